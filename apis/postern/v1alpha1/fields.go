@@ -1,0 +1,35 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// The fields, besides name and namespace, that `kubectl get webhookdeliveries --field-selector` understands.
+const (
+	FieldPhase      = "status.phase"
+	FieldSource     = "spec.source"
+	FieldTargetKind = "spec.target.kind"
+	FieldTargetName = "spec.target.name"
+)
+
+// addFieldLabels declares the selectable fields. The internal version has the same names, so nothing is renamed.
+func addFieldLabels(scheme *runtime.Scheme) error {
+	return scheme.AddFieldLabelConversionFunc(SchemeGroupVersion.WithKind("WebhookDelivery"),
+		func(label, value string) (string, string, error) {
+			switch label {
+			case FieldPhase, FieldSource, FieldTargetKind, FieldTargetName:
+				return label, value, nil
+			}
+			label, value, err := runtime.DefaultMetaV1FieldSelectorConversion(label, value)
+			if err != nil {
+				return "", "", fmt.Errorf("%w; use metadata.name, metadata.namespace, %s, %s, %s or %s",
+					err, FieldPhase, FieldSource, FieldTargetKind, FieldTargetName)
+			}
+			return label, value, nil
+		})
+}

@@ -1,0 +1,82 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package validation
+
+import (
+	"errors"
+	"maps"
+	"slices"
+
+	"golang.org/x/net/http/httpguts"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/payload"
+)
+
+var (
+	errPayloadNotDropped = errors.New("the payload was not dropped before storage")
+	errSecretNotDropped  = errors.New("the header was not dropped before storage")
+)
+
+// validateContent checks that exactly one thing says what is asked for.
+func validateContent(spec *postern.WebhookDeliverySpec, maxPayloadBytes int64) field.ErrorList {
+	given := 0
+	for _, is := range []bool{spec.Payload != nil, spec.RawPayload != nil, spec.Ref != ""} {
+		if is {
+			given++
+		}
+	}
+	if given != 1 {
+		return field.ErrorList{field.Invalid(specPath, field.OmitValueType{},
+			"exactly one of payload, rawPayload and ref must be given")}
+	}
+	switch {
+	case spec.Payload != nil:
+		return validateSize(specPath.Child("payload"), len(spec.Payload.Raw), maxPayloadBytes)
+	case spec.RawPayload != nil:
+		return validateSize(specPath.Child("rawPayload"), len(spec.RawPayload), maxPayloadBytes)
+	}
+	var errs field.ErrorList
+	// As in a payload, the ref may be given in full.
+	short, _ := payload.ShortRef(spec.Ref)
+	if err := payload.ValidateRef(short); err != nil {
+		errs = append(errs, field.Invalid(specPath.Child("ref"), shorten(spec.Ref), err.Error()))
+	}
+	if spec.Source != "" && spec.Source != payload.SourceGeneric {
+		errs = append(errs, field.Forbidden(specPath.Child("source"), "only with payload or rawPayload: no sender of this type sent ref"))
+	}
+	return errs
+}
+
+func validateSize(path *field.Path, size int, limit int64) field.ErrorList {
+	if int64(size) > limit {
+		return field.ErrorList{field.TooLong(path, "", int(limit))}
+	}
+	return nil
+}
+
+// validateHeaders refuses the headers that hold a token. A signature is allowed: it is good for these bytes alone.
+func validateHeaders(headers map[string]string) field.ErrorList {
+	path := specPath.Child("headers")
+	if len(headers) > maxHeaders {
+		return field.ErrorList{field.TooMany(path, len(headers), maxHeaders)}
+	}
+	var errs field.ErrorList
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		switch value := headers[name]; {
+		case !httpguts.ValidHeaderFieldName(name):
+			errs = append(errs, field.Invalid(path, shorten(name), "not the name of an HTTP header"))
+		case credential.IsSecretHeader(name) && !credential.IsSignatureHeader(name):
+			errs = append(errs, field.Forbidden(path.Key(name),
+				"it holds a token, and this object may be written to an audit log: change the token, and send the webhook to the target's webhookdeliveries instead"))
+		case len(value) > maxHeaderBytes:
+			errs = append(errs, field.TooLong(path.Key(name), "", maxHeaderBytes))
+		case !httpguts.ValidHeaderFieldValue(value):
+			errs = append(errs, field.Invalid(path.Key(name), field.OmitValueType{}, "not the value of an HTTP header"))
+		}
+	}
+	return errs
+}

@@ -1,0 +1,154 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package validation checks deliveries at the three points where something could have gone wrong: what a client sends,
+// what admission made of it, and what is about to be stored. Each check reports everything that is wrong at once.
+package validation
+
+import (
+	"maps"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/payload"
+)
+
+const (
+	// maxEvents bounds what one payload may ask for, and with it the size of a record.
+	maxEvents = 256
+	// maxHeaders and maxHeaderBytes bound the headers of an object; no sender's headers come near.
+	maxHeaders     = 64
+	maxHeaderBytes = 4 << 10
+	// maxFieldBytes bounds each string of an event: URLs, delivery ids and the like.
+	maxFieldBytes = 2 << 10
+)
+
+var (
+	targetKinds = []postern.TargetKind{postern.TargetApplication, postern.TargetGatewaySync}
+	refTypes    = []postern.RefType{postern.RefTypeBranch, postern.RefTypeTag, postern.RefTypeCommit}
+
+	specPath   = field.NewPath("spec")
+	eventsPath = specPath.Child("events")
+)
+
+// ValidateNew checks a delivery as a client sends it, before anything was done with it.
+func ValidateNew(d *postern.WebhookDelivery, maxPayloadBytes int64) field.ErrorList {
+	errs := validateFinalizers(d)
+	errs = append(errs, validateSource(d.Spec.Source)...)
+	errs = append(errs, validateTarget(d.Spec.Target)...)
+	errs = append(errs, validateContent(&d.Spec, maxPayloadBytes)...)
+	errs = append(errs, validateHeaders(d.Spec.Headers)...)
+	if len(d.Spec.Events) > 0 {
+		errs = append(errs, field.Forbidden(eventsPath, "the server fills it from payload, rawPayload or ref"))
+	}
+	return errs
+}
+
+// ValidateAdmitted checks what mutating admission made of a delivery, given what it was before. Admission policies may
+// rewrite what is requested and add labels and annotations; they may not turn the delivery into another one.
+func ValidateAdmitted(d, received *postern.WebhookDelivery) field.ErrorList {
+	const message = "admission may change spec.events, labels and annotations only"
+	var errs field.ErrorList
+	allowed := received.Spec
+	allowed.Events = d.Spec.Events
+	if !equality.Semantic.DeepEqual(d.Spec, allowed) {
+		errs = append(errs, field.Forbidden(specPath, message))
+	}
+	if !equality.Semantic.DeepEqual(d.Status, received.Status) {
+		errs = append(errs, field.Forbidden(field.NewPath("status"), message))
+	}
+	if d.Name != received.Name || d.GenerateName != received.GenerateName || d.Namespace != received.Namespace {
+		errs = append(errs, field.Forbidden(field.NewPath("metadata"), message))
+	}
+	return append(errs, ValidateRecord(d)...)
+}
+
+// ValidateRecord checks a delivery as it is stored: received, admitted, and without its payload. Its metadata is checked
+// by the storage.
+func ValidateRecord(d *postern.WebhookDelivery) field.ErrorList {
+	errs := validateFinalizers(d)
+	errs = append(errs, validateTarget(d.Spec.Target)...)
+	if d.Spec.Payload != nil || d.Spec.RawPayload != nil {
+		errs = append(errs, field.InternalError(specPath, errPayloadNotDropped))
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.Spec.Headers)) {
+		if credential.IsSecretHeader(name) {
+			errs = append(errs, field.InternalError(specPath.Child("headers").Key(name), errSecretNotDropped))
+		}
+	}
+	if len(d.Spec.Events) > maxEvents {
+		errs = append(errs, field.TooMany(eventsPath, len(d.Spec.Events), maxEvents))
+	}
+	for i := range d.Spec.Events {
+		errs = append(errs, validateEvent(&d.Spec.Events[i], eventsPath.Index(i))...)
+	}
+	return errs
+}
+
+// validateFinalizers refuses all: nothing can be updated, so no controller could ever take one off again.
+func validateFinalizers(d *postern.WebhookDelivery) field.ErrorList {
+	if len(d.Finalizers) == 0 {
+		return nil
+	}
+	return field.ErrorList{field.Forbidden(field.NewPath("metadata", "finalizers"), "a delivery can't have any")}
+}
+
+func validateSource(source string) field.ErrorList {
+	if source == "" || slices.Contains(payload.Sources(), source) {
+		return nil
+	}
+	return field.ErrorList{field.NotSupported(specPath.Child("source"), source, payload.Sources())}
+}
+
+func validateTarget(target *postern.TargetReference) field.ErrorList {
+	path := specPath.Child("target")
+	if target == nil {
+		return field.ErrorList{field.Required(path, "the GatewaySync or Application that the delivery is for")}
+	}
+	var errs field.ErrorList
+	if !slices.Contains(targetKinds, target.Kind) {
+		errs = append(errs, field.NotSupported(path.Child("kind"), target.Kind, targetKinds))
+	}
+	if target.Name == "" {
+		return append(errs, field.Required(path.Child("name"), ""))
+	}
+	for _, msg := range validation.NameIsDNSSubdomain(target.Name, false) {
+		errs = append(errs, field.Invalid(path.Child("name"), target.Name, msg))
+	}
+	return errs
+}
+
+func validateEvent(e *postern.DeliveryEvent, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if e.Source == "" {
+		errs = append(errs, field.Required(path.Child("source"), ""))
+	}
+	if err := payload.ValidateRef(e.Ref); err != nil {
+		errs = append(errs, field.Invalid(path.Child("ref"), shorten(e.Ref), err.Error()))
+	}
+	if e.RefType != "" && !slices.Contains(refTypes, e.RefType) {
+		errs = append(errs, field.NotSupported(path.Child("refType"), e.RefType, refTypes))
+	}
+	for _, f := range []struct{ name, value string }{
+		{"source", e.Source}, {"event", e.Event}, {"repository", e.Repository}, {"revision", e.Revision}, {"deliveryID", e.DeliveryID},
+	} {
+		if len(f.value) > maxFieldBytes {
+			errs = append(errs, field.TooLong(path.Child(f.name), "", maxFieldBytes))
+		}
+	}
+	return errs
+}
+
+// shorten keeps an error about a hostile value short.
+func shorten(s string) string {
+	const limit = 64
+	if len(s) <= limit {
+		return s
+	}
+	return s[:limit] + "..."
+}

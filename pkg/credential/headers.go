@@ -1,0 +1,60 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package credential
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+)
+
+// signatureHeader is a header that carries an HMAC-SHA256 of the body as hexadecimal digits after a prefix.
+type signatureHeader struct{ name, prefix string }
+
+// signatureHeaders are all that are read. None is read for one sender only: whoever makes the right MAC holds the secret.
+var signatureHeaders = []signatureHeader{
+	// https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
+	{"X-Hub-Signature-256", "sha256="},
+	// Bitbucket: https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/
+	// GitHub and Gitea send SHA-1 under this name, beside a SHA-256 under another.
+	{"X-Hub-Signature", "sha256="},
+	// Gitea's and Forgejo's services/webhook/deliver.go
+	{"X-Gitea-Signature", ""},
+	{"X-Forgejo-Signature", ""},
+}
+
+// tokenHeaders are the headers that carry a secret as it is. The first is GitLab's:
+// https://docs.gitlab.com/user/project/integrations/webhooks/
+var tokenHeaders = []string{"X-Gitlab-Token", "X-Webhook-Secret", "X-Webhook-Token"}
+
+// unreadSecretHeaders carry a secret, or what a secret could be guessed from, but are not read here.
+var unreadSecretHeaders = []string{
+	"Authorization",
+	"Cookie",
+	"Proxy-Authorization",
+	"Webhook-Signature",         // GitLab's signing token
+	"X-Gogs-Signature",          // Gitea and Forgejo send it too
+	"X-Jfrog-Event-Auth",        // a plain token, or an HMAC
+	"X-Nexus-Webhook-Signature", // an HMAC-SHA1
+}
+
+// IsSecretHeader reports whether a header of that name, in any case, carries a signature or a token. Such a header must
+// never be stored or logged.
+func IsSecretHeader(name string) bool {
+	name = http.CanonicalHeaderKey(name)
+	return slices.Contains(tokenHeaders, name) || slices.Contains(unreadSecretHeaders, name) || IsSignatureHeader(name)
+}
+
+// IsSignatureHeader reports whether a header of that name, in any case, carries a signature that is read here. Unlike a
+// token, it is of no use with any other body.
+func IsSignatureHeader(name string) bool {
+	name = http.CanonicalHeaderKey(name)
+	return slices.ContainsFunc(signatureHeaders, func(h signatureHeader) bool { return h.name == name })
+}
+
+// StripSecrets removes from h every header for which IsSecretHeader holds. Call it once the attempt is verified, before
+// anything else sees the headers. A nil h is left alone.
+func StripSecrets(h http.Header) {
+	maps.DeleteFunc(h, func(name string, _ []string) bool { return IsSecretHeader(name) })
+}

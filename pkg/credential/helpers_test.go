@@ -1,0 +1,65 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package credential
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"testing"
+)
+
+const namespace = "team-a"
+
+// sign is written apart from the code under test: the hexadecimal HMAC-SHA256 of body.
+func sign(secret, body string) string {
+	h := hmac.New(sha256.New, []byte(secret))
+	h.Write([]byte(body))
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// header makes headers from names and values in turn.
+func header(pairs ...string) http.Header {
+	h := http.Header{}
+	for i := 0; i < len(pairs); i += 2 {
+		h.Add(pairs[i], pairs[i+1])
+	}
+	return h
+}
+
+func secretsWith(data map[string]string) *Secrets {
+	s := &Secrets{}
+	s.Set(namespace, asBytes(data))
+	return s
+}
+
+func asBytes(data map[string]string) map[string][]byte {
+	values := map[string][]byte{}
+	for key, value := range data {
+		values[key] = []byte(value)
+	}
+	return values
+}
+
+// verify returns the method, or the reason of the rejection: one of them is always empty.
+func verify(t *testing.T, v *Verifier, a Attempt) (Method, Reason) {
+	t.Helper()
+	method, err := v.Verify(a)
+	if err == nil {
+		if method == "" {
+			t.Error("accepted by no method")
+		}
+		return method, ""
+	}
+	var rejection *Rejection
+	if !errors.As(err, &rejection) {
+		t.Fatalf("got error %v of type %T, want a *Rejection", err, err)
+	}
+	if rejection.Reason == "" {
+		t.Error("rejected for no reason")
+	}
+	return method, rejection.Reason
+}

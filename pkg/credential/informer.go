@@ -1,0 +1,33 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package credential
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/cache"
+)
+
+// EventHandler feeds s from an informer of Kubernetes Secrets, and ignores those of another name than SecretName.
+// Until the handler has synced, every namespace seems to have no secret: without Config.RequireSecret its doors are
+// open. Serve only then.
+func (s *Secrets) EventHandler() cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc:    s.observe,
+		UpdateFunc: func(_, updated any) { s.observe(updated) },
+		DeleteFunc: s.forget,
+	}
+}
+
+func (s *Secrets) observe(obj any) {
+	if secret, ok := obj.(*corev1.Secret); ok && secret.Name == SecretName {
+		s.Set(secret.Namespace, secret.Data)
+	}
+}
+
+// forget goes by the name alone, because a deletion that the watch missed is told by a tombstone with an old object.
+func (s *Secrets) forget(obj any) {
+	if name, err := cache.DeletionHandlingObjectToName(obj); err == nil && name.Name == SecretName {
+		s.Delete(name.Namespace)
+	}
+}

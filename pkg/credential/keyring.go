@@ -1,0 +1,116 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package credential
+
+import (
+	"crypto/sha256"
+	"slices"
+	"strings"
+)
+
+// The keys of a Kubernetes Secret, and the endings of a target's own ones.
+const (
+	hmacKey     = "hmac"
+	tokenKey    = "token"
+	hmacEnding  = "." + hmacKey
+	tokenEnding = "." + tokenKey
+)
+
+// maxSecretsPerKey bounds the work that one namespace's secrets can cause for everybody, since the body is hashed once
+// for each of them. Secrets beyond it are not read.
+const maxSecretsPerKey = 64
+
+// secret is one shared secret. It is never empty.
+type secret struct {
+	key    []byte
+	digest [sha256.Size]byte // of key, to compare tokens with
+}
+
+// keyring is the parsed data of one Kubernetes Secret. It never changes, and its zero value is that of a namespace
+// without one.
+type keyring struct {
+	secrets map[string][]secret // by key; a key without any secret is there too
+	// hasSourceKey and hasTargetKey say whether any sender, or any target, has a key of its own.
+	hasSourceKey, hasTargetKey bool
+}
+
+func newKeyring(data map[string][]byte) keyring {
+	ring := keyring{secrets: map[string][]secret{}}
+	for key, value := range data {
+		switch {
+		case key == hmacKey || key == tokenKey:
+		case isSourceKey(key):
+			ring.hasSourceKey = true
+		case isTargetKey(key):
+			ring.hasTargetKey = true
+		default:
+			continue
+		}
+		ring.secrets[key] = parseSecrets(value)
+	}
+	return ring
+}
+
+func isSourceKey(key string) bool {
+	return strings.HasPrefix(key, sourceKeyPrefix) && strings.HasSuffix(key, sourceKeySuffix)
+}
+
+func isTargetKey(key string) bool {
+	resource, rest, _ := strings.Cut(key, ".")
+	return (resource == ResourceGatewaySyncs || resource == ResourceApplications) &&
+		(strings.HasSuffix(rest, hmacEnding) || strings.HasSuffix(rest, tokenEnding))
+}
+
+func parseSecrets(value []byte) []secret {
+	var parsed []secret
+	for line := range strings.Lines(string(value)) {
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		if len(parsed) == maxSecretsPerKey {
+			break
+		}
+		key := []byte(line)
+		parsed = append(parsed, secret{key: key, digest: sha256.Sum256(key)})
+	}
+	return parsed
+}
+
+// validSecrets are the secrets by which one attempt may prove itself.
+type validSecrets struct {
+	hmac, token []secret
+	// configured says that a key applies to the attempt, even one that holds no secret. Nothing may then be accepted
+	// without a proof.
+	configured bool
+}
+
+func (k keyring) forAttempt(a Attempt) validSecrets {
+	var valid validSecrets
+	take := func(key string) []secret {
+		secrets, found := k.secrets[key]
+		valid.configured = valid.configured || found
+		return secrets
+	}
+	if a.Target != nil {
+		prefix := a.Target.Resource + "." + a.Target.Name
+		valid.hmac, valid.token = take(prefix+hmacEnding), take(prefix+tokenEnding)
+		if valid.configured {
+			return valid
+		}
+	}
+	if !hasOnlyOwnKey(a.Source) {
+		valid.hmac, valid.token = take(hmacKey), take(tokenKey)
+	}
+	if a.Source != "" {
+		own := take(sourceKey(a.Source))
+		valid.hmac, valid.token = slices.Concat(valid.hmac, own), slices.Concat(valid.token, own)
+	}
+	// A payload whose sender is not known yet may turn out to be from one with a key, and a delivery that names no target
+	// may reach one with a key.
+	if a.Source == "" && k.hasSourceKey || a.Target == nil && k.hasTargetKey {
+		valid.configured = true
+	}
+	return valid
+}

@@ -1,0 +1,115 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package credential
+
+import (
+	"cmp"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"strings"
+)
+
+// proofs are what one attempt shows. There is at most one of each header that is read, which bounds the work that a
+// sender can cause.
+type proofs struct {
+	signatures  [][]byte // decoded, each sha256.Size bytes
+	tokens      []string // never empty strings
+	queryTokens []string // at most one
+	unreadable  Reason   // why the first proof that could not be read could not be; "" if all could
+}
+
+func proofsOf(a Attempt) proofs {
+	var p proofs
+	for _, header := range signatureHeaders {
+		mac, problem := header.read(a.Header)
+		if mac != nil {
+			p.signatures = append(p.signatures, mac)
+		}
+		p.unreadable = cmp.Or(p.unreadable, problem)
+	}
+	for _, name := range tokenHeaders {
+		token, problem := onlyValue(a.Header, name)
+		if token != "" {
+			p.tokens = append(p.tokens, token)
+		}
+		p.unreadable = cmp.Or(p.unreadable, problem)
+	}
+	switch {
+	case a.QuerySecret == "":
+	case mayUseQueryToken(a.Source):
+		p.queryTokens = []string{a.QuerySecret}
+	default:
+		p.unreadable = cmp.Or(p.unreadable, ReasonQueryTokenNotAllowed)
+	}
+	return p
+}
+
+// read returns the MAC in the header, or nil and, if the header is there at all, why it cannot be read.
+func (s signatureHeader) read(h http.Header) ([]byte, Reason) {
+	if len(h.Values(s.name)) == 0 {
+		return nil, ""
+	}
+	value, problem := onlyValue(h, s.name)
+	if problem != "" {
+		return nil, problem
+	}
+	if strings.HasPrefix(value, "sha1=") {
+		return nil, ReasonSHA1Signature
+	}
+	digits, found := strings.CutPrefix(value, s.prefix)
+	if !found || len(digits) != hex.EncodedLen(sha256.Size) {
+		return nil, ReasonMalformedSignature
+	}
+	mac, err := hex.DecodeString(digits)
+	if err != nil {
+		return nil, ReasonMalformedSignature
+	}
+	return mac, ""
+}
+
+// onlyValue returns the value of a header, "" if it is not there. A header given more than once is not read: each reader
+// on the way may have taken another of its values for the true one.
+func onlyValue(h http.Header, name string) (string, Reason) {
+	switch values := h.Values(name); len(values) {
+	case 0:
+		return "", ""
+	case 1:
+		return values[0], ""
+	default:
+		return "", ReasonRepeatedHeader
+	}
+}
+
+// matchesAnySignature hashes the body once for each secret, and not at all when no signature was shown.
+func matchesAnySignature(secrets []secret, body []byte, signatures [][]byte) bool {
+	if len(signatures) == 0 {
+		return false
+	}
+	for _, s := range secrets {
+		h := hmac.New(sha256.New, s.key)
+		h.Write(body)
+		mac := h.Sum(nil)
+		for _, signature := range signatures {
+			if hmac.Equal(mac, signature) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// matchesAnyToken compares digests, so that the time taken shows nothing of a secret's length.
+func matchesAnyToken(secrets []secret, tokens []string) bool {
+	for _, token := range tokens {
+		digest := sha256.Sum256([]byte(token))
+		for _, s := range secrets {
+			if hmac.Equal(digest[:], s.digest[:]) {
+				return true
+			}
+		}
+	}
+	return false
+}

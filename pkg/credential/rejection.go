@@ -1,0 +1,68 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package credential
+
+import "strings"
+
+// Reason says precisely why a delivery was rejected, for the operator's log and metrics. It is not for the sender: it
+// tells whether a secret is configured.
+type Reason string
+
+// The reasons. None of them carries anything that the sender sent.
+const (
+	ReasonNoCredential         Reason = "NoCredential"         // nothing was shown
+	ReasonNoSecretConfigured   Reason = "NoSecretConfigured"   // there is no secret to compare what was shown with
+	ReasonSignatureMismatch    Reason = "SignatureMismatch"    // another secret, or another body
+	ReasonTokenMismatch        Reason = "TokenMismatch"        // a token, in a header or in the query, that is no secret
+	ReasonMalformedSignature   Reason = "MalformedSignature"   // not the hexadecimal form of a SHA-256 MAC
+	ReasonSHA1Signature        Reason = "SHA1Signature"        // the only signature was a SHA-1 one
+	ReasonRepeatedHeader       Reason = "RepeatedHeader"       // a header was given more than once, and not read
+	ReasonQueryTokenNotAllowed Reason = "QueryTokenNotAllowed" // ?secret= for a sender that can do better
+)
+
+// Rejection is the error of a delivery whose credential was not accepted.
+type Rejection struct {
+	Reason Reason
+
+	// identityHelps says that a Kubernetes identity would have been enough.
+	identityHelps bool
+}
+
+// Error is the message for the sender. It depends only on what the sender showed, never on what is configured or exists,
+// so that nobody can probe for targets or for missing secrets.
+func (r *Rejection) Error() string {
+	var b strings.Builder
+	if r.Reason == ReasonNoCredential {
+		b.WriteString("no credential was shown: ")
+	} else {
+		b.WriteString("the credential shown was not accepted: ")
+	}
+	b.WriteString("sign the exact body with HMAC-SHA256 in ")
+	for _, h := range signatureHeaders {
+		b.WriteString(h.name + ": " + h.prefix + "<hex>, ")
+	}
+	b.WriteString("or show the secret in " + strings.Join(tokenHeaders, ", "))
+	b.WriteString(", each given once; SHA-1 is not accepted, and ?secret= only for senders that can do nothing else")
+	if r.identityHelps {
+		b.WriteString("; or authenticate to the Kubernetes API, for example with a ServiceAccount token")
+	}
+	return b.String()
+}
+
+func rejectionReason(valid validSecrets, shown proofs) Reason {
+	signed := len(shown.signatures) > 0
+	tokened := len(shown.tokens)+len(shown.queryTokens) > 0
+	switch {
+	case signed && len(valid.hmac) > 0:
+		return ReasonSignatureMismatch
+	case tokened && len(valid.token) > 0:
+		return ReasonTokenMismatch
+	case signed || tokened:
+		return ReasonNoSecretConfigured
+	case shown.unreadable != "":
+		return shown.unreadable
+	default:
+		return ReasonNoCredential
+	}
+}

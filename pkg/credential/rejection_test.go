@@ -1,0 +1,97 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package credential
+
+import (
+	"strings"
+	"testing"
+)
+
+// message is what a sender is told.
+func message(t *testing.T, v *Verifier, a Attempt) string {
+	t.Helper()
+	_, err := v.Verify(a)
+	if err == nil {
+		t.Fatal("got no error")
+	}
+	return err.Error()
+}
+
+func TestMessageDoesNotTellWhatIsConfigured(t *testing.T) {
+	config := Config{RequireSecret: true}
+	var verifiers []*Verifier
+	for _, data := range []map[string]string{
+		nil,
+		{"hmac": "h", "token": "t"},
+		{"hmac": "", "token": ""},
+		{"gatewaysyncs.web.hmac": "wh"},
+		{"webhook.github-secret": "g"},
+	} {
+		verifiers = append(verifiers, NewVerifier(config, secretsWith(data)))
+	}
+	for name, shown := range map[string]Attempt{
+		"nothing":             {},
+		"wrong signature":     {Header: header("X-Hub-Signature-256", "sha256="+sign("other", ""))},
+		"malformed signature": {Header: header("X-Hub-Signature-256", "sha256=zz")},
+		"wrong token":         {Header: header("X-Gitlab-Token", "other")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := map[string]bool{}
+			for _, v := range verifiers {
+				for _, target := range []*Target{nil, {ResourceGatewaySyncs, "web"}, {ResourceApplications, "missing"}} {
+					for _, source := range []string{"", "github", "harbor"} {
+						a := shown
+						a.Namespace, a.Source, a.Target = namespace, source, target
+						seen[message(t, v, a)] = true
+					}
+				}
+			}
+			if len(seen) != 1 {
+				t.Errorf("got %d messages, want one for all: %v", len(seen), seen)
+			}
+		})
+	}
+}
+
+func TestMessageSaysWhatToDo(t *testing.T) {
+	const remedy = "sign the exact body with HMAC-SHA256 in X-Hub-Signature-256: sha256=<hex>, X-Hub-Signature: sha256=<hex>, " +
+		"X-Gitea-Signature: <hex>, X-Forgejo-Signature: <hex>, or show the secret in X-Gitlab-Token, X-Webhook-Secret, X-Webhook-Token, " +
+		"each given once; SHA-1 is not accepted, and ?secret= only for senders that can do nothing else"
+	const identity = "; or authenticate to the Kubernetes API, for example with a ServiceAccount token"
+	token := header("X-Gitlab-Token", "other")
+	for _, tc := range []struct {
+		name    string
+		config  Config
+		attempt Attempt
+		want    string
+	}{
+		{"nothing shown", Config{RequireSecret: true}, Attempt{}, "no credential was shown: " + remedy},
+		{"not accepted", Config{RequireSecret: true}, Attempt{Header: token}, "the credential shown was not accepted: " + remedy},
+		{"identity would do", Config{RequireSecret: true, IdentityIsCredential: true}, Attempt{}, "no credential was shown: " + remedy + identity},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := message(t, NewVerifier(tc.config, &Secrets{}), tc.attempt); got != tc.want {
+				t.Errorf("got  %q\nwant %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestRejectionCarriesNoSecret(t *testing.T) {
+	v := NewVerifier(Config{RequireSecret: true}, secretsWith(map[string]string{"hmac": "c0nfigured", "token": "c0nfigured"}))
+	method, err := v.Verify(Attempt{
+		Namespace:   namespace,
+		Header:      header("X-Gitlab-Token", "sh0wn", "X-Hub-Signature-256", "sha256=sh0wn", "X-Gitea-Signature", "sh0wn"),
+		QuerySecret: "sh0wn",
+		Body:        []byte("sh0wn"),
+	})
+	if err == nil {
+		t.Fatalf("accepted by %q", method)
+	}
+	for _, secret := range []string{"c0nfigured", "sh0wn"} {
+		if strings.Contains(err.Error(), secret) {
+			t.Errorf("%q is in the message: %s", secret, err)
+		}
+	}
+}

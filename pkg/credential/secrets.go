@@ -1,0 +1,42 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package credential
+
+import "sync"
+
+// SecretName is the name of the one Kubernetes Secret that is read in each namespace.
+const SecretName = "postern-webhook-secrets"
+
+// Secrets are the webhook secrets of all namespaces. The zero value holds none and is ready for use; it must not be
+// copied. It is safe for concurrent use, and an attempt always sees one whole version of a namespace's secrets.
+type Secrets struct {
+	mu         sync.RWMutex
+	namespaces map[string]keyring
+}
+
+// Set replaces the secrets of a namespace by the data of its Kubernetes Secret. It keeps no reference to data, and
+// ignores keys that have no meaning here.
+func (s *Secrets) Set(namespace string, data map[string][]byte) {
+	ring := newKeyring(data) // outside the lock: no attempt waits for the parsing of another namespace
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.namespaces == nil {
+		s.namespaces = map[string]keyring{}
+	}
+	s.namespaces[namespace] = ring
+}
+
+// Delete forgets the secrets of a namespace.
+func (s *Secrets) Delete(namespace string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.namespaces, namespace)
+}
+
+func (s *Secrets) forAttempt(a Attempt) validSecrets {
+	s.mu.RLock()
+	ring := s.namespaces[a.Namespace]
+	s.mu.RUnlock()
+	return ring.forAttempt(a)
+}

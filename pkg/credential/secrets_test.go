@@ -1,0 +1,141 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package credential
+
+import (
+	"sync"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+)
+
+// accepts reports whether token opens the namespace.
+func accepts(t *testing.T, s *Secrets, namespace, token string) bool {
+	t.Helper()
+	v := NewVerifier(Config{RequireSecret: true}, s)
+	method, _ := verify(t, v, Attempt{Namespace: namespace, Header: header("X-Webhook-Token", token)})
+	return method == MethodToken
+}
+
+func TestRotationLeavesNoGap(t *testing.T) {
+	s := secretsWith(map[string]string{"token": "old"})
+	for _, step := range []struct {
+		value    string
+		old, new bool
+	}{
+		{value: "old\n", old: true},
+		{value: "old\nnew\n", old: true, new: true},
+		{value: "new\n", new: true},
+	} {
+		s.Set(namespace, asBytes(map[string]string{"token": step.value}))
+		if got := accepts(t, s, namespace, "old"); got != step.old {
+			t.Errorf("value %q: old secret accepted: got %v, want %v", step.value, got, step.old)
+		}
+		if got := accepts(t, s, namespace, "new"); got != step.new {
+			t.Errorf("value %q: new secret accepted: got %v, want %v", step.value, got, step.new)
+		}
+	}
+}
+
+func TestSetReplacesAndDeleteForgetsOneNamespace(t *testing.T) {
+	s := &Secrets{}
+	s.Delete("never-set")
+	s.Set("a", asBytes(map[string]string{"token": "of-a", "hmac": "of-a"}))
+	s.Set("b", asBytes(map[string]string{"token": "of-b"}))
+	if accepts(t, s, "a", "of-b") || accepts(t, s, "b", "of-a") || accepts(t, s, "c", "of-a") || accepts(t, s, "", "of-a") {
+		t.Error("a secret opens another namespace")
+	}
+	s.Set("a", asBytes(map[string]string{"hmac": "of-a"}))
+	if accepts(t, s, "a", "of-a") {
+		t.Error("a key that was removed is still valid")
+	}
+	s.Delete("b")
+	if accepts(t, s, "b", "of-b") {
+		t.Error("a Secret that was deleted is still valid")
+	}
+}
+
+func TestSetKeepsNoReferenceToItsData(t *testing.T) {
+	data := asBytes(map[string]string{"token": "before"})
+	s := &Secrets{}
+	s.Set(namespace, data)
+	copy(data["token"], "after!")
+	if !accepts(t, s, namespace, "before") || accepts(t, s, namespace, "after!") {
+		t.Error("a change of the caller's bytes changed the secret")
+	}
+}
+
+func TestVerifyIsSteadyWhileSecretsChange(t *testing.T) {
+	s := secretsWith(map[string]string{"token": "kept"})
+	v := NewVerifier(Config{}, s) // not even open while a value is being replaced
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 200 {
+			s.Set(namespace, asBytes(map[string]string{"token": "kept\nnew"}))
+			s.Set("other", asBytes(map[string]string{"token": "kept"}))
+			s.Set(namespace, asBytes(map[string]string{"token": "old\nkept", "hmac": "h"}))
+			s.Delete("other")
+		}
+	}()
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for changing := true; changing; {
+				select {
+				case <-done:
+					changing = false
+				default:
+				}
+				if method, err := v.Verify(Attempt{Namespace: namespace, Header: header("X-Gitlab-Token", "kept")}); method != MethodToken {
+					t.Errorf("right token: got method %q, error %v", method, err)
+				}
+				if method, err := v.Verify(Attempt{Namespace: namespace, Header: header("X-Gitlab-Token", "wrong")}); err == nil {
+					t.Errorf("wrong token: accepted by %q", method)
+				}
+			}
+		})
+	}
+	readers.Wait()
+}
+
+func TestEventHandlerFollowsTheOneSecretOfEachNamespace(t *testing.T) {
+	object := func(namespace, name, token string) *corev1.Secret {
+		return &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+			Data:       asBytes(map[string]string{"token": token}),
+		}
+	}
+	s := &Secrets{}
+	h := s.EventHandler()
+	expect := func(step, namespace, token string, want bool) {
+		t.Helper()
+		if got := accepts(t, s, namespace, token); got != want {
+			t.Errorf("%s: token %q in %q accepted: got %v, want %v", step, token, namespace, got, want)
+		}
+	}
+
+	h.OnAdd(object("a", "other", "t1"), true)
+	expect("another name is added", "a", "t1", false)
+	h.OnAdd(object("a", SecretName, "t1"), true)
+	h.OnAdd(object("b", SecretName, "t1"), false)
+	expect("added", "a", "t1", true)
+	h.OnUpdate(object("a", SecretName, "t1"), object("a", SecretName, "t2"))
+	expect("updated", "a", "t1", false)
+	expect("updated", "a", "t2", true)
+	h.OnUpdate(object("a", "other", "t2"), object("a", "other", "t3"))
+	expect("another name is updated", "a", "t2", true)
+	h.OnDelete(object("a", "other", "t2"))
+	h.OnDelete(cache.DeletedFinalStateUnknown{Key: "a/other", Obj: object("a", "other", "t2")})
+	h.OnDelete("not an object")
+	h.OnAdd("not an object", false)
+	expect("another name is deleted", "a", "t2", true)
+	h.OnDelete(object("a", SecretName, "t2"))
+	expect("deleted", "a", "t2", false)
+	expect("deleted elsewhere", "b", "t1", true)
+	h.OnDelete(cache.DeletedFinalStateUnknown{Key: "b/" + SecretName, Obj: nil})
+	expect("deletion was missed", "b", "t1", false)
+}

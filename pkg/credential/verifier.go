@@ -1,0 +1,112 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package credential
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
+	"k8s.io/apiserver/pkg/authentication/user"
+)
+
+// Method is how a delivery proved itself, as told in status.sender.method.
+type Method string
+
+// The methods, in the order in which they are tried; the first that matches wins, and one suffices. So a wrong signature
+// beside a right token is accepted as MethodToken.
+const (
+	MethodServiceAccount Method = "ServiceAccount" // a Kubernetes identity: a ServiceAccount
+	MethodUser           Method = "User"           // a Kubernetes identity: anyone else
+	MethodHMAC           Method = "HMAC"
+	MethodToken          Method = "Token"
+	MethodQueryToken     Method = "QueryToken"
+	MethodNone           Method = "None" // nothing was asked for; see Config.RequireSecret
+)
+
+// The resources whose objects may have secrets of their own.
+const (
+	ResourceGatewaySyncs = "gatewaysyncs"
+	ResourceApplications = "applications"
+)
+
+// Target is the object that a delivery names. It need not exist.
+type Target struct {
+	Resource string // ResourceGatewaySyncs or ResourceApplications
+	Name     string
+}
+
+// Attempt is what a delivery shows to prove itself.
+type Attempt struct {
+	Namespace string
+	// Source is the sender type if it is known before decoding, or "". It is the caller's claim: the payload must then be
+	// decoded as that sender's and no other, or a claim could choose which secret is asked for.
+	Source string
+	// Target is nil when the delivery names none.
+	Target *Target
+	// Header has canonical keys, as http.Header.Set makes them.
+	Header http.Header
+	// Body is the exact bytes that arrived; a signature holds for nothing else.
+	Body []byte
+	// QuerySecret is the value of ?secret=. It is heeded only for senders that can show nothing else.
+	QuerySecret string
+	// User is who the kube-apiserver says is calling. Nil is anonymous.
+	User user.Info
+}
+
+// Config is the policy of the whole server.
+type Config struct {
+	// IdentityIsCredential accepts any authenticated caller: RBAC has already decided that it may deliver.
+	IdentityIsCredential bool
+	// RequireSecret refuses what no secret is configured for. When it is false, such a delivery is accepted as MethodNone;
+	// but once a key is configured for it, a right secret is needed all the same.
+	RequireSecret bool
+}
+
+// Verifier verifies attempts. It is safe for concurrent use.
+type Verifier struct {
+	config  Config
+	secrets *Secrets
+}
+
+// NewVerifier returns a Verifier that reads secrets live. secrets must not be nil.
+func NewVerifier(config Config, secrets *Secrets) *Verifier {
+	return &Verifier{config: config, secrets: secrets}
+}
+
+// Verify returns the method by which the attempt proved itself. The error, if any, is a *Rejection.
+func (v *Verifier) Verify(a Attempt) (Method, error) {
+	if v.config.IdentityIsCredential && authenticated(a.User) {
+		return identityMethod(a.User), nil
+	}
+	valid := v.secrets.forAttempt(a)
+	shown := proofsOf(a)
+	switch {
+	case matchesAnySignature(valid.hmac, a.Body, shown.signatures):
+		return MethodHMAC, nil
+	case matchesAnyToken(valid.token, shown.tokens):
+		return MethodToken, nil
+	case matchesAnyToken(valid.token, shown.queryTokens):
+		return MethodQueryToken, nil
+	case !valid.configured && !v.config.RequireSecret:
+		return MethodNone, nil
+	}
+	return "", &Rejection{Reason: rejectionReason(valid, shown), identityHelps: v.config.IdentityIsCredential}
+}
+
+// authenticated is strict, because an authenticator that forgets to mark a stranger as one must not open the door.
+func authenticated(u user.Info) bool {
+	return u != nil &&
+		u.GetName() != "" && u.GetName() != user.Anonymous &&
+		slices.Contains(u.GetGroups(), user.AllAuthenticated) &&
+		!slices.Contains(u.GetGroups(), user.AllUnauthenticated)
+}
+
+func identityMethod(u user.Info) Method {
+	if strings.HasPrefix(u.GetName(), serviceaccount.ServiceAccountUsernamePrefix) {
+		return MethodServiceAccount
+	}
+	return MethodUser
+}

@@ -1,0 +1,82 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package payload
+
+import (
+	"cmp"
+	"strings"
+)
+
+// Decode returns what a delivery asks for. Its error is always an *Error: the delivery can never work as it is.
+//
+// The sender is the one that the headers name; without such a header, the claimed one; without a claim, the first whose
+// shape the body has. A claim that the headers or the body contradict is an error, because one sender's decoder
+// misreads another's events: the deletion of a branch, read as a generic payload, would deploy it.
+func Decode(in Input) (Decoded, error) {
+	named := SourceFromHeader(in.Header)
+	if err := checkClaim(in.Source, named); err != nil {
+		return Decoded{Source: named}, err
+	}
+	m, err := readMessage(in)
+	if err != nil {
+		return Decoded{Source: cmp.Or(named, in.Source)}, err
+	}
+	s, err := chooseSender(named, in.Source, m)
+	if err != nil {
+		return Decoded{Source: in.Source}, err
+	}
+	out := Decoded{Source: s.name}
+	if err := s.decode(m, &out); err != nil {
+		return Decoded{Source: s.name}, err
+	}
+	for i := range out.Events {
+		if err := finish(&out.Events[i], out); err != nil {
+			return Decoded{Source: s.name}, err
+		}
+	}
+	return out, nil
+}
+
+// checkClaim reports a claimed source that does not exist, or that is not the one which the headers name.
+func checkClaim(claimed, named string) error {
+	if claimed == "" {
+		return nil
+	}
+	if _, known := senderByName(claimed); !known {
+		return refuse(ErrorUnknownSource, "the source %s is not known: use one of %s, or none to have it detected",
+			quote(claimed), strings.Join(Sources(), ", "))
+	}
+	if named != "" && named != claimed {
+		return refuse(ErrorSourceConflict, "the source was given as %s, but the headers are those of %s: give that, or none",
+			claimed, named)
+	}
+	return nil
+}
+
+// chooseSender returns the sender whose rules apply to the message. Both names are known ones or empty, and agree.
+func chooseSender(named, claimed string, m message) (sender, error) {
+	if s, ok := senderByName(named); ok {
+		return s, nil
+	}
+	if claimed == "" {
+		return senderByShape(m)
+	}
+	s, _ := senderByName(claimed)
+	if !s.fits(m) {
+		return sender{}, refuse(ErrorSourceConflict,
+			"the source was given as %s, but this body is not what %[1]s sends: expected %s", s.name, s.expects)
+	}
+	return s, nil
+}
+
+// finish completes and checks an event. It is done here and not by the senders, so that none can forget it.
+func finish(e *Event, d Decoded) (err error) {
+	e.Source = d.Source
+	e.DeliveryID = cmp.Or(e.DeliveryID, d.DeliveryID)
+	if err := ValidateRef(e.Ref); err != nil {
+		return err
+	}
+	e.Repository, err = cleanRepository(e.Repository)
+	return err
+}

@@ -1,0 +1,49 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package payload
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// Error says why a delivery can never work, whoever sends it again and however often.
+type Error struct {
+	// Reason is one of the constants below.
+	Reason string
+	// Message says what is wrong and what to do. At most short, quoted fragments of the payload are in it.
+	Message string
+}
+
+// Error returns the message.
+func (e *Error) Error() string { return e.Message }
+
+// Why a delivery was refused.
+const (
+	ErrorUnknownSource  = "UnknownSource"  // the claimed source is not a sender type
+	ErrorSourceConflict = "SourceConflict" // the delivery is not what the claimed source sends
+	ErrorUnrecognized   = "Unrecognized"   // no sender type fits
+	ErrorMalformedBody  = "MalformedBody"  // neither strict JSON nor a form that holds it
+	ErrorInvalidField   = "InvalidField"   // a field that is needed is missing, or is not what it must be
+	ErrorInvalidRef     = "InvalidRef"     // the ref breaks a rule of git
+)
+
+func refuse(reason, format string, args ...any) error {
+	return &Error{Reason: reason, Message: fmt.Sprintf(format, args...)}
+}
+
+// maxQuoted bounds, in bytes, what an error or message repeats of a payload.
+const maxQuoted = 64
+
+// quote makes a fragment of a payload safe to show: short, ASCII, and without control characters.
+func quote(s string) string {
+	if len(s) > maxQuoted {
+		return strconv.QuoteToASCII(s[:maxQuoted]) + "…"
+	}
+	return strconv.QuoteToASCII(s)
+}
+
+func missing(field, why string) error {
+	return refuse(ErrorInvalidField, "%s is missing or empty: %s", field, why)
+}

@@ -1,0 +1,143 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package payload
+
+import "strings"
+
+// gitHubEvent is the part that is read of GitHub's release and push events:
+// https://docs.github.com/en/webhooks/webhook-events-and-payloads
+type gitHubEvent struct {
+	Action  string `json:"action"`
+	Release struct {
+		TagName     string    `json:"tag_name"`
+		Draft       bool      `json:"draft"`
+		PublishedAt timestamp `json:"published_at"`
+	} `json:"release"`
+	Ref        string `json:"ref"`
+	After      string `json:"after"`
+	Deleted    bool   `json:"deleted"`
+	HeadCommit struct {
+		ID string `json:"id"`
+	} `json:"head_commit"`
+	Repository struct {
+		CloneURL string    `json:"clone_url"`
+		PushedAt timestamp `json:"pushed_at"`
+	} `json:"repository"`
+}
+
+func fitsGitHub(m message) bool {
+	return gitHubEventName(m) != ""
+}
+
+// gitHubEventName returns the name of the event from the header. What was sent by hand, or by kubectl, which sets no
+// headers, is known by its shape: each event that names a ref has one, so that none passes for a request to deploy it.
+func gitHubEventName(m message) string {
+	if name := m.header.Get("X-GitHub-Event"); name != "" {
+		return name
+	}
+	switch {
+	case m.has("release", "tag_name"):
+		return "release"
+	case m.has("ref") && m.hasAny("after", "before", "deleted", "commits"):
+		return "push"
+	case m.has("ref") && m.has("pusher_type") && m.has("master_branch"):
+		return "create"
+	case m.has("ref") && m.has("pusher_type"):
+		return "delete"
+	case m.has("zen") && m.has("hook_id"):
+		return "ping"
+	}
+	return ""
+}
+
+func decodeGitHub(m message, out *Decoded) (err error) {
+	if out.DeliveryID, err = m.deliveryID("X-GitHub-Delivery"); err != nil {
+		return err
+	}
+	switch name := gitHubEventName(m); name {
+	case "release":
+		return decodeGitHubRelease(m, out)
+	case "push":
+		return decodeGitHubPush(m, out)
+	case "create":
+		out.ignore(IgnoredRefCreated, "a new branch or tag; GitHub sends a push for it too, and that one counts")
+	case "delete":
+		out.ignore(IgnoredRefDeleted, "a branch or tag was deleted")
+	case "ping":
+		out.ignore(IgnoredPing, "GitHub tests the webhook")
+	default:
+		out.ignore(IgnoredEvent, "the event %s asks for no ref; send releases or pushes", quote(name))
+	}
+	return nil
+}
+
+// decodeGitHubRelease acts when a release becomes public: "published", and "released" when that makes it the full
+// release that it was not before. A body without header and action is one written by hand, {"release": {"tag_name": …}}.
+func decodeGitHubRelease(m message, out *Decoded) error {
+	p, err := decodeAs[gitHubEvent](m)
+	if err != nil {
+		return err
+	}
+	eventType := "release." + p.Action
+	switch {
+	case !m.has("action") && m.header.Get("X-GitHub-Event") == "":
+		eventType = "release"
+	case p.Action == "":
+		return missing("action", "it says what became of the release")
+	case p.Action != "published" && p.Action != "released":
+		out.ignore(IgnoredAction, "a release was %s; only published and released count", quote(p.Action))
+		return nil
+	}
+	if p.Release.Draft {
+		out.ignore(IgnoredDraft, "the release is a draft")
+		return nil
+	}
+	if p.Release.TagName == "" {
+		return missing("release.tag_name", "it is the ref that the release asks for")
+	}
+	out.add(Event{
+		Type:       eventType,
+		Ref:        p.Release.TagName,
+		RefType:    RefTypeTag,
+		Repository: p.Repository.CloneURL,
+		Time:       p.Release.PublishedAt.time,
+	})
+	return nil
+}
+
+// decodeGitHubPush acts on pushes to branches and tags, unless they delete them.
+func decodeGitHubPush(m message, out *Decoded) error {
+	p, err := decodeAs[gitHubEvent](m)
+	if err != nil {
+		return err
+	}
+	ref, refType := ShortRef(p.Ref)
+	switch {
+	case p.Ref == "":
+		return missing("ref", "it is what was pushed")
+	case p.Deleted || isZeroID(p.After):
+		out.ignore(IgnoredRefDeleted, "%s was deleted", quote(p.Ref))
+		return nil
+	case p.After == "":
+		return missing("after", "it says whether the ref still exists after the push")
+	case !isCommitID(p.After):
+		return refuse(ErrorInvalidField, "after must be a full commit id, not %s", quote(p.After))
+	case refType == "" && strings.HasPrefix(p.Ref, "refs/"):
+		out.ignore(IgnoredNotBranchOrTag, "%s is neither a branch nor a tag", quote(p.Ref))
+		return nil
+	}
+	revision := commitIDOrEmpty(p.HeadCommit.ID)
+	if revision == "" && refType == RefTypeBranch {
+		revision = p.After // of an annotated tag, it is the id of the tag object
+	}
+	out.add(Event{
+		Type:       "push",
+		Ref:        ref,
+		RefType:    refType,
+		Repository: p.Repository.CloneURL,
+		Revision:   revision,
+		Time:       p.Repository.PushedAt.time,
+	})
+	return nil
+}

@@ -1,0 +1,68 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package payload
+
+// kargoPromotion is the part that is read of what Kargo's http step sends. Its body is the user's; by convention it
+// holds the freight of the promotion: https://docs.kargo.io/user-guide/reference-docs/promotion-steps/http
+type kargoPromotion struct {
+	Freight struct {
+		Commits []kargoCommit `json:"commits"`
+	} `json:"freight"`
+	Ref string `json:"ref"`
+}
+
+type kargoCommit struct {
+	RepoURL string `json:"repoURL"`
+	Tag     string `json:"tag"`
+	Branch  string `json:"branch"`
+	ID      string `json:"id"`
+}
+
+func fitsKargo(m message) bool {
+	return m.has("freight", "commits")
+}
+
+// decodeKargo takes the first tag among the commits, else their first branch, else their first id. A "ref" beside the
+// freight goes before all but the tag of the first commit, as in Stoker's receiver, which reads no other.
+//
+// The date of the freight is not the time of the event: promoting old freight is how one rolls back.
+func decodeKargo(m message, out *Decoded) error {
+	p, err := decodeAs[kargoPromotion](m)
+	if err != nil {
+		return err
+	}
+	commits := p.Freight.Commits
+	if p.Ref != "" && (len(commits) == 0 || commits[0].Tag == "") {
+		ref, refType := ShortRef(p.Ref)
+		out.add(Event{Type: "promotion", Ref: ref, RefType: refType})
+		return nil
+	}
+	for _, refType := range []RefType{RefTypeTag, RefTypeBranch, RefTypeCommit} {
+		for _, c := range commits {
+			if ref := c.ref(refType); ref != "" {
+				out.add(Event{
+					Type:       "promotion",
+					Ref:        ref,
+					RefType:    refType,
+					Repository: c.RepoURL,
+					Revision:   commitIDOrEmpty(c.ID),
+				})
+				return nil
+			}
+		}
+	}
+	return refuse(ErrorInvalidField, "freight.commits must name a tag, a branch or a full commit id")
+}
+
+// ref returns the commit's ref of that type, or "".
+func (c kargoCommit) ref(t RefType) string {
+	switch t {
+	case RefTypeTag:
+		return c.Tag
+	case RefTypeBranch:
+		return c.Branch
+	default:
+		return commitIDOrEmpty(c.ID)
+	}
+}

@@ -1,0 +1,98 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package payload
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+const (
+	headsPrefix = "refs/heads/"
+	tagsPrefix  = "refs/tags/"
+
+	// maxRefBytes is what common file systems allow for one component of a loose ref.
+	maxRefBytes = 255
+)
+
+// ShortRef removes refs/heads/ or refs/tags/ from a ref and says which it was. Every other ref is returned unchanged,
+// with no type.
+func ShortRef(ref string) (short string, t RefType) {
+	if branch, ok := strings.CutPrefix(ref, headsPrefix); ok {
+		return branch, RefTypeBranch
+	}
+	if tag, ok := strings.CutPrefix(ref, tagsPrefix); ok {
+		return tag, RefTypeTag
+	}
+	return ref, ""
+}
+
+// ValidateRef reports whether a short ref (see ShortRef) can name a branch, a tag or a commit. The rules are those of
+// `git check-ref-format --allow-onelevel`, https://git-scm.com/docs/git-check-ref-format, with these added: no leading
+// dash, which git refuses for branches and tags and others would read as an option; not HEAD, which is no name of its
+// own; nothing below refs/, so that a ref has one spelling; at most 255 bytes, in UTF-8.
+//
+// The error is an *Error that names the broken rule and quotes the ref.
+func ValidateRef(ref string) error {
+	if rule := brokenRule(ref); rule != "" {
+		return refuse(ErrorInvalidRef, "the ref %s is not valid: it %s", quote(ref), rule)
+	}
+	return nil
+}
+
+func brokenRule(ref string) string {
+	switch {
+	case ref == "":
+		return "is empty"
+	case len(ref) > maxRefBytes:
+		return "is longer than 255 bytes"
+	case !utf8.ValidString(ref):
+		return "is not UTF-8"
+	case ref == "@" || ref == "HEAD":
+		return "is no name of a branch or tag; name the one you mean"
+	case strings.HasPrefix(ref, "refs/"):
+		return "must be the short name of a branch or tag, not a path below refs/"
+	case strings.HasPrefix(ref, "-"):
+		return "must not begin with a dash"
+	case strings.HasSuffix(ref, "."):
+		return "must not end with a dot"
+	case strings.Contains(ref, ".."):
+		return `must not contain ".."`
+	case strings.Contains(ref, "@{"):
+		return `must not contain "@{"`
+	case strings.ContainsFunc(ref, func(r rune) bool { return r <= ' ' || r == 0x7f }):
+		return "must not contain spaces or control characters"
+	case strings.ContainsAny(ref, `~^:?*[\`):
+		return `must not contain any of ~ ^ : ? * [ \`
+	}
+	for component := range strings.SplitSeq(ref, "/") {
+		switch {
+		case component == "":
+			return "must not begin or end with a slash or have two in a row"
+		case strings.HasPrefix(component, "."):
+			return "must not have a component that begins with a dot"
+		case strings.HasSuffix(component, ".lock"):
+			return "must not have a component that ends with .lock"
+		}
+	}
+	return ""
+}
+
+// isCommitID reports whether s is the full id of a commit: SHA-1 or SHA-256 in lower-case hexadecimal, not all zeros.
+func isCommitID(s string) bool {
+	return (len(s) == 40 || len(s) == 64) && strings.Trim(s, "0123456789abcdef") == "" && !isZeroID(s)
+}
+
+// isZeroID reports whether s is what git writes for an object that does not exist.
+func isZeroID(s string) bool {
+	return s != "" && strings.Trim(s, "0") == ""
+}
+
+// commitIDOrEmpty returns s if it is the full id of a commit, else "".
+func commitIDOrEmpty(s string) string {
+	if isCommitID(s) {
+		return s
+	}
+	return ""
+}

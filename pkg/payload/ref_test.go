@@ -1,0 +1,192 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package payload
+
+import (
+	"errors"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// refTests says what ValidateRef must think of a ref, and what git does where it is more lenient.
+var refTests = []struct {
+	ref     string
+	valid   bool
+	gitSays bool // only read if valid is false
+}{
+	{"main", true, true},
+	{"v2.0.0", true, true},
+	{"2.0.0", true, true},
+	{"feature/new-lens", true, true},
+	{"a/b/c/d", true, true},
+	{"release-7_x+y,z=1", true, true},
+	{"v1.0.0-rc.1+build.5", true, true},
+	{"@a", true, true},
+	{"a@", true, true},
+	{"a@b", true, true},
+	{"user@host/x", true, true},
+	{"head", true, true},
+	{"feature/HEAD", true, true},
+	{"a-", true, true},
+	{"a/-b", true, true},
+	{"lock", true, true},
+	{"a.lockx", true, true},
+	{"a.lock.b", true, true},
+	{"a.b/c", true, true},
+	{"a./b", true, true},
+	{"день", true, true},
+	{"été/🌞", true, true},
+	{"{}", true, true},
+	{"a{b", true, true},
+	{"a}b", true, true},
+	{`a"b'c`, true, true},
+	{"a;b|c&d$e`f!(g)<h>", true, true},
+	{"a%2e%2e", true, true},
+	{"a]b", true, true},
+	{"refs", true, true},
+	{"xrefs/heads/main", true, true},
+	{"heads/main", true, true},
+	{"3f1c9a2b7d5e4f60819a2b3c4d5e6f708192a3b4", true, true},
+	{strings.Repeat("v", 255), true, true},
+
+	{"", false, false},
+	{"@", false, false},
+	{".", false, false},
+	{"..", false, false},
+	{"../x", false, false},
+	{"a..b", false, false},
+	{"a/../b", false, false},
+	{".a", false, false},
+	{"a/.b", false, false},
+	{"a.", false, false},
+	{"a/b.", false, false},
+	{"a.lock", false, false},
+	{"a.lock/b", false, false},
+	{".lock", false, false},
+	{"/a", false, false},
+	{"a/", false, false},
+	{"a//b", false, false},
+	{"/", false, false},
+	{"a b", false, false},
+	{" a", false, false},
+	{"a ", false, false},
+	{"a\tb", false, false},
+	{"a\nb", false, false},
+	{"a\rb", false, false},
+	{"a\x01b", false, false},
+	{"a\x1fb", false, false},
+	{"a\x7fb", false, false},
+	{"a~1", false, false},
+	{"a^", false, false},
+	{"a:b", false, false},
+	{"a?b", false, false},
+	{"a*b", false, false},
+	{"*", false, false},
+	{"a[b", false, false},
+	{`a\b`, false, false},
+	{"a@{b", false, false},
+	{"@{-1}", false, false},
+	{"refs/heads/", false, false},
+	{"refs/heads/a..b", false, false},
+
+	{"HEAD", false, true},
+	{"-", false, true},
+	{"-x", false, true},
+	{"--upload-pack=x", false, true},
+	{"refs/heads/main", false, true},
+	{"refs/tags/v1", false, true},
+	{"refs/pull/1/head", false, true},
+	{"refs/x", false, true},
+	{"a\xffb", false, true},
+	{strings.Repeat("v", 256), false, true},
+}
+
+func TestValidateRefFollowsGitsRules(t *testing.T) {
+	for _, tt := range refTests {
+		err := ValidateRef(tt.ref)
+		if valid := err == nil; valid != tt.valid {
+			t.Errorf("ValidateRef(%q) = %v, want valid: %t", tt.ref, err, tt.valid)
+		}
+		if reason := errorReason(t, err); !tt.valid && reason != ErrorInvalidRef {
+			t.Errorf("ValidateRef(%q): reason = %q, want %q", tt.ref, reason, ErrorInvalidRef)
+		}
+	}
+}
+
+func TestValidateRefRefusesNUL(t *testing.T) {
+	if ValidateRef("a\x00b") == nil { // no argument of git can hold it
+		t.Error("a NUL was accepted")
+	}
+}
+
+// Git itself must agree with the table, so that neither the table nor ValidateRef can drift from it.
+func TestValidateRefIsNeverMoreLenientThanGit(t *testing.T) {
+	for _, tt := range refTests {
+		want := tt.valid || tt.gitSays
+		// The ref is not put first, where a dash would make it an option.
+		if got := gitAccepts(t, "--allow-onelevel", "refs/heads/"+tt.ref); tt.ref != "@" && tt.ref != "" && got != want {
+			t.Errorf("git check-ref-format refs/heads/%q: %t, want %t", tt.ref, got, want)
+		}
+		if strings.HasPrefix(tt.ref, "-") {
+			if gitAccepts(t, "--branch", tt.ref) {
+				t.Errorf("git check-ref-format --branch %q: accepted", tt.ref)
+			}
+			continue
+		}
+		if got := gitAccepts(t, "--allow-onelevel", tt.ref); got != want {
+			t.Errorf("git check-ref-format --allow-onelevel %q: %t, want %t", tt.ref, got, want)
+		}
+	}
+}
+
+func gitAccepts(t *testing.T, args ...string) bool {
+	t.Helper()
+	err := exec.CommandContext(t.Context(), "git", append([]string{"check-ref-format"}, args...)...).Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatalf("could not run git, which this project needs: %v", err)
+	}
+	return err == nil
+}
+
+func TestValidateRefNamesTheBrokenRuleAndQuotesTheRef(t *testing.T) {
+	tests := map[string]string{
+		"":                       `the ref "" is not valid: it is empty`,
+		"a..b":                   `the ref "a..b" is not valid: it must not contain ".."`,
+		"-x":                     `the ref "-x" is not valid: it must not begin with a dash`,
+		"x.lock":                 `the ref "x.lock" is not valid: it must not have a component that ends with .lock`,
+		"a\x1b[2Jb":              `the ref "a\x1b[2Jb" is not valid: it must not contain spaces or control characters`,
+		"a\u202eb c":             `the ref "a\u202eb c" is not valid: it must not contain spaces or control characters`,
+		strings.Repeat("v", 300): `the ref "` + strings.Repeat("v", 64) + `"… is not valid: it is longer than 255 bytes`,
+	}
+	for ref, want := range tests {
+		if err := ValidateRef(ref); err == nil || err.Error() != want {
+			t.Errorf("ValidateRef(%q) = %v, want %s", ref, err, want)
+		}
+	}
+}
+
+func TestShortRefRemovesOnePrefix(t *testing.T) {
+	tests := []struct {
+		ref, short string
+		refType    RefType
+	}{
+		{"main", "main", ""},
+		{"refs/heads/main", "main", RefTypeBranch},
+		{"refs/tags/v1", "v1", RefTypeTag},
+		{"refs/heads/feature/x", "feature/x", RefTypeBranch},
+		{"refs/heads/refs/tags/v1", "refs/tags/v1", RefTypeBranch},
+		{"refs/heads/", "", RefTypeBranch},
+		{"refs/heads", "refs/heads", ""},
+		{"refs/pull/1/head", "refs/pull/1/head", ""},
+		{"refs/Heads/main", "refs/Heads/main", ""},
+		{"", "", ""},
+	}
+	for _, tt := range tests {
+		if short, refType := ShortRef(tt.ref); short != tt.short || refType != tt.refType {
+			t.Errorf("ShortRef(%q) = %q, %q, want %q, %q", tt.ref, short, refType, tt.short, tt.refType)
+		}
+	}
+}

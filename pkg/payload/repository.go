@@ -1,0 +1,41 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package payload
+
+import (
+	"net/url"
+	"strings"
+	"unicode"
+)
+
+// maxRepositoryBytes is far beyond what any host accepts, and small enough to store and to show.
+const maxRepositoryBytes = 2048
+
+// cleanRepository returns the URL of a repository without the credentials it may carry: events are stored and shown,
+// and people do write https://user:token@host/repository. A user name stays where it is part of the address and no
+// secret, as in ssh://git@host/repository. What is not a URL (git@host:repository) is returned unchanged.
+func cleanRepository(repository string) (string, error) {
+	unprintable := func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }
+	if len(repository) > maxRepositoryBytes || strings.ContainsFunc(repository, unprintable) {
+		return "", refuse(ErrorInvalidField,
+			"the URL of the repository must be at most %d bytes without spaces and control characters", maxRepositoryBytes)
+	}
+	if !strings.Contains(repository, "://") {
+		return repository, nil
+	}
+	u, err := url.Parse(repository)
+	if err != nil {
+		// The cause would repeat the URL, and with it a password.
+		return "", refuse(ErrorInvalidField, "the URL of the repository cannot be parsed")
+	}
+	if u.User == nil {
+		return repository, nil
+	}
+	if strings.Contains(u.Scheme, "ssh") {
+		u.User = url.User(u.User.Username())
+	} else {
+		u.User = nil
+	}
+	return u.String(), nil
+}

@@ -1,0 +1,13 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// +k8s:deepcopy-gen=package
+// +groupName=stoker.io
+
+// Package v1alpha1 holds the few fields of Stoker's stoker.io/v1alpha1 that
+// Postern reads, so that Stoker itself need not be a dependency and a cache of
+// many objects stays small.
+//
+// These types are for reads and for patches only. Never send one in an update:
+// it would erase every field that is not listed here.
+package v1alpha1

@@ -1,0 +1,137 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+)
+
+func source(url, revision string) argov1alpha1.ApplicationSource {
+	return argov1alpha1.ApplicationSource{RepoURL: url, TargetRevision: ptr.To(revision)}
+}
+
+func TestDecideApplicationAnnotates(t *testing.T) {
+	request := Request{Ref: "main", Revision: "2222", Repository: "https://github.com/example/shop", By: "github", At: noon}
+	for _, test := range []struct {
+		name        string
+		annotations map[string]string
+		request     Request
+		want        Outcome
+		wantPatch   string
+	}{
+		{
+			name:    "the first request creates the annotations",
+			request: request,
+			want: Outcome{
+				Changes: []Change{
+					{Field: "postern.dev/requested-ref", New: "main"},
+					{Field: "postern.dev/requested-revision", New: "2222"},
+				},
+				Reason:  "Requested",
+				Message: `postern.dev/requested-ref set to "main"; postern.dev/requested-revision set to "2222"`,
+			},
+			wantPatch: `[
+				{"op": "test", "path": "/metadata/annotations", "value": null},
+				{"op": "add", "path": "/metadata/annotations", "value": {}},
+				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-ref", "value": "main"},
+				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": "2222"},
+				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-at", "value": "2026-03-01T12:00:00Z"},
+				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-by", "value": "github"},
+				{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh", "value": "normal"},
+				{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp", "value": "2026-03-01T12:00:00.0000005Z"}
+			]`,
+		},
+		{
+			name: "a second push to the same branch asks Argo CD to look again",
+			annotations: map[string]string{
+				"postern.dev/requested-ref":            "main",
+				"postern.dev/requested-revision":       "1111",
+				"postern.dev/requested-at":             "2026-03-01T11:00:00Z",
+				"postern.dev/requested-by":             "github",
+				"argocd.argoproj.io/refresh":           "normal",
+				"argocd.argoproj.io/refresh-timestamp": "2026-03-01T11:00:00Z",
+			},
+			request: request,
+			want: Outcome{
+				Changes:  []Change{{Field: "postern.dev/requested-revision", Old: "1111", New: "2222"}},
+				Previous: "main",
+				Reason:   "Requested",
+				Message:  `postern.dev/requested-revision "1111" → "2222"`,
+			},
+			wantPatch: `[
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-ref", "value": "main"},
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": "1111"},
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-at", "value": "2026-03-01T11:00:00Z"},
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-by", "value": "github"},
+				{"op": "test", "path": "/metadata/annotations/argocd.argoproj.io~1refresh", "value": "normal"},
+				{"op": "test", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp", "value": "2026-03-01T11:00:00Z"},
+				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": "2222"},
+				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-at", "value": "2026-03-01T12:00:00Z"},
+				{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp", "value": "2026-03-01T12:00:00.0000005Z"}
+			]`,
+		},
+		{
+			name: "the commit of an earlier request is removed, and its hard refresh is kept",
+			annotations: map[string]string{
+				"postern.dev/requested-ref":      "main",
+				"postern.dev/requested-revision": "1111",
+				"argocd.argoproj.io/refresh":     "hard",
+			},
+			request: Request{Ref: "v2", By: "generic", At: noon},
+			want: Outcome{
+				Changes: []Change{
+					{Field: "postern.dev/requested-ref", Old: "main", New: "v2"},
+					{Field: "postern.dev/requested-revision", Old: "1111"},
+				},
+				Previous: "main",
+				Reason:   "Requested",
+				Message:  `postern.dev/requested-ref "main" → "v2"; postern.dev/requested-revision "1111" removed`,
+			},
+			wantPatch: `[
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-ref", "value": "main"},
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": "1111"},
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-at", "value": null},
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-by", "value": null},
+				{"op": "test", "path": "/metadata/annotations/argocd.argoproj.io~1refresh", "value": "hard"},
+				{"op": "test", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp", "value": null},
+				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-ref", "value": "v2"},
+				{"op": "remove", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": null},
+				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-at", "value": "2026-03-01T12:00:00Z"},
+				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-by", "value": "generic"},
+				{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp", "value": "2026-03-01T12:00:00.0000005Z"}
+			]`,
+		},
+		{
+			name:        "the same ref at the same commit changes nothing",
+			annotations: map[string]string{"postern.dev/requested-ref": "main", "postern.dev/requested-revision": "2222"},
+			request:     request,
+			want:        Outcome{Previous: "main", Reason: "AlreadyRequested", Message: `postern.dev/requested-ref is "main" already`},
+			wantPatch:   `null`,
+		},
+		{
+			name:        "the same ref without a commit changes nothing",
+			annotations: map[string]string{"postern.dev/requested-ref": "main", "postern.dev/requested-revision": "1111"},
+			request:     Request{Ref: "main", By: "generic", At: noon},
+			want:        Outcome{Previous: "main", Reason: "AlreadyRequested", Message: `postern.dev/requested-ref is "main" already`},
+			wantPatch:   `null`,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := DecideApplication(&argov1alpha1.Application{
+				ObjectMeta: metav1.ObjectMeta{Annotations: test.annotations},
+				Spec:       argov1alpha1.ApplicationSpec{Source: ptr.To(source("https://github.com/example/shop", "v1"))},
+			}, test.request)
+			if diff := cmp.Diff(test.want, got.Outcome); diff != "" {
+				t.Errorf("outcome (-want +got):\n%s", diff)
+			}
+			expectPatch(t, test.wantPatch, got.Patch)
+		})
+	}
+}

@@ -1,0 +1,162 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+)
+
+// Cache follows the targets of all namespaces, reduced to what Postern reads.
+// A kind whose CRD does not exist is looked for again at least about every half
+// minute and followed once it is there. It is safe for concurrent use.
+type Cache struct {
+	kinds map[Kind]*cachedKind
+}
+
+// cachedKind follows one kind.
+type cachedKind struct {
+	kind     Kind
+	informer cache.SharedIndexInformer
+	// recent is the informer's store, ahead of it by what we wrote ourselves, so
+	// that one write after another to a busy target does not start from old values.
+	recent cache.MutationCache
+	// failure is why the last list or watch failed.
+	failure atomic.Pointer[error]
+}
+
+// NewCache returns a cache of the API server of a configuration. It is empty
+// until it is started.
+func NewCache(cfg *rest.Config) (*Cache, error) {
+	endpoints, err := newEndpoints(cfg)
+	if err != nil {
+		return nil, err
+	}
+	kinds := map[Kind]*cachedKind{}
+	for kind, endpoint := range endpoints {
+		if kinds[kind], err = newCachedKind(endpoint); err != nil {
+			return nil, fmt.Errorf("could not make a cache of %s: %w", kind, err)
+		}
+	}
+	return &Cache{kinds: kinds}, nil
+}
+
+func newCachedKind(e endpoint) (*cachedKind, error) {
+	_, example, err := e.kind.api()
+	if err != nil {
+		return nil, err
+	}
+	informer := cache.NewSharedIndexInformerWithOptions(e.listWatch(), example, cache.SharedIndexInformerOptions{})
+	k := &cachedKind{
+		kind:     e.kind,
+		informer: informer,
+		recent: cache.NewIntegerResourceVersionMutationCacheWithOptions(
+			klog.Background(), informer.GetStore(), cache.MutationCacheOptions{}),
+	}
+	return k, errors.Join(
+		informer.SetTransform(trim),
+		informer.SetWatchErrorHandlerWithContext(k.failed),
+	)
+}
+
+// Start fills the cache and keeps it current until the context ends. It may be
+// called once.
+func (c *Cache) Start(ctx context.Context) error {
+	var running wait.Group
+	for _, k := range c.kinds {
+		running.StartWithContext(ctx, k.informer.RunWithContext)
+	}
+	running.Wait()
+	return nil
+}
+
+// NeedLeaderElection makes a controller manager run the cache in every replica.
+func (c *Cache) NeedLeaderElection() bool { return false }
+
+// Ready returns nil once every kind is in the cache or known not to be installed.
+func (c *Cache) Ready() error {
+	var unready []error
+	for _, kind := range Kinds() {
+		if err := c.kinds[kind].ready(); err != nil {
+			unready = append(unready, err)
+		}
+	}
+	return errors.Join(unready...)
+}
+
+func (k *cachedKind) ready() error {
+	if k.informer.HasSynced() {
+		return nil
+	}
+	switch failure := k.failure.Load(); {
+	case failure == nil:
+		return fmt.Errorf("%s is not in the cache yet", k.kind)
+	case isKindMissing(*failure):
+		return nil
+	default:
+		return fmt.Errorf("could not fill the cache of %s: %w", k.kind, *failure)
+	}
+}
+
+// failed takes note of a failed list or watch, which the informer repeats by itself.
+func (k *cachedKind) failed(ctx context.Context, reflector *cache.Reflector, err error) {
+	k.failure.Store(&err)
+	if isKindMissing(err) {
+		klog.FromContext(ctx).V(2).Info("Kind is not installed in this cluster", "kind", k.kind)
+		return
+	}
+	cache.DefaultWatchErrorHandler(ctx, reflector, err)
+}
+
+// get returns an object that must not be modified. It finds nothing while the
+// kind is not wholly in the cache.
+func (c *Cache) get(key Key) (runtime.Object, bool) {
+	if c == nil {
+		return nil, false
+	}
+	k, ok := c.kinds[key.Kind]
+	if !ok || !k.informer.HasSynced() {
+		return nil, false
+	}
+	stored, ok, err := k.recent.GetByKey(cache.NewObjectName(key.Namespace, key.Name).String())
+	if !ok || err != nil {
+		return nil, false
+	}
+	obj, ok := stored.(runtime.Object)
+	return obj, ok
+}
+
+// wrote takes note of an object as the API server returned it from a write.
+func (c *Cache) wrote(kind Kind, obj runtime.Object) {
+	if c == nil {
+		return
+	}
+	if trimmed, err := trim(obj); err == nil {
+		c.kinds[kind].recent.Mutation(trimmed)
+	}
+}
+
+// trim drops what makes objects big and nobody here reads. Annotations keep
+// their keys, since a decision depends on whether there are any.
+func trim(obj any) (any, error) {
+	object, ok := obj.(metav1.Object)
+	if !ok {
+		return obj, nil // the mark of a deletion that was missed
+	}
+	object.SetManagedFields(nil)
+	if annotations := object.GetAnnotations(); annotations[corev1.LastAppliedConfigAnnotation] != "" {
+		annotations[corev1.LastAppliedConfigAnnotation] = ""
+	}
+	return obj, nil
+}

@@ -1,0 +1,199 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
+)
+
+const (
+	gatewaySyncs = "/apis/stoker.io/v1alpha1/gatewaysyncs"
+	applications = "/apis/argoproj.io/v1alpha1/applications"
+)
+
+// startCache runs a cache until the test ends.
+func startCache(t *testing.T, api *fakeAPIServer) *Cache {
+	t.Helper()
+	cache, err := NewCache(api.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		if err := cache.Start(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	t.Cleanup(func() { <-stopped })
+	return cache
+}
+
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	if err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, 20*time.Second, true,
+		func(context.Context) (bool, error) { return condition(), nil }); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+func cachedRef(c *Cache) string {
+	obj, ok := c.get(plant)
+	if !ok {
+		return ""
+	}
+	return obj.(*stokerv1alpha1.GatewaySync).Annotations[stokerv1alpha1.AnnotationRequestedRef]
+}
+
+func TestCacheIsReadyWithoutKindsThatAreNotInstalled(t *testing.T) {
+	api := newFakeAPIServer(t, plantAt("v1"))
+	cache, err := NewCache(api.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := cache.Ready(); got == nil ||
+		got.Error() != "GatewaySync is not in the cache yet\nApplication is not in the cache yet" {
+		t.Errorf("before the start: got %v", got)
+	}
+
+	cache = startCache(t, api)
+	eventually(t, "no kind is installed", func() bool { return cache.Ready() == nil })
+	if ref := cachedRef(cache); ref != "" {
+		t.Errorf("found %q", ref)
+	}
+	api.serve(gatewaySyncs, &answer{text: plantAt("v1")})
+	eventually(t, "a kind is installed later", func() bool { return cachedRef(cache) == "v1" })
+}
+
+func TestCacheIsNotReadyIfItCannotBeFilled(t *testing.T) {
+	api := newFakeAPIServer(t, plantAt("v1"))
+	api.serve(gatewaySyncs, &answer{})
+	api.serve(applications, forbidden)
+	cache := startCache(t, api)
+	eventually(t, "one kind cannot be read", func() bool {
+		err := cache.Ready()
+		return err != nil && strings.HasPrefix(err.Error(), "could not fill the cache of Application: ") &&
+			strings.HasSuffix(err.Error(), "is forbidden")
+	})
+}
+
+func TestCacheFollowsAndTrims(t *testing.T) {
+	api := newFakeAPIServer(t, plantAt("v1"))
+	big := `{"apiVersion": "stoker.io/v1alpha1", "kind": "GatewaySync", "metadata": {
+		"name": "plant", "namespace": "demo", "resourceVersion": "`
+	rest := `", "managedFields": [{"manager": "kubectl"}], "annotations": {
+		"kubectl.kubernetes.io/last-applied-configuration": "{}", "stoker.io/requested-ref": "`
+	api.serve(gatewaySyncs, &answer{text: big + "1" + rest + `v1"}}}`})
+	cache := startCache(t, api)
+	eventually(t, "listed", func() bool { return cachedRef(cache) == "v1" })
+	api.events <- `{"type": "MODIFIED", "object": ` + big + "2" + rest + `v2"}}}}`
+	eventually(t, "changed", func() bool { return cachedRef(cache) == "v2" })
+
+	got, _ := cache.get(plant)
+	want := &stokerv1alpha1.GatewaySync{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "plant", ResourceVersion: "2", Annotations: map[string]string{
+			"kubectl.kubernetes.io/last-applied-configuration": "",
+			"stoker.io/requested-ref":                          "v2",
+		}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if _, ok := cache.get(Key{Kind: KindGatewaySync, Namespace: "other", Name: "plant"}); ok {
+		t.Error("found an object of another namespace")
+	}
+	if _, ok := cache.get(Key{Kind: KindApplication, Namespace: "demo", Name: "plant"}); ok {
+		t.Error("found an object of a kind that is not there")
+	}
+}
+
+func TestWriteReadsFromTheCacheFirst(t *testing.T) {
+	const get, patch = "GET", "PATCH fieldManager=postern"
+	for _, test := range []struct {
+		name         string
+		cached, live string
+		refs         []string
+		want         []string
+		wantRequests []string
+	}{
+		{
+			name:   "and needs no other read",
+			cached: plantAt("v1"), live: plantAt("v1"),
+			refs: []string{"v2"}, want: []string{`stoker.io/requested-ref "v1" → "v2"`},
+			wantRequests: []string{patch},
+		},
+		{
+			name:   "and knows what it wrote itself",
+			cached: plantAt("v1"), live: plantAt("v1"),
+			refs:         []string{"v2", "v3"},
+			want:         []string{`stoker.io/requested-ref "v1" → "v2"`, `stoker.io/requested-ref "v2" → "v3"`},
+			wantRequests: []string{patch, patch},
+		},
+		{
+			name:   "and reads anew if the cache was behind",
+			cached: plantAt("v0"), live: plantAt("v1"),
+			refs: []string{"v2"}, want: []string{`stoker.io/requested-ref "v1" → "v2"`},
+			wantRequests: []string{patch, get, patch},
+		},
+		{
+			name:   "and does not believe that there is nothing to do",
+			cached: plantAt("v2"), live: plantAt("v1"),
+			refs: []string{"v2"}, want: []string{`stoker.io/requested-ref "v1" → "v2"`},
+			wantRequests: []string{get, patch},
+		},
+		{
+			name: "and does not believe that there is no such object",
+			live: plantAt("v1"),
+			refs: []string{"v2"}, want: []string{`stoker.io/requested-ref "v1" → "v2"`},
+			wantRequests: []string{get, patch},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			api := newFakeAPIServer(t, test.live)
+			api.serve(gatewaySyncs, &answer{text: test.cached})
+			cache := startCache(t, api)
+			eventually(t, "filled", func() bool { return cache.Ready() == nil })
+			writer, _ := newTestWriter(t, api, cache)
+
+			var got []string
+			for _, ref := range test.refs {
+				outcome, err := writer.Write(t.Context(), plant, Request{Ref: ref, By: "github", At: noon}, false)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, outcome.Message)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("messages (-want +got):\n%s", diff)
+			}
+			requests, _ := api.seen()
+			if diff := cmp.Diff(test.wantRequests, requests); diff != "" {
+				t.Errorf("requests (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestDryRunLeavesTheCacheAlone(t *testing.T) {
+	api := newFakeAPIServer(t, plantAt("v1"))
+	api.serve(gatewaySyncs, &answer{text: plantAt("v1")})
+	cache := startCache(t, api)
+	eventually(t, "filled", func() bool { return cachedRef(cache) == "v1" })
+	writer, _ := newTestWriter(t, api, cache)
+	if _, err := writer.Write(t.Context(), plant, Request{Ref: "v2", By: "github", At: noon}, true); err != nil {
+		t.Fatal(err)
+	}
+	if ref := cachedRef(cache); ref != "v1" {
+		t.Errorf("the cache has %q", ref)
+	}
+}

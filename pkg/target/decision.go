@@ -1,0 +1,172 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Reasons of an Outcome.
+const (
+	// ReasonRequested: the target did not hold the request before.
+	ReasonRequested = "Requested"
+	// ReasonAlreadyRequested: the target held the request already; nothing was written.
+	ReasonAlreadyRequested = "AlreadyRequested"
+)
+
+// Outcome says what a request came to, or would come to, at one target.
+type Outcome struct {
+	// Changes are the fields that carry the request and had to change. What is
+	// written beside them (when, by whom, the refresh) is not listed.
+	Changes []Change
+	// Previous is the ref that was in force before, as far as the target tells.
+	Previous string
+	// Reason is one of the reasons above.
+	Reason string
+	// Message tells people what changed, and what did not although they might expect it.
+	Message string
+}
+
+// Change is one field of a target before and after. Empty means that it is not there.
+type Change struct {
+	Field, Old, New string
+}
+
+// String returns the change in words.
+func (c Change) String() string {
+	switch {
+	case c.Old == "":
+		return fmt.Sprintf("%s set to %q", c.Field, c.New)
+	case c.New == "":
+		return fmt.Sprintf("%s %q removed", c.Field, c.Old)
+	}
+	return fmt.Sprintf("%s %q → %q", c.Field, c.Old, c.New)
+}
+
+// Decision is an outcome and the patch that brings it about. An empty patch
+// means that there is nothing to do.
+type Decision struct {
+	Outcome
+	Patch []Operation
+}
+
+// Operation is one step of a JSON patch (RFC 6902): "test", "add" or "remove".
+//
+// A test for null passes where the member does not exist; RFC 6902 leaves that
+// open, and the kube-apiserver's library (gopkg.in/evanphx/json-patch.v4) does
+// so. It compares bytes, so patches must be encoded by json.Marshal, which
+// escapes strings just as the kube-apiserver encodes its objects.
+type Operation struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value any    `json:"value"`
+}
+
+const annotationsPath = "/metadata/annotations"
+
+// draft collects a decision: what it relies on, and what it changes.
+type draft struct {
+	annotations  map[string]string
+	tests, edits []Operation
+	changes      []Change
+}
+
+// newDraft starts a decision about an object that has these annotations.
+func newDraft(annotations map[string]string) *draft {
+	d := &draft{annotations: annotations}
+	if annotations == nil {
+		d.test(annotationsPath, nil)
+		d.add(annotationsPath, map[string]string{})
+	}
+	return d
+}
+
+func (d *draft) test(path string, value any) {
+	d.tests = append(d.tests, Operation{Op: "test", Path: path, Value: value})
+}
+
+func (d *draft) add(path string, value any) {
+	d.edits = append(d.edits, Operation{Op: "add", Path: path, Value: value})
+}
+
+// testAnnotation makes the decision depend on an annotation being as it was read.
+func (d *draft) testAnnotation(key string) {
+	if d.annotations == nil {
+		return // tested as a whole
+	}
+	if value, ok := d.annotations[key]; ok {
+		d.test(annotationPath(key), value)
+	} else {
+		d.test(annotationPath(key), nil)
+	}
+}
+
+// annotate sets an annotation.
+func (d *draft) annotate(key, value string) {
+	d.testAnnotation(key)
+	if old, ok := d.annotations[key]; !ok || old != value {
+		d.add(annotationPath(key), value)
+	}
+}
+
+// annotateChange sets an annotation that carries the request, or removes it if
+// the value is empty.
+func (d *draft) annotateChange(key, value string) {
+	old, present := d.annotations[key]
+	if old != value {
+		d.changes = append(d.changes, Change{Field: key, Old: old, New: value})
+	}
+	if value != "" {
+		d.annotate(key, value)
+		return
+	}
+	d.testAnnotation(key)
+	if present {
+		d.edits = append(d.edits, Operation{Op: "remove", Path: annotationPath(key)})
+	}
+}
+
+// decision is what the draft comes to. All tests come before the first edit.
+func (d *draft) decision(previous string, notes ...string) Decision {
+	said := make([]string, 0, len(d.changes)+len(notes))
+	for _, change := range d.changes {
+		said = append(said, change.String())
+	}
+	return Decision{
+		Outcome: Outcome{
+			Changes:  d.changes,
+			Previous: previous,
+			Reason:   ReasonRequested,
+			Message:  sentence(append(said, notes...)),
+		},
+		Patch: append(d.tests, d.edits...),
+	}
+}
+
+// nothingToDo is the decision about a target that holds the request already.
+func nothingToDo(key, ref string, notes ...string) Decision {
+	said := fmt.Sprintf("%s is %q already", key, ref)
+	return Decision{Outcome: Outcome{
+		Previous: ref,
+		Reason:   ReasonAlreadyRequested,
+		Message:  sentence(append([]string{said}, notes...)),
+	}}
+}
+
+// sentence joins what there is to say.
+func sentence(parts []string) string {
+	said := parts[:0]
+	for _, part := range parts {
+		if part != "" {
+			said = append(said, part)
+		}
+	}
+	return strings.Join(said, "; ")
+}
+
+// annotationPath is the JSON pointer (RFC 6901) of an annotation.
+func annotationPath(key string) string {
+	return annotationsPath + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
+}

@@ -1,0 +1,111 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"context"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+
+	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
+)
+
+// fieldManager owns, in an object's managed fields, what Postern wrote.
+const fieldManager = "postern"
+
+// endpoint is where the API server serves one kind. It has no method that sends
+// a whole object.
+type endpoint struct {
+	kind     Kind
+	resource string
+	client   rest.Interface
+}
+
+// newEndpoints returns the endpoint of every kind.
+func newEndpoints(cfg *rest.Config) (map[Kind]endpoint, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{stokerv1alpha1.AddToScheme, argov1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("could not register the types of targets: %w", err)
+		}
+	}
+	codecs := serializer.NewCodecFactory(scheme).WithoutConversion()
+
+	endpoints := map[Kind]endpoint{}
+	for _, kind := range Kinds() {
+		resource, _, err := kind.api()
+		if err != nil {
+			return nil, err
+		}
+		version := resource.GroupVersion()
+		ours := rest.CopyConfig(cfg)
+		ours.APIPath = "/apis"
+		ours.ContentConfig = rest.ContentConfig{
+			ContentType:          runtime.ContentTypeJSON, // custom resources have no other
+			GroupVersion:         &version,
+			NegotiatedSerializer: codecs,
+		}
+		// The API server's own fairness limits us; a limit here would only add waiting.
+		ours.QPS, ours.RateLimiter = -1, nil
+		client, err := rest.RESTClientFor(ours)
+		if err != nil {
+			return nil, fmt.Errorf("could not make a client for %s: %w", kind, err)
+		}
+		endpoints[kind] = endpoint{kind: kind, resource: resource.Resource, client: client}
+	}
+	return endpoints, nil
+}
+
+// get reads an object from the API server. It does not retry.
+func (e endpoint) get(ctx context.Context, key Key) (runtime.Object, error) {
+	_, obj, err := key.Kind.api()
+	if err != nil {
+		return nil, err
+	}
+	err = e.client.Get().
+		Namespace(key.Namespace).
+		Resource(e.resource).
+		Name(key.Name).
+		MaxRetries(0).
+		Do(ctx).
+		Into(obj)
+	return obj, err
+}
+
+// patch sends a JSON patch and returns the object that came of it. With dryRun
+// the API server does everything, its admission included, except to keep that.
+// It does not retry.
+func (e endpoint) patch(ctx context.Context, key Key, patch []byte, dryRun bool) (runtime.Object, error) {
+	_, obj, err := key.Kind.api()
+	if err != nil {
+		return nil, err
+	}
+	options := &metav1.PatchOptions{FieldManager: fieldManager}
+	if dryRun {
+		options.DryRun = []string{metav1.DryRunAll}
+	}
+	err = e.client.Patch(types.JSONPatchType).
+		Namespace(key.Namespace).
+		Resource(e.resource).
+		Name(key.Name).
+		VersionedParams(options, metav1.ParameterCodec).
+		Body(patch).
+		MaxRetries(0).
+		Do(ctx).
+		Into(obj)
+	return obj, err
+}
+
+// listWatch lists and watches the objects of all namespaces.
+func (e endpoint) listWatch() cache.ListerWatcher {
+	return cache.NewListWatchFromClient(e.client, e.resource, metav1.NamespaceAll, fields.Everything())
+}

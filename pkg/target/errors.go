@@ -1,0 +1,81 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+)
+
+// IsTransient reports whether a write failed for a cause that may pass by itself
+// (the API server was unreachable or overloaded, the time ran out, others kept
+// changing the target), so that it is worth asking again later.
+func IsTransient(err error) bool {
+	var transient *transientError
+	return errors.As(err, &transient)
+}
+
+// transientError marks an error for IsTransient.
+type transientError struct{ error }
+
+func (e *transientError) Unwrap() error { return e.error }
+
+// errNeverPasses marks a patch that is refused although it tests for what is there.
+var errNeverPasses = errors.New("the API server refuses the patch although it names what was read")
+
+// isTestFailure reports whether a JSON patch was refused because one of its
+// tests failed. The API server then answers 422 in its most general form; an
+// object that fails validation is 422 too, but that answer names the object.
+//
+// Source: applyJSPatch in k8s.io/apiserver, pkg/endpoints/handlers/patch.go.
+func isTestFailure(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || status.Status().Code != http.StatusUnprocessableEntity {
+		return false
+	}
+	details := status.Status().Details
+	return details == nil || details.Name == ""
+}
+
+// mayPass reports whether one failed request is worth repeating.
+func mayPass(err error) bool {
+	var status apierrors.APIStatus
+	if errors.As(err, &status) {
+		code := status.Status().Code
+		return code == http.StatusConflict || code == http.StatusTooManyRequests || code >= http.StatusInternalServerError
+	}
+	var unanswered *url.Error
+	return errors.As(err, &unanswered) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
+		utilnet.IsProbableEOF(err) || utilnet.IsConnectionReset(err) || utilnet.IsHTTP2ConnectionLost(err)
+}
+
+// retryAfter is how long the API server asked us to wait; zero if it did not.
+func retryAfter(err error) time.Duration {
+	seconds, _ := apierrors.SuggestsClientDelay(err)
+	return time.Duration(seconds) * time.Second
+}
+
+// isKindMissing reports whether a 404 says that the whole resource is not there.
+// Nobody serves its path then, so the answer is not a Status and the client makes
+// one up; of a missing object the API server says so itself.
+func isKindMissing(err error) bool {
+	return apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
+}
+
+// explain adds what the bare answer of the API server leaves unclear.
+func explain(err error, kind Kind) error {
+	if isKindMissing(err) {
+		return fmt.Errorf("%s is not installed in this cluster: %w", kind, err)
+	}
+	return err
+}

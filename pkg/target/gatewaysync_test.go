@@ -1,0 +1,125 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
+)
+
+func TestDecideGatewaySync(t *testing.T) {
+	request := Request{Ref: "v2.0.0", Revision: "9f1c", Repository: "https://github.com/example/plant", By: "github", At: noon}
+	for _, test := range []struct {
+		name        string
+		annotations map[string]string
+		want        Outcome
+		wantPatch   string
+	}{
+		{
+			name: "the first request creates the annotations",
+			want: Outcome{
+				Changes:  []Change{{Field: "stoker.io/requested-ref", New: "v2.0.0"}},
+				Previous: "v1.0.0",
+				Reason:   "Requested",
+				Message:  `stoker.io/requested-ref set to "v2.0.0"`,
+			},
+			wantPatch: `[
+				{"op": "test", "path": "/metadata/annotations", "value": null},
+				{"op": "add", "path": "/metadata/annotations", "value": {}},
+				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": "v2.0.0"},
+				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-at", "value": "2026-03-01T12:00:00Z"},
+				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-by", "value": "github"}
+			]`,
+		},
+		{
+			name:        "other annotations stay, and ours must still be missing",
+			annotations: map[string]string{"team": "plant"},
+			want: Outcome{
+				Changes:  []Change{{Field: "stoker.io/requested-ref", New: "v2.0.0"}},
+				Previous: "v1.0.0",
+				Reason:   "Requested",
+				Message:  `stoker.io/requested-ref set to "v2.0.0"`,
+			},
+			wantPatch: `[
+				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": null},
+				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-at", "value": null},
+				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-by", "value": null},
+				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": "v2.0.0"},
+				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-at", "value": "2026-03-01T12:00:00Z"},
+				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-by", "value": "github"}
+			]`,
+		},
+		{
+			name: "another ref is replaced if it is still the one that was read",
+			annotations: map[string]string{
+				"stoker.io/requested-ref": "v1.5.0",
+				"stoker.io/requested-at":  "2026-02-01T12:00:00Z",
+				"stoker.io/requested-by":  "github",
+			},
+			want: Outcome{
+				Changes:  []Change{{Field: "stoker.io/requested-ref", Old: "v1.5.0", New: "v2.0.0"}},
+				Previous: "v1.5.0",
+				Reason:   "Requested",
+				Message:  `stoker.io/requested-ref "v1.5.0" → "v2.0.0"`,
+			},
+			wantPatch: `[
+				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": "v1.5.0"},
+				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-at", "value": "2026-02-01T12:00:00Z"},
+				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-by", "value": "github"},
+				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": "v2.0.0"},
+				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-at", "value": "2026-03-01T12:00:00Z"}
+			]`,
+		},
+		{
+			name: "what Stoker left after it removed the ref is replaced",
+			annotations: map[string]string{
+				"stoker.io/requested-at": "2026-02-01T12:00:00Z",
+				"stoker.io/requested-by": "kargo",
+			},
+			want: Outcome{
+				Changes:  []Change{{Field: "stoker.io/requested-ref", New: "v2.0.0"}},
+				Previous: "v1.0.0",
+				Reason:   "Requested",
+				Message:  `stoker.io/requested-ref set to "v2.0.0"`,
+			},
+			wantPatch: `[
+				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": null},
+				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-at", "value": "2026-02-01T12:00:00Z"},
+				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-by", "value": "kargo"},
+				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": "v2.0.0"},
+				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-at", "value": "2026-03-01T12:00:00Z"},
+				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-by", "value": "github"}
+			]`,
+		},
+		{
+			name: "the same ref changes nothing, the time included",
+			annotations: map[string]string{
+				"stoker.io/requested-ref": "v2.0.0",
+				"stoker.io/requested-at":  "2026-02-01T12:00:00Z",
+				"stoker.io/requested-by":  "kargo",
+			},
+			want: Outcome{
+				Previous: "v2.0.0",
+				Reason:   "AlreadyRequested",
+				Message:  `stoker.io/requested-ref is "v2.0.0" already`,
+			},
+			wantPatch: `null`,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := DecideGatewaySync(&stokerv1alpha1.GatewaySync{
+				ObjectMeta: metav1.ObjectMeta{Annotations: test.annotations},
+				Spec:       stokerv1alpha1.GatewaySyncSpec{Git: stokerv1alpha1.GitSpec{Ref: "v1.0.0"}},
+			}, request)
+			if diff := cmp.Diff(test.want, got.Outcome); diff != "" {
+				t.Errorf("outcome (-want +got):\n%s", diff)
+			}
+			expectPatch(t, test.wantPatch, got.Patch)
+		})
+	}
+}

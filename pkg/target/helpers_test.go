@@ -1,0 +1,127 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
+)
+
+func mustDecide(t *testing.T, obj runtime.Object, r Request) Decision {
+	t.Helper()
+	decision, err := decide(obj, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return decision
+}
+
+// apply applies a patch with the library that the kube-apiserver uses.
+func apply(document string, patch []Operation) (string, error) {
+	if len(patch) == 0 {
+		return document, nil
+	}
+	encoded, err := json.Marshal(patch)
+	if err != nil {
+		return "", err
+	}
+	decoded, err := jsonpatch.DecodePatch(encoded)
+	if err != nil {
+		return "", err
+	}
+	// The kube-apiserver holds objects as json.Marshal writes them.
+	var object any
+	if err := json.Unmarshal([]byte(document), &object); err != nil {
+		return "", err
+	}
+	current, err := json.Marshal(object)
+	if err != nil {
+		return "", err
+	}
+	after, err := decoded.Apply(current)
+	return string(after), err
+}
+
+func mustApply(t *testing.T, document string, patch []Operation) string {
+	t.Helper()
+	after, err := apply(document, patch)
+	if err != nil {
+		t.Fatalf("could not apply %v to %s: %v", patch, document, err)
+	}
+	return after
+}
+
+func parse(t *testing.T, kind Kind, document string) runtime.Object {
+	t.Helper()
+	_, obj, err := kind.api()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(document), obj); err != nil {
+		t.Fatal(err)
+	}
+	return obj
+}
+
+func kindOf(t *testing.T, obj runtime.Object) Kind {
+	t.Helper()
+	switch obj.(type) {
+	case *stokerv1alpha1.GatewaySync:
+		return KindGatewaySync
+	case *argov1alpha1.Application:
+		return KindApplication
+	}
+	t.Fatalf("no kind for %T", obj)
+	return ""
+}
+
+// removeKey removes a key at any depth.
+func removeKey(value any, key string) {
+	switch value := value.(type) {
+	case map[string]any:
+		delete(value, key)
+		for _, member := range value {
+			removeKey(member, key)
+		}
+	case []any:
+		for _, item := range value {
+			removeKey(item, key)
+		}
+	}
+}
+
+// expectPatch compares a patch with JSON, white space aside.
+func expectPatch(t *testing.T, want string, got []Operation) {
+	t.Helper()
+	var wanted []Operation
+	if err := json.Unmarshal([]byte(want), &wanted); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(lines(t, wanted), lines(t, got)); diff != "" {
+		t.Errorf("patch (-want +got):\n%s", diff)
+	}
+}
+
+// lines encodes a patch, one operation a line.
+func lines(t *testing.T, patch []Operation) string {
+	t.Helper()
+	var out strings.Builder
+	for _, operation := range patch {
+		encoded, err := json.Marshal(operation)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&out, "%s\n", encoded)
+	}
+	return out.String()
+}

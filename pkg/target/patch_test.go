@@ -1,0 +1,154 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// noon is when test requests are accepted.
+var noon = time.Date(2026, 3, 1, 13, 0, 0, 500, time.FixedZone("", 3600))
+
+// Objects as the API server would send them, with fields that our types lack.
+var (
+	someAnnotations = []string{
+		``,
+		`"annotations": {},`,
+		`"annotations": {"team": "a~b/c"},`,
+		`"annotations": {"postern.dev/update-target-revision": "true", "argocd.argoproj.io/refresh": "hard"},`,
+		`"annotations": {"postern.dev/update-target-revision": "true", "team": "shop",
+			"postern.dev/requested-ref": "v1", "postern.dev/requested-revision": "1111",
+			"postern.dev/requested-at": "2025-01-01T00:00:00Z", "postern.dev/requested-by": "a&b",
+			"stoker.io/requested-ref": "v1", "stoker.io/requested-by": "<kargo>"},`,
+	}
+	someSpecs = []string{
+		`{}`,
+		`{"paused": false, "git": {"repo": "https://github.com/example/plant", "ref": "v1", "auth": {"token": {}}}}`,
+		`{"source": {"repoURL": "https://github.com/example/shop?a=1&b=<2>", "path": "deploy", "helm": {"values": "a: 1"}}}`,
+		`{"source": {"repoURL": "https://charts.example.com", "chart": "shop", "targetRevision": ""}}`,
+		`{"source": {"repoURL": "https://github.com/example/shop", "targetRevision": "v1"}, "project": "default"}`,
+		`{"sources": [
+			{"repoURL": "git@github.com:example/shop.git", "targetRevision": "v1", "kustomize": {"images": ["a:1"]}},
+			{"repoURL": "https://github.com/example/values", "ref": "values"},
+			{"repoURL": "https://github.com/example/shop"}], "source": {"repoURL": "https://github.com/example/shop"}}`,
+		`{"sources": [{"repoURL": "https://a.example.com/a"}, {"repoURL": "https://b.example.com/b"}]}`,
+		`{"sourceHydrator": {"drySource": {"repoURL": "https://github.com/example/shop", "path": "p", "targetRevision": "v1"},
+			"syncSource": {"targetBranch": "env/prod", "path": "shop"}}}`,
+	}
+	someRequests = []Request{
+		{Ref: "v1", By: "github", At: noon},
+		{Ref: "v2", By: "github", At: noon, Repository: "https://github.com/example/shop.git"},
+		{Ref: "v1", By: "gitlab", At: noon, Repository: "ssh://git@github.com/example/shop", Revision: "1111"},
+		{Ref: "feature/a&b<c>", By: "generic", At: noon, Repository: "https://github.com/example/shop", Revision: "2222"},
+	}
+)
+
+// everyDecision runs a check on every combination of the above.
+func everyDecision(t *testing.T, check func(t *testing.T, document string, read runtime.Object, r Request)) {
+	for _, kind := range Kinds() {
+		for a, annotations := range someAnnotations {
+			for s, spec := range someSpecs {
+				for i, request := range someRequests {
+					t.Run(fmt.Sprintf("%s/annotations %d/spec %d/request %d", kind, a, s, i), func(t *testing.T) {
+						document := fmt.Sprintf(`{"metadata": {%s "name": "x", "labels": {"a": "b"}}, "spec": %s, "status": {"phase": "A&B"}}`,
+							annotations, spec)
+						check(t, document, parse(t, kind, document), request)
+					})
+				}
+			}
+		}
+	}
+}
+
+func TestDecisionsAreIdempotent(t *testing.T) {
+	everyDecision(t, func(t *testing.T, document string, read runtime.Object, r Request) {
+		first := mustDecide(t, read, r)
+		if got, want := len(first.Changes) > 0, len(first.Patch) > 0; got != want {
+			t.Errorf("changes: %v, but a patch: %v", got, want)
+		}
+		r.At = r.At.Add(time.Hour)
+		after := mustApply(t, document, first.Patch)
+		second := mustDecide(t, parse(t, kindOf(t, read), after), r)
+		expectPatch(t, "null", second.Patch)
+		if second.Reason != ReasonAlreadyRequested {
+			t.Errorf("got reason %q", second.Reason)
+		}
+	})
+}
+
+func TestDecisionsDoNotModifyWhatWasRead(t *testing.T) {
+	everyDecision(t, func(t *testing.T, _ string, read runtime.Object, r Request) {
+		before := read.DeepCopyObject()
+		mustDecide(t, read, r)
+		if diff := cmp.Diff(before, read); diff != "" {
+			t.Errorf("(-before +after):\n%s", diff)
+		}
+	})
+}
+
+func TestPatchesTouchNothingElse(t *testing.T) {
+	ours := map[string]bool{
+		"stoker.io/requested-ref": true, "stoker.io/requested-at": true, "stoker.io/requested-by": true,
+		"postern.dev/requested-ref": true, "postern.dev/requested-at": true, "postern.dev/requested-by": true,
+		"postern.dev/requested-revision": true, "argocd.argoproj.io/refresh": true, "argocd.argoproj.io/refresh-timestamp": true,
+	}
+	// The fields we write, and the map that exists only because of them, are
+	// taken out of both; all the rest must be the same.
+	rest := func(document string) any {
+		object := map[string]any{}
+		if err := json.Unmarshal([]byte(document), &object); err != nil {
+			t.Fatal(err)
+		}
+		metadata := object["metadata"].(map[string]any)
+		if annotations, ok := metadata["annotations"].(map[string]any); ok {
+			for key := range annotations {
+				if ours[key] {
+					delete(annotations, key)
+				}
+			}
+			if len(annotations) == 0 {
+				delete(metadata, "annotations")
+			}
+		}
+		removeKey(object["spec"], "targetRevision")
+		return object
+	}
+	everyDecision(t, func(t *testing.T, document string, read runtime.Object, r Request) {
+		after := mustApply(t, document, mustDecide(t, read, r).Patch)
+		if diff := cmp.Diff(rest(document), rest(after)); diff != "" {
+			t.Errorf("(-before +after):\n%s", diff)
+		}
+	})
+}
+
+func TestPatchesFailIfAnythingTheyRelyOnChanged(t *testing.T) {
+	everyDecision(t, func(t *testing.T, document string, read runtime.Object, r Request) {
+		patch := mustDecide(t, read, r).Patch
+		for _, test := range patch {
+			if test.Op != "test" {
+				continue
+			}
+			var changed any = "changed by others"
+			if test.Path == annotationsPath {
+				changed = map[string]string{"changed": "by others"}
+			}
+			meanwhile := mustApply(t, document, []Operation{{Op: "add", Path: test.Path, Value: changed}})
+			if _, err := apply(meanwhile, patch); err == nil {
+				t.Errorf("the patch passed although %s changed", test.Path)
+			}
+		}
+	})
+}
+
+func TestAnnotationPathIsAJSONPointer(t *testing.T) {
+	if got, want := annotationPath("example.com/a~b"), "/metadata/annotations/example.com~1a~0b"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

@@ -1,0 +1,111 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"strings"
+)
+
+// NormalizeRepository returns one spelling for all the URLs by which people name
+// the same git repository: host/path, with the port if it is not the scheme's
+// usual one. It takes URLs of any scheme and the short form git@host:path that
+// git itself takes (https://git-scm.com/docs/git-clone#_git_urls), and drops the
+// scheme, user information, a trailing slash or ".git", and the case of the host.
+//
+// The result is a key for comparing, not an address. Normalising it again does
+// not change it, and what is no URL at all comes back much as it was.
+func NormalizeRepository(repository string) string {
+	scheme, rest := cutScheme(strings.TrimSpace(repository))
+	authority, path, _ := strings.Cut(rest, "/")
+	authority, hasUser := cutUser(authority, scheme)
+	host, after := cutHost(authority)
+
+	port := ""
+	switch {
+	case isPort(after) && (scheme != "" || !hasUser):
+		port = after
+	case after != "":
+		path = after + "/" + path // git@host:path
+	}
+	host = strings.ToLower(strings.TrimSpace(host))
+	if port != "" && port != usualPort(scheme) {
+		host += ":" + port
+	}
+	if path = trimPath(path); path == "" {
+		return host
+	}
+	return host + "/" + path
+}
+
+// SameRepository reports whether two URLs name the same git repository. The
+// empty URL names none.
+func SameRepository(a, b string) bool {
+	a, b = NormalizeRepository(a), NormalizeRepository(b)
+	return a != "" && a == b
+}
+
+// cutScheme cuts "scheme://" off.
+func cutScheme(s string) (scheme, rest string) {
+	scheme, rest, found := strings.Cut(s, "://")
+	if !found || strings.ContainsAny(scheme, "/@:") {
+		return "", s
+	}
+	return strings.ToLower(scheme), rest
+}
+
+// cutUser cuts user information off. In the short form it ends before the first
+// colon; in a URL it may hold colons itself.
+func cutUser(authority, scheme string) (rest string, found bool) {
+	end := len(authority)
+	if colon := strings.IndexByte(authority, ':'); scheme == "" && colon >= 0 {
+		end = colon
+	}
+	at := strings.LastIndexByte(authority[:end], '@')
+	return authority[at+1:], at >= 0
+}
+
+// cutHost cuts a host from what follows its colon. Colons in the brackets of an
+// IPv6 address are part of it.
+func cutHost(authority string) (host, after string) {
+	if strings.HasPrefix(authority, "[") {
+		if end := strings.Index(authority, "]:"); end >= 0 {
+			return authority[:end+1], authority[end+2:]
+		}
+		if strings.HasSuffix(authority, "]") {
+			return authority, ""
+		}
+	}
+	host, after, _ = strings.Cut(authority, ":")
+	return host, after
+}
+
+func isPort(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+// usualPort is the port that a URL of a scheme need not name.
+func usualPort(scheme string) string {
+	switch scheme {
+	case "https":
+		return "443"
+	case "http":
+		return "80"
+	case "ssh":
+		return "22"
+	case "git":
+		return "9418"
+	}
+	return ""
+}
+
+// trimPath trims what makes no difference, as often as it occurs.
+func trimPath(path string) string {
+	for {
+		trimmed := strings.TrimSuffix(strings.Trim(strings.TrimSpace(path), "/"), ".git")
+		if trimmed == path {
+			return path
+		}
+		path = trimmed
+	}
+}

@@ -1,0 +1,86 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"testing"
+)
+
+func TestNormalizeRepositoryGivesOneSpelling(t *testing.T) {
+	for want, spellings := range map[string][]string{
+		"github.com/example/shop": {
+			"https://github.com/example/shop",
+			"https://github.com/example/shop.git",
+			"https://github.com/example/shop/",
+			"https://github.com/example/shop.git/",
+			"https://github.com:443/example/shop.git",
+			"http://github.com:80/example/shop",
+			"HTTPS://GitHub.COM/example/shop",
+			"https://user:p@ss:word@github.com/example/shop.git",
+			"ssh://git@github.com/example/shop.git",
+			"ssh://git@github.com:22/example/shop.git",
+			"ssh://git@github.com:example/shop.git",
+			"git://github.com:9418/example/shop.git",
+			"git@github.com:example/shop.git",
+			"git@github.com:/example/shop",
+			"github.com:example/shop",
+			"github.com/example/shop",
+			"  https://github.com/example/shop\n",
+		},
+		"github.com/Example/Shop":           {"https://github.com/Example/Shop", "git@GitHub.com:Example/Shop.git"},
+		"git.example.com:8443/a/b":          {"https://git.example.com:8443/a/b.git", "git.example.com:8443/a/b"},
+		"git.example.com:443/a/b":           {"ssh://git@git.example.com:443/a/b.git"},
+		"git.example.com:2222/a/b":          {"ssh://git@git.example.com:2222/a/b"},
+		"gitlab.com/1234/b":                 {"git@gitlab.com:1234/b.git"},
+		"git.example.com/~ann/b":            {"ssh://git.example.com/~ann/b", "ann@git.example.com:~ann/b"},
+		"[2001:db8::1]/a/b":                 {"https://[2001:DB8::1]/a/b", "ssh://git@[2001:db8::1]:22/a/b", "git@[2001:db8::1]:a/b"},
+		"[2001:db8::1]:8443/a/b":            {"https://[2001:db8::1]:8443/a/b"},
+		"dev.azure.com/o/my%20project/_git": {"https://o@dev.azure.com/o/my%20project/_git"},
+		"/srv/git/shop":                     {"/srv/git/shop.git", "file:///srv/git/shop"},
+		"ghcr.io/example/charts":            {"oci://ghcr.io/example/charts"},
+		"github.com":                        {"https://github.com/", "github.com"},
+		"":                                  {"", " ", "/", "https://", "https:///.git/", "@", ":"},
+	} {
+		for _, spelling := range spellings {
+			if got := NormalizeRepository(spelling); got != want {
+				t.Errorf("NormalizeRepository(%q) = %q, want %q", spelling, got, want)
+			}
+		}
+	}
+}
+
+func TestSameRepositoryTellsRepositoriesApart(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want bool
+	}{
+		{"git@github.com:example/shop.git", "https://github.com/example/shop", true},
+		{"https://github.com/example/shop", "https://github.com/example/shop2", false},
+		{"https://github.com/example/shop", "https://gitlab.com/example/shop", false},
+		{"https://github.com/example/shop", "https://github.com:8443/example/shop", false},
+		{"https://github.com/example/shop", "https://github.com/example/Shop", false},
+		{"https://github.com/example/shop", "https://github.com.evil.test/example/shop", false},
+		{"https://github.com/example/shop", "https://github.com@evil.test/example/shop", false},
+		{"", "", false},
+	} {
+		if got := SameRepository(test.a, test.b); got != test.want {
+			t.Errorf("SameRepository(%q, %q) = %v, want %v", test.a, test.b, got, test.want)
+		}
+	}
+}
+
+func FuzzNormalizeRepositoryIsIdempotent(f *testing.F) {
+	for _, seed := range []string{
+		"https://user:p@ss@github.com:443/example/shop.git/", "git@github.com:example/shop.git",
+		"ssh://git@[::1]:2222/a//b", "[::1", "a@b@c:d", "host:/x", "x.git.git", "https://https://x", "://", "İ:1/é",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, repository string) {
+		once := NormalizeRepository(repository)
+		if twice := NormalizeRepository(once); twice != once {
+			t.Errorf("%q became %q, and that became %q", repository, once, twice)
+		}
+	})
+}

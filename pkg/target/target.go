@@ -1,0 +1,91 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
+)
+
+// The annotations that Postern writes to an Application, which has none of its
+// own for a requested ref. They always speak of one and the same request.
+const (
+	// AnnotationRequestedRef is the short name of the git ref that was asked for.
+	AnnotationRequestedRef = "postern.dev/requested-ref"
+	// AnnotationRequestedAt is when it was asked for, RFC 3339 in UTC.
+	AnnotationRequestedAt = "postern.dev/requested-at"
+	// AnnotationRequestedBy is the kind of sender that asked.
+	AnnotationRequestedBy = "postern.dev/requested-by"
+	// AnnotationRequestedRevision is the commit the ref pointed at, where the
+	// sender told; without it a second push to one branch would look like a repeat.
+	AnnotationRequestedRevision = "postern.dev/requested-revision"
+)
+
+// AnnotationUpdateTargetRevision is set to "true" by the owner of an Application
+// who wants its targetRevision to follow what is requested.
+const AnnotationUpdateTargetRevision = "postern.dev/update-target-revision"
+
+// Kind is a kind of object that a ref can be written to.
+type Kind string
+
+// The kinds there are.
+const (
+	KindGatewaySync Kind = "GatewaySync"
+	KindApplication Kind = "Application"
+)
+
+// Kinds lists every kind.
+func Kinds() []Kind {
+	return []Kind{KindGatewaySync, KindApplication}
+}
+
+// api says where a kind is served, and gives a new empty object of it.
+func (k Kind) api() (schema.GroupVersionResource, runtime.Object, error) {
+	switch k {
+	case KindGatewaySync:
+		return stokerv1alpha1.SchemeGroupVersion.WithResource("gatewaysyncs"), &stokerv1alpha1.GatewaySync{}, nil
+	case KindApplication:
+		return argov1alpha1.SchemeGroupVersion.WithResource("applications"), &argov1alpha1.Application{}, nil
+	}
+	return schema.GroupVersionResource{}, nil, fmt.Errorf("%q is not a kind that a ref can be written to", string(k))
+}
+
+// Key names one object.
+type Key struct {
+	Kind      Kind
+	Namespace string
+	Name      string
+}
+
+// String returns the key as "Kind namespace/name".
+func (k Key) String() string {
+	return fmt.Sprintf("%s %s/%s", k.Kind, k.Namespace, k.Name)
+}
+
+// Request is what is asked of a target. Whoever makes one has checked that its
+// Ref and Revision are well formed.
+type Request struct {
+	// Ref is a git ref by its short name, such as "main" or "v2.0.0".
+	Ref string
+	// Revision is the commit id the ref points at; empty if unknown.
+	Revision string
+	// Repository is the URL of the git repository; empty if unknown.
+	Repository string
+	// By is the kind of sender, such as "github".
+	By string
+	// At is when the request was accepted. Requests of one target must differ in
+	// it for Argo CD to tell the second refresh from the first.
+	At time.Time
+}
+
+// at is the time of the request as annotations carry it.
+func (r Request) at() string {
+	return r.At.UTC().Format(time.RFC3339)
+}

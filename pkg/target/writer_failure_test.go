@@ -1,0 +1,137 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+func TestWriteFails(t *testing.T) {
+	for _, test := range []struct {
+		name         string
+		key          Key
+		get, patch   *answer
+		closed       bool
+		want         string
+		notFound     bool
+		transient    bool
+		wantRequests int
+		wantPauses   int
+	}{
+		{
+			name: "a missing object is not found", key: plant, get: noObject,
+			want:     `could not write GatewaySync demo/plant: gatewaysyncs.stoker.io "plant" not found`,
+			notFound: true, wantRequests: 1,
+		},
+		{
+			name: "an object that goes away is not found", key: plant, patch: noObject,
+			want:     `could not write GatewaySync demo/plant: gatewaysyncs.stoker.io "plant" not found`,
+			notFound: true, wantRequests: 2,
+		},
+		{
+			name: "a missing kind is not found, and said to be", key: plant, get: noKind,
+			want: "could not write GatewaySync demo/plant: GatewaySync is not installed in this cluster: " +
+				"the server could not find the requested resource (get gatewaysyncs.stoker.io plant)",
+			notFound: true, wantRequests: 1,
+		},
+		{
+			name: "what is forbidden to read is not taken for missing", key: plant, get: forbidden,
+			want:         "could not write GatewaySync demo/plant: gatewaysyncs.stoker.io is forbidden",
+			wantRequests: 1,
+		},
+		{
+			name: "what is forbidden to write is not tried again", key: plant, patch: forbidden,
+			want:         "could not write GatewaySync demo/plant: gatewaysyncs.stoker.io is forbidden",
+			wantRequests: 2,
+		},
+		{
+			name: "an invalid object is not taken for a failed test", key: plant, patch: invalid,
+			want:         `could not write GatewaySync demo/plant: Application.argoproj.io "x" is invalid`,
+			wantRequests: 2,
+		},
+		{
+			name: "a test that fails although nothing changed is not tried for ever", key: plant, patch: testFailed,
+			want: "could not write GatewaySync demo/plant: the API server refuses the patch although it names what was read: " +
+				"the server rejected our request due to an error in our request",
+			wantRequests: 4, wantPauses: 1,
+		},
+		{
+			name: "an API server that stays unavailable may come back", key: plant, get: unavailable,
+			want: "could not write GatewaySync demo/plant: the server is currently unable to handle the request" +
+				" (get gatewaysyncs.stoker.io plant)",
+			transient: true, wantRequests: 6, wantPauses: 5,
+		},
+		{
+			name: "conflicts without end may end", key: plant, patch: conflict,
+			want:      "could not write GatewaySync demo/plant: the object has been modified",
+			transient: true, wantRequests: 12, wantPauses: 5,
+		},
+		{
+			name: "connections that break may hold again", key: plant, get: broken,
+			want:      "EOF",
+			transient: true, wantRequests: 6, wantPauses: 5,
+		},
+		{
+			name: "an API server that refuses connections may come back", key: plant, closed: true,
+			want:      "connection refused",
+			transient: true, wantPauses: 5,
+		},
+		{
+			name: "an unknown kind", key: Key{Kind: "Deployment", Namespace: "demo", Name: "plant"},
+			want: "could not write Deployment demo/plant: a ref cannot be written to this kind",
+		},
+		{
+			name: "a name that is no name", key: Key{Kind: KindGatewaySync, Namespace: "demo", Name: "../secrets/x"},
+			want: "invalid resource name",
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			api := newFakeAPIServer(t, plantAt("v1"))
+			api.before = func(_ *fakeAPIServer, method string, _ int) *answer {
+				if method == http.MethodGet {
+					return test.get
+				}
+				return test.patch
+			}
+			if test.closed {
+				api.Close()
+			}
+			writer, pauses := newTestWriter(t, api, nil)
+
+			_, err := writer.Write(t.Context(), test.key, Request{Ref: "v2", At: noon}, false)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got error\n%v\nwant\n%s", err, test.want)
+			}
+			if got := apierrors.IsNotFound(err); got != test.notFound {
+				t.Errorf("not found: %v, want %v", got, test.notFound)
+			}
+			if got := IsTransient(err); got != test.transient {
+				t.Errorf("transient: %v, want %v", got, test.transient)
+			}
+			if requests, _ := api.seen(); len(requests) != test.wantRequests || len(*pauses) != test.wantPauses {
+				t.Errorf("got %d requests and %d pauses, want %d and %d",
+					len(requests), len(*pauses), test.wantRequests, test.wantPauses)
+			}
+		})
+	}
+}
+
+func TestWriteGivesUpOnATargetThatOthersKeepChanging(t *testing.T) {
+	api := newFakeAPIServer(t, plantAt("v1"))
+	api.before = func(api *fakeAPIServer, method string, n int) *answer {
+		if method == http.MethodPatch {
+			api.set(plantAt(strings.Repeat("x", n)))
+		}
+		return nil
+	}
+	writer, _ := newTestWriter(t, api, nil)
+	_, err := writer.Write(t.Context(), plant, Request{Ref: "v2", At: noon}, false)
+	if requests, _ := api.seen(); !IsTransient(err) || len(requests) != 12 {
+		t.Errorf("got %d requests and error %v", len(requests), err)
+	}
+}

@@ -1,0 +1,77 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestWriteWaitsAsLongAsTheAPIServerAsks(t *testing.T) {
+	api := newFakeAPIServer(t, plantAt("v1"))
+	api.before = func(_ *fakeAPIServer, method string, n int) *answer {
+		if method == http.MethodPatch && n == 1 {
+			return tooMany
+		}
+		return nil
+	}
+	writer, pauses := newTestWriter(t, api, nil)
+	if _, err := writer.Write(t.Context(), plant, Request{Ref: "v2", At: noon}, false); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]time.Duration{7 * time.Second}, *pauses); diff != "" {
+		t.Errorf("pauses (-want +got):\n%s", diff)
+	}
+}
+
+func TestWritePausesLongerEachTime(t *testing.T) {
+	api := newFakeAPIServer(t, plantAt("v1"))
+	api.before = func(*fakeAPIServer, string, int) *answer { return unavailable }
+	writer, pauses := newTestWriter(t, api, nil)
+	writer.retries.Jitter = 0
+	if _, err := writer.Write(t.Context(), plant, Request{Ref: "v2", At: noon}, false); !IsTransient(err) {
+		t.Fatal(err)
+	}
+	want := []time.Duration{
+		10 * time.Millisecond, 30 * time.Millisecond, 90 * time.Millisecond, 270 * time.Millisecond, 810 * time.Millisecond,
+	}
+	if diff := cmp.Diff(want, *pauses); diff != "" {
+		t.Errorf("pauses (-want +got):\n%s", diff)
+	}
+}
+
+func TestWriteEndsWithItsContext(t *testing.T) {
+	api := newFakeAPIServer(t, plantAt("v1"))
+	ctx, cancel := context.WithCancel(t.Context())
+	api.before = func(*fakeAPIServer, string, int) *answer {
+		cancel()
+		return unavailable
+	}
+	writer, _ := newTestWriter(t, api, nil)
+	_, err := writer.Write(ctx, plant, Request{Ref: "v2", At: noon}, false)
+	if requests, _ := api.seen(); !IsTransient(err) || len(requests) != 1 {
+		t.Errorf("got %d requests and error %v", len(requests), err)
+	}
+}
+
+func TestPauseDoesNotOutlastItsContext(t *testing.T) {
+	soon, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := pause(soon, time.Hour); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("with a deadline that comes first: got %v", err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := pause(ended, time.Hour); !errors.Is(err, context.Canceled) {
+		t.Errorf("with a context that ended: got %v", err)
+	}
+	if err := pause(t.Context(), 0); err != nil {
+		t.Errorf("without a delay: got %v", err)
+	}
+}

@@ -1,0 +1,161 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var plant = Key{Kind: KindGatewaySync, Namespace: "demo", Name: "plant"}
+
+// plantAt is the GatewaySync demo/plant with a requested ref.
+func plantAt(ref string) string {
+	return `{"apiVersion": "stoker.io/v1alpha1", "kind": "GatewaySync",
+		"metadata": {"name": "plant", "namespace": "demo", "resourceVersion": "1",
+			"annotations": {"team": "a", "stoker.io/requested-ref": "` + ref + `"}},
+		"spec": {"git": {"repo": "https://github.com/example/plant", "ref": "v1"}, "paused": true}}`
+}
+
+// newTestWriter returns a Writer that notes its pauses in place of making them.
+func newTestWriter(t *testing.T, api *fakeAPIServer, cache *Cache) (*Writer, *[]time.Duration) {
+	t.Helper()
+	writer, err := NewWriter(api.config(), cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pauses := &[]time.Duration{}
+	writer.pause = func(ctx context.Context, delay time.Duration) error {
+		*pauses = append(*pauses, delay)
+		return ctx.Err()
+	}
+	return writer, pauses
+}
+
+func TestWrite(t *testing.T) {
+	// times gives an answer to the first PATCH requests.
+	times := func(count int, a *answer) func(*fakeAPIServer, string, int) *answer {
+		return func(_ *fakeAPIServer, method string, n int) *answer {
+			if method == http.MethodPatch && n <= count {
+				return a
+			}
+			return nil
+		}
+	}
+	const patch = "PATCH fieldManager=postern"
+	requested := func(previous string) Outcome {
+		return Outcome{
+			Changes:  []Change{{Field: "stoker.io/requested-ref", Old: previous, New: "v2"}},
+			Previous: previous,
+			Reason:   "Requested",
+			Message:  `stoker.io/requested-ref "` + previous + `" → "v2"`,
+		}
+	}
+
+	for _, test := range []struct {
+		name         string
+		object       string
+		before       func(*fakeAPIServer, string, int) *answer
+		dryRun       bool
+		want         Outcome
+		wantRequests []string
+	}{
+		{
+			name:         "reads and patches",
+			object:       plantAt("v1"),
+			want:         requested("v1"),
+			wantRequests: []string{"GET", patch},
+		},
+		{
+			name:         "writes nothing if the target holds the ref",
+			object:       plantAt("v2"),
+			want:         Outcome{Previous: "v2", Reason: "AlreadyRequested", Message: `stoker.io/requested-ref is "v2" already`},
+			wantRequests: []string{"GET"},
+		},
+		{
+			name:         "asks and keeps nothing in a dry run",
+			object:       plantAt("v1"),
+			dryRun:       true,
+			want:         requested("v1"),
+			wantRequests: []string{"GET", "PATCH dryRun=All&fieldManager=postern"},
+		},
+		{
+			name:   "decides again on what others wrote meanwhile",
+			object: plantAt("v1"),
+			before: func(api *fakeAPIServer, method string, n int) *answer {
+				if method == http.MethodPatch && n == 1 {
+					api.set(plantAt("v1.5"))
+				}
+				return nil
+			},
+			want:         requested("v1.5"),
+			wantRequests: []string{"GET", patch, "GET", patch},
+		},
+		{
+			name:         "retries a conflict",
+			object:       plantAt("v1"),
+			before:       times(1, conflict),
+			want:         requested("v1"),
+			wantRequests: []string{"GET", patch, "GET", patch},
+		},
+		{
+			name:         "retries when the API server is unavailable",
+			object:       plantAt("v1"),
+			before:       times(2, unavailable),
+			want:         requested("v1"),
+			wantRequests: []string{"GET", patch, "GET", patch, "GET", patch},
+		},
+		{
+			name:   "retries a failed read",
+			object: plantAt("v1"),
+			before: func(_ *fakeAPIServer, method string, n int) *answer {
+				if method == http.MethodGet && n == 1 {
+					return broken
+				}
+				return nil
+			},
+			want:         requested("v1"),
+			wantRequests: []string{"GET", "GET", patch},
+		},
+		{
+			name:   "recognises its own write whose answer was lost",
+			object: plantAt("v1"),
+			before: func(api *fakeAPIServer, method string, n int) *answer {
+				if method == http.MethodPatch && n == 1 {
+					api.set(plantAt("v2"))
+					return broken
+				}
+				return nil
+			},
+			want:         requested("v1"),
+			wantRequests: []string{"GET", patch, "GET"},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			api := newFakeAPIServer(t, test.object)
+			api.before = test.before
+			writer, _ := newTestWriter(t, api, nil)
+
+			got, err := writer.Write(t.Context(), plant, Request{Ref: "v2", By: "github", At: noon}, test.dryRun)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("outcome (-want +got):\n%s", diff)
+			}
+			requests, object := api.seen()
+			if diff := cmp.Diff(test.wantRequests, requests); diff != "" {
+				t.Errorf("requests (-want +got):\n%s", diff)
+			}
+			if kept := strings.Contains(object, `"v2"`); kept == test.dryRun {
+				t.Errorf("the API server holds %s", object)
+			}
+		})
+	}
+}

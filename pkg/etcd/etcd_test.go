@@ -1,0 +1,97 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package etcd
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+func TestDataIsStillThereAfterARestart(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	dir := shortTempDir(t)
+
+	for run, want := range []string{"", "kept"} {
+		s, err := Start(ctx, dir)
+		if err != nil {
+			t.Fatalf("run %d: %v", run, err)
+		}
+		client, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Endpoint()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := client.Get(ctx, "key")
+		if err != nil {
+			t.Fatal(err)
+		}
+		value := ""
+		if len(got.Kvs) == 1 {
+			value = string(got.Kvs[0].Value)
+		}
+		if value != want {
+			t.Errorf("run %d: got value %q, want %q", run, value, want)
+		}
+		if _, err := client.Put(ctx, "key", "kept"); err != nil {
+			t.Fatal(err)
+		}
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+		s.Close()
+	}
+}
+
+func TestNobodyElseMayEnterTheDataDirectory(t *testing.T) {
+	dir := filepath.Join(shortTempDir(t), "open")
+	if err := os.Mkdir(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Start(context.Background(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	info, err := os.Stat(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info.Mode().Perm(); got != 0o700 {
+		t.Errorf("the data directory has mode %o, want 700", got)
+	}
+}
+
+func TestADirectoryThatIsTooLongIsRefusedWithAnExplanation(t *testing.T) {
+	_, err := Start(context.Background(), "/tmp/"+strings.Repeat("x", 100))
+	if err == nil || !strings.Contains(err.Error(), "choose a shorter --data-dir") {
+		t.Errorf("got error %v", err)
+	}
+}
+
+func TestAFileInPlaceOfTheDirectoryIsAnError(t *testing.T) {
+	file := filepath.Join(shortTempDir(t), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Start(context.Background(), file); err == nil {
+		t.Error("got no error")
+	}
+}
+
+// shortTempDir is like t.TempDir, whose names can be too long for a socket.
+func shortTempDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "etcd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}

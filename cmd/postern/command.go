@@ -1,0 +1,42 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	cliflag "k8s.io/component-base/cli/flag"
+	logsapi "k8s.io/component-base/logs/api/v1"
+)
+
+// newCommand returns the command that runs until ctx is done.
+func newCommand(ctx context.Context) *cobra.Command {
+	o := newOptions()
+	cmd := &cobra.Command{
+		Use:   "postern",
+		Short: "Webhooks through the kube-apiserver",
+		Long: "Postern is an aggregated API server. Senders POST their webhooks through the kube-apiserver to a webhookdeliveries\n" +
+			"subresource; Postern writes the ref that a webhook asks for to GatewaySync and Application objects.",
+		Args:         cobra.NoArgs,
+		SilenceUsage: true, // an error says what is wrong; a hundred flags after it would hide that
+		RunE: func(*cobra.Command, []string) error {
+			if err := logsapi.ValidateAndApply(o.logging, nil); err != nil {
+				return fmt.Errorf("could not set up logging: %w", err)
+			}
+			if err := o.validate(); err != nil {
+				return err
+			}
+			return run(ctx, o)
+		},
+	}
+	flags := o.flags()
+	for _, set := range flags.FlagSets {
+		cmd.Flags().AddFlagSet(set)
+	}
+	const wholeLines = 0
+	cliflag.SetUsageAndHelpFunc(cmd, flags, wholeLines)
+	return cmd
+}

@@ -1,0 +1,134 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	genericoptions "k8s.io/apiserver/pkg/server/options"
+	cliflag "k8s.io/component-base/cli/flag"
+	"k8s.io/component-base/logs"
+	logsapi "k8s.io/component-base/logs/api/v1"
+
+	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/pkg/apiserver"
+	"postern.dev/postern/pkg/credential"
+)
+
+const (
+	// storagePrefix is where deliveries lie in etcd, which may be shared with others.
+	storagePrefix = "/registry/postern.dev"
+
+	minPayloadBytes, maxPayloadBytes = 1 << 10, 25 << 20
+)
+
+// options are the flags.
+type options struct {
+	logging     *logsapi.LoggingConfiguration
+	recommended *genericoptions.RecommendedOptions
+
+	dataDir         string
+	deliveryTTL     time.Duration
+	maxPayloadBytes int64
+	credentials     credential.Config
+	shutdownDelay   time.Duration
+}
+
+func newOptions() *options {
+	recommended := genericoptions.NewRecommendedOptions(storagePrefix, apiserver.StorageCodec())
+	recommended.Etcd.StorageConfig.EncodeVersioner = v1alpha1.SchemeGroupVersion
+	// Only with a certain value of this does deleting work; see validate.
+	recommended.Etcd.EnableGarbageCollection = false
+	recommended.SecureServing.BindPort = 8443
+	// The kube-apiserver shares one HTTP/2 connection among all callers. Over HTTP/1.1 none can disturb another.
+	recommended.SecureServing.DisableHTTP2Serving = true
+	// The kube-apiserver has queued each request fairly already.
+	recommended.Features.EnablePriorityAndFairness = false
+	recommended.EgressSelector = nil
+
+	return &options{
+		logging:         logs.NewOptions(),
+		recommended:     recommended,
+		dataDir:         "/var/lib/postern",
+		deliveryTTL:     72 * time.Hour,
+		maxPayloadBytes: 1 << 20,
+		credentials:     credential.Config{IdentityIsCredential: true, RequireSecret: true},
+	}
+}
+
+// flags returns the flags, by topic.
+func (o *options) flags() cliflag.NamedFlagSets {
+	var sets cliflag.NamedFlagSets
+
+	fs := sets.FlagSet("deliveries")
+	fs.Int64Var(&o.maxPayloadBytes, "max-payload-bytes", o.maxPayloadBytes,
+		fmt.Sprintf("The largest payload that is accepted, in bytes, from %d to %d.", minPayloadBytes, maxPayloadBytes))
+	fs.DurationVar(&o.deliveryTTL, "delivery-ttl", o.deliveryTTL, "How long deliveries are kept.")
+	fs.BoolVar(&o.credentials.IdentityIsCredential, "identity-is-credential", o.credentials.IdentityIsCredential,
+		"Accept whoever the cluster has authenticated and authorized, without a webhook secret.")
+	fs.BoolVar(&o.credentials.RequireSecret, "webhook-require-secret", o.credentials.RequireSecret,
+		"Refuse anonymous deliveries for which no secret is configured. If false, anyone whom RBAC lets deliver can do so.")
+
+	fs = sets.FlagSet("storage")
+	fs.StringVar(&o.dataDir, "data-dir", o.dataDir,
+		"Directory of the embedded etcd, which is used when --etcd-servers is empty. One process at a time may use it.")
+	o.recommended.Etcd.AddFlags(fs)
+
+	fs = sets.FlagSet("serving")
+	o.recommended.SecureServing.AddFlags(fs)
+	fs.DurationVar(&o.shutdownDelay, "shutdown-delay-duration", o.shutdownDelay,
+		"How long to go on serving after a signal to stop, with /readyz failing, so that others take notice.")
+
+	o.recommended.Authentication.AddFlags(sets.FlagSet("authentication"))
+	o.recommended.Authorization.AddFlags(sets.FlagSet("authorization"))
+	o.recommended.Admission.AddFlags(sets.FlagSet("admission"))
+	o.recommended.Audit.AddFlags(sets.FlagSet("audit"))
+	o.recommended.Features.AddFlags(sets.FlagSet("features"))
+	o.recommended.CoreAPI.AddFlags(sets.FlagSet("kubernetes"))
+	o.recommended.Traces.AddFlags(sets.FlagSet("tracing"))
+	logsapi.AddFlags(o.logging, sets.FlagSet("logging"))
+	return sets
+}
+
+// embeddedEtcd reports whether this process runs its own etcd.
+func (o *options) embeddedEtcd() bool {
+	return len(o.recommended.Etcd.StorageConfig.Transport.ServerList) == 0
+}
+
+// validate returns everything that is wrong with the flags at once.
+func (o *options) validate() error {
+	var errs []error
+	if o.maxPayloadBytes < minPayloadBytes || o.maxPayloadBytes > maxPayloadBytes {
+		errs = append(errs, fmt.Errorf("--max-payload-bytes is %d: it must be from %d to %d", o.maxPayloadBytes, minPayloadBytes, maxPayloadBytes))
+	}
+	if o.deliveryTTL < time.Minute {
+		errs = append(errs, fmt.Errorf("--delivery-ttl is %s: it must be at least 1m", o.deliveryTTL))
+	}
+	if o.shutdownDelay < 0 {
+		errs = append(errs, fmt.Errorf("--shutdown-delay-duration is %s: it must not be negative", o.shutdownDelay))
+	}
+	if o.embeddedEtcd() && o.dataDir == "" {
+		errs = append(errs, errors.New("--data-dir is empty: give it, or --etcd-servers"))
+	}
+	if o.recommended.Etcd.EnableGarbageCollection {
+		errs = append(errs, errors.New("--enable-garbage-collector must be false: nobody can update a delivery, so the collector could not take its finalizers off"))
+	}
+	if cert := o.recommended.SecureServing.ServerCert.CertKey; cert.CertFile == "" || cert.KeyFile == "" {
+		errs = append(errs, errors.New("give --tls-cert-file and --tls-private-key-file: a certificate for <service>.<namespace>.svc"))
+	}
+	return errors.Join(append(errs, o.validateRecommended()...)...)
+}
+
+// validateRecommended asks the framework's options, except for the address of etcd, which may be ours.
+func (o *options) validateRecommended() []error {
+	recommended := *o.recommended
+	if o.embeddedEtcd() {
+		etcd := *recommended.Etcd
+		etcd.StorageConfig.Transport.ServerList = []string{"unix://" + o.dataDir}
+		recommended.Etcd = &etcd
+	}
+	return recommended.Validate()
+}

@@ -1,0 +1,158 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"postern.dev/postern/pkg/apiserver"
+	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/delivery"
+	"postern.dev/postern/pkg/etcd"
+	"postern.dev/postern/pkg/target"
+)
+
+const (
+	etcdStartTimeout = time.Minute
+	// drainTimeout bounds the end: the longest request of the API server, and some time to close what it used.
+	drainTimeout = 75 * time.Second
+)
+
+// run serves until ctx is done. The embedded etcd starts first and ends last, since everything else stands on it.
+func run(ctx context.Context, o *options) error {
+	ctrl.SetLogger(klog.Background())
+	delivery.RegisterMetrics()
+	if !o.credentials.RequireSecret {
+		klog.InfoS("WARNING: --webhook-require-secret=false: where no secret is configured, anyone whom RBAC lets deliver can do so")
+	}
+	if !o.embeddedEtcd() {
+		return serve(ctx, o)
+	}
+
+	starting, cancel := context.WithTimeout(ctx, etcdStartTimeout)
+	defer cancel()
+	member, err := etcd.Start(starting, o.dataDir)
+	if err != nil {
+		return err
+	}
+	defer member.Close()
+	o.recommended.Etcd.StorageConfig.Transport.ServerList = []string{member.Endpoint()}
+
+	serving, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	go func() {
+		select {
+		case err := <-member.Err():
+			stop(fmt.Errorf("the embedded etcd ended: %w", err))
+		case <-serving.Done():
+		}
+	}()
+	if err := serve(serving, o); err != nil {
+		return err
+	}
+	if cause := context.Cause(serving); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}
+
+// serve runs caches and API server under one manager, which starts and stops them in order.
+func serve(ctx context.Context, o *options) error {
+	config, err := genericConfig(o)
+	if err != nil {
+		return err
+	}
+	mgr, err := newManager(config.ClientConfig, o.shutdownDelay+drainTimeout)
+	if err != nil {
+		return err
+	}
+	secrets := &credential.Secrets{}
+	secretsSynced, err := follow(ctx, mgr, secrets)
+	if err != nil {
+		return err
+	}
+	targets, err := target.NewCache(config.ClientConfig)
+	if err != nil {
+		return err
+	}
+	writer, err := target.NewWriter(config.ClientConfig, targets)
+	if err != nil {
+		return err
+	}
+	serverConfig := &apiserver.Config{Generic: config, Extra: apiserver.ExtraConfig{
+		Verifier: credential.NewVerifier(o.credentials, secrets),
+		Targets:  writer,
+		Events:   mgr.GetEventRecorder("postern"),
+		CachesReady: func() error {
+			if !secretsSynced() {
+				return errors.New("the secrets are not in the cache yet")
+			}
+			return targets.Ready()
+		},
+		DeliveryTTL:     o.deliveryTTL,
+		MaxPayloadBytes: o.maxPayloadBytes,
+	}}
+	server, err := serverConfig.Complete().New()
+	if err != nil {
+		return err
+	}
+	for _, runnable := range []manager.Runnable{targets, server} {
+		if err := mgr.Add(runnable); err != nil {
+			return fmt.Errorf("could not add to the manager: %w", err)
+		}
+	}
+	return mgr.Start(ctx)
+}
+
+// newManager returns a manager whose cache holds the webhook secrets and nothing else.
+func newManager(config *rest.Config, gracefulShutdown time.Duration) (manager.Manager, error) {
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return nil, fmt.Errorf("could not register the Kubernetes types: %w", err)
+	}
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme: scheme,
+		// The API server serves metrics and probes.
+		Metrics:                 metricsserver.Options{BindAddress: "0"},
+		HealthProbeBindAddress:  "0",
+		GracefulShutdownTimeout: &gracefulShutdown,
+		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
+			// RBAC lets us read Secrets of this one name only, so the list must ask for no other.
+			&corev1.Secret{}: {Field: fields.OneTermEqualSelector("metadata.name", credential.SecretName)},
+		}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("could not make the manager: %w", err)
+	}
+	return mgr, nil
+}
+
+// follow feeds the secrets from the manager's cache, and returns whether all of them have been fed.
+func follow(ctx context.Context, mgr manager.Manager, secrets *credential.Secrets) (toolscache.InformerSynced, error) {
+	informer, err := mgr.GetCache().GetInformer(ctx, &corev1.Secret{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return nil, fmt.Errorf("could not watch the webhook secrets: %w", err)
+	}
+	registration, err := informer.AddEventHandler(secrets.EventHandler())
+	if err != nil {
+		return nil, fmt.Errorf("could not follow the webhook secrets: %w", err)
+	}
+	return registration.HasSynced, nil
+}

@@ -1,0 +1,39 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package apiserver
+
+import (
+	"context"
+
+	"k8s.io/apiserver/pkg/admission"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/delivery"
+)
+
+// admissionChain is what the framework makes of the enabled plugins.
+type admissionChain interface {
+	admission.MutationInterface
+	admission.ValidationInterface
+}
+
+// receivingAdmission receives each delivery that is created as an object before the chain sees it. Policies would
+// otherwise look at an object without events, and webhooks at one with a payload and a signature in it.
+type receivingAdmission struct {
+	admissionChain
+	deliverer *delivery.Deliverer
+}
+
+// Admit receives a delivery, and mutates it or any other object.
+func (a *receivingAdmission) Admit(ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces) error {
+	received, ok := attributes.GetObject().(*postern.WebhookDelivery)
+	if !ok || attributes.GetOperation() != admission.Create || attributes.GetSubresource() != "" {
+		return a.admissionChain.Admit(ctx, attributes, objects)
+	}
+	received.Namespace = attributes.GetNamespace()
+	if err := a.deliverer.ReceiveObject(ctx, received, attributes.GetUserInfo(), delivery.QuerySecretFrom(ctx)); err != nil {
+		return err
+	}
+	return a.deliverer.Mutate(ctx, attributes, objects)
+}

@@ -1,0 +1,138 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package apiserver puts the API server together: the framework's server, the storages of each resource, the pipeline
+// behind them, admission and the handler chain. It must not know flags, or what a sender's payload looks like.
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/registry/rest"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/client-go/tools/events"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/delivery"
+	"postern.dev/postern/pkg/registry/deliver"
+	"postern.dev/postern/pkg/registry/webhookdelivery"
+)
+
+// ExtraConfig is what Postern needs beside what every API server needs. Every field is needed.
+type ExtraConfig struct {
+	Verifier *credential.Verifier
+	Targets  delivery.Targets
+	Events   events.EventRecorder
+	// CachesReady returns an error until secrets and targets can be looked up.
+	CachesReady func() error
+	// DeliveryTTL is how long a delivery is kept.
+	DeliveryTTL time.Duration
+	// MaxPayloadBytes bounds a payload.
+	MaxPayloadBytes int64
+}
+
+// Config is the configuration of a server; Complete makes it usable.
+type Config struct {
+	Generic *genericapiserver.RecommendedConfig
+	Extra   ExtraConfig
+}
+
+type completedConfig struct {
+	generic genericapiserver.CompletedConfig
+	extra   ExtraConfig
+}
+
+// CompletedConfig can be made by Complete only, so that no server runs with an incomplete one.
+type CompletedConfig struct{ *completedConfig }
+
+// Complete fills in what was left to default. It changes the configuration that it is called on.
+func (c *Config) Complete() CompletedConfig {
+	c.Generic.BuildHandlerChainFunc = buildHandlerChain
+	c.Generic.MaxRequestBodyBytes = max(c.Generic.MaxRequestBodyBytes, objectBytes(c.Extra.MaxPayloadBytes))
+	return CompletedConfig{&completedConfig{c.Generic.Complete(), c.Extra}}
+}
+
+// objectBytes is how large an object can be that holds a payload of that size in base64, with some room for the rest.
+func objectBytes(payloadBytes int64) int64 {
+	const rest = 64 << 10
+	return payloadBytes/3*4 + rest
+}
+
+// Server is Postern's API server.
+type Server struct {
+	generic *genericapiserver.GenericAPIServer
+}
+
+// New returns a server that is ready to be started.
+func (c CompletedConfig) New() (*Server, error) {
+	store, err := webhookdelivery.NewStore(Scheme, c.generic.RESTOptionsGetter, c.extra.DeliveryTTL)
+	if err != nil {
+		return nil, err
+	}
+	chain, ok := c.generic.AdmissionControl.(admissionChain)
+	if !ok {
+		return nil, errors.New("the admission chain does not both mutate and validate")
+	}
+	deliverer := delivery.New(delivery.Config{
+		Verifier:        c.extra.Verifier,
+		Admission:       chain,
+		Objects:         admission.NewObjectInterfacesFromScheme(Scheme),
+		Targets:         c.extra.Targets,
+		Records:         store,
+		Events:          c.extra.Events,
+		MaxPayloadBytes: c.extra.MaxPayloadBytes,
+		Now:             time.Now,
+	})
+	c.generic.AdmissionControl = &receivingAdmission{admissionChain: chain, deliverer: deliverer}
+	c.generic.AddReadyzChecks(cachesCheck(c.extra.CachesReady), firstWatchCheck(store.ReadinessCheck))
+
+	generic, err := c.generic.New("postern", genericapiserver.NewEmptyDelegate())
+	if err != nil {
+		return nil, fmt.Errorf("could not set up the API server: %w", err)
+	}
+	group := genericapiserver.NewDefaultAPIGroupInfo(postern.GroupName, Scheme, metav1.ParameterCodec, Codecs)
+	group.VersionedResourcesStorageMap[v1alpha1.SchemeGroupVersion.Version] = storages(store, deliverer, c.extra.MaxPayloadBytes)
+	if err := generic.InstallAPIGroup(&group); err != nil {
+		return nil, fmt.Errorf("could not install the API group %s: %w", postern.GroupName, err)
+	}
+	return &Server{generic}, nil
+}
+
+// storages returns what is served, by the path below the namespace.
+func storages(store *webhookdelivery.Store, deliverer *delivery.Deliverer, maxPayloadBytes int64) map[string]rest.Storage {
+	deliveries := webhookdelivery.NewREST(store, deliverer)
+	door := func(kind postern.TargetKind) rest.Storage {
+		return deliver.NewREST(deliver.Config{
+			Kind:            kind,
+			Deliverer:       deliverer,
+			Deliveries:      deliveries,
+			Encoder:         StorageCodec(),
+			MaxPayloadBytes: maxPayloadBytes,
+		})
+	}
+	return map[string]rest.Storage{
+		"webhookdeliveries": deliveries,
+
+		"gatewaysyncs":                   deliver.NewParent("gatewaysync", func() runtime.Object { return &postern.GatewaySync{} }),
+		"gatewaysyncs/webhookdeliveries": door(postern.TargetGatewaySync),
+
+		"applications":                   deliver.NewParent("application", func() runtime.Object { return &postern.Application{} }),
+		"applications/webhookdeliveries": door(postern.TargetApplication),
+	}
+}
+
+// Start serves until ctx is done, then finishes what is under way. It is a Runnable of controller-runtime's manager.
+func (s *Server) Start(ctx context.Context) error {
+	return s.generic.PrepareRun().RunWithContext(ctx)
+}
+
+// NeedLeaderElection tells the manager that every replica serves.
+func (s *Server) NeedLeaderElection() bool { return false }

@@ -1,0 +1,34 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package apiserver
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+
+	"postern.dev/postern/apis/postern/install"
+	"postern.dev/postern/apis/postern/v1alpha1"
+)
+
+var (
+	// Scheme knows every version of the types that are served.
+	Scheme = runtime.NewScheme()
+	// Codecs encodes and decodes them.
+	Codecs = serializer.NewCodecFactory(Scheme)
+)
+
+func init() {
+	install.Install(Scheme)
+	// The framework decodes options such as ListOptions from the query, and answers with Status, in version v1 of the
+	// group without a name.
+	unversioned := schema.GroupVersion{Version: "v1"}
+	metav1.AddToGroupVersion(Scheme, unversioned)
+	Scheme.AddUnversionedTypes(unversioned,
+		&metav1.Status{}, &metav1.APIVersions{}, &metav1.APIGroupList{}, &metav1.APIGroup{}, &metav1.APIResourceList{})
+}
+
+// StorageCodec is how deliveries are stored, and how the by-target doors answer.
+func StorageCodec() runtime.Codec { return Codecs.LegacyCodec(v1alpha1.SchemeGroupVersion) }

@@ -1,0 +1,69 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/authentication/user"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/apis/postern/validation"
+)
+
+// admit runs the server's admission chain on a delivery as if it were created as an object. So a policy on
+// CREATE of webhookdeliveries holds for every door.
+func (d *Deliverer) admit(ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info, dryRun bool) error {
+	defer timeStage(stageAdmit)()
+	options := &metav1.CreateOptions{}
+	if dryRun {
+		options.DryRun = []string{metav1.DryRunAll}
+	}
+	attributes := admission.NewAttributesRecord(delivery, nil,
+		v1alpha1.SchemeGroupVersion.WithKind("WebhookDelivery"), delivery.Namespace, delivery.Name,
+		v1alpha1.SchemeGroupVersion.WithResource("webhookdeliveries"), "",
+		admission.Create, options, dryRun, sender)
+	if err := d.Mutate(ctx, attributes, d.Objects); err != nil {
+		return err
+	}
+	validating, ok := d.Admission.(admission.ValidationInterface)
+	if !ok || !validating.Handles(admission.Create) {
+		return nil
+	}
+	if err := validating.Validate(ctx, attributes, d.Objects); err != nil {
+		d.finished(ctx, delivery, err)
+		return err
+	}
+	return nil
+}
+
+// Mutate runs mutating admission on a received delivery, and sees to it that it stays the delivery it was: what was
+// verified, for which target, and by whom.
+func (d *Deliverer) Mutate(ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces) error {
+	delivery := attributes.GetObject().(*postern.WebhookDelivery)
+	err := d.mutate(ctx, delivery, attributes, objects)
+	if err != nil {
+		d.finished(ctx, delivery, err)
+	}
+	return err
+}
+
+func (d *Deliverer) mutate(ctx context.Context, delivery *postern.WebhookDelivery, attributes admission.Attributes, objects admission.ObjectInterfaces) error {
+	mutating, ok := d.Admission.(admission.MutationInterface)
+	if !ok || !mutating.Handles(admission.Create) {
+		return nil
+	}
+	received := delivery.DeepCopy()
+	if err := mutating.Admit(ctx, attributes, objects); err != nil {
+		return err
+	}
+	if errs := validation.ValidateAdmitted(delivery, received); len(errs) > 0 {
+		return apierrors.NewInvalid(postern.Kind("WebhookDelivery"), delivery.Name, errs)
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package delivery is the pipeline that every webhook goes through, whichever door it came in by:
+//
+//	receive (verify, decode) → admit → carry (resolve, record, write)
+//
+// The stages are in files of these names. The package must not know HTTP paths, how records are stored, or how a
+// target is patched; doors, Records and Targets do.
+package delivery
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/client-go/tools/events"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/target"
+)
+
+// Targets finds and writes the objects that deliveries are for.
+type Targets interface {
+	// Resolve returns a NotFound error if the object does not exist.
+	Resolve(ctx context.Context, key target.Key) error
+	// Write makes the object hold what is requested. In a dry run it only finds out what it would do.
+	Write(ctx context.Context, key target.Key, request target.Request, dryRun bool) (target.Outcome, error)
+}
+
+// Records keeps deliveries.
+type Records interface {
+	Create(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error)
+	UpdateStatus(ctx context.Context, delivery *postern.WebhookDelivery) (*postern.WebhookDelivery, error)
+}
+
+// Config is what a Deliverer works with. Every field is needed.
+type Config struct {
+	Verifier *credential.Verifier
+	// Admission is the server's chain, which deliveries of every door run through.
+	Admission admission.Interface
+	// Objects lets admission plugins make external versions of a delivery.
+	Objects admission.ObjectInterfaces
+	Targets Targets
+	Records Records
+	// Events gets a Kubernetes Event about each target that is written or could not be.
+	Events events.EventRecorder
+	// MaxPayloadBytes bounds a payload.
+	MaxPayloadBytes int64
+	// Now is the clock.
+	Now func() time.Time
+}
+
+// Deliverer takes webhooks from a door to their target. It is safe for concurrent use.
+type Deliverer struct {
+	Config
+}
+
+// New returns a Deliverer.
+func New(config Config) *Deliverer { return &Deliverer{config} }
+
+// Deliver takes a delivery, which says where it goes, and what came in through all stages. It returns the record, or
+// an error that is ready to be answered.
+func (d *Deliverer) Deliver(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming, dryRun bool) (*postern.WebhookDelivery, error) {
+	if err := d.Receive(ctx, delivery, in); err != nil {
+		return nil, err
+	}
+	if err := d.admit(ctx, delivery, in.User, dryRun); err != nil {
+		return nil, err
+	}
+	return d.Carry(ctx, delivery, dryRun)
+}

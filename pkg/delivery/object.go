@@ -1,0 +1,63 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apiserver/pkg/authentication/user"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/apis/postern/validation"
+	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/payload"
+)
+
+// ReceiveObject receives a delivery that was created as an object: its spec holds what other doors take from the
+// request. Payload and credentials are gone from the object afterwards, so that neither admission nor storage sees them.
+func (d *Deliverer) ReceiveObject(ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info, querySecret string) error {
+	if errs := validation.ValidateNew(delivery, d.MaxPayloadBytes); len(errs) > 0 {
+		err := apierrors.NewInvalid(postern.Kind("WebhookDelivery"), delivery.Name, errs)
+		d.finished(ctx, delivery, err)
+		return err
+	}
+	in, err := incomingOf(delivery)
+	if err != nil {
+		return apierrors.NewInternalError(err)
+	}
+	in.User, in.QuerySecret = sender, querySecret
+	fromRef := delivery.Spec.Ref != ""
+	delivery.Spec.Payload, delivery.Spec.RawPayload = nil, nil
+	if err := d.Receive(ctx, delivery, in); err != nil {
+		return err
+	}
+	if fromRef {
+		delivery.Status.Payload = nil // there was none
+	}
+	return nil
+}
+
+// incomingOf takes from a spec what a sender would have sent. Only rawPayload has the sender's exact bytes, so only
+// with it can a signature mean anything: for the others signatures are dropped before anyone can believe them.
+func incomingOf(delivery *postern.WebhookDelivery) (Incoming, error) {
+	spec := &delivery.Spec
+	header := http.Header{}
+	for name, value := range spec.Headers {
+		header.Set(name, value)
+	}
+	if spec.RawPayload != nil {
+		return Incoming{Header: header, Body: spec.RawPayload}, nil
+	}
+	credential.StripSecrets(header)
+	if spec.Payload != nil {
+		return Incoming{Header: header, Body: spec.Payload.Raw}, nil
+	}
+	// A ref is a generic payload in short; its headers would be those of some other payload.
+	spec.Source = payload.SourceGeneric
+	body, err := json.Marshal(map[string]string{"ref": spec.Ref})
+	return Incoming{Header: http.Header{}, Body: body}, err
+}

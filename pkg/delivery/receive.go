@@ -1,0 +1,154 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/audit"
+	"k8s.io/apiserver/pkg/authentication/user"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/payload"
+)
+
+// Incoming is what a sender sent, as it came in.
+type Incoming struct {
+	// Header holds the sender's headers under canonical keys.
+	Header http.Header
+	// Body is the payload, byte for byte.
+	Body []byte
+	// QuerySecret is the secret in the query of the URL, if there was one.
+	QuerySecret string
+	// User is who the cluster says the caller is; nil is a stranger.
+	User user.Info
+}
+
+// Receive verifies the sender and decodes what it sent. It fills in spec.events and the status of a delivery that
+// already says where it goes. Nothing is looked up before the sender is verified.
+func (d *Deliverer) Receive(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming) error {
+	if err := d.receive(ctx, delivery, in); err != nil {
+		d.finished(ctx, delivery, err)
+		return err
+	}
+	return nil
+}
+
+func (d *Deliverer) receive(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming) error {
+	if delivery.Spec.Source == "" {
+		delivery.Spec.Source = payload.SourceFromHeader(in.Header)
+	}
+	method, err := d.verify(delivery, in)
+	if err != nil {
+		return err
+	}
+	digest := sha256.Sum256(in.Body)
+	delivery.Status = postern.WebhookDeliveryStatus{
+		Sender:  &postern.Sender{Name: senderName(in.User), Method: string(method)},
+		Payload: &postern.PayloadDigest{SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(in.Body))},
+		AuditID: audit.GetAuditIDTruncated(ctx),
+	}
+	setCondition(delivery, postern.ConditionVerified, metav1.ConditionTrue, string(method), "the sender proved itself", d.Now())
+	return decode(delivery, in)
+}
+
+func (d *Deliverer) verify(delivery *postern.WebhookDelivery, in Incoming) (credential.Method, error) {
+	defer timeStage(stageVerify)()
+	method, err := d.Verifier.Verify(credential.Attempt{
+		Namespace:   delivery.Namespace,
+		Source:      delivery.Spec.Source,
+		Target:      &credential.Target{Resource: resourceOf(delivery.Spec.Target.Kind), Name: delivery.Spec.Target.Name},
+		Header:      in.Header,
+		Body:        in.Body,
+		QuerySecret: in.QuerySecret,
+		User:        in.User,
+	})
+	if err != nil {
+		return "", unauthorized(err)
+	}
+	return method, nil
+}
+
+func decode(delivery *postern.WebhookDelivery, in Incoming) error {
+	defer timeStage(stageDecode)()
+	decoded, err := payload.Decode(payload.Input{Source: delivery.Spec.Source, Header: in.Header, Body: in.Body})
+	delivery.Spec.Source = decoded.Source
+	if err != nil {
+		return apierrors.NewBadRequest(err.Error())
+	}
+	if delivery.Name == "" && delivery.GenerateName == "" {
+		delivery.GenerateName = decoded.Source + "-"
+	}
+	delivery.Spec.Headers = headersToKeep(in.Header)
+	delivery.Spec.Events = eventsOf(decoded)
+	if len(decoded.Events) == 0 {
+		delivery.Status.Reason, delivery.Status.Message = ignoredBecause(decoded.Ignored)
+	}
+	return nil
+}
+
+// unauthorized answers a rejection. The message is the same whatever is configured or exists.
+func unauthorized(err error) error {
+	var rejection *credential.Rejection
+	if !errors.As(err, &rejection) {
+		return apierrors.NewInternalError(err)
+	}
+	return &rejectedError{StatusError: apierrors.NewUnauthorized(rejection.Error()), reason: string(rejection.Reason)}
+}
+
+// rejectedError carries, beside the answer, the reason that only the operator may know.
+type rejectedError struct {
+	*apierrors.StatusError
+	reason string
+}
+
+// Unwrap lets callers find the answer.
+func (e *rejectedError) Unwrap() error { return e.StatusError }
+
+func senderName(u user.Info) string {
+	if u == nil {
+		return user.Anonymous
+	}
+	return u.GetName()
+}
+
+func eventsOf(decoded payload.Decoded) []postern.DeliveryEvent {
+	events := make([]postern.DeliveryEvent, 0, len(decoded.Events))
+	for _, e := range decoded.Events {
+		event := postern.DeliveryEvent{
+			Source:     e.Source,
+			Event:      e.Type,
+			Ref:        e.Ref,
+			RefType:    postern.RefType(e.RefType),
+			Repository: e.Repository,
+			Revision:   e.Revision,
+			DeliveryID: e.DeliveryID,
+		}
+		if !e.Time.IsZero() {
+			event.Time = &metav1.Time{Time: e.Time}
+		}
+		events = append(events, event)
+	}
+	return events
+}
+
+// ignoredBecause sums up why a payload asks for nothing: the first reason, and every message.
+func ignoredBecause(ignored []payload.Ignored) (reason, message string) {
+	if len(ignored) == 0 {
+		return ReasonNothingRequested, "the payload asks for nothing"
+	}
+	messages := make([]string, 0, len(ignored))
+	for _, i := range ignored {
+		messages = append(messages, i.Message)
+	}
+	return ignored[0].Reason, strings.Join(messages, "; ")
+}

@@ -1,0 +1,76 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+	"errors"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apiserver/pkg/audit"
+	"k8s.io/klog/v2"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/pkg/target"
+)
+
+// report tells, as a Kubernetes Event, whoever looks at the target what a delivery did to it.
+func (d *Deliverer) report(delivery *postern.WebhookDelivery, key target.Key) {
+	result := delivery.Status.Targets[0]
+	eventType, reason := corev1.EventTypeNormal, "RefRequested"
+	switch result.Result {
+	case postern.TargetUnchanged:
+		return // a sender that repeats itself is no news
+	case postern.TargetFailed:
+		eventType, reason = corev1.EventTypeWarning, "RefRequestFailed"
+	}
+	regarding := &corev1.ObjectReference{APIVersion: key.Kind.APIVersion(), Kind: string(key.Kind), Namespace: key.Namespace, Name: key.Name}
+	// Events that differ in nothing but the note are counted as one. The delivery tells them apart.
+	related := &corev1.ObjectReference{
+		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "WebhookDelivery",
+		Namespace: delivery.Namespace, Name: delivery.Name, UID: delivery.UID,
+	}
+	d.Events.Eventf(regarding, related, eventType, reason, "Deliver", "%s asked for %q: %s",
+		delivery.Spec.Source, result.Ref, result.Message)
+}
+
+// finished logs and counts a delivery, once, when its answer is known.
+func (d *Deliverer) finished(ctx context.Context, delivery *postern.WebhookDelivery, err error) {
+	sender := postern.Sender{}
+	if delivery.Status.Sender != nil {
+		sender = *delivery.Status.Sender
+	}
+	outcome := outcomeOf(delivery, err)
+	countDelivery(delivery.Spec.Source, sender.Method, outcome)
+
+	values := []any{
+		"delivery", klog.KObj(delivery), "outcome", outcome, "source", delivery.Spec.Source,
+		"sender", sender.Name, "method", sender.Method, "auditID", audit.GetAuditIDTruncated(ctx),
+	}
+	if t := delivery.Spec.Target; t != nil {
+		values = append(values, "kind", t.Kind, "target", klog.KRef(delivery.Namespace, t.Name))
+	}
+	log := klog.FromContext(ctx)
+	var rejected *rejectedError
+	switch {
+	case errors.As(err, &rejected):
+		log.V(2).Info("Rejected a delivery", append(values, "reason", rejected.reason)...)
+	case apierrors.IsInternalError(err) || apierrors.IsServiceUnavailable(err):
+		log.Error(err, "Could not carry out a delivery", values...)
+	case err != nil:
+		log.V(2).Info("Refused a delivery", append(values, "err", err)...)
+	default:
+		log.Info("Delivered", append(values, "reason", delivery.Status.Reason, "refs", refsOf(delivery))...)
+	}
+}
+
+func refsOf(d *postern.WebhookDelivery) []string {
+	refs := make([]string, 0, len(d.Spec.Events))
+	for _, e := range d.Spec.Events {
+		refs = append(refs, e.Ref)
+	}
+	return refs
+}

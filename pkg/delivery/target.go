@@ -1,0 +1,55 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"net/http"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/target"
+)
+
+// retryAfterSeconds is when a sender is told to try again: the pause that the kube-apiserver, too, asks for.
+const retryAfterSeconds = 1
+
+func keyOf(d *postern.WebhookDelivery) target.Key {
+	return target.Key{Kind: target.Kind(d.Spec.Target.Kind), Namespace: d.Namespace, Name: d.Spec.Target.Name}
+}
+
+// resourceOf returns the resource name by which credentials and metrics know a kind of target.
+func resourceOf(kind postern.TargetKind) string {
+	if kind == postern.TargetApplication {
+		return credential.ResourceApplications
+	}
+	return credential.ResourceGatewaySyncs
+}
+
+func requestFor(e postern.DeliveryEvent, now time.Time) target.Request {
+	return target.Request{Ref: e.Ref, Revision: e.Revision, Repository: e.Repository, By: e.Source, At: now}
+}
+
+// answerFor turns a failure at the target into an answer: 404 where there is none, 503 where sending again may help, and
+// 500 where somebody has to change something first.
+func answerFor(err error) error {
+	switch {
+	case apierrors.IsNotFound(err):
+		return statusError(http.StatusNotFound, metav1.StatusReasonNotFound, err.Error())
+	case target.IsTransient(err):
+		answer := apierrors.NewServiceUnavailable("the target could not be written just now, send the webhook again: " + err.Error())
+		answer.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retryAfterSeconds}
+		return answer
+	}
+	return statusError(http.StatusInternalServerError, metav1.StatusReasonInternalError, "the target can't be written: "+err.Error())
+}
+
+func statusError(code int32, reason metav1.StatusReason, message string) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: code, Reason: reason, Message: message,
+	}}
+}

@@ -1,0 +1,51 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package deliver
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// maxDrainBytes bounds how much of a body that is too large is read and thrown away. A client that is still sending
+// when the connection closes may never see the answer.
+const maxDrainBytes = 32 << 20
+
+// readBody reads a payload of at most limit bytes. A larger one is an error, never cut off: what is left would have a
+// wrong signature, and the sender would look for the mistake in the wrong place.
+func readBody(w http.ResponseWriter, req *http.Request, limit int64) ([]byte, error) {
+	if encoding := req.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		return nil, apierrors.NewBadRequest("the body is compressed: send it without Content-Encoding")
+	}
+	whole := req.Body
+	body, err := io.ReadAll(http.MaxBytesReader(w, whole, limit))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		_, _ = io.CopyN(io.Discard, whole, maxDrainBytes)
+		return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
+			"the body is over %d bytes, which --max-payload-bytes sets", limit))
+	case err != nil:
+		return nil, apierrors.NewBadRequest("the body could not be read to its end: " + err.Error())
+	}
+	return body, nil
+}
+
+// dryRunIn reads the query's dryRun, as every other resource does.
+func dryRunIn(req *http.Request) (bool, error) {
+	values := req.URL.Query()["dryRun"]
+	if len(values) == 0 {
+		return false, nil
+	}
+	if !slices.Equal(values, []string{metav1.DryRunAll}) {
+		return false, apierrors.NewBadRequest("dryRun in the query must be given once, as " + metav1.DryRunAll)
+	}
+	return true, nil
+}

@@ -1,0 +1,127 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package deliver is the door by target: the webhookdeliveries subresource of an object, to which a sender POSTs its own
+// payload, byte for byte. It reads requests and writes answers, and must not know what happens in between.
+package deliver
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/pkg/delivery"
+)
+
+// Deliverer takes a delivery through all stages.
+type Deliverer interface {
+	Deliver(ctx context.Context, d *postern.WebhookDelivery, in delivery.Incoming, dryRun bool) (*postern.WebhookDelivery, error)
+}
+
+// Config is what a door works with. Every field is needed.
+type Config struct {
+	// Kind is the kind of target that the door is for.
+	Kind postern.TargetKind
+	// Deliverer gets what comes in.
+	Deliverer Deliverer
+	// Deliveries lists what came in.
+	Deliveries rest.Lister
+	// Encoder writes objects as JSON of the external version.
+	Encoder runtime.Encoder
+	// MaxPayloadBytes bounds a payload.
+	MaxPayloadBytes int64
+}
+
+// REST serves POST and GET of <targets>/<name>/webhookdeliveries.
+type REST struct {
+	Config
+}
+
+// This is exactly what is served.
+var (
+	_ rest.Connecter       = &REST{}
+	_ rest.StorageMetadata = &REST{}
+)
+
+// NewREST returns a door.
+func NewREST(config Config) *REST { return &REST{config} }
+
+// New returns an empty delivery: the kind that the subresource is said to have.
+func (r *REST) New() runtime.Object { return &postern.WebhookDelivery{} }
+
+// Destroy has nothing to release.
+func (r *REST) Destroy() {}
+
+// ConnectMethods are the HTTP methods that are served.
+func (r *REST) ConnectMethods() []string { return []string{http.MethodPost, http.MethodGet} }
+
+// NewConnectOptions says that there are none; what is in the query is read from the request.
+func (r *REST) NewConnectOptions() (runtime.Object, bool, string) { return nil, false, "" }
+
+// ProducesMIMETypes is for the API's documentation.
+func (r *REST) ProducesMIMETypes(string) []string { return []string{runtime.ContentTypeJSON} }
+
+// ProducesObject is for the API's documentation.
+func (r *REST) ProducesObject(verb string) any {
+	if verb == http.MethodGet {
+		return v1alpha1.WebhookDeliveryList{}
+	}
+	return v1alpha1.WebhookDelivery{}
+}
+
+// Connect returns the handler of one request. The namespace is in ctx, and in no other context.
+func (r *REST) Connect(ctx context.Context, name string, _ runtime.Object, _ rest.Responder) (http.Handler, error) {
+	namespace, ok := genericapirequest.NamespaceFrom(ctx)
+	if !ok {
+		return nil, apierrors.NewInternalError(fmt.Errorf("a request for %s %q has no namespace", r.Kind, name))
+	}
+	target := postern.TargetReference{Kind: r.Kind, Name: name}
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		// The request's own context also ends when the client leaves; ctx knows the namespace.
+		ctx := genericapirequest.WithNamespace(req.Context(), namespace)
+		if req.Method == http.MethodGet {
+			list, err := r.list(ctx, target)
+			r.answer(w, http.StatusOK, list, err)
+			return
+		}
+		delivered, err := r.deliver(ctx, w, req, target)
+		r.answer(w, http.StatusAccepted, delivered, err)
+	}), nil
+}
+
+func (r *REST) list(ctx context.Context, target postern.TargetReference) (runtime.Object, error) {
+	return r.Deliveries.List(ctx, &internalversion.ListOptions{FieldSelector: fields.AndSelectors(
+		fields.OneTermEqualSelector(v1alpha1.FieldTargetKind, string(target.Kind)),
+		fields.OneTermEqualSelector(v1alpha1.FieldTargetName, target.Name),
+	)})
+}
+
+func (r *REST) deliver(ctx context.Context, w http.ResponseWriter, req *http.Request, target postern.TargetReference) (runtime.Object, error) {
+	dryRun, err := dryRunIn(req)
+	if err != nil {
+		return nil, err
+	}
+	body, err := readBody(w, req, r.MaxPayloadBytes)
+	if err != nil {
+		return nil, err
+	}
+	sender, _ := genericapirequest.UserFrom(ctx)
+	d := &postern.WebhookDelivery{}
+	d.Namespace = genericapirequest.NamespaceValue(ctx)
+	d.Spec.Target = &target
+	return r.Deliverer.Deliver(ctx, d, delivery.Incoming{
+		Header:      req.Header,
+		Body:        body,
+		QuerySecret: delivery.QuerySecretFrom(ctx),
+		User:        sender,
+	}, dryRun)
+}

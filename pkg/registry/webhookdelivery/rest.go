@@ -1,0 +1,110 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookdelivery
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/util/dryrun"
+
+	"postern.dev/postern/apis/postern"
+)
+
+// Carrier carries out a delivery that was received and admitted: writes its target, records it, and returns the record.
+type Carrier interface {
+	Carry(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error)
+}
+
+// REST serves webhookdeliveries. It offers no update and no patch: what was delivered can't be changed, and the status
+// is the server's.
+type REST struct {
+	store   *Store
+	carrier Carrier
+}
+
+// This is exactly what is served.
+var (
+	_ rest.Scoper               = &REST{}
+	_ rest.SingularNameProvider = &REST{}
+	_ rest.ShortNamesProvider   = &REST{}
+	_ rest.Getter               = &REST{}
+	_ rest.Lister               = &REST{}
+	_ rest.Watcher              = &REST{}
+	_ rest.Creater              = &REST{}
+	_ rest.GracefulDeleter      = &REST{}
+	_ rest.CollectionDeleter    = &REST{}
+	_ rest.StorageWithReadiness = &REST{}
+)
+
+// NewREST returns the storage behind the webhookdeliveries resource.
+func NewREST(store *Store, carrier Carrier) *REST {
+	return &REST{store: store, carrier: carrier}
+}
+
+// Create carries the delivery out, after validating admission agreed. Verification, decoding and mutating admission
+// came before, in the server's admission chain.
+func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+	if validate != nil {
+		if err := validate(ctx, obj.DeepCopyObject()); err != nil {
+			return nil, err
+		}
+	}
+	return r.carrier.Carry(ctx, obj.(*postern.WebhookDelivery), dryrun.IsDryRun(options.DryRun))
+}
+
+// New returns an empty delivery.
+func (r *REST) New() runtime.Object { return r.store.store.New() }
+
+// NewList returns an empty list of deliveries.
+func (r *REST) NewList() runtime.Object { return r.store.store.NewList() }
+
+// Destroy releases the storage.
+func (r *REST) Destroy() { r.store.store.Destroy() }
+
+// NamespaceScoped tells that deliveries live in namespaces.
+func (r *REST) NamespaceScoped() bool { return true }
+
+// GetSingularName returns the singular resource name.
+func (r *REST) GetSingularName() string { return r.store.store.GetSingularName() }
+
+// ShortNames returns the abbreviations that kubectl takes.
+func (r *REST) ShortNames() []string { return []string{"whd"} }
+
+// Get returns one delivery.
+func (r *REST) Get(ctx context.Context, name string, options *metav1.GetOptions) (runtime.Object, error) {
+	return r.store.store.Get(ctx, name, options)
+}
+
+// List returns the deliveries of a namespace, or of all.
+func (r *REST) List(ctx context.Context, options *internalversion.ListOptions) (runtime.Object, error) {
+	return r.store.store.List(ctx, options)
+}
+
+// Watch reports changes of deliveries.
+func (r *REST) Watch(ctx context.Context, options *internalversion.ListOptions) (watch.Interface, error) {
+	return r.store.store.Watch(ctx, options)
+}
+
+// Delete removes the record of a delivery; what it wrote stays written.
+func (r *REST) Delete(ctx context.Context, name string, validate rest.ValidateObjectFunc, options *metav1.DeleteOptions) (runtime.Object, bool, error) {
+	return r.store.store.Delete(ctx, name, validate, options)
+}
+
+// DeleteCollection removes the records that the list options select.
+func (r *REST) DeleteCollection(ctx context.Context, validate rest.ValidateObjectFunc, options *metav1.DeleteOptions, listOptions *internalversion.ListOptions) (runtime.Object, error) {
+	return r.store.store.DeleteCollection(ctx, validate, options, listOptions)
+}
+
+// ConvertToTable makes the columns for kubectl get.
+func (r *REST) ConvertToTable(ctx context.Context, obj, options runtime.Object) (*metav1.Table, error) {
+	return r.store.store.ConvertToTable(ctx, obj, options)
+}
+
+// ReadinessCheck returns an error until lists and watches can be served.
+func (r *REST) ReadinessCheck() error { return r.store.ReadinessCheck() }

@@ -1,0 +1,79 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package webhookdelivery stores deliveries in etcd and serves them: create, get, list, watch, delete and table
+// columns. It must not know how a delivery is carried out; creating one hands it to a Carrier.
+package webhookdelivery
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/registry/generic"
+	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
+	"k8s.io/apiserver/pkg/registry/rest"
+
+	"postern.dev/postern/apis/postern"
+)
+
+// Store keeps the records of deliveries. It checks no credential and runs no admission: its callers have done so.
+type Store struct {
+	store *genericregistry.Store
+}
+
+// NewStore returns the store of deliveries, each of which expires after ttl. Less than a second rounds up to one; etcd
+// knows no shorter lease.
+func NewStore(scheme *runtime.Scheme, options generic.RESTOptionsGetter, ttl time.Duration) (*Store, error) {
+	strategy := newStrategy(scheme)
+	ttlSeconds := uint64(max(ttl, time.Second).Seconds())
+	store := &genericregistry.Store{
+		NewFunc:                   func() runtime.Object { return &postern.WebhookDelivery{} },
+		NewListFunc:               func() runtime.Object { return &postern.WebhookDeliveryList{} },
+		PredicateFunc:             matchDelivery,
+		DefaultQualifiedResource:  postern.Resource("webhookdeliveries"),
+		SingularQualifiedResource: postern.Resource("webhookdelivery"),
+		CreateStrategy:            strategy,
+		UpdateStrategy:            strategy,
+		DeleteStrategy:            strategy,
+		TableConvertor:            tableConvertor{},
+		// The second argument is the time left, but the storage always passes 0 for it, and 0 means for ever. So an
+		// update starts the time to live anew.
+		TTLFunc: func(runtime.Object, uint64, bool) (uint64, error) { return ttlSeconds, nil },
+	}
+	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: options, AttrFunc: getAttrs}); err != nil {
+		return nil, fmt.Errorf("could not set up the storage of deliveries: %w", err)
+	}
+	return &Store{store: store}, nil
+}
+
+// Create stores a new record and returns it as stored. In a dry run it only checks that it could.
+func (s *Store) Create(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
+	created, err := s.store.Create(ctx, delivery, rest.ValidateAllObjectFunc, &metav1.CreateOptions{DryRun: dryRunOption(dryRun)})
+	if err != nil {
+		return nil, err
+	}
+	return created.(*postern.WebhookDelivery), nil
+}
+
+// UpdateStatus stores the status of a record, which must be as it was read, and returns the record as stored.
+func (s *Store) UpdateStatus(ctx context.Context, delivery *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
+	updated, _, err := s.store.Update(ctx, delivery.Name, rest.DefaultUpdatedObjectInfo(delivery),
+		rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return updated.(*postern.WebhookDelivery), nil
+}
+
+// ReadinessCheck returns an error until the watch cache is filled: a list or watch before that fails.
+func (s *Store) ReadinessCheck() error { return s.store.ReadinessCheck() }
+
+func dryRunOption(dryRun bool) []string {
+	if dryRun {
+		return []string{metav1.DryRunAll}
+	}
+	return nil
+}

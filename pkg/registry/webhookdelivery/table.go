@@ -1,0 +1,83 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookdelivery
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	"postern.dev/postern/apis/postern"
+)
+
+// tableConvertor makes the columns that `kubectl get webhookdeliveries` shows.
+type tableConvertor struct{}
+
+// Columns with priority 1 are shown by -o wide only.
+var columns = []metav1.TableColumnDefinition{
+	{Name: "Name", Type: "string", Format: "name", Description: "Name of the delivery."},
+	{Name: "Source", Type: "string", Description: "Type of the sender."},
+	{Name: "Target", Type: "string", Description: "The object that the delivery is for."},
+	{Name: "Ref", Type: "string", Description: "What was requested."},
+	{Name: "Phase", Type: "string", Description: "What came of it."},
+	{Name: "Age", Type: "string", Description: "Time since it was delivered."},
+	{Name: "Sender", Type: "string", Priority: 1, Description: "User name that the cluster gave the request."},
+	{Name: "Method", Type: "string", Priority: 1, Description: "What proved the sender."},
+	{Name: "Reason", Type: "string", Priority: 1, Description: "Why the phase is what it is."},
+}
+
+// ConvertToTable makes a table of a delivery or a list of deliveries.
+func (tableConvertor) ConvertToTable(_ context.Context, obj, options runtime.Object) (*metav1.Table, error) {
+	table := &metav1.Table{}
+	if opt, ok := options.(*metav1.TableOptions); !ok || !opt.NoHeaders {
+		table.ColumnDefinitions = columns
+	}
+	switch obj := obj.(type) {
+	case *postern.WebhookDelivery:
+		table.ResourceVersion = obj.ResourceVersion
+		table.Rows = append(table.Rows, row(obj))
+	case *postern.WebhookDeliveryList:
+		table.ListMeta = obj.ListMeta
+		for i := range obj.Items {
+			table.Rows = append(table.Rows, row(&obj.Items[i]))
+		}
+	default:
+		return nil, fmt.Errorf("could not make a table of a %T", obj)
+	}
+	return table, nil
+}
+
+func row(d *postern.WebhookDelivery) metav1.TableRow {
+	var target string
+	if t := d.Spec.Target; t != nil {
+		target = strings.ToLower(string(t.Kind)) + "/" + t.Name
+	}
+	refs := make([]string, 0, len(d.Spec.Events))
+	for _, e := range d.Spec.Events {
+		refs = append(refs, e.Ref)
+	}
+	var sender postern.Sender
+	if d.Status.Sender != nil {
+		sender = *d.Status.Sender
+	}
+	return metav1.TableRow{
+		Cells: []any{
+			d.Name, d.Spec.Source, target, strings.Join(refs, ","), string(d.Status.Phase), age(d.CreationTimestamp),
+			sender.Name, sender.Method, d.Status.Reason,
+		},
+		Object: runtime.RawExtension{Object: d},
+	}
+}
+
+func age(t metav1.Time) string {
+	if t.IsZero() {
+		return "<unknown>"
+	}
+	return duration.HumanDuration(time.Since(t.Time))
+}

@@ -1,0 +1,122 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/client-go/kubernetes"
+
+	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/test/controlplane"
+)
+
+// demoTimeout bounds the whole play.
+const demoTimeout = 10 * time.Minute
+
+// play is one run of the demo: a cluster, and a webhook secret that GitHub and Postern share.
+type play struct {
+	cluster *controlplane.ControlPlane
+	secret  string
+	script
+}
+
+// demo plays the main jobs in a cluster of its own and returns the first thing that did not turn out as it should.
+func demo(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, demoTimeout)
+	defer cancel()
+	started := time.Now()
+
+	fmt.Println("Starting etcd, a kube-apiserver and Postern, in a temporary directory (about 10 seconds)...")
+	cluster, err := controlplane.Start(ctx, controlplane.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, cluster.Stop(context.WithoutCancel(ctx))) }()
+	p := &play{cluster: cluster, secret: rand.Text(), script: script{out: os.Stdout}}
+	if err := p.setUp(ctx); err != nil {
+		return fmt.Errorf("could not set up the demo: %w", err)
+	}
+	postern, err := cluster.StartPostern(ctx, controlplane.PosternOptions{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, postern.Stop(context.WithoutCancel(ctx))) }()
+
+	jobs := []func(context.Context) error{
+		p.ciJobDelivers,
+		p.ciJobMayNotDeliverElsewhere,
+		p.gitHubPublishesARelease,
+		p.forgedReleaseIsRefused,
+		p.kubectlDelivers,
+	}
+	for _, job := range jobs {
+		if err := job(ctx); err != nil {
+			return fmt.Errorf("%w\n\n%s", err, postern.LogTail())
+		}
+	}
+	p.title("Done")
+	p.say("All went as it should, in %s. Nothing is left running.", time.Since(started).Round(time.Second))
+	return nil
+}
+
+// setUp makes everything that an administrator of the cluster and an owner of the namespace would have made before.
+func (p *play) setUp(ctx context.Context) error {
+	if err := p.cluster.Install(ctx); err != nil {
+		return err
+	}
+	if err := applySamples(ctx, p.cluster); err != nil {
+		return err
+	}
+	if _, err := p.cluster.Kubectl(ctx, "", "apply", "--server-side", "--filename="+samplesDir+"/sender-github.yaml"); err != nil {
+		return err
+	}
+	if _, err := p.cluster.Kubectl(ctx, p.secret, "create", "secret", "generic", "postern-webhook-secrets",
+		"--namespace="+namespace, "--from-file=hmac=/dev/stdin"); err != nil {
+		return err
+	}
+	return errors.Join(
+		p.untilAllowed(ctx, authorizationv1.SubjectAccessReviewSpec{
+			User:               "system:serviceaccount:" + namespace + ":ci",
+			ResourceAttributes: createDelivery("gatewaysyncs", "plant"),
+		}),
+		p.untilAllowed(ctx, authorizationv1.SubjectAccessReviewSpec{
+			User: user.Anonymous, Groups: []string{user.AllUnauthenticated},
+			ResourceAttributes: createDelivery("applications", "shop"),
+		}),
+	)
+}
+
+func createDelivery(resource, name string) *authorizationv1.ResourceAttributes {
+	return &authorizationv1.ResourceAttributes{
+		Namespace: namespace, Verb: "create",
+		Group: v1alpha1.GroupName, Resource: resource, Subresource: "webhookdeliveries", Name: name,
+	}
+}
+
+// untilAllowed returns once the kube-apiserver has taken notice of the roles, which is a moment after they were made.
+func (p *play) untilAllowed(ctx context.Context, who authorizationv1.SubjectAccessReviewSpec) error {
+	client, err := kubernetes.NewForConfig(p.cluster.RESTConfig())
+	if err != nil {
+		return err
+	}
+	err = wait.PollUntilContextTimeout(ctx, time.Second/10, time.Minute, true, func(ctx context.Context) (bool, error) {
+		review := &authorizationv1.SubjectAccessReview{Spec: who}
+		answer, err := client.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+		return err == nil && answer.Status.Allowed, err
+	})
+	if err != nil {
+		return fmt.Errorf("%s is not allowed to deliver to %s: %w", who.User, who.ResourceAttributes.Name, err)
+	}
+	return nil
+}

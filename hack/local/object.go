@@ -1,0 +1,74 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// object is one that webhooks are delivered to.
+type object struct{ resource, name string }
+
+var (
+	plant = object{resource: "gatewaysyncs.stoker.io", name: "plant"}
+	shop  = object{resource: "applications.argoproj.io", name: "shop"}
+)
+
+// fields are what Postern may write: annotations, and targetRevision of an Application. An empty value is one that is
+// not there.
+type fields map[string]string
+
+const targetRevision = "spec.source.targetRevision"
+
+// show prints what Postern may have written to an object and compares what is wanted of it.
+func (p *play) show(ctx context.Context, when string, o object, want fields) error {
+	got, err := p.read(ctx, o)
+	if err != nil {
+		return err
+	}
+	p.line("%s: %s %s", when, o.resource, o.name)
+	for _, name := range slices.Sorted(maps.Keys(got)) {
+		p.line("    %s: %s", name, got[name])
+	}
+	if len(got) == 0 {
+		p.line("    (nothing requested yet)")
+	}
+	for name, value := range want {
+		if got[name] != value {
+			return fmt.Errorf("%s of %s %s is %q %s the delivery; it should be %q", name, o.resource, o.name, got[name], when, value)
+		}
+	}
+	return nil
+}
+
+func (p *play) read(ctx context.Context, o object) (fields, error) {
+	out, err := p.cluster.Kubectl(ctx, "", "get", o.resource, o.name, "--namespace="+namespace, "--output=json")
+	if err != nil {
+		return nil, err
+	}
+	var read struct {
+		Metadata struct{ Annotations map[string]string }
+		Spec     struct {
+			Source struct{ TargetRevision string }
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &read); err != nil {
+		return nil, fmt.Errorf("could not parse %s %s: %w", o.resource, o.name, err)
+	}
+	found := fields{}
+	for name, value := range read.Metadata.Annotations {
+		if group, _, _ := strings.Cut(name, "/"); slices.Contains([]string{"stoker.io", "postern.dev", "argocd.argoproj.io"}, group) {
+			found[name] = value
+		}
+	}
+	if read.Spec.Source.TargetRevision != "" {
+		found[targetRevision] = read.Spec.Source.TargetRevision
+	}
+	return found, nil
+}

@@ -1,0 +1,38 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// script is where the play is written down for whoever watches.
+type script struct{ out io.Writer }
+
+func (s script) title(text string) {
+	fmt.Fprintf(s.out, "\n=== %s ===\n", text)
+}
+
+func (s script) say(format string, args ...any) {
+	fmt.Fprintf(s.out, format+"\n", args...)
+}
+
+// line prints what was sent, answered or read, set off from what is said about it.
+func (s script) line(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	fmt.Fprintf(s.out, "    %s\n", strings.ReplaceAll(text, "\n", "\n    "))
+}
+
+// kubectl runs kubectl as the administrator, in the namespace, and prints the call and its output.
+func (p *play) kubectl(ctx context.Context, args ...string) (string, error) {
+	p.line("$ kubectl %s --namespace %s", strings.Join(args, " "), namespace)
+	out, err := p.cluster.Kubectl(ctx, "", append(args, "--namespace="+namespace)...)
+	if err == nil {
+		p.line("%s", strings.TrimSpace(out))
+	}
+	return out, err
+}

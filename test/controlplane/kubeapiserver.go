@@ -1,0 +1,89 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplane
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+)
+
+const auditPolicyFile = "audit-policy.yaml"
+
+// auditPolicy logs everything there is to log, so that a test can look for what must never be in an audit log.
+//
+//go:embed audit-policy.yaml
+var auditPolicy []byte
+
+func (c *ControlPlane) apiServerFlags() []string {
+	return []string{
+		"--bind-address=127.0.0.1",
+		"--advertise-address=127.0.0.1",
+		"--endpoint-reconciler-type=none", // any other refuses to advertise a loopback address
+		"--secure-port=" + c.port.String(),
+		"--permit-port-sharing=true", // with our reservation of the port
+		"--etcd-servers=" + etcdSocket,
+		"--service-cluster-ip-range=10.96.0.0/24",
+
+		"--tls-cert-file=" + c.pki.cert(apiServerCert),
+		"--tls-private-key-file=" + c.pki.key(apiServerCert),
+		"--client-ca-file=" + c.pki.cert(clusterCA),
+		"--anonymous-auth=true",
+		"--authorization-mode=RBAC",
+		"--service-account-issuer=https://kubernetes.default.svc",
+		"--service-account-key-file=" + c.pki.key(tokenKey),
+		"--service-account-signing-key-file=" + c.pki.key(tokenKey),
+
+		// Aggregation: how the kube-apiserver proves itself to Postern, and tells it who the user is.
+		"--proxy-client-cert-file=" + c.pki.cert(frontProxyCert),
+		"--proxy-client-key-file=" + c.pki.key(frontProxyCert),
+		"--requestheader-client-ca-file=" + c.pki.cert(frontProxyCA),
+		"--requestheader-allowed-names=" + frontProxyUser,
+		"--requestheader-username-headers=X-Remote-User",
+		"--requestheader-uid-headers=X-Remote-Uid",
+		"--requestheader-group-headers=X-Remote-Group",
+		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
+
+		"--audit-policy-file=" + c.path(auditPolicyFile),
+		"--audit-log-path=" + c.AuditLog(),
+		"--audit-log-maxsize=512", // megabytes; more than a test writes, so that it finds all in one file
+		"--audit-log-maxbackup=1",
+	}
+}
+
+// ready returns nil once the kube-apiserver answers /readyz, which includes that it has made the default roles, and has
+// published what Postern needs to authenticate the callers that are proxied to it.
+func (c *ControlPlane) ready(ctx context.Context) error {
+	if err := readyz(ctx, c.admin); err != nil {
+		return err
+	}
+	client, err := kubernetes.NewForConfig(c.admin)
+	if err != nil {
+		return err
+	}
+	published, err := client.CoreV1().ConfigMaps(metav1.NamespaceSystem).
+		Get(ctx, "extension-apiserver-authentication", metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	if published.Data["requestheader-client-ca-file"] == "" {
+		return errors.New("the front proxy's certificate authority is not published yet")
+	}
+	return nil
+}
+
+// readyz returns nil if the server at the configuration's host says that it is ready.
+func readyz(ctx context.Context, config *rest.Config) error {
+	client, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return err
+	}
+	_, err = client.RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+	return err
+}

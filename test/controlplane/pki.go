@@ -1,0 +1,121 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplane
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"k8s.io/client-go/util/keyutil"
+)
+
+// Names of the pairs of files, NAME.crt and NAME.key, in the pki directory.
+const (
+	clusterCA      = "ca"                 // signs the kube-apiserver's certificate and those of its users
+	apiServerCert  = "kube-apiserver"     // what the kube-apiserver serves with
+	frontProxyCA   = "front-proxy-ca"     // signs frontProxyCert alone: its holder may speak for any user
+	frontProxyCert = "front-proxy-client" // what the kube-apiserver shows to Postern
+	posternCA      = "postern-ca"         // the APIService's caBundle
+	posternCert    = "postern"            // what Postern serves with
+	tokenKey       = "service-account"    // signs ServiceAccount tokens; has no certificate
+)
+
+// frontProxyUser is the common name that Postern must see on a request before it believes the X-Remote headers.
+const frontProxyUser = "front-proxy-client"
+
+// posternServerName is what the kube-apiserver demands of Postern's certificate.
+const posternServerName = serviceName + "." + Namespace + ".svc"
+
+// pki is a directory of certificates and keys, and the CA that further users are signed with.
+type pki struct {
+	dir     string
+	cluster *authority
+}
+
+// loadPKI reads what dir holds, and creates it first if it is not there.
+func loadPKI(dir string) (*pki, error) {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		if err := createPKI(dir); err != nil {
+			return nil, fmt.Errorf("could not create the certificates: %w", err)
+		}
+	}
+	p := &pki{dir: dir}
+	certPEM, err := os.ReadFile(p.cert(clusterCA))
+	if err != nil {
+		return nil, err
+	}
+	keyPEM, err := os.ReadFile(p.key(clusterCA))
+	if err != nil {
+		return nil, err
+	}
+	if p.cluster, err = parseAuthority(certPEM, keyPEM); err != nil {
+		return nil, fmt.Errorf("could not read the certificate authority in %s: %w", dir, err)
+	}
+	return p, nil
+}
+
+func (p *pki) cert(name string) string { return filepath.Join(p.dir, name+".crt") }
+func (p *pki) key(name string) string  { return filepath.Join(p.dir, name+".key") }
+
+// createPKI fills a directory beside dir and renames it, so that dir is whole or not there at all.
+func createPKI(dir string) error {
+	unfinished := &pki{dir: dir + ".new"}
+	if err := os.RemoveAll(unfinished.dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(unfinished.dir, 0o700); err != nil {
+		return err
+	}
+	if err := unfinished.create(); err != nil {
+		return err
+	}
+	return os.Rename(unfinished.dir, dir)
+}
+
+func (p *pki) create() error {
+	return errors.Join(
+		p.createPair(clusterCA, apiServerCert, servingTemplate("kube-apiserver", "kubernetes.default.svc")),
+		p.createPair(frontProxyCA, frontProxyCert, clientTemplate(frontProxyUser)),
+		p.createPair(posternCA, posternCert, servingTemplate(posternServerName, posternServerName)),
+		p.createTokenKey(),
+	)
+}
+
+// createPair writes a new CA and the one certificate that it signs here.
+func (p *pki) createPair(caName, leafName string, leaf *x509.Certificate) error {
+	ca, err := newAuthority(caName)
+	if err != nil {
+		return err
+	}
+	certPEM, keyPEM, err := ca.pem()
+	if err != nil {
+		return err
+	}
+	if err := p.write(caName, certPEM, keyPEM); err != nil {
+		return err
+	}
+	if certPEM, keyPEM, err = ca.issue(leaf); err != nil {
+		return err
+	}
+	return p.write(leafName, certPEM, keyPEM)
+}
+
+func (p *pki) createTokenKey() error {
+	keyPEM, err := keyutil.MakeEllipticPrivateKeyPEM()
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(p.key(tokenKey), keyPEM, 0o600)
+}
+
+func (p *pki) write(name string, certPEM, keyPEM []byte) error {
+	return errors.Join(
+		os.WriteFile(p.cert(name), certPEM, 0o600),
+		os.WriteFile(p.key(name), keyPEM, 0o600),
+	)
+}

@@ -1,0 +1,82 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplane
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// port is a TCP port of 127.0.0.1 that is kept for one server, also while that server is being restarted: a socket is
+// bound to it with SO_REUSEPORT and never listens. The server shares it by --permit-port-sharing, other programs cannot
+// be given it, and so parallel tests never meet on one port.
+type port struct {
+	number int
+	socket int
+}
+
+// reservePort returns the port that file names, or a free one if there is no file or that port is taken; file names
+// it then.
+func reservePort(file string) (*port, error) {
+	wanted, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	number, _ := strconv.Atoi(strings.TrimSpace(string(wanted))) // an unreadable number is 0: any port
+	p, err := bindPort(number)
+	if err != nil && number != 0 {
+		p, err = bindPort(0)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("could not reserve a port: %w", err)
+	}
+	return p, os.WriteFile(file, []byte(strconv.Itoa(p.number)+"\n"), 0o600)
+}
+
+func bindPort(number int) (*port, error) {
+	socket, err := newSocket()
+	if err != nil {
+		return nil, err
+	}
+	address := &unix.SockaddrInet4{Port: number, Addr: [4]byte{127, 0, 0, 1}}
+	err = errors.Join(
+		unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1),
+		unix.Bind(socket, address),
+	)
+	var bound unix.Sockaddr
+	if err == nil {
+		bound, err = unix.Getsockname(socket)
+	}
+	if err != nil {
+		return nil, errors.Join(err, unix.Close(socket))
+	}
+	return &port{number: bound.(*unix.SockaddrInet4).Port, socket: socket}, nil
+}
+
+// newSocket opens a socket that children do not inherit: one that did would keep the port for as long as it lives.
+func newSocket() (int, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err == nil {
+		unix.CloseOnExec(socket)
+	}
+	return socket, err
+}
+
+func (p *port) release() error {
+	if p == nil {
+		return nil
+	}
+	return unix.Close(p.socket)
+}
+
+func (p *port) String() string { return strconv.Itoa(p.number) }

@@ -1,0 +1,145 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"k8s.io/client-go/rest"
+)
+
+// tokenValidity is longer than anyone leaves a local control plane up.
+const tokenValidity = 365 * 24 * time.Hour
+
+// PosternOptions say how to run Postern.
+type PosternOptions struct {
+	// Binary is the program; empty means bin/postern of the checkout.
+	Binary string
+	// Flags are added to those that connect Postern to the control plane.
+	Flags []string
+	// Env holds NAME=value pairs; nothing is inherited but PATH.
+	Env []string
+}
+
+// Postern is a running server. Its methods are not safe for concurrent use unless they say so.
+type Postern struct {
+	controlPlane *ControlPlane
+	process      *process
+}
+
+// StartPostern runs Postern with the permissions that its ServiceAccount has by the shipped manifests, registers it, and
+// returns once requests reach it through the kube-apiserver. Its port and its data directory belong to the control plane:
+// they are the same each time. Install must have been called before. A Postern that still runs is stopped.
+func (c *ControlPlane) StartPostern(ctx context.Context, o PosternOptions) (*Postern, error) {
+	if o.Binary == "" {
+		o.Binary = filepath.Join(c.repository, "bin", "postern")
+	}
+	if err := c.writePosternKubeconfig(ctx); err != nil {
+		return nil, fmt.Errorf("could not make Postern's kubeconfig: %w", err)
+	}
+	p := &Postern{controlPlane: c, process: c.newProcess("postern", o.Binary, append(c.posternFlags(), o.Flags...))}
+	p.process.env = append(p.process.env, o.Env...)
+	if err := p.process.stopEarlierRun(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.Start(ctx); err != nil {
+		return nil, errors.Join(err, p.Kill())
+	}
+	return p, nil
+}
+
+// Start runs Postern again after Stop or Kill and returns once requests reach it through the kube-apiserver.
+func (p *Postern) Start(ctx context.Context) error {
+	if err := p.process.start(); err != nil {
+		return err
+	}
+	if err := p.controlPlane.waitFor(ctx, []*process{p.process}, p.ready); err != nil {
+		return fmt.Errorf("could not start Postern: %w", err)
+	}
+	if err := p.controlPlane.register(ctx); err != nil {
+		return fmt.Errorf("could not register Postern: %w", err)
+	}
+	if err := p.controlPlane.waitFor(ctx, []*process{p.process}, p.controlPlane.available); err != nil {
+		return fmt.Errorf("could not reach Postern through the kube-apiserver: %w", err)
+	}
+	return nil
+}
+
+// Stop asks Postern to end, as a cluster does, and returns when it is gone.
+func (p *Postern) Stop(ctx context.Context) error { return p.process.stop(ctx) }
+
+// Kill ends Postern without a chance to finish anything, and returns when it is gone.
+func (p *Postern) Kill() error { return p.process.kill() }
+
+// Restart stops Postern and starts it with the same flags, port and data directory.
+func (p *Postern) Restart(ctx context.Context) error {
+	if err := p.Stop(ctx); err != nil {
+		return err
+	}
+	return p.Start(ctx)
+}
+
+// Running tells whether the program is alive. It is safe for concurrent use with itself.
+func (p *Postern) Running() bool { return p.process.running() }
+
+// PID is the number of the process, 0 if it has been stopped.
+func (p *Postern) PID() int { return p.process.record.PID }
+
+// LogFile is the path of Postern's log; a restart appends to it.
+func (p *Postern) LogFile() string { return p.process.logFile() }
+
+// LogTail returns the last lines of the log, for the report of a failure.
+func (p *Postern) LogTail() string { return p.process.logTail() }
+
+// Address is the URL at which Postern itself listens. Only the kube-apiserver is believed there about who calls;
+// health and metrics may be asked for.
+func (p *Postern) Address() string { return "https://127.0.0.1:" + p.controlPlane.posternPort.String() }
+
+// DirectConfig returns a configuration for Address with the administrator's certificate, which Postern has the
+// kube-apiserver's word for.
+func (p *Postern) DirectConfig() *rest.Config {
+	config := p.controlPlane.RESTConfig()
+	config.Host = p.Address()
+	config.CAData, config.CAFile = nil, p.controlPlane.pki.cert(posternCA)
+	return config
+}
+
+// ready returns nil if Postern says of itself that it is.
+func (p *Postern) ready(ctx context.Context) error {
+	return readyz(ctx, p.DirectConfig())
+}
+
+func (c *ControlPlane) posternFlags() []string {
+	kubeconfig := c.posternKubeconfig()
+	return []string{
+		"--bind-address=127.0.0.1",
+		"--secure-port=" + c.posternPort.String(),
+		"--permit-port-sharing=true", // with our reservation of the port
+		"--tls-cert-file=" + c.pki.cert(posternCert),
+		"--tls-private-key-file=" + c.pki.key(posternCert),
+		"--kubeconfig=" + kubeconfig,
+		"--authentication-kubeconfig=" + kubeconfig,
+		"--authorization-kubeconfig=" + kubeconfig,
+		"--data-dir=" + c.path("postern-data"),
+		"-v=2",
+	}
+}
+
+func (c *ControlPlane) posternKubeconfig() string { return c.path("postern.kubeconfig") }
+
+func (c *ControlPlane) writePosternKubeconfig(ctx context.Context) error {
+	token, err := c.ServiceAccountToken(ctx, Namespace, serviceAccountName, tokenValidity)
+	if err != nil {
+		return err
+	}
+	config, err := c.TokenConfig(token)
+	if err != nil {
+		return err
+	}
+	return writeKubeconfig(c.posternKubeconfig(), config)
+}

@@ -1,0 +1,196 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+)
+
+const (
+	pollInterval = 50 * time.Millisecond
+	// stopTimeout is how long a program has to end after SIGTERM before it is killed.
+	stopTimeout = 30 * time.Second
+	// tailLines is how much of a log an error shows.
+	tailLines = 30
+)
+
+// process is one program: it runs in the state directory, writes NAME.log and leaves NAME.pid there.
+// It is not safe for concurrent use.
+type process struct {
+	name     string
+	stateDir string
+	path     string // the executable
+	args     []string
+	env      []string
+	detached bool // it outlives the process that started it
+
+	record pidRecord
+	exited <-chan struct{} // closed when a child of ours has ended; nil if it is not our child
+}
+
+// start runs the program, unless an earlier detached run of it is still alive: then it is that one that is waited for
+// and stopped.
+func (p *process) start() error {
+	if p.findEarlierRun() {
+		return nil
+	}
+	executable, err := executablePath(p.path)
+	if err != nil {
+		return err
+	}
+	log, err := os.OpenFile(p.logFile(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("could not open the log of %s: %w", p.name, err)
+	}
+	defer log.Close()
+
+	cmd := exec.Command(executable, p.args...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.stateDir, p.env, log, log
+	cmd.SysProcAttr = systemAttributes(p.detached)
+	exited, err := run(cmd)
+	if err != nil {
+		return fmt.Errorf("could not start %s: %w", p.name, err)
+	}
+	p.exited = exited
+	p.record = pidRecord{PID: cmd.Process.Pid, Executable: executable}
+	return p.record.write(p.pidFile())
+}
+
+// findEarlierRun makes p the run that the pid file tells of, if that is still alive.
+func (p *process) findEarlierRun() bool {
+	record, err := readPIDFile(p.pidFile())
+	if err != nil || !record.alive() {
+		return false
+	}
+	p.record, p.exited = record, nil
+	return true
+}
+
+func (p *process) stopEarlierRun(ctx context.Context) error {
+	if !p.findEarlierRun() {
+		return nil
+	}
+	return p.stop(ctx)
+}
+
+// run starts cmd and returns a channel that is closed when it has ended. The thread that starts the child lives as
+// long as the child does: Linux kills a child on the death of the thread, not of the process, that asked for it.
+func run(cmd *exec.Cmd) (<-chan struct{}, error) {
+	started := make(chan error)
+	exited := make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err != nil {
+			return
+		}
+		_ = cmd.Wait() // how it ended is in its log
+		close(exited)
+	}()
+	return exited, <-started
+}
+
+// running tells whether the program that start ran, or found, is alive.
+func (p *process) running() bool {
+	if p.exited == nil {
+		return p.record.alive()
+	}
+	select {
+	case <-p.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// stop asks the program to end, kills it after stopTimeout or when ctx ends, and returns when it is gone.
+// It is an error if it had to be killed.
+func (p *process) stop(ctx context.Context) error {
+	if !p.running() {
+		return p.forget()
+	}
+	if err := p.signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	if err := p.waitGone(ctx); err != nil {
+		return errors.Join(fmt.Errorf("%s did not end on SIGTERM and was killed: %w", p.name, err), p.kill())
+	}
+	return p.forget()
+}
+
+// kill ends the program at once, as a crash would, and returns when it is gone.
+func (p *process) kill() error {
+	if p.running() {
+		if err := p.signal(syscall.SIGKILL); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		defer cancel()
+		if err := p.waitGone(ctx); err != nil {
+			return fmt.Errorf("%s survived SIGKILL: %w", p.name, err)
+		}
+	}
+	return p.forget()
+}
+
+func (p *process) waitGone(ctx context.Context) error {
+	return wait.PollUntilContextCancel(ctx, pollInterval, true, func(context.Context) (bool, error) {
+		return !p.running(), nil
+	})
+}
+
+func (p *process) signal(signal syscall.Signal) error {
+	err := syscall.Kill(p.record.PID, signal)
+	if err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("could not send %v to %s, process %d: %w", signal, p.name, p.record.PID, err)
+	}
+	return nil
+}
+
+// forget removes the pid file: the number may soon be another program's.
+func (p *process) forget() error {
+	p.record = pidRecord{}
+	if err := os.Remove(p.pidFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func (p *process) pidFile() string { return filepath.Join(p.stateDir, p.name+".pid") }
+func (p *process) logFile() string { return filepath.Join(p.stateDir, p.name+".log") }
+
+// logTail returns the last lines of the program's log, headed by its name.
+func (p *process) logTail() string {
+	data, err := os.ReadFile(p.logFile())
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
+	lines = lines[max(0, len(lines)-tailLines):]
+	return fmt.Sprintf("last lines of %s:\n%s", p.logFile(), strings.Join(lines, "\n"))
+}
+
+// executablePath returns path as the kernel will report it for the running program.
+func executablePath(path string) (string, error) {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(path)
+}

@@ -1,0 +1,25 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !linux
+
+package controlplane
+
+import (
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// systemAttributes makes a detached program leader of its own session. Without Linux's parent-death signal the others
+// end only when they are stopped.
+func systemAttributes(detached bool) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setsid: detached}
+}
+
+// executableOf returns the executable that process pid runs.
+func executableOf(pid int) (string, error) {
+	path, err := exec.Command("ps", "-o", "comm=", "-p", strconv.Itoa(pid)).Output()
+	return strings.TrimSpace(string(path)), err
+}

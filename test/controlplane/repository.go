@@ -1,0 +1,51 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplane
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// findRepository returns the checkout at root, or around the working directory if root is empty, as an absolute path,
+// provided that the control plane's programs have been built in it.
+func findRepository(root string) (string, error) {
+	if root == "" {
+		root = "."
+	}
+	dir, err := filepath.Abs(root)
+	if err != nil {
+		return "", err
+	}
+	for {
+		module, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err == nil && strings.HasPrefix(string(module), "module postern.dev/postern\n") {
+			return dir, checkBinaries(dir)
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", fmt.Errorf("%s is not in a checkout of postern.dev/postern", root)
+		}
+		dir = parent
+	}
+}
+
+// checkBinaries reports every missing program at once.
+func checkBinaries(repository string) error {
+	var errs []error
+	for _, name := range []string{"etcd", "kube-apiserver", "kubectl"} {
+		path := filepath.Join(repository, "bin", "k8s", name)
+		if _, err := os.Stat(path); err != nil {
+			errs = append(errs, fmt.Errorf("run \"make control-plane\" first: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *ControlPlane) k8sBinary(name string) string {
+	return filepath.Join(c.repository, "bin", "k8s", name)
+}

@@ -1,0 +1,77 @@
+# Copyright The Postern Authors
+# SPDX-License-Identifier: Apache-2.0
+
+# Only Go, git and make are needed; everything else is built from Go modules. See "make help".
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Nothing needs C. One setting everywhere, so that all builds share one cache.
+export CGO_ENABLED := 0
+
+# How long "make fuzz" runs each fuzz test.
+FUZZTIME ?= 30s
+# More flags for go test: TESTFLAGS='-run TestName -v'.
+TESTFLAGS ?=
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/postern (some minutes the first time, then seconds)
+	@echo 'Building bin/postern (some minutes on two cores the first time, seconds afterwards)...'
+	@go build -o bin/postern ./cmd/postern
+
+.PHONY: control-plane
+control-plane: ## Put etcd, kube-apiserver and kubectl into bin/k8s (6 to 10 minutes the first time, then seconds)
+	@hack/control-plane.sh
+
+.PHONY: local
+local: build control-plane
+	@go build -o bin/local ./hack/local
+
+.PHONY: up
+up: local ## Start a control plane with Postern and sample objects, and leave it running
+	@bin/local up
+
+.PHONY: down
+down: ## Stop what "make up" started and remove its state
+	@go build -o bin/local ./hack/local
+	@bin/local down
+
+.PHONY: demo
+demo: local ## Play the main jobs against a real control plane, show them, and leave nothing running
+	@bin/local demo
+
+.PHONY: test
+test: build control-plane ## Run the unit and integration tests
+	@echo 'Testing, also against a real control plane. Compiling the tests takes some minutes the first time.'
+	go test $(TESTFLAGS) ./...
+
+.PHONY: test-race
+test-race: ## Run the unit tests with the race detector (needs a C compiler)
+	@echo 'Testing with the race detector. From an empty cache this compiles everything once more, 5 minutes on two cores.'
+	CGO_ENABLED=1 go test -race $(TESTFLAGS) ./apis/... ./cmd/... ./pkg/...
+
+.PHONY: bench
+bench: ## Measure reading and checking payloads, in the process itself; compare only runs of one machine
+	go test -run '^$$' -bench . -benchmem ./pkg/...
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz test for FUZZTIME (30s)
+	@hack/fuzz.sh $(FUZZTIME)
+
+.PHONY: generate
+generate: ## Write the generated code
+	hack/update-codegen.sh
+
+.PHONY: verify
+verify: ## Check formatting, lint, generated code, modules and headers
+	@hack/verify.sh
+
+.PHONY: clean
+clean: ## Stop what "make up" started and remove all that was built
+	@if [ -d .local ]; then $(MAKE) --no-print-directory down; fi
+	rm -rf bin

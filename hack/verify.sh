@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Copyright The Postern Authors
+# SPDX-License-Identifier: Apache-2.0
+
+# Checks everything about the source that can be checked without running it, and reports all that is wrong at once.
+# Nothing in the work tree is changed, and it need not be committed.
+set -uo pipefail
+
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$repo" || exit 1
+export CGO_ENABLED=0
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# Prints the files that belong to the repository, committed or not, each ended by a NUL.
+sources() { # pathspec...
+    git ls-files -z --cached --others --exclude-standard --deduplicate -- "$@" |
+        while IFS= read -r -d '' file; do if [ -e "$file" ]; then printf '%s\0' "$file"; fi; done
+}
+
+# Fails with the message if there is input, and shows it.
+expect_nothing() { # message
+    local found
+    found=$(cat)
+    if [ -n "$found" ]; then
+        printf '%s:\n%s\n' "$1" "$found"
+        return 1
+    fi
+}
+
+check_headers() {
+    # After an interpreter line, if there is one. Generators put theirs where they like, and testdata is senders' data.
+    sources '*.go' '*.sh' '*.yaml' Makefile .ci/run ':!**/zz_generated*' ':!**/testdata/**' | xargs -0 awk '
+        FNR == 1 { skip = /^#!/ }
+        FNR == 1 + skip && !/^(\/\/|#) Copyright The Postern Authors$/ { print FILENAME }
+        FNR == 2 + skip && !/^(\/\/|#) SPDX-License-Identifier: Apache-2\.0$/ { print FILENAME }
+    ' | sort -u | expect_nothing 'files without the licence header'
+}
+
+check_unfinished() {
+    # The words are written so that this line is not one of its own findings. To find nothing is a failure to grep.
+    sources ':!**/testdata/**' ':!pkg/generated' ':!**/go.sum' |
+        { xargs -0 grep -nIwE 'TO''DO|FIX''ME|XX''X|HA''CK' || true; } | expect_nothing 'unfinished work'
+}
+
+check_formatting() {
+    sources '*.go' | xargs -0 gofmt -l | expect_nothing 'files that gofmt would change'
+}
+
+check_vet() { go vet ./...; }
+
+check_lint() {
+    go build -C hack/lint -o "$repo/bin/golangci-lint" github.com/golangci/golangci-lint/v2/cmd/golangci-lint &&
+        bin/golangci-lint run ./...
+}
+
+check_shell() {
+    local script failed=0
+    while IFS= read -r -d '' script; do bash -n "$script" || failed=1; done < <(sources '*.sh' .ci/run)
+    return $failed
+}
+
+check_modules() {
+    local module failed=0
+    for module in . hack/tools hack/lint; do
+        go mod -C "$module" tidy -diff || { echo "run \"go mod tidy\" in $module"; failed=1; }
+    done
+    return $failed
+}
+
+check_generated() {
+    mkdir "$scratch/before"
+    sources | tar --null --files-from=- -cf - | tar -C "$scratch/before" -xf -
+    cp -R "$scratch/before" "$scratch/after"
+    hack/update-codegen.sh "$scratch/after" &&
+        diff -ru "$scratch/before" "$scratch/after" || { echo 'run "make generate"'; return 1; }
+}
+
+failed=()
+check() { # function, what it does
+    local start=$SECONDS
+    echo "== $2"
+    "check_$1" || failed+=("$1")
+    echo "   $((SECONDS - start)) s"
+}
+
+check headers 'licence headers'
+check unfinished 'nothing left to do'
+check formatting 'formatting'
+check shell 'shell scripts'
+check modules 'modules are tidy'
+check generated 'generated code is current'
+check vet 'go vet (compiles everything: some minutes the first time)'
+check lint 'golangci-lint (built from its Go modules: 2 minutes the first time; its first run takes some more)'
+
+if [ ${#failed[@]} -gt 0 ]; then
+    echo "FAILED: ${failed[*]}"
+    exit 1
+fi
+echo 'All is well.'

@@ -5,6 +5,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"k8s.io/apiserver/pkg/endpoints/openapi"
 	genericfeatures "k8s.io/apiserver/pkg/features"
@@ -15,6 +16,9 @@ import (
 	"postern.dev/postern/pkg/apiserver"
 	posternopenapi "postern.dev/postern/pkg/generated/openapi"
 )
+
+// watchTerminationPeriod is how long the watches of all clients together may take to end with the server.
+const watchTerminationPeriod = 10 * time.Second
 
 // genericConfig applies the flags to what every API server needs.
 func genericConfig(o *options) (*genericapiserver.RecommendedConfig, error) {
@@ -30,6 +34,8 @@ func genericConfig(o *options) (*genericapiserver.RecommendedConfig, error) {
 	config.EffectiveVersion = compatibility.DefaultBuildEffectiveVersion()
 	config.FeatureGate = utilfeature.DefaultFeatureGate
 	config.ShutdownDelayDuration = o.shutdownDelay
+	// Or the end would wait a minute for every open watch, and some controller of a cluster watches all that is served.
+	config.ShutdownWatchTerminationGracePeriod = watchTerminationPeriod
 
 	namer := openapi.NewDefinitionNamer(apiserver.Scheme)
 	config.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(posternopenapi.GetOpenAPIDefinitions, namer)

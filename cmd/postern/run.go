@@ -127,7 +127,10 @@ func newManager(config *rest.Config, gracefulShutdown time.Duration) (manager.Ma
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return nil, fmt.Errorf("could not register the Kubernetes types: %w", err)
 	}
-	mgr, err := ctrl.NewManager(config, ctrl.Options{
+	ours := rest.CopyConfig(config)
+	// Each delivery makes an Event. At client-go's own five requests a second, those of a burst would come minutes late.
+	ours.QPS, ours.RateLimiter = -1, nil
+	mgr, err := ctrl.NewManager(ours, ctrl.Options{
 		Scheme: scheme,
 		// The API server serves metrics and probes.
 		Metrics:                 metricsserver.Options{BindAddress: "0"},

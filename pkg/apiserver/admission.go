@@ -27,8 +27,8 @@ type receivingAdmission struct {
 
 // Admit receives a delivery, and mutates it or any other object.
 func (a *receivingAdmission) Admit(ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces) error {
-	received, ok := attributes.GetObject().(*postern.WebhookDelivery)
-	if !ok || attributes.GetOperation() != admission.Create || attributes.GetSubresource() != "" {
+	received, ok := createdDelivery(attributes)
+	if !ok {
 		return a.admissionChain.Admit(ctx, attributes, objects)
 	}
 	received.Namespace = attributes.GetNamespace()
@@ -36,4 +36,17 @@ func (a *receivingAdmission) Admit(ctx context.Context, attributes admission.Att
 		return err
 	}
 	return a.deliverer.Mutate(ctx, attributes, objects)
+}
+
+// Validate validates a delivery that Admit received, or any other object.
+func (a *receivingAdmission) Validate(ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces) error {
+	if _, ok := createdDelivery(attributes); !ok {
+		return a.admissionChain.Validate(ctx, attributes, objects)
+	}
+	return a.deliverer.Validate(ctx, attributes, objects)
+}
+
+func createdDelivery(attributes admission.Attributes) (*postern.WebhookDelivery, bool) {
+	created, ok := attributes.GetObject().(*postern.WebhookDelivery)
+	return created, ok && attributes.GetOperation() == admission.Create && attributes.GetSubresource() == ""
 }

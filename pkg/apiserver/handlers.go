@@ -5,16 +5,19 @@ package apiserver
 
 import (
 	"net/http"
+	"net/url"
+	"strings"
 
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 
 	"postern.dev/postern/pkg/delivery"
+	"postern.dev/postern/pkg/registry/deliver"
 )
 
-// buildHandlerChain is the framework's chain of filters with ours outside of it.
+// buildHandlerChain is the framework's chain of filters with ours around it.
 func buildHandlerChain(handler http.Handler, c *genericapiserver.Config) http.Handler {
-	return withoutQuerySecret(genericapiserver.DefaultBuildHandlerChain(handler, c))
+	return withoutQuerySecret(genericapiserver.DefaultBuildHandlerChain(deliver.WithDryRun(handler), c))
 }
 
 const querySecretWarning = "the secret in the query of this URL can be read in the cluster's audit log: use a header, a signature or a ServiceAccount token if the sender can"
@@ -23,20 +26,37 @@ const querySecretWarning = "the secret in the query of this URL can be read in t
 // show it. It must be outside of all filters that look at the URL.
 func withoutQuerySecret(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		query := req.URL.Query()
-		if !query.Has("secret") {
+		query, secret, found := cutSecrets(req.URL.RawQuery)
+		if !found {
 			next.ServeHTTP(w, req)
 			return
 		}
 		if warning, err := utilnet.NewWarningHeader(299, "-", querySecretWarning); err == nil {
 			w.Header().Add("Warning", warning)
 		}
-		cleaned := req.Clone(delivery.WithQuerySecret(req.Context(), query.Get("secret")))
-		query.Del("secret")
-		cleaned.URL.RawQuery = query.Encode()
+		cleaned := req.Clone(delivery.WithQuerySecret(req.Context(), secret))
+		cleaned.URL.RawQuery = query
 		cleaned.RequestURI = cleaned.URL.RequestURI()
 		// What the kube-apiserver was asked for, query and all.
 		cleaned.Header.Del("X-Forwarded-Uri")
 		next.ServeHTTP(w, cleaned)
 	})
+}
+
+// cutSecrets cuts every secret out of a query, the unreadable ones too, and returns the first. What else is in the query
+// stays as it was written.
+func cutSecrets(query string) (rest, secret string, found bool) {
+	var kept []string
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		if name, err := url.QueryUnescape(name); err != nil || name != "secret" {
+			kept = append(kept, pair)
+			continue
+		}
+		if !found {
+			secret, _ = url.QueryUnescape(value) // "" if it can't be read
+		}
+		found = true
+	}
+	return strings.Join(kept, "&"), secret, found
 }

@@ -31,15 +31,7 @@ func (d *Deliverer) admit(ctx context.Context, delivery *postern.WebhookDelivery
 	if err := d.Mutate(ctx, attributes, d.Objects); err != nil {
 		return err
 	}
-	validating, ok := d.Admission.(admission.ValidationInterface)
-	if !ok || !validating.Handles(admission.Create) {
-		return nil
-	}
-	if err := validating.Validate(ctx, attributes, d.Objects); err != nil {
-		d.finished(ctx, delivery, err)
-		return err
-	}
-	return nil
+	return d.Validate(ctx, attributes, d.Objects)
 }
 
 // Mutate runs mutating admission on a received delivery, and sees to it that it stays the delivery it was: what was
@@ -51,6 +43,19 @@ func (d *Deliverer) Mutate(ctx context.Context, attributes admission.Attributes,
 		d.finished(ctx, delivery, err)
 	}
 	return err
+}
+
+// Validate runs validating admission on a received delivery.
+func (d *Deliverer) Validate(ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces) error {
+	validating, ok := d.Admission.(admission.ValidationInterface)
+	if !ok || !validating.Handles(admission.Create) {
+		return nil
+	}
+	if err := validating.Validate(ctx, attributes, objects); err != nil {
+		d.finished(ctx, attributes.GetObject().(*postern.WebhookDelivery), err)
+		return err
+	}
+	return nil
 }
 
 func (d *Deliverer) mutate(ctx context.Context, delivery *postern.WebhookDelivery, attributes admission.Attributes, objects admission.ObjectInterfaces) error {

@@ -5,6 +5,7 @@ package delivery
 
 import (
 	"context"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,9 +15,11 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
+// carryTimeout bounds the record and the write, and once more the final status: what the client can't stop. Together that
+// is the minute that the kube-apiserver gives a request.
+const carryTimeout = 30 * time.Second
+
 // Carry takes a delivery that was received and admitted to its target, and returns its record.
-//
-// The record is stored before the target is written, so that nothing is written that no record tells of.
 func (d *Deliverer) Carry(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
 	carried, err := d.carry(ctx, delivery, dryRun)
 	if carried != nil {
@@ -38,19 +41,26 @@ func (d *Deliverer) carry(ctx context.Context, delivery *postern.WebhookDelivery
 		return nil, err
 	}
 	if dryRun {
-		err := d.write(ctx, delivery, key, dryRun)
-		if err != nil {
+		if err := d.write(ctx, delivery, key, dryRun); err != nil {
 			return nil, err
 		}
 		return d.record(ctx, delivery, dryRun)
 	}
+	return d.carryThrough(ctx, delivery, key)
+}
 
+// carryThrough stores the record before the target is written, so that nothing is written that no record tells of. Once
+// begun it goes on to the end: many senders hang up after a few seconds, and a record that says Pending would be all that
+// is left of what they sent.
+func (d *Deliverer) carryThrough(ctx context.Context, delivery *postern.WebhookDelivery, key target.Key) (*postern.WebhookDelivery, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), carryTimeout)
+	defer cancel()
 	delivery.Status.Phase = postern.DeliveryPending
-	recorded, err := d.record(ctx, delivery, dryRun)
+	recorded, err := d.record(ctx, delivery, false)
 	if err != nil {
 		return nil, err
 	}
-	writeErr := d.write(ctx, recorded, key, dryRun)
+	writeErr := d.write(ctx, recorded, key, false)
 	d.report(recorded, key)
 	return d.close(ctx, recorded), writeErr
 }
@@ -83,9 +93,11 @@ func (d *Deliverer) write(ctx context.Context, delivery *postern.WebhookDelivery
 	return nil
 }
 
-// close stores the final status. What was written stays written and the record exists, so a failure here is no failure
+// close stores the final status, also when the write has used up its time. What was written stays written and the record exists, so a failure here is no failure
 // of the delivery; it only leaves a record that says Pending.
 func (d *Deliverer) close(ctx context.Context, delivery *postern.WebhookDelivery) *postern.WebhookDelivery {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), carryTimeout)
+	defer cancel()
 	closed, err := d.Records.UpdateStatus(ctx, delivery)
 	if err != nil {
 		if !apierrors.IsNotFound(err) { // deleted meanwhile, by someone who may

@@ -5,6 +5,8 @@ package delivery
 
 import (
 	"net/http"
+	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -19,7 +21,7 @@ func headersToKeep(h http.Header) map[string]string {
 	var kept map[string]string
 	for _, name := range keptHeaders {
 		value := h.Get(name)
-		if value == "" || len(value) > maxKeptHeaderBytes || !utf8.ValidString(value) {
+		if value == "" || len(value) > maxKeptHeaderBytes || !printable(value) {
 			continue
 		}
 		if kept == nil {
@@ -28,4 +30,9 @@ func headersToKeep(h http.Header) map[string]string {
 		kept[name] = value
 	}
 	return kept
+}
+
+// printable reports whether a value is UTF-8 without control characters, which a terminal that shows it would obey.
+func printable(value string) bool {
+	return utf8.ValidString(value) && !strings.ContainsFunc(value, unicode.IsControl)
 }

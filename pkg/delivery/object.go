@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"net/http"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apiserver/pkg/authentication/user"
 
@@ -31,6 +32,10 @@ func (d *Deliverer) ReceiveObject(ctx context.Context, delivery *postern.Webhook
 	}
 	in.User, in.QuerySecret = sender, querySecret
 	fromRef := delivery.Spec.Ref != ""
+	if !fromRef || len(delivery.Spec.Headers) > 0 {
+		// kubectl apply repeats the whole object in an annotation, and with it what must not be stored.
+		delete(delivery.Annotations, corev1.LastAppliedConfigAnnotation)
+	}
 	delivery.Spec.Payload, delivery.Spec.RawPayload = nil, nil
 	if err := d.Receive(ctx, delivery, in); err != nil {
 		return err

@@ -57,8 +57,16 @@ func (d *Deliverer) receive(ctx context.Context, delivery *postern.WebhookDelive
 		Payload: &postern.PayloadDigest{SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(in.Body))},
 		AuditID: audit.GetAuditIDTruncated(ctx),
 	}
-	setCondition(delivery, postern.ConditionVerified, metav1.ConditionTrue, string(method), "the sender proved itself", d.Now())
+	d.setVerified(delivery, method)
 	return decode(delivery, in)
+}
+
+func (d *Deliverer) setVerified(delivery *postern.WebhookDelivery, method credential.Method) {
+	status, message := metav1.ConditionTrue, "the sender proved itself"
+	if method == credential.MethodNone {
+		status, message = metav1.ConditionFalse, "no secret is required of this delivery, and the sender showed none that counts"
+	}
+	setCondition(delivery, postern.ConditionVerified, status, string(method), message, d.Now())
 }
 
 func (d *Deliverer) verify(delivery *postern.WebhookDelivery, in Incoming) (credential.Method, error) {

@@ -6,6 +6,8 @@ package delivery
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -33,8 +35,20 @@ func (d *Deliverer) report(delivery *postern.WebhookDelivery, key target.Key) {
 		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "WebhookDelivery",
 		Namespace: delivery.Namespace, Name: delivery.Name, UID: delivery.UID,
 	}
-	d.Events.Eventf(regarding, related, eventType, reason, "Deliver", "%s asked for %q: %s",
-		delivery.Spec.Source, result.Ref, result.Message)
+	note := fmt.Sprintf("%s asked for %q: %s", delivery.Spec.Source, result.Ref, result.Message)
+	d.Events.Eventf(regarding, related, eventType, reason, "Deliver", "%s", shortenNote(note))
+}
+
+// maxNoteBytes is the longest note that the API server takes; an Event with a longer one would be lost.
+// Source: NoteLengthLimit in k8s.io/kubernetes, pkg/apis/core/validation/events.go.
+const maxNoteBytes = 1024
+
+func shortenNote(note string) string {
+	if len(note) <= maxNoteBytes {
+		return note
+	}
+	const ellipsis = "…"
+	return strings.ToValidUTF8(note[:maxNoteBytes-len(ellipsis)], "") + ellipsis
 }
 
 // finished logs and counts a delivery, once, when its answer is known.

@@ -55,8 +55,10 @@ func conclude(d *postern.WebhookDelivery, phase postern.DeliveryPhase, applied m
 	setCondition(d, postern.ConditionApplied, applied, result.Reason, result.Message, result.Time.Time)
 }
 
+// setCondition sets a condition, with its time in whole seconds: JSON keeps no more, and after a mutating policy, which
+// works on JSON, the status must be the same as before.
 func setCondition(d *postern.WebhookDelivery, kind string, status metav1.ConditionStatus, reason, message string, now time.Time) {
 	meta.SetStatusCondition(&d.Status.Conditions, metav1.Condition{
-		Type: kind, Status: status, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(now),
+		Type: kind, Status: status, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
 	})
 }

@@ -5,6 +5,7 @@ package payload
 
 import (
 	"cmp"
+	"net/http"
 	"strings"
 )
 
@@ -17,6 +18,9 @@ func Decode(in Input) (Decoded, error) {
 	named := SourceFromHeader(in.Header)
 	if err := checkClaim(in.Source, named); err != nil {
 		return Decoded{Source: named}, err
+	}
+	if err := checkHeaders(in.Header); err != nil {
+		return Decoded{Source: cmp.Or(named, in.Source)}, err
 	}
 	m, err := readMessage(in)
 	if err != nil {
@@ -50,6 +54,17 @@ func checkClaim(claimed, named string) error {
 	if named != "" && named != claimed {
 		return refuse(ErrorSourceConflict, "the source was given as %s, but the headers are those of %s: give that, or none",
 			claimed, named)
+	}
+	return nil
+}
+
+// checkHeaders refuses a header that says what a body is, and says it more than once: each reader on the way may have
+// taken another of its values for the true one.
+func checkHeaders(h http.Header) error {
+	for _, name := range decidingHeaders {
+		if n := len(h.Values(name)); n > 1 {
+			return refuse(ErrorInvalidField, "the header %s was given %d times: send it once", name, n)
+		}
 	}
 	return nil
 }

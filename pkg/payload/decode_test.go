@@ -104,6 +104,20 @@ func TestDecodeClaimChoosesButNeverWidens(t *testing.T) {
 	}
 }
 
+func TestDecodeRefusesAHeaderThatIsGivenTwice(t *testing.T) {
+	const push = `{"ref": "refs/heads/main", "after": "` + commitA + `"}`
+	for _, header := range []http.Header{
+		{"X-Github-Event": {"push", "ping"}},
+		{"X-Github-Event": {"", "push"}},
+		{"X-Github-Event": {"push"}, "X-Github-Delivery": {"1", "1"}},
+	} {
+		got, err := Decode(Input{Header: header, Body: []byte(push)})
+		if reason := errorReason(t, err); reason != ErrorInvalidField || len(got.Events) > 0 {
+			t.Errorf("%v: got %v and reason %q, want %q", header, got.Events, reason, ErrorInvalidField)
+		}
+	}
+}
+
 func TestDecodeUnknownSourceListsTheKnownOnes(t *testing.T) {
 	_, err := Decode(Input{Source: "jenkins\n", Body: []byte(`{"ref": "main"}`)})
 	want := `the source "jenkins\n" is not known: use one of argocd, generic, github, kargo, or none to have it detected`

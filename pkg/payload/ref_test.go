@@ -100,6 +100,7 @@ var refTests = []struct {
 	{"refs/pull/1/head", false, true},
 	{"refs/x", false, true},
 	{"a\xffb", false, true},
+	{"a\u009b31mb", false, true},
 	{strings.Repeat("v", 256), false, true},
 }
 

@@ -33,6 +33,9 @@ var senders = []sender{
 	{SourceGeneric, "ref, and no field of a GitHub event", nil, fitsGeneric, decodeGeneric},
 }
 
+// decidingHeaders are all the headers that tell who sent a body, what it is, or whether it came before.
+var decidingHeaders = []string{"X-GitHub-Event", "X-GitHub-Delivery"}
+
 // withHeader recognizes a sender by a header that all its deliveries have.
 func withHeader(name string) func(http.Header) bool {
 	return func(h http.Header) bool { return h.Get(name) != "" }

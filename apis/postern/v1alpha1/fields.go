@@ -25,11 +25,11 @@ func addFieldLabels(scheme *runtime.Scheme) error {
 			case FieldPhase, FieldSource, FieldTargetKind, FieldTargetName:
 				return label, value, nil
 			}
-			label, value, err := runtime.DefaultMetaV1FieldSelectorConversion(label, value)
-			if err != nil {
-				return "", "", fmt.Errorf("%w; use metadata.name, metadata.namespace, %s, %s, %s or %s",
-					err, FieldPhase, FieldSource, FieldTargetKind, FieldTargetName)
+			// Its error would say that there are no fields but those of the metadata.
+			if label, value, err := runtime.DefaultMetaV1FieldSelectorConversion(label, value); err == nil {
+				return label, value, nil
 			}
-			return label, value, nil
+			return "", "", fmt.Errorf("%q is not a field that deliveries can be selected by: use metadata.name, metadata.namespace, %s, %s, %s or %s",
+				label, FieldPhase, FieldSource, FieldTargetKind, FieldTargetName)
 		})
 }

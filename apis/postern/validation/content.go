@@ -6,9 +6,11 @@ package validation
 import (
 	"errors"
 	"maps"
+	"net/http"
 	"slices"
 
 	"golang.org/x/net/http/httpguts"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"postern.dev/postern/apis/postern"
@@ -65,8 +67,12 @@ func validateHeaders(headers map[string]string) field.ErrorList {
 		return field.ErrorList{field.TooMany(path, len(headers), maxHeaders)}
 	}
 	var errs field.ErrorList
+	seen := sets.New[string]()
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		canonical := http.CanonicalHeaderKey(name)
 		switch value := headers[name]; {
+		case seen.Has(canonical): // in another case, which makes no difference in HTTP
+			errs = append(errs, field.Duplicate(path.Key(name), canonical))
 		case !httpguts.ValidHeaderFieldName(name):
 			errs = append(errs, field.Invalid(path, shorten(name), "not the name of an HTTP header"))
 		case credential.IsSecretHeader(name) && !credential.IsSignatureHeader(name):
@@ -77,6 +83,7 @@ func validateHeaders(headers map[string]string) field.ErrorList {
 		case !httpguts.ValidHeaderFieldValue(value):
 			errs = append(errs, field.Invalid(path.Key(name), field.OmitValueType{}, "not the value of an HTTP header"))
 		}
+		seen.Insert(canonical)
 	}
 	return errs
 }

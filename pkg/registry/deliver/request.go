@@ -8,10 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // maxDrainBytes bounds how much of a body that is too large is read and thrown away. A client that is still sending
@@ -36,16 +34,4 @@ func readBody(w http.ResponseWriter, req *http.Request, limit int64) ([]byte, er
 		return nil, apierrors.NewBadRequest("the body could not be read to its end: " + err.Error())
 	}
 	return body, nil
-}
-
-// dryRunIn reads the query's dryRun, as every other resource does.
-func dryRunIn(req *http.Request) (bool, error) {
-	values := req.URL.Query()["dryRun"]
-	if len(values) == 0 {
-		return false, nil
-	}
-	if !slices.Equal(values, []string{metav1.DryRunAll}) {
-		return false, apierrors.NewBadRequest("dryRun in the query must be given once, as " + metav1.DryRunAll)
-	}
-	return true, nil
 }

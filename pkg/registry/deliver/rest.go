@@ -106,7 +106,7 @@ func (r *REST) list(ctx context.Context, target postern.TargetReference) (runtim
 }
 
 func (r *REST) deliver(ctx context.Context, w http.ResponseWriter, req *http.Request, target postern.TargetReference) (runtime.Object, error) {
-	dryRun, err := dryRunIn(req)
+	dryRun, err := dryRunIn(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,140 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package validation
+
+import (
+	"strings"
+	"testing"
+
+	"postern.dev/postern/apis/postern"
+)
+
+// Whatever a record must be, a delivery must be after admission too, since a policy may have spoilt it.
+func TestRecordsAndAdmittedDeliveriesMustBeSound(t *testing.T) {
+	event := func(change func(*postern.DeliveryEvent)) func(*postern.WebhookDelivery) {
+		return func(d *postern.WebhookDelivery) { change(&d.Spec.Events[1]) }
+	}
+	long := strings.Repeat("a", maxFieldBytes+1)
+	for name, test := range map[string]rule{
+		"sound":     {func(*postern.WebhookDelivery) {}, nil},
+		"no events": {func(d *postern.WebhookDelivery) { d.Spec.Events = []postern.DeliveryEvent{} }, nil},
+		"finalizers": {
+			func(d *postern.WebhookDelivery) { d.Finalizers = []string{"example.com/keep"} },
+			[]string{"metadata.finalizers: Forbidden"},
+		},
+		"no source of an event": {
+			event(func(e *postern.DeliveryEvent) { e.Source = "" }),
+			[]string{"spec.events[1].source: Required value"},
+		},
+		"a ref that git would refuse": {
+			event(func(e *postern.DeliveryEvent) { e.Ref = "refs/heads/main" }),
+			[]string{"spec.events[1].ref: Invalid value"},
+		},
+		"no ref": {
+			event(func(e *postern.DeliveryEvent) { e.Ref = "" }),
+			[]string{"spec.events[1].ref: Invalid value"},
+		},
+		"a ref of an unknown type": {
+			event(func(e *postern.DeliveryEvent) { e.RefType = "Note" }),
+			[]string{"spec.events[1].refType: Unsupported value"},
+		},
+		"endless fields": {
+			event(func(e *postern.DeliveryEvent) {
+				e.Source, e.Event, e.Repository, e.Revision, e.DeliveryID = long, long, long, long, long
+			}),
+			[]string{
+				"spec.events[1].source: Too long", "spec.events[1].event: Too long", "spec.events[1].repository: Too long",
+				"spec.events[1].revision: Too long", "spec.events[1].deliveryID: Too long",
+			},
+		},
+		"too many events": {
+			func(d *postern.WebhookDelivery) {
+				for len(d.Spec.Events) <= maxEvents {
+					d.Spec.Events = append(d.Spec.Events, d.Spec.Events[0])
+				}
+			},
+			[]string{"spec.events: Too many"},
+		},
+		"several things": {
+			func(d *postern.WebhookDelivery) {
+				d.Finalizers = []string{"example.com/keep"}
+				d.Spec.Events[0].Ref = "-rf"
+				d.Spec.Events[1] = postern.DeliveryEvent{Ref: "main", RefType: "Note"}
+			},
+			[]string{
+				"metadata.finalizers: Forbidden", "spec.events[0].ref: Invalid value",
+				"spec.events[1].source: Required value", "spec.events[1].refType: Unsupported value",
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := received()
+			test.change(d)
+			check(t, ValidateRecord(d), test.want)
+			check(t, ValidateAdmitted(d, received()), test.want)
+		})
+	}
+}
+
+// These are mistakes of the server, and no client's.
+func TestValidateRecordKeepsPayloadsAndSecretsOutOfStorage(t *testing.T) {
+	for name, test := range map[string]rule{
+		"payload": {
+			func(d *postern.WebhookDelivery) { d.Spec.Payload = &postern.JSON{Raw: []byte("{}")} },
+			[]string{"spec: Internal error"},
+		},
+		"raw payload": {
+			func(d *postern.WebhookDelivery) { d.Spec.RawPayload = []byte("{}") },
+			[]string{"spec: Internal error"},
+		},
+		"secret headers": {
+			func(d *postern.WebhookDelivery) {
+				d.Spec.Headers = map[string]string{"Authorization": "s3cret", "X-Hub-Signature-256": "s3cret"}
+			},
+			[]string{"spec.headers[Authorization]: Internal error", "spec.headers[X-Hub-Signature-256]: Internal error"},
+		},
+		"no target": {
+			func(d *postern.WebhookDelivery) { d.Spec.Target = nil },
+			[]string{"spec.target: Required value"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := received()
+			test.change(d)
+			errs := ValidateRecord(d)
+			check(t, errs, test.want)
+			if text := errs.ToAggregate().Error(); strings.Contains(text, "s3cret") {
+				t.Errorf("the secret is in the error: %s", text)
+			}
+		})
+	}
+}
+
+func TestAdmissionMayChangeEventsLabelsAndAnnotationsOnly(t *testing.T) {
+	for name, test := range map[string]rule{
+		"a ref":            {func(d *postern.WebhookDelivery) { d.Spec.Events[0].Ref = "production" }, nil},
+		"all events gone":  {func(d *postern.WebhookDelivery) { d.Spec.Events = nil }, nil},
+		"a label":          {func(d *postern.WebhookDelivery) { d.Labels = map[string]string{"team": "a"} }, nil},
+		"an annotation":    {func(d *postern.WebhookDelivery) { d.Annotations = map[string]string{"why": "because"} }, nil},
+		"the source":       {func(d *postern.WebhookDelivery) { d.Spec.Source = "generic" }, []string{"spec: Forbidden"}},
+		"the target":       {func(d *postern.WebhookDelivery) { d.Spec.Target.Name = "other" }, []string{"spec: Forbidden"}},
+		"the headers":      {func(d *postern.WebhookDelivery) { d.Spec.Headers = nil }, []string{"spec: Forbidden"}},
+		"the sender":       {func(d *postern.WebhookDelivery) { d.Status.Sender.Name = "admin" }, []string{"status: Forbidden"}},
+		"the name":         {func(d *postern.WebhookDelivery) { d.Name = "other" }, []string{"metadata: Forbidden"}},
+		"the name to come": {func(d *postern.WebhookDelivery) { d.GenerateName = "other-" }, []string{"metadata: Forbidden"}},
+		"the namespace":    {func(d *postern.WebhookDelivery) { d.Namespace = "other" }, []string{"metadata: Forbidden"}},
+		"everything": {
+			func(d *postern.WebhookDelivery) {
+				d.Name, d.Spec.Ref, d.Status.Phase, d.Spec.Events[0].Ref = "other", "main", postern.DeliveryApplied, "-rf"
+			},
+			[]string{"metadata: Forbidden", "spec: Forbidden", "status: Forbidden", "spec.events[0].ref: Invalid value"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := received()
+			test.change(d)
+			check(t, ValidateAdmitted(d, received()), test.want)
+		})
+	}
+}

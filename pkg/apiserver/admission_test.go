@@ -1,0 +1,197 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package apiserver
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/authentication/user"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/delivery"
+)
+
+// fakeChain is an admission chain that keeps a copy of each object that it sees.
+type fakeChain struct {
+	admitted, validated []runtime.Object
+	mutate              func(*postern.WebhookDelivery)
+	err                 error
+}
+
+func (c *fakeChain) Handles(admission.Operation) bool { return true }
+
+func (c *fakeChain) Admit(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
+	c.admitted = append(c.admitted, a.GetObject().DeepCopyObject())
+	if c.mutate != nil {
+		c.mutate(a.GetObject().(*postern.WebhookDelivery))
+	}
+	return c.err
+}
+
+func (c *fakeChain) Validate(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
+	c.validated = append(c.validated, a.GetObject().DeepCopyObject())
+	return c.err
+}
+
+func newReceivingAdmission() (*receivingAdmission, *fakeChain) {
+	chain := &fakeChain{}
+	verifier := credential.NewVerifier(credential.Config{IdentityIsCredential: true, RequireSecret: true}, &credential.Secrets{})
+	return &receivingAdmission{admissionChain: chain, deliverer: delivery.New(delivery.Config{
+		Verifier: verifier, Admission: chain, MaxPayloadBytes: 1 << 10, Now: time.Now,
+	})}, chain
+}
+
+// sent is a delivery as a client creates it. The namespace is in the path alone.
+func sent() *postern.WebhookDelivery {
+	return &postern.WebhookDelivery{Spec: postern.WebhookDeliverySpec{
+		Target:     &postern.TargetReference{Kind: postern.TargetGatewaySync, Name: "plant"},
+		RawPayload: []byte(`{"ref":"main"}`),
+		Headers:    map[string]string{"X-Hub-Signature-256": "sha256=00", "Content-Type": "application/json"},
+	}}
+}
+
+func attributes(obj runtime.Object, operation admission.Operation, subresource string, sender user.Info) admission.Attributes {
+	return admission.NewAttributesRecord(obj, nil, v1alpha1.SchemeGroupVersion.WithKind("WebhookDelivery"), "demo", "",
+		v1alpha1.SchemeGroupVersion.WithResource("webhookdeliveries"), subresource, operation, &metav1.CreateOptions{}, false, sender)
+}
+
+var kubectlUser = &user.DefaultInfo{Name: "jane", Groups: []string{user.AllAuthenticated}}
+
+// Policies would otherwise look at an object without events, and webhooks at one with a payload and a signature in it.
+func TestTheChainSeesADeliveryOnceItWasReceived(t *testing.T) {
+	a, chain := newReceivingAdmission()
+	created := attributes(sent(), admission.Create, "", kubectlUser)
+	if err := a.Admit(t.Context(), created, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Validate(t.Context(), created, nil); err != nil {
+		t.Fatal(err)
+	}
+	if len(chain.admitted) != 1 || len(chain.validated) != 1 {
+		t.Fatalf("admitted %d times and validated %d times, want once each", len(chain.admitted), len(chain.validated))
+	}
+	want := postern.WebhookDeliverySpec{
+		Source:  "generic",
+		Target:  &postern.TargetReference{Kind: postern.TargetGatewaySync, Name: "plant"},
+		Headers: map[string]string{"Content-Type": "application/json"},
+		Events:  []postern.DeliveryEvent{{Source: "generic", Event: "request", Ref: "main"}},
+	}
+	for _, obj := range []runtime.Object{chain.admitted[0], chain.validated[0]} {
+		got := obj.(*postern.WebhookDelivery)
+		if diff := cmp.Diff(want, got.Spec); diff != "" {
+			t.Errorf("spec (-want +got):\n%s", diff)
+		}
+		if got.Namespace != "demo" || got.Status.Sender.Name != "jane" {
+			t.Errorf("in the namespace %q, by %q", got.Namespace, got.Status.Sender.Name)
+		}
+	}
+}
+
+func TestTheChainSeesNothingThatWasRejected(t *testing.T) {
+	notValid := sent()
+	notValid.Spec.Target = nil
+	notJSON := sent()
+	notJSON.Spec.RawPayload = []byte("main")
+	for name, test := range map[string]struct {
+		delivery *postern.WebhookDelivery
+		sender   user.Info
+		is       func(error) bool
+	}{
+		"not valid":      {notValid, kubectlUser, apierrors.IsInvalid},
+		"not verified":   {sent(), &user.DefaultInfo{Name: user.Anonymous}, apierrors.IsUnauthorized},
+		"not understood": {notJSON, kubectlUser, apierrors.IsBadRequest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, chain := newReceivingAdmission()
+			if err := a.Admit(t.Context(), attributes(test.delivery, admission.Create, "", test.sender), nil); !test.is(err) {
+				t.Errorf("got %v", err)
+			}
+			if len(chain.admitted) > 0 {
+				t.Errorf("the chain saw %v", chain.admitted)
+			}
+		})
+	}
+}
+
+func TestMutationMayNotMakeAnotherDelivery(t *testing.T) {
+	a, chain := newReceivingAdmission()
+	chain.mutate = func(d *postern.WebhookDelivery) { d.Spec.Target.Name = "other" }
+	if err := a.Admit(t.Context(), attributes(sent(), admission.Create, "", kubectlUser), nil); !apierrors.IsInvalid(err) {
+		t.Errorf("got %v, want that it is not valid", err)
+	}
+}
+
+func TestARefusalOfTheChainIsTheAnswer(t *testing.T) {
+	a, chain := newReceivingAdmission()
+	chain.err = errors.New("a policy says no")
+	created := attributes(sent(), admission.Create, "", kubectlUser)
+	if err := a.Admit(t.Context(), created, nil); !errors.Is(err, chain.err) {
+		t.Errorf("mutating: got %v", err)
+	}
+	if err := a.Validate(t.Context(), created, nil); !errors.Is(err, chain.err) {
+		t.Errorf("validating: got %v", err)
+	}
+}
+
+func TestWhatIsNoNewDeliveryGoesStraightToTheChain(t *testing.T) {
+	for name, a := range map[string]admission.Attributes{
+		"another object": attributes(&postern.Application{}, admission.Create, "", kubectlUser),
+		"an update":      attributes(sent(), admission.Update, "", kubectlUser),
+		"a subresource":  attributes(sent(), admission.Create, "status", kubectlUser),
+	} {
+		t.Run(name, func(t *testing.T) {
+			receiving, chain := newReceivingAdmission()
+			before := a.GetObject().DeepCopyObject()
+			if err := receiving.Admit(t.Context(), a, nil); err != nil {
+				t.Fatal(err)
+			}
+			if err := receiving.Validate(t.Context(), a, nil); err != nil {
+				t.Fatal(err)
+			}
+			for _, seen := range [][]runtime.Object{chain.admitted, chain.validated} {
+				if diff := cmp.Diff([]runtime.Object{before}, seen); diff != "" {
+					t.Errorf("seen (-want +got):\n%s", diff)
+				}
+			}
+		})
+	}
+}
+
+// It is of no use here, but the answer tells whether one was shown.
+func TestTheSecretOfTheQueryReachesTheVerifier(t *testing.T) {
+	answer := func(ctx context.Context) string {
+		a, _ := newReceivingAdmission()
+		unsigned := sent()
+		unsigned.Spec.Headers = nil
+		err := a.Admit(ctx, attributes(unsigned, admission.Create, "", &user.DefaultInfo{Name: user.Anonymous}), nil)
+		return err.Error()
+	}
+	if got := answer(t.Context()); !strings.HasPrefix(got, "no credential was shown") {
+		t.Errorf("without: %s", got)
+	}
+	if got := answer(delivery.WithQuerySecret(t.Context(), "s3cret")); !strings.HasPrefix(got, "the credential shown was not accepted") {
+		t.Errorf("with: %s", got)
+	}
+}
+
+func TestAnObjectMayHoldTheLargestPayload(t *testing.T) {
+	for _, payload := range []int{1 << 10, 1 << 20, 25 << 20} {
+		room := objectBytes(int64(payload)) - int64(base64.StdEncoding.EncodedLen(payload))
+		if room < 60<<10 || room > 64<<10 {
+			t.Errorf("a payload of %d bytes leaves %d for the rest", payload, room)
+		}
+	}
+}

@@ -1,0 +1,211 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/client-go/rest"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/target"
+)
+
+const secret = "s3cret"
+
+// now has fractions of a second, which JSON does not keep.
+var now = time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC)
+
+// ci is a sender that the cluster knows.
+var ci = &user.DefaultInfo{Name: "system:serviceaccount:ci:release", Groups: []string{user.AllAuthenticated}}
+
+// pipeline is a Deliverer among fakes that note in one journal what is asked of them.
+type pipeline struct {
+	*Deliverer
+	*fakes
+}
+
+type fakes struct {
+	journal []string
+
+	// What the fakes answer, and do before that: observe gets the context of "record", "write" and "update".
+	onMutate, onValidate, onRecord, onUpdate func(*postern.WebhookDelivery) error
+	resolveErr, writeErr                     error
+	outcome                                  target.Outcome
+	observe                                  func(ctx context.Context, step string)
+
+	// What the fakes were given.
+	attributes admission.Attributes
+	request    target.Request
+	events     []string
+}
+
+// newPipeline returns a pipeline in which all goes well. In the namespace demo there is a secret for everybody, in the
+// namespace strict one for a sender and one for a target.
+func newPipeline(config credential.Config) *pipeline {
+	nothing := func(*postern.WebhookDelivery) error { return nil }
+	f := &fakes{
+		onMutate: nothing, onValidate: nothing, onRecord: nothing, onUpdate: nothing,
+		observe: func(context.Context, string) {},
+		outcome: target.Outcome{Previous: "v1.0.0", Reason: target.ReasonRequested, Message: "it was written"},
+	}
+	secrets := &credential.Secrets{}
+	secrets.Set("demo", map[string][]byte{"hmac": []byte(secret), "webhook.quay-secret": []byte(secret)})
+	secrets.Set("strict", map[string][]byte{"webhook.github-secret": []byte(secret), "applications.shop.hmac": []byte(secret)})
+	return &pipeline{New(Config{
+		Verifier: credential.NewVerifier(config, secrets), Admission: fakeAdmission{f}, Targets: fakeTargets{f},
+		Records: fakeRecords{f}, Events: fakeEvents{f}, MaxPayloadBytes: 1 << 10, Now: func() time.Time { return now },
+	}), f}
+}
+
+// newDefaultPipeline is newPipeline with the credentials that the flags ask for by default.
+func newDefaultPipeline() *pipeline {
+	return newPipeline(credential.Config{IdentityIsCredential: true, RequireSecret: true})
+}
+
+func (f *fakes) note(dryRun bool, words ...any) {
+	line := fmt.Sprint(words...)
+	if dryRun {
+		line += ", dry run"
+	}
+	f.journal = append(f.journal, line)
+}
+
+type fakeAdmission struct{ *fakes }
+
+func (f fakeAdmission) Handles(operation admission.Operation) bool {
+	return operation == admission.Create
+}
+
+func (f fakeAdmission) Admit(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
+	f.note(a.IsDryRun(), "mutate")
+	f.attributes = a
+	return f.onMutate(a.GetObject().(*postern.WebhookDelivery))
+}
+
+func (f fakeAdmission) Validate(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
+	f.note(a.IsDryRun(), "validate")
+	return f.onValidate(a.GetObject().(*postern.WebhookDelivery))
+}
+
+type fakeTargets struct{ *fakes }
+
+func (f fakeTargets) Resolve(_ context.Context, key target.Key) error {
+	f.note(false, "resolve ", key)
+	return f.resolveErr
+}
+
+func (f fakeTargets) Write(ctx context.Context, key target.Key, request target.Request, dryRun bool) (target.Outcome, error) {
+	f.note(dryRun, "write ", key, " ", request.Ref)
+	f.request = request
+	f.observe(ctx, "write")
+	return f.outcome, f.writeErr
+}
+
+type fakeRecords struct{ *fakes }
+
+// Create names what has no name, as the storage does.
+func (f fakeRecords) Create(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
+	f.note(dryRun, "record ", delivery.Status.Phase)
+	f.observe(ctx, "record")
+	if err := f.onRecord(delivery); err != nil {
+		return nil, err
+	}
+	created := delivery.DeepCopy()
+	if created.Name == "" {
+		created.Name = created.GenerateName + "x"
+	}
+	return created, nil
+}
+
+func (f fakeRecords) UpdateStatus(ctx context.Context, delivery *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
+	f.note(false, "update ", delivery.Status.Phase)
+	f.observe(ctx, "update")
+	if err := f.onUpdate(delivery); err != nil {
+		return nil, err
+	}
+	return delivery.DeepCopy(), nil
+}
+
+type fakeEvents struct{ *fakes }
+
+func (f fakeEvents) Eventf(regarding, related runtime.Object, eventType, reason, action, note string, args ...any) {
+	name := func(obj runtime.Object) string {
+		r := obj.(*corev1.ObjectReference)
+		return fmt.Sprintf("%s %s %s/%s", r.APIVersion, r.Kind, r.Namespace, r.Name)
+	}
+	f.events = append(f.events, fmt.Sprintf("%s %s %s | %s | %s | %s",
+		eventType, reason, action, name(regarding), name(related), fmt.Sprintf(note, args...)))
+}
+
+// toPlant is a delivery that came in by the door of the GatewaySync plant.
+func toPlant() *postern.WebhookDelivery {
+	return &postern.WebhookDelivery{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "demo"},
+		Spec:       postern.WebhookDeliverySpec{Target: &postern.TargetReference{Kind: postern.TargetGatewaySync, Name: "plant"}},
+	}
+}
+
+// release asks for v2.0.0 as a CI job would.
+func release() Incoming {
+	return Incoming{Header: http.Header{}, Body: []byte(`{"ref":"v2.0.0"}`), User: ci}
+}
+
+// ping asks for nothing.
+func ping() Incoming {
+	return Incoming{Header: http.Header{"X-Github-Event": {"ping"}}, Body: []byte(`{}`), User: ci}
+}
+
+// answered is the status that an error is answered with.
+func answered(t *testing.T, err error) metav1.Status {
+	t.Helper()
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		t.Fatalf("got the error %v, which is no answer", err)
+	}
+	return status.Status()
+}
+
+// unavailable is the error of the target package when the API server is down.
+func unavailable(t *testing.T) error {
+	t.Helper()
+	server := httptest.NewServer(http.NotFoundHandler())
+	server.Close()
+	writer, err := target.NewWriter(&rest.Config{Host: server.URL}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err = writer.Resolve(t.Context(), target.Key{Kind: target.KindGatewaySync, Namespace: "demo", Name: "plant"}); !target.IsTransient(err) {
+		t.Fatalf("got %v, want an error that may pass", err)
+	}
+	return err
+}
+
+// notFound is the error of the target package when there is no such object.
+func notFound() error {
+	return fmt.Errorf("could not find it: %w", apierrors.NewNotFound(postern.Resource("gatewaysyncs"), "plant"))
+}
+
+// denied is admission that refuses.
+func denied(*postern.WebhookDelivery) error {
+	return apierrors.NewForbidden(postern.Resource("webhookdeliveries"), "", errors.New("a policy says no"))
+}
+
+// nameTaken is a storage that has another delivery of that name.
+func nameTaken(*postern.WebhookDelivery) error {
+	return apierrors.NewAlreadyExists(postern.Resource("webhookdeliveries"), "release")
+}

@@ -1,0 +1,40 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestOnlyHeadersThatTellOfTheDeliveryAreKept(t *testing.T) {
+	long := strings.Repeat("a", maxKeptHeaderBytes)
+	for name, test := range map[string]struct {
+		in   http.Header
+		want map[string]string
+	}{
+		"none": {nil, nil},
+		"these": {
+			http.Header{"Content-Type": {"application/json"}, "User-Agent": {"GitHub-Hookshot/1"}, "X-Github-Delivery": {"1"}, "X-Github-Event": {"push"}},
+			map[string]string{"Content-Type": "application/json", "User-Agent": "GitHub-Hookshot/1", "X-Github-Delivery": "1", "X-Github-Event": "push"},
+		},
+		"no other": {
+			http.Header{"Authorization": {"s3cret"}, "Cookie": {"s3cret"}, "X-Hub-Signature-256": {"s3cret"}, "X-Gitlab-Token": {"s3cret"}, "X-Other": {"a"}},
+			nil,
+		},
+		"none too long":                {http.Header{"User-Agent": {long + "a"}, "Content-Type": {long}}, map[string]string{"Content-Type": long}},
+		"none but in UTF-8":            {http.Header{"User-Agent": {"\xff"}}, nil},
+		"none with control characters": {http.Header{"User-Agent": {"a\u009b31m"}, "X-Github-Event": {"a\tb"}}, nil},
+		"none empty":                   {http.Header{"User-Agent": {""}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, headersToKeep(test.in)); diff != "" {
+				t.Errorf("headers (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

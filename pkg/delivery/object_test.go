@@ -1,0 +1,237 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"maps"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/credential"
+)
+
+const (
+	pushed   = `{"ref":"refs/heads/main","after":"1111111111111111111111111111111111111111"}`
+	revision = "1111111111111111111111111111111111111111"
+	released = `{"release":{"tag_name":"v2.0.0","published_at":"2026-01-01T00:00:00Z"}}`
+)
+
+// sign returns the value of X-Hub-Signature-256 for a body, with the secret of the namespace demo.
+func sign(body []byte) string {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write(body)
+	return "sha256=" + hex.EncodeToString(mac.Sum(nil))
+}
+
+func digest(body string) *postern.PayloadDigest {
+	sum := sha256.Sum256([]byte(body))
+	return &postern.PayloadDigest{SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(body))}
+}
+
+// objectToPlant is a delivery to the GatewaySync plant that is created as an object.
+func objectToPlant(spec postern.WebhookDeliverySpec) *postern.WebhookDelivery {
+	d := toPlant()
+	spec.Target = d.Spec.Target
+	d.Spec = spec
+	return d
+}
+
+// Admission and storage see what this leaves of an object: what was asked for, and neither payload nor credential.
+func TestAReceivedObjectHoldsWhatWasAskedAndNothingSecret(t *testing.T) {
+	event := postern.DeliveryEvent{
+		Source: "github", Event: "push", Ref: "main", RefType: postern.RefTypeBranch, Revision: revision, DeliveryID: "d-1",
+	}
+	headers := map[string]string{
+		"x-github-event": "push", "X-GitHub-Delivery": "d-1", "X-Hub-Signature-256": sign([]byte(pushed)), "X-Other": "dropped",
+	}
+	kept := map[string]string{"X-Github-Event": "push", "X-Github-Delivery": "d-1"}
+	for name, test := range map[string]struct {
+		spec, want postern.WebhookDeliverySpec
+		payload    *postern.PayloadDigest
+	}{
+		"payload": {
+			postern.WebhookDeliverySpec{Payload: &postern.JSON{Raw: []byte(pushed)}, Headers: headers},
+			postern.WebhookDeliverySpec{Source: "github", Headers: kept, Events: []postern.DeliveryEvent{event}},
+			digest(pushed),
+		},
+		"raw payload": {
+			postern.WebhookDeliverySpec{RawPayload: []byte(pushed), Headers: headers},
+			postern.WebhookDeliverySpec{Source: "github", Headers: kept, Events: []postern.DeliveryEvent{event}},
+			digest(pushed),
+		},
+		"raw payload of something that happened at a known time": {
+			postern.WebhookDeliverySpec{RawPayload: []byte(released)},
+			postern.WebhookDeliverySpec{Source: "github", Events: []postern.DeliveryEvent{{
+				Source: "github", Event: "release", Ref: "v2.0.0", RefType: postern.RefTypeTag,
+				Time: &metav1.Time{Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)},
+			}}},
+			digest(released),
+		},
+		"ref": {
+			postern.WebhookDeliverySpec{Ref: "v2.0.0", Headers: headers},
+			postern.WebhookDeliverySpec{
+				Source: "generic", Ref: "v2.0.0",
+				Events: []postern.DeliveryEvent{{Source: "generic", Event: "request", Ref: "v2.0.0"}},
+			},
+			nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := objectToPlant(test.spec)
+			if err := newDefaultPipeline().ReceiveObject(t.Context(), d, ci, ""); err != nil {
+				t.Fatal(err)
+			}
+			test.want.Target = toPlant().Spec.Target
+			if diff := cmp.Diff(test.want, d.Spec); diff != "" {
+				t.Errorf("spec (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(test.payload, d.Status.Payload); diff != "" {
+				t.Errorf("payload (-want +got):\n%s", diff)
+			}
+			if d.GenerateName != d.Spec.Source+"-" {
+				t.Errorf("it will be called %q", d.GenerateName)
+			}
+		})
+	}
+}
+
+// A payload that was decoded and encoded again is not the bytes that anybody signed, and a ref has no bytes at all.
+func TestASignatureCountsOnlyOverARawPayload(t *testing.T) {
+	const ref = `{"ref":"v2.0.0"}`
+	for name, test := range map[string]struct {
+		spec postern.WebhookDeliverySpec
+		want string
+	}{
+		"raw payload": {postern.WebhookDeliverySpec{RawPayload: []byte(pushed)}, "HMAC"},
+		"payload":     {postern.WebhookDeliverySpec{Payload: &postern.JSON{Raw: []byte(pushed)}}, "NoCredential"},
+		"ref":         {postern.WebhookDeliverySpec{Ref: "v2.0.0"}, "NoCredential"},
+	} {
+		for who, stranger := range map[string]user.Info{"nobody": nil, "anonymous": &user.DefaultInfo{Name: user.Anonymous}} {
+			t.Run(name+" of "+who, func(t *testing.T) {
+				d := objectToPlant(test.spec)
+				d.Spec.Headers = map[string]string{"X-Hub-Signature-256": sign([]byte(pushed)), "X-Gitea-Signature": sign([]byte(ref))[len("sha256="):]}
+				err := newDefaultPipeline().ReceiveObject(t.Context(), d, stranger, "")
+				if got := verdict(t, d, err); got != test.want {
+					t.Errorf("got %s, want %s", got, test.want)
+				}
+			})
+		}
+	}
+}
+
+// verdict is the method by which a sender was accepted, or the reason why it was not.
+func verdict(t *testing.T, d *postern.WebhookDelivery, err error) string {
+	t.Helper()
+	var rejected *rejectedError
+	if errors.As(err, &rejected) {
+		return rejected.reason
+	}
+	if d.Status.Sender == nil {
+		t.Fatalf("neither accepted nor rejected: %v", err)
+	}
+	return d.Status.Sender.Method
+}
+
+func TestASecretCountsForItsSenderOrTargetAlone(t *testing.T) {
+	shop := &postern.TargetReference{Kind: postern.TargetApplication, Name: "shop"}
+	gitHub := map[string]string{"X-GitHub-Event": "push"}
+	for name, test := range map[string]struct {
+		target  *postern.TargetReference
+		headers map[string]string
+		want    string
+	}{
+		"its sender":     {toPlant().Spec.Target, gitHub, "HMAC"},
+		"another sender": {toPlant().Spec.Target, nil, "NoSecretConfigured"},
+		"its target":     {shop, nil, "HMAC"},
+		"another kind":   {&postern.TargetReference{Kind: postern.TargetGatewaySync, Name: "shop"}, nil, "NoSecretConfigured"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := objectToPlant(postern.WebhookDeliverySpec{RawPayload: []byte(pushed), Headers: map[string]string{}})
+			d.Namespace, d.Spec.Target = "strict", test.target
+			maps.Copy(d.Spec.Headers, test.headers)
+			d.Spec.Headers["X-Hub-Signature-256"] = sign([]byte(pushed))
+			err := newDefaultPipeline().ReceiveObject(t.Context(), d, nil, "")
+			if got := verdict(t, d, err); got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
+
+	// A ref comes from a generic sender, and so the secret of another need not be known.
+	ref := objectToPlant(postern.WebhookDeliverySpec{Ref: "main"})
+	ref.Namespace = "strict"
+	err := newPipeline(credential.Config{RequireSecret: false}).ReceiveObject(t.Context(), ref, nil, "")
+	if got := verdict(t, ref, err); got != "None" {
+		t.Errorf("a ref: got %s, want None", got)
+	}
+}
+
+func TestTheSecretOfTheQueryReachesTheVerifier(t *testing.T) {
+	for name, test := range map[string]struct{ source, query, want string }{
+		"right":                          {"quay.io", secret, "QueryToken"},
+		"wrong":                          {"quay.io", "guessed", "TokenMismatch"},
+		"none":                           {"quay.io", "", "NoCredential"},
+		"of a sender that can do better": {"github", secret, "QueryTokenNotAllowed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := toPlant()
+			d.Spec.Source = test.source
+			err := newDefaultPipeline().Receive(t.Context(), d, Incoming{Body: []byte(pushed), QuerySecret: test.query})
+			if got := verdict(t, d, err); got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
+
+	object := toPlant()
+	object.Spec.Ref = "main"
+	err := newDefaultPipeline().ReceiveObject(t.Context(), object, nil, secret)
+	if got := verdict(t, object, err); got != "QueryTokenNotAllowed" {
+		t.Errorf("an object: got %s, want QueryTokenNotAllowed", got)
+	}
+}
+
+func TestARejectionTellsTheSenderNothingOfWhatIsConfigured(t *testing.T) {
+	var answers []metav1.Status
+	for _, namespace := range []string{"demo", "open"} {
+		d := toPlant()
+		d.Namespace = namespace
+		_, err := newDefaultPipeline().Deliver(t.Context(), d, Incoming{
+			Body: []byte(pushed), Header: http.Header{"X-Hub-Signature-256": {sign([]byte("another body"))}},
+		}, false)
+		answers = append(answers, answered(t, err))
+	}
+	if answers[0].Code != http.StatusUnauthorized {
+		t.Errorf("answered %d, want 401", answers[0].Code)
+	}
+	if diff := cmp.Diff(answers[0], answers[1]); diff != "" {
+		t.Errorf("with a secret and without (-with +without):\n%s", diff)
+	}
+}
+
+func TestAnObjectThatIsNotValidIsNotVerified(t *testing.T) {
+	d := toPlant()
+	d.Spec.Headers = map[string]string{"X-Gitlab-Token": secret}
+	err := newPipeline(credential.Config{}).ReceiveObject(t.Context(), d, nil, "")
+	var fields []string
+	for _, cause := range answered(t, err).Details.Causes {
+		fields = append(fields, cause.Field)
+	}
+	if diff := cmp.Diff([]string{"spec", "spec.headers[X-Gitlab-Token]"}, fields); diff != "" {
+		t.Errorf("fields (-want +got):\n%s", diff)
+	}
+	if d.Status.Sender != nil {
+		t.Errorf("verified as %v", d.Status.Sender)
+	}
+}

@@ -1,0 +1,162 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/component-base/metrics/legacyregistry"
+	"k8s.io/component-base/metrics/testutil"
+
+	"postern.dev/postern/pkg/target"
+)
+
+func TestMain(m *testing.M) {
+	RegisterMetrics()
+	os.Exit(m.Run())
+}
+
+func TestEventsTellOfATargetWhatADeliveryDidToIt(t *testing.T) {
+	const regarding = "stoker.io/v1alpha1 GatewaySync demo/plant | postern.dev/v1alpha1 WebhookDelivery demo/generic-x"
+	for name, test := range map[string]struct {
+		arrange func(*pipeline, *Incoming)
+		dryRun  bool
+		want    []string
+	}{
+		"written": {
+			arrange: func(*pipeline, *Incoming) {},
+			want:    []string{"Normal RefRequested Deliver | " + regarding + ` | generic asked for "v2.0.0": it was written`},
+		},
+		"failed": {
+			arrange: func(p *pipeline, _ *Incoming) { p.writeErr = errors.New("100% full") },
+			want:    []string{"Warning RefRequestFailed Deliver | " + regarding + ` | generic asked for "v2.0.0": 100% full`},
+		},
+		"written, with more to say than a note may hold": {
+			arrange: func(p *pipeline, _ *Incoming) { p.outcome.Message = strings.Repeat("a", 2000) },
+			want: []string{"Normal RefRequested Deliver | " + regarding + ` | generic asked for "v2.0.0": ` +
+				strings.Repeat("a", 1021-len(`generic asked for "v2.0.0": `)) + "…"},
+		},
+		"unchanged": {arrange: func(p *pipeline, _ *Incoming) { p.outcome.Reason = target.ReasonAlreadyRequested }},
+		"ignored":   {arrange: func(_ *pipeline, in *Incoming) { *in = ping() }},
+		"dry run":   {arrange: func(*pipeline, *Incoming) {}, dryRun: true},
+		"no target": {arrange: func(p *pipeline, _ *Incoming) { p.resolveErr = notFound() }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, in := newDefaultPipeline(), release()
+			test.arrange(p, &in)
+			_, _ = p.Deliver(t.Context(), toPlant(), in, test.dryRun)
+			if diff := cmp.Diff(test.want, p.events); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// The API server refuses an Event with a longer note.
+func TestNotesOfEventsAreNeverTooLong(t *testing.T) {
+	for _, test := range []struct{ note, want string }{
+		{strings.Repeat("a", 1024), strings.Repeat("a", 1024)},
+		{strings.Repeat("a", 1025), strings.Repeat("a", 1021) + "…"},
+		{strings.Repeat("é", 1024), strings.Repeat("é", 510) + "…"},
+	} {
+		got := shortenNote(test.note)
+		if got != test.want || len(got) > 1024 || !utf8.ValidString(got) {
+			t.Errorf("got %d bytes, want %d", len(got), len(test.want))
+		}
+	}
+}
+
+func TestEachDeliveryIsCountedOnceByWhatCameOfIt(t *testing.T) {
+	for name, test := range map[string]struct {
+		arrange func(*pipeline, *Incoming)
+		dryRun  bool
+		want    string
+	}{
+		"applied":  {func(*pipeline, *Incoming) {}, false, `method="ServiceAccount",outcome="Applied",source="generic"`},
+		"dry run":  {func(*pipeline, *Incoming) {}, true, ""},
+		"ignored":  {func(_ *pipeline, in *Incoming) { *in = ping() }, false, `method="ServiceAccount",outcome="Ignored",source="github"`},
+		"rejected": {func(_ *pipeline, in *Incoming) { in.User = nil }, false, `method="",outcome="Rejected",source="unknown"`},
+		"denied by mutating admission": {
+			func(p *pipeline, _ *Incoming) { p.onMutate = denied },
+			false, `method="ServiceAccount",outcome="Denied",source="generic"`,
+		},
+		"denied by validating admission": {
+			func(p *pipeline, _ *Incoming) { p.onValidate = denied },
+			false, `method="ServiceAccount",outcome="Denied",source="generic"`,
+		},
+		"invalid": {
+			func(_ *pipeline, in *Incoming) { in.Body = []byte("v2.0.0") },
+			false, `method="ServiceAccount",outcome="Invalid",source="unknown"`,
+		},
+		"no target": {
+			func(p *pipeline, _ *Incoming) { p.resolveErr = notFound() },
+			false, `method="ServiceAccount",outcome="NotFound",source="generic"`,
+		},
+		"failed": {
+			func(p *pipeline, _ *Incoming) { p.writeErr = errors.New("refused") },
+			false, `method="ServiceAccount",outcome="Failed",source="generic"`,
+		},
+		"name taken": {
+			func(p *pipeline, _ *Incoming) { p.onRecord = nameTaken },
+			false, `method="ServiceAccount",outcome="Invalid",source="generic"`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			deliveries.Reset()
+			p, in := newDefaultPipeline(), release()
+			test.arrange(p, &in)
+			_, _ = p.Deliver(t.Context(), toPlant(), in, test.dryRun)
+			want := map[string]int{test.want: 1}
+			if test.want == "" {
+				want = nil
+			}
+			expectCounted(t, want)
+		})
+	}
+}
+
+// Whoever may call could otherwise fill the memory of Prometheus.
+func TestAClaimMakesNoNewSeries(t *testing.T) {
+	deliveries.Reset()
+	for _, source := range []string{"nobody", "nobody-2", "Github", `a",b="c`} {
+		d := toPlant()
+		d.Spec.Source = source
+		_, err := newDefaultPipeline().Deliver(t.Context(), d, release(), false)
+		if got := answered(t, err).Code; got != http.StatusBadRequest {
+			t.Errorf("%q: answered %d, want 400", source, got)
+		}
+		d = toPlant()
+		d.Spec.Source = source
+		if _, err = newDefaultPipeline().Deliver(t.Context(), d, Incoming{}, false); err == nil {
+			t.Errorf("%q: accepted without a credential", source)
+		}
+	}
+	expectCounted(t, map[string]int{
+		`method="",outcome="Rejected",source="unknown"`:              4,
+		`method="ServiceAccount",outcome="Invalid",source="unknown"`: 4,
+	})
+}
+
+// expectCounted checks that there are these series, and no other.
+func expectCounted(t *testing.T, want map[string]int) {
+	t.Helper()
+	var text strings.Builder
+	if len(want) > 0 {
+		text.WriteString("# HELP postern_deliveries_total [ALPHA] Webhooks by type of sender, method that proved the sender, and outcome.\n" +
+			"# TYPE postern_deliveries_total counter\n")
+	}
+	for labels, count := range want {
+		fmt.Fprintf(&text, "postern_deliveries_total{%s} %d\n", labels, count)
+	}
+	if err := testutil.GatherAndCompare(legacyregistry.DefaultGatherer, strings.NewReader(text.String()), "postern_deliveries_total"); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,184 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apiserver/pkg/audit"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/apis/postern/install"
+	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/target"
+)
+
+func condition(kind string, status metav1.ConditionStatus, reason, message string) metav1.Condition {
+	return metav1.Condition{
+		Type: kind, Status: status, Reason: reason, Message: message,
+		LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
+	}
+}
+
+var verified = condition("Verified", metav1.ConditionTrue, "ServiceAccount", "the sender proved itself")
+
+// result is what came of it at the target plant.
+func result(r postern.TargetResult) []postern.TargetResult {
+	r.Kind, r.Name, r.Ref, r.Time = postern.TargetGatewaySync, "plant", "v2.0.0", metav1.NewTime(now)
+	return []postern.TargetResult{r}
+}
+
+func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
+	down := unavailable(t)
+	for name, test := range map[string]struct {
+		arrange func(*pipeline, *Incoming)
+		want    postern.WebhookDeliveryStatus
+	}{
+		"written": {
+			func(*pipeline, *Incoming) {},
+			postern.WebhookDeliveryStatus{
+				Phase: "Applied", Reason: "Requested", Message: "it was written",
+				Conditions: []metav1.Condition{verified, condition("Applied", "True", "Requested", "it was written")},
+				Targets:    result(postern.TargetResult{PreviousRef: "v1.0.0", Result: "Written", Reason: "Requested", Message: "it was written"}),
+			},
+		},
+		"unchanged": {
+			func(p *pipeline, _ *Incoming) {
+				p.outcome = target.Outcome{Previous: "v2.0.0", Reason: target.ReasonAlreadyRequested, Message: "it is so already"}
+			},
+			postern.WebhookDeliveryStatus{
+				Phase: "Applied", Reason: "AlreadyRequested", Message: "it is so already",
+				Conditions: []metav1.Condition{verified, condition("Applied", "True", "AlreadyRequested", "it is so already")},
+				Targets:    result(postern.TargetResult{PreviousRef: "v2.0.0", Result: "Unchanged", Reason: "AlreadyRequested", Message: "it is so already"}),
+			},
+		},
+		"refused": {
+			func(p *pipeline, _ *Incoming) { p.writeErr = errors.New("a policy says no") },
+			postern.WebhookDeliveryStatus{
+				Phase: "Failed", Reason: "TargetRefused", Message: "a policy says no",
+				Conditions: []metav1.Condition{verified, condition("Applied", "False", "TargetRefused", "a policy says no")},
+				Targets:    result(postern.TargetResult{Result: "Failed", Reason: "TargetRefused", Message: "a policy says no"}),
+			},
+		},
+		"unavailable": {
+			func(p *pipeline, _ *Incoming) { p.writeErr = down },
+			postern.WebhookDeliveryStatus{
+				Phase: "Failed", Reason: "TargetUnavailable", Message: down.Error(),
+				Conditions: []metav1.Condition{verified, condition("Applied", "False", "TargetUnavailable", down.Error())},
+				Targets:    result(postern.TargetResult{Result: "Failed", Reason: "TargetUnavailable", Message: down.Error()}),
+			},
+		},
+		"asks for nothing": {
+			func(_ *pipeline, in *Incoming) { *in = ping() },
+			postern.WebhookDeliveryStatus{
+				Phase: "Ignored", Reason: "Ping", Message: "GitHub tests the webhook",
+				Conditions: []metav1.Condition{verified, condition("Applied", "False", "Ping", "GitHub tests the webhook")},
+			},
+		},
+		"admission leaves nothing": {
+			func(p *pipeline, _ *Incoming) {
+				p.onMutate = func(d *postern.WebhookDelivery) error { d.Spec.Events = nil; return nil }
+			},
+			postern.WebhookDeliveryStatus{
+				Phase: "Ignored", Reason: "NothingRequested", Message: "admission left nothing to request",
+				Conditions: []metav1.Condition{verified, condition("Applied", "False", "NothingRequested", "admission left nothing to request")},
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, in := newDefaultPipeline(), release()
+			test.arrange(p, &in)
+			var got postern.WebhookDeliveryStatus
+			keep := func(d *postern.WebhookDelivery) error { got = d.DeepCopy().Status; return nil }
+			p.onRecord, p.onUpdate = keep, keep
+
+			ctx := audit.WithAuditContext(t.Context())
+			audit.WithAuditID(ctx, "audit-1")
+			_, _ = p.Deliver(ctx, toPlant(), in, false)
+
+			digest := sha256.Sum256(in.Body)
+			test.want.Sender = &postern.Sender{Name: ci.Name, Method: "ServiceAccount"}
+			test.want.Payload = &postern.PayloadDigest{SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(in.Body))}
+			test.want.AuditID = "audit-1"
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("stored status (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestADryRunShowsWhatWouldBeDone(t *testing.T) {
+	delivered, err := newDefaultPipeline().Deliver(t.Context(), toPlant(), release(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := result(postern.TargetResult{PreviousRef: "v1.0.0", Result: "Written", Reason: "Requested", Message: "it was written"})
+	if diff := cmp.Diff(want, delivered.Status.Targets); diff != "" {
+		t.Errorf("targets (-want +got):\n%s", diff)
+	}
+}
+
+func TestVerifiedTellsWhetherTheSenderProvedItself(t *testing.T) {
+	body := []byte(`{"ref":"v2.0.0"}`)
+	for name, test := range map[string]struct {
+		namespace string
+		in        Incoming
+		sender    string
+		want      metav1.Condition
+	}{
+		"by identity": {"demo", Incoming{Body: body, User: ci}, ci.Name, verified},
+		"by signature": {
+			"demo", Incoming{Body: body, Header: http.Header{"X-Hub-Signature-256": {sign(body)}}}, "system:anonymous",
+			condition("Verified", "True", "HMAC", "the sender proved itself"),
+		},
+		"not at all, where nobody asks": {
+			"open", Incoming{Body: body}, "system:anonymous",
+			condition("Verified", "False", "None", "no secret is required of this delivery, and the sender showed none that counts"),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPipeline(credential.Config{IdentityIsCredential: true, RequireSecret: false})
+			d := toPlant()
+			d.Namespace = test.namespace
+			if err := p.Receive(t.Context(), d, test.in); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]metav1.Condition{test.want}, d.Status.Conditions); diff != "" {
+				t.Errorf("conditions (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(&postern.Sender{Name: test.sender, Method: test.want.Reason}, d.Status.Sender); diff != "" {
+				t.Errorf("sender (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Mutating policies work on JSON, which keeps no fractions of a second. What they did not change must pass for unchanged.
+func TestAdmissionMayTurnADeliveryIntoJSONAndBack(t *testing.T) {
+	scheme := runtime.NewScheme()
+	install.Install(scheme)
+	codec := serializer.NewCodecFactory(scheme).LegacyCodec(v1alpha1.SchemeGroupVersion)
+	p := newDefaultPipeline()
+	p.onMutate = func(d *postern.WebhookDelivery) error {
+		data, err := runtime.Encode(codec, d)
+		if err != nil {
+			return err
+		}
+		*d = postern.WebhookDelivery{}
+		return runtime.DecodeInto(codec, data, d)
+	}
+	if _, err := p.Deliver(t.Context(), toPlant(), release(), false); err != nil {
+		t.Error(err)
+	}
+}

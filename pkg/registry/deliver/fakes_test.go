@@ -1,0 +1,98 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package deliver
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apiserver/pkg/authentication/user"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/apis/postern/install"
+	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/pkg/delivery"
+)
+
+const limit = 16
+
+// door is the door to the GatewaySync plant in the namespace demo, at the URL of a server.
+type door struct {
+	url       string
+	deliverer *fakeDeliverer
+	lister    *fakeLister
+}
+
+func newDoor(t *testing.T) *door {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	install.Install(scheme)
+	d := &door{deliverer: &fakeDeliverer{}, lister: &fakeLister{}}
+	storage := NewREST(Config{
+		Kind: postern.TargetGatewaySync, Deliverer: d.deliverer, Deliveries: d.lister, MaxPayloadBytes: limit,
+		Encoder: serializer.NewCodecFactory(scheme).LegacyCodec(v1alpha1.SchemeGroupVersion),
+	})
+	handler, err := storage.Connect(genericapirequest.WithNamespace(t.Context(), "demo"), "plant", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(asFiltersDo(WithDryRun(handler)))
+	t.Cleanup(server.Close)
+	d.url = server.URL
+	return d
+}
+
+// asFiltersDo puts into the context of a request what filters do, which is not the namespace; and wraps the writer, as
+// they do, so that net/http does not know of bodies that are too large.
+func asFiltersDo(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		ctx := genericapirequest.WithUser(req.Context(), &user.DefaultInfo{Name: "ci"})
+		ctx = genericapirequest.WithRequestInfo(ctx, &genericapirequest.RequestInfo{Subresource: "webhookdeliveries"})
+		next.ServeHTTP(struct{ http.ResponseWriter }{w}, req.WithContext(delivery.WithQuerySecret(ctx, "s3cret")))
+	})
+}
+
+// fakeDeliverer answers with err, or with the delivery, applied.
+type fakeDeliverer struct {
+	err error
+
+	called    bool
+	delivered *postern.WebhookDelivery
+	in        delivery.Incoming
+	dryRun    bool
+}
+
+func (f *fakeDeliverer) Deliver(_ context.Context, d *postern.WebhookDelivery, in delivery.Incoming, dryRun bool) (*postern.WebhookDelivery, error) {
+	f.called, f.delivered, f.in, f.dryRun = true, d.DeepCopy(), in, dryRun
+	if f.err != nil {
+		return nil, f.err
+	}
+	d.Name, d.Spec.Events, d.Status.Phase = "generic-x", []postern.DeliveryEvent{}, postern.DeliveryApplied
+	return d, nil
+}
+
+// fakeLister answers with err, or with one delivery in the namespace that it is asked for.
+type fakeLister struct {
+	rest.Lister
+	err error
+
+	selector string
+}
+
+func (f *fakeLister) List(ctx context.Context, options *internalversion.ListOptions) (runtime.Object, error) {
+	f.selector = options.FieldSelector.String()
+	if f.err != nil {
+		return nil, f.err
+	}
+	d := postern.WebhookDelivery{}
+	d.Namespace, d.Name, d.Spec.Events = genericapirequest.NamespaceValue(ctx), "github-x", []postern.DeliveryEvent{}
+	return &postern.WebhookDeliveryList{Items: []postern.WebhookDelivery{d}}, nil
+}

@@ -1,0 +1,105 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package deliver
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+func TestABodyIsTakenWholeOrNotAtAll(t *testing.T) {
+	fits, tooLarge := strings.Repeat("a", limit), strings.Repeat("a", limit+1)
+	for name, test := range map[string]struct {
+		body io.Reader // one whose length is not known is sent in chunks
+		want string
+		code int
+	}{
+		"none":               {http.NoBody, "", http.StatusAccepted},
+		"largest":            {strings.NewReader(fits), fits, http.StatusAccepted},
+		"largest, chunked":   {io.MultiReader(strings.NewReader(fits)), fits, http.StatusAccepted},
+		"too large":          {strings.NewReader(tooLarge), "", http.StatusRequestEntityTooLarge},
+		"too large, chunked": {io.MultiReader(strings.NewReader(tooLarge)), "", http.StatusRequestEntityTooLarge},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDoor(t)
+			resp, err := http.Post(d.url, "application/json", test.body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = resp.Body.Close() }()
+			if resp.StatusCode != test.code {
+				t.Errorf("answered %d, want %d", resp.StatusCode, test.code)
+			}
+			if delivered := test.code == http.StatusAccepted; d.deliverer.called != delivered {
+				t.Errorf("delivered: %t, want %t", d.deliverer.called, delivered)
+			}
+			if got := string(d.deliverer.in.Body); got != test.want {
+				t.Errorf("delivered %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// A client that is still sending when the connection closes may never see the answer.
+func TestABodyThatIsTooLargeIsReadToItsEnd(t *testing.T) {
+	body := strings.NewReader(strings.Repeat("a", 8<<20))
+	_, err := readBody(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", body), limit)
+	if !apierrors.IsRequestEntityTooLargeError(err) {
+		t.Errorf("got %v, want that it is too large", err)
+	}
+	if body.Len() > 0 {
+		t.Errorf("%d bytes were not read", body.Len())
+	}
+}
+
+func TestABodyThatBreaksOffIsNotDelivered(t *testing.T) {
+	for name, request := range map[string]string{
+		"sized":   "Content-Length: 10\r\n\r\nabc",
+		"chunked": "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+		"garbled": "Transfer-Encoding: chunked\r\n\r\nno chunk\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDoor(t)
+			conn, err := net.Dial("tcp", strings.TrimPrefix(d.url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = conn.Close() }()
+			if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: postern\r\n"+request); err != nil {
+				t.Fatal(err)
+			}
+			if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = resp.Body.Close() }()
+			if resp.StatusCode != http.StatusBadRequest {
+				t.Errorf("answered %d, want 400", resp.StatusCode)
+			}
+			if d.deliverer.called {
+				t.Errorf("delivered %q", d.deliverer.in.Body)
+			}
+		})
+	}
+}
+
+// Nothing here undoes the compression, and who knows whether a signature would be over what is inside or outside.
+func TestACompressedBodyIsRefused(t *testing.T) {
+	for encoding, want := range map[string]int{"gzip": http.StatusBadRequest, "identity": http.StatusAccepted} {
+		d := newDoor(t)
+		if got := d.request(t, http.MethodPost, "{}", http.Header{"Content-Encoding": {encoding}}).Code; got != want {
+			t.Errorf("%s: answered %d, want %d", encoding, got, want)
+		}
+	}
+}

@@ -1,0 +1,156 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package deliver
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"postern.dev/postern/apis/postern"
+)
+
+// answer is what a client gets.
+type answer struct {
+	Code                    int
+	ContentType, RetryAfter string
+	Body                    string
+}
+
+func (d *door) request(t *testing.T, method, body string, header http.Header) answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, d.url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = header
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	got, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{resp.StatusCode, resp.Header.Get("Content-Type"), resp.Header.Get("Retry-After"), string(got)}
+}
+
+func TestWhatCameInIsDeliveredAsItWas(t *testing.T) {
+	d := newDoor(t)
+	d.request(t, http.MethodPost, "{ }\n", http.Header{"X-Github-Event": {"push"}, "User-Agent": {"GitHub-Hookshot/1"}})
+
+	want := &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: "demo"}}
+	want.Spec.Target = &postern.TargetReference{Kind: postern.TargetGatewaySync, Name: "plant"}
+	if diff := cmp.Diff(want, d.deliverer.delivered); diff != "" {
+		t.Errorf("delivery (-want +got):\n%s", diff)
+	}
+	in := d.deliverer.in
+	got := []string{in.Header.Get("X-GitHub-Event"), in.Header.Get("User-Agent"), string(in.Body), in.QuerySecret, in.User.GetName()}
+	if diff := cmp.Diff([]string{"push", "GitHub-Hookshot/1", "{ }\n", "s3cret", "ci"}, got); diff != "" {
+		t.Errorf("incoming (-want +got):\n%s", diff)
+	}
+}
+
+// The delivery is carried out by then: a sender that is told 406 would send it again.
+func TestTheAnswerIsJSONWhateverTheClientAccepts(t *testing.T) {
+	for _, accept := range []string{"", "*/*", "text/plain", "application/yaml", "application/json;as=Table;v=v1;g=meta.k8s.io"} {
+		d := newDoor(t)
+		got := d.request(t, http.MethodPost, "{}", http.Header{"Accept": {accept}})
+		want := answer{Code: http.StatusAccepted, ContentType: "application/json", Body: `{"kind":"WebhookDelivery","apiVersion":"postern.dev/v1alpha1",` +
+			`"metadata":{"name":"generic-x","namespace":"demo"},"spec":{"target":{"kind":"GatewaySync","name":"plant"},"events":[]},` +
+			`"status":{"phase":"Applied"}}` + "\n"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("accepting %q (-want +got):\n%s", accept, diff)
+		}
+	}
+}
+
+func TestErrorsAreAnsweredAsStatus(t *testing.T) {
+	unavailable := apierrors.NewServiceUnavailable("send it again")
+	unavailable.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: 7}
+	for name, test := range map[string]struct {
+		err        error
+		code       int
+		reason     metav1.StatusReason
+		retryAfter string
+	}{
+		"may pass":     {unavailable, http.StatusServiceUnavailable, "ServiceUnavailable", "7"},
+		"too many":     {apierrors.NewTooManyRequests("wait", 3), http.StatusTooManyRequests, "TooManyRequests", "3"},
+		"unauthorized": {apierrors.NewUnauthorized("no"), http.StatusUnauthorized, "Unauthorized", ""},
+		"not found":    {apierrors.NewNotFound(postern.Resource("gatewaysyncs"), "plant"), http.StatusNotFound, "NotFound", ""},
+		"any":          {errors.New("broken"), http.StatusInternalServerError, "", ""},
+	} {
+		for _, method := range []string{http.MethodPost, http.MethodGet} {
+			t.Run(name+" of a "+method, func(t *testing.T) {
+				d := newDoor(t)
+				d.deliverer.err, d.lister.err = test.err, test.err
+				got := d.request(t, method, "", http.Header{"Accept": {"text/plain"}})
+				var status metav1.Status
+				if err := json.Unmarshal([]byte(got.Body), &status); err != nil {
+					t.Fatalf("%v: %q", err, got.Body)
+				}
+				if got.Code != test.code || got.RetryAfter != test.retryAfter || got.ContentType != "application/json" {
+					t.Errorf("got %+v, want %d, Retry-After %q, JSON", got, test.code, test.retryAfter)
+				}
+				if int(status.Code) != test.code || status.Reason != test.reason || status.Kind != "Status" || status.APIVersion != "v1" {
+					t.Errorf("got the status %+v, want %d %s", status, test.code, test.reason)
+				}
+			})
+		}
+	}
+}
+
+func TestAnObjectThatCannotBeEncodedIsAnInternalError(t *testing.T) {
+	w := httptest.NewRecorder()
+	NewREST(Config{Encoder: brokenEncoder{}}).answer(w, http.StatusAccepted, &postern.WebhookDelivery{}, nil)
+	if w.Code != http.StatusInternalServerError {
+		t.Errorf("answered %d, want 500: %s", w.Code, w.Body)
+	}
+}
+
+type brokenEncoder struct{ runtime.Encoder }
+
+func (brokenEncoder) Encode(_ runtime.Object, w io.Writer) error {
+	_, _ = io.WriteString(w, `{"kind":`)
+	return errors.New("broken")
+}
+
+func TestGETListsTheDeliveriesOfTheTarget(t *testing.T) {
+	d := newDoor(t)
+	got := d.request(t, http.MethodGet, "", http.Header{})
+	want := answer{Code: http.StatusOK, ContentType: "application/json", Body: `{"kind":"WebhookDeliveryList","apiVersion":"postern.dev/v1alpha1","metadata":{},` +
+		`"items":[{"metadata":{"name":"github-x","namespace":"demo"},"spec":{"events":[]},"status":{}}]}` + "\n"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("answer (-want +got):\n%s", diff)
+	}
+	if want := "spec.target.kind=GatewaySync,spec.target.name=plant"; d.lister.selector != want {
+		t.Errorf("selected by %q, want %q", d.lister.selector, want)
+	}
+	if d.deliverer.called {
+		t.Error("a GET delivered something")
+	}
+}
+
+// Without one, the lists of all namespaces would be shown.
+func TestARequestWithoutANamespaceIsRefused(t *testing.T) {
+	if _, err := NewREST(Config{Kind: postern.TargetGatewaySync}).Connect(t.Context(), "plant", nil, nil); !apierrors.IsInternalError(err) {
+		t.Errorf("got %v, want an internal error", err)
+	}
+}
+
+func TestTheDoorServesPOSTAndGETOnly(t *testing.T) {
+	if diff := cmp.Diff([]string{"POST", "GET"}, NewREST(Config{}).ConnectMethods()); diff != "" {
+		t.Errorf("methods (-want +got):\n%s", diff)
+	}
+}

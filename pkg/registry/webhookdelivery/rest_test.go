@@ -1,0 +1,50 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookdelivery
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"postern.dev/postern/apis/postern"
+)
+
+func TestCreatingADeliveryCarriesItOut(t *testing.T) {
+	for _, dryRun := range []bool{false, true} {
+		carrier := &fakeCarrier{}
+		sent := &postern.WebhookDelivery{}
+		var validated runtime.Object
+		validate := func(_ context.Context, obj runtime.Object) error { validated = obj; return nil }
+		created, err := NewREST(nil, carrier).Create(t.Context(), sent, validate, &metav1.CreateOptions{DryRun: dryRunOption(dryRun)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := created.(*postern.WebhookDelivery).Status.Phase; got != postern.DeliveryApplied {
+			t.Errorf("answered the phase %q, want that of the record", got)
+		}
+		if carrier.carried != sent || carrier.dryRun != dryRun {
+			t.Errorf("carried %p, dry run %t; want %p, %t", carrier.carried, carrier.dryRun, sent, dryRun)
+		}
+		if validated == sent {
+			t.Error("validating admission could change what is carried out")
+		}
+	}
+}
+
+func TestADeliveryThatAdmissionRefusesIsNotCarriedOut(t *testing.T) {
+	refusal := errors.New("a policy says no")
+	carrier := &fakeCarrier{}
+	validate := func(context.Context, runtime.Object) error { return refusal }
+	_, err := NewREST(nil, carrier).Create(t.Context(), &postern.WebhookDelivery{}, validate, &metav1.CreateOptions{})
+	if !errors.Is(err, refusal) {
+		t.Errorf("got %v, want %v", err, refusal)
+	}
+	if carrier.carried != nil {
+		t.Error("it was carried out")
+	}
+}

@@ -1,0 +1,99 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookdelivery
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"postern.dev/postern/apis/postern"
+)
+
+func TestARecordHasNoFieldOwners(t *testing.T) {
+	delivery := applied()
+	delivery.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}
+	newStrategy(newScheme()).PrepareForCreate(t.Context(), delivery)
+	if diff := cmp.Diff(applied().Spec, delivery.Spec); diff != "" {
+		t.Errorf("spec (-want +got):\n%s", diff)
+	}
+	if delivery.ManagedFields != nil {
+		t.Errorf("got %v", delivery.ManagedFields)
+	}
+}
+
+func TestAnUpdateChangesTheStatusOnly(t *testing.T) {
+	s := newStrategy(newScheme())
+	updated := applied()
+	updated.Spec = postern.WebhookDeliverySpec{Ref: "other"}
+	updated.Status.Phase = postern.DeliveryFailed
+	s.PrepareForUpdate(t.Context(), updated, applied())
+	if diff := cmp.Diff(applied().Spec, updated.Spec); diff != "" {
+		t.Errorf("spec (-want +got):\n%s", diff)
+	}
+	if updated.Status.Phase != postern.DeliveryFailed {
+		t.Errorf("the status is still %s", updated.Status.Phase)
+	}
+	if s.AllowCreateOnUpdate(t.Context()) || s.AllowUnconditionalUpdate(t.Context()) {
+		t.Error("an update may create a record, or overwrite one that changed meanwhile")
+	}
+}
+
+func TestOnlySoundRecordsAreStored(t *testing.T) {
+	s := newStrategy(newScheme())
+	spoilt := applied()
+	spoilt.Spec.Payload = &postern.JSON{Raw: []byte("{}")}
+	for name, errs := range map[string]int{
+		"created sound":  len(s.Validate(t.Context(), applied())),
+		"updated sound":  len(s.ValidateUpdate(t.Context(), applied(), applied())),
+		"created spoilt": len(s.Validate(t.Context(), spoilt)) - 1,
+		"updated spoilt": len(s.ValidateUpdate(t.Context(), spoilt, applied())) - 1,
+	} {
+		if errs != 0 {
+			t.Errorf("%s: %+d errors", name, errs)
+		}
+	}
+}
+
+func TestDeliveriesAreSelectedByTheirFields(t *testing.T) {
+	gotLabels, gotFields, err := getAttrs(applied())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(labels.Set{"team": "a"}, gotLabels); diff != "" {
+		t.Errorf("labels (-want +got):\n%s", diff)
+	}
+	want := fields.Set{
+		"metadata.name": "github-x", "metadata.namespace": "demo", "status.phase": "Applied", "spec.source": "github",
+		"spec.target.kind": "GatewaySync", "spec.target.name": "plant",
+	}
+	if diff := cmp.Diff(want, gotFields); diff != "" {
+		t.Errorf("fields (-want +got):\n%s", diff)
+	}
+
+	_, gotFields, err = getAttrs(&postern.WebhookDelivery{})
+	if err != nil || gotFields["spec.target.name"] != "" {
+		t.Errorf("without a target: got %v, %v", gotFields, err)
+	}
+	if _, _, err := getAttrs(&postern.Application{}); err == nil {
+		t.Error("an Application was taken for a delivery")
+	}
+}
+
+func TestAListHoldsWhatItsSelectorsMatch(t *testing.T) {
+	for selector, want := range map[string]bool{
+		"":                      true,
+		"status.phase=Applied":  true,
+		"status.phase!=Applied": false,
+		"spec.source=github,spec.target.name=web": false,
+	} {
+		predicate := matchDelivery(labels.Everything(), fields.ParseSelectorOrDie(selector))
+		if got, err := predicate.Matches(applied()); got != want || err != nil {
+			t.Errorf("%q: got %t, %v, want %t", selector, got, err, want)
+		}
+	}
+}

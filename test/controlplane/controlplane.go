@@ -160,7 +160,7 @@ func (c *ControlPlane) waitFor(ctx context.Context, programs []*process, done fu
 	})
 	if err != nil && ctx.Err() != nil {
 		p := programs[len(programs)-1]
-		return fmt.Errorf("%s is not ready: %w: %w; %s", p.name, err, last, p.logTail())
+		return fmt.Errorf("%s is not ready: %w; %s", p.name, errors.Join(err, last), p.logTail())
 	}
 	return err
 }

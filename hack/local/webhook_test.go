@@ -1,0 +1,35 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestCurlShowsTheWholeRequestButTheToken(t *testing.T) {
+	w := webhook{
+		path:   "/apis/here",
+		header: http.Header{"X-Github-Event": {"release"}, "Authorization": {"Bearer secret"}},
+		body:   "{}\n",
+	}
+	want := `curl --cacert ca.crt \
+  --header 'Authorization: Bearer ***' \
+  --header 'X-Github-Event: release' \
+  --data-binary '{}' \
+  https://127.0.0.1:6443/apis/here`
+	if diff := cmp.Diff(want, w.asCurl("https://127.0.0.1:6443")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestUnknownCommandIsAnError(t *testing.T) {
+	for _, args := range [][]string{nil, {"sideways"}} {
+		if err := run(t.Context(), args); err == nil {
+			t.Errorf("%q is no error", args)
+		}
+	}
+}

@@ -23,6 +23,7 @@ import (
 type Writer struct {
 	endpoints map[Kind]endpoint
 	cache     *Cache
+	turns     turns
 	// retries has as many steps as a write is tried.
 	retries wait.Backoff
 	// pause waits between two tries, or returns an error at once if it is not
@@ -49,10 +50,10 @@ func NewWriter(cfg *rest.Config, cache *Cache) (*Writer, error) {
 // Write makes a target hold a request, and says what that came to. With dryRun
 // the API server is asked whether it would accept the change, and nothing is kept.
 //
-// What others changed since it was read is never overwritten: the patch then
-// fails, and the decision is made again on what the API server holds. That, and
-// failures that may pass, are retried a few times while the context lives; give
-// it a deadline.
+// One write to a target is under way at a time. What others changed since it was
+// read is never overwritten: the patch then fails, and the decision is made again
+// on what the API server holds. That, and failures that may pass, are retried a
+// few times while the context lives; give it a deadline.
 //
 // The error satisfies apierrors.IsNotFound only if the API server said that the
 // object, or its whole kind, does not exist, and IsTransient if trying again
@@ -62,6 +63,11 @@ func (w *Writer) Write(ctx context.Context, key Key, r Request, dryRun bool) (Ou
 	if !ok {
 		return Outcome{}, fmt.Errorf("could not write %s: a ref cannot be written to this kind", key)
 	}
+	done, err := w.turns.take(ctx, key)
+	if err != nil {
+		return Outcome{}, fmt.Errorf("could not write %s, since others were being written: %w", key, &transientError{err})
+	}
+	defer done()
 	t := try{Writer: w, endpoint: endpoint, key: key, request: r, dryRun: dryRun}
 	outcome, err := t.untilDone(ctx)
 	if err != nil {

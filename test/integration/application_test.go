@@ -1,0 +1,189 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"postern.dev/postern/apis/postern/v1alpha1"
+)
+
+const (
+	firstCommit  = "1111111111111111111111111111111111111111"
+	secondCommit = "2222222222222222222222222222222222222222"
+)
+
+// push is a GitHub push of a commit to the branch release of the repository that Applications of newWorld are made of.
+func push(commit string) string {
+	return `{"ref": "refs/heads/release", "after": "` + commit + `", "head_commit": {"id": "` + commit + `"},
+		"repository": {"clone_url": "https://github.com/example/shop.git"}}`
+}
+
+// content is an object without what every write changes.
+func content(obj *unstructured.Unstructured) *unstructured.Unstructured {
+	obj = obj.DeepCopy()
+	obj.SetResourceVersion("")
+	obj.SetManagedFields(nil)
+	obj.SetGeneration(0)
+	return obj
+}
+
+// checkContent fails the test unless an object is as it was, but for these annotations. Of times, given as "", it only
+// checks that they are of just now, and in UTC.
+func (w *world) checkContent(resource schema.GroupVersionResource, before *unstructured.Unstructured, annotations map[string]string) {
+	w.t.Helper()
+	want, got := content(before), content(w.get(resource, before.GetName()))
+	wanted := want.GetAnnotations()
+	if wanted == nil {
+		wanted = map[string]string{}
+	}
+	for name, value := range annotations {
+		if value == "" {
+			value = got.GetAnnotations()[name]
+			at, err := time.Parse(time.RFC3339Nano, value)
+			if err != nil || at.Location() != time.UTC || time.Since(at).Abs() > time.Hour {
+				w.t.Errorf("%s is %q, want a time just now in UTC", name, value)
+			}
+		}
+		wanted[name] = value
+	}
+	want.SetAnnotations(wanted)
+	if diff := cmp.Diff(want.Object, got.Object); diff != "" {
+		w.t.Errorf("%s %s (-want +got):\n%s", resource.Resource, before.GetName(), diff)
+	}
+}
+
+// pushed are the annotations that a push leaves on an Application.
+func pushed(commit string) map[string]string {
+	return map[string]string{
+		"postern.dev/requested-ref":            "release",
+		"postern.dev/requested-revision":       commit,
+		"postern.dev/requested-by":             "github",
+		"postern.dev/requested-at":             "",
+		"argocd.argoproj.io/refresh":           "normal",
+		"argocd.argoproj.io/refresh-timestamp": "",
+	}
+}
+
+func TestApplicationGetsTheRequestAndARefreshAndNothingElseChanges(t *testing.T) {
+	w := newWorld(t)
+	w.application("shop", map[string]string{"example.com/note": "keep me", "argocd.argoproj.io/sync-wave": "2"})
+	before := w.get(applications, "shop")
+
+	w.ci().mustPost(t, appDoor("shop"), push(firstCommit), nil, http.StatusAccepted)
+
+	w.checkContent(applications, before, pushed(firstCommit))
+}
+
+func TestApplicationFollowsARefOnlyIfItsOwnerOptedIn(t *testing.T) {
+	w := newWorld(t)
+	w.application("shop", map[string]string{"postern.dev/update-target-revision": "true"})
+	before := w.get(applications, "shop")
+
+	got := w.ci().mustPost(t, appDoor("shop"), push(firstCommit), nil, http.StatusAccepted).delivery(t)
+
+	if previous := got.Status.Targets[0].PreviousRef; previous != "main" {
+		t.Errorf("got previous ref %q, want that of targetRevision, main", previous)
+	}
+	if err := unstructured.SetNestedField(before.Object, "release", "spec", "source", "targetRevision"); err != nil {
+		t.Fatal(err)
+	}
+	w.checkContent(applications, before, pushed(firstCommit))
+}
+
+func TestApplicationOfSeveralSourcesFollowsInThoseOfTheRepositoryAlone(t *testing.T) {
+	w := newWorld(t)
+	before := w.create(applications, `
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: shop, annotations: {postern.dev/update-target-revision: "true"}}
+spec:
+  project: default
+  destination: {server: "https://kubernetes.default.svc", namespace: shop}
+  sources:
+  - {repoURL: "https://charts.example.com", chart: shop, targetRevision: 1.2.3}
+  - {repoURL: "git@github.com:example/shop", path: deploy, targetRevision: main, ref: values}`)
+
+	w.ci().mustPost(t, appDoor("shop"), push(firstCommit), nil, http.StatusAccepted)
+
+	sources, _, err := unstructured.NestedSlice(before.Object, "spec", "sources")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources[1].(map[string]any)["targetRevision"] = "release"
+	if err := unstructured.SetNestedSlice(before.Object, sources, "spec", "sources"); err != nil {
+		t.Fatal(err)
+	}
+	w.checkContent(applications, before, pushed(firstCommit))
+}
+
+func TestSecondPushOfTheSameRefAndRevisionLeavesAnApplicationUntouched(t *testing.T) {
+	w := newWorld(t)
+	w.application("shop", nil)
+	ci := w.ci()
+	ci.mustPost(t, appDoor("shop"), push(firstCommit), nil, http.StatusAccepted)
+	before := w.get(applications, "shop")
+
+	got := ci.mustPost(t, appDoor("shop"), push(firstCommit), nil, http.StatusAccepted).delivery(t)
+
+	w.mustBeUntouched(applications, before)
+	want := []v1alpha1.TargetResult{{
+		Kind: v1alpha1.TargetApplication, Name: "shop", Ref: "release", PreviousRef: "release",
+		Result: v1alpha1.TargetUnchanged, Reason: "AlreadyRequested", Message: `postern.dev/requested-ref is "release" already`,
+	}}
+	if diff := cmp.Diff(want, got.Status.Targets, ignoreTimes); diff != "" {
+		t.Errorf("status.targets (-want +got):\n%s", diff)
+	}
+	if got.Status.Phase != v1alpha1.DeliveryApplied {
+		t.Errorf("got phase %q, want Applied: the target holds the ref", got.Status.Phase)
+	}
+}
+
+func TestPushOfANewRevisionToTheSameRefHasArgoCDLookAgain(t *testing.T) {
+	w := newWorld(t)
+	w.application("shop", nil)
+	ci := w.ci()
+	ci.mustPost(t, appDoor("shop"), push(firstCommit), nil, http.StatusAccepted)
+	w.argoCDRefreshes("shop")
+	before := w.get(applications, "shop")
+
+	got := ci.mustPost(t, appDoor("shop"), push(secondCommit), nil, http.StatusAccepted).delivery(t)
+
+	w.checkContent(applications, before, pushed(secondCommit))
+	message := fmt.Sprintf("postern.dev/requested-revision %q → %q", firstCommit, secondCommit)
+	if result := got.Status.Targets[0]; result.Result != v1alpha1.TargetWritten || result.Message != message {
+		t.Errorf("got %s, %q; want Written, %q", result.Result, result.Message, message)
+	}
+}
+
+// argoCDRefreshes does what Argo CD does with a request for a refresh: it takes the annotation away.
+func (w *world) argoCDRefreshes(name string) {
+	w.t.Helper()
+	_, err := w.objects.Resource(applications).Namespace(w.namespace).Patch(w.t.Context(), name, types.MergePatchType,
+		[]byte(`{"metadata": {"annotations": {"argocd.argoproj.io/refresh": null}}}`), metav1.PatchOptions{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestHardRefreshThatSomebodyElseAskedForIsKept(t *testing.T) {
+	w := newWorld(t)
+	w.application("shop", map[string]string{"argocd.argoproj.io/refresh": "hard"})
+	before := w.get(applications, "shop")
+
+	w.ci().mustPost(t, appDoor("shop"), push(firstCommit), nil, http.StatusAccepted)
+
+	want := pushed(firstCommit)
+	want["argocd.argoproj.io/refresh"] = "hard"
+	w.checkContent(applications, before, want)
+}

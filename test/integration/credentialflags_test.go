@@ -1,0 +1,75 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern/v1alpha1"
+)
+
+func TestWithoutRequireSecretStrangersDeliverUntilASecretIsConfigured(t *testing.T) {
+	s := newSuite(t, "--webhook-require-secret=false")
+	w := s.newWorld(t)
+	w.gatewaySync("web")
+	w.gatewaySync("other")
+	w.allow(strangers, "gatewaysyncs")
+	stranger := w.anonymous()
+	w.untilBelieved(stranger, syncDoor("web"), noProof)
+
+	d := stranger.mustPost(t, syncDoor("web"), anyBody, nil, http.StatusAccepted).delivery(t)
+	if diff := cmp.Diff(&v1alpha1.Sender{Name: "system:anonymous", Method: "None"}, d.Status.Sender); diff != "" {
+		t.Error(diff)
+	}
+	w.checkRequested("web", "v1", "generic")
+	// What is shown although nothing is asked for proves nothing.
+	stranger.mustDeliver(t, "web", bySignature(newSecret()), "None")
+
+	secret := newSecret()
+	w.secret(map[string]string{"gatewaysyncs.web.hmac": secret})
+	w.untilBelieved(stranger, syncDoor("web"), bySignature(secret))
+	w.untilRejected(stranger, syncDoor("web"), noProof)
+	stranger.mustDeliver(t, "web", bySignature(secret), "HMAC")
+	stranger.mustBeRejected(t, "web", bySignature(newSecret()))
+	stranger.mustDeliver(t, "other", noProof, "None")
+
+	log, err := os.ReadFile(s.postern.LogFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(log), "WARNING: --webhook-require-secret=false") {
+		t.Error("Postern's log has no warning about --webhook-require-secret=false")
+	}
+}
+
+func TestWithoutIdentityIsCredentialAServiceAccountNeedsAWebhookSecret(t *testing.T) {
+	s := newSuite(t, "--identity-is-credential=false")
+	w := s.newWorld(t)
+	w.gatewaySync("web")
+	subject, token := w.serviceAccount("releaser")
+	w.allow(subject, "gatewaysyncs", "web")
+	releaser := w.sender(token)
+	w.untilRejected(releaser, syncDoor("web"), noProof)
+
+	secret := newSecret()
+	w.secret(map[string]string{"hmac": secret})
+	w.untilBelieved(releaser, syncDoor("web"), bySignature(secret))
+	releaser.mustBeRejected(t, "web", noProof)
+	releaser.mustBeRejected(t, "web", bySignature(newSecret()))
+	if got := w.annotations(gatewaySyncs, "web"); len(got) > 0 {
+		t.Errorf("a rejected delivery was written: %v", got)
+	}
+	d := releaser.mustPost(t, syncDoor("web"), anyBody, signed(secret, anyBody), http.StatusAccepted).delivery(t)
+	want := &v1alpha1.Sender{Name: "system:serviceaccount:" + w.namespace + ":releaser", Method: "HMAC"}
+	if diff := cmp.Diff(want, d.Status.Sender); diff != "" {
+		t.Error(diff)
+	}
+	// RBAC comes first all the same.
+	releaser.mustPost(t, syncDoor("other"), anyBody, signed(secret, anyBody), http.StatusForbidden)
+}

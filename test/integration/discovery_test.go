@@ -1,0 +1,101 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// checkJSON fails the test unless a path of the kube-apiserver answers that JSON, whole.
+func (w *world) checkJSON(path, want string) {
+	w.t.Helper()
+	var wantValue, gotValue any
+	if err := json.Unmarshal([]byte(want), &wantValue); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(w.kubectl("", "get", "--raw", path)), &gotValue); err != nil {
+		w.t.Fatal(err)
+	}
+	if diff := cmp.Diff(wantValue, gotValue); diff != "" {
+		w.t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}
+
+func TestDiscoveryTellsExactlyWhatIsServed(t *testing.T) {
+	w := newWorld(t)
+	w.checkJSON("/apis/postern.dev", `{
+		"kind": "APIGroup", "apiVersion": "v1", "name": "postern.dev",
+		"versions": [{"groupVersion": "postern.dev/v1alpha1", "version": "v1alpha1"}],
+		"preferredVersion": {"groupVersion": "postern.dev/v1alpha1", "version": "v1alpha1"}
+	}`)
+	// The parents of the doors serve no verb, or they would be taken for the objects whose names they bear.
+	w.checkJSON("/apis/postern.dev/v1alpha1", `{
+		"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "postern.dev/v1alpha1",
+		"resources": [
+			{"name": "applications", "singularName": "application", "namespaced": true, "kind": "Application", "verbs": []},
+			{"name": "applications/webhookdeliveries", "singularName": "", "namespaced": true, "kind": "WebhookDelivery",
+				"verbs": ["create", "get"]},
+			{"name": "gatewaysyncs", "singularName": "gatewaysync", "namespaced": true, "kind": "GatewaySync", "verbs": []},
+			{"name": "gatewaysyncs/webhookdeliveries", "singularName": "", "namespaced": true, "kind": "WebhookDelivery",
+				"verbs": ["create", "get"]},
+			{"name": "webhookdeliveries", "singularName": "webhookdelivery", "namespaced": true, "kind": "WebhookDelivery",
+				"verbs": ["create", "delete", "deletecollection", "get", "list", "watch"], "shortNames": ["whd"]}
+		]
+	}`)
+}
+
+func TestKubectlListsWebhookDeliveriesAsTheOneResourceOfTheGroup(t *testing.T) {
+	w := newWorld(t)
+	got := w.kubectl("", "api-resources", "--api-group=postern.dev", "--no-headers", "--output=name")
+	if want := "webhookdeliveries.postern.dev\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestKubectlFindsTheObjectsOfTheCRDsAndNotTheParentsOfTheDoors(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	w.application("shop", nil)
+
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"get", "gatewaysyncs"}, "gatewaysync.stoker.io/web"},
+		{[]string{"get", "gatewaysync", "web"}, "gatewaysync.stoker.io/web"},
+		{[]string{"get", "gs", "web"}, "gatewaysync.stoker.io/web"},
+		{[]string{"get", "applications"}, "application.argoproj.io/shop"},
+		{[]string{"get", "application", "shop"}, "application.argoproj.io/shop"},
+		{[]string{"get", "app", "shop"}, "application.argoproj.io/shop"},
+		{[]string{"annotate", "applications", "shop", "seen=by-name"}, "application.argoproj.io/shop"},
+		{[]string{"annotate", "gatewaysyncs", "--all", "seen=by-all"}, "gatewaysync.stoker.io/web"},
+		{[]string{"label", "application/shop", "tier=front"}, "application.argoproj.io/shop"},
+	} {
+		if got := w.kubectl("", append(test.args, "--output=name")...); got != test.want+"\n" {
+			t.Errorf("kubectl %q: got %q, want %q", test.args, got, test.want)
+		}
+	}
+	w.mustHold(applications, "shop", "seen", "by-name")
+	w.mustHold(gatewaySyncs, "web", "seen", "by-all")
+
+	w.kubectl("", "delete", "application", "shop")
+	w.kubectl("", "delete", "gatewaysyncs", "--all")
+	if left := w.kubectl("", "get", "gatewaysyncs,applications", "--output=name"); left != "" {
+		t.Errorf("kubectl deleted something else: %q is left", left)
+	}
+}
+
+func TestParentsOfTheDoorsCannotBeReadOrWritten(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	for _, path := range []string{"gatewaysyncs", "gatewaysyncs/web", "applications"} {
+		mustBeIn(t, w.refused("", "get", "--raw", w.absolute(path)), "Error from server (NotFound)")
+	}
+	said := w.refused(`{"kind": "GatewaySync", "apiVersion": "postern.dev/v1alpha1", "metadata": {"name": "other"}}`,
+		"create", "--filename=-")
+	mustBeIn(t, said, "the server could not find the requested resource")
+}

@@ -1,0 +1,128 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"net/http"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"postern.dev/postern/apis/postern/v1alpha1"
+)
+
+// answer is what a sender gets.
+type answer struct {
+	code   int
+	header http.Header
+	body   []byte
+}
+
+// sender POSTs as CI jobs and webhooks do: with an HTTP client that knows nothing of Kubernetes.
+type sender struct {
+	client *http.Client
+	base   string
+	token  string
+}
+
+// anonymous returns a sender without credentials for the cluster.
+func (w *world) anonymous() sender { return w.sender("") }
+
+// sender returns a sender with a bearer token.
+func (w *world) sender(token string) sender {
+	w.t.Helper()
+	config, err := w.AnonymousConfig()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return sender{client: client, base: config.Host + "/apis/postern.dev/v1alpha1/namespaces/" + w.namespace, token: token}
+}
+
+// post sends a body with headers to a path below the namespace, such as gatewaysyncs/web/webhookdeliveries.
+func (s sender) post(ctx context.Context, path string, body []byte, header map[string]string) (answer, error) {
+	return s.send(ctx, http.MethodPost, path, bytes.NewReader(body), header)
+}
+
+// send is post with any method, and a body of which the length may be unknown.
+func (s sender) send(ctx context.Context, method, path string, body io.Reader, header map[string]string) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, method, s.base+"/"+path, body)
+	if err != nil {
+		return answer{}, err
+	}
+	for name, value := range header {
+		req.Header.Set(name, value)
+	}
+	return s.do(req)
+}
+
+// do sends a request as this sender.
+func (s sender) do(req *http.Request) (answer, error) {
+	if s.token != "" {
+		req.Header.Set("Authorization", "Bearer "+s.token)
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	got, err := io.ReadAll(resp.Body)
+	return answer{code: resp.StatusCode, header: resp.Header, body: got}, err
+}
+
+// mustPost is post for tests that expect an answer, and says which code it should have.
+func (s sender) mustPost(t *testing.T, path string, body string, header map[string]string, wantCode int) answer {
+	t.Helper()
+	got, err := s.post(t.Context(), path, []byte(body), header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.code != wantCode {
+		t.Fatalf("POST %s %.80q: got %d, want %d: %s", path, body, got.code, wantCode, got.body)
+	}
+	return got
+}
+
+// delivery is the body of a successful answer.
+func (a answer) delivery(t *testing.T) *v1alpha1.WebhookDelivery {
+	t.Helper()
+	d := &v1alpha1.WebhookDelivery{}
+	a.decode(t, d)
+	return d
+}
+
+// status is the body of an error.
+func (a answer) status(t *testing.T) *metav1.Status {
+	t.Helper()
+	s := &metav1.Status{}
+	a.decode(t, s)
+	return s
+}
+
+func (a answer) decode(t *testing.T, into any) {
+	t.Helper()
+	if err := json.Unmarshal(a.body, into); err != nil {
+		t.Fatalf("the answer %d is not JSON: %v: %q", a.code, err, a.body)
+	}
+}
+
+// sign returns the value of X-Hub-Signature-256 for a body.
+func sign(secret, body string) string {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(body))
+	digits := hex.EncodeToString(mac.Sum(nil))
+	signatures.remember(digits)
+	return "sha256=" + digits
+}

@@ -1,0 +1,125 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+func TestKubectlCannotChangeADelivery(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	w.concluded(w.deliver(delivery("done", toWeb+", ref: v1")).Name)
+	record := w.get(webhookDeliveries, "done")
+	before := w.get(gatewaySyncs, "web")
+	changed := delivery("done", toWeb+", ref: v2")
+
+	for _, test := range []struct {
+		stdin string
+		args  []string
+	}{
+		{"", []string{"patch", "whd/done", "--type=merge", `--patch={"spec": {"ref": "v2"}}`}},
+		{"", []string{"patch", "whd/done", "--type=json", `--patch=[{"op": "replace", "path": "/spec/ref", "value": "v2"}]`}},
+		{"", []string{"annotate", "whd/done", "note=mine"}},
+		{"", []string{"label", "whd/done", "team=mine"}},
+		{changed, []string{"replace", "--filename=-"}},
+		{changed, []string{"apply", "--filename=-"}},
+		{changed, []string{"apply", "--server-side", "--filename=-"}},
+	} {
+		mustBeIn(t, w.refused(test.stdin, test.args...), "(MethodNotAllowed)")
+	}
+
+	w.mustBeUntouched(webhookDeliveries, record)
+	w.mustBeUntouched(gatewaySyncs, before)
+}
+
+func TestKubectlEditOfADeliveryIsRefused(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	w.concluded(w.deliver(delivery("done", toWeb+", ref: v1")).Name)
+	record := w.get(webhookDeliveries, "done")
+
+	cmd := w.KubectlCommand(t.Context(), w.AdminKubeconfig(), "--namespace", w.namespace, "edit", "whd/done")
+	cmd.Env = append(cmd.Env, "TMPDIR="+t.TempDir(), "PATH=/usr/bin:/bin", "KUBE_EDITOR=sed -i s/v1$/v2/")
+	out, err := cmd.CombinedOutput()
+
+	if err == nil {
+		t.Fatalf("kubectl edit succeeded: %s", out)
+	}
+	mustBeIn(t, string(out), "the server does not allow this method on the requested resource")
+	w.mustBeUntouched(webhookDeliveries, record)
+}
+
+func TestDeliveryHasNoVerbThatChangesIt(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	w.concluded(w.deliver(delivery("done", toWeb+", ref: v1")).Name)
+	record := w.get(webhookDeliveries, "done")
+	client := w.objects.Resource(webhookDeliveries).Namespace(w.namespace)
+	patch := []byte(`{"apiVersion": "postern.dev/v1alpha1", "kind": "WebhookDelivery", "status": {"phase": "Failed"}}`)
+
+	got := map[string]error{}
+	for _, kind := range []types.PatchType{types.MergePatchType, types.JSONPatchType, types.ApplyPatchType} {
+		_, got[string(kind)] = client.Patch(t.Context(), "done", kind, patch, metav1.PatchOptions{FieldManager: "test"})
+	}
+	_, got["update"] = client.Update(t.Context(), record.DeepCopy(), metav1.UpdateOptions{})
+	for verb, err := range got {
+		if !apierrors.IsMethodNotSupported(err) {
+			t.Errorf("%s: got %v, want 405 MethodNotAllowed", verb, err)
+		}
+	}
+	if _, err := client.UpdateStatus(t.Context(), record.DeepCopy(), metav1.UpdateOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("update of the status: got %v, want 404, since there is no such subresource", err)
+	}
+	w.mustBeUntouched(webhookDeliveries, record)
+}
+
+func TestStatusAndSystemFieldsOfAClientAreReplacedByTheServersOwn(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	forged := delivery("forged", toWeb+", payload: "+ping) + `
+status:
+  phase: Applied
+  reason: Forged
+  message: forged
+  auditID: forged
+  sender: {name: "system:admin", method: HMAC}
+  payload: {sha256: forged, bytes: 1}
+  conditions: [{type: Applied, status: "True", reason: Forged, message: forged, lastTransitionTime: "2020-01-01T00:00:00Z"}]
+  targets: [{kind: GatewaySync, name: web, ref: forged, result: Written, time: "2020-01-01T00:00:00Z"}]
+`
+	answered := w.deliver(forged)
+	honest := w.concluded(w.deliver(delivery("honest", toWeb+", payload: "+ping)).Name)
+
+	recorded := w.concluded("forged")
+	for name, got := range map[string]any{"answer": answered.Status, "record": recorded.Status} {
+		want := honest.Status.DeepCopy()
+		want.AuditID = recorded.Status.AuditID
+		if diff := cmp.Diff(*want, got, ignoreTimes); diff != "" {
+			t.Errorf("status in the %s (-want +got):\n%s", name, diff)
+		}
+	}
+	if recorded.Status.AuditID == "forged" || recorded.Status.AuditID == "" {
+		t.Errorf("got auditID %q, want the server's own", recorded.Status.AuditID)
+	}
+}
+
+func TestSecondDeliveryOfTheSameNameIsRefusedAndWritesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	w.concluded(w.deliver(delivery("taken", toWeb+", ref: v1")).Name)
+	record := w.get(webhookDeliveries, "taken")
+	before := w.get(gatewaySyncs, "web")
+
+	said := w.refused(delivery("taken", toWeb+", ref: v2"), "create", "--filename=-")
+
+	mustBeIn(t, said, "Error from server (AlreadyExists)", `webhookdeliveries.postern.dev "taken" already exists`)
+	w.mustBeUntouched(webhookDeliveries, record)
+	w.mustBeUntouched(gatewaySyncs, before)
+}

@@ -1,0 +1,162 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"encoding/base64"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+)
+
+// createdWith sends a manifest as it is, past the checks of kubectl.
+func (w *world) createdWith(manifest string, options metav1.CreateOptions) error {
+	w.t.Helper()
+	obj := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(manifest), &obj.Object); err != nil {
+		w.t.Fatal(err)
+	}
+	_, err := w.objects.Resource(webhookDeliveries).Namespace(w.namespace).Create(w.t.Context(), obj, options)
+	return err
+}
+
+// causes are what an Invalid error says about each field.
+func causes(err error) map[string]string {
+	said := map[string]string{}
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || !apierrors.IsInvalid(err) || status.Status().Details == nil {
+		return map[string]string{"not invalid": err.Error()}
+	}
+	for _, cause := range status.Status().Details.Causes {
+		said[cause.Field] += cause.Message
+	}
+	return said
+}
+
+func TestInvalidDeliveryIsToldEverythingThatIsWrongAndLeavesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	before := w.get(gatewaySyncs, "web")
+	const oneOf = "Invalid value: exactly one of payload, rawPayload and ref must be given"
+	const token = "Forbidden: it holds a token, and this object may be written to an audit log: " +
+		"change the token, and send the webhook to the target's webhookdeliveries instead"
+
+	for name, test := range map[string]struct {
+		spec string
+		want map[string]string
+	}{
+		"events given": {
+			toWeb + ", ref: v1, events: [{source: github, event: push, ref: v1}]",
+			map[string]string{"spec.events": "Forbidden: the server fills it from payload, rawPayload or ref"},
+		},
+		"nothing asked for": {toWeb, map[string]string{"spec": oneOf}},
+		"two things asked for": {
+			toWeb + ", ref: v1, payload: " + ping,
+			map[string]string{"spec": oneOf},
+		},
+		"a bad ref": {
+			toWeb + ", ref: a..b",
+			map[string]string{"spec.ref": `Invalid value: "a..b": the ref "a..b" is not valid: it must not contain ".."`},
+		},
+		"tokens in headers": {
+			toWeb + ", payload: " + ping + ", headers: {x-gitlab-token: a, X-Webhook-Secret: b, X-Webhook-Token: c, Authorization: d, Cookie: e}",
+			map[string]string{
+				"spec.headers[x-gitlab-token]":   token,
+				"spec.headers[X-Webhook-Secret]": token,
+				"spec.headers[X-Webhook-Token]":  token,
+				"spec.headers[Authorization]":    token,
+				"spec.headers[Cookie]":           token,
+			},
+		},
+		"all at once": {
+			"source: nobody, target: {kind: Deployment, name: UPPER}, payload: " + ping + ", events: [{source: a, event: b, ref: c}]",
+			map[string]string{
+				"spec.source":      `Unsupported value: "nobody": supported values: "argocd", "generic", "github", "kargo"`,
+				"spec.target.kind": `Unsupported value: "Deployment": supported values: "Application", "GatewaySync"`,
+				"spec.target.name": `Invalid value: "UPPER": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric ` +
+					`characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for ` +
+					`validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')`,
+				"spec.events": "Forbidden: the server fills it from payload, rawPayload or ref",
+			},
+		},
+	} {
+		err := w.createdWith(delivery("wrong", test.spec), metav1.CreateOptions{})
+		if err == nil {
+			t.Fatalf("%s: it was accepted", name)
+		}
+		if diff := cmp.Diff(test.want, causes(err)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	w.mustHaveRecords()
+	w.mustBeUntouched(gatewaySyncs, before)
+}
+
+func TestFinalizersAreRefused(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	manifest := strings.Replace(delivery("kept", toWeb+", ref: v1"), "{name: kept}", "{name: kept, finalizers: [example.com/keep]}", 1)
+
+	said := w.refused(manifest, "create", "--filename=-")
+
+	mustBeIn(t, said, `The WebhookDelivery "kept" is invalid: metadata.finalizers: Forbidden: a delivery can't have any`)
+	w.mustHaveRecords()
+}
+
+func TestUnknownFieldsAreRefusedWhereTheClientAsksForThat(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	manifest := delivery("typo", toWeb+", ref: v1, refs: v2")
+
+	mustBeIn(t, w.refused(manifest, "create", "--filename=-"), `unknown field "refs"`)
+	err := w.createdWith(manifest, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
+	if !apierrors.IsBadRequest(err) {
+		t.Fatalf("got %v, want 400 BadRequest", err)
+	}
+	mustBeIn(t, err.Error(), `strict decoding error: unknown field "spec.refs"`)
+	w.mustHaveRecords()
+
+	if err := w.createdWith(manifest, metav1.CreateOptions{FieldValidation: metav1.FieldValidationIgnore}); err != nil {
+		t.Errorf("a client that does not mind gets %v", err)
+	}
+}
+
+func TestPayloadThatNoSenderSendsIsABadRequestThatSaysWhatToSend(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	raw := base64.StdEncoding.EncodeToString([]byte("not JSON"))
+	for name, spec := range map[string]string{
+		"payload of nobody":  `payload: {"hello": "world"}`,
+		"payload of another": "source: argocd, payload: " + ping,
+		"broken raw payload": "rawPayload: " + raw,
+	} {
+		said := w.refused(delivery("strange", toWeb+", "+spec), "create", "--filename=-")
+		if !strings.Contains(said, "Error from server (BadRequest)") {
+			t.Errorf("%s: got %q, want a BadRequest", name, said)
+		}
+	}
+	said := w.refused(delivery("strange", toWeb+`, payload: {"hello": "world"}`), "create", "--filename=-")
+	mustBeIn(t, said, `to ask for a ref yourself, send {"ref": "main"}`)
+	w.mustHaveRecords()
+}
+
+func TestMissingTargetIsNotFoundAtEveryDoorAndLeavesNoRecord(t *testing.T) {
+	w := newWorld(t)
+	ci := w.ci()
+
+	said := w.refused(delivery("lost", toWeb+", ref: v1"), "create", "--filename=-")
+	mustBeIn(t, said, "Error from server (NotFound)", `gatewaysyncs.stoker.io "web" not found`)
+	status := ci.mustPost(t, appDoor("shop"), `{"ref": "v1"}`, nil, 404).status(t)
+	if status.Reason != metav1.StatusReasonNotFound || status.Status != metav1.StatusFailure {
+		t.Errorf("got status %q, reason %q; want Failure, NotFound", status.Status, status.Reason)
+	}
+	mustBeIn(t, status.Message, `applications.argoproj.io "shop" not found`)
+	w.mustHaveRecords()
+}

@@ -1,0 +1,87 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern/v1alpha1"
+)
+
+// fieldPaths lists the fields below a type, as kubectl explain takes them.
+func fieldPaths(t reflect.Type, prefix string) []string {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || t == reflect.TypeFor[v1alpha1.JSON]() {
+		return nil
+	}
+	var paths []string
+	for field := range t.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if name == "" || name == "-" {
+			continue
+		}
+		paths = append(paths, prefix+name)
+		paths = append(paths, fieldPaths(field.Type, prefix+name+".")...)
+	}
+	return paths
+}
+
+// explained reads the fields out of what kubectl explain --recursive wrote, where the depth is shown by indentation.
+func explained(out string) (paths []string) {
+	var parents []string
+	line := regexp.MustCompile(`(?m)^((?:  )+)(\w+)\t<`)
+	for _, match := range line.FindAllStringSubmatch(out, -1) {
+		depth := len(match[1])/2 - 1
+		parents = append(parents[:depth], match[2])
+		paths = append(paths, strings.Join(parents, "."))
+	}
+	return paths
+}
+
+func TestKubectlExplainsEveryFieldToTheLeaves(t *testing.T) {
+	w := newWorld(t)
+	w.openAPIv3Paths()
+	for field, root := range map[string]reflect.Type{
+		"spec":   reflect.TypeFor[v1alpha1.WebhookDeliverySpec](),
+		"status": reflect.TypeFor[v1alpha1.WebhookDeliveryStatus](),
+	} {
+		want := slices.Sorted(slices.Values(fieldPaths(root, "")))
+		got := slices.Sorted(slices.Values(explained(w.kubectl("", "explain", "webhookdelivery."+field, "--recursive"))))
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", field, diff)
+		}
+	}
+
+	whole := explained(w.kubectl("", "explain", "webhookdelivery", "--recursive"))
+	for _, path := range []string{"apiVersion", "kind", "metadata.name", "spec.events.ref", "status.targets.previousRef"} {
+		if !slices.Contains(whole, path) {
+			t.Errorf("kubectl explain webhookdelivery --recursive does not tell of %s", path)
+		}
+	}
+}
+
+func TestKubectlExplainTellsWhatAFieldIsFor(t *testing.T) {
+	w := newWorld(t)
+	w.openAPIv3Paths()
+	for field, want := range map[string]string{
+		"webhookdelivery.status.targets":             "What was done to each target",
+		"webhookdelivery.status.targets.previousRef": "The ref that was requested of it before.",
+		"whd.status.sender.method":                   "What proved it",
+		"whd.spec.payload":                           "The sender's payload, as any JSON.",
+		"webhookdeliveries.spec.target.kind":         "Kind of the object: GatewaySync",
+	} {
+		out := strings.Join(strings.Fields(w.kubectl("", "explain", field)), " ")
+		if !strings.Contains(out, want) {
+			t.Errorf("kubectl explain %s: got %q, want it to say %q", field, out, want)
+		}
+	}
+}

@@ -1,0 +1,213 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/rest"
+)
+
+// posternAuditLog is what Postern itself, if asked to, says about its requests.
+const posternAuditLog = "postern-audit.log"
+
+// tellEverything are flags that make Postern say more than anyone runs it with. At -v=8 and above client-go logs what it
+// reads, Secrets included; so does every program that is made with it.
+var tellEverything = []string{
+	"-v=7",
+	"--audit-policy-file=audit-policy.yaml", "--audit-log-path=" + posternAuditLog, "--audit-log-maxsize=512",
+}
+
+// place is somewhere that secrets could leak to.
+type place struct {
+	name    string
+	content []byte
+	// stored says that what is here was stored on behalf of a sender: not even a signature may be.
+	stored bool
+	// ofCluster says that the kube-apiserver writes here, the ServiceAccount tokens that it issues too.
+	ofCluster bool
+	// wantMarker is something harmless that must be here, or looking for secrets here would prove nothing.
+	wantMarker string
+}
+
+// findLeaks looks for the secrets of all tests wherever Postern may have left one, and returns an error for each place
+// where there is any. The suite must have been started with tellEverything.
+func (s *suite) findLeaks(ctx context.Context) error {
+	const patience = time.Minute
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	marker := "marker-" + strings.ToLower(rand.Text())
+	if err := s.leaveMarker(ctx, marker); err != nil {
+		return fmt.Errorf("could not leave a marker to find: %w", err)
+	}
+	var places []place
+	var missing error
+	err := wait.PollUntilContextCancel(ctx, time.Second, true, func(ctx context.Context) (bool, error) {
+		var err error
+		if places, err = s.places(ctx, marker); err != nil {
+			return false, err
+		}
+		missing = missingMarkers(places)
+		return missing == nil, nil
+	})
+	if err != nil {
+		return errors.Join(fmt.Errorf("could not look for leaked secrets: %w", err), missing)
+	}
+	var leaks []error
+	for _, p := range places {
+		leaks = append(leaks, p.leak())
+	}
+	return errors.Join(leaks...)
+}
+
+// leaveMarker delivers a ref, in a namespace of the same name, that is then to be found everywhere. The namespace is not
+// removed.
+func (s *suite) leaveMarker(ctx context.Context, marker string) error {
+	secret, body := newSecret(), `{"ref":"`+marker+`"}`
+	for _, manifest := range []string{
+		"{apiVersion: v1, kind: Namespace, metadata: {name: " + marker + "}}",
+		"{apiVersion: v1, kind: Secret, metadata: {name: postern-webhook-secrets}, stringData: {hmac: " + secret + "}}",
+		gatewaySyncManifest("web"),
+	} {
+		if _, err := s.Kubectl(ctx, manifest, "--namespace="+marker, "create", "--filename=-"); err != nil {
+			return err
+		}
+	}
+	client, err := rest.HTTPClientFor(s.RESTConfig())
+	if err != nil {
+		return err
+	}
+	administrator := sender{client: client, base: s.Address() + "/apis/postern.dev/v1alpha1/namespaces/" + marker}
+	return wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		got, err := administrator.post(ctx, syncDoor("web"), []byte(body), signed(secret, body))
+		if err == nil && got.code != http.StatusAccepted && got.code != http.StatusUnauthorized { // until the secret is known
+			err = fmt.Errorf("got %d: %s", got.code, got.body)
+		}
+		return got.code == http.StatusAccepted, err
+	})
+}
+
+// places reads every place there is.
+func (s *suite) places(ctx context.Context, marker string) ([]place, error) {
+	readers := []func(context.Context, string) ([]place, error){s.logs, s.storage, s.objectPlaces, s.metricsPlace}
+	var places []place
+	for _, read := range readers {
+		more, err := read(ctx, marker)
+		if err != nil {
+			return nil, err
+		}
+		places = append(places, more...)
+	}
+	return places, nil
+}
+
+func (s *suite) logs(_ context.Context, marker string) ([]place, error) {
+	log, err1 := os.ReadFile(s.postern.LogFile())
+	audit, err2 := os.ReadFile(filepath.Join(s.Dir(), posternAuditLog))
+	cluster, err3 := os.ReadFile(s.AuditLog())
+	// What administrators write into a Secret, or senders into a URL, the cluster logs before Postern sees any of it.
+	cluster, err4 := withoutSecretsOfOthers(cluster)
+	return []place{
+		{name: "Postern's log", content: log, wantMarker: marker},
+		{name: "Postern's audit log", content: audit, wantMarker: marker},
+		{name: "the cluster's audit log", content: cluster, ofCluster: true, wantMarker: marker},
+	}, errors.Join(err1, err2, err3, err4)
+}
+
+// storage is Postern's etcd as it is on disk, with what has been deleted.
+func (s *suite) storage(_ context.Context, marker string) ([]place, error) {
+	var content []byte
+	err := filepath.WalkDir(filepath.Join(s.Dir(), "postern-data"), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		file, err := os.ReadFile(path)
+		content = append(content, file...)
+		return err
+	})
+	return []place{{name: "Postern's etcd", content: content, stored: true, wantMarker: marker}}, err
+}
+
+// objectPlaces are the objects that Postern writes to, or that tell of its work, in all namespaces.
+func (s *suite) objectPlaces(ctx context.Context, marker string) ([]place, error) {
+	var places []place
+	for _, resource := range []schema.GroupVersionResource{
+		{Group: "postern.dev", Version: "v1alpha1", Resource: "webhookdeliveries"},
+		{Group: "events.k8s.io", Version: "v1", Resource: "events"},
+		gatewaySyncs, applications,
+	} {
+		list, err := s.objects.Resource(resource).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return nil, err
+		}
+		content, err := list.MarshalJSON()
+		if err != nil {
+			return nil, err
+		}
+		p := place{name: "the objects of " + resource.GroupResource().String(), content: content, stored: true, wantMarker: marker}
+		if resource == applications {
+			p.wantMarker = "ApplicationList" // the marker was not delivered to any
+		}
+		places = append(places, p)
+	}
+	return places, nil
+}
+
+func (s *suite) metricsPlace(ctx context.Context, _ string) ([]place, error) {
+	client, err := discovery.NewDiscoveryClientForConfig(s.postern.DirectConfig())
+	if err != nil {
+		return nil, err
+	}
+	content, err := client.RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
+	// No payload may make a metric, so no marker can be there.
+	return []place{{name: "Postern's metrics", content: content, stored: true, wantMarker: "postern_deliveries_total{"}}, err
+}
+
+func missingMarkers(places []place) error {
+	var missing []error
+	for _, p := range places {
+		if !bytes.Contains(p.content, []byte(p.wantMarker)) {
+			missing = append(missing, fmt.Errorf("%s does not hold what was left there to be found, %s", p.name, p.wantMarker))
+		}
+	}
+	return errors.Join(missing...)
+}
+
+// leak returns an error if there is a secret in the place, and shows what is around it.
+func (p place) leak() error {
+	for _, form := range sigilForms() {
+		if at := bytes.Index(p.content, []byte(form)); at >= 0 {
+			return fmt.Errorf("a webhook secret is in %s: %q", p.name, around(p.content, at))
+		}
+	}
+	if at := bytes.Index(p.content, []byte(tokenSigil)); at >= 0 && !p.ofCluster {
+		return fmt.Errorf("a ServiceAccount token is in %s: %q", p.name, around(p.content, at))
+	}
+	if !p.stored {
+		return nil
+	}
+	if found := signatures.findIn(p.content); found != "" {
+		return fmt.Errorf("a signature is in %s: %q", p.name, around(p.content, bytes.Index(bytes.ToLower(p.content), []byte(found))))
+	}
+	return nil
+}
+
+func around(content []byte, at int) []byte {
+	const context = 200
+	return content[max(0, at-context):min(len(content), at+context)]
+}

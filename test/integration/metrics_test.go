@@ -1,0 +1,157 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/client-go/discovery"
+)
+
+// metrics returns Postern's metrics of which the name begins so, by name with labels as they are written.
+func (s *suite) metrics(t *testing.T, prefix string) map[string]float64 {
+	t.Helper()
+	client, err := discovery.NewDiscoveryClientForConfig(s.postern.DirectConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := client.RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]float64{}
+	for line := range strings.Lines(string(text)) {
+		at := strings.LastIndexByte(line, ' ')
+		if !strings.HasPrefix(line, prefix) || strings.HasPrefix(line, "#") {
+			continue
+		}
+		value, err := strconv.ParseFloat(strings.TrimSpace(line[at+1:]), 64)
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		values[line[:at]] = value
+	}
+	return values
+}
+
+// growth is by how much metrics have grown.
+func growth(before, after map[string]float64) map[string]float64 {
+	grown := map[string]float64{}
+	for name, value := range after {
+		if by := value - before[name]; by != 0 {
+			grown[name] = by
+		}
+	}
+	return grown
+}
+
+const deliveriesTotal = "postern_deliveries_total"
+
+func countOf(source, method, outcome string) string {
+	return deliveriesTotal + `{method="` + method + `",outcome="` + outcome + `",source="` + source + `"}`
+}
+
+func TestMetricsCountEachDeliveryBySourceMethodAndOutcome(t *testing.T) {
+	secret := newSecret()
+	w, stranger := guarded(t, map[string]string{"hmac": secret, "token": secret}, bySignature(secret))
+	_, releaser := w.releaser("web")
+
+	before := w.metrics(t, deliveriesTotal)
+	push := payload(t, "github/push-branch.json")
+	ping := payload(t, "github/ping.json")
+	for range 3 {
+		stranger.mustPost(t, syncDoor("web"), push.body, push.with(signed(secret, push.body)).header, http.StatusAccepted)
+	}
+	stranger.mustPost(t, syncDoor("web"), ping.body, ping.with(signed(secret, ping.body)).header, http.StatusAccepted)
+	stranger.mustPost(t, syncDoor("web"), push.body, push.header, http.StatusUnauthorized)
+	stranger.mustPost(t, syncDoor("web"), anyBody, byToken("X-Webhook-Token", secret)(anyBody), http.StatusAccepted)
+	stranger.mustPost(t, syncDoor("web"), anyBody, nil, http.StatusUnauthorized)
+	stranger.mustPost(t, syncDoor("missing"), anyBody, signed(secret, anyBody), http.StatusNotFound)
+	releaser.mustPost(t, syncDoor("web"), `{"ref":"v2"}`, nil, http.StatusAccepted)
+	releaser.mustPost(t, syncDoor("web"), `{"ref":"a..b"}`, nil, http.StatusBadRequest)
+	releaser.mustPost(t, syncDoor("other"), anyBody, nil, http.StatusForbidden) // by RBAC: it does not reach Postern
+	w.deliver(delivery("by-hand", toWeb+", ref: v3"))
+
+	want := map[string]float64{
+		countOf("github", "HMAC", "Applied"):            3,
+		countOf("github", "HMAC", "Ignored"):            1,
+		countOf("github", "", "Rejected"):               1,
+		countOf("generic", "Token", "Applied"):          1,
+		countOf("unknown", "", "Rejected"):              1,
+		countOf("generic", "HMAC", "NotFound"):          1,
+		countOf("generic", "ServiceAccount", "Applied"): 1,
+		countOf("generic", "ServiceAccount", "Invalid"): 1,
+		countOf("generic", "User", "Applied"):           1,
+	}
+	if diff := cmp.Diff(want, growth(before, w.metrics(t, deliveriesTotal))); diff != "" {
+		t.Errorf("metrics (-want +got):\n%s", diff)
+	}
+}
+
+func TestMetricsTimeTheStagesThatADeliveryCameTo(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	_, releaser := w.releaser("web")
+	stranger := w.anonymous()
+	w.allow(strangers, "gatewaysyncs")
+	w.untilRejected(stranger, syncDoor("web"), noProof)
+
+	const stages = "postern_delivery_stage_duration_seconds_count"
+	for _, test := range []struct {
+		name    string
+		deliver func()
+		reached []string
+	}{
+		{"applied", func() { releaser.mustPost(t, syncDoor("web"), anyBody, nil, http.StatusAccepted) },
+			[]string{"verify", "decode", "admit", "resolve", "record", "write"}},
+		{"ignored", func() {
+			ping := payload(t, "github/ping.json")
+			releaser.mustPost(t, syncDoor("web"), ping.body, ping.header, http.StatusAccepted)
+		}, []string{"verify", "decode", "admit", "record"}},
+		{"bad", func() { releaser.mustPost(t, syncDoor("web"), useless, nil, http.StatusBadRequest) }, []string{"verify", "decode"}},
+		{"rejected", func() { stranger.mustPost(t, syncDoor("web"), anyBody, nil, http.StatusUnauthorized) }, []string{"verify"}},
+	} {
+		before := w.metrics(t, stages)
+		test.deliver()
+		want := map[string]float64{}
+		for _, stage := range test.reached {
+			want[stages+`{stage="`+stage+`"}`] = 1
+		}
+		if diff := cmp.Diff(want, growth(before, w.metrics(t, stages))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.name, diff)
+		}
+	}
+}
+
+func TestWhatASenderSaysMakesNoNewMetric(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	_, releaser := w.releaser("web")
+	const hostile = "hostile-series"
+
+	before := w.metrics(t, deliveriesTotal)
+	w.refused(delivery("a", toWeb+", source: "+hostile+", payload: {ref: v1}"), "create", "--filename=-")
+	w.refused(delivery("b", "target: {kind: "+hostile+", name: web}, ref: v1"), "create", "--filename=-")
+	releaser.mustPost(t, syncDoor("web"), `{"ref":"`+hostile+`","source":"`+hostile+`"}`, nil, http.StatusAccepted)
+	push := payload(t, "github/push-branch.json").with(map[string]string{"X-Github-Event": hostile, "User-Agent": hostile, "X-Registry-Type": hostile})
+	releaser.mustPost(t, syncDoor("web")+"?type="+hostile, push.body, push.header, http.StatusAccepted)
+
+	want := map[string]float64{
+		countOf("unknown", "", "Invalid"):               2,
+		countOf("generic", "ServiceAccount", "Applied"): 1,
+		countOf("github", "ServiceAccount", "Ignored"):  1,
+	}
+	if diff := cmp.Diff(want, growth(before, w.metrics(t, deliveriesTotal))); diff != "" {
+		t.Errorf("metrics (-want +got):\n%s", diff)
+	}
+	for name := range w.metrics(t, "") {
+		if strings.Contains(name, hostile) {
+			t.Errorf("a sender has made the metric %s", name)
+		}
+	}
+}

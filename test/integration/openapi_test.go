@@ -1,0 +1,167 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const (
+	ourOpenAPIv3 = "apis/postern.dev/v1alpha1"
+	ourSchemas   = "dev.postern.v1alpha1."
+)
+
+// openAPI reads a document of the kube-apiserver.
+func (w *world) openAPI(path string) (document map[string]any, err error) {
+	out, err := w.Kubectl(w.t.Context(), "", "get", "--raw", path)
+	if err != nil {
+		return nil, err
+	}
+	return document, json.Unmarshal([]byte(out), &document)
+}
+
+// openAPIv3Paths waits until Postern's document is listed, and returns the path of each document by its name.
+func (w *world) openAPIv3Paths() map[string]string {
+	w.t.Helper()
+	paths := map[string]string{}
+	w.eventually(func() error {
+		index, err := w.openAPI("/openapi/v3")
+		if err != nil {
+			return err
+		}
+		for name, entry := range in[map[string]any](index, "paths") {
+			// With a hash in the query, it would be this version of the document or none.
+			paths[name], _, _ = strings.Cut(entry.(map[string]any)["serverRelativeURL"].(string), "?")
+		}
+		if paths[ourOpenAPIv3] == "" {
+			return errors.New("Postern is not among the OpenAPI v3 documents yet")
+		}
+		return nil
+	})
+	return paths
+}
+
+// in walks down a document; what is not there is the zero value.
+func in[T any](document map[string]any, keys ...string) (value T) {
+	for i, key := range keys {
+		if i == len(keys)-1 {
+			value, _ = document[key].(T)
+			return value
+		}
+		document, _ = document[key].(map[string]any)
+	}
+	return value
+}
+
+// references collects every $ref in a document.
+func references(value any, into map[string]bool) {
+	switch value := value.(type) {
+	case map[string]any:
+		for key, member := range value {
+			if ref, ok := member.(string); ok && key == "$ref" {
+				into[ref] = true
+			}
+			references(member, into)
+		}
+	case []any:
+		for _, member := range value {
+			references(member, into)
+		}
+	}
+}
+
+// dangling returns the references that lead to nothing in the same document. One is enough to break kubectl for
+// everything that the cluster serves.
+func dangling(document map[string]any) []string {
+	refs := map[string]bool{}
+	references(document, refs)
+	unescape := strings.NewReplacer("~1", "/", "~0", "~")
+	maps.DeleteFunc(refs, func(ref string, _ bool) bool {
+		pointer, local := strings.CutPrefix(ref, "#/")
+		keys := strings.Split(pointer, "/")
+		for i := range keys {
+			keys[i] = unescape.Replace(keys[i])
+		}
+		return local && in[any](document, keys...) != nil
+	})
+	return slices.Sorted(maps.Keys(refs))
+}
+
+func TestDanglingReferencesAreFound(t *testing.T) {
+	got := dangling(map[string]any{
+		"definitions": map[string]any{"a/b": map[string]any{"$ref": "#/definitions/gone"}},
+		"paths": []any{
+			map[string]any{"schema": map[string]any{"$ref": "#/definitions/a~1b"}},
+			map[string]any{"$ref": "elsewhere#/definitions/a~1b"},
+		},
+	})
+	if diff := cmp.Diff([]string{"#/definitions/gone", "elsewhere#/definitions/a~1b"}, got); diff != "" {
+		t.Errorf("dangling references (-want +got):\n%s", diff)
+	}
+}
+
+func TestOpenAPIv2OfTheClusterHasNoDanglingReference(t *testing.T) {
+	w := newWorld(t)
+	var document map[string]any
+	w.eventually(func() (err error) {
+		if document, err = w.openAPI("/openapi/v2"); err != nil {
+			return err
+		}
+		if in[map[string]any](document, "definitions", ourSchemas+"WebhookDelivery") == nil {
+			return errors.New("Postern's definitions are not in the document yet")
+		}
+		return nil
+	})
+	for _, ref := range dangling(document) {
+		t.Errorf("%s leads nowhere", ref)
+	}
+}
+
+func TestOpenAPIv3DocumentsOfTheClusterHaveNoDanglingReference(t *testing.T) {
+	w := newWorld(t)
+	for name, path := range w.openAPIv3Paths() {
+		document, err := w.openAPI(path)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		for _, ref := range dangling(document) {
+			t.Errorf("%s: %s leads nowhere", name, ref)
+		}
+	}
+}
+
+func TestOpenAPIv3DescribesEveryFieldOfPosternsTypes(t *testing.T) {
+	w := newWorld(t)
+	document, err := w.openAPI(w.openAPIv3Paths()[ourOpenAPIv3])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := 0
+	for name, schema := range in[map[string]any](document, "components", "schemas") {
+		if !strings.HasPrefix(name, ourSchemas) {
+			continue
+		}
+		ours++
+		schema := schema.(map[string]any)
+		if in[string](schema, "description") == "" {
+			t.Errorf("%s has no description", name)
+		}
+		for field, property := range in[map[string]any](schema, "properties") {
+			if in[string](property.(map[string]any), "description") == "" {
+				t.Errorf("%s.%s has no description", name, field)
+			}
+		}
+	}
+	if ours == 0 {
+		t.Errorf("no schema's name begins with %s", ourSchemas)
+	}
+}

@@ -1,0 +1,37 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"net/http"
+	"testing"
+)
+
+// findLeaks looks for the passwords of this test, too.
+func TestPasswordInTheURLOfARepositoryIsDropped(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	w.application("shop", map[string]string{"postern.dev/update-target-revision": "true"})
+	ci := w.ci()
+	address := "https://mara:" + newSecret() + "@git.example.com/group/project.git"
+	for _, body := range []string{
+		`{"ref":"v1","repository":"` + address + `"}`,
+		`{"freight":{"commits":[{"tag":"v2","repoURL":"` + address + `"}]}}`,
+		`{"app":{"spec":{"source":{"repoURL":"` + address + `"}},"status":{"sync":{"revision":"` + commit + `"}}}}`,
+		`{"ref":"refs/heads/main","after":"` + commit + `","repository":{"clone_url":"` + address + `"}}`,
+	} {
+		for _, door := range []string{syncDoor("web"), appDoor("shop")} {
+			d := ci.mustPost(t, door, body, nil, http.StatusAccepted).delivery(t)
+			if got, want := d.Spec.Events[0].Repository, "https://git.example.com/group/project.git"; got != want {
+				t.Errorf("got repository %q, want %q", got, want)
+			}
+		}
+	}
+	// One that can't be parsed is refused, and not repeated.
+	bad := `{"ref":"v1","repository":"https://mara:` + newSecret() + `%zz@git.example.com/x"}`
+	got := ci.mustPost(t, syncDoor("web"), bad, nil, http.StatusBadRequest)
+	if err := (place{name: "the answer", content: got.body}).leak(); err != nil {
+		t.Error(err)
+	}
+}

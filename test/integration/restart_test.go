@@ -1,0 +1,142 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"regexp"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func TestRestart(t *testing.T) {
+	s := newSuite(t, "--delivery-ttl=1h")
+	t.Run("on request keeps deliveries and their time to live and logs no error", func(t *testing.T) {
+		s.keepsDeliveries(t, func() {
+			quiet := s.noErrorsFromNowOn(t)
+			if err := s.postern.Stop(t.Context()); err != nil {
+				t.Error(err)
+			}
+			quiet()
+		})
+	})
+	t.Run("after a crash keeps deliveries and their time to live", func(t *testing.T) {
+		s.keepsDeliveries(t, func() {
+			if err := s.postern.Kill(); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	t.Run("is not held up by an open watch", func(t *testing.T) {
+		w := s.newWorld(t)
+		watch, err := w.deliveries.PosternV1alpha1().WebhookDeliveries(w.namespace).Watch(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer watch.Stop()
+		if err := s.postern.Stop(t.Context()); err != nil { // it is killed if it takes half a minute
+			t.Error(err)
+		}
+		w.startPostern()
+	})
+	t.Run("leaves no gap in which policies are not in force", s.policiesAreInForceAtOnce)
+}
+
+// keepsDeliveries delivers, ends Postern, starts it again, and fails the test if what is recorded is not what it was.
+func (s *suite) keepsDeliveries(t *testing.T, end func()) {
+	w := s.newWorld(t)
+	w.threeDeliveries()
+	raw := w.ci().mustPost(t, syncDoor("web"), release, nil, http.StatusAccepted).delivery(t).Name
+	w.concluded(raw)
+	before := w.records()
+
+	end()
+	if s.postern.Running() {
+		t.Error("Postern is still running")
+	}
+	w.startPostern()
+
+	w.checkLeases(60 * 60)
+	if diff := cmp.Diff(before, w.records()); diff != "" {
+		t.Errorf("recorded deliveries (-before +after):\n%s", diff)
+	}
+	if len(before) != 4 {
+		t.Errorf("got %d deliveries, want 4", len(before))
+	}
+	mustBeIn(t, w.refused(delivery("web-ref", toWeb+", ref: v9"), "create", "--filename=-"), "Error from server (AlreadyExists)")
+	lines := w.lines("get", "whd", "--watch")
+	w.await(lines, raw, "Applied")
+	w.deliver(delivery("after", toWeb+", ref: v9"))
+	w.await(lines, "after", "Applied")
+	w.mustHold(gatewaySyncs, "web", requestedRef, "v9")
+}
+
+// startPostern starts Postern again, and waits until the kube-apiserver has stopped changing its mind about that: it may
+// have noticed just now, and too late, that Postern was away.
+func (w *world) startPostern() {
+	w.t.Helper()
+	if err := w.postern.Start(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+	const enough = 5
+	inARow := 0
+	w.eventually(func() error {
+		if _, err := w.deliveries.PosternV1alpha1().WebhookDeliveries(w.namespace).List(w.t.Context(), metav1.ListOptions{}); err != nil {
+			inARow = 0
+			return err
+		}
+		if inARow++; inARow < enough {
+			return fmt.Errorf("Postern answered %d times in a row", inARow)
+		}
+		return nil
+	})
+}
+
+// noErrorsFromNowOn returns a check that Postern's log tells of no error since.
+func (s *suite) noErrorsFromNowOn(t *testing.T) (check func()) {
+	t.Helper()
+	read := func() []byte {
+		log, err := os.ReadFile(s.postern.LogFile())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return log
+	}
+	before := len(read())
+	return func() {
+		t.Helper()
+		said := read()[before:]
+		if !bytes.Contains(said, []byte("Shutting down")) {
+			t.Errorf("the log does not tell that Postern was stopped: %s", said)
+		}
+		// Errors and fatal errors as klog writes them, a panic, and the last words of a command that failed.
+		if bad := regexp.MustCompile(`(?m)^([EF]\d{4} |panic: |goroutine |Error: ).*$`).FindAll(said, -1); bad != nil {
+			t.Errorf("the log tells of errors: %s", bytes.Join(bad, []byte("\n")))
+		}
+	}
+}
+
+func (s *suite) policiesAreInForceAtOnce(t *testing.T) {
+	w := s.newWorld(t)
+	w.gatewaySync("web")
+	ci := w.ci()
+	w.policy("MutatingAdmissionPolicy", changes(stripPrefix), "")
+	w.policy("ValidatingAdmissionPolicy", onlyVersions, "validationActions: [Deny]")
+	w.untilTried(ci, `{"ref": "main"}`, answeredWith(http.StatusUnprocessableEntity))
+	w.untilTried(ci, `{"ref": "release-v1"}`, tried("v1"))
+
+	if err := s.postern.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.startPostern()
+
+	ci.mustPost(t, syncDoor("web"), `{"ref": "main"}`, nil, http.StatusUnprocessableEntity)
+	ci.mustPost(t, syncDoor("web"), `{"ref": "release-v1"}`, nil, http.StatusAccepted)
+	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
+}

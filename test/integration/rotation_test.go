@@ -1,0 +1,105 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+)
+
+// rotationDeadline is how soon a secret that was taken away must no longer be believed.
+const rotationDeadline = 2 * time.Second
+
+// setKey changes one key of the webhook secrets of the namespace, as kubectl patch does, and returns when it is stored.
+func (w *world) setKey(key, value string) {
+	w.t.Helper()
+	mustBeFindable(w.t, map[string]string{key: value})
+	patch := mustJSON(w.t, map[string]any{"stringData": map[string]string{key: value}})
+	if _, err := w.kube.CoreV1().Secrets(w.namespace).Patch(w.t.Context(), "postern-webhook-secrets", types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestRotatedSecretWorksThroughoutAndTheOldOneEndsWithinTwoSeconds(t *testing.T) {
+	for key, proofBy := range map[string]func(secret string) proof{
+		"hmac":                  bySignature,
+		"token":                 func(secret string) proof { return byToken("X-Gitlab-Token", secret) },
+		"gatewaysyncs.web.hmac": bySignature,
+	} {
+		t.Run(key, func(t *testing.T) {
+			older, newer := newSecret(), newSecret()
+			w, stranger := guarded(t, map[string]string{key: older}, proofBy(older))
+			pid := w.postern.PID()
+
+			w.setKey(key, older+"\n"+newer+"\n")
+			w.untilBelieved(stranger, syncDoor("web"), proofBy(newer))
+			stranger.mustBeBelieved(t, "web", proofBy(older))
+
+			gapless := w.watchFor(stranger, proofBy(newer))
+			w.setKey(key, newer)
+			removed := time.Now()
+			w.within(rotationDeadline, func(ctx context.Context) (bool, error) {
+				got, err := stranger.post(ctx, syncDoor("web"), []byte(useless), proofBy(older)(useless))
+				return got.code == http.StatusUnauthorized, err
+			})
+			t.Logf("the old secret ended after %s", time.Since(removed).Round(time.Millisecond))
+			if tries := gapless(); tries == 0 {
+				t.Error("nobody tried the new secret meanwhile")
+			}
+			stranger.mustBeRejected(t, "web", proofBy(older))
+			stranger.mustBeBelieved(t, "web", proofBy(newer))
+			if w.postern.PID() != pid || !w.postern.Running() {
+				t.Error("Postern was restarted")
+			}
+		})
+	}
+}
+
+// mustBeBelieved fails the test unless a stranger with that proof is believed. Nothing is delivered.
+func (s sender) mustBeBelieved(t *testing.T, name string, p proof) {
+	t.Helper()
+	s.mustPost(t, syncDoor(name), useless, p(useless), http.StatusBadRequest)
+}
+
+// watchFor shows a proof over and over. end ends that, fails the test if it was not believed every time, and returns how
+// often it was tried.
+func (w *world) watchFor(s sender, p proof) (end func() int64) {
+	ctx, cancel := context.WithCancel(w.t.Context())
+	var tries atomic.Int64
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			got, err := s.post(ctx, syncDoor("web"), []byte(useless), p(useless))
+			if ctx.Err() != nil {
+				return
+			}
+			if err != nil || got.code != http.StatusBadRequest {
+				w.t.Errorf("try %d of the secret that stays: got %d, %v, want it to be believed", tries.Load(), got.code, err)
+				return
+			}
+			tries.Add(1)
+		}
+	}()
+	return func() int64 {
+		cancel()
+		<-done
+		return tries.Load()
+	}
+}
+
+// within fails the test unless the condition holds before the deadline.
+func (w *world) within(deadline time.Duration, condition wait.ConditionWithContextFunc) {
+	w.t.Helper()
+	if err := wait.PollUntilContextTimeout(w.t.Context(), 10*time.Millisecond, deadline, true, condition); err != nil {
+		w.t.Fatalf("not within %s: %v", deadline, err)
+	}
+}

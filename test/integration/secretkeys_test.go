@@ -1,0 +1,144 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"net/http"
+	"testing"
+)
+
+const anyBody = `{"ref":"v1"}`
+
+// mustDeliver and mustBeRejected fail the test unless a stranger with that proof is believed, or is not, at the door of
+// a GatewaySync.
+func (s sender) mustDeliver(t *testing.T, name string, p proof, wantMethod string) {
+	t.Helper()
+	d := s.mustPost(t, syncDoor(name), anyBody, p(anyBody), http.StatusAccepted).delivery(t)
+	if d.Status.Sender.Method != wantMethod {
+		t.Errorf("got method %s, want %s", d.Status.Sender.Method, wantMethod)
+	}
+}
+
+func (s sender) mustBeRejected(t *testing.T, name string, p proof) {
+	t.Helper()
+	s.mustPost(t, syncDoor(name), anyBody, p(anyBody), http.StatusUnauthorized)
+}
+
+func TestTokenInAHeaderOfAnySenderIsACredential(t *testing.T) {
+	token, signing := newSecret(), newSecret()
+	_, stranger := guarded(t, map[string]string{"token": token, "hmac": signing}, bySignature(signing))
+
+	for _, header := range []string{"X-Gitlab-Token", "X-Webhook-Secret", "X-Webhook-Token"} {
+		t.Run(header, func(t *testing.T) {
+			stranger.mustDeliver(t, "web", byToken(header, token), "Token")
+			for _, wrong := range []string{newSecret(), token[:len(token)-1], token + "x", "", "Bearer " + token, signing} {
+				stranger.mustBeRejected(t, "web", byToken(header, wrong))
+			}
+		})
+	}
+	// A token is no key for signatures either.
+	stranger.mustBeRejected(t, "web", bySignature(token))
+	// Nor does another header make it one.
+	stranger.mustBeRejected(t, "web", byToken("X-Api-Key", token))
+}
+
+func TestKeyOfATargetReplacesThoseOfTheNamespaceForThatTargetAlone(t *testing.T) {
+	ofNamespace, ofWeb := newSecret(), newSecret()
+	for key, own := range map[string]struct {
+		proof  proof
+		method string
+	}{
+		"gatewaysyncs.web.hmac":  {bySignature(ofWeb), "HMAC"},
+		"gatewaysyncs.web.token": {byToken("X-Webhook-Token", ofWeb), "Token"},
+	} {
+		t.Run(key, func(t *testing.T) {
+			w, stranger := guarded(t, map[string]string{"hmac": ofNamespace, "token": ofNamespace}, bySignature(ofNamespace))
+			w.secret(map[string]string{"hmac": ofNamespace, "token": ofNamespace, key: ofWeb})
+			w.untilBelieved(stranger, syncDoor("web"), own.proof)
+
+			stranger.mustDeliver(t, "web", own.proof, own.method)
+			stranger.mustBeRejected(t, "web", bySignature(ofNamespace))
+			stranger.mustBeRejected(t, "web", byToken("X-Webhook-Token", ofNamespace))
+
+			stranger.mustDeliver(t, "other", bySignature(ofNamespace), "HMAC")
+			stranger.mustDeliver(t, "other", byToken("X-Webhook-Token", ofNamespace), "Token")
+			stranger.mustBeRejected(t, "other", own.proof)
+		})
+	}
+}
+
+func TestKeyOfAnApplicationIsNotThatOfTheGatewaySyncOfTheSameName(t *testing.T) {
+	ofNamespace, ofApplication := newSecret(), newSecret()
+	w, stranger := guarded(t, map[string]string{"hmac": ofNamespace, "applications.web.hmac": ofApplication}, bySignature(ofNamespace))
+	w.application("web", nil)
+	w.allow(strangers, "applications")
+	w.untilBelieved(stranger, appDoor("web"), bySignature(ofApplication))
+
+	stranger.mustDeliver(t, "web", bySignature(ofNamespace), "HMAC")
+	stranger.mustBeRejected(t, "web", bySignature(ofApplication))
+	stranger.mustPost(t, appDoor("web"), anyBody, signed(ofApplication, anyBody), http.StatusAccepted)
+	stranger.mustPost(t, appDoor("web"), anyBody, signed(ofNamespace, anyBody), http.StatusUnauthorized)
+}
+
+func TestKeyOfASenderIsForThatSenderAlone(t *testing.T) {
+	ofAll, ofGitHub := newSecret(), newSecret()
+	_, stranger := guarded(t, map[string]string{"hmac": ofAll, "webhook.github-secret": ofGitHub}, bySignature(ofAll))
+
+	fromGitHub := func(secret string) proof {
+		return func(body string) map[string]string {
+			return map[string]string{"X-Hub-Signature-256": sign(secret, body), "X-GitHub-Event": "ping"}
+		}
+	}
+	stranger.mustDeliver(t, "web", fromGitHub(ofGitHub), "HMAC")
+	stranger.mustDeliver(t, "web", fromGitHub(ofAll), "HMAC")
+	stranger.mustBeRejected(t, "web", bySignature(ofGitHub))
+}
+
+func TestEmptyKeyIsNoSecretAndNoOpenDoor(t *testing.T) {
+	token := newSecret()
+	_, stranger := guarded(t, map[string]string{"hmac": "  \n\n", "token": token}, byToken("X-Webhook-Token", token))
+
+	stranger.mustBeRejected(t, "web", noProof)
+	stranger.mustBeRejected(t, "web", bySignature(""))
+	stranger.mustBeRejected(t, "web", byToken("X-Webhook-Token", ""))
+}
+
+func TestWhiteSpaceAroundASecretIsNotPartOfIt(t *testing.T) {
+	secret := newSecret()
+	_, stranger := guarded(t, map[string]string{"hmac": "  " + secret + " \r\n"}, bySignature(secret))
+	stranger.mustDeliver(t, "web", bySignature(secret), "HMAC")
+}
+
+func TestWithoutAnySecretStrangersAreRejected(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	w.allow(strangers, "gatewaysyncs")
+	stranger := w.anonymous()
+	w.untilRejected(stranger, syncDoor("web"), noProof)
+
+	stranger.mustBeRejected(t, "web", bySignature(newSecret()))
+	stranger.mustBeRejected(t, "web", bySignature(""))
+	stranger.mustBeRejected(t, "web", byToken("X-Webhook-Token", newSecret()))
+	stranger.mustBeRejected(t, "web", byToken("X-Webhook-Token", ""))
+	if got := w.annotations(gatewaySyncs, "web"); len(got) > 0 {
+		t.Errorf("a rejected delivery was written: %v", got)
+	}
+}
+
+func TestSecretOfAnotherNamespaceIsRejected(t *testing.T) {
+	ours, theirs := newSecret(), newSecret()
+	_, inOurs := guarded(t, map[string]string{"hmac": ours}, bySignature(ours))
+	_, inTheirs := guarded(t, map[string]string{"hmac": theirs}, bySignature(theirs))
+
+	inOurs.mustBeRejected(t, "web", bySignature(theirs))
+	inTheirs.mustBeRejected(t, "web", bySignature(ours))
+	inOurs.mustDeliver(t, "web", bySignature(ours), "HMAC")
+}
+
+func TestDeletedSecretIsNoLongerBelieved(t *testing.T) {
+	secret := newSecret()
+	w, stranger := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
+	w.kubectl("", "delete", "secret", "postern-webhook-secrets")
+	w.untilRejected(stranger, syncDoor("web"), bySignature(secret))
+}

@@ -1,0 +1,214 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern/v1alpha1"
+)
+
+// commit is in most of the payloads.
+const commit = "3f1c9a2b7d5e4f60819a2b3c4d5e6f708192a3b4"
+
+// applying are payloads that ask for a ref.
+var applying = []struct{ payload, ref, by string }{
+	{"github/release-published.json", "v2.4.0", "github"},
+	{"github/release-released.json", "v2.4.0", "github"},
+	{"github/release-published-prerelease.json", "v2.5.0-rc.1", "github"},
+	{"github/push-branch.json", "main", "github"},
+	{"github/push-branch-with-slash.json", "feature/new-lens", "github"},
+	{"github/push-lightweight-tag.json", "v2.4.0", "github"},
+	{"github/push-annotated-tag.json", "v2.4.0", "github"},
+	{"github/form-release.form", "v2.4.0", "github"},
+	{"argocd/annotation-full.json", "v4.0.0", "argocd"},
+	{"argocd/revision.json", commit, "argocd"},
+	{"kargo/tag-full.json", "v5.0.0", "kargo"},
+	{"kargo/branch.json", "release-7", "kargo"},
+	{"generic/minimal.json", "v2.0.0", "generic"},
+	{"generic/branch-full-name.json", "release/2", "generic"},
+	{"generic/curl-default-content-type.json", "v1", "generic"},
+}
+
+// ignored are payloads that are understood and ask for nothing.
+var ignored = []struct{ payload, reason string }{
+	{"github/release-created.json", "ActionIgnored"},
+	{"github/release-edited.json", "ActionIgnored"},
+	{"github/release-prereleased.json", "ActionIgnored"},
+	{"github/release-unpublished.json", "ActionIgnored"},
+	{"github/release-deleted.json", "ActionIgnored"},
+	{"github/release-draft.json", "Draft"},
+	{"github/push-branch-deleted.json", "RefDeleted"},
+	{"github/push-tag-deleted.json", "RefDeleted"},
+	{"github/push-deleted-by-zeros-only.json", "RefDeleted"},
+	{"github/form-push-deleted.form", "RefDeleted"},
+	{"github/push-pull-request.json", "NotBranchOrTag"},
+	{"github/create-branch.json", "RefCreated"},
+	{"github/delete-branch.json", "RefDeleted"},
+	{"github/ping.json", "Ping"},
+	{"github/issues.json", "EventIgnored"},
+	{"github/workflow-run.json", "EventIgnored"},
+}
+
+// senderOf delivers as the sender of a payload can: GitHub signs, the others have the token of a ServiceAccount.
+type senderOf struct {
+	secret                string
+	stranger, withAccount sender
+}
+
+// senders makes a namespace to whose objects every sender may deliver.
+func senders(t *testing.T) (*world, senderOf) {
+	t.Helper()
+	w := newWorld(t)
+	s := senderOf{secret: newSecret(), stranger: w.anonymous()}
+	w.secret(map[string]string{"hmac": s.secret})
+	w.allow(strangers, "gatewaysyncs")
+	w.allow(strangers, "applications")
+	s.withAccount = w.ci()
+	for _, door := range []string{syncDoor("nobody"), appDoor("nobody")} {
+		w.untilBelieved(s.stranger, door, bySignature(s.secret))
+	}
+	return w, s
+}
+
+// mustDeliver POSTs a payload, signed over the bytes as they are sent, and returns what a successful answer says.
+func (s senderOf) mustDeliver(t *testing.T, door string, r request) *v1alpha1.WebhookDelivery {
+	t.Helper()
+	from := s.withAccount
+	if _, isGitHubs := r.header["X-Github-Event"]; isGitHubs {
+		from, r = s.stranger, r.with(map[string]string{"X-Hub-Signature-256": sign(s.secret, r.body)})
+	}
+	got := from.mustPost(t, door, r.body, r.header, http.StatusAccepted)
+	if contentType := got.header.Get("Content-Type"); contentType != "application/json" {
+		t.Errorf("got Content-Type %q, want JSON", contentType)
+	}
+	return got.delivery(t)
+}
+
+// nameFor makes the name of an object of the name of a payload.
+func nameFor(payload string) string { return strings.NewReplacer("/", "-", ".", "-").Replace(payload) }
+
+func TestPayloadThatAsksForARefIsWrittenToAGatewaySync(t *testing.T) {
+	w, s := senders(t)
+	for _, test := range applying {
+		t.Run(test.payload, func(t *testing.T) {
+			w := w.in(t)
+			name := nameFor(test.payload)
+			w.gatewaySync(name)
+			d := s.mustDeliver(t, syncDoor(name), payload(t, test.payload))
+			checkApplied(t, d, test.by, v1alpha1.TargetResult{
+				Kind: v1alpha1.TargetGatewaySync, Name: name, Ref: test.ref, PreviousRef: "main",
+				Message: `stoker.io/requested-ref set to "` + test.ref + `"`,
+			})
+			w.checkRequested(name, test.ref, test.by)
+		})
+	}
+}
+
+func TestPayloadThatAsksForARefIsWrittenToAnApplication(t *testing.T) {
+	w, s := senders(t)
+	for _, test := range applying {
+		t.Run(test.payload, func(t *testing.T) {
+			w := w.in(t)
+			name := nameFor(test.payload)
+			w.application(name, nil)
+			d := s.mustDeliver(t, appDoor(name), payload(t, test.payload))
+			if d.Status.Phase != v1alpha1.DeliveryApplied || d.Spec.Source != test.by {
+				t.Errorf("got phase %s from %s, want Applied from %s", d.Status.Phase, d.Spec.Source, test.by)
+			}
+			got := w.annotations(applications, name)
+			want := map[string]string{
+				"postern.dev/requested-ref": test.ref, "postern.dev/requested-by": test.by, "argocd.argoproj.io/refresh": "normal",
+			}
+			for key, value := range want {
+				if got[key] != value {
+					t.Errorf("%s: got %q, want %q", key, got[key], value)
+				}
+			}
+		})
+	}
+}
+
+// checkApplied fails the test unless a delivery says that its target was written.
+func checkApplied(t *testing.T, d *v1alpha1.WebhookDelivery, by string, want v1alpha1.TargetResult) {
+	t.Helper()
+	if d.Status.Phase != v1alpha1.DeliveryApplied || d.Status.Reason != "Requested" || d.Spec.Source != by {
+		t.Errorf("got phase %s, reason %s, source %s; want Applied, Requested, %s", d.Status.Phase, d.Status.Reason, d.Spec.Source, by)
+	}
+	if len(d.Status.Targets) != 1 {
+		t.Fatalf("got targets %v, want one", d.Status.Targets)
+	}
+	got := d.Status.Targets[0]
+	want.Result, want.Reason, want.Time = v1alpha1.TargetWritten, "Requested", got.Time
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestPayloadThatAsksForNothingIsIgnoredAndAccepted(t *testing.T) {
+	w, s := senders(t)
+	for _, test := range ignored {
+		t.Run(test.payload, func(t *testing.T) {
+			w := w.in(t)
+			name := nameFor(test.payload)
+			w.gatewaySync(name)
+			before := w.get(gatewaySyncs, name)
+			d := s.mustDeliver(t, syncDoor(name), payload(t, test.payload))
+			if d.Status.Phase != v1alpha1.DeliveryIgnored || d.Status.Reason != test.reason || d.Status.Message == "" {
+				t.Errorf("got phase %s, reason %s (%s); want Ignored, %s", d.Status.Phase, d.Status.Reason, d.Status.Message, test.reason)
+			}
+			if len(d.Spec.Events) != 0 || len(d.Status.Targets) != 0 {
+				t.Errorf("got events %v and targets %v, want none", d.Spec.Events, d.Status.Targets)
+			}
+			w.mustBeUntouched(gatewaySyncs, before)
+		})
+	}
+}
+
+func TestFormIsVerifiedOverTheBytesOfTheForm(t *testing.T) {
+	w, s := senders(t)
+	w.gatewaySync("web")
+	form := payload(t, "github/form-release.form")
+	// The JSON inside of the form is what a receiver would see that decodes before it verifies.
+	inside := payload(t, "github/release-published.json")
+	wrong := form.with(map[string]string{"X-Hub-Signature-256": sign(s.secret, inside.body)})
+	s.stranger.mustPost(t, syncDoor("web"), wrong.body, wrong.header, http.StatusUnauthorized)
+
+	d := s.mustDeliver(t, syncDoor("web"), form)
+	if d.Status.Payload.Bytes != int64(len(form.body)) {
+		t.Errorf("got %d bytes, want the %d of the form", d.Status.Payload.Bytes, len(form.body))
+	}
+}
+
+func TestWhatASenderSaysOfItselfIsKeptWithTheEvent(t *testing.T) {
+	w, s := senders(t)
+	w.gatewaySync("web")
+	d := s.mustDeliver(t, syncDoor("web"), payload(t, "github/push-annotated-tag.json"))
+
+	const id = "7f0e5c1a-4b1d-4f6e-9a51-0c2b1f6f1d11"
+	if len(d.Spec.Events) != 1 {
+		t.Fatalf("got events %v, want one", d.Spec.Events)
+	}
+	got := d.Spec.Events[0]
+	want := v1alpha1.DeliveryEvent{
+		Source: "github", Event: "push", Ref: "v2.4.0", RefType: v1alpha1.RefTypeTag, Revision: commit, DeliveryID: id,
+		Repository: "https://github.com/harbour-works/lighthouse.git", Time: got.Time,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if got.Time == nil || got.Time.UTC().Format("2006-01-02T15:04:05Z") != "2026-03-04T09:30:45Z" {
+		t.Errorf("got time %v, want that of the push", got.Time)
+	}
+	wantHeaders := map[string]string{
+		"Content-Type": "application/json", "User-Agent": "GitHub-Hookshot/0c9f1e2", "X-Github-Event": "push", "X-Github-Delivery": id,
+	}
+	if diff := cmp.Diff(wantHeaders, d.Spec.Headers); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -1,0 +1,114 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"postern.dev/postern/apis/postern/v1alpha1"
+)
+
+// unusualBody is JSON that any parser would write differently, so that only the same bytes have the same digest.
+const unusualBody = "\r\n{ \"note\": \"caf\\u00e9 \\/ é  \",\t\"ref\"\n:\"refs/tags/v2.0.0\" , \"n\": 1.0E+2 }\n\n"
+
+// releaser makes a ServiceAccount that may deliver to the named GatewaySyncs alone, and returns its user name and a
+// sender that has its token.
+func (w *world) releaser(names ...string) (user string, s sender) {
+	w.t.Helper()
+	subject, token := w.serviceAccount("releaser")
+	w.allow(subject, "gatewaysyncs", names...)
+	s = w.sender(token)
+	w.untilBelieved(s, syncDoor(names[0]), noProof)
+	return "system:serviceaccount:" + w.namespace + ":releaser", s
+}
+
+func TestServiceAccountDeliversToTheObjectThatItsRoleNames(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	user, releaser := w.releaser("web")
+
+	answered := releaser.mustPost(t, syncDoor("web"), unusualBody, nil, http.StatusAccepted).delivery(t)
+	w.checkRequested("web", "v2.0.0", "generic")
+
+	stored := w.concluded(answered.Name)
+	if diff := cmp.Diff(stored.Status, answered.Status); diff != "" {
+		t.Errorf("the answer (+) tells another story than the record (-):\n%s", diff)
+	}
+	if stored.Status.Phase != v1alpha1.DeliveryApplied || !meta.IsStatusConditionTrue(stored.Status.Conditions, v1alpha1.ConditionApplied) {
+		t.Errorf("got phase %s and conditions %v, want Applied", stored.Status.Phase, stored.Status.Conditions)
+	}
+	if got, want := stored.Status.Sender, (&v1alpha1.Sender{Name: user, Method: "ServiceAccount"}); !cmp.Equal(got, want) {
+		t.Errorf("got sender %v, want %v", got, want)
+	}
+	if out := w.kubectl("", "get", "whd"); !strings.Contains(out, answered.Name) || !strings.Contains(out, "Applied") {
+		t.Errorf("kubectl get whd does not show %s as Applied:\n%s", answered.Name, out)
+	}
+}
+
+func TestRawBodyIsDeliveredByteForByte(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	_, releaser := w.releaser("web")
+
+	digest := sha256.Sum256([]byte(unusualBody))
+	want := &v1alpha1.PayloadDigest{SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(unusualBody))}
+	got := releaser.mustPost(t, syncDoor("web"), unusualBody, nil, http.StatusAccepted).delivery(t).Status.Payload
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestServiceAccountMayNotDeliverToAnotherObject(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	w.gatewaySync("other")
+	w.application("web", nil)
+	_, releaser := w.releaser("web")
+
+	for _, door := range []string{syncDoor("other"), syncDoor("missing"), appDoor("web")} {
+		status := releaser.mustPost(t, door, `{"ref":"v1"}`, nil, http.StatusForbidden).status(t)
+		if status.Reason != metav1.StatusReasonForbidden {
+			t.Errorf("%s: got reason %q, want Forbidden", door, status.Reason)
+		}
+	}
+	if got := w.annotations(gatewaySyncs, "other"); len(got) > 0 {
+		t.Errorf("the other object was written: %v", got)
+	}
+	if got := w.annotations(applications, "web"); len(got) > 0 {
+		t.Errorf("the Application of that name was written: %v", got)
+	}
+	if got := w.records(); len(got) > 0 {
+		t.Errorf("there are records of what was forbidden: %v", got)
+	}
+}
+
+func TestAuditIDOfADeliveryIsFoundInTheClustersAuditLog(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	user, releaser := w.releaser("web")
+
+	delivered := releaser.mustPost(t, syncDoor("web"), `{"ref":"v1"}`, nil, http.StatusAccepted).delivery(t)
+	if delivered.Status.AuditID == "" {
+		t.Fatal("the delivery has no audit ID")
+	}
+	w.eventually(func() error {
+		for _, event := range w.auditEvents(t, delivered.Status.AuditID) {
+			ref := event.ObjectRef
+			if string(event.AuditID) == delivered.Status.AuditID && event.User.Username == user && event.Verb == "create" &&
+				ref.Resource == "gatewaysyncs" && ref.Subresource == "webhookdeliveries" && ref.Name == "web" &&
+				ref.Namespace == w.namespace && event.ResponseStatus.Code == http.StatusAccepted {
+				return nil
+			}
+		}
+		return errNotAudited
+	})
+}

@@ -1,0 +1,48 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// checkLeases fails the test unless every record of the namespace has a lease of that many seconds, of which etcd may
+// have added up to a minute to share leases.
+func (w *world) checkLeases(seconds int64) {
+	w.t.Helper()
+	socket := "unix://" + filepath.Join(w.Dir(), "postern-data", "client.sock")
+	etcd, err := clientv3.New(clientv3.Config{Endpoints: []string{socket}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = etcd.Close() }()
+	stored, err := etcd.Get(w.t.Context(), "/registry/postern.dev/", clientv3.WithPrefix())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	found := 0
+	for _, kv := range stored.Kvs {
+		if !strings.Contains(string(kv.Key), "/"+w.namespace+"/") {
+			continue
+		}
+		found++
+		lease, err := etcd.TimeToLive(w.t.Context(), clientv3.LeaseID(kv.Lease))
+		if err != nil || lease.GrantedTTL < seconds || lease.GrantedTTL > seconds+60 {
+			w.t.Errorf("%s has the lease %v, %v; want one of %d seconds", kv.Key, lease, err, seconds)
+		}
+	}
+	if want := len(w.records()); found == 0 || found != want {
+		w.t.Errorf("found %d records in etcd, want %d", found, want)
+	}
+}
+
+func TestDeliveriesAreKeptForThreeDaysUnlessAFlagSaysOtherwise(t *testing.T) {
+	w := newWorld(t)
+	w.threeDeliveries()
+	w.checkLeases(72 * 60 * 60)
+}

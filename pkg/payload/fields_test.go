@@ -22,6 +22,8 @@ func TestCleanRepositoryDropsCredentialsOnly(t *testing.T) {
 		{"ssh://git@git.example.com:2222/p.git", "ssh://git@git.example.com:2222/p.git"},
 		{"ssh://git:hunter2@git.example.com/p.git", "ssh://git@git.example.com/p.git"},
 		{"git+ssh://git:hunter2@git.example.com/p.git", "git+ssh://git@git.example.com/p.git"},
+		{"https://git.example.com/p.git?private_token=hunter2#hunter2", "https://git.example.com/p.git"},
+		{"https://me:hunter2@git.example.com/p.git?private_token=hunter2", "https://git.example.com/p.git"},
 		{"git@git.example.com:group/project.git", "git@git.example.com:group/project.git"},
 		{"group/project", "group/project"},
 	}

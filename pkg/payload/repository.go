@@ -13,7 +13,7 @@ import (
 const maxRepositoryBytes = 2048
 
 // cleanRepository returns the URL of a repository without the credentials it may carry: events are stored and shown,
-// and people do write https://user:token@host/repository. A user name stays where it is part of the address and no
+// and people do write https://user:token@host/repository, or put a token into the query. A user name stays where it is part of the address and no
 // secret, as in ssh://git@host/repository. What is not a URL (git@host:repository) is returned unchanged.
 func cleanRepository(repository string) (string, error) {
 	unprintable := func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }
@@ -29,8 +29,12 @@ func cleanRepository(repository string) (string, error) {
 		// The cause would repeat the URL, and with it a password.
 		return "", refuse(ErrorInvalidField, "the URL of the repository cannot be parsed")
 	}
-	if u.User == nil {
+	if u.User == nil && u.RawQuery == "" && u.Fragment == "" {
 		return repository, nil
+	}
+	u.RawQuery, u.Fragment = "", ""
+	if u.User == nil {
+		return u.String(), nil
 	}
 	if strings.Contains(u.Scheme, "ssh") {
 		u.User = url.User(u.User.Username())

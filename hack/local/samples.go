@@ -18,18 +18,23 @@ const (
 )
 
 // applySamples makes the objects to deliver to, GatewaySync plant and Application shop, and a CI job that may deliver
-// to the first.
+// to the first. Those that are there already stay as they are.
 func applySamples(ctx context.Context, cluster *controlplane.ControlPlane) error {
 	const namespaceManifest = `{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "` + namespace + `"}}`
 	if _, err := cluster.Kubectl(ctx, namespaceManifest, "apply", "--server-side", "--filename=-"); err != nil {
 		return fmt.Errorf("could not create the namespace: %w", err)
 	}
-	_, err := cluster.Kubectl(ctx, "", "apply", "--server-side",
-		"--filename=artifacts/examples/gatewaysync.yaml",
-		"--filename=artifacts/examples/application.yaml",
-		"--filename="+samplesDir+"/sender-ci.yaml")
-	if err != nil {
-		return fmt.Errorf("could not create the sample objects: %w", err)
+	for _, file := range []string{
+		"artifacts/examples/gatewaysync.yaml",
+		"artifacts/examples/application.yaml",
+		samplesDir + "/sender-ci.yaml",
+	} {
+		if _, err := cluster.Kubectl(ctx, "", "get", "--filename="+file); err == nil {
+			continue // with what was delivered to it since it was made
+		}
+		if _, err := cluster.Kubectl(ctx, "", "apply", "--server-side", "--filename="+file); err != nil {
+			return fmt.Errorf("could not create the sample objects: %w", err)
+		}
 	}
 	return nil
 }

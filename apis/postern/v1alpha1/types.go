@@ -190,7 +190,7 @@ type TargetResult struct {
 	Name string `json:"name"`
 	// The ref that was requested of it.
 	Ref string `json:"ref"`
-	// The ref that was requested of it before.
+	// The ref that was in force before: the one requested last, or else the one in its specification.
 	// +optional
 	PreviousRef string `json:"previousRef,omitempty"`
 	// What was done: Written, Unchanged or Failed.

@@ -2998,7 +2998,7 @@ func schema_postern_apis_postern_v1alpha1_TargetResult(ref common.ReferenceCallb
 					},
 					"previousRef": {
 						SchemaProps: spec.SchemaProps{
-							Description: "The ref that was requested of it before.",
+							Description: "The ref that was in force before: the one requested last, or else the one in its specification.",
 							Type:        []string{"string"},
 							Format:      "",
 						},

@@ -7,9 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
 // maxDrainBytes bounds how much of a body that is too large is read and thrown away. A client that is still sending
@@ -34,4 +39,16 @@ func readBody(w http.ResponseWriter, req *http.Request, limit int64) ([]byte, er
 		return nil, apierrors.NewBadRequest("the body could not be read to its end: " + err.Error())
 	}
 	return body, nil
+}
+
+// refuseListOptions refuses what would select or watch, rather than answer as if it had not been asked for.
+func refuseListOptions(query url.Values) error {
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if name != "pretty" && name != "timeout" {
+			return apierrors.NewBadRequest(fmt.Sprintf(
+				"this path lists all deliveries of one target and takes no %s: to select or watch, use webhookdeliveries with fieldSelector=%s=…",
+				name, v1alpha1.FieldTargetName))
+		}
+	}
+	return nil
 }

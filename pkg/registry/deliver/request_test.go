@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -100,6 +101,24 @@ func TestACompressedBodyIsRefused(t *testing.T) {
 		d := newDoor(t)
 		if got := d.request(t, http.MethodPost, "{}", http.Header{"Content-Encoding": {encoding}}).Code; got != want {
 			t.Errorf("%s: answered %d, want %d", encoding, got, want)
+		}
+	}
+}
+
+func TestListOptionsAreRefusedRatherThanIgnored(t *testing.T) {
+	for query, wantErr := range map[string]bool{
+		"":                             false,
+		"pretty=true&timeout=5s":       false,
+		"watch=true":                   true,
+		"fieldSelector=spec.source%3D": true,
+		"limit=2":                      true,
+	} {
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := refuseListOptions(values); apierrors.IsBadRequest(err) != wantErr {
+			t.Errorf("%q: got error %v, want one: %t", query, err, wantErr)
 		}
 	}
 }

@@ -89,7 +89,7 @@ func (r *REST) Connect(ctx context.Context, name string, _ runtime.Object, _ res
 		// The request's own context also ends when the client leaves; ctx knows the namespace.
 		ctx := genericapirequest.WithNamespace(req.Context(), namespace)
 		if req.Method == http.MethodGet {
-			list, err := r.list(ctx, target)
+			list, err := r.list(ctx, req, target)
 			r.answer(w, http.StatusOK, list, err)
 			return
 		}
@@ -98,7 +98,10 @@ func (r *REST) Connect(ctx context.Context, name string, _ runtime.Object, _ res
 	}), nil
 }
 
-func (r *REST) list(ctx context.Context, target postern.TargetReference) (runtime.Object, error) {
+func (r *REST) list(ctx context.Context, req *http.Request, target postern.TargetReference) (runtime.Object, error) {
+	if err := refuseListOptions(req.URL.Query()); err != nil {
+		return nil, err
+	}
 	return r.Deliveries.List(ctx, &internalversion.ListOptions{FieldSelector: fields.AndSelectors(
 		fields.OneTermEqualSelector(v1alpha1.FieldTargetKind, string(target.Kind)),
 		fields.OneTermEqualSelector(v1alpha1.FieldTargetName, target.Name),

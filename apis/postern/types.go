@@ -5,6 +5,7 @@ package postern
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // The fields are documented in the external version, which is what users read; here only what the server needs to know.
@@ -129,6 +130,7 @@ const (
 type TargetResult struct {
 	Kind        TargetKind
 	Name        string
+	UID         types.UID
 	Ref         string
 	PreviousRef string
 	Result      TargetResultType

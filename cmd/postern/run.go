@@ -97,9 +97,10 @@ func serve(ctx context.Context, o *options) error {
 		return err
 	}
 	serverConfig := &apiserver.Config{Generic: config, Extra: apiserver.ExtraConfig{
-		Verifier: credential.NewVerifier(o.credentials, secrets),
-		Targets:  writer,
-		Events:   mgr.GetEventRecorder("postern"),
+		Verifier:      credential.NewVerifier(o.credentials, secrets),
+		Targets:       writer,
+		Events:        mgr.GetEventRecorder("postern"),
+		SecretsSynced: secretsSynced,
 		CachesReady: func() error {
 			if !secretsSynced() {
 				return errors.New("the secrets are not in the cache yet")

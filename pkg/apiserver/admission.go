@@ -25,6 +25,11 @@ type receivingAdmission struct {
 	deliverer *delivery.Deliverer
 }
 
+// Handles says that every creation passes here, also when no plugin is enabled: receiving is not optional.
+func (a *receivingAdmission) Handles(operation admission.Operation) bool {
+	return operation == admission.Create || a.admissionChain.Handles(operation)
+}
+
 // Admit receives a delivery, and mutates it or any other object.
 func (a *receivingAdmission) Admit(ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces) error {
 	received, ok := createdDelivery(attributes)

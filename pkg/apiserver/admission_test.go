@@ -195,3 +195,11 @@ func TestAnObjectMayHoldTheLargestPayload(t *testing.T) {
 		}
 	}
 }
+
+// With every plugin disabled the chain handles nothing, and the framework would skip it, and receiving with it.
+func TestADeliveryIsReceivedAlsoWithoutAnyPlugin(t *testing.T) {
+	a := &receivingAdmission{admissionChain: admission.NewChainHandler()}
+	if !a.Handles(admission.Create) {
+		t.Error("creations are let through")
+	}
+}

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 
 	"postern.dev/postern/apis/postern"
@@ -31,6 +32,8 @@ type ExtraConfig struct {
 	Verifier *credential.Verifier
 	Targets  delivery.Targets
 	Events   events.EventRecorder
+	// SecretsSynced reports whether the Verifier knows all secrets. Nothing is served before.
+	SecretsSynced cache.InformerSynced
 	// CachesReady returns an error until secrets and targets can be looked up.
 	CachesReady func() error
 	// DeliveryTTL is how long a delivery is kept.
@@ -68,7 +71,8 @@ func objectBytes(payloadBytes int64) int64 {
 
 // Server is Postern's API server.
 type Server struct {
-	generic *genericapiserver.GenericAPIServer
+	generic       *genericapiserver.GenericAPIServer
+	secretsSynced cache.InformerSynced
 }
 
 // New returns a server that is ready to be started.
@@ -103,7 +107,7 @@ func (c CompletedConfig) New() (*Server, error) {
 	if err := generic.InstallAPIGroup(&group); err != nil {
 		return nil, fmt.Errorf("could not install the API group %s: %w", postern.GroupName, err)
 	}
-	return &Server{generic}, nil
+	return &Server{generic: generic, secretsSynced: c.extra.SecretsSynced}, nil
 }
 
 // storages returns what is served, by the path below the namespace.
@@ -130,7 +134,13 @@ func storages(store *webhookdelivery.Store, deliverer *delivery.Deliverer, maxPa
 }
 
 // Start serves until ctx is done, then finishes what is under way. It is a Runnable of controller-runtime's manager.
+//
+// It begins once the secrets are known. Readiness alone would not keep out a request that comes before, to which every
+// namespace would seem to have no secret.
 func (s *Server) Start(ctx context.Context) error {
+	if !cache.WaitForCacheSync(ctx.Done(), s.secretsSynced) {
+		return nil
+	}
 	return s.generic.PrepareRun().RunWithContext(ctx)
 }
 

@@ -83,15 +83,18 @@ func onlyValue(h http.Header, name string) (string, Reason) {
 	}
 }
 
-// matchesAnySignature hashes the body once for each secret, and not at all when no signature was shown.
+// matchesAnySignature hashes the body once for each secret, and not at all when no signature was shown. Without a secret it
+// hashes as if there were one: the time that a large body takes must not tell strangers that there is none.
 func matchesAnySignature(secrets []secret, body []byte, signatures [][]byte) bool {
 	if len(signatures) == 0 {
 		return false
 	}
+	if len(secrets) == 0 {
+		macOf(nil, body)
+		return false
+	}
 	for _, s := range secrets {
-		h := hmac.New(sha256.New, s.key)
-		h.Write(body)
-		mac := h.Sum(nil)
+		mac := macOf(s.key, body)
 		for _, signature := range signatures {
 			if hmac.Equal(mac, signature) {
 				return true
@@ -99,6 +102,12 @@ func matchesAnySignature(secrets []secret, body []byte, signatures [][]byte) boo
 		}
 	}
 	return false
+}
+
+func macOf(key, body []byte) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write(body)
+	return h.Sum(nil)
 }
 
 // matchesAnyToken compares digests, so that the time taken shows nothing of a secret's length.

@@ -5,6 +5,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,8 +17,9 @@ import (
 )
 
 // carryTimeout bounds the record and the write, and once more the final status: what the client can't stop. Together that
-// is the minute that the kube-apiserver gives a request.
-const carryTimeout = 30 * time.Second
+// is less than the 34 seconds that the framework gives the creation of an object
+// (requestTimeoutUpperBound in k8s.io/apiserver, pkg/endpoints/handlers).
+const carryTimeout = 15 * time.Second
 
 // Carry takes a delivery that was received and admitted to its target, and returns its record.
 func (d *Deliverer) Carry(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
@@ -32,6 +34,9 @@ func (d *Deliverer) Carry(ctx context.Context, delivery *postern.WebhookDelivery
 }
 
 func (d *Deliverer) carry(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
+	if delivery.Status.Sender == nil {
+		return nil, apierrors.NewInternalError(errors.New("the delivery was not received, so nobody has proved anything"))
+	}
 	if len(delivery.Spec.Events) == 0 {
 		d.ignore(delivery)
 		return d.record(ctx, delivery, dryRun)
@@ -75,7 +80,12 @@ func (d *Deliverer) resolve(ctx context.Context, key target.Key) error {
 
 func (d *Deliverer) record(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
 	defer timeStage(stageRecord)()
-	return d.Records.Create(ctx, delivery, dryRun)
+	recorded, err := d.Records.Create(ctx, delivery, dryRun)
+	var status apierrors.APIStatus
+	if err != nil && !errors.As(err, &status) {
+		return nil, answerUnavailable("the delivery could not be recorded just now", err)
+	}
+	return recorded, err
 }
 
 // write writes the target and sets the status accordingly. Its error is what to answer.

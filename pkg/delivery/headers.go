@@ -32,7 +32,7 @@ func headersToKeep(h http.Header) map[string]string {
 	return kept
 }
 
-// printable reports whether a value is UTF-8 without control characters, which a terminal that shows it would obey.
+// printable reports whether a value is UTF-8 without anything that a terminal would obey rather than show.
 func printable(value string) bool {
-	return utf8.ValidString(value) && !strings.ContainsFunc(value, unicode.IsControl)
+	return utf8.ValidString(value) && !strings.ContainsFunc(value, func(r rune) bool { return !unicode.IsPrint(r) })
 }

@@ -21,6 +21,7 @@ import (
 // ReceiveObject receives a delivery that was created as an object: its spec holds what other doors take from the
 // request. Payload and credentials are gone from the object afterwards, so that neither admission nor storage sees them.
 func (d *Deliverer) ReceiveObject(ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info, querySecret string) error {
+	delivery.Status = postern.WebhookDeliveryStatus{} // only the server's own counts, in logs and metrics too
 	if errs := validation.ValidateNew(delivery, d.MaxPayloadBytes); len(errs) > 0 {
 		err := apierrors.NewInvalid(postern.Kind("WebhookDelivery"), delivery.Name, errs)
 		d.finished(ctx, delivery, err)

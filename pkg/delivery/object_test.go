@@ -235,3 +235,22 @@ func TestAnObjectThatIsNotValidIsNotVerified(t *testing.T) {
 		t.Errorf("verified as %v", d.Status.Sender)
 	}
 }
+
+// The metrics and the log tell who sent a delivery, also one that is refused.
+func TestWhatAClientSaysOfTheStatusIsForgottenFirst(t *testing.T) {
+	d := &Deliverer{Config{MaxPayloadBytes: 1}}
+	forged := &postern.WebhookDelivery{Status: postern.WebhookDeliveryStatus{Sender: &postern.Sender{Name: "system:admin", Method: "made-up"}}}
+	if err := d.ReceiveObject(t.Context(), forged, nil, ""); err == nil {
+		t.Error("a delivery of nothing was received")
+	}
+	if forged.Status.Sender != nil {
+		t.Errorf("the sender is still said to be %v", forged.Status.Sender)
+	}
+}
+
+func TestADeliveryThatWasNotReceivedIsNotCarried(t *testing.T) {
+	d := &Deliverer{}
+	if _, err := d.Carry(t.Context(), &postern.WebhookDelivery{}, false); err == nil {
+		t.Error("it was carried")
+	}
+}

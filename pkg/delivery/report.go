@@ -29,7 +29,10 @@ func (d *Deliverer) report(delivery *postern.WebhookDelivery, key target.Key) {
 	case postern.TargetFailed:
 		eventType, reason = corev1.EventTypeWarning, "RefRequestFailed"
 	}
-	regarding := &corev1.ObjectReference{APIVersion: key.Kind.APIVersion(), Kind: string(key.Kind), Namespace: key.Namespace, Name: key.Name}
+	// kubectl describe finds Events by the UID.
+	regarding := &corev1.ObjectReference{
+		APIVersion: key.Kind.APIVersion(), Kind: string(key.Kind), Namespace: key.Namespace, Name: key.Name, UID: result.UID,
+	}
 	// Events that differ in nothing but the note are counted as one. The delivery tells them apart.
 	related := &corev1.ObjectReference{
 		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "WebhookDelivery",
@@ -71,11 +74,11 @@ func (d *Deliverer) finished(ctx context.Context, delivery *postern.WebhookDeliv
 	var rejected *rejectedError
 	switch {
 	case errors.As(err, &rejected):
-		log.V(2).Info("Rejected a delivery", append(values, "reason", rejected.reason)...)
+		log.Info("Rejected a delivery", append(values, "reason", rejected.reason)...)
 	case apierrors.IsInternalError(err) || apierrors.IsServiceUnavailable(err):
 		log.Error(err, "Could not carry out a delivery", values...)
 	case err != nil:
-		log.V(2).Info("Refused a delivery", append(values, "err", err)...)
+		log.Info("Refused a delivery", append(values, "err", err)...)
 	default:
 		log.Info("Delivered", append(values, "reason", delivery.Status.Reason, "refs", refsOf(delivery))...)
 	}

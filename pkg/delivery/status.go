@@ -34,6 +34,7 @@ func setApplied(d *postern.WebhookDelivery, event postern.DeliveryEvent, outcome
 	if outcome.Reason == target.ReasonAlreadyRequested {
 		result.Result = postern.TargetUnchanged
 	}
+	result.UID = outcome.UID
 	result.PreviousRef, result.Reason, result.Message = outcome.Previous, outcome.Reason, outcome.Message
 	conclude(d, postern.DeliveryApplied, metav1.ConditionTrue, result)
 }

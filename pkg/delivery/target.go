@@ -41,11 +41,16 @@ func answerFor(err error) error {
 	case apierrors.IsNotFound(err):
 		return statusError(http.StatusNotFound, metav1.StatusReasonNotFound, err.Error())
 	case target.IsTransient(err):
-		answer := apierrors.NewServiceUnavailable("the target could not be written just now, send the webhook again: " + err.Error())
-		answer.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retryAfterSeconds}
-		return answer
+		return answerUnavailable("the target could not be written just now", err)
 	}
 	return statusError(http.StatusInternalServerError, metav1.StatusReasonInternalError, "the target can't be written: "+err.Error())
+}
+
+// answerUnavailable answers 503, and when to send the webhook again.
+func answerUnavailable(what string, err error) error {
+	answer := apierrors.NewServiceUnavailable(what + ", send the webhook again: " + err.Error())
+	answer.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retryAfterSeconds}
+	return answer
 }
 
 func statusError(code int32, reason metav1.StatusReason, message string) error {

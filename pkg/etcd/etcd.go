@@ -32,6 +32,7 @@ const (
 // Server is a running etcd member. Its methods may be called from any goroutine.
 type Server struct {
 	etcd    *embed.Etcd
+	lock    *os.File
 	socket  string
 	closing atomic.Bool
 }
@@ -56,8 +57,13 @@ func Start(ctx context.Context, dataDir string) (*Server, error) {
 		return nil, fmt.Errorf("could not close the data directory to others: %w", err)
 	}
 
+	// A second etcd would take the first one's socket before it noticed that the database is in use.
+	if s.lock, err = lockDirectory(dataDir); err != nil {
+		return nil, err
+	}
 	s.etcd, err = embed.StartEtcd(s.config(dataDir))
 	if err != nil {
+		_ = s.lock.Close()
 		return nil, fmt.Errorf("could not start etcd in %q: %w", dataDir, err)
 	}
 	select {
@@ -83,6 +89,7 @@ func (s *Server) Err() <-chan error { return s.etcd.Err() }
 func (s *Server) Close() {
 	s.closing.Store(true)
 	s.etcd.Close()
+	_ = s.lock.Close()
 }
 
 func (s *Server) config(dataDir string) *embed.Config {

@@ -68,6 +68,28 @@ func TestNobodyElseMayEnterTheDataDirectory(t *testing.T) {
 	}
 }
 
+func TestASecondProcessLeavesTheFirstOneAlone(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	dir := shortTempDir(t)
+	first, err := Start(ctx, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	if _, err := Start(ctx, dir); err == nil || !strings.Contains(err.Error(), "another process uses the data directory") {
+		t.Fatalf("the second start got error %v", err)
+	}
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{first.Endpoint()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	if _, err := client.Put(ctx, "key", "value"); err != nil {
+		t.Errorf("the first no longer serves: %v", err)
+	}
+}
+
 func TestADirectoryThatIsTooLongIsRefusedWithAnExplanation(t *testing.T) {
 	_, err := Start(context.Background(), "/tmp/"+strings.Repeat("x", 100))
 	if err == nil || !strings.Contains(err.Error(), "choose a shorter --data-dir") {

@@ -25,6 +25,7 @@ func TestCleanRepositoryDropsCredentialsOnly(t *testing.T) {
 		{"https://git.example.com/p.git?private_token=hunter2#hunter2", "https://git.example.com/p.git"},
 		{"https://me:hunter2@git.example.com/p.git?private_token=hunter2", "https://git.example.com/p.git"},
 		{"git@git.example.com:group/project.git", "git@git.example.com:group/project.git"},
+		{"oauth2:hunter2@git.example.com/p.git", "oauth2@git.example.com/p.git"},
 		{"group/project", "group/project"},
 	}
 	for _, tt := range tests {
@@ -42,6 +43,7 @@ func TestCleanRepositoryRefusesWithoutRepeatingIt(t *testing.T) {
 		"https://me:hunter2@git.example.com/a\u202e",
 		"https://me:hunter2@git.example.com/" + strings.Repeat("a", maxRepositoryBytes),
 		"https://me:hun/ter2@git.example.com/%zz",
+		"git::https://me:hunter2@git.example.com/p.git",
 	} {
 		got, err := cleanRepository(repository)
 		if errorReason(t, err) != ErrorInvalidField || got != "" {

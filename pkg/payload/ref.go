@@ -32,8 +32,8 @@ func ShortRef(ref string) (short string, t RefType) {
 // ValidateRef reports whether a short ref (see ShortRef) can name a branch, a tag or a commit. The rules are those of
 // `git check-ref-format --allow-onelevel`, https://git-scm.com/docs/git-check-ref-format, with these added: no leading
 // dash, which git refuses for branches and tags and others would read as an option; not HEAD, which is no name of its
-// own; nothing below refs/, so that a ref has one spelling; at most 255 bytes, in UTF-8; none of Unicode's control
-// characters, of which git knows only those of ASCII, since refs are shown in terminals.
+// own; nothing below refs/, so that a ref has one spelling; at most 255 bytes, in UTF-8; only characters that
+// Unicode counts as printable, since refs are shown in terminals.
 //
 // The error is an *Error that names the broken rule and quotes the ref.
 func ValidateRef(ref string) error {
@@ -63,7 +63,7 @@ func brokenRule(ref string) string {
 		return `must not contain ".."`
 	case strings.Contains(ref, "@{"):
 		return `must not contain "@{"`
-	case strings.ContainsFunc(ref, func(r rune) bool { return r == ' ' || unicode.IsControl(r) }):
+	case strings.ContainsFunc(ref, func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }):
 		return "must not contain spaces or control characters"
 	case strings.ContainsAny(ref, `~^:?*[\`):
 		return `must not contain any of ~ ^ : ? * [ \`

@@ -6,6 +6,8 @@ package target
 import (
 	"fmt"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // Reasons of an Outcome.
@@ -27,6 +29,8 @@ type Outcome struct {
 	Reason string
 	// Message tells people what changed, and what did not although they might expect it.
 	Message string
+	// UID is that of the object that was written; empty if none was.
+	UID types.UID
 }
 
 // Change is one field of a target before and after. Empty means that it is not there.

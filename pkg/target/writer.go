@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
@@ -41,7 +42,7 @@ func NewWriter(cfg *rest.Config, cache *Cache) (*Writer, error) {
 	return &Writer{
 		endpoints: endpoints,
 		cache:     cache,
-		// Less than three seconds in all. What takes longer is for the caller.
+		// Less than three seconds in all, unless the API server asks for longer pauses.
 		retries: wait.Backoff{Duration: 10 * time.Millisecond, Factor: 3, Jitter: 1, Steps: 6},
 		pause:   pause,
 	}, nil
@@ -127,6 +128,9 @@ func (t *try) once(ctx context.Context, live bool) (Outcome, error) {
 	written, err := t.endpoint.patch(ctx, t.key, patch, t.dryRun)
 	switch {
 	case err == nil:
+		if accessor, err := meta.Accessor(written); err == nil {
+			decision.UID = accessor.GetUID()
+		}
 		if !t.dryRun {
 			t.cache.wrote(t.key.Kind, written)
 		}

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
@@ -27,8 +28,8 @@ const (
 
 var webhookDeliveries = v1alpha1.SchemeGroupVersion.WithResource("webhookdeliveries")
 
-// ignoreTimes leaves out of a comparison when something happened.
-var ignoreTimes = cmpopts.IgnoreTypes(metav1.Time{})
+// ignoreTimes leaves out of a comparison when something happened, and the UID of what it happened to.
+var ignoreTimes = cmp.Options{cmpopts.IgnoreTypes(metav1.Time{}), cmpopts.IgnoreTypes(types.UID(""))}
 
 // delivery is a WebhookDelivery as a person writes it. The fields of the spec are YAML in one line.
 func delivery(name, spec string) string {

@@ -49,7 +49,7 @@ func TestKubernetesEventTellsTheTargetsReadersWhichRefWasRequested(t *testing.T)
 	if diff := cmp.Diff(wantSaid, gotSaid); diff != "" {
 		t.Errorf("event (-want +got):\n%s", diff)
 	}
-	wantRegarding := corev1.ObjectReference{APIVersion: "stoker.io/v1alpha1", Kind: "GatewaySync", Namespace: w.namespace, Name: "web"}
+	wantRegarding := corev1.ObjectReference{APIVersion: "stoker.io/v1alpha1", Kind: "GatewaySync", Namespace: w.namespace, Name: "web", UID: w.get(gatewaySyncs, "web").GetUID()}
 	if diff := cmp.Diff(wantRegarding, event.Regarding); diff != "" {
 		t.Errorf("regarding (-want +got):\n%s", diff)
 	}

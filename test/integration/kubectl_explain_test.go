@@ -74,7 +74,7 @@ func TestKubectlExplainTellsWhatAFieldIsFor(t *testing.T) {
 	w.openAPIv3Paths()
 	for field, want := range map[string]string{
 		"webhookdelivery.status.targets":             "What was done to each target",
-		"webhookdelivery.status.targets.previousRef": "The ref that was requested of it before.",
+		"webhookdelivery.status.targets.previousRef": "The ref that was in force before: the one requested last, or else the one in its specification.",
 		"whd.status.sender.method":                   "What proved it",
 		"whd.spec.payload":                           "The sender's payload, as any JSON.",
 		"webhookdeliveries.spec.target.kind":         "Kind of the object: GatewaySync",

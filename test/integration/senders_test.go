@@ -144,7 +144,7 @@ func checkApplied(t *testing.T, d *v1alpha1.WebhookDelivery, by string, want v1a
 		t.Fatalf("got targets %v, want one", d.Status.Targets)
 	}
 	got := d.Status.Targets[0]
-	want.Result, want.Reason, want.Time = v1alpha1.TargetWritten, "Requested", got.Time
+	want.Result, want.Reason, want.UID, want.Time = v1alpha1.TargetWritten, "Requested", got.UID, got.Time
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

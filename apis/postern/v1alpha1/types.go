@@ -5,6 +5,7 @@ package v1alpha1
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // +genclient
@@ -188,6 +189,9 @@ type TargetResult struct {
 	Kind TargetKind `json:"kind"`
 	// Name of the target.
 	Name string `json:"name"`
+	// UID of the target, if it was written.
+	// +optional
+	UID types.UID `json:"uid,omitempty"`
 	// The ref that was requested of it.
 	Ref string `json:"ref"`
 	// The ref that was in force before: the one requested last, or else the one in its specification.

@@ -2988,6 +2988,13 @@ func schema_postern_apis_postern_v1alpha1_TargetResult(ref common.ReferenceCallb
 							Format:      "",
 						},
 					},
+					"uid": {
+						SchemaProps: spec.SchemaProps{
+							Description: "UID of the target, if it was written.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
 					"ref": {
 						SchemaProps: spec.SchemaProps{
 							Description: "The ref that was requested of it.",

@@ -55,7 +55,13 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 			return nil, err
 		}
 	}
-	return r.carrier.Carry(ctx, obj.(*postern.WebhookDelivery), dryrun.IsDryRun(options.DryRun))
+	recorded, err := r.carrier.Carry(ctx, obj.(*postern.WebhookDelivery), dryrun.IsDryRun(options.DryRun))
+	if err != nil && recorded == nil {
+		return nil, err
+	}
+	// The object exists now, and its status tells what failed. An error would make clients create it again, which can't
+	// work under the same name.
+	return recorded, nil
 }
 
 // New returns an empty delivery.

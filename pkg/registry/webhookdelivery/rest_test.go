@@ -48,3 +48,35 @@ func TestADeliveryThatAdmissionRefusesIsNotCarriedOut(t *testing.T) {
 		t.Error("it was carried out")
 	}
 }
+
+// An error would make clients create it again, which can't work under the same name.
+func TestADeliveryThatWasRecordedAndFailedIsAnsweredAsTheObjectThatItIs(t *testing.T) {
+	failed := &postern.WebhookDelivery{Status: postern.WebhookDeliveryStatus{Phase: postern.DeliveryFailed}}
+	for name, test := range map[string]struct {
+		recorded *postern.WebhookDelivery
+		wantErr  bool
+	}{
+		"recorded":     {failed, false},
+		"not recorded": {nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			carrier := failingCarrier{test.recorded, errors.New("the target is frozen")}
+			got, err := NewREST(nil, carrier).Create(t.Context(), &postern.WebhookDelivery{}, nil, &metav1.CreateOptions{})
+			if (err != nil) != test.wantErr {
+				t.Errorf("got error %v, want one: %t", err, test.wantErr)
+			}
+			if !test.wantErr && got != runtime.Object(failed) {
+				t.Errorf("got %v, want the record", got)
+			}
+		})
+	}
+}
+
+type failingCarrier struct {
+	recorded *postern.WebhookDelivery
+	err      error
+}
+
+func (c failingCarrier) Carry(context.Context, *postern.WebhookDelivery, bool) (*postern.WebhookDelivery, error) {
+	return c.recorded, c.err
+}

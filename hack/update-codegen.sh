@@ -26,7 +26,8 @@ find apis pkg -name 'zz_generated.*.go' -delete
 rm -rf pkg/generated
 
 "$tools/deepcopy-gen" --go-header-file "$header" --output-file zz_generated.deepcopy.go \
-    ./apis/postern ./apis/postern/v1alpha1 ./apis/stoker/v1alpha1 ./apis/argoproj/v1alpha1
+    ./apis/postern ./apis/postern/v1alpha1 ./apis/stoker/v1alpha1 ./apis/argoproj/v1alpha1 \
+    ./apis/argocdimageupdater/v1alpha1
 "$tools/defaulter-gen" --go-header-file "$header" --output-file zz_generated.defaults.go ./apis/postern/v1alpha1
 "$tools/conversion-gen" --go-header-file "$header" --output-file zz_generated.conversion.go ./apis/postern/v1alpha1
 

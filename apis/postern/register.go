@@ -35,6 +35,8 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(SchemeGroupVersion,
 		&WebhookDelivery{},
 		&WebhookDeliveryList{},
+		&WebhookSource{},
+		&WebhookSourceList{},
 		&GatewaySync{},
 		&Application{},
 	)

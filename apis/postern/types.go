@@ -41,6 +41,7 @@ type WebhookDeliverySpec struct {
 	Payload    *JSON
 	RawPayload []byte
 	Ref        string
+	Image      string
 	Headers    map[string]string
 	// Events is never nil once a delivery was defaulted, so that admission policies can range over it.
 	Events []DeliveryEvent
@@ -69,17 +70,27 @@ const (
 
 // DeliveryEvent is one thing that a payload asks for.
 type DeliveryEvent struct {
-	Source     string
-	Event      string
-	Ref        string
-	RefType    RefType
-	Repository string
-	Revision   string
-	DeliveryID string
-	Time       *metav1.Time
+	Source        string
+	Event         string
+	Ref           string
+	RefType       RefType
+	Repository    string
+	Revision      string
+	DeliveryID    string
+	Time          *metav1.Time
+	DefaultBranch bool
+	Image         *ImageReference
 }
 
-// RefType says what a git ref is; empty when the payload does not tell.
+// ImageReference is an image that was pushed.
+type ImageReference struct {
+	Host       string
+	Repository string
+	Tag        string
+	Digest     string
+}
+
+// RefType says what a ref is; empty when the payload does not tell.
 type RefType string
 
 const (
@@ -89,6 +100,8 @@ const (
 	RefTypeTag RefType = "Tag"
 	// RefTypeCommit is a commit id.
 	RefTypeCommit RefType = "Commit"
+	// RefTypeImage is the tag or digest of an image.
+	RefTypeImage RefType = "Image"
 )
 
 // WebhookDeliveryStatus is what came of a delivery. Only the server writes it.
@@ -147,6 +160,8 @@ const (
 	TargetWritten TargetResultType = "Written"
 	// TargetUnchanged means that the target held the requested ref already.
 	TargetUnchanged TargetResultType = "Unchanged"
+	// TargetSkipped means that the target does not want what is requested.
+	TargetSkipped TargetResultType = "Skipped"
 	// TargetFailed means that the target could not be written.
 	TargetFailed TargetResultType = "Failed"
 )
@@ -178,4 +193,33 @@ type GatewaySync struct {
 type Application struct {
 	metav1.TypeMeta
 	metav1.ObjectMeta
+}
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// WebhookSource is a type of sender, and how it stands with it in a namespace. It is not stored.
+type WebhookSource struct {
+	metav1.TypeMeta
+	metav1.ObjectMeta
+
+	Status WebhookSourceStatus
+}
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// WebhookSourceList is a list of types of sender.
+type WebhookSourceList struct {
+	metav1.TypeMeta
+	metav1.ListMeta
+
+	Items []WebhookSource
+}
+
+// WebhookSourceStatus says how a sender proves itself, and whether the namespace is ready for it.
+type WebhookSourceStatus struct {
+	Requests   string
+	Methods    []string
+	SecretKeys []string
+	HasSecret  bool
+	Path       string
 }

@@ -98,6 +98,7 @@ func serve(ctx context.Context, o *options) error {
 	}
 	serverConfig := &apiserver.Config{Generic: config, Extra: apiserver.ExtraConfig{
 		Verifier:      credential.NewVerifier(o.credentials, secrets),
+		Secrets:       secrets,
 		Targets:       writer,
 		Events:        mgr.GetEventRecorder("postern"),
 		SecretsSynced: secretsSynced,

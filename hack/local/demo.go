@@ -12,6 +12,7 @@ import (
 	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -24,10 +25,10 @@ import (
 // demoTimeout bounds the whole play.
 const demoTimeout = 10 * time.Minute
 
-// play is one run of the demo: a cluster, and a webhook secret that GitHub and Postern share.
+// play is one run of the demo: a cluster, and the webhook secrets that GitHub and Docker Hub share with Postern.
 type play struct {
-	cluster *controlplane.ControlPlane
-	secret  string
+	cluster                *controlplane.ControlPlane
+	secret, registrySecret string
 	script
 }
 
@@ -43,7 +44,7 @@ func demo(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, cluster.Stop(context.WithoutCancel(ctx))) }()
-	p := &play{cluster: cluster, secret: rand.Text(), script: script{out: os.Stdout}}
+	p := &play{cluster: cluster, secret: rand.Text(), registrySecret: rand.Text(), script: script{out: os.Stdout}}
 	if err := p.setUp(ctx); err != nil {
 		return fmt.Errorf("could not set up the demo: %w", err)
 	}
@@ -58,6 +59,8 @@ func demo(ctx context.Context) (err error) {
 		p.ciJobMayNotDeliverElsewhere,
 		p.gitHubPublishesARelease,
 		p.forgedReleaseIsRefused,
+		p.dockerHubPushes,
+		p.harborPushes,
 		p.kubectlDelivers,
 	}
 	for _, job := range jobs {
@@ -78,23 +81,47 @@ func (p *play) setUp(ctx context.Context) error {
 	if err := applySamples(ctx, p.cluster); err != nil {
 		return err
 	}
-	if _, err := p.cluster.Kubectl(ctx, "", "apply", "--server-side", "--filename="+samplesDir+"/sender-github.yaml"); err != nil {
+	if _, err := p.cluster.Kubectl(ctx, "", "apply", "--server-side",
+		"--filename="+samplesDir+"/sender-github.yaml",
+		"--filename="+samplesDir+"/sender-registries.yaml",
+		"--filename="+samplesDir+"/applications-of-images.yaml"); err != nil {
 		return err
 	}
-	if _, err := p.cluster.Kubectl(ctx, p.secret, "create", "secret", "generic", "postern-webhook-secrets",
-		"--namespace="+namespace, "--from-file=hmac=/dev/stdin"); err != nil {
+	if err := p.createSecrets(ctx); err != nil {
 		return err
 	}
+	strangers := []string{user.AllUnauthenticated}
 	return errors.Join(
 		p.untilAllowed(ctx, authorizationv1.SubjectAccessReviewSpec{
 			User:               "system:serviceaccount:" + namespace + ":ci",
 			ResourceAttributes: createDelivery("gatewaysyncs", "plant"),
 		}),
 		p.untilAllowed(ctx, authorizationv1.SubjectAccessReviewSpec{
-			User: user.Anonymous, Groups: []string{user.AllUnauthenticated},
+			User: user.Anonymous, Groups: strangers,
 			ResourceAttributes: createDelivery("applications", "shop"),
 		}),
+		p.untilAllowed(ctx, authorizationv1.SubjectAccessReviewSpec{
+			User: user.Anonymous, Groups: strangers,
+			ResourceAttributes: createDelivery("webhooksources", "docker.io"),
+		}),
+		p.untilAllowed(ctx, authorizationv1.SubjectAccessReviewSpec{
+			User:               "system:serviceaccount:" + namespace + ":harbor",
+			ResourceAttributes: createDelivery("webhooksources", "harbor"),
+		}),
 	)
+}
+
+// createSecrets makes the Secret that Postern reads: hmac is for GitHub, as for every git host.
+func (p *play) createSecrets(ctx context.Context) error {
+	client, err := kubernetes.NewForConfig(p.cluster.RESTConfig())
+	if err != nil {
+		return err
+	}
+	_, err = client.CoreV1().Secrets(namespace).Create(ctx, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "postern-webhook-secrets"},
+		StringData: map[string]string{"hmac": p.secret, "webhook.docker-secret": p.registrySecret},
+	}, metav1.CreateOptions{})
+	return err
 }
 
 func createDelivery(resource, name string) *authorizationv1.ResourceAttributes {

@@ -18,13 +18,19 @@ type object struct{ resource, name string }
 var (
 	plant = object{resource: "gatewaysyncs.stoker.io", name: "plant"}
 	shop  = object{resource: "applications.argoproj.io", name: "shop"}
+	cart  = object{resource: "applications.argoproj.io", name: "cart"}
+	till  = object{resource: "applications.argoproj.io", name: "till"}
 )
 
-// fields are what Postern may write: annotations, and targetRevision of an Application. An empty value is one that is
-// not there.
+// fields are what Postern may write: annotations, and of an Application targetRevision and images. An empty value is one
+// that is not there.
 type fields map[string]string
 
-const targetRevision = "spec.source.targetRevision"
+const (
+	targetRevision  = "spec.source.targetRevision"
+	kustomizeImages = "spec.source.kustomize.images"
+	helmParameters  = "spec.source.helm.parameters"
+)
 
 // show prints what Postern may have written to an object and compares what is wanted of it.
 func (p *play) show(ctx context.Context, when string, o object, want fields) error {
@@ -55,7 +61,13 @@ func (p *play) read(ctx context.Context, o object) (fields, error) {
 	var read struct {
 		Metadata struct{ Annotations map[string]string }
 		Spec     struct {
-			Source struct{ TargetRevision string }
+			Source struct {
+				TargetRevision string
+				Kustomize      struct{ Images []string }
+				Helm           struct {
+					Parameters []struct{ Name, Value string }
+				}
+			}
 		}
 	}
 	if err := json.Unmarshal([]byte(out), &read); err != nil {
@@ -67,8 +79,20 @@ func (p *play) read(ctx context.Context, o object) (fields, error) {
 			found[name] = value
 		}
 	}
-	if read.Spec.Source.TargetRevision != "" {
-		found[targetRevision] = read.Spec.Source.TargetRevision
+	source := read.Spec.Source
+	var parameters []string
+	for _, p := range source.Helm.Parameters {
+		parameters = append(parameters, p.Name+"="+p.Value)
+	}
+	sourceFields := fields{
+		targetRevision:  source.TargetRevision,
+		kustomizeImages: strings.Join(source.Kustomize.Images, ", "),
+		helmParameters:  strings.Join(parameters, ", "),
+	}
+	for name, value := range sourceFields {
+		if value != "" {
+			found[name] = value
+		}
 	}
 	return found, nil
 }

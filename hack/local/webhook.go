@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -21,9 +22,11 @@ import (
 
 // webhook is a request as a sender sends it.
 type webhook struct {
-	path   string
-	header http.Header
-	body   string
+	path string
+	// querySecret is added to the query of the URL; empty if there is none.
+	querySecret string
+	header      http.Header
+	body        string
 }
 
 // accepted sends the webhook and compares the answer: 202, with a delivery that has reached its target and was proved
@@ -77,6 +80,9 @@ func (p *play) send(ctx context.Context, w webhook) (code int, body []byte, err 
 	if err != nil {
 		return 0, nil, err
 	}
+	if w.querySecret != "" {
+		req.URL.RawQuery = url.Values{"secret": {w.querySecret}}.Encode()
+	}
 	req.Header = w.header.Clone()
 	p.line("$ %s", w.asCurl(config.Host))
 	resp, err := client.Do(req)
@@ -89,6 +95,9 @@ func (p *play) send(ctx context.Context, w webhook) (code int, body []byte, err 
 		return 0, nil, fmt.Errorf("could not read the answer: %w", err)
 	}
 	p.line("%s", resp.Status)
+	for _, warning := range resp.Header.Values("Warning") {
+		p.line("Warning: %s", warning)
+	}
 	var pretty bytes.Buffer
 	if json.Indent(&pretty, body, "", "  ") != nil {
 		pretty = *bytes.NewBuffer(body)
@@ -97,7 +106,7 @@ func (p *play) send(ctx context.Context, w webhook) (code int, body []byte, err 
 	return resp.StatusCode, body, nil
 }
 
-// asCurl returns the call of curl that would send the same, but for the token.
+// asCurl returns the call of curl that would send the same, but for the token and the secret.
 func (w webhook) asCurl(host string) string {
 	lines := []string{"curl --cacert ca.crt"}
 	for name, values := range w.header {
@@ -108,6 +117,10 @@ func (w webhook) asCurl(host string) string {
 		lines = append(lines, fmt.Sprintf("  --header '%s: %s'", name, value))
 	}
 	slices.Sort(lines[1:])
-	lines = append(lines, "  --data-binary '"+strings.TrimSpace(w.body)+"'", "  "+host+w.path)
+	address := host + w.path
+	if w.querySecret != "" {
+		address = "'" + address + "?secret=***'"
+	}
+	lines = append(lines, "  --data-binary '"+strings.TrimSpace(w.body)+"'", "  "+address)
 	return strings.Join(lines, " \\\n")
 }

@@ -26,6 +26,16 @@ func TestCurlShowsTheWholeRequestButTheToken(t *testing.T) {
 	}
 }
 
+func TestCurlHidesTheSecretOfTheQuery(t *testing.T) {
+	w := webhook{path: "/apis/here", querySecret: "tell nobody", body: "{}"}
+	want := `curl --cacert ca.crt \
+  --data-binary '{}' \
+  'https://127.0.0.1:6443/apis/here?secret=***'`
+	if diff := cmp.Diff(want, w.asCurl("https://127.0.0.1:6443")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestUnknownCommandIsAnError(t *testing.T) {
 	for _, args := range [][]string{nil, {"sideways"}} {
 		if err := run(t.Context(), args); err == nil {

@@ -102,7 +102,7 @@ func TestTheChainSeesADeliveryOnceItWasReceived(t *testing.T) {
 
 func TestTheChainSeesNothingThatWasRejected(t *testing.T) {
 	notValid := sent()
-	notValid.Spec.Target = nil
+	notValid.Spec.Target.Kind = "Secret"
 	notJSON := sent()
 	notJSON.Spec.RawPayload = []byte("main")
 	for name, test := range map[string]struct {

@@ -23,13 +23,16 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/delivery"
+	"postern.dev/postern/pkg/payload"
 	"postern.dev/postern/pkg/registry/deliver"
 	"postern.dev/postern/pkg/registry/webhookdelivery"
+	"postern.dev/postern/pkg/registry/webhooksource"
 )
 
 // ExtraConfig is what Postern needs beside what every API server needs. Every field is needed.
 type ExtraConfig struct {
 	Verifier *credential.Verifier
+	Secrets  *credential.Secrets
 	Targets  delivery.Targets
 	Events   events.EventRecorder
 	// SecretsSynced reports whether the Verifier knows all secrets. Nothing is served before.
@@ -87,6 +90,7 @@ func (c CompletedConfig) New() (*Server, error) {
 	}
 	deliverer := delivery.New(delivery.Config{
 		Verifier:        c.extra.Verifier,
+		Secrets:         c.extra.Secrets,
 		Admission:       chain,
 		Objects:         admission.NewObjectInterfacesFromScheme(Scheme),
 		Targets:         c.extra.Targets,
@@ -103,7 +107,7 @@ func (c CompletedConfig) New() (*Server, error) {
 		return nil, fmt.Errorf("could not set up the API server: %w", err)
 	}
 	group := genericapiserver.NewDefaultAPIGroupInfo(postern.GroupName, Scheme, metav1.ParameterCodec, Codecs)
-	group.VersionedResourcesStorageMap[v1alpha1.SchemeGroupVersion.Version] = storages(store, deliverer, c.extra.MaxPayloadBytes)
+	group.VersionedResourcesStorageMap[v1alpha1.SchemeGroupVersion.Version] = c.storages(store, deliverer)
 	if err := generic.InstallAPIGroup(&group); err != nil {
 		return nil, fmt.Errorf("could not install the API group %s: %w", postern.GroupName, err)
 	}
@@ -111,25 +115,28 @@ func (c CompletedConfig) New() (*Server, error) {
 }
 
 // storages returns what is served, by the path below the namespace.
-func storages(store *webhookdelivery.Store, deliverer *delivery.Deliverer, maxPayloadBytes int64) map[string]rest.Storage {
+func (c CompletedConfig) storages(store *webhookdelivery.Store, deliverer *delivery.Deliverer) map[string]rest.Storage {
 	deliveries := webhookdelivery.NewREST(store, deliverer)
-	door := func(kind postern.TargetKind) rest.Storage {
+	door := func(address func(string) (deliver.Address, error)) rest.Storage {
 		return deliver.NewREST(deliver.Config{
-			Kind:            kind,
+			Address:         address,
 			Deliverer:       deliverer,
 			Deliveries:      deliveries,
 			Encoder:         StorageCodec(),
-			MaxPayloadBytes: maxPayloadBytes,
+			MaxPayloadBytes: c.extra.MaxPayloadBytes,
 		})
 	}
 	return map[string]rest.Storage{
 		"webhookdeliveries": deliveries,
 
 		"gatewaysyncs":                   deliver.NewParent("gatewaysync", func() runtime.Object { return &postern.GatewaySync{} }),
-		"gatewaysyncs/webhookdeliveries": door(postern.TargetGatewaySync),
+		"gatewaysyncs/webhookdeliveries": door(deliver.ToTarget(postern.TargetGatewaySync)),
 
 		"applications":                   deliver.NewParent("application", func() runtime.Object { return &postern.Application{} }),
-		"applications/webhookdeliveries": door(postern.TargetApplication),
+		"applications/webhookdeliveries": door(deliver.ToTarget(postern.TargetApplication)),
+
+		"webhooksources":                   webhooksource.NewREST(sources{c.extra.Secrets}),
+		"webhooksources/webhookdeliveries": door(deliver.ToSource(payload.Sources())),
 	}
 }
 

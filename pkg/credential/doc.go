@@ -22,4 +22,7 @@
 // A value holds secrets as text, one a line and 64 at most; each is valid, so that a secret can be rotated without a
 // gap. White space around a secret is not part of it. A value without any secret matches nothing, but counts as
 // configured: it closes the door, and never opens it.
+//
+// A signing token (whsec_ and base64, as GitLab makes them) is an HMAC key like any other, but signatures by it are made
+// with the bytes in it, and are believed for five minutes only.
 package credential

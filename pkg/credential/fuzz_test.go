@@ -5,8 +5,11 @@ package credential
 
 import (
 	"bytes"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // FuzzSignature feeds arbitrary values to each signature header. None may panic, and one is accepted exactly when it is
@@ -38,6 +41,43 @@ func FuzzSignature(f *testing.F) {
 		method, reason = verify(t, v, Attempt{Namespace: namespace, Header: header(h.name, h.prefix+right), Body: body})
 		if method != MethodHMAC {
 			t.Errorf("%s: right signature rejected: %q", h.name, reason)
+		}
+	})
+}
+
+// FuzzSigningToken feeds arbitrary values to the headers of a signing token. None may panic, and they are accepted exactly
+// when the time is near and one of the first signatures is the right one.
+func FuzzSigningToken(f *testing.F) {
+	now := unix(noon)
+	right := "v1," + signMessage(lampKey, messageID, now, "body")
+	for _, signatures := range []string{
+		"", "v1", "v1,", "v1,=", right, right + " ", " " + right, "v1,AAAA " + right, right + " v1a,AAAA", "v1a" + right[2:], right + "=",
+		strings.Repeat("v1,AAAA ", 7) + right, strings.Repeat("v1,AAAA ", 8) + right, strings.Repeat(" ", 100), "v1,\xff",
+	} {
+		for _, timestamp := range []string{now, "", "0", "-1", unix(noon.Add(messageWindow)), unix(noon.Add(-messageWindow - time.Second)), "1e9", "99999999999999999999"} {
+			f.Add(messageID, timestamp, signatures, []byte("body"))
+		}
+	}
+	f.Add("", now, right, []byte("body"))
+	f.Add(messageID+"."+now, now, right, []byte("body"))
+	v := atNoon(map[string]string{"hmac": signingToken(lampKey)})
+	f.Fuzz(func(t *testing.T, id, timestamp, signatures string, body []byte) {
+		mac := signMessage(lampKey, id, timestamp, string(body))
+		seconds, err := strconv.ParseInt(timestamp, 10, 64)
+		isNear := err == nil && noon.Unix()-300 <= seconds && seconds <= noon.Unix()+300 && timestamp[0] != '+' && timestamp[0] != '-'
+		isNamed := id != "" && !strings.Contains(id, ".")
+		entries := strings.Split(signatures, " ")
+		isRight := len(entries) <= 8 && slices.Contains(entries, "v1,"+mac)
+
+		a := Attempt{Namespace: namespace, Header: messageHeader(id, timestamp, signatures), Body: body}
+		method, reason := verify(t, v, a)
+		if accepted := method == MethodHMAC; accepted != (isNear && isNamed && isRight) {
+			t.Errorf("%q %q %q: accepted %v (reason %q)", id, timestamp, signatures, accepted, reason)
+		}
+
+		a.Header = messageHeader(id, timestamp, "v1,"+mac)
+		if method, reason := verify(t, v, a); (method == MethodHMAC) != (isNear && isNamed) {
+			t.Errorf("%q %q: right signature: method %q, reason %q", id, timestamp, method, reason)
 		}
 	})
 }

@@ -19,24 +19,21 @@ var signatureHeaders = []signatureHeader{
 	// Bitbucket: https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/
 	// GitHub and Gitea send SHA-1 under this name, beside a SHA-256 under another.
 	{"X-Hub-Signature", "sha256="},
-	// Gitea's and Forgejo's services/webhook/deliver.go
+	// Gitea's and Forgejo's services/webhook/deliver.go; Gogs' internal/database/webhook.go
 	{"X-Gitea-Signature", ""},
 	{"X-Forgejo-Signature", ""},
+	{"X-Gogs-Signature", ""},
 }
 
 // tokenHeaders are the headers that carry a secret as it is. The first is GitLab's:
 // https://docs.gitlab.com/user/project/integrations/webhooks/
-var tokenHeaders = []string{"X-Gitlab-Token", "X-Webhook-Secret", "X-Webhook-Token"}
+var tokenHeaders = []string{"X-Gitlab-Token", "X-Webhook-Secret", "X-Webhook-Token", jfrogHeader}
 
 // unreadSecretHeaders carry a secret, or what a secret could be guessed from, but are not read here.
 var unreadSecretHeaders = []string{
 	"Authorization",
 	"Cookie",
 	"Proxy-Authorization",
-	"Webhook-Signature",         // GitLab's signing token
-	"X-Gogs-Signature",          // Gitea and Forgejo send it too
-	"X-Jfrog-Event-Auth",        // a plain token, or an HMAC
-	"X-Nexus-Webhook-Signature", // an HMAC-SHA1
 }
 
 // IsSecretHeader reports whether a header of that name, in any case, carries a signature or a token. Such a header must
@@ -50,7 +47,8 @@ func IsSecretHeader(name string) bool {
 // token, it is of no use with any other body.
 func IsSignatureHeader(name string) bool {
 	name = http.CanonicalHeaderKey(name)
-	return slices.ContainsFunc(signatureHeaders, func(h signatureHeader) bool { return h.name == name })
+	return name == messageSignatureHeader || name == nexusHeader ||
+		slices.ContainsFunc(signatureHeaders, func(h signatureHeader) bool { return h.name == name })
 }
 
 // StripSecrets removes from h every header for which IsSecretHeader holds. Call it once the attempt is verified, before

@@ -17,11 +17,13 @@ func TestStripSecretsLeavesOnlyHeadersThatMayBeStored(t *testing.T) {
 		"Authorization", "secret", "Proxy-Authorization", "secret", "Cookie", "secret", "webhook-signature", "secret",
 		"X-Gogs-Signature", "secret", "X-JFrog-Event-Auth", "secret", "X-Nexus-Webhook-Signature", "secret",
 		"X-GitHub-Event", "push", "X-GitHub-Delivery", "1", "Content-Type", "application/json", "Webhook-Id", "2",
+		"Webhook-Timestamp", "3",
 	)
 	h["x-gitlab-token"] = []string{"secret"} // as a map that was not made by net/http may have it
 	StripSecrets(h)
 	want := http.Header{
 		"X-Github-Event": {"push"}, "X-Github-Delivery": {"1"}, "Content-Type": {"application/json"}, "Webhook-Id": {"2"},
+		"Webhook-Timestamp": {"3"},
 	}
 	if diff := cmp.Diff(want, h); diff != "" {
 		t.Errorf("headers (-want +got):\n%s", diff)
@@ -33,6 +35,7 @@ func TestStripSecretsLeavesOnlyHeadersThatMayBeStored(t *testing.T) {
 func TestHeaderNamesAreCanonical(t *testing.T) {
 	names := append([]string{}, tokenHeaders...)
 	names = append(names, unreadSecretHeaders...)
+	names = append(names, messageIDHeader, messageTimeHeader, messageSignatureHeader)
 	for _, h := range signatureHeaders {
 		names = append(names, h.name)
 	}

@@ -6,6 +6,7 @@ package credential
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"net/http"
@@ -19,6 +20,18 @@ func sign(secret, body string) string {
 	h := hmac.New(sha256.New, []byte(secret))
 	h.Write([]byte(body))
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// signMessage is written apart from the code under test: the base64 HMAC-SHA256 of what a signing token signs.
+func signMessage(key, id, timestamp, body string) string {
+	h := hmac.New(sha256.New, []byte(key))
+	h.Write([]byte(id + "." + timestamp + "." + body))
+	return base64.StdEncoding.EncodeToString(h.Sum(nil))
+}
+
+// signingToken makes a signing token of a key.
+func signingToken(key string) string {
+	return "whsec_" + base64.StdEncoding.EncodeToString([]byte(key))
 }
 
 // header makes headers from names and values in turn.

@@ -23,8 +23,9 @@ const maxSecretsPerKey = 64
 
 // secret is one shared secret. It is never empty.
 type secret struct {
-	key    []byte
-	digest [sha256.Size]byte // of key, to compare tokens with
+	key        []byte
+	digest     [sha256.Size]byte // of key, to compare tokens with
+	signingKey []byte            // what is in the secret if it is a signing token, else nil
 }
 
 // keyring is the parsed data of one Kubernetes Secret. It never changes, and its zero value is that of a namespace
@@ -73,7 +74,7 @@ func parseSecrets(value []byte) []secret {
 			break
 		}
 		key := []byte(line)
-		parsed = append(parsed, secret{key: key, digest: sha256.Sum256(key)})
+		parsed = append(parsed, secret{key: key, digest: sha256.Sum256(key), signingKey: signingKey(line)})
 	}
 	return parsed
 }
@@ -113,4 +114,12 @@ func (k keyring) forAttempt(a Attempt) validSecrets {
 		valid.configured = true
 	}
 	return valid
+}
+
+// hasOwnKey reports whether there is a key for that target alone.
+func (k keyring) hasOwnKey(t Target) bool {
+	prefix := t.Resource + "." + t.Name
+	_, hmac := k.secrets[prefix+hmacEnding]
+	_, token := k.secrets[prefix+tokenEnding]
+	return hmac || token
 }

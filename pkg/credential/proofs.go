@@ -8,20 +8,26 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"hash"
 	"net/http"
+	"slices"
 	"strings"
+	"time"
 )
 
 // proofs are what one attempt shows. There is at most one of each header that is read, which bounds the work that a
 // sender can cause.
 type proofs struct {
-	signatures  [][]byte // decoded, each sha256.Size bytes
-	tokens      []string // never empty strings
-	queryTokens []string // at most one
-	unreadable  Reason   // why the first proof that could not be read could not be; "" if all could
+	signatures  [][]byte       // decoded, each sha256.Size bytes
+	sha1        [][]byte       // at most one, sha1.Size bytes; see nexusHeader
+	message     *signedMessage // by a signing token; nil if there is none
+	tokens      []string       // never empty strings
+	queryTokens []string       // at most one
+	unreadable  Reason         // why the first proof that could not be read could not be; "" if all could
 }
 
-func proofsOf(a Attempt) proofs {
+// proofsOf reads what an attempt shows at the time now.
+func proofsOf(a Attempt, now time.Time) proofs {
 	var p proofs
 	for _, header := range signatureHeaders {
 		mac, problem := header.read(a.Header)
@@ -30,6 +36,16 @@ func proofsOf(a Attempt) proofs {
 		}
 		p.unreadable = cmp.Or(p.unreadable, problem)
 	}
+	if mac := jfrogSignature(a.Header); mac != nil {
+		p.signatures = append(p.signatures, mac)
+	}
+	mac, problem := nexusSignature(a)
+	if mac != nil {
+		p.sha1 = [][]byte{mac}
+	}
+	p.unreadable = cmp.Or(p.unreadable, problem)
+	message, problem := readSignedMessage(a.Header, now)
+	p.message, p.unreadable = message, cmp.Or(p.unreadable, problem)
 	for _, name := range tokenHeaders {
 		token, problem := onlyValue(a.Header, name)
 		if token != "" {
@@ -85,27 +101,28 @@ func onlyValue(h http.Header, name string) (string, Reason) {
 
 // matchesAnySignature hashes the body once for each secret, and not at all when no signature was shown. Without a secret it
 // hashes as if there were one: the time that a large body takes must not tell strangers that there is none.
-func matchesAnySignature(secrets []secret, body []byte, signatures [][]byte) bool {
+func matchesAnySignature(newHash func() hash.Hash, secrets []secret, body []byte, signatures [][]byte) bool {
 	if len(signatures) == 0 {
 		return false
 	}
 	if len(secrets) == 0 {
-		macOf(nil, body)
+		macOf(newHash, nil, body)
 		return false
 	}
 	for _, s := range secrets {
-		mac := macOf(s.key, body)
-		for _, signature := range signatures {
-			if hmac.Equal(mac, signature) {
-				return true
-			}
+		if equalsAny(macOf(newHash, s.key, body), signatures) {
+			return true
 		}
 	}
 	return false
 }
 
-func macOf(key, body []byte) []byte {
-	h := hmac.New(sha256.New, key)
+func equalsAny(mac []byte, shown [][]byte) bool {
+	return slices.ContainsFunc(shown, func(other []byte) bool { return hmac.Equal(mac, other) })
+}
+
+func macOf(newHash func() hash.Hash, key, body []byte) []byte {
+	h := hmac.New(newHash, key)
 	h.Write(body)
 	return h.Sum(nil)
 }

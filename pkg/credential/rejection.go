@@ -15,7 +15,8 @@ const (
 	ReasonNoSecretConfigured   Reason = "NoSecretConfigured"   // there is no secret to compare what was shown with
 	ReasonSignatureMismatch    Reason = "SignatureMismatch"    // another secret, or another body
 	ReasonTokenMismatch        Reason = "TokenMismatch"        // a token, in a header or in the query, that is no secret
-	ReasonMalformedSignature   Reason = "MalformedSignature"   // not the hexadecimal form of a SHA-256 MAC
+	ReasonMalformedSignature   Reason = "MalformedSignature"   // not a SHA-256 MAC in the form that its header has
+	ReasonTimestampOutOfWindow Reason = "TimestampOutOfWindow" // signed too long ago or in the future: a replay, or a wrong clock
 	ReasonSHA1Signature        Reason = "SHA1Signature"        // the only signature was a SHA-1 one
 	ReasonRepeatedHeader       Reason = "RepeatedHeader"       // a header was given more than once, and not read
 	ReasonQueryTokenNotAllowed Reason = "QueryTokenNotAllowed" // ?secret= for a sender that can do better
@@ -42,8 +43,9 @@ func (r *Rejection) Error() string {
 	for _, h := range signatureHeaders {
 		b.WriteString(h.name + ": " + h.prefix + "<hex>, ")
 	}
+	b.WriteString("or by a signing token within 5 minutes in " + messageSignatureHeader + ": " + messageSignaturePrefix + "<base64>, ")
 	b.WriteString("or show the secret in " + strings.Join(tokenHeaders, ", "))
-	b.WriteString(", each given once; SHA-1 is not accepted, and ?secret= only for senders that can do nothing else")
+	b.WriteString(", each given once; SHA-1 is accepted of Nexus alone, and ?secret= only for senders that can do nothing else")
 	if r.identityHelps {
 		b.WriteString("; or authenticate to the Kubernetes API, for example with a ServiceAccount token")
 	}
@@ -51,14 +53,14 @@ func (r *Rejection) Error() string {
 }
 
 func rejectionReason(valid validSecrets, shown proofs) Reason {
-	signed := len(shown.signatures) > 0
+	signed := len(shown.signatures)+len(shown.sha1) > 0
 	tokened := len(shown.tokens)+len(shown.queryTokens) > 0
 	switch {
-	case signed && len(valid.hmac) > 0:
+	case signed && len(valid.hmac) > 0, shown.message != nil && hasSigningToken(valid.hmac):
 		return ReasonSignatureMismatch
 	case tokened && len(valid.token) > 0:
 		return ReasonTokenMismatch
-	case signed || tokened:
+	case signed || shown.message != nil || tokened:
 		return ReasonNoSecretConfigured
 	case shown.unreadable != "":
 		return shown.unreadable

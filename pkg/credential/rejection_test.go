@@ -35,6 +35,7 @@ func TestMessageDoesNotTellWhatIsConfigured(t *testing.T) {
 		"wrong signature":     {Header: header("X-Hub-Signature-256", "sha256="+sign("other", ""))},
 		"malformed signature": {Header: header("X-Hub-Signature-256", "sha256=zz")},
 		"wrong token":         {Header: header("X-Gitlab-Token", "other")},
+		"old message":         {Header: header("Webhook-Id", "1", "Webhook-Timestamp", "1", "Webhook-Signature", "v1,"+signMessage("key", "1", "1", ""))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			seen := map[string]bool{}
@@ -56,8 +57,10 @@ func TestMessageDoesNotTellWhatIsConfigured(t *testing.T) {
 
 func TestMessageSaysWhatToDo(t *testing.T) {
 	const remedy = "sign the exact body with HMAC-SHA256 in X-Hub-Signature-256: sha256=<hex>, X-Hub-Signature: sha256=<hex>, " +
-		"X-Gitea-Signature: <hex>, X-Forgejo-Signature: <hex>, or show the secret in X-Gitlab-Token, X-Webhook-Secret, X-Webhook-Token, " +
-		"each given once; SHA-1 is not accepted, and ?secret= only for senders that can do nothing else"
+		"X-Gitea-Signature: <hex>, X-Forgejo-Signature: <hex>, X-Gogs-Signature: <hex>, " +
+		"or by a signing token within 5 minutes in Webhook-Signature: v1,<base64>, " +
+		"or show the secret in X-Gitlab-Token, X-Webhook-Secret, X-Webhook-Token, X-Jfrog-Event-Auth, " +
+		"each given once; SHA-1 is accepted of Nexus alone, and ?secret= only for senders that can do nothing else"
 	const identity = "; or authenticate to the Kubernetes API, for example with a ServiceAccount token"
 	token := header("X-Gitlab-Token", "other")
 	for _, tc := range []struct {
@@ -81,8 +84,9 @@ func TestMessageSaysWhatToDo(t *testing.T) {
 func TestRejectionCarriesNoSecret(t *testing.T) {
 	v := NewVerifier(Config{RequireSecret: true}, secretsWith(map[string]string{"hmac": "c0nfigured", "token": "c0nfigured"}))
 	method, err := v.Verify(Attempt{
-		Namespace:   namespace,
-		Header:      header("X-Gitlab-Token", "sh0wn", "X-Hub-Signature-256", "sha256=sh0wn", "X-Gitea-Signature", "sh0wn"),
+		Namespace: namespace,
+		Header: header("X-Gitlab-Token", "sh0wn", "X-Hub-Signature-256", "sha256=sh0wn", "X-Gitea-Signature", "sh0wn",
+			"Webhook-Id", "sh0wn", "Webhook-Timestamp", "sh0wn", "Webhook-Signature", "v1,sh0wn"),
 		QuerySecret: "sh0wn",
 		Body:        []byte("sh0wn"),
 	})

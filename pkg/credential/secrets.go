@@ -34,6 +34,14 @@ func (s *Secrets) Delete(namespace string) {
 	delete(s.namespaces, namespace)
 }
 
+// HasOwnKey reports whether a target has a key of its own, and so takes no other secret.
+func (s *Secrets) HasOwnKey(namespace string, t *Target) bool {
+	s.mu.RLock()
+	ring := s.namespaces[namespace]
+	s.mu.RUnlock()
+	return ring.hasOwnKey(*t)
+}
+
 func (s *Secrets) forAttempt(a Attempt) validSecrets {
 	s.mu.RLock()
 	ring := s.namespaces[a.Namespace]

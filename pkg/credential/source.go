@@ -15,9 +15,20 @@ const (
 	sourceQuay        = "quay.io"
 )
 
+// The other registries, to which the same applies: what holds a git host's secret need not speak for them.
+const (
+	sourceDistribution = "distribution"
+	sourceECR          = "ecr"
+	sourceGAR          = "gar"
+	sourceJFrog        = "jfrog"
+	sourceNexus        = "nexus"
+	sourceZot          = "zot"
+)
+
 func hasOnlyOwnKey(source string) bool {
 	switch source {
-	case sourceACR, sourceAliyunACR, sourceCloudEvents, sourceDockerHub, sourceGHCR, sourceHarbor, sourceQuay:
+	case sourceACR, sourceAliyunACR, sourceCloudEvents, sourceDockerHub, sourceGHCR, sourceHarbor, sourceQuay,
+		sourceDistribution, sourceECR, sourceGAR, sourceJFrog, sourceNexus, sourceZot:
 		return true
 	}
 	return false
@@ -25,10 +36,10 @@ func hasOnlyOwnKey(source string) bool {
 
 // mayUseQueryToken reports whether the sender may prove itself by its URL. A query is seen by every log on the way, the
 // cluster's audit log included, so it is for those that can set neither a header nor a signature, and for CloudEvents,
-// whose senders differ.
+// whose senders differ. Google's Pub/Sub (gar) can set none but a token of Google's.
 func mayUseQueryToken(source string) bool {
 	switch source {
-	case sourceAliyunACR, sourceCloudEvents, sourceDockerHub, sourceQuay:
+	case sourceAliyunACR, sourceCloudEvents, sourceDockerHub, sourceGAR, sourceQuay:
 		return true
 	}
 	return false

@@ -4,9 +4,12 @@
 package credential
 
 import (
+	"crypto/sha1"
+	"crypto/sha256"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -63,6 +66,8 @@ type Config struct {
 	// RequireSecret refuses what no secret is configured for. When it is false, such a delivery is accepted as MethodNone;
 	// but once a key is configured for it, a right secret is needed all the same.
 	RequireSecret bool
+	// Now is the clock by which the age of a signature is told; nil is time.Now.
+	Now func() time.Time
 }
 
 // Verifier verifies attempts. It is safe for concurrent use.
@@ -73,6 +78,9 @@ type Verifier struct {
 
 // NewVerifier returns a Verifier that reads secrets live. secrets must not be nil.
 func NewVerifier(config Config, secrets *Secrets) *Verifier {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
 	return &Verifier{config: config, secrets: secrets}
 }
 
@@ -82,9 +90,11 @@ func (v *Verifier) Verify(a Attempt) (Method, error) {
 		return identityMethod(a.User), nil
 	}
 	valid := v.secrets.forAttempt(a)
-	shown := proofsOf(a)
+	shown := proofsOf(a, v.config.Now())
 	switch {
-	case matchesAnySignature(valid.hmac, a.Body, shown.signatures):
+	case matchesAnySignature(sha256.New, valid.hmac, a.Body, shown.signatures),
+		matchesAnySignature(sha1.New, valid.hmac, a.Body, shown.sha1),
+		matchesMessage(valid.hmac, a.Body, shown.message):
 		return MethodHMAC, nil
 	case matchesAnyToken(valid.token, shown.tokens):
 		return MethodToken, nil

@@ -13,7 +13,6 @@ import (
 	"k8s.io/klog/v2"
 
 	"postern.dev/postern/apis/postern"
-	"postern.dev/postern/pkg/target"
 )
 
 // carryTimeout bounds the record and the write, and once more the final status: what the client can't stop. Together that
@@ -21,7 +20,7 @@ import (
 // (requestTimeoutUpperBound in k8s.io/apiserver, pkg/endpoints/handlers).
 const carryTimeout = 15 * time.Second
 
-// Carry takes a delivery that was received and admitted to its target, and returns its record.
+// Carry takes a delivery that was received and admitted to its targets, and returns its record.
 func (d *Deliverer) Carry(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
 	carried, err := d.carry(ctx, delivery, dryRun)
 	if carried != nil {
@@ -38,26 +37,30 @@ func (d *Deliverer) carry(ctx context.Context, delivery *postern.WebhookDelivery
 		return nil, apierrors.NewInternalError(errors.New("the delivery was not received, so nobody has proved anything"))
 	}
 	if len(delivery.Spec.Events) == 0 {
-		d.ignore(delivery)
+		d.ignore(delivery, ReasonNothingRequested, "admission left nothing to request")
 		return d.record(ctx, delivery, dryRun)
 	}
-	key := keyOf(delivery)
-	if err := d.resolve(ctx, key); err != nil {
+	tasks, err := d.tasksOf(ctx, delivery)
+	if err != nil {
 		return nil, err
 	}
+	if len(tasks) == 0 {
+		d.ignore(delivery, ReasonNoTarget, "nothing in this namespace wants what was pushed")
+		return d.record(ctx, delivery, dryRun)
+	}
 	if dryRun {
-		if err := d.write(ctx, delivery, key, dryRun); err != nil {
+		if err := d.write(ctx, delivery, tasks, dryRun); err != nil {
 			return nil, err
 		}
 		return d.record(ctx, delivery, dryRun)
 	}
-	return d.carryThrough(ctx, delivery, key)
+	return d.carryThrough(ctx, delivery, tasks)
 }
 
-// carryThrough stores the record before the target is written, so that nothing is written that no record tells of. Once
+// carryThrough stores the record before any target is written, so that nothing is written that no record tells of. Once
 // begun it goes on to the end: many senders hang up after a few seconds, and a record that says Pending would be all that
 // is left of what they sent.
-func (d *Deliverer) carryThrough(ctx context.Context, delivery *postern.WebhookDelivery, key target.Key) (*postern.WebhookDelivery, error) {
+func (d *Deliverer) carryThrough(ctx context.Context, delivery *postern.WebhookDelivery, tasks []task) (*postern.WebhookDelivery, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), carryTimeout)
 	defer cancel()
 	delivery.Status.Phase = postern.DeliveryPending
@@ -65,17 +68,9 @@ func (d *Deliverer) carryThrough(ctx context.Context, delivery *postern.WebhookD
 	if err != nil {
 		return nil, err
 	}
-	writeErr := d.write(ctx, recorded, key, false)
-	d.report(recorded, key)
+	writeErr := d.write(ctx, recorded, tasks, false)
+	d.report(recorded)
 	return d.close(ctx, recorded), writeErr
-}
-
-func (d *Deliverer) resolve(ctx context.Context, key target.Key) error {
-	defer timeStage(stageResolve)()
-	if err := d.Targets.Resolve(ctx, key); err != nil {
-		return answerFor(err)
-	}
-	return nil
 }
 
 func (d *Deliverer) record(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
@@ -88,23 +83,8 @@ func (d *Deliverer) record(ctx context.Context, delivery *postern.WebhookDeliver
 	return recorded, err
 }
 
-// write writes the target and sets the status accordingly. Its error is what to answer.
-func (d *Deliverer) write(ctx context.Context, delivery *postern.WebhookDelivery, key target.Key, dryRun bool) error {
-	defer timeStage(stageWrite)()
-	// One target holds one ref: of several events, the last is the one that stays.
-	event := delivery.Spec.Events[len(delivery.Spec.Events)-1]
-	now := d.Now()
-	outcome, err := d.Targets.Write(ctx, key, requestFor(event, now), dryRun)
-	if err != nil {
-		setFailed(delivery, event, err, now)
-		return answerFor(err)
-	}
-	setApplied(delivery, event, outcome, now)
-	return nil
-}
-
-// close stores the final status, also when the write has used up its time. What was written stays written and the record exists, so a failure here is no failure
-// of the delivery; it only leaves a record that says Pending.
+// close stores the final status, also when the write has used up its time. What was written stays written and the record
+// exists, so a failure here is no failure of the delivery; it only leaves a record that says Pending.
 func (d *Deliverer) close(ctx context.Context, delivery *postern.WebhookDelivery) *postern.WebhookDelivery {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), carryTimeout)
 	defer cancel()
@@ -118,11 +98,11 @@ func (d *Deliverer) close(ctx context.Context, delivery *postern.WebhookDelivery
 	return closed
 }
 
-func (d *Deliverer) ignore(delivery *postern.WebhookDelivery) {
+// ignore sets the status of a delivery that nothing is done for; a reason that is there already stays.
+func (d *Deliverer) ignore(delivery *postern.WebhookDelivery, reason, message string) {
 	delivery.Status.Phase = postern.DeliveryIgnored
-	if delivery.Status.Reason == "" { // admission took the events away
-		delivery.Status.Reason = ReasonNothingRequested
-		delivery.Status.Message = "admission left nothing to request"
+	if delivery.Status.Reason == "" {
+		delivery.Status.Reason, delivery.Status.Message = reason, message
 	}
 	setCondition(delivery, postern.ConditionApplied, metav1.ConditionFalse, delivery.Status.Reason, delivery.Status.Message, d.Now())
 }

@@ -25,6 +25,8 @@ import (
 type Targets interface {
 	// Resolve returns a NotFound error if the object does not exist.
 	Resolve(ctx context.Context, key target.Key) error
+	// Matches returns the objects in a namespace that want what is requested.
+	Matches(namespace string, request target.Request) ([]target.Match, error)
 	// Write makes the object hold what is requested. In a dry run it only finds out what it would do.
 	Write(ctx context.Context, key target.Key, request target.Request, dryRun bool) (target.Outcome, error)
 }
@@ -38,6 +40,8 @@ type Records interface {
 // Config is what a Deliverer works with. Every field is needed.
 type Config struct {
 	Verifier *credential.Verifier
+	// Secrets tells which targets take no secret but their own.
+	Secrets *credential.Secrets
 	// Admission is the server's chain, which deliveries of every door run through.
 	Admission admission.Interface
 	// Objects lets admission plugins make external versions of a delivery.

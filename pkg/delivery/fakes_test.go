@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,18 +41,27 @@ type pipeline struct {
 }
 
 type fakes struct {
+	mu      sync.Mutex // targets are written at the same time
 	journal []string
 
 	// What the fakes answer, and do before that: observe gets the context of "record", "write" and "update".
 	onMutate, onValidate, onRecord, onUpdate func(*postern.WebhookDelivery) error
 	resolveErr, writeErr                     error
 	outcome                                  target.Outcome
+	matches                                  func(target.Request) ([]target.Match, error)
+	atTarget                                 map[string]atTarget // by name, in place of outcome and writeErr
 	observe                                  func(ctx context.Context, step string)
 
 	// What the fakes were given.
 	attributes admission.Attributes
 	request    target.Request
 	events     []string
+}
+
+// atTarget is what comes of a write.
+type atTarget struct {
+	outcome target.Outcome
+	err     error
 }
 
 // newPipeline returns a pipeline in which all goes well. In the namespace demo there is a secret for everybody, in the
@@ -61,13 +71,17 @@ func newPipeline(config credential.Config) *pipeline {
 	f := &fakes{
 		onMutate: nothing, onValidate: nothing, onRecord: nothing, onUpdate: nothing,
 		observe: func(context.Context, string) {},
-		outcome: target.Outcome{Previous: "v1.0.0", Reason: target.ReasonRequested, Message: "it was written"},
+		outcome: target.Outcome{
+			Changes: []target.Change{{Field: "ref", New: "v2.0.0"}}, Previous: "v1.0.0", Held: true,
+			Reason: target.ReasonRequested, Message: "it was written",
+		},
 	}
+	f.matches = func(target.Request) ([]target.Match, error) { return nil, nil }
 	secrets := &credential.Secrets{}
 	secrets.Set("demo", map[string][]byte{"hmac": []byte(secret), "webhook.quay-secret": []byte(secret)})
 	secrets.Set("strict", map[string][]byte{"webhook.github-secret": []byte(secret), "applications.shop.hmac": []byte(secret)})
 	return &pipeline{New(Config{
-		Verifier: credential.NewVerifier(config, secrets), Admission: fakeAdmission{f}, Targets: fakeTargets{f},
+		Verifier: credential.NewVerifier(config, secrets), Secrets: secrets, Admission: fakeAdmission{f}, Targets: fakeTargets{f},
 		Records: fakeRecords{f}, Events: fakeEvents{f}, MaxPayloadBytes: 1 << 10, Now: func() time.Time { return now },
 	}), f}
 }
@@ -82,6 +96,8 @@ func (f *fakes) note(dryRun bool, words ...any) {
 	if dryRun {
 		line += ", dry run"
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.journal = append(f.journal, line)
 }
 
@@ -111,9 +127,19 @@ func (f fakeTargets) Resolve(_ context.Context, key target.Key) error {
 
 func (f fakeTargets) Write(ctx context.Context, key target.Key, request target.Request, dryRun bool) (target.Outcome, error) {
 	f.note(dryRun, "write ", key, " ", request.Ref)
+	f.mu.Lock()
 	f.request = request
+	f.mu.Unlock()
 	f.observe(ctx, "write")
+	if at, found := f.atTarget[key.Name]; found {
+		return at.outcome, at.err
+	}
 	return f.outcome, f.writeErr
+}
+
+func (f fakeTargets) Matches(namespace string, request target.Request) ([]target.Match, error) {
+	f.note(false, "match ", namespace, " ", request.Ref)
+	return f.matches(request)
 }
 
 type fakeRecords struct{ *fakes }

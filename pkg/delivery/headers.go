@@ -11,7 +11,19 @@ import (
 )
 
 // keptHeaders are worth keeping in a record: they tell what the sender says that it sent. None can hold a secret.
-var keptHeaders = []string{"Content-Type", "User-Agent", "X-Github-Delivery", "X-Github-Event"}
+// X-Hook-UUID is not among them: it is the same in all deliveries of Bitbucket Cloud, and others take it for a secret.
+var keptHeaders = []string{
+	"Content-Type", "User-Agent",
+	"X-Github-Delivery", "X-Github-Event",
+	"X-Gitea-Delivery", "X-Gitea-Event", "X-Gitea-Event-Type",
+	"X-Forgejo-Delivery", "X-Forgejo-Event", "X-Forgejo-Event-Type",
+	"X-Gogs-Delivery", "X-Gogs-Event",
+	"X-Gitlab-Event", "X-Gitlab-Event-Uuid", "Idempotency-Key", "Webhook-Id", "Webhook-Timestamp",
+	"X-Event-Key", "X-Request-Uuid", "X-Attempt-Number", // Bitbucket Cloud
+	"X-Request-Id",                                           // Bitbucket Data Center
+	"Ce-Id", "Ce-Source", "Ce-Subject", "Ce-Time", "Ce-Type", // CloudEvents
+	"X-Nexus-Webhook-Delivery", "X-Nexus-Webhook-Id",
+}
 
 // maxKeptHeaderBytes bounds a kept header, which is as hostile as any other.
 const maxKeptHeaderBytes = 256

@@ -9,7 +9,40 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/pkg/credential"
 )
+
+func TestKeptHeadersAreFoundAndHoldNoSecret(t *testing.T) {
+	seen := map[string]bool{}
+	for _, name := range keptHeaders {
+		if canonical := http.CanonicalHeaderKey(name); name != canonical {
+			t.Errorf("%q would never be found, unlike %q", name, canonical)
+		}
+		if credential.IsSecretHeader(name) {
+			t.Errorf("%s holds a secret", name)
+		}
+		if seen[name] {
+			t.Errorf("%s is there twice", name)
+		}
+		seen[name] = true
+	}
+}
+
+func TestHeadersToKeepLeavesOutWhatIsUnknownOrUnfit(t *testing.T) {
+	h := http.Header{}
+	for name, value := range map[string]string{
+		"X-Gitlab-Event": "Push Hook", "webhook-id": "8e5f", "X-Event-Key": "repo:push", "X-Gitea-Event": "",
+		"X-Request-Id": strings.Repeat("a", maxKeptHeaderBytes+1), "X-Gitea-Delivery": "\xff",
+		"X-Gitlab-Token": "secret", "webhook-signature": "v1,secret", "X-Hook-UUID": "secret", "Authorization": "secret", "X-Other": "1",
+	} {
+		h.Set(name, value)
+	}
+	want := map[string]string{"X-Gitlab-Event": "Push Hook", "Webhook-Id": "8e5f", "X-Event-Key": "repo:push"}
+	if diff := cmp.Diff(want, headersToKeep(h)); diff != "" {
+		t.Errorf("kept (-want +got):\n%s", diff)
+	}
+}
 
 func TestOnlyHeadersThatTellOfTheDeliveryAreKept(t *testing.T) {
 	long := strings.Repeat("a", maxKeptHeaderBytes)

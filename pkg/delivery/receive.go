@@ -29,6 +29,8 @@ type Incoming struct {
 	Body []byte
 	// QuerySecret is the secret in the query of the URL, if there was one.
 	QuerySecret string
+	// RegistryURL is the registry_url in the query, for senders whose payload does not name their registry.
+	RegistryURL string
 	// User is who the cluster says the caller is; nil is a stranger.
 	User user.Info
 }
@@ -47,21 +49,35 @@ func (d *Deliverer) receive(ctx context.Context, delivery *postern.WebhookDelive
 	if delivery.Spec.Source == "" {
 		delivery.Spec.Source = payload.SourceFromHeader(in.Header)
 	}
+	sourceKnown := delivery.Spec.Source != ""
 	method, err := d.verify(delivery, in)
 	if err != nil {
 		return err
 	}
 	digest := sha256.Sum256(in.Body)
 	delivery.Status = postern.WebhookDeliveryStatus{
-		Sender:  &postern.Sender{Name: senderName(in.User), Method: string(method)},
 		Payload: &postern.PayloadDigest{SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(in.Body))},
 		AuditID: audit.GetAuditIDTruncated(ctx),
 	}
-	d.setVerified(delivery, method)
-	return decode(delivery, in)
+	d.setSender(delivery, in, method)
+	if err := decode(delivery, in); err != nil {
+		return err
+	}
+	if sourceKnown {
+		return nil
+	}
+	// Only the shape of the body told who sent it. A secret of one sender must not speak for another.
+	if method, err = d.verify(delivery, in); err != nil {
+		delivery.Status.Sender = nil
+		return err
+	}
+	d.setSender(delivery, in, method)
+	return nil
 }
 
-func (d *Deliverer) setVerified(delivery *postern.WebhookDelivery, method credential.Method) {
+// setSender tells who delivered, and how that was proved.
+func (d *Deliverer) setSender(delivery *postern.WebhookDelivery, in Incoming, method credential.Method) {
+	delivery.Status.Sender = &postern.Sender{Name: senderName(in.User), Method: string(method)}
 	status, message := metav1.ConditionTrue, "the sender proved itself"
 	if method == credential.MethodNone {
 		status, message = metav1.ConditionFalse, "no secret is required of this delivery, and the sender showed none that counts"
@@ -71,10 +87,14 @@ func (d *Deliverer) setVerified(delivery *postern.WebhookDelivery, method creden
 
 func (d *Deliverer) verify(delivery *postern.WebhookDelivery, in Incoming) (credential.Method, error) {
 	defer timeStage(stageVerify)()
+	var named *credential.Target
+	if delivery.Spec.Target != nil {
+		named = credentialTarget(keyOf(delivery))
+	}
 	method, err := d.Verifier.Verify(credential.Attempt{
 		Namespace:   delivery.Namespace,
 		Source:      delivery.Spec.Source,
-		Target:      &credential.Target{Resource: resourceOf(delivery.Spec.Target.Kind), Name: delivery.Spec.Target.Name},
+		Target:      named,
 		Header:      in.Header,
 		Body:        in.Body,
 		QuerySecret: in.QuerySecret,
@@ -88,7 +108,7 @@ func (d *Deliverer) verify(delivery *postern.WebhookDelivery, in Incoming) (cred
 
 func decode(delivery *postern.WebhookDelivery, in Incoming) error {
 	defer timeStage(stageDecode)()
-	decoded, err := payload.Decode(payload.Input{Source: delivery.Spec.Source, Header: in.Header, Body: in.Body})
+	decoded, err := decodeBody(delivery, in)
 	delivery.Spec.Source = decoded.Source
 	if err != nil {
 		return apierrors.NewBadRequest(err.Error())
@@ -102,6 +122,15 @@ func decode(delivery *postern.WebhookDelivery, in Incoming) error {
 		delivery.Status.Reason, delivery.Status.Message = ignoredBecause(decoded.Ignored)
 	}
 	return nil
+}
+
+func decodeBody(delivery *postern.WebhookDelivery, in Incoming) (payload.Decoded, error) {
+	if delivery.Spec.Image != "" {
+		return payload.RequestImage(delivery.Spec.Image, delivery.Spec.Ref)
+	}
+	return payload.Decode(payload.Input{
+		Source: delivery.Spec.Source, Header: in.Header, Body: in.Body, RegistryURL: in.RegistryURL,
+	})
 }
 
 // unauthorized answers a rejection. The message is the same whatever is configured or exists.
@@ -133,16 +162,21 @@ func eventsOf(decoded payload.Decoded) []postern.DeliveryEvent {
 	events := make([]postern.DeliveryEvent, 0, len(decoded.Events))
 	for _, e := range decoded.Events {
 		event := postern.DeliveryEvent{
-			Source:     e.Source,
-			Event:      e.Type,
-			Ref:        e.Ref,
-			RefType:    postern.RefType(e.RefType),
-			Repository: e.Repository,
-			Revision:   e.Revision,
-			DeliveryID: e.DeliveryID,
+			Source:        e.Source,
+			Event:         e.Type,
+			Ref:           e.Ref,
+			RefType:       postern.RefType(e.RefType),
+			Repository:    e.Repository,
+			Revision:      e.Revision,
+			DeliveryID:    e.DeliveryID,
+			DefaultBranch: e.DefaultBranch,
 		}
 		if !e.Time.IsZero() {
 			event.Time = &metav1.Time{Time: e.Time}
+		}
+		if e.Image != nil {
+			image := postern.ImageReference(*e.Image)
+			event.Image = &image
 		}
 		events = append(events, event)
 	}

@@ -19,19 +19,23 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// report tells, as a Kubernetes Event, whoever looks at the target what a delivery did to it.
-func (d *Deliverer) report(delivery *postern.WebhookDelivery, key target.Key) {
-	result := delivery.Status.Targets[0]
-	eventType, reason := corev1.EventTypeNormal, "RefRequested"
-	switch result.Result {
-	case postern.TargetUnchanged:
-		return // a sender that repeats itself is no news
-	case postern.TargetFailed:
-		eventType, reason = corev1.EventTypeWarning, "RefRequestFailed"
+// report tells, as a Kubernetes Event, whoever looks at a target what a delivery did to it.
+func (d *Deliverer) report(delivery *postern.WebhookDelivery) {
+	for _, result := range delivery.Status.Targets {
+		switch result.Result {
+		case postern.TargetWritten:
+			d.reportOne(delivery, result, corev1.EventTypeNormal, "RefRequested")
+		case postern.TargetFailed:
+			d.reportOne(delivery, result, corev1.EventTypeWarning, "RefRequestFailed")
+		}
 	}
+}
+
+func (d *Deliverer) reportOne(delivery *postern.WebhookDelivery, result postern.TargetResult, eventType, reason string) {
+	kind := target.Kind(result.Kind)
 	// kubectl describe finds Events by the UID.
 	regarding := &corev1.ObjectReference{
-		APIVersion: key.Kind.APIVersion(), Kind: string(key.Kind), Namespace: key.Namespace, Name: key.Name, UID: result.UID,
+		APIVersion: kind.APIVersion(), Kind: string(kind), Namespace: delivery.Namespace, Name: result.Name, UID: result.UID,
 	}
 	// Events that differ in nothing but the note are counted as one. The delivery tells them apart.
 	related := &corev1.ObjectReference{

@@ -44,7 +44,8 @@ func TestEventsTellOfATargetWhatADeliveryDidToIt(t *testing.T) {
 			want: []string{"Normal RefRequested Deliver | " + regarding + ` | generic asked for "v2.0.0": ` +
 				strings.Repeat("a", 1021-len(`generic asked for "v2.0.0": `)) + "…"},
 		},
-		"unchanged": {arrange: func(p *pipeline, _ *Incoming) { p.outcome.Reason = target.ReasonAlreadyRequested }},
+		"unchanged": {arrange: func(p *pipeline, _ *Incoming) { p.outcome.Changes = nil }},
+		"skipped":   {arrange: func(p *pipeline, _ *Incoming) { p.outcome = target.Outcome{Reason: target.ReasonNotApplicable} }},
 		"ignored":   {arrange: func(_ *pipeline, in *Incoming) { *in = ping() }},
 		"dry run":   {arrange: func(*pipeline, *Incoming) {}, dryRun: true},
 		"no target": {arrange: func(p *pipeline, _ *Incoming) { p.resolveErr = notFound() }},
@@ -84,6 +85,12 @@ func TestEachDeliveryIsCountedOnceByWhatCameOfIt(t *testing.T) {
 		"dry run":  {func(*pipeline, *Incoming) {}, true, ""},
 		"ignored":  {func(_ *pipeline, in *Incoming) { *in = ping() }, false, `method="ServiceAccount",outcome="Ignored",source="github"`},
 		"rejected": {func(_ *pipeline, in *Incoming) { in.User = nil }, false, `method="",outcome="Rejected",source="unknown"`},
+		"rejected when the shape told who sent it": {
+			func(_ *pipeline, in *Incoming) {
+				*in = Incoming{Body: []byte(docker), Header: http.Header{"X-Hub-Signature-256": {sign([]byte(docker))}}}
+			},
+			false, `method="",outcome="Rejected",source="docker.io"`,
+		},
 		"denied by mutating admission": {
 			func(p *pipeline, _ *Incoming) { p.onMutate = denied },
 			false, `method="ServiceAccount",outcome="Denied",source="generic"`,

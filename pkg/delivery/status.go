@@ -4,6 +4,8 @@
 package delivery
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -21,39 +23,105 @@ const (
 	ReasonTargetUnavailable = "TargetUnavailable"
 	// ReasonTargetRefused is that of a target that can't be written until somebody changes something.
 	ReasonTargetRefused = "TargetRefused"
+	// ReasonNoTarget is that of a delivery that names no target and that nothing wants.
+	ReasonNoTarget = "NoTarget"
+	// ReasonOwnSecret is that of a target that takes no secret but its own.
+	ReasonOwnSecret = "OwnSecret"
+	// ReasonTargetGone is that of a target that was deleted after it was found.
+	ReasonTargetGone = "TargetGone"
+	// ReasonInvalidConfiguration is that of a target whose owner's wish can't be read.
+	ReasonInvalidConfiguration = "InvalidConfiguration"
+	// ReasonSomeTargetsFailed is that of a delivery that reached some targets and failed at others.
+	ReasonSomeTargetsFailed = "SomeTargetsFailed"
 )
 
-// resultOf starts the result at the one target of a delivery.
-func resultOf(d *postern.WebhookDelivery, event postern.DeliveryEvent, now time.Time) postern.TargetResult {
-	return postern.TargetResult{Kind: d.Spec.Target.Kind, Name: d.Spec.Target.Name, Ref: event.Ref, Time: metav1.NewTime(now)}
+// resultOf starts the result of a task.
+func resultOf(t task, now time.Time) postern.TargetResult {
+	return postern.TargetResult{Kind: postern.TargetKind(t.key.Kind), Name: t.key.Name, Ref: t.event.Ref, Time: metav1.NewTime(now)}
 }
 
-func setApplied(d *postern.WebhookDelivery, event postern.DeliveryEvent, outcome target.Outcome, now time.Time) {
-	result := resultOf(d, event, now)
-	result.Result = postern.TargetWritten
-	if outcome.Reason == target.ReasonAlreadyRequested {
-		result.Result = postern.TargetUnchanged
-	}
+func writtenResult(t task, outcome target.Outcome, now time.Time) postern.TargetResult {
+	result := resultOf(t, now)
 	result.UID = outcome.UID
 	result.PreviousRef, result.Reason, result.Message = outcome.Previous, outcome.Reason, outcome.Message
-	conclude(d, postern.DeliveryApplied, metav1.ConditionTrue, result)
+	switch {
+	case !outcome.Held:
+		result.Result = postern.TargetSkipped
+	case len(outcome.Changes) == 0:
+		result.Result = postern.TargetUnchanged
+	default:
+		result.Result = postern.TargetWritten
+	}
+	return result
 }
 
-func setFailed(d *postern.WebhookDelivery, event postern.DeliveryEvent, err error, now time.Time) {
-	result := resultOf(d, event, now)
-	result.Result = postern.TargetFailed
-	result.Reason, result.Message = ReasonTargetRefused, err.Error()
+func skippedResult(t task, why refusal, now time.Time) postern.TargetResult {
+	result := resultOf(t, now)
+	result.Result, result.Reason, result.Message = postern.TargetSkipped, why.reason, why.message
+	return result
+}
+
+func failedResult(t task, err error, now time.Time) postern.TargetResult {
+	result := resultOf(t, now)
+	result.Result, result.Reason, result.Message = postern.TargetFailed, ReasonTargetRefused, err.Error()
 	if target.IsTransient(err) {
 		result.Reason = ReasonTargetUnavailable
 	}
-	conclude(d, postern.DeliveryFailed, metav1.ConditionFalse, result)
+	return result
 }
 
-// conclude sets the status to what came of the delivery at its target.
-func conclude(d *postern.WebhookDelivery, phase postern.DeliveryPhase, applied metav1.ConditionStatus, result postern.TargetResult) {
-	d.Status.Phase, d.Status.Reason, d.Status.Message = phase, result.Reason, result.Message
-	d.Status.Targets = []postern.TargetResult{result}
-	setCondition(d, postern.ConditionApplied, applied, result.Reason, result.Message, result.Time.Time)
+// conclude sets the status to what came of the delivery at its targets, of which there is at least one result: failed if
+// it did anywhere, applied if a target holds what is requested, and otherwise ignored.
+func conclude(d *postern.WebhookDelivery, results []postern.TargetResult, now time.Time) {
+	count := map[postern.TargetResultType]int{}
+	for _, r := range results {
+		count[r.Result]++
+	}
+	phase, applied := postern.DeliveryIgnored, metav1.ConditionFalse
+	switch {
+	case count[postern.TargetFailed] > 0:
+		phase = postern.DeliveryFailed
+	case count[postern.TargetWritten]+count[postern.TargetUnchanged] > 0:
+		phase, applied = postern.DeliveryApplied, metav1.ConditionTrue
+	}
+	reason, message := results[0].Reason, results[0].Message
+	if len(results) > 1 {
+		reason = commonReason(results, phase)
+		message = fmt.Sprintf("%d written, %d unchanged, %d skipped, %d failed", count[postern.TargetWritten],
+			count[postern.TargetUnchanged], count[postern.TargetSkipped], count[postern.TargetFailed])
+	}
+	d.Status.Phase, d.Status.Reason, d.Status.Message, d.Status.Targets = phase, reason, message, mostTelling(results)
+	setCondition(d, postern.ConditionApplied, applied, reason, message, now)
+}
+
+// commonReason is the reason that all results have, or else one that sums them up.
+func commonReason(results []postern.TargetResult, phase postern.DeliveryPhase) string {
+	if !slices.ContainsFunc(results, func(r postern.TargetResult) bool { return r.Reason != results[0].Reason }) {
+		return results[0].Reason
+	}
+	switch phase {
+	case postern.DeliveryApplied:
+		return target.ReasonRequested
+	case postern.DeliveryFailed:
+		return ReasonSomeTargetsFailed
+	}
+	return ReasonNoTarget
+}
+
+// maxResults bounds the results that a record keeps: etcd takes no more than 1.5 MiB by default, and a record that is
+// larger would say Pending for ever.
+const maxResults = 1000
+
+// mostTelling returns the results, if there are too many those of failed and written targets before others.
+func mostTelling(results []postern.TargetResult) []postern.TargetResult {
+	if len(results) <= maxResults {
+		return results
+	}
+	order := []postern.TargetResultType{postern.TargetFailed, postern.TargetWritten, postern.TargetUnchanged, postern.TargetSkipped}
+	slices.SortStableFunc(results, func(a, b postern.TargetResult) int {
+		return slices.Index(order, a.Result) - slices.Index(order, b.Result)
+	})
+	return results[:maxResults]
 }
 
 // setCondition sets a condition, with its time in whole seconds: JSON keeps no more, and after a mutating policy, which

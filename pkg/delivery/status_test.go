@@ -55,12 +55,22 @@ func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
 		},
 		"unchanged": {
 			func(p *pipeline, _ *Incoming) {
-				p.outcome = target.Outcome{Previous: "v2.0.0", Reason: target.ReasonAlreadyRequested, Message: "it is so already"}
+				p.outcome = target.Outcome{Previous: "v2.0.0", Held: true, Reason: target.ReasonAlreadyRequested, Message: "it is so already"}
 			},
 			postern.WebhookDeliveryStatus{
 				Phase: "Applied", Reason: "AlreadyRequested", Message: "it is so already",
 				Conditions: []metav1.Condition{verified, condition("Applied", "True", "AlreadyRequested", "it is so already")},
 				Targets:    result(postern.TargetResult{PreviousRef: "v2.0.0", Result: "Unchanged", Reason: "AlreadyRequested", Message: "it is so already"}),
+			},
+		},
+		"not wanted": {
+			func(p *pipeline, _ *Incoming) {
+				p.outcome = target.Outcome{Previous: "v1.0.0", Reason: target.ReasonNotApplicable, Message: "it can't hold that"}
+			},
+			postern.WebhookDeliveryStatus{
+				Phase: "Ignored", Reason: "NotApplicable", Message: "it can't hold that",
+				Conditions: []metav1.Condition{verified, condition("Applied", "False", "NotApplicable", "it can't hold that")},
+				Targets:    result(postern.TargetResult{PreviousRef: "v1.0.0", Result: "Skipped", Reason: "NotApplicable", Message: "it can't hold that"}),
 			},
 		},
 		"refused": {

@@ -12,6 +12,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/imageupdate"
 	"postern.dev/postern/pkg/target"
 )
 
@@ -22,16 +23,26 @@ func keyOf(d *postern.WebhookDelivery) target.Key {
 	return target.Key{Kind: target.Kind(d.Spec.Target.Kind), Namespace: d.Namespace, Name: d.Spec.Target.Name}
 }
 
-// resourceOf returns the resource name by which credentials and metrics know a kind of target.
-func resourceOf(kind postern.TargetKind) string {
-	if kind == postern.TargetApplication {
-		return credential.ResourceApplications
+// credentialTarget is a target as credentials know it.
+func credentialTarget(key target.Key) *credential.Target {
+	resource := credential.ResourceGatewaySyncs
+	if key.Kind == target.KindApplication {
+		resource = credential.ResourceApplications
 	}
-	return credential.ResourceGatewaySyncs
+	return &credential.Target{Resource: resource, Name: key.Name}
 }
 
-func requestFor(e postern.DeliveryEvent, now time.Time) target.Request {
-	return target.Request{Ref: e.Ref, Revision: e.Revision, Repository: e.Repository, By: e.Source, At: now}
+// request is what a task asks of its target.
+func (t task) request(now time.Time) target.Request {
+	e := t.event
+	r := target.Request{
+		Ref: e.Ref, RefType: target.RefType(e.RefType), DefaultBranch: e.DefaultBranch,
+		Revision: e.Revision, Repository: e.Repository, IfFollowed: t.matched, By: e.Source, At: now,
+	}
+	if i := e.Image; i != nil {
+		r.Image = &imageupdate.Image{Name: i.Host + "/" + i.Repository, Tag: i.Tag, Digest: i.Digest}
+	}
+	return r
 }
 
 // answerFor turns a failure at the target into an answer: 404 where there is none, 503 where sending again may help, and

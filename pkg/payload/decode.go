@@ -30,10 +30,18 @@ func Decode(in Input) (Decoded, error) {
 	if err != nil {
 		return Decoded{Source: in.Source}, err
 	}
+	if m.batch && s.name != sourceCloudEvents {
+		return Decoded{Source: s.name}, refuse(ErrorMalformedBody, "the Content-Type is that of a batch of CloudEvents, but %s sends none", s.name)
+	}
 	out := Decoded{Source: s.name}
 	if err := s.decode(m, &out); err != nil {
 		return Decoded{Source: s.name}, err
 	}
+	if len(out.Events) > MaxEvents {
+		return Decoded{Source: s.name}, refuse(ErrorTooManyEvents,
+			"the body asks for %d things; send at most %d at once", len(out.Events), MaxEvents)
+	}
+	m.markDefaultBranch(out.Events)
 	for i := range out.Events {
 		if err := finish(&out.Events[i], out); err != nil {
 			return Decoded{Source: s.name}, err
@@ -51,7 +59,8 @@ func checkClaim(claimed, named string) error {
 		return refuse(ErrorUnknownSource, "the source %s is not known: use one of %s, or none to have it detected",
 			quote(claimed), strings.Join(Sources(), ", "))
 	}
-	if named != "" && named != claimed {
+	bothGitHubs := isGitHubs(named) && isGitHubs(claimed)
+	if named != "" && named != claimed && !bothGitHubs {
 		return refuse(ErrorSourceConflict, "the source was given as %s, but the headers are those of %s: give that, or none",
 			claimed, named)
 	}
@@ -71,14 +80,11 @@ func checkHeaders(h http.Header) error {
 
 // chooseSender returns the sender whose rules apply to the message. Both names are known ones or empty, and agree.
 func chooseSender(named, claimed string, m message) (sender, error) {
-	if s, ok := senderByName(named); ok {
-		return s, nil
-	}
-	if claimed == "" {
+	if named == "" && claimed == "" {
 		return senderByShape(m)
 	}
-	s, _ := senderByName(claimed)
-	if !s.fits(m) {
+	s, _ := senderByName(cmp.Or(claimed, named))
+	if named == "" && !s.fits(m) {
 		return sender{}, refuse(ErrorSourceConflict,
 			"the source was given as %s, but this body is not what %[1]s sends: expected %s", s.name, s.expects)
 	}
@@ -89,9 +95,24 @@ func chooseSender(named, claimed string, m message) (sender, error) {
 func finish(e *Event, d Decoded) (err error) {
 	e.Source = d.Source
 	e.DeliveryID = cmp.Or(e.DeliveryID, d.DeliveryID)
+	if e.Image != nil {
+		return finishImage(e)
+	}
 	if err := ValidateRef(e.Ref); err != nil {
 		return err
 	}
 	e.Repository, err = cleanRepository(e.Repository)
 	return err
+}
+
+func finishImage(e *Event) error {
+	image, err := NormalizeImage(*e.Image)
+	if err != nil {
+		return err
+	}
+	e.Image, e.Ref, e.RefType = &image, cmp.Or(image.Tag, image.Digest), RefTypeImage
+	if e.Ref == "" {
+		return refuse(ErrorInvalidImage, "the payload names no tag of the image %s", quote(image.String()))
+	}
+	return nil
 }

@@ -6,6 +6,7 @@ package payload
 import (
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // Error says why a delivery can never work, whoever sends it again and however often.
@@ -27,6 +28,8 @@ const (
 	ErrorMalformedBody  = "MalformedBody"  // neither strict JSON nor a form that holds it
 	ErrorInvalidField   = "InvalidField"   // a field that is needed is missing, or is not what it must be
 	ErrorInvalidRef     = "InvalidRef"     // the ref breaks a rule of git
+	ErrorInvalidImage   = "InvalidImage"   // the image breaks a rule of OCI references
+	ErrorTooManyEvents  = "TooManyEvents"  // more than MaxEvents
 )
 
 func refuse(reason, format string, args ...any) error {
@@ -46,4 +49,18 @@ func quote(s string) string {
 
 func missing(field, why string) error {
 	return refuse(ErrorInvalidField, "%s is missing or empty: %s", field, why)
+}
+
+// require reports which of the fields, given as names and values in turn, are empty.
+func require(fields ...string) error {
+	var empty []string
+	for i := 0; i < len(fields); i += 2 {
+		if fields[i+1] == "" {
+			empty = append(empty, fields[i])
+		}
+	}
+	if empty == nil {
+		return nil
+	}
+	return refuse(ErrorInvalidField, "missing or empty, but needed to tell the image: %s", strings.Join(empty, "; "))
 }

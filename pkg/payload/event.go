@@ -6,6 +6,7 @@ package payload
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -18,6 +19,10 @@ type Input struct {
 	Header http.Header
 	// Body is the sender's payload, byte for byte. It is never modified.
 	Body []byte
+	// RegistryURL is the address below which clusters pull the registry's images, as the operator wrote it into the query
+	// of the webhook's URL (registry_url): "registry.example.com", "https://example.com/docker-local". It is heeded for
+	// the senders alone that don't reliably know it: aliyun-acr, distribution, jfrog, nexus and zot.
+	RegistryURL string
 }
 
 // Decoded is what a delivery says. Without an error it holds at least one event or one reason why there is none.
@@ -26,9 +31,14 @@ type Decoded struct {
 	Source string
 	// DeliveryID is the sender's id of the delivery as a whole, the same when it is delivered again, or empty.
 	DeliveryID string
-	Events     []Event
-	Ignored    []Ignored
+	// Events are in the order of the payload.
+	Events []Event
+	// Ignored are the first of what was ignored, at most 16, and none twice.
+	Ignored []Ignored
 }
+
+// MaxEvents is how many events Decode takes from one delivery; more are an error.
+const MaxEvents = 256
 
 // Event is one thing that a sender asks for. Its fields are checked and safe to store and to show.
 type Event struct {
@@ -36,11 +46,16 @@ type Event struct {
 	Source string
 	// Type is what happened, in the sender's words: "release.published", "push".
 	Type string
-	// Ref is the requested git ref in its short form: "main", "v2.0.0". ValidateRef accepts it.
+	// Ref is the requested git ref in its short form: "main", "v2.0.0". ValidateRef accepts it. Of an image it is the tag,
+	// or the digest if there is no tag.
 	Ref string
 	// RefType is what Ref names, or empty when the payload does not say.
 	RefType RefType
-	// Repository is the URL of the repository as the payload gives it, without credentials, or empty.
+	// DefaultBranch is set if the payload says that Ref is the default branch of the repository.
+	DefaultBranch bool
+	// Image is what was pushed to a registry, named in full; nil for a git ref. NormalizeImage accepts it.
+	Image *Image
+	// Repository is the URL of the git repository as the payload gives it, without credentials, or empty.
 	Repository string
 	// Revision is the full id of the commit, or empty.
 	Revision string
@@ -51,14 +66,15 @@ type Event struct {
 	Time time.Time
 }
 
-// RefType says what a git ref names.
+// RefType says what a ref names.
 type RefType string
 
-// The kinds of git ref.
+// The kinds of ref. A Tag is one of git; those of images are of the type Image.
 const (
 	RefTypeBranch RefType = "Branch"
 	RefTypeTag    RefType = "Tag"
 	RefTypeCommit RefType = "Commit"
+	RefTypeImage  RefType = "Image"
 )
 
 // Ignored is something that was understood and asks for nothing.
@@ -78,12 +94,21 @@ const (
 	IgnoredRefCreated     = "RefCreated"     // a push says the same, and more
 	IgnoredRefDeleted     = "RefDeleted"     // what is gone cannot be deployed
 	IgnoredNotBranchOrTag = "NotBranchOrTag" // a pull request, note or other ref
+	IgnoredNothingPushed  = "NothingPushed"  // a push that moved no ref
+	IgnoredNotAnImage     = "NotAnImage"     // a chart, a layer, a signature or another artifact
+	IgnoredDigestOnly     = "DigestOnly"     // an image without a tag: there is nothing to compare it with
 )
 
 func (d *Decoded) add(e Event) {
 	d.Events = append(d.Events, e)
 }
 
+// maxIgnored bounds the reasons that are given, since a body may hold thousands of layers.
+const maxIgnored = 16
+
 func (d *Decoded) ignore(reason, format string, args ...any) {
-	d.Ignored = append(d.Ignored, Ignored{Reason: reason, Message: fmt.Sprintf(format, args...)})
+	i := Ignored{Reason: reason, Message: fmt.Sprintf(format, args...)}
+	if len(d.Ignored) < maxIgnored && !slices.Contains(d.Ignored, i) {
+		d.Ignored = append(d.Ignored, i)
+	}
 }

@@ -28,10 +28,10 @@ func (s *optionalString) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// fitsGeneric says no to everything that GitHub's decoder knows, since most of its events have a "ref", and some of
-// them say that it is gone.
+// fitsGeneric says no to everything that a git host sends with a "ref" in it, since some of that says that the ref is
+// gone.
 func fitsGeneric(m message) bool {
-	return m.has("ref") && !fitsGitHub(m)
+	return m.has("ref") && !fitsGitHub(m) && !fitsGitea(m) && !fitsGitLab(m)
 }
 
 func decodeGeneric(m message, out *Decoded) error {
@@ -42,4 +42,18 @@ func decodeGeneric(m message, out *Decoded) error {
 	ref, refType := ShortRef(p.Ref)
 	out.add(Event{Type: "request", Ref: ref, RefType: refType, Repository: string(p.Repository)})
 	return nil
+}
+
+// RequestImage is what a generic sender asks for who names an image and its tag without any payload. The error is an
+// *Error.
+func RequestImage(name, tag string) (Decoded, error) {
+	image, err := ParseImage(name + ":" + tag)
+	if err == nil && (image.Tag != tag || image.Digest != "") { // a part of the name in the tag, or the other way round
+		err = refuse(ErrorInvalidImage, "%s is not a tag of the image %s", quote(tag), quote(name))
+	}
+	if err != nil {
+		return Decoded{Source: SourceGeneric}, err
+	}
+	out := Decoded{Source: SourceGeneric, Events: []Event{{Type: "request", Image: &image}}}
+	return out, finish(&out.Events[0], out)
 }

@@ -3,8 +3,6 @@
 
 package payload
 
-import "strings"
-
 // gitHubEvent is the part that is read of GitHub's release and push events:
 // https://docs.github.com/en/webhooks/webhook-events-and-payloads
 type gitHubEvent struct {
@@ -26,8 +24,9 @@ type gitHubEvent struct {
 	} `json:"repository"`
 }
 
+// fitsGitHub says no to those who have GitHub's fields and others of their own.
 func fitsGitHub(m message) bool {
-	return gitHubEventName(m) != ""
+	return gitHubEventName(m) != "" && !fitsGitea(m) && !fitsGitLab(m)
 }
 
 // gitHubEventName returns the name of the event from the header. What was sent by hand, or by kubectl, which sets no
@@ -112,32 +111,11 @@ func decodeGitHubPush(m message, out *Decoded) error {
 	if err != nil {
 		return err
 	}
-	ref, refType := ShortRef(p.Ref)
-	switch {
-	case p.Ref == "":
-		return missing("ref", "it is what was pushed")
-	case p.Deleted || isZeroID(p.After):
-		out.ignore(IgnoredRefDeleted, "%s was deleted", quote(p.Ref))
-		return nil
-	case p.After == "":
-		return missing("after", "it says whether the ref still exists after the push")
-	case !isCommitID(p.After):
-		return refuse(ErrorInvalidField, "after must be a full commit id, not %s", quote(p.After))
-	case refType == "" && strings.HasPrefix(p.Ref, "refs/"):
-		out.ignore(IgnoredNotBranchOrTag, "%s is neither a branch nor a tag", quote(p.Ref))
-		return nil
-	}
-	revision := commitIDOrEmpty(p.HeadCommit.ID)
-	if revision == "" && refType == RefTypeBranch {
-		revision = p.After // of an annotated tag, it is the id of the tag object
-	}
-	out.add(Event{
+	pushed := pushedRef{ref: field{"ref", p.Ref}, after: field{"after", p.After}, deleted: p.Deleted}
+	return out.addPush(pushed, Event{
 		Type:       "push",
-		Ref:        ref,
-		RefType:    refType,
 		Repository: p.Repository.CloneURL,
-		Revision:   revision,
+		Revision:   commitIDOrEmpty(p.HeadCommit.ID),
 		Time:       p.Repository.PushedAt.time,
 	})
-	return nil
 }

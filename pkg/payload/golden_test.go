@@ -11,6 +11,7 @@ import (
 	"flag"
 	"net/http"
 	"net/textproto"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,8 +22,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// A golden case is testdata/<sender>/<case>.json or .form, with the headers in <case>.headers if it has any; the
-// expected outcome is in <case>.golden.json.
+// A golden case is testdata/<sender>/<case>.json or .form, with the headers in <case>.headers and the query of the URL in
+// <case>.query if it has any; the expected outcome is in <case>.golden.json.
 type goldenCase struct {
 	name string // <sender>/<case>
 	in   Input
@@ -47,7 +48,11 @@ func goldenCases(tb testing.TB) []goldenCase {
 			if err != nil {
 				tb.Fatal(err)
 			}
-			cases = append(cases, goldenCase{name, Input{Header: readHeaders(tb, base+".headers"), Body: readFile(tb, file)}})
+			cases = append(cases, goldenCase{name, Input{
+				Header:      readHeaders(tb, base+".headers"),
+				Body:        readFile(tb, file),
+				RegistryURL: readQuery(tb, base+".query").Get("registry_url"),
+			}})
 		}
 	}
 	if len(cases) == 0 {
@@ -93,6 +98,23 @@ func readHeaders(tb testing.TB, name string) http.Header {
 	return http.Header(header)
 }
 
+// readQuery returns nil if there is no such file.
+func readQuery(tb testing.TB, name string) url.Values {
+	tb.Helper()
+	content, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	query, err := url.ParseQuery(strings.TrimSpace(string(content)))
+	if err != nil {
+		tb.Fatalf("%s: %v", name, err)
+	}
+	return query
+}
+
 // outcome is what a golden file holds: no zero value is written, so that what is in it can be reviewed.
 type outcome struct {
 	Source     string           `json:",omitzero"`
@@ -120,6 +142,9 @@ func outcomeOf(t *testing.T, d Decoded, err error) []byte {
 		}
 		if !e.Time.IsZero() {
 			fields["Time"] = e.Time
+		}
+		if e.Image != nil {
+			fields["Image"] = e.Image.String()
 		}
 		o.Events = append(o.Events, fields)
 	}

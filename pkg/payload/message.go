@@ -19,9 +19,11 @@ import (
 
 // message is a delivery whose body is known to be strict JSON.
 type message struct {
-	header http.Header
-	body   []byte
-	object object
+	header      http.Header
+	body        []byte
+	object      object // empty for a batch
+	batch       bool   // of CloudEvents; the body is an array
+	registryURL string
 }
 
 func readMessage(in Input) (message, error) {
@@ -32,11 +34,14 @@ func readMessage(in Input) (message, error) {
 			return message{}, err
 		}
 	}
-	obj, err := parseStrict(body)
-	if err != nil {
-		return message{}, err
+	m := message{header: in.Header, body: body, batch: isCloudEventsBatch(in.Header), registryURL: in.RegistryURL}
+	var err error
+	if m.batch {
+		err = parseStrictArray(body)
+	} else {
+		m.object, err = parseStrict(body)
 	}
-	return message{header: in.Header, body: body, object: obj}, nil
+	return m, err
 }
 
 // has reports whether the body has the member at the path, whatever its value.
@@ -49,15 +54,43 @@ func (m message) hasAny(names ...string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return m.has(name) })
 }
 
-// deliveryID returns the sender's id of the delivery, from the named header.
-func (m message) deliveryID(header string) (string, error) {
-	id := m.header.Get(header)
+// text returns the string at the path, or "" if there is none.
+func (m message) text(path ...string) string {
+	if value := m.object.find(path...); len(value) > 0 && value[0] == '"' {
+		return string(unquote(value))
+	}
+	return ""
+}
+
+// deliveryID returns the sender's id of the delivery, from the first of the named headers that has one.
+func (m message) deliveryID(headers ...string) (string, error) {
+	name, id := firstHeader(m.header, headers...)
+	return cleanID("the header "+name, id)
+}
+
+// firstHeader returns the first of the named headers that is not empty, and its value.
+func firstHeader(h http.Header, names ...string) (name, value string) {
+	for _, name := range names {
+		if value := h.Get(name); value != "" {
+			return name, value
+		}
+	}
+	return "", ""
+}
+
+// cleanID returns the id that was found in the named place of a delivery, which may be empty.
+func cleanID(place, id string) (string, error) {
 	notGraphic := func(r rune) bool { return r <= ' ' || r > '~' }
 	if len(id) > 128 || strings.ContainsFunc(id, notGraphic) {
-		return "", refuse(ErrorInvalidField, "the header %s must be at most 128 characters of ASCII without spaces, not %s",
-			header, quote(id))
+		return "", refuse(ErrorInvalidField, "%s must be at most 128 characters of ASCII without spaces, not %s", place, quote(id))
 	}
 	return id, nil
+}
+
+// hasMediaType reports whether the Content-Type is of that media type, whatever its parameters.
+func hasMediaType(h http.Header, want string) bool {
+	mediaType, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
+	return mediaType == want
 }
 
 // decodeAs reads the fields of T from the body. Names are matched with case; unknown fields are skipped.

@@ -27,18 +27,49 @@ type sender struct {
 // senders is the table of sender types. It is never written. Detection takes the first that fits, by header and by shape,
 // so a sender that also sends another's headers or shape stands before it.
 var senders = []sender{
+	{"gitea", "sender.username, and release.tag_name or ref", withHeader(giteaHeaders...), fitsGitea, decodeGitea},
+	{"gitlab", "object_kind, or event_name and project_id", withHeader("X-Gitlab-Event"), fitsGitLab, decodeGitLab},
+	{"bitbucket", "push.changes", sentByBitbucketCloud, fitsBitbucketCloud, decodeBitbucketCloud},
+	{"bitbucket-server", "eventKey", sentByBitbucketServer, fitsBitbucketServer, decodeBitbucketServer},
+	{"azure-devops", "eventType and publisherId", nil, fitsAzureDevOps, decodeAzureDevOps},
+	{sourceGHCR, "package.package_type", sentByGHCR, fitsGHCR, decodeGHCR},
 	{"github", "release.tag_name, or ref and after", withHeader("X-GitHub-Event"), fitsGitHub, decodeGitHub},
 	{"argocd", `app.metadata.annotations["git.ref"] or app.status.sync.revision`, nil, fitsArgoCD, decodeArgoCD},
 	{"kargo", "freight.commits", nil, fitsKargo, decodeKargo},
-	{SourceGeneric, "ref, and no field of a GitHub event", nil, fitsGeneric, decodeGeneric},
+	{sourceNexus, "repositoryName and component", withHeader("X-Nexus-Webhook-Id"), fitsNexus, decodeNexus},
+	{sourceDistribution, "events with action and target", sentByDistribution, fitsDistribution, decodeDistribution},
+	{sourceZot, "a CloudEvent of zotregistry", withCloudEventType(zotPrefix), fitsZot, decodeZot},
+	{sourceHarbor, "type and event_data", withCloudEventType(harborPrefix), fitsHarbor, decodeHarbor},
+	{sourceCloudEvents, "specversion and type", withCloudEventType(""), fitsCloudEvents, decodeCloudEvents},
+	{sourceDockerHub, "push_data.tag and repository.repo_name", nil, fitsDockerHub, decodeDockerHub},
+	{sourceAliyunACR, "push_data.tag and repository.repo_full_name", nil, fitsAliyunACR, decodeAliyunACR},
+	{sourceQuay, "docker_url and homepage", nil, fitsQuay, decodeQuay},
+	{sourceACR, "id, timestamp, action and target", nil, fitsACR, decodeACR},
+	{sourceECR, "detail-type, detail and account", nil, fitsECR, decodeECR},
+	{sourceGAR, "message.data and subscription", nil, fitsGAR, decodeGAR},
+	{sourceJFrog, "domain, event_type and data", nil, fitsJFrog, decodeJFrog},
+	{SourceGeneric, "ref, and no field of a git host's event", nil, fitsGeneric, decodeGeneric},
 }
 
-// decidingHeaders are all the headers that tell who sent a body, what it is, or whether it came before.
-var decidingHeaders = []string{"X-GitHub-Event", "X-GitHub-Delivery"}
+// decidingHeaders are the headers that tell who sent a body, what it is, or whether it came before. Those that proxies
+// add to any request, such as X-Request-Id, are not among them.
+var decidingHeaders = []string{
+	"X-GitHub-Event", "X-GitHub-Event-Type", "X-GitHub-Delivery",
+	"X-Gitea-Event", "X-Gitea-Event-Type", "X-Gitea-Delivery",
+	"X-Forgejo-Event", "X-Forgejo-Event-Type", "X-Forgejo-Delivery",
+	"X-Gogs-Event", "X-Gogs-Event-Type", "X-Gogs-Delivery",
+	"X-Gitlab-Event", "X-Gitlab-Event-UUID", "Webhook-Id", "Idempotency-Key",
+	"X-Event-Key", "X-Request-UUID", "X-Hook-UUID",
+	"X-Nexus-Webhook-Id", "X-Nexus-Webhook-Delivery",
+	"Ce-Specversion", "Ce-Id", "Ce-Type", "Ce-Source", "Ce-Subject", "Ce-Time",
+	"Content-Type",
+}
 
-// withHeader recognizes a sender by a header that all its deliveries have.
-func withHeader(name string) func(http.Header) bool {
-	return func(h http.Header) bool { return h.Get(name) != "" }
+// withHeader recognizes a sender by headers of which each of its deliveries has one.
+func withHeader(names ...string) func(http.Header) bool {
+	return func(h http.Header) bool {
+		return slices.ContainsFunc(names, func(name string) bool { return h.Get(name) != "" })
+	}
 }
 
 // Sources returns the known sender types, sorted.
@@ -74,14 +105,12 @@ func senderByName(name string) (sender, bool) {
 
 // senderByShape returns the first sender whose shape the body has.
 func senderByShape(m message) (sender, error) {
-	var expected []string
 	for _, s := range senders {
 		if s.fits(m) {
 			return s, nil
 		}
-		expected = append(expected, s.expects+" ("+s.name+")")
 	}
 	return sender{}, refuse(ErrorUnrecognized,
-		`no known sender sends such a body: expected %s; to ask for a ref yourself, send {"ref": "main"}`,
-		strings.Join(expected, "; "))
+		`no known sender sends such a body: give the source, one of %s, to be told what it lacks; to ask for a ref yourself, send {"ref": "main"}`,
+		strings.Join(Sources(), ", "))
 }

@@ -27,6 +27,31 @@ const (
 // duplicate names at any level, no lone surrogates. Parsers differ in what they make of the rest, and whoever signed
 // or inspected a payload before us must have seen what we see.
 func parseStrict(body []byte) (object, error) {
+	text, err := validJSON(body)
+	if err != nil {
+		return nil, err
+	}
+	if text[0] != '{' {
+		return nil, refuse(ErrorMalformedBody, "the body must be a JSON object: put what it holds into one")
+	}
+	return scan(text)
+}
+
+// parseStrictArray accepts an array, where one is due, under the same rules.
+func parseStrictArray(body []byte) error {
+	text, err := validJSON(body)
+	if err != nil {
+		return err
+	}
+	if text[0] != '[' {
+		return refuse(ErrorMalformedBody, "the body must be a JSON array, since its Content-Type is that of a batch")
+	}
+	_, err = scan(text)
+	return err
+}
+
+// validJSON returns the body without the space around it if it is JSON in UTF-8.
+func validJSON(body []byte) ([]byte, error) {
 	text := bytes.Trim(body, jsonSpace)
 	if len(text) == 0 {
 		return nil, refuse(ErrorMalformedBody, "the body is empty: send a JSON object")
@@ -37,10 +62,7 @@ func parseStrict(body []byte) (object, error) {
 	if !json.Valid(text) {
 		return nil, refuse(ErrorMalformedBody, "the body is not JSON: %s", syntaxError(text))
 	}
-	if text[0] != '{' {
-		return nil, refuse(ErrorMalformedBody, "the body must be a JSON object: put what it holds into one")
-	}
-	return scan(text)
+	return text, nil
 }
 
 // syntaxError explains, without repeating it, why json.Valid refused the text.
@@ -79,7 +101,8 @@ func (o object) find(path ...string) []byte {
 	return nil
 }
 
-// scan returns the members of the object in text, which must be valid JSON, and refuses what I-JSON forbids in it. It
+// scan returns the members of the object in text, which must be valid JSON, and refuses what I-JSON forbids in it. An
+// array has no members. It
 // keeps its own stack, so that no nesting exhausts the goroutine's, and one slice for all names, so that a hostile body
 // costs no more memory than a few times its own size.
 func scan(text []byte) (object, error) {

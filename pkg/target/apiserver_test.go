@@ -28,13 +28,13 @@ type fakeAPIServer struct {
 	// may change the object; the answer it returns, if any, is given instead.
 	before func(api *fakeAPIServer, method string, n int) *answer
 
-	// events are sent to whoever watches.
-	events chan string
+	// events are sent to whoever watches a list, by its path.
+	events map[string]chan string
 
 	mu       sync.Mutex
 	path     string // of the object
 	object   string
-	items    map[string]*answer // of lists, by path; an answer with a code is a failure
+	items    map[string]*answer // of lists, by path; an answer with a code is a failure, none a missing kind
 	counts   map[string]int
 	requests []string // method and query, lists and watches aside
 }
@@ -67,14 +67,30 @@ var (
 	broken      = &answer{}
 )
 
+// The lists that there may be, by path: group and version, and kind.
+const (
+	gatewaySyncs  = "/apis/stoker.io/v1alpha1/gatewaysyncs"
+	applications  = "/apis/argoproj.io/v1alpha1/applications"
+	imageUpdaters = "/apis/argocd-image-updater.argoproj.io/v1alpha1/imageupdaters"
+)
+
+var lists = map[string][2]string{
+	gatewaySyncs:  {"stoker.io/v1alpha1", "GatewaySyncList"},
+	applications:  {"argoproj.io/v1alpha1", "ApplicationList"},
+	imageUpdaters: {"argocd-image-updater.argoproj.io/v1alpha1", "ImageUpdaterList"},
+}
+
 // newFakeAPIServer serves a GatewaySync demo/plant until the test ends.
-func newFakeAPIServer(t *testing.T, object string) *fakeAPIServer {
+func newFakeAPIServer(t testing.TB, object string) *fakeAPIServer {
 	api := &fakeAPIServer{
 		path:   "/apis/stoker.io/v1alpha1/namespaces/demo/gatewaysyncs/plant",
 		object: object,
 		items:  map[string]*answer{},
 		counts: map[string]int{},
-		events: make(chan string),
+		events: map[string]chan string{},
+	}
+	for path := range lists {
+		api.events[path] = make(chan string)
 	}
 	api.Server = httptest.NewServer(api)
 	t.Cleanup(api.Close)
@@ -156,13 +172,14 @@ func (f *fakeAPIServer) follow(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Query().Get("sendInitialEvents") == "true":
 		(&answer{code: http.StatusBadRequest}).write(w) // the client falls back to a list
 	case r.URL.Query().Get("watch") == "":
-		writeJSON(w, `{"kind": "GatewaySyncList", "apiVersion": "stoker.io/v1alpha1", "metadata": {"resourceVersion": "1"}, "items": [`+items.text+"]}")
+		list := lists[r.URL.Path]
+		writeJSON(w, fmt.Sprintf(`{"apiVersion": %q, "kind": %q, "metadata": {"resourceVersion": "1"}, "items": [%s]}`, list[0], list[1], items.text))
 	default:
 		w.Header().Set("Content-Type", "application/json")
 		for {
 			w.(http.Flusher).Flush()
 			select {
-			case event := <-f.events:
+			case event := <-f.events[r.URL.Path]:
 				fmt.Fprintln(w, event)
 			case <-r.Context().Done():
 				return

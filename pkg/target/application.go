@@ -10,34 +10,49 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-// DecideApplication decides what a request changes in an Application. It does
-// not modify the object, which may come from a cache.
+// DecideApplication decides what a requested git ref changes in an Application. It
+// does not modify the object, which may come from a cache.
 //
 // A ref that is requested already is requested anew if it points at another
 // commit now, since Argo CD must look again.
 func DecideApplication(app *argov1alpha1.Application, r Request) Decision {
-	followers, note := followingSources(app, r.Repository)
 	previous := app.Annotations[AnnotationRequestedRef]
-	if len(followers) > 0 {
-		previous = followers[0].revision()
+	among := sourcesOf(&app.Spec)
+	if r.IfFollowed {
+		var problem error
+		if among, problem = sourcesFollowing(app, r); len(among) == 0 {
+			return notFollowed(previous, problem)
+		}
 	}
-	if holds(app, r) && allAt(followers, r.Ref) {
+	moved, note := movedSources(app, among, r.Repository)
+	if len(moved) > 0 {
+		previous = moved[0].revision()
+	}
+	if holds(app, r) && allAt(moved, r) {
 		return nothingToDo(AnnotationRequestedRef, r.Ref, note)
 	}
 
 	d := newDraft(app.Annotations)
-	d.annotateChange(AnnotationRequestedRef, r.Ref)
-	d.annotateChange(AnnotationRequestedRevision, r.Revision)
+	if r.IfFollowed {
+		d.testAnnotation(AnnotationFollowTags)
+	}
+	d.request(r, r.Ref, r.Revision)
+	if len(moved) > 0 {
+		d.testAnnotation(AnnotationUpdateTargetRevision)
+	}
+	for _, source := range moved {
+		d.move(source, r)
+	}
+	return d.decision(previous, note)
+}
+
+// request writes the annotations that tell of a request, and asks Argo CD to look.
+func (d *draft) request(r Request, ref, revision string) {
+	d.annotateChange(AnnotationRequestedRef, ref)
+	d.annotateChange(AnnotationRequestedRevision, revision)
 	d.annotate(AnnotationRequestedAt, r.at())
 	d.annotate(AnnotationRequestedBy, r.By)
 	d.refresh(r.At)
-	if len(followers) > 0 {
-		d.testAnnotation(AnnotationUpdateTargetRevision)
-	}
-	for _, source := range followers {
-		d.follow(source, r.Ref)
-	}
-	return d.decision(previous, note)
 }
 
 // holds reports whether the annotations carry the request already.
@@ -58,28 +73,29 @@ func (d *draft) refresh(at time.Time) {
 	d.annotate(argov1alpha1.AnnotationRefreshTimestamp, at.UTC().Format(time.RFC3339Nano))
 }
 
-// follow sets the targetRevision of a source, relying on its being the same source.
-func (d *draft) follow(source sourceAt, ref string) {
+// move sets the targetRevision of a source, relying on its being the same source.
+func (d *draft) move(source sourceAt, r Request) {
 	d.test(source.path+"/repoURL", source.RepoURL)
 	if source.TargetRevision == nil {
 		d.test(source.path+"/targetRevision", nil)
 	} else {
 		d.test(source.path+"/targetRevision", *source.TargetRevision)
 	}
-	if source.revision() == ref {
+	if source.isAt(r) {
 		return
 	}
-	d.add(source.path+"/targetRevision", ref)
+	d.add(source.path+"/targetRevision", r.Ref)
 	d.changes = append(d.changes, Change{
 		Field: source.field + ".targetRevision",
 		Old:   source.revision(),
-		New:   ref,
+		New:   r.Ref,
 	})
 }
 
-// followingSources finds the sources whose targetRevision follows requests for a
-// repository. The note says why there are none although the owner seems to want it.
-func followingSources(app *argov1alpha1.Application, repository string) (following []sourceAt, note string) {
+// movedSources finds those of some sources whose targetRevision is set to what is
+// requested of a repository. The note says why there are none although the owner
+// seems to want it.
+func movedSources(app *argov1alpha1.Application, among []sourceAt, repository string) (moved []sourceAt, note string) {
 	wanted, present := app.Annotations[AnnotationUpdateTargetRevision]
 	switch {
 	case !present:
@@ -89,22 +105,22 @@ func followingSources(app *argov1alpha1.Application, repository string) (followi
 			AnnotationUpdateTargetRevision, wanted)
 	}
 
-	all := sourcesOf(&app.Spec)
-	for _, source := range all {
+	for _, source := range among {
 		if SameRepository(source.RepoURL, repository) {
-			following = append(following, source)
+			moved = append(moved, source)
 		}
 	}
 	switch {
-	case len(following) > 0:
-		return following, ""
-	case len(all) == 1:
-		return all, ""
-	case len(all) == 0:
+	case len(moved) > 0:
+		return moved, ""
+	case len(among) == 1:
+		return among, ""
+	case len(among) == 0:
 		return nil, "there is no source whose targetRevision could be set"
 	case repository == "":
-		return nil, fmt.Sprintf("targetRevision is left alone, because there are %d sources and the request names no repository", len(all))
+		return nil, fmt.Sprintf("targetRevision is left alone, because there are %d sources and the request names no repository",
+			len(among))
 	}
 	return nil, fmt.Sprintf("targetRevision is left alone, because none of the %d sources is %q",
-		len(all), NormalizeRepository(repository))
+		len(among), NormalizeRepository(repository))
 }

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
@@ -18,11 +16,13 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// Cache follows the targets of all namespaces, reduced to what Postern reads.
-// A kind whose CRD does not exist is looked for again at least about every half
-// minute and followed once it is there. It is safe for concurrent use.
+// Cache follows the targets of all namespaces, and what says which images they are
+// to run, reduced to what Postern reads. A kind whose CRD does not exist is looked
+// for again at least about every half minute and followed once it is there. It is
+// safe for concurrent use.
 type Cache struct {
-	kinds map[Kind]*cachedKind
+	kinds  map[Kind]*cachedKind
+	images *imageIndex
 }
 
 // cachedKind follows one kind.
@@ -32,6 +32,8 @@ type cachedKind struct {
 	// recent is the informer's store, ahead of it by what we wrote ourselves, so
 	// that one write after another to a busy target does not start from old values.
 	recent cache.MutationCache
+	// indexed reports whether the image index has what the informer had at first.
+	indexed cache.InformerSynced
 	// failure is why the last list or watch failed.
 	failure atomic.Pointer[error]
 }
@@ -39,30 +41,39 @@ type cachedKind struct {
 // NewCache returns a cache of the API server of a configuration. It is empty
 // until it is started.
 func NewCache(cfg *rest.Config) (*Cache, error) {
-	endpoints, err := newEndpoints(cfg)
+	endpoints, err := newEndpoints(cfg, cachedKinds())
 	if err != nil {
 		return nil, err
 	}
-	kinds := map[Kind]*cachedKind{}
+	c := &Cache{kinds: map[Kind]*cachedKind{}, images: &imageIndex{}}
 	for kind, endpoint := range endpoints {
-		if kinds[kind], err = newCachedKind(endpoint); err != nil {
+		if c.kinds[kind], err = newCachedKind(endpoint, c.images); err != nil {
 			return nil, fmt.Errorf("could not make a cache of %s: %w", kind, err)
 		}
 	}
-	return &Cache{kinds: kinds}, nil
+	return c, nil
 }
 
-func newCachedKind(e endpoint) (*cachedKind, error) {
+func newCachedKind(e endpoint, images *imageIndex) (*cachedKind, error) {
 	_, example, err := e.kind.api()
 	if err != nil {
 		return nil, err
 	}
-	informer := cache.NewSharedIndexInformerWithOptions(e.listWatch(), example, cache.SharedIndexInformerOptions{})
+	informer := cache.NewSharedIndexInformerWithOptions(e.listWatch(), example,
+		cache.SharedIndexInformerOptions{Indexers: cache.Indexers{repositoryIndex: repositoriesOf}})
 	k := &cachedKind{
 		kind:     e.kind,
 		informer: informer,
+		indexed:  func() bool { return true },
 		recent: cache.NewIntegerResourceVersionMutationCacheWithOptions(
 			klog.Background(), informer.GetStore(), cache.MutationCacheOptions{}),
+	}
+	if handler := images.handlerFor(e.kind); handler != nil {
+		registration, err := informer.AddEventHandler(handler)
+		if err != nil {
+			return nil, err
+		}
+		k.indexed = registration.HasSynced
 	}
 	return k, errors.Join(
 		informer.SetTransform(trim),
@@ -86,8 +97,12 @@ func (c *Cache) NeedLeaderElection() bool { return false }
 
 // Ready returns nil once every kind is in the cache or known not to be installed.
 func (c *Cache) Ready() error {
+	return c.ready(cachedKinds()...)
+}
+
+func (c *Cache) ready(kinds ...Kind) error {
 	var unready []error
-	for _, kind := range Kinds() {
+	for _, kind := range kinds {
 		if err := c.kinds[kind].ready(); err != nil {
 			unready = append(unready, err)
 		}
@@ -96,7 +111,7 @@ func (c *Cache) Ready() error {
 }
 
 func (k *cachedKind) ready() error {
-	if k.informer.HasSynced() {
+	if k.informer.HasSynced() && k.indexed() {
 		return nil
 	}
 	switch failure := k.failure.Load(); {
@@ -145,18 +160,4 @@ func (c *Cache) wrote(kind Kind, obj runtime.Object) {
 	if trimmed, err := trim(obj); err == nil {
 		c.kinds[kind].recent.Mutation(trimmed)
 	}
-}
-
-// trim drops what makes objects big and nobody here reads. Annotations keep
-// their keys, since a decision depends on whether there are any.
-func trim(obj any) (any, error) {
-	object, ok := obj.(metav1.Object)
-	if !ok {
-		return obj, nil // the mark of a deletion that was missed
-	}
-	object.SetManagedFields(nil)
-	if annotations := object.GetAnnotations(); annotations[corev1.LastAppliedConfigAnnotation] != "" {
-		annotations[corev1.LastAppliedConfigAnnotation] = ""
-	}
-	return obj, nil
 }

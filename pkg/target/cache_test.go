@@ -16,11 +16,6 @@ import (
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
 
-const (
-	gatewaySyncs = "/apis/stoker.io/v1alpha1/gatewaysyncs"
-	applications = "/apis/argoproj.io/v1alpha1/applications"
-)
-
 // startCache runs a cache until the test ends.
 func startCache(t *testing.T, api *fakeAPIServer) *Cache {
 	t.Helper()
@@ -39,7 +34,7 @@ func startCache(t *testing.T, api *fakeAPIServer) *Cache {
 	return cache
 }
 
-func eventually(t *testing.T, what string, condition func() bool) {
+func eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	if err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, 20*time.Second, true,
 		func(context.Context) (bool, error) { return condition(), nil }); err != nil {
@@ -62,7 +57,7 @@ func TestCacheIsReadyWithoutKindsThatAreNotInstalled(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := cache.Ready(); got == nil ||
-		got.Error() != "GatewaySync is not in the cache yet\nApplication is not in the cache yet" {
+		got.Error() != "GatewaySync is not in the cache yet\nApplication is not in the cache yet\nImageUpdater is not in the cache yet" {
 		t.Errorf("before the start: got %v", got)
 	}
 
@@ -96,14 +91,13 @@ func TestCacheFollowsAndTrims(t *testing.T) {
 	api.serve(gatewaySyncs, &answer{text: big + "1" + rest + `v1"}}}`})
 	cache := startCache(t, api)
 	eventually(t, "listed", func() bool { return cachedRef(cache) == "v1" })
-	api.events <- `{"type": "MODIFIED", "object": ` + big + "2" + rest + `v2"}}}}`
+	api.events[gatewaySyncs] <- `{"type": "MODIFIED", "object": ` + big + "2" + rest + `v2"}}}}`
 	eventually(t, "changed", func() bool { return cachedRef(cache) == "v2" })
 
 	got, _ := cache.get(plant)
 	want := &stokerv1alpha1.GatewaySync{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "plant", ResourceVersion: "2", Annotations: map[string]string{
-			"kubectl.kubernetes.io/last-applied-configuration": "",
-			"stoker.io/requested-ref":                          "v2",
+			"stoker.io/requested-ref": "v2",
 		}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

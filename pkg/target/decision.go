@@ -10,12 +10,16 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Reasons of an Outcome.
+// Reasons of an Outcome. For an image there are those of package imageupdate too.
 const (
 	// ReasonRequested: the target did not hold the request before.
 	ReasonRequested = "Requested"
 	// ReasonAlreadyRequested: the target held the request already; nothing was written.
 	ReasonAlreadyRequested = "AlreadyRequested"
+	// ReasonNotApplicable: a target of this kind can't hold what is requested.
+	ReasonNotApplicable = "NotApplicable"
+	// ReasonNotFollowed: the target was not named, and does not follow what was pushed.
+	ReasonNotFollowed = "NotFollowed"
 )
 
 // Outcome says what a request came to, or would come to, at one target.
@@ -25,7 +29,10 @@ type Outcome struct {
 	Changes []Change
 	// Previous is the ref that was in force before, as far as the target tells.
 	Previous string
-	// Reason is one of the reasons above.
+	// Held is whether the target holds the request in the end. If not it was left as
+	// it is: it does not want the request, or can't hold it.
+	Held bool
+	// Reason is one of the reasons above, or of those of package imageupdate.
 	Reason string
 	// Message tells people what changed, and what did not although they might expect it.
 	Message string
@@ -56,7 +63,7 @@ type Decision struct {
 	Patch []Operation
 }
 
-// Operation is one step of a JSON patch (RFC 6902): "test", "add" or "remove".
+// Operation is one step of a JSON patch (RFC 6902): "test", "add", "replace" or "remove".
 //
 // A test for null passes where the member does not exist; RFC 6902 leaves that
 // open, and the kube-apiserver's library (gopkg.in/evanphx/json-patch.v4) does
@@ -93,6 +100,14 @@ func (d *draft) test(path string, value any) {
 
 func (d *draft) add(path string, value any) {
 	d.edits = append(d.edits, Operation{Op: "add", Path: path, Value: value})
+}
+
+// orNull is what to test for where our types can't tell an empty string from none.
+func orNull(value string) any {
+	if value == "" {
+		return nil
+	}
+	return value
 }
 
 // testAnnotation makes the decision depend on an annotation being as it was read.
@@ -142,6 +157,7 @@ func (d *draft) decision(previous string, notes ...string) Decision {
 		Outcome: Outcome{
 			Changes:  d.changes,
 			Previous: previous,
+			Held:     true,
 			Reason:   ReasonRequested,
 			Message:  sentence(append(said, notes...)),
 		},
@@ -154,9 +170,25 @@ func nothingToDo(key, ref string, notes ...string) Decision {
 	said := fmt.Sprintf("%s is %q already", key, ref)
 	return Decision{Outcome: Outcome{
 		Previous: ref,
+		Held:     true,
 		Reason:   ReasonAlreadyRequested,
 		Message:  sentence(append([]string{said}, notes...)),
 	}}
+}
+
+// leftAlone is the decision about a target that stays as it is without holding
+// the request.
+func leftAlone(previous, reason string, said ...string) Decision {
+	return Decision{Outcome: Outcome{Previous: previous, Reason: reason, Message: sentence(said)}}
+}
+
+// notFollowed is the decision about a target that does not follow what was
+// pushed, or of which that can't be told.
+func notFollowed(previous string, problem error) Decision {
+	if problem != nil {
+		return leftAlone(previous, ReasonNotFollowed, problem.Error())
+	}
+	return leftAlone(previous, ReasonNotFollowed, "it does not follow what was pushed, or holds a higher version")
 }
 
 // sentence joins what there is to say.

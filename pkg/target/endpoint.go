@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
+	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
@@ -30,10 +31,12 @@ type endpoint struct {
 	client   rest.Interface
 }
 
-// newEndpoints returns the endpoint of every kind.
-func newEndpoints(cfg *rest.Config) (map[Kind]endpoint, error) {
+// newEndpoints returns the endpoints of some kinds.
+func newEndpoints(cfg *rest.Config, kinds []Kind) (map[Kind]endpoint, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{stokerv1alpha1.AddToScheme, argov1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{
+		stokerv1alpha1.AddToScheme, argov1alpha1.AddToScheme, iuv1alpha1.AddToScheme,
+	} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("could not register the types of targets: %w", err)
 		}
@@ -41,7 +44,7 @@ func newEndpoints(cfg *rest.Config) (map[Kind]endpoint, error) {
 	codecs := serializer.NewCodecFactory(scheme).WithoutConversion()
 
 	endpoints := map[Kind]endpoint{}
-	for _, kind := range Kinds() {
+	for _, kind := range kinds {
 		resource, _, err := kind.api()
 		if err != nil {
 			return nil, err
@@ -65,20 +68,23 @@ func newEndpoints(cfg *rest.Config) (map[Kind]endpoint, error) {
 	return endpoints, nil
 }
 
-// get reads an object from the API server. It does not retry.
-func (e endpoint) get(ctx context.Context, key Key) (runtime.Object, error) {
-	_, obj, err := key.Kind.api()
-	if err != nil {
-		return nil, err
+// get reads an object from the API server, and returns it as it was sent, too.
+// It does not retry.
+func (e endpoint) get(ctx context.Context, key Key) (obj runtime.Object, document []byte, err error) {
+	if _, obj, err = key.Kind.api(); err != nil {
+		return nil, nil, err
 	}
-	err = e.client.Get().
+	result := e.client.Get().
 		Namespace(key.Namespace).
 		Resource(e.resource).
 		Name(key.Name).
 		MaxRetries(0).
-		Do(ctx).
-		Into(obj)
-	return obj, err
+		Do(ctx)
+	if err := result.Into(obj); err != nil {
+		return nil, nil, err
+	}
+	document, err = result.Raw()
+	return obj, document, err
 }
 
 // patch sends a JSON patch and returns the object that came of it. With dryRun

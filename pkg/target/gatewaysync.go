@@ -13,12 +13,24 @@ import (
 // modify the object, which may come from a cache.
 func DecideGatewaySync(sync *stokerv1alpha1.GatewaySync, r Request) Decision {
 	requested, present := sync.Annotations[stokerv1alpha1.AnnotationRequestedRef]
+	previous := cmp.Or(requested, sync.Spec.Git.Ref)
+	if r.Image != nil {
+		return leftAlone(previous, ReasonNotApplicable, "a GatewaySync runs what is in a git repository, and an image was pushed")
+	}
+	d := newDraft(sync.Annotations)
+	if r.IfFollowed {
+		if followed, problem := gatewaySyncFollows(sync, r); !followed {
+			return notFollowed(previous, problem)
+		}
+		d.testAnnotation(AnnotationFollowTags)
+		d.test("/spec/git/repo", sync.Spec.Git.Repo)
+		d.test("/spec/git/ref", orNull(sync.Spec.Git.Ref))
+	}
 	if present && requested == r.Ref {
 		return nothingToDo(stokerv1alpha1.AnnotationRequestedRef, r.Ref)
 	}
-	d := newDraft(sync.Annotations)
 	d.annotateChange(stokerv1alpha1.AnnotationRequestedRef, r.Ref)
 	d.annotate(stokerv1alpha1.AnnotationRequestedAt, r.at())
 	d.annotate(stokerv1alpha1.AnnotationRequestedBy, r.By)
-	return d.decision(cmp.Or(requested, sync.Spec.Git.Ref))
+	return d.decision(previous)
 }

@@ -25,6 +25,7 @@ func TestDecideGatewaySync(t *testing.T) {
 			want: Outcome{
 				Changes:  []Change{{Field: "stoker.io/requested-ref", New: "v2.0.0"}},
 				Previous: "v1.0.0",
+				Held:     true,
 				Reason:   "Requested",
 				Message:  `stoker.io/requested-ref set to "v2.0.0"`,
 			},
@@ -42,6 +43,7 @@ func TestDecideGatewaySync(t *testing.T) {
 			want: Outcome{
 				Changes:  []Change{{Field: "stoker.io/requested-ref", New: "v2.0.0"}},
 				Previous: "v1.0.0",
+				Held:     true,
 				Reason:   "Requested",
 				Message:  `stoker.io/requested-ref set to "v2.0.0"`,
 			},
@@ -64,6 +66,7 @@ func TestDecideGatewaySync(t *testing.T) {
 			want: Outcome{
 				Changes:  []Change{{Field: "stoker.io/requested-ref", Old: "v1.5.0", New: "v2.0.0"}},
 				Previous: "v1.5.0",
+				Held:     true,
 				Reason:   "Requested",
 				Message:  `stoker.io/requested-ref "v1.5.0" → "v2.0.0"`,
 			},
@@ -84,6 +87,7 @@ func TestDecideGatewaySync(t *testing.T) {
 			want: Outcome{
 				Changes:  []Change{{Field: "stoker.io/requested-ref", New: "v2.0.0"}},
 				Previous: "v1.0.0",
+				Held:     true,
 				Reason:   "Requested",
 				Message:  `stoker.io/requested-ref set to "v2.0.0"`,
 			},
@@ -105,6 +109,7 @@ func TestDecideGatewaySync(t *testing.T) {
 			},
 			want: Outcome{
 				Previous: "v2.0.0",
+				Held:     true,
 				Reason:   "AlreadyRequested",
 				Message:  `stoker.io/requested-ref is "v2.0.0" already`,
 			},

@@ -19,7 +19,7 @@ import (
 
 func mustDecide(t *testing.T, obj runtime.Object, r Request) Decision {
 	t.Helper()
-	decision, err := decide(obj, r)
+	decision, err := decide(obj, r, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func removeKey(value any, key string) {
 	}
 }
 
-// expectPatch compares a patch with JSON, white space aside.
+// expectPatch compares a patch with JSON, white space and the order of members aside.
 func expectPatch(t *testing.T, want string, got []Operation) {
 	t.Helper()
 	var wanted []Operation
@@ -119,6 +119,13 @@ func lines(t *testing.T, patch []Operation) string {
 	for _, operation := range patch {
 		encoded, err := json.Marshal(operation)
 		if err != nil {
+			t.Fatal(err)
+		}
+		var sorted any
+		if err := json.Unmarshal(encoded, &sorted); err != nil {
+			t.Fatal(err)
+		}
+		if encoded, err = json.Marshal(sorted); err != nil {
 			t.Fatal(err)
 		}
 		fmt.Fprintf(&out, "%s\n", encoded)

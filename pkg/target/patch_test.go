@@ -23,7 +23,7 @@ var (
 		`"annotations": {},`,
 		`"annotations": {"team": "a~b/c"},`,
 		`"annotations": {"postern.dev/update-target-revision": "true", "argocd.argoproj.io/refresh": "hard"},`,
-		`"annotations": {"postern.dev/update-target-revision": "true", "team": "shop",
+		`"annotations": {"postern.dev/update-target-revision": "true", "team": "shop", "postern.dev/follow-tags": ">=1",
 			"postern.dev/requested-ref": "v1", "postern.dev/requested-revision": "1111",
 			"postern.dev/requested-at": "2025-01-01T00:00:00Z", "postern.dev/requested-by": "a&b",
 			"stoker.io/requested-ref": "v1", "stoker.io/requested-by": "<kargo>"},`,
@@ -47,6 +47,9 @@ var (
 		{Ref: "v2", By: "github", At: noon, Repository: "https://github.com/example/shop.git"},
 		{Ref: "v1", By: "gitlab", At: noon, Repository: "ssh://git@github.com/example/shop", Revision: "1111"},
 		{Ref: "feature/a&b<c>", By: "generic", At: noon, Repository: "https://github.com/example/shop", Revision: "2222"},
+		{Ref: "v1", RefType: RefTypeBranch, IfFollowed: true, By: "github", At: noon, Repository: "https://github.com/example/shop"},
+		{Ref: "v3", RefType: RefTypeTag, IfFollowed: true, By: "github", At: noon, Repository: "https://github.com/example/shop"},
+		{Ref: "v3", RefType: RefTypeTag, IfFollowed: true, By: "github", At: noon, Repository: "https://github.com/example/plant"},
 	}
 )
 
@@ -77,7 +80,11 @@ func TestDecisionsAreIdempotent(t *testing.T) {
 		after := mustApply(t, document, first.Patch)
 		second := mustDecide(t, parse(t, kindOf(t, read), after), r)
 		expectPatch(t, "null", second.Patch)
-		if second.Reason != ReasonAlreadyRequested {
+		want := ReasonAlreadyRequested
+		if first.Reason == ReasonNotFollowed {
+			want = ReasonNotFollowed
+		}
+		if second.Reason != want {
 			t.Errorf("got reason %q", second.Reason)
 		}
 	})
@@ -89,6 +96,18 @@ func TestDecisionsDoNotModifyWhatWasRead(t *testing.T) {
 		mustDecide(t, read, r)
 		if diff := cmp.Diff(before, read); diff != "" {
 			t.Errorf("(-before +after):\n%s", diff)
+		}
+	})
+}
+
+func TestDecisionsAreTheSameForWhatTheCacheKeeps(t *testing.T) {
+	everyDecision(t, func(t *testing.T, _ string, read runtime.Object, r Request) {
+		whole := mustDecide(t, read, r)
+		if _, err := trim(read); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(whole, mustDecide(t, read, r)); diff != "" {
+			t.Errorf("(-whole +trimmed):\n%s", diff)
 		}
 	})
 }

@@ -6,18 +6,19 @@ package target
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 // Resolve finds out whether a target exists. Its errors are those of Write.
 func (w *Writer) Resolve(ctx context.Context, key Key) error {
-	if _, ok := w.cache.get(key); ok {
-		return nil
-	}
 	endpoint, ok := w.endpoints[key.Kind]
 	if !ok {
 		return fmt.Errorf("could not find %s: a ref cannot be written to this kind", key)
 	}
-	switch _, err := endpoint.get(ctx, key); {
+	if _, ok := w.cache.get(key); ok {
+		return nil
+	}
+	switch _, _, err := endpoint.get(ctx, key); {
 	case err == nil:
 		return nil
 	case mayPass(err):
@@ -27,10 +28,11 @@ func (w *Writer) Resolve(ctx context.Context, key Key) error {
 	}
 }
 
-// APIVersion returns the group and version by which Postern reads and writes a kind; empty if it is not one of Kinds.
+// APIVersion returns the group and version by which Postern reads and writes a
+// kind; empty if it is not one of Kinds.
 func (k Kind) APIVersion() string {
 	resource, _, err := k.api()
-	if err != nil {
+	if err != nil || !slices.Contains(Kinds(), k) {
 		return ""
 	}
 	return resource.GroupVersion().String()

@@ -50,10 +50,26 @@ func sourcesOf(spec *argov1alpha1.ApplicationSpec) []sourceAt {
 	return nil
 }
 
-// allAt reports whether every source is at a ref.
-func allAt(sources []sourceAt, ref string) bool {
+// isAt reports whether the source is at a requested ref, by that name or another:
+// HEAD is not replaced by the branch that it stands for.
+func (s sourceAt) isAt(r Request) bool {
+	return s.revision() == r.Ref || r.mayBeBranch() && tracksBranch(s.revision(), r)
+}
+
+// allAt reports whether every source is at a requested ref.
+func allAt(sources []sourceAt, r Request) bool {
 	for _, source := range sources {
-		if source.revision() != ref {
+		if !source.isAt(r) {
+			return false
+		}
+	}
+	return true
+}
+
+// allOf reports whether every source is of one repository.
+func allOf(sources []sourceAt, repository string) bool {
+	for _, source := range sources {
+		if !SameRepository(source.RepoURL, repository) {
 			return false
 		}
 	}

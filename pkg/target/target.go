@@ -10,14 +10,17 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
+	"postern.dev/postern/pkg/imageupdate"
 )
 
 // The annotations that Postern writes to an Application, which has none of its
 // own for a requested ref. They always speak of one and the same request.
 const (
-	// AnnotationRequestedRef is the short name of the git ref that was asked for.
+	// AnnotationRequestedRef is what was asked for: a git ref by its short name, or
+	// the reference of an image.
 	AnnotationRequestedRef = "postern.dev/requested-ref"
 	// AnnotationRequestedAt is when it was asked for, RFC 3339 in UTC.
 	AnnotationRequestedAt = "postern.dev/requested-at"
@@ -41,9 +44,17 @@ const (
 	KindApplication Kind = "Application"
 )
 
-// Kinds lists every kind.
+// kindImageUpdater is read only: its objects say which images an Application is to run.
+const kindImageUpdater Kind = "ImageUpdater"
+
+// Kinds lists every kind that is written to.
 func Kinds() []Kind {
 	return []Kind{KindGatewaySync, KindApplication}
+}
+
+// cachedKinds lists every kind that the cache follows.
+func cachedKinds() []Kind {
+	return append(Kinds(), kindImageUpdater)
 }
 
 // api says where a kind is served, and gives a new empty object of it.
@@ -53,8 +64,10 @@ func (k Kind) api() (schema.GroupVersionResource, runtime.Object, error) {
 		return stokerv1alpha1.SchemeGroupVersion.WithResource("gatewaysyncs"), &stokerv1alpha1.GatewaySync{}, nil
 	case KindApplication:
 		return argov1alpha1.SchemeGroupVersion.WithResource("applications"), &argov1alpha1.Application{}, nil
+	case kindImageUpdater:
+		return iuv1alpha1.SchemeGroupVersion.WithResource("imageupdaters"), &iuv1alpha1.ImageUpdater{}, nil
 	}
-	return schema.GroupVersionResource{}, nil, fmt.Errorf("%q is not a kind that a ref can be written to", string(k))
+	return schema.GroupVersionResource{}, nil, fmt.Errorf("%q is not a kind that is known here", string(k))
 }
 
 // Key names one object.
@@ -70,20 +83,45 @@ func (k Key) String() string {
 }
 
 // Request is what is asked of a target. Whoever makes one has checked that its
-// Ref and Revision are well formed.
+// Ref, Revision and Image are well formed.
 type Request struct {
-	// Ref is a git ref by its short name, such as "main" or "v2.0.0".
+	// Ref is a git ref by its short name, such as "main" or "v2.0.0". It is not
+	// looked at if there is an Image.
 	Ref string
 	// Revision is the commit id the ref points at; empty if unknown.
 	Revision string
+	// RefType is what the ref names; empty if unknown.
+	RefType RefType
+	// DefaultBranch is set if the ref is known to be the branch that HEAD names.
+	DefaultBranch bool
 	// Repository is the URL of the git repository; empty if unknown.
 	Repository string
+	// Image is the image that was pushed; nil for a git ref.
+	Image *imageupdate.Image
+	// IfFollowed is set if no target was named. What was pushed is then written only
+	// to a target that follows it, by what the target says when it is written: that
+	// Cache.Matches found it is no proof, for of two tags that are pushed at once the
+	// lower one may come second.
+	IfFollowed bool
 	// By is the kind of sender, such as "github".
 	By string
 	// At is when the request was accepted. Requests of one target must differ in
 	// it for Argo CD to tell the second refresh from the first.
 	At time.Time
 }
+
+// RefType says what a git ref names.
+type RefType string
+
+// The types that make a difference to what is followed. Others follow nothing.
+const (
+	RefTypeBranch RefType = "Branch"
+	RefTypeTag    RefType = "Tag"
+)
+
+// mayBeBranch and mayBeTag report what the ref may name, as far as is known.
+func (r Request) mayBeBranch() bool { return r.RefType == RefTypeBranch || r.RefType == "" }
+func (r Request) mayBeTag() bool    { return r.RefType == RefTypeTag || r.RefType == "" }
 
 // at is the time of the request as annotations carry it.
 func (r Request) at() string {

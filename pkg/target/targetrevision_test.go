@@ -159,6 +159,7 @@ func TestDecideApplicationMovesTargetRevisionBack(t *testing.T) {
 	want := Outcome{
 		Changes:  []Change{{Field: "spec.source.targetRevision", Old: "edited-by-hand", New: "v2"}},
 		Previous: "edited-by-hand",
+		Held:     true,
 		Reason:   "Requested",
 		Message:  `spec.source.targetRevision "edited-by-hand" → "v2"`,
 	}

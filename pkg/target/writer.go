@@ -16,8 +16,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 
+	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
+	"postern.dev/postern/pkg/imageupdate"
 )
 
 // Writer writes requests to targets. It is safe for concurrent use.
@@ -33,9 +35,10 @@ type Writer struct {
 }
 
 // NewWriter returns a Writer that uses the API server of a configuration, and
-// reads from a cache where that has what is needed. The cache may be nil.
+// reads from a cache where that has what is needed. The cache may be nil if no
+// images are requested of Applications.
 func NewWriter(cfg *rest.Config, cache *Cache) (*Writer, error) {
-	endpoints, err := newEndpoints(cfg)
+	endpoints, err := newEndpoints(cfg, Kinds())
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +119,7 @@ func (t *try) once(ctx context.Context, live bool) (Outcome, error) {
 		return Outcome{}, err
 	}
 	if len(decision.Patch) == 0 {
-		if t.sent != nil {
+		if decision.Held && t.sent != nil {
 			return *t.sent, nil // it was our own patch that did it
 		}
 		return decision.Outcome, nil
@@ -151,27 +154,48 @@ func (t *try) once(ctx context.Context, live bool) (Outcome, error) {
 // decide decides on what the cache has, or on a live read. A cache lags behind,
 // so only a live read may say that there is no such object or nothing to do.
 func (t *try) decide(ctx context.Context, live bool) (Decision, error) {
+	updaters, err := t.updaters()
+	if err != nil {
+		return Decision{}, err
+	}
 	if !live {
 		if obj, ok := t.cache.get(t.key); ok {
-			if decision, err := decide(obj, t.request); err != nil || len(decision.Patch) > 0 {
+			if decision, err := decide(obj, t.request, updaters); err != nil || len(decision.Patch) > 0 {
 				return decision, err
 			}
 		}
 	}
-	obj, err := t.endpoint.get(ctx, t.key)
+	obj, document, err := t.endpoint.get(ctx, t.key)
 	if err != nil {
 		return Decision{}, err
 	}
-	return decide(obj, t.request)
+	decision, err := decide(obj, t.request, updaters)
+	if err != nil || len(decision.Patch) == 0 {
+		return decision, err
+	}
+	decision.Patch, err = exactly(decision.Patch, document)
+	return decision, err
+}
+
+// updaters are the ImageUpdater objects that may count for the target.
+func (t *try) updaters() ([]*iuv1alpha1.ImageUpdater, error) {
+	if t.key.Kind != KindApplication || t.request.Image == nil {
+		return nil, nil
+	}
+	return t.cache.updatersIn(t.key.Namespace)
 }
 
 // decide decides for an object of any kind.
-func decide(obj runtime.Object, r Request) (Decision, error) {
+func decide(obj runtime.Object, r Request, updaters []*iuv1alpha1.ImageUpdater) (Decision, error) {
 	switch obj := obj.(type) {
 	case *stokerv1alpha1.GatewaySync:
 		return DecideGatewaySync(obj, r), nil
 	case *argov1alpha1.Application:
-		return DecideApplication(obj, r), nil
+		if r.Image == nil {
+			return DecideApplication(obj, r), nil
+		}
+		config, _ := imageupdate.ConfigFor(obj, updaters)
+		return DecideImage(obj, config, r), nil
 	}
 	return Decision{}, fmt.Errorf("a ref cannot be written to a %T", obj)
 }

@@ -53,6 +53,7 @@ func TestWrite(t *testing.T) {
 		return Outcome{
 			Changes:  []Change{{Field: "stoker.io/requested-ref", Old: previous, New: "v2"}},
 			Previous: previous,
+			Held:     true,
 			Reason:   "Requested",
 			Message:  `stoker.io/requested-ref "` + previous + `" → "v2"`,
 		}
@@ -75,7 +76,7 @@ func TestWrite(t *testing.T) {
 		{
 			name:         "writes nothing if the target holds the ref",
 			object:       plantAt("v2"),
-			want:         Outcome{Previous: "v2", Reason: "AlreadyRequested", Message: `stoker.io/requested-ref is "v2" already`},
+			want:         Outcome{Previous: "v2", Held: true, Reason: "AlreadyRequested", Message: `stoker.io/requested-ref is "v2" already`},
 			wantRequests: []string{"GET"},
 		},
 		{

@@ -43,15 +43,19 @@ func TestDiscoveryTellsExactlyWhatIsServed(t *testing.T) {
 			{"name": "gatewaysyncs/webhookdeliveries", "singularName": "", "namespaced": true, "kind": "WebhookDelivery",
 				"verbs": ["create", "get"]},
 			{"name": "webhookdeliveries", "singularName": "webhookdelivery", "namespaced": true, "kind": "WebhookDelivery",
-				"verbs": ["create", "delete", "deletecollection", "get", "list", "watch"], "shortNames": ["whd"]}
+				"verbs": ["create", "delete", "deletecollection", "get", "list", "watch"], "shortNames": ["whd"]},
+			{"name": "webhooksources", "singularName": "webhooksource", "namespaced": true, "kind": "WebhookSource",
+				"verbs": ["get", "list"]},
+			{"name": "webhooksources/webhookdeliveries", "singularName": "", "namespaced": true, "kind": "WebhookDelivery",
+				"verbs": ["create", "get"]}
 		]
 	}`)
 }
 
-func TestKubectlListsWebhookDeliveriesAsTheOneResourceOfTheGroup(t *testing.T) {
+func TestKubectlListsOnlyTheResourcesOfTheGroupThatCanBeRead(t *testing.T) {
 	w := newWorld(t)
 	got := w.kubectl("", "api-resources", "--api-group=postern.dev", "--no-headers", "--output=name")
-	if want := "webhookdeliveries.postern.dev\n"; got != want {
+	if want := "webhookdeliveries.postern.dev\nwebhooksources.postern.dev\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

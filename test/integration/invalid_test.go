@@ -78,7 +78,9 @@ func TestInvalidDeliveryIsToldEverythingThatIsWrongAndLeavesNothing(t *testing.T
 		"all at once": {
 			"source: nobody, target: {kind: Deployment, name: UPPER}, payload: " + ping + ", events: [{source: a, event: b, ref: c}]",
 			map[string]string{
-				"spec.source":      `Unsupported value: "nobody": supported values: "argocd", "generic", "github", "kargo"`,
+				"spec.source": `Unsupported value: "nobody": supported values: "acr", "aliyun-acr", "argocd", "azure-devops", ` +
+					`"bitbucket", "bitbucket-server", "cloudevents", "distribution", "docker.io", "ecr", "gar", "generic", "ghcr.io", ` +
+					`"gitea", "github", "gitlab", "harbor", "jfrog", "kargo", "nexus", "quay.io", "zot"`,
 				"spec.target.kind": `Unsupported value: "Deployment": supported values: "Application", "GatewaySync"`,
 				"spec.target.name": `Invalid value: "UPPER": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric ` +
 					`characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for ` +

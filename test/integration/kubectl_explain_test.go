@@ -78,6 +78,7 @@ func TestKubectlExplainTellsWhatAFieldIsFor(t *testing.T) {
 		"whd.status.sender.method":                   "What proved it",
 		"whd.spec.payload":                           "The sender's payload, as any JSON.",
 		"webhookdeliveries.spec.target.kind":         "Kind of the object: GatewaySync",
+		"webhooksource.status.methods":               "How the sender can prove itself",
 	} {
 		out := strings.Join(strings.Fields(w.kubectl("", "explain", field)), " ")
 		if !strings.Contains(out, want) {

@@ -51,7 +51,13 @@ func TestSecretInTheQueryIsWarnedOfEvenWhereItIsNotNeeded(t *testing.T) {
 func TestSecretInTheQueryIsNotLoggedHoweverItIsWritten(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
-	_, releaser := w.releaser("web")
+	subject, token := w.serviceAccount("releaser")
+	w.allow(subject, "gatewaysyncs")
+	w.allow(subject, "webhooksources")
+	releaser := w.sender(token)
+	for _, door := range []string{syncDoor("web"), sourceDoor("github")} {
+		w.untilBelieved(releaser, door, noProof)
+	}
 	for _, query := range []string{
 		"secret=" + newSecret(),
 		"a=" + w.namespace + "&secret=" + newSecret() + "&b=c",
@@ -62,12 +68,14 @@ func TestSecretInTheQueryIsNotLoggedHoweverItIsWritten(t *testing.T) {
 		"secret=" + newSecret() + ";x",
 		"dryRun=All&secret=" + newSecret(),
 	} {
-		if _, err := releaser.post(t.Context(), syncDoor("web")+"?"+query, []byte(useless), nil); err != nil {
-			t.Fatal(err)
+		for _, door := range []string{syncDoor("web"), sourceDoor("docker.io"), sourceDoor("github")} {
+			if _, err := releaser.post(t.Context(), door+"?"+query, []byte(useless), nil); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	// The list and the object door have queries, too.
-	for _, path := range []string{syncDoor("web"), "webhookdeliveries"} {
+	// The lists and the object door have queries, too.
+	for _, path := range []string{syncDoor("web"), sourceDoor("docker.io"), "webhookdeliveries", "webhooksources"} {
 		if _, err := releaser.send(t.Context(), http.MethodGet, path+"?secret="+newSecret(), http.NoBody, nil); err != nil {
 			t.Fatal(err)
 		}

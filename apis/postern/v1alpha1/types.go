@@ -42,11 +42,12 @@ type WebhookDeliveryList struct {
 
 // WebhookDeliverySpec is what is delivered. Exactly one of payload, rawPayload and ref says what is asked for.
 type WebhookDeliverySpec struct {
-	// Type of the sender: github, argocd, kargo or generic. Found out from the headers and the payload when empty. It
+	// Type of the sender, one of the names of webhooksources. Found out from the headers and the payload when empty. It
 	// chooses how the payload is read, and never widens what the payload may do.
 	// +optional
 	Source string `json:"source,omitempty"`
-	// The object that the delivery is for, in the same namespace.
+	// The object that the delivery is for, in the same namespace. Without it, the delivery is for every object in the
+	// namespace that uses the pushed image or repository.
 	// +optional
 	Target *TargetReference `json:"target,omitempty"`
 	// The sender's payload, as any JSON. It is read and then dropped: it is not stored. A signature can't be checked
@@ -57,9 +58,12 @@ type WebhookDeliverySpec struct {
 	// it is not stored.
 	// +optional
 	RawPayload []byte `json:"rawPayload,omitempty"`
-	// The git ref to request, in place of a payload: a branch, a tag or a commit id.
+	// What to request, in place of a payload: a git branch, tag or commit id, or, with image, the tag of an image.
 	// +optional
 	Ref string `json:"ref,omitempty"`
+	// The image that ref is a tag of, such as ghcr.io/example/shop.
+	// +optional
+	Image string `json:"image,omitempty"`
 	// The sender's headers that matter: event type, delivery id, content type, signature. A signature is used and then
 	// dropped. Headers that hold a token are refused, since this object may be written to an audit log.
 	// +optional
@@ -96,9 +100,9 @@ type DeliveryEvent struct {
 	Source string `json:"source"`
 	// What happened, in the sender's words: release.published, push.
 	Event string `json:"event"`
-	// The requested git ref, short: main, v2.0.0.
+	// What is requested: a git ref, short (main, v2.0.0), or an image's tag.
 	Ref string `json:"ref"`
-	// Whether the ref is a Branch, a Tag or a Commit. Empty when the payload does not tell.
+	// Whether the ref is a Branch, a Tag or a Commit, or of an Image. Empty when the payload does not tell.
 	// +optional
 	RefType RefType `json:"refType,omitempty"`
 	// URL of the git repository.
@@ -113,9 +117,30 @@ type DeliveryEvent struct {
 	// When the event happened at the sender.
 	// +optional
 	Time *metav1.Time `json:"time,omitempty"`
+	// Whether the ref is known to be the repository's default branch, which HEAD stands for.
+	// +optional
+	DefaultBranch bool `json:"defaultBranch,omitempty"`
+	// The image that was pushed; absent for a git ref.
+	// +optional
+	Image *ImageReference `json:"image,omitempty"`
 }
 
-// RefType says what a git ref is.
+// ImageReference is an image that was pushed.
+type ImageReference struct {
+	// Host of the registry: docker.io, ghcr.io, registry.example.com:5000.
+	// +optional
+	Host string `json:"host,omitempty"`
+	// Repository in the registry: library/nginx.
+	Repository string `json:"repository"`
+	// Tag that was pushed.
+	// +optional
+	Tag string `json:"tag,omitempty"`
+	// Digest of what was pushed.
+	// +optional
+	Digest string `json:"digest,omitempty"`
+}
+
+// RefType says what a ref is.
 // +enum
 type RefType string
 
@@ -126,6 +151,8 @@ const (
 	RefTypeTag RefType = "Tag"
 	// RefTypeCommit is a commit id.
 	RefTypeCommit RefType = "Commit"
+	// RefTypeImage is the tag or digest of an image.
+	RefTypeImage RefType = "Image"
 )
 
 // WebhookDeliveryStatus is what came of a delivery.
@@ -197,7 +224,7 @@ type TargetResult struct {
 	// The ref that was in force before: the one requested last, or else the one in its specification.
 	// +optional
 	PreviousRef string `json:"previousRef,omitempty"`
-	// What was done: Written, Unchanged or Failed.
+	// What was done: Written, Unchanged, Skipped or Failed.
 	Result TargetResultType `json:"result"`
 	// Why, in one CamelCase word for machines.
 	// +optional
@@ -218,6 +245,8 @@ const (
 	TargetWritten TargetResultType = "Written"
 	// TargetUnchanged means that the target held the requested ref already.
 	TargetUnchanged TargetResultType = "Unchanged"
+	// TargetSkipped means that the target does not want what is requested.
+	TargetSkipped TargetResultType = "Skipped"
 	// TargetFailed means that the target could not be written.
 	TargetFailed TargetResultType = "Failed"
 )
@@ -226,7 +255,7 @@ const (
 type Sender struct {
 	// User name that the cluster gave the request, such as system:serviceaccount:ci:release.
 	Name string `json:"name"`
-	// What proved it: ServiceAccount or User (the cluster's own authentication), HMAC, Token or None.
+	// What proved it: ServiceAccount or User (the cluster's own authentication), HMAC, Token, QueryToken or None.
 	Method string `json:"method"`
 }
 
@@ -258,4 +287,50 @@ type Application struct {
 	// Standard object metadata.
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
+}
+
+// +genclient
+// +genclient:onlyVerbs=get,list
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// WebhookSource is a type of sender, as it stands in this namespace: what it sends, how it can prove itself, and where to
+// point it. Its name is that of the type. The list is fixed; nothing of it is stored.
+type WebhookSource struct {
+	metav1.TypeMeta `json:",inline"`
+	// Standard object metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// How the sender stands in this namespace.
+	// +optional
+	Status WebhookSourceStatus `json:"status,omitempty"`
+}
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// WebhookSourceList is a list of types of sender.
+type WebhookSourceList struct {
+	metav1.TypeMeta `json:",inline"`
+	// Standard list metadata.
+	// +optional
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	// The types of sender.
+	Items []WebhookSource `json:"items"`
+}
+
+// WebhookSourceStatus says how a sender proves itself, and whether the namespace is ready for it.
+type WebhookSourceStatus struct {
+	// What the sender asks for: GitRefs or Images.
+	Requests string `json:"requests"`
+	// How the sender can prove itself: ServiceAccount, HMAC, Token, QueryToken.
+	// +listType=atomic
+	Methods []string `json:"methods"`
+	// Keys of the Secret postern-webhook-secrets that count for this sender.
+	// +listType=atomic
+	SecretKeys []string `json:"secretKeys"`
+	// Whether one of these keys holds a secret.
+	HasSecret bool `json:"hasSecret"`
+	// Path below the kube-apiserver's address to which the sender POSTs.
+	Path string `json:"path"`
 }

@@ -24,6 +24,11 @@ func (in GatewaySync) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ImageReference) OpenAPIModelName() string {
+	return "dev.postern.v1alpha1.ImageReference"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in JSON) OpenAPIModelName() string {
 	return "dev.postern.v1alpha1.JSON"
 }
@@ -66,4 +71,19 @@ func (in WebhookDeliverySpec) OpenAPIModelName() string {
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in WebhookDeliveryStatus) OpenAPIModelName() string {
 	return "dev.postern.v1alpha1.WebhookDeliveryStatus"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in WebhookSource) OpenAPIModelName() string {
+	return "dev.postern.v1alpha1.WebhookSource"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in WebhookSourceList) OpenAPIModelName() string {
+	return "dev.postern.v1alpha1.WebhookSourceList"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in WebhookSourceStatus) OpenAPIModelName() string {
+	return "dev.postern.v1alpha1.WebhookSourceStatus"
 }

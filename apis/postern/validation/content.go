@@ -35,22 +35,41 @@ func validateContent(spec *postern.WebhookDeliverySpec, maxPayloadBytes int64) f
 		return field.ErrorList{field.Invalid(specPath, field.OmitValueType{},
 			"exactly one of payload, rawPayload and ref must be given")}
 	}
+	if spec.Image != "" && spec.Ref == "" {
+		return field.ErrorList{field.Forbidden(specPath.Child("image"), "only with ref, which is its tag")}
+	}
 	switch {
 	case spec.Payload != nil:
 		return validateSize(specPath.Child("payload"), len(spec.Payload.Raw), maxPayloadBytes)
 	case spec.RawPayload != nil:
 		return validateSize(specPath.Child("rawPayload"), len(spec.RawPayload), maxPayloadBytes)
 	}
-	var errs field.ErrorList
+	errs := validateRefSource(spec.Source)
+	if spec.Image != "" {
+		return append(errs, validateRequestedImage(spec)...)
+	}
 	// As in a payload, the ref may be given in full.
 	short, _ := payload.ShortRef(spec.Ref)
 	if err := payload.ValidateRef(short); err != nil {
 		errs = append(errs, field.Invalid(specPath.Child("ref"), shorten(spec.Ref), err.Error()))
 	}
-	if spec.Source != "" && spec.Source != payload.SourceGeneric {
-		errs = append(errs, field.Forbidden(specPath.Child("source"), "only with payload or rawPayload: no sender of this type sent ref"))
-	}
 	return errs
+}
+
+func validateRefSource(source string) field.ErrorList {
+	if source == "" || source == payload.SourceGeneric {
+		return nil
+	}
+	return field.ErrorList{field.Forbidden(specPath.Child("source"), "only with payload or rawPayload: no sender of this type sent ref")}
+}
+
+// validateRequestedImage checks an image that is requested without a payload: its name, and its tag in ref.
+func validateRequestedImage(spec *postern.WebhookDeliverySpec) field.ErrorList {
+	if _, err := payload.RequestImage(spec.Image, spec.Ref); err != nil {
+		return field.ErrorList{field.Invalid(specPath.Child("image"), shorten(spec.Image),
+			"expected the name of an image, host/repository, and its tag in ref")}
+	}
+	return nil
 }
 
 func validateSize(path *field.Path, size int, limit int64) field.ErrorList {

@@ -23,6 +23,13 @@ func TestValidateNewAcceptsWhatASenderCanMean(t *testing.T) {
 		"largest raw payload": func(d *postern.WebhookDelivery) {
 			d.Spec.Payload, d.Spec.RawPayload = nil, make([]byte, maxBytes)
 		},
+		"no target": func(d *postern.WebhookDelivery) { d.Spec.Target = nil },
+		"image": func(d *postern.WebhookDelivery) {
+			d.Spec.Payload, d.Spec.Ref, d.Spec.Image, d.Spec.Source = nil, "1.2.3", "registry.example.com:5000/acme/shop", ""
+		},
+		"image of Docker Hub, without a target": func(d *postern.WebhookDelivery) {
+			d.Spec = postern.WebhookDeliverySpec{Ref: "1.2.3", Image: "nginx"}
+		},
 		"ref": func(d *postern.WebhookDelivery) {
 			d.Spec.Payload, d.Spec.Ref, d.Spec.Source = nil, "v2.0.0", ""
 		},
@@ -51,10 +58,6 @@ func TestValidateNewRefuses(t *testing.T) {
 		"a source that does not exist": {
 			func(d *postern.WebhookDelivery) { d.Spec.Source = "nobody" },
 			[]string{"spec.source: Unsupported value"},
-		},
-		"no target": {
-			func(d *postern.WebhookDelivery) { d.Spec.Target = nil },
-			[]string{"spec.target: Required value"},
 		},
 		"a target of another kind": {
 			func(d *postern.WebhookDelivery) { d.Spec.Target.Kind = "Secret" },
@@ -94,6 +97,42 @@ func TestValidateNewRefuses(t *testing.T) {
 		},
 		"a ref said to come from a sender": {
 			func(d *postern.WebhookDelivery) { d.Spec.Payload, d.Spec.Ref = nil, "main" },
+			[]string{"spec.source: Forbidden"},
+		},
+		"an image without its tag": {
+			func(d *postern.WebhookDelivery) { d.Spec.Payload, d.Spec.Image = nil, "nginx" },
+			[]string{"spec: Invalid value"},
+		},
+		"an image and a payload": {
+			func(d *postern.WebhookDelivery) { d.Spec.Image = "nginx" },
+			[]string{"spec.image: Forbidden"},
+		},
+		"an image that no registry could hold": {
+			func(d *postern.WebhookDelivery) {
+				d.Spec = postern.WebhookDeliverySpec{Ref: "1.2.3", Image: "Quay.io/Acme"}
+			},
+			[]string{"spec.image: Invalid value"},
+		},
+		"an image with a tag already": {
+			func(d *postern.WebhookDelivery) { d.Spec = postern.WebhookDeliverySpec{Ref: "1.2.3", Image: "nginx:1"} },
+			[]string{"spec.image: Invalid value"},
+		},
+		"an image whose ref is a part of its name": {
+			func(d *postern.WebhookDelivery) {
+				d.Spec = postern.WebhookDeliverySpec{Ref: "5000/shop:1", Image: "localhost"}
+			},
+			[]string{"spec.image: Invalid value"},
+		},
+		"an image whose ref has a digest": {
+			func(d *postern.WebhookDelivery) {
+				d.Spec = postern.WebhookDeliverySpec{Ref: "1@sha256:" + strings.Repeat("a", 64), Image: "nginx"}
+			},
+			[]string{"spec.image: Invalid value"},
+		},
+		"an image said to come from a registry": {
+			func(d *postern.WebhookDelivery) {
+				d.Spec = postern.WebhookDeliverySpec{Source: "docker.io", Ref: "1.2.3", Image: "nginx"}
+			},
 			[]string{"spec.source: Forbidden"},
 		},
 		"events": {

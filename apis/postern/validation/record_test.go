@@ -15,10 +15,47 @@ func TestRecordsAndAdmittedDeliveriesMustBeSound(t *testing.T) {
 	event := func(change func(*postern.DeliveryEvent)) func(*postern.WebhookDelivery) {
 		return func(d *postern.WebhookDelivery) { change(&d.Spec.Events[1]) }
 	}
+	image := func(change func(*postern.DeliveryEvent)) func(*postern.WebhookDelivery) {
+		return event(func(e *postern.DeliveryEvent) {
+			*e = postern.DeliveryEvent{Source: "quay.io", Event: "push", Ref: "1.2.3", RefType: postern.RefTypeImage,
+				Image: &postern.ImageReference{Host: "quay.io", Repository: "acme/shop", Tag: "1.2.3"}}
+			change(e)
+		})
+	}
+	digest := "sha256:" + strings.Repeat("a", 64)
 	long := strings.Repeat("a", maxFieldBytes+1)
 	for name, test := range map[string]rule{
 		"sound":     {func(*postern.WebhookDelivery) {}, nil},
 		"no events": {func(d *postern.WebhookDelivery) { d.Spec.Events = []postern.DeliveryEvent{} }, nil},
+		"an image":  {image(func(*postern.DeliveryEvent) {}), nil},
+		"an image of which a policy rewrote tag and ref": {
+			image(func(e *postern.DeliveryEvent) { e.Image.Tag, e.Ref = "1.2.4", "1.2.4" }), nil,
+		},
+		"an image by its digest": {
+			image(func(e *postern.DeliveryEvent) { e.Image.Tag, e.Image.Digest, e.Ref = "", digest, digest }), nil,
+		},
+		"an image of which a policy rewrote the tag alone": {
+			image(func(e *postern.DeliveryEvent) { e.Image.Tag = "1.2.4" }), []string{"spec.events[1].ref: Invalid value"},
+		},
+		"an image of which a policy rewrote the ref alone": {
+			image(func(e *postern.DeliveryEvent) { e.Ref = "1.2.4" }), []string{"spec.events[1].ref: Invalid value"},
+		},
+		"an image without tag and digest": {
+			image(func(e *postern.DeliveryEvent) { e.Image.Tag, e.Ref = "", "" }), []string{"spec.events[1].ref: Required value"},
+		},
+		"an image that is not named in full": {
+			image(func(e *postern.DeliveryEvent) { e.Image.Host, e.Image.Repository = "docker.io", "nginx" }),
+			[]string{"spec.events[1].image: Invalid value"},
+		},
+		"an image whose tag is none": {
+			image(func(e *postern.DeliveryEvent) { e.Image.Tag, e.Ref = "-rf", "-rf" }), []string{"spec.events[1].image: Invalid value"},
+		},
+		"an image that is said to be a git tag": {
+			image(func(e *postern.DeliveryEvent) { e.RefType = postern.RefTypeTag }), []string{"spec.events[1].refType: Invalid value"},
+		},
+		"the tag of an image that is gone": {
+			image(func(e *postern.DeliveryEvent) { e.Image = nil }), []string{"spec.events[1].refType: Invalid value"},
+		},
 		"finalizers": {
 			func(d *postern.WebhookDelivery) { d.Finalizers = []string{"example.com/keep"} },
 			[]string{"metadata.finalizers: Forbidden"},
@@ -93,10 +130,6 @@ func TestValidateRecordKeepsPayloadsAndSecretsOutOfStorage(t *testing.T) {
 				d.Spec.Headers = map[string]string{"Authorization": "s3cret", "X-Hub-Signature-256": "s3cret"}
 			},
 			[]string{"spec.headers[Authorization]: Internal error", "spec.headers[X-Hub-Signature-256]: Internal error"},
-		},
-		"no target": {
-			func(d *postern.WebhookDelivery) { d.Spec.Target = nil },
-			[]string{"spec.target: Required value"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

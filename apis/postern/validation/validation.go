@@ -6,6 +6,7 @@
 package validation
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -30,7 +31,7 @@ const (
 
 var (
 	targetKinds = []postern.TargetKind{postern.TargetApplication, postern.TargetGatewaySync}
-	refTypes    = []postern.RefType{postern.RefTypeBranch, postern.RefTypeTag, postern.RefTypeCommit}
+	refTypes    = []postern.RefType{postern.RefTypeBranch, postern.RefTypeTag, postern.RefTypeCommit, postern.RefTypeImage}
 
 	specPath   = field.NewPath("spec")
 	eventsPath = specPath.Child("events")
@@ -106,10 +107,10 @@ func validateSource(source string) field.ErrorList {
 }
 
 func validateTarget(target *postern.TargetReference) field.ErrorList {
-	path := specPath.Child("target")
 	if target == nil {
-		return field.ErrorList{field.Required(path, "the GatewaySync or Application that the delivery is for")}
+		return nil // for whatever wants it
 	}
+	path := specPath.Child("target")
 	var errs field.ErrorList
 	if !slices.Contains(targetKinds, target.Kind) {
 		errs = append(errs, field.NotSupported(path.Child("kind"), target.Kind, targetKinds))
@@ -128,11 +129,16 @@ func validateEvent(e *postern.DeliveryEvent, path *field.Path) field.ErrorList {
 	if e.Source == "" {
 		errs = append(errs, field.Required(path.Child("source"), ""))
 	}
-	if err := payload.ValidateRef(e.Ref); err != nil {
+	if e.Image != nil {
+		errs = append(errs, validateImage(e, path)...)
+	} else if err := payload.ValidateRef(e.Ref); err != nil {
 		errs = append(errs, field.Invalid(path.Child("ref"), shorten(e.Ref), err.Error()))
 	}
-	if e.RefType != "" && !slices.Contains(refTypes, e.RefType) {
+	switch {
+	case e.RefType != "" && !slices.Contains(refTypes, e.RefType):
 		errs = append(errs, field.NotSupported(path.Child("refType"), e.RefType, refTypes))
+	case (e.RefType == postern.RefTypeImage) != (e.Image != nil): // or the tag of an image would pass for a git ref
+		errs = append(errs, field.Invalid(path.Child("refType"), e.RefType, "it must be Image with an image, and only then"))
 	}
 	for _, f := range []struct{ name, value string }{
 		{"source", e.Source}, {"event", e.Event}, {"repository", e.Repository}, {"revision", e.Revision}, {"deliveryID", e.DeliveryID},
@@ -142,6 +148,23 @@ func validateEvent(e *postern.DeliveryEvent, path *field.Path) field.ErrorList {
 		}
 	}
 	return errs
+}
+
+// validateImage checks that an image is named in full, and that the ref says the same: a policy may have rewritten either.
+func validateImage(e *postern.DeliveryEvent, path *field.Path) field.ErrorList {
+	image := payload.Image(*e.Image)
+	normalized, err := payload.NormalizeImage(image)
+	switch {
+	case err != nil:
+		return field.ErrorList{field.Invalid(path.Child("image"), field.OmitValueType{}, err.Error())}
+	case normalized != image:
+		return field.ErrorList{field.Invalid(path.Child("image"), shorten(image.String()), "the full name is "+normalized.String())}
+	case image.Tag == "" && image.Digest == "":
+		return field.ErrorList{field.Required(path.Child("ref"), "an image needs a tag or a digest")}
+	case e.Ref != cmp.Or(image.Tag, image.Digest):
+		return field.ErrorList{field.Invalid(path.Child("ref"), shorten(e.Ref), "it is not the tag of the image: rewrite both or none")}
+	}
+	return nil
 }
 
 // shorten keeps an error about a hostile value short.

@@ -76,6 +76,7 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.Application{}.OpenAPIModelName():           schema_postern_apis_postern_v1alpha1_Application(ref),
 		v1alpha1.DeliveryEvent{}.OpenAPIModelName():         schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref),
 		v1alpha1.GatewaySync{}.OpenAPIModelName():           schema_postern_apis_postern_v1alpha1_GatewaySync(ref),
+		v1alpha1.ImageReference{}.OpenAPIModelName():        schema_postern_apis_postern_v1alpha1_ImageReference(ref),
 		v1alpha1.JSON{}.OpenAPIModelName():                  schema_postern_apis_postern_v1alpha1_JSON(ref),
 		v1alpha1.PayloadDigest{}.OpenAPIModelName():         schema_postern_apis_postern_v1alpha1_PayloadDigest(ref),
 		v1alpha1.Sender{}.OpenAPIModelName():                schema_postern_apis_postern_v1alpha1_Sender(ref),
@@ -85,6 +86,9 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.WebhookDeliveryList{}.OpenAPIModelName():   schema_postern_apis_postern_v1alpha1_WebhookDeliveryList(ref),
 		v1alpha1.WebhookDeliverySpec{}.OpenAPIModelName():   schema_postern_apis_postern_v1alpha1_WebhookDeliverySpec(ref),
 		v1alpha1.WebhookDeliveryStatus{}.OpenAPIModelName(): schema_postern_apis_postern_v1alpha1_WebhookDeliveryStatus(ref),
+		v1alpha1.WebhookSource{}.OpenAPIModelName():         schema_postern_apis_postern_v1alpha1_WebhookSource(ref),
+		v1alpha1.WebhookSourceList{}.OpenAPIModelName():     schema_postern_apis_postern_v1alpha1_WebhookSourceList(ref),
+		v1alpha1.WebhookSourceStatus{}.OpenAPIModelName():   schema_postern_apis_postern_v1alpha1_WebhookSourceStatus(ref),
 	}
 }
 
@@ -2775,7 +2779,7 @@ func schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref common.ReferenceCall
 					},
 					"ref": {
 						SchemaProps: spec.SchemaProps{
-							Description: "The requested git ref, short: main, v2.0.0.",
+							Description: "What is requested: a git ref, short (main, v2.0.0), or an image's tag.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -2783,10 +2787,10 @@ func schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref common.ReferenceCall
 					},
 					"refType": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Whether the ref is a Branch, a Tag or a Commit. Empty when the payload does not tell.\n\nPossible enum values:\n - `\"Branch\"` is a branch.\n - `\"Commit\"` is a commit id.\n - `\"Tag\"` is a tag.",
+							Description: "Whether the ref is a Branch, a Tag or a Commit, or of an Image. Empty when the payload does not tell.\n\nPossible enum values:\n - `\"Branch\"` is a branch.\n - `\"Commit\"` is a commit id.\n - `\"Image\"` is the tag or digest of an image.\n - `\"Tag\"` is a tag.",
 							Type:        []string{"string"},
 							Format:      "",
-							Enum:        []interface{}{"Branch", "Commit", "Tag"},
+							Enum:        []interface{}{"Branch", "Commit", "Image", "Tag"},
 						},
 					},
 					"repository": {
@@ -2816,12 +2820,25 @@ func schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref common.ReferenceCall
 							Ref:         ref(v1.Time{}.OpenAPIModelName()),
 						},
 					},
+					"defaultBranch": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Whether the ref is known to be the repository's default branch, which HEAD stands for.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"image": {
+						SchemaProps: spec.SchemaProps{
+							Description: "The image that was pushed; absent for a git ref.",
+							Ref:         ref(v1alpha1.ImageReference{}.OpenAPIModelName()),
+						},
+					},
 				},
 				Required: []string{"source", "event", "ref"},
 			},
 		},
 		Dependencies: []string{
-			v1.Time{}.OpenAPIModelName()},
+			v1.Time{}.OpenAPIModelName(), v1alpha1.ImageReference{}.OpenAPIModelName()},
 	}
 }
 
@@ -2858,6 +2875,49 @@ func schema_postern_apis_postern_v1alpha1_GatewaySync(ref common.ReferenceCallba
 		},
 		Dependencies: []string{
 			v1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_postern_apis_postern_v1alpha1_ImageReference(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ImageReference is an image that was pushed.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"host": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Host of the registry: docker.io, ghcr.io, registry.example.com:5000.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"repository": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Repository in the registry: library/nginx.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"tag": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Tag that was pushed.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"digest": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Digest of what was pushed.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"repository"},
+			},
+		},
 	}
 }
 
@@ -2920,7 +2980,7 @@ func schema_postern_apis_postern_v1alpha1_Sender(ref common.ReferenceCallback) c
 					},
 					"method": {
 						SchemaProps: spec.SchemaProps{
-							Description: "What proved it: ServiceAccount or User (the cluster's own authentication), HMAC, Token or None.",
+							Description: "What proved it: ServiceAccount or User (the cluster's own authentication), HMAC, Token, QueryToken or None.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -3012,11 +3072,11 @@ func schema_postern_apis_postern_v1alpha1_TargetResult(ref common.ReferenceCallb
 					},
 					"result": {
 						SchemaProps: spec.SchemaProps{
-							Description: "What was done: Written, Unchanged or Failed.\n\nPossible enum values:\n - `\"Failed\"` means that the target could not be written.\n - `\"Unchanged\"` means that the target held the requested ref already.\n - `\"Written\"` means that the requested ref was written.",
+							Description: "What was done: Written, Unchanged, Skipped or Failed.\n\nPossible enum values:\n - `\"Failed\"` means that the target could not be written.\n - `\"Skipped\"` means that the target does not want what is requested.\n - `\"Unchanged\"` means that the target held the requested ref already.\n - `\"Written\"` means that the requested ref was written.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
-							Enum:        []interface{}{"Failed", "Unchanged", "Written"},
+							Enum:        []interface{}{"Failed", "Skipped", "Unchanged", "Written"},
 						},
 					},
 					"reason": {
@@ -3158,14 +3218,14 @@ func schema_postern_apis_postern_v1alpha1_WebhookDeliverySpec(ref common.Referen
 				Properties: map[string]spec.Schema{
 					"source": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Type of the sender: github, argocd, kargo or generic. Found out from the headers and the payload when empty. It chooses how the payload is read, and never widens what the payload may do.",
+							Description: "Type of the sender, one of the names of webhooksources. Found out from the headers and the payload when empty. It chooses how the payload is read, and never widens what the payload may do.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"target": {
 						SchemaProps: spec.SchemaProps{
-							Description: "The object that the delivery is for, in the same namespace.",
+							Description: "The object that the delivery is for, in the same namespace. Without it, the delivery is for every object in the namespace that uses the pushed image or repository.",
 							Ref:         ref(v1alpha1.TargetReference{}.OpenAPIModelName()),
 						},
 					},
@@ -3184,7 +3244,14 @@ func schema_postern_apis_postern_v1alpha1_WebhookDeliverySpec(ref common.Referen
 					},
 					"ref": {
 						SchemaProps: spec.SchemaProps{
-							Description: "The git ref to request, in place of a payload: a branch, a tag or a commit id.",
+							Description: "What to request, in place of a payload: a git branch, tag or commit id, or, with image, the tag of an image.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"image": {
+						SchemaProps: spec.SchemaProps{
+							Description: "The image that ref is a tag of, such as ghcr.io/example/shop.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -3322,5 +3389,174 @@ func schema_postern_apis_postern_v1alpha1_WebhookDeliveryStatus(ref common.Refer
 		},
 		Dependencies: []string{
 			v1.Condition{}.OpenAPIModelName(), v1alpha1.PayloadDigest{}.OpenAPIModelName(), v1alpha1.Sender{}.OpenAPIModelName(), v1alpha1.TargetResult{}.OpenAPIModelName()},
+	}
+}
+
+func schema_postern_apis_postern_v1alpha1_WebhookSource(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WebhookSource is a type of sender, as it stands in this namespace: what it sends, how it can prove itself, and where to point it. Its name is that of the type. The list is fixed; nothing of it is stored.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard object metadata.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "How the sender stands in this namespace.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.WebhookSourceStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1.ObjectMeta{}.OpenAPIModelName(), v1alpha1.WebhookSourceStatus{}.OpenAPIModelName()},
+	}
+}
+
+func schema_postern_apis_postern_v1alpha1_WebhookSourceList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WebhookSourceList is a list of types of sender.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard list metadata.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Description: "The types of sender.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.WebhookSource{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			v1.ListMeta{}.OpenAPIModelName(), v1alpha1.WebhookSource{}.OpenAPIModelName()},
+	}
+}
+
+func schema_postern_apis_postern_v1alpha1_WebhookSourceStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WebhookSourceStatus says how a sender proves itself, and whether the namespace is ready for it.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"requests": {
+						SchemaProps: spec.SchemaProps{
+							Description: "What the sender asks for: GitRefs or Images.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"methods": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "How the sender can prove itself: ServiceAccount, HMAC, Token, QueryToken.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"secretKeys": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Keys of the Secret postern-webhook-secrets that count for this sender.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"hasSecret": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Whether one of these keys holds a secret.",
+							Default:     false,
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"path": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Path below the kube-apiserver's address to which the sender POSTs.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"requests", "methods", "secretKeys", "hasSecret", "path"},
+			},
+		},
 	}
 }

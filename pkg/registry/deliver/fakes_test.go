@@ -33,14 +33,20 @@ type door struct {
 
 func newDoor(t *testing.T) *door {
 	t.Helper()
+	return newDoorTo(t, ToTarget(postern.TargetGatewaySync), "plant")
+}
+
+// newDoorTo is the door at a name of those that address tells.
+func newDoorTo(t *testing.T, address func(string) (Address, error), name string) *door {
+	t.Helper()
 	scheme := runtime.NewScheme()
 	install.Install(scheme)
 	d := &door{deliverer: &fakeDeliverer{}, lister: &fakeLister{}}
 	storage := NewREST(Config{
-		Kind: postern.TargetGatewaySync, Deliverer: d.deliverer, Deliveries: d.lister, MaxPayloadBytes: limit,
+		Address: address, Deliverer: d.deliverer, Deliveries: d.lister, MaxPayloadBytes: limit,
 		Encoder: serializer.NewCodecFactory(scheme).LegacyCodec(v1alpha1.SchemeGroupVersion),
 	})
-	handler, err := storage.Connect(genericapirequest.WithNamespace(t.Context(), "demo"), "plant", nil, nil)
+	handler, err := storage.Connect(genericapirequest.WithNamespace(t.Context(), "demo"), name, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,14 +1,16 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package deliver is the door by target: the webhookdeliveries subresource of an object, to which a sender POSTs its own
-// payload, byte for byte. It reads requests and writes answers, and must not know what happens in between.
+// Package deliver is the doors by target and by source: the webhookdeliveries subresources of an object and of a type of
+// sender, to which a sender POSTs its own payload, byte for byte. It reads requests and writes answers, and must not know
+// what happens in between.
 package deliver
 
 import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
@@ -27,10 +29,44 @@ type Deliverer interface {
 	Deliver(ctx context.Context, d *postern.WebhookDelivery, in delivery.Incoming, dryRun bool) (*postern.WebhookDelivery, error)
 }
 
+// Address says where a delivery goes: to one target, or to whatever wants what a type of sender pushed.
+type Address struct {
+	Target *postern.TargetReference
+	Source string
+}
+
+// ToTarget addresses the objects of a kind.
+func ToTarget(kind postern.TargetKind) func(string) (Address, error) {
+	return func(name string) (Address, error) {
+		return Address{Target: &postern.TargetReference{Kind: kind, Name: name}}, nil
+	}
+}
+
+// ToSource addresses the types of sender, of which there are these.
+func ToSource(sources []string) func(string) (Address, error) {
+	return func(name string) (Address, error) {
+		if !slices.Contains(sources, name) {
+			return Address{}, apierrors.NewNotFound(postern.Resource("webhooksources"), name)
+		}
+		return Address{Source: name}, nil
+	}
+}
+
+// selector selects the deliveries that came to an address.
+func (a Address) selector() fields.Selector {
+	if a.Target == nil {
+		return fields.OneTermEqualSelector(v1alpha1.FieldSource, a.Source)
+	}
+	return fields.AndSelectors(
+		fields.OneTermEqualSelector(v1alpha1.FieldTargetKind, string(a.Target.Kind)),
+		fields.OneTermEqualSelector(v1alpha1.FieldTargetName, a.Target.Name),
+	)
+}
+
 // Config is what a door works with. Every field is needed.
 type Config struct {
-	// Kind is the kind of target that the door is for.
-	Kind postern.TargetKind
+	// Address says where a delivery at the path with that name goes.
+	Address func(name string) (Address, error)
 	// Deliverer gets what comes in.
 	Deliverer Deliverer
 	// Deliveries lists what came in.
@@ -41,7 +77,7 @@ type Config struct {
 	MaxPayloadBytes int64
 }
 
-// REST serves POST and GET of <targets>/<name>/webhookdeliveries.
+// REST serves POST and GET of <targets>/<name>/webhookdeliveries, and of webhooksources/<type>/webhookdeliveries.
 type REST struct {
 	Config
 }
@@ -82,33 +118,33 @@ func (r *REST) ProducesObject(verb string) any {
 func (r *REST) Connect(ctx context.Context, name string, _ runtime.Object, _ rest.Responder) (http.Handler, error) {
 	namespace, ok := genericapirequest.NamespaceFrom(ctx)
 	if !ok {
-		return nil, apierrors.NewInternalError(fmt.Errorf("a request for %s %q has no namespace", r.Kind, name))
+		return nil, apierrors.NewInternalError(fmt.Errorf("a request for the deliveries of %q has no namespace", name))
 	}
-	target := postern.TargetReference{Kind: r.Kind, Name: name}
+	address, err := r.Address(name)
+	if err != nil {
+		return nil, err
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		// The request's own context also ends when the client leaves; ctx knows the namespace.
 		ctx := genericapirequest.WithNamespace(req.Context(), namespace)
 		if req.Method == http.MethodGet {
-			list, err := r.list(ctx, req, target)
+			list, err := r.list(ctx, req, address)
 			r.answer(w, http.StatusOK, list, err)
 			return
 		}
-		delivered, err := r.deliver(ctx, w, req, target)
+		delivered, err := r.deliver(ctx, w, req, address)
 		r.answer(w, http.StatusAccepted, delivered, err)
 	}), nil
 }
 
-func (r *REST) list(ctx context.Context, req *http.Request, target postern.TargetReference) (runtime.Object, error) {
+func (r *REST) list(ctx context.Context, req *http.Request, address Address) (runtime.Object, error) {
 	if err := refuseListOptions(req.URL.Query()); err != nil {
 		return nil, err
 	}
-	return r.Deliveries.List(ctx, &internalversion.ListOptions{FieldSelector: fields.AndSelectors(
-		fields.OneTermEqualSelector(v1alpha1.FieldTargetKind, string(target.Kind)),
-		fields.OneTermEqualSelector(v1alpha1.FieldTargetName, target.Name),
-	)})
+	return r.Deliveries.List(ctx, &internalversion.ListOptions{FieldSelector: address.selector()})
 }
 
-func (r *REST) deliver(ctx context.Context, w http.ResponseWriter, req *http.Request, target postern.TargetReference) (runtime.Object, error) {
+func (r *REST) deliver(ctx context.Context, w http.ResponseWriter, req *http.Request, address Address) (runtime.Object, error) {
 	dryRun, err := dryRunIn(ctx)
 	if err != nil {
 		return nil, err
@@ -120,11 +156,12 @@ func (r *REST) deliver(ctx context.Context, w http.ResponseWriter, req *http.Req
 	sender, _ := genericapirequest.UserFrom(ctx)
 	d := &postern.WebhookDelivery{}
 	d.Namespace = genericapirequest.NamespaceValue(ctx)
-	d.Spec.Target = &target
+	d.Spec.Target, d.Spec.Source = address.Target, address.Source
 	return r.Deliverer.Deliver(ctx, d, delivery.Incoming{
 		Header:      req.Header,
 		Body:        body,
 		QuerySecret: delivery.QuerySecretFrom(ctx),
+		RegistryURL: req.URL.Query().Get("registry_url"),
 		User:        sender,
 	}, dryRun)
 }

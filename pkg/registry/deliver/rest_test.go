@@ -16,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 
 	"postern.dev/postern/apis/postern"
 )
@@ -142,9 +143,41 @@ func TestGETListsTheDeliveriesOfTheTarget(t *testing.T) {
 	}
 }
 
+// The type in the path is the source, whatever the sender says; nothing but what it pushed tells where it goes.
+func TestTheDoorBySourceDeliversToWhateverWantsIt(t *testing.T) {
+	d := newDoorTo(t, ToSource([]string{"github", "quay.io"}), "quay.io")
+	withRegistry := *d
+	withRegistry.url += "?registry_url=registry.example.com"
+	if got := withRegistry.request(t, http.MethodPost, "{}", http.Header{}).Code; got != http.StatusAccepted {
+		t.Errorf("answered %d, want 202", got)
+	}
+	want := &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: "demo"}, Spec: postern.WebhookDeliverySpec{Source: "quay.io"}}
+	if diff := cmp.Diff(want, d.deliverer.delivered); diff != "" {
+		t.Errorf("delivery (-want +got):\n%s", diff)
+	}
+	if got := d.deliverer.in.RegistryURL; got != "registry.example.com" {
+		t.Errorf("delivered with the registry %q", got)
+	}
+
+	if got := d.request(t, http.MethodGet, "", http.Header{}).Code; got != http.StatusOK {
+		t.Errorf("a GET was answered %d, want 200", got)
+	}
+	if want := "spec.source=quay.io"; d.lister.selector != want {
+		t.Errorf("selected by %q, want %q", d.lister.selector, want)
+	}
+}
+
+func TestASenderThatDoesNotExistHasNoDoor(t *testing.T) {
+	storage := NewREST(Config{Address: ToSource([]string{"github", "quay.io"})})
+	_, err := storage.Connect(genericapirequest.WithNamespace(t.Context(), "demo"), "quay", nil, nil)
+	if !apierrors.IsNotFound(err) || !strings.Contains(err.Error(), `webhooksources.postern.dev "quay" not found`) {
+		t.Errorf("got %v, want that there is none", err)
+	}
+}
+
 // Without one, the lists of all namespaces would be shown.
 func TestARequestWithoutANamespaceIsRefused(t *testing.T) {
-	if _, err := NewREST(Config{Kind: postern.TargetGatewaySync}).Connect(t.Context(), "plant", nil, nil); !apierrors.IsInternalError(err) {
+	if _, err := NewREST(Config{}).Connect(t.Context(), "plant", nil, nil); !apierrors.IsInternalError(err) {
 		t.Errorf("got %v, want an internal error", err)
 	}
 }

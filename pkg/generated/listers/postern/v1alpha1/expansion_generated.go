@@ -12,3 +12,11 @@ type WebhookDeliveryListerExpansion interface{}
 // WebhookDeliveryNamespaceListerExpansion allows custom methods to be added to
 // WebhookDeliveryNamespaceLister.
 type WebhookDeliveryNamespaceListerExpansion interface{}
+
+// WebhookSourceListerExpansion allows custom methods to be added to
+// WebhookSourceLister.
+type WebhookSourceListerExpansion interface{}
+
+// WebhookSourceNamespaceListerExpansion allows custom methods to be added to
+// WebhookSourceNamespaceLister.
+type WebhookSourceNamespaceListerExpansion interface{}

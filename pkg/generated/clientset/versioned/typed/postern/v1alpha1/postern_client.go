@@ -16,6 +16,7 @@ import (
 type PosternV1alpha1Interface interface {
 	RESTClient() rest.Interface
 	WebhookDeliveriesGetter
+	WebhookSourcesGetter
 }
 
 // PosternV1alpha1Client is used to interact with features provided by the postern.dev group.
@@ -25,6 +26,10 @@ type PosternV1alpha1Client struct {
 
 func (c *PosternV1alpha1Client) WebhookDeliveries(namespace string) WebhookDeliveryInterface {
 	return newWebhookDeliveries(c, namespace)
+}
+
+func (c *PosternV1alpha1Client) WebhookSources(namespace string) WebhookSourceInterface {
+	return newWebhookSources(c, namespace)
 }
 
 // NewForConfig creates a new PosternV1alpha1Client for the given config.

@@ -19,6 +19,10 @@ func (c *FakePosternV1alpha1) WebhookDeliveries(namespace string) v1alpha1.Webho
 	return newFakeWebhookDeliveries(c, namespace)
 }
 
+func (c *FakePosternV1alpha1) WebhookSources(namespace string) v1alpha1.WebhookSourceInterface {
+	return newFakeWebhookSources(c, namespace)
+}
+
 // RESTClient returns a RESTClient that is used to communicate
 // with API server by this client implementation.
 func (c *FakePosternV1alpha1) RESTClient() rest.Interface {

@@ -1,0 +1,44 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package apiserver
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/payload"
+)
+
+func TestEverySenderIsDescribedAsItStandsInTheNamespace(t *testing.T) {
+	secrets := &credential.Secrets{}
+	secrets.Set("demo", map[string][]byte{"webhook.docker-secret": []byte("s3cret")})
+	described := sources{secrets}.Describe("demo")
+
+	var names []string
+	byName := map[string]postern.WebhookSource{}
+	for _, source := range described {
+		names = append(names, source.Name)
+		byName[source.Name] = source
+		if len(source.Status.Methods) == 0 || source.Status.HasSecret != (source.Name == "docker.io") {
+			t.Errorf("%s: %+v", source.Name, source.Status)
+		}
+	}
+	if diff := cmp.Diff(payload.Sources(), names); diff != "" {
+		t.Errorf("names (-want +got):\n%s", diff)
+	}
+	want := postern.WebhookSource{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "docker.io"},
+		Status: postern.WebhookSourceStatus{
+			Requests: "Images", Methods: []string{"QueryToken"}, SecretKeys: []string{"webhook.docker-secret"}, HasSecret: true,
+			Path: "/apis/postern.dev/v1alpha1/namespaces/demo/webhooksources/docker.io/webhookdeliveries",
+		},
+	}
+	if diff := cmp.Diff(want, byName["docker.io"]); diff != "" {
+		t.Errorf("docker.io (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,77 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package credential
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestWaysTellHowASenderCanProveItself(t *testing.T) {
+	for name, tc := range map[string]struct {
+		data   map[string]string
+		source string
+		want   Ways
+	}{
+		"git host, nothing there": {nil, "github",
+			Ways{Methods: []string{"HMAC"}, Keys: []string{"webhook.github-secret", "hmac", "token"}}},
+		"git host, the secret for all": {map[string]string{"hmac": "h"}, "github",
+			Ways{Methods: []string{"HMAC"}, Keys: []string{"webhook.github-secret", "hmac", "token"}, HasSecret: true}},
+		"git host, its own secret": {map[string]string{"webhook.gitlab-secret": "g"}, "gitlab",
+			Ways{Methods: []string{"HMAC", "Token"}, Keys: []string{"webhook.gitlab-secret", "hmac", "token"}, HasSecret: true}},
+		"registry, the secret of git hosts": {map[string]string{"hmac": "h", "token": "t"}, "docker.io",
+			Ways{Methods: []string{"QueryToken"}, Keys: []string{"webhook.docker-secret"}}},
+		"registry, a key without a secret": {map[string]string{"webhook.docker-secret": " \n"}, "docker.io",
+			Ways{Methods: []string{"QueryToken"}, Keys: []string{"webhook.docker-secret"}}},
+		"a tool": {map[string]string{"token": "t"}, "kargo",
+			Ways{Methods: []string{"ServiceAccount", "HMAC", "Token"}, Keys: []string{"webhook.kargo-secret", "hmac", "token"}, HasSecret: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &Secrets{}
+			if tc.data != nil {
+				s = secretsWith(tc.data)
+			}
+			if diff := cmp.Diff(tc.want, s.WaysOf(namespace, tc.source)); diff != "" {
+				t.Errorf("ways (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A sender that is told to use the query must be let in by it, and no other.
+func TestOnlySendersThatMayUseTheQueryAreToldTo(t *testing.T) {
+	for _, source := range []string{
+		"github", "gitlab", "gitea", "bitbucket", "bitbucket-server", "azure-devops", "argocd", "kargo", "generic",
+		sourceACR, sourceAliyunACR, sourceCloudEvents, sourceDockerHub, sourceGHCR, sourceHarbor, sourceQuay,
+		sourceDistribution, sourceECR, sourceGAR, sourceJFrog, sourceNexus, sourceZot,
+	} {
+		told := false
+		for _, method := range methodsOf(source) {
+			told = told || method == string(MethodQueryToken)
+		}
+		if told != mayUseQueryToken(source) {
+			t.Errorf("%s: told to use the query: %t, may use it: %t", source, told, mayUseQueryToken(source))
+		}
+	}
+}
+
+func TestATargetHasItsOwnKeyEvenIfThatHoldsNoSecret(t *testing.T) {
+	s := secretsWith(map[string]string{"hmac": "h", "applications.web.hmac": "", "gatewaysyncs.api.token": "t"})
+	for _, tc := range []struct {
+		namespace string
+		target    Target
+		want      bool
+	}{
+		{namespace, Target{ResourceApplications, "web"}, true},
+		{namespace, Target{ResourceGatewaySyncs, "api"}, true},
+		{namespace, Target{ResourceGatewaySyncs, "web"}, false},
+		{namespace, Target{ResourceApplications, "we"}, false},
+		{"other", Target{ResourceApplications, "web"}, false},
+	} {
+		if got := s.HasOwnKey(tc.namespace, &tc.target); got != tc.want {
+			t.Errorf("%s %+v: got %t, want %t", tc.namespace, tc.target, got, tc.want)
+		}
+	}
+}

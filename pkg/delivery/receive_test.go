@@ -1,0 +1,100 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/target"
+)
+
+// docker is what Docker Hub says of a push.
+const docker = `{"push_data":{"tag":"2.0.0"},"repository":{"repo_name":"acme/shop"}}`
+
+// A signature by a key for git hosts is none of a registry, though nothing but the body's shape tells who sent it.
+func TestTheSenderThatTheShapeTellsMustHaveProvedItself(t *testing.T) {
+	for name, test := range map[string]struct{ namespace, body, want string }{
+		"a registry, by a key for git hosts":          {"demo", docker, "NoSecretConfigured"},
+		"a registry with a key, by one for git hosts": {"demo", two, "SignatureMismatch"},
+		"a git host, by a key for git hosts":          {"demo", pushed, "HMAC"},
+		"a registry, by the target's own key":         {"own", docker, "HMAC"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newDefaultPipeline()
+			p.Secrets.Set("demo", map[string][]byte{"hmac": []byte(secret), "webhook.quay-secret": []byte("another")})
+			p.Secrets.Set("own", map[string][]byte{"gatewaysyncs.plant.hmac": []byte(secret)})
+			d := toPlant()
+			d.Namespace = test.namespace
+			header := http.Header{"X-Hub-Signature-256": {sign([]byte(test.body))}}
+			_, err := p.Deliver(t.Context(), d, Incoming{Header: header, Body: []byte(test.body)}, false)
+			if got := verdict(t, d, err); got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+			if err != nil && (answered(t, err).Code != http.StatusUnauthorized || len(p.journal) > 0) {
+				t.Errorf("answered %v after %q", err, p.journal)
+			}
+		})
+	}
+}
+
+// The method that counts is that of the key which is the sender's.
+func TestTheMethodIsThatWhichProvedTheSenderOfThatShape(t *testing.T) {
+	p := newPipeline(credential.Config{RequireSecret: true})
+	p.Secrets.Set("demo", map[string][]byte{"token": []byte("t"), "webhook.docker-secret": []byte(secret)})
+	d := toPlant()
+	err := p.Receive(t.Context(), d, Incoming{
+		Header: http.Header{"X-Webhook-Token": {"t"}, "X-Hub-Signature-256": {sign([]byte(docker))}}, Body: []byte(docker),
+	})
+	if got := verdict(t, d, err); got != "HMAC" {
+		t.Errorf("got %s, want HMAC", got)
+	}
+	if got := d.Status.Conditions[0].Reason; len(d.Status.Conditions) != 1 || got != "HMAC" {
+		t.Errorf("conditions %v, want Verified by HMAC", d.Status.Conditions)
+	}
+}
+
+func TestAnImageMayBeAskedForAsAnObject(t *testing.T) {
+	d := toAll()
+	d.Spec.Image, d.Spec.Ref = "nginx", "1.2.3"
+	if err := newDefaultPipeline().ReceiveObject(t.Context(), d, ci, ""); err != nil {
+		t.Fatal(err)
+	}
+	want := postern.WebhookDeliverySpec{
+		Source: "generic", Ref: "1.2.3", Image: "nginx",
+		Events: []postern.DeliveryEvent{{
+			Source: "generic", Event: "request", Ref: "1.2.3", RefType: postern.RefTypeImage,
+			Image: &postern.ImageReference{Host: "docker.io", Repository: "library/nginx", Tag: "1.2.3"},
+		}},
+	}
+	if diff := cmp.Diff(want, d.Spec); diff != "" {
+		t.Errorf("spec (-want +got):\n%s", diff)
+	}
+	if d.Status.Payload != nil {
+		t.Errorf("it is said to have the payload %v", d.Status.Payload)
+	}
+}
+
+// What HEAD stands for must reach the targets that follow it.
+func TestTheDefaultBranchReachesTheTarget(t *testing.T) {
+	const body = `{"ref":"refs/heads/main","after":"` + revision + `","repository":{"clone_url":"https://git.example.com/a.git","default_branch":"main"}}`
+	p := newDefaultPipeline()
+	var asked target.Request
+	p.matches = func(r target.Request) ([]target.Match, error) { asked = r; return nil, nil }
+	_, err := p.Deliver(t.Context(), toAll(), Incoming{Header: http.Header{"X-Github-Event": {"push"}}, Body: []byte(body), User: ci}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := target.Request{
+		Ref: "main", RefType: target.RefTypeBranch, DefaultBranch: true, Revision: revision,
+		Repository: "https://git.example.com/a.git", IfFollowed: true, By: "github", At: now,
+	}
+	if diff := cmp.Diff(want, asked); diff != "" {
+		t.Errorf("request (-want +got):\n%s", diff)
+	}
+}

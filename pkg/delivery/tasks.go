@@ -1,0 +1,86 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/target"
+)
+
+// task is one thing to write to one target.
+type task struct {
+	key   target.Key
+	event postern.DeliveryEvent
+	// matched is whether the target was found and not named. It is then written only if it wants the event.
+	matched bool
+	// refused is why it is not written after all; nil if it is.
+	refused *refusal
+}
+
+// refusal is a reason and a message, as a status has them.
+type refusal struct{ reason, message string }
+
+// tasksOf finds the targets of a delivery: the one that it names, which must exist, or else all in its namespace that
+// want what was pushed. Tasks of one target are in the order of the payload.
+func (d *Deliverer) tasksOf(ctx context.Context, delivery *postern.WebhookDelivery) ([]task, error) {
+	defer timeStage(stageResolve)()
+	if delivery.Spec.Target == nil {
+		return d.matchingTasks(delivery)
+	}
+	key := keyOf(delivery)
+	if err := d.Targets.Resolve(ctx, key); err != nil {
+		return nil, answerFor(err)
+	}
+	return tasksAt(key, delivery.Spec.Events), nil
+}
+
+// tasksAt is what to write to a target that was named. It gets whatever git ref it is told to, one at a time, so of
+// several only the last one counts. Of an image it takes the tags that it wants, so each counts.
+func tasksAt(key target.Key, events []postern.DeliveryEvent) []task {
+	var tasks []task
+	var ref *postern.DeliveryEvent
+	for i := range events {
+		if events[i].Image == nil {
+			ref = &events[i]
+			continue
+		}
+		tasks = append(tasks, task{key: key, event: events[i]})
+	}
+	if ref != nil {
+		tasks = append(tasks, task{key: key, event: *ref})
+	}
+	return tasks
+}
+
+// matchingTasks is what to write where no target was named. Every event counts: which of several tags a target wants is
+// for the target to say, and the last is not always the highest.
+func (d *Deliverer) matchingTasks(delivery *postern.WebhookDelivery) ([]task, error) {
+	var tasks []task
+	for _, event := range delivery.Spec.Events {
+		matches, err := d.Targets.Matches(delivery.Namespace, task{event: event, matched: true}.request(d.Now()))
+		if err != nil {
+			return nil, answerFor(err)
+		}
+		for _, match := range matches {
+			tasks = append(tasks, task{key: match.Key, event: event, matched: true, refused: d.refusalOf(delivery, match)})
+		}
+	}
+	return tasks, nil
+}
+
+// refusalOf says why a match is not written to, or returns nil.
+func (d *Deliverer) refusalOf(delivery *postern.WebhookDelivery, match target.Match) *refusal {
+	if match.Problem != nil {
+		return &refusal{ReasonInvalidConfiguration, match.Problem.Error()}
+	}
+	byIdentity := delivery.Status.Sender.Method == string(credential.MethodServiceAccount) ||
+		delivery.Status.Sender.Method == string(credential.MethodUser)
+	if !byIdentity && d.Secrets.HasOwnKey(match.Key.Namespace, credentialTarget(match.Key)) {
+		return &refusal{ReasonOwnSecret, "the target has a webhook secret of its own: deliver to it by its own path"}
+	}
+	return nil
+}

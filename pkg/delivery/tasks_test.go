@@ -1,0 +1,207 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/imageupdate"
+	"postern.dev/postern/pkg/target"
+)
+
+// two is what Quay says when one manifest was pushed under two tags.
+const two = `{"name":"shop","repository":"acme/shop","namespace":"acme","docker_url":"quay.io/acme/shop",` +
+	`"homepage":"https://quay.io/repository/acme/shop","updated_tags":["2.0.0","latest"]}`
+
+// toAll is a delivery of a ref without a target.
+func toAll() *postern.WebhookDelivery {
+	d := toPlant()
+	d.Spec.Target = nil
+	return d
+}
+
+// matching makes these Applications match all that is pushed.
+func matching(namespace string, names ...string) func(target.Request) ([]target.Match, error) {
+	return func(target.Request) ([]target.Match, error) {
+		var matches []target.Match
+		for _, name := range names {
+			matches = append(matches, target.Match{Key: target.Key{Kind: target.KindApplication, Namespace: namespace, Name: name}})
+		}
+		return matches, nil
+	}
+}
+
+// Each of several tags may be the one that a target wants; the last is not always the highest.
+func TestEveryTagOfAnImageIsRequestedInItsOrderOfAllThatWantIt(t *testing.T) {
+	var asked []target.Request
+	p := newDefaultPipeline()
+	p.matches = func(r target.Request) ([]target.Match, error) {
+		asked = append(asked, r)
+		return matching("demo", "a", "b")(r)
+	}
+	d := toAll()
+	d.Spec.Source = "quay.io"
+	delivered, err := p.Deliver(t.Context(), d, Incoming{Header: http.Header{}, Body: []byte(two), User: ci}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := func(tag string) target.Request {
+		return target.Request{
+			Ref: tag, RefType: "Image", IfFollowed: true, By: "quay.io", At: now,
+			Image: &imageupdate.Image{Name: "quay.io/acme/shop", Tag: tag},
+		}
+	}
+	if diff := cmp.Diff([]target.Request{image("2.0.0"), image("latest")}, asked); diff != "" {
+		t.Errorf("asked for matches (-want +got):\n%s", diff)
+	}
+	if !p.request.IfFollowed {
+		t.Error("written although nobody may want it")
+	}
+	for _, app := range []string{"a", "b"} {
+		var written []string
+		for _, line := range p.journal {
+			if tag, found := strings.CutPrefix(line, "write Application demo/"+app+" "); found {
+				written = append(written, tag)
+			}
+		}
+		if diff := cmp.Diff([]string{"2.0.0", "latest"}, written); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", app, diff)
+		}
+	}
+	want := summary{"Applied", "Requested", "4 written, 0 unchanged, 0 skipped, 0 failed", []string{
+		"a 2.0.0: Written Requested", "b 2.0.0: Written Requested", "a latest: Written Requested", "b latest: Written Requested",
+	}}
+	if diff := cmp.Diff(want, summaryOf(delivered.Status)); diff != "" {
+		t.Errorf("status (-want +got):\n%s", diff)
+	}
+}
+
+// A target that was named holds one git ref, whatever it is told; of an image it takes the tags that it wants.
+func TestANamedTargetGetsTheLastGitRefAndEveryImage(t *testing.T) {
+	image := func(tag string) postern.DeliveryEvent {
+		return postern.DeliveryEvent{Ref: tag, Image: &postern.ImageReference{Host: "quay.io", Repository: "acme/shop", Tag: tag}}
+	}
+	key := target.Key{Kind: target.KindApplication, Namespace: "demo", Name: "shop"}
+	for name, test := range map[string]struct {
+		events []postern.DeliveryEvent
+		want   []string
+	}{
+		"git refs":        {[]postern.DeliveryEvent{{Ref: "main"}, {Ref: "dev"}, {Ref: "v1"}}, []string{"v1"}},
+		"images":          {[]postern.DeliveryEvent{image("2.0.0"), image("latest")}, []string{"2.0.0", "latest"}},
+		"git and images":  {[]postern.DeliveryEvent{{Ref: "main"}, image("2.0.0"), {Ref: "v1"}}, []string{"2.0.0", "v1"}},
+		"nothing, at all": {nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, task := range tasksAt(key, test.events) {
+				got = append(got, task.event.Ref)
+				if task.key != key || task.matched || task.refused != nil {
+					t.Errorf("got %+v, want a task of the target that was named", task)
+				}
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("refs (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWhatNothingWantsIsIgnored(t *testing.T) {
+	for _, dryRun := range []bool{false, true} {
+		p := newDefaultPipeline()
+		delivered, err := p.Deliver(t.Context(), toAll(), release(), dryRun)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := summary{"Ignored", "NoTarget", "nothing in this namespace wants what was pushed", nil}
+		if diff := cmp.Diff(want, summaryOf(delivered.Status)); diff != "" {
+			t.Errorf("status (-want +got):\n%s", diff)
+		}
+		if got := p.journal[len(p.journal)-1]; !strings.HasPrefix(got, "record Ignored") {
+			t.Errorf("ended with %q, want the record", got)
+		}
+	}
+}
+
+func TestMatchesThatCannotBeFoundAreAnsweredByWhatHelps(t *testing.T) {
+	for code, cause := range map[int32]error{
+		http.StatusServiceUnavailable:  unavailable(t),
+		http.StatusInternalServerError: errors.New("no cache"),
+	} {
+		p := newDefaultPipeline()
+		p.matches = func(target.Request) ([]target.Match, error) { return nil, cause }
+		_, err := p.Deliver(t.Context(), toAll(), release(), false)
+		if got := answered(t, err).Code; got != code {
+			t.Errorf("answered %d, want %d", got, code)
+		}
+		if got := p.journal[len(p.journal)-1]; got != "match demo v2.0.0" {
+			t.Errorf("ended with %q, want nothing recorded", got)
+		}
+	}
+}
+
+// A secret of the namespace must not reach what has one of its own. RBAC decides about identities.
+func TestATargetWithASecretOfItsOwnTakesNoOther(t *testing.T) {
+	for name, test := range map[string]struct {
+		arrange func(*Incoming)
+		want    summary
+	}{
+		"by identity": {
+			func(*Incoming) {},
+			summary{"Applied", "Requested", "2 written, 0 unchanged, 0 skipped, 0 failed",
+				[]string{"shop v2.0.0: Written Requested", "web v2.0.0: Written Requested"}},
+		},
+		"by the secret of its sender": {
+			func(in *Incoming) {
+				in.User, in.Header = nil, http.Header{"X-Github-Event": {"release"}, "X-Hub-Signature-256": {sign(in.Body)}}
+			},
+			summary{"Applied", "Requested", "1 written, 0 unchanged, 1 skipped, 0 failed",
+				[]string{"shop v2.0.0: Skipped OwnSecret", "web v2.0.0: Written Requested"}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newDefaultPipeline()
+			p.matches = matching("strict", "shop", "web")
+			d := toAll()
+			d.Namespace = "strict"
+			in := Incoming{Header: http.Header{}, Body: []byte(`{"action":"published",` + released[1:]), User: ci}
+			test.arrange(&in)
+			delivered, err := p.Deliver(t.Context(), d, in, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, summaryOf(delivered.Status)); diff != "" {
+				t.Errorf("status (-want +got):\n%s", diff)
+			}
+			if wrote := slices.Contains(p.journal, "write Application strict/shop v2.0.0"); wrote != (in.User != nil) {
+				t.Errorf("written: %t", wrote)
+			}
+		})
+	}
+}
+
+func TestAMatchWhoseConfigurationCannotBeReadIsSkipped(t *testing.T) {
+	p := newDefaultPipeline()
+	p.matches = func(target.Request) ([]target.Match, error) {
+		return []target.Match{{Key: target.Key{Kind: target.KindGatewaySync, Namespace: "demo", Name: "plant"}, Problem: errors.New("bad pattern")}}, nil
+	}
+	delivered, err := p.Deliver(t.Context(), toAll(), release(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := summary{"Ignored", "InvalidConfiguration", "bad pattern", []string{"plant v2.0.0: Skipped InvalidConfiguration"}}
+	if diff := cmp.Diff(want, summaryOf(delivered.Status)); diff != "" {
+		t.Errorf("status (-want +got):\n%s", diff)
+	}
+	if slices.ContainsFunc(p.journal, func(line string) bool { return strings.HasPrefix(line, "write") }) {
+		t.Errorf("it was written: %q", p.journal)
+	}
+}

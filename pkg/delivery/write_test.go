@@ -1,0 +1,129 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/target"
+)
+
+// summary is what came of a delivery, in short.
+type summary struct {
+	Phase, Reason, Message string
+	Targets                []string
+}
+
+func summaryOf(status postern.WebhookDeliveryStatus) summary {
+	s := summary{string(status.Phase), status.Reason, status.Message, nil}
+	for _, r := range status.Targets {
+		s.Targets = append(s.Targets, fmt.Sprintf("%s %s: %s %s", r.Name, r.Ref, r.Result, r.Reason))
+	}
+	return s
+}
+
+func TestATargetThatFailsDoesNotStopTheOthers(t *testing.T) {
+	down := unavailable(t)
+	refused := errors.New("a policy says no")
+	written := atTarget{outcome: target.Outcome{Changes: []target.Change{{}}, Held: true, Reason: target.ReasonRequested}}
+	held := atTarget{outcome: target.Outcome{Held: true, Reason: target.ReasonAlreadyRequested}}
+	unwanted := atTarget{outcome: target.Outcome{Reason: target.ReasonNotFollowed, Message: "it follows another branch"}}
+	for name, test := range map[string]struct {
+		at   map[string]atTarget
+		want summary
+		code int32 // 0 is no error
+	}{
+		"all well": {
+			map[string]atTarget{"a": written, "b": held, "c": unwanted},
+			summary{"Applied", "Requested", "1 written, 1 unchanged, 1 skipped, 0 failed",
+				[]string{"a v2.0.0: Written Requested", "b v2.0.0: Unchanged AlreadyRequested", "c v2.0.0: Skipped NotFollowed"}},
+			0,
+		},
+		"one refuses": {
+			map[string]atTarget{"a": {err: refused}, "b": written},
+			summary{"Failed", "SomeTargetsFailed", "1 written, 0 unchanged, 0 skipped, 1 failed",
+				[]string{"a v2.0.0: Failed TargetRefused", "b v2.0.0: Written Requested"}},
+			http.StatusInternalServerError,
+		},
+		"one refuses and one may pass": {
+			map[string]atTarget{"a": {err: refused}, "b": {err: down}, "c": written},
+			summary{"Failed", "SomeTargetsFailed", "1 written, 0 unchanged, 0 skipped, 2 failed",
+				[]string{"a v2.0.0: Failed TargetRefused", "b v2.0.0: Failed TargetUnavailable", "c v2.0.0: Written Requested"}},
+			http.StatusServiceUnavailable,
+		},
+		"all may pass": {
+			map[string]atTarget{"a": {err: down}, "b": {err: down}},
+			summary{"Failed", "TargetUnavailable", "0 written, 0 unchanged, 0 skipped, 2 failed",
+				[]string{"a v2.0.0: Failed TargetUnavailable", "b v2.0.0: Failed TargetUnavailable"}},
+			http.StatusServiceUnavailable,
+		},
+		// What was found is no 404, even if it is gone by now.
+		"one is gone": {
+			map[string]atTarget{"a": {err: notFound()}, "b": written},
+			summary{"Applied", "Requested", "1 written, 0 unchanged, 1 skipped, 0 failed",
+				[]string{"a v2.0.0: Skipped TargetGone", "b v2.0.0: Written Requested"}},
+			0,
+		},
+		"the only one does not want it after all": {
+			map[string]atTarget{"a": unwanted},
+			summary{"Ignored", "NotFollowed", "it follows another branch", []string{"a v2.0.0: Skipped NotFollowed"}},
+			0,
+		},
+		"none wants it after all, for several reasons": {
+			map[string]atTarget{"a": unwanted, "b": {err: notFound()}},
+			summary{"Ignored", "NoTarget", "0 written, 0 unchanged, 2 skipped, 0 failed",
+				[]string{"a v2.0.0: Skipped NotFollowed", "b v2.0.0: Skipped TargetGone"}},
+			0,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newDefaultPipeline()
+			p.matches, p.atTarget = matching("demo", slices.Sorted(maps.Keys(test.at))...), test.at
+			var stored postern.WebhookDeliveryStatus
+			p.onUpdate = func(d *postern.WebhookDelivery) error { stored = d.Status; return nil }
+			_, err := p.Deliver(t.Context(), toAll(), release(), false)
+			if diff := cmp.Diff(test.want, summaryOf(stored)); diff != "" {
+				t.Errorf("stored status (-want +got):\n%s", diff)
+			}
+			if test.code != 0 || err != nil {
+				if got := answered(t, err).Code; got != test.code {
+					t.Errorf("answered %d, want %d: %v", got, test.code, err)
+				}
+			}
+		})
+	}
+}
+
+func TestTheAnswerTellsHowManyMoreFailed(t *testing.T) {
+	err := worstOf([]error{errors.New("a says no"), nil, errors.New("b says no"), errors.New("c says no")})
+	if got, want := err.Error(), "the target can't be written: a says no (and 2 more failed, see the delivery)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A record that etcd does not take would say Pending for ever.
+func TestARecordKeepsTheMostTellingOfTooManyResults(t *testing.T) {
+	results := make([]postern.TargetResult, maxResults+10)
+	for i := range results {
+		results[i].Result = postern.TargetSkipped
+	}
+	results[maxResults+3].Result, results[maxResults+5].Result = postern.TargetWritten, postern.TargetFailed
+	d := toAll()
+	conclude(d, results, now)
+	kept := d.Status.Targets
+	if len(kept) != maxResults || kept[0].Result != postern.TargetFailed || kept[1].Result != postern.TargetWritten {
+		t.Errorf("kept %d, first %s and %s", len(kept), kept[0].Result, kept[1].Result)
+	}
+	if want := fmt.Sprintf("1 written, 0 unchanged, %d skipped, 1 failed", maxResults+8); d.Status.Message != want {
+		t.Errorf("got %q, want %q", d.Status.Message, want)
+	}
+}

@@ -1,0 +1,131 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package imageupdate
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
+)
+
+// annotations are those of an Application. The names, below the prefix, are
+// those in docs/configuration/images.md of Image Updater 0.18; later releases
+// read the same if an ImageUpdater object says useAnnotations.
+type annotations map[string]string
+
+// get returns the value of alias.name, or without alias of the name for all
+// images. An alias may hold slashes, which the name of an annotation cannot.
+func (a annotations) get(alias, name string) (value string, present bool) {
+	key := iuv1alpha1.AnnotationPrefix
+	if alias != "" {
+		key += strings.ReplaceAll(alias, "/", "_") + "."
+	}
+	value, present = a[key+name]
+	return strings.TrimSpace(value), present
+}
+
+// find returns a value that says something, or nil.
+func (a annotations) find(alias, name string) *string {
+	if value, _ := a.get(alias, name); value != "" {
+		return &value
+	}
+	return nil
+}
+
+// config reads the whole configuration. It is not found if there is no list of
+// images, or an empty one.
+func (a annotations) config(origin string, verification ...*iuv1alpha1.ImagesVerification) (c Config, found bool) {
+	list, _ := a.get("", "image-list")
+	if strings.Trim(list, ", ") == "" {
+		return Config{}, false
+	}
+	c.Origin = origin
+	c.WriteBack, _ = a.get("", "write-back-method")
+
+	common, problem := a.settings("")
+	inherited := defaults{
+		settings:     []*iuv1alpha1.CommonUpdateSettings{common},
+		verification: verification,
+		problem:      problem,
+	}
+	for item := range strings.SplitSeq(list, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			c.add(a.entry(item), inherited)
+		}
+	}
+	return c, true
+}
+
+// entry reads [alias=]name[:constraint] and what is said about the alias. A
+// constraint may hold an equals sign too, but comes after a colon, which no alias holds.
+func (a annotations) entry(item string) entry {
+	before, after, found := strings.Cut(item, "=")
+	if !found || strings.Contains(before, ":") {
+		return entry{image: item}
+	}
+	e := entry{alias: strings.TrimSpace(before), image: strings.TrimSpace(after)}
+	if e.alias == "" {
+		return e // what is said about no alias is said about all images
+	}
+	e.settings, e.problem = a.settings(e.alias)
+	e.targets = a.targets(e.alias)
+	return e
+}
+
+func (a annotations) settings(alias string) (settings *iuv1alpha1.CommonUpdateSettings, problem string) {
+	settings = &iuv1alpha1.CommonUpdateSettings{
+		UpdateStrategy: a.find(alias, "update-strategy"),
+		AllowTags:      a.find(alias, "allow-tags"),
+		PullSecret:     a.find(alias, "pull-secret"),
+	}
+	if settings.AllowTags == nil && alias != "" {
+		// The name until release 0.7. To miss it would be to allow all tags.
+		settings.AllowTags = a.find(alias, "tag-match")
+	}
+	if ignored, present := a.get(alias, "ignore-tags"); present {
+		settings.IgnoreTags = splitList(ignored) // an empty list ends what is ignored for all images
+	}
+	if alias != "" {
+		if platforms := a.find(alias, "platforms"); platforms != nil {
+			settings.Platforms = splitList(*platforms)
+		}
+	}
+	if force := a.find(alias, "force-update"); force != nil {
+		forced, err := strconv.ParseBool(*force)
+		if err != nil {
+			problem = fmt.Sprintf("its force-update is %q, neither true nor false", *force)
+		}
+		settings.ForceUpdate = &forced
+	}
+	return settings, problem
+}
+
+func (a annotations) targets(alias string) *iuv1alpha1.ManifestTargets {
+	var targets iuv1alpha1.ManifestTargets
+	if name := a.find(alias, "kustomize.image-name"); name != nil {
+		targets.Kustomize = &iuv1alpha1.KustomizeTarget{Name: name}
+	}
+	helm := iuv1alpha1.HelmTarget{
+		Name: a.find(alias, "helm.image-name"),
+		Tag:  a.find(alias, "helm.image-tag"),
+		Spec: a.find(alias, "helm.image-spec"),
+	}
+	if helm != (iuv1alpha1.HelmTarget{}) {
+		targets.Helm = &helm
+	}
+	return &targets
+}
+
+// splitList splits at commas. It is never nil.
+func splitList(s string) []string {
+	list := []string{}
+	for item := range strings.SplitSeq(s, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			list = append(list, item)
+		}
+	}
+	return list
+}

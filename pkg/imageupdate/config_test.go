@@ -1,0 +1,189 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package imageupdate
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
+	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+)
+
+// annotated is an Application with Image Updater's annotations.
+func annotated(annotations map[string]string) *argov1alpha1.Application {
+	app := &argov1alpha1.Application{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "argocd", Name: "shop", Annotations: map[string]string{}}}
+	for name, value := range annotations {
+		app.Annotations[iuv1alpha1.AnnotationPrefix+name] = value
+	}
+	return app
+}
+
+func TestConfigForReadsAnnotations(t *testing.T) {
+	got, found := ConfigFor(annotated(map[string]string{
+		"image-list": " web=ghcr.io/acme/web:~1.2 , acme/plain, a/b = localhost:5000/x:>=1.0 , =y:1, acme/UPPER:1," +
+			" broken=nginx, pinned=z:main@sha256:0123, w:>=2.0",
+		"update-strategy":             "alphabetical",
+		"allow-tags":                  "regexp:^1",
+		"ignore-tags":                 "latest, dev",
+		"force-update":                "true",
+		"platforms":                   "linux/s390x",
+		"write-back-method":           " git:secret:argocd/creds ",
+		"web.update-strategy":         "Latest",
+		"web.allow-tags":              " any ",
+		"web.ignore-tags":             "",
+		"web.force-update":            "false",
+		"web.platforms":               "linux/amd64, linux/arm64",
+		"web.pull-secret":             "secret:argocd/creds#x",
+		"web.helm.image-name":         "web.image",
+		"web.helm.image-tag":          "web.tag",
+		"a_b.update-strategy":         "tarot",
+		"a_b.allow-tags":              "",
+		"a_b.kustomize.image-name":    " base/x ",
+		"broken.force-update":         "perhaps",
+		"broken.kustomize.image-name": "x",
+		"pinned.tag-match":            "regexp:^v",
+		"pinned.helm.image-spec":      "z.image",
+		"pinned.helm.image-tag":       "z.tag",
+	}), nil)
+	want := Config{
+		Origin:    "annotations",
+		WriteBack: "git:secret:argocd/creds",
+		Images: []ImageConfig{
+			{Alias: "web", Name: "ghcr.io/acme/web", Constraint: "~1.2", Strategy: NewestBuild, AllowTags: "any",
+				Target: Target{SourceType: "Helm", Name: "web.image", Tag: "web.tag"}},
+			{Name: "acme/plain", Strategy: Alphabetical, AllowTags: "regexp:^1", IgnoreTags: []string{"latest", "dev"},
+				ForceUpdate: true},
+			{Alias: "a/b", Name: "localhost:5000/x", Constraint: ">=1.0", Strategy: Semver, AllowTags: "regexp:^1",
+				IgnoreTags: []string{"latest", "dev"}, ForceUpdate: true,
+				Target: Target{SourceType: "Kustomize", Name: "base/x"}},
+			{Name: "y", Constraint: "1", Strategy: Alphabetical, AllowTags: "regexp:^1",
+				IgnoreTags: []string{"latest", "dev"}, ForceUpdate: true},
+			{Alias: "broken", Name: "nginx", Strategy: Alphabetical, AllowTags: "regexp:^1",
+				IgnoreTags: []string{"latest", "dev"}, Target: Target{SourceType: "Kustomize", Name: "x"},
+				Problem: `its force-update is "perhaps", neither true nor false`},
+			{Alias: "pinned", Name: "z", Constraint: "main", Strategy: Alphabetical, AllowTags: "regexp:^v",
+				IgnoreTags: []string{"latest", "dev"}, ForceUpdate: true, Target: Target{SourceType: "Helm", Spec: "z.image"}},
+			{Name: "w", Constraint: ">=2.0", Strategy: Alphabetical, AllowTags: "regexp:^1",
+				IgnoreTags: []string{"latest", "dev"}, ForceUpdate: true},
+		},
+		Notes: []string{
+			"web: platforms linux/amd64, linux/arm64 are not checked: a push does not say for which it was built",
+			"web: the pull secret is not used: no registry is asked",
+			`a/b: there is no strategy "tarot"; semver is used`,
+			`"acme/UPPER" is not the name of an image: invalid reference format: repository name (acme/UPPER) must be lowercase`,
+		},
+	}
+	if !found {
+		t.Error("no configuration was found")
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("ConfigFor() differs (-want +got):\n%s", diff)
+	}
+}
+
+func TestConfigForAMistakeForAllImagesStopsAll(t *testing.T) {
+	config, _ := ConfigFor(annotated(map[string]string{"image-list": "a=x, y", "force-update": "yes!"}), nil)
+	for _, c := range config.Images {
+		if c.Problem == "" {
+			t.Errorf("%s has no problem", c.Slot())
+		}
+	}
+}
+
+func TestConfigForNeedsAListOfImages(t *testing.T) {
+	for _, annotations := range []map[string]string{nil, {"update-strategy": "digest"}, {"image-list": " , ,"}} {
+		if config, found := ConfigFor(annotated(annotations), nil); found {
+			t.Errorf("ConfigFor(%v) found %+v", annotations, config)
+		}
+	}
+}
+
+func TestConfigForMergesSettingsOfAllLevels(t *testing.T) {
+	updater := &iuv1alpha1.ImageUpdater{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "argocd", Name: "all"},
+		Spec: iuv1alpha1.ImageUpdaterSpec{
+			CommonUpdateSettings: &iuv1alpha1.CommonUpdateSettings{
+				UpdateStrategy: ptr("digest"), ForceUpdate: ptr(true), AllowTags: ptr("any"), IgnoreTags: []string{"a"}},
+			WriteBackConfig:    &iuv1alpha1.WriteBackConfig{Method: ptr("git")},
+			ImagesVerification: &iuv1alpha1.ImagesVerification{},
+			ApplicationRefs: []iuv1alpha1.ApplicationRef{{
+				NamePattern:          "sh?p",
+				CommonUpdateSettings: &iuv1alpha1.CommonUpdateSettings{UpdateStrategy: ptr("name"), IgnoreTags: []string{"b"}},
+				WriteBackConfig:      &iuv1alpha1.WriteBackConfig{},
+				Images: []iuv1alpha1.ImageConfig{
+					{Alias: "inherits", ImageName: "x:1"},
+					{
+						Alias: "decides", ImageName: "y:>=1 || 3",
+						CommonUpdateSettings: &iuv1alpha1.CommonUpdateSettings{
+							UpdateStrategy: ptr("semver"), ForceUpdate: ptr(false), AllowTags: ptr(""), IgnoreTags: []string{},
+							Platforms: []string{"linux/arm64"}},
+						ImagesVerification: &iuv1alpha1.ImagesVerification{Enabled: ptr(false)},
+						ManifestTargets:    &iuv1alpha1.ManifestTargets{},
+					},
+					{
+						Alias: "torn", ImageName: "z",
+						ManifestTargets: &iuv1alpha1.ManifestTargets{
+							Kustomize: &iuv1alpha1.KustomizeTarget{Name: ptr("zz")},
+							Plugin:    &iuv1alpha1.PluginTarget{Spec: ptr("Z")}},
+					},
+					{
+						Alias: "tagless", ImageName: "z",
+						ManifestTargets: &iuv1alpha1.ManifestTargets{Plugin: &iuv1alpha1.PluginTarget{Name: ptr("Z")}},
+					},
+					{Alias: "nameless", ImageName: ":1"},
+				},
+			}},
+		},
+	}
+	got, found := ConfigFor(annotated(map[string]string{"image-list": "ignored"}), []*iuv1alpha1.ImageUpdater{updater})
+	want := Config{
+		Origin:    `ImageUpdater all, applications "sh?p"`,
+		WriteBack: "git",
+		Images: []ImageConfig{
+			{Alias: "inherits", Name: "x", Constraint: "1", Strategy: Alphabetical, ForceUpdate: true, AllowTags: "any",
+				IgnoreTags: []string{"b"}, Verify: true},
+			{Alias: "decides", Name: "y", Constraint: ">=1 || 3", Strategy: Semver},
+			{Alias: "torn", Name: "z", Strategy: Alphabetical, ForceUpdate: true, AllowTags: "any", IgnoreTags: []string{"b"},
+				Verify: true, Target: Target{SourceType: "Kustomize", Name: "zz"},
+				Problem: "it has more than one target; choose one of Kustomize, Helm and plugin"},
+			{Alias: "tagless", Name: "z", Strategy: Alphabetical, ForceUpdate: true, AllowTags: "any", IgnoreTags: []string{"b"},
+				Verify: true, Target: Target{SourceType: "Plugin", Name: "Z"},
+				Problem: "its plugin target names no variable for the tag; set spec, or name and tag"},
+		},
+		Notes: []string{
+			"decides: platforms linux/arm64 are not checked: a push does not say for which it was built",
+			`nameless: "" is not the name of an image: invalid reference format`,
+		},
+	}
+	if !found {
+		t.Error("no configuration was found")
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("ConfigFor() differs (-want +got):\n%s", diff)
+	}
+	repositories := []string{"docker.io/library/x", "docker.io/library/y", "docker.io/library/z"}
+	if diff := cmp.Diff(repositories, got.Repositories()); diff != "" {
+		t.Errorf("Repositories() differs (-want +got):\n%s", diff)
+	}
+}
+
+func TestConfigForKeepsVerificationUnderAnnotations(t *testing.T) {
+	updater := selecting("a", iuv1alpha1.ApplicationRef{NamePattern: "*", UseAnnotations: ptr(true)})
+	updater.Spec.CommonUpdateSettings = &iuv1alpha1.CommonUpdateSettings{UpdateStrategy: ptr("digest")}
+	updater.Spec.ImagesVerification = &iuv1alpha1.ImagesVerification{}
+	app := annotated(map[string]string{"image-list": "x"})
+	got, _ := ConfigFor(app, []*iuv1alpha1.ImageUpdater{updater})
+	want := Config{
+		Origin: `ImageUpdater a, applications "*", by annotations`,
+		Images: []ImageConfig{{Name: "x", Strategy: Semver, Verify: true}},
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("ConfigFor() differs (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,61 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package imageupdate
+
+import (
+	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+)
+
+// liveImages are the images that Argo CD reports to run which a configured image
+// is, or is to replace.
+func liveImages(app *argov1alpha1.Application, c ImageConfig) []Image {
+	var live []Image
+	for _, i := range parseImages(app.Status.Summary.Images) {
+		if sameName(i.Name, c.Name) || sameName(i.Name, c.replaces()) {
+			live = append(live, i)
+		}
+	}
+	return live
+}
+
+// replaces is the image that Kustomize puts the configured one in the place of;
+// empty if it is the same.
+func (c ImageConfig) replaces() string {
+	if c.Target.SourceType != argov1alpha1.SourceTypeKustomize {
+		return ""
+	}
+	return c.Target.Name
+}
+
+// overrides are what a source sets in the place of a configured image.
+func overrides(source argov1alpha1.ApplicationSource, sourceType string, c ImageConfig) []Image {
+	switch {
+	case sourceType == argov1alpha1.SourceTypeKustomize && source.Kustomize != nil:
+		return kustomizeOverrides(source.Kustomize.Images, c)
+	case sourceType == argov1alpha1.SourceTypeHelm && source.Helm != nil:
+		return pairOverrides(helmPairs(source.Helm.Parameters), helmTarget(c.Target), c)
+	case sourceType == argov1alpha1.SourceTypePlugin && source.Plugin != nil:
+		return pairOverrides(envPairs(source.Plugin.Env), c.Target, c)
+	}
+	return nil
+}
+
+// override sets an image in a source. What the source points at is shared with
+// the cache, so it is replaced and never modified.
+func override(source *argov1alpha1.ApplicationSource, sourceType string, c ImageConfig, live []Image, to Image) {
+	switch sourceType {
+	case argov1alpha1.SourceTypeKustomize:
+		k := deref(source.Kustomize)
+		k.Images = overrideKustomize(k.Images, c, live, to)
+		source.Kustomize = &k
+	case argov1alpha1.SourceTypeHelm:
+		h := deref(source.Helm)
+		h.Parameters = overrideHelm(h.Parameters, helmTarget(c.Target), to)
+		source.Helm = &h
+	case argov1alpha1.SourceTypePlugin:
+		p := deref(source.Plugin)
+		p.Env = overrideEnv(p.Env, c.Target, to)
+		source.Plugin = &p
+	}
+}

@@ -1,0 +1,252 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package imageupdate
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
+
+	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
+	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+)
+
+// document is the documentation, whose tables are test cases.
+func document(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/image-updates.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// table returns the rows of the table whose first column has a heading, and the
+// number of the line of the first one.
+func table(t *testing.T, heading string) (rows [][]string, line int) {
+	t.Helper()
+	lines := strings.Split(document(t), "\n")
+	start := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, "| "+heading+" |") })
+	if start < 0 {
+		t.Fatalf("there is no table of %s", heading)
+	}
+	for _, l := range lines[start+2:] {
+		if !strings.HasPrefix(l, "|") {
+			break
+		}
+		cells := strings.Split(strings.Trim(l, "| "), " | ")
+		rows = append(rows, cells)
+	}
+	if len(rows) == 0 {
+		t.Fatalf("the table of %s has no rows", heading)
+	}
+	return rows, start + 3
+}
+
+// code returns what stands between backticks.
+func code(cell string) []string {
+	var all []string
+	for i, part := range strings.Split(cell, "`") {
+		if i%2 == 1 {
+			all = append(all, part)
+		}
+	}
+	return all
+}
+
+func TestDocumentedAnnotations(t *testing.T) {
+	rows, line := table(t, "Annotations")
+	for i, row := range rows {
+		t.Run(fmt.Sprintf("line %d", line+i), func(t *testing.T) {
+			app := documentedApplication(t, row[1])
+			app.Annotations = map[string]string{}
+			for _, annotation := range code(row[0]) {
+				setAnnotation(t, app, annotation)
+			}
+			checkDocumented(t, app, nil, row[2], row[3])
+		})
+	}
+}
+
+func TestDocumentedImageUpdaters(t *testing.T) {
+	rows, line := table(t, "ImageUpdater")
+	updaters := documentedUpdaters(t)
+	for i, row := range rows {
+		t.Run(fmt.Sprintf("line %d", line+i), func(t *testing.T) {
+			app := documentedApplication(t, row[2])
+			app.Annotations, app.Labels = map[string]string{}, map[string]string{}
+			parts := strings.Split(row[1], "<br>")
+			app.Name = code(parts[0])[0]
+			for _, part := range parts[1:] {
+				if said := code(part)[0]; strings.HasPrefix(part, "annotation") {
+					setAnnotation(t, app, said)
+				} else {
+					key, value, _ := strings.Cut(said, ": ")
+					app.Labels[key] = value
+				}
+			}
+			var chosen []*iuv1alpha1.ImageUpdater
+			for _, name := range code(row[0]) {
+				updater := updaters[name]
+				if updater == nil {
+					t.Fatalf("there is no ImageUpdater %q in the document", name)
+				}
+				chosen = append(chosen, updater)
+			}
+			checkDocumented(t, app, chosen, row[3], row[4])
+		})
+	}
+}
+
+// setAnnotation sets what is written as "name: value", where the value may be
+// quoted as YAML wants it.
+func setAnnotation(t *testing.T, app *argov1alpha1.Application, said string) {
+	t.Helper()
+	name, value, found := strings.Cut(said, ": ")
+	if !found {
+		t.Fatalf("%q is not an annotation", said)
+	}
+	if unquoted, err := strconv.Unquote(value); err == nil {
+		value = unquoted
+	}
+	app.Annotations[iuv1alpha1.AnnotationPrefix+name] = value
+}
+
+// documentedApplication reads "Tool, runs `image` `image`, sets `entry`, `entry`".
+func documentedApplication(t *testing.T, cell string) *argov1alpha1.Application {
+	t.Helper()
+	tool, rest, _ := strings.Cut(cell, ", runs ")
+	runs, sets, _ := strings.Cut(rest, ", sets ")
+	source := &argov1alpha1.ApplicationSource{RepoURL: "https://git.acme.io/shop"}
+	for _, entry := range code(digests.Replace(sets)) {
+		name, value, _ := strings.Cut(entry, "=")
+		switch tool {
+		case "Kustomize":
+			source.Kustomize = &argov1alpha1.ApplicationSourceKustomize{Images: append(deref(source.Kustomize).Images, entry)}
+		case "Helm":
+			source.Helm = &argov1alpha1.ApplicationSourceHelm{Parameters: append(deref(source.Helm).Parameters,
+				argov1alpha1.HelmParameter{Name: name, Value: &value})}
+		case "Plugin":
+			source.Plugin = &argov1alpha1.ApplicationSourcePlugin{Env: append(deref(source.Plugin).Env,
+				argov1alpha1.EnvEntry{Name: name, Value: value})}
+		}
+	}
+	return &argov1alpha1.Application{
+		Spec: argov1alpha1.ApplicationSpec{Source: source},
+		Status: argov1alpha1.ApplicationStatus{
+			SourceType: tool,
+			Summary:    argov1alpha1.ApplicationSummary{Images: code(digests.Replace(runs))},
+		},
+	}
+}
+
+// documentedUpdaters reads the objects in the document.
+func documentedUpdaters(t *testing.T) map[string]*iuv1alpha1.ImageUpdater {
+	t.Helper()
+	_, rest, _ := strings.Cut(document(t), "```yaml\n")
+	text, _, _ := strings.Cut(rest, "```")
+	updaters := map[string]*iuv1alpha1.ImageUpdater{}
+	for part := range strings.SplitSeq(text, "---\n") {
+		updater := &iuv1alpha1.ImageUpdater{}
+		if err := yaml.Unmarshal([]byte(part), updater); err != nil {
+			t.Fatal(err)
+		}
+		if want := iuv1alpha1.SchemeGroupVersion.WithKind("ImageUpdater"); updater.GroupVersionKind() != want {
+			t.Fatalf("an object is %v, want %v", updater.GroupVersionKind(), want)
+		}
+		updaters[updater.Name] = updater
+	}
+	return updaters
+}
+
+// checkDocumented checks that a push comes to what the last cell says, and that
+// coming to it again changes nothing.
+func checkDocumented(t *testing.T, app *argov1alpha1.Application, updaters []*iuv1alpha1.ImageUpdater, pushed, want string) {
+	t.Helper()
+	push := image(t, code(pushed)[0])
+	config, found := ConfigFor(app, updaters)
+	plan := PlanFor(app, config, push)
+	if got := written(plan); got != digests.Replace(want) {
+		t.Errorf("the document says %s\nwhile it is       %s\nfor %+v", want, got, plan.Decisions)
+	}
+	if (want == "nothing") == found {
+		t.Errorf("ConfigFor() found %v", found)
+	}
+	if again := PlanFor(follow(app, plan), config, push); len(again.Overrides) > 0 {
+		t.Errorf("the second time %s is written", written(again))
+	}
+}
+
+// written is how the document says what a plan writes.
+func written(plan Plan) string {
+	if len(plan.Decisions) == 0 {
+		return "nothing"
+	}
+	if len(plan.Overrides) == 0 {
+		return "nothing: `" + plan.Decisions[0].Reason + "`"
+	}
+	o := plan.Overrides[0]
+	var entries []string
+	for _, entry := range o.Entries {
+		switch e := entry.New.(type) {
+		case string:
+			entries = append(entries, "`"+e+"`")
+		case argov1alpha1.HelmParameter:
+			if !deref(e.ForceString) {
+				entries = append(entries, "no string:")
+			}
+			entries = append(entries, "`"+e.Name+"="+*e.Value+"`")
+		case argov1alpha1.EnvEntry:
+			entries = append(entries, "`"+e.Name+"="+e.Value+"`")
+		}
+	}
+	return "`" + string(o.List) + "`: " + strings.Join(entries, ", ")
+}
+
+// TestDocumentedReasons checks that the document has all reasons there are, in
+// their order, and says whether they mean an update.
+func TestDocumentedReasons(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "reasons.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var declared []string
+	ast.Inspect(file, func(n ast.Node) bool {
+		if literal, ok := n.(*ast.BasicLit); ok {
+			value, _ := strconv.Unquote(literal.Value)
+			declared = append(declared, value)
+		}
+		return true
+	})
+	camelCase := regexp.MustCompile(`^([A-Z][a-z]+)+$`)
+	rows, _ := table(t, "Reason")
+	var documented []string
+	updates := true
+	for _, row := range rows {
+		reason := code(row[0])[0]
+		documented = append(documented, reason)
+		if !camelCase.MatchString(reason) {
+			t.Errorf("%q is not in camel case", reason)
+		}
+		if reason == ReasonUpToDate {
+			updates = false
+		}
+		if want := map[bool]string{true: "yes", false: "no"}[updates]; row[1] != want {
+			t.Errorf("the document says %q of %s, want %q", row[1], reason, want)
+		}
+	}
+	if diff := cmp.Diff(declared, documented); diff != "" {
+		t.Errorf("the document differs from the code (-code +document):\n%s", diff)
+	}
+}

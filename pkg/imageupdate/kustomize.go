@@ -1,0 +1,124 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package imageupdate
+
+import (
+	"slices"
+	"strings"
+)
+
+// kustomizeImage is an entry of kustomize.images: [name=]newName[:tag][@digest]
+// (https://kubectl.docs.kubernetes.io/references/kustomize/cmd/edit/set/image/).
+type kustomizeImage struct {
+	// name is the image in the manifests, if it is written.
+	name string
+	Image
+}
+
+func parseKustomizeImage(entry string) (kustomizeImage, error) {
+	name, image, found := strings.Cut(entry, "=")
+	if !found {
+		name, image = "", entry
+	}
+	parsed, err := ParseImage(image)
+	return kustomizeImage{name: name, Image: parsed}, err
+}
+
+// slot is the image in the manifests that the entry is about.
+func (k kustomizeImage) slot() string {
+	if k.name != "" {
+		return k.name
+	}
+	return k.Name
+}
+
+func (k kustomizeImage) String() string {
+	if k.name != "" {
+		return k.name + "=" + k.Image.String()
+	}
+	return k.Image.String()
+}
+
+// kustomizeEntries finds the entries that set a configured image. With a name to
+// replace it is the entry for that name, else one for the image itself, which
+// that name then takes over. Without, it is every entry that sets the image,
+// whatever it replaces.
+func kustomizeEntries(entries []string, c ImageConfig) []int {
+	var ofSlot, ofImage []int
+	for i, entry := range entries {
+		k, err := parseKustomizeImage(entry)
+		if err != nil {
+			continue
+		}
+		if replaced := c.replaces(); replaced != "" {
+			if sameName(k.slot(), replaced) {
+				ofSlot = append(ofSlot, i)
+			}
+			if k.name != "" {
+				continue
+			}
+		}
+		if sameName(k.Name, c.Name) {
+			ofImage = append(ofImage, i)
+		}
+	}
+	if len(ofSlot) > 0 {
+		return ofSlot
+	}
+	return ofImage
+}
+
+// kustomizeOverrides are what entries set in the place of a configured image.
+func kustomizeOverrides(entries []string, c ImageConfig) []Image {
+	var images []Image
+	for _, i := range kustomizeEntries(entries, c) {
+		if k, err := parseKustomizeImage(entries[i]); err == nil {
+			images = append(images, k.Image)
+		}
+	}
+	return images
+}
+
+// overrideKustomize returns the entries with an image set. Entries that set it
+// already keep their spelling and what they replace. A new one replaces what the
+// configuration says, else the image as the manifests spell it, since Kustomize
+// finds images by their spelling.
+func overrideKustomize(entries []string, c ImageConfig, live []Image, to Image) []string {
+	entries = slices.Clone(entries)
+	found := kustomizeEntries(entries, c)
+	for _, i := range found {
+		k, err := parseKustomizeImage(entries[i])
+		if err != nil {
+			continue
+		}
+		if replaced := c.replaces(); replaced != "" {
+			k = kustomizeImage{name: replaced, Image: to}
+		} else {
+			k.Tag, k.Digest = to.Tag, to.Digest
+		}
+		entries[i] = k.String()
+	}
+	if len(found) > 0 {
+		return entries
+	}
+	k := kustomizeImage{name: c.replaces(), Image: to}
+	if k.name == "" {
+		k.name = respelled(c.Name, live)
+	}
+	return append(entries, k.String())
+}
+
+// respelled is how the manifests spell an image, if never as the configuration does.
+func respelled(name string, live []Image) string {
+	spelling := ""
+	for _, i := range live {
+		switch {
+		case i.Name == name:
+			return ""
+		case spelling == "" && sameName(i.Name, name):
+			spelling = i.Name
+		}
+	}
+	return spelling
+}

@@ -1,0 +1,72 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package imageupdate
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestPlanForKustomizeFindsTheEntry(t *testing.T) {
+	renamed := Target{SourceType: "Kustomize", Name: "base/web"}
+	for _, tc := range []struct {
+		name   string
+		target Target
+		live   string
+		before []string
+		after  []string // nil: nothing is written
+	}{
+		{"none is there", Target{}, "acme/web:1.0.0", []string{"nginx:1.0.0"},
+			[]string{"nginx:1.0.0", "acme/web:1.1.0"}},
+		{"one is there", Target{}, "acme/web:1.0.0", []string{"nginx:1.0.0", "acme/web:1.0.0", "redis"},
+			[]string{"nginx:1.0.0", "acme/web:1.1.0", "redis"}},
+		{"one without tag", Target{}, "acme/web:1.0.0", []string{"acme/web"}, []string{"acme/web:1.1.0"}},
+		{"one with a digest", Target{}, "acme/web:1.0.0", []string{digests.Replace("acme/web@sha256:old")},
+			[]string{"acme/web:1.1.0"}},
+		{"one spelled differently keeps its spelling", Target{}, "acme/web:1.0.0", []string{"docker.io/acme/web:1.0.0"},
+			[]string{"docker.io/acme/web:1.1.0"}},
+		{"one that replaces another name keeps it", Target{}, "acme/web:1.0.0", []string{"base/web=acme/web:1.0.0"},
+			[]string{"base/web=acme/web:1.1.0"}},
+		{"all that set the image", Target{}, "acme/web:1.0.0", []string{"a=acme/web:1.0.0", "b=acme/web:1.0.1"},
+			[]string{"a=acme/web:1.1.0", "b=acme/web:1.1.0"}},
+		{"another registry's is another image", Target{}, "acme/web:1.0.0", []string{"quay.io/acme/web:1.0.0"},
+			[]string{"quay.io/acme/web:1.0.0", "acme/web:1.1.0"}},
+		{"another image on the same port", Target{}, "acme/web:1.0.0", []string{"localhost:5000/web:1.0.0"},
+			[]string{"localhost:5000/web:1.0.0", "acme/web:1.1.0"}},
+		{"what makes no sense stays", Target{}, "acme/web:1.0.0", []string{"A B", "=", ""},
+			[]string{"A B", "=", "", "acme/web:1.1.0"}},
+		{"the manifests spell it differently", Target{}, "docker.io/acme/web:1.0.0", nil,
+			[]string{"docker.io/acme/web=acme/web:1.1.0"}},
+		{"a newer one is there", Target{}, "acme/web:1.0.0", []string{"acme/web:1.2.0"}, nil},
+		{"a name to replace", renamed, "base/web:9.0.0", nil, []string{"base/web=acme/web:1.1.0"}},
+		{"a name to replace that is replaced", renamed, "acme/web:1.0.0", []string{"base/web=acme/web:1.0.0"},
+			[]string{"base/web=acme/web:1.1.0"}},
+		{"a name to replace by another image", renamed, "base/web:9.0.0", []string{"base/web=other/web:1.5.0"},
+			[]string{"base/web=acme/web:1.1.0"}},
+		{"a name to replace that is only pinned", renamed, "base/web:9.0.0", []string{"base/web:9.0.0"},
+			[]string{"base/web=acme/web:1.1.0"}},
+		{"a name to replace takes over the image's entry", renamed, "acme/web:1.0.0", []string{"acme/web:1.0.0"},
+			[]string{"base/web=acme/web:1.1.0"}},
+		{"a name to replace, beside another of the same image", renamed, "acme/web:1.0.0",
+			[]string{"a=acme/web:1.0.0", "base/web=acme/web:1.0.0"},
+			[]string{"a=acme/web:1.0.0", "base/web=acme/web:1.1.0"}},
+		{"the same version under the name to replace", renamed, "base/web:1.1.0", nil,
+			[]string{"base/web=acme/web:1.1.0"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			app := running("Kustomize", kustomize(tc.before...), tc.live)
+			config := semverOf("acme/web")
+			config.Images[0].Target = tc.target
+			plan := PlanFor(app, config, Image{Name: "acme/web", Tag: "1.1.0"})
+			var got []string
+			if len(plan.Overrides) > 0 {
+				got = plan.Overrides[0].After.([]string)
+			}
+			if diff := cmp.Diff(tc.after, got); diff != "" {
+				t.Errorf("the images differ (-want +got):\n%s%+v", diff, plan.Decisions)
+			}
+		})
+	}
+}

@@ -1,0 +1,93 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package imageupdate
+
+import (
+	"cmp"
+	"path"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
+	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+)
+
+// selection is a part of an ImageUpdater object that selects Applications.
+type selection struct {
+	updater *iuv1alpha1.ImageUpdater
+	ref     *iuv1alpha1.ApplicationRef
+}
+
+// selectionsOf lists the references that select an Application, the most
+// specific first. Among equals it is the name of the object that decides, then
+// the order within it, so that every replica chooses the same.
+func selectionsOf(app *argov1alpha1.Application, updaters []*iuv1alpha1.ImageUpdater) []selection {
+	var found []selection
+	for _, updater := range updaters {
+		if updater.Namespace != app.Namespace {
+			continue
+		}
+		for i := range updater.Spec.ApplicationRefs {
+			s := selection{updater, &updater.Spec.ApplicationRefs[i]}
+			if s.selects(app) {
+				found = append(found, s)
+			}
+		}
+	}
+	slices.SortStableFunc(found, func(a, b selection) int {
+		return cmp.Or(
+			cmp.Compare(specificity(b.ref), specificity(a.ref)),
+			cmp.Compare(a.updater.Name, b.updater.Name))
+	})
+	return found
+}
+
+// selects reports whether an Application is selected. A pattern or selector that
+// is not well formed selects nothing.
+func (s selection) selects(app *argov1alpha1.Application) bool {
+	if matches, err := path.Match(s.ref.NamePattern, app.Name); err != nil || !matches {
+		return false
+	}
+	if s.ref.LabelSelectors == nil {
+		return true
+	}
+	selector, err := metav1.LabelSelectorAsSelector(s.ref.LabelSelectors)
+	return err == nil && selector.Matches(labels.Set(app.Labels))
+}
+
+// specificity scores a reference just as Image Updater does, whose documentation
+// (docs/configuration/applications.md) gives part of it: a name without wildcards
+// beats everything, labels beat patterns, more labels beat fewer, and then the
+// number of literal characters counts.
+func specificity(ref *iuv1alpha1.ApplicationRef) int {
+	const exact, labelled, perLabel = 1_000_000, 10_000, 100
+
+	score := literals(ref.NamePattern)
+	if !strings.ContainsAny(ref.NamePattern, "*?[]") {
+		score += exact
+	}
+	if selectors := ref.LabelSelectors; selectors != nil {
+		score += labelled + perLabel*(len(selectors.MatchLabels)+len(selectors.MatchExpressions))
+	}
+	return score
+}
+
+// literals counts the characters of a pattern that stand for themselves.
+func literals(pattern string) int {
+	n := 0
+	for pattern != "" {
+		if end := strings.IndexByte(pattern, ']'); pattern[0] == '[' && end >= 0 {
+			pattern = pattern[end+1:]
+			continue
+		}
+		if pattern[0] != '*' && pattern[0] != '?' {
+			n++
+		}
+		pattern = pattern[1:]
+	}
+	return n
+}

@@ -1,0 +1,160 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package imageupdate
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
+	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+)
+
+// entry is one configured image before defaults, whether it was found in
+// annotations or in an object.
+type entry struct {
+	alias, image string
+	settings     *iuv1alpha1.CommonUpdateSettings
+	targets      *iuv1alpha1.ManifestTargets
+	verification *iuv1alpha1.ImagesVerification
+	problem      string
+}
+
+// defaults are what an entry inherits, the most general first.
+type defaults struct {
+	settings     []*iuv1alpha1.CommonUpdateSettings
+	verification []*iuv1alpha1.ImagesVerification
+	problem      string
+}
+
+// add adds an entry to the configuration, with what it inherits.
+func (c *Config) add(e entry, d defaults) {
+	name, constraint := splitConstraint(e.image)
+	if _, err := NormalizeName(name); err != nil {
+		c.note("%s: %v", e.alias, err)
+		return
+	}
+	image := ImageConfig{Alias: e.alias, Name: name, Constraint: constraint}
+
+	merged := mergeSettings(append(slices.Clip(d.settings), e.settings))
+	strategy, known := parseStrategy(deref(merged.UpdateStrategy))
+	if !known {
+		c.note("%s: there is no strategy %q; semver is used", image.Slot(), *merged.UpdateStrategy)
+	}
+	if len(merged.Platforms) > 0 {
+		c.note("%s: platforms %s are not checked: a push does not say for which it was built",
+			image.Slot(), strings.Join(merged.Platforms, ", "))
+	}
+	if deref(merged.PullSecret) != "" {
+		c.note("%s: the pull secret is not used: no registry is asked", image.Slot())
+	}
+	image.Strategy = strategy
+	image.AllowTags = deref(merged.AllowTags)
+	image.IgnoreTags = merged.IgnoreTags
+	image.ForceUpdate = deref(merged.ForceUpdate)
+	image.Verify = wantsVerification(append(slices.Clip(d.verification), e.verification))
+
+	target, problem := targetOf(e.targets)
+	image.Target = target
+	image.Problem = firstOf(e.problem, d.problem, problem)
+	c.Images = append(c.Images, image)
+}
+
+func (c *Config) note(format string, args ...any) {
+	c.Notes = append(c.Notes, strings.TrimPrefix(fmt.Sprintf(format, args...), ": "))
+}
+
+// mergeSettings lays settings over each other; what is set later wins, field by field.
+func mergeSettings(layers []*iuv1alpha1.CommonUpdateSettings) iuv1alpha1.CommonUpdateSettings {
+	var merged iuv1alpha1.CommonUpdateSettings
+	for _, layer := range layers {
+		if layer == nil {
+			continue
+		}
+		merged.UpdateStrategy = last(merged.UpdateStrategy, layer.UpdateStrategy)
+		merged.ForceUpdate = last(merged.ForceUpdate, layer.ForceUpdate)
+		merged.AllowTags = last(merged.AllowTags, layer.AllowTags)
+		merged.PullSecret = last(merged.PullSecret, layer.PullSecret)
+		if layer.IgnoreTags != nil {
+			merged.IgnoreTags = layer.IgnoreTags
+		}
+		if layer.Platforms != nil {
+			merged.Platforms = layer.Platforms
+		}
+	}
+	return merged
+}
+
+// wantsVerification reports whether the most specific block that says so, of
+// those there are, wants signatures. A block that does not say wants them.
+func wantsVerification(layers []*iuv1alpha1.ImagesVerification) bool {
+	var enabled *bool
+	present := false
+	for _, layer := range layers {
+		if layer != nil {
+			present = true
+			enabled = last(enabled, layer.Enabled)
+		}
+	}
+	return present && (enabled == nil || *enabled)
+}
+
+// targetOf reads where an image is written, and says what is wrong with it.
+func targetOf(targets *iuv1alpha1.ManifestTargets) (target Target, problem string) {
+	if targets == nil {
+		return Target{}, ""
+	}
+	var all []Target
+	if k := targets.Kustomize; k != nil {
+		all = append(all, Target{SourceType: argov1alpha1.SourceTypeKustomize, Name: deref(k.Name)})
+	}
+	if h := targets.Helm; h != nil {
+		all = append(all, newTarget(argov1alpha1.SourceTypeHelm, h.Name, h.Tag, h.Spec))
+	}
+	if p := targets.Plugin; p != nil {
+		all = append(all, newTarget(argov1alpha1.SourceTypePlugin, p.Name, p.Tag, p.Spec))
+	}
+	switch {
+	case len(all) == 0:
+		return Target{}, ""
+	case len(all) > 1:
+		return all[0], "it has more than one target; choose one of Kustomize, Helm and plugin"
+	}
+	target = all[0]
+	if target.SourceType == argov1alpha1.SourceTypePlugin && target.Spec == "" && target.Tag == "" {
+		return target, "its plugin target names no variable for the tag; set spec, or name and tag"
+	}
+	return target, ""
+}
+
+func newTarget(sourceType string, name, tag, spec *string) Target {
+	if s := strings.TrimSpace(deref(spec)); s != "" {
+		return Target{SourceType: sourceType, Spec: s}
+	}
+	return Target{SourceType: sourceType, Name: strings.TrimSpace(deref(name)), Tag: strings.TrimSpace(deref(tag))}
+}
+
+func last[T any](earlier, later *T) *T {
+	if later != nil {
+		return later
+	}
+	return earlier
+}
+
+func deref[T any](p *T) T {
+	if p == nil {
+		return *new(T)
+	}
+	return *p
+}
+
+func firstOf(said ...string) string {
+	for _, s := range said {
+		if s != "" {
+			return s
+		}
+	}
+	return ""
+}

@@ -1,0 +1,60 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package payload
+
+import "strings"
+
+const sourceACR = "acr"
+
+// acrEvent is the part that is read of what Azure Container Registry sends:
+// https://learn.microsoft.com/azure/container-registry/container-registry-webhook-reference
+//
+// It sets any headers that one configures: a ServiceAccount's token as Authorization gives it a Kubernetes identity; else
+// the secret as X-Webhook-Secret. It doesn't sign.
+type acrEvent struct {
+	ID        string    `json:"id"`
+	Timestamp timestamp `json:"timestamp"`
+	Action    string    `json:"action"`
+	Target    struct {
+		MediaType  string `json:"mediaType"`
+		Digest     string `json:"digest"`
+		Repository string `json:"repository"`
+		Tag        string `json:"tag"`
+	} `json:"target"`
+	Request struct {
+		Host string `json:"host"`
+	} `json:"request"`
+}
+
+func fitsACR(m message) bool {
+	return m.has("id") && m.has("timestamp") && m.has("action") && (m.has("target", "repository") || m.text("action") == "ping")
+}
+
+func decodeACR(m message, out *Decoded) error {
+	p, err := decodeAs[acrEvent](m)
+	if err != nil {
+		return err
+	}
+	if out.DeliveryID, err = cleanID("id", p.ID); err != nil {
+		return err
+	}
+	switch {
+	case p.Action == "ping":
+		out.ignore(IgnoredPing, "Azure Container Registry tests the webhook")
+		return nil
+	case strings.Contains(p.Action, "delete"):
+		out.ignore(IgnoredRefDeleted, "something at %s was deleted", quote(p.Target.Repository))
+		return nil
+	case p.Action != "push":
+		out.ignore(IgnoredAction, "the action %s publishes no image", quote(p.Action))
+		return nil
+	}
+	if err := require("request.host", p.Request.Host, "target.repository", p.Target.Repository); err != nil {
+		return err
+	}
+	out.addImage(Event{Type: p.Action, Time: p.Timestamp.time},
+		Image{Host: p.Request.Host, Repository: p.Target.Repository, Tag: p.Target.Tag, Digest: p.Target.Digest},
+		p.Target.MediaType)
+	return nil
+}

@@ -1,0 +1,87 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package payload
+
+import (
+	"fmt"
+	"strings"
+)
+
+// azureDevOpsEvent is the part that is read of what a service hook of Azure DevOps sends when code is pushed:
+// https://learn.microsoft.com/azure/devops/service-hooks/events#git.push
+//
+// It is sent without any header of its own, and without a signature. A service hook can have HTTP headers: let it show
+// the secret in X-Webhook-Secret. Its user name and password (HTTP Basic) never get past the kube-apiserver.
+type azureDevOpsEvent struct {
+	ID             string `json:"id"`
+	SubscriptionID string `json:"subscriptionId"`
+	EventType      string `json:"eventType"`
+}
+
+type azureDevOpsPush struct {
+	Resource struct {
+		RefUpdates []struct {
+			Name        string `json:"name"`
+			NewObjectID string `json:"newObjectId"`
+		} `json:"refUpdates"`
+		Repository struct {
+			RemoteURL string `json:"remoteUrl"`
+		} `json:"repository"`
+		Date looseTime `json:"date"` // of the push
+	} `json:"resource"`
+}
+
+// azureDevOpsSample is the id of the push to a made-up repository that the button "Test" sends, the one in Microsoft's
+// documentation.
+const azureDevOpsSample = "03c164c2-8912-4d5e-8009-3707d5f83734"
+
+// isTest reports whether somebody tests a service hook. One that is not saved yet has an id of zeros.
+func (e azureDevOpsEvent) isTest() bool {
+	return e.ID == azureDevOpsSample || e.SubscriptionID != "" && strings.Trim(e.SubscriptionID, "0-") == ""
+}
+
+func fitsAzureDevOps(m message) bool {
+	return m.has("eventType") && m.has("publisherId")
+}
+
+// decodeAzureDevOps takes every ref of a push.
+func decodeAzureDevOps(m message, out *Decoded) error {
+	e, err := decodeAs[azureDevOpsEvent](m)
+	if err != nil {
+		return err
+	}
+	if out.DeliveryID, err = cleanID("id", e.ID); err != nil {
+		return err
+	}
+	if e.EventType != "git.push" {
+		out.ignore(IgnoredEvent, "the event %s asks for no ref; send pushes (git.push)", quote(e.EventType))
+		return nil
+	}
+	p, err := decodeAs[azureDevOpsPush](m)
+	switch {
+	case err != nil:
+		return err
+	case p.Resource.RefUpdates == nil: // even in a test, which thus shows that it would not work
+		return missing("resource.refUpdates", `set "Resource details to send" of the service hook to "All"`)
+	case e.isTest():
+		out.ignore(IgnoredPing, "Azure DevOps tests the service hook with a made-up push")
+		return nil
+	case len(p.Resource.RefUpdates) == 0:
+		out.ignore(IgnoredNothingPushed, "the push moved no ref")
+		return nil
+	}
+	return p.addTo(out)
+}
+
+func (p azureDevOpsPush) addTo(out *Decoded) error {
+	for i, update := range p.Resource.RefUpdates {
+		path := fmt.Sprintf("resource.refUpdates[%d].", i)
+		pushed := pushedRef{ref: field{path + "name", update.Name}, after: field{path + "newObjectId", update.NewObjectID}}
+		e := Event{Type: "git.push", Repository: p.Resource.Repository.RemoteURL, Time: p.Resource.Date.time}
+		if err := out.addPush(pushed, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package payload
+
+import (
+	"fmt"
+	"net/http"
+)
+
+// bitbucketEventHeader names the event, in Bitbucket Cloud and in Bitbucket Data Center.
+const bitbucketEventHeader = "X-Event-Key"
+
+// bitbucketPush is the part that is read of a push to Bitbucket Cloud, which does not tell when it happened:
+// https://support.atlassian.com/bitbucket-cloud/docs/event-payloads/#Push
+type bitbucketPush struct {
+	Push struct {
+		Changes []bitbucketChange `json:"changes"`
+	} `json:"push"`
+	Repository struct {
+		Links struct {
+			HTML struct {
+				Href string `json:"href"`
+			} `json:"html"`
+		} `json:"links"`
+	} `json:"repository"`
+}
+
+// bitbucketChange is one ref that was pushed.
+type bitbucketChange struct {
+	Old bitbucketRef  `json:"old"`
+	New *bitbucketRef `json:"new"` // null when the ref is gone
+}
+
+type bitbucketRef struct {
+	Type   string `json:"type"`
+	Name   string `json:"name"`
+	Target struct {
+		Hash string `json:"hash"`
+	} `json:"target"`
+}
+
+func sentByBitbucketCloud(h http.Header) bool {
+	return h.Get(bitbucketEventHeader) != "" && !sentByBitbucketServer(h)
+}
+
+// fitsBitbucketCloud looks for the one event that is acted on; the others are known by their headers only.
+func fitsBitbucketCloud(m message) bool {
+	return m.has("push", "changes")
+}
+
+// decodeBitbucketCloud takes every change of a push. X-Request-UUID is the same at each attempt to deliver; X-Hook-UUID
+// is that of the webhook, and some receivers take it for a secret.
+func decodeBitbucketCloud(m message, out *Decoded) (err error) {
+	if out.DeliveryID, err = m.deliveryID("X-Request-UUID"); err != nil {
+		return err
+	}
+	if name := m.header.Get(bitbucketEventHeader); name != "" && name != "repo:push" {
+		out.ignore(IgnoredEvent, "the event %s asks for no ref; send pushes (repo:push)", quote(name))
+		return nil
+	}
+	p, err := decodeAs[bitbucketPush](m)
+	switch {
+	case err != nil:
+		return err
+	case p.Push.Changes == nil:
+		return missing("push.changes", "they are what was pushed")
+	case len(p.Push.Changes) == 0:
+		out.ignore(IgnoredNothingPushed, "the push moved no ref")
+		return nil
+	}
+	for i, change := range p.Push.Changes {
+		e := Event{Type: "repo:push", Repository: p.Repository.Links.HTML.Href}
+		if err := change.add(e, fmt.Sprintf("push.changes[%d].new", i), out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add adds the event of a change whose new ref is at the path.
+func (c bitbucketChange) add(e Event, path string, out *Decoded) error {
+	if c.New == nil {
+		out.ignore(IgnoredRefDeleted, "%s was deleted", quote(c.Old.Name))
+		return nil
+	}
+	switch c.New.Type {
+	case "branch":
+		e.RefType = RefTypeBranch
+	case "tag", "annotated_tag":
+		e.RefType = RefTypeTag
+	case "":
+		return missing(path+".type", "it says whether a branch or a tag was pushed")
+	default:
+		out.ignore(IgnoredNotBranchOrTag, "%s is neither a branch nor a tag", quote(c.New.Name))
+		return nil
+	}
+	if c.New.Name == "" {
+		return missing(path+".name", "it is what was pushed")
+	}
+	e.Ref, e.Revision = c.New.Name, commitIDOrEmpty(c.New.Target.Hash)
+	out.add(e)
+	return nil
+}

@@ -1,0 +1,118 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package payload
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+)
+
+// bitbucketServerPush is the part that is read of a push to Bitbucket Data Center, which was Bitbucket Server:
+// https://confluence.atlassian.com/bitbucketserver/event-payload-938025882.html
+type bitbucketServerPush struct {
+	Date       looseTime `json:"date"`
+	Repository struct {
+		Links struct {
+			Clone []bitbucketServerLink `json:"clone"`
+		} `json:"links"`
+	} `json:"repository"`
+	Changes []struct {
+		Ref struct {
+			ID string `json:"id"`
+		} `json:"ref"`
+		RefID  string `json:"refId"`
+		ToHash string `json:"toHash"`
+		Type   string `json:"type"` // ADD, UPDATE or DELETE
+	} `json:"changes"`
+}
+
+// bitbucketServerLink is one of the URLs to clone a repository from: "http" (which may be https) or "ssh".
+type bitbucketServerLink struct {
+	Name string `json:"name"`
+	Href string `json:"href"`
+}
+
+const (
+	bitbucketServerPushed = "repo:refs_changed"
+	bitbucketServerPing   = "diagnostics:ping"
+)
+
+// sentByBitbucketServer tells from Bitbucket Cloud, which has the same header for the event, but numbers its requests in
+// others.
+func sentByBitbucketServer(h http.Header) bool {
+	switch h.Get(bitbucketEventHeader) {
+	case "", "repo:push":
+		return false
+	case bitbucketServerPushed, bitbucketServerPing:
+		return true
+	}
+	return h.Get("X-Request-UUID") == "" && h.Get("X-Hook-UUID") == ""
+}
+
+func fitsBitbucketServer(m message) bool {
+	return bitbucketServerEventName(m) != ""
+}
+
+// bitbucketServerEventName goes by the body, which may be signed. Only what tests the connection, {"test": true}, does
+// not name the event itself.
+func bitbucketServerEventName(m message) string {
+	if len(m.object) == 1 && string(m.object.find("test")) == "true" {
+		return bitbucketServerPing
+	}
+	return cmp.Or(m.text("eventKey"), m.header.Get(bitbucketEventHeader))
+}
+
+// decodeBitbucketServer takes every change of a push.
+func decodeBitbucketServer(m message, out *Decoded) (err error) {
+	if out.DeliveryID, err = m.deliveryID("X-Request-Id"); err != nil {
+		return err
+	}
+	switch name := bitbucketServerEventName(m); name {
+	case bitbucketServerPushed:
+		return decodeBitbucketServerPush(m, out)
+	case bitbucketServerPing:
+		out.ignore(IgnoredPing, "Bitbucket tests the webhook")
+	default:
+		out.ignore(IgnoredEvent, "the event %s asks for no ref; send pushes (repo:refs_changed)", quote(name))
+	}
+	return nil
+}
+
+func decodeBitbucketServerPush(m message, out *Decoded) error {
+	p, err := decodeAs[bitbucketServerPush](m)
+	switch {
+	case err != nil:
+		return err
+	case p.Changes == nil:
+		return missing("changes", "they are what was pushed")
+	case len(p.Changes) == 0:
+		out.ignore(IgnoredNothingPushed, "the push moved no ref")
+		return nil
+	}
+	for i, change := range p.Changes {
+		path := fmt.Sprintf("changes[%d].", i)
+		pushed := pushedRef{
+			ref:     field{path + "ref.id", cmp.Or(change.Ref.ID, change.RefID)},
+			after:   field{path + "toHash", change.ToHash},
+			deleted: change.Type == "DELETE",
+		}
+		e := Event{Type: bitbucketServerPushed, Repository: p.cloneURL(), Time: p.Date.time}
+		if err := out.addPush(pushed, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cloneURL returns the URL for HTTP, else any, or "": old versions don't send them.
+func (p bitbucketServerPush) cloneURL() (url string) {
+	for _, link := range p.Repository.Links.Clone {
+		if link.Name == "http" {
+			return link.Href
+		}
+		url = cmp.Or(url, link.Href)
+	}
+	return url
+}

@@ -1,0 +1,129 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package payload
+
+import (
+	"cmp"
+	stdjson "encoding/json"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+const sourceCloudEvents = "cloudevents"
+
+// imagePush is the data of a CloudEvent about an image, under all names that Argo CD Image Updater's receiver takes; the
+// first of each pair is what its documentation has AWS EventBridge make of an event of ECR:
+// https://argocd-image-updater.readthedocs.io/en/stable/configuration/webhook/#aws-ecr-via-eventbridge-cloudevents
+//
+// The credential depends on who sends them. An API destination of EventBridge sets any one header: a ServiceAccount's
+// token as Authorization, or the secret as X-Webhook-Secret. Who can set none has ?secret=. CloudEvents know no signature.
+type imagePush struct {
+	RepositoryName string `json:"repositoryName"`
+	Repository     string `json:"repository"`
+	ImageTag       string `json:"imageTag"`
+	Tag            string `json:"tag"`
+	ImageDigest    string `json:"imageDigest"`
+	Digest         string `json:"digest"`
+	RegistryURL    string `json:"registryUrl"`
+	Registry       string `json:"registry"`
+	RegistryID     string `json:"registryId"`
+	MediaType      string `json:"mediaType"`
+}
+
+func fitsCloudEvents(m message) bool {
+	return m.batch || isStructuredCloudEvent(m, "")
+}
+
+func decodeCloudEvents(m message, out *Decoded) error {
+	if !m.batch {
+		return decodeImagePush(m, out)
+	}
+	batch, err := decodeAs[[]stdjson.RawMessage](m)
+	if err != nil {
+		return err
+	}
+	if len(batch) == 0 {
+		out.ignore(IgnoredEvent, "the batch of CloudEvents is empty")
+	}
+	for _, text := range batch {
+		item, err := innerMessage("an item of the batch", text)
+		if err != nil {
+			return err
+		}
+		if err := decodeImagePush(item, out); err != nil {
+			return err
+		}
+	}
+	if len(batch) > 1 {
+		out.DeliveryID = "" // each event has its own
+	}
+	return nil
+}
+
+func decodeImagePush(m message, out *Decoded) error {
+	e, err := readCloudEvent(m)
+	if err != nil {
+		return err
+	}
+	out.DeliveryID = e.ID
+	if !tellsOfNewImage(e.Type) {
+		out.ignore(IgnoredEvent, "the CloudEvent %s is not known to tell of a new image", quote(e.Type))
+		return nil
+	}
+	data, err := e.data()
+	if err != nil {
+		return err
+	}
+	p, err := decodeAs[imagePush](data)
+	if err != nil {
+		return err
+	}
+	image := p.image(e)
+	if err := require("data.registryUrl, or source", image.Host, "data.repositoryName, or subject", image.Repository); err != nil {
+		return err
+	}
+	out.addImage(Event{Type: e.Type, DeliveryID: e.ID, Time: e.Time.time}, image, p.MediaType)
+	return nil
+}
+
+// image takes from the data what they have, and the rest from the envelope: the subject is "repository:tag".
+func (p imagePush) image(e cloudEvent) Image {
+	repository, tag := e.Subject, ""
+	if colon := strings.LastIndexByte(e.Subject, ':'); colon > strings.LastIndexByte(e.Subject, '/') {
+		repository, tag = e.Subject[:colon], e.Subject[colon+1:]
+	}
+	host, _ := splitAddress(cmp.Or(p.RegistryURL, p.Registry))
+	return Image{
+		Host:       cmp.Or(host, ecrHostOfARN(e.Source, p.RegistryID), hostOfSource(e.Source)),
+		Repository: cmp.Or(p.RepositoryName, p.Repository, repository),
+		Tag:        cmp.Or(p.ImageTag, p.Tag, tag),
+		Digest:     cmp.Or(p.ImageDigest, p.Digest),
+	}
+}
+
+// hostOfSource returns the host of a source that is a URL or begins with a host name, else "".
+func hostOfSource(source string) string {
+	host, _ := splitAddress(source)
+	if !strings.Contains(host, ".") {
+		return ""
+	}
+	return host
+}
+
+// tellsOfNewImage reports whether an event's type, such as com.amazon.ecr.image.push, speaks of an image and ends with
+// what makes one available. Image Updater asks for the first alone, and so takes a deletion for a push.
+func tellsOfNewImage(eventType string) bool {
+	eventType = strings.ToLower(eventType)
+	if !strings.Contains(eventType, "image") && !strings.Contains(eventType, "container") {
+		return false
+	}
+	words := strings.FieldsFunc(eventType, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	if last := words[len(words)-1]; len(words) > 1 && strings.Trim(last, "v0123456789") == "" {
+		words = words[:len(words)-1] // a version of the type
+	}
+	return slices.Contains([]string{
+		"push", "pushed", "publish", "published", "create", "created", "update", "updated", "upload", "uploaded", "tagged",
+	}, words[len(words)-1])
+}

@@ -1,0 +1,63 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package payload
+
+import (
+	"encoding/json"
+	"reflect"
+	"strconv"
+	"time"
+)
+
+const sourceDockerHub = "docker.io"
+
+// dockerHubPush is the part that is read of what Docker Hub sends for each pushed tag:
+// https://docs.docker.com/docker-hub/repos/manage/webhooks/
+//
+// Docker Hub can neither sign nor set a header (https://github.com/docker/roadmap/issues/51), so nothing but ?secret= in
+// the URL can prove it, and its callers have no Kubernetes identity. There is no id and no digest either.
+type dockerHubPush struct {
+	PushData struct {
+		Tag      string `json:"tag"`
+		PushedAt epoch  `json:"pushed_at"`
+	} `json:"push_data"`
+	Repository struct {
+		RepoName string `json:"repo_name"`
+	} `json:"repository"`
+}
+
+func fitsDockerHub(m message) bool {
+	return m.has("push_data", "tag") && m.has("repository", "repo_name")
+}
+
+func decodeDockerHub(m message, out *Decoded) error {
+	p, err := decodeAs[dockerHubPush](m)
+	if err != nil {
+		return err
+	}
+	if err := require("repository.repo_name", p.Repository.RepoName, "push_data.tag", p.PushData.Tag); err != nil {
+		return err
+	}
+	out.addImage(Event{Type: "push", Time: p.PushData.PushedAt.time},
+		Image{Host: "docker.io", Repository: p.Repository.RepoName, Tag: p.PushData.Tag})
+	return nil
+}
+
+// epoch is a timestamp in seconds that Docker Hub has also written as a floating-point number, 1.417566161e+09.
+type epoch struct{ timestamp }
+
+// UnmarshalJSON returns a *json.UnmarshalTypeError, as timestamp does.
+func (e *epoch) UnmarshalJSON(raw []byte) error {
+	seconds, err := strconv.ParseFloat(string(raw), 64)
+	if err != nil {
+		return e.timestamp.UnmarshalJSON(raw)
+	}
+	if seconds < 0 || seconds > maxEpoch {
+		return &json.UnmarshalTypeError{Value: quote(string(raw)), Type: reflect.TypeFor[timestamp]()}
+	}
+	if seconds > 0 {
+		e.time = time.Unix(int64(seconds), 0).UTC()
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package payload
+
+import (
+	"cmp"
+	"strings"
+)
+
+const sourceECR = "ecr"
+
+// ecrEvent is the part that is read of what Amazon EventBridge says of Amazon ECR, as it is, without a transformer:
+// https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html
+//
+// EventBridge sends through an API destination, which sets any one header: a ServiceAccount's token as Authorization, or
+// the secret as X-Webhook-Secret. It can't sign.
+type ecrEvent struct {
+	ID         string    `json:"id"`
+	DetailType string    `json:"detail-type"`
+	Source     string    `json:"source"`
+	Account    string    `json:"account"`
+	Region     string    `json:"region"`
+	Time       timestamp `json:"time"`
+	Detail     struct {
+		ActionType        string `json:"action-type"`
+		Result            string `json:"result"`
+		RepositoryName    string `json:"repository-name"`
+		ImageTag          string `json:"image-tag"`
+		ImageDigest       string `json:"image-digest"`
+		ManifestMediaType string `json:"manifest-media-type"`
+		ArtifactMediaType string `json:"artifact-media-type"`
+	} `json:"detail"`
+}
+
+func fitsECR(m message) bool {
+	return m.has("detail-type") && m.has("detail") && m.has("account")
+}
+
+func decodeECR(m message, out *Decoded) error {
+	p, err := decodeAs[ecrEvent](m)
+	if err != nil {
+		return err
+	}
+	if out.DeliveryID, err = cleanID("id", p.ID); err != nil {
+		return err
+	}
+	d := p.Detail
+	switch {
+	case p.Source != "aws.ecr" || p.DetailType != "ECR Image Action":
+		out.ignore(IgnoredEvent, "the event %s of %s asks for no image; send ECR Image Action", quote(p.DetailType), quote(p.Source))
+		return nil
+	case d.ActionType == "DELETE":
+		out.ignore(IgnoredRefDeleted, "an image of %s was deleted", quote(d.RepositoryName))
+		return nil
+	case d.ActionType != "PUSH" || d.Result != "SUCCESS":
+		out.ignore(IgnoredAction, "the action %s with the result %s publishes no image", quote(d.ActionType), quote(d.Result))
+		return nil
+	}
+	if err := require("detail.repository-name", d.RepositoryName); err != nil {
+		return err
+	}
+	host := ecrHost(p.Account, p.Region)
+	if host == "" {
+		return refuse(ErrorInvalidField, "account must be 12 digits, not %s, and region a name such as eu-west-1, not %s",
+			quote(p.Account), quote(p.Region))
+	}
+	out.addImage(Event{Type: d.ActionType, Time: p.Time.time},
+		Image{Host: host, Repository: d.RepositoryName, Tag: d.ImageTag, Digest: d.ImageDigest},
+		d.ManifestMediaType, d.ArtifactMediaType)
+	return nil
+}
+
+// ecrHost returns the host of a private registry, or "" if there can't be such an account or region:
+// https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html
+func ecrHost(account, region string) string {
+	const lower, digits = "abcdefghijklmnopqrstuvwxyz", "0123456789"
+	if len(account) != 12 || strings.Trim(account, digits) != "" || region == "" || strings.Trim(region, lower+digits+"-") != "" {
+		return ""
+	}
+	host := account + ".dkr.ecr." + region + ".amazonaws.com"
+	if strings.HasPrefix(region, "cn-") {
+		host += ".cn"
+	}
+	return host
+}
+
+// ecrHostOfARN returns the host of the registry if a CloudEvent's source is the ARN of a repository, or a URN made like
+// one, else "": arn:aws:ecr:<region>:<account>:repository/<name>. The id of the registry, if given, is the account.
+func ecrHostOfARN(source, registryID string) string {
+	parts := strings.SplitN(source, ":", 6)
+	if len(parts) < 6 || (parts[0] != "arn" && parts[0] != "urn") || parts[2] != "ecr" {
+		return ""
+	}
+	return ecrHost(cmp.Or(registryID, parts[4]), parts[3])
+}

@@ -1,0 +1,108 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package payload
+
+import (
+	"cmp"
+	"encoding/base64"
+	"strings"
+)
+
+const sourceGAR = "gar"
+
+// pubSubPush is the part that is read of what a push subscription of Google Cloud Pub/Sub sends:
+// https://cloud.google.com/pubsub/docs/push
+//
+// With authentication, Pub/Sub sends a token of Google's as Authorization, with which the kube-apiserver knows its service
+// account if structured authentication trusts https://accounts.google.com, and otherwise answers 401: it can send no other
+// token, and no other header. Without authentication, ?secret= in the URL is all that can prove it. It doesn't sign.
+type pubSubPush struct {
+	Message struct {
+		Data        string    `json:"data"` // base64
+		MessageID   string    `json:"messageId"`
+		PublishTime timestamp `json:"publishTime"`
+	} `json:"message"`
+}
+
+// artifactRegistryChange is the message that Google Artifact Registry publishes under the topic "gcr". The references have
+// the host: https://cloud.google.com/artifact-registry/docs/configure-notifications
+type artifactRegistryChange struct {
+	Action string `json:"action"`
+	Tag    string `json:"tag"`
+	Digest string `json:"digest"`
+}
+
+func fitsGAR(m message) bool {
+	return m.has("message", "data") && m.has("subscription")
+}
+
+func decodeGAR(m message, out *Decoded) error {
+	p, err := decodeAs[pubSubPush](m)
+	if err != nil {
+		return err
+	}
+	if out.DeliveryID, err = cleanID("message.messageId", p.Message.MessageID); err != nil {
+		return err
+	}
+	data, err := base64.StdEncoding.DecodeString(p.Message.Data)
+	if err != nil {
+		return refuse(ErrorInvalidField, "message.data is not base64")
+	}
+	inner, err := innerMessage("message.data", data)
+	if err != nil {
+		return err
+	}
+	change, err := decodeAs[artifactRegistryChange](inner)
+	if err != nil {
+		return err
+	}
+	switch change.Action {
+	case "INSERT":
+	case "DELETE":
+		out.ignore(IgnoredRefDeleted, "an image or tag was deleted")
+		return nil
+	default:
+		out.ignore(IgnoredAction, "the action %s publishes no image; subscribe to the topic gcr", quote(change.Action))
+		return nil
+	}
+	image, err := change.image()
+	if err != nil {
+		return err
+	}
+	out.addImage(Event{Type: change.Action, Time: p.Message.PublishTime.time}, image)
+	return nil
+}
+
+// image puts the two references together. Each is a whole one, and the topic may be open to more than the registry, so
+// they must name the same image, in a registry of Google's.
+func (c artifactRegistryChange) image() (Image, error) {
+	if err := require("tag, or digest, in message.data", c.Tag+c.Digest); err != nil {
+		return Image{}, err
+	}
+	var image Image
+	for _, ref := range []string{c.Digest, c.Tag} {
+		if ref == "" {
+			continue
+		}
+		i, err := ParseImage(ref)
+		if err != nil {
+			return Image{}, err
+		}
+		i.Digest = cmp.Or(i.Digest, image.Digest)
+		if image.Host != "" && (i.Host != image.Host || i.Repository != image.Repository || i.Digest != image.Digest) {
+			return Image{}, refuse(ErrorInvalidImage, "the tag %s and the digest are of different images", quote(c.Tag))
+		}
+		image = i
+	}
+	if !isGooglesHost(image.Host) {
+		return Image{}, refuse(ErrorInvalidImage, "the image %s is not in a registry of Google's: expected a tag at *.pkg.dev or *gcr.io",
+			quote(image.String()))
+	}
+	return image, nil
+}
+
+// isGooglesHost: Container Registry's old names are Artifact Registry's too.
+func isGooglesHost(host string) bool {
+	return strings.HasSuffix(host, ".pkg.dev") || host == "gcr.io" || strings.HasSuffix(host, ".gcr.io")
+}

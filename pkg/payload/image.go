@@ -1,0 +1,118 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package payload
+
+import (
+	"strings"
+
+	"github.com/distribution/reference"
+)
+
+// Image is an image in a registry, named in full: what people write as nginx is library/nginx at docker.io.
+type Image struct {
+	// Host is the host name of the registry in lower case, with the port if one is needed: "ghcr.io",
+	// "registry.example.com:5000".
+	Host string
+	// Repository is the path within the registry: "library/nginx".
+	Repository string
+	// Tag is what was pushed, without the colon, or empty.
+	Tag string
+	// Digest is that of the manifest, with its algorithm, or empty: "sha256:…".
+	Digest string
+}
+
+const (
+	// maxHostBytes is the longest name in the DNS, with a colon and a port.
+	maxHostBytes = 253 + len(":65535")
+	// maxReferenceBytes is the sum of the longest host, repository, tag and digest (SHA-512).
+	maxReferenceBytes = maxHostBytes + len("/") + reference.RepositoryNameTotalLengthMax + len(":") + 128 + len("@") + len("sha512:") + 128
+)
+
+// String returns the reference of the image: "docker.io/library/nginx:1.27@sha256:…".
+func (i Image) String() string {
+	s := i.Host + "/" + i.Repository
+	if i.Tag != "" {
+		s += ":" + i.Tag
+	}
+	if i.Digest != "" {
+		s += "@" + i.Digest
+	}
+	return s
+}
+
+// ParseImage reads a reference as container runtimes do: without a host it is one of Docker Hub's. Neither tag nor digest
+// is needed, and no tag is made up. The error is an *Error.
+//
+// The grammar is that of https://pkg.go.dev/github.com/distribution/reference.
+func ParseImage(ref string) (Image, error) {
+	if len(ref) > maxReferenceBytes {
+		return Image{}, refuse(ErrorInvalidImage, "the reference of an image must be at most %d bytes", maxReferenceBytes)
+	}
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return Image{}, refuse(ErrorInvalidImage, "the reference of an image %s is not valid: expected host/repository:tag", quote(ref))
+	}
+	i := Image{Host: strings.ToLower(reference.Domain(named)), Repository: reference.Path(named)}
+	if tagged, ok := named.(reference.Tagged); ok {
+		i.Tag = tagged.Tag()
+	}
+	if digested, ok := named.(reference.Digested); ok {
+		i.Digest = digested.Digest().String()
+	}
+	return i, nil
+}
+
+// NormalizeImage checks an image whose parts come from different places, and names it in full. What is put together must
+// be read apart again in the same way: no part may reach into the next, and no host may be one that runtimes would take
+// for the beginning of a repository at Docker Hub. Tag and digest may be empty. The error is an *Error.
+func NormalizeImage(i Image) (Image, error) {
+	i.Host = strings.ToLower(i.Host)
+	host, err := normalizeHost(i.Host)
+	if err != nil {
+		return Image{}, err
+	}
+	whole, err := ParseImage(i.String())
+	switch {
+	case err == nil && whole.Host == host && whole.Tag == i.Tag && whole.Digest == i.Digest &&
+		(whole.Repository == i.Repository || whole.Repository == "library/"+i.Repository):
+		return whole, nil
+	case !isRepository(host, i.Repository):
+		return Image{}, refuse(ErrorInvalidImage,
+			"the repository %s is not valid: it must be a path in lower case, of at most 255 bytes", quote(i.Repository))
+	case i.Digest != "" && !isDigest(i.Digest):
+		return Image{}, refuse(ErrorInvalidImage, "the digest %s is not valid: expected sha256: and 64 hexadecimal digits", quote(i.Digest))
+	}
+	return Image{}, refuse(ErrorInvalidImage,
+		"the tag %s is not valid: it must be at most 128 of the characters A-Z a-z 0-9 _ . -, and begin with none of the last two", quote(i.Tag))
+}
+
+// normalizeHost returns the host as it is in references. An invalid one is not repeated if it may hold a password.
+func normalizeHost(host string) (string, error) {
+	if host == "" {
+		return "", refuse(ErrorInvalidImage, "the host of the registry is missing")
+	}
+	i, err := ParseImage(host + "/a/a") // two components, since a single one at Docker Hub stands for library/a
+	switch {
+	case strings.Contains(host, "@"):
+		return "", refuse(ErrorInvalidImage, "the host of the registry must be given without a user name and password")
+	case err != nil || len(host) > maxHostBytes || i.Repository != "a/a" || (i.Host != host && host != "index.docker.io"):
+		return "", refuse(ErrorInvalidImage,
+			"the host of the registry %s is not valid: it must be a host name with a dot or a port, or localhost", quote(host))
+	}
+	return i.Host, nil
+}
+
+func isRepository(host, repository string) bool {
+	i, err := ParseImage(host + "/" + repository)
+	return err == nil && i.Tag == "" && i.Digest == ""
+}
+
+// isDigest reports whether s is a digest, which some senders write where others write a tag.
+func isDigest(s string) bool {
+	if len(s) < len("sha256:")+64 {
+		return false
+	}
+	i, err := ParseImage("a@" + s)
+	return err == nil && i.Digest == s
+}

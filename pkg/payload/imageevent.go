@@ -1,0 +1,84 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package payload
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// imageMediaTypes are the manifests, indexes and configurations of images that a container runtime can run. Everything
+// else in a registry is a layer, a chart, a signature or some other artifact:
+// https://github.com/opencontainers/image-spec/blob/main/media-types.md
+// https://distribution.github.io/distribution/spec/manifest-v2-2/
+var imageMediaTypes = []string{
+	"application/vnd.oci.image.index.v1+json",
+	"application/vnd.oci.image.manifest.v1+json",
+	"application/vnd.oci.image.config.v1+json",
+	"application/vnd.docker.distribution.manifest.list.v2+json",
+	"application/vnd.docker.distribution.manifest.v2+json",
+	"application/vnd.docker.distribution.manifest.v1+prettyjws",
+	"application/vnd.docker.distribution.manifest.v1+json",
+	"application/vnd.docker.container.image.v1+json",
+}
+
+// isImageMediaType is true for the empty type: most senders do not tell.
+func isImageMediaType(mediaType string) bool {
+	return mediaType == "" || slices.Contains(imageMediaTypes, mediaType)
+}
+
+// addImage adds the event of a pushed image, with its parts as the payload has them; Decode checks them. The media types
+// are those of the manifest and its configuration, as far as the payload tells. What can't be deployed by its tag is ignored.
+func (d *Decoded) addImage(e Event, image Image, mediaTypes ...string) {
+	if image.Tag == image.Digest || isDigest(image.Tag) {
+		image.Tag, image.Digest = "", cmp.Or(image.Digest, image.Tag)
+	}
+	artifact := slices.IndexFunc(mediaTypes, func(t string) bool { return !isImageMediaType(t) })
+	switch {
+	case artifact >= 0:
+		d.ignore(IgnoredNotAnImage, "%s is not an image, but of the media type %s", quote(image.Repository), quote(mediaTypes[artifact]))
+	case image.Tag == "" && image.Digest != "":
+		d.ignore(IgnoredDigestOnly, "%s was pushed without a tag", quote(image.Repository))
+	case isAttachmentTag(image.Tag):
+		d.ignore(IgnoredNotAnImage, "%s at %s is a signature or another attachment of an image", quote(image.Tag), quote(image.Repository))
+	default:
+		e.Image = &image
+		d.add(e)
+	}
+}
+
+// isAttachmentTag reports whether a tag is one under which clients store what belongs to an image, its digest with a dash
+// for the colon. Each push of a signed image is followed by one of these.
+//
+//	sha256-<hex>        https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema
+//	sha256-<hex>.sig    https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md
+func isAttachmentTag(tag string) bool {
+	subject, _, _ := strings.Cut(tag, ".")
+	algorithm, hex, _ := strings.Cut(subject, "-")
+	return isDigest(algorithm + ":" + hex)
+}
+
+// splitAddress returns the host, with its port, and the path of a URL or of a reference without a scheme. They may still
+// be anything.
+func splitAddress(address string) (host, path string) {
+	if _, rest, found := strings.Cut(address, "://"); found {
+		address = rest
+	}
+	host, path, _ = strings.Cut(address, "/")
+	return host, strings.Trim(path, "/")
+}
+
+// pulledFrom returns the host and the repository under which clusters pull an image, for senders that tell them not at
+// all, or not reliably: what the operator wrote into the webhook's URL wins over what the payload says.
+func (m message) pulledFrom(host, repository string) (string, string) {
+	if m.registryURL == "" {
+		return host, repository
+	}
+	host, path := splitAddress(m.registryURL)
+	if path != "" {
+		repository = path + "/" + repository
+	}
+	return host, repository
+}

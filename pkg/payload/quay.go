@@ -1,0 +1,51 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package payload
+
+import "slices"
+
+const sourceQuay = "quay.io"
+
+// quayNotification is the part that is read of what Quay sends when a repository is pushed to:
+// https://docs.quay.io/guides/notifications.html
+//
+// Quay can neither sign nor set a header, so nothing but ?secret= in the URL can prove it, and its callers have no
+// Kubernetes identity; a client certificate, which an own installation may be given, ends at the kube-apiserver. There is
+// no id, no digest and no time.
+type quayNotification struct {
+	DockerURL   string   `json:"docker_url"`
+	Repository  string   `json:"repository"`
+	UpdatedTags []string `json:"updated_tags"`
+}
+
+func fitsQuay(m message) bool {
+	return m.has("docker_url") && m.has("homepage")
+}
+
+// decodeQuay tells a test from a push by pruned_image_count, which is in Quay's sample alone; the rest of the sample looks
+// like a push of two tags: notifications/notificationevent.py in https://github.com/quay/quay.
+func decodeQuay(m message, out *Decoded) error {
+	p, err := decodeAs[quayNotification](m)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !m.has("updated_tags"):
+		out.ignore(IgnoredEvent, "the notification asks for no image; send those of pushes to the repository")
+		return nil
+	case m.has("pruned_image_count") && slices.Equal(p.UpdatedTags, []string{"latest", "foo"}):
+		out.ignore(IgnoredPing, "Quay tests the webhook")
+		return nil
+	case len(p.UpdatedTags) == 0:
+		return missing("updated_tags", "they are what was pushed")
+	}
+	host, _ := splitAddress(p.DockerURL)
+	if err := require("docker_url", host, "repository", p.Repository); err != nil {
+		return err
+	}
+	for _, tag := range p.UpdatedTags {
+		out.addImage(Event{Type: "repo_push"}, Image{Host: host, Repository: p.Repository, Tag: tag})
+	}
+	return nil
+}

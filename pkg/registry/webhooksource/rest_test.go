@@ -1,0 +1,139 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package webhooksource
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+
+	"postern.dev/postern/apis/postern"
+)
+
+// describer knows two senders.
+type describer struct{}
+
+func (describer) Describe(namespace string) []postern.WebhookSource {
+	return []postern.WebhookSource{
+		source(namespace, "github", postern.WebhookSourceStatus{
+			Requests: "GitRefs", Methods: []string{"HMAC"}, SecretKeys: []string{"webhook.github-secret", "hmac"}, HasSecret: true, Path: "/github",
+		}),
+		source(namespace, "harbor", postern.WebhookSourceStatus{Requests: "Images", Methods: []string{"ServiceAccount", "Token"}}),
+	}
+}
+
+func source(namespace, name string, status postern.WebhookSourceStatus) postern.WebhookSource {
+	return postern.WebhookSource{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Status: status}
+}
+
+func in(t *testing.T, namespace string) context.Context {
+	return genericapirequest.WithNamespace(t.Context(), namespace)
+}
+
+func TestGetDescribesOneSenderInTheNamespace(t *testing.T) {
+	storage := NewREST(describer{})
+	got, err := storage.Get(in(t, "demo"), "harbor", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(&describer{}.Describe("demo")[1], got); diff != "" {
+		t.Errorf("source (-want +got):\n%s", diff)
+	}
+	if _, err := storage.Get(in(t, "demo"), "nobody", nil); !apierrors.IsNotFound(err) {
+		t.Errorf("got %v for a sender that does not exist, want that it is not found", err)
+	}
+}
+
+func TestListTakesSelectors(t *testing.T) {
+	selector := func(f, l string) *internalversion.ListOptions {
+		options := &internalversion.ListOptions{}
+		var err error
+		if options.FieldSelector, err = fields.ParseSelector(f); err != nil {
+			t.Fatal(err)
+		}
+		if options.LabelSelector, err = labels.Parse(l); err != nil {
+			t.Fatal(err)
+		}
+		return options
+	}
+	for name, test := range map[string]struct {
+		options *internalversion.ListOptions
+		want    []string
+	}{
+		"none":                    {nil, []string{"github", "harbor"}},
+		"empty ones":              {selector("", ""), []string{"github", "harbor"}},
+		"a name":                  {selector("metadata.name=harbor", ""), []string{"harbor"}},
+		"the namespace":           {selector("metadata.namespace=demo", ""), []string{"github", "harbor"}},
+		"another namespace":       {selector("metadata.namespace=other", ""), []string{}},
+		"a label, which none has": {selector("", "team=a"), []string{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			obj, err := NewREST(describer{}).List(in(t, "demo"), test.options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			list := obj.(*postern.WebhookSourceList)
+			if list.Items == nil {
+				t.Error("the items would be null in JSON")
+			}
+			names := []string{}
+			for _, item := range list.Items {
+				names = append(names, item.Name)
+			}
+			if diff := cmp.Diff(test.want, names); diff != "" {
+				t.Errorf("names (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAListNeedsANamespace(t *testing.T) {
+	if _, err := NewREST(describer{}).List(in(t, ""), nil); !apierrors.IsBadRequest(err) {
+		t.Errorf("got %v, want a bad request", err)
+	}
+}
+
+func TestTablesShowWhatASenderNeeds(t *testing.T) {
+	storage := NewREST(describer{})
+	list, err := storage.List(in(t, "demo"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := storage.ConvertToTable(t.Context(), list, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cells [][]any
+	for _, row := range table.Rows {
+		cells = append(cells, row.Cells)
+	}
+	want := [][]any{
+		{"github", "GitRefs", "HMAC", true, "/github", "webhook.github-secret,hmac"},
+		{"harbor", "Images", "ServiceAccount,Token", false, "", ""},
+	}
+	if diff := cmp.Diff(want, cells); diff != "" {
+		t.Errorf("cells (-want +got):\n%s", diff)
+	}
+	if len(table.ColumnDefinitions) != len(cells[0]) {
+		t.Errorf("%d columns for %d cells", len(table.ColumnDefinitions), len(cells[0]))
+	}
+
+	one, err := storage.ConvertToTable(t.Context(), &list.(*postern.WebhookSourceList).Items[0], &metav1.TableOptions{NoHeaders: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(one.Rows) != 1 || len(one.ColumnDefinitions) != 0 {
+		t.Errorf("got %d rows and %d columns, want one row without headers", len(one.Rows), len(one.ColumnDefinitions))
+	}
+	if _, err := storage.ConvertToTable(t.Context(), &postern.WebhookDelivery{}, nil); err == nil {
+		t.Error("made a table of something else")
+	}
+}

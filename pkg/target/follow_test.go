@@ -1,0 +1,214 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
+)
+
+const (
+	shop   = "https://git.acme.io/shop.git"
+	values = "https://git.acme.io/values.git"
+)
+
+// The kinds of push there are.
+func branch(name string) Request {
+	return Request{Ref: name, RefType: RefTypeBranch, Repository: "git@git.acme.io:shop"}
+}
+
+func defaultBranch(name string) Request {
+	r := branch(name)
+	r.DefaultBranch = true
+	return r
+}
+
+func tag(name string) Request {
+	return Request{Ref: name, RefType: RefTypeTag, Repository: "git@git.acme.io:shop"}
+}
+
+func ofType(refType RefType, name string) Request {
+	return Request{Ref: name, RefType: refType, Repository: "git@git.acme.io:shop"}
+}
+
+// TestFollows holds for both kinds: they differ only in where they say what they track.
+func TestFollows(t *testing.T) {
+	const none = "none"
+	for _, test := range []struct {
+		tracked, followTags string
+		pushed              Request
+		want                bool
+	}{
+		// Branches.
+		{"main", none, branch("main"), true},
+		{"main", none, defaultBranch("main"), true},
+		{"main", none, branch("main2"), false},
+		{"main", none, branch("feature/main"), false},
+		{"main", none, branch("Main"), false},
+		{"refs/heads/main", none, branch("main"), true},
+		{"refs/heads/main", none, branch("heads/main"), false},
+		{"refs/tags/main", none, branch("main"), false},
+		{"feature/a", none, branch("feature/a"), true},
+		{"v1.0.0", none, branch("main"), false},
+		{"main", ">=1", branch("main"), true},
+		{"main", "no constraint", branch("main"), true},
+		{"main", ">=1", branch("2.0.0"), false},
+		// The default branch.
+		{"", none, defaultBranch("main"), true},
+		{"", none, branch("main"), false},
+		{"HEAD", none, defaultBranch("trunk"), true},
+		{"HEAD", none, branch("trunk"), false},
+		{"HEAD", none, branch("HEAD"), false},
+		{"HEAD", none, tag("HEAD"), false},
+		{"main", none, defaultBranch("trunk"), false},
+		// Tags.
+		{"v1.0.0", none, tag("v1.1.0"), false},
+		{"v1.0.0", none, tag("v1.0.0"), false},
+		{"main", none, tag("main"), false},
+		{"main", ">=1", tag("main"), false},
+		{"v1.0.0", ">=1", tag("v1.1.0"), true},
+		{"v1.0.0", "*", tag("v1.1.0"), true},
+		{"main", ">=1", tag("v1.1.0"), true},
+		{"", ">=1", tag("v1.1.0"), true},
+		{"v1.0.0", ">=1, <2", tag("v2.0.0"), false},
+		{"v1.0.0", "1.x || >=3", tag("3.0.0"), true},
+		{"v1.0.0", ">=1", tag("release-7"), false},
+		{"v1.0.0", ">=1", tag("v1.1.0-rc.1"), false},
+		{"v1.0.0", ">=1-0", tag("v1.1.0-rc.1"), true},
+		// Never backwards.
+		{"v1.1.0", ">=1", tag("v1.0.9"), false},
+		{"v1.10.0", ">=1", tag("v1.9.0"), false},
+		{"v1.9.0", ">=1", tag("v1.10.0"), true},
+		{"refs/tags/v1.1.0", ">=1", tag("v1.0.9"), false},
+		{"v1.1.0", ">=1", tag("v1.1.0"), true},
+		{"v1.1.0", ">=1-0", tag("v1.1.0-rc.1"), false},
+		{"v2.0.0", "1.x", tag("v1.5.0"), false},
+		{"1.x", ">=1", tag("v1.0.0"), true},
+		// What is of no known type may be either.
+		{"main", none, ofType("", "main"), true},
+		{"v1.0.0", none, ofType("", "v1.0.0"), true},
+		{"v1.0.0", none, ofType("", "v1.1.0"), false},
+		{"v1.0.0", ">=1", ofType("", "v1.1.0"), true},
+		{"v1.0.0", ">=1", ofType("", "v0.9.0"), false},
+		{"", none, ofType("", "main"), false},
+		// Commits and the like are followed by nobody, even if they read like versions.
+		{"main", ">=1", ofType("Commit", "1234567"), false},
+		{"1234567", ">=1", ofType("Commit", "1234567"), false},
+		// Another repository, or none.
+		{"main", "*", Request{Ref: "main", RefType: RefTypeBranch, Repository: values}, false},
+		{"v1", "*", Request{Ref: "v2", RefType: RefTypeTag, Repository: values}, false},
+		{"main", "*", Request{Ref: "main", RefType: RefTypeBranch}, false},
+	} {
+		r := test.pushed
+		name := strings.Join([]string{test.tracked, test.followTags, string(r.RefType), r.Ref, NormalizeRepository(r.Repository)}, ",")
+		t.Run(name, func(t *testing.T) {
+			annotations := map[string]string{}
+			if test.followTags != none {
+				annotations[AnnotationFollowTags] = test.followTags
+			}
+			got, err := gatewaySyncFollows(syncOf(annotations, test.tracked), r)
+			if got != test.want || err != nil {
+				t.Errorf("a GatewaySync: got %v, %v, want %v", got, err, test.want)
+			}
+			got, err = applicationFollows(applicationOf(annotations, source(shop, test.tracked)), r)
+			if got != test.want || err != nil {
+				t.Errorf("an Application: got %v, %v, want %v", got, err, test.want)
+			}
+		})
+	}
+}
+
+func syncOf(annotations map[string]string, ref string) *stokerv1alpha1.GatewaySync {
+	return &stokerv1alpha1.GatewaySync{
+		ObjectMeta: metav1.ObjectMeta{Annotations: annotations},
+		Spec:       stokerv1alpha1.GatewaySyncSpec{Git: stokerv1alpha1.GitSpec{Repo: shop, Ref: ref}},
+	}
+}
+
+func applicationOf(annotations map[string]string, sources ...argov1alpha1.ApplicationSource) *argov1alpha1.Application {
+	return &argov1alpha1.Application{
+		ObjectMeta: metav1.ObjectMeta{Annotations: annotations},
+		Spec:       argov1alpha1.ApplicationSpec{Sources: sources, Source: ptr.To(source(shop, "unused"))},
+	}
+}
+
+func TestARequestedRefOverridesWhatAGatewaySyncTracks(t *testing.T) {
+	for _, test := range []struct {
+		ref, requested string
+		pushed         Request
+		want           bool
+	}{
+		{"main", "v1.0.0", branch("main"), false},
+		{"v1.0.0", "main", branch("main"), true},
+		{"main", "v1.5.0", tag("v1.4.0"), false},
+		{"main", "v1.5.0", tag("v1.6.0"), true},
+		{"v1.5.0", "v1.3.0", tag("v1.4.0"), false},
+		{"v1.5.0", "main", tag("v1.4.0"), false},
+	} {
+		sync := syncOf(map[string]string{AnnotationFollowTags: "*", stokerv1alpha1.AnnotationRequestedRef: test.requested}, test.ref)
+		if got, err := gatewaySyncFollows(sync, test.pushed); got != test.want || err != nil {
+			t.Errorf("at %s, requested %s, pushed %s: got %v, %v", test.ref, test.requested, test.pushed.Ref, got, err)
+		}
+	}
+}
+
+func TestApplicationSourcesThatFollow(t *testing.T) {
+	for _, test := range []struct {
+		name      string
+		requested string
+		sources   []argov1alpha1.ApplicationSource
+		pushed    Request
+		want      string // the places of the sources
+	}{
+		{"a branch", "", []argov1alpha1.ApplicationSource{source(shop, "main"), source(values, "main"), source(shop, "v1")}, branch("main"), "0"},
+		{"a tag", "", []argov1alpha1.ApplicationSource{source(shop, "main"), source(values, "v1"), source(shop, "v1")}, tag("v2"), "0 2"},
+		{"a tag that is older than one of two", "", []argov1alpha1.ApplicationSource{source(shop, "v3"), source(shop, "v1")}, tag("v2"), "1"},
+		{"nothing", "", []argov1alpha1.ApplicationSource{source(values, "main")}, branch("main"), ""},
+		{"an older tag than what was requested", "v3", []argov1alpha1.ApplicationSource{source(shop, "v1"), source(shop, "main")}, tag("v2"), ""},
+		{"what was requested may be of another repository", "v3", []argov1alpha1.ApplicationSource{source(shop, "v1"), source(values, "v1")}, tag("v2"), "0"},
+		{"what was requested may be an image", "nginx:3.0.0", []argov1alpha1.ApplicationSource{source(shop, "v1")}, tag("v2"), "0"},
+		{"no source", "", nil, tag("v2"), ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			app := applicationOf(map[string]string{AnnotationFollowTags: "*", AnnotationRequestedRef: test.requested}, test.sources...)
+			if test.sources == nil {
+				app.Spec = argov1alpha1.ApplicationSpec{}
+			}
+			followed, problem := sourcesFollowing(app, test.pushed)
+			var places []string
+			for _, source := range followed {
+				places = append(places, strings.Trim(strings.TrimPrefix(source.field, "spec.source"), "s[]"))
+			}
+			if got := strings.Join(places, " "); got != test.want || problem != nil {
+				t.Errorf("got %q, %v, want %q", got, problem, test.want)
+			}
+		})
+	}
+}
+
+func TestAConstraintThatIsNoneIsAProblem(t *testing.T) {
+	for constraint, want := range map[string]string{
+		"":       `postern.dev/follow-tags is "", which is no semver constraint: improper constraint: ""`,
+		"latest": `postern.dev/follow-tags is "latest", which is no semver constraint: improper constraint: "latest"`,
+		"v1,,v2": `postern.dev/follow-tags is "v1,,v2", which is no semver constraint: improper constraint: "v1,,v2"`,
+	} {
+		annotations := map[string]string{AnnotationFollowTags: constraint}
+		if got, err := gatewaySyncFollows(syncOf(annotations, "v1"), tag("v2")); got || err == nil || err.Error() != want {
+			t.Errorf("a GatewaySync with %q: got %v, %v", constraint, got, err)
+		}
+		if got, err := applicationFollows(applicationOf(annotations, source(shop, "v1")), tag("v2")); got || err == nil || err.Error() != want {
+			t.Errorf("an Application with %q: got %v, %v", constraint, got, err)
+		}
+		// The push may yet be of what a source tracks.
+		if got, err := applicationFollows(applicationOf(annotations, source(shop, "v1"), source(shop, "v2")), ofType("", "v2")); !got || err != nil {
+			t.Errorf("an Application with %q that tracks the ref: got %v, %v", constraint, got, err)
+		}
+	}
+}

@@ -1,0 +1,164 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/pkg/imageupdate"
+)
+
+// TestDecideImageWritesOverrides gives, for every list that there is and every
+// state that it may be in, the patch and the whole object that comes of it.
+func TestDecideImageWritesOverrides(t *testing.T) {
+	for _, test := range imageOverrides {
+		t.Run(test.name, func(t *testing.T) {
+			before := test.document(t)
+			got := test.decide(t, before)
+			expectPatch(t, test.wantPatch, onSpec(got.Patch))
+
+			want := Outcome{
+				Changes: append([]Change{{Field: "postern.dev/requested-ref", New: test.pushed}}, test.want...),
+				Held:    true,
+				Reason:  imageupdate.ReasonNewerVersion,
+			}
+			if test.wantReason != "" {
+				want.Reason = test.wantReason
+			}
+			if diff := cmp.Diff(want, got.Outcome, ignoreMessage); diff != "" {
+				t.Errorf("outcome (-want +got):\n%s", diff)
+			}
+			expectObject(t, test.after(t, test.wantSpec), mustApply(t, before, got.Patch))
+		})
+	}
+}
+
+func TestDecideImageTwiceChangesNothing(t *testing.T) {
+	for _, test := range imageOverrides {
+		t.Run(test.name, func(t *testing.T) {
+			before := test.document(t)
+			after := mustApply(t, before, test.decide(t, before).Patch)
+			got := test.decide(t, after)
+			expectPatch(t, "null", got.Patch)
+			want := Outcome{Previous: test.pushed, Held: true, Reason: imageupdate.ReasonUpToDate}
+			if diff := cmp.Diff(want, got.Outcome, ignoreMessage); diff != "" {
+				t.Errorf("outcome (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestImagePatchesFailIfTheListChanged changes what a patch tests for, as
+// somebody else would, and so the very list that it writes to.
+func TestImagePatchesFailIfTheListChanged(t *testing.T) {
+	for _, test := range imageOverrides {
+		t.Run(test.name, func(t *testing.T) {
+			before := test.document(t)
+			patch := test.decide(t, before).Patch
+			for _, operation := range patch {
+				if operation.Op != "test" {
+					continue
+				}
+				for _, changed := range meanwhile(operation.Value) {
+					now := mustApply(t, before, []Operation{{Op: "add", Path: operation.Path, Value: changed}})
+					if _, err := apply(now, patch); err == nil {
+						t.Errorf("the patch passed although %s became %v", operation.Path, changed)
+					}
+				}
+			}
+		})
+	}
+}
+
+// meanwhile is what others may have made of a value.
+func meanwhile(value any) []any {
+	list, ok := value.([]any)
+	if !ok {
+		return []any{"changed by others"}
+	}
+	changed := []any{append(list[:len(list):len(list)], "appended")}
+	if len(list) > 0 {
+		changed = append(changed, list[1:], append([]any{"prepended"}, list...))
+	}
+	return changed
+}
+
+func TestImagePatchesDependOnTheConfiguration(t *testing.T) {
+	test := imageOverrides[0]
+	test.annotations = []string{"image-list: web=nginx", "web.allow-tags: any"}
+	before := test.document(t)
+	patch := test.decide(t, before).Patch
+	for path, value := range map[string]any{
+		"/metadata/annotations/argocd-image-updater.argoproj.io~1image-list":     "web=nginx:~1.25",
+		"/metadata/annotations/argocd-image-updater.argoproj.io~1web.allow-tags": "regexp:^v",
+	} {
+		now := mustApply(t, before, []Operation{{Op: "add", Path: path, Value: value}})
+		if _, err := apply(now, patch); err == nil {
+			t.Errorf("the patch passed although %s became %s", path, value)
+		}
+	}
+	elsewhere := mustApply(t, before, []Operation{
+		{Op: "add", Path: "/metadata/annotations/team", Value: "other"},
+		{Op: "add", Path: "/spec/project", Value: "other"},
+		{Op: "add", Path: "/status/summary/images", Value: []string{"nginx:1.26"}},
+	})
+	if _, err := apply(elsewhere, patch); err != nil {
+		t.Errorf("the patch failed although nothing changed that it depends on: %v", err)
+	}
+}
+
+func TestDecideImageDoesNotModifyWhatWasRead(t *testing.T) {
+	for _, test := range imageOverrides {
+		t.Run(test.name, func(t *testing.T) {
+			read := parse(t, KindApplication, test.document(t))
+			before := read.DeepCopyObject()
+			if _, err := decide(read, test.request(t), test.updaters(t)); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(before, read); diff != "" {
+				t.Errorf("(-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestDecideImageIsTheSameForWhatTheCacheKeeps(t *testing.T) {
+	for _, test := range imageOverrides {
+		t.Run(test.name, func(t *testing.T) {
+			read := parse(t, KindApplication, test.document(t))
+			whole, err := decide(read, test.request(t), test.updaters(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := trim(read); err != nil {
+				t.Fatal(err)
+			}
+			trimmed, err := decide(read, test.request(t), test.updaters(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(whole, trimmed); diff != "" {
+				t.Errorf("(-whole +trimmed):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestDecideImageAnnotatesAgainForAnotherDigest(t *testing.T) {
+	test := imageCase{spec: `{"source": {"repoURL": "https://git.acme.io/shop"}}`, pushed: "nginx:1.26"}
+	before := mustApply(t, test.document(t), test.decide(t, test.document(t)).Patch)
+	test.pushed = "nginx:1.26@" + newDigest
+	got := test.decide(t, before)
+	want := []Change{{Field: "postern.dev/requested-ref", Old: "nginx:1.26", New: test.pushed}}
+	if diff := cmp.Diff(want, got.Changes); diff != "" {
+		t.Errorf("changes (-want +got):\n%s", diff)
+	}
+	request := test.request(t)
+	request.At = noon.Add(time.Hour)
+	after := mustApply(t, before, got.Patch)
+	expectPatch(t, "null", DecideImage(appOf(t, after), imageupdate.Config{}, request).Patch)
+}

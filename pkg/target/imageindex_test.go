@@ -1,0 +1,223 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/cache"
+
+	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
+	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	"postern.dev/postern/pkg/imageupdate"
+)
+
+// appWith is an Application whose annotations list images.
+func appWith(namespace, name, images string) *argov1alpha1.Application {
+	app := &argov1alpha1.Application{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	if images != "" {
+		app.Annotations = map[string]string{iuv1alpha1.AnnotationPrefix + "image-list": images}
+	}
+	return app
+}
+
+// updaterWith is an ImageUpdater object that selects Applications by a pattern.
+func updaterWith(namespace, name, pattern string, images ...string) *iuv1alpha1.ImageUpdater {
+	ref := iuv1alpha1.ApplicationRef{NamePattern: pattern}
+	for _, image := range images {
+		ref.Images = append(ref.Images, iuv1alpha1.ImageConfig{Alias: image, ImageName: image})
+	}
+	return &iuv1alpha1.ImageUpdater{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec:       iuv1alpha1.ImageUpdaterSpec{ApplicationRefs: []iuv1alpha1.ApplicationRef{ref}},
+	}
+}
+
+// found are the names in an index, separated by blanks.
+func found(t *testing.T, x *imageIndex, namespace, image string) string {
+	t.Helper()
+	names, err := x.find(namespace, image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(names, " ")
+}
+
+// tell hands an index what an informer would.
+func tell(x *imageIndex, obj runtime.Object, gone bool) {
+	events := x.onApplications()
+	if _, ok := obj.(*iuv1alpha1.ImageUpdater); ok {
+		events = x.onUpdaters()
+	}
+	if gone {
+		events.OnDelete(obj)
+	} else {
+		events.OnUpdate(obj, obj)
+	}
+}
+
+func TestImageIndexFollowsApplicationsAndUpdaters(t *testing.T) {
+	x := &imageIndex{}
+	add := func(obj runtime.Object) func() { return func() { tell(x, obj, false) } }
+	remove := func(obj runtime.Object) func() { return func() { tell(x, obj, true) } }
+	labelled := appWith("demo", "labelled", "")
+	labelled.Labels = map[string]string{"tier": "web"}
+	byLabel := updaterWith("demo", "by-label", "*", "nginx")
+	byLabel.Spec.ApplicationRefs[0].LabelSelectors = &metav1.LabelSelector{MatchLabels: labelled.Labels}
+	withStatus := appWith("demo", "annotated", "web=docker.io/library/nginx:~1.26, redis")
+	withStatus.Status.Summary.Images = []string{"nginx:1.26"}
+
+	for _, step := range []struct {
+		what         string
+		do           func()
+		nginx, redis string
+	}{
+		{"nothing", func() {}, "", ""},
+		{"an Application without configuration", add(appWith("demo", "plain", "")), "", ""},
+		{"one with two images", add(appWith("demo", "annotated", "web=docker.io/library/nginx:~1.26, redis")), "annotated", "annotated"},
+		{"its status changed", add(withStatus), "annotated", "annotated"},
+		{"another, of another namespace", add(appWith("other", "annotated", "nginx")), "annotated", "annotated"},
+		{"another that comes before", add(appWith("demo", "a", "index.docker.io/nginx")), "a annotated", "annotated"},
+		{"another image", add(appWith("demo", "a", "redis")), "annotated", "a annotated"},
+		{"an object that selects one, and overrules its annotations", add(updaterWith("demo", "images", "annotated", "busybox")), "", "a"},
+		{"it selects all", add(updaterWith("demo", "images", "*", "nginx")), "a annotated plain", ""},
+		{"an Application that it selects", add(appWith("demo", "new", "")), "a annotated new plain", ""},
+		{"an Application without the label", add(appWith("demo", "labelled", "")), "a annotated labelled new plain", ""},
+		{"an object of another namespace", add(updaterWith("other", "images", "*", "redis")), "a annotated labelled new plain", ""},
+		{"the object is gone", remove(updaterWith("demo", "images", "*", "nginx")), "annotated", "a annotated"},
+		{"an object that selects by label", add(byLabel), "annotated", "a annotated"},
+		{"the label", add(labelled), "annotated labelled", "a annotated"},
+		{"the label is gone", add(appWith("demo", "labelled", "")), "annotated", "a annotated"},
+		{"an Application is gone", remove(appWith("demo", "annotated", "")), "", "a"},
+		{"it is gone once more", remove(appWith("demo", "annotated", "")), "", "a"},
+		{"an Application stops to want anything", add(appWith("demo", "a", " , ")), "", ""},
+	} {
+		step.do()
+		if got := found(t, x, "demo", "docker.io/nginx"); got != step.nginx {
+			t.Errorf("after %s: nginx is wanted by %q, want %q", step.what, got, step.nginx)
+		}
+		if got := found(t, x, "demo", "redis"); got != step.redis {
+			t.Errorf("after %s: redis is wanted by %q, want %q", step.what, got, step.redis)
+		}
+	}
+	for _, obj := range []runtime.Object{byLabel, appWith("demo", "a", ""), appWith("demo", "plain", ""), appWith("demo", "new", ""),
+		appWith("demo", "labelled", ""), appWith("other", "annotated", ""), updaterWith("other", "images", "*")} {
+		tell(x, obj, true)
+	}
+	if len(x.namespaces) > 0 {
+		t.Errorf("the index of nothing holds %v", x.namespaces)
+	}
+}
+
+func TestImageIndexUnderstandsMissedDeletions(t *testing.T) {
+	x := &imageIndex{}
+	tell(x, appWith("demo", "a", "nginx"), false)
+	x.onApplications().OnDelete(cache.DeletedFinalStateUnknown{Key: "demo/a"})
+	if got := found(t, x, "demo", "nginx"); got != "" {
+		t.Errorf("found %q", got)
+	}
+}
+
+func TestImageIndexRefusesNamesThatAreNone(t *testing.T) {
+	for _, name := range []string{"", "nginx:1.26", "Nginx", "a b", "nginx@" + newDigest} {
+		if names, err := (&imageIndex{}).find("demo", name); err == nil {
+			t.Errorf("%q: got %q and no error", name, names)
+		}
+	}
+}
+
+// randomObject is one of a few objects in one of a few states.
+func randomObject(r *rand.Rand) runtime.Object {
+	images := []string{"nginx", "redis", "busybox", ""}
+	if r.IntN(4) == 0 {
+		return updaterWith("demo", fmt.Sprintf("u%d", r.IntN(3)), []string{"*", "a1*", "a2", "none"}[r.IntN(4)], images[r.IntN(3)], images[r.IntN(3)])
+	}
+	return appWith("demo", fmt.Sprintf("a%d", r.IntN(15)), images[r.IntN(4)]+","+images[r.IntN(4)])
+}
+
+// TestImageIndexIsWhatItWasTold compares the index, after any sequence of
+// changes, with what comes of looking at every object there is.
+func TestImageIndexIsWhatItWasTold(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	x := &imageIndex{}
+	apps, updaters := map[string]*argov1alpha1.Application{}, map[string]*iuv1alpha1.ImageUpdater{}
+	for range 3000 {
+		obj, gone := randomObject(r), r.IntN(3) == 0
+		switch obj := obj.(type) {
+		case *argov1alpha1.Application:
+			apps[obj.Name] = obj
+			if gone {
+				delete(apps, obj.Name)
+			}
+		case *iuv1alpha1.ImageUpdater:
+			updaters[obj.Name] = obj
+			if gone {
+				delete(updaters, obj.Name)
+			}
+		}
+		tell(x, obj, gone)
+		if r.IntN(4) > 0 {
+			continue // several changes may come before a look
+		}
+		var all []*iuv1alpha1.ImageUpdater
+		for _, updater := range updaters {
+			all = append(all, updater)
+		}
+		want := map[string][]string{}
+		for _, app := range apps {
+			config, _ := imageupdate.ConfigFor(app, all)
+			for _, image := range config.Repositories() {
+				want[image] = append(want[image], app.Name)
+			}
+		}
+		for _, image := range []string{"nginx", "redis", "busybox"} {
+			names := want["docker.io/library/"+image]
+			slices.Sort(names)
+			if diff := cmp.Diff(strings.Join(names, " "), found(t, x, "demo", image)); diff != "" {
+				t.Fatalf("%s (-want +got):\n%s", image, diff)
+			}
+		}
+	}
+}
+
+// TestImageIndexIsSafeForConcurrentUse is for the race detector, and ends in a
+// state that does not depend on who came first.
+func TestImageIndexIsSafeForConcurrentUse(t *testing.T) {
+	x := &imageIndex{}
+	var running sync.WaitGroup
+	for seed := range uint64(4) {
+		running.Go(func() {
+			r := rand.New(rand.NewPCG(seed, 5))
+			for range 500 {
+				tell(x, randomObject(r), r.IntN(3) == 0)
+				names, err := x.find("demo", "nginx")
+				if err != nil || !slices.IsSorted(names) {
+					t.Errorf("got %q, %v", names, err)
+				}
+				x.updatersIn("demo")
+			}
+		})
+	}
+	running.Wait()
+	for i := range 3 {
+		tell(x, updaterWith("demo", fmt.Sprintf("u%d", i), "a1", "redis"), false)
+	}
+	for i := range 15 {
+		tell(x, appWith("demo", fmt.Sprintf("a%d", i), "nginx"), i > 3)
+	}
+	if got := found(t, x, "demo", "nginx"); got != "a0 a2 a3" {
+		t.Errorf("got %q", got)
+	}
+	if got := len(x.updatersIn("demo")); got != 3 {
+		t.Errorf("got %d ImageUpdater objects", got)
+	}
+}

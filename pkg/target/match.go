@@ -1,0 +1,139 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
+	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
+)
+
+// errNoCache is the answer to what only a cache knows.
+var errNoCache = errors.New("what targets want is known only with a cache")
+
+// Match is a target that wants what was pushed, or one of which that can't be told.
+type Match struct {
+	Key Key
+	// Problem is why the owner's wish can't be read; nil if it can.
+	Problem error
+}
+
+// Matches returns the targets in a namespace that want what was pushed, in order
+// of kind and name: for an image, the Applications whose configuration for image
+// updates names it; for a git ref, what follows it in its repository. Write to
+// them with Request.IfFollowed.
+//
+// It looks into indexes, so its cost does not grow with the number of objects that
+// have nothing to do with the push. The error satisfies IsTransient if the cache is
+// not filled yet.
+func (c *Cache) Matches(namespace string, r Request) ([]Match, error) {
+	if c == nil {
+		return nil, errNoCache
+	}
+	if r.Image != nil {
+		return c.matchesOfImage(namespace, r.Image.Name)
+	}
+	if err := c.ready(Kinds()...); err != nil {
+		return nil, &transientError{err}
+	}
+	var matches []Match
+	for _, kind := range Kinds() {
+		found, err := c.kinds[kind].following(namespace, r)
+		if err != nil {
+			return nil, err
+		}
+		matches = append(matches, found...)
+	}
+	slices.SortFunc(matches, func(a, b Match) int {
+		return cmp.Or(cmp.Compare(a.Key.Kind, b.Key.Kind), cmp.Compare(a.Key.Name, b.Key.Name))
+	})
+	return matches, nil
+}
+
+// Matches is Cache.Matches of the Writer's cache.
+func (w *Writer) Matches(namespace string, r Request) ([]Match, error) {
+	return w.cache.Matches(namespace, r)
+}
+
+func (c *Cache) matchesOfImage(namespace, image string) ([]Match, error) {
+	if err := c.ready(KindApplication, kindImageUpdater); err != nil {
+		return nil, &transientError{err}
+	}
+	names, err := c.images.find(namespace, image)
+	if err != nil {
+		return nil, err
+	}
+	matches := make([]Match, 0, len(names))
+	for _, name := range names {
+		matches = append(matches, Match{Key: Key{Kind: KindApplication, Namespace: namespace, Name: name}})
+	}
+	return matches, nil
+}
+
+// following finds the objects of one kind that follow a git ref.
+func (k *cachedKind) following(namespace string, r Request) ([]Match, error) {
+	found, err := k.informer.GetIndexer().ByIndex(repositoryIndex, repositoryKey(namespace, r.Repository))
+	if err != nil {
+		return nil, fmt.Errorf("could not look up %s by repository: %w", k.kind, err)
+	}
+	var matches []Match
+	for _, obj := range found {
+		var name string
+		var followed bool
+		var problem error
+		switch obj := obj.(type) {
+		case *stokerv1alpha1.GatewaySync:
+			name = obj.Name
+			followed, problem = gatewaySyncFollows(obj, r)
+		case *argov1alpha1.Application:
+			name = obj.Name
+			followed, problem = applicationFollows(obj, r)
+		}
+		if followed || problem != nil {
+			matches = append(matches, Match{Key{Kind: k.kind, Namespace: namespace, Name: name}, problem})
+		}
+	}
+	return matches, nil
+}
+
+// repositoryIndex is the index of targets by the git repositories that they use.
+const repositoryIndex = "repository"
+
+func repositoryKey(namespace, repository string) string {
+	return namespace + "\n" + NormalizeRepository(repository)
+}
+
+// repositoriesOf returns the keys of an object in that index.
+func repositoriesOf(obj any) ([]string, error) {
+	switch obj := obj.(type) {
+	case *stokerv1alpha1.GatewaySync:
+		return []string{repositoryKey(obj.Namespace, obj.Spec.Git.Repo)}, nil
+	case *argov1alpha1.Application:
+		var keys []string
+		for _, source := range sourcesOf(&obj.Spec) {
+			if key := repositoryKey(obj.Namespace, source.RepoURL); !slices.Contains(keys, key) {
+				keys = append(keys, key)
+			}
+		}
+		return keys, nil
+	}
+	return nil, nil // nothing else uses one
+}
+
+// updatersIn returns the ImageUpdater objects of a namespace, which must not be
+// modified. The error satisfies IsTransient if not all of them are known yet.
+func (c *Cache) updatersIn(namespace string) ([]*iuv1alpha1.ImageUpdater, error) {
+	if c == nil {
+		return nil, errNoCache
+	}
+	if err := c.ready(kindImageUpdater); err != nil {
+		return nil, &transientError{err}
+	}
+	return c.images.updatersIn(namespace), nil
+}

@@ -1,0 +1,73 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestWriteAnImageFails(t *testing.T) {
+	request := Request{Image: image(t, "nginx:1.26"), By: "harbor", At: noon}
+
+	t.Run("without a cache nobody knows what is wanted", func(t *testing.T) {
+		api := newFakeAPIServer(t, shopWith(`[]`))
+		writer, _ := newTestWriter(t, api, nil)
+		_, err := writer.Write(t.Context(), shopKey, request, false)
+		if !errors.Is(err, errNoCache) || IsTransient(err) {
+			t.Errorf("got %v", err)
+		}
+		if _, err := writer.Matches("demo", request); !errors.Is(err, errNoCache) {
+			t.Errorf("matches: got %v", err)
+		}
+		if requests, _ := api.seen(); len(requests) > 0 {
+			t.Errorf("got requests %v", requests)
+		}
+	})
+
+	t.Run("while the ImageUpdater objects are not known", func(t *testing.T) {
+		api := newFakeAPIServer(t, shopWith(`[]`))
+		api.serve(applications, &answer{text: shopWith(`[]`)})
+		api.serve(imageUpdaters, forbidden)
+		cache := startCache(t, api)
+		eventually(t, "filled", func() bool { _, ok := cache.get(shopKey); return ok })
+		writer, _ := newTestWriter(t, api, cache)
+		if _, err := writer.Write(t.Context(), shopKey, request, false); !IsTransient(err) {
+			t.Errorf("got %v", err)
+		}
+		if requests, _ := api.seen(); len(requests) > 0 {
+			t.Errorf("got requests %v", requests)
+		}
+	})
+
+	t.Run("on a list that can't be tested", func(t *testing.T) {
+		api, writer := newShop(t, "", shopWith(`[null]`))
+		_, err := writer.Write(t.Context(), shopKey, request, false)
+		if !errors.Is(err, errNullItem) || IsTransient(err) || !strings.Contains(err.Error(), "/spec/source/helm/parameters") {
+			t.Errorf("got %v", err)
+		}
+		if requests, _ := api.seen(); len(requests) != 1 {
+			t.Errorf("got requests %v", requests)
+		}
+	})
+}
+
+func TestNothingIsWrittenToAnImageUpdater(t *testing.T) {
+	api, writer := newShop(t, "", shopWith(`[]`))
+	key := Key{Kind: kindImageUpdater, Namespace: "demo", Name: "images"}
+	if _, err := writer.Write(t.Context(), key, Request{Ref: "v2", At: noon}, false); err == nil ||
+		err.Error() != "could not write ImageUpdater demo/images: a ref cannot be written to this kind" {
+		t.Errorf("Write: got %v", err)
+	}
+	if err := writer.Resolve(t.Context(), key); err == nil {
+		t.Error("Resolve: got no error")
+	}
+	if version := key.Kind.APIVersion(); version != "" {
+		t.Errorf("APIVersion: got %q", version)
+	}
+	if requests, _ := api.seen(); len(requests) > 0 {
+		t.Errorf("got requests %v", requests)
+	}
+}

@@ -1,0 +1,233 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"postern.dev/postern/apis/postern/v1alpha1"
+)
+
+// runningShop makes an Application that runs an image and has these annotations of Image Updater, as YAML.
+func (w *world) runningShop(name, image, annotations string) {
+	w.t.Helper()
+	w.create(applications, `
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: `+name+`, annotations: {`+annotations+`}}
+spec:
+  project: default
+  destination: {name: in-cluster, namespace: shop}
+  source: {repoURL: "https://github.com/example/shop.git", path: deploy}
+status: {sourceType: Kustomize, summary: {images: ["`+image+`"]}}`)
+}
+
+const wantsHarborsShop = "argocd-image-updater.argoproj.io/image-list: shop=harbor.example.com/team/shop"
+
+// checkImages fails the test unless those are the images that the Application sets.
+func (w *world) checkImages(name string, want ...string) {
+	w.t.Helper()
+	images := in[[]any](w.get(applications, name).Object, "spec", "source", "kustomize", "images")
+	if len(images) != len(want) {
+		w.t.Fatalf("Application %s sets %v, want %q", name, images, want)
+	}
+	for i := range want {
+		if images[i] != want[i] {
+			w.t.Errorf("Application %s sets %v, want %q", name, images, want)
+		}
+	}
+}
+
+// harbor is a sender of pushes to Harbor, by the token of a ServiceAccount.
+func (w *world) harbor() sender {
+	w.t.Helper()
+	subject, token := w.serviceAccount("harbor")
+	w.allow(subject, "webhooksources", "harbor")
+	return w.sender(token)
+}
+
+// untilFound pushes dry until that is what comes of it.
+func (w *world) untilFound(s sender, door string, r request, results map[string]string) {
+	w.t.Helper()
+	w.eventually(func() error {
+		got, err := s.post(w.t.Context(), door+dryRun, []byte(r.body), r.header)
+		if err := errors.Join(err, answeredWith(http.StatusAccepted)(got)); err != nil {
+			return err
+		}
+		return sameResults(results, got)
+	})
+}
+
+func TestTargetThatCannotBeWrittenStopsNoOtherOfAFanOut(t *testing.T) {
+	w := newWorld(t)
+	for _, name := range []string{"a", "denied", "z"} {
+		w.runningShop(name, "harbor.example.com/team/shop:1.0.0", wantsHarborsShop)
+	}
+	harbor, push := w.harbor(), payload(t, "harbor/push-full.json")
+	w.untilFound(harbor, sourceDoor("harbor"), push, map[string]string{
+		"a": "Written NewerVersion", "denied": "Written NewerVersion", "z": "Written NewerVersion",
+	})
+	w.policyOn("{apiGroups: [argoproj.io], apiVersions: ['*'], operations: [UPDATE], resources: [applications]}",
+		"ValidatingAdmissionPolicy", `
+  validations:
+  - {expression: "object.metadata.name != 'denied'", message: nobody changes this}
+`, "validationActions: [Deny]")
+	w.eventually(func() error {
+		_, err := w.objects.Resource(applications).Namespace(w.namespace).Patch(t.Context(), "denied", types.MergePatchType,
+			[]byte(`{"metadata": {"labels": {"a": "b"}}}`), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
+		if err == nil {
+			return errors.New("the policy is not in force yet")
+		}
+		return nil
+	})
+	before := w.get(applications, "denied")
+
+	status := harbor.mustPost(t, sourceDoor("harbor"), push.body, push.header, http.StatusInternalServerError).status(t)
+	mustBeIn(t, status.Message, "Application "+w.namespace+"/denied", "nobody changes this")
+
+	w.mustBeUntouched(applications, before)
+	for _, name := range []string{"a", "z"} {
+		w.checkImages(name, "harbor.example.com/team/shop:1.4.0")
+		w.mustHold(applications, name, "postern.dev/requested-by", "harbor")
+	}
+	records := w.records()
+	if len(records) != 1 {
+		t.Fatalf("got %d records, want 1", len(records))
+	}
+	got := w.concluded(records[0].Name)
+	if err := sameResults(map[string]string{
+		"a": "Written NewerVersion", "denied": "Failed TargetRefused", "z": "Written NewerVersion",
+	}, answer{body: mustJSON(t, got)}); err != nil {
+		t.Error(err)
+	}
+	if got.Status.Phase != v1alpha1.DeliveryFailed || got.Status.Reason != "SomeTargetsFailed" {
+		t.Errorf("got phase %s, reason %s; want Failed, SomeTargetsFailed", got.Status.Phase, got.Status.Reason)
+	}
+	if event := w.targetEvents("denied", 1)[0]; event.Type != "Warning" || event.Reason != "RefRequestFailed" {
+		t.Errorf("got Event %s %s, want Warning RefRequestFailed", event.Type, event.Reason)
+	}
+}
+
+func TestPushThatNothingWantsIsAcceptedAndIgnored(t *testing.T) {
+	w := newWorld(t)
+	w.application("shop", nil)
+	before := w.get(applications, "shop")
+	harbor, push := w.harbor(), payload(t, "harbor/push-full.json")
+	w.untilFound(harbor, sourceDoor("harbor"), push, map[string]string{})
+
+	d := harbor.mustPost(t, sourceDoor("harbor"), push.body, push.header, http.StatusAccepted).delivery(t)
+	for _, d := range []*v1alpha1.WebhookDelivery{d, w.deliver(delivery("by-hand", "ref: v1"))} {
+		if d.Status.Phase != v1alpha1.DeliveryIgnored || d.Status.Reason != "NoTarget" || len(d.Status.Targets) > 0 {
+			t.Errorf("%s: got phase %s, reason %s, targets %v; want Ignored, NoTarget, none",
+				d.Name, d.Status.Phase, d.Status.Reason, d.Status.Targets)
+		}
+	}
+	w.mustBeUntouched(applications, before)
+}
+
+func TestImageIsRequestedByHandOfAllThatWantItOrOfOne(t *testing.T) {
+	w := newWorld(t)
+	for _, name := range []string{"a", "b", "c"} {
+		w.runningShop(name, "example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: example/shop")
+	}
+	c := w.get(applications, "c")
+
+	one := w.deliver(delivery("one", "target: {kind: Application, name: a}, image: example/shop, ref: 1.1.0"))
+	if err := sameResults(map[string]string{"a": "Written NewerVersion"}, answer{body: mustJSON(t, one)}); err != nil {
+		t.Error(err)
+	}
+	w.checkImages("a", "example/shop:1.1.0")
+	w.mustBeUntouched(applications, c)
+
+	const all = "image: docker.io/example/shop, ref: 1.2.0"
+	results := map[string]string{"a": "Written NewerVersion", "b": "Written NewerVersion", "c": "Written NewerVersion"}
+	w.eventually(func() error {
+		return sameResults(results, answer{body: mustJSON(t, w.deliver(delivery("try", all), "--dry-run=server"))})
+	})
+	w.mustHaveRecords("one")
+	w.mustBeUntouched(applications, c)
+	if err := sameResults(results, answer{body: mustJSON(t, w.deliver(delivery("all", all)))}); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{"a", "b", "c"} {
+		w.checkImages(name, "example/shop:1.2.0")
+		w.mustHold(applications, name, "postern.dev/requested-ref", "docker.io/example/shop:1.2.0")
+	}
+}
+
+// Quay tells of all tags of a push in one body. Which of them an Application wants is its own business.
+func TestEveryTagOfAPushIsOfferedToEachApplication(t *testing.T) {
+	w := newWorld(t)
+	const list = "argocd-image-updater.argoproj.io/image-list: shop=quay.io/example/shop"
+	const shop = "argocd-image-updater.argoproj.io/shop."
+	w.runningShop("versions", "quay.io/example/shop:1.3.0", list)
+	w.runningShop("latest", "quay.io/example/shop:old", list+", "+shop+"update-strategy: newest-build, "+shop+"allow-tags: 'regexp:^(old|latest)$'")
+	w.runningShop("ahead", "quay.io/example/shop:2.0.0", list)
+	ahead := w.get(applications, "ahead")
+	secret := newSecret()
+	w.secret(map[string]string{"webhook.quay-secret": secret})
+	w.allow(strangers, "webhooksources", "quay.io")
+	quay, push := w.anonymous(), payload(t, "quay.io/several-tags.json")
+	query := url.Values{"secret": {secret}}
+	post := func(ctx context.Context) (answer, error) {
+		return quay.post(ctx, sourceDoor("quay.io")+"?"+query.Encode(), []byte(push.body), push.header)
+	}
+	query.Set("dryRun", "All")
+	w.eventually(func() error { // until the secret and the Applications are known: three tags for each
+		got, err := post(t.Context())
+		if err := errors.Join(err, answeredWith(http.StatusAccepted)(got)); err != nil {
+			return err
+		}
+		return want("targets", len(got.delivery(t).Status.Targets), 9)
+	})
+
+	query.Del("dryRun")
+	got, err := post(t.Context())
+	if err := errors.Join(err, answeredWith(http.StatusAccepted)(got)); err != nil {
+		t.Fatal(err)
+	}
+	w.checkImages("versions", "quay.io/example/shop:1.4.0")
+	w.mustHold(applications, "versions", "postern.dev/requested-ref", "quay.io/example/shop:1.4.0")
+	w.checkImages("latest", "quay.io/example/shop:latest")
+	w.mustBeUntouched(applications, ahead)
+	if d := got.delivery(t); d.Status.Phase != v1alpha1.DeliveryApplied {
+		t.Errorf("got phase %s, want Applied", d.Status.Phase)
+	}
+}
+
+// An Application with a webhook secret of its own takes no other, but RBAC may let an identity deliver to all.
+func TestApplicationWithItsOwnSecretIsLeftOutOfWhatAnotherSecretProves(t *testing.T) {
+	w := newWorld(t)
+	w.runningShop("own", "quay.io/example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: quay.io/example/shop")
+	w.runningShop("shared", "quay.io/example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: quay.io/example/shop")
+	own := w.get(applications, "own")
+	secret := newSecret()
+	w.secret(map[string]string{"webhook.quay-secret": secret, "applications.own.token": newSecret()})
+	w.allow(strangers, "webhooksources", "quay.io")
+	door, push := sourceDoor("quay.io"), payload(t, "quay.io/minimal.json")
+	results := map[string]string{"own": "Skipped OwnSecret", "shared": "Written NewerVersion"}
+	w.eventually(func() error {
+		got, err := w.anonymous().post(t.Context(), door+dryRun+"&secret="+secret, []byte(push.body), push.header)
+		if err := errors.Join(err, answeredWith(http.StatusAccepted)(got)); err != nil {
+			return err
+		}
+		return sameResults(results, got)
+	})
+	w.anonymous().mustPost(t, door+"?secret="+secret, push.body, push.header, http.StatusAccepted)
+	w.mustBeUntouched(applications, own)
+	w.checkImages("shared", "quay.io/example/shop:1.4.0")
+
+	subject, token := w.serviceAccount("quay")
+	w.allow(subject, "webhooksources", "quay.io")
+	w.untilFound(w.sender(token), door, push, map[string]string{"own": "Written NewerVersion", "shared": "Unchanged UpToDate"})
+	w.sender(token).mustPost(t, door, push.body, push.header, http.StatusAccepted)
+	w.checkImages("own", "quay.io/example/shop:1.4.0")
+}

@@ -30,5 +30,5 @@ func init() {
 		&metav1.Status{}, &metav1.APIVersions{}, &metav1.APIGroupList{}, &metav1.APIGroup{}, &metav1.APIResourceList{})
 }
 
-// StorageCodec is how deliveries are stored, and how the by-target doors answer.
+// StorageCodec is how deliveries are stored, and how the doors by target and by source answer.
 func StorageCodec() runtime.Codec { return Codecs.LegacyCodec(v1alpha1.SchemeGroupVersion) }

@@ -5,8 +5,8 @@
 //
 //	receive (verify, decode) → admit → carry (resolve, record, write)
 //
-// The stages are in files of these names. The package must not know HTTP paths, how records are stored, or how a
-// target is patched; doors, Records and Targets do.
+// The stages are in files of these names; carry has its parts in tasks.go (which targets) and write.go. The package must
+// not know HTTP paths, how records are stored, or how a target is patched; doors, Records and Targets do.
 package delivery
 
 import (

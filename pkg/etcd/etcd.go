@@ -38,7 +38,7 @@ type Server struct {
 }
 
 // Start runs an etcd member whose data lies in dataDir, which is made if it does not exist, and returns once the
-// member serves. The context bounds the start only; Close ends the member.
+// member serves. The context bounds the wait for that; Close ends the member.
 func Start(ctx context.Context, dataDir string) (*Server, error) {
 	dataDir, err := filepath.Abs(dataDir)
 	if err != nil {

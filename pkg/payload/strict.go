@@ -102,8 +102,9 @@ func (o object) find(path ...string) []byte {
 }
 
 // scan returns the members of the object in text, which must be valid JSON, and refuses what I-JSON forbids in it. An
-// array has no members. It
-// keeps its own stack, so that no nesting exhausts the goroutine's, and one slice for all names, so that a hostile body
+// array has no members.
+//
+// It keeps its own stack, so that no nesting exhausts the goroutine's, and one slice for all names, so that a hostile body
 // costs no more memory than a few times its own size.
 func scan(text []byte) (object, error) {
 	var (

@@ -46,8 +46,8 @@ func refuseListOptions(query url.Values) error {
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		if name != "pretty" && name != "timeout" {
 			return apierrors.NewBadRequest(fmt.Sprintf(
-				"this path lists all deliveries of one target and takes no %s: to select or watch, use webhookdeliveries with fieldSelector=%s=…",
-				name, v1alpha1.FieldTargetName))
+				"this path lists all deliveries of one target or sender and takes no %s: to select or watch, use webhookdeliveries with a fieldSelector on %s or %s",
+				name, v1alpha1.FieldTargetName, v1alpha1.FieldSource))
 		}
 	}
 	return nil

@@ -52,7 +52,7 @@ func ToSource(sources []string) func(string) (Address, error) {
 	}
 }
 
-// selector selects the deliveries that came to an address.
+// selector selects the deliveries to a target, or those of a type of sender, by whatever door they came.
 func (a Address) selector() fields.Selector {
 	if a.Target == nil {
 		return fields.OneTermEqualSelector(v1alpha1.FieldSource, a.Source)

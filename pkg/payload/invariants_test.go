@@ -1,0 +1,146 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package payload
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// checkDecode decodes the input and checks what holds for every one, whoever sent it.
+func checkDecode(t *testing.T, in Input) {
+	t.Helper()
+	body := bytes.Clone(in.Body)
+	got, err := Decode(in)
+	if !bytes.Equal(in.Body, body) {
+		t.Fatal("Decode changed the body")
+	}
+	again, errAgain := Decode(in)
+	if diff := cmp.Diff(got, again); diff != "" || (err == nil) != (errAgain == nil) {
+		t.Fatalf("Decode is not a pure function: %v, %v\n%s", err, errAgain, diff)
+	}
+	checkSource(t, in, got, err)
+	if err != nil {
+		checkError(t, err)
+		if len(got.Events)+len(got.Ignored) > 0 {
+			t.Fatalf("an error and a result: %v, %+v", err, got)
+		}
+		return
+	}
+	checkDecoded(t, got)
+	if len(got.Events) > 0 && saysGone(in.Body, got) {
+		t.Fatalf("deploys what is gone: %+v", got.Events)
+	}
+}
+
+func checkSource(t *testing.T, in Input, got Decoded, err error) {
+	t.Helper()
+	named := SourceFromHeader(in.Header)
+	claimed := isGitHubs(named) && got.Source == in.Source
+	if named != "" && got.Source != named && !claimed {
+		t.Fatalf("source = %q, the header names %q", got.Source, named)
+	}
+	if got.Source != "" && !slices.Contains(Sources(), got.Source) {
+		t.Fatalf("unknown source %q", got.Source)
+	}
+	if err == nil && in.Source != "" && got.Source != in.Source {
+		t.Fatalf("source = %q, claimed was %q", got.Source, in.Source)
+	}
+}
+
+func checkDecoded(t *testing.T, d Decoded) {
+	t.Helper()
+	if len(d.Events) > MaxEvents || len(d.Ignored) > maxIgnored {
+		t.Fatalf("%d events and %d reasons", len(d.Events), len(d.Ignored))
+	}
+	if len(d.Events)+len(d.Ignored) == 0 {
+		t.Fatal("neither an event nor a reason why not")
+	}
+	for _, i := range d.Ignored {
+		if i.Reason == "" || i.Message == "" || len(i.Message) > 1000 {
+			t.Fatalf("ignored without a fit reason: %+v", i)
+		}
+	}
+	for _, e := range d.Events {
+		checkEvent(t, d, e)
+	}
+}
+
+func checkError(t *testing.T, err error) {
+	t.Helper()
+	var refused *Error
+	if !errors.As(err, &refused) || refused.Reason == "" || refused.Message == "" {
+		t.Fatalf("error is %#v, want a filled *Error", err)
+	}
+	if len(refused.Message) > 1000 || !utf8.ValidString(refused.Message) || strings.ContainsAny(refused.Message, "\n\r\x1b") {
+		t.Fatalf("the message is not fit to show: %q", refused.Message)
+	}
+}
+
+func checkEvent(t *testing.T, d Decoded, e Event) {
+	t.Helper()
+	if e.Source != d.Source || e.Type == "" || strings.ContainsAny(e.Type, "\x00\n\r\t\x1b\x7f") || (d.DeliveryID != "" && e.DeliveryID != d.DeliveryID) {
+		t.Fatalf("incomplete event %+v of %+v", e, d)
+	}
+	if e.Time.Location() != time.UTC || e.Time.Year() > 9999 || e.Time.Year() < 0 {
+		t.Fatalf("time %v does not fit RFC 3339 in UTC", e.Time)
+	}
+	if (e.Image != nil) != (Requests(e.Source) == RequestsImages) {
+		t.Fatalf("%s asks for %s, but got %+v", e.Source, Requests(e.Source), e)
+	}
+	if e.Image != nil {
+		checkImage(t, e)
+		return
+	}
+	if err := ValidateRef(e.Ref); err != nil {
+		t.Fatal(err)
+	}
+	if short, _ := ShortRef(e.Ref); short != e.Ref {
+		t.Fatalf("ref %q is not short", e.Ref)
+	}
+	if !slices.Contains([]RefType{"", RefTypeBranch, RefTypeTag, RefTypeCommit}, e.RefType) {
+		t.Fatalf("unknown type of ref %q", e.RefType)
+	}
+	if e.Revision != "" && !isCommitID(e.Revision) {
+		t.Fatalf("revision %q is not a commit", e.Revision)
+	}
+	if clean, err := cleanRepository(e.Repository); err != nil || clean != e.Repository {
+		t.Fatalf("repository %q is not clean: %q, %v", e.Repository, clean, err)
+	}
+}
+
+func checkImage(t *testing.T, e Event) {
+	t.Helper()
+	if again, err := NormalizeImage(*e.Image); err != nil || again != *e.Image {
+		t.Fatalf("image %+v is not normal: %+v, %v", *e.Image, again, err)
+	}
+	if e.Ref == "" || e.Ref != e.Image.Tag || e.RefType != RefTypeImage || e.Repository != "" || e.Revision != "" {
+		t.Fatalf("event %+v does not ask for the tag of the image %s", e, e.Image)
+	}
+}
+
+// saysGone reports whether the top level of a JSON body says that the ref of a push, or of what was written by hand, is
+// gone: "deleted": true, or an "after" of zeros.
+func saysGone(body []byte, d Decoded) bool {
+	var v map[string]any
+	if json.Unmarshal(body, &v) != nil {
+		return false
+	}
+	after, _ := v["after"].(string)
+	switch eventType := d.Events[0].Type; {
+	case d.Source == SourceGeneric, d.Source == "github" && eventType == "push":
+		return v["deleted"] == true || isZeroID(after)
+	case eventType == "push" || eventType == "tag_push":
+		return d.Events[0].Image == nil && isZeroID(after)
+	}
+	return false
+}

@@ -29,6 +29,7 @@ type jfrogImage struct {
 	// ImageName is the last part of the name alone, shop, in what Artifactory sends, whatever its documentation shows
 	// (https://github.com/akuity/kargo/pull/4498). It is for people only.
 	ImageName string `json:"image_name"`
+	// ImageType is docker, or oci, which images may be too: Artifactory doesn't tell them from the charts beside them.
 	ImageType string `json:"image_type"`
 	Tag       string `json:"tag"`
 	SHA256    string `json:"sha256"` // of the manifest
@@ -66,7 +67,7 @@ func decodeJFrog(m message, out *Decoded) error {
 	case d.SHA256 == "sample_checksum":
 		out.ignore(IgnoredPing, "JFrog tests the webhook")
 		return nil
-	case d.ImageType != "" && d.ImageType != "docker":
+	case d.ImageType != "" && d.ImageType != "docker" && d.ImageType != "oci":
 		out.ignore(IgnoredNotAnImage, "%s is of the type %s", quote(d.ImageName), quote(d.ImageType))
 		return nil
 	}

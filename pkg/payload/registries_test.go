@@ -103,6 +103,8 @@ var registryBehaviours = []struct {
 	{behaviour: "a push counts", payload: "jfrog/pushed-full", images: []string{"example.jfrog.io/docker-local/team/shop:1.4.0"}},
 	{behaviour: "registry_url stands for host and repository", payload: "jfrog/pushed-registry-url", images: []string{"docker-local.example.com/team/shop:1.4.0"}},
 	{behaviour: "without an origin there is no guess", payload: "jfrog/pushed-without-origin", refused: ErrorInvalidField},
+	{behaviour: "an OCI repository holds images too", payload: "jfrog/pushed-to-an-oci-repository", images: []string{"example.jfrog.io/docker-local/team/shop:1.4.0"}},
+	{behaviour: "other types are not images", payload: "jfrog/pushed-chart", ignored: []string{IgnoredNotAnImage}},
 	{behaviour: "the image's name is in the path, not image_name", payload: "jfrog/pushed-without-path", refused: ErrorInvalidField},
 	{behaviour: "the test is not a push", payload: "jfrog/test", ignored: []string{IgnoredPing}},
 	{behaviour: "a deletion deploys nothing", payload: "jfrog/deleted", ignored: []string{IgnoredRefDeleted}},

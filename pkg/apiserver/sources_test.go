@@ -17,7 +17,7 @@ import (
 func TestEverySenderIsDescribedAsItStandsInTheNamespace(t *testing.T) {
 	secrets := &credential.Secrets{}
 	secrets.Set("demo", map[string][]byte{"webhook.docker-secret": []byte("s3cret")})
-	described := sources{secrets}.Describe("demo")
+	described := sources{credential.NewVerifier(credential.Config{IdentityIsCredential: true}, secrets)}.Describe("demo")
 
 	var names []string
 	byName := map[string]postern.WebhookSource{}

@@ -89,7 +89,7 @@ func (v *Verifier) Verify(a Attempt) (Method, error) {
 	if v.config.IdentityIsCredential && authenticated(a.User) {
 		return identityMethod(a.User), nil
 	}
-	valid := v.secrets.forAttempt(a)
+	valid := v.secrets.keyring(a.Namespace).forAttempt(a)
 	shown := proofsOf(a, v.config.Now())
 	switch {
 	case matchesAnySignature(sha256.New, valid.hmac, a.Body, shown.signatures),

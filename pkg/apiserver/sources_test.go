@@ -42,3 +42,17 @@ func TestEverySenderIsDescribedAsItStandsInTheNamespace(t *testing.T) {
 		t.Errorf("docker.io (-want +got):\n%s", diff)
 	}
 }
+
+// A registry that the credential package does not know as one would take the secrets of git hosts.
+func TestNoSecretOfGitHostsCountsForARegistry(t *testing.T) {
+	verifier := credential.NewVerifier(credential.Config{}, &credential.Secrets{})
+	for _, source := range (sources{verifier}).Describe("demo") {
+		want := 3 // its own key, hmac and token
+		if source.Status.Requests == payload.RequestsImages {
+			want = 1
+		}
+		if len(source.Status.SecretKeys) != want {
+			t.Errorf("%s requests %s and takes %v, want %d keys", source.Name, source.Status.Requests, source.Status.SecretKeys, want)
+		}
+	}
+}

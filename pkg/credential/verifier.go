@@ -94,7 +94,7 @@ func (v *Verifier) Verify(a Attempt) (Method, error) {
 	switch {
 	case matchesAnySignature(sha256.New, valid.hmac, a.Body, shown.signatures),
 		matchesAnySignature(sha1.New, valid.hmac, a.Body, shown.sha1),
-		matchesMessage(valid.hmac, a.Body, shown.message):
+		matchesMessage(sha256.New, valid.hmac, a.Body, shown.message):
 		return MethodHMAC, nil
 	case matchesAnyToken(valid.token, shown.tokens):
 		return MethodToken, nil

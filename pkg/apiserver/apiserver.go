@@ -135,7 +135,7 @@ func (c CompletedConfig) storages(store *webhookdelivery.Store, deliverer *deliv
 		"applications":                   deliver.NewParent("application", func() runtime.Object { return &postern.Application{} }),
 		"applications/webhookdeliveries": door(deliver.ToTarget(postern.TargetApplication)),
 
-		"webhooksources":                   webhooksource.NewREST(sources{c.extra.Secrets}),
+		"webhooksources":                   webhooksource.NewREST(sources{c.extra.Verifier}),
 		"webhooksources/webhookdeliveries": door(deliver.ToSource(payload.Sources())),
 	}
 }

@@ -14,14 +14,14 @@ import (
 
 // sources tells of each type of sender what the payload and credential packages know of it.
 type sources struct {
-	secrets *credential.Secrets
+	verifier *credential.Verifier
 }
 
 // Describe returns the types of sender, as they stand in a namespace.
 func (s sources) Describe(namespace string) []postern.WebhookSource {
 	var described []postern.WebhookSource
 	for _, name := range payload.Sources() {
-		ways := s.secrets.WaysOf(namespace, name)
+		ways := s.verifier.WaysOf(namespace, name)
 		source := postern.WebhookSource{Status: postern.WebhookSourceStatus{
 			Requests:   payload.Requests(name),
 			Methods:    ways.Methods,

@@ -17,7 +17,7 @@ import (
 func TestEverySenderIsDescribedAsItStandsInTheNamespace(t *testing.T) {
 	secrets := &credential.Secrets{}
 	secrets.Set("demo", map[string][]byte{"webhook.docker-secret": []byte("s3cret")})
-	described := sources{secrets}.Describe("demo")
+	described := sources{credential.NewVerifier(credential.Config{IdentityIsCredential: true}, secrets)}.Describe("demo")
 
 	var names []string
 	byName := map[string]postern.WebhookSource{}
@@ -40,5 +40,19 @@ func TestEverySenderIsDescribedAsItStandsInTheNamespace(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, byName["docker.io"]); diff != "" {
 		t.Errorf("docker.io (-want +got):\n%s", diff)
+	}
+}
+
+// A registry that the credential package does not know as one would take the secrets of git hosts.
+func TestNoSecretOfGitHostsCountsForARegistry(t *testing.T) {
+	verifier := credential.NewVerifier(credential.Config{}, &credential.Secrets{})
+	for _, source := range (sources{verifier}).Describe("demo") {
+		want := 3 // its own key, hmac and token
+		if source.Status.Requests == payload.RequestsImages {
+			want = 1
+		}
+		if len(source.Status.SecretKeys) != want {
+			t.Errorf("%s requests %s and takes %v, want %d keys", source.Name, source.Status.Requests, source.Status.SecretKeys, want)
+		}
 	}
 }

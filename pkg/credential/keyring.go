@@ -95,8 +95,8 @@ func (k keyring) forAttempt(a Attempt) validSecrets {
 		return secrets
 	}
 	if a.Target != nil {
-		prefix := a.Target.Resource + "." + a.Target.Name
-		valid.hmac, valid.token = take(prefix+hmacEnding), take(prefix+tokenEnding)
+		ownHMAC, ownToken := a.Target.keys()
+		valid.hmac, valid.token = take(ownHMAC), take(ownToken)
 		if valid.configured {
 			return valid
 		}
@@ -118,8 +118,14 @@ func (k keyring) forAttempt(a Attempt) validSecrets {
 
 // hasOwnKey reports whether there is a key for that target alone.
 func (k keyring) hasOwnKey(t Target) bool {
+	ownHMAC, ownToken := t.keys()
+	_, hasHMAC := k.secrets[ownHMAC]
+	_, hasToken := k.secrets[ownToken]
+	return hasHMAC || hasToken
+}
+
+// keys returns the keys for that target alone.
+func (t Target) keys() (hmac, token string) {
 	prefix := t.Resource + "." + t.Name
-	_, hmac := k.secrets[prefix+hmacEnding]
-	_, token := k.secrets[prefix+tokenEnding]
-	return hmac || token
+	return prefix + hmacEnding, prefix + tokenEnding
 }

@@ -121,9 +121,11 @@ func equalsAny(mac []byte, shown [][]byte) bool {
 	return slices.ContainsFunc(shown, func(other []byte) bool { return hmac.Equal(mac, other) })
 }
 
-func macOf(newHash func() hash.Hash, key, body []byte) []byte {
+func macOf(newHash func() hash.Hash, key []byte, parts ...[]byte) []byte {
 	h := hmac.New(newHash, key)
-	h.Write(body)
+	for _, part := range parts {
+		h.Write(part)
+	}
 	return h.Sum(nil)
 }
 

@@ -4,6 +4,8 @@
 package credential
 
 import (
+	"crypto/sha256"
+	"hash"
 	"strings"
 	"testing"
 )
@@ -135,5 +137,31 @@ func TestHeaderTokenGoesBeforeQueryToken(t *testing.T) {
 	a.Header = header("X-Webhook-Token", "wrong")
 	if method, _ := verify(t, v, a); method != MethodQueryToken {
 		t.Errorf("got method %q, want %q: a wrong token must not spoil a right one", method, MethodQueryToken)
+	}
+}
+
+// Otherwise the time that a large body takes would tell a stranger which kinds of secret there are.
+func TestASignedBodyIsHashedWhetherThereIsASecretOrNot(t *testing.T) {
+	var hashed int
+	counted := func() hash.Hash {
+		hashed++
+		return sha256.New()
+	}
+	shown := [][]byte{make([]byte, sha256.Size)}
+	for name, check := range map[string]func([]secret) bool{
+		"signature":     func(s []secret) bool { return matchesAnySignature(counted, s, []byte("{}"), shown) },
+		"signing token": func(s []secret) bool { return matchesMessage(counted, s, []byte("{}"), &signedMessage{}) },
+	} {
+		work := map[string]int{}
+		for kind, value := range map[string]string{"none": "", "one": "whsec_c2VjcmV0"} {
+			hashed = 0
+			if check(parseSecrets([]byte(value))) {
+				t.Errorf("%s, secrets: %s: a wrong MAC was accepted", name, kind)
+			}
+			work[kind] = hashed
+		}
+		if work["none"] == 0 || work["none"] != work["one"] {
+			t.Errorf("%s: hashes made %v, want the same, and some", name, work)
+		}
 	}
 }

@@ -3,7 +3,10 @@
 
 package credential
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // SecretName is the name of the one Kubernetes Secret that is read in each namespace.
 const SecretName = "postern-webhook-secrets"
@@ -36,15 +39,17 @@ func (s *Secrets) Delete(namespace string) {
 
 // HasOwnKey reports whether a target has a key of its own, and so takes no other secret.
 func (s *Secrets) HasOwnKey(namespace string, t *Target) bool {
-	s.mu.RLock()
-	ring := s.namespaces[namespace]
-	s.mu.RUnlock()
-	return ring.hasOwnKey(*t)
+	return s.keyring(namespace).hasOwnKey(*t)
 }
 
-func (s *Secrets) forAttempt(a Attempt) validSecrets {
+// holdsAny reports whether one of the keys holds a secret.
+func (s *Secrets) holdsAny(namespace string, keys []string) bool {
+	ring := s.keyring(namespace)
+	return slices.ContainsFunc(keys, func(key string) bool { return len(ring.secrets[key]) > 0 })
+}
+
+func (s *Secrets) keyring(namespace string) keyring {
 	s.mu.RLock()
-	ring := s.namespaces[a.Namespace]
-	s.mu.RUnlock()
-	return ring.forAttempt(a)
+	defer s.mu.RUnlock()
+	return s.namespaces[namespace]
 }

@@ -5,9 +5,9 @@ package credential
 
 import (
 	"cmp"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"hash"
 	"net/http"
 	"slices"
 	"strconv"
@@ -53,7 +53,7 @@ func hasSigningToken(secrets []secret) bool {
 
 // signedMessage is what a webhook with a signing token shows.
 type signedMessage struct {
-	head string   // what is signed before the body: "<id>.<timestamp>."
+	head []byte   // what is signed before the body: "<id>.<timestamp>."
 	macs [][]byte // in base64, as they are in the header
 }
 
@@ -79,7 +79,7 @@ func readSignedMessage(h http.Header, now time.Time) (*signedMessage, Reason) {
 	case now.Sub(signedAt).Abs() > messageWindow:
 		return nil, ReasonTimestampOutOfWindow
 	}
-	return &signedMessage{head: id + "." + timestamp + ".", macs: macs}, ""
+	return &signedMessage{head: []byte(id + "." + timestamp + "."), macs: macs}, ""
 }
 
 // parseMessageTime reads the seconds since 1970 in plain digits, the only way in which everybody reads them alike.
@@ -108,19 +108,22 @@ func parseMessageSignatures(list string) [][]byte {
 	return macs
 }
 
-// matchesMessage hashes the body once for each signing token, and not at all when nothing signed by one was shown.
-func matchesMessage(secrets []secret, body []byte, m *signedMessage) bool {
+// matchesMessage hashes the body once for each signing token, and not at all when nothing signed by one was shown. Without
+// a signing token it hashes as if there were one, for the reason that matchesAnySignature has.
+func matchesMessage(newHash func() hash.Hash, secrets []secret, body []byte, m *signedMessage) bool {
 	if m == nil {
+		return false
+	}
+	if !hasSigningToken(secrets) {
+		macOf(newHash, nil, m.head, body)
 		return false
 	}
 	for _, s := range secrets {
 		if s.signingKey == nil {
 			continue
 		}
-		h := hmac.New(sha256.New, s.signingKey)
-		h.Write([]byte(m.head))
-		h.Write(body)
-		if equalsAny(base64.StdEncoding.AppendEncode(nil, h.Sum(nil)), m.macs) {
+		mac := macOf(newHash, s.signingKey, m.head, body)
+		if equalsAny(base64.StdEncoding.AppendEncode(nil, mac), m.macs) {
 			return true
 		}
 	}

@@ -89,12 +89,12 @@ func (v *Verifier) Verify(a Attempt) (Method, error) {
 	if v.config.IdentityIsCredential && authenticated(a.User) {
 		return identityMethod(a.User), nil
 	}
-	valid := v.secrets.forAttempt(a)
+	valid := v.secrets.keyring(a.Namespace).forAttempt(a)
 	shown := proofsOf(a, v.config.Now())
 	switch {
 	case matchesAnySignature(sha256.New, valid.hmac, a.Body, shown.signatures),
 		matchesAnySignature(sha1.New, valid.hmac, a.Body, shown.sha1),
-		matchesMessage(valid.hmac, a.Body, shown.message):
+		matchesMessage(sha256.New, valid.hmac, a.Body, shown.message):
 		return MethodHMAC, nil
 	case matchesAnyToken(valid.token, shown.tokens):
 		return MethodToken, nil

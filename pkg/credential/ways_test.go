@@ -4,6 +4,7 @@
 package credential
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -20,7 +21,9 @@ func TestWaysTellHowASenderCanProveItself(t *testing.T) {
 		"git host, the secret for all": {map[string]string{"hmac": "h"}, "github",
 			Ways{Methods: []string{"HMAC"}, Keys: []string{"webhook.github-secret", "hmac", "token"}, HasSecret: true}},
 		"git host, its own secret": {map[string]string{"webhook.gitlab-secret": "g"}, "gitlab",
-			Ways{Methods: []string{"HMAC", "Token"}, Keys: []string{"webhook.gitlab-secret", "hmac", "token"}, HasSecret: true}},
+			Ways{Methods: []string{"ServiceAccount", "HMAC", "Token"}, Keys: []string{"webhook.gitlab-secret", "hmac", "token"}, HasSecret: true}},
+		"registry that can set any header": {map[string]string{"webhook.jfrog-secret": "j"}, "jfrog",
+			Ways{Methods: []string{"ServiceAccount", "HMAC", "Token"}, Keys: []string{"webhook.jfrog-secret"}, HasSecret: true}},
 		"registry, the secret of git hosts": {map[string]string{"hmac": "h", "token": "t"}, "docker.io",
 			Ways{Methods: []string{"QueryToken"}, Keys: []string{"webhook.docker-secret"}}},
 		"registry, a key without a secret": {map[string]string{"webhook.docker-secret": " \n"}, "docker.io",
@@ -33,10 +36,22 @@ func TestWaysTellHowASenderCanProveItself(t *testing.T) {
 			if tc.data != nil {
 				s = secretsWith(tc.data)
 			}
-			if diff := cmp.Diff(tc.want, s.WaysOf(namespace, tc.source)); diff != "" {
+			v := NewVerifier(Config{IdentityIsCredential: true}, s)
+			if diff := cmp.Diff(tc.want, v.WaysOf(namespace, tc.source)); diff != "" {
 				t.Errorf("ways (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestIdentitySwitchedOffIsNoWay(t *testing.T) {
+	v := NewVerifier(Config{}, &Secrets{})
+	for source, want := range map[string][]string{
+		"kargo": {"HMAC", "Token"}, "acr": {"Token"}, "harbor": {}, "docker.io": {"QueryToken"},
+	} {
+		if diff := cmp.Diff(want, v.WaysOf(namespace, source).Methods); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", source, diff)
+		}
 	}
 }
 
@@ -47,11 +62,7 @@ func TestOnlySendersThatMayUseTheQueryAreToldTo(t *testing.T) {
 		sourceACR, sourceAliyunACR, sourceCloudEvents, sourceDockerHub, sourceGHCR, sourceHarbor, sourceQuay,
 		sourceDistribution, sourceECR, sourceGAR, sourceJFrog, sourceNexus, sourceZot,
 	} {
-		told := false
-		for _, method := range methodsOf(source) {
-			told = told || method == string(MethodQueryToken)
-		}
-		if told != mayUseQueryToken(source) {
+		if told := slices.Contains(methodsOf(source), MethodQueryToken); told != mayUseQueryToken(source) {
 			t.Errorf("%s: told to use the query: %t, may use it: %t", source, told, mayUseQueryToken(source))
 		}
 	}

@@ -71,6 +71,17 @@ func decodeECR(m message, out *Decoded) error {
 	return nil
 }
 
+// ecrDomains are those of AWS's partitions other than the first, by how the names of their regions begin: dnsSuffix in
+// https://github.com/aws/aws-sdk-go-v2/blob/main/internal/endpoints/awsrulesfn/partitions.json
+var ecrDomains = []struct{ region, domain string }{
+	{"cn-", "amazonaws.com.cn"},
+	{"eusc-", "amazonaws.eu"},
+	{"us-iso-", "c2s.ic.gov"},
+	{"us-isob-", "sc2s.sgov.gov"},
+	{"us-isof-", "csp.hci.ic.gov"},
+	{"eu-isoe-", "cloud.adc-e.uk"},
+}
+
 // ecrHost returns the host of a private registry, or "" if there can't be such an account or region:
 // https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html
 func ecrHost(account, region string) string {
@@ -78,11 +89,13 @@ func ecrHost(account, region string) string {
 	if len(account) != 12 || strings.Trim(account, digits) != "" || region == "" || strings.Trim(region, lower+digits+"-") != "" {
 		return ""
 	}
-	host := account + ".dkr.ecr." + region + ".amazonaws.com"
-	if strings.HasPrefix(region, "cn-") {
-		host += ".cn"
+	domain := "amazonaws.com"
+	for _, d := range ecrDomains {
+		if strings.HasPrefix(region, d.region) {
+			domain = d.domain
+		}
 	}
-	return host
+	return account + ".dkr.ecr." + region + "." + domain
 }
 
 // ecrHostOfARN returns the host of the registry if a CloudEvent's source is the ARN of a repository, or a URN made like

@@ -16,16 +16,32 @@ const sourceJFrog = "jfrog"
 // Older installations don't tell jpd_origin, and where a repository has a host name of its own, nothing in the payload says
 // so: registry_url in the webhook's URL does, below which the image's name follows at once.
 type jfrogEvent struct {
-	Domain    string `json:"domain"`
-	EventType string `json:"event_type"`
-	JPDOrigin string `json:"jpd_origin"`
-	Data      struct {
-		RepoKey   string `json:"repo_key"`
-		ImageName string `json:"image_name"`
-		ImageType string `json:"image_type"`
-		Tag       string `json:"tag"`
-		SHA256    string `json:"sha256"` // of the manifest
-	} `json:"data"`
+	Domain    string     `json:"domain"`
+	EventType string     `json:"event_type"`
+	JPDOrigin string     `json:"jpd_origin"`
+	Data      jfrogImage `json:"data"`
+}
+
+type jfrogImage struct {
+	RepoKey string `json:"repo_key"`
+	// Path is that of the manifest within the repository: team/shop/1.4.0/manifest.json.
+	Path string `json:"path"`
+	// ImageName is the last part of the name alone, shop, in what Artifactory sends, whatever its documentation shows
+	// (https://github.com/akuity/kargo/pull/4498). It is for people only.
+	ImageName string `json:"image_name"`
+	// ImageType is docker, or oci, which images may be too: Artifactory doesn't tell them from the charts beside them.
+	ImageType string `json:"image_type"`
+	Tag       string `json:"tag"`
+	SHA256    string `json:"sha256"` // of the manifest
+}
+
+// name returns the whole name of the image within its repository, or "" if the path is not that of a manifest.
+func (i jfrogImage) name() string {
+	segments := strings.Split(i.Path, "/")
+	if len(segments) < 3 {
+		return ""
+	}
+	return strings.Join(segments[:len(segments)-2], "/")
 }
 
 func fitsJFrog(m message) bool {
@@ -51,14 +67,14 @@ func decodeJFrog(m message, out *Decoded) error {
 	case d.SHA256 == "sample_checksum":
 		out.ignore(IgnoredPing, "JFrog tests the webhook")
 		return nil
-	case d.ImageType != "" && d.ImageType != "docker":
+	case d.ImageType != "" && d.ImageType != "docker" && d.ImageType != "oci":
 		out.ignore(IgnoredNotAnImage, "%s is of the type %s", quote(d.ImageName), quote(d.ImageType))
 		return nil
 	}
-	if err := require("data.repo_key", d.RepoKey, "data.image_name", d.ImageName, "data.tag", d.Tag); err != nil {
+	name := d.name()
+	if err := require("data.repo_key", d.RepoKey, "data.path, as name/tag/manifest.json", name, "data.tag", d.Tag); err != nil {
 		return err
 	}
-	name := d.ImageName
 	if m.registryURL == "" {
 		name = d.RepoKey + "/" + name
 	}

@@ -71,6 +71,7 @@ var registryBehaviours = []struct {
 
 	{behaviour: "a push that succeeded counts", payload: "ecr/push-full", images: []string{"111122223333.dkr.ecr.eu-central-1.amazonaws.com/team/shop:1.4.0"}},
 	{behaviour: "China has a domain of its own", payload: "ecr/push-in-china", images: []string{"111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn/team/shop:1.4.0"}},
+	{behaviour: "so has the European Sovereign Cloud", payload: "ecr/push-in-the-european-sovereign-cloud", images: []string{"111122223333.dkr.ecr.eusc-de-east-1.amazonaws.eu/team/shop:1.4.0"}},
 	{behaviour: "a push that failed deploys nothing", payload: "ecr/push-failed", ignored: []string{IgnoredAction}},
 	{behaviour: "a push of unknown success deploys nothing", payload: "ecr/push-result-missing", ignored: []string{IgnoredAction}},
 	{behaviour: "a deletion deploys nothing", payload: "ecr/delete", ignored: []string{IgnoredRefDeleted}},
@@ -103,6 +104,9 @@ var registryBehaviours = []struct {
 	{behaviour: "a push counts", payload: "jfrog/pushed-full", images: []string{"example.jfrog.io/docker-local/team/shop:1.4.0"}},
 	{behaviour: "registry_url stands for host and repository", payload: "jfrog/pushed-registry-url", images: []string{"docker-local.example.com/team/shop:1.4.0"}},
 	{behaviour: "without an origin there is no guess", payload: "jfrog/pushed-without-origin", refused: ErrorInvalidField},
+	{behaviour: "an OCI repository holds images too", payload: "jfrog/pushed-to-an-oci-repository", images: []string{"example.jfrog.io/docker-local/team/shop:1.4.0"}},
+	{behaviour: "other types are not images", payload: "jfrog/pushed-chart", ignored: []string{IgnoredNotAnImage}},
+	{behaviour: "the image's name is in the path, not image_name", payload: "jfrog/pushed-without-path", refused: ErrorInvalidField},
 	{behaviour: "the test is not a push", payload: "jfrog/test", ignored: []string{IgnoredPing}},
 	{behaviour: "a deletion deploys nothing", payload: "jfrog/deleted", ignored: []string{IgnoredRefDeleted}},
 	{behaviour: "other artifacts deploy nothing", payload: "jfrog/artifact-deployed", ignored: []string{IgnoredEvent}},
@@ -163,5 +167,22 @@ func TestRegistriesBehave(t *testing.T) {
 				t.Errorf("ignored (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestECRHostIsInTheDomainOfItsRegion(t *testing.T) {
+	for region, want := range map[string]string{
+		"eu-central-1":   "111122223333.dkr.ecr.eu-central-1.amazonaws.com",
+		"us-gov-west-1":  "111122223333.dkr.ecr.us-gov-west-1.amazonaws.com",
+		"cn-north-1":     "111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn",
+		"eusc-de-east-1": "111122223333.dkr.ecr.eusc-de-east-1.amazonaws.eu",
+		"us-iso-east-1":  "111122223333.dkr.ecr.us-iso-east-1.c2s.ic.gov",
+		"us-isob-east-1": "111122223333.dkr.ecr.us-isob-east-1.sc2s.sgov.gov",
+		"us-isof-east-1": "111122223333.dkr.ecr.us-isof-east-1.csp.hci.ic.gov",
+		"eu-isoe-west-1": "111122223333.dkr.ecr.eu-isoe-west-1.cloud.adc-e.uk",
+	} {
+		if got := ecrHost("111122223333", region); got != want {
+			t.Errorf("%s: got %s, want %s", region, got, want)
+		}
 	}
 }

@@ -6,6 +6,7 @@ package integration
 import (
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,4 +73,10 @@ func TestWithoutIdentityIsCredentialAServiceAccountNeedsAWebhookSecret(t *testin
 	}
 	// RBAC comes first all the same.
 	releaser.mustPost(t, syncDoor("other"), anyBody, signed(secret, anyBody), http.StatusForbidden)
+
+	for _, source := range w.sources() {
+		if methods := source.Status.Methods; methods == nil || slices.Contains(methods, "ServiceAccount") {
+			t.Errorf("%s is said to prove itself by %v", source.Name, methods)
+		}
+	}
 }

@@ -48,7 +48,7 @@ func TestKubectlShowsEachTypeOfSenderAndHowItStandsInTheNamespace(t *testing.T) 
 		"harbor":    {"Images", "ServiceAccount", "false"},
 		"ghcr.io":   {"Images", "HMAC", "false"},
 		"github":    {"GitRefs", "HMAC", "true"},
-		"gitlab":    {"GitRefs", "HMAC,Token", "true"},
+		"gitlab":    {"GitRefs", "ServiceAccount,HMAC,Token", "true"},
 	} {
 		if diff := cmp.Diff(want, rows[name]); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)

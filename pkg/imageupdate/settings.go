@@ -63,6 +63,9 @@ func (c *Config) add(e entry, d defaults) {
 }
 
 func (c *Config) note(format string, args ...any) {
+	if len(c.Notes) == maxNotes {
+		return
+	}
 	c.Notes = append(c.Notes, strings.TrimPrefix(fmt.Sprintf(format, args...), ": "))
 }
 

@@ -28,7 +28,8 @@ func (l liveImages) of(c ImageConfig) []Image {
 	if err != nil {
 		return nil
 	}
-	replaced, err := NormalizeName(c.replaces())
+	replaces, _ := splitConstraint(c.replaces()) // with the tag that the manifests have, maybe
+	replaced, err := NormalizeName(replaces)
 	if err != nil || replaced == name {
 		return l[name]
 	}

@@ -93,7 +93,10 @@ func overrideKustomize(entries []string, c ImageConfig, live []Image, to Image) 
 			continue
 		}
 		if replaced := c.replaces(); replaced != "" {
-			k = kustomizeImage{name: replaced, Image: to}
+			if k.name = k.slot(); !sameName(k.name, replaced) {
+				k.name = replaced
+			}
+			k.Image = to
 		} else {
 			k.Tag, k.Digest = to.Tag, to.Digest
 		}

@@ -11,7 +11,7 @@ const (
 	// maxImages bounds the images of a configuration.
 	maxImages = 1000
 	// maxPlaces bounds how often one image counts in a configuration.
-	maxPlaces = 100
+	maxPlaces = 50
 	// maxNotes bounds what there is to say about a configuration.
 	maxNotes = 20
 	// maxJoined bounds the images that are listed for people.

@@ -63,7 +63,7 @@ func TestPlanForTakesOneImageOnlySoOften(t *testing.T) {
 	if len(plan.Decisions) != maxPlaces {
 		t.Fatalf("got %d decisions, want %d", len(plan.Decisions), maxPlaces)
 	}
-	want := Decision{Slot: "a99", Reason: ReasonOlderVersion,
+	want := Decision{Slot: "a49", Reason: ReasonOlderVersion,
 		Message: "1.0.0 is behind nginx:9.0.00, nginx:9.0.01, nginx:9.0.02, nginx:9.0.03, nginx:9.0.04 and 95 more, which is in use"}
 	if diff := cmp.Diff(want, plan.Decisions[maxPlaces-1]); diff != "" {
 		t.Errorf("the last decision differs (-want +got):\n%s", diff)

@@ -52,9 +52,13 @@ func (a annotations) config(origin string, verification ...*iuv1alpha1.ImagesVer
 		problem:      problem,
 	}
 	for item := range strings.SplitSeq(list, ",") {
-		if item = strings.TrimSpace(item); item != "" {
-			c.add(a.entry(item), inherited)
+		if item = strings.TrimSpace(item); item == "" {
+			continue
 		}
+		if c.full() {
+			break
+		}
+		c.add(a.entry(item), inherited)
 	}
 	return c, true
 }

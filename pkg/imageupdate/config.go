@@ -4,7 +4,6 @@
 package imageupdate
 
 import (
-	"slices"
 	"strings"
 )
 
@@ -25,8 +24,10 @@ type Config struct {
 // the keys under which a push finds the Application.
 func (c Config) Repositories() []string {
 	var names []string
+	known := map[string]bool{}
 	for _, image := range c.Images {
-		if name, err := NormalizeName(image.Name); err == nil && !slices.Contains(names, name) {
+		if name, err := NormalizeName(image.Name); err == nil && !known[name] {
+			known[name] = true
 			names = append(names, name)
 		}
 	}

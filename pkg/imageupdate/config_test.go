@@ -136,6 +136,10 @@ func TestConfigForMergesSettingsOfAllLevels(t *testing.T) {
 						Alias: "tagless", ImageName: "z",
 						ManifestTargets: &iuv1alpha1.ManifestTargets{Plugin: &iuv1alpha1.PluginTarget{Name: ptr("Z")}},
 					},
+					{
+						Alias: "unnameable", ImageName: "z",
+						ManifestTargets: &iuv1alpha1.ManifestTargets{Kustomize: &iuv1alpha1.KustomizeTarget{Name: ptr(" a=b ")}},
+					},
 					{Alias: "nameless", ImageName: ":1"},
 				},
 			}},
@@ -155,6 +159,9 @@ func TestConfigForMergesSettingsOfAllLevels(t *testing.T) {
 			{Alias: "tagless", Name: "z", Strategy: Alphabetical, ForceUpdate: true, AllowTags: "any", IgnoreTags: []string{"b"},
 				Verify: true, Target: Target{SourceType: "Plugin", Name: "Z"},
 				Problem: "its plugin target names no variable for the tag; set spec, or name and tag"},
+			{Alias: "unnameable", Name: "z", Strategy: Alphabetical, ForceUpdate: true, AllowTags: "any", IgnoreTags: []string{"b"},
+				Verify: true, Target: Target{SourceType: "Kustomize", Name: "a=b"},
+				Problem: `its Kustomize target is "a=b", which cannot be the name of an image`},
 		},
 		Notes: []string{
 			"decides: platforms linux/arm64 are not checked: a push does not say for which it was built",

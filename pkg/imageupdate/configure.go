@@ -53,6 +53,9 @@ func (s selection) config(verification []*iuv1alpha1.ImagesVerification) Config 
 		verification: verification,
 	}
 	for _, image := range s.ref.Images {
+		if c.full() {
+			break
+		}
 		c.add(entry{
 			alias:        image.Alias,
 			image:        image.ImageName,

@@ -4,19 +4,36 @@
 package imageupdate
 
 import (
+	"slices"
+
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-// liveImages are the images that Argo CD reports to run which a configured image
-// is, or is to replace.
-func liveImages(app *argov1alpha1.Application, c ImageConfig) []Image {
-	var live []Image
+// liveImages are the images that Argo CD reports to run, by normalised name.
+type liveImages map[string][]Image
+
+func liveImagesOf(app *argov1alpha1.Application) liveImages {
+	live := liveImages{}
 	for _, i := range parseImages(app.Status.Summary.Images) {
-		if sameName(i.Name, c.Name) || sameName(i.Name, c.replaces()) {
-			live = append(live, i)
+		if name, err := NormalizeName(i.Name); err == nil {
+			live[name] = append(live[name], i)
 		}
 	}
 	return live
+}
+
+// of are those that a configured image is, or is to replace.
+func (l liveImages) of(c ImageConfig) []Image {
+	name, err := NormalizeName(c.Name)
+	if err != nil {
+		return nil
+	}
+	replaces, _ := splitConstraint(c.replaces()) // with the tag that the manifests have, maybe
+	replaced, err := NormalizeName(replaces)
+	if err != nil || replaced == name {
+		return l[name]
+	}
+	return slices.Concat(l[name], l[replaced])
 }
 
 // replaces is the image that Kustomize puts the configured one in the place of;

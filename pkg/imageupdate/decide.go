@@ -45,7 +45,7 @@ func Decide(config ImageConfig, current Current, pushed Image) Decision {
 		return judge.refuse(ReasonNotInUse,
 			"%s is not among the images that Argo CD reports to run, and force-update is not set", config.Name)
 	}
-	decision := judge.against(current.inUse())
+	decision := judge.against(current)
 	if decision.Update && config.Verify {
 		return judge.refuse(ReasonVerificationRequired,
 			"it would be updated (%s), but signatures are wanted, which are not checked here", decision.Message)
@@ -107,24 +107,25 @@ func newJudge(config ImageConfig, pushed Image) (*judge, Decision) {
 
 // against judges against all that is in use, of which there may be several
 // references while a rollout is under way. The tag must not be behind any.
-func (j *judge) against(inUse []Image) Decision {
-	same, others := split(inUse, j.config.Name)
-	if len(same) == 0 {
-		if len(others) > 0 {
-			return j.update(ReasonReplacesImage, "it replaces %s", join(others))
-		}
+func (j *judge) against(current Current) Decision {
+	same, others := split(current.inUse(), j.config.Name)
+	if len(same) == 0 && len(others) == 0 {
 		return j.update(ReasonNothingToCompare, "it is not reported to run, and forced")
 	}
-
-	relevant := j.rule.relevant(same)
-	standing := map[comparison][]Image{}
-	for _, used := range relevant {
-		c := j.rule.compare(j.pushed, used)
-		standing[c] = append(standing[c], used)
+	if len(same) == 0 {
+		// The name that is set need not be all of the image's: some charts have the
+		// registry elsewhere. What runs under the whole name must not go backwards.
+		same, _ = split(current.Live, j.config.Name)
+		if older := j.standing(same)[behind]; len(older) > 0 {
+			return j.behind(older)
+		}
+		return j.update(ReasonReplacesImage, "it replaces %s", join(others))
 	}
+
+	standing := j.standing(same)
 	switch {
 	case len(standing[behind]) > 0:
-		return j.refuse(j.rule.behind(), "%s is behind %s, which is in use", j.pushed.Tag, join(standing[behind]))
+		return j.behind(standing[behind])
 	case len(standing[ahead]) > 0:
 		return j.update(j.rule.ahead(), "%s replaces %s", j.version(), join(standing[ahead]))
 	case len(standing[incomparable]) > 0:
@@ -137,6 +138,20 @@ func (j *judge) against(inUse []Image) Decision {
 			j.pushed.Tag, join(standing[equivalent]))
 	}
 	return j.refuse(ReasonUpToDate, "%s is in use already", join(standing[equal]))
+}
+
+// standing compares with images of the configured name.
+func (j *judge) standing(same []Image) map[comparison][]Image {
+	standing := map[comparison][]Image{}
+	for _, used := range j.rule.relevant(same) {
+		c := j.rule.compare(j.pushed, used)
+		standing[c] = append(standing[c], used)
+	}
+	return standing
+}
+
+func (j *judge) behind(used []Image) Decision {
+	return j.refuse(j.rule.behind(), "%s is behind %s, which is in use", j.pushed.Tag, join(used))
 }
 
 // split tells the images of a name from others.

@@ -101,6 +101,8 @@ func TestDecide(t *testing.T) {
 		{Semver, "", "app:2.0.0", "app:1.5.0", "app:1.6.0", update, ReasonNewerVersion, nil},
 		{Semver, "", "app:1.0.0", "app", "app:0.9.0", no, ReasonOlderVersion, nil},
 		{Semver, "", "app:1.0.0", "other:9.9.9", "app:1.0.0", update, ReasonReplacesImage, nil},
+		{Semver, "", "app:1.0.0", "other:9.9.9", "app:1.0.1", update, ReasonReplacesImage, nil},
+		{Semver, "", "app:1.0.1", "other:9.9.9", "app:1.0.0", no, ReasonOlderVersion, nil},
 		{Semver, "", "app:1.0.0 app:1.1.0", "", "app:1.1.0", update, ReasonNewerVersion, nil},
 		{Semver, "", "app:1.0.0 app:1.1.0", "", "app:1.0.5", no, ReasonOlderVersion, nil},
 		{Semver, "", "app:1.0.0 app:latest", "", "app:1.0.0", update, ReasonNothingToCompare, nil},

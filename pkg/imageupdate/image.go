@@ -113,12 +113,16 @@ func parseImages(refs []string) []Image {
 	return images
 }
 
-// join lists images for people.
+// join lists images for people, the first few if there are many.
 func join(images []Image) string {
 	said := make([]string, 0, len(images))
 	for _, i := range images {
 		said = append(said, i.String())
 	}
 	slices.Sort(said)
-	return strings.Join(slices.Compact(said), ", ")
+	said = slices.Compact(said)
+	if more := len(said) - maxJoined; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(said[:maxJoined], ", "), more)
+	}
+	return strings.Join(said, ", ")
 }

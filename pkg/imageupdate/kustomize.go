@@ -40,12 +40,18 @@ func (k kustomizeImage) String() string {
 	return k.Image.String()
 }
 
+// kustomizeEntry is an entry and its place in the list.
+type kustomizeEntry struct {
+	index int
+	kustomizeImage
+}
+
 // kustomizeEntries finds the entries that set a configured image. With a name to
 // replace it is the entry for that name, else one for the image itself, which
 // that name then takes over. Without, it is every entry that sets the image,
 // whatever it replaces.
-func kustomizeEntries(entries []string, c ImageConfig) []int {
-	var ofSlot, ofImage []int
+func kustomizeEntries(entries []string, c ImageConfig) []kustomizeEntry {
+	var ofSlot, ofImage []kustomizeEntry
 	for i, entry := range entries {
 		k, err := parseKustomizeImage(entry)
 		if err != nil {
@@ -53,14 +59,14 @@ func kustomizeEntries(entries []string, c ImageConfig) []int {
 		}
 		if replaced := c.replaces(); replaced != "" {
 			if sameName(k.slot(), replaced) {
-				ofSlot = append(ofSlot, i)
+				ofSlot = append(ofSlot, kustomizeEntry{i, k})
 			}
 			if k.name != "" {
 				continue
 			}
 		}
 		if sameName(k.Name, c.Name) {
-			ofImage = append(ofImage, i)
+			ofImage = append(ofImage, kustomizeEntry{i, k})
 		}
 	}
 	if len(ofSlot) > 0 {
@@ -72,10 +78,8 @@ func kustomizeEntries(entries []string, c ImageConfig) []int {
 // kustomizeOverrides are what entries set in the place of a configured image.
 func kustomizeOverrides(entries []string, c ImageConfig) []Image {
 	var images []Image
-	for _, i := range kustomizeEntries(entries, c) {
-		if k, err := parseKustomizeImage(entries[i]); err == nil {
-			images = append(images, k.Image)
-		}
+	for _, entry := range kustomizeEntries(entries, c) {
+		images = append(images, entry.Image)
 	}
 	return images
 }
@@ -87,17 +91,17 @@ func kustomizeOverrides(entries []string, c ImageConfig) []Image {
 func overrideKustomize(entries []string, c ImageConfig, live []Image, to Image) []string {
 	entries = slices.Clone(entries)
 	found := kustomizeEntries(entries, c)
-	for _, i := range found {
-		k, err := parseKustomizeImage(entries[i])
-		if err != nil {
-			continue
-		}
+	for _, entry := range found {
+		k := entry.kustomizeImage
 		if replaced := c.replaces(); replaced != "" {
-			k = kustomizeImage{name: replaced, Image: to}
+			if k.name = k.slot(); !sameName(k.name, replaced) {
+				k.name = replaced
+			}
+			k.Image = to
 		} else {
 			k.Tag, k.Digest = to.Tag, to.Digest
 		}
-		entries[i] = k.String()
+		entries[entry.index] = k.String()
 	}
 	if len(found) > 0 {
 		return entries

@@ -13,7 +13,7 @@ import (
 // Plan is what a push comes to at an Application.
 type Plan struct {
 	// Decisions are one for every configured image that was pushed, in the order of
-	// the configuration.
+	// the configuration, up to maxPlaces.
 	Decisions []Decision
 	// Overrides are what to write. There are none if no image is to be updated.
 	Overrides []Override
@@ -23,10 +23,13 @@ type Plan struct {
 // configuration. Once the overrides are written, planning again comes to none.
 func PlanFor(app *argov1alpha1.Application, config Config, pushed Image) Plan {
 	var plan Plan
-	sources := sourcesOf(app)
+	sources, live := sourcesOf(app), liveImagesOf(app)
 	for _, image := range config.Images {
+		if len(plan.Decisions) == maxPlaces {
+			break
+		}
 		if sameName(image.Name, pushed.Name) {
-			plan.Decisions = append(plan.Decisions, decideFor(app, sources, config, image, pushed))
+			plan.Decisions = append(plan.Decisions, decideFor(sources, live, config, image, pushed))
 		}
 	}
 	plan.Overrides = overridesOf(sourcesOf(app), sources)
@@ -35,8 +38,8 @@ func PlanFor(app *argov1alpha1.Application, config Config, pushed Image) Plan {
 
 // decideFor decides about one configured image, and sets it in its source, so
 // that the next one finds it there.
-func decideFor(app *argov1alpha1.Application, sources []source, config Config, image ImageConfig, pushed Image) Decision {
-	current := Current{Live: liveImages(app, image)}
+func decideFor(sources []source, live liveImages, config Config, image ImageConfig, pushed Image) Decision {
+	current := Current{Live: live.of(image)}
 	place, reason, message := locate(sources, image.Target)
 	if place != nil {
 		current.Overrides = overrides(place.ApplicationSource, place.sourceType, image)

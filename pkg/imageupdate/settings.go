@@ -63,6 +63,9 @@ func (c *Config) add(e entry, d defaults) {
 }
 
 func (c *Config) note(format string, args ...any) {
+	if len(c.Notes) == maxNotes {
+		return
+	}
 	c.Notes = append(c.Notes, strings.TrimPrefix(fmt.Sprintf(format, args...), ": "))
 }
 
@@ -108,7 +111,7 @@ func targetOf(targets *iuv1alpha1.ManifestTargets) (target Target, problem strin
 	}
 	var all []Target
 	if k := targets.Kustomize; k != nil {
-		all = append(all, Target{SourceType: argov1alpha1.SourceTypeKustomize, Name: deref(k.Name)})
+		all = append(all, Target{SourceType: argov1alpha1.SourceTypeKustomize, Name: strings.TrimSpace(deref(k.Name))})
 	}
 	if h := targets.Helm; h != nil {
 		all = append(all, newTarget(argov1alpha1.SourceTypeHelm, h.Name, h.Tag, h.Spec))
@@ -122,11 +125,19 @@ func targetOf(targets *iuv1alpha1.ManifestTargets) (target Target, problem strin
 	case len(all) > 1:
 		return all[0], "it has more than one target; choose one of Kustomize, Helm and plugin"
 	}
-	target = all[0]
-	if target.SourceType == argov1alpha1.SourceTypePlugin && target.Spec == "" && target.Tag == "" {
-		return target, "its plugin target names no variable for the tag; set spec, or name and tag"
+	return all[0], all[0].problem()
+}
+
+// problem says why nothing can be written to a target; empty if it can.
+func (t Target) problem() string {
+	switch {
+	case t.SourceType == argov1alpha1.SourceTypePlugin && t.Spec == "" && t.Tag == "":
+		return "its plugin target names no variable for the tag; set spec, or name and tag"
+	case t.SourceType == argov1alpha1.SourceTypeKustomize && strings.ContainsAny(t.Name, "= \t\n"):
+		// An entry that begins with it would read as another one, and never be found again.
+		return fmt.Sprintf("its Kustomize target is %q, which cannot be the name of an image", t.Name)
 	}
-	return target, ""
+	return ""
 }
 
 func newTarget(sourceType string, name, tag, spec *string) Target {

@@ -15,9 +15,9 @@ type Source struct {
 	Field string
 	// Path is the same as a JSON pointer, such as "/spec/sources/1".
 	Path string
-	// RepoURL is the repository of the source, by which to know that the place
-	// still holds the same one.
-	RepoURL string
+	// RepoURL is the repository of the source, and Directory or Chart what of it is
+	// used: by them to know that the place still holds the same source.
+	RepoURL, Directory, Chart string
 }
 
 // source is a source, its place, and the tool that renders it.
@@ -59,7 +59,7 @@ func sourcesOf(app *argov1alpha1.Application) []source {
 
 func newSource(s argov1alpha1.ApplicationSource, field, path string, types ...string) source {
 	return source{
-		Source:            Source{Field: field, Path: path, RepoURL: s.RepoURL},
+		Source:            Source{Field: field, Path: path, RepoURL: s.RepoURL, Directory: s.Path, Chart: s.Chart},
 		ApplicationSource: s,
 		sourceType:        firstOf(types...),
 	}

@@ -75,7 +75,7 @@ func (d *draft) refresh(at time.Time) {
 
 // move sets the targetRevision of a source, relying on its being the same source.
 func (d *draft) move(source sourceAt, r Request) {
-	d.test(source.path+"/repoURL", source.RepoURL)
+	d.testSource(source.path, source.RepoURL, source.Path, source.Chart)
 	if source.TargetRevision == nil {
 		d.test(source.path+"/targetRevision", nil)
 	} else {

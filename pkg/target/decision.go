@@ -191,7 +191,11 @@ func notFollowed(previous string, problem error) Decision {
 	return leftAlone(previous, ReasonNotFollowed, "it does not follow what was pushed, or holds a higher version")
 }
 
-// sentence joins what there is to say.
+// maxMessageBytes bounds a message. It repeats what owners wrote, which may be as
+// large as etcd allows, and is stored with those of all other targets of a delivery.
+const maxMessageBytes = 1024
+
+// sentence joins what there is to say, and cuts it short if that is too much.
 func sentence(parts []string) string {
 	said := parts[:0]
 	for _, part := range parts {
@@ -199,7 +203,12 @@ func sentence(parts []string) string {
 			said = append(said, part)
 		}
 	}
-	return strings.Join(said, "; ")
+	message := strings.Join(said, "; ")
+	if len(message) <= maxMessageBytes {
+		return message
+	}
+	const ellipsis = "…"
+	return strings.ToValidUTF8(message[:maxMessageBytes-len(ellipsis)], "") + ellipsis
 }
 
 // annotationPath is the JSON pointer (RFC 6901) of an annotation.

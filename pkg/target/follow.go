@@ -19,6 +19,10 @@ import (
 // https://github.com/Masterminds/semver#checking-version-constraints
 const AnnotationFollowTags = "postern.dev/follow-tags"
 
+// maxConstraintBytes is far beyond what anybody writes, and small enough to repeat
+// in an error that is stored.
+const maxConstraintBytes = 256
+
 // follower is what a target says of what it follows in one repository.
 type follower struct {
 	annotations map[string]string
@@ -54,6 +58,9 @@ func tracksBranch(tracked string, r Request) bool {
 // the refs that are versions: an old release that is tagged again must not roll a
 // target back.
 func followsTag(constraint string, holds []string, tag string) (bool, error) {
+	if len(constraint) > maxConstraintBytes {
+		return false, fmt.Errorf("%s has %d bytes, which is too long for a semver constraint", AnnotationFollowTags, len(constraint))
+	}
 	allowed, err := semver.NewConstraint(constraint)
 	if err != nil {
 		return false, fmt.Errorf("%s is %q, which is no semver constraint: %w", AnnotationFollowTags, constraint, err)

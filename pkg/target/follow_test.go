@@ -195,9 +195,10 @@ func TestApplicationSourcesThatFollow(t *testing.T) {
 
 func TestAConstraintThatIsNoneIsAProblem(t *testing.T) {
 	for constraint, want := range map[string]string{
-		"":       `postern.dev/follow-tags is "", which is no semver constraint: improper constraint: ""`,
-		"latest": `postern.dev/follow-tags is "latest", which is no semver constraint: improper constraint: "latest"`,
-		"v1,,v2": `postern.dev/follow-tags is "v1,,v2", which is no semver constraint: improper constraint: "v1,,v2"`,
+		"":                       `postern.dev/follow-tags is "", which is no semver constraint: improper constraint: ""`,
+		"latest":                 `postern.dev/follow-tags is "latest", which is no semver constraint: improper constraint: "latest"`,
+		strings.Repeat("x", 257): `postern.dev/follow-tags has 257 bytes, which is too long for a semver constraint`,
+		"v1,,v2":                 `postern.dev/follow-tags is "v1,,v2", which is no semver constraint: improper constraint: "v1,,v2"`,
 	} {
 		annotations := map[string]string{AnnotationFollowTags: constraint}
 		if got, err := gatewaySyncFollows(syncOf(annotations, "v1"), tag("v2")); got || err == nil || err.Error() != want {

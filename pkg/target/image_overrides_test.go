@@ -191,6 +191,8 @@ var imageOverrides = []struct {
 					{"name": "image.name", "value": "nginx"}, {"name": "image.tag", "value": "1.25", "forceString": true}]}}]}`},
 		wantPatch: `[
 			{"op": "test", "path": "/spec/sources/2/repoURL", "value": "https://charts.acme.io"},
+			{"op": "test", "path": "/spec/sources/2/path", "value": null},
+			{"op": "test", "path": "/spec/sources/2/chart", "value": "shop"},
 			{"op": "test", "path": "/spec/sources/2/helm/parameters", "value": [
 				{"name": "image.name", "value": "nginx"}, {"forceString": true, "name": "image.tag", "value": "1.25"}]},
 			{"op": "replace", "path": "/spec/sources/2/helm/parameters/0", "value": {"name": "image.name", "value": "nginx", "forceString": true}},

@@ -4,7 +4,9 @@
 package target
 
 import (
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -184,5 +186,18 @@ func TestAnImageIsNotForAGatewaySync(t *testing.T) {
 		Message: "a GatewaySync runs what is in a git repository, and an image was pushed"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// What is stored with a delivery must not grow with what an owner writes.
+func TestMessageAboutAnOddConfigurationIsShort(t *testing.T) {
+	c := imageCase{
+		annotations: []string{"image-list: redis, X" + strings.Repeat("é", 100_000)},
+		tool:        "Kustomize", runs: []string{"nginx:1.25"}, spec: `{}`, pushed: "nginx:1.26",
+	}
+	got := c.decide(t, c.document(t)).Message
+	if len(got) > maxMessageBytes || !utf8.ValidString(got) || !strings.HasSuffix(got, "é…") ||
+		!strings.HasPrefix(got, `postern.dev/requested-ref set to "nginx:1.26"; no configuration for image updates names nginx; "Xé`) {
+		t.Errorf("got %d bytes: %q", len(got), got)
 	}
 }

@@ -28,7 +28,7 @@ func (d *draft) testConfiguration() {
 // override sets entries of a list in a source, relying on its being the same
 // source and the same list. Every other entry stays as it is.
 func (d *draft) override(o imageupdate.Override) {
-	d.test(o.Source.Path+"/repoURL", o.Source.RepoURL)
+	d.testSource(o.Source.Path, o.Source.RepoURL, o.Source.Directory, o.Source.Chart)
 	switch parent := o.Source.Path + "/" + o.List.Parent(); {
 	case o.ParentMissing:
 		d.test(parent, nil)

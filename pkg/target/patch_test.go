@@ -6,6 +6,7 @@ package target
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -169,5 +170,32 @@ func TestPatchesFailIfAnythingTheyRelyOnChanged(t *testing.T) {
 func TestAnnotationPathIsAJSONPointer(t *testing.T) {
 	if got, want := annotationPath("example.com/a~b"), "/metadata/annotations/example.com~1a~0b"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestPatchFailsIfSourcesOfOneRepositoryChangedPlaces(t *testing.T) {
+	for repository, sources := range map[string][2]string{
+		"https://charts.acme.io":   {`"chart": "base"`, `"chart": "shop"`},
+		"https://git.acme.io/shop": {`"path": "base"`, `"path": "shop"`},
+	} {
+		document := func(places ...int) string {
+			var list []string
+			for _, i := range places {
+				list = append(list, `{"repoURL": "`+repository+`", "targetRevision": "v1", `+sources[i]+`}`)
+			}
+			return `{"metadata": {"name": "x", "annotations": {"postern.dev/update-target-revision": "true",
+				"argocd-image-updater.argoproj.io/image-list": "nginx"}}, "spec": {"sources": [` + strings.Join(list, ",") + `]},
+				"status": {"sourceTypes": ["Helm", "Helm"], "summary": {"images": ["nginx:1.25"]}}}`
+		}
+		for _, r := range []Request{
+			{Ref: "v2", At: noon, Repository: repository},
+			{Image: image(t, "nginx:1.26"), At: noon},
+		} {
+			patch := mustDecide(t, parse(t, KindApplication, document(0, 1)), r).Patch
+			mustApply(t, document(0, 1), patch)
+			if _, err := apply(document(1, 0), patch); err == nil {
+				t.Errorf("%s: the patch passed although its sources changed places:\n%s", repository, lines(t, patch))
+			}
+		}
 	}
 }

@@ -8,10 +8,15 @@ import (
 )
 
 // NormalizeRepository returns one spelling for all the URLs by which people name
-// the same git repository: host/path, with the port if it is not the scheme's
-// usual one. It takes URLs of any scheme and the short form git@host:path that
-// git itself takes (https://git-scm.com/docs/git-clone#_git_urls), and drops the
-// scheme, user information, a trailing slash or ".git", and the case of the host.
+// the same git repository: host/path in lower case, with the port if it is one of
+// HTTP and not the scheme's usual one. It takes URLs of any scheme and the short
+// form git@host:path that git itself takes
+// (https://git-scm.com/docs/git-clone#_git_urls), and drops the scheme, user
+// information, and a trailing slash or ".git". A host that is named differently for
+// SSH, or has other paths there, has one name and path; see hostedAt.
+//
+// Argo CD does not tell case either. Senders name a repository by its URL for
+// HTTP, so the port of SSH, which self-hosted ones choose freely, says nothing.
 //
 // The result is a key for comparing, not an address. Normalising it again does
 // not change it, and what is no URL at all comes back much as it was.
@@ -28,11 +33,11 @@ func NormalizeRepository(repository string) string {
 	case after != "":
 		path = after + "/" + path // git@host:path
 	}
-	host = strings.ToLower(strings.TrimSpace(host))
-	if port != "" && port != usualPort(scheme) {
+	host, path = hostedAt(strings.ToLower(strings.TrimSpace(host)), trimPath(strings.ToLower(path)))
+	if port != "" && port != usualPort(scheme) && !strings.Contains(scheme, "ssh") {
 		host += ":" + port
 	}
-	if path = trimPath(path); path == "" {
+	if path == "" {
 		return host
 	}
 	return host + "/" + path
@@ -91,8 +96,6 @@ func usualPort(scheme string) string {
 		return "443"
 	case "http":
 		return "80"
-	case "ssh":
-		return "22"
 	case "git":
 		return "9418"
 	}

@@ -48,6 +48,8 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 			wantMessage: `spec.sources[0].targetRevision set to "v2"`,
 			wantPatch: `[
 				{"op": "test", "path": "/spec/sources/0/repoURL", "value": "https://charts.example.com"},
+				{"op": "test", "path": "/spec/sources/0/path", "value": null},
+				{"op": "test", "path": "/spec/sources/0/chart", "value": "shop"},
 				{"op": "test", "path": "/spec/sources/0/targetRevision", "value": null},
 				{"op": "add", "path": "/spec/sources/0/targetRevision", "value": "v2"}
 			]`,
@@ -67,10 +69,16 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 			wantMessage: `spec.sources[0].targetRevision "v1" → "v2"; spec.sources[3].targetRevision set to "v2"`,
 			wantPatch: `[
 				{"op": "test", "path": "/spec/sources/0/repoURL", "value": "https://github.com/example/shop.git"},
+				{"op": "test", "path": "/spec/sources/0/path", "value": null},
+				{"op": "test", "path": "/spec/sources/0/chart", "value": null},
 				{"op": "test", "path": "/spec/sources/0/targetRevision", "value": "v1"},
 				{"op": "test", "path": "/spec/sources/2/repoURL", "value": "ssh://git@github.com/example/shop"},
+				{"op": "test", "path": "/spec/sources/2/path", "value": null},
+				{"op": "test", "path": "/spec/sources/2/chart", "value": null},
 				{"op": "test", "path": "/spec/sources/2/targetRevision", "value": "v2"},
 				{"op": "test", "path": "/spec/sources/3/repoURL", "value": "https://github.com/example/shop.git"},
+				{"op": "test", "path": "/spec/sources/3/path", "value": null},
+				{"op": "test", "path": "/spec/sources/3/chart", "value": null},
 				{"op": "test", "path": "/spec/sources/3/targetRevision", "value": ""},
 				{"op": "add", "path": "/spec/sources/0/targetRevision", "value": "v2"},
 				{"op": "add", "path": "/spec/sources/3/targetRevision", "value": "v2"}

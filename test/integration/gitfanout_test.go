@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -18,78 +17,6 @@ import (
 
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
-
-// gitTarget is a target that uses a git repository. In its YAML stands HOST for the host that the push came from.
-type gitTarget struct {
-	name string
-	// annotations and spec are YAML; an Application's spec without project and destination.
-	annotations, spec string
-	// onBranch and onTag are what a push of main, and of the tag v2.4.0, come to at it; empty if it is none of its business.
-	onBranch, onTag string
-	// moves is the field of an Application that is then set to the ref.
-	moves []string
-}
-
-const written = "Written Requested"
-
-func gitOf(repo, ref string) string { return "git: {repo: '" + repo + "', ref: '" + ref + "'}" }
-
-var gitSyncs = []gitTarget{
-	{name: "https", spec: gitOf("https://HOST/harbour-works/lighthouse.git", "main"), onBranch: written},
-	{name: "https-bare", spec: gitOf("https://HOST/harbour-works/lighthouse/", "main"), onBranch: written},
-	{name: "https-with-user", spec: gitOf("https://bot@HOST:443/harbour-works/lighthouse", "refs/heads/main"), onBranch: written},
-	{name: "ssh", spec: gitOf("ssh://git@HOST/harbour-works/lighthouse.git", "main"), onBranch: written},
-	{name: "scp", spec: gitOf("git@HOST:harbour-works/lighthouse.git", "main"), onBranch: written},
-	{name: "head", spec: gitOf("git@HOST:harbour-works/lighthouse", "HEAD"), onBranch: written},
-	{name: "without-ref", spec: gitOf("https://HOST/harbour-works/lighthouse", ""), onBranch: written},
-	{name: "other-branch", spec: gitOf("https://HOST/harbour-works/lighthouse.git", "maintenance")},
-	{name: "other-repository", spec: gitOf("https://HOST/harbour-works/lighthouse-keeper.git", "main")},
-	{name: "other-host", spec: gitOf("https://elsewhere.example.org/harbour-works/lighthouse.git", "main")},
-	{name: "other-port", spec: gitOf("ssh://git@HOST:2222/harbour-works/lighthouse.git", "main")},
-	{name: "pinned", spec: gitOf("https://HOST/harbour-works/lighthouse.git", "main"), annotations: "stoker.io/requested-ref: v1.0.0"},
-	{name: "tags", spec: gitOf("git@HOST:harbour-works/lighthouse.git", "v2.0.0"),
-		annotations: "postern.dev/follow-tags: '>=2'", onTag: written},
-	{name: "branch-and-tags", spec: gitOf("https://HOST/harbour-works/lighthouse.git", "main"),
-		annotations: "postern.dev/follow-tags: '*'", onBranch: written, onTag: written},
-	{name: "lower-tags", spec: gitOf("https://HOST/harbour-works/lighthouse.git", "v1.0.0"), annotations: "postern.dev/follow-tags: '<2'"},
-	{name: "higher-tag", spec: gitOf("https://HOST/harbour-works/lighthouse.git", "v3.0.0"), annotations: "postern.dev/follow-tags: '>=1'"},
-	{name: "bad-constraint", spec: gitOf("https://HOST/harbour-works/lighthouse.git", "v1.0.0"),
-		annotations: "postern.dev/follow-tags: newest", onTag: "Skipped InvalidConfiguration"},
-}
-
-var gitApplications = []gitTarget{
-	{name: "app-https", spec: "source: {repoURL: 'https://HOST/harbour-works/lighthouse', path: ., targetRevision: main}", onBranch: written},
-	{name: "app-head", spec: "source: {repoURL: 'https://HOST/harbour-works/lighthouse.git', path: ., targetRevision: HEAD}", onBranch: written},
-	{name: "app-without-revision", spec: "source: {repoURL: 'git@HOST:harbour-works/lighthouse.git', path: .}", onBranch: written},
-	{name: "app-second-source", spec: "sources: [{repoURL: 'https://charts.example.com', chart: a, targetRevision: 1.0.0}, " +
-		"{repoURL: 'ssh://git@HOST/harbour-works/lighthouse.git', targetRevision: main, ref: values}]", onBranch: written},
-	{name: "app-hydrated", spec: "sourceHydrator: {drySource: {repoURL: 'https://HOST/harbour-works/lighthouse', path: ., targetRevision: main}, " +
-		"syncSource: {targetBranch: env/prod, path: .}}", onBranch: written},
-	{name: "app-other-branch", spec: "source: {repoURL: 'https://HOST/harbour-works/lighthouse', path: ., targetRevision: release}"},
-	{name: "app-commit", spec: "source: {repoURL: 'https://HOST/harbour-works/lighthouse', path: ., targetRevision: " + commit + "}"},
-	{name: "app-other-repository", spec: "source: {repoURL: 'https://HOST/harbour-works/keeper', path: ., targetRevision: main}"},
-	{name: "app-tags", spec: "source: {repoURL: 'git@HOST:harbour-works/lighthouse', path: ., targetRevision: v2.0.0}",
-		annotations: "postern.dev/follow-tags: '~2', postern.dev/update-target-revision: 'true'", onTag: written,
-		moves: []string{"spec", "source", "targetRevision"}},
-	{name: "app-lower-tags", spec: "source: {repoURL: 'https://HOST/harbour-works/lighthouse', path: ., targetRevision: v1.0.0}",
-		annotations: "postern.dev/follow-tags: '~1'"},
-}
-
-// gitFleet makes all of them.
-func (w *world) gitFleet(host string) {
-	w.t.Helper()
-	fill := func(kind, more string, target gitTarget) string {
-		return strings.ReplaceAll(kind+"\nmetadata: {name: "+target.name+", annotations: {example.com/note: keep me, "+
-			target.annotations+"}}\nspec: {"+more+target.spec+"}", "HOST", host)
-	}
-	for _, target := range gitSyncs {
-		w.create(gatewaySyncs, fill("apiVersion: stoker.io/v1alpha1\nkind: GatewaySync", "", target))
-	}
-	for _, target := range gitApplications {
-		w.create(applications, fill("apiVersion: argoproj.io/v1alpha1\nkind: Application",
-			"project: default, destination: {name: in-cluster, namespace: a}, ", target))
-	}
-}
 
 // read returns all objects of a kind in the namespace.
 func (w *world) read(resource schema.GroupVersionResource) []unstructured.Unstructured {
@@ -127,40 +54,33 @@ func (w *world) checkPushed(resource schema.GroupVersionResource, before []unstr
 
 func TestPushToARepositoryReachesExactlyWhatFollowsTheRef(t *testing.T) {
 	for _, test := range []struct {
-		source, payload, host, ref string
-		tag                        bool
-		key, method                string
-		proof                      func(secret string) proof
+		gitHost
+		payload, ref string
+		tag          bool
+		revision     string // empty if the sender does not tell
 	}{
-		{source: "github", payload: "github/push-branch.json", host: "github.com", ref: "main", key: "hmac", method: "HMAC", proof: bySignature},
-		{source: "gitlab", payload: "gitlab/push-branch.json", host: "gitlab.example.com", ref: "main", key: "token", method: "Token",
-			proof: func(secret string) proof { return byToken("X-Gitlab-Token", secret) }},
-		{source: "gitea", payload: "gitea/push-branch.json", host: "git.example.com", ref: "main", key: "webhook.gitea-secret", method: "HMAC",
-			proof: bySignature},
-		{source: "github", payload: "github/push-lightweight-tag.json", host: "github.com", ref: "v2.4.0", tag: true, key: "hmac", method: "HMAC",
-			proof: bySignature},
-		{source: "gitlab", payload: "gitlab/tag-push-lightweight.json", host: "gitlab.example.com", ref: "v2.4.0", tag: true, key: "token",
-			method: "Token", proof: func(secret string) proof { return byToken("X-Gitlab-Token", secret) }},
+		{gitHost: atGitHub, payload: "github/push-branch.json", ref: "main", revision: commit},
+		{gitHost: atGitLab, payload: "gitlab/push-branch.json", ref: "main", revision: commit},
+		{gitHost: atGitea, payload: "gitea/push-branch.json", ref: "main", revision: commit},
+		{gitHost: atBitbucket, payload: "bitbucket/push-branch.json", ref: "main", revision: commit},
+		{gitHost: atBitbucketServer, payload: "bitbucket-server/push-branch.json", ref: "main", revision: commit},
+		{gitHost: atAzureDevOps, payload: "azure-devops/push-branch.json", ref: "main", revision: commit},
+		{gitHost: atGitHub, payload: "github/push-lightweight-tag.json", ref: "v2.4.0", tag: true, revision: commit},
+		{gitHost: atGitLab, payload: "gitlab/tag-push-lightweight.json", ref: "v2.4.0", tag: true, revision: commit},
+		{gitHost: atBitbucket, payload: "bitbucket/push-tag.json", ref: "v2.4.0", tag: true, revision: commit},
+		{gitHost: atBitbucketServer, payload: "bitbucket-server/push-tag.json", ref: "v2.4.0", tag: true},
+		{gitHost: atAzureDevOps, payload: "azure-devops/push-tag.json", ref: "v2.4.0", tag: true},
 	} {
 		t.Run(test.payload, func(t *testing.T) {
 			w, elsewhere := newWorld(t), newWorld(t)
-			w.gitFleet(test.host)
-			elsewhere.gitFleet(test.host)
+			w.gitFleet(test.at)
+			elsewhere.gitFleet(test.at)
 			secret := newSecret()
 			w.secret(map[string]string{test.key: secret})
 			w.allow(strangers, "webhooksources", test.source)
 			req := payload(t, test.payload)
 			req = req.with(test.proof(secret)(req.body))
-			results := map[string]string{}
-			for _, target := range append(gitSyncs[:len(gitSyncs):len(gitSyncs)], gitApplications...) {
-				result := target.onBranch
-				if test.tag {
-					result = target.onTag
-				}
-				if result != "" {
-					results[target.name] = result
-				}
-			}
+			results := test.results(test.tag)
 
 			door, stranger := sourceDoor(test.source), w.anonymous()
 			w.eventually(func() error { // until the secret and all objects are known
@@ -184,14 +104,17 @@ func TestPushToARepositoryReachesExactlyWhatFollowsTheRef(t *testing.T) {
 			w.checkPushed(gatewaySyncs, syncs, gitSyncs, results, test.ref, map[string]string{
 				requestedRef: test.ref, requestedBy: test.source, requestedAt: "",
 			})
-			w.checkPushed(applications, apps, gitApplications, results, test.ref, map[string]string{
+			annotations := map[string]string{
 				"postern.dev/requested-ref":            test.ref,
-				"postern.dev/requested-revision":       commit,
 				"postern.dev/requested-by":             test.source,
 				"postern.dev/requested-at":             "",
 				"argocd.argoproj.io/refresh":           "normal",
 				"argocd.argoproj.io/refresh-timestamp": "",
-			})
+			}
+			if test.revision != "" {
+				annotations["postern.dev/requested-revision"] = test.revision
+			}
+			w.checkPushed(applications, apps, gitApplications, results, test.ref, annotations)
 			elsewhere.checkPushed(gatewaySyncs, syncsElsewhere, nil, nil, "", nil)
 			elsewhere.checkPushed(applications, appsElsewhere, nil, nil, "", nil)
 		})

@@ -4,9 +4,6 @@
 package integration
 
 import (
-	"strings"
-
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"postern.dev/postern/apis/postern/v1alpha1"
@@ -138,6 +135,34 @@ var fleetKinds = []fleetKind{
 			member(member(spec, "source"), "kustomize")["images"] = []any{image + ":" + tag}
 		},
 	},
+	{ // nothing but the annotations counts
+		name: "asking-annotations", status: runsHelm, sources: plainSource,
+		annotations: map[string]string{"image-list": "shop=IMAGE", "shop.helm.image-spec": "image"},
+		updater: "commonUpdateSettings: {allowTags: 'regexp:^$'}, writeBackConfig: {method: git}, applicationRefs: [{namePattern: APP, " +
+			"useAnnotations: true, commonUpdateSettings: {updateStrategy: digest}, images: [{alias: shop, imageName: ELSEWHERE}]}]",
+		result: v1alpha1.TargetWritten, reason: "NewerVersion",
+		update: func(spec map[string]any, image, tag string) {
+			helm := member(member(spec, "source"), "helm")
+			setByName(helm, "parameters", map[string]any{"name": "image", "value": image + ":" + tag, "forceString": true})
+		},
+	},
+	{
+		name: "asking-in-vain", status: runsHelm, sources: plainSource,
+		updater: "applicationRefs: [{namePattern: APP, useAnnotations: true, images: [{alias: shop, imageName: IMAGE}]}]",
+	},
+	{ // without annotations, the less specific reference counts
+		name: "falling-back", status: runsKustomize, sources: plainSource,
+		updater: "applicationRefs: [{namePattern: APP, useAnnotations: true}, {namePattern: 'APP*', images: [{alias: shop, imageName: IMAGE}]}]",
+		result:  v1alpha1.TargetWritten, reason: "NewerVersion",
+		update: func(spec map[string]any, image, tag string) {
+			member(member(spec, "source"), "kustomize")["images"] = []any{image + ":" + tag}
+		},
+	},
+	{ // what an object overrules does not count, whatever the annotations say
+		name: "overruled", status: runsHelm, sources: plainSource,
+		annotations: map[string]string{"image-list": "IMAGE"},
+		updater:     "applicationRefs: [{namePattern: APP, images: [{alias: shop, imageName: ELSEWHERE}]}]",
+	},
 	{
 		name: "forced", status: "sourceType: Helm", sources: plainSource,
 		annotations: map[string]string{"image-list": "shop=IMAGE", "shop.force-update": "true"},
@@ -182,76 +207,4 @@ var fleetKinds = []fleetKind{
 		annotations: map[string]string{"image-list": "ELSEWHERE"},
 	},
 	{name: "without-configuration", status: runsKustomize, sources: plainSource},
-}
-
-// member returns a member of an object, made if it is not there.
-func member(object map[string]any, name string) map[string]any {
-	if found, ok := object[name].(map[string]any); ok {
-		return found
-	}
-	made := map[string]any{}
-	object[name] = made
-	return made
-}
-
-// setByName puts an entry in the place of the one of its name, or at the end.
-func setByName(object map[string]any, list string, entry map[string]any) {
-	entries, _ := object[list].([]any)
-	for i, old := range entries {
-		if old.(map[string]any)["name"] == entry["name"] {
-			entries[i] = entry
-			return
-		}
-	}
-	object[list] = append(entries, entry)
-}
-
-// nameOf is the name of the Application of a kind that runs an image.
-func (k fleetKind) nameOf(image fleetImage) string { return image.slug + "-" + k.name }
-
-// fill puts an image into YAML.
-func (k fleetKind) fill(yaml string, image fleetImage) string {
-	_, repository, _ := strings.Cut(image.full, "/")
-	return strings.NewReplacer("IMAGE", image.configured, "ELSEWHERE", "elsewhere.example.org/"+repository,
-		"APP", k.nameOf(image)).Replace(yaml)
-}
-
-// fleet makes an Application of each kind for each image, and the ImageUpdater objects that go with them.
-func (w *world) fleet(images []fleetImage) {
-	w.t.Helper()
-	for _, image := range images {
-		for _, kind := range fleetKinds {
-			w.create(applications, kind.application(image))
-			if kind.updater == "" {
-				continue
-			}
-			w.create(imageUpdaters, kind.fill(`
-apiVersion: argocd-image-updater.argoproj.io/v1alpha1
-kind: ImageUpdater
-metadata: {name: APP}
-spec: {`+kind.updater+`}`, image))
-		}
-	}
-}
-
-func (k fleetKind) application(image fleetImage) string {
-	annotations := []string{"example.com/note: keep me"}
-	for name, value := range k.annotations {
-		annotations = append(annotations, "argocd-image-updater.argoproj.io/"+name+": '"+value+"'")
-	}
-	return k.fill(`
-apiVersion: argoproj.io/v1alpha1
-kind: Application
-metadata: {name: APP, labels: {app: APP}, annotations: {`+strings.Join(annotations, ", ")+`}}
-spec: {project: default, destination: {name: in-cluster, namespace: shop}, `+k.sources+`}
-status: {sync: {status: Synced}, `+k.status+`}`, image)
-}
-
-// updated is what an Application of this kind should be after the image was pushed, but for annotations.
-func (k fleetKind) updated(app *unstructured.Unstructured, image fleetImage, tag string) *unstructured.Unstructured {
-	app = app.DeepCopy()
-	if k.update != nil {
-		k.update(app.Object["spec"].(map[string]any), image.configured, tag)
-	}
-	return app
 }

@@ -77,6 +77,33 @@ func TestImageUpdaterThatIsChangedOrDeletedTakesEffect(t *testing.T) {
 	w.mustBeUntouched(applications, before)
 }
 
+func TestAnnotationsThatAnImageUpdaterAsksForTakeEffectAsTheyChange(t *testing.T) {
+	const annotations = "argocd-image-updater.argoproj.io/"
+	const list = annotations + "image-list"
+	w := newWorld(t)
+	w.create(imageUpdaters, `
+apiVersion: argocd-image-updater.argoproj.io/v1alpha1
+kind: ImageUpdater
+metadata: {name: asking}
+spec: {applicationRefs: [{namePattern: '*', labelSelectors: {matchLabels: {team: shop}}, useAnnotations: true}]}`)
+	w.runningShop("plain", "harbor.example.com/team/shop:1.0.0", "")
+	harbor, push := w.harbor(), payload(t, "harbor/push-full.json")
+	for _, step := range []struct {
+		change []string // arguments of kubectl
+		want   map[string]string
+	}{
+		{[]string{"label", "application", "plain", "team=shop"}, map[string]string{}},
+		{[]string{"annotate", "application", "plain", list + "=shop=harbor.example.com/team/shop:~1.4"}, map[string]string{"plain": "Written NewerVersion"}},
+		{[]string{"annotate", "application", "plain", annotations + "shop.ignore-tags=1.*"}, map[string]string{"plain": "Skipped TagIgnored"}},
+		{[]string{"annotate", "application", "plain", annotations + "write-back-method=git", annotations + "shop.ignore-tags-"},
+			map[string]string{"plain": "Written GitWriteBack"}},
+		{[]string{"annotate", "application", "plain", list + "-"}, map[string]string{}},
+	} {
+		w.kubectl("", step.change...)
+		w.untilFound(harbor, sourceDoor("harbor"), push, step.want)
+	}
+}
+
 func TestCRDOfImageUpdaterRefusesWhatItsOwnOneRefuses(t *testing.T) {
 	w := newWorld(t)
 	for name, spec := range map[string]string{

@@ -86,7 +86,7 @@ func (b *bench) compare(ctx context.Context, c *cluster, k kind, how string, wor
 // keep puts into the report what came of a side.
 func (b *bench) keep(s *side) summary {
 	result := summarise(s.name, s.rounds)
-	result.CPU = s.used.cpuPerSuccess(result.N)
+	result.CPU, result.Requests = s.used.cpuPerSuccess(result.N), s.used.requestsPerSuccess(result.N)
 	b.report.Samples = append(b.report.Samples, result)
 	b.report.Stages = append(b.report.Stages, s.used.stages(s.name)...)
 	return result

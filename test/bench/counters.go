@@ -4,12 +4,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,10 +17,11 @@ import (
 )
 
 const (
-	// cpuCounter and stageCounter begin the names of counters: processor time in seconds by program, and what Postern says
-	// about its stages.
-	cpuCounter   = "cpu/"
-	stageCounter = "postern_delivery_stage_duration_seconds_"
+	// These begin the names of counters: processor time in seconds by program, what Postern says about its stages, and the
+	// kube-apiserver about the requests that it answered.
+	cpuCounter     = "cpu/"
+	stageCounter   = "postern_delivery_stage_duration_seconds_"
+	requestCounter = "apiserver_request_total"
 
 	clientProgram = "client"
 	// ticksPerSecond is USER_HZ, which Linux gives to programs on all architectures that Go knows (proc(5), time(7)).
@@ -38,19 +38,26 @@ func (c counters) add(before, after counters) {
 	}
 }
 
-// counters reads the processor time of every program, and the stages' metrics of Postern.
-func (c *cluster) counters(ctx context.Context) (counters, error) {
-	answer, err := c.direct.do(ctx, http.MethodGet, "/metrics", "", nil)
-	if err != nil {
-		return nil, err
+// metrics reads the counters that Postern and the kube-apiserver publish. It takes them some processor time.
+func (c *cluster) metrics(ctx context.Context) (counters, error) {
+	all := counters{}
+	for prefix, at := range map[string]*client{stageCounter: c.direct, requestCounter: c.admin} {
+		text, err := at.must(ctx, http.MethodGet, "/metrics", "", nil, http.StatusOK)
+		if err != nil {
+			return nil, fmt.Errorf("could not read metrics: %w", err)
+		}
+		read, err := parseMetrics(string(text), prefix)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(all, read)
 	}
-	if answer.code != http.StatusOK {
-		return nil, fmt.Errorf("could not read Postern's metrics: %d", answer.code)
-	}
-	read, err := parseMetrics(string(answer.body), stageCounter)
-	if err != nil {
-		return nil, err
-	}
+	return all, nil
+}
+
+// cpu reads the processor time of every program.
+func (c *cluster) cpu() (counters, error) {
+	read := counters{}
 	programs := c.PIDs()
 	programs["postern"] = c.postern.PID()
 	for program, pid := range programs {
@@ -61,8 +68,11 @@ func (c *cluster) counters(ctx context.Context) (counters, error) {
 		read[cpuCounter+program] = used.Seconds()
 	}
 	own, err := ownCPUTime()
+	if err != nil {
+		return nil, err
+	}
 	read[cpuCounter+clientProgram] = own.Seconds()
-	return read, err
+	return read, nil
 }
 
 // parseMetrics returns the metrics of which the name begins so, by name with labels as they are written, without buckets.
@@ -117,36 +127,4 @@ func ownCPUTime() (time.Duration, error) {
 		return 0, fmt.Errorf("could not read our own processor time: %w", err)
 	}
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), nil
-}
-
-// cpuPerSuccess is the processor time of each program in milliseconds, divided by how many operations succeeded.
-func (c counters) cpuPerSuccess(successes int) map[string]float64 {
-	each := map[string]float64{}
-	for name, seconds := range c {
-		if program, ok := strings.CutPrefix(name, cpuCounter); ok && successes > 0 {
-			each[program] = rounded(seconds * 1000 / float64(successes))
-		}
-	}
-	return each
-}
-
-// stages tells how long deliveries were in each stage. The one that took most time in all comes first.
-func (c counters) stages(of string) []stage {
-	var stages []stage
-	for name, count := range c {
-		label, ok := strings.CutPrefix(name, stageCounter+"count")
-		if !ok || count == 0 {
-			continue
-		}
-		stages = append(stages, stage{
-			Of:    of,
-			Stage: strings.TrimSuffix(strings.TrimPrefix(label, `{stage="`), `"}`),
-			Count: int(count),
-			Mean:  rounded(c[stageCounter+"sum"+label] * 1000 / count),
-		})
-	}
-	slices.SortFunc(stages, func(a, b stage) int {
-		return cmp.Or(cmp.Compare(b.Mean*float64(b.Count), a.Mean*float64(a.Count)), strings.Compare(a.Stage, b.Stage))
-	})
-	return stages
 }

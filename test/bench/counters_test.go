@@ -58,6 +58,23 @@ func TestProcessorTimeIsSharedOutAmongSuccesses(t *testing.T) {
 	}
 }
 
+func TestRequestsAreCountedByVerbAndResource(t *testing.T) {
+	read, err := parseMetrics(`apiserver_request_total{code="200",dry_run="",resource="gatewaysyncs",subresource="",verb="PATCH",version="v1alpha1"} 90
+apiserver_request_total{code="409",dry_run="",resource="gatewaysyncs",subresource="",verb="PATCH",version="v1alpha1"} 20
+apiserver_request_total{code="200",dry_run="",resource="gatewaysyncs",subresource="status",verb="PATCH",version="v1alpha1"} 5
+apiserver_request_total{code="0",dry_run="",resource="gatewaysyncs",subresource="",verb="WATCH",version="v1alpha1"} 50
+apiserver_request_total{code="200",dry_run="",resource="leases",subresource="",verb="PUT",version="v1"} 4
+apiserver_request_duration_seconds_count{resource="gatewaysyncs",verb="PATCH"} 1000
+`, requestCounter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]float64{"PATCH gatewaysyncs": 1.1, "PATCH gatewaysyncs/status": 0.05}
+	if diff := cmp.Diff(want, read.requestsPerSuccess(100)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestProcessorTimeIsUserAndSystemTime(t *testing.T) {
 	const stat = "4242 (a (strange) name) S 1 4242 4242 0 -1 4194560 100 0 0 0 150 30 7 8 20 0 11 0 5000 1000000 2000"
 	got, err := parseCPUTime(stat)

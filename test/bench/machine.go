@@ -61,7 +61,7 @@ func fsyncTime() (float64, error) {
 		}
 		taken = append(taken, millis(time.Since(start)))
 	}
-	return median(taken), nil
+	return rounded(median(taken)), nil
 }
 
 // busy is what there is to say if something else keeps the machine busy.

@@ -27,7 +27,8 @@ func sampleReport() *report {
 			{Name: "at the highest", Unit: "MiB", Ours: 310, Note: "for information"},
 		},
 		Samples: []summary{
-			{Name: "delivery", N: 3, P50: 6, P90: 7, P99: 8.5, PerSecond: 150, Answers: map[string]int{"503": 1, applied: 3}, CPU: map[string]float64{"postern": 2, "etcd": 0.5}},
+			{Name: "delivery", N: 3, P50: 6, P90: 7, P99: 8.5, PerSecond: 150, Answers: map[string]int{"503": 1, applied: 3}, CPU: map[string]float64{"postern": 2, "etcd": 0.5},
+				Requests: map[string]float64{"POST events": 0.9, "PATCH gatewaysyncs": 1}},
 			{Name: "bare PATCH", N: 4, P50: 5, P90: 6, P99: 7, PerSecond: 200, Answers: map[string]int{"200": 4}, CPU: map[string]float64{"postern": 0.1}},
 		},
 		Stages:     []stage{{Of: "delivery", Stage: "write", Count: 3, Mean: 4.5}},
@@ -53,6 +54,10 @@ bare PATCH  4  5       6       7       200         200: 4
 PROCESSOR TIME ms EACH  etcd  postern
 delivery                0.5   2
 bare PATCH              0     0.1
+
+REQUESTS AT THE KUBE-APISERVER  EACH
+delivery                        PATCH gatewaysyncs: 1, POST events: 0.9
+bare PATCH
 
 STAGES OF  STAGE  N  MEAN ms
 delivery   write  3  4.5
@@ -105,7 +110,7 @@ func TestReportIsWrittenAsJSON(t *testing.T) {
 			{"name": "memory", "unit": "MiB", "ours": 300.1, "goal": {"atMost": 250}, "met": false}
 		],
 		"samples": [
-			{"name": "delivery", "n": 3, "p50Ms": 6, "p90Ms": 7, "p99Ms": 8.5, "perSecond": 150, "answers": {"202 Applied": 3, "503": 1}, "cpuMs": {"etcd": 0.5, "postern": 2}}
+			{"name": "delivery", "n": 3, "p50Ms": 6, "p90Ms": 7, "p99Ms": 8.5, "perSecond": 150, "answers": {"202 Applied": 3, "503": 1}, "cpuMs": {"etcd": 0.5, "postern": 2}, "requests": {"POST events": 0.9, "PATCH gatewaysyncs": 1}}
 		],
 		"stages": [{"of": "delivery", "stage": "write", "count": 3, "meanMs": 4.5}],
 		"benchmarks": [{"name": "Decode/github/ping", "values": {"ns/op": 2500, "B/op": 640, "allocs/op": 12}}],

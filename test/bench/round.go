@@ -78,16 +78,9 @@ func (b *bench) takeTurns(ctx context.Context, c *cluster, workers int, sides ..
 	}
 	for range b.rounds {
 		for _, s := range sides {
-			before, err := c.counters(ctx)
-			if err != nil {
+			if err := b.countedRound(ctx, c, workers, s); err != nil {
 				return err
 			}
-			s.rounds = append(s.rounds, s.measure(ctx, workers, b.duration))
-			after, err := c.counters(ctx)
-			if err != nil {
-				return err
-			}
-			s.used.add(before, after)
 		}
 		if err := ctx.Err(); err != nil {
 			return err
@@ -98,6 +91,30 @@ func (b *bench) takeTurns(ctx context.Context, c *cluster, workers int, sides ..
 			return fmt.Errorf("%s never succeeded: %v", s.name, sum.Answers)
 		}
 	}
+	return nil
+}
+
+// countedRound measures a side once. The processor time is read next to the round, since reading metrics takes some.
+func (b *bench) countedRound(ctx context.Context, c *cluster, workers int, s *side) error {
+	metricsBefore, err := c.metrics(ctx)
+	if err != nil {
+		return err
+	}
+	cpuBefore, err := c.cpu()
+	if err != nil {
+		return err
+	}
+	s.rounds = append(s.rounds, s.measure(ctx, workers, b.duration))
+	cpuAfter, err := c.cpu()
+	if err != nil {
+		return err
+	}
+	metricsAfter, err := c.metrics(ctx)
+	if err != nil {
+		return err
+	}
+	s.used.add(cpuBefore, cpuAfter)
+	s.used.add(metricsBefore, metricsAfter)
 	return nil
 }
 

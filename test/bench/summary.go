@@ -23,6 +23,8 @@ type summary struct {
 	Answers map[string]int `json:"answers"`
 	// CPU is the processor time that each program used per success, in milliseconds.
 	CPU map[string]float64 `json:"cpuMs,omitempty"`
+	// Requests is how many requests the kube-apiserver answered per success, by verb and resource.
+	Requests map[string]float64 `json:"requests,omitempty"`
 }
 
 // summarise puts rounds together.

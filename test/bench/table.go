@@ -18,7 +18,7 @@ func (r *report) print(out io.Writer) error {
 	m := r.Machine
 	fmt.Fprintf(out, "%s, %d cores, %d MiB, fsync %v ms, load %v before; %s; commit %s; %s\n",
 		m.CPU, m.Cores, m.MemoryMiB, m.Fsync, m.Load, m.Go, r.Commit, r.Date.Format("2006-01-02 15:04 MST"))
-	tables := [][][]string{r.figureRows(), r.sampleRows(), r.cpuRows(), r.stageRows(), r.benchmarkRows()}
+	tables := [][][]string{r.figureRows(), r.sampleRows(), r.cpuRows(), r.requestRows(), r.stageRows(), r.benchmarkRows()}
 	for _, rows := range tables {
 		if len(rows) < 2 {
 			continue // a heading alone
@@ -105,6 +105,18 @@ func (r *report) cpuRows() [][]string {
 			row = append(row, number(s.CPU[program]))
 		}
 		rows = append(rows, row)
+	}
+	return rows
+}
+
+func (r *report) requestRows() [][]string {
+	rows := [][]string{{"REQUESTS AT THE KUBE-APISERVER", "EACH"}}
+	for _, s := range r.Samples {
+		var requests []string
+		for _, request := range slices.Sorted(maps.Keys(s.Requests)) {
+			requests = append(requests, fmt.Sprintf("%s: %s", request, number(s.Requests[request])))
+		}
+		rows = append(rows, []string{s.Name, strings.Join(requests, ", ")})
 	}
 	return rows
 }

@@ -22,6 +22,8 @@ type Options struct {
 	// Repository is the checkout whose bin, manifests and artifacts are used; empty means the one around the working
 	// directory.
 	Repository string
+	// AuditPolicy is the policy of the kube-apiserver's audit log, in YAML; empty means one that logs all there is.
+	AuditPolicy []byte
 	// Detached programs live on when this process ends, until StopDetached is called for Dir. Others die with it.
 	Detached bool
 }
@@ -32,6 +34,8 @@ type ControlPlane struct {
 	temporary  bool
 	repository string
 	detached   bool
+	// auditPolicy is in YAML.
+	auditPolicy []byte
 
 	pki         *pki
 	port        *port
@@ -63,7 +67,10 @@ func prepare(o Options) (*ControlPlane, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &ControlPlane{repository: repository, dir: dir, temporary: o.Dir == "", detached: o.Detached}
+	c := &ControlPlane{repository: repository, dir: dir, temporary: o.Dir == "", detached: o.Detached, auditPolicy: o.AuditPolicy}
+	if len(c.auditPolicy) == 0 {
+		c.auditPolicy = auditPolicy
+	}
 	if err := c.prepare(); err != nil {
 		return nil, errors.Join(err, c.release())
 	}
@@ -81,7 +88,7 @@ func (c *ControlPlane) prepare() (err error) {
 	if c.posternPort, err = reservePort(c.path("postern.port")); err != nil {
 		return err
 	}
-	if err := os.WriteFile(c.path(auditPolicyFile), auditPolicy, 0o600); err != nil {
+	if err := os.WriteFile(c.path(auditPolicyFile), c.auditPolicy, 0o600); err != nil {
 		return err
 	}
 	if c.admin, err = c.UserConfig("admin", "system:masters"); err != nil {
@@ -176,7 +183,13 @@ func (c *ControlPlane) newProcess(name, path string, flags []string) *process {
 // Dir is the state directory.
 func (c *ControlPlane) Dir() string { return c.dir }
 
-// AuditLog is the path of the kube-apiserver's audit log: every request, with the bodies of request and response.
+// PIDs are the numbers of the processes by their names, Postern's not among them.
+func (c *ControlPlane) PIDs() map[string]int {
+	return map[string]int{c.etcd.name: c.etcd.record.PID, c.apiServer.name: c.apiServer.record.PID}
+}
+
+// AuditLog is the path of the kube-apiserver's audit log: every request, with the bodies of request and response unless
+// Options say otherwise.
 func (c *ControlPlane) AuditLog() string { return c.path("audit.log") }
 
 func (c *ControlPlane) path(name string) string { return filepath.Join(c.dir, name) }

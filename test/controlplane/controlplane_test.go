@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -34,10 +35,40 @@ func TestControlPlane(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	t.Run("tells its processes", func(t *testing.T) { testPIDs(t, c) })
 	t.Run("answers kubectl with a released version", func(t *testing.T) { testVersion(t, c) })
 	t.Run("logs bodies in its audit log", func(t *testing.T) { testAuditLog(t, c) })
 	t.Run("gives Postern no more permissions than it needs", func(t *testing.T) { testPermissions(t, c) })
 	t.Run("serves Postern, and again after a crash and after a restart", func(t *testing.T) { testPostern(t, c) })
+}
+
+func TestCallersAuditPolicyReplacesTheOneOfTheTests(t *testing.T) {
+	const policy = "rules: [{level: None}]"
+	for given, want := range map[string]string{policy: policy, "": string(auditPolicy)} {
+		c, err := prepare(Options{AuditPolicy: []byte(given)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := readFile(t, c.path(auditPolicyFile)); got != want {
+			t.Errorf("%q was given and %q is used", given, got)
+		}
+		if err := c.release(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func testPIDs(t *testing.T, c *ControlPlane) {
+	pids := c.PIDs()
+	for _, name := range []string{"etcd", "kube-apiserver"} {
+		executable, err := executableOf(pids[name])
+		if err != nil || filepath.Base(executable) != name {
+			t.Errorf("%s is said to be process %d, which runs %q: %v", name, pids[name], executable, err)
+		}
+	}
+	if len(pids) != 2 {
+		t.Errorf("got %v, want no other", pids)
+	}
 }
 
 func testVersion(t *testing.T, c *ControlPlane) {

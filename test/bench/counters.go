@@ -1,0 +1,130 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// These begin the names of counters: processor time in seconds by program, what Postern says about its stages, and the
+	// kube-apiserver about the requests that it answered.
+	cpuCounter     = "cpu/"
+	stageCounter   = "postern_delivery_stage_duration_seconds_"
+	requestCounter = "apiserver_request_total"
+
+	clientProgram = "client"
+	// ticksPerSecond is USER_HZ, which Linux gives to programs on all architectures that Go knows (proc(5), time(7)).
+	ticksPerSecond = 100
+)
+
+// counters are readings that only grow, by name.
+type counters map[string]float64
+
+// add adds by how much readings grew.
+func (c counters) add(before, after counters) {
+	for name, value := range after {
+		c[name] += value - before[name]
+	}
+}
+
+// metrics reads the counters that Postern and the kube-apiserver publish. It takes them some processor time.
+func (c *cluster) metrics(ctx context.Context) (counters, error) {
+	all := counters{}
+	for prefix, at := range map[string]*client{stageCounter: c.direct, requestCounter: c.admin} {
+		text, err := at.must(ctx, http.MethodGet, "/metrics", "", nil, http.StatusOK)
+		if err != nil {
+			return nil, fmt.Errorf("could not read metrics: %w", err)
+		}
+		read, err := parseMetrics(string(text), prefix)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(all, read)
+	}
+	return all, nil
+}
+
+// cpu reads the processor time of every program.
+func (c *cluster) cpu() (counters, error) {
+	read := counters{}
+	programs := c.PIDs()
+	programs["postern"] = c.postern.PID()
+	for program, pid := range programs {
+		used, err := cpuTime(pid)
+		if err != nil {
+			return nil, err
+		}
+		read[cpuCounter+program] = used.Seconds()
+	}
+	own, err := ownCPUTime()
+	if err != nil {
+		return nil, err
+	}
+	read[cpuCounter+clientProgram] = own.Seconds()
+	return read, nil
+}
+
+// parseMetrics returns the metrics of which the name begins so, by name with labels as they are written, without buckets.
+func parseMetrics(text, prefix string) (counters, error) {
+	values := counters{}
+	for line := range strings.Lines(text) {
+		at := strings.LastIndexByte(line, ' ')
+		if !strings.HasPrefix(line, prefix) || strings.HasPrefix(line, prefix+"bucket") {
+			continue
+		}
+		value, err := strconv.ParseFloat(strings.TrimSpace(line[at+1:]), 64)
+		if err != nil {
+			return nil, fmt.Errorf("could not read a metric: %w", err)
+		}
+		values[line[:at]] = value
+	}
+	return values, nil
+}
+
+// cpuTime is the processor time that a process has used.
+func cpuTime(pid int) (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, fmt.Errorf("could not read the processor time of process %d: %w", pid, err)
+	}
+	return parseCPUTime(string(stat))
+}
+
+// parseCPUTime reads /proc/PID/stat: fields 14 and 15 are the ticks spent in user and kernel mode, and only the second,
+// the program's name in parentheses, may have spaces (proc_pid_stat(5)).
+func parseCPUTime(stat string) (time.Duration, error) {
+	_, rest, _ := strings.Cut(stat[max(0, strings.LastIndexByte(stat, ')')):], " ")
+	fields := strings.Fields(rest)
+	const user, system = 14 - 3, 15 - 3
+	if len(fields) <= system {
+		return 0, fmt.Errorf("could not understand the processor time in %q", stat)
+	}
+	var ticks int64
+	for _, field := range []string{fields[user], fields[system]} {
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("could not understand the processor time: %w", err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
+}
+
+func ownCPUTime() (time.Duration, error) {
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+		return 0, fmt.Errorf("could not read our own processor time: %w", err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), nil
+}

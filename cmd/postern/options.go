@@ -30,11 +30,12 @@ type options struct {
 	logging     *logsapi.LoggingConfiguration
 	recommended *genericoptions.RecommendedOptions
 
-	dataDir         string
-	deliveryTTL     time.Duration
-	maxPayloadBytes int64
-	credentials     credential.Config
-	shutdownDelay   time.Duration
+	dataDir                 string
+	deliveryTTL             time.Duration
+	maxPayloadBytes         int64
+	maxInflightPayloadBytes int64
+	credentials             credential.Config
+	shutdownDelay           time.Duration
 }
 
 func newOptions() *options {
@@ -50,12 +51,13 @@ func newOptions() *options {
 	recommended.EgressSelector = nil
 
 	return &options{
-		logging:         logs.NewOptions(),
-		recommended:     recommended,
-		dataDir:         "/var/lib/postern",
-		deliveryTTL:     72 * time.Hour,
-		maxPayloadBytes: 1 << 20,
-		credentials:     credential.Config{IdentityIsCredential: true, RequireSecret: true},
+		logging:                 logs.NewOptions(),
+		recommended:             recommended,
+		dataDir:                 "/var/lib/postern",
+		deliveryTTL:             72 * time.Hour,
+		maxPayloadBytes:         1 << 20,
+		maxInflightPayloadBytes: 64 << 20,
+		credentials:             credential.Config{IdentityIsCredential: true, RequireSecret: true},
 	}
 }
 
@@ -79,6 +81,9 @@ func (o *options) flags() cliflag.NamedFlagSets {
 
 	fs = sets.FlagSet("serving")
 	o.recommended.SecureServing.AddFlags(fs)
+	fs.Int64Var(&o.maxInflightPayloadBytes, "max-inflight-payload-bytes", o.maxInflightPayloadBytes,
+		"The most bytes of payloads and objects that are held in memory at a time, at least --max-payload-bytes. "+
+			"A request waits a little for its share; then it is answered 429.")
 	fs.DurationVar(&o.shutdownDelay, "shutdown-delay-duration", o.shutdownDelay,
 		"How long to go on serving after a signal to stop, with /readyz failing, so that others take notice.")
 
@@ -103,6 +108,9 @@ func (o *options) validate() error {
 	var errs []error
 	if o.maxPayloadBytes < minPayloadBytes || o.maxPayloadBytes > maxPayloadBytes {
 		errs = append(errs, fmt.Errorf("--max-payload-bytes is %d: it must be from %d to %d", o.maxPayloadBytes, minPayloadBytes, maxPayloadBytes))
+	}
+	if o.maxInflightPayloadBytes < o.maxPayloadBytes {
+		errs = append(errs, fmt.Errorf("--max-inflight-payload-bytes is %d: it must be at least --max-payload-bytes, %d", o.maxInflightPayloadBytes, o.maxPayloadBytes))
 	}
 	if o.deliveryTTL < time.Minute {
 		errs = append(errs, fmt.Errorf("--delivery-ttl is %s: it must be at least 1m", o.deliveryTTL))

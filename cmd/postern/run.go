@@ -108,8 +108,9 @@ func serve(ctx context.Context, o *options) error {
 			}
 			return targets.Ready()
 		},
-		DeliveryTTL:     o.deliveryTTL,
-		MaxPayloadBytes: o.maxPayloadBytes,
+		DeliveryTTL:             o.deliveryTTL,
+		MaxPayloadBytes:         o.maxPayloadBytes,
+		MaxInflightPayloadBytes: o.maxInflightPayloadBytes,
 	}}
 	server, err := serverConfig.Complete().New()
 	if err != nil {

@@ -43,6 +43,8 @@ type ExtraConfig struct {
 	DeliveryTTL time.Duration
 	// MaxPayloadBytes bounds a payload.
 	MaxPayloadBytes int64
+	// MaxInflightPayloadBytes bounds all bodies that are in memory at a time; at least MaxPayloadBytes.
+	MaxInflightPayloadBytes int64
 }
 
 // Config is the configuration of a server; Complete makes it usable.
@@ -61,8 +63,8 @@ type CompletedConfig struct{ *completedConfig }
 
 // Complete fills in what was left to default. It changes the configuration that it is called on.
 func (c *Config) Complete() CompletedConfig {
-	c.Generic.BuildHandlerChainFunc = buildHandlerChain
 	c.Generic.MaxRequestBodyBytes = max(c.Generic.MaxRequestBodyBytes, objectBytes(c.Extra.MaxPayloadBytes))
+	c.Generic.BuildHandlerChainFunc = c.Extra.buildHandlerChain(c.Generic.MaxRequestBodyBytes)
 	return CompletedConfig{&completedConfig{c.Generic.Complete(), c.Extra}}
 }
 

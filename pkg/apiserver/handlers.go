@@ -15,9 +15,13 @@ import (
 	"postern.dev/postern/pkg/registry/deliver"
 )
 
-// buildHandlerChain is the framework's chain of filters with ours around it.
-func buildHandlerChain(handler http.Handler, c *genericapiserver.Config) http.Handler {
-	return withoutQuerySecret(genericapiserver.DefaultBuildHandlerChain(deliver.WithDryRun(handler), c))
+// buildHandlerChain returns a function that makes the framework's chain of filters, with ours inside and around it.
+func (c ExtraConfig) buildHandlerChain(maxObjectBytes int64) func(http.Handler, *genericapiserver.Config) http.Handler {
+	budget := newPayloadBudget(c.MaxInflightPayloadBytes, c.MaxPayloadBytes, maxObjectBytes)
+	return func(handler http.Handler, generic *genericapiserver.Config) http.Handler {
+		authorized := budget.limit(deliver.WithDryRun(handler))
+		return withoutQuerySecret(genericapiserver.DefaultBuildHandlerChain(authorized, generic))
+	}
 }
 
 const querySecretWarning = "the secret in the query of this URL can be read in the cluster's audit log: use a header, a signature or a ServiceAccount token if the sender can"

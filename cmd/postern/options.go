@@ -23,6 +23,9 @@ const (
 	storagePrefix = "/registry/postern.dev"
 
 	minPayloadBytes, maxPayloadBytes = 1 << 10, 25 << 20
+
+	// A request ends after a minute, whatever it waits for.
+	minPayloadTimeout, maxPayloadTimeout = time.Second, time.Minute
 )
 
 // options are the flags.
@@ -34,6 +37,7 @@ type options struct {
 	deliveryTTL             time.Duration
 	maxPayloadBytes         int64
 	maxInflightPayloadBytes int64
+	payloadTimeout          time.Duration
 	credentials             credential.Config
 	shutdownDelay           time.Duration
 }
@@ -57,6 +61,7 @@ func newOptions() *options {
 		deliveryTTL:             72 * time.Hour,
 		maxPayloadBytes:         1 << 20,
 		maxInflightPayloadBytes: 64 << 20,
+		payloadTimeout:          30 * time.Second,
 		credentials:             credential.Config{IdentityIsCredential: true, RequireSecret: true},
 	}
 }
@@ -84,6 +89,8 @@ func (o *options) flags() cliflag.NamedFlagSets {
 	fs.Int64Var(&o.maxInflightPayloadBytes, "max-inflight-payload-bytes", o.maxInflightPayloadBytes,
 		"The most bytes of payloads and objects that are held in memory at a time, at least --max-payload-bytes. "+
 			"A request waits a little for its share; then it is answered 429.")
+	fs.DurationVar(&o.payloadTimeout, "payload-timeout", o.payloadTimeout,
+		fmt.Sprintf("How long a payload or an object may take to arrive, from %s to %s; then the request is answered 504.", minPayloadTimeout, maxPayloadTimeout))
 	fs.DurationVar(&o.shutdownDelay, "shutdown-delay-duration", o.shutdownDelay,
 		"How long to go on serving after a signal to stop, with /readyz failing, so that others take notice.")
 
@@ -111,6 +118,9 @@ func (o *options) validate() error {
 	}
 	if o.maxInflightPayloadBytes < o.maxPayloadBytes {
 		errs = append(errs, fmt.Errorf("--max-inflight-payload-bytes is %d: it must be at least --max-payload-bytes, %d", o.maxInflightPayloadBytes, o.maxPayloadBytes))
+	}
+	if o.payloadTimeout < minPayloadTimeout || o.payloadTimeout > maxPayloadTimeout {
+		errs = append(errs, fmt.Errorf("--payload-timeout is %s: it must be from %s to %s", o.payloadTimeout, minPayloadTimeout, maxPayloadTimeout))
 	}
 	if o.deliveryTTL < time.Minute {
 		errs = append(errs, fmt.Errorf("--delivery-ttl is %s: it must be at least 1m", o.deliveryTTL))

@@ -111,6 +111,7 @@ func serve(ctx context.Context, o *options) error {
 		DeliveryTTL:             o.deliveryTTL,
 		MaxPayloadBytes:         o.maxPayloadBytes,
 		MaxInflightPayloadBytes: o.maxInflightPayloadBytes,
+		PayloadTimeout:          o.payloadTimeout,
 	}}
 	server, err := serverConfig.Complete().New()
 	if err != nil {

@@ -45,6 +45,8 @@ type ExtraConfig struct {
 	MaxPayloadBytes int64
 	// MaxInflightPayloadBytes bounds all bodies that are in memory at a time; at least MaxPayloadBytes.
 	MaxInflightPayloadBytes int64
+	// PayloadTimeout is how long a body may take to arrive.
+	PayloadTimeout time.Duration
 }
 
 // Config is the configuration of a server; Complete makes it usable.

@@ -23,9 +23,6 @@ const (
 	storagePrefix = "/registry/postern.dev"
 
 	minPayloadBytes, maxPayloadBytes = 1 << 10, 25 << 20
-
-	// A request ends after a minute, whatever it waits for.
-	minPayloadTimeout, maxPayloadTimeout = time.Second, time.Minute
 )
 
 // options are the flags.
@@ -33,13 +30,12 @@ type options struct {
 	logging     *logsapi.LoggingConfiguration
 	recommended *genericoptions.RecommendedOptions
 
-	dataDir                 string
-	deliveryTTL             time.Duration
-	maxPayloadBytes         int64
-	maxInflightPayloadBytes int64
-	payloadTimeout          time.Duration
-	credentials             credential.Config
-	shutdownDelay           time.Duration
+	dataDir         string
+	deliveryTTL     time.Duration
+	maxPayloadBytes int64
+	limits          limits
+	credentials     credential.Config
+	shutdownDelay   time.Duration
 }
 
 func newOptions() *options {
@@ -55,14 +51,13 @@ func newOptions() *options {
 	recommended.EgressSelector = nil
 
 	return &options{
-		logging:                 logs.NewOptions(),
-		recommended:             recommended,
-		dataDir:                 "/var/lib/postern",
-		deliveryTTL:             72 * time.Hour,
-		maxPayloadBytes:         1 << 20,
-		maxInflightPayloadBytes: 64 << 20,
-		payloadTimeout:          30 * time.Second,
-		credentials:             credential.Config{IdentityIsCredential: true, RequireSecret: true},
+		logging:         logs.NewOptions(),
+		recommended:     recommended,
+		dataDir:         "/var/lib/postern",
+		deliveryTTL:     72 * time.Hour,
+		maxPayloadBytes: 1 << 20,
+		limits:          newLimits(),
+		credentials:     credential.Config{IdentityIsCredential: true, RequireSecret: true},
 	}
 }
 
@@ -86,14 +81,10 @@ func (o *options) flags() cliflag.NamedFlagSets {
 
 	fs = sets.FlagSet("serving")
 	o.recommended.SecureServing.AddFlags(fs)
-	fs.Int64Var(&o.maxInflightPayloadBytes, "max-inflight-payload-bytes", o.maxInflightPayloadBytes,
-		"The most bytes of payloads and objects that are held in memory at a time, at least --max-payload-bytes. "+
-			"A request waits a little for its share; then it is answered 429.")
-	fs.DurationVar(&o.payloadTimeout, "payload-timeout", o.payloadTimeout,
-		fmt.Sprintf("How long a payload or an object may take to arrive, from %s to %s; then the request is answered 504.", minPayloadTimeout, maxPayloadTimeout))
 	fs.DurationVar(&o.shutdownDelay, "shutdown-delay-duration", o.shutdownDelay,
 		"How long to go on serving after a signal to stop, with /readyz failing, so that others take notice.")
 
+	o.limits.addFlags(&sets)
 	o.recommended.Authentication.AddFlags(sets.FlagSet("authentication"))
 	o.recommended.Authorization.AddFlags(sets.FlagSet("authorization"))
 	o.recommended.Admission.AddFlags(sets.FlagSet("admission"))
@@ -116,12 +107,6 @@ func (o *options) validate() error {
 	if o.maxPayloadBytes < minPayloadBytes || o.maxPayloadBytes > maxPayloadBytes {
 		errs = append(errs, fmt.Errorf("--max-payload-bytes is %d: it must be from %d to %d", o.maxPayloadBytes, minPayloadBytes, maxPayloadBytes))
 	}
-	if o.maxInflightPayloadBytes < o.maxPayloadBytes {
-		errs = append(errs, fmt.Errorf("--max-inflight-payload-bytes is %d: it must be at least --max-payload-bytes, %d", o.maxInflightPayloadBytes, o.maxPayloadBytes))
-	}
-	if o.payloadTimeout < minPayloadTimeout || o.payloadTimeout > maxPayloadTimeout {
-		errs = append(errs, fmt.Errorf("--payload-timeout is %s: it must be from %s to %s", o.payloadTimeout, minPayloadTimeout, maxPayloadTimeout))
-	}
 	if o.deliveryTTL < time.Minute {
 		errs = append(errs, fmt.Errorf("--delivery-ttl is %s: it must be at least 1m", o.deliveryTTL))
 	}
@@ -137,6 +122,7 @@ func (o *options) validate() error {
 	if cert := o.recommended.SecureServing.ServerCert.CertKey; cert.CertFile == "" || cert.KeyFile == "" {
 		errs = append(errs, errors.New("give --tls-cert-file and --tls-private-key-file: a certificate for <service>.<namespace>.svc"))
 	}
+	errs = append(errs, o.limits.validate(o.maxPayloadBytes)...)
 	return errors.Join(append(errs, o.validateRecommended()...)...)
 }
 

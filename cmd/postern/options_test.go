@@ -38,20 +38,20 @@ func TestDefaults(t *testing.T) {
 	}
 	type defaults struct {
 		DataDir                              string
-		DeliveryTTL, ShutdownDelay, Payload  time.Duration
-		MaxPayloadBytes, MaxInflightBytes    int64
+		DeliveryTTL, ShutdownDelay           time.Duration
+		MaxPayloadBytes                      int64
 		Credentials                          credential.Config
 		EmbeddedEtcd, HTTP2, GarbageCollects bool
 		Port                                 int
 		StoragePrefix                        string
 	}
 	want := defaults{
-		DataDir: "/var/lib/postern", DeliveryTTL: 72 * time.Hour, Payload: 30 * time.Second, MaxPayloadBytes: 1 << 20, MaxInflightBytes: 64 << 20, Port: 8443, EmbeddedEtcd: true,
+		DataDir: "/var/lib/postern", DeliveryTTL: 72 * time.Hour, MaxPayloadBytes: 1 << 20, Port: 8443, EmbeddedEtcd: true,
 		Credentials:   credential.Config{IdentityIsCredential: true, RequireSecret: true},
 		StoragePrefix: "/registry/postern.dev",
 	}
 	got := defaults{
-		DataDir: o.dataDir, DeliveryTTL: o.deliveryTTL, ShutdownDelay: o.shutdownDelay, Payload: o.payloadTimeout, MaxPayloadBytes: o.maxPayloadBytes, MaxInflightBytes: o.maxInflightPayloadBytes,
+		DataDir: o.dataDir, DeliveryTTL: o.deliveryTTL, ShutdownDelay: o.shutdownDelay, MaxPayloadBytes: o.maxPayloadBytes,
 		Port: o.recommended.SecureServing.BindPort, EmbeddedEtcd: o.embeddedEtcd(), Credentials: o.credentials,
 		HTTP2:           !o.recommended.SecureServing.DisableHTTP2Serving,
 		GarbageCollects: o.recommended.Etcd.EnableGarbageCollection,
@@ -66,9 +66,6 @@ func TestFlagsAreTakenUpToTheirLimits(t *testing.T) {
 	for _, args := range [][]string{
 		{"--max-payload-bytes=1024"},
 		{"--max-payload-bytes=26214400"},
-		{"--max-payload-bytes=1024", "--max-inflight-payload-bytes=1024"},
-		{"--payload-timeout=1s"},
-		{"--payload-timeout=1m"},
 		{"--delivery-ttl=1m"},
 		{"--shutdown-delay-duration=0s"},
 		{"--identity-is-credential=false", "--webhook-require-secret=false"},
@@ -85,9 +82,6 @@ func TestABadValueIsAnErrorThatNamesTheFlag(t *testing.T) {
 		{"--max-payload-bytes=1023", "--max-payload-bytes is 1023: it must be from 1024 to 26214400"},
 		{"--max-payload-bytes=26214401", "--max-payload-bytes is 26214401: it must be from 1024 to 26214400"},
 		{"--max-payload-bytes=1MiB", "--max-payload-bytes"},
-		{"--max-inflight-payload-bytes=1048575", "--max-inflight-payload-bytes is 1048575: it must be at least --max-payload-bytes, 1048576"},
-		{"--payload-timeout=999ms", "--payload-timeout is 999ms: it must be from 1s to 1m0s"},
-		{"--payload-timeout=61s", "--payload-timeout is 1m1s: it must be from 1s to 1m0s"},
 		{"--delivery-ttl=59s", "--delivery-ttl is 59s: it must be at least 1m"},
 		{"--delivery-ttl=72", "--delivery-ttl"},
 		{"--shutdown-delay-duration=-1s", "--shutdown-delay-duration is -1s: it must not be negative"},

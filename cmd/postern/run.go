@@ -110,8 +110,8 @@ func serve(ctx context.Context, o *options) error {
 		},
 		DeliveryTTL:             o.deliveryTTL,
 		MaxPayloadBytes:         o.maxPayloadBytes,
-		MaxInflightPayloadBytes: o.maxInflightPayloadBytes,
-		PayloadTimeout:          o.payloadTimeout,
+		MaxInflightPayloadBytes: o.limits.maxInflightPayloadBytes,
+		PayloadTimeout:          o.limits.payloadTimeout,
 	}}
 	server, err := serverConfig.Complete().New()
 	if err != nil {

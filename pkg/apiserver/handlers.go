@@ -20,8 +20,7 @@ func (c ExtraConfig) buildHandlerChain(maxObjectBytes int64) func(http.Handler, 
 	budget := newPayloadBudget(c.MaxInflightPayloadBytes, c.MaxPayloadBytes, maxObjectBytes)
 	return func(handler http.Handler, generic *genericapiserver.Config) http.Handler {
 		authorized := budget.limit(deliver.WithDryRun(handler))
-		chain := withBodyTimeout(genericapiserver.DefaultBuildHandlerChain(authorized, generic), c.PayloadTimeout)
-		return withoutQuerySecret(chain)
+		return withoutQuerySecret(withBodyTimeout(limitedChain(authorized, generic), c.PayloadTimeout))
 	}
 }
 

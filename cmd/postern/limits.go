@@ -10,8 +10,12 @@ import (
 	cliflag "k8s.io/component-base/cli/flag"
 )
 
-// A request ends after a minute, whatever it waits for.
-const minPayloadTimeout, maxPayloadTimeout = time.Second, time.Minute
+const (
+	// A request ends after a minute, whatever it waits for.
+	minPayloadTimeout, maxPayloadTimeout = time.Second, time.Minute
+
+	minMaxDeliveries = 10
+)
 
 // limits are the flags that bound what the server takes upon itself, whatever arrives.
 type limits struct {
@@ -19,6 +23,7 @@ type limits struct {
 	maxRequestsInFlight, maxMutatingRequestsInFlight int
 	maxInflightPayloadBytes                          int64
 	payloadTimeout                                   time.Duration
+	maxDeliveries                                    int
 }
 
 // newLimits returns the defaults. Those of requests are the kube-apiserver's, which lets no more through.
@@ -28,6 +33,7 @@ func newLimits() limits {
 		maxMutatingRequestsInFlight: 200,
 		maxInflightPayloadBytes:     64 << 20,
 		payloadTimeout:              30 * time.Second,
+		maxDeliveries:               10_000,
 	}
 }
 
@@ -42,6 +48,9 @@ func (l *limits) addFlags(sets *cliflag.NamedFlagSets) {
 			"A request waits a little for its share; then it is answered 429.")
 	fs.DurationVar(&l.payloadTimeout, "payload-timeout", l.payloadTimeout,
 		fmt.Sprintf("How long a payload or an object may take to arrive, from %s to %s. Then the request is answered 504.", minPayloadTimeout, maxPayloadTimeout))
+	fs.IntVar(&l.maxDeliveries, "max-deliveries", l.maxDeliveries, fmt.Sprintf(
+		"How many deliveries are kept, in all namespaces together, at least %d. Beyond, the oldest are deleted that are not Pending; "+
+			"while more are Pending, new ones are answered 429.", minMaxDeliveries))
 }
 
 // validate returns everything that is wrong; a payload may have maxPayloadBytes.
@@ -58,6 +67,9 @@ func (l *limits) validate(maxPayloadBytes int64) []error {
 	}
 	if l.payloadTimeout < minPayloadTimeout || l.payloadTimeout > maxPayloadTimeout {
 		errs = append(errs, fmt.Errorf("--payload-timeout is %s: it must be from %s to %s", l.payloadTimeout, minPayloadTimeout, maxPayloadTimeout))
+	}
+	if l.maxDeliveries < minMaxDeliveries {
+		errs = append(errs, fmt.Errorf("--max-deliveries is %d: it must be at least %d", l.maxDeliveries, minMaxDeliveries))
 	}
 	return errs
 }

@@ -18,7 +18,7 @@ func TestDefaultLimits(t *testing.T) {
 	}
 	want := limits{
 		maxRequestsInFlight: 400, maxMutatingRequestsInFlight: 200,
-		maxInflightPayloadBytes: 64 << 20, payloadTimeout: 30 * time.Second,
+		maxInflightPayloadBytes: 64 << 20, payloadTimeout: 30 * time.Second, maxDeliveries: 10_000,
 	}
 	if diff := cmp.Diff(want, o.limits, cmp.AllowUnexported(limits{})); diff != "" {
 		t.Errorf("limits (-want +got):\n%s", diff)
@@ -31,6 +31,7 @@ func TestLimitsAreTakenUpToTheirBounds(t *testing.T) {
 		{"--max-payload-bytes=1024", "--max-inflight-payload-bytes=1024"},
 		{"--payload-timeout=1s"},
 		{"--payload-timeout=1m"},
+		{"--max-deliveries=10"},
 	} {
 		if _, err := parse(append(args, enough...)...); err != nil {
 			t.Errorf("%v: %v", args, err)
@@ -45,6 +46,7 @@ func TestABadLimitIsAnErrorThatNamesTheFlag(t *testing.T) {
 		{"--max-inflight-payload-bytes=1048575", "--max-inflight-payload-bytes is 1048575: it must be at least --max-payload-bytes, 1048576"},
 		{"--payload-timeout=999ms", "--payload-timeout is 999ms: it must be from 1s to 1m0s"},
 		{"--payload-timeout=61s", "--payload-timeout is 1m1s: it must be from 1s to 1m0s"},
+		{"--max-deliveries=9", "--max-deliveries is 9: it must be at least 10"},
 	} {
 		_, err := parse(append(enough[:2:2], test.bad)...)
 		switch {

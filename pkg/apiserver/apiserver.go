@@ -39,6 +39,8 @@ type ExtraConfig struct {
 	SecretsSynced cache.InformerSynced
 	// CachesReady returns an error until secrets and targets can be looked up.
 	CachesReady func() error
+	// Accepting returns the error that answers deliveries while none can be taken. It must be quick.
+	Accepting func() error
 	// DeliveryTTL is how long a delivery is kept.
 	DeliveryTTL time.Duration
 	// MaxPayloadBytes bounds a payload.
@@ -79,6 +81,7 @@ func objectBytes(payloadBytes int64) int64 {
 // Server is Postern's API server.
 type Server struct {
 	generic       *genericapiserver.GenericAPIServer
+	records       *webhookdelivery.Store
 	secretsSynced cache.InformerSynced
 }
 
@@ -115,7 +118,7 @@ func (c CompletedConfig) New() (*Server, error) {
 	if err := generic.InstallAPIGroup(&group); err != nil {
 		return nil, fmt.Errorf("could not install the API group %s: %w", postern.GroupName, err)
 	}
-	return &Server{generic: generic, secretsSynced: c.extra.SecretsSynced}, nil
+	return &Server{generic: generic, records: store, secretsSynced: c.extra.SecretsSynced}, nil
 }
 
 // storages returns what is served, by the path below the namespace.
@@ -154,6 +157,9 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	return s.generic.PrepareRun().RunWithContext(ctx)
 }
+
+// Records is where deliveries are stored.
+func (s *Server) Records() *webhookdelivery.Store { return s.records }
 
 // NeedLeaderElection tells the manager that every replica serves.
 func (s *Server) NeedLeaderElection() bool { return false }

@@ -33,6 +33,7 @@ func genericConfig(o *options) (*genericapiserver.RecommendedConfig, error) {
 	config := genericapiserver.NewRecommendedConfig(apiserver.Codecs)
 	config.EffectiveVersion = compatibility.DefaultBuildEffectiveVersion()
 	config.FeatureGate = utilfeature.DefaultFeatureGate
+	config.MaxRequestsInFlight, config.MaxMutatingRequestsInFlight = o.limits.maxRequestsInFlight, o.limits.maxMutatingRequestsInFlight
 	config.ShutdownDelayDuration = o.shutdownDelay
 	// Or the end would wait a minute for every open watch, and some controller of a cluster watches all that is served.
 	config.ShutdownWatchTerminationGracePeriod = watchTerminationPeriod

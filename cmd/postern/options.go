@@ -33,6 +33,7 @@ type options struct {
 	dataDir         string
 	deliveryTTL     time.Duration
 	maxPayloadBytes int64
+	limits          limits
 	credentials     credential.Config
 	shutdownDelay   time.Duration
 }
@@ -55,6 +56,7 @@ func newOptions() *options {
 		dataDir:         "/var/lib/postern",
 		deliveryTTL:     72 * time.Hour,
 		maxPayloadBytes: 1 << 20,
+		limits:          newLimits(),
 		credentials:     credential.Config{IdentityIsCredential: true, RequireSecret: true},
 	}
 }
@@ -82,6 +84,7 @@ func (o *options) flags() cliflag.NamedFlagSets {
 	fs.DurationVar(&o.shutdownDelay, "shutdown-delay-duration", o.shutdownDelay,
 		"How long to go on serving after a signal to stop, with /readyz failing, so that others take notice.")
 
+	o.limits.addFlags(&sets)
 	o.recommended.Authentication.AddFlags(sets.FlagSet("authentication"))
 	o.recommended.Authorization.AddFlags(sets.FlagSet("authorization"))
 	o.recommended.Admission.AddFlags(sets.FlagSet("admission"))
@@ -119,6 +122,7 @@ func (o *options) validate() error {
 	if cert := o.recommended.SecureServing.ServerCert.CertKey; cert.CertFile == "" || cert.KeyFile == "" {
 		errs = append(errs, errors.New("give --tls-cert-file and --tls-private-key-file: a certificate for <service>.<namespace>.svc"))
 	}
+	errs = append(errs, o.limits.validate(o.maxPayloadBytes)...)
 	return errors.Join(append(errs, o.validateRecommended()...)...)
 }
 

@@ -23,6 +23,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"postern.dev/postern/pkg/apiserver"
+	"postern.dev/postern/pkg/controller"
 	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/delivery"
 	"postern.dev/postern/pkg/etcd"
@@ -39,6 +40,7 @@ const (
 func run(ctx context.Context, o *options) error {
 	ctrl.SetLogger(klog.Background())
 	delivery.RegisterMetrics()
+	controller.RegisterMetrics()
 	if !o.credentials.RequireSecret {
 		klog.InfoS("WARNING: --webhook-require-secret=false: where no secret is configured, anyone whom RBAC lets deliver can do so")
 	}
@@ -96,6 +98,7 @@ func serve(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
+	backlog := &controller.Backlog{Max: o.limits.maxDeliveries}
 	serverConfig := &apiserver.Config{Generic: config, Extra: apiserver.ExtraConfig{
 		Verifier:      credential.NewVerifier(o.credentials, secrets),
 		Secrets:       secrets,
@@ -108,14 +111,19 @@ func serve(ctx context.Context, o *options) error {
 			}
 			return targets.Ready()
 		},
-		DeliveryTTL:     o.deliveryTTL,
-		MaxPayloadBytes: o.maxPayloadBytes,
+		Accepting:               backlog.Full,
+		DeliveryTTL:             o.deliveryTTL,
+		MaxPayloadBytes:         o.maxPayloadBytes,
+		MaxInflightPayloadBytes: o.limits.maxInflightPayloadBytes,
+		PayloadTimeout:          o.limits.payloadTimeout,
 	}}
 	server, err := serverConfig.Complete().New()
 	if err != nil {
 		return err
 	}
-	for _, runnable := range []manager.Runnable{targets, server} {
+	backlog.Records = server.Records()
+	recordCap := &controller.RecordCap{Records: server.Records(), Max: o.limits.maxDeliveries}
+	for _, runnable := range []manager.Runnable{targets, server, backlog, recordCap} {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("could not add to the manager: %w", err)
 		}

@@ -39,10 +39,16 @@ type ExtraConfig struct {
 	SecretsSynced cache.InformerSynced
 	// CachesReady returns an error until secrets and targets can be looked up.
 	CachesReady func() error
+	// Accepting returns the error that answers deliveries while none can be taken. It must be quick.
+	Accepting func() error
 	// DeliveryTTL is how long a delivery is kept.
 	DeliveryTTL time.Duration
 	// MaxPayloadBytes bounds a payload.
 	MaxPayloadBytes int64
+	// MaxInflightPayloadBytes bounds all bodies that are in memory at a time; at least MaxPayloadBytes.
+	MaxInflightPayloadBytes int64
+	// PayloadTimeout is how long a body may take to arrive.
+	PayloadTimeout time.Duration
 }
 
 // Config is the configuration of a server; Complete makes it usable.
@@ -61,8 +67,8 @@ type CompletedConfig struct{ *completedConfig }
 
 // Complete fills in what was left to default. It changes the configuration that it is called on.
 func (c *Config) Complete() CompletedConfig {
-	c.Generic.BuildHandlerChainFunc = buildHandlerChain
 	c.Generic.MaxRequestBodyBytes = max(c.Generic.MaxRequestBodyBytes, objectBytes(c.Extra.MaxPayloadBytes))
+	c.Generic.BuildHandlerChainFunc = c.Extra.buildHandlerChain(c.Generic.MaxRequestBodyBytes)
 	return CompletedConfig{&completedConfig{c.Generic.Complete(), c.Extra}}
 }
 
@@ -75,6 +81,7 @@ func objectBytes(payloadBytes int64) int64 {
 // Server is Postern's API server.
 type Server struct {
 	generic       *genericapiserver.GenericAPIServer
+	records       *webhookdelivery.Store
 	secretsSynced cache.InformerSynced
 }
 
@@ -111,7 +118,7 @@ func (c CompletedConfig) New() (*Server, error) {
 	if err := generic.InstallAPIGroup(&group); err != nil {
 		return nil, fmt.Errorf("could not install the API group %s: %w", postern.GroupName, err)
 	}
-	return &Server{generic: generic, secretsSynced: c.extra.SecretsSynced}, nil
+	return &Server{generic: generic, records: store, secretsSynced: c.extra.SecretsSynced}, nil
 }
 
 // storages returns what is served, by the path below the namespace.
@@ -150,6 +157,9 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	return s.generic.PrepareRun().RunWithContext(ctx)
 }
+
+// Records is where deliveries are stored.
+func (s *Server) Records() *webhookdelivery.Store { return s.records }
 
 // NeedLeaderElection tells the manager that every replica serves.
 func (s *Server) NeedLeaderElection() bool { return false }

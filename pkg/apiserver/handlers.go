@@ -9,15 +9,35 @@ import (
 	"strings"
 
 	utilnet "k8s.io/apimachinery/pkg/util/net"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/delivery"
 	"postern.dev/postern/pkg/registry/deliver"
 )
 
-// buildHandlerChain is the framework's chain of filters with ours around it.
-func buildHandlerChain(handler http.Handler, c *genericapiserver.Config) http.Handler {
-	return withoutQuerySecret(genericapiserver.DefaultBuildHandlerChain(deliver.WithDryRun(handler), c))
+// buildHandlerChain returns a function that makes the framework's chain of filters, with ours inside and around it.
+func (c ExtraConfig) buildHandlerChain(maxObjectBytes int64) func(http.Handler, *genericapiserver.Config) http.Handler {
+	budget := newPayloadBudget(c.MaxInflightPayloadBytes, c.MaxPayloadBytes, maxObjectBytes)
+	return func(handler http.Handler, generic *genericapiserver.Config) http.Handler {
+		authorized := whileAccepting(budget.limit(deliver.WithDryRun(handler)), c.Accepting)
+		return withoutQuerySecret(withBodyTimeout(limitedChain(authorized, generic), c.PayloadTimeout))
+	}
+}
+
+// whileAccepting answers whatever would make a delivery with the error of accepting, if there is one.
+func whileAccepting(next http.Handler, accepting func() error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		info, ok := genericapirequest.RequestInfoFrom(req.Context())
+		if ok && info.APIGroup == postern.GroupName && info.Verb == "create" {
+			if err := accepting(); err != nil {
+				deliver.WriteError(w, err)
+				return
+			}
+		}
+		next.ServeHTTP(w, req)
+	})
 }
 
 const querySecretWarning = "the secret in the query of this URL can be read in the cluster's audit log: use a header, a signature or a ServiceAccount token if the sender can"

@@ -11,7 +11,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/delivery"
 )
 
@@ -53,6 +57,40 @@ func TestASecretInTheQueryIsMovedOutOfSight(t *testing.T) {
 			got.Warning = answer.Header().Get("Warning")
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("seen (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestDeliveriesAreRefusedWhileNoneCanBeTakenAndReadsAreNot(t *testing.T) {
+	refusal := apierrors.NewTooManyRequests("later", 9)
+	for _, test := range []struct {
+		name string
+		info genericapirequest.RequestInfo
+		err  error
+		want int
+	}{
+		{"an object", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create"}, refusal, http.StatusTooManyRequests},
+		{"a payload", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create", Subresource: "webhookdeliveries"}, refusal, http.StatusTooManyRequests},
+		{"a list", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "list"}, refusal, http.StatusOK},
+		{"a deletion", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "delete"}, refusal, http.StatusOK},
+		{"a probe", genericapirequest.RequestInfo{Verb: "get"}, refusal, http.StatusOK},
+		{"an object that can be taken", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create"}, nil, http.StatusOK},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			served := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+			answer := httptest.NewRecorder()
+			req := requestWith(test.info, 1)
+			whileAccepting(served, func() error { return test.err }).ServeHTTP(answer, req)
+			if answer.Code != test.want {
+				t.Fatalf("got %d, want %d", answer.Code, test.want)
+			}
+			if test.want == http.StatusOK {
+				return
+			}
+			mustBeTold(t, answer, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "later")
+			if got := answer.Header().Get("Retry-After"); got != "9" {
+				t.Errorf("got Retry-After %q, want 9", got)
 			}
 		})
 	}

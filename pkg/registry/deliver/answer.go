@@ -21,7 +21,7 @@ func (r *REST) answer(w http.ResponseWriter, code int, obj runtime.Object, err e
 		err = r.Encoder.Encode(obj, &body)
 	}
 	if err != nil {
-		answerError(w, err)
+		WriteError(w, err)
 		return
 	}
 	w.Header().Set("Content-Type", runtime.ContentTypeJSON)
@@ -31,8 +31,8 @@ func (r *REST) answer(w http.ResponseWriter, code int, obj runtime.Object, err e
 	}
 }
 
-// answerError writes an error as a metav1.Status.
-func answerError(w http.ResponseWriter, err error) {
+// WriteError answers with an error as a metav1.Status in JSON, and Retry-After if the error tells when to try again.
+func WriteError(w http.ResponseWriter, err error) {
 	status := responsewriters.ErrorToAPIStatus(err)
 	if status.Details != nil && status.Details.RetryAfterSeconds > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(status.Details.RetryAfterSeconds)))

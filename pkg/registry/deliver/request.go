@@ -30,11 +30,14 @@ func readBody(w http.ResponseWriter, req *http.Request, limit int64) ([]byte, er
 	whole := req.Body
 	body, err := io.ReadAll(http.MaxBytesReader(w, whole, limit))
 	var tooLarge *http.MaxBytesError
+	var answer apierrors.APIStatus
 	switch {
 	case errors.As(err, &tooLarge):
 		_, _ = io.CopyN(io.Discard, whole, maxDrainBytes)
 		return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
 			"the body is over %d bytes, which --max-payload-bytes sets", limit))
+	case errors.As(err, &answer):
+		return nil, err
 	case err != nil:
 		return nil, apierrors.NewBadRequest("the body could not be read to its end: " + err.Error())
 	}

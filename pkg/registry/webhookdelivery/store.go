@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -66,6 +68,31 @@ func (s *Store) UpdateStatus(ctx context.Context, delivery *postern.WebhookDeliv
 		return nil, err
 	}
 	return updated.(*postern.WebhookDelivery), nil
+}
+
+// Count returns how many records there are in all namespaces, as far as the watch cache knows.
+func (s *Store) Count(ctx context.Context) (int64, error) {
+	stats, err := s.store.Storage.Stats(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("could not count the deliveries: %w", err)
+	}
+	return stats.ObjectCount, nil
+}
+
+// List returns the records of all namespaces from the watch cache, which they share: they must not be changed.
+func (s *Store) List(ctx context.Context) ([]postern.WebhookDelivery, error) {
+	list, err := s.store.List(genericapirequest.WithNamespace(ctx, metav1.NamespaceAll), &internalversion.ListOptions{ResourceVersion: "0"})
+	if err != nil {
+		return nil, fmt.Errorf("could not list the deliveries: %w", err)
+	}
+	return list.(*postern.WebhookDeliveryList).Items, nil
+}
+
+// Delete deletes a record, unless it is no longer as it was read; then the error is a conflict.
+func (s *Store) Delete(ctx context.Context, delivery *postern.WebhookDelivery) error {
+	_, _, err := s.store.Delete(genericapirequest.WithNamespace(ctx, delivery.Namespace), delivery.Name, rest.ValidateAllObjectFunc,
+		&metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &delivery.UID, ResourceVersion: &delivery.ResourceVersion}})
+	return err
 }
 
 // ReadinessCheck returns an error until the watch cache is filled: a list or watch before that fails.

@@ -1,0 +1,55 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package apiserver
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"postern.dev/postern/pkg/registry/deliver"
+)
+
+// withBodyTimeout ends the reading of a body that takes longer to arrive, with an error that answers 504. Nothing else
+// would: the framework bounds the headers only, and a request whose time is up still holds its connection, and a share of
+// every limit, for as long as somebody waits for its body.
+//
+// It must be the outermost handler that touches the body, so that the server also gives up on a body that nobody reads.
+func withBodyTimeout(next http.Handler, timeout time.Duration) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Body == nil || req.Body == http.NoBody {
+			next.ServeHTTP(w, req)
+			return
+		}
+		// The server lifts this itself once the body has arrived.
+		if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout)); err != nil {
+			deliver.WriteError(w, apierrors.NewInternalError(fmt.Errorf("could not bound the time of the body: %w", err)))
+			return
+		}
+		bounded := req.WithContext(req.Context()) // a shallow copy
+		bounded.Body = timedBody{req.Body, timeout}
+		next.ServeHTTP(w, bounded)
+	})
+}
+
+// timedBody is a body that must arrive before the read deadline of its connection, or of its stream in HTTP/2.
+type timedBody struct {
+	io.ReadCloser
+	timeout time.Duration
+}
+
+// Read returns an error that says what happened, and is an answer, when the time is up.
+func (b timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = apierrors.NewTimeoutError(fmt.Sprintf(
+			"the body did not arrive within %s, which --payload-timeout sets: send it again, all of it at once", b.timeout), retryAfterSeconds)
+	}
+	return n, err
+}

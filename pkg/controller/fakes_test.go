@@ -1,0 +1,77 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"postern.dev/postern/apis/postern"
+)
+
+// fakeRecords are records in memory.
+type fakeRecords struct {
+	mu      sync.Mutex
+	records []postern.WebhookDelivery
+	lists   int
+	err     error            // of Count
+	refuse  map[string]error // of Delete, by name
+}
+
+func (f *fakeRecords) Count(context.Context) (int64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return int64(len(f.records)), f.err
+}
+
+func (f *fakeRecords) List(context.Context) ([]postern.WebhookDelivery, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lists++
+	return slices.Clone(f.records), nil
+}
+
+func (f *fakeRecords) Delete(_ context.Context, record *postern.WebhookDelivery) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.refuse[record.Name]; err != nil {
+		return err
+	}
+	f.records = slices.DeleteFunc(f.records, func(r postern.WebhookDelivery) bool { return r.Name == record.Name })
+	return nil
+}
+
+// names returns those of the records that are left, sorted.
+func (f *fakeRecords) names() []string {
+	var names []string
+	for _, r := range f.records {
+		names = append(names, r.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// recordOf is a record that was made that many seconds after some time.
+func recordOf(name string, second int, phase postern.DeliveryPhase, resourceVersion string) postern.WebhookDelivery {
+	d := postern.WebhookDelivery{}
+	d.Name, d.ResourceVersion = name, resourceVersion
+	d.CreationTimestamp = metav1.Time{Time: time.Unix(int64(1_000_000+second), 0)}
+	d.Status.Phase = phase
+	return d
+}
+
+// recordsOf are n records of that phase, r000 the oldest, not in that order.
+func recordsOf(n int, phase postern.DeliveryPhase) []postern.WebhookDelivery {
+	var records []postern.WebhookDelivery
+	for i := range n {
+		records = append(records, recordOf(fmt.Sprintf("r%03d", i), i, phase, "1"))
+	}
+	slices.Reverse(records)
+	return records
+}

@@ -1,0 +1,120 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"postern.dev/postern/apis/postern"
+)
+
+func TestTheOldestRecordsAreDeletedWhenThereAreTooMany(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		records []postern.WebhookDelivery
+		max     int
+		crowded bool
+		left    int // the youngest
+	}{
+		{"none", nil, 10, false, 0},
+		{"as many as allowed", recordsOf(10, postern.DeliveryApplied), 10, false, 10},
+		{"one more", recordsOf(11, postern.DeliveryApplied), 10, false, 9},
+		{"many more", recordsOf(300, postern.DeliveryIgnored), 100, false, 90},
+		{"few, but the storage is short of room", recordsOf(21, postern.DeliveryFailed), 100, true, 18},
+		{"none, and the storage is short of room", nil, 100, true, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			records := &fakeRecords{records: test.records}
+			c := &RecordCap{Records: records, Max: test.max, Crowded: func() bool { return test.crowded }}
+			if err := c.trim(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			want := (&fakeRecords{records: test.records[:test.left]}).names()
+			if diff := cmp.Diff(want, records.names()); diff != "" {
+				t.Errorf("records that are left (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestARecordThatIsPendingIsNeverDeleted(t *testing.T) {
+	records := &fakeRecords{}
+	for i := range 20 {
+		phase := postern.DeliveryPending
+		if i%4 == 3 {
+			phase = postern.DeliveryApplied
+		}
+		records.records = append(records.records, recordsOf(20, phase)[i])
+	}
+	c := &RecordCap{Records: records, Max: 10}
+	if err := c.trim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range records.records {
+		if r.Status.Phase != postern.DeliveryPending {
+			t.Errorf("%s is left, which is %s", r.Name, r.Status.Phase)
+		}
+	}
+	if got := len(records.records); got != 15 {
+		t.Errorf("%d records are left, want the 15 that are Pending", got)
+	}
+}
+
+func TestOfRecordsOfOneSecondTheFirstInStorageIsTheOldest(t *testing.T) {
+	records := []postern.WebhookDelivery{
+		recordOf("third", 1, postern.DeliveryApplied, "100"),
+		recordOf("second", 1, postern.DeliveryApplied, "99"),
+		recordOf("first", 0, postern.DeliveryApplied, "101"),
+	}
+	var got []string
+	for _, r := range oldestFinished(records, 3) {
+		got = append(got, r.Name)
+	}
+	if diff := cmp.Diff([]string{"first", "second", "third"}, got); diff != "" {
+		t.Errorf("oldest first (-want +got):\n%s", diff)
+	}
+}
+
+func TestRecordsThatAreGoneOrChangedAreLeftToTheNextTime(t *testing.T) {
+	records := &fakeRecords{records: recordsOf(20, postern.DeliveryApplied), refuse: map[string]error{
+		"r000": apierrors.NewNotFound(postern.Resource("webhookdeliveries"), "r000"),
+		"r001": apierrors.NewConflict(postern.Resource("webhookdeliveries"), "r001", errors.New("changed")),
+	}}
+	c := &RecordCap{Records: records, Max: 10}
+	if err := c.trim(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := len(records.records); got != 11 {
+		t.Errorf("%d records are left, want 11", got)
+	}
+}
+
+func TestAStorageThatCannotDeleteIsReported(t *testing.T) {
+	broken := errors.New("broken")
+	records := &fakeRecords{records: recordsOf(11, postern.DeliveryApplied), refuse: map[string]error{"r000": broken}}
+	c := &RecordCap{Records: records, Max: 10}
+	if err := c.trim(t.Context()); !errors.Is(err, broken) {
+		t.Errorf("got error %v", err)
+	}
+}
+
+func TestRecordsAreListedOnlyWhenThereAreTooMany(t *testing.T) {
+	records := &fakeRecords{records: recordsOf(10, postern.DeliveryApplied)}
+	if err := (&RecordCap{Records: records, Max: 10}).trim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if records.lists > 0 {
+		t.Errorf("they were listed %d times", records.lists)
+	}
+}
+
+func TestOneReplicaDeletesAndEveryReplicaCounts(t *testing.T) {
+	if !(&RecordCap{}).NeedLeaderElection() || (&Backlog{}).NeedLeaderElection() {
+		t.Error("the cap must be led, and the backlog not")
+	}
+}

@@ -1,0 +1,89 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookdelivery
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+
+	"postern.dev/postern/apis/postern"
+)
+
+// untilListed waits until the watch cache has these records, as namespace/name.
+func (e expiring) untilListed(ctx context.Context, want ...string) ([]postern.WebhookDelivery, error) {
+	var records []postern.WebhookDelivery
+	var diff string
+	err := wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		var err error
+		if records, err = e.List(ctx); err != nil {
+			return false, err
+		}
+		got := make([]string, 0, len(records))
+		for _, r := range records {
+			got = append(got, r.Namespace+"/"+r.Name)
+		}
+		slices.Sort(got)
+		diff = cmp.Diff(want, got)
+		return diff == "", nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: listed (-want +got):\n%s", err, diff)
+	}
+	return records, nil
+}
+
+func TestRecordsOfAllNamespacesAreListedCountedAndDeleted(t *testing.T) {
+	store := newExpiring(t, time.Hour)
+	for _, namespace := range []string{"a", "b"} {
+		for _, name := range []string{"one", "two"} {
+			d := pending(name)
+			d.Namespace = namespace
+			if _, err := store.Create(genericapirequest.WithNamespace(t.Context(), namespace), d, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	records, err := store.untilListed(t.Context(), "a/one", "a/two", "b/one", "b/two")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if count, err := store.Count(t.Context()); err != nil || count != 4 {
+		t.Errorf("counted %d, %v; want 4", count, err)
+	}
+	for i := range records {
+		if records[i].Name == "one" {
+			if err := store.Delete(t.Context(), &records[i]); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if _, err := store.untilListed(t.Context(), "a/two", "b/two"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestARecordThatHasChangedSinceItWasListedIsNotDeleted(t *testing.T) {
+	store := newExpiring(t, time.Hour)
+	ctx := genericapirequest.WithNamespace(t.Context(), "demo")
+	listed, err := store.Create(ctx, pending("one"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := listed.DeepCopy()
+	changed.Status.Message = "changed"
+	if _, err := store.UpdateStatus(ctx, changed); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Delete(t.Context(), listed); !apierrors.IsConflict(err) {
+		t.Errorf("got error %v, want a conflict", err)
+	}
+}

@@ -43,6 +43,8 @@ type WebhookDeliverySpec struct {
 	Ref        string
 	Image      string
 	Headers    map[string]string
+	// RedeliveryOf names the delivery whose events these are; only the server sets it.
+	RedeliveryOf string
 	// Events is never nil once a delivery was defaulted, so that admission policies can range over it.
 	Events []DeliveryEvent
 }
@@ -77,7 +79,7 @@ type DeliveryEvent struct {
 	Repository    string
 	Revision      string
 	DeliveryID    string
-	Time          *metav1.Time
+	Time          *metav1.MicroTime
 	DefaultBranch bool
 	Image         *ImageReference
 }
@@ -114,6 +116,8 @@ type WebhookDeliveryStatus struct {
 	Sender     *Sender
 	Payload    *PayloadDigest
 	AuditID    string
+	// ReceivedTime orders deliveries, of all replicas, by when they came in.
+	ReceivedTime *metav1.MicroTime
 }
 
 // DeliveryPhase sums up what came of a delivery.
@@ -162,6 +166,10 @@ const (
 	TargetUnchanged TargetResultType = "Unchanged"
 	// TargetSkipped means that the target does not want what is requested.
 	TargetSkipped TargetResultType = "Skipped"
+	// TargetSuperseded means that the target holds something newer.
+	TargetSuperseded TargetResultType = "Superseded"
+	// TargetPending means that the target could not be written yet, and will be tried again.
+	TargetPending TargetResultType = "Pending"
 	// TargetFailed means that the target could not be written.
 	TargetFailed TargetResultType = "Failed"
 )

@@ -8,8 +8,12 @@ import (
 	"fmt"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	cliflag "k8s.io/component-base/cli/flag"
+	componentbaseconfig "k8s.io/component-base/config"
+	componentbaseoptions "k8s.io/component-base/config/options"
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
 
@@ -32,10 +36,12 @@ type options struct {
 
 	dataDir         string
 	deliveryTTL     time.Duration
+	retryWindow     time.Duration
 	maxPayloadBytes int64
 	limits          limits
 	credentials     credential.Config
 	shutdownDelay   time.Duration
+	leaderElection  componentbaseconfig.LeaderElectionConfiguration
 }
 
 func newOptions() *options {
@@ -55,9 +61,19 @@ func newOptions() *options {
 		recommended:     recommended,
 		dataDir:         "/var/lib/postern",
 		deliveryTTL:     72 * time.Hour,
+		retryWindow:     time.Hour,
 		maxPayloadBytes: 1 << 20,
 		limits:          newLimits(),
 		credentials:     credential.Config{IdentityIsCredential: true, RequireSecret: true},
+		leaderElection: componentbaseconfig.LeaderElectionConfiguration{
+			ResourceLock:      resourcelock.LeasesResourceLock,
+			ResourceName:      "postern",
+			ResourceNamespace: "postern-system",
+			// As kube-controller-manager has them.
+			LeaseDuration: metav1.Duration{Duration: 15 * time.Second},
+			RenewDeadline: metav1.Duration{Duration: 10 * time.Second},
+			RetryPeriod:   metav1.Duration{Duration: 2 * time.Second},
+		},
 	}
 }
 
@@ -69,6 +85,8 @@ func (o *options) flags() cliflag.NamedFlagSets {
 	fs.Int64Var(&o.maxPayloadBytes, "max-payload-bytes", o.maxPayloadBytes,
 		fmt.Sprintf("The largest payload that is accepted, in bytes, from %d to %d.", minPayloadBytes, maxPayloadBytes))
 	fs.DurationVar(&o.deliveryTTL, "delivery-ttl", o.deliveryTTL, "How long deliveries are kept.")
+	fs.DurationVar(&o.retryWindow, "retry-window", o.retryWindow,
+		"How long after its receipt a delivery whose target can't be written is tried again before it fails.")
 	fs.BoolVar(&o.credentials.IdentityIsCredential, "identity-is-credential", o.credentials.IdentityIsCredential,
 		"Accept whoever the cluster has authenticated and authorized, without a webhook secret.")
 	fs.BoolVar(&o.credentials.RequireSecret, "webhook-require-secret", o.credentials.RequireSecret,
@@ -84,6 +102,9 @@ func (o *options) flags() cliflag.NamedFlagSets {
 	fs.DurationVar(&o.shutdownDelay, "shutdown-delay-duration", o.shutdownDelay,
 		"How long to go on serving after a signal to stop, with /readyz failing, so that others take notice.")
 
+	componentbaseoptions.BindLeaderElectionFlags(&o.leaderElection, sets.FlagSet("leader election"))
+	sets.FlagSet("leader election").Lookup("leader-elect").Usage =
+		"Let one replica of several retry what is pending. Needed for more than one, which takes --etcd-servers."
 	o.limits.addFlags(&sets)
 	o.recommended.Authentication.AddFlags(sets.FlagSet("authentication"))
 	o.recommended.Authorization.AddFlags(sets.FlagSet("authorization"))
@@ -110,6 +131,15 @@ func (o *options) validate() error {
 	if o.deliveryTTL < time.Minute {
 		errs = append(errs, fmt.Errorf("--delivery-ttl is %s: it must be at least 1m", o.deliveryTTL))
 	}
+	switch {
+	case o.retryWindow < 0:
+		errs = append(errs, fmt.Errorf("--retry-window is %s: it must not be negative", o.retryWindow))
+	case o.retryWindow > o.deliveryTTL:
+		errs = append(errs, fmt.Errorf("--retry-window is %s: it must not be longer than --delivery-ttl, %s, or a delivery would be forgotten before it fails", o.retryWindow, o.deliveryTTL))
+	}
+	if o.leaderElection.LeaderElect {
+		errs = append(errs, o.validateLeaderElection()...)
+	}
 	if o.shutdownDelay < 0 {
 		errs = append(errs, fmt.Errorf("--shutdown-delay-duration is %s: it must not be negative", o.shutdownDelay))
 	}
@@ -124,6 +154,21 @@ func (o *options) validate() error {
 	}
 	errs = append(errs, o.limits.validate(o.maxPayloadBytes)...)
 	return errors.Join(append(errs, o.validateRecommended()...)...)
+}
+
+func (o *options) validateLeaderElection() []error {
+	if o.embeddedEtcd() {
+		return []error{errors.New("--leader-elect is for several replicas, and the embedded etcd can serve only one: give --etcd-servers, or leave it out")}
+	}
+	e := o.leaderElection
+	if e.RetryPeriod.Duration <= 0 || e.RenewDeadline.Duration <= e.RetryPeriod.Duration*2 || e.LeaseDuration.Duration <= e.RenewDeadline.Duration {
+		return []error{fmt.Errorf("--leader-elect-lease-duration (%s) must be longer than --leader-elect-renew-deadline (%s), and that more than twice --leader-elect-retry-period (%s)",
+			e.LeaseDuration.Duration, e.RenewDeadline.Duration, e.RetryPeriod.Duration)}
+	}
+	if e.ResourceLock != resourcelock.LeasesResourceLock || e.ResourceName == "" || e.ResourceNamespace == "" {
+		return []error{errors.New("--leader-elect-resource-lock must be leases, and --leader-elect-resource-name and --leader-elect-resource-namespace must not be empty")}
+	}
+	return nil
 }
 
 // validateRecommended asks the framework's options, except for the address of etcd, which may be ours.

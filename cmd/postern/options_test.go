@@ -38,7 +38,8 @@ func TestDefaults(t *testing.T) {
 	}
 	type defaults struct {
 		DataDir                              string
-		DeliveryTTL, ShutdownDelay           time.Duration
+		DeliveryTTL, RetryWindow             time.Duration
+		ShutdownDelay                        time.Duration
 		MaxPayloadBytes                      int64
 		Credentials                          credential.Config
 		EmbeddedEtcd, HTTP2, GarbageCollects bool
@@ -46,12 +47,12 @@ func TestDefaults(t *testing.T) {
 		StoragePrefix                        string
 	}
 	want := defaults{
-		DataDir: "/var/lib/postern", DeliveryTTL: 72 * time.Hour, MaxPayloadBytes: 1 << 20, Port: 8443, EmbeddedEtcd: true,
+		DataDir: "/var/lib/postern", DeliveryTTL: 72 * time.Hour, RetryWindow: time.Hour, MaxPayloadBytes: 1 << 20, Port: 8443, EmbeddedEtcd: true,
 		Credentials:   credential.Config{IdentityIsCredential: true, RequireSecret: true},
 		StoragePrefix: "/registry/postern.dev",
 	}
 	got := defaults{
-		DataDir: o.dataDir, DeliveryTTL: o.deliveryTTL, ShutdownDelay: o.shutdownDelay, MaxPayloadBytes: o.maxPayloadBytes,
+		DataDir: o.dataDir, DeliveryTTL: o.deliveryTTL, RetryWindow: o.retryWindow, ShutdownDelay: o.shutdownDelay, MaxPayloadBytes: o.maxPayloadBytes,
 		Port: o.recommended.SecureServing.BindPort, EmbeddedEtcd: o.embeddedEtcd(), Credentials: o.credentials,
 		HTTP2:           !o.recommended.SecureServing.DisableHTTP2Serving,
 		GarbageCollects: o.recommended.Etcd.EnableGarbageCollection,
@@ -66,7 +67,8 @@ func TestFlagsAreTakenUpToTheirLimits(t *testing.T) {
 	for _, args := range [][]string{
 		{"--max-payload-bytes=1024"},
 		{"--max-payload-bytes=26214400"},
-		{"--delivery-ttl=1m"},
+		{"--delivery-ttl=1m", "--retry-window=1m"},
+		{"--leader-elect", "--etcd-servers=https://etcd.example.com:2379"},
 		{"--shutdown-delay-duration=0s"},
 		{"--identity-is-credential=false", "--webhook-require-secret=false"},
 		{"--etcd-servers=https://etcd.example.com:2379", "--data-dir="},
@@ -83,6 +85,9 @@ func TestABadValueIsAnErrorThatNamesTheFlag(t *testing.T) {
 		{"--max-payload-bytes=26214401", "--max-payload-bytes is 26214401: it must be from 1024 to 26214400"},
 		{"--max-payload-bytes=1MiB", "--max-payload-bytes"},
 		{"--delivery-ttl=59s", "--delivery-ttl is 59s: it must be at least 1m"},
+		{"--delivery-ttl=59m", "--retry-window is 1h0m0s: it must not be longer than --delivery-ttl, 59m0s"},
+		{"--retry-window=-1s", "--retry-window is -1s: it must not be negative"},
+		{"--leader-elect", "--leader-elect is for several replicas, and the embedded etcd can serve only one"},
 		{"--delivery-ttl=72", "--delivery-ttl"},
 		{"--shutdown-delay-duration=-1s", "--shutdown-delay-duration is -1s: it must not be negative"},
 		{"--shutdown-delay-duration=soon", "--shutdown-delay-duration"},
@@ -107,14 +112,14 @@ func TestABadValueIsAnErrorThatNamesTheFlag(t *testing.T) {
 }
 
 func TestAllBadValuesAreReportedAtOnce(t *testing.T) {
-	_, err := parse("--max-payload-bytes=0", "--delivery-ttl=0s", "--shutdown-delay-duration=-1s", "--data-dir=",
+	_, err := parse("--max-payload-bytes=0", "--delivery-ttl=0s", "--retry-window=-1s", "--leader-elect", "--shutdown-delay-duration=-1s", "--data-dir=",
 		"--enable-garbage-collector=true", "--secure-port=-1")
 	var all interface{ Unwrap() []error }
 	if !errors.As(err, &all) {
 		t.Fatalf("got %v, want several errors", err)
 	}
 	want := []string{
-		"--max-payload-bytes", "--delivery-ttl", "--shutdown-delay-duration", "--data-dir", "--enable-garbage-collector",
+		"--max-payload-bytes", "--delivery-ttl", "--retry-window", "--leader-elect", "--shutdown-delay-duration", "--data-dir", "--enable-garbage-collector",
 		"--tls-cert-file", "--secure-port",
 	}
 	for i, err := range all.Unwrap() {

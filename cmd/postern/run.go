@@ -7,14 +7,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -122,13 +126,59 @@ func serve(ctx context.Context, o *options) error {
 		return err
 	}
 	backlog.Records = server.Records()
-	recordCap := &controller.RecordCap{Records: server.Records(), Max: o.limits.maxDeliveries}
-	for _, runnable := range []manager.Runnable{targets, server, backlog, recordCap} {
+	leader, err := newLeader(config.ClientConfig, o, func(ctx context.Context) error {
+		if !toolscache.WaitForCacheSync(ctx.Done(), secretsSynced) {
+			return nil // whose secret counts is not known, so nothing may be written
+		}
+		return lead(ctx, server, o)
+	})
+	if err != nil {
+		return err
+	}
+	for _, runnable := range []manager.Runnable{targets, server, backlog, leader} {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("could not add to the manager: %w", err)
 		}
 	}
 	return mgr.Start(ctx)
+}
+
+// lead runs what one replica does for all.
+func lead(ctx context.Context, server *apiserver.Server, o *options) error {
+	retry, err := controller.NewRetry(server.Records().Pending(), server.Deliverer(), o.retryWindow, time.Now)
+	if err != nil {
+		return err
+	}
+	recordCap := &controller.RecordCap{Records: server.Records(), Max: o.limits.maxDeliveries}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return retry.Start(ctx) })
+	group.Go(func() error { return recordCap.Start(ctx) })
+	return group.Wait()
+}
+
+// newLeader returns what runs something in one replica at a time. With leader election off this is the only one.
+func newLeader(config *rest.Config, o *options, run func(context.Context) error) (*controller.Leader, error) {
+	election := o.leaderElection
+	times := controller.ElectionTimes{
+		LeaseDuration: election.LeaseDuration.Duration,
+		RenewDeadline: election.RenewDeadline.Duration,
+		RetryPeriod:   election.RetryPeriod.Duration,
+	}
+	if !election.LeaderElect {
+		return controller.NewLeader(nil, times, run), nil
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("could not find a name for this replica: %w", err)
+	}
+	// Two replicas on one host must differ, too.
+	identity := host + "_" + string(uuid.NewUUID())
+	lock, err := resourcelock.NewFromKubeconfig(election.ResourceLock, election.ResourceNamespace, election.ResourceName,
+		resourcelock.ResourceLockConfig{Identity: identity}, config, election.RenewDeadline.Duration)
+	if err != nil {
+		return nil, fmt.Errorf("could not make the lock of the leader election: %w", err)
+	}
+	return controller.NewLeader(lock, times, run), nil
 }
 
 // newManager returns a manager whose cache holds the webhook secrets and nothing else.

@@ -58,10 +58,12 @@ func demo(ctx context.Context) (err error) {
 		p.ciJobDelivers,
 		p.ciJobMayNotDeliverElsewhere,
 		p.gitHubPublishesARelease,
+		p.gitHubRepeatsTheRelease,
 		p.forgedReleaseIsRefused,
 		p.dockerHubPushes,
 		p.harborPushes,
 		p.kubectlDelivers,
+		p.kubectlDeliversAgain,
 	}
 	for _, job := range jobs {
 		if err := job(ctx); err != nil {

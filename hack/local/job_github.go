@@ -27,9 +27,7 @@ func (p *play) gitHubPublishesARelease(ctx context.Context) error {
 	if err := p.show(ctx, "before", shop, before); err != nil {
 		return err
 	}
-	webhook := gitHubWebhook(gitHubRelease, p.secret)
-	webhook.header.Set("X-GitHub-Delivery", "0c2f7c0e-8d5e-4c57-9a55-6f3b6c1a7d01")
-	if err := p.accepted(ctx, webhook, "HMAC"); err != nil {
+	if err := p.accepted(ctx, gitHubReleased(p.secret), "HMAC"); err != nil {
 		return err
 	}
 	return p.show(ctx, "after", shop, fields{
@@ -48,6 +46,13 @@ func (p *play) forgedReleaseIsRefused(ctx context.Context) error {
 		return err
 	}
 	return p.show(ctx, "after", shop, fields{"postern.dev/requested-ref": "v2.0.0", targetRevision: "v2.0.0"})
+}
+
+// gitHubReleased is the webhook of the release, with the id that GitHub gave the delivery.
+func gitHubReleased(secret string) webhook {
+	w := gitHubWebhook(gitHubRelease, secret)
+	w.header.Set("X-GitHub-Delivery", "0c2f7c0e-8d5e-4c57-9a55-6f3b6c1a7d01")
+	return w
 }
 
 func gitHubWebhook(body, secret string) webhook {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -58,8 +59,9 @@ type Config struct {
 }
 
 type completedConfig struct {
-	generic genericapiserver.CompletedConfig
-	extra   ExtraConfig
+	generic  genericapiserver.CompletedConfig
+	extra    ExtraConfig
+	stopping *atomic.Bool
 }
 
 // CompletedConfig can be made by Complete only, so that no server runs with an incomplete one.
@@ -68,8 +70,9 @@ type CompletedConfig struct{ *completedConfig }
 // Complete fills in what was left to default. It changes the configuration that it is called on.
 func (c *Config) Complete() CompletedConfig {
 	c.Generic.MaxRequestBodyBytes = max(c.Generic.MaxRequestBodyBytes, objectBytes(c.Extra.MaxPayloadBytes))
-	c.Generic.BuildHandlerChainFunc = c.Extra.buildHandlerChain(c.Generic.MaxRequestBodyBytes)
-	return CompletedConfig{&completedConfig{c.Generic.Complete(), c.Extra}}
+	stopping := &atomic.Bool{}
+	c.Generic.BuildHandlerChainFunc = c.Extra.buildHandlerChain(c.Generic.MaxRequestBodyBytes, stopping)
+	return CompletedConfig{&completedConfig{c.Generic.Complete(), c.Extra, stopping}}
 }
 
 // objectBytes is how large an object can be that holds a payload of that size in base64, with some room for the rest.
@@ -83,6 +86,8 @@ type Server struct {
 	generic       *genericapiserver.GenericAPIServer
 	records       *webhookdelivery.Store
 	secretsSynced cache.InformerSynced
+	deliverer     *delivery.Deliverer
+	stopping      *atomic.Bool
 }
 
 // New returns a server that is ready to be started.
@@ -107,7 +112,8 @@ func (c CompletedConfig) New() (*Server, error) {
 		Now:             time.Now,
 	})
 	c.generic.AdmissionControl = &receivingAdmission{admissionChain: chain, deliverer: deliverer}
-	c.generic.AddReadyzChecks(cachesCheck(c.extra.CachesReady), firstWatchCheck(store.ReadinessCheck))
+	c.generic.AddReadyzChecks(
+		cachesCheck(c.extra.CachesReady), firstWatchCheck(store.ReadinessCheck), relayCheck(c.generic.Authentication.RequestHeaderConfig))
 
 	generic, err := c.generic.New("postern", genericapiserver.NewEmptyDelegate())
 	if err != nil {
@@ -118,8 +124,13 @@ func (c CompletedConfig) New() (*Server, error) {
 	if err := generic.InstallAPIGroup(&group); err != nil {
 		return nil, fmt.Errorf("could not install the API group %s: %w", postern.GroupName, err)
 	}
-	return &Server{generic: generic, records: store, secretsSynced: c.extra.SecretsSynced}, nil
+	return &Server{
+		generic: generic, records: store, secretsSynced: c.extra.SecretsSynced, deliverer: deliverer, stopping: c.stopping,
+	}, nil
 }
+
+// Deliverer returns the pipeline behind the doors.
+func (s *Server) Deliverer() *delivery.Deliverer { return s.deliverer }
 
 // storages returns what is served, by the path below the namespace.
 func (c CompletedConfig) storages(store *webhookdelivery.Store, deliverer *delivery.Deliverer) map[string]rest.Storage {
@@ -134,7 +145,8 @@ func (c CompletedConfig) storages(store *webhookdelivery.Store, deliverer *deliv
 		})
 	}
 	return map[string]rest.Storage{
-		"webhookdeliveries": deliveries,
+		"webhookdeliveries":           deliveries,
+		"webhookdeliveries/redeliver": deliver.NewRedelivery(store, deliverer, StorageCodec()),
 
 		"gatewaysyncs":                   deliver.NewParent("gatewaysync", func() runtime.Object { return &postern.GatewaySync{} }),
 		"gatewaysyncs/webhookdeliveries": door(deliver.ToTarget(postern.TargetGatewaySync)),
@@ -155,6 +167,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if !cache.WaitForCacheSync(ctx.Done(), s.secretsSynced) {
 		return nil
 	}
+	defer context.AfterFunc(ctx, func() { s.stopping.Store(true) })()
 	return s.generic.PrepareRun().RunWithContext(ctx)
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
@@ -18,12 +19,24 @@ import (
 )
 
 // buildHandlerChain returns a function that makes the framework's chain of filters, with ours inside and around it.
-func (c ExtraConfig) buildHandlerChain(maxObjectBytes int64) func(http.Handler, *genericapiserver.Config) http.Handler {
+func (c ExtraConfig) buildHandlerChain(maxObjectBytes int64, stopping *atomic.Bool) func(http.Handler, *genericapiserver.Config) http.Handler {
 	budget := newPayloadBudget(c.MaxInflightPayloadBytes, c.MaxPayloadBytes, maxObjectBytes)
 	return func(handler http.Handler, generic *genericapiserver.Config) http.Handler {
 		authorized := whileAccepting(budget.limit(deliver.WithDryRun(handler)), c.Accepting)
-		return withoutQuerySecret(withBodyTimeout(limitedChain(authorized, generic), c.PayloadTimeout))
+		known := onceRelayKnown(limitedChain(authorized, generic), generic.Authentication.RequestHeaderConfig)
+		return withoutQuerySecret(withLastAnswers(withBodyTimeout(known, c.PayloadTimeout), stopping))
 	}
+}
+
+// withLastAnswers ends each connection with the answer on it once the server is stopping. The kube-apiserver keeps
+// connections for later requests, and would send one on a connection that is closed at the same moment.
+func withLastAnswers(next http.Handler, stopping *atomic.Bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if stopping.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, req)
+	})
 }
 
 // whileAccepting answers whatever would make a delivery with the error of accepting, if there is one.

@@ -4,8 +4,13 @@
 package controller
 
 import (
+	"sync/atomic"
+	"time"
+
 	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/legacyregistry"
+
+	"postern.dev/postern/apis/postern"
 )
 
 var storedDeliveries = metrics.NewGauge(&metrics.GaugeOpts{
@@ -13,7 +18,46 @@ var storedDeliveries = metrics.NewGauge(&metrics.GaugeOpts{
 	Help: "Deliveries that are stored, by whichever replica.",
 })
 
-// RegisterMetrics makes /metrics show the metrics of this package. Until then they count nothing.
+// followed is the Retry that runs, if any, for the metrics: they are asked for when they are scraped.
+var followed atomic.Pointer[Retry]
+
+// follow makes the metrics tell of a Retry; call what it returns when that ends.
+func follow(r *Retry) (end func()) {
+	followed.Store(r)
+	return func() { followed.CompareAndSwap(r, nil) }
+}
+
+// RegisterMetrics makes /metrics show the metrics of this package. What is pending only the replica that leads knows;
+// others say 0.
 func RegisterMetrics() {
 	legacyregistry.MustRegister(storedDeliveries)
+	legacyregistry.RawMustRegister(
+		metrics.NewGaugeFunc(&metrics.GaugeOpts{
+			Namespace: "postern", Name: "pending_deliveries", StabilityLevel: metrics.ALPHA,
+			Help: "Deliveries that are pending, by the replica that retries them.",
+		}, func() float64 { return float64(len(pendingNow())) }),
+		metrics.NewGaugeFunc(&metrics.GaugeOpts{
+			Namespace: "postern", Name: "oldest_pending_delivery_age_seconds", StabilityLevel: metrics.ALPHA,
+			Help: "Time since the receipt of the delivery that has been pending longest, by the replica that retries them.",
+		}, func() float64 { return oldest().Seconds() }),
+	)
+}
+
+func pendingNow() []any {
+	if r := followed.Load(); r != nil {
+		return r.pending.GetStore().List()
+	}
+	return nil
+}
+
+func oldest() time.Duration {
+	var age time.Duration
+	if r := followed.Load(); r != nil {
+		for _, obj := range pendingNow() {
+			if d, ok := obj.(*postern.WebhookDelivery); ok {
+				age = max(age, r.age(d))
+			}
+		}
+	}
+	return age
 }

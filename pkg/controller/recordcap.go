@@ -45,9 +45,6 @@ type RecordCap struct {
 	Crowded func() bool
 }
 
-// NeedLeaderElection tells the manager that one replica is enough.
-func (c *RecordCap) NeedLeaderElection() bool { return true }
-
 // Start works until ctx is done. It is a Runnable of controller-runtime's manager.
 func (c *RecordCap) Start(ctx context.Context) error {
 	every(ctx, recordCapInterval, "Could not delete the oldest deliveries, of which there are too many", c.trim)

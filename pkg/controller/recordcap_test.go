@@ -112,9 +112,3 @@ func TestRecordsAreListedOnlyWhenThereAreTooMany(t *testing.T) {
 		t.Errorf("they were listed %d times", records.lists)
 	}
 }
-
-func TestOneReplicaDeletesAndEveryReplicaCounts(t *testing.T) {
-	if !(&RecordCap{}).NeedLeaderElection() || (&Backlog{}).NeedLeaderElection() {
-		t.Error("the cap must be led, and the backlog not")
-	}
-}

@@ -86,8 +86,8 @@ func NewVerifier(config Config, secrets *Secrets) *Verifier {
 
 // Verify returns the method by which the attempt proved itself. The error, if any, is a *Rejection.
 func (v *Verifier) Verify(a Attempt) (Method, error) {
-	if v.config.IdentityIsCredential && authenticated(a.User) {
-		return identityMethod(a.User), nil
+	if method, known := Identify(a.User); known && v.config.IdentityIsCredential {
+		return method, nil
 	}
 	valid := v.secrets.keyring(a.Namespace).forAttempt(a)
 	shown := proofsOf(a, v.config.Now())
@@ -112,6 +112,14 @@ func authenticated(u user.Info) bool {
 		u.GetName() != "" && u.GetName() != user.Anonymous &&
 		slices.Contains(u.GetGroups(), user.AllAuthenticated) &&
 		!slices.Contains(u.GetGroups(), user.AllUnauthenticated)
+}
+
+// Identify returns the method by which the cluster itself authenticated a caller; known is false of a stranger.
+func Identify(u user.Info) (method Method, known bool) {
+	if !authenticated(u) {
+		return "", false
+	}
+	return identityMethod(u), true
 }
 
 func identityMethod(u user.Info) Method {

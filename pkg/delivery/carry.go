@@ -10,92 +10,132 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/klog/v2"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/target"
 )
 
-// carryTimeout bounds the record and the write, and once more the final status: what the client can't stop. Together that
-// is less than the 34 seconds that the framework gives the creation of an object
-// (requestTimeoutUpperBound in k8s.io/apiserver, pkg/endpoints/handlers).
-const carryTimeout = 15 * time.Second
+// answerTimeout bounds recording and writing, which the client can't stop. Whatever is not written by then is tried
+// again later; GitHub, for one, hangs up after ten seconds.
+const answerTimeout = 8 * time.Second
 
-// Carry takes a delivery that was received and admitted to its targets, and returns its record.
+// Carry takes a delivery that was created as an object, received and admitted, to its targets, and returns its record.
+// Nothing is written unless there is a record: the client chose its name, which may be taken.
 func (d *Deliverer) Carry(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
-	carried, err := d.carry(ctx, delivery, dryRun)
+	return d.carryAnd(ctx, delivery, manner{dryRun: dryRun, how: d.recordThenWrite})
+}
+
+// manner is how a delivery is carried.
+type manner struct {
+	dryRun bool
+	// byContent is set if the delivery is named after its content: if its name is taken, it is a repeat.
+	byContent bool
+	// how stores the record of a delivery and writes its targets.
+	how func(ctx context.Context, delivery *postern.WebhookDelivery, tasks []task) (*postern.WebhookDelivery, []effect, error)
+}
+
+func (m manner) isRepeat(err error) bool { return m.byContent && apierrors.IsAlreadyExists(err) }
+
+func (d *Deliverer) carryAnd(ctx context.Context, delivery *postern.WebhookDelivery, m manner) (*postern.WebhookDelivery, error) {
+	carried, err := d.carry(ctx, delivery, m)
 	if carried != nil {
 		delivery = carried
 	}
-	if !dryRun || err != nil {
+	if !m.dryRun || err != nil {
 		d.finished(ctx, delivery, err)
 	}
 	return carried, err
 }
 
-func (d *Deliverer) carry(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
+func (d *Deliverer) carry(ctx context.Context, delivery *postern.WebhookDelivery, m manner) (*postern.WebhookDelivery, error) {
 	if delivery.Status.Sender == nil {
 		return nil, apierrors.NewInternalError(errors.New("the delivery was not received, so nobody has proved anything"))
 	}
 	if len(delivery.Spec.Events) == 0 {
 		d.ignore(delivery, ReasonNothingRequested, "admission left nothing to request")
-		return d.record(ctx, delivery, dryRun)
+		return d.recordOnly(ctx, delivery, m)
 	}
 	tasks, err := d.tasksOf(ctx, delivery)
-	if err != nil {
-		return nil, err
-	}
-	if len(tasks) == 0 {
+	switch {
+	case target.IsTransient(err) && !m.dryRun:
+		d.pend(delivery, err)
+		return d.recordOnly(ctx, delivery, m)
+	case err != nil:
+		return nil, answerFor(err)
+	case len(tasks) == 0:
 		d.ignore(delivery, ReasonNoTarget, "nothing in this namespace wants what was pushed")
-		return d.record(ctx, delivery, dryRun)
-	}
-	if dryRun {
-		if err := d.write(ctx, delivery, tasks, dryRun); err != nil {
+		return d.recordOnly(ctx, delivery, m)
+	case m.dryRun:
+		effects := d.write(ctx, tasks, true)
+		if err := worstOf(effects); err != nil {
 			return nil, err
 		}
-		return d.record(ctx, delivery, dryRun)
+		conclude(delivery, resultsOf(effects), d.Now())
+		return d.recordOnly(ctx, delivery, m)
 	}
-	return d.carryThrough(ctx, delivery, tasks)
+	return d.carryThrough(ctx, delivery, tasks, m)
 }
 
-// carryThrough stores the record before any target is written, so that nothing is written that no record tells of. Once
-// begun it goes on to the end: many senders hang up after a few seconds, and a record that says Pending would be all that
-// is left of what they sent.
-func (d *Deliverer) carryThrough(ctx context.Context, delivery *postern.WebhookDelivery, tasks []task) (*postern.WebhookDelivery, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), carryTimeout)
+// carryThrough goes on to the end once begun: many senders hang up after a few seconds. The record says Pending until
+// the final status is stored, after the answer, so that whatever is cut short is taken up again.
+func (d *Deliverer) carryThrough(ctx context.Context, delivery *postern.WebhookDelivery, tasks []task, m manner) (*postern.WebhookDelivery, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 	defer cancel()
 	delivery.Status.Phase = postern.DeliveryPending
-	recorded, err := d.record(ctx, delivery, false)
-	if err != nil {
+	recorded, effects, err := m.how(ctx, delivery, tasks)
+	switch {
+	case m.isRepeat(err):
+		conclude(delivery, resultsOf(effects), d.Now())
+		return d.repeat(ctx, delivery, effects, false)
+	case err != nil:
 		return nil, err
 	}
-	writeErr := d.write(ctx, recorded, tasks, false)
-	d.report(recorded)
-	return d.close(ctx, recorded), writeErr
+	conclude(recorded, resultsOf(effects), d.Now())
+	d.report(recorded, recorded.Status.Targets)
+	d.closeLater(ctx, recorded)
+	if recorded.Status.Phase == postern.DeliveryFailed {
+		return recorded, worstOf(effects)
+	}
+	return recorded, nil
+}
+
+// recordThenWrite writes only what is recorded.
+func (d *Deliverer) recordThenWrite(ctx context.Context, delivery *postern.WebhookDelivery, tasks []task) (*postern.WebhookDelivery, []effect, error) {
+	recorded, err := d.record(ctx, delivery, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	return recorded, d.write(ctx, tasks, false), nil
+}
+
+// recordWhileWriting does both at once, so that the answer takes as long as the slower of the two.
+func (d *Deliverer) recordWhileWriting(ctx context.Context, delivery *postern.WebhookDelivery, tasks []task) (*postern.WebhookDelivery, []effect, error) {
+	written := make(chan []effect, 1)
+	go func() { written <- d.write(ctx, tasks, false) }()
+	recorded, err := d.record(ctx, delivery, false)
+	return recorded, <-written, err
+}
+
+// recordOnly stores the record of a delivery for which nothing is written now.
+func (d *Deliverer) recordOnly(ctx context.Context, delivery *postern.WebhookDelivery, m manner) (*postern.WebhookDelivery, error) {
+	recorded, err := d.record(ctx, delivery, m.dryRun)
+	if m.isRepeat(err) {
+		return d.repeat(ctx, delivery, nil, m.dryRun)
+	}
+	return recorded, err
+}
+
+// pend sets the status of a delivery whose targets can't be found just now; they are looked for again later.
+func (d *Deliverer) pend(delivery *postern.WebhookDelivery, cause error) {
+	status := &delivery.Status
+	status.Phase, status.Reason, status.Message = postern.DeliveryPending, ReasonTargetUnavailable, cause.Error()
+	setCondition(delivery, postern.ConditionApplied, metav1.ConditionFalse, status.Reason, status.Message, d.Now())
 }
 
 func (d *Deliverer) record(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
 	defer timeStage(stageRecord)()
 	recorded, err := d.Records.Create(ctx, delivery, dryRun)
-	var status apierrors.APIStatus
-	if err != nil && !errors.As(err, &status) {
-		return nil, answerUnavailable("the delivery could not be recorded just now", err)
-	}
-	return recorded, err
-}
-
-// close stores the final status, also when the write has used up its time. What was written stays written and the record
-// exists, so a failure here is no failure of the delivery; it only leaves a record that says Pending.
-func (d *Deliverer) close(ctx context.Context, delivery *postern.WebhookDelivery) *postern.WebhookDelivery {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), carryTimeout)
-	defer cancel()
-	closed, err := d.Records.UpdateStatus(ctx, delivery)
-	if err != nil {
-		if !apierrors.IsNotFound(err) { // deleted meanwhile, by someone who may
-			klog.FromContext(ctx).Error(err, "Could not store the final status of a delivery", "delivery", klog.KObj(delivery))
-		}
-		return delivery
-	}
-	return closed
+	return recorded, answerForRecord(err)
 }
 
 // ignore sets the status of a delivery that nothing is done for; a reason that is there already stays.

@@ -5,14 +5,15 @@
 //
 //	receive (verify, decode) → admit → carry (resolve, record, write)
 //
-// The stages are in files of these names; carry has its parts in tasks.go (which targets) and write.go. The package must
-// not know HTTP paths, how records are stored, or how a target is patched; doors, Records and Targets do.
+// The stages are in files of these names; carry has its parts in tasks.go (which targets), write.go and close.go (the final
+// status). What stays pending is taken up again by resume.go. The package must not know HTTP paths, how records are stored, or how a target is patched; doors, Records and Targets do.
 package delivery
 
 import (
 	"context"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/client-go/tools/events"
 
@@ -33,7 +34,10 @@ type Targets interface {
 
 // Records keeps deliveries.
 type Records interface {
+	// Create returns an AlreadyExists error if there is a record of that name.
 	Create(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error)
+	Get(ctx context.Context, namespace, name string) (*postern.WebhookDelivery, error)
+	// UpdateStatus returns a Conflict error if the record is not as it was read.
 	UpdateStatus(ctx context.Context, delivery *postern.WebhookDelivery) (*postern.WebhookDelivery, error)
 }
 
@@ -59,19 +63,28 @@ type Config struct {
 // Deliverer takes webhooks from a door to their target. It is safe for concurrent use.
 type Deliverer struct {
 	Config
+	// closings are the final statuses that are being stored.
+	closings errgroup.Group
+	news     news
 }
 
-// New returns a Deliverer.
-func New(config Config) *Deliverer { return &Deliverer{config} }
+// New returns a Deliverer. Drain it in the end.
+func New(config Config) *Deliverer {
+	d := &Deliverer{Config: config, news: newNews()}
+	d.closings.SetLimit(maxClosings)
+	return d
+}
 
 // Deliver takes a delivery, which says where it goes, and what came in through all stages. It returns the record, or
 // an error that is ready to be answered.
 func (d *Deliverer) Deliver(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming, dryRun bool) (*postern.WebhookDelivery, error) {
-	if err := d.Receive(ctx, delivery, in); err != nil {
+	deliveryID, err := d.Receive(ctx, delivery, in)
+	if err != nil {
 		return nil, err
 	}
+	byContent := nameByContent(delivery, deliveryID)
 	if err := d.admit(ctx, delivery, in.User, dryRun); err != nil {
 		return nil, err
 	}
-	return d.Carry(ctx, delivery, dryRun)
+	return d.carryAnd(ctx, delivery, manner{dryRun: dryRun, byContent: byContent, how: d.recordWhileWriting})
 }

@@ -18,7 +18,7 @@ import (
 
 const plant = "GatewaySync demo/plant"
 
-// Nothing is looked up before the sender is verified, and nothing is written before a record tells of it.
+// Nothing is looked up before the sender is verified, and nothing is written or recorded before admission agreed.
 func TestEachStageRunsOnlyWhenTheOnesBeforeWentWell(t *testing.T) {
 	for name, test := range map[string]struct {
 		arrange func(*pipeline, *Incoming)
@@ -81,7 +81,7 @@ func TestEachStageRunsOnlyWhenTheOnesBeforeWentWell(t *testing.T) {
 		},
 		"the name is taken": {
 			arrange: func(p *pipeline, _ *Incoming) { p.onRecord = nameTaken },
-			journal: []string{"mutate", "validate", "resolve " + plant, "record Pending"},
+			journal: []string{"mutate", "validate", "resolve " + plant, "record Pending", "write " + plant + " v2.0.0"},
 			code:    http.StatusConflict,
 		},
 		"the target can't be written": {
@@ -102,7 +102,7 @@ func TestEachStageRunsOnlyWhenTheOnesBeforeWentWell(t *testing.T) {
 				test.arrange(p, &in)
 			}
 			_, err := p.Deliver(t.Context(), toPlant(), in, test.dryRun)
-			if diff := cmp.Diff(test.journal, p.journal); diff != "" {
+			if diff := cmp.Diff(test.journal, p.told()); diff != "" {
 				t.Errorf("journal (-want +got):\n%s", diff)
 			}
 			if test.code == 0 && err == nil {
@@ -149,7 +149,7 @@ func TestTheLastEventAsAdmittedIsRequested(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := target.Request{Ref: "production", Repository: "https://git.example.com/plant.git", Revision: "abc", By: "github", At: now}
+	want := target.Request{Ref: "production", Repository: "https://git.example.com/plant.git", Revision: "abc", By: "github", At: now, Received: received.Add(1)}
 	if diff := cmp.Diff(want, p.request); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)
 	}

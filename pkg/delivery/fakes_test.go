@@ -5,12 +5,11 @@ package delivery
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
+	"slices"
+	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,7 +18,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/client-go/rest"
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/credential"
@@ -28,8 +26,12 @@ import (
 
 const secret = "s3cret"
 
-// now has fractions of a second, which JSON does not keep.
-var now = time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC)
+// now has fractions of a second, which JSON does not keep in a time, and of a microsecond, which it keeps in none;
+// received is what it keeps of it.
+var (
+	now      = time.Date(2026, 1, 2, 3, 4, 5, 678_901_234, time.UTC)
+	received = time.Date(2026, 1, 2, 3, 4, 5, 678_901_000, time.UTC)
+)
 
 // ci is a sender that the cluster knows.
 var ci = &user.DefaultInfo{Name: "system:serviceaccount:ci:release", Groups: []string{user.AllAuthenticated}}
@@ -41,12 +43,13 @@ type pipeline struct {
 }
 
 type fakes struct {
-	mu      sync.Mutex // targets are written at the same time
+	mu      sync.Mutex // targets are written at the same time, and while the delivery is recorded
 	journal []string
 
 	// What the fakes answer, and do before that: observe gets the context of "record", "write" and "update".
 	onMutate, onValidate, onRecord, onUpdate func(*postern.WebhookDelivery) error
 	resolveErr, writeErr                     error
+	onGet                                    func() (*postern.WebhookDelivery, error)
 	outcome                                  target.Outcome
 	matches                                  func(target.Request) ([]target.Match, error)
 	atTarget                                 map[string]atTarget // by name, in place of outcome and writeErr
@@ -55,6 +58,7 @@ type fakes struct {
 	// What the fakes were given.
 	attributes admission.Attributes
 	request    target.Request
+	requests   []target.Request // in any order
 	events     []string
 }
 
@@ -77,6 +81,9 @@ func newPipeline(config credential.Config) *pipeline {
 		},
 	}
 	f.matches = func(target.Request) ([]target.Match, error) { return nil, nil }
+	f.onGet = func() (*postern.WebhookDelivery, error) {
+		return nil, apierrors.NewNotFound(postern.Resource("webhookdeliveries"), "release")
+	}
 	secrets := &credential.Secrets{}
 	secrets.Set("demo", map[string][]byte{"hmac": []byte(secret), "webhook.quay-secret": []byte(secret)})
 	secrets.Set("strict", map[string][]byte{"webhook.github-secret": []byte(secret), "applications.shop.hmac": []byte(secret)})
@@ -99,6 +106,26 @@ func (f *fakes) note(dryRun bool, words ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.journal = append(f.journal, line)
+}
+
+// told is the journal when all is stored. Of a record and the writes beside it, whose order is free, the record comes first.
+func (p *pipeline) told() []string {
+	p.Drain()
+	journal := p.journal
+	if i := slices.Index(journal, "record Pending"); i >= 0 {
+		first := i
+		for first > 0 && strings.HasPrefix(journal[first-1], "write ") {
+			first--
+		}
+		journal = slices.Insert(slices.Delete(journal, i, i+1), first, "record Pending")
+	}
+	return journal
+}
+
+// ended is the last line of what is told.
+func (p *pipeline) ended() string {
+	journal := p.told()
+	return journal[len(journal)-1]
 }
 
 type fakeAdmission struct{ *fakes }
@@ -128,7 +155,7 @@ func (f fakeTargets) Resolve(_ context.Context, key target.Key) error {
 func (f fakeTargets) Write(ctx context.Context, key target.Key, request target.Request, dryRun bool) (target.Outcome, error) {
 	f.note(dryRun, "write ", key, " ", request.Ref)
 	f.mu.Lock()
-	f.request = request
+	f.request, f.requests = request, append(f.requests, request)
 	f.mu.Unlock()
 	f.observe(ctx, "write")
 	if at, found := f.atTarget[key.Name]; found {
@@ -156,6 +183,11 @@ func (f fakeRecords) Create(ctx context.Context, delivery *postern.WebhookDelive
 		created.Name = created.GenerateName + "x"
 	}
 	return created, nil
+}
+
+func (f fakeRecords) Get(_ context.Context, namespace, name string) (*postern.WebhookDelivery, error) {
+	f.note(false, "get ", namespace, "/", name)
+	return f.onGet()
 }
 
 func (f fakeRecords) UpdateStatus(ctx context.Context, delivery *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
@@ -194,44 +226,4 @@ func release() Incoming {
 // ping asks for nothing.
 func ping() Incoming {
 	return Incoming{Header: http.Header{"X-Github-Event": {"ping"}}, Body: []byte(`{}`), User: ci}
-}
-
-// answered is the status that an error is answered with.
-func answered(t *testing.T, err error) metav1.Status {
-	t.Helper()
-	var status apierrors.APIStatus
-	if !errors.As(err, &status) {
-		t.Fatalf("got the error %v, which is no answer", err)
-	}
-	return status.Status()
-}
-
-// unavailable is the error of the target package when the API server is down.
-func unavailable(t *testing.T) error {
-	t.Helper()
-	server := httptest.NewServer(http.NotFoundHandler())
-	server.Close()
-	writer, err := target.NewWriter(&rest.Config{Host: server.URL}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err = writer.Resolve(t.Context(), target.Key{Kind: target.KindGatewaySync, Namespace: "demo", Name: "plant"}); !target.IsTransient(err) {
-		t.Fatalf("got %v, want an error that may pass", err)
-	}
-	return err
-}
-
-// notFound is the error of the target package when there is no such object.
-func notFound() error {
-	return fmt.Errorf("could not find it: %w", apierrors.NewNotFound(postern.Resource("gatewaysyncs"), "plant"))
-}
-
-// denied is admission that refuses.
-func denied(*postern.WebhookDelivery) error {
-	return apierrors.NewForbidden(postern.Resource("webhookdeliveries"), "", errors.New("a policy says no"))
-}
-
-// nameTaken is a storage that has another delivery of that name.
-func nameTaken(*postern.WebhookDelivery) error {
-	return apierrors.NewAlreadyExists(postern.Resource("webhookdeliveries"), "release")
 }

@@ -11,7 +11,8 @@ import (
 )
 
 // keptHeaders are worth keeping in a record: they tell what the sender says that it sent. None can hold a secret.
-// X-Hook-UUID is not among them: it is the same in all deliveries of Bitbucket Cloud, and others take it for a secret.
+// X-Hook-UUID is not among them: it is the same in all deliveries of Bitbucket Cloud, and others take it for a secret. Nor
+// are Ce-Source and Ce-Subject: the first is a URI, in which people write user:password@host.
 var keptHeaders = []string{
 	"Content-Type", "User-Agent",
 	"X-Github-Delivery", "X-Github-Event",
@@ -20,8 +21,8 @@ var keptHeaders = []string{
 	"X-Gogs-Delivery", "X-Gogs-Event",
 	"X-Gitlab-Event", "X-Gitlab-Event-Uuid", "Idempotency-Key", "Webhook-Id", "Webhook-Timestamp",
 	"X-Event-Key", "X-Request-Uuid", "X-Attempt-Number", // Bitbucket Cloud
-	"X-Request-Id",                                           // Bitbucket Data Center
-	"Ce-Id", "Ce-Source", "Ce-Subject", "Ce-Time", "Ce-Type", // CloudEvents
+	"X-Request-Id",                // Bitbucket Data Center
+	"Ce-Id", "Ce-Time", "Ce-Type", // CloudEvents
 	"X-Nexus-Webhook-Delivery", "X-Nexus-Webhook-Id",
 }
 

@@ -39,6 +39,11 @@ var (
 		Help: "Webhooks by type of sender, method that proved the sender, and outcome.",
 	}, []string{"source", "method", "outcome"})
 
+	resumed = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: "postern", Name: "resumed_deliveries_total", StabilityLevel: metrics.ALPHA,
+		Help: "Deliveries that were answered as Pending, or cut short by a crash, and came to an end afterwards, by outcome.",
+	}, []string{"outcome"})
+
 	stageSeconds = metrics.NewHistogramVec(&metrics.HistogramOpts{
 		Namespace: "postern", Name: "delivery_stage_duration_seconds", StabilityLevel: metrics.ALPHA,
 		Help:    "Time that deliveries spend in each stage.",
@@ -48,7 +53,7 @@ var (
 
 // RegisterMetrics makes /metrics show the metrics of this package. Until then they count nothing.
 func RegisterMetrics() {
-	legacyregistry.MustRegister(deliveries, stageSeconds)
+	legacyregistry.MustRegister(deliveries, resumed, stageSeconds)
 }
 
 // timeStage starts the clock of a stage; call what it returns when the stage is over.
@@ -65,6 +70,8 @@ func countDelivery(source, method, outcome string) {
 	}
 	deliveries.WithLabelValues(source, method, outcome).Inc()
 }
+
+func countResumed(phase postern.DeliveryPhase) { resumed.WithLabelValues(string(phase)).Inc() }
 
 func outcomeOf(delivery *postern.WebhookDelivery, err error) string {
 	switch {

@@ -38,7 +38,7 @@ func (d *Deliverer) ReceiveObject(ctx context.Context, delivery *postern.Webhook
 		delete(delivery.Annotations, corev1.LastAppliedConfigAnnotation)
 	}
 	delivery.Spec.Payload, delivery.Spec.RawPayload = nil, nil
-	if err := d.Receive(ctx, delivery, in); err != nil {
+	if _, err := d.Receive(ctx, delivery, in); err != nil {
 		return err
 	}
 	if fromRef {

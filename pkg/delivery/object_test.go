@@ -74,7 +74,7 @@ func TestAReceivedObjectHoldsWhatWasAskedAndNothingSecret(t *testing.T) {
 			postern.WebhookDeliverySpec{RawPayload: []byte(released)},
 			postern.WebhookDeliverySpec{Source: "github", Events: []postern.DeliveryEvent{{
 				Source: "github", Event: "release", Ref: "v2.0.0", RefType: postern.RefTypeTag,
-				Time: &metav1.Time{Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)},
+				Time: &metav1.MicroTime{Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)},
 			}}},
 			digest(released),
 		},
@@ -187,7 +187,7 @@ func TestTheSecretOfTheQueryReachesTheVerifier(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := toPlant()
 			d.Spec.Source = test.source
-			err := newDefaultPipeline().Receive(t.Context(), d, Incoming{Body: []byte(pushed), QuerySecret: test.query})
+			_, err := newDefaultPipeline().Receive(t.Context(), d, Incoming{Body: []byte(pushed), QuerySecret: test.query})
 			if got := verdict(t, d, err); got != test.want {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
@@ -238,19 +238,12 @@ func TestAnObjectThatIsNotValidIsNotVerified(t *testing.T) {
 
 // The metrics and the log tell who sent a delivery, also one that is refused.
 func TestWhatAClientSaysOfTheStatusIsForgottenFirst(t *testing.T) {
-	d := &Deliverer{Config{MaxPayloadBytes: 1}}
+	d := New(Config{MaxPayloadBytes: 1})
 	forged := &postern.WebhookDelivery{Status: postern.WebhookDeliveryStatus{Sender: &postern.Sender{Name: "system:admin", Method: "made-up"}}}
 	if err := d.ReceiveObject(t.Context(), forged, nil, ""); err == nil {
 		t.Error("a delivery of nothing was received")
 	}
 	if forged.Status.Sender != nil {
 		t.Errorf("the sender is still said to be %v", forged.Status.Sender)
-	}
-}
-
-func TestADeliveryThatWasNotReceivedIsNotCarried(t *testing.T) {
-	d := &Deliverer{}
-	if _, err := d.Carry(t.Context(), &postern.WebhookDelivery{}, false); err == nil {
-		t.Error("it was carried")
 	}
 }

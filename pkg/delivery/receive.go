@@ -10,6 +10,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,48 +37,55 @@ type Incoming struct {
 }
 
 // Receive verifies the sender and decodes what it sent. It fills in spec.events and the status of a delivery that
-// already says where it goes. Nothing is looked up before the sender is verified.
-func (d *Deliverer) Receive(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming) error {
-	if err := d.receive(ctx, delivery, in); err != nil {
+// already says where it goes, and returns the sender's own id of it, which may be empty. Nothing is looked up before the
+// sender is verified.
+func (d *Deliverer) Receive(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming) (deliveryID string, err error) {
+	if deliveryID, err = d.receive(ctx, delivery, in); err != nil {
 		d.finished(ctx, delivery, err)
-		return err
+		return "", err
 	}
-	return nil
+	return deliveryID, nil
 }
 
-func (d *Deliverer) receive(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming) error {
+func (d *Deliverer) receive(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming) (deliveryID string, err error) {
 	if delivery.Spec.Source == "" {
 		delivery.Spec.Source = payload.SourceFromHeader(in.Header)
 	}
 	sourceKnown := delivery.Spec.Source != ""
 	method, err := d.verify(delivery, in)
 	if err != nil {
-		return err
+		return "", err
 	}
 	digest := sha256.Sum256(in.Body)
 	delivery.Status = postern.WebhookDeliveryStatus{
-		Payload: &postern.PayloadDigest{SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(in.Body))},
-		AuditID: audit.GetAuditIDTruncated(ctx),
+		Payload:      &postern.PayloadDigest{SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(in.Body))},
+		AuditID:      audit.GetAuditIDTruncated(ctx),
+		ReceivedTime: d.receivedNow(),
 	}
-	d.setSender(delivery, in, method)
-	if err := decode(delivery, in); err != nil {
-		return err
+	d.setSender(delivery, in.User, method)
+	if deliveryID, err = decode(delivery, in); err != nil {
+		return "", err
 	}
 	if sourceKnown {
-		return nil
+		return deliveryID, nil
 	}
 	// Only the shape of the body told who sent it. A secret of one sender must not speak for another.
 	if method, err = d.verify(delivery, in); err != nil {
 		delivery.Status.Sender = nil
-		return err
+		return "", err
 	}
-	d.setSender(delivery, in, method)
-	return nil
+	d.setSender(delivery, in.User, method)
+	return deliveryID, nil
+}
+
+// receivedNow is the time as JSON keeps it: a record that is read again must be the same.
+func (d *Deliverer) receivedNow() *metav1.MicroTime {
+	return &metav1.MicroTime{Time: d.Now().UTC().Truncate(time.Microsecond)}
 }
 
 // setSender tells who delivered, and how that was proved.
-func (d *Deliverer) setSender(delivery *postern.WebhookDelivery, in Incoming, method credential.Method) {
-	delivery.Status.Sender = &postern.Sender{Name: senderName(in.User), Method: string(method)}
+func (d *Deliverer) setSender(delivery *postern.WebhookDelivery, sender user.Info, method credential.Method) {
+	delivery.Status.Sender = &postern.Sender{Name: senderName(sender), Method: string(method)}
 	status, message := metav1.ConditionTrue, "the sender proved itself"
 	if method == credential.MethodNone {
 		status, message = metav1.ConditionFalse, "no secret is required of this delivery, and the sender showed none that counts"
@@ -106,12 +114,12 @@ func (d *Deliverer) verify(delivery *postern.WebhookDelivery, in Incoming) (cred
 	return method, nil
 }
 
-func decode(delivery *postern.WebhookDelivery, in Incoming) error {
+func decode(delivery *postern.WebhookDelivery, in Incoming) (deliveryID string, err error) {
 	defer timeStage(stageDecode)()
 	decoded, err := decodeBody(delivery, in)
 	delivery.Spec.Source = decoded.Source
 	if err != nil {
-		return apierrors.NewBadRequest(err.Error())
+		return "", apierrors.NewBadRequest(err.Error())
 	}
 	if delivery.Name == "" && delivery.GenerateName == "" {
 		delivery.GenerateName = decoded.Source + "-"
@@ -121,7 +129,7 @@ func decode(delivery *postern.WebhookDelivery, in Incoming) error {
 	if len(decoded.Events) == 0 {
 		delivery.Status.Reason, delivery.Status.Message = ignoredBecause(decoded.Ignored)
 	}
-	return nil
+	return decoded.DeliveryID, nil
 }
 
 func decodeBody(delivery *postern.WebhookDelivery, in Incoming) (payload.Decoded, error) {
@@ -172,7 +180,7 @@ func eventsOf(decoded payload.Decoded) []postern.DeliveryEvent {
 			DefaultBranch: e.DefaultBranch,
 		}
 		if !e.Time.IsZero() {
-			event.Time = &metav1.Time{Time: e.Time}
+			event.Time = &metav1.MicroTime{Time: e.Time.Truncate(time.Microsecond)}
 		}
 		if e.Image != nil {
 			image := postern.ImageReference(*e.Image)

@@ -48,7 +48,7 @@ func TestTheMethodIsThatWhichProvedTheSenderOfThatShape(t *testing.T) {
 	p := newPipeline(credential.Config{RequireSecret: true})
 	p.Secrets.Set("demo", map[string][]byte{"token": []byte("t"), "webhook.docker-secret": []byte(secret)})
 	d := toPlant()
-	err := p.Receive(t.Context(), d, Incoming{
+	_, err := p.Receive(t.Context(), d, Incoming{
 		Header: http.Header{"X-Webhook-Token": {"t"}, "X-Hub-Signature-256": {sign([]byte(docker))}}, Body: []byte(docker),
 	})
 	if got := verdict(t, d, err); got != "HMAC" {

@@ -25,6 +25,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestEventsTellOfATargetWhatADeliveryDidToIt(t *testing.T) {
+	down := unavailable(t)
 	const regarding = "stoker.io/v1alpha1 GatewaySync demo/plant | postern.dev/v1alpha1 WebhookDelivery demo/generic-x"
 	for name, test := range map[string]struct {
 		arrange func(*pipeline, *Incoming)
@@ -45,6 +46,8 @@ func TestEventsTellOfATargetWhatADeliveryDidToIt(t *testing.T) {
 				strings.Repeat("a", 1021-len(`generic asked for "v2.0.0": `)) + "…"},
 		},
 		"unchanged": {arrange: func(p *pipeline, _ *Incoming) { p.outcome.Changes = nil }},
+		"pending":   {arrange: func(p *pipeline, _ *Incoming) { p.writeErr = down }},
+		"outdated":  {arrange: func(p *pipeline, _ *Incoming) { p.outcome = target.Outcome{Reason: target.ReasonSuperseded} }},
 		"skipped":   {arrange: func(p *pipeline, _ *Incoming) { p.outcome = target.Outcome{Reason: target.ReasonNotApplicable} }},
 		"ignored":   {arrange: func(_ *pipeline, in *Incoming) { *in = ping() }},
 		"dry run":   {arrange: func(*pipeline, *Incoming) {}, dryRun: true},
@@ -68,7 +71,7 @@ func TestNotesOfEventsAreNeverTooLong(t *testing.T) {
 		{strings.Repeat("a", 1025), strings.Repeat("a", 1021) + "…"},
 		{strings.Repeat("é", 1024), strings.Repeat("é", 510) + "…"},
 	} {
-		got := shortenNote(test.note)
+		got := shorten(test.note, maxNoteBytes)
 		if got != test.want || len(got) > 1024 || !utf8.ValidString(got) {
 			t.Errorf("got %d bytes, want %d", len(got), len(test.want))
 		}
@@ -76,6 +79,7 @@ func TestNotesOfEventsAreNeverTooLong(t *testing.T) {
 }
 
 func TestEachDeliveryIsCountedOnceByWhatCameOfIt(t *testing.T) {
+	down := unavailable(t)
 	for name, test := range map[string]struct {
 		arrange func(*pipeline, *Incoming)
 		dryRun  bool
@@ -106,6 +110,18 @@ func TestEachDeliveryIsCountedOnceByWhatCameOfIt(t *testing.T) {
 		"no target": {
 			func(p *pipeline, _ *Incoming) { p.resolveErr = notFound() },
 			false, `method="ServiceAccount",outcome="NotFound",source="generic"`,
+		},
+		"outdated": {
+			func(p *pipeline, _ *Incoming) { p.outcome = target.Outcome{Reason: target.ReasonSuperseded} },
+			false, `method="ServiceAccount",outcome="Superseded",source="generic"`,
+		},
+		"pending": {
+			func(p *pipeline, _ *Incoming) { p.writeErr = down },
+			false, `method="ServiceAccount",outcome="Pending",source="generic"`,
+		},
+		"pending, since nobody knows its target": {
+			func(p *pipeline, _ *Incoming) { p.resolveErr = down },
+			false, `method="ServiceAccount",outcome="Pending",source="generic"`,
 		},
 		"failed": {
 			func(p *pipeline, _ *Incoming) { p.writeErr = errors.New("refused") },

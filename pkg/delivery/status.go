@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -31,6 +32,8 @@ const (
 	ReasonTargetGone = "TargetGone"
 	// ReasonInvalidConfiguration is that of a target whose owner's wish can't be read.
 	ReasonInvalidConfiguration = "InvalidConfiguration"
+	// ReasonAlreadyDelivered is that of the answer to a repeat; the record keeps its own.
+	ReasonAlreadyDelivered = "AlreadyDelivered"
 	// ReasonSomeTargetsFailed is that of a delivery that reached some targets and failed at others.
 	ReasonSomeTargetsFailed = "SomeTargetsFailed"
 )
@@ -43,8 +46,10 @@ func resultOf(t task, now time.Time) postern.TargetResult {
 func writtenResult(t task, outcome target.Outcome, now time.Time) postern.TargetResult {
 	result := resultOf(t, now)
 	result.UID = outcome.UID
-	result.PreviousRef, result.Reason, result.Message = outcome.Previous, outcome.Reason, outcome.Message
+	result.PreviousRef, result.Reason, result.Message = bounded(outcome.Previous), outcome.Reason, bounded(outcome.Message)
 	switch {
+	case outcome.Reason == target.ReasonSuperseded:
+		result.Result = postern.TargetSuperseded
 	case !outcome.Held:
 		result.Result = postern.TargetSkipped
 	case len(outcome.Changes) == 0:
@@ -63,15 +68,19 @@ func skippedResult(t task, why refusal, now time.Time) postern.TargetResult {
 
 func failedResult(t task, err error, now time.Time) postern.TargetResult {
 	result := resultOf(t, now)
-	result.Result, result.Reason, result.Message = postern.TargetFailed, ReasonTargetRefused, err.Error()
-	if target.IsTransient(err) {
-		result.Reason = ReasonTargetUnavailable
+	result.Result, result.Reason, result.Message = postern.TargetFailed, ReasonTargetRefused, bounded(err.Error())
+	switch {
+	case target.IsTransient(err):
+		result.Result, result.Reason = postern.TargetPending, ReasonTargetUnavailable
+	case apierrors.IsNotFound(err):
+		result.Reason = ReasonTargetGone
 	}
 	return result
 }
 
-// conclude sets the status to what came of the delivery at its targets, of which there is at least one result: failed if
-// it did anywhere, applied if a target holds what is requested, and otherwise ignored.
+// conclude sets the status to what came of the delivery at its targets, of which there is at least one result: pending
+// while any is, failed if it failed anywhere, applied if a target holds what is requested, superseded if one holds
+// something newer, and otherwise ignored.
 func conclude(d *postern.WebhookDelivery, results []postern.TargetResult, now time.Time) {
 	count := map[postern.TargetResultType]int{}
 	for _, r := range results {
@@ -79,16 +88,21 @@ func conclude(d *postern.WebhookDelivery, results []postern.TargetResult, now ti
 	}
 	phase, applied := postern.DeliveryIgnored, metav1.ConditionFalse
 	switch {
+	case count[postern.TargetPending] > 0:
+		phase = postern.DeliveryPending
 	case count[postern.TargetFailed] > 0:
 		phase = postern.DeliveryFailed
 	case count[postern.TargetWritten]+count[postern.TargetUnchanged] > 0:
 		phase, applied = postern.DeliveryApplied, metav1.ConditionTrue
+	case count[postern.TargetSuperseded] > 0:
+		phase = postern.DeliverySuperseded
 	}
 	reason, message := results[0].Reason, results[0].Message
 	if len(results) > 1 {
 		reason = commonReason(results, phase)
-		message = fmt.Sprintf("%d written, %d unchanged, %d skipped, %d failed", count[postern.TargetWritten],
-			count[postern.TargetUnchanged], count[postern.TargetSkipped], count[postern.TargetFailed])
+		message = fmt.Sprintf("%d written, %d unchanged, %d skipped, %d superseded, %d pending, %d failed",
+			count[postern.TargetWritten], count[postern.TargetUnchanged], count[postern.TargetSkipped],
+			count[postern.TargetSuperseded], count[postern.TargetPending], count[postern.TargetFailed])
 	}
 	d.Status.Phase, d.Status.Reason, d.Status.Message, d.Status.Targets = phase, reason, message, mostTelling(results)
 	setCondition(d, postern.ConditionApplied, applied, reason, message, now)
@@ -104,6 +118,10 @@ func commonReason(results []postern.TargetResult, phase postern.DeliveryPhase) s
 		return target.ReasonRequested
 	case postern.DeliveryFailed:
 		return ReasonSomeTargetsFailed
+	case postern.DeliveryPending:
+		return ReasonTargetUnavailable
+	case postern.DeliverySuperseded:
+		return target.ReasonSuperseded
 	}
 	return ReasonNoTarget
 }
@@ -117,12 +135,19 @@ func mostTelling(results []postern.TargetResult) []postern.TargetResult {
 	if len(results) <= maxResults {
 		return results
 	}
-	order := []postern.TargetResultType{postern.TargetFailed, postern.TargetWritten, postern.TargetUnchanged, postern.TargetSkipped}
+	order := []postern.TargetResultType{postern.TargetPending, postern.TargetFailed, postern.TargetWritten,
+		postern.TargetUnchanged, postern.TargetSuperseded, postern.TargetSkipped}
 	slices.SortStableFunc(results, func(a, b postern.TargetResult) int {
 		return slices.Index(order, a.Result) - slices.Index(order, b.Result)
 	})
 	return results[:maxResults]
 }
+
+// maxTextBytes bounds what a record repeats of a target's annotations and of the API server's errors, of which owners of
+// targets may make any length.
+const maxTextBytes = 1024
+
+func bounded(text string) string { return shorten(text, maxTextBytes) }
 
 // setCondition sets a condition, with its time in whole seconds: JSON keeps no more, and after a mutating policy, which
 // works on JSON, the status must be the same as before.

@@ -84,9 +84,26 @@ func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
 		"unavailable": {
 			func(p *pipeline, _ *Incoming) { p.writeErr = down },
 			postern.WebhookDeliveryStatus{
-				Phase: "Failed", Reason: "TargetUnavailable", Message: down.Error(),
+				Phase: "Pending", Reason: "TargetUnavailable", Message: down.Error(),
 				Conditions: []metav1.Condition{verified, condition("Applied", "False", "TargetUnavailable", down.Error())},
-				Targets:    result(postern.TargetResult{Result: "Failed", Reason: "TargetUnavailable", Message: down.Error()}),
+				Targets:    result(postern.TargetResult{Result: "Pending", Reason: "TargetUnavailable", Message: down.Error()}),
+			},
+		},
+		"outdated": {
+			func(p *pipeline, _ *Incoming) {
+				p.outcome = target.Outcome{Previous: "v3.0.0", Reason: target.ReasonSuperseded, Message: "it holds something newer"}
+			},
+			postern.WebhookDeliveryStatus{
+				Phase: "Superseded", Reason: "Superseded", Message: "it holds something newer",
+				Conditions: []metav1.Condition{verified, condition("Applied", "False", "Superseded", "it holds something newer")},
+				Targets:    result(postern.TargetResult{PreviousRef: "v3.0.0", Result: "Superseded", Reason: "Superseded", Message: "it holds something newer"}),
+			},
+		},
+		"not to be found just now": {
+			func(p *pipeline, _ *Incoming) { p.resolveErr = down },
+			postern.WebhookDeliveryStatus{
+				Phase: "Pending", Reason: "TargetUnavailable", Message: down.Error(),
+				Conditions: []metav1.Condition{verified, condition("Applied", "False", "TargetUnavailable", down.Error())},
 			},
 		},
 		"asks for nothing": {
@@ -116,11 +133,13 @@ func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
 			ctx := audit.WithAuditContext(t.Context())
 			audit.WithAuditID(ctx, "audit-1")
 			_, _ = p.Deliver(ctx, toPlant(), in, false)
+			p.Drain()
 
 			digest := sha256.Sum256(in.Body)
 			test.want.Sender = &postern.Sender{Name: ci.Name, Method: "ServiceAccount"}
 			test.want.Payload = &postern.PayloadDigest{SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(in.Body))}
 			test.want.AuditID = "audit-1"
+			test.want.ReceivedTime = &metav1.MicroTime{Time: received}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("stored status (-want +got):\n%s", diff)
 			}
@@ -161,7 +180,7 @@ func TestVerifiedTellsWhetherTheSenderProvedItself(t *testing.T) {
 			p := newPipeline(credential.Config{IdentityIsCredential: true, RequireSecret: false})
 			d := toPlant()
 			d.Namespace = test.namespace
-			if err := p.Receive(t.Context(), d, test.in); err != nil {
+			if _, err := p.Receive(t.Context(), d, test.in); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff([]metav1.Condition{test.want}, d.Status.Conditions); diff != "" {

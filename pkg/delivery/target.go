@@ -4,6 +4,7 @@
 package delivery
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -38,6 +39,14 @@ func (t task) request(now time.Time) target.Request {
 	r := target.Request{
 		Ref: e.Ref, RefType: target.RefType(e.RefType), DefaultBranch: e.DefaultBranch,
 		Revision: e.Revision, Repository: e.Repository, IfFollowed: t.matched, By: e.Source, At: now,
+		Received: t.received, Retry: t.retry, Override: t.override,
+	}
+	if e.Time != nil {
+		r.EventTime = e.Time.Time
+		// A sender whose clock is wrong, or who lies, must not outdate what others ask for later. Many tell whole seconds.
+		if r.EventTime.After(t.received) {
+			r.EventTime = t.received.Truncate(time.Second)
+		}
 	}
 	if i := e.Image; i != nil {
 		r.Image = &imageupdate.Image{Name: i.Host + "/" + i.Repository, Tag: i.Tag, Digest: i.Digest}
@@ -55,6 +64,15 @@ func answerFor(err error) error {
 		return answerUnavailable("the target could not be written just now", err)
 	}
 	return statusError(http.StatusInternalServerError, metav1.StatusReasonInternalError, "the target can't be written: "+err.Error())
+}
+
+// answerForRecord turns a failure of the storage into an answer. What the storage has against the record stays as it is.
+func answerForRecord(err error) error {
+	var status apierrors.APIStatus
+	if err == nil || errors.As(err, &status) && status.Status().Code < http.StatusInternalServerError {
+		return err
+	}
+	return answerUnavailable("the delivery could not be recorded just now", err)
 }
 
 // answerUnavailable answers 503, and when to send the webhook again.

@@ -5,6 +5,7 @@ package delivery
 
 import (
 	"context"
+	"time"
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/credential"
@@ -15,6 +16,13 @@ import (
 type task struct {
 	key   target.Key
 	event postern.DeliveryEvent
+	// place is that of the event in the delivery.
+	place int
+	// received is when the delivery came in, with the place as nanoseconds, which the receipt itself has none of. So no
+	// two events have the same, and a target knows which it was written for last.
+	received time.Time
+	// retry is whether it was tried before, and override whether it is made again on purpose.
+	retry, override bool
 	// matched is whether the target was found and not named. It is then written only if it wants the event.
 	matched bool
 	// refused is why it is not written after all; nil if it is.
@@ -25,7 +33,7 @@ type task struct {
 type refusal struct{ reason, message string }
 
 // tasksOf finds the targets of a delivery: the one that it names, which must exist, or else all in its namespace that
-// want what was pushed. Tasks of one target are in the order of the payload.
+// want what was pushed. Tasks of one target are in the order of the payload. The error is that of the Targets.
 func (d *Deliverer) tasksOf(ctx context.Context, delivery *postern.WebhookDelivery) ([]task, error) {
 	defer timeStage(stageResolve)()
 	if delivery.Spec.Target == nil {
@@ -33,25 +41,37 @@ func (d *Deliverer) tasksOf(ctx context.Context, delivery *postern.WebhookDelive
 	}
 	key := keyOf(delivery)
 	if err := d.Targets.Resolve(ctx, key); err != nil {
-		return nil, answerFor(err)
+		return nil, err
 	}
-	return tasksAt(key, delivery.Spec.Events), nil
+	return timed(delivery, tasksAt(key, delivery.Spec.Events)), nil
+}
+
+// timed sets what tells the tasks of one delivery from those of another.
+func timed(delivery *postern.WebhookDelivery, tasks []task) []task {
+	for i := range tasks {
+		if received := delivery.Status.ReceivedTime; received != nil {
+			tasks[i].received = received.Add(time.Duration(tasks[i].place))
+		}
+		tasks[i].override = delivery.Spec.RedeliveryOf != ""
+	}
+	return tasks
 }
 
 // tasksAt is what to write to a target that was named. It gets whatever git ref it is told to, one at a time, so of
 // several only the last one counts. Of an image it takes the tags that it wants, so each counts.
 func tasksAt(key target.Key, events []postern.DeliveryEvent) []task {
 	var tasks []task
-	var ref *postern.DeliveryEvent
-	for i := range events {
-		if events[i].Image == nil {
-			ref = &events[i]
+	var ref *task
+	for i, event := range events {
+		t := task{key: key, event: event, place: i}
+		if event.Image == nil {
+			ref = &t
 			continue
 		}
-		tasks = append(tasks, task{key: key, event: events[i]})
+		tasks = append(tasks, t)
 	}
 	if ref != nil {
-		tasks = append(tasks, task{key: key, event: *ref})
+		tasks = append(tasks, *ref)
 	}
 	return tasks
 }
@@ -60,16 +80,18 @@ func tasksAt(key target.Key, events []postern.DeliveryEvent) []task {
 // for the target to say, and the last is not always the highest.
 func (d *Deliverer) matchingTasks(delivery *postern.WebhookDelivery) ([]task, error) {
 	var tasks []task
-	for _, event := range delivery.Spec.Events {
+	for i, event := range delivery.Spec.Events {
 		matches, err := d.Targets.Matches(delivery.Namespace, task{event: event, matched: true}.request(d.Now()))
 		if err != nil {
-			return nil, answerFor(err)
+			return nil, err
 		}
 		for _, match := range matches {
-			tasks = append(tasks, task{key: match.Key, event: event, matched: true, refused: d.refusalOf(delivery, match)})
+			tasks = append(tasks, task{
+				key: match.Key, event: event, place: i, matched: true, refused: d.refusalOf(delivery, match),
+			})
 		}
 	}
-	return tasks, nil
+	return timed(delivery, tasks), nil
 }
 
 // refusalOf says why a match is not written to, or returns nil.

@@ -67,7 +67,7 @@ func TestEveryTagOfAnImageIsRequestedInItsOrderOfAllThatWantIt(t *testing.T) {
 	}
 	for _, app := range []string{"a", "b"} {
 		var written []string
-		for _, line := range p.journal {
+		for _, line := range p.told() {
 			if tag, found := strings.CutPrefix(line, "write Application demo/"+app+" "); found {
 				written = append(written, tag)
 			}
@@ -76,7 +76,7 @@ func TestEveryTagOfAnImageIsRequestedInItsOrderOfAllThatWantIt(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", app, diff)
 		}
 	}
-	want := summary{"Applied", "Requested", "4 written, 0 unchanged, 0 skipped, 0 failed", []string{
+	want := summary{"Applied", "Requested", "4 written, 0 unchanged, 0 skipped, 0 superseded, 0 pending, 0 failed", []string{
 		"a 2.0.0: Written Requested", "b 2.0.0: Written Requested", "a latest: Written Requested", "b latest: Written Requested",
 	}}
 	if diff := cmp.Diff(want, summaryOf(delivered.Status)); diff != "" {
@@ -125,26 +125,39 @@ func TestWhatNothingWantsIsIgnored(t *testing.T) {
 		if diff := cmp.Diff(want, summaryOf(delivered.Status)); diff != "" {
 			t.Errorf("status (-want +got):\n%s", diff)
 		}
-		if got := p.journal[len(p.journal)-1]; !strings.HasPrefix(got, "record Ignored") {
+		if got := p.ended(); !strings.HasPrefix(got, "record Ignored") {
 			t.Errorf("ended with %q, want the record", got)
 		}
 	}
 }
 
-func TestMatchesThatCannotBeFoundAreAnsweredByWhatHelps(t *testing.T) {
-	for code, cause := range map[int32]error{
-		http.StatusServiceUnavailable:  unavailable(t),
-		http.StatusInternalServerError: errors.New("no cache"),
-	} {
-		p := newDefaultPipeline()
-		p.matches = func(target.Request) ([]target.Match, error) { return nil, cause }
-		_, err := p.Deliver(t.Context(), toAll(), release(), false)
-		if got := answered(t, err).Code; got != code {
-			t.Errorf("answered %d, want %d", got, code)
-		}
-		if got := p.journal[len(p.journal)-1]; got != "match demo v2.0.0" {
-			t.Errorf("ended with %q, want nothing recorded", got)
-		}
+func TestMatchesThatCannotBeFoundAreAnError(t *testing.T) {
+	p := newDefaultPipeline()
+	p.matches = func(target.Request) ([]target.Match, error) { return nil, errors.New("no cache") }
+	_, err := p.Deliver(t.Context(), toAll(), release(), false)
+	if got := answered(t, err).Code; got != http.StatusInternalServerError {
+		t.Errorf("answered %d, want 500", got)
+	}
+	if got := p.ended(); got != "match demo v2.0.0" {
+		t.Errorf("ended with %q, want nothing recorded", got)
+	}
+}
+
+// The caches may not be filled yet.
+func TestMatchesThatCannotBeFoundYetAreLookedForLater(t *testing.T) {
+	down := unavailable(t)
+	p := newDefaultPipeline()
+	p.matches = func(target.Request) ([]target.Match, error) { return nil, down }
+	delivered, err := p.Deliver(t.Context(), toAll(), release(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := summary{"Pending", "TargetUnavailable", down.Error(), nil}
+	if diff := cmp.Diff(want, summaryOf(delivered.Status)); diff != "" {
+		t.Errorf("status (-want +got):\n%s", diff)
+	}
+	if got := p.ended(); got != "record Pending" {
+		t.Errorf("ended with %q, want the record", got)
 	}
 }
 
@@ -156,14 +169,14 @@ func TestATargetWithASecretOfItsOwnTakesNoOther(t *testing.T) {
 	}{
 		"by identity": {
 			func(*Incoming) {},
-			summary{"Applied", "Requested", "2 written, 0 unchanged, 0 skipped, 0 failed",
+			summary{"Applied", "Requested", "2 written, 0 unchanged, 0 skipped, 0 superseded, 0 pending, 0 failed",
 				[]string{"shop v2.0.0: Written Requested", "web v2.0.0: Written Requested"}},
 		},
 		"by the secret of its sender": {
 			func(in *Incoming) {
 				in.User, in.Header = nil, http.Header{"X-Github-Event": {"release"}, "X-Hub-Signature-256": {sign(in.Body)}}
 			},
-			summary{"Applied", "Requested", "1 written, 0 unchanged, 1 skipped, 0 failed",
+			summary{"Applied", "Requested", "1 written, 0 unchanged, 1 skipped, 0 superseded, 0 pending, 0 failed",
 				[]string{"shop v2.0.0: Skipped OwnSecret", "web v2.0.0: Written Requested"}},
 		},
 	} {
@@ -181,7 +194,7 @@ func TestATargetWithASecretOfItsOwnTakesNoOther(t *testing.T) {
 			if diff := cmp.Diff(test.want, summaryOf(delivered.Status)); diff != "" {
 				t.Errorf("status (-want +got):\n%s", diff)
 			}
-			if wrote := slices.Contains(p.journal, "write Application strict/shop v2.0.0"); wrote != (in.User != nil) {
+			if wrote := slices.Contains(p.told(), "write Application strict/shop v2.0.0"); wrote != (in.User != nil) {
 				t.Errorf("written: %t", wrote)
 			}
 		})
@@ -201,7 +214,7 @@ func TestAMatchWhoseConfigurationCannotBeReadIsSkipped(t *testing.T) {
 	if diff := cmp.Diff(want, summaryOf(delivered.Status)); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
-	if slices.ContainsFunc(p.journal, func(line string) bool { return strings.HasPrefix(line, "write") }) {
-		t.Errorf("it was written: %q", p.journal)
+	if slices.ContainsFunc(p.told(), func(line string) bool { return strings.HasPrefix(line, "write") }) {
+		t.Errorf("it was written: %q", p.told())
 	}
 }

@@ -18,25 +18,36 @@ import (
 // maxWritesAtOnce bounds how many targets of one delivery are written at the same time.
 const maxWritesAtOnce = 8
 
-// write carries out every task, whatever comes of the others, and sets the status accordingly. Its error is what to
-// answer: that sending the webhook again may help if it may for one of them.
-func (d *Deliverer) write(ctx context.Context, delivery *postern.WebhookDelivery, tasks []task, dryRun bool) error {
+// effect is what came of a task. The error is that of a target that could not be written.
+type effect struct {
+	result postern.TargetResult
+	err    error
+}
+
+// write carries out every task, whatever comes of the others.
+func (d *Deliverer) write(ctx context.Context, tasks []task, dryRun bool) []effect {
 	defer timeStage(stageWrite)()
-	results := make([]postern.TargetResult, len(tasks))
-	failures := make([]error, len(tasks))
+	effects := make([]effect, len(tasks))
 	var group errgroup.Group
 	group.SetLimit(maxWritesAtOnce)
 	for _, ofOneTarget := range byTarget(tasks) {
 		group.Go(func() error {
 			for _, i := range ofOneTarget {
-				results[i], failures[i] = d.writeOne(ctx, tasks[i], dryRun)
+				effects[i] = d.writeOne(ctx, tasks[i], dryRun)
 			}
 			return nil
 		})
 	}
 	_ = group.Wait() // no task stops the others
-	conclude(delivery, results, d.Now())
-	return worstOf(failures)
+	return effects
+}
+
+func resultsOf(effects []effect) []postern.TargetResult {
+	results := make([]postern.TargetResult, len(effects))
+	for i := range effects {
+		results[i] = effects[i].result
+	}
+	return results
 }
 
 // byTarget returns the places of each target's tasks, so that they can be carried out in their order.
@@ -54,25 +65,30 @@ func byTarget(tasks []task) [][]int {
 	return groups
 }
 
-func (d *Deliverer) writeOne(ctx context.Context, t task, dryRun bool) (postern.TargetResult, error) {
+func (d *Deliverer) writeOne(ctx context.Context, t task, dryRun bool) effect {
 	now := d.Now()
 	if t.refused != nil {
-		return skippedResult(t, *t.refused, now), nil
+		return effect{result: skippedResult(t, *t.refused, now)}
 	}
 	outcome, err := d.Targets.Write(ctx, t.key, t.request(now), dryRun)
 	switch {
 	case err == nil:
-		return writtenResult(t, outcome, now), nil
+		return effect{result: writtenResult(t, outcome, now)}
 	case t.matched && apierrors.IsNotFound(err):
-		return skippedResult(t, refusal{ReasonTargetGone, "the target was deleted meanwhile"}, now), nil
+		return effect{result: skippedResult(t, refusal{ReasonTargetGone, "the target was deleted meanwhile"}, now)}
 	}
-	return failedResult(t, err, now), err
+	return effect{failedResult(t, err, now), err}
 }
 
 // worstOf returns the answer to what failed, nil if nothing did. status.targets tells of each failure, and so the answer
 // need not.
-func worstOf(failures []error) error {
-	failures = slices.DeleteFunc(failures, func(err error) bool { return err == nil })
+func worstOf(effects []effect) error {
+	var failures []error
+	for _, e := range effects {
+		if e.err != nil {
+			failures = append(failures, e.err)
+		}
+	}
 	if len(failures) == 0 {
 		return nil
 	}

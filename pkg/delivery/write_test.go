@@ -36,6 +36,7 @@ func TestATargetThatFailsDoesNotStopTheOthers(t *testing.T) {
 	refused := errors.New("a policy says no")
 	written := atTarget{outcome: target.Outcome{Changes: []target.Change{{}}, Held: true, Reason: target.ReasonRequested}}
 	held := atTarget{outcome: target.Outcome{Held: true, Reason: target.ReasonAlreadyRequested}}
+	outdated := atTarget{outcome: target.Outcome{Reason: target.ReasonSuperseded, Message: "it holds something newer"}}
 	unwanted := atTarget{outcome: target.Outcome{Reason: target.ReasonNotFollowed, Message: "it follows another branch"}}
 	for name, test := range map[string]struct {
 		at   map[string]atTarget
@@ -44,32 +45,44 @@ func TestATargetThatFailsDoesNotStopTheOthers(t *testing.T) {
 	}{
 		"all well": {
 			map[string]atTarget{"a": written, "b": held, "c": unwanted},
-			summary{"Applied", "Requested", "1 written, 1 unchanged, 1 skipped, 0 failed",
+			summary{"Applied", "Requested", "1 written, 1 unchanged, 1 skipped, 0 superseded, 0 pending, 0 failed",
 				[]string{"a v2.0.0: Written Requested", "b v2.0.0: Unchanged AlreadyRequested", "c v2.0.0: Skipped NotFollowed"}},
 			0,
 		},
 		"one refuses": {
 			map[string]atTarget{"a": {err: refused}, "b": written},
-			summary{"Failed", "SomeTargetsFailed", "1 written, 0 unchanged, 0 skipped, 1 failed",
+			summary{"Failed", "SomeTargetsFailed", "1 written, 0 unchanged, 0 skipped, 0 superseded, 0 pending, 1 failed",
 				[]string{"a v2.0.0: Failed TargetRefused", "b v2.0.0: Written Requested"}},
 			http.StatusInternalServerError,
 		},
 		"one refuses and one may pass": {
 			map[string]atTarget{"a": {err: refused}, "b": {err: down}, "c": written},
-			summary{"Failed", "SomeTargetsFailed", "1 written, 0 unchanged, 0 skipped, 2 failed",
-				[]string{"a v2.0.0: Failed TargetRefused", "b v2.0.0: Failed TargetUnavailable", "c v2.0.0: Written Requested"}},
-			http.StatusServiceUnavailable,
+			summary{"Pending", "TargetUnavailable", "1 written, 0 unchanged, 0 skipped, 0 superseded, 1 pending, 1 failed",
+				[]string{"a v2.0.0: Failed TargetRefused", "b v2.0.0: Pending TargetUnavailable", "c v2.0.0: Written Requested"}},
+			0,
 		},
 		"all may pass": {
 			map[string]atTarget{"a": {err: down}, "b": {err: down}},
-			summary{"Failed", "TargetUnavailable", "0 written, 0 unchanged, 0 skipped, 2 failed",
-				[]string{"a v2.0.0: Failed TargetUnavailable", "b v2.0.0: Failed TargetUnavailable"}},
-			http.StatusServiceUnavailable,
+			summary{"Pending", "TargetUnavailable", "0 written, 0 unchanged, 0 skipped, 0 superseded, 2 pending, 0 failed",
+				[]string{"a v2.0.0: Pending TargetUnavailable", "b v2.0.0: Pending TargetUnavailable"}},
+			0,
+		},
+		"one holds something newer": {
+			map[string]atTarget{"a": outdated, "b": written},
+			summary{"Applied", "Requested", "1 written, 0 unchanged, 0 skipped, 1 superseded, 0 pending, 0 failed",
+				[]string{"a v2.0.0: Superseded Superseded", "b v2.0.0: Written Requested"}},
+			0,
+		},
+		"one holds something newer, one does not want it": {
+			map[string]atTarget{"a": outdated, "b": unwanted},
+			summary{"Superseded", "Superseded", "0 written, 0 unchanged, 1 skipped, 1 superseded, 0 pending, 0 failed",
+				[]string{"a v2.0.0: Superseded Superseded", "b v2.0.0: Skipped NotFollowed"}},
+			0,
 		},
 		// What was found is no 404, even if it is gone by now.
 		"one is gone": {
 			map[string]atTarget{"a": {err: notFound()}, "b": written},
-			summary{"Applied", "Requested", "1 written, 0 unchanged, 1 skipped, 0 failed",
+			summary{"Applied", "Requested", "1 written, 0 unchanged, 1 skipped, 0 superseded, 0 pending, 0 failed",
 				[]string{"a v2.0.0: Skipped TargetGone", "b v2.0.0: Written Requested"}},
 			0,
 		},
@@ -80,7 +93,7 @@ func TestATargetThatFailsDoesNotStopTheOthers(t *testing.T) {
 		},
 		"none wants it after all, for several reasons": {
 			map[string]atTarget{"a": unwanted, "b": {err: notFound()}},
-			summary{"Ignored", "NoTarget", "0 written, 0 unchanged, 2 skipped, 0 failed",
+			summary{"Ignored", "NoTarget", "0 written, 0 unchanged, 2 skipped, 0 superseded, 0 pending, 0 failed",
 				[]string{"a v2.0.0: Skipped NotFollowed", "b v2.0.0: Skipped TargetGone"}},
 			0,
 		},
@@ -90,9 +103,13 @@ func TestATargetThatFailsDoesNotStopTheOthers(t *testing.T) {
 			p.matches, p.atTarget = matching("demo", slices.Sorted(maps.Keys(test.at))...), test.at
 			var stored postern.WebhookDeliveryStatus
 			p.onUpdate = func(d *postern.WebhookDelivery) error { stored = d.Status; return nil }
-			_, err := p.Deliver(t.Context(), toAll(), release(), false)
+			answer, err := p.Deliver(t.Context(), toAll(), release(), false)
+			p.Drain()
 			if diff := cmp.Diff(test.want, summaryOf(stored)); diff != "" {
 				t.Errorf("stored status (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(stored, answer.Status); diff != "" {
+				t.Errorf("answer (-stored +answered):\n%s", diff)
 			}
 			if test.code != 0 || err != nil {
 				if got := answered(t, err).Code; got != test.code {
@@ -104,7 +121,7 @@ func TestATargetThatFailsDoesNotStopTheOthers(t *testing.T) {
 }
 
 func TestTheAnswerTellsHowManyMoreFailed(t *testing.T) {
-	err := worstOf([]error{errors.New("a says no"), nil, errors.New("b says no"), errors.New("c says no")})
+	err := worstOf([]effect{{err: errors.New("a says no")}, {}, {err: errors.New("b says no")}, {err: errors.New("c says no")}})
 	if got, want := err.Error(), "the target can't be written: a says no (and 2 more failed, see the delivery)"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -117,13 +134,18 @@ func TestARecordKeepsTheMostTellingOfTooManyResults(t *testing.T) {
 		results[i].Result = postern.TargetSkipped
 	}
 	results[maxResults+3].Result, results[maxResults+5].Result = postern.TargetWritten, postern.TargetFailed
+	results[maxResults+7].Result = postern.TargetPending
 	d := toAll()
 	conclude(d, results, now)
 	kept := d.Status.Targets
-	if len(kept) != maxResults || kept[0].Result != postern.TargetFailed || kept[1].Result != postern.TargetWritten {
-		t.Errorf("kept %d, first %s and %s", len(kept), kept[0].Result, kept[1].Result)
+	if len(kept) != maxResults {
+		t.Fatalf("kept %d, want %d", len(kept), maxResults)
 	}
-	if want := fmt.Sprintf("1 written, 0 unchanged, %d skipped, 1 failed", maxResults+8); d.Status.Message != want {
+	got := []postern.TargetResultType{kept[0].Result, kept[1].Result, kept[2].Result, kept[3].Result}
+	if diff := cmp.Diff([]postern.TargetResultType{"Pending", "Failed", "Written", "Skipped"}, got); diff != "" {
+		t.Errorf("kept first (-want +got):\n%s", diff)
+	}
+	if want := fmt.Sprintf("1 written, 0 unchanged, %d skipped, 0 superseded, 1 pending, 1 failed", maxResults+7); d.Status.Message != want {
 		t.Errorf("got %q, want %q", d.Status.Message, want)
 	}
 }

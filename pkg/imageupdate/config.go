@@ -59,6 +59,9 @@ type ImageConfig struct {
 	Problem string
 }
 
+// Names reports whether it is this image that was pushed, under whatever tag.
+func (c ImageConfig) Names(pushed Image) bool { return sameName(c.Name, pushed.Name) }
+
 // Slot names what the image is deployed as: the alias, or without one the name.
 // It tells the images of one Application apart.
 func (c ImageConfig) Slot() string {

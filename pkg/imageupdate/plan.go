@@ -28,7 +28,7 @@ func PlanFor(app *argov1alpha1.Application, config Config, pushed Image) Plan {
 		if len(plan.Decisions) == maxPlaces {
 			break
 		}
-		if sameName(image.Name, pushed.Name) {
+		if image.Names(pushed) {
 			plan.Decisions = append(plan.Decisions, decideFor(sources, live, config, image, pushed))
 		}
 	}

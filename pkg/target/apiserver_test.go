@@ -27,6 +27,8 @@ type fakeAPIServer struct {
 	// before is called ahead of the nth request of a method, counted from 1. It
 	// may change the object; the answer it returns, if any, is given instead.
 	before func(api *fakeAPIServer, method string, n int) *answer
+	// refuse judges what a patch comes to, as validation would.
+	refuse func(after string) *answer
 
 	// events are sent to whoever watches a list, by its path.
 	events map[string]chan string
@@ -149,6 +151,12 @@ func (f *fakeAPIServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			testFailed.write(w)
 			return
+		}
+		if f.refuse != nil {
+			if instead := f.refuse(after); instead != nil {
+				instead.write(w)
+				return
+			}
 		}
 		if r.URL.Query().Get("dryRun") != metav1.DryRunAll {
 			f.object = after

@@ -28,15 +28,19 @@ func DecideApplication(app *argov1alpha1.Application, r Request) Decision {
 	if len(moved) > 0 {
 		previous = moved[0].revision()
 	}
+	slot := r.slot(KindApplication)
+	if late := tooLate(app.Annotations, slot, previous, r); late != nil {
+		return *late
+	}
 	if holds(app, r) && allAt(moved, r) {
-		return nothingToDo(AnnotationRequestedRef, r.Ref, note)
+		return nothingToDo(AnnotationRequestedRef, r.Ref, note).noteLater(app.Annotations, r, AnnotationRequestedRef, slot)
 	}
 
 	d := newDraft(app.Annotations)
 	if r.IfFollowed {
 		d.testAnnotation(AnnotationFollowTags)
 	}
-	d.request(r, r.Ref, r.Revision)
+	d.request(r, r.Ref, r.Revision, slot)
 	if len(moved) > 0 {
 		d.testAnnotation(AnnotationUpdateTargetRevision)
 	}
@@ -46,12 +50,14 @@ func DecideApplication(app *argov1alpha1.Application, r Request) Decision {
 	return d.decision(previous, note)
 }
 
-// request writes the annotations that tell of a request, and asks Argo CD to look.
-func (d *draft) request(r Request, ref, revision string) {
+// request writes the annotations that tell of a request for some slots, and asks
+// Argo CD to look.
+func (d *draft) request(r Request, ref, revision string, slots ...string) {
 	d.annotateChange(AnnotationRequestedRef, ref)
 	d.annotateChange(AnnotationRequestedRevision, revision)
 	d.annotate(AnnotationRequestedAt, r.at())
 	d.annotate(AnnotationRequestedBy, r.By)
+	d.noteMoment(r, slots...)
 	d.refresh(r.At)
 }
 

@@ -20,6 +20,8 @@ const (
 	ReasonNotApplicable = "NotApplicable"
 	// ReasonNotFollowed: the target was not named, and does not follow what was pushed.
 	ReasonNotFollowed = "NotFollowed"
+	// ReasonSuperseded: something newer was, or is, written to the target.
+	ReasonSuperseded = "Superseded"
 )
 
 // Outcome says what a request came to, or would come to, at one target.

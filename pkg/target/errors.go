@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -51,12 +52,27 @@ func mayPass(err error) bool {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) {
 		code := status.Status().Code
-		return code == http.StatusConflict || code == http.StatusTooManyRequests || code >= http.StatusInternalServerError
+		return code == http.StatusConflict || code == http.StatusTooManyRequests || code >= http.StatusInternalServerError ||
+			isNotAuthorized(status.Status())
 	}
 	var unanswered *url.Error
 	return errors.As(err, &unanswered) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
 		utilnet.IsProbableEOF(err) || utilnet.IsConnectionReset(err) || utilnet.IsHTTP2ConnectionLost(err)
+}
+
+// isNotAuthorized reports whether the API server does not let Postern write, rather than admission the change. A
+// kube-apiserver that has just started knows neither tokens nor roles for a moment; and an administrator may mend it.
+//
+// Source: forbiddenMessage in k8s.io/apiserver, pkg/endpoints/handlers/responsewriters/errors.go.
+func isNotAuthorized(status metav1.Status) bool {
+	switch status.Code {
+	case http.StatusUnauthorized:
+		return true
+	case http.StatusForbidden:
+		return strings.Contains(status.Message, `User "`) && strings.Contains(status.Message, `" cannot `)
+	}
+	return false
 }
 
 // retryAfter is how long the API server asked us to wait; zero if it did not.

@@ -26,11 +26,17 @@ func DecideGatewaySync(sync *stokerv1alpha1.GatewaySync, r Request) Decision {
 		d.test("/spec/git/repo", sync.Spec.Git.Repo)
 		d.test("/spec/git/ref", orNull(sync.Spec.Git.Ref))
 	}
+	slot := r.slot(KindGatewaySync)
+	if late := tooLate(sync.Annotations, slot, previous, r); late != nil {
+		return *late
+	}
 	if present && requested == r.Ref {
-		return nothingToDo(stokerv1alpha1.AnnotationRequestedRef, r.Ref)
+		return nothingToDo(stokerv1alpha1.AnnotationRequestedRef, r.Ref).
+			noteLater(sync.Annotations, r, stokerv1alpha1.AnnotationRequestedRef, slot)
 	}
 	d.annotateChange(stokerv1alpha1.AnnotationRequestedRef, r.Ref)
 	d.annotate(stokerv1alpha1.AnnotationRequestedAt, r.at())
 	d.annotate(stokerv1alpha1.AnnotationRequestedBy, r.By)
+	d.noteMoment(r, slot)
 	return d.decision(previous)
 }

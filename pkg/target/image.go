@@ -4,6 +4,7 @@
 package target
 
 import (
+	"cmp"
 	"slices"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
@@ -18,22 +19,28 @@ import (
 // nothing is. Only the annotations tell of an image that it does not speak of, and
 // of one that is wanted but for somebody else to commit.
 func DecideImage(app *argov1alpha1.Application, config imageupdate.Config, r Request) Decision {
-	plan := imageupdate.PlanFor(app, config, *r.Image)
 	requested, previous := r.Image.String(), app.Annotations[AnnotationRequestedRef]
-	verdict, notes := verdictOf(plan), notesOn(plan, config, r)
+	config, late := withoutOutdated(app.Annotations, previous, config, r)
+	plan := imageupdate.PlanFor(app, config, *r.Image)
+	verdict, notes, slots := verdictOf(plan), notesOn(plan, config, r), slotsOf(plan)
 	switch {
+	case len(plan.Decisions) == 0 && late != nil:
+		return *late
 	case len(plan.Decisions) == 0 && r.IfFollowed:
 		return leftAlone(previous, ReasonNotFollowed, notes...)
-	case weigh(verdict) < weightWanted:
+	case weigh(verdict) == weightHeld:
 		d := leftAlone(previous, verdict.Reason, notes...)
-		d.Held = weigh(verdict) == weightHeld
-		return d
+		d.Held = true
+		return d.noteLater(app.Annotations, r, AnnotationRequestedRef, orderedByTime(config, slots)...)
+	case weigh(verdict) < weightHeld:
+		return leftAlone(previous, verdict.Reason, notes...)
 	case len(plan.Overrides) == 0 && previous == requested:
-		return nothingToDo(AnnotationRequestedRef, requested, notes...)
+		return nothingToDo(AnnotationRequestedRef, requested, notes...).
+			noteLater(app.Annotations, r, AnnotationRequestedRef, slots...)
 	}
 
 	d := newDraft(app.Annotations)
-	d.request(r, requested, "")
+	d.request(r, requested, "", slots...)
 	if len(plan.Overrides) > 0 {
 		d.testConfiguration()
 	}
@@ -44,6 +51,59 @@ func DecideImage(app *argov1alpha1.Application, config imageupdate.Config, r Req
 	decision.Reason = verdict.Reason
 	return decision
 }
+
+// withoutOutdated drops from a configuration the images for which the pushed one
+// comes too late; late is what that comes to if none is left. Under strategies that
+// go by the version none is dropped: a higher one is wanted however late it comes.
+func withoutOutdated(annotations map[string]string, previous string, config imageupdate.Config, r Request) (left imageupdate.Config, late *Decision) {
+	configured := false
+	config.Images = slices.DeleteFunc(slices.Clone(config.Images), func(image imageupdate.ImageConfig) bool {
+		if !image.Names(*r.Image) {
+			return false
+		}
+		configured = true
+		if byVersion(image) {
+			return false
+		}
+		outdated := tooLate(annotations, imageSlot(image.Slot()), previous, r)
+		late = cmp.Or(outdated, late)
+		return outdated != nil
+	})
+	if !configured {
+		late = tooLate(annotations, slotImage, previous, r)
+	}
+	return config, late
+}
+
+// byVersion reports whether versions alone say which of two images is newer.
+func byVersion(image imageupdate.ImageConfig) bool {
+	return image.Strategy == imageupdate.Semver || image.Strategy == imageupdate.Alphabetical
+}
+
+// orderedByTime returns those of some slots in which an event may come too late.
+func orderedByTime(config imageupdate.Config, slots []string) []string {
+	return slices.DeleteFunc(slots, func(slot string) bool {
+		return slices.ContainsFunc(config.Images, func(image imageupdate.ImageConfig) bool {
+			return imageSlot(image.Slot()) == slot && byVersion(image)
+		})
+	})
+}
+
+// slotsOf lists the slots that a pushed image is for.
+func slotsOf(plan imageupdate.Plan) []string {
+	if len(plan.Decisions) == 0 {
+		return []string{slotImage}
+	}
+	var slots []string
+	for _, decision := range plan.Decisions {
+		if weigh(decision) > weightUnwanted {
+			slots = append(slots, imageSlot(decision.Slot))
+		}
+	}
+	return slots
+}
+
+func imageSlot(slot string) string { return slotImage + "/" + slot }
 
 // verdictOf is the decision that counts for the Application as a whole, of those
 // about each of its images: one that has something written before any other. If

@@ -105,9 +105,19 @@ type Request struct {
 	IfFollowed bool
 	// By is the kind of sender, such as "github".
 	By string
-	// At is when the request was accepted. Requests of one target must differ in
+	// At is when the request is written. Requests of one target must differ in
 	// it for Argo CD to tell the second refresh from the first.
 	At time.Time
+	// EventTime is when the event happened at the sender; zero if unknown.
+	EventTime time.Time
+	// Received is when Postern took the event in. It tells requests apart; without it
+	// no note is taken of the request, and nothing is told to be late by it.
+	Received time.Time
+	// Retry is set if the request may have been tried before, so that what was
+	// received after it may have been written meanwhile.
+	Retry bool
+	// Override is set to write an event again on purpose, however old it is.
+	Override bool
 }
 
 // RefType says what a git ref names.

@@ -4,18 +4,21 @@
 package integration
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/pkg/target"
 )
 
 const (
@@ -57,10 +60,33 @@ func (w *world) checkContent(resource schema.GroupVersionResource, before *unstr
 		}
 		wanted[name] = value
 	}
+	if by := cmp.Or(annotations["postern.dev/requested-by"], annotations[requestedBy]); by != "" && annotations[requestedAt]+annotations["postern.dev/requested-at"] == "" {
+		wanted[target.AnnotationEventTime] = w.checkEventTime(got, by)
+	}
 	want.SetAnnotations(wanted)
-	if diff := cmp.Diff(want.Object, got.Object); diff != "" {
+	if diff := gocmp.Diff(want.Object, got.Object); diff != "" {
 		w.t.Errorf("%s %s (-want +got):\n%s", resource.Resource, before.GetName(), diff)
 	}
+}
+
+// checkEventTime returns the annotation that says which event an object was last written for, and fails the test unless
+// that was just now, for a sender of this type.
+func (w *world) checkEventTime(obj *unstructured.Unstructured, by string) string {
+	w.t.Helper()
+	value := obj.GetAnnotations()[target.AnnotationEventTime]
+	var slots map[string]struct {
+		By       string
+		Received time.Time
+	}
+	if err := json.Unmarshal([]byte(value), &slots); err != nil || len(slots) == 0 {
+		w.t.Errorf("%s is %q, want a JSON object", target.AnnotationEventTime, value)
+	}
+	for slot, last := range slots {
+		if last.By != by || time.Since(last.Received).Abs() > time.Hour {
+			w.t.Errorf("%s of %s is by %q at %s, want by %q just now", target.AnnotationEventTime, slot, last.By, last.Received, by)
+		}
+	}
+	return value
 }
 
 // pushed are the annotations that a push leaves on an Application.
@@ -141,7 +167,7 @@ func TestSecondPushOfTheSameRefAndRevisionLeavesAnApplicationUntouched(t *testin
 		Kind: v1alpha1.TargetApplication, Name: "shop", Ref: "release", PreviousRef: "release",
 		Result: v1alpha1.TargetUnchanged, Reason: "AlreadyRequested", Message: `postern.dev/requested-ref is "release" already`,
 	}}
-	if diff := cmp.Diff(want, got.Status.Targets, ignoreTimes); diff != "" {
+	if diff := gocmp.Diff(want, got.Status.Targets, ignoreTimes); diff != "" {
 		t.Errorf("status.targets (-want +got):\n%s", diff)
 	}
 	if got.Status.Phase != v1alpha1.DeliveryApplied {

@@ -44,6 +44,8 @@ func TestDiscoveryTellsExactlyWhatIsServed(t *testing.T) {
 				"verbs": ["create", "get"]},
 			{"name": "webhookdeliveries", "singularName": "webhookdelivery", "namespaced": true, "kind": "WebhookDelivery",
 				"verbs": ["create", "delete", "deletecollection", "get", "list", "watch"], "shortNames": ["whd"]},
+			{"name": "webhookdeliveries/redeliver", "singularName": "", "namespaced": true, "kind": "WebhookDelivery",
+				"verbs": ["create"]},
 			{"name": "webhooksources", "singularName": "webhooksource", "namespaced": true, "kind": "WebhookSource",
 				"verbs": ["get", "list"]},
 			{"name": "webhooksources/webhookdeliveries", "singularName": "", "namespaced": true, "kind": "WebhookDelivery",

@@ -103,7 +103,9 @@ func TestUnknownEventIsIgnoredAndLeavesNoJunkInTheRecord(t *testing.T) {
 		"not UTF-8":        "push\xff",
 		"a list":           "ping, push",
 	} {
-		r := payload(t, "github/push-branch.json").with(map[string]string{"X-Github-Event": event, "User-Agent": strings.Repeat("x", 10_000)})
+		r := payload(t, "github/push-branch.json").with(map[string]string{
+			"X-Github-Event": event, "X-Github-Delivery": strings.ReplaceAll(name, " ", "-"), "User-Agent": strings.Repeat("x", 10_000),
+		})
 		d := releaser.mustPost(t, syncDoor("web"), r.body, r.header, http.StatusAccepted).delivery(t)
 		if d.Status.Phase != v1alpha1.DeliveryIgnored || d.Status.Reason != "EventIgnored" {
 			t.Errorf("%s: got phase %s, reason %s; want Ignored, EventIgnored", name, d.Status.Phase, d.Status.Reason)

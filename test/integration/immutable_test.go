@@ -100,7 +100,7 @@ status:
 	recorded := w.concluded("forged")
 	for name, got := range map[string]any{"answer": answered.Status, "record": recorded.Status} {
 		want := honest.Status.DeepCopy()
-		want.AuditID = recorded.Status.AuditID
+		want.AuditID, want.ReceivedTime = recorded.Status.AuditID, recorded.Status.ReceivedTime
 		if diff := cmp.Diff(*want, got, ignoreTimes); diff != "" {
 			t.Errorf("status in the %s (-want +got):\n%s", name, diff)
 		}

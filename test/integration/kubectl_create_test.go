@@ -28,7 +28,7 @@ const release = `{"action": "published",
 var releaseEvent = v1alpha1.DeliveryEvent{
 	Source: "github", Event: "release.published", Ref: "v2.0.0", RefType: v1alpha1.RefTypeTag,
 	Repository: "https://github.com/example/plant.git",
-	Time:       &metav1.Time{Time: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)},
+	Time:       &metav1.MicroTime{Time: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)},
 }
 
 func digestOf(body string) *v1alpha1.PayloadDigest {
@@ -74,7 +74,7 @@ func TestKubectlCreateOfARefIsAppliedToItsTarget(t *testing.T) {
 		Sender: &v1alpha1.Sender{Name: "admin", Method: "User"},
 	}
 	if diff := cmp.Diff(wantStatus, got.Status, ignoreTimes,
-		cmpopts.IgnoreFields(v1alpha1.WebhookDeliveryStatus{}, "AuditID")); diff != "" {
+		cmpopts.IgnoreFields(v1alpha1.WebhookDeliveryStatus{}, "AuditID", "ReceivedTime")); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
 	if !strings.Contains(string(w.auditLog()), `"auditID":"`+got.Status.AuditID+`"`) {

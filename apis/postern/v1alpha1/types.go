@@ -68,6 +68,9 @@ type WebhookDeliverySpec struct {
 	// dropped. Headers that hold a token are refused, since this object may be written to an audit log.
 	// +optional
 	Headers map[string]string `json:"headers,omitempty"`
+	// The delivery whose events these are, if this one was made to deliver them again. Only the server sets it.
+	// +optional
+	RedeliveryOf string `json:"redeliveryOf,omitempty"`
 	// What the payload asks for, filled in by the server before admission. Admission policies may read and rewrite it;
 	// a client that sets it is refused. Empty when the payload asks for nothing.
 	// +optional
@@ -116,7 +119,7 @@ type DeliveryEvent struct {
 	DeliveryID string `json:"deliveryID,omitempty"`
 	// When the event happened at the sender.
 	// +optional
-	Time *metav1.Time `json:"time,omitempty"`
+	Time *metav1.MicroTime `json:"time,omitempty"`
 	// Whether the ref is known to be the repository's default branch, which HEAD stands for.
 	// +optional
 	DefaultBranch bool `json:"defaultBranch,omitempty"`
@@ -184,6 +187,9 @@ type WebhookDeliveryStatus struct {
 	// The id under which the cluster's audit log holds the request.
 	// +optional
 	AuditID string `json:"auditID,omitempty"`
+	// When the delivery came in. A delivery that is tried again gives way to one that came in later.
+	// +optional
+	ReceivedTime *metav1.MicroTime `json:"receivedTime,omitempty"`
 }
 
 // DeliveryPhase sums up what came of a delivery.
@@ -224,7 +230,7 @@ type TargetResult struct {
 	// The ref that was in force before: the one requested last, or else the one in its specification.
 	// +optional
 	PreviousRef string `json:"previousRef,omitempty"`
-	// What was done: Written, Unchanged, Skipped or Failed.
+	// What was done: Written, Unchanged, Skipped, Superseded, Pending or Failed.
 	Result TargetResultType `json:"result"`
 	// Why, in one CamelCase word for machines.
 	// +optional
@@ -247,6 +253,10 @@ const (
 	TargetUnchanged TargetResultType = "Unchanged"
 	// TargetSkipped means that the target does not want what is requested.
 	TargetSkipped TargetResultType = "Skipped"
+	// TargetSuperseded means that the target holds something newer.
+	TargetSuperseded TargetResultType = "Superseded"
+	// TargetPending means that the target could not be written yet, and will be tried again.
+	TargetPending TargetResultType = "Pending"
 	// TargetFailed means that the target could not be written.
 	TargetFailed TargetResultType = "Failed"
 )

@@ -428,6 +428,7 @@ func autoConvert_v1alpha1_WebhookDeliverySpec_To_postern_WebhookDeliverySpec(in 
 	out.Ref = in.Ref
 	out.Image = in.Image
 	out.Headers = *(*map[string]string)(unsafe.Pointer(&in.Headers))
+	out.RedeliveryOf = in.RedeliveryOf
 	out.Events = *(*[]postern.DeliveryEvent)(unsafe.Pointer(&in.Events))
 	return nil
 }
@@ -445,6 +446,7 @@ func autoConvert_postern_WebhookDeliverySpec_To_v1alpha1_WebhookDeliverySpec(in 
 	out.Ref = in.Ref
 	out.Image = in.Image
 	out.Headers = *(*map[string]string)(unsafe.Pointer(&in.Headers))
+	out.RedeliveryOf = in.RedeliveryOf
 	out.Events = *(*[]DeliveryEvent)(unsafe.Pointer(&in.Events))
 	return nil
 }

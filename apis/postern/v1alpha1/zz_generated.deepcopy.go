@@ -325,6 +325,10 @@ func (in *WebhookDeliveryStatus) DeepCopyInto(out *WebhookDeliveryStatus) {
 		*out = new(PayloadDigest)
 		**out = **in
 	}
+	if in.ReceivedTime != nil {
+		in, out := &in.ReceivedTime, &out.ReceivedTime
+		*out = (*in).DeepCopy()
+	}
 	return
 }
 

@@ -55,6 +55,10 @@ func TestValidateNewRefuses(t *testing.T) {
 			func(d *postern.WebhookDelivery) { d.Finalizers = []string{"example.com/keep"} },
 			[]string{"metadata.finalizers: Forbidden"},
 		},
+		"a redelivery that the server did not make": {
+			func(d *postern.WebhookDelivery) { d.Spec.RedeliveryOf = "release" },
+			[]string{"spec.redeliveryOf: Forbidden"},
+		},
 		"a source that does not exist": {
 			func(d *postern.WebhookDelivery) { d.Spec.Source = "nobody" },
 			[]string{"spec.source: Unsupported value"},

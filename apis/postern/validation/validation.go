@@ -47,6 +47,9 @@ func ValidateNew(d *postern.WebhookDelivery, maxPayloadBytes int64) field.ErrorL
 	if len(d.Spec.Events) > 0 {
 		errs = append(errs, field.Forbidden(eventsPath, "the server fills it from payload, rawPayload or ref"))
 	}
+	if d.Spec.RedeliveryOf != "" {
+		errs = append(errs, field.Forbidden(specPath.Child("redeliveryOf"), "the server sets it: POST to the redeliver subresource of the delivery"))
+	}
 	return errs
 }
 

@@ -2817,7 +2817,7 @@ func schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref common.ReferenceCall
 					"time": {
 						SchemaProps: spec.SchemaProps{
 							Description: "When the event happened at the sender.",
-							Ref:         ref(v1.Time{}.OpenAPIModelName()),
+							Ref:         ref(v1.MicroTime{}.OpenAPIModelName()),
 						},
 					},
 					"defaultBranch": {
@@ -2838,7 +2838,7 @@ func schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref common.ReferenceCall
 			},
 		},
 		Dependencies: []string{
-			v1.Time{}.OpenAPIModelName(), v1alpha1.ImageReference{}.OpenAPIModelName()},
+			v1.MicroTime{}.OpenAPIModelName(), v1alpha1.ImageReference{}.OpenAPIModelName()},
 	}
 }
 
@@ -3072,11 +3072,11 @@ func schema_postern_apis_postern_v1alpha1_TargetResult(ref common.ReferenceCallb
 					},
 					"result": {
 						SchemaProps: spec.SchemaProps{
-							Description: "What was done: Written, Unchanged, Skipped or Failed.\n\nPossible enum values:\n - `\"Failed\"` means that the target could not be written.\n - `\"Skipped\"` means that the target does not want what is requested.\n - `\"Unchanged\"` means that the target held the requested ref already.\n - `\"Written\"` means that the requested ref was written.",
+							Description: "What was done: Written, Unchanged, Skipped, Superseded, Pending or Failed.\n\nPossible enum values:\n - `\"Failed\"` means that the target could not be written.\n - `\"Pending\"` means that the target could not be written yet, and will be tried again.\n - `\"Skipped\"` means that the target does not want what is requested.\n - `\"Superseded\"` means that the target holds something newer.\n - `\"Unchanged\"` means that the target held the requested ref already.\n - `\"Written\"` means that the requested ref was written.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
-							Enum:        []interface{}{"Failed", "Skipped", "Unchanged", "Written"},
+							Enum:        []interface{}{"Failed", "Pending", "Skipped", "Superseded", "Unchanged", "Written"},
 						},
 					},
 					"reason": {
@@ -3271,6 +3271,13 @@ func schema_postern_apis_postern_v1alpha1_WebhookDeliverySpec(ref common.Referen
 							},
 						},
 					},
+					"redeliveryOf": {
+						SchemaProps: spec.SchemaProps{
+							Description: "The delivery whose events these are, if this one was made to deliver them again. Only the server sets it.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
 					"events": {
 						VendorExtensible: spec.VendorExtensible{
 							Extensions: spec.Extensions{
@@ -3384,11 +3391,17 @@ func schema_postern_apis_postern_v1alpha1_WebhookDeliveryStatus(ref common.Refer
 							Format:      "",
 						},
 					},
+					"receivedTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "When the delivery came in. A delivery that is tried again gives way to one that came in later.",
+							Ref:         ref(v1.MicroTime{}.OpenAPIModelName()),
+						},
+					},
 				},
 			},
 		},
 		Dependencies: []string{
-			v1.Condition{}.OpenAPIModelName(), v1alpha1.PayloadDigest{}.OpenAPIModelName(), v1alpha1.Sender{}.OpenAPIModelName(), v1alpha1.TargetResult{}.OpenAPIModelName()},
+			v1.Condition{}.OpenAPIModelName(), v1.MicroTime{}.OpenAPIModelName(), v1alpha1.PayloadDigest{}.OpenAPIModelName(), v1alpha1.Sender{}.OpenAPIModelName(), v1alpha1.TargetResult{}.OpenAPIModelName()},
 	}
 }
 

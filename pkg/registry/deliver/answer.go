@@ -13,12 +13,12 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// answer writes an object or an error as JSON, whatever the client says that it accepts: the framework's responder
+// writeAnswer writes an object or an error as JSON, whatever the client says that it accepts: the framework's responder
 // would negotiate now, after all is done, and turn a delivery that was carried out into a 406.
-func (r *REST) answer(w http.ResponseWriter, code int, obj runtime.Object, err error) {
+func writeAnswer(w http.ResponseWriter, encoder runtime.Encoder, code int, obj runtime.Object, err error) {
 	var body bytes.Buffer
 	if err == nil {
-		err = r.Encoder.Encode(obj, &body)
+		err = encoder.Encode(obj, &body)
 	}
 	if err != nil {
 		WriteError(w, err)

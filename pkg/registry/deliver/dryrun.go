@@ -35,7 +35,7 @@ func WithDryRun(next http.Handler) http.Handler {
 
 func isForDoor(req *http.Request) bool {
 	info, ok := genericapirequest.RequestInfoFrom(req.Context())
-	return ok && info.Subresource == "webhookdeliveries" && req.Method == http.MethodPost
+	return ok && (info.Subresource == "webhookdeliveries" || info.Subresource == "redeliver") && req.Method == http.MethodPost
 }
 
 // dryRunIn tells whether the request must leave nothing. What may be asked for is what every other resource takes.

@@ -50,6 +50,7 @@ func TestOnlyTheDoorsDryRunIsTakenOutOfTheQuery(t *testing.T) {
 	}{
 		"a delivery":          {"POST", "webhookdeliveries", "timeout=5s&dryRun=All&pretty=true", "pretty=true&timeout=5s"},
 		"a delivery for good": {"POST", "webhookdeliveries", "timeout=5s&pretty=true", "timeout=5s&pretty=true"},
+		"a redelivery":        {"POST", "redeliver", "timeout=5s&dryRun=All&pretty=true", "pretty=true&timeout=5s"},
 		"a list":              {"GET", "webhookdeliveries", "dryRun=All", "dryRun=All"},
 		"an object":           {"POST", "", "dryRun=All", "dryRun=All"},
 	} {

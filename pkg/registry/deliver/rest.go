@@ -129,11 +129,11 @@ func (r *REST) Connect(ctx context.Context, name string, _ runtime.Object, _ res
 		ctx := genericapirequest.WithNamespace(req.Context(), namespace)
 		if req.Method == http.MethodGet {
 			list, err := r.list(ctx, req, address)
-			r.answer(w, http.StatusOK, list, err)
+			writeAnswer(w, r.Encoder, http.StatusOK, list, err)
 			return
 		}
 		delivered, err := r.deliver(ctx, w, req, address)
-		r.answer(w, http.StatusAccepted, delivered, err)
+		writeAnswer(w, r.Encoder, http.StatusAccepted, delivered, err)
 	}), nil
 }
 

@@ -114,7 +114,7 @@ func TestErrorsAreAnsweredAsStatus(t *testing.T) {
 
 func TestAnObjectThatCannotBeEncodedIsAnInternalError(t *testing.T) {
 	w := httptest.NewRecorder()
-	NewREST(Config{Encoder: brokenEncoder{}}).answer(w, http.StatusAccepted, &postern.WebhookDelivery{}, nil)
+	writeAnswer(w, brokenEncoder{}, http.StatusAccepted, &postern.WebhookDelivery{}, nil)
 	if w.Code != http.StatusInternalServerError {
 		t.Errorf("answered %d, want 500: %s", w.Code, w.Body)
 	}

@@ -45,6 +45,8 @@ type fakeCarrier struct {
 	dryRun  bool
 }
 
+func (c *fakeCarrier) Drain() {}
+
 func (c *fakeCarrier) Carry(_ context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
 	c.carried, c.dryRun = delivery, dryRun
 	record := delivery.DeepCopy()

@@ -19,6 +19,8 @@ import (
 // Carrier carries out a delivery that was received and admitted: writes its target, records it, and returns the record.
 type Carrier interface {
 	Carry(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error)
+	// Drain returns when nothing uses the Store any more.
+	Drain()
 }
 
 // REST serves webhookdeliveries. It offers no update and no patch: what was delivered can't be changed, and the status
@@ -70,8 +72,11 @@ func (r *REST) New() runtime.Object { return r.store.store.New() }
 // NewList returns an empty list of deliveries.
 func (r *REST) NewList() runtime.Object { return r.store.store.NewList() }
 
-// Destroy releases the storage.
-func (r *REST) Destroy() { r.store.store.Destroy() }
+// Destroy releases the storage, once what is still being stored is.
+func (r *REST) Destroy() {
+	r.carrier.Drain()
+	r.store.store.Destroy()
+}
 
 // NamespaceScoped tells that deliveries live in namespaces.
 func (r *REST) NamespaceScoped() bool { return true }

@@ -72,6 +72,8 @@ func TestADeliveryThatWasRecordedAndFailedIsAnsweredAsTheObjectThatItIs(t *testi
 	}
 }
 
+func (failingCarrier) Drain() {}
+
 type failingCarrier struct {
 	recorded *postern.WebhookDelivery
 	err      error

@@ -60,8 +60,18 @@ func (s *Store) Create(ctx context.Context, delivery *postern.WebhookDelivery, d
 	return created.(*postern.WebhookDelivery), nil
 }
 
+// Get returns a record.
+func (s *Store) Get(ctx context.Context, namespace, name string) (*postern.WebhookDelivery, error) {
+	got, err := s.store.Get(genericapirequest.WithNamespace(ctx, namespace), name, &metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return got.(*postern.WebhookDelivery), nil
+}
+
 // UpdateStatus stores the status of a record, which must be as it was read, and returns the record as stored.
 func (s *Store) UpdateStatus(ctx context.Context, delivery *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
+	ctx = genericapirequest.WithNamespace(ctx, delivery.Namespace)
 	updated, _, err := s.store.Update(ctx, delivery.Name, rest.DefaultUpdatedObjectInfo(delivery),
 		rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})
 	if err != nil {

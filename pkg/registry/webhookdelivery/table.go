@@ -6,7 +6,6 @@ package webhookdelivery
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,8 +22,8 @@ type tableConvertor struct{}
 var columns = []metav1.TableColumnDefinition{
 	{Name: "Name", Type: "string", Format: "name", Description: "Name of the delivery."},
 	{Name: "Source", Type: "string", Description: "Type of the sender."},
-	{Name: "Target", Type: "string", Description: "The object that the delivery is for."},
-	{Name: "Ref", Type: "string", Description: "What was requested."},
+	{Name: "Target", Type: "string", Description: "The object that the delivery is for, or how many there are."},
+	{Name: "Ref", Type: "string", Description: "What was requested: a git ref, or an image."},
 	{Name: "Phase", Type: "string", Description: "What came of it."},
 	{Name: "Age", Type: "string", Description: "Time since it was delivered."},
 	{Name: "Sender", Type: "string", Priority: 1, Description: "User name that the cluster gave the request."},
@@ -54,21 +53,13 @@ func (tableConvertor) ConvertToTable(_ context.Context, obj, options runtime.Obj
 }
 
 func row(d *postern.WebhookDelivery) metav1.TableRow {
-	var target string
-	if t := d.Spec.Target; t != nil {
-		target = strings.ToLower(string(t.Kind)) + "/" + t.Name
-	}
-	refs := make([]string, 0, len(d.Spec.Events))
-	for _, e := range d.Spec.Events {
-		refs = append(refs, e.Ref)
-	}
 	var sender postern.Sender
 	if d.Status.Sender != nil {
 		sender = *d.Status.Sender
 	}
 	return metav1.TableRow{
 		Cells: []any{
-			d.Name, d.Spec.Source, target, strings.Join(refs, ","), string(d.Status.Phase), age(d.CreationTimestamp),
+			d.Name, d.Spec.Source, targetCell(d), refCell(d.Spec.Events), string(d.Status.Phase), age(d.CreationTimestamp),
 			sender.Name, sender.Method, d.Status.Reason,
 		},
 		Object: runtime.RawExtension{Object: d},

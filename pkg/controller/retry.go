@@ -1,0 +1,196 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/delivery"
+)
+
+const (
+	// retryWorkers bounds how many targets, and retriesAtOnce how many deliveries of each, are tried at once.
+	retryWorkers  = 8
+	retriesAtOnce = 8
+
+	firstBackoff, maxBackoff = 500 * time.Millisecond, 12 * time.Second
+
+	groupIndex = "group"
+)
+
+// Resumer tries a pending delivery once more; with giveUp for the last time.
+type Resumer interface {
+	Resume(ctx context.Context, delivery *postern.WebhookDelivery, giveUp bool) error
+}
+
+// Retry takes up deliveries that stay pending: their targets could not be written in time, or the process that had
+// promised it is gone. Only one may run, whatever the number of replicas.
+type Retry struct {
+	pending cache.SharedIndexInformer
+	queue   workqueue.TypedRateLimitingInterface[string]
+	resumer Resumer
+	window  time.Duration
+	now     func() time.Time
+}
+
+// NewRetry returns a controller of the deliveries that pending lists and watches. A delivery that is still pending when
+// the window after its receipt has gone by is tried one last time.
+func NewRetry(pending cache.ListerWatcher, resumer Resumer, window time.Duration, now func() time.Time) (*Retry, error) {
+	r := &Retry{
+		pending: cache.NewSharedIndexInformer(pending, &postern.WebhookDelivery{}, 0, cache.Indexers{groupIndex: groupOf}),
+		queue: workqueue.NewTypedRateLimitingQueueWithConfig(jittered{workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstBackoff, maxBackoff)},
+			workqueue.TypedRateLimitingQueueConfig[string]{Name: "retry"}),
+		resumer: resumer,
+		window:  window,
+		now:     now,
+	}
+	_, err := r.pending.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    r.enqueue,
+		UpdateFunc: func(_, obj any) { r.enqueue(obj) },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("could not follow the pending deliveries: %w", err)
+	}
+	return r, nil
+}
+
+// Start works until ctx is done. It may be called once.
+func (r *Retry) Start(ctx context.Context) error {
+	defer follow(r)()
+	var group errgroup.Group
+	group.Go(func() error { r.pending.RunWithContext(ctx); return nil })
+	if cache.WaitForCacheSync(ctx.Done(), r.pending.HasSynced) {
+		for range retryWorkers {
+			group.Go(func() error { r.work(ctx); return nil })
+		}
+	}
+	<-ctx.Done()
+	r.queue.ShutDown()
+	return group.Wait()
+}
+
+// groupOf puts deliveries to one named target together: only the newest of them need be written.
+func groupOf(obj any) ([]string, error) {
+	d, ok := obj.(*postern.WebhookDelivery)
+	if !ok {
+		return nil, fmt.Errorf("got a %T where a WebhookDelivery was expected", obj)
+	}
+	if t := d.Spec.Target; t != nil {
+		return []string{fmt.Sprintf("%s/%s/%s", d.Namespace, t.Kind, t.Name)}, nil
+	}
+	return []string{d.Namespace + "//" + d.Name}, nil
+}
+
+// enqueue lets whoever answers a delivery finish with it first.
+func (r *Retry) enqueue(obj any) {
+	if groups, err := groupOf(obj); err == nil {
+		r.queue.AddAfter(groups[0], r.early(obj.(*postern.WebhookDelivery)))
+	}
+}
+
+// early is how long a delivery is to be left alone; zero or less if it is time.
+func (r *Retry) early(d *postern.WebhookDelivery) time.Duration {
+	if delivery.Attempted(d) {
+		return 0
+	}
+	return delivery.Grace - r.age(d)
+}
+
+func (r *Retry) age(d *postern.WebhookDelivery) time.Duration { return r.now().Sub(receivedAt(d)) }
+
+func receivedAt(d *postern.WebhookDelivery) time.Time {
+	if d.Status.ReceivedTime != nil {
+		return d.Status.ReceivedTime.Time
+	}
+	return d.CreationTimestamp.Time
+}
+
+func (r *Retry) work(ctx context.Context) {
+	for {
+		group, stop := r.queue.Get()
+		if stop || ctx.Err() != nil { // a queue that is shut down hands out what it still has
+			return
+		}
+		again, err := r.retry(ctx, group)
+		switch {
+		case err != nil:
+			klog.FromContext(ctx).V(2).Info("Deliveries are still pending", "group", group, "err", err)
+			r.queue.AddRateLimited(group)
+		default:
+			r.queue.Forget(group)
+			if again > 0 {
+				r.queue.AddAfter(group, again)
+			}
+		}
+		r.queue.Done(group)
+	}
+}
+
+// retry tries the deliveries of a group. The newest comes first: those before it then find that they are outdated. If
+// some are to be left alone yet, again is for how long the first of them.
+func (r *Retry) retry(ctx context.Context, group string) (again time.Duration, err error) {
+	objects, err := r.pending.GetIndexer().ByIndex(groupIndex, group)
+	if err != nil {
+		return 0, err
+	}
+	var due []*postern.WebhookDelivery
+	for _, obj := range objects {
+		d := obj.(*postern.WebhookDelivery)
+		if early := r.early(d); early > 0 {
+			if again == 0 || early < again {
+				again = early
+			}
+			continue
+		}
+		due = append(due, d.DeepCopy())
+	}
+	slices.SortFunc(due, func(a, b *postern.WebhookDelivery) int {
+		return cmp.Or(receivedAt(b).Compare(receivedAt(a)), cmp.Compare(a.Name, b.Name))
+	})
+	if len(due) == 0 {
+		return again, nil
+	}
+	newest, others := due[0], due[1:]
+	err = r.resume(ctx, newest)
+	if err != nil {
+		// The target can't be written, but each of the others is given up in its time.
+		others = slices.DeleteFunc(others, func(d *postern.WebhookDelivery) bool { return !r.isOver(d) })
+	}
+	return again, cmp.Or(err, r.resumeAll(ctx, others))
+}
+
+func (r *Retry) resumeAll(ctx context.Context, deliveries []*postern.WebhookDelivery) error {
+	var group errgroup.Group
+	group.SetLimit(retriesAtOnce)
+	for _, d := range deliveries {
+		group.Go(func() error { return r.resume(ctx, d) })
+	}
+	return group.Wait()
+}
+
+// isOver reports whether a delivery is tried for the last time.
+func (r *Retry) isOver(d *postern.WebhookDelivery) bool { return r.age(d) > r.window }
+
+func (r *Retry) resume(ctx context.Context, d *postern.WebhookDelivery) error {
+	err := r.resumer.Resume(ctx, d, r.isOver(d))
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil // deleted, or changed by another: the informer tells
+	}
+	if err != nil && !errors.Is(err, delivery.ErrStillPending) {
+		return fmt.Errorf("could not carry out %s: %w", klog.KObj(d), err)
+	}
+	return err
+}

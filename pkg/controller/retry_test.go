@@ -1,0 +1,216 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/delivery"
+)
+
+// Whoever answers a delivery may not be done with it.
+func TestADeliveryThatMayBeUnderWayIsLeftAloneForTheGrace(t *testing.T) {
+	onBench(t, func(t *testing.T, b *bench) {
+		b.source.Add(b.pendingSince("old", 3*time.Second))
+		defer b.start(t)()
+		advance(time.Second)
+		b.source.Add(b.pendingSince("new", 0))
+		advance(time.Minute)
+		want := []call{{"old", delivery.Grace - 3*time.Second, false}, {"new", delivery.Grace + time.Second, false}}
+		if diff := cmp.Diff(want, b.tried()); diff != "" {
+			t.Errorf("tries (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// What was cut short by a crash, long ago, and what was answered as Pending are nobody's.
+func TestADeliveryThatNobodyHasInHandIsTriedAtOnce(t *testing.T) {
+	onBench(t, func(t *testing.T, b *bench) {
+		b.source.Add(b.pendingSince("crashed", 10*time.Minute))
+		defer b.start(t)()
+		advance(time.Second)
+		if diff := cmp.Diff([]string{"crashed"}, names(b.tried())); diff != "" {
+			t.Errorf("at the start (-want +got):\n%s", diff)
+		}
+		b.source.Add(attempted(b.pendingSince("new", 0)))
+		if diff := cmp.Diff([]call{{"new", time.Second, false}}, b.tried()); diff != "" {
+			t.Errorf("later (-want +got):\n%s", diff)
+		}
+		// It turns out at once that the target can't be written: no need to wait for the rest of the grace.
+		d := b.pendingSince("slow", 0)
+		b.source.Add(d)
+		advance(2 * time.Second)
+		b.source.Modify(attempted(d.DeepCopy()))
+		if diff := cmp.Diff([]call{{"slow", 3 * time.Second, false}}, b.tried()); diff != "" {
+			t.Errorf("after it was answered (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A record that an earlier version made has no time of receipt.
+func TestWithoutATimeOfReceiptADeliveryIsAsOldAsItsRecord(t *testing.T) {
+	onBench(t, func(t *testing.T, b *bench) {
+		d := b.pendingSince("d", 0)
+		d.CreationTimestamp.Time, d.Status.ReceivedTime = time.Now().Add(-2*window), nil
+		b.source.Add(d)
+		defer b.start(t)()
+		advance(time.Second)
+		if got := b.tried(); len(got) != 1 || !got[0].GiveUp {
+			t.Errorf("tried %v, want once and for the last time", got)
+		}
+	})
+}
+
+// Of what was requested of one target only the newest counts: the others find that they are outdated, without a write.
+func TestOfOneTargetTheNewestIsTriedBeforeAllOthers(t *testing.T) {
+	onBench(t, func(t *testing.T, b *bench) {
+		for age := range 5 {
+			b.source.Add(attempted(to("plant", b.pendingSince(fmt.Sprintf("d%d", age), time.Duration(age)*time.Minute))))
+		}
+		busy, most := 0, 0
+		b.answer = func(_ context.Context, d *postern.WebhookDelivery, _ bool) error {
+			b.mu.Lock()
+			busy++
+			most = max(most, busy)
+			b.mu.Unlock()
+			advance(time.Second)
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if d.Name == "d0" && most > 1 {
+				t.Errorf("%d are tried while the newest is", most)
+			}
+			busy--
+			return nil
+		}
+		defer b.start(t)()
+		advance(time.Minute)
+		tried := b.tried()
+		if got := names(tried); len(got) != 5 || got[0] != "d0" {
+			t.Errorf("tried %v, want d0 before all others", got)
+		}
+		if most != 4 {
+			t.Errorf("%d were tried at once, want all 4 others", most)
+		}
+	})
+}
+
+func TestWhileTheNewestOfATargetIsPendingItsOthersAreNotTried(t *testing.T) {
+	onBench(t, func(t *testing.T, b *bench) {
+		b.source.Add(attempted(to("plant", b.pendingSince("newest", 0))))
+		b.source.Add(attempted(to("plant", b.pendingSince("older", time.Minute))))
+		b.source.Add(attempted(to("web", b.pendingSince("elsewhere", time.Minute))))
+		b.source.Add(attempted(b.pendingSince("anywhere", time.Minute)))
+		b.answer = func(ctx context.Context, d *postern.WebhookDelivery, giveUp bool) error {
+			if d.Name == "newest" && time.Since(b.began) < time.Minute {
+				return stillPending(ctx, d, giveUp)
+			}
+			return nil
+		}
+		defer b.start(t)()
+		advance(2 * time.Minute)
+		count := map[string]int{}
+		order := names(b.tried())
+		for _, name := range order {
+			count[name]++
+		}
+		if count["newest"] < 5 || count["older"] != 1 || count["elsewhere"] != 1 || count["anywhere"] != 1 {
+			t.Errorf("tried %v, want each but the newest once", count)
+		}
+		if last := order[len(order)-1]; last != "older" {
+			t.Errorf("the last was %s, want older", last)
+		}
+	})
+}
+
+// A target that takes new deliveries all the time must not keep the old ones from their end.
+func TestAnOldDeliveryIsGivenUpThoughTheNewestIsPending(t *testing.T) {
+	onBench(t, func(t *testing.T, b *bench) {
+		b.source.Add(attempted(to("plant", b.pendingSince("newest", 0))))
+		b.source.Add(attempted(to("plant", b.pendingSince("oldest", window+time.Second))))
+		b.answer = func(ctx context.Context, d *postern.WebhookDelivery, giveUp bool) error {
+			if giveUp {
+				return nil
+			}
+			return stillPending(ctx, d, giveUp)
+		}
+		defer b.start(t)()
+		advance(time.Minute)
+		var last []call
+		for _, c := range b.tried() {
+			if c.Name == "oldest" {
+				last = append(last, c)
+			}
+		}
+		if len(last) != 1 || !last[0].GiveUp {
+			t.Errorf("tried %v, want once and for the last time", last)
+		}
+	})
+}
+
+func TestWhatIsGoneOrWasChangedByAnotherIsLeftToTheWatch(t *testing.T) {
+	resource := postern.Resource("webhookdeliveries")
+	for name, err := range map[string]error{
+		"gone":    fmt.Errorf("could not: %w", apierrors.NewNotFound(resource, "d")),
+		"changed": apierrors.NewConflict(resource, "d", errors.New("changed")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			onBench(t, func(t *testing.T, b *bench) {
+				d := attempted(b.pendingSince("d", time.Minute))
+				b.source.Add(d)
+				b.answer = func(context.Context, *postern.WebhookDelivery, bool) error { return err }
+				defer b.start(t)()
+				advance(10 * time.Minute)
+				if got := b.tried(); len(got) != 1 {
+					t.Errorf("tried %d times, want once", len(got))
+				}
+				b.source.Modify(d.DeepCopy())
+				if got := b.tried(); len(got) != 1 {
+					t.Errorf("after it changed: tried %d times, want once", len(got))
+				}
+			})
+		})
+	}
+}
+
+// The storage may be down as well.
+func TestAnyOtherErrorIsTriedAgain(t *testing.T) {
+	onBench(t, func(t *testing.T, b *bench) {
+		b.source.Add(attempted(b.pendingSince("d", 0)))
+		b.answer = func(context.Context, *postern.WebhookDelivery, bool) error {
+			if time.Since(b.began) < 10*time.Second {
+				return errors.New("etcd is gone")
+			}
+			return nil
+		}
+		defer b.start(t)()
+		advance(time.Minute)
+		if got := len(b.tried()); got < 4 || got > 6 {
+			t.Errorf("tried %d times, want about 5", got)
+		}
+	})
+}
+
+// The copy that the cache holds is shared; a Resumer changes what it is given.
+func TestATryChangesNothingInTheCache(t *testing.T) {
+	onBench(t, func(t *testing.T, b *bench) {
+		b.source.Add(attempted(b.pendingSince("d", 0)))
+		b.answer = func(ctx context.Context, d *postern.WebhookDelivery, giveUp bool) error {
+			if d.Status.Message != "" {
+				t.Error("what an earlier try did to it is there")
+			}
+			d.Status.Message = "changed"
+			return stillPending(ctx, d, giveUp)
+		}
+		defer b.start(t)()
+		advance(time.Minute)
+	})
+}

@@ -1,0 +1,82 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
+)
+
+// What is under way is stopped, and nothing else is begun: the storage closes next.
+func TestNothingIsBegunAfterTheStop(t *testing.T) {
+	onBench(t, func(t *testing.T, b *bench) {
+		for i := range 3 * retryWorkers {
+			b.source.Add(attempted(b.pendingSince(fmt.Sprintf("d%02d", i), 0)))
+		}
+		b.answer = func(ctx context.Context, _ *postern.WebhookDelivery, _ bool) error {
+			<-ctx.Done()
+			advance(time.Second)
+			return ctx.Err()
+		}
+		stop := b.start(t)
+		advance(time.Minute)
+		if got := len(b.tried()); got != retryWorkers {
+			t.Errorf("%d are tried at once, want %d", got, retryWorkers)
+		}
+		before := time.Now()
+		stop()
+		if took := time.Since(before); took != time.Second {
+			t.Errorf("it stopped after %s, want when the last try ended, after 1 s", took)
+		}
+		advance(time.Minute)
+		if got := b.tried(); got != nil {
+			t.Errorf("begun after the stop: %v", names(got))
+		}
+	})
+}
+
+func TestItStopsBeforeItHasListedAnything(t *testing.T) {
+	onBench(t, func(t *testing.T, b *bench) {
+		b.source.ListError = errors.New("the storage is not ready")
+		stop := b.start(t)
+		advance(time.Minute)
+		stop()
+		if got := b.tried(); got != nil {
+			t.Errorf("tried %v", names(got))
+		}
+	})
+}
+
+// Whoever leads next takes up all that is pending.
+func TestANewControllerTakesUpWhatTheLastOneLeft(t *testing.T) {
+	onBench(t, func(t *testing.T, b *bench) {
+		b.source.Add(attempted(b.pendingSince("a", 0)))
+		b.source.Add(b.pendingSince("b", 0))
+		b.answer = stillPending
+		stop := b.start(t)
+		advance(time.Minute)
+		stop()
+		b.tried()
+		advance(time.Minute)
+		if got := b.tried(); got != nil {
+			t.Errorf("tried %v after the stop", names(got))
+		}
+		b.answer = func(context.Context, *postern.WebhookDelivery, bool) error { return nil }
+		defer b.start(t)()
+		advance(time.Second)
+		got := names(b.tried())
+		slices.Sort(got)
+		if diff := cmp.Diff([]string{"a", "b"}, got); diff != "" {
+			t.Errorf("tries (-want +got):\n%s", diff)
+		}
+	})
+}

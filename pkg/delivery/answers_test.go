@@ -1,0 +1,59 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/target"
+)
+
+// answered is the status that an error is answered with.
+func answered(t *testing.T, err error) metav1.Status {
+	t.Helper()
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		t.Fatalf("got the error %v, which is no answer", err)
+	}
+	return status.Status()
+}
+
+// unavailable is the error of the target package when the API server is down.
+func unavailable(t *testing.T) error {
+	t.Helper()
+	server := httptest.NewServer(http.NotFoundHandler())
+	server.Close()
+	writer, err := target.NewWriter(&rest.Config{Host: server.URL}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err = writer.Resolve(t.Context(), target.Key{Kind: target.KindGatewaySync, Namespace: "demo", Name: "plant"}); !target.IsTransient(err) {
+		t.Fatalf("got %v, want an error that may pass", err)
+	}
+	return err
+}
+
+// notFound is the error of the target package when there is no such object.
+func notFound() error {
+	return fmt.Errorf("could not find it: %w", apierrors.NewNotFound(postern.Resource("gatewaysyncs"), "plant"))
+}
+
+// denied is admission that refuses.
+func denied(*postern.WebhookDelivery) error {
+	return apierrors.NewForbidden(postern.Resource("webhookdeliveries"), "", errors.New("a policy says no"))
+}
+
+// nameTaken is a storage that has another delivery of that name.
+func nameTaken(*postern.WebhookDelivery) error {
+	return apierrors.NewAlreadyExists(postern.Resource("webhookdeliveries"), "release")
+}

@@ -1,0 +1,51 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/audit"
+	"k8s.io/apiserver/pkg/authentication/user"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/credential"
+)
+
+// Redeliver delivers again what a record says was requested, however old it is by now, and records that as a delivery
+// of its own. Nothing is there any more by which its sender could be verified, so whoever asks must be known to the
+// cluster; RBAC has allowed it.
+func (d *Deliverer) Redeliver(ctx context.Context, original *postern.WebhookDelivery, sender user.Info, dryRun bool) (*postern.WebhookDelivery, error) {
+	delivery := &postern.WebhookDelivery{
+		ObjectMeta: metav1.ObjectMeta{Namespace: original.Namespace, GenerateName: original.Spec.Source + "-"},
+		Spec: postern.WebhookDeliverySpec{
+			Source: original.Spec.Source, Target: original.Spec.Target, Headers: original.Spec.Headers,
+			RedeliveryOf: original.Name, Events: original.Spec.Events,
+		},
+	}
+	delivery = delivery.DeepCopy() // the original belongs to others
+	if err := d.receiveAgain(ctx, delivery, sender); err != nil {
+		d.finished(ctx, delivery, err)
+		return nil, err
+	}
+	if err := d.admit(ctx, delivery, sender, dryRun); err != nil {
+		return nil, err
+	}
+	return d.carryAnd(ctx, delivery, manner{dryRun: dryRun, how: d.recordWhileWriting})
+}
+
+func (d *Deliverer) receiveAgain(ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info) error {
+	method, known := credential.Identify(sender)
+	if !known {
+		return apierrors.NewUnauthorized("a delivery is made again only for whom the cluster has authenticated: show a ServiceAccount token or another credential of the cluster")
+	}
+	if len(delivery.Spec.Events) == 0 {
+		return apierrors.NewBadRequest("the delivery asked for nothing, so there is nothing to deliver again")
+	}
+	delivery.Status = postern.WebhookDeliveryStatus{AuditID: audit.GetAuditIDTruncated(ctx), ReceivedTime: d.receivedNow()}
+	d.setSender(delivery, sender, method)
+	return nil
+}

@@ -1,0 +1,186 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/audit"
+	"k8s.io/apiserver/pkg/authentication/user"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/target"
+)
+
+// jane is somebody who may deliver again.
+var jane = &user.DefaultInfo{Name: "jane", Groups: []string{user.AllAuthenticated}}
+
+// yesterday is the record of a release that was delivered a day ago.
+func yesterday() *postern.WebhookDelivery {
+	d := toPlant()
+	d.Name, d.UID, d.Labels = "github-1a2b", "uid-1", map[string]string{"team": "a"}
+	d.Spec.Source, d.Spec.Headers = "github", map[string]string{"X-Github-Event": "release", "X-Github-Delivery": "d-1"}
+	d.Spec.Events = []postern.DeliveryEvent{{
+		Source: "github", Event: "release", Ref: "v1.0.0", RefType: postern.RefTypeTag, DeliveryID: "d-1",
+		Repository: "https://git.example.com/plant.git", Time: &metav1.MicroTime{Time: received.Add(-25 * time.Hour)},
+	}}
+	d.Status = postern.WebhookDeliveryStatus{
+		Phase: postern.DeliveryFailed, Reason: ReasonTargetRefused, AuditID: "audit-0", Payload: digest(released),
+		ReceivedTime: &metav1.MicroTime{Time: received.Add(-24 * time.Hour)},
+		Sender:       &postern.Sender{Name: user.Anonymous, Method: "HMAC"},
+	}
+	conclude(d, result(postern.TargetResult{Result: postern.TargetFailed}), now.Add(-24*time.Hour))
+	return d
+}
+
+// What was requested is requested again, by whoever asks for it, as something new. It is written however old it is.
+func TestARedeliveryAsksAgainForWhatTheOriginalAskedFor(t *testing.T) {
+	p, original := newDefaultPipeline(), yesterday()
+	var recorded *postern.WebhookDelivery
+	p.onRecord = func(d *postern.WebhookDelivery) error { recorded = d.DeepCopy(); return nil }
+	ctx := audit.WithAuditContext(t.Context())
+	audit.WithAuditID(ctx, "audit-1")
+	delivered, err := p.Redeliver(ctx, original, jane, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", GenerateName: "github-"}, Spec: yesterday().Spec}
+	want.Spec.RedeliveryOf = "github-1a2b"
+	want.Status = postern.WebhookDeliveryStatus{
+		Phase: postern.DeliveryPending, AuditID: "audit-1", ReceivedTime: &metav1.MicroTime{Time: received},
+		Sender:     &postern.Sender{Name: "jane", Method: "User"},
+		Conditions: []metav1.Condition{condition("Verified", "True", "User", "the sender proved itself")},
+	}
+	if diff := cmp.Diff(want, recorded); diff != "" {
+		t.Errorf("record (-want +got):\n%s", diff)
+	}
+	request := target.Request{
+		Ref: "v1.0.0", RefType: target.RefTypeTag, Repository: "https://git.example.com/plant.git", By: "github", At: now,
+		EventTime: received.Add(-25 * time.Hour), Received: received, Override: true,
+	}
+	if diff := cmp.Diff(request, p.request); diff != "" {
+		t.Errorf("request (-want +got):\n%s", diff)
+	}
+	if delivered.Status.Phase != postern.DeliveryApplied {
+		t.Errorf("answered %s, want Applied", delivered.Status.Phase)
+	}
+	journal := []string{"mutate", "validate", "resolve " + plant, "record Pending", "write " + plant + " v1.0.0", "update Applied"}
+	if diff := cmp.Diff(journal, p.told()); diff != "" {
+		t.Errorf("journal (-want +got):\n%s", diff)
+	}
+}
+
+// Each time somebody asks for it is one more delivery, although the sender's id is the same.
+func TestARedeliveryIsNoRepeat(t *testing.T) {
+	p := newDefaultPipeline()
+	p.onRecord = nameTaken
+	_, err := p.Redeliver(t.Context(), yesterday(), jane, false)
+	if got := answered(t, err).Code; got != http.StatusConflict {
+		t.Errorf("answered %d, want what the storage has against it", got)
+	}
+}
+
+func TestARedeliveryOfWhatNamedNoTargetGoesToWhatWantsItNow(t *testing.T) {
+	p, original := newDefaultPipeline(), yesterday()
+	original.Spec.Target = nil
+	p.matches = matching("demo", "shop")
+	delivered, err := p.Redeliver(t.Context(), original, jane, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := summary{"Applied", "Requested", "it was written", []string{"shop v1.0.0: Written Requested"}}
+	if diff := cmp.Diff(want, summaryOf(delivered.Status)); diff != "" {
+		t.Errorf("status (-want +got):\n%s", diff)
+	}
+	if !p.request.Override || !p.request.IfFollowed {
+		t.Errorf("asked for %+v, want it however old, if it is wanted", p.request)
+	}
+}
+
+func TestOnlyWhatWasAskedForIsDeliveredAgainAndOnlyForWhomTheClusterKnows(t *testing.T) {
+	for name, test := range map[string]struct {
+		sender  user.Info
+		arrange func(*pipeline, *postern.WebhookDelivery)
+		code    int32
+		journal []string
+	}{
+		"nobody":          {nil, nil, http.StatusUnauthorized, nil},
+		"anonymous":       {&user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}, nil, http.StatusUnauthorized, nil},
+		"asked for none":  {jane, func(_ *pipeline, d *postern.WebhookDelivery) { d.Spec.Events = nil }, http.StatusBadRequest, nil},
+		"a policy":        {jane, func(p *pipeline, _ *postern.WebhookDelivery) { p.onMutate = denied }, http.StatusForbidden, []string{"mutate"}},
+		"another policy":  {jane, func(p *pipeline, _ *postern.WebhookDelivery) { p.onValidate = denied }, http.StatusForbidden, []string{"mutate", "validate"}},
+		"no such target":  {jane, func(p *pipeline, _ *postern.WebhookDelivery) { p.resolveErr = notFound() }, http.StatusNotFound, []string{"mutate", "validate", "resolve " + plant}},
+		"nobody, nothing": {nil, func(_ *pipeline, d *postern.WebhookDelivery) { d.Spec.Events = nil }, http.StatusUnauthorized, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, original := newDefaultPipeline(), yesterday()
+			if test.arrange != nil {
+				test.arrange(p, original)
+			}
+			_, err := p.Redeliver(t.Context(), original, test.sender, false)
+			if got := answered(t, err).Code; got != test.code {
+				t.Errorf("answered %d, want %d: %v", got, test.code, err)
+			}
+			if diff := cmp.Diff(test.journal, p.told()); diff != "" {
+				t.Errorf("journal (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Policies that are newer than the original hold, too.
+func TestPoliciesSeeARedeliveryAsACreationByWhoeverAsks(t *testing.T) {
+	p := newDefaultPipeline()
+	if _, err := p.Redeliver(t.Context(), yesterday(), jane, false); err != nil {
+		t.Fatal(err)
+	}
+	if a := p.attributes; a.GetOperation() != "CREATE" || a.GetUserInfo().GetName() != "jane" {
+		t.Errorf("seen: %s by %s", a.GetOperation(), a.GetUserInfo().GetName())
+	}
+	if got := p.attributes.GetObject().(*postern.WebhookDelivery).Spec.RedeliveryOf; got != "github-1a2b" {
+		t.Errorf("seen as the redelivery of %q", got)
+	}
+}
+
+func TestADryRunOfARedeliveryLeavesNothing(t *testing.T) {
+	p := newDefaultPipeline()
+	delivered, err := p.Redeliver(t.Context(), yesterday(), jane, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	journal := []string{"mutate, dry run", "validate, dry run", "resolve " + plant, "write " + plant + " v1.0.0, dry run", "record Applied, dry run"}
+	if diff := cmp.Diff(journal, p.told()); diff != "" {
+		t.Errorf("journal (-want +got):\n%s", diff)
+	}
+	if len(p.events) > 0 || delivered.Status.Phase != postern.DeliveryApplied {
+		t.Errorf("answered %s, and left the events %q", delivered.Status.Phase, p.events)
+	}
+}
+
+// The original may be in a cache, and is the record of what happened then.
+func TestTheOriginalStaysAsItWas(t *testing.T) {
+	for _, writeErr := range []error{nil, errors.New("frozen")} {
+		p, original := newDefaultPipeline(), yesterday()
+		p.writeErr = writeErr
+		p.onMutate = func(d *postern.WebhookDelivery) error {
+			d.Spec.Events[0].Ref = "v1.0.1"
+			return nil
+		}
+		if _, err := p.Redeliver(t.Context(), original, jane, false); (err != nil) != (writeErr != nil) {
+			t.Errorf("got %v, want %v", err, writeErr)
+		}
+		p.Drain()
+		if diff := cmp.Diff(yesterday(), original); diff != "" {
+			t.Errorf("the original (-before +after):\n%s", diff)
+		}
+		if p.request.Ref != "v1.0.1" {
+			t.Errorf("asked for %s, want what admission made of it", p.request.Ref)
+		}
+	}
+}

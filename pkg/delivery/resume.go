@@ -1,0 +1,159 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/klog/v2"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/target"
+)
+
+const (
+	// Grace is how long after its receipt a pending delivery may still be under way with whoever answers it.
+	Grace = answerTimeout + 2*time.Second
+	// resumeTimeout bounds one more try.
+	resumeTimeout = 30 * time.Second
+)
+
+// ErrStillPending is that of a delivery that has to be tried again later.
+var ErrStillPending = errors.New("the delivery is still pending")
+
+// Attempted reports whether whoever answered a pending delivery is done with it. Until then it may be under way.
+func Attempted(delivery *postern.WebhookDelivery) bool { return delivery.Status.Reason != "" }
+
+// Resume tries a pending delivery once more, where it has not come through yet. With giveUp it ends there, as Failed if
+// need be. It changes the delivery that it is given. The error is ErrStillPending, or that of the storage.
+func (d *Deliverer) Resume(ctx context.Context, delivery *postern.WebhookDelivery, giveUp bool) error {
+	ctx, cancel := context.WithTimeout(ctx, resumeTimeout)
+	defer cancel()
+	before := delivery.DeepCopy()
+	d.tryAgain(ctx, delivery)
+	if giveUp && delivery.Status.Phase == postern.DeliveryPending {
+		d.fail(delivery, nil)
+	}
+	if !equality.Semantic.DeepEqual(before.Status, delivery.Status) {
+		if _, err := d.Records.UpdateStatus(ctx, delivery); err != nil {
+			return err
+		}
+		d.report(delivery, resultsNotIn(before.Status.Targets, delivery.Status.Targets))
+	}
+	if delivery.Status.Phase == postern.DeliveryPending {
+		return ErrStillPending
+	}
+	countResumed(delivery.Status.Phase)
+	klog.FromContext(ctx).Info("Carried out a pending delivery", "delivery", klog.KObj(delivery), "outcome", delivery.Status.Phase,
+		"reason", delivery.Status.Reason, "refs", refsOf(delivery))
+	return nil
+}
+
+func (d *Deliverer) tryAgain(ctx context.Context, delivery *postern.WebhookDelivery) {
+	tasks, err := d.tasksOf(ctx, delivery)
+	switch {
+	case target.IsTransient(err):
+		if !Attempted(delivery) {
+			d.pend(delivery, err)
+		}
+		return
+	case apierrors.IsNotFound(err):
+		d.fail(delivery, &refusal{ReasonTargetGone, "there is no such target: it was deleted, or never was"})
+		return
+	case err != nil:
+		d.fail(delivery, &refusal{ReasonTargetRefused, err.Error()})
+		return
+	}
+	results := d.writeAgain(ctx, tasks, delivery.Status.Targets)
+	if len(results) == 0 {
+		delivery.Status.Reason, delivery.Status.Targets = "", nil
+		d.ignore(delivery, ReasonNoTarget, "nothing in this namespace wants what was pushed")
+		return
+	}
+	conclude(delivery, results, d.Now())
+}
+
+// writeAgain carries out the tasks that have not come to an end, and returns the results of all, in their order. What is
+// pending as before is left as it was, or each try would store the record anew.
+func (d *Deliverer) writeAgain(ctx context.Context, tasks []task, before []postern.TargetResult) []postern.TargetResult {
+	before = slices.Clone(before)
+	results := make([]postern.TargetResult, len(tasks))
+	var places []int // of what is tried again
+	var again []task
+	for i, t := range tasks {
+		// Results that look alike, as of two images with one tag, are in the order of their tasks.
+		if b := slices.IndexFunc(before, t.isOf); b >= 0 {
+			results[i] = before[b]
+			before = slices.Delete(before, b, b+1)
+		}
+		if r := results[i].Result; r == "" || r == postern.TargetPending {
+			t.retry = true
+			places, again = append(places, i), append(again, t)
+		}
+	}
+	for i, r := range resultsOf(d.write(ctx, again, false)) {
+		if result := &results[places[i]]; result.Result != postern.TargetPending || r.Result != postern.TargetPending {
+			*result = r
+		}
+	}
+	// What has no task any more is not wanted any more, but was done.
+	return slices.Concat(results, slices.DeleteFunc(before, isPending))
+}
+
+func isPending(r postern.TargetResult) bool { return r.Result == postern.TargetPending }
+
+// isOf reports whether a result is that of the task.
+func (t task) isOf(r postern.TargetResult) bool {
+	return string(t.key.Kind) == string(r.Kind) && t.key.Name == r.Name && t.event.Ref == r.Ref
+}
+
+// fail ends a delivery. What is pending has failed, for a cause or, if that is nil, for what it was pending for.
+func (d *Deliverer) fail(delivery *postern.WebhookDelivery, cause *refusal) {
+	status := &delivery.Status
+	if cause == nil && len(status.Targets) == 0 {
+		cause = &refusal{status.Reason, status.Message}
+	}
+	results := d.resultsSoFar(delivery)
+	for i := range results {
+		if r := &results[i]; isPending(*r) {
+			r.Result = postern.TargetFailed
+			if cause != nil {
+				r.Reason, r.Message, r.Time = cause.reason, cause.message, metav1.NewTime(d.Now())
+			}
+		}
+	}
+	if len(results) > 0 {
+		conclude(delivery, results, d.Now())
+		return
+	}
+	status.Phase, status.Reason, status.Message = postern.DeliveryFailed, cause.reason, cause.message
+	setCondition(delivery, postern.ConditionApplied, metav1.ConditionFalse, cause.reason, cause.message, d.Now())
+}
+
+// resultsSoFar returns the results of a delivery. At a target that was named and could not be found they are pending.
+func (d *Deliverer) resultsSoFar(delivery *postern.WebhookDelivery) []postern.TargetResult {
+	if len(delivery.Status.Targets) > 0 || delivery.Spec.Target == nil {
+		return slices.Clone(delivery.Status.Targets)
+	}
+	var results []postern.TargetResult
+	for _, t := range tasksAt(keyOf(delivery), delivery.Spec.Events) {
+		result := resultOf(t, d.Now())
+		result.Result = postern.TargetPending
+		results = append(results, result)
+	}
+	return results
+}
+
+// resultsNotIn returns the results that are new.
+func resultsNotIn(before, after []postern.TargetResult) []postern.TargetResult {
+	return slices.DeleteFunc(slices.Clone(after), func(r postern.TargetResult) bool {
+		return slices.ContainsFunc(before, func(b postern.TargetResult) bool { return equality.Semantic.DeepEqual(b, r) })
+	})
+}

@@ -1,0 +1,90 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package deliver
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/authentication/user"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/apis/postern/v1alpha1"
+)
+
+// Redeliverer delivers again what a record says was requested.
+type Redeliverer interface {
+	Redeliver(ctx context.Context, original *postern.WebhookDelivery, sender user.Info, dryRun bool) (*postern.WebhookDelivery, error)
+}
+
+// Records finds the record of a delivery.
+type Records interface {
+	Get(ctx context.Context, namespace, name string) (*postern.WebhookDelivery, error)
+}
+
+// Redelivery serves POST of webhookdeliveries/<name>/redeliver. The request has no body.
+type Redelivery struct {
+	records     Records
+	redeliverer Redeliverer
+	encoder     runtime.Encoder
+}
+
+// This is exactly what is served.
+var (
+	_ rest.Connecter       = &Redelivery{}
+	_ rest.StorageMetadata = &Redelivery{}
+)
+
+// NewRedelivery returns the storage behind the redeliver subresource.
+func NewRedelivery(records Records, redeliverer Redeliverer, encoder runtime.Encoder) *Redelivery {
+	return &Redelivery{records: records, redeliverer: redeliverer, encoder: encoder}
+}
+
+// New returns an empty delivery: the kind that the subresource is said to have.
+func (r *Redelivery) New() runtime.Object { return &postern.WebhookDelivery{} }
+
+// Destroy has nothing to release.
+func (r *Redelivery) Destroy() {}
+
+// ConnectMethods are the HTTP methods that are served.
+func (r *Redelivery) ConnectMethods() []string { return []string{http.MethodPost} }
+
+// NewConnectOptions says that there are none.
+func (r *Redelivery) NewConnectOptions() (runtime.Object, bool, string) { return nil, false, "" }
+
+// ProducesMIMETypes is for the API's documentation.
+func (r *Redelivery) ProducesMIMETypes(string) []string { return []string{runtime.ContentTypeJSON} }
+
+// ProducesObject is for the API's documentation.
+func (r *Redelivery) ProducesObject(string) any { return v1alpha1.WebhookDelivery{} }
+
+// Connect returns the handler of one request. The namespace is in ctx, and in no other context.
+func (r *Redelivery) Connect(ctx context.Context, name string, _ runtime.Object, _ rest.Responder) (http.Handler, error) {
+	namespace, ok := genericapirequest.NamespaceFrom(ctx)
+	if !ok {
+		return nil, apierrors.NewInternalError(fmt.Errorf("a request to deliver %q again has no namespace", name))
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		delivered, err := r.redeliver(genericapirequest.WithNamespace(req.Context(), namespace), namespace, name)
+		writeAnswer(w, r.encoder, http.StatusAccepted, delivered, err)
+	}), nil
+}
+
+func (r *Redelivery) redeliver(ctx context.Context, namespace, name string) (*postern.WebhookDelivery, error) {
+	dryRun, err := dryRunIn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	original, err := r.records.Get(ctx, namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	sender, _ := genericapirequest.UserFrom(ctx)
+	return r.redeliverer.Redeliver(ctx, original, sender, dryRun)
+}

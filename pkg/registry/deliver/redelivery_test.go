@@ -1,0 +1,176 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package deliver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apiserver/pkg/authentication/user"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/apis/postern/install"
+	"postern.dev/postern/apis/postern/v1alpha1"
+)
+
+// again is webhookdeliveries/github-x/redeliver in the namespace demo, and what is behind it.
+type again struct {
+	// What Get and Redeliver answer, if not the record and its redelivery.
+	getErr, err error
+
+	asked     []string // for the record
+	original  *postern.WebhookDelivery
+	sender    user.Info
+	namespace string
+	dryRun    bool
+}
+
+func (a *again) Get(_ context.Context, namespace, name string) (*postern.WebhookDelivery, error) {
+	a.asked = append(a.asked, namespace+"/"+name)
+	if a.getErr != nil {
+		return nil, a.getErr
+	}
+	return &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}, nil
+}
+
+func (a *again) Redeliver(ctx context.Context, original *postern.WebhookDelivery, sender user.Info, dryRun bool) (*postern.WebhookDelivery, error) {
+	a.original, a.sender, a.dryRun, a.namespace = original, sender, dryRun, genericapirequest.NamespaceValue(ctx)
+	if a.err != nil {
+		return &postern.WebhookDelivery{}, a.err
+	}
+	d := &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "github-y"}}
+	d.Spec.RedeliveryOf, d.Spec.Events, d.Status.Phase = original.Name, []postern.DeliveryEvent{}, postern.DeliveryPending
+	return d, nil
+}
+
+// post makes the request of jane, or of a stranger.
+func (a *again) post(t *testing.T, query string, stranger bool) *httptest.ResponseRecorder {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	install.Install(scheme)
+	storage := NewRedelivery(a, a, serializer.NewCodecFactory(scheme).LegacyCodec(v1alpha1.SchemeGroupVersion))
+	handler, err := storage.Connect(genericapirequest.WithNamespace(t.Context(), "demo"), "github-x", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/"+query, nil)
+	req.Header.Set("Accept", "text/plain")
+	ctx := genericapirequest.WithRequestInfo(req.Context(), &genericapirequest.RequestInfo{Subresource: "redeliver"})
+	if !stranger {
+		ctx = genericapirequest.WithUser(ctx, &user.DefaultInfo{Name: "jane"})
+	}
+	w := httptest.NewRecorder()
+	WithDryRun(handler).ServeHTTP(w, req.WithContext(ctx))
+	return w
+}
+
+func TestRedeliverAnswersWithTheNewDelivery(t *testing.T) {
+	a := &again{}
+	w := a.post(t, "", false)
+	want := `{"kind":"WebhookDelivery","apiVersion":"postern.dev/v1alpha1","metadata":{"name":"github-y","namespace":"demo"},` +
+		`"spec":{"redeliveryOf":"github-x","events":[]},"status":{"phase":"Pending"}}` + "\n"
+	if diff := cmp.Diff(want, w.Body.String()); diff != "" {
+		t.Errorf("body (-want +got):\n%s", diff)
+	}
+	if got := w.Header().Get("Content-Type"); w.Code != http.StatusAccepted || got != "application/json" {
+		t.Errorf("answered %d, %s; want 202, JSON", w.Code, got)
+	}
+	if diff := cmp.Diff([]string{"demo/github-x"}, a.asked); diff != "" {
+		t.Errorf("records asked for (-want +got):\n%s", diff)
+	}
+	if a.original.Name != "github-x" || a.sender.GetName() != "jane" || a.dryRun || a.namespace != "demo" {
+		t.Errorf("redelivered %s for %s in %q, dry run %t", a.original.Name, a.sender.GetName(), a.namespace, a.dryRun)
+	}
+}
+
+// Whether a stranger may is for the Redeliverer to say, which must be told that it is one.
+func TestRedeliverTellsAStrangerAsOne(t *testing.T) {
+	a := &again{}
+	a.post(t, "", true)
+	if a.original == nil || a.sender != nil {
+		t.Errorf("redelivered %v for %v, want it asked for nobody", a.original, a.sender)
+	}
+}
+
+func TestRedeliverTakesADryRun(t *testing.T) {
+	for query, want := range map[string]struct {
+		code   int
+		dryRun bool
+	}{
+		"":                      {http.StatusAccepted, false},
+		"?dryRun=All":           {http.StatusAccepted, true},
+		"?dryRun=all":           {http.StatusBadRequest, false},
+		"?dryRun=All&dryRun=No": {http.StatusBadRequest, false},
+	} {
+		a := &again{}
+		if got := a.post(t, query, false).Code; got != want.code || a.dryRun != want.dryRun {
+			t.Errorf("%q: answered %d, dry run %t; want %d, %t", query, got, a.dryRun, want.code, want.dryRun)
+		}
+		if done := a.original != nil; done != (want.code == http.StatusAccepted) {
+			t.Errorf("%q: redelivered: %t", query, done)
+		}
+	}
+}
+
+func TestRedeliverAnswersErrorsAsStatus(t *testing.T) {
+	unavailable := apierrors.NewServiceUnavailable("send it again")
+	unavailable.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: 7}
+	for name, test := range map[string]struct {
+		again      again
+		code       int
+		reason     metav1.StatusReason
+		retryAfter string
+		done       bool
+	}{
+		"no such record":  {again{getErr: apierrors.NewNotFound(postern.Resource("webhookdeliveries"), "github-x")}, http.StatusNotFound, "NotFound", "", false},
+		"no storage":      {again{getErr: errors.New("etcd is gone")}, http.StatusInternalServerError, "", "", false},
+		"a stranger":      {again{err: apierrors.NewUnauthorized("who are you")}, http.StatusUnauthorized, "Unauthorized", "", true},
+		"asked for none":  {again{err: apierrors.NewBadRequest("nothing")}, http.StatusBadRequest, "BadRequest", "", true},
+		"can't record it": {again{err: unavailable}, http.StatusServiceUnavailable, "ServiceUnavailable", "7", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := test.again.post(t, "", false)
+			var status metav1.Status
+			if err := json.Unmarshal(w.Body.Bytes(), &status); err != nil {
+				t.Fatalf("%v: %q", err, w.Body)
+			}
+			if w.Code != test.code || status.Reason != test.reason || status.Kind != "Status" || w.Header().Get("Retry-After") != test.retryAfter {
+				t.Errorf("answered %d, Retry-After %q, %+v", w.Code, w.Header().Get("Retry-After"), status)
+			}
+			if done := test.again.original != nil; done != test.done {
+				t.Errorf("redelivered: %t, want %t", done, test.done)
+			}
+		})
+	}
+}
+
+// Without one, the record of another namespace could be found.
+func TestARequestToRedeliverWithoutANamespaceIsRefused(t *testing.T) {
+	if _, err := NewRedelivery(nil, nil, nil).Connect(t.Context(), "github-x", nil, nil); !apierrors.IsInternalError(err) {
+		t.Errorf("got %v, want an internal error", err)
+	}
+}
+
+func TestRedeliverServesPOSTOnly(t *testing.T) {
+	r := NewRedelivery(nil, nil, nil)
+	if diff := cmp.Diff([]string{"POST"}, r.ConnectMethods()); diff != "" {
+		t.Errorf("methods (-want +got):\n%s", diff)
+	}
+	if _, ok := r.ProducesObject("POST").(v1alpha1.WebhookDelivery); !ok {
+		t.Errorf("documented as %T", r.ProducesObject("POST"))
+	}
+	if _, ok := r.New().(*postern.WebhookDelivery); !ok {
+		t.Errorf("its kind is that of %T", r.New())
+	}
+}

@@ -1,0 +1,97 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// followers are targets that follow a branch, and tags too.
+var followers = map[Kind]string{
+	KindGatewaySync: `{"metadata": {"name": "x", "annotations": {"postern.dev/follow-tags": "*"}},
+		"spec": {"git": {"repo": "https://git.acme.io/shop", "ref": "main"}}}`,
+	KindApplication: `{"metadata": {"name": "x", "annotations": {"postern.dev/follow-tags": "*"}},
+		"spec": {"source": {"repoURL": "https://git.acme.io/shop", "targetRevision": "main"}}}`,
+}
+
+// pushed is a push to whoever follows it.
+func pushed(r Request, happened, received int) Request {
+	r = ifFollowed(r)
+	r.EventTime, r.Received = minute(happened), minute(received)
+	return r
+}
+
+func TestFollowedTagsAreOrderedByTheirVersionAndNotByTime(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		requests []Request
+		want     []string
+		holds    string
+	}{
+		{"the higher one is older", []Request{pushed(tag("v1"), 10, 11), pushed(tag("v2"), 9, 12)}, []string{ReasonRequested, ReasonRequested}, "v2"},
+		{"the lower one is newer", []Request{pushed(tag("v2"), 10, 11), pushed(tag("v1"), 12, 13)}, []string{ReasonRequested, ReasonNotFollowed}, "v2"},
+		{"the higher one is tried again", []Request{pushed(tag("v1"), 10, 11), again(pushed(tag("v2"), 9, 8))}, []string{ReasonRequested, ReasonRequested}, "v2"},
+		{"the same one", []Request{pushed(tag("v1"), 10, 11), pushed(tag("v1"), 9, 8)}, []string{ReasonRequested, ReasonAlreadyRequested}, "v1"},
+		{"a tag that was named is", []Request{pushed(tag("v1"), 10, 11), event("v2", "github", 9, 12)}, []string{ReasonRequested, ReasonSuperseded}, "v1"},
+	} {
+		for kind, document := range followers {
+			requests := test.requests
+			if test.requests[1].Repository == "" { // of the slot of the first
+				requests = []Request{test.requests[0], test.requests[1]}
+				requests[1].Repository = test.requests[0].Repository
+			}
+			after, reasons := oneByOne(t, kind, document, requests...)
+			if diff := cmp.Diff(test.want, reasons); diff != "" {
+				t.Errorf("%s, %s (-want +got):\n%s", kind, test.name, diff)
+			}
+			if got := requestedIn(parse(t, kind, after)); got != test.holds {
+				t.Errorf("%s, %s: holds %q, want %q", kind, test.name, got, test.holds)
+			}
+		}
+	}
+}
+
+func TestPushesToAFollowedBranchAreOrderedByTime(t *testing.T) {
+	at := func(commit string, happened, received int) Request {
+		r := pushed(branch("main"), happened, received)
+		r.Revision = commit
+		return r
+	}
+	after, reasons := oneByOne(t, KindApplication, followers[KindApplication], at("2222", 20, 21), at("1111", 10, 22), at("3333", 30, 31))
+	if diff := cmp.Diff([]string{ReasonRequested, ReasonSuperseded, ReasonRequested}, reasons); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := appOf(t, after).Annotations[AnnotationRequestedRevision]; got != "3333" {
+		t.Errorf("holds commit %s", got)
+	}
+}
+
+func TestRepositoriesOfAnApplicationDoNotOutdateEachOther(t *testing.T) {
+	const document = `{"metadata": {"annotations": {"postern.dev/update-target-revision": "true"}},
+		"spec": {"sources": [{"repoURL": "https://git.acme.io/shop.git", "targetRevision": "v0"}, {"repoURL": "https://git.acme.io/values.git", "targetRevision": "v0"}]}}`
+	of := func(repository string, r Request) Request { r.Repository = repository; return r }
+	after, reasons := oneByOne(t, KindApplication, document,
+		of(shop, event("v3", "github", 30, 31)), of(values, event("v2", "github", 20, 32)),
+		of(shop, event("v1", "github", 10, 33)), of(values, event("v1", "github", 10, 34)))
+	if diff := cmp.Diff([]string{ReasonRequested, ReasonRequested, ReasonSuperseded, ReasonSuperseded}, reasons); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	var revisions []string
+	app := appOf(t, after)
+	for _, source := range app.Spec.Sources {
+		revisions = append(revisions, *source.TargetRevision)
+	}
+	if diff := cmp.Diff([]string{"v3", "v2"}, revisions); diff != "" {
+		t.Errorf("revisions (-want +got):\n%s", diff)
+	}
+	want := moments{
+		"git/git.acme.io/shop":   event("", "github", 30, 31).moment(),
+		"git/git.acme.io/values": event("", "github", 20, 32).moment(),
+	}
+	if diff := cmp.Diff(want, momentsOf(app.Annotations)); diff != "" {
+		t.Errorf("kept (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,170 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// minute is a time of a test: that many minutes after noon, in UTC. Zero is no time.
+func minute(m int) time.Time {
+	if m == 0 {
+		return time.Time{}
+	}
+	return noon.UTC().Truncate(time.Hour).Add(time.Duration(m) * time.Minute)
+}
+
+// event is a request by name for a ref, with when it happened and when it was received.
+func event(ref, by string, happened, received int) Request {
+	return Request{Ref: ref, By: by, At: noon, EventTime: minute(happened), Received: minute(received)}
+}
+
+func again(r Request) Request           { r.Retry = true; return r }
+func onPurpose(r Request) Request       { r.Override = true; return r }
+func writtenFor(r Request) moments      { return moments{slotGit: r.moment()} }
+func kept(r Request) string             { return writtenFor(r).String() }
+func keptAt(s string) map[string]string { return map[string]string{AnnotationEventTime: s} }
+
+func TestWhatComesTooLateIsToldByTheSenderOrElseForRetriesByTheReceipt(t *testing.T) {
+	last := event("v1", "github", 10, 20)
+	untimed := event("v1", "github", 0, 20)
+	for _, test := range []struct {
+		name string
+		last Request
+		r    Request
+		want string // reason; empty if it is to be written
+	}{
+		{"older", last, event("v2", "github", 9, 30), ReasonSuperseded},
+		{"at the same time", last, event("v2", "github", 10, 30), ""},
+		{"newer", last, event("v2", "github", 11, 30), ""},
+		{"newer, received before", last, event("v2", "github", 11, 5), ""},
+		{"of an unknown time", last, event("v2", "github", 0, 30), ""},
+		{"after one of an unknown time", untimed, event("v2", "github", 9, 30), ""},
+		{"older, of another sender", last, event("v2", "gitlab", 9, 30), ""},
+		{"older, but on purpose", last, onPurpose(event("v2", "github", 9, 30)), ""},
+
+		{"tried again, older", last, again(event("v2", "github", 9, 30)), ReasonSuperseded},
+		{"tried again, newer though received before", last, again(event("v2", "github", 11, 5)), ""},
+		{"tried again, received before, of an unknown time", last, again(event("v2", "github", 0, 19)), ReasonSuperseded},
+		{"tried again, received after, of an unknown time", last, again(event("v2", "github", 0, 21)), ""},
+		{"tried again, received before, of another sender", last, again(event("v2", "kargo", 30, 19)), ReasonSuperseded},
+		{"tried again, received after, of another sender", last, again(event("v2", "kargo", 1, 21)), ""},
+		{"tried again, received at the same time, of another sender", last, again(event("v2", "kargo", 1, 20)), ""},
+		{"tried again, received before, at the same time", last, again(event("v2", "github", 10, 19)), ReasonSuperseded},
+		{"tried again on purpose, received before", last, again(onPurpose(event("v2", "github", 11, 19))), ReasonSuperseded},
+		{"tried again on purpose, received after", last, again(onPurpose(event("v2", "github", 9, 21))), ""},
+		{"tried again after it was written", last, again(last), ReasonAlreadyRequested},
+		{"asked for twice", last, last, ""},
+		{"received before, not tried before", last, event("v2", "kargo", 0, 5), ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := tooLate(keptAt(kept(test.last)), slotGit, "v1", test.r)
+			var want *Decision
+			switch test.want {
+			case ReasonSuperseded:
+				want = &Decision{Outcome: Outcome{Previous: "v1", Reason: ReasonSuperseded, Message: "what was last written happened later"}}
+			case ReasonAlreadyRequested:
+				want = &Decision{Outcome: Outcome{Previous: "v1", Held: true, Reason: ReasonAlreadyRequested, Message: "it was written before"}}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if got := tooLate(keptAt(kept(test.last)), "git/other", "v1", test.r); got != nil {
+				t.Errorf("in another slot: got %+v", got)
+			}
+		})
+	}
+}
+
+func TestAnEventTimeThatIsNotOursCountsForNothing(t *testing.T) {
+	for _, annotation := range []string{
+		"", "null", "{}", "[]", "yesterday", `"2026-03-01T12:00:00Z"`, `{"git": "2026-03-01T12:00:00Z"}`, `{"git": null}`,
+		`{"git": {"by": "github", "time": "noon"}}`, `{"git": {"by": "github", "time": "2026-03-01T12:10:00Z"}`,
+		`{"git": {"by": "github", "time": "99999-01-01T00:00:00Z", "received": "2026-03-01T12:10:00Z"}}`,
+	} {
+		if got := tooLate(keptAt(annotation), slotGit, "v1", event("v2", "github", 1, 2)); got != nil {
+			t.Errorf("%s: got %+v", annotation, got)
+		}
+		after := momentsOf(keptAt(annotation))
+		after.note(slotGit, event("v2", "github", 1, 2))
+		if diff := cmp.Diff(writtenFor(event("v2", "github", 1, 2)), after); diff != "" {
+			t.Errorf("%s: noted (-want +got):\n%s", annotation, diff)
+		}
+	}
+}
+
+func TestTheAnnotationSaysWhichSenderAndWhenInUTC(t *testing.T) {
+	r := Request{By: "github", EventTime: noon, Received: noon.Add(time.Second)}
+	want := `{"git":{"by":"github","time":"2026-03-01T12:00:00.0000005Z","received":"2026-03-01T12:00:01.0000005Z"}}`
+	if got := kept(r); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	r.EventTime = time.Time{}
+	want = `{"git":{"by":"github","received":"2026-03-01T12:00:01.0000005Z"}}`
+	if got := kept(r); got != want {
+		t.Errorf("without a time: got %s, want %s", got, want)
+	}
+	r.EventTime = time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("", -2*3600))
+	if got := kept(r); got != "{}" {
+		t.Errorf("with a time that JSON does not have: got %s", got)
+	}
+}
+
+func TestWhatIsWrittenOnPurposeKeepsTheLaterTime(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		r, want Request
+	}{
+		{"an older event", onPurpose(event("v0", "github", 5, 30)), event("v0", "github", 10, 30)},
+		{"a newer event", onPurpose(event("v0", "github", 15, 30)), event("v0", "github", 15, 30)},
+		{"an older event of another sender", onPurpose(event("v0", "gitlab", 5, 30)), event("v0", "gitlab", 5, 30)},
+		{"an event of an unknown time", onPurpose(event("v0", "github", 0, 30)), event("v0", "github", 0, 30)},
+		{"an older event that is not on purpose", event("v0", "github", 5, 30), event("v0", "github", 5, 30)},
+	} {
+		noted := writtenFor(event("v1", "github", 10, 20))
+		noted.note(slotGit, test.r)
+		if diff := cmp.Diff(writtenFor(test.want), noted); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.name, diff)
+		}
+	}
+}
+
+func TestSlotsThatWereWrittenLongestAgoAreForgotten(t *testing.T) {
+	noted := moments{}
+	for i := range 2 * maxSlots {
+		noted.note(fmt.Sprintf("image/%02d", i), event("", "harbor", 1, 1+i))
+		noted = momentsOf(keptAt(noted.String()))
+		if want := min(i+1, maxSlots); len(noted) != want {
+			t.Fatalf("after %d slots %d are kept, want %d", i+1, len(noted), want)
+		}
+	}
+	for i := range 2 * maxSlots {
+		if _, known := noted[fmt.Sprintf("image/%02d", i)]; known != (i >= maxSlots) {
+			t.Errorf("slot %d is kept: %v", i, known)
+		}
+	}
+}
+
+func TestOnlySourcesOfAnApplicationHaveSlotsOfTheirOwn(t *testing.T) {
+	for _, test := range []struct {
+		kind       Kind
+		repository string
+		want       string
+	}{
+		{KindGatewaySync, "", "git"},
+		{KindGatewaySync, "https://git.acme.io/shop.git", "git"},
+		{KindApplication, "", "git"},
+		{KindApplication, "https://git.acme.io/shop.git", "git/git.acme.io/shop"},
+		{KindApplication, "git@git.acme.io:shop", "git/git.acme.io/shop"},
+		{KindApplication, "https://git.acme.io/values", "git/git.acme.io/values"},
+	} {
+		if got := (Request{Repository: test.repository}).slot(test.kind); got != test.want {
+			t.Errorf("%s, %q: got %q, want %q", test.kind, test.repository, got, test.want)
+		}
+	}
+}

@@ -1,0 +1,204 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"errors"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// batchTarget is an object that requests of all sorts are made of.
+type batchTarget struct {
+	key      Key
+	path     string
+	document string
+	random   func(t *testing.T, r *rand.Rand) Request
+}
+
+var batchTargets = []batchTarget{
+	{
+		key: plant, path: "/apis/stoker.io/v1alpha1/namespaces/demo/gatewaysyncs/plant",
+		document: `{"apiVersion": "stoker.io/v1alpha1", "kind": "GatewaySync",
+			"metadata": {"name": "plant", "namespace": "demo", "annotations": {"postern.dev/follow-tags": "*", "team": "a&b"}},
+			"spec": {"git": {"repo": "https://git.acme.io/shop", "ref": "main", "auth": {}}, "paused": false}, "status": {"a": 1.50}}`,
+		random: randomGitRequest,
+	},
+	{
+		key: shopKey, path: "/apis/argoproj.io/v1alpha1/namespaces/demo/applications/shop",
+		document: `{"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+			"metadata": {"name": "shop", "namespace": "demo", "annotations": {
+				"postern.dev/follow-tags": ">=1", "postern.dev/update-target-revision": "true", "team": "a&b",
+				"argocd-image-updater.argoproj.io/image-list": "web=nginx, db=postgres",
+				"argocd-image-updater.argoproj.io/web.update-strategy": "newest-build"}},
+			"spec": {"sources": [
+				{"repoURL": "https://git.acme.io/shop", "targetRevision": "main", "kustomize": {"images": ["redis:6"], "namePrefix": "x"}},
+				{"repoURL": "https://git.acme.io/values", "ref": "values"}]},
+			"status": {"sourceTypes": ["Kustomize", "Directory"], "summary": {"images": ["nginx:1.0", "postgres:1.0"]}}}`,
+		random: func(t *testing.T, r *rand.Rand) Request {
+			if r.IntN(2) == 0 {
+				return randomGitRequest(t, r)
+			}
+			name := []string{"nginx", "postgres", "redis"}[r.IntN(3)]
+			return timedAtRandom(r, Request{Image: image(t, name+":1."+string(rune('0'+r.IntN(5))))})
+		},
+	},
+}
+
+func randomGitRequest(_ *testing.T, r *rand.Rand) Request {
+	request := Request{
+		Ref:        []string{"main", "dev", "v1.0.0", "v1.1.0", "v2.0.0"}[r.IntN(5)],
+		Revision:   []string{"", "1111", "2222"}[r.IntN(3)],
+		Repository: []string{"", "https://git.acme.io/shop", "https://git.acme.io/values"}[r.IntN(3)],
+		IfFollowed: r.IntN(2) == 0,
+	}
+	request.RefType = RefTypeBranch
+	if request.Ref[0] == 'v' {
+		request.RefType = RefTypeTag
+	}
+	return timedAtRandom(r, request)
+}
+
+func timedAtRandom(r *rand.Rand, request Request) Request {
+	request.By, request.At = []string{"github", "harbor"}[r.IntN(2)], noon
+	request.EventTime, request.Received = minute(r.IntN(10)), minute(1+r.IntN(20))
+	request.Retry, request.Override = r.IntN(4) == 0, r.IntN(6) == 0
+	return request
+}
+
+func (b batchTarget) requests(t *testing.T, r *rand.Rand) []Request {
+	requests := make([]Request, 1+r.IntN(6))
+	for i := range requests {
+		requests[i] = b.random(t, r)
+	}
+	return requests
+}
+
+// served is a target behind an API server, and a Writer that reads it live.
+type served struct {
+	batchTarget
+	api    *fakeAPIServer
+	writer *Writer
+}
+
+func (b batchTarget) serve(t *testing.T) served {
+	t.Helper()
+	api := newFakeAPIServer(t, b.document)
+	api.path = b.path
+	cache := startCache(t, api) // no kind is installed, as far as it knows
+	eventually(t, "ready", func() bool { return cache.Ready() == nil })
+	writer, _ := newTestWriter(t, api, cache)
+	return served{b, api, writer}
+}
+
+// written has requests written in groups, each with one patch, and returns what they
+// came to and the object in the end.
+func (s served) written(t *testing.T, document string, groups ...[]Request) (all []Outcome, after string) {
+	t.Helper()
+	s.api.mu.Lock()
+	s.api.object = document
+	s.api.mu.Unlock()
+	for _, group := range groups {
+		outcomes, err := s.writer.attempt(t.Context(), s.key, group, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, outcomes...)
+	}
+	_, after = s.api.seen()
+	return all, after
+}
+
+// alone makes a group of each request.
+func alone(requests []Request) [][]Request {
+	var groups [][]Request
+	for _, r := range requests {
+		groups = append(groups, []Request{r})
+	}
+	return groups
+}
+
+func TestABatchComesToWhatItsRequestsComeToOneAfterTheOther(t *testing.T) {
+	for _, target := range batchTargets {
+		t.Run(string(target.key.Kind), func(t *testing.T) {
+			served, r := target.serve(t), rand.New(rand.NewPCG(3, 4))
+			for range 60 {
+				_, document := served.written(t, target.document, alone(target.requests(t, r))...)
+				requests := target.requests(t, r)
+				outcomes, after := served.written(t, document, alone(requests)...)
+				together, afterAll := served.written(t, document, requests)
+				if diff := cmp.Diff(outcomes, together); diff != "" {
+					t.Errorf("%+v: outcomes (-one by one +together):\n%s", requests, diff)
+				}
+				expectObject(t, withoutVersion(t, after), withoutVersion(t, afterAll))
+			}
+		})
+	}
+}
+
+// Where the cache can't tell empty from absent the patch is refused, and a live read follows.
+func TestABatchThatIsPlannedOnTheCacheFitsTheWholeTargetOrIsRefused(t *testing.T) {
+	for _, target := range batchTargets {
+		t.Run(string(target.key.Kind), func(t *testing.T) {
+			r, planned := rand.New(rand.NewPCG(5, 6)), 0
+			for range 600 {
+				document, _ := oneByOne(t, target.key.Kind, target.document, target.random(t, r))
+				requests := []Request{target.random(t, r), target.random(t, r)}
+				cached := parse(t, target.key.Kind, document)
+				if _, err := trim(cached); err != nil {
+					t.Fatal(err)
+				}
+				got, err := planFor(view{kind: target.key.Kind, obj: cached}, requests, nil)
+				if errors.Is(err, errUnsure) {
+					continue
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				patched, err := apply(document, got.patch)
+				if err != nil {
+					continue
+				}
+				planned++
+				after, reasons := oneByOne(t, target.key.Kind, document, requests...)
+				if diff := cmp.Diff(reasons, []string{got.outcomes[0].Reason, got.outcomes[1].Reason}); diff != "" {
+					t.Errorf("%+v: reasons (-one by one +planned):\n%s", requests, diff)
+				}
+				expectObject(t, after, patched)
+			}
+			if planned < 60 {
+				t.Errorf("only %d of 600 batches were planned on the cache", planned)
+			}
+		})
+	}
+}
+
+// withoutVersion drops what the API server sets.
+func withoutVersion(t *testing.T, document string) string {
+	t.Helper()
+	var object map[string]any
+	decode(t, document, &object)
+	delete(object["metadata"].(map[string]any), "resourceVersion")
+	return encode(t, object)
+}
+
+func TestADecisionThatIsAppliedAgainChangesNothing(t *testing.T) {
+	for _, target := range batchTargets {
+		t.Run(string(target.key.Kind), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(7, 8))
+			for range 500 {
+				before, _ := oneByOne(t, target.key.Kind, target.document, target.requests(t, r)...)
+				request := target.random(t, r)
+				after, first := oneByOne(t, target.key.Kind, before, request)
+				request.At = request.At.Add(1)
+				decision := mustDecide(t, parse(t, target.key.Kind, after), request)
+				if len(decision.Changes) > 0 || len(decision.Patch) > 0 {
+					t.Errorf("%+v came to %s, and again to %+v", request, first, decision)
+				}
+			}
+		})
+	}
+}

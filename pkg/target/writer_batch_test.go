@@ -1,0 +1,178 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// held is a fake API server that holds the first PATCH until it is let go.
+func held(t *testing.T) (api *fakeAPIServer, holding <-chan struct{}, letGo func()) {
+	t.Helper()
+	api = newFakeAPIServer(t, plantAt("main"))
+	arrived, gone := make(chan struct{}), make(chan struct{})
+	api.before = func(_ *fakeAPIServer, method string, n int) *answer {
+		if method == http.MethodPatch && n == 1 {
+			close(arrived)
+			<-gone
+		}
+		return nil
+	}
+	letGo = sync.OnceFunc(func() { close(gone) })
+	t.Cleanup(letGo)
+	return api, arrived, letGo
+}
+
+// waitingAt is how many requests wait for a target.
+func waitingAt(w *Writer, key Key) int {
+	w.lanes.mu.Lock()
+	defer w.lanes.mu.Unlock()
+	return len(w.lanes.waiting[key])
+}
+
+func TestSixteenRequestsOfOneTargetCostTwoPatches(t *testing.T) {
+	api, holding, letGo := held(t)
+	writer, _ := newTestWriter(t, api, nil)
+	outcomes := make([]Outcome, 16)
+	var running sync.WaitGroup
+	write := func(i int) {
+		running.Go(func() {
+			outcome, err := writer.Write(t.Context(), plant, event(fmt.Sprint("v", i), "github", 1+i, 20+i), false)
+			if err != nil {
+				t.Error(err)
+			}
+			outcomes[i] = outcome
+		})
+	}
+	write(0)
+	<-holding
+	for i := range 15 {
+		write(1 + i)
+	}
+	eventually(t, "all others wait", func() bool { return waitingAt(writer, plant) == 15 })
+	letGo()
+	running.Wait()
+
+	requests, object := api.seen()
+	const get, patch = "GET", "PATCH fieldManager=postern"
+	if diff := cmp.Diff([]string{get, patch, get, patch}, requests); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+	if got := requestedIn(parse(t, KindGatewaySync, object)); got != "v15" {
+		t.Errorf("holds %q", got)
+	}
+	for i, outcome := range outcomes {
+		want := ReasonSuperseded
+		if i == 0 || i == 15 {
+			want = ReasonRequested
+		}
+		if outcome.Reason != want {
+			t.Errorf("v%d: got %+v, want %s", i, outcome, want)
+		}
+	}
+}
+
+func TestADryRunDoesNotWaitForWritesToItsTarget(t *testing.T) {
+	api := newFakeAPIServer(t, plantAt("v0"))
+	writer, _ := newTestWriter(t, api, nil)
+	g := newGate()
+	writer.lanes.write = g.write
+	var running sync.WaitGroup
+	running.Go(func() {
+		if _, err := writer.Write(t.Context(), plant, Request{Ref: "v1", At: noon}, false); err != nil {
+			t.Error(err)
+		}
+	})
+	<-g.begun
+	if got, err := writer.Write(t.Context(), plant, Request{Ref: "v2", At: noon}, true); err != nil || got.Reason != ReasonRequested {
+		t.Errorf("got %+v and error %v", got, err)
+	}
+	g.let <- struct{}{}
+	running.Wait()
+}
+
+// inOrder makes requests with distinct times of one sender, in any order of arrival,
+// and returns the newest.
+func inOrder(r *rand.Rand, of func(n int) Request) (requests []Request, newest Request) {
+	for _, happened := range r.Perm(6) {
+		request := of(r.IntN(4))
+		request.By, request.EventTime, request.Received, request.At = "github", minute(1+happened), minute(100+len(requests)), noon
+		request.Retry = r.IntN(3) == 0
+		if happened == 5 {
+			newest = request
+		}
+		requests = append(requests, request)
+	}
+	return requests, newest
+}
+
+// inBatches cuts requests into batches, each in any order.
+func inBatches(r *rand.Rand, requests []Request) [][]Request {
+	var batches [][]Request
+	for len(requests) > 0 {
+		count := 1 + r.IntN(len(requests))
+		batch := slices.Clone(requests[:count])
+		r.Shuffle(count, func(i, j int) { batch[i], batch[j] = batch[j], batch[i] })
+		batches, requests = append(batches, batch), requests[count:]
+	}
+	return batches
+}
+
+func TestInWhateverOrderEventsComeTheNewestIsHeldInTheEnd(t *testing.T) {
+	type orderedCase struct {
+		target  batchTarget
+		request func(n int) Request
+		holds   func(t *testing.T, document string) string
+	}
+	named := func(n int) Request { return Request{Ref: fmt.Sprint("v", n), Repository: "https://git.acme.io/shop"} }
+	for name, test := range map[string]orderedCase{
+		"git refs of a GatewaySync": {batchTargets[0], named, func(t *testing.T, document string) string {
+			return requestedIn(parse(t, KindGatewaySync, document))
+		}},
+		"git refs of an Application": {batchTargets[1], named, func(t *testing.T, document string) string {
+			return *appOf(t, document).Spec.Sources[0].TargetRevision
+		}},
+		"images of the newest build": {batchTargets[1], func(n int) Request {
+			return Request{Ref: fmt.Sprint("b", n), Image: image(t, fmt.Sprint("nginx:b", n))}
+		},
+			func(t *testing.T, document string) string {
+				images := appOf(t, document).Spec.Sources[0].Kustomize.Images
+				return images[len(images)-1][len("nginx:"):]
+			}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			served, r := test.target.serve(t), rand.New(rand.NewPCG(13, 14))
+			for range 60 {
+				requests, newest := inOrder(r, test.request)
+				served.api.mu.Lock()
+				served.api.object = test.target.document
+				served.api.mu.Unlock()
+				batches := inBatches(r, requests)
+				for _, batch := range batches {
+					for _, result := range served.writer.writeTogether(t.Context(), test.target.key, batch) {
+						if result.err != nil {
+							t.Fatal(result.err)
+						}
+					}
+				}
+				_, document := served.api.seen()
+				if got := test.holds(t, document); got != newest.Ref {
+					t.Errorf("%+v: holds %s", batches, got)
+				}
+				kept := slices.Collect(maps.Values(momentsOf(parse(t, test.target.key.Kind, document).(interface{ GetAnnotations() map[string]string }).GetAnnotations())))
+				if len(kept) != 1 || !kept[0].Time.Equal(newest.EventTime) {
+					t.Errorf("%+v: keeps %+v", batches, kept)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,104 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern/v1alpha1"
+)
+
+func TestEventTimeTellsBySlotWhatATargetWasLastWrittenFor(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	w.application("shop", nil)
+	ci := w.ci()
+	published, err := time.Parse(time.RFC3339, later)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	toSync := ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v2", later), nil, http.StatusAccepted).delivery(t)
+	toApp := ci.mustPost(t, appDoor("shop"), releaseOf(shopRepository, "v2", later), nil, http.StatusAccepted).delivery(t)
+
+	want := map[string]lastEvent{"git": {By: "github", Time: published, Received: toSync.Status.ReceivedTime.UTC()}}
+	if diff := cmp.Diff(want, w.lastEvents(gatewaySyncs, "web")); diff != "" {
+		t.Errorf("GatewaySync (-want +got):\n%s", diff)
+	}
+	want = map[string]lastEvent{"git/github.com/example/shop": {By: "github", Time: published, Received: toApp.Status.ReceivedTime.UTC()}}
+	if diff := cmp.Diff(want, w.lastEvents(applications, "shop")); diff != "" {
+		t.Errorf("Application (-want +got):\n%s", diff)
+	}
+
+	// A sender that tells no time leaves none, and compares with nothing.
+	byHand := ci.mustPost(t, syncDoor("web"), `{"ref": "v1"}`, nil, http.StatusAccepted).delivery(t)
+	want = map[string]lastEvent{"git": {By: "generic", Received: byHand.Status.ReceivedTime.UTC()}}
+	if diff := cmp.Diff(want, w.lastEvents(gatewaySyncs, "web")); diff != "" {
+		t.Errorf("GatewaySync after a delivery without a time (-want +got):\n%s", diff)
+	}
+	again := ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v0", earlier), nil, http.StatusAccepted).delivery(t)
+	checkOutcome(t, again, v1alpha1.DeliveryApplied, "Requested")
+}
+
+func TestEventTimeThatCannotBeReadStopsNothing(t *testing.T) {
+	w := newWorld(t)
+	ci := w.ci()
+	for i, broken := range []string{"", "yesterday", "[]", "null", `{"git": 7}`, `{"git": {"by": "github", "time": "soon"}}`} {
+		name := fmt.Sprintf("web-%d", i)
+		obj := w.create(gatewaySyncs, gatewaySyncManifest(name))
+		w.annotated(gatewaySyncs, obj, map[string]string{eventTime: broken})
+		d := ci.mustPost(t, syncDoor(name), releaseOf(plantRepository, "v2", later), nil, http.StatusAccepted).delivery(t)
+		checkOutcome(t, d, v1alpha1.DeliveryApplied, "Requested")
+		if last := w.lastEvents(gatewaySyncs, name)["git"]; last.By != "github" {
+			t.Errorf("%s %q: now it is %+v, want GitHub's", eventTime, broken, last)
+		}
+	}
+}
+
+// Where somebody else has written the ref, or Postern before it kept times, asking for the same again changes nothing: the
+// objects would otherwise be written whenever a sender says what they hold.
+func TestEqualRefLeavesAnObjectWithoutATimeAsItIs(t *testing.T) {
+	w := newWorld(t)
+	ci := w.ci()
+	sync := w.annotated(gatewaySyncs, w.create(gatewaySyncs, gatewaySyncManifest("web")), map[string]string{
+		requestedRef: "v2", requestedAt: "2020-01-01T00:00:00Z", requestedBy: "github",
+	})
+	w.application("shop", map[string]string{appRequestedRef: "v2", "postern.dev/requested-by": "github"})
+	app := w.get(applications, "shop")
+
+	for _, at := range []string{later, earlier, "2999-01-01T00:00:00Z"} {
+		d := ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v2", at), nil, http.StatusAccepted).delivery(t)
+		checkOutcome(t, d, v1alpha1.DeliveryApplied, "AlreadyRequested")
+		d = ci.mustPost(t, appDoor("shop"), releaseOf(shopRepository, "v2", at), nil, http.StatusAccepted).delivery(t)
+		checkOutcome(t, d, v1alpha1.DeliveryApplied, "AlreadyRequested")
+	}
+
+	w.mustBeUntouched(gatewaySyncs, sync)
+	w.mustBeUntouched(applications, app)
+}
+
+func TestEqualRefOfALaterEventMovesOnlyTheTimeOn(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	ci := w.ci()
+	ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v1", "2026-03-04T05:06:06Z"), nil, http.StatusAccepted)
+	before := w.annotations(gatewaySyncs, "web")
+
+	ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v1", later), nil, http.StatusAccepted)
+	after := w.annotations(gatewaySyncs, "web")
+	between := ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v2", earlier), nil, http.StatusAccepted).delivery(t)
+
+	checkOutcome(t, between, v1alpha1.DeliverySuperseded, "Superseded")
+	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
+	delete(before, eventTime)
+	delete(after, eventTime)
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("other annotations changed (-before +after):\n%s", diff)
+	}
+}

@@ -1,0 +1,200 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"encoding/json"
+	"net/http"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"postern.dev/postern/apis/postern/v1alpha1"
+)
+
+func redelivery(name string) string { return "webhookdeliveries/" + name + "/redeliver" }
+
+// redeliver delivers again with kubectl, and returns the answer.
+func (w *world) redeliver(name string) *v1alpha1.WebhookDelivery {
+	w.t.Helper()
+	out := w.kubectl("", "create", "--raw="+w.absolute(redelivery(name)), "--filename=/dev/null")
+	d := &v1alpha1.WebhookDelivery{}
+	if err := json.Unmarshal([]byte(out), d); err != nil {
+		w.t.Fatalf("kubectl wrote no JSON: %v: %q", err, out)
+	}
+	return d
+}
+
+// allowRedelivery lets the subject deliver again what is recorded, and nothing else.
+func (w *world) allowRedelivery(subject rbacv1.Subject) {
+	w.t.Helper()
+	role, err := w.kube.RbacV1().Roles(w.namespace).Create(w.t.Context(), &rbacv1.Role{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "redeliverer-"},
+		Rules: []rbacv1.PolicyRule{{
+			APIGroups: []string{"postern.dev"}, Resources: []string{"webhookdeliveries/redeliver"}, Verbs: []string{"create"},
+		}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := w.kube.RbacV1().RoleBindings(w.namespace).Create(w.t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "redeliverer-"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
+		Subjects:   []rbacv1.Subject{subject},
+	}, metav1.CreateOptions{}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestRedeliveryOverridesTheOrderOnceAndForNothingElse(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	ci := w.ci()
+	old := w.concluded(ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v1", earlier), numbered("a"), http.StatusAccepted).delivery(t).Name)
+	ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v2", later), numbered("b"), http.StatusAccepted)
+	record := w.get(webhookDeliveries, old.Name)
+
+	again := w.redeliver(old.Name)
+
+	checkOutcome(t, again, v1alpha1.DeliveryApplied, "Requested")
+	w.checkRequested("web", "v1", "github")
+	stored := w.concluded(again.Name)
+	wantSpec := old.Spec.DeepCopy()
+	wantSpec.RedeliveryOf = old.Name
+	if diff := cmp.Diff(*wantSpec, stored.Spec); diff != "" {
+		t.Errorf("spec (-want +got):\n%s", diff)
+	}
+	if got, want := stored.Status.Sender, (&v1alpha1.Sender{Name: "admin", Method: "User"}); !cmp.Equal(got, want) {
+		t.Errorf("got sender %v, want %v", got, want)
+	}
+	if stored.Status.Payload != nil || stored.Status.AuditID == "" || stored.Status.AuditID == old.Status.AuditID {
+		t.Errorf("got payload %v, auditID %q; want none, and one of its own", stored.Status.Payload, stored.Status.AuditID)
+	}
+	w.mustBeUntouched(webhookDeliveries, record)
+
+	// What lies between the two is as late as it was before.
+	between := ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v1.5", "2026-03-04T05:06:07.5Z"), numbered("c"), http.StatusAccepted).delivery(t)
+	checkOutcome(t, between, v1alpha1.DeliverySuperseded, "Superseded")
+	// And a redelivery can be made again itself.
+	ci.mustPost(t, syncDoor("web"), `{"ref": "v3"}`, nil, http.StatusAccepted)
+	if twice := w.redeliver(again.Name); twice.Spec.RedeliveryOf != again.Name {
+		t.Errorf("got redeliveryOf %q, want %q", twice.Spec.RedeliveryOf, again.Name)
+	}
+	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
+}
+
+func TestRedeliveryTakesARoleOfItsOwn(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	ci := w.ci() // may deliver to every target
+	record := w.concluded(ci.mustPost(t, syncDoor("web"), `{"ref": "v1"}`, nil, http.StatusAccepted).delivery(t).Name)
+	ci.mustPost(t, syncDoor("web"), `{"ref": "v2"}`, nil, http.StatusAccepted)
+	subject, token := w.serviceAccount("operator")
+	operator := w.sender(token)
+
+	for _, s := range []sender{ci, operator} {
+		status := s.mustPost(t, redelivery(record.Name), "", nil, http.StatusForbidden).status(t)
+		mustBeIn(t, status.Message, `cannot create resource "webhookdeliveries/redeliver"`)
+	}
+	w.mustHold(gatewaySyncs, "web", requestedRef, "v2")
+
+	w.allowRedelivery(subject)
+	w.untilAnswered(http.StatusNotFound, operator, redelivery("nothing"), "", nil)
+	d := operator.mustPost(t, redelivery(record.Name), "", nil, http.StatusAccepted).delivery(t)
+	if got, want := *d.Status.Sender, (v1alpha1.Sender{Name: "system:serviceaccount:" + w.namespace + ":operator", Method: "ServiceAccount"}); got != want {
+		t.Errorf("got sender %v, want %v", got, want)
+	}
+	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
+	operator.mustPost(t, syncDoor("web"), `{"ref": "v3"}`, nil, http.StatusForbidden)
+	ci.mustPost(t, redelivery(record.Name), "", nil, http.StatusForbidden)
+}
+
+func TestStrangerMayNotRedeliverWhateverRBACSays(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	w.concluded(w.deliver(delivery("first", toWeb+", ref: v1")).Name)
+	w.deliver(delivery("second", toWeb+", ref: v2"))
+	before := w.get(gatewaySyncs, "web")
+	secret := newSecret()
+	w.secret(map[string]string{"hmac": secret})
+	w.allowRedelivery(strangers)
+	w.allow(strangers, "gatewaysyncs")
+	w.untilBelieved(w.anonymous(), syncDoor("web"), bySignature(secret))
+
+	w.untilAnswered(http.StatusUnauthorized, w.anonymous(), redelivery("first"), "", nil)
+	w.anonymous().mustPost(t, redelivery("first"), "", signed(secret, ""), http.StatusUnauthorized)
+
+	w.mustBeUntouched(gatewaySyncs, before)
+	w.mustHaveRecords("first", "second")
+}
+
+func TestPoliciesDecideOnARedeliveryToo(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	ci := w.ci()
+	w.concluded(w.deliver(delivery("branch", toWeb+", ref: main")).Name)
+	w.concluded(w.deliver(delivery("version", toWeb+", ref: v1")).Name)
+	w.policy("ValidatingAdmissionPolicy", onlyVersions+`
+  - expression: "!has(object.spec.redeliveryOf) || request.userInfo.username == 'admin'"
+    message: only the administrator delivers again
+`, "validationActions: [Deny]")
+	w.untilTried(ci, `{"ref": "main"}`, answeredWith(http.StatusUnprocessableEntity))
+	before := w.get(gatewaySyncs, "web")
+
+	mustBeIn(t, w.refused("", "create", "--raw="+w.absolute(redelivery("branch")), "--filename=/dev/null"), "only versions are deployed here")
+	subject, token := w.serviceAccount("operator")
+	w.allowRedelivery(subject)
+	operator := w.sender(token)
+	w.untilAnswered(http.StatusNotFound, operator, redelivery("nothing"), "", nil)
+	status := operator.mustPost(t, redelivery("version"), "", nil, http.StatusUnprocessableEntity).status(t)
+	mustBeIn(t, status.Message, "only the administrator delivers again")
+	w.mustBeUntouched(gatewaySyncs, before)
+	w.mustHaveRecords("branch", "version")
+
+	checkOutcome(t, w.redeliver("version"), v1alpha1.DeliveryApplied, "AlreadyRequested")
+}
+
+func TestRedeliveryOfWhatIsNotThereOrAskedForNothingIsRefused(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	w.concluded(w.deliver(delivery("ping", toWeb+", payload: "+ping)).Name)
+	w.concluded(w.deliver(delivery("first", toWeb+", ref: v1")).Name)
+
+	mustBeIn(t, w.refused("", "create", "--raw="+w.absolute(redelivery("nothing")), "--filename=/dev/null"),
+		`(NotFound): webhookdeliveries.postern.dev "nothing" not found`)
+	mustBeIn(t, w.refused("", "create", "--raw="+w.absolute(redelivery("ping")), "--filename=/dev/null"),
+		"(BadRequest)", "the delivery asked for nothing")
+	mustBeIn(t, w.refused("", "get", "--raw="+w.absolute(redelivery("first"))), "(MethodNotAllowed)")
+	w.kubectl("", "delete", "gatewaysync", "web")
+	mustBeIn(t, w.refused("", "create", "--raw="+w.absolute(redelivery("first")), "--filename=/dev/null"), "(NotFound)")
+	w.mustHaveRecords("first", "ping")
+}
+
+func TestDryRunOfARedeliveryLeavesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	w.concluded(w.deliver(delivery("first", toWeb+", ref: v9")).Name)
+	w.concluded(w.deliver(delivery("second", toWeb+", ref: v1")).Name)
+	before := w.get(gatewaySyncs, "web")
+
+	out := w.kubectl("", "create", "--raw="+w.absolute(redelivery("first")+dryRun), "--filename=/dev/null")
+
+	if diff := cmp.Diff(wouldSet("v9"), answer{body: []byte(out)}.delivery(t).Status.Targets, ignoreTimes); diff != "" {
+		t.Errorf("status.targets (-want +got):\n%s", diff)
+	}
+	w.mustBeUntouched(gatewaySyncs, before)
+	w.mustHaveRecords("first", "second")
+}
+
+func TestOnlyTheServerSetsRedeliveryOf(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	w.concluded(w.deliver(delivery("first", toWeb+", ref: v1")).Name)
+	mustBeIn(t, w.refused(delivery("forged", toWeb+", ref: v2, redeliveryOf: first"), "create", "--filename=-"),
+		"spec.redeliveryOf", "Forbidden")
+	w.mustHaveRecords("first")
+	mustBeIn(t, w.kubectl("", "explain", "whd.spec.redeliveryOf"), "Only the server sets it.")
+}

@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -18,8 +20,8 @@ type EtcdCluster struct {
 	pki     *pki
 }
 
-// StartEtcdCluster runs an etcd of so many members and returns once all of them serve. Data of an earlier cluster in
-// the same state directory are used again. The caller stops it, before the control plane.
+// StartEtcdCluster runs an etcd of so many members, which is empty, and returns once all of them serve. The caller stops
+// it, before the control plane.
 func (c *ControlPlane) StartEtcdCluster(ctx context.Context, members int) (*EtcdCluster, error) {
 	if c.detached {
 		return nil, errors.New("an etcd cluster can not outlive the program that starts it: nothing would stop it")
@@ -37,12 +39,15 @@ func (c *ControlPlane) StartEtcdCluster(ctx context.Context, members int) (*Etcd
 // prepareEtcdCluster returns what there is to stop also with an error.
 func (c *ControlPlane) prepareEtcdCluster(members int) (*EtcdCluster, error) {
 	e := &EtcdCluster{}
-	var err error
-	if e.pki, err = loadEtcdPKI(c.path("etcd-pki")); err != nil {
+	dir, err := os.MkdirTemp(c.dir, "etcd-cluster-")
+	if err != nil {
+		return e, err
+	}
+	if e.pki, err = loadEtcdPKI(filepath.Join(dir, "pki")); err != nil {
 		return e, err
 	}
 	for i := range members {
-		m, err := c.newEtcdMember(fmt.Sprintf("etcd-%d", i), e.pki)
+		m, err := c.newEtcdMember(dir, fmt.Sprintf("etcd-%d", i), e.pki)
 		if err != nil {
 			return e, err
 		}
@@ -112,7 +117,7 @@ func (e *EtcdCluster) findLeader(ctx context.Context) (*EtcdMember, error) {
 	return nil, err
 }
 
-// Stop kills all members. What was acknowledged stays on disk.
+// Stop kills all members. Their data and logs stay where they are.
 func (e *EtcdCluster) Stop() error {
 	var errs []error
 	for _, m := range e.members {

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -26,13 +27,15 @@ type EtcdMember struct {
 	clientPort, peerPort *port
 }
 
-func (c *ControlPlane) newEtcdMember(name string, pki *pki) (*EtcdMember, error) {
+// newEtcdMember returns a member that keeps everything in dir.
+func (c *ControlPlane) newEtcdMember(dir, name string, pki *pki) (*EtcdMember, error) {
 	m := &EtcdMember{controlPlane: c, pki: pki, process: c.newProcess(name, c.k8sBinary("etcd"), nil)}
+	m.process.stateDir = dir
 	var err error
-	if m.clientPort, err = reservePort(c.path(name + ".port")); err != nil {
+	if m.clientPort, err = reservePort(filepath.Join(dir, name+".port")); err != nil {
 		return nil, err
 	}
-	if m.peerPort, err = reservePort(c.path(name + "-peer.port")); err != nil {
+	if m.peerPort, err = reservePort(filepath.Join(dir, name+"-peer.port")); err != nil {
 		return nil, errors.Join(err, m.clientPort.release())
 	}
 	return m, nil

@@ -32,6 +32,7 @@ func (c *ControlPlane) apiServerFlags() []string {
 		"--permit-port-sharing=true", // with our reservation of the port
 		"--etcd-servers=" + etcdSocket,
 		"--service-cluster-ip-range=10.96.0.0/24",
+		"--shutdown-watch-termination-grace-period=1s", // or one that is asked to end waits a minute for Postern's watches
 
 		"--tls-cert-file=" + c.pki.cert(apiServerCert),
 		"--tls-private-key-file=" + c.pki.key(apiServerCert),

@@ -46,10 +46,14 @@ demo: local ## Play the main jobs against a real control plane, show them, and l
 	@bin/local demo
 
 .PHONY: test
-test: build control-plane ## Run the unit and integration tests
+test: build control-plane ## Run the unit and integration tests, and the chaos tests in short
 	@echo 'Testing, also against a real control plane. Compiling the tests takes some minutes the first time.'
 	@# Not from the test cache, which does not know that tests use bin/postern, manifests and artifacts.
 	go test -count=1 $(TESTFLAGS) ./...
+
+.PHONY: chaos
+chaos: build control-plane ## Break Postern and what it stands on, at length (about 20 minutes)
+	CHAOS=long go test -count=1 -timeout=1h -v $(TESTFLAGS) ./test/chaos/
 
 .PHONY: test-race
 test-race: ## Run the unit tests with the race detector (needs a C compiler)

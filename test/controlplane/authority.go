@@ -94,6 +94,13 @@ func servingTemplate(commonName string, dnsNames ...string) *x509.Certificate {
 	}
 }
 
+// peerTemplate describes the certificate of a server that is also a client of others of its kind.
+func peerTemplate(commonName string) *x509.Certificate {
+	template := servingTemplate(commonName)
+	template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
+	return template
+}
+
 // clientTemplate describes a client's certificate. The kube-apiserver takes the common name for the user's name and
 // the organisations for its groups.
 func clientTemplate(user string, groups ...string) *x509.Certificate {

@@ -40,6 +40,8 @@ func TestControlPlane(t *testing.T) {
 	t.Run("logs bodies in its audit log", func(t *testing.T) { testAuditLog(t, c) })
 	t.Run("gives Postern no more permissions than it needs", func(t *testing.T) { testPermissions(t, c) })
 	t.Run("serves Postern, and again after a crash and after a restart", func(t *testing.T) { testPostern(t, c) })
+	t.Run("starts its kube-apiserver again with what it knew", func(t *testing.T) { testAPIServerRestart(t, c) })
+	t.Run("runs an etcd that loses its leader, with replicas that take each other's place", func(t *testing.T) { testEtcdCluster(t, c) })
 }
 
 func TestCallersAuditPolicyReplacesTheOneOfTheTests(t *testing.T) {

@@ -7,6 +7,8 @@ import (
 	"context"
 	_ "embed"
 	"errors"
+	"fmt"
+	"syscall"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/discovery"
@@ -30,6 +32,7 @@ func (c *ControlPlane) apiServerFlags() []string {
 		"--permit-port-sharing=true", // with our reservation of the port
 		"--etcd-servers=" + etcdSocket,
 		"--service-cluster-ip-range=10.96.0.0/24",
+		"--shutdown-watch-termination-grace-period=1s", // or one that is asked to end waits a minute for Postern's watches
 
 		"--tls-cert-file=" + c.pki.cert(apiServerCert),
 		"--tls-private-key-file=" + c.pki.key(apiServerCert),
@@ -56,6 +59,39 @@ func (c *ControlPlane) apiServerFlags() []string {
 		"--audit-log-maxbackup=1",
 	}
 }
+
+// StopAPIServer asks the kube-apiserver to end, as an upgrade of a cluster does, and returns when it is gone. Postern and
+// etcd run on.
+func (c *ControlPlane) StopAPIServer(ctx context.Context) error { return c.apiServer.stop(ctx) }
+
+// KillAPIServer ends the kube-apiserver without a chance to finish anything, and returns when it is gone.
+func (c *ControlPlane) KillAPIServer() error { return c.apiServer.kill() }
+
+// StartAPIServer runs the kube-apiserver again after StopAPIServer or KillAPIServer, with the same port and data, and
+// returns once it is ready. It finds out by itself whether Postern is there; WaitForPostern waits for that.
+func (c *ControlPlane) StartAPIServer(ctx context.Context) error {
+	if err := c.apiServer.start(); err != nil {
+		return err
+	}
+	if err := c.waitFor(ctx, []*process{c.apiServer}, c.ready); err != nil {
+		return fmt.Errorf("could not start the kube-apiserver again: %w", err)
+	}
+	return nil
+}
+
+// WaitForPostern returns once requests reach Postern through the kube-apiserver. Nothing is done to hasten that.
+func (c *ControlPlane) WaitForPostern(ctx context.Context) error {
+	if err := c.waitFor(ctx, []*process{c.apiServer}, c.available); err != nil {
+		return fmt.Errorf("could not reach Postern through the kube-apiserver: %w", err)
+	}
+	return nil
+}
+
+// PauseEtcd stops the clock of the kube-apiserver's etcd: what needs it is neither answered nor refused until ResumeEtcd.
+func (c *ControlPlane) PauseEtcd() error { return c.etcd.signal(syscall.SIGSTOP) }
+
+// ResumeEtcd lets etcd run on after PauseEtcd.
+func (c *ControlPlane) ResumeEtcd() error { return c.etcd.signal(syscall.SIGCONT) }
 
 // ready returns nil once the kube-apiserver answers /readyz, which includes that it has made the default roles, and has
 // published what Postern needs to authenticate the callers that are proxied to it.

@@ -23,6 +23,10 @@ const (
 	posternCA      = "postern-ca"         // the APIService's caBundle
 	posternCert    = "postern"            // what Postern serves with
 	tokenKey       = "service-account"    // signs ServiceAccount tokens; has no certificate
+
+	// In a directory of their own.
+	etcdCA   = "ca"   // signs etcdCert alone
+	etcdCert = "etcd" // of the members of an EtcdCluster, to each other and to Postern, and of Postern to them
 )
 
 // frontProxyUser is the common name that Postern must see on a request before it believes the X-Remote headers.
@@ -39,12 +43,10 @@ type pki struct {
 
 // loadPKI reads what dir holds, and creates it first if it is not there.
 func loadPKI(dir string) (*pki, error) {
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		if err := createPKI(dir); err != nil {
-			return nil, fmt.Errorf("could not create the certificates: %w", err)
-		}
-	}
 	p := &pki{dir: dir}
+	if err := p.createOnce((*pki).create); err != nil {
+		return nil, err
+	}
 	certPEM, err := os.ReadFile(p.cert(clusterCA))
 	if err != nil {
 		return nil, err
@@ -62,19 +64,33 @@ func loadPKI(dir string) (*pki, error) {
 func (p *pki) cert(name string) string { return filepath.Join(p.dir, name+".crt") }
 func (p *pki) key(name string) string  { return filepath.Join(p.dir, name+".key") }
 
-// createPKI fills a directory beside dir and renames it, so that dir is whole or not there at all.
-func createPKI(dir string) error {
-	unfinished := &pki{dir: dir + ".new"}
-	if err := os.RemoveAll(unfinished.dir); err != nil {
+// loadEtcdPKI returns the certificates of an EtcdCluster, and creates them first if dir is not there.
+func loadEtcdPKI(dir string) (*pki, error) {
+	p := &pki{dir: dir}
+	return p, p.createOnce(func(p *pki) error { return p.createPair(etcdCA, etcdCert, peerTemplate("etcd")) })
+}
+
+// createOnce has a directory filled beside the real one and renames it, so that that is whole or not there at all. One
+// that is there is left alone.
+func (p *pki) createOnce(fill func(*pki) error) error {
+	if _, err := os.Stat(p.dir); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := os.MkdirAll(unfinished.dir, 0o700); err != nil {
-		return err
+	unfinished := &pki{dir: p.dir + ".new"}
+	err := os.RemoveAll(unfinished.dir)
+	if err == nil {
+		err = os.MkdirAll(unfinished.dir, 0o700)
 	}
-	if err := unfinished.create(); err != nil {
-		return err
+	if err == nil {
+		err = fill(unfinished)
 	}
-	return os.Rename(unfinished.dir, dir)
+	if err == nil {
+		err = os.Rename(unfinished.dir, p.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("could not create the certificates: %w", err)
+	}
+	return nil
 }
 
 func (p *pki) create() error {

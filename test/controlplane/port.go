@@ -4,9 +4,11 @@
 package controlplane
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -70,6 +72,18 @@ func newSocket() (int, error) {
 		unix.CloseOnExec(socket)
 	}
 	return socket, err
+}
+
+// listen takes the connections to the port in this process, which must close the listener before it releases the port.
+func (p *port) listen(ctx context.Context) (net.Listener, error) {
+	share := net.ListenConfig{Control: func(_, _ string, conn syscall.RawConn) error {
+		var err error
+		controlErr := conn.Control(func(socket uintptr) {
+			err = unix.SetsockoptInt(int(socket), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+		})
+		return errors.Join(controlErr, err)
+	}}
+	return share.Listen(ctx, "tcp", "127.0.0.1:"+p.String())
 }
 
 func (p *port) release() error {

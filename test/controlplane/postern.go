@@ -24,26 +24,28 @@ type PosternOptions struct {
 	Flags []string
 	// Env holds NAME=value pairs; nothing is inherited but PATH.
 	Env []string
+	// Etcd keeps the deliveries; nil means the etcd that is embedded in Postern.
+	Etcd *EtcdCluster
 }
 
 // Postern is a running server. Its methods are not safe for concurrent use unless they say so.
 type Postern struct {
 	controlPlane *ControlPlane
 	process      *process
+	port         *port
+	// reach returns once the requests that are meant for a Postern that is ready come to it.
+	reach func(context.Context) error
 }
 
 // StartPostern runs Postern with the permissions that its ServiceAccount has by the shipped manifests, registers it, and
 // returns once requests reach it through the kube-apiserver. Its port and its data directory belong to the control plane:
 // they are the same each time. Install must have been called before. A Postern that still runs is stopped.
 func (c *ControlPlane) StartPostern(ctx context.Context, o PosternOptions) (*Postern, error) {
-	if o.Binary == "" {
-		o.Binary = filepath.Join(c.repository, "bin", "postern")
-	}
 	if err := c.writePosternKubeconfig(ctx); err != nil {
 		return nil, fmt.Errorf("could not make Postern's kubeconfig: %w", err)
 	}
-	p := &Postern{controlPlane: c, process: c.newProcess("postern", o.Binary, append(c.posternFlags(), o.Flags...))}
-	p.process.env = append(p.process.env, o.Env...)
+	p := c.newPostern("postern", c.posternPort, o)
+	p.reach = p.registerAlone
 	if err := p.process.stopEarlierRun(ctx); err != nil {
 		return nil, err
 	}
@@ -51,6 +53,17 @@ func (c *ControlPlane) StartPostern(ctx context.Context, o PosternOptions) (*Pos
 		return nil, errors.Join(err, p.Kill())
 	}
 	return p, nil
+}
+
+// newPostern returns a Postern that does not run yet. The kubeconfig must have been written.
+func (c *ControlPlane) newPostern(name string, port *port, o PosternOptions) *Postern {
+	if o.Binary == "" {
+		o.Binary = filepath.Join(c.repository, "bin", "postern")
+	}
+	flags := append(c.posternFlags(port), storageFlags(c, o.Etcd)...)
+	p := &Postern{controlPlane: c, port: port, process: c.newProcess(name, o.Binary, append(flags, o.Flags...))}
+	p.process.env = append(p.process.env, o.Env...)
+	return p
 }
 
 // Start runs Postern again after Stop or Kill and returns once requests reach it through the kube-apiserver.
@@ -61,6 +74,11 @@ func (p *Postern) Start(ctx context.Context) error {
 	if err := p.controlPlane.waitFor(ctx, []*process{p.process}, p.ready); err != nil {
 		return fmt.Errorf("could not start Postern: %w", err)
 	}
+	return p.reach(ctx)
+}
+
+// registerAlone points the kube-apiserver at the port of this Postern and no other.
+func (p *Postern) registerAlone(ctx context.Context) error {
 	if err := p.controlPlane.register(ctx); err != nil {
 		return fmt.Errorf("could not register Postern: %w", err)
 	}
@@ -98,7 +116,7 @@ func (p *Postern) LogTail() string { return p.process.logTail() }
 
 // Address is the URL at which Postern itself listens. Only the kube-apiserver is believed there about who calls;
 // health and metrics may be asked for.
-func (p *Postern) Address() string { return "https://127.0.0.1:" + p.controlPlane.posternPort.String() }
+func (p *Postern) Address() string { return "https://127.0.0.1:" + p.port.String() }
 
 // DirectConfig returns a configuration for Address with the administrator's certificate, which Postern has the
 // kube-apiserver's word for.
@@ -114,20 +132,26 @@ func (p *Postern) ready(ctx context.Context) error {
 	return readyz(ctx, p.DirectConfig())
 }
 
-func (c *ControlPlane) posternFlags() []string {
+func (c *ControlPlane) posternFlags(port *port) []string {
 	kubeconfig := c.posternKubeconfig()
 	return []string{
 		"--bind-address=127.0.0.1",
-		"--secure-port=" + c.posternPort.String(),
+		"--secure-port=" + port.String(),
 		"--permit-port-sharing=true", // with our reservation of the port
 		"--tls-cert-file=" + c.pki.cert(posternCert),
 		"--tls-private-key-file=" + c.pki.key(posternCert),
 		"--kubeconfig=" + kubeconfig,
 		"--authentication-kubeconfig=" + kubeconfig,
 		"--authorization-kubeconfig=" + kubeconfig,
-		"--data-dir=" + c.path("postern-data"),
 		"-v=2",
 	}
+}
+
+func storageFlags(c *ControlPlane, external *EtcdCluster) []string {
+	if external != nil {
+		return external.posternFlags()
+	}
+	return []string{"--data-dir=" + c.path("postern-data")}
 }
 
 func (c *ControlPlane) posternKubeconfig() string { return c.path("postern.kubeconfig") }

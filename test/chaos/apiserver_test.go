@@ -1,0 +1,49 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"postern.dev/postern/test/controlplane"
+)
+
+func TestNothingAcceptedIsLostWhenTheKubeAPIServerIsAwayForAWhile(t *testing.T) {
+	startPostern(t, controlplane.PosternOptions{})
+	w := newWorld(t, 4, 4)
+	t.Cleanup(func() { // for the tests that follow, if this one fails half-way
+		if err := w.StartAPIServer(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	load := w.startLoad(0)
+	ends := []func() error{
+		func() error { return w.StopAPIServer(t.Context()) }, // requests that are under way still get an answer
+		w.KillAPIServer,
+	}
+	for _, end := range ends[:pick(1, 2)] {
+		load.awaitAccepted(100)
+		if err := end(); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-time.After(pick(3*time.Second, 20*time.Second)): // what a user would see is an outage of some length
+		case <-t.Context().Done():
+		}
+		if err := w.StartAPIServer(starting(t)); err != nil {
+			t.Fatal(err)
+		}
+		returned := time.Now()
+		if err := w.WaitForPostern(starting(t)); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("Postern was reached again %s after the kube-apiserver was ready", since(returned))
+		w.checkPendingEnd(returned, settleWithin)
+	}
+	load.awaitAccepted(100)
+	load.stop()
+	w.check(load.ledger)
+}

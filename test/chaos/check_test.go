@@ -1,0 +1,93 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"postern.dev/postern/apis/postern/v1alpha1"
+)
+
+// settleWithin is how long everything may take to end once nothing is broken any more: the longest pause between two
+// tries of a delivery is half of it.
+const settleWithin = 30 * time.Second
+
+// check waits until every delivery in the namespace has ended, fails the test if one does not or if anything that was
+// accepted is lost or failed, and logs the counts.
+func (w *world) check(l *ledger) {
+	w.t.Helper()
+	w.checkWith(l, w.settled(settleWithin))
+}
+
+// checkWith is check with outcomes that were collected already.
+func (w *world) checkWith(l *ledger, outcomes map[string]outcome) {
+	w.t.Helper()
+	written, err := w.written()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	v := judge(l.all(), evidence{outcomes: outcomes, held: w.held(), written: written})
+	w.t.Log(v)
+	if len(v.problems) > 0 {
+		w.t.Errorf("%d problems:\n%s", len(v.problems), v.first(10))
+	}
+}
+
+// settled waits until no delivery is pending, and returns what became of all. It goes on after a failure.
+func (w *world) settled(within time.Duration) map[string]outcome {
+	w.t.Helper()
+	deadline := time.Now().Add(within)
+	var outcomes map[string]outcome
+	var left []v1alpha1.WebhookDelivery
+	w.eventually(within+patience, func() error {
+		pending, err := w.pending()
+		if err != nil {
+			return err // the connection may be one of before
+		}
+		if left = pending; len(left) > 0 && time.Now().Before(deadline) {
+			return fmt.Errorf("%d deliveries are pending", len(left))
+		}
+		records, err := w.records("")
+		if err == nil {
+			outcomes = outcomesOf(records)
+		}
+		return err
+	})
+	if len(left) > 0 {
+		w.t.Errorf("%d deliveries are still Pending after %s: %s", len(left), within, names(left))
+	}
+	return outcomes
+}
+
+func outcomesOf(records []v1alpha1.WebhookDelivery) map[string]outcome {
+	outcomes := make(map[string]outcome, len(records))
+	for _, d := range records {
+		outcomes[d.Name] = outcome{d.Status.Phase, d.Status.Reason, d.Status.Message}
+	}
+	return outcomes
+}
+
+// checkPendingEnd fails the test unless every delivery that was there at a time has ended when so much time has passed
+// since then. Later ones may come and go meanwhile.
+func (w *world) checkPendingEnd(since time.Time, within time.Duration) {
+	w.t.Helper()
+	var first []v1alpha1.WebhookDelivery
+	w.eventually(patience, func() error {
+		pending, err := w.pending()
+		// The time of creation has whole seconds.
+		first = slices.DeleteFunc(pending, func(d v1alpha1.WebhookDelivery) bool { return !d.CreationTimestamp.Time.Before(since) })
+		if err == nil && len(first) > 0 && time.Since(since) < within {
+			err = fmt.Errorf("%d deliveries are pending", len(first))
+		}
+		return err
+	})
+	if len(first) > 0 {
+		w.t.Errorf("%d deliveries were still Pending %s after the cause had passed: %s", len(first), within, names(first))
+	}
+}
+
+// since rounds the time that has passed, for a message.
+func since(t time.Time) time.Duration { return time.Since(t).Round(time.Millisecond) }

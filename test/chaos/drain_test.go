@@ -1,0 +1,92 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"postern.dev/postern/test/controlplane"
+)
+
+func TestEveryRequestUnderWayIsAcceptedWhenPosternIsAskedToEnd(t *testing.T) {
+	const requests = 100
+	postern := startPostern(t, controlplane.PosternOptions{})
+	w := newWorld(t, 4, 4)
+	l := &ledger{}
+	finish := w.holdRequests(l, requests)
+	w.eventually(patience, func() error {
+		// The metric is the most that there were at the arrival of any within the last second, so one must arrive.
+		_ = w.ci.send(request{target: w.targets[0], body: useless})
+		got, err := metric(t.Context(), postern, `apiserver_current_inflight_requests{request_kind="mutating"}`)
+		if err == nil && got < requests {
+			err = fmt.Errorf("Postern has %v requests under way, want %d", got, requests)
+		}
+		return err
+	})
+
+	ended := make(chan error, 1)
+	go func() { ended <- postern.Stop(t.Context()) }()
+	w.eventually(patience, func() error { // by then it has taken notice
+		if takesConnections(postern.Address()) {
+			return errors.New("Postern still takes connections")
+		}
+		return nil
+	})
+	finish()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	w.onlyCodes(l, http.StatusAccepted)
+	if err := postern.Start(starting(t)); err != nil {
+		t.Fatal(err)
+	}
+	w.check(l)
+}
+
+func takesConnections(address string) bool {
+	conn, err := net.Dial("tcp", strings.TrimPrefix(address, "https://"))
+	if err == nil {
+		_ = conn.Close()
+	}
+	return err == nil
+}
+
+// holdRequests sends so many requests but for the last part of their bodies, and returns what sends that too and waits
+// for the answers.
+func (w *world) holdRequests(l *ledger, requests int) (finish func()) {
+	rest := make(chan struct{})
+	var work sync.WaitGroup
+	for i := range requests {
+		r := plain(w.targets[i%len(w.targets)], fmt.Sprintf("r%d", i))
+		work.Go(func() {
+			began := time.Now()
+			// White space before JSON means nothing. This much fills what buffers there are on the way.
+			first := strings.Repeat(" ", 32<<10)
+			body := io.MultiReader(strings.NewReader(first), &heldReader{until: rest}, strings.NewReader(r.body))
+			l.enter(r, began, w.ci.post(r.target.door(), body, len(first)+len(r.body), r.header))
+		})
+	}
+	release := sync.OnceFunc(func() { close(rest) })
+	w.t.Cleanup(release)
+	return func() {
+		release()
+		work.Wait()
+	}
+}
+
+// heldReader has nothing to read, which it says only later.
+type heldReader struct{ until <-chan struct{} }
+
+func (r *heldReader) Read([]byte) (int, error) {
+	<-r.until
+	return 0, io.EOF
+}

@@ -1,0 +1,112 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"postern.dev/postern/apis/postern/v1alpha1"
+)
+
+// answerTimeout is longer than the kube-apiserver lets a request take.
+const answerTimeout = 90 * time.Second
+
+// answer is what a sender gets: a code, or an error if there was none.
+type answer struct {
+	code int
+	body []byte
+	err  error
+}
+
+// accepted tells whether the sender may forget what it sent.
+func (a answer) accepted() bool { return a.err == nil && a.code >= 200 && a.code < 300 }
+
+// recorded returns the name of the record, and the phase, that an answer that accepts tells.
+func (a answer) recorded() (name string, phase v1alpha1.DeliveryPhase, err error) {
+	d := v1alpha1.WebhookDelivery{}
+	if err := json.Unmarshal(a.body, &d); err != nil {
+		return "", "", fmt.Errorf("the answer %d is no JSON: %w: %.200q", a.code, err, a.body)
+	}
+	if d.Name == "" {
+		return "", "", fmt.Errorf("the answer %d names no record: %.200q", a.code, a.body)
+	}
+	return d.Name, d.Status.Phase, nil
+}
+
+// String is the code with the message of the body, or with its beginning if that is no error of an API server.
+func (a answer) String() string {
+	if a.err != nil {
+		return a.err.Error()
+	}
+	said := struct{ Message string }{}
+	if err := json.Unmarshal(a.body, &said); err != nil || said.Message == "" {
+		said.Message = string(a.body)
+	}
+	return fmt.Sprintf("%d: %.400s", a.code, said.Message)
+}
+
+// sender POSTs as CI jobs and webhooks do: over HTTP/1.1, knowing nothing of Kubernetes. It is safe for concurrent use;
+// each request that is under way has a connection of its own.
+type sender struct {
+	client *http.Client
+	base   string
+	token  string
+}
+
+// newSender returns one that sends to a namespace, with a ServiceAccount's token or none.
+func (c *cluster) newSender(namespace, token string) (sender, error) {
+	ca, err := os.ReadFile(c.CAFile())
+	if err != nil {
+		return sender{}, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(ca) {
+		return sender{}, errors.New("could not read the kube-apiserver's certificate authority")
+	}
+	return sender{
+		client: &http.Client{Timeout: answerTimeout, Transport: &http.Transport{
+			TLSClientConfig:     &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+			MaxIdleConnsPerHost: 128,
+		}},
+		base:  c.Address() + "/apis/postern.dev/v1alpha1/namespaces/" + namespace + "/",
+		token: token,
+	}, nil
+}
+
+// post sends a body to a path below the namespace. It is not broken off when a test ends: what the answer would have
+// been matters.
+func (s sender) post(path string, body io.Reader, length int, header map[string]string) answer {
+	req, err := http.NewRequest(http.MethodPost, s.base+path, body)
+	if err != nil {
+		return answer{err: err}
+	}
+	req.ContentLength = int64(length)
+	for name, value := range header {
+		req.Header.Set(name, value)
+	}
+	if s.token != "" {
+		req.Header.Set("Authorization", "Bearer "+s.token)
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return answer{err: err}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	got, err := io.ReadAll(resp.Body)
+	return answer{code: resp.StatusCode, body: got, err: err}
+}
+
+// send is post of a whole request.
+func (s sender) send(r request) answer {
+	return s.post(r.target.door(), strings.NewReader(r.body), len(r.body), r.header)
+}

@@ -1,0 +1,32 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"net/http"
+	"testing"
+
+	"postern.dev/postern/test/controlplane"
+)
+
+func TestNothingAcceptedIsLostWhenPosternIsKilled(t *testing.T) {
+	random := seeded(t)
+	postern := startPostern(t, controlplane.PosternOptions{})
+	w := newWorld(t, 4, 4)
+	load := w.startLoad(0)
+	for range pick(4, 20) {
+		// In the middle of what 16 senders do, some time after the last start.
+		load.awaitAccepted(1 + random.IntN(100))
+		if err := postern.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := postern.Start(starting(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	load.awaitAccepted(50)
+	load.stop()
+	w.onlyCodes(load.ledger, http.StatusAccepted, http.StatusServiceUnavailable)
+	w.check(load.ledger)
+}

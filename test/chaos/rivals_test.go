@@ -1,0 +1,147 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/util/retry"
+)
+
+// fieldInterval makes 50 changes a second of three fields.
+const fieldInterval = 60 * time.Millisecond
+
+// rival changes an annotation, a field of the spec and one of the status of a target at a time, as other controllers do,
+// and looks each time whether its own earlier changes are still there.
+type rival struct {
+	target dynamic.ResourceInterface
+	name   string
+	fields []*rivalField
+	work   sync.WaitGroup
+	lasted time.Duration
+	// stop lets the last changes come to their end. It may be called again.
+	stop func()
+}
+
+// rivalField is something that the rival alone changes. Its counts may be read once the rival has stopped.
+type rivalField struct {
+	name   string
+	path   []string
+	change func(r *rival, f *rivalField, value string) (*unstructured.Unstructured, error)
+
+	last               string // what was written last
+	changes, conflicts int
+	problems           []string
+}
+
+func (w *world) startRival(g target) *rival {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &rival{target: w.objects.Resource(g.resource).Namespace(w.namespace), name: g.name, fields: []*rivalField{
+		{name: "the annotation", path: []string{"metadata", "annotations", "chaos.example.com/count"}, change: (*rival).update},
+		{name: "the field of the spec", path: []string{"spec", "rival"}, change: (*rival).patch},
+		{name: "the field of the status", path: []string{"status", "rival"}, change: (*rival).patchStatus},
+	}}
+	began := time.Now()
+	for _, f := range r.fields {
+		r.work.Go(func() { r.keepChanging(ctx, f) })
+	}
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		r.work.Wait()
+		r.lasted = since(began)
+	})
+	w.t.Cleanup(r.stop)
+	return r
+}
+
+func (r *rival) keepChanging(ctx context.Context, f *rivalField) {
+	ticks := time.NewTicker(fieldInterval)
+	defer ticks.Stop()
+	for i := 0; ; i++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks.C:
+			f.note(f.change(r, f, fmt.Sprint(i)))
+		}
+	}
+}
+
+// update writes the whole object as it was read just before, and does so again if there was a change in between.
+func (r *rival) update(f *rivalField, value string) (changed *unstructured.Unstructured, err error) {
+	err = retry.RetryOnConflict(wait.Backoff{Steps: 10}, func() error {
+		if changed, err = r.updateOnce(f, value); apierrors.IsConflict(err) {
+			f.conflicts++
+		}
+		return err
+	})
+	return changed, err
+}
+
+func (r *rival) updateOnce(f *rivalField, value string) (*unstructured.Unstructured, error) {
+	obj, err := r.target.Get(context.Background(), r.name, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	f.compare(obj)
+	if err := unstructured.SetNestedField(obj.Object, value, f.path...); err != nil {
+		return nil, err
+	}
+	changed, err := r.target.Update(context.Background(), obj, metav1.UpdateOptions{})
+	return changed, f.keep(value, err)
+}
+
+func (r *rival) patch(f *rivalField, value string) (*unstructured.Unstructured, error) {
+	return r.merge(f, value)
+}
+
+func (r *rival) patchStatus(f *rivalField, value string) (*unstructured.Unstructured, error) {
+	return r.merge(f, value, "status")
+}
+
+func (r *rival) merge(f *rivalField, value string, subresources ...string) (*unstructured.Unstructured, error) {
+	patch := fmt.Appendf(nil, `{%q:{%q:%q}}`, f.path[0], f.path[1], value)
+	changed, err := r.target.Patch(context.Background(), r.name, types.MergePatchType, patch, metav1.PatchOptions{}, subresources...)
+	return changed, f.keep(value, err)
+}
+
+// keep remembers what was written.
+func (f *rivalField) keep(value string, err error) error {
+	if err == nil {
+		f.last = value
+	}
+	return err
+}
+
+func (f *rivalField) note(changed *unstructured.Unstructured, err error) {
+	switch {
+	case apierrors.IsConflict(err): // others were always faster
+	case err != nil:
+		f.problems = append(f.problems, fmt.Sprintf("%s could not be changed: %v", f.name, err))
+	default:
+		f.changes++
+		f.compare(changed)
+	}
+}
+
+// compare enters a problem if the field, or what nobody changes, is not as it should be.
+func (f *rivalField) compare(obj *unstructured.Unstructured) {
+	got, _, _ := unstructured.NestedString(obj.Object, f.path...)
+	if got != f.last {
+		f.problems = append(f.problems, fmt.Sprintf("%s was reverted: got %q, want %q", f.name, got, f.last))
+	}
+	const unchanged = "https://github.com/example/plant.git"
+	if repo, _, _ := unstructured.NestedString(obj.Object, "spec", "git", "repo"); repo != unchanged {
+		f.problems = append(f.problems, fmt.Sprintf("spec.git.repo is %q, want %q", repo, unchanged))
+	}
+}

@@ -1,0 +1,179 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/yaml"
+
+	"postern.dev/postern/apis/postern/v1alpha1"
+)
+
+// patience is for what happens at once on a quiet machine, and tests share theirs with others.
+const patience = time.Minute
+
+// world is a namespace of one test with targets, and a sender that may deliver to all of them.
+type world struct {
+	*cluster
+	t         *testing.T
+	namespace string
+	targets   []target
+	ci        sender
+}
+
+// newWorld makes so many targets of each kind. Postern must run.
+func newWorld(t *testing.T, syncs, apps int) *world {
+	t.Helper()
+	ns, err := shared.kube.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "chaos-"},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{cluster: shared, t: t, namespace: ns.Name}
+	for i := range syncs {
+		w.targets = append(w.targets, target{gatewaySyncs, fmt.Sprintf("plant-%d", i)})
+	}
+	for i := range apps {
+		w.targets = append(w.targets, target{applications, fmt.Sprintf("shop-%d", i)})
+	}
+	for _, g := range w.targets {
+		w.create(g)
+	}
+	w.ci = w.serviceAccountSender()
+	return w
+}
+
+func (w *world) create(g target) {
+	w.t.Helper()
+	obj := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(g.manifest()), &obj.Object); err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := w.objects.Resource(g.resource).Namespace(w.namespace).Create(w.t.Context(), obj, metav1.CreateOptions{}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// serviceAccountSender returns a sender once Postern and the kube-apiserver let it deliver.
+func (w *world) serviceAccountSender() sender {
+	w.t.Helper()
+	const name = "ci"
+	// Longer than all tests take: a token that expires would be one more thing that breaks.
+	token, err := w.ServiceAccountToken(w.t.Context(), w.namespace, name, 6*time.Hour)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.allow(rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: w.namespace, Name: name})
+	ci := w.sender(token)
+	w.untilBelieved(ci, nil)
+	return ci
+}
+
+func (w *world) sender(token string) sender {
+	w.t.Helper()
+	s, err := w.newSender(w.namespace, token)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(s.client.CloseIdleConnections)
+	return s
+}
+
+// allow lets a subject deliver to every target in the namespace.
+func (w *world) allow(subject rbacv1.Subject) {
+	w.t.Helper()
+	name := metav1.ObjectMeta{GenerateName: "sender-"}
+	role, err := w.kube.RbacV1().Roles(w.namespace).Create(w.t.Context(), &rbacv1.Role{ObjectMeta: name, Rules: []rbacv1.PolicyRule{{
+		APIGroups: []string{"postern.dev"}, Verbs: []string{"create"},
+		Resources: []string{"gatewaysyncs/webhookdeliveries", "applications/webhookdeliveries"},
+	}}}, metav1.CreateOptions{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := w.kube.RbacV1().RoleBindings(w.namespace).Create(w.t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: name,
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
+		Subjects:   []rbacv1.Subject{subject},
+	}, metav1.CreateOptions{}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// useless is a body that is refused as soon as its sender is believed.
+const useless = "{}"
+
+// untilBelieved waits until a sender is: permissions and secrets take effect a little after they are made.
+func (w *world) untilBelieved(s sender, header map[string]string) {
+	w.t.Helper()
+	w.eventually(patience, func() error {
+		got := s.send(request{target: w.targets[0], body: useless, header: header})
+		if got.err != nil || got.code != http.StatusBadRequest {
+			return fmt.Errorf("the sender is not believed: %s", got)
+		}
+		return nil
+	})
+}
+
+// records returns the deliveries that a field selector selects.
+func (w *world) records(selector string) ([]v1alpha1.WebhookDelivery, error) {
+	list, err := w.deliveries.PosternV1alpha1().WebhookDeliveries(w.namespace).
+		List(w.t.Context(), metav1.ListOptions{FieldSelector: selector})
+	if err != nil {
+		return nil, err
+	}
+	return list.Items, nil
+}
+
+// pending returns the deliveries that have not ended.
+func (w *world) pending() ([]v1alpha1.WebhookDelivery, error) {
+	return w.records(v1alpha1.FieldPhase + "=" + string(v1alpha1.DeliveryPending))
+}
+
+// held returns the ref that each target holds.
+func (w *world) held() map[target]string {
+	w.t.Helper()
+	refs := map[target]string{}
+	for _, g := range w.targets {
+		obj, err := w.objects.Resource(g.resource).Namespace(w.namespace).Get(w.t.Context(), g.name, metav1.GetOptions{})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		refs[g] = obj.GetAnnotations()[g.requestedRef()]
+	}
+	return refs
+}
+
+// eventually waits until the condition returns nil, and fails the test with its last error if it does not in time.
+func (w *world) eventually(within time.Duration, condition func() error) {
+	w.t.Helper()
+	var last error
+	err := wait.PollUntilContextTimeout(w.t.Context(), 100*time.Millisecond, within, true, func(context.Context) (bool, error) {
+		last = condition()
+		return last == nil, nil
+	})
+	if err != nil {
+		w.t.Fatalf("waited %s in vain: %v", within, last)
+	}
+}
+
+// names are those of the first few records, for a message.
+func names(records []v1alpha1.WebhookDelivery) string {
+	var all []string
+	for _, d := range records[:min(len(records), 5)] {
+		all = append(all, d.Name)
+	}
+	return strings.Join(all, ", ")
+}

@@ -1,0 +1,125 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplane
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	certutil "k8s.io/client-go/util/cert"
+)
+
+// memberTimeout bounds one question to a member.
+const memberTimeout = 2 * time.Second
+
+// EtcdMember is one program of an EtcdCluster. Its methods are not safe for concurrent use.
+type EtcdMember struct {
+	controlPlane         *ControlPlane
+	process              *process
+	pki                  *pki
+	clientPort, peerPort *port
+}
+
+// newEtcdMember returns a member that keeps everything in dir.
+func (c *ControlPlane) newEtcdMember(dir, name string, pki *pki) (*EtcdMember, error) {
+	m := &EtcdMember{controlPlane: c, pki: pki, process: c.newProcess(name, c.k8sBinary("etcd"), nil)}
+	m.process.stateDir = dir
+	var err error
+	if m.clientPort, err = reservePort(filepath.Join(dir, name+".port")); err != nil {
+		return nil, err
+	}
+	if m.peerPort, err = reservePort(filepath.Join(dir, name+"-peer.port")); err != nil {
+		return nil, errors.Join(err, m.clientPort.release())
+	}
+	return m, nil
+}
+
+// flags are all but --initial-cluster, which names the others too.
+func (m *EtcdMember) flags() []string {
+	cert, key, ca := m.pki.cert(etcdCert), m.pki.key(etcdCert), m.pki.cert(etcdCA)
+	return []string{
+		"--name=" + m.process.name,
+		"--data-dir=" + m.process.name,
+		"--listen-client-urls=" + m.clientURL(),
+		"--advertise-client-urls=" + m.clientURL(),
+		"--listen-peer-urls=" + m.peerURL(),
+		"--initial-advertise-peer-urls=" + m.peerURL(),
+		"--socket-reuse-port", // with our reservation of the ports
+		"--cert-file=" + cert, "--key-file=" + key, "--trusted-ca-file=" + ca, "--client-cert-auth",
+		"--peer-cert-file=" + cert, "--peer-key-file=" + key, "--peer-trusted-ca-file=" + ca, "--peer-client-cert-auth",
+		"--log-level=warn",
+	}
+}
+
+func (m *EtcdMember) clientURL() string { return "https://127.0.0.1:" + m.clientPort.String() }
+func (m *EtcdMember) peerURL() string   { return "https://127.0.0.1:" + m.peerPort.String() }
+
+// Name is the member's name, and that of its log.
+func (m *EtcdMember) Name() string { return m.process.name }
+
+// Kill ends the member without a chance to hand over what it does, and returns when it is gone.
+func (m *EtcdMember) Kill() error { return m.process.kill() }
+
+// Start runs the member again after Kill, with the data that it had, and returns once it serves as one of the cluster.
+func (m *EtcdMember) Start(ctx context.Context) error {
+	if err := m.process.start(); err != nil {
+		return err
+	}
+	return m.wait(ctx)
+}
+
+// wait returns once the member has answered a read that most members must agree to.
+func (m *EtcdMember) wait(ctx context.Context) error {
+	err := m.controlPlane.waitFor(ctx, []*process{m.process}, func(ctx context.Context) error {
+		return m.ask(ctx, func(ctx context.Context, client *clientv3.Client) error {
+			_, err := client.Get(ctx, "any", clientv3.WithCountOnly())
+			return err
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("could not start a member of etcd: %w", err)
+	}
+	return nil
+}
+
+// leads tells whether the member takes itself for the leader.
+func (m *EtcdMember) leads(ctx context.Context) (leads bool, err error) {
+	err = m.ask(ctx, func(ctx context.Context, client *clientv3.Client) error {
+		status, err := client.Status(ctx, m.clientURL())
+		leads = err == nil && status.Leader == status.Header.MemberId
+		return err
+	})
+	return leads, err
+}
+
+// ask has a new client of this member alone: one that has found a member gone waits ever longer before it tries again.
+func (m *EtcdMember) ask(ctx context.Context, question func(context.Context, *clientv3.Client) error) error {
+	pair, err := tls.LoadX509KeyPair(m.pki.cert(etcdCert), m.pki.key(etcdCert))
+	if err != nil {
+		return err
+	}
+	roots, err := certutil.NewPool(m.pki.cert(etcdCA))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, memberTimeout)
+	defer cancel()
+	client, err := clientv3.New(clientv3.Config{
+		Context:   ctx,
+		Endpoints: []string{m.clientURL()},
+		TLS:       &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: roots, MinVersion: tls.VersionTLS12},
+		Logger:    zap.NewNop(), // or it would tell of every member that is not there yet
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	return question(ctx, client)
+}

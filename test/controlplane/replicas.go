@@ -1,0 +1,98 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Replicas are several Posterns that share an etcd, behind a load balancer, as a Deployment and its Service have them.
+// Its methods are not safe for concurrent use.
+type Replicas struct {
+	controlPlane *ControlPlane
+	balancer     *balancer
+	all          []*Postern
+}
+
+// StartReplicas runs n Posterns, which need an etcd in the options, and a load balancer in this process that the
+// kube-apiserver takes for Postern. It returns once requests reach all of them. Install must have been called before,
+// and no other Postern of the control plane may run. The caller stops them, before the etcd and the control plane.
+func (c *ControlPlane) StartReplicas(ctx context.Context, n int, o PosternOptions) (*Replicas, error) {
+	if c.detached || o.Etcd == nil {
+		return nil, errors.New("could not start replicas: they need an etcd to share, and a program that outlives them")
+	}
+	r := &Replicas{controlPlane: c}
+	if err := r.start(ctx, n, o); err != nil {
+		return nil, errors.Join(fmt.Errorf("could not start replicas: %w", err), r.Kill())
+	}
+	return r, nil
+}
+
+func (r *Replicas) start(ctx context.Context, n int, o PosternOptions) error {
+	c := r.controlPlane
+	if err := c.writePosternKubeconfig(ctx); err != nil {
+		return fmt.Errorf("could not make Postern's kubeconfig: %w", err)
+	}
+	var addresses []string
+	for i := range n {
+		p, err := r.newReplica(fmt.Sprintf("postern-%d", i), o)
+		if err != nil {
+			return err
+		}
+		r.all = append(r.all, p)
+		addresses = append(addresses, p.Address())
+	}
+	var err error
+	if r.balancer, err = c.startBalancer(ctx, c.posternPort, addresses); err != nil {
+		return err
+	}
+	var starting errgroup.Group
+	for _, p := range r.all {
+		starting.Go(func() error { return p.Start(ctx) })
+	}
+	if err := starting.Wait(); err != nil {
+		return err
+	}
+	if err := c.register(ctx); err != nil {
+		return fmt.Errorf("could not register Postern: %w", err)
+	}
+	return c.WaitForPostern(ctx)
+}
+
+// newReplica returns a Postern that counts as started when the load balancer sends it connections.
+func (r *Replicas) newReplica(name string, o PosternOptions) (*Postern, error) {
+	port, err := reservePort(r.controlPlane.path(name + ".port"))
+	if err != nil {
+		return nil, err
+	}
+	p := r.controlPlane.newPostern(name, port, o)
+	p.reach = func(ctx context.Context) error {
+		return r.controlPlane.waitFor(ctx, []*process{p.process}, func(context.Context) error {
+			if !r.balancer.uses(p.Address()) {
+				return fmt.Errorf("the load balancer has not found %s ready", name)
+			}
+			return nil
+		})
+	}
+	return p, nil
+}
+
+// All are the replicas, also those that do not run. Each can be stopped, killed and started by itself.
+func (r *Replicas) All() []*Postern { return r.all }
+
+// Kill ends all replicas and the load balancer.
+func (r *Replicas) Kill() error {
+	var errs []error
+	for _, p := range r.all {
+		errs = append(errs, p.Kill(), p.port.release())
+	}
+	if r.balancer != nil {
+		errs = append(errs, r.balancer.close())
+	}
+	return errors.Join(errs...)
+}

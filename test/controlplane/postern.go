@@ -4,9 +4,11 @@
 package controlplane
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -18,7 +20,7 @@ const tokenValidity = 365 * 24 * time.Hour
 
 // PosternOptions say how to run Postern.
 type PosternOptions struct {
-	// Binary is the program; empty means bin/postern of the checkout.
+	// Binary is the program; empty means what the variable POSTERN_BINARY names, or else bin/postern of the checkout.
 	Binary string
 	// Flags are added to those that connect Postern to the control plane.
 	Flags []string
@@ -58,11 +60,12 @@ func (c *ControlPlane) StartPostern(ctx context.Context, o PosternOptions) (*Pos
 // newPostern returns a Postern that does not run yet. The kubeconfig must have been written.
 func (c *ControlPlane) newPostern(name string, port *port, o PosternOptions) *Postern {
 	if o.Binary == "" {
-		o.Binary = filepath.Join(c.repository, "bin", "postern")
+		o.Binary = cmp.Or(os.Getenv("POSTERN_BINARY"), filepath.Join(c.repository, "bin", "postern"))
 	}
 	flags := append(c.posternFlags(port), storageFlags(c, o.Etcd)...)
 	p := &Postern{controlPlane: c, port: port, process: c.newProcess(name, o.Binary, append(flags, o.Flags...))}
-	p.process.env = append(p.process.env, o.Env...)
+	// A program that was built with the race detector ends at the first race, and the test that needs it fails.
+	p.process.env = append(append(p.process.env, "GORACE=halt_on_error=1"), o.Env...)
 	return p
 }
 

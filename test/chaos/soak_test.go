@@ -69,7 +69,7 @@ var soakMetrics = [...]struct {
 	relative float64
 	absolute float64
 }{
-	{"process_resident_memory_bytes", 0.10, 16 << 20},
+	{"process_resident_memory_bytes", 0.05, 16 << 20},
 	{"go_goroutines", 0.05, 20},
 	{"process_open_fds", 0.05, 10},
 	{"etcd_database_bytes", 0.10, 2 << 20},

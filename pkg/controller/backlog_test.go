@@ -56,7 +56,7 @@ func TestABacklogThatIsWorkedOffLetsNewDeliveriesIn(t *testing.T) {
 		if b.Full() == nil {
 			t.Error("it is not full with 11 of 10")
 		}
-		records.records = records.records[:1]
+		records.keep(1)
 		<-time.After(backlogInterval)
 		synctest.Wait()
 		if err := b.Full(); err != nil {

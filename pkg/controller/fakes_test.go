@@ -47,6 +47,13 @@ func (f *fakeRecords) Delete(_ context.Context, record *postern.WebhookDelivery)
 	return nil
 }
 
+// keep deletes all but the first n records.
+func (f *fakeRecords) keep(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.records = f.records[:n]
+}
+
 // names returns those of the records that are left, sorted.
 func (f *fakeRecords) names() []string {
 	var names []string

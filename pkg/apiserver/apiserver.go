@@ -70,6 +70,7 @@ type CompletedConfig struct{ *completedConfig }
 // Complete fills in what was left to default. It changes the configuration that it is called on.
 func (c *Config) Complete() CompletedConfig {
 	c.Generic.MaxRequestBodyBytes = max(c.Generic.MaxRequestBodyBytes, objectBytes(c.Extra.MaxPayloadBytes))
+	trustRelay(&c.Generic.Authentication, &c.Generic.Authorization)
 	stopping := &atomic.Bool{}
 	c.Generic.BuildHandlerChainFunc = c.Extra.buildHandlerChain(c.Generic.MaxRequestBodyBytes, stopping)
 	return CompletedConfig{&completedConfig{c.Generic.Complete(), c.Extra, stopping}}

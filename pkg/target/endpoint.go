@@ -59,6 +59,8 @@ func newEndpoints(cfg *rest.Config, kinds []Kind) (map[Kind]endpoint, error) {
 		}
 		// The API server's own fairness limits us; a limit here would only add waiting.
 		ours.QPS, ours.RateLimiter = -1, nil
+		// Both sides would spend more on compressing what is watched than the network of a cluster is worth.
+		ours.DisableCompression = true
 		client, err := rest.RESTClientFor(ours)
 		if err != nil {
 			return nil, fmt.Errorf("could not make a client for %s: %w", kind, err)

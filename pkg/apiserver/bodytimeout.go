@@ -4,11 +4,13 @@
 package apiserver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -28,12 +30,16 @@ func withBodyTimeout(next http.Handler, timeout time.Duration) http.Handler {
 			return
 		}
 		// The server lifts this itself once the body has arrived.
-		if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout)); err != nil {
+		deadline := time.Now().Add(timeout)
+		if err := http.NewResponseController(w).SetReadDeadline(deadline); err != nil {
 			deliver.WriteError(w, apierrors.NewInternalError(fmt.Errorf("could not bound the time of the body: %w", err)))
 			return
 		}
-		bounded := req.WithContext(req.Context()) // a shallow copy
-		bounded.Body = timedBody{req.Body, timeout}
+		body := &timedBody{ReadCloser: req.Body, deadline: deadline, timeout: timeout}
+		ctx, cancel := body.untilClientLeaves(req.Context())
+		defer cancel()
+		bounded := req.WithContext(ctx)
+		bounded.Body = body
 		next.ServeHTTP(w, bounded)
 	})
 }
@@ -41,15 +47,36 @@ func withBodyTimeout(next http.Handler, timeout time.Duration) http.Handler {
 // timedBody is a body that must arrive before the read deadline of its connection, or of its stream in HTTP/2.
 type timedBody struct {
 	io.ReadCloser
-	timeout time.Duration
+	deadline time.Time
+	timeout  time.Duration
+	arrived  atomic.Bool
 }
 
 // Read returns an error that says what happened, and is an answer, when the time is up.
-func (b timedBody) Read(p []byte) (int, error) {
+func (b *timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	switch {
+	case errors.Is(err, io.EOF):
+		b.arrived.Store(true)
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = apierrors.NewTimeoutError(fmt.Sprintf(
 			"the body did not arrive within %s, which --payload-timeout sets: send it again, all of it at once", b.timeout), retryAfterSeconds)
 	}
 	return n, err
+}
+
+// untilClientLeaves returns the context without the one reason to end that the deadline is: to the server, an error of the
+// connection means that the client has left. Whoever waits for the end of the context would answer before the reader of
+// the body, which knows why.
+func (b *timedBody) untilClientLeaves(ctx context.Context) (context.Context, context.CancelFunc) {
+	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		if b.arrived.Load() || time.Now().Before(b.deadline) {
+			cancel()
+		}
+	})
+	return lasting, func() {
+		stop()
+		cancel()
+	}
 }

@@ -145,6 +145,46 @@ func TestABodyMayArriveSlowlyUpToTheTimeout(t *testing.T) {
 	})
 }
 
+// The framework answers for a request whose context ends, and does not know why it did.
+func TestABodyThatDoesNotArriveEndsNoContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := dial(t, withBodyTimeout(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			readAll(w, req)
+			synctest.Wait()
+			if err := req.Context().Err(); err != nil {
+				t.Error(err)
+			}
+		}), testTimeout))
+		if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf"); err != nil {
+			t.Fatal(err)
+		}
+		mustAnswer(t, conn, http.StatusGatewayTimeout)
+	})
+}
+
+func TestAClientThatLeavesEndsTheContext(t *testing.T) {
+	for _, sent := range []string{"whole", "half"} {
+		t.Run(sent, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ended := make(chan struct{})
+				conn := dial(t, withBodyTimeout(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+					_, _ = io.ReadAll(req.Body)
+					<-req.Context().Done() // the test fails as a deadlock if it does not end
+					close(ended)
+				}), testTimeout))
+				if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"+sent); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				if err := conn.Close(); err != nil {
+					t.Fatal(err)
+				}
+				<-ended
+			})
+		})
+	}
+}
+
 // To the server, an error of the connection means that the client has left, and that the request is to be cancelled.
 func TestWorkOnABodyThatArrivedIsNotCancelledByItsTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

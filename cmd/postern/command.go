@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -29,7 +30,11 @@ func newCommand(ctx context.Context) *cobra.Command {
 			if err := o.validate(); err != nil {
 				return err
 			}
-			return run(ctx, o)
+			err := run(ctx, o)
+			if errors.Is(err, errStartAnew) {
+				return startAnew()
+			}
+			return err
 		},
 	}
 	flags := o.flags()

@@ -15,6 +15,9 @@ const (
 	minPayloadTimeout, maxPayloadTimeout = time.Second, time.Minute
 
 	minMaxDeliveries = 10
+
+	// etcd advises no more than 8 GiB.
+	minEtcdQuotaBytes, maxEtcdQuotaBytes = 16 << 20, 8 << 30
 )
 
 // limits are the flags that bound what the server takes upon itself, whatever arrives.
@@ -24,6 +27,7 @@ type limits struct {
 	maxInflightPayloadBytes                          int64
 	payloadTimeout                                   time.Duration
 	maxDeliveries                                    int
+	etcdQuotaBytes                                   int64
 }
 
 // newLimits returns the defaults. Those of requests are the kube-apiserver's, which lets no more through.
@@ -34,6 +38,7 @@ func newLimits() limits {
 		maxInflightPayloadBytes:     64 << 20,
 		payloadTimeout:              30 * time.Second,
 		maxDeliveries:               10_000,
+		etcdQuotaBytes:              2 << 30,
 	}
 }
 
@@ -51,6 +56,9 @@ func (l *limits) addFlags(sets *cliflag.NamedFlagSets) {
 	fs.IntVar(&l.maxDeliveries, "max-deliveries", l.maxDeliveries, fmt.Sprintf(
 		"How many deliveries are kept, in all namespaces together, at least %d. Beyond, the oldest are deleted that are not Pending; "+
 			"while more are Pending, new ones are answered 429.", minMaxDeliveries))
+	fs.Int64Var(&l.etcdQuotaBytes, "etcd-quota-bytes", l.etcdQuotaBytes, fmt.Sprintf(
+		"How large the database of the embedded etcd may be, from %d to %d. Near that, old revisions are dropped and the oldest deliveries deleted; "+
+			"at that, new ones are answered 503.", minEtcdQuotaBytes, int64(maxEtcdQuotaBytes)))
 }
 
 // validate returns everything that is wrong; a payload may have maxPayloadBytes.
@@ -70,6 +78,9 @@ func (l *limits) validate(maxPayloadBytes int64) []error {
 	}
 	if l.maxDeliveries < minMaxDeliveries {
 		errs = append(errs, fmt.Errorf("--max-deliveries is %d: it must be at least %d", l.maxDeliveries, minMaxDeliveries))
+	}
+	if l.etcdQuotaBytes < minEtcdQuotaBytes || l.etcdQuotaBytes > maxEtcdQuotaBytes {
+		errs = append(errs, fmt.Errorf("--etcd-quota-bytes is %d: it must be from %d to %d", l.etcdQuotaBytes, minEtcdQuotaBytes, int64(maxEtcdQuotaBytes)))
 	}
 	return errs
 }

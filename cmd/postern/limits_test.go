@@ -18,7 +18,7 @@ func TestDefaultLimits(t *testing.T) {
 	}
 	want := limits{
 		maxRequestsInFlight: 400, maxMutatingRequestsInFlight: 200,
-		maxInflightPayloadBytes: 64 << 20, payloadTimeout: 30 * time.Second, maxDeliveries: 10_000,
+		maxInflightPayloadBytes: 64 << 20, payloadTimeout: 30 * time.Second, maxDeliveries: 10_000, etcdQuotaBytes: 2 << 30,
 	}
 	if diff := cmp.Diff(want, o.limits, cmp.AllowUnexported(limits{})); diff != "" {
 		t.Errorf("limits (-want +got):\n%s", diff)
@@ -32,6 +32,8 @@ func TestLimitsAreTakenUpToTheirBounds(t *testing.T) {
 		{"--payload-timeout=1s"},
 		{"--payload-timeout=1m"},
 		{"--max-deliveries=10"},
+		{"--etcd-quota-bytes=16777216"},
+		{"--etcd-quota-bytes=8589934592"},
 	} {
 		if _, err := parse(append(args, enough...)...); err != nil {
 			t.Errorf("%v: %v", args, err)
@@ -47,6 +49,8 @@ func TestABadLimitIsAnErrorThatNamesTheFlag(t *testing.T) {
 		{"--payload-timeout=999ms", "--payload-timeout is 999ms: it must be from 1s to 1m0s"},
 		{"--payload-timeout=61s", "--payload-timeout is 1m1s: it must be from 1s to 1m0s"},
 		{"--max-deliveries=9", "--max-deliveries is 9: it must be at least 10"},
+		{"--etcd-quota-bytes=16777215", "--etcd-quota-bytes is 16777215: it must be from 16777216 to 8589934592"},
+		{"--etcd-quota-bytes=8589934593", "--etcd-quota-bytes is 8589934593: it must be from 16777216 to 8589934592"},
 	} {
 		_, err := parse(append(enough[:2:2], test.bad)...)
 		switch {

@@ -34,11 +34,8 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-const (
-	etcdStartTimeout = time.Minute
-	// drainTimeout bounds the end: the longest request of the API server, and some time to close what it used.
-	drainTimeout = 75 * time.Second
-)
+// drainTimeout bounds the end: the longest request of the API server, and some time to close what it used.
+const drainTimeout = 75 * time.Second
 
 // run serves until ctx is done. The embedded etcd starts first and ends last, since everything else stands on it.
 func run(ctx context.Context, o *options) error {
@@ -49,13 +46,11 @@ func run(ctx context.Context, o *options) error {
 		klog.InfoS("WARNING: --webhook-require-secret=false: where no secret is configured, anyone whom RBAC lets deliver can do so")
 	}
 	if !o.embeddedEtcd() {
-		return serve(ctx, o)
+		return serve(ctx, o, nil)
 	}
-
-	starting, cancel := context.WithTimeout(ctx, etcdStartTimeout)
-	defer cancel()
-	member, err := etcd.Start(starting, o.dataDir)
-	if err != nil {
+	etcd.RegisterMetrics()
+	member, err := openStorage(ctx, o)
+	if err != nil || member == nil {
 		return err
 	}
 	defer member.Close()
@@ -64,23 +59,22 @@ func run(ctx context.Context, o *options) error {
 	serving, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	go func() {
-		select {
-		case err := <-member.Err():
-			stop(fmt.Errorf("the embedded etcd ended: %w", err))
-		case <-serving.Done():
+		if untilMended(serving, member) {
+			stop(errStartAnew)
 		}
 	}()
-	if err := serve(serving, o); err != nil {
+	if err := serve(serving, o, member); err != nil {
 		return err
 	}
-	if cause := context.Cause(serving); !errors.Is(cause, context.Canceled) {
+	if cause := context.Cause(serving); errors.Is(cause, errStartAnew) {
 		return cause
 	}
 	return nil
 }
 
-// serve runs caches and API server under one manager, which starts and stops them in order.
-func serve(ctx context.Context, o *options) error {
+// serve runs caches and API server under one manager, which starts and stops them in order. The member is the embedded
+// etcd, if there is one.
+func serve(ctx context.Context, o *options, member *etcd.Server) error {
 	config, err := genericConfig(o)
 	if err != nil {
 		return err
@@ -102,6 +96,10 @@ func serve(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
+	storageReady := func() error { return nil }
+	if member != nil {
+		storageReady = member.Ready
+	}
 	backlog := &controller.Backlog{Max: o.limits.maxDeliveries}
 	serverConfig := &apiserver.Config{Generic: config, Extra: apiserver.ExtraConfig{
 		Verifier:      credential.NewVerifier(o.credentials, secrets),
@@ -115,7 +113,8 @@ func serve(ctx context.Context, o *options) error {
 			}
 			return targets.Ready()
 		},
-		Accepting:               backlog.Full,
+		StorageReady:            storageReady,
+		Backlog:                 backlog.Full,
 		DeliveryTTL:             o.deliveryTTL,
 		MaxPayloadBytes:         o.maxPayloadBytes,
 		MaxInflightPayloadBytes: o.limits.maxInflightPayloadBytes,
@@ -130,7 +129,7 @@ func serve(ctx context.Context, o *options) error {
 		if !toolscache.WaitForCacheSync(ctx.Done(), secretsSynced) {
 			return nil // whose secret counts is not known, so nothing may be written
 		}
-		return lead(ctx, server, o)
+		return lead(ctx, server, member, o)
 	})
 	if err != nil {
 		return err
@@ -144,12 +143,15 @@ func serve(ctx context.Context, o *options) error {
 }
 
 // lead runs what one replica does for all.
-func lead(ctx context.Context, server *apiserver.Server, o *options) error {
+func lead(ctx context.Context, server *apiserver.Server, member *etcd.Server, o *options) error {
 	retry, err := controller.NewRetry(server.Records().Pending(), server.Deliverer(), o.retryWindow, time.Now)
 	if err != nil {
 		return err
 	}
 	recordCap := &controller.RecordCap{Records: server.Records(), Max: o.limits.maxDeliveries}
+	if member != nil {
+		recordCap.Crowded = member.Crowded
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return retry.Start(ctx) })
 	group.Go(func() error { return recordCap.Start(ctx) })

@@ -40,8 +40,9 @@ type ExtraConfig struct {
 	SecretsSynced cache.InformerSynced
 	// CachesReady returns an error until secrets and targets can be looked up.
 	CachesReady func() error
-	// Accepting returns the error that answers deliveries while none can be taken. It must be quick.
-	Accepting func() error
+	// StorageReady returns an error while nothing can be stored, and Backlog the error that answers deliveries while too
+	// many wait. Both must be quick.
+	StorageReady, Backlog func() error
 	// DeliveryTTL is how long a delivery is kept.
 	DeliveryTTL time.Duration
 	// MaxPayloadBytes bounds a payload.
@@ -114,7 +115,9 @@ func (c CompletedConfig) New() (*Server, error) {
 	})
 	c.generic.AdmissionControl = &receivingAdmission{admissionChain: chain, deliverer: deliverer}
 	c.generic.AddReadyzChecks(
-		cachesCheck(c.extra.CachesReady), firstWatchCheck(store.ReadinessCheck), relayCheck(c.generic.Authentication.RequestHeaderConfig))
+		cachesCheck(c.extra.CachesReady), firstWatchCheck(store.ReadinessCheck), storageCheck(c.extra.StorageReady),
+		relayCheck(c.generic.Authentication.RequestHeaderConfig))
+	c.generic.LivezChecks = withoutStorage(c.generic.LivezChecks)
 
 	generic, err := c.generic.New("postern", genericapiserver.NewEmptyDelegate())
 	if err != nil {

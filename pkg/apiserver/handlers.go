@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -22,7 +24,7 @@ import (
 func (c ExtraConfig) buildHandlerChain(maxObjectBytes int64, stopping *atomic.Bool) func(http.Handler, *genericapiserver.Config) http.Handler {
 	budget := newPayloadBudget(c.MaxInflightPayloadBytes, c.MaxPayloadBytes, maxObjectBytes)
 	return func(handler http.Handler, generic *genericapiserver.Config) http.Handler {
-		authorized := whileAccepting(budget.limit(deliver.WithDryRun(handler)), c.Accepting)
+		authorized := whileAccepting(budget.limit(deliver.WithDryRun(handler)), c.accepting)
 		known := onceRelayKnown(limitedChain(authorized, generic), generic.Authentication.RequestHeaderConfig)
 		return withoutQuerySecret(withLastAnswers(withBodyTimeout(known, c.PayloadTimeout), stopping))
 	}
@@ -37,6 +39,21 @@ func withLastAnswers(next http.Handler, stopping *atomic.Bool) http.Handler {
 		}
 		next.ServeHTTP(w, req)
 	})
+}
+
+// ErrStorageUnavailable is the answer while nothing can be stored. What is wrong is for the log: anyone may see this.
+func ErrStorageUnavailable() error {
+	err := apierrors.NewServiceUnavailable("nothing can be stored just now, see Postern's log: send it again later")
+	err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retryAfterSeconds}
+	return err
+}
+
+// accepting returns the error that answers deliveries while none can be taken.
+func (c ExtraConfig) accepting() error {
+	if err := c.StorageReady(); err != nil {
+		return ErrStorageUnavailable()
+	}
+	return c.Backlog()
 }
 
 // whileAccepting answers whatever would make a delivery with the error of accepting, if there is one.

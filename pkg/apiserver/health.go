@@ -5,6 +5,8 @@ package apiserver
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 
 	"k8s.io/apiserver/pkg/server/healthz"
 )
@@ -19,4 +21,19 @@ func cachesCheck(ready func() error) healthz.HealthChecker {
 // aggregated as soon as it is available, and a watch that comes too early fails.
 func firstWatchCheck(ready func() error) healthz.HealthChecker {
 	return healthz.NamedCheck("first-watch", func(*http.Request) error { return ready() })
+}
+
+// storageCheck makes the server unready while nothing can be stored.
+func storageCheck(ready func() error) healthz.HealthChecker {
+	return healthz.NamedCheck("storage", func(*http.Request) error { return ready() })
+}
+
+// withoutStorage leaves out the framework's checks of etcd. A server that is ended because its storage is away comes back
+// without storage, and meanwhile answers nobody.
+//
+// Source: addEtcdHealthEndpoint in k8s.io/apiserver, pkg/server/options/etcd.go.
+func withoutStorage(checks []healthz.HealthChecker) []healthz.HealthChecker {
+	return slices.DeleteFunc(slices.Clone(checks), func(check healthz.HealthChecker) bool {
+		return strings.HasPrefix(check.Name(), "etcd")
+	})
 }

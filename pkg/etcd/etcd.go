@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package etcd runs an etcd member inside this process, for installations that bring no etcd of their own. It listens
-// on one unix socket in a directory that only this user may enter, and on no TCP port. It must not know what is
+// on one unix socket in a directory that only this user may enter, and on no TCP port. It keeps itself below its quota,
+// and outlives what would end an etcd of its own: a disk that is full or can't be written. It must not know what is
 // stored in it.
 package etcd
 
@@ -13,94 +14,191 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 
 	"go.etcd.io/etcd/server/v3/embed"
+	"k8s.io/klog/v2"
 )
 
 const (
-	// quotaBytes bounds the database file. Deliveries expire and the API server compacts the history every five
-	// minutes, so a size near this means that something is wrong; etcd then refuses writes rather than fill the disk.
-	quotaBytes = 2 << 30
-
 	// maxSocketPath is the longest path of a unix socket that Linux and macOS both take (sun_path, less its final NUL).
 	maxSocketPath = 103
 
 	socketName = "client.sock"
 )
 
-// Server is a running etcd member. Its methods may be called from any goroutine.
-type Server struct {
-	etcd    *embed.Etcd
-	lock    *os.File
-	socket  string
-	closing atomic.Bool
+// Config says how to run a member.
+type Config struct {
+	// DataDir is where the data lies; it is made if it does not exist.
+	DataDir string
+	// QuotaBytes bounds the database. Over it, etcd takes no more until there is room again.
+	QuotaBytes int64
 }
 
-// Start runs an etcd member whose data lies in dataDir, which is made if it does not exist, and returns once the
-// member serves. The context bounds the wait for that; Close ends the member.
-func Start(ctx context.Context, dataDir string) (*Server, error) {
-	dataDir, err := filepath.Abs(dataDir)
-	if err != nil {
-		return nil, fmt.Errorf("could not find the data directory: %w", err)
-	}
-	s := &Server{socket: filepath.Join(dataDir, socketName)}
-	if len(s.socket) > maxSocketPath {
-		return nil, fmt.Errorf("the data directory %q is too long: the path of its socket would have %d bytes, of %d allowed; choose a shorter --data-dir",
-			dataDir, len(s.socket), maxSocketPath)
-	}
-	// The socket itself is open to everyone; the directory is what keeps others out.
-	if err := os.MkdirAll(dataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("could not make the data directory: %w", err)
-	}
-	if err := os.Chmod(dataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("could not close the data directory to others: %w", err)
-	}
+// Server is a running etcd member. Its methods may be called from any goroutine.
+type Server struct {
+	config    Config
+	dir       string // DataDir, absolute
+	etcd      *embed.Etcd
+	lock      *os.File
+	fate      *fate
+	closing   atomic.Bool
+	closeOnce sync.Once
+	usage     usage
+	stop      context.CancelFunc // of maintenance
+	stopped   chan struct{}      // closed when that has ended
+}
 
-	// A second etcd would take the first one's socket before it noticed that the database is in use.
-	if s.lock, err = lockDirectory(dataDir); err != nil {
+// Start runs an etcd member, and returns once it serves. The context bounds the wait for that; Close ends the member. An
+// error is ErrInUse or ErrPath if trying again can't help, and ErrSpent if this process can't try again.
+func Start(ctx context.Context, config Config) (*Server, error) {
+	s := &Server{config: config, fate: newFate(), stopped: make(chan struct{})}
+	if err := s.prepare(); err != nil {
 		return nil, err
 	}
-	s.etcd, err = embed.StartEtcd(s.config(dataDir))
-	if err != nil {
-		_ = s.lock.Close()
-		return nil, fmt.Errorf("could not start etcd in %q: %w", dataDir, err)
+	if err := s.start(ctx); err != nil {
+		return nil, fmt.Errorf("could not start etcd in %q: %w", s.dir, err)
 	}
+	maintaining, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	go s.maintain(maintaining)
+	return s, nil
+}
+
+// prepare makes the directory and takes it for this process.
+func (s *Server) prepare() (err error) {
+	if s.dir, err = filepath.Abs(s.config.DataDir); err != nil {
+		return fmt.Errorf("could not find the data directory: %w", err)
+	}
+	if socket := s.socket(); len(socket) > maxSocketPath {
+		return fmt.Errorf("%w: the path of the socket in %q would have %d bytes, of %d allowed; choose a shorter --data-dir",
+			ErrPath, s.dir, len(socket), maxSocketPath)
+	}
+	// The socket itself is open to everyone; the directory is what keeps others out.
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return fmt.Errorf("could not make the data directory: %w", err)
+	}
+	if err := os.Chmod(s.dir, 0o700); err != nil {
+		return fmt.Errorf("could not close the data directory to others: %w", err)
+	}
+	// A second etcd would take the first one's socket before it noticed that the database is in use.
+	if s.lock, err = lockDirectory(s.dir); err != nil {
+		return err
+	}
+	if err := tryWriting(s.dir, s.roomToStart()); err != nil {
+		return errors.Join(err, s.lock.Close())
+	}
+	return nil
+}
+
+// start runs the member and waits until it is ready. Whatever it leaves behind when it fails in the middle, an open
+// database among it, belongs to this process until that ends.
+func (s *Server) start(ctx context.Context) error {
+	started := make(chan error, 1)
+	go func() {
+		err := ErrSpent
+		defer func() { // also if this goroutine is ended, see fate
+			if panicked := recover(); panicked != nil {
+				s.fate.fail(fmt.Errorf("it panicked: %v", panicked))
+			}
+			started <- err
+		}()
+		s.etcd, err = embed.StartEtcd(s.embedConfig())
+	}()
+	select {
+	case err := <-started:
+		if errors.Is(err, ErrSpent) {
+			return errors.Join(err, s.fate.cause())
+		}
+		if err != nil {
+			return errors.Join(err, s.lock.Close())
+		}
+	case <-s.fate.failed: // in a goroutine that the other one waits for
+		return errors.Join(ErrSpent, s.fate.cause())
+	case <-ctx.Done():
+		return errors.Join(ErrSpent, ctx.Err())
+	}
+	go s.watchForEnd()
 	select {
 	case <-s.etcd.Server.ReadyNotify():
-		return s, nil
-	case err = <-s.etcd.Err():
-	case <-s.etcd.Server.StopNotify():
-		err = errors.New("it stopped")
+		return nil
+	case <-s.fate.failed:
+		return errors.Join(ErrSpent, s.fate.cause())
 	case <-ctx.Done():
-		err = ctx.Err()
+		s.fate.fail(errors.New("it did not become ready in time"))
+		return errors.Join(ErrSpent, ctx.Err())
 	}
-	s.Close()
-	return nil, fmt.Errorf("etcd in %q did not become ready: %w", dataDir, err)
+}
+
+// watchForEnd notices when the member ends by itself.
+func (s *Server) watchForEnd() {
+	err := errors.New("it stopped")
+	select {
+	case served := <-s.etcd.Err():
+		err = fmt.Errorf("it can't be reached any more: %w", served)
+	case <-s.etcd.Server.StopNotify():
+	case <-s.fate.failed:
+	}
+	if s.closing.Load() {
+		return
+	}
+	s.fate.fail(err)
+	// What stands still would let clients wait. This ends their connections, and may never return.
+	s.closeMember()
+}
+
+// closeMember closes the member once. One that has failed may panic on that, which is no reason for anything else to end.
+func (s *Server) closeMember() {
+	s.closeOnce.Do(func() {
+		defer func() {
+			if panicked := recover(); panicked != nil {
+				klog.ErrorS(nil, "etcd panicked while it was closed", "panic", panicked)
+			}
+		}()
+		s.etcd.Close()
+	})
 }
 
 // Endpoint is the address for an etcd client.
-func (s *Server) Endpoint() string { return "unix://" + s.socket }
+func (s *Server) Endpoint() string { return "unix://" + s.socket() }
 
-// Err reports an error that ended the member.
-func (s *Server) Err() <-chan error { return s.etcd.Err() }
+func (s *Server) socket() string { return filepath.Join(s.dir, socketName) }
 
-// Close ends the member and waits for it. What was acknowledged is on disk already.
+// Failed is closed when the member has ended without having been asked to. Nothing but the end of the process gives back
+// all that it holds.
+func (s *Server) Failed() <-chan struct{} { return s.fate.failed }
+
+// Close ends the member and waits for it, unless it has failed. What was acknowledged is on disk already.
 func (s *Server) Close() {
 	s.closing.Store(true)
-	s.etcd.Close()
+	s.stop()
+	closed := make(chan struct{})
+	go func() {
+		<-s.stopped
+		s.closeMember()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-s.fate.failed:
+	}
 	_ = s.lock.Close()
 }
 
-func (s *Server) config(dataDir string) *embed.Config {
+func (s *Server) embedConfig() *embed.Config {
 	cfg := embed.NewConfig()
-	cfg.Dir = filepath.Join(dataDir, "etcd")
-	cfg.ListenClientUrls = []url.URL{{Scheme: "unix", Path: s.socket}}
+	cfg.Dir = s.memberDir()
+	cfg.ListenClientUrls = []url.URL{{Scheme: "unix", Path: s.socket()}}
 	// A member must advertise something, and may not advertise a unix socket. Nobody dials this: a lone member has no
 	// peers, and the only client is given the socket.
 	cfg.AdvertiseClientUrls = []url.URL{{Scheme: "http", Host: "127.0.0.111:0"}}
 	cfg.ListenPeerUrls = nil
-	cfg.QuotaBackendBytes = quotaBytes
-	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newLogger(&s.closing))
+	cfg.QuotaBackendBytes = s.config.QuotaBytes
+	// Old logs are for members that lag behind, of which there are none.
+	cfg.MaxWalFiles = 2
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newLogger(&s.closing, s.fate))
 	return cfg
 }
+
+func (s *Server) memberDir() string { return filepath.Join(s.dir, "etcd") }

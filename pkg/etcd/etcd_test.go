@@ -5,6 +5,7 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 func TestDataIsStillThereAfterARestart(t *testing.T) {
@@ -20,7 +23,7 @@ func TestDataIsStillThereAfterARestart(t *testing.T) {
 	dir := shortTempDir(t)
 
 	for run, want := range []string{"", "kept"} {
-		s, err := Start(ctx, dir)
+		s, err := Start(ctx, configOf(dir))
 		if err != nil {
 			t.Fatalf("run %d: %v", run, err)
 		}
@@ -54,7 +57,7 @@ func TestNobodyElseMayEnterTheDataDirectory(t *testing.T) {
 	if err := os.Mkdir(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Start(context.Background(), dir)
+	s, err := Start(context.Background(), configOf(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,12 +75,12 @@ func TestASecondProcessLeavesTheFirstOneAlone(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	dir := shortTempDir(t)
-	first, err := Start(ctx, dir)
+	first, err := Start(ctx, configOf(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer first.Close()
-	if _, err := Start(ctx, dir); err == nil || !strings.Contains(err.Error(), "another process uses the data directory") {
+	if _, err := Start(ctx, configOf(dir)); !errors.Is(err, ErrInUse) {
 		t.Fatalf("the second start got error %v", err)
 	}
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{first.Endpoint()}})
@@ -91,8 +94,8 @@ func TestASecondProcessLeavesTheFirstOneAlone(t *testing.T) {
 }
 
 func TestADirectoryThatIsTooLongIsRefusedWithAnExplanation(t *testing.T) {
-	_, err := Start(context.Background(), "/tmp/"+strings.Repeat("x", 100))
-	if err == nil || !strings.Contains(err.Error(), "choose a shorter --data-dir") {
+	_, err := Start(context.Background(), configOf("/tmp/"+strings.Repeat("x", 100)))
+	if !errors.Is(err, ErrPath) || !strings.Contains(err.Error(), "choose a shorter --data-dir") {
 		t.Errorf("got error %v", err)
 	}
 }
@@ -102,10 +105,12 @@ func TestAFileInPlaceOfTheDirectoryIsAnError(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Start(context.Background(), file); err == nil {
+	if _, err := Start(context.Background(), configOf(file)); err == nil {
 		t.Error("got no error")
 	}
 }
+
+func configOf(dir string) Config { return Config{DataDir: dir, QuotaBytes: 2 << 30} }
 
 // shortTempDir is like t.TempDir, whose names can be too long for a socket.
 func shortTempDir(t *testing.T) string {
@@ -116,4 +121,35 @@ func shortTempDir(t *testing.T) string {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
+}
+
+// start runs a member that ends with the test, and returns a client of it too.
+func start(t *testing.T, config Config) (*Server, *clientv3.Client) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	s, err := Start(ctx, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Endpoint()}, Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return s, client
+}
+
+// eventually waits until the condition returns nil.
+func eventually(t *testing.T, condition func(context.Context) error) {
+	t.Helper()
+	var last error
+	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		last = condition(ctx)
+		return last == nil, nil
+	})
+	if err != nil {
+		t.Fatalf("waited in vain: %v", last)
+	}
 }

@@ -24,7 +24,7 @@ func lockDirectory(dir string) (*os.File, error) {
 	}
 	_ = file.Close()
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return nil, fmt.Errorf("another process uses the data directory %q: end it, or give this one another --data-dir", dir)
+		return nil, fmt.Errorf("%w %q: end it, or give this one another --data-dir", ErrInUse, dir)
 	}
 	return nil, fmt.Errorf("could not lock the data directory: %w", err)
 }

@@ -42,7 +42,7 @@ func newExpiring(t *testing.T, ttl time.Duration) expiring {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	member, err := etcd.Start(t.Context(), dir)
+	member, err := etcd.Start(t.Context(), etcd.Config{DataDir: dir, QuotaBytes: 1 << 30})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,109 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/klog/v2"
+
+	"postern.dev/postern/pkg/etcd"
+)
+
+const (
+	etcdStartTimeout = time.Minute
+	// holdAfter is how long etcd may take to start before callers are told to wait.
+	holdAfter = 3 * time.Second
+)
+
+// errStartAnew says that the embedded etcd needs a new process: see etcd.ErrSpent.
+var errStartAnew = errors.New("the embedded etcd needs a new process")
+
+// storageBackoff is how long to wait between attempts to use a data directory that can't be used, without end.
+func storageBackoff() wait.Backoff {
+	return wait.Backoff{Duration: time.Second, Factor: 2, Jitter: 0.1, Steps: 5, Cap: 15 * time.Second}
+}
+
+// openStorage starts the embedded etcd, and tries again for as long as that can help: a full disk is no reason to end, be
+// started again, and end. Meanwhile the port is held. It returns nil without an error if ctx ends first.
+func openStorage(ctx context.Context, o *options) (*etcd.Server, error) {
+	hold := &holder{options: o}
+	defer hold.release()
+	backoff := storageBackoff()
+	for {
+		holding := time.AfterFunc(holdAfter, hold.take)
+		starting, cancel := context.WithTimeout(ctx, etcdStartTimeout)
+		member, err := etcd.Start(starting, etcd.Config{DataDir: o.dataDir, QuotaBytes: o.limits.etcdQuotaBytes})
+		cancel()
+		holding.Stop()
+		if err == nil {
+			return member, nil
+		}
+		if ctx.Err() != nil {
+			return nil, nil
+		}
+		if errors.Is(err, etcd.ErrInUse) || errors.Is(err, etcd.ErrPath) {
+			return nil, err // a mistake that somebody should see
+		}
+		delay := backoff.Step()
+		if errors.Is(err, etcd.ErrSpent) {
+			delay = backoff.Cap
+		}
+		klog.ErrorS(err, "Could not open the data directory, trying again", "in", delay.Round(time.Second))
+		hold.take()
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case <-time.After(delay):
+		}
+		if errors.Is(err, etcd.ErrSpent) {
+			return nil, errStartAnew
+		}
+	}
+}
+
+// untilMended waits until the member has failed, and then until its data directory can be used again. It returns false if
+// ctx ends first.
+func untilMended(ctx context.Context, member *etcd.Server) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-member.Failed():
+	}
+	klog.ErrorS(member.Ready(), "No delivery can be taken until the embedded etcd has been started again")
+	backoff := storageBackoff()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(backoff.Step()):
+		}
+		err := member.Mended()
+		if err == nil {
+			return true
+		}
+		klog.ErrorS(err, "Can't start the embedded etcd again yet")
+	}
+}
+
+// startAnew replaces the program that this process runs by the same one: whoever supervises the process sees no end, and
+// all that the old one held is given back.
+func startAnew() error {
+	klog.InfoS("Starting anew, to run the embedded etcd again")
+	klog.Flush()
+	path, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("could not find this program: %w", err)
+	}
+	if err := syscall.Exec(path, os.Args, os.Environ()); err != nil {
+		return fmt.Errorf("could not start this program anew: %w", err)
+	}
+	return nil
+}

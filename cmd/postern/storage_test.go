@@ -1,0 +1,100 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"postern.dev/postern/pkg/etcd"
+)
+
+// optionsFor returns options for a data directory of that name in a new directory. No certificate is there to answer with.
+func optionsFor(t *testing.T, name string) *options {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "storage") // t.TempDir is too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	o := newOptions()
+	o.dataDir = filepath.Join(dir, name)
+	o.recommended.SecureServing.BindPort = 0
+	return o
+}
+
+func TestADataDirectoryThatSomebodyUsesIsAnErrorAtOnce(t *testing.T) {
+	o := optionsFor(t, "data")
+	first, err := openStorage(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	if _, err := openStorage(t.Context(), o); !errors.Is(err, etcd.ErrInUse) {
+		t.Errorf("got error %v", err)
+	}
+}
+
+func TestADataDirectoryThatCannotBeUsedIsTriedAgainUntilItCan(t *testing.T) {
+	o := optionsFor(t, "data")
+	if err := os.WriteFile(o.dataDir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mended := time.AfterFunc(time.Millisecond, func() {
+		if err := os.Remove(o.dataDir); err != nil {
+			t.Error(err)
+		}
+	})
+	defer mended.Stop()
+	member, err := openStorage(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	member.Close()
+}
+
+func TestASignalEndsTheAttemptsToOpenADataDirectory(t *testing.T) {
+	o := optionsFor(t, "data")
+	if err := os.WriteFile(o.dataDir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer stop()
+	if member, err := openStorage(ctx, o); member != nil || err != nil {
+		t.Errorf("got %v, %v; want neither", member, err)
+	}
+}
+
+func TestWithoutStorageTheProcessLivesAndEverythingElseIsUnavailable(t *testing.T) {
+	for path, want := range map[string]int{
+		"/livez": http.StatusOK, "/livez/ping": http.StatusOK,
+		"/readyz": http.StatusServiceUnavailable, "/": http.StatusServiceUnavailable, "/livezz": http.StatusServiceUnavailable,
+		"/apis/postern.dev/v1alpha1": http.StatusServiceUnavailable,
+	} {
+		answer := httptest.NewRecorder()
+		answerWithoutStorage(answer, httptest.NewRequest(http.MethodGet, path, nil))
+		if answer.Code != want {
+			t.Errorf("%s: got %d, want %d", path, answer.Code, want)
+		}
+		if want == http.StatusOK {
+			continue
+		}
+		var status metav1.Status
+		if err := json.Unmarshal(answer.Body.Bytes(), &status); err != nil {
+			t.Fatal(err)
+		}
+		if status.Reason != metav1.StatusReasonServiceUnavailable || answer.Header().Get("Retry-After") != "5" {
+			t.Errorf("%s: got %+v with Retry-After %q", path, status, answer.Header().Get("Retry-After"))
+		}
+	}
+}

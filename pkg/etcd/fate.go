@@ -1,0 +1,62 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package etcd
+
+import (
+	"errors"
+	"runtime"
+	"sync"
+
+	"go.uber.org/zap/zapcore"
+)
+
+var (
+	// ErrInUse says that another process uses the data directory.
+	ErrInUse = errors.New("another process uses the data directory")
+	// ErrPath says that the data directory can't be one.
+	ErrPath = errors.New("the data directory is too long")
+	// ErrSpent says that a member failed in a way after which this process can't run another one in the same directory:
+	// what the failed one holds, locks of files among it, is given back only when the process ends.
+	ErrSpent = errors.New("etcd can't be started again by this process")
+)
+
+// fate is what became of a member. etcd ends its process when it can't go on, by logging something as fatal or as a
+// panic; as a hook of its logger this ends the goroutine instead, and with it the member, but nothing else.
+type fate struct {
+	failed chan struct{}
+	once   sync.Once
+	err    error // set before failed is closed
+}
+
+func newFate() *fate { return &fate{failed: make(chan struct{})} }
+
+// OnWrite is called when an entry has been logged after which etcd expects not to go on. It does not return.
+func (f *fate) OnWrite(entry *zapcore.CheckedEntry, fields []zapcore.Field) {
+	err := errors.New(entry.Message)
+	for _, field := range fields {
+		if cause, ok := field.Interface.(error); ok && field.Type == zapcore.ErrorType {
+			err = errors.Join(err, cause)
+		}
+	}
+	f.fail(err)
+	runtime.Goexit()
+}
+
+// fail notes the first failure.
+func (f *fate) fail(err error) {
+	f.once.Do(func() {
+		f.err = err
+		close(f.failed)
+	})
+}
+
+// cause returns why the member failed, or nil if it has not.
+func (f *fate) cause() error {
+	select {
+	case <-f.failed:
+		return f.err
+	default:
+		return nil
+	}
+}

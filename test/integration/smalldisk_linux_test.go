@@ -1,0 +1,189 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"postern.dev/postern/test/controlplane"
+)
+
+// smallDisk is a file system that a test can fill and make read-only.
+type smallDisk struct {
+	t   *testing.T
+	dir string
+}
+
+// newSuiteOnSmallDisk is newSuite with Postern's data on a small disk, where an administrator runs the test.
+func newSuiteOnSmallDisk(t *testing.T, flags ...string) (*suite, *smallDisk) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+	defer cancel()
+	cp, err := controlplane.Start(ctx, controlplane.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &suite{ControlPlane: cp}
+	t.Cleanup(func() {
+		if err := s.stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	disk := &smallDisk{t, filepath.Join(cp.Dir(), "postern-data")}
+	disk.mount()
+	if err := s.install(ctx, controlplane.PosternOptions{Flags: flags}); err != nil {
+		t.Fatal(err)
+	}
+	return s, disk
+}
+
+func (d *smallDisk) mount() {
+	d.t.Helper()
+	if err := os.Mkdir(d.dir, 0o700); err != nil {
+		d.t.Fatal(err)
+	}
+	err := syscall.Mount("tmpfs", d.dir, "tmpfs", 0, "size=256m")
+	if errors.Is(err, syscall.EPERM) {
+		d.t.Skip("only root may mount a small disk")
+	}
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() { _ = syscall.Unmount(d.dir, syscall.MNT_DETACH) })
+}
+
+// remount makes the disk read-only or not. It can't be done while a process has files open there for writing.
+func (d *smallDisk) remount(flags uintptr) {
+	d.t.Helper()
+	if err := syscall.Mount("tmpfs", d.dir, "tmpfs", syscall.MS_REMOUNT|flags, ""); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *smallDisk) filler() string { return filepath.Join(d.dir, "filler") }
+
+// fill leaves no byte free.
+func (d *smallDisk) fill() {
+	d.t.Helper()
+	file, err := os.Create(d.filler())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	for _, size := range []int{1 << 20, 1 << 12, 1} {
+		for err = nil; err == nil; {
+			_, err = file.Write(make([]byte, size))
+		}
+		if !errors.Is(err, syscall.ENOSPC) {
+			d.t.Fatal(err)
+		}
+	}
+}
+
+func (d *smallDisk) empty() {
+	d.t.Helper()
+	if err := os.Remove(d.filler()); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// replace puts something else in the place of a file or directory until it is put back.
+func (d *smallDisk) replace(path string, something func(path string) error) {
+	d.t.Helper()
+	if err := errors.Join(os.Rename(path, path+".aside"), something(path)); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *smallDisk) putBack(path string) {
+	d.t.Helper()
+	if err := errors.Join(os.Remove(path), os.Rename(path+".aside", path)); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *smallDisk) makeFile(path string) error { return os.WriteFile(path, nil, 0o600) }
+func (d *smallDisk) makeDir(path string) error  { return os.Mkdir(path, 0o700) }
+
+// direct asks Postern itself, as a kubelet does.
+func (s *suite) direct(ctx context.Context, path string) (answer, error) {
+	config := s.postern.DirectConfig()
+	config.Dial = newDialer()
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return answer{}, err
+	}
+	defer client.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, config.Host+path, nil)
+	if err != nil {
+		return answer{}, err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	return answer{code: resp.StatusCode, header: resp.Header, body: body}, err
+}
+
+// mustLive fails the test unless Postern says that it lives, and is the process that it was.
+func (w *world) mustLive(pid int) {
+	w.t.Helper()
+	got, err := w.direct(w.t.Context(), "/livez")
+	if err != nil || got.code != http.StatusOK {
+		w.t.Errorf("/livez: got %d, %v: %s", got.code, err, got.body)
+	}
+	if !w.postern.Running() || w.postern.PID() != pid {
+		w.t.Errorf("process %d is no more", pid)
+	}
+}
+
+// unreadyBecause returns an error unless Postern says that it is not ready for a reason of that name.
+func (w *world) unreadyBecause(check string) error {
+	got, err := w.direct(w.t.Context(), "/readyz")
+	if err != nil {
+		return err
+	}
+	if got.code != http.StatusInternalServerError || !strings.Contains(string(got.body), "[-]"+check+" failed") {
+		return fmt.Errorf("/readyz: got %d, want 500 for %s: %s", got.code, check, got.body)
+	}
+	return nil
+}
+
+// mustAnswerUnavailable fails the test unless a delivery is told to come again later, and soon.
+func (w *world) mustAnswerUnavailable(s sender, path string) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second) // as senders wait
+	defer cancel()
+	got, err := s.post(ctx, path, []byte(`{"ref":"lost"}`), nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if got.code != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
+		w.t.Fatalf("got %d with Retry-After %q, want 503 with one: %s", got.code, got.header.Get("Retry-After"), got.body)
+	}
+	if status := got.status(w.t); status.Reason != metav1.StatusReasonServiceUnavailable || status.Message == "" {
+		w.t.Errorf("got %+v, want a Status that says ServiceUnavailable", status)
+	}
+}
+
+// untilDelivered waits until a ref can be delivered.
+func (w *world) untilDelivered(s sender, path, ref string) {
+	w.t.Helper()
+	w.untilAnswered(http.StatusAccepted, s, path, `{"ref":"`+ref+`"}`, nil)
+}

@@ -1,0 +1,239 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"postern.dev/postern/pkg/etcd"
+)
+
+// etcdClient returns a client of Postern's embedded etcd.
+func (w *world) etcdClient() *clientv3.Client {
+	w.t.Helper()
+	socket := "unix://" + filepath.Join(w.Dir(), "postern-data", "client.sock")
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{socket}, Logger: zap.NewNop()})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+func TestFullDisk(t *testing.T) {
+	s, disk := newSuiteOnSmallDisk(t)
+	w := s.newWorld(t)
+	w.gatewaySync("web")
+	ci := w.ci()
+	kept := ci.mustPost(t, syncDoor("web"), `{"ref":"v1"}`, nil, http.StatusAccepted).delivery(t).Name
+	pid := s.postern.PID()
+
+	t.Run("makes deliveries wait and leaves reads as they were", func(t *testing.T) {
+		w := w.in(t)
+		disk.fill()
+		w.mustAnswerUnavailable(ci, syncDoor("web"))
+		w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
+		w.eventually(func() error { return w.unreadyBecause("storage") })
+		w.mustLive(pid)
+		if got := w.records(); len(got) != 1 || got[0].Name != kept {
+			t.Errorf("listed %d deliveries, want %s", len(got), kept)
+		}
+		watch, err := w.deliveries.PosternV1alpha1().WebhookDeliveries(w.namespace).Watch(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer watch.Stop()
+
+		disk.empty()
+		w.untilDelivered(ci, syncDoor("web"), "v2")
+		if event := <-watch.ResultChan(); event.Object == nil {
+			t.Error("the watch has ended")
+		}
+		w.mustLive(pid)
+	})
+	t.Run("that etcd has written to is survived by the process and by what was recorded", func(t *testing.T) {
+		w := w.in(t)
+		before := len(w.records())
+		disk.fill()
+		w.writeUntilEtcdFails()
+		w.mustAnswerUnavailable(ci, syncDoor("web"))
+		w.eventually(func() error { return w.unreadyBecause("storage") })
+		w.mustLive(pid)
+
+		disk.empty()
+		w.untilDelivered(ci, syncDoor("web"), "v3")
+		w.mustLive(pid)
+		if got := len(w.records()); got <= before {
+			t.Errorf("%d deliveries are recorded, want the %d of before and more", got, before)
+		}
+		w.eventually(func() error { return s.readyError(t.Context()) })
+	})
+}
+
+// readyError returns an error unless Postern says that it is ready.
+func (s *suite) readyError(ctx context.Context) error {
+	got, err := s.direct(ctx, "/readyz")
+	if err == nil && got.code != http.StatusOK {
+		err = fmt.Errorf("/readyz: got %d: %s", got.code, got.body)
+	}
+	return err
+}
+
+// writeUntilEtcdFails writes past Postern, which would not write to a full disk.
+func (w *world) writeUntilEtcdFails() {
+	w.t.Helper()
+	client := w.etcdClient()
+	ctx, cancel := context.WithCancel(w.t.Context())
+	defer cancel()
+	go func() {
+		value := strings.Repeat("x", mebibyte)
+		for i := 0; ctx.Err() == nil; i++ {
+			_, _ = client.Put(ctx, fmt.Sprintf("/filler/%d", i), value)
+		}
+	}()
+	w.eventually(func() error {
+		log, err := os.ReadFile(w.postern.LogFile())
+		if err == nil && !strings.Contains(string(log), "No delivery can be taken until the embedded etcd has been started again") {
+			err = errors.New("the embedded etcd has not failed")
+		}
+		return err
+	})
+}
+
+func TestDataDirectoryThatCannotBeUsedAtStart(t *testing.T) {
+	s, disk := newSuiteOnSmallDisk(t)
+	w := s.newWorld(t)
+	w.gatewaySync("web")
+	ci := w.ci()
+	ci.mustPost(t, syncDoor("web"), `{"ref":"v1"}`, nil, http.StatusAccepted)
+
+	etcdDir := filepath.Join(disk.dir, "etcd")
+	database := filepath.Join(etcdDir, "member", "snap", "db")
+	for _, test := range []struct {
+		name        string
+		spoil, mend func()
+	}{
+		{"full", disk.fill, disk.empty},
+		{"read-only", func() { disk.remount(syscall.MS_RDONLY) }, func() { disk.remount(0) }},
+		{"not a directory", func() { disk.replace(etcdDir, disk.makeFile) }, func() { disk.putBack(etcdDir) }},
+		{"without a database that opens", func() { disk.replace(database, disk.makeDir) }, func() { disk.putBack(database) }},
+	} {
+		t.Run(test.name+" is waited for", func(t *testing.T) {
+			w := w.in(t)
+			if err := s.postern.Stop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			test.spoil()
+			started := make(chan error, 1)
+			go func() { started <- s.postern.Start(t.Context()) }()
+			w.eventually(func() error {
+				got, err := w.direct(t.Context(), "/readyz")
+				if err == nil && got.code != http.StatusServiceUnavailable {
+					err = fmt.Errorf("/readyz: got %d: %s", got.code, got.body)
+				}
+				return err
+			})
+			got, err := w.direct(t.Context(), "/livez")
+			if err != nil || got.code != http.StatusOK {
+				t.Errorf("/livez: got %d, %v: %s", got.code, err, got.body)
+			}
+			got, err = w.direct(t.Context(), "/apis/postern.dev/v1alpha1")
+			if err != nil || got.code != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
+				t.Errorf("got %d, %v with Retry-After %q, want 503 with one: %s", got.code, err, got.header.Get("Retry-After"), got.body)
+			}
+			if status := got.status(t); status.Reason != metav1.StatusReasonServiceUnavailable {
+				t.Errorf("got %+v, want a Status that says ServiceUnavailable", status)
+			}
+
+			test.mend()
+			if err := <-started; err != nil {
+				t.Fatal(err)
+			}
+			if len(w.records()) == 0 {
+				t.Error("what was recorded is gone")
+			}
+			w.untilDelivered(ci, syncDoor("web"), "v-"+strings.ReplaceAll(test.name, " ", "-"))
+		})
+	}
+}
+
+func TestQuotaOfEtcdThatIsReachedMakesDeliveriesWaitUntilThereIsRoom(t *testing.T) {
+	s := newSuite(t, "--etcd-quota-bytes=16777216")
+	w := s.newWorld(t)
+	w.gatewaySync("web")
+	ci := w.ci()
+	pid := s.postern.PID()
+	client := w.etcdClient()
+	value := strings.Repeat("x", 100<<10)
+	for i := 0; ; i++ {
+		if _, err := client.Put(t.Context(), fmt.Sprintf("/filler/%d", i), value); err != nil {
+			break // the quota is reached
+		}
+	}
+	w.mustAnswerUnavailable(ci, syncDoor("web"))
+	w.eventually(func() error { return w.unreadyBecause("storage") })
+	w.mustLive(pid)
+
+	if _, err := client.Delete(t.Context(), "/filler/", clientv3.WithPrefix()); err != nil {
+		t.Fatal(err)
+	}
+	w.untilDelivered(ci, syncDoor("web"), "v1")
+	w.eventually(func() error {
+		if got := s.metrics(t, "postern_etcd_database_bytes")["postern_etcd_database_bytes"]; got == 0 || got > 8<<20 {
+			return fmt.Errorf("the database has %f bytes", got)
+		}
+		return s.readyError(t.Context())
+	})
+	w.mustLive(pid)
+}
+
+func TestEtcdOfTheUsersOwnThatIsAwayLeavesPosternAlive(t *testing.T) {
+	dir, err := os.MkdirTemp("", "etcd") // t.TempDir is too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	startEtcd := func() *etcd.Server {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		member, err := etcd.Start(ctx, etcd.Config{DataDir: dir, QuotaBytes: 1 << 30})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return member
+	}
+	member := startEtcd()
+	s, _ := newSuiteOnSmallDisk(t, "--etcd-servers="+member.Endpoint())
+	w := s.newWorld(t)
+	w.gatewaySync("web")
+	ci := w.ci()
+	pid := s.postern.PID()
+
+	member.Close()
+	w.eventually(func() error { return w.unreadyBecause("etcd") })
+	w.mustLive(pid)
+	got, err := ci.post(t.Context(), syncDoor("web"), []byte(`{"ref":"lost"}`), nil)
+	if err != nil || got.code != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
+		t.Errorf("got %d, %v with Retry-After %q, want 503 with one: %s", got.code, err, got.header.Get("Retry-After"), got.body)
+	}
+
+	member = startEtcd()
+	t.Cleanup(member.Close)
+	w.untilDelivered(ci, syncDoor("web"), "v1")
+	w.eventually(func() error { return s.readyError(t.Context()) })
+	w.mustLive(pid)
+}

@@ -1,0 +1,180 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/rest"
+
+	"postern.dev/postern/pkg/generated/clientset/versioned"
+)
+
+// halfBytes is so much that a client sends it on, and does not wait for more.
+const halfBytes = 64 << 10
+
+// halfSent is a delivery of which the second half is still to come.
+type halfSent struct {
+	t      *testing.T
+	body   string
+	rest   *io.PipeWriter
+	answer <-chan answer
+}
+
+// sendHalf begins to deliver a ref, with a Content-Length or without. The request ends with the test at the latest.
+func (s sender) sendHalf(t *testing.T, path, ref string, sized bool) *halfSent {
+	t.Helper()
+	body := `{"ref":"` + ref + `","x":"` + strings.Repeat("x", 2*halfBytes) + `"}`
+	reader, writer := io.Pipe()
+	t.Cleanup(func() { _ = writer.CloseWithError(io.ErrUnexpectedEOF) })
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.base+"/"+path, reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sized {
+		req.ContentLength = int64(len(body))
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		got, err := s.do(req)
+		if err != nil {
+			got = answer{body: []byte(err.Error())}
+		}
+		answers <- got
+	}()
+	if _, err := io.WriteString(writer, body[:halfBytes]); err != nil {
+		t.Fatal(err)
+	}
+	return &halfSent{t, body, writer, answers}
+}
+
+// finish sends the rest, and fails the test unless the delivery is accepted.
+func (h *halfSent) finish() {
+	h.t.Helper()
+	if _, err := io.WriteString(h.rest, h.body[halfBytes:]); err != nil {
+		h.t.Error(err)
+	}
+	if err := h.rest.Close(); err != nil {
+		h.t.Error(err)
+	}
+	if got := <-h.answer; got.code != http.StatusAccepted {
+		h.t.Errorf("got %d, want 202: %s", got.code, got.body)
+	}
+}
+
+// untilRefused waits until deliveries are told to come again later, because of a limit that the flag sets.
+func (w *world) untilRefused(s sender, path, flag string) {
+	w.t.Helper()
+	var got answer
+	w.eventually(func() (err error) {
+		got, err = s.post(w.t.Context(), path+dryRun, []byte(anyBody), nil)
+		if err == nil && got.code != http.StatusTooManyRequests {
+			err = fmt.Errorf("got %d, want 429: %s", got.code, got.body)
+		}
+		return err
+	})
+	if got.header.Get("Retry-After") == "" {
+		w.t.Errorf("got headers %v, want Retry-After", got.header)
+	}
+	if status := got.status(w.t); status.Reason != metav1.StatusReasonTooManyRequests || !strings.Contains(status.Message, flag) {
+		w.t.Errorf("got %+v, want a Status that names %s", status, flag)
+	}
+}
+
+// reader returns a client of deliveries that may read them and is nobody in particular.
+func (w *world) reader() versioned.Interface {
+	w.t.Helper()
+	subject, token := w.serviceAccount("reader")
+	role, err := w.kube.RbacV1().Roles(w.namespace).Create(w.t.Context(), &rbacv1.Role{
+		ObjectMeta: metav1.ObjectMeta{Name: "reader"},
+		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{"postern.dev"}, Resources: []string{"webhookdeliveries"}, Verbs: []string{"list", "watch"}}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := w.kube.RbacV1().RoleBindings(w.namespace).Create(w.t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "reader"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
+		Subjects:   []rbacv1.Subject{subject},
+	}, metav1.CreateOptions{}); err != nil {
+		w.t.Fatal(err)
+	}
+	config, err := w.TokenConfig(token)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	config.QPS = -1
+	client, err := versioned.NewForConfig(rest.CopyConfig(config))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.eventually(func() error {
+		_, err := client.PosternV1alpha1().WebhookDeliveries(w.namespace).List(w.t.Context(), metav1.ListOptions{})
+		return err
+	})
+	return client
+}
+
+func TestOverTheLimits(t *testing.T) {
+	const limit = 4
+	s := newSuite(t, fmt.Sprintf("--max-mutating-requests-inflight=%d", limit), fmt.Sprintf("--max-requests-inflight=%d", limit),
+		"--max-inflight-payload-bytes=1048576", "--payload-timeout=1m")
+
+	t.Run("of requests in flight deliveries are refused while lists and watches go on", func(t *testing.T) {
+		w := s.newWorld(t)
+		w.gatewaySync("web")
+		ci := w.ci().speaking(t, w, "HTTP/1.1")
+		deliveries := w.reader().PosternV1alpha1().WebhookDeliveries(w.namespace)
+		var half []*halfSent
+		for i := range limit {
+			half = append(half, ci.sendHalf(t, syncDoor("web"), fmt.Sprintf("v%d", i), true))
+		}
+		w.untilRefused(ci, syncDoor("web"), "--max-mutating-requests-inflight")
+		list, err := deliveries.List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var watches []watch.Interface
+		for range 3 * limit { // which do not count
+			watch, err := deliveries.Watch(t.Context(), metav1.ListOptions{ResourceVersion: list.ResourceVersion})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer watch.Stop()
+			watches = append(watches, watch)
+		}
+		if _, err := deliveries.List(t.Context(), metav1.ListOptions{}); err != nil {
+			t.Error(err)
+		}
+		if err := s.readyError(t.Context()); err != nil {
+			t.Error(err)
+		}
+		for _, h := range half {
+			h.finish()
+		}
+		for _, watch := range watches {
+			if event := <-watch.ResultChan(); event.Object == nil {
+				t.Error("a watch has ended")
+			}
+		}
+		ci.mustPost(t, syncDoor("web"), `{"ref":"after"}`, nil, http.StatusAccepted)
+	})
+
+	t.Run("of bytes in flight deliveries are refused until there is room", func(t *testing.T) {
+		w := s.newWorld(t)
+		w.gatewaySync("web")
+		ci := w.ci().speaking(t, w, "HTTP/1.1")
+		large := ci.sendHalf(t, syncDoor("web"), "large", false) // counts as the largest
+		w.untilRefused(ci, syncDoor("web"), "--max-inflight-payload-bytes")
+		large.finish()
+		ci.mustPost(t, syncDoor("web"), `{"ref":"after"}`, nil, http.StatusAccepted)
+	})
+}

@@ -1,0 +1,55 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestOfTooManyDeliveriesTheYoungestAreKept(t *testing.T) {
+	const most, made = 20, 50
+	s := newSuite(t, fmt.Sprintf("--max-deliveries=%d", most))
+	w := s.newWorld(t)
+	w.gatewaySync("web")
+	ci := w.ci()
+	var names []string // the oldest first
+	for i := range made {
+		body := fmt.Sprintf(`{"ref":"v%d"}`, i)
+		names = append(names, ci.mustPost(t, syncDoor("web"), body, nil, http.StatusAccepted).delivery(t).Name)
+	}
+
+	var kept []string
+	w.eventually(func() error {
+		kept = nil
+		for _, d := range w.records() {
+			kept = append(kept, d.Name)
+		}
+		if got := len(kept); got > most {
+			return fmt.Errorf("%d deliveries are kept, want at most %d", got, most)
+		}
+		return nil
+	})
+	if len(kept) < most*9/10 {
+		t.Fatalf("%d deliveries are kept, want at least nine tenths of %d", len(kept), most)
+	}
+	want := slices.Clone(names[made-len(kept):])
+	slices.Sort(want)
+	slices.Sort(kept)
+	if diff := cmp.Diff(want, kept); diff != "" {
+		t.Errorf("kept (-want +got):\n%s", diff)
+	}
+	w.mustHold(gatewaySyncs, "web", requestedRef, fmt.Sprintf("v%d", made-1))
+	w.eventually(func() error {
+		const stored = "postern_stored_deliveries"
+		if got := s.metrics(t, stored)[stored]; got != float64(len(kept)) {
+			return fmt.Errorf("%s is %f, want %d", stored, got, len(kept))
+		}
+		return nil
+	})
+}

@@ -195,6 +195,8 @@ func (s *Server) embedConfig() *embed.Config {
 	cfg.AdvertiseClientUrls = []url.URL{{Scheme: "http", Host: "127.0.0.111:0"}}
 	cfg.ListenPeerUrls = nil
 	cfg.QuotaBackendBytes = s.config.QuotaBytes
+	// By default ten thousand changes are kept in memory for members that have fallen behind, of which there are none.
+	cfg.SnapshotCount, cfg.SnapshotCatchUpEntries = 1000, 100
 	// Old logs are for members that lag behind, of which there are none.
 	cfg.MaxWalFiles = 2
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newLogger(&s.closing, s.fate))

@@ -31,7 +31,7 @@ type Rejection struct {
 }
 
 // Error is the message for the sender. It depends only on what the sender showed, never on what is configured or exists,
-// so that nobody can probe for targets or for missing secrets.
+// so that nobody can probe for targets or for missing secrets. It has no angle brackets, which JSON answers escape.
 func (r *Rejection) Error() string {
 	var b strings.Builder
 	if r.Reason == ReasonNoCredential {
@@ -41,9 +41,9 @@ func (r *Rejection) Error() string {
 	}
 	b.WriteString("sign the exact body with HMAC-SHA256 in ")
 	for _, h := range signatureHeaders {
-		b.WriteString(h.name + ": " + h.prefix + "<hex>, ")
+		b.WriteString(h.name + ": " + h.prefix + "HEX, ")
 	}
-	b.WriteString("or by a signing token within 5 minutes in " + messageSignatureHeader + ": " + messageSignaturePrefix + "<base64>, ")
+	b.WriteString("or by a signing token within 5 minutes in " + messageSignatureHeader + ": " + messageSignaturePrefix + "BASE64, ")
 	b.WriteString("or show the secret in " + strings.Join(tokenHeaders, ", "))
 	b.WriteString(", each given once; SHA-1 is accepted of Nexus alone, and ?secret= only for senders that can do nothing else")
 	if r.identityHelps {

@@ -56,9 +56,9 @@ func TestMessageDoesNotTellWhatIsConfigured(t *testing.T) {
 }
 
 func TestMessageSaysWhatToDo(t *testing.T) {
-	const remedy = "sign the exact body with HMAC-SHA256 in X-Hub-Signature-256: sha256=<hex>, X-Hub-Signature: sha256=<hex>, " +
-		"X-Gitea-Signature: <hex>, X-Forgejo-Signature: <hex>, X-Gogs-Signature: <hex>, " +
-		"or by a signing token within 5 minutes in Webhook-Signature: v1,<base64>, " +
+	const remedy = "sign the exact body with HMAC-SHA256 in X-Hub-Signature-256: sha256=HEX, X-Hub-Signature: sha256=HEX, " +
+		"X-Gitea-Signature: HEX, X-Forgejo-Signature: HEX, X-Gogs-Signature: HEX, " +
+		"or by a signing token within 5 minutes in Webhook-Signature: v1,BASE64, " +
 		"or show the secret in X-Gitlab-Token, X-Webhook-Secret, X-Webhook-Token, X-Jfrog-Event-Auth, " +
 		"each given once; SHA-1 is accepted of Nexus alone, and ?secret= only for senders that can do nothing else"
 	const identity = "; or authenticate to the Kubernetes API, for example with a ServiceAccount token"

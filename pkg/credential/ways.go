@@ -3,11 +3,13 @@
 
 package credential
 
+import "slices"
+
 // Ways is how a type of sender can prove itself in a namespace.
 type Ways struct {
 	// Methods are those that the sender is able to use and that are accepted, best first. It is never nil.
 	Methods []string
-	// Keys are those of the namespace's Secret that count for the sender.
+	// Keys are those of the namespace's Secret that count for the sender, by a method that it is able to use.
 	Keys []string
 	// HasSecret is whether one of the keys holds a secret.
 	HasSecret bool
@@ -16,13 +18,18 @@ type Ways struct {
 // WaysOf returns how a type of sender can prove itself in a namespace.
 func (v *Verifier) WaysOf(namespace, source string) Ways {
 	ways := Ways{Methods: []string{}, Keys: []string{sourceKey(source)}}
-	for _, method := range methodsOf(source) {
+	able := methodsOf(source)
+	for _, method := range able {
 		if method != MethodServiceAccount || v.config.IdentityIsCredential {
 			ways.Methods = append(ways.Methods, string(method))
 		}
 	}
-	if !hasOnlyOwnKey(source) {
-		ways.Keys = append(ways.Keys, hmacKey, tokenKey)
+	// A token does not help who can only sign: to say that it has a secret would hide why it is turned away.
+	if !hasOnlyOwnKey(source) && slices.Contains(able, MethodHMAC) {
+		ways.Keys = append(ways.Keys, hmacKey)
+	}
+	if !hasOnlyOwnKey(source) && slices.Contains(able, MethodToken) {
+		ways.Keys = append(ways.Keys, tokenKey)
 	}
 	ways.HasSecret = v.secrets.holdsAny(namespace, ways.Keys)
 	return ways

@@ -17,9 +17,13 @@ func TestWaysTellHowASenderCanProveItself(t *testing.T) {
 		want   Ways
 	}{
 		"git host, nothing there": {nil, "github",
-			Ways{Methods: []string{"HMAC"}, Keys: []string{"webhook.github-secret", "hmac", "token"}}},
+			Ways{Methods: []string{"HMAC"}, Keys: []string{"webhook.github-secret", "hmac"}}},
 		"git host, the secret for all": {map[string]string{"hmac": "h"}, "github",
-			Ways{Methods: []string{"HMAC"}, Keys: []string{"webhook.github-secret", "hmac", "token"}, HasSecret: true}},
+			Ways{Methods: []string{"HMAC"}, Keys: []string{"webhook.github-secret", "hmac"}, HasSecret: true}},
+		"git host that can only sign, a token": {map[string]string{"token": "t"}, "github",
+			Ways{Methods: []string{"HMAC"}, Keys: []string{"webhook.github-secret", "hmac"}}},
+		"git host that can't sign, an HMAC key": {map[string]string{"hmac": "h"}, "azure-devops",
+			Ways{Methods: []string{"ServiceAccount", "Token"}, Keys: []string{"webhook.azure-devops-secret", "token"}}},
 		"git host, its own secret": {map[string]string{"webhook.gitlab-secret": "g"}, "gitlab",
 			Ways{Methods: []string{"ServiceAccount", "HMAC", "Token"}, Keys: []string{"webhook.gitlab-secret", "hmac", "token"}, HasSecret: true}},
 		"registry that can set any header": {map[string]string{"webhook.jfrog-secret": "j"}, "jfrog",

@@ -83,9 +83,14 @@ func (d *Deliverer) finished(ctx context.Context, delivery *postern.WebhookDeliv
 	outcome := outcomeOf(delivery, err)
 	countDelivery(delivery.Spec.Source, sender.Method, outcome)
 
-	values := []any{
-		"delivery", klog.KObj(delivery), "outcome", outcome, "source", delivery.Spec.Source,
-		"sender", sender.Name, "method", sender.Method, "auditID", audit.GetAuditIDTruncated(ctx),
+	values := []any{"outcome", outcome, "source", delivery.Spec.Source, "auditID", audit.GetAuditIDTruncated(ctx)}
+	if delivery.Name != "" {
+		values = append(values, "delivery", klog.KObj(delivery))
+	} else { // it was turned away before it had a name
+		values = append(values, "namespace", delivery.Namespace)
+	}
+	if sender.Name != "" {
+		values = append(values, "sender", sender.Name, "method", sender.Method)
 	}
 	if t := delivery.Spec.Target; t != nil {
 		values = append(values, "kind", t.Kind, "target", klog.KRef(delivery.Namespace, t.Name))

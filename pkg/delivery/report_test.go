@@ -15,6 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/component-base/metrics/testutil"
+	"k8s.io/klog/v2"
+	"k8s.io/klog/v2/textlogger"
 
 	"postern.dev/postern/pkg/target"
 )
@@ -75,6 +77,33 @@ func TestNotesOfEventsAreNeverTooLong(t *testing.T) {
 		if got != test.want || len(got) > 1024 || !utf8.ValidString(got) {
 			t.Errorf("got %d bytes, want %d", len(got), len(test.want))
 		}
+	}
+}
+
+// What is turned away has no name yet, and may have no sender: a log line with half a name or an empty one misleads.
+func TestTheLogNamesOnlyWhatIsKnown(t *testing.T) {
+	for name, test := range map[string]struct {
+		arrange func(*Incoming)
+		want    string
+	}{
+		"delivered": {func(*Incoming) {}, `"Delivered" outcome="Applied" source="generic" auditID="" delivery="demo/generic-x" sender="system:serviceaccount:ci:release" method="ServiceAccount" `},
+		"rejected":  {func(in *Incoming) { in.User = nil }, `"Rejected a delivery" outcome="Rejected" source="" auditID="" namespace="demo" kind=`},
+		"refused": {
+			func(in *Incoming) { in.Body = []byte("v2.0.0") },
+			`"Refused a delivery" outcome="Invalid" source="" auditID="" namespace="demo" sender="system:serviceaccount:ci:release" method="ServiceAccount" kind=`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log lockedBuffer
+			ctx := klog.NewContext(t.Context(), textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(&log))))
+			p, in := newDefaultPipeline(), release()
+			test.arrange(&in)
+			_, _ = p.Deliver(ctx, toPlant(), in, false) // the errors are the business of other tests
+			p.Drain()
+			if !strings.Contains(log.String(), test.want) {
+				t.Errorf("want %s in the log:\n%s", test.want, &log)
+			}
+		})
 	}
 }
 

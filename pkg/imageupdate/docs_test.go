@@ -165,6 +165,13 @@ func documentedUpdaters(t *testing.T) map[string]*iuv1alpha1.ImageUpdater {
 		if want := iuv1alpha1.SchemeGroupVersion.WithKind("ImageUpdater"); updater.GroupVersionKind() != want {
 			t.Fatalf("an object is %v, want %v", updater.GroupVersionKind(), want)
 		}
+		patterns := map[string]bool{} // a cluster refuses an object that has one twice
+		for _, ref := range updater.Spec.ApplicationRefs {
+			if patterns[ref.NamePattern] {
+				t.Fatalf("ImageUpdater %s has the pattern %q twice", updater.Name, ref.NamePattern)
+			}
+			patterns[ref.NamePattern] = true
+		}
 		updaters[updater.Name] = updater
 	}
 	return updaters

@@ -60,7 +60,7 @@ func TestKubectlShowsEachTypeOfSenderAndHowItStandsInTheNamespace(t *testing.T) 
 		t.Errorf("wide columns (-want +got):\n%s", diff)
 	}
 	for name, keys := range map[string]string{
-		"docker.io": "webhook.docker-secret", "github": "webhook.github-secret,hmac,token", "zot": "webhook.zot-secret",
+		"docker.io": "webhook.docker-secret", "github": "webhook.github-secret,hmac", "zot": "webhook.zot-secret",
 	} {
 		if diff := cmp.Diff([]string{w.absolute(sourceDoor(name)), keys}, rows[name][3:]); diff != "" {
 			t.Errorf("%s, path and keys (-want +got):\n%s", name, diff)

@@ -61,6 +61,13 @@ func mayPass(err error) bool {
 		utilnet.IsProbableEOF(err) || utilnet.IsConnectionReset(err) || utilnet.IsHTTP2ConnectionLost(err)
 }
 
+// mayBeApplied reports whether a patch that failed may be in force all the same: no
+// answer came, or the API server itself does not know.
+func mayBeApplied(err error) bool {
+	var status apierrors.APIStatus
+	return mayPass(err) && (!errors.As(err, &status) || status.Status().Code >= http.StatusInternalServerError)
+}
+
 // isNotAuthorized reports whether the API server does not let Postern write, rather than admission the change. A
 // kube-apiserver that has just started knows neither tokens nor roles for a moment; and an administrator may mend it.
 //

@@ -135,3 +135,36 @@ func TestWriteGivesUpOnATargetThatOthersKeepChanging(t *testing.T) {
 		t.Errorf("got %d requests and error %v", len(requests), err)
 	}
 }
+
+// Our own patch may have been applied before theirs. To apply it again would put theirs back.
+func TestWhatMayHaveBeenWrittenDoesNotOverwriteWhatCameInAfterIt(t *testing.T) {
+	plantFor := func(r Request) string {
+		return mustApply(t, plantAt(r.Ref), []Operation{{Op: "add", Path: "/metadata/annotations/postern.dev~1event-time", Value: kept(r)}})
+	}
+	ours := event("v2", "generic", 0, 20)
+	for _, test := range []struct {
+		name   string
+		answer *answer
+		theirs Request
+		want   string
+	}{
+		{"no answer, and later", broken, event("v3", "generic", 0, 21), ReasonSuperseded},
+		{"no answer from behind, and later", unavailable, event("v3", "generic", 0, 21), ReasonSuperseded},
+		{"no answer, and earlier", broken, event("v1", "generic", 0, 19), ReasonRequested},
+		{"not applied, and later", conflict, event("v3", "generic", 0, 21), ReasonRequested},
+	} {
+		api := newFakeAPIServer(t, plantAt("v0"))
+		api.before = func(api *fakeAPIServer, method string, n int) *answer {
+			if method == http.MethodPatch && n == 1 {
+				api.set(plantFor(test.theirs))
+				return test.answer
+			}
+			return nil
+		}
+		writer, _ := newTestWriter(t, api, nil)
+		got, err := writer.Write(t.Context(), plant, ours, false)
+		if err != nil || got.Reason != test.want {
+			t.Errorf("%s: got %+v, %v; want %s", test.name, got, err, test.want)
+		}
+	}
+}

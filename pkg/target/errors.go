@@ -9,12 +9,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/klog/v2"
 )
 
 // IsTransient reports whether a write failed for a cause that may pass by itself
@@ -86,6 +88,13 @@ func isNotAuthorized(status metav1.Status) bool {
 func retryAfter(err error) time.Duration {
 	seconds, _ := apierrors.SuggestsClientDelay(err)
 	return time.Duration(seconds) * time.Second
+}
+
+// panicked is the error of a write that panicked: whatever a target holds must not end
+// the process, and with it all other deliveries.
+func panicked(ctx context.Context, key Key, problem any) error {
+	klog.FromContext(ctx).Error(nil, "Writing a target panicked", "target", key, "panic", problem, "stack", string(debug.Stack()))
+	return fmt.Errorf("could not write %s: a mistake in Postern, see its log", key)
 }
 
 // isKindMissing reports whether a 404 says that the whole resource is not there.

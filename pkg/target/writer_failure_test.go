@@ -4,9 +4,11 @@
 package target
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
@@ -166,5 +168,18 @@ func TestWhatMayHaveBeenWrittenDoesNotOverwriteWhatCameInAfterIt(t *testing.T) {
 		if err != nil || got.Reason != test.want {
 			t.Errorf("%s: got %+v, %v; want %s", test.name, got, err, test.want)
 		}
+	}
+}
+
+// The write is in a goroutine of its own, from which no server recovers.
+func TestAPanicInADryRunIsAnErrorToo(t *testing.T) {
+	api := newFakeAPIServer(t, plantAt("v1"))
+	api.before = func(*fakeAPIServer, string, int) *answer { return unavailable }
+	writer, _ := newTestWriter(t, api, nil)
+	writer.pause = func(context.Context, time.Duration) error { panic("index out of range") }
+	_, err := writer.Write(t.Context(), plant, Request{Ref: "v2", At: noon}, true)
+	const want = "could not write GatewaySync demo/plant: a mistake in Postern, see its log"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -68,7 +68,7 @@ func (d *Deliverer) tryAgain(ctx context.Context, delivery *postern.WebhookDeliv
 		d.fail(delivery, &refusal{ReasonTargetGone, "there is no such target: it was deleted, or never was"})
 		return
 	case err != nil:
-		d.fail(delivery, &refusal{ReasonTargetRefused, err.Error()})
+		d.fail(delivery, &refusal{ReasonTargetRefused, bounded(err.Error())})
 		return
 	}
 	results := d.writeAgain(ctx, tasks, delivery.Status.Targets)

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// Grace is how long after its receipt a pending delivery may still be under way with whoever answers it.
+	// Grace is how long after it was recorded a pending delivery may still be under way with whoever answers it.
 	Grace = answerTimeout + 2*time.Second
 	// resumeTimeout bounds one more try.
 	resumeTimeout = 30 * time.Second

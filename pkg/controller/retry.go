@@ -106,7 +106,16 @@ func (r *Retry) early(d *postern.WebhookDelivery) time.Duration {
 	if delivery.Attempted(d) {
 		return 0
 	}
-	return delivery.Grace - r.age(d)
+	return delivery.Grace - r.now().Sub(recordedAt(d))
+}
+
+// recordedAt is when whoever answers a delivery began to carry it out. Admission, which may ask others, took its time since
+// the receipt; but that is more exact than the time of creation.
+func recordedAt(d *postern.WebhookDelivery) time.Time {
+	if received := receivedAt(d); received.After(d.CreationTimestamp.Time) {
+		return received
+	}
+	return d.CreationTimestamp.Time
 }
 
 func (r *Retry) age(d *postern.WebhookDelivery) time.Duration { return r.now().Sub(receivedAt(d)) }

@@ -32,6 +32,20 @@ func TestADeliveryThatMayBeUnderWayIsLeftAloneForTheGrace(t *testing.T) {
 	})
 }
 
+// An admission webhook may take longer than the grace.
+func TestTheGraceBeginsWithTheRecord(t *testing.T) {
+	onBench(t, func(t *testing.T, b *bench) {
+		d := b.pendingSince("d", time.Minute)
+		d.CreationTimestamp.Time = time.Now().Add(-time.Second)
+		b.source.Add(d)
+		defer b.start(t)()
+		advance(time.Minute)
+		if diff := cmp.Diff([]call{{"d", delivery.Grace - time.Second, false}}, b.tried()); diff != "" {
+			t.Errorf("tries (-want +got):\n%s", diff)
+		}
+	})
+}
+
 // What was cut short by a crash, long ago, and what was answered as Pending are nobody's.
 func TestADeliveryThatNobodyHasInHandIsTriedAtOnce(t *testing.T) {
 	onBench(t, func(t *testing.T, b *bench) {

@@ -81,7 +81,8 @@ func (d *Deliverer) carry(ctx context.Context, delivery *postern.WebhookDelivery
 func (d *Deliverer) carryThrough(ctx context.Context, delivery *postern.WebhookDelivery, tasks []task, m manner) (*postern.WebhookDelivery, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 	defer cancel()
-	delivery.Status.Phase = postern.DeliveryPending
+	status := &delivery.Status
+	status.Phase, status.Reason, status.Message = postern.DeliveryPending, "", "" // what Attempted tells from one that is over
 	recorded, effects, err := m.how(ctx, delivery, tasks)
 	switch {
 	case m.isRepeat(err):
@@ -128,7 +129,7 @@ func (d *Deliverer) recordOnly(ctx context.Context, delivery *postern.WebhookDel
 // pend sets the status of a delivery whose targets can't be found just now; they are looked for again later.
 func (d *Deliverer) pend(delivery *postern.WebhookDelivery, cause error) {
 	status := &delivery.Status
-	status.Phase, status.Reason, status.Message = postern.DeliveryPending, ReasonTargetUnavailable, cause.Error()
+	status.Phase, status.Reason, status.Message = postern.DeliveryPending, ReasonTargetUnavailable, bounded(cause.Error())
 	setCondition(delivery, postern.ConditionApplied, metav1.ConditionFalse, status.Reason, status.Message, d.Now())
 }
 

@@ -86,9 +86,13 @@ func hasNews(first, repeated *postern.WebhookDelivery) bool {
 	return repeated.Status.Phase == postern.DeliveryPending || changesAnything(repeated.Status.Targets)
 }
 
-// takeOver makes the record say what came of a repeat.
+// takeOver makes the record say what came of a repeat. If that is pending, it came in with the repeat: by the time of the
+// first it would be outdated, or given up, before it is tried again.
 func takeOver(first, repeated *postern.WebhookDelivery) {
 	to, from := &first.Status, repeated.Status
+	if from.Phase == postern.DeliveryPending {
+		to.ReceivedTime = from.ReceivedTime
+	}
 	to.Phase, to.Reason, to.Message, to.Targets = from.Phase, from.Reason, from.Message, from.Targets
 	if applied := meta.FindStatusCondition(from.Conditions, postern.ConditionApplied); applied != nil {
 		meta.SetStatusCondition(&to.Conditions, *applied)

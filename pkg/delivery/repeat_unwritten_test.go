@@ -86,6 +86,33 @@ func TestARepeatWhoseTargetCannotBeFoundJustNowMakesTheRecordPending(t *testing.
 	}
 }
 
+// By the time of the first, long ago, its window would be over, and what was written since would outdate it.
+func TestARepeatThatIsPendingIsAsOldAsTheRepeat(t *testing.T) {
+	long := metav1.NewMicroTime(received.Add(-48 * time.Hour))
+	for name, test := range map[string]struct {
+		arrange func(*pipeline)
+		phase   postern.DeliveryPhase
+		want    time.Time
+	}{
+		"written":       {func(*pipeline) {}, "Applied", long.Time},
+		"unwritten":     {func(p *pipeline) { p.writeErr = unavailable(t) }, "Pending", received},
+		"not looked up": {func(p *pipeline) { p.resolveErr = unavailable(t) }, "Pending", received},
+	} {
+		first := firstDelivery("Failed")
+		first.Status.ReceivedTime = &long
+		p := repeatOf(first)
+		var stored *postern.WebhookDelivery
+		p.onUpdate = func(d *postern.WebhookDelivery) error { stored = d.DeepCopy(); return nil }
+		test.arrange(p)
+		if _, err := p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false); err != nil {
+			t.Fatal(err)
+		}
+		if stored.Status.Phase != test.phase || !stored.Status.ReceivedTime.Time.Equal(test.want) {
+			t.Errorf("%s: stored as %s, received %s; want %s, %s", name, stored.Status.Phase, stored.Status.ReceivedTime, test.phase, test.want)
+		}
+	}
+}
+
 // An id is the sender's: of a stranger's delivery, nothing is said of those that came before.
 func TestARepeatIsVerifiedAsAnyOther(t *testing.T) {
 	p, in := repeatOf(firstDelivery("Applied")), push("d-1", pushed)

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// Grace is how long after its receipt a pending delivery may still be under way with whoever answers it.
+	// Grace is how long after it was recorded a pending delivery may still be under way with whoever answers it.
 	Grace = answerTimeout + 2*time.Second
 	// resumeTimeout bounds one more try.
 	resumeTimeout = 30 * time.Second
@@ -68,7 +68,7 @@ func (d *Deliverer) tryAgain(ctx context.Context, delivery *postern.WebhookDeliv
 		d.fail(delivery, &refusal{ReasonTargetGone, "there is no such target: it was deleted, or never was"})
 		return
 	case err != nil:
-		d.fail(delivery, &refusal{ReasonTargetRefused, err.Error()})
+		d.fail(delivery, &refusal{ReasonTargetRefused, bounded(err.Error())})
 		return
 	}
 	results := d.writeAgain(ctx, tasks, delivery.Status.Targets)

@@ -4,6 +4,7 @@
 package delivery
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -126,13 +127,16 @@ func commonReason(results []postern.TargetResult, phase postern.DeliveryPhase) s
 	return ReasonNoTarget
 }
 
-// maxResults bounds the results that a record keeps: etcd takes no more than 1.5 MiB by default, and a record that is
-// larger would say Pending for ever.
-const maxResults = 1000
+// maxResults and maxResultBytes, of JSON, bound the results that a record keeps: etcd takes no more than 1.5 MiB by default,
+// and a record that is larger would say Pending for ever. Validation bounds the events, which take most of the rest.
+const (
+	maxResults     = 1000
+	maxResultBytes = 512 << 10
+)
 
 // mostTelling returns the results, if there are too many those of failed and written targets before others.
 func mostTelling(results []postern.TargetResult) []postern.TargetResult {
-	if len(results) <= maxResults {
+	if fitting(results) == len(results) {
 		return results
 	}
 	order := []postern.TargetResultType{postern.TargetPending, postern.TargetFailed, postern.TargetWritten,
@@ -140,7 +144,19 @@ func mostTelling(results []postern.TargetResult) []postern.TargetResult {
 	slices.SortStableFunc(results, func(a, b postern.TargetResult) int {
 		return slices.Index(order, a.Result) - slices.Index(order, b.Result)
 	})
-	return results[:maxResults]
+	return results[:fitting(results)]
+}
+
+// fitting returns how many of some results, from the first on, a record can keep.
+func fitting(results []postern.TargetResult) int {
+	size := 0
+	for i := range min(len(results), maxResults) {
+		encoded, err := json.Marshal(results[i])
+		if size += len(encoded); err != nil || size > maxResultBytes {
+			return i
+		}
+	}
+	return min(len(results), maxResults)
 }
 
 // maxTextBytes bounds what a record repeats of a target's annotations and of the API server's errors, of which owners of

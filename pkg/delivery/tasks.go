@@ -12,6 +12,9 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
+// resolveTimeout bounds the look for a target, so that there is time left to record that it could not be found just now.
+const resolveTimeout = 3 * time.Second
+
 // task is one thing to write to one target.
 type task struct {
 	key   target.Key
@@ -39,6 +42,8 @@ func (d *Deliverer) tasksOf(ctx context.Context, delivery *postern.WebhookDelive
 	if delivery.Spec.Target == nil {
 		return d.matchingTasks(delivery)
 	}
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
 	key := keyOf(delivery)
 	if err := d.Targets.Resolve(ctx, key); err != nil {
 		return nil, err

@@ -4,11 +4,13 @@
 package delivery
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -124,6 +126,22 @@ func TestTheAnswerTellsHowManyMoreFailed(t *testing.T) {
 	err := worstOf([]effect{{err: errors.New("a says no")}, {}, {err: errors.New("b says no")}, {err: errors.New("c says no")}})
 	if got, want := err.Error(), "the target can't be written: a says no (and 2 more failed, see the delivery)"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// What owners of targets write may be long, and longer still in JSON.
+func TestARecordKeepsNoMoreBytesOfResultsThanEtcdTakes(t *testing.T) {
+	text := strings.Repeat("\x01", maxTextBytes)
+	results := make([]postern.TargetResult, 200)
+	for i := range results {
+		results[i] = postern.TargetResult{Result: postern.TargetUnchanged, PreviousRef: text, Message: text}
+	}
+	results[199].Result = postern.TargetPending
+	d := toAll()
+	conclude(d, results, now)
+	encoded, err := json.Marshal(d.Status.Targets)
+	if err != nil || len(encoded) > 512<<10 || len(encoded) < 480<<10 || d.Status.Targets[0].Result != postern.TargetPending {
+		t.Errorf("kept %d bytes of %d results, first one that is %s, %v", len(encoded), len(d.Status.Targets), d.Status.Targets[0].Result, err)
 	}
 }
 

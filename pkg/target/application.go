@@ -29,7 +29,11 @@ func DecideApplication(app *argov1alpha1.Application, r Request) Decision {
 		previous = moved[0].revision()
 	}
 	slot := r.slot(KindApplication)
-	if late := tooLate(app.Annotations, slot, previous, r); late != nil {
+	late := tooLate(app.Annotations, slot, previous, r)
+	if late == nil && len(sourcesOf(&app.Spec)) == 1 {
+		late = overtaken(app.Annotations, previous, r)
+	}
+	if late != nil {
 		return *late
 	}
 	if holds(app, r) && allAt(moved, r) {

@@ -93,6 +93,9 @@ func (a *attempt) once(ctx context.Context, live bool) ([]Outcome, error) {
 		a.refused = patch
 	case mayPass(err):
 		a.sent = plan.outcomes
+		if mayBeApplied(err) { // and others may have written since
+			a.requests = retried(slices.Clone(a.requests))
+		}
 	}
 	return nil, err
 }

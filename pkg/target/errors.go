@@ -9,12 +9,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/klog/v2"
 )
 
 // IsTransient reports whether a write failed for a cause that may pass by itself
@@ -61,6 +63,13 @@ func mayPass(err error) bool {
 		utilnet.IsProbableEOF(err) || utilnet.IsConnectionReset(err) || utilnet.IsHTTP2ConnectionLost(err)
 }
 
+// mayBeApplied reports whether a patch that failed may be in force all the same: no
+// answer came, or the API server itself does not know.
+func mayBeApplied(err error) bool {
+	var status apierrors.APIStatus
+	return mayPass(err) && (!errors.As(err, &status) || status.Status().Code >= http.StatusInternalServerError)
+}
+
 // isNotAuthorized reports whether the API server does not let Postern write, rather than admission the change. A
 // kube-apiserver that has just started knows neither tokens nor roles for a moment; and an administrator may mend it.
 //
@@ -79,6 +88,13 @@ func isNotAuthorized(status metav1.Status) bool {
 func retryAfter(err error) time.Duration {
 	seconds, _ := apierrors.SuggestsClientDelay(err)
 	return time.Duration(seconds) * time.Second
+}
+
+// panicked is the error of a write that panicked: whatever a target holds must not end
+// the process, and with it all other deliveries.
+func panicked(ctx context.Context, key Key, problem any) error {
+	klog.FromContext(ctx).Error(nil, "Writing a target panicked", "target", key, "panic", problem, "stack", string(debug.Stack()))
+	return fmt.Errorf("could not write %s: a mistake in Postern, see its log", key)
 }
 
 // isKindMissing reports whether a 404 says that the whole resource is not there.

@@ -6,12 +6,9 @@ package target
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
-
-	"k8s.io/klog/v2"
 )
 
 // maxTogether bounds how many requests are written to one target at once, and so
@@ -106,15 +103,13 @@ func (l *lanes) move(key Key) {
 	}
 }
 
-// carry writes what goes together, for as long as any of them would wait. Whatever a
-// target holds must not end the process, so a panic is an error.
+// carry writes what goes together, for as long as any of them would wait.
 func (l *lanes) carry(key Key, together []*passenger) (results []result) {
 	ctx, cancel := contextOf(together)
 	defer cancel()
 	defer func() {
 		if problem := recover(); problem != nil {
-			klog.FromContext(ctx).Error(nil, "Writing a target panicked", "target", key, "panic", problem, "stack", string(debug.Stack()))
-			results = slices.Repeat([]result{{err: fmt.Errorf("could not write %s: a mistake in Postern, see its log", key)}}, len(together))
+			results = slices.Repeat([]result{{err: panicked(ctx, key, problem)}}, len(together))
 		}
 	}()
 	requests := make([]Request, len(together))

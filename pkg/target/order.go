@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -141,6 +142,20 @@ func tooLate(annotations map[string]string, slot, previous string, r Request) *D
 		return &Decision{Outcome: Outcome{Previous: previous, Held: true, Reason: ReasonAlreadyRequested, Message: "it was written before"}}
 	case last.outdates(r):
 		return superseded(previous, "what was last written happened later")
+	}
+	return nil
+}
+
+// overtaken is tooLate for what is tried again at a target that has one place for the
+// git refs of all repositories, in whichever slot the later one was noted.
+func overtaken(annotations map[string]string, previous string, r Request) *Decision {
+	if !r.Retry || r.orderedByVersion() {
+		return nil
+	}
+	for slot, last := range momentsOf(annotations) {
+		if (slot == slotGit || strings.HasPrefix(slot, slotGit+"/")) && last.outdates(r) {
+			return superseded(previous, "what was last written counts instead")
+		}
 	}
 	return nil
 }

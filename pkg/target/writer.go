@@ -63,7 +63,18 @@ func (w *Writer) Write(ctx context.Context, key Key, r Request, dryRun bool) (Ou
 	if !dryRun {
 		return w.lanes.do(ctx, key, r)
 	}
-	outcomes, err := w.attempt(ctx, key, []Request{r}, dryRun)
+	return w.tryOut(ctx, key, r)
+}
+
+// tryOut asks the API server whether it would accept a request. It need not wait for
+// the writes to the target.
+func (w *Writer) tryOut(ctx context.Context, key Key, r Request) (outcome Outcome, err error) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			err = panicked(ctx, key, problem)
+		}
+	}()
+	outcomes, err := w.attempt(ctx, key, []Request{r}, true)
 	if err != nil {
 		return Outcome{}, err
 	}

@@ -4,9 +4,11 @@
 package target
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
@@ -133,5 +135,51 @@ func TestWriteGivesUpOnATargetThatOthersKeepChanging(t *testing.T) {
 	_, err := writer.Write(t.Context(), plant, Request{Ref: "v2", At: noon}, false)
 	if requests, _ := api.seen(); !IsTransient(err) || len(requests) != 12 {
 		t.Errorf("got %d requests and error %v", len(requests), err)
+	}
+}
+
+// Our own patch may have been applied before theirs. To apply it again would put theirs back.
+func TestWhatMayHaveBeenWrittenDoesNotOverwriteWhatCameInAfterIt(t *testing.T) {
+	plantFor := func(r Request) string {
+		return mustApply(t, plantAt(r.Ref), []Operation{{Op: "add", Path: "/metadata/annotations/postern.dev~1event-time", Value: kept(r)}})
+	}
+	ours := event("v2", "generic", 0, 20)
+	for _, test := range []struct {
+		name   string
+		answer *answer
+		theirs Request
+		want   string
+	}{
+		{"no answer, and later", broken, event("v3", "generic", 0, 21), ReasonSuperseded},
+		{"no answer from behind, and later", unavailable, event("v3", "generic", 0, 21), ReasonSuperseded},
+		{"no answer, and earlier", broken, event("v1", "generic", 0, 19), ReasonRequested},
+		{"not applied, and later", conflict, event("v3", "generic", 0, 21), ReasonRequested},
+	} {
+		api := newFakeAPIServer(t, plantAt("v0"))
+		api.before = func(api *fakeAPIServer, method string, n int) *answer {
+			if method == http.MethodPatch && n == 1 {
+				api.set(plantFor(test.theirs))
+				return test.answer
+			}
+			return nil
+		}
+		writer, _ := newTestWriter(t, api, nil)
+		got, err := writer.Write(t.Context(), plant, ours, false)
+		if err != nil || got.Reason != test.want {
+			t.Errorf("%s: got %+v, %v; want %s", test.name, got, err, test.want)
+		}
+	}
+}
+
+// The write is in a goroutine of its own, from which no server recovers.
+func TestAPanicInADryRunIsAnErrorToo(t *testing.T) {
+	api := newFakeAPIServer(t, plantAt("v1"))
+	api.before = func(*fakeAPIServer, string, int) *answer { return unavailable }
+	writer, _ := newTestWriter(t, api, nil)
+	writer.pause = func(context.Context, time.Duration) error { panic("index out of range") }
+	_, err := writer.Write(t.Context(), plant, Request{Ref: "v2", At: noon}, true)
+	const want = "could not write GatewaySync demo/plant: a mistake in Postern, see its log"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -93,6 +93,16 @@ func TestRecordsAndAdmittedDeliveriesMustBeSound(t *testing.T) {
 			},
 			[]string{"spec.events: Too many"},
 		},
+		"events that are too long together": {
+			func(d *postern.WebhookDelivery) {
+				for range 64 {
+					e := d.Spec.Events[0]
+					e.DeliveryID = strings.Repeat("x", maxFieldBytes)
+					d.Spec.Events = append(d.Spec.Events, e)
+				}
+			},
+			[]string{"spec.events: Too long"},
+		},
 		"several things": {
 			func(d *postern.WebhookDelivery) {
 				d.Finalizers = []string{"example.com/keep"}

@@ -25,8 +25,10 @@ const (
 	// maxHeaders and maxHeaderBytes bound the headers of an object; no sender's headers come near.
 	maxHeaders     = 64
 	maxHeaderBytes = 4 << 10
-	// maxFieldBytes bounds each string of an event: URLs, delivery ids and the like.
+	// maxFieldBytes bounds each string of an event: URLs, delivery ids and the like; maxEventBytes all of them. In JSON they
+	// may take six times as much, and etcd takes 1.5 MiB by default.
 	maxFieldBytes = 2 << 10
+	maxEventBytes = 128 << 10
 )
 
 var (
@@ -88,6 +90,9 @@ func ValidateRecord(d *postern.WebhookDelivery) field.ErrorList {
 	if len(d.Spec.Events) > maxEvents {
 		errs = append(errs, field.TooMany(eventsPath, len(d.Spec.Events), maxEvents))
 	}
+	if bytesOf(d.Spec.Events) > maxEventBytes {
+		errs = append(errs, field.TooLong(eventsPath, "", maxEventBytes))
+	}
 	for i := range d.Spec.Events {
 		errs = append(errs, validateEvent(&d.Spec.Events[i], eventsPath.Index(i))...)
 	}
@@ -143,14 +148,31 @@ func validateEvent(e *postern.DeliveryEvent, path *field.Path) field.ErrorList {
 	case (e.RefType == postern.RefTypeImage) != (e.Image != nil): // or the tag of an image would pass for a git ref
 		errs = append(errs, field.Invalid(path.Child("refType"), e.RefType, "it must be Image with an image, and only then"))
 	}
-	for _, f := range []struct{ name, value string }{
-		{"source", e.Source}, {"event", e.Event}, {"repository", e.Repository}, {"revision", e.Revision}, {"deliveryID", e.DeliveryID},
-	} {
+	for _, f := range freeFields(e) {
 		if len(f.value) > maxFieldBytes {
 			errs = append(errs, field.TooLong(path.Child(f.name), "", maxFieldBytes))
 		}
 	}
 	return errs
+}
+
+type freeField struct{ name, value string }
+
+// freeFields are the fields of an event that may hold any text.
+func freeFields(e *postern.DeliveryEvent) []freeField {
+	return []freeField{
+		{"source", e.Source}, {"event", e.Event}, {"repository", e.Repository}, {"revision", e.Revision}, {"deliveryID", e.DeliveryID},
+	}
+}
+
+func bytesOf(events []postern.DeliveryEvent) int {
+	size := 0
+	for i := range events {
+		for _, f := range freeFields(&events[i]) {
+			size += len(f.value)
+		}
+	}
+	return size
 }
 
 // validateImage checks that an image is named in full, and that the ref says the same: a policy may have rewritten either.

@@ -1,0 +1,86 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/target"
+)
+
+// hangingTargets answer a look-up when nobody waits for it any more.
+type hangingTargets struct {
+	Targets
+	err error
+}
+
+func (h hangingTargets) Resolve(ctx context.Context, _ target.Key) error {
+	<-ctx.Done()
+	return h.err
+}
+
+// An API server that does not answer must not keep a delivery from being recorded before its sender hangs up.
+func TestADeliveryWhoseTargetIsLookedForInVainIsRecordedInTime(t *testing.T) {
+	down := unavailable(t)
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // that of the API server
+		defer cancel()
+		p, began := newDefaultPipeline(), time.Now()
+		p.Targets = hangingTargets{p.Targets, down}
+		delivered, err := p.Deliver(ctx, toPlant(), release(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); delivered.Status.Phase != postern.DeliveryPending || took != resolveTimeout || ctx.Err() != nil {
+			t.Errorf("%s after %s, want Pending after %s", delivered.Status.Phase, took, resolveTimeout)
+		}
+	})
+}
+
+// The API server's error may repeat what a webhook of any owner said.
+func TestWhyATargetCannotBeFoundIsBounded(t *testing.T) {
+	long := strings.Repeat("x", 1<<20)
+	p := newDefaultPipeline()
+	p.resolveErr = fmt.Errorf("%w: %s", unavailable(t), long)
+	delivered, err := p.Deliver(t.Context(), toPlant(), release(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := delivered.Status; s.Phase != "Pending" || len(s.Message) != maxTextBytes || len(s.Conditions[1].Message) != maxTextBytes {
+		t.Errorf("%s with a message of %d bytes", s.Phase, len(s.Message))
+	}
+	p.resolveErr = errors.New(long)
+	if err := p.Resume(t.Context(), delivered, false); err != nil {
+		t.Fatal(err)
+	}
+	if s := delivered.Status; s.Phase != "Failed" || len(s.Message) != maxTextBytes || len(s.Targets[0].Message) != maxTextBytes {
+		t.Errorf("%s with a message of %d bytes", s.Phase, len(s.Message))
+	}
+}
+
+// A retry takes a reason for the sign that whoever answers is done.
+func TestADeliveryIsUnderWayWhereAPolicyAsksForWhatThePayloadDidNot(t *testing.T) {
+	p := newDefaultPipeline()
+	p.onMutate = func(d *postern.WebhookDelivery) error {
+		d.Spec.Events = []postern.DeliveryEvent{{Source: "github", Ref: "v2.0.0"}}
+		return nil
+	}
+	p.onRecord = func(d *postern.WebhookDelivery) error {
+		if d.Status.Phase != postern.DeliveryPending || Attempted(d) {
+			t.Errorf("recorded as %s, %s: %s", d.Status.Phase, d.Status.Reason, d.Status.Message)
+		}
+		return nil
+	}
+	delivered, err := p.Deliver(t.Context(), toPlant(), ping(), false)
+	if err != nil || delivered.Status.Reason != target.ReasonRequested {
+		t.Errorf("answered %+v, %v", delivered, err)
+	}
+}

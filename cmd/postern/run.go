@@ -50,7 +50,10 @@ func run(ctx context.Context, o *options) error {
 	}
 	etcd.RegisterMetrics()
 	member, err := openStorage(ctx, o)
-	if err != nil || member == nil {
+	if errors.Is(err, context.Canceled) { // a signal came first
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	defer member.Close()

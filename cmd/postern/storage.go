@@ -18,7 +18,8 @@ import (
 )
 
 const (
-	etcdStartTimeout = time.Minute
+	// etcdStartTimeout is long enough to read all that the largest database may hold.
+	etcdStartTimeout = 5 * time.Minute
 	// holdAfter is how long etcd may take to start before callers are told to wait.
 	holdAfter = 3 * time.Second
 )
@@ -32,7 +33,7 @@ func storageBackoff() wait.Backoff {
 }
 
 // openStorage starts the embedded etcd, and tries again for as long as that can help: a full disk is no reason to end, be
-// started again, and end. Meanwhile the port is held. It returns nil without an error if ctx ends first.
+// started again, and end. Meanwhile the port is held. The error is that of ctx if that ends first.
 func openStorage(ctx context.Context, o *options) (*etcd.Server, error) {
 	hold := &holder{options: o}
 	defer hold.release()
@@ -47,7 +48,7 @@ func openStorage(ctx context.Context, o *options) (*etcd.Server, error) {
 			return member, nil
 		}
 		if ctx.Err() != nil {
-			return nil, nil
+			return nil, ctx.Err()
 		}
 		if errors.Is(err, etcd.ErrInUse) || errors.Is(err, etcd.ErrPath) {
 			return nil, err // a mistake that somebody should see
@@ -60,7 +61,7 @@ func openStorage(ctx context.Context, o *options) (*etcd.Server, error) {
 		hold.take()
 		select {
 		case <-ctx.Done():
-			return nil, nil
+			return nil, ctx.Err()
 		case <-time.After(delay):
 		}
 		if errors.Is(err, etcd.ErrSpent) {

@@ -65,10 +65,11 @@ func (f *fakeRecords) names() []string {
 }
 
 // recordOf is a record that was made that many seconds after some time.
-func recordOf(name string, second int, phase postern.DeliveryPhase, resourceVersion string) postern.WebhookDelivery {
+func recordOf(name string, second, microsecond int, phase postern.DeliveryPhase) postern.WebhookDelivery {
 	d := postern.WebhookDelivery{}
-	d.Name, d.ResourceVersion = name, resourceVersion
+	d.Name = name
 	d.CreationTimestamp = metav1.Time{Time: time.Unix(int64(1_000_000+second), 0)}
+	d.Status.ReceivedTime = &metav1.MicroTime{Time: d.CreationTimestamp.Add(time.Duration(microsecond) * time.Microsecond)}
 	d.Status.Phase = phase
 	return d
 }
@@ -77,7 +78,7 @@ func recordOf(name string, second int, phase postern.DeliveryPhase, resourceVers
 func recordsOf(n int, phase postern.DeliveryPhase) []postern.WebhookDelivery {
 	var records []postern.WebhookDelivery
 	for i := range n {
-		records = append(records, recordOf(fmt.Sprintf("r%03d", i), i, phase, "1"))
+		records = append(records, recordOf(fmt.Sprintf("r%03d", i), i, 0, phase))
 	}
 	slices.Reverse(records)
 	return records

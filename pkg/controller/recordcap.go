@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/klog/v2"
 
 	"postern.dev/postern/apis/postern"
@@ -86,15 +85,9 @@ func oldestFinished(records []postern.WebhookDelivery, n int) []*postern.Webhook
 	return finished[:max(0, min(n, len(finished)))]
 }
 
-// byAge sorts the oldest first. Times of creation are whole seconds; within one, the storage's own order counts.
+// byAge sorts the oldest first. Times of creation are whole seconds, those of receipt are not.
 func byAge(a, b *postern.WebhookDelivery) int {
-	if order := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); order != 0 {
-		return order
-	}
-	if order, err := resourceversion.CompareResourceVersion(a.ResourceVersion, b.ResourceVersion); err == nil && order != 0 {
-		return order
-	}
-	return cmp.Compare(a.UID, b.UID)
+	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), receivedAt(a).Compare(receivedAt(b)), cmp.Compare(a.UID, b.UID))
 }
 
 // deleteAll deletes these records and returns how many of them it has deleted, with the first error. What is gone or was

@@ -65,11 +65,11 @@ func TestARecordThatIsPendingIsNeverDeleted(t *testing.T) {
 	}
 }
 
-func TestOfRecordsOfOneSecondTheFirstInStorageIsTheOldest(t *testing.T) {
+func TestOfRecordsOfOneSecondTheFirstReceivedIsTheOldest(t *testing.T) {
 	records := []postern.WebhookDelivery{
-		recordOf("third", 1, postern.DeliveryApplied, "100"),
-		recordOf("second", 1, postern.DeliveryApplied, "99"),
-		recordOf("first", 0, postern.DeliveryApplied, "101"),
+		recordOf("third", 1, 100, postern.DeliveryApplied),
+		recordOf("second", 1, 99, postern.DeliveryApplied),
+		recordOf("first", 0, 101, postern.DeliveryApplied),
 	}
 	var got []string
 	for _, r := range oldestFinished(records, 3) {

@@ -109,27 +109,29 @@ func (s *Server) start(ctx context.Context) error {
 	select {
 	case err := <-started:
 		if errors.Is(err, ErrSpent) {
-			return errors.Join(err, s.fate.cause())
+			return s.spent()
 		}
 		if err != nil {
 			return errors.Join(err, s.lock.Close())
 		}
 	case <-s.fate.failed: // in a goroutine that the other one waits for
-		return errors.Join(ErrSpent, s.fate.cause())
+		return s.spent()
 	case <-ctx.Done():
-		return errors.Join(ErrSpent, ctx.Err())
+		return fmt.Errorf("%w: %w", ErrSpent, ctx.Err())
 	}
 	go s.watchForEnd()
 	select {
 	case <-s.etcd.Server.ReadyNotify():
 		return nil
 	case <-s.fate.failed:
-		return errors.Join(ErrSpent, s.fate.cause())
+		return s.spent()
 	case <-ctx.Done():
 		s.fate.fail(errors.New("it did not become ready in time"))
-		return errors.Join(ErrSpent, ctx.Err())
+		return s.spent()
 	}
 }
+
+func (s *Server) spent() error { return fmt.Errorf("%w: %w", ErrSpent, s.fate.cause()) }
 
 // watchForEnd notices when the member ends by itself.
 func (s *Server) watchForEnd() {

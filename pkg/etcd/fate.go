@@ -5,6 +5,7 @@ package etcd
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 
@@ -36,7 +37,7 @@ func (f *fate) OnWrite(entry *zapcore.CheckedEntry, fields []zapcore.Field) {
 	err := errors.New(entry.Message)
 	for _, field := range fields {
 		if cause, ok := field.Interface.(error); ok && field.Type == zapcore.ErrorType {
-			err = errors.Join(err, cause)
+			err = fmt.Errorf("%s: %w", entry.Message, cause)
 		}
 	}
 	f.fail(err)

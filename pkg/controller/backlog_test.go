@@ -56,7 +56,9 @@ func TestABacklogThatIsWorkedOffLetsNewDeliveriesIn(t *testing.T) {
 		if b.Full() == nil {
 			t.Error("it is not full with 11 of 10")
 		}
+		records.mu.Lock()
 		records.records = records.records[:1]
+		records.mu.Unlock()
 		<-time.After(backlogInterval)
 		synctest.Wait()
 		if err := b.Full(); err != nil {

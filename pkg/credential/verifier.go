@@ -114,6 +114,9 @@ func authenticated(u user.Info) bool {
 		!slices.Contains(u.GetGroups(), user.AllUnauthenticated)
 }
 
+// IdentitySuffices reports whether it is enough that the cluster knows a caller.
+func (v *Verifier) IdentitySuffices() bool { return v.config.IdentityIsCredential }
+
 // Identify returns the method by which the cluster itself authenticated a caller; known is false of a stranger.
 func Identify(u user.Info) (method Method, known bool) {
 	if !authenticated(u) {

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// closeTimeout bounds the storing of a final status.
+	// closeTimeout bounds the storing of a final status, or of what else came of a try.
 	closeTimeout = 15 * time.Second
 	// maxClosings bounds how many final statuses are being stored at once. etcd commits those together.
 	maxClosings = 64

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/target"
 )
 
@@ -100,6 +101,22 @@ func TestARedeliveryOfWhatNamedNoTargetGoesToWhatWantsItNow(t *testing.T) {
 	}
 	if !p.request.Override || !p.request.IfFollowed {
 		t.Errorf("asked for %+v, want it however old, if it is wanted", p.request)
+	}
+}
+
+// The secret that the original was verified by was never that of the target.
+func TestARedeliveryToWhatWantsItGoesToATargetWithItsOwnSecretOnlyIfIdentitySuffices(t *testing.T) {
+	for suffices, want := range map[bool]string{true: "shop v1.0.0: Written Requested", false: "shop v1.0.0: Skipped OwnSecret"} {
+		p, original := newPipeline(credential.Config{IdentityIsCredential: suffices, RequireSecret: true}), yesterday()
+		original.Namespace, original.Spec.Target = "strict", nil
+		p.matches = matching("strict", "shop")
+		delivered, err := p.Redeliver(t.Context(), original, jane, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{want}, summaryOf(delivered.Status).Targets); diff != "" {
+			t.Errorf("identity suffices %v: targets (-want +got):\n%s", suffices, diff)
+		}
 	}
 }
 

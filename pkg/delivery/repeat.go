@@ -35,6 +35,9 @@ func nameByContent(delivery *postern.WebhookDelivery, deliveryID string) bool {
 // repeat answers a delivery that came before with its record. The status of the repeat says what came of it, which is
 // nothing new unless a target did not hold the ref; then the record tells of that.
 func (d *Deliverer) repeat(ctx context.Context, repeated *postern.WebhookDelivery, effects []effect, dryRun bool) (*postern.WebhookDelivery, error) {
+	// The write to a target that hangs may have taken all of the time that there was.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
 	first, err := d.updateFirst(ctx, repeated, dryRun)
 	if err != nil { // deleted meanwhile, perhaps: there is no record, and so no promise
 		return nil, answerUnavailable("the record of the delivery could not be had just now", err)

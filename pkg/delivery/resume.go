@@ -21,7 +21,7 @@ import (
 const (
 	// Grace is how long after it was recorded a pending delivery may still be under way with whoever answers it.
 	Grace = answerTimeout + 2*time.Second
-	// resumeTimeout bounds one more try.
+	// resumeTimeout bounds one more try, to the end of which a target that hangs may go.
 	resumeTimeout = 30 * time.Second
 )
 
@@ -34,14 +34,14 @@ func Attempted(delivery *postern.WebhookDelivery) bool { return delivery.Status.
 // Resume tries a pending delivery once more, where it has not come through yet. With giveUp it ends there, as Failed if
 // need be. It changes the delivery that it is given. The error is ErrStillPending, or that of the storage.
 func (d *Deliverer) Resume(ctx context.Context, delivery *postern.WebhookDelivery, giveUp bool) error {
-	ctx, cancel := context.WithTimeout(ctx, resumeTimeout)
-	defer cancel()
 	before := delivery.DeepCopy()
 	d.tryAgain(ctx, delivery)
 	if giveUp && delivery.Status.Phase == postern.DeliveryPending {
 		d.fail(delivery, nil)
 	}
 	if !equality.Semantic.DeepEqual(before.Status, delivery.Status) {
+		ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+		defer cancel()
 		if _, err := d.Records.UpdateStatus(ctx, delivery); err != nil {
 			return err
 		}
@@ -57,6 +57,8 @@ func (d *Deliverer) Resume(ctx context.Context, delivery *postern.WebhookDeliver
 }
 
 func (d *Deliverer) tryAgain(ctx context.Context, delivery *postern.WebhookDelivery) {
+	ctx, cancel := context.WithTimeout(ctx, resumeTimeout)
+	defer cancel()
 	tasks, err := d.tasksOf(ctx, delivery)
 	switch {
 	case target.IsTransient(err):

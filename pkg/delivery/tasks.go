@@ -104,9 +104,10 @@ func (d *Deliverer) refusalOf(delivery *postern.WebhookDelivery, match target.Ma
 	if match.Problem != nil {
 		return &refusal{ReasonInvalidConfiguration, match.Problem.Error()}
 	}
-	byIdentity := delivery.Status.Sender.Method == string(credential.MethodServiceAccount) ||
-		delivery.Status.Sender.Method == string(credential.MethodUser)
-	if !byIdentity && d.Secrets.HasOwnKey(match.Key.Namespace, credentialTarget(match.Key)) {
+	method := credential.Method(delivery.Status.Sender.Method)
+	byIdentity := method == credential.MethodServiceAccount || method == credential.MethodUser
+	// By its identity alone somebody may have delivered again where that does not suffice for a target.
+	if !(byIdentity && d.Verifier.IdentitySuffices()) && d.Secrets.HasOwnKey(match.Key.Namespace, credentialTarget(match.Key)) {
 		return &refusal{ReasonOwnSecret, "the target has a webhook secret of its own: deliver to it by its own path"}
 	}
 	return nil

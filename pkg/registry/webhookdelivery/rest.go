@@ -16,7 +16,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// Carrier carries out a delivery that was received and admitted: writes its target, records it, and returns the record.
+// Carrier carries out a delivery that was received and admitted: records it, writes its target, and returns the record.
 type Carrier interface {
 	Carry(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error)
 	// Drain returns when nothing uses the Store any more.

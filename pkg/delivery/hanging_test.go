@@ -84,3 +84,37 @@ func TestADeliveryIsUnderWayWhereAPolicyAsksForWhatThePayloadDidNot(t *testing.T
 		t.Errorf("answered %+v, %v", delivered, err)
 	}
 }
+
+// The time of a target that hangs is over when what came of it is to be stored.
+func TestWhatCameOfATargetThatHangsIsStoredAllTheSame(t *testing.T) {
+	down := unavailable(t)
+	hanging := func(p *pipeline) {
+		p.writeErr = down
+		p.observe = func(ctx context.Context, step string) {
+			if step == "write" {
+				<-ctx.Done()
+			} else if ctx.Err() != nil {
+				t.Errorf("no time is left for the %s", step)
+			}
+		}
+	}
+	t.Run("given up", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			p, d := newDefaultPipeline(), toNamed(unfinished())
+			hanging(p)
+			if err := p.Resume(t.Context(), d, true); err != nil || d.Status.Phase != postern.DeliveryFailed {
+				t.Errorf("%s, %v", d.Status.Phase, err)
+			}
+		})
+	})
+	t.Run("repeated", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			p := repeatOf(firstDelivery("Applied"))
+			hanging(p)
+			delivered, err := p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false)
+			if err != nil || delivered.Status.Phase != postern.DeliveryPending {
+				t.Errorf("answered %+v, %v", delivered, err)
+			}
+		})
+	})
+}

@@ -104,10 +104,10 @@ func (d *Deliverer) refusalOf(delivery *postern.WebhookDelivery, match target.Ma
 	if match.Problem != nil {
 		return &refusal{ReasonInvalidConfiguration, match.Problem.Error()}
 	}
+	// By identity alone somebody may deliver again, also where it does not suffice for a target.
 	method := credential.Method(delivery.Status.Sender.Method)
-	byIdentity := method == credential.MethodServiceAccount || method == credential.MethodUser
-	// By its identity alone somebody may have delivered again where that does not suffice for a target.
-	if !(byIdentity && d.Verifier.IdentitySuffices()) && d.Secrets.HasOwnKey(match.Key.Namespace, credentialTarget(match.Key)) {
+	suffices := d.Verifier.IdentitySuffices() && (method == credential.MethodServiceAccount || method == credential.MethodUser)
+	if !suffices && d.Secrets.HasOwnKey(match.Key.Namespace, credentialTarget(match.Key)) {
 		return &refusal{ReasonOwnSecret, "the target has a webhook secret of its own: deliver to it by its own path"}
 	}
 	return nil

@@ -87,7 +87,7 @@ func (s *Server) keepBelowQuota(ctx context.Context, client *clientv3.Client) er
 	alarm := s.outOfSpace()
 	full := alarm != nil
 	s.usage.full.Store(full)
-	size, inUse := s.measure()
+	size, _ := s.measure()
 	if !full && size < s.percent(highPercent) {
 		s.usage.crowded.Store(false)
 		return nil
@@ -98,7 +98,8 @@ func (s *Server) keepBelowQuota(ctx context.Context, client *clientv3.Client) er
 		}
 	}
 	s.etcd.Server.Backend().ForceCommit() // only now it is known what is free
-	if size, inUse = s.measure(); size-inUse >= s.percent(wastePercent) {
+	size, inUse := s.measure()
+	if size-inUse >= s.percent(wastePercent) {
 		if _, err := client.Defragment(ctx, s.Endpoint()); err != nil {
 			return fmt.Errorf("could not shrink the database: %w", err)
 		}

@@ -193,7 +193,7 @@ func newManager(config *rest.Config, gracefulShutdown time.Duration) (manager.Ma
 		return nil, fmt.Errorf("could not register the Kubernetes types: %w", err)
 	}
 	ours := rest.CopyConfig(config)
-	// Each delivery makes an Event. At client-go's own five requests a second, those of a burst would come minutes late.
+	// Events come in bursts, which the pipeline bounds. At client-go's own five requests a second they would come late.
 	ours.QPS, ours.RateLimiter = -1, nil
 	mgr, err := ctrl.NewManager(ours, ctrl.Options{
 		Scheme: scheme,

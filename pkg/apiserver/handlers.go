@@ -43,7 +43,12 @@ func withLastAnswers(next http.Handler, stopping *atomic.Bool) http.Handler {
 
 // ErrStorageUnavailable is the answer while nothing can be stored. What is wrong is for the log: anyone may see this.
 func ErrStorageUnavailable() error {
-	err := apierrors.NewServiceUnavailable("nothing can be stored just now, see Postern's log: send it again later")
+	return unavailable("nothing can be stored just now, see Postern's log: send it again later")
+}
+
+// unavailable answers 503, and when to send the request again.
+func unavailable(message string) error {
+	err := apierrors.NewServiceUnavailable(message)
 	err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retryAfterSeconds}
 	return err
 }

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"net/http"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/authentication/authenticatorfactory"
 	"k8s.io/apiserver/pkg/server/healthz"
 
@@ -41,9 +39,7 @@ func relayCheck(config *authenticatorfactory.RequestHeaderConfig) healthz.Health
 func onceRelayKnown(next http.Handler, config *authenticatorfactory.RequestHeaderConfig) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if err := relayKnown(config); err != nil && !isProbe(req.URL.Path) {
-			answer := apierrors.NewServiceUnavailable("Postern is starting, send the request again: " + err.Error())
-			answer.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retryAfterSeconds}
-			deliver.WriteError(w, answer)
+			deliver.WriteError(w, unavailable("Postern is starting, send the request again: "+err.Error()))
 			return
 		}
 		next.ServeHTTP(w, req)

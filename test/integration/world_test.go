@@ -35,8 +35,12 @@ func newWorld(t *testing.T) *world { return shared.newWorld(t) }
 
 func (s *suite) newWorld(t *testing.T) *world {
 	t.Helper()
-	prefix := strings.ToLower(t.Name())
-	prefix = strings.NewReplacer("/", "-", "_", "-", "#", "-").Replace(prefix)
+	prefix := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(t.Name()))
 	ns, err := s.kube.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: prefix[:min(len(prefix), 40)] + "-"},
 	}, metav1.CreateOptions{})

@@ -1,0 +1,194 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/test/controlplane"
+)
+
+// use is something that Postern does, and needs a permission for.
+type use struct {
+	// begin makes Postern do it, and returns a check that it has. It is nil for what Postern does when it starts.
+	begin func(*world) (done func() error)
+	// neededToBeReady is of what Postern does when it starts.
+	neededToBeReady bool
+}
+
+// order is 0 for what Postern does while it runs.
+func (u use) order() int {
+	if u.begin == nil {
+		return 1
+	}
+	return 0
+}
+
+// uses are all that Postern does with what its roles grant.
+func uses() map[permission]use {
+	const (
+		stoker    = "stoker.io"
+		argo      = "argoproj.io"
+		updater   = "argocd-image-updater.argoproj.io"
+		admission = "admissionregistration.k8s.io"
+		leases    = "coordination.k8s.io"
+	)
+	all := map[permission]use{
+		{"get", stoker, "gatewaysyncs", ""}:       {begin: toMissing(toWeb)},
+		{"patch", stoker, "gatewaysyncs", ""}:     {begin: toGatewaySync},
+		{"get", argo, "applications", ""}:         {begin: toMissing(toShop)},
+		{"patch", argo, "applications", ""}:       {begin: toApplication},
+		{"create", "events.k8s.io", "events", ""}: {begin: event},
+		{"patch", "events.k8s.io", "events", ""}:  {begin: eventAgain},
+		{"get", "", "namespaces", ""}:             {begin: toMissingNamespace},
+
+		{"create", leases, "leases", ""}:        {begin: newLease},
+		{"get", leases, "leases", "postern"}:    {begin: newLease},
+		{"update", leases, "leases", "postern"}: {begin: renewedLease},
+
+		{"bind", "", "system:auth-delegator", ""}:                     {begin: pastTheKubeAPIServer},
+		{"bind", "", "extension-apiserver-authentication-reader", ""}: {neededToBeReady: true},
+	}
+	for _, watched := range []permission{
+		{group: stoker, resource: "gatewaysyncs"},
+		{group: argo, resource: "applications"},
+		{group: updater, resource: "imageupdaters"},
+		{resource: "secrets", name: "postern-webhook-secrets"},
+		{resource: "namespaces"},
+		{group: admission, resource: "validatingadmissionpolicies"},
+		{group: admission, resource: "validatingadmissionpolicybindings"},
+		{group: admission, resource: "mutatingadmissionpolicies"},
+		{group: admission, resource: "mutatingadmissionpolicybindings"},
+		{group: admission, resource: "validatingwebhookconfigurations"},
+		{group: admission, resource: "mutatingwebhookconfigurations"},
+	} {
+		list, watch := watched, watched
+		list.verb, watch.verb = "list", "watch"
+		all[list], all[watch] = use{neededToBeReady: true}, use{}
+	}
+	return all
+}
+
+// toGatewaySync and toApplication deliver to a target of their kind, which must then hold the ref.
+func toGatewaySync(w *world) func() error {
+	w.gatewaySync("web")
+	return w.applied(toWeb)
+}
+
+func toApplication(w *world) func() error {
+	w.application("shop", nil)
+	return w.applied(toShop)
+}
+
+// applied delivers a ref.
+func (w *world) applied(target string) func() error {
+	manifest := delivery("first", target+", ref: v1")
+	_, _ = w.Kubectl(w.t.Context(), manifest, "--namespace="+w.namespace, "create", "--filename=-")
+	return func() error {
+		d, err := w.deliveries.PosternV1alpha1().WebhookDeliveries(w.namespace).Get(w.t.Context(), "first", metav1.GetOptions{})
+		if err == nil && d.Status.Phase != v1alpha1.DeliveryApplied {
+			err = fmt.Errorf("the delivery is %s: %s", d.Status.Phase, d.Status.Message)
+		}
+		return err
+	}
+}
+
+// event delivers a ref, of which an Event must tell.
+func event(w *world) func() error {
+	w.gatewaySync("web")
+	w.deliver(delivery("first", toWeb+", ref: v1"))
+	return func() error {
+		events, err := w.kube.EventsV1().Events(w.namespace).List(w.t.Context(), metav1.ListOptions{})
+		if err == nil && len(events.Items) == 0 {
+			err = errors.New("there is no Event")
+		}
+		return err
+	}
+}
+
+// eventAgain delivers the same webhook twice, for a target that has lost the ref meanwhile. The Event must tell of both.
+func eventAgain(w *world) func() error {
+	w.gatewaySync("web")
+	_, releaser := w.releaser("web")
+	push := payload(w.t, "github/push-branch.json").with(map[string]string{"X-Github-Delivery": "the-same"})
+	for range 2 {
+		w.kubectl("", "annotate", "gatewaysync", "web", requestedRef+"-")
+		releaser.mustPost(w.t, syncDoor("web"), push.body, push.header, http.StatusAccepted)
+	}
+	return func() error {
+		events, err := w.kube.EventsV1().Events(w.namespace).List(w.t.Context(), metav1.ListOptions{})
+		if err == nil && (len(events.Items) != 1 || events.Items[0].Series == nil) {
+			err = fmt.Errorf("no Event tells of both: %v", events.Items)
+		}
+		return err
+	}
+}
+
+// toMissing delivers to a target, and toMissingNamespace to a namespace, that Postern has not heard of. It asks before it
+// says that there is none.
+func toMissing(target string) func(*world) func() error {
+	return func(w *world) func() error { return w.missing(w.namespace, target) }
+}
+
+func toMissingNamespace(w *world) func() error { return w.missing(w.namespace+"-missing", toWeb) }
+
+func (w *world) missing(namespace, target string) func() error {
+	return func() error {
+		_, err := w.Kubectl(w.t.Context(), delivery("first", target+", ref: v1"), "--namespace="+namespace, "create", "--filename=-")
+		if err != nil && strings.Contains(err.Error(), "(NotFound)") {
+			return nil
+		}
+		return fmt.Errorf("what is missing is not said to be: %w", err)
+	}
+}
+
+// newLease lets the leader find its Lease gone.
+func newLease(w *world) func() error {
+	leases := w.kube.CoordinationV1().Leases(controlplane.Namespace)
+	if err := leases.Delete(w.t.Context(), "postern", metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		w.t.Fatal(err)
+	}
+	return func() error {
+		_, err := leases.Get(w.t.Context(), "postern", metav1.GetOptions{})
+		return err
+	}
+}
+
+// renewedLease is to be renewed.
+func renewedLease(w *world) func() error {
+	leases := w.kube.CoordinationV1().Leases(controlplane.Namespace)
+	var renewed *metav1.MicroTime
+	w.eventually(func() error {
+		lease, err := leases.Get(w.t.Context(), "postern", metav1.GetOptions{})
+		if err == nil {
+			renewed = lease.Spec.RenewTime
+		}
+		return err
+	})
+	return func() error {
+		lease, err := leases.Get(w.t.Context(), "postern", metav1.GetOptions{})
+		if err == nil && lease.Spec.RenewTime.Equal(renewed) {
+			err = errors.New("the Lease is not renewed")
+		}
+		return err
+	}
+}
+
+// pastTheKubeAPIServer asks Postern itself, as Prometheus does: it must find out who that is, and what they may do.
+func pastTheKubeAPIServer(w *world) func() error {
+	w.gatewaySync("web")
+	_, releaser := w.releaser("web")
+	s := w.directly(releaser.token)
+	return func() error {
+		got, err := s.post(w.t.Context(), syncDoor("web"), []byte(`{"ref": "v1"}`), nil)
+		return errors.Join(err, answeredWith(http.StatusAccepted)(got))
+	}
+}

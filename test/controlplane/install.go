@@ -29,20 +29,50 @@ const (
 	fieldManager         = "postern-local"
 )
 
-// Install applies what a real installation consists of, manifests/base and the CRDs in artifacts/crds, and a Service
-// that leads to this machine instead of to a Pod. It may be repeated. Postern is registered by StartPostern.
+// crds are those of the objects that Postern writes, and of those that it reads.
+const crds = "artifacts/crds"
+
+// Install applies manifests/base, as InstallFrom does.
 func (c *ControlPlane) Install(ctx context.Context) error {
-	steps := [][]string{
-		{"apply", "--server-side", "--filename=artifacts/crds"},
-		{"apply", "--server-side", "--kustomize=manifests/base"},
-		{"wait", "--for=condition=Established", "--timeout=60s", "--filename=artifacts/crds"},
+	rendered, err := c.Render(ctx, "manifests/base")
+	if err != nil {
+		return err
+	}
+	return c.InstallFrom(ctx, rendered)
+}
+
+// Render returns the objects, in YAML, that a directory of the checkout makes with kustomize.
+func (c *ControlPlane) Render(ctx context.Context, dir string) (string, error) {
+	rendered, err := c.Kubectl(ctx, "", "kustomize", dir)
+	if err != nil {
+		return "", fmt.Errorf("could not render %s: %w", dir, err)
+	}
+	return rendered, nil
+}
+
+// InstallFrom applies an installation, in YAML, and the CRDs in artifacts/crds. A field that the kube-apiserver does not
+// know is an error, and so is a warning. It may be repeated. The Service then leads to this machine instead of to a Pod;
+// Postern is run by StartPostern.
+func (c *ControlPlane) InstallFrom(ctx context.Context, rendered string) error {
+	steps := []struct {
+		stdin string
+		args  []string
+	}{
+		{"", append(strictApply(), "--filename="+crds)},
+		{rendered, append(strictApply(), "--filename=-")},
+		{"", []string{"wait", "--for=condition=Established", "--timeout=60s", "--filename=" + crds}},
 	}
 	for _, step := range steps {
-		if _, err := c.Kubectl(ctx, "", step...); err != nil {
+		if _, err := c.Kubectl(ctx, step.stdin, step.args...); err != nil {
 			return fmt.Errorf("could not install Postern: %w", err)
 		}
 	}
 	return c.applyLocalService(ctx)
+}
+
+// strictApply takes over what an earlier run has changed so that it works here.
+func strictApply() []string {
+	return []string{"apply", "--server-side", "--force-conflicts", "--validate=strict", "--warnings-as-errors"}
 }
 
 // applyLocalService makes the Service that the kube-apiserver looks up to find Postern. The port is the APIService's.

@@ -39,8 +39,8 @@ type backend struct {
 }
 
 // startBalancer returns once the balancer listens; it finds out which backends are ready by itself.
-func (c *ControlPlane) startBalancer(ctx context.Context, port *port, addresses []string) (*balancer, error) {
-	check, err := readinessOf(c.pki.cert(posternCA))
+func (c *ControlPlane) startBalancer(ctx context.Context, port *port, addresses []string, served servingCertificate) (*balancer, error) {
+	check, err := readinessOf(served.caFile)
 	if err != nil {
 		return nil, err
 	}

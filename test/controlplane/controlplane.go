@@ -43,6 +43,8 @@ type ControlPlane struct {
 	etcd        *process
 	apiServer   *process
 	admin       *rest.Config
+	// posternEtcd is what an installation with an external etcd gets, once it is needed.
+	posternEtcd *EtcdCluster
 }
 
 // Start runs etcd and a kube-apiserver and returns once it is ready and has made its default roles. The error of a
@@ -121,10 +123,14 @@ func (c *ControlPlane) start(ctx context.Context) error {
 // Stop ends the kube-apiserver and etcd; Postern should have been stopped before. State in a temporary directory is
 // removed, and so its programs are not given the time to end in good order.
 func (c *ControlPlane) Stop(ctx context.Context) error {
-	if c.temporary {
-		return errors.Join(c.apiServer.kill(), c.etcd.kill(), c.release())
+	var err error
+	if c.posternEtcd != nil {
+		err = c.posternEtcd.Stop()
 	}
-	return errors.Join(c.apiServer.stop(ctx), c.etcd.stop(ctx), c.release())
+	if c.temporary {
+		return errors.Join(err, c.apiServer.kill(), c.etcd.kill(), c.release())
+	}
+	return errors.Join(err, c.apiServer.stop(ctx), c.etcd.stop(ctx), c.release())
 }
 
 // StopDetached ends the programs, Postern too, of the control plane that was started detached in dir. A program that

@@ -126,14 +126,18 @@ func (e *EtcdCluster) Stop() error {
 	return errors.Join(errs...)
 }
 
-// posternFlags connect Postern to all members.
-func (e *EtcdCluster) posternFlags() []string {
+// serversFlag leads Postern to all members.
+func (e *EtcdCluster) serversFlag() string {
 	var urls []string
 	for _, m := range e.members {
 		urls = append(urls, m.clientURL())
 	}
+	return "--etcd-servers=" + strings.Join(urls, ",")
+}
+
+// certificateFlags are what Postern proves itself to the members with.
+func (e *EtcdCluster) certificateFlags() []string {
 	return []string{
-		"--etcd-servers=" + strings.Join(urls, ","),
 		"--etcd-cafile=" + e.pki.cert(etcdCA),
 		"--etcd-certfile=" + e.pki.cert(etcdCert),
 		"--etcd-keyfile=" + e.pki.key(etcdCert),

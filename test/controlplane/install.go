@@ -4,9 +4,12 @@
 package controlplane
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -25,24 +28,78 @@ const (
 	apiGroup, apiVersion = "postern.dev", "v1alpha1"
 	apiServiceName       = apiVersion + "." + apiGroup
 	serviceName          = "postern"
-	serviceAccountName   = "postern"
 	fieldManager         = "postern-local"
 )
 
-// Install applies what a real installation consists of, manifests/base and the CRDs in artifacts/crds, and a Service
-// that leads to this machine instead of to a Pod. It may be repeated. Postern is registered by StartPostern.
+// installVariable names what Install applies: a directory of the checkout for kustomize, or a file in YAML.
+const installVariable = "POSTERN_INSTALL"
+
+// ownCRDs are those of the objects that Postern writes, and of those that it reads.
+const ownCRDs = "artifacts/crds"
+
+// Install applies manifests/base, or what the variable POSTERN_INSTALL names, as InstallFrom does.
 func (c *ControlPlane) Install(ctx context.Context) error {
-	steps := [][]string{
-		{"apply", "--server-side", "--filename=artifacts/crds"},
-		{"apply", "--server-side", "--kustomize=manifests/base"},
-		{"wait", "--for=condition=Established", "--timeout=60s", "--filename=artifacts/crds"},
+	rendered, err := c.Render(ctx, cmp.Or(os.Getenv(installVariable), "manifests/base"))
+	if err != nil {
+		return err
 	}
-	for _, step := range steps {
-		if _, err := c.Kubectl(ctx, "", step...); err != nil {
-			return fmt.Errorf("could not install Postern: %w", err)
+	return c.InstallFrom(ctx, rendered)
+}
+
+// Render returns the objects, in YAML, that kustomize makes of a directory, or that a file holds. Both are given by their
+// paths in the checkout, or absolute ones.
+func (c *ControlPlane) Render(ctx context.Context, path string) (string, error) {
+	if strings.HasSuffix(path, ".yaml") {
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(c.repository, path)
+		}
+		rendered, err := os.ReadFile(path)
+		return string(rendered), err
+	}
+	rendered, err := c.Kubectl(ctx, "", "kustomize", path)
+	if err != nil {
+		return "", fmt.Errorf("could not render %s: %w", path, err)
+	}
+	return rendered, nil
+}
+
+// InstallFrom applies an installation, in YAML, and before it the CRDs of Postern's targets and of what else is in it. A
+// field that the kube-apiserver does not know is an error, and so is a warning. It may be repeated. Then it does what
+// others would do for the installation in a cluster: certificates that it asks cert-manager for are issued, and the etcd
+// is started that it wants outside of Postern. The Service leads to this machine instead of to a Pod; StartPostern runs
+// Postern.
+func (c *ControlPlane) InstallFrom(ctx context.Context, rendered string) error {
+	foreign, err := c.foreignCRDs(ctx, rendered)
+	if err != nil {
+		return fmt.Errorf("could not get the CRDs of others: %w", err)
+	}
+	for _, crds := range append([]string{ownCRDs}, foreign...) {
+		if err := c.applyCRDs(ctx, crds); err != nil {
+			return fmt.Errorf("could not install the CRDs in %s: %w", crds, err)
 		}
 	}
-	return c.applyLocalService(ctx)
+	if _, err := c.Kubectl(ctx, rendered, append(strictApply(), "--filename=-")...); err != nil {
+		return fmt.Errorf("could not install Postern: %w", err)
+	}
+	for _, provide := range []func(context.Context) error{c.applyLocalService, c.issueCertificates, c.provideEtcd} {
+		if err := provide(ctx); err != nil {
+			return fmt.Errorf("could not provide what the installation needs: %w", err)
+		}
+	}
+	return nil
+}
+
+// strictApply takes over what an earlier run has changed so that it works here.
+func strictApply() []string {
+	return []string{"apply", "--server-side", "--force-conflicts", "--validate=strict", "--warnings-as-errors"}
+}
+
+func (c *ControlPlane) applyCRDs(ctx context.Context, path string) error {
+	if _, err := c.Kubectl(ctx, "", append(strictApply(), "--filename="+path)...); err != nil {
+		return err
+	}
+	_, err := c.Kubectl(ctx, "", "wait", "--for=condition=Established", "--timeout=60s", "--filename="+path)
+	return err
 }
 
 // applyLocalService makes the Service that the kube-apiserver looks up to find Postern. The port is the APIService's.
@@ -59,14 +116,11 @@ func (c *ControlPlane) applyLocalService(ctx context.Context) error {
 	return nil
 }
 
-// register tells the kube-apiserver to send requests for the group to Postern. The annotation makes each registration a
-// change: the kube-apiserver then looks at once whether Postern is there, and not only after its next interval.
-func (c *ControlPlane) register(ctx context.Context) error {
+// register tells the kube-apiserver to send requests for the group to Postern's port. The annotation makes each
+// registration a change: the kube-apiserver then looks at once whether Postern is there, and not only after its next
+// interval.
+func (c *ControlPlane) register(ctx context.Context, served servingCertificate) error {
 	client, err := aggregator.NewForConfig(c.admin)
-	if err != nil {
-		return err
-	}
-	caBundle, err := os.ReadFile(c.pki.cert(posternCA))
 	if err != nil {
 		return err
 	}
@@ -75,13 +129,19 @@ func (c *ControlPlane) register(ctx context.Context) error {
 		WithSpec(apiregistrationv1apply.APIServiceSpec().
 			WithGroup(apiGroup).
 			WithVersion(apiVersion).
-			WithGroupPriorityMinimum(100). // below the 1000 of CRDs, so that "kubectl get applications" finds those
+			WithGroupPriorityMinimum(100). // these three as they are installed, since they can't be left out
 			WithVersionPriority(15).
-			WithCABundle(caBundle...).
 			WithService(apiregistrationv1apply.ServiceReference().
 				WithNamespace(Namespace).
 				WithName(serviceName).
 				WithPort(int32(c.posternPort.number))))
+	if !served.othersRegister {
+		caBundle, err := os.ReadFile(served.caFile)
+		if err != nil {
+			return err
+		}
+		apiService.Spec.WithCABundle(caBundle...)
+	}
 	if _, err := client.ApiregistrationV1().APIServices().Apply(ctx, apiService, applyOptions()); err != nil {
 		return fmt.Errorf("could not apply the APIService: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -35,19 +36,31 @@ type Postern struct {
 	controlPlane *ControlPlane
 	process      *process
 	port         *port
+	certificate  servingCertificate
 	// reach returns once the requests that are meant for a Postern that is ready come to it.
 	reach func(context.Context) error
 }
 
-// StartPostern runs Postern with the permissions that its ServiceAccount has by the shipped manifests, registers it, and
-// returns once requests reach it through the kube-apiserver. Its port and its data directory belong to the control plane:
-// they are the same each time. Install must have been called before. A Postern that still runs is stopped.
+// StartPostern runs what has been installed, as a node of a cluster would: Postern with the arguments, the environment
+// and the files of its StatefulSet, and with the permissions of its ServiceAccount. It registers it, and returns once
+// requests reach it through the kube-apiserver. Its port and its data directory belong to the control plane: they are the
+// same each time. An installation that wants an external etcd gets one of a single member, unless the options have one. A
+// Postern that still runs is stopped.
 func (c *ControlPlane) StartPostern(ctx context.Context, o PosternOptions) (*Postern, error) {
-	if err := c.writePosternKubeconfig(ctx); err != nil {
-		return nil, fmt.Errorf("could not make Postern's kubeconfig: %w", err)
+	installed, err := c.installedWorkload(ctx)
+	if err != nil {
+		return nil, err
 	}
-	p := c.newPostern("postern", c.posternPort, o)
-	p.reach = p.registerAlone
+	p, err := c.newPostern(ctx, installed, "postern", c.posternPort, o)
+	if err != nil {
+		return nil, err
+	}
+	p.reach = func(ctx context.Context) error {
+		if err := p.registerAlone(ctx); err != nil {
+			return err
+		}
+		return installed.reportReady(ctx, 1)
+	}
 	if err := p.process.stopEarlierRun(ctx); err != nil {
 		return nil, err
 	}
@@ -57,16 +70,31 @@ func (c *ControlPlane) StartPostern(ctx context.Context, o PosternOptions) (*Pos
 	return p, nil
 }
 
-// newPostern returns a Postern that does not run yet. The kubeconfig must have been written.
-func (c *ControlPlane) newPostern(name string, port *port, o PosternOptions) *Postern {
+// newPostern returns a Postern that does not run yet.
+func (c *ControlPlane) newPostern(ctx context.Context, installed *workload, name string, port *port, o PosternOptions) (*Postern, error) {
 	if o.Binary == "" {
 		o.Binary = cmp.Or(os.Getenv("POSTERN_BINARY"), filepath.Join(c.repository, "bin", "postern"))
 	}
-	flags := append(c.posternFlags(port), storageFlags(c, o.Etcd)...)
-	p := &Postern{controlPlane: c, port: port, process: c.newProcess(name, o.Binary, append(flags, o.Flags...))}
+	if err := c.writePosternKubeconfig(ctx, installed.set.Spec.Template.Spec.ServiceAccountName); err != nil {
+		return nil, fmt.Errorf("could not make Postern's kubeconfig: %w", err)
+	}
+	storage, err := c.storageFlags(ctx, installed, o.Etcd)
+	if err != nil {
+		return nil, fmt.Errorf("could not provide the storage: %w", err)
+	}
+	launch, err := installed.launch(ctx, name, c.path(filepath.Join("volumes", name)))
+	if err != nil {
+		return nil, err
+	}
+	certificate := c.certificateOf(launch)
+	launch.override(c.posternFlags(port)...)
+	launch.override(certificate.flags...)
+	launch.override(storage...)
+	launch.override(o.Flags...)
+	p := &Postern{controlPlane: c, port: port, certificate: certificate, process: c.newProcess(name, o.Binary, launch.args)}
 	// A program that was built with the race detector ends at the first race, and the test that needs it fails.
-	p.process.env = append(append(p.process.env, "GORACE=halt_on_error=1"), o.Env...)
-	return p
+	p.process.env = slices.Concat(p.process.env, launch.env, []string{"GORACE=halt_on_error=1"}, o.Env)
+	return p, nil
 }
 
 // Start runs Postern again after Stop or Kill and returns once requests reach it through the kube-apiserver.
@@ -82,7 +110,7 @@ func (p *Postern) Start(ctx context.Context) error {
 
 // registerAlone points the kube-apiserver at the port of this Postern and no other.
 func (p *Postern) registerAlone(ctx context.Context) error {
-	if err := p.controlPlane.register(ctx); err != nil {
+	if err := p.controlPlane.register(ctx, p.certificate); err != nil {
 		return fmt.Errorf("could not register Postern: %w", err)
 	}
 	if err := p.controlPlane.waitFor(ctx, []*process{p.process}, p.controlPlane.available); err != nil {
@@ -126,7 +154,7 @@ func (p *Postern) Address() string { return "https://127.0.0.1:" + p.port.String
 func (p *Postern) DirectConfig() *rest.Config {
 	config := p.controlPlane.RESTConfig()
 	config.Host = p.Address()
-	config.CAData, config.CAFile = nil, p.controlPlane.pki.cert(posternCA)
+	config.CAData, config.CAFile, config.ServerName = nil, p.certificate.caFile, posternServerName
 	return config
 }
 
@@ -141,8 +169,6 @@ func (c *ControlPlane) posternFlags(port *port) []string {
 		"--bind-address=127.0.0.1",
 		"--secure-port=" + port.String(),
 		"--permit-port-sharing=true", // with our reservation of the port
-		"--tls-cert-file=" + c.pki.cert(posternCert),
-		"--tls-private-key-file=" + c.pki.key(posternCert),
 		"--kubeconfig=" + kubeconfig,
 		"--authentication-kubeconfig=" + kubeconfig,
 		"--authorization-kubeconfig=" + kubeconfig,
@@ -150,17 +176,10 @@ func (c *ControlPlane) posternFlags(port *port) []string {
 	}
 }
 
-func storageFlags(c *ControlPlane, external *EtcdCluster) []string {
-	if external != nil {
-		return external.posternFlags()
-	}
-	return []string{"--data-dir=" + c.path("postern-data")}
-}
-
 func (c *ControlPlane) posternKubeconfig() string { return c.path("postern.kubeconfig") }
 
-func (c *ControlPlane) writePosternKubeconfig(ctx context.Context) error {
-	token, err := c.ServiceAccountToken(ctx, Namespace, serviceAccountName, tokenValidity)
+func (c *ControlPlane) writePosternKubeconfig(ctx context.Context, serviceAccount string) error {
+	token, err := c.ServiceAccountToken(ctx, Namespace, serviceAccount, tokenValidity)
 	if err != nil {
 		return err
 	}

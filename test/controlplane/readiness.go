@@ -35,7 +35,7 @@ func readinessOf(caFile string) (func(ctx context.Context, address string) bool,
 		return nil, err
 	}
 	client := &http.Client{Transport: &http.Transport{
-		TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		TLSClientConfig:   &tls.Config{RootCAs: roots, ServerName: posternServerName, MinVersion: tls.VersionTLS12},
 		DisableKeepAlives: true,
 	}}
 	return func(ctx context.Context, address string) bool {

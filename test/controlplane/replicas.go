@@ -19,11 +19,12 @@ type Replicas struct {
 	all          []*Postern
 }
 
-// StartReplicas runs n Posterns, which need an etcd in the options, and a load balancer in this process that the
-// kube-apiserver takes for Postern. It returns once requests reach all of them. Install must have been called before,
-// and no other Postern of the control plane may run. The caller stops them, before the etcd and the control plane.
+// StartReplicas runs n Posterns, which need an etcd, by the options or by the installation, and a load balancer in this
+// process that the kube-apiserver takes for Postern. It returns once requests reach all of them. Install must have been
+// called before, and no other Postern of the control plane may run. The caller stops them, before the etcd and the control
+// plane.
 func (c *ControlPlane) StartReplicas(ctx context.Context, n int, o PosternOptions) (*Replicas, error) {
-	if c.detached || o.Etcd == nil {
+	if c.detached || o.Etcd == nil && c.posternEtcd == nil {
 		return nil, errors.New("could not start replicas: they need an etcd to share, and a program that outlives them")
 	}
 	r := &Replicas{controlPlane: c}
@@ -35,20 +36,21 @@ func (c *ControlPlane) StartReplicas(ctx context.Context, n int, o PosternOption
 
 func (r *Replicas) start(ctx context.Context, n int, o PosternOptions) error {
 	c := r.controlPlane
-	if err := c.writePosternKubeconfig(ctx); err != nil {
-		return fmt.Errorf("could not make Postern's kubeconfig: %w", err)
+	installed, err := c.installedWorkload(ctx)
+	if err != nil {
+		return err
 	}
 	var addresses []string
 	for i := range n {
-		p, err := r.newReplica(fmt.Sprintf("postern-%d", i), o)
+		p, err := r.newReplica(ctx, installed, fmt.Sprintf("postern-%d", i), o)
 		if err != nil {
 			return err
 		}
 		r.all = append(r.all, p)
 		addresses = append(addresses, p.Address())
 	}
-	var err error
-	if r.balancer, err = c.startBalancer(ctx, c.posternPort, addresses); err != nil {
+	served := r.all[0].certificate
+	if r.balancer, err = c.startBalancer(ctx, c.posternPort, addresses, served); err != nil {
 		return err
 	}
 	var starting errgroup.Group
@@ -58,19 +60,25 @@ func (r *Replicas) start(ctx context.Context, n int, o PosternOptions) error {
 	if err := starting.Wait(); err != nil {
 		return err
 	}
-	if err := c.register(ctx); err != nil {
+	if err := c.register(ctx, served); err != nil {
 		return fmt.Errorf("could not register Postern: %w", err)
 	}
-	return c.WaitForPostern(ctx)
+	if err := c.WaitForPostern(ctx); err != nil {
+		return err
+	}
+	return installed.reportReady(ctx, n)
 }
 
 // newReplica returns a Postern that counts as started when the load balancer sends it connections.
-func (r *Replicas) newReplica(name string, o PosternOptions) (*Postern, error) {
+func (r *Replicas) newReplica(ctx context.Context, installed *workload, name string, o PosternOptions) (*Postern, error) {
 	port, err := reservePort(r.controlPlane.path(name + ".port"))
 	if err != nil {
 		return nil, err
 	}
-	p := r.controlPlane.newPostern(name, port, o)
+	p, err := r.controlPlane.newPostern(ctx, installed, name, port, o)
+	if err != nil {
+		return nil, errors.Join(err, port.release())
+	}
 	p.reach = func(ctx context.Context) error {
 		return r.controlPlane.waitFor(ctx, []*process{p.process}, func(context.Context) error {
 			if !r.balancer.uses(p.Address()) {

@@ -37,8 +37,7 @@ func TestSlowSendersHoldNothingForLong(t *testing.T) {
 			s := newSuite(t, "--payload-timeout=2s", fmt.Sprintf("--disable-http2-serving=%t", !http2))
 			w := s.newWorld(t)
 			w.gatewaySync("web")
-			// Over HTTP/1.1 the kube-apiserver itself holds back the answer until the sender has sent all, or has left.
-			ci := w.ci().speaking(t, w, "HTTP/2.0")
+			ci := w.ci()
 			ci.mustPost(t, syncDoor("web"), `{"ref":"before"}`, nil, http.StatusAccepted)
 			before := w.metrics(t, goroutines)[goroutines]
 
@@ -64,9 +63,11 @@ func TestSlowSendersHoldNothingForLong(t *testing.T) {
 			})
 			t.Run("through the kube-apiserver", func(t *testing.T) {
 				w := w.in(t)
+				// Over HTTP/1.1 the kube-apiserver itself holds back the answer until the sender has sent all, or has left.
+				stranger := w.anonymous().speaking(t, w, "HTTP/2.0")
 				var half []*halfSent
 				for i := range atOnce {
-					half = append(half, ci.sendHalf(t, syncDoor("web"), "lost", i%2 == 0))
+					half = append(half, stranger.sendHalf(t, syncDoor("web"), "lost", i%2 == 0))
 				}
 				ci.mustPost(t, syncDoor("web"), `{"ref":"meanwhile"}`, nil, http.StatusAccepted)
 				w.untilAsQuietAs(before)

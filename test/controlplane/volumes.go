@@ -1,0 +1,105 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplane
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// mounts maps the paths at which a container has its volumes to directories of this machine.
+type mounts map[string]string
+
+// localize replaces the path of a volume by that of its directory, where a text or the value of a flag begins with it.
+func (m mounts) localize(text string) string {
+	for path, dir := range m {
+		for _, prefix := range []string{"", text[:strings.Index(text, "=")+1]} {
+			rest, found := strings.CutPrefix(text, prefix+path)
+			if found && (rest == "" || rest[0] == '/') {
+				return prefix + dir + rest
+			}
+		}
+	}
+	return text
+}
+
+// mount writes the volumes of a container below dir as they are now.
+func (w *workload) mount(ctx context.Context, container *corev1.Container, dir string) (mounts, error) {
+	mounted := mounts{}
+	for _, mount := range container.VolumeMounts {
+		local := filepath.Join(dir, mount.Name)
+		if err := os.MkdirAll(local, 0o700); err != nil {
+			return nil, err
+		}
+		files, err := w.files(ctx, mount.Name)
+		if err != nil {
+			return nil, fmt.Errorf("volume %s: %w", mount.Name, err)
+		}
+		for name, content := range files {
+			if err := replaceFile(filepath.Join(local, name), content); err != nil {
+				return nil, err
+			}
+		}
+		mounted[mount.MountPath] = filepath.Join(local, mount.SubPath)
+	}
+	return mounted, nil
+}
+
+// files returns what a volume holds before anything is written to it.
+func (w *workload) files(ctx context.Context, volume string) (map[string][]byte, error) {
+	for _, claim := range w.set.Spec.VolumeClaimTemplates {
+		if claim.Name == volume {
+			return nil, nil
+		}
+	}
+	for _, one := range w.set.Spec.Template.Spec.Volumes {
+		if one.Name != volume {
+			continue
+		}
+		switch {
+		case one.EmptyDir != nil:
+			return nil, nil
+		case one.Secret != nil:
+			return w.secretFiles(ctx, one.Secret)
+		}
+		return nil, fmt.Errorf("can't be mounted here: %v", one.VolumeSource)
+	}
+	return nil, fmt.Errorf("there is no such volume")
+}
+
+func (w *workload) secretFiles(ctx context.Context, source *corev1.SecretVolumeSource) (map[string][]byte, error) {
+	secret, err := w.kube.CoreV1().Secrets(w.set.Namespace).Get(ctx, source.SecretName, metav1.GetOptions{})
+	if err != nil {
+		return nil, ignoreMissing(err, source.Optional)
+	}
+	if len(source.Items) == 0 {
+		return secret.Data, nil
+	}
+	files := map[string][]byte{}
+	for _, item := range source.Items {
+		content, found := secret.Data[item.Key]
+		if err := requireKey(found, secret.Name, item.Key, source.Optional); err != nil {
+			return nil, err
+		}
+		if found {
+			files[item.Path] = content
+		}
+	}
+	return files, nil
+}
+
+// replaceFile changes a file at once: who reads it meanwhile finds the old content or the new.
+func replaceFile(path string, content []byte) error {
+	unfinished := path + ".new"
+	if err := os.WriteFile(unfinished, content, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(unfinished, path)
+}

@@ -1,0 +1,82 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	corev1apply "k8s.io/client-go/applyconfigurations/core/v1"
+)
+
+// etcdClientVolume is the volume in which an installation expects its certificate for an external etcd.
+const etcdClientVolume = "etcd-client"
+
+// provideEtcd starts an etcd of one member if what is installed wants one outside of Postern, and makes the Secret with
+// Postern's certificate for it.
+func (c *ControlPlane) provideEtcd(ctx context.Context) error {
+	installed, err := c.installedWorkload(ctx)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil || !installed.wantsEtcd() || c.posternEtcd != nil {
+		return err
+	}
+	if c.posternEtcd, err = c.StartEtcdCluster(ctx, 1); err != nil {
+		return err
+	}
+	return c.applyEtcdSecret(ctx, installed, c.posternEtcd)
+}
+
+func (w *workload) wantsEtcd() bool {
+	for _, container := range w.set.Spec.Template.Spec.Containers {
+		if slices.ContainsFunc(container.Args, func(arg string) bool { return strings.HasPrefix(arg, "--etcd-servers=") }) {
+			return true
+		}
+	}
+	return false
+}
+
+// applyEtcdSecret puts the certificate into the Secret of the installation's volume.
+func (c *ControlPlane) applyEtcdSecret(ctx context.Context, installed *workload, etcd *EtcdCluster) error {
+	volumes := installed.set.Spec.Template.Spec.Volumes
+	i := slices.IndexFunc(volumes, func(v corev1.Volume) bool { return v.Name == etcdClientVolume && v.Secret != nil })
+	if i < 0 {
+		return errors.New("the installation has no volume " + etcdClientVolume)
+	}
+	data := map[string][]byte{}
+	for key, file := range map[string]string{
+		"ca.crt":                etcd.pki.cert(etcdCA),
+		corev1.TLSCertKey:       etcd.pki.cert(etcdCert),
+		corev1.TLSPrivateKeyKey: etcd.pki.key(etcdCert),
+	} {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		data[key] = content
+	}
+	secret := corev1apply.Secret(volumes[i].Secret.SecretName, installed.set.Namespace).WithType(corev1.SecretTypeTLS).WithData(data)
+	_, err := installed.kube.CoreV1().Secrets(installed.set.Namespace).Apply(ctx, secret, applyOptions())
+	return err
+}
+
+// storageFlags lead to the etcd of the installation, to another that is given, or to the one within Postern.
+func (c *ControlPlane) storageFlags(ctx context.Context, installed *workload, given *EtcdCluster) ([]string, error) {
+	switch {
+	case !installed.wantsEtcd() && given == nil:
+		return []string{"--data-dir=" + c.path("postern-data")}, nil
+	case !installed.wantsEtcd():
+		return append(given.certificateFlags(), given.serversFlag()), nil
+	case given == nil:
+		return []string{c.posternEtcd.serversFlag()}, nil
+	}
+	// The certificate comes by the installation's own volume.
+	return []string{given.serversFlag()}, c.applyEtcdSecret(ctx, installed, given)
+}

@@ -1,0 +1,103 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"postern.dev/postern/apis/postern/v1alpha1"
+)
+
+func TestSlowStrangersKeepNobodyWaitingButTheirOwnKind(t *testing.T) {
+	s := newSuite(t, "--payload-timeout=1m")
+	w := s.newWorld(t)
+	w.gatewaySync("web")
+	w.allow(strangers, "gatewaysyncs")
+	ci, stranger := w.ci(), w.anonymous()
+	w.eventually(func() error { // roles take effect a little later
+		got, err := stranger.post(t.Context(), syncDoor("web"), []byte(`{"ref":"v1"}`), nil)
+		if err == nil && got.code != http.StatusUnauthorized {
+			err = fmt.Errorf("a stranger without a secret gets %d: %s", got.code, got.body)
+		}
+		return err
+	})
+
+	w.fillSeatsOfStrangers(stranger)
+
+	d := ci.mustPost(t, syncDoor("web"), `{"ref":"meanwhile"}`, nil, http.StatusAccepted).delivery(t)
+	if d.Status.Phase != v1alpha1.DeliveryApplied { // which takes what Postern itself asks of the kube-apiserver
+		t.Errorf("a delivery of a caller with an identity is %s: %s", d.Status.Phase, d.Status.Message)
+	}
+	if schema := w.flowSchemaOf(stranger, "/version"); schema != "global-default" {
+		t.Errorf("what strangers ask of others than Postern is of the flow schema %q, want global-default", schema)
+	}
+	if served := w.flowControl("dispatched_requests_total", `flow_schema="postern",priority_level="postern"`); served == 0 {
+		t.Error("none of Postern's own requests was of its own priority level")
+	}
+}
+
+// fillSeatsOfStrangers begins deliveries of strangers until one has to wait for a seat.
+func (w *world) fillSeatsOfStrangers(stranger sender) {
+	w.t.Helper()
+	const most = 600 // seats that a kube-apiserver has in all
+	for range most {
+		stranger.sendHalf(w.t, syncDoor("web"), "lost", true)
+		if w.flowControl("current_inqueue_requests", `priority_level="postern-strangers"`) > 0 {
+			return
+		}
+	}
+	w.t.Fatalf("%d strangers that send slowly have got a seat each", most)
+}
+
+// flowControl adds up the kube-apiserver's own metrics of its flow control that have these labels.
+func (w *world) flowControl(name, labels string) float64 {
+	w.t.Helper()
+	text, err := w.kube.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	sum := 0.0
+	for line := range strings.Lines(string(text)) {
+		metric, value, _ := strings.Cut(strings.TrimSpace(line), "} ")
+		if !strings.HasPrefix(metric, "apiserver_flowcontrol_"+name+"{") || !strings.Contains(metric, labels) {
+			continue
+		}
+		number, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			w.t.Fatalf("%s: %v", line, err)
+		}
+		sum += number
+	}
+	return sum
+}
+
+// flowSchemaOf asks the kube-apiserver for a path, and returns the flow schema by which it is served.
+func (w *world) flowSchemaOf(s sender, path string) string {
+	w.t.Helper()
+	base, _, _ := strings.Cut(s.base, "/apis/")
+	s.base = base
+	got, err := s.send(w.t.Context(), http.MethodGet, strings.TrimPrefix(path, "/"), http.NoBody, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if got.code != http.StatusOK {
+		w.t.Fatalf("GET %s: got %d: %s", path, got.code, got.body)
+	}
+	schemas, err := w.kube.FlowcontrolV1().FlowSchemas().List(w.t.Context(), metav1.ListOptions{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, schema := range schemas.Items {
+		if string(schema.UID) == got.header.Get("X-Kubernetes-Pf-Flowschema-Uid") {
+			return schema.Name
+		}
+	}
+	return ""
+}

@@ -45,6 +45,7 @@ func run(ctx context.Context, o *options) error {
 	version.RegisterMetrics()
 	delivery.RegisterMetrics()
 	controller.RegisterMetrics()
+	apiserver.RegisterMetrics()
 	if !o.credentials.RequireSecret {
 		klog.InfoS("WARNING: --webhook-require-secret=false: where no secret is configured, anyone whom RBAC lets deliver can do so")
 	}

@@ -96,10 +96,11 @@ func (d *Deliverer) finished(ctx context.Context, delivery *postern.WebhookDeliv
 		values = append(values, "kind", t.Kind, "target", klog.KRef(delivery.Namespace, t.Name))
 	}
 	log := klog.FromContext(ctx)
-	var rejected *rejectedError
+	var turnedAway *rejectedError
 	switch {
-	case errors.As(err, &rejected):
-		log.Info("Rejected a delivery", append(values, "reason", rejected.reason)...)
+	case errors.As(err, &turnedAway):
+		countRejected(delivery.Spec.Source, turnedAway.reason)
+		log.Info("Rejected a delivery", append(values, "reason", turnedAway.reason)...)
 	case apierrors.IsInternalError(err) || apierrors.IsServiceUnavailable(err):
 		log.Error(err, "Could not carry out a delivery", values...)
 	case err != nil:

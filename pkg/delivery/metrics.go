@@ -5,7 +5,6 @@ package delivery
 
 import (
 	"slices"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/component-base/metrics"
@@ -61,12 +60,6 @@ var (
 // RegisterMetrics makes /metrics show the metrics of this package. Until then they count nothing.
 func RegisterMetrics() {
 	legacyregistry.MustRegister(deliveries, rejected, resumed, stageSeconds)
-}
-
-// timeStage starts the clock of a stage; call what it returns when the stage is over.
-func timeStage(stage string) (done func()) {
-	start := time.Now()
-	return func() { stageSeconds.WithLabelValues(stage).Observe(time.Since(start).Seconds()) }
 }
 
 // knownSource is "unknown" for what claims to come from a sender that does not exist: a claim must not make a new series.

@@ -10,6 +10,18 @@ SHELL := /bin/bash
 # Nothing needs C. One setting everywhere, so that all builds share one cache.
 export CGO_ENABLED := 0
 
+# What the program says of itself; see hack/version.sh. Give them where there is no git, as in an image's build.
+VERSION ?= $(shell hack/version.sh version)
+REVISION ?= $(shell hack/version.sh revision)
+DATE ?= $(shell hack/version.sh date)
+STAMP = -X postern.dev/postern/pkg/version.version=$(VERSION) -X postern.dev/postern/pkg/version.revision=$(REVISION) \
+	-X postern.dev/postern/pkg/version.date=$(DATE)
+# How clients introduce themselves that the framework makes; ours say it without.
+STAMP += -X k8s.io/client-go/pkg/version.gitVersion=$(VERSION) -X k8s.io/client-go/pkg/version.gitCommit=$(REVISION)
+
+# Where "make release" puts the program.
+RELEASE ?= bin/release/postern
+
 # How long "make fuzz" runs each fuzz test.
 FUZZTIME ?= 30s
 # Flags for the benchmark: BENCHFLAGS='-only latency'; BENCHFLAGS=-help lists them.
@@ -19,12 +31,31 @@ TESTFLAGS ?=
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/postern (some minutes the first time, then seconds)
 	@echo 'Building bin/postern (some minutes on two cores the first time, seconds afterwards)...'
-	@go build -o bin/postern ./cmd/postern
+	@go build -ldflags '$(STAMP)' -o bin/postern ./cmd/postern
+
+# The same bytes from the same commit and the same version of Go, wherever that is built: no paths (-trimpath), nothing
+# that Go finds out by itself, which depends on whether there is git (-buildvcs=false), and no build id, which is a hash of
+# the flags among other things. GOOS and GOARCH say for what it is built.
+.PHONY: release
+release: ## Build the program as it is shipped, reproducibly: bin/release/postern
+	go build -trimpath -buildvcs=false -ldflags '-s -w -buildid= $(STAMP)' -o $(RELEASE) ./cmd/postern
+
+# The program that builds it may be any that understands a Dockerfile: IMAGE_BUILDER='podman build'.
+IMAGE ?= ghcr.io/postern-dev/postern
+IMAGE_BUILDER ?= docker build
+.PHONY: image
+image: ## Build the image
+	$(IMAGE_BUILDER) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg DATE=$(DATE) \
+		--tag $(IMAGE):$(VERSION) .
+
+.PHONY: verify-reproducible
+verify-reproducible: ## Build the program twice, far apart, and compare (as long as compiling everything: 6 minutes on two cores)
+	@VERSION='$(VERSION)' REVISION='$(REVISION)' DATE='$(DATE)' hack/verify-reproducible.sh
 
 .PHONY: control-plane
 control-plane: ## Put etcd, kube-apiserver and kubectl into bin/k8s (6 to 10 minutes the first time, then seconds)
@@ -60,7 +91,7 @@ chaos: build control-plane ## Break Postern and what it stands on, at length (ab
 .PHONY: test-race
 test-race: control-plane ## Run all tests, and Postern in them, with the race detector (needs a C compiler)
 	@echo 'Testing with the race detector. From an empty cache it compiles everything once more: 10 minutes on two cores.'
-	CGO_ENABLED=1 go build -race -o bin/race/postern ./cmd/postern
+	CGO_ENABLED=1 go build -race -ldflags '$(STAMP)' -o bin/race/postern ./cmd/postern
 	CGO_ENABLED=1 POSTERN_BINARY=$(CURDIR)/bin/race/postern go test -race -count=1 -timeout=30m $(TESTFLAGS) ./...
 
 .PHONY: bench

@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 	cliflag "k8s.io/component-base/cli/flag"
 	logsapi "k8s.io/component-base/logs/api/v1"
+
+	"postern.dev/postern/pkg/version"
 )
 
 // newCommand returns the command that runs until ctx is done.
@@ -21,6 +23,7 @@ func newCommand(ctx context.Context) *cobra.Command {
 		Short: "Webhooks through the kube-apiserver",
 		Long: "Postern is an aggregated API server. Senders POST their webhooks through the kube-apiserver to a webhookdeliveries\n" +
 			"subresource; Postern writes the ref that a webhook asks for to GatewaySync and Application objects.",
+		Version:      version.Get().String(),
 		Args:         cobra.NoArgs,
 		SilenceUsage: true, // an error says what is wrong; a hundred flags after it would hide that
 		RunE: func(*cobra.Command, []string) error {
@@ -37,6 +40,7 @@ func newCommand(ctx context.Context) *cobra.Command {
 			return err
 		},
 	}
+	cmd.SetVersionTemplate("postern {{.Version}}\n")
 	flags := o.flags()
 	for _, set := range flags.FlagSets {
 		cmd.Flags().AddFlagSet(set)

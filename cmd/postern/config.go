@@ -15,6 +15,7 @@ import (
 
 	"postern.dev/postern/pkg/apiserver"
 	posternopenapi "postern.dev/postern/pkg/generated/openapi"
+	"postern.dev/postern/pkg/version"
 )
 
 // watchTerminationPeriod is how long the watches of all clients together may take to end with the server.
@@ -46,5 +47,6 @@ func genericConfig(o *options) (*genericapiserver.RecommendedConfig, error) {
 	if err := o.recommended.ApplyTo(config); err != nil {
 		return nil, fmt.Errorf("could not apply the flags: %w", err)
 	}
+	config.ClientConfig.UserAgent = version.Get().UserAgent()
 	return config, nil
 }

@@ -114,6 +114,9 @@ func (o *options) flags() cliflag.NamedFlagSets {
 	o.recommended.CoreAPI.AddFlags(sets.FlagSet("kubernetes"))
 	o.recommended.Traces.AddFlags(sets.FlagSet("tracing"))
 	logsapi.AddFlags(o.logging, sets.FlagSet("logging"))
+	// cobra answers these two, and shows them with the others only if they are among them.
+	sets.FlagSet("general").BoolP("help", "h", false, "Print the flags, and end.")
+	sets.FlagSet("general").Bool("version", false, "Print the version, and end.")
 	return sets
 }
 

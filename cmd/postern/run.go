@@ -32,6 +32,7 @@ import (
 	"postern.dev/postern/pkg/delivery"
 	"postern.dev/postern/pkg/etcd"
 	"postern.dev/postern/pkg/target"
+	"postern.dev/postern/pkg/version"
 )
 
 // drainTimeout bounds the end: the longest request of the API server, and some time to close what it used.
@@ -40,8 +41,11 @@ const drainTimeout = 75 * time.Second
 // run serves until ctx is done. The embedded etcd starts first and ends last, since everything else stands on it.
 func run(ctx context.Context, o *options) error {
 	ctrl.SetLogger(klog.Background())
+	klog.InfoS("Starting", "version", version.Get().String())
+	version.RegisterMetrics()
 	delivery.RegisterMetrics()
 	controller.RegisterMetrics()
+	apiserver.RegisterMetrics()
 	if !o.credentials.RequireSecret {
 		klog.InfoS("WARNING: --webhook-require-secret=false: where no secret is configured, anyone whom RBAC lets deliver can do so")
 	}

@@ -111,6 +111,7 @@ func (c CompletedConfig) New() (*Server, error) {
 		Records:         store,
 		Events:          c.extra.Events,
 		MaxPayloadBytes: c.extra.MaxPayloadBytes,
+		Tracing:         c.generic.TracerProvider,
 		Now:             time.Now,
 	})
 	c.generic.AdmissionControl = &receivingAdmission{admissionChain: chain, deliverer: deliverer}

@@ -50,6 +50,7 @@ type timedBody struct {
 	deadline time.Time
 	timeout  time.Duration
 	arrived  atomic.Bool
+	refused  atomic.Bool
 }
 
 // Read returns an error that says what happened, and is an answer, when the time is up.
@@ -59,6 +60,9 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	case errors.Is(err, io.EOF):
 		b.arrived.Store(true)
 	case errors.Is(err, os.ErrDeadlineExceeded):
+		if b.refused.CompareAndSwap(false, true) { // a body may be read on after an error
+			countRefused(causePayloadTimeout)
+		}
 		err = apierrors.NewTimeoutError(fmt.Sprintf(
 			"the body did not arrive within %s, which --payload-timeout sets: send it again, all of it at once", b.timeout), retryAfterSeconds)
 	}

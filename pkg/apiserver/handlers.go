@@ -53,12 +53,17 @@ func unavailable(message string) error {
 	return err
 }
 
-// accepting returns the error that answers deliveries while none can be taken.
+// accepting returns the error that answers a delivery while none can be taken, and counts it.
 func (c ExtraConfig) accepting() error {
 	if err := c.StorageReady(); err != nil {
+		countRefused(causeStorage)
 		return ErrStorageUnavailable()
 	}
-	return c.Backlog()
+	err := c.Backlog()
+	if err != nil {
+		countRefused(causeBacklog)
+	}
+	return err
 }
 
 // whileAccepting answers whatever would make a delivery with the error of accepting, if there is one.

@@ -54,6 +54,7 @@ func (w *refusalWriter) WriteHeader(code int) {
 		return
 	}
 	w.refused = true
+	countRefused(causeRequestsInFlight)
 	seconds, err := strconv.Atoi(w.Header().Get("Retry-After"))
 	if err != nil {
 		seconds = retryAfterSeconds

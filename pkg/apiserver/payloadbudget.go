@@ -57,6 +57,7 @@ func (b *payloadBudget) limit(next http.Handler) http.Handler {
 		}
 		weight := b.weigh(req, info)
 		if err := b.acquire(req.Context(), weight); err != nil {
+			countRefused(causePayloadBytes)
 			deliver.WriteError(w, apierrors.NewTooManyRequests(
 				"too many bytes of other requests are being worked on (--max-inflight-payload-bytes bounds them): send it again later", retryAfterSeconds))
 			return

@@ -14,7 +14,7 @@ import (
 )
 
 var storedDeliveries = metrics.NewGauge(&metrics.GaugeOpts{
-	Namespace: "postern", Name: "stored_deliveries", StabilityLevel: metrics.ALPHA,
+	Namespace: "postern", Name: "stored_deliveries", StabilityLevel: metrics.BETA,
 	Help: "Deliveries that are stored, by whichever replica.",
 })
 
@@ -33,13 +33,17 @@ func RegisterMetrics() {
 	legacyregistry.MustRegister(storedDeliveries)
 	legacyregistry.RawMustRegister(
 		metrics.NewGaugeFunc(&metrics.GaugeOpts{
-			Namespace: "postern", Name: "pending_deliveries", StabilityLevel: metrics.ALPHA,
+			Namespace: "postern", Name: "pending_deliveries", StabilityLevel: metrics.BETA,
 			Help: "Deliveries that are pending, by the replica that retries them.",
 		}, func() float64 { return float64(len(pendingNow())) }),
 		metrics.NewGaugeFunc(&metrics.GaugeOpts{
-			Namespace: "postern", Name: "oldest_pending_delivery_age_seconds", StabilityLevel: metrics.ALPHA,
+			Namespace: "postern", Name: "oldest_pending_delivery_age_seconds", StabilityLevel: metrics.BETA,
 			Help: "Time since the receipt of the delivery that has been pending longest, by the replica that retries them.",
 		}, func() float64 { return oldest().Seconds() }),
+		metrics.NewGaugeFunc(&metrics.GaugeOpts{
+			Namespace: "postern", Name: "leader", StabilityLevel: metrics.BETA,
+			Help: "1 in the replica that retries what is pending, 0 in others. If none does, nobody knows what is pending.",
+		}, leading),
 	)
 }
 
@@ -48,6 +52,13 @@ func pendingNow() []any {
 		return r.pending.GetStore().List()
 	}
 	return nil
+}
+
+func leading() float64 {
+	if followed.Load() == nil {
+		return 0
+	}
+	return 1
 }
 
 func oldest() time.Duration {

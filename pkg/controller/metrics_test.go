@@ -24,22 +24,25 @@ func TestMain(m *testing.M) {
 }
 
 func TestMetricsTellWhatIsPendingWhereItIsRetried(t *testing.T) {
-	expect := func(t *testing.T, pending, age int) {
+	expect := func(t *testing.T, leading, pending, age int) {
 		t.Helper()
-		text := fmt.Sprintf(`# HELP postern_oldest_pending_delivery_age_seconds [ALPHA] Time since the receipt of the delivery that has been pending longest, by the replica that retries them.
+		text := fmt.Sprintf(`# HELP postern_leader [BETA] 1 in the replica that retries what is pending, 0 in others. If none does, nobody knows what is pending.
+# TYPE postern_leader gauge
+postern_leader %d
+# HELP postern_oldest_pending_delivery_age_seconds [BETA] Time since the receipt of the delivery that has been pending longest, by the replica that retries them.
 # TYPE postern_oldest_pending_delivery_age_seconds gauge
 postern_oldest_pending_delivery_age_seconds %d
-# HELP postern_pending_deliveries [ALPHA] Deliveries that are pending, by the replica that retries them.
+# HELP postern_pending_deliveries [BETA] Deliveries that are pending, by the replica that retries them.
 # TYPE postern_pending_deliveries gauge
 postern_pending_deliveries %d
-`, age, pending)
+`, leading, age, pending)
 		err := testutil.GatherAndCompare(legacyregistry.DefaultGatherer, strings.NewReader(text),
-			"postern_pending_deliveries", "postern_oldest_pending_delivery_age_seconds")
+			"postern_pending_deliveries", "postern_oldest_pending_delivery_age_seconds", "postern_leader")
 		if err != nil {
 			t.Error(err)
 		}
 	}
-	expect(t, 0, 0)
+	expect(t, 0, 0, 0)
 	onBench(t, func(t *testing.T, b *bench) {
 		var down atomic.Bool
 		down.Store(true)
@@ -53,15 +56,15 @@ postern_pending_deliveries %d
 		b.source.Add(attempted(b.pendingSince("new", 0)))
 		stop := b.start(t)
 		advance(10 * time.Second)
-		expect(t, 2, 30)
+		expect(t, 1, 2, 30)
 		down.Store(false)
 		advance(time.Minute)
-		expect(t, 0, 0)
+		expect(t, 1, 0, 0)
 		down.Store(true)
 		b.source.Add(attempted(b.pendingSince("newer", 0)))
 		advance(5 * time.Second)
-		expect(t, 1, 5)
+		expect(t, 1, 1, 5)
 		stop()
-		expect(t, 0, 0)
+		expect(t, 0, 0, 0)
 	})
 }

@@ -19,7 +19,16 @@ import (
 // admit runs the server's admission chain on a delivery as if it were created as an object. So a policy on
 // CREATE of webhookdeliveries holds for every door.
 func (d *Deliverer) admit(ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info, dryRun bool) error {
-	defer timeStage(stageAdmit)()
+	err := d.admitAsObject(ctx, delivery, sender, dryRun)
+	if err != nil {
+		d.finished(ctx, delivery, err)
+	}
+	return err
+}
+
+func (d *Deliverer) admitAsObject(ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info, dryRun bool) error {
+	ctx, done := startStage(ctx, stageAdmit)
+	defer done()
 	options := &metav1.CreateOptions{}
 	if dryRun {
 		options.DryRun = []string{metav1.DryRunAll}
@@ -28,10 +37,10 @@ func (d *Deliverer) admit(ctx context.Context, delivery *postern.WebhookDelivery
 		v1alpha1.SchemeGroupVersion.WithKind("WebhookDelivery"), delivery.Namespace, delivery.Name,
 		v1alpha1.SchemeGroupVersion.WithResource("webhookdeliveries"), "",
 		admission.Create, options, dryRun, sender)
-	if err := d.Mutate(ctx, attributes, d.Objects); err != nil {
+	if err := d.mutate(ctx, delivery, attributes, d.Objects); err != nil {
 		return err
 	}
-	return d.Validate(ctx, attributes, d.Objects)
+	return d.validate(ctx, attributes, d.Objects)
 }
 
 // Mutate runs mutating admission on a received delivery, and sees to it that it stays the delivery it was: what was
@@ -47,15 +56,19 @@ func (d *Deliverer) Mutate(ctx context.Context, attributes admission.Attributes,
 
 // Validate runs validating admission on a received delivery.
 func (d *Deliverer) Validate(ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces) error {
+	err := d.validate(ctx, attributes, objects)
+	if err != nil {
+		d.finished(ctx, attributes.GetObject().(*postern.WebhookDelivery), err)
+	}
+	return err
+}
+
+func (d *Deliverer) validate(ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces) error {
 	validating, ok := d.Admission.(admission.ValidationInterface)
 	if !ok || !validating.Handles(admission.Create) {
 		return nil
 	}
-	if err := validating.Validate(ctx, attributes, objects); err != nil {
-		d.finished(ctx, attributes.GetObject().(*postern.WebhookDelivery), err)
-		return err
-	}
-	return nil
+	return validating.Validate(ctx, attributes, objects)
 }
 
 func (d *Deliverer) mutate(ctx context.Context, delivery *postern.WebhookDelivery, attributes admission.Attributes, objects admission.ObjectInterfaces) error {

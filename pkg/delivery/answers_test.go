@@ -53,6 +53,9 @@ func denied(*postern.WebhookDelivery) error {
 	return apierrors.NewForbidden(postern.Resource("webhookdeliveries"), "", errors.New("a policy says no"))
 }
 
+// noSpace is a storage that can't store.
+func noSpace(*postern.WebhookDelivery) error { return errors.New("no space") }
+
 // nameTaken is a storage that has another delivery of that name.
 func nameTaken(*postern.WebhookDelivery) error {
 	return apierrors.NewAlreadyExists(postern.Resource("webhookdeliveries"), "release")

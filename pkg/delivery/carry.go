@@ -41,9 +41,11 @@ func (d *Deliverer) carryAnd(ctx context.Context, delivery *postern.WebhookDeliv
 	if carried != nil {
 		delivery = carried
 	}
-	if !m.dryRun || err != nil {
-		d.finished(ctx, delivery, err)
+	if m.dryRun && err == nil {
+		annotate(ctx, delivery, nil)
+		return carried, nil
 	}
+	d.finished(ctx, delivery, err)
 	return carried, err
 }
 
@@ -134,7 +136,8 @@ func (d *Deliverer) pend(delivery *postern.WebhookDelivery, cause error) {
 }
 
 func (d *Deliverer) record(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
-	defer timeStage(stageRecord)()
+	ctx, done := startStage(ctx, stageRecord)
+	defer done()
 	recorded, err := d.Records.Create(ctx, delivery, dryRun)
 	return recorded, answerForRecord(err)
 }

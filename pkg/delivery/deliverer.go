@@ -14,6 +14,8 @@ import (
 	"context"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/client-go/tools/events"
@@ -42,7 +44,7 @@ type Records interface {
 	UpdateStatus(ctx context.Context, delivery *postern.WebhookDelivery) (*postern.WebhookDelivery, error)
 }
 
-// Config is what a Deliverer works with. Every field is needed.
+// Config is what a Deliverer works with. Every field is needed unless it says otherwise.
 type Config struct {
 	Verifier *credential.Verifier
 	// Secrets tells which targets take no secret but their own.
@@ -57,6 +59,8 @@ type Config struct {
 	Events events.EventRecorder
 	// MaxPayloadBytes bounds a payload.
 	MaxPayloadBytes int64
+	// Tracing gets a span of each delivery and each of its stages; nil traces nothing.
+	Tracing trace.TracerProvider
 	// Now is the clock.
 	Now func() time.Time
 }
@@ -67,11 +71,15 @@ type Deliverer struct {
 	// closings are the final statuses that are being stored.
 	closings errgroup.Group
 	news     news
+	tracer   trace.Tracer
 }
 
 // New returns a Deliverer. Drain it in the end.
 func New(config Config) *Deliverer {
-	d := &Deliverer{Config: config, news: newNews()}
+	if config.Tracing == nil {
+		config.Tracing = noop.NewTracerProvider()
+	}
+	d := &Deliverer{Config: config, news: newNews(), tracer: config.Tracing.Tracer(instrumentation)}
 	d.closings.SetLimit(maxClosings)
 	return d
 }
@@ -79,6 +87,8 @@ func New(config Config) *Deliverer {
 // Deliver takes a delivery, which says where it goes, and what came in through all stages. It returns the record, or
 // an error that is ready to be answered.
 func (d *Deliverer) Deliver(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming, dryRun bool) (*postern.WebhookDelivery, error) {
+	ctx, span := d.tracer.Start(ctx, spanDeliver)
+	defer span.End()
 	deliveryID, err := d.Receive(ctx, delivery, in)
 	if err != nil {
 		return nil, err

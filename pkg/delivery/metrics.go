@@ -5,7 +5,6 @@ package delivery
 
 import (
 	"slices"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/component-base/metrics"
@@ -30,22 +29,29 @@ const (
 	outcomeInvalid  = "Invalid"  // can never work as it is
 	outcomeDenied   = "Denied"   // admission said no
 	outcomeNotFound = "NotFound" // no such target
+	// The delivery could not be recorded or tried out just now; the sender was told to send it again.
+	outcomeUnavailable = "Unavailable"
 )
 
 // The labels have few values: senders that are known, methods, outcomes and stages, never anything a payload says.
 var (
 	deliveries = metrics.NewCounterVec(&metrics.CounterOpts{
-		Namespace: "postern", Name: "deliveries_total", StabilityLevel: metrics.ALPHA,
+		Namespace: "postern", Name: "deliveries_total", StabilityLevel: metrics.BETA,
 		Help: "Webhooks by type of sender, method that proved the sender, and outcome.",
 	}, []string{"source", "method", "outcome"})
 
+	rejected = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: "postern", Name: "rejected_deliveries_total", StabilityLevel: metrics.BETA,
+		Help: "Webhooks whose credential was not accepted, by type of sender and by what was wrong with the credential.",
+	}, []string{"source", "reason"})
+
 	resumed = metrics.NewCounterVec(&metrics.CounterOpts{
-		Namespace: "postern", Name: "resumed_deliveries_total", StabilityLevel: metrics.ALPHA,
+		Namespace: "postern", Name: "resumed_deliveries_total", StabilityLevel: metrics.BETA,
 		Help: "Deliveries that were answered as Pending, or cut short by a crash, and came to an end afterwards, by outcome.",
 	}, []string{"outcome"})
 
 	stageSeconds = metrics.NewHistogramVec(&metrics.HistogramOpts{
-		Namespace: "postern", Name: "delivery_stage_duration_seconds", StabilityLevel: metrics.ALPHA,
+		Namespace: "postern", Name: "delivery_stage_duration_seconds", StabilityLevel: metrics.BETA,
 		Help:    "Time that deliveries spend in each stage.",
 		Buckets: metrics.ExponentialBuckets(0.00005, 2.5, 14), // 50 µs to 7.5 s
 	}, []string{"stage"})
@@ -53,22 +59,23 @@ var (
 
 // RegisterMetrics makes /metrics show the metrics of this package. Until then they count nothing.
 func RegisterMetrics() {
-	legacyregistry.MustRegister(deliveries, resumed, stageSeconds)
+	legacyregistry.MustRegister(deliveries, rejected, resumed, stageSeconds)
 }
 
-// timeStage starts the clock of a stage; call what it returns when the stage is over.
-func timeStage(stage string) (done func()) {
-	start := time.Now()
-	return func() { stageSeconds.WithLabelValues(stage).Observe(time.Since(start).Seconds()) }
-}
-
-// countDelivery counts under the source "unknown" what claims to come from a sender that does not exist: a claim must
-// not make a new series.
-func countDelivery(source, method, outcome string) {
+// knownSource is "unknown" for what claims to come from a sender that does not exist: a claim must not make a new series.
+func knownSource(source string) string {
 	if !slices.Contains(payload.Sources(), source) {
-		source = "unknown"
+		return "unknown"
 	}
-	deliveries.WithLabelValues(source, method, outcome).Inc()
+	return source
+}
+
+func countDelivery(source, method, outcome string) {
+	deliveries.WithLabelValues(knownSource(source), method, outcome).Inc()
+}
+
+func countRejected(source, reason string) {
+	rejected.WithLabelValues(knownSource(source), reason).Inc()
 }
 
 func countResumed(phase postern.DeliveryPhase) { resumed.WithLabelValues(string(phase)).Inc() }
@@ -85,6 +92,8 @@ func outcomeOf(delivery *postern.WebhookDelivery, err error) string {
 		return outcomeNotFound
 	case apierrors.IsBadRequest(err) || apierrors.IsInvalid(err) || apierrors.IsAlreadyExists(err):
 		return outcomeInvalid
+	case apierrors.IsServiceUnavailable(err):
+		return outcomeUnavailable
 	}
 	return string(postern.DeliveryFailed)
 }

@@ -52,7 +52,7 @@ func (d *Deliverer) receive(ctx context.Context, delivery *postern.WebhookDelive
 		delivery.Spec.Source = payload.SourceFromHeader(in.Header)
 	}
 	sourceKnown := delivery.Spec.Source != ""
-	method, err := d.verify(delivery, in)
+	method, err := d.verify(ctx, delivery, in)
 	if err != nil {
 		return "", err
 	}
@@ -63,14 +63,14 @@ func (d *Deliverer) receive(ctx context.Context, delivery *postern.WebhookDelive
 		ReceivedTime: d.receivedNow(),
 	}
 	d.setSender(delivery, in.User, method)
-	if deliveryID, err = decode(delivery, in); err != nil {
+	if deliveryID, err = decode(ctx, delivery, in); err != nil {
 		return "", err
 	}
 	if sourceKnown {
 		return deliveryID, nil
 	}
 	// Only the shape of the body told who sent it. A secret of one sender must not speak for another.
-	if method, err = d.verify(delivery, in); err != nil {
+	if method, err = d.verify(ctx, delivery, in); err != nil {
 		delivery.Status.Sender = nil
 		return "", err
 	}
@@ -93,8 +93,9 @@ func (d *Deliverer) setSender(delivery *postern.WebhookDelivery, sender user.Inf
 	setCondition(delivery, postern.ConditionVerified, status, string(method), message, d.Now())
 }
 
-func (d *Deliverer) verify(delivery *postern.WebhookDelivery, in Incoming) (credential.Method, error) {
-	defer timeStage(stageVerify)()
+func (d *Deliverer) verify(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming) (credential.Method, error) {
+	_, done := startStage(ctx, stageVerify)
+	defer done()
 	var named *credential.Target
 	if delivery.Spec.Target != nil {
 		named = credentialTarget(keyOf(delivery))
@@ -114,8 +115,9 @@ func (d *Deliverer) verify(delivery *postern.WebhookDelivery, in Incoming) (cred
 	return method, nil
 }
 
-func decode(delivery *postern.WebhookDelivery, in Incoming) (deliveryID string, err error) {
-	defer timeStage(stageDecode)()
+func decode(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming) (deliveryID string, err error) {
+	_, done := startStage(ctx, stageDecode)
+	defer done()
 	decoded, err := decodeBody(delivery, in)
 	delivery.Spec.Source = decoded.Source
 	if err != nil {

@@ -19,6 +19,8 @@ import (
 // of its own. Nothing is there any more by which its sender could be verified, so whoever asks must be known to the
 // cluster; RBAC has allowed it.
 func (d *Deliverer) Redeliver(ctx context.Context, original *postern.WebhookDelivery, sender user.Info, dryRun bool) (*postern.WebhookDelivery, error) {
+	ctx, span := d.tracer.Start(ctx, spanRedeliver)
+	defer span.End()
 	delivery := &postern.WebhookDelivery{
 		ObjectMeta: metav1.ObjectMeta{Namespace: original.Namespace, GenerateName: original.Spec.Source + "-"},
 		Spec: postern.WebhookDeliverySpec{

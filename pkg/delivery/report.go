@@ -4,16 +4,11 @@
 package delivery
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"strings"
 
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apiserver/pkg/audit"
-	"k8s.io/klog/v2"
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/v1alpha1"
@@ -72,47 +67,4 @@ func shorten(text string, limit int) string {
 	}
 	const ellipsis = "…"
 	return strings.ToValidUTF8(text[:limit-len(ellipsis)], "") + ellipsis
-}
-
-// finished logs and counts a delivery, once, when its answer is known.
-func (d *Deliverer) finished(ctx context.Context, delivery *postern.WebhookDelivery, err error) {
-	sender := postern.Sender{}
-	if delivery.Status.Sender != nil {
-		sender = *delivery.Status.Sender
-	}
-	outcome := outcomeOf(delivery, err)
-	countDelivery(delivery.Spec.Source, sender.Method, outcome)
-
-	values := []any{"outcome", outcome, "source", delivery.Spec.Source, "auditID", audit.GetAuditIDTruncated(ctx)}
-	if delivery.Name != "" {
-		values = append(values, "delivery", klog.KObj(delivery))
-	} else { // it was turned away before it had a name
-		values = append(values, "namespace", delivery.Namespace)
-	}
-	if sender.Name != "" {
-		values = append(values, "sender", sender.Name, "method", sender.Method)
-	}
-	if t := delivery.Spec.Target; t != nil {
-		values = append(values, "kind", t.Kind, "target", klog.KRef(delivery.Namespace, t.Name))
-	}
-	log := klog.FromContext(ctx)
-	var rejected *rejectedError
-	switch {
-	case errors.As(err, &rejected):
-		log.Info("Rejected a delivery", append(values, "reason", rejected.reason)...)
-	case apierrors.IsInternalError(err) || apierrors.IsServiceUnavailable(err):
-		log.Error(err, "Could not carry out a delivery", values...)
-	case err != nil:
-		log.Info("Refused a delivery", append(values, "err", err)...)
-	default:
-		log.Info("Delivered", append(values, "reason", delivery.Status.Reason, "refs", refsOf(delivery))...)
-	}
-}
-
-func refsOf(d *postern.WebhookDelivery) []string {
-	refs := make([]string, 0, len(d.Spec.Events))
-	for _, e := range d.Spec.Events {
-		refs = append(refs, e.Ref)
-	}
-	return refs
 }

@@ -18,6 +18,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/klog/v2/textlogger"
 
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/target"
 )
 
@@ -160,6 +161,10 @@ func TestEachDeliveryIsCountedOnceByWhatCameOfIt(t *testing.T) {
 			func(p *pipeline, _ *Incoming) { p.onRecord = nameTaken },
 			false, `method="ServiceAccount",outcome="Invalid",source="generic"`,
 		},
+		"not recorded": {
+			func(p *pipeline, _ *Incoming) { p.onRecord = noSpace },
+			false, `method="ServiceAccount",outcome="Unavailable",source="generic"`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			deliveries.Reset()
@@ -197,12 +202,36 @@ func TestAClaimMakesNoNewSeries(t *testing.T) {
 	})
 }
 
+func TestARejectionIsCountedByItsSourceAndReason(t *testing.T) {
+	rejected.Reset()
+	signedWrongly := release()
+	signedWrongly.User, signedWrongly.Header = nil, http.Header{"X-Github-Event": {"push"}, "X-Hub-Signature-256": {sign([]byte("other"))}}
+	nobody := release()
+	nobody.User = nil
+	claimed := toPlant()
+	claimed.Spec.Source = "nobody"
+	for _, attempt := range []struct {
+		delivery *postern.WebhookDelivery
+		in       Incoming
+	}{{toPlant(), signedWrongly}, {toPlant(), nobody}, {claimed, nobody}, {toPlant(), release()}} {
+		_, _ = newDefaultPipeline().Deliver(t.Context(), attempt.delivery, attempt.in, false)
+	}
+	want := `# HELP postern_rejected_deliveries_total [BETA] Webhooks whose credential was not accepted, by type of sender and by what was wrong with the credential.
+# TYPE postern_rejected_deliveries_total counter
+postern_rejected_deliveries_total{reason="NoCredential",source="unknown"} 2
+postern_rejected_deliveries_total{reason="SignatureMismatch",source="github"} 1
+`
+	if err := testutil.GatherAndCompare(legacyregistry.DefaultGatherer, strings.NewReader(want), "postern_rejected_deliveries_total"); err != nil {
+		t.Error(err)
+	}
+}
+
 // expectCounted checks that there are these series, and no other.
 func expectCounted(t *testing.T, want map[string]int) {
 	t.Helper()
 	var text strings.Builder
 	if len(want) > 0 {
-		text.WriteString("# HELP postern_deliveries_total [ALPHA] Webhooks by type of sender, method that proved the sender, and outcome.\n" +
+		text.WriteString("# HELP postern_deliveries_total [BETA] Webhooks by type of sender, method that proved the sender, and outcome.\n" +
 			"# TYPE postern_deliveries_total counter\n")
 	}
 	for labels, count := range want {

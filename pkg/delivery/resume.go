@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,6 +36,9 @@ func Attempted(delivery *postern.WebhookDelivery) bool { return delivery.Status.
 // Resume tries a pending delivery once more, where it has not come through yet. With giveUp it ends there, as Failed if
 // need be. It changes the delivery that it is given. The error is ErrStillPending, or that of the storage.
 func (d *Deliverer) Resume(ctx context.Context, delivery *postern.WebhookDelivery, giveUp bool) error {
+	ctx, span := d.tracer.Start(ctx, spanResume, trace.WithAttributes(attribute.String(attributeAuditID, delivery.Status.AuditID)))
+	defer span.End()
+	defer func() { describe(span, delivery, string(delivery.Status.Phase), delivery.Status.Reason) }()
 	before := delivery.DeepCopy()
 	d.tryAgain(ctx, delivery)
 	if giveUp && delivery.Status.Phase == postern.DeliveryPending {

@@ -130,7 +130,7 @@ func TestDeliveriesThatEndLaterAreCountedByWhatCameOfThem(t *testing.T) {
 	if err := newDefaultPipeline().Resume(t.Context(), toNamed(unfinished()), false); err != nil {
 		t.Fatal(err)
 	}
-	want := "# HELP postern_resumed_deliveries_total [ALPHA] Deliveries that were answered as Pending, or cut short by a crash, and came to an end afterwards, by outcome.\n" +
+	want := "# HELP postern_resumed_deliveries_total [BETA] Deliveries that were answered as Pending, or cut short by a crash, and came to an end afterwards, by outcome.\n" +
 		"# TYPE postern_resumed_deliveries_total counter\n" +
 		"postern_resumed_deliveries_total{outcome=\"Applied\"} 1\npostern_resumed_deliveries_total{outcome=\"Failed\"} 2\n"
 	if err := testutil.GatherAndCompare(legacyregistry.DefaultGatherer, strings.NewReader(want), "postern_resumed_deliveries_total"); err != nil {

@@ -38,7 +38,8 @@ type refusal struct{ reason, message string }
 // tasksOf finds the targets of a delivery: the one that it names, which must exist, or else all in its namespace that
 // want what was pushed. Tasks of one target are in the order of the payload. The error is that of the Targets.
 func (d *Deliverer) tasksOf(ctx context.Context, delivery *postern.WebhookDelivery) ([]task, error) {
-	defer timeStage(stageResolve)()
+	ctx, done := startStage(ctx, stageResolve)
+	defer done()
 	if delivery.Spec.Target == nil {
 		return d.matchingTasks(delivery)
 	}

@@ -26,7 +26,8 @@ type effect struct {
 
 // write carries out every task, whatever comes of the others.
 func (d *Deliverer) write(ctx context.Context, tasks []task, dryRun bool) []effect {
-	defer timeStage(stageWrite)()
+	ctx, done := startStage(ctx, stageWrite)
+	defer done()
 	effects := make([]effect, len(tasks))
 	var group errgroup.Group
 	group.SetLimit(maxWritesAtOnce)

@@ -56,7 +56,9 @@ func (s *Server) maintain(ctx context.Context) {
 	}
 	defer func() { _ = client.Close() }()
 	ready := true
+	quotaBytes.Set(float64(s.config.QuotaBytes))
 	wait.UntilWithContext(ctx, func(ctx context.Context) {
+		tellWritable(s.Ready() == nil)
 		if s.fate.cause() != nil {
 			return
 		}

@@ -10,16 +10,33 @@ import (
 
 var (
 	databaseBytes = metrics.NewGauge(&metrics.GaugeOpts{
-		Namespace: "postern", Subsystem: "etcd", Name: "database_bytes", StabilityLevel: metrics.ALPHA,
+		Namespace: "postern", Subsystem: "etcd", Name: "database_bytes", StabilityLevel: metrics.BETA,
 		Help: "Size of the embedded etcd's database, which its quota bounds.",
 	})
 	databaseInUseBytes = metrics.NewGauge(&metrics.GaugeOpts{
-		Namespace: "postern", Subsystem: "etcd", Name: "database_in_use_bytes", StabilityLevel: metrics.ALPHA,
+		Namespace: "postern", Subsystem: "etcd", Name: "database_in_use_bytes", StabilityLevel: metrics.BETA,
 		Help: "How much of the embedded etcd's database is in use.",
+	})
+	quotaBytes = metrics.NewGauge(&metrics.GaugeOpts{
+		Namespace: "postern", Subsystem: "etcd", Name: "quota_bytes", StabilityLevel: metrics.BETA,
+		Help: "How large the embedded etcd's database may become.",
+	})
+	writable = metrics.NewGauge(&metrics.GaugeOpts{
+		Namespace: "postern", Subsystem: "etcd", Name: "writable", StabilityLevel: metrics.BETA,
+		Help: "1 while the embedded etcd can store something, 0 while its disk is full or read-only, its quota is used up, or it has failed.",
 	})
 )
 
 // RegisterMetrics makes /metrics show the metrics of this package. Until then they count nothing.
 func RegisterMetrics() {
-	legacyregistry.MustRegister(databaseBytes, databaseInUseBytes)
+	legacyregistry.MustRegister(databaseBytes, databaseInUseBytes, quotaBytes, writable)
+}
+
+// tellWritable sets the metric.
+func tellWritable(ready bool) {
+	value := 0.0
+	if ready {
+		value = 1
+	}
+	writable.Set(value)
 }

@@ -139,6 +139,9 @@ func (p *Postern) Running() bool { return p.process.running() }
 // PID is the number of the process, 0 if it has been stopped.
 func (p *Postern) PID() int { return p.process.record.PID }
 
+// Program is the path of the program that runs.
+func (p *Postern) Program() string { return p.process.path }
+
 // LogFile is the path of Postern's log; a restart appends to it.
 func (p *Postern) LogFile() string { return p.process.logFile() }
 

@@ -1,0 +1,174 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
+
+	"postern.dev/postern/apis/postern/v1alpha1"
+)
+
+// One control plane for these, since none of the others traces, or logs as JSON.
+func TestTracesAndLogsForMachines(t *testing.T) {
+	spans := newCollector(t)
+	s := newSuite(t, spans.flag(t), "--logging-format=json")
+	t.Run("each stage of a delivery is traced", func(t *testing.T) { testStagesAreTraced(t, s, spans) })
+	t.Run("a delivery that was created as an object is traced", func(t *testing.T) { testObjectIsTraced(t, s, spans) })
+	t.Run("a delivery that is taken up again is traced", func(t *testing.T) { testResumeIsTraced(t, s, spans) })
+	t.Run("the trace of a sender is linked and not continued", func(t *testing.T) { testTraceOfASenderIsLinked(t, s, spans) })
+	t.Run("no secret is in a trace", func(t *testing.T) { testNoSecretIsTraced(t, s, spans) })
+	t.Run("each line of the log is JSON", func(t *testing.T) { testLogIsJSON(t, s) })
+}
+
+func testStagesAreTraced(t *testing.T, s *suite, spans *collector) {
+	w := s.newWorld(t)
+	w.gatewaySync("web")
+	ci := w.ci()
+	got := ci.mustPost(t, syncDoor("web"), payload(t, "github/push-branch.json").body, map[string]string{"X-Github-Event": "push"}, http.StatusAccepted)
+	name := got.delivery(t).Name
+
+	span := spans.find(w, "Deliver", "postern.delivery", name)
+	want := map[string]string{
+		"postern.namespace": w.namespace, "postern.source": "github", "postern.method": "ServiceAccount", "postern.delivery": name,
+		"postern.target.kind": "GatewaySync", "postern.target.name": "web", "postern.outcome": "Applied", "postern.reason": "Requested",
+	}
+	if diff := cmp.Diff(want, attributesOf(span)); diff != "" {
+		t.Errorf("attributes (-want +got):\n%s", diff)
+	}
+	all := spans.all()
+	afterwards := func(name string) bool { return name == "GuaranteedUpdate etcd3" } // the final status is stored
+	stages := slices.DeleteFunc(childrenOf(all, span), afterwards)
+	if diff := cmp.Diff([]string{"admit", "decode", "record", "resolve", "verify", "write"}, stages); diff != "" {
+		t.Errorf("stages (-want +got):\n%s", diff)
+	}
+	request := requestOf(all, span)
+	const path = "POST /apis/postern.dev/v1alpha1/namespaces/{:namespace}/gatewaysyncs/{:name}/webhookdeliveries"
+	if request.GetName() != path || attributesOf(request)["audit-id"] != got.header.Get("Audit-Id") {
+		t.Errorf("the delivery belongs to %v", request)
+	}
+	write := all[slices.IndexFunc(all, func(s *tracev1.Span) bool { return s.GetName() == "write" && parentOf(all, s) == span })]
+	if got := childrenOf(all, write); len(got) != 1 || got[0] != "HTTP PATCH" {
+		t.Errorf("the write consists of %v", got)
+	}
+}
+
+func testObjectIsTraced(t *testing.T, s *suite, spans *collector) {
+	w := s.newWorld(t)
+	w.gatewaySync("web")
+	d := w.deliver(delivery("d", toWeb+", ref: v1"))
+
+	span := spans.find(w, "Create", "postern.namespace", w.namespace)
+	got := attributesOf(span)
+	if got["postern.delivery"] != d.Name || got["postern.outcome"] != "Applied" {
+		t.Errorf("got the attributes %v", got)
+	}
+	children := childrenOf(spans.all(), span)
+	for _, stage := range []string{"verify", "decode", "resolve", "record", "write"} {
+		if !slices.Contains(children, stage) {
+			t.Errorf("there is no %s among %v", stage, children)
+		}
+	}
+}
+
+func testResumeIsTraced(t *testing.T, s *suite, spans *collector) {
+	w := s.newWorld(t)
+	w.gatewaySync("web")
+	ci := w.ci()
+	mend := w.breakOff(gatewaySyncs, "web")
+	got := ci.mustPost(t, syncDoor("web"), `{"ref":"v1"}`, nil, http.StatusAccepted)
+	mend()
+	d := w.untilRecorded(got.delivery(t).Name, v1alpha1.DeliveryApplied, "Requested")
+
+	w.eventually(func() error {
+		for _, span := range spans.all() {
+			attributes := attributesOf(span)
+			if span.GetName() == "Resume" && attributes["postern.delivery"] == d.Name && attributes["postern.outcome"] == "Applied" {
+				if attributes["audit-id"] != got.header.Get("Audit-Id") {
+					t.Errorf("it has the audit id %q", attributes["audit-id"])
+				}
+				return nil
+			}
+		}
+		return fmt.Errorf("no span tells that %s was carried out", d.Name)
+	})
+}
+
+// Whoever may send could otherwise have each of its requests traced, or put it into the traces of others.
+func testTraceOfASenderIsLinked(t *testing.T, s *suite, spans *collector) {
+	w := s.newWorld(t)
+	w.gatewaySync("web")
+	const trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+	got := w.ci().mustPost(t, syncDoor("web"), `{"ref":"v1"}`, map[string]string{"Traceparent": "00-" + trace + "-" + parent + "-01"}, http.StatusAccepted)
+
+	span := spans.find(w, "Deliver", "postern.delivery", got.delivery(t).Name)
+	request := requestOf(spans.all(), span)
+	if traceOf(request) == trace || len(request.GetParentSpanId()) > 0 {
+		t.Error("the sender's trace was continued")
+	}
+	if links := request.GetLinks(); len(links) != 1 || hex.EncodeToString(links[0].GetTraceId()) != trace {
+		t.Errorf("the request is linked to %v", links)
+	}
+}
+
+func testNoSecretIsTraced(t *testing.T, s *suite, spans *collector) {
+	w := s.newWorld(t)
+	w.gatewaySync("web")
+	secret := newSecret()
+	w.secret(map[string]string{"hmac": secret, "token": secret, "webhook.quay-secret": secret})
+	w.allow(strangers, "gatewaysyncs")
+	w.allow(strangers, "webhooksources")
+	stranger := w.anonymous()
+	w.untilBelieved(stranger, syncDoor("web"), bySignature(secret))
+
+	push := payload(t, "github/push-branch.json")
+	stranger.mustPost(t, syncDoor("web"), push.body, push.with(signed(secret, push.body)).header, http.StatusAccepted)
+	stranger.mustPost(t, syncDoor("web"), anyBody, byToken("X-Webhook-Token", secret)(anyBody), http.StatusAccepted)
+	stranger.mustPost(t, syncDoor("web"), anyBody, byToken("X-Webhook-Token", secret+"x")(anyBody), http.StatusUnauthorized)
+	stranger.mustPost(t, "webhooksources/quay.io/webhookdeliveries?secret="+secret, payload(t, "quay.io/minimal.json").body, nil, http.StatusAccepted)
+	last := stranger.mustPost(t, syncDoor("web"), `{"ref":"last"}`, signed(secret, `{"ref":"last"}`), http.StatusAccepted)
+	spans.find(w, "Deliver", "postern.delivery", last.delivery(t).Name)
+
+	var content bytes.Buffer
+	for _, span := range spans.all() {
+		fmt.Fprintln(&content, span)
+	}
+	if err := (place{name: "a trace", content: content.Bytes(), stored: true, wantMarker: w.namespace}).leak(); err != nil {
+		t.Error(err)
+	}
+}
+
+func testLogIsJSON(t *testing.T, s *suite) {
+	log, err := os.ReadFile(s.postern.LogFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[string]int{}
+	for line := range bytes.Lines(log) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			break // still being written
+		}
+		var entry struct {
+			Msg string `json:"msg"`
+		}
+		if err := json.Unmarshal(line, &entry); err != nil {
+			t.Errorf("%v: %s", err, line)
+		}
+		told[entry.Msg]++
+	}
+	for _, message := range []string{"Starting", "Delivered", "Rejected a delivery"} {
+		if told[message] == 0 {
+			t.Errorf("the log does not say %q", message)
+		}
+	}
+}

@@ -60,28 +60,32 @@ func (c *ControlPlane) applyLocalService(ctx context.Context) error {
 }
 
 // register tells the kube-apiserver to send requests for the group to Postern. The annotation makes each registration a
-// change: the kube-apiserver then looks at once whether Postern is there, and not only after its next interval.
-func (c *ControlPlane) register(ctx context.Context) error {
+// change: the kube-apiserver then looks at once whether Postern is there, and not only after its next interval. The caBundle
+// is that of the certificate files, or is left to Postern.
+func (c *ControlPlane) register(ctx context.Context, certificateFiles bool) error {
 	client, err := aggregator.NewForConfig(c.admin)
 	if err != nil {
 		return err
 	}
-	caBundle, err := os.ReadFile(c.pki.cert(posternCA))
-	if err != nil {
-		return err
+	spec := apiregistrationv1apply.APIServiceSpec().
+		WithGroup(apiGroup).
+		WithVersion(apiVersion).
+		WithGroupPriorityMinimum(100). // below the 1000 of CRDs, so that "kubectl get applications" finds those
+		WithVersionPriority(15).
+		WithService(apiregistrationv1apply.ServiceReference().
+			WithNamespace(Namespace).
+			WithName(serviceName).
+			WithPort(int32(c.posternPort.number)))
+	if certificateFiles {
+		caBundle, err := os.ReadFile(c.pki.cert(posternCA))
+		if err != nil {
+			return err
+		}
+		spec.WithCABundle(caBundle...)
 	}
 	apiService := apiregistrationv1apply.APIService(apiServiceName).
 		WithAnnotations(map[string]string{"postern.dev/local-started-at": time.Now().Format(time.RFC3339Nano)}).
-		WithSpec(apiregistrationv1apply.APIServiceSpec().
-			WithGroup(apiGroup).
-			WithVersion(apiVersion).
-			WithGroupPriorityMinimum(100). // below the 1000 of CRDs, so that "kubectl get applications" finds those
-			WithVersionPriority(15).
-			WithCABundle(caBundle...).
-			WithService(apiregistrationv1apply.ServiceReference().
-				WithNamespace(Namespace).
-				WithName(serviceName).
-				WithPort(int32(c.posternPort.number))))
+		WithSpec(spec)
 	if _, err := client.ApiregistrationV1().APIServices().Apply(ctx, apiService, applyOptions()); err != nil {
 		return fmt.Errorf("could not apply the APIService: %w", err)
 	}

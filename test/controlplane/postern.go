@@ -28,6 +28,8 @@ type PosternOptions struct {
 	Env []string
 	// Etcd keeps the deliveries; nil means the etcd that is embedded in Postern.
 	Etcd *EtcdCluster
+	// CertificateFiles makes Postern serve with a certificate from files, and not with one that it makes itself.
+	CertificateFiles bool
 }
 
 // Postern is a running server. Its methods are not safe for concurrent use unless they say so.
@@ -35,6 +37,8 @@ type Postern struct {
 	controlPlane *ControlPlane
 	process      *process
 	port         *port
+	// certificateFiles tells that the caBundle is for the control plane to keep, and not for Postern.
+	certificateFiles bool
 	// reach returns once the requests that are meant for a Postern that is ready come to it.
 	reach func(context.Context) error
 }
@@ -63,7 +67,13 @@ func (c *ControlPlane) newPostern(name string, port *port, o PosternOptions) *Po
 		o.Binary = cmp.Or(os.Getenv("POSTERN_BINARY"), filepath.Join(c.repository, "bin", "postern"))
 	}
 	flags := append(c.posternFlags(port), storageFlags(c, o.Etcd)...)
-	p := &Postern{controlPlane: c, port: port, process: c.newProcess(name, o.Binary, append(flags, o.Flags...))}
+	if o.CertificateFiles {
+		flags = append(flags, "--tls-cert-file="+c.pki.cert(posternCert), "--tls-private-key-file="+c.pki.key(posternCert))
+	}
+	p := &Postern{
+		controlPlane: c, port: port, certificateFiles: o.CertificateFiles,
+		process: c.newProcess(name, o.Binary, append(flags, o.Flags...)),
+	}
 	// A program that was built with the race detector ends at the first race, and the test that needs it fails.
 	p.process.env = append(append(p.process.env, "GORACE=halt_on_error=1"), o.Env...)
 	return p
@@ -82,7 +92,7 @@ func (p *Postern) Start(ctx context.Context) error {
 
 // registerAlone points the kube-apiserver at the port of this Postern and no other.
 func (p *Postern) registerAlone(ctx context.Context) error {
-	if err := p.controlPlane.register(ctx); err != nil {
+	if err := p.controlPlane.register(ctx, p.certificateFiles); err != nil {
 		return fmt.Errorf("could not register Postern: %w", err)
 	}
 	if err := p.controlPlane.waitFor(ctx, []*process{p.process}, p.controlPlane.available); err != nil {
@@ -122,11 +132,12 @@ func (p *Postern) LogTail() string { return p.process.logTail() }
 func (p *Postern) Address() string { return "https://127.0.0.1:" + p.port.String() }
 
 // DirectConfig returns a configuration for Address with the administrator's certificate, which Postern has the
-// kube-apiserver's word for.
+// kube-apiserver's word for. Postern's certificate is not verified, as a kubelet does not: it may be another one by the next
+// request, and the kube-apiserver, through which all others come, verifies it.
 func (p *Postern) DirectConfig() *rest.Config {
 	config := p.controlPlane.RESTConfig()
 	config.Host = p.Address()
-	config.CAData, config.CAFile = nil, p.controlPlane.pki.cert(posternCA)
+	config.CAData, config.Insecure = nil, true
 	return config
 }
 
@@ -141,8 +152,6 @@ func (c *ControlPlane) posternFlags(port *port) []string {
 		"--bind-address=127.0.0.1",
 		"--secure-port=" + port.String(),
 		"--permit-port-sharing=true", // with our reservation of the port
-		"--tls-cert-file=" + c.pki.cert(posternCert),
-		"--tls-private-key-file=" + c.pki.key(posternCert),
 		"--kubeconfig=" + kubeconfig,
 		"--authentication-kubeconfig=" + kubeconfig,
 		"--authorization-kubeconfig=" + kubeconfig,

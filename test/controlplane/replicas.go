@@ -58,7 +58,7 @@ func (r *Replicas) start(ctx context.Context, n int, o PosternOptions) error {
 	if err := starting.Wait(); err != nil {
 		return err
 	}
-	if err := c.register(ctx); err != nil {
+	if err := c.register(ctx, o.CertificateFiles); err != nil {
 		return fmt.Errorf("could not register Postern: %w", err)
 	}
 	return c.WaitForPostern(ctx)

@@ -141,6 +141,14 @@ func (p *Postern) DirectConfig() *rest.Config {
 	return config
 }
 
+// RenewCertificateFiles replaces the certificate of PosternOptions.CertificateFiles, and its key, by new ones of the same CA.
+func (c *ControlPlane) RenewCertificateFiles() error {
+	if err := c.pki.renew(posternCA, posternCert, servingTemplate(posternServerName, posternServerName)); err != nil {
+		return fmt.Errorf("could not renew Postern's certificate: %w", err)
+	}
+	return nil
+}
+
 // ready returns nil if Postern says of itself that it is.
 func (p *Postern) ready(ctx context.Context) error {
 	return readyz(ctx, p.DirectConfig())

@@ -16,8 +16,10 @@ import (
 	"postern.dev/postern/pkg/registry/deliver"
 )
 
-// holder answers on the port of the API server while there is no storage to serve from: that the process lives, and
-// everything else with 503. Its methods may be called from any goroutine, and more than once.
+// holder answers on the port of the API server while there is no storage to serve from, or no kube-apiserver to serve
+// behind: that the process lives, and everything else with 503. With certificates of its own it serves with whatever there
+// is, at first with one that nobody can verify: a kubelet, which asks whether the process lives, does not, and all others are
+// to go away just now. Its methods may be called from any goroutine, and more than once.
 type holder struct {
 	options *options
 
@@ -54,7 +56,9 @@ func (h *holder) take() {
 func (h *holder) release() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.released = true; h.stop == nil {
+	again := h.released
+	h.released = true
+	if again || h.stop == nil {
 		return
 	}
 	close(h.stop)

@@ -42,9 +42,11 @@ type options struct {
 	credentials     credential.Config
 	shutdownDelay   time.Duration
 	leaderElection  componentbaseconfig.LeaderElectionConfiguration
+	certificates    certificates
 }
 
 func newOptions() *options {
+	namespace := ownNamespace()
 	recommended := genericoptions.NewRecommendedOptions(storagePrefix, apiserver.StorageCodec())
 	recommended.Etcd.StorageConfig.EncodeVersioner = v1alpha1.SchemeGroupVersion
 	// Only with a certain value of this does deleting work; see validate.
@@ -64,11 +66,12 @@ func newOptions() *options {
 		retryWindow:     time.Hour,
 		maxPayloadBytes: 1 << 20,
 		limits:          newLimits(),
+		certificates:    newCertificates(namespace),
 		credentials:     credential.Config{IdentityIsCredential: true, RequireSecret: true},
 		leaderElection: componentbaseconfig.LeaderElectionConfiguration{
 			ResourceLock:      resourcelock.LeasesResourceLock,
 			ResourceName:      "postern",
-			ResourceNamespace: "postern-system",
+			ResourceNamespace: namespace,
 			// As kube-controller-manager has them.
 			LeaseDuration: metav1.Duration{Duration: 15 * time.Second},
 			RenewDeadline: metav1.Duration{Duration: 10 * time.Second},
@@ -106,6 +109,7 @@ func (o *options) flags() cliflag.NamedFlagSets {
 	sets.FlagSet("leader election").Lookup("leader-elect").Usage =
 		"Let one replica of several retry what is pending. Needed for more than one, which takes --etcd-servers."
 	o.limits.addFlags(&sets)
+	o.certificates.addFlags(&sets)
 	o.recommended.Authentication.AddFlags(sets.FlagSet("authentication"))
 	o.recommended.Authorization.AddFlags(sets.FlagSet("authorization"))
 	o.recommended.Admission.AddFlags(sets.FlagSet("admission"))
@@ -152,9 +156,7 @@ func (o *options) validate() error {
 	if o.recommended.Etcd.EnableGarbageCollection {
 		errs = append(errs, errors.New("--enable-garbage-collector must be false: nobody can update a delivery, so the collector could not take its finalizers off"))
 	}
-	if cert := o.recommended.SecureServing.ServerCert.CertKey; cert.CertFile == "" || cert.KeyFile == "" {
-		errs = append(errs, errors.New("give --tls-cert-file and --tls-private-key-file: a certificate for <service>.<namespace>.svc"))
-	}
+	errs = append(errs, o.validateCertificates()...)
 	errs = append(errs, o.limits.validate(o.maxPayloadBytes)...)
 	return errors.Join(append(errs, o.validateRecommended()...)...)
 }

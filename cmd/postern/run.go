@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -27,6 +28,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"postern.dev/postern/pkg/apiserver"
+	"postern.dev/postern/pkg/certificate"
 	"postern.dev/postern/pkg/controller"
 	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/delivery"
@@ -38,7 +40,8 @@ import (
 // drainTimeout bounds the end: the longest request of the API server, and some time to close what it used.
 const drainTimeout = 75 * time.Second
 
-// run serves until ctx is done. The embedded etcd starts first and ends last, since everything else stands on it.
+// run serves until ctx is done. The certificates are followed from the beginning, so that whatever is answered on the port
+// is trusted as early as can be.
 func run(ctx context.Context, o *options) error {
 	ctrl.SetLogger(klog.Background())
 	klog.InfoS("Starting", "version", version.Get().String())
@@ -46,17 +49,35 @@ func run(ctx context.Context, o *options) error {
 	delivery.RegisterMetrics()
 	controller.RegisterMetrics()
 	apiserver.RegisterMetrics()
+	certificate.RegisterMetrics()
 	if !o.credentials.RequireSecret {
 		klog.InfoS("WARNING: --webhook-require-secret=false: where no secret is configured, anyone whom RBAC lets deliver can do so")
 	}
-	if !o.embeddedEtcd() {
-		return serve(ctx, o, nil)
+	own := &ownCertificates{}
+	if o.ownCertificates() {
+		var err error
+		if own, err = newOwnCertificates(o); err != nil {
+			return err
+		}
+		defer own.follow(ctx)()
 	}
-	etcd.RegisterMetrics()
-	member, err := openStorage(ctx, o)
-	if errors.Is(err, context.Canceled) { // a signal came first
+	err := serveFromStorage(ctx, o, own)
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil { // a signal came before there was anything to end
 		return nil
 	}
+	return err
+}
+
+// serveFromStorage serves until ctx is done. The embedded etcd, if there is one, starts first and ends last, since
+// everything else stands on it.
+func serveFromStorage(ctx context.Context, o *options, own *ownCertificates) error {
+	hold := &holder{options: o}
+	defer hold.release()
+	if !o.embeddedEtcd() {
+		return serve(ctx, o, nil, hold, own)
+	}
+	etcd.RegisterMetrics()
+	member, err := openStorage(ctx, o, hold)
 	if err != nil {
 		return err
 	}
@@ -70,22 +91,25 @@ func run(ctx context.Context, o *options) error {
 			stop(errStartAnew)
 		}
 	}()
-	if err := serve(serving, o, member); err != nil {
-		return err
-	}
-	if cause := context.Cause(serving); errors.Is(cause, errStartAnew) {
+	err = serve(serving, o, member, hold, own)
+	if cause := context.Cause(serving); errors.Is(cause, errStartAnew) && (err == nil || errors.Is(err, context.Canceled)) {
 		return cause
 	}
-	return nil
+	return err
 }
 
 // serve runs caches and API server under one manager, which starts and stops them in order. The member is the embedded
-// etcd, if there is one.
-func serve(ctx context.Context, o *options, member *etcd.Server) error {
+// etcd, if there is one. The port is held until the kube-apiserver answers.
+func serve(ctx context.Context, o *options, member *etcd.Server, hold *holder, own *ownCertificates) error {
+	if err := awaitKubernetes(ctx, o, hold); err != nil {
+		return err
+	}
+	hold.release()
 	config, err := genericConfig(o)
 	if err != nil {
 		return err
 	}
+	own.addTo(config)
 	mgr, err := newManager(config.ClientConfig, o.shutdownDelay+drainTimeout)
 	if err != nil {
 		return err
@@ -133,6 +157,11 @@ func serve(ctx context.Context, o *options, member *etcd.Server) error {
 	}
 	backlog.Records = server.Records()
 	leader, err := newLeader(config.ClientConfig, o, func(ctx context.Context) error {
+		ctx, cancel := context.WithCancel(ctx)
+		var certificates sync.WaitGroup // which wait for nothing else
+		certificates.Go(func() { own.keep(ctx) })
+		defer certificates.Wait()
+		defer cancel()
 		if !toolscache.WaitForCacheSync(ctx.Done(), secretsSynced) {
 			return nil // whose secret counts is not known, so nothing may be written
 		}

@@ -34,9 +34,7 @@ func storageBackoff() wait.Backoff {
 
 // openStorage starts the embedded etcd, and tries again for as long as that can help: a full disk is no reason to end, be
 // started again, and end. Meanwhile the port is held. The error is that of ctx if that ends first.
-func openStorage(ctx context.Context, o *options) (*etcd.Server, error) {
-	hold := &holder{options: o}
-	defer hold.release()
+func openStorage(ctx context.Context, o *options, hold *holder) (*etcd.Server, error) {
 	backoff := storageBackoff()
 	for {
 		holding := time.AfterFunc(holdAfter, hold.take)

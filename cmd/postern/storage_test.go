@@ -35,12 +35,12 @@ func optionsFor(t *testing.T, name string) *options {
 
 func TestADataDirectoryThatSomebodyUsesIsAnErrorAtOnce(t *testing.T) {
 	o := optionsFor(t, "data")
-	first, err := openStorage(t.Context(), o)
+	first, err := openStorage(t.Context(), o, &holder{options: o})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer first.Close()
-	if _, err := openStorage(t.Context(), o); !errors.Is(err, etcd.ErrInUse) {
+	if _, err := openStorage(t.Context(), o, &holder{options: o}); !errors.Is(err, etcd.ErrInUse) {
 		t.Errorf("got error %v", err)
 	}
 }
@@ -56,7 +56,7 @@ func TestADataDirectoryThatCannotBeUsedIsTriedAgainUntilItCan(t *testing.T) {
 		}
 	})
 	defer mended.Stop()
-	member, err := openStorage(t.Context(), o)
+	member, err := openStorage(t.Context(), o, &holder{options: o})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestASignalEndsTheAttemptsToOpenADataDirectory(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if _, err := openStorage(ctx, o); !errors.Is(err, context.Canceled) {
+	if _, err := openStorage(ctx, o, &holder{options: o}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got error %v", err)
 	}
 }

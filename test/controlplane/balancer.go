@@ -39,16 +39,12 @@ type backend struct {
 }
 
 // startBalancer returns once the balancer listens; it finds out which backends are ready by itself.
-func (c *ControlPlane) startBalancer(ctx context.Context, port *port, addresses []string, served servingCertificate) (*balancer, error) {
-	check, err := readinessOf(served.caFile)
-	if err != nil {
-		return nil, err
-	}
+func (c *ControlPlane) startBalancer(ctx context.Context, port *port, addresses []string) (*balancer, error) {
 	listener, err := port.listen(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("could not start a load balancer: %w", err)
 	}
-	return newBalancer(listener, addresses, check), nil
+	return newBalancer(listener, addresses, newReadiness()), nil
 }
 
 func newBalancer(listener net.Listener, addresses []string, ready func(ctx context.Context, address string) bool) *balancer {

@@ -124,24 +124,25 @@ func (c *ControlPlane) register(ctx context.Context, served servingCertificate) 
 	if err != nil {
 		return err
 	}
-	apiService := apiregistrationv1apply.APIService(apiServiceName).
-		WithAnnotations(map[string]string{"postern.dev/local-started-at": time.Now().Format(time.RFC3339Nano)}).
-		WithSpec(apiregistrationv1apply.APIServiceSpec().
-			WithGroup(apiGroup).
-			WithVersion(apiVersion).
-			WithGroupPriorityMinimum(100). // these three as they are installed, since they can't be left out
-			WithVersionPriority(15).
-			WithService(apiregistrationv1apply.ServiceReference().
-				WithNamespace(Namespace).
-				WithName(serviceName).
-				WithPort(int32(c.posternPort.number))))
-	if !served.othersRegister {
+	spec := apiregistrationv1apply.APIServiceSpec().
+		WithGroup(apiGroup).
+		WithVersion(apiVersion).
+		WithGroupPriorityMinimum(100). // these three as they are installed, since they can't be left out
+		WithVersionPriority(15).
+		WithService(apiregistrationv1apply.ServiceReference().
+			WithNamespace(Namespace).
+			WithName(serviceName).
+			WithPort(int32(c.posternPort.number)))
+	if served.caFile != "" {
 		caBundle, err := os.ReadFile(served.caFile)
 		if err != nil {
 			return err
 		}
-		apiService.Spec.WithCABundle(caBundle...)
+		spec.WithCABundle(caBundle...)
 	}
+	apiService := apiregistrationv1apply.APIService(apiServiceName).
+		WithAnnotations(map[string]string{"postern.dev/local-started-at": time.Now().Format(time.RFC3339Nano)}).
+		WithSpec(spec)
 	if _, err := client.ApiregistrationV1().APIServices().Apply(ctx, apiService, applyOptions()); err != nil {
 		return fmt.Errorf("could not apply the APIService: %w", err)
 	}

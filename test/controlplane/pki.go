@@ -121,6 +121,31 @@ func (p *pki) createPair(caName, leafName string, leaf *x509.Certificate) error 
 	return p.write(leafName, certPEM, keyPEM)
 }
 
+// renew replaces a certificate and its key by new ones of the same CA. Each file is replaced as a whole.
+func (p *pki) renew(caName, leafName string, leaf *x509.Certificate) error {
+	certPEM, err := os.ReadFile(p.cert(caName))
+	if err != nil {
+		return err
+	}
+	keyPEM, err := os.ReadFile(p.key(caName))
+	if err != nil {
+		return err
+	}
+	ca, err := parseAuthority(certPEM, keyPEM)
+	if err != nil {
+		return err
+	}
+	if certPEM, keyPEM, err = ca.issue(leaf); err != nil {
+		return err
+	}
+	unfinished := leafName + ".new"
+	return errors.Join(
+		p.write(unfinished, certPEM, keyPEM),
+		os.Rename(p.cert(unfinished), p.cert(leafName)),
+		os.Rename(p.key(unfinished), p.key(leafName)),
+	)
+}
+
 func (p *pki) createTokenKey() error {
 	keyPEM, err := keyutil.MakeEllipticPrivateKeyPEM()
 	if err != nil {

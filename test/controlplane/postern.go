@@ -29,6 +29,8 @@ type PosternOptions struct {
 	Env []string
 	// Etcd keeps the deliveries; nil means the etcd that is embedded in Postern.
 	Etcd *EtcdCluster
+	// CertificateFiles makes Postern serve with a certificate from files, and not with one that it makes itself.
+	CertificateFiles bool
 }
 
 // Postern is a running server. Its methods are not safe for concurrent use unless they say so.
@@ -86,7 +88,7 @@ func (c *ControlPlane) newPostern(ctx context.Context, installed *workload, name
 	if err != nil {
 		return nil, err
 	}
-	certificate := c.certificateOf(launch)
+	certificate := c.certificateOf(launch, o)
 	launch.override(c.posternFlags(port)...)
 	launch.override(certificate.flags...)
 	launch.override(storage...)
@@ -153,12 +155,21 @@ func (p *Postern) LogTail() string { return p.process.logTail() }
 func (p *Postern) Address() string { return "https://127.0.0.1:" + p.port.String() }
 
 // DirectConfig returns a configuration for Address with the administrator's certificate, which Postern has the
-// kube-apiserver's word for.
+// kube-apiserver's word for. Postern's certificate is not verified, as a kubelet does not: it may be another one by the next
+// request, and the kube-apiserver, through which all others come, verifies it.
 func (p *Postern) DirectConfig() *rest.Config {
 	config := p.controlPlane.RESTConfig()
 	config.Host = p.Address()
-	config.CAData, config.CAFile, config.ServerName = nil, p.certificate.caFile, posternServerName
+	config.CAData, config.Insecure = nil, true
 	return config
+}
+
+// RenewCertificateFiles replaces the certificate of PosternOptions.CertificateFiles, and its key, by new ones of the same CA.
+func (c *ControlPlane) RenewCertificateFiles() error {
+	if err := c.pki.renew(posternCA, posternCert, servingTemplate(posternServerName, posternServerName)); err != nil {
+		return fmt.Errorf("could not renew Postern's certificate: %w", err)
+	}
+	return nil
 }
 
 // ready returns nil if Postern says of itself that it is.

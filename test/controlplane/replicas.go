@@ -49,8 +49,7 @@ func (r *Replicas) start(ctx context.Context, n int, o PosternOptions) error {
 		r.all = append(r.all, p)
 		addresses = append(addresses, p.Address())
 	}
-	served := r.all[0].certificate
-	if r.balancer, err = c.startBalancer(ctx, c.posternPort, addresses, served); err != nil {
+	if r.balancer, err = c.startBalancer(ctx, c.posternPort, addresses); err != nil {
 		return err
 	}
 	var starting errgroup.Group
@@ -60,7 +59,7 @@ func (r *Replicas) start(ctx context.Context, n int, o PosternOptions) error {
 	if err := starting.Wait(); err != nil {
 		return err
 	}
-	if err := c.register(ctx, served); err != nil {
+	if err := c.register(ctx, r.all[0].certificate); err != nil {
 		return fmt.Errorf("could not register Postern: %w", err)
 	}
 	if err := c.WaitForPostern(ctx); err != nil {

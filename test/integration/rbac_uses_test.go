@@ -35,11 +35,12 @@ func (u use) order() int {
 // uses are all that Postern does with what its roles grant.
 func uses() map[permission]use {
 	const (
-		stoker    = "stoker.io"
-		argo      = "argoproj.io"
-		updater   = "argocd-image-updater.argoproj.io"
-		admission = "admissionregistration.k8s.io"
-		leases    = "coordination.k8s.io"
+		stoker       = "stoker.io"
+		argo         = "argoproj.io"
+		updater      = "argocd-image-updater.argoproj.io"
+		admission    = "admissionregistration.k8s.io"
+		leases       = "coordination.k8s.io"
+		registration = "apiregistration.k8s.io"
 	)
 	all := map[permission]use{
 		{"get", stoker, "gatewaysyncs", ""}:       {begin: toMissing(toWeb)},
@@ -54,6 +55,10 @@ func uses() map[permission]use {
 		{"get", leases, "leases", "postern"}:    {begin: newLease},
 		{"update", leases, "leases", "postern"}: {begin: renewedLease},
 
+		{"create", "", "secrets", ""}:                                  {begin: newAuthority},
+		{"update", "", "secrets", "postern-ca"}:                        {begin: repairedAuthority},
+		{"patch", registration, "apiservices", "v1alpha1.postern.dev"}: {begin: repairedBundle},
+
 		{"bind", "", "system:auth-delegator", ""}:                     {begin: pastTheKubeAPIServer},
 		{"bind", "", "extension-apiserver-authentication-reader", ""}: {neededToBeReady: true},
 	}
@@ -62,6 +67,8 @@ func uses() map[permission]use {
 		{group: argo, resource: "applications"},
 		{group: updater, resource: "imageupdaters"},
 		{resource: "secrets", name: "postern-webhook-secrets"},
+		{resource: "secrets", name: "postern-ca"},
+		{group: registration, resource: "apiservices", name: "v1alpha1.postern.dev"},
 		{resource: "namespaces"},
 		{group: admission, resource: "validatingadmissionpolicies"},
 		{group: admission, resource: "validatingadmissionpolicybindings"},
@@ -91,7 +98,10 @@ func toApplication(w *world) func() error {
 // applied delivers a ref.
 func (w *world) applied(target string) func() error {
 	manifest := delivery("first", target+", ref: v1")
-	_, _ = w.Kubectl(w.t.Context(), manifest, "--namespace="+w.namespace, "create", "--filename=-")
+	w.eventually(func() error { // the kube-apiserver may just not have trusted Postern
+		_, err := w.Kubectl(w.t.Context(), manifest, "--namespace="+w.namespace, "create", "--filename=-")
+		return err
+	})
 	return func() error {
 		d, err := w.deliveries.PosternV1alpha1().WebhookDeliveries(w.namespace).Get(w.t.Context(), "first", metav1.GetOptions{})
 		if err == nil && d.Status.Phase != v1alpha1.DeliveryApplied {

@@ -1,0 +1,107 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+	cliflag "k8s.io/component-base/cli/flag"
+
+	"postern.dev/postern/pkg/certificate"
+)
+
+const (
+	// namespaceFile tells a Pod its namespace, beside the token of its ServiceAccount.
+	//
+	// Source: https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
+	namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+	// minLeafValidity leaves time for a leaf to be replaced by one that must be trusted first.
+	minLeafValidity = 5 * time.Second
+)
+
+// certificates are the flags about where the serving certificate comes from.
+type certificates struct {
+	service                  certificate.Service
+	caSecretName             string
+	caValidity, leafValidity time.Duration
+}
+
+func newCertificates(namespace string) certificates {
+	return certificates{
+		service:      certificate.Service{Namespace: namespace, Name: "postern"},
+		caSecretName: "postern-ca",
+		caValidity:   certificate.DefaultCAValidity,
+		leafValidity: certificate.DefaultLeafValidity,
+	}
+}
+
+// ownNamespace is where this process runs, as far as it can tell.
+func ownNamespace() string {
+	told, _ := os.ReadFile(namespaceFile) // outside a cluster there is none
+	return cmp.Or(os.Getenv("POD_NAMESPACE"), strings.TrimSpace(string(told)), "postern-system")
+}
+
+func (c *certificates) addFlags(sets *cliflag.NamedFlagSets) {
+	fs := sets.FlagSet("serving")
+	fs.Lookup("tls-cert-file").Usage = "File with the certificate to serve with, and after it those that lead to its CA. It is read again when it changes, " +
+		"and the APIService's caBundle is then for others to keep. If empty, Postern makes its own certificates."
+	_ = fs.MarkHidden("cert-dir") // nothing is ever written there
+
+	fs = sets.FlagSet("own certificates")
+	fs.StringVar(&c.service.Name, "service-name", c.service.Name, "Name of the Service that leads to Postern.")
+	fs.StringVar(&c.service.Namespace, "service-namespace", c.service.Namespace,
+		"Namespace of that Service and of the CA's Secret. The default is $POD_NAMESPACE, or else the namespace of the Pod, or else postern-system.")
+	fs.StringVar(&c.caSecretName, "ca-secret-name", c.caSecretName, "Name of the Secret that holds the CA of the serving certificates.")
+
+	fs.DurationVar(&c.caValidity, "ca-validity", c.caValidity, "How long a CA is valid.")
+	fs.DurationVar(&c.leafValidity, "serving-cert-validity", c.leafValidity, "How long a serving certificate is valid.")
+	for _, forTests := range []string{"ca-validity", "serving-cert-validity"} {
+		_ = fs.MarkHidden(forTests)
+	}
+}
+
+// validate returns everything that is wrong.
+func (c *certificates) validate() []error {
+	var errs []error
+	for _, name := range []struct {
+		flag, value string
+		check       func(string) []string
+	}{
+		{"--service-name", c.service.Name, validation.IsDNS1035Label},
+		{"--service-namespace", c.service.Namespace, validation.IsDNS1123Label},
+		{"--ca-secret-name", c.caSecretName, validation.IsDNS1123Subdomain},
+	} {
+		if wrong := name.check(name.value); len(wrong) > 0 {
+			errs = append(errs, fmt.Errorf("%s is %q: %s", name.flag, name.value, strings.Join(wrong, "; ")))
+		}
+	}
+	if c.leafValidity < minLeafValidity || c.caValidity < 2*c.leafValidity {
+		errs = append(errs, fmt.Errorf("--serving-cert-validity is %s: it must be at least %s, and --ca-validity twice that", c.leafValidity, minLeafValidity))
+	}
+	return errs
+}
+
+// ownCertificates reports whether Postern makes its certificates itself.
+func (o *options) ownCertificates() bool {
+	files := o.recommended.SecureServing.ServerCert.CertKey
+	return files.CertFile == "" && files.KeyFile == ""
+}
+
+// validateCertificates returns everything that is wrong with the flags about certificates.
+func (o *options) validateCertificates() []error {
+	if o.ownCertificates() {
+		return o.certificates.validate()
+	}
+	if files := o.recommended.SecureServing.ServerCert.CertKey; files.CertFile == "" || files.KeyFile == "" {
+		return []error{errors.New("give both --tls-cert-file and --tls-private-key-file, a certificate for <service>.<namespace>.svc; or neither, and Postern makes its own")}
+	}
+	return nil
+}

@@ -1,0 +1,70 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"errors"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"postern.dev/postern/test/controlplane"
+)
+
+const (
+	authorityName  = "postern-ca"
+	apiServiceName = "v1alpha1.postern.dev"
+)
+
+var apiServices = schema.GroupVersionResource{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"}
+
+// newAuthority takes away the Secret that holds Postern's certificate authority.
+func newAuthority(w *world) func() error {
+	secrets := w.kube.CoreV1().Secrets(controlplane.Namespace)
+	if err := secrets.Delete(w.t.Context(), authorityName, metav1.DeleteOptions{}); err != nil {
+		w.t.Fatal(err)
+	}
+	return func() error {
+		_, err := secrets.Get(w.t.Context(), authorityName, metav1.GetOptions{})
+		return err
+	}
+}
+
+// repairedAuthority makes that Secret useless.
+func repairedAuthority(w *world) func() error {
+	useless := []byte(`{"data": {"tls.crt": "AA==", "tls.key": "AA=="}}`)
+	secrets := w.kube.CoreV1().Secrets(controlplane.Namespace)
+	w.eventually(func() error { // it may just be there again
+		_, err := secrets.Patch(w.t.Context(), authorityName, types.MergePatchType, useless, metav1.PatchOptions{})
+		return err
+	})
+	return func() error {
+		secret, err := secrets.Get(w.t.Context(), authorityName, metav1.GetOptions{})
+		if err == nil && len(secret.Data["tls.crt"]) == 1 {
+			err = errors.New("the Secret is as useless as it was")
+		}
+		return err
+	}
+}
+
+// repairedBundle overwrites what makes the kube-apiserver trust Postern.
+func repairedBundle(w *world) func() error {
+	overwritten := []byte(`{"spec": {"caBundle": "AA=="}}`)
+	if _, err := w.objects.Resource(apiServices).Patch(w.t.Context(), apiServiceName, types.MergePatchType, overwritten, metav1.PatchOptions{}); err != nil {
+		w.t.Fatal(err)
+	}
+	return func() error {
+		registered, err := w.objects.Resource(apiServices).Get(w.t.Context(), apiServiceName, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		bundle, _, err := unstructured.NestedString(registered.Object, "spec", "caBundle")
+		if err == nil && bundle == "AA==" {
+			err = errors.New("the caBundle is as wrong as it was")
+		}
+		return err
+	}
+}

@@ -1,0 +1,87 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package install
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"postern.dev/postern/test/controlplane"
+)
+
+// The namespace enforces the level "restricted" of Pod Security, and the kube-apiserver judges.
+func TestPodsOfEveryInstallationPassTheStrictestPodSecurityAndWriteOnlyTheirData(t *testing.T) {
+	c := start(t)
+	for _, path := range installations(t) {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			rendered, err := c.Render(t.Context(), path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Claims for volumes can't be changed in a StatefulSet that exists.
+			c.mustKubectl("", "delete", "statefulset", "--all-namespaces", "--all")
+			if err := c.InstallFrom(t.Context(), rendered); err != nil {
+				t.Fatal(err)
+			}
+			spec := c.installed().Spec.Template.Spec
+			if err := c.tryPod(t, spec); err != nil {
+				t.Errorf("the Pod is refused: %v", err)
+			}
+			c.checkWritable(t, spec)
+			for what, weaken := range map[string]func(*corev1.PodSpec){
+				"runAsNonRoot": func(s *corev1.PodSpec) { s.SecurityContext.RunAsNonRoot = nil },
+				"seccomp":      func(s *corev1.PodSpec) { s.SecurityContext.SeccompProfile = nil },
+				"capabilities": func(s *corev1.PodSpec) { s.Containers[0].SecurityContext.Capabilities = nil },
+				"allowPrivilegeEscalation": func(s *corev1.PodSpec) {
+					s.Containers[0].SecurityContext.AllowPrivilegeEscalation = nil
+				},
+			} {
+				weaker := spec.DeepCopy()
+				weaken(weaker)
+				if err := c.tryPod(t, *weaker); err == nil || !strings.Contains(err.Error(), what) {
+					t.Errorf("without %s got the error %v, want one that says so", what, err)
+				}
+			}
+		})
+	}
+}
+
+// checkWritable fails the test if a container can write to anything but the volume for data.
+func (c *cluster) checkWritable(t *testing.T, spec corev1.PodSpec) {
+	t.Helper()
+	for _, container := range spec.Containers {
+		if readOnly := container.SecurityContext.ReadOnlyRootFilesystem; readOnly == nil || !*readOnly {
+			t.Errorf("the root of container %s can be written", container.Name)
+		}
+		for _, mount := range container.VolumeMounts {
+			if mount.Name != "data" && !mount.ReadOnly {
+				t.Errorf("volume %s of container %s can be written", mount.Name, container.Name)
+			}
+		}
+	}
+}
+
+// tryPod asks the kube-apiserver whether it would let a Pod be created.
+func (c *cluster) tryPod(t *testing.T, spec corev1.PodSpec) error {
+	t.Helper()
+	kube, err := kubernetes.NewForConfig(c.RESTConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What the controller of StatefulSets would add: the volumes of the claims.
+	for _, claim := range c.installed().Spec.VolumeClaimTemplates {
+		source := &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim.Name + "-postern-0"}
+		spec.Volumes = append(spec.Volumes, corev1.Volume{
+			Name: claim.Name, VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: source},
+		})
+	}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "postern-0"}, Spec: spec}
+	_, err = kube.CoreV1().Pods(controlplane.Namespace).Create(t.Context(), pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	return err
+}

@@ -62,11 +62,13 @@ check_shell() {
 
 check_modules() {
     local module failed=0
-    for module in . hack/tools hack/lint; do
+    for module in . hack/tools hack/lint hack/promtool; do
         go mod -C "$module" tidy -diff || { echo "run \"go mod tidy\" in $module"; failed=1; }
     done
     return $failed
 }
+
+check_alerts() { hack/check-alerts.sh; }
 
 check_generated() {
     mkdir "$scratch/before"
@@ -89,6 +91,7 @@ check unfinished 'nothing left to do'
 check formatting 'formatting'
 check shell 'shell scripts'
 check modules 'modules are tidy'
+check alerts 'alerts (promtool is built from its Go modules: 3 minutes the first time)'
 check generated 'generated code is current'
 check vet 'go vet (compiles everything: some minutes the first time)'
 check lint 'golangci-lint (built from its Go modules: 2 minutes the first time; its first run takes some more)'

@@ -60,6 +60,10 @@ var (
 // RegisterMetrics makes /metrics show the metrics of this package. Until then they count nothing.
 func RegisterMetrics() {
 	legacyregistry.MustRegister(deliveries, rejected, resumed, stageSeconds)
+	// The first increase of a series that was not there before is none to Prometheus.
+	for _, phase := range []postern.DeliveryPhase{postern.DeliveryApplied, postern.DeliverySuperseded, postern.DeliveryIgnored, postern.DeliveryFailed} {
+		resumed.WithLabelValues(string(phase)).Add(0)
+	}
 }
 
 // knownSource is "unknown" for what claims to come from a sender that does not exist: a claim must not make a new series.

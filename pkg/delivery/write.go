@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/klog/v2"
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/target"
@@ -35,6 +36,8 @@ func (d *Deliverer) write(ctx context.Context, tasks []task, dryRun bool) []effe
 		group.Go(func() error {
 			for _, i := range ofOneTarget {
 				effects[i] = d.writeOne(ctx, tasks[i], dryRun)
+				klog.FromContext(ctx).V(4).Info("Target of a delivery", "kind", tasks[i].key.Kind, "target", klog.KRef(tasks[i].key.Namespace, tasks[i].key.Name),
+					"ref", tasks[i].event.Ref, "result", effects[i].result.Result, "reason", effects[i].result.Reason, "dryRun", dryRun)
 			}
 			return nil
 		})

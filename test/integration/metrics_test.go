@@ -13,19 +13,26 @@ import (
 	"k8s.io/client-go/discovery"
 )
 
-// metrics returns Postern's metrics of which the name begins so, by name with labels as they are written.
-func (s *suite) metrics(t *testing.T, prefix string) map[string]float64 {
+// rawMetrics returns what Postern serves at /metrics.
+func rawMetrics(t *testing.T, s *suite) (string, error) {
 	t.Helper()
 	client, err := discovery.NewDiscoveryClientForConfig(s.postern.DirectConfig())
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	text, err := client.RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
+	return string(text), err
+}
+
+// metrics returns Postern's metrics of which the name begins so, by name with labels as they are written.
+func (s *suite) metrics(t *testing.T, prefix string) map[string]float64 {
+	t.Helper()
+	text, err := rawMetrics(t, s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	values := map[string]float64{}
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(text) {
 		at := strings.LastIndexByte(line, ' ')
 		if !strings.HasPrefix(line, prefix) || strings.HasPrefix(line, "#") {
 			continue

@@ -1,0 +1,133 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"postern.dev/postern/test/observability"
+)
+
+// scrape gets the metrics from Postern itself, as Prometheus does.
+func (w *world) scrape(token string) (text string, code int) {
+	w.t.Helper()
+	config := rest.AnonymousClientConfig(w.postern.DirectConfig())
+	config.BearerToken = token
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	result := client.RESTClient().Get().AbsPath("/metrics").Do(w.t.Context())
+	result.StatusCode(&code)
+	body, _ := result.Raw() // the code tells of an error
+	return string(body), code
+}
+
+func TestAPrometheusThatMayScrapesWhatAlertsAndDashboardRead(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	_, releaser := w.releaser("web")
+	w.allow(strangers, "gatewaysyncs")
+	stranger := w.anonymous()
+	w.untilRejected(stranger, syncDoor("web"), noProof)
+	releaser.mustPost(t, syncDoor("web"), anyBody, nil, http.StatusAccepted)
+	w.deliver(delivery("d", toWeb+", ref: v1"))
+
+	_, token := w.serviceAccount("prometheus")
+	if _, code := w.scrape(token); code != http.StatusForbidden {
+		t.Errorf("a ServiceAccount without a role scrapes with %d", code)
+	}
+	w.bindMetricsReader()
+	var text string
+	w.eventually(func() error {
+		var code int
+		text, code = w.scrape(token)
+		return wantMetric("code of a scrape", float64(code), http.StatusOK)
+	})
+
+	clusters, err := w.kube.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	used, err := observability.MetricsUsed(repository)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range used {
+		from := text
+		if strings.HasPrefix(name, "aggregator_") {
+			from = string(clusters)
+		}
+		if name != "up" && !strings.Contains(from, "\n"+name+"{") && !strings.Contains(from, "\n"+name+" ") { // up is Prometheus' own
+			t.Errorf("there is no metric %s", name)
+		}
+	}
+	for _, resource := range []string{"gatewaysyncs", "webhookdeliveries"} { // as the dashboard tells the doors apart
+		series := regexp.MustCompile(`\napiserver_request_duration_seconds_bucket\{[^}]*group="postern.dev",resource="` + resource + `"[^}]*verb="POST"`)
+		if !series.MatchString(text) {
+			t.Errorf("there are no durations of deliveries at %s", resource)
+		}
+	}
+}
+
+// bindMetricsReader lets the ServiceAccount prometheus of the test's namespace scrape, by the ClusterRole that is shipped.
+func (w *world) bindMetricsReader() {
+	w.t.Helper()
+	file := filepath.Join("manifests", "components", "monitoring", "rbac.yaml")
+	shipped, err := os.ReadFile(filepath.Join(repository, file))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	role, _, _ := strings.Cut(string(shipped), "\n---\n")
+	w.kubectl(role, "apply", "--filename=-")
+	w.kubectl("", "create", "clusterrolebinding", w.namespace, "--clusterrole=postern-metrics-reader", "--serviceaccount="+w.namespace+":prometheus")
+	w.t.Cleanup(func() {
+		if _, err := w.Kubectl(context.Background(), "", "delete", "clusterrolebinding", w.namespace); err != nil {
+			w.t.Error(err)
+		}
+	})
+}
+
+func TestEveryMetricThatIsDocumentedIsServedAndEveryOneServedIsDocumented(t *testing.T) {
+	defined, err := observability.Definitions(filepath.Join(repository, "cmd"), filepath.Join(repository, "pkg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]observability.Metric{}
+	for _, m := range defined {
+		documented[m.Name] = m
+	}
+	w := newWorld(t)
+	text, err := rawMetrics(t, w.suite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	help := regexp.MustCompile(`(?m)^# HELP (postern_\w+) \[(\w+)\] (.*)$`)
+	for _, served := range help.FindAllStringSubmatch(text, -1) {
+		m, ok := documented[served[1]]
+		if !ok || m.Stability != served[2] || m.Help != served[3] {
+			t.Errorf("%s is served and not documented so", served[0])
+		}
+		kind := "# TYPE " + m.Name + " " + m.Type + "\n"
+		if !strings.Contains(text, kind) {
+			t.Errorf("%s is not served as a %s", m.Name, m.Type)
+		}
+		delete(documented, m.Name)
+	}
+	// What has labels appears with its first event, and other tests see to that.
+	for name, m := range documented {
+		if len(m.Labels) == 0 {
+			t.Errorf("%s is documented and not served", name)
+		}
+	}
+}

@@ -1,0 +1,112 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package observability
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write docs/metrics.md")
+
+const repository = "../.."
+
+// defined returns the metrics that Postern has of its own.
+func defined(t *testing.T) []Metric {
+	t.Helper()
+	metrics, err := Definitions(filepath.Join(repository, "cmd"), filepath.Join(repository, "pkg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(metrics) == 0 {
+		t.Fatal("no metrics were found in the source")
+	}
+	return metrics
+}
+
+// By https://prometheus.io/docs/practices/naming and the conventions of Kubernetes.
+func TestMetricsAreNamedByConvention(t *testing.T) {
+	name := regexp.MustCompile(`^postern(_[a-z]+)+$`)
+	units := regexp.MustCompile(`_(seconds|bytes|info|total)$|_timestamp_seconds$`)
+	countable := []string{"postern_stored_deliveries", "postern_pending_deliveries"}
+	yesOrNo := []string{"postern_leader", "postern_etcd_writable"}
+	known := strings.Join(append(countable, yesOrNo...), " ")
+	seen := map[string]bool{}
+	for _, m := range defined(t) {
+		switch {
+		case !name.MatchString(m.Name):
+			t.Errorf("%s: not a name of words in lower case that begins with postern_", m.Name)
+		case (m.Type == "counter") != strings.HasSuffix(m.Name, "_total"):
+			t.Errorf("%s: it is a %s; counters, and no others, end in _total", m.Name, m.Type)
+		case !units.MatchString(m.Name) && !strings.Contains(known, m.Name):
+			t.Errorf("%s: it has no unit", m.Name)
+		case seen[m.Name]:
+			t.Errorf("%s: it is defined twice", m.Name)
+		}
+		seen[m.Name] = true
+		if m.Stability != "ALPHA" && m.Stability != "BETA" && m.Stability != "STABLE" {
+			t.Errorf("%s: it has the stability %q", m.Name, m.Stability)
+		}
+		if !strings.HasSuffix(m.Help, ".") || strings.TrimSpace(m.Help) != m.Help {
+			t.Errorf("%s: its help is no sentence: %q", m.Name, m.Help)
+		}
+	}
+}
+
+const preface = `# Metrics
+
+Postern serves these at ` + "`/metrics`" + `, besides those of every Kubernetes API server. This page is generated from the source by
+` + "`go test ./test/observability -update`" + `.
+
+A ` + "`BETA`" + ` metric keeps its name and its meaning; it may get more labels. An ` + "`ALPHA`" + ` metric may change.
+
+| Metric | Type | Labels | Stability | Meaning |
+| --- | --- | --- | --- | --- |
+`
+
+const valuesOfLabels = `
+| Label | Values |
+| --- | --- |
+| ` + "`source`" + ` | a type of sender, as ` + "`kubectl get webhooksources`" + ` lists them, or ` + "`unknown`" + `; never what a sender claims to be |
+| ` + "`method`" + ` | ` + "`ServiceAccount`, `User`, `HMAC`, `Token`, `QueryToken`, `None`" + `; empty if the sender has not proved itself |
+| ` + "`outcome`" + ` | a phase: ` + "`Applied`, `Superseded`, `Ignored`, `Pending`, `Failed`" + `. Or, without a record: ` + "`Rejected`" + ` (no or a wrong credential), ` +
+	"`Invalid`" + ` (can never work as it is), ` + "`Denied`" + ` (by a policy), ` + "`NotFound`" + ` (no such target), ` + "`Unavailable`" + ` (answered 503) |
+| ` + "`reason`" + ` | ` + "`NoCredential`, `NoSecretConfigured`, `SignatureMismatch`, `TokenMismatch`, `MalformedSignature`, `TimestampOutOfWindow`, `SHA1Signature`, `RepeatedHeader`, `QueryTokenNotAllowed`" + ` |
+| ` + "`stage`" + ` | ` + "`verify`, `decode`, `admit`, `resolve`, `record`, `write`" + `; the last two go on at the same time, except for what is created as an object |
+| ` + "`cause`" + ` | ` + "`RequestsInFlight`, `PayloadBytes`, `Backlog`" + ` (429), ` + "`Storage`" + ` (503), ` + "`PayloadTimeout`" + ` (504) |
+`
+
+func TestTheReferenceOfMetricsIsCurrent(t *testing.T) {
+	var page strings.Builder
+	page.WriteString(preface)
+	for _, m := range defined(t) {
+		labels := ""
+		if len(m.Labels) > 0 {
+			labels = "`" + strings.Join(m.Labels, "`, `") + "`"
+		}
+		fmt.Fprintf(&page, "| `%s` | %s | %s | %s | %s |\n", m.Name, m.Type, labels, m.Stability, m.Help)
+	}
+	page.WriteString(valuesOfLabels)
+
+	file := filepath.Join(repository, "docs", "metrics.md")
+	if *update {
+		if err := os.WriteFile(file, []byte(page.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(page.String(), string(got)); diff != "" {
+		t.Errorf("docs/metrics.md is not current: run go test ./test/observability -update (-want +got):\n%s", diff)
+	}
+}

@@ -212,6 +212,8 @@ func (f fakeEvents) Eventf(regarding, related runtime.Object, eventType, reason,
 		r := obj.(*corev1.ObjectReference)
 		return fmt.Sprintf("%s %s %s/%s", r.APIVersion, r.Kind, r.Namespace, r.Name)
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.events = append(f.events, fmt.Sprintf("%s %s %s | %s | %s | %s",
 		eventType, reason, action, name(regarding), name(related), fmt.Sprintf(note, args...)))
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/spf13/pflag"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
@@ -42,6 +43,9 @@ type options struct {
 	credentials     credential.Config
 	shutdownDelay   time.Duration
 	leaderElection  componentbaseconfig.LeaderElectionConfiguration
+	webhook         webhook
+	defaultSecrets  defaultSecrets
+	given           given
 }
 
 func newOptions() *options {
@@ -64,6 +68,8 @@ func newOptions() *options {
 		retryWindow:     time.Hour,
 		maxPayloadBytes: 1 << 20,
 		limits:          newLimits(),
+		webhook:         newWebhook(),
+		defaultSecrets:  newDefaultSecrets(),
 		credentials:     credential.Config{IdentityIsCredential: true, RequireSecret: true},
 		leaderElection: componentbaseconfig.LeaderElectionConfiguration{
 			ResourceLock:      resourcelock.LeasesResourceLock,
@@ -106,6 +112,8 @@ func (o *options) flags() cliflag.NamedFlagSets {
 	sets.FlagSet("leader election").Lookup("leader-elect").Usage =
 		"Let one replica of several retry what is pending. Needed for more than one, which takes --etcd-servers."
 	o.limits.addFlags(&sets)
+	o.webhook.addFlags(&sets)
+	o.defaultSecrets.addFlags(&sets)
 	o.recommended.Authentication.AddFlags(sets.FlagSet("authentication"))
 	o.recommended.Authorization.AddFlags(sets.FlagSet("authorization"))
 	o.recommended.Admission.AddFlags(sets.FlagSet("admission"))
@@ -117,7 +125,15 @@ func (o *options) flags() cliflag.NamedFlagSets {
 	// cobra answers these two, and shows them with the others only if they are among them.
 	sets.FlagSet("general").BoolP("help", "h", false, "Print the flags, and end.")
 	sets.FlagSet("general").Bool("version", false, "Print the version, and end.")
+	nameVariables(&sets)
 	return sets
+}
+
+// readEnvironment sets what the parsed flags leave to the environment.
+func (o *options) readEnvironment(flags *pflag.FlagSet, lookup func(string) string) (err error) {
+	o.given, err = readEnvironment(flags, lookup)
+	o.defaultSecrets.readEnvironment(lookup)
+	return err
 }
 
 // embeddedEtcd reports whether this process runs its own etcd.
@@ -156,6 +172,7 @@ func (o *options) validate() error {
 		errs = append(errs, errors.New("give --tls-cert-file and --tls-private-key-file: a certificate for <service>.<namespace>.svc"))
 	}
 	errs = append(errs, o.limits.validate(o.maxPayloadBytes)...)
+	errs = append(errs, o.webhook.validate(o.given, o.recommended.SecureServing.BindPort)...)
 	return errors.Join(append(errs, o.validateRecommended()...)...)
 }
 

@@ -49,8 +49,15 @@ func run(ctx context.Context, o *options) error {
 	if !o.credentials.RequireSecret {
 		klog.InfoS("WARNING: --webhook-require-secret=false: where no secret is configured, anyone whom RBAC lets deliver can do so")
 	}
+	for _, warning := range o.webhook.warnings(o.given) {
+		klog.InfoS("WARNING: " + warning)
+	}
+	files, err := readFiles(o)
+	if err != nil {
+		return err
+	}
 	if !o.embeddedEtcd() {
-		return serve(ctx, o, nil)
+		return serve(ctx, o, nil, files)
 	}
 	etcd.RegisterMetrics()
 	member, err := openStorage(ctx, o)
@@ -70,7 +77,7 @@ func run(ctx context.Context, o *options) error {
 			stop(errStartAnew)
 		}
 	}()
-	if err := serve(serving, o, member); err != nil {
+	if err := serve(serving, o, member, files); err != nil {
 		return err
 	}
 	if cause := context.Cause(serving); errors.Is(cause, errStartAnew) {
@@ -79,9 +86,9 @@ func run(ctx context.Context, o *options) error {
 	return nil
 }
 
-// serve runs caches and API server under one manager, which starts and stops them in order. The member is the embedded
-// etcd, if there is one.
-func serve(ctx context.Context, o *options, member *etcd.Server) error {
+// serve runs caches and servers under one manager, which starts and stops them in order. The member is the embedded etcd,
+// if there is one.
+func serve(ctx context.Context, o *options, member *etcd.Server, files *files) error {
 	config, err := genericConfig(o)
 	if err != nil {
 		return err
@@ -90,8 +97,7 @@ func serve(ctx context.Context, o *options, member *etcd.Server) error {
 	if err != nil {
 		return err
 	}
-	secrets := &credential.Secrets{}
-	secretsSynced, err := follow(ctx, mgr, secrets)
+	secretsSynced, err := follow(ctx, mgr, files.secrets)
 	if err != nil {
 		return err
 	}
@@ -109,8 +115,8 @@ func serve(ctx context.Context, o *options, member *etcd.Server) error {
 	}
 	backlog := &controller.Backlog{Max: o.limits.maxDeliveries}
 	serverConfig := &apiserver.Config{Generic: config, Extra: apiserver.ExtraConfig{
-		Verifier:      credential.NewVerifier(o.credentials, secrets),
-		Secrets:       secrets,
+		Verifier:      credential.NewVerifier(o.credentials, files.secrets),
+		Secrets:       files.secrets,
 		Targets:       writer,
 		Events:        mgr.GetEventRecorder("postern"),
 		SecretsSynced: secretsSynced,
@@ -141,7 +147,15 @@ func serve(ctx context.Context, o *options, member *etcd.Server) error {
 	if err != nil {
 		return err
 	}
-	for _, runnable := range []manager.Runnable{targets, server, backlog, leader} {
+	runnables := []manager.Runnable{targets, server, backlog, leader, files.defaults}
+	if o.webhook.enabled {
+		classic, err := newReceiver(o, files.certificates, server, serverConfig.Extra, targets)
+		if err != nil {
+			return err
+		}
+		runnables = append(runnables, classic)
+	}
+	for _, runnable := range runnables {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("could not add to the manager: %w", err)
 		}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 	cliflag "k8s.io/component-base/cli/flag"
@@ -26,11 +27,11 @@ func newCommand(ctx context.Context) *cobra.Command {
 		Version:      version.Get().String(),
 		Args:         cobra.NoArgs,
 		SilenceUsage: true, // an error says what is wrong; a hundred flags after it would hide that
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := logsapi.ValidateAndApply(o.logging, nil); err != nil {
 				return fmt.Errorf("could not set up logging: %w", err)
 			}
-			if err := o.validate(); err != nil {
+			if err := errors.Join(o.readEnvironment(cmd.Flags(), os.Getenv), o.validate()); err != nil {
 				return err
 			}
 			err := run(ctx, o)

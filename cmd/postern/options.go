@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/spf13/pflag"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
@@ -43,6 +44,9 @@ type options struct {
 	shutdownDelay   time.Duration
 	leaderElection  componentbaseconfig.LeaderElectionConfiguration
 	certificates    certificates
+	webhook         webhook
+	defaultSecrets  defaultSecrets
+	given           given
 }
 
 func newOptions() *options {
@@ -67,6 +71,8 @@ func newOptions() *options {
 		maxPayloadBytes: 1 << 20,
 		limits:          newLimits(),
 		certificates:    newCertificates(namespace),
+		webhook:         newWebhook(),
+		defaultSecrets:  newDefaultSecrets(),
 		credentials:     credential.Config{IdentityIsCredential: true, RequireSecret: true},
 		leaderElection: componentbaseconfig.LeaderElectionConfiguration{
 			ResourceLock:      resourcelock.LeasesResourceLock,
@@ -110,6 +116,8 @@ func (o *options) flags() cliflag.NamedFlagSets {
 		"Let one replica of several retry what is pending. Needed for more than one, which takes --etcd-servers."
 	o.limits.addFlags(&sets)
 	o.certificates.addFlags(&sets)
+	o.webhook.addFlags(&sets)
+	o.defaultSecrets.addFlags(&sets)
 	o.recommended.Authentication.AddFlags(sets.FlagSet("authentication"))
 	o.recommended.Authorization.AddFlags(sets.FlagSet("authorization"))
 	o.recommended.Admission.AddFlags(sets.FlagSet("admission"))
@@ -121,7 +129,15 @@ func (o *options) flags() cliflag.NamedFlagSets {
 	// cobra answers these two, and shows them with the others only if they are among them.
 	sets.FlagSet("general").BoolP("help", "h", false, "Print the flags, and end.")
 	sets.FlagSet("general").Bool("version", false, "Print the version, and end.")
+	nameVariables(&sets)
 	return sets
+}
+
+// readEnvironment sets what the parsed flags leave to the environment.
+func (o *options) readEnvironment(flags *pflag.FlagSet, lookup func(string) string) (err error) {
+	o.given, err = readEnvironment(flags, lookup)
+	o.defaultSecrets.readEnvironment(lookup)
+	return err
 }
 
 // embeddedEtcd reports whether this process runs its own etcd.
@@ -158,6 +174,7 @@ func (o *options) validate() error {
 	}
 	errs = append(errs, o.validateCertificates()...)
 	errs = append(errs, o.limits.validate(o.maxPayloadBytes)...)
+	errs = append(errs, o.webhook.validate(o.given, o.recommended.SecureServing.BindPort)...)
 	return errors.Join(append(errs, o.validateRecommended()...)...)
 }
 

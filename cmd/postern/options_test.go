@@ -11,21 +11,31 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"postern.dev/postern/pkg/credential"
 )
 
 // parse returns the options for these flags, or what is wrong with them.
 func parse(args ...string) (*options, error) {
+	o, _, err := parseIn(nil, args...)
+	return o, err
+}
+
+// parseIn does so in an environment, and returns the parsed flags too.
+func parseIn(environment map[string]string, args ...string) (*options, *pflag.FlagSet, error) {
 	o := newOptions()
 	cmd := &cobra.Command{}
 	for _, set := range o.flags().FlagSets {
 		cmd.Flags().AddFlagSet(set)
 	}
 	if err := cmd.ParseFlags(args); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return o, o.validate()
+	if err := o.readEnvironment(cmd.Flags(), func(name string) string { return environment[name] }); err != nil {
+		return nil, nil, err
+	}
+	return o, cmd.Flags(), o.validate()
 }
 
 // enough are flags with which nothing is asked of a cluster.

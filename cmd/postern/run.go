@@ -53,15 +53,21 @@ func run(ctx context.Context, o *options) error {
 	if !o.credentials.RequireSecret {
 		klog.InfoS("WARNING: --webhook-require-secret=false: where no secret is configured, anyone whom RBAC lets deliver can do so")
 	}
+	for _, warning := range o.webhook.warnings(o.given) {
+		klog.InfoS("WARNING: " + warning)
+	}
+	files, err := readFiles(o)
+	if err != nil {
+		return err
+	}
 	own := &ownCertificates{}
 	if o.ownCertificates() {
-		var err error
 		if own, err = newOwnCertificates(o); err != nil {
 			return err
 		}
 		defer own.follow(ctx)()
 	}
-	err := serveFromStorage(ctx, o, own)
+	err = serveFromStorage(ctx, o, own, files)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil { // a signal came before there was anything to end
 		return nil
 	}
@@ -70,11 +76,11 @@ func run(ctx context.Context, o *options) error {
 
 // serveFromStorage serves until ctx is done. The embedded etcd, if there is one, starts first and ends last, since
 // everything else stands on it.
-func serveFromStorage(ctx context.Context, o *options, own *ownCertificates) error {
+func serveFromStorage(ctx context.Context, o *options, own *ownCertificates, files *files) error {
 	hold := &holder{options: o}
 	defer hold.release()
 	if !o.embeddedEtcd() {
-		return serve(ctx, o, nil, hold, own)
+		return serve(ctx, o, nil, hold, own, files)
 	}
 	etcd.RegisterMetrics()
 	member, err := openStorage(ctx, o, hold)
@@ -91,7 +97,7 @@ func serveFromStorage(ctx context.Context, o *options, own *ownCertificates) err
 			stop(errStartAnew)
 		}
 	}()
-	err = serve(serving, o, member, hold, own)
+	err = serve(serving, o, member, hold, own, files)
 	if cause := context.Cause(serving); errors.Is(cause, errStartAnew) && (err == nil || errors.Is(err, context.Canceled)) {
 		return cause
 	}
@@ -100,7 +106,7 @@ func serveFromStorage(ctx context.Context, o *options, own *ownCertificates) err
 
 // serve runs caches and API server under one manager, which starts and stops them in order. The member is the embedded
 // etcd, if there is one. The port is held until the kube-apiserver answers.
-func serve(ctx context.Context, o *options, member *etcd.Server, hold *holder, own *ownCertificates) error {
+func serve(ctx context.Context, o *options, member *etcd.Server, hold *holder, own *ownCertificates, files *files) error {
 	if err := awaitKubernetes(ctx, o, hold); err != nil {
 		return err
 	}
@@ -114,8 +120,7 @@ func serve(ctx context.Context, o *options, member *etcd.Server, hold *holder, o
 	if err != nil {
 		return err
 	}
-	secrets := &credential.Secrets{}
-	secretsSynced, err := follow(ctx, mgr, secrets)
+	secretsSynced, err := follow(ctx, mgr, files.secrets)
 	if err != nil {
 		return err
 	}
@@ -133,8 +138,8 @@ func serve(ctx context.Context, o *options, member *etcd.Server, hold *holder, o
 	}
 	backlog := &controller.Backlog{Max: o.limits.maxDeliveries}
 	serverConfig := &apiserver.Config{Generic: config, Extra: apiserver.ExtraConfig{
-		Verifier:      credential.NewVerifier(o.credentials, secrets),
-		Secrets:       secrets,
+		Verifier:      credential.NewVerifier(o.credentials, files.secrets),
+		Secrets:       files.secrets,
 		Targets:       writer,
 		Events:        mgr.GetEventRecorder("postern"),
 		SecretsSynced: secretsSynced,
@@ -170,7 +175,15 @@ func serve(ctx context.Context, o *options, member *etcd.Server, hold *holder, o
 	if err != nil {
 		return err
 	}
-	for _, runnable := range []manager.Runnable{targets, server, backlog, leader} {
+	runnables := []manager.Runnable{targets, server, backlog, leader, files.defaults}
+	if o.webhook.enabled {
+		classic, err := newReceiver(o, files.certificates, server, serverConfig.Extra, targets)
+		if err != nil {
+			return err
+		}
+		runnables = append(runnables, classic)
+	}
+	for _, runnable := range runnables {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("could not add to the manager: %w", err)
 		}

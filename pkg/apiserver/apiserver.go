@@ -89,6 +89,7 @@ type Server struct {
 	records       *webhookdelivery.Store
 	secretsSynced cache.InformerSynced
 	deliverer     *delivery.Deliverer
+	guard         *Guard
 	stopping      *atomic.Bool
 }
 
@@ -130,12 +131,25 @@ func (c CompletedConfig) New() (*Server, error) {
 		return nil, fmt.Errorf("could not install the API group %s: %w", postern.GroupName, err)
 	}
 	return &Server{
-		generic: generic, records: store, secretsSynced: c.extra.SecretsSynced, deliverer: deliverer, stopping: c.stopping,
+		generic: generic, records: store, secretsSynced: c.extra.SecretsSynced, deliverer: deliverer,
+		guard: newGuard(c.extra, c.generic.MaxMutatingRequestsInFlight), stopping: c.stopping,
 	}, nil
 }
 
 // Deliverer returns the pipeline behind the doors.
 func (s *Server) Deliverer() *delivery.Deliverer { return s.deliverer }
+
+// Guard returns what bounds a door that another server serves.
+func (s *Server) Guard() *Guard { return s.guard }
+
+// EndAfter makes the server keep its storage until ended is closed: by then no delivery may come in by a door that another
+// server serves. Call it before Start.
+func (s *Server) EndAfter(ended <-chan struct{}) error {
+	return s.generic.AddPreShutdownHook("other-doors", func() error {
+		<-ended
+		return nil
+	})
+}
 
 // storages returns what is served, by the path below the namespace.
 func (c CompletedConfig) storages(store *webhookdelivery.Store, deliverer *delivery.Deliverer) map[string]rest.Storage {

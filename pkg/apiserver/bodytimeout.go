@@ -25,23 +25,31 @@ import (
 // It must be the outermost handler that touches the body, so that the server also gives up on a body that nobody reads.
 func withBodyTimeout(next http.Handler, timeout time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if req.Body == nil || req.Body == http.NoBody {
-			next.ServeHTTP(w, req)
+		bounded, done, err := boundBody(w, req, timeout)
+		if err != nil {
+			deliver.WriteError(w, err)
 			return
 		}
-		// The server lifts this itself once the body has arrived.
-		deadline := time.Now().Add(timeout)
-		if err := http.NewResponseController(w).SetReadDeadline(deadline); err != nil {
-			deliver.WriteError(w, apierrors.NewInternalError(fmt.Errorf("could not bound the time of the body: %w", err)))
-			return
-		}
-		body := &timedBody{ReadCloser: req.Body, deadline: deadline, timeout: timeout}
-		ctx, cancel := body.untilClientLeaves(req.Context())
-		defer cancel()
-		bounded := req.WithContext(ctx)
-		bounded.Body = body
+		defer done()
 		next.ServeHTTP(w, bounded)
 	})
+}
+
+// boundBody returns the request with a body that must arrive in that time. Call done at the end of the request.
+func boundBody(w http.ResponseWriter, req *http.Request, timeout time.Duration) (bounded *http.Request, done func(), err error) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return req, func() {}, nil
+	}
+	// The server lifts this itself once the body has arrived.
+	deadline := time.Now().Add(timeout)
+	if err := http.NewResponseController(w).SetReadDeadline(deadline); err != nil {
+		return nil, nil, apierrors.NewInternalError(fmt.Errorf("could not bound the time of the body: %w", err))
+	}
+	body := &timedBody{ReadCloser: req.Body, deadline: deadline, timeout: timeout}
+	ctx, cancel := body.untilClientLeaves(req.Context())
+	bounded = req.WithContext(ctx)
+	bounded.Body = body
+	return bounded, cancel, nil
 }
 
 // timedBody is a body that must arrive before the read deadline of its connection, or of its stream in HTTP/2.

@@ -5,8 +5,6 @@ package apiserver
 
 import (
 	"net/http"
-	"net/url"
-	"strings"
 	"sync/atomic"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,6 +14,7 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/delivery"
 	"postern.dev/postern/pkg/registry/deliver"
 )
@@ -86,7 +85,7 @@ const querySecretWarning = "the secret in the query of this URL can be read in t
 // show it. It must be outside of all filters that look at the URL.
 func withoutQuerySecret(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		query, secret, found := cutSecrets(req.URL.RawQuery)
+		query, secret, found := credential.CutQuerySecret(req.URL.RawQuery)
 		if !found {
 			next.ServeHTTP(w, req)
 			return
@@ -101,22 +100,4 @@ func withoutQuerySecret(next http.Handler) http.Handler {
 		cleaned.Header.Del("X-Forwarded-Uri")
 		next.ServeHTTP(w, cleaned)
 	})
-}
-
-// cutSecrets cuts every secret out of a query, the unreadable ones too, and returns the first. What else is in the query
-// stays as it was written.
-func cutSecrets(query string) (rest, secret string, found bool) {
-	var kept []string
-	for pair := range strings.SplitSeq(query, "&") {
-		name, value, _ := strings.Cut(pair, "=")
-		if name, err := url.QueryUnescape(name); err != nil || name != "secret" {
-			kept = append(kept, pair)
-			continue
-		}
-		if !found {
-			secret, _ = url.QueryUnescape(value) // "" if it can't be read
-		}
-		found = true
-	}
-	return strings.Join(kept, "&"), secret, found
 }

@@ -55,24 +55,32 @@ func (b *payloadBudget) limit(next http.Handler) http.Handler {
 			next.ServeHTTP(w, req)
 			return
 		}
-		weight := b.weigh(req, info)
-		if err := b.acquire(req.Context(), weight); err != nil {
-			countRefused(causePayloadBytes)
-			deliver.WriteError(w, apierrors.NewTooManyRequests(
-				"too many bytes of other requests are being worked on (--max-inflight-payload-bytes bounds them): send it again later", retryAfterSeconds))
+		largest := b.largestObject
+		if info.Subresource != "" {
+			largest = b.largestPayload
+		}
+		release, err := b.hold(req, largest)
+		if err != nil {
+			deliver.WriteError(w, err)
 			return
 		}
-		defer b.free.Release(weight)
+		defer release()
 		next.ServeHTTP(w, req)
 	})
 }
 
-func (b *payloadBudget) weigh(req *http.Request, info *genericapirequest.RequestInfo) int64 {
-	largest := b.largestObject
-	if info.Subresource != "" {
-		largest = b.largestPayload
+// hold takes the share of a request whose body may have that many bytes. Call release once the body is worked on no more.
+func (b *payloadBudget) hold(req *http.Request, largest int64) (release func(), err error) {
+	weight := b.weigh(req.ContentLength, largest)
+	if err := b.acquire(req.Context(), weight); err != nil {
+		countRefused(causePayloadBytes)
+		return nil, apierrors.NewTooManyRequests(
+			"too many bytes of other requests are being worked on (--max-inflight-payload-bytes bounds them): send it again later", retryAfterSeconds)
 	}
-	length := req.ContentLength
+	return func() { b.free.Release(weight) }, nil
+}
+
+func (b *payloadBudget) weigh(length, largest int64) int64 {
 	if length < 0 || length > largest { // chunked, or too large, which is noticed only by reading that much
 		length = largest
 	}

@@ -19,6 +19,9 @@
 // A target with a key of its own, of either kind, is tried against nothing else, so that tenants of one namespace can
 // be kept apart.
 //
+// There may also be default secrets under the same keys, but for those of single targets. They count in each namespace for
+// the attempts that none of its own keys is for: a key there, even one without any secret, replaces them.
+//
 // A value holds secrets as text, one a line and 64 at most; each is valid, so that a secret can be rotated without a
 // gap. White space around a secret is not part of it. A value without any secret matches nothing, but counts as
 // configured: it closes the door, and never opens it.

@@ -29,9 +29,17 @@ var signatureHeaders = []signatureHeader{
 // https://docs.gitlab.com/user/project/integrations/webhooks/
 var tokenHeaders = []string{"X-Gitlab-Token", "X-Webhook-Secret", "X-Webhook-Token", jfrogHeader}
 
-// unreadSecretHeaders carry a secret, or what a secret could be guessed from, but are not read here.
+// authorizationHeader carries a secret too, but is read only where it is the sender's own: see
+// Attempt.AuthorizationIsToken. Harbor and Azure Container Registry send what one writes there as it is, others put the
+// scheme before it.
+const (
+	authorizationHeader = "Authorization"
+	bearerScheme        = "Bearer"
+)
+
+// unreadSecretHeaders carry a secret, or what a secret could be guessed from, but are not read here, or not at every door.
 var unreadSecretHeaders = []string{
-	"Authorization",
+	authorizationHeader,
 	"Cookie",
 	"Proxy-Authorization",
 }

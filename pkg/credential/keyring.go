@@ -82,22 +82,26 @@ func parseSecrets(value []byte) []secret {
 // validSecrets are the secrets by which one attempt may prove itself.
 type validSecrets struct {
 	hmac, token []secret
-	// configured says that a key applies to the attempt, even one that holds no secret. Nothing may then be accepted
-	// without a proof.
+	// applies says that a key is for such an attempt, even one that holds no secret.
+	applies bool
+	// configured says that a key applies, or may turn out to. Nothing may then be accepted without a proof.
 	configured bool
 }
+
+func (v validSecrets) holdAny() bool { return len(v.hmac)+len(v.token) > 0 }
 
 func (k keyring) forAttempt(a Attempt) validSecrets {
 	var valid validSecrets
 	take := func(key string) []secret {
 		secrets, found := k.secrets[key]
-		valid.configured = valid.configured || found
+		valid.applies = valid.applies || found
 		return secrets
 	}
 	if a.Target != nil {
 		ownHMAC, ownToken := a.Target.keys()
 		valid.hmac, valid.token = take(ownHMAC), take(ownToken)
-		if valid.configured {
+		if valid.applies {
+			valid.configured = true
 			return valid
 		}
 	}
@@ -110,9 +114,7 @@ func (k keyring) forAttempt(a Attempt) validSecrets {
 	}
 	// A payload whose sender is not known yet may turn out to be from one with a key, and a delivery that names no target
 	// may reach one with a key.
-	if a.Source == "" && k.hasSourceKey || a.Target == nil && k.hasTargetKey {
-		valid.configured = true
-	}
+	valid.configured = valid.applies || a.Source == "" && k.hasSourceKey || a.Target == nil && k.hasTargetKey
 	return valid
 }
 

@@ -53,6 +53,8 @@ func proofsOf(a Attempt, now time.Time) proofs {
 		}
 		p.unreadable = cmp.Or(p.unreadable, problem)
 	}
+	tokens, problem := authorizationTokens(a)
+	p.tokens, p.unreadable = append(p.tokens, tokens...), cmp.Or(p.unreadable, problem)
 	switch {
 	case a.QuerySecret == "":
 	case mayUseQueryToken(a.Source):
@@ -84,6 +86,24 @@ func (s signatureHeader) read(h http.Header) ([]byte, Reason) {
 		return nil, ReasonMalformedSignature
 	}
 	return mac, ""
+}
+
+// authorizationTokens returns what the header Authorization may mean as a token: all of it, since a secret may begin with a
+// word that looks like a scheme, and what follows the scheme Bearer, which is written in any case (RFC 9110, section 11.1).
+func authorizationTokens(a Attempt) ([]string, Reason) {
+	if !a.AuthorizationIsToken {
+		return nil, ""
+	}
+	value, problem := onlyValue(a.Header, authorizationHeader)
+	if value == "" {
+		return nil, problem
+	}
+	tokens := []string{value}
+	scheme, token, _ := strings.Cut(value, " ")
+	if token = strings.TrimSpace(token); token != "" && strings.EqualFold(scheme, bearerScheme) {
+		tokens = append(tokens, token)
+	}
+	return tokens, ""
 }
 
 // onlyValue returns the value of a header, "" if it is not there. A header given more than once is not read: each reader

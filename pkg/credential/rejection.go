@@ -26,8 +26,9 @@ const (
 type Rejection struct {
 	Reason Reason
 
-	// identityHelps says that a Kubernetes identity would have been enough.
-	identityHelps bool
+	// identityHelps says that a Kubernetes identity would have been enough, and authorizationHelps that the secret would
+	// have been read from the header Authorization.
+	identityHelps, authorizationHelps bool
 }
 
 // Error is the message for the sender. It depends only on what the sender showed, never on what is configured or exists,
@@ -45,6 +46,9 @@ func (r *Rejection) Error() string {
 	}
 	b.WriteString("or by a signing token within 5 minutes in " + messageSignatureHeader + ": " + messageSignaturePrefix + "BASE64, ")
 	b.WriteString("or show the secret in " + strings.Join(tokenHeaders, ", "))
+	if r.authorizationHelps {
+		b.WriteString(", or " + authorizationHeader)
+	}
 	b.WriteString(", each given once; SHA-1 is accepted of Nexus alone, and ?secret= only for senders that can do nothing else")
 	if r.identityHelps {
 		b.WriteString("; or authenticate to the Kubernetes API, for example with a ServiceAccount token")

@@ -72,6 +72,8 @@ func TestMessageSaysWhatToDo(t *testing.T) {
 		{"nothing shown", Config{RequireSecret: true}, Attempt{}, "no credential was shown: " + remedy},
 		{"not accepted", Config{RequireSecret: true}, Attempt{Header: token}, "the credential shown was not accepted: " + remedy},
 		{"identity would do", Config{RequireSecret: true, IdentityIsCredential: true}, Attempt{}, "no credential was shown: " + remedy + identity},
+		{"where Authorization is the sender's own", Config{RequireSecret: true, IdentityIsCredential: true}, Attempt{AuthorizationIsToken: true},
+			"no credential was shown: " + strings.Replace(remedy, "X-Jfrog-Event-Auth,", "X-Jfrog-Event-Auth, or Authorization,", 1)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := message(t, NewVerifier(tc.config, &Secrets{}), tc.attempt); got != tc.want {

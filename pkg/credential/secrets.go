@@ -3,19 +3,18 @@
 
 package credential
 
-import (
-	"slices"
-	"sync"
-)
+import "sync"
 
 // SecretName is the name of the one Kubernetes Secret that is read in each namespace.
 const SecretName = "postern-webhook-secrets"
 
-// Secrets are the webhook secrets of all namespaces. The zero value holds none and is ready for use; it must not be
-// copied. It is safe for concurrent use, and an attempt always sees one whole version of a namespace's secrets.
+// Secrets are the webhook secrets of all namespaces, and the default ones. The zero value holds none and is ready for use;
+// it must not be copied. It is safe for concurrent use, and an attempt always sees one whole version of a namespace's
+// secrets and of the default ones.
 type Secrets struct {
 	mu         sync.RWMutex
 	namespaces map[string]keyring
+	defaults   keyring
 }
 
 // Set replaces the secrets of a namespace by the data of its Kubernetes Secret. It keeps no reference to data, and
@@ -42,14 +41,14 @@ func (s *Secrets) HasOwnKey(namespace string, t *Target) bool {
 	return s.keyring(namespace).hasOwnKey(*t)
 }
 
-// holdsAny reports whether one of the keys holds a secret.
-func (s *Secrets) holdsAny(namespace string, keys []string) bool {
-	ring := s.keyring(namespace)
-	return slices.ContainsFunc(keys, func(key string) bool { return len(ring.secrets[key]) > 0 })
+func (s *Secrets) keyring(namespace string) keyring {
+	own, _ := s.keyrings(namespace)
+	return own
 }
 
-func (s *Secrets) keyring(namespace string) keyring {
+// keyrings returns the secrets of a namespace, and the default ones.
+func (s *Secrets) keyrings(namespace string) (own, defaults keyring) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.namespaces[namespace]
+	return s.namespaces[namespace], s.defaults
 }

@@ -55,6 +55,9 @@ type Attempt struct {
 	Body []byte
 	// QuerySecret is the value of ?secret=. It is heeded only for senders that can show nothing else.
 	QuerySecret string
+	// AuthorizationIsToken is set at a door where the header Authorization is the sender's own. It then counts as a token,
+	// as it is and without the scheme Bearer. Elsewhere the kube-apiserver authenticates by it, and keeps it.
+	AuthorizationIsToken bool
 	// User is who the kube-apiserver says is calling. Nil is anonymous.
 	User user.Info
 }
@@ -89,8 +92,11 @@ func (v *Verifier) Verify(a Attempt) (Method, error) {
 	if method, known := Identify(a.User); known && v.config.IdentityIsCredential {
 		return method, nil
 	}
-	valid := v.secrets.keyring(a.Namespace).forAttempt(a)
-	shown := proofsOf(a, v.config.Now())
+	return v.judge(a, v.secrets.validFor(a), proofsOf(a, v.config.Now()))
+}
+
+// judge compares what an attempt shows with the secrets that count for it.
+func (v *Verifier) judge(a Attempt, valid validSecrets, shown proofs) (Method, error) {
 	switch {
 	case matchesAnySignature(sha256.New, valid.hmac, a.Body, shown.signatures),
 		matchesAnySignature(sha1.New, valid.hmac, a.Body, shown.sha1),
@@ -103,7 +109,11 @@ func (v *Verifier) Verify(a Attempt) (Method, error) {
 	case !valid.configured && !v.config.RequireSecret:
 		return MethodNone, nil
 	}
-	return "", &Rejection{Reason: rejectionReason(valid, shown), identityHelps: v.config.IdentityIsCredential}
+	return "", &Rejection{
+		Reason:             rejectionReason(valid, shown),
+		identityHelps:      v.config.IdentityIsCredential && !a.AuthorizationIsToken,
+		authorizationHelps: a.AuthorizationIsToken,
+	}
 }
 
 // authenticated is strict, because an authenticator that forgets to mark a stranger as one must not open the door.

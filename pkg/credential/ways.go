@@ -11,7 +11,7 @@ type Ways struct {
 	Methods []string
 	// Keys are those of the namespace's Secret that count for the sender, by a method that it is able to use.
 	Keys []string
-	// HasSecret is whether one of the keys holds a secret.
+	// HasSecret is whether one of the keys holds a secret, or a default counts in place of them.
 	HasSecret bool
 }
 
@@ -24,14 +24,20 @@ func (v *Verifier) WaysOf(namespace, source string) Ways {
 			ways.Methods = append(ways.Methods, string(method))
 		}
 	}
+	valid := v.secrets.validFor(Attempt{Namespace: namespace, Source: source})
+	if hasOnlyOwnKey(source) {
+		ways.HasSecret = valid.holdAny()
+		return ways
+	}
 	// A token does not help who can only sign: to say that it has a secret would hide why it is turned away.
-	if !hasOnlyOwnKey(source) && slices.Contains(able, MethodHMAC) {
+	if slices.Contains(able, MethodHMAC) {
 		ways.Keys = append(ways.Keys, hmacKey)
+		ways.HasSecret = len(valid.hmac) > 0
 	}
-	if !hasOnlyOwnKey(source) && slices.Contains(able, MethodToken) {
+	if slices.Contains(able, MethodToken) {
 		ways.Keys = append(ways.Keys, tokenKey)
+		ways.HasSecret = ways.HasSecret || len(valid.token) > 0
 	}
-	ways.HasSecret = v.secrets.holdsAny(namespace, ways.Keys)
 	return ways
 }
 

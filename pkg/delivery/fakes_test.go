@@ -52,6 +52,7 @@ type fakes struct {
 	onGet                                    func() (*postern.WebhookDelivery, error)
 	outcome                                  target.Outcome
 	matches                                  func(target.Request) ([]target.Match, error)
+	nothingIn                                string              // a namespace in which nothing matches
 	atTarget                                 map[string]atTarget // by name, in place of outcome and writeErr
 	observe                                  func(ctx context.Context, step string)
 
@@ -136,7 +137,9 @@ func (f fakeAdmission) Handles(operation admission.Operation) bool {
 
 func (f fakeAdmission) Admit(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
 	f.note(a.IsDryRun(), "mutate")
+	f.mu.Lock()
 	f.attributes = a
+	f.mu.Unlock()
 	return f.onMutate(a.GetObject().(*postern.WebhookDelivery))
 }
 
@@ -166,6 +169,9 @@ func (f fakeTargets) Write(ctx context.Context, key target.Key, request target.R
 
 func (f fakeTargets) Matches(namespace string, request target.Request) ([]target.Match, error) {
 	f.note(false, "match ", namespace, " ", request.Ref)
+	if namespace == f.nothingIn {
+		return nil, nil
+	}
 	return f.matches(request)
 }
 
@@ -206,6 +212,8 @@ func (f fakeEvents) Eventf(regarding, related runtime.Object, eventType, reason,
 		r := obj.(*corev1.ObjectReference)
 		return fmt.Sprintf("%s %s %s/%s", r.APIVersion, r.Kind, r.Namespace, r.Name)
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.events = append(f.events, fmt.Sprintf("%s %s %s | %s | %s | %s",
 		eventType, reason, action, name(regarding), name(related), fmt.Sprintf(note, args...)))
 }

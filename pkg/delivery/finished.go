@@ -70,10 +70,13 @@ func annotate(ctx context.Context, delivery *postern.WebhookDelivery, err error)
 }
 
 func logFinished(ctx context.Context, delivery *postern.WebhookDelivery, err error) {
-	values := []any{"outcome", outcomeOf(delivery, err), "source", delivery.Spec.Source, "auditID", audit.GetAuditIDTruncated(ctx)}
+	values := []any{"outcome", outcomeOf(delivery, err), "source", delivery.Spec.Source}
+	if id := audit.GetAuditIDTruncated(ctx); id != "" {
+		values = append(values, "auditID", id)
+	}
 	if delivery.Name != "" {
 		values = append(values, "delivery", klog.KObj(delivery))
-	} else { // it was turned away before it had a name
+	} else if delivery.Namespace != "" { // it was turned away before it had a name
 		values = append(values, "namespace", delivery.Namespace)
 	}
 	if sender := delivery.Status.Sender; sender != nil && sender.Name != "" {

@@ -34,13 +34,21 @@ type Incoming struct {
 	RegistryURL string
 	// User is who the cluster says the caller is; nil is a stranger.
 	User user.Info
+	// AuthorizationIsToken says that the header Authorization is the sender's own, and not for the kube-apiserver.
+	AuthorizationIsToken bool
+	// Forbidden is the answer to a sender that has proved itself, if the door leads nowhere; else nil. Who has proved
+	// nothing is not told.
+	Forbidden error
 }
 
 // Receive verifies the sender and decodes what it sent. It fills in spec.events and the status of a delivery that
 // already says where it goes, and returns the sender's own id of it, which may be empty. Nothing is looked up before the
 // sender is verified.
 func (d *Deliverer) Receive(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming) (deliveryID string, err error) {
-	if deliveryID, err = d.receive(ctx, delivery, in); err != nil {
+	if deliveryID, err = d.receive(ctx, delivery, in); err == nil {
+		err = in.Forbidden
+	}
+	if err != nil {
 		d.finished(ctx, delivery, err)
 		return "", err
 	}
@@ -56,12 +64,7 @@ func (d *Deliverer) receive(ctx context.Context, delivery *postern.WebhookDelive
 	if err != nil {
 		return "", err
 	}
-	digest := sha256.Sum256(in.Body)
-	delivery.Status = postern.WebhookDeliveryStatus{
-		Payload:      &postern.PayloadDigest{SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(in.Body))},
-		AuditID:      audit.GetAuditIDTruncated(ctx),
-		ReceivedTime: d.receivedNow(),
-	}
+	d.noteReceipt(ctx, delivery, in.Body)
 	d.setSender(delivery, in.User, method)
 	if deliveryID, err = decode(ctx, delivery, in); err != nil {
 		return "", err
@@ -76,6 +79,16 @@ func (d *Deliverer) receive(ctx context.Context, delivery *postern.WebhookDelive
 	}
 	d.setSender(delivery, in.User, method)
 	return deliveryID, nil
+}
+
+// noteReceipt starts the status of a delivery with what came in, and when.
+func (d *Deliverer) noteReceipt(ctx context.Context, delivery *postern.WebhookDelivery, body []byte) {
+	digest := sha256.Sum256(body)
+	delivery.Status = postern.WebhookDeliveryStatus{
+		Payload:      &postern.PayloadDigest{SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(body))},
+		AuditID:      audit.GetAuditIDTruncated(ctx),
+		ReceivedTime: d.receivedNow(),
+	}
 }
 
 // receivedNow is the time as JSON keeps it: a record that is read again must be the same.
@@ -100,19 +113,21 @@ func (d *Deliverer) verify(ctx context.Context, delivery *postern.WebhookDeliver
 	if delivery.Spec.Target != nil {
 		named = credentialTarget(keyOf(delivery))
 	}
-	method, err := d.Verifier.Verify(credential.Attempt{
-		Namespace:   delivery.Namespace,
-		Source:      delivery.Spec.Source,
-		Target:      named,
-		Header:      in.Header,
-		Body:        in.Body,
-		QuerySecret: in.QuerySecret,
-		User:        in.User,
-	})
+	attempt := in.attempt(delivery.Spec.Source)
+	attempt.Namespace, attempt.Target = delivery.Namespace, named
+	method, err := d.Verifier.Verify(attempt)
 	if err != nil {
 		return "", unauthorized(err)
 	}
 	return method, nil
+}
+
+// attempt is what came in as credentials know it, without where it goes.
+func (in Incoming) attempt(source string) credential.Attempt {
+	return credential.Attempt{
+		Source: source, Header: in.Header, Body: in.Body, QuerySecret: in.QuerySecret, User: in.User,
+		AuthorizationIsToken: in.AuthorizationIsToken,
+	}
 }
 
 func decode(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming) (deliveryID string, err error) {

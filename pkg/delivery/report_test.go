@@ -87,11 +87,11 @@ func TestTheLogNamesOnlyWhatIsKnown(t *testing.T) {
 		arrange func(*Incoming)
 		want    string
 	}{
-		"delivered": {func(*Incoming) {}, `"Delivered" outcome="Applied" source="generic" auditID="" delivery="demo/generic-x" sender="system:serviceaccount:ci:release" method="ServiceAccount" `},
-		"rejected":  {func(in *Incoming) { in.User = nil }, `"Rejected a delivery" outcome="Rejected" source="" auditID="" namespace="demo" kind=`},
+		"delivered": {func(*Incoming) {}, `"Delivered" outcome="Applied" source="generic" delivery="demo/generic-x" sender="system:serviceaccount:ci:release" method="ServiceAccount" `},
+		"rejected":  {func(in *Incoming) { in.User = nil }, `"Rejected a delivery" outcome="Rejected" source="" namespace="demo" kind=`},
 		"refused": {
 			func(in *Incoming) { in.Body = []byte("v2.0.0") },
-			`"Refused a delivery" outcome="Invalid" source="" auditID="" namespace="demo" sender="system:serviceaccount:ci:release" method="ServiceAccount" kind=`,
+			`"Refused a delivery" outcome="Invalid" source="" namespace="demo" sender="system:serviceaccount:ci:release" method="ServiceAccount" kind=`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

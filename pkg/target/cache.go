@@ -60,7 +60,10 @@ func newCachedKind(e endpoint, images *imageIndex) (*cachedKind, error) {
 		return nil, err
 	}
 	informer := cache.NewSharedIndexInformerWithOptions(e.listWatch(), example,
-		cache.SharedIndexInformerOptions{Indexers: cache.Indexers{repositoryIndex: repositoriesOf}})
+		cache.SharedIndexInformerOptions{Indexers: cache.Indexers{
+			repositoryIndex:      repositoriesOf,
+			cache.NamespaceIndex: cache.MetaNamespaceIndexFunc,
+		}})
 	k := &cachedKind{
 		kind:     e.kind,
 		informer: informer,

@@ -45,6 +45,8 @@ type ControlPlane struct {
 	admin       *rest.Config
 	// posternEtcd is what an installation with an external etcd gets, once it is needed.
 	posternEtcd *EtcdCluster
+	// receiverPorts are those of the classic receivers that were enabled, by the names of their Posterns.
+	receiverPorts map[string]*port
 }
 
 // Start runs etcd and a kube-apiserver and returns once it is ready and has made its default roles. The error of a
@@ -69,7 +71,10 @@ func prepare(o Options) (*ControlPlane, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &ControlPlane{repository: repository, dir: dir, temporary: o.Dir == "", detached: o.Detached, auditPolicy: o.AuditPolicy}
+	c := &ControlPlane{
+		repository: repository, dir: dir, temporary: o.Dir == "", detached: o.Detached, auditPolicy: o.AuditPolicy,
+		receiverPorts: map[string]*port{},
+	}
 	if len(c.auditPolicy) == 0 {
 		c.auditPolicy = auditPolicy
 	}
@@ -104,6 +109,9 @@ func (c *ControlPlane) prepare() (err error) {
 // release gives back what prepare took.
 func (c *ControlPlane) release() error {
 	errs := []error{c.port.release(), c.posternPort.release()}
+	for _, port := range c.receiverPorts {
+		errs = append(errs, port.release())
+	}
 	if c.temporary {
 		errs = append(errs, os.RemoveAll(c.dir))
 	}

@@ -39,6 +39,7 @@ type Postern struct {
 	process      *process
 	port         *port
 	certificate  servingCertificate
+	receiverPort *port // nil without a receiver
 	// reach returns once the requests that are meant for a Postern that is ready come to it.
 	reach func(context.Context) error
 }
@@ -92,8 +93,15 @@ func (c *ControlPlane) newPostern(ctx context.Context, installed *workload, name
 	launch.override(c.posternFlags(port)...)
 	launch.override(certificate.flags...)
 	launch.override(storage...)
+	receiver, err := c.enableReceiver(launch, name, o)
+	if err != nil {
+		return nil, fmt.Errorf("could not keep a port for the receiver: %w", err)
+	}
 	launch.override(o.Flags...)
-	p := &Postern{controlPlane: c, port: port, certificate: certificate, process: c.newProcess(name, o.Binary, launch.args)}
+	p := &Postern{
+		controlPlane: c, port: port, certificate: certificate, receiverPort: receiver,
+		process: c.newProcess(name, o.Binary, launch.args),
+	}
 	// A program that was built with the race detector ends at the first race, and the test that needs it fails.
 	p.process.env = slices.Concat(p.process.env, launch.env, []string{"GORACE=halt_on_error=1"}, o.Env)
 	return p, nil

@@ -27,6 +27,7 @@ type workload struct {
 // launch is what a kubelet would run for one Pod of a workload.
 type launch struct {
 	args, env []string
+	mounted   mounts
 }
 
 // installedWorkload reads the StatefulSet.
@@ -59,7 +60,7 @@ func (w *workload) launch(ctx context.Context, pod, dir string) (*launch, error)
 	if err != nil {
 		return nil, fmt.Errorf("could not mount the volumes of %s: %w", pod, err)
 	}
-	l := &launch{}
+	l := &launch{mounted: mounted}
 	for _, arg := range container.Args {
 		l.args = append(l.args, mounted.localize(expand(arg, env)))
 	}

@@ -21,9 +21,9 @@ import (
 // when the connection closes may never see the answer.
 const maxDrainBytes = 32 << 20
 
-// readBody reads a payload of at most limit bytes. A larger one is an error, never cut off: what is left would have a
+// ReadBody reads a payload of at most limit bytes. A larger one is an error, never cut off: what is left would have a
 // wrong signature, and the sender would look for the mistake in the wrong place.
-func readBody(w http.ResponseWriter, req *http.Request, limit int64) ([]byte, error) {
+func ReadBody(w http.ResponseWriter, req *http.Request, limit int64) ([]byte, error) {
 	if encoding := req.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		return nil, apierrors.NewBadRequest("the body is compressed: send it without Content-Encoding")
 	}

@@ -149,7 +149,7 @@ func (r *REST) deliver(ctx context.Context, w http.ResponseWriter, req *http.Req
 	if err != nil {
 		return nil, err
 	}
-	body, err := readBody(w, req, r.MaxPayloadBytes)
+	body, err := ReadBody(w, req, r.MaxPayloadBytes)
 	if err != nil {
 		return nil, err
 	}

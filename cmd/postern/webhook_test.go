@@ -1,0 +1,122 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"crypto/tls"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/pkg/receiver"
+)
+
+func TestTheReceiverIsOffAndAsArgoCDImageUpdatersByDefault(t *testing.T) {
+	o, err := parse(enough...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := webhook{
+		bindAddress: net.IPv4zero, port: 8082, rate: "0", minTLSVersion: "1.3", maxTLSVersion: "1.3",
+		certFile: "/etc/postern/receiver-tls/tls.crt", keyFile: "/etc/postern/receiver-tls/tls.key",
+	}
+	if diff := cmp.Diff(want, o.webhook, cmp.AllowUnexported(webhook{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := o.webhook.address(); got != "0.0.0.0:8082" {
+		t.Errorf("it would listen on %s", got)
+	}
+}
+
+func TestSettingsOfTLSReachTheServer(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want receiver.TLSOptions
+	}{
+		{nil, receiver.TLSOptions{MinVersion: tls.VersionTLS13, MaxVersion: tls.VersionTLS13}},
+		{[]string{"--tlsminversion=", "--tlsmaxversion= "}, receiver.TLSOptions{MinVersion: tls.VersionTLS13, MaxVersion: tls.VersionTLS13}},
+		{
+			[]string{"--tlsminversion=1.1", "--tlsmaxversion=TLS1.2", "--enable-http2"},
+			receiver.TLSOptions{MinVersion: tls.VersionTLS11, MaxVersion: tls.VersionTLS12, HTTP2: true},
+		},
+		{
+			[]string{"--tlsminversion=1.2", "--tlsciphers=" + suite},
+			receiver.TLSOptions{MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS13, CipherSuites: []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256}},
+		},
+	} {
+		o, err := parse(append(test.args, enough...)...)
+		if err != nil {
+			t.Errorf("%v: %v", test.args, err)
+			continue
+		}
+		test.want.CertFile, test.want.KeyFile = o.webhook.certFile, o.webhook.keyFile
+		got, err := o.webhook.tls(o.given)
+		if err != nil {
+			t.Errorf("%v: %v", test.args, err)
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", test.args, diff)
+		}
+	}
+}
+
+func TestSettingsOfTheReceiverThatDoNotGoTogetherAreErrors(t *testing.T) {
+	for _, test := range []struct {
+		environment map[string]string
+		args        []string
+		want        string
+	}{
+		{args: []string{"--enable-webhook"}, want: "--enable-webhook needs --webhook-namespaces (WEBHOOK_NAMESPACES): name the namespaces"},
+		{environment: map[string]string{"ENABLE_WEBHOOK": "true"}, want: "ENABLE_WEBHOOK needs --webhook-namespaces (WEBHOOK_NAMESPACES)"},
+		{
+			args: []string{"--enable-webhook", "--webhook-namespaces=shop", "--webhook-port=8443"},
+			want: "--webhook-port is 8443, and so is --secure-port: give each server a port of its own",
+		},
+		{args: []string{"--tlsmaxversion=1.2"}, want: "the minimum version of TLS (--tlsminversion) is 1.3: it must not be above the maximum (--tlsmaxversion), 1.2"},
+		{args: []string{"--tlsminversion=1.1", "--tlsciphers=" + suite}, want: "does not work with TLS 1.1, the minimum version"},
+		{args: []string{"--webhook-tls-cert-file="}, want: "give both --webhook-tls-cert-file and --webhook-tls-private-key-file"},
+		{args: []string{"--webhook-namespaces=Shop"}, want: `--webhook-namespaces: "Shop" is no name of a namespace`},
+		{args: []string{"--webhook-namespaces=*,shop"}, want: "--webhook-namespaces: * stands for all namespaces, and so alone"},
+	} {
+		_, _, err := parseIn(test.environment, append(test.args, enough...)...)
+		checkError(t, strings.Join(test.args, " "), err, test.want)
+	}
+}
+
+func TestSettingsWithoutEffectAreWarnedOf(t *testing.T) {
+	enabled := []string{"--enable-webhook", "--webhook-namespaces=*"}
+	for _, test := range []struct {
+		name        string
+		environment map[string]string
+		args        []string
+		want        []string
+	}{
+		{name: "nothing given"},
+		{name: "enabled", args: enabled},
+		{name: "what counts at every door", args: []string{"--docker-webhook-secret=x", "--webhook-require-secret=false"}},
+		{
+			name: "without the receiver", args: []string{"--webhook-port=1", "--enable-http2"}, environment: map[string]string{"TLS_MIN_VERSION": "1.2"},
+			want: []string{"--webhook-port, TLS_MIN_VERSION, --enable-http2: no effect without --enable-webhook"},
+		},
+		{
+			name: "without TLS", args: append(enabled, "--tlsciphers="+suite), environment: map[string]string{"DISABLE_TLS": "true"},
+			want: []string{"--tlsciphers: no effect with DISABLE_TLS"},
+		},
+		{
+			name: "ciphers with TLS 1.3", args: append(enabled, "--tlsciphers="+suite),
+			want: []string{"--tlsciphers has no effect, since the suites of TLS 1.3 can't be chosen and --tlsminversion admits nothing below"},
+		},
+	} {
+		o, _, err := parseIn(test.environment, append(test.args[:len(test.args):len(test.args)], enough...)...)
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+			continue
+		}
+		if diff := cmp.Diff(test.want, o.webhook.warnings(o.given)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.name, diff)
+		}
+	}
+}

@@ -1,0 +1,126 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package apiserver
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+)
+
+// newTestGuard returns a guard that lets two requests of ten bytes in all through, whose secrets are known and whose
+// storage is there.
+func newTestGuard(change func(*ExtraConfig)) *Guard {
+	c := ExtraConfig{
+		SecretsSynced:   func() bool { return true },
+		StorageReady:    func() error { return nil },
+		Backlog:         func() error { return nil },
+		MaxPayloadBytes: 10, MaxInflightPayloadBytes: 10, PayloadTimeout: time.Minute,
+	}
+	change(&c)
+	return newGuard(c, 2)
+}
+
+func asTheyAre(*ExtraConfig) {}
+
+// told is the code of an answer, when to come again, and whether its message has the words.
+func told(t *testing.T, err error, words string) (code int32, retryAfter int32) {
+	t.Helper()
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		t.Fatalf("got %v, want an answer", err)
+	}
+	answer := status.Status()
+	if !strings.Contains(answer.Message, words) {
+		t.Errorf("the message does not say %q: %s", words, answer.Message)
+	}
+	if answer.Details == nil {
+		return answer.Code, 0
+	}
+	return answer.Code, answer.Details.RetryAfterSeconds
+}
+
+func TestAGuardRefusesWhatCanNotBeTakenNow(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(*ExtraConfig)
+		code   int32
+		retry  int32
+		says   string
+	}{
+		"before the secrets are known": {func(c *ExtraConfig) { c.SecretsSynced = func() bool { return false } },
+			http.StatusServiceUnavailable, 5, "not known yet which secrets"},
+		"while the storage is away": {func(c *ExtraConfig) { c.StorageReady = func() error { return errors.New("disk full") } },
+			http.StatusServiceUnavailable, 5, "nothing can be stored"},
+		"while too many wait": {func(c *ExtraConfig) { c.Backlog = func() error { return apierrors.NewTooManyRequests("later", 9) } },
+			http.StatusTooManyRequests, 9, "later"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := newTestGuard(tc.change).Begin()
+			if code, retry := told(t, err, tc.says); code != tc.code || retry != tc.retry {
+				t.Errorf("got %d, Retry-After %d; want %d, %d", code, retry, tc.code, tc.retry)
+			}
+		})
+	}
+}
+
+func TestAGuardLetsNoMoreRequestsBeginThanAreAllowed(t *testing.T) {
+	g := newTestGuard(asTheyAre)
+	var ends []func()
+	for range 2 {
+		end, err := g.Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends = append(ends, end)
+	}
+	_, err := g.Begin()
+	if code, retry := told(t, err, "--max-mutating-requests-inflight"); code != http.StatusTooManyRequests || retry != 5 {
+		t.Errorf("got %d, Retry-After %d; want 429, 5", code, retry)
+	}
+	ends[0]()
+	if _, err := g.Begin(); err != nil {
+		t.Errorf("once one has ended: %v", err)
+	}
+}
+
+func TestAGuardHoldsNoMoreBytesThanAreAllowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newTestGuard(asTheyAre)
+		answer := connection{httptest.NewRecorder()}
+		_, release, err := g.Hold(answer, requestWith(genericapirequest.RequestInfo{}, -1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = g.Hold(answer, requestWith(genericapirequest.RequestInfo{}, 1))
+		if code, retry := told(t, err, "--max-inflight-payload-bytes"); code != http.StatusTooManyRequests || retry != 5 {
+			t.Errorf("got %d, Retry-After %d; want 429, 5", code, retry)
+		}
+		release()
+		if _, _, err = g.Hold(answer, requestWith(genericapirequest.RequestInfo{}, 10)); err != nil {
+			t.Errorf("once there is room: %v", err)
+		}
+	})
+}
+
+func TestAGuardGivesBackWhatItHoldsOfABodyThatItCanNotBound(t *testing.T) {
+	g := newTestGuard(asTheyAre)
+	for range 2 {
+		_, _, err := g.Hold(httptest.NewRecorder(), requestWith(genericapirequest.RequestInfo{}, 10))
+		if code, _ := told(t, err, "could not bound the time"); code != http.StatusInternalServerError {
+			t.Errorf("got %d, want 500", code)
+		}
+	}
+}
+
+// connection is a recorder whose reads can be bounded, as those of a server can.
+type connection struct{ *httptest.ResponseRecorder }
+
+func (connection) SetReadDeadline(time.Time) error { return nil }

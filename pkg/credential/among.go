@@ -1,0 +1,83 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package credential
+
+import (
+	"errors"
+	"slices"
+)
+
+// Acceptance is a namespace in which an attempt proved itself, and by which method.
+type Acceptance struct {
+	Namespace string
+	Method    Method
+}
+
+// VerifyAmong verifies one attempt, which names no target, in each of some namespaces by the secrets that count there, and
+// returns those that accept it, in the order given. A Kubernetes identity proves nothing, since RBAC has not been asked
+// about these namespaces. If none accepts, and without any namespace if the default secrets don't, the error is a
+// *Rejection.
+func (v *Verifier) VerifyAmong(namespaces []string, a Attempt) ([]Acceptance, error) {
+	a.Target = nil
+	shown := proofsOf(a, v.config.Now())
+	// Most namespaces have nothing for the attempt but the default secrets, and these are compared once for all of them.
+	byDefault := v.verdictOf(a, v.secrets.defaultsFor(a), shown)
+	verdicts := []verdict{byDefault}
+	var accepted []Acceptance
+	for _, namespace := range namespaces {
+		a.Namespace = namespace
+		verdict := byDefault
+		if valid, own := v.secrets.ownFor(a); own {
+			verdict = v.verdictOf(a, valid, shown)
+		}
+		verdicts = append(verdicts, verdict)
+		if verdict.err == nil {
+			accepted = append(accepted, Acceptance{namespace, verdict.method})
+		}
+	}
+	if len(accepted) > 0 || len(namespaces) == 0 && byDefault.err == nil {
+		return accepted, nil
+	}
+	return nil, mostTelling(verdicts)
+}
+
+// CanProve reports whether a type of sender can be accepted at all in one of the namespaces, or by the default secrets.
+func (v *Verifier) CanProve(source string, namespaces []string) bool {
+	a := Attempt{Source: source}
+	if !v.config.RequireSecret || v.secrets.defaultsFor(a).holdAny() {
+		return true
+	}
+	return slices.ContainsFunc(namespaces, func(namespace string) bool {
+		a.Namespace = namespace
+		return v.secrets.validFor(a).holdAny()
+	})
+}
+
+// verdict is what Verify returns.
+type verdict struct {
+	method Method
+	err    error
+}
+
+func (v *Verifier) verdictOf(a Attempt, valid validSecrets, shown proofs) verdict {
+	method, err := v.judge(a, valid, shown)
+	return verdict{method, err}
+}
+
+// mostTelling returns, of some rejections, one by a secret that did not match, or else the first.
+func mostTelling(verdicts []verdict) error {
+	var first error
+	for _, verdict := range verdicts {
+		var rejection *Rejection
+		switch {
+		case !errors.As(verdict.err, &rejection):
+			continue
+		case rejection.Reason == ReasonSignatureMismatch || rejection.Reason == ReasonTokenMismatch:
+			return rejection
+		case first == nil:
+			first = rejection
+		}
+	}
+	return first
+}

@@ -1,0 +1,142 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/credential"
+)
+
+const (
+	// maxNamespacesAtOnce bounds in how many namespaces one webhook is carried at the same time.
+	maxNamespacesAtOnce = 8
+	// amongTimeout bounds the carrying to all of them. What is not begun by then is told as failed, to be sent again.
+	amongTimeout = 30 * time.Second
+)
+
+// Arrival is what came of a webhook in one namespace.
+type Arrival struct {
+	Namespace string
+	// Delivery is the record, nil if there is none.
+	Delivery *postern.WebhookDelivery
+	// Err is what went wrong, ready to be answered. With a record nothing is lost.
+	Err error
+}
+
+// Spread is what came of a webhook that was for several namespaces.
+type Spread struct {
+	// Arrivals are of the namespaces in which something wants what was pushed, in the order in which they were given.
+	Arrivals []Arrival
+	// Message says why there are none.
+	Message string
+}
+
+// DeliverAmong delivers a webhook of a type of sender in each of some namespaces whose secrets accept it, and where
+// something wants what was pushed; elsewhere it leaves nothing, so that one push does not make a record in every
+// namespace. It is decoded once. What fails in one namespace stops no other. The error, ready to be answered, is of a
+// webhook that got nowhere.
+//
+// Policies see it only where something wants it as it came in.
+func (d *Deliverer) DeliverAmong(ctx context.Context, source string, namespaces []string, in Incoming) (Spread, error) {
+	ctx, span := d.tracer.Start(ctx, spanDeliver)
+	defer span.End()
+	delivery := &postern.WebhookDelivery{Spec: postern.WebhookDeliverySpec{Source: source}}
+	accepted, deliveryID, err := d.receiveAmong(ctx, delivery, namespaces, in)
+	if err == nil {
+		accepted, err = d.wanting(ctx, delivery, accepted)
+	}
+	if err != nil {
+		d.finished(ctx, delivery, err)
+		return Spread{}, err
+	}
+	if len(accepted) == 0 {
+		d.ignore(delivery, ReasonNoTarget, "nothing wants what was pushed")
+		d.finished(ctx, delivery, nil)
+		return Spread{Message: delivery.Status.Message}, nil
+	}
+	// Many senders hang up after a few seconds, and what was begun in one namespace is to come to an end in all.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), amongTimeout)
+	defer cancel()
+	arrivals := make([]Arrival, len(accepted))
+	var group errgroup.Group
+	group.SetLimit(maxNamespacesAtOnce)
+	for i, acceptance := range accepted {
+		group.Go(func() error {
+			arrivals[i] = d.arrive(ctx, delivery.DeepCopy(), acceptance, deliveryID, in)
+			return nil
+		})
+	}
+	_ = group.Wait() // no namespace stops the others
+	return Spread{Arrivals: arrivals}, nil
+}
+
+// receiveAmong is receive for a sender whose type is known and a delivery that is for several namespaces.
+func (d *Deliverer) receiveAmong(ctx context.Context, delivery *postern.WebhookDelivery, namespaces []string, in Incoming) (accepted []credential.Acceptance, deliveryID string, err error) {
+	accepted, err = d.verifyAmong(ctx, delivery, namespaces, in)
+	if err != nil {
+		return nil, "", err
+	}
+	d.noteReceipt(ctx, delivery, in.Body)
+	if len(accepted) > 0 { // for the log; each namespace has its own
+		d.setSender(delivery, in.User, accepted[0].Method)
+	}
+	deliveryID, err = decode(ctx, delivery, in)
+	return accepted, deliveryID, err
+}
+
+func (d *Deliverer) verifyAmong(ctx context.Context, delivery *postern.WebhookDelivery, namespaces []string, in Incoming) ([]credential.Acceptance, error) {
+	_, done := startStage(ctx, stageVerify)
+	defer done()
+	accepted, err := d.Verifier.VerifyAmong(namespaces, in.attempt(delivery.Spec.Source))
+	if err != nil {
+		return nil, unauthorized(err)
+	}
+	return accepted, nil
+}
+
+// wanting returns those of the namespaces in which something wants what was pushed.
+func (d *Deliverer) wanting(ctx context.Context, delivery *postern.WebhookDelivery, accepted []credential.Acceptance) ([]credential.Acceptance, error) {
+	_, done := startStage(ctx, stageResolve)
+	defer done()
+	var wanting []credential.Acceptance
+	for _, acceptance := range accepted {
+		wanted, err := d.isWanted(acceptance.Namespace, delivery.Spec.Events)
+		if err != nil {
+			return nil, answerFor(err)
+		}
+		if wanted {
+			wanting = append(wanting, acceptance)
+		}
+	}
+	return wanting, nil
+}
+
+func (d *Deliverer) isWanted(namespace string, events []postern.DeliveryEvent) (bool, error) {
+	for _, event := range events {
+		matches, err := d.Targets.Matches(namespace, task{event: event, matched: true}.request(d.Now()))
+		if err != nil || len(matches) > 0 {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// arrive takes a delivery that was received to the namespace that accepted it.
+func (d *Deliverer) arrive(ctx context.Context, delivery *postern.WebhookDelivery, in credential.Acceptance, deliveryID string, incoming Incoming) Arrival {
+	ctx, span := d.tracer.Start(ctx, spanDeliver)
+	defer span.End()
+	delivery.Namespace = in.Namespace
+	d.setSender(delivery, incoming.User, in.Method)
+	byContent := nameByContent(delivery, deliveryID)
+	if err := d.admit(ctx, delivery, incoming.User, false); err != nil {
+		return Arrival{Namespace: in.Namespace, Err: err}
+	}
+	recorded, err := d.carryAnd(ctx, delivery, manner{byContent: byContent, how: d.recordWhileWriting})
+	return Arrival{in.Namespace, recorded, err}
+}

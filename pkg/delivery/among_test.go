@@ -1,0 +1,209 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apiserver/pkg/authentication/user"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/target"
+)
+
+// nobody is who a sender is to the cluster at a door of our own.
+var nobody = &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
+
+// amongNamespaces returns a pipeline in which a and b have a secret for Docker Hub each, c has none and the default is a
+// third, and in each an Application shop wants whatever is pushed.
+func amongNamespaces() *pipeline {
+	p := newPipeline(credential.Config{IdentityIsCredential: true, RequireSecret: true})
+	p.Secrets.Set("a", map[string][]byte{"webhook.docker-secret": []byte("of-a\nof-both")})
+	p.Secrets.Set("b", map[string][]byte{"webhook.docker-secret": []byte("of-b\nof-both")})
+	p.Secrets.SetDefaults(map[string][]byte{"webhook.docker-secret": []byte("default")})
+	p.matches = matching("any", "shop")
+	return p
+}
+
+// dockerPush is what Docker Hub says of a push, with a secret in the query.
+func dockerPush(secret string) Incoming {
+	return Incoming{Header: http.Header{}, Body: []byte(docker), QuerySecret: secret, User: nobody}
+}
+
+// arrived sums up what came of a webhook.
+func arrived(spread Spread) []string {
+	var lines []string
+	for _, a := range spread.Arrivals {
+		line := a.Namespace
+		if a.Delivery != nil {
+			line += " " + string(a.Delivery.Status.Phase) + " " + a.Delivery.Status.Sender.Method
+		}
+		if a.Err != nil {
+			line += " error"
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func TestAWebhookArrivesWhereTheSecretIsRightAndSomethingWantsIt(t *testing.T) {
+	for name, tc := range map[string]struct {
+		secret, nothingIn string
+		namespaces        []string
+		want              []string
+		says              string
+	}{
+		"one namespace's secret":                 {"of-a", "", []string{"a", "b", "c"}, []string{"a Applied QueryToken"}, ""},
+		"the secret of two":                      {"of-both", "", []string{"a", "b", "c"}, []string{"a Applied QueryToken", "b Applied QueryToken"}, ""},
+		"of two, one wants nothing":              {"of-both", "a", []string{"a", "b", "c"}, []string{"b Applied QueryToken"}, ""},
+		"the default secret":                     {"default", "", []string{"a", "b", "c"}, []string{"c Applied QueryToken"}, ""},
+		"nothing wants it":                       {"of-a", "a", []string{"a", "b", "c"}, nil, "nothing wants what was pushed"},
+		"no namespace, the default secret":       {"default", "", nil, nil, "nothing wants what was pushed"},
+		"a namespace that is not among them":     {"of-a", "", []string{"b", "c"}, nil, "401"},
+		"the default, for those with their own":  {"default", "", []string{"a", "b"}, nil, "401"},
+		"a wrong secret":                         {"x", "", []string{"a", "b", "c"}, nil, "401"},
+		"no secret":                              {"", "", []string{"a", "b", "c"}, nil, "401"},
+		"a wrong secret, where nothing wants it": {"x", "c", []string{"c"}, nil, "401"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := amongNamespaces()
+			p.nothingIn = tc.nothingIn
+			spread, err := p.DeliverAmong(t.Context(), "docker.io", tc.namespaces, dockerPush(tc.secret))
+			says := spread.Message
+			if err != nil {
+				says = fmt.Sprint(answered(t, err).Code)
+			}
+			if diff := cmp.Diff(tc.want, arrived(spread)); diff != "" || says != tc.says {
+				t.Errorf("says %q, want %q; arrived (-want +got):\n%s", says, tc.says, diff)
+			}
+			for _, line := range p.told() {
+				if len(tc.want) == 0 && !strings.HasPrefix(line, "match ") {
+					t.Errorf("it did this: %s", line)
+				}
+				if tc.says == "401" {
+					t.Errorf("a stranger made it look: %s", line)
+				}
+			}
+		})
+	}
+}
+
+func TestAWebhookIsDecodedAsItsClaimedSenderAndNoOther(t *testing.T) {
+	p := amongNamespaces()
+	in := dockerPush("of-a")
+	in.Body = []byte(two)
+	_, err := p.DeliverAmong(t.Context(), "docker.io", []string{"a"}, in)
+	if got := answered(t, err); got.Code != http.StatusBadRequest || !strings.Contains(got.Message, "docker.io") {
+		t.Errorf("got %d: %s", got.Code, got.Message)
+	}
+	if journal := p.told(); len(journal) > 0 {
+		t.Errorf("it did this: %q", journal)
+	}
+}
+
+func TestAWebhookThatAsksForNothingLeavesNothing(t *testing.T) {
+	deliveries.Reset()
+	p := amongNamespaces()
+	p.Secrets.SetDefaults(map[string][]byte{"hmac": []byte(secret)})
+	in := ping()
+	in.User = nobody
+	in.Header.Set("X-Hub-Signature-256", sign(in.Body))
+	spread, err := p.DeliverAmong(t.Context(), "github", []string{"a", "b"}, in)
+	if err != nil || len(spread.Arrivals) > 0 || spread.Message != "GitHub tests the webhook" {
+		t.Errorf("got %+v, %v", spread, err)
+	}
+	if journal := p.told(); len(journal) > 0 {
+		t.Errorf("it did this: %q", journal)
+	}
+	expectCounted(t, map[string]int{`method="HMAC",outcome="Ignored",source="github"`: 1})
+}
+
+func TestWhatFailsInOneNamespaceStopsNoOther(t *testing.T) {
+	refused := errors.New("a policy says no")
+	p := amongNamespaces()
+	p.onValidate = func(d *postern.WebhookDelivery) error {
+		if d.Namespace == "a" {
+			return refused
+		}
+		return nil
+	}
+	spread, err := p.DeliverAmong(t.Context(), "docker.io", []string{"a", "b"}, dockerPush("of-both"))
+	if diff := cmp.Diff([]string{"a error", "b Applied QueryToken"}, arrived(spread)); diff != "" || err != nil {
+		t.Errorf("%v; arrived (-want +got):\n%s", err, diff)
+	}
+	if !errors.Is(spread.Arrivals[0].Err, refused) {
+		t.Errorf("got %v", spread.Arrivals[0].Err)
+	}
+}
+
+func TestWhatFailsAtATargetIsRecorded(t *testing.T) {
+	p := amongNamespaces()
+	p.writeErr = errors.New("no permission")
+	spread, err := p.DeliverAmong(t.Context(), "docker.io", []string{"a"}, dockerPush("of-a"))
+	if diff := cmp.Diff([]string{"a Failed QueryToken error"}, arrived(spread)); diff != "" || err != nil {
+		t.Fatalf("%v; arrived (-want +got):\n%s", err, diff)
+	}
+	if got := answered(t, spread.Arrivals[0].Err).Code; got != http.StatusInternalServerError {
+		t.Errorf("answered %d, want 500", got)
+	}
+}
+
+func TestNothingIsCarriedWhileItIsNotKnownWhoWantsIt(t *testing.T) {
+	p := amongNamespaces()
+	p.matches = func(target.Request) ([]target.Match, error) { return nil, unavailable(t) }
+	_, err := p.DeliverAmong(t.Context(), "docker.io", []string{"a", "b"}, dockerPush("of-both"))
+	if got := answered(t, err); got.Code != http.StatusServiceUnavailable || got.Details == nil || got.Details.RetryAfterSeconds != 1 {
+		t.Errorf("got %+v, want 503 with Retry-After", got)
+	}
+	if diff := cmp.Diff([]string{"match a 2.0.0"}, p.told()); diff != "" {
+		t.Errorf("did (-want +got):\n%s", diff)
+	}
+}
+
+func TestARepeatMakesNoSecondRecordInAnyNamespace(t *testing.T) {
+	p := amongNamespaces()
+	p.Secrets.Set("a", map[string][]byte{"hmac": []byte(secret)})
+	var names []string
+	p.onRecord = func(d *postern.WebhookDelivery) error {
+		names = append(names, d.Namespace+"/"+d.Name)
+		return nil
+	}
+	for range 2 {
+		in := Incoming{Header: http.Header{
+			"X-Github-Event": {"push"}, "X-Github-Delivery": {"d-1"}, "X-Hub-Signature-256": {sign([]byte(pushed))},
+		}, Body: []byte(pushed), User: nobody}
+		if _, err := p.DeliverAmong(t.Context(), "github", []string{"a"}, in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(names) != 2 || len(slices.Compact(names)) != 1 || !strings.HasPrefix(names[0], "a/github-") {
+		t.Errorf("the records are named %q, want one name", names)
+	}
+}
+
+// Nothing about the namespace may be told to who has shown no credential.
+func TestADoorThatLeadsNowhereSaysSoOnlyToWhoHasProvedItself(t *testing.T) {
+	forbidden := errors.New("nowhere")
+	p := newDefaultPipeline()
+	in := release()
+	in.Forbidden = forbidden
+	if _, err := p.Deliver(t.Context(), toPlant(), in, false); !errors.Is(err, forbidden) {
+		t.Errorf("got %v, want what is forbidden", err)
+	}
+	in.User = nobody
+	_, err := p.Deliver(t.Context(), toPlant(), in, false)
+	if got := answered(t, err).Code; got != http.StatusUnauthorized {
+		t.Errorf("a stranger is answered %d, want 401", got)
+	}
+	if journal := p.told(); len(journal) > 0 {
+		t.Errorf("it did this: %q", journal)
+	}
+}

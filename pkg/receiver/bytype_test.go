@@ -1,0 +1,161 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package receiver
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/delivery"
+	"postern.dev/postern/pkg/payload"
+)
+
+func TestTheTypeOfSenderIsTakenFromTheQueryThenItsHeaderThenTheEvents(t *testing.T) {
+	for name, tc := range map[string]struct {
+		path   string
+		header []string
+		want   string
+	}{
+		"query":                       {"/webhook?type=harbor", nil, "harbor"},
+		"query before header":         {"/webhook?type=harbor", []string{typeHeader, "quay.io"}, "harbor"},
+		"header":                      {"/webhook", []string{typeHeader, "quay.io"}, "quay.io"},
+		"header, an empty query":      {"/webhook?type=", []string{typeHeader, "quay.io"}, "quay.io"},
+		"query before events":         {"/webhook?type=ghcr.io", []string{"X-GitHub-Event", "push"}, "ghcr.io"},
+		"events of GitHub":            {"/webhook", []string{"X-GitHub-Event", "push"}, "github"},
+		"events of GitHub's registry": {"/webhook", []string{"X-GitHub-Event", "package"}, "ghcr.io"},
+		"events of GitLab":            {"/webhook", []string{"X-Gitlab-Event", "Push Hook"}, "gitlab"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &pipeline{}
+			answer := post(p.handler(t, "a,b"), tc.path, "{}", tc.header...)
+			if answer.Code != 200 || p.source != tc.want {
+				t.Errorf("answered %d %s for the source %q, want %q", answer.Code, answer.Body, p.source, tc.want)
+			}
+			if diff := cmp.Diff([]string{"a", "b"}, p.namespaces); diff != "" {
+				t.Errorf("namespaces (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestEveryTypeOfSenderIsServed(t *testing.T) {
+	for _, source := range payload.Sources() {
+		p := &pipeline{}
+		if answer := post(p.handler(t, "demo"), "/webhook?type="+source, "{}"); answer.Code != 200 || p.source != source {
+			t.Errorf("%s: answered %d, delivered as %q", source, answer.Code, p.source)
+		}
+	}
+}
+
+func TestATypeThatIsNotHandledIsToldWhichAre(t *testing.T) {
+	const rest = ": the URL must have ?type= with one of docker.io, harbor; others are handled once there is a secret for them"
+	two := []string{"docker.io", "harbor"}
+	for name, tc := range map[string]struct {
+		canProve []string
+		path     string
+		header   []string
+		want     string
+	}{
+		"unknown":                 {two, "/webhook?type=nobody", nil, `the type "nobody" is not handled` + rest},
+		"known, but no secret":    {two, "/webhook?type=quay.io", nil, `the type "quay.io" is not handled` + rest},
+		"in another case":         {two, "/webhook?type=Harbor", nil, `the type "Harbor" is not handled` + rest},
+		"no type":                 {two, "/webhook", nil, "no type was given" + rest},
+		"an empty type":           {two, "/webhook?type=", nil, "no type was given" + rest},
+		"told by events":          {two, "/webhook", []string{"X-GitHub-Event", "push"}, `the type "github" is not handled` + rest},
+		"twice in the query":      {two, "/webhook?type=harbor&type=docker.io", nil, "the type was given more than once: give it once, in the query or in X-Registry-Type"},
+		"twice in the header":     {two, "/webhook", []string{typeHeader, "harbor", typeHeader, "docker.io"}, "the type was given more than once: give it once, in the query or in X-Registry-Type"},
+		"with control characters": {two, "/webhook?type=%1b[2J%0a", nil, `the type "\x1b[2J\n" is not handled` + rest},
+		"long":                    {two, "/webhook?type=" + strings.Repeat("x", 1000), nil, `the type "` + strings.Repeat("x", 64) + `" is not handled` + rest},
+		"no secret at all": {[]string{}, "/webhook?type=harbor", nil,
+			"no type is handled, since there is a secret for none: set one, such as webhook.docker-secret, or --webhook-require-secret=false"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &pipeline{canProve: tc.canProve}
+			answer := post(p.handler(t, "demo"), tc.path, "{}", tc.header...)
+			var got errorAnswer
+			decode(t, answer.Body.Bytes(), &got)
+			if answer.Code != 400 || got.Error != tc.want {
+				t.Errorf("got %d %q\nwant 400 %q", answer.Code, got.Error, tc.want)
+			}
+			if p.called {
+				t.Error("it was delivered")
+			}
+		})
+	}
+}
+
+func TestAllNamespacesAreThoseThatHoldTargets(t *testing.T) {
+	p := &pipeline{inCluster: func() ([]string, error) { return []string{"a", "b"}, nil }}
+	post(p.handler(t, "*"), "/webhook?type=quay.io", "{}")
+	if diff := cmp.Diff([]string{"a", "b"}, p.namespaces); diff != "" {
+		t.Errorf("namespaces (-want +got):\n%s", diff)
+	}
+	p = &pipeline{inCluster: func() ([]string, error) { return nil, errors.New("Application is not in the cache yet") }}
+	want := told{503, `{"error":"the targets are not known yet, send the webhook again: Application is not in the cache yet"}`, "5", "application/json"}
+	if diff := cmp.Diff(want, tell(post(p.handler(t, "*"), "/webhook?type=quay.io", "{}"))); diff != "" || p.called {
+		t.Errorf("answer (-want +got):\n%s", diff)
+	}
+}
+
+// Arrivals of a webhook, by how they ended.
+var (
+	arrived  = delivery.Arrival{Namespace: "a", Delivery: concluded(postern.DeliveryApplied, "Requested", "requested")}
+	pending  = delivery.Arrival{Namespace: "b", Delivery: concluded(postern.DeliveryPending, "TargetUnavailable", "timed out")}
+	failed   = delivery.Arrival{Namespace: "c", Delivery: concluded(postern.DeliveryFailed, "TargetRefused", "no"), Err: status(500, "can't be written", 0)}
+	denied   = delivery.Arrival{Namespace: "d", Err: status(403, "a policy says no", 0)}
+	lost     = delivery.Arrival{Namespace: "e", Err: status(503, "could not be recorded", 1)}
+	crowded  = delivery.Arrival{Namespace: "f", Err: status(429, "too many", 5)}
+	unlucky  = delivery.Arrival{Namespace: "g", Err: errString("broken")}
+	appliedA = `{"namespace":"a","delivery":"github-x","phase":"Applied","message":"requested"}`
+)
+
+func TestAWebhookByTypeIsAnsweredByWhatCameOfIt(t *testing.T) {
+	for name, tc := range map[string]struct {
+		spread delivery.Spread
+		err    error
+		want   told
+	}{
+		"nothing wants it": {delivery.Spread{Message: "nothing wants what was pushed"}, nil,
+			inJSON(200, `{"accepted":true,"message":"nothing wants what was pushed"}`)},
+		"one":     {delivery.Spread{Arrivals: []delivery.Arrival{arrived}}, nil, inJSON(200, `{"accepted":true,"deliveries":[`+appliedA+`]}`)},
+		"pending": {delivery.Spread{Arrivals: []delivery.Arrival{pending}}, nil, inJSON(200, `{"accepted":true,"deliveries":[{"namespace":"b","delivery":"github-x","phase":"Pending","message":"timed out"}]}`)},
+		"one, and one failed": {delivery.Spread{Arrivals: []delivery.Arrival{arrived, failed}}, nil,
+			inJSON(200, `{"accepted":true,"deliveries":[`+appliedA+`,{"namespace":"c","delivery":"github-x","phase":"Failed","message":"no","error":"can't be written"}]}`)},
+		"one, and one denied": {delivery.Spread{Arrivals: []delivery.Arrival{denied, arrived}}, nil,
+			inJSON(200, `{"accepted":true,"deliveries":[{"namespace":"d","error":"a policy says no"},`+appliedA+`]}`)},
+		"one, and one lost":            {delivery.Spread{Arrivals: []delivery.Arrival{arrived, lost}}, nil, told{503, `{"error":"could not be recorded"}`, "1", "application/json"}},
+		"one, and one turned away":     {delivery.Spread{Arrivals: []delivery.Arrival{crowded, arrived}}, nil, told{429, `{"error":"too many"}`, "5", "application/json"}},
+		"one, and an error inside":     {delivery.Spread{Arrivals: []delivery.Arrival{arrived, unlucky}}, nil, inJSON(500, `{"error":"broken"}`)},
+		"failed":                       {delivery.Spread{Arrivals: []delivery.Arrival{failed}}, nil, inJSON(500, `{"error":"can't be written"}`)},
+		"denied":                       {delivery.Spread{Arrivals: []delivery.Arrival{denied, denied}}, nil, inJSON(403, `{"error":"a policy says no"}`)},
+		"denied and lost":              {delivery.Spread{Arrivals: []delivery.Arrival{denied, lost}}, nil, told{503, `{"error":"could not be recorded"}`, "1", "application/json"}},
+		"denied and failed":            {delivery.Spread{Arrivals: []delivery.Arrival{denied, failed}}, nil, inJSON(403, `{"error":"a policy says no"}`)},
+		"no credential":                {delivery.Spread{}, status(401, "no credential was shown", 0), inJSON(401, `{"error":"no credential was shown"}`)},
+		"a body that can't be decoded": {delivery.Spread{}, status(400, "it lacks push_data", 0), inJSON(400, `{"error":"it lacks push_data"}`)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &pipeline{spread: tc.spread, err: tc.err}
+			if diff := cmp.Diff(tc.want, tell(post(p.handler(t, "demo"), "/webhook?type=docker.io", "{}"))); diff != "" {
+				t.Errorf("answer (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAnAnswerTellsOfNoMoreThanAHundredNamespaces(t *testing.T) {
+	p := &pipeline{}
+	for i := range 250 {
+		p.spread.Arrivals = append(p.spread.Arrivals, delivery.Arrival{Namespace: fmt.Sprint("ns-", i), Delivery: arrived.Delivery})
+	}
+	var got typeAnswer
+	decode(t, post(p.handler(t, "demo"), "/webhook?type=docker.io", "{}").Body.Bytes(), &got)
+	if !got.Accepted || len(got.Deliveries) != 100 || got.More != 150 || got.Deliveries[99].Namespace != "ns-99" {
+		t.Errorf("got %d deliveries and %d more", len(got.Deliveries), got.More)
+	}
+}

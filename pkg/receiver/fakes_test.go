@@ -1,0 +1,131 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package receiver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/delivery"
+)
+
+// pipeline is what a handler is tested with: it notes what it is given, and answers what a test wants.
+type pipeline struct {
+	// What is answered.
+	delivered *postern.WebhookDelivery
+	spread    delivery.Spread
+	err       error
+	canProve  []string // the types of sender that can prove themselves; nil is all
+	beginErr  error
+	holdErr   error
+	inCluster func() ([]string, error)
+
+	// What was given.
+	delivery   *postern.WebhookDelivery
+	in         delivery.Incoming
+	source     string
+	namespaces []string
+	called     bool
+	begun      int // requests that have begun, less those that have ended
+	held       int
+}
+
+func (p *pipeline) Deliver(_ context.Context, d *postern.WebhookDelivery, in delivery.Incoming, dryRun bool) (*postern.WebhookDelivery, error) {
+	p.called, p.delivery, p.in = true, d, in
+	if dryRun {
+		return nil, errors.New("a dry run")
+	}
+	return p.delivered, p.err
+}
+
+func (p *pipeline) DeliverAmong(_ context.Context, source string, namespaces []string, in delivery.Incoming) (delivery.Spread, error) {
+	p.called, p.source, p.namespaces, p.in = true, source, namespaces, in
+	return p.spread, p.err
+}
+
+func (p *pipeline) Begin() (end func(), err error) {
+	p.begun++
+	return func() { p.begun-- }, p.beginErr
+}
+
+func (p *pipeline) Hold(_ http.ResponseWriter, req *http.Request) (bounded *http.Request, release func(), err error) {
+	p.held++
+	return req, func() { p.held-- }, p.holdErr
+}
+
+const maxPayloadBytes = 100
+
+// handler returns a handler before the pipeline, for webhooks that may act on these namespaces.
+func (p *pipeline) handler(t *testing.T, namespaces string) http.Handler {
+	t.Helper()
+	allowed, err := ParseNamespaces(namespaces)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return NewHandler(Config{
+		Deliverer: p, Guard: p, Namespaces: allowed, MaxPayloadBytes: maxPayloadBytes,
+		CanProve: func(source string, _ []string) bool {
+			return p.canProve == nil || slices.Contains(p.canProve, source)
+		},
+		TargetNamespaces: func() ([]string, error) { return p.inCluster() },
+	})
+}
+
+// post sends a body and headers, which are names and values in turn.
+func post(h http.Handler, path, body string, header ...string) *httptest.ResponseRecorder {
+	return send(h, http.MethodPost, path, body, header...)
+}
+
+func send(h http.Handler, method, path, body string, header ...string) *httptest.ResponseRecorder {
+	req := httptest.NewRequest(method, path, strings.NewReader(body))
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Add(header[i], header[i+1])
+	}
+	answer := httptest.NewRecorder()
+	h.ServeHTTP(answer, req)
+	return answer
+}
+
+// told is an answer, in short.
+type told struct {
+	Code       int
+	Body       string
+	RetryAfter string
+	Type       string
+}
+
+func tell(answer *httptest.ResponseRecorder) told {
+	return told{answer.Code, strings.TrimSuffix(answer.Body.String(), "\n"), answer.Header().Get("Retry-After"), answer.Header().Get("Content-Type")}
+}
+
+// inJSON is an answer without Retry-After.
+func inJSON(code int, body string) told {
+	return told{Code: code, Body: body, Type: "application/json"}
+}
+
+// status returns an error that is answered with that code.
+func status(code int32, message string, retryAfter int32) error {
+	err := &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: code, Message: message}}
+	if retryAfter > 0 {
+		err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retryAfter}
+	}
+	return err
+}
+
+func decode(t *testing.T, body []byte, into any) {
+	t.Helper()
+	if err := json.Unmarshal(body, into); err != nil {
+		t.Fatalf("the answer is no JSON: %v: %s", err, body)
+	}
+}

@@ -1,0 +1,142 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package receiver
+
+import (
+	"context"
+	"net/http"
+
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/klog/v2"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/delivery"
+	"postern.dev/postern/pkg/registry/deliver"
+)
+
+// Deliverer takes deliveries through all stages.
+type Deliverer interface {
+	// Deliver delivers to the one target that the delivery names.
+	Deliver(ctx context.Context, d *postern.WebhookDelivery, in delivery.Incoming, dryRun bool) (*postern.WebhookDelivery, error)
+	// DeliverAmong delivers to whatever wants what was pushed, in those of the namespaces whose secrets accept it.
+	DeliverAmong(ctx context.Context, source string, namespaces []string, in delivery.Incoming) (delivery.Spread, error)
+}
+
+// Guard keeps out what is too much, or comes at the wrong time. Its errors are ready to be answered.
+type Guard interface {
+	// Begin lets a request begin. Call end when it is answered.
+	Begin() (end func(), err error)
+	// Hold takes what the body of a request needs. Read the body of the request that it returns, and call release when
+	// that is answered.
+	Hold(w http.ResponseWriter, req *http.Request) (bounded *http.Request, release func(), err error)
+}
+
+// Config is what the handler works with. Every field is needed.
+type Config struct {
+	Deliverer Deliverer
+	Guard     Guard
+	// CanProve reports whether a type of sender can be accepted in any of the namespaces.
+	CanProve func(source string, namespaces []string) bool
+	// Namespaces are those that webhooks may act on.
+	Namespaces Namespaces
+	// TargetNamespaces returns those that hold any target. It is asked if webhooks may act on all.
+	TargetNamespaces func() ([]string, error)
+	// MaxPayloadBytes bounds a payload.
+	MaxPayloadBytes int64
+}
+
+// handler serves the paths of both receivers whose place it takes.
+type handler struct{ Config }
+
+// NewHandler returns the handler of POST /webhook/{namespace}/{crName}, POST /webhook?type={type} and GET /healthz.
+func NewHandler(config Config) http.Handler {
+	h := &handler{config}
+	mux := http.NewServeMux()
+	mux.Handle("/webhook/{namespace}/{crName}", h.delivering(h.toTarget))
+	mux.Handle("/webhook", h.delivering(h.byType))
+	mux.HandleFunc("/healthz", answerHealth)
+	mux.HandleFunc("/", answerNoSuchPath)
+	return withoutQuerySecret(mux)
+}
+
+// withoutQuerySecret moves the secret from the query into the context, where no log or redirection can show it.
+func withoutQuerySecret(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		query, secret, found := credential.CutQuerySecret(req.URL.RawQuery)
+		if !found {
+			next.ServeHTTP(w, req)
+			return
+		}
+		cleaned := req.Clone(delivery.WithQuerySecret(req.Context(), secret))
+		cleaned.URL.RawQuery = query
+		cleaned.RequestURI = cleaned.URL.RequestURI()
+		next.ServeHTTP(w, cleaned)
+	})
+}
+
+// answerHealth says that the process answers, also while nothing can be delivered: to end it would not help then.
+func answerHealth(w http.ResponseWriter, req *http.Request) {
+	if req.Method != http.MethodGet && req.Method != http.MethodHead {
+		refuseMethod(w, "GET, HEAD")
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("OK"))
+}
+
+// deliverFunc delivers what came in by a request, and returns what to answer.
+type deliverFunc func(req *http.Request, in delivery.Incoming) (code int, answer any, err error)
+
+// delivering makes a handler of what delivers.
+func (h *handler) delivering(deliver deliverFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Method != http.MethodPost {
+			refuseMethod(w, http.MethodPost)
+			return
+		}
+		// Whoever turned up is not in any audit log.
+		log := klog.FromContext(req.Context()).WithValues("door", "receiver", "remote", req.RemoteAddr)
+		req = req.WithContext(klog.NewContext(req.Context(), log))
+		code, answer, err := h.receive(w, req, deliver)
+		if err != nil {
+			writeError(w, err)
+			return
+		}
+		writeJSON(w, code, answer)
+	})
+}
+
+// turnedAway logs the error that answers a webhook which the pipeline, and so its log, has not seen. Anybody can cause many.
+func turnedAway(ctx context.Context, err error) error {
+	klog.FromContext(ctx).V(2).Info("Turned a webhook away", "err", err)
+	return err
+}
+
+// receive reads a request, in the bounds that the guard sets, and delivers it.
+func (h *handler) receive(w http.ResponseWriter, req *http.Request, into deliverFunc) (code int, answer any, err error) {
+	ctx := req.Context()
+	end, err := h.Guard.Begin()
+	if err != nil {
+		return 0, nil, turnedAway(ctx, err)
+	}
+	defer end()
+	req, release, err := h.Guard.Hold(w, req)
+	if err != nil {
+		return 0, nil, turnedAway(ctx, err)
+	}
+	defer release()
+	body, err := deliver.ReadBody(w, req, h.MaxPayloadBytes)
+	if err != nil {
+		return 0, nil, turnedAway(ctx, err)
+	}
+	return into(req, delivery.Incoming{
+		Header:               req.Header,
+		Body:                 body,
+		QuerySecret:          delivery.QuerySecretFrom(req.Context()),
+		RegistryURL:          req.URL.Query().Get("registry_url"),
+		User:                 &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}},
+		AuthorizationIsToken: true,
+	})
+}

@@ -1,0 +1,85 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package receiver
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestNamespacesAreReadAndWrittenAlike(t *testing.T) {
+	for text, want := range map[string]string{
+		"demo":            "demo",
+		"b,a":             "a,b",
+		" b , a ,b":       "a,b",
+		"*":               "*",
+		" * ":             "*",
+		"team-1,kube-sys": "kube-sys,team-1",
+	} {
+		got, err := ParseNamespaces(text)
+		if err != nil || got.String() != want {
+			t.Errorf("%q: got %q, %v; want %q", text, got, err, want)
+			continue
+		}
+		again, err := ParseNamespaces(got.String())
+		if err != nil || again.String() != want {
+			t.Errorf("%q, again: got %q, %v", text, again, err)
+		}
+	}
+}
+
+func TestWhatIsNoListOfNamespacesIsRefused(t *testing.T) {
+	for text, says := range map[string][]string{
+		"":                      {"a name is empty"},
+		" ":                     {"a name is empty"},
+		"a,":                    {"a name is empty"},
+		"a,*":                   {"* stands for all namespaces"},
+		"**":                    {`"**" is no name of a namespace`},
+		"team-*":                {`"team-*" is no name of a namespace`},
+		"Demo":                  {`"Demo" is no name of a namespace`},
+		"a.b":                   {`"a.b" is no name of a namespace`},
+		"a b":                   {`"a b" is no name of a namespace`},
+		strings.Repeat("a", 64): {"is no name of a namespace"},
+		"A,,*":                  {`"A" is no name`, "a name is empty", "* stands for all"},
+	} {
+		got, err := ParseNamespaces(text)
+		if err == nil {
+			t.Errorf("%q: read as %q", text, got)
+			continue
+		}
+		for _, words := range says {
+			if !strings.Contains(err.Error(), words) {
+				t.Errorf("%q: the error does not say %q: %v", text, words, err)
+			}
+		}
+		if got.Allow("a") || got.Allow("") {
+			t.Errorf("%q: allows something all the same", text)
+		}
+	}
+}
+
+func TestNamespacesAllowThoseThatAreListed(t *testing.T) {
+	for _, tc := range []struct {
+		text, name string
+		want       bool
+	}{
+		{"demo", "demo", true},
+		{"demo", "demo2", false},
+		{"demo", "", false},
+		{"a,b", "b", true},
+		{"a,b", "a,b", false},
+		{"*", "anything", true},
+	} {
+		namespaces, err := ParseNamespaces(tc.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := namespaces.Allow(tc.name); got != tc.want {
+			t.Errorf("%q allows %q: %t, want %t", tc.text, tc.name, got, tc.want)
+		}
+	}
+	if (Namespaces{}).Allow("demo") {
+		t.Error("no namespaces allow one")
+	}
+}

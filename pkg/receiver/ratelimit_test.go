@@ -1,0 +1,197 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package receiver
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestRatesAreTakenWithAndWithoutATime(t *testing.T) {
+	for text, want := range map[string]Rate{
+		"0": {}, "0/s": {}, "100": {100, time.Hour}, "100/h": {100, time.Hour}, "60/m": {60, time.Minute}, "10/s": {10, time.Second},
+		" 10 / s\n": {10, time.Second},
+	} {
+		got, err := ParseRate(text)
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", text, diff)
+		}
+		if again, err := ParseRate(got.String()); err != nil || again != got {
+			t.Errorf("%q is written as %s", text, got)
+		}
+	}
+	for _, text := range []string{"", "/s", "-1", "1.5", "1e3", "10/d", "10/", "10/s/s", "ten", "99999999999999999999"} {
+		if got, err := ParseRate(text); err == nil || !strings.Contains(err.Error(), "is no rate: give a number an hour") {
+			t.Errorf("%q: got %s and error %v", text, got, err)
+		}
+	}
+}
+
+// sent is what came of a request: how long it took, and the answer.
+type sent struct {
+	After      time.Duration
+	Code       int
+	RetryAfter string
+}
+
+// limited returns what sends a request through the limit, whose handler answers 202 at once. It must not outlive its bubble.
+func limited(rate Rate, maxWaiting int) func(ctx context.Context, path string) sent {
+	handler := rate.limit(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }), maxWaiting)
+	return func(ctx context.Context, path string) sent {
+		start, answer := time.Now(), httptest.NewRecorder()
+		answer.Code = 0 // unless there is an answer
+		handler.ServeHTTP(answer, httptest.NewRequestWithContext(ctx, http.MethodPost, path, nil))
+		return sent{After: time.Since(start), Code: answer.Code, RetryAfter: answer.Header().Get("Retry-After")}
+	}
+}
+
+// together sends n requests at once and returns what came of them, in the order of their ends.
+func together(ctx context.Context, n int, send func(context.Context, string) sent) []sent {
+	var mu sync.Mutex
+	var all []sent
+	var senders sync.WaitGroup
+	for range n {
+		senders.Go(func() {
+			one := send(ctx, "/webhook")
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, one)
+		})
+	}
+	senders.Wait()
+	return all
+}
+
+func TestARequestOverTheRateWaitsForItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		send := limited(Rate{Requests: 2, Per: time.Second}, 10)
+		want := []sent{
+			{After: 0, Code: 202}, {After: 0, Code: 202},
+			{After: 500 * time.Millisecond, Code: 202}, {After: time.Second, Code: 202}, {After: 1500 * time.Millisecond, Code: 202},
+		}
+		if diff := cmp.Diff(want, together(t.Context(), 5, send)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestARequestThatWouldWaitTooLongIsRefusedAtOnce(t *testing.T) {
+	for _, test := range []struct {
+		rate Rate
+		want sent
+	}{
+		{Rate{Requests: 1, Per: time.Hour}, sent{Code: 429, RetryAfter: "3590"}},
+		{Rate{Requests: 2, Per: time.Hour}, sent{Code: 429, RetryAfter: "1790"}},
+		{Rate{Requests: 5, Per: time.Minute}, sent{Code: 429, RetryAfter: "2"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			send := limited(test.rate, 10)
+			for range test.rate.Requests {
+				if got := send(t.Context(), "/webhook"); got.Code != 202 {
+					t.Errorf("%s: got %+v for one within the rate", test.rate, got)
+				}
+			}
+			if diff := cmp.Diff(test.want, send(t.Context(), "/webhook")); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", test.rate, diff)
+			}
+			// To be refused uses up nothing.
+			for range 1000 {
+				send(t.Context(), "/webhook")
+			}
+			if diff := cmp.Diff(test.want, send(t.Context(), "/webhook")); diff != "" {
+				t.Errorf("%s, after 1000 others (-want +got):\n%s", test.rate, diff)
+			}
+		})
+	}
+}
+
+func TestNoMoreRequestsWaitThanMay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		send := limited(Rate{Requests: 1, Per: time.Second}, 2)
+		codes := map[sent]int{}
+		for _, one := range together(t.Context(), 10, send) {
+			codes[one]++
+		}
+		want := map[sent]int{
+			{Code: 202}: 1, {After: time.Second, Code: 202}: 1, {After: 2 * time.Second, Code: 202}: 1,
+			{Code: 429, RetryAfter: "1"}: 7,
+		}
+		if diff := cmp.Diff(want, codes); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if got := together(t.Context(), 1, send); got[0].Code != 202 {
+			t.Errorf("afterwards: %+v", got)
+		}
+	})
+}
+
+func TestASenderThatLeavesStopsWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		send := limited(Rate{Requests: 1, Per: 9 * time.Second}, 1)
+		send(t.Context(), "/webhook")
+		leaving, leave := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, leave)
+		if diff := cmp.Diff(sent{After: time.Second}, send(leaving, "/webhook")); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		// Its turn goes to the next.
+		if diff := cmp.Diff(sent{After: 8 * time.Second, Code: 202}, send(t.Context(), "/webhook")); diff != "" {
+			t.Errorf("the next (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestProbesAreNotLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		send := limited(Rate{Requests: 1, Per: time.Hour}, 1)
+		for range 10 {
+			if got := send(t.Context(), "/healthz"); got != (sent{Code: 202}) {
+				t.Errorf("got %+v", got)
+			}
+		}
+		if got := send(t.Context(), "/webhook"); got != (sent{Code: 202}) {
+			t.Errorf("probes have used up the rate: got %+v", got)
+		}
+		if got := send(t.Context(), "/webhook/healthz"); got.Code != 429 {
+			t.Errorf("another path is not limited: got %+v", got)
+		}
+	})
+}
+
+func TestWithoutARateNothingIsLimited(t *testing.T) {
+	send := limited(Rate{}, 0)
+	for range 1000 {
+		if got := send(t.Context(), "/webhook"); got.Code != 202 {
+			t.Fatalf("got %+v", got)
+		}
+	}
+}
+
+func TestTheBodyIsNotReadBeforeItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handler := Rate{Requests: 1, Per: time.Hour}.limit(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), 1)
+		for range 2 {
+			req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/webhook", unreadable{t})
+			handler.ServeHTTP(httptest.NewRecorder(), req)
+		}
+	})
+}
+
+type unreadable struct{ t *testing.T }
+
+func (u unreadable) Read([]byte) (int, error) {
+	u.t.Error("the body is read")
+	return 0, context.Canceled
+}

@@ -1,0 +1,134 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package receiver
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// served is a server that runs until the test ends.
+type served struct {
+	address string
+	stop    context.CancelFunc
+	// ended holds the error of Start once that has returned.
+	ended <-chan error
+}
+
+// serve runs a server on loopback.
+func serve(t *testing.T, config ServerConfig) *served {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config.Handler == nil {
+		config.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { _, _ = w.Write([]byte(req.Proto)) })
+	}
+	if config.DrainTimeout == 0 {
+		config.DrainTimeout = 10 * time.Second
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		ended <- NewServer(config).serve(ctx, listener)
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-finished
+	})
+	return &served{address: listener.Addr().String(), stop: stop, ended: ended}
+}
+
+// serveTLS runs a server with the certificate of its options, or a self-signed one.
+func serveTLS(t *testing.T, options TLSOptions) *served {
+	t.Helper()
+	certificates, err := LoadCertificates(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serve(t, ServerConfig{TLS: options, Certificates: certificates})
+}
+
+// connect returns what a client negotiates, which believes any certificate.
+func (s *served) connect(client *tls.Config) (tls.ConnectionState, error) {
+	client = client.Clone()
+	client.InsecureSkipVerify = true
+	conn, err := tls.Dial("tcp", s.address, client)
+	if err != nil {
+		return tls.ConnectionState{}, err
+	}
+	defer conn.Close()
+	return conn.ConnectionState(), nil
+}
+
+// shows returns the certificate that a client of TLS 1.3 is shown.
+func (s *served) shows(t *testing.T) *x509.Certificate {
+	t.Helper()
+	state, err := s.connect(&tls.Config{MinVersion: tls.VersionTLS13})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state.PeerCertificates[0]
+}
+
+// pairFiles returns the paths of a certificate and a key that need not exist, as options.
+func pairFiles(t *testing.T) TLSOptions {
+	dir := t.TempDir()
+	return TLSOptions{
+		MinVersion: tls.VersionTLS13, MaxVersion: tls.VersionTLS13,
+		CertFile: filepath.Join(dir, "tls.crt"), KeyFile: filepath.Join(dir, "tls.key"),
+	}
+}
+
+// writePair writes a new certificate, made at that time, and its key, and returns the certificate.
+func writePair(t *testing.T, o TLSOptions, at time.Time) *x509.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return writePairOf(t, o, key, at)
+}
+
+func writePairOf(t *testing.T, o TLSOptions, key crypto.Signer, at time.Time) *x509.Certificate {
+	t.Helper()
+	certificate, err := selfSignWith(key, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace(t, o.KeyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	replace(t, o.CertFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]}))
+	return certificate.Leaf
+}
+
+// replace puts a file in the place of another in one step, as a kubelet does.
+func replace(t *testing.T, path string, content []byte) {
+	t.Helper()
+	next := path + ".next"
+	if err := os.WriteFile(next, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(next, path); err != nil {
+		t.Fatal(err)
+	}
+}

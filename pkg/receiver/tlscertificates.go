@@ -1,0 +1,215 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package receiver
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+	"k8s.io/klog/v2"
+)
+
+// checkInterval is how often the age of the certificate and the files are looked at. Mostly, a change of files is seen at
+// once.
+const checkInterval = 10 * time.Second
+
+// Certificates are what the receiver shows: the certificate of its files, or, while there is none, a self-signed one that
+// it makes itself. One that is broken or out of date never replaces one that is not. They are safe for concurrent use.
+type Certificates struct {
+	options TLSOptions
+	now     func() time.Time
+	shown   atomic.Pointer[shownCertificates]
+
+	mu sync.Mutex
+	// files follows the files once they have been there; follow starts that.
+	files  *dynamiccertificates.DynamicCertKeyPairContent
+	follow sync.Once
+	// complaint is what was last said about the files, so that it is not said again and again.
+	complaint string
+}
+
+// shownCertificates are those of which a client gets the first that it supports.
+type shownCertificates struct {
+	choices []tls.Certificate
+	renewAt time.Time // zero if they are not ours to renew
+}
+
+// LoadCertificates reads the files, or makes a self-signed certificate if one of them is absent or empty. A certificate
+// that is broken, has expired or is not valid yet is an error.
+func LoadCertificates(options TLSOptions) (*Certificates, error) {
+	return loadCertificates(options, time.Now)
+}
+
+func loadCertificates(options TLSOptions, now func() time.Time) (*Certificates, error) {
+	c := &Certificates{options: options, now: now}
+	missing, err := options.missingFile()
+	if err != nil {
+		return nil, err
+	}
+	if missing != "" {
+		klog.InfoS("No certificate for webhooks is mounted, so a self-signed one is used, which senders can't verify",
+			"missing", missing, "certFile", options.CertFile, "keyFile", options.KeyFile)
+		return c, c.selfSign()
+	}
+	if c.files, err = c.openFiles(); err != nil {
+		return nil, err
+	}
+	certificate, err := c.fromFiles()
+	if err != nil {
+		return nil, err
+	}
+	c.shown.Store(&shownCertificates{choices: []tls.Certificate{certificate}})
+	return c, nil
+}
+
+// missingFile returns the path of the file that is absent or empty, as those of an optional Secret are, or "".
+func (o TLSOptions) missingFile() (string, error) {
+	for _, path := range []string{o.CertFile, o.KeyFile} {
+		info, err := os.Stat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist), err == nil && info.Size() == 0:
+			return path, nil
+		case err != nil:
+			return "", fmt.Errorf("could not read the certificate for webhooks: %w", err)
+		}
+	}
+	return "", nil
+}
+
+func (c *Certificates) openFiles() (*dynamiccertificates.DynamicCertKeyPairContent, error) {
+	files, err := dynamiccertificates.NewDynamicServingContentFromFiles("receiver", c.options.CertFile, c.options.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("could not load the certificate for webhooks from %s and %s: %w", c.options.CertFile, c.options.KeyFile, err)
+	}
+	files.AddListener(c)
+	return files, nil
+}
+
+// fromFiles returns the certificate in the files if it is of use now. Of a chain only the first counts: clients find their
+// own way past an intermediate certificate that has expired.
+func (c *Certificates) fromFiles() (tls.Certificate, error) {
+	certificate, err := tls.X509KeyPair(c.files.CurrentCertKeyContent())
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("could not load the certificate for webhooks from %s and %s: %w", c.options.CertFile, c.options.KeyFile, err)
+	}
+	switch now, leaf := c.now(), certificate.Leaf; {
+	case now.After(leaf.NotAfter):
+		return tls.Certificate{}, fmt.Errorf("the certificate for webhooks in %s expired on %s: renew it", c.options.CertFile, leaf.NotAfter.Format(time.RFC3339))
+	case now.Before(leaf.NotBefore):
+		return tls.Certificate{}, fmt.Errorf("the certificate for webhooks in %s is not valid before %s: look at the clock of this machine, and at whoever issued it",
+			c.options.CertFile, leaf.NotBefore.Format(time.RFC3339))
+	}
+	return certificate, nil
+}
+
+// get returns what a client is shown. It is GetCertificate of a tls.Config.
+func (c *Certificates) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	choices := c.shown.Load().choices
+	for i := range choices {
+		if hello.SupportsCertificate(&choices[i]) == nil {
+			return &choices[i], nil
+		}
+	}
+	return &choices[0], nil // and the handshake says what is wrong
+}
+
+// Run keeps the certificates current until ctx is done. It is called once.
+func (c *Certificates) Run(ctx context.Context) {
+	wait.UntilWithContext(ctx, c.refresh, checkInterval)
+}
+
+// Enqueue takes up a change of the files. It makes Certificates a dynamiccertificates.Listener.
+func (c *Certificates) Enqueue() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reload()
+}
+
+// refresh does what time asks for, and what the file system did not tell: it forgets files that are removed and made again.
+func (c *Certificates) refresh(ctx context.Context) {
+	files := c.followed(ctx)
+	var err error
+	if files != nil {
+		err = files.RunOnce(ctx) // which calls Enqueue
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err != nil:
+		c.complain(fmt.Errorf("could not load the certificate for webhooks from %s and %s: %w", c.options.CertFile, c.options.KeyFile, err))
+	case files != nil:
+		c.reload() // the same may have become valid
+	}
+	if at := c.shown.Load().renewAt; !at.IsZero() && !c.now().Before(at) {
+		if err := c.selfSign(); err != nil {
+			c.complain(err)
+		}
+	}
+}
+
+// followed returns what follows the files, and has it begin. It is nil until they have appeared, as those of an optional
+// Secret may do later.
+func (c *Certificates) followed(ctx context.Context) *dynamiccertificates.DynamicCertKeyPairContent {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.files == nil {
+		missing, err := c.options.missingFile()
+		if err == nil && missing != "" {
+			return nil
+		}
+		if err == nil {
+			c.files, err = c.openFiles()
+		}
+		if err != nil {
+			c.complain(err)
+			return nil
+		}
+	}
+	c.follow.Do(func() { go c.files.Run(ctx, 1) })
+	return c.files
+}
+
+// reload shows the certificate of the files, if it is another and of use.
+func (c *Certificates) reload() {
+	certificate, err := c.fromFiles()
+	if err != nil {
+		c.complain(err)
+		return
+	}
+	c.complaint = ""
+	if slices.EqualFunc(c.shown.Load().choices[0].Certificate, certificate.Certificate, bytes.Equal) {
+		return
+	}
+	c.shown.Store(&shownCertificates{choices: []tls.Certificate{certificate}})
+	klog.InfoS("Loaded a new certificate for webhooks", "certFile", c.options.CertFile, "notAfter", certificate.Leaf.NotAfter)
+}
+
+func (c *Certificates) complain(err error) {
+	if text := err.Error(); text != c.complaint {
+		c.complaint = text
+		klog.ErrorS(err, "The certificate for webhooks stays as it is")
+	}
+}
+
+// selfSign makes certificates that replace themselves when two thirds of their time are over.
+func (c *Certificates) selfSign() error {
+	now := c.now()
+	certificates, err := selfSign(now, !c.options.ignoresSuites())
+	if err != nil {
+		return err
+	}
+	c.shown.Store(&shownCertificates{choices: certificates, renewAt: now.Add(selfSignedValidity * 2 / 3)})
+	return nil
+}

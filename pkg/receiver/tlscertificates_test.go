@@ -1,0 +1,225 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package receiver
+
+import (
+	"context"
+	"crypto/x509"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+)
+
+// When to make a certificate that is of no use now.
+const (
+	expired = -selfSignedValidity - time.Minute
+	early   = clockSkew + time.Hour
+)
+
+func TestACertificateThatNobodyCouldTrustIsAnErrorAtTheStart(t *testing.T) {
+	other := pairFiles(t)
+	writePair(t, other, time.Now())
+	for _, test := range []struct {
+		name  string
+		made  time.Duration
+		spoil func(TLSOptions)
+		want  []string
+	}{
+		{"expired", expired, func(TLSOptions) {}, []string{"tls.crt expired on ", "renew it"}},
+		{"not valid yet", early, func(TLSOptions) {}, []string{"tls.crt is not valid before "}},
+		{
+			"no certificate", 0, func(o TLSOptions) { replace(t, o.CertFile, []byte("a certificate\n")) },
+			[]string{"tls.crt", "tls.key", "failed to find any PEM data in certificate input"},
+		},
+		{
+			"the key of another", 0, func(o TLSOptions) { replace(t, o.KeyFile, mustRead(t, other.KeyFile)) },
+			[]string{"tls.crt", "tls.key", "private key does not match public key"},
+		},
+		{
+			"a directory", 0, func(o TLSOptions) { makeDirectory(t, o.KeyFile) },
+			[]string{"tls.crt", "tls.key", "is a directory"},
+		},
+	} {
+		options := pairFiles(t)
+		writePair(t, options, time.Now().Add(test.made))
+		test.spoil(options)
+		_, err := LoadCertificates(options)
+		if err == nil {
+			t.Errorf("%s: it is taken", test.name)
+			continue
+		}
+		for _, want := range test.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %q is not in %v", test.name, want, err)
+			}
+		}
+	}
+}
+
+func TestWithoutACertificateASelfSignedOneIsShown(t *testing.T) {
+	for name, write := range map[string]func(TLSOptions){
+		"no file":           func(TLSOptions) {},
+		"empty files":       func(o TLSOptions) { replace(t, o.CertFile, nil); replace(t, o.KeyFile, nil) },
+		"no key":            func(o TLSOptions) { writePair(t, o, time.Now()); remove(t, o.KeyFile) },
+		"an empty key":      func(o TLSOptions) { writePair(t, o, time.Now()); replace(t, o.KeyFile, nil) },
+		"no certificate":    func(o TLSOptions) { writePair(t, o, time.Now()); remove(t, o.CertFile) },
+		"an expired half":   func(o TLSOptions) { writePair(t, o, time.Now().Add(expired)); remove(t, o.KeyFile) },
+		"an empty half too": func(o TLSOptions) { replace(t, o.CertFile, nil) },
+	} {
+		options := pairFiles(t)
+		write(options)
+		if shown := serveTLS(t, options).shows(t); shown.Subject.CommonName != "postern-receiver" || shown.NotAfter.Before(time.Now().Add(selfSignedValidity-time.Hour)) {
+			t.Errorf("%s: %s by %s is shown", name, shown.Subject, shown.Issuer)
+		}
+	}
+}
+
+func TestANewCertificateIsShownWithoutARestart(t *testing.T) {
+	options := pairFiles(t)
+	first := writePair(t, options, time.Now())
+	server := serveTLS(t, options)
+	if !server.shows(t).Equal(first) {
+		t.Fatal("the mounted certificate is not shown")
+	}
+	server.untilShown(t, writePair(t, options, time.Now()))
+}
+
+func TestACertificateThatIsMountedLaterIsShown(t *testing.T) {
+	options := pairFiles(t)
+	certificates, err := LoadCertificates(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := serve(t, ServerConfig{TLS: options, Certificates: certificates})
+	own := server.shows(t)
+
+	replace(t, options.CertFile, []byte("half a certificate"))
+	certificates.refresh(t.Context())
+	replace(t, options.KeyFile, []byte("half a key"))
+	certificates.refresh(t.Context())
+	if !server.shows(t).Equal(own) {
+		t.Error("what is broken replaced the self-signed certificate")
+	}
+	mounted := writePair(t, options, time.Now())
+	certificates.refresh(t.Context())
+	if !server.shows(t).Equal(mounted) {
+		t.Error("the mounted certificate is not shown")
+	}
+	server.untilShown(t, writePair(t, options, time.Now()))
+}
+
+func TestWhatIsBrokenOrOutOfDateNeverReplacesACertificate(t *testing.T) {
+	options := pairFiles(t)
+	first := writePair(t, options, time.Now())
+	certificate, key := mustRead(t, options.CertFile), mustRead(t, options.KeyFile)
+	certificates, err := LoadCertificates(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := serve(t, ServerConfig{TLS: options, Certificates: certificates})
+	for name, spoil := range map[string]func(){
+		"expired":       func() { writePair(t, options, time.Now().Add(expired)) },
+		"not valid yet": func() { writePair(t, options, time.Now().Add(early)) },
+		"broken":        func() { replace(t, options.CertFile, []byte("broken")) },
+		"another's key": func() {
+			other := pairFiles(t)
+			writePair(t, other, time.Now())
+			replace(t, options.KeyFile, mustRead(t, other.KeyFile))
+		},
+		"empty":          func() { replace(t, options.CertFile, nil); replace(t, options.KeyFile, nil) },
+		"no certificate": func() { remove(t, options.CertFile) },
+	} {
+		replace(t, options.KeyFile, key)
+		replace(t, options.CertFile, certificate)
+		spoil()
+		certificates.refresh(t.Context())
+		if !server.shows(t).Equal(first) {
+			t.Errorf("%s: another certificate is shown", name)
+		}
+	}
+	next := writePair(t, options, time.Now())
+	certificates.refresh(t.Context())
+	if !server.shows(t).Equal(next) {
+		t.Error("after all that, a good certificate is not shown")
+	}
+}
+
+func TestACertificateThatIsMountedTooEarlyIsShownOnceItIsValid(t *testing.T) {
+	now := time.Now()
+	options := pairFiles(t)
+	first := writePair(t, options, now)
+	certificates, err := loadCertificates(options, func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := writePair(t, options, now.Add(early))
+	certificates.refresh(t.Context())
+	if got := certificates.shown.Load().choices[0].Leaf; !got.Equal(first) {
+		t.Error("it is shown before it is valid")
+	}
+	now = now.Add(early)
+	certificates.refresh(t.Context())
+	if got := certificates.shown.Load().choices[0].Leaf; !got.Equal(next) {
+		t.Error("it is not shown")
+	}
+}
+
+func TestASelfSignedCertificateIsMadeAnewBeforeItExpires(t *testing.T) {
+	now := time.Now()
+	certificates, err := loadCertificates(pairFiles(t), func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := func() *x509.Certificate { return certificates.shown.Load().choices[0].Leaf }
+	first := leaf()
+	now = now.Add(selfSignedValidity*2/3 - time.Second)
+	certificates.refresh(t.Context())
+	if !leaf().Equal(first) {
+		t.Error("it is made anew before two thirds of its time are over")
+	}
+	now = now.Add(time.Second)
+	certificates.refresh(t.Context())
+	if second := leaf(); second.Equal(first) || second.NotAfter.Sub(now) < selfSignedValidity-time.Second {
+		t.Errorf("at %s one is shown that expires on %s", now, second.NotAfter)
+	}
+}
+
+// untilShown waits until a client is shown the certificate.
+func (s *served) untilShown(t *testing.T, want *x509.Certificate) {
+	t.Helper()
+	const interval, timeout = 10 * time.Millisecond, 30 * time.Second
+	err := wait.PollUntilContextTimeout(t.Context(), interval, timeout, true, func(context.Context) (bool, error) {
+		return s.shows(t).Equal(want), nil
+	})
+	if err != nil {
+		t.Fatalf("the new certificate is not shown: %v", err)
+	}
+}
+
+func mustRead(t *testing.T, path string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+func remove(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func makeDirectory(t *testing.T, path string) {
+	t.Helper()
+	remove(t, path)
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,106 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package receiver
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/delivery"
+)
+
+// concluded is a delivery as the pipeline returns it.
+func concluded(phase postern.DeliveryPhase, reason, message string, results ...postern.TargetResult) *postern.WebhookDelivery {
+	d := &postern.WebhookDelivery{Status: postern.WebhookDeliveryStatus{Phase: phase, Reason: reason, Message: message, Targets: results}}
+	d.Namespace, d.Name = "demo", "github-x"
+	d.Spec.Events = []postern.DeliveryEvent{{Ref: "1.0.0"}, {Ref: "2.0.0"}}
+	return d
+}
+
+func result(result postern.TargetResultType) postern.TargetResult {
+	return postern.TargetResult{Kind: postern.TargetGatewaySync, Name: "plant", Ref: "2.0.0", Result: result}
+}
+
+func TestADeliveryToAGatewaySyncIsAnsweredAsStokersReceiverDoes(t *testing.T) {
+	ping := concluded(postern.DeliveryIgnored, "Ping", "GitHub tests the webhook")
+	ping.Spec.Events = nil
+	for name, tc := range map[string]struct {
+		delivered *postern.WebhookDelivery
+		err       error
+		want      told
+	}{
+		"written": {concluded(postern.DeliveryApplied, "Requested", "requested 2.0.0", result(postern.TargetWritten)), nil,
+			inJSON(202, `{"accepted":true,"ref":"2.0.0"}`)},
+		"set already": {concluded(postern.DeliveryApplied, "AlreadyRequested", "held already", result(postern.TargetUnchanged)), nil,
+			inJSON(202, `{"accepted":true,"ref":"2.0.0","message":"ref already set"}`)},
+		"a repeat": {concluded(postern.DeliveryApplied, delivery.ReasonAlreadyDelivered, "this is a repeat", result(postern.TargetWritten)), nil,
+			inJSON(202, `{"accepted":true,"ref":"2.0.0","message":"this is a repeat"}`)},
+		"superseded": {concluded(postern.DeliverySuperseded, "Superseded", "something newer is there", result(postern.TargetSuperseded)), nil,
+			inJSON(202, `{"accepted":true,"ref":"2.0.0","message":"something newer is there"}`)},
+		"pending at its target": {concluded(postern.DeliveryPending, "TargetUnavailable", "timed out", result(postern.TargetPending)), nil,
+			inJSON(202, `{"accepted":true,"ref":"2.0.0","message":"recorded, and tried again until it is written: timed out"}`)},
+		"pending, no target known": {concluded(postern.DeliveryPending, "TargetUnavailable", "timed out"), nil,
+			inJSON(202, `{"accepted":true,"ref":"2.0.0","message":"recorded, and tried again until it is written: timed out"}`)},
+		"asks for nothing": {ping, nil,
+			inJSON(202, `{"accepted":true,"message":"GitHub tests the webhook"}`)},
+		"skipped": {concluded(postern.DeliveryIgnored, "NotFollowed", "not wanted <here>", result(postern.TargetSkipped)), nil,
+			inJSON(202, `{"accepted":true,"ref":"2.0.0","message":"not wanted <here>"}`)},
+
+		"no ref":          {nil, apierrors.NewBadRequest("no known sender sends such a body"), inJSON(400, `{"error":"no known sender sends such a body"}`)},
+		"no credential":   {nil, apierrors.NewUnauthorized("no credential was shown"), inJSON(401, `{"error":"no credential was shown"}`)},
+		"a policy":        {nil, status(403, "a policy says no", 0), inJSON(403, `{"error":"a policy says no"}`)},
+		"no such target":  {nil, status(404, "there is no plant", 0), inJSON(404, `{"error":"there is no plant"}`)},
+		"invalid":         {nil, status(422, "a policy says no", 0), inJSON(422, `{"error":"a policy says no"}`)},
+		"target refused":  {concluded(postern.DeliveryFailed, "TargetRefused", "no"), status(500, "can't be written", 0), inJSON(500, `{"error":"can't be written"}`)},
+		"no storage":      {nil, status(503, "later", 1), told{503, `{"error":"later"}`, "1", "application/json"}},
+		"too much":        {nil, status(429, "later", 9), told{429, `{"error":"later"}`, "9", "application/json"}},
+		"a slow body":     {nil, apierrors.NewTimeoutError("the body did not arrive", 5), told{504, `{"error":"Timeout: the body did not arrive"}`, "5", "application/json"}},
+		"an error inside": {nil, errString("broken"), inJSON(500, `{"error":"broken"}`)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &pipeline{delivered: tc.delivered, err: tc.err}
+			if diff := cmp.Diff(tc.want, tell(post(p.handler(t, "demo"), "/webhook/demo/plant", "{}"))); diff != "" {
+				t.Errorf("answer (-want +got):\n%s", diff)
+			}
+			want := &postern.WebhookDelivery{}
+			want.Namespace = "demo"
+			want.Spec.Target = &postern.TargetReference{Kind: postern.TargetGatewaySync, Name: "plant"}
+			if diff := cmp.Diff(want, p.delivery); diff != "" {
+				t.Errorf("delivery (-want +got):\n%s", diff)
+			}
+			if p.in.Forbidden != nil {
+				t.Errorf("forbidden: %v", p.in.Forbidden)
+			}
+		})
+	}
+}
+
+type errString string
+
+func (e errString) Error() string { return string(e) }
+
+// The pipeline tells it once the sender has proved itself.
+func TestANamespaceThatIsNotListedIsForbidden(t *testing.T) {
+	for namespaces, want := range map[string]bool{"demo": true, "other,demo": true, "*": true, "other": false} {
+		p := &pipeline{delivered: &postern.WebhookDelivery{}}
+		post(p.handler(t, namespaces), "/webhook/demo/plant", "{}")
+		if !p.called {
+			t.Fatalf("%s: nobody was asked whether the sender may know", namespaces)
+		}
+		if got := p.in.Forbidden == nil; got != want {
+			t.Errorf("%s: got %v, want it allowed: %t", namespaces, p.in.Forbidden, want)
+		}
+		if !want {
+			p = &pipeline{err: p.in.Forbidden}
+			const says = `{"error":"webhooks may not act on the namespace demo: --webhook-namespaces does not list it"}`
+			if diff := cmp.Diff(inJSON(http.StatusForbidden, says), tell(post(p.handler(t, namespaces), "/webhook/demo/plant", "{}"))); diff != "" {
+				t.Errorf("answer (-want +got):\n%s", diff)
+			}
+		}
+	}
+}

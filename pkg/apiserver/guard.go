@@ -42,6 +42,7 @@ func (g *Guard) Begin() (end func(), err error) {
 		return nil, err
 	}
 	if !g.requests.TryAcquire(1) {
+		countRefused(causeRequestsInFlight)
 		return nil, apierrors.NewTooManyRequests(
 			"too many requests are being worked on (--max-mutating-requests-inflight bounds them): send it again later", retryAfterSeconds)
 	}

@@ -14,6 +14,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/component-base/metrics/testutil"
 )
 
 // newTestGuard returns a guard that lets two requests of ten bytes in all through, whose secrets are known and whose
@@ -81,7 +82,11 @@ func TestAGuardLetsNoMoreRequestsBeginThanAreAllowed(t *testing.T) {
 		}
 		ends = append(ends, end)
 	}
+	refusedRequests.Reset()
 	_, err := g.Begin()
+	if counted, _ := testutil.GetCounterMetricValue(refusedRequests.WithLabelValues(causeRequestsInFlight)); counted != 1 {
+		t.Errorf("counted %g refusals, want 1", counted)
+	}
 	if code, retry := told(t, err, "--max-mutating-requests-inflight"); code != http.StatusTooManyRequests || retry != 5 {
 		t.Errorf("got %d, Retry-After %d; want 429, 5", code, retry)
 	}

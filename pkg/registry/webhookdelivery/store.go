@@ -53,6 +53,7 @@ func NewStore(scheme *runtime.Scheme, options generic.RESTOptionsGetter, ttl tim
 
 // Create stores a new record and returns it as stored. In a dry run it only checks that it could.
 func (s *Store) Create(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
+	ctx = genericapirequest.WithNamespace(ctx, delivery.Namespace)
 	created, err := s.store.Create(ctx, delivery, rest.ValidateAllObjectFunc, &metav1.CreateOptions{DryRun: dryRunOption(dryRun)})
 	if err != nil {
 		return nil, err

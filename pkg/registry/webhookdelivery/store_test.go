@@ -47,7 +47,7 @@ func TestRecordsOfAllNamespacesAreListedCountedAndDeleted(t *testing.T) {
 		for _, name := range []string{"one", "two"} {
 			d := pending(name)
 			d.Namespace = namespace
-			if _, err := store.Create(genericapirequest.WithNamespace(t.Context(), namespace), d, false); err != nil {
+			if _, err := store.Create(t.Context(), d, false); err != nil {
 				t.Fatal(err)
 			}
 		}

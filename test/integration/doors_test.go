@@ -35,9 +35,16 @@ func (w *world) in(t *testing.T) *world { return &world{suite: w.suite, t: t, na
 // at the end.
 func newSuite(t *testing.T, flags ...string) *suite {
 	t.Helper()
+	return newSuiteOf(t, controlplane.PosternOptions{Flags: flags})
+}
+
+// newSuiteOf is newSuite with other options besides flags.
+func newSuiteOf(t *testing.T, options controlplane.PosternOptions) *suite {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
-	s, err := startSuite(ctx, controlplane.PosternOptions{Flags: append(flags, tellEverything...)})
+	options.Flags = append(options.Flags, tellEverything...)
+	s, err := startSuite(ctx, options)
 	if err != nil {
 		t.Fatal(err)
 	}

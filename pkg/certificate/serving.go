@@ -19,7 +19,8 @@ const handover = time.Minute
 // authority, it is one that nobody can verify. That is enough for a kubelet, which does not verify, to see that the
 // process lives. It is safe for concurrent use.
 //
-// The server asks for the certificate once a listener has been told to; nothing has to run for it.
+// It is no ControllerRunner: several servers may serve with it, one after the other, and each would run it. The Follower
+// does, and tells the servers of a change by their listeners.
 type Serving struct {
 	mu        sync.Mutex
 	leaf      *leaf

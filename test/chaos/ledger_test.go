@@ -72,6 +72,12 @@ func (l *ledger) all() []entry {
 	return slices.Clone(l.entries)
 }
 
+// since returns a ledger of the requests that were begun at that time or later.
+func (l *ledger) since(begin time.Time) *ledger {
+	later := slices.DeleteFunc(l.all(), func(e entry) bool { return e.began.Before(begin) })
+	return &ledger{entries: later}
+}
+
 // accepted counts the requests that were accepted so far.
 func (l *ledger) accepted() int {
 	count := 0

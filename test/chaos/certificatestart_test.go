@@ -1,0 +1,191 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"postern.dev/postern/test/controlplane"
+)
+
+func TestARestartKeepsTheCertificateAuthority(t *testing.T) {
+	postern := startPostern(t, controlplane.PosternOptions{})
+	before, err := shared.caSecret(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, end := range map[string]func() error{
+		"stopped": func() error { return postern.Stop(t.Context()) },
+		"killed":  postern.Kill,
+	} {
+		leaf, err := served(t.Context(), postern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := end(); err != nil {
+			t.Fatal(err)
+		}
+		if err := postern.Start(starting(t)); err != nil {
+			t.Fatal(err)
+		}
+		after, err := shared.caSecret(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if before.ResourceVersion != after.ResourceVersion {
+			t.Errorf("after it was %s, Postern wrote the Secret", name)
+		}
+		next, err := served(t.Context(), postern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if next.Equal(leaf) {
+			t.Errorf("after it was %s, Postern serves with the leaf of before, whose key was to be in memory only", name)
+		}
+		if err := isSignedBy(next, after.Data["tls.crt"]); err != nil {
+			t.Errorf("after it was %s: %v", name, err)
+		}
+	}
+}
+
+func TestAnAPIServiceThatIsGoneIsNotMadeAgain(t *testing.T) {
+	postern := startPostern(t, controlplane.PosternOptions{})
+	if err := shared.deleteAPIService(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := shared.deleteCA(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{cluster: shared, t: t}
+	w.eventually(healWithin, func() error { // it goes on with the rest
+		secret, err := w.caSecret(t.Context())
+		if err != nil {
+			return err
+		}
+		leaf, err := served(t.Context(), postern)
+		if err != nil {
+			return err
+		}
+		return isSignedBy(leaf, secret.Data["tls.crt"])
+	})
+	if _, err := w.apiService(t.Context()); !apierrors.IsNotFound(err) {
+		t.Errorf("the APIService is there again, or can't be looked for: %v", err)
+	}
+	if err := postern.Restart(starting(t)); err != nil { // which registers it
+		t.Fatal(err)
+	}
+	w.eventually(healWithin, func() error { return w.rotated(t.Context(), postern) })
+}
+
+func TestAtItsStartPosternWaitsForAKubeAPIServerThatIsAway(t *testing.T) {
+	postern := startPostern(t, controlplane.PosternOptions{})
+	t.Cleanup(func() { // for the tests that follow, if this one fails half-way
+		if err := shared.StartAPIServer(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := postern.Stop(starting(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := shared.KillAPIServer(); err != nil {
+		t.Fatal(err)
+	}
+	started := make(chan error, 1)
+	go func() { started <- postern.Start(starting(t)) }()
+	w := &world{cluster: shared, t: t}
+	w.eventually(patience, func() error {
+		return errors.Join(onItsPort(t.Context(), postern, "/livez", http.StatusOK), onItsPort(t.Context(), postern, "/readyz", http.StatusServiceUnavailable))
+	})
+	if err := shared.StartAPIServer(starting(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-started; err != nil { // also if Postern had ended meanwhile
+		t.Fatal(err)
+	}
+}
+
+// onItsPort returns an error unless Postern's own port answers so, to who does not verify its certificate, as a kubelet.
+func onItsPort(ctx context.Context, p *controlplane.Postern, path string, code int) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.Address()+path, nil)
+	if err != nil {
+		return err
+	}
+	client := &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true,
+	}}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != code {
+		return fmt.Errorf("%s answers %d, want %d", path, resp.StatusCode, code)
+	}
+	return nil
+}
+
+// startReplicas runs two Posterns for the length of a test.
+func startReplicas(t *testing.T, flags ...string) *controlplane.Replicas {
+	t.Helper()
+	replicas, err := shared.StartReplicas(starting(t), 2, controlplane.PosternOptions{Etcd: startEtcd(t, 1), Flags: flags})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := replicas.Kill(); err != nil {
+			t.Error(err)
+		}
+	})
+	return replicas
+}
+
+// Without leader election both keep the Secret, as two may that lead by turns.
+func TestReplicasThatStartAtOnceAgreeOnOneCertificateAuthority(t *testing.T) {
+	forgetCA(t)
+	replicas := startReplicas(t)
+	w := &world{cluster: shared, t: t}
+	w.eventually(healWithin, func() error { return w.rotated(t.Context(), replicas.All()...) })
+}
+
+func TestNoRequestFailsWhileReplicasRotateTogether(t *testing.T) {
+	replicas := startReplicas(t, "--leader-elect")
+	w := newWorld(t, 2, 2)
+	load := w.startLoad(0)
+	// The first time may have to wait for a leader.
+	for _, within := range []func(func() error){
+		func(condition func() error) { w.eventually(patience, condition) },
+		func(condition func() error) { w.eventually(healWithin, condition) },
+	} {
+		load.awaitAccepted(everyPart)
+		before, err := w.caSecret(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.deleteCA(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		within(func() error {
+			after, err := w.caSecret(t.Context())
+			if err != nil {
+				return err
+			}
+			if bytes.Equal(before.Data["tls.crt"], after.Data["tls.crt"]) {
+				return errors.New("the authority is the one of before")
+			}
+			return w.rotated(t.Context(), replicas.All()...)
+		})
+	}
+	load.awaitAccepted(everyPart)
+	load.stop()
+	w.onlyCodes(load.ledger, http.StatusAccepted)
+	w.check(load.ledger)
+}

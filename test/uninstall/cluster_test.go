@@ -72,9 +72,19 @@ func (c *cluster) feed(stdin string, args ...string) string {
 // installPostern installs manifests/base and runs Postern.
 func (c *cluster) installPostern() *controlplane.Postern {
 	c.t.Helper()
+	rendered, err := c.Render(c.t.Context(), "manifests/base")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return c.runPostern(rendered)
+}
+
+// runPostern installs what is given, in YAML, and runs it.
+func (c *cluster) runPostern(rendered string) *controlplane.Postern {
+	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
-	if err := c.Install(ctx); err != nil {
+	if err := c.InstallFrom(ctx, rendered); err != nil {
 		c.t.Fatal(err)
 	}
 	postern, err := c.StartPostern(ctx, controlplane.PosternOptions{})

@@ -18,8 +18,9 @@ const chart = "charts/postern"
 
 func TestHelmUninstallAndTheDeletionOfTheNamespaceLeaveNothing(t *testing.T) {
 	c := newCluster(t, deleters...)
-	c.kubectl("apply", "--server-side", "--filename="+crds)
-	c.kubectl("wait", "--for=condition=Established", "--timeout=60s", "--filename="+crds)
+	if err := c.ApplyCRDs(t.Context(), crds); err != nil {
+		t.Fatal(err)
+	}
 	before := c.inventory()
 
 	c.helm("install", "postern", chart, "--create-namespace")

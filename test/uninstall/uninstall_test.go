@@ -21,8 +21,9 @@ var deleters = []string{
 
 func TestUninstallInTheDocumentedOrderLeavesNothingAndHoldsUpNoNamespace(t *testing.T) {
 	c := newCluster(t, deleters...)
-	c.kubectl("apply", "--server-side", "--filename="+crds)
-	c.kubectl("wait", "--for=condition=Established", "--timeout=60s", "--filename="+crds)
+	if err := c.ApplyCRDs(t.Context(), crds); err != nil {
+		t.Fatal(err)
+	}
 	before := c.inventory()
 
 	postern := c.installPostern()

@@ -52,12 +52,15 @@ func TestChartAppliesToARealClusterAndDelivers(t *testing.T) {
 
 func TestRenamedInstallationRefersToNothingOfTheDefaultOne(t *testing.T) {
 	rendered, err := run(t, nil, "bin/tools/helm", "template", "x", chartDir, "--namespace=webhooks",
-		"--set=fullnameOverride=hooks", "--values=test/chart/testdata/receiver.yaml", "--set=certManager.enabled=true")
+		"--set=fullnameOverride=hooks", "--set=certManager.enabled=true",
+		"--values=test/chart/testdata/receiver.yaml", "--values=test/chart/testdata/monitoring.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(string(rendered), "postern-system") {
-		t.Error("the namespace postern-system is named")
+	for _, old := range []string{"postern-system", `job="postern"`, `job=\"postern\"`} {
+		if strings.Contains(string(rendered), old) {
+			t.Errorf("%s is still named", old)
+		}
 	}
 	for key, object := range parse(t, rendered) {
 		if name := object.GetName(); !strings.HasPrefix(name, "hooks") && object.GetKind() != "APIService" {

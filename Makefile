@@ -61,6 +61,14 @@ verify-reproducible: ## Build the program twice, far apart, and compare (as long
 control-plane: ## Put etcd, kube-apiserver and kubectl into bin/k8s (6 to 10 minutes the first time, then seconds)
 	@hack/control-plane.sh
 
+.PHONY: controller-manager
+controller-manager: ## Put kube-controller-manager into bin/k8s, whose controllers some tests need (4 minutes the first time)
+	@hack/control-plane.sh kube-controller-manager
+
+.PHONY: helm
+helm: ## Put helm into bin/tools (2 to 3 minutes the first time, then seconds)
+	@hack/helm.sh
+
 .PHONY: local
 local: build control-plane
 	@go build -o bin/local ./hack/local
@@ -79,7 +87,7 @@ demo: local ## Play the main jobs against a real control plane, show them, and l
 	@bin/local demo
 
 .PHONY: test
-test: build control-plane ## Run the unit and integration tests, and the chaos tests in short
+test: build control-plane controller-manager helm ## Run the unit and integration tests, and the chaos tests in short
 	@echo 'Testing, also against a real control plane. Compiling the tests takes some minutes the first time.'
 	@# Not from the test cache, which does not know that tests use bin/postern, manifests and artifacts.
 	go test -count=1 $(TESTFLAGS) ./...
@@ -89,7 +97,7 @@ chaos: build control-plane ## Break Postern and what it stands on, at length (ab
 	CHAOS=long go test -count=1 -timeout=1h -v $(TESTFLAGS) ./test/chaos/
 
 .PHONY: test-race
-test-race: control-plane ## Run all tests, and Postern in them, with the race detector (needs a C compiler)
+test-race: control-plane controller-manager helm ## Run all tests, and Postern in them, with the race detector (needs a C compiler)
 	@echo 'Testing with the race detector. From an empty cache it compiles everything once more: 10 minutes on two cores.'
 	CGO_ENABLED=1 go build -race -ldflags '$(STAMP)' -o bin/race/postern ./cmd/postern
 	CGO_ENABLED=1 POSTERN_BINARY=$(CURDIR)/bin/race/postern go test -race -count=1 -timeout=30m $(TESTFLAGS) ./...

@@ -4,6 +4,9 @@
 
 # Puts etcd, kube-apiserver and kubectl into bin/k8s, in the versions that hack/tools/go.mod names. They are linked from
 # the directory KUBEBUILDER_ASSETS if that has all three, and else built from their Go modules.
+#
+# With the argument kube-controller-manager, puts that one there instead. The few tests that need it say so. No
+# KUBEBUILDER_ASSETS hold it, so it is always built.
 set -euo pipefail
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -20,7 +23,7 @@ installed() { # program
     [ -x "$bin/$1" ] || return 0
     case $1 in
     etcd) "$bin/etcd" --version | awk '/^etcd Version:/ {print "v" $3}' ;;
-    kube-apiserver) "$bin/kube-apiserver" --version | awk '{print $2}' ;;
+    kube-apiserver | kube-controller-manager) "$bin/$1" --version | awk '{print $2}' ;;
     kubectl) "$bin/kubectl" version --client | awk '/^Client Version:/ {print $3}' ;;
     esac
 }
@@ -59,11 +62,15 @@ build() { # program, version, package, about how long the first build takes
     echo "$1 $2: built in $((SECONDS - start)) s"
 }
 
+kubernetes=$(version_of k8s.io/kubernetes)
+if [ "${1:-}" = kube-controller-manager ]; then
+    build kube-controller-manager "$kubernetes" k8s.io/kubernetes/cmd/kube-controller-manager '4 minutes'
+    exit
+fi
 if [ -n "${KUBEBUILDER_ASSETS:-}" ] && ! [ "$KUBEBUILDER_ASSETS" -ef "$bin" ]; then
     link_assets && exit
     echo "KUBEBUILDER_ASSETS=$KUBEBUILDER_ASSETS does not hold ${programs[*]}; building them instead"
 fi
-kubernetes=$(version_of k8s.io/kubernetes)
 build etcd "$(version_of go.etcd.io/etcd/server/v3)" go.etcd.io/etcd/server/v3 '40 seconds'
 build kubectl "$kubernetes" k8s.io/kubernetes/cmd/kubectl '1 minute'
 build kube-apiserver "$kubernetes" k8s.io/kubernetes/cmd/kube-apiserver '6 to 10 minutes'

@@ -62,7 +62,7 @@ check_shell() {
 
 check_modules() {
     local module failed=0
-    for module in . hack/tools hack/lint hack/promtool; do
+    for module in . hack/tools hack/lint hack/promtool hack/helm; do
         go mod -C "$module" tidy -diff || { echo "run \"go mod tidy\" in $module"; failed=1; }
     done
     return $failed

@@ -31,6 +31,9 @@ const (
 	fieldManager         = "postern-local"
 )
 
+// establishTimeout is for a machine that is busy with other tests.
+const establishTimeout = time.Minute
+
 // installVariable names what Install applies: a directory of the checkout for kustomize, or a file in YAML.
 const installVariable = "POSTERN_INSTALL"
 
@@ -74,7 +77,7 @@ func (c *ControlPlane) InstallFrom(ctx context.Context, rendered string) error {
 		return fmt.Errorf("could not get the CRDs of others: %w", err)
 	}
 	for _, crds := range append([]string{ownCRDs}, foreign...) {
-		if err := c.applyCRDs(ctx, crds); err != nil {
+		if err := c.ApplyCRDs(ctx, crds); err != nil {
 			return fmt.Errorf("could not install the CRDs in %s: %w", crds, err)
 		}
 	}
@@ -94,12 +97,18 @@ func strictApply() []string {
 	return []string{"apply", "--server-side", "--force-conflicts", "--validate=strict", "--warnings-as-errors"}
 }
 
-func (c *ControlPlane) applyCRDs(ctx context.Context, path string) error {
+// ApplyCRDs applies the CRDs in a file or a directory, and returns once they are served.
+func (c *ControlPlane) ApplyCRDs(ctx context.Context, path string) error {
 	if _, err := c.Kubectl(ctx, "", append(strictApply(), "--filename="+path)...); err != nil {
 		return err
 	}
-	_, err := c.Kubectl(ctx, "", "wait", "--for=condition=Established", "--timeout=60s", "--filename="+path)
-	return err
+	ctx, cancel := context.WithTimeout(ctx, establishTimeout)
+	defer cancel()
+	return c.waitFor(ctx, []*process{c.apiServer}, func(ctx context.Context) error {
+		// It is asked again and again, since kubectl does not wait but fails where a CRD has no condition at all yet.
+		_, err := c.Kubectl(ctx, "", "wait", "--for=condition=Established", "--timeout=0", "--filename="+path)
+		return err
+	})
 }
 
 // applyLocalService makes the Service that the kube-apiserver looks up to find Postern. The port is the APIService's.

@@ -1,0 +1,59 @@
+{{- /*
+Copyright The Postern Authors
+SPDX-License-Identifier: Apache-2.0
+
+What no schema can say: values that don't go together. All that is wrong is told at once.
+*/ -}}
+
+{{- define "postern.check" -}}
+{{- $receiver := .Values.webhookReceiver -}}
+{{- $wrong := list -}}
+{{- if and (gt (int .Values.replicaCount) 1) (not .Values.externalEtcd.endpoints) -}}
+  {{- $wrong = append $wrong "replicaCount is more than 1, which needs externalEtcd.endpoints: the embedded etcd is one replica's alone." -}}
+{{- end -}}
+{{- range .Values.externalEtcd.endpoints -}}
+  {{- if and (hasPrefix "https:" .) (not $.Values.externalEtcd.secretName) -}}
+    {{- $wrong = append $wrong (printf "externalEtcd.endpoints has %s, which needs externalEtcd.secretName: who may call an etcd is told by a client certificate." .) -}}
+  {{- end -}}
+{{- end -}}
+{{- if $receiver.enabled -}}
+  {{- if not $receiver.namespaces -}}
+    {{- $wrong = append $wrong "webhookReceiver.enabled needs webhookReceiver.namespaces: the names of those it may act on, or [\"*\"] for all." -}}
+  {{- end -}}
+  {{- if and (has "*" $receiver.namespaces) (gt (len $receiver.namespaces) 1) -}}
+    {{- $wrong = append $wrong "webhookReceiver.namespaces has both \"*\", which is all namespaces, and names." -}}
+  {{- end -}}
+  {{- if eq (int $receiver.port) 8443 -}}
+    {{- $wrong = append $wrong "webhookReceiver.port is 8443, which is the port of the API server." -}}
+  {{- end -}}
+  {{- if gt ($receiver.tls.minVersion | default "1.3") ($receiver.tls.maxVersion | default "1.3") -}}
+    {{- $wrong = append $wrong "webhookReceiver.tls.minVersion is above webhookReceiver.tls.maxVersion; empty is 1.3 for both." -}}
+  {{- end -}}
+{{- end -}}
+{{- if $receiver.ingress.enabled -}}
+  {{- if not $receiver.enabled -}}
+    {{- $wrong = append $wrong "webhookReceiver.ingress.enabled needs webhookReceiver.enabled." -}}
+  {{- end -}}
+  {{- if not $receiver.ingress.hosts -}}
+    {{- $wrong = append $wrong "webhookReceiver.ingress.enabled needs webhookReceiver.ingress.hosts." -}}
+  {{- end -}}
+{{- end -}}
+{{- range $key, $value := dict "webhook.enable" "enabled" "webhook.namespaces" "namespaces" "webhook.port" "port" -}}
+  {{- if hasKey $.Values.config $key -}}
+    {{- $wrong = append $wrong (printf "config has %s; set webhookReceiver.%s instead, which the Service and the NetworkPolicy follow, too." $key $value) -}}
+  {{- end -}}
+{{- end -}}
+{{- range $flag, $value := dict
+    "--data-dir" "persistence" "--etcd-servers" "externalEtcd.endpoints" "--leader-elect" "replicaCount"
+    "--enable-webhook" "webhookReceiver.enabled" "--webhook-port" "webhookReceiver.port"
+    "--webhook-namespaces" "webhookReceiver.namespaces" -}}
+  {{- range $.Values.extraArgs -}}
+    {{- if eq $flag (splitList "=" . | first) -}}
+      {{- $wrong = append $wrong (printf "extraArgs has %s; set %s instead, which other things follow, too." $flag $value) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- if $wrong -}}
+  {{- fail (printf "\n\n%s\n" (join "\n" $wrong)) -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,190 @@
+{{- /*
+Copyright The Postern Authors
+SPDX-License-Identifier: Apache-2.0
+
+What the container is started with.
+*/ -}}
+
+{{- define "postern.args" -}}
+{{- if .Values.externalEtcd.endpoints -}}
+- --etcd-servers=$(ETCD_SERVERS)
+{{- if .Values.externalEtcd.secretName }}
+- --etcd-cafile=/etc/postern/etcd/ca.crt
+- --etcd-certfile=/etc/postern/etcd/tls.crt
+- --etcd-keyfile=/etc/postern/etcd/tls.key
+{{- end }}
+- --leader-elect
+- --leader-elect-resource-namespace=$(POD_NAMESPACE)
+# For so long a replica that is asked to end goes on serving, so that everybody has heard that it ends.
+- --shutdown-delay-duration=10s
+{{- else -}}
+# A directory in the volume, whose own belongs to root: Postern closes this one to all others.
+- --data-dir=/var/lib/postern/data
+{{- end }}
+{{- if .Values.certManager.enabled }}
+- --tls-cert-file=/etc/postern/tls/tls.crt
+- --tls-private-key-file=/etc/postern/tls/tls.key
+{{- else if ne (include "postern.fullname" .) "postern" }}
+- --service-name={{ include "postern.fullname" . }}
+{{- end }}
+{{- range include "postern.credentials" . | fromYamlArray }}
+- --{{ .name }}-{{ .flag }}=/etc/postern/receiver-{{ .name }}/{{ .name }}
+{{- end }}
+{{- range .Values.extraArgs }}
+- {{ . | quote }}
+{{- end }}
+{{- end -}}
+
+{{- define "postern.env" -}}
+- name: POD_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+{{- with include "postern.goMemoryLimit" . }}
+# Nine tenths of the memory limit: the collector works harder before the kernel ends the process.
+- name: GOMEMLIMIT
+  value: {{ . }}
+{{- end }}
+{{- $configMap := include "postern.configMap" . }}
+{{- range list
+    (list "ENABLE_WEBHOOK" "webhook.enable")
+    (list "WEBHOOK_NAMESPACES" "webhook.namespaces")
+    (list "WEBHOOK_PORT" "webhook.port")
+    (list "WEBHOOK_REQUIRE_SECRET" "webhook.require-secret")
+    (list "WEBHOOK_RATELIMIT_ALLOWED" "webhook.ratelimit-allowed")
+    (list "DISABLE_TLS" "disable-tls")
+    (list "TLS_MIN_VERSION" "tls.min-version")
+    (list "TLS_MAX_VERSION" "tls.max-version")
+    (list "TLS_CIPHERS" "tls.ciphers") }}
+- name: {{ index . 0 }}
+  valueFrom:
+    configMapKeyRef: {name: {{ $configMap }}, key: {{ index . 1 }}, optional: true}
+{{- end }}
+{{- if .Values.externalEtcd.endpoints }}
+- name: ETCD_SERVERS
+  valueFrom:
+    configMapKeyRef: {name: {{ $configMap }}, key: etcd.servers}
+{{- end }}
+{{- if .Values.webhookReceiver.enabled }}
+{{- range list "docker" "ghcr" "harbor" "quay" "aliyun-acr" "acr" "cloudevents" }}
+- name: {{ . | upper | replace "-" "_" }}_WEBHOOK_SECRET
+  valueFrom:
+    secretKeyRef: {name: {{ $.Values.webhookReceiver.registrySecrets }}, key: webhook.{{ . }}-secret, optional: true}
+{{- end }}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- /* In whole tens of MiB. Nothing, if the limit is not in whole MiB or GiB: then set GOMEMLIMIT with extraEnv. */ -}}
+{{- define "postern.goMemoryLimit" -}}
+{{- $limit := dig "limits" "memory" "" .Values.resources -}}
+{{- if regexMatch "^[0-9]+(Mi|Gi)$" $limit -}}
+{{- $mebibytes := regexFind "^[0-9]+" $limit | int -}}
+{{- if hasSuffix "Gi" $limit }}{{ $mebibytes = mul $mebibytes 1024 }}{{ end -}}
+{{- printf "%dMiB" (mul 10 (div (mul $mebibytes 9) 100)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* A change of the settings that are read only at the start replaces the Pods. */ -}}
+{{- define "postern.checksums" -}}
+{{- $config := include "postern.config" . -}}
+{{- if ne $config "{}" -}}
+checksum/config: {{ sha256sum $config }}
+{{- end -}}
+{{- end -}}
+
+{{- define "postern.volumeMounts" -}}
+{{- if not .Values.externalEtcd.endpoints }}
+- name: data
+  mountPath: /var/lib/postern
+{{- else if .Values.externalEtcd.secretName }}
+- name: etcd-client
+  mountPath: /etc/postern/etcd
+  readOnly: true
+{{- end }}
+{{- if .Values.certManager.enabled }}
+- name: serving-certificate
+  mountPath: /etc/postern/tls
+  readOnly: true
+{{- end }}
+{{- if .Values.webhookReceiver.enabled }}
+- name: receiver-tls
+  mountPath: /etc/postern/receiver-tls
+  readOnly: true
+{{- end }}
+{{- range include "postern.credentials" . | fromYamlArray }}
+- name: receiver-{{ .name }}
+  mountPath: /etc/postern/receiver-{{ .name }}
+  readOnly: true
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "postern.volumes" -}}
+{{- if not .Values.externalEtcd.endpoints }}
+{{- if not .Values.persistence.enabled }}
+- name: data
+  emptyDir: {}
+{{- end }}
+{{- else if .Values.externalEtcd.secretName }}
+- name: etcd-client
+  secret:
+    secretName: {{ .Values.externalEtcd.secretName }}
+{{- end }}
+{{- if .Values.certManager.enabled }}
+- name: serving-certificate
+  secret:
+    secretName: {{ include "postern.fullname" . }}-serving
+{{- end }}
+{{- if .Values.webhookReceiver.enabled }}
+- name: receiver-tls
+  secret:
+    secretName: {{ .Values.webhookReceiver.tls.secretName }}
+    optional: true
+{{- end }}
+{{- range include "postern.credentials" . | fromYamlArray }}
+- name: receiver-{{ .name }}
+  secret:
+    secretName: {{ .secret }}
+    items: [{key: {{ .key }}, path: {{ .name }}}]
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- /* Several replicas go to several nodes, and to several zones, if there are as many. */ -}}
+{{- define "postern.spread" -}}
+{{- $several := .Values.externalEtcd.endpoints -}}
+{{- with .Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- else }}{{ if $several }}
+affinity:
+  podAntiAffinity:
+    # Preferred, or a cluster with fewer nodes could never run or update all of them.
+    preferredDuringSchedulingIgnoredDuringExecution:
+    - weight: 100
+      podAffinityTerm:
+        topologyKey: kubernetes.io/hostname
+        labelSelector:
+          matchLabels:
+            {{- include "postern.selectorLabels" . | nindent 12 }}
+{{- end }}{{ end }}
+{{- with .Values.topologySpreadConstraints }}
+topologySpreadConstraints:
+  {{- toYaml . | nindent 2 }}
+{{- else }}{{ if $several }}
+topologySpreadConstraints:
+- topologyKey: topology.kubernetes.io/zone
+  maxSkew: 1
+  whenUnsatisfiable: ScheduleAnyway
+  labelSelector:
+    matchLabels:
+      {{- include "postern.selectorLabels" . | nindent 6 }}
+{{- end }}{{ end }}
+{{- end -}}

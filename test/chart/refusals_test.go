@@ -1,0 +1,120 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package chart
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestSchemaRefusesWhatIsMisspeltOrOfTheWrongKind(t *testing.T) {
+	for values, want := range map[string]string{
+		`replicas=3`:                                                "additional properties 'replicas' not allowed",
+		`replicaCount=0`:                                            "'/replicaCount': minimum: got 0, want 1",
+		`replicaCount="2"`:                                          "'/replicaCount': got string, want integer",
+		`image={"tag":"a b"}`:                                       "'/image/tag'",
+		`image={"name":"x"}`:                                        "additional properties 'name' not allowed",
+		`imagePullSecrets=["x"]`:                                    "'/imagePullSecrets/0': got string, want object",
+		`fullnameOverride="1postern"`:                               "'/fullnameOverride'",
+		`resources={"limits":{"memory":"lots"}}`:                    "'/resources/limits/memory'",
+		`persistence={"size":"5"}`:                                  "'/persistence/size'",
+		`externalEtcd={"endpoints":["etcd:2379"]}`:                  "'/externalEtcd/endpoints/0'",
+		`certManager={"enabled":"yes"}`:                             "'/certManager/enabled': got string, want boolean",
+		`webhookReceiver={"port":80}`:                               "'/webhookReceiver/port': minimum: got 80, want 1,024",
+		`webhookReceiver={"namespaces":["Demo"]}`:                   "'/webhookReceiver/namespaces/0'",
+		`webhookReceiver={"namespaces":"demo"}`:                     "'/webhookReceiver/namespaces': got string, want array",
+		`webhookReceiver={"rateLimit":"100/d"}`:                     "'/webhookReceiver/rateLimit'",
+		`webhookReceiver={"hmac":"swordfish"}`:                      "'/webhookReceiver/hmac': got string, want object",
+		`webhookReceiver={"tls":{"minVersion":"1.0"}}`:              "'/webhookReceiver/tls/minVersion': value must be one of",
+		`webhookReceiver={"tls":{"minVersion":1.2}}`:                "'/webhookReceiver/tls/minVersion'",
+		`webhookReceiver={"tls":{"ciphers":["AES"]}}`:               "'/webhookReceiver/tls/ciphers/0'",
+		`webhookReceiver={"ingress":{"hosts":["x.example.com"]}}`:   "'/webhookReceiver/ingress/hosts/0': got string, want object",
+		`webhookReceiver={"ingress":{"hosts":[{"host":"a.test"}]}}`: "missing property 'paths'",
+		`config={"webhook.requiresecret":"true"}`:                   "additional properties 'webhook.requiresecret' not allowed",
+		`config={"disable-tls":true}`:                               "'/config/disable-tls'",
+		`serviceMonitor={"interval":"often"}`:                       "'/serviceMonitor/interval'",
+		`prometheusRule={"additionalRules":{}}`:                     "'/prometheusRule/additionalRules': got object, want array",
+		`grafanaDashboard={"labels":{"a":1}}`:                       "'/grafanaDashboard/labels/a': got number, want string",
+		`networkPolicy=false`:                                       "'/networkPolicy': got boolean, want object",
+		`podLabels={"a":true}`:                                      "'/podLabels/a': got boolean, want string",
+		`extraArgs=["delivery-ttl=1h"]`:                             "'/extraArgs/0'",
+	} {
+		t.Run(values, func(t *testing.T) { mustRefuse(t, want, "--set-json="+values) })
+	}
+}
+
+func TestValuesThatDoNotGoTogetherAreRefusedInASentence(t *testing.T) {
+	const receiver = `webhookReceiver={"enabled":true,"namespaces":["demo"]}`
+	for name, test := range map[string]struct {
+		values []string
+		want   string
+	}{
+		"several replicas without an etcd to share": {
+			[]string{`replicaCount=2`},
+			"replicaCount is more than 1, which needs externalEtcd.endpoints: the embedded etcd is one replica's alone.",
+		},
+		"an etcd with TLS, but no certificate for it": {
+			[]string{`externalEtcd={"endpoints":["https://etcd:2379"],"secretName":""}`},
+			"externalEtcd.endpoints has https://etcd:2379, which needs externalEtcd.secretName: who may call an etcd is told by a client certificate.",
+		},
+		"a receiver for no namespace": {
+			[]string{`webhookReceiver={"enabled":true}`},
+			`webhookReceiver.enabled needs webhookReceiver.namespaces: the names of those it may act on, or ["*"] for all.`,
+		},
+		"a receiver for all namespaces and for some": {
+			[]string{`webhookReceiver={"enabled":true,"namespaces":["*","demo"]}`},
+			`webhookReceiver.namespaces has both "*", which is all namespaces, and names.`,
+		},
+		"a receiver on the API server's port": {
+			[]string{receiver, `webhookReceiver.port=8443`},
+			"webhookReceiver.port is 8443, which is the port of the API server.",
+		},
+		"an oldest version of TLS above the newest": {
+			[]string{receiver, `webhookReceiver.tls.maxVersion="1.2"`},
+			"webhookReceiver.tls.minVersion is above webhookReceiver.tls.maxVersion; empty is 1.3 for both.",
+		},
+		"an Ingress to no receiver": {
+			[]string{`webhookReceiver={"ingress":{"enabled":true,"hosts":[{"host":"a.test","paths":[{"path":"/","pathType":"Prefix"}]}]}}`},
+			"webhookReceiver.ingress.enabled needs webhookReceiver.enabled.",
+		},
+		"an Ingress for no host": {
+			[]string{receiver, `webhookReceiver.ingress.enabled=true`},
+			"webhookReceiver.ingress.enabled needs webhookReceiver.ingress.hosts.",
+		},
+		"a receiver enabled by its key in the ConfigMap": {
+			[]string{`config={"webhook.enable":"true"}`},
+			"config has webhook.enable; set webhookReceiver.enabled instead, which the Service and the NetworkPolicy follow, too.",
+		},
+		"a flag that is for a value to set": {
+			[]string{`extraArgs=["--etcd-servers=http://etcd:2379"]`},
+			"extraArgs has --etcd-servers; set externalEtcd.endpoints instead, which other things follow, too.",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var args []string
+			for _, value := range test.values {
+				args = append(args, "--set-json="+value)
+			}
+			mustRefuse(t, test.want, args...)
+		})
+	}
+}
+
+func TestAllValuesThatDoNotGoTogetherAreToldAtOnce(t *testing.T) {
+	args := []string{"--set-json=replicaCount=2", "--set-json=webhookReceiver.enabled=true"}
+	mustRefuse(t, "replicaCount is more than 1", args...)
+	mustRefuse(t, "webhookReceiver.enabled needs webhookReceiver.namespaces", args...)
+}
+
+// mustRefuse checks that the chart renders nothing with the values given, and says why.
+func mustRefuse(t *testing.T, want string, args ...string) {
+	t.Helper()
+	_, err := template(t, args...)
+	if err == nil {
+		t.Fatalf("the chart renders with %q", args)
+	}
+	if !strings.Contains(err.Error(), want) {
+		t.Errorf("the chart says %q, and not %q", err, want)
+	}
+}

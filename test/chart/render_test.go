@@ -1,0 +1,97 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package chart
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+)
+
+const (
+	// repository is the root of the checkout: where helm and kubectl are, and what they are to render.
+	repository = "../.."
+	chartDir   = "charts/postern"
+	release    = "postern"
+	namespace  = "postern-system"
+)
+
+// run runs a program of the checkout, in its root, and returns what it wrote to standard output. The error is what it wrote
+// to standard error.
+func run(t *testing.T, env []string, program string, args ...string) ([]byte, error) {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join(repository, program))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("run \"make control-plane helm\" first: %v", err)
+	}
+	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd.Dir, cmd.Env = repository, append(env, "HOME="+t.TempDir()) // no settings of whoever runs the test
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return nil, errors.New(stderr.String())
+	}
+	return stdout.Bytes(), nil
+}
+
+// template renders the chart with the values in files and flags, such as --set=replicaCount=1.
+func template(t *testing.T, args ...string) ([]byte, error) {
+	t.Helper()
+	return run(t, nil, "bin/tools/helm",
+		append([]string{"template", release, chartDir, "--namespace=" + namespace}, args...)...)
+}
+
+func mustTemplate(t *testing.T, args ...string) []byte {
+	t.Helper()
+	rendered, err := template(t, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rendered
+}
+
+func kustomize(t *testing.T, dir string) []byte {
+	t.Helper()
+	rendered, err := run(t, nil, "bin/k8s/kubectl", "kustomize", dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rendered
+}
+
+// parse returns the objects of a stream of YAML documents, by their kinds, namespaces and names.
+func parse(t *testing.T, rendered []byte) map[string]*unstructured.Unstructured {
+	t.Helper()
+	objects := map[string]*unstructured.Unstructured{}
+	decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(rendered), 4096)
+	for {
+		object := &unstructured.Unstructured{}
+		err := decoder.Decode(&object.Object)
+		if errors.Is(err, io.EOF) {
+			return objects
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(object.Object) == 0 {
+			continue // comments alone
+		}
+		key := fmt.Sprintf("%s %s/%s", object.GroupVersionKind().GroupKind(), object.GetNamespace(), object.GetName())
+		if objects[key] != nil {
+			t.Fatalf("%s is there twice", key)
+		}
+		objects[key] = object
+	}
+}

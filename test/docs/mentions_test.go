@@ -1,0 +1,60 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package docs
+
+import (
+	"context"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"testing"
+)
+
+// helpTexts are the programs whose flags the documentation may name, with the commands that print them.
+var helpTexts = map[string][][]string{
+	"bin/postern":            {{"--help"}},
+	"bin/k8s/kube-apiserver": {{"--help"}},
+	"bin/k8s/kubectl":        {{"options"}, {"create", "--help"}, {"create", "token", "--help"}, {"get", "--help"}, {"apply", "--help"}},
+}
+
+// otherFlags are those of programs that are not at hand.
+var otherFlags = map[string]bool{
+	"--cacert": true, "--insecure": true, // curl
+}
+
+func TestEveryFlagThatIsNamedExists(t *testing.T) {
+	root := repository(t)
+	flags := map[string]bool{}
+	for program, calls := range helpTexts {
+		for _, args := range calls {
+			for _, name := range regexp.MustCompile(`--[a-z0-9][a-z0-9-]*`).FindAllString(helpText(t.Context(), t, filepath.Join(root, program), args), -1) {
+				flags[name] = true
+			}
+		}
+	}
+	checkMentions(t, mentionedFlag, func(name string) bool { return flags[name] || otherFlags[name] })
+}
+
+func checkMentions(t *testing.T, pattern *regexp.Regexp, exists func(string) bool) {
+	t.Helper()
+	root := repository(t)
+	for _, path := range markdown(t, root) {
+		p, err := readPage(root, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, err := range p.unknown(p.mentions(pattern), exists) {
+			t.Error(err)
+		}
+	}
+}
+
+func helpText(ctx context.Context, t *testing.T, program string, args []string) string {
+	t.Helper()
+	text, err := exec.CommandContext(ctx, program, args...).Output()
+	if err != nil {
+		t.Fatalf("could not ask %s for its flags: %v", program, err)
+	}
+	return string(text)
+}

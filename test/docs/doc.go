@@ -11,6 +11,14 @@
 //
 //	<!-- not run: needs a cloud -->
 //
+// A page that takes the control plane apart has one of its own, and a page that installs Postern one without, by the
+// comments
+//
+//	<!-- own control plane -->
+//	<!-- empty control plane -->
+//
+// There "kubectl rollout status" has what the page installed be run, as a node would.
+//
 // A block of text that directly follows a block of shell shows what that prints. In it … stands for what is left out;
 // ages, times and generated names may differ.
 package docs

@@ -27,13 +27,30 @@ type page struct {
 	// path is relative to the root of the repository.
 	path   string
 	blocks []block
+	// where is the control plane that it needs.
+	where where
 	// prose is the text without its blocks of code; their lines are empty.
 	prose []string
 }
 
+// where is a control plane that pages are followed in.
+type where string
+
+const (
+	// shared has Postern and the samples. What a page leaves behind outside of postern-system is removed after it.
+	shared where = ""
+	// own is the same for a page alone, which may take it apart.
+	own where = "own"
+	// empty is without Postern and without samples, for pages that install it.
+	empty where = "empty"
+)
+
 const fence = "```"
 
-var notRunComment = regexp.MustCompile(`^<!-- not run: (.+) -->$`)
+var (
+	notRunComment       = regexp.MustCompile(`^<!-- not run: (.+) -->$`)
+	controlPlaneComment = regexp.MustCompile(`^<!-- (own|empty) control plane -->$`)
+)
 
 // readPage parses root/path.
 func readPage(root, path string) (*page, error) {
@@ -81,6 +98,9 @@ func parsePage(text string) (*page, error) {
 		notRun, follows = "", false
 		if match := notRunComment.FindStringSubmatch(trimmed); match != nil {
 			notRun = match[1]
+		}
+		if match := controlPlaneComment.FindStringSubmatch(trimmed); match != nil {
+			p.where = where(match[1])
 		}
 	}
 	if open != nil {

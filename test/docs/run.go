@@ -139,5 +139,14 @@ func (t *transcript) failure(s step, index int, cause error) error {
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("line %d: %w\n%s\nprinted:\n%s", s.line, cause, strings.TrimSpace(s.script), strings.TrimSpace(printed))
+	return fmt.Errorf("line %d: %w\n%s\nprinted:\n%s", s.line, cause, strings.TrimSpace(s.script), lastOf(strings.TrimSpace(printed)))
+}
+
+// lastOf keeps the report of a failure short: what kubectl prints when it does not understand can be very long.
+func lastOf(text string) string {
+	const limit = 4 << 10
+	if len(text) <= limit {
+		return text
+	}
+	return "…" + strings.ToValidUTF8(text[len(text)-limit:], "")
 }

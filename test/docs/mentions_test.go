@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"testing"
+
+	"postern.dev/postern/test/observability"
 )
 
 // helpTexts are the programs whose flags the documentation may name, with the commands that print them.
@@ -57,4 +59,17 @@ func helpText(ctx context.Context, t *testing.T, program string, args []string) 
 		t.Fatalf("could not ask %s for its flags: %v", program, err)
 	}
 	return string(text)
+}
+
+func TestEveryMetricThatIsNamedExists(t *testing.T) {
+	root := repository(t)
+	metrics, err := observability.Definitions(filepath.Join(root, "cmd"), filepath.Join(root, "pkg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, metric := range metrics {
+		names[metric.Name] = true
+	}
+	checkMentions(t, mentionedMetric, func(name string) bool { return names[name] })
 }

@@ -19,6 +19,6 @@
 //
 // There "kubectl rollout status" has what the page installed be run, as a node would.
 //
-// A block of text that directly follows a block of shell shows what that prints. In it … stands for what is left out;
-// ages, times and generated names may differ.
+// A block of text that directly follows a block of shell shows what that prints, or the end of it. In it … stands for what
+// is left out; ages, times and generated names may differ.
 package docs

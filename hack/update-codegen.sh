@@ -2,8 +2,8 @@
 # Copyright The Postern Authors
 # SPDX-License-Identifier: Apache-2.0
 
-# Writes all generated code: deepcopy, defaults, conversions, OpenAPI, clientset, listers, informers. And the files that the
-# chart shares with the manifests.
+# Writes all that is generated: deepcopy, defaults, conversions, OpenAPI, clientset, listers, informers, the references in
+# docs/reference, and the files that the chart shares with the manifests.
 # With an argument, writes into that copy of the repository instead of this one (hack/verify.sh compares the two).
 set -euo pipefail
 
@@ -62,3 +62,6 @@ cp artifacts/dashboards/postern.json "$files/dashboard.json"
     echo
     sed -n '/^  groups:/,$s/^  //p' manifests/components/monitoring/prometheusrule.yaml
 } > "$files/alerts.yaml"
+
+go run ./hack/apireference >docs/reference/api.md
+go test ./cmd/postern -count=1 -run '^TestFlagReferenceIsCurrent$' -update

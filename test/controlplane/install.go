@@ -67,8 +67,8 @@ func (c *ControlPlane) Render(ctx context.Context, path string) (string, error) 
 }
 
 // InstallFrom applies an installation, in YAML, and before it the CRDs of Postern's targets and of what else is in it. A
-// field that the kube-apiserver does not know is an error, and so is a warning. It may be repeated. Then it does what
-// others would do for the installation in a cluster: certificates that it asks cert-manager for are issued, and the etcd
+// field that the kube-apiserver does not know is an error, and so is a warning. It may be repeated. Then it provides what
+// others would in a cluster: certificates that it asks cert-manager for are issued, and the etcd
 // is started that it wants outside of Postern. The Service leads to this machine instead of to a Pod; StartPostern runs
 // Postern.
 func (c *ControlPlane) InstallFrom(ctx context.Context, rendered string) error {
@@ -84,6 +84,12 @@ func (c *ControlPlane) InstallFrom(ctx context.Context, rendered string) error {
 	if _, err := c.Kubectl(ctx, rendered, append(strictApply(), "--filename=-")...); err != nil {
 		return fmt.Errorf("could not install Postern: %w", err)
 	}
+	return c.Provide(ctx)
+}
+
+// Provide does what others would do in a cluster for what has been installed, by InstallFrom or by other means, so that
+// StartPostern can run it. It may be repeated.
+func (c *ControlPlane) Provide(ctx context.Context) error {
 	for _, provide := range []func(context.Context) error{c.applyLocalService, c.issueCertificates, c.provideEtcd} {
 		if err := provide(ctx); err != nil {
 			return fmt.Errorf("could not provide what the installation needs: %w", err)

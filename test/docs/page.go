@@ -1,0 +1,110 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package docs
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+)
+
+// block is a fenced block of code in a page.
+type block struct {
+	language string
+	text     string
+	// line is where its first line of code stands, counted from 1.
+	line int
+	// notRun is why it can't be run or applied, as a comment before it says; empty if it can.
+	notRun string
+	// follows says that nothing but blank lines stands between this block and the one before it.
+	follows bool
+}
+
+// page is a Markdown file.
+type page struct {
+	// path is relative to the root of the repository.
+	path   string
+	blocks []block
+	// where is the control plane that it needs.
+	where where
+	// prose is the text without its blocks of code; their lines are empty.
+	prose []string
+}
+
+// where is a control plane that pages are followed in.
+type where string
+
+const (
+	// shared has Postern and the samples. What a page leaves behind outside of postern-system is removed after it.
+	shared where = ""
+	// own is the same for a page alone, which may take it apart.
+	own where = "own"
+	// empty is without Postern and without samples, for pages that install it.
+	empty where = "empty"
+)
+
+const fence = "```"
+
+var (
+	notRunComment       = regexp.MustCompile(`^<!-- not run: (.+) -->$`)
+	controlPlaneComment = regexp.MustCompile(`^<!-- (own|empty) control plane -->$`)
+)
+
+// readPage parses root/path.
+func readPage(root, path string) (*page, error) {
+	text, err := os.ReadFile(root + "/" + path)
+	if err != nil {
+		return nil, err
+	}
+	p, err := parsePage(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	p.path = path
+	return p, nil
+}
+
+// parsePage takes what Markdown calls fenced code blocks apart from the rest. A block within a list may be indented.
+func parsePage(text string) (*page, error) {
+	p := &page{}
+	var open *block
+	var indent string
+	notRun, follows := "", false
+	for i, line := range strings.Split(text, "\n") {
+		trimmed := strings.TrimSpace(line)
+		if open != nil {
+			p.prose = append(p.prose, "")
+			if trimmed == fence {
+				p.blocks = append(p.blocks, *open)
+				open, follows = nil, true
+				continue
+			}
+			open.text += strings.TrimPrefix(line, indent) + "\n"
+			continue
+		}
+		if language, ok := strings.CutPrefix(trimmed, fence); ok {
+			indent, _, _ = strings.Cut(line, fence)
+			open = &block{language: language, line: i + 2, notRun: notRun, follows: follows}
+			notRun = ""
+			p.prose = append(p.prose, "")
+			continue
+		}
+		p.prose = append(p.prose, line)
+		if trimmed == "" {
+			continue
+		}
+		notRun, follows = "", false
+		if match := notRunComment.FindStringSubmatch(trimmed); match != nil {
+			notRun = match[1]
+		}
+		if match := controlPlaneComment.FindStringSubmatch(trimmed); match != nil {
+			p.where = where(match[1])
+		}
+	}
+	if open != nil {
+		return nil, fmt.Errorf("the block of code in line %d has no end", open.line)
+	}
+	return p, nil
+}

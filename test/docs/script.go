@@ -1,0 +1,92 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package docs
+
+import (
+	"fmt"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+)
+
+const (
+	languageShell  = "sh"
+	languageYAML   = "yaml"
+	languageOutput = "text"
+)
+
+// step is a part of a page that bash runs.
+type step struct {
+	line   int
+	script string
+	// shows is the block of output that follows, if there is one.
+	shows *block
+}
+
+// steps returns what is run of a page, in order: its blocks of shell, and its manifests, which are tried out.
+func (p *page) steps() ([]step, error) {
+	var steps []step
+	for i := range p.blocks {
+		b := &p.blocks[i]
+		if b.notRun != "" {
+			continue
+		}
+		switch b.language {
+		case languageShell:
+			s := step{line: b.line, script: b.text}
+			if i+1 < len(p.blocks) {
+				if next := &p.blocks[i+1]; next.language == languageOutput && next.follows {
+					s.shows = next
+				}
+			}
+			steps = append(steps, s)
+		case languageYAML:
+			script, err := tryManifest(b.text)
+			if err != nil {
+				return nil, fmt.Errorf("%s:%d: %w", p.path, b.line, err)
+			}
+			if script != "" {
+				steps = append(steps, step{line: b.line, script: script})
+			}
+		}
+	}
+	return steps, nil
+}
+
+// tryManifest returns a script that has the kube-apiserver check objects without making them. It is empty for YAML
+// that holds something else, such as the values of a chart.
+func tryManifest(text string) (string, error) {
+	var script strings.Builder
+	for document := range strings.SplitSeq(text, "\n---\n") {
+		var object struct {
+			APIVersion string `json:"apiVersion"`
+			Kind       string `json:"kind"`
+			Metadata   struct {
+				GenerateName string `json:"generateName"`
+			} `json:"metadata"`
+		}
+		if err := yaml.Unmarshal([]byte(document), &object); err != nil {
+			return "", fmt.Errorf("could not parse the YAML: %w", err)
+		}
+		if object.APIVersion == "" || object.Kind == "" {
+			continue
+		}
+		verb := "apply --server-side --force-conflicts"
+		if object.Metadata.GenerateName != "" {
+			verb = "create"
+		}
+		fmt.Fprintf(&script, "kubectl %s --dry-run=server --validate=strict -f - <<'END-OF-MANIFEST'\n%s\nEND-OF-MANIFEST\n", verb, document)
+	}
+	return script.String(), nil
+}
+
+// bash returns the program that runs the steps one after the other in one shell. Before each it says, on descriptor 3,
+// which one comes, and waits for a line on descriptor 4.
+func bash(steps []step) string {
+	var program strings.Builder
+	for i, s := range steps {
+		fmt.Fprintf(&program, "echo %d >&3; read -r -u 4\n%s\n", i, s.script)
+	}
+	return program.String()
+}

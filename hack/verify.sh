@@ -60,9 +60,11 @@ check_shell() {
     return $failed
 }
 
+check_terraform() { go test -C hack/terraform -count=1 ./...; }
+
 check_modules() {
     local module failed=0
-    for module in . hack/tools hack/lint; do
+    for module in . hack/tools hack/lint hack/terraform; do
         go mod -C "$module" tidy -diff || { echo "run \"go mod tidy\" in $module"; failed=1; }
     done
     return $failed
@@ -88,6 +90,7 @@ check headers 'licence headers'
 check unfinished 'nothing left to do'
 check formatting 'formatting'
 check shell 'shell scripts'
+check terraform 'the Terraform module'
 check modules 'modules are tidy'
 check generated 'generated code is current'
 check vet 'go vet (compiles everything: some minutes the first time)'

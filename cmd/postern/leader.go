@@ -1,0 +1,70 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+
+	"postern.dev/postern/pkg/apiserver"
+	"postern.dev/postern/pkg/controller"
+)
+
+// lead runs what one replica does for all.
+func (p *process) lead(ctx context.Context, server *apiserver.Server, secretsSynced toolscache.InformerSynced) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		p.own.keep(ctx) // which waits for nothing else
+		return nil
+	})
+	group.Go(func() error {
+		if !toolscache.WaitForCacheSync(ctx.Done(), secretsSynced) {
+			return nil // whose secret counts is not known, so nothing may be written
+		}
+		retry, err := controller.NewRetry(server.Records().Pending(), server.Deliverer(), p.retryWindow, time.Now)
+		if err != nil {
+			return err
+		}
+		return retry.Start(ctx)
+	})
+	recordCap := &controller.RecordCap{Records: server.Records(), Max: p.limits.maxDeliveries}
+	if p.member != nil {
+		recordCap.Crowded = p.member.Crowded
+	}
+	group.Go(func() error { return recordCap.Start(ctx) })
+	return group.Wait()
+}
+
+// newLeader returns what runs something in one replica at a time. With leader election off this is the only one.
+func newLeader(config *rest.Config, o *options, run func(context.Context) error) (*controller.Leader, error) {
+	election := o.leaderElection
+	times := controller.ElectionTimes{
+		LeaseDuration: election.LeaseDuration.Duration,
+		RenewDeadline: election.RenewDeadline.Duration,
+		RetryPeriod:   election.RetryPeriod.Duration,
+	}
+	if !election.LeaderElect {
+		return controller.NewLeader(nil, times, run), nil
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("could not find a name for this replica: %w", err)
+	}
+	// Two replicas on one host must differ, too.
+	identity := host + "_" + string(uuid.NewUUID())
+	lock, err := resourcelock.NewFromKubeconfig(election.ResourceLock, election.ResourceNamespace, election.ResourceName,
+		resourcelock.ResourceLockConfig{Identity: identity}, config, election.RenewDeadline.Duration)
+	if err != nil {
+		return nil, fmt.Errorf("could not make the lock of the leader election: %w", err)
+	}
+	return controller.NewLeader(lock, times, run), nil
+}

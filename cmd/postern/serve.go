@@ -1,0 +1,102 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"postern.dev/postern/pkg/apiserver"
+	"postern.dev/postern/pkg/controller"
+	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/target"
+)
+
+// drainTimeout bounds the end: the longest request of the API server, and some time to close what it used.
+const drainTimeout = 75 * time.Second
+
+// serve runs caches and servers under one manager, which starts and stops them in order. The port is held until the
+// kube-apiserver answers.
+func (p *process) serve(ctx context.Context) error {
+	if err := awaitKubernetes(ctx, p.options, p.hold); err != nil {
+		return err
+	}
+	p.hold.release()
+	config, err := genericConfig(p.options)
+	if err != nil {
+		return err
+	}
+	p.own.addTo(config)
+	mgr, err := newManager(config.ClientConfig, p.shutdownDelay+drainTimeout)
+	if err != nil {
+		return err
+	}
+	secretsSynced, err := follow(ctx, mgr, p.files.secrets)
+	if err != nil {
+		return err
+	}
+	targets, err := target.NewCache(config.ClientConfig)
+	if err != nil {
+		return err
+	}
+	writer, err := target.NewWriter(config.ClientConfig, targets)
+	if err != nil {
+		return err
+	}
+	backlog := &controller.Backlog{Max: p.limits.maxDeliveries}
+	serverConfig := &apiserver.Config{Generic: config, Extra: apiserver.ExtraConfig{
+		Verifier:      credential.NewVerifier(p.credentials, p.files.secrets),
+		Secrets:       p.files.secrets,
+		Targets:       writer,
+		Events:        mgr.GetEventRecorder("postern"),
+		SecretsSynced: secretsSynced,
+		CachesReady: func() error {
+			if !secretsSynced() {
+				return errors.New("the secrets are not in the cache yet")
+			}
+			return targets.Ready()
+		},
+		StorageReady:            p.storageReady,
+		Backlog:                 backlog.Full,
+		DeliveryTTL:             p.deliveryTTL,
+		MaxPayloadBytes:         p.maxPayloadBytes,
+		MaxInflightPayloadBytes: p.limits.maxInflightPayloadBytes,
+		PayloadTimeout:          p.limits.payloadTimeout,
+	}}
+	server, err := serverConfig.Complete().New()
+	if err != nil {
+		return err
+	}
+	backlog.Records = server.Records()
+	leader, err := newLeader(config.ClientConfig, p.options, func(ctx context.Context) error { return p.lead(ctx, server, secretsSynced) })
+	if err != nil {
+		return err
+	}
+	runnables := []manager.Runnable{targets, server, backlog, leader, p.files.defaults}
+	if p.webhook.enabled {
+		classic, err := newReceiver(p.options, p.files.certificates, server, serverConfig.Extra, targets)
+		if err != nil {
+			return err
+		}
+		runnables = append(runnables, classic)
+	}
+	for _, runnable := range runnables {
+		if err := mgr.Add(runnable); err != nil {
+			return fmt.Errorf("could not add to the manager: %w", err)
+		}
+	}
+	return mgr.Start(ctx)
+}
+
+// storageReady returns an error while nothing can be stored. Of an etcd elsewhere, its own health check tells.
+func (p *process) storageReady() error {
+	if p.member == nil {
+		return nil
+	}
+	return p.member.Ready()
+}

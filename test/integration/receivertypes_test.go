@@ -1,0 +1,178 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern/v1alpha1"
+)
+
+// asReceived are the registries as they prove themselves to the classic receiver, which knows no ServiceAccounts but reads
+// Authorization.
+func asReceived() []registrySender {
+	var senders []registrySender
+	for _, s := range registrySenders {
+		switch s.source {
+		case "harbor", "acr":
+			s.proof = byAuthorization
+		case "zot":
+			s.proof = byBearer
+		case "cloudevents":
+			if s.key == "" {
+				s.proof = byWebhookSecret
+			}
+		}
+		if s.key == "" {
+			s.key, s.method = "webhook."+s.source+"-secret", "Token"
+		}
+		senders = append(senders, s)
+	}
+	return senders
+}
+
+// receive sends what the registry sends to the classic receiver, under a type that may be another's.
+func (s registrySender) receive(t *testing.T, from sender, sourceType, secret string) (answer, error) {
+	t.Helper()
+	req := payload(t, s.payload)
+	req.body = strings.ReplaceAll(req.body, "1.4.0", strings.TrimPrefix(s.tag, "v"))
+	query := url.Values{"type": {sourceType}}
+	if s.registryURL != "" {
+		query.Set("registry_url", s.registryURL)
+	}
+	switch {
+	case secret == "":
+	case s.method == "QueryToken":
+		query.Set("secret", secret)
+	default:
+		req = req.with(s.proof(secret)(req.body))
+	}
+	return from.post(t.Context(), "webhook?"+query.Encode(), []byte(req.body), req.header)
+}
+
+func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
+	s, stranger := newReceiverSuite(t, "*")
+	w, other := s.newWorld(t), s.newWorld(t)
+	secrets := map[string]string{}
+	for _, registry := range asReceived() {
+		secrets[registry.key] = newSecret()
+	}
+	for _, image := range registryImages {
+		for _, w := range []*world{w, other} {
+			w.runningShop(image.slug, image.configured+":1.0.0", "argocd-image-updater.argoproj.io/image-list: "+image.configured)
+		}
+	}
+	t.Run("a type without a secret is not handled", func(t *testing.T) {
+		got, err := asReceived()[0].receive(t, stranger, "docker.io", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got.mustBeError(t, http.StatusBadRequest, "no type is handled, since there is a secret for none")
+	})
+	delete(secrets, "webhook.gar-secret")
+	w.secret(secrets)
+	other.secret(map[string]string{"webhook.gar-secret": newSecret(), "webhook.docker-secret": "\n"})
+	const oneOf = "with one of acr, aliyun-acr, cloudevents, distribution, docker.io, ecr, gar, ghcr.io, harbor, jfrog, nexus, quay.io, zot; "
+	w.eventually(func() error {
+		got, err := stranger.post(t.Context(), "webhook?type=github", []byte(useless), nil)
+		if err == nil && !strings.Contains(string(got.body), oneOf) {
+			err = fmt.Errorf("got %d %s", got.code, got.body)
+		}
+		return err
+	})
+	for _, registry := range asReceived() {
+		secret, found := secrets[registry.key]
+		if !found { // it is known in the other namespace alone
+			continue
+		}
+		t.Run(registry.payload, func(t *testing.T) {
+			w := w.in(t)
+			w.mustTurnAway(stranger, registry, secrets)
+			got, err := registry.receive(t, stranger, registry.source, secret)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var told arrivals
+			got.decode(t, &told)
+			if phase, err := told.in(w.namespace); got.code != http.StatusOK || phase != "Applied" {
+				t.Fatalf("got %d, phase %q, %v: %s", got.code, phase, err, got.body)
+			}
+			w.mustHold(applications, registry.image.slug, "postern.dev/requested-ref", registry.ref())
+			record := w.record(told.Deliveries[0].Delivery)
+			if diff := cmp.Diff(&v1alpha1.Sender{Name: "system:anonymous", Method: registry.method}, record.Status.Sender); diff != "" {
+				t.Errorf("sender (-want +got):\n%s", diff)
+			}
+		})
+	}
+	other.mustHaveRecords()
+	if got := len(w.records()); got != len(asReceived())-1 {
+		t.Errorf("%d records, want one for each push", got)
+	}
+	if phase := w.postUnwanted(stranger, secrets["webhook.quay-secret"]); phase != "nothing wants what was pushed" {
+		t.Errorf("an image that nobody wants is answered %q", phase)
+	}
+}
+
+// mustTurnAway fails the test if a registry is believed without its own secret, or by another type.
+func (w *world) mustTurnAway(from sender, registry registrySender, secrets map[string]string) {
+	w.t.Helper()
+	try := func(what, sourceType, secret string, want int) {
+		w.t.Helper()
+		got, err := registry.receive(w.t, from, sourceType, secret)
+		if err := errors.Join(err, answeredWith(want)(got)); err != nil {
+			w.t.Errorf("%s: %v", what, err)
+		}
+	}
+	try("no secret", registry.source, "", http.StatusUnauthorized)
+	try("a guess", registry.source, newSecret(), http.StatusUnauthorized)
+	for _, key := range slices.Sorted(maps.Keys(secrets)) {
+		if key != registry.key {
+			try("the secret under "+key, registry.source, secrets[key], http.StatusUnauthorized)
+		}
+	}
+	// Another's secret does not make the body one of that other.
+	another := asReceived()[0]
+	if registry.source == another.source {
+		another = asReceived()[4]
+	}
+	if registry.method == "QueryToken" && another.method == "QueryToken" {
+		try("as another type", another.source, secrets[another.key], http.StatusBadRequest)
+	}
+	try("an unknown type", "nobody", secrets[registry.key], http.StatusBadRequest)
+}
+
+// record returns a delivery of this namespace.
+func (w *world) record(name string) v1alpha1.WebhookDelivery {
+	w.t.Helper()
+	for _, d := range w.records() {
+		if d.Name == name {
+			return d
+		}
+	}
+	w.t.Fatalf("there is no record %q", name)
+	return v1alpha1.WebhookDelivery{}
+}
+
+// postUnwanted pushes an image that nobody wants, as Quay, and returns the message of the answer.
+func (w *world) postUnwanted(from sender, secret string) string {
+	w.t.Helper()
+	body := strings.ReplaceAll(payload(w.t, "quay.io/minimal.json").body, "example/shop", "example/unwanted")
+	before := len(w.records())
+	got := from.mustPost(w.t, "webhook?type=quay.io&secret="+secret, body, nil, http.StatusOK)
+	var told arrivals
+	got.decode(w.t, &told)
+	if after := len(w.records()); after != before || len(told.Deliveries) > 0 {
+		w.t.Errorf("%d records more, and deliveries %v", after-before, told.Deliveries)
+	}
+	return told.Message
+}

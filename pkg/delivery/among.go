@@ -127,16 +127,16 @@ func (d *Deliverer) isWanted(namespace string, events []postern.DeliveryEvent) (
 	return false, nil
 }
 
-// arrive takes a delivery that was received to the namespace that accepted it.
-func (d *Deliverer) arrive(ctx context.Context, delivery *postern.WebhookDelivery, in credential.Acceptance, deliveryID string, incoming Incoming) Arrival {
+// arrive takes a delivery that was received to a namespace that accepted it.
+func (d *Deliverer) arrive(ctx context.Context, delivery *postern.WebhookDelivery, at credential.Acceptance, deliveryID string, in Incoming) Arrival {
 	ctx, span := d.tracer.Start(ctx, spanDeliver)
 	defer span.End()
-	delivery.Namespace = in.Namespace
-	d.setSender(delivery, incoming.User, in.Method)
+	delivery.Namespace = at.Namespace
+	d.setSender(delivery, in.User, at.Method)
 	byContent := nameByContent(delivery, deliveryID)
-	if err := d.admit(ctx, delivery, incoming.User, false); err != nil {
-		return Arrival{Namespace: in.Namespace, Err: err}
+	if err := d.admit(ctx, delivery, in.User, false); err != nil {
+		return Arrival{Namespace: at.Namespace, Err: err}
 	}
 	recorded, err := d.carryAnd(ctx, delivery, manner{byContent: byContent, how: d.recordWhileWriting})
-	return Arrival{in.Namespace, recorded, err}
+	return Arrival{at.Namespace, recorded, err}
 }

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -18,26 +16,14 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-// receiverAddress finds in Postern's log where the classic receiver listens.
-var receiverAddress = regexp.MustCompile(`--disable-tls.* address="([^"]+)"`)
-
 // newReceiverSuite starts a Postern with the classic receiver, over plain HTTP, and returns who sends to it without any
 // credential. Its TLS has tests of its own.
 func newReceiverSuite(t *testing.T, namespaces string, env ...string) (*suite, sender) {
 	t.Helper()
-	s := newSuiteWith(t, controlplane.PosternOptions{Env: env, Flags: []string{
-		"--enable-webhook", "--webhook-namespaces=" + namespaces,
-		"--webhook-bind-address=127.0.0.1", "--webhook-port=0", "--disable-tls",
-	}})
-	log, err := os.ReadFile(s.postern.LogFile())
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := receiverAddress.FindSubmatch(log)
-	if found == nil {
-		t.Fatal("Postern's log does not tell where the classic receiver listens")
-	}
-	return s, sender{client: &http.Client{}, base: "http://" + string(found[1])}
+	s := newSuiteWith(t, controlplane.PosternOptions{
+		Env: env, Flags: []string{"--enable-webhook", "--webhook-namespaces=" + namespaces, "--disable-tls"},
+	})
+	return s, sender{client: &http.Client{}, base: "http://" + s.postern.ReceiverAddress()}
 }
 
 // byAuthorization shows a secret as it is, as Harbor and Azure Container Registry do, and byBearer as everybody else does.

@@ -339,7 +339,7 @@ type WebhookSourceStatus struct {
 	// Keys of the Secret postern-webhook-secrets that count for this sender.
 	// +listType=atomic
 	SecretKeys []string `json:"secretKeys"`
-	// Whether one of these keys holds a secret.
+	// Whether one of these keys holds a secret, or a default secret counts because the namespace has none of them.
 	HasSecret bool `json:"hasSecret"`
 	// Path below the kube-apiserver's address to which the sender POSTs.
 	Path string `json:"path"`

@@ -3553,7 +3553,7 @@ func schema_postern_apis_postern_v1alpha1_WebhookSourceStatus(ref common.Referen
 					},
 					"hasSecret": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Whether one of these keys holds a secret.",
+							Description: "Whether one of these keys holds a secret, or a default secret counts because the namespace has none of them.",
 							Default:     false,
 							Type:        []string{"boolean"},
 							Format:      "",

@@ -109,6 +109,10 @@ func TestTheReceiverServesOverTLSAndTakesUpChangedFiles(t *testing.T) {
 	if code, body, err := receiverAnswer(t.Context(), client, base+"/healthz", "", nil); err != nil || code != http.StatusOK || body != "OK" {
 		t.Errorf("/healthz: got %d, %q and error %v", code, body, err)
 	}
+	const expiration = `postern_certificate_expiration_timestamp_seconds{certificate="receiver"}`
+	if got := s.metrics(t, expiration)[expiration]; int64(got) != own.NotAfter.Unix() {
+		t.Errorf("%s is %f, want %d", expiration, got, own.NotAfter.Unix())
+	}
 	if _, err := s.shownByReceiver(tls.VersionTLS12); err == nil {
 		t.Error("TLS 1.2 is spoken by default")
 	}
@@ -165,6 +169,10 @@ func TestTheReceiverServesPlainHTTPByChoice(t *testing.T) {
 	}
 	if code, _, err := receiverAnswer(t.Context(), client, base+"/healthz", "", nil); err != nil || code != http.StatusOK {
 		t.Errorf("/healthz over the rate: got %d and error %v", code, err)
+	}
+	const refused = `postern_refused_requests_total{cause="Rate"}`
+	if got := s.metrics(t, refused)[refused]; got != 1 {
+		t.Errorf("%s is %g, want 1", refused, got)
 	}
 	log, err := os.ReadFile(s.postern.LogFile())
 	if err != nil {

@@ -79,6 +79,7 @@ func newReceiver(
 		Certificates:  certificates,
 		Rate:          rate,
 		MaxWaiting:    o.limits.maxMutatingRequestsInFlight,
+		OverRate:      server.Guard().CountOverRate,
 		BodyTimeout:   o.limits.payloadTimeout,
 		SecretsSynced: config.SecretsSynced,
 		ShutdownDelay: o.shutdownDelay,

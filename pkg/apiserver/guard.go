@@ -49,6 +49,9 @@ func (g *Guard) Begin() (end func(), err error) {
 	return func() { g.requests.Release(1) }, nil
 }
 
+// CountOverRate counts a request that came too fast to begin.
+func (g *Guard) CountOverRate() { countRefused(causeRate) }
+
 // Hold waits until there is room for the body of a request, and returns the request with a body that must arrive in time.
 // Call release when it is answered.
 func (g *Guard) Hold(w http.ResponseWriter, req *http.Request) (bounded *http.Request, release func(), err error) {

@@ -15,6 +15,7 @@ const (
 	causeBacklog          = "Backlog"          // 429: --max-deliveries are pending
 	causeStorage          = "Storage"          // 503: nothing can be stored
 	causePayloadTimeout   = "PayloadTimeout"   // 504: --payload-timeout
+	causeRate             = "Rate"             // 429: --webhook-ratelimit-allowed
 )
 
 var refusedRequests = metrics.NewCounterVec(&metrics.CounterOpts{
@@ -26,7 +27,7 @@ var refusedRequests = metrics.NewCounterVec(&metrics.CounterOpts{
 func RegisterMetrics() {
 	legacyregistry.MustRegister(refusedRequests)
 	// The first increase of a series that was not there before is none to Prometheus.
-	for _, cause := range []string{causeRequestsInFlight, causePayloadBytes, causeBacklog, causeStorage, causePayloadTimeout} {
+	for _, cause := range []string{causeRequestsInFlight, causePayloadBytes, causeBacklog, causeStorage, causePayloadTimeout, causeRate} {
 		refusedRequests.WithLabelValues(cause).Add(0)
 	}
 }

@@ -45,7 +45,8 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 				_, _ = body.Read(nil)
 			}
 		},
-		"": func(*testing.T) { _ = ExtraConfig{StorageReady: ready, Backlog: ready}.accepting() },
+		"Rate": func(*testing.T) { (&Guard{}).CountOverRate() },
+		"":     func(*testing.T) { _ = ExtraConfig{StorageReady: ready, Backlog: ready}.accepting() },
 	} {
 		refusedRequests.Reset()
 		refuse(t)

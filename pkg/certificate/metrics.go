@@ -15,11 +15,13 @@ import (
 const (
 	caCertificate      = "ca"
 	servingCertificate = "serving"
+	// receiverCertificate is that of the classic receiver.
+	receiverCertificate = "receiver"
 )
 
 var expirations = metrics.NewGaugeVec(&metrics.GaugeOpts{
 	Namespace: "postern", Name: "certificate_expiration_timestamp_seconds", StabilityLevel: metrics.ALPHA,
-	Help: "When the certificate that this replica serves with, and the authority that signs its own, expire, in seconds since 1970.",
+	Help: "When the certificates that this replica serves with, and the authority that signs its own, expire, in seconds since 1970.",
 }, []string{"certificate"})
 
 // RegisterMetrics makes /metrics show the metrics of this package. Until then they count nothing.
@@ -28,6 +30,9 @@ func RegisterMetrics() { legacyregistry.MustRegister(expirations) }
 func observe(which string, certificate *x509.Certificate) {
 	expirations.WithLabelValues(which).Set(float64(certificate.NotAfter.Unix()))
 }
+
+// ObserveReceiver makes the metrics tell of the certificate that the classic receiver shows.
+func ObserveReceiver(certificate *x509.Certificate) { observe(receiverCertificate, certificate) }
 
 // ObserveServing makes the metrics tell of a certificate that comes from somewhere else, and of each that takes its place.
 func ObserveServing(provider dynamiccertificates.CertKeyContentProvider) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // maxRateWait is how long a request waits for its turn: most senders give up after ten seconds.
@@ -53,8 +54,8 @@ func (r Rate) String() string {
 }
 
 // limit returns next behind the limit. A request beyond it waits, before anything of it but its headers is read; if it
-// would have to wait for too long, or if maxWaiting others wait, it is answered 429 at once. Probes are not counted.
-func (r Rate) limit(next http.Handler, maxWaiting int) http.Handler {
+// would have to wait for too long, or if maxWaiting others wait, it is answered 429 at once, and refused is called. Probes are not counted.
+func (r Rate) limit(next http.Handler, maxWaiting int, refused func()) http.Handler {
 	if r.Requests == 0 {
 		return next
 	}
@@ -67,7 +68,8 @@ func (r Rate) limit(next http.Handler, maxWaiting int) http.Handler {
 		case waitForTurn(req.Context(), limiter, &waiting, maxWaiting):
 			next.ServeHTTP(w, req)
 		case req.Context().Err() == nil: // the sender has not left
-			refuseRate(w, untilRoom(limiter))
+			refused()
+			writeError(w, errOverRate(untilRoom(limiter)))
 		}
 	})
 }
@@ -89,11 +91,8 @@ func untilRoom(limiter *rate.Limiter) time.Duration {
 	return time.Duration(untilTurn*float64(time.Second)) - maxRateWait
 }
 
-// refuseRate answers that the limit is reached, and when to send the request again.
-func refuseRate(w http.ResponseWriter, after time.Duration) {
-	seconds := max(1, int64(math.Ceil(after.Seconds())))
-	w.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusTooManyRequests)
-	_, _ = w.Write([]byte(`{"error":"more requests than --webhook-ratelimit-allowed lets through: send it again later"}` + "\n"))
+// errOverRate says that the limit is reached, and when to send the request again.
+func errOverRate(after time.Duration) error {
+	seconds := max(1, int(math.Ceil(after.Seconds())))
+	return apierrors.NewTooManyRequests("more requests came in than --webhook-ratelimit-allowed lets through: send it again later", seconds)
 }

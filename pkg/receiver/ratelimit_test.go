@@ -48,7 +48,7 @@ type sent struct {
 
 // limited returns what sends a request through the limit, whose handler answers 202 at once. It must not outlive its bubble.
 func limited(rate Rate, maxWaiting int) func(ctx context.Context, path string) sent {
-	handler := rate.limit(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }), maxWaiting)
+	handler := rate.limit(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }), maxWaiting, func() {})
 	return func(ctx context.Context, path string) sent {
 		start, answer := time.Now(), httptest.NewRecorder()
 		answer.Code = 0 // unless there is an answer
@@ -153,6 +153,22 @@ func TestASenderThatLeavesStopsWaiting(t *testing.T) {
 	})
 }
 
+func TestWhatIsRefusedIsCountedAndAnsweredAsEveryError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		counted := 0
+		handler := Rate{Requests: 1, Per: time.Hour}.limit(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), 1, func() { counted++ })
+		var answer *httptest.ResponseRecorder
+		for range 3 {
+			answer = httptest.NewRecorder()
+			handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/webhook", nil))
+		}
+		const want = `{"error":"more requests came in than --webhook-ratelimit-allowed lets through: send it again later"}` + "\n"
+		if got := answer.Body.String(); counted != 2 || got != want || answer.Header().Get("Content-Type") != "application/json" {
+			t.Errorf("counted %d, answered %s", counted, got)
+		}
+	})
+}
+
 func TestProbesAreNotLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		send := limited(Rate{Requests: 1, Per: time.Hour}, 1)
@@ -181,7 +197,7 @@ func TestWithoutARateNothingIsLimited(t *testing.T) {
 
 func TestTheBodyIsNotReadBeforeItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		handler := Rate{Requests: 1, Per: time.Hour}.limit(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), 1)
+		handler := Rate{Requests: 1, Per: time.Hour}.limit(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), 1, func() {})
 		for range 2 {
 			req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/webhook", unreadable{t})
 			handler.ServeHTTP(httptest.NewRecorder(), req)

@@ -38,9 +38,11 @@ type ServerConfig struct {
 	// TLS needs Certificates. Without Certificates it is plain HTTP that is served.
 	TLS          TLSOptions
 	Certificates *Certificates
-	// Rate bounds the requests, and MaxWaiting how many of them wait because of it.
+	// Rate bounds the requests, and MaxWaiting how many of them wait because of it. OverRate is called for each that is
+	// refused because of it; it is not needed without a Rate.
 	Rate       Rate
 	MaxWaiting int
+	OverRate   func()
 	// BodyTimeout is how long the handler may wait for a body.
 	BodyTimeout time.Duration
 	// SecretsSynced reports whether it is known which secrets count. Nothing is served before.
@@ -126,7 +128,7 @@ func (s *Server) shutDown(server *http.Server, failed <-chan error) error {
 func (s *Server) httpServer(ctx context.Context) *http.Server {
 	requestTimeout := headerTimeout + maxRateWait + s.config.BodyTimeout
 	server := &http.Server{
-		Handler:           s.withLastAnswers(s.config.Rate.limit(s.config.Handler, s.config.MaxWaiting)),
+		Handler:           s.withLastAnswers(s.config.Rate.limit(s.config.Handler, s.config.MaxWaiting, s.config.OverRate)),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      requestTimeout + answerTimeout,

@@ -19,6 +19,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	"k8s.io/klog/v2"
+
+	"postern.dev/postern/pkg/certificate"
 )
 
 // checkInterval is how often the age of the certificate and the files are looked at. Mostly, a change of files is seen at
@@ -66,11 +68,11 @@ func loadCertificates(options TLSOptions, now func() time.Time) (*Certificates, 
 	if c.files, err = c.openFiles(); err != nil {
 		return nil, err
 	}
-	certificate, err := c.fromFiles()
+	mounted, err := c.fromFiles()
 	if err != nil {
 		return nil, err
 	}
-	c.shown.Store(&shownCertificates{choices: []tls.Certificate{certificate}})
+	c.show(&shownCertificates{choices: []tls.Certificate{mounted}})
 	return c, nil
 }
 
@@ -100,18 +102,18 @@ func (c *Certificates) openFiles() (*dynamiccertificates.DynamicCertKeyPairConte
 // fromFiles returns the certificate in the files if it is of use now. Of a chain only the first counts: clients find their
 // own way past an intermediate certificate that has expired.
 func (c *Certificates) fromFiles() (tls.Certificate, error) {
-	certificate, err := tls.X509KeyPair(c.files.CurrentCertKeyContent())
+	mounted, err := tls.X509KeyPair(c.files.CurrentCertKeyContent())
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("could not load the certificate for webhooks from %s and %s: %w", c.options.CertFile, c.options.KeyFile, err)
 	}
-	switch now, leaf := c.now(), certificate.Leaf; {
+	switch now, leaf := c.now(), mounted.Leaf; {
 	case now.After(leaf.NotAfter):
 		return tls.Certificate{}, fmt.Errorf("the certificate for webhooks in %s expired on %s: renew it", c.options.CertFile, leaf.NotAfter.Format(time.RFC3339))
 	case now.Before(leaf.NotBefore):
 		return tls.Certificate{}, fmt.Errorf("the certificate for webhooks in %s is not valid before %s: look at the clock of this machine, and at whoever issued it",
 			c.options.CertFile, leaf.NotBefore.Format(time.RFC3339))
 	}
-	return certificate, nil
+	return mounted, nil
 }
 
 // get returns what a client is shown. It is GetCertificate of a tls.Config.
@@ -183,17 +185,17 @@ func (c *Certificates) followed(ctx context.Context) *dynamiccertificates.Dynami
 
 // reload shows the certificate of the files, if it is another and of use.
 func (c *Certificates) reload() {
-	certificate, err := c.fromFiles()
+	mounted, err := c.fromFiles()
 	if err != nil {
 		c.complain(err)
 		return
 	}
 	c.complaint = ""
-	if slices.EqualFunc(c.shown.Load().choices[0].Certificate, certificate.Certificate, bytes.Equal) {
+	if slices.EqualFunc(c.shown.Load().choices[0].Certificate, mounted.Certificate, bytes.Equal) {
 		return
 	}
-	c.shown.Store(&shownCertificates{choices: []tls.Certificate{certificate}})
-	klog.InfoS("Loaded a new certificate for webhooks", "certFile", c.options.CertFile, "notAfter", certificate.Leaf.NotAfter)
+	c.show(&shownCertificates{choices: []tls.Certificate{mounted}})
+	klog.InfoS("Loaded a new certificate for webhooks", "certFile", c.options.CertFile, "notAfter", mounted.Leaf.NotAfter)
 }
 
 func (c *Certificates) complain(err error) {
@@ -210,6 +212,11 @@ func (c *Certificates) selfSign() error {
 	if err != nil {
 		return err
 	}
-	c.shown.Store(&shownCertificates{choices: certificates, renewAt: now.Add(selfSignedValidity * 2 / 3)})
+	c.show(&shownCertificates{choices: certificates, renewAt: now.Add(selfSignedValidity * 2 / 3)})
 	return nil
+}
+
+func (c *Certificates) show(shown *shownCertificates) {
+	c.shown.Store(shown)
+	certificate.ObserveReceiver(shown.choices[0].Leaf)
 }

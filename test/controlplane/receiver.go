@@ -12,7 +12,8 @@ import (
 // receiverFiles is where an installation mounts the certificate of the classic receiver, which needs no flag there.
 const receiverFiles = "/etc/postern/receiver-tls"
 
-// ReceiverAddress is the host and the port of the classic receiver, "" if it is not enabled.
+// ReceiverAddress is the host and the port of the classic receiver, unless flags of a test choose others; "" if it is not
+// enabled.
 func (p *Postern) ReceiverAddress() string {
 	if p.receiverPort == nil {
 		return ""

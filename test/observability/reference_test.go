@@ -81,7 +81,8 @@ const valuesOfLabels = `
 	"`Invalid`" + ` (can never work as it is), ` + "`Denied`" + ` (by a policy), ` + "`NotFound`" + ` (no such target), ` + "`Unavailable`" + ` (answered 503) |
 | ` + "`reason`" + ` | ` + "`NoCredential`, `NoSecretConfigured`, `SignatureMismatch`, `TokenMismatch`, `MalformedSignature`, `TimestampOutOfWindow`, `SHA1Signature`, `RepeatedHeader`, `QueryTokenNotAllowed`" + ` |
 | ` + "`stage`" + ` | ` + "`verify`, `decode`, `admit`, `resolve`, `record`, `write`" + `; the last two go on at the same time, except for what is created as an object |
-| ` + "`cause`" + ` | ` + "`RequestsInFlight`, `PayloadBytes`, `Backlog`" + ` (429), ` + "`Storage`" + ` (503), ` + "`PayloadTimeout`" + ` (504) |
+| ` + "`certificate`" + ` | ` + "`serving`" + `: that of the API server; ` + "`ca`" + `: the authority that signs it, if it is Postern's own; ` + "`receiver`" + `: that of the classic receiver, if it serves TLS |
+| ` + "`cause`" + ` | ` + "`RequestsInFlight`, `PayloadBytes`, `Backlog`, `Rate`" + ` (429), ` + "`Storage`" + ` (503), ` + "`PayloadTimeout`" + ` (504) |
 `
 
 func TestTheReferenceOfMetricsIsCurrent(t *testing.T) {

@@ -92,6 +92,13 @@ test: build control-plane controller-manager helm ## Run the unit and integratio
 	@# Not from the test cache, which does not know that tests use bin/postern, manifests and artifacts.
 	go test -count=1 $(TESTFLAGS) ./...
 
+.PHONY: test-install
+test-install: build control-plane ## Run the integration tests once with each overlay in the place of manifests/base
+	@for overlay in manifests/overlays/*; do \
+		echo "Testing with $$overlay..."; \
+		POSTERN_INSTALL=$$overlay go test -count=1 -timeout=30m $(TESTFLAGS) ./test/integration/; \
+	done
+
 .PHONY: chaos
 chaos: build control-plane ## Break Postern and what it stands on, at length (about 20 minutes)
 	CHAOS=long go test -count=1 -timeout=1h -v $(TESTFLAGS) ./test/chaos/

@@ -11,10 +11,10 @@ type servingCertificate struct {
 	caFile string
 }
 
-// certificateOf returns the certificate whose files the installation names, or a file that was made for this control plane
-// if there is to be one, or else what Postern makes itself.
-func (c *ControlPlane) certificateOf(l *launch, o PosternOptions) servingCertificate {
-	if _, given := l.flag("tls-cert-file"); given || !o.CertificateFiles {
+// certificateOf returns a file that was made for this control plane if the options want one, or else what the installation
+// has: files of others, or what Postern makes itself.
+func (c *ControlPlane) certificateOf(o PosternOptions) servingCertificate {
+	if !o.CertificateFiles {
 		return servingCertificate{}
 	}
 	return servingCertificate{

@@ -101,25 +101,30 @@ func (m *EtcdMember) leads(ctx context.Context) (leads bool, err error) {
 
 // ask has a new client of this member alone: one that has found a member gone waits ever longer before it tries again.
 func (m *EtcdMember) ask(ctx context.Context, question func(context.Context, *clientv3.Client) error) error {
-	pair, err := tls.LoadX509KeyPair(m.pki.cert(etcdCert), m.pki.key(etcdCert))
-	if err != nil {
-		return err
-	}
-	roots, err := certutil.NewPool(m.pki.cert(etcdCA))
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(ctx, memberTimeout)
 	defer cancel()
-	client, err := clientv3.New(clientv3.Config{
-		Context:   ctx,
-		Endpoints: []string{m.clientURL()},
-		TLS:       &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: roots, MinVersion: tls.VersionTLS12},
-		Logger:    zap.NewNop(), // or it would tell of every member that is not there yet
-	})
+	client, err := m.client(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = client.Close() }()
 	return question(ctx, client)
+}
+
+// client returns a client that lives as long as ctx, unless it is closed.
+func (m *EtcdMember) client(ctx context.Context) (*clientv3.Client, error) {
+	pair, err := tls.LoadX509KeyPair(m.pki.cert(etcdCert), m.pki.key(etcdCert))
+	if err != nil {
+		return nil, err
+	}
+	roots, err := certutil.NewPool(m.pki.cert(etcdCA))
+	if err != nil {
+		return nil, err
+	}
+	return clientv3.New(clientv3.Config{
+		Context:   ctx,
+		Endpoints: []string{m.clientURL()},
+		TLS:       &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: roots, MinVersion: tls.VersionTLS12},
+		Logger:    zap.NewNop(), // or it would tell of every member that is not there yet
+	})
 }

@@ -40,9 +40,17 @@ const installVariable = "POSTERN_INSTALL"
 // ownCRDs are those of the objects that Postern writes, and of those that it reads.
 const ownCRDs = "artifacts/crds"
 
-// Install applies manifests/base, or what the variable POSTERN_INSTALL names, as InstallFrom does.
+// Base is what most clusters install.
+const Base = "manifests/base"
+
+// Install applies Base, or what the variable POSTERN_INSTALL names, as InstallFrom does.
 func (c *ControlPlane) Install(ctx context.Context) error {
-	rendered, err := c.Render(ctx, cmp.Or(os.Getenv(installVariable), "manifests/base"))
+	return c.InstallPath(ctx, cmp.Or(os.Getenv(installVariable), Base))
+}
+
+// InstallPath applies what Render makes of a path, as InstallFrom does.
+func (c *ControlPlane) InstallPath(ctx context.Context, path string) error {
+	rendered, err := c.Render(ctx, path)
 	if err != nil {
 		return err
 	}

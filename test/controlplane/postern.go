@@ -89,7 +89,7 @@ func (c *ControlPlane) newPostern(ctx context.Context, installed *workload, name
 	if err != nil {
 		return nil, err
 	}
-	certificate := c.certificateOf(launch, o)
+	certificate := c.certificateOf(o)
 	launch.override(c.posternFlags(port)...)
 	launch.override(certificate.flags...)
 	launch.override(storage...)

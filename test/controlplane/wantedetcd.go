@@ -7,9 +7,12 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	corev1apply "k8s.io/client-go/applyconfigurations/core/v1"
@@ -71,7 +74,7 @@ func (c *ControlPlane) applyEtcdSecret(ctx context.Context, installed *workload,
 func (c *ControlPlane) storageFlags(ctx context.Context, installed *workload, given *EtcdCluster) ([]string, error) {
 	switch {
 	case !installed.wantsEtcd() && given == nil:
-		return []string{"--data-dir=" + c.path("postern-data")}, nil
+		return []string{"--data-dir=" + c.dataDir()}, nil
 	case !installed.wantsEtcd():
 		return append(given.certificateFlags(), given.serversFlag()), nil
 	case given == nil:
@@ -79,4 +82,24 @@ func (c *ControlPlane) storageFlags(ctx context.Context, installed *workload, gi
 	}
 	// The certificate comes by the installation's own volume.
 	return []string{given.serversFlag()}, c.applyEtcdSecret(ctx, installed, given)
+}
+
+// dataDir is that of the etcd within Postern.
+func (c *ControlPlane) dataDir() string { return c.path("postern-data") }
+
+// EtcdDir is where the etcd that the installation uses, within Postern or outside, keeps its data.
+func (c *ControlPlane) EtcdDir() string {
+	if c.posternEtcd == nil {
+		return c.dataDir()
+	}
+	return c.posternEtcd.members[0].process.stateDir
+}
+
+// EtcdClient returns a client of the etcd that the installation uses. The caller closes it.
+func (c *ControlPlane) EtcdClient(ctx context.Context) (*clientv3.Client, error) {
+	if c.posternEtcd != nil {
+		return c.posternEtcd.members[0].client(ctx)
+	}
+	socket := "unix://" + filepath.Join(c.dataDir(), "client.sock")
+	return clientv3.New(clientv3.Config{Context: ctx, Endpoints: []string{socket}, Logger: zap.NewNop()})
 }

@@ -78,16 +78,6 @@ func (w *workload) replicas() int {
 	return int(*w.set.Spec.Replicas)
 }
 
-// flag returns the value of an argument --name=value.
-func (l *launch) flag(name string) (value string, given bool) {
-	for _, arg := range l.args {
-		if key, value, _ := strings.Cut(strings.TrimLeft(arg, "-"), "="); key == name {
-			return value, true
-		}
-	}
-	return "", false
-}
-
 // override puts flags, all as --name=value, in the place of those of the same names.
 func (l *launch) override(flags ...string) {
 	for _, flag := range flags {

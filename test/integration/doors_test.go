@@ -41,10 +41,16 @@ func newSuite(t *testing.T, flags ...string) *suite {
 // newSuiteWith is newSuite with more options than flags.
 func newSuiteWith(t *testing.T, options controlplane.PosternOptions) *suite {
 	t.Helper()
+	return newSuiteOf(t, "", options)
+}
+
+// newSuiteOf is newSuiteWith a certain installation; see suite.
+func newSuiteOf(t *testing.T, path string, options controlplane.PosternOptions) *suite {
+	t.Helper()
 	options.Flags = append(options.Flags, tellEverything...)
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
-	s, err := startSuite(ctx, options)
+	s, err := startSuite(ctx, path, options)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -132,7 +132,7 @@ func (s *suite) logs(_ context.Context, marker string) ([]place, error) {
 // storage is Postern's etcd as it is on disk, with what has been deleted.
 func (s *suite) storage(_ context.Context, marker string) ([]place, error) {
 	var content []byte
-	err := filepath.WalkDir(filepath.Join(s.Dir(), "postern-data"), func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(s.EtcdDir(), func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
 			return err
 		}

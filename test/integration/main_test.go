@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 func runAll(m *testing.M) (code int, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	shared, err = startSuite(ctx, controlplane.PosternOptions{Flags: tellEverything})
+	shared, err = startSuite(ctx, "", controlplane.PosternOptions{Flags: tellEverything})
 	if err != nil {
 		return 0, err
 	}

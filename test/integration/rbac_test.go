@@ -123,7 +123,7 @@ rules:
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &suite{ControlPlane: cp}
+	s := &suite{ControlPlane: cp, path: controlplane.Base}
 	t.Cleanup(func() {
 		if err := s.stop(context.Background()); err != nil {
 			t.Error(err)

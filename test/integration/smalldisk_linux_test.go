@@ -37,13 +37,13 @@ func newSuiteOnSmallDisk(t *testing.T, flags ...string) (*suite, *smallDisk) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &suite{ControlPlane: cp}
+	s := &suite{ControlPlane: cp, path: controlplane.Base}
 	t.Cleanup(func() {
 		if err := s.stop(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
-	disk := &smallDisk{t, filepath.Join(cp.Dir(), "postern-data")}
+	disk := &smallDisk{t, cp.EtcdDir()}
 	disk.mount()
 	if err := s.install(ctx, controlplane.PosternOptions{Flags: flags}); err != nil {
 		t.Fatal(err)

@@ -16,17 +16,16 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"postern.dev/postern/pkg/etcd"
+	"postern.dev/postern/test/controlplane"
 )
 
-// etcdClient returns a client of Postern's embedded etcd.
+// etcdClient returns a client of Postern's etcd.
 func (w *world) etcdClient() *clientv3.Client {
 	w.t.Helper()
-	socket := "unix://" + filepath.Join(w.Dir(), "postern-data", "client.sock")
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{socket}, Logger: zap.NewNop()})
+	client, err := w.EtcdClient(w.t.Context())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -172,7 +171,7 @@ func TestDataDirectoryThatCannotBeUsedAtStart(t *testing.T) {
 }
 
 func TestQuotaOfEtcdThatIsReachedMakesDeliveriesWaitUntilThereIsRoom(t *testing.T) {
-	s := newSuite(t, "--etcd-quota-bytes=16777216")
+	s := newSuiteOf(t, controlplane.Base, controlplane.PosternOptions{Flags: []string{"--etcd-quota-bytes=16777216"}})
 	w := s.newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()

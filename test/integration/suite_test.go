@@ -19,18 +19,21 @@ import (
 type suite struct {
 	*controlplane.ControlPlane
 	postern *controlplane.Postern
+	// path is what to install; empty means manifests/base, or what POSTERN_INSTALL names.
+	path string
 
 	kube       kubernetes.Interface
 	objects    dynamic.Interface
 	deliveries versioned.Interface
 }
 
-func startSuite(ctx context.Context, options controlplane.PosternOptions) (*suite, error) {
+// startSuite installs what the path names, see suite.
+func startSuite(ctx context.Context, path string, options controlplane.PosternOptions) (*suite, error) {
 	cp, err := controlplane.Start(ctx, controlplane.Options{})
 	if err != nil {
 		return nil, err
 	}
-	s := &suite{ControlPlane: cp}
+	s := &suite{ControlPlane: cp, path: path}
 	if err := s.install(ctx, options); err != nil {
 		return nil, errors.Join(err, s.stop(context.WithoutCancel(ctx)))
 	}
@@ -48,7 +51,11 @@ func (s *suite) install(ctx context.Context, options controlplane.PosternOptions
 	if s.deliveries, err = versioned.NewForConfig(config); err != nil {
 		return err
 	}
-	if err := s.Install(ctx); err != nil {
+	install := s.Install
+	if s.path != "" {
+		install = func(ctx context.Context) error { return s.InstallPath(ctx, s.path) }
+	}
+	if err := install(ctx); err != nil {
 		return err
 	}
 	if s.postern, err = s.StartPostern(ctx, options); err != nil {

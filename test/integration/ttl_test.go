@@ -4,7 +4,6 @@
 package integration
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,8 +14,7 @@ import (
 // have added up to a minute to share leases.
 func (w *world) checkLeases(seconds int64) {
 	w.t.Helper()
-	socket := "unix://" + filepath.Join(w.Dir(), "postern-data", "client.sock")
-	etcd, err := clientv3.New(clientv3.Config{Endpoints: []string{socket}})
+	etcd, err := w.EtcdClient(w.t.Context())
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -71,6 +71,11 @@ What the container is started with.
   valueFrom:
     secretKeyRef: {name: {{ $.Values.webhookReceiver.registrySecrets }}, key: webhook.{{ . }}-secret, optional: true}
 {{- end }}
+{{- range list (list "WEBHOOK_HMAC_SECRET" "hmac") (list "WEBHOOK_BEARER_TOKEN" "token") }}
+- name: {{ index . 0 }}
+  valueFrom:
+    secretKeyRef: {name: {{ $.Values.webhookReceiver.registrySecrets }}, key: {{ index . 1 }}, optional: true}
+{{- end }}
 {{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}

@@ -30,7 +30,7 @@ Group ` + "`postern.dev`, version `v1alpha1`." + ` All resources are namespaced.
 | --- | --- | --- | --- |
 `
 
-// served is what the server has, as discovery tells it; an integration test compares the two.
+// served is what the server has, as discovery tells it; test/docs compares the two.
 var served = []struct{ resource, kind, verbs, about string }{
 	{"webhookdeliveries", "WebhookDelivery", "create, get, list, watch, delete, deletecollection", "Short name `whd`. Creating one delivers it. There is no update."},
 	{"webhookdeliveries/redeliver", "WebhookDelivery", "create", "Delivers again what was recorded. The body is not read."},

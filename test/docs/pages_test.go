@@ -38,6 +38,7 @@ func TestEveryPageWorksAsItSays(t *testing.T) {
 			common().follow(t, p, steps)
 		})
 	}
+	t.Run("docs/reference/api.md", func(t *testing.T) { common().checkServed(t) })
 }
 
 func newCluster(t *testing.T, root string, kind where) *cluster {

@@ -60,9 +60,11 @@ check_shell() {
     return $failed
 }
 
+check_terraform() { go test -C hack/terraform -count=1 ./...; }
+
 check_modules() {
     local module failed=0
-    for module in . hack/tools hack/lint hack/promtool; do
+    for module in . hack/tools hack/lint hack/promtool hack/terraform; do
         go mod -C "$module" tidy -diff || { echo "run \"go mod tidy\" in $module"; failed=1; }
     done
     return $failed
@@ -90,6 +92,7 @@ check headers 'licence headers'
 check unfinished 'nothing left to do'
 check formatting 'formatting'
 check shell 'shell scripts'
+check terraform 'the Terraform module'
 check modules 'modules are tidy'
 check alerts 'alerts (promtool is built from its Go modules: 3 minutes the first time)'
 check generated 'generated code is current'

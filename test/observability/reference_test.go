@@ -80,6 +80,7 @@ const valuesOfLabels = `
 | ` + "`outcome`" + ` | a phase: ` + "`Applied`, `Superseded`, `Ignored`, `Pending`, `Failed`" + `. Or, without a record: ` + "`Rejected`" + ` (no or a wrong credential), ` +
 	"`Invalid`" + ` (can never work as it is), ` + "`Denied`" + ` (by a policy), ` + "`NotFound`" + ` (no such target), ` + "`Unavailable`" + ` (answered 503) |
 | ` + "`reason`" + ` | ` + "`NoCredential`, `NoSecretConfigured`, `SignatureMismatch`, `TokenMismatch`, `MalformedSignature`, `TimestampOutOfWindow`, `SHA1Signature`, `RepeatedHeader`, `QueryTokenNotAllowed`" + ` |
+| ` + "`certificate`" + ` | ` + "`serving`" + `, and ` + "`ca`" + ` where Postern makes its own certificates |
 | ` + "`stage`" + ` | ` + "`verify`, `decode`, `admit`, `resolve`, `record`, `write`" + `; the last two go on at the same time, except for what is created as an object |
 | ` + "`cause`" + ` | ` + "`RequestsInFlight`, `PayloadBytes`, `Backlog`" + ` (429), ` + "`Storage`" + ` (503), ` + "`PayloadTimeout`" + ` (504) |
 `

@@ -15,6 +15,7 @@ import (
 	"postern.dev/postern/pkg/controller"
 	"postern.dev/postern/pkg/delivery"
 	"postern.dev/postern/pkg/etcd"
+	"postern.dev/postern/pkg/receiver"
 	"postern.dev/postern/pkg/version"
 )
 
@@ -28,6 +29,7 @@ func run(ctx context.Context, o *options) error {
 	controller.RegisterMetrics()
 	apiserver.RegisterMetrics()
 	certificate.RegisterMetrics()
+	receiver.RegisterMetrics()
 	if !o.credentials.RequireSecret {
 		klog.InfoS("WARNING: --webhook-require-secret=false: where no secret is configured, anyone whom RBAC lets deliver can do so")
 	}

@@ -89,8 +89,9 @@ func untilRoom(limiter *rate.Limiter) time.Duration {
 	return time.Duration(untilTurn*float64(time.Second)) - maxRateWait
 }
 
-// refuseRate answers that the limit is reached, and when to send the request again.
+// refuseRate counts a request and answers that the limit is reached, and when to send it again.
 func refuseRate(w http.ResponseWriter, after time.Duration) {
+	rateLimited.Inc()
 	seconds := max(1, int64(math.Ceil(after.Seconds())))
 	w.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
 	w.Header().Set("Content-Type", "application/json")

@@ -54,7 +54,7 @@ image: ## Build the image
 		--tag $(IMAGE):$(VERSION) .
 
 .PHONY: verify-reproducible
-verify-reproducible: ## Build the program twice, far apart, and compare (as long as compiling everything: 6 minutes on two cores)
+verify-reproducible: ## Build the program twice, far apart, and compare (takes as long as compiling everything)
 	@VERSION='$(VERSION)' REVISION='$(REVISION)' DATE='$(DATE)' hack/verify-reproducible.sh
 
 .PHONY: control-plane

@@ -20,7 +20,7 @@ const (
 )
 
 var expirations = metrics.NewGaugeVec(&metrics.GaugeOpts{
-	Namespace: "postern", Name: "certificate_expiration_timestamp_seconds", StabilityLevel: metrics.ALPHA,
+	Namespace: "postern", Name: "certificate_expiration_timestamp_seconds", StabilityLevel: metrics.BETA,
 	Help: "When the certificates that this replica serves with, and the authority that signs its own, expire, in seconds since 1970.",
 }, []string{"certificate"})
 

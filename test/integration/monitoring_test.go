@@ -12,17 +12,27 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
 
+	"postern.dev/postern/test/controlplane"
 	"postern.dev/postern/test/observability"
 )
 
-// scrape gets the metrics from Postern itself, as Prometheus does.
+// scrape gets the metrics from Postern itself, as the ServiceMonitor has Prometheus do: it trusts what the named key of the
+// named Secret holds, and nothing else, and expects a certificate for the named server.
 func (w *world) scrape(token string) (text string, code int) {
 	w.t.Helper()
-	config := rest.AnonymousClientConfig(w.postern.DirectConfig())
-	config.BearerToken = token
+	endpoint := shippedEndpoint(w.t)
+	secret, err := w.kube.CoreV1().Secrets(controlplane.Namespace).Get(w.t.Context(), endpoint.TLSConfig.CA.Secret.Name, metav1.GetOptions{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	config := &rest.Config{Host: w.postern.Address(), BearerToken: token, TLSClientConfig: rest.TLSClientConfig{
+		ServerName: endpoint.TLSConfig.ServerName, CAData: secret.Data[endpoint.TLSConfig.CA.Secret.Key],
+	}}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		w.t.Fatal(err)
@@ -31,6 +41,31 @@ func (w *world) scrape(token string) (text string, code int) {
 	result.StatusCode(&code)
 	body, _ := result.Raw() // the code tells of an error
 	return string(body), code
+}
+
+// endpoint is what matters here of an endpoint of a ServiceMonitor.
+type endpoint struct {
+	TLSConfig struct {
+		ServerName string
+		CA         struct{ Secret struct{ Name, Key string } }
+	}
+	MetricRelabelings []struct{ Regex, Action string }
+}
+
+// shippedEndpoint is that of the ServiceMonitor that is shipped.
+func shippedEndpoint(t *testing.T) endpoint {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(repository, "manifests", "components", "monitoring", "servicemonitor.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var monitor struct {
+		Spec struct{ Endpoints []endpoint }
+	}
+	if err := yaml.Unmarshal(text, &monitor); err != nil || len(monitor.Spec.Endpoints) != 1 {
+		t.Fatalf("got %+v, %v", monitor, err)
+	}
+	return monitor.Spec.Endpoints[0]
 }
 
 func TestAPrometheusThatMayScrapesWhatAlertsAndDashboardRead(t *testing.T) {
@@ -63,10 +98,18 @@ func TestAPrometheusThatMayScrapesWhatAlertsAndDashboardRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	relabeling := shippedEndpoint(t).MetricRelabelings[0]
+	dropped := regexp.MustCompile("^(?:" + relabeling.Regex + ")$")
+	if relabeling.Action != "drop" || !dropped.MatchString("apiserver_watch_events_sizes_bucket") {
+		t.Errorf("the ServiceMonitor does not drop what nobody reads: %v", relabeling)
+	}
 	for _, name := range used {
 		from := text
 		if strings.HasPrefix(name, "aggregator_") {
 			from = string(clusters)
+		}
+		if dropped.MatchString(name) {
+			t.Errorf("the ServiceMonitor drops %s, which is read", name)
 		}
 		if name != "up" && !strings.Contains(from, "\n"+name+"{") && !strings.Contains(from, "\n"+name+" ") { // up is Prometheus' own
 			t.Errorf("there is no metric %s", name)

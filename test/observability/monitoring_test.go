@@ -22,7 +22,14 @@ func TestEachAlertTellsWhatToDoAndIsTested(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	runbook, err := os.ReadFile(filepath.Join(repository, "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, alert := range alerts {
+		if !strings.Contains(string(runbook), "\n### "+alert.Name+"\n") {
+			t.Errorf("%s: docs/operations.md does not tell what to do about it", alert.Name)
+		}
 		if severity := alert.Labels["severity"]; severity != "critical" && severity != "warning" {
 			t.Errorf("%s: it has the severity %q", alert.Name, severity)
 		}

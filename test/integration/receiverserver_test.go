@@ -247,7 +247,7 @@ func TestAPortThatIsTakenEndsTheStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := startSuite(t.Context(), controlplane.PosternOptions{Flags: []string{"--enable-webhook", "--webhook-namespaces=*", "--webhook-port=" + port}})
+	s, err := startSuite(t.Context(), "", controlplane.PosternOptions{Flags: []string{"--enable-webhook", "--webhook-namespaces=*", "--webhook-port=" + port}})
 	if err == nil {
 		t.Error(s.stop(context.Background()))
 		t.Fatal("Postern runs")

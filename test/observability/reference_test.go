@@ -81,6 +81,7 @@ const valuesOfLabels = `
 	"`Invalid`" + ` (can never work as it is), ` + "`Denied`" + ` (by a policy), ` + "`NotFound`" + ` (no such target), ` + "`Unavailable`" + ` (answered 503) |
 | ` + "`reason`" + ` | ` + "`NoCredential`, `NoSecretConfigured`, `SignatureMismatch`, `TokenMismatch`, `MalformedSignature`, `TimestampOutOfWindow`, `SHA1Signature`, `RepeatedHeader`, `QueryTokenNotAllowed`" + ` |
 | ` + "`stage`" + ` | ` + "`verify`, `decode`, `admit`, `resolve`, `record`, `write`" + `; the last two go on at the same time, except for what is created as an object |
+| ` + "`certificate`" + ` | ` + "`serving`" + `; and ` + "`ca`" + `, unless the certificate comes from files |
 | ` + "`cause`" + ` | ` + "`RequestsInFlight`, `PayloadBytes`, `Backlog`" + ` (429), ` + "`Storage`" + ` (503), ` + "`PayloadTimeout`" + ` (504) |
 `
 

@@ -94,7 +94,7 @@ func TestTheReceiverServesOverTLSAndTakesUpChangedFiles(t *testing.T) {
 	hmacFile, certFile, keyFile := filepath.Join(dir, "hmac"), filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	first, second := newSecret(), newSecret()
 	mustWrite(t, hmacFile, first+"\n")
-	s := newSuite(t, "--enable-webhook", "--webhook-namespaces=*", "--hmac-secret-file="+hmacFile,
+	s := newSuite(t, "--enable-webhook", "--webhook-namespaces=*", "--hmac-secret-file="+hmacFile, "--docker-webhook-secret="+newSecret(),
 		"--webhook-tls-cert-file="+certFile, "--webhook-tls-private-key-file="+keyFile)
 	w := s.newWorld(t)
 	w.gatewaySync("web")

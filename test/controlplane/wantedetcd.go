@@ -87,6 +87,9 @@ func (c *ControlPlane) storageFlags(ctx context.Context, installed *workload, gi
 // dataDir is that of the etcd within Postern.
 func (c *ControlPlane) dataDir() string { return c.path("postern-data") }
 
+// EtcdIsOutside tells whether what is installed keeps its deliveries in an etcd outside of Postern.
+func (c *ControlPlane) EtcdIsOutside() bool { return c.posternEtcd != nil }
+
 // EtcdDir is where the etcd that the installation uses, within Postern or outside, keeps its data.
 func (c *ControlPlane) EtcdDir() string {
 	if c.posternEtcd == nil {

@@ -5,6 +5,11 @@ package chart
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -17,10 +22,16 @@ const startTimeout = 3 * time.Minute
 // Warnings are errors to InstallFrom, and so are fields that the kube-apiserver does not know.
 func TestChartAppliesToARealClusterAndDelivers(t *testing.T) {
 	c := startControlPlane(t)
+	mustKubectl(t, c, "", "create", "secret", "generic", "tokens", "--namespace="+namespace, "--from-literal=kargo=swordfish")
 	for _, values := range [][]string{
 		{"--values=test/chart/testdata/full.yaml"},
 		{"--values=test/chart/testdata/receiver.yaml", "--set=fullnameOverride=hooks"},
-		nil, // what is run comes last
+		nil,
+		{ // the last is what is run
+			"--values=test/chart/testdata/receiver.yaml", "--set=webhookReceiver.tls.disabled=true",
+			"--set=webhookReceiver.hmac.secret=open-sesame",
+			"--set=webhookReceiver.token.secretRef.name=tokens", "--set=webhookReceiver.token.secretRef.key=kargo",
+		},
 	} {
 		// Whether there is a volume can't be changed, so that each begins anew.
 		mustKubectl(t, c, "", "delete", "statefulset", "--all", "--namespace="+namespace)
@@ -37,16 +48,49 @@ func TestChartAppliesToARealClusterAndDelivers(t *testing.T) {
 			t.Error(err)
 		}
 	})
-
 	mustKubectl(t, c, "", "create", "namespace", "demo")
 	mustKubectl(t, c, "", "apply", "--filename=artifacts/examples/gatewaysync.yaml")
+
 	mustKubectl(t, c, `{"apiVersion": "postern.dev/v1alpha1", "kind": "WebhookDelivery",
 		"metadata": {"name": "first", "namespace": "demo"},
 		"spec": {"target": {"kind": "GatewaySync", "name": "plant"}, "ref": "v1.4.0"}}`, "create", "--filename=-")
+	mustRequest(t, c, "v1.4.0")
+
+	address := "http://" + postern.ReceiverAddress() + "/webhook/demo/plant"
+	mustPost(t, address, `{"ref": "v1.5.0"}`, "Authorization", "Bearer swordfish")
+	mustRequest(t, c, "v1.5.0")
+	mac := hmac.New(sha256.New, []byte("open-sesame"))
+	mac.Write([]byte(`{"ref": "v1.6.0"}`))
+	mustPost(t, address, `{"ref": "v1.6.0"}`, "X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+	mustRequest(t, c, "v1.6.0")
+}
+
+// mustRequest checks that the ref has been requested of the target.
+func mustRequest(t *testing.T, c *controlplane.ControlPlane, want string) {
+	t.Helper()
 	ref := mustKubectl(t, c, "", "get", "gatewaysync/plant", "--namespace=demo",
 		`--output=jsonpath={.metadata.annotations.stoker\.io/requested-ref}`)
-	if ref != "v1.4.0" {
-		t.Errorf("the target has the ref %q, want v1.4.0", ref)
+	if ref != want {
+		t.Errorf("the target has the ref %q, want %s", ref, want)
+	}
+}
+
+// mustPost posts to the classic receiver, with one header, and checks that it takes it.
+func mustPost(t *testing.T, url, body, header, value string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set(header, value)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, _ := io.ReadAll(resp.Body)
+	if resp.StatusCode != http.StatusAccepted {
+		t.Fatalf("%s was answered %d: %s", body, resp.StatusCode, answer)
 	}
 }
 

@@ -11,8 +11,8 @@
 //
 //	<!-- not run: needs a cloud -->
 //
-// A page that takes the control plane apart has one of its own, and a page that installs Postern one without, by the
-// comments
+// A page that takes the control plane apart, or makes admission policies, has one of its own, and a page that installs
+// Postern one without, by the comments
 //
 //	<!-- own control plane -->
 //	<!-- empty control plane -->

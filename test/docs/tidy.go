@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -59,6 +60,9 @@ func (t *tidier) tidy(ctx context.Context) error {
 	return t.eachClusterObject(ctx, func(resource schema.GroupVersionResource, name string) error {
 		if t.before.Has(key(resource, name)) {
 			return nil
+		}
+		if resource.Group == admissionregistrationv1.GroupName {
+			return fmt.Errorf("%s would go on having an effect on the next page for a while: give this one an own control plane", key(resource, name))
 		}
 		err := t.objects.Resource(resource).Delete(ctx, name, metav1.DeleteOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {

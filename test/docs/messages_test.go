@@ -1,0 +1,97 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package docs
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// ofOthers are parts of messages that the documentation tells of and that are not Postern's: those of the kube-apiserver,
+// of kubectl, and of what is below.
+var ofOthers = []string{
+	"Unauthorized",
+	"User \"", "\" cannot create resource \"gatewaysyncs/webhookdeliveries\"",
+	"is forbidden: unable to create new content in namespace", "because it is being terminated",
+	"the server could not find the requested resource",
+	"gatewaysyncs.stoker.io \"", "\" not found",
+	"Too many requests, please try again later.",
+	"the server is currently unable to handle the request",
+	"x509: certificate signed by unknown authority",
+	"error: the server doesn't have a resource type \"whd\"",
+	"couldn't get resource list for postern.dev/v1alpha1: the server is currently unable to handle the request",
+	"the server does not allow this method on the requested resource", "edit", "label",
+	"]: Forbidden: it holds a token,", "spec.headers[",
+	"Terminating", "kubectl apply",
+	"listen tcp", ": bind: address already in use",
+}
+
+// concatenation is where Go code breaks a message over lines.
+var concatenation = regexp.MustCompile(`" ?\+\n?\s*"`)
+
+func TestMessagesThatTroubleshootingExplainsAreSaid(t *testing.T) {
+	root := repository(t)
+	p, err := readPage(root, "docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := sourceText(t, root)
+	explained := 0
+	for i, row := range section(p.prose, "## Troubleshooting", "### What a record says") {
+		cells := strings.Split(row, " | ")
+		if !strings.HasPrefix(row, "| ") || len(cells) < 3 {
+			continue
+		}
+		message := cells[0]
+		if regexp.MustCompile(`^\| (\d{3}|TLS)`).MatchString(message) {
+			message = cells[1]
+		}
+		for _, code := range inlineCode.FindAllString(message, -1) {
+			explained++
+			for part := range strings.SplitSeq(strings.Trim(code, "`"), anything) {
+				part = strings.TrimSpace(strings.TrimLeft(strings.TrimSpace(part), ":"))
+				if part != "" && !strings.Contains(said, part) && !slices.Contains(ofOthers, part) {
+					t.Errorf("row %d of troubleshooting explains %q, which nothing says", i, part)
+				}
+			}
+		}
+	}
+	if explained < 30 {
+		t.Errorf("found only %d messages: has the page changed its form?", explained)
+	}
+}
+
+// section returns the lines from one heading to another.
+func section(lines []string, from, to string) []string {
+	start, end := slices.Index(lines, from), slices.Index(lines, to)
+	if start < 0 || end < start {
+		return nil
+	}
+	return lines[start:end]
+}
+
+// sourceText is all code of the program, with the messages in it in one piece.
+func sourceText(t *testing.T, root string) string {
+	t.Helper()
+	var text strings.Builder
+	for _, dir := range []string{"cmd", "pkg", "apis"} {
+		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			content, err := os.ReadFile(path)
+			text.Write(content)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return concatenation.ReplaceAllString(text.String(), "")
+}

@@ -37,10 +37,9 @@ type page struct {
 type where string
 
 const (
-	// shared has Postern and the samples. What a page leaves behind outside of postern-system is removed after it.
+	// shared has Postern and the samples. What a page leaves behind outside of postern-system is removed after it. A page that
+	// says "own" gets the same alone, and may take it apart.
 	shared where = ""
-	// own is the same for a page alone, which may take it apart.
-	own where = "own"
 	// empty is without Postern and without samples, for pages that install it.
 	empty where = "empty"
 )

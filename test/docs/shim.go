@@ -41,8 +41,8 @@ esac
 exec %[4]s "$@"
 `
 
-// newShims serves until close is called. Real maps the name of a program to its path.
-func newShims(dir string, real map[string]string, h hooks) (*shims, error) {
+// newShims serves until close is called. The programs are paths by their names.
+func newShims(dir string, programs map[string]string, h hooks) (*shims, error) {
 	curl, err := exec.LookPath("curl")
 	if err != nil {
 		return nil, fmt.Errorf("the documentation uses curl: %w", err)
@@ -59,7 +59,7 @@ func newShims(dir string, real map[string]string, h hooks) (*shims, error) {
 	s := &shims{dir: dir, server: &http.Server{ReadHeaderTimeout: headerTimeout, Handler: mux}}
 	go func() { _ = s.server.Serve(listener) }() // until close
 	errs := []error{s.write("curl", curl, curl, socket)}
-	for name, path := range real {
+	for name, path := range programs {
 		errs = append(errs, s.write(name, path, curl, socket))
 	}
 	return s, errors.Join(errs...)

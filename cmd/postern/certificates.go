@@ -89,15 +89,15 @@ func (c *certificates) validate() []error {
 	return errs
 }
 
-// ownCertificates reports whether Postern makes its certificates itself.
-func (o *options) ownCertificates() bool {
+// makesCertificates reports whether Postern makes its certificates itself.
+func (o *options) makesCertificates() bool {
 	files := o.recommended.SecureServing.ServerCert.CertKey
 	return files.CertFile == "" && files.KeyFile == ""
 }
 
 // validateCertificates returns everything that is wrong with the flags about certificates.
 func (o *options) validateCertificates() []error {
-	if o.ownCertificates() {
+	if o.makesCertificates() {
 		return o.certificates.validate()
 	}
 	if files := o.recommended.SecureServing.ServerCert.CertKey; files.CertFile == "" || files.KeyFile == "" {

@@ -25,7 +25,7 @@ func TestPosternMakesItsOwnCertificatesUnlessFilesAreGiven(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := o.ownCertificates(); got != test.want {
+		if got := o.makesCertificates(); got != test.want {
 			t.Errorf("%v: got %v, want %v", test.args, got, test.want)
 		}
 	}

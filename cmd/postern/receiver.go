@@ -4,44 +4,15 @@
 package main
 
 import (
-	"errors"
 	"time"
 
 	"postern.dev/postern/pkg/apiserver"
-	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/receiver"
 	"postern.dev/postern/pkg/target"
 )
 
 // receiverDrainTimeout is as long as the API server gives a request.
 const receiverDrainTimeout = time.Minute
-
-// files are what is read before anything is started, so that a mistake in it shows at once.
-type files struct {
-	// secrets have the default ones; those of namespaces come later.
-	secrets  *credential.Secrets
-	defaults *credential.Defaults
-	// certificates are the receiver's, nil if it needs none.
-	certificates *receiver.Certificates
-}
-
-func readFiles(o *options) (*files, error) {
-	f := &files{secrets: &credential.Secrets{}}
-	var err, certificatesErr error
-	f.defaults, err = credential.NewDefaults(o.defaultSecrets.source(), f.secrets)
-	if o.webhook.enabled && !o.webhook.disableTLS {
-		f.certificates, certificatesErr = o.webhook.loadCertificates(o.given)
-	}
-	return f, errors.Join(err, certificatesErr)
-}
-
-func (w *webhook) loadCertificates(g given) (*receiver.Certificates, error) {
-	options, err := w.tls(g)
-	if err != nil {
-		return nil, err
-	}
-	return receiver.LoadCertificates(options)
-}
 
 // newReceiver returns the server of the classic receiver, whose deliveries take the same way as those of the API server.
 func newReceiver(

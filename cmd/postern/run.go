@@ -39,7 +39,7 @@ func run(ctx context.Context, o *options) error {
 		return err
 	}
 	p := &process{options: o, files: files, own: &ownCertificates{}, hold: &holder{options: o}}
-	if o.ownCertificates() {
+	if o.makesCertificates() {
 		if p.own, err = newOwnCertificates(o); err != nil {
 			return err
 		}

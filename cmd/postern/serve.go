@@ -77,14 +77,16 @@ func (p *process) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	runnables := []manager.Runnable{targets, server, backlog, leader, p.files.defaults}
+	var runnables []manager.Runnable
 	if p.webhook.enabled {
 		classic, err := newReceiver(p.options, p.files.certificates, server, serverConfig.Extra, targets)
 		if err != nil {
 			return err
 		}
+		// The manager starts no more once it is told to stop, and the server, if it was started, waits for this one's end.
 		runnables = append(runnables, classic)
 	}
+	runnables = append(runnables, targets, server, backlog, leader, p.files.defaults)
 	for _, runnable := range runnables {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("could not add to the manager: %w", err)

@@ -16,7 +16,8 @@ import (
 const (
 	// maxNamespacesAtOnce bounds in how many namespaces one webhook is carried at the same time.
 	maxNamespacesAtOnce = 8
-	// amongTimeout bounds the carrying to all of them. What is not begun by then is told as failed, to be sent again.
+	// amongTimeout bounds the carrying to all of them. What is not begun by then is not begun, and told as failed, to be
+	// sent again.
 	amongTimeout = 30 * time.Second
 )
 
@@ -133,6 +134,11 @@ func (d *Deliverer) arrive(ctx context.Context, delivery *postern.WebhookDeliver
 	defer span.End()
 	delivery.Namespace = at.Namespace
 	d.setSender(delivery, in.User, at.Method)
+	if err := ctx.Err(); err != nil { // or it would have a time of its own, as every delivery, and so would all after it
+		err = answerUnavailable("other namespaces took too long", err)
+		d.finished(ctx, delivery, err)
+		return Arrival{Namespace: at.Namespace, Err: err}
+	}
 	byContent := nameByContent(delivery, deliveryID)
 	if err := d.admit(ctx, delivery, in.User, false); err != nil {
 		return Arrival{Namespace: at.Namespace, Err: err}

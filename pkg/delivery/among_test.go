@@ -4,12 +4,15 @@
 package delivery
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -166,6 +169,40 @@ func TestNothingIsCarriedWhileItIsNotKnownWhoWantsIt(t *testing.T) {
 	if diff := cmp.Diff([]string{"match a 2.0.0"}, p.told()); diff != "" {
 		t.Errorf("did (-want +got):\n%s", diff)
 	}
+}
+
+// Each target would otherwise have as long as if it were the only one, one after the other.
+func TestAWebhookIsBegunInNoMoreNamespacesOnceItsTimeIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := amongNamespaces()
+		p.observe = func(ctx context.Context, step string) {
+			if step == "write" {
+				<-ctx.Done()
+			}
+		}
+		const inTime = maxNamespacesAtOnce * 4 // at 0, 8, 16 and 24 seconds
+		namespaces := make([]string, inTime+1)
+		for i := range namespaces {
+			namespaces[i] = fmt.Sprintf("ns-%d", i)
+		}
+		began := time.Now()
+		spread, err := p.DeliverAmong(t.Context(), "docker.io", namespaces, dockerPush("default"))
+		if took, want := time.Since(began), 4*answerTimeout; err != nil || took != want {
+			t.Errorf("took %s, want %s: %v", took, want, err)
+		}
+		want := make([]string, len(namespaces))
+		for i, namespace := range namespaces {
+			want[i] = namespace + " Applied QueryToken"
+		}
+		want[inTime] = namespaces[inTime] + " error"
+		if diff := cmp.Diff(want, arrived(spread)); diff != "" {
+			t.Fatalf("arrived (-want +got):\n%s", diff)
+		}
+		if got := answered(t, spread.Arrivals[inTime].Err); got.Code != http.StatusServiceUnavailable || got.Details.RetryAfterSeconds != retryAfterSeconds {
+			t.Errorf("got %+v, want 503 with Retry-After", got)
+		}
+		p.Drain()
+	})
 }
 
 func TestARepeatMakesNoSecondRecordInAnyNamespace(t *testing.T) {

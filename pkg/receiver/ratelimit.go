@@ -54,7 +54,8 @@ func (r Rate) String() string {
 }
 
 // limit returns next behind the limit. A request beyond it waits, before anything of it but its headers is read; if it
-// would have to wait for too long, or if maxWaiting others wait, it is answered 429 at once, and refused is called. Probes are not counted.
+// would have to wait for too long, or if maxWaiting others wait, it is answered 429 at once, and refused is called. Probes
+// are not counted.
 func (r Rate) limit(next http.Handler, maxWaiting int, refused func()) http.Handler {
 	if r.Requests == 0 {
 		return next

@@ -90,6 +90,10 @@ func TestValuesThatDoNotGoTogetherAreRefusedInASentence(t *testing.T) {
 			[]string{`extraArgs=["--etcd-servers=http://etcd:2379"]`},
 			"extraArgs has --etcd-servers; set externalEtcd.endpoints instead, which other things follow, too.",
 		},
+		"a flag that the Service follows": {
+			[]string{`extraArgs=["--disable-tls"]`},
+			"extraArgs has --disable-tls; set webhookReceiver.tls.disabled instead, which other things follow, too.",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var args []string

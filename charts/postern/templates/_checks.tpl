@@ -46,7 +46,8 @@ What no schema can say: values that don't go together. All that is wrong is told
 {{- range $flag, $value := dict
     "--data-dir" "persistence" "--etcd-servers" "externalEtcd.endpoints" "--leader-elect" "replicaCount"
     "--enable-webhook" "webhookReceiver.enabled" "--webhook-port" "webhookReceiver.port"
-    "--webhook-namespaces" "webhookReceiver.namespaces" -}}
+    "--webhook-namespaces" "webhookReceiver.namespaces" "--disable-tls" "webhookReceiver.tls.disabled"
+    "--service-name" "fullnameOverride" -}}
   {{- range $.Values.extraArgs -}}
     {{- if eq $flag (splitList "=" . | first) -}}
       {{- $wrong = append $wrong (printf "extraArgs has %s; set %s instead, which other things follow, too." $flag $value) -}}

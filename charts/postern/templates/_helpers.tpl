@@ -16,19 +16,20 @@ has one APIService of that name, and the commands of the documentation are to fi
 {{- end -}}
 
 {{- define "postern.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "postern.name" . }}
+app.kubernetes.io/name: {{ include "postern.name" . | quote }}
 {{- end -}}
 
 {{- define "postern.labels" -}}
 {{ include "postern.selectorLabels" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") }}
 {{- end -}}
 
 {{- define "postern.image" -}}
-{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default (printf "v%s" .Chart.AppVersion)) -}}
+{{- $tag := .Values.image.tag | default (printf "v%s" .Chart.AppVersion) -}}
+{{- .Values.image.repository }}{{ hasPrefix "@" $tag | ternary "" ":" }}{{ $tag -}}
 {{- end -}}
 
 {{- /* The one subject of every binding: Postern's ServiceAccount. */ -}}

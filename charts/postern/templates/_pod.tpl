@@ -69,12 +69,12 @@ What the container is started with.
 {{- range list "docker" "ghcr" "harbor" "quay" "aliyun-acr" "acr" "cloudevents" }}
 - name: {{ . | upper | replace "-" "_" }}_WEBHOOK_SECRET
   valueFrom:
-    secretKeyRef: {name: {{ $.Values.webhookReceiver.registrySecrets }}, key: webhook.{{ . }}-secret, optional: true}
+    secretKeyRef: {name: {{ $.Values.webhookReceiver.registrySecrets | quote }}, key: webhook.{{ . }}-secret, optional: true}
 {{- end }}
 {{- range list (list "WEBHOOK_HMAC_SECRET" "hmac") (list "WEBHOOK_BEARER_TOKEN" "token") }}
 - name: {{ index . 0 }}
   valueFrom:
-    secretKeyRef: {name: {{ $.Values.webhookReceiver.registrySecrets }}, key: {{ index . 1 }}, optional: true}
+    secretKeyRef: {name: {{ $.Values.webhookReceiver.registrySecrets | quote }}, key: {{ index . 1 }}, optional: true}
 {{- end }}
 {{- end }}
 {{- with .Values.extraEnv }}
@@ -84,7 +84,7 @@ What the container is started with.
 
 {{- /* In whole tens of MiB. Nothing, if the limit is not in whole MiB or GiB: then set GOMEMLIMIT with extraEnv. */ -}}
 {{- define "postern.goMemoryLimit" -}}
-{{- $limit := dig "limits" "memory" "" .Values.resources -}}
+{{- $limit := dig "limits" "memory" "" .Values.resources | toString -}}
 {{- if regexMatch "^[0-9]+(Mi|Gi)$" $limit -}}
 {{- $mebibytes := regexFind "^[0-9]+" $limit | int -}}
 {{- if hasSuffix "Gi" $limit }}{{ $mebibytes = mul $mebibytes 1024 }}{{ end -}}
@@ -138,7 +138,7 @@ checksum/config: {{ sha256sum $config }}
 {{- else if .Values.externalEtcd.secretName }}
 - name: etcd-client
   secret:
-    secretName: {{ .Values.externalEtcd.secretName }}
+    secretName: {{ .Values.externalEtcd.secretName | quote }}
 {{- end }}
 {{- if .Values.certManager.enabled }}
 - name: serving-certificate
@@ -148,14 +148,14 @@ checksum/config: {{ sha256sum $config }}
 {{- if .Values.webhookReceiver.enabled }}
 - name: receiver-tls
   secret:
-    secretName: {{ .Values.webhookReceiver.tls.secretName }}
+    secretName: {{ .Values.webhookReceiver.tls.secretName | quote }}
     optional: true
 {{- end }}
 {{- range include "postern.credentials" . | fromYamlArray }}
 - name: receiver-{{ .name }}
   secret:
-    secretName: {{ .secret }}
-    items: [{key: {{ .key }}, path: {{ .name }}}]
+    secretName: {{ .secret | quote }}
+    items: [{key: {{ .key | quote }}, path: {{ .name }}}]
 {{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}

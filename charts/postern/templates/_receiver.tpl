@@ -27,6 +27,11 @@ The settings of the classic receiver, which reach Postern as keys of a ConfigMap
 {{- merge (deepCopy .Values.config) $config | toYaml -}}
 {{- end -}}
 
+{{- /* What the receiver speaks, whichever value says so. */ -}}
+{{- define "postern.receiverScheme" -}}
+{{- get (include "postern.config" . | fromYaml) "disable-tls" | eq "true" | ternary "http" "https" -}}
+{{- end -}}
+
 {{- /*
 The files that hold a secret of all git and generic senders, as a list: the name of the file, the Secret and the key in it,
 and what follows the name in the flag.

@@ -1,0 +1,119 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package chart
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+const digest = "@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+// as reads an object into a type, as strictly as the kube-apiserver: a number is no string.
+func as[T any](t *testing.T, object *unstructured.Unstructured) *T {
+	t.Helper()
+	if object == nil {
+		t.Fatal("there is no such object")
+	}
+	into := new(T)
+	const strict = true
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, into, strict); err != nil {
+		t.Fatal(err)
+	}
+	return into
+}
+
+func renderedPod(t *testing.T, args ...string) corev1.PodSpec {
+	t.Helper()
+	objects := parse(t, mustTemplate(t, args...))
+	return as[appsv1.StatefulSet](t, objects["StatefulSet.apps postern-system/postern"]).Spec.Template.Spec
+}
+
+// YAML takes 123 and 1e3 for numbers, and on for a truth, but all of them are names.
+func TestNamesThatYAMLTakesForSomethingElseAreNames(t *testing.T) {
+	rendered, err := run(t, nil, "bin/tools/helm", "template", "123", chartDir, "--namespace="+namespace,
+		`--set-json=externalEtcd={"endpoints":["https://etcd:2379"],"secretName":"123"}`,
+		`--set-json=webhookReceiver={"enabled":true,"namespaces":["123"],"registrySecrets":"1e3",`+
+			`"hmac":{"secretRef":{"name":"456","key":"on"}},"tls":{"secretName":"789"}}`,
+		`--set-json=serviceMonitor={"enabled":true,"prometheus":{"serviceAccount":"1","namespace":"2"}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects := parse(t, rendered)
+	for name, object := range objects {
+		labels, found, err := unstructured.NestedStringMap(object.Object, "metadata", "labels")
+		if err != nil || !found || labels["app.kubernetes.io/instance"] != "123" {
+			t.Errorf("%s has the labels %q: %v", name, labels, err)
+		}
+	}
+	as[rbacv1.ClusterRoleBinding](t, objects["ClusterRoleBinding.rbac.authorization.k8s.io /postern-metrics-reader"])
+	pod := as[appsv1.StatefulSet](t, objects["StatefulSet.apps postern-system/postern"]).Spec.Template.Spec
+	var secrets []string
+	for _, volume := range pod.Volumes {
+		secrets = append(secrets, volume.Secret.SecretName)
+	}
+	if diff := cmp.Diff([]string{"123", "789", "456"}, secrets); diff != "" {
+		t.Errorf("volumes of these Secrets (-want +got):\n%s", diff)
+	}
+}
+
+func TestImageIsNamedByTagOrDigest(t *testing.T) {
+	const repository = "ghcr.io/postern-dev/postern"
+	for tag, want := range map[string]string{
+		"":            repository + ":v0.1.0",
+		"1.5":         repository + ":1.5",
+		digest:        repository + digest,
+		"v2" + digest: repository + ":v2" + digest,
+	} {
+		t.Run(tag, func(t *testing.T) {
+			if got := renderedPod(t, "--set-string=image.tag="+tag).Containers[0].Image; got != want {
+				t.Errorf("the image is %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+func TestGoIsToldOfAMemoryLimitThatItCanHave(t *testing.T) {
+	for limit, want := range map[string]string{`"1Gi"`: "920MiB", `"500Mi"`: "450MiB", `"1G"`: "", `1073741824`: ""} {
+		t.Run(limit, func(t *testing.T) {
+			got := ""
+			for _, variable := range renderedPod(t, `--set-json=resources.limits.memory=`+limit).Containers[0].Env {
+				if variable.Name == "GOMEMLIMIT" {
+					got = variable.Value
+				}
+			}
+			if got != want {
+				t.Errorf("GOMEMLIMIT is %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestServiceOfTheReceiverIsForWhatItSpeaks(t *testing.T) {
+	for name, test := range map[string]struct {
+		args     []string
+		port     int32
+		protocol string
+	}{
+		"by default":                     {nil, 443, "https"},
+		"without TLS by its value":       {[]string{`--set=webhookReceiver.tls.disabled=true`}, 80, "http"},
+		"without TLS by its key":         {[]string{`--set-json=config={"disable-tls":"true"}`}, 80, "http"},
+		"with TLS by a key, which beats": {[]string{`--set=webhookReceiver.tls.disabled=true`, `--set-json=config={"disable-tls":"false"}`}, 443, "https"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := append(test.args, "--set=webhookReceiver.enabled=true", "--set=webhookReceiver.namespaces={demo}")
+			objects := parse(t, mustTemplate(t, args...))
+			port := as[corev1.Service](t, objects["Service postern-system/postern-receiver"]).Spec.Ports[0]
+			if port.Port != test.port || *port.AppProtocol != test.protocol {
+				t.Errorf("the port is %d for %s, want %d for %s", port.Port, *port.AppProtocol, test.port, test.protocol)
+			}
+		})
+	}
+}

@@ -70,14 +70,6 @@ func (w *workload) launch(ctx context.Context, pod, dir string) (*launch, error)
 	return l, nil
 }
 
-// replicas is how many Pods there should be.
-func (w *workload) replicas() int {
-	if w.set.Spec.Replicas == nil {
-		return 1
-	}
-	return int(*w.set.Spec.Replicas)
-}
-
 // override puts flags, all as --name=value, in the place of those of the same names.
 func (l *launch) override(flags ...string) {
 	for _, flag := range flags {

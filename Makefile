@@ -90,7 +90,7 @@ demo: local ## Play the main jobs against a real control plane, show them, and l
 test: build control-plane controller-manager helm ## Run the unit and integration tests, and the chaos tests in short
 	@echo 'Testing, also against a real control plane. Compiling the tests takes some minutes the first time.'
 	@# Not from the test cache, which does not know that tests use bin/postern, manifests and artifacts.
-	go test -count=1 $(TESTFLAGS) ./...
+	go test -count=1 -timeout=30m $(TESTFLAGS) ./...
 
 .PHONY: test-install
 test-install: build control-plane helm ## Run the integration tests once with each overlay, and with the chart, in the place of manifests/base

@@ -11,8 +11,14 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// receiverDrainTimeout is as long as the API server gives a request.
-const receiverDrainTimeout = time.Minute
+const (
+	// receiverDrainTimeout is as long as the API server gives a request.
+	receiverDrainTimeout = time.Minute
+
+	// maxReceiverConnections keeps strangers from using up the memory of the API server, which shares it: with headers as
+	// large as they may be, a connection takes about 100 KB before anything of it can be verified.
+	maxReceiverConnections = 1000
+)
 
 // newReceiver returns the server of the classic receiver, whose deliveries take the same way as those of the API server.
 func newReceiver(
@@ -44,17 +50,18 @@ func newReceiver(
 			TargetNamespaces: targets.Namespaces,
 			MaxPayloadBytes:  o.maxPayloadBytes,
 		}),
-		Address:       o.webhook.address(),
-		SharePort:     o.recommended.SecureServing.PermitPortSharing,
-		TLS:           tls,
-		Certificates:  certificates,
-		Rate:          rate,
-		MaxWaiting:    o.limits.maxMutatingRequestsInFlight,
-		OverRate:      server.Guard().CountOverRate,
-		BodyTimeout:   o.limits.payloadTimeout,
-		SecretsSynced: config.SecretsSynced,
-		ShutdownDelay: o.shutdownDelay,
-		DrainTimeout:  receiverDrainTimeout,
-		Ended:         func() { close(ended) },
+		Address:        o.webhook.address(),
+		SharePort:      o.recommended.SecureServing.PermitPortSharing,
+		MaxConnections: maxReceiverConnections,
+		TLS:            tls,
+		Certificates:   certificates,
+		Rate:           rate,
+		MaxWaiting:     o.limits.maxMutatingRequestsInFlight,
+		OverRate:       server.Guard().CountOverRate,
+		BodyTimeout:    o.limits.payloadTimeout,
+		SecretsSynced:  config.SecretsSynced,
+		ShutdownDelay:  o.shutdownDelay,
+		DrainTimeout:   receiverDrainTimeout,
+		Ended:          func() { close(ended) },
 	}), nil
 }

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/net/netutil"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 )
@@ -35,6 +36,8 @@ type ServerConfig struct {
 	// too.
 	Address   string
 	SharePort bool
+	// MaxConnections is how many connections may be open; further ones wait until one of them ends. 0 is no limit.
+	MaxConnections int
 	// TLS needs Certificates. Without Certificates it is plain HTTP that is served.
 	TLS          TLSOptions
 	Certificates *Certificates
@@ -89,6 +92,9 @@ func (s *Server) listen(ctx context.Context) (net.Listener, error) {
 }
 
 func (s *Server) serve(ctx context.Context, listener net.Listener) error {
+	if s.config.MaxConnections > 0 {
+		listener = netutil.LimitListener(listener, s.config.MaxConnections)
+	}
 	server := s.httpServer(ctx)
 	failed := make(chan error, 1)
 	if s.config.Certificates == nil {

@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// receiverDrainTimeout is as long as the API server gives a request.
-	receiverDrainTimeout = time.Minute
+	// receiverDrainTimeout is longer than the longest webhook takes once its body is there, and leaves the API server, which
+	// ends after the receiver, a part of drainTimeout.
+	receiverDrainTimeout = 45 * time.Second
 
 	// maxReceiverConnections keeps strangers from using up the memory of the API server, which shares it: with headers as
 	// large as they may be, a connection takes about 100 KB before anything of it can be verified.

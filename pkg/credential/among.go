@@ -4,6 +4,7 @@
 package credential
 
 import (
+	"context"
 	"errors"
 	"slices"
 )
@@ -17,8 +18,15 @@ type Acceptance struct {
 // VerifyAmong verifies one attempt, which names no target, in each of some namespaces by the secrets that count there, and
 // returns those that accept it, in the order given. A Kubernetes identity proves nothing, since RBAC has not been asked
 // about these namespaces. If none accepts, and without any namespace if the default secrets don't, the error is a
-// *Rejection.
-func (v *Verifier) VerifyAmong(namespaces []string, a Attempt) ([]Acceptance, error) {
+// *Rejection; if ctx ends first, it is that of ctx.
+//
+// A stranger can make this hash a body once for each namespace that has secrets. So only half of the processors are ever
+// busy with it, and it ends when the stranger leaves.
+func (v *Verifier) VerifyAmong(ctx context.Context, namespaces []string, a Attempt) ([]Acceptance, error) {
+	if err := v.among.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer v.among.Release(1)
 	a.Target = nil
 	shown := proofsOf(a, v.config.Now())
 	// Most namespaces have nothing for the attempt but the default secrets, and these are compared once for all of them.
@@ -26,6 +34,9 @@ func (v *Verifier) VerifyAmong(namespaces []string, a Attempt) ([]Acceptance, er
 	verdicts := []verdict{byDefault}
 	var accepted []Acceptance
 	for _, namespace := range namespaces {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		a.Namespace = namespace
 		verdict := byDefault
 		if valid, own := v.secrets.ownFor(a); own {

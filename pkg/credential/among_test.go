@@ -4,6 +4,7 @@
 package credential
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -48,7 +49,7 @@ func TestAnAttemptIsVerifiedInEachNamespaceByTheSecretsThatCountThere(t *testing
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := NewVerifier(Config{RequireSecret: !tc.open, IdentityIsCredential: true}, amongThree(tc.defaults))
-			got, err := v.VerifyAmong(tc.namespaces, Attempt{Source: "docker.io", QuerySecret: tc.shown})
+			got, err := v.VerifyAmong(t.Context(), tc.namespaces, Attempt{Source: "docker.io", QuerySecret: tc.shown})
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("accepted (-want +got):\n%s", diff)
 			}
@@ -68,7 +69,7 @@ func TestAnAttemptIsVerifiedInEachNamespaceByTheSecretsThatCountThere(t *testing
 func TestAnIdentityProvesNothingAmongNamespaces(t *testing.T) {
 	v := NewVerifier(Config{RequireSecret: true, IdentityIsCredential: true}, amongThree(nil))
 	known := &user.DefaultInfo{Name: "system:serviceaccount:ci:release", Groups: []string{user.AllAuthenticated}}
-	if got, err := v.VerifyAmong([]string{"a", "c"}, Attempt{Source: "docker.io", User: known}); err == nil {
+	if got, err := v.VerifyAmong(t.Context(), []string{"a", "c"}, Attempt{Source: "docker.io", User: known}); err == nil {
 		t.Errorf("accepted by %v", got)
 	}
 }
@@ -79,7 +80,7 @@ func TestATargetsKeyProvesNothingAmongNamespaces(t *testing.T) {
 	s.Set("a", asBytes(map[string]string{"gatewaysyncs.plant.token": "p"}))
 	v := NewVerifier(Config{RequireSecret: true}, s)
 	a := Attempt{Source: "generic", Header: header("X-Webhook-Token", "p"), Target: &Target{ResourceGatewaySyncs, "plant"}}
-	if got, err := v.VerifyAmong([]string{"a"}, a); err == nil {
+	if got, err := v.VerifyAmong(t.Context(), []string{"a"}, a); err == nil {
 		t.Errorf("accepted by %v", got)
 	}
 }
@@ -107,5 +108,14 @@ func TestASenderCanProveItselfIfThereIsASecretForItAnywhere(t *testing.T) {
 				t.Errorf("got %t, want %t", got, tc.want)
 			}
 		})
+	}
+}
+
+func TestWhoLeavesIsNotVerifiedInMoreNamespaces(t *testing.T) {
+	v := NewVerifier(Config{RequireSecret: true}, &Secrets{})
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := v.VerifyAmong(ctx, []string{"a"}, Attempt{Source: "docker.io"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got error %v", err)
 	}
 }

@@ -7,10 +7,12 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/apiserver/pkg/authentication/user"
 )
@@ -77,6 +79,8 @@ type Config struct {
 type Verifier struct {
 	config  Config
 	secrets *Secrets
+	// among bounds how many attempts are verified in many namespaces at once.
+	among *semaphore.Weighted
 }
 
 // NewVerifier returns a Verifier that reads secrets live. secrets must not be nil.
@@ -84,7 +88,7 @@ func NewVerifier(config Config, secrets *Secrets) *Verifier {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	return &Verifier{config: config, secrets: secrets}
+	return &Verifier{config: config, secrets: secrets, among: semaphore.NewWeighted(max(1, int64(runtime.GOMAXPROCS(0)/2)))}
 }
 
 // Verify returns the method by which the attempt proved itself. The error, if any, is a *Rejection.

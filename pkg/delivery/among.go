@@ -94,8 +94,11 @@ func (d *Deliverer) receiveAmong(ctx context.Context, delivery *postern.WebhookD
 func (d *Deliverer) verifyAmong(ctx context.Context, delivery *postern.WebhookDelivery, namespaces []string, in Incoming) ([]credential.Acceptance, error) {
 	_, done := startStage(ctx, stageVerify)
 	defer done()
-	accepted, err := d.Verifier.VerifyAmong(namespaces, in.attempt(delivery.Spec.Source))
-	if err != nil {
+	accepted, err := d.Verifier.VerifyAmong(ctx, namespaces, in.attempt(delivery.Spec.Source))
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, answerUnavailable("the sender could not be verified in time", err)
+	case err != nil:
 		return nil, unauthorized(err)
 	}
 	return accepted, nil

@@ -117,7 +117,7 @@ func TestUnknownFieldsAreRefusedWhereTheClientAsksForThat(t *testing.T) {
 	w.gatewaySync("web")
 	manifest := delivery("typo", toWeb+", ref: v1, refs: v2")
 
-	mustBeIn(t, w.refused(manifest, "create", "--filename=-"), `unknown field "refs"`)
+	mustBeIn(t, w.refused(manifest, "create", "--filename=-"), `unknown field "spec.refs"`)
 	err := w.createdWith(manifest, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
 	if !apierrors.IsBadRequest(err) {
 		t.Fatalf("got %v, want 400 BadRequest", err)

@@ -29,8 +29,7 @@ var actions = []struct {
 	{"deliver to a GatewaySync", `{"ref": "v2"}`, []string{"create", "--raw=" + byTarget + "?dryRun=All", "--filename=-"}},
 	{"deliver to an Application", `{"ref": "v2"}`, []string{"create", "--raw=" + api + "applications/shop/webhookdeliveries?dryRun=All", "--filename=-"}},
 	{"deliver by source", `{"ref": "v2"}`, []string{"create", "--raw=" + bySource + "?dryRun=All", "--filename=-"}},
-	// Of a kind that can't be patched, kubectl's own validation lists the CRDs, which is not for everybody.
-	{"deliver by an object", byHand, []string{"create", "--dry-run=server", "--validate=false", "--filename=-"}},
+	{"deliver by an object", byHand, []string{"create", "--dry-run=server", "--filename=-"}},
 	{"deliver again", "", []string{"create", "--raw=" + api + "webhookdeliveries/first/redeliver?dryRun=All", "--filename=-"}},
 	{"list deliveries", "", []string{"get", "webhookdeliveries"}},
 	{"get a delivery", "", []string{"get", "webhookdelivery/first"}},

@@ -26,6 +26,9 @@ import (
 func (w *world) scrape(token string) (text string, code int) {
 	w.t.Helper()
 	endpoint := shippedEndpoint(w.t)
+	if w.usesCertManager(w.t) { // as its comment says
+		endpoint.TLSConfig.CA.Secret.Name = ofCertManager
+	}
 	secret, err := w.kube.CoreV1().Secrets(controlplane.Namespace).Get(w.t.Context(), endpoint.TLSConfig.CA.Secret.Name, metav1.GetOptions{})
 	if err != nil {
 		w.t.Fatal(err)

@@ -145,7 +145,7 @@ func TestTheReceiverServesOverTLSAndTakesUpChangedFiles(t *testing.T) {
 
 func TestTheReceiverServesPlainHTTPByChoice(t *testing.T) {
 	secret := newSecret()
-	s := newSuiteWith(t, controlplane.PosternOptions{
+	s := newSuiteOf(t, controlplane.Base, controlplane.PosternOptions{
 		Flags: []string{"--disable-tls", "--webhook-ratelimit-allowed=2", "--tlsciphers=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"},
 		Env:   []string{"ENABLE_WEBHOOK=True", "WEBHOOK_NAMESPACES=*", "WEBHOOK_BEARER_TOKEN=" + secret},
 	})

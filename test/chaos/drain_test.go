@@ -4,11 +4,13 @@
 package chaos
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +23,7 @@ func TestEveryRequestUnderWayIsAcceptedWhenPosternIsAskedToEnd(t *testing.T) {
 	const requests = 100
 	postern := startPostern(t, controlplane.PosternOptions{})
 	w := newWorld(t, 4, 4)
+	seatsForSenders(t, 300)
 	l := &ledger{}
 	finish := w.holdRequests(l, requests)
 	w.eventually(patience, func() error {
@@ -50,6 +53,28 @@ func TestEveryRequestUnderWayIsAcceptedWhenPosternIsAskedToEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.check(l)
+}
+
+// seatsForSenders changes the share of the kube-apiserver's seats that senders have, for the time of the test. What is
+// shipped lets fewer through at once than the test is about.
+func seatsForSenders(t *testing.T, shares int) {
+	t.Helper()
+	set := func(ctx context.Context, shares int) {
+		patch := fmt.Sprintf(`{"spec": {"limited": {"nominalConcurrencyShares": %d}}}`, shares)
+		if _, err := shared.Kubectl(ctx, "", "patch", "prioritylevelconfiguration", "postern-senders", "--type=merge", "--patch="+patch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before, err := shared.Kubectl(t.Context(), "", "get", "prioritylevelconfiguration", "postern-senders", "--output=jsonpath={.spec.limited.nominalConcurrencyShares}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shipped, err := strconv.Atoi(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set(t.Context(), shares)
+	t.Cleanup(func() { set(context.Background(), shipped) })
 }
 
 func takesConnections(address string) bool {

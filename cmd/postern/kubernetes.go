@@ -32,8 +32,8 @@ func clientConfig(o *options) (*rest.Config, error) {
 }
 
 // awaitKubernetes returns once the kube-apiserver answers. What follows asks it at once and would end if it could not, be
-// started again, and end. Meanwhile the port is held. The error is that of ctx if that ends first.
-func awaitKubernetes(ctx context.Context, o *options, hold *holder) error {
+// started again, and end. The error is that of ctx if that ends first.
+func awaitKubernetes(ctx context.Context, o *options) error {
 	config, err := clientConfig(o)
 	if err != nil {
 		return err
@@ -42,7 +42,6 @@ func awaitKubernetes(ctx context.Context, o *options, hold *holder) error {
 	if err != nil {
 		return fmt.Errorf("could not make a client: %w", err)
 	}
-	defer time.AfterFunc(holdAfter, hold.take).Stop()
 	backoff := storageBackoff()
 	for {
 		err := askVersion(ctx, client.RESTClient())

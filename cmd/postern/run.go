@@ -45,6 +45,9 @@ func run(ctx context.Context, o *options) error {
 		}
 		defer p.own.follow(ctx)()
 	}
+	if err := p.hold.listen(); err != nil {
+		return err
+	}
 	defer p.hold.release()
 	err = p.serveFromStorage(ctx)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil { // a signal came before there was anything to end

@@ -20,13 +20,13 @@ import (
 // drainTimeout bounds the end: the longest request of the API server, and some time to close what it used.
 const drainTimeout = 75 * time.Second
 
-// serve runs caches and servers under one manager, which starts and stops them in order. The port is held until the
-// kube-apiserver answers.
+// serve runs caches and servers under one manager, which starts and stops them in order. The port is held until the API
+// server begins: the caches may have to wait for a permission, and for as long as somebody needs to grant it.
 func (p *process) serve(ctx context.Context) error {
-	if err := awaitKubernetes(ctx, p.options, p.hold); err != nil {
+	defer time.AfterFunc(holdAfter, p.hold.take).Stop()
+	if err := awaitKubernetes(ctx, p.options); err != nil {
 		return err
 	}
-	p.hold.release()
 	config, err := genericConfig(p.options)
 	if err != nil {
 		return err
@@ -61,6 +61,7 @@ func (p *process) serve(ctx context.Context) error {
 			}
 			return targets.Ready()
 		},
+		BeforeServing:           p.hold.release,
 		StorageReady:            p.storageReady,
 		Backlog:                 backlog.Full,
 		DeliveryTTL:             p.deliveryTTL,

@@ -38,6 +38,8 @@ type ExtraConfig struct {
 	Events   events.EventRecorder
 	// SecretsSynced reports whether the Verifier knows all secrets. Nothing is served before.
 	SecretsSynced cache.InformerSynced
+	// BeforeServing is called once, when the server is about to take connections.
+	BeforeServing func()
 	// CachesReady returns an error until secrets and targets can be looked up.
 	CachesReady func() error
 	// StorageReady returns an error while nothing can be stored, and Backlog the error that answers deliveries while too
@@ -88,6 +90,7 @@ type Server struct {
 	generic       *genericapiserver.GenericAPIServer
 	records       *webhookdelivery.Store
 	secretsSynced cache.InformerSynced
+	beforeServing func()
 	deliverer     *delivery.Deliverer
 	guard         *Guard
 	stopping      *atomic.Bool
@@ -132,7 +135,7 @@ func (c CompletedConfig) New() (*Server, error) {
 		return nil, fmt.Errorf("could not install the API group %s: %w", postern.GroupName, err)
 	}
 	return &Server{
-		generic: generic, records: store, secretsSynced: c.extra.SecretsSynced, deliverer: deliverer,
+		generic: generic, records: store, secretsSynced: c.extra.SecretsSynced, beforeServing: c.extra.BeforeServing, deliverer: deliverer,
 		guard: newGuard(c.extra, c.generic.MaxMutatingRequestsInFlight), stopping: c.stopping,
 	}, nil
 }
@@ -187,6 +190,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if !cache.WaitForCacheSync(ctx.Done(), s.secretsSynced) {
 		return nil
 	}
+	s.beforeServing()
 	defer context.AfterFunc(ctx, func() { s.stopping.Store(true) })()
 	return s.generic.PrepareRun().RunWithContext(ctx)
 }

@@ -192,17 +192,18 @@ func (w *world) unbind(g grant) (bind func()) {
 	}
 }
 
-// sample is the permission, or one that the role of Kubernetes grants.
+// sample is the permission, or one that a whole role grants.
 func (p permission) sample() permission {
-	if sample, found := samplesOfBuiltIn[p.resource]; found {
+	if sample, found := samples[p.resource]; found {
 		return sample
 	}
 	return p
 }
 
-// samplesOfBuiltIn have one of the permissions that a role of Kubernetes grants.
-var samplesOfBuiltIn = map[string]permission{
-	"system:auth-delegator":                     {"create", "authentication.k8s.io", "tokenreviews", ""},
+// samples have one of the permissions that a whole role grants.
+var samples = map[string]permission{
+	"postern":               {"patch", "stoker.io", "gatewaysyncs", ""},
+	"system:auth-delegator": {"create", "authentication.k8s.io", "tokenreviews", ""},
 	"extension-apiserver-authentication-reader": {"get", "", "configmaps", "extension-apiserver-authentication"},
 }
 

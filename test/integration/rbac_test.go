@@ -9,8 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/client-go/rest"
 
 	"postern.dev/postern/test/controlplane"
 )
@@ -61,6 +65,41 @@ func TestEachPermissionIsNeeded(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whoever installs the roles after Postern, or takes them away for a while, must not have it started again and again.
+func TestWithoutItsRolesPosternLivesAndServesOnceItHasThem(t *testing.T) {
+	w := startPermitted(t).newWorld(t)
+	bind := w.unbind(grant{binding: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "postern"}, bindingName: "postern"})
+	if err := w.postern.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	ready := make(chan error, 1)
+	go func() { ready <- w.postern.Start(t.Context()) }()
+	w.eventually(func() error { return w.health("/livez") })
+	if w.health("/readyz") == nil {
+		t.Error("Postern is ready without its roles")
+	}
+	bind()
+	if err := <-ready; err != nil {
+		t.Fatal(err)
+	}
+	w.eventually(toGatewaySync(w))
+}
+
+// health asks Postern itself for its health, and returns an error unless that is good.
+func (w *world) health(path string) error {
+	client, err := rest.HTTPClientFor(rest.AnonymousClientConfig(w.postern.DirectConfig()))
+	if err != nil {
+		return err
+	}
+	s := sender{client: client}
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, w.postern.Address()+path, nil)
+	if err != nil {
+		return err
+	}
+	got, err := s.do(req)
+	return errors.Join(err, answeredWith(http.StatusOK)(got))
 }
 
 // mustMiss fails the test unless the kube-apiserver refuses what has been begun, and it is not done therefore.

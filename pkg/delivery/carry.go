@@ -37,9 +37,12 @@ type manner struct {
 func (m manner) isRepeat(err error) bool { return m.byContent && apierrors.IsAlreadyExists(err) }
 
 func (d *Deliverer) carryAnd(ctx context.Context, delivery *postern.WebhookDelivery, m manner) (*postern.WebhookDelivery, error) {
+	sender := delivery.Status.Sender
 	carried, err := d.carry(ctx, delivery, m)
 	if carried != nil {
-		delivery = carried
+		told := *carried
+		told.Status.Sender = sender // and not that of the first delivery, whose record answers a repeat
+		delivery = &told
 	}
 	if m.dryRun && err == nil {
 		annotate(ctx, delivery, nil)

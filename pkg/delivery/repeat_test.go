@@ -12,6 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/klog/v2"
+	"k8s.io/klog/v2/ktesting"
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/target"
@@ -174,6 +176,23 @@ func TestTheRecordKeepsItsOwnReason(t *testing.T) {
 	}
 	if _, err := p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestTheLogTellsWhoSentARepeatAndNotWhoWasFirst(t *testing.T) {
+	first := firstDelivery("Applied", result(postern.TargetResult{Result: "Written", Reason: "Requested"})...)
+	first.Status.Sender = &postern.Sender{Name: "the-first", Method: "HMAC"}
+	logger := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true)))
+	answer, err := repeatOf(first).Deliver(klog.NewContext(t.Context(), logger), toPlant(), push("d-1", pushed), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := answer.Status.Sender.Name; got != "the-first" {
+		t.Errorf("answered with the sender %s, want the record of the first", got)
+	}
+	log := logger.GetSink().(ktesting.Underlier).GetBuffer().String()
+	if want := `sender="` + ci.Name + `" method="ServiceAccount"`; !strings.Contains(log, want) || strings.Contains(log, "the-first") {
+		t.Errorf("the log is %q, want %s in it", log, want)
 	}
 }
 

@@ -25,7 +25,8 @@ func (e expiring) untilListed(ctx context.Context, want ...string) ([]postern.We
 	err := wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		var err error
 		if records, err = e.List(ctx); err != nil {
-			return false, err
+			diff = err.Error() // the storage may be initializing still
+			return false, nil
 		}
 		got := make([]string, 0, len(records))
 		for _, r := range records {

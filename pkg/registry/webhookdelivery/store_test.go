@@ -23,11 +23,14 @@ func (e expiring) untilListed(ctx context.Context, want ...string) ([]postern.We
 	var records []postern.WebhookDelivery
 	var diff string
 	err := wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
-		var err error
-		if records, err = e.List(ctx); err != nil {
-			diff = err.Error() // the storage may be initializing still
-			return false, nil
+		listed, err := e.List(ctx)
+		if apierrors.IsTooManyRequests(err) {
+			return false, nil // the storage is initializing
 		}
+		if err != nil {
+			return false, err
+		}
+		records = listed
 		got := make([]string, 0, len(records))
 		for _, r := range records {
 			got = append(got, r.Namespace+"/"+r.Name)

@@ -9,13 +9,10 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	utilnet "k8s.io/apimachinery/pkg/util/net"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 
 	"postern.dev/postern/apis/postern"
-	"postern.dev/postern/pkg/credential"
-	"postern.dev/postern/pkg/delivery"
 	"postern.dev/postern/pkg/registry/deliver"
 )
 
@@ -25,7 +22,7 @@ func (c ExtraConfig) buildHandlerChain(maxObjectBytes int64, stopping *atomic.Bo
 	return func(handler http.Handler, generic *genericapiserver.Config) http.Handler {
 		authorized := whileAccepting(budget.limit(deliver.WithDryRun(handler)), c.accepting)
 		known := onceRelayKnown(limitedChain(authorized, generic), generic.Authentication.RequestHeaderConfig)
-		return withoutQuerySecret(withLastAnswers(withBodyTimeout(known, c.PayloadTimeout), stopping))
+		return deliver.WithoutQuerySecret(withLastAnswers(withBodyTimeout(known, c.PayloadTimeout), stopping), querySecretWarning)
 	}
 }
 
@@ -80,24 +77,3 @@ func whileAccepting(next http.Handler, accepting func() error) http.Handler {
 }
 
 const querySecretWarning = "the secret in the query of this URL can be read in the cluster's audit log: use a header, a signature or a ServiceAccount token if the sender can"
-
-// withoutQuerySecret moves the secret from the query into the context, where no log, trace, audit event or panic can
-// show it. It must be outside of all filters that look at the URL.
-func withoutQuerySecret(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		query, secret, found := credential.CutQuerySecret(req.URL.RawQuery)
-		if !found {
-			next.ServeHTTP(w, req)
-			return
-		}
-		if warning, err := utilnet.NewWarningHeader(299, "-", querySecretWarning); err == nil {
-			w.Header().Add("Warning", warning)
-		}
-		cleaned := req.Clone(delivery.WithQuerySecret(req.Context(), secret))
-		cleaned.URL.RawQuery = query
-		cleaned.RequestURI = cleaned.URL.RequestURI()
-		// What the kube-apiserver was asked for, query and all.
-		cleaned.Header.Del("X-Forwarded-Uri")
-		next.ServeHTTP(w, cleaned)
-	})
-}

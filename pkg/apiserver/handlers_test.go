@@ -17,6 +17,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/delivery"
+	"postern.dev/postern/pkg/registry/deliver"
 )
 
 func TestASecretInTheQueryIsMovedOutOfSight(t *testing.T) {
@@ -40,7 +41,7 @@ func TestASecretInTheQueryIsMovedOutOfSight(t *testing.T) {
 	} {
 		t.Run(query, func(t *testing.T) {
 			var got seen
-			handler := withoutQuerySecret(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+			handler := deliver.WithoutQuerySecret(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 				got = seen{URI: req.URL.String(), Secret: delivery.QuerySecretFrom(req.Context())}
 				if req.RequestURI != got.URI {
 					t.Errorf("the request URI is %q, the URL %q", req.RequestURI, got.URI)
@@ -49,7 +50,7 @@ func TestASecretInTheQueryIsMovedOutOfSight(t *testing.T) {
 				if text := fmt.Sprint(req.URL, req.RequestURI, req.Header, req.Form); strings.Contains(text, "s3cret") {
 					t.Errorf("the secret can be seen: %s", text)
 				}
-			}))
+			}), querySecretWarning)
 			req := httptest.NewRequest(http.MethodPost, "/apis"+query, nil)
 			req.Header.Set("X-Forwarded-Uri", "/apis"+query)
 			answer := httptest.NewRecorder()

@@ -11,7 +11,6 @@ import (
 	"k8s.io/klog/v2"
 
 	"postern.dev/postern/apis/postern"
-	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/delivery"
 	"postern.dev/postern/pkg/registry/deliver"
 )
@@ -58,22 +57,8 @@ func NewHandler(config Config) http.Handler {
 	mux.Handle("/webhook", h.delivering(h.byType))
 	mux.HandleFunc("/healthz", answerHealth)
 	mux.HandleFunc("/", answerNoSuchPath)
-	return withoutQuerySecret(mux)
-}
-
-// withoutQuerySecret moves the secret from the query into the context, where no log or redirection can show it.
-func withoutQuerySecret(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		query, secret, found := credential.CutQuerySecret(req.URL.RawQuery)
-		if !found {
-			next.ServeHTTP(w, req)
-			return
-		}
-		cleaned := req.Clone(delivery.WithQuerySecret(req.Context(), secret))
-		cleaned.URL.RawQuery = query
-		cleaned.RequestURI = cleaned.URL.RequestURI()
-		next.ServeHTTP(w, cleaned)
-	})
+	const noWarning = "" // it is in no audit log
+	return deliver.WithoutQuerySecret(mux, noWarning)
 }
 
 // answerHealth says that the process answers, also while nothing can be delivered: to end it would not help then.

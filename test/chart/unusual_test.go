@@ -4,6 +4,7 @@
 package chart
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -61,6 +62,23 @@ func TestNamesThatYAMLTakesForSomethingElseAreNames(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"123", "789", "456"}, secrets); diff != "" {
 		t.Errorf("volumes of these Secrets (-want +got):\n%s", diff)
+	}
+}
+
+func TestNamespaceOfDigitsIsAName(t *testing.T) {
+	rendered, err := run(t, nil, "bin/tools/helm", "template", release, chartDir, "--namespace=123",
+		"--values=test/chart/testdata/full.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, object := range parse(t, rendered) {
+		content, err := object.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(content, []byte(`"namespace":123`)) {
+			t.Errorf("%s has a number for a namespace", name)
+		}
 	}
 }
 

@@ -57,7 +57,7 @@ func (d *Deliverer) DeliverAmong(ctx context.Context, source string, namespaces 
 		return Spread{}, err
 	}
 	if len(accepted) == 0 {
-		d.ignore(delivery, ReasonNoTarget, "nothing wants what was pushed")
+		d.ignore(delivery, ReasonNoTarget, unwanted("nothing", delivery.Spec.Events))
 		d.finished(ctx, delivery, nil)
 		return Spread{Message: delivery.Status.Message}, nil
 	}

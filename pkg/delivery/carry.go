@@ -68,7 +68,7 @@ func (d *Deliverer) carry(ctx context.Context, delivery *postern.WebhookDelivery
 	case err != nil:
 		return nil, answerFor(err)
 	case len(tasks) == 0:
-		d.ignore(delivery, ReasonNoTarget, "nothing in this namespace wants what was pushed")
+		d.ignore(delivery, ReasonNoTarget, unwanted("nothing in this namespace", delivery.Spec.Events))
 		return d.recordOnly(ctx, delivery, m)
 	case m.dryRun:
 		effects := d.write(ctx, tasks, true)

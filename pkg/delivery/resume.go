@@ -81,7 +81,7 @@ func (d *Deliverer) tryAgain(ctx context.Context, delivery *postern.WebhookDeliv
 	results := d.writeAgain(ctx, tasks, delivery.Status.Targets)
 	if len(results) == 0 {
 		delivery.Status.Reason, delivery.Status.Targets = "", nil
-		d.ignore(delivery, ReasonNoTarget, "nothing in this namespace wants what was pushed")
+		d.ignore(delivery, ReasonNoTarget, unwanted("nothing in this namespace", delivery.Spec.Events))
 		return
 	}
 	conclude(delivery, results, d.Now())

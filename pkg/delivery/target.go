@@ -49,7 +49,7 @@ func (t task) request(now time.Time) target.Request {
 		}
 	}
 	if i := e.Image; i != nil {
-		r.Image = &imageupdate.Image{Name: i.Host + "/" + i.Repository, Tag: i.Tag, Digest: i.Digest}
+		r.Image = &imageupdate.Image{Name: imageName(i), Tag: i.Tag, Digest: i.Digest}
 	}
 	return r
 }

@@ -121,7 +121,7 @@ func TestWhatNothingWantsIsIgnored(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := summary{"Ignored", "NoTarget", "nothing in this namespace wants what was pushed", nil}
+		want := summary{"Ignored", "NoTarget", "nothing in this namespace wants v2.0.0", nil}
 		if diff := cmp.Diff(want, summaryOf(delivered.Status)); diff != "" {
 			t.Errorf("status (-want +got):\n%s", diff)
 		}

@@ -118,8 +118,8 @@ func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
 	if got := len(w.records()); got != len(asReceived())-1 {
 		t.Errorf("%d records, want one for each push", got)
 	}
-	if phase := w.postUnwanted(stranger, secrets["webhook.quay-secret"]); phase != "nothing wants what was pushed" {
-		t.Errorf("an image that nobody wants is answered %q", phase)
+	if message := w.postUnwanted(stranger, secrets["webhook.quay-secret"]); message != "nothing wants quay.io/example/unwanted:1.4.0" {
+		t.Errorf("an image that nobody wants is answered %q", message)
 	}
 }
 

@@ -94,6 +94,10 @@ func TestValuesThatDoNotGoTogetherAreRefusedInASentence(t *testing.T) {
 			[]string{`extraArgs=["--disable-tls"]`},
 			"extraArgs has --disable-tls; set webhookReceiver.tls.disabled instead, which other things follow, too.",
 		},
+		"a flag on which rights and probes depend": {
+			[]string{`extraArgs=["-v=2","--secure-port=9443"]`},
+			"extraArgs has --secure-port, which can't be changed here: the chart's objects count on what it is.",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var args []string

@@ -54,6 +54,12 @@ What no schema can say: values that don't go together. All that is wrong is told
     {{- end -}}
   {{- end -}}
 {{- end -}}
+{{- range $.Values.extraArgs -}}
+  {{- $flag := splitList "=" . | first -}}
+  {{- if has $flag (list "--secure-port" "--service-namespace" "--ca-secret-name" "--leader-elect-resource-name" "--leader-elect-resource-namespace") -}}
+    {{- $wrong = append $wrong (printf "extraArgs has %s, which can't be changed here: the chart's objects count on what it is." $flag) -}}
+  {{- end -}}
+{{- end -}}
 {{- if $wrong -}}
   {{- fail (printf "\n\n%s\n" (join "\n" $wrong)) -}}
 {{- end -}}

@@ -30,13 +30,13 @@ resource "aws_cloudwatch_event_rule" "push" {
 # EventBridge calls an API key what it sends as a header of one's choice, word for word.
 resource "aws_cloudwatch_event_connection" "kube_apiserver" {
   name               = var.name
-  description        = "The kube-apiserver, as the ServiceAccount that delivers"
+  description        = "The kube-apiserver, with the secret that Postern knows"
   authorization_type = "API_KEY"
 
   auth_parameters {
     api_key {
-      key   = "Authorization"
-      value = "Bearer ${var.token}"
+      key   = "X-Webhook-Secret"
+      value = var.secret
     }
   }
 

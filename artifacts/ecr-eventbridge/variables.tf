@@ -11,14 +11,14 @@ variable "kube_apiserver" {
   }
 }
 
-variable "token" {
-  description = "Token of the ServiceAccount that delivers, without \"Bearer\". It ends up in the state and in AWS Secrets Manager."
+variable "secret" {
+  description = "The secret under webhook.ecr-secret, or webhook.cloudevents-secret for that format, in the Secret postern-webhook-secrets of each of the namespaces. It ends up in the state and in AWS Secrets Manager."
   type        = string
   sensitive   = true
 
   validation {
-    condition     = length(var.token) > 0 && !startswith(var.token, "Bearer ")
-    error_message = "Give the token alone, without \"Bearer\"."
+    condition     = length(var.secret) > 0 && length(var.secret) <= 512
+    error_message = "Give 1 to 512 characters: EventBridge sends no longer header, so that a ServiceAccount's token does not fit."
   }
 }
 

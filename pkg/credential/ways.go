@@ -51,8 +51,10 @@ func methodsOf(source string) []Method {
 		return []Method{MethodServiceAccount, MethodHMAC}
 	case sourceHarbor:
 		return []Method{MethodServiceAccount}
-	case "azure-devops", sourceACR, sourceECR, sourceDistribution, sourceZot:
+	case "azure-devops", sourceACR, sourceDistribution, sourceZot:
 		return []Method{MethodServiceAccount, MethodToken}
+	case sourceECR: // EventBridge, whose headers are too short for a ServiceAccount's token: 512 characters
+		return []Method{MethodToken}
 	case sourceCloudEvents:
 		return []Method{MethodServiceAccount, MethodToken, MethodQueryToken}
 	case sourceDockerHub, sourceQuay, sourceAliyunACR, sourceGAR:

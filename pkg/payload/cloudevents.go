@@ -17,8 +17,8 @@ const sourceCloudEvents = "cloudevents"
 // first of each pair is what its documentation has AWS EventBridge make of an event of ECR:
 // https://argocd-image-updater.readthedocs.io/en/stable/configuration/webhook/#aws-ecr-via-eventbridge-cloudevents
 //
-// The credential depends on who sends them. An API destination of EventBridge sets any one header: a ServiceAccount's
-// token as Authorization, or the secret as X-Webhook-Secret. Who can set none has ?secret=. CloudEvents know no signature.
+// The credential depends on who sends them: a ServiceAccount's token as Authorization, the secret as X-Webhook-Secret, which
+// is what EventBridge can send, or ?secret= for who can set no header. CloudEvents know no signature.
 type imagePush struct {
 	RepositoryName string `json:"repositoryName"`
 	Repository     string `json:"repository"`

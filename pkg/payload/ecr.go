@@ -13,8 +13,9 @@ const sourceECR = "ecr"
 // ecrEvent is the part that is read of what Amazon EventBridge says of Amazon ECR, as it is, without a transformer:
 // https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html
 //
-// EventBridge sends through an API destination, which sets any one header: a ServiceAccount's token as Authorization, or
-// the secret as X-Webhook-Secret. It can't sign.
+// EventBridge sends through an API destination, which sets any one header of up to 512 characters: the secret as
+// X-Webhook-Secret. A ServiceAccount's token is longer, and it can't sign:
+// https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_CreateConnectionApiKeyAuthRequestParameters.html
 type ecrEvent struct {
 	ID         string    `json:"id"`
 	DetailType string    `json:"detail-type"`

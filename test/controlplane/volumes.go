@@ -6,6 +6,7 @@ package controlplane
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -68,6 +69,8 @@ func (w *workload) files(ctx context.Context, volume string) (map[string][]byte,
 			return nil, nil
 		case one.Secret != nil:
 			return w.secretFiles(ctx, one.Secret)
+		case one.ConfigMap != nil:
+			return w.configMapFiles(ctx, one.ConfigMap)
 		}
 		return nil, fmt.Errorf("can't be mounted here: %v", one.VolumeSource)
 	}
@@ -79,13 +82,31 @@ func (w *workload) secretFiles(ctx context.Context, source *corev1.SecretVolumeS
 	if err != nil {
 		return nil, ignoreMissing(err, source.Optional)
 	}
-	if len(source.Items) == 0 {
-		return secret.Data, nil
+	return project(source.SecretName, secret.Data, source.Items, source.Optional)
+}
+
+func (w *workload) configMapFiles(ctx context.Context, source *corev1.ConfigMapVolumeSource) (map[string][]byte, error) {
+	configMap, err := w.kube.CoreV1().ConfigMaps(w.set.Namespace).Get(ctx, source.Name, metav1.GetOptions{})
+	if err != nil {
+		return nil, ignoreMissing(err, source.Optional)
+	}
+	data := map[string][]byte{}
+	maps.Copy(data, configMap.BinaryData)
+	for key, value := range configMap.Data {
+		data[key] = []byte(value)
+	}
+	return project(source.Name, data, source.Items, source.Optional)
+}
+
+// project returns the files that a volume makes of an object's data: those of its items, or all where it names none.
+func project(object string, data map[string][]byte, items []corev1.KeyToPath, optional *bool) (map[string][]byte, error) {
+	if len(items) == 0 {
+		return data, nil
 	}
 	files := map[string][]byte{}
-	for _, item := range source.Items {
-		content, found := secret.Data[item.Key]
-		if err := requireKey(found, secret.Name, item.Key, source.Optional); err != nil {
+	for _, item := range items {
+		content, found := data[item.Key]
+		if err := requireKey(found, object, item.Key, optional); err != nil {
 			return nil, err
 		}
 		if found {

@@ -16,7 +16,11 @@ import (
 )
 
 // samples are what a page may presume.
-var samples = []string{"artifacts/examples/gatewaysync.yaml", "artifacts/examples/application.yaml"}
+var samples = []string{
+	"artifacts/examples/gatewaysync.yaml",
+	"artifacts/examples/application.yaml",
+	"test/docs/testdata/image-updater.yaml",
+}
 
 // startTimeout is for a machine that is busy with other tests.
 const startTimeout = 3 * time.Minute

@@ -8,8 +8,9 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-ARG TARGETOS=linux
-ARG TARGETARCH=amd64
+# The builder sets them. With values of ours it would not.
+ARG TARGETOS
+ARG TARGETARCH
 ARG VERSION=unknown
 ARG REVISION=unknown
 ARG DATE=unknown

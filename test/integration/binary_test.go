@@ -39,6 +39,7 @@ func TestTheImageIsBuiltAsTheMakefileReleases(t *testing.T) {
 	stages := strings.Split(string(dockerfile), "\nFROM ")
 	last := stages[len(stages)-1]
 	for _, test := range []struct{ in, holds string }{
+		{string(dockerfile), "\nARG TARGETOS\nARG TARGETARCH\n"}, // a default of ours would beat the builder's value
 		{string(dockerfile), "\nRUN GOOS=$TARGETOS GOARCH=$TARGETARCH make release RELEASE=/postern VERSION=$VERSION REVISION=$REVISION DATE=$DATE\n"},
 		{last, "COPY --from=build /postern /postern\n"},
 		{last, "USER 65532:65532\n"},

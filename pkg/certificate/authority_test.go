@@ -129,6 +129,7 @@ func TestLeafIsRenewedWhileThatMakesItLastLonger(t *testing.T) {
 		{"young", l, 15 * time.Hour, false},
 		{"old", l, 16 * time.Hour, true},
 		{"as old as its authority will be", last, 99 * time.Hour, false},
+		{"made by a clock that was ahead", l, -time.Hour, true},
 	} {
 		if got := isDue(test.leaf, ca, start.Add(test.at)); got != test.want {
 			t.Errorf("%s: got %v, want %v", test.name, got, test.want)

@@ -36,7 +36,11 @@ func (c candidates) choose(now time.Time) *authority {
 	return c.present
 }
 
-// isDue reports whether a leaf is to be issued anew by the authority that has issued it: not if that could last no longer.
+// isDue reports whether a leaf is to be issued anew by the authority that has issued it: not if that could last no longer. A
+// leaf that is not valid yet was made when this machine's clock was ahead.
 func isDue(leaf *leaf, issuer *authority, now time.Time) bool {
+	if now.Before(leaf.certificate.NotBefore) {
+		return true
+	}
 	return !now.Before(renewAt(leaf.certificate)) && leaf.certificate.NotAfter.Before(issuer.certificate.NotAfter)
 }

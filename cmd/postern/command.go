@@ -36,7 +36,7 @@ func newCommand(ctx context.Context) *cobra.Command {
 			}
 			err := run(ctx, o)
 			if errors.Is(err, errStartAnew) {
-				return startAnew()
+				return startAnew(ctx)
 			}
 			return err
 		},

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"syscall"
 	"time"
 
@@ -93,8 +94,12 @@ func untilMended(ctx context.Context, member *etcd.Server) bool {
 }
 
 // startAnew replaces the program that this process runs by the same one: whoever supervises the process sees no end, and
-// all that the old one held is given back.
-func startAnew() error {
+// all that the old one held is given back. It returns nil if the process has been told to end.
+func startAnew(ctx context.Context) error {
+	signal.Reset() // nobody would read of a signal from now on, and all is closed: it may end the process
+	if ctx.Err() != nil {
+		return nil
+	}
 	klog.InfoS("Starting anew, to run the embedded etcd again")
 	klog.Flush()
 	path, err := os.Executable()

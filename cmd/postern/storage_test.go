@@ -98,3 +98,12 @@ func TestWithoutStorageTheProcessLivesAndEverythingElseIsUnavailable(t *testing.
 		}
 	}
 }
+
+// Were it started anew, this test would begin again, for ever.
+func TestAProcessThatIsToEndDoesNotStartAnew(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := startAnew(ctx); err != nil {
+		t.Error(err)
+	}
+}

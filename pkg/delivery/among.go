@@ -5,13 +5,18 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/credential"
 )
+
+// reasonSenderLeft is why a sender is rejected that did not wait for its credential to be verified.
+const reasonSenderLeft = "SenderLeft"
 
 const (
 	// maxNamespacesAtOnce bounds in how many namespaces one webhook is carried at the same time.
@@ -96,6 +101,9 @@ func (d *Deliverer) verifyAmong(ctx context.Context, delivery *postern.WebhookDe
 	defer done()
 	accepted, err := d.Verifier.VerifyAmong(ctx, namespaces, in.attempt(delivery.Spec.Source))
 	switch {
+	case err != nil && errors.Is(ctx.Err(), context.Canceled):
+		// Nobody reads this answer. Whoever leaves before anything is proved must not look like a storage that is away.
+		return nil, &rejectedError{StatusError: apierrors.NewUnauthorized("the sender left"), reason: reasonSenderLeft}
 	case err != nil && ctx.Err() != nil:
 		return nil, answerUnavailable("the sender could not be verified in time", err)
 	case err != nil:

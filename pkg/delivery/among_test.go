@@ -244,3 +244,18 @@ func TestADoorThatLeadsNowhereSaysSoOnlyToWhoHasProvedItself(t *testing.T) {
 		t.Errorf("it did this: %q", journal)
 	}
 }
+
+// An alert says that the storage is away when deliveries are answered 503, and a stranger could raise it.
+func TestASenderThatLeavesBeforeItIsVerifiedIsRejected(t *testing.T) {
+	p := amongNamespaces()
+	p.Secrets.Set("a", map[string][]byte{"hmac": []byte(secret)})
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	in := Incoming{Header: http.Header{
+		"X-Github-Event": {"push"}, "X-Hub-Signature-256": {sign([]byte("another body"))},
+	}, Body: []byte(pushed), User: nobody}
+	_, err := p.DeliverAmong(ctx, "github", []string{"a"}, in)
+	if reason, _ := rejectionOf(err); reason != reasonSenderLeft || outcomeOf(nil, err) != outcomeRejected {
+		t.Errorf("got outcome %s with reason %q: %v", outcomeOf(nil, err), reason, err)
+	}
+}

@@ -6,6 +6,7 @@ package credential
 import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
 )
 
 // EventHandler feeds s from an informer of Kubernetes Secrets, and ignores those of another name than SecretName.
@@ -20,8 +21,14 @@ func (s *Secrets) EventHandler() cache.ResourceEventHandler {
 }
 
 func (s *Secrets) observe(obj any) {
-	if secret, ok := obj.(*corev1.Secret); ok && secret.Name == SecretName {
-		s.Set(secret.Namespace, secret.Data)
+	secret, ok := obj.(*corev1.Secret)
+	if !ok || secret.Name != SecretName {
+		return
+	}
+	s.Set(secret.Namespace, secret.Data)
+	if unread := unreadSecrets(secret.Data); len(unread) > 0 {
+		klog.InfoS("The last of the secrets under a key are not read: take out those that are no longer needed",
+			"secret", klog.KObj(secret), "unread", unread)
 	}
 }
 

@@ -5,6 +5,7 @@ package credential
 
 import (
 	"crypto/sha256"
+	"iter"
 	"slices"
 	"strings"
 )
@@ -65,11 +66,7 @@ func isTargetKey(key string) bool {
 
 func parseSecrets(value []byte) []secret {
 	var parsed []secret
-	for line := range strings.Lines(string(value)) {
-		line = strings.TrimSpace(line)
-		if line == "" {
-			continue
-		}
+	for line := range secretLines(value) {
 		if len(parsed) == maxSecretsPerKey {
 			break
 		}
@@ -77,6 +74,33 @@ func parseSecrets(value []byte) []secret {
 		parsed = append(parsed, secret{key: key, digest: sha256.Sum256(key), signingKey: signingKey(line)})
 	}
 	return parsed
+}
+
+// unreadSecrets returns how many secrets of a Kubernetes Secret are not read, by the keys that hold more than
+// maxSecretsPerKey.
+func unreadSecrets(data map[string][]byte) map[string]int {
+	unread := map[string]int{}
+	for key, read := range newKeyring(data).secrets {
+		held := 0
+		for range secretLines(data[key]) {
+			held++
+		}
+		if held > len(read) {
+			unread[key] = held - len(read)
+		}
+	}
+	return unread
+}
+
+// secretLines are the lines of a value that hold something.
+func secretLines(value []byte) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for line := range strings.Lines(string(value)) {
+			if line = strings.TrimSpace(line); line != "" && !yield(line) {
+				return
+			}
+		}
+	}
 }
 
 // validSecrets are the secrets by which one attempt may prove itself.

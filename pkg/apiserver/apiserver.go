@@ -119,9 +119,10 @@ func (c CompletedConfig) New() (*Server, error) {
 		Now:             time.Now,
 	})
 	c.generic.AdmissionControl = &receivingAdmission{admissionChain: chain, deliverer: deliverer}
+	// A storage that takes no writes is no reason to be unready: the kube-apiserver would then relay nothing at all, not even
+	// reads and what the deletion of a namespace asks.
 	c.generic.AddReadyzChecks(
-		cachesCheck(c.extra.CachesReady), firstWatchCheck(store.ReadinessCheck), storageCheck(c.extra.StorageReady),
-		relayCheck(c.generic.Authentication.RequestHeaderConfig))
+		cachesCheck(c.extra.CachesReady), firstWatchCheck(store.ReadinessCheck), relayCheck(c.generic.Authentication.RequestHeaderConfig))
 	c.generic.LivezChecks = withoutStorage(c.generic.LivezChecks)
 
 	generic, err := c.generic.New("postern", genericapiserver.NewEmptyDelegate())

@@ -23,11 +23,6 @@ func firstWatchCheck(ready func() error) healthz.HealthChecker {
 	return healthz.NamedCheck("first-watch", func(*http.Request) error { return ready() })
 }
 
-// storageCheck makes the server unready while nothing can be stored.
-func storageCheck(ready func() error) healthz.HealthChecker {
-	return healthz.NamedCheck("storage", func(*http.Request) error { return ready() })
-}
-
 // withoutStorage leaves out the framework's checks of etcd. A server that is ended because its storage is away comes back
 // without storage, and meanwhile answers nobody.
 //

@@ -28,14 +28,6 @@ func TestLivenessDoesNotDependOnStorage(t *testing.T) {
 	}
 }
 
-func TestReadinessDependsOnStorage(t *testing.T) {
-	broken := errors.New("broken")
-	check := storageCheck(func() error { return broken })
-	if check.Name() != "storage" || !errors.Is(check.Check(nil), broken) {
-		t.Errorf("got check %s with error %v", check.Name(), check.Check(nil))
-	}
-}
-
 func TestDeliveriesAreRefusedForTheStorageFirstAndThenForTheBacklog(t *testing.T) {
 	fine := func() error { return nil }
 	full := func() error { return apierrors.NewTooManyRequests("full", 1) }

@@ -55,6 +55,7 @@ func TestNamesThatYAMLTakesForSomethingElseAreNames(t *testing.T) {
 		}
 	}
 	as[rbacv1.ClusterRoleBinding](t, objects["ClusterRoleBinding.rbac.authorization.k8s.io /postern-metrics-reader"])
+	as[rbacv1.RoleBinding](t, objects["RoleBinding.rbac.authorization.k8s.io postern-system/postern-metrics-discovery"])
 	pod := as[appsv1.StatefulSet](t, objects["StatefulSet.apps postern-system/postern"]).Spec.Template.Spec
 	var secrets []string
 	for _, volume := range pod.Volumes {

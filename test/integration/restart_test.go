@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -116,8 +118,13 @@ func (s *suite) noErrorsFromNowOn(t *testing.T) (check func()) {
 			t.Errorf("the log does not tell that Postern was stopped: %s", said)
 		}
 		// Errors and fatal errors as klog writes them, a panic, and the last words of a command that failed.
-		if bad := regexp.MustCompile(`(?m)^([EF]\d{4} |panic: |goroutine |Error: ).*$`).FindAll(said, -1); bad != nil {
-			t.Errorf("the log tells of errors: %s", bytes.Join(bad, []byte("\n")))
+		bad := regexp.MustCompile(`(?m)^([EF]\d{4} |panic: |goroutine |Error: ).*$`).FindAllString(string(said), -1)
+		// controller-runtime cuts off the Events that are being written at the end.
+		bad = slices.DeleteFunc(bad, func(line string) bool {
+			return strings.Contains(line, "Unable to write event") && strings.Contains(line, "context canceled")
+		})
+		if len(bad) > 0 {
+			t.Errorf("the log tells of errors: %s", strings.Join(bad, "\n"))
 		}
 	}
 }

@@ -60,6 +60,33 @@ What no schema can say: values that don't go together. All that is wrong is told
     {{- $wrong = append $wrong (printf "extraArgs has %s, which can't be changed here: the chart's objects count on what it is." $flag) -}}
   {{- end -}}
 {{- end -}}
+{{- range $label, $_ := include "postern.selectorLabels" . | fromYaml -}}
+  {{- if hasKey ($.Values.podLabels | default dict) $label -}}
+    {{- $wrong = append $wrong (printf "podLabels has %s, by which the Service and the StatefulSet find their Pods; set nameOverride instead." $label) -}}
+  {{- end -}}
+{{- end -}}
+{{- if hasKey (.Values.podAnnotations | default dict) "checksum/config" -}}
+  {{- $wrong = append $wrong "podAnnotations has checksum/config, which is the chart's: by it a change of the ConfigMap replaces the Pods. Choose another name." -}}
+{{- end -}}
+{{- /* Lists of which Kubernetes takes each element once. What a volume is called is seen from where it is mounted. */ -}}
+{{- range $value, $is := dict
+    "extraEnv" (list "name" "postern.ownEnv" "leave it out; what can be changed there is for webhookReceiver, config and externalEtcd to say")
+    "extraVolumes" (list "name" "postern.ownVolumeMounts" "choose another name")
+    "extraVolumeMounts" (list "mountPath" "postern.ownVolumeMounts" "choose another path") -}}
+  {{- $key := index $is 0 -}}
+  {{- $own := list -}}
+  {{- range include (index $is 1) $ | fromYamlArray }}{{ $own = append $own (get . $key) }}{{ end -}}
+  {{- $seen := list -}}
+  {{- range index $.Values $value -}}
+    {{- $name := get . $key | trimSuffix "/" -}}
+    {{- if has $name $own -}}
+      {{- $wrong = append $wrong (printf "%s has %s, which the chart has itself: %s." $value $name (index $is 2)) -}}
+    {{- else if has $name $seen -}}
+      {{- $wrong = append $wrong (printf "%s has %s twice." $value $name) -}}
+    {{- end -}}
+    {{- $seen = append $seen $name -}}
+  {{- end -}}
+{{- end -}}
 {{- if $wrong -}}
   {{- fail (printf "\n\n%s\n" (join "\n" $wrong)) -}}
 {{- end -}}

@@ -36,11 +36,20 @@ What the container is started with.
 {{- end -}}
 
 {{- define "postern.env" -}}
+{{- include "postern.ownEnv" . }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "postern.ownEnv" -}}
+{{- $given := list -}}
+{{- range .Values.extraEnv }}{{ $given = append $given .name }}{{ end -}}
 - name: POD_NAMESPACE
   valueFrom:
     fieldRef:
       fieldPath: metadata.namespace
-{{- with include "postern.goMemoryLimit" . }}
+{{- with has "GOMEMLIMIT" $given | ternary "" (include "postern.goMemoryLimit" .) }}
 # Nine tenths of the memory limit: the collector works harder before the kernel ends the process.
 - name: GOMEMLIMIT
   value: {{ . }}
@@ -77,9 +86,6 @@ What the container is started with.
     secretKeyRef: {name: {{ $.Values.webhookReceiver.registrySecrets | quote }}, key: {{ index . 1 }}, optional: true}
 {{- end }}
 {{- end }}
-{{- with .Values.extraEnv }}
-{{ toYaml . }}
-{{- end }}
 {{- end -}}
 
 {{- /* In whole tens of MiB. Nothing, if the limit is not in whole MiB or GiB: then set GOMEMLIMIT with extraEnv. */ -}}
@@ -101,6 +107,13 @@ checksum/config: {{ sha256sum $config }}
 {{- end -}}
 
 {{- define "postern.volumeMounts" -}}
+{{- include "postern.ownVolumeMounts" . }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "postern.ownVolumeMounts" -}}
 {{- if not .Values.externalEtcd.endpoints }}
 - name: data
   mountPath: /var/lib/postern
@@ -124,12 +137,16 @@ checksum/config: {{ sha256sum $config }}
   mountPath: /etc/postern/receiver-{{ .name }}
   readOnly: true
 {{- end }}
-{{- with .Values.extraVolumeMounts }}
+{{- end -}}
+
+{{- define "postern.volumes" -}}
+{{- include "postern.ownVolumes" . }}
+{{- with .Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
 
-{{- define "postern.volumes" -}}
+{{- define "postern.ownVolumes" -}}
 {{- if not .Values.externalEtcd.endpoints }}
 {{- if not .Values.persistence.enabled }}
 - name: data
@@ -156,9 +173,6 @@ checksum/config: {{ sha256sum $config }}
   secret:
     secretName: {{ .secret | quote }}
     items: [{key: {{ .key | quote }}, path: {{ .name }}}]
-{{- end }}
-{{- with .Values.extraVolumes }}
-{{ toYaml . }}
 {{- end }}
 {{- end -}}
 

@@ -39,6 +39,10 @@ func TestSchemaRefusesWhatIsMisspeltOrOfTheWrongKind(t *testing.T) {
 		`grafanaDashboard={"labels":{"a":1}}`:                       "'/grafanaDashboard/labels/a': got number, want string",
 		`networkPolicy=false`:                                       "'/networkPolicy': got boolean, want object",
 		`podLabels={"a":true}`:                                      "'/podLabels/a': got boolean, want string",
+		`externalEtcd=null`:                                         "at '': missing property 'externalEtcd'",
+		`persistence={"enabled":null}`:                              "at '/persistence': missing property 'enabled'",
+		`webhookReceiver={"requireSecret":null}`:                    "at '/webhookReceiver': missing property 'requireSecret'",
+		`webhookReceiver={"token":{"secretRef":null}}`:              "at '/webhookReceiver/token': missing property 'secretRef'",
 		`extraArgs=["delivery-ttl=1h"]`:                             "'/extraArgs/0'",
 	} {
 		t.Run(values, func(t *testing.T) { mustRefuse(t, want, "--set-json="+values) })

@@ -100,10 +100,23 @@ func TestImageIsNamedByTagOrDigest(t *testing.T) {
 }
 
 func TestGoIsToldOfAMemoryLimitThatItCanHave(t *testing.T) {
-	for limit, want := range map[string]string{`"1Gi"`: "920MiB", `"500Mi"`: "450MiB", `"1G"`: "", `1073741824`: ""} {
-		t.Run(limit, func(t *testing.T) {
+	for resources, want := range map[string]string{
+		`{"limits":{"memory":"1Gi"}}`:      "920MiB",
+		`{"limits":{"memory":"500Mi"}}`:    "450MiB",
+		`{"limits":{"memory":"100Mi"}}`:    "90MiB",
+		`{"limits":{"memory":"99Mi"}}`:     "91238KiB",
+		`{"limits":{"memory":"10Mi"}}`:     "9216KiB",
+		`{"limits":{"memory":"1Mi"}}`:      "921KiB",
+		`{"limits":{"memory":"0Mi"}}`:      "",
+		`{"limits":{"memory":"1G"}}`:       "",
+		`{"limits":{"memory":1073741824}}`: "",
+		`{"limits":{"memory":null}}`:       "",
+		`{"limits":null}`:                  "",
+		`null`:                             "",
+	} {
+		t.Run(resources, func(t *testing.T) {
 			got := ""
-			for _, variable := range renderedPod(t, `--set-json=resources.limits.memory=`+limit).Containers[0].Env {
+			for _, variable := range renderedPod(t, `--set-json=resources=`+resources).Containers[0].Env {
 				if variable.Name == "GOMEMLIMIT" {
 					got = variable.Value
 				}
@@ -134,5 +147,22 @@ func TestServiceOfTheReceiverIsForWhatItSpeaks(t *testing.T) {
 				t.Errorf("the port is %d for %s, want %d for %s", port.Port, *port.AppProtocol, test.port, test.protocol)
 			}
 		})
+	}
+}
+
+func TestNullForListsAndMapsOfOnesOwnIsNone(t *testing.T) {
+	var nulls []string
+	for _, value := range []string{
+		"imagePullSecrets", "resources", "config", "podAnnotations", "podLabels", "nodeSelector", "tolerations", "affinity",
+		"topologySpreadConstraints", "extraArgs", "extraEnv", "extraVolumes", "extraVolumeMounts",
+	} {
+		nulls = append(nulls, "--set-json="+value+"=null")
+	}
+	pod := renderedPod(t, nulls...)
+	if diff := cmp.Diff(corev1.ResourceRequirements{}, pod.Containers[0].Resources); diff != "" {
+		t.Errorf("resources (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]string{"kubernetes.io/os": "linux"}, pod.NodeSelector); diff != "" {
+		t.Errorf("labels of nodes (-want +got):\n%s", diff)
 	}
 }

@@ -39,7 +39,7 @@ What no schema can say: values that don't go together. All that is wrong is told
   {{- end -}}
 {{- end -}}
 {{- range $key, $value := dict "webhook.enable" "enabled" "webhook.namespaces" "namespaces" "webhook.port" "port" -}}
-  {{- if hasKey $.Values.config $key -}}
+  {{- if hasKey ($.Values.config | default dict) $key -}}
     {{- $wrong = append $wrong (printf "config has %s; set webhookReceiver.%s instead, which the Service and the NetworkPolicy follow, too." $key $value) -}}
   {{- end -}}
 {{- end -}}

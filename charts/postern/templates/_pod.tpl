@@ -88,13 +88,17 @@ What the container is started with.
 {{- end }}
 {{- end -}}
 
-{{- /* In whole tens of MiB. Nothing, if the limit is not in whole MiB or GiB: then set GOMEMLIMIT with extraEnv. */ -}}
+{{- /* In whole tens of MiB, or in KiB below 100 MiB, of which tens would be too rough. Nothing, if the limit is not in whole MiB or GiB: then set GOMEMLIMIT with extraEnv. */ -}}
 {{- define "postern.goMemoryLimit" -}}
-{{- $limit := dig "limits" "memory" "" .Values.resources | toString -}}
-{{- if regexMatch "^[0-9]+(Mi|Gi)$" $limit -}}
+{{- $limit := dig "limits" "memory" "" (.Values.resources | default dict) | toString -}}
+{{- if regexMatch "^[1-9][0-9]*(Mi|Gi)$" $limit -}}
 {{- $mebibytes := regexFind "^[0-9]+" $limit | int -}}
 {{- if hasSuffix "Gi" $limit }}{{ $mebibytes = mul $mebibytes 1024 }}{{ end -}}
-{{- printf "%dMiB" (mul 10 (div (mul $mebibytes 9) 100)) -}}
+{{- if lt $mebibytes 100 -}}
+  {{- printf "%dKiB" (div (mul $mebibytes 1024 9) 10) -}}
+{{- else -}}
+  {{- printf "%dMiB" (mul 10 (div (mul $mebibytes 9) 100)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

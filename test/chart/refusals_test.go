@@ -103,6 +103,24 @@ func TestValuesThatDoNotGoTogetherAreRefusedInASentence(t *testing.T) {
 			[]string{`extraArgs=["-v=2","--secure-port=9443"]`},
 			"extraArgs has --secure-port, which can't be changed here: the chart's objects count on what it is.",
 		},
+		"a certificate of cert-manager's and one of one's own": {
+			[]string{`certManager.enabled=true`, `extraArgs=["--tls-private-key-file=/a/tls.key","--tls-cert-file=/a/tls.crt"]`},
+			"extraArgs has --tls-cert-file, which certManager.enabled sets, too; leave out one of the two.\n" +
+				"extraArgs has --tls-private-key-file, which certManager.enabled sets, too; leave out one of the two.",
+		},
+		"an authority of the etcd's in two places": {
+			[]string{`externalEtcd.endpoints=["https://etcd:2379"]`, `extraArgs=["--etcd-cafile=/a/ca.crt"]`},
+			"extraArgs has --etcd-cafile, which externalEtcd.secretName sets, too; leave out one of the two.",
+		},
+		"a token of all senders in two places": {
+			[]string{receiver, `webhookReceiver.token.secret="x"`, `extraArgs=["--token-file=/a/token"]`},
+			"extraArgs has --token-file, which webhookReceiver.token sets, too; leave out one of the two.",
+		},
+		"a certificate of one's own that Prometheus can't verify": {
+			[]string{`serviceMonitor.enabled=true`, `extraArgs=["--tls-cert-file=/a/tls.crt","--tls-private-key-file=/a/tls.key"]`},
+			"extraArgs has --tls-cert-file, with which serviceMonitor.enabled needs serviceMonitor.caSecretRef.name: a Secret with " +
+				"the authority of that certificate, which Prometheus is to trust.",
+		},
 		"a label of the Pod by which it is found": {
 			[]string{`podLabels={"app.kubernetes.io/name":"x"}`},
 			"podLabels has app.kubernetes.io/name, by which the Service and the StatefulSet find their Pods; set nameOverride instead.",

@@ -60,6 +60,27 @@ What no schema can say: values that don't go together. All that is wrong is told
     {{- $wrong = append $wrong (printf "extraArgs has %s, which can't be changed here: the chart's objects count on what it is." $flag) -}}
   {{- end -}}
 {{- end -}}
+{{- /* Of a flag that is there twice the last would hold. */ -}}
+{{- $own := list -}}
+{{- range include "postern.ownArgs" . | fromYamlArray }}{{ $own = append $own (splitList "=" . | first) }}{{ end -}}
+{{- range $flag, $value := dict
+    "--tls-cert-file" "certManager.enabled" "--tls-private-key-file" "certManager.enabled"
+    "--etcd-cafile" "externalEtcd.secretName" "--etcd-certfile" "externalEtcd.secretName"
+    "--etcd-keyfile" "externalEtcd.secretName"
+    "--hmac-secret-file" "webhookReceiver.hmac" "--token-file" "webhookReceiver.token" -}}
+  {{- range $.Values.extraArgs -}}
+    {{- if and (eq $flag (splitList "=" . | first)) (has $flag $own) -}}
+      {{- $wrong = append $wrong (printf "extraArgs has %s, which %s sets, too; leave out one of the two." $flag $value) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- if and .Values.serviceMonitor.enabled (not .Values.certManager.enabled) (not .Values.serviceMonitor.caSecretRef.name) -}}
+  {{- range .Values.extraArgs -}}
+    {{- if hasPrefix "--tls-cert-file=" . -}}
+      {{- $wrong = append $wrong "extraArgs has --tls-cert-file, with which serviceMonitor.enabled needs serviceMonitor.caSecretRef.name: a Secret with the authority of that certificate, which Prometheus is to trust." -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
 {{- range $label, $_ := include "postern.selectorLabels" . | fromYaml -}}
   {{- if hasKey ($.Values.podLabels | default dict) $label -}}
     {{- $wrong = append $wrong (printf "podLabels has %s, by which the Service and the StatefulSet find their Pods; set nameOverride instead." $label) -}}

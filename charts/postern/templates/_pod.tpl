@@ -6,6 +6,13 @@ What the container is started with.
 */ -}}
 
 {{- define "postern.args" -}}
+{{- include "postern.ownArgs" . }}
+{{- range .Values.extraArgs }}
+- {{ . | quote }}
+{{- end }}
+{{- end -}}
+
+{{- define "postern.ownArgs" -}}
 {{- if .Values.externalEtcd.endpoints -}}
 - --etcd-servers=$(ETCD_SERVERS)
 {{- if .Values.externalEtcd.secretName }}
@@ -29,9 +36,6 @@ What the container is started with.
 {{- end }}
 {{- range include "postern.credentials" . | fromYamlArray }}
 - --{{ .name }}-{{ .flag }}=/etc/postern/receiver-{{ .name }}/{{ .name }}
-{{- end }}
-{{- range .Values.extraArgs }}
-- {{ . | quote }}
 {{- end }}
 {{- end -}}
 

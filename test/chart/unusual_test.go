@@ -5,6 +5,8 @@ package chart
 
 import (
 	"bytes"
+	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -63,6 +65,74 @@ func TestNamesThatYAMLTakesForSomethingElseAreNames(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"123", "789", "456"}, secrets); diff != "" {
 		t.Errorf("volumes of these Secrets (-want +got):\n%s", diff)
+	}
+}
+
+// Each value is given once as a word that is nothing but a word, and once as one that YAML takes for something else: the
+// objects must be the same but for that word.
+func TestTextThatYAMLTakesForSomethingElseIsText(t *testing.T) {
+	const word = "zebra"
+	for name, test := range map[string]struct {
+		value, unusual string
+	}{
+		"name of the objects that is a truth": {`fullnameOverride="%s"`, "on"},
+		"name of the objects that is nothing": {`fullnameOverride="%s"`, "null"},
+		"name that is a truth":                {`nameOverride="%s"`, "yes"},
+		"image that begins like an alias":     {`image.repository="%s"`, "*x"},
+		"class of the volume":                 {`persistence.storageClassName="%s"`, "1e3"},
+		"Secret to pull with":                 {`imagePullSecrets=[{"name":"%s"}]`, "123"},
+		"namespace of the dashboard":          {`grafanaDashboard.namespace="%s"`, "123"},
+		"class of the Ingress":                {`webhookReceiver.ingress.ingressClassName="%s"`, "1e3"},
+		"host of the Ingress":                 {`webhookReceiver.ingress.hosts=[{"host":"%s","paths":[{"path":"/","pathType":"Exact"}]}]`, "*"},
+		"path of the Ingress with a mark":     {`webhookReceiver.ingress.hosts=[{"host":"a","paths":[{"path":"/%s","pathType":"Exact"}]}]`, "a #b"},
+		"path of the Ingress with a colon":    {`webhookReceiver.ingress.hosts=[{"host":"a","paths":[{"path":"/%s","pathType":"Exact"}]}]`, "a: b"},
+		"Secret of the Ingress":               {`webhookReceiver.ingress.tls=[{"secretName":"%s","hosts":["a"]}]`, "123"},
+		"annotation of the Ingress":           {`webhookReceiver.ingress.annotations={"a":"%s"}`, "true"},
+		"label of the monitor":                {`serviceMonitor.labels={"a":"%s"}`, "1e3"},
+		"Secret with the authority":           {`serviceMonitor.caSecretRef.name="%s"`, "123"},
+		"label of the Pod":                    {`podLabels={"a":"%s"}`, "no"},
+		"label of nodes":                      {`nodeSelector={"a":"%s"}`, "true"},
+		"flag with a mark":                    {`extraArgs=["--a=%s"]`, "a #b"},
+		"value of a variable":                 {`extraEnv=[{"name":"A","value":"%s"}]`, "1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			render := func(word string) string {
+				content, err := json.Marshal(parse(t, mustTemplate(t, "--set=certManager.enabled=true",
+					"--values=test/chart/testdata/monitoring.yaml", "--values=test/chart/testdata/receiver.yaml",
+					"--set-json="+strings.Replace(test.value, "%s", word, 1))))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return string(content)
+			}
+			want := decode(t, strings.ReplaceAll(render(word), word, test.unusual))
+			if diff := cmp.Diff(want, decode(t, render(test.unusual))); diff != "" {
+				t.Errorf("not the same (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func decode(t *testing.T, objects string) map[string]any {
+	t.Helper()
+	var decoded map[string]any
+	if err := json.Unmarshal([]byte(objects), &decoded); err != nil {
+		t.Fatal(err)
+	}
+	return decoded
+}
+
+// The bytes of this sign are 4420 in base64, which YAML takes for a number.
+func TestSecretWhoseBase64IsANumberIsASecret(t *testing.T) {
+	const secret = "㍴"
+	objects := parse(t, mustTemplate(t, "--values=test/chart/testdata/receiver.yaml",
+		"--set=webhookReceiver.hmac.secret="+secret, "--set=webhookReceiver.token.secret="+secret))
+	content, _, err := unstructured.NestedStringMap(objects["Secret postern-system/postern-receiver"].Object, "data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{"hmac": "4420", "token": "4420"}, content); diff != "" {
+		t.Errorf("the Secret (-want +got):\n%s", diff)
 	}
 }
 
@@ -164,35 +234,5 @@ func TestNullForListsAndMapsOfOnesOwnIsNone(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]string{"kubernetes.io/os": "linux"}, pod.NodeSelector); diff != "" {
 		t.Errorf("labels of nodes (-want +got):\n%s", diff)
-	}
-}
-
-func TestPrometheusTrustsTheAuthorityOfWhateverCertificateThereIs(t *testing.T) {
-	for name, test := range map[string]struct {
-		args []string
-		want map[string]any
-	}{
-		"Postern's own":  {nil, map[string]any{"name": "postern-ca", "key": "ca.crt"}},
-		"cert-manager's": {[]string{"--set=certManager.enabled=true"}, map[string]any{"name": "postern-serving", "key": "ca.crt"}},
-		"one's own": {[]string{
-			"--set=extraArgs={--tls-cert-file=/etc/tls/tls.crt,--tls-private-key-file=/etc/tls/tls.key}",
-			"--set-string=serviceMonitor.caSecretRef.name=123,serviceMonitor.caSecretRef.key=456",
-		}, map[string]any{"name": "123", "key": "456"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			objects := parse(t, mustTemplate(t, append(test.args, "--set=serviceMonitor.enabled=true")...))
-			monitor := objects["ServiceMonitor.monitoring.coreos.com postern-system/postern"]
-			endpoints, _, err := unstructured.NestedSlice(monitor.Object, "spec", "endpoints")
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, _, err := unstructured.NestedMap(endpoints[0].(map[string]any), "tlsConfig", "ca", "secret")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("the Secret with the authority (-want +got):\n%s", diff)
-			}
-		})
 	}
 }

@@ -45,6 +45,6 @@ which strict readers of YAML refuse. It is not merge, to which an empty value is
 {{- /* The one subject of every binding: Postern's ServiceAccount. */ -}}
 {{- define "postern.subjects" -}}
 - kind: ServiceAccount
-  name: {{ include "postern.fullname" . }}
+  name: {{ include "postern.fullname" . | quote }}
   namespace: {{ .Release.Namespace | quote }}
 {{- end -}}

@@ -10,12 +10,13 @@ import (
 
 func TestSchemaRefusesWhatIsMisspeltOrOfTheWrongKind(t *testing.T) {
 	for values, want := range map[string]string{
-		`replicas=3`:                                                "additional properties 'replicas' not allowed",
-		`replicaCount=0`:                                            "'/replicaCount': minimum: got 0, want 1",
-		`replicaCount="2"`:                                          "'/replicaCount': got string, want integer",
-		`image={"tag":"a b"}`:                                       "'/image/tag'",
-		`image={"name":"x"}`:                                        "additional properties 'name' not allowed",
-		`imagePullSecrets=["x"]`:                                    "'/imagePullSecrets/0': got string, want object",
+		`replicas=3`:             "additional properties 'replicas' not allowed",
+		`replicaCount=0`:         "'/replicaCount': minimum: got 0, want 1",
+		`replicaCount="2"`:       "'/replicaCount': got string, want integer",
+		`image={"tag":"a b"}`:    "'/image/tag'",
+		`image={"name":"x"}`:     "additional properties 'name' not allowed",
+		`imagePullSecrets=["x"]`: "'/imagePullSecrets/0': got string, want object",
+		`imagePullSecrets=[{"name":"a"},{"name":"a"}]`:              "'/imagePullSecrets': items at 0 and 1 are equal",
 		`fullnameOverride="1postern"`:                               "'/fullnameOverride'",
 		`resources={"limits":{"memory":"lots"}}`:                    "'/resources/limits/memory'",
 		`persistence={"size":"5"}`:                                  "'/persistence/size'",
@@ -38,6 +39,10 @@ func TestSchemaRefusesWhatIsMisspeltOrOfTheWrongKind(t *testing.T) {
 		`grafanaDashboard={"labels":{"a":1}}`:                       "'/grafanaDashboard/labels/a': got number, want string",
 		`networkPolicy=false`:                                       "'/networkPolicy': got boolean, want object",
 		`podLabels={"a":true}`:                                      "'/podLabels/a': got boolean, want string",
+		`externalEtcd=null`:                                         "at '': missing property 'externalEtcd'",
+		`persistence={"enabled":null}`:                              "at '/persistence': missing property 'enabled'",
+		`webhookReceiver={"requireSecret":null}`:                    "at '/webhookReceiver': missing property 'requireSecret'",
+		`webhookReceiver={"token":{"secretRef":null}}`:              "at '/webhookReceiver/token': missing property 'secretRef'",
 		`extraArgs=["delivery-ttl=1h"]`:                             "'/extraArgs/0'",
 	} {
 		t.Run(values, func(t *testing.T) { mustRefuse(t, want, "--set-json="+values) })
@@ -97,6 +102,64 @@ func TestValuesThatDoNotGoTogetherAreRefusedInASentence(t *testing.T) {
 		"a flag on which rights and probes depend": {
 			[]string{`extraArgs=["-v=2","--secure-port=9443"]`},
 			"extraArgs has --secure-port, which can't be changed here: the chart's objects count on what it is.",
+		},
+		"a certificate of cert-manager's and one of one's own": {
+			[]string{`certManager.enabled=true`, `extraArgs=["--tls-private-key-file=/a/tls.key","--tls-cert-file=/a/tls.crt"]`},
+			"extraArgs has --tls-cert-file, which certManager.enabled sets, too; leave out one of the two.\n" +
+				"extraArgs has --tls-private-key-file, which certManager.enabled sets, too; leave out one of the two.",
+		},
+		"an authority of the etcd's in two places": {
+			[]string{`externalEtcd.endpoints=["https://etcd:2379"]`, `extraArgs=["--etcd-cafile=/a/ca.crt"]`},
+			"extraArgs has --etcd-cafile, which externalEtcd.secretName sets, too; leave out one of the two.",
+		},
+		"a token of all senders in two places": {
+			[]string{receiver, `webhookReceiver.token.secret="x"`, `extraArgs=["--token-file=/a/token"]`},
+			"extraArgs has --token-file, which webhookReceiver.token sets, too; leave out one of the two.",
+		},
+		"a certificate of one's own that Prometheus can't verify": {
+			[]string{`serviceMonitor.enabled=true`, `extraArgs=["--tls-cert-file=/a/tls.crt","--tls-private-key-file=/a/tls.key"]`},
+			"extraArgs has --tls-cert-file, with which serviceMonitor.enabled needs serviceMonitor.caSecretRef.name: a Secret with " +
+				"the authority of that certificate, which Prometheus is to trust.",
+		},
+		"a label of the Pod by which it is found": {
+			[]string{`podLabels={"app.kubernetes.io/name":"x"}`},
+			"podLabels has app.kubernetes.io/name, by which the Service and the StatefulSet find their Pods; set nameOverride instead.",
+		},
+		"an annotation of the Pod by which it is replaced": {
+			[]string{`podAnnotations={"checksum/config":"x"}`},
+			"podAnnotations has checksum/config, which is the chart's: by it a change of the ConfigMap replaces the Pods. Choose another name.",
+		},
+		"a variable that is a setting of the receiver": {
+			[]string{`extraEnv=[{"name":"ENABLE_WEBHOOK","value":"true"}]`},
+			"extraEnv has ENABLE_WEBHOOK, which the chart has itself: leave it out;",
+		},
+		"a variable that is a secret of the receiver": {
+			[]string{receiver, `extraEnv=[{"name":"ALIYUN_ACR_WEBHOOK_SECRET","value":"x"}]`},
+			"extraEnv has ALIYUN_ACR_WEBHOOK_SECRET, which the chart has itself: leave it out;",
+		},
+		"a variable that flags refer to": {
+			[]string{`extraEnv=[{"name":"POD_NAMESPACE","value":"x"}]`},
+			"extraEnv has POD_NAMESPACE, which the chart has itself: leave it out;",
+		},
+		"a variable given twice": {
+			[]string{`extraEnv=[{"name":"GOMEMLIMIT","value":"1GiB"},{"name":"GOMEMLIMIT","value":"2GiB"}]`},
+			"extraEnv has GOMEMLIMIT twice.",
+		},
+		"a volume called like that of the claim": {
+			[]string{`extraVolumes=[{"name":"data","emptyDir":{}}]`},
+			"extraVolumes has data, which the chart has itself: choose another name.",
+		},
+		"a volume called like one of the receiver": {
+			[]string{receiver, `extraVolumes=[{"name":"receiver-tls","emptyDir":{}}]`},
+			"extraVolumes has receiver-tls, which the chart has itself: choose another name.",
+		},
+		"a volume where another is mounted": {
+			[]string{`extraVolumeMounts=[{"name":"data","mountPath":"/var/lib/postern/"}]`},
+			"extraVolumeMounts has /var/lib/postern, which the chart has itself: choose another path.",
+		},
+		"two volumes in one place": {
+			[]string{`extraVolumeMounts=[{"name":"a","mountPath":"/a"},{"name":"b","mountPath":"/a"}]`},
+			"extraVolumeMounts has /a twice.",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,6 +4,7 @@
 package chart
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
 )
 
 const (
@@ -71,19 +73,23 @@ func kustomize(t *testing.T, dir string) []byte {
 	return rendered
 }
 
-// parse returns the objects of a stream of YAML documents, by their kinds, namespaces and names.
+// parse returns the objects of a stream of YAML documents, by their kinds, namespaces and names. It is as strict as the
+// strictest reader: a key that is twice in a map is an error.
 func parse(t *testing.T, rendered []byte) map[string]*unstructured.Unstructured {
 	t.Helper()
 	objects := map[string]*unstructured.Unstructured{}
-	decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(rendered), 4096)
+	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(rendered)))
 	for {
-		object := &unstructured.Unstructured{}
-		err := decoder.Decode(&object.Object)
+		document, err := reader.Read()
 		if errors.Is(err, io.EOF) {
 			return objects
 		}
 		if err != nil {
 			t.Fatal(err)
+		}
+		object := &unstructured.Unstructured{}
+		if err := yaml.UnmarshalStrict(document, &object.Object); err != nil {
+			t.Fatalf("%v in\n%s", err, document)
 		}
 		if len(object.Object) == 0 {
 			continue // comments alone

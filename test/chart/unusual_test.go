@@ -5,6 +5,8 @@ package chart
 
 import (
 	"bytes"
+	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -66,6 +68,74 @@ func TestNamesThatYAMLTakesForSomethingElseAreNames(t *testing.T) {
 	}
 }
 
+// Each value is given once as a word that is nothing but a word, and once as one that YAML takes for something else: the
+// objects must be the same but for that word.
+func TestTextThatYAMLTakesForSomethingElseIsText(t *testing.T) {
+	const word = "zebra"
+	for name, test := range map[string]struct {
+		value, unusual string
+	}{
+		"name of the objects that is a truth": {`fullnameOverride="%s"`, "on"},
+		"name of the objects that is nothing": {`fullnameOverride="%s"`, "null"},
+		"name that is a truth":                {`nameOverride="%s"`, "yes"},
+		"image that begins like an alias":     {`image.repository="%s"`, "*x"},
+		"class of the volume":                 {`persistence.storageClassName="%s"`, "1e3"},
+		"Secret to pull with":                 {`imagePullSecrets=[{"name":"%s"}]`, "123"},
+		"namespace of the dashboard":          {`grafanaDashboard.namespace="%s"`, "123"},
+		"class of the Ingress":                {`webhookReceiver.ingress.ingressClassName="%s"`, "1e3"},
+		"host of the Ingress":                 {`webhookReceiver.ingress.hosts=[{"host":"%s","paths":[{"path":"/","pathType":"Exact"}]}]`, "*"},
+		"path of the Ingress with a mark":     {`webhookReceiver.ingress.hosts=[{"host":"a","paths":[{"path":"/%s","pathType":"Exact"}]}]`, "a #b"},
+		"path of the Ingress with a colon":    {`webhookReceiver.ingress.hosts=[{"host":"a","paths":[{"path":"/%s","pathType":"Exact"}]}]`, "a: b"},
+		"Secret of the Ingress":               {`webhookReceiver.ingress.tls=[{"secretName":"%s","hosts":["a"]}]`, "123"},
+		"annotation of the Ingress":           {`webhookReceiver.ingress.annotations={"a":"%s"}`, "true"},
+		"label of the monitor":                {`serviceMonitor.labels={"a":"%s"}`, "1e3"},
+		"Secret with the authority":           {`serviceMonitor.caSecretRef.name="%s"`, "123"},
+		"label of the Pod":                    {`podLabels={"a":"%s"}`, "no"},
+		"label of nodes":                      {`nodeSelector={"a":"%s"}`, "true"},
+		"flag with a mark":                    {`extraArgs=["--a=%s"]`, "a #b"},
+		"value of a variable":                 {`extraEnv=[{"name":"A","value":"%s"}]`, "1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			render := func(word string) string {
+				content, err := json.Marshal(parse(t, mustTemplate(t, "--set=certManager.enabled=true",
+					"--values=test/chart/testdata/monitoring.yaml", "--values=test/chart/testdata/receiver.yaml",
+					"--set-json="+strings.Replace(test.value, "%s", word, 1))))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return string(content)
+			}
+			want := decode(t, strings.ReplaceAll(render(word), word, test.unusual))
+			if diff := cmp.Diff(want, decode(t, render(test.unusual))); diff != "" {
+				t.Errorf("not the same (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func decode(t *testing.T, objects string) map[string]any {
+	t.Helper()
+	var decoded map[string]any
+	if err := json.Unmarshal([]byte(objects), &decoded); err != nil {
+		t.Fatal(err)
+	}
+	return decoded
+}
+
+// The bytes of this sign are 4420 in base64, which YAML takes for a number.
+func TestSecretWhoseBase64IsANumberIsASecret(t *testing.T) {
+	const secret = "㍴"
+	objects := parse(t, mustTemplate(t, "--values=test/chart/testdata/receiver.yaml",
+		"--set=webhookReceiver.hmac.secret="+secret, "--set=webhookReceiver.token.secret="+secret))
+	content, _, err := unstructured.NestedStringMap(objects["Secret postern-system/postern-receiver"].Object, "data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{"hmac": "4420", "token": "4420"}, content); diff != "" {
+		t.Errorf("the Secret (-want +got):\n%s", diff)
+	}
+}
+
 func TestNamespaceOfDigitsIsAName(t *testing.T) {
 	rendered, err := run(t, nil, "bin/tools/helm", "template", release, chartDir, "--namespace=123",
 		"--values=test/chart/testdata/full.yaml")
@@ -100,10 +170,23 @@ func TestImageIsNamedByTagOrDigest(t *testing.T) {
 }
 
 func TestGoIsToldOfAMemoryLimitThatItCanHave(t *testing.T) {
-	for limit, want := range map[string]string{`"1Gi"`: "920MiB", `"500Mi"`: "450MiB", `"1G"`: "", `1073741824`: ""} {
-		t.Run(limit, func(t *testing.T) {
+	for resources, want := range map[string]string{
+		`{"limits":{"memory":"1Gi"}}`:      "920MiB",
+		`{"limits":{"memory":"500Mi"}}`:    "450MiB",
+		`{"limits":{"memory":"100Mi"}}`:    "90MiB",
+		`{"limits":{"memory":"99Mi"}}`:     "91238KiB",
+		`{"limits":{"memory":"10Mi"}}`:     "9216KiB",
+		`{"limits":{"memory":"1Mi"}}`:      "921KiB",
+		`{"limits":{"memory":"0Mi"}}`:      "",
+		`{"limits":{"memory":"1G"}}`:       "",
+		`{"limits":{"memory":1073741824}}`: "",
+		`{"limits":{"memory":null}}`:       "",
+		`{"limits":null}`:                  "",
+		`null`:                             "",
+	} {
+		t.Run(resources, func(t *testing.T) {
 			got := ""
-			for _, variable := range renderedPod(t, `--set-json=resources.limits.memory=`+limit).Containers[0].Env {
+			for _, variable := range renderedPod(t, `--set-json=resources=`+resources).Containers[0].Env {
 				if variable.Name == "GOMEMLIMIT" {
 					got = variable.Value
 				}
@@ -134,5 +217,22 @@ func TestServiceOfTheReceiverIsForWhatItSpeaks(t *testing.T) {
 				t.Errorf("the port is %d for %s, want %d for %s", port.Port, *port.AppProtocol, test.port, test.protocol)
 			}
 		})
+	}
+}
+
+func TestNullForListsAndMapsOfOnesOwnIsNone(t *testing.T) {
+	var nulls []string
+	for _, value := range []string{
+		"imagePullSecrets", "resources", "config", "podAnnotations", "podLabels", "nodeSelector", "tolerations", "affinity",
+		"topologySpreadConstraints", "extraArgs", "extraEnv", "extraVolumes", "extraVolumeMounts",
+	} {
+		nulls = append(nulls, "--set-json="+value+"=null")
+	}
+	pod := renderedPod(t, nulls...)
+	if diff := cmp.Diff(corev1.ResourceRequirements{}, pod.Containers[0].Resources); diff != "" {
+		t.Errorf("resources (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]string{"kubernetes.io/os": "linux"}, pod.NodeSelector); diff != "" {
+		t.Errorf("labels of nodes (-want +got):\n%s", diff)
 	}
 }

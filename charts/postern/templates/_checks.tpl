@@ -39,7 +39,7 @@ What no schema can say: values that don't go together. All that is wrong is told
   {{- end -}}
 {{- end -}}
 {{- range $key, $value := dict "webhook.enable" "enabled" "webhook.namespaces" "namespaces" "webhook.port" "port" -}}
-  {{- if hasKey $.Values.config $key -}}
+  {{- if hasKey ($.Values.config | default dict) $key -}}
     {{- $wrong = append $wrong (printf "config has %s; set webhookReceiver.%s instead, which the Service and the NetworkPolicy follow, too." $key $value) -}}
   {{- end -}}
 {{- end -}}
@@ -58,6 +58,54 @@ What no schema can say: values that don't go together. All that is wrong is told
   {{- $flag := splitList "=" . | first -}}
   {{- if has $flag (list "--secure-port" "--service-namespace" "--ca-secret-name" "--leader-elect-resource-name" "--leader-elect-resource-namespace") -}}
     {{- $wrong = append $wrong (printf "extraArgs has %s, which can't be changed here: the chart's objects count on what it is." $flag) -}}
+  {{- end -}}
+{{- end -}}
+{{- /* Of a flag that is there twice the last would hold. */ -}}
+{{- $own := list -}}
+{{- range include "postern.ownArgs" . | fromYamlArray }}{{ $own = append $own (splitList "=" . | first) }}{{ end -}}
+{{- range $flag, $value := dict
+    "--tls-cert-file" "certManager.enabled" "--tls-private-key-file" "certManager.enabled"
+    "--etcd-cafile" "externalEtcd.secretName" "--etcd-certfile" "externalEtcd.secretName"
+    "--etcd-keyfile" "externalEtcd.secretName"
+    "--hmac-secret-file" "webhookReceiver.hmac" "--token-file" "webhookReceiver.token" -}}
+  {{- range $.Values.extraArgs -}}
+    {{- if and (eq $flag (splitList "=" . | first)) (has $flag $own) -}}
+      {{- $wrong = append $wrong (printf "extraArgs has %s, which %s sets, too; leave out one of the two." $flag $value) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- if and .Values.serviceMonitor.enabled (not .Values.certManager.enabled) (not .Values.serviceMonitor.caSecretRef.name) -}}
+  {{- range .Values.extraArgs -}}
+    {{- if hasPrefix "--tls-cert-file=" . -}}
+      {{- $wrong = append $wrong "extraArgs has --tls-cert-file, with which serviceMonitor.enabled needs serviceMonitor.caSecretRef.name: a Secret with the authority of that certificate, which Prometheus is to trust." -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- range $label, $_ := include "postern.selectorLabels" . | fromYaml -}}
+  {{- if hasKey ($.Values.podLabels | default dict) $label -}}
+    {{- $wrong = append $wrong (printf "podLabels has %s, by which the Service and the StatefulSet find their Pods; set nameOverride instead." $label) -}}
+  {{- end -}}
+{{- end -}}
+{{- if hasKey (.Values.podAnnotations | default dict) "checksum/config" -}}
+  {{- $wrong = append $wrong "podAnnotations has checksum/config, which is the chart's: by it a change of the ConfigMap replaces the Pods. Choose another name." -}}
+{{- end -}}
+{{- /* Lists of which Kubernetes takes each element once. What a volume is called is seen from where it is mounted. */ -}}
+{{- range $value, $is := dict
+    "extraEnv" (list "name" "postern.ownEnv" "leave it out; what can be changed there is for webhookReceiver, config and externalEtcd to say")
+    "extraVolumes" (list "name" "postern.ownVolumeMounts" "choose another name")
+    "extraVolumeMounts" (list "mountPath" "postern.ownVolumeMounts" "choose another path") -}}
+  {{- $key := index $is 0 -}}
+  {{- $own := list -}}
+  {{- range include (index $is 1) $ | fromYamlArray }}{{ $own = append $own (get . $key) }}{{ end -}}
+  {{- $seen := list -}}
+  {{- range index $.Values $value -}}
+    {{- $name := get . $key | trimSuffix "/" -}}
+    {{- if has $name $own -}}
+      {{- $wrong = append $wrong (printf "%s has %s, which the chart has itself: %s." $value $name (index $is 2)) -}}
+    {{- else if has $name $seen -}}
+      {{- $wrong = append $wrong (printf "%s has %s twice." $value $name) -}}
+    {{- end -}}
+    {{- $seen = append $seen $name -}}
   {{- end -}}
 {{- end -}}
 {{- if $wrong -}}

@@ -27,6 +27,16 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") }}
 {{- end -}}
 
+{{- /*
+One map out of a list of them, of which each beats those before it. Written one below the other they could have a key twice,
+which strict readers of YAML refuse. It is not merge, to which an empty value is none.
+*/ -}}
+{{- define "postern.overlay" -}}
+{{- $map := dict -}}
+{{- range . }}{{ range $key, $value := . }}{{ $_ := set $map $key $value }}{{ end }}{{ end -}}
+{{- toYaml $map -}}
+{{- end -}}
+
 {{- define "postern.image" -}}
 {{- $tag := .Values.image.tag | default (printf "v%s" .Chart.AppVersion) -}}
 {{- .Values.image.repository }}{{ hasPrefix "@" $tag | ternary "" ":" }}{{ $tag -}}
@@ -35,6 +45,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- /* The one subject of every binding: Postern's ServiceAccount. */ -}}
 {{- define "postern.subjects" -}}
 - kind: ServiceAccount
-  name: {{ include "postern.fullname" . }}
+  name: {{ include "postern.fullname" . | quote }}
   namespace: {{ .Release.Namespace | quote }}
 {{- end -}}

@@ -6,6 +6,13 @@ What the container is started with.
 */ -}}
 
 {{- define "postern.args" -}}
+{{- include "postern.ownArgs" . }}
+{{- range .Values.extraArgs }}
+- {{ . | quote }}
+{{- end }}
+{{- end -}}
+
+{{- define "postern.ownArgs" -}}
 {{- if .Values.externalEtcd.endpoints -}}
 - --etcd-servers=$(ETCD_SERVERS)
 {{- if .Values.externalEtcd.secretName }}
@@ -30,17 +37,23 @@ What the container is started with.
 {{- range include "postern.credentials" . | fromYamlArray }}
 - --{{ .name }}-{{ .flag }}=/etc/postern/receiver-{{ .name }}/{{ .name }}
 {{- end }}
-{{- range .Values.extraArgs }}
-- {{ . | quote }}
-{{- end }}
 {{- end -}}
 
 {{- define "postern.env" -}}
+{{- include "postern.ownEnv" . }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "postern.ownEnv" -}}
+{{- $given := list -}}
+{{- range .Values.extraEnv }}{{ $given = append $given .name }}{{ end -}}
 - name: POD_NAMESPACE
   valueFrom:
     fieldRef:
       fieldPath: metadata.namespace
-{{- with include "postern.goMemoryLimit" . }}
+{{- with has "GOMEMLIMIT" $given | ternary "" (include "postern.goMemoryLimit" .) }}
 # Nine tenths of the memory limit: the collector works harder before the kernel ends the process.
 - name: GOMEMLIMIT
   value: {{ . }}
@@ -77,18 +90,19 @@ What the container is started with.
     secretKeyRef: {name: {{ $.Values.webhookReceiver.registrySecrets | quote }}, key: {{ index . 1 }}, optional: true}
 {{- end }}
 {{- end }}
-{{- with .Values.extraEnv }}
-{{ toYaml . }}
-{{- end }}
 {{- end -}}
 
-{{- /* In whole tens of MiB. Nothing, if the limit is not in whole MiB or GiB: then set GOMEMLIMIT with extraEnv. */ -}}
+{{- /* In whole tens of MiB, or in KiB below 100 MiB, of which tens would be too rough. Nothing, if the limit is not in whole MiB or GiB: then set GOMEMLIMIT with extraEnv. */ -}}
 {{- define "postern.goMemoryLimit" -}}
-{{- $limit := dig "limits" "memory" "" .Values.resources | toString -}}
-{{- if regexMatch "^[0-9]+(Mi|Gi)$" $limit -}}
+{{- $limit := dig "limits" "memory" "" (.Values.resources | default dict) | toString -}}
+{{- if regexMatch "^[1-9][0-9]*(Mi|Gi)$" $limit -}}
 {{- $mebibytes := regexFind "^[0-9]+" $limit | int -}}
 {{- if hasSuffix "Gi" $limit }}{{ $mebibytes = mul $mebibytes 1024 }}{{ end -}}
-{{- printf "%dMiB" (mul 10 (div (mul $mebibytes 9) 100)) -}}
+{{- if lt $mebibytes 100 -}}
+  {{- printf "%dKiB" (div (mul $mebibytes 1024 9) 10) -}}
+{{- else -}}
+  {{- printf "%dMiB" (mul 10 (div (mul $mebibytes 9) 100)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
@@ -101,6 +115,13 @@ checksum/config: {{ sha256sum $config }}
 {{- end -}}
 
 {{- define "postern.volumeMounts" -}}
+{{- include "postern.ownVolumeMounts" . }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "postern.ownVolumeMounts" -}}
 {{- if not .Values.externalEtcd.endpoints }}
 - name: data
   mountPath: /var/lib/postern
@@ -124,12 +145,16 @@ checksum/config: {{ sha256sum $config }}
   mountPath: /etc/postern/receiver-{{ .name }}
   readOnly: true
 {{- end }}
-{{- with .Values.extraVolumeMounts }}
+{{- end -}}
+
+{{- define "postern.volumes" -}}
+{{- include "postern.ownVolumes" . }}
+{{- with .Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
 
-{{- define "postern.volumes" -}}
+{{- define "postern.ownVolumes" -}}
 {{- if not .Values.externalEtcd.endpoints }}
 {{- if not .Values.persistence.enabled }}
 - name: data
@@ -156,9 +181,6 @@ checksum/config: {{ sha256sum $config }}
   secret:
     secretName: {{ .secret | quote }}
     items: [{key: {{ .key | quote }}, path: {{ .name }}}]
-{{- end }}
-{{- with .Values.extraVolumes }}
-{{ toYaml . }}
 {{- end }}
 {{- end -}}
 

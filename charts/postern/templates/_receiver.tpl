@@ -24,7 +24,7 @@ The settings of the classic receiver, which reach Postern as keys of a ConfigMap
   {{- with $receiver.tls.maxVersion }}{{ $_ := set $config "tls.max-version" . }}{{ end -}}
   {{- with $receiver.tls.ciphers }}{{ $_ := set $config "tls.ciphers" (join ":" .) }}{{ end -}}
 {{- end -}}
-{{- merge (deepCopy .Values.config) $config | toYaml -}}
+{{- list $config .Values.config | include "postern.overlay" -}}
 {{- end -}}
 
 {{- /* What the receiver speaks, whichever value says so. */ -}}

@@ -38,7 +38,10 @@ func decodeAliyunACR(m message, out *Decoded) error {
 	if p.Repository.Region != "" {
 		host = "registry." + p.Repository.Region + ".aliyuncs.com"
 	}
-	host, repository := m.pulledFrom(host, p.Repository.RepoFullName)
+	host, repository, err := m.pulledFrom(host, p.Repository.RepoFullName)
+	if err != nil {
+		return err
+	}
 	if err := require("repository.region, or registry_url in the URL", host,
 		"repository.repo_full_name", p.Repository.RepoFullName, "push_data.tag", p.PushData.Tag); err != nil {
 		return err

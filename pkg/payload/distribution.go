@@ -101,7 +101,10 @@ func (e registryEvent) decode(m message, id string, out *Decoded) error {
 		return nil
 	}
 	urlHost, _ := splitAddress(t.URL)
-	host, repository := m.pulledFrom(cmp.Or(e.Request.Host, urlHost), t.Repository)
+	host, repository, err := m.pulledFrom(cmp.Or(e.Request.Host, urlHost), t.Repository)
+	if err != nil {
+		return err
+	}
 	if err := require("events.target.repository", t.Repository, "events.request.host, or events.target.url", host); err != nil {
 		return err
 	}

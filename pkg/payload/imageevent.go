@@ -69,16 +69,3 @@ func splitAddress(address string) (host, path string) {
 	host, path, _ = strings.Cut(address, "/")
 	return host, strings.Trim(path, "/")
 }
-
-// pulledFrom returns the host and the repository under which clusters pull an image, for senders that tell them not at
-// all, or not reliably: what the operator wrote into the webhook's URL wins over what the payload says.
-func (m message) pulledFrom(host, repository string) (string, string) {
-	if m.registryURL == "" {
-		return host, repository
-	}
-	host, path := splitAddress(m.registryURL)
-	if path != "" {
-		repository = path + "/" + repository
-	}
-	return host, repository
-}

@@ -79,7 +79,10 @@ func decodeJFrog(m message, out *Decoded) error {
 		name = d.RepoKey + "/" + name
 	}
 	origin, _ := splitAddress(p.JPDOrigin)
-	host, repository := m.pulledFrom(origin, name)
+	host, repository, err := m.pulledFrom(origin, name)
+	if err != nil {
+		return err
+	}
 	if err := require("jpd_origin, or registry_url in the URL", host); err != nil {
 		return err
 	}

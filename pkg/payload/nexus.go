@@ -52,7 +52,10 @@ func decodeNexus(m message, out *Decoded) (err error) {
 		out.ignore(IgnoredAction, "the action %s publishes no image", quote(p.Action))
 		return nil
 	}
-	host, repository := m.pulledFrom("", c.Name)
+	host, repository, err := m.pulledFrom("", c.Name)
+	if err != nil {
+		return err
+	}
 	if err := require("component.name", c.Name, "component.version", c.Version, "registry_url in the URL", host); err != nil {
 		return err
 	}

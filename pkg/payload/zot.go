@@ -54,7 +54,10 @@ func decodeZot(m message, out *Decoded) error {
 	if err != nil {
 		return err
 	}
-	host, repository := m.pulledFrom("", p.Name)
+	host, repository, err := m.pulledFrom("", p.Name)
+	if err != nil {
+		return err
+	}
 	if err := require("name", p.Name, "reference", p.Reference, "registry_url in the URL", host); err != nil {
 		return err
 	}

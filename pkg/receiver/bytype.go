@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -103,12 +102,17 @@ func unhandled(source string, handled []string) string {
 	if len(handled) == 0 {
 		return "no type is handled, since there is a secret for none: set one, such as webhook.docker-secret, or --webhook-require-secret=false"
 	}
-	given := "no type was given"
-	if source != "" {
-		const longest = 64
-		given = fmt.Sprintf("the type %s is not handled", strconv.QuoteToASCII(source[:min(len(source), longest)]))
+	given, hint := "", ""
+	switch {
+	case source == "":
+		given = "no type was given"
+	case payload.LooksLikeSource(source):
+		given = fmt.Sprintf("the type %q is not handled", source)
+	default: // it may hold a secret, and is logged
+		given = "what was given as the type can't be one, since it is long, or has others than lower-case letters, digits, dots and dashes"
+		hint = "; what follows the type begins with &, as in &secret=, not with ? or an encoded &"
 	}
-	return given + ": the URL must have ?type= with one of " + strings.Join(handled, ", ") + "; others are handled once there is a secret for them"
+	return given + ": the URL must have ?type= with one of " + strings.Join(handled, ", ") + hint + "; others are handled once there is a secret for them"
 }
 
 // errorOf returns the error that answers for all arrivals, if there is one: that of an arrival that left no record and

@@ -6,6 +6,8 @@ package receiver
 import (
 	"context"
 	"net/http"
+	"path"
+	"strings"
 
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/klog/v2"
@@ -58,7 +60,20 @@ func NewHandler(config Config) http.Handler {
 	mux.HandleFunc("/healthz", answerHealth)
 	mux.HandleFunc("/", answerNoSuchPath)
 	const noWarning = "" // it is in no audit log
-	return deliver.WithoutQuerySecret(mux, noWarning)
+	return deliver.WithoutQuerySecret(withoutRedirections(mux), noWarning)
+}
+
+// withoutRedirections answers that there is nothing at a path which is not clean, such as //webhook. The mux would redirect,
+// which few senders follow with a body, and repeat the query, in which an ill-written secret may still be.
+func withoutRedirections(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		asked := req.URL.EscapedPath()
+		if strings.TrimSuffix(path.Clean(asked), "/") != strings.TrimSuffix(asked, "/") {
+			answerNoSuchPath(w, req)
+			return
+		}
+		mux.ServeHTTP(w, req)
+	})
 }
 
 // answerHealth says that the process answers, also while nothing can be delivered: to end it would not help then.

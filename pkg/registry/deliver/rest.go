@@ -22,6 +22,7 @@ import (
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/v1alpha1"
 	"postern.dev/postern/pkg/delivery"
+	"postern.dev/postern/pkg/payload"
 )
 
 // Deliverer takes a delivery through all stages.
@@ -46,10 +47,21 @@ func ToTarget(kind postern.TargetKind) func(string) (Address, error) {
 func ToSource(sources []string) func(string) (Address, error) {
 	return func(name string) (Address, error) {
 		if !slices.Contains(sources, name) {
-			return Address{}, apierrors.NewNotFound(postern.Resource("webhooksources"), name)
+			return Address{}, errNoSource(name)
 		}
 		return Address{Source: name}, nil
 	}
+}
+
+// errNoSource repeats only what can't hold a secret.
+func errNoSource(name string) error {
+	if payload.LooksLikeSource(name) {
+		return apierrors.NewNotFound(postern.Resource("webhooksources"), name)
+	}
+	err := apierrors.NewNotFound(postern.Resource("webhooksources"), "")
+	err.ErrStatus.Message = "what the path names can't be a type of sender, since it is long, or has others than lower-case letters, digits, dots and dashes; " +
+		"what is in the query begins with ?, as in ?secret=, not with & or an encoded ?"
+	return err
 }
 
 // selector selects the deliveries to a target, or those of a type of sender, by whatever door they came.

@@ -175,6 +175,22 @@ func TestASenderThatDoesNotExistHasNoDoor(t *testing.T) {
 	}
 }
 
+// Whoever mistakes how a query begins has put the secret into the path.
+func TestWhatCanNotBeASenderIsNotRepeated(t *testing.T) {
+	for _, name := range []string{"docker.io&secret=hunter2", "docker.io?secret=hunter2", "docker.io;secret=hunter2"} {
+		_, err := NewREST(Config{Address: ToSource([]string{"docker.io"})}).Connect(genericapirequest.WithNamespace(t.Context(), "demo"), name, nil, nil)
+		var answer apierrors.APIStatus
+		if !errors.As(err, &answer) || !apierrors.IsNotFound(err) || !strings.Contains(err.Error(), "as in ?secret=") {
+			t.Errorf("%s: got %v", name, err)
+			continue
+		}
+		status := answer.Status()
+		if told := status.String(); strings.Contains(told, "hunter2") {
+			t.Errorf("%s: it is repeated: %s", name, told)
+		}
+	}
+}
+
 // Without one, the lists of all namespaces would be shown.
 func TestARequestWithoutANamespaceIsRefused(t *testing.T) {
 	if _, err := NewREST(Config{}).Connect(t.Context(), "plant", nil, nil); !apierrors.IsInternalError(err) {

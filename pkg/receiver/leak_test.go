@@ -1,0 +1,72 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package receiver
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"k8s.io/klog/v2"
+	"k8s.io/klog/v2/textlogger"
+)
+
+// People write the secret where it does not belong, and what they get wrong is answered and logged.
+func TestASecretIsInNoAnswerAndNoLogHoweverItIsWritten(t *testing.T) {
+	const secret = "hunter2hunter2"
+	for _, tc := range []struct {
+		path   string
+		header []string
+		code   int
+	}{
+		{"/webhook?type=docker.io&secret=" + secret, nil, http.StatusOK},
+		{"/webhook?type=docker.io&amp;secret=" + secret, nil, http.StatusOK}, // and no secret is shown
+		{"/webhook?type=docker.io?secret=" + secret, nil, http.StatusBadRequest},
+		{"/webhook?type=docker.io%3Fsecret=" + secret, nil, http.StatusBadRequest},
+		{"/webhook?type=docker.io%26secret=" + secret, nil, http.StatusBadRequest},
+		{"/webhook?type=docker.io%23" + secret, nil, http.StatusBadRequest},
+		{"/webhook?type=docker.io;secret=" + secret, nil, http.StatusBadRequest},
+		{"/webhook?type=docker.io;" + secret, nil, http.StatusBadRequest},
+		{"/webhook?type=docker.io+" + secret, nil, http.StatusBadRequest},
+		{"/webhook?type=nobody&secret=" + secret, nil, http.StatusBadRequest},
+		{"/webhook?secret=" + secret + "&type=nobody", nil, http.StatusBadRequest},
+		{"/webhook?type=a&type=" + secret, nil, http.StatusBadRequest},
+		{"/webhook?" + secret, nil, http.StatusBadRequest},
+		{"/webhook", []string{typeHeader, "docker.io?secret=" + secret}, http.StatusBadRequest},
+		{"/webhook", []string{typeHeader, "docker.io", typeHeader, secret}, http.StatusBadRequest},
+		{"/webhook/?type=docker.io;secret=" + secret, nil, http.StatusNotFound},
+		{"//webhook?type=docker.io;secret=" + secret, nil, http.StatusNotFound},
+		{"//webhook/demo/plant?secret=" + secret, nil, http.StatusNotFound},
+		{"/webhook/docker.io/" + secret + "/more", nil, http.StatusNotFound},
+		{"/webhook/demo&secret=" + secret + "/plant", nil, http.StatusBadRequest},
+		{"/webhook/demo/plant&secret=" + secret, nil, http.StatusBadRequest},
+		{"/webhook/demo/plant%3Fsecret=" + secret, nil, http.StatusBadRequest},
+		{"/webhook/demo/plant;secret=" + secret, nil, http.StatusBadRequest},
+	} {
+		var log bytes.Buffer
+		logger := textlogger.NewLogger(textlogger.NewConfig(textlogger.Verbosity(10), textlogger.Output(&log)))
+		req := httptest.NewRequestWithContext(klog.NewContext(t.Context(), logger), http.MethodPost, tc.path, strings.NewReader("{}"))
+		for i := 0; i < len(tc.header); i += 2 {
+			req.Header.Add(tc.header[i], tc.header[i+1])
+		}
+		answer := httptest.NewRecorder()
+		p := &pipeline{canProve: []string{"docker.io"}}
+		p.handler(t, "demo").ServeHTTP(answer, req)
+		if answer.Code != tc.code {
+			t.Errorf("%s %v: answered %d %s, want %d", tc.path, tc.header, answer.Code, answer.Body, tc.code)
+		}
+		if told := fmt.Sprint(answer.Body, answer.Header()); strings.Contains(told, secret) {
+			t.Errorf("%s %v: the secret is in the answer: %s", tc.path, tc.header, told)
+		}
+		if strings.Contains(log.String(), secret) {
+			t.Errorf("%s %v: the secret is in the log: %s", tc.path, tc.header, &log)
+		}
+		if tc.code == http.StatusBadRequest && log.Len() == 0 {
+			t.Errorf("%s %v: nothing is logged", tc.path, tc.header)
+		}
+	}
+}

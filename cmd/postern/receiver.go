@@ -17,7 +17,7 @@ const (
 	receiverDrainTimeout = 45 * time.Second
 
 	// maxReceiverConnections keeps strangers from using up the memory of the API server, which shares it: with headers as
-	// large as they may be, a connection takes about 100 KB before anything of it can be verified.
+	// large as they may be, a connection takes about 100 KB before anything of it can be verified, one of HTTP/2 some times that.
 	maxReceiverConnections = 1000
 )
 

@@ -148,6 +148,7 @@ func (s *Server) httpServer(ctx context.Context) *http.Server {
 	server.Protocols.SetHTTP1(true)
 	if s.config.Certificates != nil {
 		server.Protocols.SetHTTP2(s.config.TLS.HTTP2)
+		server.HTTP2 = http2Bounds()
 		server.TLSConfig = s.config.TLS.config(s.config.Certificates.get)
 	}
 	return server

@@ -86,6 +86,17 @@ func TestSettingsOfTheReceiverThatDoNotGoTogetherAreErrors(t *testing.T) {
 	}
 }
 
+// As the error about one without the other says.
+func TestBothFilesOfTheReceiversCertificateMayBeLeftEmpty(t *testing.T) {
+	o, err := parse(append([]string{"--enable-webhook", "--webhook-namespaces=*", "--webhook-tls-cert-file=", "--webhook-tls-private-key-file="}, enough...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files, err := readFiles(o); err != nil || files.certificates == nil {
+		t.Errorf("got no certificate, and error %v", err)
+	}
+}
+
 func TestSettingsWithoutEffectAreWarnedOf(t *testing.T) {
 	enabled := []string{"--enable-webhook", "--webhook-namespaces=*"}
 	for _, test := range []struct {

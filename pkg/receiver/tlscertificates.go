@@ -56,7 +56,7 @@ func LoadCertificates(options TLSOptions) (*Certificates, error) {
 
 func loadCertificates(options TLSOptions, now func() time.Time) (*Certificates, error) {
 	c := &Certificates{options: options, now: now}
-	missing, err := options.missingFile()
+	missing, err := options.missing()
 	if err != nil {
 		return nil, err
 	}
@@ -76,13 +76,14 @@ func loadCertificates(options TLSOptions, now func() time.Time) (*Certificates, 
 	return c, nil
 }
 
-// missingFile returns the path of the file that is absent or empty, as those of an optional Secret are, or "".
-func (o TLSOptions) missingFile() (string, error) {
-	for _, path := range []string{o.CertFile, o.KeyFile} {
-		info, err := os.Stat(path)
+// missing returns which of the two is missing, or "". A file that is absent or empty, as those of an optional Secret are, is
+// missing, and so is one for which no path is given.
+func (o TLSOptions) missing() (string, error) {
+	for _, file := range []struct{ holds, path string }{{"certificate", o.CertFile}, {"private key", o.KeyFile}} {
+		info, err := os.Stat(file.path)
 		switch {
-		case errors.Is(err, fs.ErrNotExist), err == nil && info.Size() == 0:
-			return path, nil
+		case file.path == "", errors.Is(err, fs.ErrNotExist), err == nil && info.Size() == 0:
+			return file.holds, nil
 		case err != nil:
 			return "", fmt.Errorf("could not read the certificate for webhooks: %w", err)
 		}
@@ -167,7 +168,7 @@ func (c *Certificates) followed(ctx context.Context) *dynamiccertificates.Dynami
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.files == nil {
-		missing, err := c.options.missingFile()
+		missing, err := c.options.missing()
 		if err == nil && missing != "" {
 			return nil
 		}

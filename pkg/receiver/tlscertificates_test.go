@@ -5,6 +5,7 @@ package receiver
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"os"
 	"strings"
@@ -185,6 +186,20 @@ func TestASelfSignedCertificateIsMadeAnewBeforeItExpires(t *testing.T) {
 	certificates.refresh(t.Context())
 	if second := leaf(); second.Equal(first) || second.NotAfter.Sub(now) < selfSignedValidity-time.Second {
 		t.Errorf("at %s one is shown that expires on %s", now, second.NotAfter)
+	}
+}
+
+// Flags may be emptied; see the error about one that is empty without the other.
+func TestWithoutPathsASelfSignedCertificateIsShown(t *testing.T) {
+	certificates, err := LoadCertificates(TLSOptions{MinVersion: tls.VersionTLS13, MaxVersion: tls.VersionTLS13})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := serve(t, ServerConfig{TLS: certificates.options, Certificates: certificates})
+	own := server.shows(t)
+	certificates.refresh(t.Context())
+	if again := server.shows(t); own.Subject.CommonName != "postern-receiver" || !again.Equal(own) || certificates.complaint != "" {
+		t.Errorf("%s is shown, then %s, with the complaint %q", own.Subject, again.Subject, certificates.complaint)
 	}
 }
 

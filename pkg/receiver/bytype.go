@@ -5,6 +5,7 @@ package receiver
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -48,9 +49,9 @@ type arrivalAnswer struct {
 
 // byType delivers to whatever wants what a type of sender pushed, in all namespaces that webhooks may act on.
 func (h *handler) byType(req *http.Request, in delivery.Incoming) (code int, answer any, err error) {
-	namespaces, err := h.namespaces()
+	namespaces, err := h.namespaces(req.Context())
 	if err != nil {
-		return 0, nil, turnedAway(req.Context(), err)
+		return 0, nil, err
 	}
 	source, err := h.typeOf(req, namespaces)
 	if err != nil {
@@ -67,15 +68,16 @@ func (h *handler) byType(req *http.Request, in delivery.Incoming) (code int, ans
 }
 
 // namespaces returns those that webhooks may act on; if these are all, then those in which there is something to act on.
-func (h *handler) namespaces() ([]string, error) {
+func (h *handler) namespaces(ctx context.Context) ([]string, error) {
 	if !h.Namespaces.all {
 		return h.Namespaces.names, nil
 	}
 	names, err := h.TargetNamespaces()
 	if err != nil {
-		answer := apierrors.NewServiceUnavailable("the targets are not known yet, send the webhook again: " + err.Error())
+		// The cause names what only the operator may know, and nobody has proved anything yet.
+		answer := apierrors.NewServiceUnavailable("the targets are not known yet: send the webhook again later")
 		answer.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retryAfterSeconds}
-		return nil, answer
+		return nil, turnedAway(ctx, answer, "cause", err)
 	}
 	return names, nil
 }

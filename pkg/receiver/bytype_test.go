@@ -100,10 +100,19 @@ func TestAllNamespacesAreThoseThatHoldTargets(t *testing.T) {
 	if diff := cmp.Diff([]string{"a", "b"}, p.namespaces); diff != "" {
 		t.Errorf("namespaces (-want +got):\n%s", diff)
 	}
-	p = &pipeline{inCluster: func() ([]string, error) { return nil, errors.New("Application is not in the cache yet") }}
-	want := told{503, `{"error":"the targets are not known yet, send the webhook again: Application is not in the cache yet"}`, "5", "application/json"}
-	if diff := cmp.Diff(want, tell(post(p.handler(t, "*"), "/webhook?type=quay.io", "{}"))); diff != "" || p.called {
+}
+
+// Why they are not known is for the log: nobody has proved anything yet.
+func TestWhileTheTargetsAreNotKnownAStrangerIsNotToldWhy(t *testing.T) {
+	const cause = `gatewaysyncs.stoker.io is forbidden: User "system:serviceaccount:postern-system:postern" cannot list`
+	p := &pipeline{inCluster: func() ([]string, error) { return nil, errors.New(cause) }}
+	answer, log := postLogged(p.handler(t, "*"), "/webhook?type=quay.io")
+	want := told{503, `{"error":"the targets are not known yet: send the webhook again later"}`, "5", "application/json"}
+	if diff := cmp.Diff(want, tell(answer)); diff != "" || p.called {
 		t.Errorf("answer (-want +got):\n%s", diff)
+	}
+	if !strings.Contains(strings.ReplaceAll(log, `\"`, `"`), cause) {
+		t.Errorf("the cause is not in the log: %s", log)
 	}
 }
 

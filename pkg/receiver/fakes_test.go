@@ -4,9 +4,11 @@
 package receiver
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -15,6 +17,8 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/klog/v2"
+	"k8s.io/klog/v2/textlogger"
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/delivery"
@@ -88,13 +92,25 @@ func post(h http.Handler, path, body string, header ...string) *httptest.Respons
 }
 
 func send(h http.Handler, method, path, body string, header ...string) *httptest.ResponseRecorder {
-	req := httptest.NewRequest(method, path, strings.NewReader(body))
+	return answer(h, httptest.NewRequest(method, path, strings.NewReader(body)), header...)
+}
+
+// postLogged returns the log as well, with all that is ever logged.
+func postLogged(h http.Handler, path string, header ...string) (answered *httptest.ResponseRecorder, log string) {
+	var written bytes.Buffer
+	logger := textlogger.NewLogger(textlogger.NewConfig(textlogger.Verbosity(math.MaxInt32), textlogger.Output(&written)))
+	req := httptest.NewRequest(http.MethodPost, path, strings.NewReader("{}"))
+	answered = answer(h, req.WithContext(klog.NewContext(req.Context(), logger)), header...)
+	return answered, written.String()
+}
+
+func answer(h http.Handler, req *http.Request, header ...string) *httptest.ResponseRecorder {
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Add(header[i], header[i+1])
 	}
-	answer := httptest.NewRecorder()
-	h.ServeHTTP(answer, req)
-	return answer
+	answered := httptest.NewRecorder()
+	h.ServeHTTP(answered, req)
+	return answered
 }
 
 // told is an answer, in short.

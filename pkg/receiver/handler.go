@@ -108,9 +108,10 @@ func (h *handler) delivering(deliver deliverFunc) http.Handler {
 	})
 }
 
-// turnedAway logs the error that answers a webhook which the pipeline, and so its log, has not seen. Anybody can cause many.
-func turnedAway(ctx context.Context, err error) error {
-	klog.FromContext(ctx).V(2).Info("Turned a webhook away", "err", err)
+// turnedAway logs the error that answers a webhook which the pipeline, and so its log, has not seen, and further names and
+// values. Anybody can cause many.
+func turnedAway(ctx context.Context, err error, keysAndValues ...any) error {
+	klog.FromContext(ctx).V(2).Info("Turned a webhook away", append([]any{"err", err}, keysAndValues...)...)
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,7 +29,7 @@ import (
 const checkInterval = 10 * time.Second
 
 // Certificates are what the receiver shows: the certificate of its files, or, while there is none, a self-signed one that
-// it makes itself. One that is broken or out of date never replaces one that is not. They are safe for concurrent use.
+// it makes itself. One that is broken or out of date never replaces another. They are safe for concurrent use.
 type Certificates struct {
 	options TLSOptions
 	now     func() time.Time
@@ -48,8 +49,9 @@ type shownCertificates struct {
 	renewAt time.Time // zero if they are not ours to renew
 }
 
-// LoadCertificates reads the files, or makes a self-signed certificate if one of them is absent or empty. A certificate
-// that is broken, has expired or is not valid yet is an error.
+// LoadCertificates reads the files, or makes a self-signed certificate if one of them is absent or empty. A pair that is
+// broken is an error. One that has expired, or is not valid yet, is shown all the same, since time makes it so and nobody's
+// mistake just now: an error would end the whole process at its next restart, and senders that do not verify go on.
 func LoadCertificates(options TLSOptions) (*Certificates, error) {
 	return loadCertificates(options, time.Now)
 }
@@ -73,6 +75,9 @@ func loadCertificates(options TLSOptions, now func() time.Time) (*Certificates, 
 		return nil, err
 	}
 	c.show(&shownCertificates{choices: []tls.Certificate{mounted}})
+	if err := c.checkDates(mounted.Leaf); err != nil {
+		c.complain(err, "Senders that verify the certificate for webhooks refuse it")
+	}
 	return c, nil
 }
 
@@ -100,21 +105,27 @@ func (c *Certificates) openFiles() (*dynamiccertificates.DynamicCertKeyPairConte
 	return files, nil
 }
 
-// fromFiles returns the certificate in the files if it is of use now. Of a chain only the first counts: clients find their
-// own way past an intermediate certificate that has expired.
+// fromFiles returns the certificate in the files, which may be out of date.
 func (c *Certificates) fromFiles() (tls.Certificate, error) {
 	mounted, err := tls.X509KeyPair(c.files.CurrentCertKeyContent())
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("could not load the certificate for webhooks from %s and %s: %w", c.options.CertFile, c.options.KeyFile, err)
 	}
-	switch now, leaf := c.now(), mounted.Leaf; {
+	return mounted, nil
+}
+
+// checkDates says what to do about a certificate of the files that is not valid now. Of a chain only the first counts:
+// clients find their own way past an intermediate certificate that has expired.
+func (c *Certificates) checkDates(leaf *x509.Certificate) error {
+	switch now := c.now(); {
 	case now.After(leaf.NotAfter):
-		return tls.Certificate{}, fmt.Errorf("the certificate for webhooks in %s expired on %s: renew it", c.options.CertFile, leaf.NotAfter.Format(time.RFC3339))
+		return fmt.Errorf("the certificate for webhooks in %s expired on %s: renew it, which takes no restart",
+			c.options.CertFile, leaf.NotAfter.Format(time.RFC3339))
 	case now.Before(leaf.NotBefore):
-		return tls.Certificate{}, fmt.Errorf("the certificate for webhooks in %s is not valid before %s: look at the clock of this machine, and at whoever issued it",
+		return fmt.Errorf("the certificate for webhooks in %s is not valid before %s: look at the clock of this machine, and at whoever issued it",
 			c.options.CertFile, leaf.NotBefore.Format(time.RFC3339))
 	}
-	return mounted, nil
+	return nil
 }
 
 // get returns what a client is shown. It is GetCertificate of a tls.Config.
@@ -151,13 +162,13 @@ func (c *Certificates) refresh(ctx context.Context) {
 	defer c.mu.Unlock()
 	switch {
 	case err != nil:
-		c.complain(fmt.Errorf("could not load the certificate for webhooks from %s and %s: %w", c.options.CertFile, c.options.KeyFile, err))
+		c.complain(fmt.Errorf("could not load the certificate for webhooks from %s and %s: %w", c.options.CertFile, c.options.KeyFile, err), staysAsItIs)
 	case files != nil:
 		c.reload() // the same may have become valid
 	}
 	if at := c.shown.Load().renewAt; !at.IsZero() && !c.now().Before(at) {
 		if err := c.selfSign(); err != nil {
-			c.complain(err)
+			c.complain(err, staysAsItIs)
 		}
 	}
 }
@@ -176,7 +187,7 @@ func (c *Certificates) followed(ctx context.Context) *dynamiccertificates.Dynami
 			c.files, err = c.openFiles()
 		}
 		if err != nil {
-			c.complain(err)
+			c.complain(err, staysAsItIs)
 			return nil
 		}
 	}
@@ -187,8 +198,11 @@ func (c *Certificates) followed(ctx context.Context) *dynamiccertificates.Dynami
 // reload shows the certificate of the files, if it is another and of use.
 func (c *Certificates) reload() {
 	mounted, err := c.fromFiles()
+	if err == nil {
+		err = c.checkDates(mounted.Leaf)
+	}
 	if err != nil {
-		c.complain(err)
+		c.complain(err, staysAsItIs)
 		return
 	}
 	c.complaint = ""
@@ -199,10 +213,14 @@ func (c *Certificates) reload() {
 	klog.InfoS("Loaded a new certificate for webhooks", "certFile", c.options.CertFile, "notAfter", mounted.Leaf.NotAfter)
 }
 
-func (c *Certificates) complain(err error) {
+// staysAsItIs is what comes of files that are not of use.
+const staysAsItIs = "The certificate for webhooks stays as it is"
+
+// complain says what is wrong with the files, and what comes of it, unless that was said last.
+func (c *Certificates) complain(err error, consequence string) {
 	if text := err.Error(); text != c.complaint {
 		c.complaint = text
-		klog.ErrorS(err, "The certificate for webhooks stays as it is")
+		klog.ErrorS(err, consequence)
 	}
 }
 

@@ -261,7 +261,8 @@ func TestAPortThatIsTakenEndsTheStart(t *testing.T) {
 func TestAWrongSettingOfTheReceiverEndsTheStartWithWhatToDo(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-	writeCertificate(t, certFile, keyFile, time.Minute) // since an hour ago
+	writeCertificate(t, certFile, keyFile, time.Hour)
+	writeCertificate(t, certFile, filepath.Join(dir, "another.key"), time.Hour)
 	secret := newSecret()
 	for _, test := range []struct {
 		name      string
@@ -273,9 +274,9 @@ func TestAWrongSettingOfTheReceiverEndsTheStartWithWhatToDo(t *testing.T) {
 		{name: "a bad flag", args: []string{"--webhook-port=65536"}, want: "--webhook-port is 65536: it must be from 0 to 65535"},
 		{name: "a missing file", args: []string{"--token-file=/no/such/file"}, want: "could not read the default secret token: open /no/such/file"},
 		{
-			name: "an expired certificate",
+			name: "a certificate of another key",
 			args: []string{"--enable-webhook", "--webhook-namespaces=*", "--webhook-tls-cert-file=" + certFile, "--webhook-tls-private-key-file=" + keyFile},
-			want: "the certificate for webhooks in " + certFile + " expired on ",
+			want: "could not load the certificate for webhooks from " + certFile + " and " + keyFile + ": ",
 		},
 	} {
 		cmd := exec.CommandContext(t.Context(), shared.postern.Program(), append(test.args, "--tls-cert-file=a", "--tls-private-key-file=b", "--data-dir="+dir)...)

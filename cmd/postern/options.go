@@ -99,7 +99,7 @@ func (o *options) flags() cliflag.NamedFlagSets {
 	fs.BoolVar(&o.credentials.IdentityIsCredential, "identity-is-credential", o.credentials.IdentityIsCredential,
 		"Accept whoever the cluster has authenticated and authorized, without a webhook secret.")
 	fs.BoolVar(&o.credentials.RequireSecret, "webhook-require-secret", o.credentials.RequireSecret,
-		"Refuse anonymous deliveries for which no secret is configured. If false, anyone whom RBAC lets deliver can do so.")
+		"Refuse anonymous deliveries for which no secret is configured. If false, anyone whom RBAC lets deliver can do so, and with --enable-webhook anyone who reaches the receiver.")
 
 	fs = sets.FlagSet("storage")
 	fs.StringVar(&o.dataDir, "data-dir", o.dataDir,
@@ -176,6 +176,20 @@ func (o *options) validate() error {
 	errs = append(errs, o.limits.validate(o.maxPayloadBytes)...)
 	errs = append(errs, o.webhook.validate(o.given, o.recommended.SecureServing.BindPort)...)
 	return errors.Join(append(errs, o.validateRecommended()...)...)
+}
+
+// warnings tell what the settings let in, and which of them have no effect. They must be valid.
+func (o *options) warnings() []string {
+	var warnings []string
+	if !o.credentials.RequireSecret {
+		warning := "--webhook-require-secret=false: where no secret is configured, anyone whom RBAC lets deliver can do so"
+		if o.webhook.enabled {
+			warning += "; and at the classic receiver (--enable-webhook), before which there is no RBAC, anyone who reaches its port, " +
+				"in the namespaces of --webhook-namespaces"
+		}
+		warnings = append(warnings, warning)
+	}
+	return append(warnings, o.webhook.warnings(o.given)...)
 }
 
 func (o *options) validateLeaderElection() []error {

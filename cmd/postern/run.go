@@ -28,10 +28,7 @@ func run(ctx context.Context, o *options) error {
 	controller.RegisterMetrics()
 	apiserver.RegisterMetrics()
 	certificate.RegisterMetrics()
-	if !o.credentials.RequireSecret {
-		klog.InfoS("WARNING: --webhook-require-secret=false: where no secret is configured, anyone whom RBAC lets deliver can do so")
-	}
-	for _, warning := range o.webhook.warnings(o.given) {
+	for _, warning := range o.warnings() {
 		klog.InfoS("WARNING: " + warning)
 	}
 	files, err := readFiles(o)

@@ -97,6 +97,30 @@ func TestBothFilesOfTheReceiversCertificateMayBeLeftEmpty(t *testing.T) {
 	}
 }
 
+// Before the receiver there is no RBAC that would say who can deliver.
+func TestDoorsThatAreOpenWithoutASecretAreWarnedOf(t *testing.T) {
+	const byRBAC = "--webhook-require-secret=false: where no secret is configured, anyone whom RBAC lets deliver can do so"
+	for _, test := range []struct {
+		name string
+		args []string
+		want []string
+	}{
+		{"a secret is required", []string{"--enable-webhook", "--webhook-namespaces=shop"}, nil},
+		{"no receiver", []string{"--webhook-require-secret=false"}, []string{byRBAC}},
+		{"with the receiver", []string{"--webhook-require-secret=false", "--enable-webhook", "--webhook-namespaces=shop"}, []string{
+			byRBAC + "; and at the classic receiver (--enable-webhook), before which there is no RBAC, anyone who reaches its port, in the namespaces of --webhook-namespaces",
+		}},
+	} {
+		o, err := parse(append(test.args, enough...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(test.want, o.warnings()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.name, diff)
+		}
+	}
+}
+
 func TestSettingsWithoutEffectAreWarnedOf(t *testing.T) {
 	enabled := []string{"--enable-webhook", "--webhook-namespaces=*"}
 	for _, test := range []struct {
@@ -107,7 +131,7 @@ func TestSettingsWithoutEffectAreWarnedOf(t *testing.T) {
 	}{
 		{name: "nothing given"},
 		{name: "enabled", args: enabled},
-		{name: "what counts at every door", args: []string{"--docker-webhook-secret=x", "--webhook-require-secret=false"}},
+		{name: "what counts at every door", args: []string{"--docker-webhook-secret=x", "--webhook-require-secret=true"}},
 		{
 			name: "without the receiver", args: []string{"--webhook-port=1", "--enable-http2"}, environment: map[string]string{"TLS_MIN_VERSION": "1.2"},
 			want: []string{"--webhook-port, TLS_MIN_VERSION, --enable-http2: no effect without --enable-webhook"},
@@ -126,7 +150,7 @@ func TestSettingsWithoutEffectAreWarnedOf(t *testing.T) {
 			t.Errorf("%s: %v", test.name, err)
 			continue
 		}
-		if diff := cmp.Diff(test.want, o.webhook.warnings(o.given)); diff != "" {
+		if diff := cmp.Diff(test.want, o.warnings()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)
 		}
 	}

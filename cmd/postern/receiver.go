@@ -37,6 +37,7 @@ func newReceiver(
 	if err != nil {
 		return nil, err
 	}
+	config.Secrets.SetAmong(namespaces.Allow)
 	// The records are the API server's, which must not close them before the last webhook is answered.
 	ended := make(chan struct{})
 	if err := server.EndAfter(ended); err != nil {

@@ -6,6 +6,7 @@ package credential
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -103,8 +104,9 @@ func TestASenderCanProveItselfIfThereIsASecretForItAnywhere(t *testing.T) {
 		"nothing required":               {nil, true, "harbor", nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := NewVerifier(Config{RequireSecret: !tc.open}, amongThree(tc.defaults))
-			if got := v.CanProve(tc.source, tc.namespaces); got != tc.want {
+			secrets := amongThree(tc.defaults)
+			secrets.SetAmong(func(namespace string) bool { return slices.Contains(tc.namespaces, namespace) })
+			if got := NewVerifier(Config{RequireSecret: !tc.open}, secrets).CanProve(tc.source); got != tc.want {
 				t.Errorf("got %t, want %t", got, tc.want)
 			}
 		})

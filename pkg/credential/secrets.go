@@ -15,6 +15,9 @@ type Secrets struct {
 	mu         sync.RWMutex
 	namespaces map[string]keyring
 	defaults   keyring
+	// holders are of the namespaces that among allows, which are all if it is nil.
+	holders holders
+	among   func(namespace string) bool
 }
 
 // Set replaces the secrets of a namespace by the data of its Kubernetes Secret. It keeps no reference to data, and
@@ -23,17 +26,14 @@ func (s *Secrets) Set(namespace string, data map[string][]byte) {
 	ring := newKeyring(data) // outside the lock: no attempt waits for the parsing of another namespace
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.namespaces == nil {
-		s.namespaces = map[string]keyring{}
-	}
-	s.namespaces[namespace] = ring
+	s.replace(namespace, ring)
 }
 
 // Delete forgets the secrets of a namespace.
 func (s *Secrets) Delete(namespace string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.namespaces, namespace)
+	s.replace(namespace, keyring{})
 }
 
 // HasOwnKey reports whether a target has a key of its own, and so takes no other secret.

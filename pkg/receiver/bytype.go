@@ -49,13 +49,13 @@ type arrivalAnswer struct {
 
 // byType delivers to whatever wants what a type of sender pushed, in all namespaces that webhooks may act on.
 func (h *handler) byType(req *http.Request, in delivery.Incoming) (code int, answer any, err error) {
+	source, err := h.typeOf(req)
+	if err != nil {
+		return 0, nil, turnedAway(req.Context(), err)
+	}
 	namespaces, err := h.namespaces(req.Context())
 	if err != nil {
 		return 0, nil, err
-	}
-	source, err := h.typeOf(req, namespaces)
-	if err != nil {
-		return 0, nil, turnedAway(req.Context(), err)
 	}
 	spread, err := h.Deliverer.DeliverAmong(req.Context(), source, namespaces, in)
 	if err != nil {
@@ -84,17 +84,17 @@ func (h *handler) namespaces(ctx context.Context) ([]string, error) {
 
 // typeOf returns the type of sender: from the query, from the header that stands for it, or, if neither has one, from the
 // headers by which some senders tell their events. It is a claim, and the payload must bear it out.
-func (h *handler) typeOf(req *http.Request, namespaces []string) (string, error) {
+func (h *handler) typeOf(req *http.Request) (string, error) {
 	inQuery, inHeader := req.URL.Query()["type"], req.Header.Values(typeHeader)
 	if len(inQuery) > 1 || len(inHeader) > 1 {
 		return "", apierrors.NewBadRequest("the type was given more than once: give it once, in the query or in " + typeHeader)
 	}
 	source := cmp.Or(strings.Join(inQuery, ""), strings.Join(inHeader, ""), payload.SourceFromHeader(req.Header))
 	known := payload.Sources()
-	if slices.Contains(known, source) && h.CanProve(source, namespaces) {
+	if slices.Contains(known, source) && h.CanProve(source) {
 		return source, nil
 	}
-	handled := slices.DeleteFunc(known, func(source string) bool { return !h.CanProve(source, namespaces) })
+	handled := slices.DeleteFunc(known, func(source string) bool { return !h.CanProve(source) })
 	return "", apierrors.NewBadRequest(unhandled(source, handled))
 }
 

@@ -79,7 +79,7 @@ func (p *pipeline) handler(t *testing.T, namespaces string) http.Handler {
 	}
 	return NewHandler(Config{
 		Deliverer: p, Guard: p, Namespaces: allowed, MaxPayloadBytes: maxPayloadBytes,
-		CanProve: func(source string, _ []string) bool {
+		CanProve: func(source string) bool {
 			return p.canProve == nil || slices.Contains(p.canProve, source)
 		},
 		TargetNamespaces: func() ([]string, error) { return p.inCluster() },

@@ -38,8 +38,9 @@ type Guard interface {
 type Config struct {
 	Deliverer Deliverer
 	Guard     Guard
-	// CanProve reports whether a type of sender can be accepted in any of the namespaces.
-	CanProve func(source string, namespaces []string) bool
+	// CanProve reports whether a type of sender can be accepted in any namespace that webhooks may act on. It is asked about
+	// every type for whoever gives none, and so must be cheap.
+	CanProve func(source string) bool
 	// Namespaces are those that webhooks may act on.
 	Namespaces Namespaces
 	// TargetNamespaces returns those that hold any target. It is asked if webhooks may act on all.

@@ -97,8 +97,10 @@ func untilMended(ctx context.Context, member *etcd.Server) bool {
 // all that the old one held is given back. It returns nil if the process has been told to end.
 func startAnew(ctx context.Context) error {
 	signal.Reset() // nobody would read of a signal from now on, and all is closed: it may end the process
-	if ctx.Err() != nil {
+	select {
+	case <-ctx.Done():
 		return nil
+	default:
 	}
 	klog.InfoS("Starting anew, to run the embedded etcd again")
 	klog.Flush()

@@ -104,7 +104,7 @@ func unhandled(source string, handled []string) string {
 	if len(handled) == 0 {
 		return "no type is handled, since there is a secret for none: set one, such as webhook.docker-secret, or --webhook-require-secret=false"
 	}
-	given, hint := "", ""
+	var given, hint string
 	switch {
 	case source == "":
 		given = "no type was given"

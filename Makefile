@@ -93,10 +93,11 @@ test: build control-plane controller-manager helm ## Run the unit and integratio
 	go test -count=1 -timeout=30m $(TESTFLAGS) ./...
 
 .PHONY: test-install
-test-install: build control-plane helm ## Run the integration tests once with each overlay, and with the chart (about 70 minutes)
+test-install: build control-plane helm ## Run the integration tests once with each overlay, and with the chart (about an hour)
 	@chart='bin/tools/helm template postern charts/postern --namespace=postern-system'; \
 	{ cat manifests/base/namespace.yaml; echo ---; $$chart; } > bin/chart.yaml; \
-	{ cat test/chart/testdata/full-needs.yaml; echo ---; $$chart --values=test/chart/testdata/full.yaml; } > bin/chart-full.yaml
+	{ cat test/chart/testdata/full-needs.yaml; echo ---; \
+		$$chart --values=test/chart/testdata/full.yaml --values=test/chart/testdata/full-run.yaml; } > bin/chart-full.yaml
 	@for install in manifests/overlays/* bin/chart.yaml bin/chart-full.yaml; do \
 		echo "Testing with $$install..."; \
 		POSTERN_INSTALL=$$install go test -count=1 -timeout=30m $(TESTFLAGS) ./test/integration/; \

@@ -54,6 +54,8 @@ func TestWriteEndsWithItsContext(t *testing.T) {
 		return unavailable
 	}
 	writer, _ := newTestWriter(t, api, nil)
+	// What is written for several callers hears a moment later that none of them waits any more.
+	writer.pause = func(ctx context.Context, _ time.Duration) error { return pause(ctx, time.Minute) }
 	_, err := writer.Write(ctx, plant, Request{Ref: "v2", At: noon}, false)
 	if requests, _ := api.seen(); !IsTransient(err) || len(requests) != 1 {
 		t.Errorf("got %d requests and error %v", len(requests), err)

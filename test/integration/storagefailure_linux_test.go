@@ -18,6 +18,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"postern.dev/postern/apis/postern/v1alpha1"
 	"postern.dev/postern/pkg/etcd"
 	"postern.dev/postern/test/controlplane"
 )
@@ -39,6 +40,13 @@ func TestFullDisk(t *testing.T) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	kept := ci.mustPost(t, syncDoor("web"), `{"ref":"v1"}`, nil, http.StatusAccepted).delivery(t).Name
+	// Its last status is stored after the answer, and etcd does not survive a write to a full disk.
+	w.eventually(func() error {
+		if phase := w.record(kept).Status.Phase; phase != v1alpha1.DeliveryApplied {
+			return fmt.Errorf("%s is %s", kept, phase)
+		}
+		return nil
+	})
 	pid := s.postern.PID()
 
 	t.Run("makes deliveries wait and leaves reads as they were", func(t *testing.T) {

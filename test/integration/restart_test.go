@@ -114,7 +114,7 @@ func (s *suite) noErrorsFromNowOn(t *testing.T) (check func()) {
 	return func() {
 		t.Helper()
 		said := read()[before:]
-		if !bytes.Contains(said, []byte("Shutting down")) {
+		if !bytes.Contains(said, []byte("Stopping and waiting for")) {
 			t.Errorf("the log does not tell that Postern was stopped: %s", said)
 		}
 		// Errors and fatal errors as klog writes them, a panic, and the last words of a command that failed.

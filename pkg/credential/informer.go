@@ -25,10 +25,11 @@ func (s *Secrets) observe(obj any) {
 	if !ok || secret.Name != SecretName {
 		return
 	}
-	s.Set(secret.Namespace, secret.Data)
-	if unread := unreadSecrets(secret.Data); len(unread) > 0 {
+	ring := newKeyring(secret.Data)
+	s.put(secret.Namespace, ring)
+	if len(ring.unread) > 0 {
 		klog.InfoS("The last of the secrets under a key are not read: take out those that are no longer needed",
-			"secret", klog.KObj(secret), "unread", unread)
+			"secret", klog.KObj(secret), "unread", ring.unread)
 	}
 }
 

@@ -5,7 +5,6 @@ package credential
 
 import (
 	"crypto/sha256"
-	"iter"
 	"slices"
 	"strings"
 )
@@ -35,10 +34,12 @@ type keyring struct {
 	secrets map[string][]secret // by key; a key without any secret is there too
 	// hasSourceKey and hasTargetKey say whether any sender, or any target, has a key of its own.
 	hasSourceKey, hasTargetKey bool
+	// unread is how many secrets are not read, by the keys that hold more than maxSecretsPerKey.
+	unread map[string]int
 }
 
 func newKeyring(data map[string][]byte) keyring {
-	ring := keyring{secrets: map[string][]secret{}}
+	ring := keyring{secrets: map[string][]secret{}, unread: map[string]int{}}
 	for key, value := range data {
 		switch {
 		case key == hmacKey || key == tokenKey:
@@ -49,7 +50,11 @@ func newKeyring(data map[string][]byte) keyring {
 		default:
 			continue
 		}
-		ring.secrets[key] = parseSecrets(value)
+		secrets, unread := parseSecrets(value)
+		ring.secrets[key] = secrets
+		if unread > 0 {
+			ring.unread[key] = unread
+		}
 	}
 	return ring
 }
@@ -64,43 +69,19 @@ func isTargetKey(key string) bool {
 		(strings.HasSuffix(rest, hmacEnding) || strings.HasSuffix(rest, tokenEnding))
 }
 
-func parseSecrets(value []byte) []secret {
-	var parsed []secret
-	for line := range secretLines(value) {
-		if len(parsed) == maxSecretsPerKey {
-			break
-		}
-		key := []byte(line)
-		parsed = append(parsed, secret{key: key, digest: sha256.Sum256(key), signingKey: signingKey(line)})
-	}
-	return parsed
-}
-
-// unreadSecrets returns how many secrets of a Kubernetes Secret are not read, by the keys that hold more than
-// maxSecretsPerKey.
-func unreadSecrets(data map[string][]byte) map[string]int {
-	unread := map[string]int{}
-	for key, read := range newKeyring(data).secrets {
-		held := 0
-		for range secretLines(data[key]) {
-			held++
-		}
-		if held > len(read) {
-			unread[key] = held - len(read)
+func parseSecrets(value []byte) (parsed []secret, unread int) {
+	for line := range strings.Lines(string(value)) {
+		line = strings.TrimSpace(line)
+		switch {
+		case line == "":
+		case len(parsed) == maxSecretsPerKey:
+			unread++
+		default:
+			key := []byte(line)
+			parsed = append(parsed, secret{key: key, digest: sha256.Sum256(key), signingKey: signingKey(line)})
 		}
 	}
-	return unread
-}
-
-// secretLines are the lines of a value that hold something.
-func secretLines(value []byte) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for line := range strings.Lines(string(value)) {
-			if line = strings.TrimSpace(line); line != "" && !yield(line) {
-				return
-			}
-		}
-	}
+	return parsed, unread
 }
 
 // validSecrets are the secrets by which one attempt may prove itself.

@@ -119,9 +119,9 @@ func TestSecretsBeyondTheLimitAreNotRead(t *testing.T) {
 
 func TestSecretsThatAreNotReadAreCounted(t *testing.T) {
 	many := []byte(strings.Repeat("swordfish\n", maxSecretsPerKey) + "\n")
-	got := unreadSecrets(map[string][]byte{
+	got := newKeyring(map[string][]byte{
 		"hmac": many, "token": append([]byte("one\ntwo\n"), many...), "webhook.quay-secret": []byte("one"), "notes": append(many, many...),
-	})
+	}).unread
 	if diff := cmp.Diff(map[string]int{"token": 2}, got); diff != "" {
 		t.Errorf("unread (-want +got):\n%s", diff)
 	}

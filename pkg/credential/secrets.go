@@ -23,7 +23,10 @@ type Secrets struct {
 // Set replaces the secrets of a namespace by the data of its Kubernetes Secret. It keeps no reference to data, and
 // ignores keys that have no meaning here.
 func (s *Secrets) Set(namespace string, data map[string][]byte) {
-	ring := newKeyring(data) // outside the lock: no attempt waits for the parsing of another namespace
+	s.put(namespace, newKeyring(data)) // parsed outside the lock: no attempt waits for that of another namespace
+}
+
+func (s *Secrets) put(namespace string, ring keyring) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.replace(namespace, ring)
@@ -31,9 +34,7 @@ func (s *Secrets) Set(namespace string, data map[string][]byte) {
 
 // Delete forgets the secrets of a namespace.
 func (s *Secrets) Delete(namespace string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.replace(namespace, keyring{})
+	s.put(namespace, keyring{})
 }
 
 // HasOwnKey reports whether a target has a key of its own, and so takes no other secret.

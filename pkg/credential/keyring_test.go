@@ -93,7 +93,7 @@ func TestValueHoldsOneSecretALine(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var got []string
-			for _, s := range parseSecrets([]byte(tc.value)) {
+			for _, s := range newKeyring(map[string][]byte{"hmac": []byte(tc.value)}).secrets["hmac"] {
 				got = append(got, string(s.key))
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {

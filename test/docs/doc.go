@@ -7,8 +7,7 @@
 //
 // A page is written for a reader who has the namespace demo with the GatewaySync plant and the Application shop, kubectl
 // as an administrator, and a checkout of this repository around; who comes from Argo CD Image Updater has its Secret, too.
-// A block that can't be run here stands after an HTML
-// comment that says why:
+// A block that can't be run here stands after an HTML comment that says why:
 //
 //	<!-- not run: needs a cloud -->
 //

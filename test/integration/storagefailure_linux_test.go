@@ -78,6 +78,7 @@ func TestFullDisk(t *testing.T) {
 		disk.fill()
 		w.writeUntilEtcdFails()
 		w.mustAnswerUnavailable(ci, syncDoor("web"))
+		w.eventually(func() error { return w.unreadyBecause("etcd") })
 		w.mustLive(pid)
 
 		disk.empty()

@@ -1,0 +1,113 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package pattern
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// compile compiles an expression for an owner.
+func compile(t *testing.T, c *cache, owner, text string) {
+	t.Helper()
+	if _, err := c.regexp(owner, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestATextIsCompiledOnce(t *testing.T) {
+	c := newCache(MaxOwnerBytes, MaxBytes)
+	for range 100 {
+		compile(t, c, "demo", "^a+$")
+		if _, err := c.constraint("demo", "^1.2"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.regexp("demo", "a("); err == nil {
+			t.Fatal("a broken expression is compiled")
+		}
+		if _, err := c.constraint("demo", "^a+$"); err == nil {
+			t.Fatal("an expression passes for a constraint")
+		}
+	}
+	if got := c.compilations.Load(); got != 4 {
+		t.Errorf("4 texts are compiled %d times", got)
+	}
+	compile(t, c, "other", "^a+$")
+	if got := c.compilations.Load(); got != 5 {
+		t.Errorf("another owner's is compiled %d times", got-4)
+	}
+}
+
+func TestATextIsCompiledOnceForAllThatWaitForIt(t *testing.T) {
+	c := newCache(MaxOwnerBytes, MaxBytes)
+	var running sync.WaitGroup
+	for i := range 50 {
+		running.Go(func() {
+			for range 20 {
+				if e, err := c.regexp(fmt.Sprint("n", i%2), "^(a|b){300}$"); err != nil || e.MatchString("c") {
+					t.Error(e, err)
+				}
+			}
+		})
+	}
+	running.Wait()
+	if got := c.compilations.Load(); got != 2 {
+		t.Errorf("one text of 2 owners is compiled %d times", got)
+	}
+}
+
+// TestWhatIsKeptIsBounded has one owner who writes as much as there can be, beside
+// one who writes a little.
+func TestWhatIsKeptIsBounded(t *testing.T) {
+	const largest = bytesPerEntry + 2*MaxRegexpBytes + MaxRegexpSize*bytesPerInstruction
+	c := newCache(10*largest, 30*largest)
+	compile(t, c, "honest", "^v[0-9]+$")
+	for i := range 100 {
+		compile(t, c, "hostile", fmt.Sprintf("(?:x{990})%d", i))
+		if got := c.owners["hostile"].bytes; got > c.ofOwner {
+			t.Fatalf("%d bytes are kept for one owner", got)
+		}
+	}
+	for i := range 100 {
+		compile(t, c, fmt.Sprint("hostile", i%20), fmt.Sprintf("(?:x{990})%d", i))
+		if c.bytes > c.inAll {
+			t.Fatalf("%d bytes are kept in all", c.bytes)
+		}
+	}
+	before := c.compilations.Load()
+	compile(t, c, "honest", "^v[0-9]+$")
+	if got := c.compilations.Load(); got != before {
+		t.Error("what others keep displaced the one expression of an owner")
+	}
+
+	sum := 0
+	for owner, s := range c.owners {
+		of := 0
+		for element := s.used.Front(); element != nil; element = element.Next() {
+			of += element.Value.(*entry).bytes
+		}
+		if of != s.bytes || s.used.Len() != len(s.entries) || of == 0 {
+			t.Errorf("%s: %d bytes are counted of %d, and %d entries of %d", owner, s.bytes, of, len(s.entries), s.used.Len())
+		}
+		sum += of
+	}
+	if sum != c.bytes {
+		t.Errorf("%d bytes are counted of %d", c.bytes, sum)
+	}
+}
+
+func TestWhatIsTooLongIsNotKept(t *testing.T) {
+	c := newCache(MaxOwnerBytes, MaxBytes)
+	if _, err := c.regexp("demo", strings.Repeat("a", MaxRegexpBytes+1)); err == nil {
+		t.Error("a long expression is compiled")
+	}
+	if _, err := c.constraint("demo", strings.Repeat(">=1,", MaxConstraintBytes)+">=1"); err == nil {
+		t.Error("a long constraint is compiled")
+	}
+	if len(c.owners) != 0 || c.bytes != 0 {
+		t.Errorf("%d bytes are kept of it", c.bytes)
+	}
+}

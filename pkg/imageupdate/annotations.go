@@ -35,9 +35,9 @@ func (a annotations) find(alias, name string) *string {
 	return nil
 }
 
-// config reads the whole configuration. It is not found if there is no list of
-// images, or an empty one.
-func (a annotations) config(origin string, verification ...*iuv1alpha1.ImagesVerification) (c Config, found bool) {
+// config reads the configuration of all images, or only of those with a base name. It
+// is not found if there is no list of images, or an empty one.
+func (a annotations) config(origin, only string, verification ...*iuv1alpha1.ImagesVerification) (c Config, found bool) {
 	list, _ := a.get("", "image-list")
 	if strings.Trim(list, ", ") == "" {
 		return Config{}, false
@@ -51,26 +51,35 @@ func (a annotations) config(origin string, verification ...*iuv1alpha1.ImagesVer
 		verification: verification,
 		problem:      problem,
 	}
+	count := 0
 	for item := range strings.SplitSeq(list, ",") {
 		if item = strings.TrimSpace(item); item == "" {
 			continue
 		}
-		if c.full() {
+		if count++; count > maxImages {
+			c.noteSurplus()
 			break
 		}
-		c.add(a.entry(item), inherited)
+		if alias, image := splitAlias(item); isOf(image, only) {
+			c.add(a.entry(alias, image), inherited)
+		}
 	}
 	return c, true
 }
 
-// entry reads [alias=]name[:constraint] and what is said about the alias. A
-// constraint may hold an equals sign too, but comes after a colon, which no alias holds.
-func (a annotations) entry(item string) entry {
+// splitAlias splits [alias=]name[:constraint]. A constraint may hold an equals sign
+// too, but comes after a colon, which no alias holds.
+func splitAlias(item string) (alias, image string) {
 	before, after, found := strings.Cut(item, "=")
 	if !found || strings.Contains(before, ":") {
-		return entry{image: item}
+		return "", item
 	}
-	e := entry{alias: strings.TrimSpace(before), image: strings.TrimSpace(after)}
+	return strings.TrimSpace(before), strings.TrimSpace(after)
+}
+
+// entry reads what is said about an alias.
+func (a annotations) entry(alias, image string) entry {
+	e := entry{alias: alias, image: image}
 	if e.alias == "" {
 		return e // what is said about no alias is said about all images
 	}
@@ -100,7 +109,7 @@ func (a annotations) settings(alias string) (settings *iuv1alpha1.CommonUpdateSe
 	if force := a.find(alias, "force-update"); force != nil {
 		forced, err := strconv.ParseBool(*force)
 		if err != nil {
-			problem = fmt.Sprintf("its force-update is %q, neither true nor false", *force)
+			problem = fmt.Sprintf("its force-update is %s, neither true nor false", quoted(*force))
 		}
 		settings.ForceUpdate = &forced
 	}
@@ -123,10 +132,14 @@ func (a annotations) targets(alias string) *iuv1alpha1.ManifestTargets {
 	return &targets
 }
 
-// splitList splits at commas. It is never nil.
+// splitList splits at commas, into no more items than show that there are too many. It
+// is never nil.
 func splitList(s string) []string {
 	list := []string{}
 	for item := range strings.SplitSeq(s, ",") {
+		if len(list) > maxGlobs {
+			break
+		}
 		if item = strings.TrimSpace(item); item != "" {
 			list = append(list, item)
 		}

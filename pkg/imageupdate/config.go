@@ -34,6 +34,22 @@ func (c Config) Repositories() []string {
 	return names
 }
 
+// Of returns the configuration of one image that was pushed: the first places where it
+// is configured, as many as count.
+func (c Config) Of(pushed Image) Config {
+	var images []ImageConfig
+	for _, image := range c.Images {
+		if len(images) == maxPlaces {
+			break
+		}
+		if image.Names(pushed) {
+			images = append(images, image)
+		}
+	}
+	c.Images = images
+	return c
+}
+
 // ImageConfig is how one image is updated.
 type ImageConfig struct {
 	// Alias is the name that the owner gave to the image; empty if none.
@@ -114,6 +130,16 @@ func parseStrategy(name string) (strategy Strategy, known bool) {
 		return Alphabetical, true
 	}
 	return Semver, false
+}
+
+// isOf reports whether name[:constraint] may be an image with a base name; with none
+// every one is.
+func isOf(image, base string) bool {
+	if base == "" {
+		return true
+	}
+	name, _ := splitConstraint(image)
+	return baseName(name) == base
 }
 
 // splitConstraint splits name[:constraint][@digest]. A digest is dropped: it is no

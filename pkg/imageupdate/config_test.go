@@ -145,7 +145,7 @@ func TestConfigForMergesSettingsOfAllLevels(t *testing.T) {
 			}},
 		},
 	}
-	got, found := ConfigFor(annotated(map[string]string{"image-list": "ignored"}), []*iuv1alpha1.ImageUpdater{updater})
+	got, found := ConfigFor(annotated(map[string]string{"image-list": "ignored"}), read(updater))
 	want := Config{
 		Origin:    `ImageUpdater all, applications "sh?p"`,
 		WriteBack: "git",
@@ -185,7 +185,7 @@ func TestConfigForKeepsVerificationUnderAnnotations(t *testing.T) {
 	updater.Spec.CommonUpdateSettings = &iuv1alpha1.CommonUpdateSettings{UpdateStrategy: ptr("digest")}
 	updater.Spec.ImagesVerification = &iuv1alpha1.ImagesVerification{}
 	app := annotated(map[string]string{"image-list": "x"})
-	got, _ := ConfigFor(app, []*iuv1alpha1.ImageUpdater{updater})
+	got, _ := ConfigFor(app, read(updater))
 	want := Config{
 		Origin: `ImageUpdater a, applications "*", by annotations`,
 		Images: []ImageConfig{{Name: "x", Strategy: Semver, Verify: true}},

@@ -12,22 +12,54 @@ import (
 
 // ConfigFor finds the configuration of an Application, among the ImageUpdater
 // objects there are (of any namespace) and its own annotations. It is not found
-// if the Application does not ask for image updates.
+// if the Application does not ask for image updates, and then may hold notes only.
 //
 // The most specific reference that selects the Application counts, whichever
 // object it is in; if it says useAnnotations, the annotations do. A reference that
 // says so of an Application without a list of images is passed over, as in Image
 // Updater. If no object selects the Application its annotations count by
 // themselves, as they did before there were such objects.
-func ConfigFor(app *argov1alpha1.Application, updaters []*iuv1alpha1.ImageUpdater) (c Config, found bool) {
+//
+// Where the objects are more than are looked at, no image can be updated, for what was
+// not looked at might forbid it.
+func ConfigFor(app *argov1alpha1.Application, updaters []*Updater) (c Config, found bool) {
+	return configFor(app, updaters, "")
+}
+
+// ConfigForImage is ConfigFor for one image that was pushed, under whatever tag: what
+// it costs does not grow with what is configured of others. A configuration that does
+// not name the image has the notes of the whole.
+func ConfigForImage(app *argov1alpha1.Application, updaters []*Updater, pushed Image) (c Config, found bool) {
+	c, found = configFor(app, updaters, baseName(pushed.Name))
+	c = c.Of(pushed)
+	if len(c.Images) == 0 {
+		c, found = ConfigFor(app, updaters)
+		c.Images = nil
+	}
+	return c, found
+}
+
+// configFor reads only images with a base name, unless it is empty.
+func configFor(app *argov1alpha1.Application, updaters []*Updater, only string) (c Config, found bool) {
+	c, found = chosenFor(app, updaters, only)
+	if problem := problemOf(app.Namespace, updaters); problem != "" {
+		c.Notes = append([]string{problem}, c.Notes...)
+		for i := range c.Images {
+			c.Images[i].Problem = problem
+		}
+	}
+	return c, found
+}
+
+func chosenFor(app *argov1alpha1.Application, updaters []*Updater, only string) (c Config, found bool) {
 	own := annotations(app.Annotations)
 	selections := selectionsOf(app, updaters)
 	for _, s := range selections {
 		verification := []*iuv1alpha1.ImagesVerification{s.updater.Spec.ImagesVerification, s.ref.ImagesVerification}
 		if deref(s.ref.UseAnnotations) {
-			c, found = own.config(s.String()+", by annotations", verification...)
+			c, found = own.config(s.String()+", by annotations", only, verification...)
 		} else {
-			c, found = s.config(verification), true
+			c, found = s.config(only, verification), true
 		}
 		if found {
 			c.noteRivals(s, selections)
@@ -37,11 +69,11 @@ func ConfigFor(app *argov1alpha1.Application, updaters []*iuv1alpha1.ImageUpdate
 	if len(selections) > 0 {
 		return Config{}, false
 	}
-	return own.config("annotations")
+	return own.config("annotations", only)
 }
 
 // config reads the configuration in a reference.
-func (s selection) config(verification []*iuv1alpha1.ImagesVerification) Config {
+func (s *selection) config(only string, verification []*iuv1alpha1.ImagesVerification) Config {
 	c := Config{Origin: s.String()}
 	for _, writeBack := range []*iuv1alpha1.WriteBackConfig{s.updater.Spec.WriteBackConfig, s.ref.WriteBackConfig} {
 		if writeBack != nil && writeBack.Method != nil {
@@ -52,9 +84,13 @@ func (s selection) config(verification []*iuv1alpha1.ImagesVerification) Config 
 		settings:     []*iuv1alpha1.CommonUpdateSettings{s.updater.Spec.CommonUpdateSettings, s.ref.CommonUpdateSettings},
 		verification: verification,
 	}
-	for _, image := range s.ref.Images {
-		if c.full() {
+	for i, image := range s.ref.Images {
+		if i == maxImages {
+			c.noteSurplus()
 			break
+		}
+		if !isOf(image.ImageName, only) {
+			continue
 		}
 		c.add(entry{
 			alias:        image.Alias,
@@ -69,9 +105,12 @@ func (s selection) config(verification []*iuv1alpha1.ImagesVerification) Config 
 
 // noteRivals says which other objects select the Application. Image Updater
 // would act on each of them in turn.
-func (c *Config) noteRivals(chosen selection, all []selection) {
+func (c *Config) noteRivals(chosen *selection, all []*selection) {
 	seen := map[string]bool{chosen.updater.Name: true}
 	for _, s := range all {
+		if len(c.Notes) == maxNotes {
+			return
+		}
 		if !seen[s.updater.Name] {
 			seen[s.updater.Name] = true
 			c.note("ImageUpdater %s selects the Application too, less specifically", s.updater.Name)
@@ -80,6 +119,6 @@ func (c *Config) noteRivals(chosen selection, all []selection) {
 }
 
 // String names a reference for people.
-func (s selection) String() string {
-	return fmt.Sprintf("ImageUpdater %s, applications %q", s.updater.Name, s.ref.NamePattern)
+func (s *selection) String() string {
+	return fmt.Sprintf("ImageUpdater %s, applications %s", s.updater.Name, quoted(s.ref.NamePattern))
 }

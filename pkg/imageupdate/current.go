@@ -9,13 +9,27 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-// liveImages are the images that Argo CD reports to run, by normalised name.
+// liveImages are the images that Argo CD reports to run, by normalised name. Of each
+// name there is one more than may count, if so many run.
 type liveImages map[string][]Image
 
-func liveImagesOf(app *argov1alpha1.Application) liveImages {
+// liveImagesOf finds the images that some configured ones are, or are to replace.
+func liveImagesOf(app *argov1alpha1.Application, configured []ImageConfig) liveImages {
+	wanted := map[string]bool{}
+	for _, c := range configured {
+		wanted[baseName(c.Name)] = true
+		wanted[baseName(c.replaces())] = true
+	}
 	live := liveImages{}
-	for _, i := range parseImages(app.Status.Summary.Images) {
-		if name, err := NormalizeName(i.Name); err == nil {
+	for _, ref := range app.Status.Summary.Images {
+		if !wanted[baseName(ref)] {
+			continue // nearly all are told without parsing them
+		}
+		i, err := ParseImage(ref)
+		if err != nil {
+			continue
+		}
+		if name, err := NormalizeName(i.Name); err == nil && len(live[name]) <= maxInUse {
 			live[name] = append(live[name], i)
 		}
 	}

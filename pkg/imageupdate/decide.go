@@ -37,9 +37,28 @@ type Current struct {
 // configured image. Deciding again once the decision was followed never asks for
 // another update.
 func Decide(config ImageConfig, current Current, pushed Image) Decision {
-	judge, refused := newJudge(config, pushed)
+	return decide(config, current, pushed, newEffort(""))
+}
+
+// decide decides within an effort.
+func decide(config ImageConfig, current Current, pushed Image, e *effort) Decision {
+	decision := tryDecide(config, current, pushed, e)
+	if e.exhausted {
+		j := &judge{config: config}
+		return j.refuse(ReasonInvalidConfiguration,
+			"matching tags with the patterns in allow-tags and ignore-tags takes too long; use fewer aliases or simpler patterns")
+	}
+	return decision
+}
+
+func tryDecide(config ImageConfig, current Current, pushed Image, e *effort) Decision {
+	judge, refused := newJudge(config, pushed, e)
 	if judge == nil {
 		return refused
+	}
+	if len(current.Live) > maxInUse || len(current.Overrides) > maxInUse {
+		return judge.refuse(ReasonInvalidConfiguration,
+			"more than %d images are in use that it might replace, which is too many", maxInUse)
 	}
 	if len(current.Live) == 0 && !config.ForceUpdate {
 		return judge.refuse(ReasonNotInUse,
@@ -72,7 +91,7 @@ type judge struct {
 
 // newJudge finds out whether the pushed image is a candidate at all. If not there
 // is no judge, but a decision.
-func newJudge(config ImageConfig, pushed Image) (*judge, Decision) {
+func newJudge(config ImageConfig, pushed Image, e *effort) (*judge, Decision) {
 	j := &judge{config: config, pushed: pushed}
 	if !sameName(config.Name, pushed.Name) {
 		return nil, j.refuse(ReasonOtherImage, "%s is not %s", pushed.Name, config.Name)
@@ -81,7 +100,7 @@ func newJudge(config ImageConfig, pushed Image) (*judge, Decision) {
 		return nil, j.refuse(ReasonInvalidConfiguration, "%s", config.Problem)
 	}
 	var err error
-	if j.filter, err = newFilter(config); err != nil {
+	if j.filter, err = newFilter(config, e); err != nil {
 		return nil, j.refuse(ReasonInvalidConfiguration, "%v", err)
 	}
 	if j.rule, err = newRule(config, j.filter); err != nil {

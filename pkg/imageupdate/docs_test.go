@@ -182,7 +182,7 @@ func documentedUpdaters(t *testing.T) map[string]*iuv1alpha1.ImageUpdater {
 func checkDocumented(t *testing.T, app *argov1alpha1.Application, updaters []*iuv1alpha1.ImageUpdater, pushed, want string) {
 	t.Helper()
 	push := image(t, code(pushed)[0])
-	config, found := ConfigFor(app, updaters)
+	config, found := ConfigFor(app, read(updaters...))
 	plan := PlanFor(app, config, push)
 	if got := written(plan); got != digests.Replace(want) {
 		t.Errorf("the document says %s\nwhile it is       %s\nfor %+v", want, got, plan.Decisions)

@@ -6,22 +6,32 @@ package imageupdate
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"strings"
+
+	"postern.dev/postern/pkg/pattern"
 )
 
-// filter says which tags may be used at all.
+// filter says which tags may be used at all. Once the effort of a decision is
+// exhausted it says anything, and the decision must not count.
 type filter struct {
 	ignored []string
-	allowed *regexp.Regexp // nil: any
-	text    string         // of allowed, as configured
+	allowed *pattern.Expression // nil: any
+	text    string              // of allowed, as configured
+	effort  *effort
 }
 
-// newFilter reads the filter of an image. One that is not well formed is an
-// error, so that a slip never lets in the tags it was to keep out.
-func newFilter(c ImageConfig) (filter, error) {
-	f := filter{ignored: c.IgnoreTags, text: c.AllowTags}
+// newFilter reads the filter of an image. One that is not well formed, or is too
+// large, is an error, so that a slip never lets in the tags it was to keep out.
+func newFilter(c ImageConfig, e *effort) (filter, error) {
+	f := filter{ignored: c.IgnoreTags, text: c.AllowTags, effort: e}
+	if len(c.IgnoreTags) > maxGlobs {
+		return filter{}, fmt.Errorf("ignore-tags has more than %d patterns, which is too many", maxGlobs)
+	}
 	for _, glob := range c.IgnoreTags {
+		if len(glob) > maxGlob {
+			return filter{}, fmt.Errorf("%s in ignore-tags has %d bytes, which is too long; at most %d are taken",
+				quoted(glob), len(glob), maxGlob)
+		}
 		if _, err := path.Match(glob, ""); err != nil {
 			return filter{}, fmt.Errorf("%q in ignore-tags is not a pattern: %w", glob, err)
 		}
@@ -31,18 +41,21 @@ func newFilter(c ImageConfig) (filter, error) {
 	}
 	function, expression, found := strings.Cut(c.AllowTags, ":")
 	if !found || !strings.EqualFold(function, "regexp") {
-		return filter{}, fmt.Errorf("allow-tags is %q; it must be any, or regexp: and an expression", c.AllowTags)
+		return filter{}, fmt.Errorf("allow-tags is %s; it must be any, or regexp: and an expression", quoted(c.AllowTags))
 	}
 	var err error
-	if f.allowed, err = regexp.Compile(expression); err != nil {
+	if f.allowed, err = pattern.Regexp(e.owner, expression); err != nil {
 		return filter{}, fmt.Errorf("allow-tags does not hold a regular expression: %w", err)
 	}
 	return f, nil
 }
 
 // ignores returns the pattern by which a tag is ignored.
-func (f filter) ignores(tag string) (pattern string, ignored bool) {
+func (f filter) ignores(tag string) (glob string, ignored bool) {
 	for _, glob := range f.ignored {
+		if !f.effort.spend(globCost(glob, tag)) {
+			return glob, true
+		}
 		if matches, err := path.Match(glob, tag); err == nil && matches {
 			return glob, true
 		}
@@ -50,9 +63,17 @@ func (f filter) ignores(tag string) (pattern string, ignored bool) {
 	return "", false
 }
 
+// globCost is the most steps that it takes to match a tag with a glob.
+func globCost(glob, tag string) int {
+	if strings.Contains(glob, "*") {
+		return (len(glob) + 1) * (len(tag) + 1)
+	}
+	return len(glob) + 1
+}
+
 // allows reports whether a tag is among those allowed.
 func (f filter) allows(tag string) bool {
-	return f.allowed == nil || f.allowed.MatchString(tag)
+	return f.allowed == nil || f.effort.spend(f.allowed.Cost(len(tag))) && f.allowed.MatchString(tag)
 }
 
 // admits reports whether a tag may be used.

@@ -7,10 +7,20 @@ import (
 	"fmt"
 	"strings"
 
+	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
 func ptr[T any](v T) *T { return &v }
+
+// read reads ImageUpdater objects.
+func read(objects ...*iuv1alpha1.ImageUpdater) []*Updater {
+	var updaters []*Updater
+	for _, object := range objects {
+		updaters = append(updaters, NewUpdater(object))
+	}
+	return updaters
+}
 
 // semverOf configures images under the default strategy, without aliases.
 func semverOf(names ...string) Config {

@@ -25,6 +25,9 @@ type Image struct {
 // ParseImage parses name[:tag][@digest], the form in which containers name their
 // images (https://github.com/distribution/reference). The name keeps its spelling.
 func ParseImage(ref string) (Image, error) {
+	if len(ref) > maxReference {
+		return Image{}, fmt.Errorf("a text of %d bytes is not a reference to an image", len(ref))
+	}
 	named, err := reference.ParseNormalizedNamed(ref)
 	if err != nil {
 		return Image{}, fmt.Errorf("%q is not a reference to an image: %w", ref, err)
@@ -45,12 +48,15 @@ func ParseImage(ref string) (Image, error) {
 // result is a key for comparing, and for indexes. It is an error if the name holds
 // a tag or a digest.
 func NormalizeName(name string) (string, error) {
+	if len(name) > maxReference {
+		return "", fmt.Errorf("%s is not the name of an image", quoted(name))
+	}
 	named, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
-		return "", fmt.Errorf("%q is not the name of an image: %w", name, err)
+		return "", fmt.Errorf("%s is not the name of an image: %w", quoted(name), err)
 	}
 	if !reference.IsNameOnly(named) {
-		return "", fmt.Errorf("%q is not the name of an image alone", name)
+		return "", fmt.Errorf("%s is not the name of an image alone", quoted(name))
 	}
 	// Hosts are the same in any case; paths have lower case only.
 	return strings.ToLower(reference.Domain(named)) + "/" + reference.Path(named), nil
@@ -84,9 +90,21 @@ func sameName(a, b string) bool {
 	if a == b && a != "" {
 		return true
 	}
+	if baseName(a) != baseName(b) {
+		return false // which is told without parsing, as it is of nearly all
+	}
 	na, errA := NormalizeName(a)
 	nb, errB := NormalizeName(b)
 	return errA == nil && errB == nil && na == nb
+}
+
+// baseName is the last part of the name of an image, of a reference too. Those of one
+// repository have the same, however they spell the rest.
+func baseName(ref string) string {
+	ref, _, _ = strings.Cut(ref, "@")
+	ref = ref[strings.LastIndexByte(ref, '/')+1:]
+	ref, _, _ = strings.Cut(ref, ":")
+	return ref
 }
 
 // validate reports whether the parts make a reference, and each is just what it

@@ -52,7 +52,11 @@ type kustomizeEntry struct {
 // whatever it replaces.
 func kustomizeEntries(entries []string, c ImageConfig) []kustomizeEntry {
 	var ofSlot, ofImage []kustomizeEntry
+	image, slot := baseName(c.Name), baseName(c.replaces())
 	for i, entry := range entries {
+		if !strings.Contains(entry, image) && (slot == "" || !strings.Contains(entry, slot)) {
+			continue // nearly all are told without parsing them
+		}
 		k, err := parseKustomizeImage(entry)
 		if err != nil {
 			continue

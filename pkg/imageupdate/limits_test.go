@@ -31,7 +31,7 @@ func TestConfigForTakesOnlySoManyImages(t *testing.T) {
 		ref.Images = append(ref.Images, iuv1alpha1.ImageConfig{Alias: fmt.Sprintf("a%d", i), ImageName: "nginx"})
 	}
 	byAnnotations, _ := ConfigFor(annotated(map[string]string{"image-list": aliases(2*maxImages, "nginx")}), nil)
-	byObject, _ := ConfigFor(annotated(nil), []*iuv1alpha1.ImageUpdater{updater})
+	byObject, _ := ConfigFor(annotated(nil), read(updater))
 	for origin, config := range map[string]Config{"annotations": byAnnotations, "an object": byObject} {
 		if len(config.Images) != maxImages || config.Images[maxImages-1].Alias != fmt.Sprintf("a%d", maxImages-1) {
 			t.Errorf("by %s: got %d images, want the first %d", origin, len(config.Images), maxImages)

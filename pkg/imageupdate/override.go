@@ -77,6 +77,9 @@ func (o Override) Field() string {
 func overridesOf(before, after []source) []Override {
 	var found []Override
 	for i := range before {
+		if !after[i].changed {
+			continue
+		}
 		b, a := before[i].ApplicationSource, after[i].ApplicationSource
 		for _, o := range []Override{
 			compareLists(ListKustomizeImages, b.Kustomize == nil,

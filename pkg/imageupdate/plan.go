@@ -23,14 +23,21 @@ type Plan struct {
 // configuration. Once the overrides are written, planning again comes to none.
 func PlanFor(app *argov1alpha1.Application, config Config, pushed Image) Plan {
 	var plan Plan
-	sources, live := sourcesOf(app), liveImagesOf(app)
+	config = config.Of(pushed)
+	if len(config.Images) == 0 {
+		return plan
+	}
+	if n := len(app.Spec.Sources); n > maxSources {
+		problem := fmt.Sprintf("the Application has %d sources, which is too many; at most %d are taken", n, maxSources)
+		for _, image := range config.Images {
+			plan.Decisions = append(plan.Decisions,
+				Decision{Slot: image.Slot(), Reason: ReasonInvalidConfiguration, Message: problem})
+		}
+		return plan
+	}
+	sources, live, effort := sourcesOf(app), liveImagesOf(app, config.Images), newEffort(app.Namespace)
 	for _, image := range config.Images {
-		if len(plan.Decisions) == maxPlaces {
-			break
-		}
-		if image.Names(pushed) {
-			plan.Decisions = append(plan.Decisions, decideFor(sources, live, config, image, pushed))
-		}
+		plan.Decisions = append(plan.Decisions, decideFor(sources, live, config, image, pushed, effort))
 	}
 	plan.Overrides = overridesOf(sourcesOf(app), sources)
 	return plan
@@ -38,13 +45,17 @@ func PlanFor(app *argov1alpha1.Application, config Config, pushed Image) Plan {
 
 // decideFor decides about one configured image, and sets it in its source, so
 // that the next one finds it there.
-func decideFor(sources []source, live liveImages, config Config, image ImageConfig, pushed Image) Decision {
+func decideFor(sources []source, live liveImages, config Config, image ImageConfig, pushed Image, e *effort) Decision {
 	current := Current{Live: live.of(image)}
 	place, reason, message := locate(sources, image.Target)
+	if place != nil && place.overrides() > maxOverrides {
+		place, reason = nil, ReasonInvalidConfiguration
+		message = fmt.Sprintf("its source sets more than %d images, parameters or variables, which is too many", maxOverrides)
+	}
 	if place != nil {
 		current.Overrides = overrides(place.ApplicationSource, place.sourceType, image)
 	}
-	decision := Decide(image, current, pushed)
+	decision := decide(image, current, pushed, e)
 	if !decision.Update {
 		return decision
 	}
@@ -59,6 +70,7 @@ func decideFor(sources []source, live liveImages, config Config, image ImageConf
 		}
 	}
 	to := Image{Name: image.Name, Tag: decision.NewTag, Digest: decision.NewDigest}
+	place.changed = true
 	override(&place.ApplicationSource, place.sourceType, image, current.Live, to)
 	return decision
 }
@@ -72,5 +84,5 @@ func (c Config) writtenBy() (reason, message string) {
 	case "git":
 		return ReasonGitWriteBack, "the write-back method is git: it is for Image Updater to commit it"
 	}
-	return ReasonInvalidConfiguration, fmt.Sprintf("there is no write-back method %q", c.WriteBack)
+	return ReasonInvalidConfiguration, "there is no write-back method " + quoted(c.WriteBack)
 }

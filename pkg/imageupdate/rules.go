@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
+
+	"postern.dev/postern/pkg/pattern"
 )
 
 // comparison is how a pushed image stands to one that is in use.
@@ -42,7 +44,7 @@ type rule interface {
 func newRule(c ImageConfig, f filter) (rule, error) {
 	switch c.Strategy {
 	case Semver:
-		return newSemverRule(c.Constraint)
+		return newSemverRule(f.effort.owner, c.Constraint)
 	case NewestBuild:
 		return newestBuildRule{}, nil
 	case Alphabetical:
@@ -73,13 +75,13 @@ type semverRule struct {
 // newSemverRule reads a constraint. None is "*", which like Image Updater's
 // excludes pre-releases; a constraint with a pre-release in it, such as ">=1.0-0",
 // includes them.
-func newSemverRule(constraint string) (rule, error) {
+func newSemverRule(owner, constraint string) (rule, error) {
 	if constraint == "" {
 		constraint = "*"
 	}
-	parsed, err := semver.NewConstraint(constraint)
+	parsed, err := pattern.Constraint(owner, constraint)
 	if err != nil {
-		return nil, fmt.Errorf("%q is not a semver constraint: %w", constraint, err)
+		return nil, fmt.Errorf("%s is not a semver constraint: %w", quoted(constraint), err)
 	}
 	return semverRule{constraint: parsed, text: constraint}, nil
 }

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
@@ -20,43 +19,42 @@ import (
 type selection struct {
 	updater *iuv1alpha1.ImageUpdater
 	ref     *iuv1alpha1.ApplicationRef
+	// index is the place of ref in the object.
+	index int
+	// labels must match the Application's.
+	labels      labels.Selector
+	specificity int
 }
 
 // selectionsOf lists the references that select an Application, the most
 // specific first. Among equals it is the name of the object that decides, then
 // the order within it, so that every replica chooses the same.
-func selectionsOf(app *argov1alpha1.Application, updaters []*iuv1alpha1.ImageUpdater) []selection {
-	var found []selection
-	for _, updater := range updaters {
-		if updater.Namespace != app.Namespace {
+func selectionsOf(app *argov1alpha1.Application, updaters []*Updater) []*selection {
+	var found []*selection
+	for _, u := range updaters {
+		if u.object.Namespace != app.Namespace {
 			continue
 		}
-		for i := range updater.Spec.ApplicationRefs {
-			s := selection{updater, &updater.Spec.ApplicationRefs[i]}
+		found = append(found, u.named[app.Name]...)
+		for _, s := range u.others {
 			if s.selects(app) {
 				found = append(found, s)
 			}
 		}
 	}
-	slices.SortStableFunc(found, func(a, b selection) int {
+	slices.SortFunc(found, func(a, b *selection) int {
 		return cmp.Or(
-			cmp.Compare(specificity(b.ref), specificity(a.ref)),
-			cmp.Compare(a.updater.Name, b.updater.Name))
+			cmp.Compare(b.specificity, a.specificity),
+			cmp.Compare(a.updater.Name, b.updater.Name),
+			cmp.Compare(a.index, b.index))
 	})
 	return found
 }
 
-// selects reports whether an Application is selected. A pattern or selector that
-// is not well formed selects nothing.
-func (s selection) selects(app *argov1alpha1.Application) bool {
-	if matches, err := path.Match(s.ref.NamePattern, app.Name); err != nil || !matches {
-		return false
-	}
-	if s.ref.LabelSelectors == nil {
-		return true
-	}
-	selector, err := metav1.LabelSelectorAsSelector(s.ref.LabelSelectors)
-	return err == nil && selector.Matches(labels.Set(app.Labels))
+// selects reports whether an Application is selected.
+func (s *selection) selects(app *argov1alpha1.Application) bool {
+	matches, err := path.Match(s.ref.NamePattern, app.Name)
+	return err == nil && matches && s.labels.Matches(labels.Set(app.Labels))
 }
 
 // specificity scores a reference just as Image Updater does, whose documentation

@@ -72,7 +72,7 @@ func TestConfigForChoosesTheMostSpecificReference(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			app := annotated(map[string]string{"image-list": "own=x"})
 			app.Labels = map[string]string{"a": "yes", "b": "yes"}
-			got, found := ConfigFor(app, tc.updaters)
+			got, found := ConfigFor(app, read(tc.updaters...))
 			if !found || len(got.Images) != 1 || got.Images[0].Alias != tc.want {
 				t.Fatalf("ConfigFor() = %+v, %v, want %s", got, found, tc.want)
 			}
@@ -85,11 +85,11 @@ func TestConfigForChoosesTheMostSpecificReference(t *testing.T) {
 
 func TestConfigForPassesOverAnnotationsThatAreNotThere(t *testing.T) {
 	byAnnotations := iuv1alpha1.ApplicationRef{NamePattern: "shop", UseAnnotations: ptr(true)}
-	alone := []*iuv1alpha1.ImageUpdater{selecting("a", byAnnotations)}
+	alone := read(selecting("a", byAnnotations))
 	if got, found := ConfigFor(annotated(nil), alone); found {
 		t.Errorf("ConfigFor() = %+v, want none", got)
 	}
-	beside := []*iuv1alpha1.ImageUpdater{selecting("a", byAnnotations, iuv1alpha1.ApplicationRef{NamePattern: "*"})}
+	beside := read(selecting("a", byAnnotations, iuv1alpha1.ApplicationRef{NamePattern: "*"}))
 	if got, _ := ConfigFor(annotated(nil), beside); len(got.Images) != 1 || got.Images[0].Alias != "a1" {
 		t.Errorf("ConfigFor() = %+v, want that of the wider pattern", got)
 	}

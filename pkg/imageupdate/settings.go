@@ -32,6 +32,10 @@ type defaults struct {
 // add adds an entry to the configuration, with what it inherits.
 func (c *Config) add(e entry, d defaults) {
 	name, constraint := splitConstraint(e.image)
+	if len(e.alias) > maxAlias {
+		c.note("%s: the alias has %d bytes, which is too long; at most %d are taken", quoted(e.alias), len(e.alias), maxAlias)
+		return
+	}
 	if _, err := NormalizeName(name); err != nil {
 		c.note("%s: %v", e.alias, err)
 		return
@@ -41,11 +45,11 @@ func (c *Config) add(e entry, d defaults) {
 	merged := mergeSettings(append(slices.Clip(d.settings), e.settings))
 	strategy, known := parseStrategy(deref(merged.UpdateStrategy))
 	if !known {
-		c.note("%s: there is no strategy %q; semver is used", image.Slot(), *merged.UpdateStrategy)
+		c.note("%s: there is no strategy %s; semver is used", image.Slot(), quoted(*merged.UpdateStrategy))
 	}
 	if len(merged.Platforms) > 0 {
 		c.note("%s: platforms %s are not checked: a push does not say for which it was built",
-			image.Slot(), strings.Join(merged.Platforms, ", "))
+			image.Slot(), listed(merged.Platforms))
 	}
 	if deref(merged.PullSecret) != "" {
 		c.note("%s: the pull secret is not used: no registry is asked", image.Slot())
@@ -59,6 +63,10 @@ func (c *Config) add(e entry, d defaults) {
 	target, problem := targetOf(e.targets)
 	image.Target = target
 	image.Problem = firstOf(e.problem, d.problem, problem)
+	if len(constraint) > maxConstraint {
+		image.Problem = fmt.Sprintf("what follows its name has %d bytes, which is too long; at most %d are taken",
+			len(constraint), maxConstraint)
+	}
 	c.Images = append(c.Images, image)
 }
 
@@ -67,6 +75,18 @@ func (c *Config) note(format string, args ...any) {
 		return
 	}
 	c.Notes = append(c.Notes, strings.TrimPrefix(fmt.Sprintf(format, args...), ": "))
+}
+
+// noteSurplus says that not all images count.
+func (c *Config) noteSurplus() { c.note("only the first %d images count", maxImages) }
+
+// listed lists a few of what is configured for people.
+func listed(all []string) string {
+	said := strings.Join(all[:min(len(all), maxJoined)], ", ")
+	if len(said) > maxQuoted {
+		return quoted(said)
+	}
+	return said
 }
 
 // mergeSettings lays settings over each other; what is set later wins, field by field.
@@ -135,7 +155,7 @@ func (t Target) problem() string {
 		return "its plugin target names no variable for the tag; set spec, or name and tag"
 	case t.SourceType == argov1alpha1.SourceTypeKustomize && strings.ContainsAny(t.Name, "= \t\n"):
 		// An entry that begins with it would read as another one, and never be found again.
-		return fmt.Sprintf("its Kustomize target is %q, which cannot be the name of an image", t.Name)
+		return fmt.Sprintf("its Kustomize target is %s, which cannot be the name of an image", quoted(t.Name))
 	}
 	return ""
 }

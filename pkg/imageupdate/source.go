@@ -26,6 +26,13 @@ type source struct {
 	argov1alpha1.ApplicationSource
 	// sourceType is what Argo CD found the source to be, as far as is known.
 	sourceType string
+	// changed is set if a list in it is no longer what was read.
+	changed bool
+}
+
+// overrides counts the entries of the longest list.
+func (s *source) overrides() int {
+	return max(len(deref(s.Kustomize).Images), len(deref(s.Helm).Parameters), len(deref(s.Plugin).Env))
 }
 
 // sourcesOf lists the sources that Argo CD uses. As Image Updater does, it goes

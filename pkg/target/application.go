@@ -113,6 +113,8 @@ func movedSources(app *argov1alpha1.Application, among []sourceAt, repository st
 	case wanted != "true":
 		return nil, fmt.Sprintf("targetRevision is left alone, because %s is %q and not \"true\"",
 			AnnotationUpdateTargetRevision, wanted)
+	case len(among) > maxSources:
+		return nil, fmt.Sprintf("targetRevision is left alone, because there are %d sources, more than %d", len(among), maxSources)
 	}
 
 	for _, source := range among {

@@ -14,7 +14,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 
-	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
+	"postern.dev/postern/pkg/imageupdate"
 )
 
 // attempt writes requests of one target together. Its error is that of Write, and of
@@ -133,7 +133,7 @@ func (a *attempt) plan(ctx context.Context, live bool) (plan, error) {
 }
 
 // updaters are the ImageUpdater objects that may count for the target.
-func (a *attempt) updaters() ([]*iuv1alpha1.ImageUpdater, error) {
+func (a *attempt) updaters() ([]*imageupdate.Updater, error) {
 	ofImage := func(r Request) bool { return r.Image != nil }
 	if a.key.Kind != KindApplication || !slices.ContainsFunc(a.requests, ofImage) {
 		return nil, nil

@@ -12,6 +12,7 @@ import (
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
+	"postern.dev/postern/pkg/pattern"
 )
 
 // AnnotationFollowTags is set by the owner of a target who wants it to follow the
@@ -19,12 +20,12 @@ import (
 // https://github.com/Masterminds/semver#checking-version-constraints
 const AnnotationFollowTags = "postern.dev/follow-tags"
 
-// maxConstraintBytes is far beyond what anybody writes, and small enough to repeat
-// in an error that is stored.
-const maxConstraintBytes = 256
+// maxSources bounds the sources of an Application that are looked at one by one.
+const maxSources = 100
 
 // follower is what a target says of what it follows in one repository.
 type follower struct {
+	namespace   string
 	annotations map[string]string
 	// tracked is the ref in force.
 	tracked string
@@ -42,7 +43,7 @@ func (f follower) follows(r Request) (bool, error) {
 	if !wanted || !r.mayBeTag() {
 		return false, nil
 	}
-	return followsTag(constraint, f.holds, r.Ref)
+	return f.followsTag(constraint, r.Ref)
 }
 
 // tracksBranch reports whether the tracked ref is the pushed branch. Nothing, and
@@ -57,11 +58,11 @@ func tracksBranch(tracked string, r Request) bool {
 // followsTag reports whether a tag meets the constraint and is older than none of
 // the refs that are versions: an old release that is tagged again must not roll a
 // target back.
-func followsTag(constraint string, holds []string, tag string) (bool, error) {
-	if len(constraint) > maxConstraintBytes {
+func (f follower) followsTag(constraint, tag string) (bool, error) {
+	if len(constraint) > pattern.MaxConstraintBytes { // or the error would repeat it
 		return false, fmt.Errorf("%s has %d bytes, which is too long for a semver constraint", AnnotationFollowTags, len(constraint))
 	}
-	allowed, err := semver.NewConstraint(constraint)
+	allowed, err := pattern.Constraint(f.namespace, constraint)
 	if err != nil {
 		return false, fmt.Errorf("%s is %q, which is no semver constraint: %w", AnnotationFollowTags, constraint, err)
 	}
@@ -69,7 +70,7 @@ func followsTag(constraint string, holds []string, tag string) (bool, error) {
 	if err != nil || !allowed.Check(version) {
 		return false, nil //nolint:nilerr // a tag that is no version is not followed
 	}
-	for _, ref := range holds {
+	for _, ref := range f.holds {
 		held, err := semver.NewVersion(strings.TrimPrefix(ref, "refs/tags/"))
 		if err == nil && version.LessThan(held) {
 			return false, nil
@@ -87,6 +88,7 @@ func gatewaySyncFollows(sync *stokerv1alpha1.GatewaySync, r Request) (bool, erro
 	}
 	requested := sync.Annotations[stokerv1alpha1.AnnotationRequestedRef]
 	return follower{
+		namespace:   sync.Namespace,
 		annotations: sync.Annotations,
 		tracked:     cmp.Or(requested, sync.Spec.Git.Ref),
 		holds:       []string{requested, sync.Spec.Git.Ref},
@@ -104,6 +106,9 @@ func applicationFollows(app *argov1alpha1.Application, r Request) (bool, error) 
 // say of which it is. If none does, the problem may be why that can't be told.
 func sourcesFollowing(app *argov1alpha1.Application, r Request) (followed []sourceAt, problem error) {
 	sources := sourcesOf(&app.Spec)
+	if len(sources) > maxSources {
+		return nil, fmt.Errorf("the Application has %d sources, of which at most %d are followed", len(sources), maxSources)
+	}
 	var requested string
 	if allOf(sources, r.Repository) {
 		requested = app.Annotations[AnnotationRequestedRef]
@@ -112,7 +117,7 @@ func sourcesFollowing(app *argov1alpha1.Application, r Request) (followed []sour
 		if !SameRepository(source.RepoURL, r.Repository) {
 			continue
 		}
-		f := follower{app.Annotations, source.revision(), []string{source.revision(), requested}}
+		f := follower{app.Namespace, app.Annotations, source.revision(), []string{source.revision(), requested}}
 		follows, err := f.follows(r)
 		if follows {
 			followed = append(followed, source)

@@ -20,6 +20,7 @@ import (
 // of one that is wanted but for somebody else to commit.
 func DecideImage(app *argov1alpha1.Application, config imageupdate.Config, r Request) Decision {
 	requested, previous := r.Image.String(), app.Annotations[AnnotationRequestedRef]
+	config = config.Of(*r.Image)
 	config, late := withoutOutdated(app.Annotations, previous, config, r)
 	plan := imageupdate.PlanFor(app, config, *r.Image)
 	verdict, notes, slots := verdictOf(plan), notesOn(plan, config, r), slotsOf(plan)

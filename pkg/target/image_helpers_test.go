@@ -60,7 +60,7 @@ func (c imageCase) document(t *testing.T) string {
 	})
 }
 
-func (c imageCase) updaters(t *testing.T) []*iuv1alpha1.ImageUpdater {
+func (c imageCase) updaters(t *testing.T) []*imageupdate.Updater {
 	t.Helper()
 	if c.updater == "" {
 		return nil
@@ -70,7 +70,7 @@ func (c imageCase) updaters(t *testing.T) []*iuv1alpha1.ImageUpdater {
 	if err := yaml.UnmarshalStrict([]byte(c.updater), &updater.Spec); err != nil {
 		t.Fatal(err)
 	}
-	return []*iuv1alpha1.ImageUpdater{updater}
+	return []*imageupdate.Updater{imageupdate.NewUpdater(updater)}
 }
 
 func (c imageCase) request(t *testing.T) Request {

@@ -18,7 +18,8 @@ import (
 // imageIndex finds Applications by the images that they want updated. What an
 // Application wants depends on the ImageUpdater objects of its namespace as well,
 // so an informer's own index, which sees one object at a time, would not do. The
-// zero value is ready to use. It is safe for concurrent use.
+// zero value is ready to use. It is safe for concurrent use, and no namespace waits
+// for what is done for another.
 type imageIndex struct {
 	mu         sync.Mutex
 	namespaces map[string]*namespaceImages
@@ -31,53 +32,91 @@ func (x *imageIndex) find(namespace, image string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	ns, ok := x.namespaces[namespace]
-	if !ok {
+	ns := x.in(namespace)
+	if ns == nil {
 		return nil, nil
 	}
+	defer ns.mu.Unlock()
 	return slices.Clone(ns.find(key)), nil
 }
 
-// updatersIn returns the ImageUpdater objects of a namespace, in no order. They
-// must not be modified.
-func (x *imageIndex) updatersIn(namespace string) []*iuv1alpha1.ImageUpdater {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if ns, ok := x.namespaces[namespace]; ok {
-		return slices.Collect(maps.Values(ns.updaters))
+// updatersIn returns the ImageUpdater objects of a namespace, in no order. The list
+// and they must not be modified.
+func (x *imageIndex) updatersIn(namespace string) []*imageupdate.Updater {
+	ns := x.in(namespace)
+	if ns == nil {
+		return nil
 	}
-	return nil
+	defer ns.mu.Unlock()
+	return ns.allUpdaters()
+}
+
+// in returns the part about a namespace, locked; nil if there is none.
+func (x *imageIndex) in(namespace string) *namespaceImages {
+	x.mu.Lock()
+	ns := x.namespaces[namespace]
+	x.mu.Unlock()
+	if ns != nil {
+		ns.mu.Lock()
+	}
+	return ns
 }
 
 // change changes what is known of a namespace.
 func (x *imageIndex) change(namespace string, apply func(*namespaceImages)) {
+	for !x.changed(namespace, apply) {
+	}
+}
+
+// changed makes a change, unless the part about the namespace was dropped meanwhile.
+func (x *imageIndex) changed(namespace string, apply func(*namespaceImages)) bool {
 	x.mu.Lock()
-	defer x.mu.Unlock()
 	ns, ok := x.namespaces[namespace]
 	if !ok {
 		ns = newNamespaceImages()
+		if x.namespaces == nil {
+			x.namespaces = map[string]*namespaceImages{}
+		}
+		x.namespaces[namespace] = ns
 	}
-	apply(ns)
-	if ns.empty() {
+	x.mu.Unlock()
+
+	ns.mu.Lock()
+	made := !ns.dropped
+	if made {
+		apply(ns)
+		ns.dropped = ns.empty()
+	}
+	dropped := ns.dropped
+	ns.mu.Unlock()
+	if dropped {
+		x.drop(namespace, ns)
+	}
+	return made
+}
+
+// drop takes the part about a namespace out of the index.
+func (x *imageIndex) drop(namespace string, ns *namespaceImages) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.namespaces[namespace] == ns { // and no new one is there
 		delete(x.namespaces, namespace)
-		return
 	}
-	if x.namespaces == nil {
-		x.namespaces = map[string]*namespaceImages{}
-	}
-	x.namespaces[namespace] = ns
 }
 
 // namespaceImages is the part of the index that is about one namespace.
 type namespaceImages struct {
-	updaters     map[string]*iuv1alpha1.ImageUpdater
+	mu sync.Mutex
+	// dropped is set once it is empty and no longer in the index.
+	dropped      bool
+	updaters     map[string]*imageupdate.Updater
 	applications map[string]indexedApplication
 	// byImage has the names of Applications, sorted, by the normalised name of an image.
 	byImage map[string][]string
 	// stale is set if byImage must be made anew before it is read.
 	stale bool
+	// list is what allUpdaters returned last; nil if there were changes since.
+	list []*imageupdate.Updater
 }
 
 // indexedApplication is an Application and the keys under which byImage has it.
@@ -88,7 +127,7 @@ type indexedApplication struct {
 
 func newNamespaceImages() *namespaceImages {
 	return &namespaceImages{
-		updaters:     map[string]*iuv1alpha1.ImageUpdater{},
+		updaters:     map[string]*imageupdate.Updater{},
 		applications: map[string]indexedApplication{},
 		byImage:      map[string][]string{},
 	}
@@ -102,9 +141,8 @@ func (ns *namespaceImages) find(image string) []string {
 	if ns.stale {
 		ns.stale = false
 		clear(ns.byImage)
-		updaters := slices.Collect(maps.Values(ns.updaters))
 		for _, app := range ns.applications {
-			ns.index(app.Application, updaters)
+			ns.index(app.Application)
 		}
 	}
 	return ns.byImage[image]
@@ -122,7 +160,7 @@ func (ns *namespaceImages) setApplication(app *argov1alpha1.Application) {
 	ns.removeApplication(app.Name)
 	ns.applications[app.Name] = indexedApplication{Application: app}
 	if !ns.stale {
-		ns.index(app, slices.Collect(maps.Values(ns.updaters)))
+		ns.index(app)
 	}
 }
 
@@ -140,8 +178,8 @@ func (ns *namespaceImages) removeApplication(name string) {
 }
 
 // index lists an Application, which is in no list, under the images that it wants.
-func (ns *namespaceImages) index(app *argov1alpha1.Application, updaters []*iuv1alpha1.ImageUpdater) {
-	config, _ := imageupdate.ConfigFor(app, updaters)
+func (ns *namespaceImages) index(app *argov1alpha1.Application) {
+	config, _ := imageupdate.ConfigFor(app, ns.allUpdaters())
 	images := config.Repositories()
 	for _, image := range images {
 		names := ns.byImage[image]
@@ -155,14 +193,21 @@ func (ns *namespaceImages) index(app *argov1alpha1.Application, updaters []*iuv1
 // Application, so byImage is made anew; but only when it is read, so that many
 // objects that arrive at once, as at the start, cost no more than one.
 func (ns *namespaceImages) setUpdater(updater *iuv1alpha1.ImageUpdater) {
-	known, ok := ns.updaters[updater.Name]
-	ns.updaters[updater.Name] = updater
-	if !ok || !equality.Semantic.DeepEqual(known.Spec, updater.Spec) {
-		ns.stale = true
+	if known, ok := ns.updaters[updater.Name]; ok && equality.Semantic.DeepEqual(known.Object().Spec, updater.Spec) {
+		return // what differs does not matter here
 	}
+	ns.updaters[updater.Name] = imageupdate.NewUpdater(updater)
+	ns.stale, ns.list = true, nil
 }
 
 func (ns *namespaceImages) removeUpdater(name string) {
 	delete(ns.updaters, name)
-	ns.stale = true
+	ns.stale, ns.list = true, nil
+}
+
+func (ns *namespaceImages) allUpdaters() []*imageupdate.Updater {
+	if ns.list == nil {
+		ns.list = slices.Collect(maps.Values(ns.updaters))
+	}
+	return ns.list
 }

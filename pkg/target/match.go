@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"slices"
 
-	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
+	"k8s.io/apimachinery/pkg/util/sets"
+
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
+	"postern.dev/postern/pkg/imageupdate"
 )
 
 // errNoCache is the answer to what only a cache knows.
@@ -115,20 +117,18 @@ func repositoriesOf(obj any) ([]string, error) {
 	case *stokerv1alpha1.GatewaySync:
 		return []string{repositoryKey(obj.Namespace, obj.Spec.Git.Repo)}, nil
 	case *argov1alpha1.Application:
-		var keys []string
+		keys := sets.New[string]() // a list would take long to search if there are thousands
 		for _, source := range sourcesOf(&obj.Spec) {
-			if key := repositoryKey(obj.Namespace, source.RepoURL); !slices.Contains(keys, key) {
-				keys = append(keys, key)
-			}
+			keys.Insert(repositoryKey(obj.Namespace, source.RepoURL))
 		}
-		return keys, nil
+		return keys.UnsortedList(), nil
 	}
 	return nil, nil // nothing else uses one
 }
 
-// updatersIn returns the ImageUpdater objects of a namespace, which must not be
-// modified. The error satisfies IsTransient if not all of them are known yet.
-func (c *Cache) updatersIn(namespace string) ([]*iuv1alpha1.ImageUpdater, error) {
+// updatersIn returns the ImageUpdater objects of a namespace, which like the list must
+// not be modified. The error satisfies IsTransient if not all of them are known yet.
+func (c *Cache) updatersIn(namespace string) ([]*imageupdate.Updater, error) {
 	if c == nil {
 		return nil, errNoCache
 	}

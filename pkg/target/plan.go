@@ -12,7 +12,6 @@ import (
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 	"postern.dev/postern/pkg/imageupdate"
@@ -41,7 +40,7 @@ var errUnsure = errors.New("the cache does not tell for sure")
 // planFor decides about requests one after the other, each on what the ones before it
 // leave. The steps of a JSON patch follow each other in the same way, so the patches
 // of all make one.
-func planFor(v view, requests []Request, updaters []*iuv1alpha1.ImageUpdater) (plan, error) {
+func planFor(v view, requests []Request, updaters []*imageupdate.Updater) (plan, error) {
 	var p plan
 	for i, r := range requests {
 		decision, err := decide(v.obj, r, updaters)
@@ -108,7 +107,7 @@ func (v view) after(patch []Operation) (view, error) {
 }
 
 // decide decides for an object of any kind.
-func decide(obj runtime.Object, r Request, updaters []*iuv1alpha1.ImageUpdater) (Decision, error) {
+func decide(obj runtime.Object, r Request, updaters []*imageupdate.Updater) (Decision, error) {
 	switch obj := obj.(type) {
 	case *stokerv1alpha1.GatewaySync:
 		return DecideGatewaySync(obj, r), nil
@@ -116,7 +115,7 @@ func decide(obj runtime.Object, r Request, updaters []*iuv1alpha1.ImageUpdater) 
 		if r.Image == nil {
 			return DecideApplication(obj, r), nil
 		}
-		config, _ := imageupdate.ConfigFor(obj, updaters)
+		config, _ := imageupdate.ConfigForImage(obj, updaters, *r.Image)
 		return DecideImage(obj, config, r), nil
 	}
 	return Decision{}, fmt.Errorf("a ref cannot be written to a %T", obj)

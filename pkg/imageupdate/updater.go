@@ -1,0 +1,109 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package imageupdate
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
+)
+
+// Updater is an ImageUpdater object whose patterns and selectors are read, once for
+// all Applications. It is safe for concurrent use.
+type Updater struct {
+	object *iuv1alpha1.ImageUpdater
+	// named are the references by name, and others those to try on every name. Those
+	// that are not well formed are in neither, and select nothing.
+	named  map[string][]*selection
+	others []*selection
+	// terms are the labels and values in the selectors.
+	terms int
+	// problem is why the object cannot be acted on; empty if it can.
+	problem string
+}
+
+// NewUpdater reads an object, which must not be modified afterwards. Of one that is
+// too large it reads no more than is bounded; ConfigFor then says so.
+func NewUpdater(object *iuv1alpha1.ImageUpdater) *Updater {
+	u := &Updater{object: object, named: map[string][]*selection{}}
+	for i := range object.Spec.ApplicationRefs {
+		if i == maxReferences || len(u.others) > maxSelecting || u.terms > maxTerms {
+			break // ConfigFor counts them too, together with those of other objects
+		}
+		u.add(i, &object.Spec.ApplicationRefs[i])
+	}
+	return u
+}
+
+// Object is what was read. It must not be modified.
+func (u *Updater) Object() *iuv1alpha1.ImageUpdater { return u.object }
+
+func (u *Updater) add(index int, ref *iuv1alpha1.ApplicationRef) {
+	if len(ref.NamePattern) > maxNamePattern {
+		u.problem = fmt.Sprintf("ImageUpdater %s has a namePattern of %d bytes, which is too long; at most %d are taken",
+			u.object.Name, len(ref.NamePattern), maxNamePattern)
+		return
+	}
+	u.terms += termsOf(ref.LabelSelectors)
+	if _, err := path.Match(ref.NamePattern, ""); err != nil || u.terms > maxTerms {
+		return
+	}
+	s := &selection{updater: u.object, ref: ref, index: index, labels: labels.Everything(), specificity: specificity(ref)}
+	if ref.LabelSelectors != nil {
+		var err error
+		if s.labels, err = metav1.LabelSelectorAsSelector(ref.LabelSelectors); err != nil {
+			return
+		}
+	}
+	if ref.LabelSelectors == nil && !strings.ContainsAny(ref.NamePattern, `*?[]\`) {
+		u.named[ref.NamePattern] = append(u.named[ref.NamePattern], s)
+		return
+	}
+	u.others = append(u.others, s)
+}
+
+// termsOf counts what a selector compares with.
+func termsOf(selector *metav1.LabelSelector) int {
+	if selector == nil {
+		return 0
+	}
+	terms := len(selector.MatchLabels) + len(selector.MatchExpressions)
+	for _, expression := range selector.MatchExpressions {
+		terms += len(expression.Values)
+	}
+	return terms
+}
+
+// problemOf says why no configuration can be found among the objects of a namespace:
+// they have more references than are looked at, and one of the others might be the
+// most specific. It is empty if there is no problem.
+func problemOf(namespace string, updaters []*Updater) string {
+	references, selecting, terms := 0, 0, 0
+	for _, u := range updaters {
+		switch {
+		case u.object.Namespace != namespace:
+			continue
+		case u.problem != "":
+			return u.problem
+		}
+		references += len(u.object.Spec.ApplicationRefs)
+		selecting += len(u.others)
+		terms += u.terms
+	}
+	const format = "the ImageUpdater objects of the namespace have too many %s; at most %d are taken"
+	switch {
+	case references > maxReferences:
+		return fmt.Sprintf(format, "applicationRefs", maxReferences)
+	case selecting > maxSelecting:
+		return fmt.Sprintf(format, "applicationRefs with wildcards or labels", maxSelecting)
+	case terms > maxTerms:
+		return fmt.Sprintf(format, "labels and values in their selectors", maxTerms)
+	}
+	return ""
+}

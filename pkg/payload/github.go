@@ -3,6 +3,8 @@
 
 package payload
 
+import "time"
+
 // gitHubEvent is the part that is read of GitHub's release and push events:
 // https://docs.github.com/en/webhooks/webhook-events-and-payloads
 type gitHubEvent struct {
@@ -10,7 +12,8 @@ type gitHubEvent struct {
 	Release struct {
 		TagName     string    `json:"tag_name"`
 		Draft       bool      `json:"draft"`
-		PublishedAt timestamp `json:"published_at"`
+		PublishedAt timestamp `json:"published_at"` // for the first time, as a pre-release maybe
+		UpdatedAt   looseTime `json:"updated_at"`   // not documented, and not always there
 	} `json:"release"`
 	Ref        string `json:"ref"`
 	After      string `json:"after"`
@@ -100,9 +103,19 @@ func decodeGitHubRelease(m message, out *Decoded) error {
 		Ref:        p.Release.TagName,
 		RefType:    RefTypeTag,
 		Repository: p.Repository.CloneURL,
-		Time:       p.Release.PublishedAt.time,
+		Time:       p.releaseTime(),
 	})
 	return nil
+}
+
+// releaseTime returns when the event happened. A pre-release that is promoted keeps published_at of the time when it was a
+// pre-release: it would be older than all that was published since. Unless GitHub tells when the release was changed,
+// "released" has no time, whether it is a promotion or comes with "published".
+func (p gitHubEvent) releaseTime() time.Time {
+	if p.Action == "released" {
+		return p.Release.UpdatedAt.time
+	}
+	return p.Release.PublishedAt.time
 }
 
 // decodeGitHubPush acts on pushes to branches and tags, unless they delete them.

@@ -26,7 +26,9 @@ func BenchmarkDecision(b *testing.B) {
 	}
 	others := hosts("demo", map[string]string{"image-list": aliases(maxImages-1, "ghcr.io/acme/shop") + "web=nginx"})
 	pushed := Image{Name: "docker.io/library/nginx", Tag: "1.0.1"}
-	for name, app := range map[string]*argov1alpha1.Application{"Usual": usual, "MostAliases": aliased, "MostImages": others} {
+	for name, app := range map[string]*argov1alpha1.Application{
+		"Usual": usual, "MostAliases": aliased, "MostImages": others,
+	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

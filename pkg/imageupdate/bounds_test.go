@@ -124,8 +124,9 @@ func TestPatternsAreCompiledWhenTheyChange(t *testing.T) {
 	decided := func() uint64 {
 		before := pattern.Compilations()
 		for range 20 {
-			if plan := planned(app.DeepCopy()); len(plan.Decisions) != maxPlaces || plan.Decisions[7].Reason == ReasonInvalidConfiguration {
-				t.Fatalf("got %+v", plan.Decisions)
+			decisions := planned(app.DeepCopy()).Decisions
+			if len(decisions) != maxPlaces || decisions[7].Reason == ReasonInvalidConfiguration {
+				t.Fatalf("got %+v", decisions)
 			}
 		}
 		return pattern.Compilations() - before
@@ -153,7 +154,8 @@ func TestADecisionTakesOnlySoManySteps(t *testing.T) {
 	app := hosts("steps", annotations)
 	app.Status.Summary.Images = nil
 	for i := range maxInUse {
-		app.Status.Summary.Images = append(app.Status.Summary.Images, fmt.Sprintf("nginx:%s%02d", strings.Repeat("0", 100), i))
+		image := fmt.Sprintf("nginx:%s%02d", strings.Repeat("0", 100), i)
+		app.Status.Summary.Images = append(app.Status.Summary.Images, image)
 	}
 	refused := 0
 	for _, d := range planned(app).Decisions {

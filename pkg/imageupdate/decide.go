@@ -45,8 +45,8 @@ func decide(config ImageConfig, current Current, pushed Image, e *effort) Decisi
 	decision := tryDecide(config, current, pushed, e)
 	if e.exhausted {
 		j := &judge{config: config}
-		return j.refuse(ReasonInvalidConfiguration,
-			"matching tags with the patterns in allow-tags and ignore-tags takes too long; use fewer aliases or simpler patterns")
+		return j.refuse(ReasonInvalidConfiguration, "matching tags with the patterns in allow-tags and ignore-tags "+
+			"takes too long; use fewer aliases or simpler patterns")
 	}
 	return decision
 }

@@ -13,6 +13,7 @@
 //
 // ConfigFor finds the configuration, Decide judges one image by it, and PlanFor
 // does so for a whole Application and says what to write. All are pure functions
-// and safe for concurrent use; none modifies what it is given. The package must
-// know nothing of API clients, payloads, patches, or of how anything is stored.
+// and safe for concurrent use; none modifies what it is given. What owners wrote is
+// compiled by package pattern, which keeps it. The package must know nothing of API
+// clients, payloads, patches, or of how anything is stored.
 package imageupdate

@@ -50,7 +50,8 @@ func decideFor(sources []source, live liveImages, config Config, image ImageConf
 	place, reason, message := locate(sources, image.Target)
 	if place != nil && place.overrides() > maxOverrides {
 		place, reason = nil, ReasonInvalidConfiguration
-		message = fmt.Sprintf("its source sets more than %d images, parameters or variables, which is too many", maxOverrides)
+		message = fmt.Sprintf("its source sets more than %d images, parameters or variables, which is too many",
+			maxOverrides)
 	}
 	if place != nil {
 		current.Overrides = overrides(place.ApplicationSource, place.sourceType, image)

@@ -33,7 +33,8 @@ type defaults struct {
 func (c *Config) add(e entry, d defaults) {
 	name, constraint := splitConstraint(e.image)
 	if len(e.alias) > maxAlias {
-		c.note("%s: the alias has %d bytes, which is too long; at most %d are taken", quoted(e.alias), len(e.alias), maxAlias)
+		c.note("%s: the alias has %d bytes, which is too long; at most %d are taken",
+			quoted(e.alias), len(e.alias), maxAlias)
 		return
 	}
 	if _, err := NormalizeName(name); err != nil {

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -224,34 +223,5 @@ func TestDeliveryIDIsTheFirstThatThereIs(t *testing.T) {
 		if diff := cmp.Diff([]string{"main"}, refs(got)); diff != "" {
 			t.Errorf("%v: refs (-want +got):\n%s", tt.header, diff)
 		}
-	}
-}
-
-// TestAPromotedPreReleaseIsNotOlderThanWhatWasPublishedMeanwhile follows a pre-release,
-// a release that is published after it, and the promotion of the first.
-func TestAPromotedPreReleaseIsNotOlderThanWhatWasPublishedMeanwhile(t *testing.T) {
-	const (
-		first     = `{"action":"published","release":{"tag_name":"v2.0.0","published_at":"2026-03-01T10:00:00Z","prerelease":true}}`
-		meanwhile = `{"action":"published","release":{"tag_name":"v1.9.5","published_at":"2026-03-05T10:00:00Z"}}`
-		promoted  = `{"action":"released","release":{"tag_name":"v2.0.0","published_at":"2026-03-01T10:00:00Z"%s}}`
-	)
-	at := func(body string) time.Time {
-		t.Helper()
-		decoded, err := Decode(Input{Header: headers("X-GitHub-Event", "release"), Body: []byte(body)})
-		if err != nil || len(decoded.Events) != 1 {
-			t.Fatalf("got %+v, %v", decoded, err)
-		}
-		return decoded.Events[0].Time
-	}
-	if !at(first).Before(at(meanwhile)) {
-		t.Errorf("what was published at %v is not before %v", at(first), at(meanwhile))
-	}
-	for _, updated := range []string{``, `,"updated_at":null`, `,"updated_at":"of late"`} {
-		if got := at(fmt.Sprintf(promoted, updated)); !got.IsZero() {
-			t.Errorf("with %q the promotion is said to have happened at %v", updated, got)
-		}
-	}
-	if got := at(fmt.Sprintf(promoted, `,"updated_at":"2026-03-10T10:00:00Z"`)); !got.After(at(meanwhile)) {
-		t.Errorf("the promotion happened at %v", got)
 	}
 }

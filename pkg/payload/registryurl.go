@@ -5,20 +5,29 @@ package payload
 
 import "strings"
 
+// registryAddress is the registry_url in the webhook's URL. It is read once, whatever the number of images in a body.
+type registryAddress struct {
+	host, path   string
+	given, valid bool
+}
+
+func readRegistryURL(address string) registryAddress {
+	host, path := splitAddress(address)
+	return registryAddress{host, path, address != "", address != "" && isRegistryAddress(host, path)}
+}
+
 // pulledFrom returns the host and the repository under which clusters pull an image, for senders that tell them not at
 // all, or not reliably: what the operator wrote into the webhook's URL wins over what the payload says.
 func (m message) pulledFrom(host, repository string) (pullHost, pullRepository string, err error) {
-	if m.registryURL == "" {
+	switch {
+	case !m.registry.given:
 		return host, repository, nil
-	}
-	host, path := splitAddress(m.registryURL)
-	if !isRegistryAddress(host, path) {
+	case !m.registry.valid:
 		return "", "", errRegistryURL()
+	case m.registry.path != "":
+		repository = m.registry.path + "/" + repository
 	}
-	if path != "" {
-		repository = path + "/" + repository
-	}
-	return host, repository, nil
+	return m.registry.host, repository, nil
 }
 
 // isRegistryAddress reports whether images can be below the address.

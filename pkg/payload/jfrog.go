@@ -73,7 +73,7 @@ func decodeJFrog(m message, out *Decoded) error {
 	if err := require("data.repo_key", d.RepoKey, "data.path, as name/tag/manifest.json", name, "data.tag", d.Tag); err != nil {
 		return err
 	}
-	if !m.registry.given {
+	if m.registryURL == "" {
 		name = d.RepoKey + "/" + name
 	}
 	origin, _ := splitAddress(p.JPDOrigin)

@@ -16,7 +16,7 @@ type member struct{ name, value span }
 // is as large as 4 GiB.
 type span struct{ start, end uint32 }
 
-func (s span) in(text []byte) []byte { return text[s.start:s.end:s.end] }
+func (s span) in(text []byte) []byte { return text[s.start:s.end] }
 
 // trimmed returns the part of the text between two positions without the white space around it.
 func trimmed(text []byte, start, end int) span {
@@ -56,7 +56,7 @@ func memberOf(text []byte, name string) []byte {
 		start := skipSpace(text, skipSpace(text, nameEnd)+1) // behind the colon
 		end := skipValue(text, start)
 		if nameIs(text[i+1:nameEnd-1], name) {
-			return text[start:end:end]
+			return text[start:end]
 		}
 		if i = skipSpace(text, end); text[i] == ',' {
 			i = skipSpace(text, i+1)

@@ -21,7 +21,8 @@ type message struct {
 	body     []byte
 	object   object // empty for a batch
 	batch    bool   // of CloudEvents; the body is an array
-	registry registryAddress
+	registryURL string
+	checked     *checkedAddress
 }
 
 func readMessage(in Input) (message, error) {
@@ -32,7 +33,7 @@ func readMessage(in Input) (message, error) {
 			return message{}, err
 		}
 	}
-	m := message{header: in.Header, body: body, batch: isCloudEventsBatch(in.Header), registry: readRegistryURL(in.RegistryURL)}
+	m := message{header: in.Header, body: body, batch: isCloudEventsBatch(in.Header), registryURL: in.RegistryURL, checked: &checkedAddress{}}
 	var err error
 	if m.batch {
 		err = parseStrictArray(body)

@@ -5,29 +5,38 @@ package payload
 
 import "strings"
 
-// registryAddress is the registry_url in the webhook's URL. It is read once, whatever the number of images in a body.
-type registryAddress struct {
-	host, path   string
-	given, valid bool
-}
-
-func readRegistryURL(address string) registryAddress {
-	host, path := splitAddress(address)
-	return registryAddress{host, path, address != "", address != "" && isRegistryAddress(host, path)}
-}
-
 // pulledFrom returns the host and the repository under which clusters pull an image, for senders that tell them not at
 // all, or not reliably: what the operator wrote into the webhook's URL wins over what the payload says.
 func (m message) pulledFrom(host, repository string) (pullHost, pullRepository string, err error) {
-	switch {
-	case !m.registry.given:
+	if m.registryURL == "" {
 		return host, repository, nil
-	case !m.registry.valid:
-		return "", "", errRegistryURL()
-	case m.registry.path != "":
-		repository = m.registry.path + "/" + repository
 	}
-	return m.registry.host, repository, nil
+	host, path := splitAddress(m.registryURL)
+	if !m.checked.isRegistryAddress(host, path) {
+		return "", "", errRegistryURL()
+	}
+	if path != "" {
+		repository = path + "/" + repository
+	}
+	return host, repository, nil
+}
+
+// checkedAddress remembers whether images can be below the address that was asked about last: a body may name hundreds of
+// images, all of them below the same.
+type checkedAddress struct {
+	host, path string
+	known, ok  bool
+}
+
+// isRegistryAddress is the function of that name. The receiver may be nil.
+func (c *checkedAddress) isRegistryAddress(host, path string) bool {
+	if c == nil {
+		return isRegistryAddress(host, path)
+	}
+	if !c.known || c.host != host || c.path != path {
+		*c = checkedAddress{host, path, true, isRegistryAddress(host, path)}
+	}
+	return c.ok
 }
 
 // isRegistryAddress reports whether images can be below the address.

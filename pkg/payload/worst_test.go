@@ -108,7 +108,7 @@ func eachWorst(tb testing.TB, size int, w worst) {
 
 func TestDecodeCostsNoMoreThanItSays(t *testing.T) {
 	sources := map[string]bool{}
-	eachWorst(t, 32<<10, func(name string, in Input) {
+	eachWorst(t, 16<<10, func(name string, in Input) {
 		source, _, _ := strings.Cut(name, "/")
 		sources[source] = true
 		if got, most := allocated(in), MaxDecodeCost(int64(len(in.Body))); got > most {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	cliflag "k8s.io/component-base/cli/flag"
+
+	"postern.dev/postern/pkg/apiserver"
 )
 
 const (
@@ -35,7 +37,7 @@ func newLimits() limits {
 	return limits{
 		maxRequestsInFlight:         400,
 		maxMutatingRequestsInFlight: 200,
-		maxInflightPayloadBytes:     64 << 20,
+		maxInflightPayloadBytes:     128 << 20,
 		payloadTimeout:              30 * time.Second,
 		maxDeliveries:               10_000,
 		etcdQuotaBytes:              2 << 30,
@@ -49,8 +51,9 @@ func (l *limits) addFlags(sets *cliflag.NamedFlagSets) {
 	fs.IntVar(&l.maxMutatingRequestsInFlight, "max-mutating-requests-inflight", l.maxMutatingRequestsInFlight,
 		"How many requests that deliver or delete may be under way. Others are answered 429.")
 	fs.Int64Var(&l.maxInflightPayloadBytes, "max-inflight-payload-bytes", l.maxInflightPayloadBytes,
-		"The most bytes of payloads and objects that are held in memory at a time, at least --max-payload-bytes. "+
-			"A request waits a little for its share; then it is answered 429.")
+		"The most memory, in bytes, that the payloads and objects which are worked on at a time may take, at least as much as the largest payload. "+
+			"A payload counts as 512 KiB and 10 times its size, an object as 2.5 MiB and 14 times its size. "+
+			"A request waits a little for its share; then it is answered 429. The classic receiver has as much of its own.")
 	fs.DurationVar(&l.payloadTimeout, "payload-timeout", l.payloadTimeout,
 		fmt.Sprintf("How long a payload or an object may take to arrive, from %s to %s. Then the request is answered 504.", minPayloadTimeout, maxPayloadTimeout))
 	fs.IntVar(&l.maxDeliveries, "max-deliveries", l.maxDeliveries, fmt.Sprintf(
@@ -70,8 +73,9 @@ func (l *limits) validate(maxPayloadBytes int64) []error {
 	if l.maxMutatingRequestsInFlight < 1 {
 		errs = append(errs, fmt.Errorf("--max-mutating-requests-inflight is %d: it must be at least 1", l.maxMutatingRequestsInFlight))
 	}
-	if l.maxInflightPayloadBytes < maxPayloadBytes {
-		errs = append(errs, fmt.Errorf("--max-inflight-payload-bytes is %d: it must be at least --max-payload-bytes, %d", l.maxInflightPayloadBytes, maxPayloadBytes))
+	if least := apiserver.PayloadCost(maxPayloadBytes); l.maxInflightPayloadBytes < least {
+		errs = append(errs, fmt.Errorf("--max-inflight-payload-bytes is %d: it must be at least %d, what a payload of --max-payload-bytes, %d, may take",
+			l.maxInflightPayloadBytes, least, maxPayloadBytes))
 	}
 	if l.payloadTimeout < minPayloadTimeout || l.payloadTimeout > maxPayloadTimeout {
 		errs = append(errs, fmt.Errorf("--payload-timeout is %s: it must be from %s to %s", l.payloadTimeout, minPayloadTimeout, maxPayloadTimeout))

@@ -37,6 +37,7 @@ func (a *receivingAdmission) Admit(ctx context.Context, attributes admission.Att
 		return a.admissionChain.Admit(ctx, attributes, objects)
 	}
 	received.Namespace = attributes.GetNamespace()
+	withPayload(ctx, received)
 	if err := a.deliverer.ReceiveObject(ctx, received, attributes.GetUserInfo(), delivery.QuerySecretFrom(ctx)); err != nil {
 		return err
 	}

@@ -49,7 +49,8 @@ type ExtraConfig struct {
 	DeliveryTTL time.Duration
 	// MaxPayloadBytes bounds a payload.
 	MaxPayloadBytes int64
-	// MaxInflightPayloadBytes bounds all bodies that are in memory at a time; at least MaxPayloadBytes.
+	// MaxInflightPayloadBytes bounds the memory, in bytes, that bodies and what is made of them may take at a time; at least
+	// PayloadCost of MaxPayloadBytes.
 	MaxInflightPayloadBytes int64
 	// PayloadTimeout is how long a body may take to arrive.
 	PayloadTimeout time.Duration

@@ -55,7 +55,7 @@ func (g *Guard) CountOverRate() { countRefused(causeRate) }
 // Hold waits until there is room for the body of a request, and returns the request with a body that must arrive in time.
 // Call release when it is answered.
 func (g *Guard) Hold(w http.ResponseWriter, req *http.Request) (bounded *http.Request, release func(), err error) {
-	giveBack, err := g.budget.hold(req, g.budget.largestPayload)
+	giveBack, err := g.budget.hold(req, g.budget.payloads())
 	if err != nil {
 		return nil, nil, err
 	}

@@ -20,7 +20,8 @@ import (
 func (c ExtraConfig) buildHandlerChain(maxObjectBytes int64, stopping *atomic.Bool) func(http.Handler, *genericapiserver.Config) http.Handler {
 	budget := newPayloadBudget(c.MaxInflightPayloadBytes, c.MaxPayloadBytes, maxObjectBytes)
 	return func(handler http.Handler, generic *genericapiserver.Config) http.Handler {
-		authorized := whileAccepting(budget.limit(deliver.WithDryRun(handler)), c.accepting)
+		bounded := budget.limit(withBoundedObjects(deliver.WithDryRun(handler), maxObjectBytes))
+		authorized := whileAccepting(bounded, c.accepting)
 		known := onceRelayKnown(limitedChain(authorized, generic), generic.Authentication.RequestHeaderConfig)
 		return deliver.WithoutQuerySecret(withLastAnswers(withBodyTimeout(known, c.PayloadTimeout), stopping), querySecretWarning)
 	}

@@ -19,7 +19,10 @@ import (
 // admit runs the server's admission chain on a delivery as if it were created as an object. So a policy on
 // CREATE of webhookdeliveries holds for every door.
 func (d *Deliverer) admit(ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info, dryRun bool) error {
-	err := d.admitAsObject(ctx, delivery, sender, dryRun)
+	err := ended(ctx)
+	if err == nil {
+		err = d.admitAsObject(ctx, delivery, sender, dryRun)
+	}
 	if err != nil {
 		d.finished(ctx, delivery, err)
 	}

@@ -118,6 +118,9 @@ func (d *Deliverer) wanting(ctx context.Context, delivery *postern.WebhookDelive
 	defer done()
 	var wanting []credential.Acceptance
 	for _, acceptance := range accepted {
+		if err := ended(ctx); err != nil {
+			return nil, err
+		}
 		wanted, err := d.isWanted(acceptance.Namespace, delivery.Spec.Events)
 		if err != nil {
 			return nil, answerFor(err)

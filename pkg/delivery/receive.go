@@ -64,6 +64,9 @@ func (d *Deliverer) receive(ctx context.Context, delivery *postern.WebhookDelive
 	if err != nil {
 		return "", err
 	}
+	if err := ended(ctx); err != nil {
+		return "", err
+	}
 	d.noteReceipt(ctx, delivery, in.Body)
 	d.setSender(delivery, in.User, method)
 	if deliveryID, err = decode(ctx, delivery, in); err != nil {

@@ -99,16 +99,22 @@ const (
 	IgnoredDigestOnly     = "DigestOnly"     // an image without a tag: there is nothing to compare it with
 )
 
+// add adds an event, until there is one more than may be, which Decode then refuses.
 func (d *Decoded) add(e Event) {
-	d.Events = append(d.Events, e)
+	if len(d.Events) <= MaxEvents {
+		d.Events = append(d.Events, e)
+	}
 }
 
 // maxIgnored bounds the reasons that are given, since a body may hold thousands of layers.
 const maxIgnored = 16
 
 func (d *Decoded) ignore(reason, format string, args ...any) {
+	if len(d.Ignored) == maxIgnored {
+		return
+	}
 	i := Ignored{Reason: reason, Message: fmt.Sprintf(format, args...)}
-	if len(d.Ignored) < maxIgnored && !slices.Contains(d.Ignored, i) {
+	if !slices.Contains(d.Ignored, i) {
 		d.Ignored = append(d.Ignored, i)
 	}
 }

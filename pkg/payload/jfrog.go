@@ -37,11 +37,9 @@ type jfrogImage struct {
 
 // name returns the whole name of the image within its repository, or "" if the path is not that of a manifest.
 func (i jfrogImage) name() string {
-	segments := strings.Split(i.Path, "/")
-	if len(segments) < 3 {
-		return ""
-	}
-	return strings.Join(segments[:len(segments)-2], "/")
+	tag := strings.LastIndexByte(i.Path, '/')
+	name := strings.LastIndexByte(i.Path[:max(tag, 0)], '/')
+	return i.Path[:max(name, 0)]
 }
 
 func fitsJFrog(m message) bool {

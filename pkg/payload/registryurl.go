@@ -12,13 +12,31 @@ func (m message) pulledFrom(host, repository string) (pullHost, pullRepository s
 		return host, repository, nil
 	}
 	host, path := splitAddress(m.registryURL)
-	if !isRegistryAddress(host, path) {
+	if !m.checked.isRegistryAddress(host, path) {
 		return "", "", errRegistryURL()
 	}
 	if path != "" {
 		repository = path + "/" + repository
 	}
 	return host, repository, nil
+}
+
+// checkedAddress remembers whether images can be below the address that was asked about last: a body may name hundreds of
+// images, all of them below the same.
+type checkedAddress struct {
+	host, path string
+	known, ok  bool
+}
+
+// isRegistryAddress is the function of that name. The receiver may be nil.
+func (c *checkedAddress) isRegistryAddress(host, path string) bool {
+	if c == nil {
+		return isRegistryAddress(host, path)
+	}
+	if !c.known || c.host != host || c.path != path {
+		*c = checkedAddress{host, path, true, isRegistryAddress(host, path)}
+	}
+	return c.ok
 }
 
 // isRegistryAddress reports whether images can be below the address.

@@ -129,7 +129,7 @@ func (h *handler) receive(w http.ResponseWriter, req *http.Request, into deliver
 		return 0, nil, turnedAway(ctx, err)
 	}
 	defer release()
-	body, err := deliver.ReadBody(w, req, h.MaxPayloadBytes)
+	body, err := deliver.ReadBody(w, req, h.MaxPayloadBytes, deliver.TooLargePayload(h.MaxPayloadBytes))
 	if err != nil {
 		return 0, nil, turnedAway(ctx, err)
 	}

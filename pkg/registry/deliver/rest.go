@@ -161,7 +161,7 @@ func (r *REST) deliver(ctx context.Context, w http.ResponseWriter, req *http.Req
 	if err != nil {
 		return nil, err
 	}
-	body, err := ReadBody(w, req, r.MaxPayloadBytes)
+	body, err := ReadBody(w, req, r.MaxPayloadBytes, TooLargePayload(r.MaxPayloadBytes))
 	if err != nil {
 		return nil, err
 	}

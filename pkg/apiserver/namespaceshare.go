@@ -1,0 +1,96 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package apiserver
+
+import (
+	"fmt"
+	"net/http"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/fairness"
+	"postern.dev/postern/pkg/registry/deliver"
+)
+
+// namespaceShare bounds how many requests that deliver or delete may be under way in one namespace, and how many bytes of
+// bodies those may have. The framework and the payload budget bound those of all: alone they would let one namespace, whose
+// targets or senders are slow, take all there is.
+type namespaceShare struct {
+	requests, bytes *fairness.Counter
+	// largestPayload and largestObject are what a body of unknown length counts as.
+	largestPayload, largestObject int64
+}
+
+func newNamespaceShare(c ExtraConfig, maxRequests int, largestObject int64) *namespaceShare {
+	return &namespaceShare{
+		requests:       fairness.NewCounter(fairness.Share{Total: int64(maxRequests), Percent: c.NamespaceSharePercent}),
+		bytes:          fairness.NewCounter(fairness.Share{Total: c.MaxInflightPayloadBytes, Percent: c.NamespaceSharePercent}),
+		largestPayload: c.MaxPayloadBytes, largestObject: largestObject,
+	}
+}
+
+// limit answers a request 429 whose namespace has its share already. It belongs inside of authorization, so that only those
+// who may deliver can use up the share of a namespace, and outside of whatever waits or reads bodies.
+func (s *namespaceShare) limit(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		info, ok := genericapirequest.RequestInfoFrom(req.Context())
+		if !ok || info.APIGroup != postern.GroupName || info.Namespace == "" || req.Method == http.MethodGet {
+			next.ServeHTTP(w, req)
+			return
+		}
+		largest := s.largestObject
+		if info.Subresource != "" {
+			largest = s.largestPayload
+		}
+		release, err := s.take(info.Namespace, bodyBytes(req, largest))
+		if err != nil {
+			deliver.WriteError(w, err)
+			return
+		}
+		defer release()
+		next.ServeHTTP(w, req)
+	})
+}
+
+// bodyBytes is how many bytes of a body may have to be held.
+func bodyBytes(req *http.Request, largest int64) int64 {
+	if req.ContentLength < 0 || req.ContentLength > largest {
+		return largest
+	}
+	return req.ContentLength
+}
+
+// take takes one request with that many bytes from the share of a namespace. Call release when it is answered.
+func (s *namespaceShare) take(namespace string, bytes int64) (release func(), err error) {
+	giveBackRequest, ok := s.requests.Take(namespace, 1)
+	if !ok {
+		return nil, s.refuse("requests to deliver to this namespace", "--max-mutating-requests-inflight")
+	}
+	giveBackBytes, err := s.takeBytes(namespace, bytes)
+	if err != nil {
+		giveBackRequest()
+		return nil, err
+	}
+	return func() {
+		giveBackBytes()
+		giveBackRequest()
+	}, nil
+}
+
+// takeBytes takes that many bytes from the share of a namespace.
+func (s *namespaceShare) takeBytes(namespace string, bytes int64) (release func(), err error) {
+	release, ok := s.bytes.Take(namespace, bytes)
+	if !ok {
+		return nil, s.refuse("bytes of requests to deliver to this namespace", "--max-inflight-payload-bytes")
+	}
+	return release, nil
+}
+
+func (s *namespaceShare) refuse(what, flag string) error {
+	countRefused(causeNamespaceRequests)
+	return apierrors.NewTooManyRequests(fmt.Sprintf(
+		"too many %s are being worked on (--max-namespace-share-percent says how much of %s it may take): send it again later", what, flag), retryAfterSeconds)
+}

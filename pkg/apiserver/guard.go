@@ -4,6 +4,7 @@
 package apiserver
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -44,19 +45,19 @@ func (g *Guard) Begin(namespace string) (end func(), err error) {
 	if err := g.accepting(namespace); err != nil {
 		return nil, err
 	}
-	giveBack, err := g.share.take(namespace, 0)
-	if err != nil {
-		return nil, err
-	}
 	if !g.requests.TryAcquire(1) {
-		giveBack()
 		countRefused(causeRequestsInFlight)
 		return nil, apierrors.NewTooManyRequests(
 			"too many requests are being worked on (--max-mutating-requests-inflight bounds them): send it again later", retryAfterSeconds)
 	}
-	return func() {
+	giveBack, err := g.share.take(context.Background(), namespace, 0)
+	if err != nil {
 		g.requests.Release(1)
+		return nil, err
+	}
+	return func() {
 		giveBack()
+		g.requests.Release(1)
 	}, nil
 }
 
@@ -66,7 +67,7 @@ func (g *Guard) CountOverRate() { countRefused(causeRate) }
 // Hold waits until there is room for the body of a request, and returns the request with a body that must arrive in time.
 // Call release when it is answered.
 func (g *Guard) Hold(w http.ResponseWriter, req *http.Request, namespace string) (bounded *http.Request, release func(), err error) {
-	giveBackShare, err := g.share.takeBytes(namespace, bodyBytes(req, g.share.largestPayload))
+	giveBackShare, err := g.share.takeBytes(req.Context(), namespace, bodyBytes(req, g.share.largestPayload))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -49,10 +49,10 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 		"NamespaceBytes": func(*testing.T) {
 			_ = ExtraConfig{StorageReady: ready, Backlog: noRoom("NamespaceBytes")}.accepting("demo")
 		},
-		"NamespaceRequests": func(*testing.T) {
+		"NamespaceRequests": func(t *testing.T) {
 			s := newNamespaceShare(ExtraConfig{NamespaceSharePercent: 50}, 2, 1)
-			_, _ = s.take("demo", 0)
-			_, _ = s.take("demo", 0)
+			_, _ = s.take(t.Context(), "demo", 0)
+			_, _ = s.take(t.Context(), "demo", 0)
 		},
 		"NamespaceWork": func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())

@@ -4,6 +4,7 @@
 package apiserver
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 
@@ -19,7 +20,8 @@ import (
 // bodies those may have. The framework and the payload budget bound those of all: alone they would let one namespace, whose
 // targets or senders are slow, take all there is.
 type namespaceShare struct {
-	requests, bytes *fairness.Counter
+	requests *fairness.Counter
+	bytes    *fairness.Slots
 	// largestPayload and largestObject are what a body of unknown length counts as.
 	largestPayload, largestObject int64
 }
@@ -27,7 +29,7 @@ type namespaceShare struct {
 func newNamespaceShare(c ExtraConfig, maxRequests int, largestObject int64) *namespaceShare {
 	return &namespaceShare{
 		requests:       fairness.NewCounter(fairness.Share{Total: int64(maxRequests), Percent: c.NamespaceSharePercent}),
-		bytes:          fairness.NewCounter(fairness.Share{Total: c.MaxInflightPayloadBytes, Percent: c.NamespaceSharePercent}),
+		bytes:          fairness.NewSlots(fairness.Share{Total: c.MaxInflightPayloadBytes, Percent: c.NamespaceSharePercent}),
 		largestPayload: c.MaxPayloadBytes, largestObject: largestObject,
 	}
 }
@@ -45,7 +47,7 @@ func (s *namespaceShare) limit(next http.Handler) http.Handler {
 		if info.Subresource != "" {
 			largest = s.largestPayload
 		}
-		release, err := s.take(info.Namespace, bodyBytes(req, largest))
+		release, err := s.take(req.Context(), info.Namespace, bodyBytes(req, largest))
 		if err != nil {
 			deliver.WriteError(w, err)
 			return
@@ -64,12 +66,12 @@ func bodyBytes(req *http.Request, largest int64) int64 {
 }
 
 // take takes one request with that many bytes from the share of a namespace. Call release when it is answered.
-func (s *namespaceShare) take(namespace string, bytes int64) (release func(), err error) {
+func (s *namespaceShare) take(ctx context.Context, namespace string, bytes int64) (release func(), err error) {
 	giveBackRequest, ok := s.requests.Take(namespace, 1)
 	if !ok {
 		return nil, s.refuse("requests to deliver to this namespace", "--max-mutating-requests-inflight")
 	}
-	giveBackBytes, err := s.takeBytes(namespace, bytes)
+	giveBackBytes, err := s.takeBytes(ctx, namespace, bytes)
 	if err != nil {
 		giveBackRequest()
 		return nil, err
@@ -80,10 +82,15 @@ func (s *namespaceShare) take(namespace string, bytes int64) (release func(), er
 	}, nil
 }
 
-// takeBytes takes that many bytes from the share of a namespace.
-func (s *namespaceShare) takeBytes(namespace string, bytes int64) (release func(), err error) {
-	release, ok := s.bytes.Take(namespace, bytes)
-	if !ok {
+// takeBytes waits a little until the share of a namespace has room for that many bytes, and takes them.
+func (s *namespaceShare) takeBytes(ctx context.Context, namespace string, bytes int64) (release func(), err error) {
+	if bytes == 0 {
+		return func() {}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, budgetPatience)
+	defer cancel()
+	release, err = s.bytes.Acquire(ctx, namespace, bytes)
+	if err != nil {
 		return nil, s.refuse("bytes of requests to deliver to this namespace", "--max-inflight-payload-bytes")
 	}
 	return release, nil

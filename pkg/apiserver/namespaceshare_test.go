@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
@@ -83,19 +84,21 @@ func TestANamespaceWithManyRequestsUnderWayLeavesRoomForOthers(t *testing.T) {
 func TestANamespaceWithLargeBodiesUnderWayLeavesRoomForOthers(t *testing.T) {
 	for _, length := range []int64{100, -1, 1000} { // of unknown length, and too large, counts as the largest
 		t.Run(fmt.Sprint(length), func(t *testing.T) {
-			s := newNamespaceShare(ExtraConfig{MaxInflightPayloadBytes: 400, MaxPayloadBytes: 100, NamespaceSharePercent: 50}, 100, 100)
-			u := newUnderWay(t, s)
-			for range 2 {
-				if refused := u.send(toNamespace("hostile", length)); refused != nil {
-					t.Fatal(refused.Body)
+			synctest.Test(t, func(t *testing.T) { // which does not wait for the patience
+				s := newNamespaceShare(ExtraConfig{MaxInflightPayloadBytes: 400, MaxPayloadBytes: 100, NamespaceSharePercent: 50}, 100, 100)
+				u := newUnderWay(t, s)
+				for range 2 {
+					if refused := u.send(toNamespace("hostile", length)); refused != nil {
+						t.Fatal(refused.Body)
+					}
 				}
-			}
-			if refused := u.send(toNamespace("hostile", length)); refused == nil || !strings.Contains(refused.Body.String(), "--max-inflight-payload-bytes") {
-				t.Errorf("one namespace has more than a half of all bytes under way: %v", refused)
-			}
-			if refused := u.send(toNamespace("honest", length)); refused != nil {
-				t.Errorf("another namespace was refused: %s", refused.Body)
-			}
+				if refused := u.send(toNamespace("hostile", length)); refused == nil || !strings.Contains(refused.Body.String(), "--max-inflight-payload-bytes") {
+					t.Errorf("one namespace has more than a half of all bytes under way: %v", refused)
+				}
+				if refused := u.send(toNamespace("honest", length)); refused != nil {
+					t.Errorf("another namespace was refused: %s", refused.Body)
+				}
+			})
 		})
 	}
 }

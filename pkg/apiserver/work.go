@@ -39,7 +39,7 @@ func newWork(sharePercent int) *work {
 func (w *work) Begin(ctx context.Context, namespace string) (end func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, w.patience)
 	defer cancel()
-	end, err = w.slots.Acquire(ctx, namespace)
+	end, err = w.slots.Acquire(ctx, namespace, 1)
 	if err != nil {
 		countRefused(causeNamespaceWork)
 		return nil, apierrors.NewTooManyRequests("too much else of this namespace is being worked on "+

@@ -25,7 +25,7 @@ func (w *work) do(t *testing.T, namespace string, n int, takes time.Duration) {
 	t.Helper()
 	for range n {
 		go func() {
-			release, err := w.Acquire(t.Context(), namespace)
+			release, err := w.Acquire(t.Context(), namespace, 1)
 			if err != nil {
 				return
 			}
@@ -78,13 +78,13 @@ func TestTheNamespaceWithTheFewestSlotsComesNext(t *testing.T) {
 func TestWhoStopsWaitingTakesNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSlots(Share{Total: 1, Percent: 50})
-		release, err := s.Acquire(t.Context(), "a")
+		release, err := s.Acquire(t.Context(), "a", 5) // which counts as all there are
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := s.Acquire(ctx, "b"); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := s.Acquire(ctx, "b", 1); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got error %v", err)
 		}
 		release()

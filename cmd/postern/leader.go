@@ -20,7 +20,7 @@ import (
 )
 
 // lead runs what one replica does for all.
-func (p *process) lead(ctx context.Context, server *apiserver.Server, secretsSynced toolscache.InformerSynced) error {
+func (p *process) lead(ctx context.Context, server *apiserver.Server, ledger *controller.Ledger, secretsSynced toolscache.InformerSynced) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		p.own.keep(ctx) // which waits for nothing else
@@ -36,7 +36,9 @@ func (p *process) lead(ctx context.Context, server *apiserver.Server, secretsSyn
 		}
 		return retry.Start(ctx)
 	})
-	recordCap := &controller.RecordCap{Records: server.Records(), Max: p.limits.maxDeliveries}
+	recordCap := &controller.RecordCap{
+		Records: server.Records(), Ledger: ledger, Max: int64(p.limits.maxDeliveries), MaxBytes: p.limits.maxDeliveryBytes,
+	}
 	if p.member != nil {
 		recordCap.Crowded = p.member.Crowded
 	}

@@ -17,6 +17,8 @@ const (
 	minPayloadTimeout, maxPayloadTimeout = time.Second, time.Minute
 
 	minMaxDeliveries = 10
+	// A record with its final status may take 768 KiB, and some must fit.
+	minMaxDeliveryBytes = 4 << 20
 
 	// etcd advises no more than 8 GiB.
 	minEtcdQuotaBytes, maxEtcdQuotaBytes = 16 << 20, 8 << 30
@@ -29,6 +31,8 @@ type limits struct {
 	maxInflightPayloadBytes                          int64
 	payloadTimeout                                   time.Duration
 	maxDeliveries                                    int
+	maxDeliveryBytes                                 int64
+	namespaceSharePercent                            int
 	etcdQuotaBytes                                   int64
 }
 
@@ -40,6 +44,8 @@ func newLimits() limits {
 		maxInflightPayloadBytes:     128 << 20,
 		payloadTimeout:              30 * time.Second,
 		maxDeliveries:               10_000,
+		maxDeliveryBytes:            64 << 20,
+		namespaceSharePercent:       50,
 		etcdQuotaBytes:              2 << 30,
 	}
 }
@@ -57,8 +63,15 @@ func (l *limits) addFlags(sets *cliflag.NamedFlagSets) {
 	fs.DurationVar(&l.payloadTimeout, "payload-timeout", l.payloadTimeout,
 		fmt.Sprintf("How long a payload or an object may take to arrive, from %s to %s. Then the request is answered 504.", minPayloadTimeout, maxPayloadTimeout))
 	fs.IntVar(&l.maxDeliveries, "max-deliveries", l.maxDeliveries, fmt.Sprintf(
-		"How many deliveries are kept, in all namespaces together, at least %d. Beyond, the oldest are deleted that are not Pending; "+
-			"while more are Pending, new ones are answered 429.", minMaxDeliveries))
+		"How many deliveries are kept, in all namespaces together, at least %d. Beyond, the oldest are deleted that are not Pending, "+
+			"of the namespace that has most; while as many are Pending, new ones are answered 429.", minMaxDeliveries))
+	fs.Int64Var(&l.maxDeliveryBytes, "max-delivery-bytes", l.maxDeliveryBytes, fmt.Sprintf(
+		"How many bytes of JSON the deliveries that are kept may take together, at least %d. Beyond, they are deleted as with --max-deliveries. "+
+			"In memory they take several times as much.", minMaxDeliveryBytes))
+	fs.IntVar(&l.namespaceSharePercent, "max-namespace-share-percent", l.namespaceSharePercent,
+		"How much one namespace may take, from 1 to 100, of what may be Pending of --max-deliveries and --max-delivery-bytes, "+
+			"of --max-mutating-requests-inflight, of --max-inflight-payload-bytes, and of the processors; beyond, its deliveries are answered 429. "+
+			"Each further namespace that takes as much as it may lowers that for all, so that something stays free for others. With 100 nothing does.")
 	fs.Int64Var(&l.etcdQuotaBytes, "etcd-quota-bytes", l.etcdQuotaBytes, fmt.Sprintf(
 		"How large the database of the embedded etcd may be, from %d to %d. Near that, old revisions are dropped and the oldest deliveries deleted; "+
 			"at that, new ones are answered 503.", minEtcdQuotaBytes, int64(maxEtcdQuotaBytes)))
@@ -82,6 +95,12 @@ func (l *limits) validate(maxPayloadBytes int64) []error {
 	}
 	if l.maxDeliveries < minMaxDeliveries {
 		errs = append(errs, fmt.Errorf("--max-deliveries is %d: it must be at least %d", l.maxDeliveries, minMaxDeliveries))
+	}
+	if l.maxDeliveryBytes < minMaxDeliveryBytes {
+		errs = append(errs, fmt.Errorf("--max-delivery-bytes is %d: it must be at least %d", l.maxDeliveryBytes, minMaxDeliveryBytes))
+	}
+	if l.namespaceSharePercent < 1 || l.namespaceSharePercent > 100 {
+		errs = append(errs, fmt.Errorf("--max-namespace-share-percent is %d: it must be from 1 to 100", l.namespaceSharePercent))
 	}
 	if l.etcdQuotaBytes < minEtcdQuotaBytes || l.etcdQuotaBytes > maxEtcdQuotaBytes {
 		errs = append(errs, fmt.Errorf("--etcd-quota-bytes is %d: it must be from %d to %d", l.etcdQuotaBytes, minEtcdQuotaBytes, int64(maxEtcdQuotaBytes)))

@@ -18,7 +18,8 @@ func TestDefaultLimits(t *testing.T) {
 	}
 	want := limits{
 		maxRequestsInFlight: 400, maxMutatingRequestsInFlight: 200,
-		maxInflightPayloadBytes: 128 << 20, payloadTimeout: 30 * time.Second, maxDeliveries: 10_000, etcdQuotaBytes: 2 << 30,
+		maxInflightPayloadBytes: 128 << 20, payloadTimeout: 30 * time.Second, maxDeliveries: 10_000,
+		maxDeliveryBytes: 64 << 20, namespaceSharePercent: 50, etcdQuotaBytes: 2 << 30,
 	}
 	if diff := cmp.Diff(want, o.limits, cmp.AllowUnexported(limits{})); diff != "" {
 		t.Errorf("limits (-want +got):\n%s", diff)
@@ -32,6 +33,9 @@ func TestLimitsAreTakenUpToTheirBounds(t *testing.T) {
 		{"--payload-timeout=1s"},
 		{"--payload-timeout=1m"},
 		{"--max-deliveries=10"},
+		{"--max-delivery-bytes=4194304"},
+		{"--max-namespace-share-percent=1"},
+		{"--max-namespace-share-percent=100"},
 		{"--etcd-quota-bytes=16777216"},
 		{"--etcd-quota-bytes=8589934592"},
 	} {
@@ -49,6 +53,9 @@ func TestABadLimitIsAnErrorThatNamesTheFlag(t *testing.T) {
 		{"--payload-timeout=999ms", "--payload-timeout is 999ms: it must be from 1s to 1m0s"},
 		{"--payload-timeout=61s", "--payload-timeout is 1m1s: it must be from 1s to 1m0s"},
 		{"--max-deliveries=9", "--max-deliveries is 9: it must be at least 10"},
+		{"--max-delivery-bytes=4194303", "--max-delivery-bytes is 4194303: it must be at least 4194304"},
+		{"--max-namespace-share-percent=0", "--max-namespace-share-percent is 0: it must be from 1 to 100"},
+		{"--max-namespace-share-percent=101", "--max-namespace-share-percent is 101: it must be from 1 to 100"},
 		{"--etcd-quota-bytes=16777215", "--etcd-quota-bytes is 16777215: it must be from 16777216 to 8589934592"},
 		{"--etcd-quota-bytes=8589934593", "--etcd-quota-bytes is 8589934593: it must be from 16777216 to 8589934592"},
 	} {

@@ -48,7 +48,8 @@ func (p *process) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	backlog := &controller.Backlog{Max: p.limits.maxDeliveries}
+	ledger := controller.NewLedger()
+	backlog := controller.NewBacklog(ledger, int64(p.limits.maxDeliveries), p.limits.maxDeliveryBytes, p.limits.namespaceSharePercent)
 	serverConfig := &apiserver.Config{Generic: config, Extra: apiserver.ExtraConfig{
 		Verifier:      credential.NewVerifier(p.credentials, p.files.secrets),
 		Secrets:       p.files.secrets,
@@ -64,6 +65,7 @@ func (p *process) serve(ctx context.Context) error {
 		BeforeServing:           p.hold.release,
 		StorageReady:            p.storageReady,
 		Backlog:                 backlog.Full,
+		NamespaceSharePercent:   p.limits.namespaceSharePercent,
 		DeliveryTTL:             p.deliveryTTL,
 		MaxPayloadBytes:         p.maxPayloadBytes,
 		MaxInflightPayloadBytes: p.limits.maxInflightPayloadBytes,
@@ -73,8 +75,8 @@ func (p *process) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	backlog.Records = server.Records()
-	leader, err := newLeader(config.ClientConfig, p.options, func(ctx context.Context) error { return p.lead(ctx, server, secretsSynced) })
+	ledger.Follow(server.Records().All())
+	leader, err := newLeader(config.ClientConfig, p.options, func(ctx context.Context) error { return p.lead(ctx, server, ledger, secretsSynced) })
 	if err != nil {
 		return err
 	}
@@ -87,7 +89,7 @@ func (p *process) serve(ctx context.Context) error {
 		// The manager starts no more once it is told to stop, and the server, if it was started, waits for this one's end.
 		runnables = append(runnables, classic)
 	}
-	runnables = append(runnables, targets, server, backlog, leader, p.files.defaults)
+	runnables = append(runnables, targets, server, ledger, leader, p.files.defaults)
 	for _, runnable := range runnables {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("could not add to the manager: %w", err)

@@ -42,9 +42,13 @@ type ExtraConfig struct {
 	BeforeServing func()
 	// CachesReady returns an error until secrets and targets can be looked up.
 	CachesReady func() error
-	// StorageReady returns an error while nothing can be stored, and Backlog the error that answers deliveries while too
-	// many wait. Both must be quick.
-	StorageReady, Backlog func() error
+	// StorageReady returns an error while nothing can be stored. It must be quick.
+	StorageReady func() error
+	// Backlog returns the error that answers deliveries to a namespace while there is no room for more of them, and its cause
+	// for the metrics. It must be quick.
+	Backlog func(namespace string) (cause string, err error)
+	// NamespaceSharePercent is how much one namespace may take of what is bounded for all; see fairness.Share.
+	NamespaceSharePercent int
 	// DeliveryTTL is how long a delivery is kept.
 	DeliveryTTL time.Duration
 	// MaxPayloadBytes bounds a payload.
@@ -116,6 +120,8 @@ func (c CompletedConfig) New() (*Server, error) {
 		Records:         store,
 		Events:          c.extra.Events,
 		MaxPayloadBytes: c.extra.MaxPayloadBytes,
+		Accepting:       c.extra.accepting,
+		Work:            newWork(c.extra.NamespaceSharePercent),
 		Tracing:         c.generic.TracerProvider,
 		Now:             time.Now,
 	})

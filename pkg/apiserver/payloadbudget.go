@@ -62,8 +62,8 @@ func objectCost(bodyBytes int64) int64 {
 	return PayloadCost(bodyBytes) + basicObjectCost + objectCostPerByte*bodyBytes
 }
 
-// limit lets a request with a body for our API group through once the budget has room for what the body may cost. Over the patience it
-// is answered 429. It belongs inside of authorization, so that only those who may deliver can use up the budget, and
+// limit lets a request with a body for our API group through once the budget has room for what the body may cost. Over the
+// patience it is answered 429. It belongs inside of authorization, so that only those who may deliver can use up the budget, and
 // outside of whatever reads bodies.
 func (b *payloadBudget) limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -72,11 +72,7 @@ func (b *payloadBudget) limit(next http.Handler) http.Handler {
 			next.ServeHTTP(w, req)
 			return
 		}
-		kind := b.objects()
-		if info.Subresource != "" {
-			kind = b.payloads()
-		}
-		release, err := b.hold(req, kind)
+		release, err := b.hold(req, b.bodiesAt(info))
 		if err != nil {
 			deliver.WriteError(w, err)
 			return
@@ -94,6 +90,22 @@ type bodies struct {
 
 func (b *payloadBudget) payloads() bodies { return bodies{b.largestPayload, PayloadCost} }
 func (b *payloadBudget) objects() bodies  { return bodies{b.largestObject, objectCost} }
+
+// bodiesAt returns what the bodies are at the endpoint of a request.
+func (b *payloadBudget) bodiesAt(info *genericapirequest.RequestInfo) bodies {
+	if info.Subresource != "" {
+		return b.payloads()
+	}
+	return b.objects()
+}
+
+// weightOf returns the most memory, in bytes, that the body of a request may take; 0 if there is none.
+func (b *payloadBudget) weightOf(req *http.Request, info *genericapirequest.RequestInfo) int64 {
+	if req.ContentLength == 0 {
+		return 0
+	}
+	return b.weigh(req.ContentLength, b.bodiesAt(info))
+}
 
 // hold takes the share of a request. Call release once the body is worked on no more.
 func (b *payloadBudget) hold(req *http.Request, kind bodies) (release func(), err error) {

@@ -111,7 +111,7 @@ func TestARequestThatWaitsTooLongIsToldToComeAgain(t *testing.T) {
 		if got := answer.Header().Get("Retry-After"); got != "5" {
 			t.Errorf("got Retry-After %q, want 5", got)
 		}
-		if !b.free.TryAcquire(PayloadCost(7)-1) {
+		if !b.free.TryAcquire(PayloadCost(7) - 1) {
 			t.Error("the request keeps some of the budget")
 		}
 	})

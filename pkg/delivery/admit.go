@@ -6,7 +6,6 @@ package delivery
 import (
 	"context"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -84,7 +83,7 @@ func (d *Deliverer) mutate(ctx context.Context, delivery *postern.WebhookDeliver
 		return err
 	}
 	if errs := validation.ValidateAdmitted(delivery, received); len(errs) > 0 {
-		return apierrors.NewInvalid(postern.Kind("WebhookDelivery"), delivery.Name, errs)
+		return invalid(delivery, errs)
 	}
 	return nil
 }

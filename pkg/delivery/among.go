@@ -84,6 +84,11 @@ func (d *Deliverer) DeliverAmong(ctx context.Context, source string, namespaces 
 
 // receiveAmong is receive for a sender whose type is known and a delivery that is for several namespaces.
 func (d *Deliverer) receiveAmong(ctx context.Context, delivery *postern.WebhookDelivery, namespaces []string, in Incoming) (accepted []credential.Acceptance, deliveryID string, err error) {
+	end, err := d.Work.Begin(ctx, "") // it is not known yet for which of them it is
+	if err != nil {
+		return nil, "", err
+	}
+	defer end()
 	accepted, err = d.verifyAmong(ctx, delivery, namespaces, in)
 	if err != nil {
 		return nil, "", err

@@ -56,6 +56,12 @@ func (d *Deliverer) carry(ctx context.Context, delivery *postern.WebhookDelivery
 	if delivery.Status.Sender == nil {
 		return nil, apierrors.NewInternalError(errors.New("the delivery was not received, so nobody has proved anything"))
 	}
+	if err := checkStorable(delivery); err != nil {
+		return nil, err
+	}
+	if err := d.Accepting(delivery.Namespace); err != nil && !m.dryRun {
+		return nil, err
+	}
 	if len(delivery.Spec.Events) == 0 {
 		d.ignore(delivery, ReasonNothingRequested, "admission left nothing to request")
 		return d.recordOnly(ctx, delivery, m)

@@ -38,7 +38,7 @@ func (d *Deliverer) closeLater(ctx context.Context, delivery *postern.WebhookDel
 func (d *Deliverer) close(ctx context.Context, delivery *postern.WebhookDelivery) {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
-	switch _, err := d.Records.UpdateStatus(ctx, delivery); {
+	switch _, err := d.storeStatus(ctx, delivery); {
 	case err == nil, apierrors.IsNotFound(err), apierrors.IsConflict(err): // deleted, or stored by a retry, meanwhile
 	default:
 		klog.FromContext(ctx).Error(err, "Could not store the final status of a delivery", "delivery", klog.KObj(delivery))

@@ -44,6 +44,18 @@ type Records interface {
 	UpdateStatus(ctx context.Context, delivery *postern.WebhookDelivery) (*postern.WebhookDelivery, error)
 }
 
+// Work gives each namespace its turn of the processors.
+type Work interface {
+	// Begin waits for the turn of a namespace. Call end when what keeps a processor busy is done. The error is ready to be
+	// answered.
+	Begin(ctx context.Context, namespace string) (end func(), err error)
+}
+
+// unbounded lets all work go on at once.
+type unbounded struct{}
+
+func (unbounded) Begin(context.Context, string) (end func(), err error) { return func() {}, nil }
+
 // Config is what a Deliverer works with. Every field is needed unless it says otherwise.
 type Config struct {
 	Verifier *credential.Verifier
@@ -59,6 +71,10 @@ type Config struct {
 	Events events.EventRecorder
 	// MaxPayloadBytes bounds a payload.
 	MaxPayloadBytes int64
+	// Accepting returns the error that answers a delivery to a namespace while none can be taken there; nil always takes one.
+	Accepting func(namespace string) error
+	// Work bounds how much is worked on at a time for one namespace; nil bounds nothing.
+	Work Work
 	// Tracing gets a span of each delivery and each of its stages; nil traces nothing.
 	Tracing trace.TracerProvider
 	// Now is the clock.
@@ -78,6 +94,12 @@ type Deliverer struct {
 func New(config Config) *Deliverer {
 	if config.Tracing == nil {
 		config.Tracing = noop.NewTracerProvider()
+	}
+	if config.Accepting == nil {
+		config.Accepting = func(string) error { return nil }
+	}
+	if config.Work == nil {
+		config.Work = unbounded{}
 	}
 	d := &Deliverer{Config: config, news: newNews(), tracer: config.Tracing.Tracer(instrumentation)}
 	d.closings.SetLimit(maxClosings)

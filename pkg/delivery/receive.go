@@ -56,6 +56,11 @@ func (d *Deliverer) Receive(ctx context.Context, delivery *postern.WebhookDelive
 }
 
 func (d *Deliverer) receive(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming) (deliveryID string, err error) {
+	end, err := d.Work.Begin(ctx, delivery.Namespace)
+	if err != nil {
+		return "", err
+	}
+	defer end()
 	if delivery.Spec.Source == "" {
 		delivery.Spec.Source = payload.SourceFromHeader(in.Header)
 	}
@@ -220,5 +225,5 @@ func ignoredBecause(ignored []payload.Ignored) (reason, message string) {
 	for _, i := range ignored {
 		messages = append(messages, i.Message)
 	}
-	return ignored[0].Reason, strings.Join(messages, "; ")
+	return ignored[0].Reason, bounded(strings.Join(messages, "; "))
 }

@@ -66,7 +66,7 @@ func (d *Deliverer) updateFirst(ctx context.Context, repeated *postern.WebhookDe
 		if dryRun {
 			return nil
 		}
-		updated, err := d.Records.UpdateStatus(ctx, first)
+		updated, err := d.storeStatus(ctx, first)
 		if err == nil {
 			first = updated
 			d.report(first, first.Status.Targets)

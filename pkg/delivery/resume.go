@@ -47,7 +47,7 @@ func (d *Deliverer) Resume(ctx context.Context, delivery *postern.WebhookDeliver
 	if !equality.Semantic.DeepEqual(before.Status, delivery.Status) {
 		ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 		defer cancel()
-		if _, err := d.Records.UpdateStatus(ctx, delivery); err != nil {
+		if _, err := d.storeStatus(ctx, delivery); err != nil {
 			return err
 		}
 		d.report(delivery, resultsNotIn(before.Status.Targets, delivery.Status.Targets))

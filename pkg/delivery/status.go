@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/apis/postern/validation"
 	"postern.dev/postern/pkg/target"
 )
 
@@ -63,7 +64,7 @@ func writtenResult(t task, outcome target.Outcome, now time.Time) postern.Target
 
 func skippedResult(t task, why refusal, now time.Time) postern.TargetResult {
 	result := resultOf(t, now)
-	result.Result, result.Reason, result.Message = postern.TargetSkipped, why.reason, why.message
+	result.Result, result.Reason, result.Message = postern.TargetSkipped, why.reason, bounded(why.message)
 	return result
 }
 
@@ -127,11 +128,11 @@ func commonReason(results []postern.TargetResult, phase postern.DeliveryPhase) s
 	return ReasonNoTarget
 }
 
-// maxResults and maxResultBytes, of JSON, bound the results that a record keeps: etcd takes no more than 1.5 MiB by default,
-// and a record that is larger would say Pending for ever. Validation bounds the events, which take most of the rest.
+// maxResults and maxResultBytes, of JSON, bound the results that a record keeps. The rest of the room that a final status
+// has is for messages and conditions.
 const (
 	maxResults     = 1000
-	maxResultBytes = 512 << 10
+	maxResultBytes = validation.MaxFinalBytes - validation.MaxRecordBytes - 64<<10
 )
 
 // mostTelling returns the results, if there are too many those of failed and written targets before others.

@@ -41,6 +41,11 @@ func (d *Deliverer) tasksOf(ctx context.Context, delivery *postern.WebhookDelive
 	ctx, done := startStage(ctx, stageResolve)
 	defer done()
 	if delivery.Spec.Target == nil {
+		end, err := d.Work.Begin(ctx, delivery.Namespace)
+		if err != nil {
+			return nil, err
+		}
+		defer end()
 		return d.matchingTasks(delivery)
 	}
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)

@@ -17,10 +17,10 @@ import (
 
 // message is a delivery whose body is known to be strict JSON.
 type message struct {
-	header   http.Header
-	body     []byte
-	object   object // empty for a batch
-	batch    bool   // of CloudEvents; the body is an array
+	header      http.Header
+	body        []byte
+	object      object // empty for a batch
+	batch       bool   // of CloudEvents; the body is an array
 	registryURL string
 	checked     *checkedAddress
 }

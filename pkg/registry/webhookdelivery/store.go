@@ -56,7 +56,7 @@ func (s *Store) Create(ctx context.Context, delivery *postern.WebhookDelivery, d
 	ctx = genericapirequest.WithNamespace(ctx, delivery.Namespace)
 	created, err := s.store.Create(ctx, delivery, rest.ValidateAllObjectFunc, &metav1.CreateOptions{DryRun: dryRunOption(dryRun)})
 	if err != nil {
-		return nil, err
+		return nil, answerForSize(err)
 	}
 	return created.(*postern.WebhookDelivery), nil
 }
@@ -76,7 +76,7 @@ func (s *Store) UpdateStatus(ctx context.Context, delivery *postern.WebhookDeliv
 	updated, _, err := s.store.Update(ctx, delivery.Name, rest.DefaultUpdatedObjectInfo(delivery),
 		rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})
 	if err != nil {
-		return nil, err
+		return nil, answerForSize(err)
 	}
 	return updated.(*postern.WebhookDelivery), nil
 }

@@ -39,18 +39,24 @@ func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 }
 
 func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
-	return validation.ValidateRecord(obj.(*postern.WebhookDelivery))
+	delivery := obj.(*postern.WebhookDelivery)
+	errs := validation.ValidateRecord(delivery)
+	if size, err := validation.EncodedBytes(delivery); err != nil || size > validation.MaxRecordBytes {
+		errs = append(errs, field.TooLong(nil, "", validation.MaxRecordBytes))
+	}
+	return errs
 }
 
 func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
 
-// PrepareForUpdate keeps the spec as it was: it can't be changed.
+// PrepareForUpdate keeps the spec as it was: it can't be changed, and so needs not be checked again.
 func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	obj.(*postern.WebhookDelivery).Spec = old.(*postern.WebhookDelivery).Spec
 }
 
+// ValidateUpdate lets a record be ended that would not be made any more.
 func (strategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) field.ErrorList {
-	return validation.ValidateRecord(obj.(*postern.WebhookDelivery))
+	return validation.ValidateDropped(obj.(*postern.WebhookDelivery))
 }
 
 func (strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {

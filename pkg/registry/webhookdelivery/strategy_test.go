@@ -4,6 +4,7 @@
 package webhookdelivery
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -45,10 +46,17 @@ func TestAnUpdateChangesTheStatusOnly(t *testing.T) {
 
 func TestOnlySoundRecordsAreStored(t *testing.T) {
 	s := newStrategy(newScheme())
-	spoilt := applied()
+	created, spoilt := applied(), applied()
+	created.ResourceVersion, spoilt.ResourceVersion = "", ""
+	large := created.DeepCopy()
+	large.Annotations = map[string]string{"x": strings.Repeat("&", 50<<10)}
+	invalid := applied()
+	invalid.Spec.Events[0].Ref = "-rf" // which no version of us would make a record of any more
 	spoilt.Spec.Payload = &postern.JSON{Raw: []byte("{}")}
 	for name, errs := range map[string]int{
-		"created sound":  len(s.Validate(t.Context(), applied())),
+		"created sound":  len(s.Validate(t.Context(), created)),
+		"created large":  len(s.Validate(t.Context(), large)) - 1,
+		"updated old":    len(s.ValidateUpdate(t.Context(), invalid, applied())),
 		"updated sound":  len(s.ValidateUpdate(t.Context(), applied(), applied())),
 		"created spoilt": len(s.Validate(t.Context(), spoilt)) - 1,
 		"updated spoilt": len(s.ValidateUpdate(t.Context(), spoilt, applied())) - 1,

@@ -21,7 +21,8 @@ func (c ExtraConfig) buildHandlerChain(maxObjectBytes int64, stopping *atomic.Bo
 	budget := newPayloadBudget(c.MaxInflightPayloadBytes, c.MaxPayloadBytes, maxObjectBytes)
 	return func(handler http.Handler, generic *genericapiserver.Config) http.Handler {
 		authorized := whileAccepting(budget.limit(deliver.WithDryRun(handler)), c.accepting)
-		known := onceRelayKnown(limitedChain(authorized, generic), generic.Authentication.RequestHeaderConfig)
+		callers := newCallers(generic, c.Direct)
+		known := onceRelayKnown(callers.before(limitedChain(authorized, generic)), generic.Authentication.RequestHeaderConfig)
 		return deliver.WithoutQuerySecret(withLastAnswers(withBodyTimeout(known, c.PayloadTimeout), stopping), querySecretWarning)
 	}
 }

@@ -172,7 +172,7 @@ func (c CompletedConfig) storages(store *webhookdelivery.Store, deliverer *deliv
 	}
 	return map[string]rest.Storage{
 		"webhookdeliveries":           deliveries,
-		"webhookdeliveries/redeliver": deliver.NewRedelivery(store, deliverer, StorageCodec()),
+		"webhookdeliveries/redeliver": deliver.NewRedelivery(store, deliverer, StorageCodec(), askingOf(c.generic.Authorization.Authorizer)),
 
 		"gatewaysyncs":                   deliver.NewParent("gatewaysync", func() runtime.Object { return &postern.GatewaySync{} }),
 		"gatewaysyncs/webhookdeliveries": door(deliver.ToTarget(postern.TargetGatewaySync)),

@@ -22,6 +22,8 @@ const (
 
 	// etcd advises no more than 8 GiB.
 	minEtcdQuotaBytes, maxEtcdQuotaBytes = 16 << 20, 8 << 30
+
+	minDirectRequestsPerSecond, maxDirectRequestsPerSecond = 1, 10_000
 )
 
 // limits are the flags that bound what the server takes upon itself, whatever arrives.
@@ -34,6 +36,7 @@ type limits struct {
 	maxDeliveryBytes                                 int64
 	namespaceSharePercent                            int
 	etcdQuotaBytes                                   int64
+	directRequestsPerSecond                          int
 }
 
 // newLimits returns the defaults. Those of requests are the kube-apiserver's, which lets no more through.
@@ -47,6 +50,7 @@ func newLimits() limits {
 		maxDeliveryBytes:            64 << 20,
 		namespaceSharePercent:       50,
 		etcdQuotaBytes:              2 << 30,
+		directRequestsPerSecond:     10,
 	}
 }
 
@@ -75,6 +79,10 @@ func (l *limits) addFlags(sets *cliflag.NamedFlagSets) {
 	fs.Int64Var(&l.etcdQuotaBytes, "etcd-quota-bytes", l.etcdQuotaBytes, fmt.Sprintf(
 		"How large the database of the embedded etcd may be, from %d to %d. Near that, old revisions are dropped and the oldest deliveries deleted; "+
 			"at that, new ones are answered 503.", minEtcdQuotaBytes, int64(maxEtcdQuotaBytes)))
+	fs.IntVar(&l.directRequestsPerSecond, "direct-requests-per-second", l.directRequestsPerSecond, fmt.Sprintf(
+		"How many requests a second that reach this server without the kube-apiserver, as those of Prometheus do, it asks the kube-apiserver about, from %d to %d: "+
+			"of callers that were authorized before, and as many of others; of one caller a quarter. Others are answered 429.",
+		minDirectRequestsPerSecond, maxDirectRequestsPerSecond))
 }
 
 // validate returns everything that is wrong; a payload may have maxPayloadBytes.
@@ -104,6 +112,10 @@ func (l *limits) validate(maxPayloadBytes int64) []error {
 	}
 	if l.etcdQuotaBytes < minEtcdQuotaBytes || l.etcdQuotaBytes > maxEtcdQuotaBytes {
 		errs = append(errs, fmt.Errorf("--etcd-quota-bytes is %d: it must be from %d to %d", l.etcdQuotaBytes, minEtcdQuotaBytes, int64(maxEtcdQuotaBytes)))
+	}
+	if l.directRequestsPerSecond < minDirectRequestsPerSecond || l.directRequestsPerSecond > maxDirectRequestsPerSecond {
+		errs = append(errs, fmt.Errorf("--direct-requests-per-second is %d: it must be from %d to %d",
+			l.directRequestsPerSecond, minDirectRequestsPerSecond, maxDirectRequestsPerSecond))
 	}
 	return errs
 }

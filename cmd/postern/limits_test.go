@@ -19,7 +19,7 @@ func TestDefaultLimits(t *testing.T) {
 	want := limits{
 		maxRequestsInFlight: 400, maxMutatingRequestsInFlight: 200,
 		maxInflightPayloadBytes: 128 << 20, payloadTimeout: 30 * time.Second, maxDeliveries: 10_000,
-		maxDeliveryBytes: 64 << 20, namespaceSharePercent: 50, etcdQuotaBytes: 2 << 30,
+		maxDeliveryBytes: 64 << 20, namespaceSharePercent: 50, etcdQuotaBytes: 2 << 30, directRequestsPerSecond: 10,
 	}
 	if diff := cmp.Diff(want, o.limits, cmp.AllowUnexported(limits{})); diff != "" {
 		t.Errorf("limits (-want +got):\n%s", diff)
@@ -38,6 +38,8 @@ func TestLimitsAreTakenUpToTheirBounds(t *testing.T) {
 		{"--max-namespace-share-percent=100"},
 		{"--etcd-quota-bytes=16777216"},
 		{"--etcd-quota-bytes=8589934592"},
+		{"--direct-requests-per-second=1"},
+		{"--direct-requests-per-second=10000"},
 	} {
 		if _, err := parse(append(args, enough...)...); err != nil {
 			t.Errorf("%v: %v", args, err)
@@ -58,6 +60,8 @@ func TestABadLimitIsAnErrorThatNamesTheFlag(t *testing.T) {
 		{"--max-namespace-share-percent=101", "--max-namespace-share-percent is 101: it must be from 1 to 100"},
 		{"--etcd-quota-bytes=16777215", "--etcd-quota-bytes is 16777215: it must be from 16777216 to 8589934592"},
 		{"--etcd-quota-bytes=8589934593", "--etcd-quota-bytes is 8589934593: it must be from 16777216 to 8589934592"},
+		{"--direct-requests-per-second=0", "--direct-requests-per-second is 0: it must be from 1 to 10000"},
+		{"--direct-requests-per-second=10001", "--direct-requests-per-second is 10001: it must be from 1 to 10000"},
 	} {
 		_, err := parse(append(enough[:2:2], test.bad)...)
 		switch {

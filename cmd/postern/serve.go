@@ -70,6 +70,11 @@ func (p *process) serve(ctx context.Context) error {
 		MaxPayloadBytes:         p.maxPayloadBytes,
 		MaxInflightPayloadBytes: p.limits.maxInflightPayloadBytes,
 		PayloadTimeout:          p.limits.payloadTimeout,
+		Direct: apiserver.DirectCallers{
+			Allow:             p.allowDirect,
+			RequestsPerSecond: p.limits.directRequestsPerSecond,
+			OpenPaths:         p.recommended.Authorization.AlwaysAllowPaths,
+		},
 	}}
 	server, err := serverConfig.Complete().New()
 	if err != nil {

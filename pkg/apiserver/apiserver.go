@@ -58,6 +58,8 @@ type ExtraConfig struct {
 	MaxInflightPayloadBytes int64
 	// PayloadTimeout is how long a body may take to arrive.
 	PayloadTimeout time.Duration
+	// Direct is for callers that do not come through the kube-apiserver.
+	Direct DirectCallers
 }
 
 // Config is the configuration of a server; Complete makes it usable.
@@ -78,7 +80,7 @@ type CompletedConfig struct{ *completedConfig }
 // Complete fills in what was left to default. It changes the configuration that it is called on.
 func (c *Config) Complete() CompletedConfig {
 	c.Generic.MaxRequestBodyBytes = max(c.Generic.MaxRequestBodyBytes, objectBytes(c.Extra.MaxPayloadBytes))
-	trustRelay(&c.Generic.Authentication, &c.Generic.Authorization)
+	trustRelay(&c.Generic.Authentication, &c.Generic.Authorization, c.Extra.Direct)
 	stopping := &atomic.Bool{}
 	c.Generic.BuildHandlerChainFunc = c.Extra.buildHandlerChain(c.Generic.MaxRequestBodyBytes, stopping)
 	return CompletedConfig{&completedConfig{c.Generic.Complete(), c.Extra, stopping}}
@@ -177,7 +179,7 @@ func (c CompletedConfig) storages(store *webhookdelivery.Store, deliverer *deliv
 	}
 	return map[string]rest.Storage{
 		"webhookdeliveries":           deliveries,
-		"webhookdeliveries/redeliver": deliver.NewRedelivery(store, deliverer, StorageCodec()),
+		"webhookdeliveries/redeliver": deliver.NewRedelivery(store, deliverer, StorageCodec(), askingOf(c.generic.Authorization.Authorizer)),
 
 		"gatewaysyncs":                   deliver.NewParent("gatewaysync", func() runtime.Object { return &postern.GatewaySync{} }),
 		"gatewaysyncs/webhookdeliveries": door(deliver.ToTarget(postern.TargetGatewaySync)),

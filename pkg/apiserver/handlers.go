@@ -23,7 +23,8 @@ func (c ExtraConfig) buildHandlerChain(maxObjectBytes int64, stopping *atomic.Bo
 		share := newNamespaceShare(c, generic.MaxMutatingRequestsInFlight, budget)
 		bounded := budget.limit(withBoundedObjects(deliver.WithDryRun(handler), maxObjectBytes))
 		authorized := whileAccepting(share.limit(bounded), c.accepting)
-		known := onceRelayKnown(limitedChain(authorized, generic), generic.Authentication.RequestHeaderConfig)
+		callers := newCallers(generic, c.Direct)
+		known := onceRelayKnown(callers.before(limitedChain(authorized, generic)), generic.Authentication.RequestHeaderConfig)
 		return deliver.WithoutQuerySecret(withLastAnswers(withBodyTimeout(known, c.PayloadTimeout), stopping), querySecretWarning)
 	}
 }

@@ -69,13 +69,24 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 			}
 		},
 		"Rate": func(*testing.T) { (&Guard{}).CountOverRate() },
-		"":     func(*testing.T) { _ = ExtraConfig{StorageReady: ready, Backlog: room}.accepting("demo") },
+		"Direct": func(t *testing.T) {
+			_, _ = newTestCallers(t, false).tell(httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+		},
+		"DirectRate": func(t *testing.T) {
+			c := newTestCallers(t, false)
+			req := httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody)
+			req.Header.Set("Authorization", "Bearer x")
+			for how, err := c.tell(req); how != nil && err == nil; {
+				how, err = c.tell(req)
+			}
+		},
+		"": func(*testing.T) { _ = ExtraConfig{StorageReady: ready, Backlog: room}.accepting("demo") },
 	} {
 		refusedRequests.Reset()
 		refuse(t)
 		want := ""
 		if cause != "" {
-			want = "# HELP postern_refused_requests_total [BETA] Requests that were answered 429, 503 or 504 before anyone looked at what they hold, by cause.\n" +
+			want = "# HELP postern_refused_requests_total [BETA] Requests that were refused (401, 403, 429, 503 or 504) before anyone looked at what they hold, by cause.\n" +
 				"# TYPE postern_refused_requests_total counter\n" +
 				`postern_refused_requests_total{cause="` + cause + "\"} 1\n"
 		}

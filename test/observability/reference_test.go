@@ -82,7 +82,7 @@ const valuesOfLabels = `
 | ` + "`reason`" + ` | ` + "`NoCredential`, `NoSecretConfigured`, `SignatureMismatch`, `TokenMismatch`, `MalformedSignature`, `TimestampOutOfWindow`, `SHA1Signature`, `RepeatedHeader`, `QueryTokenNotAllowed`, `SenderLeft`" + ` |
 | ` + "`stage`" + ` | ` + "`verify`, `decode`, `admit`, `resolve`, `record`, `write`" + `; the last two go on at the same time, except for what is created as an object |
 | ` + "`certificate`" + ` | ` + "`serving`" + `: that of the API server; ` + "`ca`" + `: the authority that signs it, if it is Postern's own; ` + "`receiver`" + `: that of the classic receiver, if it serves TLS |
-| ` + "`cause`" + ` | ` + "`RequestsInFlight`, `PayloadBytes`, `Backlog`, `Rate`, `NamespacePending`, `NamespaceBytes`, `NamespaceRequests`, `NamespaceWork`" + ` (429), ` + "`Storage`" + ` (503), ` + "`PayloadTimeout`" + ` (504) |
+| ` + "`cause`" + ` | ` + "`RequestsInFlight`, `PayloadBytes`, `Backlog`, `Rate`, `NamespacePending`, `NamespaceBytes`, `NamespaceRequests`, `NamespaceWork`, `DirectRate`" + ` (429), ` + "`Storage`" + ` (503), ` + "`PayloadTimeout`" + ` (504), ` + "`Direct`" + ` (401, 403) |
 `
 
 func TestTheReferenceOfMetricsIsCurrent(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 
@@ -33,6 +34,8 @@ type Redelivery struct {
 	records     Records
 	redeliverer Redeliverer
 	encoder     runtime.Encoder
+	// authorizer asks the kube-apiserver. That a request was relayed says nothing about the target of a record.
+	authorizer authorizer.Authorizer
 }
 
 // This is exactly what is served.
@@ -41,9 +44,10 @@ var (
 	_ rest.StorageMetadata = &Redelivery{}
 )
 
-// NewRedelivery returns the storage behind the redeliver subresource.
-func NewRedelivery(records Records, redeliverer Redeliverer, encoder runtime.Encoder) *Redelivery {
-	return &Redelivery{records: records, redeliverer: redeliverer, encoder: encoder}
+// NewRedelivery returns the storage behind the redeliver subresource. The authorizer must not take the request's own
+// authorization for that of another.
+func NewRedelivery(records Records, redeliverer Redeliverer, encoder runtime.Encoder, rights authorizer.Authorizer) *Redelivery {
+	return &Redelivery{records: records, redeliverer: redeliverer, encoder: encoder, authorizer: rights}
 }
 
 // New returns an empty delivery: the kind that the subresource is said to have.
@@ -86,5 +90,8 @@ func (r *Redelivery) redeliver(ctx context.Context, namespace, name string) (*po
 		return nil, err
 	}
 	sender, _ := genericapirequest.UserFrom(ctx)
+	if err := r.mayDeliverAgain(ctx, original, sender); err != nil {
+		return nil, err
+	}
 	return r.redeliverer.Redeliver(ctx, original, sender, dryRun)
 }

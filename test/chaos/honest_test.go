@@ -143,8 +143,8 @@ func pushOfTag(n int) request {
 }
 
 func pushOfImage(n int) request {
-	ref := fmt.Sprintf("1.0.%d", n)
-	return request{ref: ref, body: quayPush("honest", "shop", fmt.Sprintf("%q", ref))}
+	tag := fmt.Sprintf("1.0.%d", n)
+	return request{ref: runImage + ":" + tag, body: quayPush("honest", "shop", fmt.Sprintf("%q", tag))}
 }
 
 // quayPush is what Quay sends of pushed tags, which are given as the elements of a list in JSON.

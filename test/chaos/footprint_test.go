@@ -5,7 +5,9 @@ package chaos
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,6 +17,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"postern.dev/postern/test/controlplane"
 )
@@ -30,10 +33,16 @@ type footprint struct {
 	// from memory included, and held is the most that it could not drop.
 	held, highest, databaseSize int64
 	failure                     error
+	// unready is how often in a row Postern was not ready, at most.
+	unready int
 }
 
-// footprintInterval is short enough to see what is allocated for a request: the collector keeps it for longer.
-const footprintInterval = 50 * time.Millisecond
+const (
+	// footprintInterval is short enough to see what is allocated for a request: the collector keeps it for longer.
+	footprintInterval = 50 * time.Millisecond
+	// A kubelet asks as the installation says: after so many failures in a row, senders don't reach Postern any more.
+	probeInterval, probeTimeout, probeFailures = 5 * time.Second, 5 * time.Second, 2
+)
 
 func (c *cluster) followFootprint(t *testing.T, postern *controlplane.Postern) *footprint {
 	t.Helper()
@@ -55,12 +64,32 @@ func (c *cluster) followFootprint(t *testing.T, postern *controlplane.Postern) *
 		}
 		close(f.ended)
 	})
+	work.Go(func() { f.probe(ctx) })
 	f.stop = func() {
 		cancel()
 		work.Wait()
 	}
 	t.Cleanup(f.stop)
 	return f
+}
+
+// probe asks Postern whether it is ready until ctx ends.
+func (f *footprint) probe(ctx context.Context) {
+	client := &http.Client{Timeout: probeTimeout, Transport: &http.Transport{
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12},
+		DisableKeepAlives: true,
+	}}
+	inRow := 0
+	wait.UntilWithContext(ctx, func(ctx context.Context) {
+		inRow++
+		if resp, err := client.Get(f.postern.Address() + "/readyz"); err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				inRow = 0
+			}
+		}
+		f.unready = max(f.unready, inRow)
+	}, probeInterval)
 }
 
 // sample returns false once Postern has ended.
@@ -133,6 +162,9 @@ func (f *footprint) check(t *testing.T, limit int64) {
 	}
 	if f.failure != nil {
 		t.Error(f.failure)
+	}
+	if f.unready >= probeFailures {
+		t.Errorf("Postern was not ready %d times in a row, which takes it from its Service", f.unready)
 	}
 	if f.held > limit {
 		t.Errorf("Postern had %d MiB of memory that can't be dropped; the limit that is shipped is %d MiB",

@@ -5,15 +5,15 @@ package chaos
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+
+	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
 // honest is a namespace whose senders deliver modestly: each lane sends one ref after the other.
@@ -22,6 +22,8 @@ type honest struct {
 	lanes   []*lane
 	ledger  *ledger
 	history *history
+	// unsent counts what was due and could not be sent in time, since the one before was not answered.
+	unsent int
 }
 
 // lane is one sender and the targets that it alone delivers to. The next ref is sent once the one before is answered,
@@ -190,11 +192,14 @@ func (h *honest) deliver(length time.Duration, broken <-chan struct{}) []time.Du
 					return
 				case <-time.After(time.Until(due)):
 				}
-				if time.Since(start) < length {
+				inTime := time.Since(start) < length
+				if inTime {
 					h.send(l)
 				}
 				all.Lock()
-				took = append(took, time.Since(due))
+				if took = append(took, time.Since(due)); !inTime {
+					h.unsent++
+				}
 				all.Unlock()
 			}
 		})
@@ -237,9 +242,22 @@ func (h *honest) check() {
 			}
 		}
 	}
-	phases := map[string]int{}
+	h.checkPhases(outcomes)
+}
+
+// checkPhases fails the test for an answer that told of another end than the one that is recorded. None is superseded but
+// what was pending: the next ref is sent after the answer.
+func (h *honest) checkPhases(outcomes map[string]outcome) {
+	h.t.Helper()
+	phases := map[v1alpha1.DeliveryPhase]int{}
 	for _, e := range h.ledger.all() {
-		phases[string(e.phase)]++
+		if phases[e.phase]++; !e.accepted() || e.phase == v1alpha1.DeliveryPending {
+			continue
+		}
+		if o := outcomes[e.record]; e.phase != v1alpha1.DeliveryApplied || o.phase != e.phase {
+			h.t.Errorf("%s to %s was answered as %q and is recorded as %q %q: %s",
+				e.ref, e.target, e.phase, o.phase, o.reason, o.message)
+		}
 	}
-	h.t.Logf("honest: phases as answered: %v", slices.Sorted(maps.Keys(phases)))
+	h.t.Logf("honest: phases as answered %v; %d were due and not sent", phases, h.unsent)
 }

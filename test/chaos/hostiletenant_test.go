@@ -25,8 +25,8 @@ import (
 )
 
 // hostile is a namespace whose owner does their worst with what the owner of a namespace may do. How many requests
-// come, and how many at once, is bounded: what is tried is not whether the kube-apiserver's seats or the machine can be worn
-// out by sheer numbers, but whether Postern can, by requests each of which costs much.
+// come, and how many at once, is bounded: what is tried is not whether the kube-apiserver's seats or the machine can be
+// worn out by sheer numbers, but whether Postern can, by requests each of which costs much.
 type hostile struct {
 	*world
 	// anonymous knows the namespace's webhook secret.

@@ -59,14 +59,21 @@ func (d *Deliverer) carry(ctx context.Context, delivery *postern.WebhookDelivery
 	if err := checkStorable(delivery); err != nil {
 		return nil, err
 	}
-	if err := d.Accepting(delivery.Namespace); err != nil && !m.dryRun {
-		return nil, err
+	if !m.dryRun {
+		if err := d.Accepting(delivery.Namespace); err != nil {
+			return nil, err
+		}
 	}
 	if len(delivery.Spec.Events) == 0 {
 		d.ignore(delivery, ReasonNothingRequested, "admission left nothing to request")
 		return d.recordOnly(ctx, delivery, m)
 	}
+	end, err := d.turnToMatch(ctx, delivery)
+	if err != nil {
+		return nil, err
+	}
 	tasks, err := d.tasksOf(ctx, delivery)
+	end()
 	switch {
 	case target.IsTransient(err) && !m.dryRun:
 		d.pend(delivery, err)

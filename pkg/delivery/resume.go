@@ -64,7 +64,15 @@ func (d *Deliverer) Resume(ctx context.Context, delivery *postern.WebhookDeliver
 func (d *Deliverer) tryAgain(ctx context.Context, delivery *postern.WebhookDelivery) {
 	ctx, cancel := context.WithTimeout(ctx, resumeTimeout)
 	defer cancel()
+	end, err := d.turnToMatch(ctx, delivery)
+	if err != nil {
+		if !Attempted(delivery) {
+			d.pend(delivery, err)
+		}
+		return
+	}
 	tasks, err := d.tasksOf(ctx, delivery)
+	end()
 	switch {
 	case target.IsTransient(err):
 		if !Attempted(delivery) {

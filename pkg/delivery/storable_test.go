@@ -4,6 +4,8 @@
 package delivery
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -180,5 +182,29 @@ func TestADeliveryToANamespaceThatHasItsShareIsRefused(t *testing.T) {
 	other.Namespace = "another"
 	if _, err := p.Deliver(t.Context(), other, release(), false); err != nil {
 		t.Errorf("another namespace: %v", err)
+	}
+}
+
+// busy gives nobody a turn.
+type busy struct{}
+
+func (busy) Begin(context.Context, string) (end func(), err error) {
+	return nil, apierrors.NewTooManyRequests("busy", 5)
+}
+
+func TestADeliveryThatHasNoTurnIsToldToComeAgainAndOneThatIsPendingStaysSo(t *testing.T) {
+	p := newDefaultPipeline()
+	p.Work = busy{}
+	if _, err := p.Deliver(t.Context(), toPlant(), release(), false); !apierrors.IsTooManyRequests(err) {
+		t.Errorf("got %v, want an answer 429", err)
+	}
+	d := toAll()
+	d.Spec.Events, d.Status.Sender = unfinished().Spec.Events, unfinished().Status.Sender
+	if _, err := p.Carry(t.Context(), d, false); !apierrors.IsTooManyRequests(err) {
+		t.Errorf("to whatever wants it: got %v, want an answer 429", err)
+	}
+	pending := unfinished()
+	if err := p.Resume(t.Context(), pending, false); !errors.Is(err, ErrStillPending) || pending.Status.Phase != postern.DeliveryPending {
+		t.Errorf("tried again: got %v, and it is %s", err, pending.Status.Phase)
 	}
 }

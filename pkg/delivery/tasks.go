@@ -41,11 +41,6 @@ func (d *Deliverer) tasksOf(ctx context.Context, delivery *postern.WebhookDelive
 	ctx, done := startStage(ctx, stageResolve)
 	defer done()
 	if delivery.Spec.Target == nil {
-		end, err := d.Work.Begin(ctx, delivery.Namespace)
-		if err != nil {
-			return nil, err
-		}
-		defer end()
 		return d.matchingTasks(delivery)
 	}
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
@@ -55,6 +50,15 @@ func (d *Deliverer) tasksOf(ctx context.Context, delivery *postern.WebhookDelive
 		return nil, err
 	}
 	return timed(delivery, tasksAt(key, delivery.Spec.Events)), nil
+}
+
+// turnToMatch waits for the turn of a delivery for which targets are to be found, and returns what ends that. To look up one
+// that is named keeps no processor busy. The error is ready to be answered.
+func (d *Deliverer) turnToMatch(ctx context.Context, delivery *postern.WebhookDelivery) (end func(), err error) {
+	if delivery.Spec.Target != nil {
+		return func() {}, nil
+	}
+	return d.Work.Begin(ctx, delivery.Namespace)
 }
 
 // timed sets what tells the tasks of one delivery from those of another.

@@ -118,22 +118,27 @@ func unhandled(source string, handled []string) string {
 }
 
 // errorOf returns the error that answers for all arrivals, if there is one: that of an arrival that left no record and
-// may succeed if it is sent again, since it would be lost otherwise; or the first one if nothing arrived anywhere.
+// may succeed if it is sent again, since it would be lost otherwise; or the first one if nothing arrived anywhere. One that
+// its namespace has no room for does not answer for those that arrived elsewhere: all would be sent again, for as long
+// as one namespace takes more than its share.
 func errorOf(arrivals []delivery.Arrival) error {
-	var first error
+	var first, noRoom error
 	failed := 0
 	for _, arrival := range arrivals {
 		if arrival.Err == nil {
 			continue
 		}
-		if arrival.Delivery == nil && mayPass(arrival.Err) {
+		switch {
+		case apierrors.IsTooManyRequests(arrival.Err):
+			noRoom = cmp.Or(noRoom, arrival.Err)
+		case arrival.Delivery == nil && mayPass(arrival.Err):
 			return arrival.Err
 		}
 		first = cmp.Or(first, arrival.Err)
 		failed++
 	}
 	if failed == len(arrivals) {
-		return first
+		return cmp.Or(noRoom, first)
 	}
 	return nil
 }
@@ -145,7 +150,7 @@ func mayPass(err error) bool {
 		return true // an error of ours, which is answered 500
 	}
 	code := status.Status().Code
-	return code == http.StatusTooManyRequests || code >= http.StatusInternalServerError
+	return code >= http.StatusInternalServerError
 }
 
 func answerOf(spread delivery.Spread) typeAnswer {

@@ -23,6 +23,8 @@ import (
 type plan struct {
 	outcomes []Outcome
 	patch    []Operation
+	// slots are those of each outcome.
+	slots [][]string
 }
 
 // view is a target at some point of planning.
@@ -57,6 +59,7 @@ func planFor(v view, requests []Request, updaters []*iuv1alpha1.ImageUpdater) (p
 			}
 		}
 		p.outcomes = append(p.outcomes, decision.Outcome)
+		p.slots = append(p.slots, decision.Slots)
 		p.patch = append(p.patch, decision.Patch...)
 		if last := i == len(requests)-1; last || len(decision.Patch) == 0 {
 			continue

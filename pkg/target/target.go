@@ -118,6 +118,11 @@ type Request struct {
 	Retry bool
 	// Override is set to write an event again on purpose, however old it is.
 	Override bool
+
+	// horizon is the latest receipt that may be true; zero if any may. held is what the
+	// Writer knows the target to have held. It sets both.
+	horizon time.Time
+	held    moments
 }
 
 // RefType says what a git ref names.

@@ -45,6 +45,8 @@ type ExtraConfig struct {
 	// StorageReady returns an error while nothing can be stored, and Backlog the error that answers deliveries while too
 	// many wait. Both must be quick.
 	StorageReady, Backlog func() error
+	// Shared says that other replicas may use the same storage. It may be false.
+	Shared bool
 	// DeliveryTTL is how long a delivery is kept.
 	DeliveryTTL time.Duration
 	// MaxPayloadBytes bounds a payload.
@@ -113,6 +115,7 @@ func (c CompletedConfig) New() (*Server, error) {
 		Objects:         admission.NewObjectInterfacesFromScheme(Scheme),
 		Targets:         c.extra.Targets,
 		Records:         store,
+		Shared:          c.extra.Shared,
 		Events:          c.extra.Events,
 		MaxPayloadBytes: c.extra.MaxPayloadBytes,
 		Tracing:         c.generic.TracerProvider,

@@ -90,7 +90,7 @@ func (m moment) later(r Request) string {
 // receivedAfter reports whether a request was received before this moment. A receipt
 // that can't be true counts for nothing.
 func (m moment) receivedAfter(r Request) bool {
-	return r.Received.Before(m.Received) && (r.horizon.IsZero() || !m.Received.After(r.horizon))
+	return r.Received.Before(m.Received) && (r.Known.horizon.IsZero() || !m.Received.After(r.Known.horizon))
 }
 
 // isOf reports whether a request that is tried again was written at this moment,
@@ -180,7 +180,7 @@ const heldLater = "the target was found to hold what was received later"
 // after this one and counts instead. Only what was received before it gives way, so
 // that who removes AnnotationEventTime has the next event count.
 func (r Request) heldAfter(slot string) bool {
-	held, known := r.held[watermarkOf(slot)]
+	held, known := r.Known.held[watermarkOf(slot)]
 	return known && held.receivedAfter(r) && held.outdates(r)
 }
 
@@ -191,7 +191,7 @@ func overtaken(annotations map[string]string, slot, previous string, r Request) 
 	if r.Override && !r.Retry || r.orderedByVersion() {
 		return nil
 	}
-	for _, noted := range []moments{momentsOf(annotations), r.held} { // whose names of slots may differ, if they are long
+	for _, noted := range []moments{momentsOf(annotations), r.Known.held} { // whose names of slots may differ, if they are long
 		for other, last := range noted {
 			if other != slot && other != watermarkOf(slot) && isGitSlot(other) && last.receivedAfter(r) && last.outdates(r) {
 				return superseded(previous, "what was last requested, of another repository, counts instead")

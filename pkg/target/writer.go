@@ -69,9 +69,9 @@ func (w *Writer) Held(key Key, r Request) {
 // informed returns requests of a target that know what the Writer does.
 func (w *Writer) informed(key Key, requests []Request) []Request {
 	requests = slices.Clone(requests)
-	horizon, held := w.clock.horizon(), w.held.of(key)
+	known := Knowledge{horizon: w.clock.horizon(), held: w.held.of(key)}
 	for i := range requests {
-		requests[i].horizon, requests[i].held = horizon, held
+		requests[i].Known = known
 	}
 	return requests
 }

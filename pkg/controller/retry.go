@@ -115,7 +115,7 @@ func recordedAt(d *postern.WebhookDelivery) time.Time {
 	created := d.CreationTimestamp.Time
 	latest := created.Add(time.Second) // for that is in whole seconds, and receipts may be stamped ahead of the clock
 	switch received := receivedAt(d); {
-	case received.After(latest):
+	case received.After(latest) && !created.IsZero():
 		return latest
 	case received.After(created):
 		return received

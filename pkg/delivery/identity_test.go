@@ -95,7 +95,7 @@ func occupy(t *testing.T, s *shelf, names int) {
 	}
 }
 
-// Whoever may create objects knows the names to come.
+// A sender that may create objects knows the names to come.
 func TestAnObjectWithTheNameOfADeliveryDoesNotSpeakForIt(t *testing.T) {
 	for names := 1; names <= maxNames; names++ {
 		s := &shelf{}

@@ -33,8 +33,8 @@ func firstOf(err error) *postern.WebhookDelivery {
 	return nil
 }
 
-// repeat answers a delivery that came before with the record of the first. Whoever carries that out, or has, is not
-// disturbed; what failed, or was not wanted, is tried again as a retry of the first, with its receipt: so everything that
+// repeat answers a delivery that came before with the record of the first. A delivery that is under way, or has
+// come through, is left alone; what failed, or was not wanted, is tried again as a retry of the first, with its receipt: so everything that
 // was received since counts instead.
 func (d *Deliverer) repeat(ctx context.Context, first, repeated *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
 	record, counted, err := first, false, error(nil)

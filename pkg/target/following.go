@@ -16,8 +16,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// settling is how long after an outage a watch may take to tell of all that was missed. Without an outage it goes on at
-// once from where it ended.
+// settling is how long it may take after an outage until what was missed is in the cache. Without an outage a watch goes
+// on at once from where the last one ended.
 const settling = 2 * time.Second
 
 // errReconnecting is why a cache is behind between the end of a watch and the next.
@@ -32,9 +32,9 @@ type following struct {
 	mu sync.Mutex
 	// behind is why changes are missed; nil while a watch is open.
 	behind error
-	// outage is set from a failure on until a list, or the opening of a watch.
-	outage bool
-	// settled is when that watch has told of what was missed.
+	// begun is set once there was a list or a watch, and outage from a failure after that until the next one.
+	begun, outage bool
+	// settled is when what was missed is in the cache.
 	settled time.Time
 }
 
@@ -61,24 +61,17 @@ func (f *following) current() error {
 func (f *following) failed(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.behind, f.outage = err, true
+	f.behind, f.outage = err, f.begun
 }
 
-// listed takes note of a list, which has all that was missed.
-func (f *following) listed() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.behind, f.outage, f.settled = nil, false, time.Time{}
-}
-
-// opened takes note of a watch that was opened.
-func (f *following) opened() {
+// goesOn takes note of a list, or a watch that was opened.
+func (f *following) goesOn() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.outage {
 		f.settled = f.now().Add(settling)
 	}
-	f.behind, f.outage = nil, false
+	f.behind, f.begun, f.outage = nil, true, false
 }
 
 // List is ListWithContext without a context.
@@ -93,7 +86,7 @@ func (f *following) ListWithContext(ctx context.Context, options metav1.ListOpti
 		f.failed(err)
 		return nil, err
 	}
-	f.listed()
+	f.goesOn()
 	return list, nil
 }
 
@@ -109,7 +102,7 @@ func (f *following) WatchWithContext(ctx context.Context, options metav1.ListOpt
 		f.failed(err)
 		return nil, err
 	}
-	f.opened()
+	f.goesOn()
 	return &followed{Interface: watcher, following: f}, nil
 }
 

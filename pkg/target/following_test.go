@@ -41,6 +41,7 @@ func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
 			}
 			return watcher
 		}
+		f.failed(down) // as where a watch can't begin with a list
 		_, _ = f.List(metav1.ListOptions{})
 		current("listed", true)
 		watcher := open()
@@ -64,12 +65,44 @@ func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
 		f.failed(down)
 		_, _ = f.List(metav1.ListOptions{})
 		open()
-		current("a list has what was missed", true)
+		current("what a list had is not in the cache yet", false)
+		time.Sleep(settling)
+		current("what a list had is in the cache", true)
 
 		fails = missing
 		_, _ = f.List(metav1.ListOptions{})
 		current("the kind is not installed any more", true)
 	})
+}
+
+// The new Application is created while no watch can be opened, and would be missed for good.
+func TestANewTargetIsNotMissedWhileAWatchReconnects(t *testing.T) {
+	api, cache := startCacheOf(t)
+	main := Request{Ref: "main", RefType: RefTypeBranch, Repository: shop}
+	if got := matched(t, cache, "demo", main); got != nil {
+		t.Fatalf("got %v before there is any", got)
+	}
+	api.serve(applications, unavailable)
+	api.CloseClientConnections()
+	eventually(t, "the watch has ended", func() bool {
+		_, err := cache.Matches("demo", main)
+		return IsTransient(err)
+	})
+	api.serve(applications, &answer{text: `{"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+		"metadata": {"namespace": "demo", "name": "new", "resourceVersion": "7"}, "spec": {"source": {"repoURL": "` + shop + `", "targetRevision": "main"}}}`})
+	for {
+		matches, err := cache.Matches("demo", main)
+		if err == nil {
+			if len(matches) != 1 || matches[0].Key.Name != "new" {
+				t.Errorf("got %v once that is known, want the new Application", matches)
+			}
+			break
+		}
+		if !IsTransient(err) {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond) // or the cache would hardly get a turn
+	}
 }
 
 // A new target may be missing from a cache that does not follow changes.

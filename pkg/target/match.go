@@ -31,7 +31,7 @@ type Match struct {
 //
 // It looks into indexes, so its cost does not grow with the number of objects that
 // have nothing to do with the push. The error satisfies IsTransient if the cache is
-// not filled yet, or does not follow changes just now: a new target may be missing.
+// not filled yet, or does not follow changes: a new target may be missing.
 func (c *Cache) Matches(namespace string, r Request) ([]Match, error) {
 	if c == nil {
 		return nil, errNoCache

@@ -42,6 +42,7 @@ func TestHistoryTellsOfWhatIsStoredAndWhatIsStoredLater(t *testing.T) {
 			t.Error("it has synced before it was started")
 		}
 		ctx, cancel := context.WithCancel(t.Context())
+		defer source.Shutdown()
 		defer synctest.Wait()
 		defer cancel()
 		go func() { _ = h.Start(ctx) }()

@@ -28,7 +28,7 @@ func (d *Deliverer) Carry(ctx context.Context, delivery *postern.WebhookDelivery
 // manner is how a delivery is carried.
 type manner struct {
 	dryRun bool
-	// first is the record of the delivery that this one repeats, and beside what came of it if it was carried out in this
+	// first is the record of the delivery that this one repeats, and beside its outcome if it was carried out in this
 	// process meanwhile; nil if there is none.
 	first  *postern.WebhookDelivery
 	beside *trip

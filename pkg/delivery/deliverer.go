@@ -5,7 +5,9 @@
 //
 //	receive (verify, decode) → admit → carry (resolve, record, write)
 //
-// What a sender repeats is found before it is written, see underway.go and repeat.go. The stages are in files of these names; carry has its parts in tasks.go (which targets), write.go and close.go (the final
+// What a sender repeats is found before it is written, see underway.go and repeat.go.
+//
+// The stages are in files of these names; carry has its parts in tasks.go (which targets), write.go and close.go (the final
 // status). What stays pending is taken up again by resume.go. The package must not know HTTP paths, how records are stored,
 // or how a target is patched; doors, Records and Targets do.
 package delivery

@@ -33,9 +33,9 @@ func firstOf(err error) *postern.WebhookDelivery {
 	return nil
 }
 
-// repeat answers a delivery that came before with the record of the first. A delivery that is under way, or has
-// come through, is left alone; what failed, or was not wanted, is tried again as a retry of the first, with its receipt: so everything that
-// was received since counts instead.
+// repeat answers a delivery that came before with the record of the first. A delivery that is under way, or has come
+// through, is left alone. What failed, or was not wanted, is tried again as a retry of the first, with its receipt: so
+// everything that was received since counts instead.
 func (d *Deliverer) repeat(ctx context.Context, first, repeated *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
 	record, counted, err := first, false, error(nil)
 	if mayBeRedone(first) {
@@ -116,9 +116,11 @@ func (d *Deliverer) redo(ctx context.Context, first, repeated *postern.WebhookDe
 	return record, counted, failureOf(record)
 }
 
-// storeRedone makes the record of the first delivery say what came of another try. It leaves a record alone that was
+// storeRedone makes the record of the first delivery tell the outcome of another try. It leaves a record alone that was
 // changed otherwise meanwhile, as by a repeat that another replica got.
-func (d *Deliverer) storeRedone(ctx context.Context, first, again, repeated *postern.WebhookDelivery) (record *postern.WebhookDelivery, counted bool, err error) {
+func (d *Deliverer) storeRedone(
+	ctx context.Context, first, again, repeated *postern.WebhookDelivery,
+) (record *postern.WebhookDelivery, counted bool, err error) {
 	record = first.DeepCopy()
 	err = retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		if record == nil {
@@ -130,7 +132,8 @@ func (d *Deliverer) storeRedone(ctx context.Context, first, again, repeated *pos
 			}
 		}
 		to, from := &record.Status, &again.Status
-		to.Phase, to.Reason, to.Message, to.Targets, to.Conditions = from.Phase, from.Reason, from.Message, from.Targets, from.Conditions
+		to.Phase, to.Reason, to.Message = from.Phase, from.Reason, from.Message
+		to.Targets, to.Conditions = from.Targets, from.Conditions
 		addRepeats(to, repeatsOf(repeated))
 		stored, err := d.Records.UpdateStatus(ctx, record)
 		if err != nil {

@@ -114,7 +114,7 @@ func (t *tallies) again(ctx context.Context, key types.NamespacedName, one *tall
 	}
 }
 
-// store adds repeats to a record. One that is pending is left to whoever carries it out, and so is told later.
+// store adds repeats to a record. One that is pending is left to the one that carries it out, and is told later.
 func (t *tallies) store(ctx context.Context, key types.NamespacedName, one *tally, counted postern.Repeats) {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()

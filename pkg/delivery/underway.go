@@ -78,7 +78,9 @@ func (u *underWay) release(delivery *postern.WebhookDelivery) {
 
 // deliverOnce admits and carries a delivery that has an identity, unless it came before: in this process it may be under
 // way, and otherwise there is a record of it. Nothing is written before that is known.
-func (d *Deliverer) deliverOnce(ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info, dryRun bool) (*postern.WebhookDelivery, error) {
+func (d *Deliverer) deliverOnce(
+	ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info, dryRun bool,
+) (*postern.WebhookDelivery, error) {
 	if dryRun { // which nothing needs to wait for
 		return d.deliverUnlessRecorded(ctx, delivery, sender, true)
 	}
@@ -105,13 +107,18 @@ func (d *Deliverer) deliverOnce(ctx context.Context, delivery *postern.WebhookDe
 }
 
 // deliverOn delivers and ends the trip, however that ends.
-func (d *Deliverer) deliverOn(ctx context.Context, t *trip, delivery *postern.WebhookDelivery, sender user.Info) (record *postern.WebhookDelivery, err error) {
-	key := &postern.WebhookDelivery{ObjectMeta: delivery.ObjectMeta, Status: postern.WebhookDeliveryStatus{Identity: delivery.Status.Identity}}
+func (d *Deliverer) deliverOn(
+	ctx context.Context, t *trip, delivery *postern.WebhookDelivery, sender user.Info,
+) (record *postern.WebhookDelivery, err error) {
+	key := &postern.WebhookDelivery{ObjectMeta: delivery.ObjectMeta}
+	key.Status.Identity = delivery.Status.Identity
 	defer func() { d.underWay.end(key, t, record.DeepCopy(), err) }()
 	return d.deliverUnlessRecorded(ctx, delivery, sender, false)
 }
 
-func (d *Deliverer) deliverUnlessRecorded(ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info, dryRun bool) (*postern.WebhookDelivery, error) {
+func (d *Deliverer) deliverUnlessRecorded(
+	ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info, dryRun bool,
+) (*postern.WebhookDelivery, error) {
 	first, err := d.find(ctx, delivery)
 	if err != nil {
 		d.finished(ctx, delivery, err)

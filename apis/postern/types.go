@@ -118,6 +118,17 @@ type WebhookDeliveryStatus struct {
 	AuditID    string
 	// ReceivedTime orders deliveries, of all replicas, by when they came in.
 	ReceivedTime *metav1.MicroTime
+	// Identity is what repeats of the delivery have in common with it; empty if there can be none.
+	Identity string
+	Repeats  *Repeats
+}
+
+// Repeats tells of the repeats of a delivery.
+type Repeats struct {
+	Count       int64
+	LastTime    metav1.Time
+	LastSender  Sender
+	LastAuditID string
 }
 
 // DeliveryPhase sums up what came of a delivery.

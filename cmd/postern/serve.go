@@ -66,6 +66,7 @@ func (p *process) serve(ctx context.Context) error {
 		StorageReady:            p.storageReady,
 		Backlog:                 backlog.Full,
 		NamespaceSharePercent:   p.limits.namespaceSharePercent,
+		Shared:                  !p.embeddedEtcd(),
 		DeliveryTTL:             p.deliveryTTL,
 		MaxPayloadBytes:         p.maxPayloadBytes,
 		MaxInflightPayloadBytes: p.limits.maxInflightPayloadBytes,
@@ -81,7 +82,10 @@ func (p *process) serve(ctx context.Context) error {
 		return err
 	}
 	ledger.Follow(server.Records().All())
-	leader, err := newLeader(config.ClientConfig, p.options, func(ctx context.Context) error { return p.lead(ctx, server, ledger, secretsSynced) })
+	history := controller.NewHistory(server.Records().All(), server.Deliverer())
+	// Until the secrets are known, so is not whose secret counts. Until the history is, a retry could write what is older.
+	known := func() bool { return secretsSynced() && history.HasSynced() }
+	leader, err := newLeader(config.ClientConfig, p.options, func(ctx context.Context) error { return p.lead(ctx, server, ledger, known) })
 	if err != nil {
 		return err
 	}
@@ -94,7 +98,7 @@ func (p *process) serve(ctx context.Context) error {
 		// The manager starts no more once it is told to stop, and the server, if it was started, waits for this one's end.
 		runnables = append(runnables, classic)
 	}
-	runnables = append(runnables, targets, server, ledger, leader, p.files.defaults)
+	runnables = append(runnables, targets, server, history, ledger, leader, p.files.defaults)
 	for _, runnable := range runnables {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("could not add to the manager: %w", err)

@@ -49,6 +49,8 @@ type ExtraConfig struct {
 	Backlog func(namespace string) (cause string, err error)
 	// NamespaceSharePercent is how much one namespace may take of what is bounded for all; see fairness.Share.
 	NamespaceSharePercent int
+	// Shared says that other replicas may use the same storage. It may be false.
+	Shared bool
 	// DeliveryTTL is how long a delivery is kept.
 	DeliveryTTL time.Duration
 	// MaxPayloadBytes bounds a payload.
@@ -120,6 +122,7 @@ func (c CompletedConfig) New() (*Server, error) {
 		Objects:         admission.NewObjectInterfacesFromScheme(Scheme),
 		Targets:         c.extra.Targets,
 		Records:         store,
+		Shared:          c.extra.Shared,
 		Events:          c.extra.Events,
 		MaxPayloadBytes: c.extra.MaxPayloadBytes,
 		Accepting:       c.extra.accepting,

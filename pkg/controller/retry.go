@@ -118,10 +118,15 @@ func (r *Retry) early(d *postern.WebhookDelivery) time.Duration {
 // recordedAt is when whoever answers a delivery began to carry it out. Admission, which may ask others, took its time since
 // the receipt; but that is more exact than the time of creation.
 func recordedAt(d *postern.WebhookDelivery) time.Time {
-	if received := receivedAt(d); received.After(d.CreationTimestamp.Time) {
+	created := d.CreationTimestamp.Time
+	latest := created.Add(time.Second) // for that is in whole seconds, and receipts may be stamped ahead of the clock
+	switch received := receivedAt(d); {
+	case received.After(latest) && !created.IsZero():
+		return latest
+	case received.After(created):
 		return received
 	}
-	return d.CreationTimestamp.Time
+	return created
 }
 
 func (r *Retry) age(d *postern.WebhookDelivery) time.Duration { return r.now().Sub(receivedAt(d)) }

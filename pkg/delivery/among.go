@@ -158,10 +158,13 @@ func (d *Deliverer) arrive(ctx context.Context, delivery *postern.WebhookDeliver
 		d.finished(ctx, delivery, err)
 		return Arrival{Namespace: at.Namespace, Err: err}
 	}
-	byContent := nameByContent(delivery, deliveryID)
+	if identify(delivery, deliveryID) {
+		recorded, err := d.deliverOnce(ctx, delivery, in.User, false)
+		return Arrival{at.Namespace, recorded, err}
+	}
 	if err := d.admit(ctx, delivery, in.User, false); err != nil {
 		return Arrival{Namespace: at.Namespace, Err: err}
 	}
-	recorded, err := d.carryAnd(ctx, delivery, manner{byContent: byContent, how: d.recordWhileWriting})
+	recorded, err := d.carryAnd(ctx, delivery, manner{how: d.recordWhileWriting})
 	return Arrival{at.Namespace, recorded, err}
 }

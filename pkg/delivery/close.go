@@ -24,7 +24,9 @@ const (
 // comes in than goes out.
 func (d *Deliverer) closeLater(ctx context.Context, delivery *postern.WebhookDelivery) {
 	ctx, final := context.WithoutCancel(ctx), delivery.DeepCopy()
+	d.underWay.hold(final)
 	store := func() error {
+		defer d.underWay.release(final)
 		d.close(ctx, final)
 		return nil
 	}
@@ -45,5 +47,10 @@ func (d *Deliverer) close(ctx context.Context, delivery *postern.WebhookDelivery
 	}
 }
 
-// Drain returns when every final status is stored, or could not be. Call it when no delivery comes in any more.
-func (d *Deliverer) Drain() { _ = d.closings.Wait() }
+// Drain returns when every final status, and what was counted of repeats, is stored, or could not be. Call it when no
+// delivery comes in any more.
+func (d *Deliverer) Drain() {
+	_ = d.closings.Wait()
+	d.tallies.close(context.Background())
+	_ = d.closings.Wait()
+}

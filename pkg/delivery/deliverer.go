@@ -5,6 +5,8 @@
 //
 //	receive (verify, decode) → admit → carry (resolve, record, write)
 //
+// What a sender repeats is found before it is written, see underway.go and repeat.go.
+//
 // The stages are in files of these names; carry has its parts in tasks.go (which targets), write.go and close.go (the final
 // status). What stays pending is taken up again by resume.go. The package must not know HTTP paths, how records are stored,
 // or how a target is patched; doors, Records and Targets do.
@@ -33,12 +35,17 @@ type Targets interface {
 	Matches(namespace string, request target.Request) ([]target.Match, error)
 	// Write makes the object hold what is requested. In a dry run it only finds out what it would do.
 	Write(ctx context.Context, key target.Key, request target.Request, dryRun bool) (target.Outcome, error)
+	// Stamp returns the time of a receipt, in whole microseconds: later than every one before it.
+	Stamp() time.Time
+	// Held takes note that the object held what was requested, as a record tells.
+	Held(key target.Key, request target.Request)
 }
 
 // Records keeps deliveries.
 type Records interface {
 	// Create returns an AlreadyExists error if there is a record of that name.
 	Create(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error)
+	// Get returns a record as it is now, not as some cache has it, or a NotFound error.
 	Get(ctx context.Context, namespace, name string) (*postern.WebhookDelivery, error)
 	// UpdateStatus returns a Conflict error if the record is not as it was read.
 	UpdateStatus(ctx context.Context, delivery *postern.WebhookDelivery) (*postern.WebhookDelivery, error)
@@ -67,6 +74,8 @@ type Config struct {
 	Objects admission.ObjectInterfaces
 	Targets Targets
 	Records Records
+	// Shared says that other replicas may use the same records.
+	Shared bool
 	// Events gets a Kubernetes Event about each target that is written or could not be.
 	Events events.EventRecorder
 	// MaxPayloadBytes bounds a payload.
@@ -86,6 +95,8 @@ type Deliverer struct {
 	Config
 	// closings are the final statuses that are being stored.
 	closings errgroup.Group
+	underWay underWay
+	tallies  tallies
 	news     news
 	tracer   trace.Tracer
 }
@@ -103,6 +114,13 @@ func New(config Config) *Deliverer {
 	}
 	d := &Deliverer{Config: config, news: newNews(), tracer: config.Tracing.Tracer(instrumentation)}
 	d.closings.SetLimit(maxClosings)
+	d.tallies.records = config.Records
+	d.tallies.try = func(store func()) bool {
+		return d.closings.TryGo(func() error {
+			store()
+			return nil
+		})
+	}
 	return d
 }
 
@@ -115,9 +133,11 @@ func (d *Deliverer) Deliver(ctx context.Context, delivery *postern.WebhookDelive
 	if err != nil {
 		return nil, err
 	}
-	byContent := nameByContent(delivery, deliveryID)
+	if identify(delivery, deliveryID) {
+		return d.deliverOnce(ctx, delivery, in.User, dryRun)
+	}
 	if err := d.admit(ctx, delivery, in.User, dryRun); err != nil {
 		return nil, err
 	}
-	return d.carryAnd(ctx, delivery, manner{dryRun: dryRun, byContent: byContent, how: d.recordWhileWriting})
+	return d.carryAnd(ctx, delivery, manner{dryRun: dryRun, how: d.recordWhileWriting})
 }

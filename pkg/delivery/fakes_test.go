@@ -61,6 +61,7 @@ type fakes struct {
 	request    target.Request
 	requests   []target.Request // in any order
 	events     []string
+	stamps     int
 }
 
 // atTarget is what comes of a write.
@@ -165,6 +166,18 @@ func (f fakeTargets) Write(ctx context.Context, key target.Key, request target.R
 		return at.outcome, at.err
 	}
 	return f.outcome, f.writeErr
+}
+
+// Stamp gives each receipt a microsecond of its own if there is more than one.
+func (f fakeTargets) Stamp() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stamps++
+	return received.Add(time.Duration(f.stamps-1) * time.Microsecond)
+}
+
+func (f fakeTargets) Held(key target.Key, request target.Request) {
+	f.note(false, "held ", key, " ", request.Ref, " ", request.Received.Sub(received))
 }
 
 func (f fakeTargets) Matches(namespace string, request target.Request) ([]target.Match, error) {

@@ -99,9 +99,9 @@ func (d *Deliverer) noteReceipt(ctx context.Context, delivery *postern.WebhookDe
 	}
 }
 
-// receivedNow is the time as JSON keeps it: a record that is read again must be the same.
+// receivedNow stamps a receipt, by which deliveries are ordered.
 func (d *Deliverer) receivedNow() *metav1.MicroTime {
-	return &metav1.MicroTime{Time: d.Now().UTC().Truncate(time.Microsecond)}
+	return &metav1.MicroTime{Time: d.Targets.Stamp()}
 }
 
 // setSender tells who delivered, and how that was proved.

@@ -31,7 +31,7 @@ func DecideApplication(app *argov1alpha1.Application, r Request) Decision {
 	slot := r.slot(KindApplication)
 	late := tooLate(app.Annotations, slot, previous, r)
 	if late == nil && len(sourcesOf(&app.Spec)) == 1 {
-		late = overtaken(app.Annotations, previous, r)
+		late = overtaken(app.Annotations, slot, previous, r)
 	}
 	if late != nil {
 		return *late

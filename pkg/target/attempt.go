@@ -20,7 +20,7 @@ import (
 // attempt writes requests of one target together. Its error is that of Write, and of
 // all of them.
 func (w *Writer) attempt(ctx context.Context, key Key, requests []Request, dryRun bool) ([]Outcome, error) {
-	a := attempt{Writer: w, endpoint: w.endpoints[key.Kind], key: key, requests: requests, dryRun: dryRun}
+	a := attempt{Writer: w, endpoint: w.endpoints[key.Kind], key: key, requests: w.informed(key, requests), dryRun: dryRun}
 	outcomes, err := a.untilDone(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("could not write %s: %w", key, explain(err, key.Kind))
@@ -66,6 +66,7 @@ func (a *attempt) once(ctx context.Context, live bool) ([]Outcome, error) {
 		return nil, err
 	}
 	if len(plan.patch) == 0 {
+		a.noteHeld(plan)
 		return a.withSent(plan.outcomes), nil
 	}
 	patch, err := json.Marshal(plan.patch)
@@ -83,6 +84,7 @@ func (a *attempt) once(ctx context.Context, live bool) ([]Outcome, error) {
 		if !a.dryRun {
 			a.cache.wrote(a.key.Kind, written)
 		}
+		a.noteHeld(plan)
 		return a.withSent(plan.outcomes), nil
 	case isTestFailure(err):
 		// The same patch after a live read: nobody changed anything in between, so
@@ -98,6 +100,18 @@ func (a *attempt) once(ctx context.Context, live bool) ([]Outcome, error) {
 		}
 	}
 	return nil, err
+}
+
+// noteHeld remembers what the target holds now, of which it may not tell itself.
+func (a *attempt) noteHeld(p plan) {
+	if a.dryRun {
+		return
+	}
+	for i, outcome := range p.outcomes {
+		if outcome.Held {
+			a.held.note(a.key, a.requests[i], p.slots[i]...)
+		}
+	}
 }
 
 // withSent corrects outcomes that find the target holding what is requested, if it was
@@ -129,6 +143,7 @@ func (a *attempt) plan(ctx context.Context, live bool) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
+	a.clock.observeOn(obj)
 	return planFor(view{kind: a.key.Kind, obj: obj, document: document}, a.requests, updaters)
 }
 

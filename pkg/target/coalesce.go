@@ -70,6 +70,9 @@ func (w *Writer) writeTogether(ctx context.Context, key Key, requests []Request)
 		}
 		if settled, ok := beside(requests[i], requests[counts], results[counts]); ok {
 			results[i] = settled
+			if settled.outcome.Held {
+				w.held.note(key, requests[i], requests[i].slot(key.Kind))
+			}
 		} else {
 			again = append(again, i)
 		}

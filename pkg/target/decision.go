@@ -63,6 +63,8 @@ func (c Change) String() string {
 type Decision struct {
 	Outcome
 	Patch []Operation
+	// Slots are those in which the target holds the request, if it does.
+	Slots []string
 }
 
 // Operation is one step of a JSON patch (RFC 6902): "test", "add", "replace" or "remove".
@@ -84,6 +86,7 @@ type draft struct {
 	annotations  map[string]string
 	tests, edits []Operation
 	changes      []Change
+	slots        []string
 }
 
 // newDraft starts a decision about an object that has these annotations.
@@ -164,6 +167,7 @@ func (d *draft) decision(previous string, notes ...string) Decision {
 			Message:  sentence(append(said, notes...)),
 		},
 		Patch: append(d.tests, d.edits...),
+		Slots: d.slots,
 	}
 }
 

@@ -58,6 +58,7 @@ func DecideImage(app *argov1alpha1.Application, config imageupdate.Config, r Req
 // go by the version none is dropped: a higher one is wanted however late it comes.
 func withoutOutdated(annotations map[string]string, previous string, config imageupdate.Config, r Request) (left imageupdate.Config, late *Decision) {
 	configured := false
+	alone := timesNamed(config, r) == 1
 	config.Images = slices.DeleteFunc(slices.Clone(config.Images), func(image imageupdate.ImageConfig) bool {
 		if !image.Names(*r.Image) {
 			return false
@@ -67,6 +68,9 @@ func withoutOutdated(annotations map[string]string, previous string, config imag
 			return false
 		}
 		outdated := tooLate(annotations, imageSlot(image.Slot()), previous, r)
+		if outdated == nil && alone && r.heldAfter(slotOfName(r.Image.Name)) {
+			outdated = superseded(previous, heldLater)
+		}
 		late = cmp.Or(outdated, late)
 		return outdated != nil
 	})
@@ -75,6 +79,21 @@ func withoutOutdated(annotations map[string]string, previous string, config imag
 	}
 	return config, late
 }
+
+// timesNamed returns how many images of a configuration are the pushed one, each under an alias of its own.
+func timesNamed(config imageupdate.Config, r Request) int {
+	times := 0
+	for i := range config.Images {
+		if config.Images[i].Names(*r.Image) {
+			times++
+		}
+	}
+	return times
+}
+
+// slotOfName is where it is remembered that a target held an image of a name, if its alias is not known: what is found
+// out elsewhere is told by the record of a delivery, which knows none. No target notes it.
+func slotOfName(name string) string { return slotImage + ":" + name }
 
 // byVersion reports whether versions alone say which of two images is newer.
 func byVersion(image imageupdate.ImageConfig) bool {

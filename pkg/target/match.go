@@ -33,7 +33,7 @@ type Match struct {
 //
 // It looks into indexes, so its cost does not grow with the number of objects that
 // have nothing to do with the push. The error satisfies IsTransient if the cache is
-// not filled yet.
+// not filled yet, or does not follow changes: a new target may be missing.
 func (c *Cache) Matches(namespace string, r Request) ([]Match, error) {
 	if c == nil {
 		return nil, errNoCache
@@ -41,7 +41,7 @@ func (c *Cache) Matches(namespace string, r Request) ([]Match, error) {
 	if r.Image != nil {
 		return c.matchesOfImage(namespace, r.Image.Name)
 	}
-	if err := c.ready(Kinds()...); err != nil {
+	if err := c.current(Kinds()...); err != nil {
 		return nil, &transientError{err}
 	}
 	var matches []Match
@@ -64,7 +64,7 @@ func (w *Writer) Matches(namespace string, r Request) ([]Match, error) {
 }
 
 func (c *Cache) matchesOfImage(namespace, image string) ([]Match, error) {
-	if err := c.ready(KindApplication, kindImageUpdater); err != nil {
+	if err := c.current(KindApplication, kindImageUpdater); err != nil {
 		return nil, &transientError{err}
 	}
 	names, err := c.images.find(namespace, image)

@@ -22,6 +22,8 @@ import (
 type plan struct {
 	outcomes []Outcome
 	patch    []Operation
+	// slots are those of each outcome.
+	slots [][]string
 }
 
 // view is a target at some point of planning.
@@ -56,6 +58,7 @@ func planFor(v view, requests []Request, updaters []*imageupdate.Updater) (plan,
 			}
 		}
 		p.outcomes = append(p.outcomes, decision.Outcome)
+		p.slots = append(p.slots, decision.Slots)
 		p.patch = append(p.patch, decision.Patch...)
 		if last := i == len(requests)-1; last || len(decision.Patch) == 0 {
 			continue

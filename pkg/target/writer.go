@@ -6,6 +6,7 @@ package target
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -16,6 +17,8 @@ import (
 type Writer struct {
 	endpoints map[Kind]endpoint
 	cache     *Cache
+	clock     *Clock
+	held      *watermarks
 	lanes     *lanes
 	// retries has as many steps as a write is tried.
 	retries wait.Backoff
@@ -35,12 +38,42 @@ func NewWriter(cfg *rest.Config, cache *Cache) (*Writer, error) {
 	w := &Writer{
 		endpoints: endpoints,
 		cache:     cache,
+		clock:     NewClock(time.Now),
+		held:      newWatermarks(),
 		// Less than three seconds in all, unless the API server asks for longer pauses.
 		retries: wait.Backoff{Duration: 10 * time.Millisecond, Factor: 3, Jitter: 1, Steps: 6},
 		pause:   pause,
 	}
+	if cache != nil {
+		w.clock = cache.clock
+	}
 	w.lanes = newLanes(w.writeTogether)
 	return w, nil
+}
+
+// Stamp returns the time of a receipt by the Clock of the Writer, which observes the
+// receipts that targets tell of.
+func (w *Writer) Stamp() time.Time { return w.clock.Stamp() }
+
+// Held takes note that a target held a request, as another process found, or this one
+// before it was started anew: what was received before it is not written any more.
+func (w *Writer) Held(key Key, r Request) {
+	w.clock.Observe(r.Received)
+	slot := r.slot(key.Kind)
+	if r.Image != nil {
+		slot = slotOfName(r.Image.Name)
+	}
+	w.held.note(key, r, slot)
+}
+
+// informed returns requests of a target that know what the Writer does.
+func (w *Writer) informed(key Key, requests []Request) []Request {
+	requests = slices.Clone(requests)
+	known := Knowledge{horizon: w.clock.horizon(), held: w.held.of(key)}
+	for i := range requests {
+		requests[i].Known = known
+	}
+	return requests
 }
 
 // Write makes a target hold a request, and says what that came to. With dryRun

@@ -153,7 +153,8 @@ func TestWhatMayHaveBeenWrittenDoesNotOverwriteWhatCameInAfterIt(t *testing.T) {
 		{"no answer, and later", broken, event("v3", "generic", 0, 21), ReasonSuperseded},
 		{"no answer from behind, and later", unavailable, event("v3", "generic", 0, 21), ReasonSuperseded},
 		{"no answer, and earlier", broken, event("v1", "generic", 0, 19), ReasonRequested},
-		{"not applied, and later", conflict, event("v3", "generic", 0, 21), ReasonRequested},
+		{"not applied, and later", conflict, event("v3", "generic", 0, 21), ReasonSuperseded},
+		{"not applied, and earlier", conflict, event("v1", "generic", 0, 19), ReasonRequested},
 	} {
 		api := newFakeAPIServer(t, plantAt("v0"))
 		api.before = func(api *fakeAPIServer, method string, n int) *answer {

@@ -39,6 +39,11 @@ func (in PayloadDigest) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in Repeats) OpenAPIModelName() string {
+	return "dev.postern.v1alpha1.Repeats"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in Sender) OpenAPIModelName() string {
 	return "dev.postern.v1alpha1.Sender"
 }

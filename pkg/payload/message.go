@@ -24,6 +24,9 @@ type message struct {
 	object      object // empty for a batch
 	batch       bool   // of CloudEvents; the body is an array
 	registryURL string
+	// registryURLs and signed are those of the Input.
+	registryURLs func(source string) string
+	signed       bool
 }
 
 func readMessage(in Input) (message, error) {
@@ -34,7 +37,10 @@ func readMessage(in Input) (message, error) {
 			return message{}, err
 		}
 	}
-	m := message{header: in.Header, body: body, batch: isCloudEventsBatch(in.Header), registryURL: in.RegistryURL}
+	m := message{
+		header: in.Header, body: body, batch: isCloudEventsBatch(in.Header),
+		registryURL: in.RegistryURL, registryURLs: in.RegistryURLs, signed: in.Signed,
+	}
 	var err error
 	if m.batch {
 		err = parseStrictArray(body)

@@ -43,7 +43,10 @@ func Tell(caller user.Info, delivery *postern.WebhookDelivery, err error) (*post
 func inGeneral(delivery *postern.WebhookDelivery) *postern.WebhookDelivery {
 	told := &postern.WebhookDelivery{
 		ObjectMeta: metav1.ObjectMeta{Namespace: delivery.Namespace, Name: delivery.Name},
-		Spec:       postern.WebhookDeliverySpec{Source: delivery.Spec.Source, Target: delivery.Spec.Target.DeepCopy()},
+		Spec: postern.WebhookDeliverySpec{
+			Source: delivery.Spec.Source, Target: delivery.Spec.Target.DeepCopy(),
+			Events: make([]postern.DeliveryEvent, 0, len(delivery.Spec.Events)),
+		},
 	}
 	for _, event := range delivery.Spec.Events {
 		told.Spec.Events = append(told.Spec.Events, postern.DeliveryEvent{

@@ -46,6 +46,7 @@ func (d *Deliverer) carryAnd(ctx context.Context, delivery *postern.WebhookDeliv
 	}
 	if m.dryRun && err == nil {
 		annotate(ctx, delivery, nil)
+		logTried(ctx, delivery)
 		return carried, nil
 	}
 	d.finished(ctx, delivery, err)

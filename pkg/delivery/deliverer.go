@@ -129,6 +129,11 @@ func New(config Config) *Deliverer {
 func (d *Deliverer) Deliver(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming, dryRun bool) (*postern.WebhookDelivery, error) {
 	ctx, span := d.tracer.Start(ctx, spanDeliver)
 	defer span.End()
+	if dryRun {
+		if err := d.AllowDryRun(ctx, delivery, in.User); err != nil {
+			return nil, err
+		}
+	}
 	deliveryID, err := d.Receive(ctx, delivery, in)
 	if err != nil {
 		return nil, err

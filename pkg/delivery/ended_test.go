@@ -28,7 +28,10 @@ func TestNoStageBeginsOnceTheRequestHasEnded(t *testing.T) {
 			return p.admit(over, toPlant(), nobody, false)
 		},
 		"looking in one namespace after another": func(p *pipeline) error {
-			_, err := p.wanting(over, toPlant(), []credential.Acceptance{{Namespace: "a"}, {Namespace: "b"}})
+			r := &reading{delivery: toPlant()}
+			_, err := p.wanting(over, []acceptedReading{
+				{r, credential.Acceptance{Namespace: "a"}}, {r, credential.Acceptance{Namespace: "b"}},
+			})
 			return err
 		},
 	} {

@@ -94,7 +94,7 @@ func (e registryEvent) decode(m message, id string, out *Decoded) error {
 		return nil
 	}
 	urlHost, _ := splitAddress(t.URL)
-	host, repository, err := m.pulledFrom(cmp.Or(e.Request.Host, urlHost), t.Repository)
+	host, repository, err := m.pulledFrom(registry{source: sourceDistribution, host: cmp.Or(e.Request.Host, urlHost)}, t.Repository)
 	if err != nil {
 		return err
 	}

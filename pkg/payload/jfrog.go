@@ -73,15 +73,19 @@ func decodeJFrog(m message, out *Decoded) error {
 	if err := require("data.repo_key", d.RepoKey, "data.path, as name/tag/manifest.json", name, "data.tag", d.Tag); err != nil {
 		return err
 	}
-	if m.registryURL == "" {
-		name = d.RepoKey + "/" + name
-	}
 	origin, _ := splitAddress(p.JPDOrigin)
-	host, repository, err := m.pulledFrom(origin, name)
+	host, path, given, err := m.address(registry{source: sourceJFrog, repository: d.RepoKey, host: origin})
 	if err != nil {
 		return err
 	}
-	if err := require("jpd_origin, or registry_url in the URL", host); err != nil {
+	repository := name
+	switch {
+	case !given:
+		repository = d.RepoKey + "/" + name
+	case path != "":
+		repository = path + "/" + name
+	}
+	if err := require("jpd_origin, or registry_url in the URL, or "+registryKey(sourceJFrog), host); err != nil {
 		return err
 	}
 	digest := ""

@@ -23,6 +23,9 @@ type message struct {
 	batch       bool   // of CloudEvents; the body is an array
 	registryURL string
 	checked     *checkedAddress
+	// registryURLs and signed are those of the Input.
+	registryURLs func(source string) string
+	signed       bool
 }
 
 func readMessage(in Input) (message, error) {
@@ -33,7 +36,10 @@ func readMessage(in Input) (message, error) {
 			return message{}, err
 		}
 	}
-	m := message{header: in.Header, body: body, batch: isCloudEventsBatch(in.Header), registryURL: in.RegistryURL, checked: &checkedAddress{}}
+	m := message{
+		header: in.Header, body: body, batch: isCloudEventsBatch(in.Header),
+		registryURL: in.RegistryURL, registryURLs: in.RegistryURLs, signed: in.Signed, checked: &checkedAddress{},
+	}
 	var err error
 	if m.batch {
 		err = parseStrictArray(body)

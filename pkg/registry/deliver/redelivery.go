@@ -17,6 +17,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/pkg/delivery"
 )
 
 // Redeliverer delivers again what a record says was requested.
@@ -85,11 +86,15 @@ func (r *Redelivery) redeliver(ctx context.Context, namespace, name string) (*po
 	if err != nil {
 		return nil, err
 	}
+	sender, _ := genericapirequest.UserFrom(ctx)
+	// Before the record is looked up: whether there is one is not for everybody to know.
+	if err := delivery.RequireIdentity(sender, "a delivery is made again"); err != nil {
+		return nil, err
+	}
 	original, err := r.records.Get(ctx, namespace, name)
 	if err != nil {
 		return nil, err
 	}
-	sender, _ := genericapirequest.UserFrom(ctx)
 	if err := r.mayDeliverAgain(ctx, original, sender); err != nil {
 		return nil, err
 	}

@@ -90,7 +90,7 @@ func (a *again) post(t *testing.T, query string, stranger bool) *httptest.Respon
 	req.Header.Set("Accept", "text/plain")
 	ctx := genericapirequest.WithRequestInfo(req.Context(), &genericapirequest.RequestInfo{Subresource: "redeliver"})
 	if !stranger {
-		ctx = genericapirequest.WithUser(ctx, &user.DefaultInfo{Name: "jane"})
+		ctx = genericapirequest.WithUser(ctx, &user.DefaultInfo{Name: "jane", Groups: []string{user.AllAuthenticated}})
 	}
 	w := httptest.NewRecorder()
 	WithDryRun(handler).ServeHTTP(w, req.WithContext(ctx))
@@ -116,12 +116,11 @@ func TestRedeliverAnswersWithTheNewDelivery(t *testing.T) {
 	}
 }
 
-// Whether a stranger may is for the Redeliverer to say, which must be told that it is one.
-func TestRedeliverTellsAStrangerAsOne(t *testing.T) {
+// Not even whether there is a record is told without an identity.
+func TestRedeliverLooksNoRecordUpWithoutAnIdentity(t *testing.T) {
 	a := &again{}
-	a.post(t, "", true)
-	if a.original == nil || a.sender != nil {
-		t.Errorf("redelivered %v for %v, want it asked for nobody", a.original, a.sender)
+	if code := a.post(t, "", true).Code; code != http.StatusUnauthorized || a.original != nil || a.asked != nil {
+		t.Errorf("answered %d, asked for %v, redelivered %v; want 401 alone", code, a.asked, a.original)
 	}
 }
 

@@ -115,6 +115,40 @@ func TestAllWhoWaitGoTogetherUpToABound(t *testing.T) {
 	})
 }
 
+func TestWhatOneDeliveryAsksGoesTogetherHoweverMuchItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		lanes := newLanes(g.write)
+		p := newPassengers(lanes)
+		p.enter(t.Context(), plant, "first")
+		<-g.begun
+		many := names("m", 3*maxTogether)
+		var requests []Request
+		for _, ref := range many {
+			requests = append(requests, Request{Ref: ref})
+		}
+		done := make(chan []Result, 1)
+		p.enter(t.Context(), plant, "before")
+		go func() { done <- lanes.do(t.Context(), plant, requests) }()
+		synctest.Wait()
+		p.enter(t.Context(), plant, "after")
+		for _, want := range [][]string{{"before"}, many, {"after"}} {
+			g.let <- struct{}{}
+			if diff := cmp.Diff(want, <-g.begun); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		}
+		g.let <- struct{}{}
+		for i, result := range <-done {
+			if result.Err != nil || result.Outcome.Message != many[i] {
+				t.Errorf("%s got %+v", many[i], result)
+			}
+		}
+		p.expect(t, "first", "before", "after")
+		expectEmpty(t, lanes)
+	})
+}
+
 func TestTargetsDoNotWaitForEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()

@@ -17,13 +17,17 @@ import (
 // shopNow is the Application demo/shop with annotations, which runs nginx:1.25.
 func shopNow(version, annotations string) string {
 	return `{"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
-		"metadata": {"namespace": "demo", "name": "shop", "resourceVersion": "` + version + `", "annotations": {"team": "shop"` + annotations + `}},
-		"spec": {"source": {"repoURL": "https://git.acme.io/shop", "targetRevision": "v1", "kustomize": {"images": ["nginx:1.25"]}}},
+		"metadata": {"namespace": "demo", "name": "shop", "resourceVersion": "` + version + `",
+			"annotations": {"team": "shop"` + annotations + `}},
+		"spec": {"source": {"repoURL": "https://git.acme.io/shop", "targetRevision": "v1",
+			"kustomize": {"images": ["nginx:1.25"]}}},
 		"status": {"sourceType": "Kustomize", "summary": {"images": ["nginx:1.25"]}}}`
 }
 
 // behind serves an Application and ImageUpdater objects to a Writer whose cache has older ones.
-func behind(t *testing.T, cached, live string, cachedUpdater, liveUpdater *iuv1alpha1.ImageUpdater) (*fakeAPIServer, *Writer) {
+func behind(
+	t *testing.T, cached, live string, cachedUpdater, liveUpdater *iuv1alpha1.ImageUpdater,
+) (*fakeAPIServer, *Writer) {
 	t.Helper()
 	text := func(updater *iuv1alpha1.ImageUpdater, version int) string {
 		if updater == nil {
@@ -66,23 +70,57 @@ func TestWhatTheCacheHasNotSeenYetCounts(t *testing.T) {
 		wantImage       string
 		mustBeUntouched bool
 	}{
-		"an opt-in that was added":                                                     {"", optIn, nil, nil, ref, "v2", "nginx:1.25", false},
-		"an opt-in that was removed":                                                   {optIn, "", nil, nil, ref, "v1", "nginx:1.25", false},
-		"a wish to follow tags that was added":                                         {"", follows, nil, nil, followed, "v1", "nginx:1.25", false},
-		"a wish to follow tags that was removed":                                       {follows, "", nil, nil, followed, "v1", "nginx:1.25", true},
-		"images that are listed":                                                       {"", list, nil, nil, pushed, "v1", "nginx:2.0", false},
-		"images that are listed no more":                                               {list, "", nil, nil, pushed, "v1", "nginx:1.25", false},
-		"an allow-list that was added":                                                 {list, list + allow, nil, nil, pushed, "v1", "nginx:1.25", true},
-		"an allow-list that was removed":                                               {list + allow, list, nil, nil, pushed, "v1", "nginx:2.0", false},
-		"tags to ignore, of all images":                                                {list, list + ignore, nil, nil, pushed, "v1", "nginx:1.25", true},
-		"commits instead of writes":                                                    {list, list + byGit, nil, nil, pushed, "v1", "nginx:1.25", false},
-		"an ImageUpdater that was added":                                               {"", "", nil, ofAll, pushed, "v1", "nginx:2.0", false},
-		"an ImageUpdater that was deleted":                                             {"", "", ofAll, nil, pushed, "v1", "nginx:1.25", false},
-		"an ImageUpdater that forbids more":                                            {"", "", ofAll, ofOnes, pushed, "v1", "nginx:1.25", true},
-		"an ImageUpdater that forbids less":                                            {"", "", ofOnes, ofAll, pushed, "v1", "nginx:2.0", false},
-		"an ImageUpdater instead of annotations":                                       {list, list, nil, ofOnes, pushed, "v1", "nginx:1.25", true},
-		"annotations as the ImageUpdater is gone":                                      {list, list, ofOnes, nil, pushed, "v1", "nginx:2.0", false},
-		"an opt-in that was added, and an ImageUpdater that has nothing to do with it": {"", optIn, ofAll, nil, ref, "v2", "nginx:1.25", false},
+		"an opt-in that was added": {
+			"", optIn, nil, nil, ref, "v2", "nginx:1.25", false,
+		},
+		"an opt-in that was removed": {
+			optIn, "", nil, nil, ref, "v1", "nginx:1.25", false,
+		},
+		"a wish to follow tags that was added": {
+			"", follows, nil, nil, followed, "v1", "nginx:1.25", false,
+		},
+		"a wish to follow tags that was removed": {
+			follows, "", nil, nil, followed, "v1", "nginx:1.25", true,
+		},
+		"images that are listed": {
+			"", list, nil, nil, pushed, "v1", "nginx:2.0", false,
+		},
+		"images that are listed no more": {
+			list, "", nil, nil, pushed, "v1", "nginx:1.25", false,
+		},
+		"an allow-list that was added": {
+			list, list + allow, nil, nil, pushed, "v1", "nginx:1.25", true,
+		},
+		"an allow-list that was removed": {
+			list + allow, list, nil, nil, pushed, "v1", "nginx:2.0", false,
+		},
+		"tags to ignore, of all images": {
+			list, list + ignore, nil, nil, pushed, "v1", "nginx:1.25", true,
+		},
+		"commits instead of writes": {
+			list, list + byGit, nil, nil, pushed, "v1", "nginx:1.25", false,
+		},
+		"an ImageUpdater that was added": {
+			"", "", nil, ofAll, pushed, "v1", "nginx:2.0", false,
+		},
+		"an ImageUpdater that was deleted": {
+			"", "", ofAll, nil, pushed, "v1", "nginx:1.25", false,
+		},
+		"an ImageUpdater that forbids more": {
+			"", "", ofAll, ofOnes, pushed, "v1", "nginx:1.25", true,
+		},
+		"an ImageUpdater that forbids less": {
+			"", "", ofOnes, ofAll, pushed, "v1", "nginx:2.0", false,
+		},
+		"an ImageUpdater instead of annotations": {
+			list, list, nil, ofOnes, pushed, "v1", "nginx:1.25", true,
+		},
+		"annotations as the ImageUpdater is gone": {
+			list, list, ofOnes, nil, pushed, "v1", "nginx:2.0", false,
+		},
+		"an opt-in that was added, and an ImageUpdater that has nothing to do with it": {
+			"", optIn, ofAll, nil, ref, "v2", "nginx:1.25", false,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			api, writer := behind(t, shopNow("1", test.cached), shopNow("2", test.live), test.cachedUpdater, test.liveUpdater)

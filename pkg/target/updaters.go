@@ -106,7 +106,9 @@ func (u *updaterLists) forget() {
 
 // listUpdaters lists the ImageUpdater objects of a namespace, none if the kind is not
 // installed. Those that are among known ones, as they are now, are not read anew.
-func (e endpoint) listUpdaters(ctx context.Context, namespace string, known []*imageupdate.Updater) ([]*imageupdate.Updater, error) {
+func (e endpoint) listUpdaters(
+	ctx context.Context, namespace string, known []*imageupdate.Updater,
+) ([]*imageupdate.Updater, error) {
 	var list iuv1alpha1.ImageUpdaterList
 	err := e.client.Get().Namespace(namespace).Resource(e.resource).MaxRetries(0).Do(ctx).Into(&list)
 	switch {

@@ -121,6 +121,7 @@ type WebhookDeliveryStatus struct {
 	// Identity is what repeats of the delivery have in common with it; empty if there can be none.
 	Identity string
 	Repeats  *Repeats
+	Progress *DeliveryProgress
 }
 
 // Repeats tells of the repeats of a delivery.
@@ -184,6 +185,13 @@ const (
 	// TargetFailed means that the target could not be written.
 	TargetFailed TargetResultType = "Failed"
 )
+
+// DeliveryProgress is how far a pending delivery has come that has more results than its status keeps.
+type DeliveryProgress struct {
+	Through                                                  string
+	Except                                                   []string
+	Written, Unchanged, Superseded, Skipped, Failed, Pending int32
+}
 
 // Sender is who delivered, and which method proved it.
 type Sender struct {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,8 +63,8 @@ func (clocked) Resolve(context.Context, target.Key) error { return errors.New("t
 
 func (clocked) Matches(string, target.Request) ([]target.Match, error) { return nil, nil }
 
-func (clocked) Write(context.Context, target.Key, target.Request, bool) (target.Outcome, error) {
-	return target.Outcome{}, errors.New("there is none")
+func (clocked) Write(_ context.Context, _ target.Key, requests []target.Request, _ bool) []target.Result {
+	return slices.Repeat([]target.Result{{Err: errors.New("there is none")}}, len(requests))
 }
 
 func (clocked) Held(target.Key, target.Request) {}

@@ -139,8 +139,8 @@ func (d *Deliverer) wanting(ctx context.Context, read []acceptedReading) ([]acce
 }
 
 func (d *Deliverer) isWanted(namespace string, events []postern.DeliveryEvent) (bool, error) {
-	for _, event := range events {
-		matches, err := d.Targets.Matches(namespace, task{event: event, matched: true}.request(d.Now()))
+	for i := range events {
+		matches, err := d.Targets.Matches(namespace, task{event: &events[i], matched: true}.request(d.Now()))
 		if err != nil || len(matches) > 0 {
 			return err == nil, err
 		}

@@ -93,6 +93,8 @@ func (d *Deliverer) carry(ctx context.Context, delivery *postern.WebhookDelivery
 	case target.IsTransient(err) && !m.dryRun:
 		d.pend(delivery, err)
 		return d.recordOnly(ctx, delivery, m)
+	case apierrors.IsRequestEntityTooLargeError(err):
+		return nil, err
 	case err != nil:
 		return nil, answerFor(err)
 	case len(tasks) == 0:

@@ -33,8 +33,9 @@ type Targets interface {
 	Resolve(ctx context.Context, key target.Key) error
 	// Matches returns the objects in a namespace that want what is requested.
 	Matches(namespace string, request target.Request) ([]target.Match, error)
-	// Write makes the object hold what is requested. In a dry run it only finds out what it would do.
-	Write(ctx context.Context, key target.Key, request target.Request, dryRun bool) (target.Outcome, error)
+	// Write makes the object hold what is requested, and returns a result of each request. In a dry run it only finds
+	// out what it would do.
+	Write(ctx context.Context, key target.Key, requests []target.Request, dryRun bool) []target.Result
 	// Stamp returns the time of a receipt, in whole microseconds: later than every one before it.
 	Stamp() time.Time
 	// Held takes note that the object held what was requested, as a record tells.

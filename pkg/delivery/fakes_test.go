@@ -156,7 +156,16 @@ func (f fakeTargets) Resolve(_ context.Context, key target.Key) error {
 	return f.resolveErr
 }
 
-func (f fakeTargets) Write(ctx context.Context, key target.Key, request target.Request, dryRun bool) (target.Outcome, error) {
+func (f fakeTargets) Write(ctx context.Context, key target.Key, requests []target.Request, dryRun bool) []target.Result {
+	results := make([]target.Result, len(requests))
+	for i, request := range requests {
+		request.Since = time.Time{} // it is of another clock
+		results[i].Outcome, results[i].Err = f.writeOne(ctx, key, request, dryRun)
+	}
+	return results
+}
+
+func (f fakeTargets) writeOne(ctx context.Context, key target.Key, request target.Request, dryRun bool) (target.Outcome, error) {
 	f.note(dryRun, "write ", key, " ", request.Ref)
 	f.mu.Lock()
 	f.request, f.requests = request, append(f.requests, request)

@@ -20,9 +20,9 @@ func (d *Deliverer) Learn(record *postern.WebhookDelivery) {
 			continue
 		}
 		for place := range record.Spec.Events {
-			t := task{event: record.Spec.Events[place], place: place, matched: record.Spec.Target == nil}
+			t := task{event: &record.Spec.Events[place], place: place, matched: record.Spec.Target == nil}
 			t.key.Kind, t.key.Namespace, t.key.Name = target.Kind(result.Kind), record.Namespace, result.Name
-			if t.isOf(result) {
+			if t.event.Ref == result.Ref {
 				t = timed(record, []task{t})[0]
 				d.Targets.Held(t.key, t.request(result.Time.Time))
 			}

@@ -81,7 +81,7 @@ func TestAnObjectThatIsNotValidIsToldOfShortly(t *testing.T) {
 }
 
 // wide is a delivery with results at n targets, each of which says something that takes much in JSON.
-func wide(n int) *postern.WebhookDelivery {
+func deliveryWithResults(n int) *postern.WebhookDelivery {
 	d := toPlant()
 	d.Name = "wide"
 	for i := range n {
@@ -96,7 +96,7 @@ func TestAFinalStatusIsBoundedAsItIsStored(t *testing.T) {
 	p := newDefaultPipeline()
 	var stored *postern.WebhookDelivery
 	p.onUpdate = func(d *postern.WebhookDelivery) error { stored = d.DeepCopy(); return nil }
-	d := wide(900)
+	d := deliveryWithResults(900)
 	d.Annotations = map[string]string{"x": strings.Repeat("&", 40<<10)}
 	p.close(t.Context(), d)
 	size, err := validation.EncodedBytes(stored)
@@ -112,7 +112,7 @@ func TestAFinalStatusIsBoundedAsItIsStored(t *testing.T) {
 func TestARecordThatIsTooLargeForItsFinalStatusEndsAllTheSame(t *testing.T) {
 	tooLarge := apierrors.NewRequestEntityTooLargeError("etcdserver: request is too large")
 	old := func() *postern.WebhookDelivery {
-		d := wide(3)
+		d := deliveryWithResults(3)
 		d.Annotations, d.Labels = map[string]string{"x": "&"}, map[string]string{"team": "a"}
 		d.Status.Phase, d.Status.Reason, d.Status.Message = postern.DeliveryApplied, target.ReasonRequested, "it was written"
 		d.Status.Conditions = []metav1.Condition{condition("Applied", "True", "Requested", "it was written")}

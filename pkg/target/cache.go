@@ -15,6 +15,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
+
+	"postern.dev/postern/pkg/imageupdate"
 )
 
 // Cache follows the targets of all namespaces, and what says which images they are
@@ -172,4 +174,13 @@ func (c *Cache) wrote(kind Kind, obj runtime.Object) {
 	if trimmed, err := trim(obj); err == nil {
 		c.kinds[kind].recent.Mutation(trimmed)
 	}
+}
+
+// updatersIn returns the ImageUpdater objects of a namespace as far as the watch has
+// told of them. They must not be modified.
+func (c *Cache) updatersIn(namespace string) []*imageupdate.Updater {
+	if c == nil {
+		return nil
+	}
+	return c.images.updatersIn(namespace)
 }

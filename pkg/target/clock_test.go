@@ -117,7 +117,7 @@ func TestAnAmbiguousFailureAfterTheClockWasSetBackIsNotTakenForSomethingLater(t 
 			at := midday()
 			writer, _ := newTestWriter(t, api, nil)
 			writer.clock = NewClock(at.now)
-			if _, err := writer.Write(t.Context(), plant, received(writer, "v1"), false); err != nil {
+			if _, err := writeOne(t.Context(), writer, plant, received(writer, "v1"), false); err != nil {
 				t.Fatal(err)
 			}
 			at.Time = at.Add(-30 * time.Second)
@@ -127,7 +127,7 @@ func TestAnAmbiguousFailureAfterTheClockWasSetBackIsNotTakenForSomethingLater(t 
 				_, document := api.seen()
 				writer.clock.observeOn(parse(t, KindGatewaySync, document)) // as the cache does with all targets
 			}
-			got, err := writer.Write(t.Context(), plant, received(writer, "v2"), false)
+			got, err := writeOne(t.Context(), writer, plant, received(writer, "v2"), false)
 			if err != nil || got.Reason != ReasonRequested {
 				t.Errorf("got %+v, %v; want Requested", got, err)
 			}
@@ -162,7 +162,7 @@ func TestANotedReceiptThatCannotBeTrueOutdatesNothing(t *testing.T) {
 		if ahead < maxAhead {
 			want = ReasonSuperseded
 		}
-		if got, err := writer.Write(t.Context(), plant, r, false); err != nil || got.Reason != want {
+		if got, err := writeOne(t.Context(), writer, plant, r, false); err != nil || got.Reason != want {
 			t.Errorf("%s: got %+v, %v; want %s", name, got, err, want)
 		}
 	}
@@ -175,14 +175,14 @@ func TestOrderOutlivesALargeStepBackInOneProcess(t *testing.T) {
 	writer.clock = NewClock(at.now)
 	slow := received(writer, "v1")
 	at.Time = at.Add(10 * time.Minute)
-	if _, err := writer.Write(t.Context(), plant, received(writer, "v2"), false); err != nil {
+	if _, err := writeOne(t.Context(), writer, plant, received(writer, "v2"), false); err != nil {
 		t.Fatal(err)
 	}
 	at.Time = at.Add(-24 * time.Hour)
-	if got, err := writer.Write(t.Context(), plant, slow, false); err != nil || got.Reason != ReasonSuperseded {
+	if got, err := writeOne(t.Context(), writer, plant, slow, false); err != nil || got.Reason != ReasonSuperseded {
 		t.Errorf("got %+v, %v; want Superseded", got, err)
 	}
-	if got, err := writer.Write(t.Context(), plant, received(writer, "v3"), false); err != nil || got.Reason != ReasonRequested {
+	if got, err := writeOne(t.Context(), writer, plant, received(writer, "v3"), false); err != nil || got.Reason != ReasonRequested {
 		t.Errorf("received after the step: got %+v, %v; want Requested", got, err)
 	}
 }

@@ -19,10 +19,15 @@ import (
 // nothing is. Only the annotations tell of an image that it does not speak of, and
 // of one that is wanted but for somebody else to commit.
 func DecideImage(app *argov1alpha1.Application, config imageupdate.Config, r Request) Decision {
-	requested, previous := r.Image.String(), app.Annotations[AnnotationRequestedRef]
+	d := newDraft(app.Annotations)
 	config = config.Of(*r.Image)
-	config, late := withoutOutdated(app.Annotations, previous, config, r)
-	plan := imageupdate.PlanFor(app, config, *r.Image)
+	requested, previous := r.Image.String(), d.only(AnnotationRequestedRef)[AnnotationRequestedRef]
+	d.testConfiguration(app.Labels, config)
+	config, late := withoutOutdated(d.only(AnnotationEventTime), previous, config, r)
+	var plan imageupdate.Plan
+	if len(config.Images) > 0 {
+		plan = imageupdate.PlanFor(d.images(app), config, *r.Image)
+	}
 	verdict, notes, slots := verdictOf(plan), notesOn(plan, config, r), slotsOf(plan)
 	switch {
 	case len(plan.Decisions) == 0 && late != nil:
@@ -30,9 +35,9 @@ func DecideImage(app *argov1alpha1.Application, config imageupdate.Config, r Req
 	case len(plan.Decisions) == 0 && r.IfFollowed:
 		return leftAlone(previous, ReasonNotFollowed, notes...)
 	case weigh(verdict) == weightHeld:
-		d := leftAlone(previous, verdict.Reason, notes...)
-		d.Held = true
-		return d.noteLater(app.Annotations, r, AnnotationRequestedRef, orderedByTime(config, slots)...)
+		held := leftAlone(previous, verdict.Reason, notes...)
+		held.Held = true
+		return held.noteLater(app.Annotations, r, AnnotationRequestedRef, orderedByTime(config, slots)...)
 	case weigh(verdict) < weightHeld:
 		return leftAlone(previous, verdict.Reason, notes...)
 	case len(plan.Overrides) == 0 && previous == requested:
@@ -40,11 +45,7 @@ func DecideImage(app *argov1alpha1.Application, config imageupdate.Config, r Req
 			noteLater(app.Annotations, r, AnnotationRequestedRef, slots...)
 	}
 
-	d := newDraft(app.Annotations)
 	d.request(r, requested, "", slots...)
-	if len(plan.Overrides) > 0 {
-		d.testConfiguration()
-	}
 	for _, o := range plan.Overrides {
 		d.override(o)
 	}

@@ -13,7 +13,6 @@ import (
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
-	"postern.dev/postern/pkg/imageupdate"
 )
 
 // errNoCache is the answer to what only a cache knows.
@@ -124,16 +123,4 @@ func repositoriesOf(obj any) ([]string, error) {
 		return keys.UnsortedList(), nil
 	}
 	return nil, nil // nothing else uses one
-}
-
-// updatersIn returns the ImageUpdater objects of a namespace, which like the list must
-// not be modified. The error satisfies IsTransient if not all of them are known yet.
-func (c *Cache) updatersIn(namespace string) ([]*imageupdate.Updater, error) {
-	if c == nil {
-		return nil, errNoCache
-	}
-	if err := c.ready(kindImageUpdater); err != nil {
-		return nil, &transientError{err}
-	}
-	return c.images.updatersIn(namespace), nil
 }

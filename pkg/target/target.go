@@ -117,6 +117,10 @@ type Request struct {
 	// Retry is set if the request may have been tried before, so that what was
 	// received after it may have been written meanwhile.
 	Retry bool
+	// Since is when the delivery began to be carried out, by the clock of this process.
+	// What a decision reads beside the target is read after that: once for all requests
+	// of one delivery. If it is zero that is when the request is written.
+	Since time.Time
 	// Override is set to write an event again on purpose, however old it is.
 	Override bool
 	// Known is what the Writer adds to the request; others leave it.

@@ -32,11 +32,11 @@ func TestWhatChangedNothingOutdatesWhatWasReceivedBeforeIt(t *testing.T) {
 			writer, _ := newTestWriter(t, api, nil)
 			if elsewhere {
 				writer.Held(plant, test.equal)
-			} else if got, err := writer.Write(t.Context(), plant, test.equal, false); err != nil || got.Reason != ReasonAlreadyRequested {
+			} else if got, err := writeOne(t.Context(), writer, plant, test.equal, false); err != nil || got.Reason != ReasonAlreadyRequested {
 				t.Fatalf("%s: got %+v, %v; want AlreadyRequested", test.name, got, err)
 			}
 			_, before := api.seen()
-			got, err := writer.Write(t.Context(), plant, test.slow, false)
+			got, err := writeOne(t.Context(), writer, plant, test.slow, false)
 			if err != nil || got.Reason != test.want {
 				t.Errorf("%s, found elsewhere %v: got %+v, %v; want %s", test.name, elsewhere, got, err, test.want)
 			}
@@ -64,13 +64,13 @@ func TestWhatIsWrittenTogetherWithItsLikeCountsForTheOrderToo(t *testing.T) {
 func TestWhatIsRememberedDoesNotOutdateWhatIsReceivedAfterIt(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v0"))
 	writer, _ := newTestWriter(t, api, nil)
-	if _, err := writer.Write(t.Context(), plant, event("v2", "github", 30, 31), false); err != nil {
+	if _, err := writeOne(t.Context(), writer, plant, event("v2", "github", 30, 31), false); err != nil {
 		t.Fatal(err)
 	}
 	api.mu.Lock()
 	api.object = plantAt("v2")
 	api.mu.Unlock()
-	got, err := writer.Write(t.Context(), plant, event("v1", "github", 10, 32), false)
+	got, err := writeOne(t.Context(), writer, plant, event("v1", "github", 10, 32), false)
 	if err != nil || got.Reason != ReasonRequested {
 		t.Errorf("got %+v, %v; want Requested", got, err)
 	}
@@ -82,21 +82,21 @@ func TestATargetThatWasMadeAnewIsNotWrittenForWhatWasOverwrittenBefore(t *testin
 	writer, _ := newTestWriter(t, api, nil)
 	first := event("v1", "github", 0, 31)
 	for _, r := range []Request{first, event("v2", "github", 0, 32)} {
-		if _, err := writer.Write(t.Context(), plant, r, false); err != nil {
+		if _, err := writeOne(t.Context(), writer, plant, r, false); err != nil {
 			t.Fatal(err)
 		}
 	}
 	api.mu.Lock()
 	api.object = plantAt("v0")
 	api.mu.Unlock()
-	if got, err := writer.Write(t.Context(), plant, again(first), false); err != nil || got.Reason != ReasonSuperseded {
+	if got, err := writeOne(t.Context(), writer, plant, again(first), false); err != nil || got.Reason != ReasonSuperseded {
 		t.Errorf("got %+v, %v; want Superseded", got, err)
 	}
 }
 
 func TestADryRunIsNotRemembered(t *testing.T) {
 	writer, _ := newTestWriter(t, newFakeAPIServer(t, plantAt("v0")), nil)
-	if _, err := writer.Write(t.Context(), plant, event("v2", "github", 0, 32), true); err != nil {
+	if _, err := writeOne(t.Context(), writer, plant, event("v2", "github", 0, 32), true); err != nil {
 		t.Fatal(err)
 	}
 	if kept := writer.held.of(plant); len(kept) > 0 {

@@ -75,6 +75,7 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		version.Info{}.OpenAPIModelName():                   schema_k8sio_apimachinery_pkg_version_Info(ref),
 		v1alpha1.Application{}.OpenAPIModelName():           schema_postern_apis_postern_v1alpha1_Application(ref),
 		v1alpha1.DeliveryEvent{}.OpenAPIModelName():         schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref),
+		v1alpha1.DeliveryProgress{}.OpenAPIModelName():      schema_postern_apis_postern_v1alpha1_DeliveryProgress(ref),
 		v1alpha1.GatewaySync{}.OpenAPIModelName():           schema_postern_apis_postern_v1alpha1_GatewaySync(ref),
 		v1alpha1.ImageReference{}.OpenAPIModelName():        schema_postern_apis_postern_v1alpha1_ImageReference(ref),
 		v1alpha1.JSON{}.OpenAPIModelName():                  schema_postern_apis_postern_v1alpha1_JSON(ref),
@@ -2843,6 +2844,87 @@ func schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref common.ReferenceCall
 	}
 }
 
+func schema_postern_apis_postern_v1alpha1_DeliveryProgress(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "DeliveryProgress is how far a pending delivery has come that has more results than its status keeps.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"through": {
+						SchemaProps: spec.SchemaProps{
+							Description: "The last target, as Kind/name in order of kind and name, that was tried; those after it were not reached yet.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"except": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "The targets up to that one, as Kind/name, that have not come to an end.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"written": {
+						SchemaProps: spec.SchemaProps{
+							Description: "How many results that targets does not list are Written.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"unchanged": {
+						SchemaProps: spec.SchemaProps{
+							Description: "How many results that targets does not list are Unchanged.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"superseded": {
+						SchemaProps: spec.SchemaProps{
+							Description: "How many results that targets does not list are Superseded.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"skipped": {
+						SchemaProps: spec.SchemaProps{
+							Description: "How many results that targets does not list are Skipped.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"failed": {
+						SchemaProps: spec.SchemaProps{
+							Description: "How many results that targets does not list are Failed.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"pending": {
+						SchemaProps: spec.SchemaProps{
+							Description: "How many results that targets does not list are Pending.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
 func schema_postern_apis_postern_v1alpha1_GatewaySync(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -3455,11 +3537,17 @@ func schema_postern_apis_postern_v1alpha1_WebhookDeliveryStatus(ref common.Refer
 							Ref:         ref(v1alpha1.Repeats{}.OpenAPIModelName()),
 						},
 					},
+					"progress": {
+						SchemaProps: spec.SchemaProps{
+							Description: "How far the delivery has come, while it is pending and has more results than targets lists.",
+							Ref:         ref(v1alpha1.DeliveryProgress{}.OpenAPIModelName()),
+						},
+					},
 				},
 			},
 		},
 		Dependencies: []string{
-			v1.Condition{}.OpenAPIModelName(), v1.MicroTime{}.OpenAPIModelName(), v1alpha1.PayloadDigest{}.OpenAPIModelName(), v1alpha1.Repeats{}.OpenAPIModelName(), v1alpha1.Sender{}.OpenAPIModelName(), v1alpha1.TargetResult{}.OpenAPIModelName()},
+			v1.Condition{}.OpenAPIModelName(), v1.MicroTime{}.OpenAPIModelName(), v1alpha1.DeliveryProgress{}.OpenAPIModelName(), v1alpha1.PayloadDigest{}.OpenAPIModelName(), v1alpha1.Repeats{}.OpenAPIModelName(), v1alpha1.Sender{}.OpenAPIModelName(), v1alpha1.TargetResult{}.OpenAPIModelName()},
 	}
 }
 

@@ -34,8 +34,8 @@ func newNamespaceShare(c ExtraConfig, maxRequests int, budget *payloadBudget) *n
 	}
 }
 
-// limit answers a request 429 whose namespace has its share already. It belongs inside of authorization, so that only those
-// who may deliver can use up the share of a namespace, and outside of whatever waits or reads bodies.
+// limit answers a request 429 whose namespace has its share already. It belongs inside of authorization, so that only
+// those who may deliver can use up the share of a namespace, and outside of whatever waits or reads bodies.
 func (s *namespaceShare) limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		info, ok := genericapirequest.RequestInfoFrom(req.Context())

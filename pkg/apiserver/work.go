@@ -14,17 +14,17 @@ import (
 )
 
 const (
-	// slotsPerProcessor lets one namespace keep every processor busy by itself while no other has work, and another begin at
-	// once when it has.
+	// slotsPerProcessor lets one namespace keep every processor busy by itself while no other has work, and another begin
+	// at once when it has.
 	slotsPerProcessor = 2
-	// workPatience is how long a delivery waits for its turn. Senders give up after about ten seconds, and what comes after
-	// the wait takes time too.
+	// workPatience is how long a delivery waits for its turn. Senders give up after about ten seconds, and what comes
+	// after the wait takes time too.
 	workPatience = 3 * time.Second
 )
 
-// work gives each namespace its turn of the processors: for verifying, decoding and matching, whose cost depends on what a
-// sender sends. It does not bound what waits for others (admission, targets, storage), nor the decoding of objects by
-// the framework.
+// work gives each namespace its turn of the processors: for verifying, decoding and matching, whose cost depends on
+// what a sender sends. It does not bound what waits for others (admission, targets, storage), nor the decoding of
+// objects by the framework.
 type work struct {
 	slots    *fairness.Slots
 	patience time.Duration
@@ -35,7 +35,8 @@ func newWork(sharePercent int) *work {
 	return &work{fairness.NewSlots(fairness.Share{Total: max(total, 4), Percent: sharePercent}), workPatience}
 }
 
-// Begin waits for the turn of a namespace, until the patience is over or ctx ends, and then returns an error that answers 429.
+// Begin waits for the turn of a namespace, until the patience is over or ctx ends, and then returns an error that
+// answers 429.
 func (w *work) Begin(ctx context.Context, namespace string) (end func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, w.patience)
 	defer cancel()

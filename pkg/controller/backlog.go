@@ -18,8 +18,8 @@ const (
 	// backlogRetryAfterSeconds is when a sender may try again: what is Pending is tried again about as often.
 	backlogRetryAfterSeconds = 15
 
-	// overshootPercent is how far the bytes of all records may exceed their bound: the oldest are deleted when they do, but
-	// that takes time.
+	// overshootPercent is how far the bytes of all records may exceed their bound: the oldest are deleted when they do,
+	// but that takes time.
 	overshootPercent = 25
 )
 
@@ -47,8 +47,8 @@ func NewBacklog(ledger *Ledger, maxPending, maxBytes int64, sharePercent int) *B
 	return &Backlog{Ledger: ledger, Max: maxPending, MaxBytes: maxBytes, SharePercent: sharePercent, told: rate.Sometimes{Interval: time.Minute}}
 }
 
-// Full returns why a delivery to a namespace is refused, and the error that answers it with 429; or no error. One more could
-// be stored, but not for ever. It is safe for concurrent use.
+// Full returns why a delivery to a namespace is refused, and the error that answers it with 429; or no error. One more
+// could be stored, but not for ever. It is safe for concurrent use.
 func (b *Backlog) Full(namespace string) (cause string, err error) {
 	one, all, namespaces := b.Ledger.of(namespace)
 	switch {

@@ -9,8 +9,8 @@ import (
 	"slices"
 )
 
-// eviction chooses which records to delete. It takes the oldest of the namespace that holds most, again and again: whoever
-// holds little keeps its history, however much others deliver.
+// eviction chooses which records to delete. It takes the oldest of the namespace that holds most, again and again:
+// one that holds little keeps its history, however much others deliver.
 type eviction struct {
 	// measure is what counts of a namespace: its records, or their bytes.
 	measure func(holding) int64

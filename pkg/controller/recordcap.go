@@ -30,14 +30,15 @@ type Records interface {
 	Delete(ctx context.Context, record *postern.WebhookDelivery) error
 }
 
-// RecordCap deletes the oldest records when there are too many, or they take too many bytes, before their time to live is
-// over. The namespace that holds most gives way first. Records that are Pending stay: what was answered 2xx is not lost.
+// RecordCap deletes the oldest records when there are too many, or they take too many bytes, before their time to live
+// is over. The namespace that holds most gives way first. Records that are Pending stay: what was answered 2xx is not
+// lost.
 type RecordCap struct {
 	Records Records
 	// Ledger knows what there is.
 	Ledger *Ledger
-	// Max is how many records may be stored, and MaxBytes how many bytes of JSON they may take; a tenth less is left, so that
-	// there is not always one too many.
+	// Max is how many records may be stored, and MaxBytes how many bytes of JSON they may take; a tenth less is left, so
+	// that there is not always one too many.
 	Max, MaxBytes int64
 	// Crowded reports whether the storage itself is short of room, and then neither counts for anything. It may be nil.
 	Crowded func() bool
@@ -85,8 +86,8 @@ func (l *Ledger) holdings() map[string]holding {
 	return maps.Clone(l.namespaces)
 }
 
-// deleteAll deletes these records and returns how many of them it has deleted, with the first error. What is gone or was
-// changed meanwhile is left to the next time.
+// deleteAll deletes these records and returns how many of them it has deleted, with the first error. What is gone or
+// was changed meanwhile is left to the next time.
 func (c *RecordCap) deleteAll(ctx context.Context, records []entry) (deleted int, err error) {
 	done := make([]bool, len(records))
 	group, ctx := errgroup.WithContext(ctx)

@@ -109,7 +109,7 @@ func TestAStorageThatCannotDeleteIsReported(t *testing.T) {
 	}
 }
 
-// Whoever delivers little keeps its history.
+// A namespace that delivers little keeps its history.
 func TestTheNamespaceThatHoldsMostGivesWayFirst(t *testing.T) {
 	old, young := recordsOf(10, postern.DeliveryApplied), recordsOf(100, postern.DeliveryApplied)
 	for i := range young {

@@ -15,8 +15,8 @@ import (
 	"postern.dev/postern/apis/postern/validation"
 )
 
-// checkStorable returns an error, ready to be answered, for a delivery of which no record can ever be made. It comes before
-// anything is written to a target, since a record is stored while that is done.
+// checkStorable returns an error, ready to be answered, for a delivery of which no record can ever be made. It comes
+// before anything is written to a target, since a record is stored while that is done.
 func checkStorable(d *postern.WebhookDelivery) error {
 	if errs := validation.ValidateRecord(d); len(errs) > 0 {
 		return invalid(d, errs)

@@ -185,7 +185,7 @@ func TestADeliveryToANamespaceThatHasItsShareIsRefused(t *testing.T) {
 	}
 }
 
-// busy gives nobody a turn.
+// busy gives no namespace a turn.
 type busy struct{}
 
 func (busy) Begin(context.Context, string) (end func(), err error) {

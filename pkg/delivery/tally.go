@@ -18,7 +18,8 @@ import (
 )
 
 const (
-	// tallyInterval is how often the count of a record's repeats is stored at most, however many come in.
+	// tallyInterval is how often the count of a record's repeats is stored at most, however many come in. It is longer than
+	// the shortest lease of etcd, or a record could outlive its time by being updated.
 	tallyInterval = 10 * time.Second
 	// maxTallies bounds how many records' repeats are being counted. Those of more records are not.
 	maxTallies = 1000

@@ -17,7 +17,7 @@ import (
 // slowly makes a step of the first delivery, and of no later one, take that long.
 func slowly(p *pipeline, step string, pause time.Duration) {
 	var once sync.Once
-	wait := func() { once.Do(func() { time.Sleep(pause) }) }
+	wait := func() { once.Do(func() { advance(pause) }) }
 	switch step {
 	case "admission":
 		p.onValidate = func(*postern.WebhookDelivery) error { wait(); return nil }
@@ -40,7 +40,7 @@ func TestARepeatWaitsForTheFirstWhicheverStepIsSlow(t *testing.T) {
 			var answers [3]*postern.WebhookDelivery
 			for i := range answers {
 				running.Go(func() {
-					time.Sleep(time.Duration(i) * time.Second)
+					advance(time.Duration(i) * time.Second)
 					answer, err := p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false)
 					if err != nil {
 						t.Error(err)
@@ -91,7 +91,7 @@ func TestARepeatThatLeavesWhileItWaitsIsToldToComeAgain(t *testing.T) {
 		if got := answered(t, err); got.Code != 503 || got.Details.RetryAfterSeconds == 0 {
 			t.Errorf("answered %+v", got)
 		}
-		time.Sleep(5 * time.Second)
+		advance(5 * time.Second)
 		p.Drain()
 	})
 }
@@ -104,7 +104,7 @@ func TestTwoReplicasThatGetTheSameAtOnceWriteItOnce(t *testing.T) {
 		replicas := []*pipeline{pipelineOn(s, shared), pipelineOn(s, shared)}
 		var running sync.WaitGroup
 		for _, p := range replicas {
-			p.onValidate = func(*postern.WebhookDelivery) error { time.Sleep(time.Second); return nil } // both have looked by then
+			p.onValidate = func(*postern.WebhookDelivery) error { advance(time.Second); return nil } // both have looked by then
 			running.Go(func() {
 				if _, err := p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false); err != nil {
 					t.Error(err)
@@ -145,9 +145,9 @@ func TestRepeatsAreCountedTogether(t *testing.T) {
 			if _, err := repeat(t, p); err != nil {
 				t.Error(err)
 			}
-			time.Sleep(100 * time.Millisecond)
+			advance(100 * time.Millisecond)
 		}
-		time.Sleep(2 * tallyInterval)
+		advance(2 * tallyInterval)
 		synctest.Wait()
 		if got := s.all()[0].Status.Repeats; got.Count != 600 || got.LastSender.Name != other.Name {
 			t.Errorf("counted %+v, want 600", got)
@@ -179,7 +179,7 @@ func TestRepeatsThatCannotBeStoredAreCountedLater(t *testing.T) {
 		if err := p.Resume(t.Context(), s.all()[0], false); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * tallyInterval)
+		advance(2 * tallyInterval)
 		synctest.Wait()
 		if got := s.all()[0].Status; got.Phase != "Applied" || got.Repeats == nil || got.Repeats.Count != 1 {
 			t.Errorf("the record says %s, %+v", got.Phase, got.Repeats)

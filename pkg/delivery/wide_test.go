@@ -103,7 +103,7 @@ func tried(t *testing.T, p *pipeline, d *postern.WebhookDelivery, bound int) (tr
 	t.Helper()
 	for tries < bound {
 		tries++
-		time.Sleep(12 * time.Second)
+		<-time.After(12 * time.Second) // as the controller pauses, by the clock of the bubble
 		err := p.Resume(t.Context(), d, false)
 		if size := len(mustJSON(t, d)); size > 1<<20 {
 			t.Fatalf("the record has %d bytes", size)
@@ -168,7 +168,7 @@ func TestTargetsThatHangKeepNoOthersFromBeingTried(t *testing.T) {
 				}
 				p.Drain()
 				for range 5 {
-					time.Sleep(12 * time.Second)
+					<-time.After(12 * time.Second) // as the controller pauses, by the clock of the bubble
 					if err := p.Resume(t.Context(), d, false); !errors.Is(err, ErrStillPending) {
 						t.Fatal(err)
 					}

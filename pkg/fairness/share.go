@@ -1,16 +1,16 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fairness divides among namespaces what is bounded for all of them together, so that none can take all of it. It
-// must not know what is divided.
+// Package fairness divides among namespaces what is bounded for all of them together, so that none can take all of it.
+// It must not know what is divided.
 package fairness
 
 import "sync"
 
-// Share says how much of a total one namespace may hold. It is a bound that moves with what is free: alone, a namespace may
-// hold Percent of the total. Each further one that holds as much as it may lowers the bound of all, and something always
-// stays free for a namespace that holds little. With 50 percent, one such namespace holds a half, two hold a third each, and
-// n hold 1/(n+1) each.
+// Share says how much of a total one namespace may hold. It is a bound that moves with what is free: alone, a namespace
+// may hold Percent of the total. Each further one that holds as much as it may lowers the bound of all, and something
+// always stays free for a namespace that holds little. With 50 percent, one such namespace holds a half, two hold a
+// third each, and n hold 1/(n+1) each.
 //
 // This is the dynamic threshold by which switches share a buffer among their ports (Choudhury and Hahne, 1998).
 type Share struct {
@@ -20,8 +20,8 @@ type Share struct {
 	Percent int
 }
 
-// Allows reports whether a namespace that holds held may hold n more, while all namespaces together hold all. One that holds
-// nothing may, as long as there is room for it.
+// Allows reports whether a namespace that holds held may hold n more, while all namespaces together hold all. One that
+// holds nothing may, as long as there is room for it.
 func (s Share) Allows(held, all, n int64) bool {
 	free := s.Total - all - n
 	if free < 0 {

@@ -9,9 +9,9 @@ import (
 	"sync"
 )
 
-// Slots bounds how much is done at a time. What finds no slots waits in the queue of its namespace; those that become free
-// go to the namespace that has the fewest, and among equals to the one that was served longest ago. No namespace may have
-// more than its share, so that another finds slots at once. It is safe for concurrent use.
+// Slots bounds how much is done at a time. What finds no slots waits in the queue of its namespace; those that become
+// free go to the namespace that has the fewest, and among equals to the one that was served longest ago. No namespace
+// may have more than its share, so that another finds slots at once. It is safe for concurrent use.
 type Slots struct {
 	share Share
 
@@ -37,8 +37,8 @@ type turn struct {
 // NewSlots returns as many slots as the share is of.
 func NewSlots(share Share) *Slots { return &Slots{share: share, queues: map[string]*queue{}} }
 
-// Acquire waits for n slots, or for all if there are not so many, and returns what gives them back, to be called once. The
-// error is that of ctx if it ends first.
+// Acquire waits for n slots, or for all if there are not so many, and returns what gives them back, to be called once.
+// The error is that of ctx if it ends first.
 func (s *Slots) Acquire(ctx context.Context, namespace string, n int64) (release func(), err error) {
 	n = min(n, s.share.Total)
 	turn := s.enqueue(namespace, n)

@@ -54,8 +54,8 @@ func TestDecodeBoundsWhatABodyHolds(t *testing.T) {
 
 // A push of 2048 commits, the most that GitHub tells of, is read, with the changed files of each.
 func TestDecodeReadsTheLargestPushOfGitHub(t *testing.T) {
-	commit := `{"id":"%040x","tree_id":"%[1]040x","distinct":true,"message":"fix","timestamp":"2026-01-02T03:04:05Z",` +
-		`"url":"https://github.com/o/r/commit/%[1]040x","author":{"name":"a","email":"a@b.c","username":"a"},` +
+	commit := `{"id":"%040x","tree_id":"%040[1]x","distinct":true,"message":"fix","timestamp":"2026-01-02T03:04:05Z",` +
+		`"url":"https://github.com/o/r/commit/%040[1]x","author":{"name":"a","email":"a@b.c","username":"a"},` +
 		`"committer":{"name":"a","email":"a@b.c","username":"a"},"added":["a/b.go"],"removed":[],"modified":["c.go","d.go"]}`
 	var commits []string
 	for i := range 2048 {

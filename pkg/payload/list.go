@@ -17,7 +17,8 @@ type list[T any] []T
 func (l *list[T]) UnmarshalJSON(raw []byte) error {
 	n := elements(raw)
 	if n > maxListItems {
-		return refuse(ErrorTooComplex, "the body has a list of %d items, of which at most %d are read: send fewer at once", n, maxListItems)
+		return refuse(ErrorTooComplex,
+			"the body has a list of %d items, of which at most %d are read: send fewer at once", n, maxListItems)
 	}
 	*l = make(list[T], 0, n)
 	return json.UnmarshalCaseSensitivePreserveInts(raw, (*[]T)(l))

@@ -4,13 +4,13 @@
 package payload
 
 // Take takes a value out of the text of a JSON object that holds a payload, before anything is made of either. It returns
-// the value, a part of the text, and a copy of the text that has {} in its place; nil and the text itself if there is no such
-// value. Beside the value, the object may hold so many names and values. The error is an *Error; what is no JSON object is
-// none: whoever parses it will say so. The text is never modified.
+// the value, a part of the text, and a copy of the text that has {} in its place; nil and the text itself if there is no
+// such value. Beside the value, the object may hold maxParts names and values. The error is an *Error. What is no JSON object
+// is returned as it is. The text is never modified.
 func Take(text []byte, maxParts int, path ...string) (value, rest []byte, err error) {
 	valid, err := validJSON(text)
 	if err != nil || valid[0] != '{' {
-		return nil, text, nil
+		return nil, text, nil //nolint:nilerr // whoever parses it says what is wrong
 	}
 	obj, err := scan(valid)
 	if err != nil {
@@ -29,8 +29,8 @@ func Take(text []byte, maxParts int, path ...string) (value, rest []byte, err er
 		return nil, text, err
 	}
 	if size.parts > maxParts {
-		return nil, text, refuse(ErrorTooComplex, "the object holds %d names and values beside the payload, of which at most %d are read",
-			size.parts, maxParts)
+		return nil, text, refuse(ErrorTooComplex,
+			"the object holds %d names and values beside the payload, of which at most %d are read", size.parts, maxParts)
 	}
 	return value, rest, nil
 }

@@ -242,5 +242,11 @@ func sentence(parts []string) string {
 
 // annotationPath is the JSON pointer (RFC 6901) of an annotation.
 func annotationPath(key string) string {
-	return annotationsPath + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
+	return annotationsPath + "/" + toPointer.Replace(key)
 }
+
+// toPointer and fromPointer escape and unescape a part of a JSON pointer.
+var (
+	toPointer   = strings.NewReplacer("~", "~0", "/", "~1")
+	fromPointer = strings.NewReplacer("~1", "/", "~0", "~")
+)

@@ -48,7 +48,7 @@ func lookUp(value any, pointer string) any {
 	for token := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
 		switch container := value.(type) {
 		case map[string]any:
-			value = container[strings.NewReplacer("~1", "/", "~0", "~").Replace(token)]
+			value = container[fromPointer.Replace(token)]
 		case []any:
 			index, err := strconv.Atoi(token)
 			if err != nil || index < 0 || index >= len(container) {

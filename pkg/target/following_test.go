@@ -4,17 +4,17 @@
 package target
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
-
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
@@ -24,8 +24,10 @@ func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
 			Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Type: metav1.CauseTypeUnexpectedServerResponse}}}}}
 		var fails error
 		f := follow(&cache.ListWatch{
-			ListFunc:  func(metav1.ListOptions) (runtime.Object, error) { return nil, fails },
-			WatchFunc: func(metav1.ListOptions) (watch.Interface, error) { return watch.NewFake(), fails },
+			ListWithContextFunc: func(context.Context, metav1.ListOptions) (runtime.Object, error) { return nil, fails },
+			WatchFuncWithContext: func(context.Context, metav1.ListOptions) (watch.Interface, error) {
+				return watch.NewFake(), fails
+			},
 		}, time.Now)
 		current := func(when string, want bool) {
 			t.Helper()
@@ -60,13 +62,13 @@ func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
 		fails = nil
 		open()
 		current("it tells of what was missed", false)
-		time.Sleep(settling)
+		advance(settling)
 		current("it has told of what was missed", true)
 		f.failed(down)
 		_, _ = f.List(metav1.ListOptions{})
 		open()
 		current("what a list had is not in the cache yet", false)
-		time.Sleep(settling)
+		advance(settling)
 		current("what a list had is in the cache", true)
 
 		fails = missing
@@ -90,18 +92,16 @@ func TestANewTargetIsNotMissedWhileAWatchReconnects(t *testing.T) {
 	})
 	api.serve(applications, &answer{text: `{"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
 		"metadata": {"namespace": "demo", "name": "new", "resourceVersion": "7"}, "spec": {"source": {"repoURL": "` + shop + `", "targetRevision": "main"}}}`})
-	for {
-		matches, err := cache.Matches("demo", main)
-		if err == nil {
-			if len(matches) != 1 || matches[0].Key.Name != "new" {
-				t.Errorf("got %v once that is known, want the new Application", matches)
-			}
-			break
+	var matches []Match
+	eventually(t, "what wants it is known", func() bool {
+		var err error
+		if matches, err = cache.Matches("demo", main); err != nil && !IsTransient(err) {
+			t.Error(err)
 		}
-		if !IsTransient(err) {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Millisecond) // or the cache would hardly get a turn
+		return err == nil
+	})
+	if len(matches) != 1 || matches[0].Key.Name != "new" {
+		t.Errorf("got %v once that is known, want the new Application", matches)
 	}
 }
 

@@ -68,7 +68,7 @@ func mustApply(t *testing.T, document string, patch []Operation) string {
 	return after
 }
 
-func parse(t *testing.T, kind Kind, document string) runtime.Object {
+func parse(t testing.TB, kind Kind, document string) runtime.Object {
 	t.Helper()
 	_, obj, err := kind.api()
 	if err != nil {

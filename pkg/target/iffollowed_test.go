@@ -4,11 +4,12 @@
 package target
 
 import (
-	"postern.dev/postern/pkg/imageupdate"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"postern.dev/postern/pkg/imageupdate"
 )
 
 func ifFollowed(r Request) Request {

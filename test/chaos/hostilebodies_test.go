@@ -26,7 +26,7 @@ type shape struct {
 
 // shapes are of the largest size: lists of what is empty, and very many names.
 func shapes() []shape {
-	const half = largestBody/2 - 20
+	const deep = 900 // of the 1000 levels that are read
 	batch := map[string]string{"Content-Type": "application/cloudevents-batch+json"}
 	return []shape{
 		{"distribution", filled(`{"events":[{"action":"x","target":{}},`, "{}", "]}"), nil},
@@ -40,8 +40,9 @@ func shapes() []shape {
 			"{}", "]}"), nil},
 		{"generic", `{"ref":"main",` + manyNames(largestBody-20) + `}`, nil},
 		{"cloudevents", filled("[", "{}", "]"), batch},
-		{"quay.io", filled(`{"name":"b","repository":"a/b","docker_url":"quay.io/a/b","updated_tags":[`, `"a"`, "]}"), nil},
-		{"generic", `{"ref":"main","x":` + strings.Repeat("[", half) + strings.Repeat("]", half) + `}`, nil},
+		{"quay.io", filled(`{"name":"b","repository":"a/b","namespace":"a","docker_url":"quay.io/a/b",`+
+			`"homepage":"https://quay.io/repository/a/b","updated_tags":[`, `"a"`, "]}"), nil},
+		{"generic", filled(`{"ref":"main","x":[`, strings.Repeat("[", deep)+strings.Repeat("]", deep), "]}"), nil},
 	}
 }
 
@@ -58,7 +59,7 @@ func manyNames(size int) string {
 		if i > 0 {
 			text.WriteByte(',')
 		}
-		text.WriteString(`"` + strconv.FormatInt(int64(i), 36) + `":0`)
+		text.WriteString(`"n` + strconv.FormatInt(int64(i), 36) + `":0`)
 	}
 	return text.String()
 }

@@ -75,6 +75,15 @@ func TestASenderWithAWebhookSecretAloneIsToldOnlyWhatBecameOfWhatItSent(t *testi
 	if got := repeat.told(t).Status.Reason; got != "AlreadyDelivered" {
 		t.Errorf("a repeat: got reason %s, want AlreadyDelivered", got)
 	}
+	// Who may deliver may not read by that alone, at any path.
+	for _, path := range []string{
+		syncDoor("web"), sourceDoor("github"), "webhookdeliveries", "webhookdeliveries/" + byTarget.told(t).Name, "webhooksources", "webhooksources/github",
+	} {
+		got, err := anonymous.send(t.Context(), http.MethodGet, path, http.NoBody, nil)
+		if err := errors.Join(err, answeredWith(http.StatusForbidden)(got)); err != nil {
+			t.Errorf("GET %s: %v", path, err)
+		}
+	}
 	// The record has it all, for who may read it.
 	if record := bySource.delivery(t); record.Status.Sender.Name != "system:anonymous" || len(record.Status.Targets) == 0 {
 		t.Errorf("the record by source has the status %+v", record.Status)

@@ -136,9 +136,10 @@ func TestCallersPastTheKubeAPIServerCostItNoMoreReviewsThanTheLimit(t *testing.T
 					t.Fatalf("request %d: got %d, want one of %v", i, code, test.codes)
 				}
 			}
-			made, most := w.reviews()-before, 0.0
+			// The kube-apiserver's own discovery, which it relays in its own name, is asked about now and then.
+			made, most := w.reviews()-before, requests/20.0
 			if !test.free { // a request makes a TokenReview and a SubjectAccessReview at most
-				most = 2 * (2*perSecond + perSecond*time.Since(began).Seconds())
+				most += 2 * (2*perSecond + perSecond*time.Since(began).Seconds())
 			}
 			if made > most {
 				t.Errorf("%d requests made %.0f reviews, want at most %.0f", requests, made, most)

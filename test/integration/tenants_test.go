@@ -86,8 +86,8 @@ func TestTheLargestDeliveriesEnd(t *testing.T) {
 	w.untilRecorded("largest", v1alpha1.DeliveryApplied, "Requested")
 }
 
-// Deliveries whose targets can't be written are kept, and nothing may delete them. Those of one namespace must not keep out
-// those of others.
+// Deliveries whose targets can't be written are kept, and nothing may delete them. Those of one namespace must not keep
+// out those of others.
 func TestOneNamespaceWithPendingDeliveriesLeavesTheOthersTheirs(t *testing.T) {
 	const most = 20
 	s := newSuite(t, fmt.Sprintf("--max-deliveries=%d", most))

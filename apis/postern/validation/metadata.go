@@ -16,8 +16,8 @@ import (
 const (
 	// maxLabels, maxAnnotations and maxOwnerReferences are how many a delivery may have.
 	maxLabels, maxAnnotations, maxOwnerReferences = 64, 256, 16
-	// maxAnnotationBytes bounds keys and values of all annotations together. What Kubernetes allows is four times that, and
-	// would leave no room in a record for anything else.
+	// maxAnnotationBytes bounds keys and values of all annotations together. What Kubernetes allows is four times that,
+	// and would leave no room in a record for anything else.
 	maxAnnotationBytes = 64 << 10
 	// maxReferenceBytes bounds each field of an owner reference: the name of a kind with its group is no longer.
 	maxReferenceBytes = 317
@@ -25,8 +25,8 @@ const (
 
 var metadataPath = field.NewPath("metadata")
 
-// validateName checks the name of a delivery, or the beginning of one that is generated. Without either the server makes
-// one up. The names of others than DNS subdomains could not be deleted by kubectl, nor shown in a terminal.
+// validateName checks the name of a delivery, or the beginning of one that is generated. Without either the server
+// makes one up. The names of others than DNS subdomains could not be deleted by kubectl, nor shown in a terminal.
 func validateName(d *postern.WebhookDelivery) field.ErrorList {
 	var errs field.ErrorList
 	if d.Name != "" {
@@ -46,8 +46,8 @@ func validateSubdomain(path *field.Path, name string, isPrefix bool) field.Error
 	return errs
 }
 
-// validateMetadata checks all of the metadata that a client or a policy may set, but for the name. If there is too much of
-// something, that is the only error about it.
+// validateMetadata checks all of the metadata that a client or a policy may set, but for the name. If there is too much
+// of something, that is the only error about it.
 func validateMetadata(d *postern.WebhookDelivery) field.ErrorList {
 	errs := validateFinalizers(d)
 	if d.ResourceVersion != "" {

@@ -13,8 +13,8 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// The size of a record is counted in bytes of the JSON that is stored, in which one byte of text may take six. etcd takes
-// requests of up to 1.5 MiB by default, and a record costs memory for as long as it is kept.
+// The size of a record is counted in bytes of the JSON that is stored, in which one byte of text may take six. etcd
+// takes requests of up to 1.5 MiB by default, and a record costs memory for as long as it is kept.
 const (
 	// MaxRecordBytes bounds a record when it is made. It leaves room for what came of the delivery.
 	MaxRecordBytes = 256 << 10
@@ -22,8 +22,8 @@ const (
 	MaxFinalBytes = MaxRecordBytes + 512<<10
 )
 
-// EncodedBytes returns how many bytes a record takes as it is stored. Field owners do not count: they are not stored. The
-// error is that of a record which can't be encoded.
+// EncodedBytes returns how many bytes a record takes as it is stored. Field owners do not count: they are not stored.
+// The error is that of a record which can't be encoded.
 func EncodedBytes(d *postern.WebhookDelivery) (int, error) {
 	kept := *d
 	kept.ManagedFields = nil

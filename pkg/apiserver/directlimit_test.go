@@ -36,7 +36,7 @@ func TestUnknownCredentialsAreAskedAboutAtTheRateHoweverManyTheyAre(t *testing.T
 		if got := taken(l, 1000, credentialNumber, each); got != 20 {
 			t.Errorf("of 1000 tokens from 1000 addresses at once %d are asked about, want twice the rate, 20", got)
 		}
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		if got := taken(l, 1000, credentialNumber, each); got != 10 {
 			t.Errorf("a second later %d are asked about, want the rate, 10", got)
 		}
@@ -52,7 +52,7 @@ func TestOneAddressLeavesMostOfTheRateToOthers(t *testing.T) {
 		if !l.take(credentialNumber(5000), "10.0.0.2") {
 			t.Error("another address is refused meanwhile")
 		}
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		if got := taken(l, 1000, credentialNumber, at("10.0.0.1")); got != 2 {
 			t.Errorf("a second later %d are asked about, want a quarter of the rate, 2", got)
 		}
@@ -72,7 +72,7 @@ func TestAnAcceptedCredentialIsNotHeldUpByOthers(t *testing.T) {
 			if !l.take(prometheus, "10.0.0.1") {
 				t.Fatal("a credential that was accepted is refused while others are tried")
 			}
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 		if got := taken(l, 1000, same(1<<20), at("10.0.0.1")); got > 10 {
 			t.Errorf("an accepted credential is asked about %d times at once, want at most the rate, 10", got)

@@ -50,7 +50,7 @@ func TestADeliveryThatCanNeverBeRecordedIsRefusedBeforeAnythingIsWritten(t *test
 			} {
 				p := newDefaultPipeline()
 				err := carry(p, toPlant())
-				status, ok := err.(apierrors.APIStatus) //nolint:errorlint // the answer itself
+				status, ok := err.(apierrors.APIStatus)
 				if !ok || status.Status().Code != test.code {
 					t.Fatalf("%s: got %v, want an answer %d", way, err, test.code)
 				}

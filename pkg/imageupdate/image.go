@@ -120,17 +120,6 @@ func (i Image) validate() error {
 	return nil
 }
 
-// parseImages parses references and leaves out what is none.
-func parseImages(refs []string) []Image {
-	images := make([]Image, 0, len(refs))
-	for _, ref := range refs {
-		if i, err := ParseImage(ref); err == nil {
-			images = append(images, i)
-		}
-	}
-	return images
-}
-
 // join lists images for people, the first few if there are many.
 func join(images []Image) string {
 	said := make([]string, 0, len(images))

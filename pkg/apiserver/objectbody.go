@@ -39,13 +39,18 @@ type takenPayloadKey struct{}
 func withBoundedObjects(next http.Handler, maxObjectBytes int64) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		info, ok := genericapirequest.RequestInfoFrom(req.Context())
-		if !ok || info.APIGroup != postern.GroupName || info.Subresource != "" || req.ContentLength == 0 {
+		limit := int64(0)
+		if ok && info.APIGroup == postern.GroupName && info.Subresource == "" && req.ContentLength != 0 {
+			switch info.Verb {
+			case "create":
+				limit = maxObjectBytes
+			case "delete", "deletecollection":
+				limit = maxOptionsBytes
+			}
+		}
+		if limit == 0 { // there is no body, or the verb is refused before anything reads it
 			next.ServeHTTP(w, req)
 			return
-		}
-		limit := int64(maxOptionsBytes)
-		if info.Verb == "create" {
-			limit = maxObjectBytes
 		}
 		bounded, err := boundObject(w, req, limit)
 		if err != nil {

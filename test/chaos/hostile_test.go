@@ -31,6 +31,9 @@ const slowdown = 5
 // is compared within one run, and judged only in the long form. CHAOS_ATTACKS, a regular expression, selects attacks by
 // their names.
 func TestAHostileNamespaceLeavesAnotherUnharmed(t *testing.T) {
+	if raceDetector {
+		t.Skip("with the race detector Postern takes several times the memory and the time that the limits are for")
+	}
 	c, err := startCluster(starting(t), controlplane.Options{AuditPolicy: []byte(metadataOnly)})
 	if err != nil {
 		t.Fatal(err)

@@ -21,6 +21,13 @@ type work struct {
 	begun []string
 }
 
+// order returns the namespaces in the order in which their work was begun.
+func (w *work) order() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.begun)
+}
+
 func (w *work) do(t *testing.T, namespace string, n int, takes time.Duration) {
 	t.Helper()
 	for range n {
@@ -43,17 +50,17 @@ func TestANamespaceWithMuchToDoLetsAnotherBeginAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &work{Slots: NewSlots(Share{Total: 4, Percent: 50})}
 		w.do(t, "hostile", 100, time.Second)
-		if len(w.begun) != 2 {
-			t.Errorf("%d of 4 slots are taken by one namespace, want 2", len(w.begun))
+		if len(w.order()) != 2 {
+			t.Errorf("%d of 4 slots are taken by one namespace, want 2", len(w.order()))
 		}
 		w.do(t, "honest", 1, time.Millisecond)
-		if !slices.Contains(w.begun, "honest") {
+		if !slices.Contains(w.order(), "honest") {
 			t.Error("the other namespace waits")
 		}
 		<-time.After(time.Hour)
 		synctest.Wait()
-		if len(w.begun) != 101 || len(w.queues) != 0 || w.all != 0 {
-			t.Errorf("%d were begun, %d namespaces are left, %d slots taken", len(w.begun), len(w.queues), w.all)
+		if len(w.order()) != 101 || len(w.queues) != 0 || w.all != 0 {
+			t.Errorf("%d were begun, %d namespaces are left, %d slots taken", len(w.order()), len(w.queues), w.all)
 		}
 	})
 }
@@ -64,12 +71,12 @@ func TestTheNamespaceWithTheFewestSlotsComesNext(t *testing.T) {
 		for i := range 8 { // all slots are taken, and four of these wait
 			w.do(t, fmt.Sprintf("hostile-%d", i), 50, time.Second)
 		}
-		before := len(w.begun)
+		before := len(w.order())
 		w.do(t, "honest", 1, time.Millisecond)
 		<-time.After(2*time.Second + time.Millisecond)
 		synctest.Wait()
-		if !slices.Contains(w.begun[before:], "honest") {
-			t.Errorf("after two rounds the turn was of %v", w.begun[before:])
+		if !slices.Contains(w.order()[before:], "honest") {
+			t.Errorf("after two rounds the turn was of %v", w.order()[before:])
 		}
 		<-time.After(time.Hour)
 	})

@@ -228,7 +228,7 @@ func TestRepeatOfWhatNothingWantedIsAppliedOnceSomethingDoes(t *testing.T) {
 	subject, token := w.serviceAccount("pusher")
 	w.allow(subject, "webhooksources")
 	pusher := w.sender(token)
-	const door = "/webhooksources/github/webhookdeliveries"
+	door := sourceDoor("github")
 	push := `{"ref": "refs/heads/main", "after": "` + firstCommit + `", "head_commit": {"id": "` + firstCommit + `"},
 		"repository": {"clone_url": "https://github.com/example/shop.git"}}`
 	header := map[string]string{"X-GitHub-Event": "push", "X-GitHub-Delivery": "a"}

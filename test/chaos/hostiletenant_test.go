@@ -175,14 +175,19 @@ func (h *hostile) report() string {
 	return text.String()
 }
 
-// mustHaveStruck fails the test for every attack that was none.
+// mustHaveStruck fails the test for every attack that was none. In the short form, beside other tests on a small machine,
+// there may be too little time for some.
 func (h *hostile) mustHaveStruck() {
 	h.t.Helper()
+	report := h.t.Logf
+	if long() {
+		report = h.t.Errorf
+	}
 	for _, a := range h.attacks {
 		if a.failure != nil {
-			h.t.Errorf("the attack %q could not be prepared: %v", a.name, a.failure)
+			report("the attack %q could not be prepared: %v", a.name, a.failure)
 		} else if a.strikes == 0 {
-			h.t.Errorf("the attack %q did nothing", a.name)
+			report("the attack %q did nothing", a.name)
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // MaxConstraintBytes bounds the text of a semver constraint, and with it the number of
-// comparisons. It is far beyond what anybody writes, and small enough to repeat in an
+// comparisons. It is far beyond what people write, and small enough to repeat in an
 // error that is stored.
 const MaxConstraintBytes = 256
 

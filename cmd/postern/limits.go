@@ -8,6 +8,8 @@ import (
 	"time"
 
 	cliflag "k8s.io/component-base/cli/flag"
+
+	"postern.dev/postern/pkg/apiserver"
 )
 
 const (
@@ -15,9 +17,13 @@ const (
 	minPayloadTimeout, maxPayloadTimeout = time.Second, time.Minute
 
 	minMaxDeliveries = 10
+	// A record with its final status may take 768 KiB, and some must fit.
+	minMaxDeliveryBytes = 4 << 20
 
 	// etcd advises no more than 8 GiB.
 	minEtcdQuotaBytes, maxEtcdQuotaBytes = 16 << 20, 8 << 30
+
+	minDirectRequestsPerSecond, maxDirectRequestsPerSecond = 1, 10_000
 )
 
 // limits are the flags that bound what the server takes upon itself, whatever arrives.
@@ -27,7 +33,10 @@ type limits struct {
 	maxInflightPayloadBytes                          int64
 	payloadTimeout                                   time.Duration
 	maxDeliveries                                    int
+	maxDeliveryBytes                                 int64
+	namespaceSharePercent                            int
 	etcdQuotaBytes                                   int64
+	directRequestsPerSecond                          int
 }
 
 // newLimits returns the defaults. Those of requests are the kube-apiserver's, which lets no more through.
@@ -35,10 +44,13 @@ func newLimits() limits {
 	return limits{
 		maxRequestsInFlight:         400,
 		maxMutatingRequestsInFlight: 200,
-		maxInflightPayloadBytes:     64 << 20,
+		maxInflightPayloadBytes:     128 << 20,
 		payloadTimeout:              30 * time.Second,
 		maxDeliveries:               10_000,
+		maxDeliveryBytes:            64 << 20,
+		namespaceSharePercent:       50,
 		etcdQuotaBytes:              2 << 30,
+		directRequestsPerSecond:     10,
 	}
 }
 
@@ -49,16 +61,28 @@ func (l *limits) addFlags(sets *cliflag.NamedFlagSets) {
 	fs.IntVar(&l.maxMutatingRequestsInFlight, "max-mutating-requests-inflight", l.maxMutatingRequestsInFlight,
 		"How many requests that deliver or delete may be under way. Others are answered 429.")
 	fs.Int64Var(&l.maxInflightPayloadBytes, "max-inflight-payload-bytes", l.maxInflightPayloadBytes,
-		"The most bytes of payloads and objects that are held in memory at a time, at least --max-payload-bytes. "+
-			"A request waits a little for its share; then it is answered 429.")
+		"The most memory, in bytes, that the payloads and objects which are worked on at a time may take, at least as much as the largest payload. "+
+			"A payload counts as 512 KiB and 10 times its size, an object as 2.5 MiB and 14 times its size. "+
+			"A request waits a little for its share; then it is answered 429. The classic receiver has as much of its own.")
 	fs.DurationVar(&l.payloadTimeout, "payload-timeout", l.payloadTimeout,
 		fmt.Sprintf("How long a payload or an object may take to arrive, from %s to %s. Then the request is answered 504.", minPayloadTimeout, maxPayloadTimeout))
 	fs.IntVar(&l.maxDeliveries, "max-deliveries", l.maxDeliveries, fmt.Sprintf(
-		"How many deliveries are kept, in all namespaces together, at least %d. Beyond, the oldest are deleted that are not Pending; "+
-			"while more are Pending, new ones are answered 429.", minMaxDeliveries))
+		"How many deliveries are kept, in all namespaces together, at least %d. Beyond, the oldest are deleted that are not Pending, "+
+			"of the namespace that has most; while as many are Pending, new ones are answered 429.", minMaxDeliveries))
+	fs.Int64Var(&l.maxDeliveryBytes, "max-delivery-bytes", l.maxDeliveryBytes, fmt.Sprintf(
+		"How many bytes of JSON the deliveries that are kept may take together, at least %d. Beyond, they are deleted as with --max-deliveries. "+
+			"In memory they take several times as much.", minMaxDeliveryBytes))
+	fs.IntVar(&l.namespaceSharePercent, "max-namespace-share-percent", l.namespaceSharePercent,
+		"How much one namespace may take, from 1 to 100, of what may be Pending of --max-deliveries and --max-delivery-bytes, "+
+			"of --max-mutating-requests-inflight, of --max-inflight-payload-bytes, and of the processors; beyond, its deliveries are answered 429. "+
+			"Each further namespace that takes as much as it may lowers that for all, so that something stays free for others. With 100 nothing does.")
 	fs.Int64Var(&l.etcdQuotaBytes, "etcd-quota-bytes", l.etcdQuotaBytes, fmt.Sprintf(
 		"How large the database of the embedded etcd may be, from %d to %d. Near that, old revisions are dropped and the oldest deliveries deleted; "+
 			"at that, new ones are answered 503.", minEtcdQuotaBytes, int64(maxEtcdQuotaBytes)))
+	fs.IntVar(&l.directRequestsPerSecond, "direct-requests-per-second", l.directRequestsPerSecond, fmt.Sprintf(
+		"How many requests a second that reach this server without the kube-apiserver, as those of Prometheus do, it asks the kube-apiserver about, from %d to %d: "+
+			"of callers that were authorized before, and as many of others; of one caller a quarter. Others are answered 429.",
+		minDirectRequestsPerSecond, maxDirectRequestsPerSecond))
 }
 
 // validate returns everything that is wrong; a payload may have maxPayloadBytes.
@@ -70,8 +94,9 @@ func (l *limits) validate(maxPayloadBytes int64) []error {
 	if l.maxMutatingRequestsInFlight < 1 {
 		errs = append(errs, fmt.Errorf("--max-mutating-requests-inflight is %d: it must be at least 1", l.maxMutatingRequestsInFlight))
 	}
-	if l.maxInflightPayloadBytes < maxPayloadBytes {
-		errs = append(errs, fmt.Errorf("--max-inflight-payload-bytes is %d: it must be at least --max-payload-bytes, %d", l.maxInflightPayloadBytes, maxPayloadBytes))
+	if least := apiserver.PayloadCost(maxPayloadBytes); l.maxInflightPayloadBytes < least {
+		errs = append(errs, fmt.Errorf("--max-inflight-payload-bytes is %d: it must be at least %d, what a payload of --max-payload-bytes, %d, may take",
+			l.maxInflightPayloadBytes, least, maxPayloadBytes))
 	}
 	if l.payloadTimeout < minPayloadTimeout || l.payloadTimeout > maxPayloadTimeout {
 		errs = append(errs, fmt.Errorf("--payload-timeout is %s: it must be from %s to %s", l.payloadTimeout, minPayloadTimeout, maxPayloadTimeout))
@@ -79,8 +104,18 @@ func (l *limits) validate(maxPayloadBytes int64) []error {
 	if l.maxDeliveries < minMaxDeliveries {
 		errs = append(errs, fmt.Errorf("--max-deliveries is %d: it must be at least %d", l.maxDeliveries, minMaxDeliveries))
 	}
+	if l.maxDeliveryBytes < minMaxDeliveryBytes {
+		errs = append(errs, fmt.Errorf("--max-delivery-bytes is %d: it must be at least %d", l.maxDeliveryBytes, minMaxDeliveryBytes))
+	}
+	if l.namespaceSharePercent < 1 || l.namespaceSharePercent > 100 {
+		errs = append(errs, fmt.Errorf("--max-namespace-share-percent is %d: it must be from 1 to 100", l.namespaceSharePercent))
+	}
 	if l.etcdQuotaBytes < minEtcdQuotaBytes || l.etcdQuotaBytes > maxEtcdQuotaBytes {
 		errs = append(errs, fmt.Errorf("--etcd-quota-bytes is %d: it must be from %d to %d", l.etcdQuotaBytes, minEtcdQuotaBytes, int64(maxEtcdQuotaBytes)))
+	}
+	if l.directRequestsPerSecond < minDirectRequestsPerSecond || l.directRequestsPerSecond > maxDirectRequestsPerSecond {
+		errs = append(errs, fmt.Errorf("--direct-requests-per-second is %d: it must be from %d to %d",
+			l.directRequestsPerSecond, minDirectRequestsPerSecond, maxDirectRequestsPerSecond))
 	}
 	return errs
 }

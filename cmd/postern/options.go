@@ -41,6 +41,7 @@ type options struct {
 	maxPayloadBytes int64
 	limits          limits
 	credentials     credential.Config
+	allowDirect     bool
 	shutdownDelay   time.Duration
 	leaderElection  componentbaseconfig.LeaderElectionConfiguration
 	certificates    certificates
@@ -100,6 +101,10 @@ func (o *options) flags() cliflag.NamedFlagSets {
 		"Accept whoever the cluster has authenticated and authorized, without a webhook secret.")
 	fs.BoolVar(&o.credentials.RequireSecret, "webhook-require-secret", o.credentials.RequireSecret,
 		"Refuse anonymous deliveries for which no secret is configured. If false, anyone whom RBAC lets deliver can do so, and with --enable-webhook anyone who reaches the receiver.")
+
+	fs.BoolVar(&o.allowDirect, "allow-direct-callers", o.allowDirect,
+		"Serve the API to callers that reach this server without the kube-apiserver, too. Each of their requests is asked about, "+
+			"as --direct-requests-per-second allows. If false, they are answered 403.")
 
 	fs = sets.FlagSet("storage")
 	fs.StringVar(&o.dataDir, "data-dir", o.dataDir,

@@ -4,6 +4,7 @@
 package apiserver
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -17,28 +18,32 @@ import (
 // errors are ready to be answered. It is safe for concurrent use.
 type Guard struct {
 	secretsSynced cache.InformerSynced
-	accepting     func() error
+	accepting     func(namespace string) error
+	share         *namespaceShare
 	requests      *semaphore.Weighted
 	budget        *payloadBudget
 	bodyTimeout   time.Duration
 }
 
 func newGuard(c ExtraConfig, maxRequests int) *Guard {
+	budget := newPayloadBudget(c.MaxInflightPayloadBytes, c.MaxPayloadBytes, c.MaxPayloadBytes)
 	return &Guard{
 		secretsSynced: c.SecretsSynced, accepting: c.accepting,
 		requests:    semaphore.NewWeighted(int64(maxRequests)),
-		budget:      newPayloadBudget(c.MaxInflightPayloadBytes, c.MaxPayloadBytes, c.MaxPayloadBytes),
+		share:       newNamespaceShare(c, maxRequests, budget),
+		budget:      budget,
 		bodyTimeout: c.PayloadTimeout,
 	}
 }
 
-// Begin lets a request begin that would make a delivery, unless none can be taken just now or as many as
-// --max-mutating-requests-inflight allows are under way by this door. Call end when it is answered.
-func (g *Guard) Begin() (end func(), err error) {
+// Begin lets a request begin that would make a delivery in a namespace, unless none can be taken just now or as many as
+// --max-mutating-requests-inflight allows, or the namespace's share of them, are under way by this endpoint. Requests that
+// name no namespace, an empty one, have a share together. Call end when it is answered.
+func (g *Guard) Begin(namespace string) (end func(), err error) {
 	if !g.secretsSynced() {
 		return nil, unavailable("it is not known yet which secrets count: send it again later")
 	}
-	if err := g.accepting(); err != nil {
+	if err := g.accepting(namespace); err != nil {
 		return nil, err
 	}
 	if !g.requests.TryAcquire(1) {
@@ -46,7 +51,15 @@ func (g *Guard) Begin() (end func(), err error) {
 		return nil, apierrors.NewTooManyRequests(
 			"too many requests are being worked on (--max-mutating-requests-inflight bounds them): send it again later", retryAfterSeconds)
 	}
-	return func() { g.requests.Release(1) }, nil
+	giveBack, err := g.share.take(context.Background(), namespace, 0)
+	if err != nil {
+		g.requests.Release(1)
+		return nil, err
+	}
+	return func() {
+		giveBack()
+		g.requests.Release(1)
+	}, nil
 }
 
 // CountOverRate counts a request that came too fast to begin.
@@ -54,10 +67,19 @@ func (g *Guard) CountOverRate() { countRefused(causeRate) }
 
 // Hold waits until there is room for the body of a request, and returns the request with a body that must arrive in time.
 // Call release when it is answered.
-func (g *Guard) Hold(w http.ResponseWriter, req *http.Request) (bounded *http.Request, release func(), err error) {
-	giveBack, err := g.budget.hold(req, g.budget.largestPayload)
+func (g *Guard) Hold(w http.ResponseWriter, req *http.Request, namespace string) (bounded *http.Request, release func(), err error) {
+	giveBackShare, err := g.share.takeBytes(req.Context(), namespace, g.budget.weigh(req.ContentLength, g.budget.payloads()))
 	if err != nil {
 		return nil, nil, err
+	}
+	giveBackBudget, err := g.budget.hold(req, g.budget.payloads())
+	if err != nil {
+		giveBackShare()
+		return nil, nil, err
+	}
+	giveBack := func() {
+		giveBackBudget()
+		giveBackShare()
 	}
 	bounded, done, err := boundBody(w, req, g.bodyTimeout)
 	if err != nil {

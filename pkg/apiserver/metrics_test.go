@@ -4,6 +4,7 @@
 package apiserver
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -25,6 +26,10 @@ func TestMain(m *testing.M) {
 
 func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 	ready, broken := func() error { return nil }, func() error { return errors.New("no") }
+	room := func(string) (string, error) { return "", nil }
+	noRoom := func(cause string) func(string) (string, error) {
+		return func(string) (string, error) { return cause, errors.New("no") }
+	}
 	for cause, refuse := range map[string]func(t *testing.T){
 		"RequestsInFlight": func(*testing.T) {
 			w := responsewriter.WrapForHTTP1Or2(&refusalWriter{ResponseWriter: httptest.NewRecorder()})
@@ -37,8 +42,26 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 				b.limit(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), requestWith(toDoor, 1))
 			})
 		},
-		"Backlog": func(*testing.T) { _ = ExtraConfig{StorageReady: ready, Backlog: broken}.accepting() },
-		"Storage": func(*testing.T) { _ = ExtraConfig{StorageReady: broken, Backlog: broken}.accepting() },
+		"Backlog": func(*testing.T) { _ = ExtraConfig{StorageReady: ready, Backlog: noRoom("Backlog")}.accepting("demo") },
+		"NamespacePending": func(*testing.T) {
+			_ = ExtraConfig{StorageReady: ready, Backlog: noRoom("NamespacePending")}.accepting("demo")
+		},
+		"NamespaceBytes": func(*testing.T) {
+			_ = ExtraConfig{StorageReady: ready, Backlog: noRoom("NamespaceBytes")}.accepting("demo")
+		},
+		"NamespaceRequests": func(t *testing.T) {
+			s := newNamespaceShare(ExtraConfig{NamespaceSharePercent: 50}, 2, newPayloadBudget(1, 1, 1))
+			_, _ = s.take(t.Context(), "demo", 0)
+			_, _ = s.take(t.Context(), "demo", 0)
+		},
+		"NamespaceWork": func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			w := newWork(1)
+			_, _ = w.Begin(t.Context(), "demo")
+			_, _ = w.Begin(ctx, "demo")
+		},
+		"Storage": func(*testing.T) { _ = ExtraConfig{StorageReady: broken, Backlog: noRoom("Backlog")}.accepting("demo") },
 		"PayloadTimeout": func(*testing.T) {
 			body := &timedBody{ReadCloser: late{}, timeout: time.Second}
 			for range 2 {
@@ -46,13 +69,24 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 			}
 		},
 		"Rate": func(*testing.T) { (&Guard{}).CountOverRate() },
-		"":     func(*testing.T) { _ = ExtraConfig{StorageReady: ready, Backlog: ready}.accepting() },
+		"Direct": func(t *testing.T) {
+			_, _ = newTestCallers(t, false).tell(httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+		},
+		"DirectRate": func(t *testing.T) {
+			c := newTestCallers(t, false)
+			req := httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody)
+			req.Header.Set("Authorization", "Bearer x")
+			for how, err := c.tell(req); how != nil && err == nil; {
+				how, err = c.tell(req)
+			}
+		},
+		"": func(*testing.T) { _ = ExtraConfig{StorageReady: ready, Backlog: room}.accepting("demo") },
 	} {
 		refusedRequests.Reset()
 		refuse(t)
 		want := ""
 		if cause != "" {
-			want = "# HELP postern_refused_requests_total [BETA] Requests that were answered 429, 503 or 504 before anyone looked at what they hold, by cause.\n" +
+			want = "# HELP postern_refused_requests_total [BETA] Requests that were refused (401, 403, 429, 503 or 504) before anyone looked at what they hold, by cause.\n" +
 				"# TYPE postern_refused_requests_total counter\n" +
 				`postern_refused_requests_total{cause="` + cause + "\"} 1\n"
 		}

@@ -33,16 +33,16 @@ func requestWith(info genericapirequest.RequestInfo, length int64) *http.Request
 }
 
 func TestABodyCountsByItsLengthAndAtMostAsTheLargest(t *testing.T) {
-	const total, largestPayload, largestObject = 100, 10, 200
+	const total, largestPayload, largestObject = 4 << 20, 100_000, 1 << 20
 	for _, test := range []struct {
 		name string
 		req  *http.Request
 		want int64
 	}{
-		{"a payload", requestWith(toDoor, 7), 7},
-		{"a payload over the limit", requestWith(toDoor, 11), largestPayload},
-		{"a payload of unknown length", requestWith(toDoor, -1), largestPayload},
-		{"an object", requestWith(toObject, 50), 50},
+		{"a payload", requestWith(toDoor, 7_000), PayloadCost(7_000)},
+		{"a payload over the limit", requestWith(toDoor, 100_001), PayloadCost(largestPayload)},
+		{"a payload of unknown length", requestWith(toDoor, -1), PayloadCost(largestPayload)},
+		{"an object", requestWith(toObject, 50), objectCost(50)},
 		{"an object of unknown length, larger than the budget", requestWith(toObject, -1), total},
 		{"no body", requestWith(toDoor, 0), 0},
 		{"another group", requestWith(genericapirequest.RequestInfo{APIGroup: "other"}, 7), 0},
@@ -69,9 +69,10 @@ func TestABodyCountsByItsLengthAndAtMostAsTheLargest(t *testing.T) {
 
 func TestARequestWaitsForItsShareOfTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newPayloadBudget(10, 10, 10)
+		b := newPayloadBudget(PayloadCost(10), 10, 10)
 		answers := make(chan int, 1)
-		if err := b.acquire(t.Context(), 4); err != nil {
+		held := b.total - PayloadCost(7) + 1
+		if err := b.acquire(t.Context(), held); err != nil {
 			t.Fatal(err)
 		}
 		go func() {
@@ -85,7 +86,7 @@ func TestARequestWaitsForItsShareOfTheBudget(t *testing.T) {
 		if len(answers) > 0 {
 			t.Fatalf("a request that must wait is answered %d", <-answers)
 		}
-		b.free.Release(4)
+		b.free.Release(held)
 		if got := <-answers; got != http.StatusAccepted {
 			t.Errorf("got %d, want 202", got)
 		}
@@ -94,8 +95,8 @@ func TestARequestWaitsForItsShareOfTheBudget(t *testing.T) {
 
 func TestARequestThatWaitsTooLongIsToldToComeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newPayloadBudget(10, 10, 10)
-		if err := b.acquire(t.Context(), 4); err != nil {
+		b := newPayloadBudget(PayloadCost(10), 10, 10)
+		if err := b.acquire(t.Context(), b.total-PayloadCost(7)+1); err != nil {
 			t.Fatal(err)
 		}
 		start, answer := time.Now(), httptest.NewRecorder()
@@ -110,7 +111,7 @@ func TestARequestThatWaitsTooLongIsToldToComeAgain(t *testing.T) {
 		if got := answer.Header().Get("Retry-After"); got != "5" {
 			t.Errorf("got Retry-After %q, want 5", got)
 		}
-		if !b.free.TryAcquire(6) {
+		if !b.free.TryAcquire(PayloadCost(7) - 1) {
 			t.Error("the request keeps some of the budget")
 		}
 	})

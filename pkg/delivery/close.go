@@ -24,7 +24,9 @@ const (
 // comes in than goes out.
 func (d *Deliverer) closeLater(ctx context.Context, delivery *postern.WebhookDelivery) {
 	ctx, final := context.WithoutCancel(ctx), delivery.DeepCopy()
+	d.underWay.hold(final)
 	store := func() error {
+		defer d.underWay.release(final)
 		d.close(ctx, final)
 		return nil
 	}
@@ -38,12 +40,16 @@ func (d *Deliverer) closeLater(ctx context.Context, delivery *postern.WebhookDel
 func (d *Deliverer) close(ctx context.Context, delivery *postern.WebhookDelivery) {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
-	switch _, err := d.Records.UpdateStatus(ctx, delivery); {
+	switch _, err := d.storeStatus(ctx, delivery); {
 	case err == nil, apierrors.IsNotFound(err), apierrors.IsConflict(err): // deleted, or stored by a retry, meanwhile
 	default:
 		klog.FromContext(ctx).Error(err, "Could not store the final status of a delivery", "delivery", klog.KObj(delivery))
 	}
 }
 
-// Drain returns when every final status is stored, or could not be. Call it when no delivery comes in any more.
-func (d *Deliverer) Drain() { _ = d.closings.Wait() }
+// Drain returns when every final status, and what was counted of repeats, is stored, or could not be. Call it when no
+// delivery comes in any more.
+func (d *Deliverer) Drain() {
+	_ = d.closings.Wait()
+	d.tallies.close(context.Background())
+}

@@ -58,12 +58,12 @@ func (p *pipeline) DeliverAmong(_ context.Context, source string, namespaces []s
 	return p.spread, p.err
 }
 
-func (p *pipeline) Begin() (end func(), err error) {
+func (p *pipeline) Begin(string) (end func(), err error) {
 	p.begun++
 	return func() { p.begun-- }, p.beginErr
 }
 
-func (p *pipeline) Hold(_ http.ResponseWriter, req *http.Request) (bounded *http.Request, release func(), err error) {
+func (p *pipeline) Hold(_ http.ResponseWriter, req *http.Request, _ string) (bounded *http.Request, release func(), err error) {
 	p.held++
 	return req, func() { p.held-- }, p.holdErr
 }

@@ -27,11 +27,11 @@ type Deliverer interface {
 
 // Guard keeps out what is too much, or comes at the wrong time. Its errors are ready to be answered.
 type Guard interface {
-	// Begin lets a request begin. Call end when it is answered.
-	Begin() (end func(), err error)
+	// Begin lets a request begin, to a namespace or, if that is empty, to any. Call end when it is answered.
+	Begin(namespace string) (end func(), err error)
 	// Hold takes what the body of a request needs. Read the body of the request that it returns, and call release when
 	// that is answered.
-	Hold(w http.ResponseWriter, req *http.Request) (bounded *http.Request, release func(), err error)
+	Hold(w http.ResponseWriter, req *http.Request, namespace string) (bounded *http.Request, release func(), err error)
 }
 
 // Config is what the handler works with. Every field is needed.
@@ -119,17 +119,18 @@ func turnedAway(ctx context.Context, err error, keysAndValues ...any) error {
 // receive reads a request, in the bounds that the guard sets, and delivers it.
 func (h *handler) receive(w http.ResponseWriter, req *http.Request, into deliverFunc) (code int, answer any, err error) {
 	ctx := req.Context()
-	end, err := h.Guard.Begin()
+	namespace := req.PathValue("namespace")
+	end, err := h.Guard.Begin(namespace)
 	if err != nil {
 		return 0, nil, turnedAway(ctx, err)
 	}
 	defer end()
-	req, release, err := h.Guard.Hold(w, req)
+	req, release, err := h.Guard.Hold(w, req, namespace)
 	if err != nil {
 		return 0, nil, turnedAway(ctx, err)
 	}
 	defer release()
-	body, err := deliver.ReadBody(w, req, h.MaxPayloadBytes)
+	body, err := deliver.ReadBody(w, req, h.MaxPayloadBytes, deliver.TooLargePayload(h.MaxPayloadBytes))
 	if err != nil {
 		return 0, nil, turnedAway(ctx, err)
 	}

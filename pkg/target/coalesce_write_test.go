@@ -12,16 +12,16 @@ import (
 )
 
 // told is what requests came to, in short.
-func told(results []result) []string {
+func told(results []Result) []string {
 	said := make([]string, len(results))
 	for i, r := range results {
 		switch {
-		case IsTransient(r.err):
+		case IsTransient(r.Err):
 			said[i] = "transient"
-		case r.err != nil:
+		case r.Err != nil:
 			said[i] = "failed"
 		default:
-			said[i] = fmt.Sprintf("%s %v", r.outcome.Reason, r.outcome.Held)
+			said[i] = fmt.Sprintf("%s %v", r.Outcome.Reason, r.Outcome.Held)
 		}
 	}
 	return said
@@ -92,8 +92,8 @@ func TestWhoeverIsPassedOverIsToldWhatCountsInstead(t *testing.T) {
 			Reason: ReasonRequested, Message: `stoker.io/requested-ref "v0" → "v2"`},
 	}
 	for i := range want {
-		if diff := cmp.Diff(want[i], got[i].outcome); diff != "" || got[i].err != nil {
-			t.Errorf("%d: error %v (-want +got):\n%s", i, got[i].err, diff)
+		if diff := cmp.Diff(want[i], got[i].Outcome); diff != "" || got[i].Err != nil {
+			t.Errorf("%d: error %v (-want +got):\n%s", i, got[i].Err, diff)
 		}
 	}
 }

@@ -43,7 +43,7 @@ type moment struct {
 	By string `json:"by"`
 	// Time is when the event happened, by the sender; zero if unknown.
 	Time time.Time `json:"time,omitzero"`
-	// Received is when Postern took it in.
+	// Received is when Postern took it in, by its Clock.
 	Received time.Time `json:"received"`
 }
 
@@ -67,12 +67,30 @@ func (m moment) happenedAfter(other moment) bool {
 
 // outdates reports whether a request has come too late, since what happened at
 // this moment was asked for after it: by the times of the sender if it may be told
-// from these, or else, for what is tried again, by the times of receipt.
+// from these, or else by the times of receipt. What is delivered again on purpose
+// gives way only when it is tried again, to what was received after it.
 func (m moment) outdates(r Request) bool {
-	if !r.Override && m.comparable(r.moment()) {
+	switch {
+	case r.Override && !r.Retry:
+		return false
+	case !r.Override && m.comparable(r.moment()):
 		return r.EventTime.Before(m.Time)
 	}
-	return r.Retry && r.Received.Before(m.Received)
+	return m.receivedAfter(r)
+}
+
+// later says in what a request that this moment outdates comes too late.
+func (m moment) later(r Request) string {
+	if m.comparable(r.moment()) && !r.Override {
+		return "what was last written happened later"
+	}
+	return "what was last written was received later"
+}
+
+// receivedAfter reports whether a request was received before this moment. A receipt
+// that can't be true counts for nothing.
+func (m moment) receivedAfter(r Request) bool {
+	return r.Received.Before(m.Received) && (r.Known.horizon.IsZero() || !m.Received.After(r.Known.horizon))
 }
 
 // isOf reports whether a request that is tried again was written at this moment,
@@ -100,6 +118,11 @@ func (kept moments) note(slot string, r Request) {
 	if last := kept[slot]; r.Override && last.comparable(m) && last.Time.After(m.Time) {
 		m.Time = last.Time
 	}
+	kept.set(slot, m)
+}
+
+// set sets a slot, in place of the one that was written longest ago if there are too many.
+func (kept moments) set(slot string, m moment) {
 	kept[slot] = m
 	if len(kept) > maxSlots {
 		oldest := slices.MinFunc(slices.Sorted(maps.Keys(kept)), func(a, b string) int {
@@ -121,6 +144,7 @@ func (kept moments) String() string {
 // noteMoment takes note, with the other annotations, of the event that is written
 // to some slots.
 func (d *draft) noteMoment(r Request, slots ...string) {
+	d.slots = slots
 	if r.Received.IsZero() {
 		return
 	}
@@ -134,31 +158,50 @@ func (d *draft) noteMoment(r Request, slots ...string) {
 // tooLate returns the decision about a request that has been outdated in its
 // slot, or was written to it already; nil if it is neither.
 func tooLate(annotations map[string]string, slot, previous string, r Request) *Decision {
+	if r.orderedByVersion() {
+		return nil
+	}
 	last, known := momentsOf(annotations)[slot]
 	switch {
-	case !known || r.orderedByVersion():
-		return nil
-	case last.isOf(r):
+	case known && last.isOf(r):
 		return &Decision{Outcome: Outcome{Previous: previous, Held: true, Reason: ReasonAlreadyRequested, Message: "it was written before"}}
-	case last.outdates(r):
-		return superseded(previous, "what was last written happened later")
+	case known && last.outdates(r):
+		return superseded(previous, last.later(r))
+	case r.heldAfter(slot):
+		return superseded(previous, heldLater)
 	}
 	return nil
 }
 
-// overtaken is tooLate for what is tried again at a target that has one place for the
-// git refs of all repositories, in whichever slot the later one was noted.
-func overtaken(annotations map[string]string, previous string, r Request) *Decision {
-	if !r.Retry || r.orderedByVersion() {
+// heldLater is the message of what comes too late for a request that changed nothing.
+const heldLater = "the target was found to hold what was received later"
+
+// heldAfter reports whether the target held, in a slot, a request that was received
+// after this one and counts instead. Only what was received before it gives way, so
+// that who removes AnnotationEventTime has the next event count.
+func (r Request) heldAfter(slot string) bool {
+	held, known := r.Known.held[watermarkOf(slot)]
+	return known && held.receivedAfter(r) && held.outdates(r)
+}
+
+// overtaken is tooLate for a target that has one place for the git refs of all
+// repositories, by what was noted in the slots of others. Only what was received
+// before that gives way, unless it happened after.
+func overtaken(annotations map[string]string, slot, previous string, r Request) *Decision {
+	if r.Override && !r.Retry || r.orderedByVersion() {
 		return nil
 	}
-	for slot, last := range momentsOf(annotations) {
-		if (slot == slotGit || strings.HasPrefix(slot, slotGit+"/")) && last.outdates(r) {
-			return superseded(previous, "what was last written counts instead")
+	for _, noted := range []moments{momentsOf(annotations), r.Known.held} { // whose names of slots may differ, if they are long
+		for other, last := range noted {
+			if other != slot && other != watermarkOf(slot) && isGitSlot(other) && last.receivedAfter(r) && last.outdates(r) {
+				return superseded(previous, "what was last requested, of another repository, counts instead")
+			}
 		}
 	}
 	return nil
 }
+
+func isGitSlot(slot string) bool { return slot == slotGit || strings.HasPrefix(slot, slotGit+"/") }
 
 // superseded is the decision about a request in whose place another counts.
 func superseded(previous, message string) *Decision {
@@ -169,8 +212,9 @@ func superseded(previous, message string) *Decision {
 // event that asks for the present ref again, so that one from between the two is
 // known to be late. Where no time is kept nothing is changed.
 func (d Decision) noteLater(annotations map[string]string, r Request, relyOn string, slots ...string) Decision {
+	d.Slots = slots
 	kept := momentsOf(annotations)
-	slots = slices.DeleteFunc(slots, func(slot string) bool {
+	slots = slices.DeleteFunc(slices.Clone(slots), func(slot string) bool {
 		last, known := kept[slot]
 		return !known || !last.comparable(r.moment()) || last.Time.After(r.EventTime)
 	})

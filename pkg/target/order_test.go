@@ -30,16 +30,17 @@ func writtenFor(r Request) moments      { return moments{slotGit: r.moment()} }
 func kept(r Request) string             { return writtenFor(r).String() }
 func keptAt(s string) map[string]string { return map[string]string{AnnotationEventTime: s} }
 
-func TestWhatComesTooLateIsToldByTheSenderOrElseForRetriesByTheReceipt(t *testing.T) {
+func TestWhatComesTooLateIsToldByTheSenderOrElseByTheReceipt(t *testing.T) {
 	last := event("v1", "github", 10, 20)
 	untimed := event("v1", "github", 0, 20)
+	const happened, received, before = "what was last written happened later", "what was last written was received later", "it was written before"
 	for _, test := range []struct {
 		name string
 		last Request
 		r    Request
-		want string // reason; empty if it is to be written
+		want string // message; empty if it is to be written
 	}{
-		{"older", last, event("v2", "github", 9, 30), ReasonSuperseded},
+		{"older", last, event("v2", "github", 9, 30), happened},
 		{"at the same time", last, event("v2", "github", 10, 30), ""},
 		{"newer", last, event("v2", "github", 11, 30), ""},
 		{"newer, received before", last, event("v2", "github", 11, 5), ""},
@@ -48,28 +49,32 @@ func TestWhatComesTooLateIsToldByTheSenderOrElseForRetriesByTheReceipt(t *testin
 		{"older, of another sender", last, event("v2", "gitlab", 9, 30), ""},
 		{"older, but on purpose", last, onPurpose(event("v2", "github", 9, 30)), ""},
 
-		{"tried again, older", last, again(event("v2", "github", 9, 30)), ReasonSuperseded},
+		{"tried again, older", last, again(event("v2", "github", 9, 30)), happened},
 		{"tried again, newer though received before", last, again(event("v2", "github", 11, 5)), ""},
-		{"tried again, received before, of an unknown time", last, again(event("v2", "github", 0, 19)), ReasonSuperseded},
+		{"tried again, received before, of an unknown time", last, again(event("v2", "github", 0, 19)), received},
 		{"tried again, received after, of an unknown time", last, again(event("v2", "github", 0, 21)), ""},
-		{"tried again, received before, of another sender", last, again(event("v2", "kargo", 30, 19)), ReasonSuperseded},
+		{"tried again, received before, of another sender", last, again(event("v2", "kargo", 30, 19)), received},
 		{"tried again, received after, of another sender", last, again(event("v2", "kargo", 1, 21)), ""},
 		{"tried again, received at the same time, of another sender", last, again(event("v2", "kargo", 1, 20)), ""},
-		{"tried again, received before, at the same time", last, again(event("v2", "github", 10, 19)), ReasonSuperseded},
-		{"tried again on purpose, received before", last, again(onPurpose(event("v2", "github", 11, 19))), ReasonSuperseded},
+		{"tried again, received before, at the same time", last, again(event("v2", "github", 10, 19)), received},
+		{"tried again on purpose, received before", last, again(onPurpose(event("v2", "github", 11, 19))), received},
 		{"tried again on purpose, received after", last, again(onPurpose(event("v2", "github", 9, 21))), ""},
-		{"tried again after it was written", last, again(last), ReasonAlreadyRequested},
+		{"tried again after it was written", last, again(last), before},
 		{"asked for twice", last, last, ""},
-		{"received before, not tried before", last, event("v2", "kargo", 0, 5), ""},
+		{"received before, of another sender", last, event("v2", "kargo", 30, 19), received},
+		{"received before, of an unknown time", last, event("v2", "github", 0, 19), received},
+		{"received before, at the same time", last, event("v2", "github", 10, 19), received},
+		{"received before, on purpose", last, onPurpose(event("v2", "kargo", 0, 19)), ""},
+		{"received after, of another sender", last, event("v2", "kargo", 0, 21), ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := tooLate(keptAt(kept(test.last)), slotGit, "v1", test.r)
 			var want *Decision
 			switch test.want {
-			case ReasonSuperseded:
-				want = &Decision{Outcome: Outcome{Previous: "v1", Reason: ReasonSuperseded, Message: "what was last written happened later"}}
-			case ReasonAlreadyRequested:
-				want = &Decision{Outcome: Outcome{Previous: "v1", Held: true, Reason: ReasonAlreadyRequested, Message: "it was written before"}}
+			case happened, received:
+				want = &Decision{Outcome: Outcome{Previous: "v1", Reason: ReasonSuperseded, Message: test.want}}
+			case before:
+				want = &Decision{Outcome: Outcome{Previous: "v1", Held: true, Reason: ReasonAlreadyRequested, Message: before}}
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)

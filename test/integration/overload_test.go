@@ -129,7 +129,7 @@ func (w *world) reader() versioned.Interface {
 func TestOverTheLimits(t *testing.T) {
 	const limit = 4
 	s := newSuite(t, fmt.Sprintf("--max-mutating-requests-inflight=%d", limit), fmt.Sprintf("--max-requests-inflight=%d", limit),
-		"--max-inflight-payload-bytes=1048576", "--payload-timeout=1m")
+		"--max-inflight-payload-bytes=11010048", "--payload-timeout=1m", "--max-namespace-share-percent=100")
 
 	t.Run("of requests in flight deliveries are refused while lists and watches go on", func(t *testing.T) {
 		w := s.newWorld(t)

@@ -1,0 +1,50 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package apiserver
+
+import (
+	"context"
+	"runtime"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"postern.dev/postern/pkg/fairness"
+)
+
+const (
+	// slotsPerProcessor lets one namespace keep every processor busy by itself while no other has work, and another begin
+	// at once when it has.
+	slotsPerProcessor = 2
+	// workPatience is how long a delivery waits for its turn. Senders give up after about ten seconds, and what comes
+	// after the wait takes time too.
+	workPatience = 3 * time.Second
+)
+
+// work gives each namespace its turn of the processors: for verifying, decoding and matching, whose cost depends on
+// what a sender sends. It does not bound what waits for others (admission, targets, storage), nor the decoding of
+// objects by the framework.
+type work struct {
+	slots    *fairness.Slots
+	patience time.Duration
+}
+
+func newWork(sharePercent int) *work {
+	total := int64(slotsPerProcessor * runtime.GOMAXPROCS(0))
+	return &work{fairness.NewSlots(fairness.Share{Total: max(total, 4), Percent: sharePercent}), workPatience}
+}
+
+// Begin waits for the turn of a namespace, until the patience is over or ctx ends, and then returns an error that
+// answers 429.
+func (w *work) Begin(ctx context.Context, namespace string) (end func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, w.patience)
+	defer cancel()
+	end, err = w.slots.Acquire(ctx, namespace, 1)
+	if err != nil {
+		countRefused(causeNamespaceWork)
+		return nil, apierrors.NewTooManyRequests("too much else of this namespace is being worked on "+
+			"(--max-namespace-share-percent says how much of the processors it may take): send it again later", retryAfterSeconds)
+	}
+	return end, nil
+}

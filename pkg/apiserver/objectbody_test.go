@@ -57,6 +57,8 @@ func TestABodyIsRefusedBeforeAnythingIsMadeOfIt(t *testing.T) {
 		says   string
 	}{
 		{"many items", toCreate("create", "application/json", many), 400, metav1.StatusReasonBadRequest, "of which at most 1024 are read"},
+		{"not UTF-8", toCreate("create", "application/json", "{\"spec\":{\"ref\":\"\xff\"}}"), 400, metav1.StatusReasonBadRequest, "is not UTF-8"},
+		{"not JSON", toCreate("create", "", `{"spec":{"ref":`), 400, metav1.StatusReasonBadRequest, "is not JSON"},
 		{"YAML", toCreate("create", "application/yaml", "a: b"), 415, metav1.StatusReasonUnsupportedMediaType, "must be sent as JSON"},
 		{"too large", toCreate("create", "application/json", strings.Repeat(" ", 100_001)), 413, metav1.StatusReasonRequestEntityTooLarge,
 			"the object is over 100000 bytes"},

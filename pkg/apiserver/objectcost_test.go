@@ -92,6 +92,9 @@ func TestAnObjectCostsNoMoreThanItCountsAs(t *testing.T) {
 		"annotation of text": head + `,"annotations":{"a":"` + strings.Repeat(`\n`, size/2-100) + `"}}}`,
 		"header of text":     head + `},"spec":{"headers":{"a":"` + strings.Repeat(`\n`, size/2-100) + `"}}}`,
 		"no JSON":            head + strings.Repeat("[", size-200),
+		// The framework reads text that is not UTF-8.
+		"owners, not UTF-8":  repeated(head+`,"annotations":{"a":"`+"\xff"+`"},"ownerReferences":[`, `{}`, `]}}`, size),
+		"payload, not UTF-8": repeated(head+`,"annotations":{"a":"`+"\xff"+`"}},"spec":{"payload":[`, `0`, `]}}`, size),
 	}
 	for _, bytes := range []int{2900, size} { // as many as are read, and as many as fit
 		for name, list := range map[string][3]string{

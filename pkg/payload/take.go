@@ -3,14 +3,23 @@
 
 package payload
 
+import "bytes"
+
 // Take takes a value out of the text of a JSON object that holds a payload, before anything is made of either. It returns
 // the value, a part of the text, and a copy of the text that has {} in its place; nil and the text itself if there is no
-// such value. Beside the value, the object may hold maxParts names and values. The error is an *Error. What is no JSON object
-// is returned as it is. The text is never modified.
+// such value. Beside the value, the object may hold maxParts names and values. The error is an *Error. No text, and JSON that is
+// not an object, is returned as it is. The text is never modified.
 func Take(text []byte, maxParts int, path ...string) (value, rest []byte, err error) {
+	if len(bytes.TrimSpace(text)) == 0 {
+		return nil, text, nil
+	}
+	// Not all parsers refuse the same, as text that is not UTF-8: what is not read here must not be read by another.
 	valid, err := validJSON(text)
-	if err != nil || valid[0] != '{' {
-		return nil, text, nil //nolint:nilerr // whoever parses it says what is wrong
+	if err != nil {
+		return nil, text, err
+	}
+	if valid[0] != '{' {
+		return nil, text, nil
 	}
 	obj, err := scan(valid)
 	if err != nil {

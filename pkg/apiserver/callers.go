@@ -44,7 +44,7 @@ type caller struct {
 	// open is whether anyone is answered.
 	open bool
 	// accepted is called when a direct caller has been authorized. It may be nil.
-	accepted func()
+	accepted func(user.Info)
 }
 
 type callerKey struct{}
@@ -142,11 +142,11 @@ func (c *callers) directly(req *http.Request) (*caller, error) {
 		return &caller{}, nil // the certificate is verified here, and its holder may do anything: nothing is asked
 	}
 	var credential credentialID
-	switch authorization := req.Header.Get("Authorization"); {
+	switch token := bearerToken(req.Header); {
 	case certificate != nil:
 		credential = sha256.Sum256(certificate.Raw)
-	case authorization != "":
-		credential = sha256.Sum256([]byte(authorization))
+	case token != "":
+		credential = sha256.Sum256([]byte(token))
 	default:
 		countRefused(causeDirect)
 		return nil, errNoCredential
@@ -159,7 +159,18 @@ func (c *callers) directly(req *http.Request) (*caller, error) {
 		countRefused(causeDirectRate)
 		return nil, errDirectRate()
 	}
-	return &caller{accepted: func() { c.limit.accept(credential) }}, nil
+	return &caller{accepted: func(caller user.Info) { c.limit.accept(credential, caller) }}, nil
+}
+
+// bearerToken returns the token that the framework asks about, however the header is written; "" if there is none.
+//
+// Source: Authenticator.AuthenticateRequest in k8s.io/apiserver, pkg/authentication/request/bearertoken.
+func bearerToken(header http.Header) string {
+	parts := strings.SplitN(strings.TrimSpace(header.Get("Authorization")), " ", 3)
+	if len(parts) < 2 || !strings.EqualFold(parts[0], "bearer") {
+		return ""
+	}
+	return parts[1]
 }
 
 // certificateOf returns the client certificate of a request if an authority of the cluster has signed it, nil if there is

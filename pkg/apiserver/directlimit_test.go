@@ -5,9 +5,13 @@ package apiserver
 
 import (
 	"fmt"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
+	"k8s.io/apiserver/pkg/authentication/user"
 )
 
 func credentialNumber(i int) credentialID { return credentialID{byte(i), byte(i >> 8), byte(i >> 16)} }
@@ -66,7 +70,7 @@ func TestAnAcceptedCredentialIsNotHeldUpByOthers(t *testing.T) {
 		if !l.take(prometheus, "10.0.0.1") {
 			t.Fatal("the first request is refused")
 		}
-		l.accept(prometheus)
+		l.accept(prometheus, serviceAccount("monitoring", "prometheus"))
 		for range 60 {
 			taken(l, 1000, credentialNumber, each)
 			if !l.take(prometheus, "10.0.0.1") {
@@ -80,13 +84,49 @@ func TestAnAcceptedCredentialIsNotHeldUpByOthers(t *testing.T) {
 	})
 }
 
+func serviceAccount(namespace, name string) user.Info {
+	return &user.DefaultInfo{Name: serviceaccount.MakeUsername(namespace, name)}
+}
+
+func TestACallerWithManyCredentialsHasOneShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newDirectLimit(10)
+		prometheus := credentialNumber(1 << 20)
+		l.accept(prometheus, serviceAccount("monitoring", "prometheus"))
+		for i := range 1000 { // the tokens of many ServiceAccounts in one namespace
+			l.accept(credentialNumber(i), serviceAccount("demo", fmt.Sprint(i)))
+		}
+		newest := func(i int) credentialID { return credentialNumber(999 - i%maxCredentials) }
+		if got := taken(l, 100, newest, at("10.0.0.2")); got != 10 {
+			t.Errorf("with many credentials %d requests are asked about at once, want a share, 10", got)
+		}
+		if l.limitOf(prometheus) == nil {
+			t.Error("another caller is forgotten")
+		}
+		if !l.take(prometheus, "10.0.0.1") {
+			t.Error("another caller is refused")
+		}
+	})
+}
+
+func TestATokenIsOneHoweverItIsWritten(t *testing.T) {
+	for authorization, want := range map[string]string{
+		"Bearer x": "x", "bearer x": "x", " BEARER x and more": "x", "Bearer x 1": "x",
+		"": "", "x": "", "Bearer": "", "Bearer  x": "", "Basic x": "",
+	} {
+		if got := bearerToken(http.Header{"Authorization": {authorization}}); got != want {
+			t.Errorf("%q: got %q, want %q", authorization, got, want)
+		}
+	}
+}
+
 func TestWhatIsRememberedIsBounded(t *testing.T) {
 	l := newDirectLimit(10_000)
 	for i := range 10_000 {
-		l.accept(credentialNumber(i))
+		l.accept(credentialNumber(i), &user.DefaultInfo{Name: fmt.Sprint("user-", i/10)})
 		l.take(credentialNumber(i+1<<20), each(i))
 	}
-	if l.known.Len() > maxKnownCredentials || l.addresses.Len() > maxAddresses {
-		t.Errorf("%d credentials and %d addresses are remembered", l.known.Len(), l.addresses.Len())
+	if l.callers.Len() > maxKnownCallers || len(l.credentials) > maxKnownCallers*maxCredentials || l.addresses.Len() > maxAddresses {
+		t.Errorf("%d callers, %d credentials and %d addresses are remembered", l.callers.Len(), len(l.credentials), l.addresses.Len())
 	}
 }

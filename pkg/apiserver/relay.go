@@ -89,7 +89,7 @@ func (a *callerAuthorizer) Authorize(ctx context.Context, attributes authorizer.
 	}
 	decision, reason, err := a.Authorizer.Authorize(ctx, attributes)
 	if c := callerOf(ctx); c != nil && c.accepted != nil && err == nil && decision == authorizer.DecisionAllow {
-		c.accepted()
+		c.accepted(attributes.GetUser())
 	}
 	return decision, reason, err
 }

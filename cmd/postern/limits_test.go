@@ -29,7 +29,7 @@ func TestDefaultLimits(t *testing.T) {
 func TestLimitsAreTakenUpToTheirBounds(t *testing.T) {
 	for _, args := range [][]string{
 		{"--max-requests-inflight=1", "--max-mutating-requests-inflight=1"},
-		{"--max-payload-bytes=1024", "--max-inflight-payload-bytes=534528"},
+		{"--max-payload-bytes=1024", "--max-inflight-payload-bytes=3538944"},
 		{"--payload-timeout=1s"},
 		{"--payload-timeout=1m"},
 		{"--max-deliveries=10"},
@@ -49,13 +49,18 @@ func TestLimitsAreTakenUpToTheirBounds(t *testing.T) {
 
 func TestABadLimitIsAnErrorThatNamesTheFlag(t *testing.T) {
 	for _, test := range []struct{ bad, names string }{
-		{"--max-requests-inflight=0", "--max-requests-inflight is 0: it must be at least 1"},
-		{"--max-mutating-requests-inflight=0", "--max-mutating-requests-inflight is 0: it must be at least 1"},
-		{"--max-inflight-payload-bytes=11010047", "--max-inflight-payload-bytes is 11010047: it must be at least 11010048, what a payload of --max-payload-bytes, 1048576, may take"},
+		{"--max-requests-inflight=0", "--max-requests-inflight is 0: it must be from 1 to 1048576"},
+		{"--max-mutating-requests-inflight=0", "--max-mutating-requests-inflight is 0: it must be from 1 to 1048576"},
+		{"--max-inflight-payload-bytes=11010047", "--max-inflight-payload-bytes is 11010047: it must be from 11010048, " +
+			"what a payload of --max-payload-bytes, 1048576, or an object without one may take, to 17592186044416"},
+		{"--max-inflight-payload-bytes=9223372036854775807", "to 17592186044416"},
+		{"--max-mutating-requests-inflight=1048577", "to 1048576"},
 		{"--payload-timeout=999ms", "--payload-timeout is 999ms: it must be from 1s to 1m0s"},
 		{"--payload-timeout=61s", "--payload-timeout is 1m1s: it must be from 1s to 1m0s"},
-		{"--max-deliveries=9", "--max-deliveries is 9: it must be at least 10"},
-		{"--max-delivery-bytes=4194303", "--max-delivery-bytes is 4194303: it must be at least 4194304"},
+		{"--max-deliveries=9", "--max-deliveries is 9: it must be from 10 to 1073741824"},
+		{"--max-deliveries=1073741825", "from 10 to 1073741824"},
+		{"--max-delivery-bytes=4194303", "--max-delivery-bytes is 4194303: it must be from 4194304 to 17592186044416"},
+		{"--max-delivery-bytes=9223372036854775807", "to 17592186044416"},
 		{"--max-namespace-share-percent=0", "--max-namespace-share-percent is 0: it must be from 1 to 100"},
 		{"--max-namespace-share-percent=101", "--max-namespace-share-percent is 101: it must be from 1 to 100"},
 		{"--etcd-quota-bytes=16777215", "--etcd-quota-bytes is 16777215: it must be from 16777216 to 8589934592"},

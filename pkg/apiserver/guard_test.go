@@ -5,6 +5,7 @@ package apiserver
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -25,7 +26,7 @@ func newTestGuard(change func(*ExtraConfig)) *Guard {
 		StorageReady:          func() error { return nil },
 		Backlog:               func(string) (string, error) { return "", nil },
 		NamespaceSharePercent: 100,
-		MaxPayloadBytes:       10, MaxInflightPayloadBytes: 10, PayloadTimeout: time.Minute,
+		MaxPayloadBytes:       10, MaxInflightPayloadBytes: PayloadCost(10), PayloadTimeout: time.Minute,
 	}
 	change(&c)
 	return newGuard(c, 2)
@@ -61,10 +62,6 @@ func TestAGuardRefusesWhatCanNotBeTakenNow(t *testing.T) {
 			http.StatusServiceUnavailable, 5, "not known yet which secrets"},
 		"while the storage is away": {func(c *ExtraConfig) { c.StorageReady = func() error { return errors.New("disk full") } },
 			http.StatusServiceUnavailable, 5, "nothing can be stored"},
-		"while too many wait": {func(c *ExtraConfig) {
-			c.Backlog = func(string) (string, error) { return "Backlog", apierrors.NewTooManyRequests("later", 9) }
-		},
-			http.StatusTooManyRequests, 9, "later"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := newTestGuard(tc.change).Begin("demo")
@@ -72,6 +69,16 @@ func TestAGuardRefusesWhatCanNotBeTakenNow(t *testing.T) {
 				t.Errorf("got %d, Retry-After %d; want %d, %d", code, retry, tc.code, tc.retry)
 			}
 		})
+	}
+}
+
+// It would tell anyone that the namespace exists, and what it has.
+func TestAGuardDoesNotTellWhetherANamespaceTakesDeliveries(t *testing.T) {
+	g := newTestGuard(func(c *ExtraConfig) {
+		c.Backlog = func(string) (string, error) { return "Backlog", apierrors.NewTooManyRequests("later", 9) }
+	})
+	if _, err := g.Begin("demo"); err != nil {
+		t.Errorf("an unauthenticated sender is told: %v", err)
 	}
 }
 
@@ -102,17 +109,25 @@ func TestAGuardLetsNoMoreRequestsBeginThanAreAllowed(t *testing.T) {
 func TestAGuardHoldsNoMoreBytesThanAreAllowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newTestGuard(asTheyAre)
-		answer := connection{httptest.NewRecorder()}
-		_, release, err := g.Hold(answer, requestWith(genericapirequest.RequestInfo{}, -1), "demo")
+		read := func() (release func(), err error) {
+			req, release, err := g.Hold(connection{httptest.NewRecorder()}, requestWith(genericapirequest.RequestInfo{}, -1), "demo")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = io.Copy(io.Discard, req.Body)
+			return release, err
+		}
+		release, err := read()
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _, err = g.Hold(answer, requestWith(genericapirequest.RequestInfo{}, 1), "demo")
+		releaseNothing, err := read()
 		if code, retry := told(t, err, "--max-inflight-payload-bytes"); code != http.StatusTooManyRequests || retry != 5 {
 			t.Errorf("got %d, Retry-After %d; want 429, 5", code, retry)
 		}
+		releaseNothing()
 		release()
-		if _, _, err = g.Hold(answer, requestWith(genericapirequest.RequestInfo{}, 10), "demo"); err != nil {
+		if _, err = read(); err != nil {
 			t.Errorf("once there is room: %v", err)
 		}
 	})

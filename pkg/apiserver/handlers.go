@@ -18,10 +18,10 @@ import (
 
 // buildHandlerChain returns a function that makes the framework's chain of filters, with ours inside and around it.
 func (c ExtraConfig) buildHandlerChain(maxObjectBytes int64, stopping *atomic.Bool) func(http.Handler, *genericapiserver.Config) http.Handler {
-	budget := newPayloadBudget(c.MaxInflightPayloadBytes, c.MaxPayloadBytes, maxObjectBytes)
+	budget := newPayloadBudget(c.MaxInflightPayloadBytes, c.NamespaceSharePercent, c.MaxPayloadBytes, maxObjectBytes)
 	return func(handler http.Handler, generic *genericapiserver.Config) http.Handler {
-		share := newNamespaceShare(c, generic.MaxMutatingRequestsInFlight, budget)
-		bounded := budget.limit(withBoundedObjects(deliver.WithDryRun(handler), maxObjectBytes))
+		share := newNamespaceShare(c.NamespaceSharePercent, generic.MaxMutatingRequestsInFlight, budget)
+		bounded := withBoundedObjects(deliver.WithDryRun(handler), maxObjectBytes)
 		authorized := whileAccepting(share.limit(bounded), c.accepting)
 		callers := newCallers(generic, c.Direct)
 		known := onceRelayKnown(callers.before(limitedChain(authorized, generic)), generic.Authentication.RequestHeaderConfig)
@@ -52,11 +52,19 @@ func unavailable(message string) error {
 	return err
 }
 
-// accepting returns the error that answers a delivery to a namespace while none can be taken, and counts it.
-func (c ExtraConfig) accepting(namespace string) error {
+// storageReady returns the error that answers a delivery while nothing can be stored, and counts it.
+func (c ExtraConfig) storageReady() error {
 	if err := c.StorageReady(); err != nil {
 		countRefused(causeStorage)
 		return ErrStorageUnavailable()
+	}
+	return nil
+}
+
+// accepting returns the error that answers a delivery to a namespace while none can be taken, and counts it.
+func (c ExtraConfig) accepting(namespace string) error {
+	if err := c.storageReady(); err != nil {
+		return err
 	}
 	cause, err := c.Backlog(namespace)
 	if err != nil {

@@ -17,6 +17,8 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/responsewriter"
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/component-base/metrics/testutil"
+
+	"postern.dev/postern/pkg/fairness"
 )
 
 func TestMain(m *testing.M) {
@@ -36,10 +38,10 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 			http.Error(w, "Too many requests, please try again later.", http.StatusTooManyRequests)
 		},
 		"PayloadBytes": func(t *testing.T) {
-			synctest.Test(t, func(*testing.T) { // which does not wait for the patience to end
-				b := newPayloadBudget(1, 1, 1)
-				b.free.TryAcquire(1)
-				b.limit(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), requestWith(toDoor, 1))
+			synctest.Test(t, func(t *testing.T) { // which does not wait for the patience to end
+				b := newPayloadBudget(PayloadCost(1), 50, 1, 1)
+				_, _ = b.free.Acquire(t.Context(), fairness.Flow{}, b.total)
+				_, _, _ = b.hold(requestWith(toDoor, 1), fairness.Flow{Namespace: "demo"}, b.payloads())
 			})
 		},
 		"Backlog": func(*testing.T) { _ = ExtraConfig{StorageReady: ready, Backlog: noRoom("Backlog")}.accepting("demo") },
@@ -50,16 +52,16 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 			_ = ExtraConfig{StorageReady: ready, Backlog: noRoom("NamespaceBytes")}.accepting("demo")
 		},
 		"NamespaceRequests": func(t *testing.T) {
-			s := newNamespaceShare(ExtraConfig{NamespaceSharePercent: 50}, 2, newPayloadBudget(1, 1, 1))
-			_, _ = s.take(t.Context(), "demo", 0)
-			_, _ = s.take(t.Context(), "demo", 0)
+			s := newNamespaceShare(50, 2, newPayloadBudget(1, 50, 1, 1))
+			_, _ = s.begin(fairness.Flow{Namespace: "demo"})
+			_, _ = s.begin(fairness.Flow{Namespace: "demo"})
 		},
 		"NamespaceWork": func(t *testing.T) {
-			ctx, cancel := context.WithCancel(t.Context())
-			cancel()
-			w := newWork(1)
-			_, _ = w.Begin(t.Context(), "demo")
-			_, _ = w.Begin(ctx, "demo")
+			synctest.Test(t, func(t *testing.T) { // which does not wait for the patience to end
+				w := newWork(1)
+				_, _ = w.Begin(t.Context(), fairness.Flow{Namespace: "demo"})
+				_, _ = w.Begin(t.Context(), fairness.Flow{Namespace: "demo"})
+			})
 		},
 		"Storage": func(*testing.T) { _ = ExtraConfig{StorageReady: broken, Backlog: noRoom("Backlog")}.accepting("demo") },
 		"PayloadTimeout": func(*testing.T) {
@@ -80,7 +82,18 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 				how, err = c.tell(req)
 			}
 		},
-		"": func(*testing.T) { _ = ExtraConfig{StorageReady: ready, Backlog: room}.accepting("demo") },
+		"": func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel() // a client that leaves is not refused
+			w, b := newWork(50), newPayloadBudget(PayloadCost(1), 50, 1, 1)
+			_, _ = b.free.Acquire(t.Context(), fairness.Flow{}, b.total)
+			_, _, _ = b.hold(requestWith(toDoor, 1).WithContext(ctx), fairness.Flow{}, b.payloads())
+			for range 2 {
+				_, _ = w.Begin(t.Context(), fairness.Flow{})
+			}
+			_, _ = w.Begin(ctx, fairness.Flow{})
+			_ = ExtraConfig{StorageReady: ready, Backlog: room}.accepting("demo")
+		},
 	} {
 		refusedRequests.Reset()
 		refuse(t)

@@ -5,50 +5,60 @@ package apiserver
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net/http"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 
-	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/fairness"
 	"postern.dev/postern/pkg/payload"
-	"postern.dev/postern/pkg/registry/deliver"
 )
 
 const (
-	// budgetPatience is how long a request waits for its share of the budget. Senders give up after about ten seconds,
-	// and what comes after the wait takes time too.
+	// budgetPatience is how long a request waits for memory, before its body arrives and once more before it is decoded.
+	// Senders give up after about ten seconds, and what comes after the wait takes time too.
 	budgetPatience = 3 * time.Second
 
 	// retryAfterSeconds is what a sender is told to wait when there is more to do than can be done.
 	retryAfterSeconds = 5
 )
 
-// payloadBudget bounds the memory that all bodies which are worked on at a time may take, each with what is made of it. How
-// many requests are under way is bounded too, but that alone allows each of them the largest body.
+// payloadBudget bounds the memory that all bodies which are worked on at a time may take, each with what is made of it, and
+// how much of that one flow may take. How many requests are under way is bounded too, but that alone allows each of them
+// the largest body.
+//
+// While a body arrives, it counts as what is read of it at most. What decoding takes is added once it has arrived: or a few
+// clients that announce bodies and send nothing would take all there is.
 type payloadBudget struct {
-	free *semaphore.Weighted
-	// total bytes; a body costs no more than that, or it would wait for ever.
+	free *fairness.Slots
+	// total bytes; a body that costs more is refused.
 	total int64
-	// largestPayload and largestObject are the limits that doors and objects have; a body of unknown length counts as
-	// one of these.
+	// largestPayload and largestObject are the limits that delivery endpoints and objects have; a body of unknown length
+	// counts as one of these.
 	largestPayload, largestObject int64
 	patience                      time.Duration
 }
 
-func newPayloadBudget(total, largestPayload, largestObject int64) *payloadBudget {
+func newPayloadBudget(total int64, sharePercent int, largestPayload, largestObject int64) *payloadBudget {
 	return &payloadBudget{
-		free: semaphore.NewWeighted(total), total: total,
-		largestPayload: largestPayload, largestObject: largestObject,
+		free:  fairness.NewSlots(fairness.Share{Total: total, Percent: sharePercent}),
+		total: total, largestPayload: largestPayload, largestObject: largestObject,
 		patience: budgetPatience,
 	}
 }
 
-// PayloadCost returns the most memory, in bytes, that a payload of so many bytes takes while it is worked on: the body itself,
-// twice if it had to grow, and what decoding allocates.
-func PayloadCost(bodyBytes int64) int64 { return 2*bodyBytes + payload.MaxDecodeCost(bodyBytes) }
+// arrivalCost returns how many bytes of memory a body of that many bytes takes until it has arrived: twice its size, if
+// the buffer had to grow.
+func arrivalCost(bodyBytes int64) int64 { return 2 * bodyBytes }
+
+// PayloadCost returns the most memory, in bytes, that a payload of so many bytes takes while it is worked on: the body itself
+// and what decoding allocates.
+func PayloadCost(bodyBytes int64) int64 {
+	return arrivalCost(bodyBytes) + payload.MaxDecodeCost(bodyBytes)
+}
 
 // An object takes, beside what its payload does, the body as it came, a copy without the payload, and what the framework
 // makes of that: two copies of each text, and of maxObjectParts names and values what the most costly of them cost.
@@ -62,24 +72,10 @@ func objectCost(bodyBytes int64) int64 {
 	return PayloadCost(bodyBytes) + basicObjectCost + objectCostPerByte*bodyBytes
 }
 
-// limit lets a request with a body for our API group through once the budget has room for what the body may cost. Over the
-// patience it is answered 429. It belongs inside of authorization, so that only those who may deliver can use up the budget, and
-// outside of whatever reads bodies.
-func (b *payloadBudget) limit(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		info, ok := genericapirequest.RequestInfoFrom(req.Context())
-		if !ok || info.APIGroup != postern.GroupName || req.ContentLength == 0 {
-			next.ServeHTTP(w, req)
-			return
-		}
-		release, err := b.hold(req, b.bodiesAt(info))
-		if err != nil {
-			deliver.WriteError(w, err)
-			return
-		}
-		defer release()
-		next.ServeHTTP(w, req)
-	})
+// MinPayloadBudget returns how many bytes the budget must have at least: what a payload of maxPayloadBytes may take, or an object
+// without one.
+func MinPayloadBudget(maxPayloadBytes int64) int64 {
+	return max(PayloadCost(maxPayloadBytes), objectCost(objectBytes(0)))
 }
 
 // bodies says how large the bodies at an endpoint may be, and what they cost.
@@ -99,34 +95,89 @@ func (b *payloadBudget) bodiesAt(info *genericapirequest.RequestInfo) bodies {
 	return b.objects()
 }
 
-// weightOf returns the most memory, in bytes, that the body of a request may take; 0 if there is none.
-func (b *payloadBudget) weightOf(req *http.Request, info *genericapirequest.RequestInfo) int64 {
+// hold waits for the memory that the body of a request takes until it has arrived, and returns the request with a body whose
+// end waits for the rest. Call release once the body is worked on no more. Errors, also that of the body, are ready to be
+// answered.
+func (b *payloadBudget) hold(req *http.Request, flow fairness.Flow, kind bodies) (bounded *http.Request, release func(), err error) {
 	if req.ContentLength == 0 {
-		return 0
+		return req, func() {}, nil
 	}
-	return b.weigh(req.ContentLength, b.bodiesAt(info))
-}
-
-// hold takes the share of a request. Call release once the body is worked on no more.
-func (b *payloadBudget) hold(req *http.Request, kind bodies) (release func(), err error) {
-	weight := b.weigh(req.ContentLength, kind)
-	if err := b.acquire(req.Context(), weight); err != nil {
-		countRefused(causePayloadBytes)
-		return nil, apierrors.NewTooManyRequests(
-			"other requests take the memory that there is for bodies (--max-inflight-payload-bytes bounds it): send it again later", retryAfterSeconds)
-	}
-	return func() { b.free.Release(weight) }, nil
-}
-
-func (b *payloadBudget) weigh(length int64, kind bodies) int64 {
-	if length < 0 || length > kind.largest { // chunked, or too large, which is noticed only by reading that much
+	length := req.ContentLength
+	switch {
+	case length < 0 || length > kind.largest: // chunked, or too large, which is noticed only by reading that much
 		length = kind.largest
+	case kind.cost(length) > b.total:
+		return nil, nil, errOverBudget()
 	}
-	return min(kind.cost(length), b.total)
+	body := &budgetedBody{ReadCloser: req.Body, ctx: req.Context(), budget: b, flow: flow, kind: kind}
+	if err := body.acquire(arrivalCost(length)); err != nil {
+		return nil, nil, err
+	}
+	bounded = req.WithContext(req.Context())
+	bounded.Body = body
+	return bounded, body.release, nil
 }
 
-func (b *payloadBudget) acquire(ctx context.Context, weight int64) error {
-	ctx, cancel := context.WithTimeout(ctx, b.patience)
+// budgetedBody is a body that takes its memory from a budget. One goroutine at a time uses it.
+type budgetedBody struct {
+	io.ReadCloser
+	ctx    context.Context //nolint:containedctx // a body is read without one
+	budget *payloadBudget
+	flow   fairness.Flow
+	kind   bodies
+
+	read     int64 // bytes
+	acquired int64
+	releases []func()
+}
+
+// Read returns the end of the body once there is the memory to decode it. A body that is too large is not decoded.
+func (b *budgetedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.read += int64(n)
+	if errors.Is(err, io.EOF) && b.read > 0 && b.read <= b.kind.largest {
+		if b.kind.cost(b.read) > b.budget.total {
+			return n, errOverBudget()
+		}
+		if refused := b.acquire(b.kind.cost(b.read) - b.acquired); refused != nil {
+			return n, refused
+		}
+	}
+	return n, err
+}
+
+// acquire waits for more bytes of the budget.
+func (b *budgetedBody) acquire(bytes int64) error {
+	if bytes <= 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(b.ctx, b.budget.patience)
 	defer cancel()
-	return b.free.Acquire(ctx, weight)
+	release, err := b.budget.free.Acquire(ctx, b.flow, bytes)
+	switch {
+	case err == nil:
+		b.acquired += bytes
+		b.releases = append(b.releases, release)
+		return nil
+	case b.ctx.Err() != nil:
+		return errClientLeft()
+	case errors.Is(err, fairness.ErrShare):
+		countRefused(causeNamespaceRequests)
+		return errOverShare("the bodies of requests to this namespace take the memory that it may take", "--max-inflight-payload-bytes")
+	}
+	countRefused(causePayloadBytes)
+	return apierrors.NewTooManyRequests(
+		"the bodies of other requests take the memory that there is (--max-inflight-payload-bytes bounds it): send it again later",
+		retryAfterSeconds)
+}
+
+func errOverBudget() error {
+	return apierrors.NewRequestEntityTooLargeError("to decode it may take more memory than --max-inflight-payload-bytes allows: send less at a time")
+}
+
+func (b *budgetedBody) release() {
+	for _, release := range b.releases {
+		release()
+	}
+	b.releases = nil
 }

@@ -35,16 +35,18 @@ func newWork(sharePercent int) *work {
 	return &work{fairness.NewSlots(fairness.Share{Total: max(total, 4), Percent: sharePercent}), workPatience}
 }
 
-// Begin waits for the turn of a namespace, until the patience is over or ctx ends, and then returns an error that
-// answers 429.
-func (w *work) Begin(ctx context.Context, namespace string) (end func(), err error) {
-	ctx, cancel := context.WithTimeout(ctx, w.patience)
+// Begin waits for the turn of a flow, until the patience is over or ctx ends, and then returns an error that answers 429.
+func (w *work) Begin(ctx context.Context, flow fairness.Flow) (end func(), err error) {
+	patient, cancel := context.WithTimeout(ctx, w.patience)
 	defer cancel()
-	end, err = w.slots.Acquire(ctx, namespace, 1)
-	if err != nil {
-		countRefused(causeNamespaceWork)
-		return nil, apierrors.NewTooManyRequests("too much else of this namespace is being worked on "+
-			"(--max-namespace-share-percent says how much of the processors it may take): send it again later", retryAfterSeconds)
+	end, err = w.slots.Acquire(patient, flow, 1)
+	switch {
+	case err == nil:
+		return end, nil
+	case ctx.Err() != nil:
+		return nil, errClientLeft()
 	}
-	return end, nil
+	countRefused(causeNamespaceWork)
+	return nil, apierrors.NewTooManyRequests("too much else is being worked on, of this namespace or of all "+
+		"(--max-namespace-share-percent says how much of the processors one may take): send it again later", retryAfterSeconds)
 }

@@ -4,13 +4,14 @@
 package controller
 
 import (
-	"fmt"
 	"time"
 
 	"golang.org/x/time/rate"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
 
+	"postern.dev/postern/pkg/delivery"
 	"postern.dev/postern/pkg/fairness"
 )
 
@@ -53,17 +54,16 @@ func (b *Backlog) Full(namespace string) (cause string, err error) {
 	one, all, namespaces := b.Ledger.of(namespace)
 	switch {
 	case all.pending >= b.Max:
-		return CausePending, refuse(
-			"%d deliveries wait until their targets can be written (--max-deliveries bounds them)", all.pending)
-	case !fairness.Share{Total: b.Max, Percent: b.SharePercent}.Allows(one.pending, all.pending, 1):
-		cause, err = CauseNamespacePending, refuse("%d deliveries in this namespace wait until their targets can be written, which is its share "+
-			"(--max-namespace-share-percent) of --max-deliveries", one.pending)
-	case !fairness.Share{Total: b.MaxBytes, Percent: b.SharePercent}.Allows(one.pendingBytes, all.pendingBytes, 1):
-		cause, err = CauseNamespaceBytes, refuse("the deliveries in this namespace that wait until their targets can be written take %d bytes, which is its share "+
-			"(--max-namespace-share-percent) of --max-delivery-bytes", one.pendingBytes)
+		return CausePending, refuse("too many deliveries wait until their targets can be written (--max-deliveries bounds them)")
+	case fairness.Share{Total: b.Max, Percent: b.SharePercent}.Check(one.pending, all.pending, 1) != nil:
+		cause, err = CauseNamespacePending, refuse("as many deliveries in this namespace wait until their targets can be written as it may have "+
+			"(--max-namespace-share-percent says how much of --max-deliveries)")
+	case fairness.Share{Total: b.MaxBytes, Percent: b.SharePercent}.Check(one.pendingBytes, all.pendingBytes, 1) != nil:
+		cause, err = CauseNamespaceBytes, refuse("the deliveries in this namespace that wait until their targets can be written take as many bytes "+
+			"as they may (--max-namespace-share-percent says how much of --max-delivery-bytes)")
 	case all.bytes > b.MaxBytes/100*(100+overshootPercent) && one.bytes*int64(namespaces) >= all.bytes:
 		cause, err = CauseNamespaceBytes, refuse(
-			"the deliveries in this namespace take %d bytes, and those of all more than --max-delivery-bytes", one.bytes)
+			"the deliveries of all namespaces take more than --max-delivery-bytes, and those of this one more than most")
 	default:
 		return "", nil
 	}
@@ -74,6 +74,9 @@ func (b *Backlog) Full(namespace string) (cause string, err error) {
 	return cause, err
 }
 
-func refuse(format string, n int64) error {
-	return apierrors.NewTooManyRequests(fmt.Sprintf(format, n)+": send it again later", backlogRetryAfterSeconds)
+// refuse answers 429. It tells no number: anyone who may deliver to a namespace may read the answer.
+func refuse(message string) error {
+	err := apierrors.NewTooManyRequests(message+": send it again later", backlogRetryAfterSeconds)
+	err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: delivery.CauseNoRoom}}
+	return err
 }

@@ -150,7 +150,7 @@ func (r *Retry) work(ctx context.Context) {
 		waiting.Go(func() {
 			defer r.queue.Done(group)
 			namespace, _, _ := strings.Cut(group, "/")
-			release, err := r.workers.Acquire(ctx, namespace, 1)
+			release, err := r.workers.Acquire(ctx, fairness.Flow{Namespace: namespace}, 1)
 			if err != nil {
 				return
 			}

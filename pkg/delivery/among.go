@@ -13,6 +13,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/fairness"
 )
 
 // reasonSenderLeft is why a sender is rejected that did not wait for its credential to be verified.
@@ -54,9 +55,6 @@ func (d *Deliverer) DeliverAmong(ctx context.Context, source string, namespaces 
 	defer span.End()
 	delivery := &postern.WebhookDelivery{Spec: postern.WebhookDeliverySpec{Source: source}}
 	read, err := d.receiveAmong(ctx, delivery, namespaces, in)
-	if err == nil {
-		read, err = d.wanting(ctx, read)
-	}
 	if err != nil {
 		d.finished(ctx, delivery, err)
 		return Spread{}, err
@@ -82,11 +80,13 @@ func (d *Deliverer) DeliverAmong(ctx context.Context, source string, namespaces 
 	return Spread{Arrivals: arrivals}, nil
 }
 
-// receiveAmong is receive for a sender whose type is known and a delivery that is for several namespaces.
+// receiveAmong is receive for a sender whose type is known and a delivery that is for several namespaces. It returns the readings
+// of those in which something wants what was pushed.
 func (d *Deliverer) receiveAmong(
 	ctx context.Context, delivery *postern.WebhookDelivery, namespaces []string, in Incoming,
 ) ([]acceptedReading, error) {
-	end, err := d.Work.Begin(ctx, "") // it is not known yet for which of them it is
+	_, authenticated := credential.Identify(in.User)
+	end, err := d.Work.Begin(ctx, fairness.Flow{Anonymous: !authenticated}) // it is not known yet for which of them it is
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +99,11 @@ func (d *Deliverer) receiveAmong(
 	if len(accepted) > 0 { // for the log; each namespace has its own
 		d.setSender(delivery, in.User, accepted[0].Method)
 	}
-	return d.readAmong(ctx, delivery, accepted, in)
+	read, err := d.readAmong(ctx, delivery, accepted, in)
+	if err != nil {
+		return nil, err
+	}
+	return d.wanting(ctx, read)
 }
 
 func (d *Deliverer) verifyAmong(ctx context.Context, delivery *postern.WebhookDelivery, namespaces []string, in Incoming) ([]credential.Acceptance, error) {

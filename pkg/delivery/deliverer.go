@@ -19,11 +19,13 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/client-go/tools/events"
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/fairness"
 	"postern.dev/postern/pkg/target"
 )
 
@@ -52,17 +54,20 @@ type Records interface {
 	UpdateStatus(ctx context.Context, delivery *postern.WebhookDelivery) (*postern.WebhookDelivery, error)
 }
 
-// Work gives each namespace its turn of the processors.
+// CauseNoRoom is the cause in an error, beside 429, of a delivery whose record its namespace has no room for.
+const CauseNoRoom metav1.CauseType = "NoRoom"
+
+// Work gives each flow its turn of the processors.
 type Work interface {
-	// Begin waits for the turn of a namespace. Call end when what keeps a processor busy is done. The error is ready to be
+	// Begin waits for the turn of a flow. Call end when what keeps a processor busy is done. The error is ready to be
 	// answered.
-	Begin(ctx context.Context, namespace string) (end func(), err error)
+	Begin(ctx context.Context, flow fairness.Flow) (end func(), err error)
 }
 
 // unbounded lets all work go on at once.
 type unbounded struct{}
 
-func (unbounded) Begin(context.Context, string) (end func(), err error) { return func() {}, nil }
+func (unbounded) Begin(context.Context, fairness.Flow) (end func(), err error) { return func() {}, nil }
 
 // Config is what a Deliverer works with. Every field is needed unless it says otherwise.
 type Config struct {
@@ -83,7 +88,7 @@ type Config struct {
 	MaxPayloadBytes int64
 	// Accepting returns the error that answers a delivery to a namespace while none can be taken there; nil always takes one.
 	Accepting func(namespace string) error
-	// Work bounds how much is worked on at a time for one namespace; nil bounds nothing.
+	// Work bounds how much is worked on at a time for one flow; nil bounds nothing.
 	Work Work
 	// Tracing gets a span of each delivery and each of its stages; nil traces nothing.
 	Tracing trace.TracerProvider

@@ -19,6 +19,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/fairness"
 	"postern.dev/postern/pkg/payload"
 )
 
@@ -56,7 +57,12 @@ func (d *Deliverer) Receive(ctx context.Context, delivery *postern.WebhookDelive
 }
 
 func (d *Deliverer) receive(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming) (deliveryID string, err error) {
-	end, err := d.Work.Begin(ctx, delivery.Namespace)
+	_, authenticated := credential.Identify(in.User)
+	flow := fairness.Flow{Namespace: delivery.Namespace, Anonymous: !authenticated}
+	if in.Forbidden != nil {
+		flow.Namespace = "" // or the senders of a namespace would wait for what may not be delivered to it
+	}
+	end, err := d.Work.Begin(ctx, flow)
 	if err != nil {
 		return "", err
 	}

@@ -18,6 +18,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/validation"
+	"postern.dev/postern/pkg/fairness"
 	"postern.dev/postern/pkg/target"
 )
 
@@ -188,7 +189,7 @@ func TestADeliveryToANamespaceThatHasItsShareIsRefused(t *testing.T) {
 // busy gives no namespace a turn.
 type busy struct{}
 
-func (busy) Begin(context.Context, string) (end func(), err error) {
+func (busy) Begin(context.Context, fairness.Flow) (end func(), err error) {
 	return nil, apierrors.NewTooManyRequests("busy", 5)
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/fairness"
 	"postern.dev/postern/pkg/target"
 )
 
@@ -68,7 +69,7 @@ func (d *Deliverer) turnToMatch(ctx context.Context, delivery *postern.WebhookDe
 	if delivery.Spec.Target != nil {
 		return func() {}, nil
 	}
-	return d.Work.Begin(ctx, delivery.Namespace)
+	return d.Work.Begin(ctx, fairness.Flow{Namespace: delivery.Namespace, Anonymous: !isIdentity(delivery.Status.Sender)})
 }
 
 // timed sets what tells the tasks of one delivery from those of another.

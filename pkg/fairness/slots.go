@@ -9,22 +9,22 @@ import (
 	"sync"
 )
 
-// Slots bounds how much is done at a time. What finds no slots waits in the queue of its namespace; those that become
-// free go to the namespace that has the fewest, and among equals to the one that was served longest ago. No namespace
-// may have more than its share, so that another finds slots at once. It is safe for concurrent use.
+// Slots bounds how much is done at a time. What finds no slots waits in the queue of its flow; those that become free go
+// to the flow that has the fewest, and among equals to the one that was served, or has come, longest ago. No flow may
+// have more than its share, so that another finds slots at once. It is safe for concurrent use.
 type Slots struct {
 	share Share
 
 	mu     sync.Mutex
 	all    int64
-	served int64 // how often slots were given
-	queues map[string]*queue
+	events int64 // how often a flow came, or was given slots
+	queues map[Flow]*queue
 }
 
-// queue is what a namespace has and waits for.
+// queue is what a flow has and waits for.
 type queue struct {
 	held    int64
-	served  int64 // when it was given slots last, in counts of Slots
+	since   int64 // when it was given slots last, or came, in events of Slots
 	waiting []*turn
 }
 
@@ -35,34 +35,35 @@ type turn struct {
 }
 
 // NewSlots returns as many slots as the share is of.
-func NewSlots(share Share) *Slots { return &Slots{share: share, queues: map[string]*queue{}} }
+func NewSlots(share Share) *Slots { return &Slots{share: share, queues: map[Flow]*queue{}} }
 
-// Acquire waits for n slots, or for all if there are not so many, and returns what gives them back, to be called once.
-// The error is that of ctx if it ends first.
-func (s *Slots) Acquire(ctx context.Context, namespace string, n int64) (release func(), err error) {
+// Acquire waits for n slots, or for all if there are not so many, and returns what gives them back, to be called once. If ctx
+// ends first the error is ErrTotal or ErrShare.
+func (s *Slots) Acquire(ctx context.Context, flow Flow, n int64) (release func(), err error) {
 	n = min(n, s.share.Total)
-	turn := s.enqueue(namespace, n)
+	turn := s.enqueue(flow, n)
 	select {
 	case <-turn.comes:
 	case <-ctx.Done():
-		if s.leave(namespace, turn) {
-			return nil, ctx.Err()
+		if err := s.leave(flow, turn); err != nil {
+			return nil, err
 		}
 	}
 	if ctx.Err() != nil { // both at once
-		s.giveBack(namespace, n)
-		return nil, ctx.Err()
+		s.giveBack(flow, n)
+		return nil, ErrTotal
 	}
-	return func() { s.giveBack(namespace, n) }, nil
+	return func() { s.giveBack(flow, n) }, nil
 }
 
-func (s *Slots) enqueue(namespace string, n int64) *turn {
+func (s *Slots) enqueue(flow Flow, n int64) *turn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	q := s.queues[namespace]
+	q := s.queues[flow]
 	if q == nil {
-		q = &queue{}
-		s.queues[namespace] = q
+		s.events++
+		q = &queue{since: s.events} // behind those that wait, or ever new flows would keep them waiting
+		s.queues[flow] = q
 	}
 	t := &turn{n, make(chan struct{})}
 	q.waiting = append(q.waiting, t)
@@ -70,34 +71,38 @@ func (s *Slots) enqueue(namespace string, n int64) *turn {
 	return t
 }
 
-// leave ends the wait, and returns false if the slots were given meanwhile.
-func (s *Slots) leave(namespace string, t *turn) bool {
+// leave ends the wait and returns what it was for, or nil if the slots were given meanwhile.
+func (s *Slots) leave(flow Flow, t *turn) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	q := s.queues[namespace]
+	q := s.queues[flow]
 	i := slices.Index(q.waiting, t)
 	if i < 0 {
-		return false
+		return nil
+	}
+	err := s.share.Check(q.held, s.all, t.n)
+	if err == nil { // others of the flow were before it
+		err = ErrShare
 	}
 	q.waiting = slices.Delete(q.waiting, i, i+1)
-	s.forget(namespace)
+	s.forget(flow)
 	s.dispatch() // for who waits behind
-	return true
+	return err
 }
 
-func (s *Slots) giveBack(namespace string, n int64) {
+func (s *Slots) giveBack(flow Flow, n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all -= n
-	s.queues[namespace].held -= n
-	s.forget(namespace)
+	s.queues[flow].held -= n
+	s.forget(flow)
 	s.dispatch()
 }
 
-// forget drops a namespace that has nothing and waits for nothing.
-func (s *Slots) forget(namespace string) {
-	if q := s.queues[namespace]; q.held == 0 && len(q.waiting) == 0 {
-		delete(s.queues, namespace)
+// forget drops a flow that has nothing and waits for nothing.
+func (s *Slots) forget(flow Flow) {
+	if q := s.queues[flow]; q.held == 0 && len(q.waiting) == 0 {
+		delete(s.queues, flow)
 	}
 }
 
@@ -110,9 +115,9 @@ func (s *Slots) dispatch() {
 		}
 		first := q.waiting[0]
 		s.all += first.n
-		s.served++
+		s.events++
 		q.held += first.n
-		q.served = s.served
+		q.since = s.events
 		q.waiting = slices.Delete(q.waiting, 0, 1)
 		close(first.comes)
 	}
@@ -122,10 +127,10 @@ func (s *Slots) dispatch() {
 func (s *Slots) next() *queue {
 	var next *queue
 	for _, q := range s.queues {
-		if len(q.waiting) == 0 || !s.share.Allows(q.held, s.all, q.waiting[0].n) {
+		if len(q.waiting) == 0 || s.share.Check(q.held, s.all, q.waiting[0].n) != nil {
 			continue
 		}
-		if next == nil || q.held < next.held || q.held == next.held && q.served < next.served {
+		if next == nil || q.held < next.held || q.held == next.held && q.since < next.since {
 			next = q
 		}
 	}

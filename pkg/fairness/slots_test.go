@@ -32,7 +32,7 @@ func (w *work) do(t *testing.T, namespace string, n int, takes time.Duration) {
 	t.Helper()
 	for range n {
 		go func() {
-			release, err := w.Acquire(t.Context(), namespace, 1)
+			release, err := w.Acquire(t.Context(), Flow{Namespace: namespace}, 1)
 			if err != nil {
 				return
 			}
@@ -73,10 +73,10 @@ func TestTheNamespaceWithTheFewestSlotsComesNext(t *testing.T) {
 		}
 		before := len(w.order())
 		w.do(t, "honest", 1, time.Millisecond)
-		<-time.After(2*time.Second + time.Millisecond)
+		<-time.After(3*time.Second + time.Millisecond)
 		synctest.Wait()
 		if !slices.Contains(w.order()[before:], "honest") {
-			t.Errorf("after two rounds the turn was of %v", w.order()[before:])
+			t.Errorf("while twelve of nine flows had their turns, these were %v", w.order()[before:])
 		}
 		<-time.After(time.Hour)
 	})
@@ -85,18 +85,39 @@ func TestTheNamespaceWithTheFewestSlotsComesNext(t *testing.T) {
 func TestWhoStopsWaitingTakesNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSlots(Share{Total: 1, Percent: 50})
-		release, err := s.Acquire(t.Context(), "a", 5) // which counts as all there are
+		release, err := s.Acquire(t.Context(), Flow{Namespace: "a"}, 5) // which counts as all there are
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := s.Acquire(ctx, "b", 1); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := s.Acquire(ctx, Flow{Namespace: "b"}, 1); !errors.Is(err, ErrTotal) {
 			t.Errorf("got error %v", err)
 		}
 		release()
 		if len(s.queues) != 0 || s.all != 0 {
 			t.Errorf("%d namespaces are left, %d slots taken", len(s.queues), s.all)
 		}
+	})
+}
+
+func TestEverNewFlowsDoNotKeepOneThatWaitsFromItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &work{Slots: NewSlots(Share{Total: 4, Percent: 50})}
+		w.do(t, "honest", 20, 100*time.Millisecond)
+		for i := range 200 { // 50 a second, each more than a slot can do meanwhile
+			w.do(t, fmt.Sprintf("new-%d", i), 1, 100*time.Millisecond)
+			<-time.After(20 * time.Millisecond)
+		}
+		done := 0
+		for _, namespace := range w.order() {
+			if namespace == "honest" {
+				done++
+			}
+		}
+		if done < 8 {
+			t.Errorf("%d pieces of work are done in four seconds, want its turns", done)
+		}
+		<-time.After(time.Hour)
 	})
 }

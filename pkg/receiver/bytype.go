@@ -131,7 +131,7 @@ func errorOf(arrivals []delivery.Arrival) error {
 			continue
 		}
 		switch {
-		case apierrors.IsTooManyRequests(arrival.Err):
+		case apierrors.HasStatusCause(arrival.Err, delivery.CauseNoRoom):
 			noRoom = cmp.Or(noRoom, arrival.Err)
 		case arrival.Delivery == nil && mayPass(arrival.Err):
 			return arrival.Err
@@ -152,7 +152,7 @@ func mayPass(err error) bool {
 		return true // an error of ours, which is answered 500
 	}
 	code := status.Status().Code
-	return code >= http.StatusInternalServerError
+	return code == http.StatusTooManyRequests || code >= http.StatusInternalServerError
 }
 
 func answerOf(spread delivery.Spread) typeAnswer {

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/delivery"
@@ -130,10 +132,18 @@ var (
 	failed   = delivery.Arrival{Namespace: "c", Delivery: concluded(postern.DeliveryFailed, "TargetRefused", "no"), Err: status(500, "can't be written", 0)}
 	denied   = delivery.Arrival{Namespace: "d", Err: status(403, "a policy says no", 0)}
 	lost     = delivery.Arrival{Namespace: "e", Err: status(503, "could not be recorded", 1)}
-	crowded  = delivery.Arrival{Namespace: "f", Err: status(429, "too many", 5)}
+	crowded  = delivery.Arrival{Namespace: "f", Err: noRoom("too many")}
+	busy     = delivery.Arrival{Namespace: "f", Err: status(429, "too much", 5)}
 	unlucky  = delivery.Arrival{Namespace: "g", Err: errString("broken")}
 	appliedA = `{"delivery":"github-x","phase":"Applied"}`
 )
+
+// noRoom is the answer of a namespace that has too many deliveries already.
+func noRoom(message string) error {
+	err := apierrors.NewTooManyRequests(message, 5)
+	err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: delivery.CauseNoRoom}}
+	return err
+}
 
 func TestAWebhookByTypeIsAnsweredByWhatCameOfIt(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -152,6 +162,8 @@ func TestAWebhookByTypeIsAnsweredByWhatCameOfIt(t *testing.T) {
 		"one, and one lost": {delivery.Spread{Arrivals: []delivery.Arrival{arrived, lost}}, nil, told{503, `{"error":"` + later + `"}`, "1", "application/json"}},
 		"one, and one without room": {delivery.Spread{Arrivals: []delivery.Arrival{crowded, arrived}}, nil,
 			inJSON(200, `{"accepted":true,"deliveries":[{"error":"too many"},`+appliedA+`]}`)},
+		"one, and one whose turn did not come": {delivery.Spread{Arrivals: []delivery.Arrival{busy, arrived}}, nil,
+			told{429, `{"error":"too much"}`, "5", "application/json"}},
 		"denied and without room":      {delivery.Spread{Arrivals: []delivery.Arrival{denied, crowded}}, nil, told{429, `{"error":"too many"}`, "5", "application/json"}},
 		"one, and an error inside":     {delivery.Spread{Arrivals: []delivery.Arrival{arrived, unlucky}}, nil, inJSON(500, `{"error":"`+inside+`"}`)},
 		"failed":                       {delivery.Spread{Arrivals: []delivery.Arrival{failed}}, nil, inJSON(500, `{"error":"`+inside+`"}`)},

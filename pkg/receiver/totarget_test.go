@@ -5,6 +5,7 @@ package receiver
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -101,6 +102,28 @@ func TestANamespaceThatIsNotListedIsForbidden(t *testing.T) {
 			if diff := cmp.Diff(inJSON(http.StatusForbidden, says), tell(post(p.handler(t, namespaces), "/webhook/demo/plant", "{}"))); diff != "" {
 				t.Errorf("answer (-want +got):\n%s", diff)
 			}
+		}
+	}
+}
+
+func TestOnlyWhatMayBeDeliveredTakesOfTheShareOfItsNamespace(t *testing.T) {
+	for _, tc := range []struct {
+		namespaces, path string
+		none             bool
+		want             string
+	}{
+		{"demo", "/webhook/demo/plant", false, "demo"},
+		{"*", "/webhook/demo/plant", false, "demo"},
+		{"*", "/webhook/demo/plant", true, ""},
+		{"*", "/webhook/invented/plant", false, ""},
+		{"other", "/webhook/demo/plant", false, ""},
+		{"demo", "/webhook/demo/p%2Flant", false, ""},
+		{"demo", "/webhook?type=docker.io", false, ""},
+	} {
+		p := &pipeline{delivered: &postern.WebhookDelivery{}, none: tc.none}
+		post(p.handler(t, tc.namespaces), tc.path, "{}")
+		if want := []string{tc.want, tc.want}; !slices.Equal(p.shares, want) {
+			t.Errorf("%s %s: took of the shares of %q, want %q", tc.namespaces, tc.path, p.shares, want)
 		}
 	}
 }

@@ -38,7 +38,7 @@ var signers = map[string][]signature{
 	sourceGHCR:            {bySHA256},
 	sourceGitea:           {bySHA256},
 	sourceGitHub:          {bySHA256},
-	sourceGitLab:          {bySigningToken},
+	sourceGitLab:          {bySHA256, bySigningToken}, // the first by a proxy or relay, which has no other way to sign
 	sourceJFrog:           {byJFrog},
 	sourceNexus:           {bySHA1},
 }

@@ -74,7 +74,7 @@ var provers = map[string]string{
 	"ghcr.io":          "yy---y-",
 	"gitea":            "yy---y-",
 	"github":           "yy---y-",
-	"gitlab":           "y-y--y-", // signs by its signing token alone
+	"gitlab":           "yyy--y-", // signs by its signing token alone; a relay signs the body
 	"harbor":           "y----y-", // does not sign; may send CloudEvents
 	"jfrog":            "y--y-y-", // signs in a header of its own
 	"kargo":            "y----y-", // does not sign

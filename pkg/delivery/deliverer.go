@@ -39,7 +39,7 @@ type Targets interface {
 	// Stamp returns the time of a receipt, in whole microseconds: later than every one before it.
 	Stamp() time.Time
 	// Held takes note that the object held what was requested, as a record tells.
-	Held(key target.Key, request target.Request)
+	Held(key target.Key, requests ...target.Request)
 }
 
 // Records keeps deliveries.

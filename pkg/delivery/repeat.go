@@ -38,12 +38,15 @@ func firstOf(err error) *postern.WebhookDelivery {
 // everything that was received since counts instead.
 func (d *Deliverer) repeat(ctx context.Context, first, repeated *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
 	record, counted, err := first, false, error(nil)
-	if mayBeRedone(first) {
-		if dryRun {
-			record, err = d.tryOutAgain(ctx, first, repeated)
-		} else {
-			record, counted, err = d.redo(ctx, first, repeated)
+	switch {
+	case !mayBeRedone(first):
+	case dryRun:
+		record, err = d.tryOutAgain(ctx, first, repeated)
+	default:
+		if err := d.Accepting(first.Namespace); err != nil { // it may become pending
+			return nil, err
 		}
+		record, counted, err = d.redo(ctx, first, repeated)
 	}
 	if record == nil {
 		return nil, err

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // What is tried again may become pending, and how much may be is bounded.
@@ -41,5 +43,23 @@ func TestARepeatIsTriedAgainOnlyWhereDeliveriesAreTaken(t *testing.T) {
 		if got := p.Records.(*shelf).all()[0].Status.Phase; got != first.Status.Phase || len(p.requests) > 0 {
 			t.Errorf("%s: wrote %d times, and the record says %s, want %s", name, len(p.requests), got, first.Status.Phase)
 		}
+	}
+}
+
+// Of a delivery to very many targets the record does not list all; without its progress it would end by those listed.
+func TestARepeatThatMakesAWideDeliveryPendingSaysHowFarItHasCome(t *testing.T) {
+	p := pipelineOn(&shelf{})
+	p.matches = matching("demo", apps(maxResults+1)...)
+	p.writeErr = errors.New("frozen")
+	_, _ = p.Deliver(t.Context(), toAll(), push("d-1", pushed), false)
+	settle(p)
+	p.writeErr = unavailable(t)
+	if _, err := p.Deliver(t.Context(), toAll(), push("d-1", pushed), false); err != nil {
+		t.Fatal(err)
+	}
+	p.Drain()
+	got := p.Records.(*shelf).all()[0].Status
+	if got.Phase != postern.DeliveryPending || got.Progress == nil || got.Progress.Pending != 1 {
+		t.Errorf("the record says %s, %s, %+v; want one target that is pending and not listed", got.Phase, got.Message, got.Progress)
 	}
 }

@@ -136,7 +136,7 @@ func (d *Deliverer) storeRedone(
 		}
 		to, from := &record.Status, &again.Status
 		to.Phase, to.Reason, to.Message = from.Phase, from.Reason, from.Message
-		to.Targets, to.Conditions = from.Targets, from.Conditions
+		to.Targets, to.Progress, to.Conditions = from.Targets, from.Progress, from.Conditions
 		addRepeats(to, repeatsOf(repeated))
 		stored, err := d.storeStatus(ctx, record)
 		if err != nil {

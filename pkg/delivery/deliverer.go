@@ -97,7 +97,7 @@ type Deliverer struct {
 	// closings are the final statuses that are being stored.
 	closings errgroup.Group
 	underWay underWay
-	tallies  tallies
+	tallies  *tallies
 	news     news
 	tracer   trace.Tracer
 }
@@ -113,10 +113,10 @@ func New(config Config) *Deliverer {
 	if config.Work == nil {
 		config.Work = unbounded{}
 	}
-	d := &Deliverer{Config: config, news: newNews(), tracer: config.Tracing.Tracer(instrumentation)}
+	d := &Deliverer{
+		Config: config, tallies: newTallies(config.Records), news: newNews(), tracer: config.Tracing.Tracer(instrumentation),
+	}
 	d.closings.SetLimit(maxClosings)
-	d.tallies.records = config.Records
-	d.tallies.stores.SetLimit(maxTallyStores)
 	return d
 }
 

@@ -97,6 +97,7 @@ type Deliverer struct {
 	// closings are the final statuses that are being stored.
 	closings errgroup.Group
 	underWay underWay
+	receipts receipts
 	tallies  *tallies
 	news     news
 	tracer   trace.Tracer
@@ -114,7 +115,8 @@ func New(config Config) *Deliverer {
 		config.Work = unbounded{}
 	}
 	d := &Deliverer{
-		Config: config, tallies: newTallies(config.Records), news: newNews(), tracer: config.Tracing.Tracer(instrumentation),
+		Config: config, receipts: newReceipts(), tallies: newTallies(config.Records), news: newNews(),
+		tracer: config.Tracing.Tracer(instrumentation),
 	}
 	d.closings.SetLimit(maxClosings)
 	return d

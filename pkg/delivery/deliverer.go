@@ -98,6 +98,7 @@ type Deliverer struct {
 	closings errgroup.Group
 	underWay underWay
 	receipts receipts
+	unstored unstored
 	tallies  *tallies
 	news     news
 	tracer   trace.Tracer
@@ -115,7 +116,7 @@ func New(config Config) *Deliverer {
 		config.Work = unbounded{}
 	}
 	d := &Deliverer{
-		Config: config, receipts: newReceipts(), tallies: newTallies(config.Records), news: newNews(),
+		Config: config, receipts: newReceipts(), unstored: newUnstored(), tallies: newTallies(config.Records), news: newNews(),
 		tracer: config.Tracing.Tracer(instrumentation),
 	}
 	d.closings.SetLimit(maxClosings)

@@ -40,8 +40,9 @@ func (d *Deliverer) closeLater(ctx context.Context, delivery *postern.WebhookDel
 	}
 }
 
-// close stores the final status. If it can't be, the record goes on to say Pending, and whoever takes the delivery up again
-// stores what is kept here, or in another process tries it again, which changes nothing at a target that has it.
+// close stores the final status. If it can't be, the record goes on to say Pending, and whoever takes the delivery up
+// again stores what is kept here, or in another process tries it again, which changes nothing at a target that has
+// it.
 func (d *Deliverer) close(ctx context.Context, delivery *postern.WebhookDelivery) {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()

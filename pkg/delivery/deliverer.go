@@ -116,8 +116,8 @@ func New(config Config) *Deliverer {
 		config.Work = unbounded{}
 	}
 	d := &Deliverer{
-		Config: config, receipts: newReceipts(), unstored: newUnstored(), tallies: newTallies(config.Records), news: newNews(),
-		tracer: config.Tracing.Tracer(instrumentation),
+		Config: config, receipts: newReceipts(), unstored: newUnstored(), tallies: newTallies(config.Records),
+		news: newNews(), tracer: config.Tracing.Tracer(instrumentation),
 	}
 	d.closings.SetLimit(maxClosings)
 	return d

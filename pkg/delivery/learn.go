@@ -30,9 +30,9 @@ func (d *Deliverer) Learn(record *postern.WebhookDelivery) {
 	}
 }
 
-// tasksTold returns the tasks that the results of a record are of, in the order of each target's results. Those of one ref
-// at a target are left out if it is not known which of them have a result: the record may not list all results, and of
-// several images with one tag the target may have wanted some.
+// tasksTold returns the tasks that the results of a record are of, in the order of each target's results. Those of
+// one ref at a target are left out if it is not known which of them have a result: the record may not list all
+// results, and of several images with one tag the target may have wanted some.
 func tasksTold(record *postern.WebhookDelivery) []task {
 	type of struct {
 		key target.Key

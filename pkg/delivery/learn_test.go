@@ -100,8 +100,9 @@ func TestToLearnFromARecordTakesNoMoreThanItHasResults(t *testing.T) {
 			postern.TargetResult{Kind: postern.TargetApplication, Name: "shop", Ref: "v1", Result: postern.TargetWritten})
 	}
 	for i := range 744 { // each of which took one of the images
-		record.Status.Targets = append(record.Status.Targets,
-			postern.TargetResult{Kind: postern.TargetApplication, Name: fmt.Sprint("other-", i), Ref: "v1", Result: postern.TargetWritten})
+		record.Status.Targets = append(record.Status.Targets, postern.TargetResult{
+			Kind: postern.TargetApplication, Name: fmt.Sprint("other-", i), Ref: "v1", Result: postern.TargetWritten,
+		})
 	}
 	p := newDefaultPipeline()
 	if p.Learn(record); len(p.journal) != len(repositories) {

@@ -21,8 +21,8 @@ import (
 // fewer have: it bounds what the record says of them.
 const maxTriedFirst = 256
 
-// maxExceptBytes bounds the names of the targets that are not finished before the last one up to which all others are. There
-// may be more that fail at once; then that is an earlier one, and those behind it are tried again.
+// maxExceptBytes bounds the names of the targets that are not finished before the last one up to which all others
+// are. There may be more that fail at once; then that is an earlier one, and those behind it are tried again.
 const maxExceptBytes = 32 << 10
 
 // nameInProgress is a target as a delivery's progress has it.
@@ -32,7 +32,8 @@ func nameInProgress(kind, name string) string { return kind + "/" + name }
 func compareInProgress(a, b string) int {
 	aKind, aName, _ := strings.Cut(a, "/")
 	bKind, bName, _ := strings.Cut(b, "/")
-	return compareTargets(target.Key{Kind: target.Kind(aKind), Name: aName}, target.Key{Kind: target.Kind(bKind), Name: bName})
+	return compareTargets(
+		target.Key{Kind: target.Kind(aKind), Name: aName}, target.Key{Kind: target.Kind(bKind), Name: bName})
 }
 
 func comesAfter(a, b string) bool { return compareInProgress(a, b) > 0 }
@@ -81,9 +82,11 @@ func countUnlisted(p *postern.DeliveryProgress) map[postern.TargetResultType]int
 	}
 }
 
-// progressAfter returns how far a delivery has come with these results, of which the record lists some and not the rest; nil
-// if it lists all there ever were, or the delivery has come to an end.
-func progressAfter(p *postern.DeliveryProgress, phase postern.DeliveryPhase, listed, rest []postern.TargetResult) *postern.DeliveryProgress {
+// progressAfter returns how far a delivery has come with these results, of which the record lists some and not the
+// rest; nil if it lists all there ever were, or the delivery has come to an end.
+func progressAfter(
+	p *postern.DeliveryProgress, phase postern.DeliveryPhase, listed, rest []postern.TargetResult,
+) *postern.DeliveryProgress {
 	if phase != postern.DeliveryPending || p == nil && len(rest) == 0 {
 		return nil
 	}
@@ -113,8 +116,8 @@ func progressAfter(p *postern.DeliveryProgress, phase postern.DeliveryPhase, lis
 	return next
 }
 
-// reached returns the last target up to which none was left for want of time, and whose names that are pending there is room
-// for; that of earlier tries if there is none.
+// reached returns the last target up to which none was left for want of time, and whose names that are pending there
+// is room for; that of earlier tries if there is none.
 func reached(results []postern.TargetResult, through string) string {
 	tried := triedIn(results)
 	var pending []string

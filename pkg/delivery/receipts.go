@@ -10,13 +10,13 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// maxReceipts bounds how many receipts are remembered; of more, those noted longest ago are forgotten. One takes some 300
-// bytes.
+// maxReceipts bounds how many receipts are remembered; of more, those noted longest ago are forgotten. One takes some
+// 300 bytes.
 const maxReceipts = 4096
 
-// receipts remember when deliveries came in that have an identity, may have been written, and could not be recorded. Their
-// senders are told to send them again, and there is no record by which the repeat would be known: with a receipt of its
-// own it would be written over what was received since. It is safe for concurrent use.
+// receipts remember when deliveries came in that have an identity, may have been written, and could not be recorded.
+// Their senders are told to send them again, and there is no record by which the repeat would be known: with a
+// receipt of its own it would be written over what was received since. It is safe for concurrent use.
 type receipts struct{ first *lru.Cache }
 
 func newReceipts() receipts { return receipts{lru.New(maxReceipts)} }

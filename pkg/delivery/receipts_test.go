@@ -38,7 +38,8 @@ func TestARepeatOfWhatWasWrittenAndNotRecordedKeepsItsReceipt(t *testing.T) {
 		before := p.stamps
 		err := deliver(test.id)
 		settle(p)
-		if failed := err != nil; failed != (test.record(nil) != nil) || failed && answered(t, err).Code != http.StatusServiceUnavailable {
+		failed := err != nil
+		if failed != (test.record(nil) != nil) || failed && answered(t, err).Code != http.StatusServiceUnavailable {
 			t.Fatalf("step %d: got %v", step, err)
 		}
 		if got := p.request.Received.Sub(received).Microseconds(); got != int64(test.receipt) || p.stamps != before+1 {

@@ -60,6 +60,7 @@ func TestARepeatThatMakesAWideDeliveryPendingSaysHowFarItHasCome(t *testing.T) {
 	p.Drain()
 	got := p.Records.(*shelf).all()[0].Status
 	if got.Phase != postern.DeliveryPending || got.Progress == nil || got.Progress.Pending != 1 {
-		t.Errorf("the record says %s, %s, %+v; want one target that is pending and not listed", got.Phase, got.Message, got.Progress)
+		t.Errorf("the record says %s, %s, %+v; want one target that is pending and not listed",
+			got.Phase, got.Message, got.Progress)
 	}
 }

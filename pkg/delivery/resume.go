@@ -61,7 +61,8 @@ func (d *Deliverer) Resume(ctx context.Context, delivery *postern.WebhookDeliver
 	case delivery.Status.Phase == postern.DeliveryPending:
 		return ErrStillPending
 	case told.Status.Phase != postern.DeliveryPending:
-		klog.FromContext(ctx).Info("Stored the final status of a delivery late", "delivery", klog.KObj(delivery), "outcome", told.Status.Phase)
+		klog.FromContext(ctx).Info("Stored the final status of a delivery late", "delivery", klog.KObj(delivery),
+			"outcome", told.Status.Phase)
 		return nil
 	}
 	countResumed(delivery.Status.Phase)

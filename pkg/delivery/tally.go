@@ -23,8 +23,8 @@ const (
 	// tallyInterval is how often the count of a record's repeats is stored at most, however many come in. It is longer than
 	// the shortest lease of etcd, or a record could outlive its time by being updated.
 	tallyInterval = 10 * time.Second
-	// maxTallies bounds how many records' repeats are being counted, and talliesSharePercent how many of those may be of one
-	// namespace; see fairness.Share. Those of more records are not.
+	// maxTallies bounds how many records' repeats are being counted, and talliesSharePercent how many of those may be
+	// of one namespace; see fairness.Share. Those of more records are not.
 	maxTallies, talliesSharePercent = 1000, 50
 	// maxTallyStores bounds how many counts are being stored at once.
 	maxTallyStores = 64

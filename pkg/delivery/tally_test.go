@@ -54,7 +54,9 @@ type fullShelf struct {
 	tries int
 }
 
-func (s *fullShelf) UpdateStatus(ctx context.Context, delivery *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
+func (s *fullShelf) UpdateStatus(
+	ctx context.Context, delivery *postern.WebhookDelivery,
+) (*postern.WebhookDelivery, error) {
 	if delivery.Status.Repeats == nil {
 		return s.shelf.UpdateStatus(ctx, delivery)
 	}

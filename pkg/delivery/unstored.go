@@ -22,9 +22,10 @@ const (
 	firstUnknown = "; what the first try came to is not known, since it could not be stored"
 )
 
-// unstored are what deliveries were answered with that could not be stored, by UID of their records, which go on to say that
-// they are under way. When they are taken up again in this process, they end as they were answered: what is decided anew by
-// then, of a target that was changed or is not there any more, may be something else. It is safe for concurrent use.
+// unstored are what deliveries were answered with that could not be stored, by UID of their records, which go on to
+// say that they are under way. When they are taken up again in this process, they end as they were answered: what is
+// decided anew by then, of a target that was changed or is not there any more, may be something else. It is safe for
+// concurrent use.
 type unstored struct{ statuses *lru.Cache }
 
 func newUnstored() unstored { return unstored{lru.New(maxUnstored)} }
@@ -59,7 +60,8 @@ func (u unstored) forget(delivery *postern.WebhookDelivery) { u.statuses.Remove(
 // mayEndAs reports whether a record may be made to say what its delivery was answered with: nothing else was said of it
 // since, or that it is pending while it has come to an end.
 func mayEndAs(record *postern.WebhookDelivery, status *postern.WebhookDeliveryStatus) bool {
-	return record.Status.Phase == postern.DeliveryPending && (!Attempted(record) || status.Phase != postern.DeliveryPending)
+	return record.Status.Phase == postern.DeliveryPending &&
+		(!Attempted(record) || status.Phase != postern.DeliveryPending)
 }
 
 // endAs makes a record say what its delivery was answered with.
@@ -69,8 +71,8 @@ func endAs(record *postern.WebhookDelivery, status *postern.WebhookDeliveryStatu
 	record.Status.Repeats = repeats
 }
 
-// sayThatFirstIsUnknown makes a record that was cut short say, unless what it asks for is at its target, that it may have
-// been answered with something else.
+// sayThatFirstIsUnknown makes a record that was cut short say, unless what it asks for is at its target, that it may
+// have been answered with something else.
 func sayThatFirstIsUnknown(delivery *postern.WebhookDelivery) {
 	status := &delivery.Status
 	if status.Phase == postern.DeliveryApplied {
@@ -82,8 +84,8 @@ func sayThatFirstIsUnknown(delivery *postern.WebhookDelivery) {
 	}
 }
 
-// isFirstUnknown reports whether what the first try of a pending delivery came to is not known. The message that says so is
-// cut off.
+// isFirstUnknown reports whether what the first try of a pending delivery came to is not known. The message that says
+// so is cut off.
 func isFirstUnknown(delivery *postern.WebhookDelivery) (unknown bool) {
 	delivery.Status.Message, unknown = strings.CutSuffix(delivery.Status.Message, firstUnknown)
 	return unknown || !Attempted(delivery)

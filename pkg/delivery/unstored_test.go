@@ -25,7 +25,9 @@ type brokenShelf struct {
 	before func(delivery *postern.WebhookDelivery) error
 }
 
-func (s *brokenShelf) UpdateStatus(ctx context.Context, delivery *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
+func (s *brokenShelf) UpdateStatus(
+	ctx context.Context, delivery *postern.WebhookDelivery,
+) (*postern.WebhookDelivery, error) {
 	if err := s.before(delivery); err != nil {
 		return nil, err
 	}
@@ -103,16 +105,19 @@ func TestWhatIsAnsweredAsPendingGoesOnFromThereThoughThatCouldNotBeStored(t *tes
 func TestAFinalStatusIsStoredOnceTheStorageTakesIt(t *testing.T) {
 	passing := errors.New("etcdserver: leader changed")
 	conflict := apierrors.NewConflict(postern.Resource("webhookdeliveries"), "x", errors.New("changed"))
+	pends := func(r *postern.WebhookDelivery) { r.Status.Reason = ReasonTargetUnavailable }
+	ends := func(r *postern.WebhookDelivery) { r.Status.Phase = postern.DeliverySuperseded }
+	isOther := func(r *postern.WebhookDelivery) { r.UID = "another" }
 	for name, test := range map[string]struct {
 		errs  []error                               // of the first tries
 		other func(record *postern.WebhookDelivery) // what another stores before the first try
 		want  postern.DeliveryPhase
 	}{
 		"at the third try":                 {[]error{passing, passing}, nil, "Applied"},
-		"over what was pending":            {[]error{conflict}, func(r *postern.WebhookDelivery) { r.Status.Reason = "TargetUnavailable" }, "Applied"},
-		"not over what another has stored": {[]error{conflict}, func(r *postern.WebhookDelivery) { r.Status.Phase = "Superseded" }, "Superseded"},
-		"not over what has taken its name": {[]error{conflict}, func(r *postern.WebhookDelivery) { r.UID = "another" }, "Pending"},
-		"over what is pending, later":      {[]error{conflict, passing, conflict}, func(*postern.WebhookDelivery) {}, "Applied"},
+		"over what is pending":             {[]error{conflict}, pends, "Applied"},
+		"over what is pending, later":      {[]error{conflict, passing, conflict}, pends, "Applied"},
+		"not over what another has stored": {[]error{conflict}, ends, "Superseded"},
+		"not over what has taken its name": {[]error{conflict}, isOther, "Pending"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -146,8 +151,8 @@ func TestAFinalStatusIsStoredOnceTheStorageTakesIt(t *testing.T) {
 	}
 }
 
-// Only the process that answered knew, and the record of what is overtaken or not wanted by now looks as if it had been so
-// all along.
+// Only the process that answered knew, and the record of what is overtaken or not wanted by now looks as if it had
+// been so all along.
 func TestARecordThatACrashCutShortSaysThatTheFirstTryIsNotKnown(t *testing.T) {
 	down := unavailable(t)
 	for name, test := range map[string]struct {
@@ -178,7 +183,8 @@ func TestARecordThatACrashCutShortSaysThatTheFirstTryIsNotKnown(t *testing.T) {
 			condition := meta.FindStatusCondition(d.Status.Conditions, postern.ConditionApplied)
 			said := strings.Count(d.Status.Message, firstUnknown) == 1
 			if d.Status.Phase != test.phase || said != test.said || condition.Message != d.Status.Message {
-				t.Errorf("%s, away at first %t: got %s, %q, and as condition %q", name, awayAtFirst, d.Status.Phase, d.Status.Message, condition.Message)
+				t.Errorf("%s, away at first %t: got %s, %q, and as condition %q",
+					name, awayAtFirst, d.Status.Phase, d.Status.Message, condition.Message)
 			}
 		}
 		p, d := newDefaultPipeline(), toNamed(unfinished(at("plant", "Pending", "TargetUnavailable")))

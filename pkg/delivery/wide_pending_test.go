@@ -64,6 +64,7 @@ func TestToConcludeLeavesTheResultsInTheirOrder(t *testing.T) {
 	d := unfinished()
 	conclude(d, results, now)
 	if diff := cmp.Diff(before, results); diff != "" || d.Status.Targets[0].Result != postern.TargetWritten {
-		t.Errorf("the first that is listed is %s; the results were changed (-before +after):\n%s", d.Status.Targets[0].Result, diff)
+		t.Errorf("the first that is listed is %s; the results were changed (-before +after):\n%s",
+			d.Status.Targets[0].Result, diff)
 	}
 }

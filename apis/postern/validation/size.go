@@ -51,8 +51,8 @@ func (c *counter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// CheckSize returns an error, ready to be answered, for a delivery whose record would be too large to be made. What passes
-// is not refused for its size when it is stored, after its target was written.
+// CheckSize returns an error, ready to be answered, for a delivery whose record would be too large to be made. What
+// passes is not refused for its size when it is stored, after its target was written.
 func CheckSize(d *postern.WebhookDelivery) error {
 	size, err := EncodedBytes(d)
 	switch {

@@ -42,7 +42,8 @@ func TestWhatPassesAsStorableIsStoredWithAllThatIsAddedToIt(t *testing.T) {
 		"while its target is written": func(d *postern.WebhookDelivery) { d.Status.Phase = postern.DeliveryPending },
 		"if there is no target": func(d *postern.WebhookDelivery) {
 			d.Status.Phase, d.Status.Reason, d.Status.Message = postern.DeliveryIgnored, "NoTarget", text
-			d.Status.Conditions = append(d.Status.Conditions, metav1.Condition{Type: "Applied", Reason: "NoTarget", Message: text})
+			d.Status.Conditions = append(d.Status.Conditions,
+				metav1.Condition{Type: "Applied", Reason: "NoTarget", Message: text})
 		},
 	} {
 		d := largest(t)

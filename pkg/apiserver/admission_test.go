@@ -67,7 +67,7 @@ func (clocked) Write(_ context.Context, _ target.Key, requests []target.Request,
 	return slices.Repeat([]target.Result{{Err: errors.New("there is none")}}, len(requests))
 }
 
-func (clocked) Held(target.Key, target.Request) {}
+func (clocked) Held(target.Key, ...target.Request) {}
 
 // sent is a delivery as a client creates it. The namespace is in the path alone.
 func sent() *postern.WebhookDelivery {

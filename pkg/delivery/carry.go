@@ -145,6 +145,9 @@ func (d *Deliverer) recordWhileWriting(ctx context.Context, delivery *postern.We
 	written := make(chan []effect, 1)
 	go func() { written <- d.write(ctx, tasks, false) }()
 	recorded, err := d.record(ctx, delivery, false)
+	if err != nil && firstOf(err) == nil {
+		d.receipts.note(delivery)
+	}
 	return recorded, <-written, err
 }
 

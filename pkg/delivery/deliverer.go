@@ -41,7 +41,7 @@ type Targets interface {
 	// Stamp returns the time of a receipt, in whole microseconds: later than every one before it.
 	Stamp() time.Time
 	// Held takes note that the object held what was requested, as a record tells.
-	Held(key target.Key, request target.Request)
+	Held(key target.Key, requests ...target.Request)
 }
 
 // Records keeps deliveries.
@@ -102,7 +102,9 @@ type Deliverer struct {
 	// closings are the final statuses that are being stored.
 	closings errgroup.Group
 	underWay underWay
-	tallies  tallies
+	receipts receipts
+	unstored unstored
+	tallies  *tallies
 	news     news
 	tracer   trace.Tracer
 }
@@ -118,10 +120,11 @@ func New(config Config) *Deliverer {
 	if config.Work == nil {
 		config.Work = unbounded{}
 	}
-	d := &Deliverer{Config: config, news: newNews(), tracer: config.Tracing.Tracer(instrumentation)}
+	d := &Deliverer{
+		Config: config, receipts: newReceipts(), unstored: newUnstored(), tallies: newTallies(config.Records),
+		news: newNews(), tracer: config.Tracing.Tracer(instrumentation),
+	}
 	d.closings.SetLimit(maxClosings)
-	d.tallies.records = config.Records
-	d.tallies.stores.SetLimit(maxTallyStores)
 	return d
 }
 

@@ -185,8 +185,14 @@ func (f fakeTargets) Stamp() time.Time {
 	return received.Add(time.Duration(f.stamps-1) * time.Microsecond)
 }
 
-func (f fakeTargets) Held(key target.Key, request target.Request) {
-	f.note(false, "held ", key, " ", request.Ref, " ", request.Received.Sub(received))
+func (f fakeTargets) Held(key target.Key, requests ...target.Request) {
+	for _, request := range requests {
+		what := request.Ref
+		if request.Image != nil {
+			what = request.Image.Name + ":" + what
+		}
+		f.note(false, "held ", key, " ", what, " ", request.Received.Sub(received))
+	}
 }
 
 func (f fakeTargets) Matches(namespace string, request target.Request) ([]target.Match, error) {

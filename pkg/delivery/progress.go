@@ -21,15 +21,22 @@ import (
 // fewer have: it bounds what the record says of them.
 const maxTriedFirst = 256
 
+// maxExceptBytes bounds the names of the targets that are not finished before the last one up to which all others
+// are. There may be more that fail at once; then that is an earlier one, and those behind it are tried again.
+const maxExceptBytes = 32 << 10
+
 // nameInProgress is a target as a delivery's progress has it.
 func nameInProgress(kind, name string) string { return kind + "/" + name }
 
-// comesAfter orders two such names by kind and then by name.
-func comesAfter(a, b string) bool {
+// compareInProgress orders two such names by kind and then by name.
+func compareInProgress(a, b string) int {
 	aKind, aName, _ := strings.Cut(a, "/")
 	bKind, bName, _ := strings.Cut(b, "/")
-	return compareTargets(target.Key{Kind: target.Kind(aKind), Name: aName}, target.Key{Kind: target.Kind(bKind), Name: bName}) > 0
+	return compareTargets(
+		target.Key{Kind: target.Kind(aKind), Name: aName}, target.Key{Kind: target.Kind(bKind), Name: bName})
 }
+
+func comesAfter(a, b string) bool { return compareInProgress(a, b) > 0 }
 
 // notFinished returns the tasks of targets that have not come to an end. A target that began to want what was pushed
 // after others of its kind, behind it in order, were tried is not among them: it was none when the delivery came.
@@ -75,16 +82,19 @@ func countUnlisted(p *postern.DeliveryProgress) map[postern.TargetResultType]int
 	}
 }
 
-// progressAfter returns how far a delivery has come with these results, of which the record lists the first few; nil if
-// it lists all there ever were, or the delivery has come to an end.
-func progressAfter(p *postern.DeliveryProgress, phase postern.DeliveryPhase, results []postern.TargetResult, listed int) *postern.DeliveryProgress {
-	if phase != postern.DeliveryPending || p == nil && listed == len(results) {
+// progressAfter returns how far a delivery has come with these results, of which the record lists some and not the
+// rest; nil if it lists all there ever were, or the delivery has come to an end.
+func progressAfter(
+	p *postern.DeliveryProgress, phase postern.DeliveryPhase, listed, rest []postern.TargetResult,
+) *postern.DeliveryProgress {
+	if phase != postern.DeliveryPending || p == nil && len(rest) == 0 {
 		return nil
 	}
 	next := &postern.DeliveryProgress{}
 	if p != nil {
 		next = p.DeepCopy()
 	}
+	results := slices.Concat(listed, rest)
 	next.Through = reached(results, next.Through)
 	except := sets.New[string]()
 	for _, r := range results {
@@ -93,7 +103,7 @@ func progressAfter(p *postern.DeliveryProgress, phase postern.DeliveryPhase, res
 		}
 	}
 	next.Except, next.Pending = sets.List(except), 0
-	for _, r := range results[listed:] {
+	for _, r := range rest {
 		name := nameInProgress(string(r.Kind), r.Name)
 		if next.Through == "" || comesAfter(name, next.Through) || except.Has(name) {
 			if isPending(r) {
@@ -106,16 +116,29 @@ func progressAfter(p *postern.DeliveryProgress, phase postern.DeliveryPhase, res
 	return next
 }
 
-// reached returns the last target up to which none was left for want of time; that of earlier tries if none was.
+// reached returns the last target up to which none was left for want of time, and whose names that are pending there
+// is room for; that of earlier tries if there is none.
 func reached(results []postern.TargetResult, through string) string {
-	first, tried := "", triedIn(results) // first is that which was not reached
+	tried := triedIn(results)
+	var pending []string
 	for _, r := range results {
-		name := nameInProgress(string(r.Kind), r.Name)
-		beyond := through == "" || comesAfter(name, through)
-		if beyond && isPending(r) && !tried.Has(name) && (first == "" || comesAfter(first, name)) {
-			first = name
+		if isPending(r) {
+			pending = append(pending, nameInProgress(string(r.Kind), r.Name))
 		}
 	}
+	slices.SortFunc(pending, compareInProgress)
+	size := 0
+	for _, name := range slices.Compact(pending) {
+		size += len(name)
+		if beyond := through == "" || comesAfter(name, through); beyond && (!tried.Has(name) || size > maxExceptBytes) {
+			return lastBefore(results, name, through)
+		}
+	}
+	return lastBefore(results, "", through)
+}
+
+// lastBefore returns the last target, or through if that comes later, before another; of all if that is empty.
+func lastBefore(results []postern.TargetResult, first, through string) string {
 	for _, r := range results {
 		name := nameInProgress(string(r.Kind), r.Name)
 		if (first == "" || comesAfter(first, name)) && (through == "" || comesAfter(name, through)) {

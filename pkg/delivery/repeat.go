@@ -38,12 +38,15 @@ func firstOf(err error) *postern.WebhookDelivery {
 // everything that was received since counts instead.
 func (d *Deliverer) repeat(ctx context.Context, first, repeated *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
 	record, counted, err := first, false, error(nil)
-	if mayBeRedone(first) {
-		if dryRun {
-			record, err = d.tryOutAgain(ctx, first, repeated)
-		} else {
-			record, counted, err = d.redo(ctx, first, repeated)
+	switch {
+	case !mayBeRedone(first):
+	case dryRun:
+		record, err = d.tryOutAgain(ctx, first, repeated)
+	default:
+		if err := d.Accepting(first.Namespace); err != nil { // it may become pending
+			return nil, err
 		}
+		record, counted, err = d.redo(ctx, first, repeated)
 	}
 	if record == nil {
 		return nil, err
@@ -133,7 +136,7 @@ func (d *Deliverer) storeRedone(
 		}
 		to, from := &record.Status, &again.Status
 		to.Phase, to.Reason, to.Message = from.Phase, from.Reason, from.Message
-		to.Targets, to.Conditions = from.Targets, from.Conditions
+		to.Targets, to.Progress, to.Conditions = from.Targets, from.Progress, from.Conditions
 		addRepeats(to, repeatsOf(repeated))
 		stored, err := d.storeStatus(ctx, record)
 		if err != nil {

@@ -21,8 +21,9 @@ import (
 )
 
 const (
-	// Grace is how long after it was recorded a pending delivery may still be under way with whoever answers it.
-	Grace = answerTimeout + 2*time.Second
+	// Grace is how long after it was recorded a pending delivery may still be under way with whoever answers it, and then
+	// stores what it came to. Whoever took it up earlier might decide otherwise.
+	Grace = answerTimeout + closeTimeout + 2*time.Second
 	// resumeTimeout bounds one more try, to the end of which a target that hangs may go.
 	resumeTimeout = 30 * time.Second
 )
@@ -40,9 +41,12 @@ func (d *Deliverer) Resume(ctx context.Context, delivery *postern.WebhookDeliver
 	defer span.End()
 	defer func() { describe(span, delivery, string(delivery.Status.Phase), delivery.Status.Reason) }()
 	before := delivery.DeepCopy()
-	d.tryAgain(ctx, delivery)
-	if giveUp && delivery.Status.Phase == postern.DeliveryPending {
-		d.fail(delivery, nil)
+	if status := d.unstored.of(delivery); status != nil && mayEndAs(delivery, status) {
+		endAs(delivery, status)
+	}
+	told := delivery.DeepCopy()
+	if told.Status.Phase == postern.DeliveryPending {
+		d.goOn(ctx, delivery, giveUp)
 	}
 	if !equality.Semantic.DeepEqual(before.Status, delivery.Status) {
 		ctx, cancel := context.WithTimeout(ctx, closeTimeout)
@@ -50,15 +54,33 @@ func (d *Deliverer) Resume(ctx context.Context, delivery *postern.WebhookDeliver
 		if _, err := d.storeStatus(ctx, delivery); err != nil {
 			return err
 		}
-		d.report(delivery, resultsNotIn(before.Status.Targets, delivery.Status.Targets))
+		d.report(delivery, resultsNotIn(told.Status.Targets, delivery.Status.Targets))
 	}
-	if delivery.Status.Phase == postern.DeliveryPending {
+	d.unstored.forget(delivery)
+	switch {
+	case delivery.Status.Phase == postern.DeliveryPending:
 		return ErrStillPending
+	case told.Status.Phase != postern.DeliveryPending:
+		klog.FromContext(ctx).Info("Stored the final status of a delivery late", "delivery", klog.KObj(delivery),
+			"outcome", told.Status.Phase)
+		return nil
 	}
 	countResumed(delivery.Status.Phase)
 	klog.FromContext(ctx).Info("Carried out a pending delivery", "delivery", klog.KObj(delivery), "outcome", delivery.Status.Phase,
 		"reason", delivery.Status.Reason, "refs", refsOf(delivery))
 	return nil
+}
+
+// goOn carries a pending delivery on. What came of its first try is not known if that was cut short.
+func (d *Deliverer) goOn(ctx context.Context, delivery *postern.WebhookDelivery, giveUp bool) {
+	unknown := isFirstUnknown(delivery)
+	d.tryAgain(ctx, delivery)
+	if giveUp && delivery.Status.Phase == postern.DeliveryPending {
+		d.fail(delivery, nil)
+	}
+	if unknown {
+		sayThatFirstIsUnknown(delivery)
+	}
 }
 
 func (d *Deliverer) tryAgain(ctx context.Context, delivery *postern.WebhookDelivery) {

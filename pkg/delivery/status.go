@@ -118,8 +118,8 @@ func conclude(d *postern.WebhookDelivery, results []postern.TargetResult, now ti
 			count[postern.TargetWritten], count[postern.TargetUnchanged], count[postern.TargetSkipped],
 			count[postern.TargetSuperseded], count[postern.TargetPending], count[postern.TargetFailed])
 	}
-	listed := mostTelling(results)
-	d.Status.Progress = progressAfter(d.Status.Progress, phase, results, len(listed))
+	listed, rest := mostTelling(results)
+	d.Status.Progress = progressAfter(d.Status.Progress, phase, listed, rest)
 	d.Status.Phase, d.Status.Reason, d.Status.Message, d.Status.Targets = phase, reason, message, listed
 	setCondition(d, postern.ConditionApplied, applied, reason, message, now)
 }
@@ -149,17 +149,20 @@ const (
 	maxResultBytes = validation.MaxFinalBytes - validation.MaxRecordBytes - 64<<10
 )
 
-// mostTelling returns the results, if there are too many those of failed and written targets before others.
-func mostTelling(results []postern.TargetResult) []postern.TargetResult {
+// mostTelling returns the results that a record lists, if there are too many those of failed and written targets before
+// others, and the rest.
+func mostTelling(results []postern.TargetResult) (listed, rest []postern.TargetResult) {
 	if fitting(results) == len(results) {
-		return results
+		return results, nil
 	}
 	order := []postern.TargetResultType{postern.TargetPending, postern.TargetFailed, postern.TargetWritten,
 		postern.TargetUnchanged, postern.TargetSuperseded, postern.TargetSkipped}
-	slices.SortStableFunc(results, func(a, b postern.TargetResult) int {
+	ranked := slices.Clone(results)
+	slices.SortStableFunc(ranked, func(a, b postern.TargetResult) int {
 		return slices.Index(order, a.Result) - slices.Index(order, b.Result)
 	})
-	return results[:fitting(results)]
+	n := fitting(ranked)
+	return ranked[:n:n], ranked[n:]
 }
 
 // fitting returns how many of some results, from the first on, a record can keep.

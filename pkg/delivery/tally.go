@@ -16,22 +16,35 @@ import (
 	"k8s.io/klog/v2"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/fairness"
 )
 
 const (
 	// tallyInterval is how often the count of a record's repeats is stored at most, however many come in. It is longer than
 	// the shortest lease of etcd, or a record could outlive its time by being updated.
 	tallyInterval = 10 * time.Second
-	// maxTallies bounds how many records' repeats are being counted. Those of more records are not.
-	maxTallies = 1000
+	// maxTallies bounds how many records' repeats are being counted, and talliesSharePercent how many of those may be
+	// of one namespace; see fairness.Share. Those of more records are not.
+	maxTallies, talliesSharePercent = 1000, 50
 	// maxTallyStores bounds how many counts are being stored at once.
 	maxTallyStores = 64
 )
+
+// newTallies returns tallies of which none is open.
+func newTallies(records Records) *tallies {
+	t := &tallies{
+		records: records, open: map[types.NamespacedName]*tally{},
+		room: fairness.NewCounter(fairness.Share{Total: maxTallies, Percent: talliesSharePercent}),
+	}
+	t.stores.SetLimit(maxTallyStores)
+	return t
+}
 
 // tallies count repeats, and store the counts after the answers: the first repeat of a record at once, those that follow
 // together. It is safe for concurrent use.
 type tallies struct {
 	records Records
+	room    *fairness.Counter
 
 	mu sync.Mutex
 	// stores are the counts that are being stored. They are begun under the lock and not after close, which waits for them.
@@ -45,6 +58,8 @@ type tally struct {
 	identity string
 	repeats  postern.Repeats
 	timer    *time.Timer
+	// leave gives back the room that it takes.
+	leave func()
 }
 
 // repeatsOf is one repeat as a record counts it.
@@ -78,14 +93,15 @@ func (t *tallies) note(ctx context.Context, record, repeated *postern.WebhookDel
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	one, open := t.open[key]
-	switch {
-	case t.closed || !open && len(t.open) >= maxTallies:
+	if t.closed {
 		return
-	case !open:
-		if t.open == nil {
-			t.open = map[types.NamespacedName]*tally{}
+	}
+	if !open {
+		leave, ok := t.room.Take(key.Namespace, 1)
+		if !ok {
+			return
 		}
-		one = &tally{identity: record.Status.Identity}
+		one = &tally{identity: record.Status.Identity, leave: leave}
 		t.open[key] = one
 	}
 	counted := postern.WebhookDeliveryStatus{Repeats: &one.repeats}
@@ -118,6 +134,7 @@ func (t *tallies) again(ctx context.Context, key types.NamespacedName, one *tall
 	case t.closed:
 	case one.repeats.Count == 0:
 		delete(t.open, key)
+		one.leave()
 	default:
 		t.storeBeside(ctx, key, one)
 	}
@@ -142,7 +159,10 @@ func (t *tallies) store(ctx context.Context, key types.NamespacedName, one *tall
 		_, err = t.records.UpdateStatus(ctx, record)
 		return err
 	})
-	if err != nil && !apierrors.IsNotFound(err) {
+	switch {
+	case err == nil || apierrors.IsNotFound(err):
+	case isTooLarge(err): // nor will it ever be stored, and no other part of the record is given up for it
+	default:
 		klog.FromContext(ctx).V(2).Info("Could not store the repeats of a delivery", "delivery", klog.KRef(key.Namespace, key.Name), "err", err)
 		t.putBack(one, counted)
 	}

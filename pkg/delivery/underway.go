@@ -112,7 +112,12 @@ func (d *Deliverer) deliverOn(
 ) (record *postern.WebhookDelivery, err error) {
 	key := &postern.WebhookDelivery{ObjectMeta: delivery.ObjectMeta}
 	key.Status.Identity = delivery.Status.Identity
-	defer func() { d.underWay.end(key, t, record.DeepCopy(), err) }()
+	defer func() {
+		if record != nil {
+			d.receipts.forget(key)
+		}
+		d.underWay.end(key, t, record.DeepCopy(), err)
+	}()
 	return d.deliverUnlessRecorded(ctx, delivery, sender, false)
 }
 
@@ -123,6 +128,9 @@ func (d *Deliverer) deliverUnlessRecorded(
 	if err != nil {
 		d.finished(ctx, delivery, err)
 		return nil, err
+	}
+	if received := d.receipts.of(delivery); first == nil && received != nil {
+		delivery.Status.ReceivedTime = received
 	}
 	if err := d.admit(ctx, delivery, sender, dryRun); err != nil {
 		return nil, err

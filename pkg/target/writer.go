@@ -65,15 +65,17 @@ func NewWriter(cfg *rest.Config, cache *Cache) (*Writer, error) {
 // receipts that targets tell of.
 func (w *Writer) Stamp() time.Time { return w.clock.Stamp() }
 
-// Held takes note that a target held a request, as another process found, or this one
-// before it was started anew: what was received before it is not written any more.
-func (w *Writer) Held(key Key, r Request) {
-	w.clock.Observe(r.Received)
-	slot := r.slot(key.Kind)
-	if r.Image != nil {
-		slot = slotOfName(r.Image.Name)
+// Held takes note that a target held requests, as another process found, or this one
+// before it was started anew: what was received before them is not written any more.
+func (w *Writer) Held(key Key, requests ...Request) {
+	for _, r := range requests {
+		w.clock.Observe(r.Received)
+		slot := r.slot(key.Kind)
+		if r.Image != nil {
+			slot = slotOfName(r.Image.Name)
+		}
+		w.held.note(key, r, slot)
 	}
-	w.held.note(key, r, slot)
 }
 
 // informed returns requests of a target that know what the Writer does.

@@ -18,6 +18,9 @@ import (
 const (
 	// MaxRecordBytes bounds a record when it is made. It leaves room for what came of the delivery.
 	MaxRecordBytes = 256 << 10
+	// roomToRecord is how much of that is left for what is added between CheckSize and the storage: name, UID and time of
+	// creation and, if nothing is written, a reason with a message of up to 1 KiB, twice and in bytes of JSON.
+	roomToRecord = 16 << 10
 	// MaxFinalBytes bounds a record with its final status.
 	MaxFinalBytes = MaxRecordBytes + 512<<10
 )
@@ -48,16 +51,17 @@ func (c *counter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// CheckSize returns an error, ready to be answered, for a record that is too large to be made.
+// CheckSize returns an error, ready to be answered, for a delivery whose record would be too large to be made. What
+// passes is not refused for its size when it is stored, after its target was written.
 func CheckSize(d *postern.WebhookDelivery) error {
 	size, err := EncodedBytes(d)
 	switch {
 	case err != nil:
 		return apierrors.NewInternalError(err)
-	case size > MaxRecordBytes:
+	case size > MaxRecordBytes-roomToRecord:
 		return apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
 			"the record of the delivery would take %d bytes of JSON, and may take %d: ask for fewer refs at once, or leave out annotations and labels",
-			size, MaxRecordBytes))
+			size, MaxRecordBytes-roomToRecord))
 	}
 	return nil
 }

@@ -97,8 +97,8 @@ func (t *tallies) note(ctx context.Context, record, repeated *postern.WebhookDel
 		return
 	}
 	if !open {
-		leave, ok := t.room.Take(key.Namespace, 1)
-		if !ok {
+		leave, err := t.room.Take(fairness.Flow{Namespace: key.Namespace}, 1)
+		if err != nil {
 			return
 		}
 		one = &tally{identity: record.Status.Identity, leave: leave}

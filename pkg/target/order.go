@@ -43,6 +43,9 @@ type moment struct {
 	By string `json:"by"`
 	// Time is when the event happened, by the sender; zero if unknown.
 	Time time.Time `json:"time,omitzero"`
+	// After is the latest known time of the events of the sender before this one, if
+	// its own is unknown: what happened before that has not become newer by it.
+	After time.Time `json:"after,omitzero"`
 	// Received is when Postern took it in, by its Clock.
 	Received time.Time `json:"received"`
 }
@@ -70,21 +73,50 @@ func (m moment) happenedAfter(other moment) bool {
 // from these, or else by the times of receipt. What is delivered again on purpose
 // gives way only when it is tried again, to what was received after it.
 func (m moment) outdates(r Request) bool {
-	switch {
-	case r.Override && !r.Retry:
-		return false
-	case !r.Override && m.comparable(r.moment()):
-		return r.EventTime.Before(m.Time)
+	if r.Override {
+		return r.Retry && m.receivedAfter(r)
+	}
+	if late, told := m.happenedLater(r); told {
+		return late
 	}
 	return m.receivedAfter(r)
 }
 
+// happenedLater reports whether a request comes too late by the times of the sender; not
+// told if these don't say.
+func (m moment) happenedLater(r Request) (late, told bool) {
+	if m.comparable(r.moment()) {
+		return r.EventTime.Before(m.Time), true
+	}
+	late = m.By == r.By && !r.EventTime.IsZero() && r.EventTime.Before(m.After)
+	return late, late
+}
+
 // later says in what a request that this moment outdates comes too late.
 func (m moment) later(r Request) string {
-	if m.comparable(r.moment()) && !r.Override {
+	if late, _ := m.happenedLater(r); late && !r.Override {
 		return "what was last written happened later"
 	}
 	return "what was last written was received later"
+}
+
+// followedBy returns the moment of a request that is written after this one.
+func (m moment) followedBy(r Request) moment {
+	next := r.moment()
+	if next.By != m.By {
+		return next
+	}
+	latest := m.Time
+	if latest.IsZero() {
+		latest = m.After
+	}
+	switch {
+	case next.Time.IsZero():
+		next.After = latest
+	case r.Override && latest.After(next.Time):
+		next.Time = latest // on purpose, which does not make way for what came between
+	}
+	return next
 }
 
 // receivedAfter reports whether a request was received before this moment. A receipt
@@ -112,14 +144,7 @@ func momentsOf(annotations map[string]string) moments {
 }
 
 // note takes note of a request that is written to a slot.
-func (kept moments) note(slot string, r Request) {
-	m := r.moment()
-	// What was delivered again on purpose does not make way for what came between.
-	if last := kept[slot]; r.Override && last.comparable(m) && last.Time.After(m.Time) {
-		m.Time = last.Time
-	}
-	kept.set(slot, m)
-}
+func (kept moments) note(slot string, r Request) { kept.set(slot, kept[slot].followedBy(r)) }
 
 // set sets a slot, in place of the one that was written longest ago if there are too many.
 func (kept moments) set(slot string, m moment) {

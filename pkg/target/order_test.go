@@ -120,21 +120,40 @@ func TestTheAnnotationSaysWhichSenderAndWhenInUTC(t *testing.T) {
 	}
 }
 
-func TestWhatIsWrittenOnPurposeKeepsTheLaterTime(t *testing.T) {
+func TestASlotKeepsTheLatestTimeOfItsSender(t *testing.T) {
+	// after is the moment of an event of an unknown time.
+	after := func(happened int, r Request) moment {
+		m := r.moment()
+		m.After = minute(happened)
+		return m
+	}
+	timed := event("v1", "github", 10, 20)
+	untimed := after(10, event("v1", "github", 0, 20))
 	for _, test := range []struct {
-		name    string
-		r, want Request
+		name string
+		last moment
+		r    Request
+		want moment
 	}{
-		{"an older event", onPurpose(event("v0", "github", 5, 30)), event("v0", "github", 10, 30)},
-		{"a newer event", onPurpose(event("v0", "github", 15, 30)), event("v0", "github", 15, 30)},
-		{"an older event of another sender", onPurpose(event("v0", "gitlab", 5, 30)), event("v0", "gitlab", 5, 30)},
-		{"an event of an unknown time", onPurpose(event("v0", "github", 0, 30)), event("v0", "github", 0, 30)},
-		{"an older event that is not on purpose", event("v0", "github", 5, 30), event("v0", "github", 5, 30)},
+		{"a newer event", timed.moment(), event("v2", "github", 15, 30), event("", "github", 15, 30).moment()},
+		{"an older event, which counts by its version", timed.moment(), event("v2", "github", 5, 30), event("", "github", 5, 30).moment()},
+		{"an event of an unknown time", timed.moment(), event("v2", "github", 0, 30), after(10, event("", "github", 0, 30))},
+		{"of an unknown time, of another sender", timed.moment(), event("v2", "gitlab", 0, 30), event("", "gitlab", 0, 30).moment()},
+		{"a second of an unknown time", untimed, event("v2", "github", 0, 30), after(10, event("", "github", 0, 30))},
+		{"a newer one after that", untimed, event("v2", "github", 15, 30), event("", "github", 15, 30).moment()},
+		{"on purpose, older", timed.moment(), onPurpose(event("v0", "github", 5, 30)), event("", "github", 10, 30).moment()},
+		{"on purpose, newer", timed.moment(), onPurpose(event("v0", "github", 15, 30)), event("", "github", 15, 30).moment()},
+		{"on purpose, older, of another sender", timed.moment(), onPurpose(event("v0", "gitlab", 5, 30)), event("", "gitlab", 5, 30).moment()},
+		{"on purpose, of an unknown time", timed.moment(), onPurpose(event("v0", "github", 0, 30)), after(10, event("", "github", 0, 30))},
+		{"on purpose, older, after one of an unknown time", untimed, onPurpose(event("v0", "github", 5, 30)), event("", "github", 10, 30).moment()},
 	} {
-		noted := writtenFor(event("v1", "github", 10, 20))
+		noted := moments{slotGit: test.last}
 		noted.note(slotGit, test.r)
-		if diff := cmp.Diff(writtenFor(test.want), noted); diff != "" {
+		if diff := cmp.Diff(moments{slotGit: test.want}, noted); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)
+		}
+		if diff := cmp.Diff(noted, momentsOf(keptAt(noted.String()))); diff != "" {
+			t.Errorf("%s, read again (-noted +read):\n%s", test.name, diff)
 		}
 	}
 }

@@ -4,6 +4,7 @@
 package target
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -146,15 +147,33 @@ func momentsOf(annotations map[string]string) moments {
 // note takes note of a request that is written to a slot.
 func (kept moments) note(slot string, r Request) { kept.set(slot, kept[slot].followedBy(r)) }
 
-// set sets a slot, in place of the one that was written longest ago if there are too many.
+// set sets a slot, in place of those that were written longest ago if there are too many.
 func (kept moments) set(slot string, m moment) {
 	kept[slot] = m
-	if len(kept) > maxSlots {
-		oldest := slices.MinFunc(slices.Sorted(maps.Keys(kept)), func(a, b string) int {
-			return kept[a].Received.Compare(kept[b].Received)
-		})
-		delete(kept, oldest)
+	switch excess := len(kept) - maxSlots; {
+	case excess == 1: // as a rule
+		delete(kept, kept.oldest())
+	case excess > 1: // what an owner wrote
+		for _, slot := range slices.SortedFunc(maps.Keys(kept), kept.compare)[:excess] {
+			delete(kept, slot)
+		}
 	}
+}
+
+// oldest is the slot that was written longest ago.
+func (kept moments) oldest() (oldest string) {
+	first := true
+	for slot := range kept {
+		if first || kept.compare(slot, oldest) < 0 {
+			oldest, first = slot, false
+		}
+	}
+	return oldest
+}
+
+// compare puts the slot first that was written before another.
+func (kept moments) compare(a, b string) int {
+	return cmp.Or(kept[a].Received.Compare(kept[b].Received), strings.Compare(a, b))
 }
 
 // String is the value of the annotation.

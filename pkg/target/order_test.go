@@ -174,6 +174,39 @@ func TestSlotsThatWereWrittenLongestAgoAreForgotten(t *testing.T) {
 	}
 }
 
+// An owner may write any number of slots by hand.
+func TestAnAnnotationOfManySlotsIsCutToItsBoundAtOnce(t *testing.T) {
+	noted := moments{}
+	for i := range 10_000 {
+		noted[fmt.Sprintf("image/%05d", i)] = moment{By: "harbor", Received: noon.Add(time.Duration(i) * time.Second)}
+	}
+	noted.note(slotGit, event("v1", "github", 0, 60*24))
+	if len(noted) != maxSlots {
+		t.Errorf("%d slots are kept, want %d", len(noted), maxSlots)
+	}
+	if _, known := noted[slotGit]; !known {
+		t.Error("the slot that was noted is not kept")
+	}
+	for i := range maxSlots - 1 {
+		if slot := fmt.Sprintf("image/%05d", 9_999-i); noted[slot] == (moment{}) {
+			t.Errorf("%s is not kept", slot)
+		}
+	}
+}
+
+// Of slots that were written at once it does not depend on the order of a map which go.
+func TestSlotsOfOneReceiptAreForgottenByName(t *testing.T) {
+	noted := moments{}
+	for i := range 2 * maxSlots {
+		noted.note(fmt.Sprintf("image/%02d", i), event("", "harbor", 1, 1))
+	}
+	for i := range 2 * maxSlots {
+		if _, known := noted[fmt.Sprintf("image/%02d", i)]; known != (i >= maxSlots) {
+			t.Errorf("slot %d is kept: %v", i, known)
+		}
+	}
+}
+
 func TestOnlySourcesOfAnApplicationHaveSlotsOfTheirOwn(t *testing.T) {
 	for _, test := range []struct {
 		kind       Kind

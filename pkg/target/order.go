@@ -102,6 +102,11 @@ func (m moment) later(r Request) string {
 }
 
 // followedBy returns the moment of a request that is written after this one.
+//
+// Its receipt is its own, even where it wins by its time or version over what was received
+// after it: by that a request is found to have been written when it is tried again, and
+// rule 2 compares with what the target holds. That something was received later is
+// remembered by the watermarks, as long as there is room.
 func (m moment) followedBy(r Request) moment {
 	next := r.moment()
 	if next.By != m.By {

@@ -47,6 +47,27 @@ func TestWhatChangedNothingOutdatesWhatWasReceivedBeforeIt(t *testing.T) {
 	}
 }
 
+// The target tells the receipt of what it holds, which is the earlier one if that happened later.
+func TestWhatWasReceivedLastIsRememberedWhereWhatHappenedLastIsHeld(t *testing.T) {
+	api := newFakeAPIServer(t, plantAt("v0"))
+	writer, _ := newTestWriter(t, api, nil)
+	happenedLast := event("v2", "github", 11, 21)
+	for _, test := range []struct {
+		r    Request
+		want string
+	}{
+		{event("v1", "github", 10, 30), ReasonRequested},
+		{happenedLast, ReasonRequested},
+		{event("v3", "kargo", 0, 25), ReasonSuperseded},
+		{again(happenedLast), ReasonAlreadyRequested},
+		{event("v4", "kargo", 0, 31), ReasonRequested},
+	} {
+		if got, err := writeOne(t.Context(), writer, plant, test.r, false); err != nil || got.Reason != test.want {
+			t.Errorf("%s: got %+v, %v; want %s", test.r.Ref, got, err, test.want)
+		}
+	}
+}
+
 func TestWhatIsWrittenTogetherWithItsLikeCountsForTheOrderToo(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v0"))
 	writer, _ := newTestWriter(t, api, nil)

@@ -136,7 +136,7 @@ func (a *attempt) plan(ctx context.Context, live bool) (plan, error) {
 	}
 	if !live {
 		if obj, ok := a.cache.get(a.key); ok {
-			planned, err := planFor(view{kind: a.key.Kind, obj: obj}, a.requests, updaters)
+			planned, err := planFor(ctx, view{kind: a.key.Kind, obj: obj}, a.requests, updaters)
 			if !errors.Is(err, errUnsure) {
 				return planned, err
 			}
@@ -147,7 +147,7 @@ func (a *attempt) plan(ctx context.Context, live bool) (plan, error) {
 		return plan{}, err
 	}
 	a.clock.observeOn(obj)
-	return planFor(view{kind: a.key.Kind, obj: obj, document: document}, a.requests, updaters)
+	return planFor(ctx, view{kind: a.key.Kind, obj: obj, document: document}, a.requests, updaters)
 }
 
 // imageUpdaters are the ImageUpdater objects that may count for the target. A patch of

@@ -149,6 +149,24 @@ func momentsOf(annotations map[string]string) moments {
 	return kept
 }
 
+// lastRead remembers what momentsOf made of an annotation, which its owner may make large,
+// for several decisions that ask several times each.
+type lastRead struct {
+	annotation string
+	moments    moments
+}
+
+// momentsOf is momentsOf of annotations. What it returns must not be modified.
+func (k Knowledge) momentsOf(annotations map[string]string) moments {
+	if k.kept == nil {
+		return momentsOf(annotations)
+	}
+	if now := annotations[AnnotationEventTime]; k.kept.moments == nil || k.kept.annotation != now {
+		*k.kept = lastRead{now, momentsOf(annotations)}
+	}
+	return k.kept.moments
+}
+
 // note takes note of a request that is written to a slot.
 func (kept moments) note(slot string, r Request) { kept.set(slot, kept[slot].followedBy(r)) }
 
@@ -197,7 +215,7 @@ func (d *draft) noteMoment(r Request, slots ...string) {
 	if r.Received.IsZero() {
 		return
 	}
-	kept := momentsOf(d.annotations)
+	kept := maps.Clone(r.Known.momentsOf(d.annotations))
 	for _, slot := range slots {
 		kept.note(slot, r)
 	}
@@ -210,7 +228,7 @@ func tooLate(annotations map[string]string, slot, previous string, r Request) *D
 	if r.orderedByVersion() {
 		return nil
 	}
-	last, known := momentsOf(annotations)[slot]
+	last, known := r.Known.momentsOf(annotations)[slot]
 	switch {
 	case known && last.isOf(r):
 		return &Decision{Outcome: Outcome{Previous: previous, Held: true, Reason: ReasonAlreadyRequested, Message: "it was written before"}}
@@ -240,7 +258,7 @@ func overtaken(annotations map[string]string, slot, previous string, r Request) 
 	if r.Override && !r.Retry || r.orderedByVersion() {
 		return nil
 	}
-	for _, noted := range []moments{momentsOf(annotations), r.Known.held} { // whose names of slots may differ, if they are long
+	for _, noted := range []moments{r.Known.momentsOf(annotations), r.Known.held} { // whose names of slots may differ, if they are long
 		for other, last := range noted {
 			if other != slot && other != watermarkOf(slot) && isGitSlot(other) && last.receivedAfter(r) && last.outdates(r) {
 				return superseded(previous, "what was last requested, of another repository, counts instead")
@@ -262,7 +280,7 @@ func superseded(previous, message string) *Decision {
 // known to be late. Where no time is kept nothing is changed.
 func (d Decision) noteLater(annotations map[string]string, r Request, relyOn string, slots ...string) Decision {
 	d.Slots = slots
-	kept := momentsOf(annotations)
+	kept := r.Known.momentsOf(annotations)
 	slots = slices.DeleteFunc(slices.Clone(slots), func(slot string) bool {
 		last, known := kept[slot]
 		return !known || !last.comparable(r.moment()) || last.Time.After(r.EventTime)

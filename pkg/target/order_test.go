@@ -176,10 +176,7 @@ func TestSlotsThatWereWrittenLongestAgoAreForgotten(t *testing.T) {
 
 // An owner may write any number of slots by hand.
 func TestAnAnnotationOfManySlotsIsCutToItsBoundAtOnce(t *testing.T) {
-	noted := moments{}
-	for i := range 10_000 {
-		noted[fmt.Sprintf("image/%05d", i)] = moment{By: "harbor", Received: noon.Add(time.Duration(i) * time.Second)}
-	}
+	noted := manySlots(10_000)
 	noted.note(slotGit, event("v1", "github", 0, 60*24))
 	if len(noted) != maxSlots {
 		t.Errorf("%d slots are kept, want %d", len(noted), maxSlots)

@@ -153,7 +153,7 @@ func TestABatchThatIsPlannedOnTheCacheFitsTheWholeTargetOrIsRefused(t *testing.T
 				if _, err := trim(cached); err != nil {
 					t.Fatal(err)
 				}
-				got, err := planFor(view{kind: target.key.Kind, obj: cached}, requests, nil)
+				got, err := planFor(t.Context(), view{kind: target.key.Kind, obj: cached}, requests, nil)
 				if errors.Is(err, errUnsure) {
 					continue
 				}

@@ -151,7 +151,7 @@ func TestAPatchPassesOnlyWhereTheDecisionIsTheSame(t *testing.T) {
 					if kind == KindGatewaySync {
 						requests[0] = randomGitRequest(t, r)
 					}
-					planned, err := planFor(trimmed(t, kind, old), requests, updaters)
+					planned, err := planFor(t.Context(), trimmed(t, kind, old), requests, updaters)
 					if errors.Is(err, errUnsure) {
 						continue
 					}
@@ -164,7 +164,7 @@ func TestAPatchPassesOnlyWhereTheDecisionIsTheSame(t *testing.T) {
 						continue
 					}
 					passed++
-					live, err := planFor(view{kind: kind, obj: parse(t, kind, now), document: []byte(now)}, requests, updaters)
+					live, err := planFor(t.Context(), view{kind: kind, obj: parse(t, kind, now), document: []byte(now)}, requests, updaters)
 					if err != nil {
 						t.Fatal(err)
 					}

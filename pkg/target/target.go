@@ -133,6 +133,8 @@ type Knowledge struct {
 	horizon time.Time
 	// held is what the target was found to hold.
 	held moments
+	// kept is where a plan remembers what it read of AnnotationEventTime; nil outside of one.
+	kept *lastRead
 }
 
 // Equal reports whether two are the same, for tests.

@@ -15,8 +15,16 @@ import (
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// Writer writes requests to targets. It is safe for concurrent use.
+// Writer writes requests to targets. It is safe for concurrent use, once its exported fields
+// are set.
 type Writer struct {
+	// Turn waits until a namespace may have a processor, and returns what is to be called at
+	// the end of its turn. One is taken to plan a write, whose cost depends on what the owner
+	// of the target wrote and on how much is asked of it; none to read the target or to patch
+	// it. Who gets no turn may try again: the error makes the write fail as IsTransient says.
+	// Nobody who is in a turn may wait for a Write. If it is nil planning waits for nobody.
+	Turn func(ctx context.Context, namespace string) (end func(), err error)
+
 	endpoints map[Kind]endpoint
 	cache     *Cache
 	clock     *Clock

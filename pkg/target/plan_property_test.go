@@ -98,7 +98,7 @@ func (b batchTarget) serve(t *testing.T) served {
 // came to and the object in the end.
 func (s served) written(t *testing.T, document string, groups ...[]Request) (all []Outcome, after string) {
 	t.Helper()
-	s.writer.held = newWatermarks()
+	s.writer.held = newWatermarks(maxWatermarks)
 	s.api.mu.Lock()
 	s.api.object = document
 	s.api.mu.Unlock()

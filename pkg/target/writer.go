@@ -54,7 +54,7 @@ func NewWriter(cfg *rest.Config, cache *Cache) (*Writer, error) {
 		endpoints: endpoints,
 		cache:     cache,
 		clock:     NewClock(time.Now),
-		held:      newWatermarks(),
+		held:      newWatermarks(maxWatermarks),
 		updaters: newUpdaterLists(func(ctx context.Context, namespace string) ([]*imageupdate.Updater, error) {
 			return ofUpdaters[kindImageUpdater].listUpdaters(ctx, namespace, cache.updatersIn(namespace))
 		}),

@@ -275,15 +275,15 @@ func superseded(previous, message string) *Decision {
 	return &Decision{Outcome: Outcome{Previous: previous, Reason: ReasonSuperseded, Message: message}}
 }
 
-// noteLater makes the decision that there is nothing to do keep the time of an
-// event that asks for the present ref again, so that one from between the two is
-// known to be late. Where no time is kept nothing is changed.
+// noteLater makes the decision that there is nothing to do keep the moment of a request
+// that asks for the present ref again, so that one from between the two is known to be
+// late. Where no moment is kept nothing is changed.
 func (d Decision) noteLater(annotations map[string]string, r Request, relyOn string, slots ...string) Decision {
 	d.Slots = slots
 	kept := r.Known.momentsOf(annotations)
 	slots = slices.DeleteFunc(slices.Clone(slots), func(slot string) bool {
 		last, known := kept[slot]
-		return !known || !last.comparable(r.moment()) || last.Time.After(r.EventTime)
+		return !known || !last.mustBeFollowedBy(r)
 	})
 	if len(slots) == 0 {
 		return d
@@ -293,4 +293,14 @@ func (d Decision) noteLater(annotations map[string]string, r Request, relyOn str
 	noted.noteMoment(r, slots...)
 	d.Patch = append(noted.tests, noted.edits...)
 	return d
+}
+
+// mustBeFollowedBy reports whether a target on which this moment is noted must tell of a
+// request that it holds already: of its time, and of its receipt if there are other
+// processes, which don't hear of it until its record comes round.
+func (m moment) mustBeFollowedBy(r Request) bool {
+	if late, told := m.happenedLater(r); told {
+		return !late
+	}
+	return r.Known.shared && m.Received.Before(r.Received)
 }

@@ -126,7 +126,8 @@ func TestABatchComesToWhatItsRequestsComeToOneAfterTheOther(t *testing.T) {
 	for _, target := range batchTargets {
 		t.Run(string(target.key.Kind), func(t *testing.T) {
 			served, r := target.serve(t), rand.New(rand.NewPCG(3, 4))
-			for range 60 {
+			for n := range 60 {
+				served.writer.Shared = n%2 == 1
 				_, document := served.written(t, target.document, alone(target.requests(t, r))...)
 				requests := target.requests(t, r)
 				requests = pick(requests, byReceipt(requests)) // as they are written together
@@ -194,6 +195,7 @@ func TestADecisionThatIsAppliedAgainChangesNothing(t *testing.T) {
 			for range 500 {
 				before, _ := oneByOne(t, target.key.Kind, target.document, target.requests(t, r)...)
 				request := target.random(t, r)
+				request.Known.shared = r.IntN(2) == 0
 				after, first := oneByOne(t, target.key.Kind, before, request)
 				request.At = request.At.Add(1)
 				decision := mustDecide(t, parse(t, target.key.Kind, after), request)

@@ -25,6 +25,11 @@ type Writer struct {
 	// Nobody who is in a turn may wait for a Write. If it is nil planning waits for nobody.
 	Turn func(ctx context.Context, namespace string) (end func(), err error)
 
+	// Shared says that other processes write targets, too. What finds its ref requested already
+	// is then noted on the target, which takes a patch, since they would hear of it only by its
+	// record. Without it the Writer just remembers it.
+	Shared bool
+
 	endpoints map[Kind]endpoint
 	cache     *Cache
 	clock     *Clock
@@ -87,7 +92,7 @@ func (w *Writer) Held(key Key, r Request) {
 // informed returns requests of a target that know what the Writer does.
 func (w *Writer) informed(key Key, requests []Request) []Request {
 	requests = slices.Clone(requests)
-	known := Knowledge{horizon: w.clock.horizon(), held: w.held.of(key)}
+	known := Knowledge{horizon: w.clock.horizon(), held: w.held.of(key), shared: w.Shared}
 	for i := range requests {
 		requests[i].Known = known
 	}

@@ -121,31 +121,31 @@ func TestTheAnnotationSaysWhichSenderAndWhenInUTC(t *testing.T) {
 }
 
 func TestASlotKeepsTheLatestTimeOfItsSender(t *testing.T) {
-	// after is the moment of an event of an unknown time.
-	after := func(happened int, r Request) moment {
-		m := r.moment()
+	at := func(by string, happened int) moment { return event("", by, happened, 30).moment() }
+	after := func(happened int) moment { // is the moment of an event of an unknown time
+		m := at("github", 0)
 		m.After = minute(happened)
 		return m
 	}
-	timed := event("v1", "github", 10, 20)
-	untimed := after(10, event("v1", "github", 0, 20))
+	timed, untimed := at("github", 10), after(10)
 	for _, test := range []struct {
 		name string
 		last moment
 		r    Request
 		want moment
 	}{
-		{"a newer event", timed.moment(), event("v2", "github", 15, 30), event("", "github", 15, 30).moment()},
-		{"an older event, which counts by its version", timed.moment(), event("v2", "github", 5, 30), event("", "github", 5, 30).moment()},
-		{"an event of an unknown time", timed.moment(), event("v2", "github", 0, 30), after(10, event("", "github", 0, 30))},
-		{"of an unknown time, of another sender", timed.moment(), event("v2", "gitlab", 0, 30), event("", "gitlab", 0, 30).moment()},
-		{"a second of an unknown time", untimed, event("v2", "github", 0, 30), after(10, event("", "github", 0, 30))},
-		{"a newer one after that", untimed, event("v2", "github", 15, 30), event("", "github", 15, 30).moment()},
-		{"on purpose, older", timed.moment(), onPurpose(event("v0", "github", 5, 30)), event("", "github", 10, 30).moment()},
-		{"on purpose, newer", timed.moment(), onPurpose(event("v0", "github", 15, 30)), event("", "github", 15, 30).moment()},
-		{"on purpose, older, of another sender", timed.moment(), onPurpose(event("v0", "gitlab", 5, 30)), event("", "gitlab", 5, 30).moment()},
-		{"on purpose, of an unknown time", timed.moment(), onPurpose(event("v0", "github", 0, 30)), after(10, event("", "github", 0, 30))},
-		{"on purpose, older, after one of an unknown time", untimed, onPurpose(event("v0", "github", 5, 30)), event("", "github", 10, 30).moment()},
+		{"a newer event", timed, event("v2", "github", 15, 30), at("github", 15)},
+		{"an older event, which counts by its version", timed, event("v2", "github", 5, 30), at("github", 5)},
+		{"an event of an unknown time", timed, event("v2", "github", 0, 30), after(10)},
+		{"of an unknown time, of another sender", timed, event("v2", "gitlab", 0, 30), at("gitlab", 0)},
+		{"a second of an unknown time", untimed, event("v2", "github", 0, 30), after(10)},
+		{"a newer one after that", untimed, event("v2", "github", 15, 30), at("github", 15)},
+		{"on purpose, older", timed, onPurpose(event("v0", "github", 5, 30)), at("github", 10)},
+		{"on purpose, newer", timed, onPurpose(event("v0", "github", 15, 30)), at("github", 15)},
+		{"on purpose, older, of another sender", timed, onPurpose(event("v0", "gitlab", 5, 30)), at("gitlab", 5)},
+		{"on purpose, of an unknown time", timed, onPurpose(event("v0", "github", 0, 30)), after(10)},
+		{"on purpose, older, after one of an unknown time", untimed, onPurpose(event("v0", "github", 5, 30)),
+			at("github", 10)},
 	} {
 		noted := moments{slotGit: test.last}
 		noted.note(slotGit, test.r)

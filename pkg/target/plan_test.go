@@ -49,7 +49,8 @@ func TestOnlyALiveReadMaySayThatThereIsNothingToDo(t *testing.T) {
 				t.Errorf("%s, %s, live: %v", kind, name, err)
 			}
 		}
-		if _, err := planFor(t.Context(), trimmed(t, kind, document), []Request{v2, event("v3", "github", 30, 31)}, nil); err != nil {
+		forEach := []Request{v2, event("v3", "github", 30, 31)}
+		if _, err := planFor(t.Context(), trimmed(t, kind, document), forEach, nil); err != nil {
 			t.Errorf("%s, with something to do for each: %v", kind, err)
 		}
 	}
@@ -141,7 +142,8 @@ func TestPlanningEndsWithItsContext(t *testing.T) {
 		trimmed(t, KindGatewaySync, document),
 	} {
 		ctx := &endsAfter{Context: t.Context(), times: 4}
-		if got, err := planFor(ctx, planned, requests, nil); !errors.Is(err, context.DeadlineExceeded) || !mayPass(err) || len(got.patch) > 0 {
+		got, err := planFor(ctx, planned, requests, nil)
+		if !errors.Is(err, context.DeadlineExceeded) || !mayPass(err) || len(got.patch) > 0 {
 			t.Errorf("got %+v, %v", got, err)
 		}
 		if ctx.asked != 5 {
@@ -159,7 +161,8 @@ func TestPlanningDoesNotModifyTheTarget(t *testing.T) {
 			obj := parse(t, target.key.Kind, document)
 			before := obj.DeepCopyObject()
 			requests := target.requests(t, r)
-			planned, err := planFor(t.Context(), view{kind: target.key.Kind, obj: obj, document: []byte(document)}, requests, nil)
+			live := view{kind: target.key.Kind, obj: obj, document: []byte(document)}
+			planned, err := planFor(t.Context(), live, requests, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

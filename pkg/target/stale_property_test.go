@@ -164,7 +164,8 @@ func TestAPatchPassesOnlyWhereTheDecisionIsTheSame(t *testing.T) {
 						continue
 					}
 					passed++
-					live, err := planFor(t.Context(), view{kind: kind, obj: parse(t, kind, now), document: []byte(now)}, requests, updaters)
+					present := view{kind: kind, obj: parse(t, kind, now), document: []byte(now)}
+					live, err := planFor(t.Context(), present, requests, updaters)
 					if err != nil {
 						t.Fatal(err)
 					}

@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// maxWatermarks bounds for how many slots of all targets it is remembered what came last. They take at most some 27 MiB:
-	// 430 bytes for the first slot of a target, and less for further ones.
+	// maxWatermarks bounds for how many slots of all targets it is remembered what came last. They take at most
+	// some 27 MiB: 430 bytes for the first slot of a target, and less for further ones.
 	maxWatermarks = 65536
 	// maxSlotBytes bounds the name under which a slot is remembered: a payload may name any repository.
 	maxSlotBytes = 96

@@ -96,10 +96,11 @@ func editPointed(v reflect.Value, path []string, o Operation) error {
 func editItem(v reflect.Value, name string, path []string, o Operation) error {
 	index := v.Len()
 	if name != "-" {
-		var err error
-		if index, err = strconv.Atoi(name); err != nil || index < 0 || index >= v.Len() || len(path) == 0 && o.Op != "replace" {
+		i, err := strconv.Atoi(name)
+		if err != nil || i < 0 || i >= v.Len() || len(path) == 0 && o.Op != "replace" {
 			return fmt.Errorf("there is no item %q", name)
 		}
+		index = i
 	}
 	items := reflect.MakeSlice(v.Type(), max(v.Len(), index+1), max(v.Len(), index+1))
 	reflect.Copy(items, v)

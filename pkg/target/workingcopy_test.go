@@ -19,7 +19,8 @@ const edited = `{"metadata": {"namespace": "demo", "name": "shop", "labels": {"a
 		"source": {"repoURL": "https://git.acme.io/one", "kustomize": {"images": ["nginx:1", "redis:1"]}},
 		"sources": [
 			{"repoURL": "https://git.acme.io/two", "helm": {"parameters": [{"name": "tag", "value": "1"}]}},
-			{"repoURL": "https://git.acme.io/three", "targetRevision": "main", "plugin": {"env": [{"name": "TAG", "value": "1"}]}}],
+			{"repoURL": "https://git.acme.io/three", "targetRevision": "main",
+				"plugin": {"env": [{"name": "TAG", "value": "1"}]}}],
 		"sourceHydrator": {"drySource": {"repoURL": "https://git.acme.io/dry"}}}}`
 
 func TestAWorkingCopyIsEditedAsTheAPIServerPatches(t *testing.T) {
@@ -32,17 +33,22 @@ func TestAWorkingCopyIsEditedAsTheAPIServerPatches(t *testing.T) {
 		{{Op: "add", Path: "/metadata/annotations/postern.dev~1requested-ref", Value: "v2"}},
 		{{Op: "add", Path: "/metadata/annotations/postern.dev~1a~0b", Value: ""}},
 		{{Op: "remove", Path: "/metadata/annotations/postern.dev~1requested-revision"}},
-		{{Op: "add", Path: "/metadata/annotations", Value: map[string]string{}}, {Op: "add", Path: "/metadata/annotations/postern.dev~1x", Value: "y"}},
+		{{Op: "add", Path: "/metadata/annotations", Value: map[string]string{}},
+			{Op: "add", Path: "/metadata/annotations/postern.dev~1x", Value: "y"}},
 		{{Op: "add", Path: "/spec/source/targetRevision", Value: "v2"}},
-		{{Op: "add", Path: "/spec/sources/1/targetRevision", Value: "v2"}, {Op: "add", Path: "/spec/sources/0/targetRevision", Value: "v2"}},
+		{{Op: "add", Path: "/spec/sources/1/targetRevision", Value: "v2"},
+			{Op: "add", Path: "/spec/sources/0/targetRevision", Value: "v2"}},
 		{{Op: "add", Path: "/spec/sourceHydrator/drySource/targetRevision", Value: "v2"}},
-		{{Op: "replace", Path: "/spec/source/kustomize/images/1", Value: "redis:2"}, {Op: "add", Path: "/spec/source/kustomize/images/-", Value: "x:1"}},
-		{{Op: "add", Path: "/spec/source/kustomize/images", Value: []string{"a:1"}}, {Op: "replace", Path: "/spec/source/kustomize/images/0", Value: "a:2"}},
+		{{Op: "replace", Path: "/spec/source/kustomize/images/1", Value: "redis:2"},
+			{Op: "add", Path: "/spec/source/kustomize/images/-", Value: "x:1"}},
+		{{Op: "add", Path: "/spec/source/kustomize/images", Value: []string{"a:1"}},
+			{Op: "replace", Path: "/spec/source/kustomize/images/0", Value: "a:2"}},
 		{{Op: "add", Path: "/spec/sources/0/kustomize", Value: map[string]any{"images": []string{"a:1"}}}},
 		{{Op: "add", Path: "/spec/sources/0/helm/parameters/-", Value: parameter{"b", "1.20", true}}},
 		{{Op: "replace", Path: "/spec/sources/0/helm/parameters/0", Value: parameter{"tag", "2", false}}},
 		{{Op: "add", Path: "/spec/sources/1/plugin/env/-", Value: parameter{"X", "y", false}}},
-		{{Op: "add", Path: "/spec/sourceHydrator/drySource/plugin", Value: map[string]any{"env": []parameter{{"X", "y", false}}}}},
+		{{Op: "add", Path: "/spec/sourceHydrator/drySource/plugin",
+			Value: map[string]any{"env": []parameter{{"X", "y", false}}}}},
 	} {
 		before := parse(t, KindApplication, edited)
 		left, err := copyOf(before)
@@ -69,13 +75,16 @@ func TestWhatAWorkingCopyHeldBeforeAnEditStaysAsItWas(t *testing.T) {
 		t.Fatal(err)
 	}
 	app := left.obj.(*argov1alpha1.Application)
-	if err := left.apply([]Operation{{Op: "replace", Path: "/spec/source/kustomize/images/0", Value: "nginx:2"}}); err != nil {
-		t.Fatal(err)
+	replace := func(with string) {
+		t.Helper()
+		o := Operation{Op: "replace", Path: "/spec/source/kustomize/images/0", Value: with}
+		if err := left.apply([]Operation{o}); err != nil {
+			t.Fatal(err)
+		}
 	}
+	replace("nginx:2")
 	held := app.Spec.Source.Kustomize.Images
-	if err := left.apply([]Operation{{Op: "replace", Path: "/spec/source/kustomize/images/0", Value: "nginx:3"}}); err != nil {
-		t.Fatal(err)
-	}
+	replace("nginx:3")
 	if diff := cmp.Diff([]string{"nginx:2", "redis:1"}, held); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

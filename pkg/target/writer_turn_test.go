@@ -31,7 +31,8 @@ func TestANamespaceTakesItsTurnToPlanAndNotToReadOrToPatch(t *testing.T) {
 			events = append(events, "turn of "+namespace)
 			return func() { events = append(events, "end") }, nil
 		}
-		if got, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", At: noon}, dryRun); err != nil || got.Reason != ReasonRequested {
+		got, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", At: noon}, dryRun)
+		if err != nil || got.Reason != ReasonRequested {
 			t.Errorf("got %+v, %v", got, err)
 		}
 		once := []string{"GET", "turn of demo", "end", "PATCH"}

@@ -4,9 +4,12 @@
 package target
 
 import (
+	"cmp"
 	"container/heap"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -103,20 +106,26 @@ func (w *watermarks) note(key Key, r Request, slots ...string) {
 }
 
 func (m *mark) note(r Request, slots []string) {
-	kept := m.moments()
 	for _, slot := range slots {
 		slot = watermarkOf(slot)
-		if last, known := kept[slot]; !known || last.Received.Before(r.Received) {
-			kept.set(slot, r.moment())
+		at := slices.IndexFunc(m.kept, func(s markedSlot) bool { return s.slot == slot })
+		switch {
+		case at < 0:
+			m.kept = append(m.kept, markedSlot{slot, r.moment()})
+		case m.kept[at].Received.Before(r.Received):
+			m.kept[at].moment = r.moment()
+		}
+		if len(m.kept) > maxSlots {
+			oldest := slices.MinFunc(m.kept, compareSlots)
+			m.kept = slices.DeleteFunc(m.kept, func(s markedSlot) bool { return s.slot == oldest.slot })
 		}
 	}
-	m.kept = make([]markedSlot, 0, len(kept))
-	for slot, last := range kept {
-		m.kept = append(m.kept, markedSlot{slot, last})
-		if last.Received.After(m.newest) {
-			m.newest = last.Received
-		}
-	}
+	m.newest = slices.MaxFunc(m.kept, compareSlots).Received
+}
+
+// compareSlots puts the one first that was written before another.
+func compareSlots(a, b markedSlot) int {
+	return cmp.Or(a.Received.Compare(b.Received), strings.Compare(a.slot, b.slot))
 }
 
 func (w *watermarks) count(n *namespaceMarks, slots int) {

@@ -48,6 +48,7 @@ func (p *process) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	writer.Shared = !p.embeddedEtcd()
 	ledger := controller.NewLedger()
 	backlog := controller.NewBacklog(ledger, int64(p.limits.maxDeliveries), p.limits.maxDeliveryBytes, p.limits.namespaceSharePercent)
 	serverConfig := &apiserver.Config{Generic: config, Extra: apiserver.ExtraConfig{

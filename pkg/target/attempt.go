@@ -52,7 +52,7 @@ func (a *attempt) untilDone(ctx context.Context) ([]Outcome, error) {
 		if err == nil {
 			return outcomes, nil
 		}
-		if errors.Is(err, errNeverPasses) || !isTestFailure(err) && !mayPass(err) {
+		if IsTransient(err) || errors.Is(err, errNeverPasses) || !isTestFailure(err) && !mayPass(err) {
 			return nil, err
 		}
 		delay := max(backoff.Step(), retryAfter(err))
@@ -136,7 +136,7 @@ func (a *attempt) plan(ctx context.Context, live bool) (plan, error) {
 	}
 	if !live {
 		if obj, ok := a.cache.get(a.key); ok {
-			planned, err := planFor(view{kind: a.key.Kind, obj: obj}, a.requests, updaters)
+			planned, err := a.planOn(ctx, view{kind: a.key.Kind, obj: obj}, updaters)
 			if !errors.Is(err, errUnsure) {
 				return planned, err
 			}
@@ -147,7 +147,19 @@ func (a *attempt) plan(ctx context.Context, live bool) (plan, error) {
 		return plan{}, err
 	}
 	a.clock.observeOn(obj)
-	return planFor(view{kind: a.key.Kind, obj: obj, document: document}, a.requests, updaters)
+	return a.planOn(ctx, view{kind: a.key.Kind, obj: obj, document: document}, updaters)
+}
+
+// planOn plans when it is the turn of the target's namespace.
+func (a *attempt) planOn(ctx context.Context, v view, updaters []*imageupdate.Updater) (plan, error) {
+	if a.Turn != nil {
+		end, err := a.Turn(ctx, a.key.Namespace)
+		if err != nil {
+			return plan{}, &transientError{err}
+		}
+		defer end()
+	}
+	return planFor(ctx, v, a.requests, updaters)
 }
 
 // imageUpdaters are the ImageUpdater objects that may count for the target. A patch of

@@ -13,7 +13,8 @@ import (
 
 // coalesce orders requests of one target that are to be written together by when they
 // were received, and finds those that need not be written: of the git refs that were
-// requested by the target's name only the newest in each slot counts. What is pushed
+// requested by the target's name only the newest in each slot counts, and before it
+// the last one that tells when it happened, if the newest does not. What is pushed
 // to whoever wants it, and images, must all be looked at, since not every target
 // wants the newest; and what is written again on purpose is never passed over.
 //
@@ -21,7 +22,7 @@ import (
 // place of the one that counts instead.
 func coalesce(kind Kind, requests []Request) (write []int, instead map[int]int) {
 	instead = map[int]int{}
-	newest := map[string]int{}
+	newest, moments := map[string]int{}, map[string]moment{} // by slot
 	for _, i := range byReceipt(requests) {
 		r := requests[i]
 		if r.Image != nil || r.IfFollowed || r.Override {
@@ -30,16 +31,18 @@ func coalesce(kind Kind, requests []Request) (write []int, instead map[int]int) 
 		}
 		slot := r.slot(kind)
 		rival, rivalled := newest[slot]
-		switch {
-		case !rivalled:
-			newest[slot] = i
-			write = append(write, i)
-		case requests[rival].moment().happenedAfter(r.moment()):
+		last := moments[slot]
+		if late, _ := last.happenedLater(r); rivalled && late {
 			instead[i] = rival
-		default:
-			newest[slot], instead[rival] = i, i
-			write = append(slices.DeleteFunc(write, func(w int) bool { return w == rival }), i)
+			continue
 		}
+		// Of one that tells its time before one that does not the target must learn, too.
+		if rivalled && (last.By != r.By || last.Time.IsZero() || !r.EventTime.IsZero()) {
+			instead[rival] = i
+			write = slices.DeleteFunc(write, func(w int) bool { return w == rival })
+		}
+		newest[slot], moments[slot] = i, last.followedBy(r)
+		write = append(write, i)
 	}
 	return write, instead
 }

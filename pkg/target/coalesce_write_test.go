@@ -60,6 +60,9 @@ func TestRequestsThatAreWrittenTogether(t *testing.T) {
 		{"a retry that is too late does not take its rivals with it",
 			[]Request{event("v2", "kargo", 0, 9), again(event("v3", "kargo", 0, 10)), event("v4", "github", 9, 12)},
 			[]string{superseded, superseded, superseded}, "v1", 0},
+		{"the last known time of their sender counts",
+			[]Request{event("v3", "github", 20, 21), event("v4", "github", 0, 22), event("v2", "github", 19, 23)},
+			[]string{requested, requested, superseded}, "v4", 1},
 		{"on purpose, and what came between", []Request{onPurpose(event("v0", "github", 5, 21)), event("v2", "github", 7, 22)},
 			[]string{requested, superseded}, "v0", 1},
 	} {

@@ -120,21 +120,40 @@ func TestTheAnnotationSaysWhichSenderAndWhenInUTC(t *testing.T) {
 	}
 }
 
-func TestWhatIsWrittenOnPurposeKeepsTheLaterTime(t *testing.T) {
+func TestASlotKeepsTheLatestTimeOfItsSender(t *testing.T) {
+	at := func(by string, happened int) moment { return event("", by, happened, 30).moment() }
+	after := func(happened int) moment { // is the moment of an event of an unknown time
+		m := at("github", 0)
+		m.After = minute(happened)
+		return m
+	}
+	timed, untimed := at("github", 10), after(10)
 	for _, test := range []struct {
-		name    string
-		r, want Request
+		name string
+		last moment
+		r    Request
+		want moment
 	}{
-		{"an older event", onPurpose(event("v0", "github", 5, 30)), event("v0", "github", 10, 30)},
-		{"a newer event", onPurpose(event("v0", "github", 15, 30)), event("v0", "github", 15, 30)},
-		{"an older event of another sender", onPurpose(event("v0", "gitlab", 5, 30)), event("v0", "gitlab", 5, 30)},
-		{"an event of an unknown time", onPurpose(event("v0", "github", 0, 30)), event("v0", "github", 0, 30)},
-		{"an older event that is not on purpose", event("v0", "github", 5, 30), event("v0", "github", 5, 30)},
+		{"a newer event", timed, event("v2", "github", 15, 30), at("github", 15)},
+		{"an older event, which counts by its version", timed, event("v2", "github", 5, 30), at("github", 5)},
+		{"an event of an unknown time", timed, event("v2", "github", 0, 30), after(10)},
+		{"of an unknown time, of another sender", timed, event("v2", "gitlab", 0, 30), at("gitlab", 0)},
+		{"a second of an unknown time", untimed, event("v2", "github", 0, 30), after(10)},
+		{"a newer one after that", untimed, event("v2", "github", 15, 30), at("github", 15)},
+		{"on purpose, older", timed, onPurpose(event("v0", "github", 5, 30)), at("github", 10)},
+		{"on purpose, newer", timed, onPurpose(event("v0", "github", 15, 30)), at("github", 15)},
+		{"on purpose, older, of another sender", timed, onPurpose(event("v0", "gitlab", 5, 30)), at("gitlab", 5)},
+		{"on purpose, of an unknown time", timed, onPurpose(event("v0", "github", 0, 30)), after(10)},
+		{"on purpose, older, after one of an unknown time", untimed, onPurpose(event("v0", "github", 5, 30)),
+			at("github", 10)},
 	} {
-		noted := writtenFor(event("v1", "github", 10, 20))
+		noted := moments{slotGit: test.last}
 		noted.note(slotGit, test.r)
-		if diff := cmp.Diff(writtenFor(test.want), noted); diff != "" {
+		if diff := cmp.Diff(moments{slotGit: test.want}, noted); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)
+		}
+		if diff := cmp.Diff(noted, momentsOf(keptAt(noted.String()))); diff != "" {
+			t.Errorf("%s, read again (-noted +read):\n%s", test.name, diff)
 		}
 	}
 }
@@ -147,6 +166,36 @@ func TestSlotsThatWereWrittenLongestAgoAreForgotten(t *testing.T) {
 		if want := min(i+1, maxSlots); len(noted) != want {
 			t.Fatalf("after %d slots %d are kept, want %d", i+1, len(noted), want)
 		}
+	}
+	for i := range 2 * maxSlots {
+		if _, known := noted[fmt.Sprintf("image/%02d", i)]; known != (i >= maxSlots) {
+			t.Errorf("slot %d is kept: %v", i, known)
+		}
+	}
+}
+
+// An owner may write any number of slots by hand.
+func TestAnAnnotationOfManySlotsIsCutToItsBoundAtOnce(t *testing.T) {
+	noted := manySlots(10_000)
+	noted.note(slotGit, event("v1", "github", 0, 60*24))
+	if len(noted) != maxSlots {
+		t.Errorf("%d slots are kept, want %d", len(noted), maxSlots)
+	}
+	if _, known := noted[slotGit]; !known {
+		t.Error("the slot that was noted is not kept")
+	}
+	for i := range maxSlots - 1 {
+		if slot := fmt.Sprintf("image/%05d", 9_999-i); noted[slot] == (moment{}) {
+			t.Errorf("%s is not kept", slot)
+		}
+	}
+}
+
+// Of slots that were written at once it does not depend on the order of a map which go.
+func TestSlotsOfOneReceiptAreForgottenByName(t *testing.T) {
+	noted := moments{}
+	for i := range 2 * maxSlots {
+		noted.note(fmt.Sprintf("image/%02d", i), event("", "harbor", 1, 1))
 	}
 	for i := range 2 * maxSlots {
 		if _, known := noted[fmt.Sprintf("image/%02d", i)]; known != (i >= maxSlots) {

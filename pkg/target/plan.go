@@ -4,13 +4,11 @@
 package target
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 
-	jsonpatch "gopkg.in/evanphx/json-patch.v4"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
@@ -41,12 +39,18 @@ type view struct {
 var errUnsure = errors.New("the cache does not tell for sure")
 
 // planFor decides about requests one after the other, each on what the ones before it
-// leave. One patch brings all of them about.
-func planFor(v view, requests []Request, updaters []*imageupdate.Updater) (plan, error) {
+// leave. One patch brings all of them about. When ctx is done it goes on to no further one,
+// and the error is that of ctx.
+func planFor(ctx context.Context, v view, requests []Request, updaters []*imageupdate.Updater) (plan, error) {
 	var p plan
+	var left *workingCopy
 	steps, obj := newSteps(), v.obj
-	decide := decider(updaters)
+	decide, kept := decider(updaters), &lastRead{}
 	for i, r := range requests {
+		if err := ctx.Err(); err != nil {
+			return plan{}, err
+		}
+		r.Known.kept = kept
 		decision, err := decide(obj, r)
 		if err != nil {
 			return plan{}, err
@@ -60,7 +64,13 @@ func planFor(v view, requests []Request, updaters []*imageupdate.Updater) (plan,
 		if last := i == len(requests)-1; last || len(decision.Patch) == 0 {
 			continue
 		}
-		if obj, err = after(v.kind, obj, decision.Patch); err != nil {
+		if left == nil {
+			if left, err = copyOf(obj); err != nil {
+				return plan{}, err
+			}
+			obj = left.obj
+		}
+		if err := left.apply(decision.Patch); err != nil {
 			return plan{}, err
 		}
 	}
@@ -70,38 +80,6 @@ func planFor(v view, requests []Request, updaters []*imageupdate.Updater) (plan,
 }
 
 func isDoubtful(o Operation) bool { return o.doubtful }
-
-// after returns a target as a patch that was decided on it leaves it, as far as rules read it.
-func after(kind Kind, obj runtime.Object, patch []Operation) (runtime.Object, error) {
-	document, err := json.Marshal(obj)
-	if err != nil {
-		return nil, fmt.Errorf("could not encode the target: %w", err)
-	}
-	edits := slices.DeleteFunc(slices.Clone(patch), Operation.isTest) // they name what is there
-	if meta, err := meta.Accessor(obj); err == nil && meta.GetAnnotations() != nil && len(meta.GetAnnotations()) == 0 {
-		// Our type leaves an empty map out.
-		edits = slices.Insert(edits, 0, Operation{Op: "add", Path: annotationsPath, Value: map[string]string{}})
-	}
-	steps, err := json.Marshal(edits)
-	if err != nil {
-		return nil, fmt.Errorf("could not encode the patch: %w", err)
-	}
-	applicable, err := jsonpatch.DecodePatch(steps)
-	if err != nil {
-		return nil, fmt.Errorf("could not read the patch: %w", err)
-	}
-	if document, err = applicable.Apply(document); err != nil {
-		return nil, fmt.Errorf("could not apply the patch: %w", err)
-	}
-	_, changed, err := kind.api()
-	if err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(document, changed); err != nil {
-		return nil, fmt.Errorf("could not decode the patched target: %w", err)
-	}
-	return changed, nil
-}
 
 // decide decides for an object of any kind.
 func decide(obj runtime.Object, r Request, updaters []*imageupdate.Updater) (Decision, error) {

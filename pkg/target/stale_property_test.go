@@ -151,7 +151,7 @@ func TestAPatchPassesOnlyWhereTheDecisionIsTheSame(t *testing.T) {
 					if kind == KindGatewaySync {
 						requests[0] = randomGitRequest(t, r)
 					}
-					planned, err := planFor(trimmed(t, kind, old), requests, updaters)
+					planned, err := planFor(t.Context(), trimmed(t, kind, old), requests, updaters)
 					if errors.Is(err, errUnsure) {
 						continue
 					}
@@ -164,7 +164,8 @@ func TestAPatchPassesOnlyWhereTheDecisionIsTheSame(t *testing.T) {
 						continue
 					}
 					passed++
-					live, err := planFor(view{kind: kind, obj: parse(t, kind, now), document: []byte(now)}, requests, updaters)
+					present := view{kind: kind, obj: parse(t, kind, now), document: []byte(now)}
+					live, err := planFor(t.Context(), present, requests, updaters)
 					if err != nil {
 						t.Fatal(err)
 					}

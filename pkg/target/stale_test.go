@@ -177,7 +177,7 @@ func TestManyWantedTagsCostOneWriteThatIsNotMuchLargerThanThatOfOne(t *testing.T
 	if got := appOf(t, object).Spec.Source.Kustomize.Images[0]; got != "nginx:2.255" || len(sent) != 1 {
 		t.Errorf("holds %s after %q", got, sent)
 	}
-	planned, err := planFor(trimmed(t, KindApplication, shopNow("1", wanted)), requests, nil)
+	planned, err := planFor(t.Context(), trimmed(t, KindApplication, shopNow("1", wanted)), requests, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

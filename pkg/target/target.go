@@ -133,6 +133,10 @@ type Knowledge struct {
 	horizon time.Time
 	// held is what the target was found to hold.
 	held moments
+	// shared is whether other processes may write the target.
+	shared bool
+	// kept is where a plan remembers what it read of AnnotationEventTime; nil outside of one.
+	kept *lastRead
 }
 
 // Equal reports whether two are the same, for tests.

@@ -4,7 +4,6 @@
 package target
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +42,27 @@ func TestWhatChangedNothingOutdatesWhatWasReceivedBeforeIt(t *testing.T) {
 			if _, after := api.seen(); test.want == ReasonSuperseded && after != before {
 				t.Errorf("%s: the target was changed", test.name)
 			}
+		}
+	}
+}
+
+// The target tells the receipt of what it holds, which is the earlier one if that happened later.
+func TestWhatWasReceivedLastIsRememberedWhereWhatHappenedLastIsHeld(t *testing.T) {
+	api := newFakeAPIServer(t, plantAt("v0"))
+	writer, _ := newTestWriter(t, api, nil)
+	happenedLast := event("v2", "github", 11, 21)
+	for _, test := range []struct {
+		r    Request
+		want string
+	}{
+		{event("v1", "github", 10, 30), ReasonRequested},
+		{happenedLast, ReasonRequested},
+		{event("v3", "kargo", 0, 25), ReasonSuperseded},
+		{again(happenedLast), ReasonAlreadyRequested},
+		{event("v4", "kargo", 0, 31), ReasonRequested},
+	} {
+		if got, err := writeOne(t.Context(), writer, plant, test.r, false); err != nil || got.Reason != test.want {
+			t.Errorf("%s: got %+v, %v; want %s", test.r.Ref, got, err, test.want)
 		}
 	}
 }
@@ -104,36 +124,6 @@ func TestADryRunIsNotRemembered(t *testing.T) {
 	}
 }
 
-func TestWhatIsRememberedIsBounded(t *testing.T) {
-	w := newWatermarks()
-	for target := range maxWatermarks + 10 {
-		key := Key{Kind: KindApplication, Namespace: "demo", Name: fmt.Sprint(target)}
-		for slot := range 2 * maxSlots {
-			if target > 5 && slot > 0 {
-				break
-			}
-			w.note(key, event("v1", "github", 0, 1+slot), fmt.Sprint(slotGit, "/", strings.Repeat("x", 1<<10), slot))
-		}
-	}
-	if got := w.last.Len(); got != maxWatermarks {
-		t.Errorf("%d targets are remembered, want %d", got, maxWatermarks)
-	}
-	key := Key{Kind: KindApplication, Namespace: "demo", Name: "5"}
-	w.note(key, event("v1", "github", 0, 1), slotGit)
-	for slot := range 2 * maxSlots {
-		w.note(key, event("v1", "github", 0, 1+slot), fmt.Sprint(slotGit, "/", strings.Repeat("x", 1<<10), slot))
-	}
-	kept := w.of(key)
-	if len(kept) != maxSlots {
-		t.Errorf("%d slots are remembered, want %d", len(kept), maxSlots)
-	}
-	for slot := range kept {
-		if len(slot) > maxSlotBytes || !isGitSlot(slot) {
-			t.Errorf("a slot is remembered as %q", slot)
-		}
-	}
-}
-
 // newestBuild is an Application with two images, one of which has two aliases.
 const newestBuild = `{"metadata": {"name": "shop", "annotations": {
 	"argocd-image-updater.argoproj.io/image-list": "web=nginx, db=postgres, replica=postgres",
@@ -148,7 +138,7 @@ const newestBuild = `{"metadata": {"name": "shop", "annotations": {
 func TestAnImageThatWasHeldElsewhereOutdatesIfItHasOneAlias(t *testing.T) {
 	of := func(reference string, r Request) Request { r.Image = image(t, reference); return r }
 	for reference, want := range map[string]bool{"nginx:b0": true, "postgres:r2": false} {
-		w := &Writer{clock: NewClock(time.Now), held: newWatermarks()}
+		w := &Writer{clock: NewClock(time.Now), held: newWatermarks(maxWatermarks)}
 		name, _, _ := strings.Cut(reference, ":")
 		key := Key{Kind: KindApplication, Namespace: "demo", Name: "shop"}
 		w.Held(key, of(name+":b1", event("b1", "harbor", 0, 2)))

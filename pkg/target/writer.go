@@ -15,8 +15,21 @@ import (
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// Writer writes requests to targets. It is safe for concurrent use.
+// Writer writes requests to targets. It is safe for concurrent use, once its exported fields
+// are set.
 type Writer struct {
+	// Turn waits until a namespace may have a processor, and returns what is to be called at
+	// the end of its turn. One is taken to plan a write, whose cost depends on what the owner
+	// of the target wrote and on how much is asked of it; none to read the target or to patch
+	// it. Who gets no turn may try again: the error makes the write fail as IsTransient says.
+	// Nobody who is in a turn may wait for a Write. If it is nil planning waits for nobody.
+	Turn func(ctx context.Context, namespace string) (end func(), err error)
+
+	// Shared says that other processes write targets, too. What finds its ref requested already
+	// is then noted on the target, which takes a patch, since they would hear of it only by its
+	// record. Without it the Writer just remembers it.
+	Shared bool
+
 	endpoints map[Kind]endpoint
 	cache     *Cache
 	clock     *Clock
@@ -46,7 +59,7 @@ func NewWriter(cfg *rest.Config, cache *Cache) (*Writer, error) {
 		endpoints: endpoints,
 		cache:     cache,
 		clock:     NewClock(time.Now),
-		held:      newWatermarks(),
+		held:      newWatermarks(maxWatermarks),
 		updaters: newUpdaterLists(func(ctx context.Context, namespace string) ([]*imageupdate.Updater, error) {
 			return ofUpdaters[kindImageUpdater].listUpdaters(ctx, namespace, cache.updatersIn(namespace))
 		}),
@@ -81,7 +94,7 @@ func (w *Writer) Held(key Key, requests ...Request) {
 // informed returns requests of a target that know what the Writer does.
 func (w *Writer) informed(key Key, requests []Request) []Request {
 	requests = slices.Clone(requests)
-	known := Knowledge{horizon: w.clock.horizon(), held: w.held.of(key)}
+	known := Knowledge{horizon: w.clock.horizon(), held: w.held.of(key), shared: w.Shared}
 	for i := range requests {
 		requests[i].Known = known
 	}

@@ -153,7 +153,7 @@ func TestInWhateverOrderEventsComeTheNewestIsHeldInTheEnd(t *testing.T) {
 			served, r := test.target.serve(t), rand.New(rand.NewPCG(13, 14))
 			for range 60 {
 				requests, newest := inOrder(r, test.request)
-				served.writer.held = newWatermarks()
+				served.writer.held = newWatermarks(maxWatermarks)
 				served.api.mu.Lock()
 				served.api.object = test.target.document
 				served.api.mu.Unlock()

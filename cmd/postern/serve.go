@@ -49,6 +49,8 @@ func (p *process) serve(ctx context.Context) error {
 		return err
 	}
 	writer.Shared = !p.embeddedEtcd()
+	work := apiserver.NewWork(p.limits.namespaceSharePercent)
+	writer.Turn = work.ToWrite
 	ledger := controller.NewLedger()
 	backlog := controller.NewBacklog(ledger, int64(p.limits.maxDeliveries), p.limits.maxDeliveryBytes, p.limits.namespaceSharePercent)
 	serverConfig := &apiserver.Config{Generic: config, Extra: apiserver.ExtraConfig{
@@ -66,6 +68,7 @@ func (p *process) serve(ctx context.Context) error {
 		BeforeServing:           p.hold.release,
 		StorageReady:            p.storageReady,
 		Backlog:                 backlog.Full,
+		Work:                    work,
 		NamespaceSharePercent:   p.limits.namespaceSharePercent,
 		Shared:                  !p.embeddedEtcd(),
 		DeliveryTTL:             p.deliveryTTL,

@@ -47,6 +47,8 @@ type ExtraConfig struct {
 	// Backlog returns the error that answers deliveries to a namespace while there is no room for more of them, and its cause
 	// for the metrics. It must be quick.
 	Backlog func(namespace string) (cause string, err error)
+	// Work bounds what is worked on at a time.
+	Work *Work
 	// NamespaceSharePercent is how much one namespace may take of what is bounded for all; see fairness.Share.
 	NamespaceSharePercent int
 	// Shared says that other replicas may use the same storage. It may be false.
@@ -126,7 +128,7 @@ func (c CompletedConfig) New() (*Server, error) {
 		Events:          c.extra.Events,
 		MaxPayloadBytes: c.extra.MaxPayloadBytes,
 		Accepting:       c.extra.accepting,
-		Work:            newWork(c.extra.NamespaceSharePercent),
+		Work:            c.extra.Work,
 		Tracing:         c.generic.TracerProvider,
 		Now:             time.Now,
 	})

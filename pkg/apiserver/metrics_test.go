@@ -58,7 +58,7 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 		},
 		"NamespaceWork": func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // which does not wait for the patience to end
-				w := newWork(1)
+				w := NewWork(1)
 				_, _ = w.Begin(t.Context(), fairness.Flow{Namespace: "demo"})
 				_, _ = w.Begin(t.Context(), fairness.Flow{Namespace: "demo"})
 			})
@@ -85,7 +85,7 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 		"": func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel() // a client that leaves is not refused
-			w, b := newWork(50), newPayloadBudget(PayloadCost(1), 50, 1, 1)
+			w, b := NewWork(50), newPayloadBudget(PayloadCost(1), 50, 1, 1)
 			_, _ = b.free.Acquire(t.Context(), fairness.Flow{}, b.total)
 			_, _, _ = b.hold(requestWith(toDoor, 1).WithContext(ctx), fairness.Flow{}, b.payloads())
 			for range 2 {

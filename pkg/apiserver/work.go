@@ -22,21 +22,27 @@ const (
 	workPatience = 3 * time.Second
 )
 
-// work gives each namespace its turn of the processors: for verifying, decoding and matching, whose cost depends on
-// what a sender sends. It does not bound what waits for others (admission, targets, storage), nor the decoding of
-// objects by the framework.
-type work struct {
+// Work gives each flow its turn of the processors: for verifying, decoding, matching and planning writes, whose cost depends
+// on what a sender sends and on what targets hold. It does not bound what waits for others (admission, targets, storage), nor
+// the decoding of objects by the framework. It is safe for concurrent use. Who has its turn must not wait for another one.
+type Work struct {
 	slots    *fairness.Slots
 	patience time.Duration
 }
 
-func newWork(sharePercent int) *work {
+// NewWork returns a Work of which one flow may have that much.
+func NewWork(sharePercent int) *Work {
 	total := int64(slotsPerProcessor * runtime.GOMAXPROCS(0))
-	return &work{fairness.NewSlots(fairness.Share{Total: max(total, 4), Percent: sharePercent}), workPatience}
+	return &Work{fairness.NewSlots(fairness.Share{Total: max(total, 4), Percent: sharePercent}), workPatience}
+}
+
+// ToWrite waits for the turn of a namespace to plan a write. It is Begin for what has proved itself.
+func (w *Work) ToWrite(ctx context.Context, namespace string) (end func(), err error) {
+	return w.Begin(ctx, fairness.Flow{Namespace: namespace})
 }
 
 // Begin waits for the turn of a flow, until the patience is over or ctx ends, and then returns an error that answers 429.
-func (w *work) Begin(ctx context.Context, flow fairness.Flow) (end func(), err error) {
+func (w *Work) Begin(ctx context.Context, flow fairness.Flow) (end func(), err error) {
 	patient, cancel := context.WithTimeout(ctx, w.patience)
 	defer cancel()
 	end, err = w.slots.Acquire(patient, flow, 1)

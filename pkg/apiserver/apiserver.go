@@ -144,7 +144,7 @@ func (c CompletedConfig) New() (*Server, error) {
 		return nil, fmt.Errorf("could not set up the API server: %w", err)
 	}
 	group := genericapiserver.NewDefaultAPIGroupInfo(postern.GroupName, Scheme, metav1.ParameterCodec, Codecs)
-	group.NegotiatedSerializer = withoutProtobuf{Codecs}
+	group.NegotiatedSerializer = withoutProtobuf{group.NegotiatedSerializer}
 	group.VersionedResourcesStorageMap[v1alpha1.SchemeGroupVersion.Version] = c.storages(store, deliverer)
 	if err := generic.InstallAPIGroup(&group); err != nil {
 		return nil, fmt.Errorf("could not install the API group %s: %w", postern.GroupName, err)

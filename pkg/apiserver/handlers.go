@@ -21,7 +21,7 @@ func (c ExtraConfig) buildHandlerChain(maxObjectBytes int64, stopping *atomic.Bo
 	budget := newPayloadBudget(c.MaxInflightPayloadBytes, c.NamespaceSharePercent, c.MaxPayloadBytes, maxObjectBytes)
 	return func(handler http.Handler, generic *genericapiserver.Config) http.Handler {
 		share := newNamespaceShare(c.NamespaceSharePercent, generic.MaxMutatingRequestsInFlight, budget)
-		bounded := withBoundedObjects(deliver.WithDryRun(handler), maxObjectBytes)
+		bounded := withBoundedObjects(deliver.WithDryRun(withPoliteReads(handler, watchWriteTimeout)), maxObjectBytes)
 		authorized := whileAccepting(share.limit(bounded), c.accepting)
 		callers := newCallers(generic, c.Direct)
 		known := onceRelayKnown(callers.before(limitedChain(authorized, generic)), generic.Authentication.RequestHeaderConfig)

@@ -88,9 +88,7 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 			w, b := NewWork(50), newPayloadBudget(PayloadCost(1), 50, 1, 1)
 			_, _ = b.free.Acquire(t.Context(), fairness.Flow{}, b.total)
 			_, _, _ = b.hold(requestWith(toDoor, 1).WithContext(ctx), fairness.Flow{}, b.payloads())
-			for range 2 {
-				_, _ = w.Begin(t.Context(), fairness.Flow{})
-			}
+			_, _ = w.Begin(t.Context(), fairness.Flow{})
 			_, _ = w.Begin(ctx, fairness.Flow{})
 			_ = ExtraConfig{StorageReady: ready, Backlog: room}.accepting("demo")
 		},

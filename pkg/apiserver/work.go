@@ -14,9 +14,6 @@ import (
 )
 
 const (
-	// slotsPerProcessor lets one namespace keep every processor busy by itself while no other has work, and another begin
-	// at once when it has.
-	slotsPerProcessor = 2
 	// workPatience is how long a delivery waits for its turn. Senders give up after about ten seconds, and what comes
 	// after the wait takes time too.
 	workPatience = 3 * time.Second
@@ -32,8 +29,10 @@ type Work struct {
 
 // NewWork returns a Work of which one flow may have that much.
 func NewWork(sharePercent int) *Work {
-	total := int64(slotsPerProcessor * runtime.GOMAXPROCS(0))
-	return &Work{fairness.NewSlots(fairness.Share{Total: max(total, 4), Percent: sharePercent}), workPatience}
+	// One more than there are processors, so that another flow begins at once, and no more: what etcd and the network do for
+	// all passes through many goroutines, each of which waits behind those that keep a processor busy.
+	total := int64(runtime.GOMAXPROCS(0)) + 1
+	return &Work{fairness.NewSlots(fairness.Share{Total: total, Percent: sharePercent}), workPatience}
 }
 
 // ToWrite waits for the turn of a namespace to plan a write. It is Begin for what has proved itself.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	goruntime "runtime"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -50,6 +51,8 @@ func planFor(ctx context.Context, v view, requests []Request, updaters []*imageu
 		if err := ctx.Err(); err != nil {
 			return plan{}, err
 		}
+		// What is delivered meanwhile passes through many goroutines, each of which would wait for the end of a long plan.
+		goruntime.Gosched()
 		r.Known.kept = kept
 		decision, err := decide(obj, r)
 		if err != nil {

@@ -34,6 +34,16 @@ func TestAHostileNamespaceLeavesAnotherUnharmed(t *testing.T) {
 	if raceDetector {
 		t.Skip("with the race detector Postern takes several times the memory and the time that the limits are for")
 	}
+	if long() { // the other control plane would take processor time from what is measured
+		if err := shared.KillAPIServer(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := shared.StartAPIServer(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 	c, err := startCluster(starting(t), controlplane.Options{AuditPolicy: []byte(metadataOnly)})
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -45,7 +46,8 @@ type hostile struct {
 // attack is one kind of request, or several that belong together.
 type attack struct {
 	name string
-	// workers send at the same time, and all together at most so many times a second.
+	// workers send at the same time, and all together at most so many times a second where there are four processors, which
+	// clients, kube-apiserver, both etcds and Postern share; where there are fewer or more, as many times less or more.
 	workers   int
 	perSecond float32
 	// prepare makes what the attack needs; nil if that is nothing. It is called once, when the attack begins.
@@ -122,7 +124,7 @@ func (a *attack) run(ctx context.Context, h *hostile) {
 			return
 		}
 	}
-	pace := flowcontrol.NewTokenBucketRateLimiter(a.perSecond, 1)
+	pace := flowcontrol.NewTokenBucketRateLimiter(a.perSecond*float32(runtime.NumCPU())/4, 1)
 	var workers sync.WaitGroup
 	for range a.workers {
 		workers.Go(func() {

@@ -66,6 +66,7 @@ func (l *limits) addFlags(sets *cliflag.NamedFlagSets) {
 	fs.Int64Var(&l.maxInflightPayloadBytes, "max-inflight-payload-bytes", l.maxInflightPayloadBytes,
 		"The most memory, in bytes, that the payloads and objects which are worked on at a time may take, at least as much as the largest payload. "+
 			"A payload counts as 512 KiB and 10 times its size, an object as 2.5 MiB and 14 times its size. "+
+			"Bodies that arrive may take a quarter of that beside it. "+
 			"A request waits a little for its share; then it is answered 429, and an object that would take more, 413. The classic receiver has as much of its own.")
 	fs.DurationVar(&l.payloadTimeout, "payload-timeout", l.payloadTimeout,
 		fmt.Sprintf("How long a payload or an object may take to arrive, from %s to %s. Then the request is answered 504.", minPayloadTimeout, maxPayloadTimeout))
@@ -76,7 +77,7 @@ func (l *limits) addFlags(sets *cliflag.NamedFlagSets) {
 		"How many bytes of JSON the deliveries that are kept may take together, from %d to %d. Beyond, they are deleted as with --max-deliveries. "+
 			"In memory they take several times as much.", minMaxDeliveryBytes, int64(maxBytes)))
 	fs.IntVar(&l.namespaceSharePercent, "max-namespace-share-percent", l.namespaceSharePercent,
-		"How much one namespace may take, from 1 to 100, and its unauthenticated senders apart, of what may be Pending of --max-deliveries and --max-delivery-bytes, "+
+		"How much one namespace may take, from 1 to 100, of what may be Pending of --max-deliveries and --max-delivery-bytes, and, its unauthenticated senders apart, "+
 			"of --max-mutating-requests-inflight, of --max-inflight-payload-bytes, and of the processors; beyond, its deliveries are answered 429. "+
 			"Each further namespace that takes as much as it may lowers that for all, so that something stays free for others. With 100 nothing does.")
 	fs.Int64Var(&l.etcdQuotaBytes, "etcd-quota-bytes", l.etcdQuotaBytes, fmt.Sprintf(

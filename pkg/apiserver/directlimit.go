@@ -17,7 +17,7 @@ import (
 const (
 	// How many callers are remembered that were accepted, how many credentials of one of them, and how many addresses that
 	// sent other credentials.
-	maxKnownCallers, maxCredentials, maxAddresses = 256, 4, 4096
+	maxKnownCallers, maxCredentials, maxAddresses = 256, 32, 4096
 
 	// A caller is given this part of all that is asked about, but at least one request a second.
 	callerShare = 4

@@ -40,7 +40,7 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 		"PayloadBytes": func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // which does not wait for the patience to end
 				b := newPayloadBudget(PayloadCost(1), 50, 1, 1)
-				_, _ = b.free.Acquire(t.Context(), fairness.Flow{}, b.total)
+				_, _ = b.arriving.Acquire(t.Context(), fairness.Flow{}, b.total)
 				_, _, _ = b.hold(requestWith(toDoor, 1), fairness.Flow{Namespace: "demo"}, b.payloads())
 			})
 		},
@@ -86,7 +86,7 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel() // a client that leaves is not refused
 			w, b := NewWork(50), newPayloadBudget(PayloadCost(1), 50, 1, 1)
-			_, _ = b.free.Acquire(t.Context(), fairness.Flow{}, b.total)
+			_, _ = b.arriving.Acquire(t.Context(), fairness.Flow{}, b.total)
 			_, _, _ = b.hold(requestWith(toDoor, 1).WithContext(ctx), fairness.Flow{}, b.payloads())
 			_, _ = w.Begin(t.Context(), fairness.Flow{})
 			_, _ = w.Begin(ctx, fairness.Flow{})

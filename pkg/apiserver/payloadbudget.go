@@ -22,6 +22,9 @@ const (
 	// Senders give up after about ten seconds, and what comes after the wait takes time too.
 	budgetPatience = 3 * time.Second
 
+	// arrivingPart is which part of the bytes for decoding bodies that arrive have beside these.
+	arrivingPart = 4
+
 	// retryAfterSeconds is what a sender is told to wait when there is more to do than can be done.
 	retryAfterSeconds = 5
 )
@@ -30,11 +33,11 @@ const (
 // how much of that one flow may take. How many requests are under way is bounded too, but that alone allows each of them
 // the largest body.
 //
-// While a body arrives, it counts as what is read of it at most. What decoding takes is added once it has arrived: or a few
-// clients that announce bodies and send nothing would take all there is.
+// Bodies that arrive have bytes of their own, or a few clients that announce bodies and send nothing would take all there is.
+// One that has arrived gives those back once it has what decoding takes; so none of these waits for one that arrives.
 type payloadBudget struct {
-	free *fairness.Slots
-	// total bytes; a body that costs more is refused.
+	arriving, decoding *fairness.Slots
+	// total bytes for decoding; a body that costs more is refused.
 	total int64
 	// largestPayload and largestObject are the limits that delivery endpoints and objects have; a body of unknown length
 	// counts as one of these.
@@ -43,9 +46,11 @@ type payloadBudget struct {
 }
 
 func newPayloadBudget(total int64, sharePercent int, largestPayload, largestObject int64) *payloadBudget {
+	arriving := max(total/arrivingPart, arrivalCost(max(largestPayload, largestObject)))
 	return &payloadBudget{
-		free:  fairness.NewSlots(fairness.Share{Total: total, Percent: sharePercent}),
-		total: total, largestPayload: largestPayload, largestObject: largestObject,
+		arriving: fairness.NewSlots(fairness.Share{Total: arriving, Percent: sharePercent}),
+		decoding: fairness.NewSlots(fairness.Share{Total: total, Percent: sharePercent}),
+		total:    total, largestPayload: largestPayload, largestObject: largestObject,
 		patience: budgetPatience,
 	}
 }
@@ -96,8 +101,8 @@ func (b *payloadBudget) bodiesAt(info *genericapirequest.RequestInfo) bodies {
 }
 
 // hold waits for the memory that the body of a request takes until it has arrived, and returns the request with a body whose
-// end waits for the rest. Call release once the body is worked on no more. Errors, also that of the body, are ready to be
-// answered.
+// end waits for what decoding takes. Call release once the body is worked on no more. Errors, also that of the body, are ready
+// to be answered.
 func (b *payloadBudget) hold(req *http.Request, flow fairness.Flow, kind bodies) (bounded *http.Request, release func(), err error) {
 	if req.ContentLength == 0 {
 		return req, func() {}, nil
@@ -110,12 +115,12 @@ func (b *payloadBudget) hold(req *http.Request, flow fairness.Flow, kind bodies)
 		return nil, nil, errOverBudget()
 	}
 	body := &budgetedBody{ReadCloser: req.Body, ctx: req.Context(), budget: b, flow: flow, kind: kind}
-	if err := body.acquire(arrivalCost(length)); err != nil {
+	if err := body.acquire(b.arriving, arrivalCost(length)); err != nil {
 		return nil, nil, err
 	}
 	bounded = req.WithContext(req.Context())
 	bounded.Body = body
-	return bounded, body.release, nil
+	return bounded, func() { body.release() }, nil
 }
 
 // budgetedBody is a body that takes its memory from a budget. One goroutine at a time uses it.
@@ -126,38 +131,40 @@ type budgetedBody struct {
 	flow   fairness.Flow
 	kind   bodies
 
-	read     int64 // bytes
-	acquired int64
-	releases []func()
+	read    int64 // bytes
+	arrived bool
+	release func() // of what it holds now
 }
 
 // Read returns the end of the body once there is the memory to decode it. A body that is too large is not decoded.
 func (b *budgetedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.read += int64(n)
-	if errors.Is(err, io.EOF) && b.read > 0 && b.read <= b.kind.largest {
-		if b.kind.cost(b.read) > b.budget.total {
-			return n, errOverBudget()
-		}
-		if refused := b.acquire(b.kind.cost(b.read) - b.acquired); refused != nil {
-			return n, refused
-		}
+	if !errors.Is(err, io.EOF) || b.arrived || b.read == 0 || b.read > b.kind.largest {
+		return n, err
 	}
+	cost := b.kind.cost(b.read)
+	if cost > b.budget.total {
+		return n, errOverBudget()
+	}
+	if refused := b.acquire(b.budget.decoding, cost); refused != nil {
+		return n, refused
+	}
+	b.arrived = true
 	return n, err
 }
 
-// acquire waits for more bytes of the budget.
-func (b *budgetedBody) acquire(bytes int64) error {
-	if bytes <= 0 {
-		return nil
-	}
+// acquire waits for bytes in place of those that it holds.
+func (b *budgetedBody) acquire(slots *fairness.Slots, bytes int64) error {
 	ctx, cancel := context.WithTimeout(b.ctx, b.budget.patience)
 	defer cancel()
-	release, err := b.budget.free.Acquire(ctx, b.flow, bytes)
+	release, err := slots.Acquire(ctx, b.flow, bytes)
 	switch {
 	case err == nil:
-		b.acquired += bytes
-		b.releases = append(b.releases, release)
+		if b.release != nil {
+			b.release()
+		}
+		b.release = release
 		return nil
 	case b.ctx.Err() != nil:
 		return errClientLeft()
@@ -173,11 +180,4 @@ func (b *budgetedBody) acquire(bytes int64) error {
 
 func errOverBudget() error {
 	return apierrors.NewRequestEntityTooLargeError("to decode it may take more memory than --max-inflight-payload-bytes allows: send less at a time")
-}
-
-func (b *budgetedBody) release() {
-	for _, release := range b.releases {
-		release()
-	}
-	b.releases = nil
 }

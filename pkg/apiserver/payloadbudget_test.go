@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,13 +38,13 @@ func requestWith(info genericapirequest.RequestInfo, length int64) *http.Request
 
 var demo = fairness.Flow{Namespace: "demo"}
 
-// mustHaveFree fails the test unless exactly that much of a budget is free for another flow. Call it in a bubble, in which
-// nothing waits for the patience.
-func mustHaveFree(t *testing.T, b *payloadBudget, want int64) {
+// mustHaveFree fails the test unless exactly that much is free for another flow. Call it in a bubble, in which nothing waits
+// for the patience.
+func mustHaveFree(t *testing.T, slots *fairness.Slots, want int64) {
 	t.Helper()
 	other := fairness.Flow{Namespace: "other"}
 	if want > 0 {
-		release, err := b.free.Acquire(t.Context(), other, want)
+		release, err := slots.Acquire(t.Context(), other, want)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,14 +52,14 @@ func mustHaveFree(t *testing.T, b *payloadBudget, want int64) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if release, err := b.free.Acquire(ctx, other, 1); err == nil {
+	if release, err := slots.Acquire(ctx, other, 1); err == nil {
 		release()
 		t.Errorf("more than %d bytes are free", want)
 	}
 }
 
 func TestABodyCountsByItsLengthAndAtMostAsTheLargest(t *testing.T) {
-	const total, largestPayload, largestObject = 4 << 20, 100_000, 1 << 20
+	const total, largestPayload, largestObject, forArrivals = 4 << 20, 100_000, 1 << 20, 2 << 20
 	payloads, objects := (*payloadBudget).payloads, (*payloadBudget).objects
 	for _, test := range []struct {
 		name              string
@@ -67,12 +68,12 @@ func TestABodyCountsByItsLengthAndAtMostAsTheLargest(t *testing.T) {
 		arriving, arrived int64
 	}{
 		{"a payload", payloads, 7_000, 7_000, 14_000, PayloadCost(7_000)},
-		{"a payload over the limit", payloads, 100_001, 100_001, 200_000, 200_000},
+		{"a payload over the limit", payloads, 100_001, 100_001, 200_000, 0},
 		{"a payload of unknown length", payloads, -1, 50, 200_000, PayloadCost(50)},
 		{"an object", objects, 50, 50, 100, objectCost(50)},
 		{"an object of unknown length", objects, -1, 50, 2 << 20, objectCost(50)},
 		{"no body", payloads, 0, 0, 0, 0},
-		{"nothing of what was announced", payloads, 7_000, 0, 14_000, 14_000},
+		{"nothing of what was announced", payloads, 7_000, 0, 14_000, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -83,13 +84,17 @@ func TestABodyCountsByItsLengthAndAtMostAsTheLargest(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				mustHaveFree(t, b, total-test.arriving)
+				mustHaveFree(t, b.arriving, forArrivals-test.arriving)
 				if _, err := io.Copy(io.Discard, bounded.Body); err != nil {
 					t.Fatal(err)
 				}
-				mustHaveFree(t, b, total-test.arrived)
+				mustHaveFree(t, b.decoding, total-test.arrived)
+				if test.arrived > 0 {
+					mustHaveFree(t, b.arriving, forArrivals)
+				}
 				release()
-				mustHaveFree(t, b, total)
+				mustHaveFree(t, b.arriving, forArrivals)
+				mustHaveFree(t, b.decoding, total)
 			})
 		})
 	}
@@ -100,11 +105,8 @@ func TestARequestWaitsForItsShareOfTheBudget(t *testing.T) {
 		t.Run(step, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newPayloadBudget(PayloadCost(10), 100, 10, 10)
-				others := b.total
-				if step == "before it is decoded" {
-					others -= arrivalCost(7)
-				}
-				giveBack, err := b.free.Acquire(t.Context(), fairness.Flow{}, others)
+				slots := map[string]*fairness.Slots{"before its body arrives": b.arriving, "before it is decoded": b.decoding}[step]
+				giveBack, err := slots.Acquire(t.Context(), fairness.Flow{}, b.total) // all there are
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -134,7 +136,7 @@ func TestARequestThatWaitsTooLongIsToldToComeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newPayloadBudget(PayloadCost(10), 100, 10, 10)
 		free := PayloadCost(7) - 1
-		if _, err := b.free.Acquire(t.Context(), fairness.Flow{}, b.total-free); err != nil {
+		if _, err := b.decoding.Acquire(t.Context(), fairness.Flow{}, b.total-free); err != nil {
 			t.Fatal(err)
 		}
 		start := time.Now()
@@ -152,7 +154,7 @@ func TestARequestThatWaitsTooLongIsToldToComeAgain(t *testing.T) {
 			t.Errorf("it waited %s, want %s", waited, budgetPatience)
 		}
 		release()
-		mustHaveFree(t, b, free)
+		mustHaveFree(t, b.decoding, free)
 	})
 }
 
@@ -194,10 +196,51 @@ func TestClientsThatAnnounceBodiesAndSendNothingLeaveRoom(t *testing.T) {
 	})
 }
 
+// read is what a request with a body of that size does: it returns once the body is worked on no more.
+func read(b *payloadBudget, flow fairness.Flow, size int) error {
+	req := requestWith(toDoor, int64(size))
+	req.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", size)))
+	bounded, release, err := b.hold(req, flow, b.payloads())
+	if err != nil {
+		return err
+	}
+	defer release()
+	if _, err := io.Copy(io.Discard, bounded.Body); err != nil {
+		return err
+	}
+	<-time.After(10 * time.Millisecond)
+	return nil
+}
+
+// A body by itself needs more than a share of half of it.
+func TestTheLargestBodyIsTakenWhereOneFits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newPayloadBudget(PayloadCost(1<<20), 50, 1<<20, 1<<20)
+		if err := read(b, demo, 1<<20); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestOfManyLargeBodiesAtOnceAllAreTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newPayloadBudget(128<<20, 50, 1<<20, 2<<20)
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() {
+				if err := read(b, demo, 1<<20); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	})
+}
+
 func TestAClientThatLeavesWaitsNoLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newPayloadBudget(10, 100, 10, 10)
-		if _, err := b.free.Acquire(t.Context(), fairness.Flow{}, 10); err != nil {
+		b := newPayloadBudget(10, 100, 5, 5)
+		if _, err := b.arriving.Acquire(t.Context(), fairness.Flow{}, 10); err != nil {
 			t.Fatal(err)
 		}
 		ctx, leave := context.WithCancel(t.Context())

@@ -20,7 +20,8 @@ const watchWriteTimeout = 10 * time.Second
 // withPoliteReads lets lists and watches of our API group leave room for others.
 //
 // A watch ends whose client does not read. The framework stops to send to it, but keeps up to 100 events with their JSON, tens
-// of megabytes, until the client leaves. A client that watches begins anew after an end.
+// of megabytes, until the client leaves. A client that watches begins anew after an end. A watch by WebSocket is not bounded so:
+// the framework writes past the response.
 //
 // After each object that is encoded, other goroutines come first. To encode many large ones would keep a processor busy for
 // long, and what is delivered meanwhile passes through many goroutines, each of which would wait.
@@ -50,6 +51,15 @@ type politeWriter struct {
 
 // Unwrap gives the framework what is below, as its wrappers do.
 func (w *politeWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Flush sends what was written. Over HTTP/2 a deadline that passes ends a stream on which nothing is written, too, and so it
+// holds no longer than that.
+func (w *politeWriter) Flush() {
+	_ = w.controller.Flush()
+	if w.timeout > 0 {
+		_ = w.controller.SetWriteDeadline(time.Time{})
+	}
+}
 
 // Write bounds the time of what it writes, and of the flush that follows, and lets other goroutines come before what is
 // written next.

@@ -74,3 +74,36 @@ func TestAWatchWhoseClientReadsGoesOn(t *testing.T) {
 		<-time.After(timeout + 100*time.Millisecond)
 	}
 }
+
+func TestAnIdleWatchGoesOnOverHTTP2(t *testing.T) {
+	const timeout = 50 * time.Millisecond
+	watch := withPoliteReads(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		for range 2 {
+			if _, err := io.WriteString(w, "event"); err != nil {
+				t.Error(err)
+			}
+			w.(http.Flusher).Flush()
+			select {
+			case <-req.Context().Done():
+				t.Error("the watch has ended")
+			case <-time.After(4 * timeout):
+			}
+		}
+	}), timeout)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		info := toObject
+		info.Verb = "watch"
+		watch.ServeHTTP(w, req.WithContext(genericapirequest.WithRequestInfo(req.Context(), &info)))
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	answer, err := server.Client().Get(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if got, err := io.ReadAll(answer.Body); err != nil || string(got) != "eventevent" || answer.ProtoMajor != 2 {
+		t.Errorf("read %q by HTTP/%d: %v", got, answer.ProtoMajor, err)
+	}
+}

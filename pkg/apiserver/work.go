@@ -35,9 +35,11 @@ func NewWork(sharePercent int) *Work {
 	return &Work{fairness.NewSlots(fairness.Share{Total: total, Percent: sharePercent}), workPatience}
 }
 
-// ToWrite waits for the turn of a namespace to plan a write. It is Begin for what has proved itself.
+// ToWrite waits for the turn of a namespace to plan a write, which is tried again if that does not come.
 func (w *Work) ToWrite(ctx context.Context, namespace string) (end func(), err error) {
-	return w.Begin(ctx, fairness.Flow{Namespace: namespace})
+	patient, cancel := context.WithTimeout(ctx, w.patience)
+	defer cancel()
+	return w.slots.Acquire(patient, fairness.Flow{Namespace: namespace}, 1)
 }
 
 // Begin waits for the turn of a flow, until the patience is over or ctx ends, and then returns an error that answers 429.

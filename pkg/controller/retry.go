@@ -129,7 +129,8 @@ func recordedAt(d *postern.WebhookDelivery) time.Time {
 	return created
 }
 
-func (r *Retry) age(d *postern.WebhookDelivery) time.Duration { return r.now().Sub(receivedAt(d)) }
+// age is how long a delivery is tried. One that is repeated after it could not be recorded keeps its first receipt.
+func (r *Retry) age(d *postern.WebhookDelivery) time.Duration { return r.now().Sub(recordedAt(d)) }
 
 func receivedAt(d *postern.WebhookDelivery) time.Time {
 	if d.Status.ReceivedTime != nil {

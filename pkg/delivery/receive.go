@@ -37,6 +37,9 @@ type Incoming struct {
 	User user.Info
 	// AuthorizationIsToken says that the header Authorization is the sender's own, and not for the kube-apiserver.
 	AuthorizationIsToken bool
+	// NoShare says that it takes no part of the share of the namespace that it names, but of one for all such: it names no
+	// target to which it may be delivered, as far as that is known.
+	NoShare bool
 	// Forbidden is the answer to a sender that has proved itself, if the door leads nowhere; else nil. Who has proved
 	// nothing is not told.
 	Forbidden error
@@ -59,7 +62,7 @@ func (d *Deliverer) Receive(ctx context.Context, delivery *postern.WebhookDelive
 func (d *Deliverer) receive(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming) (deliveryID string, err error) {
 	_, authenticated := credential.Identify(in.User)
 	flow := fairness.Flow{Namespace: delivery.Namespace, Anonymous: !authenticated}
-	if in.Forbidden != nil {
+	if in.NoShare {
 		flow.Namespace = "" // or the senders of a namespace would wait for what may not be delivered to it
 	}
 	end, err := d.Work.Begin(ctx, flow)

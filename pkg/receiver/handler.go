@@ -120,8 +120,7 @@ func turnedAway(ctx context.Context, err error, keysAndValues ...any) error {
 }
 
 // flowNamespace returns the namespace whose share a request takes a part of: that in the path if webhooks may deliver there. All
-// other requests have one share together, or those that name what does not exist would take the shares of others. It tells
-// the sender nothing.
+// other requests have one share together, or those that name what does not exist would take the shares of others.
 func (h *handler) flowNamespace(req *http.Request) string {
 	namespace := req.PathValue("namespace")
 	if !h.Namespaces.Allow(namespace) || !h.Exists(namespace, req.PathValue("crName")) {
@@ -155,5 +154,6 @@ func (h *handler) receive(w http.ResponseWriter, req *http.Request, into deliver
 		RegistryURL:          req.URL.Query().Get("registry_url"),
 		User:                 &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}},
 		AuthorizationIsToken: true,
+		NoShare:              namespace == "",
 	})
 }

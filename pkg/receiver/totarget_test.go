@@ -125,5 +125,8 @@ func TestOnlyWhatMayBeDeliveredTakesOfTheShareOfItsNamespace(t *testing.T) {
 		if want := []string{tc.want, tc.want}; !slices.Equal(p.shares, want) {
 			t.Errorf("%s %s: took of the shares of %q, want %q", tc.namespaces, tc.path, p.shares, want)
 		}
+		if p.called && p.in.NoShare != (tc.want == "") {
+			t.Errorf("%s %s: the pipeline is told that it has no share: %t", tc.namespaces, tc.path, p.in.NoShare)
+		}
 	}
 }

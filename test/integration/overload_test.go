@@ -56,14 +56,6 @@ func (s sender) sendHalf(t *testing.T, path, ref string, sized bool) *halfSent {
 	return &halfSent{t, body, writer, answers}
 }
 
-// finish sends the rest, and fails the test unless the delivery is accepted.
-func (h *halfSent) finish() {
-	h.t.Helper()
-	if got := h.end(); got.code != http.StatusAccepted {
-		h.t.Errorf("got %d, want 202: %s", got.code, got.body)
-	}
-}
-
 // end sends the rest, which who has been answered already does not read, and returns the answer.
 func (h *halfSent) end() answer {
 	_, _ = io.WriteString(h.rest, h.body[halfBytes:])

@@ -145,7 +145,7 @@ func (o *options) readEnvironment(flags *pflag.FlagSet, lookup func(string) stri
 	return err
 }
 
-// embeddedEtcd reports whether this process runs its own etcd.
+// embeddedEtcd reports whether this process is to run its own etcd. Once it runs, the options have its address.
 func (o *options) embeddedEtcd() bool {
 	return len(o.recommended.Etcd.StorageConfig.Transport.ServerList) == 0
 }

@@ -48,7 +48,7 @@ func (p *process) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	writer.Shared = !p.embeddedEtcd()
+	writer.Shared = p.shared()
 	work := apiserver.NewWork(p.limits.namespaceSharePercent)
 	writer.Turn = work.ToWrite
 	ledger := controller.NewLedger()
@@ -70,7 +70,7 @@ func (p *process) serve(ctx context.Context) error {
 		Backlog:                 backlog.Full,
 		Work:                    work,
 		NamespaceSharePercent:   p.limits.namespaceSharePercent,
-		Shared:                  !p.embeddedEtcd(),
+		Shared:                  p.shared(),
 		DeliveryTTL:             p.deliveryTTL,
 		MaxPayloadBytes:         p.maxPayloadBytes,
 		MaxInflightPayloadBytes: p.limits.maxInflightPayloadBytes,
@@ -110,6 +110,9 @@ func (p *process) serve(ctx context.Context) error {
 	}
 	return mgr.Start(ctx)
 }
+
+// shared reports whether other replicas may use the same records, and write the same targets.
+func (p *process) shared() bool { return p.member == nil }
 
 // storageReady returns an error while nothing can be stored. Of an etcd elsewhere, its own health check tells.
 func (p *process) storageReady() error {

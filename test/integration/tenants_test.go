@@ -79,7 +79,7 @@ func TestTheLargestDeliveriesEnd(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	creator := w.creator()
-	annotations := `{"x":"` + strings.Repeat("&", 42_000) + `"}`
+	annotations := `{"x":"` + strings.Repeat("&", 40_800) + `"}`
 	got := creator.mustPost(t, "webhookdeliveries", named(`{"name":"largest","annotations":`+annotations+`}`),
 		map[string]string{"Content-Type": "application/json"}, http.StatusCreated)
 	checkOutcome(t, got.delivery(t), v1alpha1.DeliveryApplied, "Requested")

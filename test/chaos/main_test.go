@@ -86,9 +86,11 @@ func (c *cluster) prepare(ctx context.Context) (err error) {
 	return c.Install(ctx)
 }
 
-// startPostern runs a Postern in the shared control plane for the length of a test.
+// startPostern runs a Postern in the shared control plane for the length of a test. The records of all tests are kept there, and
+// are more than the default allows: a test must not miss those that gave way.
 func startPostern(t *testing.T, options controlplane.PosternOptions) *controlplane.Postern {
 	t.Helper()
+	options.Flags = append([]string{"--max-deliveries=1000000", "--max-delivery-bytes=4294967296"}, options.Flags...)
 	return shared.startPostern(t, options)
 }
 

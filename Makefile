@@ -104,7 +104,7 @@ test-install: build control-plane helm ## Run the integration tests once with ea
 	done
 
 .PHONY: chaos
-chaos: build control-plane ## Break Postern and what it stands on, at length (about 25 minutes)
+chaos: build control-plane ## Break Postern and what it stands on, at length (about 20 minutes)
 	CHAOS=long go test -count=1 -timeout=1h -v $(TESTFLAGS) ./test/chaos/
 
 .PHONY: test-race

@@ -50,10 +50,7 @@ func newReceiver(
 			CanProve:         config.Verifier.CanProve,
 			Namespaces:       namespaces,
 			TargetNamespaces: targets.Namespaces,
-			Exists: func(namespace, name string) bool {
-				return targets.Has(target.Key{Kind: target.KindGatewaySync, Namespace: namespace, Name: name})
-			},
-			MaxPayloadBytes: o.maxPayloadBytes,
+			MaxPayloadBytes:  o.maxPayloadBytes,
 		}),
 		Address:        o.webhook.address(),
 		SharePort:      o.recommended.SecureServing.PermitPortSharing,

@@ -29,9 +29,8 @@ func TestNothingIsBegunAfterTheStop(t *testing.T) {
 		}
 		stop := b.start(t)
 		advance(time.Minute)
-		const share = retryWorkers * retrySharePercent / 100
-		if got := len(b.tried()); got != share {
-			t.Errorf("%d of one namespace are tried at once, want %d", got, share)
+		if got := len(b.tried()); got != retryWorkers {
+			t.Errorf("%d are tried at once, want %d", got, retryWorkers)
 		}
 		before := time.Now()
 		stop()

@@ -40,7 +40,7 @@ func nexusSignature(a Attempt) ([]byte, Reason) {
 	if len(a.Header.Values(nexusHeader)) == 0 {
 		return nil, ""
 	}
-	if !signsBy(a.Source, bySHA1) {
+	if a.Source != sourceNexus {
 		return nil, ReasonSHA1Signature
 	}
 	value, problem := onlyValue(a.Header, nexusHeader)

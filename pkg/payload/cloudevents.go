@@ -5,6 +5,7 @@ package payload
 
 import (
 	"cmp"
+	stdjson "encoding/json"
 	"slices"
 	"strings"
 	"unicode"
@@ -39,7 +40,7 @@ func decodeCloudEvents(m message, out *Decoded) error {
 	if !m.batch {
 		return decodeImagePush(m, out)
 	}
-	batch, err := decodeAs[list[rawValue]](m)
+	batch, err := decodeAs[[]stdjson.RawMessage](m)
 	if err != nil {
 		return err
 	}

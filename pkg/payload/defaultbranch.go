@@ -3,7 +3,10 @@
 
 package payload
 
-import "strings"
+import (
+	"encoding/json"
+	"strings"
+)
 
 // markDefaultBranch marks the events of the branch that the payload says is the repository's default one. The git hosts
 // that tell it do so in one of these places, and only ever mean the repository that was pushed to.
@@ -21,7 +24,8 @@ func (m message) defaultBranch() string {
 		{"project", "default_branch"},               // GitLab
 		{"resource", "repository", "defaultBranch"}, // Azure DevOps, in full
 	} {
-		if branch := m.text(path...); branch != "" {
+		var branch string
+		if json.Unmarshal(m.object.find(path...), &branch) == nil && branch != "" {
 			return strings.TrimPrefix(branch, "refs/heads/")
 		}
 	}

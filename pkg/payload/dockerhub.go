@@ -4,6 +4,8 @@
 package payload
 
 import (
+	"encoding/json"
+	"reflect"
 	"strconv"
 	"time"
 )
@@ -47,15 +49,12 @@ type epoch struct{ timestamp }
 
 // UnmarshalJSON returns a *json.UnmarshalTypeError, as timestamp does.
 func (e *epoch) UnmarshalJSON(raw []byte) error {
-	if len(raw) > maxTimeBytes {
-		return notATime(string(raw[:maxTimeBytes]))
-	}
 	seconds, err := strconv.ParseFloat(string(raw), 64)
 	if err != nil {
 		return e.timestamp.UnmarshalJSON(raw)
 	}
 	if seconds < 0 || seconds > maxEpoch {
-		return notATime(string(raw))
+		return &json.UnmarshalTypeError{Value: quote(string(raw)), Type: reflect.TypeFor[timestamp]()}
 	}
 	if seconds > 0 {
 		e.time = time.Unix(int64(seconds), 0).UTC()

@@ -31,13 +31,11 @@ type gitLabPush struct {
 
 // gitLabRepositoryUpdate is the event of a system hook that tells all refs of one push at once.
 type gitLabRepositoryUpdate struct {
-	Changes list[gitLabChange] `json:"changes"`
-	Project gitLabProject      `json:"project"`
-}
-
-type gitLabChange struct {
-	Ref   string `json:"ref"`
-	After string `json:"after"`
+	Changes []struct {
+		Ref   string `json:"ref"`
+		After string `json:"after"`
+	} `json:"changes"`
+	Project gitLabProject `json:"project"`
 }
 
 type gitLabRelease struct {

@@ -7,7 +7,7 @@ package payload
 // holds the freight of the promotion: https://docs.kargo.io/user-guide/reference-docs/promotion-steps/http
 type kargoPromotion struct {
 	Freight struct {
-		Commits list[kargoCommit] `json:"commits"`
+		Commits []kargoCommit `json:"commits"`
 	} `json:"freight"`
 	Ref string `json:"ref"`
 }

@@ -30,15 +30,14 @@ func exactly(patch []Operation, document []byte) ([]Operation, error) {
 	}
 	exact := slices.Clone(patch)
 	for i, operation := range exact {
-		if operation.Op != "test" || operation.probe {
+		if operation.Op != "test" {
 			continue
 		}
-		path := reachable(read, operation.Path)
-		value := lookUp(read, path)
+		value := lookUp(read, operation.Path)
 		if list, ok := value.([]any); ok && slices.Contains(list, nil) {
 			return nil, fmt.Errorf("%w: %s", errNullItem, operation.Path)
 		}
-		exact[i].Path, exact[i].Value = path, value
+		exact[i].Value = value
 	}
 	return exact, nil
 }
@@ -48,7 +47,7 @@ func lookUp(value any, pointer string) any {
 	for token := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
 		switch container := value.(type) {
 		case map[string]any:
-			value = container[fromPointer.Replace(token)]
+			value = container[strings.NewReplacer("~1", "/", "~0", "~").Replace(token)]
 		case []any:
 			index, err := strconv.Atoi(token)
 			if err != nil || index < 0 || index >= len(container) {
@@ -60,19 +59,4 @@ func lookUp(value any, pointer string) any {
 		}
 	}
 	return value
-}
-
-// reachable cuts a JSON pointer to a member off after the first part of it that is
-// absent: without what holds it nothing can be tested to be absent.
-func reachable(value any, pointer string) string {
-	for end := 1; end < len(pointer); end++ {
-		next := strings.IndexByte(pointer[end:], '/')
-		if next < 0 {
-			break
-		}
-		if end += next; lookUp(value, pointer[:end]) == nil {
-			return pointer[:end]
-		}
-	}
-	return pointer
 }

@@ -6,7 +6,6 @@ package target
 import (
 	"encoding/json"
 	"maps"
-	"slices"
 	"strings"
 	"testing"
 
@@ -147,19 +146,15 @@ func expectObject(t *testing.T, want, got string) {
 	}
 }
 
-// onSpec picks the edits of the specification, and the tests of what they edit.
+// onSpec returns the operations of a patch that are about the specification.
 func onSpec(patch []Operation) []Operation {
-	return slices.DeleteFunc(slices.Clone(patch), func(o Operation) bool {
-		edited := slices.ContainsFunc(patch, func(edit Operation) bool {
-			return !edit.isTest() && strings.HasPrefix(edit.Path+"/", o.Path+"/")
-		})
-		return !strings.HasPrefix(o.Path, "/spec/") || o.probe || !edited
-	})
-}
-
-// edits leaves out what only tests.
-func edits(patch []Operation) []Operation {
-	return slices.DeleteFunc(slices.Clone(patch), Operation.isTest)
+	var found []Operation
+	for _, operation := range patch {
+		if strings.HasPrefix(operation.Path, "/spec/") {
+			found = append(found, operation)
+		}
+	}
+	return found
 }
 
 // appOf decodes an Application.

@@ -22,44 +22,42 @@ const maxTogether = 64
 type lanes struct {
 	// write carries out requests of one target, in the order in which they came, and
 	// returns as many results.
-	write func(context.Context, Key, []Request) []Result
+	write func(context.Context, Key, []Request) []result
 
 	mu sync.Mutex
 	// waiting has an entry for each target that is being written.
 	waiting map[Key][]*passenger
 }
 
-// passenger is what one delivery asks of the target of a lane.
+// passenger is a request in a lane.
 type passenger struct {
-	ctx      context.Context
-	requests []Request
-	done     chan []Result // has room for one, so that nobody waits for who has left
+	ctx     context.Context
+	request Request
+	done    chan result // has room for one, so that nobody waits for who has left
 }
 
-func newLanes(write func(context.Context, Key, []Request) []Result) *lanes {
+// result is what came of a request.
+type result struct {
+	outcome Outcome
+	err     error
+}
+
+func newLanes(write func(context.Context, Key, []Request) []result) *lanes {
 	return &lanes{write: write, waiting: map[Key][]*passenger{}}
 }
 
 // do takes a request through the lane of its target, and returns its result. If the
 // context ends before, the error is transient: the request may be under way.
-func (l *lanes) do(ctx context.Context, key Key, requests []Request) []Result {
-	p := &passenger{ctx: ctx, requests: requests, done: make(chan []Result, 1)}
-	if ctx.Err() != nil {
-		return notInTime(ctx, p, key)
-	}
+func (l *lanes) do(ctx context.Context, key Key, r Request) (Outcome, error) {
+	p := &passenger{ctx: ctx, request: r, done: make(chan result, 1)}
 	l.enter(key, p)
 	select {
-	case results := <-p.done:
-		return results
+	case result := <-p.done:
+		return result.outcome, result.err
 	case <-ctx.Done():
 		l.leave(key, p)
-		return notInTime(ctx, p, key)
+		return Outcome{}, fmt.Errorf("could not write %s in time: %w", key, &transientError{ctx.Err()})
 	}
-}
-
-func notInTime(ctx context.Context, p *passenger, key Key) []Result {
-	err := fmt.Errorf("could not write %s in time: %w", key, &transientError{ctx.Err()})
-	return slices.Repeat([]Result{{Err: err}}, len(p.requests))
 }
 
 // enter makes a request wait, and sets the lane going if nothing moves there.
@@ -91,11 +89,7 @@ func (l *lanes) next(key Key) []*passenger {
 		delete(l.waiting, key)
 		return nil
 	}
-	count, requests := 1, len(waiting[0].requests)
-	for count < len(waiting) && requests+len(waiting[count].requests) <= maxTogether {
-		requests += len(waiting[count].requests)
-		count++
-	}
+	count := min(len(waiting), maxTogether)
 	l.waiting[key] = slices.Clone(waiting[count:])
 	return waiting[:count]
 }
@@ -103,27 +97,25 @@ func (l *lanes) next(key Key) []*passenger {
 // move writes until nobody waits.
 func (l *lanes) move(key Key) {
 	for together := l.next(key); together != nil; together = l.next(key) {
-		results := l.carry(key, together)
-		for _, p := range together {
-			p.done <- results[:len(p.requests):len(p.requests)]
-			results = results[len(p.requests):]
+		for i, result := range l.carry(key, together) {
+			together[i].done <- result
 		}
 	}
 }
 
 // carry writes what goes together, for as long as any of them would wait.
-func (l *lanes) carry(key Key, together []*passenger) (results []Result) {
+func (l *lanes) carry(key Key, together []*passenger) (results []result) {
 	ctx, cancel := contextOf(together)
 	defer cancel()
-	var requests []Request
-	for _, p := range together {
-		requests = append(requests, p.requests...)
-	}
 	defer func() {
 		if problem := recover(); problem != nil {
-			results = slices.Repeat([]Result{{Err: panicked(ctx, key, problem)}}, len(requests))
+			results = slices.Repeat([]result{{err: panicked(ctx, key, problem)}}, len(together))
 		}
 	}()
+	requests := make([]Request, len(together))
+	for i, p := range together {
+		requests[i] = p.request
+	}
 	return l.write(ctx, key, requests)
 }
 

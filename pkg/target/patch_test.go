@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
@@ -108,7 +107,7 @@ func TestDecisionsAreTheSameForWhatTheCacheKeeps(t *testing.T) {
 		if _, err := trim(read); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(whole, mustDecide(t, read, r), cmpopts.IgnoreUnexported(Operation{})); diff != "" {
+		if diff := cmp.Diff(whole, mustDecide(t, read, r)); diff != "" {
 			t.Errorf("(-whole +trimmed):\n%s", diff)
 		}
 	})

@@ -90,7 +90,7 @@ demo: local ## Play the main jobs against a real control plane, show them, and l
 test: build control-plane controller-manager helm ## Run the unit and integration tests, and the chaos tests in short
 	@echo 'Testing, also against a real control plane. Compiling the tests takes some minutes the first time.'
 	@# Not from the test cache, which does not know that tests use bin/postern, manifests and artifacts.
-	go test -count=1 -timeout=30m $(TESTFLAGS) ./...
+	go test -count=1 -timeout=40m $(TESTFLAGS) ./...
 
 .PHONY: test-install
 test-install: build control-plane helm ## Run the integration tests once with each overlay, and with the chart (about an hour)
@@ -104,14 +104,14 @@ test-install: build control-plane helm ## Run the integration tests once with ea
 	done
 
 .PHONY: chaos
-chaos: build control-plane ## Break Postern and what it stands on, at length (about 20 minutes)
+chaos: build control-plane ## Break Postern and what it stands on, at length (about 25 minutes)
 	CHAOS=long go test -count=1 -timeout=1h -v $(TESTFLAGS) ./test/chaos/
 
 .PHONY: test-race
 test-race: control-plane ## Run the tests of Go code, and Postern in them, with the race detector (needs a C compiler)
 	@echo 'Testing with the race detector. From an empty cache it compiles everything once more: 10 minutes on two cores.'
 	CGO_ENABLED=1 go build -race -ldflags '$(STAMP)' -o bin/race/postern ./cmd/postern
-	CGO_ENABLED=1 POSTERN_BINARY=$(CURDIR)/bin/race/postern go test -race -count=1 -timeout=30m $(TESTFLAGS) \
+	CGO_ENABLED=1 POSTERN_BINARY=$(CURDIR)/bin/race/postern go test -race -count=1 -timeout=45m $(TESTFLAGS) \
 		./apis/... ./cmd/... ./pkg/... ./test/chaos/ ./test/controlplane/ ./test/integration/
 
 .PHONY: bench

@@ -118,6 +118,18 @@ type WebhookDeliveryStatus struct {
 	AuditID    string
 	// ReceivedTime orders deliveries, of all replicas, by when they came in.
 	ReceivedTime *metav1.MicroTime
+	// Identity is what repeats of the delivery have in common with it; empty if there can be none.
+	Identity string
+	Repeats  *Repeats
+	Progress *DeliveryProgress
+}
+
+// Repeats tells of the repeats of a delivery.
+type Repeats struct {
+	Count       int64
+	LastTime    metav1.Time
+	LastSender  Sender
+	LastAuditID string
 }
 
 // DeliveryPhase sums up what came of a delivery.
@@ -173,6 +185,13 @@ const (
 	// TargetFailed means that the target could not be written.
 	TargetFailed TargetResultType = "Failed"
 )
+
+// DeliveryProgress is how far a pending delivery has come that has more results than its status keeps.
+type DeliveryProgress struct {
+	Through                                                  string
+	Except                                                   []string
+	Written, Unchanged, Superseded, Skipped, Failed, Pending int32
+}
 
 // Sender is who delivered, and which method proved it.
 type Sender struct {

@@ -20,15 +20,15 @@ import (
 )
 
 // lead runs what one replica does for all.
-func (p *process) lead(ctx context.Context, server *apiserver.Server, secretsSynced toolscache.InformerSynced) error {
+func (p *process) lead(ctx context.Context, server *apiserver.Server, ledger *controller.Ledger, known toolscache.InformerSynced) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		p.own.keep(ctx) // which waits for nothing else
 		return nil
 	})
 	group.Go(func() error {
-		if !toolscache.WaitForCacheSync(ctx.Done(), secretsSynced) {
-			return nil // whose secret counts is not known, so nothing may be written
+		if !toolscache.WaitForCacheSync(ctx.Done(), known) {
+			return nil // so nothing may be written
 		}
 		retry, err := controller.NewRetry(server.Records().Pending(), server.Deliverer(), p.retryWindow, time.Now)
 		if err != nil {
@@ -36,7 +36,9 @@ func (p *process) lead(ctx context.Context, server *apiserver.Server, secretsSyn
 		}
 		return retry.Start(ctx)
 	})
-	recordCap := &controller.RecordCap{Records: server.Records(), Max: p.limits.maxDeliveries}
+	recordCap := &controller.RecordCap{
+		Records: server.Records(), Ledger: ledger, Max: int64(p.limits.maxDeliveries), MaxBytes: p.limits.maxDeliveryBytes,
+	}
 	if p.member != nil {
 		recordCap.Crowded = p.member.Crowded
 	}

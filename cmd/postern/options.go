@@ -41,6 +41,7 @@ type options struct {
 	maxPayloadBytes int64
 	limits          limits
 	credentials     credential.Config
+	allowDirect     bool
 	shutdownDelay   time.Duration
 	leaderElection  componentbaseconfig.LeaderElectionConfiguration
 	certificates    certificates
@@ -101,6 +102,10 @@ func (o *options) flags() cliflag.NamedFlagSets {
 	fs.BoolVar(&o.credentials.RequireSecret, "webhook-require-secret", o.credentials.RequireSecret,
 		"Refuse anonymous deliveries for which no secret is configured. If false, anyone whom RBAC lets deliver can do so, and with --enable-webhook anyone who reaches the receiver.")
 
+	fs.BoolVar(&o.allowDirect, "allow-direct-callers", o.allowDirect,
+		"Serve the API to callers that reach this server without the kube-apiserver, too. Each of their requests is asked about, "+
+			"as --direct-requests-per-second allows. If false, they are answered 403.")
+
 	fs = sets.FlagSet("storage")
 	fs.StringVar(&o.dataDir, "data-dir", o.dataDir,
 		"Directory of the embedded etcd, which is used when --etcd-servers is empty. One process at a time may use it.")
@@ -140,7 +145,7 @@ func (o *options) readEnvironment(flags *pflag.FlagSet, lookup func(string) stri
 	return err
 }
 
-// embeddedEtcd reports whether this process runs its own etcd.
+// embeddedEtcd reports whether this process is to run its own etcd. Once it runs, the options have its address.
 func (o *options) embeddedEtcd() bool {
 	return len(o.recommended.Etcd.StorageConfig.Transport.ServerList) == 0
 }

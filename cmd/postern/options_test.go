@@ -76,7 +76,7 @@ func TestDefaults(t *testing.T) {
 func TestFlagsAreTakenUpToTheirLimits(t *testing.T) {
 	for _, args := range [][]string{
 		{"--max-payload-bytes=1024"},
-		{"--max-payload-bytes=26214400"},
+		{"--max-payload-bytes=26214400", "--max-inflight-payload-bytes=262668288"},
 		{"--delivery-ttl=1m", "--retry-window=1m"},
 		{"--leader-elect", "--etcd-servers=https://etcd.example.com:2379"},
 		{"--shutdown-delay-duration=0s"},

@@ -50,7 +50,10 @@ func newReceiver(
 			CanProve:         config.Verifier.CanProve,
 			Namespaces:       namespaces,
 			TargetNamespaces: targets.Namespaces,
-			MaxPayloadBytes:  o.maxPayloadBytes,
+			Exists: func(namespace, name string) bool {
+				return targets.Has(target.Key{Kind: target.KindGatewaySync, Namespace: namespace, Name: name})
+			},
+			MaxPayloadBytes: o.maxPayloadBytes,
 		}),
 		Address:        o.webhook.address(),
 		SharePort:      o.recommended.SecureServing.PermitPortSharing,

@@ -48,7 +48,11 @@ func (p *process) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	backlog := &controller.Backlog{Max: p.limits.maxDeliveries}
+	writer.Shared = p.shared()
+	work := apiserver.NewWork(p.limits.namespaceSharePercent)
+	writer.Turn = work.ToWrite
+	ledger := controller.NewLedger()
+	backlog := controller.NewBacklog(ledger, int64(p.limits.maxDeliveries), p.limits.maxDeliveryBytes, p.limits.namespaceSharePercent)
 	serverConfig := &apiserver.Config{Generic: config, Extra: apiserver.ExtraConfig{
 		Verifier:      credential.NewVerifier(p.credentials, p.files.secrets),
 		Secrets:       p.files.secrets,
@@ -64,17 +68,28 @@ func (p *process) serve(ctx context.Context) error {
 		BeforeServing:           p.hold.release,
 		StorageReady:            p.storageReady,
 		Backlog:                 backlog.Full,
+		Work:                    work,
+		NamespaceSharePercent:   p.limits.namespaceSharePercent,
+		Shared:                  p.shared(),
 		DeliveryTTL:             p.deliveryTTL,
 		MaxPayloadBytes:         p.maxPayloadBytes,
 		MaxInflightPayloadBytes: p.limits.maxInflightPayloadBytes,
 		PayloadTimeout:          p.limits.payloadTimeout,
+		Direct: apiserver.DirectCallers{
+			Allow:             p.allowDirect,
+			RequestsPerSecond: p.limits.directRequestsPerSecond,
+			OpenPaths:         p.recommended.Authorization.AlwaysAllowPaths,
+		},
 	}}
 	server, err := serverConfig.Complete().New()
 	if err != nil {
 		return err
 	}
-	backlog.Records = server.Records()
-	leader, err := newLeader(config.ClientConfig, p.options, func(ctx context.Context) error { return p.lead(ctx, server, secretsSynced) })
+	ledger.Follow(server.Records().All())
+	history := controller.NewHistory(server.Records().All(), server.Deliverer())
+	// Until the secrets are known, so is not whose secret counts. Until the history is, a retry could write what is older.
+	known := func() bool { return secretsSynced() && history.HasSynced() }
+	leader, err := newLeader(config.ClientConfig, p.options, func(ctx context.Context) error { return p.lead(ctx, server, ledger, known) })
 	if err != nil {
 		return err
 	}
@@ -87,7 +102,7 @@ func (p *process) serve(ctx context.Context) error {
 		// The manager starts no more once it is told to stop, and the server, if it was started, waits for this one's end.
 		runnables = append(runnables, classic)
 	}
-	runnables = append(runnables, targets, server, backlog, leader, p.files.defaults)
+	runnables = append(runnables, targets, server, history, ledger, leader, p.files.defaults)
 	for _, runnable := range runnables {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("could not add to the manager: %w", err)
@@ -95,6 +110,9 @@ func (p *process) serve(ctx context.Context) error {
 	}
 	return mgr.Start(ctx)
 }
+
+// shared reports whether other replicas may use the same records, and write the same targets.
+func (p *process) shared() bool { return p.member == nil }
 
 // storageReady returns an error while nothing can be stored. Of an etcd elsewhere, its own health check tells.
 func (p *process) storageReady() error {

@@ -37,6 +37,17 @@ func (a *receivingAdmission) Admit(ctx context.Context, attributes admission.Att
 		return a.admissionChain.Admit(ctx, attributes, objects)
 	}
 	received.Namespace = attributes.GetNamespace()
+	withPayload(ctx, received)
+	_, err := delivery.Tell(attributes.GetUserInfo(), nil, a.receive(ctx, received, attributes, objects))
+	return err
+}
+
+func (a *receivingAdmission) receive(ctx context.Context, received *postern.WebhookDelivery, attributes admission.Attributes, objects admission.ObjectInterfaces) error {
+	if attributes.IsDryRun() {
+		if err := a.deliverer.AllowDryRun(ctx, received, attributes.GetUserInfo()); err != nil {
+			return err
+		}
+	}
 	if err := a.deliverer.ReceiveObject(ctx, received, attributes.GetUserInfo(), delivery.QuerySecretFrom(ctx)); err != nil {
 		return err
 	}
@@ -48,7 +59,8 @@ func (a *receivingAdmission) Validate(ctx context.Context, attributes admission.
 	if _, ok := createdDelivery(attributes); !ok {
 		return a.admissionChain.Validate(ctx, attributes, objects)
 	}
-	return a.deliverer.Validate(ctx, attributes, objects)
+	_, err := delivery.Tell(attributes.GetUserInfo(), nil, a.deliverer.Validate(ctx, attributes, objects))
+	return err
 }
 
 func createdDelivery(attributes admission.Attributes) (*postern.WebhookDelivery, bool) {

@@ -42,17 +42,28 @@ type ExtraConfig struct {
 	BeforeServing func()
 	// CachesReady returns an error until secrets and targets can be looked up.
 	CachesReady func() error
-	// StorageReady returns an error while nothing can be stored, and Backlog the error that answers deliveries while too
-	// many wait. Both must be quick.
-	StorageReady, Backlog func() error
+	// StorageReady returns an error while nothing can be stored. It must be quick.
+	StorageReady func() error
+	// Backlog returns the error that answers deliveries to a namespace while there is no room for more of them, and its cause
+	// for the metrics. It must be quick.
+	Backlog func(namespace string) (cause string, err error)
+	// Work bounds what is worked on at a time.
+	Work *Work
+	// NamespaceSharePercent is how much one namespace may take of what is bounded for all; see fairness.Share.
+	NamespaceSharePercent int
+	// Shared says that other replicas may use the same storage. It may be false.
+	Shared bool
 	// DeliveryTTL is how long a delivery is kept.
 	DeliveryTTL time.Duration
 	// MaxPayloadBytes bounds a payload.
 	MaxPayloadBytes int64
-	// MaxInflightPayloadBytes bounds all bodies that are in memory at a time; at least MaxPayloadBytes.
+	// MaxInflightPayloadBytes bounds the memory, in bytes, that bodies and what is made of them may take at a time; at least
+	// PayloadCost of MaxPayloadBytes.
 	MaxInflightPayloadBytes int64
 	// PayloadTimeout is how long a body may take to arrive.
 	PayloadTimeout time.Duration
+	// Direct is for callers that do not come through the kube-apiserver.
+	Direct DirectCallers
 }
 
 // Config is the configuration of a server; Complete makes it usable.
@@ -73,7 +84,7 @@ type CompletedConfig struct{ *completedConfig }
 // Complete fills in what was left to default. It changes the configuration that it is called on.
 func (c *Config) Complete() CompletedConfig {
 	c.Generic.MaxRequestBodyBytes = max(c.Generic.MaxRequestBodyBytes, objectBytes(c.Extra.MaxPayloadBytes))
-	trustRelay(&c.Generic.Authentication, &c.Generic.Authorization)
+	trustRelay(&c.Generic.Authentication, &c.Generic.Authorization, c.Extra.Direct)
 	stopping := &atomic.Bool{}
 	c.Generic.BuildHandlerChainFunc = c.Extra.buildHandlerChain(c.Generic.MaxRequestBodyBytes, stopping)
 	return CompletedConfig{&completedConfig{c.Generic.Complete(), c.Extra, stopping}}
@@ -113,8 +124,11 @@ func (c CompletedConfig) New() (*Server, error) {
 		Objects:         admission.NewObjectInterfacesFromScheme(Scheme),
 		Targets:         c.extra.Targets,
 		Records:         store,
+		Shared:          c.extra.Shared,
 		Events:          c.extra.Events,
 		MaxPayloadBytes: c.extra.MaxPayloadBytes,
+		Accepting:       c.extra.accepting,
+		Work:            c.extra.Work,
 		Tracing:         c.generic.TracerProvider,
 		Now:             time.Now,
 	})
@@ -130,7 +144,7 @@ func (c CompletedConfig) New() (*Server, error) {
 		return nil, fmt.Errorf("could not set up the API server: %w", err)
 	}
 	group := genericapiserver.NewDefaultAPIGroupInfo(postern.GroupName, Scheme, metav1.ParameterCodec, Codecs)
-	group.NegotiatedSerializer = withoutProtobuf{Codecs}
+	group.NegotiatedSerializer = withoutProtobuf{group.NegotiatedSerializer}
 	group.VersionedResourcesStorageMap[v1alpha1.SchemeGroupVersion.Version] = c.storages(store, deliverer)
 	if err := generic.InstallAPIGroup(&group); err != nil {
 		return nil, fmt.Errorf("could not install the API group %s: %w", postern.GroupName, err)
@@ -170,7 +184,7 @@ func (c CompletedConfig) storages(store *webhookdelivery.Store, deliverer *deliv
 	}
 	return map[string]rest.Storage{
 		"webhookdeliveries":           deliveries,
-		"webhookdeliveries/redeliver": deliver.NewRedelivery(store, deliverer, StorageCodec()),
+		"webhookdeliveries/redeliver": deliver.NewRedelivery(store, deliverer, StorageCodec(), askingOf(c.generic.Authorization.Authorizer)),
 
 		"gatewaysyncs":                   deliver.NewParent("gatewaysync", func() runtime.Object { return &postern.GatewaySync{} }),
 		"gatewaysyncs/webhookdeliveries": door(deliver.ToTarget(postern.TargetGatewaySync)),

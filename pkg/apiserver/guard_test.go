@@ -5,6 +5,7 @@ package apiserver
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -21,10 +22,11 @@ import (
 // storage is there.
 func newTestGuard(change func(*ExtraConfig)) *Guard {
 	c := ExtraConfig{
-		SecretsSynced:   func() bool { return true },
-		StorageReady:    func() error { return nil },
-		Backlog:         func() error { return nil },
-		MaxPayloadBytes: 10, MaxInflightPayloadBytes: 10, PayloadTimeout: time.Minute,
+		SecretsSynced:         func() bool { return true },
+		StorageReady:          func() error { return nil },
+		Backlog:               func(string) (string, error) { return "", nil },
+		NamespaceSharePercent: 100,
+		MaxPayloadBytes:       10, MaxInflightPayloadBytes: PayloadCost(10), PayloadTimeout: time.Minute,
 	}
 	change(&c)
 	return newGuard(c, 2)
@@ -60,11 +62,9 @@ func TestAGuardRefusesWhatCanNotBeTakenNow(t *testing.T) {
 			http.StatusServiceUnavailable, 5, "not known yet which secrets"},
 		"while the storage is away": {func(c *ExtraConfig) { c.StorageReady = func() error { return errors.New("disk full") } },
 			http.StatusServiceUnavailable, 5, "nothing can be stored"},
-		"while too many wait": {func(c *ExtraConfig) { c.Backlog = func() error { return apierrors.NewTooManyRequests("later", 9) } },
-			http.StatusTooManyRequests, 9, "later"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := newTestGuard(tc.change).Begin()
+			_, err := newTestGuard(tc.change).Begin("demo")
 			if code, retry := told(t, err, tc.says); code != tc.code || retry != tc.retry {
 				t.Errorf("got %d, Retry-After %d; want %d, %d", code, retry, tc.code, tc.retry)
 			}
@@ -72,18 +72,28 @@ func TestAGuardRefusesWhatCanNotBeTakenNow(t *testing.T) {
 	}
 }
 
+// It would tell anyone that the namespace exists, and what it has.
+func TestAGuardDoesNotTellWhetherANamespaceTakesDeliveries(t *testing.T) {
+	g := newTestGuard(func(c *ExtraConfig) {
+		c.Backlog = func(string) (string, error) { return "Backlog", apierrors.NewTooManyRequests("later", 9) }
+	})
+	if _, err := g.Begin("demo"); err != nil {
+		t.Errorf("an unauthenticated sender is told: %v", err)
+	}
+}
+
 func TestAGuardLetsNoMoreRequestsBeginThanAreAllowed(t *testing.T) {
 	g := newTestGuard(asTheyAre)
 	var ends []func()
 	for range 2 {
-		end, err := g.Begin()
+		end, err := g.Begin("demo")
 		if err != nil {
 			t.Fatal(err)
 		}
 		ends = append(ends, end)
 	}
 	refusedRequests.Reset()
-	_, err := g.Begin()
+	_, err := g.Begin("demo")
 	if counted, _ := testutil.GetCounterMetricValue(refusedRequests.WithLabelValues(causeRequestsInFlight)); counted != 1 {
 		t.Errorf("counted %g refusals, want 1", counted)
 	}
@@ -91,7 +101,7 @@ func TestAGuardLetsNoMoreRequestsBeginThanAreAllowed(t *testing.T) {
 		t.Errorf("got %d, Retry-After %d; want 429, 5", code, retry)
 	}
 	ends[0]()
-	if _, err := g.Begin(); err != nil {
+	if _, err := g.Begin("demo"); err != nil {
 		t.Errorf("once one has ended: %v", err)
 	}
 }
@@ -99,17 +109,25 @@ func TestAGuardLetsNoMoreRequestsBeginThanAreAllowed(t *testing.T) {
 func TestAGuardHoldsNoMoreBytesThanAreAllowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newTestGuard(asTheyAre)
-		answer := connection{httptest.NewRecorder()}
-		_, release, err := g.Hold(answer, requestWith(genericapirequest.RequestInfo{}, -1))
+		read := func() (release func(), err error) {
+			req, release, err := g.Hold(connection{httptest.NewRecorder()}, requestWith(genericapirequest.RequestInfo{}, -1), "demo")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = io.Copy(io.Discard, req.Body)
+			return release, err
+		}
+		release, err := read()
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _, err = g.Hold(answer, requestWith(genericapirequest.RequestInfo{}, 1))
+		releaseNothing, err := read()
 		if code, retry := told(t, err, "--max-inflight-payload-bytes"); code != http.StatusTooManyRequests || retry != 5 {
 			t.Errorf("got %d, Retry-After %d; want 429, 5", code, retry)
 		}
+		releaseNothing()
 		release()
-		if _, _, err = g.Hold(answer, requestWith(genericapirequest.RequestInfo{}, 10)); err != nil {
+		if _, err = read(); err != nil {
 			t.Errorf("once there is room: %v", err)
 		}
 	})
@@ -118,7 +136,7 @@ func TestAGuardHoldsNoMoreBytesThanAreAllowed(t *testing.T) {
 func TestAGuardGivesBackWhatItHoldsOfABodyThatItCanNotBound(t *testing.T) {
 	g := newTestGuard(asTheyAre)
 	for range 2 {
-		_, _, err := g.Hold(httptest.NewRecorder(), requestWith(genericapirequest.RequestInfo{}, 10))
+		_, _, err := g.Hold(httptest.NewRecorder(), requestWith(genericapirequest.RequestInfo{}, 10), "demo")
 		if code, _ := told(t, err, "could not bound the time"); code != http.StatusInternalServerError {
 			t.Errorf("got %d, want 500", code)
 		}

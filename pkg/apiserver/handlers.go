@@ -18,10 +18,13 @@ import (
 
 // buildHandlerChain returns a function that makes the framework's chain of filters, with ours inside and around it.
 func (c ExtraConfig) buildHandlerChain(maxObjectBytes int64, stopping *atomic.Bool) func(http.Handler, *genericapiserver.Config) http.Handler {
-	budget := newPayloadBudget(c.MaxInflightPayloadBytes, c.MaxPayloadBytes, maxObjectBytes)
+	budget := newPayloadBudget(c.MaxInflightPayloadBytes, c.NamespaceSharePercent, c.MaxPayloadBytes, maxObjectBytes)
 	return func(handler http.Handler, generic *genericapiserver.Config) http.Handler {
-		authorized := whileAccepting(budget.limit(deliver.WithDryRun(handler)), c.accepting)
-		known := onceRelayKnown(limitedChain(authorized, generic), generic.Authentication.RequestHeaderConfig)
+		share := newNamespaceShare(c.NamespaceSharePercent, generic.MaxMutatingRequestsInFlight, budget)
+		bounded := withBoundedObjects(deliver.WithDryRun(withPoliteReads(handler, watchWriteTimeout)), maxObjectBytes)
+		authorized := whileAccepting(share.limit(bounded), c.accepting)
+		callers := newCallers(generic, c.Direct)
+		known := onceRelayKnown(callers.before(limitedChain(authorized, generic)), generic.Authentication.RequestHeaderConfig)
 		return deliver.WithoutQuerySecret(withLastAnswers(withBodyTimeout(known, c.PayloadTimeout), stopping), querySecretWarning)
 	}
 }
@@ -49,25 +52,33 @@ func unavailable(message string) error {
 	return err
 }
 
-// accepting returns the error that answers a delivery while none can be taken, and counts it.
-func (c ExtraConfig) accepting() error {
+// storageReady returns the error that answers a delivery while nothing can be stored, and counts it.
+func (c ExtraConfig) storageReady() error {
 	if err := c.StorageReady(); err != nil {
 		countRefused(causeStorage)
 		return ErrStorageUnavailable()
 	}
-	err := c.Backlog()
+	return nil
+}
+
+// accepting returns the error that answers a delivery to a namespace while none can be taken, and counts it.
+func (c ExtraConfig) accepting(namespace string) error {
+	if err := c.storageReady(); err != nil {
+		return err
+	}
+	cause, err := c.Backlog(namespace)
 	if err != nil {
-		countRefused(causeBacklog)
+		countRefused(cause)
 	}
 	return err
 }
 
 // whileAccepting answers whatever would make a delivery with the error of accepting, if there is one.
-func whileAccepting(next http.Handler, accepting func() error) http.Handler {
+func whileAccepting(next http.Handler, accepting func(namespace string) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		info, ok := genericapirequest.RequestInfoFrom(req.Context())
 		if ok && info.APIGroup == postern.GroupName && info.Verb == "create" {
-			if err := accepting(); err != nil {
+			if err := accepting(info.Namespace); err != nil {
 				deliver.WriteError(w, err)
 				return
 			}

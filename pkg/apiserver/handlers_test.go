@@ -82,7 +82,7 @@ func TestDeliveriesAreRefusedWhileNoneCanBeTakenAndReadsAreNot(t *testing.T) {
 			served := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 			answer := httptest.NewRecorder()
 			req := requestWith(test.info, 1)
-			whileAccepting(served, func() error { return test.err }).ServeHTTP(answer, req)
+			whileAccepting(served, func(string) error { return test.err }).ServeHTTP(answer, req)
 			if answer.Code != test.want {
 				t.Fatalf("got %d, want %d", answer.Code, test.want)
 			}

@@ -30,19 +30,21 @@ func TestLivenessDoesNotDependOnStorage(t *testing.T) {
 
 func TestDeliveriesAreRefusedForTheStorageFirstAndThenForTheBacklog(t *testing.T) {
 	fine := func() error { return nil }
-	full := func() error { return apierrors.NewTooManyRequests("full", 1) }
+	room := func(string) (string, error) { return "", nil }
+	full := func(string) (string, error) { return "Backlog", apierrors.NewTooManyRequests("full", 1) }
 	broken := func() error { return errors.New("/secret/path is full") }
 	for _, test := range []struct {
-		name             string
-		storage, backlog func() error
-		want             string
+		name    string
+		storage func() error
+		backlog func(string) (string, error)
+		want    string
 	}{
-		{"neither", fine, fine, ""},
+		{"neither", fine, room, ""},
 		{"a backlog", fine, full, "full"},
 		{"a storage that is broken", broken, full, "nothing can be stored just now, see Postern's log: send it again later"},
 	} {
 		got := ""
-		if err := (ExtraConfig{StorageReady: test.storage, Backlog: test.backlog}).accepting(); err != nil {
+		if err := (ExtraConfig{StorageReady: test.storage, Backlog: test.backlog}).accepting("demo"); err != nil {
 			got = err.Error()
 		}
 		if got != test.want {

@@ -4,6 +4,7 @@
 package apiserver
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +17,8 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/responsewriter"
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/component-base/metrics/testutil"
+
+	"postern.dev/postern/pkg/fairness"
 )
 
 func TestMain(m *testing.M) {
@@ -25,20 +28,42 @@ func TestMain(m *testing.M) {
 
 func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 	ready, broken := func() error { return nil }, func() error { return errors.New("no") }
+	room := func(string) (string, error) { return "", nil }
+	noRoom := func(cause string) func(string) (string, error) {
+		return func(string) (string, error) { return cause, errors.New("no") }
+	}
 	for cause, refuse := range map[string]func(t *testing.T){
 		"RequestsInFlight": func(*testing.T) {
 			w := responsewriter.WrapForHTTP1Or2(&refusalWriter{ResponseWriter: httptest.NewRecorder()})
 			http.Error(w, "Too many requests, please try again later.", http.StatusTooManyRequests)
 		},
 		"PayloadBytes": func(t *testing.T) {
-			synctest.Test(t, func(*testing.T) { // which does not wait for the patience to end
-				b := newPayloadBudget(1, 1, 1)
-				b.free.TryAcquire(1)
-				b.limit(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), requestWith(toDoor, 1))
+			synctest.Test(t, func(t *testing.T) { // which does not wait for the patience to end
+				b := newPayloadBudget(PayloadCost(1), 50, 1, 1)
+				_, _ = b.arriving.Acquire(t.Context(), fairness.Flow{}, b.total)
+				_, _, _ = b.hold(requestWith(toDoor, 1), fairness.Flow{Namespace: "demo"}, b.payloads())
 			})
 		},
-		"Backlog": func(*testing.T) { _ = ExtraConfig{StorageReady: ready, Backlog: broken}.accepting() },
-		"Storage": func(*testing.T) { _ = ExtraConfig{StorageReady: broken, Backlog: broken}.accepting() },
+		"Backlog": func(*testing.T) { _ = ExtraConfig{StorageReady: ready, Backlog: noRoom("Backlog")}.accepting("demo") },
+		"NamespacePending": func(*testing.T) {
+			_ = ExtraConfig{StorageReady: ready, Backlog: noRoom("NamespacePending")}.accepting("demo")
+		},
+		"NamespaceBytes": func(*testing.T) {
+			_ = ExtraConfig{StorageReady: ready, Backlog: noRoom("NamespaceBytes")}.accepting("demo")
+		},
+		"NamespaceRequests": func(t *testing.T) {
+			s := newNamespaceShare(50, 2, newPayloadBudget(1, 50, 1, 1))
+			_, _ = s.begin(fairness.Flow{Namespace: "demo"})
+			_, _ = s.begin(fairness.Flow{Namespace: "demo"})
+		},
+		"NamespaceWork": func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { // which does not wait for the patience to end
+				w := NewWork(1)
+				_, _ = w.Begin(t.Context(), fairness.Flow{Namespace: "demo"})
+				_, _ = w.Begin(t.Context(), fairness.Flow{Namespace: "demo"})
+			})
+		},
+		"Storage": func(*testing.T) { _ = ExtraConfig{StorageReady: broken, Backlog: noRoom("Backlog")}.accepting("demo") },
 		"PayloadTimeout": func(*testing.T) {
 			body := &timedBody{ReadCloser: late{}, timeout: time.Second}
 			for range 2 {
@@ -46,13 +71,33 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 			}
 		},
 		"Rate": func(*testing.T) { (&Guard{}).CountOverRate() },
-		"":     func(*testing.T) { _ = ExtraConfig{StorageReady: ready, Backlog: ready}.accepting() },
+		"Direct": func(t *testing.T) {
+			_, _ = newTestCallers(t, false).tell(httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+		},
+		"DirectRate": func(t *testing.T) {
+			c := newTestCallers(t, false)
+			req := httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody)
+			req.Header.Set("Authorization", "Bearer x")
+			for how, err := c.tell(req); how != nil && err == nil; {
+				how, err = c.tell(req)
+			}
+		},
+		"": func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel() // a client that leaves is not refused
+			w, b := NewWork(50), newPayloadBudget(PayloadCost(1), 50, 1, 1)
+			_, _ = b.arriving.Acquire(t.Context(), fairness.Flow{}, b.total)
+			_, _, _ = b.hold(requestWith(toDoor, 1).WithContext(ctx), fairness.Flow{}, b.payloads())
+			_, _ = w.Begin(t.Context(), fairness.Flow{})
+			_, _ = w.Begin(ctx, fairness.Flow{})
+			_ = ExtraConfig{StorageReady: ready, Backlog: room}.accepting("demo")
+		},
 	} {
 		refusedRequests.Reset()
 		refuse(t)
 		want := ""
 		if cause != "" {
-			want = "# HELP postern_refused_requests_total [BETA] Requests that were answered 429, 503 or 504 before anyone looked at what they hold, by cause.\n" +
+			want = "# HELP postern_refused_requests_total [BETA] Requests that were refused (401, 403, 429, 503 or 504) before anyone looked at what they hold, by cause.\n" +
 				"# TYPE postern_refused_requests_total counter\n" +
 				`postern_refused_requests_total{cause="` + cause + "\"} 1\n"
 		}

@@ -5,90 +5,179 @@ package apiserver
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net/http"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 
-	"postern.dev/postern/apis/postern"
-	"postern.dev/postern/pkg/registry/deliver"
+	"postern.dev/postern/pkg/fairness"
+	"postern.dev/postern/pkg/payload"
 )
 
 const (
-	// budgetPatience is how long a request waits for its share of the budget. Senders give up after about ten seconds,
-	// and what comes after the wait takes time too.
+	// budgetPatience is how long a request waits for memory, before its body arrives and once more before it is decoded.
+	// Senders give up after about ten seconds, and what comes after the wait takes time too.
 	budgetPatience = 3 * time.Second
+
+	// arrivingPart is which part of the bytes for decoding bodies that arrive have beside these.
+	arrivingPart = 4
 
 	// retryAfterSeconds is what a sender is told to wait when there is more to do than can be done.
 	retryAfterSeconds = 5
 )
 
-// payloadBudget bounds the bytes of all bodies that are held in memory at a time. How many requests are under way is
-// bounded too, but that alone allows each of them the largest body.
+// payloadBudget bounds the memory that all bodies which are worked on at a time may take, each with what is made of it, and
+// how much of that one flow may take. How many requests are under way is bounded too, but that alone allows each of them
+// the largest body.
+//
+// Bodies that arrive have bytes of their own, or a few clients that announce bodies and send nothing would take all there is.
+// One that has arrived gives those back once it has what decoding takes; so none of these waits for one that arrives.
 type payloadBudget struct {
-	free *semaphore.Weighted
-	// total bytes; a body counts as no more than that, or it would wait for ever.
+	arriving, decoding *fairness.Slots
+	// total bytes for decoding; a body that costs more is refused.
 	total int64
-	// largestPayload and largestObject are the limits that doors and objects have; a body of unknown length counts as
-	// one of these.
+	// largestPayload and largestObject are the limits that delivery endpoints and objects have; a body of unknown length
+	// counts as one of these.
 	largestPayload, largestObject int64
 	patience                      time.Duration
 }
 
-func newPayloadBudget(total, largestPayload, largestObject int64) *payloadBudget {
+func newPayloadBudget(total int64, sharePercent int, largestPayload, largestObject int64) *payloadBudget {
+	arriving := max(total/arrivingPart, arrivalCost(max(largestPayload, largestObject)))
 	return &payloadBudget{
-		free: semaphore.NewWeighted(total), total: total,
-		largestPayload: largestPayload, largestObject: largestObject,
+		arriving: fairness.NewSlots(fairness.Share{Total: arriving, Percent: sharePercent}),
+		decoding: fairness.NewSlots(fairness.Share{Total: total, Percent: sharePercent}),
+		total:    total, largestPayload: largestPayload, largestObject: largestObject,
 		patience: budgetPatience,
 	}
 }
 
-// limit lets a request with a body for our API group through once the budget has room for the body. Over the patience it
-// is answered 429. It belongs inside of authorization, so that only those who may deliver can use up the budget, and
-// outside of whatever reads bodies.
-func (b *payloadBudget) limit(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		info, ok := genericapirequest.RequestInfoFrom(req.Context())
-		if !ok || info.APIGroup != postern.GroupName || req.ContentLength == 0 {
-			next.ServeHTTP(w, req)
-			return
-		}
-		largest := b.largestObject
-		if info.Subresource != "" {
-			largest = b.largestPayload
-		}
-		release, err := b.hold(req, largest)
-		if err != nil {
-			deliver.WriteError(w, err)
-			return
-		}
-		defer release()
-		next.ServeHTTP(w, req)
-	})
+// arrivalCost returns how many bytes of memory a body of that many bytes takes until it has arrived: twice its size, if
+// the buffer had to grow.
+func arrivalCost(bodyBytes int64) int64 { return 2 * bodyBytes }
+
+// PayloadCost returns the most memory, in bytes, that a payload of so many bytes takes while it is worked on: the body itself
+// and what decoding allocates.
+func PayloadCost(bodyBytes int64) int64 {
+	return arrivalCost(bodyBytes) + payload.MaxDecodeCost(bodyBytes)
 }
 
-// hold takes the share of a request whose body may have that many bytes. Call release once the body is worked on no more.
-func (b *payloadBudget) hold(req *http.Request, largest int64) (release func(), err error) {
-	weight := b.weigh(req.ContentLength, largest)
-	if err := b.acquire(req.Context(), weight); err != nil {
-		countRefused(causePayloadBytes)
-		return nil, apierrors.NewTooManyRequests(
-			"too many bytes of other requests are being worked on (--max-inflight-payload-bytes bounds them): send it again later", retryAfterSeconds)
+// An object takes, beside what its payload does, the body as it came, a copy without the payload, and what the framework
+// makes of that: two copies of each text, and of maxObjectParts names and values what the most costly of them cost.
+const (
+	objectCostPerByte = 4
+	basicObjectCost   = 2 << 20
+)
+
+// objectCost returns the most memory, in bytes, that an object of so many bytes takes while it is worked on.
+func objectCost(bodyBytes int64) int64 {
+	return PayloadCost(bodyBytes) + basicObjectCost + objectCostPerByte*bodyBytes
+}
+
+// MinPayloadBudget returns how many bytes the budget must have at least: what a payload of maxPayloadBytes may take, or an object
+// without one.
+func MinPayloadBudget(maxPayloadBytes int64) int64 {
+	return max(PayloadCost(maxPayloadBytes), objectCost(objectBytes(0)))
+}
+
+// bodies says how large the bodies at an endpoint may be, and what they cost.
+type bodies struct {
+	largest int64
+	cost    func(bodyBytes int64) int64
+}
+
+func (b *payloadBudget) payloads() bodies { return bodies{b.largestPayload, PayloadCost} }
+func (b *payloadBudget) objects() bodies  { return bodies{b.largestObject, objectCost} }
+
+// bodiesAt returns what the bodies are at the endpoint of a request.
+func (b *payloadBudget) bodiesAt(info *genericapirequest.RequestInfo) bodies {
+	if info.Subresource != "" {
+		return b.payloads()
 	}
-	return func() { b.free.Release(weight) }, nil
+	return b.objects()
 }
 
-func (b *payloadBudget) weigh(length, largest int64) int64 {
-	if length < 0 || length > largest { // chunked, or too large, which is noticed only by reading that much
-		length = largest
+// hold waits for the memory that the body of a request takes until it has arrived, and returns the request with a body whose
+// end waits for what decoding takes. Call release once the body is worked on no more. Errors, also that of the body, are ready
+// to be answered.
+func (b *payloadBudget) hold(req *http.Request, flow fairness.Flow, kind bodies) (bounded *http.Request, release func(), err error) {
+	if req.ContentLength == 0 {
+		return req, func() {}, nil
 	}
-	return min(length, b.total)
+	length := req.ContentLength
+	switch {
+	case length < 0 || length > kind.largest: // chunked, or too large, which is noticed only by reading that much
+		length = kind.largest
+	case kind.cost(length) > b.total:
+		return nil, nil, errOverBudget()
+	}
+	body := &budgetedBody{ReadCloser: req.Body, ctx: req.Context(), budget: b, flow: flow, kind: kind}
+	if err := body.acquire(b.arriving, arrivalCost(length)); err != nil {
+		return nil, nil, err
+	}
+	bounded = req.WithContext(req.Context())
+	bounded.Body = body
+	return bounded, func() { body.release() }, nil
 }
 
-func (b *payloadBudget) acquire(ctx context.Context, weight int64) error {
-	ctx, cancel := context.WithTimeout(ctx, b.patience)
+// budgetedBody is a body that takes its memory from a budget. One goroutine at a time uses it.
+type budgetedBody struct {
+	io.ReadCloser
+	ctx    context.Context //nolint:containedctx // a body is read without one
+	budget *payloadBudget
+	flow   fairness.Flow
+	kind   bodies
+
+	read    int64 // bytes
+	arrived bool
+	release func() // of what it holds now
+}
+
+// Read returns the end of the body once there is the memory to decode it. A body that is too large is not decoded.
+func (b *budgetedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.read += int64(n)
+	if !errors.Is(err, io.EOF) || b.arrived || b.read == 0 || b.read > b.kind.largest {
+		return n, err
+	}
+	cost := b.kind.cost(b.read)
+	if cost > b.budget.total {
+		return n, errOverBudget()
+	}
+	if refused := b.acquire(b.budget.decoding, cost); refused != nil {
+		return n, refused
+	}
+	b.arrived = true
+	return n, err
+}
+
+// acquire waits for bytes in place of those that it holds.
+func (b *budgetedBody) acquire(slots *fairness.Slots, bytes int64) error {
+	ctx, cancel := context.WithTimeout(b.ctx, b.budget.patience)
 	defer cancel()
-	return b.free.Acquire(ctx, weight)
+	release, err := slots.Acquire(ctx, b.flow, bytes)
+	switch {
+	case err == nil:
+		if b.release != nil {
+			b.release()
+		}
+		b.release = release
+		return nil
+	case b.ctx.Err() != nil:
+		return errClientLeft()
+	case errors.Is(err, fairness.ErrShare):
+		countRefused(causeNamespaceRequests)
+		return errOverShare("the bodies of requests to this namespace take the memory that it may take", "--max-inflight-payload-bytes")
+	}
+	countRefused(causePayloadBytes)
+	return apierrors.NewTooManyRequests(
+		"the bodies of other requests take the memory that there is (--max-inflight-payload-bytes bounds it): send it again later",
+		retryAfterSeconds)
+}
+
+func errOverBudget() error {
+	return apierrors.NewRequestEntityTooLargeError("to decode it may take more memory than --max-inflight-payload-bytes allows: send less at a time")
 }

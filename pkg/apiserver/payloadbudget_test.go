@@ -6,9 +6,12 @@ package apiserver
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +21,7 @@ import (
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/fairness"
 )
 
 var (
@@ -32,100 +36,217 @@ func requestWith(info genericapirequest.RequestInfo, length int64) *http.Request
 	return req.WithContext(genericapirequest.WithRequestInfo(req.Context(), &info))
 }
 
+var demo = fairness.Flow{Namespace: "demo"}
+
+// mustHaveFree fails the test unless exactly that much is free for another flow. Call it in a bubble, in which nothing waits
+// for the patience.
+func mustHaveFree(t *testing.T, slots *fairness.Slots, want int64) {
+	t.Helper()
+	other := fairness.Flow{Namespace: "other"}
+	if want > 0 {
+		release, err := slots.Acquire(t.Context(), other, want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer release()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if release, err := slots.Acquire(ctx, other, 1); err == nil {
+		release()
+		t.Errorf("more than %d bytes are free", want)
+	}
+}
+
 func TestABodyCountsByItsLengthAndAtMostAsTheLargest(t *testing.T) {
-	const total, largestPayload, largestObject = 100, 10, 200
+	const total, largestPayload, largestObject, forArrivals = 4 << 20, 100_000, 1 << 20, 2 << 20
+	payloads, objects := (*payloadBudget).payloads, (*payloadBudget).objects
 	for _, test := range []struct {
-		name string
-		req  *http.Request
-		want int64
+		name              string
+		kind              func(*payloadBudget) bodies
+		length, sent      int64
+		arriving, arrived int64
 	}{
-		{"a payload", requestWith(toDoor, 7), 7},
-		{"a payload over the limit", requestWith(toDoor, 11), largestPayload},
-		{"a payload of unknown length", requestWith(toDoor, -1), largestPayload},
-		{"an object", requestWith(toObject, 50), 50},
-		{"an object of unknown length, larger than the budget", requestWith(toObject, -1), total},
-		{"no body", requestWith(toDoor, 0), 0},
-		{"another group", requestWith(genericapirequest.RequestInfo{APIGroup: "other"}, 7), 0},
+		{"a payload", payloads, 7_000, 7_000, 14_000, PayloadCost(7_000)},
+		{"a payload over the limit", payloads, 100_001, 100_001, 200_000, 0},
+		{"a payload of unknown length", payloads, -1, 50, 200_000, PayloadCost(50)},
+		{"an object", objects, 50, 50, 100, objectCost(50)},
+		{"an object of unknown length", objects, -1, 50, 2 << 20, objectCost(50)},
+		{"no body", payloads, 0, 0, 0, 0},
+		{"nothing of what was announced", payloads, 7_000, 0, 14_000, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			b := newPayloadBudget(total, largestPayload, largestObject)
-			served := false
-			b.limit(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-				served = true
-				if !b.free.TryAcquire(total-test.want) || b.free.TryAcquire(1) {
-					t.Errorf("the body does not count as %d", test.want)
+			synctest.Test(t, func(t *testing.T) {
+				b := newPayloadBudget(total, 100, largestPayload, largestObject)
+				req := requestWith(toDoor, test.length)
+				req.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", int(test.sent))))
+				bounded, release, err := b.hold(req, demo, test.kind(b))
+				if err != nil {
+					t.Fatal(err)
 				}
-				b.free.Release(total - test.want)
-			})).ServeHTTP(httptest.NewRecorder(), test.req)
-			if !served {
-				t.Error("the request was not served")
-			}
-			if !b.free.TryAcquire(total) {
-				t.Error("the request has given nothing back")
-			}
+				mustHaveFree(t, b.arriving, forArrivals-test.arriving)
+				if _, err := io.Copy(io.Discard, bounded.Body); err != nil {
+					t.Fatal(err)
+				}
+				mustHaveFree(t, b.decoding, total-test.arrived)
+				if test.arrived > 0 {
+					mustHaveFree(t, b.arriving, forArrivals)
+				}
+				release()
+				mustHaveFree(t, b.arriving, forArrivals)
+				mustHaveFree(t, b.decoding, total)
+			})
 		})
 	}
 }
 
 func TestARequestWaitsForItsShareOfTheBudget(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newPayloadBudget(10, 10, 10)
-		answers := make(chan int, 1)
-		if err := b.acquire(t.Context(), 4); err != nil {
-			t.Fatal(err)
-		}
-		go func() {
-			answer := httptest.NewRecorder()
-			b.limit(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				w.WriteHeader(http.StatusAccepted)
-			})).ServeHTTP(answer, requestWith(toDoor, 7))
-			answers <- answer.Code
-		}()
-		synctest.Wait()
-		if len(answers) > 0 {
-			t.Fatalf("a request that must wait is answered %d", <-answers)
-		}
-		b.free.Release(4)
-		if got := <-answers; got != http.StatusAccepted {
-			t.Errorf("got %d, want 202", got)
-		}
-	})
+	for _, step := range []string{"before its body arrives", "before it is decoded"} {
+		t.Run(step, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newPayloadBudget(PayloadCost(10), 100, 10, 10)
+				slots := map[string]*fairness.Slots{"before its body arrives": b.arriving, "before it is decoded": b.decoding}[step]
+				giveBack, err := slots.Acquire(t.Context(), fairness.Flow{}, b.total) // all there are
+				if err != nil {
+					t.Fatal(err)
+				}
+				answered := make(chan error, 1)
+				go func() {
+					bounded, release, err := b.hold(requestWith(toDoor, 7), demo, b.payloads())
+					if err == nil {
+						defer release()
+						_, err = io.Copy(io.Discard, bounded.Body)
+					}
+					answered <- err
+				}()
+				synctest.Wait()
+				if len(answered) > 0 {
+					t.Fatalf("a request that must wait is answered: %v", <-answered)
+				}
+				giveBack()
+				if err := <-answered; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }
 
 func TestARequestThatWaitsTooLongIsToldToComeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newPayloadBudget(10, 10, 10)
-		if err := b.acquire(t.Context(), 4); err != nil {
+		b := newPayloadBudget(PayloadCost(10), 100, 10, 10)
+		free := PayloadCost(7) - 1
+		if _, err := b.decoding.Acquire(t.Context(), fairness.Flow{}, b.total-free); err != nil {
 			t.Fatal(err)
 		}
-		start, answer := time.Now(), httptest.NewRecorder()
-		b.limit(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-			t.Error("the request was served")
-		})).ServeHTTP(answer, requestWith(toDoor, 7))
-
+		start := time.Now()
+		req := requestWith(toDoor, 7)
+		req.Body = io.NopCloser(strings.NewReader("1234567"))
+		bounded, release, err := b.hold(req, demo, b.payloads())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.Copy(io.Discard, bounded.Body)
+		if code, retry := told(t, err, "--max-inflight-payload-bytes"); code != http.StatusTooManyRequests || retry != 5 {
+			t.Errorf("got %d, Retry-After %d; want 429, 5", code, retry)
+		}
 		if waited := time.Since(start); waited != budgetPatience {
 			t.Errorf("it waited %s, want %s", waited, budgetPatience)
 		}
-		mustBeTold(t, answer, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "--max-inflight-payload-bytes")
-		if got := answer.Header().Get("Retry-After"); got != "5" {
-			t.Errorf("got Retry-After %q, want 5", got)
+		release()
+		mustHaveFree(t, b.decoding, free)
+	})
+}
+
+func TestAnObjectThatMayTakeMoreThanTheBudgetIsRefused(t *testing.T) {
+	const largest = 1 << 20
+	b := newPayloadBudget(objectCost(largest)-1, 50, largest, largest)
+	for _, length := range []int64{largest, -1} {
+		req := requestWith(toObject, length)
+		req.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", largest)))
+		bounded, release, err := b.hold(req, demo, b.objects())
+		if err == nil {
+			_, err = io.Copy(io.Discard, bounded.Body)
+			release()
 		}
-		if !b.free.TryAcquire(6) {
-			t.Error("the request keeps some of the budget")
+		if code, _ := told(t, err, "--max-inflight-payload-bytes"); code != http.StatusRequestEntityTooLarge {
+			t.Errorf("got %d, want 413", code)
 		}
+	}
+}
+
+func TestClientsThatAnnounceBodiesAndSendNothingLeaveRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newPayloadBudget(128<<20, 50, 1<<20, 2<<20)
+		for i := range 12 {
+			flow := fairness.Flow{Namespace: fmt.Sprintf("invented-%d", i), Anonymous: true}
+			if _, _, err := b.hold(requestWith(toDoor, 1<<20), flow, b.payloads()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		req := requestWith(toDoor, 1<<20)
+		req.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", 1<<20)))
+		bounded, _, err := b.hold(req, demo, b.payloads())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, bounded.Body); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// read is what a request with a body of that size does: it returns once the body is worked on no more.
+func read(b *payloadBudget, flow fairness.Flow, size int) error {
+	req := requestWith(toDoor, int64(size))
+	req.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", size)))
+	bounded, release, err := b.hold(req, flow, b.payloads())
+	if err != nil {
+		return err
+	}
+	defer release()
+	if _, err := io.Copy(io.Discard, bounded.Body); err != nil {
+		return err
+	}
+	<-time.After(10 * time.Millisecond)
+	return nil
+}
+
+// A body by itself needs more than a share of half of it.
+func TestTheLargestBodyIsTakenWhereOneFits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newPayloadBudget(PayloadCost(1<<20), 50, 1<<20, 1<<20)
+		if err := read(b, demo, 1<<20); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestOfManyLargeBodiesAtOnceAllAreTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newPayloadBudget(128<<20, 50, 1<<20, 2<<20)
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() {
+				if err := read(b, demo, 1<<20); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
 	})
 }
 
 func TestAClientThatLeavesWaitsNoLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newPayloadBudget(10, 10, 10)
-		if err := b.acquire(t.Context(), 10); err != nil {
+		b := newPayloadBudget(10, 100, 5, 5)
+		if _, err := b.arriving.Acquire(t.Context(), fairness.Flow{}, 10); err != nil {
 			t.Fatal(err)
 		}
 		ctx, leave := context.WithCancel(t.Context())
 		leave()
 		start := time.Now()
-		if err := b.acquire(ctx, 1); err == nil {
+		if _, _, err := b.hold(requestWith(toDoor, 1).WithContext(ctx), demo, b.payloads()); err == nil {
 			t.Error("got a share of a budget that is used up")
 		}
 		if waited := time.Since(start); waited != 0 {

@@ -16,9 +16,8 @@ import (
 )
 
 var (
-	believed    = believer{&user.DefaultInfo{Name: "jane", Groups: []string{user.AllAuthenticated}}, nil}
-	disbelieved = believer{}
-	broken      = believer{nil, errors.New("a certificate of another authority")}
+	believed = believer{&user.DefaultInfo{Name: "jane", Groups: []string{user.AllAuthenticated}}, nil}
+	broken   = believer{nil, errors.New("a certificate of another authority")}
 )
 
 // believer authenticates every request in one way.
@@ -33,16 +32,20 @@ func (b believer) AuthenticateRequest(*http.Request) (*authenticator.Response, b
 
 func TestOnlyWhomTheKubeAPIServerVouchesForIsMarked(t *testing.T) {
 	for name, test := range map[string]struct {
-		relay, others believer
-		marked        bool
+		caller *caller
+		direct believer
+		want   string
+		marked bool
 	}{
-		"vouched for":                  {believed, disbelieved, true},
-		"by a token of its own":        {disbelieved, believed, false},
-		"with a certificate of nobody": {broken, believed, false},
+		"vouched for":           {&caller{relayed: relayedAs("jane")}, broken, "jane", true},
+		"by a token of its own": {&caller{}, believed, "jane", false},
+		"at an open path":       {&caller{open: true}, broken, user.Anonymous, false},
+		"past the filter":       {nil, believed, "jane", false},
 	} {
-		a := &relayAuthenticator{relay: test.relay, others: test.others}
-		response, ok, err := a.AuthenticateRequest(httptest.NewRequest(http.MethodPost, "/", http.NoBody))
-		if !ok || err != nil || response.User.GetName() != "jane" {
+		req := httptest.NewRequest(http.MethodPost, "/", http.NoBody)
+		req = req.WithContext(context.WithValue(req.Context(), callerKey{}, test.caller))
+		response, ok, err := (&callerAuthenticator{direct: test.direct}).AuthenticateRequest(req)
+		if !ok || err != nil || response.User.GetName() != test.want {
 			t.Fatalf("%s: got %v, %t, %v", name, response, ok, err)
 		}
 		if _, marked := response.User.(relayedUser); marked != test.marked {
@@ -51,11 +54,26 @@ func TestOnlyWhomTheKubeAPIServerVouchesForIsMarked(t *testing.T) {
 	}
 }
 
+func relayedAs(name string) *authenticator.Response {
+	return &authenticator.Response{User: relayedUser{&user.DefaultInfo{Name: name}}}
+}
+
 // refuser refuses all that it is asked about.
 type refuser struct{ authorizer.Authorizer }
 
 func (refuser) Authorize(context.Context, authorizer.Attributes) (authorizer.Decision, string, error) {
 	return authorizer.DecisionDeny, "", nil
+}
+
+// allower allows all that it is asked about, and counts it.
+type allower struct {
+	authorizer.Authorizer
+	asked int
+}
+
+func (a *allower) Authorize(context.Context, authorizer.Attributes) (authorizer.Decision, string, error) {
+	a.asked++
+	return authorizer.DecisionAllow, "", nil
 }
 
 func TestOnlyWhatIsRelayedForOurAPIIsNotAskedAbout(t *testing.T) {
@@ -76,9 +94,29 @@ func TestOnlyWhatIsRelayedForOurAPIIsNotAskedAbout(t *testing.T) {
 	} {
 		attributes := ours
 		test.change(&attributes)
-		got, _, err := (&relayAuthorizer{refuser{}}).Authorize(t.Context(), attributes)
+		got, _, err := (&callerAuthorizer{refuser{}, true}).Authorize(t.Context(), attributes)
 		if err != nil || got != test.want {
 			t.Errorf("%s: got %v, %v; want %v", name, got, err, test.want)
+		}
+	}
+}
+
+// The filter has refused it before. If it ever did not, RBAC would still not be asked.
+func TestADirectCallerOfOurAPIIsRefusedWithoutAskingUnlessAllowed(t *testing.T) {
+	attributes := authorizer.AttributesRecord{
+		User: believed.user, Verb: "create", APIGroup: "postern.dev", Resource: "webhookdeliveries", ResourceRequest: true,
+	}
+	for allowed, want := range map[bool]struct {
+		decision authorizer.Decision
+		asked    int
+	}{
+		false: {authorizer.DecisionDeny, 0},
+		true:  {authorizer.DecisionAllow, 1},
+	} {
+		kubeAPIServer := &allower{}
+		got, _, err := (&callerAuthorizer{kubeAPIServer, allowed}).Authorize(t.Context(), attributes)
+		if err != nil || got != want.decision || kubeAPIServer.asked != want.asked {
+			t.Errorf("allowed %t: got %v, %v, asked %d times; want %v", allowed, got, err, kubeAPIServer.asked, want)
 		}
 	}
 }

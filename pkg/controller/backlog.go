@@ -4,74 +4,79 @@
 package controller
 
 import (
-	"context"
-	"fmt"
-	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/klog/v2"
 
-	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/delivery"
+	"postern.dev/postern/pkg/fairness"
 )
 
 const (
-	backlogInterval = 2 * time.Second
-
 	// backlogRetryAfterSeconds is when a sender may try again: what is Pending is tried again about as often.
 	backlogRetryAfterSeconds = 15
+
+	// overshootPercent is how far the bytes of all records may exceed their bound: the oldest are deleted when they do,
+	// but that takes time.
+	overshootPercent = 25
 )
 
-// Backlog watches how many records are Pending, which nothing may delete.
+// Causes for which a delivery is refused, as metrics tell them.
+const (
+	CausePending          = "Backlog"          // too many are Pending in all namespaces together
+	CauseNamespacePending = "NamespacePending" // too many are Pending in this one
+	CauseNamespaceBytes   = "NamespaceBytes"   // the records of this one are too large
+)
+
+// Backlog refuses deliveries whose records there is no room for. Nothing may delete a record that is Pending.
 type Backlog struct {
-	// Records must be set before Start.
-	Records Records
-	// Max is how many may be Pending.
-	Max int
+	// Ledger knows what there is.
+	Ledger *Ledger
+	// Max is how many may be Pending, and MaxBytes how many bytes of JSON all records may take.
+	Max, MaxBytes int64
+	// SharePercent is how much of these one namespace may take; see fairness.Share.
+	SharePercent int
 
-	pending atomic.Int64
+	told rate.Sometimes
 }
 
-// Full returns an error that answers 429 while there are too many: one more could be stored, but not for ever. It is safe
-// for concurrent use, also with Start.
-func (b *Backlog) Full() error {
-	if b.pending.Load() <= int64(b.Max) {
-		return nil
-	}
-	return apierrors.NewTooManyRequests(
-		fmt.Sprintf("more than %d deliveries wait until their targets can be written (--max-deliveries bounds them): send it again later", b.Max),
-		backlogRetryAfterSeconds)
+// NewBacklog returns a Backlog.
+func NewBacklog(ledger *Ledger, maxPending, maxBytes int64, sharePercent int) *Backlog {
+	return &Backlog{Ledger: ledger, Max: maxPending, MaxBytes: maxBytes, SharePercent: sharePercent, told: rate.Sometimes{Interval: time.Minute}}
 }
 
-// NeedLeaderElection tells the manager that every replica, which takes deliveries, must know.
-func (b *Backlog) NeedLeaderElection() bool { return false }
-
-// Start works until ctx is done. It is a Runnable of controller-runtime's manager.
-func (b *Backlog) Start(ctx context.Context) error {
-	every(ctx, backlogInterval, "Could not count the stored deliveries", b.look)
-	return nil
+// Full returns why a delivery to a namespace is refused, and the error that answers it with 429; or no error. One more
+// could be stored, but not for ever. It is safe for concurrent use.
+func (b *Backlog) Full(namespace string) (cause string, err error) {
+	one, all, namespaces := b.Ledger.of(namespace)
+	switch {
+	case all.pending >= b.Max:
+		return CausePending, refuse("too many deliveries wait until their targets can be written (--max-deliveries bounds them)")
+	case fairness.Share{Total: b.Max, Percent: b.SharePercent}.Check(one.pending, all.pending, 1) != nil:
+		cause, err = CauseNamespacePending, refuse("as many deliveries in this namespace wait until their targets can be written as it may have "+
+			"(--max-namespace-share-percent says how much of --max-deliveries)")
+	case fairness.Share{Total: b.MaxBytes, Percent: b.SharePercent}.Check(one.pendingBytes, all.pendingBytes, 1) != nil:
+		cause, err = CauseNamespaceBytes, refuse("the deliveries in this namespace that wait until their targets can be written take as many bytes "+
+			"as they may (--max-namespace-share-percent says how much of --max-delivery-bytes)")
+	case all.bytes > b.MaxBytes/100*(100+overshootPercent) && one.bytes*int64(namespaces) >= all.bytes:
+		cause, err = CauseNamespaceBytes, refuse(
+			"the deliveries of all namespaces take more than --max-delivery-bytes, and those of this one more than most")
+	default:
+		return "", nil
+	}
+	b.told.Do(func() {
+		klog.InfoS("A namespace has reached its share, and its deliveries are refused", "namespace", namespace, "cause", cause,
+			"pending", one.pending, "pendingBytes", one.pendingBytes, "bytes", one.bytes)
+	})
+	return cause, err
 }
 
-// look counts the records, and those that are Pending only if there are so many that it could matter.
-func (b *Backlog) look(ctx context.Context) error {
-	count, err := b.Records.Count(ctx)
-	if err != nil {
-		return err
-	}
-	storedDeliveries.Set(float64(count))
-	if count <= int64(b.Max) {
-		b.pending.Store(0)
-		return nil
-	}
-	records, err := b.Records.List(ctx)
-	if err != nil {
-		return err
-	}
-	pending := int64(0)
-	for i := range records {
-		if records[i].Status.Phase == postern.DeliveryPending {
-			pending++
-		}
-	}
-	b.pending.Store(pending)
-	return nil
+// refuse answers 429. It tells no number: anyone who may deliver to a namespace may read the answer.
+func refuse(message string) error {
+	err := apierrors.NewTooManyRequests(message+": send it again later", backlogRetryAfterSeconds)
+	err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: delivery.CauseNoRoom}}
+	return err
 }

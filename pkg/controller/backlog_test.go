@@ -4,82 +4,124 @@
 package controller
 
 import (
-	"context"
-	"errors"
 	"slices"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"postern.dev/postern/apis/postern"
 )
 
-func TestNewDeliveriesAreRefusedWhileTooManyArePending(t *testing.T) {
+// in moves records to a namespace, under names of their own.
+func in(namespace string, records []postern.WebhookDelivery) []postern.WebhookDelivery {
+	records = slices.Clone(records)
+	for i := range records {
+		records[i].Namespace = namespace
+	}
+	return records
+}
+
+// ledgerOf is a Ledger that knows of these records.
+func ledgerOf(t *testing.T, records ...postern.WebhookDelivery) *Ledger {
+	t.Helper()
+	l := NewLedger()
+	objects := make([]any, 0, len(records))
+	for i := range records {
+		objects = append(objects, &records[i])
+	}
+	if err := (book{l}).Replace(objects, "1"); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// bytesOf is how many bytes of JSON some records take.
+func bytesOf(t *testing.T, records ...postern.WebhookDelivery) int64 {
+	t.Helper()
+	return ledgerOf(t, records...).total().bytes
+}
+
+const plenty = 1 << 30
+
+func TestOnlyTheNamespaceIsRefusedWhoseShareIsPending(t *testing.T) {
 	pending, applied := recordsOf(10, postern.DeliveryPending), recordsOf(10, postern.DeliveryApplied)
 	for _, test := range []struct {
-		name    string
-		records []postern.WebhookDelivery
-		full    bool
+		name           string
+		records        []postern.WebhookDelivery
+		demo, another  string // causes
+		sharePercent   int
+		maxDeliveryAll int64
 	}{
-		{"none", nil, false},
-		{"as many as allowed", pending, false},
-		{"as many as allowed, and finished ones", slices.Concat(pending, applied), false},
-		{"finished ones alone", slices.Concat(applied, applied), false},
-		{"too many", slices.Concat(pending, pending[:1]), true},
+		{"none", nil, "", "", 50, 10},
+		{"less than its share", in("demo", pending[:4]), "", "", 50, 10},
+		{"its share", in("demo", pending[:5]), CauseNamespacePending, "", 50, 10},
+		{"finished ones", in("demo", applied), "", "", 50, 10},
+		{"its share and that of another", slices.Concat(in("demo", pending[:4]), in("hostile", pending[:4])), CauseNamespacePending, "", 50, 10},
+		{"all, where one namespace may take all", in("demo", pending[:9]), "", "", 100, 10},
+		{"all there may be", in("demo", pending), CausePending, CausePending, 100, 10},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			b := &Backlog{Records: &fakeRecords{records: test.records}, Max: 10}
-			if err := b.look(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			err := b.Full()
-			if full := apierrors.IsTooManyRequests(err); full != test.full || (err != nil) != test.full {
-				t.Errorf("got error %v, want one: %t", err, test.full)
-			}
-			if seconds, ok := apierrors.SuggestsClientDelay(err); test.full && (!ok || seconds != 15) {
-				t.Errorf("the error suggests to wait %d seconds, want 15", seconds)
+			b := NewBacklog(ledgerOf(t, test.records...), test.maxDeliveryAll, plenty, test.sharePercent)
+			for namespace, want := range map[string]string{"demo": test.demo, "another": test.another} {
+				cause, err := b.Full(namespace)
+				if cause != want || (err != nil) != (want != "") {
+					t.Errorf("%s: refused because of %q, want %q: %v", namespace, cause, want, err)
+				}
+				if seconds, ok := apierrors.SuggestsClientDelay(err); err != nil && (!ok || seconds != 15 || !apierrors.IsTooManyRequests(err)) {
+					t.Errorf("%v suggests to wait %d seconds, want 15, and is to answer 429", err, seconds)
+				}
 			}
 		})
 	}
 }
 
-func TestABacklogThatIsWorkedOffLetsNewDeliveriesIn(t *testing.T) {
-	records := &fakeRecords{records: recordsOf(11, postern.DeliveryPending)}
-	synctest.Test(t, func(t *testing.T) {
-		b := &Backlog{Records: records, Max: 10}
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error)
-		go func() { ended <- b.Start(ctx) }()
-		synctest.Wait()
-		if b.Full() == nil {
-			t.Error("it is not full with 11 of 10")
-		}
-		records.keep(1)
-		<-time.After(backlogInterval)
-		synctest.Wait()
-		if err := b.Full(); err != nil {
-			t.Error(err)
-		}
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
+func TestOnlyTheNamespaceIsRefusedWhoseRecordsTakeTooManyBytes(t *testing.T) {
+	pending, applied := recordsOf(10, postern.DeliveryPending), recordsOf(10, postern.DeliveryApplied)
+	few := in("another", applied[:1])
+	for _, test := range []struct {
+		name     string
+		records  []postern.WebhookDelivery
+		maxBytes int64
+		demo     string
+	}{
+		{"as many as may be", slices.Concat(in("demo", applied), few), bytesOf(t, applied...), ""},
+		{"more, until the oldest are deleted", slices.Concat(in("demo", applied), few), bytesOf(t, applied[:7]...), CauseNamespaceBytes},
+		{"those that are pending, its share", in("demo", pending), bytesOf(t, pending...) * 2, CauseNamespaceBytes},
+		{"those that are pending, less than its share", in("demo", pending), bytesOf(t, pending...) * 3, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			b := NewBacklog(ledgerOf(t, test.records...), plenty, test.maxBytes, 50)
+			if cause, err := b.Full("demo"); cause != test.demo {
+				t.Errorf("refused because of %q, want %q: %v", cause, test.demo, err)
+			}
+			if cause, err := b.Full("another"); err != nil {
+				t.Errorf("another namespace is refused because of %q: %v", cause, err)
+			}
+		})
+	}
 }
 
-func TestAStorageThatIsAwayLeavesTheBacklogAsItWas(t *testing.T) {
-	records := &fakeRecords{records: recordsOf(11, postern.DeliveryPending)}
-	b := &Backlog{Records: records, Max: 10}
-	if err := b.look(t.Context()); err != nil {
-		t.Fatal(err)
+func TestABacklogFollowsWhatIsStored(t *testing.T) {
+	d := in("demo", recordsOf(1, postern.DeliveryPending))[0]
+	l := ledgerOf(t)
+	b := NewBacklog(l, 10, plenty, 1) // one, and no more
+	follow := func(step string, do func(any) error, want string) {
+		t.Helper()
+		if err := do(d.DeepCopy()); err != nil {
+			t.Fatal(err)
+		}
+		if cause, _ := b.Full("demo"); cause != want {
+			t.Errorf("%s: refused because of %q, want %q", step, cause, want)
+		}
 	}
-	records.err = errors.New("away")
-	if err := b.look(t.Context()); !errors.Is(err, records.err) {
-		t.Errorf("got error %v", err)
-	}
-	if b.Full() == nil {
-		t.Error("the backlog was forgotten")
+	follow("recorded", book{l}.Add, CauseNamespacePending)
+	follow("recorded, and told twice", book{l}.Add, CauseNamespacePending)
+	d.Status.Phase = postern.DeliveryApplied
+	follow("ended", book{l}.Update, "")
+	d.Status.Phase = postern.DeliveryPending
+	follow("pending again", book{l}.Update, CauseNamespacePending)
+	follow("deleted", book{l}.Delete, "")
+	if total := l.total(); total != (holding{}) || len(l.namespaces) != 0 || len(l.entries) != 0 {
+		t.Errorf("left in the end: %+v, %d namespaces, %d records", total, len(l.namespaces), len(l.entries))
 	}
 }

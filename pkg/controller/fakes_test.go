@@ -19,22 +19,7 @@ import (
 type fakeRecords struct {
 	mu      sync.Mutex
 	records []postern.WebhookDelivery
-	lists   int
-	err     error            // of Count
 	refuse  map[string]error // of Delete, by name
-}
-
-func (f *fakeRecords) Count(context.Context) (int64, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return int64(len(f.records)), f.err
-}
-
-func (f *fakeRecords) List(context.Context) ([]postern.WebhookDelivery, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.lists++
-	return slices.Clone(f.records), nil
 }
 
 func (f *fakeRecords) Delete(_ context.Context, record *postern.WebhookDelivery) error {
@@ -43,15 +28,8 @@ func (f *fakeRecords) Delete(_ context.Context, record *postern.WebhookDelivery)
 	if err := f.refuse[record.Name]; err != nil {
 		return err
 	}
-	f.records = slices.DeleteFunc(f.records, func(r postern.WebhookDelivery) bool { return r.Name == record.Name })
+	f.records = slices.DeleteFunc(f.records, func(r postern.WebhookDelivery) bool { return r.Name == record.Name && r.Namespace == record.Namespace })
 	return nil
-}
-
-// keep deletes all but the first n records.
-func (f *fakeRecords) keep(n int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.records = f.records[:n]
 }
 
 // names returns those of the records that are left, sorted.

@@ -13,13 +13,36 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-var storedDeliveries = metrics.NewGauge(&metrics.GaugeOpts{
-	Namespace: "postern", Name: "stored_deliveries", StabilityLevel: metrics.BETA,
-	Help: "Deliveries that are stored, by whichever replica.",
-})
-
 // followed is the Retry that runs, if any, for the metrics: they are asked for when they are scraped.
 var followed atomic.Pointer[Retry]
+
+// accounted is the Ledger that runs, if any.
+var accounted atomic.Pointer[Ledger]
+
+// account makes the metrics tell of a Ledger; call what it returns when that ends.
+func account(l *Ledger) (end func()) {
+	accounted.Store(l)
+	return func() { accounted.CompareAndSwap(l, nil) }
+}
+
+// stored and largest return what is stored in all namespaces, and in the one with most of it.
+func stored(number func(holding) int64) func() float64 {
+	return func() float64 {
+		if l := accounted.Load(); l != nil {
+			return float64(number(l.total()))
+		}
+		return 0
+	}
+}
+
+func largest(number func(holding) int64) func() float64 {
+	return func() float64 {
+		if l := accounted.Load(); l != nil {
+			return float64(number(l.largest()))
+		}
+		return 0
+	}
+}
 
 // follow makes the metrics tell of a Retry; call what it returns when that ends.
 func follow(r *Retry) (end func()) {
@@ -30,8 +53,23 @@ func follow(r *Retry) (end func()) {
 // RegisterMetrics makes /metrics show the metrics of this package. What is pending only the replica that leads knows;
 // others say 0.
 func RegisterMetrics() {
-	legacyregistry.MustRegister(storedDeliveries)
 	legacyregistry.RawMustRegister(
+		metrics.NewGaugeFunc(&metrics.GaugeOpts{
+			Namespace: "postern", Name: "stored_deliveries", StabilityLevel: metrics.BETA,
+			Help: "Deliveries that are stored, by whichever replica.",
+		}, stored(func(h holding) int64 { return h.records })),
+		metrics.NewGaugeFunc(&metrics.GaugeOpts{
+			Namespace: "postern", Name: "stored_delivery_bytes", StabilityLevel: metrics.BETA,
+			Help: "Bytes of JSON that the stored deliveries take.",
+		}, stored(func(h holding) int64 { return h.bytes })),
+		metrics.NewGaugeFunc(&metrics.GaugeOpts{
+			Namespace: "postern", Name: "largest_namespace_stored_delivery_bytes", StabilityLevel: metrics.BETA,
+			Help: "Bytes of JSON that the stored deliveries take of the namespace whose take most.",
+		}, largest(func(h holding) int64 { return h.bytes })),
+		metrics.NewGaugeFunc(&metrics.GaugeOpts{
+			Namespace: "postern", Name: "largest_namespace_pending_deliveries", StabilityLevel: metrics.BETA,
+			Help: "Deliveries that are pending in the namespace that has most of them.",
+		}, largest(func(h holding) int64 { return h.pending })),
 		metrics.NewGaugeFunc(&metrics.GaugeOpts{
 			Namespace: "postern", Name: "pending_deliveries", StabilityLevel: metrics.BETA,
 			Help: "Deliveries that are pending, by the replica that retries them.",

@@ -4,13 +4,13 @@
 package controller
 
 import (
-	"cmp"
 	"context"
-	"slices"
+	"maps"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
 
 	"postern.dev/postern/apis/postern"
@@ -18,7 +18,7 @@ import (
 
 const (
 	// recordCapInterval bounds how far a flood can overshoot the maximum, to what is recorded meanwhile.
-	recordCapInterval = 5 * time.Second
+	recordCapInterval = time.Second
 
 	// deletionsAtATime share each other's fsync in etcd. One after the other they could not keep up with a flood.
 	deletionsAtATime = 16
@@ -26,21 +26,21 @@ const (
 
 // Records are the stored deliveries. Its methods are safe for concurrent use.
 type Records interface {
-	// Count returns how many there are, more cheaply than List.
-	Count(ctx context.Context) (int64, error)
-	// List returns all of them. They are shared, and must not be changed.
-	List(ctx context.Context) ([]postern.WebhookDelivery, error)
-	// Delete deletes a record unless it has changed since it was listed.
+	// Delete deletes a record unless it has changed since it was read.
 	Delete(ctx context.Context, record *postern.WebhookDelivery) error
 }
 
-// RecordCap deletes the oldest records when there are too many, before their time to live is over. Records that are
-// Pending stay: what was answered 2xx is not lost.
+// RecordCap deletes the oldest records when there are too many, or they take too many bytes, before their time to live
+// is over. The namespace that holds most gives way first. Records that are Pending stay: what was answered 2xx is not
+// lost.
 type RecordCap struct {
 	Records Records
-	// Max is how many records may be stored; a tenth less is left, so that there is not always one too many.
-	Max int
-	// Crowded reports whether the storage itself is short of room, and then Max counts for nothing. It may be nil.
+	// Ledger knows what there is.
+	Ledger *Ledger
+	// Max is how many records may be stored, and MaxBytes how many bytes of JSON they may take; a tenth less is left, so
+	// that there is not always one too many.
+	Max, MaxBytes int64
+	// Crowded reports whether the storage itself is short of room, and then neither counts for anything. It may be nil.
 	Crowded func() bool
 }
 
@@ -51,54 +51,52 @@ func (c *RecordCap) Start(ctx context.Context) error {
 }
 
 func (c *RecordCap) trim(ctx context.Context) error {
-	count, err := c.Records.Count(ctx)
-	if err != nil {
-		return err
-	}
-	allowed := int64(c.Max)
-	if c.Crowded != nil && c.Crowded() {
-		allowed = min(allowed, count-1)
-	}
-	if count <= allowed {
+	excess := c.excess()
+	if len(excess) == 0 {
 		return nil
 	}
-	records, err := c.Records.List(ctx)
-	if err != nil {
-		return err
-	}
-	excess := oldestFinished(records, len(records)-int(allowed)*9/10)
+	before := c.Ledger.total()
 	deleted, err := c.deleteAll(ctx, excess)
 	klog.FromContext(ctx).Info("Deleted the oldest deliveries, of which there were too many",
-		"deleted", deleted, "stored", len(records), "max", c.Max)
+		"deleted", deleted, "stored", before.records, "max", c.Max, "bytes", before.bytes, "maxBytes", c.MaxBytes)
 	return err
 }
 
-// oldestFinished returns the n oldest records on which there is nothing left to do, or all of them if there are fewer.
-func oldestFinished(records []postern.WebhookDelivery, n int) []*postern.WebhookDelivery {
-	finished := make([]*postern.WebhookDelivery, 0, len(records))
-	for i := range records {
-		if records[i].Status.Phase != postern.DeliveryPending {
-			finished = append(finished, &records[i])
-		}
+// excess returns the records to delete.
+func (c *RecordCap) excess() []entry {
+	all := c.Ledger.total()
+	maxRecords, maxBytes := c.Max, c.MaxBytes
+	if c.Crowded != nil && c.Crowded() { // of whatever there is
+		maxRecords, maxBytes = min(maxRecords, all.records-1), min(maxBytes, all.bytes-1)
 	}
-	slices.SortFunc(finished, byAge)
-	return finished[:max(0, min(n, len(finished)))]
+	var excess []entry
+	if all.records > maxRecords {
+		excess = evict(c.Ledger.finished(), c.Ledger.holdings(), maxRecords*9/10, func(h holding) int64 { return h.records })
+	}
+	if all.bytes > maxBytes {
+		excess = append(excess, evict(c.Ledger.finished(), c.Ledger.holdings(), maxBytes/10*9, func(h holding) int64 { return h.bytes })...)
+	}
+	return excess
 }
 
-// byAge sorts the oldest first. Times of creation are whole seconds, those of receipt are not.
-func byAge(a, b *postern.WebhookDelivery) int {
-	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), receivedAt(a).Compare(receivedAt(b)), cmp.Compare(a.UID, b.UID))
+// holdings returns what each namespace holds.
+func (l *Ledger) holdings() map[string]holding {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.namespaces)
 }
 
-// deleteAll deletes these records and returns how many of them it has deleted, with the first error. What is gone or was
-// changed meanwhile is left to the next time.
-func (c *RecordCap) deleteAll(ctx context.Context, records []*postern.WebhookDelivery) (deleted int, err error) {
+// deleteAll deletes these records and returns how many of them it has deleted, with the first error. What is gone or
+// was changed meanwhile is left to the next time.
+func (c *RecordCap) deleteAll(ctx context.Context, records []entry) (deleted int, err error) {
 	done := make([]bool, len(records))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(deletionsAtATime)
 	for i, record := range records {
 		group.Go(func() error {
-			err := c.Records.Delete(ctx, record)
+			err := c.Records.Delete(ctx, &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{
+				Namespace: record.Namespace, Name: record.Name, UID: record.uid, ResourceVersion: record.resourceVersion,
+			}})
 			done[i] = err == nil
 			if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 				return nil

@@ -5,7 +5,10 @@ package controller
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,7 +20,7 @@ func TestTheOldestRecordsAreDeletedWhenThereAreTooMany(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		records []postern.WebhookDelivery
-		max     int
+		max     int64
 		crowded bool
 		left    int // the youngest
 	}{
@@ -30,7 +33,10 @@ func TestTheOldestRecordsAreDeletedWhenThereAreTooMany(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			records := &fakeRecords{records: test.records}
-			c := &RecordCap{Records: records, Max: test.max, Crowded: func() bool { return test.crowded }}
+			c := &RecordCap{
+				Records: records, Ledger: ledgerOf(t, test.records...), Max: test.max, MaxBytes: plenty,
+				Crowded: func() bool { return test.crowded },
+			}
 			if err := c.trim(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -51,7 +57,7 @@ func TestARecordThatIsPendingIsNeverDeleted(t *testing.T) {
 		}
 		records.records = append(records.records, recordsOf(20, phase)[i])
 	}
-	c := &RecordCap{Records: records, Max: 10}
+	c := &RecordCap{Records: records, Ledger: ledgerOf(t, records.records...), Max: 10, MaxBytes: plenty}
 	if err := c.trim(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -66,13 +72,13 @@ func TestARecordThatIsPendingIsNeverDeleted(t *testing.T) {
 }
 
 func TestOfRecordsOfOneSecondTheFirstReceivedIsTheOldest(t *testing.T) {
-	records := []postern.WebhookDelivery{
+	ledger := ledgerOf(t,
 		recordOf("third", 1, 100, postern.DeliveryApplied),
 		recordOf("second", 1, 99, postern.DeliveryApplied),
 		recordOf("first", 0, 101, postern.DeliveryApplied),
-	}
+	)
 	var got []string
-	for _, r := range oldestFinished(records, 3) {
+	for _, r := range evict(ledger.finished(), ledger.holdings(), 0, func(h holding) int64 { return h.records }) {
 		got = append(got, r.Name)
 	}
 	if diff := cmp.Diff([]string{"first", "second", "third"}, got); diff != "" {
@@ -85,7 +91,7 @@ func TestRecordsThatAreGoneOrChangedAreLeftToTheNextTime(t *testing.T) {
 		"r000": apierrors.NewNotFound(postern.Resource("webhookdeliveries"), "r000"),
 		"r001": apierrors.NewConflict(postern.Resource("webhookdeliveries"), "r001", errors.New("changed")),
 	}}
-	c := &RecordCap{Records: records, Max: 10}
+	c := &RecordCap{Records: records, Ledger: ledgerOf(t, records.records...), Max: 10, MaxBytes: plenty}
 	if err := c.trim(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -97,18 +103,49 @@ func TestRecordsThatAreGoneOrChangedAreLeftToTheNextTime(t *testing.T) {
 func TestAStorageThatCannotDeleteIsReported(t *testing.T) {
 	broken := errors.New("broken")
 	records := &fakeRecords{records: recordsOf(11, postern.DeliveryApplied), refuse: map[string]error{"r000": broken}}
-	c := &RecordCap{Records: records, Max: 10}
+	c := &RecordCap{Records: records, Ledger: ledgerOf(t, records.records...), Max: 10, MaxBytes: plenty}
 	if err := c.trim(t.Context()); !errors.Is(err, broken) {
 		t.Errorf("got error %v", err)
 	}
 }
 
-func TestRecordsAreListedOnlyWhenThereAreTooMany(t *testing.T) {
-	records := &fakeRecords{records: recordsOf(10, postern.DeliveryApplied)}
-	if err := (&RecordCap{Records: records, Max: 10}).trim(t.Context()); err != nil {
-		t.Fatal(err)
+// A namespace that delivers little keeps its history.
+func TestTheNamespaceThatHoldsMostGivesWayFirst(t *testing.T) {
+	old, young := recordsOf(10, postern.DeliveryApplied), recordsOf(100, postern.DeliveryApplied)
+	for i := range young {
+		young[i].CreationTimestamp.Time = young[i].CreationTimestamp.Add(time.Hour)
 	}
-	if records.lists > 0 {
-		t.Errorf("they were listed %d times", records.lists)
+	large := in("large", recordsOf(3, postern.DeliveryApplied))
+	for i := range large {
+		large[i].Annotations = map[string]string{"x": strings.Repeat("a", 100_000)}
+	}
+	for _, test := range []struct {
+		name     string
+		records  []postern.WebhookDelivery
+		max      int64
+		maxBytes int64
+		want     map[string]int // how many are left
+	}{
+		{"of records", slices.Concat(in("quiet", old), in("busy", young)), 50, plenty, map[string]int{"quiet": 10, "busy": 35}},
+		{
+			"of two that hold more", slices.Concat(in("quiet", old), in("busy", young), in("busier", young)), 50, plenty,
+			map[string]int{"quiet": 10, "busy": 18, "busier": 17},
+		},
+		{"of bytes", slices.Concat(in("quiet", old), large), plenty, 200_000, map[string]int{"quiet": 10, "large": 1}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			records := &fakeRecords{records: test.records}
+			c := &RecordCap{Records: records, Ledger: ledgerOf(t, test.records...), Max: test.max, MaxBytes: test.maxBytes}
+			if err := c.trim(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			got := map[string]int{}
+			for _, r := range records.records {
+				got[r.Namespace]++
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("left (-want +got):\n%s", diff)
+			}
+		})
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -19,12 +21,16 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/delivery"
+	"postern.dev/postern/pkg/fairness"
 )
 
 const (
-	// retryWorkers bounds how many targets, and retriesAtOnce how many deliveries of each, are tried at once.
-	retryWorkers  = 8
-	retriesAtOnce = 8
+	// retryWorkers bounds how many targets, and retriesAtOnce how many deliveries of each, are tried at once. Targets that
+	// hang keep one each for as long as a try may take. So retrySharePercent bounds how many are of one namespace: those
+	// of others must not wait for them.
+	retryWorkers      = 16
+	retrySharePercent = 50
+	retriesAtOnce     = 8
 
 	firstBackoff, maxBackoff = 500 * time.Millisecond, 12 * time.Second
 
@@ -41,6 +47,7 @@ type Resumer interface {
 type Retry struct {
 	pending cache.SharedIndexInformer
 	queue   workqueue.TypedRateLimitingInterface[string]
+	workers *fairness.Slots
 	resumer Resumer
 	window  time.Duration
 	now     func() time.Time
@@ -53,6 +60,7 @@ func NewRetry(pending cache.ListerWatcher, resumer Resumer, window time.Duration
 		pending: cache.NewSharedIndexInformer(pending, &postern.WebhookDelivery{}, 0, cache.Indexers{groupIndex: groupOf}),
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(jittered{workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstBackoff, maxBackoff)},
 			workqueue.TypedRateLimitingQueueConfig[string]{Name: "retry"}),
+		workers: fairness.NewSlots(fairness.Share{Total: retryWorkers, Percent: retrySharePercent}),
 		resumer: resumer,
 		window:  window,
 		now:     now,
@@ -73,9 +81,7 @@ func (r *Retry) Start(ctx context.Context) error {
 	var group errgroup.Group
 	group.Go(func() error { r.pending.RunWithContext(ctx); return nil })
 	if cache.WaitForCacheSync(ctx.Done(), r.pending.HasSynced) {
-		for range retryWorkers {
-			group.Go(func() error { r.work(ctx); return nil })
-		}
+		group.Go(func() error { r.work(ctx); return nil })
 	}
 	<-ctx.Done()
 	r.queue.ShutDown()
@@ -112,13 +118,19 @@ func (r *Retry) early(d *postern.WebhookDelivery) time.Duration {
 // recordedAt is when whoever answers a delivery began to carry it out. Admission, which may ask others, took its time since
 // the receipt; but that is more exact than the time of creation.
 func recordedAt(d *postern.WebhookDelivery) time.Time {
-	if received := receivedAt(d); received.After(d.CreationTimestamp.Time) {
+	created := d.CreationTimestamp.Time
+	latest := created.Add(time.Second) // for that is in whole seconds, and receipts may be stamped ahead of the clock
+	switch received := receivedAt(d); {
+	case received.After(latest) && !created.IsZero():
+		return latest
+	case received.After(created):
 		return received
 	}
-	return d.CreationTimestamp.Time
+	return created
 }
 
-func (r *Retry) age(d *postern.WebhookDelivery) time.Duration { return r.now().Sub(receivedAt(d)) }
+// age is how long a delivery is tried. One that is repeated after it could not be recorded keeps its first receipt.
+func (r *Retry) age(d *postern.WebhookDelivery) time.Duration { return r.now().Sub(recordedAt(d)) }
 
 func receivedAt(d *postern.WebhookDelivery) time.Time {
 	if d.Status.ReceivedTime != nil {
@@ -127,24 +139,38 @@ func receivedAt(d *postern.WebhookDelivery) time.Time {
 	return d.CreationTimestamp.Time
 }
 
+// work lets each group wait for its turn among those of its namespace. How many wait is bounded by what may be pending.
 func (r *Retry) work(ctx context.Context) {
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
 	for {
 		group, stop := r.queue.Get()
 		if stop || ctx.Err() != nil { // a queue that is shut down hands out what it still has
 			return
 		}
-		again, err := r.retry(ctx, group)
-		switch {
-		case err != nil:
-			klog.FromContext(ctx).V(2).Info("Deliveries are still pending", "group", group, "err", err)
-			r.queue.AddRateLimited(group)
-		default:
-			r.queue.Forget(group)
-			if again > 0 {
-				r.queue.AddAfter(group, again)
+		waiting.Go(func() {
+			defer r.queue.Done(group)
+			namespace, _, _ := strings.Cut(group, "/")
+			release, err := r.workers.Acquire(ctx, fairness.Flow{Namespace: namespace}, 1)
+			if err != nil {
+				return
 			}
-		}
-		r.queue.Done(group)
+			defer release()
+			r.workOn(ctx, group)
+		})
+	}
+}
+
+func (r *Retry) workOn(ctx context.Context, group string) {
+	again, err := r.retry(ctx, group)
+	if err != nil {
+		klog.FromContext(ctx).V(2).Info("Deliveries are still pending", "group", group, "err", err)
+		r.queue.AddRateLimited(group)
+		return
+	}
+	r.queue.Forget(group)
+	if again > 0 {
+		r.queue.AddAfter(group, again)
 	}
 }
 

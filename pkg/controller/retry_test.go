@@ -228,3 +228,18 @@ func TestATryChangesNothingInTheCache(t *testing.T) {
 		advance(time.Minute)
 	})
 }
+
+// Receipts may be stamped a minute ahead of the clock, by what a target tells. That must not delay who takes up what was
+// left by a crash.
+func TestAReceiptAheadOfTheClockDoesNotLengthenTheGrace(t *testing.T) {
+	onBench(t, func(t *testing.T, b *bench) {
+		d := b.pendingSince("d", -time.Minute)
+		d.CreationTimestamp.Time = time.Now()
+		b.source.Add(d)
+		defer b.start(t)()
+		advance(2 * time.Minute)
+		if diff := cmp.Diff([]call{{"d", delivery.Grace + time.Second, false}}, b.tried()); diff != "" {
+			t.Errorf("tries (-want +got):\n%s", diff)
+		}
+	})
+}

@@ -29,8 +29,9 @@ func TestNothingIsBegunAfterTheStop(t *testing.T) {
 		}
 		stop := b.start(t)
 		advance(time.Minute)
-		if got := len(b.tried()); got != retryWorkers {
-			t.Errorf("%d are tried at once, want %d", got, retryWorkers)
+		const share = retryWorkers * retrySharePercent / 100
+		if got := len(b.tried()); got != share {
+			t.Errorf("%d of one namespace are tried at once, want %d", got, share)
 		}
 		before := time.Now()
 		stop()

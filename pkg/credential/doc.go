@@ -14,7 +14,8 @@
 //	gatewaysyncs.<name>.hmac, gatewaysyncs.<name>.token    one GatewaySync
 //	applications.<name>.hmac, applications.<name>.token    one Application
 //	hmac, token                                            git and generic senders
-//	webhook.<source>-secret                                one sender, as HMAC key and as token
+//	webhook.<source>-secret                                one sender, as HMAC key if it signs, and as token
+//	webhook.<source>-registry-url                          no secret: where that sender's registry is; see RegistryURLs
 //
 // A target with a key of its own, of either kind, is tried against nothing else, so that tenants of one namespace can
 // be kept apart.

@@ -12,7 +12,8 @@ import (
 // signatureHeader is a header that carries an HMAC-SHA256 of the body as hexadecimal digits after a prefix.
 type signatureHeader struct{ name, prefix string }
 
-// signatureHeaders are all that are read. None is read for one sender only: whoever makes the right MAC holds the secret.
+// signatureHeaders are those of a signed body. Each counts from every sender that signs its body: the right MAC shows who
+// holds the secret, whichever header it is in.
 var signatureHeaders = []signatureHeader{
 	// https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
 	{"X-Hub-Signature-256", "sha256="},

@@ -72,5 +72,8 @@ func keysOf(source string) []string {
 	if hasOnlyOwnKey(source) {
 		return []string{sourceKey(source)}
 	}
+	if !signs(source) {
+		return []string{sourceKey(source), tokenKey}
+	}
 	return []string{sourceKey(source), hmacKey, tokenKey}
 }

@@ -36,6 +36,8 @@ type keyring struct {
 	hasSourceKey, hasTargetKey bool
 	// unread is how many secrets are not read, by the keys that hold more than maxSecretsPerKey.
 	unread map[string]int
+	// registries are the texts under the keys of registryKey.
+	registries map[string]string
 }
 
 func newKeyring(data map[string][]byte) keyring {
@@ -47,6 +49,9 @@ func newKeyring(data map[string][]byte) keyring {
 			ring.hasSourceKey = true
 		case isTargetKey(key):
 			ring.hasTargetKey = true
+		case isRegistryKey(key):
+			ring.registries = withRegistries(ring.registries, key, value)
+			continue
 		default:
 			continue
 		}

@@ -29,23 +29,7 @@ type proofs struct {
 // proofsOf reads what an attempt shows at the time now.
 func proofsOf(a Attempt, now time.Time) proofs {
 	var p proofs
-	for _, header := range signatureHeaders {
-		mac, problem := header.read(a.Header)
-		if mac != nil {
-			p.signatures = append(p.signatures, mac)
-		}
-		p.unreadable = cmp.Or(p.unreadable, problem)
-	}
-	if mac := jfrogSignature(a.Header); mac != nil {
-		p.signatures = append(p.signatures, mac)
-	}
-	mac, problem := nexusSignature(a)
-	if mac != nil {
-		p.sha1 = [][]byte{mac}
-	}
-	p.unreadable = cmp.Or(p.unreadable, problem)
-	message, problem := readSignedMessage(a.Header, now)
-	p.message, p.unreadable = message, cmp.Or(p.unreadable, problem)
+	p.readSignatures(a, now)
 	for _, name := range tokenHeaders {
 		token, problem := onlyValue(a.Header, name)
 		if token != "" {
@@ -63,6 +47,33 @@ func proofsOf(a Attempt, now time.Time) proofs {
 		p.unreadable = cmp.Or(p.unreadable, ReasonQueryTokenNotAllowed)
 	}
 	return p
+}
+
+// readSignatures reads the signatures that count from the sender of an attempt. Others are as good as unreadable.
+func (p *proofs) readSignatures(a Attempt, now time.Time) {
+	for _, header := range signatureHeaders {
+		mac, problem := header.read(a.Header)
+		if mac != nil && !signsBy(a.Source, bySHA256) {
+			mac, problem = nil, ReasonSignatureNotCounted
+		}
+		if mac != nil {
+			p.signatures = append(p.signatures, mac)
+		}
+		p.unreadable = cmp.Or(p.unreadable, problem)
+	}
+	if mac := jfrogSignature(a.Header); mac != nil && signsBy(a.Source, byJFrog) {
+		p.signatures = append(p.signatures, mac)
+	}
+	mac, problem := nexusSignature(a)
+	if mac != nil {
+		p.sha1 = [][]byte{mac}
+	}
+	p.unreadable = cmp.Or(p.unreadable, problem)
+	message, problem := readSignedMessage(a.Header, now)
+	if message != nil && !signsBy(a.Source, bySigningToken) {
+		message, problem = nil, ReasonSignatureNotCounted
+	}
+	p.message, p.unreadable = message, cmp.Or(p.unreadable, problem)
 }
 
 // read returns the MAC in the header, or nil and, if the header is there at all, why it cannot be read.

@@ -40,7 +40,7 @@ func nexusSignature(a Attempt) ([]byte, Reason) {
 	if len(a.Header.Values(nexusHeader)) == 0 {
 		return nil, ""
 	}
-	if a.Source != sourceNexus {
+	if !signsBy(a.Source, bySHA1) {
 		return nil, ReasonSHA1Signature
 	}
 	value, problem := onlyValue(a.Header, nexusHeader)

@@ -18,6 +18,7 @@ const (
 	ReasonMalformedSignature   Reason = "MalformedSignature"   // not a SHA-256 MAC in the form that its header has
 	ReasonTimestampOutOfWindow Reason = "TimestampOutOfWindow" // signed too long ago or in the future: a replay, or a wrong clock
 	ReasonSHA1Signature        Reason = "SHA1Signature"        // the only signature was a SHA-1 one
+	ReasonSignatureNotCounted  Reason = "SignatureNotCounted"  // a signature in a form in which this type of sender makes none
 	ReasonRepeatedHeader       Reason = "RepeatedHeader"       // a header was given more than once, and not read
 	ReasonQueryTokenNotAllowed Reason = "QueryTokenNotAllowed" // ?secret= for a sender that can do better
 )
@@ -49,7 +50,8 @@ func (r *Rejection) Error() string {
 	if r.authorizationHelps {
 		b.WriteString(", or " + authorizationHeader)
 	}
-	b.WriteString(", each given once; SHA-1 is accepted of Nexus alone, and ?secret= only for senders that can do nothing else")
+	b.WriteString(", each given once; signatures count only from senders that sign (" + strings.Join(signerNames(), ", ") +
+		"), SHA-1 from nexus alone, and ?secret= only from senders that can do nothing else")
 	if r.identityHelps {
 		b.WriteString("; or authenticate to the Kubernetes API, for example with a ServiceAccount token")
 	}

@@ -60,7 +60,8 @@ func TestMessageSaysWhatToDo(t *testing.T) {
 		"X-Gitea-Signature: HEX, X-Forgejo-Signature: HEX, X-Gogs-Signature: HEX, " +
 		"or by a signing token within 5 minutes in Webhook-Signature: v1,BASE64, " +
 		"or show the secret in X-Gitlab-Token, X-Webhook-Secret, X-Webhook-Token, X-Jfrog-Event-Auth, " +
-		"each given once; SHA-1 is accepted of Nexus alone, and ?secret= only for senders that can do nothing else"
+		"each given once; signatures count only from senders that sign (bitbucket, bitbucket-server, generic, ghcr.io, gitea, github, " +
+		"gitlab, jfrog, nexus), SHA-1 from nexus alone, and ?secret= only from senders that can do nothing else"
 	const identity = "; or authenticate to the Kubernetes API, for example with a ServiceAccount token"
 	token := header("X-Gitlab-Token", "other")
 	for _, tc := range []struct {

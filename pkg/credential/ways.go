@@ -42,24 +42,24 @@ func (v *Verifier) WaysOf(namespace, source string) Ways {
 }
 
 // methodsOf says what each sender is able to do: put a ServiceAccount token into Authorization, sign, put a secret into
-// another header, or into the URL. GitLab, JFrog and the tools that people call as they like can do all but the last.
+// another header, or into the URL. GitLab, JFrog and scripts can do all but the last. A sender signs if it is in signers.
 func methodsOf(source string) []Method {
 	switch source {
-	case "github", "bitbucket", "bitbucket-server", sourceGHCR, sourceNexus:
+	case sourceGitHub, sourceBitbucket, sourceBitbucketServer, sourceGHCR, sourceNexus:
 		return []Method{MethodHMAC}
-	case "gitea":
+	case sourceGitea:
 		return []Method{MethodServiceAccount, MethodHMAC}
 	case sourceHarbor:
 		return []Method{MethodServiceAccount}
-	case "azure-devops", sourceACR, sourceDistribution, sourceZot:
-		return []Method{MethodServiceAccount, MethodToken}
 	case sourceECR: // EventBridge, whose headers are too short for a ServiceAccount's token: 512 characters
 		return []Method{MethodToken}
 	case sourceCloudEvents:
 		return []Method{MethodServiceAccount, MethodToken, MethodQueryToken}
 	case sourceDockerHub, sourceQuay, sourceAliyunACR, sourceGAR:
 		return []Method{MethodQueryToken}
-	default:
+	case sourceGitLab, sourceJFrog, sourceGeneric:
 		return []Method{MethodServiceAccount, MethodHMAC, MethodToken}
+	default: // Azure DevOps, Argo CD, Kargo and the registries whose headers one sets
+		return []Method{MethodServiceAccount, MethodToken}
 	}
 }

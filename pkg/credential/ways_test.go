@@ -33,7 +33,7 @@ func TestWaysTellHowASenderCanProveItself(t *testing.T) {
 		"registry, a key without a secret": {map[string]string{"webhook.docker-secret": " \n"}, "docker.io",
 			Ways{Methods: []string{"QueryToken"}, Keys: []string{"webhook.docker-secret"}}},
 		"a tool": {map[string]string{"token": "t"}, "kargo",
-			Ways{Methods: []string{"ServiceAccount", "HMAC", "Token"}, Keys: []string{"webhook.kargo-secret", "hmac", "token"}, HasSecret: true}},
+			Ways{Methods: []string{"ServiceAccount", "Token"}, Keys: []string{"webhook.kargo-secret", "token"}, HasSecret: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &Secrets{}
@@ -51,7 +51,7 @@ func TestWaysTellHowASenderCanProveItself(t *testing.T) {
 func TestIdentitySwitchedOffIsNoWay(t *testing.T) {
 	v := NewVerifier(Config{}, &Secrets{})
 	for source, want := range map[string][]string{
-		"kargo": {"HMAC", "Token"}, "acr": {"Token"}, "harbor": {}, "docker.io": {"QueryToken"},
+		"kargo": {"Token"}, "acr": {"Token"}, "harbor": {}, "docker.io": {"QueryToken"},
 	} {
 		if diff := cmp.Diff(want, v.WaysOf(namespace, source).Methods); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", source, diff)
@@ -59,15 +59,26 @@ func TestIdentitySwitchedOffIsNoWay(t *testing.T) {
 	}
 }
 
+var allSources = []string{
+	"github", "gitlab", "gitea", "bitbucket", "bitbucket-server", "azure-devops", "argocd", "kargo", "generic",
+	sourceACR, sourceAliyunACR, sourceCloudEvents, sourceDockerHub, sourceGHCR, sourceHarbor, sourceQuay,
+	sourceDistribution, sourceECR, sourceGAR, sourceJFrog, sourceNexus, sourceZot,
+}
+
 // A sender that is told to use the query must be let in by it, and no other.
 func TestOnlySendersThatMayUseTheQueryAreToldTo(t *testing.T) {
-	for _, source := range []string{
-		"github", "gitlab", "gitea", "bitbucket", "bitbucket-server", "azure-devops", "argocd", "kargo", "generic",
-		sourceACR, sourceAliyunACR, sourceCloudEvents, sourceDockerHub, sourceGHCR, sourceHarbor, sourceQuay,
-		sourceDistribution, sourceECR, sourceGAR, sourceJFrog, sourceNexus, sourceZot,
-	} {
+	for _, source := range allSources {
 		if told := slices.Contains(methodsOf(source), MethodQueryToken); told != mayUseQueryToken(source) {
 			t.Errorf("%s: told to use the query: %t, may use it: %t", source, told, mayUseQueryToken(source))
+		}
+	}
+}
+
+// A sender that is told to sign must be believed when it does, and no other.
+func TestOnlySendersThatSignAreToldTo(t *testing.T) {
+	for _, source := range allSources {
+		if told := slices.Contains(methodsOf(source), MethodHMAC); told != signs(source) {
+			t.Errorf("%s: told to sign: %t, signs: %t", source, told, signs(source))
 		}
 	}
 }

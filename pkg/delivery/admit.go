@@ -6,7 +6,6 @@ package delivery
 import (
 	"context"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -19,7 +18,10 @@ import (
 // admit runs the server's admission chain on a delivery as if it were created as an object. So a policy on
 // CREATE of webhookdeliveries holds for every door.
 func (d *Deliverer) admit(ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info, dryRun bool) error {
-	err := d.admitAsObject(ctx, delivery, sender, dryRun)
+	err := ended(ctx)
+	if err == nil {
+		err = d.admitAsObject(ctx, delivery, sender, dryRun)
+	}
 	if err != nil {
 		d.finished(ctx, delivery, err)
 	}
@@ -81,7 +83,7 @@ func (d *Deliverer) mutate(ctx context.Context, delivery *postern.WebhookDeliver
 		return err
 	}
 	if errs := validation.ValidateAdmitted(delivery, received); len(errs) > 0 {
-		return apierrors.NewInvalid(postern.Kind("WebhookDelivery"), delivery.Name, errs)
+		return invalid(delivery, errs)
 	}
 	return nil
 }

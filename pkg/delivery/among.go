@@ -13,6 +13,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/fairness"
 )
 
 // reasonSenderLeft is why a sender is rejected that did not wait for its credential to be verified.
@@ -53,15 +54,12 @@ func (d *Deliverer) DeliverAmong(ctx context.Context, source string, namespaces 
 	ctx, span := d.tracer.Start(ctx, spanDeliver)
 	defer span.End()
 	delivery := &postern.WebhookDelivery{Spec: postern.WebhookDeliverySpec{Source: source}}
-	accepted, deliveryID, err := d.receiveAmong(ctx, delivery, namespaces, in)
-	if err == nil {
-		accepted, err = d.wanting(ctx, delivery, accepted)
-	}
+	read, err := d.receiveAmong(ctx, delivery, namespaces, in)
 	if err != nil {
 		d.finished(ctx, delivery, err)
 		return Spread{}, err
 	}
-	if len(accepted) == 0 {
+	if len(read) == 0 {
 		d.ignore(delivery, ReasonNoTarget, unwanted("nothing", delivery.Spec.Events))
 		d.finished(ctx, delivery, nil)
 		return Spread{Message: delivery.Status.Message}, nil
@@ -69,12 +67,12 @@ func (d *Deliverer) DeliverAmong(ctx context.Context, source string, namespaces 
 	// Many senders hang up after a few seconds, and what was begun in one namespace is to come to an end in all.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), amongTimeout)
 	defer cancel()
-	arrivals := make([]Arrival, len(accepted))
+	arrivals := make([]Arrival, len(read))
 	var group errgroup.Group
 	group.SetLimit(maxNamespacesAtOnce)
-	for i, acceptance := range accepted {
+	for i, r := range read {
 		group.Go(func() error {
-			arrivals[i] = d.arrive(ctx, delivery.DeepCopy(), acceptance, deliveryID, in)
+			arrivals[i] = d.arrive(ctx, r.delivery.DeepCopy(), r.Acceptance, r.deliveryID, in)
 			return nil
 		})
 	}
@@ -82,18 +80,30 @@ func (d *Deliverer) DeliverAmong(ctx context.Context, source string, namespaces 
 	return Spread{Arrivals: arrivals}, nil
 }
 
-// receiveAmong is receive for a sender whose type is known and a delivery that is for several namespaces.
-func (d *Deliverer) receiveAmong(ctx context.Context, delivery *postern.WebhookDelivery, namespaces []string, in Incoming) (accepted []credential.Acceptance, deliveryID string, err error) {
-	accepted, err = d.verifyAmong(ctx, delivery, namespaces, in)
+// receiveAmong is receive for a sender whose type is known and a delivery that is for several namespaces. It returns the readings
+// of those in which something wants what was pushed.
+func (d *Deliverer) receiveAmong(
+	ctx context.Context, delivery *postern.WebhookDelivery, namespaces []string, in Incoming,
+) ([]acceptedReading, error) {
+	_, authenticated := credential.Identify(in.User)
+	end, err := d.Work.Begin(ctx, fairness.Flow{Anonymous: !authenticated}) // it is not known yet for which of them it is
 	if err != nil {
-		return nil, "", err
+		return nil, err
+	}
+	defer end()
+	accepted, err := d.verifyAmong(ctx, delivery, namespaces, in)
+	if err != nil {
+		return nil, err
 	}
 	d.noteReceipt(ctx, delivery, in.Body)
 	if len(accepted) > 0 { // for the log; each namespace has its own
 		d.setSender(delivery, in.User, accepted[0].Method)
 	}
-	deliveryID, err = decode(ctx, delivery, in)
-	return accepted, deliveryID, err
+	read, err := d.readAmong(ctx, delivery, accepted, in)
+	if err != nil {
+		return nil, err
+	}
+	return d.wanting(ctx, read)
 }
 
 func (d *Deliverer) verifyAmong(ctx context.Context, delivery *postern.WebhookDelivery, namespaces []string, in Incoming) ([]credential.Acceptance, error) {
@@ -112,26 +122,29 @@ func (d *Deliverer) verifyAmong(ctx context.Context, delivery *postern.WebhookDe
 	return accepted, nil
 }
 
-// wanting returns those of the namespaces in which something wants what was pushed.
-func (d *Deliverer) wanting(ctx context.Context, delivery *postern.WebhookDelivery, accepted []credential.Acceptance) ([]credential.Acceptance, error) {
+// wanting returns those of the readings that something in their namespace wants.
+func (d *Deliverer) wanting(ctx context.Context, read []acceptedReading) ([]acceptedReading, error) {
 	_, done := startStage(ctx, stageResolve)
 	defer done()
-	var wanting []credential.Acceptance
-	for _, acceptance := range accepted {
-		wanted, err := d.isWanted(acceptance.Namespace, delivery.Spec.Events)
+	var wanting []acceptedReading
+	for _, r := range read {
+		if err := ended(ctx); err != nil {
+			return nil, err
+		}
+		wanted, err := d.isWanted(r.Namespace, r.delivery.Spec.Events)
 		if err != nil {
 			return nil, answerFor(err)
 		}
 		if wanted {
-			wanting = append(wanting, acceptance)
+			wanting = append(wanting, r)
 		}
 	}
 	return wanting, nil
 }
 
 func (d *Deliverer) isWanted(namespace string, events []postern.DeliveryEvent) (bool, error) {
-	for _, event := range events {
-		matches, err := d.Targets.Matches(namespace, task{event: event, matched: true}.request(d.Now()))
+	for i := range events {
+		matches, err := d.Targets.Matches(namespace, task{event: &events[i], matched: true}.request(d.Now()))
 		if err != nil || len(matches) > 0 {
 			return err == nil, err
 		}
@@ -150,10 +163,13 @@ func (d *Deliverer) arrive(ctx context.Context, delivery *postern.WebhookDeliver
 		d.finished(ctx, delivery, err)
 		return Arrival{Namespace: at.Namespace, Err: err}
 	}
-	byContent := nameByContent(delivery, deliveryID)
+	if identify(delivery, deliveryID) {
+		recorded, err := d.deliverOnce(ctx, delivery, in.User, false)
+		return Arrival{at.Namespace, recorded, err}
+	}
 	if err := d.admit(ctx, delivery, in.User, false); err != nil {
 		return Arrival{Namespace: at.Namespace, Err: err}
 	}
-	recorded, err := d.carryAnd(ctx, delivery, manner{byContent: byContent, how: d.recordWhileWriting})
+	recorded, err := d.carryAnd(ctx, delivery, manner{how: d.recordWhileWriting})
 	return Arrival{at.Namespace, recorded, err}
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -208,21 +207,27 @@ func TestAWebhookIsBegunInNoMoreNamespacesOnceItsTimeIsOver(t *testing.T) {
 func TestARepeatMakesNoSecondRecordInAnyNamespace(t *testing.T) {
 	p := amongNamespaces()
 	p.Secrets.Set("a", map[string][]byte{"hmac": []byte(secret)})
-	var names []string
-	p.onRecord = func(d *postern.WebhookDelivery) error {
-		names = append(names, d.Namespace+"/"+d.Name)
-		return nil
-	}
+	s := &shelf{}
+	config := p.Config
+	config.Records = s
+	p.Deliverer = New(config)
+	var reasons []string
 	for range 2 {
 		in := Incoming{Header: http.Header{
 			"X-Github-Event": {"push"}, "X-Github-Delivery": {"d-1"}, "X-Hub-Signature-256": {sign([]byte(pushed))},
 		}, Body: []byte(pushed), User: nobody}
-		if _, err := p.DeliverAmong(t.Context(), "github", []string{"a"}, in); err != nil {
-			t.Fatal(err)
+		spread, err := p.DeliverAmong(t.Context(), "github", []string{"a"}, in)
+		if err != nil || len(spread.Arrivals) != 1 {
+			t.Fatalf("got %+v, %v", spread, err)
 		}
+		reasons = append(reasons, spread.Arrivals[0].Delivery.Status.Reason)
 	}
-	if len(names) != 2 || len(slices.Compact(names)) != 1 || !strings.HasPrefix(names[0], "a/github-") {
-		t.Errorf("the records are named %q, want one name", names)
+	p.Drain()
+	if diff := cmp.Diff([]string{target.ReasonRequested, ReasonAlreadyDelivered}, reasons); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if records := s.all(); len(records) != 1 || records[0].Namespace != "a" {
+		t.Errorf("got the records %+v, want one", records)
 	}
 }
 

@@ -28,17 +28,17 @@ func (d *Deliverer) Carry(ctx context.Context, delivery *postern.WebhookDelivery
 // manner is how a delivery is carried.
 type manner struct {
 	dryRun bool
-	// byContent is set if the delivery is named after its content: if its name is taken, it is a repeat.
-	byContent bool
+	// first is the record of the delivery that this one repeats, and beside its outcome if it was carried out in this
+	// process meanwhile; nil if there is none.
+	first  *postern.WebhookDelivery
+	beside *trip
 	// how stores the record of a delivery and writes its targets.
 	how func(ctx context.Context, delivery *postern.WebhookDelivery, tasks []task) (*postern.WebhookDelivery, []effect, error)
 }
 
-func (m manner) isRepeat(err error) bool { return m.byContent && apierrors.IsAlreadyExists(err) }
-
 func (d *Deliverer) carryAnd(ctx context.Context, delivery *postern.WebhookDelivery, m manner) (*postern.WebhookDelivery, error) {
 	sender := delivery.Status.Sender
-	carried, err := d.carry(ctx, delivery, m)
+	carried, err := d.carryOrRepeat(ctx, delivery, m)
 	if carried != nil {
 		told := *carried
 		told.Status.Sender = sender // and not that of the first delivery, whose record answers a repeat
@@ -46,25 +46,55 @@ func (d *Deliverer) carryAnd(ctx context.Context, delivery *postern.WebhookDeliv
 	}
 	if m.dryRun && err == nil {
 		annotate(ctx, delivery, nil)
+		logTried(ctx, delivery)
 		return carried, nil
 	}
 	d.finished(ctx, delivery, err)
 	return carried, err
 }
 
+func (d *Deliverer) carryOrRepeat(ctx context.Context, delivery *postern.WebhookDelivery, m manner) (*postern.WebhookDelivery, error) {
+	switch {
+	case m.beside != nil:
+		return d.repeatBeside(ctx, m.beside, delivery)
+	case m.first != nil:
+		return d.repeat(ctx, m.first, delivery, m.dryRun)
+	}
+	recorded, err := d.carry(ctx, delivery, m)
+	if first := firstOf(err); first != nil { // another replica has recorded it meanwhile
+		return d.repeat(ctx, first, delivery, m.dryRun)
+	}
+	return recorded, err
+}
+
 func (d *Deliverer) carry(ctx context.Context, delivery *postern.WebhookDelivery, m manner) (*postern.WebhookDelivery, error) {
 	if delivery.Status.Sender == nil {
 		return nil, apierrors.NewInternalError(errors.New("the delivery was not received, so nobody has proved anything"))
+	}
+	if err := checkStorable(delivery); err != nil {
+		return nil, err
+	}
+	if !m.dryRun {
+		if err := d.Accepting(delivery.Namespace); err != nil {
+			return nil, err
+		}
 	}
 	if len(delivery.Spec.Events) == 0 {
 		d.ignore(delivery, ReasonNothingRequested, "admission left nothing to request")
 		return d.recordOnly(ctx, delivery, m)
 	}
+	end, err := d.turnToMatch(ctx, delivery)
+	if err != nil {
+		return nil, err
+	}
 	tasks, err := d.tasksOf(ctx, delivery)
+	end()
 	switch {
 	case target.IsTransient(err) && !m.dryRun:
 		d.pend(delivery, err)
 		return d.recordOnly(ctx, delivery, m)
+	case apierrors.IsRequestEntityTooLargeError(err):
+		return nil, err
 	case err != nil:
 		return nil, answerFor(err)
 	case len(tasks) == 0:
@@ -89,11 +119,7 @@ func (d *Deliverer) carryThrough(ctx context.Context, delivery *postern.WebhookD
 	status := &delivery.Status
 	status.Phase, status.Reason, status.Message = postern.DeliveryPending, "", "" // what Attempted tells from one that is over
 	recorded, effects, err := m.how(ctx, delivery, tasks)
-	switch {
-	case m.isRepeat(err):
-		conclude(delivery, resultsOf(effects), d.Now())
-		return d.repeat(ctx, delivery, effects, false)
-	case err != nil:
+	if err != nil {
 		return nil, err
 	}
 	conclude(recorded, resultsOf(effects), d.Now())
@@ -119,16 +145,15 @@ func (d *Deliverer) recordWhileWriting(ctx context.Context, delivery *postern.We
 	written := make(chan []effect, 1)
 	go func() { written <- d.write(ctx, tasks, false) }()
 	recorded, err := d.record(ctx, delivery, false)
+	if err != nil && firstOf(err) == nil {
+		d.receipts.note(delivery)
+	}
 	return recorded, <-written, err
 }
 
 // recordOnly stores the record of a delivery for which nothing is written now.
 func (d *Deliverer) recordOnly(ctx context.Context, delivery *postern.WebhookDelivery, m manner) (*postern.WebhookDelivery, error) {
-	recorded, err := d.record(ctx, delivery, m.dryRun)
-	if m.isRepeat(err) {
-		return d.repeat(ctx, delivery, nil, m.dryRun)
-	}
-	return recorded, err
+	return d.record(ctx, delivery, m.dryRun)
 }
 
 // pend sets the status of a delivery whose targets can't be found just now; they are looked for again later.
@@ -141,8 +166,7 @@ func (d *Deliverer) pend(delivery *postern.WebhookDelivery, cause error) {
 func (d *Deliverer) record(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
 	ctx, done := startStage(ctx, stageRecord)
 	defer done()
-	recorded, err := d.Records.Create(ctx, delivery, dryRun)
-	return recorded, answerForRecord(err)
+	return d.createAs(ctx, delivery, dryRun)
 }
 
 // ignore sets the status of a delivery that nothing is done for; a reason that is there already stays.

@@ -8,23 +8,30 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/klog/v2"
 
 	"postern.dev/postern/apis/postern"
 )
 
 const (
-	// closeTimeout bounds the storing of a final status, or of what else came of a try.
-	closeTimeout = 15 * time.Second
+	// closeTimeout bounds the storing of a final status, or of what else came of a try, and closeTryTimeout one try of it.
+	closeTimeout    = 15 * time.Second
+	closeTryTimeout = closeTimeout / 3
 	// maxClosings bounds how many final statuses are being stored at once. etcd commits those together.
 	maxClosings = 64
 )
+
+// closeBackoff is how long to wait between tries to store a final status, some 13 seconds in all.
+var closeBackoff = wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 8}
 
 // closeLater stores the final status after the answer. If too many are being stored the answer waits, so that no more
 // comes in than goes out.
 func (d *Deliverer) closeLater(ctx context.Context, delivery *postern.WebhookDelivery) {
 	ctx, final := context.WithoutCancel(ctx), delivery.DeepCopy()
+	d.underWay.hold(final)
 	store := func() error {
+		defer d.underWay.release(final)
 		d.close(ctx, final)
 		return nil
 	}
@@ -33,17 +40,47 @@ func (d *Deliverer) closeLater(ctx context.Context, delivery *postern.WebhookDel
 	}
 }
 
-// close stores the final status. If it can't be, the record goes on to say Pending, and the delivery is tried again,
-// which changes nothing at a target that has it.
+// close stores the final status. If it can't be, the record goes on to say Pending, and whoever takes the delivery up
+// again stores what is kept here, or in another process tries it again, which changes nothing at a target that has
+// it.
 func (d *Deliverer) close(ctx context.Context, delivery *postern.WebhookDelivery) {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
-	switch _, err := d.Records.UpdateStatus(ctx, delivery); {
-	case err == nil, apierrors.IsNotFound(err), apierrors.IsConflict(err): // deleted, or stored by a retry, meanwhile
-	default:
-		klog.FromContext(ctx).Error(err, "Could not store the final status of a delivery", "delivery", klog.KObj(delivery))
+	var err error
+	_ = wait.ExponentialBackoffWithContext(ctx, closeBackoff, func(ctx context.Context) (done bool, _ error) {
+		err = d.tryClose(ctx, delivery)
+		return err == nil || apierrors.IsNotFound(err) || apierrors.IsInvalid(err) || isTooLarge(err), nil
+	})
+	if err == nil || apierrors.IsNotFound(err) { // deleted meanwhile
+		return
 	}
+	d.unstored.note(delivery)
+	klog.FromContext(ctx).Error(err, "Could not store the final status of a delivery", "delivery", klog.KObj(delivery))
 }
 
-// Drain returns when every final status is stored, or could not be. Call it when no delivery comes in any more.
-func (d *Deliverer) Drain() { _ = d.closings.Wait() }
+// tryClose stores the final status, over what another may have stored meanwhile unless that is final.
+func (d *Deliverer) tryClose(ctx context.Context, delivery *postern.WebhookDelivery) error {
+	ctx, cancel := context.WithTimeout(ctx, closeTryTimeout)
+	defer cancel()
+	_, err := d.storeStatus(ctx, delivery)
+	if !apierrors.IsConflict(err) {
+		return err
+	}
+	record, err := d.Records.Get(ctx, delivery.Namespace, delivery.Name)
+	if err != nil {
+		return err
+	}
+	if record.UID != delivery.UID || !mayEndAs(record, &delivery.Status) {
+		return nil
+	}
+	endAs(record, &delivery.Status)
+	_, err = d.storeStatus(ctx, record)
+	return err
+}
+
+// Drain returns when every final status, and what was counted of repeats, is stored, or could not be. Call it when no
+// delivery comes in any more.
+func (d *Deliverer) Drain() {
+	_ = d.closings.Wait()
+	d.tallies.close(context.Background())
+}

@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -56,7 +55,7 @@ func TestAFinalStatusThatCannotBeStoredIsNoFailure(t *testing.T) {
 		apierrors.NewNotFound(postern.Resource("webhookdeliveries"), "release"),
 		apierrors.NewConflict(postern.Resource("webhookdeliveries"), "release", errors.New("changed")),
 	} {
-		t.Run(fmt.Sprintf("%T", cause), func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			p := newDefaultPipeline()
 			p.onUpdate = func(*postern.WebhookDelivery) error { return cause }
 			delivered, err := p.Deliver(t.Context(), toPlant(), release(), false)
@@ -64,7 +63,7 @@ func TestAFinalStatusThatCannotBeStoredIsNoFailure(t *testing.T) {
 				t.Fatal(err)
 			}
 			if delivered.Name != "generic-x" || delivered.Status.Phase != postern.DeliveryApplied {
-				t.Errorf("got %q in phase %s, want the record in phase Applied", delivered.Name, delivered.Status.Phase)
+				t.Errorf("%v: got %q in phase %s, want the record in phase Applied", cause, delivered.Name, delivered.Status.Phase)
 			}
 			p.Drain()
 		})
@@ -122,7 +121,7 @@ func TestAFinalStatusThatCannotBeStoredIsLoggedWithoutSecrets(t *testing.T) {
 		"deleted meanwhile":          {apierrors.NewNotFound(postern.Resource("webhookdeliveries"), "release"), false},
 		"stored by another, already": {conflict, false},
 	} {
-		t.Run(name, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			var log lockedBuffer
 			ctx := klog.NewContext(t.Context(), textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(&log), textlogger.Verbosity(9))))
 			p, in := newDefaultPipeline(), release()
@@ -134,10 +133,10 @@ func TestAFinalStatusThatCannotBeStoredIsLoggedWithoutSecrets(t *testing.T) {
 			p.Drain()
 			const message = `"Could not store the final status of a delivery" err="etcd is gone" delivery="demo/generic-x"`
 			if got := strings.Contains(log.String(), message); got != test.want {
-				t.Errorf("logged: %t, want %t, in:\n%s", got, test.want, &log)
+				t.Errorf("%s: logged: %t, want %t, in:\n%s", name, got, test.want, &log)
 			}
 			if strings.Contains(log.String(), secret) || strings.Contains(log.String(), sign(in.Body)) {
-				t.Errorf("a secret is in the log:\n%s", &log)
+				t.Errorf("%s: a secret is in the log:\n%s", name, &log)
 			}
 		})
 	}

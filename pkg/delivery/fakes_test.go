@@ -61,6 +61,7 @@ type fakes struct {
 	request    target.Request
 	requests   []target.Request // in any order
 	events     []string
+	stamps     int
 }
 
 // atTarget is what comes of a write.
@@ -155,7 +156,16 @@ func (f fakeTargets) Resolve(_ context.Context, key target.Key) error {
 	return f.resolveErr
 }
 
-func (f fakeTargets) Write(ctx context.Context, key target.Key, request target.Request, dryRun bool) (target.Outcome, error) {
+func (f fakeTargets) Write(ctx context.Context, key target.Key, requests []target.Request, dryRun bool) []target.Result {
+	results := make([]target.Result, len(requests))
+	for i, request := range requests {
+		request.Since = time.Time{} // it is of another clock
+		results[i].Outcome, results[i].Err = f.writeOne(ctx, key, request, dryRun)
+	}
+	return results
+}
+
+func (f fakeTargets) writeOne(ctx context.Context, key target.Key, request target.Request, dryRun bool) (target.Outcome, error) {
 	f.note(dryRun, "write ", key, " ", request.Ref)
 	f.mu.Lock()
 	f.request, f.requests = request, append(f.requests, request)
@@ -165,6 +175,24 @@ func (f fakeTargets) Write(ctx context.Context, key target.Key, request target.R
 		return at.outcome, at.err
 	}
 	return f.outcome, f.writeErr
+}
+
+// Stamp gives each receipt a microsecond of its own if there is more than one.
+func (f fakeTargets) Stamp() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stamps++
+	return received.Add(time.Duration(f.stamps-1) * time.Microsecond)
+}
+
+func (f fakeTargets) Held(key target.Key, requests ...target.Request) {
+	for _, request := range requests {
+		what := request.Ref
+		if request.Image != nil {
+			what = request.Image.Name + ":" + what
+		}
+		f.note(false, "held ", key, " ", what, " ", request.Received.Sub(received))
+	}
 }
 
 func (f fakeTargets) Matches(namespace string, request target.Request) ([]target.Match, error) {

@@ -69,7 +69,14 @@ func annotate(ctx context.Context, delivery *postern.WebhookDelivery, err error)
 	audit.AddAuditAnnotationsMap(ctx, told)
 }
 
-func logFinished(ctx context.Context, delivery *postern.WebhookDelivery, err error) {
+// logTried logs a dry run: it leaves no record, and tells its caller of targets.
+func logTried(ctx context.Context, delivery *postern.WebhookDelivery) {
+	klog.FromContext(ctx).Info("Made a dry run of a delivery",
+		append(logValues(ctx, delivery, nil), "reason", delivery.Status.Reason, "refs", refsOf(delivery))...)
+}
+
+// logValues is who delivered what, and what became of it.
+func logValues(ctx context.Context, delivery *postern.WebhookDelivery, err error) []any {
 	values := []any{"outcome", outcomeOf(delivery, err), "source", delivery.Spec.Source}
 	if id := audit.GetAuditIDTruncated(ctx); id != "" {
 		values = append(values, "auditID", id)
@@ -85,6 +92,11 @@ func logFinished(ctx context.Context, delivery *postern.WebhookDelivery, err err
 	if t := delivery.Spec.Target; t != nil {
 		values = append(values, "kind", t.Kind, "target", klog.KRef(delivery.Namespace, t.Name))
 	}
+	return values
+}
+
+func logFinished(ctx context.Context, delivery *postern.WebhookDelivery, err error) {
+	values := logValues(ctx, delivery, err)
 	log := klog.FromContext(ctx)
 	reason, rejected := rejectionOf(err)
 	switch {

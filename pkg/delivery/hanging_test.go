@@ -109,12 +109,16 @@ func TestWhatCameOfATargetThatHangsIsStoredAllTheSame(t *testing.T) {
 	})
 	t.Run("repeated", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			p := repeatOf(firstDelivery("Applied"))
+			p := pipelineOn(&shelf{})
+			p.writeErr = errors.New("frozen")
+			_, _ = p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false)
+			p.Drain()
 			hanging(p)
 			delivered, err := p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false)
 			if err != nil || delivered.Status.Phase != postern.DeliveryPending {
 				t.Errorf("answered %+v, %v", delivered, err)
 			}
+			p.Drain()
 		})
 	})
 }

@@ -29,6 +29,7 @@ const (
 	outcomeInvalid  = "Invalid"  // can never work as it is
 	outcomeDenied   = "Denied"   // admission said no
 	outcomeNotFound = "NotFound" // no such target
+	outcomeRefused  = "Refused"  // more than its namespace's share
 	// The delivery could not be recorded or tried out just now; the sender was told to send it again.
 	outcomeUnavailable = "Unavailable"
 )
@@ -94,8 +95,10 @@ func outcomeOf(delivery *postern.WebhookDelivery, err error) string {
 		return outcomeDenied
 	case apierrors.IsNotFound(err):
 		return outcomeNotFound
-	case apierrors.IsBadRequest(err) || apierrors.IsInvalid(err) || apierrors.IsAlreadyExists(err):
+	case apierrors.IsBadRequest(err) || apierrors.IsInvalid(err) || apierrors.IsAlreadyExists(err) || apierrors.IsRequestEntityTooLargeError(err):
 		return outcomeInvalid
+	case apierrors.IsTooManyRequests(err):
+		return outcomeRefused
 	case apierrors.IsServiceUnavailable(err):
 		return outcomeUnavailable
 	}

@@ -23,8 +23,8 @@ import (
 func (d *Deliverer) ReceiveObject(ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info, querySecret string) error {
 	delivery.Status = postern.WebhookDeliveryStatus{} // only the server's own counts, in logs and metrics too
 	if errs := validation.ValidateNew(delivery, d.MaxPayloadBytes); len(errs) > 0 {
-		err := apierrors.NewInvalid(postern.Kind("WebhookDelivery"), delivery.Name, errs)
-		d.finished(ctx, delivery, err)
+		err := invalid(delivery, errs)
+		d.finished(ctx, unchecked(delivery), err)
 		return err
 	}
 	in, err := incomingOf(delivery)
@@ -46,6 +46,16 @@ func (d *Deliverer) ReceiveObject(ctx context.Context, delivery *postern.Webhook
 	}
 	return nil
 }
+
+// unchecked is what may be told of an object that is not valid: where it was to be created. All else may be of any length.
+func unchecked(delivery *postern.WebhookDelivery) *postern.WebhookDelivery {
+	told := &postern.WebhookDelivery{}
+	told.Namespace, told.Spec.Source = delivery.Namespace, shorten(delivery.Spec.Source, maxToldBytes)
+	return told
+}
+
+// maxToldBytes is how much of a hostile text is told.
+const maxToldBytes = 64
 
 // incomingOf takes from a spec what a sender would have sent. Only rawPayload has the sender's exact bytes, so only
 // with it can a signature mean anything: for the others signatures are dropped before anyone can believe them.

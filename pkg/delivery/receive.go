@@ -19,6 +19,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/fairness"
 	"postern.dev/postern/pkg/payload"
 )
 
@@ -36,6 +37,9 @@ type Incoming struct {
 	User user.Info
 	// AuthorizationIsToken says that the header Authorization is the sender's own, and not for the kube-apiserver.
 	AuthorizationIsToken bool
+	// NoShare says that it takes no part of the share of the namespace that it names, but of one for all such: it names no
+	// target to which it may be delivered, as far as that is known.
+	NoShare bool
 	// Forbidden is the answer to a sender that has proved itself, if the door leads nowhere; else nil. Who has proved
 	// nothing is not told.
 	Forbidden error
@@ -56,6 +60,16 @@ func (d *Deliverer) Receive(ctx context.Context, delivery *postern.WebhookDelive
 }
 
 func (d *Deliverer) receive(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming) (deliveryID string, err error) {
+	_, authenticated := credential.Identify(in.User)
+	flow := fairness.Flow{Namespace: delivery.Namespace, Anonymous: !authenticated}
+	if in.NoShare {
+		flow.Namespace = "" // or the senders of a namespace would wait for what may not be delivered to it
+	}
+	end, err := d.Work.Begin(ctx, flow)
+	if err != nil {
+		return "", err
+	}
+	defer end()
 	if delivery.Spec.Source == "" {
 		delivery.Spec.Source = payload.SourceFromHeader(in.Header)
 	}
@@ -64,20 +78,27 @@ func (d *Deliverer) receive(ctx context.Context, delivery *postern.WebhookDelive
 	if err != nil {
 		return "", err
 	}
+	if err := ended(ctx); err != nil {
+		return "", err
+	}
 	d.noteReceipt(ctx, delivery, in.Body)
 	d.setSender(delivery, in.User, method)
-	if deliveryID, err = decode(ctx, delivery, in); err != nil {
+	if deliveryID, err = d.decode(ctx, delivery, in, method); err != nil {
 		return "", err
 	}
 	if sourceKnown {
 		return deliveryID, nil
 	}
 	// Only the shape of the body told who sent it. A secret of one sender must not speak for another.
-	if method, err = d.verify(ctx, delivery, in); err != nil {
+	counted, err := d.verify(ctx, delivery, in)
+	if err != nil {
 		delivery.Status.Sender = nil
 		return "", err
 	}
-	d.setSender(delivery, in.User, method)
+	d.setSender(delivery, in.User, counted)
+	if counted == credential.MethodHMAC && method != counted {
+		return d.decode(ctx, delivery, in, counted) // it proves less of the request than what counted before
+	}
 	return deliveryID, nil
 }
 
@@ -91,9 +112,9 @@ func (d *Deliverer) noteReceipt(ctx context.Context, delivery *postern.WebhookDe
 	}
 }
 
-// receivedNow is the time as JSON keeps it: a record that is read again must be the same.
+// receivedNow stamps a receipt, by which deliveries are ordered.
 func (d *Deliverer) receivedNow() *metav1.MicroTime {
-	return &metav1.MicroTime{Time: d.Now().UTC().Truncate(time.Microsecond)}
+	return &metav1.MicroTime{Time: d.Targets.Stamp()}
 }
 
 // setSender tells who delivered, and how that was proved.
@@ -130,10 +151,11 @@ func (in Incoming) attempt(source string) credential.Attempt {
 	}
 }
 
-func decode(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming) (deliveryID string, err error) {
+// decode fills in what a delivery asks for, as far as the method proves that it was the sender who asked.
+func (d *Deliverer) decode(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming, method credential.Method) (deliveryID string, err error) {
 	_, done := startStage(ctx, stageDecode)
 	defer done()
-	decoded, err := decodeBody(delivery, in)
+	decoded, err := d.decodeBody(delivery, in, method)
 	delivery.Spec.Source = decoded.Source
 	if err != nil {
 		return "", apierrors.NewBadRequest(err.Error())
@@ -149,13 +171,18 @@ func decode(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming)
 	return decoded.DeliveryID, nil
 }
 
-func decodeBody(delivery *postern.WebhookDelivery, in Incoming) (payload.Decoded, error) {
+func (d *Deliverer) decodeBody(delivery *postern.WebhookDelivery, in Incoming, method credential.Method) (payload.Decoded, error) {
 	if delivery.Spec.Image != "" {
 		return payload.RequestImage(delivery.Spec.Image, delivery.Spec.Ref)
 	}
-	return payload.Decode(payload.Input{
+	input := payload.Input{
 		Source: delivery.Spec.Source, Header: in.Header, Body: in.Body, RegistryURL: in.RegistryURL,
-	})
+		RegistryURLs: func(source string) string { return d.Secrets.RegistryURLs(delivery.Namespace, source) },
+	}
+	if method == credential.MethodHMAC {
+		return payload.DecodeSigned(input)
+	}
+	return payload.Decode(input)
 }
 
 // unauthorized answers a rejection. The message is the same whatever is configured or exists.
@@ -217,5 +244,5 @@ func ignoredBecause(ignored []payload.Ignored) (reason, message string) {
 	for _, i := range ignored {
 		messages = append(messages, i.Message)
 	}
-	return ignored[0].Reason, strings.Join(messages, "; ")
+	return ignored[0].Reason, bounded(strings.Join(messages, "; "))
 }

@@ -14,20 +14,30 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
+const (
+	// packaged is what GitHub says of a push to its registry.
+	packaged = `{"action":"published","package":{"package_type":"CONTAINER","package_version":{"package_url":"ghcr.io/acme/shop:2.0.0",` +
+		`"container_metadata":{"tag":{"name":"2.0.0"}}}}}`
+	// promoted is what Kargo says of a promotion.
+	promoted = `{"freight":{"commits":[{"tag":"v2.0.0"}]}}`
+)
+
 // docker is what Docker Hub says of a push.
 const docker = `{"push_data":{"tag":"2.0.0"},"repository":{"repo_name":"acme/shop"}}`
 
 // A signature by a key for git hosts is none of a registry, though nothing but the body's shape tells who sent it.
 func TestTheSenderThatTheShapeTellsMustHaveProvedItself(t *testing.T) {
 	for name, test := range map[string]struct{ namespace, body, want string }{
-		"a registry, by a key for git hosts":          {"demo", docker, "NoSecretConfigured"},
-		"a registry with a key, by one for git hosts": {"demo", two, "SignatureMismatch"},
-		"a git host, by a key for git hosts":          {"demo", pushed, "HMAC"},
-		"a registry, by the target's own key":         {"own", docker, "HMAC"},
+		"a registry that signs, by a key for git hosts":    {"demo", packaged, "SignatureMismatch"},
+		"a registry that signs, by the target's own key":   {"own", packaged, "HMAC"},
+		"a registry that does not, by a key for git hosts": {"demo", docker, "SignatureNotCounted"},
+		"a registry that does not, by the target's own":    {"own", docker, "SignatureNotCounted"},
+		"a git host, by a key for git hosts":               {"demo", pushed, "HMAC"},
+		"a tool that does not sign":                        {"demo", promoted, "SignatureNotCounted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newDefaultPipeline()
-			p.Secrets.Set("demo", map[string][]byte{"hmac": []byte(secret), "webhook.quay-secret": []byte("another")})
+			p.Secrets.Set("demo", map[string][]byte{"hmac": []byte(secret), "webhook.ghcr-secret": []byte("another")})
 			p.Secrets.Set("own", map[string][]byte{"gatewaysyncs.plant.hmac": []byte(secret)})
 			d := toPlant()
 			d.Namespace = test.namespace
@@ -46,10 +56,10 @@ func TestTheSenderThatTheShapeTellsMustHaveProvedItself(t *testing.T) {
 // The method that counts is that of the key which is the sender's.
 func TestTheMethodIsThatWhichProvedTheSenderOfThatShape(t *testing.T) {
 	p := newPipeline(credential.Config{RequireSecret: true})
-	p.Secrets.Set("demo", map[string][]byte{"token": []byte("t"), "webhook.docker-secret": []byte(secret)})
+	p.Secrets.Set("demo", map[string][]byte{"token": []byte("t"), "webhook.ghcr-secret": []byte(secret)})
 	d := toPlant()
 	_, err := p.Receive(t.Context(), d, Incoming{
-		Header: http.Header{"X-Webhook-Token": {"t"}, "X-Hub-Signature-256": {sign([]byte(docker))}}, Body: []byte(docker),
+		Header: http.Header{"X-Webhook-Token": {"t"}, "X-Hub-Signature-256": {sign([]byte(packaged))}}, Body: []byte(packaged),
 	})
 	if got := verdict(t, d, err); got != "HMAC" {
 		t.Errorf("got %s, want HMAC", got)

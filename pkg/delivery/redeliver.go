@@ -40,10 +40,10 @@ func (d *Deliverer) Redeliver(ctx context.Context, original *postern.WebhookDeli
 }
 
 func (d *Deliverer) receiveAgain(ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info) error {
-	method, known := credential.Identify(sender)
-	if !known {
-		return apierrors.NewUnauthorized("a delivery is made again only for whom the cluster has authenticated: show a ServiceAccount token or another credential of the cluster")
+	if err := RequireIdentity(sender, "a delivery is made again"); err != nil {
+		return err
 	}
+	method, _ := credential.Identify(sender)
 	if len(delivery.Spec.Events) == 0 {
 		return apierrors.NewBadRequest("the delivery asked for nothing, so there is nothing to deliver again")
 	}

@@ -5,124 +5,220 @@ package delivery
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
+	"errors"
+	"net/http"
+	"slices"
 
-	"k8s.io/apimachinery/pkg/api/meta"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/retry"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/credential"
 )
 
-// nameByContent names a delivery after what makes a repeat of it: the sender's delivery id, the body and the target. So
-// a repeat finds the name taken, in whichever replica and however many come at once. Without an id there are no repeats,
-// and it returns false.
-func nameByContent(delivery *postern.WebhookDelivery, deliveryID string) bool {
-	if deliveryID == "" || delivery.Status.Payload == nil {
+// repeatError is that of a record that could not be made, since there is one of the delivery that it repeats.
+type repeatError struct{ first *postern.WebhookDelivery }
+
+func (e *repeatError) Error() string {
+	return "the delivery repeats " + e.first.Name
+}
+
+// firstOf returns the record that an error says is repeated, nil if it says something else.
+func firstOf(err error) *postern.WebhookDelivery {
+	var repeat *repeatError
+	if errors.As(err, &repeat) {
+		return repeat.first
+	}
+	return nil
+}
+
+// repeat answers a delivery that came before with the record of the first. A delivery that is under way, or has come
+// through, is left alone. What failed, or was not wanted, is tried again as a retry of the first, with its receipt: so
+// everything that was received since counts instead.
+func (d *Deliverer) repeat(ctx context.Context, first, repeated *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
+	record, counted, err := first, false, error(nil)
+	switch {
+	case !mayBeRedone(first):
+	case dryRun:
+		record, err = d.tryOutAgain(ctx, first, repeated)
+	default:
+		if err := d.Accepting(first.Namespace); err != nil { // it may become pending
+			return nil, err
+		}
+		record, counted, err = d.redo(ctx, first, repeated)
+	}
+	if record == nil {
+		return nil, err
+	}
+	if !dryRun && !counted {
+		d.tallies.note(ctx, record, repeated)
+	}
+	return answerToRepeat(record), err
+}
+
+// repeatBeside answers a repeat of a delivery that has just been carried out in this process.
+func (d *Deliverer) repeatBeside(ctx context.Context, t *trip, repeated *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
+	d.tallies.note(ctx, t.record, repeated)
+	return answerToRepeat(t.record), t.err
+}
+
+func answerToRepeat(record *postern.WebhookDelivery) *postern.WebhookDelivery {
+	answer := record.DeepCopy()
+	answer.Status.Reason = ReasonAlreadyDelivered
+	answer.Status.Message = "this is a repeat of a delivery of " + record.CreationTimestamp.UTC().Format("2006-01-02 15:04:05 MST")
+	return answer
+}
+
+// mayBeRedone reports whether a repeat may change what a delivery came to.
+func mayBeRedone(first *postern.WebhookDelivery) bool {
+	phase := first.Status.Phase
+	return len(first.Spec.Events) > 0 && (phase == postern.DeliveryFailed || phase == postern.DeliveryIgnored)
+}
+
+// redone is a copy of a record for another try of what did not come through. It is the sender's who may do less: the
+// repeat must not do for one what only another may do.
+func redone(first, repeated *postern.WebhookDelivery) *postern.WebhookDelivery {
+	again := first.DeepCopy()
+	if !isIdentity(repeated.Status.Sender) {
+		again.Status.Sender = repeated.Status.Sender
+	}
+	again.Status.Reason, again.Status.Message = "", "" // what Attempted tells from one that is over
+	again.Status.Targets = slices.DeleteFunc(again.Status.Targets, func(r postern.TargetResult) bool {
+		return r.Result == postern.TargetFailed || r.Result == postern.TargetSkipped
+	})
+	return again
+}
+
+// isIdentity reports whether a sender was authenticated by the cluster.
+func isIdentity(sender *postern.Sender) bool {
+	if sender == nil {
 		return false
 	}
-	to := postern.TargetReference{}
-	if delivery.Spec.Target != nil {
-		to = *delivery.Spec.Target
-	}
-	const idBytes = 10 // 80 bits: in a namespace of a million deliveries, two meet by chance once in a trillion
-	identity := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%s", to.Kind, to.Name, deliveryID, delivery.Status.Payload.SHA256))
-	delivery.Name, delivery.GenerateName = delivery.Spec.Source+"-"+hex.EncodeToString(identity[:idBytes]), ""
-	return true
+	method := credential.Method(sender.Method)
+	return method == credential.MethodServiceAccount || method == credential.MethodUser
 }
 
-// repeat answers a delivery that came before with its record. The status of the repeat says what came of it, which is
-// nothing new unless a target did not hold the ref; then the record tells of that.
-func (d *Deliverer) repeat(ctx context.Context, repeated *postern.WebhookDelivery, effects []effect, dryRun bool) (*postern.WebhookDelivery, error) {
-	// The write to a target that hangs may have taken all of the time that there was.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+// redo tries again what did not come through, and returns the record, which says so if that changed anything; then it
+// counts the repeat too. The error is that of what still fails.
+func (d *Deliverer) redo(ctx context.Context, first, repeated *postern.WebhookDelivery) (record *postern.WebhookDelivery, counted bool, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 	defer cancel()
-	first, err := d.updateFirst(ctx, repeated, dryRun)
+	again := redone(first, repeated)
+	d.tryAgain(ctx, again)
+	if sameOutcome(first, again) {
+		return first, false, failureOf(first)
+	}
+	// The write to a target that hangs may have taken all of the time that there was.
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	record, counted, err = d.storeRedone(ctx, first, again, repeated)
 	if err != nil { // deleted meanwhile, perhaps: there is no record, and so no promise
-		return nil, answerUnavailable("the record of the delivery could not be had just now", err)
+		return nil, false, answerUnavailable("the record of the delivery could not be stored", err)
 	}
-	if first.Status.Phase == postern.DeliveryFailed {
-		if err := worstOf(effects); err != nil {
-			return first, err
-		}
-	}
-	answer := first.DeepCopy()
-	answer.Status.Reason = ReasonAlreadyDelivered
-	answer.Status.Message = "this is a repeat of a delivery of " + first.CreationTimestamp.UTC().Format("2006-01-02 15:04:05 MST")
-	return answer, nil
+	return record, counted, failureOf(record)
 }
 
-// updateFirst returns the record of the first delivery, which tells of what the repeat changed.
-func (d *Deliverer) updateFirst(ctx context.Context, repeated *postern.WebhookDelivery, dryRun bool) (first *postern.WebhookDelivery, err error) {
+// storeRedone makes the record of the first delivery tell the outcome of another try. It leaves a record alone that was
+// changed otherwise meanwhile, as by a repeat that another replica got.
+func (d *Deliverer) storeRedone(
+	ctx context.Context, first, again, repeated *postern.WebhookDelivery,
+) (record *postern.WebhookDelivery, counted bool, err error) {
+	record = first.DeepCopy()
 	err = retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		if first, err = d.Records.Get(ctx, repeated.Namespace, repeated.Name); err != nil {
+		if record == nil {
+			if record, err = d.Records.Get(ctx, first.Namespace, first.Name); err != nil {
+				return err
+			}
+			if record.UID != first.UID || !sameOutcome(first, record) {
+				return nil
+			}
+		}
+		to, from := &record.Status, &again.Status
+		to.Phase, to.Reason, to.Message = from.Phase, from.Reason, from.Message
+		to.Targets, to.Progress, to.Conditions = from.Targets, from.Progress, from.Conditions
+		addRepeats(to, repeatsOf(repeated))
+		stored, err := d.storeStatus(ctx, record)
+		if err != nil {
+			record = nil
 			return err
 		}
-		if !hasNews(first, repeated) {
-			return nil
-		}
-		takeOver(first, repeated)
-		if dryRun {
-			return nil
-		}
-		updated, err := d.Records.UpdateStatus(ctx, first)
-		if err == nil {
-			first = updated
-			d.report(first, first.Status.Targets)
-		}
-		return err
+		record, counted = stored, true
+		return nil
 	})
-	return first, err
+	if err == nil && counted {
+		d.report(record, resultsNotIn(first.Status.Targets, record.Status.Targets))
+	}
+	return record, counted, err
 }
 
-// hasNews reports whether something came of a repeat that its record does not say. If that is pending, whoever carries
-// out the first delivery tells, unless the repeat has written and left nothing to do: it may have overtaken the first,
-// which then finds every target as it should be.
-func hasNews(first, repeated *postern.WebhookDelivery) bool {
-	switch first.Status.Phase {
-	case postern.DeliveryPending:
-		return wroteAll(repeated.Status.Targets)
-	case postern.DeliveryFailed:
-		return true
+// sameOutcome reports whether two states of a record tell the same, but for times and texts. Else each repeat of what
+// fails would store the record anew.
+func sameOutcome(a, b *postern.WebhookDelivery) bool {
+	if a.Status.Phase != b.Status.Phase || a.Status.Reason != b.Status.Reason {
+		return false
 	}
-	return repeated.Status.Phase == postern.DeliveryPending || changesAnything(repeated.Status.Targets)
+	return slices.EqualFunc(a.Status.Targets, b.Status.Targets, func(a, b postern.TargetResult) bool {
+		return a.Kind == b.Kind && a.Name == b.Name && a.Ref == b.Ref && a.Result == b.Result && a.Reason == b.Reason
+	})
 }
 
-// takeOver makes the record say what came of a repeat. If that is pending, it came in with the repeat: by the time of the
-// first it would be outdated, or given up, before it is tried again.
-func takeOver(first, repeated *postern.WebhookDelivery) {
-	to, from := &first.Status, repeated.Status
-	if from.Phase == postern.DeliveryPending {
-		to.ReceivedTime = from.ReceivedTime
+// failureOf returns the answer to a delivery that has failed, nil if it has not.
+func failureOf(record *postern.WebhookDelivery) error {
+	if record.Status.Phase != postern.DeliveryFailed {
+		return nil
 	}
-	to.Phase, to.Reason, to.Message, to.Targets = from.Phase, from.Reason, from.Message, from.Targets
-	if applied := meta.FindStatusCondition(from.Conditions, postern.ConditionApplied); applied != nil {
-		meta.SetStatusCondition(&to.Conditions, *applied)
+	code, reason := int32(http.StatusInternalServerError), metav1.StatusReasonInternalError
+	if record.Status.Reason == ReasonTargetGone {
+		code, reason = http.StatusNotFound, metav1.StatusReasonNotFound
 	}
+	return statusError(code, reason, "the target can't be written: "+record.Status.Message)
 }
 
-// changesAnything reports whether a target was written, or is yet to be.
-func changesAnything(results []postern.TargetResult) bool {
-	for _, r := range results {
-		switch r.Result {
-		case postern.TargetWritten, postern.TargetPending, postern.TargetFailed:
-			return true
+// tryOutAgain is redo for a dry run.
+func (d *Deliverer) tryOutAgain(ctx context.Context, first, repeated *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
+	again := redone(first, repeated)
+	tasks, err := d.tasksOf(ctx, again)
+	if err != nil {
+		return nil, answerFor(err)
+	}
+	if len(tasks) == 0 {
+		return first, nil
+	}
+	effects := d.write(ctx, tasks, true)
+	if err := worstOf(effects); err != nil {
+		return nil, err
+	}
+	conclude(again, resultsOf(effects), d.Now())
+	again.Status.Sender = first.Status.Sender
+	return again, nil
+}
+
+// rename gives a delivery whose name was taken meanwhile another one. If what took it is the delivery that it repeats, it
+// returns that as a repeatError.
+func (d *Deliverer) rename(ctx context.Context, delivery *postern.WebhookDelivery) error {
+	first, err := d.find(ctx, delivery)
+	switch {
+	case err != nil:
+		return err
+	case first != nil:
+		return &repeatError{first}
+	}
+	return nil
+}
+
+// createAs stores a record, under another name if its name is taken by something else.
+func (d *Deliverer) createAs(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
+	for {
+		recorded, err := d.Records.Create(ctx, delivery, dryRun)
+		if delivery.Status.Identity == "" || !apierrors.IsAlreadyExists(err) {
+			return recorded, answerForRecord(err)
+		}
+		if err := d.rename(ctx, delivery); err != nil {
+			return nil, err
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, answerForRecord(err)
 		}
 	}
-	return false
-}
-
-// wroteAll reports whether a target was written, and nothing is left to do.
-func wroteAll(results []postern.TargetResult) bool {
-	written := false
-	for _, r := range results {
-		switch r.Result {
-		case postern.TargetWritten:
-			written = true
-		case postern.TargetPending, postern.TargetFailed:
-			return false
-		}
-	}
-	return written
 }

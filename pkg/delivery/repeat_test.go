@@ -8,12 +8,11 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/klog/v2"
-	"k8s.io/klog/v2/ktesting"
+	"k8s.io/apiserver/pkg/authentication/user"
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/target"
@@ -21,139 +20,8 @@ import (
 
 const repeated = "this is a repeat of a delivery of 2026-01-02 03:04:05 UTC"
 
-// push is a delivery of GitHub under an id.
-func push(id, body string) Incoming {
-	return Incoming{Header: http.Header{"X-Github-Event": {"push"}, "X-Github-Delivery": {id}}, Body: []byte(body), User: ci}
-}
-
-// nameOf is the name that a delivery is recorded under.
-func nameOf(t *testing.T, d *postern.WebhookDelivery, in Incoming) string {
-	t.Helper()
-	p := newDefaultPipeline()
-	var recorded *postern.WebhookDelivery
-	p.onRecord = func(d *postern.WebhookDelivery) error { recorded = d; return nil }
-	if _, err := p.Deliver(t.Context(), d, in, false); err != nil {
-		t.Fatal(err)
-	}
-	p.Drain()
-	return recorded.GenerateName + recorded.Name
-}
-
-func TestADeliveryWithAnIDIsNamedAfterWhatMakesARepeat(t *testing.T) {
-	other := `{"ref":"refs/heads/dev","after":"` + revision + `"}`
-	first := nameOf(t, toPlant(), push("d-1", pushed))
-	// The name is what replicas, and versions of Postern, agree on.
-	if want := "github-4c054d2110e926b38460"; first != want {
-		t.Errorf("named %s, want %s", first, want)
-	}
-	if got := nameOf(t, toPlant(), push("d-1", pushed)); got != first {
-		t.Errorf("a repeat is named %s, want %s", got, first)
-	}
-	shop := toPlant()
-	shop.Spec.Target = &postern.TargetReference{Kind: postern.TargetApplication, Name: "plant"}
-	web := toPlant()
-	web.Spec.Target.Name = "web"
-	for what, got := range map[string]string{
-		"another id":              nameOf(t, toPlant(), push("d-2", pushed)),
-		"another body":            nameOf(t, toPlant(), push("d-1", other)),
-		"another target":          nameOf(t, web, push("d-1", pushed)),
-		"another kind":            nameOf(t, shop, push("d-1", pushed)),
-		"no target in particular": nameOf(t, toAll(), push("d-1", pushed)),
-	} {
-		if got == first {
-			t.Errorf("%s: named as if it were a repeat", what)
-		}
-	}
-	// v1, v2, v1 in a row are three deliveries.
-	if got := nameOf(t, toPlant(), release()); got != "generic-" {
-		t.Errorf("without an id: named %s, want a name of its own", got)
-	}
-}
-
-// The client has named an object, or wants a new one each time.
-func TestAnObjectIsNotNamedAfterItsContent(t *testing.T) {
-	d := objectToPlant(postern.WebhookDeliverySpec{
-		RawPayload: []byte(pushed), Headers: map[string]string{"X-GitHub-Event": "push", "X-GitHub-Delivery": "d-1"},
-	})
-	if err := newDefaultPipeline().ReceiveObject(t.Context(), d, ci, ""); err != nil {
-		t.Fatal(err)
-	}
-	if d.Name != "" || d.GenerateName != "github-" {
-		t.Errorf("named %q, %q", d.Name, d.GenerateName)
-	}
-}
-
-// firstDelivery is the record of a delivery that came to this.
-func firstDelivery(phase postern.DeliveryPhase, results ...postern.TargetResult) *postern.WebhookDelivery {
-	d := toPlant()
-	d.Name, d.CreationTimestamp = "github-first", metav1.NewTime(now)
-	if conclude(d, append(results, result(postern.TargetResult{Result: postern.TargetSkipped})...), now); len(results) > 0 {
-		conclude(d, results, now)
-	}
-	d.Status.Phase = phase
-	return d
-}
-
-// repeatOf is a pipeline to which a delivery comes that came before.
-func repeatOf(first *postern.WebhookDelivery) *pipeline {
-	p := newDefaultPipeline()
-	p.onRecord = nameTaken
-	p.onGet = func() (*postern.WebhookDelivery, error) { return first.DeepCopy(), nil }
-	return p
-}
-
-func TestARepeatIsAnsweredWithTheFirstRecordWhichTellsOfWhatItChanged(t *testing.T) {
-	written := result(postern.TargetResult{Result: "Written", Reason: "Requested"})[0]
-	failed := result(postern.TargetResult{Result: "Failed", Reason: "TargetRefused"})[0]
-	down := unavailable(t)
-	held := func(p *pipeline) { p.outcome = target.Outcome{Held: true, Reason: target.ReasonAlreadyRequested} }
-	for name, test := range map[string]struct {
-		first    *postern.WebhookDelivery
-		arrange  func(*pipeline)
-		phase    postern.DeliveryPhase
-		code     int32 // 0 is no error
-		recorded []string
-		events   int
-	}{
-		"the target holds it":       {firstDelivery("Applied", written), held, "Applied", 0, nil, 0},
-		"the target lacks it":       {firstDelivery("Applied", written), func(*pipeline) {}, "Applied", 0, []string{"update Applied"}, 1},
-		"the target is unreachable": {firstDelivery("Applied", written), func(p *pipeline) { p.writeErr = down }, "Pending", 0, []string{"update Pending"}, 0},
-		"the target refuses":        {firstDelivery("Applied", written), func(p *pipeline) { p.writeErr = errors.New("frozen") }, "Failed", 500, []string{"update Failed"}, 1},
-		"it failed and is written":  {firstDelivery("Failed", failed), func(*pipeline) {}, "Applied", 0, []string{"update Applied"}, 1},
-		"it failed and is held now": {firstDelivery("Failed", failed), held, "Applied", 0, []string{"update Applied"}, 0},
-		"it failed and fails again": {firstDelivery("Failed", failed), func(p *pipeline) { p.writeErr = errors.New("frozen") }, "Failed", 500, []string{"update Failed"}, 1},
-		// The repeat overtook the first, which will find that there is nothing to do. Else whoever carries that out will tell.
-		"it is pending and written":     {firstDelivery("Pending"), func(*pipeline) {}, "Applied", 0, []string{"update Applied"}, 1},
-		"it is pending and held":        {firstDelivery("Pending"), held, "Pending", 0, nil, 0},
-		"it is pending and can't be":    {firstDelivery("Pending"), func(p *pipeline) { p.writeErr = errors.New("frozen") }, "Pending", 0, nil, 0},
-		"it is pending and unreachable": {firstDelivery("Pending"), func(p *pipeline) { p.writeErr = down }, "Pending", 0, nil, 0},
-		"it was ignored":                {firstDelivery("Ignored"), func(p *pipeline) { p.outcome = target.Outcome{Reason: target.ReasonNotFollowed} }, "Ignored", 0, nil, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := repeatOf(test.first)
-			test.arrange(p)
-			delivered, err := p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false)
-			if test.code != 0 {
-				if got := answered(t, err).Code; got != test.code {
-					t.Errorf("answered %d, want %d", got, test.code)
-				}
-			} else if err != nil {
-				t.Fatal(err)
-			} else if s := delivered.Status; s.Reason != ReasonAlreadyDelivered || s.Message != repeated {
-				t.Errorf("answered %s, %q", s.Reason, s.Message)
-			}
-			if delivered.Name != "github-first" || delivered.Status.Phase != test.phase {
-				t.Errorf("answered %s in phase %s, want the first in phase %s", delivered.Name, delivered.Status.Phase, test.phase)
-			}
-			if diff := cmp.Diff(test.recorded, updatesIn(p.told())); diff != "" {
-				t.Errorf("updates (-want +got):\n%s", diff)
-			}
-			if len(p.events) != test.events {
-				t.Errorf("events %q, want %d", p.events, test.events)
-			}
-		})
-	}
-}
+// other is a sender that the cluster knows, too.
+var other = &user.DefaultInfo{Name: "another", Groups: []string{user.AllAuthenticated}}
 
 func updatesIn(journal []string) []string {
 	var updates []string
@@ -165,90 +33,227 @@ func updatesIn(journal []string) []string {
 	return updates
 }
 
-// The record keeps the reason that it has: AlreadyDelivered is said of the repeat.
-func TestTheRecordKeepsItsOwnReason(t *testing.T) {
-	p := repeatOf(firstDelivery("Applied", result(postern.TargetResult{Result: "Written", Reason: "Requested"})...))
-	p.onUpdate = func(d *postern.WebhookDelivery) error {
-		if d.Status.Reason != "Requested" {
-			t.Errorf("recorded %s", d.Status.Reason)
-		}
-		return nil
-	}
-	if _, err := p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false); err != nil {
-		t.Fatal(err)
-	}
+// settle returns when what goes on after the answers is done. The lock orders it with the timers of the tallies.
+func settle(p *pipeline) {
+	_ = p.closings.Wait()
+	lock := func() { p.tallies.mu.Lock(); defer p.tallies.mu.Unlock() }
+	lock()
+	_ = p.tallies.stores.Wait()
+	lock()
 }
 
-func TestTheLogTellsWhoSentARepeatAndNotWhoWasFirst(t *testing.T) {
-	first := firstDelivery("Applied", result(postern.TargetResult{Result: "Written", Reason: "Requested"})...)
-	first.Status.Sender = &postern.Sender{Name: "the-first", Method: "HMAC"}
-	logger := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true)))
-	answer, err := repeatOf(first).Deliver(klog.NewContext(t.Context(), logger), toPlant(), push("d-1", pushed), false)
-	if err != nil {
-		t.Fatal(err)
+// once delivers for the first time, to the end.
+func once(t *testing.T, p *pipeline) *postern.WebhookDelivery {
+	t.Helper()
+	_, _ = p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false)
+	settle(p)
+	all := p.Records.(*shelf).all()
+	if len(all) != 1 {
+		t.Fatalf("got %d records, want one", len(all))
 	}
-	if got := answer.Status.Sender.Name; got != "the-first" {
-		t.Errorf("answered with the sender %s, want the record of the first", got)
-	}
-	log := logger.GetSink().(ktesting.Underlier).GetBuffer().String()
-	if want := `sender="` + ci.Name + `" method="ServiceAccount"`; !strings.Contains(log, want) || strings.Contains(log, "the-first") {
-		t.Errorf("the log is %q, want %s in it", log, want)
-	}
+	return all[0]
 }
 
-func TestTheRecordOfTheFirstIsReadAnewWhenItChanges(t *testing.T) {
-	p := repeatOf(firstDelivery("Applied", result(postern.TargetResult{Result: "Written", Reason: "Requested"})...))
-	conflicts := 2
-	p.onUpdate = func(*postern.WebhookDelivery) error {
-		if conflicts--; conflicts >= 0 {
-			return apierrors.NewConflict(postern.Resource("webhookdeliveries"), "github-first", errors.New("changed"))
-		}
-		return nil
-	}
-	if _, err := p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false); err != nil {
-		t.Fatal(err)
-	}
-	want := []string{"get", "update", "get", "update", "get", "update"}
-	var got []string
-	journal := p.told()
-	for _, line := range journal[len(journal)-len(want):] {
-		got = append(got, strings.Fields(line)[0])
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("steps (-want +got):\n%s", diff)
-	}
-	if len(p.events) != 1 {
-		t.Errorf("events %q, want one", p.events)
-	}
+// again delivers the same once more, by another sender.
+func repeat(t *testing.T, p *pipeline) (*postern.WebhookDelivery, error) {
+	t.Helper()
+	in := push("d-1", pushed)
+	in.User = other
+	answer, err := p.Deliver(t.Context(), toPlant(), in, false)
+	settle(p)
+	return answer, err
 }
 
-// There is no record then, and the sender must send it again.
-func TestARepeatWhoseRecordCannotBeHadIsToBeSentAgain(t *testing.T) {
-	conflict := apierrors.NewConflict(postern.Resource("webhookdeliveries"), "github-first", errors.New("changed"))
-	for name, arrange := range map[string]func(*pipeline){
-		"it has gone meanwhile": func(p *pipeline) {
-			p.onGet = func() (*postern.WebhookDelivery, error) {
-				return nil, apierrors.NewNotFound(postern.Resource("webhookdeliveries"), "github-first")
-			}
-		},
-		"it goes before it is stored": func(p *pipeline) {
-			p.onUpdate = func(*postern.WebhookDelivery) error {
-				return apierrors.NewNotFound(postern.Resource("webhookdeliveries"), "github-first")
-			}
-		},
-		"no storage": func(p *pipeline) {
-			p.onGet = func() (*postern.WebhookDelivery, error) { return nil, errors.New("etcd is gone") }
-		},
-		"it changes all the time": func(p *pipeline) { p.onUpdate = func(*postern.WebhookDelivery) error { return conflict } },
+func TestARepeatIsAnsweredWithTheFirstRecordAndTriesOnlyWhatDidNotComeThrough(t *testing.T) {
+	down, frozen := unavailable(t), errors.New("frozen")
+	fails := func(err error) func(*pipeline) { return func(p *pipeline) { p.writeErr = err } }
+	outcome := func(o target.Outcome) func(*pipeline) {
+		return func(p *pipeline) { p.outcome, p.writeErr = o, nil }
+	}
+	well, held := newDefaultPipeline().outcome, target.Outcome{Held: true, Reason: target.ReasonAlreadyRequested}
+	late, unwanted := target.Outcome{Reason: target.ReasonSuperseded}, target.Outcome{Reason: target.ReasonNotApplicable}
+	for name, test := range map[string]struct {
+		first, then func(*pipeline)
+		phase       postern.DeliveryPhase
+		code        int32 // 0 is no error
+		writes      int
+	}{
+		"it was applied":             {outcome(well), outcome(well), "Applied", 0, 0},
+		"it changed nothing":         {outcome(held), outcome(well), "Applied", 0, 0},
+		"it was superseded":          {outcome(late), outcome(well), "Superseded", 0, 0},
+		"it is pending":              {fails(down), outcome(well), "Pending", 0, 0},
+		"it failed and is written":   {fails(frozen), outcome(well), "Applied", 0, 1},
+		"it failed and is held now":  {fails(frozen), outcome(held), "Applied", 0, 1},
+		"it failed and is late now":  {fails(frozen), outcome(late), "Superseded", 0, 1},
+		"it failed and fails again":  {fails(frozen), fails(frozen), "Failed", 500, 1},
+		"it failed and is down":      {fails(frozen), fails(down), "Pending", 0, 1},
+		"it failed and can't be had": {fails(frozen), func(p *pipeline) { p.resolveErr = down }, "Pending", 0, 0},
+		"it failed and has no target": {fails(frozen), func(p *pipeline) { p.resolveErr = notFound() },
+			"Failed", 404, 0},
+		"it was ignored and is wanted now": {outcome(unwanted), outcome(well), "Applied", 0, 1},
+		"it was ignored and is again":      {outcome(unwanted), outcome(unwanted), "Ignored", 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := repeatOf(firstDelivery("Applied", result(postern.TargetResult{Result: "Written", Reason: "Requested"})...))
-			arrange(p)
-			_, err := p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false)
-			got := answered(t, err)
-			if got.Code != http.StatusServiceUnavailable || got.Details == nil || got.Details.RetryAfterSeconds != 1 {
-				t.Errorf("answered %+v, want 503 and Retry-After", got)
+			p := pipelineOn(&shelf{})
+			test.first(p)
+			first := once(t, p)
+			written := len(p.requests)
+			test.then(p)
+			answer, err := repeat(t, p)
+			if test.code != 0 {
+				if got := answered(t, err).Code; got != test.code {
+					t.Errorf("answered %d, want %d", got, test.code)
+				}
+			} else if err != nil {
+				t.Fatal(err)
 			}
+			if s := answer.Status; s.Reason != ReasonAlreadyDelivered || s.Message != repeated || s.Phase != test.phase || answer.UID != first.UID {
+				t.Errorf("answered %s: %s, %s, %q", answer.Name, s.Phase, s.Reason, s.Message)
+			}
+			tried := p.requests[written:]
+			if len(tried) != test.writes {
+				t.Errorf("the target was written %d times, want %d", len(tried), test.writes)
+			}
+			for _, r := range tried {
+				if !r.Retry || !r.Received.Equal(first.Status.ReceivedTime.Time) {
+					t.Errorf("tried as received %s, retry %v; want the receipt of the first, %s", r.Received, r.Retry, first.Status.ReceivedTime)
+				}
+			}
+			p.Drain()
+			checkFirst(t, p, first, test.phase)
 		})
+	}
+}
+
+// checkFirst fails the test unless the only record is still that of the first delivery.
+func checkFirst(t *testing.T, p *pipeline, first *postern.WebhookDelivery, phase postern.DeliveryPhase) {
+	t.Helper()
+	all := p.Records.(*shelf).all()
+	if len(all) != 1 {
+		t.Fatalf("got %d records, want one", len(all))
+	}
+	got := all[0].Status
+	if got.Phase != phase || got.Reason == ReasonAlreadyDelivered {
+		t.Errorf("the record says %s, %s; want %s", got.Phase, got.Reason, phase)
+	}
+	if diff := cmp.Diff(first.Status.Sender, got.Sender); diff != "" {
+		t.Errorf("the sender was changed (-before +after):\n%s", diff)
+	}
+	if !got.ReceivedTime.Equal(first.Status.ReceivedTime) || got.AuditID != first.Status.AuditID {
+		t.Errorf("the record says that it was received %s, want %s", got.ReceivedTime, first.Status.ReceivedTime)
+	}
+	if diff := cmp.Diff(first.Spec, all[0].Spec); diff != "" {
+		t.Errorf("the spec was changed (-before +after):\n%s", diff)
+	}
+	if phase == postern.DeliveryPending {
+		return // who carries it out must not be disturbed
+	}
+	want := &postern.Repeats{Count: 1, LastTime: metav1.NewTime(received.Truncate(time.Second)), LastSender: postern.Sender{Name: other.Name, Method: "User"}}
+	if diff := cmp.Diff(want, got.Repeats); diff != "" {
+		t.Errorf("repeats (-want +got):\n%s", diff)
+	}
+}
+
+func TestARepeatOfWhatAsksForNothingIsAnsweredWithTheFirstRecord(t *testing.T) {
+	ping := Incoming{Header: http.Header{"X-Github-Event": {"ping"}, "X-Github-Delivery": {"d-1"}}, Body: []byte(`{}`), User: ci}
+	for name, test := range map[string]struct {
+		to func() *postern.WebhookDelivery
+		in Incoming
+	}{"asks for nothing": {toPlant, ping}, "nothing wants it": {toAll, push("d-1", pushed)}} {
+		for _, dryRun := range []bool{false, true} {
+			s := &shelf{}
+			p := pipelineOn(s)
+			first, err := p.Deliver(t.Context(), test.to(), test.in, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			changes := s.changes
+			answer, err := p.Deliver(t.Context(), test.to(), test.in, dryRun)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s := answer.Status; answer.UID != first.UID || s.Phase != "Ignored" || s.Reason != ReasonAlreadyDelivered {
+				t.Errorf("%s: answered %s: %s, %s", name, answer.Name, s.Phase, s.Reason)
+			}
+			if p.Drain(); dryRun && s.changes != changes || len(s.all()) != 1 || len(p.events) > 0 {
+				t.Errorf("%s, dry run %v: left %d changes, %d records and the events %q", name, dryRun, s.changes-changes, len(s.all()), p.events)
+			}
+		}
+	}
+}
+
+func TestADryRunOfARepeatShowsWhatItWouldChangeAndLeavesNothing(t *testing.T) {
+	for phase, fails := range map[postern.DeliveryPhase]error{"Failed": errors.New("frozen"), "Pending": unavailable(t), "Applied": nil} {
+		s := &shelf{}
+		p := pipelineOn(s)
+		p.writeErr = fails
+		first := once(t, p)
+		p.writeErr = nil
+		changes, events := s.changes, len(p.events)
+		answer, err := p.Deliver(t.Context(), toPlant(), push("d-1", pushed), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := phase
+		if phase == "Failed" {
+			want = "Applied"
+		}
+		if got := answer.Status; answer.UID != first.UID || got.Phase != want || got.Reason != ReasonAlreadyDelivered {
+			t.Errorf("first %s: answered %s: %s, %s; want %s", phase, answer.Name, got.Phase, got.Reason, want)
+		}
+		if p.Drain(); s.changes != changes || len(p.events) != events {
+			t.Errorf("first %s: left %d changes and the events %q", phase, s.changes-changes, p.events)
+		}
+	}
+}
+
+func TestARepeatedFailureDoesNotStoreTheRecordAnewEachTime(t *testing.T) {
+	s := &shelf{}
+	p := pipelineOn(s)
+	p.writeErr = errors.New("frozen")
+	once(t, p)
+	updates := s.updates
+	for range 50 {
+		_, _ = repeat(t, p)
+	}
+	if got := s.updates - updates; got > 1 { // which counts the first of them
+		t.Errorf("50 repeats cost %d updates", got)
+	}
+	p.Drain()
+	if got := s.all()[0].Status.Repeats; got == nil || got.Count != 50 {
+		t.Errorf("counted %+v, want 50", got)
+	}
+}
+
+// Nothing was promised then, and nothing written: the sender must send it again.
+func TestWhatCannotBeLookedUpIsNotWritten(t *testing.T) {
+	p := newDefaultPipeline()
+	p.onGet = func() (*postern.WebhookDelivery, error) { return nil, errors.New("etcd is gone") }
+	_, err := p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false)
+	got := answered(t, err)
+	if got.Code != http.StatusServiceUnavailable || got.Details == nil || got.Details.RetryAfterSeconds != 1 {
+		t.Errorf("answered %+v, want 503 and Retry-After", got)
+	}
+	if len(p.requests) > 0 {
+		t.Errorf("wrote %v", p.requests)
+	}
+}
+
+// An id is the sender's: of an unauthenticated delivery, nothing is said of those that came before.
+func TestARepeatIsVerifiedAndAdmittedAsAnyOther(t *testing.T) {
+	p := pipelineOn(&shelf{})
+	once(t, p)
+	in := push("d-1", pushed)
+	in.User = nil
+	if _, err := p.Deliver(t.Context(), toPlant(), in, false); answered(t, err).Code != http.StatusUnauthorized {
+		t.Errorf("unauthenticated: got %v", err)
+	}
+	p.onValidate = denied
+	if _, err := repeat(t, p); answered(t, err).Code != http.StatusForbidden {
+		t.Errorf("denied: got %v", err)
+	}
+	p.Drain()
+	if got := p.Records.(*shelf).all()[0].Status.Repeats; got != nil {
+		t.Errorf("counted %+v", got)
 	}
 }

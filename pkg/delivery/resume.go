@@ -21,8 +21,9 @@ import (
 )
 
 const (
-	// Grace is how long after it was recorded a pending delivery may still be under way with whoever answers it.
-	Grace = answerTimeout + 2*time.Second
+	// Grace is how long after it was recorded a pending delivery may still be under way with whoever answers it, and then
+	// stores what it came to. Whoever took it up earlier might decide otherwise.
+	Grace = answerTimeout + closeTimeout + 2*time.Second
 	// resumeTimeout bounds one more try, to the end of which a target that hangs may go.
 	resumeTimeout = 30 * time.Second
 )
@@ -40,20 +41,29 @@ func (d *Deliverer) Resume(ctx context.Context, delivery *postern.WebhookDeliver
 	defer span.End()
 	defer func() { describe(span, delivery, string(delivery.Status.Phase), delivery.Status.Reason) }()
 	before := delivery.DeepCopy()
-	d.tryAgain(ctx, delivery)
-	if giveUp && delivery.Status.Phase == postern.DeliveryPending {
-		d.fail(delivery, nil)
+	if status := d.unstored.of(delivery); status != nil && mayEndAs(delivery, status) {
+		endAs(delivery, status)
+	}
+	told := delivery.DeepCopy()
+	if told.Status.Phase == postern.DeliveryPending {
+		d.goOn(ctx, delivery, giveUp)
 	}
 	if !equality.Semantic.DeepEqual(before.Status, delivery.Status) {
 		ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 		defer cancel()
-		if _, err := d.Records.UpdateStatus(ctx, delivery); err != nil {
+		if _, err := d.storeStatus(ctx, delivery); err != nil {
 			return err
 		}
-		d.report(delivery, resultsNotIn(before.Status.Targets, delivery.Status.Targets))
+		d.report(delivery, resultsNotIn(told.Status.Targets, delivery.Status.Targets))
 	}
-	if delivery.Status.Phase == postern.DeliveryPending {
+	d.unstored.forget(delivery)
+	switch {
+	case delivery.Status.Phase == postern.DeliveryPending:
 		return ErrStillPending
+	case told.Status.Phase != postern.DeliveryPending:
+		klog.FromContext(ctx).Info("Stored the final status of a delivery late", "delivery", klog.KObj(delivery),
+			"outcome", told.Status.Phase)
+		return nil
 	}
 	countResumed(delivery.Status.Phase)
 	klog.FromContext(ctx).Info("Carried out a pending delivery", "delivery", klog.KObj(delivery), "outcome", delivery.Status.Phase,
@@ -61,10 +71,30 @@ func (d *Deliverer) Resume(ctx context.Context, delivery *postern.WebhookDeliver
 	return nil
 }
 
+// goOn carries a pending delivery on. What came of its first try is not known if that was cut short.
+func (d *Deliverer) goOn(ctx context.Context, delivery *postern.WebhookDelivery, giveUp bool) {
+	unknown := isFirstUnknown(delivery)
+	d.tryAgain(ctx, delivery)
+	if giveUp && delivery.Status.Phase == postern.DeliveryPending {
+		d.fail(delivery, nil)
+	}
+	if unknown {
+		sayThatFirstIsUnknown(delivery)
+	}
+}
+
 func (d *Deliverer) tryAgain(ctx context.Context, delivery *postern.WebhookDelivery) {
 	ctx, cancel := context.WithTimeout(ctx, resumeTimeout)
 	defer cancel()
+	end, err := d.turnToMatch(ctx, delivery)
+	if err != nil {
+		if !Attempted(delivery) {
+			d.pend(delivery, err)
+		}
+		return
+	}
 	tasks, err := d.tasksOf(ctx, delivery)
+	end()
 	switch {
 	case target.IsTransient(err):
 		if !Attempted(delivery) {
@@ -78,7 +108,7 @@ func (d *Deliverer) tryAgain(ctx context.Context, delivery *postern.WebhookDeliv
 		d.fail(delivery, &refusal{ReasonTargetRefused, bounded(err.Error())})
 		return
 	}
-	results := d.writeAgain(ctx, tasks, delivery.Status.Targets)
+	results := d.writeAgain(ctx, notFinished(tasks, delivery.Status.Progress), delivery.Status.Targets)
 	if len(results) == 0 {
 		delivery.Status.Reason, delivery.Status.Targets = "", nil
 		d.ignore(delivery, ReasonNoTarget, unwanted("nothing in this namespace", delivery.Spec.Events))
@@ -90,35 +120,49 @@ func (d *Deliverer) tryAgain(ctx context.Context, delivery *postern.WebhookDeliv
 // writeAgain carries out the tasks that have not come to an end, and returns the results of all, in their order. What is
 // pending as before is left as it was, or each try would store the record anew.
 func (d *Deliverer) writeAgain(ctx context.Context, tasks []task, before []postern.TargetResult) []postern.TargetResult {
-	before = slices.Clone(before)
-	results := make([]postern.TargetResult, len(tasks))
+	results, left := resultsSoFarOf(tasks, before)
+	tried := triedIn(results)
 	var places []int // of what is tried again
 	var again []task
 	for i, t := range tasks {
-		// Results that look alike, as of two images with one tag, are in the order of their tasks.
-		if b := slices.IndexFunc(before, t.isOf); b >= 0 {
-			results[i] = before[b]
-			before = slices.Delete(before, b, b+1)
-		}
-		if r := results[i].Result; r == "" || r == postern.TargetPending {
+		if r := results[i]; r.Result == "" || isPending(r) {
 			t.retry = true
+			if tried.Has(nameInProgress(string(t.key.Kind), t.key.Name)) {
+				t.turn = turnOf(tried)
+			}
 			places, again = append(places, i), append(again, t)
 		}
 	}
 	for i, r := range resultsOf(d.write(ctx, again, false)) {
-		if result := &results[places[i]]; result.Result != postern.TargetPending || r.Result != postern.TargetPending {
+		if result := &results[places[i]]; !isPending(*result) || !isPending(r) || result.Reason == ReasonNotReached {
 			*result = r
 		}
 	}
 	// What has no task any more is not wanted any more, but was done.
-	return slices.Concat(results, slices.DeleteFunc(before, isPending))
+	return slices.Concat(results, slices.DeleteFunc(left, isPending))
 }
 
 func isPending(r postern.TargetResult) bool { return r.Result == postern.TargetPending }
 
-// isOf reports whether a result is that of the task.
-func (t task) isOf(r postern.TargetResult) bool {
-	return string(t.key.Kind) == string(r.Kind) && t.key.Name == r.Name && t.event.Ref == r.Ref
+// resultsSoFarOf returns the result that each task has, if any, and the results that are of no task.
+func resultsSoFarOf(tasks []task, before []postern.TargetResult) (results, left []postern.TargetResult) {
+	type of struct{ kind, name, ref string }
+	places := map[of][]int{}
+	for i, t := range tasks {
+		id := of{string(t.key.Kind), t.key.Name, t.event.Ref}
+		places[id] = append(places[id], i)
+	}
+	results = make([]postern.TargetResult, len(tasks))
+	for _, r := range before {
+		id := of{string(r.Kind), r.Name, r.Ref}
+		if len(places[id]) == 0 {
+			left = append(left, r)
+			continue
+		}
+		// Results that look alike, as of two images with one tag, are in the order of their tasks.
+		results[places[id][0]], places[id] = r, places[id][1:]
+	}
+	return results, left
 }
 
 // fail ends a delivery. What is pending has failed, for a cause or, if that is nil, for what it was pending for.
@@ -126,6 +170,9 @@ func (d *Deliverer) fail(delivery *postern.WebhookDelivery, cause *refusal) {
 	status := &delivery.Status
 	if cause == nil && len(status.Targets) == 0 {
 		cause = &refusal{status.Reason, status.Message}
+	}
+	if p := status.Progress; p != nil {
+		p.Failed, p.Pending = p.Failed+p.Pending, 0
 	}
 	results := d.resultsSoFar(delivery)
 	for i := range results {
@@ -160,7 +207,15 @@ func (d *Deliverer) resultsSoFar(delivery *postern.WebhookDelivery) []postern.Ta
 
 // resultsNotIn returns the results that are new.
 func resultsNotIn(before, after []postern.TargetResult) []postern.TargetResult {
-	return slices.DeleteFunc(slices.Clone(after), func(r postern.TargetResult) bool {
-		return slices.ContainsFunc(before, func(b postern.TargetResult) bool { return equality.Semantic.DeepEqual(b, r) })
-	})
+	known := map[postern.TargetResult]bool{}
+	for _, r := range before {
+		known[comparableResult(r)] = true
+	}
+	return slices.DeleteFunc(slices.Clone(after), func(r postern.TargetResult) bool { return known[comparableResult(r)] })
+}
+
+// comparableResult returns a result whose time compares as a value.
+func comparableResult(r postern.TargetResult) postern.TargetResult {
+	r.Time = metav1.NewTime(time.Unix(0, r.Time.UnixNano()).UTC())
+	return r
 }

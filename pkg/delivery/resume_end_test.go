@@ -61,21 +61,24 @@ func TestAPendingDeliveryEnds(t *testing.T) {
 			named(), func(p *pipeline) { p.writeErr = errors.New("frozen") }, false,
 			failedAt("TargetRefused", "frozen"), warning + "frozen",
 		},
-		"given up":                     {named(), func(p *pipeline) { p.writeErr = down }, true, failedAt("TargetUnavailable", "it was down"), warning + "it was down"},
-		"given up, not to be found":    {named(), func(p *pipeline) { p.resolveErr = down }, true, failedAt("TargetUnavailable", "it was down"), warning + "it was down"},
-		"given up, never to be found":  {postponed(), func(p *pipeline) { p.resolveErr = down }, true, failedAt("TargetUnavailable", "it was down"), warning + "it was down"},
-		"given up after a crash":       {cut(), func(p *pipeline) { p.resolveErr = down }, true, failedAt("TargetUnavailable", down.Error()), warning + down.Error()},
+		"given up":                    {named(), func(p *pipeline) { p.writeErr = down }, true, failedAt("TargetUnavailable", "it was down"), warning + "it was down"},
+		"given up, not to be found":   {named(), func(p *pipeline) { p.resolveErr = down }, true, failedAt("TargetUnavailable", "it was down"), warning + "it was down"},
+		"given up, never to be found": {postponed(), func(p *pipeline) { p.resolveErr = down }, true, failedAt("TargetUnavailable", "it was down"), warning + "it was down"},
+		"given up after a crash": {
+			cut(), func(p *pipeline) { p.resolveErr = down }, true,
+			summary{"Failed", "TargetUnavailable", down.Error() + firstUnknown, []string{"plant v2.0.0: Failed TargetUnavailable"}}, warning + down.Error(),
+		},
 		"deleted":                      {named(), func(p *pipeline) { p.resolveErr = notFound() }, false, failedAt("TargetGone", gone), warning + gone},
 		"deleted before it was found":  {postponed(), func(p *pipeline) { p.resolveErr = notFound() }, false, failedAt("TargetGone", gone), warning + gone},
 		"forbidden to look for":        {named(), func(p *pipeline) { p.resolveErr = errors.New("forbidden") }, false, failedAt("TargetRefused", "forbidden"), warning + "forbidden"},
 		"forbidden, at the last try":   {named(), func(p *pipeline) { p.resolveErr = errors.New("forbidden") }, true, failedAt("TargetRefused", "forbidden"), warning + "forbidden"},
 		"nothing wants it any more":    {unfinished(at("a", "Pending", "TargetUnavailable")), func(*pipeline) {}, false, summary{"Ignored", "NoTarget", "nothing in this namespace wants v2.0.0", nil}, ""},
-		"nothing wanted it":            {unfinished(), func(*pipeline) {}, false, summary{"Ignored", "NoTarget", "nothing in this namespace wants v2.0.0", nil}, ""},
+		"nothing wanted it":            {unfinished(), func(*pipeline) {}, false, summary{"Ignored", "NoTarget", "nothing in this namespace wants v2.0.0" + firstUnknown, nil}, ""},
 		"the rest does not want it":    {unfinished(at("a", "Pending", ""), at("b", "Written", "Requested")), func(p *pipeline) { p.matches = matching("demo", "b") }, false, summary{"Applied", "Requested", "", []string{"b v2.0.0: Written Requested"}}, ""},
 		"all that took it is gone":     {unfinished(at("a", "Pending", ""), at("b", "Written", "Requested")), func(*pipeline) {}, false, summary{"Applied", "Requested", "", []string{"b v2.0.0: Written Requested"}}, ""},
-		"matches can't be found":       {unfinished(), func(p *pipeline) { p.matches = noMatches(errors.New("no cache")) }, false, summary{"Failed", "TargetRefused", "no cache", nil}, ""},
+		"matches can't be found":       {unfinished(), func(p *pipeline) { p.matches = noMatches(errors.New("no cache")) }, false, summary{"Failed", "TargetRefused", "no cache" + firstUnknown, nil}, ""},
 		"matches can't be found again": {unfinished(at("a", "Pending", ""), at("b", "Written", "Requested")), func(p *pipeline) { p.matches = noMatches(errors.New("no cache")) }, false, summary{"Failed", "SomeTargetsFailed", "1 written, 0 unchanged, 0 skipped, 0 superseded, 0 pending, 1 failed", []string{"a v2.0.0: Failed TargetRefused", "b v2.0.0: Written Requested"}}, "Warning RefRequestFailed"},
-		"given up, with no matches":    {unfinished(), func(p *pipeline) { p.matches = noMatches(down) }, true, summary{"Failed", "TargetUnavailable", down.Error(), nil}, ""},
+		"given up, with no matches":    {unfinished(), func(p *pipeline) { p.matches = noMatches(down) }, true, summary{"Failed", "TargetUnavailable", down.Error() + firstUnknown, nil}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newDefaultPipeline()
@@ -113,7 +116,7 @@ func TestATargetThatCannotBeFoundYetStaysPending(t *testing.T) {
 			t.Errorf("try %d: stored %d times, want %d", try, got, want)
 		}
 	}
-	want := summary{"Pending", "TargetUnavailable", down.Error(), nil}
+	want := summary{"Pending", "TargetUnavailable", down.Error() + firstUnknown, nil}
 	if diff := cmp.Diff(want, summaryOf(d.Status)); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}

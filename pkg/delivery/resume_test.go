@@ -166,7 +166,8 @@ func TestWhatACrashCutShortIsTriedWholly(t *testing.T) {
 	if err := p.Resume(t.Context(), d, false); !errors.Is(err, ErrStillPending) {
 		t.Errorf("got %v, want that it is still pending", err)
 	}
-	want := summary{"Pending", "TargetUnavailable", "1 written, 0 unchanged, 0 skipped, 0 superseded, 1 pending, 0 failed",
+	want := summary{"Pending", "TargetUnavailable",
+		"1 written, 0 unchanged, 0 skipped, 0 superseded, 1 pending, 0 failed" + firstUnknown,
 		[]string{"a v2.0.0: Pending TargetUnavailable", "b v2.0.0: Written Requested"}}
 	if diff := cmp.Diff(want, summaryOf(d.Status)); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)

@@ -5,6 +5,7 @@ package delivery
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -14,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/apis/postern/validation"
 	"postern.dev/postern/pkg/target"
 )
 
@@ -23,6 +25,8 @@ const (
 	ReasonNothingRequested = "NothingRequested"
 	// ReasonTargetUnavailable is that of a target that could not be written just now.
 	ReasonTargetUnavailable = "TargetUnavailable"
+	// ReasonNotReached is that of a target that there was no time left for yet.
+	ReasonNotReached = "NotReached"
 	// ReasonTargetRefused is that of a target that can't be written until somebody changes something.
 	ReasonTargetRefused = "TargetRefused"
 	// ReasonNoTarget is that of a delivery that names no target and that nothing wants.
@@ -63,7 +67,7 @@ func writtenResult(t task, outcome target.Outcome, now time.Time) postern.Target
 
 func skippedResult(t task, why refusal, now time.Time) postern.TargetResult {
 	result := resultOf(t, now)
-	result.Result, result.Reason, result.Message = postern.TargetSkipped, why.reason, why.message
+	result.Result, result.Reason, result.Message = postern.TargetSkipped, why.reason, bounded(why.message)
 	return result
 }
 
@@ -79,11 +83,20 @@ func failedResult(t task, err error, now time.Time) postern.TargetResult {
 	return result
 }
 
+// errNotReached is that of a target that was not tried in the time that there was.
+var errNotReached = errors.New("there was no time left for the target, which is tried later")
+
+func notReachedResult(t task, now time.Time) postern.TargetResult {
+	result := resultOf(t, now)
+	result.Result, result.Reason, result.Message = postern.TargetPending, ReasonNotReached, errNotReached.Error()
+	return result
+}
+
 // conclude sets the status to what came of the delivery at its targets, of which there is at least one result: pending
 // while any is, failed if it failed anywhere, applied if a target holds what is requested, superseded if one holds
 // something newer, and otherwise ignored.
 func conclude(d *postern.WebhookDelivery, results []postern.TargetResult, now time.Time) {
-	count := map[postern.TargetResultType]int{}
+	count := countUnlisted(d.Status.Progress)
 	for _, r := range results {
 		count[r.Result]++
 	}
@@ -99,13 +112,15 @@ func conclude(d *postern.WebhookDelivery, results []postern.TargetResult, now ti
 		phase = postern.DeliverySuperseded
 	}
 	reason, message := results[0].Reason, results[0].Message
-	if len(results) > 1 {
+	if len(results) > 1 || d.Status.Progress != nil {
 		reason = commonReason(results, phase)
 		message = fmt.Sprintf("%d written, %d unchanged, %d skipped, %d superseded, %d pending, %d failed",
 			count[postern.TargetWritten], count[postern.TargetUnchanged], count[postern.TargetSkipped],
 			count[postern.TargetSuperseded], count[postern.TargetPending], count[postern.TargetFailed])
 	}
-	d.Status.Phase, d.Status.Reason, d.Status.Message, d.Status.Targets = phase, reason, message, mostTelling(results)
+	listed, rest := mostTelling(results)
+	d.Status.Progress = progressAfter(d.Status.Progress, phase, listed, rest)
+	d.Status.Phase, d.Status.Reason, d.Status.Message, d.Status.Targets = phase, reason, message, listed
 	setCondition(d, postern.ConditionApplied, applied, reason, message, now)
 }
 
@@ -127,24 +142,27 @@ func commonReason(results []postern.TargetResult, phase postern.DeliveryPhase) s
 	return ReasonNoTarget
 }
 
-// maxResults and maxResultBytes, of JSON, bound the results that a record keeps: etcd takes no more than 1.5 MiB by default,
-// and a record that is larger would say Pending for ever. Validation bounds the events, which take most of the rest.
+// maxResults and maxResultBytes, of JSON, bound the results that a record keeps. The rest of the room that a final status
+// has is for messages and conditions.
 const (
 	maxResults     = 1000
-	maxResultBytes = 512 << 10
+	maxResultBytes = validation.MaxFinalBytes - validation.MaxRecordBytes - 64<<10
 )
 
-// mostTelling returns the results, if there are too many those of failed and written targets before others.
-func mostTelling(results []postern.TargetResult) []postern.TargetResult {
+// mostTelling returns the results that a record lists, if there are too many those of failed and written targets before
+// others, and the rest.
+func mostTelling(results []postern.TargetResult) (listed, rest []postern.TargetResult) {
 	if fitting(results) == len(results) {
-		return results
+		return results, nil
 	}
 	order := []postern.TargetResultType{postern.TargetPending, postern.TargetFailed, postern.TargetWritten,
 		postern.TargetUnchanged, postern.TargetSuperseded, postern.TargetSkipped}
-	slices.SortStableFunc(results, func(a, b postern.TargetResult) int {
+	ranked := slices.Clone(results)
+	slices.SortStableFunc(ranked, func(a, b postern.TargetResult) int {
 		return slices.Index(order, a.Result) - slices.Index(order, b.Result)
 	})
-	return results[:fitting(results)]
+	n := fitting(ranked)
+	return ranked[:n:n], ranked[n:]
 }
 
 // fitting returns how many of some results, from the first on, a record can keep.

@@ -5,20 +5,29 @@ package delivery
 
 import (
 	"context"
+	"fmt"
+	"net/http"
+	"slices"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/fairness"
 	"postern.dev/postern/pkg/target"
 )
 
 // resolveTimeout bounds the look for a target, so that there is time left to record that it could not be found just now.
 const resolveTimeout = 3 * time.Second
 
+// maxTasks bounds the tasks of one delivery: as many refs as a delivery may have, for 128 targets.
+const maxTasks = 1 << 15
+
 // task is one thing to write to one target.
 type task struct {
 	key   target.Key
-	event postern.DeliveryEvent
+	event *postern.DeliveryEvent
 	// place is that of the event in the delivery.
 	place int
 	// received is when the delivery came in, with the place as nanoseconds, which the receipt itself has none of. So no
@@ -26,6 +35,8 @@ type task struct {
 	received time.Time
 	// retry is whether it was tried before, and override whether it is made again on purpose.
 	retry, override bool
+	// turn is 0 for a target that was not tried yet, and else whether it comes before or after those.
+	turn int
 	// matched is whether the target was found and not named. It is then written only if it wants the event.
 	matched bool
 	// refused is why it is not written after all; nil if it is.
@@ -52,6 +63,15 @@ func (d *Deliverer) tasksOf(ctx context.Context, delivery *postern.WebhookDelive
 	return timed(delivery, tasksAt(key, delivery.Spec.Events)), nil
 }
 
+// turnToMatch waits for the turn of a delivery for which targets are to be found, and returns what ends that. To look up one
+// that is named keeps no processor busy. The error is ready to be answered.
+func (d *Deliverer) turnToMatch(ctx context.Context, delivery *postern.WebhookDelivery) (end func(), err error) {
+	if delivery.Spec.Target != nil {
+		return func() {}, nil
+	}
+	return d.Work.Begin(ctx, fairness.Flow{Namespace: delivery.Namespace, Anonymous: !isIdentity(delivery.Status.Sender)})
+}
+
 // timed sets what tells the tasks of one delivery from those of another.
 func timed(delivery *postern.WebhookDelivery, tasks []task) []task {
 	for i := range tasks {
@@ -68,7 +88,9 @@ func timed(delivery *postern.WebhookDelivery, tasks []task) []task {
 func tasksAt(key target.Key, events []postern.DeliveryEvent) []task {
 	var tasks []task
 	var ref *task
-	for i, event := range events {
+	events = slices.Clone(events) // the delivery is stored meanwhile
+	for i := range events {
+		event := &events[i]
 		t := task{key: key, event: event, place: i}
 		if event.Image == nil {
 			ref = &t
@@ -86,10 +108,15 @@ func tasksAt(key target.Key, events []postern.DeliveryEvent) []task {
 // for the target to say, and the last is not always the highest.
 func (d *Deliverer) matchingTasks(delivery *postern.WebhookDelivery) ([]task, error) {
 	var tasks []task
-	for i, event := range delivery.Spec.Events {
+	events := slices.Clone(delivery.Spec.Events) // the delivery is stored meanwhile
+	for i := range events {
+		event := &events[i]
 		matches, err := d.Targets.Matches(delivery.Namespace, task{event: event, matched: true}.request(d.Now()))
 		if err != nil {
 			return nil, err
+		}
+		if len(tasks)+len(matches) > maxTasks {
+			return nil, tooManyTasks(delivery)
 		}
 		for _, match := range matches {
 			tasks = append(tasks, task{
@@ -102,9 +129,6 @@ func (d *Deliverer) matchingTasks(delivery *postern.WebhookDelivery) ([]task, er
 
 // refusalOf says why a match is not written to, or returns nil.
 func (d *Deliverer) refusalOf(delivery *postern.WebhookDelivery, match target.Match) *refusal {
-	if match.Problem != nil {
-		return &refusal{ReasonInvalidConfiguration, match.Problem.Error()}
-	}
 	// By identity alone somebody may deliver again, also where it does not suffice for a target.
 	method := credential.Method(delivery.Status.Sender.Method)
 	suffices := d.Verifier.IdentitySuffices() && (method == credential.MethodServiceAccount || method == credential.MethodUser)
@@ -112,4 +136,11 @@ func (d *Deliverer) refusalOf(delivery *postern.WebhookDelivery, match target.Ma
 		return &refusal{ReasonOwnSecret, "the target has a webhook secret of its own: deliver to it by its own path"}
 	}
 	return nil
+}
+
+// tooManyTasks refuses a delivery that is for too many targets, and says what to do.
+func tooManyTasks(delivery *postern.WebhookDelivery) error {
+	return statusError(http.StatusRequestEntityTooLarge, metav1.StatusReasonRequestEntityTooLarge, fmt.Sprintf(
+		"the %d refs of this delivery are wanted by so many targets that it would take more than %d writes: "+
+			"push fewer refs at a time, or deliver to each target by its own path", len(delivery.Spec.Events), maxTasks))
 }

@@ -4,9 +4,13 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,8 +20,12 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// maxWritesAtOnce bounds how many targets of one delivery are written at the same time.
-const maxWritesAtOnce = 8
+const (
+	// maxWritesAtOnce bounds how many targets of one delivery are written at the same time.
+	maxWritesAtOnce = 8
+	// maxTargetTime bounds one target of many, so that some that hang leave time for the others.
+	maxTargetTime = resumeTimeout / 2
+)
 
 // effect is what came of a task. The error is that of a target that could not be written.
 type effect struct {
@@ -25,25 +33,25 @@ type effect struct {
 	err    error
 }
 
-// write carries out every task, whatever comes of the others.
+// write carries out every task, whatever comes of the others. What is not begun when the context ends is pending.
 func (d *Deliverer) write(ctx context.Context, tasks []task, dryRun bool) []effect {
 	ctx, done := startStage(ctx, stageWrite)
 	defer done()
-	effects := make([]effect, len(tasks))
+	w := writing{Deliverer: d, tasks: tasks, effects: make([]effect, len(tasks)), dryRun: dryRun, since: time.Now()}
+	groups := byTarget(tasks)
+	if len(groups) > maxWritesAtOnce {
+		w.timeout = maxTargetTime
+	}
 	var group errgroup.Group
 	group.SetLimit(maxWritesAtOnce)
-	for _, ofOneTarget := range byTarget(tasks) {
+	for _, ofOneTarget := range groups {
 		group.Go(func() error {
-			for _, i := range ofOneTarget {
-				effects[i] = d.writeOne(ctx, tasks[i], dryRun)
-				klog.FromContext(ctx).V(4).Info("Target of a delivery", "kind", tasks[i].key.Kind, "target", klog.KRef(tasks[i].key.Namespace, tasks[i].key.Name),
-					"ref", tasks[i].event.Ref, "result", effects[i].result.Result, "reason", effects[i].result.Reason, "dryRun", dryRun)
-			}
+			w.writeTarget(ctx, ofOneTarget)
 			return nil
 		})
 	}
 	_ = group.Wait() // no task stops the others
-	return effects
+	return w.effects
 }
 
 func resultsOf(effects []effect) []postern.TargetResult {
@@ -54,7 +62,9 @@ func resultsOf(effects []effect) []postern.TargetResult {
 	return results
 }
 
-// byTarget returns the places of each target's tasks, so that they can be carried out in their order.
+// byTarget returns the places of each target's tasks, in the order of the tasks. Targets that were not tried yet come
+// first, in order of kind and name, by which progress is kept; then the others by chance, or those that hang would keep
+// what is behind them from being tried for ever.
 func byTarget(tasks []task) [][]int {
 	var groups [][]int
 	place := map[target.Key]int{}
@@ -66,22 +76,83 @@ func byTarget(tasks []task) [][]int {
 		}
 		groups[g] = append(groups[g], i)
 	}
+	rand.Shuffle(len(groups), func(i, j int) { groups[i], groups[j] = groups[j], groups[i] })
+	slices.SortStableFunc(groups, func(a, b []int) int {
+		s, t := tasks[a[0]], tasks[b[0]]
+		if order := cmp.Compare(s.turn, t.turn); order != 0 || s.turn != 0 {
+			return order
+		}
+		return compareTargets(s.key, t.key)
+	})
 	return groups
 }
 
-func (d *Deliverer) writeOne(ctx context.Context, t task, dryRun bool) effect {
-	now := d.Now()
-	if t.refused != nil {
-		return effect{result: skippedResult(t, *t.refused, now)}
+func compareTargets(a, b target.Key) int {
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+}
+
+// writing is one pass over the tasks of a delivery.
+type writing struct {
+	*Deliverer
+	tasks   []task
+	effects []effect
+	dryRun  bool
+	since   time.Time
+	// timeout bounds one target if there are others that wait for it; zero does not.
+	timeout time.Duration
+	skipped atomic.Int64
+}
+
+// writeTarget carries out the tasks of one target together: they cost one read and one write at most.
+func (w *writing) writeTarget(ctx context.Context, places []int) {
+	now, reached := w.Now(), ctx.Err() == nil
+	var asked []int
+	var requests []target.Request
+	for _, i := range places {
+		switch t := w.tasks[i]; {
+		case t.refused != nil:
+			w.effects[i] = effect{result: skippedResult(t, *t.refused, now)}
+		case !reached:
+			w.effects[i] = effect{notReachedResult(t, now), errNotReached}
+		default:
+			r := t.request(now)
+			r.Since = w.since
+			asked, requests = append(asked, i), append(requests, r)
+		}
 	}
-	outcome, err := d.Targets.Write(ctx, t.key, t.request(now), dryRun)
+	if len(asked) > 0 {
+		if w.timeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, w.timeout)
+			defer cancel()
+		}
+		for n, came := range w.Targets.Write(ctx, w.tasks[places[0]].key, requests, w.dryRun) {
+			w.effects[asked[n]] = effectOf(w.tasks[asked[n]], came, now)
+		}
+	}
+	for _, i := range places {
+		w.finish(ctx, i)
+	}
+}
+
+// finish tells of a task. Of many that are skipped not each explains why: no record has the room.
+func (w *writing) finish(ctx context.Context, i int) {
+	t, result := w.tasks[i], &w.effects[i].result
+	if result.Result == postern.TargetSkipped && w.skipped.Add(1) > maxResults {
+		result.Message = ""
+	}
+	klog.FromContext(ctx).V(4).Info("Target of a delivery", "kind", t.key.Kind, "target", klog.KRef(t.key.Namespace, t.key.Name),
+		"ref", t.event.Ref, "result", result.Result, "reason", result.Reason, "dryRun", w.dryRun)
+}
+
+func effectOf(t task, came target.Result, now time.Time) effect {
 	switch {
-	case err == nil:
-		return effect{result: writtenResult(t, outcome, now)}
-	case t.matched && apierrors.IsNotFound(err):
+	case came.Err == nil:
+		return effect{result: writtenResult(t, came.Outcome, now)}
+	case t.matched && apierrors.IsNotFound(came.Err):
 		return effect{result: skippedResult(t, refusal{ReasonTargetGone, "the target was deleted meanwhile"}, now)}
 	}
-	return effect{failedResult(t, err, now), err}
+	return effect{failedResult(t, came.Err, now), came.Err}
 }
 
 // worstOf returns the answer to what failed, nil if nothing did. status.targets tells of each failure, and so the answer

@@ -140,7 +140,7 @@ func TestARecordKeepsNoMoreBytesOfResultsThanEtcdTakes(t *testing.T) {
 	d := toAll()
 	conclude(d, results, now)
 	encoded, err := json.Marshal(d.Status.Targets)
-	if err != nil || len(encoded) > 512<<10 || len(encoded) < 480<<10 || d.Status.Targets[0].Result != postern.TargetPending {
+	if err != nil || len(encoded) > maxResultBytes || len(encoded) < maxResultBytes-16<<10 || d.Status.Targets[0].Result != postern.TargetPending {
 		t.Errorf("kept %d bytes of %d results, first one that is %s, %v", len(encoded), len(d.Status.Targets), d.Status.Targets[0].Result, err)
 	}
 }

@@ -14,7 +14,11 @@ import (
 // annotations are those of an Application. The names, below the prefix, are
 // those in docs/configuration/images.md of Image Updater 0.18; later releases
 // read the same if an ImageUpdater object says useAnnotations.
-type annotations map[string]string
+type annotations struct {
+	of map[string]string
+	// reads notes what is looked up; nil notes nothing.
+	reads *reads
+}
 
 // get returns the value of alias.name, or without alias of the name for all
 // images. An alias may hold slashes, which the name of an annotation cannot.
@@ -23,7 +27,8 @@ func (a annotations) get(alias, name string) (value string, present bool) {
 	if alias != "" {
 		key += strings.ReplaceAll(alias, "/", "_") + "."
 	}
-	value, present = a[key+name]
+	a.reads.note(key + name)
+	value, present = a.of[key+name]
 	return strings.TrimSpace(value), present
 }
 
@@ -83,8 +88,10 @@ func (a annotations) entry(alias, image string) entry {
 	if e.alias == "" {
 		return e // what is said about no alias is said about all images
 	}
+	a.reads = a.reads.another() // they matter to this image alone
 	e.settings, e.problem = a.settings(e.alias)
 	e.targets = a.targets(e.alias)
+	e.reads = a.reads.keys()
 	return e
 }
 

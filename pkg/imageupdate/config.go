@@ -18,6 +18,12 @@ type Config struct {
 	// Notes are what people should know about the configuration: what could not be
 	// read, and what has no effect here.
 	Notes []string
+	// Annotations are the keys of the Application's annotations that were looked up to
+	// find the configuration, absent ones too; those for one image alone are with that
+	// image. Labels is whether its labels were looked at. ReadConfigForImage
+	// tells both, the others neither.
+	Annotations []string
+	Labels      bool
 }
 
 // Repositories are the normalised names of the configured images, each one once:
@@ -73,6 +79,9 @@ type ImageConfig struct {
 	Target Target
 	// Problem is why this image cannot be updated at all; empty if it can.
 	Problem string
+	// Annotations are the keys that were looked up for this image alone; see
+	// Config.Annotations.
+	Annotations []string
 }
 
 // Names reports whether it is this image that was pushed, under whatever tag.

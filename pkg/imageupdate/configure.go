@@ -23,26 +23,54 @@ import (
 // Where the objects are more than are looked at, no image can be updated, for what was
 // not looked at might forbid it.
 func ConfigFor(app *argov1alpha1.Application, updaters []*Updater) (c Config, found bool) {
-	return configFor(app, updaters, "")
+	return newLook(app, updaters).config("")
 }
 
 // ConfigForImage is ConfigFor for one image that was pushed, under whatever tag: what
 // it costs does not grow with what is configured of others. A configuration that does
 // not name the image has the notes of the whole.
 func ConfigForImage(app *argov1alpha1.Application, updaters []*Updater, pushed Image) (c Config, found bool) {
-	c, found = configFor(app, updaters, baseName(pushed.Name))
+	return newLook(app, updaters).configOf(pushed)
+}
+
+// ReadConfigForImage is ConfigForImage, and tells in the configuration what of the
+// Application it was read from. It is the same for every Application of that name that
+// does not differ in these annotations and labels.
+func ReadConfigForImage(app *argov1alpha1.Application, updaters []*Updater, pushed Image) (c Config, found bool) {
+	l := newLook(app, updaters)
+	l.own.reads = &reads{}
+	c, found = l.configOf(pushed)
+	c.Annotations, c.Labels = l.own.reads.keys(), l.labels
+	return c, found
+}
+
+// look is a look for the configuration of an Application.
+type look struct {
+	app      *argov1alpha1.Application
+	updaters []*Updater
+	own      annotations
+	// labels is whether a selector looked at the Application's labels.
+	labels bool
+}
+
+func newLook(app *argov1alpha1.Application, updaters []*Updater) *look {
+	return &look{app: app, updaters: updaters, own: annotations{of: app.Annotations}}
+}
+
+func (l *look) configOf(pushed Image) (c Config, found bool) {
+	c, found = l.config(baseName(pushed.Name))
 	c = c.Of(pushed)
 	if len(c.Images) == 0 {
-		c, found = ConfigFor(app, updaters)
+		c, found = l.config("")
 		c.Images = nil
 	}
 	return c, found
 }
 
-// configFor reads only images with a base name, unless it is empty.
-func configFor(app *argov1alpha1.Application, updaters []*Updater, only string) (c Config, found bool) {
-	c, found = chosenFor(app, updaters, only)
-	if problem := problemOf(app.Namespace, updaters); problem != "" {
+// config reads only images with a base name, unless it is empty.
+func (l *look) config(only string) (c Config, found bool) {
+	c, found = l.chosen(only)
+	if problem := problemOf(l.app.Namespace, l.updaters); problem != "" {
 		c.Notes = append([]string{problem}, c.Notes...)
 		for i := range c.Images {
 			c.Images[i].Problem = problem
@@ -51,13 +79,12 @@ func configFor(app *argov1alpha1.Application, updaters []*Updater, only string) 
 	return c, found
 }
 
-func chosenFor(app *argov1alpha1.Application, updaters []*Updater, only string) (c Config, found bool) {
-	own := annotations(app.Annotations)
-	selections := selectionsOf(app, updaters)
+func (l *look) chosen(only string) (c Config, found bool) {
+	selections := l.selections()
 	for _, s := range selections {
 		verification := []*iuv1alpha1.ImagesVerification{s.updater.Spec.ImagesVerification, s.ref.ImagesVerification}
 		if deref(s.ref.UseAnnotations) {
-			c, found = own.config(s.String()+", by annotations", only, verification...)
+			c, found = l.own.config(s.String()+", by annotations", only, verification...)
 		} else {
 			c, found = s.config(only, verification), true
 		}
@@ -69,7 +96,7 @@ func chosenFor(app *argov1alpha1.Application, updaters []*Updater, only string) 
 	if len(selections) > 0 {
 		return Config{}, false
 	}
-	return own.config("annotations", only)
+	return l.own.config("annotations", only)
 }
 
 // config reads the configuration in a reference.

@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
-	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
 // selection is a part of an ImageUpdater object that selects Applications.
@@ -26,18 +25,19 @@ type selection struct {
 	specificity int
 }
 
-// selectionsOf lists the references that select an Application, the most
+// selections lists the references that select an Application, the most
 // specific first. Among equals it is the name of the object that decides, then
 // the order within it, so that every replica chooses the same.
-func selectionsOf(app *argov1alpha1.Application, updaters []*Updater) []*selection {
+func (l *look) selections() []*selection {
+	labels := recordedLabels{l.app.Labels, &l.labels}
 	var found []*selection
-	for _, u := range updaters {
-		if u.object.Namespace != app.Namespace {
+	for _, u := range l.updaters {
+		if u.object.Namespace != l.app.Namespace {
 			continue
 		}
-		found = append(found, u.named[app.Name]...)
+		found = append(found, u.named[l.app.Name]...)
 		for _, s := range u.others {
-			if s.selects(app) {
+			if s.selects(l.app.Name, labels) {
 				found = append(found, s)
 			}
 		}
@@ -52,9 +52,9 @@ func selectionsOf(app *argov1alpha1.Application, updaters []*Updater) []*selecti
 }
 
 // selects reports whether an Application is selected.
-func (s *selection) selects(app *argov1alpha1.Application) bool {
-	matches, err := path.Match(s.ref.NamePattern, app.Name)
-	return err == nil && matches && s.labels.Matches(labels.Set(app.Labels))
+func (s *selection) selects(name string, own labels.Labels) bool {
+	matches, err := path.Match(s.ref.NamePattern, name)
+	return err == nil && matches && s.labels.Matches(own)
 }
 
 // specificity scores a reference just as Image Updater does, whose documentation

@@ -20,6 +20,8 @@ type entry struct {
 	targets      *iuv1alpha1.ManifestTargets
 	verification *iuv1alpha1.ImagesVerification
 	problem      string
+	// reads are the keys of the annotations that it was read from.
+	reads []string
 }
 
 // defaults are what an entry inherits, the most general first.
@@ -41,7 +43,7 @@ func (c *Config) add(e entry, d defaults) {
 		c.note("%s: %v", e.alias, err)
 		return
 	}
-	image := ImageConfig{Alias: e.alias, Name: name, Constraint: constraint}
+	image := ImageConfig{Alias: e.alias, Name: name, Constraint: constraint, Annotations: e.reads}
 
 	merged := mergeSettings(append(slices.Clip(d.settings), e.settings))
 	strategy, known := parseStrategy(deref(merged.UpdateStrategy))

@@ -21,15 +21,17 @@ type azureDevOpsEvent struct {
 
 type azureDevOpsPush struct {
 	Resource struct {
-		RefUpdates []struct {
-			Name        string `json:"name"`
-			NewObjectID string `json:"newObjectId"`
-		} `json:"refUpdates"`
+		RefUpdates list[azureDevOpsRefUpdate] `json:"refUpdates"`
 		Repository struct {
 			RemoteURL string `json:"remoteUrl"`
 		} `json:"repository"`
 		Date looseTime `json:"date"` // of the push
 	} `json:"resource"`
+}
+
+type azureDevOpsRefUpdate struct {
+	Name        string `json:"name"`
+	NewObjectID string `json:"newObjectId"`
 }
 
 // azureDevOpsSample is the id of the push to a made-up repository that the button "Test" sends, the one in Microsoft's

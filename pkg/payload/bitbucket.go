@@ -15,7 +15,7 @@ const bitbucketEventHeader = "X-Event-Key"
 // https://support.atlassian.com/bitbucket-cloud/docs/event-payloads/#Push
 type bitbucketPush struct {
 	Push struct {
-		Changes []bitbucketChange `json:"changes"`
+		Changes list[bitbucketChange] `json:"changes"`
 	} `json:"push"`
 	Repository struct {
 		Links struct {

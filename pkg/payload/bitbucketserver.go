@@ -15,17 +15,20 @@ type bitbucketServerPush struct {
 	Date       looseTime `json:"date"`
 	Repository struct {
 		Links struct {
-			Clone []bitbucketServerLink `json:"clone"`
+			Clone list[bitbucketServerLink] `json:"clone"`
 		} `json:"links"`
 	} `json:"repository"`
-	Changes []struct {
-		Ref struct {
-			ID string `json:"id"`
-		} `json:"ref"`
-		RefID  string `json:"refId"`
-		ToHash string `json:"toHash"`
-		Type   string `json:"type"` // ADD, UPDATE or DELETE
-	} `json:"changes"`
+	Changes list[bitbucketServerChange] `json:"changes"`
+}
+
+// bitbucketServerChange is one ref that was pushed.
+type bitbucketServerChange struct {
+	Ref struct {
+		ID string `json:"id"`
+	} `json:"ref"`
+	RefID  string `json:"refId"`
+	ToHash string `json:"toHash"`
+	Type   string `json:"type"` // ADD, UPDATE or DELETE
 }
 
 // bitbucketServerLink is one of the URLs to clone a repository from: "http" (which may be https) or "ssh".
@@ -58,7 +61,7 @@ func fitsBitbucketServer(m message) bool {
 // bitbucketServerEventName goes by the body, which may be signed. Only what tests the connection, {"test": true}, does
 // not name the event itself.
 func bitbucketServerEventName(m message) string {
-	if len(m.object) == 1 && string(m.object.find("test")) == "true" {
+	if len(m.object.members) == 1 && string(m.object.find("test")) == "true" {
 		return bitbucketServerPing
 	}
 	return cmp.Or(m.text("eventKey"), m.header.Get(bitbucketEventHeader))

@@ -5,7 +5,6 @@ package payload
 
 import (
 	"encoding/base64"
-	stdjson "encoding/json"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -20,14 +19,14 @@ import (
 // It is read here and not by the CloudEvents SDK, whose parser takes the last of two equal names, and would have to be
 // given what parseStrict has parsed already.
 type cloudEvent struct {
-	SpecVersion string             `json:"specversion"`
-	ID          string             `json:"id"`
-	Type        string             `json:"type"`
-	Source      string             `json:"source"`
-	Subject     string             `json:"subject"`
-	Time        timestamp          `json:"time"`
-	Data        stdjson.RawMessage `json:"data"`
-	DataBase64  string             `json:"data_base64"`
+	SpecVersion string    `json:"specversion"`
+	ID          string    `json:"id"`
+	Type        string    `json:"type"`
+	Source      string    `json:"source"`
+	Subject     string    `json:"subject"`
+	Time        timestamp `json:"time"`
+	Data        rawValue  `json:"data"`
+	DataBase64  string    `json:"data_base64"`
 }
 
 const (

@@ -5,7 +5,6 @@ package payload
 
 import (
 	"cmp"
-	stdjson "encoding/json"
 	"slices"
 	"strings"
 	"unicode"
@@ -40,7 +39,7 @@ func decodeCloudEvents(m message, out *Decoded) error {
 	if !m.batch {
 		return decodeImagePush(m, out)
 	}
-	batch, err := decodeAs[[]stdjson.RawMessage](m)
+	batch, err := decodeAs[list[rawValue]](m)
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func Decode(in Input) (Decoded, error) {
 	}
 	if len(out.Events) > MaxEvents {
 		return Decoded{Source: s.name}, refuse(ErrorTooManyEvents,
-			"the body asks for %d things; send at most %d at once", len(out.Events), MaxEvents)
+			"the body asks for more than %d things; send at most so many at once", MaxEvents)
 	}
 	m.markDefaultBranch(out.Events)
 	for i := range out.Events {

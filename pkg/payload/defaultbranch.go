@@ -3,10 +3,7 @@
 
 package payload
 
-import (
-	"encoding/json"
-	"strings"
-)
+import "strings"
 
 // markDefaultBranch marks the events of the branch that the payload says is the repository's default one. The git hosts
 // that tell it do so in one of these places, and only ever mean the repository that was pushed to.
@@ -24,8 +21,7 @@ func (m message) defaultBranch() string {
 		{"project", "default_branch"},               // GitLab
 		{"resource", "repository", "defaultBranch"}, // Azure DevOps, in full
 	} {
-		var branch string
-		if json.Unmarshal(m.object.find(path...), &branch) == nil && branch != "" {
+		if branch := m.text(path...); branch != "" {
 			return strings.TrimPrefix(branch, "refs/heads/")
 		}
 	}

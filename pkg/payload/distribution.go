@@ -4,10 +4,7 @@
 package payload
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
-	"mime"
 	"net/http"
 	"slices"
 	"strings"
@@ -22,7 +19,7 @@ const sourceDistribution = "distribution"
 // the secret as X-Webhook-Secret. It doesn't sign. It repeats what was not accepted forever, in order, so one body that
 // can never work holds up all others.
 type registryEnvelope struct {
-	Events []registryEvent `json:"events"`
+	Events list[registryEvent] `json:"events"`
 }
 
 type registryEvent struct {
@@ -36,35 +33,31 @@ type registryEvent struct {
 		Tag        string `json:"tag"`
 		URL        string `json:"url"`
 		// References are what a manifest holds: its configuration and layers. The registry sends them if it is told to.
-		References []struct {
-			MediaType string `json:"mediaType"`
-		} `json:"references"`
+		References list[registryDescriptor] `json:"references"`
 	} `json:"target"`
 	Request struct {
 		Host string `json:"host"`
 	} `json:"request"`
 }
 
+type registryDescriptor struct {
+	MediaType string `json:"mediaType"`
+}
+
 // sentByDistribution goes by the media type of the envelope, whose version has changed before.
 func sentByDistribution(h http.Header) bool {
-	mediaType, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
-	return strings.HasPrefix(mediaType, "application/vnd.docker.distribution.events.")
+	return strings.HasPrefix(mediaType(h), "application/vnd.docker.distribution.events.")
 }
 
 // fitsDistribution looks into the first event, because the name "events" alone says little.
 func fitsDistribution(m message) bool {
-	if !m.has("events") {
+	events := m.object.find("events")
+	if elements(events) == 0 {
 		return false
 	}
-	events := json.NewDecoder(bytes.NewReader(m.object.find("events")))
-	if open, err := events.Token(); err != nil || open != json.Delim('[') || !events.More() {
-		return false
-	}
-	var first map[string]json.RawMessage
-	if err := events.Decode(&first); err != nil {
-		return false
-	}
-	return first["action"] != nil && first["target"] != nil
+	start := skipSpace(events, 1)
+	first := events[start:skipValue(events, start)]
+	return memberOf(first, "action") != nil && memberOf(first, "target") != nil
 }
 
 func decodeDistribution(m message, out *Decoded) error {
@@ -101,7 +94,7 @@ func (e registryEvent) decode(m message, id string, out *Decoded) error {
 		return nil
 	}
 	urlHost, _ := splitAddress(t.URL)
-	host, repository, err := m.pulledFrom(cmp.Or(e.Request.Host, urlHost), t.Repository)
+	host, repository, err := m.pulledFrom(registry{source: sourceDistribution, host: cmp.Or(e.Request.Host, urlHost)}, t.Repository)
 	if err != nil {
 		return err
 	}

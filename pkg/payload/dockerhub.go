@@ -4,8 +4,6 @@
 package payload
 
 import (
-	"encoding/json"
-	"reflect"
 	"strconv"
 	"time"
 )
@@ -49,12 +47,15 @@ type epoch struct{ timestamp }
 
 // UnmarshalJSON returns a *json.UnmarshalTypeError, as timestamp does.
 func (e *epoch) UnmarshalJSON(raw []byte) error {
+	if len(raw) > maxTimeBytes {
+		return notATime(string(raw[:maxTimeBytes]))
+	}
 	seconds, err := strconv.ParseFloat(string(raw), 64)
 	if err != nil {
 		return e.timestamp.UnmarshalJSON(raw)
 	}
 	if seconds < 0 || seconds > maxEpoch {
-		return &json.UnmarshalTypeError{Value: quote(string(raw)), Type: reflect.TypeFor[timestamp]()}
+		return notATime(string(raw))
 	}
 	if seconds > 0 {
 		e.time = time.Unix(int64(seconds), 0).UTC()

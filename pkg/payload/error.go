@@ -30,6 +30,7 @@ const (
 	ErrorInvalidRef     = "InvalidRef"     // the ref breaks a rule of git
 	ErrorInvalidImage   = "InvalidImage"   // the image breaks a rule of OCI references
 	ErrorTooManyEvents  = "TooManyEvents"  // more than MaxEvents
+	ErrorTooComplex     = "TooComplex"     // more names, values or items than are read
 )
 
 func refuse(reason, format string, args ...any) error {
@@ -39,12 +40,18 @@ func refuse(reason, format string, args ...any) error {
 // maxQuoted bounds, in bytes, what an error or message repeats of a payload.
 const maxQuoted = 64
 
-// quote makes a fragment of a payload safe to show: short, ASCII, and without control characters.
-func quote(s string) string {
-	if len(s) > maxQuoted {
-		return strconv.QuoteToASCII(s[:maxQuoted]) + "…"
+// quoted is a fragment of a payload that is safe to show once it is formatted: short, ASCII, and without control
+// characters. Most of what is ignored is never shown, and so is not worth quoting.
+type quoted string
+
+func quote(s string) quoted { return quoted(s) }
+
+// String returns the fragment as it is shown.
+func (q quoted) String() string {
+	if len(q) > maxQuoted {
+		return strconv.QuoteToASCII(string(q[:maxQuoted])) + "…"
 	}
-	return strconv.QuoteToASCII(s)
+	return strconv.QuoteToASCII(string(q))
 }
 
 func missing(field, why string) error {

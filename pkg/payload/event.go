@@ -23,6 +23,12 @@ type Input struct {
 	// of the webhook's URL (registry_url): "registry.example.com", "https://example.com/docker-local". It is heeded for
 	// the senders alone that don't reliably know it: aliyun-acr, distribution, jfrog, nexus and zot.
 	RegistryURL string
+	// RegistryURLs returns the addresses that the operator gives for the registry of a type of sender, apart from the
+	// request: each on a line, as an address for all its repositories, or as NAME=ADDRESS for one that the payload names.
+	// It returns "" if there are none; nil is the same for all.
+	RegistryURLs func(source string) string
+	// Signed is set where nothing but a signature of the body proves the sender. Use DecodeSigned then.
+	Signed bool
 }
 
 // Decoded is what a delivery says. Without an error it holds at least one event or one reason why there is none.
@@ -99,16 +105,32 @@ const (
 	IgnoredDigestOnly     = "DigestOnly"     // an image without a tag: there is nothing to compare it with
 )
 
+// IsIgnoredReason reports whether a reason is one for which something is ignored, whatever targets there are.
+func IsIgnoredReason(reason string) bool {
+	switch reason {
+	case IgnoredPing, IgnoredEvent, IgnoredAction, IgnoredDraft, IgnoredRefCreated, IgnoredRefDeleted, IgnoredNotBranchOrTag,
+		IgnoredNothingPushed, IgnoredNotAnImage, IgnoredDigestOnly:
+		return true
+	}
+	return false
+}
+
+// add adds an event, until there is one more than may be, which Decode then refuses.
 func (d *Decoded) add(e Event) {
-	d.Events = append(d.Events, e)
+	if len(d.Events) <= MaxEvents {
+		d.Events = append(d.Events, e)
+	}
 }
 
 // maxIgnored bounds the reasons that are given, since a body may hold thousands of layers.
 const maxIgnored = 16
 
 func (d *Decoded) ignore(reason, format string, args ...any) {
+	if len(d.Ignored) == maxIgnored {
+		return
+	}
 	i := Ignored{Reason: reason, Message: fmt.Sprintf(format, args...)}
-	if len(d.Ignored) < maxIgnored && !slices.Contains(d.Ignored, i) {
+	if !slices.Contains(d.Ignored, i) {
 		d.Ignored = append(d.Ignored, i)
 	}
 }

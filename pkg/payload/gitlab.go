@@ -31,11 +31,13 @@ type gitLabPush struct {
 
 // gitLabRepositoryUpdate is the event of a system hook that tells all refs of one push at once.
 type gitLabRepositoryUpdate struct {
-	Changes []struct {
-		Ref   string `json:"ref"`
-		After string `json:"after"`
-	} `json:"changes"`
-	Project gitLabProject `json:"project"`
+	Changes list[gitLabChange] `json:"changes"`
+	Project gitLabProject      `json:"project"`
+}
+
+type gitLabChange struct {
+	Ref   string `json:"ref"`
+	After string `json:"after"`
 }
 
 type gitLabRelease struct {

@@ -18,14 +18,16 @@ type harborNotification struct {
 
 // harborEventData are in the default format, and as the data of Harbor's CloudEvents.
 type harborEventData struct {
-	Resources []struct {
-		Digest      string `json:"digest"`
-		Tag         string `json:"tag"` // the digest, if there is none
-		ResourceURL string `json:"resource_url"`
-	} `json:"resources"`
+	Resources  list[harborResource] `json:"resources"`
 	Repository struct {
 		RepoFullName string `json:"repo_full_name"`
 	} `json:"repository"`
+}
+
+type harborResource struct {
+	Digest      string `json:"digest"`
+	Tag         string `json:"tag"` // the digest, if there is none
+	ResourceURL string `json:"resource_url"`
 }
 
 // harborPrefix begins the types of all its CloudEvents.

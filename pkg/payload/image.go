@@ -67,14 +67,14 @@ func ParseImage(ref string) (Image, error) {
 // be read apart again in the same way: no part may reach into the next, and no host may be one that runtimes would take
 // for the beginning of a repository at Docker Hub. Tag and digest may be empty. The error is an *Error.
 func NormalizeImage(i Image) (Image, error) {
-	i.Host = strings.ToLower(i.Host)
 	host, err := normalizeHost(i.Host)
 	if err != nil {
 		return Image{}, err
 	}
-	whole, err := ParseImage(i.String())
+	i.Host = strings.ToLower(i.Host)
+	whole, isReference := i.parsed()
 	switch {
-	case err == nil && whole.Host == host && whole.Tag == i.Tag && whole.Digest == i.Digest &&
+	case isReference && whole.Host == host && whole.Tag == i.Tag && whole.Digest == i.Digest &&
 		(whole.Repository == i.Repository || whole.Repository == "library/"+i.Repository):
 		return whole, nil
 	case !isRepository(host, i.Repository):
@@ -87,16 +87,29 @@ func NormalizeImage(i Image) (Image, error) {
 		"the tag %s is not valid: it must be at most 128 of the characters A-Z a-z 0-9 _ . -, and begin with none of the last two", quote(i.Tag))
 }
 
-// normalizeHost returns the host as it is in references. An invalid one is not repeated if it may hold a password.
+// parsed returns what is read again of the image, put together, and whether that can be read at all. What is too long is not
+// put together: the parts come from a body that may be large.
+func (i Image) parsed() (whole Image, ok bool) {
+	if len(i.Host)+len(i.Repository)+len(i.Tag)+len(i.Digest) > maxReferenceBytes {
+		return Image{}, false
+	}
+	whole, err := ParseImage(i.String())
+	return whole, err == nil
+}
+
+// normalizeHost returns the host in lower case, as it is in references. An invalid one is not repeated if it may hold a password.
 func normalizeHost(host string) (string, error) {
 	if host == "" {
 		return "", refuse(ErrorInvalidImage, "the host of the registry is missing")
 	}
-	i, err := ParseImage(host + "/a/a") // two components, since a single one at Docker Hub stands for library/a
-	switch {
-	case strings.Contains(host, "@"):
+	if strings.Contains(host, "@") {
 		return "", refuse(ErrorInvalidImage, "the host of the registry must be given without a user name and password")
-	case err != nil || len(host) > maxHostBytes || i.Repository != "a/a" || (i.Host != host && host != "index.docker.io"):
+	}
+	lower := strings.ToLower(host[:min(len(host), maxHostBytes+1)])
+	// Two components, since a single one at Docker Hub stands for library/a.
+	i, ok := Image{Host: lower, Repository: "a/a"}.parsed()
+	switch {
+	case !ok || len(host) > maxHostBytes || i.Repository != "a/a" || (i.Host != lower && lower != "index.docker.io"):
 		return "", refuse(ErrorInvalidImage,
 			"the host of the registry %s is not valid: it must be a host name with a dot or a port, or localhost", quote(host))
 	}
@@ -104,15 +117,21 @@ func normalizeHost(host string) (string, error) {
 }
 
 func isRepository(host, repository string) bool {
-	i, err := ParseImage(host + "/" + repository)
-	return err == nil && i.Tag == "" && i.Digest == ""
+	i, ok := Image{Host: host, Repository: repository}.parsed()
+	return ok && i.Tag == "" && i.Digest == ""
 }
 
 // isDigest reports whether s is a digest, which some senders write where others write a tag.
 func isDigest(s string) bool {
-	if len(s) < len("sha256:")+64 {
-		return false
+	algorithm, hex, _ := strings.Cut(s, ":")
+	digits := 0
+	switch algorithm { // those that github.com/opencontainers/go-digest knows
+	case "sha256":
+		digits = 64
+	case "sha384":
+		digits = 96
+	case "sha512":
+		digits = 128
 	}
-	i, err := ParseImage("a@" + s)
-	return err == nil && i.Digest == s
+	return digits > 0 && len(hex) == digits && strings.Trim(hex, "0123456789abcdef") == ""
 }

@@ -37,11 +37,9 @@ type jfrogImage struct {
 
 // name returns the whole name of the image within its repository, or "" if the path is not that of a manifest.
 func (i jfrogImage) name() string {
-	segments := strings.Split(i.Path, "/")
-	if len(segments) < 3 {
-		return ""
-	}
-	return strings.Join(segments[:len(segments)-2], "/")
+	tag := strings.LastIndexByte(i.Path, '/')
+	name := strings.LastIndexByte(i.Path[:max(tag, 0)], '/')
+	return i.Path[:max(name, 0)]
 }
 
 func fitsJFrog(m message) bool {
@@ -75,15 +73,19 @@ func decodeJFrog(m message, out *Decoded) error {
 	if err := require("data.repo_key", d.RepoKey, "data.path, as name/tag/manifest.json", name, "data.tag", d.Tag); err != nil {
 		return err
 	}
-	if m.registryURL == "" {
-		name = d.RepoKey + "/" + name
-	}
 	origin, _ := splitAddress(p.JPDOrigin)
-	host, repository, err := m.pulledFrom(origin, name)
+	host, path, given, err := m.address(registry{source: sourceJFrog, repository: d.RepoKey, host: origin})
 	if err != nil {
 		return err
 	}
-	if err := require("jpd_origin, or registry_url in the URL", host); err != nil {
+	repository := name
+	switch {
+	case !given:
+		repository = d.RepoKey + "/" + name
+	case path != "":
+		repository = path + "/" + name
+	}
+	if err := require("jpd_origin, or registry_url in the URL, or "+registryKey(sourceJFrog), host); err != nil {
 		return err
 	}
 	digest := ""

@@ -7,7 +7,7 @@ package payload
 // holds the freight of the promotion: https://docs.kargo.io/user-guide/reference-docs/promotion-steps/http
 type kargoPromotion struct {
 	Freight struct {
-		Commits []kargoCommit `json:"commits"`
+		Commits list[kargoCommit] `json:"commits"`
 	} `json:"freight"`
 	Ref string `json:"ref"`
 }

@@ -4,12 +4,10 @@
 package payload
 
 import (
-	"bytes"
 	stdjson "encoding/json"
 	"errors"
 	"mime"
 	"net/http"
-	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -24,6 +22,10 @@ type message struct {
 	object      object // empty for a batch
 	batch       bool   // of CloudEvents; the body is an array
 	registryURL string
+	checked     *checkedAddress
+	// registryURLs and signed are those of the Input.
+	registryURLs func(source string) string
+	signed       bool
 }
 
 func readMessage(in Input) (message, error) {
@@ -34,7 +36,10 @@ func readMessage(in Input) (message, error) {
 			return message{}, err
 		}
 	}
-	m := message{header: in.Header, body: body, batch: isCloudEventsBatch(in.Header), registryURL: in.RegistryURL}
+	m := message{
+		header: in.Header, body: body, batch: isCloudEventsBatch(in.Header),
+		registryURL: in.RegistryURL, registryURLs: in.RegistryURLs, signed: in.Signed, checked: &checkedAddress{},
+	}
 	var err error
 	if m.batch {
 		err = parseStrictArray(body)
@@ -89,8 +94,20 @@ func cleanID(place, id string) (string, error) {
 
 // hasMediaType reports whether the Content-Type is of that media type, whatever its parameters.
 func hasMediaType(h http.Header, want string) bool {
-	mediaType, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
-	return mediaType == want
+	return mediaType(h) == want
+}
+
+// maxContentTypeBytes bounds what is taken for a Content-Type, whose parameters cost many times their size to read.
+const maxContentTypeBytes = 256
+
+// mediaType returns the media type that the Content-Type names, in lower case, or "" if it names none.
+func mediaType(h http.Header) string {
+	contentType := h.Get("Content-Type")
+	if len(contentType) > maxContentTypeBytes {
+		return ""
+	}
+	mediaType, _, _ := mime.ParseMediaType(contentType)
+	return mediaType
 }
 
 // decodeAs reads the fields of T from the body. Names are matched with case; unknown fields are skipped.
@@ -98,7 +115,10 @@ func decodeAs[T any](m message) (T, error) {
 	var v T
 	err := json.UnmarshalCaseSensitivePreserveInts(m.body, &v)
 	var mistyped *stdjson.UnmarshalTypeError
+	var refused *Error
 	switch {
+	case errors.As(err, &refused): // by a list
+		return v, refused
 	case errors.As(err, &mistyped):
 		return v, refuse(ErrorInvalidField, "%s must be %s, got %s", mistyped.Field, typeName(mistyped.Type), mistyped.Value)
 	case err != nil:
@@ -120,31 +140,4 @@ func typeName(t reflect.Type) string {
 		return "true or false"
 	}
 	return "a " + t.Kind().String()
-}
-
-// isForm reports whether the body is a form. What starts with a brace is JSON whatever the Content-Type says, because
-// `curl -d '{…}'` labels it as a form; `kubectl create --raw` labels nothing.
-func isForm(h http.Header, body []byte) bool {
-	if bytes.HasPrefix(bytes.TrimLeft(body, jsonSpace), []byte("{")) {
-		return false
-	}
-	contentType := h.Get("Content-Type")
-	if contentType == "" {
-		return bytes.HasPrefix(body, []byte("payload="))
-	}
-	mediaType, _, _ := mime.ParseMediaType(contentType)
-	return mediaType == "application/x-www-form-urlencoded"
-}
-
-// formPayload returns the JSON in the field "payload", in which GitHub puts it when a webhook's content type is "form":
-// https://docs.github.com/en/webhooks/using-webhooks/creating-webhooks
-func formPayload(body []byte) ([]byte, error) {
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return nil, refuse(ErrorMalformedBody, "the body is not a valid form: send JSON, or JSON in one form field named payload")
-	}
-	if fields := form["payload"]; len(fields) != 1 {
-		return nil, refuse(ErrorMalformedBody, "the form must have exactly one field named payload, not %d", len(fields))
-	}
-	return []byte(form.Get("payload")), nil
 }

@@ -11,8 +11,8 @@ const sourceNexus = "nexus"
 // Nexus signs with HMAC-SHA1: X-Nexus-Webhook-Signature. It knows nothing better and sets no header of one's own, so its
 // callers have no Kubernetes identity.
 //
-// It doesn't say where it is, and a repository may have a port, a path or a host name of its own: registry_url in the
-// webhook's URL must say it.
+// It doesn't say where it is, and a repository may have a port, a path or a host name of its own. Since the signature does
+// not cover the URL, the address is kept beside the secret.
 type nexusEvent struct {
 	Timestamp      timestamp `json:"timestamp"`
 	RepositoryName string    `json:"repositoryName"`
@@ -52,11 +52,11 @@ func decodeNexus(m message, out *Decoded) (err error) {
 		out.ignore(IgnoredAction, "the action %s publishes no image", quote(p.Action))
 		return nil
 	}
-	host, repository, err := m.pulledFrom("", c.Name)
+	host, repository, err := m.pulledFrom(registry{source: sourceNexus, repository: p.RepositoryName}, c.Name)
 	if err != nil {
 		return err
 	}
-	if err := require("component.name", c.Name, "component.version", c.Version, "registry_url in the URL", host); err != nil {
+	if err := require("component.name", c.Name, "component.version", c.Version, "registry_url in the URL, or "+registryKey(sourceNexus), host); err != nil {
 		return err
 	}
 	out.addImage(Event{Type: "component." + p.Action, Time: p.Timestamp.time},

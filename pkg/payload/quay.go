@@ -14,9 +14,9 @@ const sourceQuay = "quay.io"
 // Kubernetes identity; a client certificate, which an own installation may be given, ends at the kube-apiserver. There is
 // no id, no digest and no time.
 type quayNotification struct {
-	DockerURL   string   `json:"docker_url"`
-	Repository  string   `json:"repository"`
-	UpdatedTags []string `json:"updated_tags"`
+	DockerURL   string       `json:"docker_url"`
+	Repository  string       `json:"repository"`
+	UpdatedTags list[string] `json:"updated_tags"`
 }
 
 func fitsQuay(m message) bool {

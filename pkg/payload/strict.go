@@ -9,19 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-const (
-	// maxDepth bounds how deeply objects and arrays nest. Real payloads stay below 20.
-	maxDepth = 1000
-
-	// jsonSpace is what RFC 8259 calls white space.
-	jsonSpace = " \t\r\n"
-)
+// jsonSpace is what RFC 8259 calls white space.
+const jsonSpace = " \t\r\n"
 
 // parseStrict accepts exactly one JSON object that every parser reads alike, as I-JSON (RFC 7493) demands: UTF-8, no
 // duplicate names at any level, no lone surrogates. Parsers differ in what they make of the rest, and whoever signed
@@ -29,10 +23,10 @@ const (
 func parseStrict(body []byte) (object, error) {
 	text, err := validJSON(body)
 	if err != nil {
-		return nil, err
+		return object{}, err
 	}
 	if text[0] != '{' {
-		return nil, refuse(ErrorMalformedBody, "the body must be a JSON object: put what it holds into one")
+		return object{}, refuse(ErrorMalformedBody, "the body must be a JSON object: put what it holds into one")
 	}
 	return scan(text)
 }
@@ -75,99 +69,77 @@ func syntaxError(text []byte) string {
 	return "it has a syntax error"
 }
 
-// object holds the members of a JSON object in the order of the text.
-type object []member
-
-type member struct {
-	name  []byte
-	value []byte // as in the text; never empty
-}
-
-// find returns the value at the path, as it is in the text, or nil.
-func (o object) find(path ...string) []byte {
-	for _, m := range o {
-		if string(m.name) != path[0] {
-			continue
-		}
-		if len(path) == 1 {
-			return m.value
-		}
-		if m.value[0] != '{' {
-			return nil
-		}
-		inner, _ := scan(m.value) // cannot fail: the whole was scanned before
-		return inner.find(path[1:]...)
-	}
-	return nil
-}
-
-// scan returns the members of the object in text, which must be valid JSON, and refuses what I-JSON forbids in it. An
-// array has no members.
+// scan returns the object in text, which must be valid JSON, and refuses what I-JSON forbids in it, and what is more than
+// is read. An array has no members.
 //
-// It keeps its own stack, so that no nesting exhausts the goroutine's, and one slice for all names, so that a hostile body
-// costs no more memory than a few times its own size.
+// It keeps its own stack, so that no nesting exhausts the goroutine's. What it allocates is counted before: 16 bytes for each
+// member, and 8 for each name of the objects that are open at a time.
 func scan(text []byte) (object, error) {
+	size, err := measure(text)
+	if err != nil {
+		return object{}, err
+	}
 	var (
-		members  object
-		open     []int    // for each open object, where its names begin in names; -1 for an array
-		names    [][]byte // of all open objects
-		wantName bool     // the next string is a name
-		value    int      // where the value of the current outermost member begins; 0 if there is none
+		obj      = object{text: text, members: make([]member, 0, size.members)}
+		open     [maxDepth]int                     // for each open object, where its names begin in names; -1 for an array
+		depth    int                               // how many are open
+		names    = make([]span, 0, size.openNames) // of all open objects
+		wantName bool                              // the next string is a name
+		value    int                               // where the value of the current outermost member begins; 0 if there is none
 	)
 	for i := 0; i < len(text); i++ {
-		if len(open) == 1 && value > 0 && (text[i] == ',' || text[i] == '}') {
-			members = append(members, member{names[len(names)-1], bytes.Trim(text[value:i], jsonSpace)})
+		if depth == 1 && value > 0 && (text[i] == ',' || text[i] == '}') {
+			obj.members = append(obj.members, member{names[len(names)-1], trimmed(text, value, i)})
 			value = 0
 		}
 		switch text[i] {
 		case '{', '[':
-			if len(open) == maxDepth {
-				return nil, refuse(ErrorMalformedBody, "the body nests more than %d levels deep", maxDepth)
-			}
 			wantName = text[i] == '{'
 			if wantName {
-				open = append(open, len(names))
+				open[depth] = len(names)
 			} else {
-				open = append(open, -1)
+				open[depth] = -1
 			}
+			depth++
 		case '}':
-			first := open[len(open)-1]
-			if twice := duplicate(names[first:]); twice != nil {
-				return nil, refuse(ErrorMalformedBody, "the body has the name %s twice in one object", quote(string(twice)))
+			depth--
+			first := open[depth]
+			if twice, found := duplicate(text, names[first:]); found {
+				return object{}, refuse(ErrorMalformedBody, "the body has the name %s twice in one object", quote(twice))
 			}
-			names, open = names[:first], open[:len(open)-1]
+			names = names[:first]
 		case ']':
-			open = open[:len(open)-1]
+			depth--
 		case ',':
-			wantName = open[len(open)-1] >= 0
+			wantName = open[depth-1] >= 0
 		case ':':
 			wantName = false
-			if len(open) == 1 {
+			if depth == 1 {
 				value = i + 1
 			}
 		case '"':
 			literal, err := scanString(text[i:])
 			if err != nil {
-				return nil, err
+				return object{}, err
 			}
 			if wantName {
-				names = append(names, unquote(literal))
+				names = append(names, span{uint32(i + 1), uint32(i + len(literal) - 1)})
 			}
 			i += len(literal) - 1
 		}
 	}
-	return members, nil
+	return obj, nil
 }
 
-// duplicate returns a name that occurs twice, or nil. It sorts the names.
-func duplicate(names [][]byte) []byte {
-	slices.SortFunc(names, bytes.Compare)
+// duplicate returns a name that occurs twice, and whether there is one. It sorts the names, which are in the text.
+func duplicate(text []byte, names []span) (twice string, found bool) {
+	slices.SortFunc(names, func(a, b span) int { return compareNames(a.in(text), b.in(text)) })
 	for i := 1; i < len(names); i++ {
-		if bytes.Equal(names[i-1], names[i]) {
-			return names[i]
+		if compareNames(names[i-1].in(text), names[i].in(text)) == 0 {
+			return string(unescape(names[i].in(text))), true
 		}
 	}
-	return nil
+	return "", false
 }
 
 // scanString returns the string literal, quotes included, with which the text begins.
@@ -193,24 +165,4 @@ func scanString(text []byte) ([]byte, error) {
 			i += 6
 		}
 	}
-}
-
-// utf16Unit returns the code unit in the escape \uXXXX with which the text begins, or 0 if it begins otherwise.
-func utf16Unit(text []byte) rune {
-	if text[0] != '\\' || text[1] != 'u' {
-		return 0
-	}
-	unit, _ := strconv.ParseUint(string(text[2:6]), 16, 16)
-	return rune(unit)
-}
-
-// unquote returns the text of a string literal.
-func unquote(literal []byte) []byte {
-	raw := literal[1 : len(literal)-1]
-	if bytes.IndexByte(raw, '\\') < 0 {
-		return raw
-	}
-	var s string
-	_ = json.Unmarshal(literal, &s) // cannot fail: the literal is valid
-	return []byte(s)
 }

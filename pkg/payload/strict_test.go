@@ -92,13 +92,13 @@ func TestParseStrictBoundsNesting(t *testing.T) {
 
 func TestParseStrictCostsLittleMemory(t *testing.T) {
 	var names strings.Builder
-	for i := range 150_000 {
-		fmt.Fprintf(&names, `,"%x":1`, i)
+	for i := range 90_000 {
+		fmt.Fprintf(&names, `,"%08x":"%04x"`, i, i)
 	}
 	bodies := map[string][]byte{
 		"many members":       []byte(`{"ref":"main"` + names.String() + `}`),
 		"many inner members": []byte(`{"ref":"main","x":{"ref":1` + names.String() + `}}`),
-		"many empty objects": []byte(`{"ref":"main","x":[{}` + strings.Repeat(`,{}`, 500_000) + `]}`),
+		"many empty objects": []byte(`{"ref":"main","x":[{}` + strings.Repeat(`,{"":0}`, 15_000) + `]}`),
 	}
 	for name, body := range bodies {
 		t.Run(name, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestParseStrictCostsLittleMemory(t *testing.T) {
 				t.Fatal(err)
 			}
 			runtime.ReadMemStats(&after)
-			if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 40*uint64(len(body)) {
+			if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 2*uint64(len(body)) {
 				t.Errorf("allocated %d bytes for a body of %d", allocated, len(body))
 			}
 		})
@@ -226,8 +226,8 @@ func FuzzParseStrict(f *testing.F) {
 		if err := json.Unmarshal(text, &want); err != nil {
 			t.Fatal(err)
 		}
-		if len(want) != len(obj) {
-			t.Fatalf("%d members, want %d", len(obj), len(want))
+		if len(want) != len(obj.members) {
+			t.Fatalf("%d members, want %d", len(obj.members), len(want))
 		}
 		for name, value := range want {
 			if got := obj.find(name); !bytes.Equal(got, value) {

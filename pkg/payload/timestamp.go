@@ -23,6 +23,9 @@ const maxEpoch = 253402300799
 
 // UnmarshalJSON returns a *json.UnmarshalTypeError, to which the decoder adds the name of the field.
 func (t *timestamp) UnmarshalJSON(raw []byte) error {
+	if len(raw) > maxTimeBytes {
+		return notATime(string(raw[:maxTimeBytes]))
+	}
 	text := string(raw)
 	if text == "null" || text == "0" {
 		return nil
@@ -39,7 +42,14 @@ func (t *timestamp) UnmarshalJSON(raw []byte) error {
 			}
 		}
 	}
-	return &json.UnmarshalTypeError{Value: quote(text), Type: reflect.TypeFor[timestamp]()}
+	return notATime(text)
+}
+
+// maxTimeBytes bounds what is tried as a time. The errors of the parsers repeat what they were given, several times.
+const maxTimeBytes = 128
+
+func notATime(text string) error {
+	return &json.UnmarshalTypeError{Value: quote(text).String(), Type: reflect.TypeFor[timestamp]()}
 }
 
 // isRFC3339InUTC reports whether t can be written in UTC: its zone may take it out of the years that RFC 3339 has.
@@ -54,6 +64,9 @@ type looseTime struct{ time time.Time }
 
 // UnmarshalJSON never fails. Beside what a timestamp may be, it reads how Ruby writes times, and with it GitLab.
 func (t *looseTime) UnmarshalJSON(raw []byte) error {
+	if len(raw) > maxTimeBytes {
+		return nil
+	}
 	var strict timestamp
 	if strict.UnmarshalJSON(raw) == nil {
 		t.time = strict.time

@@ -37,14 +37,13 @@ type typeAnswer struct {
 	More int `json:"more,omitempty"`
 }
 
-// arrivalAnswer is what came of a webhook in one namespace. There is a Delivery if it was recorded, and an Error if it
-// failed.
+// arrivalAnswer is what became of a webhook in one namespace, whose name is not told: the sender may know only a secret for
+// all of them. There is a Delivery if it was recorded, and an Error if it failed.
 type arrivalAnswer struct {
-	Namespace string `json:"namespace"`
-	Delivery  string `json:"delivery,omitempty"`
-	Phase     string `json:"phase,omitempty"`
-	Message   string `json:"message,omitempty"`
-	Error     string `json:"error,omitempty"`
+	Delivery string `json:"delivery,omitempty"`
+	Phase    string `json:"phase,omitempty"`
+	Message  string `json:"message,omitempty"`
+	Error    string `json:"error,omitempty"`
 }
 
 // byType delivers to whatever wants what a type of sender pushed, in all namespaces that webhooks may act on.
@@ -58,8 +57,11 @@ func (h *handler) byType(req *http.Request, in delivery.Incoming) (code int, ans
 		return 0, nil, err
 	}
 	spread, err := h.Deliverer.DeliverAmong(req.Context(), source, namespaces, in)
-	if err != nil {
+	if _, err = delivery.Tell(in.User, nil, err); err != nil {
 		return 0, nil, err
+	}
+	for i, arrival := range spread.Arrivals {
+		spread.Arrivals[i].Delivery, spread.Arrivals[i].Err = delivery.Tell(in.User, arrival.Delivery, arrival.Err)
 	}
 	if err := errorOf(spread.Arrivals); err != nil {
 		return 0, nil, err
@@ -118,22 +120,27 @@ func unhandled(source string, handled []string) string {
 }
 
 // errorOf returns the error that answers for all arrivals, if there is one: that of an arrival that left no record and
-// may succeed if it is sent again, since it would be lost otherwise; or the first one if nothing arrived anywhere.
+// may succeed if it is sent again, since it would be lost otherwise; or the first one if nothing arrived anywhere. One that
+// its namespace has no room for does not answer for those that arrived elsewhere: all would be sent again, for as long
+// as one namespace takes more than its share.
 func errorOf(arrivals []delivery.Arrival) error {
-	var first error
+	var first, noRoom error
 	failed := 0
 	for _, arrival := range arrivals {
 		if arrival.Err == nil {
 			continue
 		}
-		if arrival.Delivery == nil && mayPass(arrival.Err) {
+		switch {
+		case apierrors.HasStatusCause(arrival.Err, delivery.CauseNoRoom):
+			noRoom = cmp.Or(noRoom, arrival.Err)
+		case arrival.Delivery == nil && mayPass(arrival.Err):
 			return arrival.Err
 		}
 		first = cmp.Or(first, arrival.Err)
 		failed++
 	}
 	if failed == len(arrivals) {
-		return first
+		return cmp.Or(noRoom, first)
 	}
 	return nil
 }
@@ -152,7 +159,7 @@ func answerOf(spread delivery.Spread) typeAnswer {
 	answer := typeAnswer{Accepted: true, Message: spread.Message}
 	listed := spread.Arrivals[:min(len(spread.Arrivals), maxArrivals)]
 	for _, arrival := range listed {
-		told := arrivalAnswer{Namespace: arrival.Namespace}
+		told := arrivalAnswer{}
 		if d := arrival.Delivery; d != nil {
 			told.Delivery, told.Phase, told.Message = d.Name, string(d.Status.Phase), d.Status.Message
 		}

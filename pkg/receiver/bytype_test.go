@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/delivery"
@@ -116,6 +118,13 @@ func TestWhileTheTargetsAreNotKnownAStrangerIsNotToldWhy(t *testing.T) {
 	}
 }
 
+// What is told in place of what went wrong in the cluster.
+const (
+	later   = "it can't be delivered now: send the webhook again later"
+	inside  = "it could not be delivered, and to send it again does not help; the record or the log of Postern says why"
+	refused = "it can't be written until its target is changed; the record says why"
+)
+
 // Arrivals of a webhook, by how they ended.
 var (
 	arrived  = delivery.Arrival{Namespace: "a", Delivery: concluded(postern.DeliveryApplied, "Requested", "requested")}
@@ -123,10 +132,18 @@ var (
 	failed   = delivery.Arrival{Namespace: "c", Delivery: concluded(postern.DeliveryFailed, "TargetRefused", "no"), Err: status(500, "can't be written", 0)}
 	denied   = delivery.Arrival{Namespace: "d", Err: status(403, "a policy says no", 0)}
 	lost     = delivery.Arrival{Namespace: "e", Err: status(503, "could not be recorded", 1)}
-	crowded  = delivery.Arrival{Namespace: "f", Err: status(429, "too many", 5)}
+	crowded  = delivery.Arrival{Namespace: "f", Err: noRoom("too many")}
+	busy     = delivery.Arrival{Namespace: "f", Err: status(429, "too much", 5)}
 	unlucky  = delivery.Arrival{Namespace: "g", Err: errString("broken")}
-	appliedA = `{"namespace":"a","delivery":"github-x","phase":"Applied","message":"requested"}`
+	appliedA = `{"delivery":"github-x","phase":"Applied"}`
 )
+
+// noRoom is the answer of a namespace that has too many deliveries already.
+func noRoom(message string) error {
+	err := apierrors.NewTooManyRequests(message, 5)
+	err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: delivery.CauseNoRoom}}
+	return err
+}
 
 func TestAWebhookByTypeIsAnsweredByWhatCameOfIt(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -137,17 +154,21 @@ func TestAWebhookByTypeIsAnsweredByWhatCameOfIt(t *testing.T) {
 		"nothing wants it": {delivery.Spread{Message: "nothing wants what was pushed"}, nil,
 			inJSON(200, `{"accepted":true,"message":"nothing wants what was pushed"}`)},
 		"one":     {delivery.Spread{Arrivals: []delivery.Arrival{arrived}}, nil, inJSON(200, `{"accepted":true,"deliveries":[`+appliedA+`]}`)},
-		"pending": {delivery.Spread{Arrivals: []delivery.Arrival{pending}}, nil, inJSON(200, `{"accepted":true,"deliveries":[{"namespace":"b","delivery":"github-x","phase":"Pending","message":"timed out"}]}`)},
+		"pending": {delivery.Spread{Arrivals: []delivery.Arrival{pending}}, nil, inJSON(200, `{"accepted":true,"deliveries":[{"delivery":"github-x","phase":"Pending","message":"recorded, and tried again until it is written"}]}`)},
 		"one, and one failed": {delivery.Spread{Arrivals: []delivery.Arrival{arrived, failed}}, nil,
-			inJSON(200, `{"accepted":true,"deliveries":[`+appliedA+`,{"namespace":"c","delivery":"github-x","phase":"Failed","message":"no","error":"can't be written"}]}`)},
+			inJSON(200, `{"accepted":true,"deliveries":[`+appliedA+`,{"delivery":"github-x","phase":"Failed","message":"`+refused+`","error":"`+inside+`"}]}`)},
 		"one, and one denied": {delivery.Spread{Arrivals: []delivery.Arrival{denied, arrived}}, nil,
-			inJSON(200, `{"accepted":true,"deliveries":[{"namespace":"d","error":"a policy says no"},`+appliedA+`]}`)},
-		"one, and one lost":            {delivery.Spread{Arrivals: []delivery.Arrival{arrived, lost}}, nil, told{503, `{"error":"could not be recorded"}`, "1", "application/json"}},
-		"one, and one turned away":     {delivery.Spread{Arrivals: []delivery.Arrival{crowded, arrived}}, nil, told{429, `{"error":"too many"}`, "5", "application/json"}},
-		"one, and an error inside":     {delivery.Spread{Arrivals: []delivery.Arrival{arrived, unlucky}}, nil, inJSON(500, `{"error":"broken"}`)},
-		"failed":                       {delivery.Spread{Arrivals: []delivery.Arrival{failed}}, nil, inJSON(500, `{"error":"can't be written"}`)},
+			inJSON(200, `{"accepted":true,"deliveries":[{"error":"a policy says no"},`+appliedA+`]}`)},
+		"one, and one lost": {delivery.Spread{Arrivals: []delivery.Arrival{arrived, lost}}, nil, told{503, `{"error":"` + later + `"}`, "1", "application/json"}},
+		"one, and one without room": {delivery.Spread{Arrivals: []delivery.Arrival{crowded, arrived}}, nil,
+			inJSON(200, `{"accepted":true,"deliveries":[{"error":"too many"},`+appliedA+`]}`)},
+		"one, and one whose turn did not come": {delivery.Spread{Arrivals: []delivery.Arrival{busy, arrived}}, nil,
+			told{429, `{"error":"too much"}`, "5", "application/json"}},
+		"denied and without room":      {delivery.Spread{Arrivals: []delivery.Arrival{denied, crowded}}, nil, told{429, `{"error":"too many"}`, "5", "application/json"}},
+		"one, and an error inside":     {delivery.Spread{Arrivals: []delivery.Arrival{arrived, unlucky}}, nil, inJSON(500, `{"error":"`+inside+`"}`)},
+		"failed":                       {delivery.Spread{Arrivals: []delivery.Arrival{failed}}, nil, inJSON(500, `{"error":"`+inside+`"}`)},
 		"denied":                       {delivery.Spread{Arrivals: []delivery.Arrival{denied, denied}}, nil, inJSON(403, `{"error":"a policy says no"}`)},
-		"denied and lost":              {delivery.Spread{Arrivals: []delivery.Arrival{denied, lost}}, nil, told{503, `{"error":"could not be recorded"}`, "1", "application/json"}},
+		"denied and lost":              {delivery.Spread{Arrivals: []delivery.Arrival{denied, lost}}, nil, told{503, `{"error":"` + later + `"}`, "1", "application/json"}},
 		"denied and failed":            {delivery.Spread{Arrivals: []delivery.Arrival{denied, failed}}, nil, inJSON(403, `{"error":"a policy says no"}`)},
 		"no credential":                {delivery.Spread{}, status(401, "no credential was shown", 0), inJSON(401, `{"error":"no credential was shown"}`)},
 		"a body that can't be decoded": {delivery.Spread{}, status(400, "it lacks push_data", 0), inJSON(400, `{"error":"it lacks push_data"}`)},
@@ -164,11 +185,27 @@ func TestAWebhookByTypeIsAnsweredByWhatCameOfIt(t *testing.T) {
 func TestAnAnswerTellsOfNoMoreThanAHundredNamespaces(t *testing.T) {
 	p := &pipeline{}
 	for i := range 250 {
-		p.spread.Arrivals = append(p.spread.Arrivals, delivery.Arrival{Namespace: fmt.Sprint("ns-", i), Delivery: arrived.Delivery})
+		p.spread.Arrivals = append(p.spread.Arrivals, delivery.Arrival{Namespace: fmt.Sprint("ns-", i), Delivery: named(fmt.Sprint("github-", i))})
 	}
 	var got typeAnswer
 	decode(t, post(p.handler(t, "demo"), "/webhook?type=docker.io", "{}").Body.Bytes(), &got)
-	if !got.Accepted || len(got.Deliveries) != 100 || got.More != 150 || got.Deliveries[99].Namespace != "ns-99" {
+	if !got.Accepted || len(got.Deliveries) != 100 || got.More != 150 || got.Deliveries[99].Delivery != "github-99" {
 		t.Errorf("got %d deliveries and %d more", len(got.Deliveries), got.More)
+	}
+}
+
+func named(name string) *postern.WebhookDelivery {
+	d := concluded(postern.DeliveryApplied, "Requested", "requested")
+	d.Name = name
+	return d
+}
+
+// A secret may be one for all namespaces. Who holds it does not learn in which of them something is.
+func TestAnAnswerByTypeNamesNoNamespace(t *testing.T) {
+	p := &pipeline{spread: delivery.Spread{Arrivals: []delivery.Arrival{
+		{Namespace: "secret-project-x", Delivery: named("github-x")}, {Namespace: "secret-project-y", Err: status(403, "a policy says no", 0)},
+	}}}
+	if body := post(p.handler(t, "demo"), "/webhook?type=docker.io", "{}").Body.String(); strings.Contains(body, "secret-project") {
+		t.Errorf("answered %s", body)
 	}
 }

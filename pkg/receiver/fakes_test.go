@@ -34,6 +34,7 @@ type pipeline struct {
 	beginErr  error
 	holdErr   error
 	inCluster func() ([]string, error)
+	none      bool // there is no GatewaySync
 
 	// What was given.
 	delivery   *postern.WebhookDelivery
@@ -41,7 +42,8 @@ type pipeline struct {
 	source     string
 	namespaces []string
 	called     bool
-	begun      int // requests that have begun, less those that have ended
+	shares     []string // the namespaces whose shares requests took
+	begun      int      // requests that have begun, less those that have ended
 	held       int
 }
 
@@ -58,12 +60,16 @@ func (p *pipeline) DeliverAmong(_ context.Context, source string, namespaces []s
 	return p.spread, p.err
 }
 
-func (p *pipeline) Begin() (end func(), err error) {
+func (p *pipeline) Begin(namespace string) (end func(), err error) {
+	p.shares = append(p.shares, namespace)
 	p.begun++
 	return func() { p.begun-- }, p.beginErr
 }
 
-func (p *pipeline) Hold(_ http.ResponseWriter, req *http.Request) (bounded *http.Request, release func(), err error) {
+func (p *pipeline) Hold(
+	_ http.ResponseWriter, req *http.Request, namespace string,
+) (bounded *http.Request, release func(), err error) {
+	p.shares = append(p.shares, namespace)
 	p.held++
 	return req, func() { p.held-- }, p.holdErr
 }
@@ -83,6 +89,7 @@ func (p *pipeline) handler(t *testing.T, namespaces string) http.Handler {
 			return p.canProve == nil || slices.Contains(p.canProve, source)
 		},
 		TargetNamespaces: func() ([]string, error) { return p.inCluster() },
+		Exists:           func(namespace, name string) bool { return !p.none && namespace == "demo" && name == "plant" },
 	})
 }
 

@@ -27,11 +27,12 @@ type Deliverer interface {
 
 // Guard keeps out what is too much, or comes at the wrong time. Its errors are ready to be answered.
 type Guard interface {
-	// Begin lets a request begin. Call end when it is answered.
-	Begin() (end func(), err error)
+	// Begin lets a request begin, which takes a part of the share of a namespace or, if that is empty, of one that is for
+	// all other requests. Call end when it is answered.
+	Begin(namespace string) (end func(), err error)
 	// Hold takes what the body of a request needs. Read the body of the request that it returns, and call release when
 	// that is answered.
-	Hold(w http.ResponseWriter, req *http.Request) (bounded *http.Request, release func(), err error)
+	Hold(w http.ResponseWriter, req *http.Request, namespace string) (bounded *http.Request, release func(), err error)
 }
 
 // Config is what the handler works with. Every field is needed.
@@ -45,6 +46,8 @@ type Config struct {
 	Namespaces Namespaces
 	// TargetNamespaces returns those that hold any target. It is asked if webhooks may act on all.
 	TargetNamespaces func() ([]string, error)
+	// Exists reports whether there is a GatewaySync of that name, as far as that is known without asking for it.
+	Exists func(namespace, name string) bool
 	// MaxPayloadBytes bounds a payload.
 	MaxPayloadBytes int64
 }
@@ -116,20 +119,31 @@ func turnedAway(ctx context.Context, err error, keysAndValues ...any) error {
 	return err
 }
 
+// flowNamespace returns the namespace whose share a request takes a part of: that in the path if webhooks may deliver there. All
+// other requests have one share together, or those that name what does not exist would take the shares of others.
+func (h *handler) flowNamespace(req *http.Request) string {
+	namespace := req.PathValue("namespace")
+	if !h.Namespaces.Allow(namespace) || !h.Exists(namespace, req.PathValue("crName")) {
+		return ""
+	}
+	return namespace
+}
+
 // receive reads a request, in the bounds that the guard sets, and delivers it.
 func (h *handler) receive(w http.ResponseWriter, req *http.Request, into deliverFunc) (code int, answer any, err error) {
 	ctx := req.Context()
-	end, err := h.Guard.Begin()
+	namespace := h.flowNamespace(req)
+	end, err := h.Guard.Begin(namespace)
 	if err != nil {
 		return 0, nil, turnedAway(ctx, err)
 	}
 	defer end()
-	req, release, err := h.Guard.Hold(w, req)
+	req, release, err := h.Guard.Hold(w, req, namespace)
 	if err != nil {
 		return 0, nil, turnedAway(ctx, err)
 	}
 	defer release()
-	body, err := deliver.ReadBody(w, req, h.MaxPayloadBytes)
+	body, err := deliver.ReadBody(w, req, h.MaxPayloadBytes, deliver.TooLargePayload(h.MaxPayloadBytes))
 	if err != nil {
 		return 0, nil, turnedAway(ctx, err)
 	}
@@ -140,5 +154,6 @@ func (h *handler) receive(w http.ResponseWriter, req *http.Request, into deliver
 		RegistryURL:          req.URL.Query().Get("registry_url"),
 		User:                 &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}},
 		AuthorizationIsToken: true,
+		NoShare:              namespace == "",
 	})
 }

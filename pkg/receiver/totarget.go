@@ -36,10 +36,11 @@ func (h *handler) toTarget(req *http.Request, in delivery.Incoming) (code int, a
 	d.Namespace = namespace
 	d.Spec.Target = &postern.TargetReference{Kind: postern.TargetGatewaySync, Name: name}
 	delivered, err := h.Deliverer.Deliver(req.Context(), d, in, false)
+	delivered, err = delivery.Tell(in.User, delivered, err)
 	if err != nil {
 		return 0, nil, err
 	}
-	return http.StatusAccepted, targetAnswer{Accepted: true, Ref: refOf(delivered), Message: messageOf(delivered)}, nil
+	return http.StatusAccepted, targetAnswer{Accepted: true, Ref: refOf(delivered), Message: delivered.Status.Message}, nil
 }
 
 // checkNames refuses names that no object can have. That tells nobody which there are.
@@ -55,26 +56,8 @@ func checkNames(namespace, name string) error {
 
 // refOf is the ref that a delivery to one target asks for, or "": of several the last counts.
 func refOf(d *postern.WebhookDelivery) string {
-	if n := len(d.Status.Targets); n > 0 {
-		return d.Status.Targets[n-1].Ref
-	}
 	if n := len(d.Spec.Events); n > 0 {
 		return d.Spec.Events[n-1].Ref
-	}
-	return ""
-}
-
-// messageOf says what came of a delivery that did not simply write its ref.
-func messageOf(d *postern.WebhookDelivery) string {
-	switch {
-	case d.Status.Reason == delivery.ReasonAlreadyDelivered:
-		return d.Status.Message
-	case d.Status.Phase == postern.DeliveryPending:
-		return "recorded, and tried again until it is written: " + d.Status.Message
-	case d.Status.Phase != postern.DeliveryApplied:
-		return d.Status.Message
-	case len(d.Status.Targets) == 1 && d.Status.Targets[0].Result == postern.TargetUnchanged:
-		return "ref already set"
 	}
 	return ""
 }

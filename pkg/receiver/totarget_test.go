@@ -5,6 +5,7 @@ package receiver
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -39,28 +40,28 @@ func TestADeliveryToAGatewaySyncIsAnsweredAsStokersReceiverDoes(t *testing.T) {
 		"set already": {concluded(postern.DeliveryApplied, "AlreadyRequested", "held already", result(postern.TargetUnchanged)), nil,
 			inJSON(202, `{"accepted":true,"ref":"2.0.0","message":"ref already set"}`)},
 		"a repeat": {concluded(postern.DeliveryApplied, delivery.ReasonAlreadyDelivered, "this is a repeat", result(postern.TargetWritten)), nil,
-			inJSON(202, `{"accepted":true,"ref":"2.0.0","message":"this is a repeat"}`)},
+			inJSON(202, `{"accepted":true,"ref":"2.0.0","message":"it was delivered before"}`)},
 		"superseded": {concluded(postern.DeliverySuperseded, "Superseded", "something newer is there", result(postern.TargetSuperseded)), nil,
-			inJSON(202, `{"accepted":true,"ref":"2.0.0","message":"something newer is there"}`)},
+			inJSON(202, `{"accepted":true,"ref":"2.0.0","message":"something newer was requested"}`)},
 		"pending at its target": {concluded(postern.DeliveryPending, "TargetUnavailable", "timed out", result(postern.TargetPending)), nil,
-			inJSON(202, `{"accepted":true,"ref":"2.0.0","message":"recorded, and tried again until it is written: timed out"}`)},
+			inJSON(202, `{"accepted":true,"ref":"2.0.0","message":"recorded, and tried again until it is written"}`)},
 		"pending, no target known": {concluded(postern.DeliveryPending, "TargetUnavailable", "timed out"), nil,
-			inJSON(202, `{"accepted":true,"ref":"2.0.0","message":"recorded, and tried again until it is written: timed out"}`)},
+			inJSON(202, `{"accepted":true,"ref":"2.0.0","message":"recorded, and tried again until it is written"}`)},
 		"asks for nothing": {ping, nil,
 			inJSON(202, `{"accepted":true,"message":"GitHub tests the webhook"}`)},
 		"skipped": {concluded(postern.DeliveryIgnored, "NotFollowed", "not wanted <here>", result(postern.TargetSkipped)), nil,
-			inJSON(202, `{"accepted":true,"ref":"2.0.0","message":"not wanted <here>"}`)},
+			inJSON(202, `{"accepted":true,"ref":"2.0.0","message":"nothing wants it; the record says why"}`)},
 
 		"no ref":          {nil, apierrors.NewBadRequest("no known sender sends such a body"), inJSON(400, `{"error":"no known sender sends such a body"}`)},
 		"no credential":   {nil, apierrors.NewUnauthorized("no credential was shown"), inJSON(401, `{"error":"no credential was shown"}`)},
 		"a policy":        {nil, status(403, "a policy says no", 0), inJSON(403, `{"error":"a policy says no"}`)},
 		"no such target":  {nil, status(404, "there is no plant", 0), inJSON(404, `{"error":"there is no plant"}`)},
 		"invalid":         {nil, status(422, "a policy says no", 0), inJSON(422, `{"error":"a policy says no"}`)},
-		"target refused":  {concluded(postern.DeliveryFailed, "TargetRefused", "no"), status(500, "can't be written", 0), inJSON(500, `{"error":"can't be written"}`)},
-		"no storage":      {nil, status(503, "later", 1), told{503, `{"error":"later"}`, "1", "application/json"}},
+		"target refused":  {concluded(postern.DeliveryFailed, "TargetRefused", "no"), status(500, "can't be written", 0), inJSON(500, `{"error":"`+inside+`"}`)},
+		"no storage":      {nil, status(503, "later", 1), told{503, `{"error":"` + later + `"}`, "1", "application/json"}},
 		"too much":        {nil, status(429, "later", 9), told{429, `{"error":"later"}`, "9", "application/json"}},
-		"a slow body":     {nil, apierrors.NewTimeoutError("the body did not arrive", 5), told{504, `{"error":"Timeout: the body did not arrive"}`, "5", "application/json"}},
-		"an error inside": {nil, errString("broken"), inJSON(500, `{"error":"broken"}`)},
+		"a slow body":     {nil, apierrors.NewTimeoutError("the body did not arrive", 5), told{504, `{"error":"` + later + `"}`, "5", "application/json"}},
+		"an error inside": {nil, errString("broken"), inJSON(500, `{"error":"`+inside+`"}`)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &pipeline{delivered: tc.delivered, err: tc.err}
@@ -101,6 +102,31 @@ func TestANamespaceThatIsNotListedIsForbidden(t *testing.T) {
 			if diff := cmp.Diff(inJSON(http.StatusForbidden, says), tell(post(p.handler(t, namespaces), "/webhook/demo/plant", "{}"))); diff != "" {
 				t.Errorf("answer (-want +got):\n%s", diff)
 			}
+		}
+	}
+}
+
+func TestOnlyWhatMayBeDeliveredTakesOfTheShareOfItsNamespace(t *testing.T) {
+	for _, tc := range []struct {
+		namespaces, path string
+		none             bool
+		want             string
+	}{
+		{"demo", "/webhook/demo/plant", false, "demo"},
+		{"*", "/webhook/demo/plant", false, "demo"},
+		{"*", "/webhook/demo/plant", true, ""},
+		{"*", "/webhook/invented/plant", false, ""},
+		{"other", "/webhook/demo/plant", false, ""},
+		{"demo", "/webhook/demo/p%2Flant", false, ""},
+		{"demo", "/webhook?type=docker.io", false, ""},
+	} {
+		p := &pipeline{delivered: &postern.WebhookDelivery{}, none: tc.none}
+		post(p.handler(t, tc.namespaces), tc.path, "{}")
+		if want := []string{tc.want, tc.want}; !slices.Equal(p.shares, want) {
+			t.Errorf("%s %s: took of the shares of %q, want %q", tc.namespaces, tc.path, p.shares, want)
+		}
+		if p.called && p.in.NoShare != (tc.want == "") {
+			t.Errorf("%s %s: the pipeline is told that it has no share: %t", tc.namespaces, tc.path, p.in.NoShare)
 		}
 	}
 }

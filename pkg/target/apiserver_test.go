@@ -39,6 +39,7 @@ type fakeAPIServer struct {
 	items    map[string]*answer // of lists, by path; an answer with a code is a failure, none a missing kind
 	counts   map[string]int
 	requests []string // method and query, lists and watches aside
+	listed   int      // how often the objects of one namespace were listed
 }
 
 // answer is one answer of the API server. An answer without a code is none: the
@@ -123,8 +124,13 @@ func (f *fakeAPIServer) set(object string) {
 }
 
 func (f *fakeAPIServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !strings.Contains(r.URL.Path, "/namespaces/") {
-		f.follow(w, r)
+	if path, namespaced := namespacedList(r.URL.Path); namespaced || !strings.Contains(r.URL.Path, "/namespaces/") {
+		if namespaced {
+			f.mu.Lock()
+			f.listed++
+			f.mu.Unlock()
+		}
+		f.follow(w, r, path)
 		return
 	}
 	body, err := io.ReadAll(r.Body)
@@ -167,10 +173,20 @@ func (f *fakeAPIServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// follow answers a list or a watch.
-func (f *fakeAPIServer) follow(w http.ResponseWriter, r *http.Request) {
+// namespacedList returns the path of a list in all namespaces for that of one in a namespace.
+func namespacedList(path string) (all string, namespaced bool) {
+	before, after, found := strings.Cut(path, "/namespaces/")
+	parts := strings.Split(after, "/")
+	if !found || len(parts) != 2 {
+		return path, false
+	}
+	return before + "/" + parts[1], true
+}
+
+// follow answers a list or a watch of the objects at a path.
+func (f *fakeAPIServer) follow(w http.ResponseWriter, r *http.Request, path string) {
 	f.mu.Lock()
-	items := f.items[r.URL.Path]
+	items := f.items[path]
 	f.mu.Unlock()
 	switch {
 	case items == nil:
@@ -180,14 +196,14 @@ func (f *fakeAPIServer) follow(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Query().Get("sendInitialEvents") == "true":
 		(&answer{code: http.StatusBadRequest}).write(w) // the client falls back to a list
 	case r.URL.Query().Get("watch") == "":
-		list := lists[r.URL.Path]
+		list := lists[path]
 		writeJSON(w, fmt.Sprintf(`{"apiVersion": %q, "kind": %q, "metadata": {"resourceVersion": "1"}, "items": [%s]}`, list[0], list[1], items.text))
 	default:
 		w.Header().Set("Content-Type", "application/json")
 		for {
 			w.(http.Flusher).Flush()
 			select {
-			case event := <-f.events[r.URL.Path]:
+			case event := <-f.events[path]:
 				fmt.Fprintln(w, event)
 			case <-r.Context().Done():
 				return

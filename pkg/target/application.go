@@ -5,6 +5,7 @@ package target
 
 import (
 	"fmt"
+	"sync"
 	"time"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
@@ -16,38 +17,36 @@ import (
 // A ref that is requested already is requested anew if it points at another
 // commit now, since Argo CD must look again.
 func DecideApplication(app *argov1alpha1.Application, r Request) Decision {
-	previous := app.Annotations[AnnotationRequestedRef]
-	among := sourcesOf(&app.Spec)
+	d := newDraft(app.Annotations)
+	previous := d.only(AnnotationRequestedRef)[AnnotationRequestedRef]
+	// They are read only where they count: most Applications get the annotations alone.
+	all := sync.OnceValue(func() []sourceAt { return d.revisions(&app.Spec) })
+	among := all
 	if r.IfFollowed {
-		var problem error
-		if among, problem = sourcesFollowing(app, r); len(among) == 0 {
+		followed, problem := sourcesFollowing(app.Namespace, d.only(AnnotationFollowTags, AnnotationRequestedRef), all(), r)
+		if len(followed) == 0 {
 			return notFollowed(previous, problem)
 		}
+		among = func() []sourceAt { return followed }
 	}
-	moved, note := movedSources(app, among, r.Repository)
+	moved, note := movedSources(d.only(AnnotationUpdateTargetRevision), among, r.Repository)
 	if len(moved) > 0 {
 		previous = moved[0].revision()
 	}
 	slot := r.slot(KindApplication)
-	late := tooLate(app.Annotations, slot, previous, r)
-	if late == nil && len(sourcesOf(&app.Spec)) == 1 {
-		late = overtaken(app.Annotations, previous, r)
+	late := tooLate(d.only(AnnotationEventTime), slot, previous, r)
+	if late == nil {
+		if late = overtaken(d.only(AnnotationEventTime), slot, previous, r); late != nil && len(all()) != 1 {
+			late = nil // each repository has a source of its own
+		}
 	}
 	if late != nil {
 		return *late
 	}
-	if holds(app, r) && allAt(moved, r) {
+	if holds(d.only(AnnotationRequestedRef, AnnotationRequestedRevision), r) && allAt(moved, r) {
 		return nothingToDo(AnnotationRequestedRef, r.Ref, note).noteLater(app.Annotations, r, AnnotationRequestedRef, slot)
 	}
-
-	d := newDraft(app.Annotations)
-	if r.IfFollowed {
-		d.testAnnotation(AnnotationFollowTags)
-	}
 	d.request(r, r.Ref, r.Revision, slot)
-	if len(moved) > 0 {
-		d.testAnnotation(AnnotationUpdateTargetRevision)
-	}
 	for _, source := range moved {
 		d.move(source, r)
 	}
@@ -66,10 +65,10 @@ func (d *draft) request(r Request, ref, revision string, slots ...string) {
 }
 
 // holds reports whether the annotations carry the request already.
-func holds(app *argov1alpha1.Application, r Request) bool {
-	ref, present := app.Annotations[AnnotationRequestedRef]
+func holds(annotations map[string]string, r Request) bool {
+	ref, present := annotations[AnnotationRequestedRef]
 	return present && ref == r.Ref &&
-		(r.Revision == "" || app.Annotations[AnnotationRequestedRevision] == r.Revision)
+		(r.Revision == "" || annotations[AnnotationRequestedRevision] == r.Revision)
 }
 
 // refresh asks Argo CD to look at once. A hard refresh that somebody else asked
@@ -83,14 +82,8 @@ func (d *draft) refresh(at time.Time) {
 	d.annotate(argov1alpha1.AnnotationRefreshTimestamp, at.UTC().Format(time.RFC3339Nano))
 }
 
-// move sets the targetRevision of a source, relying on its being the same source.
+// move sets the targetRevision of a source, which was read through the draft.
 func (d *draft) move(source sourceAt, r Request) {
-	d.testSource(source.path, source.RepoURL, source.Path, source.Chart)
-	if source.TargetRevision == nil {
-		d.test(source.path+"/targetRevision", nil)
-	} else {
-		d.test(source.path+"/targetRevision", *source.TargetRevision)
-	}
 	if source.isAt(r) {
 		return
 	}
@@ -105,15 +98,19 @@ func (d *draft) move(source sourceAt, r Request) {
 // movedSources finds those of some sources whose targetRevision is set to what is
 // requested of a repository. The note says why there are none although the owner
 // seems to want it.
-func movedSources(app *argov1alpha1.Application, among []sourceAt, repository string) (moved []sourceAt, note string) {
-	wanted, present := app.Annotations[AnnotationUpdateTargetRevision]
+func movedSources(
+	annotations map[string]string, candidates func() []sourceAt, repository string,
+) (moved []sourceAt, note string) {
+	wanted, present := annotations[AnnotationUpdateTargetRevision]
 	switch {
 	case !present:
 		return nil, ""
 	case wanted != "true":
 		return nil, fmt.Sprintf("targetRevision is left alone, because %s is %q and not \"true\"",
 			AnnotationUpdateTargetRevision, wanted)
-	case len(among) > maxSources:
+	}
+	among := candidates()
+	if len(among) > maxSources {
 		return nil, fmt.Sprintf("targetRevision is left alone, because there are %d sources, more than %d", len(among), maxSources)
 	}
 

@@ -69,6 +69,8 @@ func TestDecideApplicationAnnotates(t *testing.T) {
 			},
 			wantPatch: `[
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-ref", "value": "main"},
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1update-target-revision", "value": null},
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1event-time", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": "1111"},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-at", "value": "2026-03-01T11:00:00Z"},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-by", "value": "github"},
@@ -99,6 +101,8 @@ func TestDecideApplicationAnnotates(t *testing.T) {
 			},
 			wantPatch: `[
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-ref", "value": "main"},
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1update-target-revision", "value": null},
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1event-time", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": "1111"},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-at", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-by", "value": null},

@@ -20,7 +20,9 @@ import (
 // attempt writes requests of one target together. Its error is that of Write, and of
 // all of them.
 func (w *Writer) attempt(ctx context.Context, key Key, requests []Request, dryRun bool) ([]Outcome, error) {
-	a := attempt{Writer: w, endpoint: w.endpoints[key.Kind], key: key, requests: requests, dryRun: dryRun}
+	a := attempt{
+		Writer: w, endpoint: w.endpoints[key.Kind], key: key, requests: w.informed(key, requests), dryRun: dryRun, began: time.Now(),
+	}
 	outcomes, err := a.untilDone(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("could not write %s: %w", key, explain(err, key.Kind))
@@ -34,6 +36,7 @@ type attempt struct {
 	key      Key
 	requests []Request
 	dryRun   bool
+	began    time.Time
 
 	// refused is the last patch that failed its own tests.
 	refused []byte
@@ -49,7 +52,7 @@ func (a *attempt) untilDone(ctx context.Context) ([]Outcome, error) {
 		if err == nil {
 			return outcomes, nil
 		}
-		if errors.Is(err, errNeverPasses) || !isTestFailure(err) && !mayPass(err) {
+		if IsTransient(err) || errors.Is(err, errNeverPasses) || !isTestFailure(err) && !mayPass(err) {
 			return nil, err
 		}
 		delay := max(backoff.Step(), retryAfter(err))
@@ -66,6 +69,7 @@ func (a *attempt) once(ctx context.Context, live bool) ([]Outcome, error) {
 		return nil, err
 	}
 	if len(plan.patch) == 0 {
+		a.noteHeld(plan)
 		return a.withSent(plan.outcomes), nil
 	}
 	patch, err := json.Marshal(plan.patch)
@@ -83,6 +87,7 @@ func (a *attempt) once(ctx context.Context, live bool) ([]Outcome, error) {
 		if !a.dryRun {
 			a.cache.wrote(a.key.Kind, written)
 		}
+		a.noteHeld(plan)
 		return a.withSent(plan.outcomes), nil
 	case isTestFailure(err):
 		// The same patch after a live read: nobody changed anything in between, so
@@ -100,6 +105,18 @@ func (a *attempt) once(ctx context.Context, live bool) ([]Outcome, error) {
 	return nil, err
 }
 
+// noteHeld remembers what the target holds now, of which it may not tell itself.
+func (a *attempt) noteHeld(p plan) {
+	if a.dryRun {
+		return
+	}
+	for i, outcome := range p.outcomes {
+		if outcome.Held {
+			a.held.note(a.key, a.requests[i], p.slots[i]...)
+		}
+	}
+}
+
 // withSent corrects outcomes that find the target holding what is requested, if it was
 // our own patch that did it.
 func (a *attempt) withSent(outcomes []Outcome) []Outcome {
@@ -113,13 +130,13 @@ func (a *attempt) withSent(outcomes []Outcome) []Outcome {
 
 // plan decides on what the cache has, or else on a live read.
 func (a *attempt) plan(ctx context.Context, live bool) (plan, error) {
-	updaters, err := a.updaters()
+	updaters, err := a.imageUpdaters(ctx)
 	if err != nil {
 		return plan{}, err
 	}
 	if !live {
 		if obj, ok := a.cache.get(a.key); ok {
-			planned, err := planFor(view{kind: a.key.Kind, obj: obj}, a.requests, updaters)
+			planned, err := a.planOn(ctx, view{kind: a.key.Kind, obj: obj}, updaters)
 			if !errors.Is(err, errUnsure) {
 				return planned, err
 			}
@@ -129,16 +146,40 @@ func (a *attempt) plan(ctx context.Context, live bool) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
-	return planFor(view{kind: a.key.Kind, obj: obj, document: document}, a.requests, updaters)
+	a.clock.observeOn(obj)
+	return a.planOn(ctx, view{kind: a.key.Kind, obj: obj, document: document}, updaters)
 }
 
-// updaters are the ImageUpdater objects that may count for the target.
-func (a *attempt) updaters() ([]*imageupdate.Updater, error) {
+// planOn plans when it is the turn of the target's namespace.
+func (a *attempt) planOn(ctx context.Context, v view, updaters []*imageupdate.Updater) (plan, error) {
+	if a.Turn != nil {
+		end, err := a.Turn(ctx, a.key.Namespace)
+		if err != nil {
+			return plan{}, &transientError{err}
+		}
+		defer end()
+	}
+	return planFor(ctx, v, a.requests, updaters)
+}
+
+// imageUpdaters are the ImageUpdater objects that may count for the target. A patch of
+// the target can't test them, so they are read live.
+func (a *attempt) imageUpdaters(ctx context.Context) ([]*imageupdate.Updater, error) {
 	ofImage := func(r Request) bool { return r.Image != nil }
 	if a.key.Kind != KindApplication || !slices.ContainsFunc(a.requests, ofImage) {
 		return nil, nil
 	}
-	return a.cache.updatersIn(a.key.Namespace)
+	var since time.Time
+	for _, r := range a.requests {
+		began := r.Since
+		if began.IsZero() {
+			began = a.began
+		}
+		if began.After(since) {
+			since = began
+		}
+	}
+	return a.updaters.in(ctx, a.key.Namespace, since)
 }
 
 // pause waits, unless the context would end before.

@@ -8,12 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
+
+	"postern.dev/postern/pkg/imageupdate"
 )
 
 // Cache follows the targets of all namespaces, and what says which images they are
@@ -23,11 +26,14 @@ import (
 type Cache struct {
 	kinds  map[Kind]*cachedKind
 	images *imageIndex
+	// clock observes what comes in.
+	clock *Clock
 }
 
 // cachedKind follows one kind.
 type cachedKind struct {
 	kind     Kind
+	source   *following
 	informer cache.SharedIndexInformer
 	// recent is the informer's store, ahead of it by what we wrote ourselves, so
 	// that one write after another to a busy target does not start from old values.
@@ -45,27 +51,29 @@ func NewCache(cfg *rest.Config) (*Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cache{kinds: map[Kind]*cachedKind{}, images: &imageIndex{}}
+	c := &Cache{kinds: map[Kind]*cachedKind{}, images: &imageIndex{}, clock: NewClock(time.Now)}
 	for kind, endpoint := range endpoints {
-		if c.kinds[kind], err = newCachedKind(endpoint, c.images); err != nil {
+		if c.kinds[kind], err = newCachedKind(endpoint, c.images, c.clock); err != nil {
 			return nil, fmt.Errorf("could not make a cache of %s: %w", kind, err)
 		}
 	}
 	return c, nil
 }
 
-func newCachedKind(e endpoint, images *imageIndex) (*cachedKind, error) {
+func newCachedKind(e endpoint, images *imageIndex, clock *Clock) (*cachedKind, error) {
 	_, example, err := e.kind.api()
 	if err != nil {
 		return nil, err
 	}
-	informer := cache.NewSharedIndexInformerWithOptions(e.listWatch(), example,
+	source := follow(e.listWatch(), time.Now)
+	informer := cache.NewSharedIndexInformerWithOptions(source, example,
 		cache.SharedIndexInformerOptions{Indexers: cache.Indexers{
 			repositoryIndex:      repositoriesOf,
 			cache.NamespaceIndex: cache.MetaNamespaceIndexFunc,
 		}})
 	k := &cachedKind{
 		kind:     e.kind,
+		source:   source,
 		informer: informer,
 		indexed:  func() bool { return true },
 		recent: cache.NewIntegerResourceVersionMutationCacheWithOptions(
@@ -79,7 +87,10 @@ func newCachedKind(e endpoint, images *imageIndex) (*cachedKind, error) {
 		k.indexed = registration.HasSynced
 	}
 	return k, errors.Join(
-		informer.SetTransform(trim),
+		informer.SetTransform(func(obj any) (any, error) {
+			clock.observeOn(obj)
+			return trim(obj)
+		}),
 		informer.SetWatchErrorHandlerWithContext(k.failed),
 	)
 }
@@ -163,4 +174,13 @@ func (c *Cache) wrote(kind Kind, obj runtime.Object) {
 	if trimmed, err := trim(obj); err == nil {
 		c.kinds[kind].recent.Mutation(trimmed)
 	}
+}
+
+// updatersIn returns the ImageUpdater objects of a namespace as far as the watch has
+// told of them. They must not be modified.
+func (c *Cache) updatersIn(namespace string) []*imageupdate.Updater {
+	if c == nil {
+		return nil
+	}
+	return c.images.updatersIn(namespace)
 }

@@ -161,7 +161,7 @@ func TestWriteReadsFromTheCacheFirst(t *testing.T) {
 
 			var got []string
 			for _, ref := range test.refs {
-				outcome, err := writer.Write(t.Context(), plant, Request{Ref: ref, By: "github", At: noon}, false)
+				outcome, err := writeOne(t.Context(), writer, plant, Request{Ref: ref, By: "github", At: noon}, false)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -184,7 +184,7 @@ func TestDryRunLeavesTheCacheAlone(t *testing.T) {
 	cache := startCache(t, api)
 	eventually(t, "filled", func() bool { return cachedRef(cache) == "v1" })
 	writer, _ := newTestWriter(t, api, cache)
-	if _, err := writer.Write(t.Context(), plant, Request{Ref: "v2", By: "github", At: noon}, true); err != nil {
+	if _, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", By: "github", At: noon}, true); err != nil {
 		t.Fatal(err)
 	}
 	if ref := cachedRef(cache); ref != "v1" {

@@ -13,7 +13,8 @@ import (
 
 // coalesce orders requests of one target that are to be written together by when they
 // were received, and finds those that need not be written: of the git refs that were
-// requested by the target's name only the newest in each slot counts. What is pushed
+// requested by the target's name only the newest in each slot counts, and before it
+// the last one that tells when it happened, if the newest does not. What is pushed
 // to whoever wants it, and images, must all be looked at, since not every target
 // wants the newest; and what is written again on purpose is never passed over.
 //
@@ -21,7 +22,7 @@ import (
 // place of the one that counts instead.
 func coalesce(kind Kind, requests []Request) (write []int, instead map[int]int) {
 	instead = map[int]int{}
-	newest := map[string]int{}
+	newest, moments := map[string]int{}, map[string]moment{} // by slot
 	for _, i := range byReceipt(requests) {
 		r := requests[i]
 		if r.Image != nil || r.IfFollowed || r.Override {
@@ -30,16 +31,18 @@ func coalesce(kind Kind, requests []Request) (write []int, instead map[int]int) 
 		}
 		slot := r.slot(kind)
 		rival, rivalled := newest[slot]
-		switch {
-		case !rivalled:
-			newest[slot] = i
-			write = append(write, i)
-		case requests[rival].moment().happenedAfter(r.moment()):
+		last := moments[slot]
+		if late, _ := last.happenedLater(r); rivalled && late {
 			instead[i] = rival
-		default:
-			newest[slot], instead[rival] = i, i
-			write = append(slices.DeleteFunc(write, func(w int) bool { return w == rival }), i)
+			continue
 		}
+		// Of one that tells its time before one that does not the target must learn, too.
+		if rivalled && (last.By != r.By || last.Time.IsZero() || !r.EventTime.IsZero()) {
+			instead[rival] = i
+			write = slices.DeleteFunc(write, func(w int) bool { return w == rival })
+		}
+		newest[slot], moments[slot] = i, last.followedBy(r)
+		write = append(write, i)
 	}
 	return write, instead
 }
@@ -56,10 +59,10 @@ func byReceipt(requests []Request) []int {
 // writeTogether writes requests of one target, the newest of rivals in place of all.
 // Where that one is not held in the end, since the target has it that it comes too
 // late or it fails for a cause of its own, the others are tried after all.
-func (w *Writer) writeTogether(ctx context.Context, key Key, requests []Request) []result {
-	results := make([]result, len(requests))
+func (w *Writer) writeTogether(ctx context.Context, key Key, requests []Request) []Result {
+	results := make([]Result, len(requests))
 	write, instead := coalesce(key.Kind, requests)
-	for n, result := range w.writeAll(ctx, key, pick(requests, write)) {
+	for n, result := range w.writeAll(ctx, key, pick(requests, write), false) {
 		results[write[n]] = result
 	}
 	var again []int
@@ -70,11 +73,14 @@ func (w *Writer) writeTogether(ctx context.Context, key Key, requests []Request)
 		}
 		if settled, ok := beside(requests[i], requests[counts], results[counts]); ok {
 			results[i] = settled
+			if settled.Outcome.Held {
+				w.held.note(key, requests[i], requests[i].slot(key.Kind))
+			}
 		} else {
 			again = append(again, i)
 		}
 	}
-	for n, result := range w.writeAll(ctx, key, retried(pick(requests, again))) {
+	for n, result := range w.writeAll(ctx, key, retried(pick(requests, again)), false) {
 		results[again[n]] = result
 	}
 	return results
@@ -82,33 +88,37 @@ func (w *Writer) writeTogether(ctx context.Context, key Key, requests []Request)
 
 // beside is the result of a request in whose place another was written, by what came
 // of that; not ok if the request must be tried after all.
-func beside(r, written Request, came result) (settled result, ok bool) {
+func beside(r, written Request, came Result) (settled Result, ok bool) {
 	switch {
-	case came.err != nil:
-		return came, concernsAll(came.err)
-	case came.outcome.Held:
-		return result{outcome: outcomeBeside(r, written, came.outcome)}, true
+	case came.Err != nil:
+		return came, concernsAll(came.Err)
+	case came.Outcome.Held:
+		return Result{Outcome: outcomeBeside(r, written, came.Outcome)}, true
 	}
 	return came, written.moment().happenedAfter(r.moment()) // then it comes too late as well
 }
 
 // writeAll writes requests of one target with one patch. If they can't be written
 // together each is tried alone, so that none fails for another's sake.
-func (w *Writer) writeAll(ctx context.Context, key Key, requests []Request) []result {
+func (w *Writer) writeAll(ctx context.Context, key Key, requests []Request, dryRun bool) []Result {
 	if len(requests) == 0 {
 		return nil
 	}
-	outcomes, err := w.attempt(ctx, key, requests, false)
-	results := make([]result, len(requests))
-	for i := range requests {
-		switch {
-		case err == nil:
-			results[i].outcome = outcomes[i]
-		case len(requests) == 1 || concernsAll(err):
-			results[i].err = err
-		default:
-			results[i] = w.writeAll(ctx, key, requests[i:i+1])[0]
+	outcomes, err := w.attempt(ctx, key, requests, dryRun)
+	results := make([]Result, len(requests))
+	switch {
+	case err == nil:
+		for i := range requests {
+			results[i].Outcome = outcomes[i]
 		}
+	case len(requests) == 1 || concernsAll(err):
+		for i := range requests {
+			results[i].Err = err
+		}
+	default: // find the one that is refused without asking about each of the others
+		half := len(requests) / 2
+		copy(results, w.writeAll(ctx, key, requests[:half], dryRun))
+		copy(results[half:], w.writeAll(ctx, key, requests[half:], dryRun))
 	}
 	return results
 }

@@ -12,16 +12,16 @@ import (
 )
 
 // told is what requests came to, in short.
-func told(results []result) []string {
+func told(results []Result) []string {
 	said := make([]string, len(results))
 	for i, r := range results {
 		switch {
-		case IsTransient(r.err):
+		case IsTransient(r.Err):
 			said[i] = "transient"
-		case r.err != nil:
+		case r.Err != nil:
 			said[i] = "failed"
 		default:
-			said[i] = fmt.Sprintf("%s %v", r.outcome.Reason, r.outcome.Held)
+			said[i] = fmt.Sprintf("%s %v", r.Outcome.Reason, r.Outcome.Held)
 		}
 	}
 	return said
@@ -60,6 +60,9 @@ func TestRequestsThatAreWrittenTogether(t *testing.T) {
 		{"a retry that is too late does not take its rivals with it",
 			[]Request{event("v2", "kargo", 0, 9), again(event("v3", "kargo", 0, 10)), event("v4", "github", 9, 12)},
 			[]string{superseded, superseded, superseded}, "v1", 0},
+		{"the last known time of their sender counts",
+			[]Request{event("v3", "github", 20, 21), event("v4", "github", 0, 22), event("v2", "github", 19, 23)},
+			[]string{requested, requested, superseded}, "v4", 1},
 		{"on purpose, and what came between", []Request{onPurpose(event("v0", "github", 5, 21)), event("v2", "github", 7, 22)},
 			[]string{requested, superseded}, "v0", 1},
 	} {
@@ -92,8 +95,8 @@ func TestWhoeverIsPassedOverIsToldWhatCountsInstead(t *testing.T) {
 			Reason: ReasonRequested, Message: `stoker.io/requested-ref "v0" → "v2"`},
 	}
 	for i := range want {
-		if diff := cmp.Diff(want[i], got[i].outcome); diff != "" || got[i].err != nil {
-			t.Errorf("%d: error %v (-want +got):\n%s", i, got[i].err, diff)
+		if diff := cmp.Diff(want[i], got[i].Outcome); diff != "" || got[i].Err != nil {
+			t.Errorf("%d: error %v (-want +got):\n%s", i, got[i].Err, diff)
 		}
 	}
 }

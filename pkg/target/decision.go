@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"postern.dev/postern/pkg/imageupdate"
 )
 
 // Reasons of an Outcome. For an image there are those of package imageupdate too.
@@ -63,6 +65,8 @@ func (c Change) String() string {
 type Decision struct {
 	Outcome
 	Patch []Operation
+	// Slots are those in which the target holds the request, if it does.
+	Slots []string
 }
 
 // Operation is one step of a JSON patch (RFC 6902): "test", "add", "replace" or "remove".
@@ -75,20 +79,34 @@ type Operation struct {
 	Op    string `json:"op"`
 	Path  string `json:"path"`
 	Value any    `json:"value"`
+
+	// probe is set on the steps that together test how long a list is; they leave it as it is.
+	probe bool
+	// doubtful is set on a test of what the cache can't tell for sure.
+	doubtful bool
 }
+
+// isTest reports whether the operation only tests.
+func (o Operation) isTest() bool { return o.Op == "test" || o.probe }
 
 const annotationsPath = "/metadata/annotations"
 
 // draft collects a decision: what it relies on, and what it changes.
+//
+// What a rule reads it reads through the draft (only, sources, images), which makes
+// the decision depend on it: the object may come from a cache that is behind.
 type draft struct {
 	annotations  map[string]string
 	tests, edits []Operation
-	changes      []Change
+	// tested has the path of each test.
+	tested  map[string]bool
+	changes []Change
+	slots   []string
 }
 
 // newDraft starts a decision about an object that has these annotations.
 func newDraft(annotations map[string]string) *draft {
-	d := &draft{annotations: annotations}
+	d := &draft{annotations: annotations, tested: map[string]bool{}}
 	if annotations == nil {
 		d.test(annotationsPath, nil)
 		d.add(annotationsPath, map[string]string{})
@@ -96,8 +114,16 @@ func newDraft(annotations map[string]string) *draft {
 	return d
 }
 
+// test makes the decision depend on a value, which is as it was read.
 func (d *draft) test(path string, value any) {
-	d.tests = append(d.tests, Operation{Op: "test", Path: path, Value: value})
+	d.rely(Operation{Op: "test", Path: path, Value: value})
+}
+
+func (d *draft) rely(test Operation) {
+	if !d.tested[test.Path] {
+		d.tested[test.Path] = true
+		d.tests = append(d.tests, test)
+	}
 }
 
 func (d *draft) add(path string, value any) {
@@ -164,6 +190,7 @@ func (d *draft) decision(previous string, notes ...string) Decision {
 			Message:  sentence(append(said, notes...)),
 		},
 		Patch: append(d.tests, d.edits...),
+		Slots: d.slots,
 	}
 }
 
@@ -188,7 +215,7 @@ func leftAlone(previous, reason string, said ...string) Decision {
 // pushed, or of which that can't be told.
 func notFollowed(previous string, problem error) Decision {
 	if problem != nil {
-		return leftAlone(previous, ReasonNotFollowed, problem.Error())
+		return leftAlone(previous, imageupdate.ReasonInvalidConfiguration, problem.Error())
 	}
 	return leftAlone(previous, ReasonNotFollowed, "it does not follow what was pushed, or holds a higher version")
 }
@@ -215,5 +242,11 @@ func sentence(parts []string) string {
 
 // annotationPath is the JSON pointer (RFC 6901) of an annotation.
 func annotationPath(key string) string {
-	return annotationsPath + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
+	return annotationsPath + "/" + toPointer.Replace(key)
 }
+
+// toPointer and fromPointer escape and unescape a part of a JSON pointer.
+var (
+	toPointer   = strings.NewReplacer("~", "~0", "/", "~1")
+	fromPointer = strings.NewReplacer("~1", "/", "~0", "~")
+)

@@ -30,14 +30,15 @@ func exactly(patch []Operation, document []byte) ([]Operation, error) {
 	}
 	exact := slices.Clone(patch)
 	for i, operation := range exact {
-		if operation.Op != "test" {
+		if operation.Op != "test" || operation.probe {
 			continue
 		}
-		value := lookUp(read, operation.Path)
+		path := reachable(read, operation.Path)
+		value := lookUp(read, path)
 		if list, ok := value.([]any); ok && slices.Contains(list, nil) {
 			return nil, fmt.Errorf("%w: %s", errNullItem, operation.Path)
 		}
-		exact[i].Value = value
+		exact[i].Path, exact[i].Value = path, value
 	}
 	return exact, nil
 }
@@ -47,7 +48,7 @@ func lookUp(value any, pointer string) any {
 	for token := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
 		switch container := value.(type) {
 		case map[string]any:
-			value = container[strings.NewReplacer("~1", "/", "~0", "~").Replace(token)]
+			value = container[fromPointer.Replace(token)]
 		case []any:
 			index, err := strconv.Atoi(token)
 			if err != nil || index < 0 || index >= len(container) {
@@ -59,4 +60,19 @@ func lookUp(value any, pointer string) any {
 		}
 	}
 	return value
+}
+
+// reachable cuts a JSON pointer to a member off after the first part of it that is
+// absent: without what holds it nothing can be tested to be absent.
+func reachable(value any, pointer string) string {
+	for end := 1; end < len(pointer); end++ {
+		next := strings.IndexByte(pointer[end:], '/')
+		if next < 0 {
+			break
+		}
+		if end += next; lookUp(value, pointer[:end]) == nil {
+			return pointer[:end]
+		}
+	}
+	return pointer
 }

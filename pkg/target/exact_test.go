@@ -33,7 +33,7 @@ func TestExactlyTestsForWhatTheDocumentHolds(t *testing.T) {
 		{"op": "test", "path": "/list/2", "value": false},
 		{"op": "test", "path": "/null", "value": null},
 		{"op": "test", "path": "/missing", "value": null},
-		{"op": "test", "path": "/null/x", "value": null},
+		{"op": "test", "path": "/null", "value": null},
 		{"op": "test", "path": "/list/3", "value": null},
 		{"op": "test", "path": "/list/-1", "value": null},
 		{"op": "test", "path": "/list/-", "value": null},

@@ -79,45 +79,51 @@ func (f follower) followsTag(constraint, tag string) (bool, error) {
 	return true, nil
 }
 
-// gatewaySyncFollows reports whether a GatewaySync follows what was pushed. A
-// requested ref overrides the specification: what was requested by name stays
-// although the branch in there moves.
+// gatewaySyncFollows reports whether a GatewaySync follows what was pushed.
 func gatewaySyncFollows(sync *stokerv1alpha1.GatewaySync, r Request) (bool, error) {
-	if !SameRepository(sync.Spec.Git.Repo, r.Repository) {
+	return gitFollows(sync.Namespace, sync.Annotations, sync.Spec.Git, r)
+}
+
+// gitFollows does so by the annotations and the specification. A requested ref
+// overrides the specification: what was requested by name stays although the branch
+// in there moves.
+func gitFollows(namespace string, annotations map[string]string, git stokerv1alpha1.GitSpec, r Request) (bool, error) {
+	if !SameRepository(git.Repo, r.Repository) {
 		return false, nil
 	}
-	requested := sync.Annotations[stokerv1alpha1.AnnotationRequestedRef]
+	requested := annotations[stokerv1alpha1.AnnotationRequestedRef]
 	return follower{
-		namespace:   sync.Namespace,
-		annotations: sync.Annotations,
-		tracked:     cmp.Or(requested, sync.Spec.Git.Ref),
-		holds:       []string{requested, sync.Spec.Git.Ref},
+		namespace:   namespace,
+		annotations: annotations,
+		tracked:     cmp.Or(requested, git.Ref),
+		holds:       []string{requested, git.Ref},
 	}.follows(r)
 }
 
 // applicationFollows reports whether a source of an Application follows what was pushed.
 func applicationFollows(app *argov1alpha1.Application, r Request) (bool, error) {
-	followed, problem := sourcesFollowing(app, r)
+	followed, problem := sourcesFollowing(app.Namespace, app.Annotations, sourcesOf(&app.Spec), r)
 	return len(followed) > 0, problem
 }
 
-// sourcesFollowing lists the sources of an Application that follow what was pushed.
+// sourcesFollowing lists those of the sources of an Application that follow what was pushed.
 // The requested ref counts only where there is one repository, since it does not
 // say of which it is. If none does, the problem may be why that can't be told.
-func sourcesFollowing(app *argov1alpha1.Application, r Request) (followed []sourceAt, problem error) {
-	sources := sourcesOf(&app.Spec)
+func sourcesFollowing(
+	namespace string, annotations map[string]string, sources []sourceAt, r Request,
+) (followed []sourceAt, problem error) {
 	if len(sources) > maxSources {
 		return nil, fmt.Errorf("the Application has %d sources, of which at most %d are followed", len(sources), maxSources)
 	}
 	var requested string
 	if allOf(sources, r.Repository) {
-		requested = app.Annotations[AnnotationRequestedRef]
+		requested = annotations[AnnotationRequestedRef]
 	}
 	for _, source := range sources {
 		if !SameRepository(source.RepoURL, r.Repository) {
 			continue
 		}
-		f := follower{app.Namespace, app.Annotations, source.revision(), []string{source.revision(), requested}}
+		f := follower{namespace, annotations, source.revision(), []string{source.revision(), requested}}
 		follows, err := f.follows(r)
 		if follows {
 			followed = append(followed, source)

@@ -181,7 +181,7 @@ func TestApplicationSourcesThatFollow(t *testing.T) {
 			if test.sources == nil {
 				app.Spec = argov1alpha1.ApplicationSpec{}
 			}
-			followed, problem := sourcesFollowing(app, test.pushed)
+			followed, problem := sourcesFollowing(app.Namespace, app.Annotations, sourcesOf(&app.Spec), test.pushed)
 			var places []string
 			for _, source := range followed {
 				places = append(places, strings.Trim(strings.TrimPrefix(source.field, "spec.source"), "s[]"))

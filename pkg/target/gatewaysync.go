@@ -12,22 +12,22 @@ import (
 // DecideGatewaySync decides what a request changes in a GatewaySync. It does not
 // modify the object, which may come from a cache.
 func DecideGatewaySync(sync *stokerv1alpha1.GatewaySync, r Request) Decision {
-	requested, present := sync.Annotations[stokerv1alpha1.AnnotationRequestedRef]
+	d := newDraft(sync.Annotations)
+	requested, present := d.only(stokerv1alpha1.AnnotationRequestedRef)[stokerv1alpha1.AnnotationRequestedRef]
 	previous := cmp.Or(requested, sync.Spec.Git.Ref)
 	if r.Image != nil {
 		return leftAlone(previous, ReasonNotApplicable, "a GatewaySync runs what is in a git repository, and an image was pushed")
 	}
-	d := newDraft(sync.Annotations)
 	if r.IfFollowed {
-		if followed, problem := gatewaySyncFollows(sync, r); !followed {
+		own := d.only(AnnotationFollowTags, stokerv1alpha1.AnnotationRequestedRef)
+		d.test("/spec/git/repo", orNull(sync.Spec.Git.Repo))
+		d.test("/spec/git/ref", orNull(sync.Spec.Git.Ref))
+		if followed, problem := gitFollows(sync.Namespace, own, sync.Spec.Git, r); !followed {
 			return notFollowed(previous, problem)
 		}
-		d.testAnnotation(AnnotationFollowTags)
-		d.test("/spec/git/repo", sync.Spec.Git.Repo)
-		d.test("/spec/git/ref", orNull(sync.Spec.Git.Ref))
 	}
 	slot := r.slot(KindGatewaySync)
-	if late := tooLate(sync.Annotations, slot, previous, r); late != nil {
+	if late := tooLate(d.only(AnnotationEventTime), slot, previous, r); late != nil {
 		return *late
 	}
 	if present && requested == r.Ref {

@@ -49,6 +49,7 @@ func TestDecideGatewaySync(t *testing.T) {
 			},
 			wantPatch: `[
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": null},
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1event-time", "value": null},
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-at", "value": null},
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-by", "value": null},
 				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": "v2.0.0"},
@@ -72,6 +73,7 @@ func TestDecideGatewaySync(t *testing.T) {
 			},
 			wantPatch: `[
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": "v1.5.0"},
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1event-time", "value": null},
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-at", "value": "2026-02-01T12:00:00Z"},
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-by", "value": "github"},
 				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": "v2.0.0"},
@@ -93,6 +95,7 @@ func TestDecideGatewaySync(t *testing.T) {
 			},
 			wantPatch: `[
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": null},
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1event-time", "value": null},
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-at", "value": "2026-02-01T12:00:00Z"},
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-by", "value": "kargo"},
 				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": "v2.0.0"},

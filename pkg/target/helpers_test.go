@@ -4,6 +4,7 @@
 package target
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -24,6 +25,12 @@ func mustDecide(t *testing.T, obj runtime.Object, r Request) Decision {
 		t.Fatal(err)
 	}
 	return decision
+}
+
+// writeOne has one request written.
+func writeOne(ctx context.Context, w *Writer, key Key, r Request, dryRun bool) (Outcome, error) {
+	result := w.Write(ctx, key, []Request{r}, dryRun)[0]
+	return result.Outcome, result.Err
 }
 
 // apply applies a patch with the library that the kube-apiserver uses.
@@ -61,7 +68,7 @@ func mustApply(t *testing.T, document string, patch []Operation) string {
 	return after
 }
 
-func parse(t *testing.T, kind Kind, document string) runtime.Object {
+func parse(t testing.TB, kind Kind, document string) runtime.Object {
 	t.Helper()
 	_, obj, err := kind.api()
 	if err != nil {

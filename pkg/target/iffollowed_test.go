@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"postern.dev/postern/pkg/imageupdate"
 )
 
 func ifFollowed(r Request) Request {
@@ -19,10 +21,11 @@ func TestWhatIsFollowedIsWrittenOnlyIfItStillIs(t *testing.T) {
 	const sync = `{"metadata": {"annotations": {"postern.dev/follow-tags": ">=1"}}, "spec": {"git": {"repo": "https://git.acme.io/shop.git"}}}`
 	got := mustDecide(t, parse(t, KindGatewaySync, sync), ifFollowed(tag("v2")))
 	expectPatch(t, `[
+		{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": null},
 		{"op": "test", "path": "/metadata/annotations/postern.dev~1follow-tags", "value": ">=1"},
 		{"op": "test", "path": "/spec/git/repo", "value": "https://git.acme.io/shop.git"},
 		{"op": "test", "path": "/spec/git/ref", "value": null},
-		{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": null},
+		{"op": "test", "path": "/metadata/annotations/postern.dev~1event-time", "value": null},
 		{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-at", "value": null},
 		{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-by", "value": null},
 		{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": "v2"},
@@ -33,8 +36,14 @@ func TestWhatIsFollowedIsWrittenOnlyIfItStillIs(t *testing.T) {
 		"spec": {"source": {"repoURL": "https://git.acme.io/shop.git", "targetRevision": "main"}}}`
 	got = mustDecide(t, parse(t, KindApplication, app), ifFollowed(tag("v2")))
 	expectPatch(t, `[
-		{"op": "test", "path": "/metadata/annotations/postern.dev~1follow-tags", "value": ">=1"},
 		{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-ref", "value": "v1"},
+		{"op": "test", "path": "/metadata/annotations/postern.dev~1follow-tags", "value": ">=1"},
+		{"op": "test", "path": "/spec/sourceHydrator", "value": null},
+		{"op": "test", "path": "/spec/sources", "value": null},
+		{"op": "test", "path": "/spec/source/repoURL", "value": "https://git.acme.io/shop.git"},
+		{"op": "test", "path": "/spec/source/targetRevision", "value": "main"},
+		{"op": "test", "path": "/metadata/annotations/postern.dev~1update-target-revision", "value": null},
+		{"op": "test", "path": "/metadata/annotations/postern.dev~1event-time", "value": null},
 		{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": null},
 		{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-at", "value": null},
 		{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-by", "value": null},
@@ -73,7 +82,7 @@ func TestAWishThatCannotBeReadIsTold(t *testing.T) {
 	for _, obj := range []runtime.Object{syncOf(annotations, "v1"), applicationOf(annotations, source(shop, "v1"))} {
 		got := mustDecide(t, obj, ifFollowed(tag("v2")))
 		got.Previous = ""
-		want := Decision{Outcome: Outcome{Reason: ReasonNotFollowed,
+		want := Decision{Outcome: Outcome{Reason: imageupdate.ReasonInvalidConfiguration,
 			Message: `postern.dev/follow-tags is "latest", which is no semver constraint: improper constraint: "latest"`}}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%T (-want +got):\n%s", obj, diff)

@@ -19,10 +19,15 @@ import (
 // nothing is. Only the annotations tell of an image that it does not speak of, and
 // of one that is wanted but for somebody else to commit.
 func DecideImage(app *argov1alpha1.Application, config imageupdate.Config, r Request) Decision {
-	requested, previous := r.Image.String(), app.Annotations[AnnotationRequestedRef]
+	d := newDraft(app.Annotations)
 	config = config.Of(*r.Image)
-	config, late := withoutOutdated(app.Annotations, previous, config, r)
-	plan := imageupdate.PlanFor(app, config, *r.Image)
+	requested, previous := r.Image.String(), d.only(AnnotationRequestedRef)[AnnotationRequestedRef]
+	d.testConfiguration(app.Labels, config)
+	config, late := withoutOutdated(d.only(AnnotationEventTime), previous, config, r)
+	var plan imageupdate.Plan
+	if len(config.Images) > 0 {
+		plan = imageupdate.PlanFor(d.images(app), config, *r.Image)
+	}
 	verdict, notes, slots := verdictOf(plan), notesOn(plan, config, r), slotsOf(plan)
 	switch {
 	case len(plan.Decisions) == 0 && late != nil:
@@ -30,9 +35,9 @@ func DecideImage(app *argov1alpha1.Application, config imageupdate.Config, r Req
 	case len(plan.Decisions) == 0 && r.IfFollowed:
 		return leftAlone(previous, ReasonNotFollowed, notes...)
 	case weigh(verdict) == weightHeld:
-		d := leftAlone(previous, verdict.Reason, notes...)
-		d.Held = true
-		return d.noteLater(app.Annotations, r, AnnotationRequestedRef, orderedByTime(config, slots)...)
+		held := leftAlone(previous, verdict.Reason, notes...)
+		held.Held = true
+		return held.noteLater(app.Annotations, r, AnnotationRequestedRef, orderedByTime(config, slots)...)
 	case weigh(verdict) < weightHeld:
 		return leftAlone(previous, verdict.Reason, notes...)
 	case len(plan.Overrides) == 0 && previous == requested:
@@ -40,11 +45,7 @@ func DecideImage(app *argov1alpha1.Application, config imageupdate.Config, r Req
 			noteLater(app.Annotations, r, AnnotationRequestedRef, slots...)
 	}
 
-	d := newDraft(app.Annotations)
 	d.request(r, requested, "", slots...)
-	if len(plan.Overrides) > 0 {
-		d.testConfiguration()
-	}
 	for _, o := range plan.Overrides {
 		d.override(o)
 	}
@@ -58,6 +59,7 @@ func DecideImage(app *argov1alpha1.Application, config imageupdate.Config, r Req
 // go by the version none is dropped: a higher one is wanted however late it comes.
 func withoutOutdated(annotations map[string]string, previous string, config imageupdate.Config, r Request) (left imageupdate.Config, late *Decision) {
 	configured := false
+	alone := timesNamed(config, r) == 1
 	config.Images = slices.DeleteFunc(slices.Clone(config.Images), func(image imageupdate.ImageConfig) bool {
 		if !image.Names(*r.Image) {
 			return false
@@ -67,6 +69,9 @@ func withoutOutdated(annotations map[string]string, previous string, config imag
 			return false
 		}
 		outdated := tooLate(annotations, imageSlot(image.Slot()), previous, r)
+		if outdated == nil && alone && r.heldAfter(slotOfName(r.Image.Name)) {
+			outdated = superseded(previous, heldLater)
+		}
 		late = cmp.Or(outdated, late)
 		return outdated != nil
 	})
@@ -75,6 +80,21 @@ func withoutOutdated(annotations map[string]string, previous string, config imag
 	}
 	return config, late
 }
+
+// timesNamed returns how many images of a configuration are the pushed one, each under an alias of its own.
+func timesNamed(config imageupdate.Config, r Request) int {
+	times := 0
+	for i := range config.Images {
+		if config.Images[i].Names(*r.Image) {
+			times++
+		}
+	}
+	return times
+}
+
+// slotOfName is where it is remembered that a target held an image of a name, if its alias is not known: what is found
+// out elsewhere is told by the record of a delivery, which knows none. No target notes it.
+func slotOfName(name string) string { return slotImage + ":" + name }
 
 // byVersion reports whether versions alone say which of two images is newer.
 func byVersion(image imageupdate.ImageConfig) bool {

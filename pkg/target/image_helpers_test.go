@@ -6,6 +6,7 @@ package target
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -146,15 +147,19 @@ func expectObject(t *testing.T, want, got string) {
 	}
 }
 
-// onSpec returns the operations of a patch that are about the specification.
+// onSpec picks the edits of the specification, and the tests of what they edit.
 func onSpec(patch []Operation) []Operation {
-	var found []Operation
-	for _, operation := range patch {
-		if strings.HasPrefix(operation.Path, "/spec/") {
-			found = append(found, operation)
-		}
-	}
-	return found
+	return slices.DeleteFunc(slices.Clone(patch), func(o Operation) bool {
+		edited := slices.ContainsFunc(patch, func(edit Operation) bool {
+			return !edit.isTest() && strings.HasPrefix(edit.Path+"/", o.Path+"/")
+		})
+		return !strings.HasPrefix(o.Path, "/spec/") || o.probe || !edited
+	})
+}
+
+// edits leaves out what only tests.
+func edits(patch []Operation) []Operation {
+	return slices.DeleteFunc(slices.Clone(patch), Operation.isTest)
 }
 
 // appOf decodes an Application.

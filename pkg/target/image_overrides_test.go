@@ -27,7 +27,6 @@ var imageOverrides = []struct {
 		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Kustomize", runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
 			spec: `{"project": "p", "source": {"repoURL": "https://git.acme.io/shop", "path": "deploy"}}`},
 		wantPatch: `[
-			{"op": "test", "path": "/spec/source/repoURL", "value": "https://git.acme.io/shop"},
 			{"op": "test", "path": "/spec/source/kustomize", "value": null},
 			{"op": "add", "path": "/spec/source/kustomize", "value": {"images": ["nginx:1.26"]}}]`,
 		wantSpec: `{"project": "p", "source": {"repoURL": "https://git.acme.io/shop", "path": "deploy", "kustomize": {"images": ["nginx:1.26"]}}}`,
@@ -38,7 +37,6 @@ var imageOverrides = []struct {
 		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Kustomize", runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
 			spec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": null}}`},
 		wantPatch: `[
-			{"op": "test", "path": "/spec/source/repoURL", "value": "https://git.acme.io/shop"},
 			{"op": "test", "path": "/spec/source/kustomize", "value": null},
 			{"op": "add", "path": "/spec/source/kustomize", "value": {"images": ["nginx:1.26"]}}]`,
 		wantSpec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": {"images": ["nginx:1.26"]}}}`,
@@ -49,7 +47,6 @@ var imageOverrides = []struct {
 		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Kustomize", runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
 			spec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": {"namePrefix": "x-"}}}`},
 		wantPatch: `[
-			{"op": "test", "path": "/spec/source/repoURL", "value": "https://git.acme.io/shop"},
 			{"op": "test", "path": "/spec/source/kustomize/images", "value": null},
 			{"op": "add", "path": "/spec/source/kustomize/images", "value": ["nginx:1.26"]}]`,
 		wantSpec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": {"namePrefix": "x-", "images": ["nginx:1.26"]}}}`,
@@ -60,7 +57,6 @@ var imageOverrides = []struct {
 		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Kustomize", runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
 			spec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": {"images": null}}}`},
 		wantPatch: `[
-			{"op": "test", "path": "/spec/source/repoURL", "value": "https://git.acme.io/shop"},
 			{"op": "test", "path": "/spec/source/kustomize/images", "value": null},
 			{"op": "add", "path": "/spec/source/kustomize/images", "value": ["nginx:1.26"]}]`,
 		wantSpec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": {"images": ["nginx:1.26"]}}}`,
@@ -71,7 +67,6 @@ var imageOverrides = []struct {
 		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Kustomize", runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
 			spec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": {"images": []}}}`},
 		wantPatch: `[
-			{"op": "test", "path": "/spec/source/repoURL", "value": "https://git.acme.io/shop"},
 			{"op": "test", "path": "/spec/source/kustomize/images", "value": []},
 			{"op": "add", "path": "/spec/source/kustomize/images", "value": ["nginx:1.26"]}]`,
 		wantSpec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": {"images": ["nginx:1.26"]}}}`,
@@ -82,7 +77,6 @@ var imageOverrides = []struct {
 		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Kustomize", runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
 			spec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": {"images": ["redis:7", "nginx:1.25", ""]}}}`},
 		wantPatch: `[
-			{"op": "test", "path": "/spec/source/repoURL", "value": "https://git.acme.io/shop"},
 			{"op": "test", "path": "/spec/source/kustomize/images", "value": ["redis:7", "nginx:1.25", ""]},
 			{"op": "replace", "path": "/spec/source/kustomize/images/1", "value": "nginx:1.26"}]`,
 		wantSpec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": {"images": ["redis:7", "nginx:1.26", ""]}}}`,
@@ -93,7 +87,6 @@ var imageOverrides = []struct {
 		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Kustomize", runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
 			spec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": {"images": ["a&b<c>"]}}}`},
 		wantPatch: `[
-			{"op": "test", "path": "/spec/source/repoURL", "value": "https://git.acme.io/shop"},
 			{"op": "test", "path": "/spec/source/kustomize/images", "value": ["a&b<c>"]},
 			{"op": "add", "path": "/spec/source/kustomize/images/-", "value": "nginx:1.26"}]`,
 		wantSpec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": {"images": ["a&b<c>", "nginx:1.26"]}}}`,
@@ -107,7 +100,6 @@ var imageOverrides = []struct {
 			spec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": {"images": ["quay.io/acme/web=ghcr.io/acme/web:main"]}}}`,
 		},
 		wantPatch: `[
-			{"op": "test", "path": "/spec/source/repoURL", "value": "https://git.acme.io/shop"},
 			{"op": "test", "path": "/spec/source/kustomize/images", "value": ["quay.io/acme/web=ghcr.io/acme/web:main"]},
 			{"op": "replace", "path": "/spec/source/kustomize/images/0", "value": "quay.io/acme/web=ghcr.io/acme/web:main@` + newDigest + `"}]`,
 		wantSpec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": {"images": ["quay.io/acme/web=ghcr.io/acme/web:main@` + newDigest + `"]}}}`,
@@ -120,7 +112,6 @@ var imageOverrides = []struct {
 		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Helm", runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
 			spec: `{"source": {"repoURL": "https://git.acme.io/shop", "helm": {"valuesObject": {"image": {"tag": "1.25"}}}}}`},
 		wantPatch: `[
-			{"op": "test", "path": "/spec/source/repoURL", "value": "https://git.acme.io/shop"},
 			{"op": "test", "path": "/spec/source/helm/parameters", "value": null},
 			{"op": "add", "path": "/spec/source/helm/parameters", "value": [
 				{"name": "image.name", "value": "nginx", "forceString": true}, {"name": "image.tag", "value": "1.26", "forceString": true}]}]`,
@@ -137,7 +128,6 @@ var imageOverrides = []struct {
 				{"name": "replicas", "value": "", "forceString": false}, {"name": "web.tag", "value": "1.25", "forceString": false}, {"name": "web.image"}]}}}`,
 		},
 		wantPatch: `[
-			{"op": "test", "path": "/spec/source/repoURL", "value": "https://git.acme.io/shop"},
 			{"op": "test", "path": "/spec/source/helm/parameters", "value": [{"forceString": false, "name": "replicas", "value": ""},
 				{"forceString": false, "name": "web.tag", "value": "1.25"}, {"name": "web.image"}]},
 			{"op": "replace", "path": "/spec/source/helm/parameters/1", "value": {"name": "web.tag", "value": "1.26", "forceString": true}},
@@ -157,7 +147,6 @@ var imageOverrides = []struct {
 				{"name": "", "value": null, "weight": 1000}, {"value": "no name", "forceString": null}]}}}`,
 		},
 		wantPatch: `[
-			{"op": "test", "path": "/spec/source/repoURL", "value": "https://git.acme.io/shop"},
 			{"op": "test", "path": "/spec/source/helm/parameters", "value": [
 				{"name": "", "value": null, "weight": 1000}, {"forceString": null, "value": "no name"}]},
 			{"op": "add", "path": "/spec/source/helm/parameters/-", "value": {"name": "web", "value": "nginx:1.26", "forceString": true}}]`,
@@ -174,7 +163,6 @@ var imageOverrides = []struct {
 			spec: `{"source": {"repoURL": "https://git.acme.io/shop", "plugin": {"name": "p", "env": [{"name": "TAG", "value": ""}, {"name": "X", "value": "y"}]}}}`,
 		},
 		wantPatch: `[
-			{"op": "test", "path": "/spec/source/repoURL", "value": "https://git.acme.io/shop"},
 			{"op": "test", "path": "/spec/source/plugin/env", "value": [{"name": "TAG", "value": ""}, {"name": "X", "value": "y"}]},
 			{"op": "replace", "path": "/spec/source/plugin/env/0", "value": {"name": "TAG", "value": "1.26"}},
 			{"op": "add", "path": "/spec/source/plugin/env/-", "value": {"name": "NAME", "value": "nginx"}}]`,
@@ -190,9 +178,6 @@ var imageOverrides = []struct {
 				{"repoURL": "https://charts.acme.io", "chart": "shop", "helm": {"parameters": [
 					{"name": "image.name", "value": "nginx"}, {"name": "image.tag", "value": "1.25", "forceString": true}]}}]}`},
 		wantPatch: `[
-			{"op": "test", "path": "/spec/sources/2/repoURL", "value": "https://charts.acme.io"},
-			{"op": "test", "path": "/spec/sources/2/path", "value": null},
-			{"op": "test", "path": "/spec/sources/2/chart", "value": "shop"},
 			{"op": "test", "path": "/spec/sources/2/helm/parameters", "value": [
 				{"name": "image.name", "value": "nginx"}, {"forceString": true, "name": "image.tag", "value": "1.25"}]},
 			{"op": "replace", "path": "/spec/sources/2/helm/parameters/0", "value": {"name": "image.name", "value": "nginx", "forceString": true}},
@@ -208,7 +193,6 @@ var imageOverrides = []struct {
 		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Directory", runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
 			spec: `{"sourceHydrator": {"drySource": {"repoURL": "https://git.acme.io/shop", "kustomize": {}}, "syncSource": {"targetBranch": "b"}}}`},
 		wantPatch: `[
-			{"op": "test", "path": "/spec/sourceHydrator/drySource/repoURL", "value": "https://git.acme.io/shop"},
 			{"op": "test", "path": "/spec/sourceHydrator/drySource/kustomize/images", "value": null},
 			{"op": "add", "path": "/spec/sourceHydrator/drySource/kustomize/images", "value": ["nginx:1.26"]}]`,
 		wantSpec: `{"sourceHydrator": {"drySource": {"repoURL": "https://git.acme.io/shop", "kustomize": {"images": ["nginx:1.26"]}},
@@ -223,7 +207,6 @@ var imageOverrides = []struct {
 			spec: `{"source": {"repoURL": "https://git.acme.io/shop", "helm": {"parameters": [{"name": "old", "value": "nginx:1.25"}]}}}`,
 		},
 		wantPatch: `[
-			{"op": "test", "path": "/spec/source/repoURL", "value": "https://git.acme.io/shop"},
 			{"op": "test", "path": "/spec/source/helm/parameters", "value": [{"name": "old", "value": "nginx:1.25"}]},
 			{"op": "add", "path": "/spec/source/helm/parameters/-", "value": {"name": "new", "value": "nginx:1.26", "forceString": true}}]`,
 		wantSpec: `{"source": {"repoURL": "https://git.acme.io/shop", "helm": {"parameters": [

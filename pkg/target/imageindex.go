@@ -40,8 +40,8 @@ func (x *imageIndex) find(namespace, image string) ([]string, error) {
 	return slices.Clone(ns.find(key)), nil
 }
 
-// updatersIn returns the ImageUpdater objects of a namespace, in no order. The list
-// and they must not be modified.
+// updatersIn returns the ImageUpdater objects of a namespace, in no order, as far as the
+// watch has told of them. The list and they must not be modified.
 func (x *imageIndex) updatersIn(namespace string) []*imageupdate.Updater {
 	ns := x.in(namespace)
 	if ns == nil {

@@ -203,7 +203,6 @@ func TestImageIndexIsSafeForConcurrentUse(t *testing.T) {
 				if err != nil || !slices.IsSorted(names) {
 					t.Errorf("got %q, %v", names, err)
 				}
-				x.updatersIn("demo")
 			}
 		})
 	}
@@ -217,7 +216,7 @@ func TestImageIndexIsSafeForConcurrentUse(t *testing.T) {
 	if got := found(t, x, "demo", "nginx"); got != "a0 a2 a3" {
 		t.Errorf("got %q", got)
 	}
-	if got := len(x.updatersIn("demo")); got != 3 {
+	if got := len(x.namespaces["demo"].updaters); got != 3 {
 		t.Errorf("got %d ImageUpdater objects", got)
 	}
 }

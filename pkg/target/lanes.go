@@ -22,42 +22,44 @@ const maxTogether = 64
 type lanes struct {
 	// write carries out requests of one target, in the order in which they came, and
 	// returns as many results.
-	write func(context.Context, Key, []Request) []result
+	write func(context.Context, Key, []Request) []Result
 
 	mu sync.Mutex
 	// waiting has an entry for each target that is being written.
 	waiting map[Key][]*passenger
 }
 
-// passenger is a request in a lane.
+// passenger is what one delivery asks of the target of a lane.
 type passenger struct {
-	ctx     context.Context
-	request Request
-	done    chan result // has room for one, so that nobody waits for who has left
+	ctx      context.Context
+	requests []Request
+	done     chan []Result // has room for one, so that nobody waits for who has left
 }
 
-// result is what came of a request.
-type result struct {
-	outcome Outcome
-	err     error
-}
-
-func newLanes(write func(context.Context, Key, []Request) []result) *lanes {
+func newLanes(write func(context.Context, Key, []Request) []Result) *lanes {
 	return &lanes{write: write, waiting: map[Key][]*passenger{}}
 }
 
 // do takes a request through the lane of its target, and returns its result. If the
 // context ends before, the error is transient: the request may be under way.
-func (l *lanes) do(ctx context.Context, key Key, r Request) (Outcome, error) {
-	p := &passenger{ctx: ctx, request: r, done: make(chan result, 1)}
+func (l *lanes) do(ctx context.Context, key Key, requests []Request) []Result {
+	p := &passenger{ctx: ctx, requests: requests, done: make(chan []Result, 1)}
+	if ctx.Err() != nil {
+		return notInTime(ctx, p, key)
+	}
 	l.enter(key, p)
 	select {
-	case result := <-p.done:
-		return result.outcome, result.err
+	case results := <-p.done:
+		return results
 	case <-ctx.Done():
 		l.leave(key, p)
-		return Outcome{}, fmt.Errorf("could not write %s in time: %w", key, &transientError{ctx.Err()})
+		return notInTime(ctx, p, key)
 	}
+}
+
+func notInTime(ctx context.Context, p *passenger, key Key) []Result {
+	err := fmt.Errorf("could not write %s in time: %w", key, &transientError{ctx.Err()})
+	return slices.Repeat([]Result{{Err: err}}, len(p.requests))
 }
 
 // enter makes a request wait, and sets the lane going if nothing moves there.
@@ -89,7 +91,11 @@ func (l *lanes) next(key Key) []*passenger {
 		delete(l.waiting, key)
 		return nil
 	}
-	count := min(len(waiting), maxTogether)
+	count, requests := 1, len(waiting[0].requests)
+	for count < len(waiting) && requests+len(waiting[count].requests) <= maxTogether {
+		requests += len(waiting[count].requests)
+		count++
+	}
 	l.waiting[key] = slices.Clone(waiting[count:])
 	return waiting[:count]
 }
@@ -97,25 +103,27 @@ func (l *lanes) next(key Key) []*passenger {
 // move writes until nobody waits.
 func (l *lanes) move(key Key) {
 	for together := l.next(key); together != nil; together = l.next(key) {
-		for i, result := range l.carry(key, together) {
-			together[i].done <- result
+		results := l.carry(key, together)
+		for _, p := range together {
+			p.done <- results[:len(p.requests):len(p.requests)]
+			results = results[len(p.requests):]
 		}
 	}
 }
 
 // carry writes what goes together, for as long as any of them would wait.
-func (l *lanes) carry(key Key, together []*passenger) (results []result) {
+func (l *lanes) carry(key Key, together []*passenger) (results []Result) {
 	ctx, cancel := contextOf(together)
 	defer cancel()
+	var requests []Request
+	for _, p := range together {
+		requests = append(requests, p.requests...)
+	}
 	defer func() {
 		if problem := recover(); problem != nil {
-			results = slices.Repeat([]result{{err: panicked(ctx, key, problem)}}, len(together))
+			results = slices.Repeat([]Result{{Err: panicked(ctx, key, problem)}}, len(requests))
 		}
 	}()
-	requests := make([]Request, len(together))
-	for i, p := range together {
-		requests[i] = p.request
-	}
 	return l.write(ctx, key, requests)
 }
 

@@ -76,14 +76,14 @@ func TestAWriteGoesOnWhenSomebodyLeaves(t *testing.T) {
 func TestAWriteEndsWithItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan error, 1)
-		lanes := newLanes(func(ctx context.Context, _ Key, requests []Request) []result {
+		lanes := newLanes(func(ctx context.Context, _ Key, requests []Request) []Result {
 			<-ctx.Done()
 			ended <- ctx.Err()
-			return make([]result, len(requests))
+			return make([]Result, len(requests))
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if _, err := lanes.do(ctx, plant, Request{}); err != nil && !IsTransient(err) {
+		if _, err := doOne(ctx, lanes, plant, Request{}); err != nil && !IsTransient(err) {
 			t.Errorf("got %v", err)
 		}
 		if err := <-ended; !errors.Is(err, context.DeadlineExceeded) {
@@ -103,7 +103,7 @@ func TestWhoHasLeftAlreadyIsNotWritten(t *testing.T) {
 		left, leave := context.WithCancel(t.Context())
 		leave()
 		p.enter(left, plant, "gone")
-		if got := <-p.done["gone"]; !IsTransient(got.err) {
+		if got := <-p.done["gone"]; !IsTransient(got.Err) {
 			t.Errorf("got %+v", got)
 		}
 		g.let <- struct{}{}

@@ -24,20 +24,20 @@ type traffic struct {
 	writes   atomic.Int64
 }
 
-func (c *traffic) write(t *testing.T) func(context.Context, Key, []Request) []result {
-	return func(_ context.Context, key Key, requests []Request) []result {
+func (c *traffic) write(t *testing.T) func(context.Context, Key, []Request) []Result {
+	return func(_ context.Context, key Key, requests []Request) []Result {
 		*c.underWay[key]++
 		if n := *c.underWay[key]; n != 1 || len(requests) == 0 || len(requests) > maxTogether {
 			t.Errorf("%d writes to %s, the last of %d requests", n, key, len(requests))
 		}
 		c.writes.Add(1)
 		c.together.Add(int64(len(requests)))
-		results := make([]result, len(requests))
+		results := make([]Result, len(requests))
 		for i, r := range requests {
 			if _, twice := c.written.LoadOrStore(r.Ref, true); twice {
 				t.Errorf("%s is written twice", r.Ref)
 			}
-			results[i].outcome.Message = r.Ref
+			results[i].Outcome.Message = r.Ref
 		}
 		runtime.Gosched() // to those who come meanwhile
 		*c.underWay[key]--
@@ -65,7 +65,7 @@ func TestNobodyIsLostInDenseTraffic(t *testing.T) {
 					if leaves {
 						go cancel()
 					}
-					outcome, err := lanes.do(ctx, keyOf(r.IntN(targets)), Request{Ref: ref})
+					outcome, err := doOne(ctx, lanes, keyOf(r.IntN(targets)), Request{Ref: ref})
 					cancel()
 					switch {
 					case err == nil && outcome.Message == ref:

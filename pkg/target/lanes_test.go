@@ -26,33 +26,39 @@ func newGate() *gate {
 }
 
 // write answers each request with its own ref.
-func (g *gate) write(_ context.Context, _ Key, requests []Request) []result {
-	refs, results := []string{}, []result{}
+func (g *gate) write(_ context.Context, _ Key, requests []Request) []Result {
+	refs, results := []string{}, []Result{}
 	for _, r := range requests {
 		refs = append(refs, r.Ref)
-		results = append(results, result{outcome: Outcome{Message: r.Ref}})
+		results = append(results, Result{Outcome: Outcome{Message: r.Ref}})
 	}
 	g.begun <- refs
 	<-g.let
 	return results
 }
 
+// doOne takes one request through the lanes.
+func doOne(ctx context.Context, l *lanes, key Key, r Request) (Outcome, error) {
+	result := l.do(ctx, key, []Request{r})[0]
+	return result.Outcome, result.Err
+}
+
 // passengers are requests that a test takes through the lanes.
 type passengers struct {
 	lanes *lanes
-	done  map[string]chan result
+	done  map[string]chan Result
 }
 
-func newPassengers(l *lanes) passengers { return passengers{l, map[string]chan result{}} }
+func newPassengers(l *lanes) passengers { return passengers{l, map[string]chan Result{}} }
 
 // enter takes requests through the lane of a target, and waits until they are in it.
 func (p passengers) enter(ctx context.Context, key Key, refs ...string) {
 	for _, ref := range refs {
-		done := make(chan result, 1)
+		done := make(chan Result, 1)
 		p.done[ref] = done
 		go func() {
-			outcome, err := p.lanes.do(ctx, key, Request{Ref: ref})
-			done <- result{outcome, err}
+			outcome, err := doOne(ctx, p.lanes, key, Request{Ref: ref})
+			done <- Result{outcome, err}
 		}()
 		synctest.Wait()
 	}
@@ -61,7 +67,7 @@ func (p passengers) enter(ctx context.Context, key Key, refs ...string) {
 func (p passengers) expect(t *testing.T, refs ...string) {
 	t.Helper()
 	for _, ref := range refs {
-		if got := <-p.done[ref]; got.err != nil || got.outcome.Message != ref {
+		if got := <-p.done[ref]; got.Err != nil || got.Outcome.Message != ref {
 			t.Errorf("%s got the result %+v", ref, got)
 		}
 	}
@@ -109,6 +115,40 @@ func TestAllWhoWaitGoTogetherUpToABound(t *testing.T) {
 	})
 }
 
+func TestWhatOneDeliveryAsksGoesTogetherHoweverMuchItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		lanes := newLanes(g.write)
+		p := newPassengers(lanes)
+		p.enter(t.Context(), plant, "first")
+		<-g.begun
+		many := names("m", 3*maxTogether)
+		var requests []Request
+		for _, ref := range many {
+			requests = append(requests, Request{Ref: ref})
+		}
+		done := make(chan []Result, 1)
+		p.enter(t.Context(), plant, "before")
+		go func() { done <- lanes.do(t.Context(), plant, requests) }()
+		synctest.Wait()
+		p.enter(t.Context(), plant, "after")
+		for _, want := range [][]string{{"before"}, many, {"after"}} {
+			g.let <- struct{}{}
+			if diff := cmp.Diff(want, <-g.begun); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		}
+		g.let <- struct{}{}
+		for i, result := range <-done {
+			if result.Err != nil || result.Outcome.Message != many[i] {
+				t.Errorf("%s got %+v", many[i], result)
+			}
+		}
+		p.expect(t, "first", "before", "after")
+		expectEmpty(t, lanes)
+	})
+}
+
 func TestTargetsDoNotWaitForEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
@@ -140,7 +180,7 @@ func TestWhoLeavesBeforeSettingOffIsNotWritten(t *testing.T) {
 		p.enter(t.Context(), plant, "second")
 		<-g.begun
 		leave()
-		if got := <-p.done["gone"]; !IsTransient(got.err) || !errors.Is(got.err, context.Canceled) {
+		if got := <-p.done["gone"]; !IsTransient(got.Err) || !errors.Is(got.Err, context.Canceled) {
 			t.Errorf("who leaves got %+v", got)
 		}
 		g.let <- struct{}{}
@@ -181,8 +221,8 @@ func TestWhoLeavesDuringTheWriteIsToldThatItMayBeWritten(t *testing.T) {
 		<-g.begun
 		got := <-p.done["hurried"]
 		const want = "could not write GatewaySync demo/plant in time: context deadline exceeded"
-		if !IsTransient(got.err) || got.err.Error() != want {
-			t.Errorf("got %v, want %s", got.err, want)
+		if !IsTransient(got.Err) || got.Err.Error() != want {
+			t.Errorf("got %v, want %s", got.Err, want)
 		}
 		p.enter(t.Context(), plant, "next")
 		g.let <- struct{}{}
@@ -198,7 +238,7 @@ func TestWhoLeavesDuringTheWriteIsToldThatItMayBeWritten(t *testing.T) {
 func TestAPanicIsTheErrorOfAllWhoGoTogetherAndTheLaneGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
-		lanes := newLanes(func(ctx context.Context, key Key, requests []Request) []result {
+		lanes := newLanes(func(ctx context.Context, key Key, requests []Request) []Result {
 			results := g.write(ctx, key, requests)
 			if strings.HasPrefix(requests[0].Ref, "bad") {
 				panic("index out of range")
@@ -217,8 +257,8 @@ func TestAPanicIsTheErrorOfAllWhoGoTogetherAndTheLaneGoesOn(t *testing.T) {
 		for _, ref := range bad {
 			got := <-p.done[ref]
 			const want = "could not write GatewaySync demo/plant: a mistake in Postern, see its log"
-			if got.err == nil || got.err.Error() != want || IsTransient(got.err) {
-				t.Errorf("%s got %v, want %s", ref, got.err, want)
+			if got.Err == nil || got.Err.Error() != want || IsTransient(got.Err) {
+				t.Errorf("%s got %v, want %s", ref, got.Err, want)
 			}
 		}
 		<-g.begun

@@ -13,7 +13,6 @@ import (
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
-	"postern.dev/postern/pkg/imageupdate"
 )
 
 // errNoCache is the answer to what only a cache knows.
@@ -33,7 +32,7 @@ type Match struct {
 //
 // It looks into indexes, so its cost does not grow with the number of objects that
 // have nothing to do with the push. The error satisfies IsTransient if the cache is
-// not filled yet.
+// not filled yet, or does not follow changes: a new target may be missing.
 func (c *Cache) Matches(namespace string, r Request) ([]Match, error) {
 	if c == nil {
 		return nil, errNoCache
@@ -41,7 +40,7 @@ func (c *Cache) Matches(namespace string, r Request) ([]Match, error) {
 	if r.Image != nil {
 		return c.matchesOfImage(namespace, r.Image.Name)
 	}
-	if err := c.ready(Kinds()...); err != nil {
+	if err := c.current(Kinds()...); err != nil {
 		return nil, &transientError{err}
 	}
 	var matches []Match
@@ -64,7 +63,7 @@ func (w *Writer) Matches(namespace string, r Request) ([]Match, error) {
 }
 
 func (c *Cache) matchesOfImage(namespace, image string) ([]Match, error) {
-	if err := c.ready(KindApplication, kindImageUpdater); err != nil {
+	if err := c.current(KindApplication, kindImageUpdater); err != nil {
 		return nil, &transientError{err}
 	}
 	names, err := c.images.find(namespace, image)
@@ -124,16 +123,4 @@ func repositoriesOf(obj any) ([]string, error) {
 		return keys.UnsortedList(), nil
 	}
 	return nil, nil // nothing else uses one
-}
-
-// updatersIn returns the ImageUpdater objects of a namespace, which like the list must
-// not be modified. The error satisfies IsTransient if not all of them are known yet.
-func (c *Cache) updatersIn(namespace string) ([]*imageupdate.Updater, error) {
-	if c == nil {
-		return nil, errNoCache
-	}
-	if err := c.ready(kindImageUpdater); err != nil {
-		return nil, &transientError{err}
-	}
-	return c.images.updatersIn(namespace), nil
 }

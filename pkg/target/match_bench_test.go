@@ -88,7 +88,7 @@ func filledCache(b *testing.B, count int) (filled *Cache, bytes uint64) {
 	api.serve(imageUpdaters, &answer{text: versioned(b, updaterWith("demo", "images", "selected-*", "nginx"), 1)})
 	api.serve(applications, &answer{text: strings.Join(items, ",")})
 
-	before := heap()
+	before := heapInUse()
 	filled, err := NewCache(api.config())
 	if err != nil {
 		b.Fatal(err)
@@ -106,13 +106,13 @@ func filledCache(b *testing.B, count int) (filled *Cache, bytes uint64) {
 	if _, err := filled.Matches("demo", Request{Image: image(b, "nginx")}); err != nil { // makes the index
 		b.Fatal(err)
 	}
-	after := heap()
+	after := heapInUse()
 	runtime.KeepAlive(items)
 	return filled, after - before
 }
 
-// heap is the memory that is in use.
-func heap() uint64 {
+// heapInUse is the memory that is in use.
+func heapInUse() uint64 {
 	runtime.GC()
 	runtime.GC()
 	var stats runtime.MemStats

@@ -4,21 +4,11 @@
 package target
 
 import (
-	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 )
-
-// AnnotationEventTime says which event a target was last written for: a JSON
-// object with one member per slot, which is whatever one event takes from another
-// (the git ref of a repository, an image under its alias). An event that comes in
-// late is told by it.
-const AnnotationEventTime = "postern.dev/event-time"
-
-// maxSlots bounds the annotation; of more, those written longest ago are forgotten.
-const maxSlots = 20
 
 // slotGit is the slot of the git ref of a target with one repository, and
 // slotImage that of an image that no configuration speaks of.
@@ -43,7 +33,10 @@ type moment struct {
 	By string `json:"by"`
 	// Time is when the event happened, by the sender; zero if unknown.
 	Time time.Time `json:"time,omitzero"`
-	// Received is when Postern took it in.
+	// After is the latest known time of the events of the sender before this one, if
+	// its own is unknown: what happened before that has not become newer by it.
+	After time.Time `json:"after,omitzero"`
+	// Received is when Postern took it in, by its Clock.
 	Received time.Time `json:"received"`
 }
 
@@ -67,12 +60,64 @@ func (m moment) happenedAfter(other moment) bool {
 
 // outdates reports whether a request has come too late, since what happened at
 // this moment was asked for after it: by the times of the sender if it may be told
-// from these, or else, for what is tried again, by the times of receipt.
+// from these, or else by the times of receipt. What is delivered again on purpose
+// gives way only when it is tried again, to what was received after it.
 func (m moment) outdates(r Request) bool {
-	if !r.Override && m.comparable(r.moment()) {
-		return r.EventTime.Before(m.Time)
+	if r.Override {
+		return r.Retry && m.receivedAfter(r)
 	}
-	return r.Retry && r.Received.Before(m.Received)
+	if late, told := m.happenedLater(r); told {
+		return late
+	}
+	return m.receivedAfter(r)
+}
+
+// happenedLater reports whether a request comes too late by the times of the sender; not
+// told if these don't say.
+func (m moment) happenedLater(r Request) (late, told bool) {
+	if m.comparable(r.moment()) {
+		return r.EventTime.Before(m.Time), true
+	}
+	late = m.By == r.By && !r.EventTime.IsZero() && r.EventTime.Before(m.After)
+	return late, late
+}
+
+// later says in what a request that this moment outdates comes too late.
+func (m moment) later(r Request) string {
+	if late, _ := m.happenedLater(r); late && !r.Override {
+		return "what was last written happened later"
+	}
+	return "what was last written was received later"
+}
+
+// followedBy returns the moment of a request that is written after this one.
+//
+// Its receipt is its own, even where it wins by its time or version over what was received
+// after it: by that a request is found to have been written when it is tried again, and
+// rule 2 compares with what the target holds. That something was received later is
+// remembered by the watermarks, as long as there is room.
+func (m moment) followedBy(r Request) moment {
+	next := r.moment()
+	if next.By != m.By {
+		return next
+	}
+	latest := m.Time
+	if latest.IsZero() {
+		latest = m.After
+	}
+	switch {
+	case next.Time.IsZero():
+		next.After = latest
+	case r.Override && latest.After(next.Time):
+		next.Time = latest // on purpose, which does not make way for what came between
+	}
+	return next
+}
+
+// receivedAfter reports whether a request was received before this moment. A receipt
+// that can't be true counts for nothing.
+func (m moment) receivedAfter(r Request) bool {
+	return r.Received.Before(m.Received) && (r.Known.horizon.IsZero() || !m.Received.After(r.Known.horizon))
 }
 
 // isOf reports whether a request that is tried again was written at this moment,
@@ -81,50 +126,14 @@ func (m moment) isOf(r Request) bool {
 	return r.Retry && m.By == r.By && m.Received.Equal(r.Received)
 }
 
-// moments are the contents of AnnotationEventTime, by slot.
-type moments map[string]moment
-
-// momentsOf reads the annotation. What is not ours to understand counts as absent.
-func momentsOf(annotations map[string]string) moments {
-	kept := moments{}
-	if err := json.Unmarshal([]byte(annotations[AnnotationEventTime]), &kept); err != nil || kept == nil {
-		return moments{}
-	}
-	return kept
-}
-
-// note takes note of a request that is written to a slot.
-func (kept moments) note(slot string, r Request) {
-	m := r.moment()
-	// What was delivered again on purpose does not make way for what came between.
-	if last := kept[slot]; r.Override && last.comparable(m) && last.Time.After(m.Time) {
-		m.Time = last.Time
-	}
-	kept[slot] = m
-	if len(kept) > maxSlots {
-		oldest := slices.MinFunc(slices.Sorted(maps.Keys(kept)), func(a, b string) int {
-			return kept[a].Received.Compare(kept[b].Received)
-		})
-		delete(kept, oldest)
-	}
-}
-
-// String is the value of the annotation.
-func (kept moments) String() string {
-	text, err := json.Marshal(kept)
-	if err != nil { // a year beyond 9999, which decoding a payload rules out
-		return "{}"
-	}
-	return string(text)
-}
-
 // noteMoment takes note, with the other annotations, of the event that is written
 // to some slots.
 func (d *draft) noteMoment(r Request, slots ...string) {
+	d.slots = slots
 	if r.Received.IsZero() {
 		return
 	}
-	kept := momentsOf(d.annotations)
+	kept := maps.Clone(r.Known.momentsOf(d.annotations))
 	for _, slot := range slots {
 		kept.note(slot, r)
 	}
@@ -134,45 +143,66 @@ func (d *draft) noteMoment(r Request, slots ...string) {
 // tooLate returns the decision about a request that has been outdated in its
 // slot, or was written to it already; nil if it is neither.
 func tooLate(annotations map[string]string, slot, previous string, r Request) *Decision {
-	last, known := momentsOf(annotations)[slot]
-	switch {
-	case !known || r.orderedByVersion():
+	if r.orderedByVersion() {
 		return nil
-	case last.isOf(r):
+	}
+	last, known := r.Known.momentsOf(annotations)[slot]
+	switch {
+	case known && last.isOf(r):
 		return &Decision{Outcome: Outcome{Previous: previous, Held: true, Reason: ReasonAlreadyRequested, Message: "it was written before"}}
-	case last.outdates(r):
-		return superseded(previous, "what was last written happened later")
+	case known && last.outdates(r):
+		return superseded(previous, last.later(r))
+	case r.heldAfter(slot):
+		return superseded(previous, heldLater)
 	}
 	return nil
 }
 
-// overtaken is tooLate for what is tried again at a target that has one place for the
-// git refs of all repositories, in whichever slot the later one was noted.
-func overtaken(annotations map[string]string, previous string, r Request) *Decision {
-	if !r.Retry || r.orderedByVersion() {
+// heldLater is the message of what comes too late for a request that changed nothing.
+const heldLater = "the target was found to hold what was received later"
+
+// heldAfter reports whether the target held, in a slot, a request that was received
+// after this one and counts instead. Only what was received before it gives way, so
+// that who removes AnnotationEventTime has the next event count.
+func (r Request) heldAfter(slot string) bool {
+	held, known := r.Known.held[watermarkOf(slot)]
+	return known && held.receivedAfter(r) && held.outdates(r)
+}
+
+// overtaken is tooLate for a target that has one place for the git refs of all
+// repositories, by what was noted in the slots of others. Only what was received
+// before that gives way, unless it happened after.
+func overtaken(annotations map[string]string, slot, previous string, r Request) *Decision {
+	if r.Override && !r.Retry || r.orderedByVersion() {
 		return nil
 	}
-	for slot, last := range momentsOf(annotations) {
-		if (slot == slotGit || strings.HasPrefix(slot, slotGit+"/")) && last.outdates(r) {
-			return superseded(previous, "what was last written counts instead")
+	// The names of slots may differ, if they are long.
+	for _, noted := range []moments{r.Known.momentsOf(annotations), r.Known.held} {
+		for other, last := range noted {
+			if other != slot && other != watermarkOf(slot) && isGitSlot(other) && last.receivedAfter(r) && last.outdates(r) {
+				return superseded(previous, "what was last requested, of another repository, counts instead")
+			}
 		}
 	}
 	return nil
 }
+
+func isGitSlot(slot string) bool { return slot == slotGit || strings.HasPrefix(slot, slotGit+"/") }
 
 // superseded is the decision about a request in whose place another counts.
 func superseded(previous, message string) *Decision {
 	return &Decision{Outcome: Outcome{Previous: previous, Reason: ReasonSuperseded, Message: message}}
 }
 
-// noteLater makes the decision that there is nothing to do keep the time of an
-// event that asks for the present ref again, so that one from between the two is
-// known to be late. Where no time is kept nothing is changed.
+// noteLater makes the decision that there is nothing to do keep the moment of a request
+// that asks for the present ref again, so that one from between the two is known to be
+// late. Where no moment is kept nothing is changed.
 func (d Decision) noteLater(annotations map[string]string, r Request, relyOn string, slots ...string) Decision {
-	kept := momentsOf(annotations)
-	slots = slices.DeleteFunc(slots, func(slot string) bool {
+	d.Slots = slots
+	kept := r.Known.momentsOf(annotations)
+	slots = slices.DeleteFunc(slices.Clone(slots), func(slot string) bool {
 		last, known := kept[slot]
-		return !known || !last.comparable(r.moment()) || last.Time.After(r.EventTime)
+		return !known || !last.mustBeFollowedBy(r)
 	})
 	if len(slots) == 0 {
 		return d
@@ -182,4 +212,14 @@ func (d Decision) noteLater(annotations map[string]string, r Request, relyOn str
 	noted.noteMoment(r, slots...)
 	d.Patch = append(noted.tests, noted.edits...)
 	return d
+}
+
+// mustBeFollowedBy reports whether a target on which this moment is noted must tell of a
+// request that it holds already: of its time, and of its receipt if there are other
+// processes, which don't hear of it until its record comes round.
+func (m moment) mustBeFollowedBy(r Request) bool {
+	if late, told := m.happenedLater(r); told {
+		return !late
+	}
+	return r.Known.shared && m.Received.Before(r.Received)
 }

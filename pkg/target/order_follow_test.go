@@ -97,7 +97,7 @@ func TestRepositoriesOfAnApplicationDoNotOutdateEachOther(t *testing.T) {
 }
 
 // Whoever names no repository, as CI jobs do, and whoever names one ask for the same place, if there is one only.
-func TestARetryGivesWayToWhatWasReceivedAfterItWhetherOrNotThatNamedARepository(t *testing.T) {
+func TestARefGivesWayToWhatWasReceivedAfterItWhetherOrNotThatNamedARepository(t *testing.T) {
 	ofShop := func(r Request) Request { r.Repository = "https://git.acme.io/shop"; return r }
 	const (
 		one  = `{"metadata": {"name": "x"}, "spec": {"source": {"repoURL": "https://git.acme.io/shop"}}}`
@@ -112,13 +112,14 @@ func TestARetryGivesWayToWhatWasReceivedAfterItWhetherOrNotThatNamedARepository(
 		{"with, after one without", one, event("v2", "generic", 0, 20), ofShop(event("v1", "github", 0, 10)), ReasonSuperseded},
 		{"received later", one, event("v1", "generic", 0, 10), ofShop(event("v2", "github", 0, 20)), ReasonRequested},
 		{"happened later", one, event("v1", "github", 5, 20), ofShop(event("v2", "github", 6, 10)), ReasonRequested},
+		{"happened before, received later", one, event("v1", "github", 6, 10), ofShop(event("v2", "github", 5, 20)), ReasonRequested},
 		{"several sources", many, event("v2", "generic", 0, 20), ofShop(event("v1", "github", 0, 10)), ReasonRequested},
 	} {
 		_, reasons := oneByOne(t, KindApplication, test.document, test.written, again(test.r))
 		if reasons[1] != test.want {
 			t.Errorf("%s: got reason %q, want %q", test.name, reasons[1], test.want)
 		}
-		if _, reasons = oneByOne(t, KindApplication, test.document, test.written, test.r); reasons[1] != ReasonRequested {
+		if _, reasons = oneByOne(t, KindApplication, test.document, test.written, test.r); reasons[1] != test.want {
 			t.Errorf("%s, for the first time: got reason %q", test.name, reasons[1])
 		}
 	}

@@ -30,16 +30,17 @@ func writtenFor(r Request) moments      { return moments{slotGit: r.moment()} }
 func kept(r Request) string             { return writtenFor(r).String() }
 func keptAt(s string) map[string]string { return map[string]string{AnnotationEventTime: s} }
 
-func TestWhatComesTooLateIsToldByTheSenderOrElseForRetriesByTheReceipt(t *testing.T) {
+func TestWhatComesTooLateIsToldByTheSenderOrElseByTheReceipt(t *testing.T) {
 	last := event("v1", "github", 10, 20)
 	untimed := event("v1", "github", 0, 20)
+	const happened, received, before = "what was last written happened later", "what was last written was received later", "it was written before"
 	for _, test := range []struct {
 		name string
 		last Request
 		r    Request
-		want string // reason; empty if it is to be written
+		want string // message; empty if it is to be written
 	}{
-		{"older", last, event("v2", "github", 9, 30), ReasonSuperseded},
+		{"older", last, event("v2", "github", 9, 30), happened},
 		{"at the same time", last, event("v2", "github", 10, 30), ""},
 		{"newer", last, event("v2", "github", 11, 30), ""},
 		{"newer, received before", last, event("v2", "github", 11, 5), ""},
@@ -48,28 +49,32 @@ func TestWhatComesTooLateIsToldByTheSenderOrElseForRetriesByTheReceipt(t *testin
 		{"older, of another sender", last, event("v2", "gitlab", 9, 30), ""},
 		{"older, but on purpose", last, onPurpose(event("v2", "github", 9, 30)), ""},
 
-		{"tried again, older", last, again(event("v2", "github", 9, 30)), ReasonSuperseded},
+		{"tried again, older", last, again(event("v2", "github", 9, 30)), happened},
 		{"tried again, newer though received before", last, again(event("v2", "github", 11, 5)), ""},
-		{"tried again, received before, of an unknown time", last, again(event("v2", "github", 0, 19)), ReasonSuperseded},
+		{"tried again, received before, of an unknown time", last, again(event("v2", "github", 0, 19)), received},
 		{"tried again, received after, of an unknown time", last, again(event("v2", "github", 0, 21)), ""},
-		{"tried again, received before, of another sender", last, again(event("v2", "kargo", 30, 19)), ReasonSuperseded},
+		{"tried again, received before, of another sender", last, again(event("v2", "kargo", 30, 19)), received},
 		{"tried again, received after, of another sender", last, again(event("v2", "kargo", 1, 21)), ""},
 		{"tried again, received at the same time, of another sender", last, again(event("v2", "kargo", 1, 20)), ""},
-		{"tried again, received before, at the same time", last, again(event("v2", "github", 10, 19)), ReasonSuperseded},
-		{"tried again on purpose, received before", last, again(onPurpose(event("v2", "github", 11, 19))), ReasonSuperseded},
+		{"tried again, received before, at the same time", last, again(event("v2", "github", 10, 19)), received},
+		{"tried again on purpose, received before", last, again(onPurpose(event("v2", "github", 11, 19))), received},
 		{"tried again on purpose, received after", last, again(onPurpose(event("v2", "github", 9, 21))), ""},
-		{"tried again after it was written", last, again(last), ReasonAlreadyRequested},
+		{"tried again after it was written", last, again(last), before},
 		{"asked for twice", last, last, ""},
-		{"received before, not tried before", last, event("v2", "kargo", 0, 5), ""},
+		{"received before, of another sender", last, event("v2", "kargo", 30, 19), received},
+		{"received before, of an unknown time", last, event("v2", "github", 0, 19), received},
+		{"received before, at the same time", last, event("v2", "github", 10, 19), received},
+		{"received before, on purpose", last, onPurpose(event("v2", "kargo", 0, 19)), ""},
+		{"received after, of another sender", last, event("v2", "kargo", 0, 21), ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := tooLate(keptAt(kept(test.last)), slotGit, "v1", test.r)
 			var want *Decision
 			switch test.want {
-			case ReasonSuperseded:
-				want = &Decision{Outcome: Outcome{Previous: "v1", Reason: ReasonSuperseded, Message: "what was last written happened later"}}
-			case ReasonAlreadyRequested:
-				want = &Decision{Outcome: Outcome{Previous: "v1", Held: true, Reason: ReasonAlreadyRequested, Message: "it was written before"}}
+			case happened, received:
+				want = &Decision{Outcome: Outcome{Previous: "v1", Reason: ReasonSuperseded, Message: test.want}}
+			case before:
+				want = &Decision{Outcome: Outcome{Previous: "v1", Held: true, Reason: ReasonAlreadyRequested, Message: before}}
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
@@ -115,21 +120,40 @@ func TestTheAnnotationSaysWhichSenderAndWhenInUTC(t *testing.T) {
 	}
 }
 
-func TestWhatIsWrittenOnPurposeKeepsTheLaterTime(t *testing.T) {
+func TestASlotKeepsTheLatestTimeOfItsSender(t *testing.T) {
+	at := func(by string, happened int) moment { return event("", by, happened, 30).moment() }
+	after := func(happened int) moment { // is the moment of an event of an unknown time
+		m := at("github", 0)
+		m.After = minute(happened)
+		return m
+	}
+	timed, untimed := at("github", 10), after(10)
 	for _, test := range []struct {
-		name    string
-		r, want Request
+		name string
+		last moment
+		r    Request
+		want moment
 	}{
-		{"an older event", onPurpose(event("v0", "github", 5, 30)), event("v0", "github", 10, 30)},
-		{"a newer event", onPurpose(event("v0", "github", 15, 30)), event("v0", "github", 15, 30)},
-		{"an older event of another sender", onPurpose(event("v0", "gitlab", 5, 30)), event("v0", "gitlab", 5, 30)},
-		{"an event of an unknown time", onPurpose(event("v0", "github", 0, 30)), event("v0", "github", 0, 30)},
-		{"an older event that is not on purpose", event("v0", "github", 5, 30), event("v0", "github", 5, 30)},
+		{"a newer event", timed, event("v2", "github", 15, 30), at("github", 15)},
+		{"an older event, which counts by its version", timed, event("v2", "github", 5, 30), at("github", 5)},
+		{"an event of an unknown time", timed, event("v2", "github", 0, 30), after(10)},
+		{"of an unknown time, of another sender", timed, event("v2", "gitlab", 0, 30), at("gitlab", 0)},
+		{"a second of an unknown time", untimed, event("v2", "github", 0, 30), after(10)},
+		{"a newer one after that", untimed, event("v2", "github", 15, 30), at("github", 15)},
+		{"on purpose, older", timed, onPurpose(event("v0", "github", 5, 30)), at("github", 10)},
+		{"on purpose, newer", timed, onPurpose(event("v0", "github", 15, 30)), at("github", 15)},
+		{"on purpose, older, of another sender", timed, onPurpose(event("v0", "gitlab", 5, 30)), at("gitlab", 5)},
+		{"on purpose, of an unknown time", timed, onPurpose(event("v0", "github", 0, 30)), after(10)},
+		{"on purpose, older, after one of an unknown time", untimed, onPurpose(event("v0", "github", 5, 30)),
+			at("github", 10)},
 	} {
-		noted := writtenFor(event("v1", "github", 10, 20))
+		noted := moments{slotGit: test.last}
 		noted.note(slotGit, test.r)
-		if diff := cmp.Diff(writtenFor(test.want), noted); diff != "" {
+		if diff := cmp.Diff(moments{slotGit: test.want}, noted); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)
+		}
+		if diff := cmp.Diff(noted, momentsOf(keptAt(noted.String()))); diff != "" {
+			t.Errorf("%s, read again (-noted +read):\n%s", test.name, diff)
 		}
 	}
 }
@@ -142,6 +166,36 @@ func TestSlotsThatWereWrittenLongestAgoAreForgotten(t *testing.T) {
 		if want := min(i+1, maxSlots); len(noted) != want {
 			t.Fatalf("after %d slots %d are kept, want %d", i+1, len(noted), want)
 		}
+	}
+	for i := range 2 * maxSlots {
+		if _, known := noted[fmt.Sprintf("image/%02d", i)]; known != (i >= maxSlots) {
+			t.Errorf("slot %d is kept: %v", i, known)
+		}
+	}
+}
+
+// An owner may write any number of slots by hand.
+func TestAnAnnotationOfManySlotsIsCutToItsBoundAtOnce(t *testing.T) {
+	noted := manySlots(10_000)
+	noted.note(slotGit, event("v1", "github", 0, 60*24))
+	if len(noted) != maxSlots {
+		t.Errorf("%d slots are kept, want %d", len(noted), maxSlots)
+	}
+	if _, known := noted[slotGit]; !known {
+		t.Error("the slot that was noted is not kept")
+	}
+	for i := range maxSlots - 1 {
+		if slot := fmt.Sprintf("image/%05d", 9_999-i); noted[slot] == (moment{}) {
+			t.Errorf("%s is not kept", slot)
+		}
+	}
+}
+
+// Of slots that were written at once it does not depend on the order of a map which go.
+func TestSlotsOfOneReceiptAreForgottenByName(t *testing.T) {
+	noted := moments{}
+	for i := range 2 * maxSlots {
+		noted.note(fmt.Sprintf("image/%02d", i), event("", "harbor", 1, 1))
 	}
 	for i := range 2 * maxSlots {
 		if _, known := noted[fmt.Sprintf("image/%02d", i)]; known != (i >= maxSlots) {

@@ -5,30 +5,14 @@ package target
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 
-	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// testConfiguration makes the decision depend on the owner's configuration for
-// image updates, as far as it is in annotations. ImageUpdater objects cannot be
-// tested by a patch to an Application.
-func (d *draft) testConfiguration() {
-	for _, key := range slices.Sorted(maps.Keys(d.annotations)) {
-		if strings.HasPrefix(key, iuv1alpha1.AnnotationPrefix) {
-			d.testAnnotation(key)
-		}
-	}
-}
-
-// override sets entries of a list in a source, relying on its being the same
-// source and the same list. Every other entry stays as it is.
+// override sets entries of a list in a source, which were read through the draft.
+// Every other entry stays as it is.
 func (d *draft) override(o imageupdate.Override) {
-	d.testSource(o.Source.Path, o.Source.RepoURL, o.Source.Directory, o.Source.Chart)
 	switch parent := o.Source.Path + "/" + o.List.Parent(); {
 	case o.ParentMissing:
 		d.test(parent, nil)

@@ -4,12 +4,12 @@
 package target
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
+	goruntime "runtime"
 	"slices"
 
-	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
@@ -22,6 +22,8 @@ import (
 type plan struct {
 	outcomes []Outcome
 	patch    []Operation
+	// slots are those of each outcome.
+	slots [][]string
 }
 
 // view is a target at some point of planning.
@@ -38,85 +40,74 @@ type view struct {
 var errUnsure = errors.New("the cache does not tell for sure")
 
 // planFor decides about requests one after the other, each on what the ones before it
-// leave. The steps of a JSON patch follow each other in the same way, so the patches
-// of all make one.
-func planFor(v view, requests []Request, updaters []*imageupdate.Updater) (plan, error) {
+// leave. One patch brings all of them about. When ctx is done it goes on to no further one,
+// and the error is that of ctx.
+func planFor(ctx context.Context, v view, requests []Request, updaters []*imageupdate.Updater) (plan, error) {
 	var p plan
+	var left *workingCopy
+	steps, obj := newSteps(), v.obj
+	decide, kept := decider(updaters), &lastRead{}
 	for i, r := range requests {
-		decision, err := decide(v.obj, r, updaters)
+		if err := ctx.Err(); err != nil {
+			return plan{}, err
+		}
+		// What is delivered meanwhile passes through many goroutines, each of which would wait for the end of a long plan.
+		goruntime.Gosched()
+		r.Known.kept = kept
+		decision, err := decide(obj, r)
 		if err != nil {
 			return plan{}, err
 		}
-		if len(decision.Changes) == 0 && v.document == nil {
+		if v.document == nil && (len(decision.Changes) == 0 || slices.ContainsFunc(decision.Patch, isDoubtful)) {
 			return plan{}, errUnsure
 		}
-		if v.document != nil {
-			if decision.Patch, err = exactly(decision.Patch, v.document); err != nil {
-				return plan{}, err
-			}
-		}
 		p.outcomes = append(p.outcomes, decision.Outcome)
-		p.patch = append(p.patch, decision.Patch...)
+		p.slots = append(p.slots, decision.Slots)
+		steps.add(decision.Patch)
 		if last := i == len(requests)-1; last || len(decision.Patch) == 0 {
 			continue
 		}
-		if v, err = v.after(decision.Patch); err != nil {
+		if left == nil {
+			if left, err = copyOf(obj); err != nil {
+				return plan{}, err
+			}
+			obj = left.obj
+		}
+		if err := left.apply(decision.Patch); err != nil {
 			return plan{}, err
 		}
 	}
-	return p, nil
+	var err error
+	p.patch, err = steps.patch(v.document)
+	return p, err
 }
 
-// after returns the target as a patch leaves it.
-func (v view) after(patch []Operation) (view, error) {
-	document := v.document
-	if document == nil {
-		var err error
-		if document, err = json.Marshal(v.obj); err != nil {
-			return view{}, fmt.Errorf("could not encode the target: %w", err)
-		}
-	}
-	// The tests pass, since they name what is there; of what is from the cache not all is there.
-	edits := slices.DeleteFunc(slices.Clone(patch), func(o Operation) bool { return o.Op == "test" })
-	steps, err := json.Marshal(edits)
-	if err != nil {
-		return view{}, fmt.Errorf("could not encode the patch: %w", err)
-	}
-	applicable, err := jsonpatch.DecodePatch(steps)
-	if err != nil {
-		return view{}, fmt.Errorf("could not read the patch: %w", err)
-	}
-	if document, err = applicable.Apply(document); err != nil {
-		if v.document == nil { // the patch is for the whole target
-			return view{}, errUnsure
-		}
-		return view{}, fmt.Errorf("could not apply the patch: %w", err)
-	}
-	_, obj, err := v.kind.api()
-	if err != nil {
-		return view{}, err
-	}
-	if err := json.Unmarshal(document, obj); err != nil {
-		return view{}, fmt.Errorf("could not decode the patched target: %w", err)
-	}
-	next := view{kind: v.kind, obj: obj}
-	if v.document != nil {
-		next.document = document
-	}
-	return next, nil
-}
+func isDoubtful(o Operation) bool { return o.doubtful }
 
 // decide decides for an object of any kind.
 func decide(obj runtime.Object, r Request, updaters []*imageupdate.Updater) (Decision, error) {
-	switch obj := obj.(type) {
-	case *stokerv1alpha1.GatewaySync:
-		return DecideGatewaySync(obj, r), nil
-	case *argov1alpha1.Application:
-		if r.Image == nil {
-			return DecideApplication(obj, r), nil
+	return decider(updaters)(obj, r)
+}
+
+// decider returns a function that decides for an object at some point of planning. The
+// configuration of an image is read once, since no decision changes it.
+func decider(updaters []*imageupdate.Updater) func(obj runtime.Object, r Request) (Decision, error) {
+	known := map[string]imageupdate.Config{} // by the name of the image
+	return func(obj runtime.Object, r Request) (Decision, error) {
+		switch obj := obj.(type) {
+		case *stokerv1alpha1.GatewaySync:
+			return DecideGatewaySync(obj, r), nil
+		case *argov1alpha1.Application:
+			if r.Image == nil {
+				return DecideApplication(obj, r), nil
+			}
+			config, ok := known[r.Image.Name]
+			if !ok {
+				config, _ = imageupdate.ReadConfigForImage(obj, updaters, *r.Image)
+				known[r.Image.Name] = config
+			}
+			return DecideImage(obj, config, r), nil
 		}
-		config, _ := imageupdate.ConfigForImage(obj, updaters, *r.Image)
-		return DecideImage(obj, config, r), nil
+		return Decision{}, fmt.Errorf("a ref cannot be written to a %T", obj)
 	}
-	return Decision{}, fmt.Errorf("a ref cannot be written to a %T", obj)
 }

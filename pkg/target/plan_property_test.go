@@ -98,6 +98,7 @@ func (b batchTarget) serve(t *testing.T) served {
 // came to and the object in the end.
 func (s served) written(t *testing.T, document string, groups ...[]Request) (all []Outcome, after string) {
 	t.Helper()
+	s.writer.held = newWatermarks(maxWatermarks)
 	s.api.mu.Lock()
 	s.api.object = document
 	s.api.mu.Unlock()
@@ -125,9 +126,11 @@ func TestABatchComesToWhatItsRequestsComeToOneAfterTheOther(t *testing.T) {
 	for _, target := range batchTargets {
 		t.Run(string(target.key.Kind), func(t *testing.T) {
 			served, r := target.serve(t), rand.New(rand.NewPCG(3, 4))
-			for range 60 {
+			for n := range 60 {
+				served.writer.Shared = n%2 == 1
 				_, document := served.written(t, target.document, alone(target.requests(t, r))...)
 				requests := target.requests(t, r)
+				requests = pick(requests, byReceipt(requests)) // as they are written together
 				outcomes, after := served.written(t, document, alone(requests)...)
 				together, afterAll := served.written(t, document, requests)
 				if diff := cmp.Diff(outcomes, together); diff != "" {
@@ -151,7 +154,7 @@ func TestABatchThatIsPlannedOnTheCacheFitsTheWholeTargetOrIsRefused(t *testing.T
 				if _, err := trim(cached); err != nil {
 					t.Fatal(err)
 				}
-				got, err := planFor(view{kind: target.key.Kind, obj: cached}, requests, nil)
+				got, err := planFor(t.Context(), view{kind: target.key.Kind, obj: cached}, requests, nil)
 				if errors.Is(err, errUnsure) {
 					continue
 				}
@@ -192,6 +195,7 @@ func TestADecisionThatIsAppliedAgainChangesNothing(t *testing.T) {
 			for range 500 {
 				before, _ := oneByOne(t, target.key.Kind, target.document, target.requests(t, r)...)
 				request := target.random(t, r)
+				request.Known.shared = r.IntN(2) == 0
 				after, first := oneByOne(t, target.key.Kind, before, request)
 				request.At = request.At.Add(1)
 				decision := mustDecide(t, parse(t, target.key.Kind, after), request)

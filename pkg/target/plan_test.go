@@ -4,7 +4,10 @@
 package target
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -38,42 +41,44 @@ func TestOnlyALiveReadMaySayThatThereIsNothingToDo(t *testing.T) {
 			"nobody wants it":                    {pushed(tag("v0"), 30, 31)},
 			"only the last wants nothing":        {v2, event("v3", "github", 30, 31), event("v3", "github", 30, 31)},
 		} {
-			if got, err := planFor(trimmed(t, kind, document), requests, nil); !errors.Is(err, errUnsure) {
+			if got, err := planFor(t.Context(), trimmed(t, kind, document), requests, nil); !errors.Is(err, errUnsure) {
 				t.Errorf("%s, %s: got %+v and error %v", kind, name, got, err)
 			}
 			live := view{kind: kind, obj: parse(t, kind, document), document: []byte(document)}
-			if _, err := planFor(live, requests, nil); err != nil {
+			if _, err := planFor(t.Context(), live, requests, nil); err != nil {
 				t.Errorf("%s, %s, live: %v", kind, name, err)
 			}
 		}
-		if _, err := planFor(trimmed(t, kind, document), []Request{v2, event("v3", "github", 30, 31)}, nil); err != nil {
+		forEach := []Request{v2, event("v3", "github", 30, 31)}
+		if _, err := planFor(t.Context(), trimmed(t, kind, document), forEach, nil); err != nil {
 			t.Errorf("%s, with something to do for each: %v", kind, err)
 		}
 	}
 }
 
-// The cache drops the annotations of others, so that it can't say whether the map is there.
-func TestABatchIsPlannedLiveIfTheCacheKeepsTooLittleOfTheTarget(t *testing.T) {
+// The cache drops the annotations of others; the map stays, and may be empty.
+func TestABatchIsPlannedOnTheCacheThoughItDropsTheAnnotationsOfOthers(t *testing.T) {
 	const document = `{"metadata": {"annotations": {"team": "a"}}, "spec": {"git": {"repo": "https://git.acme.io/shop"}}}`
 	requests := []Request{event("v1", "github", 10, 11), event("v2", "github", 20, 21)}
-	if _, err := planFor(trimmed(t, KindGatewaySync, document), requests, nil); !errors.Is(err, errUnsure) {
-		t.Errorf("a batch: got error %v", err)
+	for count := range requests {
+		got, err := planFor(t.Context(), trimmed(t, KindGatewaySync, document), requests[:count+1], nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if held := requestedIn(parse(t, KindGatewaySync, mustApply(t, document, got.patch))); held != requests[count].Ref {
+			t.Errorf("holds %q after %d requests", held, count+1)
+		}
 	}
-	got, err := planFor(trimmed(t, KindGatewaySync, document), requests[:1], nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	mustApply(t, document, got.patch)
 }
 
-func TestLaterStepsTestForJustWhatEarlierOnesLeave(t *testing.T) {
+func TestABatchTestsOnlyWhatWasRead(t *testing.T) {
 	document := imageCase{
 		annotations: []string{"image-list: web=nginx, db=postgres", "web.update-strategy: newest-build"},
 		tool:        "Kustomize", runs: []string{"nginx:1.0", "postgres:1.0"},
 		spec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": {"images": []}}}`,
 	}.document(t)
 	live := view{kind: KindApplication, obj: parse(t, KindApplication, document), document: []byte(document)}
-	got, err := planFor(live, []Request{
+	got, err := planFor(t.Context(), live, []Request{
 		imageEvent(t, "nginx:2", 0, 1), imageEvent(t, "postgres:1.1", 0, 2), event("feature/a&b<c>", "github", 0, 3), event("x", "github", 0, 4),
 	}, nil)
 	if err != nil {
@@ -85,10 +90,10 @@ func TestLaterStepsTestForJustWhatEarlierOnesLeave(t *testing.T) {
 			tested[operation.Path] = append(tested[operation.Path], operation.Value)
 		}
 	}
-	if diff := cmp.Diff([]any{[]any{}, []any{"nginx:2"}}, tested["/spec/source/kustomize/images"]); diff != "" {
+	if diff := cmp.Diff([]any{[]any{}}, tested["/spec/source/kustomize/images"]); diff != "" {
 		t.Errorf("the list (-want +tested):\n%s", diff)
 	}
-	want := []any{nil, "nginx:2", "postgres:1.1", "feature/a&b<c>"}
+	want := []any{nil}
 	if diff := cmp.Diff(want, tested["/metadata/annotations/postern.dev~1requested-ref"]); diff != "" {
 		t.Errorf("the ref (-want +tested):\n%s", diff)
 	}
@@ -100,7 +105,7 @@ func TestLaterStepsTestForJustWhatEarlierOnesLeave(t *testing.T) {
 func TestABatchWithoutChangesHasNoPatch(t *testing.T) {
 	document, _ := oneByOne(t, KindGatewaySync, orderedTargets["GatewaySync"].document, event("v1", "github", 10, 11))
 	live := view{kind: KindGatewaySync, obj: parse(t, KindGatewaySync, document), document: []byte(document)}
-	got, err := planFor(live, []Request{event("v1", "github", 10, 11), event("v0", "github", 5, 12)}, nil)
+	got, err := planFor(t.Context(), live, []Request{event("v1", "github", 10, 11), event("v0", "github", 5, 12)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,5 +115,79 @@ func TestABatchWithoutChangesHasNoPatch(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{ReasonAlreadyRequested, ReasonSuperseded}, reasons); diff != "" || len(got.patch) > 0 {
 		t.Errorf("(-want +got):\n%s\nand patch %v", diff, got.patch)
+	}
+}
+
+// endsAfter is a context that ends when it was asked a number of times.
+type endsAfter struct {
+	context.Context
+	asked, times int
+}
+
+func (c *endsAfter) Err() error {
+	if c.asked++; c.asked > c.times {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+func TestPlanningEndsWithItsContext(t *testing.T) {
+	document := orderedTargets["GatewaySync"].document
+	var requests []Request
+	for i := range 10 {
+		requests = append(requests, event(fmt.Sprint("v", i), "github", 0, 1+i))
+	}
+	for _, planned := range []view{
+		{kind: KindGatewaySync, obj: parse(t, KindGatewaySync, document), document: []byte(document)},
+		trimmed(t, KindGatewaySync, document),
+	} {
+		ctx := &endsAfter{Context: t.Context(), times: 4}
+		got, err := planFor(ctx, planned, requests, nil)
+		if !errors.Is(err, context.DeadlineExceeded) || !mayPass(err) || len(got.patch) > 0 {
+			t.Errorf("got %+v, %v", got, err)
+		}
+		if ctx.asked != 5 {
+			t.Errorf("asked %d times, want once before each of 4 requests and one that it does not go on to", ctx.asked)
+		}
+	}
+}
+
+// The cache, and others that plan at the same time, have the object too.
+func TestPlanningDoesNotModifyTheTarget(t *testing.T) {
+	for _, target := range batchTargets {
+		r := rand.New(rand.NewPCG(15, 16))
+		for range 200 {
+			document, _ := oneByOne(t, target.key.Kind, target.document, target.requests(t, r)...)
+			obj := parse(t, target.key.Kind, document)
+			before := obj.DeepCopyObject()
+			requests := target.requests(t, r)
+			live := view{kind: target.key.Kind, obj: obj, document: []byte(document)}
+			planned, err := planFor(t.Context(), live, requests, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(before, obj); diff != "" {
+				t.Fatalf("%+v (-before +after):\n%s", requests, diff)
+			}
+			if _, err := apply(document, planned.patch); err != nil {
+				t.Errorf("%+v: the patch does not fit what it was planned on: %v", requests, err)
+			}
+		}
+	}
+}
+
+func TestTheEventTimesOfATargetAreReadOnceForAllThatIsPlanned(t *testing.T) {
+	annotations := keptAt(manySlots(3).String())
+	read := Knowledge{kept: &lastRead{}}
+	first := read.momentsOf(annotations)
+	first["only here"] = moment{}
+	if _, same := read.momentsOf(annotations)["only here"]; !same {
+		t.Error("the same annotation was read twice")
+	}
+	if got := read.momentsOf(keptAt("{}")); len(got) > 0 {
+		t.Errorf("another annotation is read as %v", got)
+	}
+	if got := (Knowledge{}).momentsOf(annotations); len(got) != 3 {
+		t.Errorf("outside of a plan: got %v", got)
 	}
 }

@@ -5,7 +5,6 @@ package target
 
 import (
 	"fmt"
-	"strings"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
@@ -49,17 +48,6 @@ func sourcesOf(spec *argov1alpha1.ApplicationSpec) []sourceAt {
 		return []sourceAt{{ApplicationSource: *spec.Source, field: "spec.source", path: "/spec/source"}}
 	}
 	return nil
-}
-
-// testSource relies on a place still holding the same source. In a list it takes
-// more than the repository to tell: several directories or charts are often of one,
-// and may have changed places.
-func (d *draft) testSource(path, repoURL, directory, chart string) {
-	d.test(path+"/repoURL", repoURL)
-	if strings.HasPrefix(path, "/spec/sources/") {
-		d.test(path+"/path", orNull(directory))
-		d.test(path+"/chart", orNull(chart))
-	}
 }
 
 // isAt reports whether the source is at a requested ref, by that name or another:

@@ -5,6 +5,7 @@ package target
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -116,8 +117,31 @@ type Request struct {
 	// Retry is set if the request may have been tried before, so that what was
 	// received after it may have been written meanwhile.
 	Retry bool
+	// Since is when the delivery began to be carried out, by the clock of this process.
+	// What a decision reads beside the target is read after that: once for all requests
+	// of one delivery. If it is zero that is when the request is written.
+	Since time.Time
 	// Override is set to write an event again on purpose, however old it is.
 	Override bool
+	// Known is what the Writer adds to the request; others leave it.
+	Known Knowledge
+}
+
+// Knowledge is what a Writer knows of the order of requests that a target does not tell.
+type Knowledge struct {
+	// horizon is the latest receipt that may be true; zero if any may.
+	horizon time.Time
+	// held is what the target was found to hold.
+	held moments
+	// shared is whether other processes may write the target.
+	shared bool
+	// kept is where a plan remembers what it read of AnnotationEventTime; nil outside of one.
+	kept *lastRead
+}
+
+// Equal reports whether two are the same, for tests.
+func (k Knowledge) Equal(other Knowledge) bool {
+	return k.horizon.Equal(other.horizon) && maps.Equal(k.held, other.held)
 }
 
 // RefType says what a git ref names.

@@ -6,16 +6,35 @@ package target
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
+
+	"postern.dev/postern/pkg/imageupdate"
 )
 
-// Writer writes requests to targets. It is safe for concurrent use.
+// Writer writes requests to targets. It is safe for concurrent use, once its exported fields
+// are set.
 type Writer struct {
+	// Turn waits until a namespace may have a processor, and returns what is to be called at
+	// the end of its turn. One is taken to plan a write, whose cost depends on what the owner
+	// of the target wrote and on how much is asked of it; none to read the target or to patch
+	// it. Who gets no turn may try again: the error makes the write fail as IsTransient says.
+	// Nobody who is in a turn may wait for a Write. If it is nil planning waits for nobody.
+	Turn func(ctx context.Context, namespace string) (end func(), err error)
+
+	// Shared says that other processes write targets, too. What finds its ref requested already
+	// is then noted on the target, which takes a patch, since they would hear of it only by its
+	// record. Without it the Writer just remembers it.
+	Shared bool
+
 	endpoints map[Kind]endpoint
 	cache     *Cache
+	clock     *Clock
+	held      *watermarks
+	updaters  *updaterLists
 	lanes     *lanes
 	// retries has as many steps as a write is tried.
 	retries wait.Backoff
@@ -32,51 +51,84 @@ func NewWriter(cfg *rest.Config, cache *Cache) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
+	ofUpdaters, err := newEndpoints(cfg, []Kind{kindImageUpdater})
+	if err != nil {
+		return nil, err
+	}
 	w := &Writer{
 		endpoints: endpoints,
 		cache:     cache,
+		clock:     NewClock(time.Now),
+		held:      newWatermarks(maxWatermarks),
+		updaters: newUpdaterLists(func(ctx context.Context, namespace string) ([]*imageupdate.Updater, error) {
+			return ofUpdaters[kindImageUpdater].listUpdaters(ctx, namespace, cache.updatersIn(namespace))
+		}),
 		// Less than three seconds in all, unless the API server asks for longer pauses.
 		retries: wait.Backoff{Duration: 10 * time.Millisecond, Factor: 3, Jitter: 1, Steps: 6},
 		pause:   pause,
+	}
+	if cache != nil {
+		w.clock = cache.clock
 	}
 	w.lanes = newLanes(w.writeTogether)
 	return w, nil
 }
 
-// Write makes a target hold a request, and says what that came to. With dryRun
-// the API server is asked whether it would accept the change, and nothing is kept.
-//
-// One write to a target is under way at a time; requests that come meanwhile go
-// together in the next, and of several git refs that were asked for by the name of the
-// target only the newest is written. What others changed since it was read is never
-// overwritten: the patch then fails, and the decision is made again on what the API
-// server holds. That, and failures that may pass, are retried a few times while the
-// context lives; give it a deadline.
-//
-// The error satisfies apierrors.IsNotFound only if the API server said that the
-// object, or its whole kind, does not exist, and IsTransient if trying again
-// later may help. After a transient error the request may be written all the same.
-func (w *Writer) Write(ctx context.Context, key Key, r Request, dryRun bool) (Outcome, error) {
-	if _, ok := w.endpoints[key.Kind]; !ok {
-		return Outcome{}, fmt.Errorf("could not write %s: a ref cannot be written to this kind", key)
+// Stamp returns the time of a receipt by the Clock of the Writer, which observes the
+// receipts that targets tell of.
+func (w *Writer) Stamp() time.Time { return w.clock.Stamp() }
+
+// Held takes note that a target held requests, as another process found, or this one
+// before it was started anew: what was received before them is not written any more.
+func (w *Writer) Held(key Key, requests ...Request) {
+	for _, r := range requests {
+		w.clock.Observe(r.Received)
+		slot := r.slot(key.Kind)
+		if r.Image != nil {
+			slot = slotOfName(r.Image.Name)
+		}
+		w.held.note(key, r, slot)
 	}
-	if !dryRun {
-		return w.lanes.do(ctx, key, r)
-	}
-	return w.tryOut(ctx, key, r)
 }
 
-// tryOut asks the API server whether it would accept a request. It need not wait for
-// the writes to the target.
-func (w *Writer) tryOut(ctx context.Context, key Key, r Request) (outcome Outcome, err error) {
+// informed returns requests of a target that know what the Writer does.
+func (w *Writer) informed(key Key, requests []Request) []Request {
+	requests = slices.Clone(requests)
+	known := Knowledge{horizon: w.clock.horizon(), held: w.held.of(key), shared: w.Shared}
+	for i := range requests {
+		requests[i].Known = known
+	}
+	return requests
+}
+
+// Result is what a request came to: an outcome, or an error. The error satisfies
+// apierrors.IsNotFound if there is no such object, and IsTransient if another try may help.
+type Result struct {
+	Outcome Outcome
+	Err     error
+}
+
+// Write makes a target hold what is requested, as far as it wants it, and returns a
+// result of each request. The requests are carried out in their order of receipt and
+// cost, together with others for the same target that come meanwhile, one read and one
+// write, unless something else changes the target in between. Beyond the deadline of
+// ctx nothing is waited for. In a dry run it only finds out what it would do.
+func (w *Writer) Write(ctx context.Context, key Key, requests []Request, dryRun bool) []Result {
+	if _, ok := w.endpoints[key.Kind]; !ok {
+		err := fmt.Errorf("could not write %s: a ref cannot be written to this kind", key)
+		return slices.Repeat([]Result{{Err: err}}, len(requests))
+	}
+	if !dryRun {
+		return w.lanes.do(ctx, key, requests)
+	}
+	return w.tryOut(ctx, key, requests)
+}
+
+func (w *Writer) tryOut(ctx context.Context, key Key, requests []Request) (results []Result) {
 	defer func() {
 		if problem := recover(); problem != nil {
-			err = panicked(ctx, key, problem)
+			results = slices.Repeat([]Result{{Err: panicked(ctx, key, problem)}}, len(requests))
 		}
 	}()
-	outcomes, err := w.attempt(ctx, key, []Request{r}, true)
-	if err != nil {
-		return Outcome{}, err
-	}
-	return outcomes[0], nil
+	return w.writeAll(ctx, key, requests, true)
 }

@@ -46,7 +46,7 @@ func TestSixteenRequestsOfOneTargetCostTwoPatches(t *testing.T) {
 	var running sync.WaitGroup
 	write := func(i int) {
 		running.Go(func() {
-			outcome, err := writer.Write(t.Context(), plant, event(fmt.Sprint("v", i), "github", 1+i, 20+i), false)
+			outcome, err := writeOne(t.Context(), writer, plant, event(fmt.Sprint("v", i), "github", 1+i, 20+i), false)
 			if err != nil {
 				t.Error(err)
 			}
@@ -88,12 +88,12 @@ func TestADryRunDoesNotWaitForWritesToItsTarget(t *testing.T) {
 	writer.lanes.write = g.write
 	var running sync.WaitGroup
 	running.Go(func() {
-		if _, err := writer.Write(t.Context(), plant, Request{Ref: "v1", At: noon}, false); err != nil {
+		if _, err := writeOne(t.Context(), writer, plant, Request{Ref: "v1", At: noon}, false); err != nil {
 			t.Error(err)
 		}
 	})
 	<-g.begun
-	if got, err := writer.Write(t.Context(), plant, Request{Ref: "v2", At: noon}, true); err != nil || got.Reason != ReasonRequested {
+	if got, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", At: noon}, true); err != nil || got.Reason != ReasonRequested {
 		t.Errorf("got %+v and error %v", got, err)
 	}
 	g.let <- struct{}{}
@@ -153,14 +153,15 @@ func TestInWhateverOrderEventsComeTheNewestIsHeldInTheEnd(t *testing.T) {
 			served, r := test.target.serve(t), rand.New(rand.NewPCG(13, 14))
 			for range 60 {
 				requests, newest := inOrder(r, test.request)
+				served.writer.held = newWatermarks(maxWatermarks)
 				served.api.mu.Lock()
 				served.api.object = test.target.document
 				served.api.mu.Unlock()
 				batches := inBatches(r, requests)
 				for _, batch := range batches {
 					for _, result := range served.writer.writeTogether(t.Context(), test.target.key, batch) {
-						if result.err != nil {
-							t.Fatal(result.err)
+						if result.Err != nil {
+							t.Fatal(result.Err)
 						}
 					}
 				}

@@ -105,7 +105,7 @@ func TestWriteFails(t *testing.T) {
 			}
 			writer, pauses := newTestWriter(t, api, nil)
 
-			_, err := writer.Write(t.Context(), test.key, Request{Ref: "v2", At: noon}, false)
+			_, err := writeOne(t.Context(), writer, test.key, Request{Ref: "v2", At: noon}, false)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got error\n%v\nwant\n%s", err, test.want)
 			}
@@ -132,7 +132,7 @@ func TestWriteGivesUpOnATargetThatOthersKeepChanging(t *testing.T) {
 		return nil
 	}
 	writer, _ := newTestWriter(t, api, nil)
-	_, err := writer.Write(t.Context(), plant, Request{Ref: "v2", At: noon}, false)
+	_, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", At: noon}, false)
 	if requests, _ := api.seen(); !IsTransient(err) || len(requests) != 12 {
 		t.Errorf("got %d requests and error %v", len(requests), err)
 	}
@@ -153,7 +153,8 @@ func TestWhatMayHaveBeenWrittenDoesNotOverwriteWhatCameInAfterIt(t *testing.T) {
 		{"no answer, and later", broken, event("v3", "generic", 0, 21), ReasonSuperseded},
 		{"no answer from behind, and later", unavailable, event("v3", "generic", 0, 21), ReasonSuperseded},
 		{"no answer, and earlier", broken, event("v1", "generic", 0, 19), ReasonRequested},
-		{"not applied, and later", conflict, event("v3", "generic", 0, 21), ReasonRequested},
+		{"not applied, and later", conflict, event("v3", "generic", 0, 21), ReasonSuperseded},
+		{"not applied, and earlier", conflict, event("v1", "generic", 0, 19), ReasonRequested},
 	} {
 		api := newFakeAPIServer(t, plantAt("v0"))
 		api.before = func(api *fakeAPIServer, method string, n int) *answer {
@@ -164,7 +165,7 @@ func TestWhatMayHaveBeenWrittenDoesNotOverwriteWhatCameInAfterIt(t *testing.T) {
 			return nil
 		}
 		writer, _ := newTestWriter(t, api, nil)
-		got, err := writer.Write(t.Context(), plant, ours, false)
+		got, err := writeOne(t.Context(), writer, plant, ours, false)
 		if err != nil || got.Reason != test.want {
 			t.Errorf("%s: got %+v, %v; want %s", test.name, got, err, test.want)
 		}
@@ -177,7 +178,7 @@ func TestAPanicInADryRunIsAnErrorToo(t *testing.T) {
 	api.before = func(*fakeAPIServer, string, int) *answer { return unavailable }
 	writer, _ := newTestWriter(t, api, nil)
 	writer.pause = func(context.Context, time.Duration) error { panic("index out of range") }
-	_, err := writer.Write(t.Context(), plant, Request{Ref: "v2", At: noon}, true)
+	_, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", At: noon}, true)
 	const want = "could not write GatewaySync demo/plant: a mistake in Postern, see its log"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)

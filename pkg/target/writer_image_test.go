@@ -157,7 +157,7 @@ func TestWriteAnImage(t *testing.T) {
 			if test.pushed == "" {
 				test.pushed = "nginx:1.26"
 			}
-			got, err := writer.Write(t.Context(), shopKey, Request{Image: image(t, test.pushed), By: "harbor", At: noon}, test.dryRun)
+			got, err := writeOne(t.Context(), writer, shopKey, Request{Image: image(t, test.pushed), By: "harbor", At: noon}, test.dryRun)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -179,7 +179,7 @@ func TestWriteAnImageTwiceStartsFromWhatWasWritten(t *testing.T) {
 	at := func(tag string) string { return shopWith(`[{"name": "web", "value": "nginx:` + tag + `"}]`) }
 	api, writer := newShop(t, at("1.25"), at("1.25"))
 	for i, tag := range []string{"1.26", "1.27"} {
-		got, err := writer.Write(t.Context(), shopKey, Request{Image: image(t, "nginx:"+tag), By: "harbor", At: noon}, false)
+		got, err := writeOne(t.Context(), writer, shopKey, Request{Image: image(t, "nginx:"+tag), By: "harbor", At: noon}, false)
 		if err != nil || len(got.Changes) != 2 {
 			t.Fatalf("got %v, %v", got, err)
 		}

@@ -22,7 +22,7 @@ func TestWriteWaitsAsLongAsTheAPIServerAsks(t *testing.T) {
 		return nil
 	}
 	writer, pauses := newTestWriter(t, api, nil)
-	if _, err := writer.Write(t.Context(), plant, Request{Ref: "v2", At: noon}, false); err != nil {
+	if _, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", At: noon}, false); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]time.Duration{7 * time.Second}, *pauses); diff != "" {
@@ -35,7 +35,7 @@ func TestWritePausesLongerEachTime(t *testing.T) {
 	api.before = func(*fakeAPIServer, string, int) *answer { return unavailable }
 	writer, pauses := newTestWriter(t, api, nil)
 	writer.retries.Jitter = 0
-	if _, err := writer.Write(t.Context(), plant, Request{Ref: "v2", At: noon}, false); !IsTransient(err) {
+	if _, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", At: noon}, false); !IsTransient(err) {
 		t.Fatal(err)
 	}
 	want := []time.Duration{
@@ -56,7 +56,7 @@ func TestWriteEndsWithItsContext(t *testing.T) {
 	writer, _ := newTestWriter(t, api, nil)
 	// What is written for several callers hears a moment later that none of them waits any more.
 	writer.pause = func(ctx context.Context, _ time.Duration) error { return pause(ctx, time.Minute) }
-	_, err := writer.Write(ctx, plant, Request{Ref: "v2", At: noon}, false)
+	_, err := writeOne(ctx, writer, plant, Request{Ref: "v2", At: noon}, false)
 	if requests, _ := api.seen(); !IsTransient(err) || len(requests) != 1 {
 		t.Errorf("got %d requests and error %v", len(requests), err)
 	}

@@ -143,7 +143,7 @@ func TestWrite(t *testing.T) {
 			api.before = test.before
 			writer, _ := newTestWriter(t, api, nil)
 
-			got, err := writer.Write(t.Context(), plant, Request{Ref: "v2", By: "github", At: noon}, test.dryRun)
+			got, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", By: "github", At: noon}, test.dryRun)
 			if err != nil {
 				t.Fatal(err)
 			}

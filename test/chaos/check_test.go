@@ -11,9 +11,9 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// settleWithin is how long everything may take to end once nothing is broken any more: the longest pause between two
-// tries of a delivery is half of it.
-const settleWithin = 30 * time.Second
+// settleWithin is how long everything may take to end once nothing is broken any more: what was cut short is left
+// alone for 25 s (delivery.Grace), and the longest pause between two tries of a delivery is shorter.
+const settleWithin = 45 * time.Second
 
 // check waits until every delivery in the namespace has ended, fails the test if one does not or if anything that was
 // accepted is lost or failed, and logs the counts.

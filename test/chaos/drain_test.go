@@ -21,7 +21,10 @@ import (
 
 func TestEveryRequestUnderWayIsAcceptedWhenPosternIsAskedToEnd(t *testing.T) {
 	const requests = 100
-	postern := startPostern(t, controlplane.PosternOptions{})
+	// All of them are in one namespace, and their bodies count as more than the share that one has.
+	postern := startPostern(t, controlplane.PosternOptions{
+		Flags: []string{"--max-namespace-share-percent=100", "--max-inflight-payload-bytes=536870912"},
+	})
 	w := newWorld(t, 4, 4)
 	seatsForSenders(t, 300)
 	l := &ledger{}

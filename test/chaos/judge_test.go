@@ -82,3 +82,24 @@ func TestJudgeFindsWhatIsLost(t *testing.T) {
 		}
 	}
 }
+
+func TestHistoryFindsWhatWentBackwards(t *testing.T) {
+	plant := target{gatewaySyncs, "plant"}
+	for _, test := range []struct {
+		name  string
+		refs  []string
+		found int
+	}{
+		{"nothing", []string{"v1.0.8", "v1.0.9", "v1.0.10"}, 0},
+		{"nothing: some were left out", []string{"v1", "v7"}, 0},
+		{"an older one", []string{"v1", "v3", "v2", "v4"}, 1},
+		{"the same one again", []string{"v1", "v2", "v1", "v2"}, 2},
+		{"what nobody sent", []string{"v1", "main"}, 1},
+		{"a ref that is gone", []string{"v1", "", "v2"}, 1},
+	} {
+		h := history{refs: map[target][]string{plant: test.refs}}
+		if got := h.backwards(); len(got) != test.found {
+			t.Errorf("%s: found %q, want %d", test.name, got, test.found)
+		}
+	}
+}

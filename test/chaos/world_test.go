@@ -15,6 +15,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/yaml"
 
@@ -33,16 +34,21 @@ type world struct {
 	ci        sender
 }
 
-// newWorld makes so many targets of each kind. Postern must run.
+// newWorld makes so many targets of each kind in the shared control plane. Postern must run.
 func newWorld(t *testing.T, syncs, apps int) *world {
 	t.Helper()
-	ns, err := shared.kube.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{
+	return shared.newWorld(t, syncs, apps)
+}
+
+func (c *cluster) newWorld(t *testing.T, syncs, apps int) *world {
+	t.Helper()
+	ns, err := c.kube.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "chaos-"},
 	}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{cluster: shared, t: t, namespace: ns.Name}
+	w := &world{cluster: c, t: t, namespace: ns.Name}
 	for i := range syncs {
 		w.targets = append(w.targets, target{gatewaySyncs, fmt.Sprintf("plant-%d", i)})
 	}
@@ -58,13 +64,19 @@ func newWorld(t *testing.T, syncs, apps int) *world {
 
 func (w *world) create(g target) {
 	w.t.Helper()
+	if err := w.createFrom(w.t.Context(), g.resource, g.manifest()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// createFrom creates an object in the namespace from YAML. It is safe for concurrent use.
+func (w *world) createFrom(ctx context.Context, resource schema.GroupVersionResource, manifest string) error {
 	obj := &unstructured.Unstructured{}
-	if err := yaml.Unmarshal([]byte(g.manifest()), &obj.Object); err != nil {
-		w.t.Fatal(err)
+	if err := yaml.Unmarshal([]byte(manifest), &obj.Object); err != nil {
+		return err
 	}
-	if _, err := w.objects.Resource(g.resource).Namespace(w.namespace).Create(w.t.Context(), obj, metav1.CreateOptions{}); err != nil {
-		w.t.Fatal(err)
-	}
+	_, err := w.objects.Resource(resource).Namespace(w.namespace).Create(ctx, obj, metav1.CreateOptions{})
+	return err
 }
 
 // serviceAccountSender returns a sender once Postern and the kube-apiserver let it deliver.
@@ -95,10 +107,15 @@ func (w *world) sender(token string) sender {
 // allow lets a subject deliver to every target in the namespace.
 func (w *world) allow(subject rbacv1.Subject) {
 	w.t.Helper()
+	w.grant(subject, []string{"create"}, "gatewaysyncs/webhookdeliveries", "applications/webhookdeliveries")
+}
+
+// grant lets a subject do something with resources of Postern's group in the namespace.
+func (w *world) grant(subject rbacv1.Subject, verbs []string, resources ...string) {
+	w.t.Helper()
 	name := metav1.ObjectMeta{GenerateName: "sender-"}
 	role, err := w.kube.RbacV1().Roles(w.namespace).Create(w.t.Context(), &rbacv1.Role{ObjectMeta: name, Rules: []rbacv1.PolicyRule{{
-		APIGroups: []string{"postern.dev"}, Verbs: []string{"create"},
-		Resources: []string{"gatewaysyncs/webhookdeliveries", "applications/webhookdeliveries"},
+		APIGroups: []string{"postern.dev"}, Verbs: verbs, Resources: resources,
 	}}}, metav1.CreateOptions{})
 	if err != nil {
 		w.t.Fatal(err)

@@ -37,6 +37,7 @@ func TestSchemaRefusesWhatIsMisspeltOrOfTheWrongKind(t *testing.T) {
 		`serviceMonitor={"interval":"often"}`:                       "'/serviceMonitor/interval'",
 		`prometheusRule={"additionalRules":{}}`:                     "'/prometheusRule/additionalRules': got object, want array",
 		`grafanaDashboard={"labels":{"a":1}}`:                       "'/grafanaDashboard/labels/a': got number, want string",
+		`admissionPolicies=false`:                                   "'/admissionPolicies': got boolean, want object",
 		`networkPolicy=false`:                                       "'/networkPolicy': got boolean, want object",
 		`podLabels={"a":true}`:                                      "'/podLabels/a': got boolean, want string",
 		`externalEtcd=null`:                                         "at '': missing property 'externalEtcd'",

@@ -29,7 +29,7 @@ var ofOthers = []string{
 	"error: the server doesn't have a resource type \"whd\"",
 	"couldn't get resource list for postern.dev/v1alpha1: the server is currently unable to handle the request",
 	"the server does not allow this method on the requested resource", "edit", "label",
-	"]: Forbidden: it holds a token,", "spec.headers[",
+	"]: Forbidden: it holds a token,", "spec.headers[", "WebhookDelivery.postern.dev", "is invalid: metadata.",
 	"Terminating", "kubectl apply", "kubectl api-resources --api-group=postern.dev",
 	"listen tcp", ": bind: address already in use",
 }

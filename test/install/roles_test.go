@@ -61,11 +61,13 @@ func TestShippedRolesAllowWhatTheyAreForAndNothingElse(t *testing.T) {
 		"list deliveries", "get a delivery", "watch deliveries", "list the deliveries to a target", "list the deliveries of a source",
 		"list sources", "get a source",
 	}
-	own := []string{"deliver by an object", "deliver again", "delete a delivery", "delete all deliveries"}
+	clean := []string{"delete a delivery", "delete all deliveries"}
+	own := []string{"deliver by an object", "deliver again"}
 	for role, want := range map[string][]string{
-		"postern-sender": deliver,
-		"postern-viewer": look,
-		"postern-admin":  slices.Concat(deliver, look, own),
+		"postern-sender":  deliver,
+		"postern-viewer":  look,
+		"postern-cleaner": clean,
+		"postern-admin":   slices.Concat(deliver, look, clean, own),
 	} {
 		t.Run(role, func(t *testing.T) {
 			got := c.allowed(t, role)
@@ -122,7 +124,7 @@ func TestRolesOfEveryClusterTakeInThoseThatAreMeantForThem(t *testing.T) {
 	want := map[string][]string{
 		"view":  {"postern-viewer"},
 		"edit":  {"postern-viewer"},
-		"admin": {"postern-admin", "postern-viewer"},
+		"admin": {"postern-cleaner", "postern-viewer"}, // neither delivers
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("our roles that become part of others (-want +got):\n%s", diff)

@@ -65,7 +65,7 @@ func TestBodyOfADoorByTargetIsInNoAuditLog(t *testing.T) {
 	}
 	// What is audited whole: it shows that the logs hold bodies at all, and that the earlier requests are in them.
 	w.kubectl("", "create", "configmap", "audited", "--from-literal=x="+inConfigMap)
-	w.deliver(delivery("audited", toWeb+`, payload: {"ref": "v2", "x": "`+inConfigMap+`"}`))
+	w.deliver(delivery("audited", toWeb+`, headers: {User-Agent: "`+inConfigMap+`"}, payload: {"ref": "v2"}`))
 
 	for name, file := range map[string]string{"the cluster's": w.AuditLog(), "Postern's": filepath.Join(w.Dir(), posternAuditLog)} {
 		var log []byte

@@ -5,7 +5,6 @@ package integration
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"testing"
@@ -83,21 +82,15 @@ func TestPushToARepositoryReachesExactlyWhatFollowsTheRef(t *testing.T) {
 			results := test.results(test.tag)
 
 			door, stranger := sourceDoor(test.source), w.anonymous()
-			w.eventually(func() error { // until the secret and all objects are known
-				got, err := stranger.post(t.Context(), door+dryRun, []byte(req.body), req.header)
-				if err := errors.Join(err, answeredWith(http.StatusAccepted)(got)); err != nil {
-					return err
-				}
-				return sameResults(results, got)
-			})
+			w.untilFound(w.trier(), door, req, results) // until all objects are known
+			w.untilBelieved(stranger, door, test.proof(secret))
 			syncs, apps := w.read(gatewaySyncs), w.read(applications)
 			syncsElsewhere, appsElsewhere := elsewhere.read(gatewaySyncs), elsewhere.read(applications)
 
-			answered := stranger.mustPost(t, door, req.body, req.header, http.StatusAccepted)
-			if err := sameResults(results, answered); err != nil {
+			d := stranger.mustPost(t, door, req.body, req.header, http.StatusAccepted).delivery(t)
+			if err := sameResults(results, answer{body: mustJSON(t, d)}); err != nil {
 				t.Error(err)
 			}
-			d := answered.delivery(t)
 			if d.Status.Phase != v1alpha1.DeliveryApplied || d.Status.Sender.Method != test.method || d.Spec.Target != nil {
 				t.Errorf("got phase %s by %s to %v, want Applied by %s without a target", d.Status.Phase, d.Status.Sender.Method, d.Spec.Target, test.method)
 			}

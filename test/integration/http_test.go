@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"testing"
@@ -25,6 +26,8 @@ type answer struct {
 	code   int
 	header http.Header
 	body   []byte
+	// record returns the record of the delivery that a sender without an identity is told little of; nil for others.
+	record func(t *testing.T, told *v1alpha1.WebhookDelivery) *v1alpha1.WebhookDelivery
 }
 
 // sender POSTs as CI jobs and webhooks do: with an HTTP client that knows nothing of Kubernetes.
@@ -32,6 +35,8 @@ type sender struct {
 	client *http.Client
 	base   string
 	token  string
+	// record is that of the answers, for a sender without a token.
+	record func(t *testing.T, told *v1alpha1.WebhookDelivery) *v1alpha1.WebhookDelivery
 }
 
 // anonymous returns a sender without credentials for the cluster.
@@ -48,7 +53,29 @@ func (w *world) sender(token string) sender {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return sender{client: client, base: config.Host + "/apis/postern.dev/v1alpha1/namespaces/" + w.namespace, token: token}
+	s := sender{client: client, base: config.Host + "/apis/postern.dev/v1alpha1/namespaces/" + w.namespace, token: token}
+	if token == "" {
+		s.record = w.recordOf
+	}
+	return s
+}
+
+// recordOf returns the record of a delivery, as the administrator sees it, once its status is the one that was told. That
+// an answer is to a repeat is told by the answer alone.
+func (w *world) recordOf(t *testing.T, told *v1alpha1.WebhookDelivery) *v1alpha1.WebhookDelivery {
+	t.Helper()
+	var record *v1alpha1.WebhookDelivery
+	w.in(t).eventually(func() (err error) {
+		record, err = w.deliveries.PosternV1alpha1().WebhookDeliveries(told.Namespace).Get(t.Context(), told.Name, metav1.GetOptions{})
+		if err == nil && record.Status.Phase != told.Status.Phase {
+			err = fmt.Errorf("delivery %s is %s, and was told to be %s", told.Name, record.Status.Phase, told.Status.Phase)
+		}
+		return err
+	})
+	if told.Status.Reason == "AlreadyDelivered" {
+		record.Status.Reason, record.Status.Message = told.Status.Reason, told.Status.Message
+	}
+	return record
 }
 
 // post sends a body with headers to a path below the namespace, such as gatewaysyncs/web/webhookdeliveries.
@@ -79,7 +106,7 @@ func (s sender) do(req *http.Request) (answer, error) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	got, err := io.ReadAll(resp.Body)
-	return answer{code: resp.StatusCode, header: resp.Header, body: got}, err
+	return answer{code: resp.StatusCode, header: resp.Header, body: got, record: s.record}, err
 }
 
 // mustPost is post for tests that expect an answer, and says which code it should have.
@@ -95,8 +122,18 @@ func (s sender) mustPost(t *testing.T, path string, body string, header map[stri
 	return got
 }
 
-// delivery is the body of a successful answer.
+// delivery is what a successful answer is about: its body, or for a sender that is not told all, the record that it names.
 func (a answer) delivery(t *testing.T) *v1alpha1.WebhookDelivery {
+	t.Helper()
+	d := a.told(t)
+	if a.record == nil {
+		return d
+	}
+	return a.record(t, d)
+}
+
+// told is the body of a successful answer.
+func (a answer) told(t *testing.T) *v1alpha1.WebhookDelivery {
 	t.Helper()
 	d := &v1alpha1.WebhookDelivery{}
 	a.decode(t, d)

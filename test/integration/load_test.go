@@ -95,7 +95,7 @@ func testFlood(t *testing.T, proto string, targets int) {
 
 	phases := map[v1alpha1.DeliveryPhase]int{}
 	for i, got := range answers {
-		d := got.delivery(t)
+		d := got.told(t)
 		phases[d.Status.Phase]++
 		name := fmt.Sprintf("target-%d", i%targets)
 		refs[name] = append(refs[name], fmt.Sprintf("v%d", i))

@@ -124,15 +124,11 @@ func event(w *world) func() error {
 	}
 }
 
-// eventAgain delivers the same webhook twice, for a target that has lost the ref meanwhile. The Event must tell of both.
+// eventAgain delivers a webhook that tells of two tags to one target. The Event must tell of both.
 func eventAgain(w *world) func() error {
-	w.gatewaySync("web")
-	_, releaser := w.releaser("web")
-	push := payload(w.t, "github/push-branch.json").with(map[string]string{"X-Github-Delivery": "the-same"})
-	for range 2 {
-		w.kubectl("", "annotate", "gatewaysync", "web", requestedRef+"-")
-		releaser.mustPost(w.t, syncDoor("web"), push.body, push.header, http.StatusAccepted)
-	}
+	w.application("shop", nil)
+	w.ci().mustPost(w.t, appDoor("shop"), `{"name": "b", "namespace": "a", "repository": "a/b", "docker_url": "quay.io/a/b",
+		"homepage": "https://quay.io/repository/a/b", "updated_tags": ["1.0.0", "2.0.0"]}`, nil, http.StatusAccepted)
 	return func() error {
 		events, err := w.kube.EventsV1().Events(w.namespace).List(w.t.Context(), metav1.ListOptions{})
 		if err == nil && (len(events.Items) != 1 || events.Items[0].Series == nil) {
@@ -194,11 +190,10 @@ func renewedLease(w *world) func() error {
 
 // pastTheKubeAPIServer asks Postern itself, as Prometheus does: it must find out who that is, and what they may do.
 func pastTheKubeAPIServer(w *world) func() error {
-	w.gatewaySync("web")
-	_, releaser := w.releaser("web")
-	s := w.directly(releaser.token)
+	_, token := w.serviceAccount("prometheus")
+	w.bindMetricsReader()
 	return func() error {
-		got, err := s.post(w.t.Context(), syncDoor("web"), []byte(`{"ref": "v1"}`), nil)
-		return errors.Join(err, answeredWith(http.StatusAccepted)(got))
+		_, code := w.scrape(token)
+		return wantMetric("code of a scrape", float64(code), http.StatusOK)
 	}
 }

@@ -80,7 +80,7 @@ func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
 		got.mustBeError(t, http.StatusBadRequest, "no type is handled, since there is a secret for none")
 	})
 	delete(secrets, "webhook.gar-secret")
-	w.secret(secrets)
+	w.secret(withNexus(secrets))
 	other.secret(map[string]string{"webhook.gar-secret": newSecret(), "webhook.docker-secret": "\n"})
 	const oneOf = "with one of acr, aliyun-acr, cloudevents, distribution, docker.io, ecr, gar, ghcr.io, harbor, jfrog, nexus, quay.io, zot; "
 	w.eventually(func() error {
@@ -104,7 +104,7 @@ func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
 			}
 			var told arrivals
 			got.decode(t, &told)
-			if phase, err := told.in(w.namespace); got.code != http.StatusOK || phase != "Applied" {
+			if phase, err := told.phase(); got.code != http.StatusOK || phase != "Applied" {
 				t.Fatalf("got %d, phase %q, %v: %s", got.code, phase, err, got.body)
 			}
 			w.mustHold(applications, registry.image.slug, "postern.dev/requested-ref", registry.ref())

@@ -28,7 +28,7 @@ func (w *world) redeliver(name string) *v1alpha1.WebhookDelivery {
 	return d
 }
 
-// allowRedelivery lets the subject deliver again what is recorded, and nothing else.
+// allowRedelivery lets the subject deliver again what is recorded, to targets that it may deliver to.
 func (w *world) allowRedelivery(subject rbacv1.Subject) {
 	w.t.Helper()
 	role, err := w.kube.RbacV1().Roles(w.namespace).Create(w.t.Context(), &rbacv1.Role{
@@ -103,13 +103,54 @@ func TestRedeliveryTakesARoleOfItsOwn(t *testing.T) {
 
 	w.allowRedelivery(subject)
 	w.untilAnswered(http.StatusNotFound, operator, redelivery("nothing"), "", nil)
+	status := operator.mustPost(t, redelivery(record.Name), "", nil, http.StatusForbidden).status(t)
+	mustBeIn(t, status.Message, `must be allowed to create gatewaysyncs/webhookdeliveries named "web"`)
+	w.mustHold(gatewaySyncs, "web", requestedRef, "v2")
+
+	w.allow(subject, "gatewaysyncs", "web")
+	w.untilAnswered(http.StatusAccepted, operator, redelivery(record.Name)+dryRun, "", nil)
 	d := operator.mustPost(t, redelivery(record.Name), "", nil, http.StatusAccepted).delivery(t)
 	if got, want := *d.Status.Sender, (v1alpha1.Sender{Name: "system:serviceaccount:" + w.namespace + ":operator", Method: "ServiceAccount"}); got != want {
 		t.Errorf("got sender %v, want %v", got, want)
 	}
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
-	operator.mustPost(t, syncDoor("web"), `{"ref": "v3"}`, nil, http.StatusForbidden)
 	ci.mustPost(t, redelivery(record.Name), "", nil, http.StatusForbidden)
+}
+
+// What the first delivery needed, by target or by source, a redelivery needs as well: the right to one target is none to
+// another, however many records a role lets its holder redeliver.
+func TestRedeliveryTakesTheRightToTheTargetOfTheRecord(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	w.gatewaySync("other")
+	w.application("shop", nil)
+	toOther := w.concluded(w.deliver(delivery("to-other", "target: {kind: GatewaySync, name: other}, ref: v1")).Name)
+	toShop := w.concluded(w.deliver(delivery("to-shop", toShop+", ref: v1")).Name)
+	bySource := w.concluded(w.deliver(delivery("by-source", "source: generic, ref: v1")).Name)
+	subject, token := w.serviceAccount("operator")
+	operator := w.sender(token)
+	w.allowRedelivery(subject)
+	w.allow(subject, "gatewaysyncs", "web")
+	w.allow(subject, "webhooksources", "github")
+	w.untilBelieved(operator, syncDoor("web"), noProof)
+
+	for record, missing := range map[string]string{
+		toOther.Name:  `gatewaysyncs/webhookdeliveries named "other"`,
+		toShop.Name:   `applications/webhookdeliveries named "shop"`,
+		bySource.Name: `webhooksources/webhookdeliveries named "generic"`,
+	} {
+		for _, query := range []string{"", dryRun} {
+			status := operator.mustPost(t, redelivery(record)+query, "", nil, http.StatusForbidden).status(t)
+			mustBeIn(t, status.Message, missing)
+		}
+	}
+	w.mustHaveRecords("by-source", "to-other", "to-shop")
+
+	w.allow(subject, "applications", "shop")
+	w.allow(subject, "webhooksources", "generic")
+	for _, record := range []string{toShop.Name, bySource.Name} {
+		w.untilAnswered(http.StatusAccepted, operator, redelivery(record)+dryRun, "", nil)
+	}
 }
 
 func TestStrangerMayNotRedeliverWhateverRBACSays(t *testing.T) {
@@ -147,8 +188,9 @@ func TestPoliciesDecideOnARedeliveryToo(t *testing.T) {
 	mustBeIn(t, w.refused("", "create", "--raw="+w.absolute(redelivery("branch")), "--filename=/dev/null"), "only versions are deployed here")
 	subject, token := w.serviceAccount("operator")
 	w.allowRedelivery(subject)
+	w.allow(subject, "gatewaysyncs", "web")
 	operator := w.sender(token)
-	w.untilAnswered(http.StatusNotFound, operator, redelivery("nothing"), "", nil)
+	w.untilAnswered(http.StatusUnprocessableEntity, operator, redelivery("version")+dryRun, "", nil)
 	status := operator.mustPost(t, redelivery("version"), "", nil, http.StatusUnprocessableEntity).status(t)
 	mustBeIn(t, status.Message, "only the administrator delivers again")
 	w.mustBeUntouched(gatewaySyncs, before)

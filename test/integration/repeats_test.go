@@ -37,13 +37,27 @@ func TestRepeatIsAnsweredWithTheFirstRecordAndChangesNothing(t *testing.T) {
 	ci := w.ci()
 	body := releaseOf(plantRepository, "v2", later)
 	first := w.concluded(ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
-	before, record := w.get(gatewaySyncs, "web"), w.get(webhookDeliveries, first.Name)
+	before := w.get(gatewaySyncs, "web")
 
-	repeat := ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t)
+	_, other := w.releaser("web")
+	repeat := other.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t)
 
 	checkRepeat(t, repeat, first)
 	w.mustBeUntouched(gatewaySyncs, before)
-	w.mustBeUntouched(webhookDeliveries, record)
+	var record *v1alpha1.WebhookDelivery
+	w.eventually(func() error { // it is counted after the answer
+		if record = w.concluded(first.Name); record.Status.Repeats == nil {
+			return errors.New("the repeat is not counted yet")
+		}
+		return nil
+	})
+	if r := record.Status.Repeats; r.Count != 1 || r.LastSender.Name == first.Status.Sender.Name || r.LastAuditID == "" {
+		t.Errorf("the record says of repeats %+v, want one by another sender", r)
+	}
+	record.Status.Repeats = nil
+	if diff := cmp.Diff(first.Status, record.Status); diff != "" {
+		t.Errorf("the record was changed (-before +after):\n%s", diff)
+	}
 	w.mustHaveRecords(first.Name)
 	if first.Status.Reason != "Requested" {
 		t.Errorf("the record has the reason %s, want its own", first.Status.Reason)
@@ -160,7 +174,40 @@ func TestRepeatOfAPingIsAnsweredWithTheFirstRecord(t *testing.T) {
 	w.mustHaveRecords(first.Name)
 }
 
-func TestRepeatBringsTheRefBackToATargetThatLostIt(t *testing.T) {
+func TestRepeatDoesNotUndoWhatCameAfterIt(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	w.application("web", map[string]string{"postern.dev/update-target-revision": "true"})
+	ci := w.ci()
+	bodies := map[string]string{ // with times that do not tell which is newer, and without
+		"gitea": `{"action": "published", "release": {"tag_name": "%s", "published_at": "2026-01-01T00:00:00Z"}, "repository": {"clone_url": "https://github.com/example/shop.git"}}`,
+		"gitlab": `{"object_kind": "tag_push", "event_name": "tag_push", "ref": "refs/tags/%s", "after": "` + firstCommit + `",
+			"checkout_sha": "` + firstCommit + `", "project": {"git_http_url": "https://github.com/example/shop.git"}}`,
+	}
+	headers := func(source, id string) map[string]string {
+		if source == "gitea" {
+			return map[string]string{"X-Gitea-Event": "release", "X-Gitea-Delivery": id}
+		}
+		return map[string]string{"X-Gitlab-Event": "Tag Push Hook", "X-Gitlab-Event-UUID": id, "Idempotency-Key": id}
+	}
+	for source, body := range bodies {
+		for _, door := range []string{syncDoor("web"), appDoor("web")} {
+			send := func(tag, id string) *v1alpha1.WebhookDelivery {
+				return ci.mustPost(t, door, fmt.Sprintf(body, tag), headers(source, source+id), http.StatusAccepted).delivery(t)
+			}
+			first := w.concluded(send("v1", "1").Name)
+			checkOutcome(t, send("v2", "2"), v1alpha1.DeliveryApplied, "Requested")
+			checkRepeat(t, send("v1", "1"), first)
+		}
+		w.mustHold(gatewaySyncs, "web", requestedRef, "v2")
+		w.mustHold(applications, "web", appRequestedRef, "v2")
+		if got := in[string](w.get(applications, "web").Object, "spec", "source", "targetRevision"); got != "v2" {
+			t.Errorf("%s: targetRevision is %s, want v2", source, got)
+		}
+	}
+}
+
+func TestRepeatDoesNotUndoWhatWasChangedByHand(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -171,24 +218,63 @@ func TestRepeatBringsTheRefBackToATargetThatLostIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	checkRepeat(t, ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t), first)
+	w.mustHold(gatewaySyncs, "web", requestedRef, "by-hand")
+}
 
-	var repeat *v1alpha1.WebhookDelivery
-	w.eventually(func() error { // Postern may not have noticed the change yet
-		repeat = ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t)
-		checkRepeat(t, repeat, first)
-		if got := w.annotations(gatewaySyncs, "web")[requestedRef]; got != "v2" {
-			return fmt.Errorf("the target holds %q", got)
+func TestRepeatOfWhatNothingWantedIsAppliedOnceSomethingDoes(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	subject, token := w.serviceAccount("pusher")
+	w.allow(subject, "webhooksources")
+	pusher := w.sender(token)
+	door := sourceDoor("github")
+	push := `{"ref": "refs/heads/main", "after": "` + firstCommit + `", "head_commit": {"id": "` + firstCommit + `"},
+		"repository": {"clone_url": "https://github.com/example/shop.git"}}`
+	header := map[string]string{"X-GitHub-Event": "push", "X-GitHub-Delivery": "a"}
+	var first *v1alpha1.WebhookDelivery
+	w.eventually(func() error { // roles take effect a little later
+		got, err := pusher.post(t.Context(), door, []byte(push), header)
+		if err == nil {
+			err = answeredWith(http.StatusAccepted)(got)
+		}
+		if err == nil {
+			first = got.delivery(t)
+		}
+		return err
+	})
+	checkOutcome(t, first, v1alpha1.DeliveryIgnored, "NoTarget")
+	w.application("shop", nil)
+	w.eventually(func() error { // once Postern's watch has told of it
+		repeat := pusher.mustPost(t, door, push, header, http.StatusAccepted).delivery(t)
+		if repeat.Status.Phase != v1alpha1.DeliveryApplied {
+			return fmt.Errorf("the repeat is answered as %s", repeat.Status.Phase)
 		}
 		return nil
 	})
-
+	w.mustHold(applications, "shop", appRequestedRef, "main")
 	w.mustHaveRecords(first.Name)
-	want := []v1alpha1.TargetResult{{
-		Kind: v1alpha1.TargetGatewaySync, Name: "web", Ref: "v2", PreviousRef: "by-hand", Result: v1alpha1.TargetWritten,
-		Reason: "Requested", Message: `stoker.io/requested-ref "by-hand" → "v2"`,
-	}}
-	if diff := cmp.Diff(want, w.concluded(first.Name).Status.Targets, ignoreTimes); diff != "" {
-		t.Errorf("status.targets of the record (-want +got):\n%s", diff)
+}
+
+func TestObjectWithTheNameOfADeliveryDoesNotSuppressIt(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	ci := w.ci()
+	body := releaseOf(plantRepository, "v2", later)
+	expected := ci.mustPost(t, syncDoor("web")+dryRun, body, numbered("a"), http.StatusAccepted).delivery(t).Name
+	w.deliver(delivery(expected, toWeb+", ref: v1"))
+	object := w.concluded(expected)
+
+	got := ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t)
+
+	checkOutcome(t, got, v1alpha1.DeliveryApplied, "Requested")
+	w.mustHold(gatewaySyncs, "web", requestedRef, "v2")
+	if got.Name == expected {
+		t.Errorf("the delivery has the name of the object, %s", expected)
+	}
+	checkRepeat(t, ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t), w.concluded(got.Name))
+	if diff := cmp.Diff(object, w.concluded(expected)); diff != "" {
+		t.Errorf("the object was changed (-before +after):\n%s", diff)
 	}
 }
 

@@ -25,6 +25,9 @@ func newSecret() string { return sigil + rand.Text() }
 func mustBeFindable(t *testing.T, data map[string]string) {
 	t.Helper()
 	for key, value := range data {
+		if strings.HasSuffix(key, "-registry-url") { // no secret
+			continue
+		}
 		for line := range strings.Lines(value) {
 			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, sigil) {
 				t.Fatalf("%s: make every secret with newSecret, so that the tests find it where it must not be", key)

@@ -36,7 +36,7 @@ func defined(t *testing.T) []Metric {
 func TestMetricsAreNamedByConvention(t *testing.T) {
 	name := regexp.MustCompile(`^postern(_[a-z]+)+$`)
 	units := regexp.MustCompile(`_(seconds|bytes|info|total)$|_timestamp_seconds$`)
-	countable := []string{"postern_stored_deliveries", "postern_pending_deliveries"}
+	countable := []string{"postern_stored_deliveries", "postern_pending_deliveries", "postern_largest_namespace_pending_deliveries"}
 	yesOrNo := []string{"postern_leader", "postern_etcd_writable"}
 	known := strings.Join(append(countable, yesOrNo...), " ")
 	seen := map[string]bool{}
@@ -78,11 +78,11 @@ const valuesOfLabels = `
 | ` + "`source`" + ` | a type of sender, as ` + "`kubectl get webhooksources`" + ` lists them, or ` + "`unknown`" + `; never what a sender claims to be |
 | ` + "`method`" + ` | ` + "`ServiceAccount`, `User`, `HMAC`, `Token`, `QueryToken`, `None`" + `; empty if the sender has not proved itself |
 | ` + "`outcome`" + ` | a phase: ` + "`Applied`, `Superseded`, `Ignored`, `Pending`, `Failed`" + `. Or, without a record: ` + "`Rejected`" + ` (no or a wrong credential), ` +
-	"`Invalid`" + ` (can never work as it is), ` + "`Denied`" + ` (by a policy), ` + "`NotFound`" + ` (no such target), ` + "`Unavailable`" + ` (answered 503) |
-| ` + "`reason`" + ` | ` + "`NoCredential`, `NoSecretConfigured`, `SignatureMismatch`, `TokenMismatch`, `MalformedSignature`, `TimestampOutOfWindow`, `SHA1Signature`, `RepeatedHeader`, `QueryTokenNotAllowed`, `SenderLeft`" + ` |
+	"`Invalid`" + ` (can never work as it is), ` + "`Denied`" + ` (by a policy), ` + "`NotFound`" + ` (no such target), ` + "`Refused`" + ` (more than the share of its namespace, answered 429), ` + "`Unavailable`" + ` (answered 503) |
+| ` + "`reason`" + ` | ` + "`NoCredential`, `NoSecretConfigured`, `SignatureMismatch`, `TokenMismatch`, `MalformedSignature`, `TimestampOutOfWindow`, `SHA1Signature`, `SignatureNotCounted`, `RepeatedHeader`, `QueryTokenNotAllowed`, `NoIdentity`, `SenderLeft`" + ` |
 | ` + "`stage`" + ` | ` + "`verify`, `decode`, `admit`, `resolve`, `record`, `write`" + `; the last two go on at the same time, except for what is created as an object |
 | ` + "`certificate`" + ` | ` + "`serving`" + `: that of the API server; ` + "`ca`" + `: the authority that signs it, if it is Postern's own; ` + "`receiver`" + `: that of the classic receiver, if it serves TLS |
-| ` + "`cause`" + ` | ` + "`RequestsInFlight`, `PayloadBytes`, `Backlog`, `Rate`" + ` (429), ` + "`Storage`" + ` (503), ` + "`PayloadTimeout`" + ` (504) |
+| ` + "`cause`" + ` | ` + "`RequestsInFlight`, `PayloadBytes`, `Backlog`, `Rate`, `NamespacePending`, `NamespaceBytes`, `NamespaceRequests`, `NamespaceWork`, `DirectRate`" + ` (429), ` + "`Storage`" + ` (503), ` + "`PayloadTimeout`" + ` (504), ` + "`Direct`" + ` (401, 403) |
 `
 
 func TestTheReferenceOfMetricsIsCurrent(t *testing.T) {

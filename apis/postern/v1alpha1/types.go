@@ -187,9 +187,33 @@ type WebhookDeliveryStatus struct {
 	// The id under which the cluster's audit log holds the request.
 	// +optional
 	AuditID string `json:"auditID,omitempty"`
-	// When the delivery came in. A delivery that is tried again gives way to one that came in later.
+	// When the delivery came in. Where events have no times that can be compared, a delivery gives way to one that came in later.
 	// +optional
 	ReceivedTime *metav1.MicroTime `json:"receivedTime,omitempty"`
+	// SHA-256 of the sender's id of the delivery, the digest of the payload, the type of sender and the target, in hexadecimal.
+	// What comes in with the same one is a repeat. Deliveries without an id of the sender, and those that were created as
+	// objects, have none.
+	// +optional
+	Identity string `json:"identity,omitempty"`
+	// Repeats of the delivery that came in after it. What they led to is told by the rest of the status.
+	// +optional
+	Repeats *Repeats `json:"repeats,omitempty"`
+	// How far the delivery has come, while it is pending and has more results than targets lists.
+	// +optional
+	Progress *DeliveryProgress `json:"progress,omitempty"`
+}
+
+// Repeats tells of the repeats of a delivery: who sent it again, and how often.
+type Repeats struct {
+	// How many there were. Those of some seconds are counted together, and some may be missing after a crash.
+	Count int64 `json:"count"`
+	// When the last one came in.
+	LastTime metav1.Time `json:"lastTime"`
+	// Who sent the last one, and how that was proved.
+	LastSender Sender `json:"lastSender"`
+	// The id under which the cluster's audit log holds the request of the last one.
+	// +optional
+	LastAuditID string `json:"lastAuditID,omitempty"`
 }
 
 // DeliveryPhase sums up what came of a delivery.
@@ -260,6 +284,35 @@ const (
 	// TargetFailed means that the target could not be written.
 	TargetFailed TargetResultType = "Failed"
 )
+
+// DeliveryProgress is how far a pending delivery has come that has more results than its status keeps.
+type DeliveryProgress struct {
+	// The last target, as Kind/name in order of kind and name, that was tried; those after it were not reached yet.
+	// +optional
+	Through string `json:"through,omitempty"`
+	// The targets up to that one, as Kind/name, that have not come to an end.
+	// +optional
+	// +listType=atomic
+	Except []string `json:"except,omitempty"`
+	// How many results that targets does not list are Written.
+	// +optional
+	Written int32 `json:"written,omitempty"`
+	// How many results that targets does not list are Unchanged.
+	// +optional
+	Unchanged int32 `json:"unchanged,omitempty"`
+	// How many results that targets does not list are Superseded.
+	// +optional
+	Superseded int32 `json:"superseded,omitempty"`
+	// How many results that targets does not list are Skipped.
+	// +optional
+	Skipped int32 `json:"skipped,omitempty"`
+	// How many results that targets does not list are Failed.
+	// +optional
+	Failed int32 `json:"failed,omitempty"`
+	// How many results that targets does not list are Pending.
+	// +optional
+	Pending int32 `json:"pending,omitempty"`
+}
 
 // Sender is who delivered, and how that was proved.
 type Sender struct {

@@ -19,6 +19,11 @@ func (in DeliveryEvent) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in DeliveryProgress) OpenAPIModelName() string {
+	return "dev.postern.v1alpha1.DeliveryProgress"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in GatewaySync) OpenAPIModelName() string {
 	return "dev.postern.v1alpha1.GatewaySync"
 }
@@ -36,6 +41,11 @@ func (in JSON) OpenAPIModelName() string {
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in PayloadDigest) OpenAPIModelName() string {
 	return "dev.postern.v1alpha1.PayloadDigest"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in Repeats) OpenAPIModelName() string {
+	return "dev.postern.v1alpha1.Repeats"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.

@@ -11,7 +11,6 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"postern.dev/postern/apis/postern"
@@ -41,7 +40,8 @@ var (
 
 // ValidateNew checks a delivery as a client sends it, before anything was done with it.
 func ValidateNew(d *postern.WebhookDelivery, maxPayloadBytes int64) field.ErrorList {
-	errs := validateFinalizers(d)
+	errs := validateName(d)
+	errs = append(errs, validateMetadata(d)...)
 	errs = append(errs, validateSource(d.Spec.Source)...)
 	errs = append(errs, validateTarget(d.Spec.Target)...)
 	errs = append(errs, validateContent(&d.Spec, maxPayloadBytes)...)
@@ -69,24 +69,18 @@ func ValidateAdmitted(d, received *postern.WebhookDelivery) field.ErrorList {
 		errs = append(errs, field.Forbidden(field.NewPath("status"), message))
 	}
 	if d.Name != received.Name || d.GenerateName != received.GenerateName || d.Namespace != received.Namespace {
-		errs = append(errs, field.Forbidden(field.NewPath("metadata"), message))
+		errs = append(errs, field.Forbidden(metadataPath, message))
 	}
 	return append(errs, ValidateRecord(d)...)
 }
 
-// ValidateRecord checks a delivery as it is stored: received, admitted, and without its payload. Its metadata is checked
-// by the storage.
+// ValidateRecord checks a delivery as a record of it is made: received, admitted, and without its payload. CheckSize checks
+// how large it is.
 func ValidateRecord(d *postern.WebhookDelivery) field.ErrorList {
-	errs := validateFinalizers(d)
+	errs := validateName(d)
+	errs = append(errs, validateMetadata(d)...)
 	errs = append(errs, validateTarget(d.Spec.Target)...)
-	if d.Spec.Payload != nil || d.Spec.RawPayload != nil {
-		errs = append(errs, field.InternalError(specPath, errPayloadNotDropped))
-	}
-	for _, name := range slices.Sorted(maps.Keys(d.Spec.Headers)) {
-		if credential.IsSecretHeader(name) {
-			errs = append(errs, field.InternalError(specPath.Child("headers").Key(name), errSecretNotDropped))
-		}
-	}
+	errs = append(errs, ValidateDropped(d)...)
 	if len(d.Spec.Events) > maxEvents {
 		errs = append(errs, field.TooMany(eventsPath, len(d.Spec.Events), maxEvents))
 	}
@@ -99,19 +93,35 @@ func ValidateRecord(d *postern.WebhookDelivery) field.ErrorList {
 	return errs
 }
 
+// ValidateDropped checks that nothing is stored which must not be: the payload, and headers that hold a secret. It is all
+// that is checked of a record which is stored again: what came of a delivery must be storable, whatever has been
+// stored of it before.
+func ValidateDropped(d *postern.WebhookDelivery) field.ErrorList {
+	var errs field.ErrorList
+	if d.Spec.Payload != nil || d.Spec.RawPayload != nil {
+		errs = append(errs, field.InternalError(specPath, errPayloadNotDropped))
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.Spec.Headers)) {
+		if credential.IsSecretHeader(name) {
+			errs = append(errs, field.InternalError(specPath.Child("headers").Key(name), errSecretNotDropped))
+		}
+	}
+	return errs
+}
+
 // validateFinalizers refuses all: nothing can be updated, so no controller could ever take one off again.
 func validateFinalizers(d *postern.WebhookDelivery) field.ErrorList {
 	if len(d.Finalizers) == 0 {
 		return nil
 	}
-	return field.ErrorList{field.Forbidden(field.NewPath("metadata", "finalizers"), "a delivery can't have any")}
+	return field.ErrorList{field.Forbidden(metadataPath.Child("finalizers"), "a delivery can't have any")}
 }
 
 func validateSource(source string) field.ErrorList {
 	if source == "" || slices.Contains(payload.Sources(), source) {
 		return nil
 	}
-	return field.ErrorList{field.NotSupported(specPath.Child("source"), source, payload.Sources())}
+	return field.ErrorList{field.NotSupported(specPath.Child("source"), shorten(source), payload.Sources())}
 }
 
 func validateTarget(target *postern.TargetReference) field.ErrorList {
@@ -121,15 +131,12 @@ func validateTarget(target *postern.TargetReference) field.ErrorList {
 	path := specPath.Child("target")
 	var errs field.ErrorList
 	if !slices.Contains(targetKinds, target.Kind) {
-		errs = append(errs, field.NotSupported(path.Child("kind"), target.Kind, targetKinds))
+		errs = append(errs, field.NotSupported(path.Child("kind"), postern.TargetKind(shorten(string(target.Kind))), targetKinds))
 	}
 	if target.Name == "" {
 		return append(errs, field.Required(path.Child("name"), ""))
 	}
-	for _, msg := range validation.NameIsDNSSubdomain(target.Name, false) {
-		errs = append(errs, field.Invalid(path.Child("name"), target.Name, msg))
-	}
-	return errs
+	return append(errs, validateSubdomain(path.Child("name"), target.Name, false)...)
 }
 
 func validateEvent(e *postern.DeliveryEvent, path *field.Path) field.ErrorList {
@@ -171,6 +178,10 @@ func bytesOf(events []postern.DeliveryEvent) int {
 		for _, f := range freeFields(&events[i]) {
 			size += len(f.value)
 		}
+		size += len(events[i].Ref)
+		if image := events[i].Image; image != nil {
+			size += len(image.Host) + len(image.Repository) + len(image.Tag) + len(image.Digest)
+		}
 	}
 	return size
 }
@@ -192,11 +203,13 @@ func validateImage(e *postern.DeliveryEvent, path *field.Path) field.ErrorList {
 	return nil
 }
 
+// maxQuotedBytes is how much of a hostile value an error repeats.
+const maxQuotedBytes = 64
+
 // shorten keeps an error about a hostile value short.
 func shorten(s string) string {
-	const limit = 64
-	if len(s) <= limit {
+	if len(s) <= maxQuotedBytes {
 		return s
 	}
-	return s[:limit] + "..."
+	return s[:maxQuotedBytes] + "..."
 }

@@ -75,10 +75,12 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		version.Info{}.OpenAPIModelName():                   schema_k8sio_apimachinery_pkg_version_Info(ref),
 		v1alpha1.Application{}.OpenAPIModelName():           schema_postern_apis_postern_v1alpha1_Application(ref),
 		v1alpha1.DeliveryEvent{}.OpenAPIModelName():         schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref),
+		v1alpha1.DeliveryProgress{}.OpenAPIModelName():      schema_postern_apis_postern_v1alpha1_DeliveryProgress(ref),
 		v1alpha1.GatewaySync{}.OpenAPIModelName():           schema_postern_apis_postern_v1alpha1_GatewaySync(ref),
 		v1alpha1.ImageReference{}.OpenAPIModelName():        schema_postern_apis_postern_v1alpha1_ImageReference(ref),
 		v1alpha1.JSON{}.OpenAPIModelName():                  schema_postern_apis_postern_v1alpha1_JSON(ref),
 		v1alpha1.PayloadDigest{}.OpenAPIModelName():         schema_postern_apis_postern_v1alpha1_PayloadDigest(ref),
+		v1alpha1.Repeats{}.OpenAPIModelName():               schema_postern_apis_postern_v1alpha1_Repeats(ref),
 		v1alpha1.Sender{}.OpenAPIModelName():                schema_postern_apis_postern_v1alpha1_Sender(ref),
 		v1alpha1.TargetReference{}.OpenAPIModelName():       schema_postern_apis_postern_v1alpha1_TargetReference(ref),
 		v1alpha1.TargetResult{}.OpenAPIModelName():          schema_postern_apis_postern_v1alpha1_TargetResult(ref),
@@ -2842,6 +2844,87 @@ func schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref common.ReferenceCall
 	}
 }
 
+func schema_postern_apis_postern_v1alpha1_DeliveryProgress(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "DeliveryProgress is how far a pending delivery has come that has more results than its status keeps.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"through": {
+						SchemaProps: spec.SchemaProps{
+							Description: "The last target, as Kind/name in order of kind and name, that was tried; those after it were not reached yet.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"except": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "The targets up to that one, as Kind/name, that have not come to an end.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"written": {
+						SchemaProps: spec.SchemaProps{
+							Description: "How many results that targets does not list are Written.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"unchanged": {
+						SchemaProps: spec.SchemaProps{
+							Description: "How many results that targets does not list are Unchanged.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"superseded": {
+						SchemaProps: spec.SchemaProps{
+							Description: "How many results that targets does not list are Superseded.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"skipped": {
+						SchemaProps: spec.SchemaProps{
+							Description: "How many results that targets does not list are Skipped.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"failed": {
+						SchemaProps: spec.SchemaProps{
+							Description: "How many results that targets does not list are Failed.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"pending": {
+						SchemaProps: spec.SchemaProps{
+							Description: "How many results that targets does not list are Pending.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
 func schema_postern_apis_postern_v1alpha1_GatewaySync(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -2960,6 +3043,50 @@ func schema_postern_apis_postern_v1alpha1_PayloadDigest(ref common.ReferenceCall
 				Required: []string{"sha256", "bytes"},
 			},
 		},
+	}
+}
+
+func schema_postern_apis_postern_v1alpha1_Repeats(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Repeats tells of the repeats of a delivery: who sent it again, and how often.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"count": {
+						SchemaProps: spec.SchemaProps{
+							Description: "How many there were. Those of some seconds are counted together, and some may be missing after a crash.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"lastTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "When the last one came in.",
+							Ref:         ref(v1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"lastSender": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Who sent the last one, and how that was proved.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.Sender{}.OpenAPIModelName()),
+						},
+					},
+					"lastAuditID": {
+						SchemaProps: spec.SchemaProps{
+							Description: "The id under which the cluster's audit log holds the request of the last one.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"count", "lastTime", "lastSender"},
+			},
+		},
+		Dependencies: []string{
+			v1.Time{}.OpenAPIModelName(), v1alpha1.Sender{}.OpenAPIModelName()},
 	}
 }
 
@@ -3393,15 +3520,34 @@ func schema_postern_apis_postern_v1alpha1_WebhookDeliveryStatus(ref common.Refer
 					},
 					"receivedTime": {
 						SchemaProps: spec.SchemaProps{
-							Description: "When the delivery came in. A delivery that is tried again gives way to one that came in later.",
+							Description: "When the delivery came in. Where events have no times that can be compared, a delivery gives way to one that came in later.",
 							Ref:         ref(v1.MicroTime{}.OpenAPIModelName()),
+						},
+					},
+					"identity": {
+						SchemaProps: spec.SchemaProps{
+							Description: "SHA-256 of the sender's id of the delivery, the digest of the payload, the type of sender and the target, in hexadecimal. What comes in with the same one is a repeat. Deliveries without an id of the sender, and those that were created as objects, have none.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"repeats": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Repeats of the delivery that came in after it. What they led to is told by the rest of the status.",
+							Ref:         ref(v1alpha1.Repeats{}.OpenAPIModelName()),
+						},
+					},
+					"progress": {
+						SchemaProps: spec.SchemaProps{
+							Description: "How far the delivery has come, while it is pending and has more results than targets lists.",
+							Ref:         ref(v1alpha1.DeliveryProgress{}.OpenAPIModelName()),
 						},
 					},
 				},
 			},
 		},
 		Dependencies: []string{
-			v1.Condition{}.OpenAPIModelName(), v1.MicroTime{}.OpenAPIModelName(), v1alpha1.PayloadDigest{}.OpenAPIModelName(), v1alpha1.Sender{}.OpenAPIModelName(), v1alpha1.TargetResult{}.OpenAPIModelName()},
+			v1.Condition{}.OpenAPIModelName(), v1.MicroTime{}.OpenAPIModelName(), v1alpha1.DeliveryProgress{}.OpenAPIModelName(), v1alpha1.PayloadDigest{}.OpenAPIModelName(), v1alpha1.Repeats{}.OpenAPIModelName(), v1alpha1.Sender{}.OpenAPIModelName(), v1alpha1.TargetResult{}.OpenAPIModelName()},
 	}
 }
 

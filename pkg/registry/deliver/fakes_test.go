@@ -60,7 +60,7 @@ func newDoorTo(t *testing.T, address func(string) (Address, error), name string)
 // they do, so that net/http does not know of bodies that are too large.
 func asFiltersDo(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		ctx := genericapirequest.WithUser(req.Context(), &user.DefaultInfo{Name: "ci"})
+		ctx := genericapirequest.WithUser(req.Context(), &user.DefaultInfo{Name: "ci", Groups: []string{user.AllAuthenticated}})
 		ctx = genericapirequest.WithRequestInfo(ctx, &genericapirequest.RequestInfo{Subresource: "webhookdeliveries"})
 		next.ServeHTTP(struct{ http.ResponseWriter }{w}, req.WithContext(delivery.WithQuerySecret(ctx, "s3cret")))
 	})

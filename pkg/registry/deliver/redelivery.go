@@ -11,11 +11,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/pkg/delivery"
 )
 
 // Redeliverer delivers again what a record says was requested.
@@ -33,6 +35,8 @@ type Redelivery struct {
 	records     Records
 	redeliverer Redeliverer
 	encoder     runtime.Encoder
+	// authorizer asks the kube-apiserver. That a request was relayed says nothing about the target of a record.
+	authorizer authorizer.Authorizer
 }
 
 // This is exactly what is served.
@@ -41,9 +45,10 @@ var (
 	_ rest.StorageMetadata = &Redelivery{}
 )
 
-// NewRedelivery returns the storage behind the redeliver subresource.
-func NewRedelivery(records Records, redeliverer Redeliverer, encoder runtime.Encoder) *Redelivery {
-	return &Redelivery{records: records, redeliverer: redeliverer, encoder: encoder}
+// NewRedelivery returns the storage behind the redeliver subresource. The authorizer must not take the request's own
+// authorization for that of another.
+func NewRedelivery(records Records, redeliverer Redeliverer, encoder runtime.Encoder, rights authorizer.Authorizer) *Redelivery {
+	return &Redelivery{records: records, redeliverer: redeliverer, encoder: encoder, authorizer: rights}
 }
 
 // New returns an empty delivery: the kind that the subresource is said to have.
@@ -81,10 +86,17 @@ func (r *Redelivery) redeliver(ctx context.Context, namespace, name string) (*po
 	if err != nil {
 		return nil, err
 	}
+	sender, _ := genericapirequest.UserFrom(ctx)
+	// Before the record is looked up: whether there is one is not for everybody to know.
+	if err := delivery.RequireIdentity(sender, "a delivery is made again"); err != nil {
+		return nil, err
+	}
 	original, err := r.records.Get(ctx, namespace, name)
 	if err != nil {
 		return nil, err
 	}
-	sender, _ := genericapirequest.UserFrom(ctx)
+	if err := r.mayDeliverAgain(ctx, original, sender); err != nil {
+		return nil, err
+	}
 	return r.redeliverer.Redeliver(ctx, original, sender, dryRun)
 }

@@ -7,8 +7,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -17,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 
 	"postern.dev/postern/apis/postern"
@@ -28,6 +31,12 @@ import (
 type again struct {
 	// What Get and Redeliver answer, if not the record and its redelivery.
 	getErr, err error
+	// record is what Get answers; nil is one without a target.
+	record *postern.WebhookDelivery
+	// refused is whether the sender lacks the right to deliver to the target, rightErr why that can't be found out.
+	refused  bool
+	rightErr error
+	right    authorizer.Attributes
 
 	asked     []string // for the record
 	original  *postern.WebhookDelivery
@@ -41,7 +50,20 @@ func (a *again) Get(_ context.Context, namespace, name string) (*postern.Webhook
 	if a.getErr != nil {
 		return nil, a.getErr
 	}
-	return &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}, nil
+	record := &postern.WebhookDelivery{}
+	if a.record != nil {
+		record = a.record.DeepCopy()
+	}
+	record.Namespace, record.Name = namespace, name
+	return record, nil
+}
+
+func (a *again) Authorize(_ context.Context, right authorizer.Attributes) (authorizer.Decision, string, error) {
+	a.right = right
+	if a.refused || a.rightErr != nil {
+		return authorizer.DecisionNoOpinion, "", a.rightErr
+	}
+	return authorizer.DecisionAllow, "", nil
 }
 
 func (a *again) Redeliver(ctx context.Context, original *postern.WebhookDelivery, sender user.Info, dryRun bool) (*postern.WebhookDelivery, error) {
@@ -59,7 +81,7 @@ func (a *again) post(t *testing.T, query string, stranger bool) *httptest.Respon
 	t.Helper()
 	scheme := runtime.NewScheme()
 	install.Install(scheme)
-	storage := NewRedelivery(a, a, serializer.NewCodecFactory(scheme).LegacyCodec(v1alpha1.SchemeGroupVersion))
+	storage := NewRedelivery(a, a, serializer.NewCodecFactory(scheme).LegacyCodec(v1alpha1.SchemeGroupVersion), authorizer.AuthorizerFunc(a.Authorize))
 	handler, err := storage.Connect(genericapirequest.WithNamespace(t.Context(), "demo"), "github-x", nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +90,7 @@ func (a *again) post(t *testing.T, query string, stranger bool) *httptest.Respon
 	req.Header.Set("Accept", "text/plain")
 	ctx := genericapirequest.WithRequestInfo(req.Context(), &genericapirequest.RequestInfo{Subresource: "redeliver"})
 	if !stranger {
-		ctx = genericapirequest.WithUser(ctx, &user.DefaultInfo{Name: "jane"})
+		ctx = genericapirequest.WithUser(ctx, &user.DefaultInfo{Name: "jane", Groups: []string{user.AllAuthenticated}})
 	}
 	w := httptest.NewRecorder()
 	WithDryRun(handler).ServeHTTP(w, req.WithContext(ctx))
@@ -94,12 +116,11 @@ func TestRedeliverAnswersWithTheNewDelivery(t *testing.T) {
 	}
 }
 
-// Whether a stranger may is for the Redeliverer to say, which must be told that it is one.
-func TestRedeliverTellsAStrangerAsOne(t *testing.T) {
+// Not even whether there is a record is told without an identity.
+func TestRedeliverLooksNoRecordUpWithoutAnIdentity(t *testing.T) {
 	a := &again{}
-	a.post(t, "", true)
-	if a.original == nil || a.sender != nil {
-		t.Errorf("redelivered %v for %v, want it asked for nobody", a.original, a.sender)
+	if code := a.post(t, "", true).Code; code != http.StatusUnauthorized || a.original != nil || a.asked != nil {
+		t.Errorf("answered %d, asked for %v, redelivered %v; want 401 alone", code, a.asked, a.original)
 	}
 }
 
@@ -133,11 +154,13 @@ func TestRedeliverAnswersErrorsAsStatus(t *testing.T) {
 		retryAfter string
 		done       bool
 	}{
-		"no such record":  {again{getErr: apierrors.NewNotFound(postern.Resource("webhookdeliveries"), "github-x")}, http.StatusNotFound, "NotFound", "", false},
-		"no storage":      {again{getErr: errors.New("etcd is gone")}, http.StatusInternalServerError, "", "", false},
-		"a stranger":      {again{err: apierrors.NewUnauthorized("who are you")}, http.StatusUnauthorized, "Unauthorized", "", true},
-		"asked for none":  {again{err: apierrors.NewBadRequest("nothing")}, http.StatusBadRequest, "BadRequest", "", true},
-		"can't record it": {again{err: unavailable}, http.StatusServiceUnavailable, "ServiceUnavailable", "7", true},
+		"no such record":      {again{getErr: apierrors.NewNotFound(postern.Resource("webhookdeliveries"), "github-x")}, http.StatusNotFound, "NotFound", "", false},
+		"no storage":          {again{getErr: errors.New("etcd is gone")}, http.StatusInternalServerError, "", "", false},
+		"a stranger":          {again{err: apierrors.NewUnauthorized("who are you")}, http.StatusUnauthorized, "Unauthorized", "", true},
+		"asked for none":      {again{err: apierrors.NewBadRequest("nothing")}, http.StatusBadRequest, "BadRequest", "", true},
+		"no right to deliver": {again{refused: true}, http.StatusForbidden, "Forbidden", "", false},
+		"right not known":     {again{rightErr: errors.New("connection refused")}, http.StatusServiceUnavailable, "ServiceUnavailable", "5", false},
+		"can't record it":     {again{err: unavailable}, http.StatusServiceUnavailable, "ServiceUnavailable", "7", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := test.again.post(t, "", false)
@@ -157,13 +180,13 @@ func TestRedeliverAnswersErrorsAsStatus(t *testing.T) {
 
 // Without one, the record of another namespace could be found.
 func TestARequestToRedeliverWithoutANamespaceIsRefused(t *testing.T) {
-	if _, err := NewRedelivery(nil, nil, nil).Connect(t.Context(), "github-x", nil, nil); !apierrors.IsInternalError(err) {
+	if _, err := NewRedelivery(nil, nil, nil, nil).Connect(t.Context(), "github-x", nil, nil); !apierrors.IsInternalError(err) {
 		t.Errorf("got %v, want an internal error", err)
 	}
 }
 
 func TestRedeliverServesPOSTOnly(t *testing.T) {
-	r := NewRedelivery(nil, nil, nil)
+	r := NewRedelivery(nil, nil, nil, nil)
 	if diff := cmp.Diff([]string{"POST"}, r.ConnectMethods()); diff != "" {
 		t.Errorf("methods (-want +got):\n%s", diff)
 	}
@@ -172,5 +195,30 @@ func TestRedeliverServesPOSTOnly(t *testing.T) {
 	}
 	if _, ok := r.New().(*postern.WebhookDelivery); !ok {
 		t.Errorf("its kind is that of %T", r.New())
+	}
+}
+
+// The right is that of the endpoint at which the same could be delivered for the first time.
+func TestRedeliverAsksForTheRightOfTheEndpointOfTheTarget(t *testing.T) {
+	to := func(kind postern.TargetKind, name string) *postern.WebhookDelivery {
+		return &postern.WebhookDelivery{Spec: postern.WebhookDeliverySpec{Source: "github", Target: &postern.TargetReference{Kind: kind, Name: name}}}
+	}
+	for want, record := range map[string]*postern.WebhookDelivery{
+		"gatewaysyncs/plant":  to(postern.TargetGatewaySync, "plant"),
+		"applications/shop":   to(postern.TargetApplication, "shop"),
+		"webhooksources/quay": {Spec: postern.WebhookDeliverySpec{Source: "quay"}},
+	} {
+		a := &again{record: record, refused: true}
+		w := a.post(t, "", false)
+		got := a.right
+		if got.GetResource()+"/"+got.GetName() != want || got.GetVerb() != "create" || got.GetSubresource() != "webhookdeliveries" ||
+			got.GetAPIGroup() != "postern.dev" || got.GetNamespace() != "demo" || got.GetUser().GetName() != "jane" || !got.IsResourceRequest() {
+			t.Errorf("%s: asked for %+v", want, got)
+		}
+		resource, name, _ := strings.Cut(want, "/")
+		missing := fmt.Sprintf(`user \"jane\" must be allowed to create %s/webhookdeliveries named \"%s\"`, resource, name)
+		if !strings.Contains(w.Body.String(), missing) {
+			t.Errorf("%s: answered %s, want that it says %s", want, w.Body, missing)
+		}
 	}
 }

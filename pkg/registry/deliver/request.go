@@ -4,6 +4,7 @@
 package deliver
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -21,27 +22,33 @@ import (
 // when the connection closes may never see the answer.
 const maxDrainBytes = 32 << 20
 
-// ReadBody reads a payload of at most limit bytes. A larger one is an error, never cut off: what is left would have a
-// wrong signature, and the sender would look for the mistake in the wrong place.
-func ReadBody(w http.ResponseWriter, req *http.Request, limit int64) ([]byte, error) {
+// TooLargePayload is the message of the answer to a payload of more than so many bytes.
+func TooLargePayload(limit int64) string {
+	return fmt.Sprintf("the body is over %d bytes, which --max-payload-bytes sets", limit)
+}
+
+// ReadBody reads a body of at most limit bytes. A larger one is an error with that message, never cut off: what is left would
+// have a wrong signature, and the sender would look for the mistake in the wrong place.
+func ReadBody(w http.ResponseWriter, req *http.Request, limit int64, tooLargeMessage string) ([]byte, error) {
 	if encoding := req.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		return nil, apierrors.NewBadRequest("the body is compressed: send it without Content-Encoding")
 	}
 	whole := req.Body
-	body, err := io.ReadAll(http.MaxBytesReader(w, whole, limit))
+	var body bytes.Buffer
+	body.Grow(int(max(0, min(req.ContentLength, limit))) + bytes.MinRead) // to read what has a length without growing
+	_, err := body.ReadFrom(http.MaxBytesReader(w, whole, limit))
 	var tooLarge *http.MaxBytesError
 	var answer apierrors.APIStatus
 	switch {
 	case errors.As(err, &tooLarge):
 		_, _ = io.CopyN(io.Discard, whole, maxDrainBytes)
-		return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
-			"the body is over %d bytes, which --max-payload-bytes sets", limit))
+		return nil, apierrors.NewRequestEntityTooLargeError(tooLargeMessage)
 	case errors.As(err, &answer):
 		return nil, err
 	case err != nil:
 		return nil, apierrors.NewBadRequest("the body could not be read to its end: " + err.Error())
 	}
-	return body, nil
+	return body.Bytes(), nil
 }
 
 // refuseListOptions refuses what would select or watch, rather than answer as if it had not been asked for.

@@ -52,7 +52,7 @@ func TestABodyIsTakenWholeOrNotAtAll(t *testing.T) {
 // A client that is still sending when the connection closes may never see the answer.
 func TestABodyThatIsTooLargeIsReadToItsEnd(t *testing.T) {
 	body := strings.NewReader(strings.Repeat("a", 8<<20))
-	_, err := ReadBody(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", body), limit)
+	_, err := ReadBody(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", body), limit, TooLargePayload(limit))
 	if !apierrors.IsRequestEntityTooLargeError(err) {
 		t.Errorf("got %v, want that it is too large", err)
 	}

@@ -161,7 +161,7 @@ func (r *REST) deliver(ctx context.Context, w http.ResponseWriter, req *http.Req
 	if err != nil {
 		return nil, err
 	}
-	body, err := ReadBody(w, req, r.MaxPayloadBytes)
+	body, err := ReadBody(w, req, r.MaxPayloadBytes, TooLargePayload(r.MaxPayloadBytes))
 	if err != nil {
 		return nil, err
 	}
@@ -169,11 +169,12 @@ func (r *REST) deliver(ctx context.Context, w http.ResponseWriter, req *http.Req
 	d := &postern.WebhookDelivery{}
 	d.Namespace = genericapirequest.NamespaceValue(ctx)
 	d.Spec.Target, d.Spec.Source = address.Target, address.Source
-	return r.Deliverer.Deliver(ctx, d, delivery.Incoming{
+	delivered, err := r.Deliverer.Deliver(ctx, d, delivery.Incoming{
 		Header:      req.Header,
 		Body:        body,
 		QuerySecret: delivery.QuerySecretFrom(ctx),
 		RegistryURL: req.URL.Query().Get("registry_url"),
 		User:        sender,
 	}, dryRun)
+	return delivery.Tell(sender, delivered, err)
 }

@@ -10,10 +10,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/util/dryrun"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/delivery"
 )
 
 // Carrier carries out a delivery that was received and admitted: records it, writes its target, and returns the record.
@@ -58,12 +60,14 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 		}
 	}
 	recorded, err := r.carrier.Carry(ctx, obj.(*postern.WebhookDelivery), dryrun.IsDryRun(options.DryRun))
-	if err != nil && recorded == nil {
+	sender, _ := genericapirequest.UserFrom(ctx)
+	told, err := delivery.Tell(sender, recorded, err)
+	if err != nil && told == nil {
 		return nil, err
 	}
 	// The object exists now, and its status tells what failed. An error would make clients create it again, which can't
 	// work under the same name.
-	return recorded, nil
+	return told, nil
 }
 
 // New returns an empty delivery.

@@ -10,6 +10,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/authentication/user"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 
 	"postern.dev/postern/apis/postern"
 )
@@ -61,7 +63,7 @@ func TestADeliveryThatWasRecordedAndFailedIsAnsweredAsTheObjectThatItIs(t *testi
 	} {
 		t.Run(name, func(t *testing.T) {
 			carrier := failingCarrier{test.recorded, errors.New("the target is frozen")}
-			got, err := NewREST(nil, carrier).Create(t.Context(), &postern.WebhookDelivery{}, nil, &metav1.CreateOptions{})
+			got, err := NewREST(nil, carrier).Create(byJane(t), &postern.WebhookDelivery{}, nil, &metav1.CreateOptions{})
 			if (err != nil) != test.wantErr {
 				t.Errorf("got error %v, want one: %t", err, test.wantErr)
 			}
@@ -70,6 +72,30 @@ func TestADeliveryThatWasRecordedAndFailedIsAnsweredAsTheObjectThatItIs(t *testi
 			}
 		})
 	}
+}
+
+// Who may create deliveries, and has proved nothing but a webhook secret, reads none.
+func TestTheAnswerToACallerWithoutAnIdentityIsNotTheWholeRecord(t *testing.T) {
+	recorded := &postern.WebhookDelivery{Status: postern.WebhookDeliveryStatus{
+		Phase: postern.DeliveryApplied, Targets: []postern.TargetResult{{Name: "payroll", PreviousRef: "internal"}},
+	}}
+	for name, tc := range map[string]struct {
+		ctx  context.Context
+		told int
+	}{"jane": {byJane(t), 1}, "anonymous": {t.Context(), 0}} {
+		got, err := NewREST(nil, failingCarrier{recorded, nil}).Create(tc.ctx, &postern.WebhookDelivery{}, nil, &metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status := got.(*postern.WebhookDelivery).Status; len(status.Targets) != tc.told || status.Phase != postern.DeliveryApplied {
+			t.Errorf("%s: told %+v, want %d targets", name, status, tc.told)
+		}
+	}
+}
+
+// byJane is the context of a request of a user whom the cluster knows.
+func byJane(t *testing.T) context.Context {
+	return genericapirequest.WithUser(t.Context(), &user.DefaultInfo{Name: "jane", Groups: []string{user.AllAuthenticated}})
 }
 
 func (failingCarrier) Drain() {}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -30,7 +31,6 @@ type Store struct {
 // knows no shorter lease.
 func NewStore(scheme *runtime.Scheme, options generic.RESTOptionsGetter, ttl time.Duration) (*Store, error) {
 	strategy := newStrategy(scheme)
-	ttlSeconds := uint64(max(ttl, time.Second).Seconds())
 	store := &genericregistry.Store{
 		NewFunc:                   func() runtime.Object { return &postern.WebhookDelivery{} },
 		NewListFunc:               func() runtime.Object { return &postern.WebhookDeliveryList{} },
@@ -41,9 +41,10 @@ func NewStore(scheme *runtime.Scheme, options generic.RESTOptionsGetter, ttl tim
 		UpdateStrategy:            strategy,
 		DeleteStrategy:            strategy,
 		TableConvertor:            tableConvertor{},
-		// The second argument is the time left, but the storage always passes 0 for it, and 0 means for ever. So an
-		// update starts the time to live anew.
-		TTLFunc: func(runtime.Object, uint64, bool) (uint64, error) { return ttlSeconds, nil },
+		// The second argument is the time left, but the storage always passes 0 for it, and 0 means for ever.
+		TTLFunc: func(obj runtime.Object, _ uint64, _ bool) (uint64, error) {
+			return uint64(timeToLive(obj, max(ttl, time.Second), time.Now()).Seconds()), nil
+		},
 	}
 	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: options, AttrFunc: getAttrs}); err != nil {
 		return nil, fmt.Errorf("could not set up the storage of deliveries: %w", err)
@@ -51,12 +52,32 @@ func NewStore(scheme *runtime.Scheme, options generic.RESTOptionsGetter, ttl tim
 	return &Store{store: store}, nil
 }
 
+// timeToLive is how long a record is kept from now on, in whole seconds, of which there is at least one. While it is
+// pending that starts anew with each update. After that it runs from its creation, or from when it was applied: no number
+// of repeats that are counted in it keeps it.
+func timeToLive(obj runtime.Object, ttl time.Duration, now time.Time) time.Duration {
+	d, ok := obj.(*postern.WebhookDelivery)
+	if !ok || d.Status.Phase == postern.DeliveryPending {
+		return ttl.Truncate(time.Second)
+	}
+	since := d.CreationTimestamp.Time
+	if applied := meta.FindStatusCondition(d.Status.Conditions, postern.ConditionApplied); applied != nil &&
+		applied.Status == metav1.ConditionTrue && applied.LastTransitionTime.After(since) {
+		since = applied.LastTransitionTime.Time
+	}
+	if since.IsZero() {
+		return ttl.Truncate(time.Second)
+	}
+	left := since.Add(time.Second).Sub(now) + ttl // times in records are cut off to whole seconds
+	return min(max(left, time.Second), ttl).Truncate(time.Second)
+}
+
 // Create stores a new record and returns it as stored. In a dry run it only checks that it could.
 func (s *Store) Create(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
 	ctx = genericapirequest.WithNamespace(ctx, delivery.Namespace)
 	created, err := s.store.Create(ctx, delivery, rest.ValidateAllObjectFunc, &metav1.CreateOptions{DryRun: dryRunOption(dryRun)})
 	if err != nil {
-		return nil, err
+		return nil, answerForSize(err)
 	}
 	return created.(*postern.WebhookDelivery), nil
 }
@@ -76,7 +97,7 @@ func (s *Store) UpdateStatus(ctx context.Context, delivery *postern.WebhookDeliv
 	updated, _, err := s.store.Update(ctx, delivery.Name, rest.DefaultUpdatedObjectInfo(delivery),
 		rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})
 	if err != nil {
-		return nil, err
+		return nil, answerForSize(err)
 	}
 	return updated.(*postern.WebhookDelivery), nil
 }

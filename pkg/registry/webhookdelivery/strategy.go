@@ -14,6 +14,8 @@ import (
 	"k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/storage"
 	"k8s.io/apiserver/pkg/storage/names"
+	"k8s.io/apiserver/pkg/warning"
+	"k8s.io/utils/ptr"
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/v1alpha1"
@@ -33,24 +35,46 @@ func newStrategy(typer runtime.ObjectTyper) strategy {
 
 func (strategy) NamespaceScoped() bool { return true }
 
-// PrepareForCreate drops what has no use in a record: nobody can update it, so it needs no field owners.
-func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
-	obj.(*postern.WebhookDelivery).ManagedFields = nil
+// PrepareForCreate drops what has no use in a record: it is never updated by a client, so it needs no field owners, and no owner is to
+// wait for it.
+func (strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
+	delivery := obj.(*postern.WebhookDelivery)
+	delivery.ManagedFields = nil
+	if blockNoOwner(delivery) {
+		warning.AddWarning(ctx, "", "metadata.ownerReferences: blockOwnerDeletion is dropped, since no owner waits for the deletion of a delivery")
+	}
+}
+
+// blockNoOwner takes blockOwnerDeletion off all owner references, and reports whether there was one that had it. An owner
+// that is deleted in the foreground waits for those, which the garbage collector can't delete while Postern is down.
+func blockNoOwner(delivery *postern.WebhookDelivery) (blocked bool) {
+	for i := range delivery.OwnerReferences {
+		owner := &delivery.OwnerReferences[i]
+		blocked = blocked || ptr.Deref(owner.BlockOwnerDeletion, false)
+		owner.BlockOwnerDeletion = nil
+	}
+	return blocked
 }
 
 func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
-	return validation.ValidateRecord(obj.(*postern.WebhookDelivery))
+	delivery := obj.(*postern.WebhookDelivery)
+	errs := validation.ValidateRecord(delivery)
+	if size, err := validation.EncodedBytes(delivery); err != nil || size > validation.MaxRecordBytes {
+		errs = append(errs, field.TooLong(nil, "", validation.MaxRecordBytes))
+	}
+	return errs
 }
 
 func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
 
-// PrepareForUpdate keeps the spec as it was: it can't be changed.
+// PrepareForUpdate keeps the spec as it was: it can't be changed, and so needs not be checked again.
 func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	obj.(*postern.WebhookDelivery).Spec = old.(*postern.WebhookDelivery).Spec
 }
 
+// ValidateUpdate lets a record be ended that would not be made any more.
 func (strategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) field.ErrorList {
-	return validation.ValidateRecord(obj.(*postern.WebhookDelivery))
+	return validation.ValidateDropped(obj.(*postern.WebhookDelivery))
 }
 
 func (strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {

@@ -4,12 +4,15 @@
 package webhookdelivery
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apiserver/pkg/warning"
+	"k8s.io/utils/ptr"
 
 	"postern.dev/postern/apis/postern"
 )
@@ -25,6 +28,30 @@ func TestARecordHasNoFieldOwners(t *testing.T) {
 		t.Errorf("got %v", delivery.ManagedFields)
 	}
 }
+
+// The garbage collector can't delete a record while Postern is down, and no owner is to wait for that.
+func TestNoOwnerWaitsForARecord(t *testing.T) {
+	owner := metav1.OwnerReference{APIVersion: "stoker.io/v1alpha1", Kind: "GatewaySync", Name: "plant", UID: "1", Controller: ptr.To(true)}
+	for name, block := range map[string]*bool{"not said": nil, "false": ptr.To(false), "true": ptr.To(true)} {
+		delivery := applied()
+		blocking := owner
+		blocking.BlockOwnerDeletion = block
+		delivery.OwnerReferences = []metav1.OwnerReference{owner, blocking}
+		warnings := &recorder{}
+		newStrategy(newScheme()).PrepareForCreate(warning.WithWarningRecorder(t.Context(), warnings), delivery)
+		if diff := cmp.Diff([]metav1.OwnerReference{owner, owner}, delivery.OwnerReferences); diff != "" {
+			t.Errorf("%s: owners (-want +got):\n%s", name, diff)
+		}
+		if warned := len(*warnings) > 0; warned != ptr.Deref(block, false) {
+			t.Errorf("%s: warned: %v", name, *warnings)
+		}
+	}
+}
+
+// recorder keeps warnings.
+type recorder []string
+
+func (r *recorder) AddWarning(_, text string) { *r = append(*r, text) }
 
 func TestAnUpdateChangesTheStatusOnly(t *testing.T) {
 	s := newStrategy(newScheme())
@@ -45,10 +72,17 @@ func TestAnUpdateChangesTheStatusOnly(t *testing.T) {
 
 func TestOnlySoundRecordsAreStored(t *testing.T) {
 	s := newStrategy(newScheme())
-	spoilt := applied()
+	created, spoilt := applied(), applied()
+	created.ResourceVersion, spoilt.ResourceVersion = "", ""
+	large := created.DeepCopy()
+	large.Annotations = map[string]string{"x": strings.Repeat("&", 50<<10)}
+	invalid := applied()
+	invalid.Spec.Events[0].Ref = "-rf" // which no version of us would make a record of any more
 	spoilt.Spec.Payload = &postern.JSON{Raw: []byte("{}")}
 	for name, errs := range map[string]int{
-		"created sound":  len(s.Validate(t.Context(), applied())),
+		"created sound":  len(s.Validate(t.Context(), created)),
+		"created large":  len(s.Validate(t.Context(), large)) - 1,
+		"updated old":    len(s.ValidateUpdate(t.Context(), invalid, applied())),
 		"updated sound":  len(s.ValidateUpdate(t.Context(), applied(), applied())),
 		"created spoilt": len(s.Validate(t.Context(), spoilt)) - 1,
 		"updated spoilt": len(s.ValidateUpdate(t.Context(), spoilt, applied())) - 1,

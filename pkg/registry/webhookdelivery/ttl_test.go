@@ -158,3 +158,62 @@ func TestRecordExpiresAlsoAfterItsStatusWasUpdatedAndWatchersAreTold(t *testing.
 		t.Error("watchers were told nothing")
 	}
 }
+
+func TestARecordLivesForItsTTLAfterItsCreationOrAfterItWasAppliedHoweverOftenItIsUpdated(t *testing.T) {
+	const ttl = time.Hour
+	now := time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC)
+	at := func(ago time.Duration) metav1.Time { return metav1.NewTime(now.Add(-ago).Truncate(time.Second)) }
+	applied := func(ago time.Duration, status metav1.ConditionStatus) []metav1.Condition {
+		return []metav1.Condition{{Type: postern.ConditionApplied, Status: status, LastTransitionTime: at(ago)}}
+	}
+	for _, test := range []struct {
+		name       string
+		phase      postern.DeliveryPhase
+		created    time.Duration
+		conditions []metav1.Condition
+		want       time.Duration
+	}{
+		{"new", "Ignored", 0, nil, ttl},
+		{"applied at once", "Applied", 0, applied(0, "True"), ttl},
+		{"updated after a while", "Applied", 20 * time.Minute, applied(20*time.Minute, "True"), 40 * time.Minute},
+		{"applied after a while", "Applied", 50 * time.Minute, applied(20*time.Minute, "True"), 40 * time.Minute},
+		{"failed again and again", "Failed", 50 * time.Minute, applied(20*time.Minute, "False"), 10 * time.Minute},
+		{"updated at its end", "Failed", 2 * time.Hour, nil, time.Second},
+		{"pending", "Pending", 50 * time.Minute, applied(20*time.Minute, "False"), ttl},
+		{"created in the future, by another clock", "Applied", -time.Hour, nil, ttl},
+	} {
+		d := &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: at(test.created)}}
+		d.Status.Phase, d.Status.Conditions = test.phase, test.conditions
+		if got := timeToLive(d, ttl, now); got > test.want || got < test.want-time.Second {
+			t.Errorf("%s: lives for %s, want %s", test.name, got, test.want)
+		}
+	}
+}
+
+// Each count of repeats is an update. etcd lets no lease end in less than two seconds, so the updates must be further apart
+// than that, as they are.
+func TestUpdatesDoNotKeepARecordForEver(t *testing.T) {
+	const ttl, apart = 4 * time.Second, 3 * time.Second
+	store := newExpiring(t, ttl)
+	record := pending("d")
+	record.Status.Phase = postern.DeliveryApplied
+	if _, err := store.Create(t.Context(), record, false); err != nil {
+		t.Fatal(err)
+	}
+	updates := int64(0)
+	err := wait.PollUntilContextTimeout(t.Context(), apart, time.Minute, false, func(ctx context.Context) (bool, error) {
+		record, err := store.Get(ctx, "demo", "d")
+		if err == nil {
+			updates++
+			record.Status.Repeats = &postern.Repeats{Count: updates}
+			_, err = store.UpdateStatus(ctx, record)
+		}
+		if apierrors.IsNotFound(err) {
+			return true, nil
+		}
+		return false, err
+	})
+	if err != nil {
+		t.Errorf("the record is still there after %d updates: %v", updates, err)
+	}
+}

@@ -19,8 +19,8 @@ import (
 )
 
 var (
-	_ cache.ListerWatcher            = PendingListWatch{}
-	_ cache.ListerWatcherWithContext = PendingListWatch{}
+	_ cache.ListerWatcher            = ListWatch{}
+	_ cache.ListerWatcherWithContext = ListWatch{}
 )
 
 // create stores a record in a phase.
@@ -47,7 +47,7 @@ func (e expiring) setPhase(t *testing.T, d *postern.WebhookDelivery, phase poste
 	return updated
 }
 
-func list(t *testing.T, p PendingListWatch) (*postern.WebhookDeliveryList, []string) {
+func list(t *testing.T, p ListWatch) (*postern.WebhookDeliveryList, []string) {
 	t.Helper()
 	obj, err := p.ListWithContext(t.Context(), metav1.ListOptions{})
 	if err != nil {
@@ -116,7 +116,7 @@ func TestWhatIsPendingIsListedAndWatchedInAllNamespaces(t *testing.T) {
 // A selector of the caller's could hide what must be retried.
 func TestWhatIsPendingIsSelectedWhateverTheCallerSelects(t *testing.T) {
 	seconds := int64(7)
-	got := pendingOnly(metav1.ListOptions{
+	got := (&Store{}).Pending().selected(metav1.ListOptions{
 		LabelSelector: "team=a", FieldSelector: "status.phase=Applied", ResourceVersion: "9", ResourceVersionMatch: "NotOlderThan",
 		TimeoutSeconds: &seconds, Limit: 5, Continue: "next", AllowWatchBookmarks: true,
 	})

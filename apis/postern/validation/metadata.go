@@ -1,0 +1,110 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package validation
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"postern.dev/postern/apis/postern"
+)
+
+const (
+	// maxLabels, maxAnnotations and maxOwnerReferences are how many a delivery may have.
+	maxLabels, maxAnnotations, maxOwnerReferences = 64, 256, 16
+	// maxAnnotationBytes bounds keys and values of all annotations together. What Kubernetes allows is four times that,
+	// and would leave no room in a record for anything else.
+	maxAnnotationBytes = 64 << 10
+	// maxReferenceBytes bounds each field of an owner reference: the name of a kind with its group is no longer.
+	maxReferenceBytes = 317
+)
+
+var metadataPath = field.NewPath("metadata")
+
+// validateName checks the name of a delivery, or the beginning of one that is generated. Without either the server
+// makes one up. The names of others than DNS subdomains could not be deleted by kubectl, nor shown in a terminal.
+func validateName(d *postern.WebhookDelivery) field.ErrorList {
+	var errs field.ErrorList
+	if d.Name != "" {
+		errs = append(errs, validateSubdomain(metadataPath.Child("name"), d.Name, false)...)
+	}
+	if d.GenerateName != "" {
+		errs = append(errs, validateSubdomain(metadataPath.Child("generateName"), d.GenerateName, true)...)
+	}
+	return errs
+}
+
+func validateSubdomain(path *field.Path, name string, isPrefix bool) field.ErrorList {
+	var errs field.ErrorList
+	for _, message := range validation.NameIsDNSSubdomain(name, isPrefix) {
+		errs = append(errs, field.Invalid(path, shorten(name), message))
+	}
+	return errs
+}
+
+// validateMetadata checks all of the metadata that a client or a policy may set, but for the name. If there is too much
+// of something, that is the only error about it.
+func validateMetadata(d *postern.WebhookDelivery) field.ErrorList {
+	errs := validateFinalizers(d)
+	if d.ResourceVersion != "" {
+		errs = append(errs, field.Forbidden(metadataPath.Child("resourceVersion"), "a delivery that is created has none yet"))
+	}
+	checked := metav1.ObjectMeta{Name: "x", Namespace: d.Namespace, Generation: d.Generation}
+	for _, list := range []struct {
+		name        string
+		length, max int
+		take        func()
+	}{
+		{"labels", len(d.Labels), maxLabels, func() { checked.Labels = d.Labels }},
+		{"annotations", len(d.Annotations), maxAnnotations, func() { checked.Annotations = d.Annotations }},
+		{"ownerReferences", len(d.OwnerReferences), maxOwnerReferences, func() { checked.OwnerReferences = d.OwnerReferences }},
+	} {
+		if list.length > list.max {
+			errs = append(errs, field.TooMany(metadataPath.Child(list.name), list.length, list.max))
+			continue
+		}
+		list.take()
+	}
+	if bytesOfAll(checked.Annotations) > maxAnnotationBytes {
+		errs = append(errs, field.TooLong(metadataPath.Child("annotations"), "", maxAnnotationBytes))
+		checked.Annotations = nil
+	}
+	errs = append(errs, validateOwnerReferences(checked.OwnerReferences)...)
+	namespaced := d.Namespace != "" // or else the path gives one
+	return append(errs, shortened(validation.ValidateObjectMeta(&checked, namespaced, validation.NameIsDNSSubdomain, metadataPath))...)
+}
+
+func bytesOfAll(texts map[string]string) int {
+	size := 0
+	for key, value := range texts {
+		size += len(key) + len(value)
+	}
+	return size
+}
+
+func validateOwnerReferences(references []metav1.OwnerReference) field.ErrorList {
+	var errs field.ErrorList
+	for i := range references {
+		path, r := metadataPath.Child("ownerReferences").Index(i), &references[i]
+		for _, f := range []freeField{{"apiVersion", r.APIVersion}, {"kind", r.Kind}, {"name", r.Name}, {"uid", string(r.UID)}} {
+			if len(f.value) > maxReferenceBytes {
+				errs = append(errs, field.TooLong(path.Child(f.name), "", maxReferenceBytes))
+			}
+		}
+	}
+	return errs
+}
+
+// shortened keeps errors about hostile values short.
+func shortened(errs field.ErrorList) field.ErrorList {
+	for _, err := range errs {
+		if text := fmt.Sprint(err.BadValue); len(text) > maxQuotedBytes {
+			err.BadValue = shorten(text)
+		}
+	}
+	return errs
+}

@@ -1,0 +1,73 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package validation
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/apis/postern/install"
+	"postern.dev/postern/apis/postern/v1alpha1"
+)
+
+func TestTheSizeOfARecordIsThatOfWhatIsStored(t *testing.T) {
+	scheme := runtime.NewScheme()
+	install.Install(scheme)
+	codec := serializer.NewCodecFactory(scheme).LegacyCodec(v1alpha1.SchemeGroupVersion)
+	d := received()
+	d.Annotations = map[string]string{"why": "<&>\u2028\x01ü"}
+	d.CreationTimestamp = metav1.NewTime(time.Unix(1_000_000, 0))
+	d.Spec.Events[0].Time = &metav1.MicroTime{Time: time.Unix(1_000_000, 5000)}
+	d.Status.Targets = []postern.TargetResult{{Kind: "Application", Name: "shop", Message: "a & b"}}
+	stored, err := runtime.Encode(codec, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl"}} // which the storage drops
+	if got, err := EncodedBytes(d); err != nil || got != len(stored) {
+		t.Errorf("got %d, %v, want %d", got, err, len(stored))
+	}
+}
+
+func TestARecordIsBoundedByWhatItsTextTakesInJSON(t *testing.T) {
+	for name, test := range map[string]struct {
+		text string
+		ok   bool
+	}{
+		"plain text that fits":        {strings.Repeat("a", 60<<10), true},
+		"text that JSON escapes":      {strings.Repeat("&", 60<<10), false},
+		"text that takes three bytes": {strings.Repeat("\u2027", 20<<10), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := received()
+			d.Annotations = map[string]string{"x": test.text}
+			err := CheckSize(d)
+			if ok := err == nil; ok != test.ok {
+				t.Fatalf("got error %v", err)
+			}
+			if err != nil && !apierrors.IsRequestEntityTooLargeError(err) {
+				t.Errorf("got error %v, want one that answers 413", err)
+			}
+		})
+	}
+}
+
+// What one payload may ask for at most, and what admission may make of it, must not exceed what etcd takes.
+func TestTheEventsOfARecordAreBoundedWithTheirRefs(t *testing.T) {
+	d := received()
+	d.Spec.Events = nil
+	for range maxEvents {
+		d.Spec.Events = append(d.Spec.Events, postern.DeliveryEvent{
+			Source: "bitbucket-server", Ref: strings.Repeat("&", 250), Repository: strings.Repeat("&", 300),
+		})
+	}
+	check(t, ValidateRecord(d), []string{"spec.events: Too long"})
+}

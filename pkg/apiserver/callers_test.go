@@ -1,0 +1,137 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authorization/path"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+)
+
+const ours = "/apis/postern.dev/v1alpha1/namespaces/demo/gatewaysyncs/web/webhookdeliveries"
+
+// byHeader takes the header Relayed for the kube-apiserver's certificate.
+type byHeader struct{}
+
+func (byHeader) AuthenticateRequest(req *http.Request) (*authenticator.Response, bool, error) {
+	return &authenticator.Response{User: believed.user}, req.Header.Get("Relayed") != "", nil
+}
+
+// newTestCallers tells callers apart without certificates.
+func newTestCallers(t *testing.T, allow bool) *callers {
+	t.Helper()
+	open, err := path.NewAuthorizer([]string{"/livez"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &callers{
+		relay: byHeader{}, open: open, allow: allow, limit: newDirectLimit(10),
+		requests: &genericapirequest.RequestInfoFactory{APIPrefixes: sets.NewString("apis", "api"), GrouplessAPIPrefixes: sets.NewString("api")},
+	}
+}
+
+// unread fails the test when the body of a refused request is read.
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("the body is read")
+	return 0, errors.New("it is not to be read")
+}
+
+func TestWhoComesWithoutTheKubeAPIServerIsServedLittle(t *testing.T) {
+	token := map[string]string{"Authorization": "Bearer x"}
+	for name, test := range map[string]struct {
+		path   string
+		header map[string]string
+		allow  bool
+		code   int
+		says   string
+	}{
+		"relayed":                  {path: ours, header: map[string]string{"Relayed": "yes"}, code: http.StatusOK},
+		"our API":                  {path: ours, code: http.StatusForbidden, says: "send the request to the kube-apiserver"},
+		"our API, with a token":    {path: ours, header: token, code: http.StatusForbidden, says: "--allow-direct-callers"},
+		"our API, spelled oddly":   {path: "/" + ours + "/", header: token, code: http.StatusForbidden},
+		"another API":              {path: "/api/v1/secrets", header: token, code: http.StatusForbidden},
+		"a group that is not ours": {path: "/apis/x.dev/v1/things", header: token, code: http.StatusForbidden},
+		"our API, allowed":         {path: ours, header: token, allow: true, code: http.StatusOK},
+		"allowed, no credential":   {path: ours, allow: true, code: http.StatusUnauthorized, says: "a token or a client certificate"},
+		"a probe":                  {path: "/livez", code: http.StatusOK},
+		"a probe, with a token":    {path: "/livez", header: token, code: http.StatusOK},
+		"below a probe":            {path: "/livez/ping", code: http.StatusUnauthorized},
+		"metrics":                  {path: "/metrics", code: http.StatusUnauthorized},
+		"metrics, with a token":    {path: "/metrics", header: token, code: http.StatusOK},
+		"metrics, as another user": {
+			path: "/metrics", header: map[string]string{"Authorization": "Bearer x", "Impersonate-User": "admin"},
+			code: http.StatusForbidden, says: "no impersonation",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			handler := newTestCallers(t, test.allow).before(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusOK)
+			}))
+			req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "https://postern"+test.path, unread{t})
+			for name, value := range test.header {
+				req.Header.Set(name, value)
+			}
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, req)
+			if w.Code != test.code || !strings.Contains(w.Body.String(), test.says) {
+				t.Errorf("got %d: %s; want %d, %q", w.Code, w.Body, test.code, test.says)
+			}
+		})
+	}
+}
+
+func TestAnOpenPathCostsNoReviewWhateverCredentialIsShown(t *testing.T) {
+	c := newTestCallers(t, false)
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/livez", http.NoBody)
+	req.Header.Set("Authorization", "Bearer x")
+	how, err := c.tell(req)
+	if err != nil || !how.open {
+		t.Fatalf("got %+v, %v", how, err)
+	}
+	req = req.WithContext(context.WithValue(req.Context(), callerKey{}, how))
+	if _, ok, err := (&callerAuthenticator{direct: broken}).AuthenticateRequest(req); !ok || err != nil {
+		t.Errorf("the token is asked about: %t, %v", ok, err)
+	}
+}
+
+func TestADirectRequestHasOneTokenOnly(t *testing.T) {
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody)
+	req.Header.Set("Authorization", "Bearer x")
+	req.Header.Set("Sec-WebSocket-Protocol", "base64url.bearer.authorization.k8s.io.eA")
+	if _, err := newTestCallers(t, false).tell(req); err != nil {
+		t.Fatal(err)
+	}
+	if got := req.Header.Get("Sec-WebSocket-Protocol"); got != "" {
+		t.Errorf("a second token is left: %s", got)
+	}
+}
+
+func TestTokensOverTheRateAreAnsweredToComeAgain(t *testing.T) {
+	c := newTestCallers(t, false)
+	refused := 0
+	for range 100 {
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody)
+		req.Header.Set("Authorization", "Bearer x")
+		if _, err := c.tell(req); err != nil {
+			if seconds, suggested := apierrors.SuggestsClientDelay(err); !apierrors.IsTooManyRequests(err) || !suggested || seconds < 1 {
+				t.Fatalf("got %v", err)
+			}
+			refused++
+		}
+	}
+	if refused < 80 {
+		t.Errorf("%d of 100 requests are refused", refused)
+	}
+}

@@ -1,0 +1,132 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package apiserver
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
+	"k8s.io/apiserver/pkg/authentication/user"
+)
+
+func credentialNumber(i int) credentialID { return credentialID{byte(i), byte(i >> 8), byte(i >> 16)} }
+
+// taken counts how many of n requests are taken, each with a credential and from an address of its own or of all.
+func taken(l *directLimit, n int, credential func(int) credentialID, address func(int) string) (count int) {
+	for i := range n {
+		if l.take(credential(i), address(i)) {
+			count++
+		}
+	}
+	return count
+}
+
+func same(id int) func(int) credentialID {
+	return func(int) credentialID { return credentialNumber(id) }
+}
+
+func at(address string) func(int) string { return func(int) string { return address } }
+
+func each(i int) string { return fmt.Sprintf("10.0.%d.%d", i>>8, i&255) }
+
+func TestUnknownCredentialsAreAskedAboutAtTheRateHoweverManyTheyAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newDirectLimit(10)
+		if got := taken(l, 1000, credentialNumber, each); got != 20 {
+			t.Errorf("of 1000 tokens from 1000 addresses at once %d are asked about, want twice the rate, 20", got)
+		}
+		<-time.After(time.Second)
+		if got := taken(l, 1000, credentialNumber, each); got != 10 {
+			t.Errorf("a second later %d are asked about, want the rate, 10", got)
+		}
+	})
+}
+
+func TestOneAddressLeavesMostOfTheRateToOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newDirectLimit(8)
+		if got := taken(l, 1000, credentialNumber, at("10.0.0.1")); got != 8 {
+			t.Errorf("of one address %d requests are asked about at once, want the rate, 8", got)
+		}
+		if !l.take(credentialNumber(5000), "10.0.0.2") {
+			t.Error("another address is refused meanwhile")
+		}
+		<-time.After(time.Second)
+		if got := taken(l, 1000, credentialNumber, at("10.0.0.1")); got != 2 {
+			t.Errorf("a second later %d are asked about, want a quarter of the rate, 2", got)
+		}
+	})
+}
+
+func TestAnAcceptedCredentialIsNotHeldUpByOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newDirectLimit(10)
+		prometheus := credentialNumber(1 << 20)
+		if !l.take(prometheus, "10.0.0.1") {
+			t.Fatal("the first request is refused")
+		}
+		l.accept(prometheus, serviceAccount("monitoring", "prometheus"))
+		for range 60 {
+			taken(l, 1000, credentialNumber, each)
+			if !l.take(prometheus, "10.0.0.1") {
+				t.Fatal("a credential that was accepted is refused while others are tried")
+			}
+			<-time.After(time.Second)
+		}
+		if got := taken(l, 1000, same(1<<20), at("10.0.0.1")); got > 10 {
+			t.Errorf("an accepted credential is asked about %d times at once, want at most the rate, 10", got)
+		}
+	})
+}
+
+func serviceAccount(namespace, name string) user.Info {
+	return &user.DefaultInfo{Name: serviceaccount.MakeUsername(namespace, name)}
+}
+
+func TestACallerWithManyCredentialsHasOneShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newDirectLimit(10)
+		prometheus := credentialNumber(1 << 20)
+		l.accept(prometheus, serviceAccount("monitoring", "prometheus"))
+		for i := range 1000 { // the tokens of many ServiceAccounts in one namespace
+			l.accept(credentialNumber(i), serviceAccount("demo", fmt.Sprint(i)))
+		}
+		newest := func(i int) credentialID { return credentialNumber(999 - i%maxCredentials) }
+		if got := taken(l, 100, newest, at("10.0.0.2")); got != 10 {
+			t.Errorf("with many credentials %d requests are asked about at once, want a share, 10", got)
+		}
+		if l.limitOf(prometheus) == nil {
+			t.Error("another caller is forgotten")
+		}
+		if !l.take(prometheus, "10.0.0.1") {
+			t.Error("another caller is refused")
+		}
+	})
+}
+
+func TestATokenIsOneHoweverItIsWritten(t *testing.T) {
+	for authorization, want := range map[string]string{
+		"Bearer x": "x", "bearer x": "x", " BEARER x and more": "x", "Bearer x 1": "x",
+		"": "", "x": "", "Bearer": "", "Bearer  x": "", "Basic x": "",
+	} {
+		if got := bearerToken(http.Header{"Authorization": {authorization}}); got != want {
+			t.Errorf("%q: got %q, want %q", authorization, got, want)
+		}
+	}
+}
+
+func TestWhatIsRememberedIsBounded(t *testing.T) {
+	l := newDirectLimit(10_000)
+	for i := range 10_000 {
+		l.accept(credentialNumber(i), &user.DefaultInfo{Name: fmt.Sprint("user-", i/10)})
+		l.take(credentialNumber(i+1<<20), each(i))
+	}
+	if l.callers.Len() > maxKnownCallers || len(l.credentials) > maxKnownCallers*maxCredentials || l.addresses.Len() > maxAddresses {
+		t.Errorf("%d callers, %d credentials and %d addresses are remembered", l.callers.Len(), len(l.credentials), l.addresses.Len())
+	}
+}

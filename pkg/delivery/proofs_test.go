@@ -1,0 +1,208 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"crypto/hmac"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/payload"
+)
+
+// signingToken is a secret that is a signing token, and signingKey what is in it.
+const (
+	signingKey   = "a key that is in a signing token"
+	proofsOfDocs = "../../docs/credentials.md"
+)
+
+var signingToken = "whsec_" + base64.StdEncoding.EncodeToString([]byte(signingKey))
+
+// proofs are the ways to show a secret, as the columns of the table in the documentation.
+var proofs = []struct {
+	column string
+	show   func(in *Incoming)
+	// proved tells how it is accepted.
+	method credential.Method
+}{
+	{"identity", func(in *Incoming) { in.User = ci }, credential.MethodServiceAccount},
+	{"HMAC-SHA256 of the body", func(in *Incoming) { in.Header.Set("X-Hub-Signature-256", sign(in.Body)) }, credential.MethodHMAC},
+	{"signing token", func(in *Incoming) {
+		at := fmt.Sprint(now.Unix())
+		in.Header.Set("Webhook-Id", "1")
+		in.Header.Set("Webhook-Timestamp", at)
+		in.Header.Set("Webhook-Signature", "v1,"+signedBy(signingKey, "1."+at+"."+string(in.Body)))
+	}, credential.MethodHMAC},
+	{"`X-JFrog-Event-Auth`, signed", func(in *Incoming) {
+		in.Header.Set("X-Jfrog-Event-Auth", strings.TrimPrefix(sign(in.Body), "sha256="))
+	}, credential.MethodHMAC},
+	{"HMAC-SHA1, Nexus' header", func(in *Incoming) {
+		mac := hmac.New(sha1.New, []byte(secret))
+		mac.Write(in.Body)
+		in.Header.Set("X-Nexus-Webhook-Signature", hex.EncodeToString(mac.Sum(nil)))
+	}, credential.MethodHMAC},
+	{"token in a header", func(in *Incoming) { in.Header.Set("X-Webhook-Secret", secret) }, credential.MethodToken},
+	{"`?secret=`", func(in *Incoming) { in.QuerySecret = secret }, credential.MethodQueryToken},
+}
+
+// provers says which proofs count from each type of sender, in the order of proofs. An identity and a token cover the
+// whole request, and so count from all.
+var provers = map[string]string{
+	"acr":              "y----y-", // does not sign
+	"aliyun-acr":       "y----yy", // does not sign, sets no header
+	"argocd":           "y----y-", // does not sign
+	"azure-devops":     "y----y-", // does not sign
+	"bitbucket":        "yy---y-",
+	"bitbucket-server": "yy---y-",
+	"cloudevents":      "y----yy", // does not sign; the headers of a binary event say what it asks for
+	"distribution":     "y----y-", // does not sign
+	"docker.io":        "y----yy", // does not sign, sets no header
+	"ecr":              "y----y-", // does not sign
+	"gar":              "y----yy", // does not sign, sets no header of its own
+	"generic":          "yyy--y-", // a script signs as it likes
+	"ghcr.io":          "yy---y-",
+	"gitea":            "yy---y-",
+	"github":           "yy---y-",
+	"gitlab":           "yyy--y-", // signs by its signing token alone; a relay signs the body
+	"harbor":           "y----y-", // does not sign; may send CloudEvents
+	"jfrog":            "y--y-y-", // signs in a header of its own
+	"kargo":            "y----y-", // does not sign
+	"nexus":            "y---yy-", // signs with SHA-1 alone
+	"quay.io":          "y----yy", // does not sign, sets no header
+	"zot":              "y----y-", // does not sign; sends binary CloudEvents
+}
+
+func TestWhichProofCountsFromWhichSender(t *testing.T) {
+	for _, source := range payload.Sources() {
+		counts, listed := provers[source]
+		if !listed {
+			t.Errorf("%s is not in the table", source)
+			continue
+		}
+		for i, proof := range proofs {
+			in := Incoming{Header: http.Header{}, Body: []byte(`{"any":"body"}`), User: anonymous}
+			proof.show(&in)
+			d := toAll()
+			d.Namespace, d.Spec.Source = "all", source
+			method, err := pipelineWithEverySecret().verify(t.Context(), d, in)
+			switch accepted := err == nil; {
+			case accepted != (counts[i] == 'y'):
+				t.Errorf("%s, by %s: accepted %t (%v), want %t", source, proof.column, accepted, err, counts[i] == 'y')
+			case accepted && method != proof.method:
+				t.Errorf("%s, by %s: proved by %s, want %s", source, proof.column, method, proof.method)
+			}
+		}
+	}
+}
+
+// What is detected by the body alone is held to the same: the proof that let the body be read must be one of its sender.
+func TestAProofCountsOnlyFromTheSenderThatIsDetected(t *testing.T) {
+	for source, body := range map[string]string{
+		"argocd":       `{"app":{"metadata":{"annotations":{"git.ref":"v1"}}}}`,
+		"azure-devops": `{"eventType":"git.push","publisherId":"tfs","resource":{"refUpdates":[{"name":"refs/heads/main","newObjectId":"` + revision + `"}]}}`,
+		"cloudevents":  `{"specversion":"1.0","id":"1","type":"x.image.pushed","source":"https://r.example.com","subject":"a:1"}`,
+		"docker.io":    docker,
+		"generic":      `{"ref":"v1"}`,
+		"ghcr.io":      packaged,
+		"github":       pushed,
+		"jfrog":        `{"domain":"docker","event_type":"pushed","data":{"repo_key":"r","path":"a/1/manifest.json","tag":"1"},"jpd_origin":"https://j.example.com"}`,
+		"kargo":        promoted,
+		"quay.io":      two,
+	} {
+		for i, proof := range proofs {
+			in := Incoming{Header: http.Header{}, Body: []byte(body), User: anonymous}
+			proof.show(&in)
+			d := toPlant()
+			d.Namespace = "all"
+			_, err := pipelineWithEverySecret().Receive(t.Context(), d, in)
+			// ?secret= and SHA-1 are read only where the sender is known beforehand.
+			want := provers[source][i] == 'y' && proof.method != credential.MethodQueryToken
+			if accepted := err == nil; accepted != want {
+				t.Errorf("%s, by %s: accepted %t (%v), want %t", source, proof.column, accepted, err, want)
+			}
+			if err == nil && d.Spec.Source != source {
+				t.Errorf("%s is taken for %s", source, d.Spec.Source)
+			}
+		}
+	}
+}
+
+// The headers of a binary CloudEvent say all that it asks for, and no signature covers them.
+func TestASignatureProvesNoBinaryCloudEvent(t *testing.T) {
+	for _, eventType := range []string{"org.example.image.push", "zotregistry.image.updated", "harbor.artifact.pushed"} {
+		for _, source := range append(payload.Sources(), "") {
+			for _, named := range []bool{false, true} {
+				in := Incoming{User: anonymous, Body: []byte(`{"note":"x"}`), Header: http.Header{
+					"Ce-Specversion": {"1.0"}, "Ce-Id": {"1"}, "Ce-Type": {eventType}, "Ce-Source": {"https://quay.io"}, "Ce-Subject": {"a/b:9"},
+				}}
+				in.Header.Set("X-Hub-Signature-256", sign(in.Body))
+				d := toAll()
+				if named {
+					d = toPlant()
+				}
+				d.Namespace, d.Spec.Source = "all", source
+				if _, err := pipelineWithEverySecret().Receive(t.Context(), d, in); err == nil {
+					t.Errorf("%s as %q: accepted, and asks for %v", eventType, source, d.Spec.Events)
+				}
+			}
+		}
+	}
+}
+
+func TestTheDocumentedTableOfProofsIsTrue(t *testing.T) {
+	docs, err := os.ReadFile(proofsOfDocs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if table := proofsTable(); !strings.Contains(string(docs), table) {
+		t.Errorf("%s lacks this table:\n%s", proofsOfDocs, table)
+	}
+}
+
+func proofsTable() string {
+	var b strings.Builder
+	b.WriteString("| Sender |")
+	for _, proof := range proofs {
+		b.WriteString(" " + proof.column + " |")
+	}
+	b.WriteString("\n|" + strings.Repeat(" --- |", len(proofs)+1) + "\n")
+	for _, source := range slices.Sorted(slices.Values(payload.Sources())) {
+		b.WriteString("| `" + source + "` |")
+		for _, counts := range provers[source] {
+			b.WriteString(map[rune]string{'y': " yes |", '-': " – |"}[counts])
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// pipelineWithEverySecret has, in the namespace all, the same secret under each key.
+func pipelineWithEverySecret() *pipeline {
+	p := newPipeline(credential.Config{IdentityIsCredential: true, RequireSecret: true, Now: func() time.Time { return now }})
+	data := map[string][]byte{}
+	for _, key := range []string{"hmac", "token"} {
+		data[key] = []byte(secret + "\n" + signingToken)
+	}
+	for _, source := range payload.Sources() {
+		data["webhook."+strings.TrimSuffix(source, ".io")+"-secret"] = []byte(secret + "\n" + signingToken)
+	}
+	p.Secrets.Set("all", data)
+	return p
+}
+
+func signedBy(key, message string) string {
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write([]byte(message))
+	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}

@@ -1,0 +1,83 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"postern.dev/postern/apis/postern"
+)
+
+// Whoever repeats what is in many records must not keep those of others from being counted.
+func TestTheRepeatsOfOneNamespaceLeaveRoomToCountThoseOfAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shelf{}
+		p := pipelineOn(s)
+		once(t, p)
+		note := func() {
+			for i := range maxTallies {
+				record := toPlant()
+				record.Namespace, record.Name = "hostile", fmt.Sprint("record-", i)
+				p.tallies.note(t.Context(), record, record)
+			}
+		}
+		note()
+		if _, err := repeat(t, p); err != nil {
+			t.Fatal(err)
+		}
+		advance(10 * tallyInterval)
+		synctest.Wait()
+		if got := s.all()[0].Status.Repeats; got == nil || got.Count != 1 {
+			t.Errorf("counted %+v, want 1", got)
+		}
+		if left := len(p.tallies.open); left > 0 {
+			t.Fatalf("%d are still counted", left)
+		}
+		note()
+		if begun := len(p.tallies.open); begun != maxTallies/2 {
+			t.Errorf("afterwards %d are counted, want %d", begun, maxTallies/2)
+		}
+		p.Drain()
+	})
+}
+
+// fullShelf has no room for a longer status.
+type fullShelf struct {
+	*shelf
+	tries int
+}
+
+func (s *fullShelf) UpdateStatus(
+	ctx context.Context, delivery *postern.WebhookDelivery,
+) (*postern.WebhookDelivery, error) {
+	if delivery.Status.Repeats == nil {
+		return s.shelf.UpdateStatus(ctx, delivery)
+	}
+	s.tries++
+	return nil, apierrors.NewRequestEntityTooLargeError("etcdserver: request is too large")
+}
+
+func TestRepeatsThatARecordHasNoRoomForAreNotCountedAgainAndAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fullShelf{shelf: &shelf{}}
+		p := pipelineOn(s.shelf, func(c *Config) { c.Records = s })
+		_, _ = p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false)
+		settle(p)
+		if _, err := p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false); err != nil {
+			t.Fatal(err)
+		}
+		advance(time.Hour)
+		synctest.Wait()
+		if s.tries != 1 || len(p.tallies.open) > 0 {
+			t.Errorf("tried %d times, want once; %d are still counted", s.tries, len(p.tallies.open))
+		}
+		p.Drain()
+	})
+}

@@ -1,0 +1,81 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package fairness
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+)
+
+// fill lets each flow take one after the other until none may take any more, and returns what each holds.
+func fill(c *Counter, flows int) []int64 {
+	held := make([]int64, flows)
+	for took := true; took; {
+		took = false
+		for i := range held {
+			if _, err := c.Take(Flow{Namespace: fmt.Sprint(i)}, 1); err == nil {
+				held[i]++
+				took = true
+			}
+		}
+	}
+	return held
+}
+
+func TestFlowsThatTakeAllTheyCanLeaveRoomForAnother(t *testing.T) {
+	for _, test := range []struct {
+		percent, greedy int
+		each            int64
+	}{
+		{50, 1, 100}, {50, 2, 67}, {50, 9, 20},
+		{25, 1, 50}, {25, 2, 40},
+		{100, 1, 200},
+	} {
+		t.Run(fmt.Sprintf("%d of %d%%", test.greedy, test.percent), func(t *testing.T) {
+			c := NewCounter(Share{Total: 200, Percent: test.percent})
+			for i, held := range fill(c, test.greedy) {
+				if held < test.each-1 || held > test.each {
+					t.Errorf("flow %d holds %d, want %d", i, held, test.each)
+				}
+			}
+			if _, err := c.Take(Flow{Namespace: "another"}, 1); (err == nil) != (test.percent < 100) {
+				t.Errorf("another flow takes one: %v", err)
+			}
+		})
+	}
+}
+
+func TestAFlowThatHoldsNothingMayTakeWhatThereIs(t *testing.T) {
+	c := NewCounter(Share{Total: 10, Percent: 50})
+	release, err := c.Take(Flow{Namespace: "a"}, 10) // more than its share, but it could never be less
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Take(Flow{Namespace: "b"}, 1); !errors.Is(err, ErrTotal) {
+		t.Errorf("more is held than there is: %v", err)
+	}
+	release()
+	if _, err := c.Take(Flow{Namespace: "b"}, 1); err != nil {
+		t.Errorf("all was given back: %v", err)
+	}
+	if len(c.held) != 1 || c.all != 1 {
+		t.Errorf("held by %d flows: %d", len(c.held), c.all)
+	}
+}
+
+func TestUnauthenticatedSendersLeaveRoomForTheOthersOfTheirNamespace(t *testing.T) {
+	c := NewCounter(Share{Total: 200, Percent: 50})
+	for {
+		if _, err := c.Take(Flow{Namespace: "demo", Anonymous: true}, 1); err != nil {
+			if !errors.Is(err, ErrShare) {
+				t.Errorf("got %v, want ErrShare", err)
+			}
+			break
+		}
+	}
+	if _, err := c.Take(Flow{Namespace: "demo"}, 1); err != nil {
+		t.Errorf("an authenticated sender: %v", err)
+	}
+}

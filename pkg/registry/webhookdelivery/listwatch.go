@@ -1,0 +1,72 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookdelivery
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/apis/postern/v1alpha1"
+)
+
+// ListWatch lists and watches deliveries of all namespaces, from within the process. It is a ListerWatcherWithContext of
+// client-go's tools/cache. What it reports is shared, and must not be changed.
+type ListWatch struct {
+	store    *Store
+	selector fields.Selector
+}
+
+// Pending returns what follows the pending deliveries.
+func (s *Store) Pending() ListWatch {
+	return ListWatch{s, fields.OneTermEqualSelector(v1alpha1.FieldPhase, string(postern.DeliveryPending))}
+}
+
+// All returns what follows all deliveries.
+func (s *Store) All() ListWatch { return ListWatch{s, fields.Everything()} }
+
+// IsWatchListSemanticsUnSupported tells client-go to list and then watch.
+func (ListWatch) IsWatchListSemanticsUnSupported() bool { return true }
+
+// List lists; it is ListWithContext without a context.
+func (p ListWatch) List(options metav1.ListOptions) (runtime.Object, error) {
+	return p.ListWithContext(context.Background(), options)
+}
+
+// ListWithContext lists what is selected.
+func (p ListWatch) ListWithContext(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+	return p.store.store.List(ctx, p.selected(options))
+}
+
+// Watch watches; it is WatchWithContext without a context.
+func (p ListWatch) Watch(options metav1.ListOptions) (watch.Interface, error) {
+	return p.WatchWithContext(context.Background(), options)
+}
+
+// WatchWithContext reports what begins and ceases to be selected.
+func (p ListWatch) WatchWithContext(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+	watcher, err := p.store.store.Watch(ctx, p.selected(options))
+	if err != nil {
+		return nil, err
+	}
+	return unwrap(watcher), nil
+}
+
+// selected keeps of some options what a reflector needs.
+func (p ListWatch) selected(options metav1.ListOptions) *internalversion.ListOptions {
+	return &internalversion.ListOptions{
+		FieldSelector:        p.selector,
+		ResourceVersion:      options.ResourceVersion,
+		ResourceVersionMatch: options.ResourceVersionMatch,
+		TimeoutSeconds:       options.TimeoutSeconds,
+		Limit:                options.Limit,
+		Continue:             options.Continue,
+		AllowWatchBookmarks:  options.AllowWatchBookmarks,
+	}
+}

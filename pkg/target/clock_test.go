@@ -1,0 +1,215 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+)
+
+// wall is a wall clock that is set by hand.
+type wall struct{ time.Time }
+
+func (w *wall) now() time.Time { return w.Time }
+
+// midday is a wall clock at noon, to the microsecond.
+func midday() *wall { return &wall{noon.UTC().Truncate(time.Microsecond)} }
+
+func TestStampsRiseWhateverTheWallClockDoes(t *testing.T) {
+	at := midday()
+	clock := NewClock(at.now)
+	last := clock.Stamp()
+	if !last.Equal(at.Time) || last.Location() != time.UTC {
+		t.Errorf("the first stamp is %s, want %s", last, at.Time)
+	}
+	for _, step := range []time.Duration{0, time.Nanosecond, -time.Second, -time.Hour, time.Minute, time.Hour, 2 * time.Hour} {
+		at.Time = at.Add(step)
+		stamp := clock.Stamp()
+		if !stamp.After(last) {
+			t.Errorf("after a step of %s: %s is not later than %s", step, stamp, last)
+		}
+		if !stamp.Equal(stamp.Truncate(time.Microsecond)) {
+			t.Errorf("after a step of %s: JSON does not keep all of %s", step, stamp)
+		}
+		last = stamp
+	}
+	if !last.Equal(at.Truncate(time.Microsecond)) {
+		t.Errorf("the last stamp is %s, want the wall clock's %s", last, at)
+	}
+}
+
+func TestStampsAreLaterThanWhatWasObservedIfThatMayBeTrue(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		observed time.Duration
+		counts   bool
+	}{
+		{"long ago", -time.Hour, false},
+		{"a little ahead", 500*time.Millisecond + 256, true},
+		{"a minute ahead", time.Minute, true},
+		{"further ahead", time.Minute + 1, false},
+		{"centuries ahead", 200 * 365 * 24 * time.Hour, false},
+	} {
+		at := midday()
+		clock := NewClock(at.now)
+		observed := at.Add(test.observed)
+		clock.Observe(observed)
+		stamp := clock.Stamp()
+		if later := stamp.After(observed) && observed.After(at.Time); later != test.counts {
+			t.Errorf("%s: stamped %s after %s was observed", test.name, stamp, observed)
+		}
+		if !test.counts && !stamp.Equal(at.Time) {
+			t.Errorf("%s: stamped %s, want %s", test.name, stamp, at)
+		}
+	}
+}
+
+// An owner of targets who notes one receipt after the other must not lead the clock away.
+func TestObservedReceiptsLeadTheClockAheadByAMinuteAtMost(t *testing.T) {
+	at := midday()
+	clock := NewClock(at.now)
+	for ahead := range 1000 {
+		clock.Observe(at.Add(time.Duration(ahead) * time.Second))
+		clock.Observe(clock.horizon())
+	}
+	if stamp := clock.Stamp(); stamp.After(at.Add(maxAhead + time.Millisecond)) {
+		t.Errorf("stamped %s at %s", stamp, at)
+	}
+}
+
+func TestStampsOfManyAtOnceDiffer(t *testing.T) {
+	clock := NewClock(midday().now)
+	stamps := make([]time.Time, 1000)
+	var running sync.WaitGroup
+	for i := range stamps {
+		running.Go(func() { stamps[i] = clock.Stamp() })
+	}
+	running.Wait()
+	seen := map[time.Time]bool{}
+	for _, stamp := range stamps {
+		if seen[stamp] {
+			t.Fatalf("%s was given twice", stamp)
+		}
+		seen[stamp] = true
+	}
+}
+
+// received is a request that a Writer takes in now.
+func received(w *Writer, ref string) Request {
+	return Request{Ref: ref, By: "generic", At: noon, Received: w.Stamp()}
+}
+
+func TestAnAmbiguousFailureAfterTheClockWasSetBackIsNotTakenForSomethingLater(t *testing.T) {
+	for name, restarted := range map[string]bool{"in one process": false, "across a restart": true} {
+		t.Run(name, func(t *testing.T) {
+			api := newFakeAPIServer(t, plantAt("v0"))
+			api.before = func(_ *fakeAPIServer, method string, n int) *answer {
+				if method == http.MethodPatch && n == 2 {
+					return unavailable // and not applied
+				}
+				return nil
+			}
+			at := midday()
+			writer, _ := newTestWriter(t, api, nil)
+			writer.clock = NewClock(at.now)
+			if _, err := writeOne(t.Context(), writer, plant, received(writer, "v1"), false); err != nil {
+				t.Fatal(err)
+			}
+			at.Time = at.Add(-30 * time.Second)
+			if restarted {
+				writer, _ = newTestWriter(t, api, nil)
+				writer.clock = NewClock(at.now)
+				_, document := api.seen()
+				writer.clock.observeOn(parse(t, KindGatewaySync, document)) // as the cache does with all targets
+			}
+			got, err := writeOne(t.Context(), writer, plant, received(writer, "v2"), false)
+			if err != nil || got.Reason != ReasonRequested {
+				t.Errorf("got %+v, %v; want Requested", got, err)
+			}
+		})
+	}
+}
+
+func TestTheCacheLetsTheClockObserveWhatTargetsTell(t *testing.T) {
+	ahead := time.Now().UTC().Add(maxAhead / 2)
+	api := newFakeAPIServer(t, plantAt("v1"))
+	tells := mustApply(t, plantAt("v1"), []Operation{{Op: "add", Path: annotationPath(AnnotationEventTime),
+		Value: moments{slotGit: {By: "github", Received: ahead}}.String()}})
+	api.serve(gatewaySyncs, &answer{text: tells})
+	cache := startCache(t, api)
+	writer, _ := newTestWriter(t, api, cache)
+	eventually(t, "filled", func() bool { return cachedRef(cache) == "v1" })
+	if stamp := writer.Stamp(); !stamp.After(ahead) {
+		t.Errorf("stamped %s after a target told of %s", stamp, ahead)
+	}
+}
+
+// Such a note is of a clock that was wrong, or the owner's own. It must not keep out all deliveries to come.
+func TestANotedReceiptThatCannotBeTrueOutdatesNothing(t *testing.T) {
+	for name, ahead := range map[string]time.Duration{"a little ahead": maxAhead / 2, "too far ahead": 2 * maxAhead} {
+		at := midday()
+		noted := mustApply(t, plantAt("v1"), []Operation{{Op: "add", Path: annotationPath(AnnotationEventTime),
+			Value: moments{slotGit: {By: "kargo", Received: at.Add(ahead)}}.String()}})
+		writer, _ := newTestWriter(t, newFakeAPIServer(t, noted), nil)
+		writer.clock = NewClock(at.now)
+		r := received(writer, "v2")
+		want := ReasonRequested
+		if ahead < maxAhead {
+			want = ReasonSuperseded
+		}
+		if got, err := writeOne(t.Context(), writer, plant, r, false); err != nil || got.Reason != want {
+			t.Errorf("%s: got %+v, %v; want %s", name, got, err, want)
+		}
+	}
+}
+
+// What was stamped before the wall clock was set back is no nonsense to the process that stamped it.
+func TestOrderOutlivesALargeStepBackInOneProcess(t *testing.T) {
+	at := midday()
+	writer, _ := newTestWriter(t, newFakeAPIServer(t, plantAt("v0")), nil)
+	writer.clock = NewClock(at.now)
+	slow := received(writer, "v1")
+	at.Time = at.Add(10 * time.Minute)
+	if _, err := writeOne(t.Context(), writer, plant, received(writer, "v2"), false); err != nil {
+		t.Fatal(err)
+	}
+	at.Time = at.Add(-24 * time.Hour)
+	if got, err := writeOne(t.Context(), writer, plant, slow, false); err != nil || got.Reason != ReasonSuperseded {
+		t.Errorf("got %+v, %v; want Superseded", got, err)
+	}
+	if got, err := writeOne(t.Context(), writer, plant, received(writer, "v3"), false); err != nil || got.Reason != ReasonRequested {
+		t.Errorf("received after the step: got %+v, %v; want Requested", got, err)
+	}
+}
+
+func TestTheRefsOfOtherRepositoriesAreOrderedByReceiptAtAnApplicationWithOneSource(t *testing.T) {
+	target := orderedTargets["Application that moves"]
+	of := func(repository string, r Request) Request { r.Repository = repository; return r }
+	for _, test := range []struct {
+		name  string
+		first Request
+		r     Request
+		want  string
+	}{
+		{"received before", of("https://git.acme.io/values", event("v1", "github", 0, 20)), of("https://git.acme.io/shop", event("v2", "github", 0, 19)), ReasonSuperseded},
+		{"received after", of("https://git.acme.io/values", event("v1", "github", 0, 20)), of("https://git.acme.io/shop", event("v2", "github", 0, 21)), ReasonRequested},
+		{"received before, happened after", of("https://git.acme.io/values", event("v1", "github", 5, 20)), of("https://git.acme.io/shop", event("v2", "github", 6, 19)), ReasonRequested},
+		{"received after, happened before", of("https://git.acme.io/values", event("v1", "github", 5, 20)), of("https://git.acme.io/shop", event("v2", "github", 4, 21)), ReasonRequested},
+		{"received before, on purpose", of("https://git.acme.io/values", event("v1", "github", 0, 20)), onPurpose(of("https://git.acme.io/shop", event("v2", "github", 0, 19))), ReasonRequested},
+		{"received before, of no repository", of("https://git.acme.io/shop", event("v1", "github", 0, 20)), event("v2", "generic", 0, 19), ReasonSuperseded},
+	} {
+		after, reasons := oneByOne(t, target.kind, target.document, test.first, test.r)
+		if reasons[1] != test.want {
+			t.Errorf("%s: got %s, want %s", test.name, reasons[1], test.want)
+		}
+		app := parse(t, target.kind, after).(*argov1alpha1.Application)
+		if want := map[string]string{ReasonRequested: "v2", ReasonSuperseded: "v1"}[test.want]; *app.Spec.Source.TargetRevision != want {
+			t.Errorf("%s: targetRevision is %s, want %s", test.name, *app.Spec.Source.TargetRevision, want)
+		}
+	}
+}

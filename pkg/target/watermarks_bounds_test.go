@@ -1,0 +1,166 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestWhatIsRememberedOfATargetIsBounded(t *testing.T) {
+	w := newWatermarks(maxWatermarks)
+	for slot := range 2 * maxSlots {
+		w.note(plant, event("v1", "github", 0, 1+slot), fmt.Sprint(slotGit, "/", strings.Repeat("x", 1<<10), slot))
+	}
+	kept := w.of(plant)
+	if len(kept) != maxSlots || w.slots != maxSlots {
+		t.Errorf("%d slots are remembered, and %d counted, want %d", len(kept), w.slots, maxSlots)
+	}
+	for slot := range kept {
+		if len(slot) > maxSlotBytes || !isGitSlot(slot) {
+			t.Errorf("a slot is remembered as %q", slot)
+		}
+	}
+}
+
+// targetsOf are targets of a namespace.
+func targetsOf(namespace string, count int) (keys []Key) {
+	for i := range count {
+		keys = append(keys, Key{Kind: KindApplication, Namespace: namespace, Name: fmt.Sprint("app", i)})
+	}
+	return keys
+}
+
+// remembered returns of how many targets something is remembered.
+func (w *watermarks) remembered(keys []Key) (count int) {
+	for _, key := range keys {
+		if len(w.of(key)) > 0 {
+			count++
+		}
+	}
+	return count
+}
+
+func TestWhoeverHasMostTargetsForgetsFirst(t *testing.T) {
+	const bound = 100
+	w := newWatermarks(bound)
+	small, large, larger := targetsOf("small", 10), targetsOf("large", 30), targetsOf("larger", 1000)
+	for at, keys := range [][]Key{small, large, larger} {
+		for _, key := range keys {
+			w.note(key, event("v1", "github", 0, 1+at), slotGit)
+		}
+	}
+	if got := w.remembered(small); got != len(small) {
+		t.Errorf("%d targets of the smallest are remembered, want all %d", got, len(small))
+	}
+	if got := w.remembered(large); got != len(large) {
+		t.Errorf("%d targets of the next are remembered, want all %d", got, len(large))
+	}
+	if got, want := w.remembered(larger), bound-len(small)-len(large); got != want || w.slots != bound {
+		t.Errorf("%d targets of the largest are remembered, want %d; %d slots in all", got, want, w.slots)
+	}
+	other := targetsOf("other", 40)
+	for _, key := range other {
+		w.note(key, event("v1", "github", 0, 9), slotGit)
+	}
+	got := []int{w.remembered(small), w.remembered(large), w.remembered(larger), w.remembered(other)}
+	if diff := cmp.Diff([]int{10, 30, 30, 30}, got); diff != "" {
+		t.Errorf("after another came (-want +got):\n%s", diff)
+	}
+}
+
+// Records are listed by their names at first, not in the order in which they came in.
+func TestInWhateverOrderItIsToldTheNewestIsRemembered(t *testing.T) {
+	const bound = 50
+	keys, r := targetsOf("demo", 4*bound), rand.New(rand.NewPCG(17, 18))
+	w := newWatermarks(bound)
+	for _, i := range r.Perm(len(keys)) {
+		w.note(keys[i], event("v1", "github", 0, 1+i), slotGit)
+	}
+	for i, key := range keys {
+		if known := len(w.of(key)) > 0; known != (i >= len(keys)-bound) {
+			t.Errorf("target %d of %d is remembered: %v", i, len(keys), known)
+		}
+	}
+	again := len(keys) - bound // the oldest
+	w.note(keys[again], event("v1", "github", 0, 1000), slotGit)
+	w.note(keys[0], event("v1", "github", 0, 1001), slotGit)
+	if w.remembered(keys[again:again+1]) != 1 || w.remembered(keys[again+1:again+2]) != 0 || w.remembered(keys[:1]) != 1 {
+		t.Error("a target that was delivered to again is as new as that")
+	}
+}
+
+func TestSlotsAreCountedNotTargets(t *testing.T) {
+	w := newWatermarks(10)
+	for i, key := range targetsOf("demo", 3) {
+		for slot := range 4 {
+			w.note(key, event("v1", "github", 0, 1+i), fmt.Sprint("git/", slot))
+		}
+	}
+	if got := w.remembered(targetsOf("demo", 3)); got != 2 || w.slots != 8 {
+		t.Errorf("%d targets and %d slots are remembered", got, w.slots)
+	}
+}
+
+func TestWatermarksOfManyNamespacesAreCountedRight(t *testing.T) {
+	r := rand.New(rand.NewPCG(19, 20))
+	w := newWatermarks(60)
+	for range 5000 {
+		key := Key{Kind: KindApplication, Namespace: fmt.Sprint("ns", r.IntN(5)), Name: fmt.Sprint("app", r.IntN(30))}
+		w.note(key, event("v1", "github", 0, 1+r.IntN(500)), fmt.Sprint("git/", r.IntN(maxSlots+5)))
+		all := 0
+		for name, n := range w.namespaces {
+			inNamespace := 0
+			for key, m := range n.targets {
+				if inNamespace += len(m.kept); key.Namespace != name {
+					t.Fatalf("%s is remembered in %s", key, name)
+				}
+			}
+			if all += inNamespace; inNamespace != n.slots || len(n.targets) != len(n.byAge) || inNamespace == 0 {
+				t.Fatalf("%s: %d slots, %d counted; %d targets, %d in order",
+					name, inNamespace, n.slots, len(n.targets), len(n.byAge))
+			}
+		}
+		if all != w.slots || all > 60 {
+			t.Fatalf("%d slots, %d counted", all, w.slots)
+		}
+	}
+}
+
+func TestTheTargetsOfOneNamespaceDoNotMakeAnotherForget(t *testing.T) {
+	api := newFakeAPIServer(t, plantAfter(t, event("v2", "argocd", 0, 10)))
+	writer, _ := newTestWriter(t, api, nil)
+	equal := event("v2", "generic", 0, 22)
+	if got, err := writeOne(t.Context(), writer, plant, equal, false); err != nil || !got.Held {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	for _, key := range targetsOf("hostile", maxWatermarks+1) {
+		writer.Held(key, event("v1", "generic", 0, 30))
+	}
+	got, err := writeOne(t.Context(), writer, plant, event("v1", "generic", 0, 21), false)
+	if err != nil || got.Reason != ReasonSuperseded {
+		t.Errorf("received before what was held already: got %+v, %v", got, err)
+	}
+}
+
+// BenchmarkWatermarksWhenFull notes one target more in each of many namespaces.
+func BenchmarkWatermarksWhenFull(b *testing.B) {
+	w, n := newWatermarks(maxWatermarks), 0
+	next := func() {
+		key := Key{Kind: KindApplication, Namespace: fmt.Sprint("ns", n%2000), Name: fmt.Sprint("app", n)}
+		w.note(key, event("v1", "github", 0, 1+n), slotGit)
+		n++
+	}
+	for w.slots < maxWatermarks {
+		next()
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		next()
+	}
+}

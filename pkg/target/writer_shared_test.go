@@ -1,0 +1,128 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"postern.dev/postern/pkg/imageupdate"
+)
+
+// Another process hears of what changed nothing only by the record of it, and that may take a while.
+func TestWritersThatShareTargetsTellEachOtherOfWhatChangedNothing(t *testing.T) {
+	for _, test := range []struct {
+		name        string
+		shared      bool
+		equal, slow Request
+		want        string
+		wantPatches int
+	}{
+		{"received before", true, event("v2", "generic", 0, 22),
+			event("v1", "generic", 0, 21), ReasonSuperseded, 1},
+		{"received before, of another sender", true, event("v2", "github", 9, 22),
+			event("v1", "kargo", 0, 21), ReasonSuperseded, 1},
+		{"received before, happened after", true, event("v2", "github", 9, 22),
+			event("v1", "github", 10, 21), ReasonRequested, 2},
+		{"received after", true, event("v2", "generic", 0, 22),
+			event("v1", "generic", 0, 23), ReasonRequested, 2},
+		{"on purpose", true, event("v2", "generic", 0, 22),
+			onPurpose(event("v1", "generic", 0, 21)), ReasonRequested, 2},
+		{"received before, of writers that tell nobody", false, event("v2", "generic", 0, 22),
+			event("v1", "generic", 0, 21), ReasonRequested, 1},
+	} {
+		api := newFakeAPIServer(t, plantAfter(t, event("v2", "argocd", 0, 10)))
+		one, _ := newTestWriter(t, api, nil)
+		two, _ := newTestWriter(t, api, nil)
+		one.Shared, two.Shared = test.shared, test.shared
+		got, err := writeOne(t.Context(), two, plant, test.equal, false)
+		if err != nil || got.Reason != ReasonAlreadyRequested || len(got.Changes) > 0 {
+			t.Fatalf("%s: got %+v, %v", test.name, got, err)
+		}
+		if got, err := writeOne(t.Context(), one, plant, test.slow, false); err != nil || got.Reason != test.want {
+			t.Errorf("%s: got %+v, %v; want %s", test.name, got, err, test.want)
+		}
+		if got := api.counts[http.MethodPatch]; got != test.wantPatches {
+			t.Errorf("%s: got %d patches, want %d", test.name, got, test.wantPatches)
+		}
+	}
+}
+
+// The other one writes between the read and the patch.
+func TestWritersThatShareATargetRelyOnWhatTheyRead(t *testing.T) {
+	api := newFakeAPIServer(t, plantAfter(t, event("v2", "argocd", 0, 10)))
+	writer, _ := newTestWriter(t, api, nil)
+	writer.Shared = true
+	api.before = func(api *fakeAPIServer, method string, n int) *answer {
+		if method == http.MethodPatch && n == 1 {
+			api.set(plantAfter(t, event("v1", "generic", 0, 21)))
+		}
+		return nil
+	}
+	got, err := writeOne(t.Context(), writer, plant, event("v2", "generic", 0, 22), false)
+	if err != nil || got.Reason != ReasonRequested {
+		t.Errorf("got %+v, %v; want it to be written again", got, err)
+	}
+}
+
+func TestWhatChangesNothingIsNotedOnceOnASharedTarget(t *testing.T) {
+	shared := func(r Request) Request { r.Known.shared = true; return r }
+	for name, target := range orderedTargets {
+		after, _ := oneByOne(t, target.kind, target.document, event("v1", "github", 10, 20))
+		for _, test := range []struct {
+			name  string
+			r     Request
+			noted bool
+		}{
+			{"received later", shared(event("v1", "kargo", 0, 21)), true},
+			{"received later, of an unknown time", shared(event("v1", "github", 0, 21)), true},
+			{"received at the same time", shared(event("v1", "kargo", 0, 20)), false},
+			{"of one writer", event("v1", "kargo", 0, 21), false},
+		} {
+			got := mustDecide(t, parse(t, target.kind, after), test.r)
+			if !got.Held || len(got.Changes) > 0 || len(got.Patch) > 0 != test.noted {
+				t.Errorf("%s, %s: got %+v", name, test.name, got)
+			}
+			if !test.noted {
+				continue
+			}
+			slot := test.r.slot(target.kind)
+			last := event("v1", "github", 10, 20).moment()
+			noted := momentsOf(annotationsOf(t, parse(t, target.kind, mustApply(t, after, got.Patch))))
+			if diff := cmp.Diff(moments{slot: last.followedBy(test.r)}, noted); diff != "" {
+				t.Errorf("%s, %s (-want +got):\n%s", name, test.name, diff)
+			}
+		}
+		byHand := mustApply(t, after, []Operation{{Op: "remove", Path: annotationPath(AnnotationEventTime)}})
+		if got := mustDecide(t, parse(t, target.kind, byHand), shared(event("v1", "kargo", 0, 21))); len(got.Patch) > 0 {
+			t.Errorf("%s: a time was noted where none is kept: %+v", name, got.Patch)
+		}
+	}
+}
+
+func TestAnImageThatIsInUseIsNotedForWritersThatShareItsTarget(t *testing.T) {
+	of := func(reference string, received int) Request {
+		r := event("", "quay.io", 0, received)
+		r.Image, r.Known.shared = image(t, reference), true
+		return r
+	}
+	document, _ := oneByOne(t, KindApplication, newestBuild, of("nginx:b2", 10))
+	_, reasons := oneByOne(t, KindApplication, document, of("nginx:b2", 30), of("nginx:b1", 20))
+	if diff := cmp.Diff([]string{imageupdate.ReasonUpToDate, ReasonSuperseded}, reasons); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func annotationsOf(t *testing.T, obj runtime.Object) map[string]string {
+	t.Helper()
+	accessor, err := meta.Accessor(obj)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return accessor.GetAnnotations()
+}

@@ -1,0 +1,191 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"postern.dev/postern/apis/postern/v1alpha1"
+)
+
+// honest is a namespace whose senders deliver modestly: each lane sends one ref after the other.
+type honest struct {
+	*world
+	lanes   []*lane
+	ledger  *ledger
+	history *history
+	// unsent counts what was due and could not be sent in time, since the one before was not answered.
+	unsent int
+}
+
+// lane is one sender and the targets that it alone delivers to. The next ref is sent once the one before is answered,
+// so that their order is beyond doubt.
+type lane struct {
+	name    string
+	sender  sender
+	path    string
+	targets []target
+	// next makes the nth request; n is never the same again.
+	next func(n int) request
+	sent int
+}
+
+// laneInterval is how often each lane sends.
+const laneInterval = 500 * time.Millisecond
+
+// newHonest makes the namespace, and returns once every lane has delivered.
+func (c *cluster) newHonest(t *testing.T) *honest {
+	t.Helper()
+	h := &honest{world: c.newWorld(t, 2, 2), ledger: &ledger{}}
+	sync0, sync1, app0, app1 := h.targets[0], h.targets[1], h.targets[2], h.targets[3]
+	signer, secret := h.signer()
+	h.grant(rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: h.namespace, Name: "ci"},
+		[]string{"create"}, "webhooksources/webhookdeliveries")
+	following, running := h.createFollowers()
+
+	plainly := func(g target) func(int) request {
+		return func(n int) request { return plain(g, fmt.Sprintf("v%d", n)) }
+	}
+	signed := func(g target) func(int) request {
+		return func(n int) request {
+			r := release(g, fmt.Sprintf("v%d", n), time.Now())
+			r.header["X-GitHub-Delivery"] = g.name + "-" + r.ref
+			r.header["X-Hub-Signature-256"] = sign(secret, r.body)
+			return r
+		}
+	}
+	h.lanes = []*lane{
+		{name: "tags by source", sender: h.ci, path: bySource("gitlab"), targets: following, next: pushOfTag},
+		{name: "images by source", sender: h.ci, path: bySource("quay.io"), targets: running, next: pushOfImage},
+	}
+	for _, g := range []target{sync0, app0} {
+		h.lanes = append(h.lanes, &lane{
+			name: "with an identity", sender: h.ci, path: g.door(), targets: []target{g}, next: plainly(g),
+		})
+	}
+	for _, g := range []target{sync1, app1} {
+		h.lanes = append(h.lanes, &lane{
+			name: "signed", sender: signer, path: g.door(), targets: []target{g}, next: signed(g),
+		})
+	}
+	for _, l := range h.lanes {
+		h.warmUp(l)
+	}
+	h.history = h.follow()
+	return h
+}
+
+// warmUp sends until a request has reached all targets of a lane: what was made takes effect a little later.
+func (h *honest) warmUp(l *lane) {
+	h.t.Helper()
+	h.eventually(patience, func() error {
+		r := l.next(l.sent)
+		l.sent++
+		got := l.sender.post(l.path, strings.NewReader(r.body), len(r.body), r.header)
+		if got.code != http.StatusAccepted {
+			return fmt.Errorf("%s: got %s", l.name, got)
+		}
+		held := h.held()
+		for _, g := range l.targets {
+			if held[g] != r.ref {
+				return fmt.Errorf("%s: %s holds %q, want %q; got %s", l.name, g, held[g], r.ref, got)
+			}
+		}
+		return nil
+	})
+}
+
+// deliver lets every lane send for a while, or until the channel is closed, and returns how long after it was due each
+// request was answered: a request that had to wait for the answer to the one before counts that too, since senders in
+// life do not wait for each other. What was due and could not even be sent within the time has waited until then.
+func (h *honest) deliver(length time.Duration, broken <-chan struct{}) []time.Duration {
+	var all sync.Mutex
+	var took []time.Duration
+	var work sync.WaitGroup
+	start := time.Now()
+	for i, l := range h.lanes {
+		offset := time.Duration(i) * laneInterval / time.Duration(len(h.lanes))
+		work.Go(func() {
+			for due := start.Add(offset); due.Before(start.Add(length)); due = due.Add(laneInterval) {
+				select {
+				case <-broken:
+					return
+				case <-time.After(time.Until(due)):
+				}
+				inTime := time.Since(start) < length
+				if inTime {
+					h.send(l)
+				}
+				all.Lock()
+				if took = append(took, time.Since(due)); !inTime {
+					h.unsent++
+				}
+				all.Unlock()
+			}
+		})
+	}
+	work.Wait()
+	return took
+}
+
+// send sends the next request of a lane, and enters it once for each target.
+func (h *honest) send(l *lane) {
+	r := l.next(l.sent)
+	l.sent++
+	began := time.Now()
+	got := l.sender.post(l.path, strings.NewReader(r.body), len(r.body), r.header)
+	for _, g := range l.targets {
+		r.target = g
+		h.ledger.enter(r, began, got)
+	}
+}
+
+// check fails the test unless every request was accepted, all was written in order, and the targets hold the last refs.
+func (h *honest) check() {
+	h.t.Helper()
+	h.onlyCodes(h.ledger, http.StatusAccepted)
+	outcomes := h.settled(settleWithin)
+	held := h.held()
+	written := h.history.until(h, held)
+	v := judge(h.ledger.all(), evidence{outcomes: outcomes, held: held, written: written})
+	h.t.Logf("honest: %s", v)
+	if len(v.problems) > 0 {
+		h.t.Errorf("%d problems in the honest namespace:\n%s", len(v.problems), v.first(10))
+	}
+	for _, problem := range h.history.backwards() {
+		h.t.Error(problem)
+	}
+	for _, l := range h.lanes {
+		for _, g := range l.targets {
+			if last := l.next(l.sent - 1).ref; held[g] != last {
+				h.t.Errorf("%s: %s holds %q, want %q, which was sent last", l.name, g, held[g], last)
+			}
+		}
+	}
+	h.checkPhases(outcomes)
+}
+
+// checkPhases fails the test for an answer that told of another end than the one that is recorded. None is superseded
+// but what was pending: the next ref is sent after the answer.
+func (h *honest) checkPhases(outcomes map[string]outcome) {
+	h.t.Helper()
+	phases := map[v1alpha1.DeliveryPhase]int{}
+	for _, e := range h.ledger.all() {
+		if phases[e.phase]++; !e.accepted() || e.phase == v1alpha1.DeliveryPending {
+			continue
+		}
+		if o := outcomes[e.record]; e.phase != v1alpha1.DeliveryApplied || o.phase != e.phase {
+			h.t.Errorf("%s to %s was answered as %q and is recorded as %q %q: %s",
+				e.ref, e.target, e.phase, o.phase, o.reason, o.message)
+		}
+	}
+	h.t.Logf("honest: phases as answered %v; %d were due and not sent", phases, h.unsent)
+}

@@ -1,0 +1,106 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"postern.dev/postern/test/controlplane"
+)
+
+// metadataOnly is how most clusters log requests. With all bodies in it, as for other tests, the log of the largest
+// ones would keep the machine busier than their sender does.
+const metadataOnly = `
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata`
+
+// slowdown is by how much longer an answer may take beside a hostile namespace: at the 99th percentile, as a factor.
+const slowdown = 5
+
+// One namespace does its worst, with all attacks at once, and its neighbor must notice nothing: every delivery is
+// answered 202, all is written in order, and Postern runs on within the memory that is shipped. How long answers take
+// is compared within one run, and judged only in the long form. CHAOS_ATTACKS, a regular expression, selects attacks by
+// their names.
+func TestAHostileNamespaceLeavesAnotherUnharmed(t *testing.T) {
+	if raceDetector {
+		t.Skip("with the race detector Postern takes several times the memory and the time that the limits are for")
+	}
+	if long() { // the other control plane would take processor time from what is measured
+		if err := shared.KillAPIServer(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := shared.StartAPIServer(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	c, err := startCluster(starting(t), controlplane.Options{AuditPolicy: []byte(metadataOnly)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	postern := c.startPostern(t, controlplane.PosternOptions{})
+	limit := c.shippedMemoryLimit(t, postern)
+	honest := c.newHonest(t)
+	hostile := c.newHostile(t, postern, honest)
+	footprint := c.followFootprint(t, postern)
+
+	quiet := honest.deliver(pick(3*time.Second, time.Minute), footprint.ended)
+	hostile.start()
+	loud := honest.deliver(pick(15*time.Second, 3*time.Minute), footprint.ended)
+	hostile.stop()
+	footprint.stop()
+
+	t.Logf("hostile: %d requests\n%s", hostile.total(), hostile.report())
+	t.Logf("honest: quiet %s; beside the hostile namespace %s; ratio of p50 %.1f, of p99 %.1f",
+		summaryOf(quiet), summaryOf(loud), ratio(quiet, loud, 0.5), ratio(quiet, loud, 0.99))
+	t.Logf("Postern: at most %d MiB of memory, %d MiB without what can be dropped; limit %d MiB; database %d MiB",
+		footprint.highest>>20, footprint.held>>20, limit>>20, footprint.databaseSize>>20)
+	hostile.mustHaveStruck()
+	if footprint.check(t, limit); !postern.Running() {
+		t.FailNow() // there is nothing left to ask
+	}
+	if got := ratio(quiet, loud, 0.99); long() && got > slowdown {
+		t.Errorf("p99 is %.1f times what it is without the hostile namespace; %d times are allowed", got, slowdown)
+	}
+	honest.check()
+}
+
+// percentile returns what so large a part of the times does not exceed.
+func percentile(times []time.Duration, part float64) time.Duration {
+	if len(times) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(times))
+	return sorted[min(len(sorted)-1, int(part*float64(len(sorted))))]
+}
+
+func ratio(before, after []time.Duration, part float64) float64 {
+	return float64(percentile(after, part)) / float64(max(1, percentile(before, part)))
+}
+
+func summaryOf(times []time.Duration) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%d deliveries", len(times))
+	for _, p := range []struct {
+		name string
+		part float64
+	}{{"p50", 0.5}, {"p99", 0.99}, {"slowest", 1}} {
+		fmt.Fprintf(&text, ", %s %s", p.name, percentile(times, p.part).Round(100*time.Microsecond))
+	}
+	return text.String()
+}

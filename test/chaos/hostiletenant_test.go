@@ -1,0 +1,236 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/client-go/util/flowcontrol"
+
+	"postern.dev/postern/test/controlplane"
+)
+
+// hostile is a namespace whose owner does their worst with what the owner of a namespace may do. How many requests
+// come, and how many at once, is bounded: what is tried is not whether the kube-apiserver's seats or the machine can be
+// worn out by sheer numbers, but whether Postern can, by requests each of which costs much.
+type hostile struct {
+	*world
+	// anonymous knows the namespace's webhook secret.
+	anonymous sender
+	secret    string
+	// direct goes to Postern's own port, and neighbor to the honest namespace; neither has a credential.
+	direct, neighbor sender
+	neighborTarget   target
+	attacks          []*attack
+	cancel           context.CancelFunc
+	work             sync.WaitGroup
+	// recordBytes is how large an annotation the records attack tries next.
+	recordBytes atomic.Int64
+}
+
+// attack is one kind of request, or several that belong together.
+type attack struct {
+	name string
+	// workers send at the same time, and all together at most so many times a second where there are four processors, which
+	// clients, kube-apiserver, both etcds and Postern share; where there are fewer or more, as many times less or more.
+	workers   int
+	perSecond float32
+	// prepare makes what the attack needs; nil if that is nothing. It is called once, when the attack begins.
+	prepare func(ctx context.Context, h *hostile) error
+	// strike does it the nth time. It is called by several workers at once.
+	strike func(ctx context.Context, h *hostile, n int) answer
+
+	mu      sync.Mutex
+	strikes int
+	codes   map[int]int // of all answers; 0 if there was none
+	last    map[int]string
+	failure error
+}
+
+// selected tells whether CHAOS_ATTACKS, a regular expression, selects an attack.
+func selected(t *testing.T, name string) bool {
+	t.Helper()
+	expression, err := regexp.Compile(os.Getenv("CHAOS_ATTACKS"))
+	if err != nil {
+		t.Fatalf("CHAOS_ATTACKS: %v", err)
+	}
+	return expression.MatchString(name)
+}
+
+// newHostile makes the namespace, and returns once its senders are believed.
+func (c *cluster) newHostile(t *testing.T, postern *controlplane.Postern, neighbor *honest) *hostile {
+	t.Helper()
+	h := &hostile{world: c.newWorld(t, 2, 2), neighborTarget: neighbor.targets[0]}
+	h.anonymous, h.secret = h.signer()
+	const deliveries = "/webhookdeliveries"
+	everywhere := []string{"gatewaysyncs" + deliveries, "applications" + deliveries, "webhooksources" + deliveries}
+	h.grant(rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:unauthenticated"},
+		[]string{"create"}, everywhere...)
+	h.grant(rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: h.namespace, Name: "ci"}, []string{rbacv1.VerbAll},
+		append(everywhere, "webhookdeliveries", "webhookdeliveries/redeliver", "webhooksources")...)
+	h.neighbor = neighbor.sender("")
+	h.direct = h.sender("")
+	h.direct.base = strings.Replace(h.direct.base, h.Address(), postern.Address(), 1)
+	h.direct.client = &http.Client{Timeout: answerTimeout, Transport: &http.Transport{
+		TLSClientConfig:     &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12},
+		MaxIdleConnsPerHost: 128,
+	}}
+	t.Cleanup(h.direct.client.CloseIdleConnections)
+	h.recordBytes.Store(largestAnnotation)
+	for _, a := range attacks() {
+		if selected(t, a.name) {
+			h.attacks = append(h.attacks, a)
+		}
+	}
+	return h
+}
+
+// start begins all attacks. They go on until stop.
+func (h *hostile) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	h.cancel = cancel
+	h.t.Cleanup(h.stop)
+	for _, a := range h.attacks {
+		a.codes, a.last = map[int]int{}, map[int]string{}
+		h.work.Go(func() { a.run(ctx, h) })
+	}
+}
+
+// stop ends all attacks, and what is under way is broken off. It may be called again.
+func (h *hostile) stop() {
+	h.cancel()
+	h.work.Wait()
+}
+
+func (a *attack) run(ctx context.Context, h *hostile) {
+	if a.prepare != nil {
+		if err := a.prepare(ctx, h); err != nil {
+			a.failure = err
+			return
+		}
+	}
+	pace := flowcontrol.NewTokenBucketRateLimiter(a.perSecond*float32(runtime.NumCPU())/4, 1)
+	var workers sync.WaitGroup
+	for range a.workers {
+		workers.Go(func() {
+			for pace.Wait(ctx) == nil && ctx.Err() == nil {
+				a.mu.Lock()
+				n := a.strikes
+				a.strikes++
+				a.mu.Unlock()
+				got := a.strike(ctx, h, n)
+				if ctx.Err() == nil { // else it was broken off
+					a.enter(got)
+				}
+			}
+		})
+	}
+	workers.Wait()
+}
+
+func (a *attack) enter(got answer) {
+	code := got.code
+	if got.err != nil {
+		code = 0
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.codes[code]++
+	a.last[code] = got.String()
+}
+
+// total is how many requests were sent. It and what follows are for after stop.
+func (h *hostile) total() int {
+	total := 0
+	for _, a := range h.attacks {
+		total += a.strikes
+	}
+	return total
+}
+
+// report lists the answers to each attack by their codes, with a refusal of each code.
+func (h *hostile) report() string {
+	var text strings.Builder
+	for _, a := range h.attacks {
+		fmt.Fprintf(&text, "%-30s %5d sent, answers %v\n", a.name, a.strikes, a.codes)
+		for _, code := range slices.Sorted(maps.Keys(a.last)) {
+			if code == 0 || code >= http.StatusBadRequest {
+				fmt.Fprintf(&text, "%30s %.160s\n", "", a.last[code])
+			}
+		}
+	}
+	return text.String()
+}
+
+// mustHaveStruck fails the test for every attack that was none. In the short form, beside other tests on a small machine,
+// there may be too little time for some.
+func (h *hostile) mustHaveStruck() {
+	h.t.Helper()
+	report := h.t.Logf
+	if long() {
+		report = h.t.Errorf
+	}
+	for _, a := range h.attacks {
+		if a.failure != nil {
+			report("the attack %q could not be prepared: %v", a.name, a.failure)
+		} else if a.strikes == 0 {
+			report("the attack %q did nothing", a.name)
+		}
+	}
+}
+
+// readOfAnswer is how much of an answer is kept. The rest is read and dropped.
+const readOfAnswer = 64 << 10
+
+// do sends a request to a path below the sender's namespace, and breaks it off when ctx ends.
+func (s sender) do(ctx context.Context, method, path string, body io.Reader, length int, header map[string]string,
+) answer {
+	req, err := http.NewRequestWithContext(ctx, method, s.base+path, body)
+	if err != nil {
+		return answer{err: err}
+	}
+	req.ContentLength = int64(length)
+	for name, value := range header {
+		req.Header.Set(name, value)
+	}
+	if s.token != "" && req.Header.Get("Authorization") == "" {
+		req.Header.Set("Authorization", "Bearer "+s.token)
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return answer{err: err}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	got, err := io.ReadAll(io.LimitReader(resp.Body, readOfAnswer))
+	if err == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+	}
+	return answer{code: resp.StatusCode, body: got, err: err}
+}
+
+// deliver POSTs a body.
+func (s sender) deliver(ctx context.Context, path, body string, header map[string]string) answer {
+	return s.do(ctx, http.MethodPost, path, strings.NewReader(body), len(body), header)
+}
+
+// signed returns the header of a body that is signed with the namespace's secret, and what else is given.
+func (h *hostile) signed(body string, more map[string]string) map[string]string {
+	header := map[string]string{"X-Hub-Signature-256": sign(h.secret, body)}
+	maps.Copy(header, more)
+	return header
+}

@@ -1,0 +1,137 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern/v1alpha1"
+)
+
+// pushOfTag is a push of a tag to the repository of plant.
+const pushOfTag = `{"ref":"refs/tags/v1.0.0","after":"1111111111111111111111111111111111111111","repository":{"clone_url":"` + plantRepository + `"}}`
+
+// A webhook secret lets its holder ask for refs. It is not told which targets there are, what they held or would do, and who
+// else delivers, and it gets no dry run, which would leave no record of its asking.
+func TestASenderWithAWebhookSecretAloneIsToldOnlyWhatBecameOfWhatItSent(t *testing.T) {
+	secret := newSecret()
+	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
+	w.create(gatewaySyncs, strings.Replace(gatewaySyncManifest("secret-project-x"), "{name: secret-project-x}",
+		"{name: secret-project-x, annotations: {postern.dev/follow-tags: 'no constraint, call alice@example.com'}}", 1))
+	w.allow(strangers, "webhooksources")
+	signedPush := signed(secret, pushOfTag)
+	signedPush["X-GitHub-Event"] = "push"
+	w.untilBelieved(anonymous, sourceDoor("github"), bySignature(secret))
+	trier := w.trier()
+	w.eventually(func() error { // until the target is known
+		got, err := trier.post(t.Context(), sourceDoor("github")+dryRun, []byte(pushOfTag), map[string]string{"X-GitHub-Event": "push"})
+		if err := errors.Join(err, answeredWith(http.StatusAccepted)(got)); err != nil {
+			return err
+		}
+		if !strings.Contains(string(got.body), "alice@example.com") {
+			return fmt.Errorf("an identity is not told of the target: %s", got.body)
+		}
+		return nil
+	})
+	ci := w.ci()
+	ci.mustPost(t, syncDoor("web"), `{"ref":"internal-branch"}`, nil, http.StatusAccepted)
+
+	release := `{"action":"published","release":{"tag_name":"v9"}}`
+	numbered := func(body string) map[string]string {
+		header := signed(secret, body)
+		header["X-GitHub-Event"], header["X-GitHub-Delivery"] = "release", "guess-me"
+		return header
+	}
+	ci.mustPost(t, syncDoor("web"), release, numbered(release), http.StatusAccepted)
+
+	bySource := anonymous.mustPost(t, sourceDoor("github"), pushOfTag, signedPush, http.StatusAccepted)
+	byTarget := anonymous.mustPost(t, syncDoor("web"), anyBody, signed(secret, anyBody), http.StatusAccepted)
+	repeat := anonymous.mustPost(t, syncDoor("web"), release, numbered(release), http.StatusAccepted)
+	for name, got := range map[string]answer{"by source": bySource, "by target": byTarget, "a repeat": repeat} {
+		for _, private := range []string{"secret-project-x", "alice", "internal-branch", "serviceaccount", "previousRef", "auditID", "uid", "targets"} {
+			if strings.Contains(string(got.body), private) {
+				t.Errorf("%s: the answer has %q: %s", name, private, got.body)
+			}
+		}
+	}
+	want := &v1alpha1.WebhookDelivery{}
+	want.Kind, want.APIVersion, want.Namespace, want.Name = "WebhookDelivery", "postern.dev/v1alpha1", w.namespace, byTarget.told(t).Name
+	want.Spec = v1alpha1.WebhookDeliverySpec{
+		Source: "generic", Target: &v1alpha1.TargetReference{Kind: v1alpha1.TargetGatewaySync, Name: "web"},
+		Events: []v1alpha1.DeliveryEvent{{Source: "generic", Event: "request", Ref: "v1"}},
+	}
+	want.Status = v1alpha1.WebhookDeliveryStatus{Phase: v1alpha1.DeliveryApplied, Reason: "Requested"}
+	if diff := cmp.Diff(want, byTarget.told(t)); diff != "" {
+		t.Errorf("by target (-want +got):\n%s", diff)
+	}
+	if got := repeat.told(t).Status.Reason; got != "AlreadyDelivered" {
+		t.Errorf("a repeat: got reason %s, want AlreadyDelivered", got)
+	}
+	// Who may deliver may not read by that alone, at any path.
+	for _, path := range []string{
+		syncDoor("web"), sourceDoor("github"), "webhookdeliveries", "webhookdeliveries/" + byTarget.told(t).Name, "webhooksources", "webhooksources/github",
+	} {
+		got, err := anonymous.send(t.Context(), http.MethodGet, path, http.NoBody, nil)
+		if err := errors.Join(err, answeredWith(http.StatusForbidden)(got)); err != nil {
+			t.Errorf("GET %s: %v", path, err)
+		}
+	}
+	// The record has it all, for who may read it.
+	if record := bySource.delivery(t); record.Status.Sender.Name != "system:anonymous" || len(record.Status.Targets) == 0 {
+		t.Errorf("the record by source has the status %+v", record.Status)
+	}
+}
+
+func TestADryRunNeedsAnIdentityAndIsLogged(t *testing.T) {
+	secret := newSecret()
+	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
+	w.allow(strangers, "webhooksources")
+	w.untilBelieved(anonymous, sourceDoor("generic"), bySignature(secret))
+	for _, door := range []string{syncDoor("web"), syncDoor("missing"), sourceDoor("generic")} {
+		got := anonymous.mustPost(t, door+dryRun, anyBody, signed(secret, anyBody), http.StatusUnauthorized)
+		mustBeIn(t, got.status(t).Message, "a dry run is made only for whom the cluster has authenticated")
+	}
+	ref := "tried-" + w.namespace
+	w.ci().mustPost(t, syncDoor("web")+dryRun, `{"ref":"`+ref+`"}`, nil, http.StatusAccepted)
+	w.mustHaveRecords()
+	w.eventually(func() error {
+		log, err := os.ReadFile(w.postern.LogFile())
+		for line := range strings.Lines(string(log)) {
+			if strings.Contains(line, "dry run") && strings.Contains(line, ref) && strings.Contains(line, "system:serviceaccount:") && strings.Contains(line, "Applied") {
+				return nil
+			}
+		}
+		return errors.Join(err, errors.New("the log has no line about who made the dry run, for which ref, and with which outcome"))
+	})
+}
+
+// All that a binary CloudEvent asks for is in headers, which no signature covers.
+func TestACapturedSignatureAsksForNothingElse(t *testing.T) {
+	w := newWorld(t)
+	w.runningShop("shop", "quay.io/example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: quay.io/example/shop")
+	secret := newSecret()
+	w.secret(map[string]string{"webhook.cloudevents-secret": secret, "webhook.nexus-secret": secret})
+	w.allow(strangers, "webhooksources")
+	anonymous := w.anonymous()
+	w.untilBelieved(anonymous, sourceDoor("cloudevents"), byToken("X-Webhook-Secret", secret))
+	before := w.get(applications, "shop")
+	for i, tag := range []string{"1.0.1", "9.9.9"} {
+		header := signed(secret, `{"note": "x"}`)
+		header["Ce-Specversion"], header["Ce-Id"], header["Ce-Type"] = "1.0", fmt.Sprint(i), "org.example.image.push"
+		header["Ce-Source"], header["Ce-Subject"] = "https://quay.io", "example/shop:"+tag
+		anonymous.mustPost(t, sourceDoor("cloudevents"), `{"note": "x"}`, header, http.StatusUnauthorized)
+	}
+	pushed := `{"repositoryName":"docker","action":"CREATED","component":{"format":"docker","name":"example/shop","version":"9.9.9"}}`
+	got := anonymous.mustPost(t, sourceDoor("nexus")+"?registry_url=quay.io", pushed, byNexusSignature(secret)(pushed), http.StatusBadRequest)
+	mustBeIn(t, got.status(t).Message, "webhook.nexus-registry-url")
+	w.mustBeUntouched(applications, before)
+	w.mustHaveRecords()
+}

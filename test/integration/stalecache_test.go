@@ -1,0 +1,109 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+const imageUpdaterPrefix = "argocd-image-updater.argoproj.io/"
+
+// lastMinute is a change that an owner makes in the moment before a delivery.
+type lastMinute struct {
+	name string
+	// had are the annotations of the Application before.
+	had string
+	// change is what the owner does.
+	change func(w *world, name string)
+	// image is set if nginx:2.0 is pushed; else the git ref v2 is.
+	image bool
+	// revision and images are what the Application is to have in the end.
+	revision string
+	images   []string
+}
+
+func annotate(key string, value any) func(*world, string) {
+	return func(w *world, name string) {
+		w.t.Helper()
+		patch := mustJSON(w.t, map[string]any{"metadata": map[string]any{"annotations": map[string]any{key: value}}})
+		_, err := w.objects.Resource(applications).Namespace(w.namespace).
+			Patch(w.t.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// updaterOf has an ImageUpdater that takes some tags of nginx for one Application.
+func updaterOf(name, constraint string) string {
+	return fmt.Sprintf(`
+apiVersion: argocd-image-updater.argoproj.io/v1alpha1
+kind: ImageUpdater
+metadata: {name: %s}
+spec: {applicationRefs: [{namePattern: %[1]s, images: [{alias: web, imageName: 'nginx%s'}]}]}`, name, constraint)
+}
+
+var lastMinutes = []lastMinute{
+	{name: "opts-in", had: "team: a", change: annotate("postern.dev/update-target-revision", "true"), revision: "v2", images: []string{"nginx:1.25"}},
+	{name: "opts-out", had: `postern.dev/update-target-revision: "true"`, change: annotate("postern.dev/update-target-revision", nil),
+		revision: "v1", images: []string{"nginx:1.25"}},
+	{name: "allows-less", had: imageUpdaterPrefix + "image-list: web=nginx", image: true,
+		change: annotate(imageUpdaterPrefix+"web.allow-tags", "regexp:^1[.]"), revision: "v1", images: []string{"nginx:1.25"}},
+	{name: "allows-more", had: imageUpdaterPrefix + "image-list: web=nginx, " + imageUpdaterPrefix + `web.allow-tags: "regexp:^1[.]"`, image: true,
+		change: annotate(imageUpdaterPrefix+"web.allow-tags", nil), revision: "v1", images: []string{"nginx:2.0"}},
+	{name: "adds-updater", had: "team: a", image: true,
+		change: func(w *world, name string) { w.create(imageUpdaters, updaterOf(name, "")) }, revision: "v1", images: []string{"nginx:2.0"}},
+	{name: "adds-strict-updater", had: imageUpdaterPrefix + "image-list: web=nginx", image: true,
+		change: func(w *world, name string) { w.create(imageUpdaters, updaterOf(name, ":1.x")) }, revision: "v1", images: []string{"nginx:1.25"}},
+}
+
+// Postern's watch tells of a change some milliseconds after it was made. A delivery that follows at once must not be
+// decided on what was there before.
+func TestADeliveryThatFollowsAChangeAtOnceIsDecidedOnIt(t *testing.T) {
+	const rounds = 70 // of each
+	w := newWorld(t)
+	ci := w.ci()
+	for _, test := range lastMinutes {
+		for i := range rounds {
+			w.create(applications, fmt.Sprintf(`
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: %s-%d, annotations: {%s}}
+spec:
+  project: default
+  destination: {name: in-cluster, namespace: shop}
+  source: {repoURL: "https://github.com/example/shop.git", path: deploy, targetRevision: v1, kustomize: {images: ["nginx:1.25"]}}
+status: {sourceType: Kustomize, summary: {images: ["nginx:1.25"]}}`, test.name, i, test.had))
+		}
+	}
+	cloudEvents := map[string]string{"Content-Type": "application/cloudevents+json"}
+	const git = `{"ref": "refs/tags/v2", "repository": "https://github.com/example/shop.git"}`
+	for _, test := range lastMinutes {
+		wrong, example := 0, ""
+		for i := range rounds {
+			name := fmt.Sprintf("%s-%d", test.name, i)
+			body, header := git, map[string]string(nil)
+			if test.image {
+				header = cloudEvents
+				body = fmt.Sprintf(`{"specversion": "1.0", "id": %q, "type": "org.example.image.push", "source": "https://docker.io",
+					"data": {"repositoryName": "library/nginx", "imageTag": "2.0", "registryUrl": "docker.io"}}`, name)
+			}
+			test.change(w, name)
+			d := ci.mustPost(t, appDoor(name), body, header, http.StatusAccepted).delivery(t)
+			source := in[map[string]any](w.get(applications, name).Object, "spec", "source")
+			images := in[[]any](source, "kustomize", "images")
+			if source["targetRevision"] != test.revision || fmt.Sprint(images) != fmt.Sprint(test.images) {
+				wrong, example = wrong+1, fmt.Sprintf("%s has %v and %v after %s: %s", name, source["targetRevision"], images, d.Status.Reason, d.Status.Message)
+			}
+		}
+		if wrong > 0 {
+			t.Errorf("%s: %d of %d were decided on what was there before; e.g. %s", test.name, wrong, rounds, example)
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/registry/deliver"
 )
 
@@ -22,7 +23,7 @@ func (c ExtraConfig) buildHandlerChain(maxObjectBytes int64, stopping *atomic.Bo
 	return func(handler http.Handler, generic *genericapiserver.Config) http.Handler {
 		share := newNamespaceShare(c.NamespaceSharePercent, generic.MaxMutatingRequestsInFlight, budget)
 		bounded := withBoundedObjects(deliver.WithDryRun(withPoliteReads(handler, watchWriteTimeout)), maxObjectBytes)
-		authorized := whileAccepting(share.limit(bounded), c.accepting)
+		authorized := c.whileAccepting(share.limit(bounded))
 		callers := newCallers(generic, c.Direct)
 		known := onceRelayKnown(callers.before(limitedChain(authorized, generic)), generic.Authentication.RequestHeaderConfig)
 		return deliver.WithoutQuerySecret(withLastAnswers(withBodyTimeout(known, c.PayloadTimeout), stopping), querySecretWarning)
@@ -61,7 +62,8 @@ func (c ExtraConfig) storageReady() error {
 	return nil
 }
 
-// accepting returns the error that answers a delivery to a namespace while none can be taken, and counts it.
+// accepting returns the error that answers a delivery to a namespace while none can be taken, and counts it. It tells that the
+// namespace exists, and what it has.
 func (c ExtraConfig) accepting(namespace string) error {
 	if err := c.storageReady(); err != nil {
 		return err
@@ -73,11 +75,17 @@ func (c ExtraConfig) accepting(namespace string) error {
 	return err
 }
 
-// whileAccepting answers whatever would make a delivery with the error of accepting, if there is one.
-func whileAccepting(next http.Handler, accepting func(namespace string) error) http.Handler {
+// whileAccepting answers a request that would make a delivery, if none can be taken now. Of a sender that the cluster has not
+// authenticated only the storage is asked about: whether the namespace takes deliveries it is told once it has proved itself.
+func (c ExtraConfig) whileAccepting(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		info, ok := genericapirequest.RequestInfoFrom(req.Context())
 		if ok && info.APIGroup == postern.GroupName && info.Verb == "create" {
+			caller, _ := genericapirequest.UserFrom(req.Context())
+			accepting := func(string) error { return c.storageReady() }
+			if _, known := credential.Identify(caller); known {
+				accepting = c.accepting
+			}
 			if err := accepting(info.Namespace); err != nil {
 				deliver.WriteError(w, err)
 				return

@@ -53,6 +53,7 @@ func (p *process) serve(ctx context.Context) error {
 	writer.Turn = work.ToWrite
 	ledger := controller.NewLedger()
 	backlog := controller.NewBacklog(ledger, int64(p.limits.maxDeliveries), p.limits.maxDeliveryBytes, p.limits.namespaceSharePercent)
+	var history *controller.History
 	serverConfig := &apiserver.Config{Generic: config, Extra: apiserver.ExtraConfig{
 		Verifier:      credential.NewVerifier(p.credentials, p.files.secrets),
 		Secrets:       p.files.secrets,
@@ -60,8 +61,11 @@ func (p *process) serve(ctx context.Context) error {
 		Events:        mgr.GetEventRecorder("postern"),
 		SecretsSynced: secretsSynced,
 		CachesReady: func() error {
-			if !secretsSynced() {
+			switch {
+			case !secretsSynced():
 				return errors.New("the secrets are not in the cache yet")
+			case !history.HasSynced(): // or what is written could be older than what a record tells
+				return errors.New("the records of earlier deliveries are not read yet")
 			}
 			return targets.Ready()
 		},
@@ -86,7 +90,7 @@ func (p *process) serve(ctx context.Context) error {
 		return err
 	}
 	ledger.Follow(server.Records().All())
-	history := controller.NewHistory(server.Records().All(), server.Deliverer())
+	history = controller.NewHistory(server.Records().All(), server.Deliverer())
 	// Until the secrets are known, so is not whose secret counts. Until the history is, a retry could write what is older.
 	known := func() bool { return secretsSynced() && history.HasSynced() }
 	leader, err := newLeader(config.ClientConfig, p.options, func(ctx context.Context) error { return p.lead(ctx, server, ledger, known) })

@@ -57,6 +57,7 @@ type tallies struct {
 type tally struct {
 	identity string
 	repeats  postern.Repeats
+	storing  int // how many stores of what was counted are under way, which may put it back
 	timer    *time.Timer
 	// leave gives back the room that it takes.
 	leave func()
@@ -121,8 +122,12 @@ func (t *tallies) storeBeside(ctx context.Context, key types.NamespacedName, one
 // tryStore begins to store what was counted, unless too much is being stored. The lock is held.
 func (t *tallies) tryStore(ctx context.Context, key types.NamespacedName, one *tally) {
 	counted := one.repeats
+	if counted.Count == 0 {
+		return
+	}
 	if t.stores.TryGo(func() error { t.store(ctx, key, one, counted); return nil }) {
 		one.repeats = postern.Repeats{}
+		one.storing++
 	}
 }
 
@@ -132,16 +137,17 @@ func (t *tallies) again(ctx context.Context, key types.NamespacedName, one *tall
 	defer t.mu.Unlock()
 	switch {
 	case t.closed:
-	case one.repeats.Count == 0:
+	case one.repeats.Count > 0 || one.storing > 0:
+		t.storeBeside(ctx, key, one)
+	default:
 		delete(t.open, key)
 		one.leave()
-	default:
-		t.storeBeside(ctx, key, one)
 	}
 }
 
 // store adds repeats to a record. One that is pending is left to the one that carries it out, and is told later.
 func (t *tallies) store(ctx context.Context, key types.NamespacedName, one *tally, counted postern.Repeats) {
+	defer t.stored(one)
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
 	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
@@ -168,6 +174,12 @@ func (t *tallies) store(ctx context.Context, key types.NamespacedName, one *tall
 	}
 }
 
+func (t *tallies) stored(one *tally) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	one.storing--
+}
+
 func (t *tallies) putBack(one *tally, counted postern.Repeats) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -190,8 +202,6 @@ func (t *tallies) closeAll(ctx context.Context) {
 	t.closed = true
 	for key, one := range t.open {
 		one.timer.Stop()
-		if one.repeats.Count > 0 {
-			t.tryStore(ctx, key, one)
-		}
+		t.tryStore(ctx, key, one)
 	}
 }

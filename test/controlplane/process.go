@@ -175,6 +175,15 @@ func (p *process) forget() error {
 func (p *process) pidFile() string { return filepath.Join(p.stateDir, p.name+".pid") }
 func (p *process) logFile() string { return filepath.Join(p.stateDir, p.name+".log") }
 
+// logSize is how many bytes were logged.
+func (p *process) logSize() int64 {
+	info, err := os.Stat(p.logFile())
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
 // logTail returns the last lines of the program's log, headed by its name.
 func (p *process) logTail() string {
 	data, err := os.ReadFile(p.logFile())

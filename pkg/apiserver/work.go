@@ -14,6 +14,14 @@ import (
 	"postern.dev/postern/pkg/fairness"
 )
 
+// A namespace that has work without an end gets so large a part of the processor time that its share would allow, while others
+// have work too, once it has taken workBurst of it. For the processors, and those of etcd and the network behind them, do not
+// know whose work is urgent: they queue it, and what is small waits as long as what is large.
+const (
+	workRateDivisor = 4
+	workBurst       = 500 * time.Millisecond
+)
+
 // workPatience is how long a request waits for its turn. Senders give up after about ten seconds, and what comes after the
 // wait takes time too.
 const workPatience = 3 * time.Second
@@ -32,7 +40,12 @@ func NewWork(sharePercent int) *Work {
 	// One more than there are processors, so that another flow begins at once, and no more: what etcd and the network do for
 	// all passes through many goroutines, each of which waits behind those that keep a processor busy.
 	total := int64(runtime.GOMAXPROCS(0)) + 1
-	return &Work{fairness.NewSlots(fairness.Share{Total: total, Percent: sharePercent}), workPatience, fairness.NewNotices()}
+	pace := fairness.Pace{
+		Rate:  float64(runtime.GOMAXPROCS(0)) * float64(sharePercent) / 100 / workRateDivisor,
+		Burst: workBurst,
+	}
+	slots := fairness.NewPacedSlots(fairness.Share{Total: total, Percent: sharePercent}, pace)
+	return &Work{slots, workPatience, fairness.NewNotices()}
 }
 
 // Await waits for the turn of a flow until ctx ends: for what was accepted before, and is tried again if its turn does not come.

@@ -7,6 +7,9 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Slots bounds how much is done at a time. What finds no slots waits in the queue of its flow; those that become free go
@@ -14,18 +17,37 @@ import (
 // have more than its share, so that another finds slots at once. It is safe for concurrent use.
 type Slots struct {
 	share Share
+	pace  Pace
 
 	mu     sync.Mutex
 	all    int64
 	events int64 // how often a flow came, or was given slots
 	queues map[Flow]*queue
+	wake   time.Time // when a timer looks at the queues again; zero if none is set
 }
+
+// Pace bounds for how long in all a flow may have slots while others are served, too. What is worked on without an end would
+// else take all the time that others leave, and they would wait in the processors' queues, which know no flows. The zero
+// value bounds nothing.
+type Pace struct {
+	// Rate is in slot seconds a second.
+	Rate float64
+	// Burst is how many slot seconds go before that.
+	Burst time.Duration
+}
+
+// activeFor is how long after it had a slot a flow counts as one that is served.
+const activeFor = time.Second
 
 // queue is what a flow has and waits for.
 type queue struct {
 	held    int64
 	since   int64 // when it was given slots last, or came, in events of Slots
 	waiting []*turn
+
+	served time.Time     // when it gave slots back last
+	used   *rate.Limiter // of the microseconds for which it had a slot
+	rests  time.Time     // until when it gets none
 }
 
 // turn is a wait for n slots; it comes when that is closed.
@@ -35,7 +57,21 @@ type turn struct {
 }
 
 // NewSlots returns as many slots as the share is of.
-func NewSlots(share Share) *Slots { return &Slots{share: share, queues: map[Flow]*queue{}} }
+func NewSlots(share Share) *Slots { return NewPacedSlots(share, Pace{}) }
+
+// NewPacedSlots returns as many slots as the share is of, of which each flow has some at a pace.
+func NewPacedSlots(share Share, pace Pace) *Slots {
+	return &Slots{share: share, pace: pace, queues: map[Flow]*queue{}}
+}
+
+func (s *Slots) newQueue() *queue {
+	s.events++
+	q := &queue{since: s.events} // behind those that wait, or ever new flows would keep them waiting
+	if s.pace.Rate > 0 {
+		q.used = rate.NewLimiter(rate.Limit(s.pace.Rate*1e6), int(s.pace.Burst.Microseconds()))
+	}
+	return q
+}
 
 // Acquire waits for n slots, or for all if there are not so many, and returns what gives them back, to be called once. If ctx
 // ends first the error is ErrTotal or ErrShare.
@@ -49,11 +85,12 @@ func (s *Slots) Acquire(ctx context.Context, flow Flow, n int64) (release func()
 			return nil, err
 		}
 	}
+	began := time.Now()
 	if ctx.Err() != nil { // both at once
-		s.giveBack(flow, n)
+		s.giveBack(flow, n, began)
 		return nil, ErrTotal
 	}
-	return func() { s.giveBack(flow, n) }, nil
+	return func() { s.giveBack(flow, n, began) }, nil
 }
 
 func (s *Slots) enqueue(flow Flow, n int64) *turn {
@@ -61,8 +98,7 @@ func (s *Slots) enqueue(flow Flow, n int64) *turn {
 	defer s.mu.Unlock()
 	q := s.queues[flow]
 	if q == nil {
-		s.events++
-		q = &queue{since: s.events} // behind those that wait, or ever new flows would keep them waiting
+		q = s.newQueue()
 		s.queues[flow] = q
 	}
 	t := &turn{n, make(chan struct{})}
@@ -85,33 +121,55 @@ func (s *Slots) leave(flow Flow, t *turn) error {
 		err = ErrShare
 	}
 	q.waiting = slices.Delete(q.waiting, i, i+1)
-	s.forget(flow)
 	s.dispatch() // for who waits behind
 	return err
 }
 
-func (s *Slots) giveBack(flow Flow, n int64) {
+func (s *Slots) giveBack(flow Flow, n int64, began time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	q, now := s.queues[flow], time.Now()
 	s.all -= n
-	s.queues[flow].held -= n
-	s.forget(flow)
+	q.held -= n
+	q.served = now
+	if q.used != nil && s.othersAreServed(q, now) {
+		q.rest(n, now.Sub(began), now)
+	}
 	s.dispatch()
 }
 
-// forget drops a flow that has nothing and waits for nothing.
-func (s *Slots) forget(flow Flow) {
-	if q := s.queues[flow]; q.held == 0 && len(q.waiting) == 0 {
-		delete(s.queues, flow)
+// othersAreServed reports whether any other flow has or waits for slots, or had some just now.
+func (s *Slots) othersAreServed(than *queue, now time.Time) bool {
+	for _, q := range s.queues {
+		if q != than && (q.held > 0 || len(q.waiting) > 0 || now.Sub(q.served) < activeFor) {
+			return true
+		}
+	}
+	return false
+}
+
+// rest makes a queue that had n slots for a time wait until its pace allows more.
+func (q *queue) rest(n int64, had time.Duration, now time.Time) {
+	for left := n * had.Microseconds(); left > 0; {
+		part := min(left, int64(q.used.Burst()))
+		q.rests = now.Add(q.used.ReserveN(now, int(part)).DelayFrom(now))
+		left -= part
 	}
 }
 
-// dispatch gives away the slots that are free.
+// isIdle reports whether a queue has nothing, waits for nothing, and would be like a new one.
+func (q *queue) isIdle(now time.Time) bool {
+	return q.held == 0 && len(q.waiting) == 0 &&
+		(q.used == nil || now.Sub(q.served) >= activeFor && q.used.TokensAt(now) >= float64(q.used.Burst()))
+}
+
+// dispatch gives away the slots that are free, and drops flows that are idle.
 func (s *Slots) dispatch() {
+	now := time.Now()
 	for {
-		q := s.next()
+		q := s.next(now)
 		if q == nil {
-			return
+			break
 		}
 		first := q.waiting[0]
 		s.all += first.n
@@ -121,13 +179,18 @@ func (s *Slots) dispatch() {
 		q.waiting = slices.Delete(q.waiting, 0, 1)
 		close(first.comes)
 	}
+	s.dispatchLater(now)
 }
 
 // next returns whose turn it is, or nil.
-func (s *Slots) next() *queue {
+func (s *Slots) next(now time.Time) *queue {
 	var next *queue
-	for _, q := range s.queues {
-		if len(q.waiting) == 0 || s.share.Check(q.held, s.all, q.waiting[0].n) != nil {
+	for flow, q := range s.queues {
+		if q.isIdle(now) {
+			delete(s.queues, flow)
+			continue
+		}
+		if len(q.waiting) == 0 || now.Before(q.rests) || s.share.Check(q.held, s.all, q.waiting[0].n) != nil {
 			continue
 		}
 		if next == nil || q.held < next.held || q.held == next.held && q.since < next.since {
@@ -135,4 +198,24 @@ func (s *Slots) next() *queue {
 		}
 	}
 	return next
+}
+
+// dispatchLater dispatches again when the first flow that waits has rested.
+func (s *Slots) dispatchLater(now time.Time) {
+	var first time.Time
+	for _, q := range s.queues {
+		if len(q.waiting) > 0 && now.Before(q.rests) && (first.IsZero() || q.rests.Before(first)) {
+			first = q.rests
+		}
+	}
+	if first.IsZero() || !s.wake.IsZero() && !first.Before(s.wake) {
+		return
+	}
+	s.wake = first
+	time.AfterFunc(first.Sub(now), func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.wake = time.Time{}
+		s.dispatch()
+	})
 }

@@ -18,8 +18,9 @@ import (
 	"postern.dev/postern/pkg/generated/clientset/versioned"
 )
 
-// halfBytes is so much that a client sends it on, and does not wait for more.
-const halfBytes = 64 << 10
+// halfBytes is so much that a client sends it on, and does not wait for more, and more than what every body may have without
+// taking memory of all.
+const halfBytes = 128 << 10
 
 // halfSent is a delivery of which the second half is still to come.
 type halfSent struct {
@@ -65,11 +66,11 @@ func (h *halfSent) end() answer {
 
 // untilRefused waits until deliveries are told to come again later, because of a limit that the flag sets. It calls more
 // each time that they are not.
-func (w *world) untilRefused(s sender, path, flag string, more func()) {
+func (w *world) untilRefused(s sender, path, body, flag string, more func()) {
 	w.t.Helper()
 	var got answer
 	w.eventually(func() (err error) {
-		got, err = s.post(w.t.Context(), path+dryRun, []byte(anyBody), nil)
+		got, err = s.post(w.t.Context(), path+dryRun, []byte(body), nil)
 		if err == nil && got.code != http.StatusTooManyRequests {
 			more()
 			err = fmt.Errorf("got %d, want 429: %s", got.code, got.body)
@@ -130,7 +131,7 @@ func TestOverTheLimits(t *testing.T) {
 		deliveries := w.reader().PosternV1alpha1().WebhookDeliveries(w.namespace)
 		var half []*halfSent
 		// One that comes while another is just ending is refused itself, and holds nothing; so there may be more than four.
-		w.untilRefused(ci, syncDoor("web"), "--max-mutating-requests-inflight", func() {
+		w.untilRefused(ci, syncDoor("web"), anyBody, "--max-mutating-requests-inflight", func() {
 			half = append(half, ci.sendHalf(t, syncDoor("web"), fmt.Sprintf("v%d", len(half)), true))
 		})
 		list, err := deliveries.List(t.Context(), metav1.ListOptions{})
@@ -169,14 +170,16 @@ func TestOverTheLimits(t *testing.T) {
 		ci.mustPost(t, syncDoor("web"), `{"ref":"after"}`, nil, http.StatusAccepted)
 	})
 
-	t.Run("of bytes in flight deliveries are refused until there is room", func(t *testing.T) {
+	t.Run("of bytes in flight large deliveries are refused until there is room", func(t *testing.T) {
 		w := s.newWorld(t)
 		w.gatewaySync("web")
 		ci := w.ci().speaking(t, w, "HTTP/1.1")
 		var half []*halfSent
-		w.untilRefused(ci, syncDoor("web"), "--max-inflight-payload-bytes", func() {
+		large := `{"ref":"large","x":"` + strings.Repeat("x", halfBytes) + `"}`
+		w.untilRefused(ci, syncDoor("web"), large, "--max-inflight-payload-bytes", func() {
 			half = append(half, ci.sendHalf(t, syncDoor("web"), fmt.Sprintf("large%d", len(half)), false)) // counts as the largest
 		})
+		ci.mustPost(t, syncDoor("web"), `{"ref":"small"}`, nil, http.StatusAccepted)
 		accepted := 0
 		for _, h := range half {
 			if h.end().code == http.StatusAccepted {

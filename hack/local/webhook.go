@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/pkg/generated/clientset/versioned"
 )
 
 // webhook is a request as a sender sends it.
@@ -43,9 +44,24 @@ func (p *play) accepted(ctx context.Context, w webhook, method string) error {
 	if err := json.Unmarshal(body, &delivery); err != nil {
 		return fmt.Errorf("the answer is no delivery: %w", err)
 	}
-	status := delivery.Status
-	if status.Phase != v1alpha1.DeliveryApplied || status.Sender == nil || status.Sender.Method != method {
-		return fmt.Errorf("the delivery is in phase %s from %v; it should be Applied, by method %s", status.Phase, status.Sender, method)
+	if delivery.Status.Phase != v1alpha1.DeliveryApplied {
+		return fmt.Errorf("the delivery is in phase %s; it should be Applied", delivery.Status.Phase)
+	}
+	return p.provedBy(ctx, delivery.Namespace, delivery.Name, method)
+}
+
+// provedBy compares the method by which the sender of a delivery proved itself. A sender without an identity is not told.
+func (p *play) provedBy(ctx context.Context, namespace, name, method string) error {
+	client, err := versioned.NewForConfig(p.cluster.RESTConfig())
+	if err != nil {
+		return err
+	}
+	record, err := client.PosternV1alpha1().WebhookDeliveries(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("could not get the record of the delivery: %w", err)
+	}
+	if sender := record.Status.Sender; sender == nil || sender.Method != method {
+		return fmt.Errorf("the delivery is from %v; it should be proved by method %s", sender, method)
 	}
 	return nil
 }

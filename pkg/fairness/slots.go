@@ -27,8 +27,8 @@ type Slots struct {
 }
 
 // Pace bounds for how long in all a flow may have slots while others are served, too. What is worked on without an end would
-// else take all the time that others leave, and they would wait in the processors' queues, which know no flows. The zero
-// value bounds nothing.
+// else take all the time that others leave, and they would wait in the processors' queues, which know no flows. What is for no
+// single namespace is not bounded: it is for many. The zero value bounds nothing.
 type Pace struct {
 	// Rate is in slot seconds a second.
 	Rate float64
@@ -64,10 +64,10 @@ func NewPacedSlots(share Share, pace Pace) *Slots {
 	return &Slots{share: share, pace: pace, queues: map[Flow]*queue{}}
 }
 
-func (s *Slots) newQueue() *queue {
+func (s *Slots) newQueue(flow Flow) *queue {
 	s.events++
 	q := &queue{since: s.events} // behind those that wait, or ever new flows would keep them waiting
-	if s.pace.Rate > 0 {
+	if s.pace.Rate > 0 && flow.Namespace != "" {
 		q.used = rate.NewLimiter(rate.Limit(s.pace.Rate*1e6), int(s.pace.Burst.Microseconds()))
 	}
 	return q
@@ -98,7 +98,7 @@ func (s *Slots) enqueue(flow Flow, n int64) *turn {
 	defer s.mu.Unlock()
 	q := s.queues[flow]
 	if q == nil {
-		q = s.newQueue()
+		q = s.newQueue(flow)
 		s.queues[flow] = q
 	}
 	t := &turn{n, make(chan struct{})}

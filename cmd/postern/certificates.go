@@ -45,8 +45,8 @@ func newCertificates(namespace string) certificates {
 
 // ownNamespace is where this process runs, as far as it can tell.
 func ownNamespace() string {
-	told, _ := os.ReadFile(namespaceFile) // outside a cluster there is none
-	return cmp.Or(os.Getenv("POD_NAMESPACE"), strings.TrimSpace(string(told)), "postern-system")
+	contents, _ := os.ReadFile(namespaceFile) // outside a cluster there is none
+	return cmp.Or(os.Getenv("POD_NAMESPACE"), strings.TrimSpace(string(contents)), "postern-system")
 }
 
 func (c *certificates) addFlags(sets *cliflag.NamedFlagSets) {
@@ -79,8 +79,8 @@ func (c *certificates) validate() []error {
 		{"--service-namespace", c.service.Namespace, validation.IsDNS1123Label},
 		{"--ca-secret-name", c.caSecretName, validation.IsDNS1123Subdomain},
 	} {
-		if wrong := name.check(name.value); len(wrong) > 0 {
-			errs = append(errs, fmt.Errorf("%s is %q: %s", name.flag, name.value, strings.Join(wrong, "; ")))
+		if msgs := name.check(name.value); len(msgs) > 0 {
+			errs = append(errs, fmt.Errorf("%s is %q: %s", name.flag, name.value, strings.Join(msgs, "; ")))
 		}
 	}
 	if c.leafValidity < minLeafValidity || c.caValidity < 2*c.leafValidity {
@@ -89,15 +89,15 @@ func (c *certificates) validate() []error {
 	return errs
 }
 
-// makesCertificates reports whether Postern makes its certificates itself.
-func (o *options) makesCertificates() bool {
+// managesCertificates reports whether Postern makes its certificates itself.
+func (o *options) managesCertificates() bool {
 	files := o.recommended.SecureServing.ServerCert.CertKey
 	return files.CertFile == "" && files.KeyFile == ""
 }
 
 // validateCertificates returns everything that is wrong with the flags about certificates.
 func (o *options) validateCertificates() []error {
-	if o.makesCertificates() {
+	if o.managesCertificates() {
 		return o.certificates.validate()
 	}
 	if files := o.recommended.SecureServing.ServerCert.CertKey; files.CertFile == "" || files.KeyFile == "" {

@@ -19,13 +19,13 @@ func TestPosternMakesItsOwnCertificatesUnlessFilesAreGiven(t *testing.T) {
 	}{
 		{nil, true},
 		{[]string{"--tls-cert-file=", "--tls-private-key-file="}, true},
-		{enough, false},
+		{plentyOfMemory, false},
 	} {
 		o, err := parse(test.args...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := o.makesCertificates(); got != test.want {
+		if got := o.managesCertificates(); got != test.want {
 			t.Errorf("%v: got %v, want %v", test.args, got, test.want)
 		}
 	}
@@ -70,7 +70,7 @@ func TestANameThatNoObjectCanHaveIsAnErrorThatNamesTheFlag(t *testing.T) {
 		if _, err := parse(test.bad); err == nil || !strings.Contains(err.Error(), test.names) {
 			t.Errorf("%s: %v", test.bad, err)
 		}
-		if _, err := parse(append(enough[:2:2], test.bad)...); err != nil {
+		if _, err := parse(append(plentyOfMemory[:2:2], test.bad)...); err != nil {
 			t.Errorf("%s matters beside --tls-cert-file: %v", test.bad, err)
 		}
 	}

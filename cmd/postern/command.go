@@ -35,8 +35,8 @@ func newCommand(ctx context.Context) *cobra.Command {
 				return err
 			}
 			err := run(ctx, o)
-			if errors.Is(err, errStartAnew) {
-				return startAnew(ctx)
+			if errors.Is(err, errRestartRequired) {
+				return reexec(ctx)
 			}
 			return err
 		},

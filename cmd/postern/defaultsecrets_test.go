@@ -44,7 +44,7 @@ func TestDefaultSecretsComeByFlagElseByVariableElseNot(t *testing.T) {
 			}, Files: map[string]string{"token": "token"}},
 		},
 	} {
-		o, _, err := parseIn(environment, append(test.args, enough...)...)
+		o, _, err := parseIn(environment, append(test.args, plentyOfMemory...)...)
 		if err != nil {
 			t.Errorf("%s: %v", test.name, err)
 			continue
@@ -85,11 +85,11 @@ func TestAFileOfDefaultSecretsThatCannotBeReadIsAnErrorAtTheStart(t *testing.T) 
 	if err := os.WriteFile(token, []byte("t0ken"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	o, err := parse(append([]string{"--token-file=" + token, "--hmac-secret-file=" + filepath.Join(dir, "missing")}, enough...)...)
+	o, err := parse(append([]string{"--token-file=" + token, "--hmac-secret-file=" + filepath.Join(dir, "missing")}, plentyOfMemory...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = readFiles(o)
+	_, err = loadStartupFiles(o)
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("got %v", err)
 	}
@@ -112,11 +112,11 @@ func TestABadCertificateOfTheReceiverIsAnErrorOnlyWhereItWouldBeUsed(t *testing.
 		{[]string{"--enable-webhook", "--webhook-namespaces=*", "--disable-tls"}, false},
 		{[]string{"--enable-webhook", "--webhook-namespaces=*"}, true},
 	} {
-		o, err := parse(append(append(test.args, files...), enough...)...)
+		o, err := parse(append(append(test.args, files...), plentyOfMemory...)...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := readFiles(o); (err != nil) != test.want {
+		if _, err := loadStartupFiles(o); (err != nil) != test.want {
 			t.Errorf("%v: got error %v", test.args, err)
 		}
 	}

@@ -79,7 +79,7 @@ func TestEachSettingComesByItsFlagElseByItsVariableElseByDefault(t *testing.T) {
 			}...)
 		}
 		for _, test := range tests {
-			args := slices.Clone(enough)
+			args := slices.Clone(plentyOfMemory)
 			if test.flag != "" {
 				args = append(args, "--"+setting.Flag+"="+test.flag)
 			}
@@ -102,9 +102,9 @@ func TestABadSettingIsAnErrorThatNamesItsFlagOrItsVariable(t *testing.T) {
 		if s.bad == "" {
 			continue
 		}
-		_, _, err := parseIn(nil, append(enough[:2:2], "--"+setting.Flag+"="+s.bad)...)
+		_, _, err := parseIn(nil, append(plentyOfMemory[:2:2], "--"+setting.Flag+"="+s.bad)...)
 		checkError(t, "--"+setting.Flag, err, "--"+setting.Flag, s.says)
-		_, _, err = parseIn(map[string]string{setting.Env: s.bad}, enough...)
+		_, _, err = parseIn(map[string]string{setting.Env: s.bad}, plentyOfMemory...)
 		checkError(t, setting.Env, err, setting.Env, s.says)
 	}
 }
@@ -123,15 +123,15 @@ func checkError(t *testing.T, name string, err error, want ...string) {
 }
 
 func TestAllBadVariablesAreReportedAtOnce(t *testing.T) {
-	_, _, err := parseIn(map[string]string{"ENABLE_WEBHOOK": "maybe", "WEBHOOK_PORT": "http", "DISABLE_TLS": "no"}, enough...)
+	_, _, err := parseIn(map[string]string{"ENABLE_WEBHOOK": "maybe", "WEBHOOK_PORT": "http", "DISABLE_TLS": "no"}, plentyOfMemory...)
 	checkError(t, "of another type", err, `ENABLE_WEBHOOK is "maybe"`, `WEBHOOK_PORT is "http"`, `DISABLE_TLS is "no"`)
-	_, _, err = parseIn(map[string]string{"ENABLE_WEBHOOK": "true", "WEBHOOK_PORT": "-1", "TLS_MIN_VERSION": "2", "TLS_CIPHERS": "a:b"}, enough...)
+	_, _, err = parseIn(map[string]string{"ENABLE_WEBHOOK": "true", "WEBHOOK_PORT": "-1", "TLS_MIN_VERSION": "2", "TLS_CIPHERS": "a:b"}, plentyOfMemory...)
 	checkError(t, "out of bounds", err, "ENABLE_WEBHOOK needs --webhook-namespaces", "WEBHOOK_PORT is -1", `TLS_MIN_VERSION: "2"`, `TLS_CIPHERS: "a"`, `TLS_CIPHERS: "b"`)
 }
 
 func TestBooleanVariablesAreTakenInAnyCase(t *testing.T) {
 	for value, want := range map[string]bool{"true": true, "True": true, "TRUE": true, "tRUE": true, "1": true, "False": false, "0": false} {
-		o, _, err := parseIn(map[string]string{"DISABLE_TLS": value}, enough...)
+		o, _, err := parseIn(map[string]string{"DISABLE_TLS": value}, plentyOfMemory...)
 		if err != nil {
 			t.Errorf("%s: %v", value, err)
 		} else if o.webhook.disableTLS != want {

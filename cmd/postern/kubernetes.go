@@ -19,8 +19,8 @@ import (
 	"postern.dev/postern/pkg/apiserver"
 )
 
-// answerTimeout is how long the kube-apiserver may take to tell its version.
-const answerTimeout = 10 * time.Second
+// pingTimeout is how long the kube-apiserver may take to tell its version.
+const pingTimeout = 10 * time.Second
 
 // clientConfig says how to reach the kube-apiserver, by the flags.
 func clientConfig(o *options) (*rest.Config, error) {
@@ -31,9 +31,9 @@ func clientConfig(o *options) (*rest.Config, error) {
 	return config.ClientConfig, nil
 }
 
-// awaitKubernetes returns once the kube-apiserver answers. What follows asks it at once and would end if it could not, be
+// waitForAPIServer returns once the kube-apiserver answers. What follows asks it at once and would end if it could not, be
 // started again, and end. The error is that of ctx if that ends first.
-func awaitKubernetes(ctx context.Context, o *options) error {
+func waitForAPIServer(ctx context.Context, o *options) error {
 	config, err := clientConfig(o)
 	if err != nil {
 		return err
@@ -44,7 +44,7 @@ func awaitKubernetes(ctx context.Context, o *options) error {
 	}
 	backoff := storageBackoff()
 	for {
-		err := askVersion(ctx, client.RESTClient())
+		err := pingAPIServer(ctx, client.RESTClient())
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -61,9 +61,9 @@ func awaitKubernetes(ctx context.Context, o *options) error {
 	}
 }
 
-// askVersion returns nil if there was an answer, even a refusal.
-func askVersion(ctx context.Context, client rest.Interface) error {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+// pingAPIServer returns nil if there was an answer, even a refusal.
+func pingAPIServer(ctx context.Context, client rest.Interface) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	err := client.Get().AbsPath("/version").Do(ctx).Error()
 	var refusal apierrors.APIStatus

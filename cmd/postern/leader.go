@@ -19,30 +19,30 @@ import (
 	"postern.dev/postern/pkg/controller"
 )
 
-// lead runs what one replica does for all.
-func (p *process) lead(ctx context.Context, server *apiserver.Server, ledger *controller.Ledger, known toolscache.InformerSynced) error {
+// runLeader runs what one replica does for all.
+func (a *app) runLeader(ctx context.Context, server *apiserver.Server, index *controller.RecordIndex, synced toolscache.InformerSynced) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		p.own.keep(ctx) // which waits for nothing else
+		a.managedCerts.runCAController(ctx) // which waits for nothing else
 		return nil
 	})
 	group.Go(func() error {
-		if !toolscache.WaitForCacheSync(ctx.Done(), known) {
+		if !toolscache.WaitForCacheSync(ctx.Done(), synced) {
 			return nil // so nothing may be written
 		}
-		retry, err := controller.NewRetry(server.Records().Pending(), server.Deliverer(), p.retryWindow, time.Now)
+		retry, err := controller.NewRetryController(server.Records().Pending(), server.Deliverer(), a.retryWindow, time.Now)
 		if err != nil {
 			return err
 		}
 		return retry.Start(ctx)
 	})
-	recordCap := &controller.RecordCap{
-		Records: server.Records(), Ledger: ledger, Max: int64(p.limits.maxDeliveries), MaxBytes: p.limits.maxDeliveryBytes,
+	gc := &controller.GarbageCollector{
+		Records: server.Records(), Index: index, Max: int64(a.limits.maxDeliveries), MaxBytes: a.limits.maxDeliveryBytes,
 	}
-	if p.member != nil {
-		recordCap.Crowded = p.member.Crowded
+	if a.member != nil {
+		gc.NearQuota = a.member.NearQuota
 	}
-	group.Go(func() error { return recordCap.Start(ctx) })
+	group.Go(func() error { return gc.Start(ctx) })
 	return group.Wait()
 }
 

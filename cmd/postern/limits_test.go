@@ -12,7 +12,7 @@ import (
 )
 
 func TestDefaultLimits(t *testing.T) {
-	o, err := parse(enough...)
+	o, err := parse(plentyOfMemory...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestLimitsAreTakenUpToTheirBounds(t *testing.T) {
 		{"--direct-requests-per-second=1"},
 		{"--direct-requests-per-second=10000"},
 	} {
-		if _, err := parse(append(args, enough...)...); err != nil {
+		if _, err := parse(append(args, plentyOfMemory...)...); err != nil {
 			t.Errorf("%v: %v", args, err)
 		}
 	}
@@ -68,7 +68,7 @@ func TestABadLimitIsAnErrorThatNamesTheFlag(t *testing.T) {
 		{"--direct-requests-per-second=0", "--direct-requests-per-second is 0: it must be from 1 to 10000"},
 		{"--direct-requests-per-second=10001", "--direct-requests-per-second is 10001: it must be from 1 to 10000"},
 	} {
-		_, err := parse(append(enough[:2:2], test.bad)...)
+		_, err := parse(append(plentyOfMemory[:2:2], test.bad)...)
 		switch {
 		case err == nil:
 			t.Errorf("%s is accepted", test.bad)

@@ -29,10 +29,10 @@ func newManager(config *rest.Config, gracefulShutdown time.Duration) (manager.Ma
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return nil, fmt.Errorf("could not register the Kubernetes types: %w", err)
 	}
-	ours := rest.CopyConfig(config)
+	configCopy := rest.CopyConfig(config)
 	// Events come in bursts, which the pipeline bounds. At client-go's own five requests a second they would come late.
-	ours.QPS, ours.RateLimiter = -1, nil
-	mgr, err := ctrl.NewManager(ours, ctrl.Options{
+	configCopy.QPS, configCopy.RateLimiter = -1, nil
+	mgr, err := ctrl.NewManager(configCopy, ctrl.Options{
 		Scheme: scheme,
 		// The API server serves metrics and probes.
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
@@ -49,8 +49,8 @@ func newManager(config *rest.Config, gracefulShutdown time.Duration) (manager.Ma
 	return mgr, nil
 }
 
-// follow feeds the secrets from the manager's cache, and returns whether all of them have been fed.
-func follow(ctx context.Context, mgr manager.Manager, secrets *credential.Secrets) (toolscache.InformerSynced, error) {
+// watchSecrets feeds the secrets from the manager's cache, and returns whether all of them have been fed.
+func watchSecrets(ctx context.Context, mgr manager.Manager, secrets *credential.Secrets) (toolscache.InformerSynced, error) {
 	informer, err := mgr.GetCache().GetInformer(ctx, &corev1.Secret{}, cache.BlockUntilSynced(false))
 	if err != nil {
 		return nil, fmt.Errorf("could not watch the webhook secrets: %w", err)

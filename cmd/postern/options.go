@@ -47,7 +47,7 @@ type options struct {
 	certificates    certificates
 	webhook         webhook
 	defaultSecrets  defaultSecrets
-	given           given
+	explicit        explicitSettings
 }
 
 func newOptions() *options {
@@ -134,13 +134,13 @@ func (o *options) flags() cliflag.NamedFlagSets {
 	// cobra answers these two, and shows them with the others only if they are among them.
 	sets.FlagSet("general").BoolP("help", "h", false, "Print the flags, and end.")
 	sets.FlagSet("general").Bool("version", false, "Print the version, and end.")
-	nameVariables(&sets)
+	addEnvToUsage(&sets)
 	return sets
 }
 
 // readEnvironment sets what the parsed flags leave to the environment.
 func (o *options) readEnvironment(flags *pflag.FlagSet, lookup func(string) string) (err error) {
-	o.given, err = readEnvironment(flags, lookup)
+	o.explicit, err = readEnvironment(flags, lookup)
 	o.defaultSecrets.readEnvironment(lookup)
 	return err
 }
@@ -179,7 +179,7 @@ func (o *options) validate() error {
 	}
 	errs = append(errs, o.validateCertificates()...)
 	errs = append(errs, o.limits.validate(o.maxPayloadBytes)...)
-	errs = append(errs, o.webhook.validate(o.given, o.recommended.SecureServing.BindPort)...)
+	errs = append(errs, o.webhook.validate(o.explicit, o.recommended.SecureServing.BindPort)...)
 	return errors.Join(append(errs, o.validateRecommended()...)...)
 }
 
@@ -194,7 +194,7 @@ func (o *options) warnings() []string {
 		}
 		warnings = append(warnings, warning)
 	}
-	return append(warnings, o.webhook.warnings(o.given)...)
+	return append(warnings, o.webhook.warnings(o.explicit)...)
 }
 
 func (o *options) validateLeaderElection() []error {

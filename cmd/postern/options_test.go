@@ -38,11 +38,11 @@ func parseIn(environment map[string]string, args ...string) (*options, *pflag.Fl
 	return o, cmd.Flags(), o.validate()
 }
 
-// enough are flags with which nothing is asked of a cluster.
-var enough = []string{"--tls-cert-file=tls.crt", "--tls-private-key-file=tls.key"}
+// plentyOfMemory are flags with which nothing is asked of a cluster.
+var plentyOfMemory = []string{"--tls-cert-file=tls.crt", "--tls-private-key-file=tls.key"}
 
 func TestDefaults(t *testing.T) {
-	o, err := parse(enough...)
+	o, err := parse(plentyOfMemory...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestFlagsAreTakenUpToTheirLimits(t *testing.T) {
 		{"--identity-is-credential=false", "--webhook-require-secret=false"},
 		{"--etcd-servers=https://etcd.example.com:2379", "--data-dir="},
 	} {
-		if _, err := parse(append(args, enough...)...); err != nil {
+		if _, err := parse(append(args, plentyOfMemory...)...); err != nil {
 			t.Errorf("%v: %v", args, err)
 		}
 	}
@@ -111,7 +111,7 @@ func TestABadValueIsAnErrorThatNamesTheFlag(t *testing.T) {
 		{"--storage-media-type=text/plain", "--storage-media-type"},
 		{"--no-such-flag=1", "--no-such-flag"},
 	} {
-		_, err := parse(append(enough[:2:2], test.bad)...)
+		_, err := parse(append(plentyOfMemory[:2:2], test.bad)...)
 		switch {
 		case err == nil:
 			t.Errorf("%s is accepted", test.bad)
@@ -144,7 +144,7 @@ func TestAllBadValuesAreReportedAtOnce(t *testing.T) {
 
 // The address of the embedded etcd is known only once it has started.
 func TestValidatingChangesNothing(t *testing.T) {
-	o, err := parse(enough...)
+	o, err := parse(plentyOfMemory...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ const (
 func newReceiver(
 	o *options, certificates *receiver.Certificates, server *apiserver.Server, config apiserver.ExtraConfig, targets *target.Cache,
 ) (*receiver.Server, error) {
-	tls, err := o.webhook.tls(o.given)
+	tls, err := o.webhook.tls(o.explicit)
 	if err != nil {
 		return nil, err
 	}
@@ -37,17 +37,17 @@ func newReceiver(
 	if err != nil {
 		return nil, err
 	}
-	config.Secrets.SetAmong(namespaces.Allow)
+	config.Secrets.SetNamespaceFilter(namespaces.Allow)
 	// The records are the API server's, which must not close them before the last webhook is answered.
-	ended := make(chan struct{})
-	if err := server.EndAfter(ended); err != nil {
+	done := make(chan struct{})
+	if err := server.DelayShutdownUntil(done); err != nil {
 		return nil, err
 	}
 	return receiver.NewServer(receiver.ServerConfig{
 		Handler: receiver.NewHandler(receiver.Config{
 			Deliverer:        server.Deliverer(),
-			Guard:            server.Guard(),
-			CanProve:         config.Verifier.CanProve,
+			Limiter:          server.Limiter(),
+			CanAccept:        config.Verifier.CanAccept,
 			Namespaces:       namespaces,
 			TargetNamespaces: targets.Namespaces,
 			Exists: func(namespace, name string) bool {
@@ -62,11 +62,11 @@ func newReceiver(
 		Certificates:   certificates,
 		Rate:           rate,
 		MaxWaiting:     o.limits.maxMutatingRequestsInFlight,
-		OverRate:       server.Guard().CountOverRate,
+		OnRateLimited:  server.Limiter().CountOverRate,
 		BodyTimeout:    o.limits.payloadTimeout,
 		SecretsSynced:  config.SecretsSynced,
 		ShutdownDelay:  o.shutdownDelay,
 		DrainTimeout:   receiverDrainTimeout,
-		Ended:          func() { close(ended) },
+		OnStopped:      func() { close(done) },
 	}), nil
 }

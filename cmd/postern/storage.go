@@ -21,12 +21,12 @@ import (
 const (
 	// etcdStartTimeout is long enough to read all that the largest database may hold.
 	etcdStartTimeout = 5 * time.Minute
-	// holdAfter is how long etcd may take to start before callers are told to wait.
-	holdAfter = 3 * time.Second
+	// startupServerDelay is how long etcd may take to start before callers are told to wait.
+	startupServerDelay = 3 * time.Second
 )
 
-// errStartAnew says that the embedded etcd needs a new process: see etcd.ErrSpent.
-var errStartAnew = errors.New("the embedded etcd needs a new process")
+// errRestartRequired says that the embedded etcd needs a new process: see etcd.ErrRestartRequired.
+var errRestartRequired = errors.New("the embedded etcd needs a new process")
 
 // storageBackoff is how long to wait between attempts to use a data directory that can't be used, without end.
 func storageBackoff() wait.Backoff {
@@ -35,43 +35,43 @@ func storageBackoff() wait.Backoff {
 
 // openStorage starts the embedded etcd, and tries again for as long as that can help: a full disk is no reason to end, be
 // started again, and end. Meanwhile the port is held. The error is that of ctx if that ends first.
-func openStorage(ctx context.Context, o *options, hold *holder) (*etcd.Server, error) {
+func openStorage(ctx context.Context, o *options, startup *startupServer) (*etcd.Server, error) {
 	backoff := storageBackoff()
 	for {
-		holding := time.AfterFunc(holdAfter, hold.take)
-		starting, cancel := context.WithTimeout(ctx, etcdStartTimeout)
-		member, err := etcd.Start(starting, etcd.Config{DataDir: o.dataDir, QuotaBytes: o.limits.etcdQuotaBytes})
+		startTimer := time.AfterFunc(startupServerDelay, startup.start)
+		startCtx, cancel := context.WithTimeout(ctx, etcdStartTimeout)
+		member, err := etcd.Start(startCtx, etcd.Config{DataDir: o.dataDir, QuotaBytes: o.limits.etcdQuotaBytes})
 		cancel()
-		holding.Stop()
+		startTimer.Stop()
 		if err == nil {
 			return member, nil
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if errors.Is(err, etcd.ErrInUse) || errors.Is(err, etcd.ErrPath) {
+		if errors.Is(err, etcd.ErrInUse) || errors.Is(err, etcd.ErrPathTooLong) {
 			return nil, err // a mistake that somebody should see
 		}
 		delay := backoff.Step()
-		if errors.Is(err, etcd.ErrSpent) {
+		if errors.Is(err, etcd.ErrRestartRequired) {
 			delay = backoff.Cap
 		}
 		klog.ErrorS(err, "Could not open the data directory, trying again", "in", delay.Round(time.Second))
-		hold.take()
+		startup.start()
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-time.After(delay):
 		}
-		if errors.Is(err, etcd.ErrSpent) {
-			return nil, errStartAnew
+		if errors.Is(err, etcd.ErrRestartRequired) {
+			return nil, errRestartRequired
 		}
 	}
 }
 
-// untilMended waits until the member has failed, and then until its data directory can be used again. It returns false if
+// waitForRecovery waits until the member has failed, and then until its data directory can be used again. It returns false if
 // ctx ends first.
-func untilMended(ctx context.Context, member *etcd.Server) bool {
+func waitForRecovery(ctx context.Context, member *etcd.Server) bool {
 	select {
 	case <-ctx.Done():
 		return false
@@ -85,7 +85,7 @@ func untilMended(ctx context.Context, member *etcd.Server) bool {
 			return false
 		case <-time.After(backoff.Step()):
 		}
-		err := member.Mended()
+		err := member.CheckRestart()
 		if err == nil {
 			return true
 		}
@@ -93,9 +93,9 @@ func untilMended(ctx context.Context, member *etcd.Server) bool {
 	}
 }
 
-// startAnew replaces the program that this process runs by the same one: whoever supervises the process sees no end, and
+// reexec replaces the program that this process runs by the same one: whoever supervises the process sees no end, and
 // all that the old one held is given back. It returns nil if the process has been told to end.
-func startAnew(ctx context.Context) error {
+func reexec(ctx context.Context) error {
 	signal.Reset() // nobody would read of a signal from now on, and all is closed: it may end the process
 	select {
 	case <-ctx.Done():

@@ -19,8 +19,8 @@ import (
 	"postern.dev/postern/pkg/etcd"
 )
 
-// optionsFor returns options for a data directory of that name in a new directory. No certificate is there to answer with.
-func optionsFor(t *testing.T, name string) *options {
+// newTestOptions returns options for a data directory of that name in a new directory. No certificate is there to answer with.
+func newTestOptions(t *testing.T, name string) *options {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "storage") // t.TempDir is too long for a socket
 	if err != nil {
@@ -34,19 +34,19 @@ func optionsFor(t *testing.T, name string) *options {
 }
 
 func TestADataDirectoryThatSomebodyUsesIsAnErrorAtOnce(t *testing.T) {
-	o := optionsFor(t, "data")
-	first, err := openStorage(t.Context(), o, &holder{options: o})
+	o := newTestOptions(t, "data")
+	first, err := openStorage(t.Context(), o, &startupServer{options: o})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer first.Close()
-	if _, err := openStorage(t.Context(), o, &holder{options: o}); !errors.Is(err, etcd.ErrInUse) {
+	if _, err := openStorage(t.Context(), o, &startupServer{options: o}); !errors.Is(err, etcd.ErrInUse) {
 		t.Errorf("got error %v", err)
 	}
 }
 
 func TestADataDirectoryThatCannotBeUsedIsTriedAgainUntilItCan(t *testing.T) {
-	o := optionsFor(t, "data")
+	o := newTestOptions(t, "data")
 	if err := os.WriteFile(o.dataDir, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestADataDirectoryThatCannotBeUsedIsTriedAgainUntilItCan(t *testing.T) {
 		}
 	})
 	defer mended.Stop()
-	member, err := openStorage(t.Context(), o, &holder{options: o})
+	member, err := openStorage(t.Context(), o, &startupServer{options: o})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,13 +64,13 @@ func TestADataDirectoryThatCannotBeUsedIsTriedAgainUntilItCan(t *testing.T) {
 }
 
 func TestASignalEndsTheAttemptsToOpenADataDirectory(t *testing.T) {
-	o := optionsFor(t, "data")
+	o := newTestOptions(t, "data")
 	if err := os.WriteFile(o.dataDir, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if _, err := openStorage(ctx, o, &holder{options: o}); !errors.Is(err, context.Canceled) {
+	if _, err := openStorage(ctx, o, &startupServer{options: o}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got error %v", err)
 	}
 }
@@ -82,7 +82,7 @@ func TestWithoutStorageTheProcessLivesAndEverythingElseIsUnavailable(t *testing.
 		"/apis/postern.dev/v1alpha1": http.StatusServiceUnavailable,
 	} {
 		answer := httptest.NewRecorder()
-		answerWithoutStorage(answer, httptest.NewRequest(http.MethodGet, path, nil))
+		serveUnavailable(answer, httptest.NewRequest(http.MethodGet, path, nil))
 		if answer.Code != want {
 			t.Errorf("%s: got %d, want %d", path, answer.Code, want)
 		}
@@ -103,7 +103,7 @@ func TestWithoutStorageTheProcessLivesAndEverythingElseIsUnavailable(t *testing.
 func TestAProcessThatIsToEndDoesNotStartAnew(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := startAnew(ctx); err != nil {
+	if err := reexec(ctx); err != nil {
 		t.Error(err)
 	}
 }

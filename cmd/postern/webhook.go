@@ -76,7 +76,7 @@ func (w *webhook) address() string {
 }
 
 // tls returns the settings of TLS. An empty version is the default, as a ConfigMap may have it.
-func (w *webhook) tls(g given) (receiver.TLSOptions, error) {
+func (w *webhook) tls(g explicitSettings) (receiver.TLSOptions, error) {
 	options := receiver.TLSOptions{HTTP2: w.enableHTTP2, CertFile: w.certFile, KeyFile: w.keyFile}
 	var errs []error
 	parse := func(flag, text string) uint16 {
@@ -99,7 +99,7 @@ func (w *webhook) tls(g given) (receiver.TLSOptions, error) {
 
 // validate returns everything that is wrong, in the names by which the settings were given. What is not a port, a rate or a
 // version is wrong even while the receiver is not enabled.
-func (w *webhook) validate(g given, securePort int) []error {
+func (w *webhook) validate(g explicitSettings, securePort int) []error {
 	var errs []error
 	if w.port < 0 || w.port > maxPort {
 		errs = append(errs, fmt.Errorf("%s is %d: it must be from 0 to %d", g.name("webhook-port"), w.port, maxPort))
@@ -117,7 +117,7 @@ func (w *webhook) validate(g given, securePort int) []error {
 	return append(errs, w.validateNamespaces(g)...)
 }
 
-func (w *webhook) validateNamespaces(g given) []error {
+func (w *webhook) validateNamespaces(g explicitSettings) []error {
 	if w.namespaces == "" {
 		if !w.enabled {
 			return nil
@@ -130,20 +130,20 @@ func (w *webhook) validateNamespaces(g given) []error {
 }
 
 // warnings tell which settings have no effect. It must be valid.
-func (w *webhook) warnings(g given) []string {
+func (w *webhook) warnings(g explicitSettings) []string {
 	var warnings []string
 	warn := func(names []string, why string) {
 		if len(names) > 0 {
 			warnings = append(warnings, strings.Join(names, ", ")+": no effect "+why)
 		}
 	}
-	ofTLS := []string{"tlsminversion", "tlsmaxversion", "tlsciphers", "enable-http2", "webhook-tls-cert-file", "webhook-tls-private-key-file"}
+	tlsFlags := []string{"tlsminversion", "tlsmaxversion", "tlsciphers", "enable-http2", "webhook-tls-cert-file", "webhook-tls-private-key-file"}
 	switch {
 	case !w.enabled:
 		others := []string{"webhook-bind-address", "webhook-port", "webhook-namespaces", "webhook-ratelimit-allowed", "disable-tls"}
-		warn(g.among(append(others, ofTLS...)...), "without --enable-webhook")
+		warn(g.explicit(append(others, tlsFlags...)...), "without --enable-webhook")
 	case w.disableTLS:
-		warn(g.among(ofTLS...), "with "+g.name("disable-tls"))
+		warn(g.explicit(tlsFlags...), "with "+g.name("disable-tls"))
 	default:
 		if options, err := w.tls(g); err == nil {
 			warnings = append(warnings, options.Warnings()...)
@@ -154,8 +154,8 @@ func (w *webhook) warnings(g given) []string {
 
 // appendNamed appends what is wrong with a setting under its name.
 func appendNamed(errs []error, name string, err error) []error {
-	for _, one := range appendAll(nil, err) {
-		errs = append(errs, fmt.Errorf("%s: %w", name, one))
+	for _, e := range appendAll(nil, err) {
+		errs = append(errs, fmt.Errorf("%s: %w", name, e))
 	}
 	return errs
 }

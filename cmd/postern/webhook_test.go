@@ -15,7 +15,7 @@ import (
 )
 
 func TestTheReceiverIsOffAndAsArgoCDImageUpdatersByDefault(t *testing.T) {
-	o, err := parse(enough...)
+	o, err := parse(plentyOfMemory...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,13 +47,13 @@ func TestSettingsOfTLSReachTheServer(t *testing.T) {
 			receiver.TLSOptions{MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS13, CipherSuites: []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256}},
 		},
 	} {
-		o, err := parse(append(test.args, enough...)...)
+		o, err := parse(append(test.args, plentyOfMemory...)...)
 		if err != nil {
 			t.Errorf("%v: %v", test.args, err)
 			continue
 		}
 		test.want.CertFile, test.want.KeyFile = o.webhook.certFile, o.webhook.keyFile
-		got, err := o.webhook.tls(o.given)
+		got, err := o.webhook.tls(o.explicit)
 		if err != nil {
 			t.Errorf("%v: %v", test.args, err)
 		}
@@ -81,18 +81,18 @@ func TestSettingsOfTheReceiverThatDoNotGoTogetherAreErrors(t *testing.T) {
 		{args: []string{"--webhook-namespaces=Shop"}, want: `--webhook-namespaces: "Shop" is no name of a namespace`},
 		{args: []string{"--webhook-namespaces=*,shop"}, want: "--webhook-namespaces: * stands for all namespaces, and so alone"},
 	} {
-		_, _, err := parseIn(test.environment, append(test.args, enough...)...)
+		_, _, err := parseIn(test.environment, append(test.args, plentyOfMemory...)...)
 		checkError(t, strings.Join(test.args, " "), err, test.want)
 	}
 }
 
 // As the error about one without the other says.
 func TestBothFilesOfTheReceiversCertificateMayBeLeftEmpty(t *testing.T) {
-	o, err := parse(append([]string{"--enable-webhook", "--webhook-namespaces=*", "--webhook-tls-cert-file=", "--webhook-tls-private-key-file="}, enough...)...)
+	o, err := parse(append([]string{"--enable-webhook", "--webhook-namespaces=*", "--webhook-tls-cert-file=", "--webhook-tls-private-key-file="}, plentyOfMemory...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if files, err := readFiles(o); err != nil || files.certificates == nil {
+	if files, err := loadStartupFiles(o); err != nil || files.certificates == nil {
 		t.Errorf("got no certificate, and error %v", err)
 	}
 }
@@ -111,7 +111,7 @@ func TestDoorsThatAreOpenWithoutASecretAreWarnedOf(t *testing.T) {
 			byRBAC + "; and at the classic receiver (--enable-webhook), before which there is no RBAC, anyone who reaches its port, in the namespaces of --webhook-namespaces",
 		}},
 	} {
-		o, err := parse(append(test.args, enough...)...)
+		o, err := parse(append(test.args, plentyOfMemory...)...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,7 +145,7 @@ func TestSettingsWithoutEffectAreWarnedOf(t *testing.T) {
 			want: []string{"--tlsciphers has no effect, since the suites of TLS 1.3 can't be chosen and --tlsminversion admits nothing below"},
 		},
 	} {
-		o, _, err := parseIn(test.environment, append(test.args[:len(test.args):len(test.args)], enough...)...)
+		o, _, err := parseIn(test.environment, append(test.args[:len(test.args):len(test.args)], plentyOfMemory...)...)
 		if err != nil {
 			t.Errorf("%s: %v", test.name, err)
 			continue

@@ -92,18 +92,18 @@ func (p *play) setUp(ctx context.Context) error {
 	if err := p.createSecrets(ctx); err != nil {
 		return err
 	}
-	strangers := []string{user.AllUnauthenticated}
+	groups := []string{user.AllUnauthenticated}
 	return errors.Join(
 		p.untilAllowed(ctx, authorizationv1.SubjectAccessReviewSpec{
 			User:               "system:serviceaccount:" + namespace + ":ci",
 			ResourceAttributes: createDelivery("gatewaysyncs", "plant"),
 		}),
 		p.untilAllowed(ctx, authorizationv1.SubjectAccessReviewSpec{
-			User: user.Anonymous, Groups: strangers,
+			User: user.Anonymous, Groups: groups,
 			ResourceAttributes: createDelivery("applications", "shop"),
 		}),
 		p.untilAllowed(ctx, authorizationv1.SubjectAccessReviewSpec{
-			User: user.Anonymous, Groups: strangers,
+			User: user.Anonymous, Groups: groups,
 			ResourceAttributes: createDelivery("webhooksources", "docker.io"),
 		}),
 		p.untilAllowed(ctx, authorizationv1.SubjectAccessReviewSpec{

@@ -37,8 +37,8 @@ func (a *receivingAdmission) Admit(ctx context.Context, attributes admission.Att
 		return a.admissionChain.Admit(ctx, attributes, objects)
 	}
 	received.Namespace = attributes.GetNamespace()
-	withPayload(ctx, received)
-	_, err := delivery.Tell(attributes.GetUserInfo(), nil, a.receive(ctx, received, attributes, objects))
+	restorePayload(ctx, received)
+	_, err := delivery.Redact(attributes.GetUserInfo(), nil, a.receive(ctx, received, attributes, objects))
 	return err
 }
 
@@ -59,7 +59,7 @@ func (a *receivingAdmission) Validate(ctx context.Context, attributes admission.
 	if _, ok := createdDelivery(attributes); !ok {
 		return a.admissionChain.Validate(ctx, attributes, objects)
 	}
-	_, err := delivery.Tell(attributes.GetUserInfo(), nil, a.deliverer.Validate(ctx, attributes, objects))
+	_, err := delivery.Redact(attributes.GetUserInfo(), nil, a.deliverer.Validate(ctx, attributes, objects))
 	return err
 }
 

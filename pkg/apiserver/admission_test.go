@@ -52,22 +52,22 @@ func newReceivingAdmission() (*receivingAdmission, *fakeChain) {
 	chain := &fakeChain{}
 	verifier := credential.NewVerifier(credential.Config{IdentityIsCredential: true, RequireSecret: true}, &credential.Secrets{})
 	return &receivingAdmission{admissionChain: chain, deliverer: delivery.New(delivery.Config{
-		Verifier: verifier, Admission: chain, Targets: clocked{target.NewClock(time.Now)}, MaxPayloadBytes: 1 << 10, Now: time.Now,
+		Verifier: verifier, Admission: chain, Targets: slowWriter{target.NewClock(time.Now)}, MaxPayloadBytes: 1 << 10, Now: time.Now,
 	})}, chain
 }
 
-// clocked are targets of which there are none.
-type clocked struct{ *target.Clock }
+// slowWriter are targets of which there are none.
+type slowWriter struct{ *target.Clock }
 
-func (clocked) Resolve(context.Context, target.Key) error { return errors.New("there is none") }
+func (slowWriter) Resolve(context.Context, target.Key) error { return errors.New("there is none") }
 
-func (clocked) Matches(string, target.Request) ([]target.Match, error) { return nil, nil }
+func (slowWriter) Matches(string, target.Request) ([]target.Match, error) { return nil, nil }
 
-func (clocked) Write(_ context.Context, _ target.Key, requests []target.Request, _ bool) []target.Result {
+func (slowWriter) Write(_ context.Context, _ target.Key, requests []target.Request, _ bool) []target.Result {
 	return slices.Repeat([]target.Result{{Err: errors.New("there is none")}}, len(requests))
 }
 
-func (clocked) Held(target.Key, ...target.Request) {}
+func (slowWriter) RecordHeld(target.Key, ...target.Request) {}
 
 // sent is a delivery as a client creates it. The namespace is in the path alone.
 func sent() *postern.WebhookDelivery {

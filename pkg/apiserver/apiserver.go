@@ -9,6 +9,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +20,7 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 
@@ -84,7 +88,7 @@ type CompletedConfig struct{ *completedConfig }
 // Complete fills in what was left to default. It changes the configuration that it is called on.
 func (c *Config) Complete() CompletedConfig {
 	c.Generic.MaxRequestBodyBytes = max(c.Generic.MaxRequestBodyBytes, objectBytes(c.Extra.MaxPayloadBytes))
-	trustRelay(&c.Generic.Authentication, &c.Generic.Authorization, c.Extra.Direct)
+	trustFrontProxy(&c.Generic.Authentication, &c.Generic.Authorization, c.Extra.Direct)
 	stopping := &atomic.Bool{}
 	c.Generic.BuildHandlerChainFunc = c.Extra.buildHandlerChain(c.Generic.MaxRequestBodyBytes, stopping)
 	return CompletedConfig{&completedConfig{c.Generic.Complete(), c.Extra, stopping}}
@@ -103,7 +107,7 @@ type Server struct {
 	secretsSynced cache.InformerSynced
 	beforeServing func()
 	deliverer     *delivery.Deliverer
-	guard         *Guard
+	limiter       *Limiter
 	stopping      *atomic.Bool
 }
 
@@ -127,7 +131,7 @@ func (c CompletedConfig) New() (*Server, error) {
 		Shared:          c.extra.Shared,
 		Events:          c.extra.Events,
 		MaxPayloadBytes: c.extra.MaxPayloadBytes,
-		Accepting:       c.extra.accepting,
+		Accepting:       c.extra.checkAccepting,
 		Work:            c.extra.Work,
 		Tracing:         c.generic.TracerProvider,
 		Now:             time.Now,
@@ -136,7 +140,7 @@ func (c CompletedConfig) New() (*Server, error) {
 	// A storage that takes no writes is no reason to be unready: the kube-apiserver would then relay nothing at all, not even
 	// reads and what the deletion of a namespace asks.
 	c.generic.AddReadyzChecks(
-		cachesCheck(c.extra.CachesReady), firstWatchCheck(store.ReadinessCheck), relayCheck(c.generic.Authentication.RequestHeaderConfig))
+		cachesCheck(c.extra.CachesReady), firstWatchCheck(store.ReadinessCheck), requestHeaderCheck(c.generic.Authentication.RequestHeaderConfig))
 	c.generic.LivezChecks = withoutStorage(c.generic.LivezChecks)
 
 	generic, err := c.generic.New("postern", genericapiserver.NewEmptyDelegate())
@@ -151,21 +155,21 @@ func (c CompletedConfig) New() (*Server, error) {
 	}
 	return &Server{
 		generic: generic, records: store, secretsSynced: c.extra.SecretsSynced, beforeServing: c.extra.BeforeServing, deliverer: deliverer,
-		guard: newGuard(c.extra, c.generic.MaxMutatingRequestsInFlight), stopping: c.stopping,
+		limiter: newLimiter(c.extra, c.generic.MaxMutatingRequestsInFlight), stopping: c.stopping,
 	}, nil
 }
 
 // Deliverer returns the pipeline behind the doors.
 func (s *Server) Deliverer() *delivery.Deliverer { return s.deliverer }
 
-// Guard returns what bounds a door that another server serves.
-func (s *Server) Guard() *Guard { return s.guard }
+// Limiter returns what bounds a door that another server serves.
+func (s *Server) Limiter() *Limiter { return s.limiter }
 
-// EndAfter makes the server keep its storage until ended is closed: by then no delivery may come in by a door that another
+// DelayShutdownUntil makes the server keep its storage until ended is closed: by then no delivery may come in by a door that another
 // server serves. Call it before Start.
-func (s *Server) EndAfter(ended <-chan struct{}) error {
+func (s *Server) DelayShutdownUntil(done <-chan struct{}) error {
 	return s.generic.AddPreShutdownHook("other-doors", func() error {
-		<-ended
+		<-done
 		return nil
 	})
 }
@@ -173,7 +177,7 @@ func (s *Server) EndAfter(ended <-chan struct{}) error {
 // storages returns what is served, by the path below the namespace.
 func (c CompletedConfig) storages(store *webhookdelivery.Store, deliverer *delivery.Deliverer) map[string]rest.Storage {
 	deliveries := webhookdelivery.NewREST(store, deliverer)
-	door := func(address func(string) (deliver.Address, error)) rest.Storage {
+	endpoint := func(address func(string) (deliver.Address, error)) rest.Storage {
 		return deliver.NewREST(deliver.Config{
 			Address:         address,
 			Deliverer:       deliverer,
@@ -184,16 +188,16 @@ func (c CompletedConfig) storages(store *webhookdelivery.Store, deliverer *deliv
 	}
 	return map[string]rest.Storage{
 		"webhookdeliveries":           deliveries,
-		"webhookdeliveries/redeliver": deliver.NewRedelivery(store, deliverer, StorageCodec(), askingOf(c.generic.Authorization.Authorizer)),
+		"webhookdeliveries/redeliver": deliver.NewRedeliverREST(store, deliverer, StorageCodec(), unwrapAuthorizer(c.generic.Authorization.Authorizer)),
 
-		"gatewaysyncs":                   deliver.NewParent("gatewaysync", func() runtime.Object { return &postern.GatewaySync{} }),
-		"gatewaysyncs/webhookdeliveries": door(deliver.ToTarget(postern.TargetGatewaySync)),
+		"gatewaysyncs":                   deliver.NewParentREST("gatewaysync", func() runtime.Object { return &postern.GatewaySync{} }),
+		"gatewaysyncs/webhookdeliveries": endpoint(deliver.TargetAddress(postern.TargetGatewaySync)),
 
-		"applications":                   deliver.NewParent("application", func() runtime.Object { return &postern.Application{} }),
-		"applications/webhookdeliveries": door(deliver.ToTarget(postern.TargetApplication)),
+		"applications":                   deliver.NewParentREST("application", func() runtime.Object { return &postern.Application{} }),
+		"applications/webhookdeliveries": endpoint(deliver.TargetAddress(postern.TargetApplication)),
 
 		"webhooksources":                   webhooksource.NewREST(sources{c.extra.Verifier}),
-		"webhooksources/webhookdeliveries": door(deliver.ToSource(payload.Sources())),
+		"webhooksources/webhookdeliveries": endpoint(deliver.SourceAddress(payload.Sources())),
 	}
 }
 
@@ -215,3 +219,25 @@ func (s *Server) Records() *webhookdelivery.Store { return s.records }
 
 // NeedLeaderElection tells the manager that every replica serves.
 func (s *Server) NeedLeaderElection() bool { return false }
+
+// cachesCheck keeps the server unready until secrets and targets can be looked up: until then a right secret would be
+// refused.
+func cachesCheck(ready func() error) healthz.HealthChecker {
+	return healthz.NamedCheck("caches", func(*http.Request) error { return ready() })
+}
+
+// firstWatchCheck keeps the server unready until the watch cache is filled. The kube-apiserver watches what is
+// aggregated as soon as it is available, and a watch that comes too early fails.
+func firstWatchCheck(ready func() error) healthz.HealthChecker {
+	return healthz.NamedCheck("first-watch", func(*http.Request) error { return ready() })
+}
+
+// withoutStorage leaves out the framework's checks of etcd. A server that is ended because its storage is away comes back
+// without storage, and meanwhile answers nobody.
+//
+// Source: addEtcdHealthEndpoint in k8s.io/apiserver, pkg/server/options/etcd.go.
+func withoutStorage(checks []healthz.HealthChecker) []healthz.HealthChecker {
+	return slices.DeleteFunc(slices.Clone(checks), func(check healthz.HealthChecker) bool {
+		return strings.HasPrefix(check.Name(), "etcd")
+	})
+}

@@ -25,7 +25,7 @@ import (
 // It must be the outermost handler that touches the body, so that the server also gives up on a body that nobody reads.
 func withBodyTimeout(next http.Handler, timeout time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		bounded, done, err := boundBody(w, req, timeout)
+		bounded, done, err := limitBodyTime(w, req, timeout)
 		if err != nil {
 			deliver.WriteError(w, err)
 			return
@@ -35,8 +35,8 @@ func withBodyTimeout(next http.Handler, timeout time.Duration) http.Handler {
 	})
 }
 
-// boundBody returns the request with a body that must arrive in that time. Call done at the end of the request.
-func boundBody(w http.ResponseWriter, req *http.Request, timeout time.Duration) (bounded *http.Request, done func(), err error) {
+// limitBodyTime returns the request with a body that must arrive in that time. Call done at the end of the request.
+func limitBodyTime(w http.ResponseWriter, req *http.Request, timeout time.Duration) (bounded *http.Request, done func(), err error) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return req, func() {}, nil
 	}
@@ -46,7 +46,7 @@ func boundBody(w http.ResponseWriter, req *http.Request, timeout time.Duration) 
 		return nil, nil, apierrors.NewInternalError(fmt.Errorf("could not bound the time of the body: %w", err))
 	}
 	body := &timedBody{ReadCloser: req.Body, deadline: deadline, timeout: timeout}
-	ctx, cancel := body.untilClientLeaves(req.Context())
+	ctx, cancel := body.clientContext(req.Context())
 	bounded = req.WithContext(ctx)
 	bounded.Body = body
 	return bounded, cancel, nil
@@ -77,17 +77,17 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// untilClientLeaves returns the context without the one reason to end that the deadline is: to the server, an error of the
+// clientContext returns the context without the one reason to end that the deadline is: to the server, an error of the
 // connection means that the client has left. Whoever waits for the end of the context would answer before the reader of
 // the body, which knows why.
-func (b *timedBody) untilClientLeaves(ctx context.Context) (context.Context, context.CancelFunc) {
-	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+func (b *timedBody) clientContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	detached, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
 		if b.arrived.Load() || time.Now().Before(b.deadline) {
 			cancel()
 		}
 	})
-	return lasting, func() {
+	return detached, func() {
 		stop()
 		cancel()
 	}

@@ -63,7 +63,7 @@ func TestABodyThatDoesNotArriveIsAnsweredOverTCP(t *testing.T) {
 				if _, err := io.Copy(answer.Body, resp.Body); err != nil {
 					t.Fatal(err)
 				}
-				mustBeTold(t, answer, http.StatusGatewayTimeout, metav1.StatusReasonTimeout, "--payload-timeout")
+				mustAnswerTooManyRequests(t, answer, http.StatusGatewayTimeout, metav1.StatusReasonTimeout, "--payload-timeout")
 			})
 		}
 	}

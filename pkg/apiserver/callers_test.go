@@ -24,19 +24,19 @@ const ours = "/apis/postern.dev/v1alpha1/namespaces/demo/gatewaysyncs/web/webhoo
 type byHeader struct{}
 
 func (byHeader) AuthenticateRequest(req *http.Request) (*authenticator.Response, bool, error) {
-	return &authenticator.Response{User: believed.user}, req.Header.Get("Relayed") != "", nil
+	return &authenticator.Response{User: authenticatesJane.user}, req.Header.Get("Relayed") != "", nil
 }
 
 // newTestCallers tells callers apart without certificates.
-func newTestCallers(t *testing.T, allow bool) *callers {
+func newTestCallers(t *testing.T, allow bool) *callerFilter {
 	t.Helper()
 	open, err := path.NewAuthorizer([]string{"/livez"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &callers{
-		relay: byHeader{}, open: open, allow: allow, limit: newDirectLimit(10),
-		requests: &genericapirequest.RequestInfoFactory{APIPrefixes: sets.NewString("apis", "api"), GrouplessAPIPrefixes: sets.NewString("api")},
+	return &callerFilter{
+		frontProxy: byHeader{}, openPaths: open, allowDirect: allow, limit: newDirectLimit(10),
+		requestInfo: &genericapirequest.RequestInfoFactory{APIPrefixes: sets.NewString("apis", "api"), GrouplessAPIPrefixes: sets.NewString("api")},
 	}
 }
 
@@ -48,7 +48,7 @@ func (u unread) Read([]byte) (int, error) {
 	return 0, errors.New("it is not to be read")
 }
 
-func TestWhoComesWithoutTheKubeAPIServerIsServedLittle(t *testing.T) {
+func TestDirectCallersAreServedLittle(t *testing.T) {
 	token := map[string]string{"Authorization": "Bearer x"}
 	for name, test := range map[string]struct {
 		path   string
@@ -76,7 +76,7 @@ func TestWhoComesWithoutTheKubeAPIServerIsServedLittle(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			handler := newTestCallers(t, test.allow).before(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			handler := newTestCallers(t, test.allow).wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(http.StatusOK)
 			}))
 			req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "https://postern"+test.path, unread{t})
@@ -96,12 +96,12 @@ func TestAnOpenPathCostsNoReviewWhateverCredentialIsShown(t *testing.T) {
 	c := newTestCallers(t, false)
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/livez", http.NoBody)
 	req.Header.Set("Authorization", "Bearer x")
-	how, err := c.tell(req)
-	if err != nil || !how.open {
+	how, err := c.classify(req)
+	if err != nil || !how.openPath {
 		t.Fatalf("got %+v, %v", how, err)
 	}
 	req = req.WithContext(context.WithValue(req.Context(), callerKey{}, how))
-	if _, ok, err := (&callerAuthenticator{direct: broken}).AuthenticateRequest(req); !ok || err != nil {
+	if _, ok, err := (&callerAuthenticator{direct: authenticationFails}).AuthenticateRequest(req); !ok || err != nil {
 		t.Errorf("the token is asked about: %t, %v", ok, err)
 	}
 }
@@ -110,7 +110,7 @@ func TestADirectRequestHasOneTokenOnly(t *testing.T) {
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody)
 	req.Header.Set("Authorization", "Bearer x")
 	req.Header.Set("Sec-WebSocket-Protocol", "base64url.bearer.authorization.k8s.io.eA")
-	if _, err := newTestCallers(t, false).tell(req); err != nil {
+	if _, err := newTestCallers(t, false).classify(req); err != nil {
 		t.Fatal(err)
 	}
 	if got := req.Header.Get("Sec-WebSocket-Protocol"); got != "" {
@@ -124,7 +124,7 @@ func TestTokensOverTheRateAreAnsweredToComeAgain(t *testing.T) {
 	for range 100 {
 		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody)
 		req.Header.Set("Authorization", "Bearer x")
-		if _, err := c.tell(req); err != nil {
+		if _, err := c.classify(req); err != nil {
 			if seconds, suggested := apierrors.SuggestsClientDelay(err); !apierrors.IsTooManyRequests(err) || !suggested || seconds < 1 {
 				t.Fatalf("got %v", err)
 			}

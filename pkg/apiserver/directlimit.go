@@ -30,9 +30,9 @@ type credentialID [sha256.Size]byte
 // rate apart from all others, so that Prometheus goes on to scrape while others try tokens; and no caller, and no address
 // with other credentials, gets more than its share of either. It is safe for concurrent use.
 type directLimit struct {
-	perSecond      int
-	addresses      *lru.Cache // of *rate.Limiter, by string
-	ofKnown, ofNew *rate.Limiter
+	perSecond                    int
+	addresses                    *lru.Cache // of *rate.Limiter, by string
+	knownLimiter, unknownLimiter *rate.Limiter
 
 	mu          sync.Mutex
 	callers     *lru.Cache // of *knownCaller, by string
@@ -50,7 +50,7 @@ type knownCaller struct {
 func newDirectLimit(perSecond int) *directLimit {
 	l := &directLimit{
 		perSecond: perSecond, addresses: lru.New(maxAddresses),
-		ofKnown: rate.NewLimiter(rate.Limit(perSecond), 2*perSecond), ofNew: rate.NewLimiter(rate.Limit(perSecond), 2*perSecond),
+		knownLimiter: rate.NewLimiter(rate.Limit(perSecond), 2*perSecond), unknownLimiter: rate.NewLimiter(rate.Limit(perSecond), 2*perSecond),
 		credentials: map[credentialID]*knownCaller{},
 	}
 	l.callers = lru.NewWithEvictionFunc(maxKnownCallers, func(_ lru.Key, caller any) {
@@ -61,17 +61,17 @@ func newDirectLimit(perSecond int) *directLimit {
 	return l
 }
 
-// take reports whether a request with a credential, from an address, may be asked about now.
-func (l *directLimit) take(credential credentialID, address string) bool {
-	if own := l.limitOf(credential); own != nil {
-		return own.Allow() && l.ofKnown.Allow()
+// allow reports whether a request with a credential, from an address, may be asked about now.
+func (l *directLimit) allow(credential credentialID, address string) bool {
+	if limiter := l.limitOf(credential); limiter != nil {
+		return limiter.Allow() && l.knownLimiter.Allow()
 	}
-	own, found := l.addresses.Get(address)
+	limiter, found := l.addresses.Get(address)
 	if !found { // two at once may make two, of which one counts: a request more
-		own = l.newShare()
-		l.addresses.Add(address, own)
+		limiter = l.newCallerLimiter()
+		l.addresses.Add(address, limiter)
 	}
-	return own.(*rate.Limiter).Allow() && l.ofNew.Allow()
+	return limiter.(*rate.Limiter).Allow() && l.unknownLimiter.Allow()
 }
 
 // limitOf returns the limit of the caller whose credential it is, nil if that is not known.
@@ -84,8 +84,8 @@ func (l *directLimit) limitOf(credential credentialID) *rate.Limiter {
 	return nil
 }
 
-// accept remembers that a caller with this credential was authorized.
-func (l *directLimit) accept(credential credentialID, caller user.Info) {
+// markAuthorized remembers that a caller with this credential was authorized.
+func (l *directLimit) markAuthorized(credential credentialID, caller user.Info) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	name := callerName(caller)
@@ -93,7 +93,7 @@ func (l *directLimit) accept(credential credentialID, caller user.Info) {
 	if found, ok := l.callers.Get(name); ok {
 		known = found.(*knownCaller)
 	} else {
-		known = &knownCaller{limit: l.newShare()}
+		known = &knownCaller{limit: l.newCallerLimiter()}
 		l.callers.Add(name, known)
 	}
 	if l.credentials[credential] == known {
@@ -116,6 +116,6 @@ func callerName(caller user.Info) string {
 	return caller.GetName()
 }
 
-func (l *directLimit) newShare() *rate.Limiter {
+func (l *directLimit) newCallerLimiter() *rate.Limiter {
 	return rate.NewLimiter(max(1, rate.Limit(l.perSecond)/callerShare), l.perSecond)
 }

@@ -19,7 +19,7 @@ func credentialNumber(i int) credentialID { return credentialID{byte(i), byte(i 
 // taken counts how many of n requests are taken, each with a credential and from an address of its own or of all.
 func taken(l *directLimit, n int, credential func(int) credentialID, address func(int) string) (count int) {
 	for i := range n {
-		if l.take(credential(i), address(i)) {
+		if l.allow(credential(i), address(i)) {
 			count++
 		}
 	}
@@ -53,7 +53,7 @@ func TestOneAddressLeavesMostOfTheRateToOthers(t *testing.T) {
 		if got := taken(l, 1000, credentialNumber, at("10.0.0.1")); got != 8 {
 			t.Errorf("of one address %d requests are asked about at once, want the rate, 8", got)
 		}
-		if !l.take(credentialNumber(5000), "10.0.0.2") {
+		if !l.allow(credentialNumber(5000), "10.0.0.2") {
 			t.Error("another address is refused meanwhile")
 		}
 		<-time.After(time.Second)
@@ -67,13 +67,13 @@ func TestAnAcceptedCredentialIsNotHeldUpByOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newDirectLimit(10)
 		prometheus := credentialNumber(1 << 20)
-		if !l.take(prometheus, "10.0.0.1") {
+		if !l.allow(prometheus, "10.0.0.1") {
 			t.Fatal("the first request is refused")
 		}
-		l.accept(prometheus, serviceAccount("monitoring", "prometheus"))
+		l.markAuthorized(prometheus, serviceAccount("monitoring", "prometheus"))
 		for range 60 {
 			taken(l, 1000, credentialNumber, each)
-			if !l.take(prometheus, "10.0.0.1") {
+			if !l.allow(prometheus, "10.0.0.1") {
 				t.Fatal("a credential that was accepted is refused while others are tried")
 			}
 			<-time.After(time.Second)
@@ -92,9 +92,9 @@ func TestACallerWithManyCredentialsHasOneShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newDirectLimit(10)
 		prometheus := credentialNumber(1 << 20)
-		l.accept(prometheus, serviceAccount("monitoring", "prometheus"))
+		l.markAuthorized(prometheus, serviceAccount("monitoring", "prometheus"))
 		for i := range 1000 { // the tokens of many ServiceAccounts in one namespace
-			l.accept(credentialNumber(i), serviceAccount("demo", fmt.Sprint(i)))
+			l.markAuthorized(credentialNumber(i), serviceAccount("demo", fmt.Sprint(i)))
 		}
 		newest := func(i int) credentialID { return credentialNumber(999 - i%maxCredentials) }
 		if got := taken(l, 100, newest, at("10.0.0.2")); got != 10 {
@@ -103,7 +103,7 @@ func TestACallerWithManyCredentialsHasOneShare(t *testing.T) {
 		if l.limitOf(prometheus) == nil {
 			t.Error("another caller is forgotten")
 		}
-		if !l.take(prometheus, "10.0.0.1") {
+		if !l.allow(prometheus, "10.0.0.1") {
 			t.Error("another caller is refused")
 		}
 	})
@@ -123,8 +123,8 @@ func TestATokenIsOneHoweverItIsWritten(t *testing.T) {
 func TestWhatIsRememberedIsBounded(t *testing.T) {
 	l := newDirectLimit(10_000)
 	for i := range 10_000 {
-		l.accept(credentialNumber(i), &user.DefaultInfo{Name: fmt.Sprint("user-", i/10)})
-		l.take(credentialNumber(i+1<<20), each(i))
+		l.markAuthorized(credentialNumber(i), &user.DefaultInfo{Name: fmt.Sprint("user-", i/10)})
+		l.allow(credentialNumber(i+1<<20), each(i))
 	}
 	if l.callers.Len() > maxKnownCallers || len(l.credentials) > maxKnownCallers*maxCredentials || l.addresses.Len() > maxAddresses {
 		t.Errorf("%d callers, %d credentials and %d addresses are remembered", l.callers.Len(), len(l.credentials), l.addresses.Len())

@@ -21,17 +21,17 @@ func (c ExtraConfig) buildHandlerChain(maxObjectBytes int64, stopping *atomic.Bo
 	budget := newPayloadBudget(c.MaxInflightPayloadBytes, c.NamespaceSharePercent, c.MaxPayloadBytes, maxObjectBytes)
 	return func(handler http.Handler, generic *genericapiserver.Config) http.Handler {
 		share := newNamespaceShare(c.NamespaceSharePercent, generic.MaxMutatingRequestsInFlight, budget)
-		bounded := withBoundedObjects(deliver.WithDryRun(withPoliteReads(handler, watchWriteTimeout)), maxObjectBytes)
-		authorized := whileAccepting(share.limit(bounded), c.accepting)
-		callers := newCallers(generic, c.Direct)
-		known := onceRelayKnown(callers.before(limitedChain(authorized, generic)), generic.Authentication.RequestHeaderConfig)
-		return deliver.WithoutQuerySecret(withLastAnswers(withBodyTimeout(known, c.PayloadTimeout), stopping), querySecretWarning)
+		bounded := withObjectLimit(deliver.WithDryRun(withPoliteReads(handler, watchWriteTimeout)), maxObjectBytes)
+		authorized := withAcceptCheck(share.limit(bounded), c.checkAccepting)
+		callers := newCallerFilter(generic, c.Direct)
+		ready := withRequestHeaderReady(callers.wrap(withInFlightLimit(authorized, generic)), generic.Authentication.RequestHeaderConfig)
+		return deliver.WithoutQuerySecret(withConnectionClose(withBodyTimeout(ready, c.PayloadTimeout), stopping), querySecretWarning)
 	}
 }
 
-// withLastAnswers ends each connection with the answer on it once the server is stopping. The kube-apiserver keeps
+// withConnectionClose ends each connection with the answer on it once the server is stopping. The kube-apiserver keeps
 // connections for later requests, and would send one on a connection that is closed at the same moment.
-func withLastAnswers(next http.Handler, stopping *atomic.Bool) http.Handler {
+func withConnectionClose(next http.Handler, stopping *atomic.Bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if stopping.Load() {
 			w.Header().Set("Connection", "close")
@@ -42,11 +42,11 @@ func withLastAnswers(next http.Handler, stopping *atomic.Bool) http.Handler {
 
 // ErrStorageUnavailable is the answer while nothing can be stored. What is wrong is for the log: anyone may see this.
 func ErrStorageUnavailable() error {
-	return unavailable("nothing can be stored just now, see Postern's log: send it again later")
+	return errUnavailable("nothing can be stored just now, see Postern's log: send it again later")
 }
 
-// unavailable answers 503, and when to send the request again.
-func unavailable(message string) error {
+// errUnavailable answers 503, and when to send the request again.
+func errUnavailable(message string) error {
 	err := apierrors.NewServiceUnavailable(message)
 	err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retryAfterSeconds}
 	return err
@@ -61,8 +61,8 @@ func (c ExtraConfig) storageReady() error {
 	return nil
 }
 
-// accepting returns the error that answers a delivery to a namespace while none can be taken, and counts it.
-func (c ExtraConfig) accepting(namespace string) error {
+// checkAccepting returns the error that answers a delivery to a namespace while none can be taken, and counts it.
+func (c ExtraConfig) checkAccepting(namespace string) error {
 	if err := c.storageReady(); err != nil {
 		return err
 	}
@@ -73,12 +73,12 @@ func (c ExtraConfig) accepting(namespace string) error {
 	return err
 }
 
-// whileAccepting answers whatever would make a delivery with the error of accepting, if there is one.
-func whileAccepting(next http.Handler, accepting func(namespace string) error) http.Handler {
+// withAcceptCheck answers whatever would make a delivery with the error of accepting, if there is one.
+func withAcceptCheck(next http.Handler, checkAccepting func(namespace string) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		info, ok := genericapirequest.RequestInfoFrom(req.Context())
 		if ok && info.APIGroup == postern.GroupName && info.Verb == "create" {
-			if err := accepting(info.Namespace); err != nil {
+			if err := checkAccepting(info.Namespace); err != nil {
 				deliver.WriteError(w, err)
 				return
 			}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -82,17 +83,39 @@ func TestDeliveriesAreRefusedWhileNoneCanBeTakenAndReadsAreNot(t *testing.T) {
 			served := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 			answer := httptest.NewRecorder()
 			req := requestWith(test.info, 1)
-			whileAccepting(served, func(string) error { return test.err }).ServeHTTP(answer, req)
+			withAcceptCheck(served, func(string) error { return test.err }).ServeHTTP(answer, req)
 			if answer.Code != test.want {
 				t.Fatalf("got %d, want %d", answer.Code, test.want)
 			}
 			if test.want == http.StatusOK {
 				return
 			}
-			mustBeTold(t, answer, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "later")
+			mustAnswerTooManyRequests(t, answer, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "later")
 			if got := answer.Header().Get("Retry-After"); got != "9" {
 				t.Errorf("got Retry-After %q, want 9", got)
 			}
 		})
+	}
+}
+
+func TestAServerThatStopsEndsConnectionsWithAnAnswer(t *testing.T) {
+	var stopping atomic.Bool
+	answered := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })
+	server := httptest.NewServer(withConnectionClose(answered, &stopping))
+	defer server.Close()
+	for _, want := range []bool{false, true} {
+		stopping.Store(want)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := server.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = got.Body.Close()
+		if got.StatusCode != http.StatusAccepted || got.Close != want {
+			t.Errorf("stopping is %t: got %d, and the connection ends: %t", want, got.StatusCode, got.Close)
+		}
 	}
 }

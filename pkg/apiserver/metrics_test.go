@@ -34,22 +34,24 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 	}
 	for cause, refuse := range map[string]func(t *testing.T){
 		"RequestsInFlight": func(*testing.T) {
-			w := responsewriter.WrapForHTTP1Or2(&refusalWriter{ResponseWriter: httptest.NewRecorder()})
+			w := responsewriter.WrapForHTTP1Or2(&tooManyRequestsWriter{ResponseWriter: httptest.NewRecorder()})
 			http.Error(w, "Too many requests, please try again later.", http.StatusTooManyRequests)
 		},
 		"PayloadBytes": func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // which does not wait for the patience to end
 				b := newPayloadBudget(PayloadCost(1), 50, 1, 1)
 				_, _ = b.arriving.Acquire(t.Context(), fairness.Flow{}, b.total)
-				_, _, _ = b.hold(requestWith(toDoor, 1), fairness.Flow{Namespace: "demo"}, b.payloads())
+				_, _, _ = b.reserve(requestWith(toEndpoint, 1), fairness.Flow{Namespace: "demo"}, b.payloads())
 			})
 		},
-		"Backlog": func(*testing.T) { _ = ExtraConfig{StorageReady: ready, Backlog: noRoom("Backlog")}.accepting("demo") },
+		"Backlog": func(*testing.T) {
+			_ = ExtraConfig{StorageReady: ready, Backlog: noRoom("Backlog")}.checkAccepting("demo")
+		},
 		"NamespacePending": func(*testing.T) {
-			_ = ExtraConfig{StorageReady: ready, Backlog: noRoom("NamespacePending")}.accepting("demo")
+			_ = ExtraConfig{StorageReady: ready, Backlog: noRoom("NamespacePending")}.checkAccepting("demo")
 		},
 		"NamespaceBytes": func(*testing.T) {
-			_ = ExtraConfig{StorageReady: ready, Backlog: noRoom("NamespaceBytes")}.accepting("demo")
+			_ = ExtraConfig{StorageReady: ready, Backlog: noRoom("NamespaceBytes")}.checkAccepting("demo")
 		},
 		"NamespaceRequests": func(t *testing.T) {
 			s := newNamespaceShare(50, 2, newPayloadBudget(1, 50, 1, 1))
@@ -63,23 +65,25 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 				_, _ = w.Begin(t.Context(), fairness.Flow{Namespace: "demo"})
 			})
 		},
-		"Storage": func(*testing.T) { _ = ExtraConfig{StorageReady: broken, Backlog: noRoom("Backlog")}.accepting("demo") },
+		"Storage": func(*testing.T) {
+			_ = ExtraConfig{StorageReady: broken, Backlog: noRoom("Backlog")}.checkAccepting("demo")
+		},
 		"PayloadTimeout": func(*testing.T) {
-			body := &timedBody{ReadCloser: late{}, timeout: time.Second}
+			body := &timedBody{ReadCloser: slowBody{}, timeout: time.Second}
 			for range 2 {
 				_, _ = body.Read(nil)
 			}
 		},
-		"Rate": func(*testing.T) { (&Guard{}).CountOverRate() },
+		"Rate": func(*testing.T) { (&Limiter{}).CountOverRate() },
 		"Direct": func(t *testing.T) {
-			_, _ = newTestCallers(t, false).tell(httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+			_, _ = newTestCallers(t, false).classify(httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
 		},
 		"DirectRate": func(t *testing.T) {
 			c := newTestCallers(t, false)
 			req := httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody)
 			req.Header.Set("Authorization", "Bearer x")
-			for how, err := c.tell(req); how != nil && err == nil; {
-				how, err = c.tell(req)
+			for how, err := c.classify(req); how != nil && err == nil; {
+				how, err = c.classify(req)
 			}
 		},
 		"": func(t *testing.T) {
@@ -87,10 +91,10 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 			cancel() // a client that leaves is not refused
 			w, b := NewWork(50), newPayloadBudget(PayloadCost(1), 50, 1, 1)
 			_, _ = b.arriving.Acquire(t.Context(), fairness.Flow{}, b.total)
-			_, _, _ = b.hold(requestWith(toDoor, 1).WithContext(ctx), fairness.Flow{}, b.payloads())
+			_, _, _ = b.reserve(requestWith(toEndpoint, 1).WithContext(ctx), fairness.Flow{}, b.payloads())
 			_, _ = w.Begin(t.Context(), fairness.Flow{})
 			_, _ = w.Begin(ctx, fairness.Flow{})
-			_ = ExtraConfig{StorageReady: ready, Backlog: room}.accepting("demo")
+			_ = ExtraConfig{StorageReady: ready, Backlog: room}.checkAccepting("demo")
 		},
 	} {
 		refusedRequests.Reset()
@@ -107,8 +111,8 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 	}
 }
 
-// late is a body whose time is up.
-type late struct{}
+// slowBody is a body whose time is up.
+type slowBody struct{}
 
-func (late) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
-func (late) Close() error             { return nil }
+func (slowBody) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
+func (slowBody) Close() error             { return nil }

@@ -56,7 +56,7 @@ func (s *namespaceShare) limit(next http.Handler) http.Handler {
 			return
 		}
 		defer end()
-		bounded, release, err := s.budget.hold(req, flow, s.budget.bodiesAt(info))
+		bounded, release, err := s.budget.reserve(req, flow, s.budget.bodyClassFor(info))
 		if err != nil {
 			deliver.WriteError(w, err)
 			return
@@ -68,7 +68,7 @@ func (s *namespaceShare) limit(next http.Handler) http.Handler {
 
 // begin lets a request begin. Call end when it is answered. The error is ready to be answered.
 func (s *namespaceShare) begin(flow fairness.Flow) (end func(), err error) {
-	end, err = s.requests.Take(flow, 1)
+	end, err = s.requests.TryAcquire(flow, 1)
 	switch {
 	case err == nil:
 		return end, nil

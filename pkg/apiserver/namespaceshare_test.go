@@ -39,16 +39,16 @@ func anonymously(req *http.Request) *http.Request {
 	}))
 }
 
-// underWay is a handler in which each request is under way until the test ends, unless it is refused.
-type underWay struct {
+// blockedRequests is a handler in which each request is under way until the test ends, unless it is refused.
+type blockedRequests struct {
 	handler http.Handler
 	reached chan struct{}
 	leave   chan struct{}
 }
 
-func newUnderWay(t *testing.T, s *namespaceShare) *underWay {
+func newBlockedRequests(t *testing.T, s *namespaceShare) *blockedRequests {
 	t.Helper()
-	u := &underWay{reached: make(chan struct{}), leave: make(chan struct{})}
+	u := &blockedRequests{reached: make(chan struct{}), leave: make(chan struct{})}
 	u.handler = s.limit(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if _, err := io.Copy(io.Discard, req.Body); err != nil {
 			deliver.WriteError(w, err)
@@ -62,7 +62,7 @@ func newUnderWay(t *testing.T, s *namespaceShare) *underWay {
 }
 
 // send returns the answer if a request is refused, or nil once it is under way.
-func (u *underWay) send(req *http.Request) *httptest.ResponseRecorder {
+func (u *blockedRequests) send(req *http.Request) *httptest.ResponseRecorder {
 	answer := httptest.NewRecorder()
 	answered := make(chan struct{})
 	go func() {
@@ -79,7 +79,7 @@ func (u *underWay) send(req *http.Request) *httptest.ResponseRecorder {
 
 func TestANamespaceWithManyRequestsUnderWayLeavesRoomForOthers(t *testing.T) {
 	s := newNamespaceShare(50, 8, newPayloadBudget(1<<30, 50, 1<<10, 1<<10))
-	u := newUnderWay(t, s)
+	u := newBlockedRequests(t, s)
 	for i := range 4 {
 		if refused := u.send(toNamespace("hostile", 1)); refused != nil {
 			t.Fatalf("request %d was refused: %s", i, refused.Body)
@@ -89,7 +89,7 @@ func TestANamespaceWithManyRequestsUnderWayLeavesRoomForOthers(t *testing.T) {
 	if refused == nil {
 		t.Fatal("one namespace has more than a half of all requests under way")
 	}
-	mustBeTold(t, refused, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests,
+	mustAnswerTooManyRequests(t, refused, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests,
 		"as many requests to deliver to this namespace are under way as it may have "+
 			"(--max-namespace-share-percent says how much of --max-mutating-requests-inflight): send it again later")
 	if refused.Header().Get("Retry-After") == "" {
@@ -105,7 +105,7 @@ func TestANamespaceWithLargeBodiesUnderWayLeavesRoomForOthers(t *testing.T) {
 		t.Run(fmt.Sprint(length), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // which does not wait for the patience
 				s := newNamespaceShare(50, 100, newPayloadBudget(4*PayloadCost(100), 50, 100, 100))
-				u := newUnderWay(t, s)
+				u := newBlockedRequests(t, s)
 				for range 2 {
 					if refused := u.send(toNamespace("hostile", length)); refused != nil {
 						t.Fatal(refused.Body)
@@ -125,7 +125,7 @@ func TestANamespaceWithLargeBodiesUnderWayLeavesRoomForOthers(t *testing.T) {
 func TestUnauthenticatedSendersLeaveRoomForTheOthersOfTheirNamespace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newNamespaceShare(50, 8, newPayloadBudget(8*PayloadCost(100), 50, 100, 100))
-		u := newUnderWay(t, s)
+		u := newBlockedRequests(t, s)
 		for range 100 {
 			if u.send(anonymously(toNamespace("demo", 100))) != nil {
 				break
@@ -139,7 +139,7 @@ func TestUnauthenticatedSendersLeaveRoomForTheOthersOfTheirNamespace(t *testing.
 
 func TestWhatOnlyReadsHasNoShare(t *testing.T) {
 	s := newNamespaceShare(1, 1, newPayloadBudget(1, 1, 1, 1))
-	u := newUnderWay(t, s)
+	u := newBlockedRequests(t, s)
 	for range 3 {
 		req := toNamespace("demo", 0)
 		req.Method = http.MethodGet

@@ -30,13 +30,13 @@ const (
 	maxOptionsBytes = 64 << 10
 )
 
-type takenPayloadKey struct{}
+type extractedPayloadKey struct{}
 
-// withBoundedObjects reads the body of each request for our API group that does not go to a delivery endpoint, and refuses
+// withObjectLimit reads the body of each request for our API group that does not go to a delivery endpoint, and refuses
 // what holds more than a client writes. It takes the payload out of a delivery, so that the framework sees {} in its place:
-// it would make maps of the whole, to tell who owns its fields, and so allocate up to 200 times its size. withPayload puts it
+// it would make maps of the whole, to tell who owns its fields, and so allocate up to 200 times its size. restorePayload puts it
 // back. It belongs inside of the budget.
-func withBoundedObjects(next http.Handler, maxObjectBytes int64) http.Handler {
+func withObjectLimit(next http.Handler, maxObjectBytes int64) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		info, ok := genericapirequest.RequestInfoFrom(req.Context())
 		limit := int64(0)
@@ -52,7 +52,7 @@ func withBoundedObjects(next http.Handler, maxObjectBytes int64) http.Handler {
 			next.ServeHTTP(w, req)
 			return
 		}
-		bounded, err := boundObject(w, req, limit)
+		bounded, err := limitObject(w, req, limit)
 		if err != nil {
 			deliver.WriteError(w, err)
 			return
@@ -61,8 +61,8 @@ func withBoundedObjects(next http.Handler, maxObjectBytes int64) http.Handler {
 	})
 }
 
-// boundObject returns the request with a body that has no payload and is known to be small enough.
-func boundObject(w http.ResponseWriter, req *http.Request, limit int64) (*http.Request, error) {
+// limitObject returns the request with a body that has no payload and is known to be small enough.
+func limitObject(w http.ResponseWriter, req *http.Request, limit int64) (*http.Request, error) {
 	if !isJSON(req.Header.Get("Content-Type")) {
 		return nil, &apierrors.StatusError{ErrStatus: metav1.Status{
 			Status: metav1.StatusFailure, Code: http.StatusUnsupportedMediaType, Reason: metav1.StatusReasonUnsupportedMediaType,
@@ -73,11 +73,11 @@ func boundObject(w http.ResponseWriter, req *http.Request, limit int64) (*http.R
 	if err != nil {
 		return nil, err
 	}
-	taken, rest, err := payload.Take(body, maxObjectParts, "spec", "payload")
+	extracted, rest, err := payload.ExtractValue(body, maxObjectParts, "spec", "payload")
 	if err != nil {
 		return nil, apierrors.NewBadRequest("the object is refused: " + err.Error())
 	}
-	bounded := req.WithContext(context.WithValue(req.Context(), takenPayloadKey{}, taken))
+	bounded := req.WithContext(context.WithValue(req.Context(), extractedPayloadKey{}, extracted))
 	bounded.Body, bounded.ContentLength = io.NopCloser(bytes.NewReader(rest)), int64(len(rest))
 	return bounded, nil
 }
@@ -91,9 +91,9 @@ func isJSON(contentType string) bool {
 	return err == nil && mediaType == runtime.ContentTypeJSON
 }
 
-// withPayload gives a delivery back the payload that was taken out of it.
-func withPayload(ctx context.Context, delivery *postern.WebhookDelivery) {
-	if taken, ok := ctx.Value(takenPayloadKey{}).([]byte); ok && taken != nil && delivery.Spec.Payload != nil {
-		delivery.Spec.Payload.Raw = taken
+// restorePayload gives a delivery back the payload that was taken out of it.
+func restorePayload(ctx context.Context, delivery *postern.WebhookDelivery) {
+	if extracted, ok := ctx.Value(extractedPayloadKey{}).([]byte); ok && extracted != nil && delivery.Spec.Payload != nil {
+		delivery.Spec.Payload.Raw = extracted
 	}
 }

@@ -27,18 +27,18 @@ func toCreate(verb, contentType, body string) *http.Request {
 func TestAPayloadIsTakenOutOfAnObjectAndPutBack(t *testing.T) {
 	const body = `{"spec":{"payload":{"ref":"main"},"headers":{}}}`
 	served := false
-	withBoundedObjects(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+	withObjectLimit(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 		served = true
 		rest, err := io.ReadAll(req.Body)
 		if err != nil || string(rest) != `{"spec":{"payload":{},"headers":{}}}` {
 			t.Errorf("got %s, %v", rest, err)
 		}
 		d := &postern.WebhookDelivery{Spec: postern.WebhookDeliverySpec{Payload: &postern.JSON{Raw: []byte("{}")}}}
-		if withPayload(req.Context(), d); string(d.Spec.Payload.Raw) != `{"ref":"main"}` {
+		if restorePayload(req.Context(), d); string(d.Spec.Payload.Raw) != `{"ref":"main"}` {
 			t.Errorf("got back %s", d.Spec.Payload.Raw)
 		}
 		none := &postern.WebhookDelivery{}
-		if withPayload(req.Context(), none); none.Spec.Payload != nil {
+		if restorePayload(req.Context(), none); none.Spec.Payload != nil {
 			t.Errorf("got %s where there is no payload", none.Spec.Payload.Raw)
 		}
 	}), 1000).ServeHTTP(httptest.NewRecorder(), toCreate("create", "", body))
@@ -67,20 +67,20 @@ func TestABodyIsRefusedBeforeAnythingIsMadeOfIt(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			answer := httptest.NewRecorder()
-			withBoundedObjects(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			withObjectLimit(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 				t.Error("the request was served")
 			}), 100_000).ServeHTTP(answer, test.req)
-			mustBeTold(t, answer, test.code, test.reason, test.says)
+			mustAnswerTooManyRequests(t, answer, test.code, test.reason, test.says)
 		})
 	}
 }
 
 func TestOtherBodiesAreNotRead(t *testing.T) {
-	door := toCreate("create", "application/json", "{")
-	info := toDoor
-	door = door.WithContext(genericapirequest.WithRequestInfo(door.Context(), &info))
-	for name, req := range map[string]*http.Request{"a payload": door, "no body": httptest.NewRequest(http.MethodGet, "/", nil)} {
-		withBoundedObjects(http.HandlerFunc(func(_ http.ResponseWriter, got *http.Request) {
+	endpointReq := toCreate("create", "application/json", "{")
+	info := toEndpoint
+	endpointReq = endpointReq.WithContext(genericapirequest.WithRequestInfo(endpointReq.Context(), &info))
+	for name, req := range map[string]*http.Request{"a payload": endpointReq, "no body": httptest.NewRequest(http.MethodGet, "/", nil)} {
+		withObjectLimit(http.HandlerFunc(func(_ http.ResponseWriter, got *http.Request) {
 			if got != req {
 				t.Errorf("%s: the request was changed", name)
 			}

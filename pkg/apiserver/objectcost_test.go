@@ -83,7 +83,7 @@ func TestAnObjectCostsNoMoreThanItCountsAs(t *testing.T) {
 	}
 	const head = `{"apiVersion":"postern.dev/v1alpha1","kind":"WebhookDelivery","metadata":{"name":"a"`
 	f := newFramework(t)
-	handler := withBoundedObjects(f, size)
+	handler := withObjectLimit(f, size)
 	bodies := map[string]string{
 		"payload of names":   named(head+`},"spec":{"payload":{`, `0`, `}}}`, size/8),
 		"payload of numbers": repeated(head+`},"spec":{"payload":[`, `0`, `]}}`, size/8),

@@ -18,9 +18,9 @@ import (
 )
 
 const (
-	// budgetPatience is how long a request waits for memory, before its body arrives and once more before it is decoded.
+	// budgetTimeout is how long a request waits for memory, before its body arrives and once more before it is decoded.
 	// Senders give up after about ten seconds, and what comes after the wait takes time too.
-	budgetPatience = 3 * time.Second
+	budgetTimeout = 3 * time.Second
 
 	// arrivingPart is which part of the bytes for decoding bodies that arrive have beside these.
 	arrivingPart = 4
@@ -42,7 +42,7 @@ type payloadBudget struct {
 	// largestPayload and largestObject are the limits that delivery endpoints and objects have; a body of unknown length
 	// counts as one of these.
 	largestPayload, largestObject int64
-	patience                      time.Duration
+	timeout                       time.Duration
 }
 
 func newPayloadBudget(total int64, sharePercent int, largestPayload, largestObject int64) *payloadBudget {
@@ -51,7 +51,7 @@ func newPayloadBudget(total int64, sharePercent int, largestPayload, largestObje
 		arriving: fairness.NewSlots(fairness.Share{Total: arriving, Percent: sharePercent}),
 		decoding: fairness.NewSlots(fairness.Share{Total: total, Percent: sharePercent}),
 		total:    total, largestPayload: largestPayload, largestObject: largestObject,
-		patience: budgetPatience,
+		timeout: budgetTimeout,
 	}
 }
 
@@ -83,27 +83,27 @@ func MinPayloadBudget(maxPayloadBytes int64) int64 {
 	return max(PayloadCost(maxPayloadBytes), objectCost(objectBytes(0)))
 }
 
-// bodies says how large the bodies at an endpoint may be, and what they cost.
-type bodies struct {
+// bodyClass says how large the bodies at an endpoint may be, and what they cost.
+type bodyClass struct {
 	largest int64
 	cost    func(bodyBytes int64) int64
 }
 
-func (b *payloadBudget) payloads() bodies { return bodies{b.largestPayload, PayloadCost} }
-func (b *payloadBudget) objects() bodies  { return bodies{b.largestObject, objectCost} }
+func (b *payloadBudget) payloads() bodyClass { return bodyClass{b.largestPayload, PayloadCost} }
+func (b *payloadBudget) objects() bodyClass  { return bodyClass{b.largestObject, objectCost} }
 
-// bodiesAt returns what the bodies are at the endpoint of a request.
-func (b *payloadBudget) bodiesAt(info *genericapirequest.RequestInfo) bodies {
+// bodyClassFor returns what the bodies are at the endpoint of a request.
+func (b *payloadBudget) bodyClassFor(info *genericapirequest.RequestInfo) bodyClass {
 	if info.Subresource != "" {
 		return b.payloads()
 	}
 	return b.objects()
 }
 
-// hold waits for the memory that the body of a request takes until it has arrived, and returns the request with a body whose
+// reserve waits for the memory that the body of a request takes until it has arrived, and returns the request with a body whose
 // end waits for what decoding takes. Call release once the body is worked on no more. Errors, also that of the body, are ready
 // to be answered.
-func (b *payloadBudget) hold(req *http.Request, flow fairness.Flow, kind bodies) (bounded *http.Request, release func(), err error) {
+func (b *payloadBudget) reserve(req *http.Request, flow fairness.Flow, kind bodyClass) (bounded *http.Request, release func(), err error) {
 	if req.ContentLength == 0 {
 		return req, func() {}, nil
 	}
@@ -129,7 +129,7 @@ type budgetedBody struct {
 	ctx    context.Context //nolint:containedctx // a body is read without one
 	budget *payloadBudget
 	flow   fairness.Flow
-	kind   bodies
+	kind   bodyClass
 
 	read    int64 // bytes
 	arrived bool
@@ -156,7 +156,7 @@ func (b *budgetedBody) Read(p []byte) (int, error) {
 
 // acquire waits for bytes in place of those that it holds.
 func (b *budgetedBody) acquire(slots *fairness.Slots, bytes int64) error {
-	ctx, cancel := context.WithTimeout(b.ctx, b.budget.patience)
+	ctx, cancel := context.WithTimeout(b.ctx, b.budget.timeout)
 	defer cancel()
 	release, err := slots.Acquire(ctx, b.flow, bytes)
 	switch {

@@ -25,8 +25,8 @@ import (
 )
 
 var (
-	toDoor   = genericapirequest.RequestInfo{APIGroup: postern.GroupName, Resource: "gatewaysyncs", Subresource: "webhookdeliveries"}
-	toObject = genericapirequest.RequestInfo{APIGroup: postern.GroupName, Resource: "webhookdeliveries"}
+	toEndpoint = genericapirequest.RequestInfo{APIGroup: postern.GroupName, Resource: "gatewaysyncs", Subresource: "webhookdeliveries"}
+	toObject   = genericapirequest.RequestInfo{APIGroup: postern.GroupName, Resource: "webhookdeliveries"}
 )
 
 // requestWith returns a request with a body of that length; -1 is one of which the length is not known.
@@ -63,7 +63,7 @@ func TestABodyCountsByItsLengthAndAtMostAsTheLargest(t *testing.T) {
 	payloads, objects := (*payloadBudget).payloads, (*payloadBudget).objects
 	for _, test := range []struct {
 		name              string
-		kind              func(*payloadBudget) bodies
+		kind              func(*payloadBudget) bodyClass
 		length, sent      int64
 		arriving, arrived int64
 	}{
@@ -78,9 +78,9 @@ func TestABodyCountsByItsLengthAndAtMostAsTheLargest(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newPayloadBudget(total, 100, largestPayload, largestObject)
-				req := requestWith(toDoor, test.length)
+				req := requestWith(toEndpoint, test.length)
 				req.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", int(test.sent))))
-				bounded, release, err := b.hold(req, demo, test.kind(b))
+				bounded, release, err := b.reserve(req, demo, test.kind(b))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -112,7 +112,7 @@ func TestARequestWaitsForItsShareOfTheBudget(t *testing.T) {
 				}
 				answered := make(chan error, 1)
 				go func() {
-					bounded, release, err := b.hold(requestWith(toDoor, 7), demo, b.payloads())
+					bounded, release, err := b.reserve(requestWith(toEndpoint, 7), demo, b.payloads())
 					if err == nil {
 						defer release()
 						_, err = io.Copy(io.Discard, bounded.Body)
@@ -140,18 +140,18 @@ func TestARequestThatWaitsTooLongIsToldToComeAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		start := time.Now()
-		req := requestWith(toDoor, 7)
+		req := requestWith(toEndpoint, 7)
 		req.Body = io.NopCloser(strings.NewReader("1234567"))
-		bounded, release, err := b.hold(req, demo, b.payloads())
+		bounded, release, err := b.reserve(req, demo, b.payloads())
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, err = io.Copy(io.Discard, bounded.Body)
-		if code, retry := told(t, err, "--max-inflight-payload-bytes"); code != http.StatusTooManyRequests || retry != 5 {
+		if code, retry := assertTooManyRequests(t, err, "--max-inflight-payload-bytes"); code != http.StatusTooManyRequests || retry != 5 {
 			t.Errorf("got %d, Retry-After %d; want 429, 5", code, retry)
 		}
-		if waited := time.Since(start); waited != budgetPatience {
-			t.Errorf("it waited %s, want %s", waited, budgetPatience)
+		if waited := time.Since(start); waited != budgetTimeout {
+			t.Errorf("it waited %s, want %s", waited, budgetTimeout)
 		}
 		release()
 		mustHaveFree(t, b.decoding, free)
@@ -164,12 +164,12 @@ func TestAnObjectThatMayTakeMoreThanTheBudgetIsRefused(t *testing.T) {
 	for _, length := range []int64{largest, -1} {
 		req := requestWith(toObject, length)
 		req.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", largest)))
-		bounded, release, err := b.hold(req, demo, b.objects())
+		bounded, release, err := b.reserve(req, demo, b.objects())
 		if err == nil {
 			_, err = io.Copy(io.Discard, bounded.Body)
 			release()
 		}
-		if code, _ := told(t, err, "--max-inflight-payload-bytes"); code != http.StatusRequestEntityTooLarge {
+		if code, _ := assertTooManyRequests(t, err, "--max-inflight-payload-bytes"); code != http.StatusRequestEntityTooLarge {
 			t.Errorf("got %d, want 413", code)
 		}
 	}
@@ -180,13 +180,13 @@ func TestClientsThatAnnounceBodiesAndSendNothingLeaveRoom(t *testing.T) {
 		b := newPayloadBudget(128<<20, 50, 1<<20, 2<<20)
 		for i := range 12 {
 			flow := fairness.Flow{Namespace: fmt.Sprintf("invented-%d", i), Anonymous: true}
-			if _, _, err := b.hold(requestWith(toDoor, 1<<20), flow, b.payloads()); err != nil {
+			if _, _, err := b.reserve(requestWith(toEndpoint, 1<<20), flow, b.payloads()); err != nil {
 				t.Fatal(err)
 			}
 		}
-		req := requestWith(toDoor, 1<<20)
+		req := requestWith(toEndpoint, 1<<20)
 		req.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", 1<<20)))
-		bounded, _, err := b.hold(req, demo, b.payloads())
+		bounded, _, err := b.reserve(req, demo, b.payloads())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -198,9 +198,9 @@ func TestClientsThatAnnounceBodiesAndSendNothingLeaveRoom(t *testing.T) {
 
 // read is what a request with a body of that size does: it returns once the body is worked on no more.
 func read(b *payloadBudget, flow fairness.Flow, size int) error {
-	req := requestWith(toDoor, int64(size))
+	req := requestWith(toEndpoint, int64(size))
 	req.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", size)))
-	bounded, release, err := b.hold(req, flow, b.payloads())
+	bounded, release, err := b.reserve(req, flow, b.payloads())
 	if err != nil {
 		return err
 	}
@@ -246,7 +246,7 @@ func TestAClientThatLeavesWaitsNoLonger(t *testing.T) {
 		ctx, leave := context.WithCancel(t.Context())
 		leave()
 		start := time.Now()
-		if _, _, err := b.hold(requestWith(toDoor, 1).WithContext(ctx), demo, b.payloads()); err == nil {
+		if _, _, err := b.reserve(requestWith(toEndpoint, 1).WithContext(ctx), demo, b.payloads()); err == nil {
 			t.Error("got a share of a budget that is used up")
 		}
 		if waited := time.Since(start); waited != 0 {
@@ -255,8 +255,8 @@ func TestAClientThatLeavesWaitsNoLonger(t *testing.T) {
 	})
 }
 
-// mustBeTold fails the test unless the answer is a metav1.Status in JSON of that code and reason, which says that.
-func mustBeTold(t *testing.T, answer *httptest.ResponseRecorder, code int, reason metav1.StatusReason, says string) {
+// mustAnswerTooManyRequests fails the test unless the answer is a metav1.Status in JSON of that code and reason, which says that.
+func mustAnswerTooManyRequests(t *testing.T, answer *httptest.ResponseRecorder, code int, reason metav1.StatusReason, says string) {
 	t.Helper()
 	var status metav1.Status
 	if err := json.Unmarshal(answer.Body.Bytes(), &status); err != nil {

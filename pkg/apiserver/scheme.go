@@ -4,6 +4,8 @@
 package apiserver
 
 import (
+	"slices"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -32,3 +34,17 @@ func init() {
 
 // StorageCodec is how deliveries are stored, and how the doors by target and by source answer.
 func StorageCodec() runtime.Codec { return Codecs.LegacyCodec(v1alpha1.SchemeGroupVersion) }
+
+// withoutProtobuf is a negotiated serializer that does not offer protobuf, which our types have no encoding for. Offered, it
+// would be chosen by those who prefer it, and then fail once the work is done: the namespace controller deletes all
+// deliveries of a namespace, and prefers it, and so no namespace of the cluster could be deleted.
+type withoutProtobuf struct {
+	runtime.NegotiatedSerializer
+}
+
+// SupportedMediaTypes leaves protobuf out.
+func (s withoutProtobuf) SupportedMediaTypes() []runtime.SerializerInfo {
+	return slices.DeleteFunc(slices.Clone(s.NegotiatedSerializer.SupportedMediaTypes()), func(info runtime.SerializerInfo) bool {
+		return info.MediaType == runtime.ContentTypeProtobuf
+	})
+}

@@ -80,8 +80,8 @@ func (a *authority) check(service Service, now time.Time) error {
 	return err
 }
 
-// is reports whether two authorities, each of which may be nil, are the same.
-func (a *authority) is(b *authority) bool {
+// equal reports whether two authorities, each of which may be nil, are the same.
+func (a *authority) equal(b *authority) bool {
 	if a == nil || b == nil {
 		return a == b
 	}

@@ -17,7 +17,7 @@ var (
 	// start is when the tests' clock begins.
 	start = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 
-	ours = Service{Namespace: "postern-system", Name: "postern"}
+	testService = Service{Namespace: "postern-system", Name: "postern"}
 )
 
 func mustAuthority(t *testing.T, service Service, validity time.Duration, at time.Time) *authority {
@@ -47,8 +47,8 @@ func verify(ca, leaf *x509.Certificate, name string, at time.Time) error {
 }
 
 func TestLeafIsTrustedByItsAuthorityForTheNamesOfTheServiceAndNoOther(t *testing.T) {
-	ca := mustAuthority(t, ours, DefaultCAValidity, start)
-	l := mustLeaf(t, ca, ours, DefaultLeafValidity, start)
+	ca := mustAuthority(t, testService, DefaultCAValidity, start)
+	l := mustLeaf(t, ca, testService, DefaultLeafValidity, start)
 	for name, want := range map[string]bool{
 		"postern.postern-system.svc":               true,
 		"postern.postern-system.svc.cluster.local": true,
@@ -60,7 +60,7 @@ func TestLeafIsTrustedByItsAuthorityForTheNamesOfTheServiceAndNoOther(t *testing
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := verify(mustAuthority(t, ours, DefaultCAValidity, start).certificate, l.certificate, ours.ServerName(), start); err == nil {
+	if err := verify(mustAuthority(t, testService, DefaultCAValidity, start).certificate, l.certificate, testService.ServerName(), start); err == nil {
 		t.Error("another authority trusts the leaf")
 	}
 	if _, err := tls.X509KeyPair(l.certPEM, l.keyPEM); err != nil {
@@ -69,7 +69,7 @@ func TestLeafIsTrustedByItsAuthorityForTheNamesOfTheServiceAndNoOther(t *testing
 }
 
 func TestStolenKeyOfTheAuthorityIsGoodForNoOtherServer(t *testing.T) {
-	ca := mustAuthority(t, ours, DefaultCAValidity, start)
+	ca := mustAuthority(t, testService, DefaultCAValidity, start)
 	for _, template := range []*x509.Certificate{
 		{DNSNames: []string{"kubernetes.default.svc"}},
 		{DNSNames: []string{"example.com"}},
@@ -90,7 +90,7 @@ func TestStolenKeyOfTheAuthorityIsGoodForNoOtherServer(t *testing.T) {
 }
 
 func TestCertificatesAreValidAsLongAsAskedAndALeafNotLongerThanItsAuthority(t *testing.T) {
-	ca := mustAuthority(t, ours, 100*time.Hour, start)
+	ca := mustAuthority(t, testService, 100*time.Hour, start)
 	type life struct{ From, To time.Time }
 	lifeOf := func(c *x509.Certificate) life { return life{c.NotBefore, c.NotAfter} }
 	for _, test := range []struct {
@@ -99,9 +99,9 @@ func TestCertificatesAreValidAsLongAsAskedAndALeafNotLongerThanItsAuthority(t *t
 		want life
 	}{
 		{"authority", ca.certificate, life{start.Add(-5 * time.Minute), start.Add(100 * time.Hour)}},
-		{"leaf", mustLeaf(t, ca, ours, 24*time.Hour, start).certificate, life{start.Add(-5 * time.Minute), start.Add(24 * time.Hour)}},
-		{"short leaf", mustLeaf(t, ca, ours, 10*time.Second, start).certificate, life{start.Add(-time.Second), start.Add(10 * time.Second)}},
-		{"last leaf", mustLeaf(t, ca, ours, 24*time.Hour, start.Add(90*time.Hour)).certificate, life{start.Add(90*time.Hour - 5*time.Minute), start.Add(100 * time.Hour)}},
+		{"leaf", mustLeaf(t, ca, testService, 24*time.Hour, start).certificate, life{start.Add(-5 * time.Minute), start.Add(24 * time.Hour)}},
+		{"short leaf", mustLeaf(t, ca, testService, 10*time.Second, start).certificate, life{start.Add(-time.Second), start.Add(10 * time.Second)}},
+		{"last leaf", mustLeaf(t, ca, testService, 24*time.Hour, start.Add(90*time.Hour)).certificate, life{start.Add(90*time.Hour - 5*time.Minute), start.Add(100 * time.Hour)}},
 	} {
 		if diff := cmp.Diff(test.want, lifeOf(test.got)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)
@@ -117,9 +117,9 @@ func TestRenewalIsDueWhenTwoThirdsOfALifeAreOver(t *testing.T) {
 }
 
 func TestLeafIsRenewedWhileThatMakesItLastLonger(t *testing.T) {
-	ca := mustAuthority(t, ours, 100*time.Hour, start)
-	l := mustLeaf(t, ca, ours, 24*time.Hour, start)
-	last := mustLeaf(t, ca, ours, 24*time.Hour, start.Add(90*time.Hour))
+	ca := mustAuthority(t, testService, 100*time.Hour, start)
+	l := mustLeaf(t, ca, testService, 24*time.Hour, start)
+	last := mustLeaf(t, ca, testService, 24*time.Hour, start.Add(90*time.Hour))
 	for _, test := range []struct {
 		name string
 		leaf *leaf
@@ -131,14 +131,14 @@ func TestLeafIsRenewedWhileThatMakesItLastLonger(t *testing.T) {
 		{"as old as its authority will be", last, 99 * time.Hour, false},
 		{"made by a clock that was ahead", l, -time.Hour, true},
 	} {
-		if got := isDue(test.leaf, ca, start.Add(test.at)); got != test.want {
+		if got := needsRenewal(test.leaf, ca, start.Add(test.at)); got != test.want {
 			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
 		}
 	}
 }
 
 func TestABundleIsReadInSpiteOfWhatIsNoCertificate(t *testing.T) {
-	a, b := mustAuthority(t, ours, time.Hour, start).certificate, mustAuthority(t, ours, time.Hour, start).certificate
+	a, b := mustAuthority(t, testService, time.Hour, start).certificate, mustAuthority(t, testService, time.Hour, start).certificate
 	broken := "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 	text := "garbage\n" + string(encode(a)) + broken + "# comment\n" + string(encode(b)) + "-----BEGIN"
 	if diff := cmp.Diff(encode(a, b), encode(parse([]byte(text))...)); diff != "" {

@@ -27,12 +27,14 @@ var expirations = metrics.NewGaugeVec(&metrics.GaugeOpts{
 // RegisterMetrics makes /metrics show the metrics of this package. Until then they count nothing.
 func RegisterMetrics() { legacyregistry.MustRegister(expirations) }
 
-func observe(which string, certificate *x509.Certificate) {
+func recordExpiration(which string, certificate *x509.Certificate) {
 	expirations.WithLabelValues(which).Set(float64(certificate.NotAfter.Unix()))
 }
 
 // ObserveReceiver makes the metrics tell of the certificate that the classic receiver shows.
-func ObserveReceiver(certificate *x509.Certificate) { observe(receiverCertificate, certificate) }
+func ObserveReceiver(certificate *x509.Certificate) {
+	recordExpiration(receiverCertificate, certificate)
+}
 
 // ObserveServing makes the metrics tell of a certificate that comes from somewhere else, and of each that takes its place.
 func ObserveServing(provider dynamiccertificates.CertKeyContentProvider) {
@@ -49,6 +51,6 @@ type observer struct {
 func (o observer) Enqueue() {
 	text, _ := o.provider.CurrentCertKeyContent()
 	if certificates := parse(text); len(certificates) > 0 {
-		observe(servingCertificate, certificates[0])
+		recordExpiration(servingCertificate, certificates[0])
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 )
 
-// handover is how long others may take longer than this replica to serve with a leaf of the next authority.
-const handover = time.Minute
+// issuerGracePeriod is how long others may take longer than this replica to serve with a leaf of the next authority.
+const issuerGracePeriod = time.Minute
 
 // Serving is the certificate that this replica serves with. It can be served with at any time: until there is an
 // authority, it is one that nobody can verify. That is enough for a kubelet, which does not verify, to see that the
@@ -22,15 +22,15 @@ const handover = time.Minute
 // It is no ControllerRunner: several servers may serve with it, one after the other, and each would run it. The Follower
 // does, and tells the servers of a change by their listeners.
 type Serving struct {
-	mu        sync.Mutex
-	leaf      *leaf
-	issuer    *authority // nil: nobody can verify the leaf
-	former    []formerIssuer
-	listeners []dynamiccertificates.Listener
+	mu              sync.Mutex
+	leaf            *leaf
+	issuer          *authority // nil: nobody can verify the leaf
+	previousIssuers []previousIssuer
+	listeners       []dynamiccertificates.Listener
 }
 
-// formerIssuer is an authority whose leaf was served until some time.
-type formerIssuer struct {
+// previousIssuer is an authority whose leaf was served until some time.
+type previousIssuer struct {
 	certificate *x509.Certificate
 	until       time.Time
 }
@@ -40,11 +40,11 @@ var _ dynamiccertificates.CertKeyContentProvider = (*Serving)(nil)
 // newServing returns a certificate for the service that nobody can verify yet.
 func newServing(service Service) (*Serving, error) {
 	now := time.Now()
-	nobody, err := newAuthority(service, DefaultCAValidity, now)
+	temporaryCA, err := newAuthority(service, DefaultCAValidity, now)
 	if err != nil {
 		return nil, err
 	}
-	first, err := nobody.issue(service, DefaultCAValidity, now)
+	first, err := temporaryCA.issue(service, DefaultCAValidity, now)
 	if err != nil {
 		return nil, err
 	}
@@ -78,8 +78,8 @@ func (s *Serving) current() (*leaf, *authority) {
 // use serves with a leaf of an authority from now on.
 func (s *Serving) use(next *leaf, issuer *authority, now time.Time) {
 	s.mu.Lock()
-	if s.issuer != nil && !s.issuer.is(issuer) {
-		s.former = append(s.former, formerIssuer{certificate: s.issuer.certificate, until: now})
+	if s.issuer != nil && !s.issuer.equal(issuer) {
+		s.previousIssuers = append(s.previousIssuers, previousIssuer{certificate: s.issuer.certificate, until: now})
 	}
 	s.leaf, s.issuer = next, issuer
 	listeners := slices.Clone(s.listeners)
@@ -93,12 +93,12 @@ func (s *Serving) use(next *leaf, issuer *authority, now time.Time) {
 func (s *Serving) inUse(now time.Time) []*x509.Certificate {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.former = slices.DeleteFunc(s.former, func(f formerIssuer) bool { return now.Sub(f.until) > handover })
+	s.previousIssuers = slices.DeleteFunc(s.previousIssuers, func(f previousIssuer) bool { return now.Sub(f.until) > issuerGracePeriod })
 	var all []*x509.Certificate
 	if s.issuer != nil {
 		all = append(all, s.issuer.certificate)
 	}
-	for _, f := range s.former {
+	for _, f := range s.previousIssuers {
 		all = append(all, f.certificate)
 	}
 	return all

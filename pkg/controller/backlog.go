@@ -33,49 +33,49 @@ const (
 
 // Backlog refuses deliveries whose records there is no room for. Nothing may delete a record that is Pending.
 type Backlog struct {
-	// Ledger knows what there is.
-	Ledger *Ledger
+	// Index knows what there is.
+	Index *RecordIndex
 	// Max is how many may be Pending, and MaxBytes how many bytes of JSON all records may take.
 	Max, MaxBytes int64
 	// SharePercent is how much of these one namespace may take; see fairness.Share.
 	SharePercent int
 
-	told rate.Sometimes
+	logLimiter rate.Sometimes
 }
 
 // NewBacklog returns a Backlog.
-func NewBacklog(ledger *Ledger, maxPending, maxBytes int64, sharePercent int) *Backlog {
-	return &Backlog{Ledger: ledger, Max: maxPending, MaxBytes: maxBytes, SharePercent: sharePercent, told: rate.Sometimes{Interval: time.Minute}}
+func NewBacklog(index *RecordIndex, maxPending, maxBytes int64, sharePercent int) *Backlog {
+	return &Backlog{Index: index, Max: maxPending, MaxBytes: maxBytes, SharePercent: sharePercent, logLimiter: rate.Sometimes{Interval: time.Minute}}
 }
 
-// Full returns why a delivery to a namespace is refused, and the error that answers it with 429; or no error. One more
+// Check returns why a delivery to a namespace is refused, and the error that answers it with 429; or no error. One more
 // could be stored, but not for ever. It is safe for concurrent use.
-func (b *Backlog) Full(namespace string) (cause string, err error) {
-	one, all, namespaces := b.Ledger.of(namespace)
+func (b *Backlog) Check(namespace string) (cause string, err error) {
+	one, all, namespaces := b.Index.usageOf(namespace)
 	switch {
 	case all.pending >= b.Max:
-		return CausePending, refuse("too many deliveries wait until their targets can be written (--max-deliveries bounds them)")
+		return CausePending, tooManyRequests("too many deliveries wait until their targets can be written (--max-deliveries bounds them)")
 	case fairness.Share{Total: b.Max, Percent: b.SharePercent}.Check(one.pending, all.pending, 1) != nil:
-		cause, err = CauseNamespacePending, refuse("as many deliveries in this namespace wait until their targets can be written as it may have "+
+		cause, err = CauseNamespacePending, tooManyRequests("as many deliveries in this namespace wait until their targets can be written as it may have "+
 			"(--max-namespace-share-percent says how much of --max-deliveries)")
 	case fairness.Share{Total: b.MaxBytes, Percent: b.SharePercent}.Check(one.pendingBytes, all.pendingBytes, 1) != nil:
-		cause, err = CauseNamespaceBytes, refuse("the deliveries in this namespace that wait until their targets can be written take as many bytes "+
+		cause, err = CauseNamespaceBytes, tooManyRequests("the deliveries in this namespace that wait until their targets can be written take as many bytes "+
 			"as they may (--max-namespace-share-percent says how much of --max-delivery-bytes)")
 	case all.bytes > b.MaxBytes/100*(100+overshootPercent) && one.bytes*int64(namespaces) >= all.bytes:
-		cause, err = CauseNamespaceBytes, refuse(
+		cause, err = CauseNamespaceBytes, tooManyRequests(
 			"the deliveries of all namespaces take more than --max-delivery-bytes, and those of this one more than most")
 	default:
 		return "", nil
 	}
-	b.told.Do(func() {
+	b.logLimiter.Do(func() {
 		klog.InfoS("A namespace has reached its share, and its deliveries are refused", "namespace", namespace, "cause", cause,
 			"pending", one.pending, "pendingBytes", one.pendingBytes, "bytes", one.bytes)
 	})
 	return cause, err
 }
 
-// refuse answers 429. It tells no number: anyone who may deliver to a namespace may read the answer.
-func refuse(message string) error {
+// tooManyRequests answers 429. It tells no number: anyone who may deliver to a namespace may read the answer.
+func tooManyRequests(message string) error {
 	err := apierrors.NewTooManyRequests(message+": send it again later", backlogRetryAfterSeconds)
 	err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: delivery.CauseNoRoom}}
 	return err

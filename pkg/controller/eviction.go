@@ -13,44 +13,44 @@ import (
 // one that holds little keeps its history, however much others deliver.
 type eviction struct {
 	// measure is what counts of a namespace: its records, or their bytes.
-	measure func(holding) int64
-	queue   []*holder
+	measure func(usage) int64
+	queue   []*namespaceRecords
 }
 
-// holder is a namespace with its records that may be deleted, the oldest first, and what all of its records come to.
-type holder struct {
-	finished []entry
-	held     int64
+// namespaceRecords is a namespace with its records that may be deleted, the oldest first, and what all of its records come to.
+type namespaceRecords struct {
+	deletable []entry
+	size      int64
 }
 
 // evict returns the records to delete until all namespaces together hold no more than goal, or no more may be deleted.
-func evict(finished []entry, namespaces map[string]holding, goal int64, measure func(holding) int64) []entry {
+func evict(deletable []entry, namespaces map[string]usage, goal int64, measure func(usage) int64) []entry {
 	e := &eviction{measure: measure}
-	slices.SortFunc(finished, byAge)
-	holders, all := map[string]*holder{}, int64(0)
+	slices.SortFunc(deletable, byAge)
+	byNamespace, all := map[string]*namespaceRecords{}, int64(0)
 	for name, h := range namespaces {
-		holders[name] = &holder{held: measure(h)}
+		byNamespace[name] = &namespaceRecords{size: measure(h)}
 		all += measure(h)
 	}
-	for _, record := range finished {
-		if h := holders[record.Namespace]; h != nil {
-			h.finished = append(h.finished, record)
+	for _, record := range deletable {
+		if h := byNamespace[record.Namespace]; h != nil {
+			h.deletable = append(h.deletable, record)
 		}
 	}
-	for _, h := range holders {
-		if len(h.finished) > 0 {
+	for _, h := range byNamespace {
+		if len(h.deletable) > 0 {
 			e.queue = append(e.queue, h)
 		}
 	}
 	heap.Init(e)
 	var evicted []entry
 	for all > goal && len(e.queue) > 0 {
-		most := e.queue[0]
-		record := most.finished[0]
+		largest := e.queue[0]
+		record := largest.deletable[0]
 		evicted = append(evicted, record)
-		size := measure(record.holding)
-		all, most.held, most.finished = all-size, most.held-size, most.finished[1:]
-		if len(most.finished) == 0 {
+		size := measure(record.usage)
+		all, largest.size, largest.deletable = all-size, largest.size-size, largest.deletable[1:]
+		if len(largest.deletable) == 0 {
 			heap.Pop(e)
 		} else {
 			heap.Fix(e, 0)
@@ -73,17 +73,17 @@ func (e *eviction) Len() int { return len(e.queue) }
 // Less puts first who holds more, and among equals whose record is older.
 func (e *eviction) Less(i, j int) bool {
 	a, b := e.queue[i], e.queue[j]
-	if a.held != b.held {
-		return a.held > b.held
+	if a.size != b.size {
+		return a.size > b.size
 	}
-	return byAge(a.finished[0], b.finished[0]) < 0
+	return byAge(a.deletable[0], b.deletable[0]) < 0
 }
 
 // Swap exchanges two.
 func (e *eviction) Swap(i, j int) { e.queue[i], e.queue[j] = e.queue[j], e.queue[i] }
 
 // Push is never called: no namespace comes in later.
-func (e *eviction) Push(x any) { e.queue = append(e.queue, x.(*holder)) }
+func (e *eviction) Push(x any) { e.queue = append(e.queue, x.(*namespaceRecords)) }
 
 // Pop takes the last.
 func (e *eviction) Pop() any {

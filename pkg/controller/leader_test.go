@@ -48,7 +48,7 @@ func (r *replicas) start(t *testing.T, name string) (*lock, func()) {
 		if err := <-ended; err != nil {
 			t.Errorf("%s ended with %v", name, err)
 		}
-		for _, still := range r.whoRuns() {
+		for _, still := range r.runningNames() {
 			if still == name {
 				t.Errorf("%s runs on after it has ended", name)
 			}
@@ -84,7 +84,7 @@ func (r *replicas) run(ctx context.Context, name string) error {
 	return nil
 }
 
-func (r *replicas) whoRuns() []string {
+func (r *replicas) runningNames() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]string{}, r.running...)
@@ -95,7 +95,7 @@ func (r *replicas) expect(t *testing.T, after time.Duration, want ...string) {
 	t.Helper()
 	advance(after)
 	synctest.Wait()
-	if diff := cmp.Diff(append([]string{}, want...), r.whoRuns()); diff != "" {
+	if diff := cmp.Diff(append([]string{}, want...), r.runningNames()); diff != "" {
 		t.Errorf("who runs (-want +got):\n%s", diff)
 	}
 }

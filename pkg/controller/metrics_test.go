@@ -43,7 +43,7 @@ postern_pending_deliveries %d
 		}
 	}
 	expect(t, 0, 0, 0)
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		var down atomic.Bool
 		down.Store(true)
 		b.answer = func(ctx context.Context, d *postern.WebhookDelivery, giveUp bool) error {

@@ -16,7 +16,7 @@ import (
 
 // A target that hangs keeps a try for as long as one may take.
 func TestTargetsThatHangInOneNamespaceKeepNoOtherWaiting(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		const hangs = 30 * time.Second
 		b.answer = func(ctx context.Context, d *postern.WebhookDelivery, giveUp bool) error {
 			if d.Namespace != "hostile" {

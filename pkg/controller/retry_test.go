@@ -19,13 +19,13 @@ import (
 
 // Whoever answers a delivery may not be done with it.
 func TestADeliveryThatMayBeUnderWayIsLeftAloneForTheGrace(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(b.pendingSince("old", 3*time.Second))
 		defer b.start(t)()
 		advance(time.Second)
 		b.source.Add(b.pendingSince("new", 0))
 		advance(time.Minute)
-		want := []call{{"old", delivery.Grace - 3*time.Second, false}, {"new", delivery.Grace + time.Second, false}}
+		want := []resumeCall{{"old", delivery.GracePeriod - 3*time.Second, false}, {"new", delivery.GracePeriod + time.Second, false}}
 		if diff := cmp.Diff(want, b.tried()); diff != "" {
 			t.Errorf("tries (-want +got):\n%s", diff)
 		}
@@ -34,13 +34,13 @@ func TestADeliveryThatMayBeUnderWayIsLeftAloneForTheGrace(t *testing.T) {
 
 // An admission webhook may take longer than the grace.
 func TestTheGraceBeginsWithTheRecord(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		d := b.pendingSince("d", time.Minute)
 		d.CreationTimestamp.Time = time.Now().Add(-time.Second)
 		b.source.Add(d)
 		defer b.start(t)()
 		advance(time.Minute)
-		if diff := cmp.Diff([]call{{"d", delivery.Grace - time.Second, false}}, b.tried()); diff != "" {
+		if diff := cmp.Diff([]resumeCall{{"d", delivery.GracePeriod - time.Second, false}}, b.tried()); diff != "" {
 			t.Errorf("tries (-want +got):\n%s", diff)
 		}
 	})
@@ -48,7 +48,7 @@ func TestTheGraceBeginsWithTheRecord(t *testing.T) {
 
 // What was cut short by a crash, long ago, and what was answered as Pending are nobody's.
 func TestADeliveryThatNobodyHasInHandIsTriedAtOnce(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(b.pendingSince("crashed", 10*time.Minute))
 		defer b.start(t)()
 		advance(time.Second)
@@ -56,7 +56,7 @@ func TestADeliveryThatNobodyHasInHandIsTriedAtOnce(t *testing.T) {
 			t.Errorf("at the start (-want +got):\n%s", diff)
 		}
 		b.source.Add(attempted(b.pendingSince("new", 0)))
-		if diff := cmp.Diff([]call{{"new", time.Second, false}}, b.tried()); diff != "" {
+		if diff := cmp.Diff([]resumeCall{{"new", time.Second, false}}, b.tried()); diff != "" {
 			t.Errorf("later (-want +got):\n%s", diff)
 		}
 		// It turns out at once that the target can't be written: no need to wait for the rest of the grace.
@@ -64,7 +64,7 @@ func TestADeliveryThatNobodyHasInHandIsTriedAtOnce(t *testing.T) {
 		b.source.Add(d)
 		advance(2 * time.Second)
 		b.source.Modify(attempted(d.DeepCopy()))
-		if diff := cmp.Diff([]call{{"slow", 3 * time.Second, false}}, b.tried()); diff != "" {
+		if diff := cmp.Diff([]resumeCall{{"slow", 3 * time.Second, false}}, b.tried()); diff != "" {
 			t.Errorf("after it was answered (-want +got):\n%s", diff)
 		}
 	})
@@ -72,7 +72,7 @@ func TestADeliveryThatNobodyHasInHandIsTriedAtOnce(t *testing.T) {
 
 // A record that an earlier version made has no time of receipt.
 func TestWithoutATimeOfReceiptADeliveryIsAsOldAsItsRecord(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		d := b.pendingSince("d", 0)
 		d.CreationTimestamp.Time, d.Status.ReceivedTime = time.Now().Add(-2*window), nil
 		b.source.Add(d)
@@ -86,7 +86,7 @@ func TestWithoutATimeOfReceiptADeliveryIsAsOldAsItsRecord(t *testing.T) {
 
 // Of what was requested of one target only the newest counts: the others find that they are outdated, without a write.
 func TestOfOneTargetTheNewestIsTriedBeforeAllOthers(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		for age := range 5 {
 			b.source.Add(attempted(to("plant", b.pendingSince(fmt.Sprintf("d%d", age), time.Duration(age)*time.Minute))))
 		}
@@ -118,7 +118,7 @@ func TestOfOneTargetTheNewestIsTriedBeforeAllOthers(t *testing.T) {
 }
 
 func TestWhileTheNewestOfATargetIsPendingItsOthersAreNotTried(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(attempted(to("plant", b.pendingSince("newest", 0))))
 		b.source.Add(attempted(to("plant", b.pendingSince("older", time.Minute))))
 		b.source.Add(attempted(to("web", b.pendingSince("elsewhere", time.Minute))))
@@ -147,7 +147,7 @@ func TestWhileTheNewestOfATargetIsPendingItsOthersAreNotTried(t *testing.T) {
 
 // A target that takes new deliveries all the time must not keep the old ones from their end.
 func TestAnOldDeliveryIsGivenUpThoughTheNewestIsPending(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(attempted(to("plant", b.pendingSince("newest", 0))))
 		b.source.Add(attempted(to("plant", b.pendingSince("oldest", window+time.Second))))
 		b.answer = func(ctx context.Context, d *postern.WebhookDelivery, giveUp bool) error {
@@ -158,7 +158,7 @@ func TestAnOldDeliveryIsGivenUpThoughTheNewestIsPending(t *testing.T) {
 		}
 		defer b.start(t)()
 		advance(time.Minute)
-		var last []call
+		var last []resumeCall
 		for _, c := range b.tried() {
 			if c.Name == "oldest" {
 				last = append(last, c)
@@ -177,7 +177,7 @@ func TestWhatIsGoneOrWasChangedByAnotherIsLeftToTheWatch(t *testing.T) {
 		"changed": apierrors.NewConflict(resource, "d", errors.New("changed")),
 	} {
 		t.Run(name, func(t *testing.T) {
-			onBench(t, func(t *testing.T, b *bench) {
+			runRetryTest(t, func(t *testing.T, b *retryFixture) {
 				d := attempted(b.pendingSince("d", time.Minute))
 				b.source.Add(d)
 				b.answer = func(context.Context, *postern.WebhookDelivery, bool) error { return err }
@@ -197,7 +197,7 @@ func TestWhatIsGoneOrWasChangedByAnotherIsLeftToTheWatch(t *testing.T) {
 
 // The storage may be down as well.
 func TestAnyOtherErrorIsTriedAgain(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(attempted(b.pendingSince("d", 0)))
 		b.answer = func(context.Context, *postern.WebhookDelivery, bool) error {
 			if time.Since(b.began) < 10*time.Second {
@@ -215,7 +215,7 @@ func TestAnyOtherErrorIsTriedAgain(t *testing.T) {
 
 // The copy that the cache holds is shared; a Resumer changes what it is given.
 func TestATryChangesNothingInTheCache(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(attempted(b.pendingSince("d", 0)))
 		b.answer = func(ctx context.Context, d *postern.WebhookDelivery, giveUp bool) error {
 			if d.Status.Message != "" {
@@ -232,13 +232,13 @@ func TestATryChangesNothingInTheCache(t *testing.T) {
 // Receipts may be stamped a minute ahead of the clock, by what a target tells. That must not delay who takes up what was
 // left by a crash.
 func TestAReceiptAheadOfTheClockDoesNotLengthenTheGrace(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		d := b.pendingSince("d", -time.Minute)
 		d.CreationTimestamp.Time = time.Now()
 		b.source.Add(d)
 		defer b.start(t)()
 		advance(2 * time.Minute)
-		if diff := cmp.Diff([]call{{"d", delivery.Grace + time.Second, false}}, b.tried()); diff != "" {
+		if diff := cmp.Diff([]resumeCall{{"d", delivery.GracePeriod + time.Second, false}}, b.tried()); diff != "" {
 			t.Errorf("tries (-want +got):\n%s", diff)
 		}
 	})

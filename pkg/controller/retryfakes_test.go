@@ -28,29 +28,29 @@ type source struct {
 // IsWatchListSemanticsUnSupported is that of the storage.
 func (source) IsWatchListSemanticsUnSupported() bool { return true }
 
-// call is one try.
-type call struct {
+// resumeCall is one try.
+type resumeCall struct {
 	Name   string
 	After  time.Duration // the test began
 	GiveUp bool
 }
 
-// bench is a source and a Resumer, at a time that begins with the test and passes only while everybody waits.
-type bench struct {
+// retryFixture is a source and a Resumer, at a time that begins with the test and passes only while everybody waits.
+type retryFixture struct {
 	source source
 	began  time.Time
 	// answer says what comes of a try. What ends is no longer pending.
 	answer func(ctx context.Context, d *postern.WebhookDelivery, giveUp bool) error
 
 	mu    sync.Mutex
-	calls []call
+	calls []resumeCall
 }
 
-// onBench runs a test in which time is not real. It fails if a goroutine is left in the end.
-func onBench(t *testing.T, test func(t *testing.T, b *bench)) {
+// runRetryTest runs a test in which time is not real. It fails if a goroutine is left in the end.
+func runRetryTest(t *testing.T, test func(t *testing.T, b *retryFixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		b := &bench{source: source{cachetesting.NewFakeControllerSource()}, began: time.Now()}
+		b := &retryFixture{source: source{cachetesting.NewFakeControllerSource()}, began: time.Now()}
 		b.answer = func(context.Context, *postern.WebhookDelivery, bool) error { return nil }
 		test(t, b)
 		b.source.Shutdown()
@@ -58,9 +58,9 @@ func onBench(t *testing.T, test func(t *testing.T, b *bench)) {
 	})
 }
 
-func (b *bench) Resume(ctx context.Context, d *postern.WebhookDelivery, giveUp bool) error {
+func (b *retryFixture) Resume(ctx context.Context, d *postern.WebhookDelivery, giveUp bool) error {
 	b.mu.Lock()
-	b.calls = append(b.calls, call{d.Name, time.Since(b.began), giveUp})
+	b.calls = append(b.calls, resumeCall{d.Name, time.Since(b.began), giveUp})
 	b.mu.Unlock()
 	err := b.answer(ctx, d, giveUp)
 	if err == nil {
@@ -70,9 +70,9 @@ func (b *bench) Resume(ctx context.Context, d *postern.WebhookDelivery, giveUp b
 }
 
 // start runs a new controller until it is stopped.
-func (b *bench) start(t *testing.T) (stop func()) {
+func (b *retryFixture) start(t *testing.T) (stop func()) {
 	t.Helper()
-	retry, err := NewRetry(b.source, b, window, time.Now)
+	retry, err := NewRetryController(b.source, b, window, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func (b *bench) start(t *testing.T) (stop func()) {
 }
 
 // tried returns the calls so far, and forgets them.
-func (b *bench) tried() []call {
+func (b *retryFixture) tried() []resumeCall {
 	synctest.Wait()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -98,7 +98,7 @@ func (b *bench) tried() []call {
 }
 
 // pendingSince is a delivery to what wants it, that came in some time ago and is still under way, perhaps.
-func (b *bench) pendingSince(name string, ago time.Duration) *postern.WebhookDelivery {
+func (b *retryFixture) pendingSince(name string, ago time.Duration) *postern.WebhookDelivery {
 	d := &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: name}}
 	d.Status.Phase = postern.DeliveryPending
 	d.Status.ReceivedTime = &metav1.MicroTime{Time: time.Now().Add(-ago)}
@@ -122,10 +122,15 @@ func stillPending(context.Context, *postern.WebhookDelivery, bool) error {
 	return fmt.Errorf("down: %w", delivery.ErrStillPending)
 }
 
-func names(calls []call) []string {
+func names(calls []resumeCall) []string {
 	var names []string
 	for _, c := range calls {
 		names = append(names, c.Name)
 	}
 	return names
+}
+
+// advance lets time pass in a bubble of testing/synctest, where that takes none.
+func advance(d time.Duration) {
+	time.Sleep(d) //nolint:forbidigo // it is not the clock on the wall
 }

@@ -18,7 +18,7 @@ import (
 
 // What is under way is stopped, and nothing else is begun: the storage closes next.
 func TestNothingIsBegunAfterTheStop(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		for i := range 3 * retryWorkers {
 			b.source.Add(attempted(b.pendingSince(fmt.Sprintf("d%02d", i), 0)))
 		}
@@ -46,7 +46,7 @@ func TestNothingIsBegunAfterTheStop(t *testing.T) {
 }
 
 func TestItStopsBeforeItHasListedAnything(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.ListError = errors.New("the storage is not ready")
 		stop := b.start(t)
 		advance(time.Minute)
@@ -59,7 +59,7 @@ func TestItStopsBeforeItHasListedAnything(t *testing.T) {
 
 // Whoever leads next takes up all that is pending.
 func TestANewControllerTakesUpWhatTheLastOneLeft(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(attempted(b.pendingSince("a", 0)))
 		b.source.Add(b.pendingSince("b", 0))
 		b.answer = stillPending

@@ -30,9 +30,9 @@ func (s *Secrets) defaultsFor(a Attempt) validSecrets {
 	return defaults.forAttempt(a)
 }
 
-// ownFor returns the secrets that count for an attempt, and true, if its namespace has any say in it; else they are those
+// namespaceSecretsFor returns the secrets that count for an attempt, and true, if its namespace has any say in it; else they are those
 // of defaultsFor.
-func (s *Secrets) ownFor(a Attempt) (valid validSecrets, own bool) {
+func (s *Secrets) namespaceSecretsFor(a Attempt) (valid validSecrets, own bool) {
 	ring, defaults := s.keyrings(a.Namespace)
 	if !ring.forAttempt(a).configured {
 		return validSecrets{}, false

@@ -93,7 +93,7 @@ func TestDefaultsAreReplacedAsAWhole(t *testing.T) {
 	}
 }
 
-func TestWithoutRequireSecretADefaultClosesTheDoorsItIsFor(t *testing.T) {
+func TestWithoutRequireSecretAConfiguredDefaultIsRequired(t *testing.T) {
 	for name, tc := range map[string]struct {
 		own, defaults map[string]string
 		source        string
@@ -119,7 +119,7 @@ func TestWithoutRequireSecretADefaultClosesTheDoorsItIsFor(t *testing.T) {
 	}
 }
 
-func TestWaysTellOfDefaultSecrets(t *testing.T) {
+func TestMethodsForDefaultSecrets(t *testing.T) {
 	for name, tc := range map[string]struct {
 		own, defaults map[string]string
 		source        string
@@ -138,7 +138,7 @@ func TestWaysTellOfDefaultSecrets(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := NewVerifier(Config{RequireSecret: true}, withDefaults(tc.own, tc.defaults))
-			if got := v.WaysOf(namespace, tc.source).HasSecret; got != tc.want {
+			if got := v.MethodsFor(namespace, tc.source).HasSecret; got != tc.want {
 				t.Errorf("got %t, want %t", got, tc.want)
 			}
 		})

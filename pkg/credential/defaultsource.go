@@ -40,26 +40,26 @@ func (s DefaultSource) Read() (map[string][]byte, error) {
 	return data, nil
 }
 
-// Defaults keeps the default secrets as their source has them. It is a Runnable of controller-runtime's manager.
-type Defaults struct {
+// DefaultsReloader keeps the default secrets as their source has them. It is a Runnable of controller-runtime's manager.
+type DefaultsReloader struct {
 	source  DefaultSource
 	secrets *Secrets
 	data    map[string][]byte // what was set
 	failed  bool              // the last time
 }
 
-// NewDefaults sets the default secrets, and returns what keeps them current once it is started.
-func NewDefaults(source DefaultSource, secrets *Secrets) (*Defaults, error) {
+// NewDefaultsReloader sets the default secrets, and returns what keeps them current once it is started.
+func NewDefaultsReloader(source DefaultSource, secrets *Secrets) (*DefaultsReloader, error) {
 	data, err := source.Read()
 	if err != nil {
 		return nil, err
 	}
 	secrets.SetDefaults(data)
-	return &Defaults{source: source, secrets: secrets, data: data}, nil
+	return &DefaultsReloader{source: source, secrets: secrets, data: data}, nil
 }
 
 // Start follows the files until ctx is done.
-func (d *Defaults) Start(ctx context.Context) error {
+func (d *DefaultsReloader) Start(ctx context.Context) error {
 	if len(d.source.Files) > 0 {
 		wait.UntilWithContext(ctx, func(context.Context) { d.refresh() }, defaultFilesInterval)
 	}
@@ -67,10 +67,10 @@ func (d *Defaults) Start(ctx context.Context) error {
 }
 
 // NeedLeaderElection tells the manager that every replica does this.
-func (d *Defaults) NeedLeaderElection() bool { return false }
+func (d *DefaultsReloader) NeedLeaderElection() bool { return false }
 
 // refresh takes up what has changed. While a file can't be read, the secrets stay as they are.
-func (d *Defaults) refresh() {
+func (d *DefaultsReloader) refresh() {
 	data, err := d.source.Read()
 	if err != nil {
 		if !d.failed {

@@ -23,7 +23,7 @@ func TestAChangedFileOfDefaultSecretsCounts(t *testing.T) {
 	write("one\ntwo\n")
 	secrets := &Secrets{}
 	source := DefaultSource{Values: map[string][]byte{"token": []byte("value"), "webhook.quay-secret": []byte("quay")}, Files: map[string]string{"token": path}}
-	defaults, err := NewDefaults(source, secrets)
+	defaults, err := NewDefaultsReloader(source, secrets)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestAChangedFileOfDefaultSecretsCounts(t *testing.T) {
 }
 
 func TestAMissingFileOfDefaultSecretsIsAnError(t *testing.T) {
-	_, err := NewDefaults(DefaultSource{Files: map[string]string{"hmac": "/no/such/file"}}, &Secrets{})
+	_, err := NewDefaultsReloader(DefaultSource{Files: map[string]string{"hmac": "/no/such/file"}}, &Secrets{})
 	if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "could not read the default secret hmac: open /no/such/file: ") {
 		t.Errorf("got %v", err)
 	}
@@ -62,7 +62,7 @@ func TestAMissingFileOfDefaultSecretsIsAnError(t *testing.T) {
 
 func TestDefaultSecretsWithoutFilesNeedNoFollowing(t *testing.T) {
 	secrets := &Secrets{}
-	defaults, err := NewDefaults(DefaultSource{Values: map[string][]byte{"webhook.quay-secret": []byte("quay")}}, secrets)
+	defaults, err := NewDefaultsReloader(DefaultSource{Values: map[string][]byte{"webhook.quay-secret": []byte("quay")}}, secrets)
 	if err != nil {
 		t.Fatal(err)
 	}

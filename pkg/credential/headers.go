@@ -6,7 +6,9 @@ package credential
 import (
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 )
 
 // signatureHeader is a header that carries an HMAC-SHA256 of the body as hexadecimal digits after a prefix.
@@ -64,4 +66,22 @@ func IsSignatureHeader(name string) bool {
 // anything else sees the headers. A nil h is left alone.
 func StripSecrets(h http.Header) {
 	maps.DeleteFunc(h, func(name string, _ []string) bool { return IsSecretHeader(name) })
+}
+
+// CutQuerySecret cuts every secret out of a query, the unreadable ones too, and returns the first. What else is in the query
+// stays as it was written.
+func CutQuerySecret(query string) (rest, secret string, found bool) {
+	var kept []string
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		if name, err := url.QueryUnescape(name); err != nil || name != "secret" {
+			kept = append(kept, pair)
+			continue
+		}
+		if !found {
+			secret, _ = url.QueryUnescape(value) // "" if it can't be read
+		}
+		found = true
+	}
+	return strings.Join(kept, "&"), secret, found
 }

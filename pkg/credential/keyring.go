@@ -13,8 +13,8 @@ import (
 const (
 	hmacKey     = "hmac"
 	tokenKey    = "token"
-	hmacEnding  = "." + hmacKey
-	tokenEnding = "." + tokenKey
+	hmacSuffix  = "." + hmacKey
+	tokenSuffix = "." + tokenKey
 )
 
 // maxSecretsPerKey bounds the work that one namespace's secrets can cause for everybody, since the body is hashed once
@@ -36,8 +36,8 @@ type keyring struct {
 	hasSourceKey, hasTargetKey bool
 	// unread is how many secrets are not read, by the keys that hold more than maxSecretsPerKey.
 	unread map[string]int
-	// registries are the texts under the keys of registryKey.
-	registries map[string]string
+	// registryURLs are the texts under the keys of registryURLKey.
+	registryURLs map[string]string
 }
 
 func newKeyring(data map[string][]byte) keyring {
@@ -49,8 +49,8 @@ func newKeyring(data map[string][]byte) keyring {
 			ring.hasSourceKey = true
 		case isTargetKey(key):
 			ring.hasTargetKey = true
-		case isRegistryKey(key):
-			ring.registries = withRegistries(ring.registries, key, value)
+		case isRegistryURLKey(key):
+			ring.registryURLs = withRegistryURLs(ring.registryURLs, key, value)
 			continue
 		default:
 			continue
@@ -71,7 +71,7 @@ func isSourceKey(key string) bool {
 func isTargetKey(key string) bool {
 	resource, rest, _ := strings.Cut(key, ".")
 	return (resource == ResourceGatewaySyncs || resource == ResourceApplications) &&
-		(strings.HasSuffix(rest, hmacEnding) || strings.HasSuffix(rest, tokenEnding))
+		(strings.HasSuffix(rest, hmacSuffix) || strings.HasSuffix(rest, tokenSuffix))
 }
 
 func parseSecrets(value []byte) (parsed []secret, unread int) {
@@ -98,28 +98,28 @@ type validSecrets struct {
 	configured bool
 }
 
-func (v validSecrets) holdAny() bool { return len(v.hmac)+len(v.token) > 0 }
+func (v validSecrets) hasAny() bool { return len(v.hmac)+len(v.token) > 0 }
 
 func (k keyring) forAttempt(a Attempt) validSecrets {
 	var valid validSecrets
-	take := func(key string) []secret {
+	lookup := func(key string) []secret {
 		secrets, found := k.secrets[key]
 		valid.applies = valid.applies || found
 		return secrets
 	}
 	if a.Target != nil {
 		ownHMAC, ownToken := a.Target.keys()
-		valid.hmac, valid.token = take(ownHMAC), take(ownToken)
+		valid.hmac, valid.token = lookup(ownHMAC), lookup(ownToken)
 		if valid.applies {
 			valid.configured = true
 			return valid
 		}
 	}
 	if !hasOnlyOwnKey(a.Source) {
-		valid.hmac, valid.token = take(hmacKey), take(tokenKey)
+		valid.hmac, valid.token = lookup(hmacKey), lookup(tokenKey)
 	}
 	if a.Source != "" {
-		own := take(sourceKey(a.Source))
+		own := lookup(sourceKey(a.Source))
 		valid.hmac, valid.token = slices.Concat(valid.hmac, own), slices.Concat(valid.token, own)
 	}
 	// A payload whose sender is not known yet may turn out to be from one with a key, and a delivery that names no target
@@ -139,5 +139,36 @@ func (k keyring) hasOwnKey(t Target) bool {
 // keys returns the keys for that target alone.
 func (t Target) keys() (hmac, token string) {
 	prefix := t.Resource + "." + t.Name
-	return prefix + hmacEnding, prefix + tokenEnding
+	return prefix + hmacSuffix, prefix + tokenSuffix
+}
+
+// registryURLKeySuffix ends the key under which the address of a registry is, beside the secrets. Where only a signature
+// proves the sender, what the query of the URL says is not proved, and this counts in its place.
+const registryURLKeySuffix = "-registry-url"
+
+// maxRegistryURLsBytes bounds what is read under one such key: more than any list of repositories needs.
+const maxRegistryURLsBytes = 16 << 10
+
+func registryURLKey(source string) string { return sourceKeyPrefix + source + registryURLKeySuffix }
+
+func isRegistryURLKey(key string) bool {
+	return strings.HasPrefix(key, sourceKeyPrefix) && strings.HasSuffix(key, registryURLKeySuffix)
+}
+
+// withRegistryURLs adds the text under a key. A text that is too long is left out whole: half an address is another one.
+func withRegistryURLs(urls map[string]string, key string, value []byte) map[string]string {
+	if len(value) > maxRegistryURLsBytes {
+		return urls
+	}
+	if urls == nil {
+		urls = map[string]string{}
+	}
+	urls[key] = string(value)
+	return urls
+}
+
+// RegistryURLs returns the addresses that a namespace gives for the registry of a type of sender, as they are written
+// there, or "". It is safe for concurrent use.
+func (s *Secrets) RegistryURLs(namespace, source string) string {
+	return s.keyring(namespace).registryURLs[registryURLKey(source)]
 }

@@ -27,9 +27,9 @@ const (
 type Rejection struct {
 	Reason Reason
 
-	// identityHelps says that a Kubernetes identity would have been enough, and authorizationHelps that the secret would
+	// suggestIdentity says that a Kubernetes identity would have been enough, and suggestAuthorization that the secret would
 	// have been read from the header Authorization.
-	identityHelps, authorizationHelps bool
+	suggestIdentity, suggestAuthorization bool
 }
 
 // Error is the message for the sender. It depends only on what the sender showed, never on what is configured or exists,
@@ -47,29 +47,29 @@ func (r *Rejection) Error() string {
 	}
 	b.WriteString("or by a signing token within 5 minutes in " + messageSignatureHeader + ": " + messageSignaturePrefix + "BASE64, ")
 	b.WriteString("or show the secret in " + strings.Join(tokenHeaders, ", "))
-	if r.authorizationHelps {
+	if r.suggestAuthorization {
 		b.WriteString(", or " + authorizationHeader)
 	}
-	b.WriteString(", each given once; signatures count only from senders that sign (" + strings.Join(signerNames(), ", ") +
+	b.WriteString(", each given once; signatures count only from senders that sign (" + strings.Join(signingSources(), ", ") +
 		"), SHA-1 from nexus alone, and ?secret= only from senders that can do nothing else")
-	if r.identityHelps {
+	if r.suggestIdentity {
 		b.WriteString("; or authenticate to the Kubernetes API, for example with a ServiceAccount token")
 	}
 	return b.String()
 }
 
-func rejectionReason(valid validSecrets, shown proofs) Reason {
-	signed := len(shown.signatures)+len(shown.sha1) > 0
-	tokened := len(shown.tokens)+len(shown.queryTokens) > 0
+func rejectionReason(valid validSecrets, presented credentials) Reason {
+	hasSignature := len(presented.signatures)+len(presented.sha1) > 0
+	hasToken := len(presented.tokens)+len(presented.queryTokens) > 0
 	switch {
-	case signed && len(valid.hmac) > 0, shown.message != nil && hasSigningToken(valid.hmac):
+	case hasSignature && len(valid.hmac) > 0, presented.message != nil && hasSigningToken(valid.hmac):
 		return ReasonSignatureMismatch
-	case tokened && len(valid.token) > 0:
+	case hasToken && len(valid.token) > 0:
 		return ReasonTokenMismatch
-	case signed || shown.message != nil || tokened:
+	case hasSignature || presented.message != nil || hasToken:
 		return ReasonNoSecretConfigured
-	case shown.unreadable != "":
-		return shown.unreadable
+	case presented.unreadableReason != "":
+		return presented.unreadableReason
 	default:
 		return ReasonNoCredential
 	}

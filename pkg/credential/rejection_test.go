@@ -30,7 +30,7 @@ func TestMessageDoesNotTellWhatIsConfigured(t *testing.T) {
 	} {
 		verifiers = append(verifiers, NewVerifier(config, secretsWith(data)))
 	}
-	for name, shown := range map[string]Attempt{
+	for name, presented := range map[string]Attempt{
 		"nothing":             {},
 		"wrong signature":     {Header: header("X-Hub-Signature-256", "sha256="+sign("other", ""))},
 		"malformed signature": {Header: header("X-Hub-Signature-256", "sha256=zz")},
@@ -42,7 +42,7 @@ func TestMessageDoesNotTellWhatIsConfigured(t *testing.T) {
 			for _, v := range verifiers {
 				for _, target := range []*Target{nil, {ResourceGatewaySyncs, "web"}, {ResourceApplications, "missing"}} {
 					for _, source := range []string{"", "github", "harbor"} {
-						a := shown
+						a := presented
 						a.Namespace, a.Source, a.Target = namespace, source, target
 						seen[message(t, v, a)] = true
 					}

@@ -70,7 +70,7 @@ func TestWithoutRequireSecretAWrongProofIsRejectedAndARightOneNamed(t *testing.T
 }
 
 // An empty secret must not be matched by an empty token, nor by a signature made with the empty key.
-func TestEmptySecretIsNoOpenDoor(t *testing.T) {
+func TestEmptySecretAcceptsNothing(t *testing.T) {
 	for _, value := range []string{"", "\n", " \r\n\t"} {
 		for _, config := range []Config{{}, {RequireSecret: true}} {
 			v := NewVerifier(config, secretsWith(map[string]string{"hmac": value, "token": value, "webhook.quay-secret": value}))

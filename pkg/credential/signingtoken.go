@@ -63,9 +63,9 @@ func readSignedMessage(h http.Header, now time.Time) (*signedMessage, Reason) {
 	if len(h.Values(messageSignatureHeader)) == 0 {
 		return nil, ""
 	}
-	signatures, signaturesProblem := onlyValue(h, messageSignatureHeader)
-	id, idProblem := onlyValue(h, messageIDHeader)
-	timestamp, timestampProblem := onlyValue(h, messageTimeHeader)
+	signatures, signaturesProblem := singleValue(h, messageSignatureHeader)
+	id, idProblem := singleValue(h, messageIDHeader)
+	timestamp, timestampProblem := singleValue(h, messageTimeHeader)
 	if problem := cmp.Or(signaturesProblem, idProblem, timestampProblem); problem != "" {
 		return nil, problem
 	}

@@ -174,7 +174,7 @@ func TestSigningTokenAppliesWhereAnHMACKeyDoes(t *testing.T) {
 }
 
 // An empty signing token must not be matched by a signature that was made with the empty key.
-func TestEmptySigningTokenIsNoOpenDoor(t *testing.T) {
+func TestEmptySigningTokenAcceptsNothing(t *testing.T) {
 	h := messageHeader(messageID, unix(noon), "v1,"+signMessage("", messageID, unix(noon), "{}"))
 	for _, token := range []string{"whsec_", "whsec_=", "whsec_ ", "whsec_\n"} {
 		v := atNoon(map[string]string{"hmac": token})

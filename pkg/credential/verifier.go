@@ -79,8 +79,8 @@ type Config struct {
 type Verifier struct {
 	config  Config
 	secrets *Secrets
-	// among bounds how many attempts are verified in many namespaces at once.
-	among *semaphore.Weighted
+	// fanoutLimit bounds how many attempts are verified in many namespaces at once.
+	fanoutLimit *semaphore.Weighted
 }
 
 // NewVerifier returns a Verifier that reads secrets live. secrets must not be nil.
@@ -88,7 +88,7 @@ func NewVerifier(config Config, secrets *Secrets) *Verifier {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	return &Verifier{config: config, secrets: secrets, among: semaphore.NewWeighted(max(1, int64(runtime.GOMAXPROCS(0)/2)))}
+	return &Verifier{config: config, secrets: secrets, fanoutLimit: semaphore.NewWeighted(max(1, int64(runtime.GOMAXPROCS(0)/2)))}
 }
 
 // Verify returns the method by which the attempt proved itself. The error, if any, is a *Rejection.
@@ -96,32 +96,32 @@ func (v *Verifier) Verify(a Attempt) (Method, error) {
 	if method, known := Identify(a.User); known && v.config.IdentityIsCredential {
 		return method, nil
 	}
-	return v.judge(a, v.secrets.validFor(a), proofsOf(a, v.config.Now()))
+	return v.verifyWith(a, v.secrets.validFor(a), readCredentials(a, v.config.Now()))
 }
 
-// judge compares what an attempt shows with the secrets that count for it.
-func (v *Verifier) judge(a Attempt, valid validSecrets, shown proofs) (Method, error) {
+// verifyWith compares what an attempt shows with the secrets that count for it.
+func (v *Verifier) verifyWith(a Attempt, valid validSecrets, presented credentials) (Method, error) {
 	switch {
-	case matchesAnySignature(sha256.New, valid.hmac, a.Body, shown.signatures),
-		matchesAnySignature(sha1.New, valid.hmac, a.Body, shown.sha1),
-		matchesMessage(sha256.New, valid.hmac, a.Body, shown.message):
+	case matchesAnySignature(sha256.New, valid.hmac, a.Body, presented.signatures),
+		matchesAnySignature(sha1.New, valid.hmac, a.Body, presented.sha1),
+		matchesMessage(sha256.New, valid.hmac, a.Body, presented.message):
 		return MethodHMAC, nil
-	case matchesAnyToken(valid.token, shown.tokens):
+	case matchesAnyToken(valid.token, presented.tokens):
 		return MethodToken, nil
-	case matchesAnyToken(valid.token, shown.queryTokens):
+	case matchesAnyToken(valid.token, presented.queryTokens):
 		return MethodQueryToken, nil
 	case !valid.configured && !v.config.RequireSecret:
 		return MethodNone, nil
 	}
 	return "", &Rejection{
-		Reason:             rejectionReason(valid, shown),
-		identityHelps:      v.config.IdentityIsCredential && !a.AuthorizationIsToken,
-		authorizationHelps: a.AuthorizationIsToken,
+		Reason:               rejectionReason(valid, presented),
+		suggestIdentity:      v.config.IdentityIsCredential && !a.AuthorizationIsToken,
+		suggestAuthorization: a.AuthorizationIsToken,
 	}
 }
 
-// authenticated is strict, because an authenticator that forgets to mark a stranger as one must not open the door.
-func authenticated(u user.Info) bool {
+// isAuthenticated is strict, because an authenticator that forgets to mark a stranger as one must not open the door.
+func isAuthenticated(u user.Info) bool {
 	return u != nil &&
 		u.GetName() != "" && u.GetName() != user.Anonymous &&
 		slices.Contains(u.GetGroups(), user.AllAuthenticated) &&
@@ -133,7 +133,7 @@ func (v *Verifier) IdentitySuffices() bool { return v.config.IdentityIsCredentia
 
 // Identify returns the method by which the cluster itself authenticated a caller; known is false of a stranger.
 func Identify(u user.Info) (method Method, known bool) {
-	if !authenticated(u) {
+	if !isAuthenticated(u) {
 		return "", false
 	}
 	return identityMethod(u), true

@@ -18,12 +18,12 @@ import (
 // admit runs the server's admission chain on a delivery as if it were created as an object. So a policy on
 // CREATE of webhookdeliveries holds for every door.
 func (d *Deliverer) admit(ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info, dryRun bool) error {
-	err := ended(ctx)
+	err := checkContext(ctx)
 	if err == nil {
 		err = d.admitAsObject(ctx, delivery, sender, dryRun)
 	}
 	if err != nil {
-		d.finished(ctx, delivery, err)
+		d.observe(ctx, delivery, err)
 	}
 	return err
 }
@@ -51,7 +51,7 @@ func (d *Deliverer) Mutate(ctx context.Context, attributes admission.Attributes,
 	delivery := attributes.GetObject().(*postern.WebhookDelivery)
 	err := d.mutate(ctx, delivery, attributes, objects)
 	if err != nil {
-		d.finished(ctx, delivery, err)
+		d.observe(ctx, delivery, err)
 	}
 	return err
 }
@@ -60,7 +60,7 @@ func (d *Deliverer) Mutate(ctx context.Context, attributes admission.Attributes,
 func (d *Deliverer) Validate(ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces) error {
 	err := d.validate(ctx, attributes, objects)
 	if err != nil {
-		d.finished(ctx, attributes.GetObject().(*postern.WebhookDelivery), err)
+		d.observe(ctx, attributes.GetObject().(*postern.WebhookDelivery), err)
 	}
 	return err
 }

@@ -32,7 +32,7 @@ func RequireIdentity(caller user.Info, what string) error {
 func (d *Deliverer) AllowDryRun(ctx context.Context, delivery *postern.WebhookDelivery, caller user.Info) error {
 	err := RequireIdentity(caller, "a dry run is made")
 	if err != nil {
-		d.finished(ctx, delivery, err)
+		d.observe(ctx, delivery, err)
 	}
 	return err
 }

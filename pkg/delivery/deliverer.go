@@ -40,8 +40,8 @@ type Targets interface {
 	Write(ctx context.Context, key target.Key, requests []target.Request, dryRun bool) []target.Result
 	// Stamp returns the time of a receipt, in whole microseconds: later than every one before it.
 	Stamp() time.Time
-	// Held takes note that the object held what was requested, as a record tells.
-	Held(key target.Key, requests ...target.Request)
+	// RecordHeld takes note that the object held what was requested, as a record tells.
+	RecordHeld(key target.Key, requests ...target.Request)
 }
 
 // Records keeps deliveries.
@@ -99,14 +99,14 @@ type Config struct {
 // Deliverer takes webhooks from a door to their target. It is safe for concurrent use.
 type Deliverer struct {
 	Config
-	// closings are the final statuses that are being stored.
-	closings errgroup.Group
-	underWay underWay
-	receipts receipts
-	unstored unstored
-	tallies  *tallies
-	news     news
-	tracer   trace.Tracer
+	// statusUpdates are the final statuses that are being stored.
+	statusUpdates errgroup.Group
+	inFlight      inFlightCalls
+	receipts      receipts
+	unstored      unstored
+	repeats       *repeatCounter
+	eventLimiter  eventLimiter
+	tracer        trace.Tracer
 }
 
 // New returns a Deliverer. Drain it in the end.
@@ -121,16 +121,16 @@ func New(config Config) *Deliverer {
 		config.Work = unbounded{}
 	}
 	d := &Deliverer{
-		Config: config, receipts: newReceipts(), unstored: newUnstored(), tallies: newTallies(config.Records),
-		news: newNews(), tracer: config.Tracing.Tracer(instrumentation),
+		Config: config, receipts: newReceipts(), unstored: newUnstored(), repeats: newTallies(config.Records),
+		eventLimiter: newEventLimiter(), tracer: config.Tracing.Tracer(instrumentation),
 	}
-	d.closings.SetLimit(maxClosings)
+	d.statusUpdates.SetLimit(maxStatusUpdates)
 	return d
 }
 
 // Deliver takes a delivery, which says where it goes, and what came in through all stages. It returns the record, or
 // an error that is ready to be answered.
-func (d *Deliverer) Deliver(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming, dryRun bool) (*postern.WebhookDelivery, error) {
+func (d *Deliverer) Deliver(ctx context.Context, delivery *postern.WebhookDelivery, in Request, dryRun bool) (*postern.WebhookDelivery, error) {
 	ctx, span := d.tracer.Start(ctx, spanDeliver)
 	defer span.End()
 	if dryRun {
@@ -142,11 +142,11 @@ func (d *Deliverer) Deliver(ctx context.Context, delivery *postern.WebhookDelive
 	if err != nil {
 		return nil, err
 	}
-	if identify(delivery, deliveryID) {
+	if setIdentity(delivery, deliveryID) {
 		return d.deliverOnce(ctx, delivery, in.User, dryRun)
 	}
 	if err := d.admit(ctx, delivery, in.User, dryRun); err != nil {
 		return nil, err
 	}
-	return d.carryAnd(ctx, delivery, manner{dryRun: dryRun, how: d.recordWhileWriting})
+	return d.execute(ctx, delivery, executeOptions{dryRun: dryRun, record: d.recordWhileWriting})
 }

@@ -21,7 +21,7 @@ const plant = "GatewaySync demo/plant"
 // Nothing is looked up before the sender is verified, and nothing is written or recorded before admission agreed.
 func TestEachStageRunsOnlyWhenTheOnesBeforeWentWell(t *testing.T) {
 	for name, test := range map[string]struct {
-		arrange func(*pipeline, *Incoming)
+		arrange func(*pipeline, *Request)
 		dryRun  bool
 		journal []string
 		code    int32 // 0 is no error
@@ -35,62 +35,62 @@ func TestEachStageRunsOnlyWhenTheOnesBeforeWentWell(t *testing.T) {
 				"record Applied, dry run"},
 		},
 		"asks for nothing": {
-			arrange: func(_ *pipeline, in *Incoming) { *in = ping() },
+			arrange: func(_ *pipeline, in *Request) { *in = ping() },
 			journal: []string{"mutate", "validate", "record Ignored"},
 		},
 		"asks for nothing, dry run": {
-			arrange: func(_ *pipeline, in *Incoming) { *in = ping() },
+			arrange: func(_ *pipeline, in *Request) { *in = ping() },
 			dryRun:  true,
 			journal: []string{"mutate, dry run", "validate, dry run", "record Ignored, dry run"},
 		},
 		"admission leaves nothing": {
-			arrange: func(p *pipeline, _ *Incoming) {
+			arrange: func(p *pipeline, _ *Request) {
 				p.onMutate = func(d *postern.WebhookDelivery) error { d.Spec.Events = nil; return nil }
 			},
 			journal: []string{"mutate", "validate", "record Ignored"},
 		},
 		"no credential": {
-			arrange: func(_ *pipeline, in *Incoming) { in.User = nil },
+			arrange: func(_ *pipeline, in *Request) { in.User = nil },
 			code:    http.StatusUnauthorized,
 		},
 		"a body that can never work": {
-			arrange: func(_ *pipeline, in *Incoming) { in.Body = []byte("v2.0.0") },
+			arrange: func(_ *pipeline, in *Request) { in.Body = []byte("v2.0.0") },
 			code:    http.StatusBadRequest,
 		},
 		"mutating admission refuses": {
-			arrange: func(p *pipeline, _ *Incoming) { p.onMutate = denied },
+			arrange: func(p *pipeline, _ *Request) { p.onMutate = denied },
 			journal: []string{"mutate"},
 			code:    http.StatusForbidden,
 		},
 		"mutating admission makes a ref that git would refuse": {
-			arrange: func(p *pipeline, _ *Incoming) {
+			arrange: func(p *pipeline, _ *Request) {
 				p.onMutate = func(d *postern.WebhookDelivery) error { d.Spec.Events[0].Ref = "a..b"; return nil }
 			},
 			journal: []string{"mutate"},
 			code:    http.StatusUnprocessableEntity,
 		},
 		"validating admission refuses": {
-			arrange: func(p *pipeline, _ *Incoming) { p.onValidate = denied },
+			arrange: func(p *pipeline, _ *Request) { p.onValidate = denied },
 			journal: []string{"mutate", "validate"},
 			code:    http.StatusForbidden,
 		},
 		"no such target": {
-			arrange: func(p *pipeline, _ *Incoming) { p.resolveErr = notFound() },
+			arrange: func(p *pipeline, _ *Request) { p.resolveErr = notFound() },
 			journal: []string{"mutate", "validate", "resolve " + plant},
 			code:    http.StatusNotFound,
 		},
 		"the name is taken": {
-			arrange: func(p *pipeline, _ *Incoming) { p.onRecord = nameTaken },
+			arrange: func(p *pipeline, _ *Request) { p.onRecord = nameTaken },
 			journal: []string{"mutate", "validate", "resolve " + plant, "record Pending", "write " + plant + " v2.0.0"},
 			code:    http.StatusConflict,
 		},
 		"the target can't be written": {
-			arrange: func(p *pipeline, _ *Incoming) { p.writeErr = errors.New("refused") },
+			arrange: func(p *pipeline, _ *Request) { p.writeErr = errors.New("refused") },
 			journal: []string{"mutate", "validate", "resolve " + plant, "record Pending", "write " + plant + " v2.0.0", "update Failed"},
 			code:    http.StatusInternalServerError,
 		},
 		"the target can't be written, dry run": {
-			arrange: func(p *pipeline, _ *Incoming) { p.writeErr = errors.New("refused") },
+			arrange: func(p *pipeline, _ *Request) { p.writeErr = errors.New("refused") },
 			dryRun:  true,
 			journal: []string{"mutate, dry run", "validate, dry run", "resolve " + plant, "write " + plant + " v2.0.0, dry run"},
 			code:    http.StatusInternalServerError,

@@ -46,7 +46,7 @@ type fakes struct {
 	mu      sync.Mutex // targets are written at the same time, and while the delivery is recorded
 	journal []string
 
-	// What the fakes answer, and do before that: observe gets the context of "record", "write" and "update".
+	// What the fakes answer, and do before that: onStep gets the context of "record", "write" and "update".
 	onMutate, onValidate, onRecord, onUpdate func(*postern.WebhookDelivery) error
 	resolveErr, writeErr                     error
 	onGet                                    func() (*postern.WebhookDelivery, error)
@@ -54,7 +54,7 @@ type fakes struct {
 	matches                                  func(target.Request) ([]target.Match, error)
 	nothingIn                                string              // a namespace in which nothing matches
 	atTarget                                 map[string]atTarget // by name, in place of outcome and writeErr
-	observe                                  func(ctx context.Context, step string)
+	onStep                                   func(ctx context.Context, step string)
 
 	// What the fakes were given.
 	attributes admission.Attributes
@@ -76,7 +76,7 @@ func newPipeline(config credential.Config) *pipeline {
 	nothing := func(*postern.WebhookDelivery) error { return nil }
 	f := &fakes{
 		onMutate: nothing, onValidate: nothing, onRecord: nothing, onUpdate: nothing,
-		observe: func(context.Context, string) {},
+		onStep: func(context.Context, string) {},
 		outcome: target.Outcome{
 			Changes: []target.Change{{Field: "ref", New: "v2.0.0"}}, Previous: "v1.0.0", Held: true,
 			Reason: target.ReasonRequested, Message: "it was written",
@@ -170,7 +170,7 @@ func (f fakeTargets) writeOne(ctx context.Context, key target.Key, request targe
 	f.mu.Lock()
 	f.request, f.requests = request, append(f.requests, request)
 	f.mu.Unlock()
-	f.observe(ctx, "write")
+	f.onStep(ctx, "write")
 	if at, found := f.atTarget[key.Name]; found {
 		return at.outcome, at.err
 	}
@@ -185,7 +185,7 @@ func (f fakeTargets) Stamp() time.Time {
 	return received.Add(time.Duration(f.stamps-1) * time.Microsecond)
 }
 
-func (f fakeTargets) Held(key target.Key, requests ...target.Request) {
+func (f fakeTargets) RecordHeld(key target.Key, requests ...target.Request) {
 	for _, request := range requests {
 		what := request.Ref
 		if request.Image != nil {
@@ -208,7 +208,7 @@ type fakeRecords struct{ *fakes }
 // Create names what has no name, as the storage does.
 func (f fakeRecords) Create(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
 	f.note(dryRun, "record ", delivery.Status.Phase)
-	f.observe(ctx, "record")
+	f.onStep(ctx, "record")
 	if err := f.onRecord(delivery); err != nil {
 		return nil, err
 	}
@@ -226,7 +226,7 @@ func (f fakeRecords) Get(_ context.Context, namespace, name string) (*postern.We
 
 func (f fakeRecords) UpdateStatus(ctx context.Context, delivery *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
 	f.note(false, "update ", delivery.Status.Phase)
-	f.observe(ctx, "update")
+	f.onStep(ctx, "update")
 	if err := f.onUpdate(delivery); err != nil {
 		return nil, err
 	}
@@ -255,11 +255,16 @@ func toPlant() *postern.WebhookDelivery {
 }
 
 // release asks for v2.0.0 as a CI job would.
-func release() Incoming {
-	return Incoming{Header: http.Header{}, Body: []byte(`{"ref":"v2.0.0"}`), User: ci}
+func release() Request {
+	return Request{Header: http.Header{}, Body: []byte(`{"ref":"v2.0.0"}`), User: ci}
 }
 
 // ping asks for nothing.
-func ping() Incoming {
-	return Incoming{Header: http.Header{"X-Github-Event": {"ping"}}, Body: []byte(`{}`), User: ci}
+func ping() Request {
+	return Request{Header: http.Header{"X-Github-Event": {"ping"}}, Body: []byte(`{}`), User: ci}
+}
+
+// advance lets time pass for all in the bubble of a test.
+func advance(d time.Duration) {
+	time.Sleep(d) //nolint:forbidigo // it is not the clock on the wall
 }

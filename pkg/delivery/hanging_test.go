@@ -90,7 +90,7 @@ func TestWhatCameOfATargetThatHangsIsStoredAllTheSame(t *testing.T) {
 	down := unavailable(t)
 	hanging := func(p *pipeline) {
 		p.writeErr = down
-		p.observe = func(ctx context.Context, step string) {
+		p.onStep = func(ctx context.Context, step string) {
 			if step == "write" {
 				<-ctx.Done()
 			} else if ctx.Err() != nil {
@@ -109,7 +109,7 @@ func TestWhatCameOfATargetThatHangsIsStoredAllTheSame(t *testing.T) {
 	})
 	t.Run("repeated", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			p := pipelineOn(&shelf{})
+			p := pipelineOn(&memoryRecords{})
 			p.writeErr = errors.New("frozen")
 			_, _ = p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false)
 			p.Drain()

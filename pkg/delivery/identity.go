@@ -25,10 +25,10 @@ const (
 	lookUpTimeout = 3 * time.Second
 )
 
-// identify gives a delivery the identity that its repeats share: the type of sender, the sender's id, the payload and the
+// setIdentity gives a delivery the identity that its repeats share: the type of sender, the sender's id, the payload and the
 // target. It names it after that, so that replicas agree on the name. Without an id there are no repeats, and it returns
 // false.
-func identify(delivery *postern.WebhookDelivery, deliveryID string) bool {
+func setIdentity(delivery *postern.WebhookDelivery, deliveryID string) bool {
 	if deliveryID == "" || delivery.Status.Payload == nil {
 		return false
 	}
@@ -53,10 +53,10 @@ func nthName(delivery *postern.WebhookDelivery, n int) string {
 	return delivery.Spec.Source + "-" + digits[:nameDigits]
 }
 
-// find returns the record of the delivery that this one repeats, nil if there is none, as etcd has it now. The delivery
+// findFirst returns the record of the delivery that this one repeats, nil if there is none, as etcd has it now. The delivery
 // then has the name of that record, or one that is free. A record that has a name but not the identity is of something
 // else, which anyone may have made who may create objects.
-func (d *Deliverer) find(ctx context.Context, delivery *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
+func (d *Deliverer) findFirst(ctx context.Context, delivery *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookUpTimeout)
 	defer cancel()
 	for n := range maxNames {

@@ -14,12 +14,12 @@ import (
 )
 
 // push is a delivery of GitHub under an id.
-func push(id, body string) Incoming {
-	return Incoming{Header: http.Header{"X-Github-Event": {"push"}, "X-Github-Delivery": {id}}, Body: []byte(body), User: ci}
+func push(id, body string) Request {
+	return Request{Header: http.Header{"X-Github-Event": {"push"}, "X-Github-Delivery": {id}}, Body: []byte(body), User: ci}
 }
 
 // nameOf is the name that a delivery is recorded under.
-func nameOf(t *testing.T, d *postern.WebhookDelivery, in Incoming) string {
+func nameOf(t *testing.T, d *postern.WebhookDelivery, in Request) string {
 	t.Helper()
 	p := newDefaultPipeline()
 	var recorded *postern.WebhookDelivery
@@ -77,7 +77,7 @@ func TestAnObjectIsNotNamedAfterItsContentAndNeverIdentified(t *testing.T) {
 }
 
 // occupy gives the first names of a delivery to objects that were created under them.
-func occupy(t *testing.T, s *shelf, names int) {
+func occupy(t *testing.T, s *memoryRecords, names int) {
 	t.Helper()
 	d := toPlant()
 	d.Spec.Source = "github"
@@ -85,7 +85,7 @@ func occupy(t *testing.T, s *shelf, names int) {
 	if _, err := p.Receive(t.Context(), d, push("d-1", pushed)); err != nil {
 		t.Fatal(err)
 	}
-	identify(d, "d-1")
+	setIdentity(d, "d-1")
 	for n := range names {
 		object := &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: nthName(d, n)}, Spec: d.Spec}
 		object.Status.Phase, object.Status.Payload = postern.DeliveryApplied, d.Status.Payload
@@ -98,7 +98,7 @@ func occupy(t *testing.T, s *shelf, names int) {
 // A sender that may create objects knows the names to come.
 func TestAnObjectWithTheNameOfADeliveryDoesNotSpeakForIt(t *testing.T) {
 	for names := 1; names <= maxNames; names++ {
-		s := &shelf{}
+		s := &memoryRecords{}
 		occupy(t, s, names)
 		p := pipelineOn(s)
 		for _, repeated := range []bool{false, true} {
@@ -126,7 +126,7 @@ func TestAnObjectWithTheNameOfADeliveryDoesNotSpeakForIt(t *testing.T) {
 // The name may be taken after it was found to be free.
 func TestADeliveryWhoseNameIsTakenWhileItIsUnderWayGetsAnother(t *testing.T) {
 	for _, shared := range []bool{false, true} {
-		s := &shelf{}
+		s := &memoryRecords{}
 		p := pipelineOn(s, func(c *Config) { c.Shared = shared })
 		p.onValidate = func(*postern.WebhookDelivery) error { occupy(t, s, 2); return nil }
 		delivered, err := p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false)

@@ -8,17 +8,17 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// Learn takes note of what a record says that targets held, so that what was received before is not written over it: the
+// HandleRecord takes note of what a record says that targets held, so that what was received before is not written over it: the
 // record may be of another replica, or of an earlier run, and where it changed nothing the target does not tell. It does
 // not change the record.
 //
 // All namespaces wait for it, so it takes time by the number of results, and not by that of results times events.
-func (d *Deliverer) Learn(record *postern.WebhookDelivery) {
+func (d *Deliverer) HandleRecord(record *postern.WebhookDelivery) {
 	if record.Status.ReceivedTime == nil {
 		return
 	}
-	tasks := timed(record, tasksTold(record))
-	results, _ := resultsSoFarOf(tasks, record.Status.Targets)
+	tasks := withReceipt(record, tasksTold(record))
+	results, _ := matchResults(tasks, record.Status.Targets)
 	held := map[target.Key][]target.Request{}
 	for i, t := range tasks {
 		if r := results[i]; r.Result == postern.TargetWritten || r.Result == postern.TargetUnchanged {
@@ -26,7 +26,7 @@ func (d *Deliverer) Learn(record *postern.WebhookDelivery) {
 		}
 	}
 	for key, requests := range held {
-		d.Targets.Held(key, requests...)
+		d.Targets.RecordHeld(key, requests...)
 	}
 }
 
@@ -66,11 +66,11 @@ func tasksTold(record *postern.WebhookDelivery) []task {
 // tasksWithoutKey returns what a record asks of each of its targets.
 func tasksWithoutKey(record *postern.WebhookDelivery) []task {
 	if record.Spec.Target != nil {
-		return tasksAt(target.Key{}, record.Spec.Events)
+		return tasksForTarget(target.Key{}, record.Spec.Events)
 	}
 	tasks := make([]task, len(record.Spec.Events))
 	for i := range record.Spec.Events {
-		tasks[i] = task{event: &record.Spec.Events[i], place: i, matched: true}
+		tasks[i] = task{event: &record.Spec.Events[i], index: i, matched: true}
 	}
 	return tasks
 }

@@ -26,7 +26,7 @@ func TestARecordTellsWhatItsTargetsHeld(t *testing.T) {
 			postern.TargetResult{Kind: postern.TargetGatewaySync, Name: "plant", Ref: ref, Result: result})
 	}
 	p := newDefaultPipeline()
-	p.Learn(record)
+	p.HandleRecord(record)
 	got := map[string]bool{}
 	for _, line := range p.journal {
 		got[line] = true
@@ -37,7 +37,7 @@ func TestARecordTellsWhatItsTargetsHeld(t *testing.T) {
 	}
 	record.Status.ReceivedTime = nil // as an earlier version made it
 	p.journal = nil
-	if p.Learn(record); p.journal != nil {
+	if p.HandleRecord(record); p.journal != nil {
 		t.Errorf("learnt %q without a time", p.journal)
 	}
 }
@@ -78,7 +78,7 @@ func TestOfImagesWithOneTagEachHasItsOwnResult(t *testing.T) {
 					postern.TargetResult{Kind: postern.TargetApplication, Name: "shop", Ref: "v1", Result: result})
 			}
 			p := newDefaultPipeline()
-			p.Learn(record)
+			p.HandleRecord(record)
 			if diff := cmp.Diff(test.want, p.journal); diff != "" {
 				t.Errorf("%s, named %t: learnt (-want +got):\n%s", name, named, diff)
 			}
@@ -105,7 +105,7 @@ func TestToLearnFromARecordTakesNoMoreThanItHasResults(t *testing.T) {
 		})
 	}
 	p := newDefaultPipeline()
-	if p.Learn(record); len(p.journal) != len(repositories) {
+	if p.HandleRecord(record); len(p.journal) != len(repositories) {
 		t.Errorf("256 results of a target were noted as %d requests", len(p.journal))
 	}
 }

@@ -24,10 +24,10 @@ func (d *Deliverer) ReceiveObject(ctx context.Context, delivery *postern.Webhook
 	delivery.Status = postern.WebhookDeliveryStatus{} // only the server's own counts, in logs and metrics too
 	if errs := validation.ValidateNew(delivery, d.MaxPayloadBytes); len(errs) > 0 {
 		err := invalid(delivery, errs)
-		d.finished(ctx, unchecked(delivery), err)
+		d.observe(ctx, redactInvalid(delivery), err)
 		return err
 	}
-	in, err := incomingOf(delivery)
+	in, err := requestFromObject(delivery)
 	if err != nil {
 		return apierrors.NewInternalError(err)
 	}
@@ -47,33 +47,33 @@ func (d *Deliverer) ReceiveObject(ctx context.Context, delivery *postern.Webhook
 	return nil
 }
 
-// unchecked is what may be told of an object that is not valid: where it was to be created. All else may be of any length.
-func unchecked(delivery *postern.WebhookDelivery) *postern.WebhookDelivery {
+// redactInvalid is what may be told of an object that is not valid: where it was to be created. All else may be of any length.
+func redactInvalid(delivery *postern.WebhookDelivery) *postern.WebhookDelivery {
 	told := &postern.WebhookDelivery{}
-	told.Namespace, told.Spec.Source = delivery.Namespace, shorten(delivery.Spec.Source, maxToldBytes)
+	told.Namespace, told.Spec.Source = delivery.Namespace, truncate(delivery.Spec.Source, maxQuotedBytes)
 	return told
 }
 
-// maxToldBytes is how much of a hostile text is told.
-const maxToldBytes = 64
+// maxQuotedBytes is how much of a hostile text is told.
+const maxQuotedBytes = 64
 
-// incomingOf takes from a spec what a sender would have sent. Only rawPayload has the sender's exact bytes, so only
+// requestFromObject takes from a spec what a sender would have sent. Only rawPayload has the sender's exact bytes, so only
 // with it can a signature mean anything: for the others signatures are dropped before anyone can believe them.
-func incomingOf(delivery *postern.WebhookDelivery) (Incoming, error) {
+func requestFromObject(delivery *postern.WebhookDelivery) (Request, error) {
 	spec := &delivery.Spec
 	header := http.Header{}
 	for name, value := range spec.Headers {
 		header.Set(name, value)
 	}
 	if spec.RawPayload != nil {
-		return Incoming{Header: header, Body: spec.RawPayload}, nil
+		return Request{Header: header, Body: spec.RawPayload}, nil
 	}
 	credential.StripSecrets(header)
 	if spec.Payload != nil {
-		return Incoming{Header: header, Body: spec.Payload.Raw}, nil
+		return Request{Header: header, Body: spec.Payload.Raw}, nil
 	}
 	// A ref is a generic payload in short; its headers would be those of some other payload.
 	spec.Source = payload.SourceGeneric
 	body, err := json.Marshal(map[string]string{"ref": spec.Ref})
-	return Incoming{Header: http.Header{}, Body: body}, err
+	return Request{Header: http.Header{}, Body: body}, err
 }

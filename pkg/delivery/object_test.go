@@ -187,7 +187,7 @@ func TestTheSecretOfTheQueryReachesTheVerifier(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := toPlant()
 			d.Spec.Source = test.source
-			_, err := newDefaultPipeline().Receive(t.Context(), d, Incoming{Body: []byte(pushed), QuerySecret: test.query})
+			_, err := newDefaultPipeline().Receive(t.Context(), d, Request{Body: []byte(pushed), QuerySecret: test.query})
 			if got := verdict(t, d, err); got != test.want {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
@@ -207,7 +207,7 @@ func TestARejectionTellsTheSenderNothingOfWhatIsConfigured(t *testing.T) {
 	for _, namespace := range []string{"demo", "open"} {
 		d := toPlant()
 		d.Namespace = namespace
-		_, err := newDefaultPipeline().Deliver(t.Context(), d, Incoming{
+		_, err := newDefaultPipeline().Deliver(t.Context(), d, Request{
 			Body: []byte(pushed), Header: http.Header{"X-Hub-Signature-256": {sign([]byte("another body"))}},
 		}, false)
 		answers = append(answers, answered(t, err))

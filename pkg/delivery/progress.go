@@ -25,8 +25,8 @@ const maxTriedFirst = 256
 // are. There may be more that fail at once; then that is an earlier one, and those behind it are tried again.
 const maxExceptBytes = 32 << 10
 
-// nameInProgress is a target as a delivery's progress has it.
-func nameInProgress(kind, name string) string { return kind + "/" + name }
+// progressName is a target as a delivery's progress has it.
+func progressName(kind, name string) string { return kind + "/" + name }
 
 // compareInProgress orders two such names by kind and then by name.
 func compareInProgress(a, b string) int {
@@ -46,25 +46,25 @@ func notFinished(tasks []task, p *postern.DeliveryProgress) []task {
 	}
 	except := sets.New(p.Except...)
 	return slices.DeleteFunc(tasks, func(t task) bool {
-		name := nameInProgress(string(t.key.Kind), t.key.Name)
+		name := progressName(string(t.key.Kind), t.key.Name)
 		return p.Through != "" && !comesAfter(name, p.Through) && !except.Has(name)
 	})
 }
 
-// triedIn returns the targets that are pending although they were tried.
-func triedIn(results []postern.TargetResult) sets.Set[string] {
+// triedTargets returns the targets that are pending although they were tried.
+func triedTargets(results []postern.TargetResult) sets.Set[string] {
 	tried := sets.New[string]()
 	for _, r := range results {
 		if isPending(r) && r.Reason != ReasonNotReached {
-			tried.Insert(nameInProgress(string(r.Kind), r.Name))
+			tried.Insert(progressName(string(r.Kind), r.Name))
 		}
 	}
 	return tried
 }
 
-// turnOf says whether the targets that were tried before are tried after those that were not reached yet, or, if there
+// priorityOf says whether the targets that were tried before are tried after those that were not reached yet, or, if there
 // are too many of them, before.
-func turnOf(tried sets.Set[string]) int {
+func priorityOf(tried sets.Set[string]) int {
 	if len(tried) > maxTriedFirst {
 		return -1
 	}
@@ -98,13 +98,13 @@ func progressAfter(
 	next.Through = reached(results, next.Through)
 	except := sets.New[string]()
 	for _, r := range results {
-		if name := nameInProgress(string(r.Kind), r.Name); isPending(r) && next.Through != "" && !comesAfter(name, next.Through) {
+		if name := progressName(string(r.Kind), r.Name); isPending(r) && next.Through != "" && !comesAfter(name, next.Through) {
 			except.Insert(name)
 		}
 	}
 	next.Except, next.Pending = sets.List(except), 0
 	for _, r := range rest {
-		name := nameInProgress(string(r.Kind), r.Name)
+		name := progressName(string(r.Kind), r.Name)
 		if next.Through == "" || comesAfter(name, next.Through) || except.Has(name) {
 			if isPending(r) {
 				next.Pending++
@@ -119,11 +119,11 @@ func progressAfter(
 // reached returns the last target up to which none was left for want of time, and whose names that are pending there
 // is room for; that of earlier tries if there is none.
 func reached(results []postern.TargetResult, through string) string {
-	tried := triedIn(results)
+	tried := triedTargets(results)
 	var pending []string
 	for _, r := range results {
 		if isPending(r) {
-			pending = append(pending, nameInProgress(string(r.Kind), r.Name))
+			pending = append(pending, progressName(string(r.Kind), r.Name))
 		}
 	}
 	slices.SortFunc(pending, compareInProgress)
@@ -140,7 +140,7 @@ func reached(results []postern.TargetResult, through string) string {
 // lastBefore returns the last target, or through if that comes later, before another; of all if that is empty.
 func lastBefore(results []postern.TargetResult, first, through string) string {
 	for _, r := range results {
-		name := nameInProgress(string(r.Kind), r.Name)
+		name := progressName(string(r.Kind), r.Name)
 		if (first == "" || comesAfter(first, name)) && (through == "" || comesAfter(name, through)) {
 			through = name
 		}

@@ -32,28 +32,28 @@ var signingToken = "whsec_" + base64.StdEncoding.EncodeToString([]byte(signingKe
 // proofs are the ways to show a secret, as the columns of the table in the documentation.
 var proofs = []struct {
 	column string
-	show   func(in *Incoming)
+	show   func(in *Request)
 	// proved tells how it is accepted.
 	method credential.Method
 }{
-	{"identity", func(in *Incoming) { in.User = ci }, credential.MethodServiceAccount},
-	{"HMAC-SHA256 of the body", func(in *Incoming) { in.Header.Set("X-Hub-Signature-256", sign(in.Body)) }, credential.MethodHMAC},
-	{"signing token", func(in *Incoming) {
+	{"identity", func(in *Request) { in.User = ci }, credential.MethodServiceAccount},
+	{"HMAC-SHA256 of the body", func(in *Request) { in.Header.Set("X-Hub-Signature-256", sign(in.Body)) }, credential.MethodHMAC},
+	{"signing token", func(in *Request) {
 		at := fmt.Sprint(now.Unix())
 		in.Header.Set("Webhook-Id", "1")
 		in.Header.Set("Webhook-Timestamp", at)
 		in.Header.Set("Webhook-Signature", "v1,"+signedBy(signingKey, "1."+at+"."+string(in.Body)))
 	}, credential.MethodHMAC},
-	{"`X-JFrog-Event-Auth`, signed", func(in *Incoming) {
+	{"`X-JFrog-Event-Auth`, signed", func(in *Request) {
 		in.Header.Set("X-Jfrog-Event-Auth", strings.TrimPrefix(sign(in.Body), "sha256="))
 	}, credential.MethodHMAC},
-	{"HMAC-SHA1, Nexus' header", func(in *Incoming) {
+	{"HMAC-SHA1, Nexus' header", func(in *Request) {
 		mac := hmac.New(sha1.New, []byte(secret))
 		mac.Write(in.Body)
 		in.Header.Set("X-Nexus-Webhook-Signature", hex.EncodeToString(mac.Sum(nil)))
 	}, credential.MethodHMAC},
-	{"token in a header", func(in *Incoming) { in.Header.Set("X-Webhook-Secret", secret) }, credential.MethodToken},
-	{"`?secret=`", func(in *Incoming) { in.QuerySecret = secret }, credential.MethodQueryToken},
+	{"token in a header", func(in *Request) { in.Header.Set("X-Webhook-Secret", secret) }, credential.MethodToken},
+	{"`?secret=`", func(in *Request) { in.QuerySecret = secret }, credential.MethodQueryToken},
 }
 
 // provers says which proofs count from each type of sender, in the order of proofs. An identity and a token cover the
@@ -91,7 +91,7 @@ func TestWhichProofCountsFromWhichSender(t *testing.T) {
 			continue
 		}
 		for i, proof := range proofs {
-			in := Incoming{Header: http.Header{}, Body: []byte(`{"any":"body"}`), User: anonymous}
+			in := Request{Header: http.Header{}, Body: []byte(`{"any":"body"}`), User: anonymous}
 			proof.show(&in)
 			d := toAll()
 			d.Namespace, d.Spec.Source = "all", source
@@ -121,7 +121,7 @@ func TestAProofCountsOnlyFromTheSenderThatIsDetected(t *testing.T) {
 		"quay.io":      two,
 	} {
 		for i, proof := range proofs {
-			in := Incoming{Header: http.Header{}, Body: []byte(body), User: anonymous}
+			in := Request{Header: http.Header{}, Body: []byte(body), User: anonymous}
 			proof.show(&in)
 			d := toPlant()
 			d.Namespace = "all"
@@ -143,7 +143,7 @@ func TestASignatureProvesNoBinaryCloudEvent(t *testing.T) {
 	for _, eventType := range []string{"org.example.image.push", "zotregistry.image.updated", "harbor.artifact.pushed"} {
 		for _, source := range append(payload.Sources(), "") {
 			for _, named := range []bool{false, true} {
-				in := Incoming{User: anonymous, Body: []byte(`{"note":"x"}`), Header: http.Header{
+				in := Request{User: anonymous, Body: []byte(`{"note":"x"}`), Header: http.Header{
 					"Ce-Specversion": {"1.0"}, "Ce-Id": {"1"}, "Ce-Type": {eventType}, "Ce-Source": {"https://quay.io"}, "Ce-Subject": {"a/b:9"},
 				}}
 				in.Header.Set("X-Hub-Signature-256", sign(in.Body))

@@ -23,7 +23,7 @@ func newReceipts() receipts { return receipts{lru.New(maxReceipts)} }
 
 // of returns when a delivery came in for the first time, nil if that is not known.
 func (r receipts) of(delivery *postern.WebhookDelivery) *metav1.MicroTime {
-	first, known := r.first.Get(tripKey(delivery))
+	first, known := r.first.Get(callKey(delivery))
 	if !known {
 		return nil
 	}
@@ -34,9 +34,9 @@ func (r receipts) of(delivery *postern.WebhookDelivery) *metav1.MicroTime {
 // note remembers the receipt of a delivery.
 func (r receipts) note(delivery *postern.WebhookDelivery) {
 	if delivery.Status.Identity != "" && delivery.Status.ReceivedTime != nil {
-		r.first.Add(tripKey(delivery), *delivery.Status.ReceivedTime)
+		r.first.Add(callKey(delivery), *delivery.Status.ReceivedTime)
 	}
 }
 
 // forget forgets a delivery, whose record tells its receipt from now on.
-func (r receipts) forget(delivery *postern.WebhookDelivery) { r.first.Remove(tripKey(delivery)) }
+func (r receipts) forget(delivery *postern.WebhookDelivery) { r.first.Remove(callKey(delivery)) }

@@ -23,8 +23,8 @@ import (
 	"postern.dev/postern/pkg/payload"
 )
 
-// Incoming is what a sender sent, as it came in.
-type Incoming struct {
+// Request is what a sender sent, as it came in.
+type Request struct {
 	// Header holds the sender's headers under canonical keys.
 	Header http.Header
 	// Body is the payload, byte for byte.
@@ -48,18 +48,18 @@ type Incoming struct {
 // Receive verifies the sender and decodes what it sent. It fills in spec.events and the status of a delivery that
 // already says where it goes, and returns the sender's own id of it, which may be empty. Nothing is looked up before the
 // sender is verified.
-func (d *Deliverer) Receive(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming) (deliveryID string, err error) {
+func (d *Deliverer) Receive(ctx context.Context, delivery *postern.WebhookDelivery, in Request) (deliveryID string, err error) {
 	if deliveryID, err = d.receive(ctx, delivery, in); err == nil {
 		err = in.Forbidden
 	}
 	if err != nil {
-		d.finished(ctx, delivery, err)
+		d.observe(ctx, delivery, err)
 		return "", err
 	}
 	return deliveryID, nil
 }
 
-func (d *Deliverer) receive(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming) (deliveryID string, err error) {
+func (d *Deliverer) receive(ctx context.Context, delivery *postern.WebhookDelivery, in Request) (deliveryID string, err error) {
 	_, authenticated := credential.Identify(in.User)
 	flow := fairness.Flow{Namespace: delivery.Namespace, Anonymous: !authenticated}
 	if in.NoShare {
@@ -78,10 +78,10 @@ func (d *Deliverer) receive(ctx context.Context, delivery *postern.WebhookDelive
 	if err != nil {
 		return "", err
 	}
-	if err := ended(ctx); err != nil {
+	if err := checkContext(ctx); err != nil {
 		return "", err
 	}
-	d.noteReceipt(ctx, delivery, in.Body)
+	d.setReceipt(ctx, delivery, in.Body)
 	d.setSender(delivery, in.User, method)
 	if deliveryID, err = d.decode(ctx, delivery, in, method); err != nil {
 		return "", err
@@ -102,18 +102,18 @@ func (d *Deliverer) receive(ctx context.Context, delivery *postern.WebhookDelive
 	return deliveryID, nil
 }
 
-// noteReceipt starts the status of a delivery with what came in, and when.
-func (d *Deliverer) noteReceipt(ctx context.Context, delivery *postern.WebhookDelivery, body []byte) {
+// setReceipt starts the status of a delivery with what came in, and when.
+func (d *Deliverer) setReceipt(ctx context.Context, delivery *postern.WebhookDelivery, body []byte) {
 	digest := sha256.Sum256(body)
 	delivery.Status = postern.WebhookDeliveryStatus{
 		Payload:      &postern.PayloadDigest{SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(body))},
 		AuditID:      audit.GetAuditIDTruncated(ctx),
-		ReceivedTime: d.receivedNow(),
+		ReceivedTime: d.receiptTime(),
 	}
 }
 
-// receivedNow stamps a receipt, by which deliveries are ordered.
-func (d *Deliverer) receivedNow() *metav1.MicroTime {
+// receiptTime stamps a receipt, by which deliveries are ordered.
+func (d *Deliverer) receiptTime() *metav1.MicroTime {
 	return &metav1.MicroTime{Time: d.Targets.Stamp()}
 }
 
@@ -127,12 +127,12 @@ func (d *Deliverer) setSender(delivery *postern.WebhookDelivery, sender user.Inf
 	setCondition(delivery, postern.ConditionVerified, status, string(method), message, d.Now())
 }
 
-func (d *Deliverer) verify(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming) (credential.Method, error) {
+func (d *Deliverer) verify(ctx context.Context, delivery *postern.WebhookDelivery, in Request) (credential.Method, error) {
 	_, done := startStage(ctx, stageVerify)
 	defer done()
 	var named *credential.Target
 	if delivery.Spec.Target != nil {
-		named = credentialTarget(keyOf(delivery))
+		named = credentialTarget(targetKey(delivery))
 	}
 	attempt := in.attempt(delivery.Spec.Source)
 	attempt.Namespace, attempt.Target = delivery.Namespace, named
@@ -144,7 +144,7 @@ func (d *Deliverer) verify(ctx context.Context, delivery *postern.WebhookDeliver
 }
 
 // attempt is what came in as credentials know it, without where it goes.
-func (in Incoming) attempt(source string) credential.Attempt {
+func (in Request) attempt(source string) credential.Attempt {
 	return credential.Attempt{
 		Source: source, Header: in.Header, Body: in.Body, QuerySecret: in.QuerySecret, User: in.User,
 		AuthorizationIsToken: in.AuthorizationIsToken,
@@ -152,7 +152,7 @@ func (in Incoming) attempt(source string) credential.Attempt {
 }
 
 // decode fills in what a delivery asks for, as far as the method proves that it was the sender who asked.
-func (d *Deliverer) decode(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming, method credential.Method) (deliveryID string, err error) {
+func (d *Deliverer) decode(ctx context.Context, delivery *postern.WebhookDelivery, in Request, method credential.Method) (deliveryID string, err error) {
 	_, done := startStage(ctx, stageDecode)
 	defer done()
 	decoded, err := d.decodeBody(delivery, in, method)
@@ -171,7 +171,7 @@ func (d *Deliverer) decode(ctx context.Context, delivery *postern.WebhookDeliver
 	return decoded.DeliveryID, nil
 }
 
-func (d *Deliverer) decodeBody(delivery *postern.WebhookDelivery, in Incoming, method credential.Method) (payload.Decoded, error) {
+func (d *Deliverer) decodeBody(delivery *postern.WebhookDelivery, in Request, method credential.Method) (payload.Decoded, error) {
 	if delivery.Spec.Image != "" {
 		return payload.RequestImage(delivery.Spec.Image, delivery.Spec.Ref)
 	}
@@ -244,5 +244,5 @@ func ignoredBecause(ignored []payload.Ignored) (reason, message string) {
 	for _, i := range ignored {
 		messages = append(messages, i.Message)
 	}
-	return ignored[0].Reason, bounded(strings.Join(messages, "; "))
+	return ignored[0].Reason, truncateText(strings.Join(messages, "; "))
 }

@@ -42,7 +42,7 @@ func TestTheSenderThatTheShapeTellsMustHaveProvedItself(t *testing.T) {
 			d := toPlant()
 			d.Namespace = test.namespace
 			header := http.Header{"X-Hub-Signature-256": {sign([]byte(test.body))}}
-			_, err := p.Deliver(t.Context(), d, Incoming{Header: header, Body: []byte(test.body)}, false)
+			_, err := p.Deliver(t.Context(), d, Request{Header: header, Body: []byte(test.body)}, false)
 			if got := verdict(t, d, err); got != test.want {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
@@ -58,7 +58,7 @@ func TestTheMethodIsThatWhichProvedTheSenderOfThatShape(t *testing.T) {
 	p := newPipeline(credential.Config{RequireSecret: true})
 	p.Secrets.Set("demo", map[string][]byte{"token": []byte("t"), "webhook.ghcr-secret": []byte(secret)})
 	d := toPlant()
-	_, err := p.Receive(t.Context(), d, Incoming{
+	_, err := p.Receive(t.Context(), d, Request{
 		Header: http.Header{"X-Webhook-Token": {"t"}, "X-Hub-Signature-256": {sign([]byte(packaged))}}, Body: []byte(packaged),
 	})
 	if got := verdict(t, d, err); got != "HMAC" {
@@ -96,7 +96,7 @@ func TestTheDefaultBranchReachesTheTarget(t *testing.T) {
 	p := newDefaultPipeline()
 	var asked target.Request
 	p.matches = func(r target.Request) ([]target.Match, error) { asked = r; return nil, nil }
-	_, err := p.Deliver(t.Context(), toAll(), Incoming{Header: http.Header{"X-Github-Event": {"push"}}, Body: []byte(body), User: ci}, false)
+	_, err := p.Deliver(t.Context(), toAll(), Request{Header: http.Header{"X-Github-Event": {"push"}}, Body: []byte(body), User: ci}, false)
 	if err != nil {
 		t.Fatal(err)
 	}

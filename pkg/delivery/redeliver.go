@@ -30,13 +30,13 @@ func (d *Deliverer) Redeliver(ctx context.Context, original *postern.WebhookDeli
 	}
 	delivery = delivery.DeepCopy() // the original belongs to others
 	if err := d.receiveAgain(ctx, delivery, sender); err != nil {
-		d.finished(ctx, delivery, err)
+		d.observe(ctx, delivery, err)
 		return nil, err
 	}
 	if err := d.admit(ctx, delivery, sender, dryRun); err != nil {
 		return nil, err
 	}
-	return d.carryAnd(ctx, delivery, manner{dryRun: dryRun, how: d.recordWhileWriting})
+	return d.execute(ctx, delivery, executeOptions{dryRun: dryRun, record: d.recordWhileWriting})
 }
 
 func (d *Deliverer) receiveAgain(ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info) error {
@@ -47,7 +47,7 @@ func (d *Deliverer) receiveAgain(ctx context.Context, delivery *postern.WebhookD
 	if len(delivery.Spec.Events) == 0 {
 		return apierrors.NewBadRequest("the delivery asked for nothing, so there is nothing to deliver again")
 	}
-	delivery.Status = postern.WebhookDeliveryStatus{AuditID: audit.GetAuditIDTruncated(ctx), ReceivedTime: d.receivedNow()}
+	delivery.Status = postern.WebhookDeliveryStatus{AuditID: audit.GetAuditIDTruncated(ctx), ReceivedTime: d.receiptTime()}
 	d.setSender(delivery, sender, method)
 	return nil
 }

@@ -36,7 +36,7 @@ func yesterday() *postern.WebhookDelivery {
 		ReceivedTime: &metav1.MicroTime{Time: received.Add(-24 * time.Hour)},
 		Sender:       &postern.Sender{Name: user.Anonymous, Method: "HMAC"},
 	}
-	conclude(d, result(postern.TargetResult{Result: postern.TargetFailed}), now.Add(-24*time.Hour))
+	setOutcome(d, result(postern.TargetResult{Result: postern.TargetFailed}), now.Add(-24*time.Hour))
 	return d
 }
 

@@ -24,7 +24,7 @@ func TestARepeatIsTriedAgainOnlyWhereDeliveriesAreTaken(t *testing.T) {
 		"applied": {nil, 0},
 	} {
 		taken := true
-		p := pipelineOn(&shelf{}, func(c *Config) {
+		p := pipelineOn(&memoryRecords{}, func(c *Config) {
 			c.Accepting = func(string) error {
 				if taken {
 					return nil
@@ -40,7 +40,7 @@ func TestARepeatIsTriedAgainOnlyWhereDeliveriesAreTaken(t *testing.T) {
 			t.Errorf("%s: got %v, want an answer %d", name, err, test.code)
 		}
 		p.Drain()
-		if got := p.Records.(*shelf).all()[0].Status.Phase; got != first.Status.Phase || len(p.requests) > 0 {
+		if got := p.Records.(*memoryRecords).all()[0].Status.Phase; got != first.Status.Phase || len(p.requests) > 0 {
 			t.Errorf("%s: wrote %d times, and the record says %s, want %s", name, len(p.requests), got, first.Status.Phase)
 		}
 	}
@@ -48,7 +48,7 @@ func TestARepeatIsTriedAgainOnlyWhereDeliveriesAreTaken(t *testing.T) {
 
 // Of a delivery to very many targets the record does not list all; without its progress it would end by those listed.
 func TestARepeatThatMakesAWideDeliveryPendingSaysHowFarItHasCome(t *testing.T) {
-	p := pipelineOn(&shelf{})
+	p := pipelineOn(&memoryRecords{})
 	p.matches = matching("demo", apps(maxResults+1)...)
 	p.writeErr = errors.New("frozen")
 	_, _ = p.Deliver(t.Context(), toAll(), push("d-1", pushed), false)
@@ -58,7 +58,7 @@ func TestARepeatThatMakesAWideDeliveryPendingSaysHowFarItHasCome(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Drain()
-	got := p.Records.(*shelf).all()[0].Status
+	got := p.Records.(*memoryRecords).all()[0].Status
 	if got.Phase != postern.DeliveryPending || got.Progress == nil || got.Progress.Pending != 1 {
 		t.Errorf("the record says %s, %s, %+v; want one target that is pending and not listed",
 			got.Phase, got.Message, got.Progress)

@@ -24,8 +24,8 @@ func (e *repeatError) Error() string {
 	return "the delivery repeats " + e.first.Name
 }
 
-// firstOf returns the record that an error says is repeated, nil if it says something else.
-func firstOf(err error) *postern.WebhookDelivery {
+// firstRecord returns the record that an error says is repeated, nil if it says something else.
+func firstRecord(err error) *postern.WebhookDelivery {
 	var repeat *repeatError
 	if errors.As(err, &repeat) {
 		return repeat.first
@@ -39,46 +39,46 @@ func firstOf(err error) *postern.WebhookDelivery {
 func (d *Deliverer) repeat(ctx context.Context, first, repeated *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
 	record, counted, err := first, false, error(nil)
 	switch {
-	case !mayBeRedone(first):
+	case !mayRetry(first):
 	case dryRun:
-		record, err = d.tryOutAgain(ctx, first, repeated)
+		record, err = d.dryRunRepeat(ctx, first, repeated)
 	default:
 		if err := d.Accepting(first.Namespace); err != nil { // it may become pending
 			return nil, err
 		}
-		record, counted, err = d.redo(ctx, first, repeated)
+		record, counted, err = d.retryFirst(ctx, first, repeated)
 	}
 	if record == nil {
 		return nil, err
 	}
 	if !dryRun && !counted {
-		d.tallies.note(ctx, record, repeated)
+		d.repeats.add(ctx, record, repeated)
 	}
-	return answerToRepeat(record), err
+	return repeatAnswer(record), err
 }
 
-// repeatBeside answers a repeat of a delivery that has just been carried out in this process.
-func (d *Deliverer) repeatBeside(ctx context.Context, t *trip, repeated *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
-	d.tallies.note(ctx, t.record, repeated)
-	return answerToRepeat(t.record), t.err
+// repeatInFlight answers a repeat of a delivery that has just been carried out in this process.
+func (d *Deliverer) repeatInFlight(ctx context.Context, t *call, repeated *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
+	d.repeats.add(ctx, t.record, repeated)
+	return repeatAnswer(t.record), t.err
 }
 
-func answerToRepeat(record *postern.WebhookDelivery) *postern.WebhookDelivery {
+func repeatAnswer(record *postern.WebhookDelivery) *postern.WebhookDelivery {
 	answer := record.DeepCopy()
 	answer.Status.Reason = ReasonAlreadyDelivered
 	answer.Status.Message = "this is a repeat of a delivery of " + record.CreationTimestamp.UTC().Format("2006-01-02 15:04:05 MST")
 	return answer
 }
 
-// mayBeRedone reports whether a repeat may change what a delivery came to.
-func mayBeRedone(first *postern.WebhookDelivery) bool {
+// mayRetry reports whether a repeat may change what a delivery came to.
+func mayRetry(first *postern.WebhookDelivery) bool {
 	phase := first.Status.Phase
 	return len(first.Spec.Events) > 0 && (phase == postern.DeliveryFailed || phase == postern.DeliveryIgnored)
 }
 
-// redone is a copy of a record for another try of what did not come through. It is the sender's who may do less: the
+// retryOf is a copy of a record for another try of what did not come through. It is the sender's who may do less: the
 // repeat must not do for one what only another may do.
-func redone(first, repeated *postern.WebhookDelivery) *postern.WebhookDelivery {
+func retryOf(first, repeated *postern.WebhookDelivery) *postern.WebhookDelivery {
 	again := first.DeepCopy()
 	if !isIdentity(repeated.Status.Sender) {
 		again.Status.Sender = repeated.Status.Sender
@@ -99,29 +99,29 @@ func isIdentity(sender *postern.Sender) bool {
 	return method == credential.MethodServiceAccount || method == credential.MethodUser
 }
 
-// redo tries again what did not come through, and returns the record, which says so if that changed anything; then it
+// retryFirst tries again what did not come through, and returns the record, which says so if that changed anything; then it
 // counts the repeat too. The error is that of what still fails.
-func (d *Deliverer) redo(ctx context.Context, first, repeated *postern.WebhookDelivery) (record *postern.WebhookDelivery, counted bool, err error) {
+func (d *Deliverer) retryFirst(ctx context.Context, first, repeated *postern.WebhookDelivery) (record *postern.WebhookDelivery, counted bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 	defer cancel()
-	again := redone(first, repeated)
-	d.tryAgain(ctx, again)
+	again := retryOf(first, repeated)
+	d.retry(ctx, again)
 	if sameOutcome(first, again) {
 		return first, false, failureOf(first)
 	}
 	// The write to a target that hangs may have taken all of the time that there was.
-	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), statusTimeout)
 	defer cancel()
-	record, counted, err = d.storeRedone(ctx, first, again, repeated)
+	record, counted, err = d.storeRetried(ctx, first, again, repeated)
 	if err != nil { // deleted meanwhile, perhaps: there is no record, and so no promise
 		return nil, false, answerUnavailable("the record of the delivery could not be stored", err)
 	}
 	return record, counted, failureOf(record)
 }
 
-// storeRedone makes the record of the first delivery tell the outcome of another try. It leaves a record alone that was
+// storeRetried makes the record of the first delivery tell the outcome of another try. It leaves a record alone that was
 // changed otherwise meanwhile, as by a repeat that another replica got.
-func (d *Deliverer) storeRedone(
+func (d *Deliverer) storeRetried(
 	ctx context.Context, first, again, repeated *postern.WebhookDelivery,
 ) (record *postern.WebhookDelivery, counted bool, err error) {
 	record = first.DeepCopy()
@@ -147,7 +147,7 @@ func (d *Deliverer) storeRedone(
 		return nil
 	})
 	if err == nil && counted {
-		d.report(record, resultsNotIn(first.Status.Targets, record.Status.Targets))
+		d.recordEvents(record, newResults(first.Status.Targets, record.Status.Targets))
 	}
 	return record, counted, err
 }
@@ -175,21 +175,21 @@ func failureOf(record *postern.WebhookDelivery) error {
 	return statusError(code, reason, "the target can't be written: "+record.Status.Message)
 }
 
-// tryOutAgain is redo for a dry run.
-func (d *Deliverer) tryOutAgain(ctx context.Context, first, repeated *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
-	again := redone(first, repeated)
-	tasks, err := d.tasksOf(ctx, again)
+// dryRunRepeat is redo for a dry run.
+func (d *Deliverer) dryRunRepeat(ctx context.Context, first, repeated *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
+	again := retryOf(first, repeated)
+	tasks, err := d.resolve(ctx, again)
 	if err != nil {
 		return nil, answerFor(err)
 	}
 	if len(tasks) == 0 {
 		return first, nil
 	}
-	effects := d.write(ctx, tasks, true)
-	if err := worstOf(effects); err != nil {
+	written := d.write(ctx, tasks, true)
+	if err := worstError(written); err != nil {
 		return nil, err
 	}
-	conclude(again, resultsOf(effects), d.Now())
+	setOutcome(again, resultsOf(written), d.Now())
 	again.Status.Sender = first.Status.Sender
 	return again, nil
 }
@@ -197,7 +197,7 @@ func (d *Deliverer) tryOutAgain(ctx context.Context, first, repeated *postern.We
 // rename gives a delivery whose name was taken meanwhile another one. If what took it is the delivery that it repeats, it
 // returns that as a repeatError.
 func (d *Deliverer) rename(ctx context.Context, delivery *postern.WebhookDelivery) error {
-	first, err := d.find(ctx, delivery)
+	first, err := d.findFirst(ctx, delivery)
 	switch {
 	case err != nil:
 		return err
@@ -207,8 +207,8 @@ func (d *Deliverer) rename(ctx context.Context, delivery *postern.WebhookDeliver
 	return nil
 }
 
-// createAs stores a record, under another name if its name is taken by something else.
-func (d *Deliverer) createAs(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
+// createRecord stores a record, under another name if its name is taken by something else.
+func (d *Deliverer) createRecord(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
 	for {
 		recorded, err := d.Records.Create(ctx, delivery, dryRun)
 		if delivery.Status.Identity == "" || !apierrors.IsAlreadyExists(err) {

@@ -21,14 +21,14 @@ func TestARepeatDoesNotDoForItsSenderWhatOnlyTheFirstMayDo(t *testing.T) {
 	signed.User = nil
 	signed.Header.Set("X-Hub-Signature-256", sign([]byte(pushed)))
 	for name, test := range map[string]struct {
-		first, then Incoming
+		first, then Request
 		phase       postern.DeliveryPhase
 	}{
 		"the first may, the repeat may not":  {push("d-1", pushed), signed, "Failed"},
 		"the first may not, the repeat may":  {signed, push("d-1", pushed), "Ignored"},
 		"both may, by the cluster's account": {push("d-1", pushed), push("d-1", pushed), "Applied"},
 	} {
-		p := pipelineOn(&shelf{})
+		p := pipelineOn(&memoryRecords{})
 		p.Secrets.Set("demo", map[string][]byte{"hmac": []byte(secret), "gatewaysyncs.plant.hmac": []byte("its own")})
 		p.matches = func(target.Request) ([]target.Match, error) {
 			return []target.Match{{Key: target.Key{Kind: target.KindGatewaySync, Namespace: "demo", Name: "plant"}}}, nil
@@ -40,14 +40,14 @@ func TestARepeatDoesNotDoForItsSenderWhatOnlyTheFirstMayDo(t *testing.T) {
 		_, _ = p.Deliver(t.Context(), toAll(), test.then, false)
 		p.Drain()
 		written := len(p.requests) > 0
-		if got := p.Records.(*shelf).all()[0].Status.Phase; written != (test.phase == "Applied") || written && got != test.phase {
+		if got := p.Records.(*memoryRecords).all()[0].Status.Phase; written != (test.phase == "Applied") || written && got != test.phase {
 			t.Errorf("%s: %d writes, and the record says %s", name, len(p.requests), got)
 		}
 	}
 }
 
 func TestTheLogTellsWhoSentARepeatAndNotWhoWasFirst(t *testing.T) {
-	p := pipelineOn(&shelf{})
+	p := pipelineOn(&memoryRecords{})
 	once(t, p)
 	logger := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true)))
 	in := push("d-1", pushed)

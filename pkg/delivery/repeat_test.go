@@ -35,10 +35,10 @@ func updatesIn(journal []string) []string {
 
 // settle returns when what goes on after the answers is done. The lock orders it with the timers of the tallies.
 func settle(p *pipeline) {
-	_ = p.closings.Wait()
-	lock := func() { p.tallies.mu.Lock(); defer p.tallies.mu.Unlock() }
+	_ = p.statusUpdates.Wait()
+	lock := func() { p.repeats.mu.Lock(); defer p.repeats.mu.Unlock() }
 	lock()
-	_ = p.tallies.stores.Wait()
+	_ = p.repeats.updates.Wait()
 	lock()
 }
 
@@ -47,7 +47,7 @@ func once(t *testing.T, p *pipeline) *postern.WebhookDelivery {
 	t.Helper()
 	_, _ = p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false)
 	settle(p)
-	all := p.Records.(*shelf).all()
+	all := p.Records.(*memoryRecords).all()
 	if len(all) != 1 {
 		t.Fatalf("got %d records, want one", len(all))
 	}
@@ -94,7 +94,7 @@ func TestARepeatIsAnsweredWithTheFirstRecordAndTriesOnlyWhatDidNotComeThrough(t 
 		"it was ignored and is again":      {outcome(unwanted), outcome(unwanted), "Ignored", 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := pipelineOn(&shelf{})
+			p := pipelineOn(&memoryRecords{})
 			test.first(p)
 			first := once(t, p)
 			written := len(p.requests)
@@ -128,7 +128,7 @@ func TestARepeatIsAnsweredWithTheFirstRecordAndTriesOnlyWhatDidNotComeThrough(t 
 // checkFirst fails the test unless the only record is still that of the first delivery.
 func checkFirst(t *testing.T, p *pipeline, first *postern.WebhookDelivery, phase postern.DeliveryPhase) {
 	t.Helper()
-	all := p.Records.(*shelf).all()
+	all := p.Records.(*memoryRecords).all()
 	if len(all) != 1 {
 		t.Fatalf("got %d records, want one", len(all))
 	}
@@ -155,13 +155,13 @@ func checkFirst(t *testing.T, p *pipeline, first *postern.WebhookDelivery, phase
 }
 
 func TestARepeatOfWhatAsksForNothingIsAnsweredWithTheFirstRecord(t *testing.T) {
-	ping := Incoming{Header: http.Header{"X-Github-Event": {"ping"}, "X-Github-Delivery": {"d-1"}}, Body: []byte(`{}`), User: ci}
+	ping := Request{Header: http.Header{"X-Github-Event": {"ping"}, "X-Github-Delivery": {"d-1"}}, Body: []byte(`{}`), User: ci}
 	for name, test := range map[string]struct {
 		to func() *postern.WebhookDelivery
-		in Incoming
+		in Request
 	}{"asks for nothing": {toPlant, ping}, "nothing wants it": {toAll, push("d-1", pushed)}} {
 		for _, dryRun := range []bool{false, true} {
-			s := &shelf{}
+			s := &memoryRecords{}
 			p := pipelineOn(s)
 			first, err := p.Deliver(t.Context(), test.to(), test.in, false)
 			if err != nil {
@@ -184,7 +184,7 @@ func TestARepeatOfWhatAsksForNothingIsAnsweredWithTheFirstRecord(t *testing.T) {
 
 func TestADryRunOfARepeatShowsWhatItWouldChangeAndLeavesNothing(t *testing.T) {
 	for phase, fails := range map[postern.DeliveryPhase]error{"Failed": errors.New("frozen"), "Pending": unavailable(t), "Applied": nil} {
-		s := &shelf{}
+		s := &memoryRecords{}
 		p := pipelineOn(s)
 		p.writeErr = fails
 		first := once(t, p)
@@ -208,7 +208,7 @@ func TestADryRunOfARepeatShowsWhatItWouldChangeAndLeavesNothing(t *testing.T) {
 }
 
 func TestARepeatedFailureDoesNotStoreTheRecordAnewEachTime(t *testing.T) {
-	s := &shelf{}
+	s := &memoryRecords{}
 	p := pipelineOn(s)
 	p.writeErr = errors.New("frozen")
 	once(t, p)
@@ -241,7 +241,7 @@ func TestWhatCannotBeLookedUpIsNotWritten(t *testing.T) {
 
 // An id is the sender's: of an unauthenticated delivery, nothing is said of those that came before.
 func TestARepeatIsVerifiedAndAdmittedAsAnyOther(t *testing.T) {
-	p := pipelineOn(&shelf{})
+	p := pipelineOn(&memoryRecords{})
 	once(t, p)
 	in := push("d-1", pushed)
 	in.User = nil
@@ -253,7 +253,7 @@ func TestARepeatIsVerifiedAndAdmittedAsAnyOther(t *testing.T) {
 		t.Errorf("denied: got %v", err)
 	}
 	p.Drain()
-	if got := p.Records.(*shelf).all()[0].Status.Repeats; got != nil {
+	if got := p.Records.(*memoryRecords).all()[0].Status.Repeats; got != nil {
 		t.Errorf("counted %+v", got)
 	}
 }

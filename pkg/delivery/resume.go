@@ -21,9 +21,9 @@ import (
 )
 
 const (
-	// Grace is how long after it was recorded a pending delivery may still be under way with whoever answers it, and then
+	// GracePeriod is how long after it was recorded a pending delivery may still be under way with whoever answers it, and then
 	// stores what it came to. Whoever took it up earlier might decide otherwise.
-	Grace = answerTimeout + closeTimeout + 2*time.Second
+	GracePeriod = answerTimeout + statusTimeout + 2*time.Second
 	// resumeTimeout bounds one more try, to the end of which a target that hangs may go.
 	resumeTimeout = 30 * time.Second
 )
@@ -39,7 +39,7 @@ func Attempted(delivery *postern.WebhookDelivery) bool { return delivery.Status.
 func (d *Deliverer) Resume(ctx context.Context, delivery *postern.WebhookDelivery, giveUp bool) error {
 	ctx, span := d.tracer.Start(ctx, spanResume, trace.WithAttributes(attribute.String(attributeAuditID, delivery.Status.AuditID)))
 	defer span.End()
-	defer func() { describe(span, delivery, string(delivery.Status.Phase), delivery.Status.Reason) }()
+	defer func() { setSpanAttributes(span, delivery, string(delivery.Status.Phase), delivery.Status.Reason) }()
 	before := delivery.DeepCopy()
 	if status := d.unstored.of(delivery); status != nil && mayEndAs(delivery, status) {
 		endAs(delivery, status)
@@ -49,12 +49,12 @@ func (d *Deliverer) Resume(ctx context.Context, delivery *postern.WebhookDeliver
 		d.goOn(ctx, delivery, giveUp)
 	}
 	if !equality.Semantic.DeepEqual(before.Status, delivery.Status) {
-		ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+		ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 		defer cancel()
 		if _, err := d.storeStatus(ctx, delivery); err != nil {
 			return err
 		}
-		d.report(delivery, resultsNotIn(told.Status.Targets, delivery.Status.Targets))
+		d.recordEvents(delivery, newResults(told.Status.Targets, delivery.Status.Targets))
 	}
 	d.unstored.forget(delivery)
 	switch {
@@ -74,61 +74,61 @@ func (d *Deliverer) Resume(ctx context.Context, delivery *postern.WebhookDeliver
 // goOn carries a pending delivery on. What came of its first try is not known if that was cut short.
 func (d *Deliverer) goOn(ctx context.Context, delivery *postern.WebhookDelivery, giveUp bool) {
 	unknown := isFirstUnknown(delivery)
-	d.tryAgain(ctx, delivery)
+	d.retry(ctx, delivery)
 	if giveUp && delivery.Status.Phase == postern.DeliveryPending {
-		d.fail(delivery, nil)
+		d.setFailed(delivery, nil)
 	}
 	if unknown {
 		sayThatFirstIsUnknown(delivery)
 	}
 }
 
-func (d *Deliverer) tryAgain(ctx context.Context, delivery *postern.WebhookDelivery) {
+func (d *Deliverer) retry(ctx context.Context, delivery *postern.WebhookDelivery) {
 	ctx, cancel := context.WithTimeout(ctx, resumeTimeout)
 	defer cancel()
-	end, err := d.turnToMatch(ctx, delivery)
+	end, err := d.beginResolve(ctx, delivery)
 	if err != nil {
 		if !Attempted(delivery) {
-			d.pend(delivery, err)
+			d.setPending(delivery, err)
 		}
 		return
 	}
-	tasks, err := d.tasksOf(ctx, delivery)
+	tasks, err := d.resolve(ctx, delivery)
 	end()
 	switch {
 	case target.IsTransient(err):
 		if !Attempted(delivery) {
-			d.pend(delivery, err)
+			d.setPending(delivery, err)
 		}
 		return
 	case apierrors.IsNotFound(err):
-		d.fail(delivery, &refusal{ReasonTargetGone, "there is no such target: it was deleted, or never was"})
+		d.setFailed(delivery, &refusal{ReasonTargetGone, "there is no such target: it was deleted, or never was"})
 		return
 	case err != nil:
-		d.fail(delivery, &refusal{ReasonTargetRefused, bounded(err.Error())})
+		d.setFailed(delivery, &refusal{ReasonTargetRefused, truncateText(err.Error())})
 		return
 	}
-	results := d.writeAgain(ctx, notFinished(tasks, delivery.Status.Progress), delivery.Status.Targets)
+	results := d.retryWrites(ctx, notFinished(tasks, delivery.Status.Progress), delivery.Status.Targets)
 	if len(results) == 0 {
 		delivery.Status.Reason, delivery.Status.Targets = "", nil
-		d.ignore(delivery, ReasonNoTarget, unwanted("nothing in this namespace", delivery.Spec.Events))
+		d.setIgnored(delivery, ReasonNoTarget, noMatchMessage("nothing in this namespace", delivery.Spec.Events))
 		return
 	}
-	conclude(delivery, results, d.Now())
+	setOutcome(delivery, results, d.Now())
 }
 
-// writeAgain carries out the tasks that have not come to an end, and returns the results of all, in their order. What is
+// retryWrites carries out the tasks that have not come to an end, and returns the results of all, in their order. What is
 // pending as before is left as it was, or each try would store the record anew.
-func (d *Deliverer) writeAgain(ctx context.Context, tasks []task, before []postern.TargetResult) []postern.TargetResult {
-	results, left := resultsSoFarOf(tasks, before)
-	tried := triedIn(results)
+func (d *Deliverer) retryWrites(ctx context.Context, tasks []task, before []postern.TargetResult) []postern.TargetResult {
+	results, left := matchResults(tasks, before)
+	tried := triedTargets(results)
 	var places []int // of what is tried again
 	var again []task
 	for i, t := range tasks {
 		if r := results[i]; r.Result == "" || isPending(r) {
 			t.retry = true
-			if tried.Has(nameInProgress(string(t.key.Kind), t.key.Name)) {
-				t.turn = turnOf(tried)
+			if tried.Has(progressName(string(t.key.Kind), t.key.Name)) {
+				t.priority = priorityOf(tried)
 			}
 			places, again = append(places, i), append(again, t)
 		}
@@ -144,8 +144,8 @@ func (d *Deliverer) writeAgain(ctx context.Context, tasks []task, before []poste
 
 func isPending(r postern.TargetResult) bool { return r.Result == postern.TargetPending }
 
-// resultsSoFarOf returns the result that each task has, if any, and the results that are of no task.
-func resultsSoFarOf(tasks []task, before []postern.TargetResult) (results, left []postern.TargetResult) {
+// matchResults returns the result that each task has, if any, and the results that are of no task.
+func matchResults(tasks []task, before []postern.TargetResult) (results, left []postern.TargetResult) {
 	type of struct{ kind, name, ref string }
 	places := map[of][]int{}
 	for i, t := range tasks {
@@ -165,8 +165,8 @@ func resultsSoFarOf(tasks []task, before []postern.TargetResult) (results, left 
 	return results, left
 }
 
-// fail ends a delivery. What is pending has failed, for a cause or, if that is nil, for what it was pending for.
-func (d *Deliverer) fail(delivery *postern.WebhookDelivery, cause *refusal) {
+// setFailed ends a delivery. What is pending has failed, for a cause or, if that is nil, for what it was pending for.
+func (d *Deliverer) setFailed(delivery *postern.WebhookDelivery, cause *refusal) {
 	status := &delivery.Status
 	if cause == nil && len(status.Targets) == 0 {
 		cause = &refusal{status.Reason, status.Message}
@@ -184,7 +184,7 @@ func (d *Deliverer) fail(delivery *postern.WebhookDelivery, cause *refusal) {
 		}
 	}
 	if len(results) > 0 {
-		conclude(delivery, results, d.Now())
+		setOutcome(delivery, results, d.Now())
 		return
 	}
 	status.Phase, status.Reason, status.Message = postern.DeliveryFailed, cause.reason, cause.message
@@ -197,7 +197,7 @@ func (d *Deliverer) resultsSoFar(delivery *postern.WebhookDelivery) []postern.Ta
 		return slices.Clone(delivery.Status.Targets)
 	}
 	var results []postern.TargetResult
-	for _, t := range tasksAt(keyOf(delivery), delivery.Spec.Events) {
+	for _, t := range tasksForTarget(targetKey(delivery), delivery.Spec.Events) {
 		result := resultOf(t, d.Now())
 		result.Result = postern.TargetPending
 		results = append(results, result)
@@ -205,8 +205,8 @@ func (d *Deliverer) resultsSoFar(delivery *postern.WebhookDelivery) []postern.Ta
 	return results
 }
 
-// resultsNotIn returns the results that are new.
-func resultsNotIn(before, after []postern.TargetResult) []postern.TargetResult {
+// newResults returns the results that are new.
+func newResults(before, after []postern.TargetResult) []postern.TargetResult {
 	known := map[postern.TargetResult]bool{}
 	for _, r := range before {
 		known[comparableResult(r)] = true

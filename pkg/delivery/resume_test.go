@@ -26,7 +26,7 @@ func unfinished(results ...postern.TargetResult) *postern.WebhookDelivery {
 	d.Status.Phase, d.Status.Sender = postern.DeliveryPending, &postern.Sender{Name: ci.Name, Method: "ServiceAccount"}
 	d.Status.ReceivedTime = &metav1.MicroTime{Time: received.Add(-time.Hour)}
 	if len(results) > 0 {
-		conclude(d, results, now.Add(-time.Hour))
+		setOutcome(d, results, now.Add(-time.Hour))
 	}
 	return d
 }
@@ -110,7 +110,7 @@ func TestWhatIsPendingIsToldFromWhatIsNotThoughTheyLookAlike(t *testing.T) {
 			slices.Reverse(results)
 			want = "quay.io/acme/web"
 		}
-		conclude(d, results, now)
+		setOutcome(d, results, now)
 		p := newDefaultPipeline()
 		if err := p.Resume(t.Context(), d, false); err != nil {
 			t.Fatal(err)
@@ -194,7 +194,7 @@ func TestARedeliveryThatIsPendingStaysOne(t *testing.T) {
 // A target that hangs must not hold up the others for ever.
 func TestATryIsBounded(t *testing.T) {
 	p := newDefaultPipeline()
-	p.observe = func(ctx context.Context, step string) {
+	p.onStep = func(ctx context.Context, step string) {
 		if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > resumeTimeout {
 			t.Errorf("%s could go on for ever", step)
 		}

@@ -51,7 +51,7 @@ func resultOf(t task, now time.Time) postern.TargetResult {
 func writtenResult(t task, outcome target.Outcome, now time.Time) postern.TargetResult {
 	result := resultOf(t, now)
 	result.UID = outcome.UID
-	result.PreviousRef, result.Reason, result.Message = bounded(outcome.Previous), outcome.Reason, bounded(outcome.Message)
+	result.PreviousRef, result.Reason, result.Message = truncateText(outcome.Previous), outcome.Reason, truncateText(outcome.Message)
 	switch {
 	case outcome.Reason == target.ReasonSuperseded:
 		result.Result = postern.TargetSuperseded
@@ -67,13 +67,13 @@ func writtenResult(t task, outcome target.Outcome, now time.Time) postern.Target
 
 func skippedResult(t task, why refusal, now time.Time) postern.TargetResult {
 	result := resultOf(t, now)
-	result.Result, result.Reason, result.Message = postern.TargetSkipped, why.reason, bounded(why.message)
+	result.Result, result.Reason, result.Message = postern.TargetSkipped, why.reason, truncateText(why.message)
 	return result
 }
 
 func failedResult(t task, err error, now time.Time) postern.TargetResult {
 	result := resultOf(t, now)
-	result.Result, result.Reason, result.Message = postern.TargetFailed, ReasonTargetRefused, bounded(err.Error())
+	result.Result, result.Reason, result.Message = postern.TargetFailed, ReasonTargetRefused, truncateText(err.Error())
 	switch {
 	case target.IsTransient(err):
 		result.Result, result.Reason = postern.TargetPending, ReasonTargetUnavailable
@@ -92,10 +92,10 @@ func notReachedResult(t task, now time.Time) postern.TargetResult {
 	return result
 }
 
-// conclude sets the status to what came of the delivery at its targets, of which there is at least one result: pending
+// setOutcome sets the status to what came of the delivery at its targets, of which there is at least one result: pending
 // while any is, failed if it failed anywhere, applied if a target holds what is requested, superseded if one holds
 // something newer, and otherwise ignored.
-func conclude(d *postern.WebhookDelivery, results []postern.TargetResult, now time.Time) {
+func setOutcome(d *postern.WebhookDelivery, results []postern.TargetResult, now time.Time) {
 	count := countUnlisted(d.Status.Progress)
 	for _, r := range results {
 		count[r.Result]++
@@ -118,7 +118,7 @@ func conclude(d *postern.WebhookDelivery, results []postern.TargetResult, now ti
 			count[postern.TargetWritten], count[postern.TargetUnchanged], count[postern.TargetSkipped],
 			count[postern.TargetSuperseded], count[postern.TargetPending], count[postern.TargetFailed])
 	}
-	listed, rest := mostTelling(results)
+	listed, rest := selectResults(results)
 	d.Status.Progress = progressAfter(d.Status.Progress, phase, listed, rest)
 	d.Status.Phase, d.Status.Reason, d.Status.Message, d.Status.Targets = phase, reason, message, listed
 	setCondition(d, postern.ConditionApplied, applied, reason, message, now)
@@ -149,10 +149,10 @@ const (
 	maxResultBytes = validation.MaxFinalBytes - validation.MaxRecordBytes - 64<<10
 )
 
-// mostTelling returns the results that a record lists, if there are too many those of failed and written targets before
+// selectResults returns the results that a record lists, if there are too many those of failed and written targets before
 // others, and the rest.
-func mostTelling(results []postern.TargetResult) (listed, rest []postern.TargetResult) {
-	if fitting(results) == len(results) {
+func selectResults(results []postern.TargetResult) (listed, rest []postern.TargetResult) {
+	if countFitting(results) == len(results) {
 		return results, nil
 	}
 	order := []postern.TargetResultType{postern.TargetPending, postern.TargetFailed, postern.TargetWritten,
@@ -161,12 +161,12 @@ func mostTelling(results []postern.TargetResult) (listed, rest []postern.TargetR
 	slices.SortStableFunc(ranked, func(a, b postern.TargetResult) int {
 		return slices.Index(order, a.Result) - slices.Index(order, b.Result)
 	})
-	n := fitting(ranked)
+	n := countFitting(ranked)
 	return ranked[:n:n], ranked[n:]
 }
 
-// fitting returns how many of some results, from the first on, a record can keep.
-func fitting(results []postern.TargetResult) int {
+// countFitting returns how many of some results, from the first on, a record can keep.
+func countFitting(results []postern.TargetResult) int {
 	size := 0
 	for i := range min(len(results), maxResults) {
 		encoded, err := json.Marshal(results[i])
@@ -181,7 +181,7 @@ func fitting(results []postern.TargetResult) int {
 // targets may make any length.
 const maxTextBytes = 1024
 
-func bounded(text string) string { return shorten(text, maxTextBytes) }
+func truncateText(text string) string { return truncate(text, maxTextBytes) }
 
 // setCondition sets a condition, with its time in whole seconds: JSON keeps no more, and after a mutating policy, which
 // works on JSON, the status must be the same as before.
@@ -190,3 +190,33 @@ func setCondition(d *postern.WebhookDelivery, kind string, status metav1.Conditi
 		Type: kind, Status: status, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
 	})
 }
+
+// noMatchMessage is the message of a delivery that nothing wants. It names what was pushed as targets have to name it, since a
+// target that should have wanted it names something else.
+func noMatchMessage(by string, events []postern.DeliveryEvent) string {
+	if len(events) == 0 {
+		return by + " wants what was pushed"
+	}
+	message := by + " wants " + truncateText(describeEvent(&events[0]))
+	switch others := len(events) - 1; others {
+	case 0:
+		return message
+	case 1:
+		return message + ", or the other ref"
+	default:
+		return message + fmt.Sprintf(", or the %d other refs", others)
+	}
+}
+
+// describeEvent names an image with its registry, and a git ref with its repository if the sender tells it.
+func describeEvent(event *postern.DeliveryEvent) string {
+	switch {
+	case event.Image != nil:
+		return imageName(event.Image) + ":" + event.Ref
+	case event.Repository != "":
+		return event.Ref + " of " + event.Repository
+	}
+	return event.Ref
+}
+
+func imageName(image *postern.ImageReference) string { return image.Host + "/" + image.Repository }

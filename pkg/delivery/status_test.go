@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,11 +43,11 @@ func result(r postern.TargetResult) []postern.TargetResult {
 func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
 	down := unavailable(t)
 	for name, test := range map[string]struct {
-		arrange func(*pipeline, *Incoming)
+		arrange func(*pipeline, *Request)
 		want    postern.WebhookDeliveryStatus
 	}{
 		"written": {
-			func(*pipeline, *Incoming) {},
+			func(*pipeline, *Request) {},
 			postern.WebhookDeliveryStatus{
 				Phase: "Applied", Reason: "Requested", Message: "it was written",
 				Conditions: []metav1.Condition{verified, condition("Applied", "True", "Requested", "it was written")},
@@ -54,7 +55,7 @@ func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
 			},
 		},
 		"unchanged": {
-			func(p *pipeline, _ *Incoming) {
+			func(p *pipeline, _ *Request) {
 				p.outcome = target.Outcome{Previous: "v2.0.0", Held: true, Reason: target.ReasonAlreadyRequested, Message: "it is so already"}
 			},
 			postern.WebhookDeliveryStatus{
@@ -64,7 +65,7 @@ func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
 			},
 		},
 		"not wanted": {
-			func(p *pipeline, _ *Incoming) {
+			func(p *pipeline, _ *Request) {
 				p.outcome = target.Outcome{Previous: "v1.0.0", Reason: target.ReasonNotApplicable, Message: "it can't hold that"}
 			},
 			postern.WebhookDeliveryStatus{
@@ -74,7 +75,7 @@ func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
 			},
 		},
 		"refused": {
-			func(p *pipeline, _ *Incoming) { p.writeErr = errors.New("a policy says no") },
+			func(p *pipeline, _ *Request) { p.writeErr = errors.New("a policy says no") },
 			postern.WebhookDeliveryStatus{
 				Phase: "Failed", Reason: "TargetRefused", Message: "a policy says no",
 				Conditions: []metav1.Condition{verified, condition("Applied", "False", "TargetRefused", "a policy says no")},
@@ -82,7 +83,7 @@ func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
 			},
 		},
 		"unavailable": {
-			func(p *pipeline, _ *Incoming) { p.writeErr = down },
+			func(p *pipeline, _ *Request) { p.writeErr = down },
 			postern.WebhookDeliveryStatus{
 				Phase: "Pending", Reason: "TargetUnavailable", Message: down.Error(),
 				Conditions: []metav1.Condition{verified, condition("Applied", "False", "TargetUnavailable", down.Error())},
@@ -90,7 +91,7 @@ func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
 			},
 		},
 		"outdated": {
-			func(p *pipeline, _ *Incoming) {
+			func(p *pipeline, _ *Request) {
 				p.outcome = target.Outcome{Previous: "v3.0.0", Reason: target.ReasonSuperseded, Message: "it holds something newer"}
 			},
 			postern.WebhookDeliveryStatus{
@@ -100,21 +101,21 @@ func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
 			},
 		},
 		"not to be found just now": {
-			func(p *pipeline, _ *Incoming) { p.resolveErr = down },
+			func(p *pipeline, _ *Request) { p.resolveErr = down },
 			postern.WebhookDeliveryStatus{
 				Phase: "Pending", Reason: "TargetUnavailable", Message: down.Error(),
 				Conditions: []metav1.Condition{verified, condition("Applied", "False", "TargetUnavailable", down.Error())},
 			},
 		},
 		"asks for nothing": {
-			func(_ *pipeline, in *Incoming) { *in = ping() },
+			func(_ *pipeline, in *Request) { *in = ping() },
 			postern.WebhookDeliveryStatus{
 				Phase: "Ignored", Reason: "Ping", Message: "GitHub tests the webhook",
 				Conditions: []metav1.Condition{verified, condition("Applied", "False", "Ping", "GitHub tests the webhook")},
 			},
 		},
 		"admission leaves nothing": {
-			func(p *pipeline, _ *Incoming) {
+			func(p *pipeline, _ *Request) {
 				p.onMutate = func(d *postern.WebhookDelivery) error { d.Spec.Events = nil; return nil }
 			},
 			postern.WebhookDeliveryStatus{
@@ -162,17 +163,17 @@ func TestVerifiedTellsWhetherTheSenderProvedItself(t *testing.T) {
 	body := []byte(`{"ref":"v2.0.0"}`)
 	for name, test := range map[string]struct {
 		namespace string
-		in        Incoming
+		in        Request
 		sender    string
 		want      metav1.Condition
 	}{
-		"by identity": {"demo", Incoming{Body: body, User: ci}, ci.Name, verified},
+		"by identity": {"demo", Request{Body: body, User: ci}, ci.Name, verified},
 		"by signature": {
-			"demo", Incoming{Body: body, Header: http.Header{"X-Hub-Signature-256": {sign(body)}}}, "system:anonymous",
+			"demo", Request{Body: body, Header: http.Header{"X-Hub-Signature-256": {sign(body)}}}, "system:anonymous",
 			condition("Verified", "True", "HMAC", "the sender proved itself"),
 		},
 		"not at all, where nobody asks": {
-			"open", Incoming{Body: body}, "system:anonymous",
+			"open", Request{Body: body}, "system:anonymous",
 			condition("Verified", "False", "None", "no secret is required of this delivery, and the sender showed none that counts"),
 		},
 	} {
@@ -209,5 +210,25 @@ func TestAdmissionMayTurnADeliveryIntoJSONAndBack(t *testing.T) {
 	}
 	if _, err := p.Deliver(t.Context(), toPlant(), release(), false); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestUnwantedPushIsNamedAsTargetsNameIt(t *testing.T) {
+	image := postern.DeliveryEvent{Ref: "1.2.3", Image: &postern.ImageReference{Host: "docker.io", Repository: "library/nginx", Tag: "1.2.3", Digest: "sha256:0a"}}
+	commit := postern.DeliveryEvent{Ref: "main", Repository: "https://github.com/acme/plant.git"}
+	alone := postern.DeliveryEvent{Ref: "v2.0.0"}
+	long := postern.DeliveryEvent{Ref: strings.Repeat("x", 2*maxTextBytes)}
+	for want, events := range map[string][]postern.DeliveryEvent{
+		"nothing wants what was pushed":                                     nil,
+		"nothing wants docker.io/library/nginx:1.2.3":                       {image},
+		"nothing wants main of https://github.com/acme/plant.git":           {commit},
+		"nothing wants v2.0.0":                                              {alone},
+		"nothing wants v2.0.0, or the other ref":                            {alone, commit},
+		"nothing wants docker.io/library/nginx:1.2.3, or the 2 other refs":  {image, alone, commit},
+		"nothing wants " + strings.Repeat("x", maxTextBytes-len("…")) + "…": {long},
+	} {
+		if got := noMatchMessage("nothing", events); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
 	}
 }

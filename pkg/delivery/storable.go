@@ -36,7 +36,7 @@ func invalid(d *postern.WebhookDelivery, errs field.ErrorList) error {
 // storeStatus stores the status of a record, without results for which there is no room: what came of a delivery is
 // stored in any case, or it would be tried again until the record expires. It returns the record as stored.
 func (d *Deliverer) storeStatus(ctx context.Context, delivery *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
-	stored, err := d.Records.UpdateStatus(ctx, fitted(delivery, validation.MaxFinalBytes))
+	stored, err := d.Records.UpdateStatus(ctx, fitSize(delivery, validation.MaxFinalBytes))
 	// A record may be older than the bounds, or the etcd take less than it does by default.
 	for _, cut := range []func(*postern.WebhookDelivery){withoutResults, withoutDetails, withoutAnnotations} {
 		if !isTooLarge(err) {
@@ -54,8 +54,8 @@ func (d *Deliverer) storeStatus(ctx context.Context, delivery *postern.WebhookDe
 
 func isTooLarge(err error) bool { return err != nil && apierrors.IsRequestEntityTooLargeError(err) }
 
-// fitted returns the delivery, or a copy with as many of its results, from the first on, as leave it below a size.
-func fitted(delivery *postern.WebhookDelivery, maxBytes int) *postern.WebhookDelivery {
+// fitSize returns the delivery, or a copy with as many of its results, from the first on, as leave it below a size.
+func fitSize(delivery *postern.WebhookDelivery, maxBytes int) *postern.WebhookDelivery {
 	results := delivery.Status.Targets
 	size, err := validation.EncodedBytes(delivery)
 	if err != nil || size <= maxBytes || len(results) == 0 {
@@ -75,7 +75,7 @@ func fitted(delivery *postern.WebhookDelivery, maxBytes int) *postern.WebhookDel
 // withoutResults drops what came of the delivery at each target. The phase, which sums that up, stays.
 func withoutResults(d *postern.WebhookDelivery) {
 	d.Status.Targets = nil
-	d.Status.Message = shorten(d.Status.Message, maxTextBytes/4)
+	d.Status.Message = truncate(d.Status.Message, maxTextBytes/4)
 }
 
 // withoutDetails leaves the phase, and why.

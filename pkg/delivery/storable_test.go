@@ -45,7 +45,7 @@ func TestADeliveryThatCanNeverBeRecordedIsRefusedBeforeAnythingIsWritten(t *test
 						t.Fatal(err)
 					}
 					test.spoil(d) // as a policy may
-					_, err := p.Carry(t.Context(), d, false)
+					_, err := p.Execute(t.Context(), d, false)
 					return err
 				},
 			} {
@@ -76,7 +76,7 @@ func TestAnObjectThatIsNotValidIsToldOfShortly(t *testing.T) {
 	if !apierrors.IsInvalid(err) || len(err.Error()) > 2<<10 {
 		t.Errorf("got an error of %d bytes: %.200v", len(err.Error()), err)
 	}
-	if told := unchecked(d); told.Name != "" || len(told.Spec.Source) > maxToldBytes {
+	if told := redactInvalid(d); told.Name != "" || len(told.Spec.Source) > maxQuotedBytes {
 		t.Errorf("told of %.80q, source of %d bytes", told.Name, len(told.Spec.Source))
 	}
 }
@@ -99,7 +99,7 @@ func TestAFinalStatusIsBoundedAsItIsStored(t *testing.T) {
 	p.onUpdate = func(d *postern.WebhookDelivery) error { stored = d.DeepCopy(); return nil }
 	d := deliveryWithResults(900)
 	d.Annotations = map[string]string{"x": strings.Repeat("&", 40<<10)}
-	p.close(t.Context(), d)
+	p.storeFinalStatus(t.Context(), d)
 	size, err := validation.EncodedBytes(stored)
 	if err != nil || size > validation.MaxFinalBytes || len(stored.Status.Targets) == 0 {
 		t.Errorf("%d bytes are stored, with %d results: %v", size, len(stored.Status.Targets), err)
@@ -139,7 +139,7 @@ func TestARecordThatIsTooLargeForItsFinalStatusEndsAllTheSame(t *testing.T) {
 				got = kept{d.Status.Phase, len(d.Status.Targets), len(d.Status.Conditions), len(d.Annotations)}
 				return nil
 			}
-			p.close(t.Context(), old())
+			p.storeFinalStatus(t.Context(), old())
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("stored (-want +got):\n%s", diff)
 			}
@@ -201,7 +201,7 @@ func TestADeliveryThatHasNoTurnIsToldToComeAgainAndOneThatIsPendingStaysSo(t *te
 	}
 	d := toAll()
 	d.Spec.Events, d.Status.Sender = unfinished().Spec.Events, unfinished().Status.Sender
-	if _, err := p.Carry(t.Context(), d, false); !apierrors.IsTooManyRequests(err) {
+	if _, err := p.Execute(t.Context(), d, false); !apierrors.IsTooManyRequests(err) {
 		t.Errorf("to whatever wants it: got %v, want an answer 429", err)
 	}
 	pending := unfinished()

@@ -18,31 +18,31 @@ import (
 // Whoever repeats what is in many records must not keep those of others from being counted.
 func TestTheRepeatsOfOneNamespaceLeaveRoomToCountThoseOfAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &shelf{}
+		s := &memoryRecords{}
 		p := pipelineOn(s)
 		once(t, p)
 		note := func() {
-			for i := range maxTallies {
+			for i := range maxRepeatCounts {
 				record := toPlant()
 				record.Namespace, record.Name = "hostile", fmt.Sprint("record-", i)
-				p.tallies.note(t.Context(), record, record)
+				p.repeats.add(t.Context(), record, record)
 			}
 		}
 		note()
 		if _, err := repeat(t, p); err != nil {
 			t.Fatal(err)
 		}
-		advance(10 * tallyInterval)
+		advance(10 * repeatCountInterval)
 		synctest.Wait()
 		if got := s.all()[0].Status.Repeats; got == nil || got.Count != 1 {
 			t.Errorf("counted %+v, want 1", got)
 		}
-		if left := len(p.tallies.open); left > 0 {
+		if left := len(p.repeats.open); left > 0 {
 			t.Fatalf("%d are still counted", left)
 		}
 		note()
-		if begun := len(p.tallies.open); begun != maxTallies/2 {
-			t.Errorf("afterwards %d are counted, want %d", begun, maxTallies/2)
+		if begun := len(p.repeats.open); begun != maxRepeatCounts/2 {
+			t.Errorf("afterwards %d are counted, want %d", begun, maxRepeatCounts/2)
 		}
 		p.Drain()
 	})
@@ -50,7 +50,7 @@ func TestTheRepeatsOfOneNamespaceLeaveRoomToCountThoseOfAnother(t *testing.T) {
 
 // fullShelf has no room for a longer status.
 type fullShelf struct {
-	*shelf
+	*memoryRecords
 	tries int
 }
 
@@ -58,7 +58,7 @@ func (s *fullShelf) UpdateStatus(
 	ctx context.Context, delivery *postern.WebhookDelivery,
 ) (*postern.WebhookDelivery, error) {
 	if delivery.Status.Repeats == nil {
-		return s.shelf.UpdateStatus(ctx, delivery)
+		return s.memoryRecords.UpdateStatus(ctx, delivery)
 	}
 	s.tries++
 	return nil, apierrors.NewRequestEntityTooLargeError("etcdserver: request is too large")
@@ -66,8 +66,8 @@ func (s *fullShelf) UpdateStatus(
 
 func TestRepeatsThatARecordHasNoRoomForAreNotCountedAgainAndAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &fullShelf{shelf: &shelf{}}
-		p := pipelineOn(s.shelf, func(c *Config) { c.Records = s })
+		s := &fullShelf{memoryRecords: &memoryRecords{}}
+		p := pipelineOn(s.memoryRecords, func(c *Config) { c.Records = s })
 		_, _ = p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false)
 		settle(p)
 		if _, err := p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false); err != nil {
@@ -75,8 +75,8 @@ func TestRepeatsThatARecordHasNoRoomForAreNotCountedAgainAndAgain(t *testing.T) 
 		}
 		advance(time.Hour)
 		synctest.Wait()
-		if s.tries != 1 || len(p.tallies.open) > 0 {
-			t.Errorf("tried %d times, want once; %d are still counted", s.tries, len(p.tallies.open))
+		if s.tries != 1 || len(p.repeats.open) > 0 {
+			t.Errorf("tried %d times, want once; %d are still counted", s.tries, len(p.repeats.open))
 		}
 		p.Drain()
 	})

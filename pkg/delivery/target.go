@@ -20,7 +20,7 @@ import (
 // retryAfterSeconds is when a sender is told to try again: the pause that the kube-apiserver, too, asks for.
 const retryAfterSeconds = 1
 
-func keyOf(d *postern.WebhookDelivery) target.Key {
+func targetKey(d *postern.WebhookDelivery) target.Key {
 	return target.Key{Kind: target.Kind(d.Spec.Target.Kind), Namespace: d.Namespace, Name: d.Spec.Target.Name}
 }
 

@@ -51,8 +51,8 @@ func startStage(ctx context.Context, stage string) (inStage context.Context, don
 	}
 }
 
-// describe says on a span what came of a delivery. The text of an error stays away: it may repeat what the sender sent.
-func describe(span trace.Span, delivery *postern.WebhookDelivery, outcome, reason string) {
+// setSpanAttributes says on a span what came of a delivery. The text of an error stays away: it may repeat what the sender sent.
+func setSpanAttributes(span trace.Span, delivery *postern.WebhookDelivery, outcome, reason string) {
 	if !span.IsRecording() {
 		return
 	}

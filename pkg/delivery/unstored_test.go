@@ -21,7 +21,7 @@ import (
 
 // brokenShelf does, before it stores a status, what it is told to, which may be to fail.
 type brokenShelf struct {
-	*shelf
+	*memoryRecords
 	before func(delivery *postern.WebhookDelivery) error
 }
 
@@ -31,13 +31,13 @@ func (s *brokenShelf) UpdateStatus(
 	if err := s.before(delivery); err != nil {
 		return nil, err
 	}
-	return s.shelf.UpdateStatus(ctx, delivery)
+	return s.memoryRecords.UpdateStatus(ctx, delivery)
 }
 
 // onBrokenShelf is a pipeline to the Application shop, which wants whatever is pushed.
 func onBrokenShelf(before func(*postern.WebhookDelivery) error) (*pipeline, *brokenShelf) {
-	s := &brokenShelf{&shelf{}, before}
-	p := pipelineOn(s.shelf, func(c *Config) { c.Records = s })
+	s := &brokenShelf{&memoryRecords{}, before}
+	p := pipelineOn(s.memoryRecords, func(c *Config) { c.Records = s })
 	p.matches = matching("demo", "shop")
 	return p, s
 }
@@ -57,7 +57,7 @@ func TestARecordEndsAsItWasAnsweredThoughThatCouldNotBeStored(t *testing.T) {
 				if err != nil || answer.Status.Phase != postern.DeliveryApplied {
 					t.Fatalf("got %v, %v", answer, err)
 				}
-				advance(Grace)
+				advance(GracePeriod)
 				synctest.Wait()
 				for try := range 2 { // the first of which fails too
 					then(p)
@@ -89,7 +89,7 @@ func TestWhatIsAnsweredAsPendingGoesOnFromThereThoughThatCouldNotBeStored(t *tes
 		if _, err := p.Deliver(t.Context(), toAll(), release(), false); err != nil {
 			t.Fatal(err)
 		}
-		advance(Grace)
+		advance(GracePeriod)
 		synctest.Wait()
 		s.before, p.atTarget, p.requests = func(*postern.WebhookDelivery) error { return nil }, nil, nil
 		if err := p.Resume(t.Context(), s.all()[0], false); err != nil {

@@ -35,7 +35,7 @@ func TestAWideDeliveryWhoseTargetsAreAllAwayFitsInItsRecord(t *testing.T) {
 		if size := len(mustJSON(t, d.Status.Progress)); size > 40<<10 {
 			t.Fatalf("try %d: the progress takes %d bytes", try, size)
 		}
-		if kept := fitted(d, validation.MaxFinalBytes); len(kept.Status.Targets) != len(d.Status.Targets) {
+		if kept := fitSize(d, validation.MaxFinalBytes); len(kept.Status.Targets) != len(d.Status.Targets) {
 			t.Fatalf("try %d: %d results are kept of %d", try, len(kept.Status.Targets), len(d.Status.Targets))
 		}
 		if got := int(d.Status.Progress.Pending) + len(d.Status.Targets); got != tags*targets {
@@ -62,7 +62,7 @@ func TestToConcludeLeavesTheResultsInTheirOrder(t *testing.T) {
 	}
 	before := slices.Clone(results)
 	d := unfinished()
-	conclude(d, results, now)
+	setOutcome(d, results, now)
 	if diff := cmp.Diff(before, results); diff != "" || d.Status.Targets[0].Result != postern.TargetWritten {
 		t.Errorf("the first that is listed is %s; the results were changed (-before +after):\n%s",
 			d.Status.Targets[0].Result, diff)

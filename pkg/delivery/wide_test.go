@@ -76,7 +76,7 @@ func wide(late error, names []string, takes time.Duration) (*pipeline, *slowTarg
 	return p, slow
 }
 
-func pushOf(t *testing.T, tags int) Incoming {
+func pushOf(t *testing.T, tags int) Request {
 	t.Helper()
 	var updated []string
 	for i := range tags {
@@ -87,7 +87,7 @@ func pushOf(t *testing.T, tags int) Incoming {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Incoming{Header: http.Header{}, Body: body, User: ci}
+	return Request{Header: http.Header{}, Body: body, User: ci}
 }
 
 func apps(count int) []string {

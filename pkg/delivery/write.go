@@ -27,17 +27,17 @@ const (
 	maxTargetTime = resumeTimeout / 2
 )
 
-// effect is what came of a task. The error is that of a target that could not be written.
-type effect struct {
+// writeResult is what came of a task. The error is that of a target that could not be written.
+type writeResult struct {
 	result postern.TargetResult
 	err    error
 }
 
 // write carries out every task, whatever comes of the others. What is not begun when the context ends is pending.
-func (d *Deliverer) write(ctx context.Context, tasks []task, dryRun bool) []effect {
+func (d *Deliverer) write(ctx context.Context, tasks []task, dryRun bool) []writeResult {
 	ctx, done := startStage(ctx, stageWrite)
 	defer done()
-	w := writing{Deliverer: d, tasks: tasks, effects: make([]effect, len(tasks)), dryRun: dryRun, since: time.Now()}
+	w := writePass{Deliverer: d, tasks: tasks, results: make([]writeResult, len(tasks)), dryRun: dryRun, began: time.Now()}
 	groups := byTarget(tasks)
 	if len(groups) > maxWritesAtOnce {
 		w.timeout = maxTargetTime
@@ -51,13 +51,13 @@ func (d *Deliverer) write(ctx context.Context, tasks []task, dryRun bool) []effe
 		})
 	}
 	_ = group.Wait() // no task stops the others
-	return w.effects
+	return w.results
 }
 
-func resultsOf(effects []effect) []postern.TargetResult {
-	results := make([]postern.TargetResult, len(effects))
-	for i := range effects {
-		results[i] = effects[i].result
+func resultsOf(written []writeResult) []postern.TargetResult {
+	results := make([]postern.TargetResult, len(written))
+	for i := range written {
+		results[i] = written[i].result
 	}
 	return results
 }
@@ -79,7 +79,7 @@ func byTarget(tasks []task) [][]int {
 	rand.Shuffle(len(groups), func(i, j int) { groups[i], groups[j] = groups[j], groups[i] })
 	slices.SortStableFunc(groups, func(a, b []int) int {
 		s, t := tasks[a[0]], tasks[b[0]]
-		if order := cmp.Compare(s.turn, t.turn); order != 0 || s.turn != 0 {
+		if order := cmp.Compare(s.priority, t.priority); order != 0 || s.priority != 0 {
 			return order
 		}
 		return compareTargets(s.key, t.key)
@@ -91,32 +91,32 @@ func compareTargets(a, b target.Key) int {
 	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 }
 
-// writing is one pass over the tasks of a delivery.
-type writing struct {
+// writePass is one pass over the tasks of a delivery.
+type writePass struct {
 	*Deliverer
 	tasks   []task
-	effects []effect
+	results []writeResult
 	dryRun  bool
-	since   time.Time
+	began   time.Time
 	// timeout bounds one target if there are others that wait for it; zero does not.
 	timeout time.Duration
 	skipped atomic.Int64
 }
 
 // writeTarget carries out the tasks of one target together: they cost one read and one write at most.
-func (w *writing) writeTarget(ctx context.Context, places []int) {
+func (w *writePass) writeTarget(ctx context.Context, places []int) {
 	now, reached := w.Now(), ctx.Err() == nil
 	var asked []int
 	var requests []target.Request
 	for _, i := range places {
 		switch t := w.tasks[i]; {
 		case t.refused != nil:
-			w.effects[i] = effect{result: skippedResult(t, *t.refused, now)}
+			w.results[i] = writeResult{result: skippedResult(t, *t.refused, now)}
 		case !reached:
-			w.effects[i] = effect{notReachedResult(t, now), errNotReached}
+			w.results[i] = writeResult{notReachedResult(t, now), errNotReached}
 		default:
 			r := t.request(now)
-			r.Since = w.since
+			r.Since = w.began
 			asked, requests = append(asked, i), append(requests, r)
 		}
 	}
@@ -127,17 +127,17 @@ func (w *writing) writeTarget(ctx context.Context, places []int) {
 			defer cancel()
 		}
 		for n, came := range w.Targets.Write(ctx, w.tasks[places[0]].key, requests, w.dryRun) {
-			w.effects[asked[n]] = effectOf(w.tasks[asked[n]], came, now)
+			w.results[asked[n]] = newWriteResult(w.tasks[asked[n]], came, now)
 		}
 	}
 	for _, i := range places {
-		w.finish(ctx, i)
+		w.logResult(ctx, i)
 	}
 }
 
-// finish tells of a task. Of many that are skipped not each explains why: no record has the room.
-func (w *writing) finish(ctx context.Context, i int) {
-	t, result := w.tasks[i], &w.effects[i].result
+// logResult tells of a task. Of many that are skipped not each explains why: no record has the room.
+func (w *writePass) logResult(ctx context.Context, i int) {
+	t, result := w.tasks[i], &w.results[i].result
 	if result.Result == postern.TargetSkipped && w.skipped.Add(1) > maxResults {
 		result.Message = ""
 	}
@@ -145,21 +145,21 @@ func (w *writing) finish(ctx context.Context, i int) {
 		"ref", t.event.Ref, "result", result.Result, "reason", result.Reason, "dryRun", w.dryRun)
 }
 
-func effectOf(t task, came target.Result, now time.Time) effect {
+func newWriteResult(t task, came target.Result, now time.Time) writeResult {
 	switch {
 	case came.Err == nil:
-		return effect{result: writtenResult(t, came.Outcome, now)}
+		return writeResult{result: writtenResult(t, came.Outcome, now)}
 	case t.matched && apierrors.IsNotFound(came.Err):
-		return effect{result: skippedResult(t, refusal{ReasonTargetGone, "the target was deleted meanwhile"}, now)}
+		return writeResult{result: skippedResult(t, refusal{ReasonTargetGone, "the target was deleted meanwhile"}, now)}
 	}
-	return effect{failedResult(t, came.Err, now), came.Err}
+	return writeResult{failedResult(t, came.Err, now), came.Err}
 }
 
-// worstOf returns the answer to what failed, nil if nothing did. status.targets tells of each failure, and so the answer
+// worstError returns the answer to what failed, nil if nothing did. status.targets tells of each failure, and so the answer
 // need not.
-func worstOf(effects []effect) error {
+func worstError(written []writeResult) error {
 	var failures []error
-	for _, e := range effects {
+	for _, e := range written {
 		if e.err != nil {
 			failures = append(failures, e.err)
 		}

@@ -123,7 +123,7 @@ func TestATargetThatFailsDoesNotStopTheOthers(t *testing.T) {
 }
 
 func TestTheAnswerTellsHowManyMoreFailed(t *testing.T) {
-	err := worstOf([]effect{{err: errors.New("a says no")}, {}, {err: errors.New("b says no")}, {err: errors.New("c says no")}})
+	err := worstError([]writeResult{{err: errors.New("a says no")}, {}, {err: errors.New("b says no")}, {err: errors.New("c says no")}})
 	if got, want := err.Error(), "the target can't be written: a says no (and 2 more failed, see the delivery)"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -138,7 +138,7 @@ func TestARecordKeepsNoMoreBytesOfResultsThanEtcdTakes(t *testing.T) {
 	}
 	results[199].Result = postern.TargetPending
 	d := toAll()
-	conclude(d, results, now)
+	setOutcome(d, results, now)
 	encoded, err := json.Marshal(d.Status.Targets)
 	if err != nil || len(encoded) > maxResultBytes || len(encoded) < maxResultBytes-16<<10 || d.Status.Targets[0].Result != postern.TargetPending {
 		t.Errorf("kept %d bytes of %d results, first one that is %s, %v", len(encoded), len(d.Status.Targets), d.Status.Targets[0].Result, err)
@@ -154,7 +154,7 @@ func TestARecordKeepsTheMostTellingOfTooManyResults(t *testing.T) {
 	results[maxResults+3].Result, results[maxResults+5].Result = postern.TargetWritten, postern.TargetFailed
 	results[maxResults+7].Result = postern.TargetPending
 	d := toAll()
-	conclude(d, results, now)
+	setOutcome(d, results, now)
 	kept := d.Status.Targets
 	if len(kept) != maxResults {
 		t.Fatalf("kept %d, want %d", len(kept), maxResults)

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"go.etcd.io/etcd/server/v3/embed"
 	"k8s.io/klog/v2"
@@ -38,31 +39,31 @@ type Config struct {
 
 // Server is a running etcd member. Its methods may be called from any goroutine.
 type Server struct {
-	config    Config
-	dir       string // DataDir, absolute
-	etcd      *embed.Etcd
-	lock      *os.File
-	fate      *fate
-	closing   atomic.Bool
-	closeOnce sync.Once
-	usage     usage
-	stop      context.CancelFunc // of maintenance
-	stopped   chan struct{}      // closed when that has ended
+	config          Config
+	dir             string // DataDir, absolute
+	etcd            *embed.Etcd
+	lock            *os.File
+	failure         *failure
+	closing         atomic.Bool
+	closeOnce       sync.Once
+	usage           usage
+	stopMaintenance context.CancelFunc // of maintenance
+	maintenanceDone chan struct{}      // closed when that has ended
 }
 
 // Start runs an etcd member, and returns once it serves. The context bounds the wait for that; Close ends the member. An
-// error is ErrInUse or ErrPath if trying again can't help, and ErrSpent if this process can't try again.
+// error is ErrInUse or ErrPathTooLong if trying again can't help, and ErrRestartRequired if this process can't try again.
 func Start(ctx context.Context, config Config) (*Server, error) {
-	s := &Server{config: config, fate: newFate(), stopped: make(chan struct{})}
+	s := &Server{config: config, failure: newFailure(), maintenanceDone: make(chan struct{})}
 	if err := s.prepare(); err != nil {
 		return nil, err
 	}
 	if err := s.start(ctx); err != nil {
 		return nil, fmt.Errorf("could not start etcd in %q: %w", s.dir, err)
 	}
-	maintaining, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s.stop = stop
-	go s.maintain(maintaining)
+	maintenanceCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stopMaintenance = stop
+	go s.maintain(maintenanceCtx)
 	return s, nil
 }
 
@@ -73,7 +74,7 @@ func (s *Server) prepare() (err error) {
 	}
 	if socket := s.socket(); len(socket) > maxSocketPath {
 		return fmt.Errorf("%w: the path of the socket in %q would have %d bytes, of %d allowed; choose a shorter --data-dir",
-			ErrPath, s.dir, len(socket), maxSocketPath)
+			ErrPathTooLong, s.dir, len(socket), maxSocketPath)
 	}
 	// The socket itself is open to everyone; the directory is what keeps others out.
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
@@ -86,7 +87,7 @@ func (s *Server) prepare() (err error) {
 	if s.lock, err = lockDirectory(s.dir); err != nil {
 		return err
 	}
-	if err := tryWriting(s.dir, s.roomToStart()); err != nil {
+	if err := checkWritable(s.dir, s.bytesToStart()); err != nil {
 		return errors.Join(err, s.lock.Close())
 	}
 	return nil
@@ -97,10 +98,10 @@ func (s *Server) prepare() (err error) {
 func (s *Server) start(ctx context.Context) error {
 	started := make(chan error, 1)
 	go func() {
-		err := ErrSpent
+		err := ErrRestartRequired
 		defer func() { // also if this goroutine is ended, see fate
 			if panicked := recover(); panicked != nil {
-				s.fate.fail(fmt.Errorf("it panicked: %v", panicked))
+				s.failure.fail(fmt.Errorf("it panicked: %v", panicked))
 			}
 			started <- err
 		}()
@@ -108,44 +109,46 @@ func (s *Server) start(ctx context.Context) error {
 	}()
 	select {
 	case err := <-started:
-		if errors.Is(err, ErrSpent) {
-			return s.spent()
+		if errors.Is(err, ErrRestartRequired) {
+			return s.restartRequired()
 		}
 		if err != nil {
 			return errors.Join(err, s.lock.Close())
 		}
-	case <-s.fate.failed: // in a goroutine that the other one waits for
-		return s.spent()
+	case <-s.failure.failed: // in a goroutine that the other one waits for
+		return s.restartRequired()
 	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", ErrSpent, ctx.Err())
+		return fmt.Errorf("%w: %w", ErrRestartRequired, ctx.Err())
 	}
-	go s.watchForEnd()
+	go s.watchForExit()
 	select {
 	case <-s.etcd.Server.ReadyNotify():
 		return nil
-	case <-s.fate.failed:
-		return s.spent()
+	case <-s.failure.failed:
+		return s.restartRequired()
 	case <-ctx.Done():
-		s.fate.fail(errors.New("it did not become ready in time"))
-		return s.spent()
+		s.failure.fail(errors.New("it did not become ready in time"))
+		return s.restartRequired()
 	}
 }
 
-func (s *Server) spent() error { return fmt.Errorf("%w: %w", ErrSpent, s.fate.cause()) }
+func (s *Server) restartRequired() error {
+	return fmt.Errorf("%w: %w", ErrRestartRequired, s.failure.cause())
+}
 
-// watchForEnd notices when the member ends by itself.
-func (s *Server) watchForEnd() {
+// watchForExit notices when the member ends by itself.
+func (s *Server) watchForExit() {
 	err := errors.New("it stopped")
 	select {
 	case served := <-s.etcd.Err():
 		err = fmt.Errorf("it can't be reached any more: %w", served)
 	case <-s.etcd.Server.StopNotify():
-	case <-s.fate.failed:
+	case <-s.failure.failed:
 	}
 	if s.closing.Load() {
 		return
 	}
-	s.fate.fail(err)
+	s.failure.fail(err)
 	// What stands still would let clients wait. This ends their connections, and may never return.
 	s.closeMember()
 }
@@ -169,21 +172,21 @@ func (s *Server) socket() string { return filepath.Join(s.dir, socketName) }
 
 // Failed is closed when the member has ended without having been asked to. Nothing but the end of the process gives back
 // all that it holds.
-func (s *Server) Failed() <-chan struct{} { return s.fate.failed }
+func (s *Server) Failed() <-chan struct{} { return s.failure.failed }
 
 // Close ends the member and waits for it, unless it has failed. What was acknowledged is on disk already.
 func (s *Server) Close() {
 	s.closing.Store(true)
-	s.stop()
+	s.stopMaintenance()
 	closed := make(chan struct{})
 	go func() {
-		<-s.stopped
+		<-s.maintenanceDone
 		s.closeMember()
 		close(closed)
 	}()
 	select {
 	case <-closed:
-	case <-s.fate.failed:
+	case <-s.failure.failed:
 	}
 	_ = s.lock.Close()
 }
@@ -201,8 +204,26 @@ func (s *Server) embedConfig() *embed.Config {
 	cfg.SnapshotCount, cfg.SnapshotCatchUpEntries = 1000, 100
 	// Old logs are for members that lag behind, of which there are none.
 	cfg.MaxWalFiles = 2
-	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newLogger(&s.closing, s.fate))
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newLogger(&s.closing, s.failure))
 	return cfg
 }
 
 func (s *Server) memberDir() string { return filepath.Join(s.dir, "etcd") }
+
+// lockDirectory makes sure that no other process uses the data directory, for as long as the file is open. The lock ends
+// with the process, however that ends.
+func lockDirectory(dir string) (*os.File, error) {
+	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("could not open the lock of the data directory: %w", err)
+	}
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil {
+		return file, nil
+	}
+	_ = file.Close()
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, fmt.Errorf("%w %q: end it, or give this one another --data-dir", ErrInUse, dir)
+	}
+	return nil, fmt.Errorf("could not lock the data directory: %w", err)
+}

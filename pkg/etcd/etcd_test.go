@@ -95,7 +95,7 @@ func TestASecondProcessLeavesTheFirstOneAlone(t *testing.T) {
 
 func TestADirectoryThatIsTooLongIsRefusedWithAnExplanation(t *testing.T) {
 	_, err := Start(context.Background(), configOf("/tmp/"+strings.Repeat("x", 100)))
-	if !errors.Is(err, ErrPath) || !strings.Contains(err.Error(), "choose a shorter --data-dir") {
+	if !errors.Is(err, ErrPathTooLong) || !strings.Contains(err.Error(), "choose a shorter --data-dir") {
 		t.Errorf("got error %v", err)
 	}
 }

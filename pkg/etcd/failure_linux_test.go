@@ -119,7 +119,7 @@ func TestADiskThatCannotBeWrittenIsAnErrorAfterWhichStartingCanBeTriedAgain(t *t
 			if err == nil || !strings.Contains(err.Error(), test.expect) {
 				t.Fatalf("got error %v, want one that says %q", err, test.expect)
 			}
-			if errors.Is(err, ErrSpent) || errors.Is(err, ErrInUse) || errors.Is(err, ErrPath) {
+			if errors.Is(err, ErrRestartRequired) || errors.Is(err, ErrInUse) || errors.Is(err, ErrPathTooLong) {
 				t.Errorf("the error says not to try again: %v", err)
 			}
 			test.mend(t, dir)
@@ -154,7 +154,7 @@ func TestADatabaseThatCannotBeOpenedSaysThatThisProcessIsSpent(t *testing.T) {
 	if err := os.WriteFile(logs[0], []byte("no log"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Start(ctx, configOf(dir)); !errors.Is(err, ErrSpent) {
+	if _, err := Start(ctx, configOf(dir)); !errors.Is(err, ErrRestartRequired) {
 		t.Errorf("got error %v", err)
 	}
 }

@@ -14,8 +14,8 @@ import (
 // newLogger returns a logger that hands etcd's warnings and errors to klog, so that the process has one log. It is
 // silent once closing is set: an orderly stop makes etcd complain about the connections that it closes. What etcd can't
 // survive goes to fate.
-func newLogger(closing *atomic.Bool, fate *fate) *zap.Logger {
-	return zap.New(&klogCore{LevelEnabler: zapcore.WarnLevel, closing: closing}, zap.WithFatalHook(fate), zap.WithPanicHook(fate))
+func newLogger(closing *atomic.Bool, failure *failure) *zap.Logger {
+	return zap.New(&klogCore{LevelEnabler: zapcore.WarnLevel, closing: closing}, zap.WithFatalHook(failure), zap.WithPanicHook(failure))
 }
 
 type klogCore struct {

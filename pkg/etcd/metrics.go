@@ -32,8 +32,8 @@ func RegisterMetrics() {
 	legacyregistry.MustRegister(databaseBytes, databaseInUseBytes, quotaBytes, writable)
 }
 
-// tellWritable sets the metric.
-func tellWritable(ready bool) {
+// setWritable sets the metric.
+func setWritable(ready bool) {
 	value := 0.0
 	if ready {
 		value = 1

@@ -56,19 +56,19 @@ func (s Share) Check(held, all, n int64) error {
 type Counter struct {
 	share Share
 
-	mu   sync.Mutex
-	all  int64
-	held map[Flow]int64
+	mu    sync.Mutex
+	inUse int64
+	held  map[Flow]int64
 }
 
 // NewCounter returns a Counter of which nothing is held.
 func NewCounter(share Share) *Counter { return &Counter{share: share, held: map[Flow]int64{}} }
 
-// Take lets a flow hold n more, and returns what gives them back, to be called once; or ErrTotal or ErrShare.
-func (c *Counter) Take(flow Flow, n int64) (release func(), err error) {
+// TryAcquire lets a flow hold n more, and returns what gives them back, to be called once; or ErrTotal or ErrShare.
+func (c *Counter) TryAcquire(flow Flow, n int64) (release func(), err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.share.Check(c.held[flow], c.all, n); err != nil {
+	if err := c.share.Check(c.held[flow], c.inUse, n); err != nil {
 		return nil, err
 	}
 	c.add(flow, n)
@@ -80,7 +80,7 @@ func (c *Counter) Take(flow Flow, n int64) (release func(), err error) {
 }
 
 func (c *Counter) add(flow Flow, n int64) {
-	c.all += n
+	c.inUse += n
 	if c.held[flow] += n; c.held[flow] == 0 {
 		delete(c.held, flow) // or the map would grow with every flow that ever was
 	}

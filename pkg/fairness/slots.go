@@ -16,7 +16,7 @@ type Slots struct {
 	share Share
 
 	mu     sync.Mutex
-	all    int64
+	inUse  int64
 	events int64 // how often a flow came, or was given slots
 	queues map[Flow]*queue
 }
@@ -25,13 +25,13 @@ type Slots struct {
 type queue struct {
 	held    int64
 	since   int64 // when it was given slots last, or came, in events of Slots
-	waiting []*turn
+	waiting []*waiter
 }
 
-// turn is a wait for n slots; it comes when that is closed.
-type turn struct {
+// waiter is a wait for n slots; it comes when that is closed.
+type waiter struct {
 	n     int64
-	comes chan struct{}
+	ready chan struct{}
 }
 
 // NewSlots returns as many slots as the share is of.
@@ -41,22 +41,22 @@ func NewSlots(share Share) *Slots { return &Slots{share: share, queues: map[Flow
 // ends first the error is ErrTotal or ErrShare.
 func (s *Slots) Acquire(ctx context.Context, flow Flow, n int64) (release func(), err error) {
 	n = min(n, s.share.Total)
-	turn := s.enqueue(flow, n)
+	w := s.enqueue(flow, n)
 	select {
-	case <-turn.comes:
+	case <-w.ready:
 	case <-ctx.Done():
-		if err := s.leave(flow, turn); err != nil {
+		if err := s.cancel(flow, w); err != nil {
 			return nil, err
 		}
 	}
 	if ctx.Err() != nil { // both at once
-		s.giveBack(flow, n)
+		s.release(flow, n)
 		return nil, ErrTotal
 	}
-	return func() { s.giveBack(flow, n) }, nil
+	return func() { s.release(flow, n) }, nil
 }
 
-func (s *Slots) enqueue(flow Flow, n int64) *turn {
+func (s *Slots) enqueue(flow Flow, n int64) *waiter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := s.queues[flow]
@@ -65,42 +65,42 @@ func (s *Slots) enqueue(flow Flow, n int64) *turn {
 		q = &queue{since: s.events} // behind those that wait, or ever new flows would keep them waiting
 		s.queues[flow] = q
 	}
-	t := &turn{n, make(chan struct{})}
-	q.waiting = append(q.waiting, t)
+	w := &waiter{n, make(chan struct{})}
+	q.waiting = append(q.waiting, w)
 	s.dispatch()
-	return t
+	return w
 }
 
-// leave ends the wait and returns what it was for, or nil if the slots were given meanwhile.
-func (s *Slots) leave(flow Flow, t *turn) error {
+// cancel ends the wait and returns what it was for, or nil if the slots were given meanwhile.
+func (s *Slots) cancel(flow Flow, w *waiter) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := s.queues[flow]
-	i := slices.Index(q.waiting, t)
+	i := slices.Index(q.waiting, w)
 	if i < 0 {
 		return nil
 	}
-	err := s.share.Check(q.held, s.all, t.n)
+	err := s.share.Check(q.held, s.inUse, w.n)
 	if err == nil { // others of the flow were before it
 		err = ErrShare
 	}
 	q.waiting = slices.Delete(q.waiting, i, i+1)
-	s.forget(flow)
+	s.deleteIfIdle(flow)
 	s.dispatch() // for who waits behind
 	return err
 }
 
-func (s *Slots) giveBack(flow Flow, n int64) {
+func (s *Slots) release(flow Flow, n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.all -= n
+	s.inUse -= n
 	s.queues[flow].held -= n
-	s.forget(flow)
+	s.deleteIfIdle(flow)
 	s.dispatch()
 }
 
-// forget drops a flow that has nothing and waits for nothing.
-func (s *Slots) forget(flow Flow) {
+// deleteIfIdle drops a flow that has nothing and waits for nothing.
+func (s *Slots) deleteIfIdle(flow Flow) {
 	if q := s.queues[flow]; q.held == 0 && len(q.waiting) == 0 {
 		delete(s.queues, flow)
 	}
@@ -114,12 +114,12 @@ func (s *Slots) dispatch() {
 			return
 		}
 		first := q.waiting[0]
-		s.all += first.n
+		s.inUse += first.n
 		s.events++
 		q.held += first.n
 		q.since = s.events
 		q.waiting = slices.Delete(q.waiting, 0, 1)
-		close(first.comes)
+		close(first.ready)
 	}
 }
 
@@ -127,7 +127,7 @@ func (s *Slots) dispatch() {
 func (s *Slots) next() *queue {
 	var next *queue
 	for _, q := range s.queues {
-		if len(q.waiting) == 0 || s.share.Check(q.held, s.all, q.waiting[0].n) != nil {
+		if len(q.waiting) == 0 || s.share.Check(q.held, s.inUse, q.waiting[0].n) != nil {
 			continue
 		}
 		if next == nil || q.held < next.held || q.held == next.held && q.since < next.since {

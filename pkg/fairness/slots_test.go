@@ -59,8 +59,8 @@ func TestANamespaceWithMuchToDoLetsAnotherBeginAtOnce(t *testing.T) {
 		}
 		<-time.After(time.Hour)
 		synctest.Wait()
-		if len(w.order()) != 101 || len(w.queues) != 0 || w.all != 0 {
-			t.Errorf("%d were begun, %d namespaces are left, %d slots taken", len(w.order()), len(w.queues), w.all)
+		if len(w.order()) != 101 || len(w.queues) != 0 || w.inUse != 0 {
+			t.Errorf("%d were begun, %d namespaces are left, %d slots taken", len(w.order()), len(w.queues), w.inUse)
 		}
 	})
 }
@@ -82,7 +82,7 @@ func TestTheNamespaceWithTheFewestSlotsComesNext(t *testing.T) {
 	})
 }
 
-func TestWhoStopsWaitingTakesNoSlot(t *testing.T) {
+func TestACancelledWaitTakesNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSlots(Share{Total: 1, Percent: 50})
 		release, err := s.Acquire(t.Context(), Flow{Namespace: "a"}, 5) // which counts as all there are
@@ -95,8 +95,8 @@ func TestWhoStopsWaitingTakesNoSlot(t *testing.T) {
 			t.Errorf("got error %v", err)
 		}
 		release()
-		if len(s.queues) != 0 || s.all != 0 {
-			t.Errorf("%d namespaces are left, %d slots taken", len(s.queues), s.all)
+		if len(s.queues) != 0 || s.inUse != 0 {
+			t.Errorf("%d namespaces are left, %d slots taken", len(s.queues), s.inUse)
 		}
 	})
 }

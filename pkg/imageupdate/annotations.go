@@ -15,9 +15,9 @@ import (
 // those in docs/configuration/images.md of Image Updater 0.18; later releases
 // read the same if an ImageUpdater object says useAnnotations.
 type annotations struct {
-	of map[string]string
-	// reads notes what is looked up; nil notes nothing.
-	reads *reads
+	values map[string]string
+	// recorder notes what is looked up; nil notes nothing.
+	recorder *keyRecorder
 }
 
 // get returns the value of alias.name, or without alias of the name for all
@@ -27,8 +27,8 @@ func (a annotations) get(alias, name string) (value string, present bool) {
 	if alias != "" {
 		key += strings.ReplaceAll(alias, "/", "_") + "."
 	}
-	a.reads.note(key + name)
-	value, present = a.of[key+name]
+	a.recorder.record(key + name)
+	value, present = a.values[key+name]
 	return strings.TrimSpace(value), present
 }
 
@@ -42,7 +42,7 @@ func (a annotations) find(alias, name string) *string {
 
 // config reads the configuration of all images, or only of those with a base name. It
 // is not found if there is no list of images, or an empty one.
-func (a annotations) config(origin, only string, verification ...*iuv1alpha1.ImagesVerification) (c Config, found bool) {
+func (a annotations) config(origin, base string, verification ...*iuv1alpha1.ImagesVerification) (c Config, found bool) {
 	list, _ := a.get("", "image-list")
 	if strings.Trim(list, ", ") == "" {
 		return Config{}, false
@@ -62,10 +62,10 @@ func (a annotations) config(origin, only string, verification ...*iuv1alpha1.Ima
 			continue
 		}
 		if count++; count > maxImages {
-			c.noteSurplus()
+			c.noteTooManyImages()
 			break
 		}
-		if alias, image := splitAlias(item); isOf(image, only) {
+		if alias, image := splitAlias(item); hasBaseName(image, base) {
 			c.add(a.entry(alias, image), inherited)
 		}
 	}
@@ -83,15 +83,15 @@ func splitAlias(item string) (alias, image string) {
 }
 
 // entry reads what is said about an alias.
-func (a annotations) entry(alias, image string) entry {
-	e := entry{alias: alias, image: image}
+func (a annotations) entry(alias, image string) imageEntry {
+	e := imageEntry{alias: alias, image: image}
 	if e.alias == "" {
 		return e // what is said about no alias is said about all images
 	}
-	a.reads = a.reads.another() // they matter to this image alone
+	a.recorder = a.recorder.child() // they matter to this image alone
 	e.settings, e.problem = a.settings(e.alias)
 	e.targets = a.targets(e.alias)
-	e.reads = a.reads.keys()
+	e.annotationKeys = a.recorder.keys()
 	return e
 }
 

@@ -40,15 +40,15 @@ func (c Config) Repositories() []string {
 	return names
 }
 
-// Of returns the configuration of one image that was pushed: the first places where it
+// ForImage returns the configuration of one image that was pushed: the first places where it
 // is configured, as many as count.
-func (c Config) Of(pushed Image) Config {
+func (c Config) ForImage(pushed Image) Config {
 	var images []ImageConfig
 	for _, image := range c.Images {
-		if len(images) == maxPlaces {
+		if len(images) == maxEntriesPerImage {
 			break
 		}
-		if image.Names(pushed) {
+		if image.Matches(pushed) {
 			images = append(images, image)
 		}
 	}
@@ -76,7 +76,7 @@ type ImageConfig struct {
 	// Verify is set if the owner wants no image without a signature.
 	Verify bool
 	// Target is where the image is written.
-	Target Target
+	Target ManifestTarget
 	// Problem is why this image cannot be updated at all; empty if it can.
 	Problem string
 	// Annotations are the keys that were looked up for this image alone; see
@@ -84,8 +84,8 @@ type ImageConfig struct {
 	Annotations []string
 }
 
-// Names reports whether it is this image that was pushed, under whatever tag.
-func (c ImageConfig) Names(pushed Image) bool { return sameName(c.Name, pushed.Name) }
+// Matches reports whether it is this image that was pushed, under whatever tag.
+func (c ImageConfig) Matches(pushed Image) bool { return sameName(c.Name, pushed.Name) }
 
 // Slot names what the image is deployed as: the alias, or without one the name.
 // It tells the images of one Application apart.
@@ -96,8 +96,8 @@ func (c ImageConfig) Slot() string {
 	return c.Name
 }
 
-// Target is where in a source of the Application an image is written.
-type Target struct {
+// ManifestTarget is where in a source of the Application an image is written.
+type ManifestTarget struct {
 	// SourceType is SourceTypeKustomize, SourceTypeHelm, SourceTypePlugin, or empty:
 	// what the Application uses, with the defaults for it.
 	SourceType string
@@ -141,9 +141,9 @@ func parseStrategy(name string) (strategy Strategy, known bool) {
 	return Semver, false
 }
 
-// isOf reports whether name[:constraint] may be an image with a base name; with none
+// hasBaseName reports whether name[:constraint] may be an image with a base name; with none
 // every one is.
-func isOf(image, base string) bool {
+func hasBaseName(image, base string) bool {
 	if base == "" {
 		return true
 	}

@@ -205,7 +205,7 @@ func written(plan Plan) string {
 	}
 	o := plan.Overrides[0]
 	var entries []string
-	for _, entry := range o.Entries {
+	for _, entry := range o.Changes {
 		switch e := entry.New.(type) {
 		case string:
 			entries = append(entries, "`"+e+"`")

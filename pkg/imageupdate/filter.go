@@ -17,13 +17,13 @@ type filter struct {
 	ignored []string
 	allowed *pattern.Expression // nil: any
 	text    string              // of allowed, as configured
-	effort  *effort
+	budget  *budget
 }
 
 // newFilter reads the filter of an image. One that is not well formed, or is too
 // large, is an error, so that a slip never lets in the tags it was to keep out.
-func newFilter(c ImageConfig, e *effort) (filter, error) {
-	f := filter{ignored: c.IgnoreTags, text: c.AllowTags, effort: e}
+func newFilter(c ImageConfig, b *budget) (filter, error) {
+	f := filter{ignored: c.IgnoreTags, text: c.AllowTags, budget: b}
 	if len(c.IgnoreTags) > maxGlobs {
 		return filter{}, fmt.Errorf("ignore-tags has more than %d patterns, which is too many", maxGlobs)
 	}
@@ -44,7 +44,7 @@ func newFilter(c ImageConfig, e *effort) (filter, error) {
 		return filter{}, fmt.Errorf("allow-tags is %s; it must be any, or regexp: and an expression", quoted(c.AllowTags))
 	}
 	var err error
-	if f.allowed, err = pattern.Regexp(e.owner, expression); err != nil {
+	if f.allowed, err = pattern.Regexp(b.owner, expression); err != nil {
 		return filter{}, fmt.Errorf("allow-tags does not hold a regular expression: %w", err)
 	}
 	return f, nil
@@ -53,7 +53,7 @@ func newFilter(c ImageConfig, e *effort) (filter, error) {
 // ignores returns the pattern by which a tag is ignored.
 func (f filter) ignores(tag string) (glob string, ignored bool) {
 	for _, glob := range f.ignored {
-		if !f.effort.spend(globCost(glob, tag)) {
+		if !f.budget.spend(globCost(glob, tag)) {
 			return glob, true
 		}
 		if matches, err := path.Match(glob, tag); err == nil && matches {
@@ -73,11 +73,11 @@ func globCost(glob, tag string) int {
 
 // allows reports whether a tag is among those allowed.
 func (f filter) allows(tag string) bool {
-	return f.allowed == nil || f.effort.spend(f.allowed.Cost(len(tag))) && f.allowed.MatchString(tag)
+	return f.allowed == nil || f.budget.spend(f.allowed.Cost(len(tag))) && f.allowed.MatchString(tag)
 }
 
-// admits reports whether a tag may be used.
-func (f filter) admits(tag string) bool {
+// accepts reports whether a tag may be used.
+func (f filter) accepts(tag string) bool {
 	_, ignored := f.ignores(tag)
 	return !ignored && f.allows(tag)
 }

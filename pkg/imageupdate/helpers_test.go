@@ -55,7 +55,7 @@ func follow(app *argov1alpha1.Application, plan Plan) *argov1alpha1.Application 
 		if source.RepoURL != o.Source.RepoURL {
 			panic(fmt.Sprintf("%s is of %s, not %s", o.Source.Field, source.RepoURL, o.Source.RepoURL))
 		}
-		for _, e := range o.Entries {
+		for _, e := range o.Changes {
 			switch o.List {
 			case ListKustomizeImages:
 				source.Kustomize = &argov1alpha1.ApplicationSourceKustomize{

@@ -120,16 +120,16 @@ func (i Image) validate() error {
 	return nil
 }
 
-// join lists images for people, the first few if there are many.
-func join(images []Image) string {
-	said := make([]string, 0, len(images))
+// joinImages lists images for people, the first few if there are many.
+func joinImages(images []Image) string {
+	refs := make([]string, 0, len(images))
 	for _, i := range images {
-		said = append(said, i.String())
+		refs = append(refs, i.String())
 	}
-	slices.Sort(said)
-	said = slices.Compact(said)
-	if more := len(said) - maxJoined; more > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(said[:maxJoined], ", "), more)
+	slices.Sort(refs)
+	refs = slices.Compact(refs)
+	if more := len(refs) - maxJoined; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(refs[:maxJoined], ", "), more)
 	}
-	return strings.Join(said, ", ")
+	return strings.Join(refs, ", ")
 }

@@ -17,8 +17,8 @@ import (
 const (
 	// maxImages bounds the images of a configuration.
 	maxImages = 1000
-	// maxPlaces bounds how often one image counts in a configuration.
-	maxPlaces = 50
+	// maxEntriesPerImage bounds how often one image counts in a configuration.
+	maxEntriesPerImage = 50
 	// maxAlias bounds an alias, and maxReference a reference to an image, in bytes.
 	maxAlias, maxReference = 128, 1024
 
@@ -39,9 +39,9 @@ const (
 	maxSources = 100
 
 	// maxReferences bounds the references in all ImageUpdater objects of a namespace,
-	// and maxSelecting those of them that have wildcards or labels, since these are
+	// and maxSelectors those of them that have wildcards or labels, since these are
 	// tried one after the other.
-	maxReferences, maxSelecting = 5000, 500
+	maxReferences, maxSelectors = 5000, 500
 	// maxTerms bounds the labels and their values in all selectors of a namespace.
 	maxTerms = 2000
 	// maxNamePattern bounds the pattern of a reference, in bytes.
@@ -55,24 +55,24 @@ const (
 	maxQuoted = 128
 )
 
-// effort is what the decision about one Application may still cost.
-type effort struct {
+// budget is what the decision about one Application may still cost.
+type budget struct {
 	// owner is for whom patterns are compiled and kept: the namespace.
 	owner string
-	// steps are those that are left.
-	steps     int
+	// remaining are those that are left.
+	remaining int
 	exhausted bool
 }
 
-func newEffort(owner string) *effort { return &effort{owner: owner, steps: maxSteps} }
+func newBudget(owner string) *budget { return &budget{owner: owner, remaining: maxSteps} }
 
 // spend reports whether so many steps may be taken. Once they may not, none may.
-func (e *effort) spend(steps int) bool {
-	if e.exhausted || steps > e.steps {
-		e.exhausted = true
+func (b *budget) spend(steps int) bool {
+	if b.exhausted || steps > b.remaining {
+		b.exhausted = true
 		return false
 	}
-	e.steps -= steps
+	b.remaining -= steps
 	return true
 }
 

@@ -48,12 +48,12 @@ type Override struct {
 	Before any
 	// After is the list as it is to be.
 	After any
-	// Entries are the single changes from one to the other.
-	Entries []Entry
+	// Changes are the single changes from one to the other.
+	Changes []ListChange
 }
 
-// Entry is one change of a list.
-type Entry struct {
+// ListChange is one change of a list.
+type ListChange struct {
 	// Index is where the entry is in the list, or will be: one at or beyond the end
 	// of the list as it was read is appended.
 	Index int
@@ -73,8 +73,8 @@ func (o Override) Field() string {
 	return o.Source.Field + "." + string(o.List)
 }
 
-// overridesOf compares the sources as they were read with what they are to be.
-func overridesOf(before, after []source) []Override {
+// diffOverrides compares the sources as they were read with what they are to be.
+func diffOverrides(before, after []appSource) []Override {
 	var found []Override
 	for i := range before {
 		if !after[i].changed {
@@ -82,14 +82,14 @@ func overridesOf(before, after []source) []Override {
 		}
 		b, a := before[i].ApplicationSource, after[i].ApplicationSource
 		for _, o := range []Override{
-			compareLists(ListKustomizeImages, b.Kustomize == nil,
+			diffLists(ListKustomizeImages, b.Kustomize == nil,
 				deref(b.Kustomize).Images, deref(a.Kustomize).Images),
-			compareLists(ListHelmParameters, b.Helm == nil,
+			diffLists(ListHelmParameters, b.Helm == nil,
 				deref(b.Helm).Parameters, deref(a.Helm).Parameters),
-			compareLists(ListPluginEnv, b.Plugin == nil,
+			diffLists(ListPluginEnv, b.Plugin == nil,
 				deref(b.Plugin).Env, deref(a.Plugin).Env),
 		} {
-			if len(o.Entries) > 0 {
+			if len(o.Changes) > 0 {
 				o.Source = before[i].Source
 				found = append(found, o)
 			}
@@ -98,18 +98,18 @@ func overridesOf(before, after []source) []Override {
 	return found
 }
 
-// compareLists lists the changes between two states of a list, which never loses
+// diffLists lists the changes between two states of a list, which never loses
 // entries or moves them.
-func compareLists[T string | argov1alpha1.HelmParameter | argov1alpha1.EnvEntry](
+func diffLists[T string | argov1alpha1.HelmParameter | argov1alpha1.EnvEntry](
 	list List, parentMissing bool, before, after []T,
 ) Override {
 	o := Override{List: list, ParentMissing: parentMissing, Before: before, After: after}
 	for i, item := range after {
 		switch {
 		case i >= len(before):
-			o.Entries = append(o.Entries, Entry{Index: i, New: item})
+			o.Changes = append(o.Changes, ListChange{Index: i, New: item})
 		case !reflect.DeepEqual(before[i], item):
-			o.Entries = append(o.Entries, Entry{Index: i, Old: before[i], New: item})
+			o.Changes = append(o.Changes, ListChange{Index: i, Old: before[i], New: item})
 		}
 	}
 	return o

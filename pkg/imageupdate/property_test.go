@@ -16,7 +16,7 @@ import (
 
 func TestSemverNeverGoesBackwards(t *testing.T) {
 	updates := 0
-	repeat(t, 5000, func(c chance) string {
+	repeat(t, 5000, func(c generator) string {
 		config, pushed := c.config(), c.image()
 		config.Strategy, pushed.Name = Semver, config.Name
 		current := Current{Overrides: some(c, c.image), Live: some(c, c.image)}
@@ -44,7 +44,7 @@ func TestSemverNeverGoesBackwards(t *testing.T) {
 
 func TestADecisionThatWasFollowedIsNotMadeAgain(t *testing.T) {
 	updates := map[string]int{}
-	repeat(t, 5000, func(c chance) string {
+	repeat(t, 5000, func(c generator) string {
 		config, pushed := c.config(), c.image()
 		pushed.Name = config.Name
 		if c.IntN(3) == 0 {
@@ -75,7 +75,7 @@ func TestADecisionThatWasFollowedIsNotMadeAgain(t *testing.T) {
 // then it takes a round for each until all of them agree.
 func TestAPlanThatWasFollowedIsNotMadeAgain(t *testing.T) {
 	written := map[List]int{}
-	repeat(t, 5000, func(c chance) string {
+	repeat(t, 5000, func(c generator) string {
 		app, pushed := c.application(), c.image()
 		config := Config{Images: append(some(c, c.config), c.config())}
 		asRead := app.DeepCopy()
@@ -103,7 +103,7 @@ func TestAPlanThatWasFollowedIsNotMadeAgain(t *testing.T) {
 }
 
 func TestAPlanWritesWhatItsDecisionsSay(t *testing.T) {
-	repeat(t, 5000, func(c chance) string {
+	repeat(t, 5000, func(c generator) string {
 		app, pushed := c.application(), c.image()
 		config := Config{Images: []ImageConfig{c.config()}}
 		plan := PlanFor(app, config, pushed)
@@ -124,7 +124,7 @@ func TestAPlanWritesWhatItsDecisionsSay(t *testing.T) {
 // values are what an override writes.
 func values(o Override) []string {
 	var all []string
-	for _, e := range o.Entries {
+	for _, e := range o.Changes {
 		switch entry := e.New.(type) {
 		case string:
 			all = append(all, entry)

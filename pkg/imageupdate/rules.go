@@ -33,18 +33,18 @@ type rule interface {
 	relevant(inUse []Image) []Image
 	// compare compares a candidate with an image in use.
 	compare(pushed, used Image) comparison
-	// ahead and behind are the reasons for a candidate that is.
-	ahead() string
-	behind() string
-	// pins is the digest to write with the tag, or empty.
-	pins(pushed Image) string
+	// aheadReason and behind are the reasons for a candidate that is.
+	aheadReason() string
+	behindReason() string
+	// pinnedDigest is the digest to write with the tag, or empty.
+	pinnedDigest(pushed Image) string
 }
 
 // newRule is the rule of an image's strategy.
 func newRule(c ImageConfig, f filter) (rule, error) {
 	switch c.Strategy {
 	case Semver:
-		return newSemverRule(f.effort.owner, c.Constraint)
+		return newSemverRule(f.budget.owner, c.Constraint)
 	case NewestBuild:
 		return newestBuildRule{}, nil
 	case Alphabetical:
@@ -62,7 +62,7 @@ func newRule(c ImageConfig, f filter) (rule, error) {
 type unpinned struct{}
 
 func (unpinned) relevant(inUse []Image) []Image { return inUse }
-func (unpinned) pins(Image) string              { return "" }
+func (unpinned) pinnedDigest(Image) string      { return "" }
 
 // semverRule compares semantic versions. It never lets one go backwards, not even
 // to meet the constraint.
@@ -107,13 +107,13 @@ func (r semverRule) compare(pushed, used Image) comparison {
 		return incomparable
 	}
 	if order := p.Compare(u); order != 0 || pushed.Tag == used.Tag {
-		return ordered(order)
+		return toComparison(order)
 	}
 	return equivalent
 }
 
-func (semverRule) ahead() string  { return ReasonNewerVersion }
-func (semverRule) behind() string { return ReasonOlderVersion }
+func (semverRule) aheadReason() string  { return ReasonNewerVersion }
+func (semverRule) behindReason() string { return ReasonOlderVersion }
 
 // newestBuildRule takes what was pushed last. That nothing older arrives late is
 // for whoever knows the time of the push.
@@ -128,8 +128,8 @@ func (newestBuildRule) compare(pushed, used Image) comparison {
 	return ahead
 }
 
-func (newestBuildRule) ahead() string  { return ReasonNewestBuild }
-func (newestBuildRule) behind() string { return "" } // nothing is
+func (newestBuildRule) aheadReason() string  { return ReasonNewestBuild }
+func (newestBuildRule) behindReason() string { return "" } // nothing is
 
 // alphabeticalRule compares tags byte by byte.
 type alphabeticalRule struct {
@@ -142,14 +142,14 @@ func (alphabeticalRule) refuses(Image) (reason, message string) { return "", "" 
 // compare does not compare with a tag that could never have been chosen: an
 // application that begins with "latest" would never leave it for "2026-01-31".
 func (r alphabeticalRule) compare(pushed, used Image) comparison {
-	if used.Tag == "" || !r.filter.admits(used.Tag) {
+	if used.Tag == "" || !r.filter.accepts(used.Tag) {
 		return incomparable
 	}
-	return ordered(strings.Compare(pushed.Tag, used.Tag))
+	return toComparison(strings.Compare(pushed.Tag, used.Tag))
 }
 
-func (alphabeticalRule) ahead() string  { return ReasonAlphabeticallyLater }
-func (alphabeticalRule) behind() string { return ReasonAlphabeticallyEarlier }
+func (alphabeticalRule) aheadReason() string  { return ReasonAlphabeticallyLater }
+func (alphabeticalRule) behindReason() string { return ReasonAlphabeticallyEarlier }
 
 // digestRule pins what one tag points at.
 type digestRule struct{ tag string }
@@ -186,12 +186,12 @@ func (digestRule) compare(pushed, used Image) comparison {
 	return ahead
 }
 
-func (digestRule) ahead() string            { return ReasonNewDigest }
-func (digestRule) behind() string           { return "" } // nothing is
-func (digestRule) pins(pushed Image) string { return pushed.Digest }
+func (digestRule) aheadReason() string              { return ReasonNewDigest }
+func (digestRule) behindReason() string             { return "" } // nothing is
+func (digestRule) pinnedDigest(pushed Image) string { return pushed.Digest }
 
-// ordered turns the result of a comparison function into one of ours.
-func ordered(order int) comparison {
+// toComparison turns the result of a comparison function into one of ours.
+func toComparison(order int) comparison {
 	switch {
 	case order < 0:
 		return behind

@@ -12,16 +12,16 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-// entry is one configured image before defaults, whether it was found in
+// imageEntry is one configured image before defaults, whether it was found in
 // annotations or in an object.
-type entry struct {
+type imageEntry struct {
 	alias, image string
 	settings     *iuv1alpha1.CommonUpdateSettings
 	targets      *iuv1alpha1.ManifestTargets
 	verification *iuv1alpha1.ImagesVerification
 	problem      string
-	// reads are the keys of the annotations that it was read from.
-	reads []string
+	// annotationKeys are the keys of the annotations that it was read from.
+	annotationKeys []string
 }
 
 // defaults are what an entry inherits, the most general first.
@@ -32,7 +32,7 @@ type defaults struct {
 }
 
 // add adds an entry to the configuration, with what it inherits.
-func (c *Config) add(e entry, d defaults) {
+func (c *Config) add(e imageEntry, d defaults) {
 	name, constraint := splitConstraint(e.image)
 	if len(e.alias) > maxAlias {
 		c.note("%s: the alias has %d bytes, which is too long; at most %d are taken",
@@ -43,7 +43,7 @@ func (c *Config) add(e entry, d defaults) {
 		c.note("%s: %v", e.alias, err)
 		return
 	}
-	image := ImageConfig{Alias: e.alias, Name: name, Constraint: constraint, Annotations: e.reads}
+	image := ImageConfig{Alias: e.alias, Name: name, Constraint: constraint, Annotations: e.annotationKeys}
 
 	merged := mergeSettings(append(slices.Clip(d.settings), e.settings))
 	strategy, known := parseStrategy(deref(merged.UpdateStrategy))
@@ -52,7 +52,7 @@ func (c *Config) add(e entry, d defaults) {
 	}
 	if len(merged.Platforms) > 0 {
 		c.note("%s: platforms %s are not checked: a push does not say for which it was built",
-			image.Slot(), listed(merged.Platforms))
+			image.Slot(), joinForMessage(merged.Platforms))
 	}
 	if deref(merged.PullSecret) != "" {
 		c.note("%s: the pull secret is not used: no registry is asked", image.Slot())
@@ -63,7 +63,7 @@ func (c *Config) add(e entry, d defaults) {
 	image.ForceUpdate = deref(merged.ForceUpdate)
 	image.Verify = wantsVerification(append(slices.Clip(d.verification), e.verification))
 
-	target, problem := targetOf(e.targets)
+	target, problem := parseManifestTarget(e.targets)
 	image.Target = target
 	image.Problem = firstOf(e.problem, d.problem, problem)
 	if len(constraint) > maxConstraint {
@@ -80,16 +80,16 @@ func (c *Config) note(format string, args ...any) {
 	c.Notes = append(c.Notes, strings.TrimPrefix(fmt.Sprintf(format, args...), ": "))
 }
 
-// noteSurplus says that not all images count.
-func (c *Config) noteSurplus() { c.note("only the first %d images count", maxImages) }
+// noteTooManyImages says that not all images count.
+func (c *Config) noteTooManyImages() { c.note("only the first %d images count", maxImages) }
 
-// listed lists a few of what is configured for people.
-func listed(all []string) string {
-	said := strings.Join(all[:min(len(all), maxJoined)], ", ")
-	if len(said) > maxQuoted {
-		return quoted(said)
+// joinForMessage lists a few of what is configured for people.
+func joinForMessage(all []string) string {
+	joined := strings.Join(all[:min(len(all), maxJoined)], ", ")
+	if len(joined) > maxQuoted {
+		return quoted(joined)
 	}
-	return said
+	return joined
 }
 
 // mergeSettings lays settings over each other; what is set later wins, field by field.
@@ -99,10 +99,10 @@ func mergeSettings(layers []*iuv1alpha1.CommonUpdateSettings) iuv1alpha1.CommonU
 		if layer == nil {
 			continue
 		}
-		merged.UpdateStrategy = last(merged.UpdateStrategy, layer.UpdateStrategy)
-		merged.ForceUpdate = last(merged.ForceUpdate, layer.ForceUpdate)
-		merged.AllowTags = last(merged.AllowTags, layer.AllowTags)
-		merged.PullSecret = last(merged.PullSecret, layer.PullSecret)
+		merged.UpdateStrategy = laterOf(merged.UpdateStrategy, layer.UpdateStrategy)
+		merged.ForceUpdate = laterOf(merged.ForceUpdate, layer.ForceUpdate)
+		merged.AllowTags = laterOf(merged.AllowTags, layer.AllowTags)
+		merged.PullSecret = laterOf(merged.PullSecret, layer.PullSecret)
 		if layer.IgnoreTags != nil {
 			merged.IgnoreTags = layer.IgnoreTags
 		}
@@ -121,30 +121,30 @@ func wantsVerification(layers []*iuv1alpha1.ImagesVerification) bool {
 	for _, layer := range layers {
 		if layer != nil {
 			present = true
-			enabled = last(enabled, layer.Enabled)
+			enabled = laterOf(enabled, layer.Enabled)
 		}
 	}
 	return present && (enabled == nil || *enabled)
 }
 
-// targetOf reads where an image is written, and says what is wrong with it.
-func targetOf(targets *iuv1alpha1.ManifestTargets) (target Target, problem string) {
+// parseManifestTarget reads where an image is written, and says what is wrong with it.
+func parseManifestTarget(targets *iuv1alpha1.ManifestTargets) (target ManifestTarget, problem string) {
 	if targets == nil {
-		return Target{}, ""
+		return ManifestTarget{}, ""
 	}
-	var all []Target
+	var all []ManifestTarget
 	if k := targets.Kustomize; k != nil {
-		all = append(all, Target{SourceType: argov1alpha1.SourceTypeKustomize, Name: strings.TrimSpace(deref(k.Name))})
+		all = append(all, ManifestTarget{SourceType: argov1alpha1.SourceTypeKustomize, Name: strings.TrimSpace(deref(k.Name))})
 	}
 	if h := targets.Helm; h != nil {
-		all = append(all, newTarget(argov1alpha1.SourceTypeHelm, h.Name, h.Tag, h.Spec))
+		all = append(all, newManifestTarget(argov1alpha1.SourceTypeHelm, h.Name, h.Tag, h.Spec))
 	}
 	if p := targets.Plugin; p != nil {
-		all = append(all, newTarget(argov1alpha1.SourceTypePlugin, p.Name, p.Tag, p.Spec))
+		all = append(all, newManifestTarget(argov1alpha1.SourceTypePlugin, p.Name, p.Tag, p.Spec))
 	}
 	switch {
 	case len(all) == 0:
-		return Target{}, ""
+		return ManifestTarget{}, ""
 	case len(all) > 1:
 		return all[0], "it has more than one target; choose one of Kustomize, Helm and plugin"
 	}
@@ -152,7 +152,7 @@ func targetOf(targets *iuv1alpha1.ManifestTargets) (target Target, problem strin
 }
 
 // problem says why nothing can be written to a target; empty if it can.
-func (t Target) problem() string {
+func (t ManifestTarget) problem() string {
 	switch {
 	case t.SourceType == argov1alpha1.SourceTypePlugin && t.Spec == "" && t.Tag == "":
 		return "its plugin target names no variable for the tag; set spec, or name and tag"
@@ -163,14 +163,14 @@ func (t Target) problem() string {
 	return ""
 }
 
-func newTarget(sourceType string, name, tag, spec *string) Target {
+func newManifestTarget(sourceType string, name, tag, spec *string) ManifestTarget {
 	if s := strings.TrimSpace(deref(spec)); s != "" {
-		return Target{SourceType: sourceType, Spec: s}
+		return ManifestTarget{SourceType: sourceType, Spec: s}
 	}
-	return Target{SourceType: sourceType, Name: strings.TrimSpace(deref(name)), Tag: strings.TrimSpace(deref(tag))}
+	return ManifestTarget{SourceType: sourceType, Name: strings.TrimSpace(deref(name)), Tag: strings.TrimSpace(deref(tag))}
 }
 
-func last[T any](earlier, later *T) *T {
+func laterOf[T any](earlier, later *T) *T {
 	if later != nil {
 		return later
 	}
@@ -184,8 +184,8 @@ func deref[T any](p *T) T {
 	return *p
 }
 
-func firstOf(said ...string) string {
-	for _, s := range said {
+func firstOf(values ...string) string {
+	for _, s := range values {
 		if s != "" {
 			return s
 		}

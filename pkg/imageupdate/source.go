@@ -20,8 +20,8 @@ type Source struct {
 	RepoURL, Directory, Chart string
 }
 
-// source is a source, its place, and the tool that renders it.
-type source struct {
+// appSource is a source, its place, and the tool that renders it.
+type appSource struct {
 	Source
 	argov1alpha1.ApplicationSource
 	// sourceType is what Argo CD found the source to be, as far as is known.
@@ -30,8 +30,8 @@ type source struct {
 	changed bool
 }
 
-// overrides counts the entries of the longest list.
-func (s *source) overrides() int {
+// overrideCount counts the entries of the longest list.
+func (s *appSource) overrideCount() int {
 	return max(len(deref(s.Kustomize).Images), len(deref(s.Helm).Parameters), len(deref(s.Plugin).Env))
 }
 
@@ -39,15 +39,15 @@ func (s *source) overrides() int {
 // by what Argo CD says the tool is; for a dry source, whose type Argo CD does not
 // report, by what the specification holds. Where Argo CD has not looked yet, that
 // decides too.
-func sourcesOf(app *argov1alpha1.Application) []source {
+func sourcesOf(app *argov1alpha1.Application) []appSource {
 	spec, status := &app.Spec, &app.Status
 	switch {
 	case spec.SourceHydrator != nil:
 		dry := spec.SourceHydrator.DrySource
-		return []source{newSource(dry, "spec.sourceHydrator.drySource", "/spec/sourceHydrator/drySource",
+		return []appSource{newSource(dry, "spec.sourceHydrator.drySource", "/spec/sourceHydrator/drySource",
 			explicitType(dry), status.SourceType)}
 	case len(spec.Sources) > 0:
-		sources := make([]source, len(spec.Sources))
+		sources := make([]appSource, len(spec.Sources))
 		for i, s := range spec.Sources {
 			reported := ""
 			if len(status.SourceTypes) == len(spec.Sources) {
@@ -58,14 +58,14 @@ func sourcesOf(app *argov1alpha1.Application) []source {
 		}
 		return sources
 	case spec.Source != nil:
-		return []source{newSource(*spec.Source, "spec.source", "/spec/source",
+		return []appSource{newSource(*spec.Source, "spec.source", "/spec/source",
 			status.SourceType, explicitType(*spec.Source))}
 	}
 	return nil
 }
 
-func newSource(s argov1alpha1.ApplicationSource, field, path string, types ...string) source {
-	return source{
+func newSource(s argov1alpha1.ApplicationSource, field, path string, types ...string) appSource {
+	return appSource{
 		Source:            Source{Field: field, Path: path, RepoURL: s.RepoURL, Directory: s.Path, Chart: s.Chart},
 		ApplicationSource: s,
 		sourceType:        firstOf(types...),
@@ -85,8 +85,8 @@ func explicitType(s argov1alpha1.ApplicationSource) string {
 	return ""
 }
 
-// holdsSettings reports whether a source holds settings for a tool.
-func holdsSettings(s argov1alpha1.ApplicationSource, sourceType string) bool {
+// hasSettings reports whether a source holds settings for a tool.
+func hasSettings(s argov1alpha1.ApplicationSource, sourceType string) bool {
 	switch sourceType {
 	case argov1alpha1.SourceTypeKustomize:
 		return s.Kustomize != nil
@@ -98,8 +98,8 @@ func holdsSettings(s argov1alpha1.ApplicationSource, sourceType string) bool {
 	return false
 }
 
-// renderer is the tool of the first source whose images can be set.
-func renderer(sources []source) string {
+// firstSourceType is the tool of the first source whose images can be set.
+func firstSourceType(sources []appSource) string {
 	for _, s := range sources {
 		switch s.sourceType {
 		case argov1alpha1.SourceTypeKustomize, argov1alpha1.SourceTypeHelm, argov1alpha1.SourceTypePlugin:
@@ -109,12 +109,12 @@ func renderer(sources []source) string {
 	return ""
 }
 
-// locate finds the source that an image is written to. Like Image Updater it
+// findSource finds the source that an image is written to. Like Image Updater it
 // takes the first tool there is, and of its sources the first that holds settings
 // for it, or else the first. A target that names a tool asks for that one.
 // Without a source there is a reason.
-func locate(sources []source, t Target) (found *source, reason, message string) {
-	first := renderer(sources)
+func findSource(sources []appSource, t ManifestTarget) (found *appSource, reason, message string) {
+	first := firstSourceType(sources)
 	if first == "" {
 		return nil, ReasonUnsupportedSource, "no source is known to be rendered by Helm, Kustomize or a plugin"
 	}
@@ -126,7 +126,7 @@ func locate(sources []source, t Target) (found *source, reason, message string) 
 		s := &sources[i]
 		switch {
 		case s.sourceType != wanted:
-		case holdsSettings(s.ApplicationSource, wanted):
+		case hasSettings(s.ApplicationSource, wanted):
 			return s, "", ""
 		case found == nil:
 			found = s

@@ -18,10 +18,10 @@ import (
 // all Applications. It is safe for concurrent use.
 type Updater struct {
 	object *iuv1alpha1.ImageUpdater
-	// named are the references by name, and others those to try on every name. Those
+	// byName are the references by name, and others those to try on every name. Those
 	// that are not well formed are in neither, and select nothing.
-	named  map[string][]*selection
-	others []*selection
+	byName map[string][]*appSelector
+	others []*appSelector
 	// terms are the labels and values in the selectors.
 	terms int
 	// problem is why the object cannot be acted on; empty if it can.
@@ -31,9 +31,9 @@ type Updater struct {
 // NewUpdater reads an object, which must not be modified afterwards. Of one that is
 // too large it reads no more than is bounded; ConfigFor then says so.
 func NewUpdater(object *iuv1alpha1.ImageUpdater) *Updater {
-	u := &Updater{object: object, named: map[string][]*selection{}}
+	u := &Updater{object: object, byName: map[string][]*appSelector{}}
 	for i := range object.Spec.ApplicationRefs {
-		if i == maxReferences || len(u.others) > maxSelecting || u.terms > maxTerms {
+		if i == maxReferences || len(u.others) > maxSelectors || u.terms > maxTerms {
 			break // ConfigFor counts them too, together with those of other objects
 		}
 		u.add(i, &object.Spec.ApplicationRefs[i])
@@ -50,11 +50,11 @@ func (u *Updater) add(index int, ref *iuv1alpha1.ApplicationRef) {
 			u.object.Name, len(ref.NamePattern), maxNamePattern)
 		return
 	}
-	u.terms += termsOf(ref.LabelSelectors)
+	u.terms += countTerms(ref.LabelSelectors)
 	if _, err := path.Match(ref.NamePattern, ""); err != nil || u.terms > maxTerms {
 		return
 	}
-	s := &selection{updater: u.object, ref: ref, index: index, labels: labels.Everything(), specificity: specificity(ref)}
+	s := &appSelector{updater: u.object, ref: ref, index: index, labels: labels.Everything(), specificity: specificity(ref)}
 	if ref.LabelSelectors != nil {
 		var err error
 		if s.labels, err = metav1.LabelSelectorAsSelector(ref.LabelSelectors); err != nil {
@@ -62,14 +62,14 @@ func (u *Updater) add(index int, ref *iuv1alpha1.ApplicationRef) {
 		}
 	}
 	if ref.LabelSelectors == nil && !strings.ContainsAny(ref.NamePattern, `*?[]\`) {
-		u.named[ref.NamePattern] = append(u.named[ref.NamePattern], s)
+		u.byName[ref.NamePattern] = append(u.byName[ref.NamePattern], s)
 		return
 	}
 	u.others = append(u.others, s)
 }
 
-// termsOf counts what a selector compares with.
-func termsOf(selector *metav1.LabelSelector) int {
+// countTerms counts what a selector compares with.
+func countTerms(selector *metav1.LabelSelector) int {
 	if selector == nil {
 		return 0
 	}
@@ -80,10 +80,10 @@ func termsOf(selector *metav1.LabelSelector) int {
 	return terms
 }
 
-// problemOf says why no configuration can be found among the objects of a namespace:
+// checkLimits says why no configuration can be found among the objects of a namespace:
 // they have more references than are looked at, and one of the others might be the
 // most specific. It is empty if there is no problem.
-func problemOf(namespace string, updaters []*Updater) string {
+func checkLimits(namespace string, updaters []*Updater) string {
 	references, selecting, terms := 0, 0, 0
 	for _, u := range updaters {
 		switch {
@@ -100,8 +100,8 @@ func problemOf(namespace string, updaters []*Updater) string {
 	switch {
 	case references > maxReferences:
 		return fmt.Sprintf(format, "applicationRefs", maxReferences)
-	case selecting > maxSelecting:
-		return fmt.Sprintf(format, "applicationRefs with wildcards or labels", maxSelecting)
+	case selecting > maxSelectors:
+		return fmt.Sprintf(format, "applicationRefs with wildcards or labels", maxSelectors)
 	case terms > maxTerms:
 		return fmt.Sprintf(format, "labels and values in their selectors", maxTerms)
 	}

@@ -32,7 +32,7 @@ func TestObjectsThatAreTooLargeAreRefusedAndTheOwnerIsTold(t *testing.T) {
 		want string
 	}{
 		"references":     {many(maxReferences, "shop-%d"), "too many applicationRefs;"},
-		"wildcards":      {many(maxSelecting+1, "shop-%d*"), "wildcards"},
+		"wildcards":      {many(maxSelectors+1, "shop-%d*"), "wildcards"},
 		"a long pattern": {[]ref{{NamePattern: strings.Repeat("[s]", 100) + "*"}}, "301 bytes"},
 		"labels and values": {[]ref{{NamePattern: "x*", LabelSelectors: &metav1.LabelSelector{
 			MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: metav1.LabelSelectorOpIn, Values: values}},
@@ -57,8 +57,8 @@ func TestObjectsThatAreTooLargeAreRefusedAndTheOwnerIsTold(t *testing.T) {
 					t.Errorf("got %+v", d)
 				}
 			}
-			if u := NewUpdater(large); len(u.named) > maxReferences || len(u.others) > maxSelecting+1 {
-				t.Errorf("%d and %d references are kept", len(u.named), len(u.others))
+			if u := NewUpdater(large); len(u.byName) > maxReferences || len(u.others) > maxSelectors+1 {
+				t.Errorf("%d and %d references are kept", len(u.byName), len(u.others))
 			}
 		})
 	}
@@ -67,7 +67,7 @@ func TestObjectsThatAreTooLargeAreRefusedAndTheOwnerIsTold(t *testing.T) {
 // TestTheConfigurationOfOneImageIsAPartOfTheWhole holds whatever is configured.
 func TestTheConfigurationOfOneImageIsAPartOfTheWhole(t *testing.T) {
 	named := 0
-	repeat(t, 2000, func(c chance) string {
+	repeat(t, 2000, func(c generator) string {
 		var list []string
 		for i := range 1 + c.IntN(5) {
 			list = append(list, one(c, "", fmt.Sprintf("a%d=", i))+c.name()+one(c, "", ":1.x", ":>=1 <2", ":v1@sha256:old"))
@@ -76,7 +76,7 @@ func TestTheConfigurationOfOneImageIsAPartOfTheWhole(t *testing.T) {
 		pushed := c.image()
 		whole, _ := ConfigFor(app, nil)
 		part, found := ConfigForImage(app, nil, pushed)
-		whole = whole.Of(pushed)
+		whole = whole.ForImage(pushed)
 		if len(whole.Images) > 0 {
 			named++
 			whole.Notes, part.Notes = nil, nil

@@ -27,39 +27,39 @@ const (
 	bytesPerConstraintByte = 64
 )
 
-// shared is what the functions of this package compile into. Equal texts of one owner
+// defaultCache is what the functions of this package compile into. Equal texts of one owner
 // are one entry, so it does for objects from a cache and for those that were read live.
-var shared = newCache(MaxOwnerBytes, MaxBytes)
+var defaultCache = newCache(MaxOwnerBytes, MaxBytes)
 
 // Regexp returns the compiled form of a regular expression, of RE2's syntax, that an
 // owner of targets wrote; the owner is the namespace. The error says what is wrong with
 // the text, and that it is too large if it is. It is safe for concurrent use.
-func Regexp(owner, text string) (*Expression, error) { return shared.regexp(owner, text) }
+func Regexp(owner, text string) (*Expression, error) { return defaultCache.regexp(owner, text) }
 
 // Constraint is Regexp for a semver constraint:
 // https://github.com/Masterminds/semver#checking-version-constraints
 func Constraint(owner, text string) (*semver.Constraints, error) {
-	return shared.constraint(owner, text)
+	return defaultCache.constraint(owner, text)
 }
 
 // Compilations counts the texts that were parsed since the process began.
-func Compilations() uint64 { return shared.compilations.Load() }
+func Compilations() uint64 { return defaultCache.compilations.Load() }
 
 // cache keeps what was compiled, and the errors of what could not be.
 type cache struct {
-	ofOwner, inAll int // bytes
-	compilations   atomic.Uint64
+	maxOwnerBytes, maxBytes int // bytes
+	compilations            atomic.Uint64
 
 	mu     sync.Mutex
 	bytes  int
-	owners map[string]*share
+	owners map[string]*ownerEntries
 }
 
-// share is what is kept for one owner.
-type share struct {
+// ownerEntries is what is kept for one owner.
+type ownerEntries struct {
 	bytes   int
 	entries map[key]*list.Element
-	used    list.List // of *entry, the last used first
+	lru     list.List // of *entry, the last used first
 }
 
 type kind int
@@ -88,8 +88,8 @@ type result struct {
 	bytes      int
 }
 
-func newCache(ofOwner, inAll int) *cache {
-	return &cache{ofOwner: ofOwner, inAll: inAll, owners: map[string]*share{}}
+func newCache(maxOwnerBytes, maxBytes int) *cache {
+	return &cache{maxOwnerBytes: maxOwnerBytes, maxBytes: maxBytes, owners: map[string]*ownerEntries{}}
 }
 
 func (c *cache) regexp(owner, text string) (*Expression, error) {
@@ -123,11 +123,11 @@ func (c *cache) get(owner string, k key, compile func(text string) result) resul
 	c.mu.Lock()
 	s, ok := c.owners[owner]
 	if !ok {
-		s = &share{entries: map[key]*list.Element{}}
+		s = &ownerEntries{entries: map[key]*list.Element{}}
 		c.owners[owner] = s
 	}
 	if element, ok := s.entries[k]; ok {
-		s.used.MoveToFront(element)
+		s.lru.MoveToFront(element)
 		c.mu.Unlock()
 		return element.Value.(*entry).result()
 	}
@@ -136,10 +136,10 @@ func (c *cache) get(owner string, k key, compile func(text string) result) resul
 		c.compilations.Add(1)
 		return compile(k.text)
 	})}
-	element := s.used.PushFront(e)
+	element := s.lru.PushFront(e)
 	s.entries[k] = element
 	c.charge(s, e, bytesPerEntry+2*len(k.text))
-	c.makeRoom(owner)
+	c.evict(owner)
 	c.mu.Unlock()
 
 	r := e.result()
@@ -147,30 +147,30 @@ func (c *cache) get(owner string, k key, compile func(text string) result) resul
 	defer c.mu.Unlock()
 	if s.entries[k] == element && c.owners[owner] == s { // or it gave way meanwhile
 		c.charge(s, e, r.bytes)
-		c.makeRoom(owner)
+		c.evict(owner)
 	}
 	return r
 }
 
-func (c *cache) charge(s *share, e *entry, bytes int) {
+func (c *cache) charge(s *ownerEntries, e *entry, bytes int) {
 	e.bytes += bytes
 	s.bytes += bytes
 	c.bytes += bytes
 }
 
-// makeRoom drops what an owner used longest ago, if it has too much, and then, if all
+// evict drops what an owner used longest ago, if it has too much, and then, if all
 // have, what the one that has most did.
-func (c *cache) makeRoom(owner string) {
-	for s := c.owners[owner]; s.bytes > c.ofOwner; {
-		c.drop(owner)
+func (c *cache) evict(owner string) {
+	for s := c.owners[owner]; s.bytes > c.maxOwnerBytes; {
+		c.evictOldest(owner)
 	}
-	for c.bytes > c.inAll {
-		c.drop(c.largest())
+	for c.bytes > c.maxBytes {
+		c.evictOldest(c.largestOwner())
 	}
 }
 
-// largest is the owner for whom most is kept.
-func (c *cache) largest() (owner string) {
+// largestOwner is the owner for whom most is kept.
+func (c *cache) largestOwner() (owner string) {
 	most := -1
 	for name, s := range c.owners {
 		if s.bytes > most {
@@ -180,10 +180,10 @@ func (c *cache) largest() (owner string) {
 	return owner
 }
 
-// drop drops what an owner used longest ago.
-func (c *cache) drop(owner string) {
+// evictOldest drops what an owner used longest ago.
+func (c *cache) evictOldest(owner string) {
 	s := c.owners[owner]
-	e := s.used.Remove(s.used.Back()).(*entry)
+	e := s.lru.Remove(s.lru.Back()).(*entry)
 	delete(s.entries, e.key)
 	c.charge(s, e, -e.bytes)
 	if len(s.entries) == 0 {

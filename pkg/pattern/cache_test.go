@@ -67,13 +67,13 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 	compile(t, c, "honest", "^v[0-9]+$")
 	for i := range 100 {
 		compile(t, c, "hostile", fmt.Sprintf("(?:x{990})%d", i))
-		if got := c.owners["hostile"].bytes; got > c.ofOwner {
+		if got := c.owners["hostile"].bytes; got > c.maxOwnerBytes {
 			t.Fatalf("%d bytes are kept for one owner", got)
 		}
 	}
 	for i := range 100 {
 		compile(t, c, fmt.Sprint("hostile", i%20), fmt.Sprintf("(?:x{990})%d", i))
-		if c.bytes > c.inAll {
+		if c.bytes > c.maxBytes {
 			t.Fatalf("%d bytes are kept in all", c.bytes)
 		}
 	}
@@ -86,11 +86,11 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 	sum := 0
 	for owner, s := range c.owners {
 		of := 0
-		for element := s.used.Front(); element != nil; element = element.Next() {
+		for element := s.lru.Front(); element != nil; element = element.Next() {
 			of += element.Value.(*entry).bytes
 		}
-		if of != s.bytes || s.used.Len() != len(s.entries) || of == 0 {
-			t.Errorf("%s: %d bytes are counted of %d, and %d entries of %d", owner, s.bytes, of, len(s.entries), s.used.Len())
+		if of != s.bytes || s.lru.Len() != len(s.entries) || of == 0 {
+			t.Errorf("%s: %d bytes are counted of %d, and %d entries of %d", owner, s.bytes, of, len(s.entries), s.lru.Len())
 		}
 		sum += of
 	}

@@ -38,7 +38,7 @@ func decodeAliyunACR(m message, out *Decoded) error {
 	if p.Repository.Region != "" {
 		host = "registry." + p.Repository.Region + ".aliyuncs.com"
 	}
-	host, repository, err := m.pulledFrom(registry{source: sourceAliyunACR, host: host}, p.Repository.RepoFullName)
+	host, repository, err := m.pullReference(registry{source: sourceAliyunACR, host: host}, p.Repository.RepoFullName)
 	if err != nil {
 		return err
 	}

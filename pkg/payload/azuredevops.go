@@ -25,7 +25,7 @@ type azureDevOpsPush struct {
 		Repository struct {
 			RemoteURL string `json:"remoteUrl"`
 		} `json:"repository"`
-		Date looseTime `json:"date"` // of the push
+		Date lenientTime `json:"date"` // of the push
 	} `json:"resource"`
 }
 

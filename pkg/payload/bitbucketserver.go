@@ -12,7 +12,7 @@ import (
 // bitbucketServerPush is the part that is read of a push to Bitbucket Data Center, which was Bitbucket Server:
 // https://confluence.atlassian.com/bitbucketserver/event-payload-938025882.html
 type bitbucketServerPush struct {
-	Date       looseTime `json:"date"`
+	Date       lenientTime `json:"date"`
 	Repository struct {
 		Links struct {
 			Clone list[bitbucketServerLink] `json:"clone"`

@@ -32,8 +32,8 @@ func TestDecodeBoundsWhatABodyHolds(t *testing.T) {
 		{"as many events as are taken", bitbucket(listOf(MaxEvents, pushed)), "", ""},
 		{"too many events", bitbucket(listOf(MaxEvents+1, pushed)), ErrorTooManyEvents,
 			"the body asks for more than 256 things; send at most so many at once"},
-		{"many values that nobody reads", values(basicParts), "", ""},
-		{"too many values", values(basicParts * 3 / 2), ErrorTooComplex,
+		{"many values that nobody reads", values(baseTokens), "", ""},
+		{"too many values", values(baseTokens * 3 / 2), ErrorTooComplex,
 			"the body holds more than 45058 names and values, the most that are read of 98324 bytes: send less in one body"},
 	}
 	for _, test := range tests {

@@ -67,7 +67,7 @@ func decodeImagePush(m message, out *Decoded) error {
 		return err
 	}
 	out.DeliveryID = e.ID
-	if !tellsOfNewImage(e.Type) {
+	if !isImagePushType(e.Type) {
 		out.ignore(IgnoredEvent, "the CloudEvent %s is not known to tell of a new image", quote(e.Type))
 		return nil
 	}
@@ -111,9 +111,9 @@ func hostOfSource(source string) string {
 	return host
 }
 
-// tellsOfNewImage reports whether an event's type, such as com.amazon.ecr.image.push, speaks of an image and ends with
+// isImagePushType reports whether an event's type, such as com.amazon.ecr.image.push, speaks of an image and ends with
 // what makes one available. Image Updater asks for the first alone, and so takes a deletion for a push.
-func tellsOfNewImage(eventType string) bool {
+func isImagePushType(eventType string) bool {
 	eventType = strings.ToLower(eventType)
 	if !strings.Contains(eventType, "image") && !strings.Contains(eventType, "container") {
 		return false

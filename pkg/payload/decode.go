@@ -43,7 +43,7 @@ func Decode(in Input) (Decoded, error) {
 	}
 	m.markDefaultBranch(out.Events)
 	for i := range out.Events {
-		if err := finish(&out.Events[i], out); err != nil {
+		if err := normalizeEvent(&out.Events[i], out); err != nil {
 			return Decoded{Source: s.name}, err
 		}
 	}
@@ -59,7 +59,7 @@ func checkClaim(claimed, named string) error {
 		return refuse(ErrorUnknownSource, "the source %s is not known: use one of %s, or none to have it detected",
 			quote(claimed), strings.Join(Sources(), ", "))
 	}
-	bothGitHubs := isGitHubs(named) && isGitHubs(claimed)
+	bothGitHubs := isGitHubSource(named) && isGitHubSource(claimed)
 	if named != "" && named != claimed && !bothGitHubs {
 		return refuse(ErrorSourceConflict, "the source was given as %s, but the headers are those of %s: give that, or none",
 			claimed, named)
@@ -70,7 +70,7 @@ func checkClaim(claimed, named string) error {
 // checkHeaders refuses a header that says what a body is, and says it more than once: each reader on the way may have
 // taken another of its values for the true one.
 func checkHeaders(h http.Header) error {
-	for _, name := range decidingHeaders {
+	for _, name := range identifyingHeaders {
 		if n := len(h.Values(name)); n > 1 {
 			return refuse(ErrorInvalidField, "the header %s was given %d times: send it once", name, n)
 		}
@@ -91,12 +91,12 @@ func chooseSender(named, claimed string, m message) (sender, error) {
 	return s, nil
 }
 
-// finish completes and checks an event. It is done here and not by the senders, so that none can forget it.
-func finish(e *Event, d Decoded) (err error) {
+// normalizeEvent completes and checks an event. It is done here and not by the senders, so that none can forget it.
+func normalizeEvent(e *Event, d Decoded) (err error) {
 	e.Source = d.Source
 	e.DeliveryID = cmp.Or(e.DeliveryID, d.DeliveryID)
 	if e.Image != nil {
-		return finishImage(e)
+		return normalizeImageEvent(e)
 	}
 	if err := ValidateRef(e.Ref); err != nil {
 		return err
@@ -105,7 +105,7 @@ func finish(e *Event, d Decoded) (err error) {
 	return err
 }
 
-func finishImage(e *Event) error {
+func normalizeImageEvent(e *Event) error {
 	image, err := NormalizeImage(*e.Image)
 	if err != nil {
 		return err
@@ -116,3 +116,38 @@ func finishImage(e *Event) error {
 	}
 	return nil
 }
+
+// markDefaultBranch marks the events of the branch that the payload says is the repository's default one. The git hosts
+// that tell it do so in one of these places, and only ever mean the repository that was pushed to.
+func (m message) markDefaultBranch(events []Event) {
+	branch := m.defaultBranch()
+	for i := range events {
+		e := &events[i]
+		e.DefaultBranch = branch != "" && e.RefType == RefTypeBranch && e.Ref == branch
+	}
+}
+
+func (m message) defaultBranch() string {
+	for _, path := range [][]string{
+		{"repository", "default_branch"},            // GitHub, Gitea, Forgejo, Gogs
+		{"project", "default_branch"},               // GitLab
+		{"resource", "repository", "defaultBranch"}, // Azure DevOps, in full
+	} {
+		if branch := m.text(path...); branch != "" {
+			return strings.TrimPrefix(branch, "refs/heads/")
+		}
+	}
+	return ""
+}
+
+const (
+	// costPerByte is for what is made of the text itself: copies of its strings, two where they have escapes, in each of the
+	// layers that a body may have, and where its names and members are.
+	costPerByte = 8
+	// baseCost is for the items of lists, of which even small bodies may have maxListItems, and for MaxEvents events.
+	baseCost = 512 << 10
+)
+
+// MaxDecodeCost returns the most bytes that Decode allocates for a body of so many bytes, whoever sent it and whatever is in
+// it. Not all of them are in use at one time.
+func MaxDecodeCost(bodyBytes int64) int64 { return baseCost + costPerByte*bodyBytes }

@@ -60,7 +60,7 @@ const envelopeRegistryURL = "registry_url"
 // envelopeOf returns what Decode reads and any of the cases has.
 func envelopeOf(cases []goldenCase) envelope {
 	var names envelope
-	for _, name := range slices.Concat(decidingHeaders, []string{"X-Request-Id"}) {
+	for _, name := range slices.Concat(identifyingHeaders, []string{"X-Request-Id"}) {
 		if slices.ContainsFunc(cases, func(c goldenCase) bool { return c.in.Header.Get(name) != "" }) {
 			names = append(names, name)
 		}

@@ -52,12 +52,12 @@ func sentByDistribution(h http.Header) bool {
 // fitsDistribution looks into the first event, because the name "events" alone says little.
 func fitsDistribution(m message) bool {
 	events := m.object.find("events")
-	if elements(events) == 0 {
+	if countElements(events) == 0 {
 		return false
 	}
 	start := skipSpace(events, 1)
 	first := events[start:skipValue(events, start)]
-	return memberOf(first, "action") != nil && memberOf(first, "target") != nil
+	return memberValue(first, "action") != nil && memberValue(first, "target") != nil
 }
 
 func decodeDistribution(m message, out *Decoded) error {
@@ -94,7 +94,7 @@ func (e registryEvent) decode(m message, id string, out *Decoded) error {
 		return nil
 	}
 	urlHost, _ := splitAddress(t.URL)
-	host, repository, err := m.pulledFrom(registry{source: sourceDistribution, host: cmp.Or(e.Request.Host, urlHost)}, t.Repository)
+	host, repository, err := m.pullReference(registry{source: sourceDistribution, host: cmp.Or(e.Request.Host, urlHost)}, t.Repository)
 	if err != nil {
 		return err
 	}

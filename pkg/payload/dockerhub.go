@@ -48,14 +48,14 @@ type epoch struct{ timestamp }
 // UnmarshalJSON returns a *json.UnmarshalTypeError, as timestamp does.
 func (e *epoch) UnmarshalJSON(raw []byte) error {
 	if len(raw) > maxTimeBytes {
-		return notATime(string(raw[:maxTimeBytes]))
+		return errNotTime(string(raw[:maxTimeBytes]))
 	}
 	seconds, err := strconv.ParseFloat(string(raw), 64)
 	if err != nil {
 		return e.timestamp.UnmarshalJSON(raw)
 	}
 	if seconds < 0 || seconds > maxEpoch {
-		return notATime(string(raw))
+		return errNotTime(string(raw))
 	}
 	if seconds > 0 {
 		e.time = time.Unix(int64(seconds), 0).UTC()

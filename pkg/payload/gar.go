@@ -95,14 +95,14 @@ func (c artifactRegistryChange) image() (Image, error) {
 		}
 		image = i
 	}
-	if !isGooglesHost(image.Host) {
+	if !isGoogleHost(image.Host) {
 		return Image{}, refuse(ErrorInvalidImage, "the image %s is not in a registry of Google's: expected a tag at *.pkg.dev or *gcr.io",
 			quote(image.String()))
 	}
 	return image, nil
 }
 
-// isGooglesHost: Container Registry's old names are Artifact Registry's too.
-func isGooglesHost(host string) bool {
+// isGoogleHost: Container Registry's old names are Artifact Registry's too.
+func isGoogleHost(host string) bool {
 	return strings.HasSuffix(host, ".pkg.dev") || host == "gcr.io" || strings.HasSuffix(host, ".gcr.io")
 }

@@ -55,5 +55,5 @@ func RequestImage(name, tag string) (Decoded, error) {
 		return Decoded{Source: SourceGeneric}, err
 	}
 	out := Decoded{Source: SourceGeneric, Events: []Event{{Type: "request", Image: &image}}}
-	return out, finish(&out.Events[0], out)
+	return out, normalizeEvent(&out.Events[0], out)
 }

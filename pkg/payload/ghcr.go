@@ -21,12 +21,12 @@ const (
 //
 // GitHub signs: X-Hub-Signature-256. It can set no header of one's own, so its callers have no Kubernetes identity.
 type gitHubPackage struct {
-	Action          string          `json:"action"`
-	Package         packageAtGitHub `json:"package"`
-	RegistryPackage packageAtGitHub `json:"registry_package"`
+	Action          string            `json:"action"`
+	Package         gitHubPackageData `json:"package"`
+	RegistryPackage gitHubPackageData `json:"registry_package"`
 }
 
-type packageAtGitHub struct {
+type gitHubPackageData struct {
 	Name  string `json:"name"`
 	Owner struct {
 		Login string `json:"login"`
@@ -52,9 +52,9 @@ type packageAtGitHub struct {
 	} `json:"package_version"`
 }
 
-// isGitHubs reports whether the sender's events come through GitHub's webhooks. Either of them may be claimed for whatever
+// isGitHubSource reports whether the sender's events come through GitHub's webhooks. Either of them may be claimed for whatever
 // GitHub sends, and ignores what is the other's: one webhook may be set up for more events than its door is for.
-func isGitHubs(source string) bool {
+func isGitHubSource(source string) bool {
 	return source == sourceGHCR || source == sourceGitHub
 }
 
@@ -116,7 +116,7 @@ func decodeGitHubPackage(m message, out *Decoded) error {
 
 // image returns the image in lower case, because names in registries are, whatever case GitHub's are in. The URL ends
 // with the tag, or with a colon and nothing.
-func (p packageAtGitHub) image() Image {
+func (p gitHubPackageData) image() Image {
 	version := p.PackageVersion
 	image := Image{Tag: cmp.Or(version.Container.Tag.Name, version.Version), Digest: version.Container.Tag.Digest}
 	if isDigest(version.Version) {

@@ -10,10 +10,10 @@ import "time"
 type gitHubEvent struct {
 	Action  string `json:"action"`
 	Release struct {
-		TagName     string    `json:"tag_name"`
-		Draft       bool      `json:"draft"`
-		PublishedAt timestamp `json:"published_at"` // for the first time, as a pre-release maybe
-		UpdatedAt   looseTime `json:"updated_at"`   // not documented, and not always there
+		TagName     string      `json:"tag_name"`
+		Draft       bool        `json:"draft"`
+		PublishedAt timestamp   `json:"published_at"` // for the first time, as a pre-release maybe
+		UpdatedAt   lenientTime `json:"updated_at"`   // not documented, and not always there
 	} `json:"release"`
 	Ref        string `json:"ref"`
 	After      string `json:"after"`

@@ -46,8 +46,8 @@ type gitLabRelease struct {
 	Commit struct {
 		ID string `json:"id"`
 	} `json:"commit"`
-	CreatedAt  looseTime     `json:"created_at"`
-	ReleasedAt looseTime     `json:"released_at"` // whatever its author wants
+	CreatedAt  lenientTime   `json:"created_at"`
+	ReleasedAt lenientTime   `json:"released_at"` // whatever its author wants
 	Project    gitLabProject `json:"project"`
 }
 

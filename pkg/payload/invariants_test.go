@@ -37,7 +37,7 @@ func checkDecode(t *testing.T, in Input) {
 		return
 	}
 	checkDecoded(t, got)
-	if len(got.Events) > 0 && saysGone(in.Body, got) {
+	if len(got.Events) > 0 && reportsDeletion(in.Body, got) {
 		t.Fatalf("deploys what is gone: %+v", got.Events)
 	}
 }
@@ -45,7 +45,7 @@ func checkDecode(t *testing.T, in Input) {
 func checkSource(t *testing.T, in Input, got Decoded, err error) {
 	t.Helper()
 	named := SourceFromHeader(in.Header)
-	claimed := isGitHubs(named) && got.Source == in.Source
+	claimed := isGitHubSource(named) && got.Source == in.Source
 	if named != "" && got.Source != named && !claimed {
 		t.Fatalf("source = %q, the header names %q", got.Source, named)
 	}
@@ -128,9 +128,9 @@ func checkImage(t *testing.T, e Event) {
 	}
 }
 
-// saysGone reports whether the top level of a JSON body says that the ref of a push, or of what was written by hand, is
+// reportsDeletion reports whether the top level of a JSON body says that the ref of a push, or of what was written by hand, is
 // gone: "deleted": true, or an "after" of zeros.
-func saysGone(body []byte, d Decoded) bool {
+func reportsDeletion(body []byte, d Decoded) bool {
 	var v map[string]any
 	if json.Unmarshal(body, &v) != nil {
 		return false

@@ -85,7 +85,7 @@ func decodeJFrog(m message, out *Decoded) error {
 	case path != "":
 		repository = path + "/" + name
 	}
-	if err := require("jpd_origin, or registry_url in the URL, or "+registryKey(sourceJFrog), host); err != nil {
+	if err := require("jpd_origin, or registry_url in the URL, or "+registryURLKey(sourceJFrog), host); err != nil {
 		return err
 	}
 	digest := ""

@@ -17,12 +17,12 @@ import (
 
 // message is a delivery whose body is known to be strict JSON.
 type message struct {
-	header      http.Header
-	body        []byte
-	object      object // empty for a batch
-	batch       bool   // of CloudEvents; the body is an array
-	registryURL string
-	checked     *checkedAddress
+	header       http.Header
+	body         []byte
+	object       object // empty for a batch
+	batch        bool   // of CloudEvents; the body is an array
+	registryURL  string
+	addressCache *addressCache
 	// registryURLs and signed are those of the Input.
 	registryURLs func(source string) string
 	signed       bool
@@ -38,7 +38,7 @@ func readMessage(in Input) (message, error) {
 	}
 	m := message{
 		header: in.Header, body: body, batch: isCloudEventsBatch(in.Header),
-		registryURL: in.RegistryURL, registryURLs: in.RegistryURLs, signed: in.Signed, checked: &checkedAddress{},
+		registryURL: in.RegistryURL, registryURLs: in.RegistryURLs, signed: in.Signed, addressCache: &addressCache{},
 	}
 	var err error
 	if m.batch {
@@ -140,4 +140,32 @@ func typeName(t reflect.Type) string {
 		return "true or false"
 	}
 	return "a " + t.Kind().String()
+}
+
+// maxListItems is how many items of a list are read, of which MaxEvents may ask for something. The rest is what is
+// ignored: refs that are gone, layers, events of other kinds.
+const maxListItems = 1024
+
+// list is an array in a payload that is read item by item. What an item takes in memory is many times what "{}" takes in a
+// body, so every array in the types that payloads are decoded into is a list.
+type list[T any] []T
+
+// UnmarshalJSON counts the items before it makes any. It returns an *Error if there are too many.
+func (l *list[T]) UnmarshalJSON(raw []byte) error {
+	n := countElements(raw)
+	if n > maxListItems {
+		return refuse(ErrorTooComplex,
+			"the body has a list of %d items, of which at most %d are read: send fewer at once", n, maxListItems)
+	}
+	*l = make(list[T], 0, n)
+	return json.UnmarshalCaseSensitivePreserveInts(raw, (*[]T)(l))
+}
+
+// rawValue is a value as it is in the body, of which it is a part.
+type rawValue []byte
+
+// UnmarshalJSON never fails.
+func (v *rawValue) UnmarshalJSON(raw []byte) error {
+	*v = raw
+	return nil
 }

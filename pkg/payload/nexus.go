@@ -52,11 +52,11 @@ func decodeNexus(m message, out *Decoded) (err error) {
 		out.ignore(IgnoredAction, "the action %s publishes no image", quote(p.Action))
 		return nil
 	}
-	host, repository, err := m.pulledFrom(registry{source: sourceNexus, repository: p.RepositoryName}, c.Name)
+	host, repository, err := m.pullReference(registry{source: sourceNexus, repository: p.RepositoryName}, c.Name)
 	if err != nil {
 		return err
 	}
-	if err := require("component.name", c.Name, "component.version", c.Version, "registry_url in the URL, or "+registryKey(sourceNexus), host); err != nil {
+	if err := require("component.name", c.Name, "component.version", c.Version, "registry_url in the URL, or "+registryURLKey(sourceNexus), host); err != nil {
 		return err
 	}
 	out.addImage(Event{Type: "component." + p.Action, Time: p.Timestamp.time},

@@ -22,19 +22,19 @@ type registry struct {
 // A signature covers the body alone. Beside one, the URL could be anybody's, so what it says is refused unless the address
 // is known without it.
 func (m message) address(r registry) (host, path string, given bool, err error) {
-	kept := keptAddress(m.registryURLs, r)
+	configured := configuredAddress(m.registryURLs, r)
 	switch {
-	case m.registryURL == "" && kept == "":
+	case m.registryURL == "" && configured == "":
 		return r.host, "", false, nil
 	case m.registryURL != "" && !m.signed:
 		host, path = splitAddress(m.registryURL)
-		if !m.checked.isRegistryAddress(host, path) {
+		if !m.addressCache.isRegistryAddress(host, path) {
 			return "", "", false, errRegistryURL()
 		}
-	case kept != "":
-		host, path = splitAddress(kept)
-		if !m.checked.isRegistryAddress(host, path) {
-			return "", "", false, errKeptAddress(r.source)
+	case configured != "":
+		host, path = splitAddress(configured)
+		if !m.addressCache.isRegistryAddress(host, path) {
+			return "", "", false, errConfiguredAddress(r.source)
 		}
 	default:
 		return "", "", false, errRegistryURLNotSigned(r.source)
@@ -42,8 +42,8 @@ func (m message) address(r registry) (host, path string, given bool, err error) 
 	return host, path, true, nil
 }
 
-// pulledFrom returns the host and the repository under which clusters pull an image.
-func (m message) pulledFrom(r registry, repository string) (pullHost, pullRepository string, err error) {
+// pullReference returns the host and the repository under which clusters pull an image.
+func (m message) pullReference(r registry, repository string) (pullHost, pullRepository string, err error) {
 	host, path, _, err := m.address(r)
 	if path != "" {
 		repository = path + "/" + repository
@@ -51,39 +51,39 @@ func (m message) pulledFrom(r registry, repository string) (pullHost, pullReposi
 	return host, repository, err
 }
 
-// keptAddress returns the address that is kept for the repository, or else for the whole registry, or "".
-func keptAddress(registryURLs func(string) string, r registry) (address string) {
+// configuredAddress returns the address that is kept for the repository, or else for the whole registry, or "".
+func configuredAddress(registryURLs func(string) string, r registry) (address string) {
 	if registryURLs == nil {
 		return ""
 	}
 	for line := range strings.Lines(registryURLs(r.source)) {
-		name, ofRepository, isNamed := strings.Cut(strings.TrimSpace(line), "=")
+		name, repositoryAddress, isNamed := strings.Cut(strings.TrimSpace(line), "=")
 		switch {
 		case !isNamed:
 			if address == "" {
 				address = name
 			}
 		case r.repository != "" && strings.TrimSpace(name) == r.repository:
-			return strings.TrimSpace(ofRepository)
+			return strings.TrimSpace(repositoryAddress)
 		}
 	}
 	return address
 }
 
-// checkedAddress remembers whether images can be below the address that was asked about last: a body may name hundreds of
+// addressCache remembers whether images can be below the address that was asked about last: a body may name hundreds of
 // images, all of them below the same.
-type checkedAddress struct {
+type addressCache struct {
 	host, path string
 	known, ok  bool
 }
 
 // isRegistryAddress is the function of that name. The receiver may be nil.
-func (c *checkedAddress) isRegistryAddress(host, path string) bool {
+func (c *addressCache) isRegistryAddress(host, path string) bool {
 	if c == nil {
 		return isRegistryAddress(host, path)
 	}
 	if !c.known || c.host != host || c.path != path {
-		*c = checkedAddress{host, path, true, isRegistryAddress(host, path)}
+		*c = addressCache{host, path, true, isRegistryAddress(host, path)}
 	}
 	return c.ok
 }
@@ -100,15 +100,15 @@ func errRegistryURL() error {
 		"and may have a path in lower case, as in &registry_url=registry.example.com/team; what follows begins with &, as in &secret=, not with ?")
 }
 
-func registryKey(source string) string { return "webhook." + source + "-registry-url" }
+func registryURLKey(source string) string { return "webhook." + source + "-registry-url" }
 
-// errKeptAddress does not repeat what is kept beside secrets.
-func errKeptAddress(source string) error {
+// errConfiguredAddress does not repeat what is kept beside secrets.
+func errConfiguredAddress(source string) error {
 	return refuse(ErrorInvalidImage, "the address under %s, beside the webhook secrets, is not valid: "+
-		"it must be a host name with a dot or a port, or localhost, and may have a path in lower case", registryKey(source))
+		"it must be a host name with a dot or a port, or localhost, and may have a path in lower case", registryURLKey(source))
 }
 
 func errRegistryURLNotSigned(source string) error {
 	return refuse(ErrorInvalidField, "registry_url in the URL does not count, since the signature does not cover it: "+
-		"give the address under the key %s, beside the webhook secret", registryKey(source))
+		"give the address under the key %s, beside the webhook secret", registryURLKey(source))
 }

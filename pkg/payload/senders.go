@@ -51,9 +51,9 @@ var senders = []sender{
 	{SourceGeneric, "ref, and no field of a git host's event", nil, fitsGeneric, decodeGeneric},
 }
 
-// decidingHeaders are the headers that tell who sent a body, what it is, or whether it came before. Those that proxies
+// identifyingHeaders are the headers that tell who sent a body, what it is, or whether it came before. Those that proxies
 // add to any request, such as X-Request-Id, are not among them.
-var decidingHeaders = []string{
+var identifyingHeaders = []string{
 	"X-GitHub-Event", "X-GitHub-Event-Type", "X-GitHub-Delivery",
 	"X-Gitea-Event", "X-Gitea-Event-Type", "X-Gitea-Delivery",
 	"X-Forgejo-Event", "X-Forgejo-Event-Type", "X-Forgejo-Delivery",
@@ -113,4 +113,31 @@ func senderByShape(m message) (sender, error) {
 	return sender{}, refuse(ErrorUnrecognized,
 		`no known sender sends such a body: give the source, one of %s, to be told what it lacks; to ask for a ref yourself, send {"ref": "main"}`,
 		strings.Join(Sources(), ", "))
+}
+
+// What senders ask for.
+const (
+	RequestsGitRefs = "GitRefs"
+	RequestsImages  = "Images"
+)
+
+// Requests returns what a type of sender asks for.
+func Requests(source string) string {
+	git := []string{"github", "gitlab", "gitea", "bitbucket", "bitbucket-server", "azure-devops", "argocd", "kargo", SourceGeneric}
+	if slices.Contains(git, source) {
+		return RequestsGitRefs
+	}
+	return RequestsImages
+}
+
+// maxSourceBytes is somewhat more than the longest sender type has.
+const maxSourceBytes = 20
+
+// LooksLikeSource reports whether a text is written as sender types are. Do not show a stranger's that is not: it may be a
+// secret, or have one behind a type from which it was separated by a second "?" or by an encoded "&".
+func LooksLikeSource(text string) bool {
+	other := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '.' && r != '-'
+	}
+	return text != "" && len(text) <= maxSourceBytes && !strings.ContainsFunc(text, other)
 }

@@ -15,21 +15,21 @@ func DecodeSigned(in Input) (Decoded, error) {
 	if err != nil || len(out.Events) == 0 {
 		return out, err
 	}
-	alone, err := Decode(Input{Body: in.Body, RegistryURLs: in.RegistryURLs, Signed: true})
-	if err != nil || !reflect.DeepEqual(whatIsAsked(out), whatIsAsked(alone)) {
+	bodyOnly, err := Decode(Input{Body: in.Body, RegistryURLs: in.RegistryURLs, Signed: true})
+	if err != nil || !reflect.DeepEqual(withoutDeliveryIDs(out), withoutDeliveryIDs(bodyOnly)) {
 		return Decoded{Source: out.Source}, refuse(ErrorSourceConflict,
 			"the headers or the path say of the body what it does not say itself, and the signature covers the body alone: "+
 				"send what %s sends, as it is", out.Source)
 	}
-	if out.Source == SourceGeneric && isOfGitHost(in) {
+	if out.Source == SourceGeneric && isGitHostEvent(in) {
 		return Decoded{Source: out.Source}, refuse(ErrorSourceConflict,
 			"the signed body is an event of a git host, not a request for a ref: send the host's own headers with it")
 	}
 	return out, nil
 }
 
-// whatIsAsked returns the events without the ids of deliveries, which only tell repeats.
-func whatIsAsked(d Decoded) []Event {
+// withoutDeliveryIDs returns the events without the ids of deliveries, which only tell repeats.
+func withoutDeliveryIDs(d Decoded) []Event {
 	events := make([]Event, len(d.Events))
 	for i, e := range d.Events {
 		e.DeliveryID = ""
@@ -38,9 +38,9 @@ func whatIsAsked(d Decoded) []Event {
 	return events
 }
 
-// isOfGitHost reports whether a body that has no event's shape was made by GitHub or one of its kind all the same. Each of
+// isGitHostEvent reports whether a body that has no event's shape was made by GitHub or one of its kind all the same. Each of
 // their events names who caused it, and some name a ref that nobody asks to deploy, such as that of a workflow run.
-func isOfGitHost(in Input) bool {
+func isGitHostEvent(in Input) bool {
 	m, err := readMessage(Input{Body: in.Body})
 	return err == nil && (m.has("sender", "login") || m.has("sender", "username"))
 }

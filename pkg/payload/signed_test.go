@@ -11,11 +11,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// signing are the types of sender that sign the body.
-var signing = []string{"bitbucket", "bitbucket-server", "generic", "ghcr.io", "gitea", "github", "gitlab", "jfrog", "nexus"}
+// signingSources are the types of sender that sign the body.
+var signingSources = []string{"bitbucket", "bitbucket-server", "generic", "ghcr.io", "gitea", "github", "gitlab", "jfrog", "nexus"}
 
-// disguises are what may be said of a signed body where no signature reaches.
-func disguises() []Input {
+// unsignedInputs are what may be said of a signed body where no signature reaches.
+func unsignedInputs() []Input {
 	headers := []http.Header{nil, {"Ce-Type": {"org.example.image.push"}, "Ce-Specversion": {"1.0"}, "Ce-Id": {"1"},
 		"Ce-Source": {"https://quay.io"}, "Ce-Subject": {"a/b:1"}}}
 	for name, values := range map[string][]string{
@@ -52,7 +52,7 @@ func disguises() []Input {
 
 // Who has seen one signed body has one request, and not one for each header that goes with it.
 func TestASignedBodyAsksForOneThingWhateverIsSaidOfIt(t *testing.T) {
-	all := disguises()
+	all := unsignedInputs()
 	for _, c := range goldenCases(t) {
 		var asked []Event
 		var first Input
@@ -62,7 +62,7 @@ func TestASignedBodyAsksForOneThingWhateverIsSaidOfIt(t *testing.T) {
 			if err != nil || len(got.Events) == 0 {
 				continue
 			}
-			events := whatIsAsked(got)
+			events := withoutDeliveryIDs(got)
 			if asked == nil {
 				asked, first = events, d
 			}
@@ -85,7 +85,7 @@ func TestWhatSignersSendIsUnderstood(t *testing.T) {
 	}
 	for _, c := range goldenCases(t) {
 		plain, err := Decode(c.in)
-		if err != nil || !slices.Contains(signing, plain.Source) || c.in.RegistryURL != "" {
+		if err != nil || !slices.Contains(signingSources, plain.Source) || c.in.RegistryURL != "" {
 			continue
 		}
 		signed, err := DecodeSigned(c.in)

@@ -104,8 +104,8 @@ func scan(text []byte) (object, error) {
 		case '}':
 			depth--
 			first := open[depth]
-			if twice, found := duplicate(text, names[first:]); found {
-				return object{}, refuse(ErrorMalformedBody, "the body has the name %s twice in one object", quote(twice))
+			if name, found := duplicate(text, names[first:]); found {
+				return object{}, refuse(ErrorMalformedBody, "the body has the name %s twice in one object", quote(name))
 			}
 			names = names[:first]
 		case ']':
@@ -132,7 +132,7 @@ func scan(text []byte) (object, error) {
 }
 
 // duplicate returns a name that occurs twice, and whether there is one. It sorts the names, which are in the text.
-func duplicate(text []byte, names []span) (twice string, found bool) {
+func duplicate(text []byte, names []span) (name string, found bool) {
 	slices.SortFunc(names, func(a, b span) int { return compareNames(a.in(text), b.in(text)) })
 	for i := 1; i < len(names); i++ {
 		if compareNames(names[i-1].in(text), names[i].in(text)) == 0 {

@@ -24,7 +24,7 @@ const maxEpoch = 253402300799
 // UnmarshalJSON returns a *json.UnmarshalTypeError, to which the decoder adds the name of the field.
 func (t *timestamp) UnmarshalJSON(raw []byte) error {
 	if len(raw) > maxTimeBytes {
-		return notATime(string(raw[:maxTimeBytes]))
+		return errNotTime(string(raw[:maxTimeBytes]))
 	}
 	text := string(raw)
 	if text == "null" || text == "0" {
@@ -42,13 +42,13 @@ func (t *timestamp) UnmarshalJSON(raw []byte) error {
 			}
 		}
 	}
-	return notATime(text)
+	return errNotTime(text)
 }
 
 // maxTimeBytes bounds what is tried as a time. The errors of the parsers repeat what they were given, several times.
 const maxTimeBytes = 128
 
-func notATime(text string) error {
+func errNotTime(text string) error {
 	return &json.UnmarshalTypeError{Value: quote(text).String(), Type: reflect.TypeFor[timestamp]()}
 }
 
@@ -58,12 +58,12 @@ func isRFC3339InUTC(t time.Time) bool {
 	return year >= 0 && year <= 9999
 }
 
-// looseTime is a timestamp that is unknown when it cannot be read. It is for hosts that write times in more ways, and in
+// lenientTime is a timestamp that is unknown when it cannot be read. It is for hosts that write times in more ways, and in
 // another one with the next version: a time only tells older events from newer ones, which is not worth a delivery.
-type looseTime struct{ time time.Time }
+type lenientTime struct{ time time.Time }
 
 // UnmarshalJSON never fails. Beside what a timestamp may be, it reads how Ruby writes times, and with it GitLab.
-func (t *looseTime) UnmarshalJSON(raw []byte) error {
+func (t *lenientTime) UnmarshalJSON(raw []byte) error {
 	if len(raw) > maxTimeBytes {
 		return nil
 	}

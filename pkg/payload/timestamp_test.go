@@ -32,7 +32,7 @@ func TestLooseTimeReadsWhatItCanAndNeverFails(t *testing.T) {
 		{`[]`, time.Time{}},
 	}
 	for _, tt := range tests {
-		var got looseTime
+		var got lenientTime
 		if err := json.Unmarshal([]byte(tt.raw), &got); err != nil || !got.time.Equal(tt.want) || got.time.Location() != time.UTC {
 			t.Errorf("%s: %v, %v, want %v", tt.raw, got.time, err, tt.want)
 		}

@@ -54,7 +54,7 @@ func decodeZot(m message, out *Decoded) error {
 	if err != nil {
 		return err
 	}
-	host, repository, err := m.pulledFrom(registry{source: sourceZot}, p.Name)
+	host, repository, err := m.pullReference(registry{source: sourceZot}, p.Name)
 	if err != nil {
 		return err
 	}

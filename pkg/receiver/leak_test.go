@@ -42,12 +42,12 @@ func TestASecretIsInNoAnswerAndNoLogHoweverItIsWritten(t *testing.T) {
 		{"/webhook/demo/plant%3Fsecret=" + secret, nil, http.StatusBadRequest},
 		{"/webhook/demo/plant;secret=" + secret, nil, http.StatusBadRequest},
 	} {
-		p := &pipeline{canProve: []string{"docker.io"}}
-		answer, log := postLogged(p.handler(t, "demo"), tc.path, tc.header...)
-		if answer.Code != tc.code {
-			t.Errorf("%s %v: answered %d %s, want %d", tc.path, tc.header, answer.Code, answer.Body, tc.code)
+		p := &pipeline{acceptedSources: []string{"docker.io"}}
+		response, log := postLogged(p.handler(t, "demo"), tc.path, tc.header...)
+		if response.Code != tc.code {
+			t.Errorf("%s %v: answered %d %s, want %d", tc.path, tc.header, response.Code, response.Body, tc.code)
 		}
-		if told := fmt.Sprint(answer.Body, answer.Header()); strings.Contains(told, secret) {
+		if told := fmt.Sprint(response.Body, response.Header()); strings.Contains(told, secret) {
 			t.Errorf("%s %v: the secret is in the answer: %s", tc.path, tc.header, told)
 		}
 		if strings.Contains(log, secret) {

@@ -56,7 +56,7 @@ func (r Rate) String() string {
 // limit returns next behind the limit. A request beyond it waits, before anything of it but its headers is read; if it
 // would have to wait for too long, or if maxWaiting others wait, it is answered 429 at once, and refused is called. Probes
 // are not counted.
-func (r Rate) limit(next http.Handler, maxWaiting int, refused func()) http.Handler {
+func (r Rate) limit(next http.Handler, maxWaiting int, onRefused func()) http.Handler {
 	if r.Requests == 0 {
 		return next
 	}
@@ -66,17 +66,17 @@ func (r Rate) limit(next http.Handler, maxWaiting int, refused func()) http.Hand
 		switch {
 		case req.URL.Path == healthPath, limiter.Allow():
 			next.ServeHTTP(w, req)
-		case waitForTurn(req.Context(), limiter, &waiting, maxWaiting):
+		case waitForToken(req.Context(), limiter, &waiting, maxWaiting):
 			next.ServeHTTP(w, req)
 		case req.Context().Err() == nil: // the sender has not left
-			refused()
-			writeError(w, errOverRate(untilRoom(limiter)))
+			onRefused()
+			writeError(w, errRateLimited(retryDelay(limiter)))
 		}
 	})
 }
 
-// waitForTurn returns whether the limiter lets one more through, in time.
-func waitForTurn(ctx context.Context, limiter *rate.Limiter, waiting *atomic.Int64, maxWaiting int) bool {
+// waitForToken returns whether the limiter lets one more through, in time.
+func waitForToken(ctx context.Context, limiter *rate.Limiter, waiting *atomic.Int64, maxWaiting int) bool {
 	defer waiting.Add(-1)
 	if waiting.Add(1) > int64(maxWaiting) {
 		return false
@@ -86,14 +86,14 @@ func waitForTurn(ctx context.Context, limiter *rate.Limiter, waiting *atomic.Int
 	return limiter.Wait(ctx) == nil // an error at once if the deadline would come first
 }
 
-// untilRoom returns after how long a request will have its turn in time.
-func untilRoom(limiter *rate.Limiter) time.Duration {
-	untilTurn := (1 - limiter.Tokens()) / float64(limiter.Limit())
-	return time.Duration(untilTurn*float64(time.Second)) - maxRateWait
+// retryDelay returns after how long a request will have its turn in time.
+func retryDelay(limiter *rate.Limiter) time.Duration {
+	untilToken := (1 - limiter.Tokens()) / float64(limiter.Limit())
+	return time.Duration(untilToken*float64(time.Second)) - maxRateWait
 }
 
-// errOverRate says that the limit is reached, and when to send the request again.
-func errOverRate(after time.Duration) error {
+// errRateLimited says that the limit is reached, and when to send the request again.
+func errRateLimited(after time.Duration) error {
 	seconds := max(1, int(math.Ceil(after.Seconds())))
 	return apierrors.NewTooManyRequests("more requests came in than --webhook-ratelimit-allowed lets through: send it again later", seconds)
 }

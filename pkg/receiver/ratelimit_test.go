@@ -39,28 +39,28 @@ func TestRatesAreTakenWithAndWithoutATime(t *testing.T) {
 	}
 }
 
-// sent is what came of a request: how long it took, and the answer.
-type sent struct {
-	After      time.Duration
+// sendResult is what came of a request: how long it took, and the answer.
+type sendResult struct {
+	Waited     time.Duration
 	Code       int
 	RetryAfter string
 }
 
-// limited returns what sends a request through the limit, whose handler answers 202 at once. It must not outlive its bubble.
-func limited(rate Rate, maxWaiting int) func(ctx context.Context, path string) sent {
+// newLimitedSender returns what sends a request through the limit, whose handler answers 202 at once. It must not outlive its bubble.
+func newLimitedSender(rate Rate, maxWaiting int) func(ctx context.Context, path string) sendResult {
 	handler := rate.limit(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }), maxWaiting, func() {})
-	return func(ctx context.Context, path string) sent {
-		start, answer := time.Now(), httptest.NewRecorder()
-		answer.Code = 0 // unless there is an answer
-		handler.ServeHTTP(answer, httptest.NewRequestWithContext(ctx, http.MethodPost, path, nil))
-		return sent{After: time.Since(start), Code: answer.Code, RetryAfter: answer.Header().Get("Retry-After")}
+	return func(ctx context.Context, path string) sendResult {
+		start, response := time.Now(), httptest.NewRecorder()
+		response.Code = 0 // unless there is an answer
+		handler.ServeHTTP(response, httptest.NewRequestWithContext(ctx, http.MethodPost, path, nil))
+		return sendResult{Waited: time.Since(start), Code: response.Code, RetryAfter: response.Header().Get("Retry-After")}
 	}
 }
 
-// together sends n requests at once and returns what came of them, in the order of their ends.
-func together(ctx context.Context, n int, send func(context.Context, string) sent) []sent {
+// sendConcurrently sends n requests at once and returns what came of them, in the order of their ends.
+func sendConcurrently(ctx context.Context, n int, send func(context.Context, string) sendResult) []sendResult {
 	var mu sync.Mutex
-	var all []sent
+	var all []sendResult
 	var senders sync.WaitGroup
 	for range n {
 		senders.Go(func() {
@@ -76,12 +76,12 @@ func together(ctx context.Context, n int, send func(context.Context, string) sen
 
 func TestARequestOverTheRateWaitsForItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		send := limited(Rate{Requests: 2, Per: time.Second}, 10)
-		want := []sent{
-			{After: 0, Code: 202}, {After: 0, Code: 202},
-			{After: 500 * time.Millisecond, Code: 202}, {After: time.Second, Code: 202}, {After: 1500 * time.Millisecond, Code: 202},
+		send := newLimitedSender(Rate{Requests: 2, Per: time.Second}, 10)
+		want := []sendResult{
+			{Waited: 0, Code: 202}, {Waited: 0, Code: 202},
+			{Waited: 500 * time.Millisecond, Code: 202}, {Waited: time.Second, Code: 202}, {Waited: 1500 * time.Millisecond, Code: 202},
 		}
-		if diff := cmp.Diff(want, together(t.Context(), 5, send)); diff != "" {
+		if diff := cmp.Diff(want, sendConcurrently(t.Context(), 5, send)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
@@ -90,14 +90,14 @@ func TestARequestOverTheRateWaitsForItsTurn(t *testing.T) {
 func TestARequestThatWouldWaitTooLongIsRefusedAtOnce(t *testing.T) {
 	for _, test := range []struct {
 		rate Rate
-		want sent
+		want sendResult
 	}{
-		{Rate{Requests: 1, Per: time.Hour}, sent{Code: 429, RetryAfter: "3590"}},
-		{Rate{Requests: 2, Per: time.Hour}, sent{Code: 429, RetryAfter: "1790"}},
-		{Rate{Requests: 5, Per: time.Minute}, sent{Code: 429, RetryAfter: "2"}},
+		{Rate{Requests: 1, Per: time.Hour}, sendResult{Code: 429, RetryAfter: "3590"}},
+		{Rate{Requests: 2, Per: time.Hour}, sendResult{Code: 429, RetryAfter: "1790"}},
+		{Rate{Requests: 5, Per: time.Minute}, sendResult{Code: 429, RetryAfter: "2"}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			send := limited(test.rate, 10)
+			send := newLimitedSender(test.rate, 10)
 			for range test.rate.Requests {
 				if got := send(t.Context(), "/webhook"); got.Code != 202 {
 					t.Errorf("%s: got %+v for one within the rate", test.rate, got)
@@ -119,19 +119,19 @@ func TestARequestThatWouldWaitTooLongIsRefusedAtOnce(t *testing.T) {
 
 func TestNoMoreRequestsWaitThanMay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		send := limited(Rate{Requests: 1, Per: time.Second}, 2)
-		codes := map[sent]int{}
-		for _, one := range together(t.Context(), 10, send) {
+		send := newLimitedSender(Rate{Requests: 1, Per: time.Second}, 2)
+		codes := map[sendResult]int{}
+		for _, one := range sendConcurrently(t.Context(), 10, send) {
 			codes[one]++
 		}
-		want := map[sent]int{
-			{Code: 202}: 1, {After: time.Second, Code: 202}: 1, {After: 2 * time.Second, Code: 202}: 1,
+		want := map[sendResult]int{
+			{Code: 202}: 1, {Waited: time.Second, Code: 202}: 1, {Waited: 2 * time.Second, Code: 202}: 1,
 			{Code: 429, RetryAfter: "1"}: 7,
 		}
 		if diff := cmp.Diff(want, codes); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
-		if got := together(t.Context(), 1, send); got[0].Code != 202 {
+		if got := sendConcurrently(t.Context(), 1, send); got[0].Code != 202 {
 			t.Errorf("afterwards: %+v", got)
 		}
 	})
@@ -139,15 +139,15 @@ func TestNoMoreRequestsWaitThanMay(t *testing.T) {
 
 func TestASenderThatLeavesStopsWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		send := limited(Rate{Requests: 1, Per: 9 * time.Second}, 1)
+		send := newLimitedSender(Rate{Requests: 1, Per: 9 * time.Second}, 1)
 		send(t.Context(), "/webhook")
 		leaving, leave := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, leave)
-		if diff := cmp.Diff(sent{After: time.Second}, send(leaving, "/webhook")); diff != "" {
+		if diff := cmp.Diff(sendResult{Waited: time.Second}, send(leaving, "/webhook")); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 		// Its turn goes to the next.
-		if diff := cmp.Diff(sent{After: 8 * time.Second, Code: 202}, send(t.Context(), "/webhook")); diff != "" {
+		if diff := cmp.Diff(sendResult{Waited: 8 * time.Second, Code: 202}, send(t.Context(), "/webhook")); diff != "" {
 			t.Errorf("the next (-want +got):\n%s", diff)
 		}
 	})
@@ -157,13 +157,13 @@ func TestWhatIsRefusedIsCountedAndAnsweredAsEveryError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		counted := 0
 		handler := Rate{Requests: 1, Per: time.Hour}.limit(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), 1, func() { counted++ })
-		var answer *httptest.ResponseRecorder
+		var response *httptest.ResponseRecorder
 		for range 3 {
-			answer = httptest.NewRecorder()
-			handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/webhook", nil))
+			response = httptest.NewRecorder()
+			handler.ServeHTTP(response, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/webhook", nil))
 		}
 		const want = `{"error":"more requests came in than --webhook-ratelimit-allowed lets through: send it again later"}` + "\n"
-		if got := answer.Body.String(); counted != 2 || got != want || answer.Header().Get("Content-Type") != "application/json" {
+		if got := response.Body.String(); counted != 2 || got != want || response.Header().Get("Content-Type") != "application/json" {
 			t.Errorf("counted %d, answered %s", counted, got)
 		}
 	})
@@ -171,13 +171,13 @@ func TestWhatIsRefusedIsCountedAndAnsweredAsEveryError(t *testing.T) {
 
 func TestProbesAreNotLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		send := limited(Rate{Requests: 1, Per: time.Hour}, 1)
+		send := newLimitedSender(Rate{Requests: 1, Per: time.Hour}, 1)
 		for range 10 {
-			if got := send(t.Context(), "/healthz"); got != (sent{Code: 202}) {
+			if got := send(t.Context(), "/healthz"); got != (sendResult{Code: 202}) {
 				t.Errorf("got %+v", got)
 			}
 		}
-		if got := send(t.Context(), "/webhook"); got != (sent{Code: 202}) {
+		if got := send(t.Context(), "/webhook"); got != (sendResult{Code: 202}) {
 			t.Errorf("probes have used up the rate: got %+v", got)
 		}
 		if got := send(t.Context(), "/webhook/healthz"); got.Code != 429 {
@@ -187,7 +187,7 @@ func TestProbesAreNotLimited(t *testing.T) {
 }
 
 func TestWithoutARateNothingIsLimited(t *testing.T) {
-	send := limited(Rate{}, 0)
+	send := newLimitedSender(Rate{}, 0)
 	for range 1000 {
 		if got := send(t.Context(), "/webhook"); got.Code != 202 {
 			t.Fatalf("got %+v", got)

@@ -20,16 +20,16 @@ import (
 	"time"
 )
 
-// served is a server that runs until the test ends.
-type served struct {
+// testServer is a server that runs until the test ends.
+type testServer struct {
 	address string
 	stop    context.CancelFunc
 	// ended holds the error of Start once that has returned.
 	ended <-chan error
 }
 
-// serve runs a server on loopback.
-func serve(t *testing.T, config ServerConfig) *served {
+// startServer runs a server on loopback.
+func startServer(t *testing.T, config ServerConfig) *testServer {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -52,21 +52,21 @@ func serve(t *testing.T, config ServerConfig) *served {
 		stop()
 		<-finished
 	})
-	return &served{address: listener.Addr().String(), stop: stop, ended: ended}
+	return &testServer{address: listener.Addr().String(), stop: stop, ended: ended}
 }
 
-// serveTLS runs a server with the certificate of its options, or a self-signed one.
-func serveTLS(t *testing.T, options TLSOptions) *served {
+// startTLSServer runs a server with the certificate of its options, or a self-signed one.
+func startTLSServer(t *testing.T, options TLSOptions) *testServer {
 	t.Helper()
 	certificates, err := LoadCertificates(options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return serve(t, ServerConfig{TLS: options, Certificates: certificates})
+	return startServer(t, ServerConfig{TLS: options, Certificates: certificates})
 }
 
 // connect returns what a client negotiates, which believes any certificate.
-func (s *served) connect(client *tls.Config) (tls.ConnectionState, error) {
+func (s *testServer) connect(client *tls.Config) (tls.ConnectionState, error) {
 	client = client.Clone()
 	client.InsecureSkipVerify = true
 	conn, err := tls.Dial("tcp", s.address, client)
@@ -77,8 +77,8 @@ func (s *served) connect(client *tls.Config) (tls.ConnectionState, error) {
 	return conn.ConnectionState(), nil
 }
 
-// shows returns the certificate that a client of TLS 1.3 is shown.
-func (s *served) shows(t *testing.T) *x509.Certificate {
+// peerCertificate returns the certificate that a client of TLS 1.3 is shown.
+func (s *testServer) peerCertificate(t *testing.T) *x509.Certificate {
 	t.Helper()
 	state, err := s.connect(&tls.Config{MinVersion: tls.VersionTLS13})
 	if err != nil {

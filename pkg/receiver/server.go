@@ -25,8 +25,8 @@ const (
 	headerTimeout  = 10 * time.Second
 	idleTimeout    = 90 * time.Second // as net/http's own clients have it
 	maxHeaderBytes = 64 << 10
-	// answerTimeout bounds a request from the arrival of its body to the end of its answer.
-	answerTimeout = 75 * time.Second
+	// responseTimeout bounds a request from the arrival of its body to the end of its answer.
+	responseTimeout = 75 * time.Second
 )
 
 // ServerConfig is what a Server is made of.
@@ -41,19 +41,19 @@ type ServerConfig struct {
 	// TLS needs Certificates. Without Certificates it is plain HTTP that is served.
 	TLS          TLSOptions
 	Certificates *Certificates
-	// Rate bounds the requests, and MaxWaiting how many of them wait because of it. OverRate is called for each that is
+	// Rate bounds the requests, and MaxWaiting how many of them wait because of it. OnRateLimited is called for each that is
 	// refused because of it; it is not needed without a Rate.
-	Rate       Rate
-	MaxWaiting int
-	OverRate   func()
+	Rate          Rate
+	MaxWaiting    int
+	OnRateLimited func()
 	// BodyTimeout is how long the handler may wait for a body.
 	BodyTimeout time.Duration
 	// SecretsSynced reports whether it is known which secrets count. Nothing is served before.
 	SecretsSynced cache.InformerSynced
 	// ShutdownDelay is how long to go on after a signal to stop, and DrainTimeout how long requests may then take to end.
 	ShutdownDelay, DrainTimeout time.Duration
-	// Ended, if not nil, is called once no request is under way any more, or DrainTimeout is over.
-	Ended func()
+	// OnStopped, if not nil, is called once no request is under way any more, or DrainTimeout is over.
+	OnStopped func()
 }
 
 // Server serves the classic receiver. It is a Runnable of controller-runtime's manager.
@@ -70,8 +70,8 @@ func (s *Server) NeedLeaderElection() bool { return false }
 
 // Start serves until ctx is done, then finishes what is under way.
 func (s *Server) Start(ctx context.Context) error {
-	if s.config.Ended != nil {
-		defer s.config.Ended()
+	if s.config.OnStopped != nil {
+		defer s.config.OnStopped()
 	}
 	if !cache.WaitForCacheSync(ctx.Done(), s.config.SecretsSynced) {
 		return nil
@@ -134,10 +134,10 @@ func (s *Server) shutDown(server *http.Server, failed <-chan error) error {
 func (s *Server) httpServer(ctx context.Context) *http.Server {
 	requestTimeout := headerTimeout + maxRateWait + s.config.BodyTimeout
 	server := &http.Server{
-		Handler:           s.withLastAnswers(s.config.Rate.limit(s.config.Handler, s.config.MaxWaiting, s.config.OverRate)),
+		Handler:           s.withConnectionClose(s.config.Rate.limit(s.config.Handler, s.config.MaxWaiting, s.config.OnRateLimited)),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
-		WriteTimeout:      requestTimeout + answerTimeout,
+		WriteTimeout:      requestTimeout + responseTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		Protocols:         new(http.Protocols),
@@ -148,15 +148,15 @@ func (s *Server) httpServer(ctx context.Context) *http.Server {
 	server.Protocols.SetHTTP1(true)
 	if s.config.Certificates != nil {
 		server.Protocols.SetHTTP2(s.config.TLS.HTTP2)
-		server.HTTP2 = http2Bounds()
-		server.TLSConfig = s.config.TLS.config(s.config.Certificates.get)
+		server.HTTP2 = http2Config()
+		server.TLSConfig = s.config.TLS.config(s.config.Certificates.getCertificate)
 	}
 	return server
 }
 
-// withLastAnswers ends each connection with the answer on it once the server is stopping, so that no sender uses one that
+// withConnectionClose ends each connection with the answer on it once the server is stopping, so that no sender uses one that
 // is about to be closed.
-func (s *Server) withLastAnswers(next http.Handler) http.Handler {
+func (s *Server) withConnectionClose(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if s.stopping.Load() {
 			w.Header().Set("Connection", "close")
@@ -177,4 +177,25 @@ func (errorLog) Write(line []byte) (int, error) {
 		klog.ErrorS(nil, "The server for webhooks reports", "err", text)
 	}
 	return len(line), nil
+}
+
+const (
+	// The least that HTTP/2 allows.
+	minFrameBytes         = 16 << 10
+	minReceiveBufferBytes = 64 << 10
+	// maxStreams is how many requests a connection may have under way. Each may have headers of maxHeaderBytes, and senders
+	// send one webhook after the other; whoever has more to send opens another connection.
+	maxStreams = 4
+)
+
+// http2Config keeps a connection of HTTP/2 from taking much more memory than one of HTTP/1.1. The server of net/http reads
+// for a request that waits, for its turn or for room, up to a megabyte of its body, and holds the headers of 250 requests
+// whose answers nobody takes: all that before any limit of ours sees it.
+func http2Config() *http.HTTP2Config {
+	return &http.HTTP2Config{
+		MaxConcurrentStreams:          maxStreams,
+		MaxReadFrameSize:              minFrameBytes,
+		MaxReceiveBufferPerConnection: minReceiveBufferBytes,
+		MaxReceiveBufferPerStream:     minReceiveBufferBytes,
+	}
 }

@@ -19,7 +19,7 @@ import (
 func synced() bool { return true }
 
 func TestWithoutCertificatesPlainHTTPIsServed(t *testing.T) {
-	server := serve(t, ServerConfig{})
+	server := startServer(t, ServerConfig{})
 	if got := get(t, &http.Transport{}, "http://"+server.address); got != "HTTP/1.1" {
 		t.Errorf("got %s", got)
 	}
@@ -35,7 +35,7 @@ func TestWithoutCertificatesPlainHTTPIsServed(t *testing.T) {
 }
 
 func TestASenderWithoutTLSIsToldSo(t *testing.T) {
-	server := serveTLS(t, pairFiles(t))
+	server := startTLSServer(t, pairFiles(t))
 	resp, err := http.Get("http://" + server.address)
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func TestAPortThatIsTakenEndsTheStartWithAnErrorThatNamesIt(t *testing.T) {
 	}
 	defer taken.Close()
 	ended := false
-	server := NewServer(ServerConfig{Address: taken.Addr().String(), SecretsSynced: synced, Ended: func() { ended = true }})
+	server := NewServer(ServerConfig{Address: taken.Addr().String(), SecretsSynced: synced, OnStopped: func() { ended = true }})
 	err = server.Start(t.Context())
 	want := "could not listen for webhooks on " + taken.Addr().String() + " (--webhook-bind-address, --webhook-port): "
 	if !errors.Is(err, syscall.EADDRINUSE) || !strings.HasPrefix(err.Error(), want) {
@@ -104,20 +104,20 @@ func TestNothingIsServedUntilTheSecretsAreKnown(t *testing.T) {
 
 func TestARequestThatIsUnderWayIsAnsweredAtTheEndAndItsConnectionClosed(t *testing.T) {
 	entered, leave := make(chan context.Context), make(chan struct{})
-	server := serve(t, ServerConfig{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	server := startServer(t, ServerConfig{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		entered <- req.Context()
 		<-leave
 	})})
-	answered := make(chan *http.Response, 1)
+	recorder := make(chan *http.Response, 1)
 	go func() {
-		defer close(answered)
+		defer close(recorder)
 		resp, err := http.Get("http://" + server.address)
 		if err != nil {
 			t.Error(err)
 			return
 		}
 		_ = resp.Body.Close()
-		answered <- resp
+		recorder <- resp
 	}()
 	ctx := <-entered
 	server.stop()
@@ -131,7 +131,7 @@ func TestARequestThatIsUnderWayIsAnsweredAtTheEndAndItsConnectionClosed(t *testi
 	default:
 	}
 	close(leave)
-	if resp := <-answered; resp == nil || resp.StatusCode != http.StatusOK || !resp.Close {
+	if resp := <-recorder; resp == nil || resp.StatusCode != http.StatusOK || !resp.Close {
 		t.Errorf("got %+v", resp)
 	}
 	if err := <-server.ended; err != nil {
@@ -173,7 +173,7 @@ func TestDuringTheDelayRequestsAreServedAndConnectionsEnd(t *testing.T) {
 
 func TestARequestThatDoesNotEndIsGivenUpAfterTheDrain(t *testing.T) {
 	entered := make(chan struct{})
-	server := serve(t, ServerConfig{DrainTimeout: time.Millisecond, Handler: http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+	server := startServer(t, ServerConfig{DrainTimeout: time.Millisecond, Handler: http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 		close(entered)
 		<-req.Context().Done()
 	})})
@@ -190,7 +190,7 @@ func TestARequestThatDoesNotEndIsGivenUpAfterTheDrain(t *testing.T) {
 }
 
 func TestTooManyHeadersAreRefused(t *testing.T) {
-	server := serve(t, ServerConfig{})
+	server := startServer(t, ServerConfig{})
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+server.address, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -213,7 +213,7 @@ func TestEveryReplicaServes(t *testing.T) {
 }
 
 // untilClosed waits until no connection is taken any more.
-func (s *served) untilClosed(t *testing.T) {
+func (s *testServer) untilClosed(t *testing.T) {
 	t.Helper()
 	for {
 		conn, err := net.Dial("tcp", s.address)

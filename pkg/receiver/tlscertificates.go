@@ -33,20 +33,20 @@ const checkInterval = 10 * time.Second
 type Certificates struct {
 	options TLSOptions
 	now     func() time.Time
-	shown   atomic.Pointer[shownCertificates]
+	current atomic.Pointer[certificateSet]
 
 	mu sync.Mutex
 	// files follows the files once they have been there; follow starts that.
-	files  *dynamiccertificates.DynamicCertKeyPairContent
-	follow sync.Once
-	// complaint is what was last said about the files, so that it is not said again and again.
-	complaint string
+	files     *dynamiccertificates.DynamicCertKeyPairContent
+	watchOnce sync.Once
+	// lastError is what was last said about the files, so that it is not said again and again.
+	lastError string
 }
 
-// shownCertificates are those of which a client gets the first that it supports.
-type shownCertificates struct {
-	choices []tls.Certificate
-	renewAt time.Time // zero if they are not ours to renew
+// certificateSet are those of which a client gets the first that it supports.
+type certificateSet struct {
+	certificates []tls.Certificate
+	renewAt      time.Time // zero if they are not ours to renew
 }
 
 // LoadCertificates reads the files, or makes a self-signed certificate if one of them is absent or empty. A pair that is
@@ -58,7 +58,7 @@ func LoadCertificates(options TLSOptions) (*Certificates, error) {
 
 func loadCertificates(options TLSOptions, now func() time.Time) (*Certificates, error) {
 	c := &Certificates{options: options, now: now}
-	missing, err := options.missing()
+	missing, err := options.missingFile()
 	if err != nil {
 		return nil, err
 	}
@@ -70,20 +70,20 @@ func loadCertificates(options TLSOptions, now func() time.Time) (*Certificates, 
 	if c.files, err = c.openFiles(); err != nil {
 		return nil, err
 	}
-	mounted, err := c.fromFiles()
+	mounted, err := c.loadPair()
 	if err != nil {
 		return nil, err
 	}
-	c.show(&shownCertificates{choices: []tls.Certificate{mounted}})
-	if err := c.checkDates(mounted.Leaf); err != nil {
-		c.complain(err, "Senders that verify the certificate for webhooks refuse it")
+	c.setCurrent(&certificateSet{certificates: []tls.Certificate{mounted}})
+	if err := c.checkValidity(mounted.Leaf); err != nil {
+		c.logOnce(err, "Senders that verify the certificate for webhooks refuse it")
 	}
 	return c, nil
 }
 
-// missing returns which of the two is missing, or "". A file that is absent or empty, as those of an optional Secret are, is
+// missingFile returns which of the two is missing, or "". A file that is absent or empty, as those of an optional Secret are, is
 // missing, and so is one for which no path is given.
-func (o TLSOptions) missing() (string, error) {
+func (o TLSOptions) missingFile() (string, error) {
 	for _, file := range []struct{ holds, path string }{{"certificate", o.CertFile}, {"private key", o.KeyFile}} {
 		info, err := os.Stat(file.path)
 		switch {
@@ -105,8 +105,8 @@ func (c *Certificates) openFiles() (*dynamiccertificates.DynamicCertKeyPairConte
 	return files, nil
 }
 
-// fromFiles returns the certificate in the files, which may be out of date.
-func (c *Certificates) fromFiles() (tls.Certificate, error) {
+// loadPair returns the certificate in the files, which may be out of date.
+func (c *Certificates) loadPair() (tls.Certificate, error) {
 	mounted, err := tls.X509KeyPair(c.files.CurrentCertKeyContent())
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("could not load the certificate for webhooks from %s and %s: %w", c.options.CertFile, c.options.KeyFile, err)
@@ -114,9 +114,9 @@ func (c *Certificates) fromFiles() (tls.Certificate, error) {
 	return mounted, nil
 }
 
-// checkDates says what to do about a certificate of the files that is not valid now. Of a chain only the first counts:
+// checkValidity says what to do about a certificate of the files that is not valid now. Of a chain only the first counts:
 // clients find their own way past an intermediate certificate that has expired.
-func (c *Certificates) checkDates(leaf *x509.Certificate) error {
+func (c *Certificates) checkValidity(leaf *x509.Certificate) error {
 	switch now := c.now(); {
 	case now.After(leaf.NotAfter):
 		return fmt.Errorf("the certificate for webhooks in %s expired on %s: renew it, which takes no restart",
@@ -128,15 +128,15 @@ func (c *Certificates) checkDates(leaf *x509.Certificate) error {
 	return nil
 }
 
-// get returns what a client is shown. It is GetCertificate of a tls.Config.
-func (c *Certificates) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	choices := c.shown.Load().choices
-	for i := range choices {
-		if hello.SupportsCertificate(&choices[i]) == nil {
-			return &choices[i], nil
+// getCertificate returns what a client is shown. It is GetCertificate of a tls.Config.
+func (c *Certificates) getCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	certificates := c.current.Load().certificates
+	for i := range certificates {
+		if hello.SupportsCertificate(&certificates[i]) == nil {
+			return &certificates[i], nil
 		}
 	}
-	return &choices[0], nil // and the handshake says what is wrong
+	return &certificates[0], nil // and the handshake says what is wrong
 }
 
 // Run keeps the certificates current until ctx is done. It is called once.
@@ -153,7 +153,7 @@ func (c *Certificates) Enqueue() {
 
 // refresh does what time asks for, and what the file system did not tell: it forgets files that are removed and made again.
 func (c *Certificates) refresh(ctx context.Context) {
-	files := c.followed(ctx)
+	files := c.ensureWatch(ctx)
 	var err error
 	if files != nil {
 		err = files.RunOnce(ctx) // which calls Enqueue
@@ -162,24 +162,24 @@ func (c *Certificates) refresh(ctx context.Context) {
 	defer c.mu.Unlock()
 	switch {
 	case err != nil:
-		c.complain(fmt.Errorf("could not load the certificate for webhooks from %s and %s: %w", c.options.CertFile, c.options.KeyFile, err), staysAsItIs)
+		c.logOnce(fmt.Errorf("could not load the certificate for webhooks from %s and %s: %w", c.options.CertFile, c.options.KeyFile, err), msgUnchanged)
 	case files != nil:
 		c.reload() // the same may have become valid
 	}
-	if at := c.shown.Load().renewAt; !at.IsZero() && !c.now().Before(at) {
+	if at := c.current.Load().renewAt; !at.IsZero() && !c.now().Before(at) {
 		if err := c.selfSign(); err != nil {
-			c.complain(err, staysAsItIs)
+			c.logOnce(err, msgUnchanged)
 		}
 	}
 }
 
-// followed returns what follows the files, and has it begin. It is nil until they have appeared, as those of an optional
+// ensureWatch returns what follows the files, and has it begin. It is nil until they have appeared, as those of an optional
 // Secret may do later.
-func (c *Certificates) followed(ctx context.Context) *dynamiccertificates.DynamicCertKeyPairContent {
+func (c *Certificates) ensureWatch(ctx context.Context) *dynamiccertificates.DynamicCertKeyPairContent {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.files == nil {
-		missing, err := c.options.missing()
+		missing, err := c.options.missingFile()
 		if err == nil && missing != "" {
 			return nil
 		}
@@ -187,40 +187,40 @@ func (c *Certificates) followed(ctx context.Context) *dynamiccertificates.Dynami
 			c.files, err = c.openFiles()
 		}
 		if err != nil {
-			c.complain(err, staysAsItIs)
+			c.logOnce(err, msgUnchanged)
 			return nil
 		}
 	}
-	c.follow.Do(func() { go c.files.Run(ctx, 1) })
+	c.watchOnce.Do(func() { go c.files.Run(ctx, 1) })
 	return c.files
 }
 
 // reload shows the certificate of the files, if it is another and of use.
 func (c *Certificates) reload() {
-	mounted, err := c.fromFiles()
+	mounted, err := c.loadPair()
 	if err == nil {
-		err = c.checkDates(mounted.Leaf)
+		err = c.checkValidity(mounted.Leaf)
 	}
 	if err != nil {
-		c.complain(err, staysAsItIs)
+		c.logOnce(err, msgUnchanged)
 		return
 	}
-	c.complaint = ""
-	if slices.EqualFunc(c.shown.Load().choices[0].Certificate, mounted.Certificate, bytes.Equal) {
+	c.lastError = ""
+	if slices.EqualFunc(c.current.Load().certificates[0].Certificate, mounted.Certificate, bytes.Equal) {
 		return
 	}
-	c.show(&shownCertificates{choices: []tls.Certificate{mounted}})
+	c.setCurrent(&certificateSet{certificates: []tls.Certificate{mounted}})
 	klog.InfoS("Loaded a new certificate for webhooks", "certFile", c.options.CertFile, "notAfter", mounted.Leaf.NotAfter)
 }
 
-// staysAsItIs is what comes of files that are not of use.
-const staysAsItIs = "The certificate for webhooks stays as it is"
+// msgUnchanged is what comes of files that are not of use.
+const msgUnchanged = "The certificate for webhooks stays as it is"
 
-// complain says what is wrong with the files, and what comes of it, unless that was said last.
-func (c *Certificates) complain(err error, consequence string) {
-	if text := err.Error(); text != c.complaint {
-		c.complaint = text
-		klog.ErrorS(err, consequence)
+// logOnce says what is wrong with the files, and what comes of it, unless that was said last.
+func (c *Certificates) logOnce(err error, message string) {
+	if text := err.Error(); text != c.lastError {
+		c.lastError = text
+		klog.ErrorS(err, message)
 	}
 }
 
@@ -231,11 +231,11 @@ func (c *Certificates) selfSign() error {
 	if err != nil {
 		return err
 	}
-	c.show(&shownCertificates{choices: certificates, renewAt: now.Add(selfSignedValidity * 2 / 3)})
+	c.setCurrent(&certificateSet{certificates: certificates, renewAt: now.Add(selfSignedValidity * 2 / 3)})
 	return nil
 }
 
-func (c *Certificates) show(shown *shownCertificates) {
-	c.shown.Store(shown)
-	certificate.ObserveReceiver(shown.choices[0].Leaf)
+func (c *Certificates) setCurrent(set *certificateSet) {
+	c.current.Store(set)
+	certificate.ObserveReceiver(set.certificates[0].Leaf)
 }

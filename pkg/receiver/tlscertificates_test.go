@@ -70,7 +70,7 @@ func TestWithoutACertificateASelfSignedOneIsShown(t *testing.T) {
 	} {
 		options := pairFiles(t)
 		write(options)
-		if shown := serveTLS(t, options).shows(t); shown.Subject.CommonName != "postern-receiver" || shown.NotAfter.Before(time.Now().Add(selfSignedValidity-time.Hour)) {
+		if shown := startTLSServer(t, options).peerCertificate(t); shown.Subject.CommonName != "postern-receiver" || shown.NotAfter.Before(time.Now().Add(selfSignedValidity-time.Hour)) {
 			t.Errorf("%s: %s by %s is shown", name, shown.Subject, shown.Issuer)
 		}
 	}
@@ -79,8 +79,8 @@ func TestWithoutACertificateASelfSignedOneIsShown(t *testing.T) {
 func TestANewCertificateIsShownWithoutARestart(t *testing.T) {
 	options := pairFiles(t)
 	first := writePair(t, options, time.Now())
-	server := serveTLS(t, options)
-	if !server.shows(t).Equal(first) {
+	server := startTLSServer(t, options)
+	if !server.peerCertificate(t).Equal(first) {
 		t.Fatal("the mounted certificate is not shown")
 	}
 	server.untilShown(t, writePair(t, options, time.Now()))
@@ -92,19 +92,19 @@ func TestACertificateThatIsMountedLaterIsShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := serve(t, ServerConfig{TLS: options, Certificates: certificates})
-	own := server.shows(t)
+	server := startServer(t, ServerConfig{TLS: options, Certificates: certificates})
+	own := server.peerCertificate(t)
 
 	replace(t, options.CertFile, []byte("half a certificate"))
 	certificates.refresh(t.Context())
 	replace(t, options.KeyFile, []byte("half a key"))
 	certificates.refresh(t.Context())
-	if !server.shows(t).Equal(own) {
+	if !server.peerCertificate(t).Equal(own) {
 		t.Error("what is broken replaced the self-signed certificate")
 	}
 	mounted := writePair(t, options, time.Now())
 	certificates.refresh(t.Context())
-	if !server.shows(t).Equal(mounted) {
+	if !server.peerCertificate(t).Equal(mounted) {
 		t.Error("the mounted certificate is not shown")
 	}
 	server.untilShown(t, writePair(t, options, time.Now()))
@@ -118,7 +118,7 @@ func TestWhatIsBrokenOrOutOfDateNeverReplacesACertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := serve(t, ServerConfig{TLS: options, Certificates: certificates})
+	server := startServer(t, ServerConfig{TLS: options, Certificates: certificates})
 	for name, spoil := range map[string]func(){
 		"expired":       func() { writePair(t, options, time.Now().Add(expired)) },
 		"not valid yet": func() { writePair(t, options, time.Now().Add(early)) },
@@ -135,13 +135,13 @@ func TestWhatIsBrokenOrOutOfDateNeverReplacesACertificate(t *testing.T) {
 		replace(t, options.CertFile, certificate)
 		spoil()
 		certificates.refresh(t.Context())
-		if !server.shows(t).Equal(first) {
+		if !server.peerCertificate(t).Equal(first) {
 			t.Errorf("%s: another certificate is shown", name)
 		}
 	}
 	next := writePair(t, options, time.Now())
 	certificates.refresh(t.Context())
-	if !server.shows(t).Equal(next) {
+	if !server.peerCertificate(t).Equal(next) {
 		t.Error("after all that, a good certificate is not shown")
 	}
 }
@@ -156,12 +156,12 @@ func TestACertificateThatIsMountedTooEarlyIsShownOnceItIsValid(t *testing.T) {
 	}
 	next := writePair(t, options, now.Add(early))
 	certificates.refresh(t.Context())
-	if got := certificates.shown.Load().choices[0].Leaf; !got.Equal(first) {
+	if got := certificates.current.Load().certificates[0].Leaf; !got.Equal(first) {
 		t.Error("it is shown before it is valid")
 	}
 	now = now.Add(early)
 	certificates.refresh(t.Context())
-	if got := certificates.shown.Load().choices[0].Leaf; !got.Equal(next) {
+	if got := certificates.current.Load().certificates[0].Leaf; !got.Equal(next) {
 		t.Error("it is not shown")
 	}
 }
@@ -172,7 +172,7 @@ func TestASelfSignedCertificateIsMadeAnewBeforeItExpires(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaf := func() *x509.Certificate { return certificates.shown.Load().choices[0].Leaf }
+	leaf := func() *x509.Certificate { return certificates.current.Load().certificates[0].Leaf }
 	first := leaf()
 	now = now.Add(selfSignedValidity*2/3 - time.Second)
 	certificates.refresh(t.Context())
@@ -192,20 +192,20 @@ func TestWithoutPathsASelfSignedCertificateIsShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := serve(t, ServerConfig{TLS: certificates.options, Certificates: certificates})
-	own := server.shows(t)
+	server := startServer(t, ServerConfig{TLS: certificates.options, Certificates: certificates})
+	own := server.peerCertificate(t)
 	certificates.refresh(t.Context())
-	if again := server.shows(t); own.Subject.CommonName != "postern-receiver" || !again.Equal(own) || certificates.complains() != "" {
-		t.Errorf("%s is shown, then %s, with the complaint %q", own.Subject, again.Subject, certificates.complains())
+	if again := server.peerCertificate(t); own.Subject.CommonName != "postern-receiver" || !again.Equal(own) || certificates.lastReported() != "" {
+		t.Errorf("%s is shown, then %s, with the complaint %q", own.Subject, again.Subject, certificates.lastReported())
 	}
 }
 
 // untilShown waits until a client is shown the certificate.
-func (s *served) untilShown(t *testing.T, want *x509.Certificate) {
+func (s *testServer) untilShown(t *testing.T, want *x509.Certificate) {
 	t.Helper()
 	const interval, timeout = 10 * time.Millisecond, 30 * time.Second
 	err := wait.PollUntilContextTimeout(t.Context(), interval, timeout, true, func(context.Context) (bool, error) {
-		return s.shows(t).Equal(want), nil
+		return s.peerCertificate(t).Equal(want), nil
 	})
 	if err != nil {
 		t.Fatalf("the new certificate is not shown: %v", err)

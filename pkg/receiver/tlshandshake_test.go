@@ -28,7 +28,7 @@ func TestOnlyTheVersionsFromTheMinimumToTheMaximumAreSpoken(t *testing.T) {
 			}
 			options := pairFiles(t)
 			options.MinVersion, options.MaxVersion = lowest, highest
-			server := serveTLS(t, options)
+			server := startTLSServer(t, options)
 			for _, version := range allVersions() {
 				state, err := server.connect(&tls.Config{MinVersion: version, MaxVersion: version})
 				name := fmt.Sprintf("a client of %s with a server of %s to %s", tls.VersionName(version), tls.VersionName(lowest), tls.VersionName(highest))
@@ -54,7 +54,7 @@ func TestEachSecureCipherSuiteIsSpokenAloneWithASelfSignedCertificate(t *testing
 				t.Error(err)
 				continue
 			}
-			server := serveTLS(t, options)
+			server := startTLSServer(t, options)
 			state, err := server.connect(&tls.Config{MinVersion: version, MaxVersion: version})
 			if err != nil || state.CipherSuite != suite.ID {
 				t.Errorf("%s with %s: got %s and error %v", suite.Name, tls.VersionName(version), tls.CipherSuiteName(state.CipherSuite), err)
@@ -79,7 +79,7 @@ func TestWithCipherSuitesTLS13IsStillSpoken(t *testing.T) {
 	if err := options.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	state, err := serveTLS(t, options).connect(&tls.Config{MinVersion: tls.VersionTLS13})
+	state, err := startTLSServer(t, options).connect(&tls.Config{MinVersion: tls.VersionTLS13})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestAMountedRSACertificateIsShownToClientsOfEachVersion(t *testing.T) {
 	options := pairFiles(t)
 	options.MinVersion = tls.VersionTLS11
 	want := writePairOf(t, options, key, time.Now())
-	server := serveTLS(t, options)
+	server := startTLSServer(t, options)
 	for _, version := range allVersions()[1:] {
 		state, err := server.connect(&tls.Config{MinVersion: version, MaxVersion: version})
 		if err != nil {
@@ -129,7 +129,7 @@ func TestHTTP2IsOfferedOnlyWhereItIsEnabled(t *testing.T) {
 			if err := options.Validate(); err != nil {
 				t.Fatal(err)
 			}
-			server := serveTLS(t, options)
+			server := startTLSServer(t, options)
 			transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 			defer transport.CloseIdleConnections()
 			if got := get(t, transport, "https://"+server.address); got != test.want {
@@ -145,9 +145,9 @@ func TestHTTP2IsOfferedOnlyWhereItIsEnabled(t *testing.T) {
 }
 
 func TestASelfSignedCertificateIsGoodForLocalhost(t *testing.T) {
-	server := serveTLS(t, pairFiles(t))
+	server := startTLSServer(t, pairFiles(t))
 	roots := x509.NewCertPool()
-	roots.AddCert(server.shows(t))
+	roots.AddCert(server.peerCertificate(t))
 	for _, name := range []string{"localhost", "127.0.0.1", "::1"} {
 		conn, err := tls.Dial("tcp", server.address, &tls.Config{RootCAs: roots, ServerName: name})
 		if err != nil {

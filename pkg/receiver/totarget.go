@@ -15,19 +15,19 @@ import (
 	"postern.dev/postern/pkg/delivery"
 )
 
-// targetAnswer is what Stoker's receiver answers: tools such as Kargo compare the code, and some read the body.
-type targetAnswer struct {
+// targetResponse is what Stoker's receiver answers: tools such as Kargo compare the code, and some read the body.
+type targetResponse struct {
 	Accepted bool   `json:"accepted"`
 	Ref      string `json:"ref,omitempty"`
 	Message  string `json:"message,omitempty"`
 }
 
-// toTarget delivers to the GatewaySync that the path names. What was understood is always answered 202, whatever came of
+// deliverToTarget delivers to the GatewaySync that the path names. What was understood is always answered 202, whatever came of
 // it.
-func (h *handler) toTarget(req *http.Request, in delivery.Incoming) (code int, answer any, err error) {
+func (h *handler) deliverToTarget(req *http.Request, in delivery.Request) (code int, response any, err error) {
 	namespace, name := req.PathValue("namespace"), req.PathValue("crName")
 	if err := checkNames(namespace, name); err != nil {
-		return 0, nil, turnedAway(req.Context(), err)
+		return 0, nil, logRejection(req.Context(), err)
 	}
 	if !h.Namespaces.Allow(namespace) {
 		in.Forbidden = forbidden("webhooks may not act on the namespace " + namespace + ": --webhook-namespaces does not list it")
@@ -36,11 +36,11 @@ func (h *handler) toTarget(req *http.Request, in delivery.Incoming) (code int, a
 	d.Namespace = namespace
 	d.Spec.Target = &postern.TargetReference{Kind: postern.TargetGatewaySync, Name: name}
 	delivered, err := h.Deliverer.Deliver(req.Context(), d, in, false)
-	delivered, err = delivery.Tell(in.User, delivered, err)
+	delivered, err = delivery.Redact(in.User, delivered, err)
 	if err != nil {
 		return 0, nil, err
 	}
-	return http.StatusAccepted, targetAnswer{Accepted: true, Ref: refOf(delivered), Message: delivered.Status.Message}, nil
+	return http.StatusAccepted, targetResponse{Accepted: true, Ref: refOf(delivered), Message: delivered.Status.Message}, nil
 }
 
 // checkNames refuses names that no object can have. That tells nobody which there are.

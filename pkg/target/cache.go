@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -32,12 +33,12 @@ type Cache struct {
 
 // cachedKind follows one kind.
 type cachedKind struct {
-	kind     Kind
-	source   *following
-	informer cache.SharedIndexInformer
-	// recent is the informer's store, ahead of it by what we wrote ourselves, so
+	kind      Kind
+	listWatch *trackedListWatch
+	informer  cache.SharedIndexInformer
+	// mutations is the informer's store, ahead of it by what we wrote ourselves, so
 	// that one write after another to a busy target does not start from old values.
-	recent cache.MutationCache
+	mutations cache.MutationCache
 	// indexed reports whether the image index has what the informer had at first.
 	indexed cache.InformerSynced
 	// failure is why the last list or watch failed.
@@ -65,18 +66,18 @@ func newCachedKind(e endpoint, images *imageIndex, clock *Clock) (*cachedKind, e
 	if err != nil {
 		return nil, err
 	}
-	source := follow(e.listWatch(), time.Now)
+	source := newTrackedListWatch(e.listWatch(), time.Now)
 	informer := cache.NewSharedIndexInformerWithOptions(source, example,
 		cache.SharedIndexInformerOptions{Indexers: cache.Indexers{
-			repositoryIndex:      repositoriesOf,
+			repositoryIndex:      indexByRepository,
 			cache.NamespaceIndex: cache.MetaNamespaceIndexFunc,
 		}})
 	k := &cachedKind{
-		kind:     e.kind,
-		source:   source,
-		informer: informer,
-		indexed:  func() bool { return true },
-		recent: cache.NewIntegerResourceVersionMutationCacheWithOptions(
+		kind:      e.kind,
+		listWatch: source,
+		informer:  informer,
+		indexed:   func() bool { return true },
+		mutations: cache.NewIntegerResourceVersionMutationCacheWithOptions(
 			klog.Background(), informer.GetStore(), cache.MutationCacheOptions{}),
 	}
 	if handler := images.handlerFor(e.kind); handler != nil {
@@ -88,10 +89,10 @@ func newCachedKind(e endpoint, images *imageIndex, clock *Clock) (*cachedKind, e
 	}
 	return k, errors.Join(
 		informer.SetTransform(func(obj any) (any, error) {
-			clock.observeOn(obj)
+			clock.observeObject(obj)
 			return trim(obj)
 		}),
-		informer.SetWatchErrorHandlerWithContext(k.failed),
+		informer.SetWatchErrorHandlerWithContext(k.watchFailed),
 	)
 }
 
@@ -138,8 +139,8 @@ func (k *cachedKind) ready() error {
 	}
 }
 
-// failed takes note of a failed list or watch, which the informer repeats by itself.
-func (k *cachedKind) failed(ctx context.Context, reflector *cache.Reflector, err error) {
+// watchFailed takes note of a failed list or watch, which the informer repeats by itself.
+func (k *cachedKind) watchFailed(ctx context.Context, reflector *cache.Reflector, err error) {
 	k.failure.Store(&err)
 	if isKindMissing(err) {
 		klog.FromContext(ctx).V(2).Info("Kind is not installed in this cluster", "kind", k.kind)
@@ -158,7 +159,7 @@ func (c *Cache) get(key Key) (runtime.Object, bool) {
 	if !ok || !k.informer.HasSynced() {
 		return nil, false
 	}
-	stored, ok, err := k.recent.GetByKey(cache.NewObjectName(key.Namespace, key.Name).String())
+	stored, ok, err := k.mutations.GetByKey(cache.NewObjectName(key.Namespace, key.Name).String())
 	if !ok || err != nil {
 		return nil, false
 	}
@@ -166,13 +167,13 @@ func (c *Cache) get(key Key) (runtime.Object, bool) {
 	return obj, ok
 }
 
-// wrote takes note of an object as the API server returned it from a write.
-func (c *Cache) wrote(kind Kind, obj runtime.Object) {
+// recordWrite takes note of an object as the API server returned it from a write.
+func (c *Cache) recordWrite(kind Kind, obj runtime.Object) {
 	if c == nil {
 		return
 	}
 	if trimmed, err := trim(obj); err == nil {
-		c.kinds[kind].recent.Mutation(trimmed)
+		c.kinds[kind].mutations.Mutation(trimmed)
 	}
 }
 
@@ -183,4 +184,31 @@ func (c *Cache) updatersIn(namespace string) []*imageupdate.Updater {
 		return nil
 	}
 	return c.images.updatersIn(namespace)
+}
+
+// Has reports whether an object is in the cache, as it is now. It is safe to call on a nil Cache, which has none.
+func (c *Cache) Has(key Key) bool {
+	if c == nil {
+		return false
+	}
+	_, found, err := c.kinds[key.Kind].informer.GetIndexer().GetByKey(key.Namespace + "/" + key.Name)
+	return found && err == nil
+}
+
+// Namespaces returns the namespaces that hold a target, sorted. The error satisfies
+// IsTransient if the cache is not filled yet. It is safe to call on a nil Cache, which
+// knows none.
+func (c *Cache) Namespaces() ([]string, error) {
+	if c == nil {
+		return nil, errNoCache
+	}
+	if err := c.ready(Kinds()...); err != nil {
+		return nil, &transientError{err}
+	}
+	var namespaces []string
+	for _, kind := range Kinds() {
+		namespaces = append(namespaces, c.kinds[kind].informer.GetIndexer().ListIndexFuncValues(cache.NamespaceIndex)...)
+	}
+	slices.Sort(namespaces)
+	return slices.Compact(namespaces), nil
 }

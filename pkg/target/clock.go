@@ -10,9 +10,9 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 )
 
-// maxAhead is how far ahead of the wall clock a receipt may be that another process noted. Clocks in step differ by far
+// maxClockSkew is how far ahead of the wall clock a receipt may be that another process noted. Clocks in step differ by far
 // less. What is further ahead is of a clock that was wrong, or of an owner who writes the annotation by hand.
-const maxAhead = time.Minute
+const maxClockSkew = time.Minute
 
 // Clock stamps receipts, by which deliveries are ordered. A stamp is later than every stamp before it, and than every
 // receipt that was observed, whatever is done to the wall clock: so a process orders what it receives, and one that is
@@ -44,24 +44,24 @@ func (c *Clock) Stamp() time.Time {
 func (c *Clock) Observe(received time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if received.After(c.last) && !received.After(c.now().Add(maxAhead)) {
+	if received.After(c.last) && !received.After(c.now().Add(maxClockSkew)) {
 		c.last = received.UTC()
 	}
 }
 
-// horizon returns the latest receipt that may be true: what is noted as received after it outdates nothing.
-func (c *Clock) horizon() time.Time {
+// maxReceived returns the latest receipt that may be true: what is noted as received after it outdates nothing.
+func (c *Clock) maxReceived() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	horizon := c.now().UTC().Add(maxAhead)
-	if horizon.Before(c.last) { // the wall clock was set back, and this process has not forgotten
+	limit := c.now().UTC().Add(maxClockSkew)
+	if limit.Before(c.last) { // the wall clock was set back, and this process has not forgotten
 		return c.last
 	}
-	return horizon
+	return limit
 }
 
-// observeOn observes the receipts that a target tells of.
-func (c *Clock) observeOn(obj any) {
+// observeObject observes the receipts that a target tells of.
+func (c *Clock) observeObject(obj any) {
 	accessor, err := meta.Accessor(obj)
 	if err != nil {
 		return
@@ -70,7 +70,7 @@ func (c *Clock) observeOn(obj any) {
 	if annotations[AnnotationEventTime] == "" {
 		return
 	}
-	for _, m := range momentsOf(annotations) {
+	for _, m := range parseWatermarks(annotations) {
 		c.Observe(m.Received)
 	}
 }

@@ -75,9 +75,9 @@ func TestObservedReceiptsLeadTheClockAheadByAMinuteAtMost(t *testing.T) {
 	clock := NewClock(at.now)
 	for ahead := range 1000 {
 		clock.Observe(at.Add(time.Duration(ahead) * time.Second))
-		clock.Observe(clock.horizon())
+		clock.Observe(clock.maxReceived())
 	}
-	if stamp := clock.Stamp(); stamp.After(at.Add(maxAhead + time.Millisecond)) {
+	if stamp := clock.Stamp(); stamp.After(at.Add(maxClockSkew + time.Millisecond)) {
 		t.Errorf("stamped %s at %s", stamp, at)
 	}
 }
@@ -125,7 +125,7 @@ func TestAnAmbiguousFailureAfterTheClockWasSetBackIsNotTakenForSomethingLater(t 
 				writer, _ = newTestWriter(t, api, nil)
 				writer.clock = NewClock(at.now)
 				_, document := api.seen()
-				writer.clock.observeOn(parse(t, KindGatewaySync, document)) // as the cache does with all targets
+				writer.clock.observeObject(parse(t, KindGatewaySync, document)) // as the cache does with all targets
 			}
 			got, err := writeOne(t.Context(), writer, plant, received(writer, "v2"), false)
 			if err != nil || got.Reason != ReasonRequested {
@@ -136,10 +136,10 @@ func TestAnAmbiguousFailureAfterTheClockWasSetBackIsNotTakenForSomethingLater(t 
 }
 
 func TestTheCacheLetsTheClockObserveWhatTargetsTell(t *testing.T) {
-	ahead := time.Now().UTC().Add(maxAhead / 2)
+	ahead := time.Now().UTC().Add(maxClockSkew / 2)
 	api := newFakeAPIServer(t, plantAt("v1"))
 	tells := mustApply(t, plantAt("v1"), []Operation{{Op: "add", Path: annotationPath(AnnotationEventTime),
-		Value: moments{slotGit: {By: "github", Received: ahead}}.String()}})
+		Value: watermarkSet{slotGit: {By: "github", Received: ahead}}.String()}})
 	api.serve(gatewaySyncs, &answer{text: tells})
 	cache := startCache(t, api)
 	writer, _ := newTestWriter(t, api, cache)
@@ -151,15 +151,15 @@ func TestTheCacheLetsTheClockObserveWhatTargetsTell(t *testing.T) {
 
 // Such a note is of a clock that was wrong, or the owner's own. It must not keep out all deliveries to come.
 func TestANotedReceiptThatCannotBeTrueOutdatesNothing(t *testing.T) {
-	for name, ahead := range map[string]time.Duration{"a little ahead": maxAhead / 2, "too far ahead": 2 * maxAhead} {
+	for name, ahead := range map[string]time.Duration{"a little ahead": maxClockSkew / 2, "too far ahead": 2 * maxClockSkew} {
 		at := midday()
 		noted := mustApply(t, plantAt("v1"), []Operation{{Op: "add", Path: annotationPath(AnnotationEventTime),
-			Value: moments{slotGit: {By: "kargo", Received: at.Add(ahead)}}.String()}})
+			Value: watermarkSet{slotGit: {By: "kargo", Received: at.Add(ahead)}}.String()}})
 		writer, _ := newTestWriter(t, newFakeAPIServer(t, noted), nil)
 		writer.clock = NewClock(at.now)
 		r := received(writer, "v2")
 		want := ReasonRequested
-		if ahead < maxAhead {
+		if ahead < maxClockSkew {
 			want = ReasonSuperseded
 		}
 		if got, err := writeOne(t.Context(), writer, plant, r, false); err != nil || got.Reason != want {

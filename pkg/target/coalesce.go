@@ -20,34 +20,34 @@ import (
 //
 // It returns the places of those to write, in order, and for each other one the
 // place of the one that counts instead.
-func coalesce(kind Kind, requests []Request) (write []int, instead map[int]int) {
-	instead = map[int]int{}
-	newest, moments := map[string]int{}, map[string]moment{} // by slot
-	for _, i := range byReceipt(requests) {
+func coalesce(kind Kind, requests []Request) (write []int, replacedBy map[int]int) {
+	replacedBy = map[int]int{}
+	newest, moments := map[string]int{}, map[string]watermark{} // by slot
+	for _, i := range orderByReceipt(requests) {
 		r := requests[i]
 		if r.Image != nil || r.IfFollowed || r.Override {
 			write = append(write, i)
 			continue
 		}
 		slot := r.slot(kind)
-		rival, rivalled := newest[slot]
+		prev, exists := newest[slot]
 		last := moments[slot]
-		if late, _ := last.happenedLater(r); rivalled && late {
-			instead[i] = rival
+		if late, _ := last.happenedLater(r); exists && late {
+			replacedBy[i] = prev
 			continue
 		}
 		// Of one that tells its time before one that does not the target must learn, too.
-		if rivalled && (last.By != r.By || last.Time.IsZero() || !r.EventTime.IsZero()) {
-			instead[rival] = i
-			write = slices.DeleteFunc(write, func(w int) bool { return w == rival })
+		if exists && (last.By != r.By || last.Time.IsZero() || !r.EventTime.IsZero()) {
+			replacedBy[prev] = i
+			write = slices.DeleteFunc(write, func(w int) bool { return w == prev })
 		}
 		newest[slot], moments[slot] = i, last.followedBy(r)
 		write = append(write, i)
 	}
-	return write, instead
+	return write, replacedBy
 }
 
-func byReceipt(requests []Request) []int {
+func orderByReceipt(requests []Request) []int {
 	order := make([]int, len(requests))
 	for i := range order {
 		order[i] = i
@@ -56,46 +56,46 @@ func byReceipt(requests []Request) []int {
 	return order
 }
 
-// writeTogether writes requests of one target, the newest of rivals in place of all.
+// writeBatch writes requests of one target, the newest of rivals in place of all.
 // Where that one is not held in the end, since the target has it that it comes too
 // late or it fails for a cause of its own, the others are tried after all.
-func (w *Writer) writeTogether(ctx context.Context, key Key, requests []Request) []Result {
+func (w *Writer) writeBatch(ctx context.Context, key Key, requests []Request) []Result {
 	results := make([]Result, len(requests))
-	write, instead := coalesce(key.Kind, requests)
+	write, replacedBy := coalesce(key.Kind, requests)
 	for n, result := range w.writeAll(ctx, key, pick(requests, write), false) {
 		results[write[n]] = result
 	}
-	var again []int
-	for _, i := range byReceipt(requests) {
-		counts := lastOf(instead, i)
-		if counts == i {
+	var retry []int
+	for _, i := range orderByReceipt(requests) {
+		winner := finalReplacement(replacedBy, i)
+		if winner == i {
 			continue
 		}
-		if settled, ok := beside(requests[i], requests[counts], results[counts]); ok {
+		if settled, ok := supersededResult(requests[i], requests[winner], results[winner]); ok {
 			results[i] = settled
 			if settled.Outcome.Held {
-				w.held.note(key, requests[i], requests[i].slot(key.Kind))
+				w.watermarks.record(key, requests[i], requests[i].slot(key.Kind))
 			}
 		} else {
-			again = append(again, i)
+			retry = append(retry, i)
 		}
 	}
-	for n, result := range w.writeAll(ctx, key, retried(pick(requests, again)), false) {
-		results[again[n]] = result
+	for n, result := range w.writeAll(ctx, key, markRetried(pick(requests, retry)), false) {
+		results[retry[n]] = result
 	}
 	return results
 }
 
-// beside is the result of a request in whose place another was written, by what came
+// supersededResult is the result of a request in whose place another was written, by what came
 // of that; not ok if the request must be tried after all.
-func beside(r, written Request, came Result) (settled Result, ok bool) {
+func supersededResult(r, written Request, result Result) (settled Result, ok bool) {
 	switch {
-	case came.Err != nil:
-		return came, concernsAll(came.Err)
-	case came.Outcome.Held:
-		return Result{Outcome: outcomeBeside(r, written, came.Outcome)}, true
+	case result.Err != nil:
+		return result, isTargetError(result.Err)
+	case result.Outcome.Held:
+		return Result{Outcome: supersededOutcome(r, written, result.Outcome)}, true
 	}
-	return came, written.moment().happenedAfter(r.moment()) // then it comes too late as well
+	return result, written.watermark().happenedAfter(r.watermark()) // then it comes too late as well
 }
 
 // writeAll writes requests of one target with one patch. If they can't be written
@@ -104,14 +104,14 @@ func (w *Writer) writeAll(ctx context.Context, key Key, requests []Request, dryR
 	if len(requests) == 0 {
 		return nil
 	}
-	outcomes, err := w.attempt(ctx, key, requests, dryRun)
+	outcomes, err := w.writeWithRetry(ctx, key, requests, dryRun)
 	results := make([]Result, len(requests))
 	switch {
 	case err == nil:
 		for i := range requests {
 			results[i].Outcome = outcomes[i]
 		}
-	case len(requests) == 1 || concernsAll(err):
+	case len(requests) == 1 || isTargetError(err):
 		for i := range requests {
 			results[i].Err = err
 		}
@@ -123,20 +123,20 @@ func (w *Writer) writeAll(ctx context.Context, key Key, requests []Request, dryR
 	return results
 }
 
-// concernsAll reports whether a write failed for a cause that lies in the target and
+// isTargetError reports whether a write failed for a cause that lies in the target and
 // not in what was asked of it.
-func concernsAll(err error) bool { return IsTransient(err) || apierrors.IsNotFound(err) }
+func isTargetError(err error) bool { return IsTransient(err) || apierrors.IsNotFound(err) }
 
-// retried returns requests that must not overwrite what was received after them.
-func retried(requests []Request) []Request {
+// markRetried returns requests that must not overwrite what was received after them.
+func markRetried(requests []Request) []Request {
 	for i := range requests {
 		requests[i].Retry = true
 	}
 	return requests
 }
 
-// outcomeBeside is the outcome of a request in whose place another was written.
-func outcomeBeside(r, written Request, outcome Outcome) Outcome {
+// supersededOutcome is the outcome of a request in whose place another was written.
+func supersededOutcome(r, written Request, outcome Outcome) Outcome {
 	if r.Ref != written.Ref || r.Revision != written.Revision {
 		return superseded("", fmt.Sprintf("%q was requested after it and counts instead", written.Ref)).Outcome
 	}
@@ -154,11 +154,11 @@ func pick(requests []Request, places []int) []Request {
 	return picked
 }
 
-// lastOf follows a request that gave way to the one that was written.
-func lastOf(instead map[int]int, i int) int {
+// finalReplacement follows a request that gave way to the one that was written.
+func finalReplacement(replacedBy map[int]int, i int) int {
 	for {
-		next, gaveWay := instead[i]
-		if !gaveWay {
+		next, replaced := replacedBy[i]
+		if !replaced {
 			return i
 		}
 		i = next

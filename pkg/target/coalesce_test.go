@@ -83,10 +83,10 @@ func TestCoalesceWritesTheNewestOfEachSlot(t *testing.T) {
 	}
 }
 
-func TestWhoGaveWayFollowsToWhatIsWritten(t *testing.T) {
+func TestReplacementsLeadToTheWrittenRequest(t *testing.T) {
 	instead := map[int]int{0: 1, 1: 4, 2: 4, 3: 2}
 	for i, want := range []int{4, 4, 4, 4, 4, 5} {
-		if got := lastOf(instead, i); got != want {
+		if got := finalReplacement(instead, i); got != want {
 			t.Errorf("%d: got %d, want %d", i, got, want)
 		}
 	}
@@ -109,7 +109,7 @@ func TestCoalesceLosesNoRequest(t *testing.T) {
 			written[i] = true
 		}
 		for i := range instead {
-			last := lastOf(instead, i)
+			last := finalReplacement(instead, i)
 			if !written[last] || requests[last].slot(KindApplication) != requests[i].slot(KindApplication) {
 				t.Errorf("%+v: %d gave way to %d", requests, i, last)
 			}

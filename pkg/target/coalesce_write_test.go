@@ -34,7 +34,7 @@ func plantAfter(t *testing.T, r Request) string {
 	return document
 }
 
-func TestRequestsThatAreWrittenTogether(t *testing.T) {
+func TestWriteBatch(t *testing.T) {
 	const requested, already, superseded = "Requested true", "AlreadyRequested true", "Superseded false"
 	first := event("v1", "github", 10, 11)
 	for _, test := range []struct {
@@ -69,7 +69,7 @@ func TestRequestsThatAreWrittenTogether(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			api := newFakeAPIServer(t, plantAfter(t, first))
 			writer, _ := newTestWriter(t, api, nil)
-			got := writer.writeTogether(t.Context(), plant, test.requests)
+			got := writer.writeBatch(t.Context(), plant, test.requests)
 			if diff := cmp.Diff(test.want, told(got)); diff != "" {
 				t.Errorf("outcomes (-want +got):\n%s", diff)
 			}
@@ -84,10 +84,10 @@ func TestRequestsThatAreWrittenTogether(t *testing.T) {
 	}
 }
 
-func TestWhoeverIsPassedOverIsToldWhatCountsInstead(t *testing.T) {
+func TestSupersededRequestsNameTheWrittenOne(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v0"))
 	writer, _ := newTestWriter(t, api, nil)
-	got := writer.writeTogether(t.Context(), plant, []Request{event("v1", "github", 10, 11), event("v2", "github", 20, 12), event("v2", "github", 20, 13)})
+	got := writer.writeBatch(t.Context(), plant, []Request{event("v1", "github", 10, 11), event("v2", "github", 20, 12), event("v2", "github", 20, 13)})
 	want := []Outcome{
 		{Reason: ReasonSuperseded, Message: `"v2" was requested after it and counts instead`},
 		{Previous: "v2", Held: true, Reason: ReasonAlreadyRequested, Message: "it was requested more than once at the same time"},
@@ -101,7 +101,7 @@ func TestWhoeverIsPassedOverIsToldWhatCountsInstead(t *testing.T) {
 	}
 }
 
-func TestRequestsThatCannotBeWrittenTogetherAreTriedAlone(t *testing.T) {
+func TestABatchThatIsRefusedIsSplit(t *testing.T) {
 	requests := []Request{onPurpose(event("bad", "github", 10, 11)), event("v2", "github", 20, 12), event("bad", "github", 30, 13)}
 	for _, test := range []struct {
 		name        string
@@ -136,7 +136,7 @@ func TestRequestsThatCannotBeWrittenTogetherAreTriedAlone(t *testing.T) {
 				}
 			}
 			writer, _ := newTestWriter(t, api, nil)
-			if diff := cmp.Diff(test.want, told(writer.writeTogether(t.Context(), plant, test.requests))); diff != "" {
+			if diff := cmp.Diff(test.want, told(writer.writeBatch(t.Context(), plant, test.requests))); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			if got := api.counts[http.MethodPatch]; got != test.wantPatches {

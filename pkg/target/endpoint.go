@@ -50,18 +50,18 @@ func newEndpoints(cfg *rest.Config, kinds []Kind) (map[Kind]endpoint, error) {
 			return nil, err
 		}
 		version := resource.GroupVersion()
-		ours := rest.CopyConfig(cfg)
-		ours.APIPath = "/apis"
-		ours.ContentConfig = rest.ContentConfig{
+		kindConfig := rest.CopyConfig(cfg)
+		kindConfig.APIPath = "/apis"
+		kindConfig.ContentConfig = rest.ContentConfig{
 			ContentType:          runtime.ContentTypeJSON, // custom resources have no other
 			GroupVersion:         &version,
 			NegotiatedSerializer: codecs,
 		}
 		// The API server's own fairness limits us; a limit here would only add waiting.
-		ours.QPS, ours.RateLimiter = -1, nil
+		kindConfig.QPS, kindConfig.RateLimiter = -1, nil
 		// Both sides would spend more on compressing what is watched than the network of a cluster is worth.
-		ours.DisableCompression = true
-		client, err := rest.RESTClientFor(ours)
+		kindConfig.DisableCompression = true
+		client, err := rest.RESTClientFor(kindConfig)
 		if err != nil {
 			return nil, fmt.Errorf("could not make a client for %s: %w", kind, err)
 		}

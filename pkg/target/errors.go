@@ -32,8 +32,8 @@ type transientError struct{ error }
 
 func (e *transientError) Unwrap() error { return e.error }
 
-// errNeverPasses marks a patch that is refused although it tests for what is there.
-var errNeverPasses = errors.New("the API server refuses the patch although it names what was read")
+// errPatchRejected marks a patch that is refused although it tests for what is there.
+var errPatchRejected = errors.New("the API server refuses the patch although it names what was read")
 
 // isTestFailure reports whether a JSON patch was refused because one of its
 // tests failed. The API server then answers 422 in its most general form; an
@@ -49,25 +49,25 @@ func isTestFailure(err error) bool {
 	return details == nil || details.Name == ""
 }
 
-// mayPass reports whether one failed request is worth repeating.
-func mayPass(err error) bool {
+// isRetryable reports whether one failed request is worth repeating.
+func isRetryable(err error) bool {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) {
 		code := status.Status().Code
 		return code == http.StatusConflict || code == http.StatusTooManyRequests || code >= http.StatusInternalServerError ||
 			isNotAuthorized(status.Status())
 	}
-	var unanswered *url.Error
-	return errors.As(err, &unanswered) ||
+	var urlErr *url.Error
+	return errors.As(err, &urlErr) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
 		utilnet.IsProbableEOF(err) || utilnet.IsConnectionReset(err) || utilnet.IsHTTP2ConnectionLost(err)
 }
 
-// mayBeApplied reports whether a patch that failed may be in force all the same: no
+// mayHaveApplied reports whether a patch that failed may be in force all the same: no
 // answer came, or the API server itself does not know.
-func mayBeApplied(err error) bool {
+func mayHaveApplied(err error) bool {
 	var status apierrors.APIStatus
-	return mayPass(err) && (!errors.As(err, &status) || status.Status().Code >= http.StatusInternalServerError)
+	return isRetryable(err) && (!errors.As(err, &status) || status.Status().Code >= http.StatusInternalServerError)
 }
 
 // isNotAuthorized reports whether the API server does not let Postern write, rather than admission the change. A
@@ -90,9 +90,9 @@ func retryAfter(err error) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// panicked is the error of a write that panicked: whatever a target holds must not end
+// panicError is the error of a write that panicked: whatever a target holds must not end
 // the process, and with it all other deliveries.
-func panicked(ctx context.Context, key Key, problem any) error {
+func panicError(ctx context.Context, key Key, problem any) error {
 	klog.FromContext(ctx).Error(nil, "Writing a target panicked", "target", key, "panic", problem, "stack", string(debug.Stack()))
 	return fmt.Errorf("could not write %s: a mistake in Postern, see its log", key)
 }
@@ -104,8 +104,8 @@ func isKindMissing(err error) bool {
 	return apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }
 
-// explain adds what the bare answer of the API server leaves unclear.
-func explain(err error, kind Kind) error {
+// wrapMissingKind adds what the bare answer of the API server leaves unclear.
+func wrapMissingKind(err error, kind Kind) error {
 	if isKindMissing(err) {
 		return fmt.Errorf("%s is not installed in this cluster: %w", kind, err)
 	}

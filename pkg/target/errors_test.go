@@ -31,7 +31,7 @@ func TestThatPosternIsNotAuthorizedMayPass(t *testing.T) {
 		"a policy":              {apierrors.NewForbidden(plants, "plant", errors.New("ValidatingAdmissionPolicy 'frozen' denied request: frozen")), false},
 		"a namespace that ends": {apierrors.NewForbidden(plants, "plant", errors.New("it is being terminated")), false},
 	} {
-		if got := mayPass(test.err); got != test.want {
+		if got := isRetryable(test.err); got != test.want {
 			t.Errorf("%s: may pass is %t, want %t: %v", name, got, test.want, test.err)
 		}
 	}

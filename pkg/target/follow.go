@@ -23,19 +23,19 @@ const AnnotationFollowTags = "postern.dev/follow-tags"
 // maxSources bounds the sources of an Application that are looked at one by one.
 const maxSources = 100
 
-// follower is what a target says of what it follows in one repository.
-type follower struct {
+// followRule is what a target says of what it follows in one repository.
+type followRule struct {
 	namespace   string
 	annotations map[string]string
 	// tracked is the ref in force.
 	tracked string
-	// holds are the refs that no older version may replace.
-	holds []string
+	// heldRefs are the refs that no older version may replace.
+	heldRefs []string
 }
 
 // follows reports whether a pushed ref is what the target tracks, or a tag that
 // its owner wants. The error says why that wish can't be read.
-func (f follower) follows(r Request) (bool, error) {
+func (f followRule) follows(r Request) (bool, error) {
 	if r.mayBeBranch() && tracksBranch(f.tracked, r) {
 		return true, nil
 	}
@@ -58,7 +58,7 @@ func tracksBranch(tracked string, r Request) bool {
 // followsTag reports whether a tag meets the constraint and is older than none of
 // the refs that are versions: an old release that is tagged again must not roll a
 // target back.
-func (f follower) followsTag(constraint, tag string) (bool, error) {
+func (f followRule) followsTag(constraint, tag string) (bool, error) {
 	if len(constraint) > pattern.MaxConstraintBytes { // or the error would repeat it
 		return false, fmt.Errorf("%s has %d bytes, which is too long for a semver constraint", AnnotationFollowTags, len(constraint))
 	}
@@ -70,7 +70,7 @@ func (f follower) followsTag(constraint, tag string) (bool, error) {
 	if err != nil || !allowed.Check(version) {
 		return false, nil //nolint:nilerr // a tag that is no version is not followed
 	}
-	for _, ref := range f.holds {
+	for _, ref := range f.heldRefs {
 		held, err := semver.NewVersion(strings.TrimPrefix(ref, "refs/tags/"))
 		if err == nil && version.LessThan(held) {
 			return false, nil
@@ -92,11 +92,11 @@ func gitFollows(namespace string, annotations map[string]string, git stokerv1alp
 		return false, nil
 	}
 	requested := annotations[stokerv1alpha1.AnnotationRequestedRef]
-	return follower{
+	return followRule{
 		namespace:   namespace,
 		annotations: annotations,
 		tracked:     cmp.Or(requested, git.Ref),
-		holds:       []string{requested, git.Ref},
+		heldRefs:    []string{requested, git.Ref},
 	}.follows(r)
 }
 
@@ -110,20 +110,20 @@ func applicationFollows(app *argov1alpha1.Application, r Request) (bool, error) 
 // The requested ref counts only where there is one repository, since it does not
 // say of which it is. If none does, the problem may be why that can't be told.
 func sourcesFollowing(
-	namespace string, annotations map[string]string, sources []sourceAt, r Request,
-) (followed []sourceAt, problem error) {
+	namespace string, annotations map[string]string, sources []appSource, r Request,
+) (followed []appSource, problem error) {
 	if len(sources) > maxSources {
 		return nil, fmt.Errorf("the Application has %d sources, of which at most %d are followed", len(sources), maxSources)
 	}
 	var requested string
-	if allOf(sources, r.Repository) {
+	if allFromRepository(sources, r.Repository) {
 		requested = annotations[AnnotationRequestedRef]
 	}
 	for _, source := range sources {
 		if !SameRepository(source.RepoURL, r.Repository) {
 			continue
 		}
-		f := follower{namespace, annotations, source.revision(), []string{source.revision(), requested}}
+		f := followRule{namespace, annotations, source.revision(), []string{source.revision(), requested}}
 		follows, err := f.follows(r)
 		if follows {
 			followed = append(followed, source)

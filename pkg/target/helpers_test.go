@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
@@ -138,4 +139,9 @@ func lines(t *testing.T, patch []Operation) string {
 		fmt.Fprintf(&out, "%s\n", encoded)
 	}
 	return out.String()
+}
+
+// advance lets time pass for all in the bubble of a test.
+func advance(d time.Duration) {
+	time.Sleep(d) //nolint:forbidigo // it is not the clock on the wall
 }

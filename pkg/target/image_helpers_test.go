@@ -87,7 +87,7 @@ func (c imageCase) decide(t *testing.T, document string) Decision {
 		t.Fatal(err)
 	}
 	if len(decision.Patch) > 0 {
-		if decision.Patch, err = exactly(decision.Patch, []byte(document)); err != nil {
+		if decision.Patch, err = exactTests(decision.Patch, []byte(document)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/client-go/tools/cache"
 
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
@@ -22,7 +23,7 @@ import (
 // for what is done for another.
 type imageIndex struct {
 	mu         sync.Mutex
-	namespaces map[string]*namespaceImages
+	namespaces map[string]*namespaceIndex
 }
 
 // find returns the names of the Applications in a namespace that want an image
@@ -32,7 +33,7 @@ func (x *imageIndex) find(namespace, image string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	ns := x.in(namespace)
+	ns := x.lockedNamespace(namespace)
 	if ns == nil {
 		return nil, nil
 	}
@@ -43,7 +44,7 @@ func (x *imageIndex) find(namespace, image string) ([]string, error) {
 // updatersIn returns the ImageUpdater objects of a namespace, in no order, as far as the
 // watch has told of them. The list and they must not be modified.
 func (x *imageIndex) updatersIn(namespace string) []*imageupdate.Updater {
-	ns := x.in(namespace)
+	ns := x.lockedNamespace(namespace)
 	if ns == nil {
 		return nil
 	}
@@ -51,8 +52,8 @@ func (x *imageIndex) updatersIn(namespace string) []*imageupdate.Updater {
 	return ns.allUpdaters()
 }
 
-// in returns the part about a namespace, locked; nil if there is none.
-func (x *imageIndex) in(namespace string) *namespaceImages {
+// lockedNamespace returns the part about a namespace, locked; nil if there is none.
+func (x *imageIndex) lockedNamespace(namespace string) *namespaceIndex {
 	x.mu.Lock()
 	ns := x.namespaces[namespace]
 	x.mu.Unlock()
@@ -62,20 +63,20 @@ func (x *imageIndex) in(namespace string) *namespaceImages {
 	return ns
 }
 
-// change changes what is known of a namespace.
-func (x *imageIndex) change(namespace string, apply func(*namespaceImages)) {
-	for !x.changed(namespace, apply) {
+// update changes what is known of a namespace.
+func (x *imageIndex) update(namespace string, apply func(*namespaceIndex)) {
+	for !x.tryUpdate(namespace, apply) {
 	}
 }
 
-// changed makes a change, unless the part about the namespace was dropped meanwhile.
-func (x *imageIndex) changed(namespace string, apply func(*namespaceImages)) bool {
+// tryUpdate makes a change, unless the part about the namespace was dropped meanwhile.
+func (x *imageIndex) tryUpdate(namespace string, apply func(*namespaceIndex)) bool {
 	x.mu.Lock()
 	ns, ok := x.namespaces[namespace]
 	if !ok {
-		ns = newNamespaceImages()
+		ns = newNamespaceIndex()
 		if x.namespaces == nil {
-			x.namespaces = map[string]*namespaceImages{}
+			x.namespaces = map[string]*namespaceIndex{}
 		}
 		x.namespaces[namespace] = ns
 	}
@@ -96,7 +97,7 @@ func (x *imageIndex) changed(namespace string, apply func(*namespaceImages)) boo
 }
 
 // drop takes the part about a namespace out of the index.
-func (x *imageIndex) drop(namespace string, ns *namespaceImages) {
+func (x *imageIndex) drop(namespace string, ns *namespaceIndex) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.namespaces[namespace] == ns { // and no new one is there
@@ -104,8 +105,8 @@ func (x *imageIndex) drop(namespace string, ns *namespaceImages) {
 	}
 }
 
-// namespaceImages is the part of the index that is about one namespace.
-type namespaceImages struct {
+// namespaceIndex is the part of the index that is about one namespace.
+type namespaceIndex struct {
 	mu sync.Mutex
 	// dropped is set once it is empty and no longer in the index.
 	dropped      bool
@@ -115,8 +116,8 @@ type namespaceImages struct {
 	byImage map[string][]string
 	// stale is set if byImage must be made anew before it is read.
 	stale bool
-	// list is what allUpdaters returned last; nil if there were changes since.
-	list []*imageupdate.Updater
+	// updaterSlice is what allUpdaters returned last; nil if there were changes since.
+	updaterSlice []*imageupdate.Updater
 }
 
 // indexedApplication is an Application and the keys under which byImage has it.
@@ -125,19 +126,19 @@ type indexedApplication struct {
 	images []string
 }
 
-func newNamespaceImages() *namespaceImages {
-	return &namespaceImages{
+func newNamespaceIndex() *namespaceIndex {
+	return &namespaceIndex{
 		updaters:     map[string]*imageupdate.Updater{},
 		applications: map[string]indexedApplication{},
 		byImage:      map[string][]string{},
 	}
 }
 
-func (ns *namespaceImages) empty() bool {
+func (ns *namespaceIndex) empty() bool {
 	return len(ns.applications)+len(ns.updaters) == 0
 }
 
-func (ns *namespaceImages) find(image string) []string {
+func (ns *namespaceIndex) find(image string) []string {
 	if ns.stale {
 		ns.stale = false
 		clear(ns.byImage)
@@ -150,7 +151,7 @@ func (ns *namespaceImages) find(image string) []string {
 
 // setApplication adds or replaces an Application. Argo CD writes to their status
 // all the time, which makes no difference here.
-func (ns *namespaceImages) setApplication(app *argov1alpha1.Application) {
+func (ns *namespaceIndex) setApplication(app *argov1alpha1.Application) {
 	known, ok := ns.applications[app.Name]
 	if ok && maps.Equal(known.Annotations, app.Annotations) && maps.Equal(known.Labels, app.Labels) {
 		known.Application = app
@@ -164,7 +165,7 @@ func (ns *namespaceImages) setApplication(app *argov1alpha1.Application) {
 	}
 }
 
-func (ns *namespaceImages) removeApplication(name string) {
+func (ns *namespaceIndex) removeApplication(name string) {
 	for _, image := range ns.applications[name].images {
 		names := ns.byImage[image]
 		if i, found := slices.BinarySearch(names, name); found {
@@ -178,7 +179,7 @@ func (ns *namespaceImages) removeApplication(name string) {
 }
 
 // index lists an Application, which is in no list, under the images that it wants.
-func (ns *namespaceImages) index(app *argov1alpha1.Application) {
+func (ns *namespaceIndex) index(app *argov1alpha1.Application) {
 	config, _ := imageupdate.ConfigFor(app, ns.allUpdaters())
 	images := config.Repositories()
 	for _, image := range images {
@@ -192,22 +193,73 @@ func (ns *namespaceImages) index(app *argov1alpha1.Application) {
 // setUpdater adds or replaces an ImageUpdater object. It may select any
 // Application, so byImage is made anew; but only when it is read, so that many
 // objects that arrive at once, as at the start, cost no more than one.
-func (ns *namespaceImages) setUpdater(updater *iuv1alpha1.ImageUpdater) {
+func (ns *namespaceIndex) setUpdater(updater *iuv1alpha1.ImageUpdater) {
 	if known, ok := ns.updaters[updater.Name]; ok && equality.Semantic.DeepEqual(known.Object().Spec, updater.Spec) {
 		return // what differs does not matter here
 	}
 	ns.updaters[updater.Name] = imageupdate.NewUpdater(updater)
-	ns.stale, ns.list = true, nil
+	ns.stale, ns.updaterSlice = true, nil
 }
 
-func (ns *namespaceImages) removeUpdater(name string) {
+func (ns *namespaceIndex) removeUpdater(name string) {
 	delete(ns.updaters, name)
-	ns.stale, ns.list = true, nil
+	ns.stale, ns.updaterSlice = true, nil
 }
 
-func (ns *namespaceImages) allUpdaters() []*imageupdate.Updater {
-	if ns.list == nil {
-		ns.list = slices.Collect(maps.Values(ns.updaters))
+func (ns *namespaceIndex) allUpdaters() []*imageupdate.Updater {
+	if ns.updaterSlice == nil {
+		ns.updaterSlice = slices.Collect(maps.Values(ns.updaters))
 	}
-	return ns.list
+	return ns.updaterSlice
+}
+
+// handlerFor returns what feeds the index from an informer of a kind; nil if that
+// kind makes no difference to it.
+func (x *imageIndex) handlerFor(kind Kind) cache.ResourceEventHandler {
+	switch kind {
+	case KindApplication:
+		return x.applicationHandler()
+	case kindImageUpdater:
+		return x.updaterHandler()
+	}
+	return nil
+}
+
+// applicationHandler feeds the index from an informer of Applications.
+func (x *imageIndex) applicationHandler() cache.ResourceEventHandler {
+	return newHandler(
+		func(obj any) {
+			if app, ok := obj.(*argov1alpha1.Application); ok {
+				x.update(app.Namespace, func(ns *namespaceIndex) { ns.setApplication(app) })
+			}
+		},
+		func(name cache.ObjectName) {
+			x.update(name.Namespace, func(ns *namespaceIndex) { ns.removeApplication(name.Name) })
+		})
+}
+
+// updaterHandler feeds the index from an informer of ImageUpdater objects.
+func (x *imageIndex) updaterHandler() cache.ResourceEventHandler {
+	return newHandler(
+		func(obj any) {
+			if updater, ok := obj.(*iuv1alpha1.ImageUpdater); ok {
+				x.update(updater.Namespace, func(ns *namespaceIndex) { ns.setUpdater(updater) })
+			}
+		},
+		func(name cache.ObjectName) {
+			x.update(name.Namespace, func(ns *namespaceIndex) { ns.removeUpdater(name.Name) })
+		})
+}
+
+// newHandler calls set for what is there and remove for what is gone.
+func newHandler(set func(any), remove func(cache.ObjectName)) cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc:    set,
+		UpdateFunc: func(_, updated any) { set(updated) },
+		DeleteFunc: func(obj any) {
+			if name, err := cache.DeletionHandlingObjectToName(obj); err == nil {
+				remove(name)
+			}
+		},
+	}
 }

@@ -11,7 +11,7 @@ import (
 func TestNoNamespaceWaitsForAnother(t *testing.T) {
 	x := &imageIndex{}
 	tell(x, appWith("honest", "shop", "nginx"), false)
-	x.change("hostile", func(*namespaceImages) {
+	x.update("hostile", func(*namespaceIndex) {
 		if got := found(t, x, "honest", "nginx"); got != "shop" {
 			t.Errorf("got %q", got)
 		}

@@ -54,9 +54,9 @@ func found(t *testing.T, x *imageIndex, namespace, image string) string {
 
 // tell hands an index what an informer would.
 func tell(x *imageIndex, obj runtime.Object, gone bool) {
-	events := x.onApplications()
+	events := x.applicationHandler()
 	if _, ok := obj.(*iuv1alpha1.ImageUpdater); ok {
-		events = x.onUpdaters()
+		events = x.updaterHandler()
 	}
 	if gone {
 		events.OnDelete(obj)
@@ -121,7 +121,7 @@ func TestImageIndexFollowsApplicationsAndUpdaters(t *testing.T) {
 func TestImageIndexUnderstandsMissedDeletions(t *testing.T) {
 	x := &imageIndex{}
 	tell(x, appWith("demo", "a", "nginx"), false)
-	x.onApplications().OnDelete(cache.DeletedFinalStateUnknown{Key: "demo/a"})
+	x.applicationHandler().OnDelete(cache.DeletedFinalStateUnknown{Key: "demo/a"})
 	if got := found(t, x, "demo", "nginx"); got != "" {
 		t.Errorf("found %q", got)
 	}

@@ -21,8 +21,8 @@ var errNoCache = errors.New("what targets want is known only with a cache")
 // Match is a target that wants what was pushed, or one of which that can't be told.
 type Match struct {
 	Key Key
-	// Problem is why the owner's wish can't be read; nil if it can.
-	Problem error
+	// Err is why the owner's wish can't be read; nil if it can.
+	Err error
 }
 
 // Matches returns the targets in a namespace that want what was pushed, in order
@@ -38,14 +38,14 @@ func (c *Cache) Matches(namespace string, r Request) ([]Match, error) {
 		return nil, errNoCache
 	}
 	if r.Image != nil {
-		return c.matchesOfImage(namespace, r.Image.Name)
+		return c.matchImage(namespace, r.Image.Name)
 	}
 	if err := c.current(Kinds()...); err != nil {
 		return nil, &transientError{err}
 	}
 	var matches []Match
 	for _, kind := range Kinds() {
-		found, err := c.kinds[kind].following(namespace, r)
+		found, err := c.kinds[kind].matchRef(namespace, r)
 		if err != nil {
 			return nil, err
 		}
@@ -62,7 +62,7 @@ func (w *Writer) Matches(namespace string, r Request) ([]Match, error) {
 	return w.cache.Matches(namespace, r)
 }
 
-func (c *Cache) matchesOfImage(namespace, image string) ([]Match, error) {
+func (c *Cache) matchImage(namespace, image string) ([]Match, error) {
 	if err := c.current(KindApplication, kindImageUpdater); err != nil {
 		return nil, &transientError{err}
 	}
@@ -77,8 +77,8 @@ func (c *Cache) matchesOfImage(namespace, image string) ([]Match, error) {
 	return matches, nil
 }
 
-// following finds the objects of one kind that follow a git ref.
-func (k *cachedKind) following(namespace string, r Request) ([]Match, error) {
+// matchRef finds the objects of one kind that follow a git ref.
+func (k *cachedKind) matchRef(namespace string, r Request) ([]Match, error) {
 	found, err := k.informer.GetIndexer().ByIndex(repositoryIndex, repositoryKey(namespace, r.Repository))
 	if err != nil {
 		return nil, fmt.Errorf("could not look up %s by repository: %w", k.kind, err)
@@ -110,8 +110,8 @@ func repositoryKey(namespace, repository string) string {
 	return namespace + "\n" + NormalizeRepository(repository)
 }
 
-// repositoriesOf returns the keys of an object in that index.
-func repositoriesOf(obj any) ([]string, error) {
+// indexByRepository returns the keys of an object in that index.
+func indexByRepository(obj any) ([]string, error) {
 	switch obj := obj.(type) {
 	case *stokerv1alpha1.GatewaySync:
 		return []string{repositoryKey(obj.Namespace, obj.Spec.Git.Repo)}, nil

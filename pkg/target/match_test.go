@@ -86,7 +86,7 @@ func matched(t *testing.T, c *Cache, namespace string, r Request) []string {
 		if match.Key.Namespace != namespace {
 			t.Errorf("%s is of %s", name, match.Key.Namespace)
 		}
-		if match.Problem != nil {
+		if match.Err != nil {
 			name += "!"
 		}
 		names = append(names, name)

@@ -20,54 +20,54 @@ const AnnotationEventTime = "postern.dev/event-time"
 // maxSlots bounds the annotation; of more, those written longest ago are forgotten.
 const maxSlots = 20
 
-// moments are the contents of AnnotationEventTime, by slot.
-type moments map[string]moment
+// watermarkSet are the contents of AnnotationEventTime, by slot.
+type watermarkSet map[string]watermark
 
-// momentsOf reads the annotation. What is not ours to understand counts as absent.
-func momentsOf(annotations map[string]string) moments {
-	kept := moments{}
-	if err := json.Unmarshal([]byte(annotations[AnnotationEventTime]), &kept); err != nil || kept == nil {
-		return moments{}
+// parseWatermarks reads the annotation. What is not ours to understand counts as absent.
+func parseWatermarks(annotations map[string]string) watermarkSet {
+	ws := watermarkSet{}
+	if err := json.Unmarshal([]byte(annotations[AnnotationEventTime]), &ws); err != nil || ws == nil {
+		return watermarkSet{}
 	}
-	return kept
+	return ws
 }
 
-// lastRead remembers what momentsOf made of an annotation, which its owner may make large,
+// lastRead remembers what parseWatermarks made of an annotation, which its owner may make large,
 // for several decisions that ask several times each.
 type lastRead struct {
 	annotation string
-	moments    moments
+	moments    watermarkSet
 }
 
-// momentsOf is momentsOf of annotations. What it returns must not be modified.
-func (k Knowledge) momentsOf(annotations map[string]string) moments {
+// parseWatermarks is parseWatermarks of annotations. What it returns must not be modified.
+func (k OrderingState) momentsOf(annotations map[string]string) watermarkSet {
 	if k.kept == nil {
-		return momentsOf(annotations)
+		return parseWatermarks(annotations)
 	}
 	if now := annotations[AnnotationEventTime]; k.kept.moments == nil || k.kept.annotation != now {
-		*k.kept = lastRead{now, momentsOf(annotations)}
+		*k.kept = lastRead{now, parseWatermarks(annotations)}
 	}
 	return k.kept.moments
 }
 
-// note takes note of a request that is written to a slot.
-func (kept moments) note(slot string, r Request) { kept.set(slot, kept[slot].followedBy(r)) }
+// record takes note of a request that is written to a slot.
+func (ws watermarkSet) record(slot string, r Request) { ws.set(slot, ws[slot].followedBy(r)) }
 
 // set sets a slot, in place of those that were written longest ago if there are too many.
-func (kept moments) set(slot string, m moment) {
-	kept[slot] = m
-	switch excess := len(kept) - maxSlots; {
+func (ws watermarkSet) set(slot string, m watermark) {
+	ws[slot] = m
+	switch excess := len(ws) - maxSlots; {
 	case excess == 1: // as a rule
-		delete(kept, kept.oldest())
+		delete(ws, ws.oldest())
 	case excess > 1: // what an owner wrote
-		for _, slot := range slices.SortedFunc(maps.Keys(kept), kept.compare)[:excess] {
-			delete(kept, slot)
+		for _, slot := range slices.SortedFunc(maps.Keys(ws), ws.compare)[:excess] {
+			delete(ws, slot)
 		}
 	}
 }
 
 // oldest is the slot that was written longest ago.
-func (kept moments) oldest() (oldest string) {
+func (kept watermarkSet) oldest() (oldest string) {
 	first := true
 	for slot := range kept {
 		if first || kept.compare(slot, oldest) < 0 {
@@ -78,13 +78,13 @@ func (kept moments) oldest() (oldest string) {
 }
 
 // compare puts the slot first that was written before another.
-func (kept moments) compare(a, b string) int {
+func (kept watermarkSet) compare(a, b string) int {
 	return cmp.Or(kept[a].Received.Compare(kept[b].Received), strings.Compare(a, b))
 }
 
 // String is the value of the annotation.
-func (kept moments) String() string {
-	text, err := json.Marshal(kept)
+func (ws watermarkSet) String() string {
+	text, err := json.Marshal(ws)
 	if err != nil { // a year beyond 9999, which decoding a payload rules out
 		return "{}"
 	}

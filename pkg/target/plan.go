@@ -26,8 +26,8 @@ type plan struct {
 	slots [][]string
 }
 
-// view is a target at some point of planning.
-type view struct {
+// snapshot is a target at some point of planning.
+type snapshot struct {
 	kind Kind
 	obj  runtime.Object
 	// document is the target as the API server sent it; nil if it is from the cache,
@@ -35,35 +35,35 @@ type view struct {
 	document []byte
 }
 
-// errUnsure is that of planning on the cache, which lags behind, where it does not do:
+// errCacheUncertain is that of planning on the cache, which lags behind, where it does not do:
 // only a live read may say that there is nothing to do.
-var errUnsure = errors.New("the cache does not tell for sure")
+var errCacheUncertain = errors.New("the cache does not tell for sure")
 
 // planFor decides about requests one after the other, each on what the ones before it
 // leave. One patch brings all of them about. When ctx is done it goes on to no further one,
 // and the error is that of ctx.
-func planFor(ctx context.Context, v view, requests []Request, updaters []*imageupdate.Updater) (plan, error) {
+func planFor(ctx context.Context, v snapshot, requests []Request, updaters []*imageupdate.Updater) (plan, error) {
 	var p plan
 	var left *workingCopy
-	steps, obj := newSteps(), v.obj
-	decide, kept := decider(updaters), &lastRead{}
+	combined, obj := newCombinedPatch(), v.obj
+	decide, kept := newDecider(updaters), &lastRead{}
 	for i, r := range requests {
 		if err := ctx.Err(); err != nil {
 			return plan{}, err
 		}
 		// What is delivered meanwhile passes through many goroutines, each of which would wait for the end of a long plan.
 		goruntime.Gosched()
-		r.Known.kept = kept
+		r.Ordering.kept = kept
 		decision, err := decide(obj, r)
 		if err != nil {
 			return plan{}, err
 		}
-		if v.document == nil && (len(decision.Changes) == 0 || slices.ContainsFunc(decision.Patch, isDoubtful)) {
-			return plan{}, errUnsure
+		if v.document == nil && (len(decision.Changes) == 0 || slices.ContainsFunc(decision.Patch, isUncertain)) {
+			return plan{}, errCacheUncertain
 		}
 		p.outcomes = append(p.outcomes, decision.Outcome)
 		p.slots = append(p.slots, decision.Slots)
-		steps.add(decision.Patch)
+		combined.add(decision.Patch)
 		if last := i == len(requests)-1; last || len(decision.Patch) == 0 {
 			continue
 		}
@@ -78,20 +78,20 @@ func planFor(ctx context.Context, v view, requests []Request, updaters []*imageu
 		}
 	}
 	var err error
-	p.patch, err = steps.patch(v.document)
+	p.patch, err = combined.patch(v.document)
 	return p, err
 }
 
-func isDoubtful(o Operation) bool { return o.doubtful }
+func isUncertain(o Operation) bool { return o.uncertain }
 
 // decide decides for an object of any kind.
 func decide(obj runtime.Object, r Request, updaters []*imageupdate.Updater) (Decision, error) {
-	return decider(updaters)(obj, r)
+	return newDecider(updaters)(obj, r)
 }
 
-// decider returns a function that decides for an object at some point of planning. The
+// newDecider returns a function that decides for an object at some point of planning. The
 // configuration of an image is read once, since no decision changes it.
-func decider(updaters []*imageupdate.Updater) func(obj runtime.Object, r Request) (Decision, error) {
+func newDecider(updaters []*imageupdate.Updater) func(obj runtime.Object, r Request) (Decision, error) {
 	known := map[string]imageupdate.Config{} // by the name of the image
 	return func(obj runtime.Object, r Request) (Decision, error) {
 		switch obj := obj.(type) {

@@ -98,12 +98,12 @@ func (b batchTarget) serve(t *testing.T) served {
 // came to and the object in the end.
 func (s served) written(t *testing.T, document string, groups ...[]Request) (all []Outcome, after string) {
 	t.Helper()
-	s.writer.held = newWatermarks(maxWatermarks)
+	s.writer.watermarks = newWatermarkCache(maxCachedTargets)
 	s.api.mu.Lock()
 	s.api.object = document
 	s.api.mu.Unlock()
 	for _, group := range groups {
-		outcomes, err := s.writer.attempt(t.Context(), s.key, group, false)
+		outcomes, err := s.writer.writeWithRetry(t.Context(), s.key, group, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +130,7 @@ func TestABatchComesToWhatItsRequestsComeToOneAfterTheOther(t *testing.T) {
 				served.writer.Shared = n%2 == 1
 				_, document := served.written(t, target.document, alone(target.requests(t, r))...)
 				requests := target.requests(t, r)
-				requests = pick(requests, byReceipt(requests)) // as they are written together
+				requests = pick(requests, orderByReceipt(requests)) // as they are written together
 				outcomes, after := served.written(t, document, alone(requests)...)
 				together, afterAll := served.written(t, document, requests)
 				if diff := cmp.Diff(outcomes, together); diff != "" {
@@ -154,8 +154,8 @@ func TestABatchThatIsPlannedOnTheCacheFitsTheWholeTargetOrIsRefused(t *testing.T
 				if _, err := trim(cached); err != nil {
 					t.Fatal(err)
 				}
-				got, err := planFor(t.Context(), view{kind: target.key.Kind, obj: cached}, requests, nil)
-				if errors.Is(err, errUnsure) {
+				got, err := planFor(t.Context(), snapshot{kind: target.key.Kind, obj: cached}, requests, nil)
+				if errors.Is(err, errCacheUncertain) {
 					continue
 				}
 				if err != nil {
@@ -195,7 +195,7 @@ func TestADecisionThatIsAppliedAgainChangesNothing(t *testing.T) {
 			for range 500 {
 				before, _ := oneByOne(t, target.key.Kind, target.document, target.requests(t, r)...)
 				request := target.random(t, r)
-				request.Known.shared = r.IntN(2) == 0
+				request.Ordering.shared = r.IntN(2) == 0
 				after, first := oneByOne(t, target.key.Kind, before, request)
 				request.At = request.At.Add(1)
 				decision := mustDecide(t, parse(t, target.key.Kind, after), request)

@@ -8,19 +8,22 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
 
 // trimmed is a target as the cache keeps it.
-func trimmed(t *testing.T, kind Kind, document string) view {
+func trimmed(t *testing.T, kind Kind, document string) snapshot {
 	t.Helper()
 	obj := parse(t, kind, document)
 	if _, err := trim(obj); err != nil {
 		t.Fatal(err)
 	}
-	return view{kind: kind, obj: obj}
+	return snapshot{kind: kind, obj: obj}
 }
 
 func TestOnlyALiveReadMaySayThatThereIsNothingToDo(t *testing.T) {
@@ -41,10 +44,10 @@ func TestOnlyALiveReadMaySayThatThereIsNothingToDo(t *testing.T) {
 			"nobody wants it":                    {pushed(tag("v0"), 30, 31)},
 			"only the last wants nothing":        {v2, event("v3", "github", 30, 31), event("v3", "github", 30, 31)},
 		} {
-			if got, err := planFor(t.Context(), trimmed(t, kind, document), requests, nil); !errors.Is(err, errUnsure) {
+			if got, err := planFor(t.Context(), trimmed(t, kind, document), requests, nil); !errors.Is(err, errCacheUncertain) {
 				t.Errorf("%s, %s: got %+v and error %v", kind, name, got, err)
 			}
-			live := view{kind: kind, obj: parse(t, kind, document), document: []byte(document)}
+			live := snapshot{kind: kind, obj: parse(t, kind, document), document: []byte(document)}
 			if _, err := planFor(t.Context(), live, requests, nil); err != nil {
 				t.Errorf("%s, %s, live: %v", kind, name, err)
 			}
@@ -77,7 +80,7 @@ func TestABatchTestsOnlyWhatWasRead(t *testing.T) {
 		tool:        "Kustomize", runs: []string{"nginx:1.0", "postgres:1.0"},
 		spec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": {"images": []}}}`,
 	}.document(t)
-	live := view{kind: KindApplication, obj: parse(t, KindApplication, document), document: []byte(document)}
+	live := snapshot{kind: KindApplication, obj: parse(t, KindApplication, document), document: []byte(document)}
 	got, err := planFor(t.Context(), live, []Request{
 		imageEvent(t, "nginx:2", 0, 1), imageEvent(t, "postgres:1.1", 0, 2), event("feature/a&b<c>", "github", 0, 3), event("x", "github", 0, 4),
 	}, nil)
@@ -104,7 +107,7 @@ func TestABatchTestsOnlyWhatWasRead(t *testing.T) {
 
 func TestABatchWithoutChangesHasNoPatch(t *testing.T) {
 	document, _ := oneByOne(t, KindGatewaySync, orderedTargets["GatewaySync"].document, event("v1", "github", 10, 11))
-	live := view{kind: KindGatewaySync, obj: parse(t, KindGatewaySync, document), document: []byte(document)}
+	live := snapshot{kind: KindGatewaySync, obj: parse(t, KindGatewaySync, document), document: []byte(document)}
 	got, err := planFor(t.Context(), live, []Request{event("v1", "github", 10, 11), event("v0", "github", 5, 12)}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -137,13 +140,13 @@ func TestPlanningEndsWithItsContext(t *testing.T) {
 	for i := range 10 {
 		requests = append(requests, event(fmt.Sprint("v", i), "github", 0, 1+i))
 	}
-	for _, planned := range []view{
+	for _, planned := range []snapshot{
 		{kind: KindGatewaySync, obj: parse(t, KindGatewaySync, document), document: []byte(document)},
 		trimmed(t, KindGatewaySync, document),
 	} {
 		ctx := &endsAfter{Context: t.Context(), times: 4}
 		got, err := planFor(ctx, planned, requests, nil)
-		if !errors.Is(err, context.DeadlineExceeded) || !mayPass(err) || len(got.patch) > 0 {
+		if !errors.Is(err, context.DeadlineExceeded) || !isRetryable(err) || len(got.patch) > 0 {
 			t.Errorf("got %+v, %v", got, err)
 		}
 		if ctx.asked != 5 {
@@ -161,7 +164,7 @@ func TestPlanningDoesNotModifyTheTarget(t *testing.T) {
 			obj := parse(t, target.key.Kind, document)
 			before := obj.DeepCopyObject()
 			requests := target.requests(t, r)
-			live := view{kind: target.key.Kind, obj: obj, document: []byte(document)}
+			live := snapshot{kind: target.key.Kind, obj: obj, document: []byte(document)}
 			planned, err := planFor(t.Context(), live, requests, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -178,16 +181,90 @@ func TestPlanningDoesNotModifyTheTarget(t *testing.T) {
 
 func TestTheEventTimesOfATargetAreReadOnceForAllThatIsPlanned(t *testing.T) {
 	annotations := keptAt(manySlots(3).String())
-	read := Knowledge{kept: &lastRead{}}
+	read := OrderingState{kept: &lastRead{}}
 	first := read.momentsOf(annotations)
-	first["only here"] = moment{}
+	first["only here"] = watermark{}
 	if _, same := read.momentsOf(annotations)["only here"]; !same {
 		t.Error("the same annotation was read twice")
 	}
 	if got := read.momentsOf(keptAt("{}")); len(got) > 0 {
 		t.Errorf("another annotation is read as %v", got)
 	}
-	if got := (Knowledge{}).momentsOf(annotations); len(got) != 3 {
+	if got := (OrderingState{}).momentsOf(annotations); len(got) != 3 {
 		t.Errorf("outside of a plan: got %v", got)
 	}
+}
+
+// BenchmarkPlanManyTags plans what a push of 256 tags, of which an Application wants none
+// or each, comes to at one Application.
+func BenchmarkPlanManyTags(b *testing.B) {
+	for name, constraint := range map[string]string{"unwanted": ":~9", "wanted": ""} {
+		b.Run(name, func(b *testing.B) {
+			document := shopNow("1", `, "argocd-image-updater.argoproj.io/image-list": "web=nginx`+constraint+`"`)
+			live := snapshot{kind: KindApplication, obj: parse(b, KindApplication, document), document: []byte(document)}
+			requests := manyTags(b)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := planFor(b.Context(), live, requests, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkPlanLargeApplication does the same with an Application as large as owners may make it: 100 sources,
+// and 200 KiB of annotations of others.
+func BenchmarkPlanLargeApplication(b *testing.B) {
+	for name, wanted := range map[string]string{
+		"one image": `"argocd-image-updater.argoproj.io/image-list": "web=nginx"`,
+		"the same build again and again": `"argocd-image-updater.argoproj.io/image-list": "web=nginx",
+			"argocd-image-updater.argoproj.io/web.update-strategy": "newest-build"`,
+		"many event times": `"argocd-image-updater.argoproj.io/image-list": "web=nginx",
+			"argocd-image-updater.argoproj.io/web.update-strategy": "newest-build",
+			"argocd-image-updater.argoproj.io/web.allow-tags": "regexp:^9",
+			"postern.dev/event-time": ` + strconv.Quote(manySlots(2000).String()),
+	} {
+		b.Run(name, func(b *testing.B) {
+			var sources, images, types []string
+			for i := range maxSources {
+				sources = append(sources, fmt.Sprintf(`{"repoURL": "https://git.acme.io/r%d", "path": "p", "targetRevision": "v1",
+					"kustomize": {"images": ["nginx%d:1.2"]}}`, i, i))
+				images, types = append(images, fmt.Sprintf(`"nginx%d:1.2"`, i)), append(types, `"Kustomize"`)
+			}
+			images = append(images, `"nginx:1.25"`)
+			document := `{"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+				"metadata": {"namespace": "demo", "name": "shop", "annotations": {
+					"team": "` + strings.Repeat("x", 200<<10) + `", ` + wanted + `}},
+				"spec": {"sources": [` + strings.Join(sources, ",") + `]},
+				"status": {"sourceTypes": [` + strings.Join(types, ",") + `],
+				"summary": {"images": [` + strings.Join(images, ",") + `]}}}`
+			live := snapshot{kind: KindApplication, obj: parse(b, KindApplication, document), document: []byte(document)}
+			requests := manyTags(b)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := planFor(b.Context(), live, requests, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// manySlots are more moments than are kept, as an owner may write them.
+func manySlots(count int) watermarkSet {
+	many := watermarkSet{}
+	for i := range count {
+		many[fmt.Sprintf("image/%05d", i)] = watermark{By: "harbor", Received: noon.Add(time.Duration(i) * time.Second)}
+	}
+	return many
+}
+
+// manyTags are as many tags of an image as one webhook may name.
+func manyTags(b *testing.B) (requests []Request) {
+	for i := range 256 {
+		pushed := image(b, fmt.Sprintf("nginx:2.%d", i))
+		requests = append(requests, Request{Image: pushed, By: "quay.io", At: noon, Received: minute(i)})
+	}
+	return requests
 }

@@ -13,7 +13,7 @@ import (
 // form git@host:path that git itself takes
 // (https://git-scm.com/docs/git-clone#_git_urls), and drops the scheme, user
 // information, and a trailing slash or ".git". A host that is named differently for
-// SSH, or has other paths there, has one name and path; see hostedAt.
+// SSH, or has other paths there, has one name and path; see canonicalLocation.
 //
 // Argo CD does not tell case either. Senders name a repository by its URL for
 // HTTP, so the port of SSH, which self-hosted ones choose freely, says nothing.
@@ -33,8 +33,8 @@ func NormalizeRepository(repository string) string {
 	case after != "":
 		path = after + "/" + path // git@host:path
 	}
-	host, path = hostedAt(strings.ToLower(strings.TrimSpace(host)), trimPath(strings.ToLower(path)))
-	if port != "" && port != usualPort(scheme) && !strings.Contains(scheme, "ssh") {
+	host, path = canonicalLocation(strings.ToLower(strings.TrimSpace(host)), trimPath(strings.ToLower(path)))
+	if port != "" && port != defaultPort(scheme) && !strings.Contains(scheme, "ssh") {
 		host += ":" + port
 	}
 	if path == "" {
@@ -89,8 +89,8 @@ func isPort(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-// usualPort is the port that a URL of a scheme need not name.
-func usualPort(scheme string) string {
+// defaultPort is the port that a URL of a scheme need not name.
+func defaultPort(scheme string) string {
 	switch scheme {
 	case "https":
 		return "443"

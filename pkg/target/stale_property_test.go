@@ -152,7 +152,7 @@ func TestAPatchPassesOnlyWhereTheDecisionIsTheSame(t *testing.T) {
 						requests[0] = randomGitRequest(t, r)
 					}
 					planned, err := planFor(t.Context(), trimmed(t, kind, old), requests, updaters)
-					if errors.Is(err, errUnsure) {
+					if errors.Is(err, errCacheUncertain) {
 						continue
 					}
 					if err != nil {
@@ -164,7 +164,7 @@ func TestAPatchPassesOnlyWhereTheDecisionIsTheSame(t *testing.T) {
 						continue
 					}
 					passed++
-					present := view{kind: kind, obj: parse(t, kind, now), document: []byte(now)}
+					present := snapshot{kind: kind, obj: parse(t, kind, now), document: []byte(now)}
 					live, err := planFor(t.Context(), present, requests, updaters)
 					if err != nil {
 						t.Fatal(err)

@@ -212,7 +212,7 @@ func TestDeliveriesShareListsThatBeganAfterThem(t *testing.T) {
 	}
 	read := func(namespace string, since time.Time) {
 		t.Helper()
-		if _, err := lists.in(t.Context(), namespace, since); err != nil {
+		if _, err := lists.get(t.Context(), namespace, since); err != nil {
 			t.Error(err)
 		}
 	}

@@ -123,16 +123,16 @@ type Request struct {
 	Since time.Time
 	// Override is set to write an event again on purpose, however old it is.
 	Override bool
-	// Known is what the Writer adds to the request; others leave it.
-	Known Knowledge
+	// Ordering is what the Writer adds to the request; others leave it.
+	Ordering OrderingState
 }
 
-// Knowledge is what a Writer knows of the order of requests that a target does not tell.
-type Knowledge struct {
-	// horizon is the latest receipt that may be true; zero if any may.
-	horizon time.Time
-	// held is what the target was found to hold.
-	held moments
+// OrderingState is what a Writer knows of the order of requests that a target does not tell.
+type OrderingState struct {
+	// maxReceived is the latest receipt that may be true; zero if any may.
+	maxReceived time.Time
+	// watermarks is what the target was found to hold.
+	watermarks watermarkSet
 	// shared is whether other processes may write the target.
 	shared bool
 	// kept is where a plan remembers what it read of AnnotationEventTime; nil outside of one.
@@ -140,8 +140,8 @@ type Knowledge struct {
 }
 
 // Equal reports whether two are the same, for tests.
-func (k Knowledge) Equal(other Knowledge) bool {
-	return k.horizon.Equal(other.horizon) && maps.Equal(k.held, other.held)
+func (k OrderingState) Equal(other OrderingState) bool {
+	return k.maxReceived.Equal(other.maxReceived) && maps.Equal(k.watermarks, other.watermarks)
 }
 
 // RefType says what a git ref names.

@@ -57,7 +57,7 @@ func edit(v reflect.Value, path []string, o Operation) error {
 	if len(path) == 0 {
 		return assign(v, o.Value)
 	}
-	name := fromPointer.Replace(path[0])
+	name := pointerUnescaper.Replace(path[0])
 	switch v.Kind() {
 	case reflect.Pointer:
 		return editPointed(v, path, o)

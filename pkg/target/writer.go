@@ -30,17 +30,17 @@ type Writer struct {
 	// record. Without it the Writer just remembers it.
 	Shared bool
 
-	endpoints map[Kind]endpoint
-	cache     *Cache
-	clock     *Clock
-	held      *watermarks
-	updaters  *updaterLists
-	lanes     *lanes
+	endpoints  map[Kind]endpoint
+	cache      *Cache
+	clock      *Clock
+	watermarks *watermarkCache
+	updaters   *updaterLister
+	batcher    *batcher
 	// retries has as many steps as a write is tried.
 	retries wait.Backoff
-	// pause waits between two tries, or returns an error at once if it is not
+	// sleep waits between two tries, or returns an error at once if it is not
 	// worth waiting.
-	pause func(context.Context, time.Duration) error
+	sleep func(context.Context, time.Duration) error
 }
 
 // NewWriter returns a Writer that uses the API server of a configuration, and
@@ -51,26 +51,26 @@ func NewWriter(cfg *rest.Config, cache *Cache) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	ofUpdaters, err := newEndpoints(cfg, []Kind{kindImageUpdater})
+	updaterEndpoints, err := newEndpoints(cfg, []Kind{kindImageUpdater})
 	if err != nil {
 		return nil, err
 	}
 	w := &Writer{
-		endpoints: endpoints,
-		cache:     cache,
-		clock:     NewClock(time.Now),
-		held:      newWatermarks(maxWatermarks),
-		updaters: newUpdaterLists(func(ctx context.Context, namespace string) ([]*imageupdate.Updater, error) {
-			return ofUpdaters[kindImageUpdater].listUpdaters(ctx, namespace, cache.updatersIn(namespace))
+		endpoints:  endpoints,
+		cache:      cache,
+		clock:      NewClock(time.Now),
+		watermarks: newWatermarkCache(maxCachedTargets),
+		updaters: newUpdaterLister(func(ctx context.Context, namespace string) ([]*imageupdate.Updater, error) {
+			return updaterEndpoints[kindImageUpdater].listUpdaters(ctx, namespace, cache.updatersIn(namespace))
 		}),
 		// Less than three seconds in all, unless the API server asks for longer pauses.
 		retries: wait.Backoff{Duration: 10 * time.Millisecond, Factor: 3, Jitter: 1, Steps: 6},
-		pause:   pause,
+		sleep:   sleep,
 	}
 	if cache != nil {
 		w.clock = cache.clock
 	}
-	w.lanes = newLanes(w.writeTogether)
+	w.batcher = newBatcher(w.writeBatch)
 	return w, nil
 }
 
@@ -78,25 +78,25 @@ func NewWriter(cfg *rest.Config, cache *Cache) (*Writer, error) {
 // receipts that targets tell of.
 func (w *Writer) Stamp() time.Time { return w.clock.Stamp() }
 
-// Held takes note that a target held requests, as another process found, or this one
+// RecordHeld takes note that a target held requests, as another process found, or this one
 // before it was started anew: what was received before them is not written any more.
-func (w *Writer) Held(key Key, requests ...Request) {
+func (w *Writer) RecordHeld(key Key, requests ...Request) {
 	for _, r := range requests {
 		w.clock.Observe(r.Received)
 		slot := r.slot(key.Kind)
 		if r.Image != nil {
-			slot = slotOfName(r.Image.Name)
+			slot = imageNameSlot(r.Image.Name)
 		}
-		w.held.note(key, r, slot)
+		w.watermarks.record(key, r, slot)
 	}
 }
 
-// informed returns requests of a target that know what the Writer does.
-func (w *Writer) informed(key Key, requests []Request) []Request {
+// withOrdering returns requests of a target that know what the Writer does.
+func (w *Writer) withOrdering(key Key, requests []Request) []Request {
 	requests = slices.Clone(requests)
-	known := Knowledge{horizon: w.clock.horizon(), held: w.held.of(key), shared: w.Shared}
+	state := OrderingState{maxReceived: w.clock.maxReceived(), watermarks: w.watermarks.get(key), shared: w.Shared}
 	for i := range requests {
-		requests[i].Known = known
+		requests[i].Ordering = state
 	}
 	return requests
 }
@@ -119,16 +119,45 @@ func (w *Writer) Write(ctx context.Context, key Key, requests []Request, dryRun 
 		return slices.Repeat([]Result{{Err: err}}, len(requests))
 	}
 	if !dryRun {
-		return w.lanes.do(ctx, key, requests)
+		return w.batcher.do(ctx, key, requests)
 	}
-	return w.tryOut(ctx, key, requests)
+	return w.writeDryRun(ctx, key, requests)
 }
 
-func (w *Writer) tryOut(ctx context.Context, key Key, requests []Request) (results []Result) {
+func (w *Writer) writeDryRun(ctx context.Context, key Key, requests []Request) (results []Result) {
 	defer func() {
 		if problem := recover(); problem != nil {
-			results = slices.Repeat([]Result{{Err: panicked(ctx, key, problem)}}, len(requests))
+			results = slices.Repeat([]Result{{Err: panicError(ctx, key, problem)}}, len(requests))
 		}
 	}()
 	return w.writeAll(ctx, key, requests, true)
+}
+
+// Resolve finds out whether a target exists. Its errors are those of Write.
+func (w *Writer) Resolve(ctx context.Context, key Key) error {
+	endpoint, ok := w.endpoints[key.Kind]
+	if !ok {
+		return fmt.Errorf("could not find %s: a ref cannot be written to this kind", key)
+	}
+	if _, ok := w.cache.get(key); ok {
+		return nil
+	}
+	switch _, _, err := endpoint.get(ctx, key); {
+	case err == nil:
+		return nil
+	case isRetryable(err):
+		return fmt.Errorf("could not find %s: %w", key, &transientError{err})
+	default:
+		return fmt.Errorf("could not find %s: %w", key, wrapMissingKind(err, key.Kind))
+	}
+}
+
+// APIVersion returns the group and version by which Postern reads and writes a
+// kind; empty if it is not one of Kinds.
+func (k Kind) APIVersion() string {
+	resource, _, err := k.api()
+	if err != nil || !slices.Contains(Kinds(), k) {
+		return ""
+	}
+	return resource.GroupVersion().String()
 }

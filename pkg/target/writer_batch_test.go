@@ -32,11 +32,11 @@ func held(t *testing.T) (api *fakeAPIServer, holding <-chan struct{}, letGo func
 	return api, arrived, letGo
 }
 
-// waitingAt is how many requests wait for a target.
-func waitingAt(w *Writer, key Key) int {
-	w.lanes.mu.Lock()
-	defer w.lanes.mu.Unlock()
-	return len(w.lanes.waiting[key])
+// pendingAt is how many requests wait for a target.
+func pendingAt(w *Writer, key Key) int {
+	w.batcher.mu.Lock()
+	defer w.batcher.mu.Unlock()
+	return len(w.batcher.pending[key])
 }
 
 func TestSixteenRequestsOfOneTargetCostTwoPatches(t *testing.T) {
@@ -58,7 +58,7 @@ func TestSixteenRequestsOfOneTargetCostTwoPatches(t *testing.T) {
 	for i := range 15 {
 		write(1 + i)
 	}
-	eventually(t, "all others wait", func() bool { return waitingAt(writer, plant) == 15 })
+	eventually(t, "all others wait", func() bool { return pendingAt(writer, plant) == 15 })
 	letGo()
 	running.Wait()
 
@@ -85,7 +85,7 @@ func TestADryRunDoesNotWaitForWritesToItsTarget(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v0"))
 	writer, _ := newTestWriter(t, api, nil)
 	g := newGate()
-	writer.lanes.write = g.write
+	writer.batcher.write = g.write
 	var running sync.WaitGroup
 	running.Go(func() {
 		if _, err := writeOne(t.Context(), writer, plant, Request{Ref: "v1", At: noon}, false); err != nil {
@@ -153,13 +153,13 @@ func TestInWhateverOrderEventsComeTheNewestIsHeldInTheEnd(t *testing.T) {
 			served, r := test.target.serve(t), rand.New(rand.NewPCG(13, 14))
 			for range 60 {
 				requests, newest := inOrder(r, test.request)
-				served.writer.held = newWatermarks(maxWatermarks)
+				served.writer.watermarks = newWatermarkCache(maxCachedTargets)
 				served.api.mu.Lock()
 				served.api.object = test.target.document
 				served.api.mu.Unlock()
 				batches := inBatches(r, requests)
 				for _, batch := range batches {
-					for _, result := range served.writer.writeTogether(t.Context(), test.target.key, batch) {
+					for _, result := range served.writer.writeBatch(t.Context(), test.target.key, batch) {
 						if result.Err != nil {
 							t.Fatal(result.Err)
 						}
@@ -169,7 +169,7 @@ func TestInWhateverOrderEventsComeTheNewestIsHeldInTheEnd(t *testing.T) {
 				if got := test.holds(t, document); got != newest.Ref {
 					t.Errorf("%+v: holds %s", batches, got)
 				}
-				kept := slices.Collect(maps.Values(momentsOf(parse(t, test.target.key.Kind, document).(interface{ GetAnnotations() map[string]string }).GetAnnotations())))
+				kept := slices.Collect(maps.Values(parseWatermarks(parse(t, test.target.key.Kind, document).(interface{ GetAnnotations() map[string]string }).GetAnnotations())))
 				if len(kept) != 1 || !kept[0].Time.Equal(newest.EventTime) {
 					t.Errorf("%+v: keeps %+v", batches, kept)
 				}

@@ -177,7 +177,7 @@ func TestAPanicInADryRunIsAnErrorToo(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	api.before = func(*fakeAPIServer, string, int) *answer { return unavailable }
 	writer, _ := newTestWriter(t, api, nil)
-	writer.pause = func(context.Context, time.Duration) error { panic("index out of range") }
+	writer.sleep = func(context.Context, time.Duration) error { panic("index out of range") }
 	_, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", At: noon}, true)
 	const want = "could not write GatewaySync demo/plant: a mistake in Postern, see its log"
 	if err == nil || err.Error() != want {

@@ -71,7 +71,7 @@ func TestWritersThatShareATargetRelyOnWhatTheyRead(t *testing.T) {
 }
 
 func TestWhatChangesNothingIsNotedOnceOnASharedTarget(t *testing.T) {
-	shared := func(r Request) Request { r.Known.shared = true; return r }
+	shared := func(r Request) Request { r.Ordering.shared = true; return r }
 	for name, target := range orderedTargets {
 		after, _ := oneByOne(t, target.kind, target.document, event("v1", "github", 10, 20))
 		for _, test := range []struct {
@@ -92,9 +92,9 @@ func TestWhatChangesNothingIsNotedOnceOnASharedTarget(t *testing.T) {
 				continue
 			}
 			slot := test.r.slot(target.kind)
-			last := event("v1", "github", 10, 20).moment()
-			noted := momentsOf(annotationsOf(t, parse(t, target.kind, mustApply(t, after, got.Patch))))
-			if diff := cmp.Diff(moments{slot: last.followedBy(test.r)}, noted); diff != "" {
+			last := event("v1", "github", 10, 20).watermark()
+			noted := parseWatermarks(annotationsOf(t, parse(t, target.kind, mustApply(t, after, got.Patch))))
+			if diff := cmp.Diff(watermarkSet{slot: last.followedBy(test.r)}, noted); diff != "" {
 				t.Errorf("%s, %s (-want +got):\n%s", name, test.name, diff)
 			}
 		}
@@ -108,7 +108,7 @@ func TestWhatChangesNothingIsNotedOnceOnASharedTarget(t *testing.T) {
 func TestAnImageThatIsInUseIsNotedForWritersThatShareItsTarget(t *testing.T) {
 	of := func(reference string, received int) Request {
 		r := event("", "quay.io", 0, received)
-		r.Image, r.Known.shared = image(t, reference), true
+		r.Image, r.Ordering.shared = image(t, reference), true
 		return r
 	}
 	document, _ := oneByOne(t, KindApplication, newestBuild, of("nginx:b2", 10))

@@ -31,7 +31,7 @@ func newTestWriter(t *testing.T, api *fakeAPIServer, cache *Cache) (*Writer, *[]
 		t.Fatal(err)
 	}
 	pauses := &[]time.Duration{}
-	writer.pause = func(ctx context.Context, delay time.Duration) error {
+	writer.sleep = func(ctx context.Context, delay time.Duration) error {
 		*pauses = append(*pauses, delay)
 		return ctx.Err()
 	}

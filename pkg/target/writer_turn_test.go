@@ -90,6 +90,6 @@ func TestATurnEndsThoughThePlanPanics(t *testing.T) {
 			t.Errorf("panicked with %v, ended: %v", problem, ended)
 		}
 	}()
-	a := attempt{Writer: writer, key: plant, requests: []Request{{Ref: "v2"}}}
-	_, _ = a.planOn(t.Context(), view{kind: KindGatewaySync, obj: (*stokerv1alpha1.GatewaySync)(nil)}, nil)
+	a := writeOp{Writer: writer, key: plant, requests: []Request{{Ref: "v2"}}}
+	_, _ = a.planOn(t.Context(), snapshot{kind: KindGatewaySync, obj: (*stokerv1alpha1.GatewaySync)(nil)}, nil)
 }

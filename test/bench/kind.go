@@ -52,8 +52,8 @@ func (k kind) collection() string {
 // path is that of one object.
 func (k kind) path(name string) string { return k.collection() + "/" + name }
 
-// door is where webhooks for one object are delivered.
-func (k kind) door(name string) string {
+// deliverPath is where webhooks for one object are delivered.
+func (k kind) deliverPath(name string) string {
 	return fmt.Sprintf("/apis/postern.dev/v1alpha1/namespaces/%s/%s/%s/webhookdeliveries", namespace, k.plural, name)
 }
 

@@ -36,7 +36,7 @@ func (c *cluster) newRef() string { return "v1." + strconv.FormatInt(c.refs.Add(
 // deliver POSTs the webhook of a generic sender for one object. Any 202 is a success.
 func (c *cluster) deliver(to objects) operation {
 	return func(ctx context.Context, number int) (string, bool) {
-		got, err := c.sender.do(ctx, http.MethodPost, to.door(to.name(number)), "application/json", []byte(`{"ref":"`+c.newRef()+`"}`))
+		got, err := c.sender.do(ctx, http.MethodPost, to.deliverPath(to.name(number)), "application/json", []byte(`{"ref":"`+c.newRef()+`"}`))
 		if err != nil {
 			return noAnswer, false
 		}

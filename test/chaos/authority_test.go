@@ -166,8 +166,8 @@ func (c *cluster) rotated(ctx context.Context, posterns ...*controlplane.Postern
 	return nil
 }
 
-// somebodysCA is the data of a Secret with an authority that Postern has not made.
-func somebodysCA(t *testing.T, from, to time.Time) map[string][]byte {
+// foreignCA is the data of a Secret with an authority that Postern has not made.
+func foreignCA(t *testing.T, from, to time.Time) map[string][]byte {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {

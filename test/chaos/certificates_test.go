@@ -35,10 +35,10 @@ func TestNothingIsLostWhateverSomebodyDoesToTheCertificates(t *testing.T) {
 	}{
 		{"the Secret is deleted", shared.deleteCA, nil},
 		{"the Secret holds an authority that has expired", func(ctx context.Context) error {
-			return shared.setCA(ctx, somebodysCA(t, now.Add(-2*day), now.Add(-day)))
+			return shared.setCA(ctx, foreignCA(t, now.Add(-2*day), now.Add(-day)))
 		}, nil},
 		{"the Secret holds somebody else's authority", func(ctx context.Context) error {
-			return shared.setCA(ctx, somebodysCA(t, now.Add(-day), now.Add(100*day)))
+			return shared.setCA(ctx, foreignCA(t, now.Add(-day), now.Add(100*day)))
 		}, nil},
 		{"the Secret holds garbage", func(ctx context.Context) error {
 			return shared.setCA(ctx, map[string][]byte{"tls.crt": []byte("garbage"), "tls.key": nil, "ca.crt": []byte("garbage")})
@@ -50,7 +50,7 @@ func TestNothingIsLostWhateverSomebodyDoesToTheCertificates(t *testing.T) {
 			return shared.setCABundle(ctx, nil)
 		}, []int{unavailable}},
 		{"the caBundle is somebody else's", func(ctx context.Context) error {
-			return shared.setCABundle(ctx, somebodysCA(t, now.Add(-day), now.Add(day))["ca.crt"])
+			return shared.setCABundle(ctx, foreignCA(t, now.Add(-day), now.Add(day))["ca.crt"])
 		}, []int{unavailable}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -171,7 +171,7 @@ func TestNoRequestFailsWhenCertificateFilesAreReplaced(t *testing.T) {
 		return isSignedBy(now, before.Spec.CABundle)
 	})
 	// What is somebody else's to keep, Postern leaves alone.
-	somebodys := somebodysCA(t, time.Now(), time.Now().Add(time.Hour))["ca.crt"]
+	somebodys := foreignCA(t, time.Now(), time.Now().Add(time.Hour))["ca.crt"]
 	both := bytes.Join([][]byte{before.Spec.CABundle, somebodys}, nil)
 	if err := w.setCABundle(t.Context(), both); err != nil {
 		t.Fatal(err)

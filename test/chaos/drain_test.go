@@ -100,7 +100,7 @@ func (w *world) holdRequests(l *ledger, requests int) (finish func()) {
 			// White space before JSON means nothing. This much fills what buffers there are on the way.
 			first := strings.Repeat(" ", 32<<10)
 			body := io.MultiReader(strings.NewReader(first), &heldReader{until: rest}, strings.NewReader(r.body))
-			l.enter(r, began, w.ci.post(r.target.door(), body, len(first)+len(r.body), r.header))
+			l.enter(r, began, w.ci.post(r.target.path(), body, len(first)+len(r.body), r.header))
 		})
 	}
 	release := sync.OnceFunc(func() { close(rest) })

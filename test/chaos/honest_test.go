@@ -19,16 +19,16 @@ import (
 // honest is a namespace whose senders deliver modestly: each lane sends one ref after the other.
 type honest struct {
 	*world
-	lanes   []*lane
+	streams []*stream
 	ledger  *ledger
 	history *history
 	// unsent counts what was due and could not be sent in time, since the one before was not answered.
 	unsent int
 }
 
-// lane is one sender and the targets that it alone delivers to. The next ref is sent once the one before is answered,
+// stream is one sender and the targets that it alone delivers to. The next ref is sent once the one before is answered,
 // so that their order is beyond doubt.
-type lane struct {
+type stream struct {
 	name    string
 	sender  sender
 	path    string
@@ -38,8 +38,8 @@ type lane struct {
 	sent int
 }
 
-// laneInterval is how often each lane sends.
-const laneInterval = 500 * time.Millisecond
+// streamInterval is how often each lane sends.
+const streamInterval = 500 * time.Millisecond
 
 // newHonest makes the namespace, and returns once every lane has delivered.
 func (c *cluster) newHonest(t *testing.T) *honest {
@@ -62,21 +62,21 @@ func (c *cluster) newHonest(t *testing.T) *honest {
 			return r
 		}
 	}
-	h.lanes = []*lane{
+	h.streams = []*stream{
 		{name: "tags by source", sender: h.ci, path: bySource("gitlab"), targets: following, next: pushOfTag},
 		{name: "images by source", sender: h.ci, path: bySource("quay.io"), targets: running, next: pushOfImage},
 	}
 	for _, g := range []target{sync0, app0} {
-		h.lanes = append(h.lanes, &lane{
-			name: "with an identity", sender: h.ci, path: g.door(), targets: []target{g}, next: plainly(g),
+		h.streams = append(h.streams, &stream{
+			name: "with an identity", sender: h.ci, path: g.path(), targets: []target{g}, next: plainly(g),
 		})
 	}
 	for _, g := range []target{sync1, app1} {
-		h.lanes = append(h.lanes, &lane{
-			name: "signed", sender: signer, path: g.door(), targets: []target{g}, next: signed(g),
+		h.streams = append(h.streams, &stream{
+			name: "signed", sender: signer, path: g.path(), targets: []target{g}, next: signed(g),
 		})
 	}
-	for _, l := range h.lanes {
+	for _, l := range h.streams {
 		h.warmUp(l)
 	}
 	h.history = h.follow()
@@ -84,7 +84,7 @@ func (c *cluster) newHonest(t *testing.T) *honest {
 }
 
 // warmUp sends until a request has reached all targets of a lane: what was made takes effect a little later.
-func (h *honest) warmUp(l *lane) {
+func (h *honest) warmUp(l *stream) {
 	h.t.Helper()
 	h.eventually(patience, func() error {
 		r := l.next(l.sent)
@@ -111,10 +111,10 @@ func (h *honest) deliver(length time.Duration, broken <-chan struct{}) []time.Du
 	var took []time.Duration
 	var work sync.WaitGroup
 	start := time.Now()
-	for i, l := range h.lanes {
-		offset := time.Duration(i) * laneInterval / time.Duration(len(h.lanes))
+	for i, l := range h.streams {
+		offset := time.Duration(i) * streamInterval / time.Duration(len(h.streams))
 		work.Go(func() {
-			for due := start.Add(offset); due.Before(start.Add(length)); due = due.Add(laneInterval) {
+			for due := start.Add(offset); due.Before(start.Add(length)); due = due.Add(streamInterval) {
 				select {
 				case <-broken:
 					return
@@ -137,7 +137,7 @@ func (h *honest) deliver(length time.Duration, broken <-chan struct{}) []time.Du
 }
 
 // send sends the next request of a lane, and enters it once for each target.
-func (h *honest) send(l *lane) {
+func (h *honest) send(l *stream) {
 	r := l.next(l.sent)
 	l.sent++
 	began := time.Now()
@@ -163,7 +163,7 @@ func (h *honest) check() {
 	for _, problem := range h.history.backwards() {
 		h.t.Error(problem)
 	}
-	for _, l := range h.lanes {
+	for _, l := range h.streams {
 		for _, g := range l.targets {
 			if last := l.next(l.sent - 1).ref; held[g] != last {
 				h.t.Errorf("%s: %s holds %q, want %q, which was sent last", l.name, g, held[g], last)

@@ -18,7 +18,7 @@ func attacks() []*attack {
 		{name: "targets that are slow", workers: 12, perSecond: 10, prepare: createSlow, strike: strikeWatched("slow")},
 		{name: "targets that come and go", workers: 2, perSecond: 4, strike: strikeComeAndGo},
 		{name: "wrong signatures", workers: 4, perSecond: 40, strike: strikeWrongly},
-		{name: "wrong signatures next door", workers: 2, perSecond: 20, strike: strikeNextDoor},
+		{name: "wrong signatures next door", workers: 2, perSecond: 20, strike: strikeOtherNamespace},
 		{name: "right signatures", workers: 4, perSecond: 20, strike: strikeRightly},
 		{name: "slow senders", workers: 12, perSecond: 6, strike: strikeSlowly},
 		{name: "slow anonymous senders", workers: 12, perSecond: 6, strike: strikeSlowlyAnonymous},

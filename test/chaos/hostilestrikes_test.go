@@ -70,11 +70,11 @@ func strikeAgain(ctx context.Context, h *hostile, n int) answer {
 }
 
 func (h *hostile) sendSigned(ctx context.Context, r request) answer {
-	return h.anonymous.deliver(ctx, r.target.door(), r.body, h.signed(r.body, r.header))
+	return h.anonymous.deliver(ctx, r.target.path(), r.body, h.signed(r.body, r.header))
 }
 
 func (h *hostile) sendPlain(ctx context.Context, s sender, name string, n int) answer {
-	return s.deliver(ctx, target{gatewaySyncs, name}.door(), fmt.Sprintf(`{"ref":"v%d"}`, n), nil)
+	return s.deliver(ctx, target{gatewaySyncs, name}.path(), fmt.Sprintf(`{"ref":"v%d"}`, n), nil)
 }
 
 func strikeMissing(ctx context.Context, h *hostile, n int) answer {
@@ -105,13 +105,13 @@ func strikeWrongly(ctx context.Context, h *hostile, n int) answer {
 	if n%4 == 0 {
 		header = map[string]string{"X-Gitlab-Token": "wrong"}
 	}
-	return h.anonymous.deliver(ctx, h.targets[n%len(h.targets)].door(), body, header)
+	return h.anonymous.deliver(ctx, h.targets[n%len(h.targets)].path(), body, header)
 }
 
-// strikeNextDoor delivers to the honest namespace what is signed with another secret than that one's.
-func strikeNextDoor(ctx context.Context, h *hostile, n int) answer {
+// strikeOtherNamespace delivers to the honest namespace what is signed with another secret than that one's.
+func strikeOtherNamespace(ctx context.Context, h *hostile, n int) answer {
 	body := fmt.Sprintf(`{"ref":"v%d"}`, 1_000_000+n)
-	return h.neighbor.deliver(ctx, h.neighborTarget.door(), body, h.signed(body, nil))
+	return h.neighbor.deliver(ctx, h.neighborTarget.path(), body, h.signed(body, nil))
 }
 
 func strikeRightly(ctx context.Context, h *hostile, n int) answer {
@@ -126,7 +126,7 @@ func strikeSlowlyAnonymous(ctx context.Context, h *hostile, _ int) answer {
 
 // trickle sends a large body, a byte at a time.
 func (h *hostile) trickle(ctx context.Context, s sender) answer {
-	return s.do(ctx, http.MethodPost, h.targets[0].door(), slowReader{ctx}, largestBody, nil)
+	return s.do(ctx, http.MethodPost, h.targets[0].path(), slowReader{ctx}, largestBody, nil)
 }
 
 type slowReader struct{ ctx context.Context }
@@ -146,7 +146,7 @@ func strikeDryRun(ctx context.Context, h *hostile, n int) answer {
 	if n%10 == 0 {
 		return h.ci.deliver(ctx, bySource("quay.io")+dryRun, quayPush("hostile", "wide", manyTags("2.%d.%d", n)), nil)
 	}
-	return h.ci.deliver(ctx, h.targets[n%len(h.targets)].door()+dryRun, `{"ref":"dry"}`, nil)
+	return h.ci.deliver(ctx, h.targets[n%len(h.targets)].path()+dryRun, `{"ref":"dry"}`, nil)
 }
 
 // strikeDirectly asks Postern itself, each time about something else: with a bearer token that is none, or without any.
@@ -155,7 +155,7 @@ func strikeDirectly(ctx context.Context, h *hostile, n int) answer {
 	if n%2 == 0 {
 		header = map[string]string{"Authorization": fmt.Sprintf("Bearer x%d", n)}
 	}
-	return h.direct.deliver(ctx, target{gatewaySyncs, fmt.Sprintf("unknown-%d", n)}.door(), "{}", header)
+	return h.direct.deliver(ctx, target{gatewaySyncs, fmt.Sprintf("unknown-%d", n)}.path(), "{}", header)
 }
 
 func strikeList(ctx context.Context, h *hostile, _ int) answer {

@@ -108,5 +108,5 @@ func (s sender) post(path string, body io.Reader, length int, header map[string]
 
 // send is post of a whole request.
 func (s sender) send(r request) answer {
-	return s.post(r.target.door(), strings.NewReader(r.body), len(r.body), r.header)
+	return s.post(r.target.path(), strings.NewReader(r.body), len(r.body), r.header)
 }

@@ -101,7 +101,7 @@ webhooks:
 // ask has a sender request a ref, without an id or a time.
 func (w *world) ask(s sender, g target, ref string) answer {
 	body := fmt.Sprintf(`{"ref": %q}`, ref)
-	return s.post(g.door(), strings.NewReader(body), len(body), nil)
+	return s.post(g.path(), strings.NewReader(body), len(body), nil)
 }
 
 // Each replica orders by receipts that the other has stamped.

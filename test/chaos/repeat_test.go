@@ -28,7 +28,7 @@ func TestOneDeliverySentFiftyTimesAtOnceMakesOneRecordAndOneWrite(t *testing.T) 
 	const times = 50
 	startPostern(t, controlplane.PosternOptions{})
 	w := newWorld(t, 1, 0)
-	stranger, secret := w.signer()
+	anonymous, secret := w.signer()
 	g := w.targets[0]
 	writes := w.countWrites(g)
 
@@ -40,7 +40,7 @@ func TestOneDeliverySentFiftyTimesAtOnceMakesOneRecordAndOneWrite(t *testing.T) 
 	for range times {
 		work.Go(func() {
 			<-ready
-			l.send(stranger, r)
+			l.send(anonymous, r)
 		})
 	}
 	close(ready)
@@ -64,7 +64,7 @@ func TestOneDeliverySentFiftyTimesAtOnceMakesOneRecordAndOneWrite(t *testing.T) 
 }
 
 // signer returns a sender that the cluster does not know, which may deliver what is signed with the secret.
-func (w *world) signer() (stranger sender, secret string) {
+func (w *world) signer() (anonymous sender, secret string) {
 	w.t.Helper()
 	secret = rand.Text()
 	if _, err := w.kube.CoreV1().Secrets(w.namespace).Create(w.t.Context(), &corev1.Secret{
@@ -74,9 +74,9 @@ func (w *world) signer() (stranger sender, secret string) {
 		w.t.Fatal(err)
 	}
 	w.allow(rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:unauthenticated"})
-	stranger = w.sender("")
-	w.untilBelieved(stranger, map[string]string{"X-Hub-Signature-256": sign(secret, useless)})
-	return stranger, secret
+	anonymous = w.sender("")
+	w.untilAccepted(anonymous, map[string]string{"X-Hub-Signature-256": sign(secret, useless)})
+	return anonymous, secret
 }
 
 // sign returns the value of X-Hub-Signature-256 for a body.

@@ -21,8 +21,8 @@ type target struct {
 	name     string
 }
 
-// door is the path to deliver at.
-func (g target) door() string { return g.resource.Resource + "/" + g.name + "/webhookdeliveries" }
+// path is the path to deliver at.
+func (g target) path() string { return g.resource.Resource + "/" + g.name + "/webhookdeliveries" }
 
 func (g target) String() string { return g.resource.Resource + "/" + g.name }
 

@@ -90,7 +90,7 @@ func (w *world) serviceAccountSender() sender {
 	}
 	w.allow(rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: w.namespace, Name: name})
 	ci := w.sender(token)
-	w.untilBelieved(ci, nil)
+	w.untilAccepted(ci, nil)
 	return ci
 }
 
@@ -132,8 +132,8 @@ func (w *world) grant(subject rbacv1.Subject, verbs []string, resources ...strin
 // useless is a body that is refused as soon as its sender is believed.
 const useless = "{}"
 
-// untilBelieved waits until a sender is: permissions and secrets take effect a little after they are made.
-func (w *world) untilBelieved(s sender, header map[string]string) {
+// untilAccepted waits until a sender is: permissions and secrets take effect a little after they are made.
+func (w *world) untilAccepted(s sender, header map[string]string) {
 	w.t.Helper()
 	w.eventually(patience, func() error {
 		got := s.send(request{target: w.targets[0], body: useless, header: header})

@@ -25,7 +25,7 @@ type balancer struct {
 	backends []*backend
 	stop     context.CancelFunc
 	work     sync.WaitGroup
-	turn     atomic.Uint32
+	next     atomic.Uint32
 
 	mu     sync.Mutex
 	open   map[net.Conn]struct{}
@@ -80,13 +80,13 @@ func (b *balancer) accept() {
 		}
 		b.work.Go(func() {
 			defer b.drop(client)
-			b.carry(client)
+			b.proxy(client)
 		})
 	}
 }
 
-// carry copies both ways until both sides have said all.
-func (b *balancer) carry(client net.Conn) {
+// proxy copies both ways until both sides have said all.
+func (b *balancer) proxy(client net.Conn) {
 	server, err := b.dial()
 	if err != nil || !b.track(server) {
 		return
@@ -108,7 +108,7 @@ func pass(to, from net.Conn) {
 
 // dial connects to the next backend that is ready, or the one after that if that has gone just now.
 func (b *balancer) dial() (net.Conn, error) {
-	first := int(b.turn.Add(1))
+	first := int(b.next.Add(1))
 	err := errors.New("no backend is ready")
 	for i := range b.backends {
 		one := b.backends[(first+i)%len(b.backends)]

@@ -94,10 +94,10 @@ func TestDetachedProgramIsFoundAgainAndStoppedByItsPIDFile(t *testing.T) {
 	}
 }
 
-func TestStrangerWithTheNumberOfOurProgramIsLeftAlone(t *testing.T) {
+func TestUnrelatedProcessWithOurPIDIsLeftAlone(t *testing.T) {
 	dir := t.TempDir()
-	stranger := startHelper(t, "obedient", t.TempDir())
-	stale := pidRecord{PID: stranger.record.PID, Executable: "/usr/local/bin/postern"}
+	unrelated := startHelper(t, "obedient", t.TempDir())
+	stale := pidRecord{PID: unrelated.record.PID, Executable: "/usr/local/bin/postern"}
 	if err := stale.write(dir + "/postern.pid"); err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestStrangerWithTheNumberOfOurProgramIsLeftAlone(t *testing.T) {
 	if err := StopDetached(t.Context(), dir); err != nil {
 		t.Error(err)
 	}
-	if !stranger.running() {
+	if !unrelated.running() {
 		t.Error("the stranger was stopped")
 	}
 }

@@ -36,7 +36,7 @@ var applications = schema.GroupVersionResource{Group: "argoproj.io", Version: "v
 // one object itself and waits for the effect: watches tell of changes in order.
 type settler struct {
 	mu         sync.Mutex
-	turn       int
+	round      int
 	kube       kubernetes.Interface
 	objects    dynamic.Interface
 	deliveries versioned.Interface
@@ -87,7 +87,7 @@ func (s *settler) createObjects(ctx context.Context) error {
 func (s *settler) settle(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.turn++
+	s.round++
 	if err := s.roles(ctx); err != nil {
 		return fmt.Errorf("could not wait for the roles: %w", err)
 	}
@@ -105,7 +105,7 @@ func (s *settler) settle(ctx context.Context) error {
 
 // roles changes a Role, and binds it to a user with a new name, since nothing else can tell an old binding from a new one.
 func (s *settler) roles(ctx context.Context) error {
-	name := fmt.Sprintf("settle-%d", s.turn)
+	name := fmt.Sprintf("settle-%d", s.round)
 	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "settle"}, Rules: []rbacv1.PolicyRule{{
 		APIGroups: []string{"settle.postern.dev"}, Resources: []string{name}, Verbs: []string{"get"},
 	}}}
@@ -137,7 +137,7 @@ func (s *settler) roles(ctx context.Context) error {
 
 // secrets gives the Secret a key in every other turn, which a WebhookSource tells of.
 func (s *settler) secrets(ctx context.Context) error {
-	want := s.turn%2 == 1
+	want := s.round%2 == 1
 	patch := `{"data":null}`
 	if want {
 		patch = `{"stringData":{"hmac":"settled"}}`
@@ -154,7 +154,7 @@ func (s *settler) secrets(ctx context.Context) error {
 
 // applications has an Application want an image with a new name, and asks for whom a delivery of that would be.
 func (s *settler) applications(ctx context.Context) error {
-	image := fmt.Sprintf("settle/turn-%d", s.turn)
+	image := fmt.Sprintf("settle/turn-%d", s.round)
 	patch := fmt.Sprintf(`{"metadata":{"annotations":{"argocd-image-updater.argoproj.io/image-list":"settle=%s"}}}`, image)
 	if _, err := s.objects.Resource(applications).Namespace(settleNamespace).Patch(ctx, "settle", types.MergePatchType,
 		[]byte(patch), metav1.PatchOptions{}); err != nil {

@@ -26,13 +26,13 @@ func TestASenderWithAWebhookSecretAloneIsToldOnlyWhatBecameOfWhatItSent(t *testi
 	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 	w.create(gatewaySyncs, strings.Replace(gatewaySyncManifest("secret-project-x"), "{name: secret-project-x}",
 		"{name: secret-project-x, annotations: {postern.dev/follow-tags: 'no constraint, call alice@example.com'}}", 1))
-	w.allow(strangers, "webhooksources")
+	w.allow(unauthenticated, "webhooksources")
 	signedPush := signed(secret, pushOfTag)
 	signedPush["X-GitHub-Event"] = "push"
-	w.untilBelieved(anonymous, sourceDoor("github"), bySignature(secret))
+	w.untilAccepted(anonymous, sourcePath("github"), bySignature(secret))
 	trier := w.trier()
 	w.eventually(func() error { // until the target is known
-		got, err := trier.post(t.Context(), sourceDoor("github")+dryRun, []byte(pushOfTag), map[string]string{"X-GitHub-Event": "push"})
+		got, err := trier.post(t.Context(), sourcePath("github")+dryRun, []byte(pushOfTag), map[string]string{"X-GitHub-Event": "push"})
 		if err := errors.Join(err, answeredWith(http.StatusAccepted)(got)); err != nil {
 			return err
 		}
@@ -42,7 +42,7 @@ func TestASenderWithAWebhookSecretAloneIsToldOnlyWhatBecameOfWhatItSent(t *testi
 		return nil
 	})
 	ci := w.ci()
-	ci.mustPost(t, syncDoor("web"), `{"ref":"internal-branch"}`, nil, http.StatusAccepted)
+	ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"internal-branch"}`, nil, http.StatusAccepted)
 
 	release := `{"action":"published","release":{"tag_name":"v9"}}`
 	numbered := func(body string) map[string]string {
@@ -50,11 +50,11 @@ func TestASenderWithAWebhookSecretAloneIsToldOnlyWhatBecameOfWhatItSent(t *testi
 		header["X-GitHub-Event"], header["X-GitHub-Delivery"] = "release", "guess-me"
 		return header
 	}
-	ci.mustPost(t, syncDoor("web"), release, numbered(release), http.StatusAccepted)
+	ci.mustPost(t, gatewaySyncPath("web"), release, numbered(release), http.StatusAccepted)
 
-	bySource := anonymous.mustPost(t, sourceDoor("github"), pushOfTag, signedPush, http.StatusAccepted)
-	byTarget := anonymous.mustPost(t, syncDoor("web"), anyBody, signed(secret, anyBody), http.StatusAccepted)
-	repeat := anonymous.mustPost(t, syncDoor("web"), release, numbered(release), http.StatusAccepted)
+	bySource := anonymous.mustPost(t, sourcePath("github"), pushOfTag, signedPush, http.StatusAccepted)
+	byTarget := anonymous.mustPost(t, gatewaySyncPath("web"), anyBody, signed(secret, anyBody), http.StatusAccepted)
+	repeat := anonymous.mustPost(t, gatewaySyncPath("web"), release, numbered(release), http.StatusAccepted)
 	for name, got := range map[string]answer{"by source": bySource, "by target": byTarget, "a repeat": repeat} {
 		for _, private := range []string{"secret-project-x", "alice", "internal-branch", "serviceaccount", "previousRef", "auditID", "uid", "targets"} {
 			if strings.Contains(string(got.body), private) {
@@ -77,7 +77,7 @@ func TestASenderWithAWebhookSecretAloneIsToldOnlyWhatBecameOfWhatItSent(t *testi
 	}
 	// Who may deliver may not read by that alone, at any path.
 	for _, path := range []string{
-		syncDoor("web"), sourceDoor("github"), "webhookdeliveries", "webhookdeliveries/" + byTarget.told(t).Name, "webhooksources", "webhooksources/github",
+		gatewaySyncPath("web"), sourcePath("github"), "webhookdeliveries", "webhookdeliveries/" + byTarget.told(t).Name, "webhooksources", "webhooksources/github",
 	} {
 		got, err := anonymous.send(t.Context(), http.MethodGet, path, http.NoBody, nil)
 		if err := errors.Join(err, answeredWith(http.StatusForbidden)(got)); err != nil {
@@ -93,14 +93,14 @@ func TestASenderWithAWebhookSecretAloneIsToldOnlyWhatBecameOfWhatItSent(t *testi
 func TestADryRunNeedsAnIdentityAndIsLogged(t *testing.T) {
 	secret := newSecret()
 	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
-	w.allow(strangers, "webhooksources")
-	w.untilBelieved(anonymous, sourceDoor("generic"), bySignature(secret))
-	for _, door := range []string{syncDoor("web"), syncDoor("missing"), sourceDoor("generic")} {
-		got := anonymous.mustPost(t, door+dryRun, anyBody, signed(secret, anyBody), http.StatusUnauthorized)
+	w.allow(unauthenticated, "webhooksources")
+	w.untilAccepted(anonymous, sourcePath("generic"), bySignature(secret))
+	for _, path := range []string{gatewaySyncPath("web"), gatewaySyncPath("missing"), sourcePath("generic")} {
+		got := anonymous.mustPost(t, path+dryRun, anyBody, signed(secret, anyBody), http.StatusUnauthorized)
 		mustBeIn(t, got.status(t).Message, "a dry run is made only for whom the cluster has authenticated")
 	}
 	ref := "tried-" + w.namespace
-	w.ci().mustPost(t, syncDoor("web")+dryRun, `{"ref":"`+ref+`"}`, nil, http.StatusAccepted)
+	w.ci().mustPost(t, gatewaySyncPath("web")+dryRun, `{"ref":"`+ref+`"}`, nil, http.StatusAccepted)
 	w.mustHaveRecords()
 	w.eventually(func() error {
 		log, err := os.ReadFile(w.postern.LogFile())
@@ -119,18 +119,18 @@ func TestACapturedSignatureAsksForNothingElse(t *testing.T) {
 	w.runningShop("shop", "quay.io/example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: quay.io/example/shop")
 	secret := newSecret()
 	w.secret(map[string]string{"webhook.cloudevents-secret": secret, "webhook.nexus-secret": secret})
-	w.allow(strangers, "webhooksources")
+	w.allow(unauthenticated, "webhooksources")
 	anonymous := w.anonymous()
-	w.untilBelieved(anonymous, sourceDoor("cloudevents"), byToken("X-Webhook-Secret", secret))
+	w.untilAccepted(anonymous, sourcePath("cloudevents"), byToken("X-Webhook-Secret", secret))
 	before := w.get(applications, "shop")
 	for i, tag := range []string{"1.0.1", "9.9.9"} {
 		header := signed(secret, `{"note": "x"}`)
 		header["Ce-Specversion"], header["Ce-Id"], header["Ce-Type"] = "1.0", fmt.Sprint(i), "org.example.image.push"
 		header["Ce-Source"], header["Ce-Subject"] = "https://quay.io", "example/shop:"+tag
-		anonymous.mustPost(t, sourceDoor("cloudevents"), `{"note": "x"}`, header, http.StatusUnauthorized)
+		anonymous.mustPost(t, sourcePath("cloudevents"), `{"note": "x"}`, header, http.StatusUnauthorized)
 	}
 	pushed := `{"repositoryName":"docker","action":"CREATED","component":{"format":"docker","name":"example/shop","version":"9.9.9"}}`
-	got := anonymous.mustPost(t, sourceDoor("nexus")+"?registry_url=quay.io", pushed, byNexusSignature(secret)(pushed), http.StatusBadRequest)
+	got := anonymous.mustPost(t, sourcePath("nexus")+"?registry_url=quay.io", pushed, byNexusSignature(secret)(pushed), http.StatusBadRequest)
 	mustBeIn(t, got.status(t).Message, "webhook.nexus-registry-url")
 	w.mustBeUntouched(applications, before)
 	w.mustHaveRecords()

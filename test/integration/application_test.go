@@ -106,7 +106,7 @@ func TestApplicationGetsTheRequestAndARefreshAndNothingElseChanges(t *testing.T)
 	w.application("shop", map[string]string{"example.com/note": "keep me", "argocd.argoproj.io/sync-wave": "2"})
 	before := w.get(applications, "shop")
 
-	w.ci().mustPost(t, appDoor("shop"), push(firstCommit), nil, http.StatusAccepted)
+	w.ci().mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted)
 
 	w.checkContent(applications, before, pushed(firstCommit))
 }
@@ -116,7 +116,7 @@ func TestApplicationFollowsARefOnlyIfItsOwnerOptedIn(t *testing.T) {
 	w.application("shop", map[string]string{"postern.dev/update-target-revision": "true"})
 	before := w.get(applications, "shop")
 
-	got := w.ci().mustPost(t, appDoor("shop"), push(firstCommit), nil, http.StatusAccepted).delivery(t)
+	got := w.ci().mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted).delivery(t)
 
 	if previous := got.Status.Targets[0].PreviousRef; previous != "main" {
 		t.Errorf("got previous ref %q, want that of targetRevision, main", previous)
@@ -140,7 +140,7 @@ spec:
   - {repoURL: "https://charts.example.com", chart: shop, targetRevision: 1.2.3}
   - {repoURL: "git@github.com:example/shop", path: deploy, targetRevision: main, ref: values}`)
 
-	w.ci().mustPost(t, appDoor("shop"), push(firstCommit), nil, http.StatusAccepted)
+	w.ci().mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted)
 
 	sources, _, err := unstructured.NestedSlice(before.Object, "spec", "sources")
 	if err != nil {
@@ -157,10 +157,10 @@ func TestSecondPushOfTheSameRefAndRevisionLeavesAnApplicationUntouched(t *testin
 	w := newWorld(t)
 	w.application("shop", nil)
 	ci := w.ci()
-	ci.mustPost(t, appDoor("shop"), push(firstCommit), nil, http.StatusAccepted)
+	ci.mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted)
 	before := w.get(applications, "shop")
 
-	got := ci.mustPost(t, appDoor("shop"), push(firstCommit), nil, http.StatusAccepted).delivery(t)
+	got := ci.mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted).delivery(t)
 
 	w.mustBeUntouched(applications, before)
 	want := []v1alpha1.TargetResult{{
@@ -179,11 +179,11 @@ func TestPushOfANewRevisionToTheSameRefHasArgoCDLookAgain(t *testing.T) {
 	w := newWorld(t)
 	w.application("shop", nil)
 	ci := w.ci()
-	ci.mustPost(t, appDoor("shop"), push(firstCommit), nil, http.StatusAccepted)
+	ci.mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted)
 	w.argoCDRefreshes("shop")
 	before := w.get(applications, "shop")
 
-	got := ci.mustPost(t, appDoor("shop"), push(secondCommit), nil, http.StatusAccepted).delivery(t)
+	got := ci.mustPost(t, applicationPath("shop"), push(secondCommit), nil, http.StatusAccepted).delivery(t)
 
 	w.checkContent(applications, before, pushed(secondCommit))
 	message := fmt.Sprintf("postern.dev/requested-revision %q → %q", firstCommit, secondCommit)
@@ -207,7 +207,7 @@ func TestHardRefreshThatSomebodyElseAskedForIsKept(t *testing.T) {
 	w.application("shop", map[string]string{"argocd.argoproj.io/refresh": "hard"})
 	before := w.get(applications, "shop")
 
-	w.ci().mustPost(t, appDoor("shop"), push(firstCommit), nil, http.StatusAccepted)
+	w.ci().mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted)
 
 	want := pushed(firstCommit)
 	want["argocd.argoproj.io/refresh"] = "hard"

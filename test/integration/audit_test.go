@@ -54,12 +54,12 @@ func TestBodyOfADoorByTargetIsInNoAuditLog(t *testing.T) {
 	inBody, inConfigMap := "body-"+w.namespace, "configmap-"+w.namespace
 
 	var auditIDs []string
-	for _, door := range []string{syncDoor("web"), appDoor("shop")} {
+	for _, path := range []string{gatewaySyncPath("web"), applicationPath("shop")} {
 		for body, code := range map[string]int{
 			`{"ref":"v1","x":"` + inBody + `"}`: http.StatusAccepted,
 			`{"nothing":"` + inBody + `"}`:      http.StatusBadRequest,
 		} {
-			got := ci.mustPost(t, door, body, nil, code)
+			got := ci.mustPost(t, path, body, nil, code)
 			auditIDs = append(auditIDs, got.header.Get("Audit-Id"))
 		}
 	}

@@ -45,7 +45,7 @@ func (w *world) ownAnnotations(auditID string) map[string]string {
 
 func TestAuditLogOfPosternTellsWhatCameOfEachDelivery(t *testing.T) {
 	secret := newSecret()
-	w, stranger := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
+	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 	ci := w.ci()
 	push, ping := payload(t, "github/push-branch.json"), payload(t, "github/ping.json")
 
@@ -54,13 +54,13 @@ func TestAuditLogOfPosternTellsWhatCameOfEachDelivery(t *testing.T) {
 		answer answer
 		want   map[string]string
 	}{
-		{"applied", stranger.mustPost(t, syncDoor("web"), push.body, push.with(signed(secret, push.body)).header, http.StatusAccepted),
+		{"applied", anonymous.mustPost(t, gatewaySyncPath("web"), push.body, push.with(signed(secret, push.body)).header, http.StatusAccepted),
 			map[string]string{"source": "github", "method": "HMAC", "phase": "Applied", "reason": "Requested"}},
-		{"ignored", ci.mustPost(t, syncDoor("web"), ping.body, ping.header, http.StatusAccepted),
+		{"ignored", ci.mustPost(t, gatewaySyncPath("web"), ping.body, ping.header, http.StatusAccepted),
 			map[string]string{"source": "github", "method": "ServiceAccount", "phase": "Ignored", "reason": "Ping"}},
-		{"rejected", stranger.mustPost(t, syncDoor("web"), push.body, push.with(signed(newSecret(), push.body)).header, http.StatusUnauthorized),
+		{"rejected", anonymous.mustPost(t, gatewaySyncPath("web"), push.body, push.with(signed(newSecret(), push.body)).header, http.StatusUnauthorized),
 			map[string]string{"source": "github", "reason": "SignatureMismatch"}},
-		{"no JSON", ci.mustPost(t, syncDoor("web"), "{", push.header, http.StatusBadRequest),
+		{"no JSON", ci.mustPost(t, gatewaySyncPath("web"), "{", push.header, http.StatusBadRequest),
 			map[string]string{"source": "github", "method": "ServiceAccount"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -112,7 +112,7 @@ func unharmed(t *testing.T) (releaser sender, check func()) {
 		if !w.postern.Running() || w.postern.PID() != pid {
 			t.Fatalf("Postern has ended: %s", w.postern.LogTail())
 		}
-		releaser.mustPost(t, syncDoor("web"), anyBody, nil, http.StatusAccepted)
+		releaser.mustPost(t, gatewaySyncPath("web"), anyBody, nil, http.StatusAccepted)
 		w.checkRequested("web", "v1", "generic")
 	}
 }
@@ -120,7 +120,7 @@ func unharmed(t *testing.T) (releaser sender, check func()) {
 // mustBeRefused fails the test unless a delivery is answered by a Status that says what is wrong.
 func (s sender) mustBeRefused(t *testing.T, r request, code int, reason metav1.StatusReason, advice string) {
 	t.Helper()
-	status := s.mustPost(t, syncDoor("web"), r.body, r.header, code).status(t)
+	status := s.mustPost(t, gatewaySyncPath("web"), r.body, r.header, code).status(t)
 	want := metav1.Status{
 		TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure,
 		Code: int32(code), Reason: reason, Message: status.Message,
@@ -173,7 +173,7 @@ func TestFieldsThatNobodyAskedForAreFine(t *testing.T) {
 	_, releaser := w.releaser("web")
 	const body = `{"ref":"v1","event":"deploy","apiVersion":"v1","kind":"Secret","metadata":{"name":"x","namespace":"kube-system"},` +
 		`"spec":{"target":{"name":"other"}},"repository":{"full_name":"a/b"},"__proto__":{"a":1},"":null,"deep":[[[[{}]]]]}`
-	d := releaser.mustPost(t, syncDoor("web"), body, nil, http.StatusAccepted).delivery(t)
+	d := releaser.mustPost(t, gatewaySyncPath("web"), body, nil, http.StatusAccepted).delivery(t)
 	checkApplied(t, d, "generic", v1alpha1.TargetResult{
 		Kind: v1alpha1.TargetGatewaySync, Name: "web", Ref: "v1", PreviousRef: "main", Message: `stoker.io/requested-ref set to "v1"`,
 	})

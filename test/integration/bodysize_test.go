@@ -90,7 +90,7 @@ func TestBodyOfExactlyTheLimitIsAccepted(t *testing.T) {
 	_, releaser := w.releaser("web")
 	forEachWay(t, w, releaser, func(t *testing.T, s sender, sized bool) {
 		for _, inString := range []bool{true, false} {
-			got, err := s.send(t.Context(), http.MethodPost, syncDoor("web"), bodyOf(padded(mebibyte, inString), sized), nil)
+			got, err := s.send(t.Context(), http.MethodPost, gatewaySyncPath("web"), bodyOf(padded(mebibyte, inString), sized), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,7 +112,7 @@ func TestBodyOverTheLimitIsAnsweredThatItIsTooLarge(t *testing.T) {
 	for _, size := range []int{mebibyte + 1, 2 * mebibyte, 20 * mebibyte} {
 		body := padded(size, true)
 		forEachWay(t, w, releaser, func(t *testing.T, s sender, sized bool) {
-			got, err := s.send(t.Context(), http.MethodPost, syncDoor("web"), bodyOf(body, sized), nil)
+			got, err := s.send(t.Context(), http.MethodPost, gatewaySyncPath("web"), bodyOf(body, sized), nil)
 			if err != nil {
 				t.Fatalf("%d bytes: no answer: %v", size, err)
 			}
@@ -142,11 +142,11 @@ func TestBodyThatEndsTooSoonIsNotDelivered(t *testing.T) {
 			cancel()
 			return 0, context.Canceled
 		}))
-		if got, err := s.send(ctx, http.MethodPost, syncDoor("web"), body, nil); err == nil {
+		if got, err := s.send(ctx, http.MethodPost, gatewaySyncPath("web"), body, nil); err == nil {
 			t.Errorf("got %d, want an error: %s", got.code, got.body)
 		}
 	})
-	releaser.mustPost(t, syncDoor("web"), useless, nil, http.StatusBadRequest)
+	releaser.mustPost(t, gatewaySyncPath("web"), useless, nil, http.StatusBadRequest)
 	w.mustBeUntouched(gatewaySyncs, before)
 	w.mustHaveRecords()
 }

@@ -26,10 +26,10 @@ func guarded(t *testing.T, secrets map[string]string, known proof) (*world, send
 	w.gatewaySync("web")
 	w.gatewaySync("other")
 	w.secret(secrets)
-	w.allow(strangers, "gatewaysyncs")
-	stranger := w.anonymous()
-	w.untilBelieved(stranger, syncDoor("web"), known)
-	return w, stranger
+	w.allow(unauthenticated, "gatewaysyncs")
+	anonymous := w.anonymous()
+	w.untilAccepted(anonymous, gatewaySyncPath("web"), known)
+	return w, anonymous
 }
 
 // sha1Signature is what GitHub sends in X-Hub-Signature, beside the SHA-256.
@@ -41,11 +41,11 @@ func sha1Signature(secret, body string) string {
 	return "sha1=" + digits
 }
 
-func TestStrangerWithASignatureOverTheExactBytesDelivers(t *testing.T) {
+func TestAnonymousSenderWithASignatureOverTheExactBytesDelivers(t *testing.T) {
 	secret := newSecret()
-	w, stranger := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
+	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 
-	d := stranger.mustPost(t, syncDoor("web"), unusualBody, signed(secret, unusualBody), http.StatusAccepted).delivery(t)
+	d := anonymous.mustPost(t, gatewaySyncPath("web"), unusualBody, signed(secret, unusualBody), http.StatusAccepted).delivery(t)
 	w.checkRequested("web", "v2.0.0", "generic")
 	if diff := cmp.Diff(&v1alpha1.Sender{Name: "system:anonymous", Method: "HMAC"}, d.Status.Sender); diff != "" {
 		t.Error(diff)
@@ -54,7 +54,7 @@ func TestStrangerWithASignatureOverTheExactBytesDelivers(t *testing.T) {
 
 func TestSignatureMayBeInTheHeaderAndCaseOfAnySender(t *testing.T) {
 	secret := newSecret()
-	_, stranger := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
+	_, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 
 	const body = `{"ref":"v1"}`
 	signature := sign(secret, body)
@@ -67,7 +67,7 @@ func TestSignatureMayBeInTheHeaderAndCaseOfAnySender(t *testing.T) {
 		"Forgejo":              {"X-Forgejo-Signature": digits},
 		"digits in upper case": {"X-Hub-Signature-256": "sha256=" + strings.ToUpper(digits)},
 	} {
-		got := stranger.mustPost(t, syncDoor("web"), body, header, http.StatusAccepted).delivery(t)
+		got := anonymous.mustPost(t, gatewaySyncPath("web"), body, header, http.StatusAccepted).delivery(t)
 		if got.Status.Sender.Method != "HMAC" {
 			t.Errorf("%s: got method %s, want HMAC", name, got.Status.Sender.Method)
 		}
@@ -102,12 +102,12 @@ func wrongProofs(secret, body string) map[string]map[string]string {
 
 func TestWrongSignatureIsRejectedWhetherTheTargetExistsOrNot(t *testing.T) {
 	secret := newSecret()
-	w, stranger := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
+	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 
 	const body = `{"ref":"v1"}`
 	for name, header := range wrongProofs(secret, body) {
-		existing := stranger.mustPost(t, syncDoor("web"), body, header, http.StatusUnauthorized)
-		missing := stranger.mustPost(t, syncDoor("missing"), body, header, http.StatusUnauthorized)
+		existing := anonymous.mustPost(t, gatewaySyncPath("web"), body, header, http.StatusUnauthorized)
+		missing := anonymous.mustPost(t, gatewaySyncPath("missing"), body, header, http.StatusUnauthorized)
 		if status := existing.status(t); status.Kind != "Status" || status.Reason != metav1.StatusReasonUnauthorized || status.Message == "" {
 			t.Errorf("%s: got %s, want a Status that says Unauthorized", name, existing.body)
 		}
@@ -136,10 +136,10 @@ func telling(h http.Header) http.Header {
 
 func TestMissingTargetIsTold404OnlyToWhoHasTheSecret(t *testing.T) {
 	secret := newSecret()
-	w, stranger := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
+	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 
 	const body = `{"ref":"v1"}`
-	status := stranger.mustPost(t, syncDoor("missing"), body, signed(secret, body), http.StatusNotFound).status(t)
+	status := anonymous.mustPost(t, gatewaySyncPath("missing"), body, signed(secret, body), http.StatusNotFound).status(t)
 	if status.Reason != metav1.StatusReasonNotFound || !strings.Contains(status.Message, "missing") {
 		t.Errorf("got %+v, want NotFound that names the target", status)
 	}

@@ -48,9 +48,9 @@ func (w *world) ci() sender {
 	w.allow(subject, "gatewaysyncs")
 	w.allow(subject, "applications")
 	s := w.sender(token)
-	for _, door := range []string{syncDoor("nobody"), appDoor("nobody")} {
+	for _, path := range []string{gatewaySyncPath("nobody"), applicationPath("nobody")} {
 		w.eventually(func() error { // roles take effect a little later
-			got, err := s.post(w.t.Context(), door+dryRun, []byte(`{"ref": "v1"}`), nil)
+			got, err := s.post(w.t.Context(), path+dryRun, []byte(`{"ref": "v1"}`), nil)
 			if err == nil && got.code != http.StatusNotFound {
 				err = fmt.Errorf("a sender that may deliver gets %d: %s", got.code, got.body)
 			}

@@ -61,10 +61,10 @@ func (w *world) trier() sender {
 }
 
 // untilFound pushes dry until that is what comes of it.
-func (w *world) untilFound(s sender, door string, r request, results map[string]string) {
+func (w *world) untilFound(s sender, path string, r request, results map[string]string) {
 	w.t.Helper()
 	w.eventually(func() error {
-		got, err := s.post(w.t.Context(), door+dryRun, []byte(r.body), r.header)
+		got, err := s.post(w.t.Context(), path+dryRun, []byte(r.body), r.header)
 		if err := errors.Join(err, answeredWith(http.StatusAccepted)(got)); err != nil {
 			return err
 		}
@@ -78,7 +78,7 @@ func TestTargetThatCannotBeWrittenStopsNoOtherOfAFanOut(t *testing.T) {
 		w.runningShop(name, "harbor.example.com/team/shop:1.0.0", wantsHarborsShop)
 	}
 	harbor, push := w.harbor(), payload(t, "harbor/push-full.json")
-	w.untilFound(harbor, sourceDoor("harbor"), push, map[string]string{
+	w.untilFound(harbor, sourcePath("harbor"), push, map[string]string{
 		"a": "Written NewerVersion", "denied": "Written NewerVersion", "z": "Written NewerVersion",
 	})
 	w.policyOn("{apiGroups: [argoproj.io], apiVersions: ['*'], operations: [UPDATE], resources: [applications]}",
@@ -96,7 +96,7 @@ func TestTargetThatCannotBeWrittenStopsNoOtherOfAFanOut(t *testing.T) {
 	})
 	before := w.get(applications, "denied")
 
-	status := harbor.mustPost(t, sourceDoor("harbor"), push.body, push.header, http.StatusInternalServerError).status(t)
+	status := harbor.mustPost(t, sourcePath("harbor"), push.body, push.header, http.StatusInternalServerError).status(t)
 	mustBeIn(t, status.Message, "Application "+w.namespace+"/denied", "nobody changes this")
 
 	w.mustBeUntouched(applications, before)
@@ -127,9 +127,9 @@ func TestPushThatNothingWantsIsAcceptedAndIgnored(t *testing.T) {
 	w.application("shop", nil)
 	before := w.get(applications, "shop")
 	harbor, push := w.harbor(), payload(t, "harbor/push-full.json")
-	w.untilFound(harbor, sourceDoor("harbor"), push, map[string]string{})
+	w.untilFound(harbor, sourcePath("harbor"), push, map[string]string{})
 
-	d := harbor.mustPost(t, sourceDoor("harbor"), push.body, push.header, http.StatusAccepted).delivery(t)
+	d := harbor.mustPost(t, sourcePath("harbor"), push.body, push.header, http.StatusAccepted).delivery(t)
 	for _, d := range []*v1alpha1.WebhookDelivery{d, w.deliver(delivery("by-hand", "ref: v1"))} {
 		if d.Status.Phase != v1alpha1.DeliveryIgnored || d.Status.Reason != "NoTarget" || len(d.Status.Targets) > 0 {
 			t.Errorf("%s: got phase %s, reason %s, targets %v; want Ignored, NoTarget, none",
@@ -180,20 +180,20 @@ func TestEveryTagOfAPushIsOfferedToEachApplication(t *testing.T) {
 	ahead := w.get(applications, "ahead")
 	secret := newSecret()
 	w.secret(map[string]string{"webhook.quay-secret": secret})
-	w.allow(strangers, "webhooksources", "quay.io")
+	w.allow(unauthenticated, "webhooksources", "quay.io")
 	quay, push := w.anonymous(), payload(t, "quay.io/several-tags.json")
-	door := sourceDoor("quay.io") + "?secret=" + secret
-	w.untilBelieved(quay, door, noProof)
+	path := sourcePath("quay.io") + "?secret=" + secret
+	w.untilAccepted(quay, path, noProof)
 	trier := w.trier()
 	w.eventually(func() error { // until the Applications are known: three tags for each
-		got, err := trier.post(t.Context(), sourceDoor("quay.io")+dryRun, []byte(push.body), push.header)
+		got, err := trier.post(t.Context(), sourcePath("quay.io")+dryRun, []byte(push.body), push.header)
 		if err := errors.Join(err, answeredWith(http.StatusAccepted)(got)); err != nil {
 			return err
 		}
 		return want("targets", len(got.delivery(t).Status.Targets), 9)
 	})
 
-	got := quay.mustPost(t, door, push.body, push.header, http.StatusAccepted)
+	got := quay.mustPost(t, path, push.body, push.header, http.StatusAccepted)
 	w.checkImages("versions", "quay.io/example/shop:1.4.0")
 	w.mustHold(applications, "versions", "postern.dev/requested-ref", "quay.io/example/shop:1.4.0")
 	w.checkImages("latest", "quay.io/example/shop:latest")
@@ -211,11 +211,11 @@ func TestApplicationWithItsOwnSecretIsLeftOutOfWhatAnotherSecretProves(t *testin
 	own := w.get(applications, "own")
 	secret := newSecret()
 	w.secret(map[string]string{"webhook.quay-secret": secret, "applications.own.token": newSecret()})
-	w.allow(strangers, "webhooksources", "quay.io")
-	door, push := sourceDoor("quay.io"), payload(t, "quay.io/minimal.json")
-	w.untilFound(w.trier(), door, push, map[string]string{"own": "Written NewerVersion", "shared": "Written NewerVersion"})
-	w.untilBelieved(w.anonymous(), door+"?secret="+secret, noProof)
-	pushed := w.anonymous().mustPost(t, door+"?secret="+secret, push.body, push.header, http.StatusAccepted).delivery(t)
+	w.allow(unauthenticated, "webhooksources", "quay.io")
+	path, push := sourcePath("quay.io"), payload(t, "quay.io/minimal.json")
+	w.untilFound(w.trier(), path, push, map[string]string{"own": "Written NewerVersion", "shared": "Written NewerVersion"})
+	w.untilAccepted(w.anonymous(), path+"?secret="+secret, noProof)
+	pushed := w.anonymous().mustPost(t, path+"?secret="+secret, push.body, push.header, http.StatusAccepted).delivery(t)
 	results := map[string]string{"own": "Skipped OwnSecret", "shared": "Written NewerVersion"}
 	if err := sameResults(results, answer{body: mustJSON(t, pushed)}); err != nil {
 		t.Error(err)
@@ -225,7 +225,7 @@ func TestApplicationWithItsOwnSecretIsLeftOutOfWhatAnotherSecretProves(t *testin
 
 	subject, token := w.serviceAccount("quay")
 	w.allow(subject, "webhooksources", "quay.io")
-	w.untilFound(w.sender(token), door, push, map[string]string{"own": "Written NewerVersion", "shared": "Unchanged UpToDate"})
-	w.sender(token).mustPost(t, door, push.body, push.header, http.StatusAccepted)
+	w.untilFound(w.sender(token), path, push, map[string]string{"own": "Written NewerVersion", "shared": "Unchanged UpToDate"})
+	w.sender(token).mustPost(t, path, push.body, push.header, http.StatusAccepted)
 	w.checkImages("own", "quay.io/example/shop:1.4.0")
 }

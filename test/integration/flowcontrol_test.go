@@ -15,27 +15,27 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-func TestSlowStrangersKeepNobodyWaitingButTheirOwnKind(t *testing.T) {
+func TestSlowAnonymousSendersDelayOnlyAnonymousSenders(t *testing.T) {
 	s := newSuite(t, "--payload-timeout=1m")
 	w := s.newWorld(t)
 	w.gatewaySync("web")
-	w.allow(strangers, "gatewaysyncs")
-	ci, stranger := w.ci(), w.anonymous()
+	w.allow(unauthenticated, "gatewaysyncs")
+	ci, anonymous := w.ci(), w.anonymous()
 	w.eventually(func() error { // roles take effect a little later
-		got, err := stranger.post(t.Context(), syncDoor("web"), []byte(`{"ref":"v1"}`), nil)
+		got, err := anonymous.post(t.Context(), gatewaySyncPath("web"), []byte(`{"ref":"v1"}`), nil)
 		if err == nil && got.code != http.StatusUnauthorized {
 			err = fmt.Errorf("a stranger without a secret gets %d: %s", got.code, got.body)
 		}
 		return err
 	})
 
-	w.fillSeatsOfStrangers(stranger)
+	w.fillAnonymousSeats(anonymous)
 
-	d := ci.mustPost(t, syncDoor("web"), `{"ref":"meanwhile"}`, nil, http.StatusAccepted).delivery(t)
+	d := ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"meanwhile"}`, nil, http.StatusAccepted).delivery(t)
 	if d.Status.Phase != v1alpha1.DeliveryApplied { // which takes what Postern itself asks of the kube-apiserver
 		t.Errorf("a delivery of a caller with an identity is %s: %s", d.Status.Phase, d.Status.Message)
 	}
-	if schema := w.flowSchemaOf(stranger, "/version"); schema != "global-default" {
+	if schema := w.flowSchemaOf(anonymous, "/version"); schema != "global-default" {
 		t.Errorf("what strangers ask of others than Postern is of the flow schema %q, want global-default", schema)
 	}
 	if served := w.flowControl("dispatched_requests_total", `flow_schema="postern",priority_level="postern"`); served == 0 {
@@ -43,12 +43,12 @@ func TestSlowStrangersKeepNobodyWaitingButTheirOwnKind(t *testing.T) {
 	}
 }
 
-// fillSeatsOfStrangers begins deliveries of strangers until one has to wait for a seat.
-func (w *world) fillSeatsOfStrangers(stranger sender) {
+// fillAnonymousSeats begins deliveries of strangers until one has to wait for a seat.
+func (w *world) fillAnonymousSeats(anonymous sender) {
 	w.t.Helper()
 	const most = 600 // seats that a kube-apiserver has in all
 	for range most {
-		stranger.sendHalf(w.t, syncDoor("web"), "lost", true)
+		anonymous.sendHalf(w.t, gatewaySyncPath("web"), "lost", true)
 		if w.flowControl("current_inqueue_requests", `priority_level="postern-strangers"`) > 0 {
 			return
 		}

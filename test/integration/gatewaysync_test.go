@@ -20,7 +20,7 @@ func TestGatewaySyncGetsTheRequestAndNothingElseChanges(t *testing.T) {
 	before := w.create(gatewaySyncs, gatewaySyncManifest("web"))
 	before = w.annotated(gatewaySyncs, before, map[string]string{"example.com/note": "keep me", "stoker.io/other": "me too"})
 
-	w.ci().mustPost(t, syncDoor("web"), release, nil, http.StatusAccepted)
+	w.ci().mustPost(t, gatewaySyncPath("web"), release, nil, http.StatusAccepted)
 
 	w.checkContent(gatewaySyncs, before, map[string]string{requestedRef: "v2.0.0", requestedBy: "github", requestedAt: ""})
 }
@@ -44,7 +44,7 @@ func TestRefThatAGatewaySyncHoldsAlreadyLeavesItUntouched(t *testing.T) {
 	})
 	ci := w.ci()
 
-	got := ci.mustPost(t, syncDoor("web"), release, nil, http.StatusAccepted).delivery(t)
+	got := ci.mustPost(t, gatewaySyncPath("web"), release, nil, http.StatusAccepted).delivery(t)
 	w.deliver(delivery("by-hand", toWeb+", ref: v2.0.0"))
 
 	w.mustBeUntouched(gatewaySyncs, before)
@@ -89,23 +89,23 @@ func TestDeletedTargetIsNotFoundAndANewOneIsFound(t *testing.T) {
 	ci := w.ci()
 	for _, test := range []struct {
 		resource schema.GroupVersionResource
-		door     string
+		path     string
 		create   func()
 	}{
-		{gatewaySyncs, syncDoor("web"), func() { w.gatewaySync("web") }},
-		{applications, appDoor("web"), func() { w.application("web", nil) }},
+		{gatewaySyncs, gatewaySyncPath("web"), func() { w.gatewaySync("web") }},
+		{applications, applicationPath("web"), func() { w.application("web", nil) }},
 	} {
 		test.create()
-		ci.mustPost(t, test.door, `{"ref": "v1"}`, nil, http.StatusAccepted)
+		ci.mustPost(t, test.path, `{"ref": "v1"}`, nil, http.StatusAccepted)
 
 		err := w.objects.Resource(test.resource).Namespace(w.namespace).Delete(t.Context(), "web", metav1.DeleteOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		ci.mustPost(t, test.door, `{"ref": "v2"}`, nil, http.StatusNotFound)
+		ci.mustPost(t, test.path, `{"ref": "v2"}`, nil, http.StatusNotFound)
 
 		test.create()
-		ci.mustPost(t, test.door, `{"ref": "v3"}`, nil, http.StatusAccepted)
+		ci.mustPost(t, test.path, `{"ref": "v3"}`, nil, http.StatusAccepted)
 	}
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v3")
 	w.mustHold(applications, "web", "postern.dev/requested-ref", "v3")
@@ -136,7 +136,7 @@ func TestTargetThatCannotBeWrittenMakesTheDeliveryFailAndTellsInAnEvent(t *testi
 	before := w.get(gatewaySyncs, "web")
 	w.freezeGatewaySyncs(before)
 
-	ci.mustPost(t, syncDoor("web"), `{"ref": "v1"}`, nil, http.StatusInternalServerError)
+	ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusInternalServerError)
 
 	w.mustBeUntouched(gatewaySyncs, before)
 	event := w.targetEvents("web", 1)[0]

@@ -76,18 +76,18 @@ func TestPushToARepositoryReachesExactlyWhatFollowsTheRef(t *testing.T) {
 			elsewhere.gitFleet(test.at)
 			secret := newSecret()
 			w.secret(map[string]string{test.key: secret})
-			w.allow(strangers, "webhooksources", test.source)
+			w.allow(unauthenticated, "webhooksources", test.source)
 			req := payload(t, test.payload)
 			req = req.with(test.proof(secret)(req.body))
 			results := test.results(test.tag)
 
-			door, stranger := sourceDoor(test.source), w.anonymous()
-			w.untilFound(w.trier(), door, req, results) // until all objects are known
-			w.untilBelieved(stranger, door, test.proof(secret))
+			path, anonymous := sourcePath(test.source), w.anonymous()
+			w.untilFound(w.trier(), path, req, results) // until all objects are known
+			w.untilAccepted(anonymous, path, test.proof(secret))
 			syncs, apps := w.read(gatewaySyncs), w.read(applications)
 			syncsElsewhere, appsElsewhere := elsewhere.read(gatewaySyncs), elsewhere.read(applications)
 
-			d := stranger.mustPost(t, door, req.body, req.header, http.StatusAccepted).delivery(t)
+			d := anonymous.mustPost(t, path, req.body, req.header, http.StatusAccepted).delivery(t)
 			if err := sameResults(results, answer{body: mustJSON(t, d)}); err != nil {
 				t.Error(err)
 			}

@@ -36,7 +36,7 @@ func TestDeliveryIDThatIsNoneIsRefused(t *testing.T) {
 func TestHeaderLargerThanAnyServerReadsIsRefused(t *testing.T) {
 	releaser, check := unharmed(t)
 	header := map[string]string{"X-Github-Event": "push", "X-Github-Delivery": strings.Repeat("x", 2<<20)}
-	got, err := releaser.post(t.Context(), syncDoor("web"), []byte(anyBody), header)
+	got, err := releaser.post(t.Context(), gatewaySyncPath("web"), []byte(anyBody), header)
 	// The kube-apiserver refuses it, by an answer over HTTP/1.1, or by closing the stream over HTTP/2.
 	if err == nil && got.code != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("got %d, want 431: %s", got.code, got.body)
@@ -61,10 +61,10 @@ func TestSeveralEventHeadersAreRefusedSinceReadersMayDisagreeOnThem(t *testing.T
 
 func TestSeveralSignaturesInOneHeaderAreRejected(t *testing.T) {
 	secret := newSecret()
-	w, stranger := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
+	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 	right, wrong := sign(secret, anyBody), sign(newSecret(), anyBody)
 	for _, values := range [][]string{{right, wrong}, {wrong, right}, {right, right}, {right + ", " + right}} {
-		got := stranger.postHeaders(t, request{body: anyBody}, http.Header{"X-Hub-Signature-256": values})
+		got := anonymous.postHeaders(t, request{body: anyBody}, http.Header{"X-Hub-Signature-256": values})
 		if got.code != http.StatusUnauthorized {
 			t.Errorf("%d values: got %d, want 401", len(values), got.code)
 		}
@@ -75,7 +75,7 @@ func TestSeveralSignaturesInOneHeaderAreRejected(t *testing.T) {
 // postHeaders POSTs to the door of web with headers that may have several values.
 func (s sender) postHeaders(t *testing.T, r request, header http.Header) answer {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.base+"/"+syncDoor("web"), strings.NewReader(r.body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.base+"/"+gatewaySyncPath("web"), strings.NewReader(r.body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestUnknownEventIsIgnoredAndLeavesNoJunkInTheRecord(t *testing.T) {
 		r := payload(t, "github/push-branch.json").with(map[string]string{
 			"X-Github-Event": event, "X-Github-Delivery": strings.ReplaceAll(name, " ", "-"), "User-Agent": strings.Repeat("x", 10_000),
 		})
-		d := releaser.mustPost(t, syncDoor("web"), r.body, r.header, http.StatusAccepted).delivery(t)
+		d := releaser.mustPost(t, gatewaySyncPath("web"), r.body, r.header, http.StatusAccepted).delivery(t)
 		if d.Status.Phase != v1alpha1.DeliveryIgnored || d.Status.Reason != "EventIgnored" {
 			t.Errorf("%s: got phase %s, reason %s; want Ignored, EventIgnored", name, d.Status.Phase, d.Status.Reason)
 		}

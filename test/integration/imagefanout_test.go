@@ -81,7 +81,7 @@ func (s registrySender) wantTold(got map[string]told) map[string]told {
 // untilKnown pushes dry until Postern knows of the role, the secret and the whole fleet.
 func (w *world) untilKnown(r registries, s registrySender) {
 	w.t.Helper()
-	r.untilBelieved(w, s)
+	r.untilAccepted(w, s)
 	w.eventually(func() error {
 		got, err := r.pushDry(w.t, s)
 		if err != nil {

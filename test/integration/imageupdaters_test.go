@@ -34,8 +34,8 @@ func TestAnnotationsCountWithoutTheCRDOfImageUpdaterAndItsObjectsOnceItIsThere(t
 	harbor, push := w.harbor(), payload(t, "harbor/push-full.json")
 	plain := w.get(applications, "plain")
 
-	w.untilFound(harbor, sourceDoor("harbor"), push, map[string]string{"annotated": "Written NewerVersion"})
-	harbor.mustPost(t, sourceDoor("harbor"), push.body, push.header, http.StatusAccepted)
+	w.untilFound(harbor, sourcePath("harbor"), push, map[string]string{"annotated": "Written NewerVersion"})
+	harbor.mustPost(t, sourcePath("harbor"), push.body, push.header, http.StatusAccepted)
 	w.checkImages("annotated", "harbor.example.com/team/shop:1.4.0")
 	w.mustBeUntouched(applications, plain)
 
@@ -45,10 +45,10 @@ func TestAnnotationsCountWithoutTheCRDOfImageUpdaterAndItsObjectsOnceItIsThere(t
 		return err
 	})
 	w.create(imageUpdaters, updaterOfAll)
-	w.untilFound(harbor, sourceDoor("harbor"), push, map[string]string{
+	w.untilFound(harbor, sourcePath("harbor"), push, map[string]string{
 		"annotated": "Unchanged UpToDate", "plain": "Written NewerVersion",
 	})
-	harbor.mustPost(t, sourceDoor("harbor"), push.body, push.header, http.StatusAccepted)
+	harbor.mustPost(t, sourcePath("harbor"), push.body, push.header, http.StatusAccepted)
 	w.checkImages("plain", "harbor.example.com/team/shop:1.4.0")
 
 	if s.postern.PID() != process || !s.postern.Running() {
@@ -62,18 +62,18 @@ func TestImageUpdaterThatIsChangedOrDeletedTakesEffect(t *testing.T) {
 	before := w.get(applications, "plain")
 	harbor, push := w.harbor(), payload(t, "harbor/push-full.json")
 	w.create(imageUpdaters, updaterOfAll)
-	w.untilFound(harbor, sourceDoor("harbor"), push, map[string]string{"plain": "Written NewerVersion"})
+	w.untilFound(harbor, sourcePath("harbor"), push, map[string]string{"plain": "Written NewerVersion"})
 
 	patch := mustJSON(t, map[string]any{"spec": map[string]any{"commonUpdateSettings": map[string]any{"allowTags": "regexp:^2"}}})
 	w.kubectl("", "patch", "imageupdater", "all", "--type=merge", "--patch="+string(patch))
-	w.untilFound(harbor, sourceDoor("harbor"), push, map[string]string{"plain": "Skipped TagNotAllowed"})
-	d := harbor.mustPost(t, sourceDoor("harbor"), push.body, push.header, http.StatusAccepted).delivery(t)
+	w.untilFound(harbor, sourcePath("harbor"), push, map[string]string{"plain": "Skipped TagNotAllowed"})
+	d := harbor.mustPost(t, sourcePath("harbor"), push.body, push.header, http.StatusAccepted).delivery(t)
 	if d.Status.Phase != "Ignored" || d.Status.Reason != "TagNotAllowed" {
 		t.Errorf("got phase %s, reason %s; want Ignored, TagNotAllowed", d.Status.Phase, d.Status.Reason)
 	}
 
 	w.kubectl("", "delete", "imageupdater", "all")
-	w.untilFound(harbor, sourceDoor("harbor"), push, map[string]string{})
+	w.untilFound(harbor, sourcePath("harbor"), push, map[string]string{})
 	w.mustBeUntouched(applications, before)
 }
 
@@ -100,7 +100,7 @@ spec: {applicationRefs: [{namePattern: '*', labelSelectors: {matchLabels: {team:
 		{[]string{"annotate", "application", "plain", list + "-"}, map[string]string{}},
 	} {
 		w.kubectl("", step.change...)
-		w.untilFound(harbor, sourceDoor("harbor"), push, step.want)
+		w.untilFound(harbor, sourcePath("harbor"), push, step.want)
 	}
 }
 

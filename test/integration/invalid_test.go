@@ -155,7 +155,7 @@ func TestMissingTargetIsNotFoundAtEveryDoorAndLeavesNoRecord(t *testing.T) {
 
 	said := w.refused(delivery("lost", toWeb+", ref: v1"), "create", "--filename=-")
 	mustBeIn(t, said, "Error from server (NotFound)", `gatewaysyncs.stoker.io "web" not found`)
-	status := ci.mustPost(t, appDoor("shop"), `{"ref": "v1"}`, nil, 404).status(t)
+	status := ci.mustPost(t, applicationPath("shop"), `{"ref": "v1"}`, nil, 404).status(t)
 	if status.Reason != metav1.StatusReasonNotFound || status.Status != metav1.StatusFailure {
 		t.Errorf("got status %q, reason %q; want Failure, NotFound", status.Status, status.Reason)
 	}

@@ -185,7 +185,7 @@ func TestKubectlCreateRawDeliversAFileByteForByte(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	out := answer{body: []byte(w.kubectl("", "create", "--raw", w.absolute(syncDoor("web")), "-f", file))}.delivery(t)
+	out := answer{body: []byte(w.kubectl("", "create", "--raw", w.absolute(gatewaySyncPath("web")), "-f", file))}.delivery(t)
 
 	if out.Kind != "WebhookDelivery" || out.APIVersion != "postern.dev/v1alpha1" {
 		t.Errorf("got a %s of %s, want a WebhookDelivery of postern.dev/v1alpha1", out.Kind, out.APIVersion)

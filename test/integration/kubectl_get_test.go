@@ -87,7 +87,7 @@ func TestKubectlGetWideShowsSenderMethodAndReasonToo(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("by-admin", toWeb+", ref: v1")).Name)
-	w.concluded(w.ci().mustPost(t, syncDoor("web"), `{"ref": "v1"}`, nil, 202).delivery(t).Name)
+	w.concluded(w.ci().mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, 202).delivery(t).Name)
 
 	columns, rows := table(t, w.kubectl("", "get", "whd", "--output=wide"))
 
@@ -142,27 +142,27 @@ func TestKubectlGetRawOfATargetListsTheDeliveriesOfThatTargetAlone(t *testing.T)
 	other.gatewaySync("web")
 	other.deliver(delivery("elsewhere", toWeb+", ref: v1"))
 
-	for door, want := range map[string][]string{
-		syncDoor("web"):     {"web-ping", "web-ref"},
-		appDoor("shop"):     {"shop-release"},
-		appDoor("web"):      {"app-web"},
-		syncDoor("nothing"): {},
+	for path, want := range map[string][]string{
+		gatewaySyncPath("web"):     {"web-ping", "web-ref"},
+		applicationPath("shop"):    {"shop-release"},
+		applicationPath("web"):     {"app-web"},
+		gatewaySyncPath("nothing"): {},
 	} {
-		out := w.kubectl("", "get", "--raw", w.absolute(door))
+		out := w.kubectl("", "get", "--raw", w.absolute(path))
 		var list v1alpha1.WebhookDeliveryList
 		if err := json.Unmarshal([]byte(out), &list); err != nil {
 			t.Fatal(err)
 		}
 		wantType := metav1.TypeMeta{Kind: "WebhookDeliveryList", APIVersion: "postern.dev/v1alpha1"}
 		if diff := cmp.Diff(wantType, list.TypeMeta); diff != "" {
-			t.Errorf("%s: type (-want +got):\n%s", door, diff)
+			t.Errorf("%s: type (-want +got):\n%s", path, diff)
 		}
 		got := []string{}
 		for _, d := range list.Items {
 			got = append(got, d.Name)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", door, diff)
+			t.Errorf("%s (-want +got):\n%s", path, diff)
 		}
 	}
 }

@@ -94,7 +94,7 @@ func (s *suite) leaveMarker(ctx context.Context, marker string) error {
 	}
 	administrator := sender{client: client, base: s.Address() + "/apis/postern.dev/v1alpha1/namespaces/" + marker}
 	return wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(ctx context.Context) (bool, error) {
-		got, err := administrator.post(ctx, syncDoor("web"), []byte(body), signed(secret, body))
+		got, err := administrator.post(ctx, gatewaySyncPath("web"), []byte(body), signed(secret, body))
 		if err == nil && got.code != http.StatusAccepted && got.code != http.StatusUnauthorized { // until the secret is known
 			err = fmt.Errorf("got %d: %s", got.code, got.body)
 		}

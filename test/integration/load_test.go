@@ -65,13 +65,13 @@ func flood(t *testing.T, n, atATime int, post func(i int) (answer, error)) []ans
 
 // This fails if Postern serves HTTP/2 and, as the framework would by default, closes the connection after an anonymous
 // request: it is the one that the kube-apiserver shares among all callers. Over HTTP/1.1, the default, each has its own.
-func TestParallelSignedPostsOfStrangersToManyTargetsAreAllAccepted(t *testing.T) {
+func TestParallelSignedAnonymousPostsToManyTargetsAreAllAccepted(t *testing.T) {
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		t.Run(proto, func(t *testing.T) { testFlood(t, proto, 50) })
 	}
 }
 
-func TestParallelSignedPostsOfStrangersToOneTargetAreAllAccepted(t *testing.T) {
+func TestParallelSignedAnonymousPostsToOneTargetAreAllAccepted(t *testing.T) {
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		t.Run(proto, func(t *testing.T) { testFlood(t, proto, 1) })
 	}
@@ -79,17 +79,17 @@ func TestParallelSignedPostsOfStrangersToOneTargetAreAllAccepted(t *testing.T) {
 
 func testFlood(t *testing.T, proto string, targets int) {
 	secret := newSecret()
-	w, stranger := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
+	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 	for i := range targets {
 		w.gatewaySync(fmt.Sprintf("target-%d", i))
 	}
-	stranger = stranger.speaking(t, w, proto)
+	anonymous = anonymous.speaking(t, w, proto)
 	refs := map[string][]string{} // asked of each target
 
 	start := time.Now()
 	answers := flood(t, loadRequests, loadClients, func(i int) (answer, error) {
 		body := fmt.Sprintf(`{"ref":"v%d"}`, i)
-		return stranger.post(t.Context(), syncDoor(fmt.Sprintf("target-%d", i%targets)), []byte(body), signed(secret, body))
+		return anonymous.post(t.Context(), gatewaySyncPath(fmt.Sprintf("target-%d", i%targets)), []byte(body), signed(secret, body))
 	})
 	t.Logf("%d deliveries to %d targets in %s", loadRequests, targets, time.Since(start).Round(time.Millisecond))
 

@@ -68,16 +68,16 @@ func TestReleaseThatIsOlderThanTheLastOneIsSuperseded(t *testing.T) {
 	ci := w.ci()
 	for _, test := range []struct {
 		resource               schema.GroupVersionResource
-		name, door, repository string
+		name, path, repository string
 		kind                   v1alpha1.TargetKind
 	}{
-		{gatewaySyncs, "web", syncDoor("web"), plantRepository, v1alpha1.TargetGatewaySync},
-		{applications, "shop", appDoor("shop"), shopRepository, v1alpha1.TargetApplication},
+		{gatewaySyncs, "web", gatewaySyncPath("web"), plantRepository, v1alpha1.TargetGatewaySync},
+		{applications, "shop", applicationPath("shop"), shopRepository, v1alpha1.TargetApplication},
 	} {
-		ci.mustPost(t, test.door, releaseOf(test.repository, "v2", later), nil, http.StatusAccepted)
+		ci.mustPost(t, test.path, releaseOf(test.repository, "v2", later), nil, http.StatusAccepted)
 		before := w.get(test.resource, test.name)
 
-		late := ci.mustPost(t, test.door, releaseOf(test.repository, "v1", earlier), nil, http.StatusAccepted).delivery(t)
+		late := ci.mustPost(t, test.path, releaseOf(test.repository, "v1", earlier), nil, http.StatusAccepted).delivery(t)
 
 		checkOutcome(t, late, v1alpha1.DeliverySuperseded, "Superseded")
 		want := []v1alpha1.TargetResult{{
@@ -105,7 +105,7 @@ func TestReleasesOfTheSameTimeAreAppliedAsTheyCome(t *testing.T) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	for _, tag := range []string{"v2", "v1"} {
-		d := ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, tag, later), nil, http.StatusAccepted).delivery(t)
+		d := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, tag, later), nil, http.StatusAccepted).delivery(t)
 		checkOutcome(t, d, v1alpha1.DeliveryApplied, "Requested")
 		w.mustHold(gatewaySyncs, "web", requestedRef, tag)
 	}
@@ -115,11 +115,11 @@ func TestTimesOfDifferentTypesOfSenderAreNotCompared(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v2", later), nil, http.StatusAccepted)
+	ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v2", later), nil, http.StatusAccepted)
 
 	gitLab := `{"object_kind": "release", "action": "create", "tag": "v1", "created_at": "2020-01-01 00:00:00 UTC",
 		"project": {"git_http_url": "https://gitlab.example.com/example/plant.git"}}`
-	d := ci.mustPost(t, syncDoor("web"), gitLab, map[string]string{"X-Gitlab-Event": "Release Hook"}, http.StatusAccepted).delivery(t)
+	d := ci.mustPost(t, gatewaySyncPath("web"), gitLab, map[string]string{"X-Gitlab-Event": "Release Hook"}, http.StatusAccepted).delivery(t)
 
 	checkOutcome(t, d, v1alpha1.DeliveryApplied, "Requested")
 	w.checkRequested("web", "v1", "gitlab")
@@ -129,14 +129,14 @@ func TestEventDatedInTheFutureDoesNotStandInTheWayOfTheNext(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	d := ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v1", "2999-01-01T00:00:00Z"), nil, http.StatusAccepted).delivery(t)
+	d := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v1", "2999-01-01T00:00:00Z"), nil, http.StatusAccepted).delivery(t)
 	checkOutcome(t, d, v1alpha1.DeliveryApplied, "Requested")
 	if last := w.lastEvents(gatewaySyncs, "web")["git"]; last.Time.After(time.Now()) {
 		t.Errorf("the target keeps a time in the future, %s", last.Time)
 	}
 
 	now := time.Now().UTC().Format(time.RFC3339Nano)
-	d = ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v2", now), nil, http.StatusAccepted).delivery(t)
+	d = ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v2", now), nil, http.StatusAccepted).delivery(t)
 
 	checkOutcome(t, d, v1alpha1.DeliveryApplied, "Requested")
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v2")
@@ -153,10 +153,10 @@ func TestOlderImageUnderNewestBuildIsSuperseded(t *testing.T) {
 			"resources": [{"tag": %q, "resource_url": "harbor.example.com/team/shop:%s"}],
 			"repository": {"repo_full_name": "team/shop"}}}`, at, tag, tag)
 	}
-	ci.mustPost(t, appDoor("newest"), pushOf("1.1.0", 1772616645), nil, http.StatusAccepted)
+	ci.mustPost(t, applicationPath("newest"), pushOf("1.1.0", 1772616645), nil, http.StatusAccepted)
 	before := w.get(applications, "newest")
 
-	late := ci.mustPost(t, appDoor("newest"), pushOf("1.2.0", 1772616644), nil, http.StatusAccepted).delivery(t)
+	late := ci.mustPost(t, applicationPath("newest"), pushOf("1.2.0", 1772616644), nil, http.StatusAccepted).delivery(t)
 
 	checkOutcome(t, late, v1alpha1.DeliverySuperseded, "Superseded")
 	w.mustBeUntouched(applications, before)
@@ -167,7 +167,7 @@ func TestOlderImageUnderNewestBuildIsSuperseded(t *testing.T) {
 	}
 
 	// By semver a higher version counts however late it comes.
-	ci.mustPost(t, appDoor("semver"), pushOf("1.1.0", 1772616645), nil, http.StatusAccepted)
-	ci.mustPost(t, appDoor("semver"), pushOf("1.2.0", 1772616644), nil, http.StatusAccepted)
+	ci.mustPost(t, applicationPath("semver"), pushOf("1.1.0", 1772616645), nil, http.StatusAccepted)
+	ci.mustPost(t, applicationPath("semver"), pushOf("1.2.0", 1772616644), nil, http.StatusAccepted)
 	w.checkImages("semver", "harbor.example.com/team/shop:1.2.0")
 }

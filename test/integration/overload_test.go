@@ -130,8 +130,8 @@ func TestOverTheLimits(t *testing.T) {
 		deliveries := w.reader().PosternV1alpha1().WebhookDeliveries(w.namespace)
 		var half []*halfSent
 		// One that comes while another is just ending is refused itself, and holds nothing; so there may be more than four.
-		w.untilRefused(ci, syncDoor("web"), "--max-mutating-requests-inflight", func() {
-			half = append(half, ci.sendHalf(t, syncDoor("web"), fmt.Sprintf("v%d", len(half)), true))
+		w.untilRefused(ci, gatewaySyncPath("web"), "--max-mutating-requests-inflight", func() {
+			half = append(half, ci.sendHalf(t, gatewaySyncPath("web"), fmt.Sprintf("v%d", len(half)), true))
 		})
 		list, err := deliveries.List(t.Context(), metav1.ListOptions{})
 		if err != nil {
@@ -166,7 +166,7 @@ func TestOverTheLimits(t *testing.T) {
 				t.Error("a watch has ended")
 			}
 		}
-		ci.mustPost(t, syncDoor("web"), `{"ref":"after"}`, nil, http.StatusAccepted)
+		ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"after"}`, nil, http.StatusAccepted)
 	})
 
 	t.Run("of bytes in flight deliveries are refused until there is room", func(t *testing.T) {
@@ -174,8 +174,8 @@ func TestOverTheLimits(t *testing.T) {
 		w.gatewaySync("web")
 		ci := w.ci().speaking(t, w, "HTTP/1.1")
 		var half []*halfSent
-		w.untilRefused(ci, syncDoor("web"), "--max-inflight-payload-bytes", func() {
-			half = append(half, ci.sendHalf(t, syncDoor("web"), fmt.Sprintf("large%d", len(half)), false)) // counts as the largest
+		w.untilRefused(ci, gatewaySyncPath("web"), "--max-inflight-payload-bytes", func() {
+			half = append(half, ci.sendHalf(t, gatewaySyncPath("web"), fmt.Sprintf("large%d", len(half)), false)) // counts as the largest
 		})
 		accepted := 0
 		for _, h := range half {
@@ -186,6 +186,6 @@ func TestOverTheLimits(t *testing.T) {
 		if accepted < 3 { // as many as there is room for
 			t.Errorf("%d of %d deliveries were taken", accepted, len(half))
 		}
-		ci.mustPost(t, syncDoor("web"), `{"ref":"after"}`, nil, http.StatusAccepted)
+		ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"after"}`, nil, http.StatusAccepted)
 	})
 }

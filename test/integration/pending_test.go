@@ -100,7 +100,7 @@ func TestDeliveryToATargetThatCannotBeWrittenJustNowIsAcceptedAndCarriedOutLater
 	resumed := w.metrics(t, "postern_resumed_deliveries_total")
 	mend := w.breakOff(gatewaySyncs, "web")
 
-	answered := ci.mustPost(t, syncDoor("web"), `{"ref": "v1"}`, nil, http.StatusAccepted).delivery(t)
+	answered := ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusAccepted).delivery(t)
 	checkPending(t, answered, "v1")
 	checkPending(t, w.untilRecorded(answered.Name, v1alpha1.DeliveryPending, "TargetUnavailable"), "v1")
 	w.kubectl("", "wait", "--for=jsonpath={.status.phase}=Pending", "whd/"+answered.Name)
@@ -151,10 +151,10 @@ func TestRepeatOfAPendingDeliveryIsPendingToo(t *testing.T) {
 	ci := w.ci()
 	mend := w.breakOff(gatewaySyncs, "web")
 	body := releaseOf(plantRepository, "v2", later)
-	first := ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t)
+	first := ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t)
 	checkPending(t, first, "v2")
 
-	checkRepeat(t, ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t), first)
+	checkRepeat(t, ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t), first)
 
 	mend()
 	checkOutcome(t, w.concluded(first.Name), v1alpha1.DeliveryApplied, "Requested")

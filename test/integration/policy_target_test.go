@@ -72,5 +72,5 @@ func TestAPolicyNarrowsObjectsToTheTargetsThatTheSenderMayDeliverTo(t *testing.T
 		mustBeIn(t, w.refused(delivery("d", spec), create...), missing+what)
 	}
 	w.kubectl(delivery("d", toWeb+", ref: v1"), create...)
-	ci.mustPost(t, syncDoor("web"), `{"ref": "v1"}`, nil, http.StatusAccepted)
+	ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusAccepted)
 }

@@ -127,7 +127,7 @@ func event(w *world) func() error {
 // eventAgain delivers a webhook that tells of two tags to one target. The Event must tell of both.
 func eventAgain(w *world) func() error {
 	w.application("shop", nil)
-	w.ci().mustPost(w.t, appDoor("shop"), `{"name": "b", "namespace": "a", "repository": "a/b", "docker_url": "quay.io/a/b",
+	w.ci().mustPost(w.t, applicationPath("shop"), `{"name": "b", "namespace": "a", "repository": "a/b", "docker_url": "quay.io/a/b",
 		"homepage": "https://quay.io/repository/a/b", "updated_tags": ["1.0.0", "2.0.0"]}`, nil, http.StatusAccepted)
 	return func() error {
 		events, err := w.kube.EventsV1().Events(w.namespace).List(w.t.Context(), metav1.ListOptions{})

@@ -52,12 +52,12 @@ func (a answer) mustBeError(t *testing.T, code int, words string) {
 }
 
 func TestReceiverTakesWhatStokersReceiverTook(t *testing.T) {
-	s, stranger := newReceiverSuite(t, "*")
+	s, anonymous := newReceiverSuite(t, "*")
 	w := s.newWorld(t)
 	hmacSecret, token := newSecret(), newSecret()
 	w.secret(map[string]string{"hmac": hmacSecret, "token": token})
-	door := func(name string) string { return "webhook/" + w.namespace + "/" + name }
-	w.untilBelieved(stranger, door("none"), bySignature(hmacSecret))
+	pathTo := func(name string) string { return "webhook/" + w.namespace + "/" + name }
+	w.untilAccepted(anonymous, pathTo("none"), bySignature(hmacSecret))
 
 	for name, tc := range map[string]struct {
 		body   string
@@ -73,12 +73,12 @@ func TestReceiverTakesWhatStokersReceiverTook(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := w.in(t)
 			w.gatewaySync(name)
-			stranger.mustPost(t, door(name), tc.body, tc.proof(tc.body), http.StatusAccepted).
+			anonymous.mustPost(t, pathTo(name), tc.body, tc.proof(tc.body), http.StatusAccepted).
 				mustAnswer(t, http.StatusAccepted, `{"accepted":true,"ref":"2.0.0"}`)
 			w.checkRequested(name, "2.0.0", tc.by)
 
 			before := w.get(gatewaySyncs, name)
-			stranger.mustPost(t, door(name), tc.body, tc.proof(tc.body), http.StatusAccepted).
+			anonymous.mustPost(t, pathTo(name), tc.body, tc.proof(tc.body), http.StatusAccepted).
 				mustAnswer(t, http.StatusAccepted, `{"accepted":true,"ref":"2.0.0","message":"ref already set"}`)
 			w.mustBeUntouched(gatewaySyncs, before)
 
@@ -99,7 +99,7 @@ func TestReceiverTakesWhatStokersReceiverTook(t *testing.T) {
 		w := w.in(t)
 		w.gatewaySync("invalid")
 		for _, body := range []string{`{"foo":"bar"}`, `not JSON`, `{"ref":""}`, `{"ref":"a..b"}`} {
-			stranger.mustPost(t, door("invalid"), body, bySignature(hmacSecret)(body), http.StatusBadRequest).
+			anonymous.mustPost(t, pathTo("invalid"), body, bySignature(hmacSecret)(body), http.StatusBadRequest).
 				mustBeError(t, http.StatusBadRequest, "")
 		}
 		if got := w.annotations(gatewaySyncs, "invalid"); len(got) > 0 {
@@ -111,7 +111,7 @@ func TestReceiverTakesWhatStokersReceiverTook(t *testing.T) {
 		w.gatewaySync("ping")
 		header := bySignature(hmacSecret)(useless)
 		header["X-GitHub-Event"] = "ping"
-		stranger.mustPost(t, door("ping"), useless, header, http.StatusAccepted).
+		anonymous.mustPost(t, pathTo("ping"), useless, header, http.StatusAccepted).
 			mustAnswer(t, http.StatusAccepted, `{"accepted":true,"message":"GitHub tests the webhook"}`)
 		if got := w.annotations(gatewaySyncs, "ping"); len(got) > 0 {
 			t.Errorf("it has annotations: %v", got)
@@ -126,21 +126,21 @@ func TestReceiverTakesWhatStokersReceiverTook(t *testing.T) {
 			"the HMAC key as a token": byBearer(hmacSecret), "in the query": noProof,
 		} {
 			for _, target := range []string{"closed", "missing"} {
-				path := door(target)
+				path := pathTo(target)
 				if name == "in the query" {
 					path += "?secret=" + token
 				}
-				got := stranger.mustPost(t, path, body, p(body), http.StatusUnauthorized)
+				got := anonymous.mustPost(t, path, body, p(body), http.StatusUnauthorized)
 				got.mustBeError(t, http.StatusUnauthorized, "or Authorization")
 			}
 		}
 		if got := w.annotations(gatewaySyncs, "closed"); len(got) > 0 {
 			t.Errorf("it has annotations: %v", got)
 		}
-		stranger.mustPost(t, door("missing"), body, byBearer(token)(body), http.StatusNotFound).
+		anonymous.mustPost(t, pathTo("missing"), body, byBearer(token)(body), http.StatusNotFound).
 			mustBeError(t, http.StatusNotFound, `"missing" not found`)
 		large := `{"ref":"` + strings.Repeat("a", 1<<20) + `"}`
-		stranger.mustPost(t, door("closed"), large, nil, http.StatusRequestEntityTooLarge).
+		anonymous.mustPost(t, pathTo("closed"), large, nil, http.StatusRequestEntityTooLarge).
 			mustBeError(t, http.StatusRequestEntityTooLarge, "--max-payload-bytes")
 	})
 	t.Run("a policy has its say", func(t *testing.T) {
@@ -149,13 +149,13 @@ func TestReceiverTakesWhatStokersReceiverTook(t *testing.T) {
 		w.policy("ValidatingAdmissionPolicy", onlyVersions, "validationActions: [Deny]")
 		const body = `{"ref":"main"}`
 		w.eventually(func() error {
-			got, err := stranger.post(t.Context(), door("policed"), []byte(body), byBearer(token)(body))
+			got, err := anonymous.post(t.Context(), pathTo("policed"), []byte(body), byBearer(token)(body))
 			return errors.Join(err, answeredWith(http.StatusUnprocessableEntity)(got))
 		})
 	})
 	t.Run("only POST is served", func(t *testing.T) {
-		for path, want := range map[string]int{door("plant"): 405, "webhook": 405, "healthz": 200, "": 404} {
-			got, err := stranger.send(t.Context(), http.MethodGet, path, http.NoBody, nil)
+		for path, want := range map[string]int{pathTo("plant"): 405, "webhook": 405, "healthz": 200, "": 404} {
+			got, err := anonymous.send(t.Context(), http.MethodGet, path, http.NoBody, nil)
 			if err != nil || got.code != want {
 				t.Errorf("GET /%s: got %d, %v; want %d", path, got.code, err, want)
 			}

@@ -45,9 +45,9 @@ func TestAnExpiredCertificateOfTheReceiverEndsNothingAndIsRenewedWithoutARestart
 		t.Errorf("the log is without %q", want)
 	}
 
-	door := "https://" + s.postern.ReceiverAddress() + "/webhook/" + w.namespace + "/web"
+	path := "https://" + s.postern.ReceiverAddress() + "/webhook/" + w.namespace + "/web"
 	deliver := func(trusted *x509.CertPool) error {
-		code, body, err := receiverAnswer(t.Context(), receiverClient(t, trusted), door, anyBody, signed(secret, anyBody))
+		code, body, err := receiverAnswer(t.Context(), receiverClient(t, trusted), path, anyBody, signed(secret, anyBody))
 		if err == nil && code != http.StatusAccepted {
 			err = fmt.Errorf("got %d: %s", code, body)
 		}

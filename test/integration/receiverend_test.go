@@ -15,7 +15,7 @@ import (
 
 // What the receiver accepts while the whole process is being stopped is in a storage that another server closes.
 func TestReceiverLosesNothingThatItAcceptedWhilePosternEnds(t *testing.T) {
-	s, stranger := newReceiverSuite(t, "*")
+	s, anonymous := newReceiverSuite(t, "*")
 	w := s.newWorld(t)
 	token := newSecret()
 	w.secret(map[string]string{"token": token})
@@ -23,7 +23,7 @@ func TestReceiverLosesNothingThatItAcceptedWhilePosternEnds(t *testing.T) {
 	for i := range senders {
 		w.gatewaySync(fmt.Sprint("plant-", i))
 	}
-	w.untilBelieved(stranger, w.syncReceiver("plant-0"), byBearer(token))
+	w.untilAccepted(anonymous, w.syncReceiver("plant-0"), byBearer(token))
 
 	var accepted atomic.Int64
 	var running sync.WaitGroup
@@ -31,7 +31,7 @@ func TestReceiverLosesNothingThatItAcceptedWhilePosternEnds(t *testing.T) {
 		running.Go(func() {
 			for n := 0; ; n++ {
 				body := fmt.Sprintf(`{"ref":"v%d"}`, n)
-				got, err := stranger.post(t.Context(), w.syncReceiver(fmt.Sprint("plant-", i)), []byte(body), byBearer(token)(body))
+				got, err := anonymous.post(t.Context(), w.syncReceiver(fmt.Sprint("plant-", i)), []byte(body), byBearer(token)(body))
 				if err != nil { // nobody listens any more
 					return
 				}

@@ -70,7 +70,7 @@ func (s *suite) namespaceOf(t *testing.T, name string) string {
 
 func TestReceiverActsOnListedNamespacesAndDefaultSecretsCountAtEveryDoor(t *testing.T) {
 	hmacSecret, token, docker := newSecret(), newSecret(), newSecret()
-	s, stranger := newReceiverSuite(t, "listed,policed",
+	s, anonymous := newReceiverSuite(t, "listed,policed",
 		"WEBHOOK_HMAC_SECRET="+hmacSecret, "WEBHOOK_BEARER_TOKEN="+token, "DOCKER_WEBHOOK_SECRET="+docker)
 	listed, policed, unlisted := s.namedWorld(t, "listed"), s.namedWorld(t, "policed"), s.newWorld(t)
 	for _, w := range []*world{listed, policed, unlisted} {
@@ -79,7 +79,7 @@ func TestReceiverActsOnListedNamespacesAndDefaultSecretsCountAtEveryDoor(t *test
 	}
 	const body = `{"ref":"v1"}`
 	listed.eventually(func() error { // until namespaces, targets and permissions have come round
-		got, err := stranger.post(t.Context(), listed.syncReceiver("plant"), []byte(body), byBearer(token)(body))
+		got, err := anonymous.post(t.Context(), listed.syncReceiver("plant"), []byte(body), byBearer(token)(body))
 		if err == nil {
 			err = answeredWith(http.StatusAccepted)(got)
 		}
@@ -88,12 +88,12 @@ func TestReceiverActsOnListedNamespacesAndDefaultSecretsCountAtEveryDoor(t *test
 
 	t.Run("a namespace that is not listed", func(t *testing.T) {
 		for _, target := range []string{"plant", "missing"} {
-			stranger.mustPost(t, unlisted.syncReceiver(target), body, bySignature(hmacSecret)(body), http.StatusForbidden).
+			anonymous.mustPost(t, unlisted.syncReceiver(target), body, bySignature(hmacSecret)(body), http.StatusForbidden).
 				mustBeError(t, http.StatusForbidden, "--webhook-namespaces")
-			stranger.mustPost(t, unlisted.syncReceiver(target), body, bySignature(newSecret())(body), http.StatusUnauthorized)
+			anonymous.mustPost(t, unlisted.syncReceiver(target), body, bySignature(newSecret())(body), http.StatusUnauthorized)
 		}
-		stranger.mustPost(t, "webhook/no-such-namespace/plant", body, nil, http.StatusUnauthorized)
-		stranger.mustPost(t, listed.syncReceiver("missing"), body, byBearer(token)(body), http.StatusNotFound)
+		anonymous.mustPost(t, "webhook/no-such-namespace/plant", body, nil, http.StatusUnauthorized)
+		anonymous.mustPost(t, listed.syncReceiver("missing"), body, byBearer(token)(body), http.StatusNotFound)
 		unlisted.in(t).mustHaveRecords()
 		if got := unlisted.annotations(gatewaySyncs, "plant"); len(got) > 0 {
 			t.Errorf("it has annotations: %v", got)
@@ -101,8 +101,8 @@ func TestReceiverActsOnListedNamespacesAndDefaultSecretsCountAtEveryDoor(t *test
 	})
 	t.Run("a default secret at a door of the API", func(t *testing.T) {
 		w := unlisted.in(t)
-		w.allow(strangers, "gatewaysyncs")
-		w.untilBelieved(w.anonymous(), syncDoor("plant"), bySignature(hmacSecret))
+		w.allow(unauthenticated, "gatewaysyncs")
+		w.untilAccepted(w.anonymous(), gatewaySyncPath("plant"), bySignature(hmacSecret))
 		w.anonymous().mustDeliver(t, "plant", bySignature(hmacSecret), "HMAC")
 		w.anonymous().mustBeRejected(t, "plant", byBearer(token)) // which the kube-apiserver keeps for itself
 		_, rows := w.sourceRows()
@@ -114,7 +114,7 @@ func TestReceiverActsOnListedNamespacesAndDefaultSecretsCountAtEveryDoor(t *test
 	})
 	t.Run("by type, in each listed namespace", func(t *testing.T) {
 		want := []string{"listed Applied", "policed Applied"}
-		if diff := cmp.Diff(want, s.pushDocker(t, stranger, "1.1.0", docker)); diff != "" {
+		if diff := cmp.Diff(want, s.pushDocker(t, anonymous, "1.1.0", docker)); diff != "" {
 			t.Errorf("arrived (-want +got):\n%s", diff)
 		}
 		if got := unlisted.annotations(applications, "shop")["postern.dev/requested-ref"]; got != "" {
@@ -126,7 +126,7 @@ func TestReceiverActsOnListedNamespacesAndDefaultSecretsCountAtEveryDoor(t *test
 		minor := 1
 		policed.in(t).eventually(func() error {
 			minor++
-			got := s.pushDocker(t, stranger, fmt.Sprintf("1.%d.0", minor), docker)
+			got := s.pushDocker(t, anonymous, fmt.Sprintf("1.%d.0", minor), docker)
 			if !slices.Equal(got, []string{"listed Applied", "error"}) {
 				return fmt.Errorf("arrived: %q", got)
 			}
@@ -136,9 +136,9 @@ func TestReceiverActsOnListedNamespacesAndDefaultSecretsCountAtEveryDoor(t *test
 	t.Run("a namespace's own secret replaces the default", func(t *testing.T) {
 		w, own := listed.in(t), newSecret()
 		w.secret(map[string]string{"hmac": own, "webhook.docker-secret": " \n"})
-		w.untilBelieved(stranger, w.syncReceiver("plant"), bySignature(own))
+		w.untilAccepted(anonymous, w.syncReceiver("plant"), bySignature(own))
 		for name, p := range map[string]proof{"hmac": bySignature(hmacSecret), "token": byBearer(token)} {
-			got := stranger.mustPost(t, w.syncReceiver("plant"), body, p(body), http.StatusUnauthorized)
+			got := anonymous.mustPost(t, w.syncReceiver("plant"), body, p(body), http.StatusUnauthorized)
 			if strings.Contains(string(got.body), "listed") {
 				t.Errorf("%s: the answer tells of the namespace: %s", name, got.body)
 			}
@@ -146,7 +146,7 @@ func TestReceiverActsOnListedNamespacesAndDefaultSecretsCountAtEveryDoor(t *test
 		minor := 100
 		w.eventually(func() error { // until the policy of the other namespace is gone
 			minor++
-			got := s.pushDocker(t, stranger, fmt.Sprintf("1.%d.0", minor), docker)
+			got := s.pushDocker(t, anonymous, fmt.Sprintf("1.%d.0", minor), docker)
 			if slices.Contains(got, "listed Applied") {
 				t.Fatalf("arrived, although the door is closed: %q", got)
 			}

@@ -117,10 +117,10 @@ func TestTheReceiverServesOverTLSAndTakesUpChangedFiles(t *testing.T) {
 		t.Error("TLS 1.2 is spoken by default")
 	}
 
-	door := base + "/webhook/" + w.namespace + "/web"
+	path := base + "/webhook/" + w.namespace + "/web"
 	deliver := func(secret string) func() error {
 		return func() error {
-			code, body, err := receiverAnswer(t.Context(), client, door, anyBody, signed(secret, anyBody))
+			code, body, err := receiverAnswer(t.Context(), client, path, anyBody, signed(secret, anyBody))
 			if err == nil && code != http.StatusAccepted {
 				err = fmt.Errorf("got %d: %s", code, body)
 			}

@@ -61,7 +61,7 @@ func (s registrySender) receive(t *testing.T, from sender, sourceType, secret st
 }
 
 func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
-	s, stranger := newReceiverSuite(t, "*")
+	s, anonymous := newReceiverSuite(t, "*")
 	w, other := s.newWorld(t), s.newWorld(t)
 	secrets := map[string]string{}
 	for _, registry := range asReceived() {
@@ -73,7 +73,7 @@ func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
 		}
 	}
 	t.Run("a type without a secret is not handled", func(t *testing.T) {
-		got, err := asReceived()[0].receive(t, stranger, "docker.io", "")
+		got, err := asReceived()[0].receive(t, anonymous, "docker.io", "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +84,7 @@ func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
 	other.secret(map[string]string{"webhook.gar-secret": newSecret(), "webhook.docker-secret": "\n"})
 	const oneOf = "with one of acr, aliyun-acr, cloudevents, distribution, docker.io, ecr, gar, ghcr.io, harbor, jfrog, nexus, quay.io, zot; "
 	w.eventually(func() error {
-		got, err := stranger.post(t.Context(), "webhook?type=github", []byte(useless), nil)
+		got, err := anonymous.post(t.Context(), "webhook?type=github", []byte(useless), nil)
 		if err == nil && !strings.Contains(string(got.body), oneOf) {
 			err = fmt.Errorf("got %d %s", got.code, got.body)
 		}
@@ -97,8 +97,8 @@ func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
 		}
 		t.Run(registry.payload, func(t *testing.T) {
 			w := w.in(t)
-			w.mustTurnAway(stranger, registry, secrets)
-			got, err := registry.receive(t, stranger, registry.source, secret)
+			w.mustTurnAway(anonymous, registry, secrets)
+			got, err := registry.receive(t, anonymous, registry.source, secret)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -118,7 +118,7 @@ func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
 	if got := len(w.records()); got != len(asReceived())-1 {
 		t.Errorf("%d records, want one for each push", got)
 	}
-	if message := w.postUnwanted(stranger, secrets["webhook.quay-secret"]); message != "nothing wants quay.io/example/unwanted:1.4.0" {
+	if message := w.postUnwanted(anonymous, secrets["webhook.quay-secret"]); message != "nothing wants quay.io/example/unwanted:1.4.0" {
 		t.Errorf("an image that nobody wants is answered %q", message)
 	}
 }

@@ -21,7 +21,7 @@ func TestOfTooManyDeliveriesTheYoungestAreKept(t *testing.T) {
 	var names []string // the oldest first
 	for i := range made {
 		body := fmt.Sprintf(`{"ref":"v%d"}`, i)
-		names = append(names, ci.mustPost(t, syncDoor("web"), body, nil, http.StatusAccepted).delivery(t).Name)
+		names = append(names, ci.mustPost(t, gatewaySyncPath("web"), body, nil, http.StatusAccepted).delivery(t).Name)
 	}
 
 	w.eventually(func() error { // not at once: they are deleted while others are made, and several at a time

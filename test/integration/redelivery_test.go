@@ -53,8 +53,8 @@ func TestRedeliveryOverridesTheOrderOnceAndForNothingElse(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	old := w.concluded(ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v1", earlier), numbered("a"), http.StatusAccepted).delivery(t).Name)
-	ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v2", later), numbered("b"), http.StatusAccepted)
+	old := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v1", earlier), numbered("a"), http.StatusAccepted).delivery(t).Name)
+	ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v2", later), numbered("b"), http.StatusAccepted)
 	record := w.get(webhookDeliveries, old.Name)
 
 	again := w.redeliver(old.Name)
@@ -76,10 +76,10 @@ func TestRedeliveryOverridesTheOrderOnceAndForNothingElse(t *testing.T) {
 	w.mustBeUntouched(webhookDeliveries, record)
 
 	// What lies between the two is as late as it was before.
-	between := ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v1.5", "2026-03-04T05:06:07.5Z"), numbered("c"), http.StatusAccepted).delivery(t)
+	between := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v1.5", "2026-03-04T05:06:07.5Z"), numbered("c"), http.StatusAccepted).delivery(t)
 	checkOutcome(t, between, v1alpha1.DeliverySuperseded, "Superseded")
 	// And a redelivery can be made again itself.
-	ci.mustPost(t, syncDoor("web"), `{"ref": "v3"}`, nil, http.StatusAccepted)
+	ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v3"}`, nil, http.StatusAccepted)
 	if twice := w.redeliver(again.Name); twice.Spec.RedeliveryOf != again.Name {
 		t.Errorf("got redeliveryOf %q, want %q", twice.Spec.RedeliveryOf, again.Name)
 	}
@@ -90,8 +90,8 @@ func TestRedeliveryTakesARoleOfItsOwn(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci() // may deliver to every target
-	record := w.concluded(ci.mustPost(t, syncDoor("web"), `{"ref": "v1"}`, nil, http.StatusAccepted).delivery(t).Name)
-	ci.mustPost(t, syncDoor("web"), `{"ref": "v2"}`, nil, http.StatusAccepted)
+	record := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusAccepted).delivery(t).Name)
+	ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v2"}`, nil, http.StatusAccepted)
 	subject, token := w.serviceAccount("operator")
 	operator := w.sender(token)
 
@@ -132,7 +132,7 @@ func TestRedeliveryTakesTheRightToTheTargetOfTheRecord(t *testing.T) {
 	w.allowRedelivery(subject)
 	w.allow(subject, "gatewaysyncs", "web")
 	w.allow(subject, "webhooksources", "github")
-	w.untilBelieved(operator, syncDoor("web"), noProof)
+	w.untilAccepted(operator, gatewaySyncPath("web"), noProof)
 
 	for record, missing := range map[string]string{
 		toOther.Name:  `gatewaysyncs/webhookdeliveries named "other"`,
@@ -161,9 +161,9 @@ func TestStrangerMayNotRedeliverWhateverRBACSays(t *testing.T) {
 	before := w.get(gatewaySyncs, "web")
 	secret := newSecret()
 	w.secret(map[string]string{"hmac": secret})
-	w.allowRedelivery(strangers)
-	w.allow(strangers, "gatewaysyncs")
-	w.untilBelieved(w.anonymous(), syncDoor("web"), bySignature(secret))
+	w.allowRedelivery(unauthenticated)
+	w.allow(unauthenticated, "gatewaysyncs")
+	w.untilAccepted(w.anonymous(), gatewaySyncPath("web"), bySignature(secret))
 
 	w.untilAnswered(http.StatusUnauthorized, w.anonymous(), redelivery("first"), "", nil)
 	w.anonymous().mustPost(t, redelivery("first"), "", signed(secret, ""), http.StatusUnauthorized)

@@ -104,26 +104,26 @@ func byNexusSignature(secret string) proof {
 	}
 }
 
-// sourceDoor is the path of the door of a type of sender.
-func sourceDoor(source string) string { return "webhooksources/" + source + "/webhookdeliveries" }
+// sourcePath is the path of the door of a type of sender.
+func sourcePath(source string) string { return "webhooksources/" + source + "/webhookdeliveries" }
 
 // registries are the senders of the table in one world, with a secret for each that can show one.
 type registries struct {
-	secrets               map[string]string
-	withAccount, stranger sender
+	secrets                map[string]string
+	withAccount, anonymous sender
 }
 
 // registries lets strangers, and a ServiceAccount, deliver by source to the namespace.
 func (w *world) registries() registries {
 	w.t.Helper()
-	r := registries{secrets: map[string]string{}, stranger: w.anonymous()}
+	r := registries{secrets: map[string]string{}, anonymous: w.anonymous()}
 	for _, s := range registrySenders {
 		if s.key != "" {
 			r.secrets[s.key] = newSecret()
 		}
 	}
 	w.secret(withNexus(r.secrets))
-	w.allow(strangers, "webhooksources")
+	w.allow(unauthenticated, "webhooksources")
 	subject, token := w.serviceAccount("registry")
 	w.allow(subject, "webhooksources")
 	r.withAccount = w.sender(token)
@@ -137,20 +137,20 @@ func withNexus(secrets map[string]string) map[string]string {
 	return data
 }
 
-// untilBelieved waits until the secret of a sender is known. Nothing is delivered.
-func (r registries) untilBelieved(w *world, s registrySender) {
+// untilAccepted waits until the secret of a sender is known. Nothing is delivered.
+func (r registries) untilAccepted(w *world, s registrySender) {
 	w.t.Helper()
 	if s.key == "" {
 		return
 	}
-	door, shown := sourceDoor(s.source), noProof
+	path, shown := sourcePath(s.source), noProof
 	switch {
 	case s.method == "QueryToken":
-		door += "?secret=" + r.secrets[s.key]
+		path += "?secret=" + r.secrets[s.key]
 	case s.proof != nil:
 		shown = s.proof(r.secrets[s.key])
 	}
-	w.untilBelieved(r.stranger, door, shown)
+	w.untilAccepted(r.anonymous, path, shown)
 }
 
 // pushDry makes a dry run of what the registry sends, for which an identity is needed.
@@ -167,7 +167,7 @@ func (r registries) push(t *testing.T, s registrySender, query url.Values) (answ
 	req.body = strings.ReplaceAll(req.body, "1.4.0", strings.TrimPrefix(s.tag, "v"))
 	from := r.withAccount
 	if s.key != "" {
-		from = r.stranger
+		from = r.anonymous
 	}
 	if s.proof != nil {
 		req = req.with(s.proof(r.secrets[s.key])(req.body))
@@ -178,7 +178,7 @@ func (r registries) push(t *testing.T, s registrySender, query url.Values) (answ
 	if s.method == "QueryToken" {
 		query.Set("secret", r.secrets[s.key])
 	}
-	return from.post(t.Context(), sourceDoor(s.source)+"?"+query.Encode(), []byte(req.body), req.header)
+	return from.post(t.Context(), sourcePath(s.source)+"?"+query.Encode(), []byte(req.body), req.header)
 }
 
 // ref is what the push asks for.
@@ -194,7 +194,7 @@ func TestSecretOfOneRegistryProvesNoOther(t *testing.T) {
 	w.runningShop("shop", "example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: example/shop")
 	senders := w.registries()
 	before := w.get(applications, "shop")
-	swapped := registries{secrets: map[string]string{}, stranger: senders.stranger}
+	swapped := registries{secrets: map[string]string{}, anonymous: senders.anonymous}
 	for _, s := range registrySenders {
 		for key, secret := range senders.secrets {
 			if key != s.key {
@@ -207,11 +207,11 @@ func TestSecretOfOneRegistryProvesNoOther(t *testing.T) {
 			continue
 		}
 		t.Run(s.payload, func(t *testing.T) {
-			senders.untilBelieved(w.in(t), s)
+			senders.untilAccepted(w.in(t), s)
 			for name, impostor := range map[string]registries{
 				"another's secret": swapped,
-				"a guess":          {secrets: map[string]string{s.key: newSecret()}, stranger: senders.stranger},
-				"no secret":        {stranger: senders.stranger},
+				"a guess":          {secrets: map[string]string{s.key: newSecret()}, anonymous: senders.anonymous},
+				"no secret":        {anonymous: senders.anonymous},
 			} {
 				got, err := impostor.push(t, s, url.Values{})
 				if err := errors.Join(err, answeredWith(http.StatusUnauthorized)(got)); err != nil {

@@ -36,11 +36,11 @@ func TestRepeatIsAnsweredWithTheFirstRecordAndChangesNothing(t *testing.T) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	body := releaseOf(plantRepository, "v2", later)
-	first := w.concluded(ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
+	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
 	before := w.get(gatewaySyncs, "web")
 
 	_, other := w.releaser("web")
-	repeat := other.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t)
+	repeat := other.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t)
 
 	checkRepeat(t, repeat, first)
 	w.mustBeUntouched(gatewaySyncs, before)
@@ -74,7 +74,7 @@ func TestManyRepeatsAtOnceMakeOneRecordAndOneChange(t *testing.T) {
 	var group errgroup.Group
 	for i := range answers {
 		group.Go(func() (err error) {
-			answers[i], err = ci.post(t.Context(), syncDoor("web"), []byte(body), numbered("a"))
+			answers[i], err = ci.post(t.Context(), gatewaySyncPath("web"), []byte(body), numbered("a"))
 			return errors.Join(err, answeredWith(http.StatusAccepted)(answers[i]))
 		})
 	}
@@ -123,15 +123,15 @@ func TestAnotherBodyOrTargetOrIDIsNoRepeat(t *testing.T) {
 	body := releaseOf(plantRepository, "v2", later)
 	names := map[string]bool{}
 	for i, post := range []struct {
-		door, body, id string
+		path, body, id string
 	}{
-		{syncDoor("web"), body, "a"},
-		{syncDoor("web"), body, "b"},
-		{syncDoor("web"), body + " ", "a"},
-		{syncDoor("other"), body, "a"},
-		{appDoor("web"), body, "a"},
+		{gatewaySyncPath("web"), body, "a"},
+		{gatewaySyncPath("web"), body, "b"},
+		{gatewaySyncPath("web"), body + " ", "a"},
+		{gatewaySyncPath("other"), body, "a"},
+		{applicationPath("web"), body, "a"},
 	} {
-		d := ci.mustPost(t, post.door, post.body, numbered(post.id), http.StatusAccepted).delivery(t)
+		d := ci.mustPost(t, post.path, post.body, numbered(post.id), http.StatusAccepted).delivery(t)
 		if d.Status.Reason == "AlreadyDelivered" || names[d.Name] {
 			t.Errorf("delivery %d is taken for a repeat of %s", i, d.Name)
 		}
@@ -153,7 +153,7 @@ func TestSenderWithoutIDsMayAskForTheSameAgain(t *testing.T) {
 		w.gatewaySync(source)
 		before := len(w.records())
 		for _, ref := range []string{"v1", "v2", "v1"} {
-			d := ci.mustPost(t, syncDoor(source), fmt.Sprintf(body, ref), nil, http.StatusAccepted).delivery(t)
+			d := ci.mustPost(t, gatewaySyncPath(source), fmt.Sprintf(body, ref), nil, http.StatusAccepted).delivery(t)
 			checkOutcome(t, d, v1alpha1.DeliveryApplied, "Requested")
 			w.checkRequested(source, ref, source)
 		}
@@ -168,9 +168,9 @@ func TestRepeatOfAPingIsAnsweredWithTheFirstRecord(t *testing.T) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	header := map[string]string{"X-GitHub-Event": "ping", "X-GitHub-Delivery": "a"}
-	first := ci.mustPost(t, syncDoor("web"), ping, header, http.StatusAccepted).delivery(t)
+	first := ci.mustPost(t, gatewaySyncPath("web"), ping, header, http.StatusAccepted).delivery(t)
 	checkOutcome(t, first, v1alpha1.DeliveryIgnored, "Ping")
-	checkRepeat(t, ci.mustPost(t, syncDoor("web"), ping, header, http.StatusAccepted).delivery(t), first)
+	checkRepeat(t, ci.mustPost(t, gatewaySyncPath("web"), ping, header, http.StatusAccepted).delivery(t), first)
 	w.mustHaveRecords(first.Name)
 }
 
@@ -191,9 +191,9 @@ func TestRepeatDoesNotUndoWhatCameAfterIt(t *testing.T) {
 		return map[string]string{"X-Gitlab-Event": "Tag Push Hook", "X-Gitlab-Event-UUID": id, "Idempotency-Key": id}
 	}
 	for source, body := range bodies {
-		for _, door := range []string{syncDoor("web"), appDoor("web")} {
+		for _, path := range []string{gatewaySyncPath("web"), applicationPath("web")} {
 			send := func(tag, id string) *v1alpha1.WebhookDelivery {
-				return ci.mustPost(t, door, fmt.Sprintf(body, tag), headers(source, source+id), http.StatusAccepted).delivery(t)
+				return ci.mustPost(t, path, fmt.Sprintf(body, tag), headers(source, source+id), http.StatusAccepted).delivery(t)
 			}
 			first := w.concluded(send("v1", "1").Name)
 			checkOutcome(t, send("v2", "2"), v1alpha1.DeliveryApplied, "Requested")
@@ -212,13 +212,13 @@ func TestRepeatDoesNotUndoWhatWasChangedByHand(t *testing.T) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	body := releaseOf(plantRepository, "v2", later)
-	first := w.concluded(ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
+	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
 	_, err := w.objects.Resource(gatewaySyncs).Namespace(w.namespace).Patch(t.Context(), "web", types.MergePatchType,
 		[]byte(`{"metadata": {"annotations": {"`+requestedRef+`": "by-hand"}}}`), metav1.PatchOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkRepeat(t, ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t), first)
+	checkRepeat(t, ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t), first)
 	w.mustHold(gatewaySyncs, "web", requestedRef, "by-hand")
 }
 
@@ -228,13 +228,13 @@ func TestRepeatOfWhatNothingWantedIsAppliedOnceSomethingDoes(t *testing.T) {
 	subject, token := w.serviceAccount("pusher")
 	w.allow(subject, "webhooksources")
 	pusher := w.sender(token)
-	door := sourceDoor("github")
+	path := sourcePath("github")
 	push := `{"ref": "refs/heads/main", "after": "` + firstCommit + `", "head_commit": {"id": "` + firstCommit + `"},
 		"repository": {"clone_url": "https://github.com/example/shop.git"}}`
 	header := map[string]string{"X-GitHub-Event": "push", "X-GitHub-Delivery": "a"}
 	var first *v1alpha1.WebhookDelivery
 	w.eventually(func() error { // roles take effect a little later
-		got, err := pusher.post(t.Context(), door, []byte(push), header)
+		got, err := pusher.post(t.Context(), path, []byte(push), header)
 		if err == nil {
 			err = answeredWith(http.StatusAccepted)(got)
 		}
@@ -246,7 +246,7 @@ func TestRepeatOfWhatNothingWantedIsAppliedOnceSomethingDoes(t *testing.T) {
 	checkOutcome(t, first, v1alpha1.DeliveryIgnored, "NoTarget")
 	w.application("shop", nil)
 	w.eventually(func() error { // once Postern's watch has told of it
-		repeat := pusher.mustPost(t, door, push, header, http.StatusAccepted).delivery(t)
+		repeat := pusher.mustPost(t, path, push, header, http.StatusAccepted).delivery(t)
 		if repeat.Status.Phase != v1alpha1.DeliveryApplied {
 			return fmt.Errorf("the repeat is answered as %s", repeat.Status.Phase)
 		}
@@ -261,18 +261,18 @@ func TestObjectWithTheNameOfADeliveryDoesNotSuppressIt(t *testing.T) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	body := releaseOf(plantRepository, "v2", later)
-	expected := ci.mustPost(t, syncDoor("web")+dryRun, body, numbered("a"), http.StatusAccepted).delivery(t).Name
+	expected := ci.mustPost(t, gatewaySyncPath("web")+dryRun, body, numbered("a"), http.StatusAccepted).delivery(t).Name
 	w.deliver(delivery(expected, toWeb+", ref: v1"))
 	object := w.concluded(expected)
 
-	got := ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t)
+	got := ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t)
 
 	checkOutcome(t, got, v1alpha1.DeliveryApplied, "Requested")
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v2")
 	if got.Name == expected {
 		t.Errorf("the delivery has the name of the object, %s", expected)
 	}
-	checkRepeat(t, ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t), w.concluded(got.Name))
+	checkRepeat(t, ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t), w.concluded(got.Name))
 	if diff := cmp.Diff(object, w.concluded(expected)); diff != "" {
 		t.Errorf("the object was changed (-before +after):\n%s", diff)
 	}
@@ -283,16 +283,16 @@ func TestDryRunOfARepeatSaysThatItIsOneAndLeavesNothing(t *testing.T) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	body := releaseOf(plantRepository, "v2", later)
-	tried := ci.mustPost(t, syncDoor("web")+dryRun, body, numbered("a"), http.StatusAccepted).delivery(t)
+	tried := ci.mustPost(t, gatewaySyncPath("web")+dryRun, body, numbered("a"), http.StatusAccepted).delivery(t)
 	w.mustHaveRecords()
-	first := w.concluded(ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
+	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
 	if tried.Name != first.Name || tried.Status.Reason != "Requested" {
 		t.Errorf("a dry run before: got %s, %s; want %s, Requested", tried.Name, tried.Status.Reason, first.Name)
 	}
 	w.deliver(delivery("moved-on", toWeb+", ref: v3"))
 	before, record := w.get(gatewaySyncs, "web"), w.get(webhookDeliveries, first.Name)
 
-	checkRepeat(t, ci.mustPost(t, syncDoor("web")+dryRun, body, numbered("a"), http.StatusAccepted).delivery(t), first)
+	checkRepeat(t, ci.mustPost(t, gatewaySyncPath("web")+dryRun, body, numbered("a"), http.StatusAccepted).delivery(t), first)
 
 	w.mustBeUntouched(gatewaySyncs, before)
 	w.mustBeUntouched(webhookDeliveries, record)
@@ -303,10 +303,10 @@ func TestDeliveryWhoseRecordWasDeletedIsDeliveredAnew(t *testing.T) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	body := releaseOf(plantRepository, "v2", later)
-	first := w.concluded(ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
+	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
 	w.kubectl("", "delete", "whd", first.Name)
 
-	again := ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t)
+	again := ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t)
 
 	checkOutcome(t, again, v1alpha1.DeliveryApplied, "AlreadyRequested")
 	if again.UID == first.UID {

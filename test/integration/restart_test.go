@@ -54,7 +54,7 @@ func TestRestart(t *testing.T) {
 func (s *suite) keepsDeliveries(t *testing.T, end func()) {
 	w := s.newWorld(t)
 	w.threeDeliveries()
-	raw := w.ci().mustPost(t, syncDoor("web"), release, nil, http.StatusAccepted).delivery(t).Name
+	raw := w.ci().mustPost(t, gatewaySyncPath("web"), release, nil, http.StatusAccepted).delivery(t).Name
 	w.concluded(raw)
 	before := w.records()
 
@@ -143,7 +143,7 @@ func (s *suite) policiesAreInForceAtOnce(t *testing.T) {
 	}
 	w.startPostern()
 
-	ci.mustPost(t, syncDoor("web"), `{"ref": "main"}`, nil, http.StatusUnprocessableEntity)
-	ci.mustPost(t, syncDoor("web"), `{"ref": "release-v1"}`, nil, http.StatusAccepted)
+	ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "main"}`, nil, http.StatusUnprocessableEntity)
+	ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "release-v1"}`, nil, http.StatusAccepted)
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
 }

@@ -21,7 +21,7 @@ func TestPendingDeliveryFailsWhenTheRetryWindowIsOver(t *testing.T) {
 	before := w.get(gatewaySyncs, "web")
 	mend := w.breakOff(gatewaySyncs, "web")
 
-	answered := ci.mustPost(t, syncDoor("web"), `{"ref": "v1"}`, nil, http.StatusAccepted).delivery(t)
+	answered := ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusAccepted).delivery(t)
 	checkPending(t, answered, "v1")
 
 	got := w.concluded(answered.Name)
@@ -85,7 +85,7 @@ func (w *world) underWay(s sender, name, ref string) (ended <-chan struct{}) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _ = s.post(context.WithoutCancel(w.t.Context()), syncDoor(name), []byte(`{"ref": "`+ref+`"}`), nil)
+		_, _ = s.post(context.WithoutCancel(w.t.Context()), gatewaySyncPath(name), []byte(`{"ref": "`+ref+`"}`), nil)
 	}()
 	w.eventually(func() error {
 		list, err := w.deliveries.PosternV1alpha1().WebhookDeliveries(w.namespace).List(w.t.Context(), metav1.ListOptions{

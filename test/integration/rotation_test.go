@@ -37,18 +37,18 @@ func TestRotatedSecretWorksThroughoutAndTheOldOneEndsWithinTwoSeconds(t *testing
 	} {
 		t.Run(key, func(t *testing.T) {
 			older, newer := newSecret(), newSecret()
-			w, stranger := guarded(t, map[string]string{key: older}, proofBy(older))
+			w, anonymous := guarded(t, map[string]string{key: older}, proofBy(older))
 			pid := w.postern.PID()
 
 			w.setKey(key, older+"\n"+newer+"\n")
-			w.untilBelieved(stranger, syncDoor("web"), proofBy(newer))
-			stranger.mustBeBelieved(t, "web", proofBy(older))
+			w.untilAccepted(anonymous, gatewaySyncPath("web"), proofBy(newer))
+			anonymous.mustBeAccepted(t, "web", proofBy(older))
 
-			tries, end := w.watchFor(stranger, proofBy(newer))
+			tries, end := w.watchFor(anonymous, proofBy(newer))
 			w.setKey(key, newer)
 			removed := time.Now()
 			w.within(rotationDeadline, func(ctx context.Context) (bool, error) {
-				got, err := stranger.post(ctx, syncDoor("web"), []byte(useless), proofBy(older)(useless))
+				got, err := anonymous.post(ctx, gatewaySyncPath("web"), []byte(useless), proofBy(older)(useless))
 				return got.code == http.StatusUnauthorized, err
 			})
 			t.Logf("the old secret ended after %s", time.Since(removed).Round(time.Millisecond))
@@ -60,8 +60,8 @@ func TestRotatedSecretWorksThroughoutAndTheOldOneEndsWithinTwoSeconds(t *testing
 				return nil
 			})
 			end()
-			stranger.mustBeRejected(t, "web", proofBy(older))
-			stranger.mustBeBelieved(t, "web", proofBy(newer))
+			anonymous.mustBeRejected(t, "web", proofBy(older))
+			anonymous.mustBeAccepted(t, "web", proofBy(newer))
 			if w.postern.PID() != pid || !w.postern.Running() {
 				t.Error("Postern was restarted")
 			}
@@ -69,10 +69,10 @@ func TestRotatedSecretWorksThroughoutAndTheOldOneEndsWithinTwoSeconds(t *testing
 	}
 }
 
-// mustBeBelieved fails the test unless a stranger with that proof is believed. Nothing is delivered.
-func (s sender) mustBeBelieved(t *testing.T, name string, p proof) {
+// mustBeAccepted fails the test unless a stranger with that proof is believed. Nothing is delivered.
+func (s sender) mustBeAccepted(t *testing.T, name string, p proof) {
 	t.Helper()
-	s.mustPost(t, syncDoor(name), useless, p(useless), http.StatusBadRequest)
+	s.mustPost(t, gatewaySyncPath(name), useless, p(useless), http.StatusBadRequest)
 }
 
 // watchFor shows a proof over and over, and counts how often. end ends that; the test fails if the proof was not believed
@@ -84,7 +84,7 @@ func (w *world) watchFor(s sender, p proof) (tries *atomic.Int64, end func()) {
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			got, err := s.post(ctx, syncDoor("web"), []byte(useless), p(useless))
+			got, err := s.post(ctx, gatewaySyncPath("web"), []byte(useless), p(useless))
 			if ctx.Err() != nil {
 				return
 			}

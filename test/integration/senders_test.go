@@ -57,33 +57,33 @@ var ignored = []struct{ payload, reason string }{
 
 // senderOf delivers as the sender of a payload can: GitHub signs, the others have the token of a ServiceAccount.
 type senderOf struct {
-	secret                string
-	stranger, withAccount sender
+	secret                 string
+	anonymous, withAccount sender
 }
 
 // senders makes a namespace to whose objects every sender may deliver.
 func senders(t *testing.T) (*world, senderOf) {
 	t.Helper()
 	w := newWorld(t)
-	s := senderOf{secret: newSecret(), stranger: w.anonymous()}
+	s := senderOf{secret: newSecret(), anonymous: w.anonymous()}
 	w.secret(map[string]string{"hmac": s.secret})
-	w.allow(strangers, "gatewaysyncs")
-	w.allow(strangers, "applications")
+	w.allow(unauthenticated, "gatewaysyncs")
+	w.allow(unauthenticated, "applications")
 	s.withAccount = w.ci()
-	for _, door := range []string{syncDoor("nobody"), appDoor("nobody")} {
-		w.untilBelieved(s.stranger, door, bySignature(s.secret))
+	for _, path := range []string{gatewaySyncPath("nobody"), applicationPath("nobody")} {
+		w.untilAccepted(s.anonymous, path, bySignature(s.secret))
 	}
 	return w, s
 }
 
 // mustDeliver POSTs a payload, signed over the bytes as they are sent, and returns what a successful answer says.
-func (s senderOf) mustDeliver(t *testing.T, door string, r request) *v1alpha1.WebhookDelivery {
+func (s senderOf) mustDeliver(t *testing.T, path string, r request) *v1alpha1.WebhookDelivery {
 	t.Helper()
 	from := s.withAccount
 	if _, isGitHubs := r.header["X-Github-Event"]; isGitHubs {
-		from, r = s.stranger, r.with(map[string]string{"X-Hub-Signature-256": sign(s.secret, r.body)})
+		from, r = s.anonymous, r.with(map[string]string{"X-Hub-Signature-256": sign(s.secret, r.body)})
 	}
-	got := from.mustPost(t, door, r.body, r.header, http.StatusAccepted)
+	got := from.mustPost(t, path, r.body, r.header, http.StatusAccepted)
 	if contentType := got.header.Get("Content-Type"); contentType != "application/json" {
 		t.Errorf("got Content-Type %q, want JSON", contentType)
 	}
@@ -100,7 +100,7 @@ func TestPayloadThatAsksForARefIsWrittenToAGatewaySync(t *testing.T) {
 			w := w.in(t)
 			name := nameFor(test.payload)
 			w.gatewaySync(name)
-			d := s.mustDeliver(t, syncDoor(name), payload(t, test.payload))
+			d := s.mustDeliver(t, gatewaySyncPath(name), payload(t, test.payload))
 			checkApplied(t, d, test.by, v1alpha1.TargetResult{
 				Kind: v1alpha1.TargetGatewaySync, Name: name, Ref: test.ref, PreviousRef: "main",
 				Message: `stoker.io/requested-ref set to "` + test.ref + `"`,
@@ -117,7 +117,7 @@ func TestPayloadThatAsksForARefIsWrittenToAnApplication(t *testing.T) {
 			w := w.in(t)
 			name := nameFor(test.payload)
 			w.application(name, nil)
-			d := s.mustDeliver(t, appDoor(name), payload(t, test.payload))
+			d := s.mustDeliver(t, applicationPath(name), payload(t, test.payload))
 			if d.Status.Phase != v1alpha1.DeliveryApplied || d.Spec.Source != test.by {
 				t.Errorf("got phase %s from %s, want Applied from %s", d.Status.Phase, d.Spec.Source, test.by)
 			}
@@ -158,7 +158,7 @@ func TestPayloadThatAsksForNothingIsIgnoredAndAccepted(t *testing.T) {
 			name := nameFor(test.payload)
 			w.gatewaySync(name)
 			before := w.get(gatewaySyncs, name)
-			d := s.mustDeliver(t, syncDoor(name), payload(t, test.payload))
+			d := s.mustDeliver(t, gatewaySyncPath(name), payload(t, test.payload))
 			if d.Status.Phase != v1alpha1.DeliveryIgnored || d.Status.Reason != test.reason || d.Status.Message == "" {
 				t.Errorf("got phase %s, reason %s (%s); want Ignored, %s", d.Status.Phase, d.Status.Reason, d.Status.Message, test.reason)
 			}
@@ -177,9 +177,9 @@ func TestFormIsVerifiedOverTheBytesOfTheForm(t *testing.T) {
 	// The JSON inside of the form is what a receiver would see that decodes before it verifies.
 	inside := payload(t, "github/release-published.json")
 	wrong := form.with(map[string]string{"X-Hub-Signature-256": sign(s.secret, inside.body)})
-	s.stranger.mustPost(t, syncDoor("web"), wrong.body, wrong.header, http.StatusUnauthorized)
+	s.anonymous.mustPost(t, gatewaySyncPath("web"), wrong.body, wrong.header, http.StatusUnauthorized)
 
-	d := s.mustDeliver(t, syncDoor("web"), form)
+	d := s.mustDeliver(t, gatewaySyncPath("web"), form)
 	if d.Status.Payload.Bytes != int64(len(form.body)) {
 		t.Errorf("got %d bytes, want the %d of the form", d.Status.Payload.Bytes, len(form.body))
 	}
@@ -188,7 +188,7 @@ func TestFormIsVerifiedOverTheBytesOfTheForm(t *testing.T) {
 func TestWhatASenderSaysOfItselfIsKeptWithTheEvent(t *testing.T) {
 	w, s := senders(t)
 	w.gatewaySync("web")
-	d := s.mustDeliver(t, syncDoor("web"), payload(t, "github/push-annotated-tag.json"))
+	d := s.mustDeliver(t, gatewaySyncPath("web"), payload(t, "github/push-annotated-tag.json"))
 
 	const id = "7f0e5c1a-4b1d-4f6e-9a51-0c2b1f6f1d11"
 	if len(d.Spec.Events) != 1 {

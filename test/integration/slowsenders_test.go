@@ -38,7 +38,7 @@ func TestSlowSendersHoldNothingForLong(t *testing.T) {
 			w := s.newWorld(t)
 			w.gatewaySync("web")
 			ci := w.ci()
-			ci.mustPost(t, syncDoor("web"), `{"ref":"before"}`, nil, http.StatusAccepted)
+			ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"before"}`, nil, http.StatusAccepted)
 			before := w.metrics(t, goroutines)[goroutines]
 
 			t.Run("past it", func(t *testing.T) {
@@ -52,24 +52,24 @@ func TestSlowSendersHoldNothingForLong(t *testing.T) {
 				w := w.in(t)
 				secret := newSecret()
 				w.secret(map[string]string{"hmac": secret})
-				w.allow(strangers, "gatewaysyncs")
-				stranger := w.anonymous()
-				w.untilBelieved(stranger, syncDoor("web"), bySignature(secret))
+				w.allow(unauthenticated, "gatewaysyncs")
+				anonymous := w.anonymous()
+				w.untilAccepted(anonymous, gatewaySyncPath("web"), bySignature(secret))
 				flood(t, loadRequests, loadClients, func(i int) (answer, error) {
 					body := fmt.Sprintf(`{"ref":"v%d"}`, i)
-					return stranger.post(t.Context(), syncDoor("web"), []byte(body), signed(secret, body))
+					return anonymous.post(t.Context(), gatewaySyncPath("web"), []byte(body), signed(secret, body))
 				})
 				w.untilAsQuietAs(before)
 			})
 			t.Run("through the kube-apiserver", func(t *testing.T) {
 				w := w.in(t)
 				// Over HTTP/1.1 the kube-apiserver itself holds back the answer until the sender has sent all, or has left.
-				stranger := w.anonymous().speaking(t, w, "HTTP/2.0")
+				anonymous := w.anonymous().speaking(t, w, "HTTP/2.0")
 				var half []*halfSent
 				for i := range atOnce {
-					half = append(half, stranger.sendHalf(t, syncDoor("web"), "lost", i%2 == 0))
+					half = append(half, anonymous.sendHalf(t, gatewaySyncPath("web"), "lost", i%2 == 0))
 				}
-				ci.mustPost(t, syncDoor("web"), `{"ref":"meanwhile"}`, nil, http.StatusAccepted)
+				ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"meanwhile"}`, nil, http.StatusAccepted)
 				w.untilAsQuietAs(before)
 				if http2 { // the kube-apiserver keeps the answers to itself for a minute
 					return
@@ -108,7 +108,7 @@ func halfSentPast(t *testing.T, w *world, n int) []*tls.Conn {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
-		path := "/apis/postern.dev/v1alpha1/namespaces/" + w.namespace + "/" + syncDoor("web")
+		path := "/apis/postern.dev/v1alpha1/namespaces/" + w.namespace + "/" + gatewaySyncPath("web")
 		if _, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf", path); err != nil {
 			t.Fatal(err)
 		}

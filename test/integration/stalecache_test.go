@@ -95,7 +95,7 @@ status: {sourceType: Kustomize, summary: {images: ["nginx:1.25"]}}`, test.name, 
 					"data": {"repositoryName": "library/nginx", "imageTag": "2.0", "registryUrl": "docker.io"}}`, name)
 			}
 			test.change(w, name)
-			d := ci.mustPost(t, appDoor(name), body, header, http.StatusAccepted).delivery(t)
+			d := ci.mustPost(t, applicationPath(name), body, header, http.StatusAccepted).delivery(t)
 			source := in[map[string]any](w.get(applications, name).Object, "spec", "source")
 			images := in[[]any](source, "kustomize", "images")
 			if source["targetRevision"] != test.revision || fmt.Sprint(images) != fmt.Sprint(test.images) {

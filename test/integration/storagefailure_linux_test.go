@@ -39,7 +39,7 @@ func TestFullDisk(t *testing.T) {
 	w := s.newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	kept := ci.mustPost(t, syncDoor("web"), `{"ref":"v1"}`, nil, http.StatusAccepted).delivery(t).Name
+	kept := ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"v1"}`, nil, http.StatusAccepted).delivery(t).Name
 	// Its last status is stored after the answer, and etcd does not survive a write to a full disk.
 	w.eventually(func() error {
 		if phase := w.record(kept).Status.Phase; phase != v1alpha1.DeliveryApplied {
@@ -52,7 +52,7 @@ func TestFullDisk(t *testing.T) {
 	t.Run("makes deliveries wait and leaves reads as they were", func(t *testing.T) {
 		w := w.in(t)
 		disk.fill()
-		w.mustAnswerUnavailable(ci, syncDoor("web"))
+		w.mustAnswerUnavailable(ci, gatewaySyncPath("web"))
 		w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
 		w.mustServeAllElse()
 		w.mustLive(pid)
@@ -66,7 +66,7 @@ func TestFullDisk(t *testing.T) {
 		defer watch.Stop()
 
 		disk.empty()
-		w.untilDelivered(ci, syncDoor("web"), "v2")
+		w.untilDelivered(ci, gatewaySyncPath("web"), "v2")
 		if event := <-watch.ResultChan(); event.Object == nil {
 			t.Error("the watch has ended")
 		}
@@ -77,12 +77,12 @@ func TestFullDisk(t *testing.T) {
 		before := len(w.records())
 		disk.fill()
 		w.writeUntilEtcdFails()
-		w.mustAnswerUnavailable(ci, syncDoor("web"))
+		w.mustAnswerUnavailable(ci, gatewaySyncPath("web"))
 		w.eventually(func() error { return w.unreadyBecause("etcd") })
 		w.mustLive(pid)
 
 		disk.empty()
-		w.untilDelivered(ci, syncDoor("web"), "v3")
+		w.untilDelivered(ci, gatewaySyncPath("web"), "v3")
 		w.mustLive(pid)
 		if got := len(w.records()); got <= before {
 			t.Errorf("%d deliveries are recorded, want the %d of before and more", got, before)
@@ -141,7 +141,7 @@ func TestDataDirectoryThatCannotBeUsedAtStart(t *testing.T) {
 	w := s.newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	ci.mustPost(t, syncDoor("web"), `{"ref":"v1"}`, nil, http.StatusAccepted)
+	ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"v1"}`, nil, http.StatusAccepted)
 
 	etcdDir := filepath.Join(disk.dir, "etcd")
 	database := filepath.Join(etcdDir, "member", "snap", "db")
@@ -188,7 +188,7 @@ func TestDataDirectoryThatCannotBeUsedAtStart(t *testing.T) {
 			if len(w.records()) == 0 {
 				t.Error("what was recorded is gone")
 			}
-			w.untilDelivered(ci, syncDoor("web"), "v-"+strings.ReplaceAll(test.name, " ", "-"))
+			w.untilDelivered(ci, gatewaySyncPath("web"), "v-"+strings.ReplaceAll(test.name, " ", "-"))
 		})
 	}
 }
@@ -206,14 +206,14 @@ func TestQuotaOfEtcdThatIsReachedMakesDeliveriesWaitUntilThereIsRoom(t *testing.
 			break // the quota is reached
 		}
 	}
-	w.mustAnswerUnavailable(ci, syncDoor("web"))
+	w.mustAnswerUnavailable(ci, gatewaySyncPath("web"))
 	w.mustServeAllElse()
 	w.mustLive(pid)
 
 	if _, err := client.Delete(t.Context(), "/filler/", clientv3.WithPrefix()); err != nil {
 		t.Fatal(err)
 	}
-	w.untilDelivered(ci, syncDoor("web"), "v1")
+	w.untilDelivered(ci, gatewaySyncPath("web"), "v1")
 	w.eventually(func() error {
 		if got := s.metrics(t, "postern_etcd_database_bytes")["postern_etcd_database_bytes"]; got == 0 || got > 8<<20 {
 			return fmt.Errorf("the database has %f bytes", got)
@@ -248,14 +248,14 @@ func TestEtcdOfTheUsersOwnThatIsAwayLeavesPosternAlive(t *testing.T) {
 	member.Close()
 	w.eventually(func() error { return w.unreadyBecause("etcd") })
 	w.mustLive(pid)
-	got, err := ci.post(t.Context(), syncDoor("web"), []byte(`{"ref":"lost"}`), nil)
+	got, err := ci.post(t.Context(), gatewaySyncPath("web"), []byte(`{"ref":"lost"}`), nil)
 	if err != nil || got.code != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
 		t.Errorf("got %d, %v with Retry-After %q, want 503 with one: %s", got.code, err, got.header.Get("Retry-After"), got.body)
 	}
 
 	member = startEtcd()
 	t.Cleanup(member.Close)
-	w.untilDelivered(ci, syncDoor("web"), "v1")
+	w.untilDelivered(ci, gatewaySyncPath("web"), "v1")
 	w.eventually(func() error { return s.readyError(t.Context()) })
 	w.mustLive(pid)
 }

@@ -99,7 +99,7 @@ func TestOneNamespaceWithPendingDeliveriesLeavesTheOthersTheirs(t *testing.T) {
 	hostile.breakOff(gatewaySyncs, "web")
 	var refused answer
 	hostile.eventually(func() error {
-		got, err := blocked.post(t.Context(), syncDoor("web"), []byte(`{"ref":"v1"}`), nil)
+		got, err := blocked.post(t.Context(), gatewaySyncPath("web"), []byte(`{"ref":"v1"}`), nil)
 		if err != nil {
 			return err
 		}
@@ -118,7 +118,7 @@ func TestOneNamespaceWithPendingDeliveriesLeavesTheOthersTheirs(t *testing.T) {
 	}
 	for i := range 3 {
 		body := fmt.Sprintf(`{"ref":"v%d"}`, i)
-		ci.mustPost(t, syncDoor("web"), body, nil, http.StatusAccepted)
+		ci.mustPost(t, gatewaySyncPath("web"), body, nil, http.StatusAccepted)
 	}
 	honest.mustHold(gatewaySyncs, "web", requestedRef, "v2")
 }
@@ -133,11 +133,11 @@ func TestOneNamespaceWithSlowRequestsLeavesRoomForOthers(t *testing.T) {
 	}
 	slow, ci := hostile.ci().speaking(t, hostile, "HTTP/1.1"), honest.ci()
 	var half []*halfSent
-	hostile.untilRefused(slow, syncDoor("web"), "--max-namespace-share-percent", func() {
-		half = append(half, slow.sendHalf(t, syncDoor("web"), fmt.Sprintf("v%d", len(half)), true))
+	hostile.untilRefused(slow, gatewaySyncPath("web"), "--max-namespace-share-percent", func() {
+		half = append(half, slow.sendHalf(t, gatewaySyncPath("web"), fmt.Sprintf("v%d", len(half)), true))
 	})
 	before := time.Now()
-	ci.mustPost(t, syncDoor("web"), `{"ref":"v1"}`, nil, http.StatusAccepted)
+	ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"v1"}`, nil, http.StatusAccepted)
 	t.Logf("the other namespace was answered after %s, beside %d slow requests", time.Since(before), len(half))
 	for _, h := range half {
 		h.end()
@@ -153,9 +153,9 @@ func TestTheHistoryOfAQuietNamespaceStays(t *testing.T) {
 		w.gatewaySync("web")
 	}
 	flood, ci := busy.ci(), quiet.ci()
-	kept := ci.mustPost(t, syncDoor("web"), `{"ref":"v1"}`, nil, http.StatusAccepted).delivery(t).Name
+	kept := ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"v1"}`, nil, http.StatusAccepted).delivery(t).Name
 	for i := range 3 * most {
-		flood.mustPost(t, syncDoor("web"), fmt.Sprintf(`{"ref":"v%d"}`, i), nil, http.StatusAccepted)
+		flood.mustPost(t, gatewaySyncPath("web"), fmt.Sprintf(`{"ref":"v%d"}`, i), nil, http.StatusAccepted)
 	}
 	busy.eventually(func() error {
 		if got := len(busy.records()); got > most {

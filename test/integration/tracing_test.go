@@ -35,7 +35,7 @@ func testStagesAreTraced(t *testing.T, s *suite, spans *collector) {
 	w := s.newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	got := ci.mustPost(t, syncDoor("web"), payload(t, "github/push-branch.json").body, map[string]string{"X-Github-Event": "push"}, http.StatusAccepted)
+	got := ci.mustPost(t, gatewaySyncPath("web"), payload(t, "github/push-branch.json").body, map[string]string{"X-Github-Event": "push"}, http.StatusAccepted)
 	name := got.delivery(t).Name
 
 	span := spans.find(w, "Deliver", "postern.delivery", name)
@@ -86,7 +86,7 @@ func testResumeIsTraced(t *testing.T, s *suite, spans *collector) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	mend := w.breakOff(gatewaySyncs, "web")
-	got := ci.mustPost(t, syncDoor("web"), `{"ref":"v1"}`, nil, http.StatusAccepted)
+	got := ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"v1"}`, nil, http.StatusAccepted)
 	mend()
 	d := w.untilRecorded(got.delivery(t).Name, v1alpha1.DeliveryApplied, "Requested")
 
@@ -109,7 +109,7 @@ func testTraceOfASenderIsLinked(t *testing.T, s *suite, spans *collector) {
 	w := s.newWorld(t)
 	w.gatewaySync("web")
 	const trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-	got := w.ci().mustPost(t, syncDoor("web"), `{"ref":"v1"}`, map[string]string{"Traceparent": "00-" + trace + "-" + parent + "-01"}, http.StatusAccepted)
+	got := w.ci().mustPost(t, gatewaySyncPath("web"), `{"ref":"v1"}`, map[string]string{"Traceparent": "00-" + trace + "-" + parent + "-01"}, http.StatusAccepted)
 
 	span := spans.find(w, "Deliver", "postern.delivery", got.delivery(t).Name)
 	request := requestOf(spans.all(), span)
@@ -126,17 +126,17 @@ func testNoSecretIsTraced(t *testing.T, s *suite, spans *collector) {
 	w.gatewaySync("web")
 	secret := newSecret()
 	w.secret(map[string]string{"hmac": secret, "token": secret, "webhook.quay-secret": secret})
-	w.allow(strangers, "gatewaysyncs")
-	w.allow(strangers, "webhooksources")
-	stranger := w.anonymous()
-	w.untilBelieved(stranger, syncDoor("web"), bySignature(secret))
+	w.allow(unauthenticated, "gatewaysyncs")
+	w.allow(unauthenticated, "webhooksources")
+	anonymous := w.anonymous()
+	w.untilAccepted(anonymous, gatewaySyncPath("web"), bySignature(secret))
 
 	push := payload(t, "github/push-branch.json")
-	stranger.mustPost(t, syncDoor("web"), push.body, push.with(signed(secret, push.body)).header, http.StatusAccepted)
-	stranger.mustPost(t, syncDoor("web"), anyBody, byToken("X-Webhook-Token", secret)(anyBody), http.StatusAccepted)
-	stranger.mustPost(t, syncDoor("web"), anyBody, byToken("X-Webhook-Token", secret+"x")(anyBody), http.StatusUnauthorized)
-	stranger.mustPost(t, "webhooksources/quay.io/webhookdeliveries?secret="+secret, payload(t, "quay.io/minimal.json").body, nil, http.StatusAccepted)
-	last := stranger.mustPost(t, syncDoor("web"), `{"ref":"last"}`, signed(secret, `{"ref":"last"}`), http.StatusAccepted)
+	anonymous.mustPost(t, gatewaySyncPath("web"), push.body, push.with(signed(secret, push.body)).header, http.StatusAccepted)
+	anonymous.mustPost(t, gatewaySyncPath("web"), anyBody, byToken("X-Webhook-Token", secret)(anyBody), http.StatusAccepted)
+	anonymous.mustPost(t, gatewaySyncPath("web"), anyBody, byToken("X-Webhook-Token", secret+"x")(anyBody), http.StatusUnauthorized)
+	anonymous.mustPost(t, "webhooksources/quay.io/webhookdeliveries?secret="+secret, payload(t, "quay.io/minimal.json").body, nil, http.StatusAccepted)
+	last := anonymous.mustPost(t, gatewaySyncPath("web"), `{"ref":"last"}`, signed(secret, `{"ref":"last"}`), http.StatusAccepted)
 	spans.find(w, "Deliver", "postern.delivery", last.delivery(t).Name)
 
 	var content bytes.Buffer

@@ -62,7 +62,7 @@ func TestKubectlShowsEachTypeOfSenderAndHowItStandsInTheNamespace(t *testing.T) 
 	for name, keys := range map[string]string{
 		"docker.io": "webhook.docker-secret", "github": "webhook.github-secret,hmac", "zot": "webhook.zot-secret",
 	} {
-		if diff := cmp.Diff([]string{w.absolute(sourceDoor(name)), keys}, rows[name][3:]); diff != "" {
+		if diff := cmp.Diff([]string{w.absolute(sourcePath(name)), keys}, rows[name][3:]); diff != "" {
 			t.Errorf("%s, path and keys (-want +got):\n%s", name, diff)
 		}
 	}
@@ -91,22 +91,22 @@ func TestRoleThatNamesASourceAllowsThatSourceAlone(t *testing.T) {
 	subject, token := w.serviceAccount("docker")
 	w.allow(subject, "webhooksources", "docker.io")
 	docker, push := w.sender(token), payload(t, "docker.io/minimal.json")
-	w.untilFound(docker, sourceDoor("docker.io"), push, map[string]string{"shop": "Written NewerVersion"})
+	w.untilFound(docker, sourcePath("docker.io"), push, map[string]string{"shop": "Written NewerVersion"})
 	before := w.get(applications, "shop")
 
-	for _, door := range []string{sourceDoor("quay.io"), sourceDoor("nobody"), appDoor("shop"), "webhookdeliveries"} {
-		docker.mustPost(t, door, push.body, push.header, http.StatusForbidden)
+	for _, path := range []string{sourcePath("quay.io"), sourcePath("nobody"), applicationPath("shop"), "webhookdeliveries"} {
+		docker.mustPost(t, path, push.body, push.header, http.StatusForbidden)
 	}
 	w.mustBeUntouched(applications, before)
 	w.mustHaveRecords()
 
-	docker.mustPost(t, sourceDoor("docker.io"), push.body, push.header, http.StatusAccepted)
+	docker.mustPost(t, sourcePath("docker.io"), push.body, push.header, http.StatusAccepted)
 	w.checkImages("shop", "example/shop:1.4.0")
 
 	// What the role allows is Docker Hub's pushes, and not whatever is sent to Docker Hub's door.
 	for _, other := range []string{"quay.io/minimal.json", "github/push-branch.json", "generic/minimal.json"} {
 		r := payload(t, other)
-		docker.mustPost(t, sourceDoor("docker.io"), r.body, r.header, http.StatusBadRequest)
+		docker.mustPost(t, sourcePath("docker.io"), r.body, r.header, http.StatusBadRequest)
 	}
 	if got := len(w.records()); got != 1 {
 		t.Errorf("got %d records, want that of the one push", got)
@@ -118,14 +118,14 @@ func TestDoorOfASourceListsItsDeliveriesAndRefusesUnknownSources(t *testing.T) {
 	subject, token := w.serviceAccount("all")
 	w.allow(subject, "webhooksources")
 	all, push := w.sender(token), payload(t, "harbor/push-full.json")
-	w.untilFound(all, sourceDoor("harbor"), push, map[string]string{})
-	d := all.mustPost(t, sourceDoor("harbor"), push.body, push.header, http.StatusAccepted).delivery(t)
+	w.untilFound(all, sourcePath("harbor"), push, map[string]string{})
+	d := all.mustPost(t, sourcePath("harbor"), push.body, push.header, http.StatusAccepted).delivery(t)
 	w.deliver(delivery("by-hand", "ref: v1"))
 
 	list := &v1alpha1.WebhookDeliveryList{}
-	answer{body: []byte(w.kubectl("", "get", "--raw", w.absolute(sourceDoor("harbor"))))}.decode(t, list)
+	answer{body: []byte(w.kubectl("", "get", "--raw", w.absolute(sourcePath("harbor"))))}.decode(t, list)
 	if len(list.Items) != 1 || list.Items[0].Name != d.Name {
 		t.Errorf("got %v, want %s alone", list.Items, d.Name)
 	}
-	all.mustPost(t, sourceDoor("nobody"), push.body, push.header, http.StatusNotFound)
+	all.mustPost(t, sourcePath("nobody"), push.body, push.header, http.StatusNotFound)
 }

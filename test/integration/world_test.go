@@ -152,8 +152,8 @@ func (w *world) allow(subject rbacv1.Subject, resource string, names ...string) 
 	}
 }
 
-// strangers are callers that the cluster knows nothing of.
-var strangers = rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:unauthenticated"}
+// unauthenticated are callers that the cluster knows nothing of.
+var unauthenticated = rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:unauthenticated"}
 
 // serviceAccount makes a ServiceAccount and returns it as a subject, with a token of it.
 func (w *world) serviceAccount(name string) (subject rbacv1.Subject, token string) {

@@ -69,16 +69,16 @@ func validateMetadata(d *postern.WebhookDelivery) field.ErrorList {
 		}
 		list.take()
 	}
-	if bytesOfAll(checked.Annotations) > maxAnnotationBytes {
+	if mapSize(checked.Annotations) > maxAnnotationBytes {
 		errs = append(errs, field.TooLong(metadataPath.Child("annotations"), "", maxAnnotationBytes))
 		checked.Annotations = nil
 	}
 	errs = append(errs, validateOwnerReferences(checked.OwnerReferences)...)
 	namespaced := d.Namespace != "" // or else the path gives one
-	return append(errs, shortened(validation.ValidateObjectMeta(&checked, namespaced, validation.NameIsDNSSubdomain, metadataPath))...)
+	return append(errs, shortenErrors(validation.ValidateObjectMeta(&checked, namespaced, validation.NameIsDNSSubdomain, metadataPath))...)
 }
 
-func bytesOfAll(texts map[string]string) int {
+func mapSize(texts map[string]string) int {
 	size := 0
 	for key, value := range texts {
 		size += len(key) + len(value)
@@ -90,7 +90,7 @@ func validateOwnerReferences(references []metav1.OwnerReference) field.ErrorList
 	var errs field.ErrorList
 	for i := range references {
 		path, r := metadataPath.Child("ownerReferences").Index(i), &references[i]
-		for _, f := range []freeField{{"apiVersion", r.APIVersion}, {"kind", r.Kind}, {"name", r.Name}, {"uid", string(r.UID)}} {
+		for _, f := range []textField{{"apiVersion", r.APIVersion}, {"kind", r.Kind}, {"name", r.Name}, {"uid", string(r.UID)}} {
 			if len(f.value) > maxReferenceBytes {
 				errs = append(errs, field.TooLong(path.Child(f.name), "", maxReferenceBytes))
 			}
@@ -99,8 +99,8 @@ func validateOwnerReferences(references []metav1.OwnerReference) field.ErrorList
 	return errs
 }
 
-// shortened keeps errors about hostile values short.
-func shortened(errs field.ErrorList) field.ErrorList {
+// shortenErrors keeps errors about hostile values short.
+func shortenErrors(errs field.ErrorList) field.ErrorList {
 	for _, err := range errs {
 		if text := fmt.Sprint(err.BadValue); len(text) > maxQuotedBytes {
 			err.BadValue = shorten(text)

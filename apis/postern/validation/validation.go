@@ -84,7 +84,7 @@ func ValidateRecord(d *postern.WebhookDelivery) field.ErrorList {
 	if len(d.Spec.Events) > maxEvents {
 		errs = append(errs, field.TooMany(eventsPath, len(d.Spec.Events), maxEvents))
 	}
-	if bytesOf(d.Spec.Events) > maxEventBytes {
+	if eventsSize(d.Spec.Events) > maxEventBytes {
 		errs = append(errs, field.TooLong(eventsPath, "", maxEventBytes))
 	}
 	for i := range d.Spec.Events {
@@ -155,7 +155,7 @@ func validateEvent(e *postern.DeliveryEvent, path *field.Path) field.ErrorList {
 	case (e.RefType == postern.RefTypeImage) != (e.Image != nil): // or the tag of an image would pass for a git ref
 		errs = append(errs, field.Invalid(path.Child("refType"), e.RefType, "it must be Image with an image, and only then"))
 	}
-	for _, f := range freeFields(e) {
+	for _, f := range textFields(e) {
 		if len(f.value) > maxFieldBytes {
 			errs = append(errs, field.TooLong(path.Child(f.name), "", maxFieldBytes))
 		}
@@ -163,19 +163,19 @@ func validateEvent(e *postern.DeliveryEvent, path *field.Path) field.ErrorList {
 	return errs
 }
 
-type freeField struct{ name, value string }
+type textField struct{ name, value string }
 
-// freeFields are the fields of an event that may hold any text.
-func freeFields(e *postern.DeliveryEvent) []freeField {
-	return []freeField{
+// textFields are the fields of an event that may hold any text.
+func textFields(e *postern.DeliveryEvent) []textField {
+	return []textField{
 		{"source", e.Source}, {"event", e.Event}, {"repository", e.Repository}, {"revision", e.Revision}, {"deliveryID", e.DeliveryID},
 	}
 }
 
-func bytesOf(events []postern.DeliveryEvent) int {
+func eventsSize(events []postern.DeliveryEvent) int {
 	size := 0
 	for i := range events {
-		for _, f := range freeFields(&events[i]) {
+		for _, f := range textFields(&events[i]) {
 			size += len(f.value)
 		}
 		size += len(events[i].Ref)

@@ -24,24 +24,24 @@ import (
 
 const limit = 16
 
-// door is the door to the GatewaySync plant in the namespace demo, at the URL of a server.
-type door struct {
+// testEndpoint is the door to the GatewaySync plant in the namespace demo, at the URL of a server.
+type testEndpoint struct {
 	url       string
 	deliverer *fakeDeliverer
 	lister    *fakeLister
 }
 
-func newDoor(t *testing.T) *door {
+func newTestEndpoint(t *testing.T) *testEndpoint {
 	t.Helper()
-	return newDoorTo(t, ToTarget(postern.TargetGatewaySync), "plant")
+	return newTestEndpointTo(t, TargetAddress(postern.TargetGatewaySync), "plant")
 }
 
-// newDoorTo is the door at a name of those that address tells.
-func newDoorTo(t *testing.T, address func(string) (Address, error), name string) *door {
+// newTestEndpointTo is the door at a name of those that address tells.
+func newTestEndpointTo(t *testing.T, address func(string) (Address, error), name string) *testEndpoint {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	install.Install(scheme)
-	d := &door{deliverer: &fakeDeliverer{}, lister: &fakeLister{}}
+	d := &testEndpoint{deliverer: &fakeDeliverer{}, lister: &fakeLister{}}
 	storage := NewREST(Config{
 		Address: address, Deliverer: d.deliverer, Deliveries: d.lister, MaxPayloadBytes: limit,
 		Encoder: serializer.NewCodecFactory(scheme).LegacyCodec(v1alpha1.SchemeGroupVersion),
@@ -72,11 +72,11 @@ type fakeDeliverer struct {
 
 	called    bool
 	delivered *postern.WebhookDelivery
-	in        delivery.Incoming
+	in        delivery.Request
 	dryRun    bool
 }
 
-func (f *fakeDeliverer) Deliver(_ context.Context, d *postern.WebhookDelivery, in delivery.Incoming, dryRun bool) (*postern.WebhookDelivery, error) {
+func (f *fakeDeliverer) Deliver(_ context.Context, d *postern.WebhookDelivery, in delivery.Request, dryRun bool) (*postern.WebhookDelivery, error) {
 	f.called, f.delivered, f.in, f.dryRun = true, d.DeepCopy(), in, dryRun
 	if f.err != nil {
 		return nil, f.err

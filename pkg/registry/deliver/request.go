@@ -22,8 +22,8 @@ import (
 // when the connection closes may never see the answer.
 const maxDrainBytes = 32 << 20
 
-// TooLargePayload is the message of the answer to a payload of more than so many bytes.
-func TooLargePayload(limit int64) string {
+// PayloadTooLargeMessage is the message of the answer to a payload of more than so many bytes.
+func PayloadTooLargeMessage(limit int64) string {
 	return fmt.Sprintf("the body is over %d bytes, which --max-payload-bytes sets", limit)
 }
 
@@ -33,17 +33,17 @@ func ReadBody(w http.ResponseWriter, req *http.Request, limit int64, tooLargeMes
 	if encoding := req.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		return nil, apierrors.NewBadRequest("the body is compressed: send it without Content-Encoding")
 	}
-	whole := req.Body
+	original := req.Body
 	var body bytes.Buffer
 	body.Grow(int(max(0, min(req.ContentLength, limit))) + bytes.MinRead) // to read what has a length without growing
-	_, err := body.ReadFrom(http.MaxBytesReader(w, whole, limit))
+	_, err := body.ReadFrom(http.MaxBytesReader(w, original, limit))
 	var tooLarge *http.MaxBytesError
-	var answer apierrors.APIStatus
+	var status apierrors.APIStatus
 	switch {
 	case errors.As(err, &tooLarge):
-		_, _ = io.CopyN(io.Discard, whole, maxDrainBytes)
+		_, _ = io.CopyN(io.Discard, original, maxDrainBytes)
 		return nil, apierrors.NewRequestEntityTooLargeError(tooLargeMessage)
-	case errors.As(err, &answer):
+	case errors.As(err, &status):
 		return nil, err
 	case err != nil:
 		return nil, apierrors.NewBadRequest("the body could not be read to its end: " + err.Error())

@@ -30,7 +30,7 @@ func TestABodyIsTakenWholeOrNotAtAll(t *testing.T) {
 		"too large, chunked": {io.MultiReader(strings.NewReader(tooLarge)), "", http.StatusRequestEntityTooLarge},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDoor(t)
+			d := newTestEndpoint(t)
 			resp, err := http.Post(d.url, "application/json", test.body)
 			if err != nil {
 				t.Fatal(err)
@@ -52,7 +52,7 @@ func TestABodyIsTakenWholeOrNotAtAll(t *testing.T) {
 // A client that is still sending when the connection closes may never see the answer.
 func TestABodyThatIsTooLargeIsReadToItsEnd(t *testing.T) {
 	body := strings.NewReader(strings.Repeat("a", 8<<20))
-	_, err := ReadBody(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", body), limit, TooLargePayload(limit))
+	_, err := ReadBody(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", body), limit, PayloadTooLargeMessage(limit))
 	if !apierrors.IsRequestEntityTooLargeError(err) {
 		t.Errorf("got %v, want that it is too large", err)
 	}
@@ -68,7 +68,7 @@ func TestABodyThatBreaksOffIsNotDelivered(t *testing.T) {
 		"garbled": "Transfer-Encoding: chunked\r\n\r\nno chunk\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDoor(t)
+			d := newTestEndpoint(t)
 			conn, err := net.Dial("tcp", strings.TrimPrefix(d.url, "http://"))
 			if err != nil {
 				t.Fatal(err)
@@ -98,7 +98,7 @@ func TestABodyThatBreaksOffIsNotDelivered(t *testing.T) {
 // Nothing here undoes the compression, and who knows whether a signature would be over what is inside or outside.
 func TestACompressedBodyIsRefused(t *testing.T) {
 	for encoding, want := range map[string]int{"gzip": http.StatusBadRequest, "identity": http.StatusAccepted} {
-		d := newDoor(t)
+		d := newTestEndpoint(t)
 		if got := d.request(t, http.MethodPost, "{}", http.Header{"Content-Encoding": {encoding}}).Code; got != want {
 			t.Errorf("%s: answered %d, want %d", encoding, got, want)
 		}

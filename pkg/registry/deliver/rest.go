@@ -27,7 +27,7 @@ import (
 
 // Deliverer takes a delivery through all stages.
 type Deliverer interface {
-	Deliver(ctx context.Context, d *postern.WebhookDelivery, in delivery.Incoming, dryRun bool) (*postern.WebhookDelivery, error)
+	Deliver(ctx context.Context, d *postern.WebhookDelivery, in delivery.Request, dryRun bool) (*postern.WebhookDelivery, error)
 }
 
 // Address says where a delivery goes: to one target, or to whatever wants what a type of sender pushed.
@@ -36,25 +36,25 @@ type Address struct {
 	Source string
 }
 
-// ToTarget addresses the objects of a kind.
-func ToTarget(kind postern.TargetKind) func(string) (Address, error) {
+// TargetAddress addresses the objects of a kind.
+func TargetAddress(kind postern.TargetKind) func(string) (Address, error) {
 	return func(name string) (Address, error) {
 		return Address{Target: &postern.TargetReference{Kind: kind, Name: name}}, nil
 	}
 }
 
-// ToSource addresses the types of sender, of which there are these.
-func ToSource(sources []string) func(string) (Address, error) {
+// SourceAddress addresses the types of sender, of which there are these.
+func SourceAddress(sources []string) func(string) (Address, error) {
 	return func(name string) (Address, error) {
 		if !slices.Contains(sources, name) {
-			return Address{}, errNoSource(name)
+			return Address{}, errSourceNotFound(name)
 		}
 		return Address{Source: name}, nil
 	}
 }
 
-// errNoSource repeats only what can't hold a secret.
-func errNoSource(name string) error {
+// errSourceNotFound repeats only what can't hold a secret.
+func errSourceNotFound(name string) error {
 	if payload.LooksLikeSource(name) {
 		return apierrors.NewNotFound(postern.Resource("webhooksources"), name)
 	}
@@ -141,11 +141,11 @@ func (r *REST) Connect(ctx context.Context, name string, _ runtime.Object, _ res
 		ctx := genericapirequest.WithNamespace(req.Context(), namespace)
 		if req.Method == http.MethodGet {
 			list, err := r.list(ctx, req, address)
-			writeAnswer(w, r.Encoder, http.StatusOK, list, err)
+			writeResponse(w, r.Encoder, http.StatusOK, list, err)
 			return
 		}
 		delivered, err := r.deliver(ctx, w, req, address)
-		writeAnswer(w, r.Encoder, http.StatusAccepted, delivered, err)
+		writeResponse(w, r.Encoder, http.StatusAccepted, delivered, err)
 	}), nil
 }
 
@@ -157,11 +157,11 @@ func (r *REST) list(ctx context.Context, req *http.Request, address Address) (ru
 }
 
 func (r *REST) deliver(ctx context.Context, w http.ResponseWriter, req *http.Request, address Address) (runtime.Object, error) {
-	dryRun, err := dryRunIn(ctx)
+	dryRun, err := dryRunFrom(ctx)
 	if err != nil {
 		return nil, err
 	}
-	body, err := ReadBody(w, req, r.MaxPayloadBytes, TooLargePayload(r.MaxPayloadBytes))
+	body, err := ReadBody(w, req, r.MaxPayloadBytes, PayloadTooLargeMessage(r.MaxPayloadBytes))
 	if err != nil {
 		return nil, err
 	}
@@ -169,12 +169,42 @@ func (r *REST) deliver(ctx context.Context, w http.ResponseWriter, req *http.Req
 	d := &postern.WebhookDelivery{}
 	d.Namespace = genericapirequest.NamespaceValue(ctx)
 	d.Spec.Target, d.Spec.Source = address.Target, address.Source
-	delivered, err := r.Deliverer.Deliver(ctx, d, delivery.Incoming{
+	delivered, err := r.Deliverer.Deliver(ctx, d, delivery.Request{
 		Header:      req.Header,
 		Body:        body,
 		QuerySecret: delivery.QuerySecretFrom(ctx),
 		RegistryURL: req.URL.Query().Get("registry_url"),
 		User:        sender,
 	}, dryRun)
-	return delivery.Tell(sender, delivered, err)
+	return delivery.Redact(sender, delivered, err)
 }
+
+// ParentREST is the storage of a resource that exists only to have a subresource: the framework installs none without. It
+// serves no verb, so that nobody can mistake it for the object whose name it bears.
+type ParentREST struct {
+	newObject    func() runtime.Object
+	singularName string
+}
+
+var (
+	_ rest.Storage              = &ParentREST{}
+	_ rest.Scoper               = &ParentREST{}
+	_ rest.SingularNameProvider = &ParentREST{}
+)
+
+// NewParentREST returns the parent resource of that singular name, whose kind newObject gives.
+func NewParentREST(singularName string, newObject func() runtime.Object) *ParentREST {
+	return &ParentREST{newObject: newObject, singularName: singularName}
+}
+
+// New returns an empty object.
+func (p *ParentREST) New() runtime.Object { return p.newObject() }
+
+// Destroy has nothing to release.
+func (p *ParentREST) Destroy() {}
+
+// NamespaceScoped tells that the objects live in namespaces.
+func (p *ParentREST) NamespaceScoped() bool { return true }
+
+// GetSingularName returns the singular resource name.
+func (p *ParentREST) GetSingularName() string { return p.singularName }

@@ -28,7 +28,7 @@ type answer struct {
 	Body                    string
 }
 
-func (d *door) request(t *testing.T, method, body string, header http.Header) answer {
+func (d *testEndpoint) request(t *testing.T, method, body string, header http.Header) answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, d.url, strings.NewReader(body))
 	if err != nil {
@@ -48,7 +48,7 @@ func (d *door) request(t *testing.T, method, body string, header http.Header) an
 }
 
 func TestWhatCameInIsDeliveredAsItWas(t *testing.T) {
-	d := newDoor(t)
+	d := newTestEndpoint(t)
 	d.request(t, http.MethodPost, "{ }\n", http.Header{"X-Github-Event": {"push"}, "User-Agent": {"GitHub-Hookshot/1"}})
 
 	want := &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: "demo"}}
@@ -66,7 +66,7 @@ func TestWhatCameInIsDeliveredAsItWas(t *testing.T) {
 // The delivery is carried out by then: a sender that is told 406 would send it again.
 func TestTheAnswerIsJSONWhateverTheClientAccepts(t *testing.T) {
 	for _, accept := range []string{"", "*/*", "text/plain", "application/yaml", "application/json;as=Table;v=v1;g=meta.k8s.io"} {
-		d := newDoor(t)
+		d := newTestEndpoint(t)
 		got := d.request(t, http.MethodPost, "{}", http.Header{"Accept": {accept}})
 		want := answer{Code: http.StatusAccepted, ContentType: "application/json", Body: `{"kind":"WebhookDelivery","apiVersion":"postern.dev/v1alpha1",` +
 			`"metadata":{"name":"generic-x","namespace":"demo"},"spec":{"target":{"kind":"GatewaySync","name":"plant"},"events":[]},` +
@@ -94,7 +94,7 @@ func TestErrorsAreAnsweredAsStatus(t *testing.T) {
 	} {
 		for _, method := range []string{http.MethodPost, http.MethodGet} {
 			t.Run(name+" of a "+method, func(t *testing.T) {
-				d := newDoor(t)
+				d := newTestEndpoint(t)
 				d.deliverer.err, d.lister.err = test.err, test.err
 				got := d.request(t, method, "", http.Header{"Accept": {"text/plain"}})
 				var status metav1.Status
@@ -114,7 +114,7 @@ func TestErrorsAreAnsweredAsStatus(t *testing.T) {
 
 func TestAnObjectThatCannotBeEncodedIsAnInternalError(t *testing.T) {
 	w := httptest.NewRecorder()
-	writeAnswer(w, brokenEncoder{}, http.StatusAccepted, &postern.WebhookDelivery{}, nil)
+	writeResponse(w, brokenEncoder{}, http.StatusAccepted, &postern.WebhookDelivery{}, nil)
 	if w.Code != http.StatusInternalServerError {
 		t.Errorf("answered %d, want 500: %s", w.Code, w.Body)
 	}
@@ -128,7 +128,7 @@ func (brokenEncoder) Encode(_ runtime.Object, w io.Writer) error {
 }
 
 func TestGETListsTheDeliveriesOfTheTarget(t *testing.T) {
-	d := newDoor(t)
+	d := newTestEndpoint(t)
 	got := d.request(t, http.MethodGet, "", http.Header{})
 	want := answer{Code: http.StatusOK, ContentType: "application/json", Body: `{"kind":"WebhookDeliveryList","apiVersion":"postern.dev/v1alpha1","metadata":{},` +
 		`"items":[{"metadata":{"name":"github-x","namespace":"demo"},"spec":{"events":[]},"status":{}}]}` + "\n"}
@@ -144,8 +144,8 @@ func TestGETListsTheDeliveriesOfTheTarget(t *testing.T) {
 }
 
 // The type in the path is the source, whatever the sender says; nothing but what it pushed tells where it goes.
-func TestTheDoorBySourceDeliversToWhateverWantsIt(t *testing.T) {
-	d := newDoorTo(t, ToSource([]string{"github", "quay.io"}), "quay.io")
+func TestSourceEndpointDeliversToMatchingTargets(t *testing.T) {
+	d := newTestEndpointTo(t, SourceAddress([]string{"github", "quay.io"}), "quay.io")
 	withRegistry := *d
 	withRegistry.url += "?registry_url=registry.example.com"
 	if got := withRegistry.request(t, http.MethodPost, "{}", http.Header{}).Code; got != http.StatusAccepted {
@@ -167,8 +167,8 @@ func TestTheDoorBySourceDeliversToWhateverWantsIt(t *testing.T) {
 	}
 }
 
-func TestASenderThatDoesNotExistHasNoDoor(t *testing.T) {
-	storage := NewREST(Config{Address: ToSource([]string{"github", "quay.io"})})
+func TestUnknownSourceHasNoEndpoint(t *testing.T) {
+	storage := NewREST(Config{Address: SourceAddress([]string{"github", "quay.io"})})
 	_, err := storage.Connect(genericapirequest.WithNamespace(t.Context(), "demo"), "quay", nil, nil)
 	if !apierrors.IsNotFound(err) || !strings.Contains(err.Error(), `webhooksources.postern.dev "quay" not found`) {
 		t.Errorf("got %v, want that there is none", err)
@@ -178,7 +178,7 @@ func TestASenderThatDoesNotExistHasNoDoor(t *testing.T) {
 // Whoever mistakes how a query begins has put the secret into the path.
 func TestWhatCanNotBeASenderIsNotRepeated(t *testing.T) {
 	for _, name := range []string{"docker.io&secret=hunter2", "docker.io?secret=hunter2", "docker.io;secret=hunter2"} {
-		_, err := NewREST(Config{Address: ToSource([]string{"docker.io"})}).Connect(genericapirequest.WithNamespace(t.Context(), "demo"), name, nil, nil)
+		_, err := NewREST(Config{Address: SourceAddress([]string{"docker.io"})}).Connect(genericapirequest.WithNamespace(t.Context(), "demo"), name, nil, nil)
 		var answer apierrors.APIStatus
 		if !errors.As(err, &answer) || !apierrors.IsNotFound(err) || !strings.Contains(err.Error(), "as in ?secret=") {
 			t.Errorf("%s: got %v", name, err)
@@ -198,7 +198,7 @@ func TestARequestWithoutANamespaceIsRefused(t *testing.T) {
 	}
 }
 
-func TestTheDoorServesPOSTAndGETOnly(t *testing.T) {
+func TestEndpointServesPOSTAndGETOnly(t *testing.T) {
 	if diff := cmp.Diff([]string{"POST", "GET"}, NewREST(Config{}).ConnectMethods()); diff != "" {
 		t.Errorf("methods (-want +got):\n%s", diff)
 	}

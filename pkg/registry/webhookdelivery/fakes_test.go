@@ -39,16 +39,16 @@ func applied() *postern.WebhookDelivery {
 	}
 }
 
-// fakeCarrier returns the delivery with the given name, and notes what it was asked for.
-type fakeCarrier struct {
-	carried *postern.WebhookDelivery
-	dryRun  bool
+// fakeExecutor returns the delivery with the given name, and notes what it was asked for.
+type fakeExecutor struct {
+	executed *postern.WebhookDelivery
+	dryRun   bool
 }
 
-func (c *fakeCarrier) Drain() {}
+func (e *fakeExecutor) Drain() {}
 
-func (c *fakeCarrier) Carry(_ context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
-	c.carried, c.dryRun = delivery, dryRun
+func (e *fakeExecutor) Execute(_ context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
+	e.executed, e.dryRun = delivery, dryRun
 	record := delivery.DeepCopy()
 	record.Status.Phase = postern.DeliveryApplied
 	return record, nil

@@ -41,7 +41,7 @@ func (p ListWatch) List(options metav1.ListOptions) (runtime.Object, error) {
 
 // ListWithContext lists what is selected.
 func (p ListWatch) ListWithContext(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-	return p.store.store.List(ctx, p.selected(options))
+	return p.store.store.List(ctx, p.listOptions(options))
 }
 
 // Watch watches; it is WatchWithContext without a context.
@@ -51,15 +51,15 @@ func (p ListWatch) Watch(options metav1.ListOptions) (watch.Interface, error) {
 
 // WatchWithContext reports what begins and ceases to be selected.
 func (p ListWatch) WatchWithContext(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-	watcher, err := p.store.store.Watch(ctx, p.selected(options))
+	watcher, err := p.store.store.Watch(ctx, p.listOptions(options))
 	if err != nil {
 		return nil, err
 	}
 	return unwrap(watcher), nil
 }
 
-// selected keeps of some options what a reflector needs.
-func (p ListWatch) selected(options metav1.ListOptions) *internalversion.ListOptions {
+// listOptions keeps of some options what a reflector needs.
+func (p ListWatch) listOptions(options metav1.ListOptions) *internalversion.ListOptions {
 	return &internalversion.ListOptions{
 		FieldSelector:        p.selector,
 		ResourceVersion:      options.ResourceVersion,

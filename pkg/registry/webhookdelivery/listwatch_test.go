@@ -24,7 +24,7 @@ var (
 )
 
 // create stores a record in a phase.
-func (e expiring) create(t *testing.T, namespace, name string, phase postern.DeliveryPhase) *postern.WebhookDelivery {
+func (e storeFixture) create(t *testing.T, namespace, name string, phase postern.DeliveryPhase) *postern.WebhookDelivery {
 	t.Helper()
 	d := pending(name)
 	d.Namespace, d.Status.Phase = namespace, phase
@@ -36,7 +36,7 @@ func (e expiring) create(t *testing.T, namespace, name string, phase postern.Del
 }
 
 // setPhase stores the phase of a record.
-func (e expiring) setPhase(t *testing.T, d *postern.WebhookDelivery, phase postern.DeliveryPhase) *postern.WebhookDelivery {
+func (e storeFixture) setPhase(t *testing.T, d *postern.WebhookDelivery, phase postern.DeliveryPhase) *postern.WebhookDelivery {
 	t.Helper()
 	d = d.DeepCopy()
 	d.Status.Phase = phase
@@ -79,7 +79,7 @@ func next(t *testing.T, watcher watch.Interface) string {
 }
 
 func TestWhatIsPendingIsListedAndWatchedInAllNamespaces(t *testing.T) {
-	store := newExpiring(t, time.Hour)
+	store := newStoreFixture(t, time.Hour)
 	a := store.create(t, "demo", "a", postern.DeliveryPending)
 	store.create(t, "other", "b", postern.DeliveryPending)
 	done := store.create(t, "demo", "done", postern.DeliveryApplied)
@@ -116,7 +116,7 @@ func TestWhatIsPendingIsListedAndWatchedInAllNamespaces(t *testing.T) {
 // A selector of the caller's could hide what must be retried.
 func TestWhatIsPendingIsSelectedWhateverTheCallerSelects(t *testing.T) {
 	seconds := int64(7)
-	got := (&Store{}).Pending().selected(metav1.ListOptions{
+	got := (&Store{}).Pending().listOptions(metav1.ListOptions{
 		LabelSelector: "team=a", FieldSelector: "status.phase=Applied", ResourceVersion: "9", ResourceVersionMatch: "NotOlderThan",
 		TimeoutSeconds: &seconds, Limit: 5, Continue: "next", AllowWatchBookmarks: true,
 	})
@@ -131,7 +131,7 @@ func TestWhatIsPendingIsSelectedWhateverTheCallerSelects(t *testing.T) {
 
 // client-go and the storage must understand each other.
 func TestAnInformerFollowsWhatIsPending(t *testing.T) {
-	store := newExpiring(t, time.Hour)
+	store := newStoreFixture(t, time.Hour)
 	a := store.create(t, "demo", "a", postern.DeliveryPending)
 	store.create(t, "demo", "done", postern.DeliveryApplied)
 	informer := cache.NewSharedIndexInformer(store.Pending(), &postern.WebhookDelivery{}, 0, cache.Indexers{})

@@ -26,7 +26,7 @@ func heapBytes() int64 {
 }
 
 // inUse is how many bytes the database of etcd uses.
-func (e expiring) inUse(t *testing.T) int64 {
+func (e storeFixture) inUse(t *testing.T) int64 {
 	t.Helper()
 	status, err := e.etcd.Status(t.Context(), e.etcd.Endpoints()[0])
 	if err != nil {
@@ -41,7 +41,7 @@ func TestTheMemoryOfRecordsIsAFewTimesThatOfTheirJSON(t *testing.T) {
 	const records, fixed, factor = 200, 64 << 10, 6
 	for _, annotated := range []int{0, 40 << 10} {
 		t.Run(fmt.Sprintf("%d bytes of annotations", annotated), func(t *testing.T) {
-			store := newExpiring(t, time.Hour)
+			store := newStoreFixture(t, time.Hour)
 			ctx := genericapirequest.WithNamespace(t.Context(), "demo")
 			if _, err := store.Create(ctx, pending("a"), false); err != nil {
 				t.Fatal(err)

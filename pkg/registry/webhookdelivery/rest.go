@@ -18,9 +18,9 @@ import (
 	"postern.dev/postern/pkg/delivery"
 )
 
-// Carrier carries out a delivery that was received and admitted: records it, writes its target, and returns the record.
-type Carrier interface {
-	Carry(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error)
+// Executor carries out a delivery that was received and admitted: records it, writes its target, and returns the record.
+type Executor interface {
+	Execute(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error)
 	// Drain returns when nothing uses the Store any more.
 	Drain()
 }
@@ -28,8 +28,8 @@ type Carrier interface {
 // REST serves webhookdeliveries. It offers no update and no patch: what was delivered can't be changed, and the status
 // is the server's.
 type REST struct {
-	store   *Store
-	carrier Carrier
+	store    *Store
+	executor Executor
 }
 
 // This is exactly what is served.
@@ -47,8 +47,8 @@ var (
 )
 
 // NewREST returns the storage behind the webhookdeliveries resource.
-func NewREST(store *Store, carrier Carrier) *REST {
-	return &REST{store: store, carrier: carrier}
+func NewREST(store *Store, executor Executor) *REST {
+	return &REST{store: store, executor: executor}
 }
 
 // Create carries the delivery out, after validating admission agreed. Verification, decoding and mutating admission
@@ -59,15 +59,15 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 			return nil, err
 		}
 	}
-	recorded, err := r.carrier.Carry(ctx, obj.(*postern.WebhookDelivery), dryrun.IsDryRun(options.DryRun))
+	recorded, err := r.executor.Execute(ctx, obj.(*postern.WebhookDelivery), dryrun.IsDryRun(options.DryRun))
 	sender, _ := genericapirequest.UserFrom(ctx)
-	told, err := delivery.Tell(sender, recorded, err)
-	if err != nil && told == nil {
+	answer, err := delivery.Redact(sender, recorded, err)
+	if err != nil && answer == nil {
 		return nil, err
 	}
 	// The object exists now, and its status tells what failed. An error would make clients create it again, which can't
 	// work under the same name.
-	return told, nil
+	return answer, nil
 }
 
 // New returns an empty delivery.
@@ -78,7 +78,7 @@ func (r *REST) NewList() runtime.Object { return r.store.store.NewList() }
 
 // Destroy releases the storage, once what is still being stored is.
 func (r *REST) Destroy() {
-	r.carrier.Drain()
+	r.executor.Drain()
 	r.store.store.Destroy()
 }
 

@@ -8,8 +8,12 @@ package webhookdelivery
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -77,7 +81,7 @@ func (s *Store) Create(ctx context.Context, delivery *postern.WebhookDelivery, d
 	ctx = genericapirequest.WithNamespace(ctx, delivery.Namespace)
 	created, err := s.store.Create(ctx, delivery, rest.ValidateAllObjectFunc, &metav1.CreateOptions{DryRun: dryRunOption(dryRun)})
 	if err != nil {
-		return nil, answerForSize(err)
+		return nil, convertSizeError(err)
 	}
 	return created.(*postern.WebhookDelivery), nil
 }
@@ -97,7 +101,7 @@ func (s *Store) UpdateStatus(ctx context.Context, delivery *postern.WebhookDeliv
 	updated, _, err := s.store.Update(ctx, delivery.Name, rest.DefaultUpdatedObjectInfo(delivery),
 		rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})
 	if err != nil {
-		return nil, answerForSize(err)
+		return nil, convertSizeError(err)
 	}
 	return updated.(*postern.WebhookDelivery), nil
 }
@@ -135,4 +139,20 @@ func dryRunOption(dryRun bool) []string {
 		return []string{metav1.DryRunAll}
 	}
 	return nil
+}
+
+// tooLargeForEtcd is in etcd's answer to a request that is larger than --max-request-bytes, 1.5 MiB by default.
+// Source: ErrRequestTooLarge in go.etcd.io/etcd/api, v3rpc/rpctypes/error.go.
+const tooLargeForEtcd = "etcdserver: request is too large"
+
+// convertSizeError makes of etcd's error that a record is too large one that answers 413: it can never be stored. Other errors
+// stay as they are.
+func convertSizeError(err error) error {
+	switch {
+	case strings.Contains(err.Error(), tooLargeForEtcd):
+	case status.Code(err) == codes.ResourceExhausted && strings.Contains(err.Error(), "message larger than max"): // gRPC's own bound
+	default:
+		return err
+	}
+	return apierrors.NewRequestEntityTooLargeError("the record of the delivery is larger than the etcd takes: " + err.Error())
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // untilListed waits until the watch cache has these records, as namespace/name.
-func (e expiring) untilListed(ctx context.Context, want ...string) ([]postern.WebhookDelivery, error) {
+func (e storeFixture) untilListed(ctx context.Context, want ...string) ([]postern.WebhookDelivery, error) {
 	var records []postern.WebhookDelivery
 	var diff string
 	err := wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
@@ -46,7 +46,7 @@ func (e expiring) untilListed(ctx context.Context, want ...string) ([]postern.We
 }
 
 func TestRecordsOfAllNamespacesAreListedCountedAndDeleted(t *testing.T) {
-	store := newExpiring(t, time.Hour)
+	store := newStoreFixture(t, time.Hour)
 	for _, namespace := range []string{"a", "b"} {
 		for _, name := range []string{"one", "two"} {
 			d := pending(name)
@@ -76,7 +76,7 @@ func TestRecordsOfAllNamespacesAreListedCountedAndDeleted(t *testing.T) {
 }
 
 func TestARecordThatHasChangedSinceItWasListedIsNotDeleted(t *testing.T) {
-	store := newExpiring(t, time.Hour)
+	store := newStoreFixture(t, time.Hour)
 	ctx := genericapirequest.WithNamespace(t.Context(), "demo")
 	listed, err := store.Create(ctx, pending("one"), false)
 	if err != nil {

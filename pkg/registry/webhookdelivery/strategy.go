@@ -40,14 +40,14 @@ func (strategy) NamespaceScoped() bool { return true }
 func (strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	delivery := obj.(*postern.WebhookDelivery)
 	delivery.ManagedFields = nil
-	if blockNoOwner(delivery) {
+	if clearBlockOwnerDeletion(delivery) {
 		warning.AddWarning(ctx, "", "metadata.ownerReferences: blockOwnerDeletion is dropped, since no owner waits for the deletion of a delivery")
 	}
 }
 
-// blockNoOwner takes blockOwnerDeletion off all owner references, and reports whether there was one that had it. An owner
+// clearBlockOwnerDeletion takes blockOwnerDeletion off all owner references, and reports whether there was one that had it. An owner
 // that is deleted in the foreground waits for those, which the garbage collector can't delete while Postern is down.
-func blockNoOwner(delivery *postern.WebhookDelivery) (blocked bool) {
+func clearBlockOwnerDeletion(delivery *postern.WebhookDelivery) (blocked bool) {
 	for i := range delivery.OwnerReferences {
 		owner := &delivery.OwnerReferences[i]
 		blocked = blocked || ptr.Deref(owner.BlockOwnerDeletion, false)

@@ -29,13 +29,13 @@ import (
 	"postern.dev/postern/pkg/etcd"
 )
 
-// expiring is a store in an etcd of its own, and a client of that etcd.
-type expiring struct {
+// storeFixture is a store in an etcd of its own, and a client of that etcd.
+type storeFixture struct {
 	*Store
 	etcd *clientv3.Client
 }
 
-func newExpiring(t *testing.T, ttl time.Duration) expiring {
+func newStoreFixture(t *testing.T, ttl time.Duration) storeFixture {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "ttl") // t.TempDir is too long for a socket
 	if err != nil {
@@ -65,11 +65,11 @@ func newExpiring(t *testing.T, ttl time.Duration) expiring {
 		t.Fatal(err)
 	}
 	t.Cleanup(store.store.Destroy)
-	return expiring{store, client}
+	return storeFixture{store, client}
 }
 
 // leaseSeconds is the time to live that the lease of a record was granted; an error if the record has no lease.
-func (e expiring) leaseSeconds(ctx context.Context, name string) (int64, error) {
+func (e storeFixture) leaseSeconds(ctx context.Context, name string) (int64, error) {
 	got, err := e.etcd.Get(ctx, "/registry/", clientv3.WithPrefix())
 	if err != nil {
 		return 0, err
@@ -100,7 +100,7 @@ func pending(name string) *postern.WebhookDelivery {
 
 func TestEveryRecordHasALeaseOfTheTTLBeforeAndAfterItsStatusIsUpdated(t *testing.T) {
 	const ttl, reused = 100, 5 // seconds; etcd3's lease manager adds 5% to share leases
-	store := newExpiring(t, ttl*time.Second)
+	store := newStoreFixture(t, ttl*time.Second)
 	ctx := genericapirequest.WithNamespace(t.Context(), "demo")
 
 	record, err := store.Create(ctx, pending("d"), false)
@@ -123,7 +123,7 @@ func TestEveryRecordHasALeaseOfTheTTLBeforeAndAfterItsStatusIsUpdated(t *testing
 }
 
 func TestRecordExpiresAlsoAfterItsStatusWasUpdatedAndWatchersAreTold(t *testing.T) {
-	store := newExpiring(t, 3*time.Second)
+	store := newStoreFixture(t, 3*time.Second)
 	ctx := genericapirequest.WithNamespace(t.Context(), "demo")
 	record, err := store.Create(ctx, pending("d"), false)
 	if err != nil {
@@ -194,7 +194,7 @@ func TestARecordLivesForItsTTLAfterItsCreationOrAfterItWasAppliedHoweverOftenItI
 // than that, as they are.
 func TestUpdatesDoNotKeepARecordForEver(t *testing.T) {
 	const ttl, apart = 4 * time.Second, 3 * time.Second
-	store := newExpiring(t, ttl)
+	store := newStoreFixture(t, ttl)
 	record := pending("d")
 	record.Status.Phase = postern.DeliveryApplied
 	if _, err := store.Create(t.Context(), record, false); err != nil {

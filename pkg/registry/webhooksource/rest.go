@@ -77,14 +77,14 @@ func (r *REST) List(ctx context.Context, options *internalversion.ListOptions) (
 	}
 	list := &postern.WebhookSourceList{Items: []postern.WebhookSource{}} // never null in JSON
 	for _, source := range r.describer.Describe(namespace) {
-		if selected(&source, options) {
+		if matchesOptions(&source, options) {
 			list.Items = append(list.Items, source)
 		}
 	}
 	return list, nil
 }
 
-func selected(source *postern.WebhookSource, options *internalversion.ListOptions) bool {
+func matchesOptions(source *postern.WebhookSource, options *internalversion.ListOptions) bool {
 	if options == nil {
 		return true
 	}

@@ -56,7 +56,7 @@ func TestABodyIsRefusedBeforeAnythingIsMadeOfIt(t *testing.T) {
 		reason metav1.StatusReason
 		says   string
 	}{
-		{"many items", toCreate("create", "application/json", many), 400, metav1.StatusReasonBadRequest, "of which at most 1024 are read"},
+		{"many items", toCreate("create", "application/json", many), 400, metav1.StatusReasonBadRequest, "but at most 1024 are read"},
 		{"not UTF-8", toCreate("create", "application/json", "{\"spec\":{\"ref\":\"\xff\"}}"), 400, metav1.StatusReasonBadRequest, "is not UTF-8"},
 		{"not JSON", toCreate("create", "", `{"spec":{"ref":`), 400, metav1.StatusReasonBadRequest, "is not JSON"},
 		{"YAML", toCreate("create", "application/yaml", "a: b"), 415, metav1.StatusReasonUnsupportedMediaType, "must be sent as JSON"},

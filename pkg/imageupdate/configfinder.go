@@ -10,32 +10,27 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-// ConfigFor finds the configuration of an Application, among the ImageUpdater
-// objects there are (of any namespace) and its own annotations. It is not found
-// if the Application does not ask for image updates, and then may hold notes only.
+// ConfigFor finds the configuration of an Application in the ImageUpdater objects of all namespaces and in the
+// Application's annotations. If found is false, the Application does not request image updates, and the Config may
+// contain only notes.
 //
-// The most specific reference that selects the Application counts, whichever
-// object it is in; if it says useAnnotations, the annotations do. A reference that
-// says so of an Application without a list of images is passed over, as in Image
-// Updater. If no object selects the Application its annotations count by
-// themselves, as they did before there were such objects.
+// The most specific reference that selects the Application wins, across all objects. If it sets useAnnotations, the
+// annotations are used; if the Application then has no list of images, the reference is skipped, as in Image Updater.
+// If no object selects the Application, its annotations are used, as before ImageUpdater objects existed.
 //
-// Where the objects are more than are looked at, no image can be updated, for what was
-// not looked at might forbid it.
+// If the objects exceed the limits, no image can be updated, because an unread reference might forbid it.
 func ConfigFor(app *argov1alpha1.Application, updaters []*Updater) (c Config, found bool) {
 	return newConfigFinder(app, updaters).config("")
 }
 
-// ConfigForImage is ConfigFor for one image that was pushed, under whatever tag: what
-// it costs does not grow with what is configured of others. A configuration that does
-// not name the image has the notes of the whole.
+// ConfigForImage is ConfigFor for one pushed image, with any tag. Its cost does not grow with the configuration of
+// other images. A configuration that does not name the image has the notes of the whole configuration.
 func ConfigForImage(app *argov1alpha1.Application, updaters []*Updater, pushed Image) (c Config, found bool) {
 	return newConfigFinder(app, updaters).configForImage(pushed)
 }
 
-// ReadConfigForImage is ConfigForImage, and tells in the configuration what of the
-// Application it was read from. It is the same for every Application of that name that
-// does not differ in these annotations and labels.
+// ReadConfigForImage is ConfigForImage and also reports the annotations and labels that it read. The result is the same
+// for every Application of that name with the same values of these annotations and labels.
 func ReadConfigForImage(app *argov1alpha1.Application, updaters []*Updater, pushed Image) (c Config, found bool) {
 	f := newConfigFinder(app, updaters)
 	f.annotations.recorder = &keyRecorder{}
@@ -44,12 +39,12 @@ func ReadConfigForImage(app *argov1alpha1.Application, updaters []*Updater, push
 	return c, found
 }
 
-// configFinder is a look for the configuration of an Application.
+// configFinder finds the configuration of an Application.
 type configFinder struct {
 	app         *argov1alpha1.Application
 	updaters    []*Updater
 	annotations annotations
-	// labelsRead is whether a selector looked at the Application's labels.
+	// labelsRead is set when a selector reads the Application's labels.
 	labelsRead bool
 }
 
@@ -67,7 +62,7 @@ func (f *configFinder) configForImage(pushed Image) (c Config, found bool) {
 	return c, found
 }
 
-// config reads only images with a base name, unless it is empty.
+// config reads the images with the base name, or all images if it is empty.
 func (f *configFinder) config(base string) (c Config, found bool) {
 	c, found = f.mostSpecific(base)
 	if problem := checkLimits(f.app.Namespace, f.updaters); problem != "" {
@@ -99,7 +94,7 @@ func (f *configFinder) mostSpecific(base string) (c Config, found bool) {
 	return f.annotations.config("annotations", base)
 }
 
-// config reads the configuration in a reference.
+// config reads the configuration of a reference.
 func (s *appSelector) config(base string, verification []*iuv1alpha1.ImagesVerification) Config {
 	c := Config{Origin: s.String()}
 	for _, writeBack := range []*iuv1alpha1.WriteBackConfig{s.updater.Spec.WriteBackConfig, s.ref.WriteBackConfig} {
@@ -108,7 +103,9 @@ func (s *appSelector) config(base string, verification []*iuv1alpha1.ImagesVerif
 		}
 	}
 	inherited := defaults{
-		settings:     []*iuv1alpha1.CommonUpdateSettings{s.updater.Spec.CommonUpdateSettings, s.ref.CommonUpdateSettings},
+		settings: []*iuv1alpha1.CommonUpdateSettings{
+			s.updater.Spec.CommonUpdateSettings, s.ref.CommonUpdateSettings,
+		},
 		verification: verification,
 	}
 	for i, image := range s.ref.Images {
@@ -130,8 +127,8 @@ func (s *appSelector) config(base string, verification []*iuv1alpha1.ImagesVerif
 	return c
 }
 
-// noteOtherSelectors says which other objects select the Application. Image Updater
-// would act on each of them in turn.
+// noteOtherSelectors adds a note for each other object that selects the Application. Image Updater would apply each of
+// them in turn.
 func (c *Config) noteOtherSelectors(chosen *appSelector, all []*appSelector) {
 	seen := map[string]bool{chosen.updater.Name: true}
 	for _, s := range all {
@@ -140,12 +137,12 @@ func (c *Config) noteOtherSelectors(chosen *appSelector, all []*appSelector) {
 		}
 		if !seen[s.updater.Name] {
 			seen[s.updater.Name] = true
-			c.note("ImageUpdater %s selects the Application too, less specifically", s.updater.Name)
+			c.note("ImageUpdater %s also selects the Application, less specifically", s.updater.Name)
 		}
 	}
 }
 
-// String names a reference for people.
+// String returns the name of the reference for messages.
 func (s *appSelector) String() string {
 	return fmt.Sprintf("ImageUpdater %s, applications %s", s.updater.Name, quoted(s.ref.NamePattern))
 }

@@ -8,39 +8,37 @@ import (
 	"slices"
 )
 
-// Decision is what a push comes to at one configured image.
+// Decision is the result of a push for one configured image.
 type Decision struct {
-	// Slot is that of the configured image.
+	// Slot is the slot of the configured image.
 	Slot string
-	// Update is whether the image is to be updated.
+	// Update reports whether the image is updated.
 	Update bool
-	// NewTag and NewDigest are what to update to. The digest is set under the
-	// strategy digest only. Both are empty without an update.
+	// NewTag and NewDigest are the new version; both are empty without an update. NewDigest is set only for the
+	// strategy digest.
 	NewTag, NewDigest string
 	// Reason is one of the Reason constants.
 	Reason string
-	// Message explains the reason to people.
+	// Message explains the reason.
 	Message string
 }
 
-// Current is what an Application uses in the place of a configured image.
+// Current describes the images that an Application uses for a configured image.
 type Current struct {
-	// Overrides are what its specification sets. If they have a tag or a digest,
-	// they are what is in use; what runs may be behind, or about to change.
+	// Overrides are the images set in its specification. If they have a tag or a digest, they count as in use; the
+	// running images may be behind or about to change.
 	Overrides []Image
-	// Live are the images that Argo CD reports to run: those of the configured
-	// name, and those of the name that it replaces.
+	// Live are the running images that Argo CD reports, with the configured name or the replaced name.
 	Live []Image
 }
 
-// Decide judges whether a pushed image replaces what an Application uses of a
-// configured image. Deciding again once the decision was followed never asks for
-// another update.
+// Decide reports whether a pushed image replaces the images that an Application uses. It is idempotent: once the
+// decision is applied, it returns no further update.
 func Decide(config ImageConfig, current Current, pushed Image) Decision {
 	return decide(config, current, pushed, newBudget(""))
 }
 
-// decide decides within an effort.
+// decide is Decide within a budget.
 func decide(config ImageConfig, current Current, pushed Image, b *budget) Decision {
 	decision := evaluate(config, current, pushed, b)
 	if b.exhausted {
@@ -58,7 +56,7 @@ func evaluate(config ImageConfig, current Current, pushed Image, b *budget) Deci
 	}
 	if len(current.Live) > maxInUse || len(current.Overrides) > maxInUse {
 		return ev.refuse(ReasonInvalidConfiguration,
-			"more than %d images are in use that it might replace, which is too many", maxInUse)
+			"more than %d images that it might replace are in use, which is too many", maxInUse)
 	}
 	if len(current.Live) == 0 && !config.ForceUpdate {
 		return ev.refuse(ReasonNotInUse,
@@ -67,12 +65,13 @@ func evaluate(config ImageConfig, current Current, pushed Image, b *budget) Deci
 	decision := ev.compareWith(current)
 	if decision.Update && config.Verify {
 		return ev.refuse(ReasonVerificationRequired,
-			"it would be updated (%s), but signatures are wanted, which are not checked here", decision.Message)
+			"it would be updated (%s), but signature verification is required, which Postern does not do",
+			decision.Message)
 	}
 	return decision
 }
 
-// inUse lists what counts as in use.
+// inUse returns the images that count as in use.
 func (c Current) inUse() []Image {
 	overrides := slices.DeleteFunc(slices.Clone(c.Overrides), func(i Image) bool { return !i.versioned() })
 	if len(overrides) > 0 {
@@ -81,7 +80,7 @@ func (c Current) inUse() []Image {
 	return c.Live
 }
 
-// evaluator judges one pushed image by the configuration of one image.
+// evaluator evaluates one pushed image against the configuration of one image.
 type evaluator struct {
 	config ImageConfig
 	pushed Image
@@ -89,8 +88,7 @@ type evaluator struct {
 	rule   rule
 }
 
-// newEvaluator finds out whether the pushed image is a candidate at all. If not there
-// is no judge, but a decision.
+// newEvaluator checks whether the pushed image is a candidate. If not, it returns a nil evaluator and the decision.
 func newEvaluator(config ImageConfig, pushed Image, b *budget) (*evaluator, Decision) {
 	ev := &evaluator{config: config, pushed: pushed}
 	if !sameName(config.Name, pushed.Name) {
@@ -124,16 +122,16 @@ func newEvaluator(config ImageConfig, pushed Image, b *budget) (*evaluator, Deci
 	return ev, Decision{}
 }
 
-// compareWith judges against all that is in use, of which there may be several
-// references while a rollout is under way. The tag must not be behind any.
+// compareWith compares with all images in use. During a rollout there may be several. The tag must not be older than
+// any.
 func (ev *evaluator) compareWith(current Current) Decision {
 	same, others := partitionByName(current.inUse(), ev.config.Name)
 	if len(same) == 0 && len(others) == 0 {
-		return ev.update(ReasonNothingToCompare, "it is not reported to run, and forced")
+		return ev.update(ReasonNothingToCompare, "it is not reported to run, and force-update is set")
 	}
 	if len(same) == 0 {
-		// The name that is set need not be all of the image's: some charts have the
-		// registry elsewhere. What runs under the whole name must not go backwards.
+		// The name in the override may be incomplete: some charts set the registry separately. Images that run under
+		// the full name must not be downgraded.
 		same, _ = partitionByName(current.Live, ev.config.Name)
 		if older := ev.compareAll(same)[behind]; len(older) > 0 {
 			return ev.refuseOlder(older)
@@ -159,7 +157,7 @@ func (ev *evaluator) compareWith(current Current) Decision {
 	return ev.refuse(ReasonUpToDate, "%s is in use already", joinImages(compared[equal]))
 }
 
-// compareAll compares with images of the configured name.
+// compareAll compares the pushed image with images of the configured name.
 func (ev *evaluator) compareAll(same []Image) map[comparison][]Image {
 	compared := map[comparison][]Image{}
 	for _, used := range ev.rule.relevant(same) {
@@ -173,7 +171,7 @@ func (ev *evaluator) refuseOlder(used []Image) Decision {
 	return ev.refuse(ev.rule.behindReason(), "%s is behind %s, which is in use", ev.pushed.Tag, joinImages(used))
 }
 
-// partitionByName tells the images of a name from others.
+// partitionByName separates the images of a name from the others.
 func partitionByName(images []Image, name string) (same, others []Image) {
 	for _, i := range images {
 		if sameName(i.Name, name) {
@@ -185,7 +183,7 @@ func partitionByName(images []Image, name string) (same, others []Image) {
 	return same, others
 }
 
-// version is what the image is updated to.
+// version returns the version that the image is updated to.
 func (ev *evaluator) version() string {
 	return Image{Tag: ev.pushed.Tag, Digest: ev.rule.pinnedDigest(ev.pushed)}.version()
 }

@@ -11,7 +11,7 @@ import (
 // kustomizeImage is an entry of kustomize.images: [name=]newName[:tag][@digest]
 // (https://kubectl.docs.kubernetes.io/references/kustomize/cmd/edit/set/image/).
 type kustomizeImage struct {
-	// name is the image in the manifests, if it is written.
+	// name is the image name in the manifests, or empty.
 	name string
 	Image
 }
@@ -25,7 +25,7 @@ func parseKustomizeImage(entry string) (kustomizeImage, error) {
 	return kustomizeImage{name: name, Image: parsed}, err
 }
 
-// replacedName is the image in the manifests that the entry is about.
+// replacedName returns the image name in the manifests that the entry replaces.
 func (k kustomizeImage) replacedName() string {
 	if k.name != "" {
 		return k.name
@@ -40,22 +40,21 @@ func (k kustomizeImage) String() string {
 	return k.Image.String()
 }
 
-// kustomizeEntry is an entry and its place in the list.
+// kustomizeEntry is an entry with its index in the list.
 type kustomizeEntry struct {
 	index int
 	kustomizeImage
 }
 
-// kustomizeEntries finds the entries that set a configured image. With a name to
-// replace it is the entry for that name, else one for the image itself, which
-// that name then takes over. Without, it is every entry that sets the image,
-// whatever it replaces.
+// kustomizeEntries finds the entries that set a configured image. If the configuration names an image to replace, it
+// returns the entries for that name, otherwise the entries for the image itself, which then take over that name.
+// Without such a name, it returns every entry that sets the image, regardless of the name it replaces.
 func kustomizeEntries(entries []string, c ImageConfig) []kustomizeEntry {
 	var byReplacedName, byImage []kustomizeEntry
 	image, replacedBase := baseName(c.Name), baseName(c.replacedName())
 	for i, entry := range entries {
 		if !strings.Contains(entry, image) && (replacedBase == "" || !strings.Contains(entry, replacedBase)) {
-			continue // nearly all are told without parsing them
+			continue // avoids parsing nearly all entries
 		}
 		k, err := parseKustomizeImage(entry)
 		if err != nil {
@@ -79,7 +78,7 @@ func kustomizeEntries(entries []string, c ImageConfig) []kustomizeEntry {
 	return byImage
 }
 
-// kustomizeImages are what entries set in the place of a configured image.
+// kustomizeImages returns the images that entries set for a configured image.
 func kustomizeImages(entries []string, c ImageConfig) []Image {
 	var images []Image
 	for _, entry := range kustomizeEntries(entries, c) {
@@ -88,10 +87,9 @@ func kustomizeImages(entries []string, c ImageConfig) []Image {
 	return images
 }
 
-// setKustomizeImage returns the entries with an image set. Entries that set it
-// already keep their spelling and what they replace. A new one replaces what the
-// configuration says, else the image as the manifests spell it, since Kustomize
-// finds images by their spelling.
+// setKustomizeImage returns the entries with the image set. Existing entries keep their spelling and the name they
+// replace. A new entry replaces the configured name, or by default the image as the manifests spell it, because
+// Kustomize matches images by their spelling.
 func setKustomizeImage(entries []string, c ImageConfig, live []Image, to Image) []string {
 	entries = slices.Clone(entries)
 	found := kustomizeEntries(entries, c)
@@ -117,7 +115,8 @@ func setKustomizeImage(entries []string, c ImageConfig, live []Image, to Image) 
 	return append(entries, k.String())
 }
 
-// liveSpelling is how the manifests spell an image, if never as the configuration does.
+// liveSpelling returns the spelling of an image in the manifests, or "" if any manifest spells it as the configuration
+// does.
 func liveSpelling(name string, live []Image) string {
 	spelling := ""
 	for _, i := range live {

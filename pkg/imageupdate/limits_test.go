@@ -15,7 +15,7 @@ import (
 	"postern.dev/postern/pkg/pattern"
 )
 
-// aliases names an image under very many aliases, as annotations do.
+// aliases returns a list of many aliases of one image, as in the annotation.
 func aliases(n int, image string) string {
 	var list strings.Builder
 	for i := range n {
@@ -32,19 +32,19 @@ func TestConfigForTakesOnlySoManyImages(t *testing.T) {
 		ref.Images = append(ref.Images, iuv1alpha1.ImageConfig{Alias: fmt.Sprintf("a%d", i), ImageName: "nginx"})
 	}
 	byAnnotations, _ := ConfigFor(annotated(map[string]string{"image-list": aliases(2*maxImages, "nginx")}), nil)
-	byObject, _ := ConfigFor(annotated(nil), read(updater))
+	byObject, _ := ConfigFor(annotated(nil), parseUpdaters(updater))
 	for origin, config := range map[string]Config{"annotations": byAnnotations, "an object": byObject} {
 		if len(config.Images) != maxImages || config.Images[maxImages-1].Alias != fmt.Sprintf("a%d", maxImages-1) {
 			t.Errorf("by %s: got %d images, want the first %d", origin, len(config.Images), maxImages)
 		}
-		if diff := cmp.Diff([]string{"only the first 1000 images count"}, config.Notes); diff != "" {
+		if diff := cmp.Diff([]string{"only the first 1000 images are used"}, config.Notes); diff != "" {
 			t.Errorf("by %s: the notes differ (-want +got):\n%s", origin, diff)
 		}
 	}
 
 	just, _ := ConfigFor(annotated(map[string]string{"image-list": aliases(maxImages, "nginx")}), nil)
 	if len(just.Images) != maxImages || just.Notes != nil {
-		t.Errorf("of as many as count: got %d images, and notes %q", len(just.Images), just.Notes)
+		t.Errorf("at the limit: got %d images and notes %q", len(just.Images), just.Notes)
 	}
 	wrong, _ := ConfigFor(annotated(map[string]string{"image-list": aliases(2*maxNotes, "NGINX")}), nil)
 	if len(wrong.Notes) != maxNotes {
@@ -71,7 +71,7 @@ func TestPlanForTakesOneImageOnlySoOften(t *testing.T) {
 	}
 }
 
-// hosts runs nginx 1.0.0, rendered by Kustomize, in a namespace of its own.
+// hosts returns an Application that runs nginx 1.0.0, rendered by Kustomize, in the given namespace.
 func hosts(namespace string, annotations map[string]string) *argov1alpha1.Application {
 	app := annotated(annotations)
 	app.Namespace = namespace
@@ -81,10 +81,10 @@ func hosts(namespace string, annotations map[string]string) *argov1alpha1.Applic
 	return app
 }
 
-// planned is what a push of nginx 1.0.1 comes to.
+// planned returns the plan for a push of nginx 1.0.1.
 func planned(app *argov1alpha1.Application, objects ...*iuv1alpha1.ImageUpdater) Plan {
 	pushed := Image{Name: "docker.io/library/nginx", Tag: "1.0.1"}
-	config, _ := ConfigForImage(app, read(objects...), pushed)
+	config, _ := ConfigForImage(app, parseUpdaters(objects...), pushed)
 	return PlanFor(app, config, pushed)
 }
 
@@ -101,35 +101,42 @@ func TestWhatIsTooLargeIsRefusedAndTheOwnerIsTold(t *testing.T) {
 		change      func(*argov1alpha1.Application)
 		want        string // in the message
 	}{
-		"a long expression": {annotations: map[string]string{"a.allow-tags": "regexp:" + strings.Repeat("a{1000}", 3000)},
-			want: "1024 are taken"},
+		"a long expression": {annotations: map[string]string{
+			"a.allow-tags": "regexp:" + strings.Repeat("a{1000}", 3000)},
+			want: "1024 are allowed"},
 		"a large expression": {annotations: map[string]string{"a.allow-tags": "regexp:(a{30}){30}|((b{1,9}){1,9}){1,9}"},
 			want: "too large"},
-		"a long text that is no expression": {annotations: map[string]string{"a.allow-tags": strings.Repeat("é", 100_000)},
-			want: "it must be any"},
-		"a long constraint": {annotations: map[string]string{"image-list": "b=nginx, a=nginx:" + strings.Repeat(">=1 ", 10_000)},
-			want: "256 are taken"},
-		"a long tag to follow": {annotations: map[string]string{"image-list": "b=nginx, a=nginx:" + strings.Repeat("v", 10_000),
-			"a.update-strategy": "digest"}, want: "256 are taken"},
-		"many globs":  {annotations: map[string]string{"a.ignore-tags": repeated(maxGlobs+1, "x%d,")}, want: "too many"},
-		"a long glob": {annotations: map[string]string{"a.ignore-tags": strings.Repeat("*a", 5000)}, want: "128 are taken"},
+		"a long text without an expression": {
+			annotations: map[string]string{"a.allow-tags": strings.Repeat("é", 100_000)},
+			want:        "it must be any"},
+		"a long constraint": {annotations: map[string]string{
+			"image-list": "b=nginx, a=nginx:" + strings.Repeat(">=1 ", 10_000)},
+			want: "256 are allowed"},
+		"a long tag to follow": {annotations: map[string]string{
+			"image-list":        "b=nginx, a=nginx:" + strings.Repeat("v", 10_000),
+			"a.update-strategy": "digest"}, want: "256 are allowed"},
+		"many globs": {annotations: map[string]string{"a.ignore-tags": repeated(maxGlobs+1, "x%d,")},
+			want: "too many"},
+		"a long glob": {annotations: map[string]string{"a.ignore-tags": strings.Repeat("*a", 5000)},
+			want: "128 are allowed"},
 		"a long force-update": {annotations: map[string]string{"a.force-update": strings.Repeat("yes", 10_000)},
-			want: "neither true nor false"},
-		"many that run": {change: func(app *argov1alpha1.Application) {
+			want: "must be true or false"},
+		"many running images": {change: func(app *argov1alpha1.Application) {
 			for i := range maxInUse {
 				app.Status.Summary.Images = append(app.Status.Summary.Images, fmt.Sprintf("nginx:0.0.%d", i))
 			}
 		}, want: "in use"},
-		"many that are set": {change: func(app *argov1alpha1.Application) {
+		"many overrides": {change: func(app *argov1alpha1.Application) {
 			app.Spec.Source.Kustomize = &argov1alpha1.ApplicationSourceKustomize{}
 			for i := range maxOverrides + 1 {
 				app.Spec.Source.Kustomize.Images = append(app.Spec.Source.Kustomize.Images, fmt.Sprintf("x%d:1", i))
 			}
 		}, want: "too many"},
-		"many that are set of one image": {change: func(app *argov1alpha1.Application) {
+		"many overrides of one image": {change: func(app *argov1alpha1.Application) {
 			app.Spec.Source.Kustomize = &argov1alpha1.ApplicationSourceKustomize{}
 			for i := range maxInUse + 1 {
-				app.Spec.Source.Kustomize.Images = append(app.Spec.Source.Kustomize.Images, fmt.Sprintf("x%d=nginx:1", i))
+				app.Spec.Source.Kustomize.Images = append(app.Spec.Source.Kustomize.Images,
+					fmt.Sprintf("x%d=nginx:1", i))
 			}
 		}, want: "in use"},
 		"many sources": {change: func(app *argov1alpha1.Application) {
@@ -149,12 +156,13 @@ func TestWhatIsTooLargeIsRefusedAndTheOwnerIsTold(t *testing.T) {
 			if len(decisions) != 2 {
 				t.Fatalf("got the decisions %+v", decisions)
 			}
-			if d := decisions[1]; d.Update || d.Reason != ReasonInvalidConfiguration || !strings.Contains(d.Message, tc.want) ||
+			if d := decisions[1]; d.Update || d.Reason != ReasonInvalidConfiguration ||
+				!strings.Contains(d.Message, tc.want) ||
 				len(d.Message) > 1500 {
 				t.Errorf("got %+v", d)
 			}
 			if d := decisions[0]; tc.change == nil && !d.Update {
-				t.Errorf("what is said about another alias counts for this one: %+v", d)
+				t.Errorf("the setting of another alias applies to this one: %+v", d)
 			}
 			if plan := planned(app); tc.change != nil && len(plan.Overrides) > 0 {
 				t.Errorf("got the overrides %+v", plan.Overrides)
@@ -170,8 +178,7 @@ func TestAnAliasThatIsTooLongDoesNotCount(t *testing.T) {
 	}
 }
 
-// TestPatternsAreCompiledWhenTheyChange decides often, also for copies of the object,
-// as live reads are.
+// TestPatternsAreCompiledWhenTheyChange decides repeatedly, also for copies of the object, as in live reads.
 func TestPatternsAreCompiledWhenTheyChange(t *testing.T) {
 	annotations := map[string]string{
 		"image-list":    aliases(maxEntriesPerImage, "nginx:^1"),
@@ -194,18 +201,19 @@ func TestPatternsAreCompiledWhenTheyChange(t *testing.T) {
 	}
 	app.Status.Summary.Images = []string{"nginx:0.9.0"}
 	if got := decided(); got != 0 {
-		t.Errorf("with another status something was compiled %d times", got)
+		t.Errorf("after a status change, patterns were compiled %d times", got)
 	}
 	app.Annotations[iuv1alpha1.AnnotationPrefix+"a7.allow-tags"] = "regexp:^1[.]"
 	if got := decided(); got != 1 {
-		t.Errorf("one expression that changed was compiled %d times", got)
+		t.Errorf("one changed expression was compiled %d times", got)
 	}
 }
 
-// TestADecisionTakesOnlySoManySteps has every alias compare, by the largest expression
-// there may be, with as many images as may be in use.
+// TestADecisionTakesOnlySoManySteps makes every alias compare the maximum number of images with the largest allowed
+// expression.
 func TestADecisionTakesOnlySoManySteps(t *testing.T) {
-	annotations := map[string]string{"image-list": aliases(maxEntriesPerImage, "nginx"), "update-strategy": "alphabetical"}
+	annotations := map[string]string{"image-list": aliases(maxEntriesPerImage, "nginx"),
+		"update-strategy": "alphabetical"}
 	for i := range maxEntriesPerImage {
 		annotations[fmt.Sprintf("a%d.allow-tags", i)] = fmt.Sprintf("regexp:(?:.?){480}|%d", i)
 	}
@@ -219,13 +227,13 @@ func TestADecisionTakesOnlySoManySteps(t *testing.T) {
 	for _, d := range planned(app).Decisions {
 		switch {
 		case d.Update && refused > 0:
-			t.Errorf("%s is updated although what a decision may cost was exhausted", d.Slot)
+			t.Errorf("%s is updated although the budget is exhausted", d.Slot)
 		case d.Reason == ReasonInvalidConfiguration && strings.Contains(d.Message, "takes too long"):
 			refused++
 		}
 	}
 	if refused < maxEntriesPerImage/2 {
-		t.Errorf("%d of %d are refused", refused, maxEntriesPerImage)
+		t.Errorf("%d of %d were refused", refused, maxEntriesPerImage)
 	}
 }
 
@@ -241,7 +249,7 @@ func TestABudgetIsNotExceeded(t *testing.T) {
 		left := b.remaining
 		f.accepts(tag)
 		if b.remaining == left && !b.exhausted {
-			t.Fatal("it costs nothing")
+			t.Fatal("a tag costs nothing")
 		}
 		matched++
 	}
@@ -249,6 +257,6 @@ func TestABudgetIsNotExceeded(t *testing.T) {
 		t.Errorf("%d steps are left after %d tags", b.remaining, matched)
 	}
 	if b.spend(0) {
-		t.Error("it goes on")
+		t.Error("spend returned true after the budget was exhausted")
 	}
 }

@@ -9,11 +9,11 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-// liveImages are the images that Argo CD reports to run, by normalised name. Of each
-// name there is one more than may count, if so many run.
+// liveImages are the running images that Argo CD reports, by normalized name. At most maxInUse+1 images are kept per
+// name.
 type liveImages map[string][]Image
 
-// newLiveImages finds the images that some configured ones are, or are to replace.
+// newLiveImages finds the running images with the name of a configured image, or with the name that it replaces.
 func newLiveImages(app *argov1alpha1.Application, configured []ImageConfig) liveImages {
 	wanted := map[string]bool{}
 	for _, c := range configured {
@@ -23,7 +23,7 @@ func newLiveImages(app *argov1alpha1.Application, configured []ImageConfig) live
 	live := liveImages{}
 	for _, ref := range app.Status.Summary.Images {
 		if !wanted[baseName(ref)] {
-			continue // nearly all are told without parsing them
+			continue // avoids parsing nearly all references
 		}
 		i, err := ParseImage(ref)
 		if err != nil {
@@ -36,13 +36,13 @@ func newLiveImages(app *argov1alpha1.Application, configured []ImageConfig) live
 	return live
 }
 
-// forImage are those that a configured image is, or is to replace.
+// forImage returns the running images with the configured name or the name that it replaces.
 func (l liveImages) forImage(c ImageConfig) []Image {
 	name, err := NormalizeName(c.Name)
 	if err != nil {
 		return nil
 	}
-	replaces, _ := splitConstraint(c.replacedName()) // with the tag that the manifests have, maybe
+	replaces, _ := splitConstraint(c.replacedName()) // it may have a tag, as in the manifests
 	replaced, err := NormalizeName(replaces)
 	if err != nil || replaced == name {
 		return l[name]
@@ -50,8 +50,7 @@ func (l liveImages) forImage(c ImageConfig) []Image {
 	return slices.Concat(l[name], l[replaced])
 }
 
-// replacedName is the image that Kustomize puts the configured one in the place of;
-// empty if it is the same.
+// replacedName returns the image that Kustomize replaces with the configured one, or "" if it is the same.
 func (c ImageConfig) replacedName() string {
 	if c.Target.SourceType != argov1alpha1.SourceTypeKustomize {
 		return ""
@@ -59,7 +58,7 @@ func (c ImageConfig) replacedName() string {
 	return c.Target.Name
 }
 
-// overriddenImages are what a source sets in the place of a configured image.
+// overriddenImages returns the images that a source sets for a configured image.
 func overriddenImages(source argov1alpha1.ApplicationSource, sourceType string, c ImageConfig) []Image {
 	switch {
 	case sourceType == argov1alpha1.SourceTypeKustomize && source.Kustomize != nil:
@@ -72,8 +71,8 @@ func overriddenImages(source argov1alpha1.ApplicationSource, sourceType string, 
 	return nil
 }
 
-// setImage sets an image in a source. What the source points at is shared with
-// the cache, so it is replaced and never modified.
+// setImage sets an image in a source. The data behind pointers of the source is shared with the cache, so it is
+// replaced and never modified.
 func setImage(source *argov1alpha1.ApplicationSource, sourceType string, c ImageConfig, live []Image, to Image) {
 	switch sourceType {
 	case argov1alpha1.SourceTypeKustomize:

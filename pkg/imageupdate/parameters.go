@@ -10,7 +10,7 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-// The parameters that are set if the configuration names none.
+// Parameters that are set if the configuration names none.
 //
 // Source: https://github.com/argoproj-labs/argocd-image-updater, pkg/common/constants.go.
 const (
@@ -21,7 +21,6 @@ const (
 // parameter is a named value: a Helm parameter, or an environment variable of a plugin.
 type parameter struct{ name, value string }
 
-// withHelmDefaults fills in the default parameters.
 func withHelmDefaults(t ManifestTarget) ManifestTarget {
 	if t.Spec == "" {
 		t.Name = firstOf(t.Name, defaultHelmName)
@@ -46,8 +45,8 @@ func envParameters(env []argov1alpha1.EnvEntry) []parameter {
 	return params
 }
 
-// parameterImages is the image that pairs set under the names of a target, if they
-// do. A missing name is the configured one.
+// parameterImages returns the image that the parameters of a target set, or none. A missing name defaults to the
+// configured one.
 func parameterImages(params []parameter, t ManifestTarget, c ImageConfig) []Image {
 	var ref string
 	if t.Spec != "" {
@@ -62,8 +61,7 @@ func parameterImages(params []parameter, t ManifestTarget, c ImageConfig) []Imag
 	return []Image{i}
 }
 
-// lookupValue is the value of a name, the last one if there are several: Helm and the
-// environment of a process take the last.
+// lookupValue returns the value of a name. The last duplicate wins, as in Helm and in a process environment.
 func lookupValue(params []parameter, name string) string {
 	for _, p := range slices.Backward(params) {
 		if p.name == name && name != "" {
@@ -73,7 +71,7 @@ func lookupValue(params []parameter, name string) string {
 	return ""
 }
 
-// parameters are the pairs that set an image.
+// parameters returns the parameters that set an image.
 func (t ManifestTarget) parameters(to Image) []parameter {
 	if t.Spec != "" {
 		return []parameter{{t.Spec, to.String()}}
@@ -85,9 +83,11 @@ func (t ManifestTarget) parameters(to Image) []parameter {
 	return append(params, parameter{t.Tag, to.version()})
 }
 
-// setHelmParameters returns the parameters with an image set. All that Image Updater
-// sets are strings by force: a tag such as 1.20 is no number.
-func setHelmParameters(parameters []argov1alpha1.HelmParameter, t ManifestTarget, to Image) []argov1alpha1.HelmParameter {
+// setHelmParameters returns the parameters with the image set. As in Image Updater, all values are forced to be
+// strings: a tag such as 1.20 is not a number.
+func setHelmParameters(
+	parameters []argov1alpha1.HelmParameter, t ManifestTarget, to Image,
+) []argov1alpha1.HelmParameter {
 	parameters = slices.Clone(parameters)
 	for _, p := range t.parameters(to) {
 		force := true
@@ -97,7 +97,7 @@ func setHelmParameters(parameters []argov1alpha1.HelmParameter, t ManifestTarget
 	return parameters
 }
 
-// setPluginEnv returns the environment with an image set.
+// setPluginEnv returns the environment with the image set.
 func setPluginEnv(env []argov1alpha1.EnvEntry, t ManifestTarget, to Image) []argov1alpha1.EnvEntry {
 	env = slices.Clone(env)
 	for _, p := range t.parameters(to) {
@@ -107,7 +107,7 @@ func setPluginEnv(env []argov1alpha1.EnvEntry, t ManifestTarget, to Image) []arg
 	return env
 }
 
-// upsert puts an item in the place of those with its name, or at the end.
+// upsert replaces all items with the name of the given item, or appends it.
 func upsert[T any](list []T, item T, name func(T) string) []T {
 	found := false
 	for i := range list {

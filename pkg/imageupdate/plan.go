@@ -10,17 +10,17 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-// Plan is what a push comes to at an Application.
+// Plan is the result of a push for an Application.
 type Plan struct {
-	// Decisions are one for every configured image that was pushed, in the order of
-	// the configuration, up to maxEntriesPerImage.
+	// Decisions has one entry for each configured image that was pushed, in configuration order, at most
+	// maxEntriesPerImage.
 	Decisions []Decision
-	// Overrides are what to write. There are none if no image is to be updated.
+	// Overrides are the changes to write; empty if no image is updated.
 	Overrides []Override
 }
 
-// PlanFor decides what a pushed image changes in an Application with this
-// configuration. Once the overrides are written, planning again comes to none.
+// PlanFor decides how a pushed image changes an Application with this configuration. Once the overrides are written,
+// the next plan has none.
 func PlanFor(app *argov1alpha1.Application, config Config, pushed Image) Plan {
 	var plan Plan
 	config = config.ForImage(pushed)
@@ -28,7 +28,8 @@ func PlanFor(app *argov1alpha1.Application, config Config, pushed Image) Plan {
 		return plan
 	}
 	if n := len(app.Spec.Sources); n > maxSources {
-		problem := fmt.Sprintf("the Application has %d sources, which is too many; at most %d are taken", n, maxSources)
+		problem := fmt.Sprintf("the Application has %d sources, which is too many; at most %d are allowed",
+			n, maxSources)
 		for _, image := range config.Images {
 			plan.Decisions = append(plan.Decisions,
 				Decision{Slot: image.Slot(), Reason: ReasonInvalidConfiguration, Message: problem})
@@ -43,9 +44,10 @@ func PlanFor(app *argov1alpha1.Application, config Config, pushed Image) Plan {
 	return plan
 }
 
-// planImage decides about one configured image, and sets it in its source, so
-// that the next one finds it there.
-func planImage(sources []appSource, live liveImages, config Config, image ImageConfig, pushed Image, b *budget) Decision {
+// planImage decides about one configured image and sets it in its source, so that later entries see the change.
+func planImage(
+	sources []appSource, live liveImages, config Config, image ImageConfig, pushed Image, b *budget,
+) Decision {
 	current := Current{Live: live.forImage(image)}
 	src, reason, message := findSource(sources, image.Target)
 	if src != nil && src.overrideCount() > maxOverrides {
@@ -76,14 +78,14 @@ func planImage(sources []appSource, live liveImages, config Config, image ImageC
 	return decision
 }
 
-// writeBackProblem says why updates are not written to the Application, if they are not.
+// writeBackProblem returns the reason why updates are not written to the Application, or "".
 func (c Config) writeBackProblem() (reason, message string) {
 	method, _, _ := strings.Cut(strings.TrimSpace(c.WriteBack), ":")
 	switch method {
 	case "", "argocd":
 		return "", ""
 	case "git":
-		return ReasonGitWriteBack, "the write-back method is git: it is for Image Updater to commit it"
+		return ReasonGitWriteBack, "the write-back method is git: Image Updater has to commit it"
 	}
-	return ReasonInvalidConfiguration, "there is no write-back method " + quoted(c.WriteBack)
+	return ReasonInvalidConfiguration, "unknown write-back method " + quoted(c.WriteBack)
 }

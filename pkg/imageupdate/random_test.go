@@ -11,13 +11,12 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-// generator makes up Applications and pushes out of few enough names and tags for
-// them to meet.
+// generator generates Applications and pushes from a small set of names and tags, so that they often match.
 type generator struct{ *rand.Rand }
 
 func one[T any](c generator, of ...T) T { return of[c.IntN(len(of))] }
 
-// some makes up to three of something.
+// some generates up to three items.
 func some[T any](c generator, draw func() T) []T {
 	var all []T
 	for range c.IntN(4) {
@@ -112,7 +111,7 @@ func (c generator) application() *argov1alpha1.Application {
 	return app
 }
 
-// repeat runs a property on many random cases, and says which one failed.
+// repeat checks a property on many random cases and reports the seed of a failure.
 func repeat(t *testing.T, times int, property func(c generator) string) {
 	t.Helper()
 	for seed := range uint64(times) {

@@ -9,8 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// keyRecorder notes which keys were looked up, whether they were there or not. The nil
-// pointer notes nothing.
+// keyRecorder records the keys that were looked up, including absent ones. A nil keyRecorder records nothing.
 type keyRecorder struct{ recorded []string }
 
 func (r *keyRecorder) record(key string) {
@@ -19,7 +18,7 @@ func (r *keyRecorder) record(key string) {
 	}
 }
 
-// child returns one that notes if this one does.
+// child returns a new recorder, or nil if r is nil.
 func (r *keyRecorder) child() *keyRecorder {
 	if r == nil {
 		return nil
@@ -34,7 +33,7 @@ func (r *keyRecorder) keys() []string {
 	return r.recorded
 }
 
-// recordingLabels are labels that note whether a selector looks any of them up.
+// recordingLabels are labels that record whether any of them is looked up.
 type recordingLabels struct {
 	labels.Set
 	read *bool

@@ -13,34 +13,32 @@ import (
 	"postern.dev/postern/pkg/pattern"
 )
 
-// comparison is how a pushed image stands to one that is in use.
+// comparison is the relation of a pushed image to one in use.
 type comparison int
 
 const (
 	incomparable comparison = iota
 	behind
-	equivalent // the same, written differently
+	equivalent // same version, different spelling
 	equal
 	ahead
 )
 
-// rule is what sets one strategy apart from the others.
+// rule implements one strategy.
 type rule interface {
-	// refuses says why a pushed image is no candidate; the reason is empty if it is one.
+	// refuses returns why a pushed image is not a candidate, or an empty reason.
 	refuses(pushed Image) (reason, message string)
-	// relevant picks those of the images in use that the pushed one is to replace,
-	// at least one.
+	// relevant returns the images in use that the pushed image replaces, at least one.
 	relevant(inUse []Image) []Image
-	// compare compares a candidate with an image in use.
 	compare(pushed, used Image) comparison
-	// aheadReason and behind are the reasons for a candidate that is.
+	// aheadReason and behindReason are the reasons for candidates that are ahead or behind.
 	aheadReason() string
 	behindReason() string
-	// pinnedDigest is the digest to write with the tag, or empty.
+	// pinnedDigest returns the digest to write with the tag, or "".
 	pinnedDigest(pushed Image) string
 }
 
-// newRule is the rule of an image's strategy.
+// newRule returns the rule of an image's strategy.
 func newRule(c ImageConfig, f filter) (rule, error) {
 	switch c.Strategy {
 	case Semver:
@@ -55,26 +53,24 @@ func newRule(c ImageConfig, f filter) (rule, error) {
 		}
 		return digestRule{tag: c.Constraint}, nil
 	}
-	return nil, fmt.Errorf("there is no strategy %q", c.Strategy)
+	return nil, fmt.Errorf("unknown strategy %q", c.Strategy)
 }
 
-// unpinned is common to the strategies that trust tags to stay what they are.
+// unpinned is embedded by strategies that write tags without a digest.
 type unpinned struct{}
 
 func (unpinned) relevant(inUse []Image) []Image { return inUse }
 func (unpinned) pinnedDigest(Image) string      { return "" }
 
-// semverRule compares semantic versions. It never lets one go backwards, not even
-// to meet the constraint.
+// semverRule compares semantic versions. It never accepts a downgrade, not even to meet the constraint.
 type semverRule struct {
 	unpinned
 	constraint *semver.Constraints
 	text       string
 }
 
-// newSemverRule reads a constraint. None is "*", which like Image Updater's
-// excludes pre-releases; a constraint with a pre-release in it, such as ">=1.0-0",
-// includes them.
+// newSemverRule parses a constraint. The default is "*", which excludes pre-releases as in Image Updater; a constraint
+// with a pre-release, such as ">=1.0-0", includes them.
 func newSemverRule(owner, constraint string) (rule, error) {
 	if constraint == "" {
 		constraint = "*"
@@ -115,8 +111,7 @@ func (r semverRule) compare(pushed, used Image) comparison {
 func (semverRule) aheadReason() string  { return ReasonNewerVersion }
 func (semverRule) behindReason() string { return ReasonOlderVersion }
 
-// newestBuildRule takes what was pushed last. That nothing older arrives late is
-// for whoever knows the time of the push.
+// newestBuildRule accepts the last push. The caller, which knows the time of the push, must reject late older pushes.
 type newestBuildRule struct{ unpinned }
 
 func (newestBuildRule) refuses(Image) (reason, message string) { return "", "" }
@@ -129,7 +124,7 @@ func (newestBuildRule) compare(pushed, used Image) comparison {
 }
 
 func (newestBuildRule) aheadReason() string  { return ReasonNewestBuild }
-func (newestBuildRule) behindReason() string { return "" } // nothing is
+func (newestBuildRule) behindReason() string { return "" } // unused: compare never returns behind
 
 // alphabeticalRule compares tags byte by byte.
 type alphabeticalRule struct {
@@ -139,8 +134,8 @@ type alphabeticalRule struct {
 
 func (alphabeticalRule) refuses(Image) (reason, message string) { return "", "" }
 
-// compare does not compare with a tag that could never have been chosen: an
-// application that begins with "latest" would never leave it for "2026-01-31".
+// compare returns incomparable for a tag that the filter does not accept. Otherwise, an application that starts with
+// "latest" would never change to "2026-01-31".
 func (r alphabeticalRule) compare(pushed, used Image) comparison {
 	if used.Tag == "" || !r.filter.accepts(used.Tag) {
 		return incomparable
@@ -151,7 +146,7 @@ func (r alphabeticalRule) compare(pushed, used Image) comparison {
 func (alphabeticalRule) aheadReason() string  { return ReasonAlphabeticallyLater }
 func (alphabeticalRule) behindReason() string { return ReasonAlphabeticallyEarlier }
 
-// digestRule pins what one tag points at.
+// digestRule pins the digest of one tag.
 type digestRule struct{ tag string }
 
 func (r digestRule) refuses(pushed Image) (reason, message string) {
@@ -164,8 +159,7 @@ func (r digestRule) refuses(pushed Image) (reason, message string) {
 	return "", ""
 }
 
-// relevant leaves out what runs under another tag, if something runs under the one
-// that is followed, or under a digest alone.
+// relevant returns the images with the followed tag or with only a digest, if there are any.
 func (r digestRule) relevant(inUse []Image) []Image {
 	var followed []Image
 	for _, used := range inUse {
@@ -187,10 +181,10 @@ func (digestRule) compare(pushed, used Image) comparison {
 }
 
 func (digestRule) aheadReason() string              { return ReasonNewDigest }
-func (digestRule) behindReason() string             { return "" } // nothing is
+func (digestRule) behindReason() string             { return "" } // unused: compare never returns behind
 func (digestRule) pinnedDigest(pushed Image) string { return pushed.Digest }
 
-// toComparison turns the result of a comparison function into one of ours.
+// toComparison converts the result of a compare function.
 func toComparison(order int) comparison {
 	switch {
 	case order < 0:

@@ -14,20 +14,19 @@ import (
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
 )
 
-// appSelector is a part of an ImageUpdater object that selects Applications.
+// appSelector is a reference of an ImageUpdater object that selects Applications.
 type appSelector struct {
 	updater *iuv1alpha1.ImageUpdater
 	ref     *iuv1alpha1.ApplicationRef
-	// index is the place of ref in the object.
+	// index is the index of ref in the object.
 	index int
-	// labels must match the Application's.
+	// labels selects the Application's labels.
 	labels      labels.Selector
 	specificity int
 }
 
-// matchingSelectors lists the references that select an Application, the most
-// specific first. Among equals it is the name of the object that decides, then
-// the order within it, so that every replica chooses the same.
+// matchingSelectors returns the references that select the Application, most specific first. Ties are broken by object
+// name, then by the order in the object, so that every replica chooses the same reference.
 func (f *configFinder) matchingSelectors() []*appSelector {
 	appLabels := recordingLabels{f.app.Labels, &f.labelsRead}
 	var found []*appSelector
@@ -51,30 +50,28 @@ func (f *configFinder) matchingSelectors() []*appSelector {
 	return found
 }
 
-// matches reports whether an Application is selected.
 func (s *appSelector) matches(name string, appLabels labels.Labels) bool {
 	matched, err := path.Match(s.ref.NamePattern, name)
 	return err == nil && matched && s.labels.Matches(appLabels)
 }
 
-// specificity scores a reference just as Image Updater does, whose documentation
-// (docs/configuration/applications.md) gives part of it: a name without wildcards
-// beats everything, labels beat patterns, more labels beat fewer, and then the
-// number of literal characters counts.
+// specificity returns the same score as Image Updater, which documents it in part (docs/configuration/applications.md):
+// a name without wildcards beats everything, labels beat patterns, more labels beat fewer, then more literal characters
+// beat fewer.
 func specificity(ref *iuv1alpha1.ApplicationRef) int {
-	const exact, labelled, perLabel = 1_000_000, 10_000, 100
+	const exact, labeled, perLabel = 1_000_000, 10_000, 100
 
 	score := countLiterals(ref.NamePattern)
 	if !strings.ContainsAny(ref.NamePattern, "*?[]") {
 		score += exact
 	}
 	if selectors := ref.LabelSelectors; selectors != nil {
-		score += labelled + perLabel*(len(selectors.MatchLabels)+len(selectors.MatchExpressions))
+		score += labeled + perLabel*(len(selectors.MatchLabels)+len(selectors.MatchExpressions))
 	}
 	return score
 }
 
-// countLiterals counts the characters of a pattern that stand for themselves.
+// countLiterals counts the literal characters of a pattern.
 func countLiterals(pattern string) int {
 	n := 0
 	for pattern != "" {

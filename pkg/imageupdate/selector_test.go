@@ -12,8 +12,8 @@ import (
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
 )
 
-// selecting is an ImageUpdater with one reference for each pattern, the image of
-// which is named as the object and the number of the reference.
+// selecting returns an ImageUpdater with the given references. The alias of each image is the object name and the index
+// of the reference.
 func selecting(name string, refs ...iuv1alpha1.ApplicationRef) *iuv1alpha1.ImageUpdater {
 	for i := range refs {
 		refs[i].Images = []iuv1alpha1.ImageConfig{{Alias: name + string(rune('0'+i)), ImageName: "x"}}
@@ -44,7 +44,8 @@ func TestConfigForChoosesTheMostSpecificReference(t *testing.T) {
 		want     string // alias; empty: not found
 		notes    []string
 	}{
-		{"none selects, annotations count", []*iuv1alpha1.ImageUpdater{selecting("a", ref{NamePattern: "x*"})}, "own", nil},
+		{"none selects, annotations count", []*iuv1alpha1.ImageUpdater{selecting("a", ref{NamePattern: "x*"})}, "own",
+			nil},
 		{"another namespace", []*iuv1alpha1.ImageUpdater{elsewhere}, "own", nil},
 		{"an exact name", []*iuv1alpha1.ImageUpdater{selecting("a", ref{NamePattern: "*"}, ref{NamePattern: "shop"},
 			ref{NamePattern: "*", LabelSelectors: labels("a", "b")})}, "a1", nil},
@@ -54,25 +55,27 @@ func TestConfigForChoosesTheMostSpecificReference(t *testing.T) {
 			ref{NamePattern: "*", LabelSelectors: labels("a", "b")})}, "a1", nil},
 		{"more letters", []*iuv1alpha1.ImageUpdater{selecting("a", ref{NamePattern: "s*"}, ref{NamePattern: "[r-t]ho?"},
 			ref{NamePattern: "sh*"})}, "a1", nil},
-		{"the first among equals", []*iuv1alpha1.ImageUpdater{selecting("a", ref{NamePattern: "s*"}, ref{NamePattern: "*p"})},
+		{"the first among equals",
+			[]*iuv1alpha1.ImageUpdater{selecting("a", ref{NamePattern: "s*"}, ref{NamePattern: "*p"})},
 			"a0", nil},
 		{"labels that do not match", []*iuv1alpha1.ImageUpdater{selecting("a",
 			ref{NamePattern: "shop", LabelSelectors: labels("c")}, ref{NamePattern: "*"})}, "a1", nil},
 		{"a selector that is none", []*iuv1alpha1.ImageUpdater{selecting("a",
 			ref{NamePattern: "shop", LabelSelectors: broken}, ref{NamePattern: "*"})}, "a1", nil},
-		{"a pattern that is none", []*iuv1alpha1.ImageUpdater{selecting("a", ref{NamePattern: "[sho"}, ref{NamePattern: "*"})},
+		{"a pattern that is none",
+			[]*iuv1alpha1.ImageUpdater{selecting("a", ref{NamePattern: "[sho"}, ref{NamePattern: "*"})},
 			"a1", nil},
 		{"across objects", []*iuv1alpha1.ImageUpdater{selecting("c", ref{NamePattern: "s*"}),
 			selecting("b", ref{NamePattern: "sh*"}, ref{NamePattern: "*"}), selecting("a", ref{NamePattern: "sh*"})}, "a0",
-			[]string{"ImageUpdater b selects the Application too, less specifically",
-				"ImageUpdater c selects the Application too, less specifically"}},
+			[]string{"ImageUpdater b also selects the Application, less specifically",
+				"ImageUpdater c also selects the Application, less specifically"}},
 		{"annotations on demand", []*iuv1alpha1.ImageUpdater{selecting("a",
 			ref{NamePattern: "shop", UseAnnotations: annotations}, ref{NamePattern: "*"})}, "own", nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			app := annotated(map[string]string{"image-list": "own=x"})
 			app.Labels = map[string]string{"a": "yes", "b": "yes"}
-			got, found := ConfigFor(app, read(tc.updaters...))
+			got, found := ConfigFor(app, parseUpdaters(tc.updaters...))
 			if !found || len(got.Images) != 1 || got.Images[0].Alias != tc.want {
 				t.Fatalf("ConfigFor() = %+v, %v, want %s", got, found, tc.want)
 			}
@@ -85,12 +88,12 @@ func TestConfigForChoosesTheMostSpecificReference(t *testing.T) {
 
 func TestConfigForPassesOverAnnotationsThatAreNotThere(t *testing.T) {
 	byAnnotations := iuv1alpha1.ApplicationRef{NamePattern: "shop", UseAnnotations: ptr(true)}
-	alone := read(selecting("a", byAnnotations))
+	alone := parseUpdaters(selecting("a", byAnnotations))
 	if got, found := ConfigFor(annotated(nil), alone); found {
 		t.Errorf("ConfigFor() = %+v, want none", got)
 	}
-	beside := read(selecting("a", byAnnotations, iuv1alpha1.ApplicationRef{NamePattern: "*"}))
-	if got, _ := ConfigFor(annotated(nil), beside); len(got.Images) != 1 || got.Images[0].Alias != "a1" {
-		t.Errorf("ConfigFor() = %+v, want that of the wider pattern", got)
+	alternative := parseUpdaters(selecting("a", byAnnotations, iuv1alpha1.ApplicationRef{NamePattern: "*"}))
+	if got, _ := ConfigFor(annotated(nil), alternative); len(got.Images) != 1 || got.Images[0].Alias != "a1" {
+		t.Errorf("ConfigFor() = %+v, want the configuration of the wider pattern", got)
 	}
 }

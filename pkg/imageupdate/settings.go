@@ -12,30 +12,29 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-// imageEntry is one configured image before defaults, whether it was found in
-// annotations or in an object.
+// imageEntry is one configured image before defaults are applied, from annotations or an object.
 type imageEntry struct {
 	alias, image string
 	settings     *iuv1alpha1.CommonUpdateSettings
 	targets      *iuv1alpha1.ManifestTargets
 	verification *iuv1alpha1.ImagesVerification
 	problem      string
-	// annotationKeys are the keys of the annotations that it was read from.
+	// annotationKeys are the annotation keys that the entry was read from.
 	annotationKeys []string
 }
 
-// defaults are what an entry inherits, the most general first.
+// defaults are the settings that an entry inherits, most general first.
 type defaults struct {
 	settings     []*iuv1alpha1.CommonUpdateSettings
 	verification []*iuv1alpha1.ImagesVerification
 	problem      string
 }
 
-// add adds an entry to the configuration, with what it inherits.
+// add adds an entry with its inherited settings to the configuration.
 func (c *Config) add(e imageEntry, d defaults) {
 	name, constraint := splitConstraint(e.image)
 	if len(e.alias) > maxAlias {
-		c.note("%s: the alias has %d bytes, which is too long; at most %d are taken",
+		c.note("%s: the alias has %d bytes, which is too long; at most %d are allowed",
 			quoted(e.alias), len(e.alias), maxAlias)
 		return
 	}
@@ -48,14 +47,14 @@ func (c *Config) add(e imageEntry, d defaults) {
 	merged := mergeSettings(append(slices.Clip(d.settings), e.settings))
 	strategy, known := parseStrategy(deref(merged.UpdateStrategy))
 	if !known {
-		c.note("%s: there is no strategy %s; semver is used", image.Slot(), quoted(*merged.UpdateStrategy))
+		c.note("%s: unknown strategy %s; semver is used", image.Slot(), quoted(*merged.UpdateStrategy))
 	}
 	if len(merged.Platforms) > 0 {
-		c.note("%s: platforms %s are not checked: a push does not say for which it was built",
+		c.note("%s: platforms %s are not checked: a push does not say which platforms it was built for",
 			image.Slot(), joinForMessage(merged.Platforms))
 	}
 	if deref(merged.PullSecret) != "" {
-		c.note("%s: the pull secret is not used: no registry is asked", image.Slot())
+		c.note("%s: the pull secret is not used: Postern does not query registries", image.Slot())
 	}
 	image.Strategy = strategy
 	image.AllowTags = deref(merged.AllowTags)
@@ -67,7 +66,7 @@ func (c *Config) add(e imageEntry, d defaults) {
 	image.Target = target
 	image.Problem = firstOf(e.problem, d.problem, problem)
 	if len(constraint) > maxConstraint {
-		image.Problem = fmt.Sprintf("what follows its name has %d bytes, which is too long; at most %d are taken",
+		image.Problem = fmt.Sprintf("its constraint has %d bytes, which is too long; at most %d are allowed",
 			len(constraint), maxConstraint)
 	}
 	c.Images = append(c.Images, image)
@@ -80,10 +79,9 @@ func (c *Config) note(format string, args ...any) {
 	c.Notes = append(c.Notes, strings.TrimPrefix(fmt.Sprintf(format, args...), ": "))
 }
 
-// noteTooManyImages says that not all images count.
-func (c *Config) noteTooManyImages() { c.note("only the first %d images count", maxImages) }
+func (c *Config) noteTooManyImages() { c.note("only the first %d images are used", maxImages) }
 
-// joinForMessage lists a few of what is configured for people.
+// joinForMessage lists the first configured values for a message.
 func joinForMessage(all []string) string {
 	joined := strings.Join(all[:min(len(all), maxJoined)], ", ")
 	if len(joined) > maxQuoted {
@@ -92,7 +90,7 @@ func joinForMessage(all []string) string {
 	return joined
 }
 
-// mergeSettings lays settings over each other; what is set later wins, field by field.
+// mergeSettings merges settings field by field; later layers win.
 func mergeSettings(layers []*iuv1alpha1.CommonUpdateSettings) iuv1alpha1.CommonUpdateSettings {
 	var merged iuv1alpha1.CommonUpdateSettings
 	for _, layer := range layers {
@@ -113,8 +111,8 @@ func mergeSettings(layers []*iuv1alpha1.CommonUpdateSettings) iuv1alpha1.CommonU
 	return merged
 }
 
-// wantsVerification reports whether the most specific block that says so, of
-// those there are, wants signatures. A block that does not say wants them.
+// wantsVerification reports whether signatures are required. The last layer that sets enabled wins; layers without it
+// require signatures.
 func wantsVerification(layers []*iuv1alpha1.ImagesVerification) bool {
 	var enabled *bool
 	present := false
@@ -127,14 +125,17 @@ func wantsVerification(layers []*iuv1alpha1.ImagesVerification) bool {
 	return present && (enabled == nil || *enabled)
 }
 
-// parseManifestTarget reads where an image is written, and says what is wrong with it.
+// parseManifestTarget returns where an image is written, and a problem or "".
 func parseManifestTarget(targets *iuv1alpha1.ManifestTargets) (target ManifestTarget, problem string) {
 	if targets == nil {
 		return ManifestTarget{}, ""
 	}
 	var all []ManifestTarget
 	if k := targets.Kustomize; k != nil {
-		all = append(all, ManifestTarget{SourceType: argov1alpha1.SourceTypeKustomize, Name: strings.TrimSpace(deref(k.Name))})
+		all = append(all, ManifestTarget{
+			SourceType: argov1alpha1.SourceTypeKustomize,
+			Name:       strings.TrimSpace(deref(k.Name)),
+		})
 	}
 	if h := targets.Helm; h != nil {
 		all = append(all, newManifestTarget(argov1alpha1.SourceTypeHelm, h.Name, h.Tag, h.Spec))
@@ -151,13 +152,13 @@ func parseManifestTarget(targets *iuv1alpha1.ManifestTargets) (target ManifestTa
 	return all[0], all[0].problem()
 }
 
-// problem says why nothing can be written to a target; empty if it can.
+// problem returns why the target cannot be written, or "".
 func (t ManifestTarget) problem() string {
 	switch {
 	case t.SourceType == argov1alpha1.SourceTypePlugin && t.Spec == "" && t.Tag == "":
 		return "its plugin target names no variable for the tag; set spec, or name and tag"
 	case t.SourceType == argov1alpha1.SourceTypeKustomize && strings.ContainsAny(t.Name, "= \t\n"):
-		// An entry that begins with it would read as another one, and never be found again.
+		// An entry with this name would be parsed as another one and never be found again.
 		return fmt.Sprintf("its Kustomize target is %s, which cannot be the name of an image", quoted(t.Name))
 	}
 	return ""
@@ -167,7 +168,11 @@ func newManifestTarget(sourceType string, name, tag, spec *string) ManifestTarge
 	if s := strings.TrimSpace(deref(spec)); s != "" {
 		return ManifestTarget{SourceType: sourceType, Spec: s}
 	}
-	return ManifestTarget{SourceType: sourceType, Name: strings.TrimSpace(deref(name)), Tag: strings.TrimSpace(deref(tag))}
+	return ManifestTarget{
+		SourceType: sourceType,
+		Name:       strings.TrimSpace(deref(name)),
+		Tag:        strings.TrimSpace(deref(tag)),
+	}
 }
 
 func laterOf[T any](earlier, later *T) *T {

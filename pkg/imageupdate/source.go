@@ -9,36 +9,34 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-// Source is the place of a source in an Application.
+// Source identifies a source of an Application.
 type Source struct {
-	// Field is the place as people write it, such as "spec.sources[1]".
+	// Field is its field path, such as "spec.sources[1]".
 	Field string
-	// Path is the same as a JSON pointer, such as "/spec/sources/1".
+	// Path is its JSON pointer, such as "/spec/sources/1".
 	Path string
-	// RepoURL is the repository of the source, and Directory or Chart what of it is
-	// used: by them to know that the place still holds the same source.
+	// RepoURL is the repository of the source; Directory or Chart is the part that is used. They verify that the path
+	// still refers to the same source.
 	RepoURL, Directory, Chart string
 }
 
-// appSource is a source, its place, and the tool that renders it.
+// appSource is a source with its location and the tool that renders it.
 type appSource struct {
 	Source
 	argov1alpha1.ApplicationSource
-	// sourceType is what Argo CD found the source to be, as far as is known.
+	// sourceType is the type reported by Argo CD or inferred from the specification; empty if unknown.
 	sourceType string
-	// changed is set if a list in it is no longer what was read.
+	// changed is set if a list in the source was modified.
 	changed bool
 }
 
-// overrideCount counts the entries of the longest list.
+// overrideCount returns the length of the longest list.
 func (s *appSource) overrideCount() int {
 	return max(len(deref(s.Kustomize).Images), len(deref(s.Helm).Parameters), len(deref(s.Plugin).Env))
 }
 
-// sourcesOf lists the sources that Argo CD uses. As Image Updater does, it goes
-// by what Argo CD says the tool is; for a dry source, whose type Argo CD does not
-// report, by what the specification holds. Where Argo CD has not looked yet, that
-// decides too.
+// sourcesOf returns the sources that Argo CD uses. As in Image Updater, the reported type wins. For a dry source, whose
+// type Argo CD does not report, and for sources without a reported type, the specification decides.
 func sourcesOf(app *argov1alpha1.Application) []appSource {
 	spec, status := &app.Spec, &app.Status
 	switch {
@@ -72,7 +70,7 @@ func newSource(s argov1alpha1.ApplicationSource, field, path string, types ...st
 	}
 }
 
-// explicitType is the tool that the specification itself chooses, if it does.
+// explicitType returns the tool that the specification selects, or "".
 func explicitType(s argov1alpha1.ApplicationSource) string {
 	switch {
 	case s.Kustomize != nil:
@@ -85,7 +83,7 @@ func explicitType(s argov1alpha1.ApplicationSource) string {
 	return ""
 }
 
-// hasSettings reports whether a source holds settings for a tool.
+// hasSettings reports whether a source has settings for a tool.
 func hasSettings(s argov1alpha1.ApplicationSource, sourceType string) bool {
 	switch sourceType {
 	case argov1alpha1.SourceTypeKustomize:
@@ -98,7 +96,7 @@ func hasSettings(s argov1alpha1.ApplicationSource, sourceType string) bool {
 	return false
 }
 
-// firstSourceType is the tool of the first source whose images can be set.
+// firstSourceType returns the tool of the first source whose images can be set, or "".
 func firstSourceType(sources []appSource) string {
 	for _, s := range sources {
 		switch s.sourceType {
@@ -109,17 +107,17 @@ func firstSourceType(sources []appSource) string {
 	return ""
 }
 
-// findSource finds the source that an image is written to. Like Image Updater it
-// takes the first tool there is, and of its sources the first that holds settings
-// for it, or else the first. A target that names a tool asks for that one.
-// Without a source there is a reason.
+// findSource finds the source that an image is written to. The target selects the tool; the default is the tool of the
+// first source, as in Image Updater. Among the sources of that tool, it prefers the first with settings for the tool.
+// If no source is found, it returns a reason and a message.
 func findSource(sources []appSource, t ManifestTarget) (found *appSource, reason, message string) {
 	first := firstSourceType(sources)
 	if first == "" {
 		return nil, ReasonUnsupportedSource, "no source is known to be rendered by Helm, Kustomize or a plugin"
 	}
 	if first == argov1alpha1.SourceTypePlugin && t.SourceType == "" {
-		return nil, ReasonTargetMismatch, "a plugin renders the Application, and no variable of its is named for the image"
+		return nil, ReasonTargetMismatch,
+			"a plugin renders the Application, and the target names no plugin variable for the image"
 	}
 	wanted := firstOf(t.SourceType, first)
 	for i := range sources {
@@ -134,7 +132,8 @@ func findSource(sources []appSource, t ManifestTarget) (found *appSource, reason
 	}
 	if found == nil {
 		return nil, ReasonTargetMismatch,
-			fmt.Sprintf("its target is for %s, which renders no source of the Application; %s does", wanted, first)
+			fmt.Sprintf("its target is for %s, but no source of the Application is rendered by it; %s is used",
+				wanted, first)
 	}
 	return found, "", ""
 }

@@ -35,7 +35,8 @@ func TestObjectsThatAreTooLargeAreRefusedAndTheOwnerIsTold(t *testing.T) {
 		"wildcards":      {many(maxSelectors+1, "shop-%d*"), "wildcards"},
 		"a long pattern": {[]ref{{NamePattern: strings.Repeat("[s]", 100) + "*"}}, "301 bytes"},
 		"labels and values": {[]ref{{NamePattern: "x*", LabelSelectors: &metav1.LabelSelector{
-			MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: metav1.LabelSelectorOpIn, Values: values}},
+			MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: metav1.LabelSelectorOpIn,
+				Values: values}},
 		}}}, "labels and values"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -51,7 +52,7 @@ func TestObjectsThatAreTooLargeAreRefusedAndTheOwnerIsTold(t *testing.T) {
 				d := decisions[0]
 				if namespace == "other" {
 					if !d.Update {
-						t.Errorf("objects of another namespace count: %+v", d)
+						t.Errorf("objects of another namespace are counted: %+v", d)
 					}
 				} else if d.Update || d.Reason != ReasonInvalidConfiguration || !strings.Contains(d.Message, tc.want) {
 					t.Errorf("got %+v", d)
@@ -64,15 +65,16 @@ func TestObjectsThatAreTooLargeAreRefusedAndTheOwnerIsTold(t *testing.T) {
 	}
 }
 
-// TestTheConfigurationOfOneImageIsAPartOfTheWhole holds whatever is configured.
 func TestTheConfigurationOfOneImageIsAPartOfTheWhole(t *testing.T) {
 	named := 0
 	repeat(t, 2000, func(c generator) string {
 		var list []string
 		for i := range 1 + c.IntN(5) {
-			list = append(list, one(c, "", fmt.Sprintf("a%d=", i))+c.name()+one(c, "", ":1.x", ":>=1 <2", ":v1@sha256:old"))
+			list = append(list,
+				one(c, "", fmt.Sprintf("a%d=", i))+c.name()+one(c, "", ":1.x", ":>=1 <2", ":v1@sha256:old"))
 		}
-		app := annotated(map[string]string{"image-list": strings.Join(list, one(c, ",", ", ")), "a1.update-strategy": "digest"})
+		app := annotated(map[string]string{"image-list": strings.Join(list, one(c, ",", ", ")),
+			"a1.update-strategy": "digest"})
 		pushed := c.image()
 		whole, _ := ConfigFor(app, nil)
 		part, found := ConfigForImage(app, nil, pushed)
@@ -82,11 +84,11 @@ func TestTheConfigurationOfOneImageIsAPartOfTheWhole(t *testing.T) {
 			whole.Notes, part.Notes = nil, nil
 		}
 		if !found {
-			return "it is not found"
+			return "the configuration is not found"
 		}
 		return cmp.Diff(whole, part)
 	})
 	if named < 500 {
-		t.Errorf("an image was named %d times only", named)
+		t.Errorf("only %d cases configure the image", named)
 	}
 }

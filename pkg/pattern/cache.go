@@ -13,39 +13,38 @@ import (
 )
 
 const (
-	// MaxBytes bounds what is kept compiled in all, by estimate.
+	// MaxBytes limits the estimated size of all compiled patterns.
 	MaxBytes = 32 << 20
-	// MaxOwnerBytes bounds what is kept compiled for one owner: some 800 expressions
-	// as people write them, or 24 of the largest.
+	// MaxOwnerBytes limits the estimated size of one owner's compiled patterns: about 800 typical expressions, or 24 of
+	// the largest.
 	MaxOwnerBytes = 4 << 20
 )
 
-// What a compiled text takes, by measurement of the garbage collector's figures.
+// Estimated memory of a compiled pattern, measured with the garbage collector's figures.
 const (
 	bytesPerEntry          = 1024
 	bytesPerInstruction    = 176
 	bytesPerConstraintByte = 64
 )
 
-// defaultCache is what the functions of this package compile into. Equal texts of one owner
-// are one entry, so it does for objects from a cache and for those that were read live.
+// defaultCache is used by the functions of this package. Equal texts of one owner share an entry, so it serves objects
+// from a cache and objects that were read live.
 var defaultCache = newCache(MaxOwnerBytes, MaxBytes)
 
-// Regexp returns the compiled form of a regular expression, of RE2's syntax, that an
-// owner of targets wrote; the owner is the namespace. The error says what is wrong with
-// the text, and that it is too large if it is. It is safe for concurrent use.
+// Regexp compiles a regular expression in RE2 syntax, or returns it from the cache. The owner is the namespace of the
+// target. It returns an error if the text is not valid or too large. It is safe for concurrent use.
 func Regexp(owner, text string) (*Expression, error) { return defaultCache.regexp(owner, text) }
 
-// Constraint is Regexp for a semver constraint:
+// Constraint is like Regexp, for a semver constraint:
 // https://github.com/Masterminds/semver#checking-version-constraints
 func Constraint(owner, text string) (*semver.Constraints, error) {
 	return defaultCache.constraint(owner, text)
 }
 
-// Compilations counts the texts that were parsed since the process began.
+// Compilations returns the number of texts that were parsed since the process started.
 func Compilations() uint64 { return defaultCache.compilations.Load() }
 
-// cache keeps what was compiled, and the errors of what could not be.
+// cache stores compiled patterns, and the errors of texts that do not compile.
 type cache struct {
 	maxOwnerBytes, maxBytes int // bytes
 	compilations            atomic.Uint64
@@ -55,11 +54,11 @@ type cache struct {
 	owners map[string]*ownerEntries
 }
 
-// ownerEntries is what is kept for one owner.
+// ownerEntries are the entries of one owner.
 type ownerEntries struct {
 	bytes   int
 	entries map[key]*list.Element
-	lru     list.List // of *entry, the last used first
+	lru     list.List // of *entry, most recently used first
 }
 
 type kind int
@@ -80,7 +79,7 @@ type entry struct {
 	result func() result
 }
 
-// result is a compiled text, or why there is none.
+// result is a compiled pattern or an error.
 type result struct {
 	regexp     *Expression
 	constraint *semver.Constraints
@@ -93,7 +92,7 @@ func newCache(maxOwnerBytes, maxBytes int) *cache {
 }
 
 func (c *cache) regexp(owner, text string) (*Expression, error) {
-	if len(text) > MaxRegexpBytes { // is not kept either
+	if len(text) > MaxRegexpBytes { // not cached either
 		return compileRegexp(text)
 	}
 	r := c.get(owner, key{kindRegexp, text}, func(text string) (r result) {
@@ -117,8 +116,8 @@ func (c *cache) constraint(owner, text string) (*semver.Constraints, error) {
 	return r.constraint, r.err
 }
 
-// get returns what is kept, or else compiles: once, even for several callers at the
-// same time, and not while others wait for the lock.
+// get returns the cached result, or compiles the text. Concurrent callers compile it once, and other callers do not
+// wait for the compilation.
 func (c *cache) get(owner string, k key, compile func(text string) result) result {
 	c.mu.Lock()
 	s, ok := c.owners[owner]
@@ -131,7 +130,7 @@ func (c *cache) get(owner string, k key, compile func(text string) result) resul
 		c.mu.Unlock()
 		return element.Value.(*entry).result()
 	}
-	k.text = strings.Clone(k.text) // it may be a part of something larger
+	k.text = strings.Clone(k.text) // do not keep a larger string alive
 	e := &entry{key: k, result: sync.OnceValue(func() result {
 		c.compilations.Add(1)
 		return compile(k.text)
@@ -145,7 +144,7 @@ func (c *cache) get(owner string, k key, compile func(text string) result) resul
 	r := e.result()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.entries[k] == element && c.owners[owner] == s { // or it gave way meanwhile
+	if s.entries[k] == element && c.owners[owner] == s { // not evicted in the meantime
 		c.charge(s, e, r.bytes)
 		c.evict(owner)
 	}
@@ -158,8 +157,8 @@ func (c *cache) charge(s *ownerEntries, e *entry, bytes int) {
 	c.bytes += bytes
 }
 
-// evict drops what an owner used longest ago, if it has too much, and then, if all
-// have, what the one that has most did.
+// evict drops the least recently used entries of the owner while the owner is over its limit, then those of the largest
+// owner while the cache is over its limit.
 func (c *cache) evict(owner string) {
 	for s := c.owners[owner]; s.bytes > c.maxOwnerBytes; {
 		c.evictOldest(owner)
@@ -169,7 +168,7 @@ func (c *cache) evict(owner string) {
 	}
 }
 
-// largestOwner is the owner for whom most is kept.
+// largestOwner returns the owner whose entries are the largest in total.
 func (c *cache) largestOwner() (owner string) {
 	most := -1
 	for name, s := range c.owners {
@@ -180,7 +179,7 @@ func (c *cache) largestOwner() (owner string) {
 	return owner
 }
 
-// evictOldest drops what an owner used longest ago.
+// evictOldest drops the least recently used entry of an owner.
 func (c *cache) evictOldest(owner string) {
 	s := c.owners[owner]
 	e := s.lru.Remove(s.lru.Back()).(*entry)

@@ -15,31 +15,30 @@ import (
 )
 
 const (
-	// MaxRegexpBytes bounds the text of a regular expression.
+	// MaxRegexpBytes limits the text of a regular expression.
 	MaxRegexpBytes = 1024
-	// MaxRegexpSize bounds the program of a regular expression, in instructions.
+	// MaxRegexpSize limits the program of a regular expression, in instructions.
 	MaxRegexpSize = 1000
-	// maxClasses bounds how often a regular expression may name a class of Unicode,
-	// which takes as long to parse as a hundred letters do.
+	// maxClasses limits how often a regular expression may name a Unicode class. Parsing a class takes as long as
+	// parsing a hundred letters.
 	maxClasses = 8
-	// runesPerInstruction is how many runes of a class weigh as much as an instruction.
+	// runesPerInstruction is how many runes of a class count as one instruction.
 	runesPerInstruction = 16
 )
 
-// Expression is a compiled regular expression, and what it costs to match with it. It is
-// safe for concurrent use.
+// Expression is a compiled regular expression with its match cost. It is safe for concurrent use.
 type Expression struct {
 	compiled *regexp.Regexp
 	size     int
 }
 
-// MatchString reports whether the text holds a match.
+// MatchString reports whether the text contains a match.
 func (r *Expression) MatchString(text string) bool { return r.compiled.MatchString(text) }
 
-// Cost is the most steps that it takes to match a text of so many bytes.
+// Cost returns the maximum number of steps to match a text of the given size in bytes.
 func (r *Expression) Cost(bytes int) int { return r.size * (bytes + 1) }
 
-// parseRegexp parses an expression and measures its program, which it does not make.
+// parseRegexp parses an expression and returns the size of its program, without building the program.
 func parseRegexp(text string) (size int, err error) {
 	if len(text) > MaxRegexpBytes {
 		return 0, tooLongError("regular expression", len(text), MaxRegexpBytes)
@@ -52,13 +51,14 @@ func parseRegexp(text string) (size int, err error) {
 		return 0, err
 	}
 	if size = programSize(parsed); size > MaxRegexpSize {
-		return 0, fmt.Errorf("the regular expression is too large: it compiles to %s instructions, at most %d are taken; "+
+		return 0, fmt.Errorf("the regular expression is too large: it compiles to %s instructions, "+
+			"at most %d are allowed; "+
 			"repeat less", formatSize(size), MaxRegexpSize)
 	}
 	return size, nil
 }
 
-// compileRegexp compiles an expression, if it is small enough.
+// compileRegexp compiles an expression within the size limits.
 func compileRegexp(text string) (*Expression, error) {
 	size, err := parseRegexp(text)
 	if err != nil {
@@ -71,23 +71,22 @@ func compileRegexp(text string) (*Expression, error) {
 	return &Expression{compiled, size}, nil
 }
 
-// checkParseCost is an error about an expression that takes long to parse although it is
-// short. A range that ends beyond ASCII may take 10 ms in a class that is to match in
-// any case; no tag of an image has such a character. That a backslash may be escaped
-// itself makes no difference to what people write.
+// checkParseCost rejects short expressions that are slow to parse. A range that ends beyond ASCII can take 10 ms in a
+// case-insensitive class; no image tag has such characters. Escaped backslashes are not treated specially; this does
+// not affect realistic expressions.
 func checkParseCost(text string) error {
 	beyondASCII := func(r rune) bool { return r >= utf8.RuneSelf }
 	if strings.ContainsFunc(text, beyondASCII) || strings.Contains(text, `\x{`) {
-		return errors.New("the regular expression names a character beyond ASCII, which no tag has")
+		return errors.New("the regular expression contains a non-ASCII character, which no tag can have")
 	}
 	if n := strings.Count(text, `\p`) + strings.Count(text, `\P`); n > maxClasses {
-		return fmt.Errorf(`the regular expression names classes such as \pL %d times; at most %d are taken`, n, maxClasses)
+		return fmt.Errorf(`the regular expression names classes such as \pL %d times; at most %d are allowed`,
+			n, maxClasses)
 	}
 	return nil
 }
 
-// maxProgramSize is the size of all that is larger: nested repetitions multiply, and must
-// not overflow.
+// maxProgramSize caps computed sizes: nested repetitions multiply and must not overflow.
 const maxProgramSize = 1 << 20
 
 func formatSize(size int) string {
@@ -97,9 +96,8 @@ func formatSize(size int) string {
 	return fmt.Sprint(size)
 }
 
-// programSize is the size of the program that an expression compiles to, in instructions;
-// never less than it has, and at most maxProgramSize. It follows regexp/syntax, whose own
-// limit, of some three million instructions, is of no use here.
+// programSize returns an upper bound of the number of instructions that an expression compiles to, at most
+// maxProgramSize. It follows regexp/syntax, whose own limit of three million instructions is too high here.
 func programSize(re *syntax.Regexp) int {
 	subs := 0
 	for _, sub := range re.Sub {
@@ -123,8 +121,8 @@ func programSize(re *syntax.Regexp) int {
 	return min(max(size, 1), maxProgramSize)
 }
 
-// repeatSize is the size of x{least,most} if x has the given one: xx(x(x(x)?)?)?, or
-// xxx+ without an upper bound. The parser takes bounds up to 1000.
+// repeatSize returns the size of x{least,most} for an x of the given size: xx(x(x(x)?)?)?, or xxx+ without an upper
+// bound. The parser accepts bounds up to 1000.
 func repeatSize(least, most, size int) int {
 	if most < 0 {
 		return 2 + max(least, 1)*size
@@ -132,12 +130,11 @@ func repeatSize(least, most, size int) int {
 	return most*size + most - least
 }
 
-// MaxConstraintBytes bounds the text of a semver constraint, and with it the number of
-// comparisons. It is far beyond what people write, and small enough to repeat in an
-// error that is stored.
+// MaxConstraintBytes limits the text of a semver constraint and thereby the number of comparisons. Realistic
+// constraints are far shorter. It is small enough to repeat in a stored error.
 const MaxConstraintBytes = 256
 
-// compileConstraint compiles a semver constraint, if it is short enough.
+// compileConstraint compiles a semver constraint within the size limit.
 func compileConstraint(text string) (*semver.Constraints, error) {
 	if len(text) > MaxConstraintBytes {
 		return nil, tooLongError("semver constraint", len(text), MaxConstraintBytes)
@@ -145,7 +142,7 @@ func compileConstraint(text string) (*semver.Constraints, error) {
 	return semver.NewConstraint(text)
 }
 
-// tooLongError is the error about a text that is not even parsed.
+// tooLongError returns the error for a text that is too long to parse.
 func tooLongError(what string, bytes, most int) error {
-	return fmt.Errorf("the %s has %d bytes, which is too long; at most %d are taken", what, bytes, most)
+	return fmt.Errorf("the %s has %d bytes, which is too long; at most %d are allowed", what, bytes, most)
 }

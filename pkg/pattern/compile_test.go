@@ -22,12 +22,12 @@ func TestARegularExpressionThatIsTooLargeIsNotCompiled(t *testing.T) {
 		"Unicode classes":  `(?i)\pL\pL\pL\pL\pL\pL\pL\pL\pL`,
 		"a wide range":     "(?i)[" + `B-\x{1e942}` + "]",
 		"a character":      "ä",
-		"a class, often":   `\pL{13}`,
-		"a broken one":     "a(",
+		"repeated class":   `\pL{13}`,
+		"malformed":        "a(",
 		"too many repeats": "a{1001}",
 	} {
 		if got, err := compileRegexp(text); err == nil {
-			t.Errorf("%s: compiled, to %d instructions", name, got.size)
+			t.Errorf("%s: compiled to %d instructions", name, got.size)
 		} else if len(err.Error()) > 200 && name != "long" {
 			t.Errorf("%s: the error has %d bytes: %v", name, len(err.Error()), err)
 		}
@@ -46,7 +46,7 @@ func TestARegularExpressionThatPeopleWriteIsCompiled(t *testing.T) {
 	}
 }
 
-// TestTheSizeOfAProgramIsKnownBeforeItIsMade compares with what regexp/syntax makes.
+// TestTheSizeOfAProgramIsKnownBeforeItIsMade compares programSize with the program that regexp/syntax builds.
 func TestTheSizeOfAProgramIsKnownBeforeItIsMade(t *testing.T) {
 	for _, text := range []string{
 		"a", "abc", "a*", "a+", "a?", "a*?", "(a)", "(?:ab)+", "a|b", "abc|abd|x", "[a-z]", `\d+`, ".", "^a$", `\bx\B`,
@@ -61,8 +61,9 @@ func TestTheSizeOfAProgramIsKnownBeforeItIsMade(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		const around = 2 // every program has one to fail and one to end
-		if size, have := programSize(parsed), len(program.Inst)-around; size < have || size > 2*have+20 && !strings.Contains(text, `\p`) {
+		const around = 2 // every program has one instruction to fail and one to end
+		if size, have := programSize(parsed), len(program.Inst)-around; size < have || size > 2*have+20 &&
+			!strings.Contains(text, `\p`) {
 			t.Errorf("%q: the size is %d; the program has %d", text, size, have)
 		}
 	}
@@ -74,14 +75,15 @@ func TestMatchingCostsNoMoreThanItSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := e.Cost(128); got != 129*e.size || e.size < 10 {
-		t.Errorf("it costs %d steps with %d instructions", got, e.size)
+		t.Errorf("the cost is %d steps with %d instructions", got, e.size)
 	}
-	if want := regexp.MustCompile("^a{10}$"); e.MatchString("aaaaaaaaaa") != want.MatchString("aaaaaaaaaa") || e.MatchString("a") {
-		t.Error("it matches other texts than the expression does")
+	if want := regexp.MustCompile("^a{10}$"); e.MatchString("aaaaaaaaaa") != want.MatchString("aaaaaaaaaa") ||
+		e.MatchString("a") {
+		t.Error("MatchString differs from the regular expression")
 	}
 }
 
-// BenchmarkRegexp is what a decision pays for an expression that was compiled before.
+// BenchmarkRegexp measures the cost of an expression that is already compiled.
 func BenchmarkRegexp(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
@@ -91,8 +93,7 @@ func BenchmarkRegexp(b *testing.B) {
 	}
 }
 
-// BenchmarkCompileLargestRegexp is what the largest expressions that are taken cost
-// once, and what one that is refused does.
+// BenchmarkCompileLargestRegexp measures the first compilation of the largest allowed expressions, and a rejection.
 func BenchmarkCompileLargestRegexp(b *testing.B) {
 	for name, text := range map[string]string{
 		"Large": "^(a|b){330}$", "Classes": `^\pL{12}$`, "Refused": strings.Repeat("a{1000}", 146),

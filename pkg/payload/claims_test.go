@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// GitHub's webhooks serve two doors. Neither may deploy what is the other's, and neither may fail for it.
+// GitHub's webhooks can use both GitHub sources. Neither may deploy events for the other, and neither may fail on them.
 func TestGitHubSourcesIgnoreEachOthersEvents(t *testing.T) {
 	const (
 		push    = `{"ref": "refs/heads/main", "after": "` + commitA + `"}`
@@ -68,7 +68,7 @@ func TestGitHubSourcesIgnoreEachOthersEvents(t *testing.T) {
 	}
 }
 
-// A door by source names the type. What pushes an image at one deploys nothing at another, and the other way round.
+// An endpoint by source names the type. An image push for one sender deploys nothing when it is claimed for another.
 func TestNoSourceDeploysTheImageOfAnotherSender(t *testing.T) {
 	for _, c := range goldenCases(t) {
 		plain, err := Decode(c.in)
@@ -83,17 +83,18 @@ func TestNoSourceDeploysTheImageOfAnotherSender(t *testing.T) {
 			in.Source = source
 			got, _ := Decode(in)
 			if len(got.Events) > 0 && (plain.Events[0].Image != nil || got.Events[0].Image != nil) {
-				t.Errorf("%s, sent as %s: deploys %v", c.name, source, refs(got))
+				t.Errorf("%s sent as %s deploys %v", c.name, source, refs(got))
 			}
 		}
 	}
 }
 
-// Nobody else's decoder could read an array.
+// Only the decoder of cloudevents can read an array.
 func TestBatchesAreCloudEventsAlone(t *testing.T) {
 	for _, source := range append(Sources(), "") {
 		for _, event := range []string{"", "push"} {
-			in := Input{Source: source, Header: http.Header{"Content-Type": {"application/cloudevents-batch+json"}}, Body: []byte(`[]`)}
+			in := Input{Source: source, Header: http.Header{"Content-Type": {"application/cloudevents-batch+json"}},
+				Body: []byte(`[]`)}
 			if event != "" {
 				in.Header.Set("X-GitHub-Event", event)
 			}

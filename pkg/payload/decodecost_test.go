@@ -14,10 +14,10 @@ import (
 	"testing"
 )
 
-// allocated returns how many bytes are allocated by decoding, whether or not they are in use at one time.
+// allocated returns the number of bytes that decoding allocates in total.
 func allocated(in Input) int64 {
 	least := int64(1 << 62)
-	for range 2 { // something else may allocate, once
+	for range 2 { // other goroutines may allocate during one run
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		_, _ = Decode(in)
@@ -27,11 +27,11 @@ func allocated(in Input) int64 {
 	return least
 }
 
-// worstCaseFunc is called with each input that is made to cost memory, and its name.
+// worstCaseFunc is called with the name of each expensive input and the input.
 type worstCaseFunc func(name string, in Input)
 
-// generate adds, for each place in a real payload, what takes the most memory there: an array with as many items as fit, an
-// object with as many names, a string as long as it can be.
+// generate inserts the most expensive content at each place of a real payload: an array with as many items as fit, an
+// object with as many names, or a string of maximum length.
 func (w worstCaseFunc) generate(c goldenCase, size int) {
 	add := func(what string, body []byte) {
 		in := c.in
@@ -57,14 +57,16 @@ func (w worstCaseFunc) generate(c goldenCase, size int) {
 		case '[':
 			first := body[skipSpace(body, i+1):]
 			first = first[:skipValue(first, 0)]
-			at := len(body) - len(body[skipSpace(body, i+1):]) + len(first) // behind the first, by which a sender may be known
+			// Insert after the first item, which may identify the sender.
+			at := len(body) - len(body[skipSpace(body, i+1):]) + len(first)
 			if len(first) == 0 {
 				continue
 			}
 			for _, item := range []string{",{}", ",null", `,""`, ",0", ",[]", "," + string(first)} {
 				insert("items "+item[:min(len(item), 10)], at, always(item))
 				most := bytes.Repeat([]byte(item), maxListItems-countElements(body[i:]))
-				add("as many items as are read "+item[:min(len(item), 10)], bytes.Join([][]byte{body[:at], most, body[at:]}, nil))
+				add("maximum number of items "+item[:min(len(item), 10)],
+					bytes.Join([][]byte{body[:at], most, body[at:]}, nil))
 			}
 		case '"':
 			i = stringEnd(body, start) - 1
@@ -75,12 +77,13 @@ func (w worstCaseFunc) generate(c goldenCase, size int) {
 	}
 }
 
-// forEachWorstCase calls w with the worst that each sender could send, in bodies of about that size.
+// forEachWorstCase calls w with the most expensive inputs of each sender, in bodies of about the given size.
 func forEachWorstCase(tb testing.TB, size int, w worstCaseFunc) {
 	largest := map[string]goldenCase{}
 	for _, c := range goldenCases(tb) {
 		decoded, err := Decode(c.in)
-		if err != nil || len(decoded.Events) == 0 || len(c.in.Body) > 8<<10 || filepath.Ext(c.file()) == ".form" || c.in.Body[0] == 'p' {
+		if err != nil || len(decoded.Events) == 0 || len(c.in.Body) > 8<<10 || filepath.Ext(c.file()) == ".form" ||
+			c.in.Body[0] == 'p' {
 			continue
 		}
 		kind := filepath.Dir(c.name) + decoded.Events[0].Type
@@ -108,24 +111,24 @@ func forEachWorstCase(tb testing.TB, size int, w worstCaseFunc) {
 
 func TestDecodeCostsNoMoreThanItSays(t *testing.T) {
 	if raceDetector {
-		t.Skip("with the race detector the standard library allocates more")
+		t.Skip("the standard library allocates more with the race detector")
 	}
 	sources := map[string]bool{}
 	forEachWorstCase(t, 16<<10, func(name string, in Input) {
 		source, _, _ := strings.Cut(name, "/")
 		sources[source] = true
 		if got, most := allocated(in), MaxDecodeCost(int64(len(in.Body))); got > most {
-			t.Errorf("%s: decoding %d bytes allocates %d, more than %d", name, len(in.Body), got, most)
+			t.Errorf("%s: decoding %d bytes allocates %d bytes, more than %d", name, len(in.Body), got, most)
 		}
 	})
 	for _, source := range Sources() {
 		if !sources[source] {
-			t.Errorf("nothing was sent by %s", source)
+			t.Errorf("no input for %s", source)
 		}
 	}
 }
 
-// FuzzDecodeCost looks for a body that costs more, by whichever sender it may have been sent.
+// FuzzDecodeCost looks for a body of any sender that exceeds MaxDecodeCost.
 func FuzzDecodeCost(f *testing.F) {
 	for _, c := range goldenCases(f) {
 		f.Add("", c.in.Body)
@@ -133,7 +136,7 @@ func FuzzDecodeCost(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, source string, body []byte) {
 		if got, most := allocated(Input{Source: source, Body: body}), MaxDecodeCost(int64(len(body))); got > most {
-			t.Errorf("decoding %d bytes allocates %d, more than %d", len(body), got, most)
+			t.Errorf("decoding %d bytes allocates %d bytes, more than %d", len(body), got, most)
 		}
 	})
 }

@@ -7,22 +7,22 @@ import (
 	"bytes"
 )
 
-// object is a JSON object of a body that scan has accepted.
+// object is a JSON object that scan has accepted.
 type object struct {
 	text    []byte
 	members []member // in the order of the text
 }
 
-// member is a name without its quotes, and a value, as they are in the text.
+// member is the positions of a name, without quotes, and a value.
 type member struct{ name, value span }
 
-// span is a part of a text: positions and not a slice, which would take three times as much for each of thousands. No body
-// is as large as 4 GiB.
+// span is a part of a text. It stores positions because a slice takes three times as much memory. Bodies are smaller
+// than 4 GiB.
 type span struct{ start, end uint32 }
 
 func (s span) in(text []byte) []byte { return text[s.start:s.end] }
 
-// trimmed returns the part of the text between two positions without the white space around it.
+// trimmed returns the text between two positions without surrounding white space.
 func trimmed(text []byte, start, end int) span {
 	for start < end && isJSONSpace(text[start]) {
 		start++
@@ -35,7 +35,7 @@ func trimmed(text []byte, start, end int) span {
 
 func isJSONSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
 
-// find returns the value at the path, as it is in the text, or nil. It allocates nothing.
+// find returns the raw value at the path, or nil. It does not allocate.
 func (o object) find(path ...string) []byte {
 	for _, m := range o.members {
 		if !nameIs(m.name.in(o.text), path[0]) {
@@ -50,14 +50,14 @@ func (o object) find(path ...string) []byte {
 	return nil
 }
 
-// memberValue returns the value of that name in the text of a valid object, or nil, also if the text is no object.
+// memberValue returns the raw value of a member of a valid object, or nil. It returns nil if the text is not an object.
 func memberValue(text []byte, name string) []byte {
 	if len(text) == 0 || text[0] != '{' {
 		return nil
 	}
 	for i := skipSpace(text, 1); text[i] != '}'; {
 		nameEnd := skipValue(text, i)
-		start := skipSpace(text, skipSpace(text, nameEnd)+1) // behind the colon
+		start := skipSpace(text, skipSpace(text, nameEnd)+1) // after the colon
 		end := skipValue(text, start)
 		if nameIs(text[i+1:nameEnd-1], name) {
 			return text[start:end]
@@ -76,7 +76,7 @@ func skipSpace(text []byte, i int) int {
 	return i
 }
 
-// skipValue returns where the value ends that begins at i in valid JSON.
+// skipValue returns the end of the value that begins at i in valid JSON.
 func skipValue(text []byte, i int) int {
 	depth := 0
 	for ; i < len(text); i++ {
@@ -92,7 +92,7 @@ func skipValue(text []byte, i int) int {
 			if depth--; depth == 0 {
 				return i + 1
 			}
-			if depth < 0 { // the end of what holds a number or a word
+			if depth < 0 { // the end of the object or array that contains a number or a word
 				return i
 			}
 		case ',', ' ', '\t', '\n', '\r':
@@ -104,25 +104,26 @@ func skipValue(text []byte, i int) int {
 	return i
 }
 
-// stringEnd returns the position behind the string literal that begins at i in valid JSON.
+// stringEnd returns the position after the string literal that begins at i in valid JSON.
 func stringEnd(text []byte, i int) int {
 	for i++; text[i] != '"'; i++ {
 		if text[i] == '\\' {
-			i++ // what is escaped ends nothing
+			i++ // an escaped quote does not end the string
 		}
 	}
 	return i + 1
 }
 
-// ExtractValue takes a value out of the text of a JSON object that holds a payload, before anything is made of either. It returns
-// the value, a part of the text, and a copy of the text that has {} in its place; nil and the text itself if there is no
-// such value. Beside the value, the object may hold maxParts names and values. The error is an *Error. No text, and JSON that is
-// not an object, is returned as it is. The text is never modified.
+// ExtractValue returns the value at the path in a JSON object, and a copy of the object with {} in its place, before
+// either is decoded. The value is a slice of the text. If there is no such value, or it is null, it returns nil and the
+// object unchanged. The rest of the object may have at most maxTokens names and values. The error is an *Error. An
+// empty text, and JSON that is not an object, is returned unchanged. The text is never modified.
 func ExtractValue(text []byte, maxTokens int, path ...string) (value, rest []byte, err error) {
 	if len(bytes.TrimSpace(text)) == 0 {
 		return nil, text, nil
 	}
-	// Not all parsers refuse the same, as text that is not UTF-8: what is not read here must not be read by another.
+	// Parsers reject different texts, such as invalid UTF-8. A text that is rejected here must not reach another
+	// parser.
 	valid, err := validJSON(text)
 	if err != nil {
 		return nil, text, err
@@ -136,7 +137,7 @@ func ExtractValue(text []byte, maxTokens int, path ...string) (value, rest []byt
 	}
 	value, rest = obj.find(path...), valid
 	if value != nil && string(value) != "null" {
-		start := cap(valid) - cap(value) // both are parts of one array, and end with it
+		start := cap(valid) - cap(value) // both slices end at the end of the same array
 		rest = make([]byte, 0, len(valid)-len(value)+len("{}"))
 		rest = append(append(append(rest, valid[:start]...), "{}"...), valid[start+len(value):]...)
 	} else {
@@ -148,7 +149,7 @@ func ExtractValue(text []byte, maxTokens int, path ...string) (value, rest []byt
 	}
 	if size.tokens > maxTokens {
 		return nil, text, refuse(ErrorTooComplex,
-			"the object holds %d names and values beside the payload, of which at most %d are read", size.tokens, maxTokens)
+			"the object has %d names and values besides the payload, but at most %d are read", size.tokens, maxTokens)
 	}
 	return value, rest, nil
 }

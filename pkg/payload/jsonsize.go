@@ -4,29 +4,29 @@
 package payload
 
 const (
-	// maxDepth bounds how deeply objects and arrays nest. Real payloads stay below 20.
+	// maxDepth limits the nesting of objects and arrays. Real payloads stay below 20.
 	maxDepth = 1000
 
-	// A body may hold so many names and values, and one more for each so many of its bytes. In real payloads, each takes 20
-	// bytes and more. What takes less is made to cost memory, or is data that nobody sends with a webhook.
+	// A body may have baseTokens names and values, plus one for every bytesPerToken bytes. In real payloads, each takes
+	// at least 20 bytes. Denser bodies are attacks on memory, or data that no webhook sends.
 	baseTokens, bytesPerToken = 32 << 10, 8
 )
 
-// jsonSize is how much a JSON text holds, as far as it decides what reading the text costs.
+// jsonSize describes the size of a JSON text as far as it determines the cost of parsing.
 type jsonSize struct {
 	tokens    int // names and values, at all levels
-	members   int // of the outermost object
-	openNames int // the most names that the objects have which are open at one place
+	members   int // members of the outermost object
+	openNames int // the maximum number of names of all objects open at the same time
 }
 
-// measure counts what a valid JSON text holds, before anything is made of it, and refuses what is more than is read. It
-// allocates nothing.
+// measure computes the size of a valid JSON text before it is decoded, and refuses texts that exceed the limits. It
+// does not allocate.
 func measure(text []byte) (jsonSize, error) {
 	var (
 		size  jsonSize
 		limit = baseTokens + len(text)/bytesPerToken
-		names [maxDepth]int32 // of each open object
-		depth int             // how many are open
+		names [maxDepth]int32 // names of each open object
+		depth int             // number of open objects and arrays
 		open  int             // the sum of names
 	)
 	for i := 0; i < len(text); i++ {
@@ -57,14 +57,16 @@ func measure(text []byte) (jsonSize, error) {
 			size.tokens++
 		}
 		if size.tokens > limit {
-			return size, refuse(ErrorTooComplex, "the body holds more than %d names and values, the most that are read of %d bytes: "+
-				"send less in one body", limit, len(text))
+			return size, refuse(ErrorTooComplex,
+				"the body has more than %d names and values, the limit for %d bytes: "+
+					"send less in one body", limit, len(text))
 		}
 	}
 	return size, nil
 }
 
-// countElements counts the elements of the array in valid JSON; what is no array has none. It allocates nothing.
+// countElements returns the number of elements of an array in valid JSON; 0 if the text is not an array. It does not
+// allocate.
 func countElements(text []byte) (n int) {
 	if len(text) == 0 || text[0] != '[' {
 		return 0

@@ -10,15 +10,15 @@ import (
 	"unicode/utf8"
 )
 
-// unquote returns the text of a valid string literal. It is a part of the literal unless that has escapes.
+// unquote returns the text of a valid string literal. Without escapes it returns a slice of the literal.
 func unquote(literal []byte) []byte { return unescape(literal[1 : len(literal)-1]) }
 
-// unescape returns the text of a valid string literal without its quotes.
+// unescape returns the text of a valid string literal without quotes.
 func unescape(raw []byte) []byte {
 	if bytes.IndexByte(raw, '\\') < 0 {
 		return raw
 	}
-	text := make([]byte, 0, len(raw)) // no escape is shorter than what it stands for
+	text := make([]byte, 0, len(raw)) // no escape is shorter than its text
 	for reader := (stringReader{raw: raw}); ; {
 		c, ok := reader.next()
 		if !ok {
@@ -28,7 +28,7 @@ func unescape(raw []byte) []byte {
 	}
 }
 
-// nameIs reports whether a valid string literal without its quotes is that name. It allocates nothing.
+// nameIs reports whether a valid string literal without quotes equals the name. It does not allocate.
 func nameIs(raw []byte, name string) bool {
 	if bytes.IndexByte(raw, '\\') < 0 {
 		return string(raw) == name
@@ -42,7 +42,7 @@ func nameIs(raw []byte, name string) bool {
 	}
 }
 
-// compareNames compares the texts of two valid string literals without their quotes. It allocates nothing.
+// compareNames compares the texts of two valid string literals without quotes. It does not allocate.
 func compareNames(a, b []byte) int {
 	if bytes.IndexByte(a, '\\') < 0 && bytes.IndexByte(b, '\\') < 0 {
 		return bytes.Compare(a, b)
@@ -62,11 +62,11 @@ func compareNames(a, b []byte) int {
 	}
 }
 
-// stringReader reads the text of a valid string literal, byte by byte.
+// stringReader reads the text of a valid string literal byte by byte.
 type stringReader struct {
-	raw     []byte            // what is left of the literal, without quotes
-	escaped [utf8.UTFMax]byte // the rest of what the last escape stands for
-	pending int               // how many bytes of that are left, at its end
+	raw     []byte            // the unread part of the literal, without quotes
+	escaped [utf8.UTFMax]byte // the text of the last escape, right-aligned
+	pending int               // the number of unread bytes at the end of escaped
 }
 
 func (r *stringReader) next() (c byte, ok bool) {
@@ -87,7 +87,7 @@ func (r *stringReader) next() (c byte, ok bool) {
 	return r.next()
 }
 
-// readEscape returns what the escape stands for with which the rest of the literal begins, and takes it off.
+// readEscape reads the escape at the beginning of the literal and returns its text.
 func (r *stringReader) readEscape() rune {
 	kind := r.raw[1]
 	if kind != 'u' {
@@ -120,8 +120,8 @@ func simpleEscape(kind byte) rune {
 	return rune(kind) // a quote, a slash or a backslash
 }
 
-// utf16Unit returns the code unit in the escape \uXXXX with which the text begins, or 0 if it begins otherwise. The text
-// is as long as an escape.
+// utf16Unit returns the code unit of the escape \uXXXX at the beginning of the text, or 0 if there is no such escape.
+// The text must be at least as long as an escape.
 func utf16Unit(text []byte) rune {
 	if text[0] != '\\' || text[1] != 'u' {
 		return 0

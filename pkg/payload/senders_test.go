@@ -22,7 +22,7 @@ func TestSourcesAreSortedAndUnique(t *testing.T) {
 		t.Errorf("sources (-want +got):\n%s", diff)
 	}
 	if unique := slices.Compact(Sources()); len(unique) != len(Sources()) {
-		t.Errorf("a source is in the table twice: %v", Sources())
+		t.Errorf("duplicate source in the table: %v", Sources())
 	}
 }
 
@@ -41,11 +41,13 @@ func TestSourceFromHeaderIsTheSourceOfDecode(t *testing.T) {
 		{"package", gitHubHeader("package"), "ghcr.io"},
 		{"registry package", gitHubHeader("registry_package"), "ghcr.io"},
 		{"nexus", http.Header{"X-Nexus-Webhook-Id": {"rm:repository:asset"}}, "nexus"},
-		{"distribution", http.Header{"Content-Type": {"application/vnd.docker.distribution.events.v2+json; charset=utf-8"}}, "distribution"},
+		{"distribution",
+			http.Header{"Content-Type": {"application/vnd.docker.distribution.events.v2+json; charset=utf-8"}}, "distribution"},
 		{"CloudEvent of zot", http.Header{"Ce-Type": {"zotregistry.image.updated"}}, "zot"},
 		{"CloudEvent of Harbor", http.Header{"Ce-Type": {"harbor.artifact.pushed"}}, "harbor"},
 		{"CloudEvent of anyone", http.Header{"Ce-Type": {"com.example.image.pushed"}}, "cloudevents"},
-		{"CloudEvent in structured mode, whose type is in the body", http.Header{"Content-Type": {"application/cloudevents+json"}}, ""},
+		{"CloudEvent in structured mode, whose type is in the body",
+			http.Header{"Content-Type": {"application/cloudevents+json"}}, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -58,13 +60,13 @@ func TestSourceFromHeaderIsTheSourceOfDecode(t *testing.T) {
 				want = "kargo"
 			}
 			if decoded.Source != want {
-				t.Errorf("Decode took it for %q, want %q", decoded.Source, want)
+				t.Errorf("Decode returned the source %q, want %q", decoded.Source, want)
 			}
 		})
 	}
 }
 
-// What is said of a sender must be what its payloads ask for.
+// Requests must match the events of the golden payloads.
 func TestRequestsSaysWhatTheGoldenPayloadsAskFor(t *testing.T) {
 	for _, c := range goldenCases(t) {
 		decoded, err := Decode(c.in)
@@ -73,7 +75,8 @@ func TestRequestsSaysWhatTheGoldenPayloadsAskFor(t *testing.T) {
 		}
 		for _, e := range decoded.Events {
 			if image := Requests(decoded.Source) == RequestsImages; image != (e.Image != nil) {
-				t.Errorf("%s: %s is said to request %s, and asks for %+v", c.name, decoded.Source, Requests(decoded.Source), e)
+				t.Errorf("%s: Requests(%q) = %s, but the event is %+v",
+					c.name, decoded.Source, Requests(decoded.Source), e)
 			}
 		}
 	}
@@ -86,11 +89,15 @@ func TestTheDefaultBranchIsMarkedWhereThePayloadTells(t *testing.T) {
 		body  string
 		want  bool
 	}{
-		"GitHub":                {"push", `{"ref":"refs/heads/main",` + push + `,"repository":{"default_branch":"main"}}`, true},
-		"another branch":        {"push", `{"ref":"refs/heads/dev",` + push + `,"repository":{"default_branch":"main"}}`, false},
-		"a tag of that name":    {"push", `{"ref":"refs/tags/main",` + push + `,"repository":{"default_branch":"main"}}`, false},
-		"nothing told":          {"push", `{"ref":"refs/heads/main",` + push + `}`, false},
-		"told as something odd": {"push", `{"ref":"refs/heads/main",` + push + `,"repository":{"default_branch":["main"]}}`, false},
+		"GitHub": {"push", `{"ref":"refs/heads/main",` + push + `,"repository":{"default_branch":"main"}}`,
+			true},
+		"another branch": {"push", `{"ref":"refs/heads/dev",` + push + `,"repository":{"default_branch":"main"}}`,
+			false},
+		"a tag of that name": {"push", `{"ref":"refs/tags/main",` + push + `,"repository":{"default_branch":"main"}}`,
+			false},
+		"no default branch": {"push", `{"ref":"refs/heads/main",` + push + `}`, false},
+		"not a string": {"push", `{"ref":"refs/heads/main",` + push +
+			`,"repository":{"default_branch":["main"]}}`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			decoded, err := Decode(Input{Header: http.Header{"X-Github-Event": {test.event}}, Body: []byte(test.body)})
@@ -98,7 +105,7 @@ func TestTheDefaultBranchIsMarkedWhereThePayloadTells(t *testing.T) {
 				t.Fatal(err)
 			}
 			if len(decoded.Events) != 1 || decoded.Events[0].DefaultBranch != test.want {
-				t.Errorf("got %+v, want one event, of the default branch: %t", decoded.Events, test.want)
+				t.Errorf("got %+v, want one event with DefaultBranch = %t", decoded.Events, test.want)
 			}
 		})
 	}
@@ -127,8 +134,9 @@ func TestAnImageMayBeRequestedWithoutAPayload(t *testing.T) {
 		"a tag that could be a flag": {"nginx", "-rf"},
 	} {
 		var refused *Error
-		if got, err := RequestImage(request.image, request.tag); !errors.As(err, &refused) || refused.Reason != ErrorInvalidImage {
-			t.Errorf("%s: got %+v and %v, want that the image is not valid", name, got, err)
+		if got, err := RequestImage(request.image, request.tag); !errors.As(err, &refused) ||
+			refused.Reason != ErrorInvalidImage {
+			t.Errorf("%s: got %+v and %v, want %s", name, got, err, ErrorInvalidImage)
 		}
 	}
 }
@@ -136,7 +144,7 @@ func TestAnImageMayBeRequestedWithoutAPayload(t *testing.T) {
 func TestASourceIsToldFromWhatMayHoldASecret(t *testing.T) {
 	for _, source := range append(Sources(), "nobody", "gcr.io", strings.Repeat("x", 20)) {
 		if !LooksLikeSource(source) {
-			t.Errorf("%q is not taken for one", source)
+			t.Errorf("LooksLikeSource(%q) = false", source)
 		}
 	}
 	for _, text := range []string{
@@ -144,7 +152,7 @@ func TestASourceIsToldFromWhatMayHoldASecret(t *testing.T) {
 		strings.Repeat("x", 21),
 	} {
 		if LooksLikeSource(text) {
-			t.Errorf("%q is taken for one", text)
+			t.Errorf("LooksLikeSource(%q) = true", text)
 		}
 	}
 }

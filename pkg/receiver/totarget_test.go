@@ -52,7 +52,7 @@ func TestADeliveryToAGatewaySyncIsAnsweredAsStokersReceiverDoes(t *testing.T) {
 		"skipped": {newDelivery(postern.DeliveryIgnored, "NotFollowed", "not wanted <here>", result(postern.TargetSkipped)), nil,
 			jsonResult(202, `{"accepted":true,"ref":"2.0.0","message":"nothing wants it; the record says why"}`)},
 
-		"no ref":          {nil, apierrors.NewBadRequest("no known sender sends such a body"), jsonResult(400, `{"error":"no known sender sends such a body"}`)},
+		"no ref":          {nil, apierrors.NewBadRequest("the body matches no known sender"), jsonResult(400, `{"error":"the body matches no known sender"}`)},
 		"no credential":   {nil, apierrors.NewUnauthorized("no credential was shown"), jsonResult(401, `{"error":"no credential was shown"}`)},
 		"a policy":        {nil, status(403, "a policy says no", 0), jsonResult(403, `{"error":"a policy says no"}`)},
 		"no such target":  {nil, status(404, "there is no plant", 0), jsonResult(404, `{"error":"there is no plant"}`)},

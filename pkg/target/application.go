@@ -11,19 +11,19 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-// DecideApplication decides what a requested git ref changes in an Application. It
-// does not modify the object, which may come from a cache.
+// DecideApplication returns the changes that a requested git ref makes to an Application. It does not modify app, which
+// may come from a cache.
 //
-// A ref that is requested already is requested anew if it points at another
-// commit now, since Argo CD must look again.
+// A ref that is already requested is requested again if it points at another commit, since Argo CD must refresh.
 func DecideApplication(app *argov1alpha1.Application, r Request) Decision {
 	b := newPatchBuilder(app.Annotations)
 	previous := b.readAnnotations(AnnotationRequestedRef)[AnnotationRequestedRef]
-	// They are read only where they count: most Applications get the annotations alone.
+	// Read lazily: most Applications get only the annotations.
 	allSources := sync.OnceValue(func() []appSource { return b.readRevisions(&app.Spec) })
 	candidates := allSources
 	if r.IfFollowed {
-		followed, problem := sourcesFollowing(app.Namespace, b.readAnnotations(AnnotationFollowTags, AnnotationRequestedRef), allSources(), r)
+		followed, problem := sourcesFollowing(app.Namespace,
+			b.readAnnotations(AnnotationFollowTags, AnnotationRequestedRef), allSources(), r)
 		if len(followed) == 0 {
 			return notFollowed(previous, problem)
 		}
@@ -36,15 +36,17 @@ func DecideApplication(app *argov1alpha1.Application, r Request) Decision {
 	slot := r.slot(KindApplication)
 	stale := checkStale(b.readAnnotations(AnnotationEventTime), slot, previous, r)
 	if stale == nil {
-		if stale = checkStaleAcrossSlots(b.readAnnotations(AnnotationEventTime), slot, previous, r); stale != nil && len(allSources()) != 1 {
-			stale = nil // each repository has a source of its own
+		stale = checkStaleAcrossSlots(b.readAnnotations(AnnotationEventTime), slot, previous, r)
+		if stale != nil && len(allSources()) != 1 {
+			stale = nil // each repository has its own source
 		}
 	}
 	if stale != nil {
 		return *stale
 	}
 	if isRequested(b.readAnnotations(AnnotationRequestedRef, AnnotationRequestedRevision), r) && allAtRef(toUpdate, r) {
-		return unchanged(AnnotationRequestedRef, r.Ref, note).withWatermark(app.Annotations, r, AnnotationRequestedRef, slot)
+		return unchanged(AnnotationRequestedRef, r.Ref, note).
+			withWatermark(app.Annotations, r, AnnotationRequestedRef, slot)
 	}
 	b.setRequest(r, r.Ref, r.Revision, slot)
 	for _, source := range toUpdate {
@@ -53,8 +55,7 @@ func DecideApplication(app *argov1alpha1.Application, r Request) Decision {
 	return b.build(previous, note)
 }
 
-// setRequest writes the annotations that tell of a request for some slots, and asks
-// Argo CD to look.
+// setRequest sets the annotations of a request for some slots, and asks Argo CD to refresh.
 func (b *patchBuilder) setRequest(r Request, ref, revision string, slots ...string) {
 	b.annotateChange(AnnotationRequestedRef, ref)
 	b.annotateChange(AnnotationRequestedRevision, revision)
@@ -64,15 +65,14 @@ func (b *patchBuilder) setRequest(r Request, ref, revision string, slots ...stri
 	b.requestRefresh(r.At)
 }
 
-// isRequested reports whether the annotations carry the request already.
+// isRequested reports whether the annotations already contain the request.
 func isRequested(annotations map[string]string, r Request) bool {
 	ref, present := annotations[AnnotationRequestedRef]
 	return present && ref == r.Ref &&
 		(r.Revision == "" || annotations[AnnotationRequestedRevision] == r.Revision)
 }
 
-// requestRefresh asks Argo CD to look at once. A hard refresh that somebody else asked
-// for is kept: it includes the normal one.
+// requestRefresh asks Argo CD to refresh. A pending hard refresh is kept: it includes the normal one.
 func (b *patchBuilder) requestRefresh(at time.Time) {
 	refresh := argov1alpha1.RefreshNormal
 	if b.annotations[argov1alpha1.AnnotationRefresh] == argov1alpha1.RefreshHard {
@@ -82,7 +82,7 @@ func (b *patchBuilder) requestRefresh(at time.Time) {
 	b.annotate(argov1alpha1.AnnotationRefreshTimestamp, at.UTC().Format(time.RFC3339Nano))
 }
 
-// setTargetRevision sets the targetRevision of a source, which was read through the draft.
+// setTargetRevision sets the targetRevision of a source that was read through b.
 func (b *patchBuilder) setTargetRevision(source appSource, r Request) {
 	if source.isAtRef(r) {
 		return
@@ -95,9 +95,8 @@ func (b *patchBuilder) setTargetRevision(source appSource, r Request) {
 	})
 }
 
-// sourcesToUpdate finds those of some sources whose targetRevision is set to what is
-// requested of a repository. The note says why there are none although the owner
-// seems to want it.
+// sourcesToUpdate returns the candidates whose targetRevision is set to a requested ref of a repository. If there are
+// none although the owner has set the annotation, note says why.
 func sourcesToUpdate(
 	annotations map[string]string, candidates func() []appSource, repository string,
 ) (toUpdate []appSource, note string) {
@@ -106,12 +105,13 @@ func sourcesToUpdate(
 	case !present:
 		return nil, ""
 	case wanted != "true":
-		return nil, fmt.Sprintf("targetRevision is left alone, because %s is %q and not \"true\"",
+		return nil, fmt.Sprintf("targetRevision is not changed, because %s is %q and not \"true\"",
 			AnnotationUpdateTargetRevision, wanted)
 	}
 	sources := candidates()
 	if len(sources) > maxSources {
-		return nil, fmt.Sprintf("targetRevision is left alone, because there are %d sources, more than %d", len(sources), maxSources)
+		return nil, fmt.Sprintf("targetRevision is not changed, because there are %d sources, more than %d",
+			len(sources), maxSources)
 	}
 
 	for _, source := range sources {
@@ -127,9 +127,10 @@ func sourcesToUpdate(
 	case len(sources) == 0:
 		return nil, "there is no source whose targetRevision could be set"
 	case repository == "":
-		return nil, fmt.Sprintf("targetRevision is left alone, because there are %d sources and the request names no repository",
+		return nil, fmt.Sprintf(
+			"targetRevision is not changed, because there are %d sources and the request names no repository",
 			len(sources))
 	}
-	return nil, fmt.Sprintf("targetRevision is left alone, because none of the %d sources is %q",
+	return nil, fmt.Sprintf("targetRevision is not changed, because none of the %d sources is %q",
 		len(sources), NormalizeRepository(repository))
 }

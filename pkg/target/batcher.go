@@ -11,17 +11,14 @@ import (
 	"time"
 )
 
-// maxBatch bounds how many requests are written to one target at once, and so
-// the size of a patch.
+// maxBatch bounds the requests in one write, and so the size of a patch, unless one delivery has more.
 const maxBatch = 64
 
-// batcher lets one write at a time to each target. Requests that come meanwhile wait,
-// and go together in the next write, so that a hot target costs one write per round
-// trip however many ask for it. Targets don't wait for each other. It is safe for
-// concurrent use.
+// batcher runs one write at a time for each target. Requests that arrive during a write wait and are batched into the
+// next one, so that a busy target costs one write per round trip regardless of the number of requests. Targets do not
+// wait for each other. It is safe for concurrent use.
 type batcher struct {
-	// write carries out requests of one target, in the order in which they came, and
-	// returns as many results.
+	// write applies requests to one target in the given order, and returns one result for each.
 	write func(context.Context, Key, []Request) []Result
 
 	mu sync.Mutex
@@ -29,19 +26,19 @@ type batcher struct {
 	pending map[Key][]*pendingWrite
 }
 
-// pendingWrite is what one delivery asks of the target of a lane.
+// pendingWrite is the requests of one delivery for one target.
 type pendingWrite struct {
 	ctx      context.Context
 	requests []Request
-	done     chan []Result // has room for one, so that nobody waits for who has left
+	done     chan []Result // buffered, so that drain does not wait for a caller that has left
 }
 
 func newBatcher(write func(context.Context, Key, []Request) []Result) *batcher {
 	return &batcher{write: write, pending: map[Key][]*pendingWrite{}}
 }
 
-// do takes a request through the lane of its target, and returns its result. If the
-// context ends before, the error is transient: the request may be under way.
+// do queues requests for a target, and returns their results. If ctx ends first the error is transient: the write may
+// be in progress.
 func (b *batcher) do(ctx context.Context, key Key, requests []Request) []Result {
 	p := &pendingWrite{ctx: ctx, requests: requests, done: make(chan []Result, 1)}
 	if ctx.Err() != nil {
@@ -62,7 +59,7 @@ func timeoutResults(ctx context.Context, p *pendingWrite, key Key) []Result {
 	return slices.Repeat([]Result{{Err: err}}, len(p.requests))
 }
 
-// add makes a request wait, and sets the lane going if nothing moves there.
+// add queues p, and starts drain if it is not running.
 func (b *batcher) add(key Key, p *pendingWrite) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -73,7 +70,7 @@ func (b *batcher) add(key Key, p *pendingWrite) {
 	}
 }
 
-// remove takes a request back that has not set off.
+// remove removes p from the queue, unless its write has begun.
 func (b *batcher) remove(key Key, p *pendingWrite) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -82,7 +79,8 @@ func (b *batcher) remove(key Key, p *pendingWrite) {
 	}
 }
 
-// nextBatch returns who goes next. When nobody waits it closes the lane.
+// nextBatch removes the next batch from the queue and returns it. If the queue is empty it deletes the queue and
+// returns nil.
 func (b *batcher) nextBatch(key Key) []*pendingWrite {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -100,7 +98,7 @@ func (b *batcher) nextBatch(key Key) []*pendingWrite {
 	return pending[:count]
 }
 
-// drain writes until nobody waits.
+// drain writes until the queue is empty.
 func (b *batcher) drain(key Key) {
 	for batch := b.nextBatch(key); batch != nil; batch = b.nextBatch(key) {
 		results := b.flush(key, batch)
@@ -111,7 +109,7 @@ func (b *batcher) drain(key Key) {
 	}
 }
 
-// flush writes what goes together, for as long as any of them would wait.
+// flush writes a batch, for as long as one of its callers may wait.
 func (b *batcher) flush(key Key, batch []*pendingWrite) (results []Result) {
 	ctx, cancel := batchContext(batch)
 	defer cancel()
@@ -127,8 +125,7 @@ func (b *batcher) flush(key Key, batch []*pendingWrite) (results []Result) {
 	return b.write(ctx, key, requests)
 }
 
-// batchContext lives as long as the longest of those that go together. A deadline is
-// what ends it, not that somebody leaves.
+// batchContext returns a context with the latest deadline of a batch. It is not canceled when a caller leaves.
 func batchContext(batch []*pendingWrite) (context.Context, context.CancelFunc) {
 	var latest time.Time
 	for _, p := range batch {

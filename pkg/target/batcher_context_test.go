@@ -23,11 +23,11 @@ func TestABatchHasTheLatestDeadlineOfItsRequests(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		of   []context.Context
-		want time.Duration // zero is none
+		want time.Duration // zero if it has none
 	}{
 		{"one", []context.Context{in(time.Hour)}, time.Hour},
 		{"the latest", []context.Context{in(time.Hour), in(3 * time.Hour), in(2 * time.Hour)}, 3 * time.Hour},
-		{"none, if one has none", []context.Context{in(time.Hour), t.Context(), in(2 * time.Hour)}, 0},
+		{"no deadline, if one request has none", []context.Context{in(time.Hour), t.Context(), in(2 * time.Hour)}, 0},
 	} {
 		var together []*pendingWrite
 		for _, ctx := range test.of {
@@ -40,7 +40,7 @@ func TestABatchHasTheLatestDeadlineOfItsRequests(t *testing.T) {
 		}
 		cancel()
 		if ctx.Err() == nil {
-			t.Errorf("%s: the context goes on after the write", test.name)
+			t.Errorf("%s: the context is still valid after the write", test.name)
 		}
 	}
 }
@@ -60,7 +60,7 @@ func TestAWriteGoesOnWhenACallerIsCancelled(t *testing.T) {
 				t.Errorf("with %d others the write ended: %v", len(others), ctx.Err())
 			}
 			if ctx.Value(contextKey{}) != "kept" {
-				t.Error("what the context carries, such as its log, is lost")
+				t.Error("the values of the context, such as its log, are lost")
 			}
 		}
 		ctx, done := batchContext([]*pendingWrite{{ctx: second}})
@@ -72,7 +72,7 @@ func TestAWriteGoesOnWhenACallerIsCancelled(t *testing.T) {
 	})
 }
 
-// Its caller is gone, but there may be those who wait behind it.
+// The caller has gone, but other requests may wait.
 func TestAWriteEndsWithItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan error, 1)

@@ -14,10 +14,10 @@ import (
 	"testing/synctest"
 )
 
-// writeCounts counts what a lot of requests come to.
+// writeCounts counts requests and writes.
 type writeCounts struct {
-	// inFlight is not synchronised on purpose: the race detector tells if two writes
-	// to one target overlap, and the count where there is none.
+	// inFlight is not synchronized on purpose: the race detector finds overlapping writes to one target, and the count
+	// does without it.
 	inFlight map[Key]*int
 	written  sync.Map // ref to how often
 	requests atomic.Int64
@@ -39,7 +39,7 @@ func (c *writeCounts) write(t *testing.T) func(context.Context, Key, []Request) 
 			}
 			results[i].Outcome.Message = r.Ref
 		}
-		runtime.Gosched() // to those who come meanwhile
+		runtime.Gosched() // so that other requests arrive
 		*c.inFlight[key]--
 		return results
 	}
@@ -47,7 +47,7 @@ func (c *writeCounts) write(t *testing.T) func(context.Context, Key, []Request) 
 
 func TestNoRequestIsLostUnderLoad(t *testing.T) {
 	const goroutines, requests, targets = 64, 200, 5
-	synctest.Test(t, func(t *testing.T) { // which ends only if no goroutine is left
+	synctest.Test(t, func(t *testing.T) { // ends only when no goroutine is left
 		count := &writeCounts{inFlight: map[Key]*int{}}
 		for i := range targets {
 			count.inFlight[keyOf(i)] = new(int)
@@ -87,7 +87,7 @@ func TestNoRequestIsLostUnderLoad(t *testing.T) {
 			t.Errorf("%d were written, and %d got a result", written, answered.Load())
 		}
 		if writes := count.writes.Load(); writes >= count.requests.Load() {
-			t.Errorf("%d writes for %d requests: none went together", writes, count.requests.Load())
+			t.Errorf("%d writes for %d requests: none were batched", writes, count.requests.Load())
 		}
 	})
 }

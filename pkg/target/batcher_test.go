@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// gate holds each write until the test lets it go. It is for use within a bubble.
+// gate blocks each write until the test releases it. It must be used in a synctest bubble.
 type gate struct {
 	begun chan []string // the refs of each write that begins
 	let   chan struct{}
@@ -37,13 +37,13 @@ func (g *gate) write(_ context.Context, _ Key, requests []Request) []Result {
 	return results
 }
 
-// doOne takes one request through the lanes.
+// doOne passes one request to the batcher.
 func doOne(ctx context.Context, b *batcher, key Key, r Request) (Outcome, error) {
 	result := b.do(ctx, key, []Request{r})[0]
 	return result.Outcome, result.Err
 }
 
-// testWrites are requests that a test takes through the lanes.
+// testWrites are requests that a test passes to the batcher.
 type testWrites struct {
 	batcher *batcher
 	done    map[string]chan Result
@@ -51,7 +51,7 @@ type testWrites struct {
 
 func newTestWrites(b *batcher) testWrites { return testWrites{b, map[string]chan Result{}} }
 
-// add takes requests through the lane of a target, and waits until they are in it.
+// add passes requests for a target to the batcher, and waits until they are queued.
 func (p testWrites) add(ctx context.Context, key Key, refs ...string) {
 	for _, ref := range refs {
 		done := make(chan Result, 1)
@@ -79,7 +79,7 @@ func expectEmpty(t *testing.T, b *batcher) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.pending) != 0 {
-		t.Errorf("lanes are left: %v", b.pending)
+		t.Errorf("targets are left: %v", b.pending)
 	}
 }
 
@@ -158,7 +158,7 @@ func TestTargetsDoNotWaitForEachOther(t *testing.T) {
 		for _, key := range keys {
 			p.add(t.Context(), key, key.String())
 		}
-		for range keys { // all are under way, and none is let go
+		for range keys { // all writes have begun, and none is released
 			<-g.begun
 		}
 		close(g.let)
@@ -181,11 +181,11 @@ func TestARequestCancelledBeforeItsBatchIsNotWritten(t *testing.T) {
 		<-g.begun
 		leave()
 		if got := <-p.done["gone"]; !IsTransient(got.Err) || !errors.Is(got.Err, context.Canceled) {
-			t.Errorf("who leaves got %+v", got)
+			t.Errorf("the canceled request got %+v", got)
 		}
 		g.let <- struct{}{}
 		if diff := cmp.Diff([]string{"second"}, <-g.begun); diff != "" {
-			t.Errorf("written after it left (-want +got):\n%s", diff)
+			t.Errorf("written after it was canceled (-want +got):\n%s", diff)
 		}
 		g.let <- struct{}{}
 		p.expect(t, "first", "second")
@@ -227,7 +227,7 @@ func TestARequestCancelledDuringItsWriteIsTransient(t *testing.T) {
 		p.add(t.Context(), plant, "next")
 		g.let <- struct{}{}
 		if diff := cmp.Diff([]string{"next"}, <-g.begun); diff != "" {
-			t.Errorf("the lane did not go on (-want +got):\n%s", diff)
+			t.Errorf("the next request was not written (-want +got):\n%s", diff)
 		}
 		g.let <- struct{}{}
 		p.expect(t, "next")
@@ -256,7 +256,7 @@ func TestAPanicIsTheErrorOfTheWholeBatchAndTheNextIsWritten(t *testing.T) {
 		g.let <- struct{}{}
 		for _, ref := range bad {
 			got := <-p.done[ref]
-			const want = "could not write GatewaySync demo/plant: a mistake in Postern, see its log"
+			const want = "could not write GatewaySync demo/plant: internal error, see Postern's log"
 			if got.Err == nil || got.Err.Error() != want || IsTransient(got.Err) {
 				t.Errorf("%s got %v, want %s", ref, got.Err, want)
 			}

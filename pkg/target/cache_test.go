@@ -58,8 +58,9 @@ func TestCacheIsReadyWithoutKindsThatAreNotInstalled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := cache.Ready(); got == nil ||
-		got.Error() != "GatewaySync is not in the cache yet\nApplication is not in the cache yet\nImageUpdater is not in the cache yet" {
+	const want = "GatewaySync is not in the cache yet\nApplication is not in the cache yet\n" +
+		"ImageUpdater is not in the cache yet"
+	if got := cache.Ready(); got == nil || got.Error() != want {
 		t.Errorf("before the start: got %v", got)
 	}
 
@@ -98,9 +99,10 @@ func TestCacheFollowsAndTrims(t *testing.T) {
 
 	got, _ := cache.get(plant)
 	want := &stokerv1alpha1.GatewaySync{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "plant", ResourceVersion: "2", Annotations: map[string]string{
-			"stoker.io/requested-ref": "v2",
-		}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "plant", ResourceVersion: "2",
+			Annotations: map[string]string{
+				"stoker.io/requested-ref": "v2",
+			}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -136,19 +138,19 @@ func TestWriteReadsFromTheCacheFirst(t *testing.T) {
 			wantRequests: []string{patch, patch},
 		},
 		{
-			name:   "and reads anew if the cache was behind",
+			name:   "and reads again if the cache was behind",
 			cached: plantAt("v0"), live: plantAt("v1"),
 			refs: []string{"v2"}, want: []string{`stoker.io/requested-ref "v1" → "v2"`},
 			wantRequests: []string{patch, get, patch},
 		},
 		{
-			name:   "and does not believe that there is nothing to do",
+			name:   "and reads live before it reports that nothing changes",
 			cached: plantAt("v2"), live: plantAt("v1"),
 			refs: []string{"v2"}, want: []string{`stoker.io/requested-ref "v1" → "v2"`},
 			wantRequests: []string{get, patch},
 		},
 		{
-			name: "and does not believe that there is no such object",
+			name: "and reads live before it reports that the object is missing",
 			live: plantAt("v1"),
 			refs: []string{"v2"}, want: []string{`stoker.io/requested-ref "v1" → "v2"`},
 			wantRequests: []string{get, patch},
@@ -194,7 +196,7 @@ func TestDryRunLeavesTheCacheAlone(t *testing.T) {
 	}
 }
 
-// watched is what a watch tells of an object that has no more than a name.
+// watched is a watch event for an object that has only a name.
 func watched(change, apiVersion, kind, namespace, name, resourceVersion string) string {
 	return fmt.Sprintf(`{"type": %q, "object": {"apiVersion": %q, "kind": %q, "metadata": {"namespace": %q, "name": %q, "resourceVersion": %q}}}`,
 		change, apiVersion, kind, namespace, name, resourceVersion)
@@ -230,7 +232,7 @@ func TestNamespacesAreNotKnownUntilTheCacheIsFilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, err := cache.Namespaces(); !IsTransient(err) || got != nil {
-		t.Errorf("got %v, %v; want none, and an error that passes", got, err)
+		t.Errorf("got %v, %v; want no namespaces and a transient error", got, err)
 	}
 	if got, err := (*Cache)(nil).Namespaces(); !errors.Is(err, errNoCache) || got != nil {
 		t.Errorf("without a cache: got %v, %v", got, err)

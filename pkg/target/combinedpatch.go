@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// combinedPatch collects the patches of decisions that are made one on another into one patch,
-// which tests what was read first and then edits. What an earlier decision leaves need
-// not be tested: it tested what it changed.
+// combinedPatch merges the patches of consecutive decisions into one patch, which tests everything that was read and
+// then edits. The result of an edit is not tested by later decisions: the edit's own decision tested what was there
+// before.
 type combinedPatch struct {
 	tests, edits []Operation
-	// tested has what is tested, by operation and path, and edited the paths that are.
+	// tested has the tests by operation and path, edited has the edited paths.
 	tested, edited map[string]bool
 }
 
@@ -38,7 +38,7 @@ func (s *combinedPatch) add(patch []Operation) {
 	}
 }
 
-// isEdited reports whether something at a path, or what holds it, was set by an edit.
+// isEdited reports whether an edit has set the value at a path or at a parent of it.
 func (s *combinedPatch) isEdited(path string) bool {
 	for end := len(path); end > 0; end = strings.LastIndexByte(path[:end], '/') {
 		if s.edited[path[:end]] {
@@ -48,7 +48,7 @@ func (s *combinedPatch) isEdited(path string) bool {
 	return false
 }
 
-// patch returns the patch, and tests for just what a document holds if there is one.
+// patch returns the patch. If document is not nil the tests are exact for it.
 func (s *combinedPatch) patch(document []byte) (patch []Operation, err error) {
 	tests := s.tests
 	if document != nil && len(tests) > 0 {
@@ -59,7 +59,7 @@ func (s *combinedPatch) patch(document []byte) (patch []Operation, err error) {
 	return slices.Concat(tests, s.compactEdits()), nil
 }
 
-// compactEdits leaves out what sets an annotation, or replaces an item of a list, that a later edit sets or replaces again.
+// compactEdits drops edits that set an annotation or replace a list item, if a later edit sets or replaces it again.
 func (s *combinedPatch) compactEdits() []Operation {
 	set := map[string]bool{}
 	var kept []Operation

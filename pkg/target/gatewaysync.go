@@ -9,20 +9,22 @@ import (
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
 
-// DecideGatewaySync decides what a request changes in a GatewaySync. It does not
-// modify the object, which may come from a cache.
+// DecideGatewaySync returns the changes that a request makes to a GatewaySync. It does not modify sync, which may come
+// from a cache.
 func DecideGatewaySync(sync *stokerv1alpha1.GatewaySync, r Request) Decision {
 	b := newPatchBuilder(sync.Annotations)
-	requested, present := b.readAnnotations(stokerv1alpha1.AnnotationRequestedRef)[stokerv1alpha1.AnnotationRequestedRef]
+	const key = stokerv1alpha1.AnnotationRequestedRef
+	requested, present := b.readAnnotations(key)[key]
 	previous := cmp.Or(requested, sync.Spec.Git.Ref)
 	if r.Image != nil {
-		return notHeld(previous, ReasonNotApplicable, "a GatewaySync runs what is in a git repository, and an image was pushed")
+		return notHeld(previous, ReasonNotApplicable,
+			"a GatewaySync follows a git repository, and the request is for an image")
 	}
 	if r.IfFollowed {
-		own := b.readAnnotations(AnnotationFollowTags, stokerv1alpha1.AnnotationRequestedRef)
+		annotations := b.readAnnotations(AnnotationFollowTags, key)
 		b.test("/spec/git/repo", orNull(sync.Spec.Git.Repo))
 		b.test("/spec/git/ref", orNull(sync.Spec.Git.Ref))
-		if followed, problem := gitFollows(sync.Namespace, own, sync.Spec.Git, r); !followed {
+		if followed, problem := gitFollows(sync.Namespace, annotations, sync.Spec.Git, r); !followed {
 			return notFollowed(previous, problem)
 		}
 	}
@@ -31,10 +33,9 @@ func DecideGatewaySync(sync *stokerv1alpha1.GatewaySync, r Request) Decision {
 		return *stale
 	}
 	if present && requested == r.Ref {
-		return unchanged(stokerv1alpha1.AnnotationRequestedRef, r.Ref).
-			withWatermark(sync.Annotations, r, stokerv1alpha1.AnnotationRequestedRef, slot)
+		return unchanged(key, r.Ref).withWatermark(sync.Annotations, r, key, slot)
 	}
-	b.annotateChange(stokerv1alpha1.AnnotationRequestedRef, r.Ref)
+	b.annotateChange(key, r.Ref)
 	b.annotate(stokerv1alpha1.AnnotationRequestedAt, r.at())
 	b.annotate(stokerv1alpha1.AnnotationRequestedBy, r.By)
 	b.recordWatermark(r, slot)

@@ -11,13 +11,11 @@ import (
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// DecideImage decides what a pushed image, which the request must hold, changes in
-// an Application under its configuration for image updates. It does not modify the
-// object, which may come from a cache.
+// DecideImage returns the changes that a pushed image, r.Image, makes to an Application with a configuration for image
+// updates. It does not modify app, which may come from a cache.
 //
-// An image that the configuration speaks of is written if it is wanted, and else
-// nothing is. Only the annotations tell of an image that it does not speak of, and
-// of one that is wanted but for somebody else to commit.
+// An image that the configuration names is written if the configuration allows it; otherwise nothing is. An image that
+// it does not name, and one that Image Updater has to commit, are recorded only in the annotations.
 func DecideImage(app *argov1alpha1.Application, config imageupdate.Config, r Request) Decision {
 	b := newPatchBuilder(app.Annotations)
 	config = config.ForImage(*r.Image)
@@ -54,10 +52,12 @@ func DecideImage(app *argov1alpha1.Application, config imageupdate.Config, r Req
 	return decision
 }
 
-// dropStaleImages drops from a configuration the images for which the pushed one
-// comes too late; late is what that comes to if none is left. Under strategies that
-// go by the version none is dropped: a higher one is wanted however late it comes.
-func dropStaleImages(annotations map[string]string, previous string, config imageupdate.Config, r Request) (remaining imageupdate.Config, stale *Decision) {
+// dropStaleImages removes the images from a configuration for which the pushed image is stale; stale is the decision if
+// none is left. Images whose strategy orders by version are kept: a higher version is wanted no matter how late it
+// arrives.
+func dropStaleImages(
+	annotations map[string]string, previous string, config imageupdate.Config, r Request,
+) (remaining imageupdate.Config, stale *Decision) {
 	configured := false
 	single := countMatches(config, r) == 1
 	config.Images = slices.DeleteFunc(slices.Clone(config.Images), func(image imageupdate.ImageConfig) bool {
@@ -81,7 +81,7 @@ func dropStaleImages(annotations map[string]string, previous string, config imag
 	return config, stale
 }
 
-// countMatches returns how many images of a configuration are the pushed one, each under an alias of its own.
+// countMatches returns how many images of a configuration match the pushed one, each under its own alias.
 func countMatches(config imageupdate.Config, r Request) int {
 	times := 0
 	for i := range config.Images {
@@ -92,16 +92,16 @@ func countMatches(config imageupdate.Config, r Request) int {
 	return times
 }
 
-// imageNameSlot is where it is remembered that a target held an image of a name, if its alias is not known: what is found
-// out elsewhere is told by the record of a delivery, which knows none. No target notes it.
+// imageNameSlot is the slot of an image name whose alias is unknown: RecordHeld learns of images from the records of
+// deliveries, which have no aliases. It is never written to a target.
 func imageNameSlot(name string) string { return slotImage + ":" + name }
 
-// ordersByVersion reports whether versions alone say which of two images is newer.
+// ordersByVersion reports whether the version alone decides which of two images is newer.
 func ordersByVersion(image imageupdate.ImageConfig) bool {
 	return image.Strategy == imageupdate.Semver || image.Strategy == imageupdate.Alphabetical
 }
 
-// timeOrderedSlots returns those of some slots in which an event may come too late.
+// timeOrderedSlots returns the slots in which an event may be stale.
 func timeOrderedSlots(config imageupdate.Config, slots []string) []string {
 	return slices.DeleteFunc(slots, func(slot string) bool {
 		return slices.ContainsFunc(config.Images, func(image imageupdate.ImageConfig) bool {
@@ -110,7 +110,7 @@ func timeOrderedSlots(config imageupdate.Config, slots []string) []string {
 	})
 }
 
-// imageSlots lists the slots that a pushed image is for.
+// imageSlots returns the slots in which the pushed image is wanted.
 func imageSlots(plan imageupdate.Plan) []string {
 	if len(plan.Decisions) == 0 {
 		return []string{slotImage}
@@ -126,9 +126,8 @@ func imageSlots(plan imageupdate.Plan) []string {
 
 func imageSlot(slot string) string { return slotImage + "/" + slot }
 
-// overallDecision is the decision that counts for the Application as a whole, of those
-// about each of its images: one that has something written before any other. If
-// the configuration speaks of none, there is only the request.
+// overallDecision returns the decision of a plan with the highest rank: an update comes before all others. If the
+// configuration names no image only the request is recorded.
 func overallDecision(plan imageupdate.Plan) imageupdate.Decision {
 	if len(plan.Decisions) == 0 {
 		return imageupdate.Decision{Reason: ReasonRequested}
@@ -136,13 +135,13 @@ func overallDecision(plan imageupdate.Plan) imageupdate.Decision {
 	return slices.MaxFunc(plan.Decisions, func(a, b imageupdate.Decision) int { return int(rankOf(a) - rankOf(b)) })
 }
 
-// rank says how much of what is requested an Application takes.
+// rank is how much of a request a decision applies.
 type rank int
 
 const (
 	rankUnwanted rank = iota
-	rankHeld          // it runs that already
-	rankWanted        // something is to be written, if only annotations
+	rankHeld          // the Application already runs the image
+	rankWanted        // something is written, if only annotations
 	rankUpdated
 )
 
@@ -158,8 +157,8 @@ func rankOf(decision imageupdate.Decision) rank {
 	return rankUnwanted
 }
 
-// planNotes explains a plan to people. What is odd about the configuration may be
-// why it does not speak of the image.
+// planNotes explains a plan to users. If the configuration does not name the image, problems of the configuration may
+// be the cause.
 func planNotes(plan imageupdate.Plan, config imageupdate.Config, r Request) []string {
 	if len(plan.Decisions) == 0 {
 		return append([]string{"no configuration for image updates names " + r.Image.Name}, config.Notes...)

@@ -16,18 +16,16 @@ import (
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// imageIndex finds Applications by the images that they want updated. What an
-// Application wants depends on the ImageUpdater objects of its namespace as well,
-// so an informer's own index, which sees one object at a time, would not do. The
-// zero value is ready to use. It is safe for concurrent use, and no namespace waits
-// for what is done for another.
+// imageIndex finds Applications by the images that they update. These depend on the ImageUpdater objects of the
+// namespace too, so an informer's own index, which sees one object at a time, does not suffice. The zero value is ready
+// to use. It is safe for concurrent use, and namespaces do not wait for each other.
 type imageIndex struct {
 	mu         sync.Mutex
 	namespaces map[string]*namespaceIndex
 }
 
-// find returns the names of the Applications in a namespace that want an image
-// updated, sorted. An image that has no valid name is an error.
+// find returns the names of the Applications in a namespace that update an image, sorted. An invalid image name is an
+// error.
 func (x *imageIndex) find(namespace, image string) ([]string, error) {
 	key, err := imageupdate.NormalizeName(image)
 	if err != nil {
@@ -41,8 +39,8 @@ func (x *imageIndex) find(namespace, image string) ([]string, error) {
 	return slices.Clone(ns.find(key)), nil
 }
 
-// updatersIn returns the ImageUpdater objects of a namespace, in no order, as far as the
-// watch has told of them. The list and they must not be modified.
+// updatersIn returns the ImageUpdater objects of a namespace that the watch has delivered, in no order. Neither the
+// list nor the objects may be modified.
 func (x *imageIndex) updatersIn(namespace string) []*imageupdate.Updater {
 	ns := x.lockedNamespace(namespace)
 	if ns == nil {
@@ -52,7 +50,7 @@ func (x *imageIndex) updatersIn(namespace string) []*imageupdate.Updater {
 	return ns.allUpdaters()
 }
 
-// lockedNamespace returns the part about a namespace, locked; nil if there is none.
+// lockedNamespace returns the index of a namespace, locked; nil if it does not exist.
 func (x *imageIndex) lockedNamespace(namespace string) *namespaceIndex {
 	x.mu.Lock()
 	ns := x.namespaces[namespace]
@@ -63,13 +61,13 @@ func (x *imageIndex) lockedNamespace(namespace string) *namespaceIndex {
 	return ns
 }
 
-// update changes what is known of a namespace.
+// update changes the index of a namespace.
 func (x *imageIndex) update(namespace string, apply func(*namespaceIndex)) {
 	for !x.tryUpdate(namespace, apply) {
 	}
 }
 
-// tryUpdate makes a change, unless the part about the namespace was dropped meanwhile.
+// tryUpdate changes the index of a namespace. It returns false if the index was dropped concurrently.
 func (x *imageIndex) tryUpdate(namespace string, apply func(*namespaceIndex)) bool {
 	x.mu.Lock()
 	ns, ok := x.namespaces[namespace]
@@ -83,8 +81,8 @@ func (x *imageIndex) tryUpdate(namespace string, apply func(*namespaceIndex)) bo
 	x.mu.Unlock()
 
 	ns.mu.Lock()
-	made := !ns.dropped
-	if made {
+	applied := !ns.dropped
+	if applied {
 		apply(ns)
 		ns.dropped = ns.empty()
 	}
@@ -93,34 +91,34 @@ func (x *imageIndex) tryUpdate(namespace string, apply func(*namespaceIndex)) bo
 	if dropped {
 		x.drop(namespace, ns)
 	}
-	return made
+	return applied
 }
 
-// drop takes the part about a namespace out of the index.
+// drop removes the index of a namespace.
 func (x *imageIndex) drop(namespace string, ns *namespaceIndex) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.namespaces[namespace] == ns { // and no new one is there
+	if x.namespaces[namespace] == ns { // and not a new one
 		delete(x.namespaces, namespace)
 	}
 }
 
-// namespaceIndex is the part of the index that is about one namespace.
+// namespaceIndex is the index of one namespace.
 type namespaceIndex struct {
 	mu sync.Mutex
-	// dropped is set once it is empty and no longer in the index.
+	// dropped is set once the index is empty. It is then removed and must not be used.
 	dropped      bool
 	updaters     map[string]*imageupdate.Updater
 	applications map[string]indexedApplication
-	// byImage has the names of Applications, sorted, by the normalised name of an image.
+	// byImage has the names of Applications, sorted, by normalized image name.
 	byImage map[string][]string
-	// stale is set if byImage must be made anew before it is read.
+	// stale is set if byImage must be rebuilt before it is read.
 	stale bool
-	// updaterSlice is what allUpdaters returned last; nil if there were changes since.
+	// updaterSlice is the last result of allUpdaters; nil after a change.
 	updaterSlice []*imageupdate.Updater
 }
 
-// indexedApplication is an Application and the keys under which byImage has it.
+// indexedApplication is an Application and its keys in byImage.
 type indexedApplication struct {
 	*argov1alpha1.Application
 	images []string
@@ -149,8 +147,8 @@ func (ns *namespaceIndex) find(image string) []string {
 	return ns.byImage[image]
 }
 
-// setApplication adds or replaces an Application. Argo CD writes to their status
-// all the time, which makes no difference here.
+// setApplication adds or replaces an Application. It does not index an Application again when only its status changes,
+// as it often does.
 func (ns *namespaceIndex) setApplication(app *argov1alpha1.Application) {
 	known, ok := ns.applications[app.Name]
 	if ok && maps.Equal(known.Annotations, app.Annotations) && maps.Equal(known.Labels, app.Labels) {
@@ -178,7 +176,7 @@ func (ns *namespaceIndex) removeApplication(name string) {
 	delete(ns.applications, name)
 }
 
-// index lists an Application, which is in no list, under the images that it wants.
+// index adds an Application, which must not be indexed yet, to byImage.
 func (ns *namespaceIndex) index(app *argov1alpha1.Application) {
 	config, _ := imageupdate.ConfigFor(app, ns.allUpdaters())
 	images := config.Repositories()
@@ -190,12 +188,11 @@ func (ns *namespaceIndex) index(app *argov1alpha1.Application) {
 	ns.applications[app.Name] = indexedApplication{app, images}
 }
 
-// setUpdater adds or replaces an ImageUpdater object. It may select any
-// Application, so byImage is made anew; but only when it is read, so that many
-// objects that arrive at once, as at the start, cost no more than one.
+// setUpdater adds or replaces an ImageUpdater object. The object may select any Application, so byImage is rebuilt, but
+// only when it is read: many objects that arrive at once, as on startup, cost one rebuild.
 func (ns *namespaceIndex) setUpdater(updater *iuv1alpha1.ImageUpdater) {
 	if known, ok := ns.updaters[updater.Name]; ok && equality.Semantic.DeepEqual(known.Object().Spec, updater.Spec) {
-		return // what differs does not matter here
+		return // only the spec matters
 	}
 	ns.updaters[updater.Name] = imageupdate.NewUpdater(updater)
 	ns.stale, ns.updaterSlice = true, nil
@@ -213,8 +210,7 @@ func (ns *namespaceIndex) allUpdaters() []*imageupdate.Updater {
 	return ns.updaterSlice
 }
 
-// handlerFor returns what feeds the index from an informer of a kind; nil if that
-// kind makes no difference to it.
+// handlerFor returns the event handler for an informer of a kind; nil if the index does not use the kind.
 func (x *imageIndex) handlerFor(kind Kind) cache.ResourceEventHandler {
 	switch kind {
 	case KindApplication:
@@ -225,7 +221,6 @@ func (x *imageIndex) handlerFor(kind Kind) cache.ResourceEventHandler {
 	return nil
 }
 
-// applicationHandler feeds the index from an informer of Applications.
 func (x *imageIndex) applicationHandler() cache.ResourceEventHandler {
 	return newHandler(
 		func(obj any) {
@@ -238,7 +233,6 @@ func (x *imageIndex) applicationHandler() cache.ResourceEventHandler {
 		})
 }
 
-// updaterHandler feeds the index from an informer of ImageUpdater objects.
 func (x *imageIndex) updaterHandler() cache.ResourceEventHandler {
 	return newHandler(
 		func(obj any) {
@@ -251,7 +245,7 @@ func (x *imageIndex) updaterHandler() cache.ResourceEventHandler {
 		})
 }
 
-// newHandler calls set for what is there and remove for what is gone.
+// newHandler calls set for added and updated objects, and remove for deleted ones.
 func newHandler(set func(any), remove func(cache.ObjectName)) cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc:    set,

@@ -16,15 +16,14 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// settleDelay is how long it may take after an outage until what was missed is in the cache. Without an outage a watch goes
-// on at once from where the last one ended.
+// settleDelay is how long it may take after an outage until the missed changes are in the cache. Without an outage a
+// watch continues where the last one ended.
 const settleDelay = 2 * time.Second
 
-// errReconnecting is why a cache is behind between the end of a watch and the next.
+// errReconnecting is the error of a cache between the end of a watch and the start of the next.
 var errReconnecting = errors.New("the watch has ended, and the next is not open yet")
 
-// trackedListWatch lists and watches as what it wraps, and knows whether what it follows is followed. It is safe for concurrent
-// use.
+// trackedListWatch wraps a ListerWatcher, and knows whether changes are received. It is safe for concurrent use.
 type trackedListWatch struct {
 	cache.ListerWatcherWithContext
 	now func() time.Time
@@ -32,9 +31,9 @@ type trackedListWatch struct {
 	mu sync.Mutex
 	// staleErr is why changes are missed; nil while a watch is open.
 	staleErr error
-	// started is set once there was a list or a watch, and outage from a failure after that until the next one.
+	// started is set after the first list or watch, outage from a later failure until the next success.
 	started, outage bool
-	// settledAt is when what was missed is in the cache.
+	// settledAt is when the missed changes are in the cache.
 	settledAt time.Time
 }
 
@@ -42,7 +41,7 @@ func newTrackedListWatch(lw cache.ListerWatcher, now func() time.Time) *trackedL
 	return &trackedListWatch{ListerWatcherWithContext: cache.ToListerWatcherWithContext(lw), now: now}
 }
 
-// current returns an error while changes are missed. It has none of a kind that is not installed.
+// current returns an error while changes are missed. A kind that is not installed is no error.
 func (f *trackedListWatch) current() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -57,14 +56,14 @@ func (f *trackedListWatch) current() error {
 	return nil
 }
 
-// failed takes note of a list that failed, or a watch that could not be opened.
+// failed records a failed list or watch.
 func (f *trackedListWatch) failed(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.staleErr, f.outage = err, f.started
 }
 
-// succeeded takes note of a list, or a watch that was opened.
+// succeeded records a successful list, or an opened watch.
 func (f *trackedListWatch) succeeded() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -74,12 +73,12 @@ func (f *trackedListWatch) succeeded() {
 	f.staleErr, f.started, f.outage = nil, true, false
 }
 
-// List is ListWithContext without a context.
+// List implements cache.Lister.
 func (f *trackedListWatch) List(options metav1.ListOptions) (runtime.Object, error) {
 	return f.ListWithContext(context.Background(), options)
 }
 
-// ListWithContext lists.
+// ListWithContext implements cache.ListerWithContext.
 func (f *trackedListWatch) ListWithContext(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 	list, err := f.ListerWatcherWithContext.ListWithContext(ctx, options)
 	if err != nil {
@@ -90,12 +89,12 @@ func (f *trackedListWatch) ListWithContext(ctx context.Context, options metav1.L
 	return list, nil
 }
 
-// Watch is WatchWithContext without a context.
+// Watch implements cache.Watcher.
 func (f *trackedListWatch) Watch(options metav1.ListOptions) (watch.Interface, error) {
 	return f.WatchWithContext(context.Background(), options)
 }
 
-// WatchWithContext opens a watch.
+// WatchWithContext implements cache.WatcherWithContext.
 func (f *trackedListWatch) WatchWithContext(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
 	watcher, err := f.ListerWatcherWithContext.WatchWithContext(ctx, options)
 	if err != nil {
@@ -106,14 +105,15 @@ func (f *trackedListWatch) WatchWithContext(ctx context.Context, options metav1.
 	return &trackedWatch{Interface: watcher, listWatch: f}, nil
 }
 
-// trackedWatch is an open watch. A reflector stops each, also one that has ended by itself, before it opens the next.
+// trackedWatch is an open watch. A reflector stops each watch, also one that has ended by itself, before it opens the
+// next.
 type trackedWatch struct {
 	watch.Interface
 	listWatch *trackedListWatch
 	once      sync.Once
 }
 
-// Stop ends the watch.
+// Stop implements watch.Interface.
 func (w *trackedWatch) Stop() {
 	w.once.Do(func() {
 		w.listWatch.mu.Lock()
@@ -123,8 +123,8 @@ func (w *trackedWatch) Stop() {
 	w.Interface.Stop()
 }
 
-// current returns an error unless these kinds are wholly in the cache, or not installed, and their changes are followed:
-// an object that was created meanwhile would be missing.
+// current returns an error unless the kinds are synced, or not installed, and their changes are received. Otherwise a
+// new object might be missing.
 func (c *Cache) current(kinds ...Kind) error {
 	if err := c.ready(kinds...); err != nil {
 		return err

@@ -24,7 +24,9 @@ func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
 			Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Type: metav1.CauseTypeUnexpectedServerResponse}}}}}
 		var fails error
 		f := newTrackedListWatch(&cache.ListWatch{
-			ListWithContextFunc: func(context.Context, metav1.ListOptions) (runtime.Object, error) { return nil, fails },
+			ListWithContextFunc: func(context.Context, metav1.ListOptions) (runtime.Object, error) {
+				return nil, fails
+			},
 			WatchFuncWithContext: func(context.Context, metav1.ListOptions) (watch.Interface, error) {
 				return watch.NewFake(), fails
 			},
@@ -43,7 +45,7 @@ func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
 			}
 			return watcher
 		}
-		f.failed(down) // as where a watch can't begin with a list
+		f.failed(down) // as if a watch can't begin with a list
 		_, _ = f.List(metav1.ListOptions{})
 		current("listed", true)
 		watcher := open()
@@ -51,7 +53,7 @@ func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
 		watcher.Stop()
 		current("it has ended", false)
 		watcher = open()
-		current("the next goes on where it ended", true)
+		current("the next continues where it ended", true)
 
 		fails = down
 		watcher.Stop()
@@ -61,13 +63,13 @@ func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
 		current("nothing can be listed", false)
 		fails = nil
 		open()
-		current("it tells of what was missed", false)
+		current("it delivers missed changes", false)
 		advance(settleDelay)
-		current("it has told of what was missed", true)
+		current("it has delivered missed changes", true)
 		f.failed(down)
 		_, _ = f.List(metav1.ListOptions{})
 		open()
-		current("what a list had is not in the cache yet", false)
+		current("the items of a list are not in the cache yet", false)
 		advance(settleDelay)
 		current("what a list had is in the cache", true)
 
@@ -77,12 +79,12 @@ func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
 	})
 }
 
-// The new Application is created while no watch can be opened, and would be missed for good.
+// The new Application is created while no watch can be opened, and would be missed permanently.
 func TestANewTargetIsNotMissedWhileAWatchReconnects(t *testing.T) {
 	api, cache := startCacheOf(t)
 	main := Request{Ref: "main", RefType: RefTypeBranch, Repository: shop}
 	if got := matched(t, cache, "demo", main); got != nil {
-		t.Fatalf("got %v before there is any", got)
+		t.Fatalf("got %v before one is created", got)
 	}
 	api.serve(applications, unavailable)
 	api.CloseClientConnections()
@@ -118,10 +120,10 @@ func TestMatchesAreUnknownWhileChangesAreNotFollowed(t *testing.T) {
 	source.failed(errors.New("connection refused"))
 	for _, r := range []Request{git, nginx} {
 		if _, err := cache.Matches("demo", r); !IsTransient(err) {
-			t.Errorf("got %v, want an error that may pass", err)
+			t.Errorf("got %v, want a transient error", err)
 		}
 	}
 	if err := cache.Ready(); err != nil {
-		t.Errorf("a replica is unready for it: %v", err)
+		t.Errorf("the replica is not ready because of it: %v", err)
 	}
 }

@@ -15,24 +15,22 @@ import (
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
 
-// errNoCache is the answer to what only a cache knows.
-var errNoCache = errors.New("what targets want is known only with a cache")
+// errNoCache is the error of a nil Cache.
+var errNoCache = errors.New("targets can be matched only with a cache")
 
-// Match is a target that wants what was pushed, or one of which that can't be told.
+// Match is a target that wants a push, or whose owner's configuration is invalid.
 type Match struct {
 	Key Key
-	// Err is why the owner's wish can't be read; nil if it can.
+	// Err is why the owner's configuration is invalid; nil if it is not.
 	Err error
 }
 
-// Matches returns the targets in a namespace that want what was pushed, in order
-// of kind and name: for an image, the Applications whose configuration for image
-// updates names it; for a git ref, what follows it in its repository. Write to
-// them with Request.IfFollowed.
+// Matches returns the targets in a namespace that want a push, by kind and name: for an image, the Applications whose
+// configuration for image updates names it; for a git ref, the targets that follow it in its repository. Write to them
+// with Request.IfFollowed.
 //
-// It looks into indexes, so its cost does not grow with the number of objects that
-// have nothing to do with the push. The error satisfies IsTransient if the cache is
-// not filled yet, or does not follow changes: a new target may be missing.
+// It uses indexes, so that unrelated objects do not add to its cost. The error satisfies IsTransient if the cache is
+// not synced, or misses changes: a new target may be missing.
 func (c *Cache) Matches(namespace string, r Request) ([]Match, error) {
 	if c == nil {
 		return nil, errNoCache
@@ -57,7 +55,7 @@ func (c *Cache) Matches(namespace string, r Request) ([]Match, error) {
 	return matches, nil
 }
 
-// Matches is Cache.Matches of the Writer's cache.
+// Matches calls Matches of the Writer's cache.
 func (w *Writer) Matches(namespace string, r Request) ([]Match, error) {
 	return w.cache.Matches(namespace, r)
 }
@@ -77,7 +75,7 @@ func (c *Cache) matchImage(namespace, image string) ([]Match, error) {
 	return matches, nil
 }
 
-// matchRef finds the objects of one kind that follow a git ref.
+// matchRef returns the objects of one kind that follow a git ref, or whose configuration is invalid.
 func (k *cachedKind) matchRef(namespace string, r Request) ([]Match, error) {
 	found, err := k.informer.GetIndexer().ByIndex(repositoryIndex, repositoryKey(namespace, r.Repository))
 	if err != nil {
@@ -103,24 +101,24 @@ func (k *cachedKind) matchRef(namespace string, r Request) ([]Match, error) {
 	return matches, nil
 }
 
-// repositoryIndex is the index of targets by the git repositories that they use.
+// repositoryIndex indexes targets by their git repositories.
 const repositoryIndex = "repository"
 
 func repositoryKey(namespace, repository string) string {
 	return namespace + "\n" + NormalizeRepository(repository)
 }
 
-// indexByRepository returns the keys of an object in that index.
+// indexByRepository is the cache.IndexFunc of repositoryIndex.
 func indexByRepository(obj any) ([]string, error) {
 	switch obj := obj.(type) {
 	case *stokerv1alpha1.GatewaySync:
 		return []string{repositoryKey(obj.Namespace, obj.Spec.Git.Repo)}, nil
 	case *argov1alpha1.Application:
-		keys := sets.New[string]() // a list would take long to search if there are thousands
+		keys := sets.New[string]() // not a list: there may be thousands of sources
 		for _, source := range sourcesOf(&obj.Spec) {
 			keys.Insert(repositoryKey(obj.Namespace, source.RepoURL))
 		}
 		return keys.UnsortedList(), nil
 	}
-	return nil, nil // nothing else uses one
+	return nil, nil // other kinds have no repository
 }

@@ -67,13 +67,15 @@ func syncIn(namespace, name, repository, ref string, annotations map[string]stri
 	return sync
 }
 
-func appIn(namespace, name string, annotations map[string]string, sources ...argov1alpha1.ApplicationSource) *argov1alpha1.Application {
+func appIn(
+	namespace, name string, annotations map[string]string, sources ...argov1alpha1.ApplicationSource,
+) *argov1alpha1.Application {
 	app := applicationOf(annotations, sources...)
 	app.Namespace, app.Name = namespace, name
 	return app
 }
 
-// matched lists matches as "kind/name", with an exclamation mark for problems.
+// matched returns matches as "kind/name", with an exclamation mark for errors.
 func matched(t *testing.T, c *Cache, namespace string, r Request) []string {
 	t.Helper()
 	matches, err := c.Matches(namespace, r)
@@ -116,9 +118,11 @@ func TestMatchesOfAGitRef(t *testing.T) {
 		want      []string
 	}{
 		{"demo", branch("main"), []string{"Application/broken", "Application/main", "GatewaySync/main"}},
-		{"demo", defaultBranch("main"), []string{"Application/broken", "Application/main", "GatewaySync/head", "GatewaySync/main"}},
+		{"demo", defaultBranch("main"), []string{"Application/broken", "Application/main", "GatewaySync/head",
+			"GatewaySync/main"}},
 		{"demo", branch("feature"), nil},
-		{"demo", tag("v1.5.0"), []string{"Application/broken!", "Application/tags", "GatewaySync/broken!", "GatewaySync/tags"}},
+		{"demo", tag("v1.5.0"), []string{"Application/broken!", "Application/tags", "GatewaySync/broken!",
+			"GatewaySync/tags"}},
 		{"demo", tag("nightly"), []string{"Application/broken!", "GatewaySync/broken!"}},
 		{"other", tag("v1.5.0"), []string{"Application/tags", "GatewaySync/main"}},
 		{"nowhere", tag("v1.5.0"), nil},
@@ -132,7 +136,8 @@ func TestMatchesOfAGitRef(t *testing.T) {
 	moved := appIn("demo", "main", nil, source(values, "main"))
 	api.events[applications] <- `{"type": "MODIFIED", "object": ` + versioned(t, moved, 100) + `}`
 	eventually(t, "an Application has another source", func() bool {
-		return slices.Equal(matched(t, cache, "demo", branch("main")), []string{"Application/broken", "GatewaySync/main"})
+		return slices.Equal(matched(t, cache, "demo", branch("main")),
+			[]string{"Application/broken", "GatewaySync/main"})
 	})
 }
 
@@ -171,7 +176,7 @@ func TestMatchesOfAnImage(t *testing.T) {
 		t.Errorf("in another namespace: got %v", got)
 	}
 
-	// Whoever asks meanwhile gets either answer, and nothing between the two.
+	// Concurrent callers get either result, and nothing in between.
 	var asking sync.WaitGroup
 	for range 4 {
 		asking.Go(func() {

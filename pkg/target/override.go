@@ -10,14 +10,13 @@ import (
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// applyOverride sets entries of a list in a source, which were read through the draft.
-// Every other entry stays as it is.
+// applyOverride sets entries of a list in a source that was read through b. All other entries stay as they are.
 func (b *patchBuilder) applyOverride(o imageupdate.Override) {
 	switch parent := o.Source.Path + "/" + o.List.Parent(); {
 	case o.ParentMissing:
 		b.test(parent, nil)
 		b.add(parent, map[string]any{o.List.Name(): o.After})
-	case isAppend(o.Changes[0]) && o.Changes[0].Index == 0: // to an empty list, or none
+	case isAppend(o.Changes[0]) && o.Changes[0].Index == 0: // to an empty or absent list
 		b.test(o.Path(), o.Before)
 		b.add(o.Path(), o.After)
 	default:
@@ -44,7 +43,7 @@ func (b *patchBuilder) applyChange(list string, entry imageupdate.ListChange) {
 	b.edits = append(b.edits, Operation{Op: "replace", Path: fmt.Sprintf("%s/%d", list, entry.Index), Value: entry.New})
 }
 
-// describe shows an entry to people; empty if there is none.
+// describe formats an entry for users; empty if it is absent.
 func describe(entry any) string {
 	switch entry := entry.(type) {
 	case string:

@@ -12,39 +12,39 @@ import (
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// Reasons of an Outcome. For an image there are those of package imageupdate too.
+// Reasons of an Outcome. Images also have the reasons of package imageupdate.
 const (
 	// ReasonRequested: the target did not hold the request before.
 	ReasonRequested = "Requested"
-	// ReasonAlreadyRequested: the target held the request already; nothing was written.
+	// ReasonAlreadyRequested: the target already held the request; nothing was written.
 	ReasonAlreadyRequested = "AlreadyRequested"
-	// ReasonNotApplicable: a target of this kind can't hold what is requested.
+	// ReasonNotApplicable: a target of this kind can't hold the request.
 	ReasonNotApplicable = "NotApplicable"
-	// ReasonNotFollowed: the target was not named, and does not follow what was pushed.
+	// ReasonNotFollowed: the request did not name the target, and the target does not follow it.
 	ReasonNotFollowed = "NotFollowed"
-	// ReasonSuperseded: something newer was, or is, written to the target.
+	// ReasonSuperseded: a newer request was, or is, written to the target.
 	ReasonSuperseded = "Superseded"
 )
 
-// Outcome says what a request came to, or would come to, at one target.
+// Outcome is the effect, or in a dry run the expected effect, of a request on one target.
 type Outcome struct {
-	// Changes are the fields that carry the request and had to change. What is
-	// written beside them (when, by whom, the refresh) is not listed.
+	// Changes are the changed fields that contain the request. Fields about it (when, by whom, the refresh) are not
+	// listed.
 	Changes []Change
-	// Previous is the ref that was in force before, as far as the target tells.
+	// Previous is the ref that was in effect before, as far as the target shows it.
 	Previous string
-	// Held is whether the target holds the request in the end. If not it was left as
-	// it is: it does not want the request, or can't hold it.
+	// Held is whether the target holds the request in the end. If not, it is unchanged: it does not want the request,
+	// or can't hold it.
 	Held bool
-	// Reason is one of the reasons above, or of those of package imageupdate.
+	// Reason is one of the reasons above or in package imageupdate.
 	Reason string
-	// Message tells people what changed, and what did not although they might expect it.
+	// Message explains to users what changed, and what did not although they might expect it.
 	Message string
-	// UID is that of the object that was written; empty if none was.
+	// UID is the UID of the written object; empty if none was written.
 	UID types.UID
 }
 
-// Change is one field of a target before and after. Empty means that it is not there.
+// Change is the value of a field before and after. An empty value means that the field is absent.
 type Change struct {
 	Field, Old, New string
 }
@@ -60,29 +60,27 @@ func (c Change) String() string {
 	return fmt.Sprintf("%s %q → %q", c.Field, c.Old, c.New)
 }
 
-// Decision is an outcome and the patch that brings it about. An empty patch
-// means that there is nothing to do.
+// Decision is an outcome and the patch that produces it. The patch is empty if nothing has to change.
 type Decision struct {
 	Outcome
 	Patch []Operation
-	// Slots are those in which the target holds the request, if it does.
+	// Slots are the slots in which the target holds the request, if it does.
 	Slots []string
 }
 
 // Operation is one step of a JSON patch (RFC 6902): "test", "add", "replace" or "remove".
 //
-// A test for null passes where the member does not exist; RFC 6902 leaves that
-// open, and the kube-apiserver's library (gopkg.in/evanphx/json-patch.v4) does
-// so. It compares bytes, so patches must be encoded by json.Marshal, which
-// escapes strings just as the kube-apiserver encodes its objects.
+// A test for null passes if the member does not exist. RFC 6902 leaves that open; the kube-apiserver's library
+// (gopkg.in/evanphx/json-patch.v4) does so. It compares bytes, so patches must be encoded by json.Marshal, which
+// escapes strings just as the kube-apiserver does.
 type Operation struct {
 	Op    string `json:"op"`
 	Path  string `json:"path"`
 	Value any    `json:"value"`
 
-	// probe is set on the steps that together test how long a list is; they leave it as it is.
+	// probe is set on the steps that together test the length of a list and leave it unchanged.
 	probe bool
-	// uncertain is set on a test of what the cache can't tell for sure.
+	// uncertain is set on a test of a value for which the cache is not conclusive.
 	uncertain bool
 }
 
@@ -91,10 +89,8 @@ func (o Operation) isTest() bool { return o.Op == "test" || o.probe }
 
 const annotationsPath = "/metadata/annotations"
 
-// patchBuilder collects a decision: what it relies on, and what it changes.
-//
-// What a rule reads it reads through the draft (only, sources, images), which makes
-// the decision depend on it: the object may come from a cache that is behind.
+// patchBuilder builds a decision: its tests and its edits. Rules read the object through it (readAnnotations,
+// readSources, readImages), which adds a test for each value: the object may come from a cache that is behind.
 type patchBuilder struct {
 	annotations  map[string]string
 	tests, edits []Operation
@@ -104,7 +100,7 @@ type patchBuilder struct {
 	slots   []string
 }
 
-// newPatchBuilder starts a decision about an object that has these annotations.
+// newPatchBuilder starts a decision about an object with these annotations.
 func newPatchBuilder(annotations map[string]string) *patchBuilder {
 	b := &patchBuilder{annotations: annotations, tested: map[string]bool{}}
 	if annotations == nil {
@@ -114,7 +110,7 @@ func newPatchBuilder(annotations map[string]string) *patchBuilder {
 	return b
 }
 
-// test makes the decision depend on a value, which is as it was read.
+// test makes the decision depend on a value as it was read.
 func (b *patchBuilder) test(path string, value any) {
 	b.addTest(Operation{Op: "test", Path: path, Value: value})
 }
@@ -130,7 +126,7 @@ func (b *patchBuilder) add(path string, value any) {
 	b.edits = append(b.edits, Operation{Op: "add", Path: path, Value: value})
 }
 
-// orNull is what to test for where our types can't tell an empty string from none.
+// orNull returns the value to test where our types do not distinguish an empty string from an absent one.
 func orNull(value string) any {
 	if value == "" {
 		return nil
@@ -138,7 +134,7 @@ func orNull(value string) any {
 	return value
 }
 
-// testAnnotation makes the decision depend on an annotation being as it was read.
+// testAnnotation makes the decision depend on an annotation as it was read.
 func (b *patchBuilder) testAnnotation(key string) {
 	if b.annotations == nil {
 		return // tested as a whole
@@ -150,7 +146,7 @@ func (b *patchBuilder) testAnnotation(key string) {
 	}
 }
 
-// annotate sets an annotation.
+// annotate sets an annotation, and makes the decision depend on its old value.
 func (b *patchBuilder) annotate(key, value string) {
 	b.testAnnotation(key)
 	if old, ok := b.annotations[key]; !ok || old != value {
@@ -158,8 +154,7 @@ func (b *patchBuilder) annotate(key, value string) {
 	}
 }
 
-// annotateChange sets an annotation that carries the request, or removes it if
-// the value is empty.
+// annotateChange sets an annotation that contains the request, or removes it if value is empty.
 func (b *patchBuilder) annotateChange(key, value string) {
 	old, present := b.annotations[key]
 	if old != value {
@@ -175,7 +170,7 @@ func (b *patchBuilder) annotateChange(key, value string) {
 	}
 }
 
-// build is what the draft comes to. All tests come before the first edit.
+// build returns the decision. All tests come before the first edit.
 func (b *patchBuilder) build(previous string, notes ...string) Decision {
 	messages := make([]string, 0, len(b.changes)+len(notes))
 	for _, change := range b.changes {
@@ -194,7 +189,7 @@ func (b *patchBuilder) build(previous string, notes ...string) Decision {
 	}
 }
 
-// unchanged is the decision about a target that holds the request already.
+// unchanged is the decision about a target that already holds the request.
 func unchanged(key, ref string, notes ...string) Decision {
 	message := fmt.Sprintf("%s is %q already", key, ref)
 	return Decision{Outcome: Outcome{
@@ -205,26 +200,24 @@ func unchanged(key, ref string, notes ...string) Decision {
 	}}
 }
 
-// notHeld is the decision about a target that stays as it is without holding
-// the request.
+// notHeld is the decision about a target that stays unchanged without holding the request.
 func notHeld(previous, reason string, notes ...string) Decision {
 	return Decision{Outcome: Outcome{Previous: previous, Reason: reason, Message: joinMessage(notes)}}
 }
 
-// notFollowed is the decision about a target that does not follow what was
-// pushed, or of which that can't be told.
+// notFollowed is the decision about a target that does not follow a push, or whose configuration is invalid.
 func notFollowed(previous string, problem error) Decision {
 	if problem != nil {
 		return notHeld(previous, imageupdate.ReasonInvalidConfiguration, problem.Error())
 	}
-	return notHeld(previous, ReasonNotFollowed, "it does not follow what was pushed, or holds a higher version")
+	return notHeld(previous, ReasonNotFollowed, "it does not follow the pushed ref, or holds a higher version")
 }
 
-// maxMessageBytes bounds a message. It repeats what owners wrote, which may be as
-// large as etcd allows, and is stored with those of all other targets of a delivery.
+// maxMessageBytes bounds a message. It quotes values of owners, which may be as large as etcd allows, and is stored
+// with the messages of all other targets of a delivery.
 const maxMessageBytes = 1024
 
-// joinMessage joins what there is to say, and cuts it short if that is too much.
+// joinMessage joins the parts that are not empty, and truncates the message if it is too long.
 func joinMessage(parts []string) string {
 	nonEmpty := parts[:0]
 	for _, part := range parts {
@@ -240,12 +233,12 @@ func joinMessage(parts []string) string {
 	return strings.ToValidUTF8(message[:maxMessageBytes-len(ellipsis)], "") + ellipsis
 }
 
-// annotationPath is the JSON pointer (RFC 6901) of an annotation.
+// annotationPath returns the JSON pointer (RFC 6901) of an annotation.
 func annotationPath(key string) string {
 	return annotationsPath + "/" + pointerEscaper.Replace(key)
 }
 
-// pointerEscaper and pointerUnescaper escape and unescape a part of a JSON pointer.
+// pointerEscaper and pointerUnescaper escape and unescape a segment of a JSON pointer.
 var (
 	pointerEscaper   = strings.NewReplacer("~", "~0", "/", "~1")
 	pointerUnescaper = strings.NewReplacer("~1", "/", "~0", "~")

@@ -34,17 +34,18 @@ func TestOnlyALiveReadMaySayThatThereIsNothingToDo(t *testing.T) {
 	} {
 		document, _ := oneByOne(t, kind, document, v1)
 		for name, requests := range map[string][]Request{
-			"it is held already":                 {v1},
-			"it comes too late":                  {event("v0", "github", 5, 30)},
-			"it was written before":              {again(v1)},
-			"it is held, and only later":         {event("v1", "github", 15, 16)},
-			"the first is held already":          {v1, v2},
-			"the second is, after the first":     {v2, v2},
-			"the second comes late by the first": {v2, event("v3", "github", 15, 30)},
-			"nobody wants it":                    {pushed(tag("v0"), 30, 31)},
-			"only the last wants nothing":        {v2, event("v3", "github", 30, 31), event("v3", "github", 30, 31)},
+			"it is held already":                  {v1},
+			"it is stale":                         {event("v0", "github", 5, 30)},
+			"it was written before":               {again(v1)},
+			"it is held, and only later":          {event("v1", "github", 15, 16)},
+			"the first is held already":           {v1, v2},
+			"the second is, after the first":      {v2, v2},
+			"the second is stale after the first": {v2, event("v3", "github", 15, 30)},
+			"it is unwanted":                      {pushed(tag("v0"), 30, 31)},
+			"only the last wants nothing":         {v2, event("v3", "github", 30, 31), event("v3", "github", 30, 31)},
 		} {
-			if got, err := planFor(t.Context(), trimmed(t, kind, document), requests, nil); !errors.Is(err, errCacheUncertain) {
+			got, err := planFor(t.Context(), trimmed(t, kind, document), requests, nil)
+			if !errors.Is(err, errCacheUncertain) {
 				t.Errorf("%s, %s: got %+v and error %v", kind, name, got, err)
 			}
 			live := snapshot{kind: kind, obj: parse(t, kind, document), document: []byte(document)}
@@ -59,7 +60,7 @@ func TestOnlyALiveReadMaySayThatThereIsNothingToDo(t *testing.T) {
 	}
 }
 
-// The cache drops the annotations of others; the map stays, and may be empty.
+// The cache drops other annotations. The map stays, and may be empty.
 func TestABatchIsPlannedOnTheCacheThoughItDropsTheAnnotationsOfOthers(t *testing.T) {
 	const document = `{"metadata": {"annotations": {"team": "a"}}, "spec": {"git": {"repo": "https://git.acme.io/shop"}}}`
 	requests := []Request{event("v1", "github", 10, 11), event("v2", "github", 20, 21)}
@@ -68,7 +69,8 @@ func TestABatchIsPlannedOnTheCacheThoughItDropsTheAnnotationsOfOthers(t *testing
 		if err != nil {
 			t.Fatal(err)
 		}
-		if held := requestedIn(parse(t, KindGatewaySync, mustApply(t, document, got.patch))); held != requests[count].Ref {
+		if held := requestedIn(parse(t, KindGatewaySync,
+			mustApply(t, document, got.patch))); held != requests[count].Ref {
 			t.Errorf("holds %q after %d requests", held, count+1)
 		}
 	}
@@ -82,7 +84,8 @@ func TestABatchTestsOnlyWhatWasRead(t *testing.T) {
 	}.document(t)
 	live := snapshot{kind: KindApplication, obj: parse(t, KindApplication, document), document: []byte(document)}
 	got, err := planFor(t.Context(), live, []Request{
-		imageEvent(t, "nginx:2", 0, 1), imageEvent(t, "postgres:1.1", 0, 2), event("feature/a&b<c>", "github", 0, 3), event("x", "github", 0, 4),
+		imageEvent(t, "nginx:2", 0, 1), imageEvent(t, "postgres:1.1", 0, 2),
+		event("feature/a&b<c>", "github", 0, 3), event("x", "github", 0, 4),
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +104,7 @@ func TestABatchTestsOnlyWhatWasRead(t *testing.T) {
 		t.Errorf("the ref (-want +tested):\n%s", diff)
 	}
 	if got := kustomized(t, mustApply(t, document, got.patch)); got != "[nginx:2 postgres:1.1]" {
-		t.Errorf("is to run %s", got)
+		t.Errorf("will run %s", got)
 	}
 }
 
@@ -121,7 +124,7 @@ func TestABatchWithoutChangesHasNoPatch(t *testing.T) {
 	}
 }
 
-// endsAfter is a context that ends when it was asked a number of times.
+// endsAfter is a context that ends after Err was called a number of times.
 type endsAfter struct {
 	context.Context
 	asked, times int
@@ -150,12 +153,13 @@ func TestPlanningEndsWithItsContext(t *testing.T) {
 			t.Errorf("got %+v, %v", got, err)
 		}
 		if ctx.asked != 5 {
-			t.Errorf("asked %d times, want once before each of 4 requests and one that it does not go on to", ctx.asked)
+			t.Errorf("asked %d times, want once before each of 4 planned requests and one that is not planned",
+				ctx.asked)
 		}
 	}
 }
 
-// The cache, and others that plan at the same time, have the object too.
+// The cache, and concurrent plans, share the object.
 func TestPlanningDoesNotModifyTheTarget(t *testing.T) {
 	for _, target := range batchTargets {
 		r := rand.New(rand.NewPCG(15, 16))
@@ -173,7 +177,7 @@ func TestPlanningDoesNotModifyTheTarget(t *testing.T) {
 				t.Fatalf("%+v (-before +after):\n%s", requests, diff)
 			}
 			if _, err := apply(document, planned.patch); err != nil {
-				t.Errorf("%+v: the patch does not fit what it was planned on: %v", requests, err)
+				t.Errorf("%+v: the patch does not apply to the object it was planned on: %v", requests, err)
 			}
 		}
 	}
@@ -182,26 +186,26 @@ func TestPlanningDoesNotModifyTheTarget(t *testing.T) {
 func TestTheEventTimesOfATargetAreReadOnceForAllThatIsPlanned(t *testing.T) {
 	annotations := keptAt(manySlots(3).String())
 	read := OrderingState{kept: &lastRead{}}
-	first := read.momentsOf(annotations)
+	first := read.watermarksOf(annotations)
 	first["only here"] = watermark{}
-	if _, same := read.momentsOf(annotations)["only here"]; !same {
+	if _, same := read.watermarksOf(annotations)["only here"]; !same {
 		t.Error("the same annotation was read twice")
 	}
-	if got := read.momentsOf(keptAt("{}")); len(got) > 0 {
+	if got := read.watermarksOf(keptAt("{}")); len(got) > 0 {
 		t.Errorf("another annotation is read as %v", got)
 	}
-	if got := (OrderingState{}).momentsOf(annotations); len(got) != 3 {
+	if got := (OrderingState{}).watermarksOf(annotations); len(got) != 3 {
 		t.Errorf("outside of a plan: got %v", got)
 	}
 }
 
-// BenchmarkPlanManyTags plans what a push of 256 tags, of which an Application wants none
-// or each, comes to at one Application.
+// BenchmarkPlanManyTags plans a push of 256 tags for one Application that wants none or all of them.
 func BenchmarkPlanManyTags(b *testing.B) {
 	for name, constraint := range map[string]string{"unwanted": ":~9", "wanted": ""} {
 		b.Run(name, func(b *testing.B) {
 			document := shopNow("1", `, "argocd-image-updater.argoproj.io/image-list": "web=nginx`+constraint+`"`)
-			live := snapshot{kind: KindApplication, obj: parse(b, KindApplication, document), document: []byte(document)}
+			live := snapshot{kind: KindApplication, obj: parse(b, KindApplication, document),
+				document: []byte(document)}
 			requests := manyTags(b)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -213,8 +217,8 @@ func BenchmarkPlanManyTags(b *testing.B) {
 	}
 }
 
-// BenchmarkPlanLargeApplication does the same with an Application as large as owners may make it: 100 sources,
-// and 200 KiB of annotations of others.
+// BenchmarkPlanLargeApplication plans the same push for an Application as large as owners may make it: 100 sources, and
+// 200 KiB of other annotations.
 func BenchmarkPlanLargeApplication(b *testing.B) {
 	for name, wanted := range map[string]string{
 		"one image": `"argocd-image-updater.argoproj.io/image-list": "web=nginx"`,
@@ -239,7 +243,8 @@ func BenchmarkPlanLargeApplication(b *testing.B) {
 				"spec": {"sources": [` + strings.Join(sources, ",") + `]},
 				"status": {"sourceTypes": [` + strings.Join(types, ",") + `],
 				"summary": {"images": [` + strings.Join(images, ",") + `]}}}`
-			live := snapshot{kind: KindApplication, obj: parse(b, KindApplication, document), document: []byte(document)}
+			live := snapshot{kind: KindApplication, obj: parse(b, KindApplication, document),
+				document: []byte(document)}
 			requests := manyTags(b)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -251,7 +256,7 @@ func BenchmarkPlanLargeApplication(b *testing.B) {
 	}
 }
 
-// manySlots are more moments than are kept, as an owner may write them.
+// manySlots are more watermarks than are kept, as an owner may write them.
 func manySlots(count int) watermarkSet {
 	many := watermarkSet{}
 	for i := range count {

@@ -16,8 +16,8 @@ import (
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// readAnnotations returns some of the annotations for a rule to read, and makes the decision
-// depend on each, be it there or not.
+// readAnnotations returns the annotations with the given keys, and makes the decision depend on each, present or
+// absent.
 func (b *patchBuilder) readAnnotations(keys ...string) map[string]string {
 	kept := map[string]string{}
 	for _, key := range keys {
@@ -29,8 +29,8 @@ func (b *patchBuilder) readAnnotations(keys ...string) map[string]string {
 	return kept
 }
 
-// readRevisions returns the sources that Argo CD uses, and makes the decision depend on
-// what rules for git refs read of them.
+// readRevisions returns the sources that Argo CD uses, and makes the decision depend on the fields that rules for git
+// refs read.
 func (b *patchBuilder) readRevisions(spec *argov1alpha1.ApplicationSpec) []appSource {
 	sources := b.readSources(spec)
 	if len(sources) <= maxSources {
@@ -41,8 +41,7 @@ func (b *patchBuilder) readRevisions(spec *argov1alpha1.ApplicationSpec) []appSo
 	return sources
 }
 
-// readSources returns the sources that Argo CD uses, and makes the decision depend on
-// there being just these.
+// readSources returns the sources that Argo CD uses, and makes the decision depend on exactly these being there.
 func (b *patchBuilder) readSources(spec *argov1alpha1.ApplicationSpec) []appSource {
 	sources := sourcesOf(spec)
 	if spec.SourceHydrator == nil {
@@ -57,8 +56,8 @@ func (b *patchBuilder) readSources(spec *argov1alpha1.ApplicationSpec) []appSour
 	}
 	for _, source := range sources {
 		b.test(source.path+"/repoURL", source.RepoURL)
-		// In a list it takes more than the repository to tell: several directories or
-		// charts are often of one, and may have changed places.
+		// In a list the repository does not identify a source: several directories or charts often share one, and may
+		// have changed places.
 		if len(spec.Sources) > 0 {
 			b.test(source.path+"/path", orNull(source.Path))
 			b.test(source.path+"/chart", orNull(source.Chart))
@@ -67,8 +66,8 @@ func (b *patchBuilder) readSources(spec *argov1alpha1.ApplicationSpec) []appSour
 	return sources
 }
 
-// testLength makes the decision depend on how many sources there are. JSON Patch has
-// no test for that: what is appended is only found where it should be if there are as many.
+// testLength makes the decision depend on the number of sources. JSON Patch has no test for that: an appended item is
+// at the expected index only if the length is as expected.
 func (b *patchBuilder) testLength(path string, list []argov1alpha1.ApplicationSource) {
 	switch count := len(list); {
 	case list == nil:
@@ -86,9 +85,8 @@ func (b *patchBuilder) testLength(path string, list []argov1alpha1.ApplicationSo
 	}
 }
 
-// readImages returns what of an Application the rules for images read, and makes the
-// decision depend on it. The configuration, which names the image that was pushed,
-// must be one of imageupdate.ReadConfigForImage.
+// readImages returns the parts of an Application that rules for images read, and makes the decision depend on them. The
+// configuration must be from imageupdate.ReadConfigForImage for the pushed image.
 func (b *patchBuilder) readImages(app *argov1alpha1.Application) *argov1alpha1.Application {
 	if sources := b.readSources(&app.Spec); len(sources) <= maxSources {
 		for _, source := range sources {
@@ -107,7 +105,7 @@ func (b *patchBuilder) readImages(app *argov1alpha1.Application) *argov1alpha1.A
 	return read
 }
 
-// testTools makes the decision depend on what is passed to the tools that may render a source.
+// testTools makes the decision depend on the parameters of the tools that may render a source.
 func (b *patchBuilder) testTools(source appSource) {
 	if source.Kustomize == nil {
 		b.test(source.path+"/kustomize", nil)
@@ -126,14 +124,13 @@ func (b *patchBuilder) testTools(source appSource) {
 	}
 }
 
-// testStatus makes the decision depend on a part of the status. Where no image is
-// reported the cache can't tell whether what holds the part is there.
+// testStatus makes the decision depend on a part of the status. If no image is reported the cache does not show whether
+// the parent of the part exists.
 func (b *patchBuilder) testStatus(path string, value any, app *argov1alpha1.Application) {
 	b.addTest(Operation{Op: "test", Path: path, Value: value, uncertain: len(app.Status.Summary.Images) == 0})
 }
 
-// testConfiguration makes the decision depend on what the configuration for image
-// updates was read from, which is that of one image.
+// testConfiguration makes the decision depend on the values from which the configuration of one image was read.
 func (b *patchBuilder) testConfiguration(labels map[string]string, config imageupdate.Config) {
 	b.readAnnotations(config.Annotations...)
 	for _, image := range config.Images {
@@ -144,7 +141,7 @@ func (b *patchBuilder) testConfiguration(labels map[string]string, config imageu
 	}
 }
 
-// pointerOrNull, listed and mapped are the values of tests for what may be absent.
+// pointerOrNull, listOrNull and mapOrNull return the value to test for a field that may be absent.
 func pointerOrNull(value *string) any {
 	if value == nil {
 		return nil
@@ -166,20 +163,18 @@ func mapOrNull(values map[string]string) any {
 	return values
 }
 
-// errNullItem marks a list that cannot be tested: the kube-apiserver's library
-// panics when it compares items that are null.
-var errNullItem = errors.New("a list that the patch tests holds null")
+// errNullItem marks a list that can't be tested: the kube-apiserver's library panics when it compares null items.
+var errNullItem = errors.New("a list tested by the patch contains null")
 
-// exactTests returns a patch that tests for just what a document holds where it
-// tests at all. Our types are parts of the real ones, and some can't tell null
-// from empty from absent; a patch that tests for what they hold, of a list above
-// all, could be refused for ever.
+// exactTests returns a patch whose tests are for the exact values in a document. Our types are parts of the real ones,
+// and some do not distinguish null, empty and absent. A patch that tests for our values, of a list in particular, could
+// be rejected forever.
 func exactTests(patch []Operation, document []byte) ([]Operation, error) {
 	decoder := json.NewDecoder(bytes.NewReader(document))
 	decoder.UseNumber() // numbers must keep their spelling
 	var read any
 	if err := decoder.Decode(&read); err != nil {
-		return nil, fmt.Errorf("could not decode what was read: %w", err)
+		return nil, fmt.Errorf("could not decode the object: %w", err)
 	}
 	exact := slices.Clone(patch)
 	for i, operation := range exact {
@@ -196,7 +191,7 @@ func exactTests(patch []Operation, document []byte) ([]Operation, error) {
 	return exact, nil
 }
 
-// lookupPointer finds what a JSON pointer (RFC 6901) points at; nil if there is nothing.
+// lookupPointer returns the value at a JSON pointer (RFC 6901); nil if it does not exist.
 func lookupPointer(value any, pointer string) any {
 	for token := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
 		switch container := value.(type) {
@@ -215,8 +210,8 @@ func lookupPointer(value any, pointer string) any {
 	return value
 }
 
-// existingPrefix cuts a JSON pointer to a member off after the first part of it that is
-// absent: without what holds it nothing can be tested to be absent.
+// existingPrefix cuts a JSON pointer off after its first absent segment: without its parent a member can't be tested to
+// be absent.
 func existingPrefix(value any, pointer string) string {
 	for end := 1; end < len(pointer); end++ {
 		next := strings.IndexByte(pointer[end:], '/')

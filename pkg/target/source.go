@@ -9,14 +9,14 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-// appSource is a source of an Application and its place in there.
+// appSource is a source of an Application and its location.
 type appSource struct {
 	argov1alpha1.ApplicationSource
-	// field is the place as people write it, path the same as a JSON pointer.
+	// field is the location as users write it, path is the same as a JSON pointer.
 	field, path string
 }
 
-// revision is the targetRevision, empty if there is none.
+// revision returns the targetRevision; empty if it is absent.
 func (s appSource) revision() string {
 	if s.TargetRevision == nil {
 		return ""
@@ -24,8 +24,7 @@ func (s appSource) revision() string {
 	return *s.TargetRevision
 }
 
-// sourcesOf lists the sources that Argo CD uses; it ignores the others that the
-// specification may hold beside them.
+// sourcesOf returns the sources that Argo CD uses. Argo CD ignores other sources in the same spec.
 func sourcesOf(spec *argov1alpha1.ApplicationSpec) []appSource {
 	switch {
 	case spec.SourceHydrator != nil:
@@ -50,8 +49,8 @@ func sourcesOf(spec *argov1alpha1.ApplicationSpec) []appSource {
 	return nil
 }
 
-// isAtRef reports whether the source is at a requested ref, by that name or another:
-// HEAD is not replaced by the branch that it stands for.
+// isAtRef reports whether the source is at a requested ref, by that name or an equivalent one: HEAD is not replaced by
+// the branch that it stands for.
 func (s appSource) isAtRef(r Request) bool {
 	return s.revision() == r.Ref || r.mayBeBranch() && tracksBranch(s.revision(), r)
 }
@@ -66,7 +65,7 @@ func allAtRef(sources []appSource, r Request) bool {
 	return true
 }
 
-// allFromRepository reports whether every source is of one repository.
+// allFromRepository reports whether every source is from one repository.
 func allFromRepository(sources []appSource, repository string) bool {
 	for _, source := range sources {
 		if !SameRepository(source.RepoURL, repository) {

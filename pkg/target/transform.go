@@ -13,9 +13,8 @@ import (
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
 
-// trim drops, from what the cache is about to keep, what nobody here reads. Most
-// of what an object weighs is in its metadata: managed fields, and annotations of
-// others, the last applied configuration above all.
+// trim removes the fields that Postern does not read from an object that will be cached. Most of its size is metadata:
+// managed fields and other annotations, the last applied configuration in particular. It modifies obj.
 func trim(obj any) (any, error) {
 	switch obj := obj.(type) {
 	case *stokerv1alpha1.GatewaySync:
@@ -39,8 +38,8 @@ func trimMeta(meta metav1.ObjectMeta) metav1.ObjectMeta {
 	}
 }
 
-// trimAnnotations keeps the annotations that decisions are made on. Even if none
-// is left the map stays, since a decision depends on whether there is one.
+// trimAnnotations keeps the annotations that decisions depend on. The map stays even if it is empty, since a decision
+// depends on whether there is one.
 func trimAnnotations(annotations map[string]string) map[string]string {
 	if annotations == nil {
 		return nil

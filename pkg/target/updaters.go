@@ -15,24 +15,23 @@ import (
 )
 
 const (
-	// listTimeout bounds one list of ImageUpdater objects, which several may wait for.
+	// listTimeout bounds one list of ImageUpdater objects, which several callers may wait for.
 	listTimeout = 5 * time.Second
-	// listTTL is how long a list is kept at least: longer than one try of a delivery.
+	// listTTL is how long a list is kept at least. It is longer than one try of a delivery.
 	listTTL = time.Minute
 )
 
-// updaterLister reads the ImageUpdater objects of namespaces live. Those who ask at the
-// same time share a list, as long as it began after each of their deliveries did. It is
-// safe for concurrent use.
+// updaterLister reads the ImageUpdater objects of namespaces live. Concurrent callers share a list if it began after
+// all of their deliveries. It is safe for concurrent use.
 type updaterLister struct {
 	list func(ctx context.Context, namespace string) ([]*imageupdate.Updater, error)
 
 	mu sync.Mutex
-	// latest are the lists that began last, by namespace.
+	// latest has the list that began last, by namespace.
 	latest map[string]*listCall
 }
 
-// listCall is one list; its result may be read once it is done.
+// listCall is one list. Its result may be read once done is closed.
 type listCall struct {
 	started  time.Time
 	done     chan struct{}
@@ -44,8 +43,8 @@ func newUpdaterLister(list func(context.Context, string) ([]*imageupdate.Updater
 	return &updaterLister{list: list, latest: map[string]*listCall{}}
 }
 
-// get returns the ImageUpdater objects of a namespace as they were after a time. They
-// must not be modified. The error is that of the API server, or of ctx.
+// get returns the ImageUpdater objects of a namespace as of a time or later. They must not be modified. The error is
+// from the API server or from ctx.
 func (u *updaterLister) get(ctx context.Context, namespace string, since time.Time) ([]*imageupdate.Updater, error) {
 	if now := time.Now(); since.After(now) {
 		since = now
@@ -60,11 +59,12 @@ func (u *updaterLister) get(ctx context.Context, namespace string, since time.Ti
 		if !l.started.Before(since) {
 			return l.updaters, l.err
 		}
-		l = u.joinOrStart(ctx, namespace, since) // many that waited for this one share the next
+		l = u.joinOrStart(ctx, namespace, since) // callers that waited for this one share the next
 	}
 }
 
-// joinOrStart returns the list that began last, if it did after a time or is under way, or else begins one.
+// joinOrStart returns the last list if it is in progress, or began at or after a time without failing. Otherwise it
+// starts one.
 func (u *updaterLister) joinOrStart(ctx context.Context, namespace string, since time.Time) *listCall {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -104,8 +104,8 @@ func (u *updaterLister) evictExpired() {
 	})
 }
 
-// listUpdaters lists the ImageUpdater objects of a namespace, none if the kind is not
-// installed. Those that are among known ones, as they are now, are not read anew.
+// listUpdaters lists the ImageUpdater objects of a namespace, none if the kind is not installed. Objects that are in
+// known at the same version are not parsed again.
 func (e endpoint) listUpdaters(
 	ctx context.Context, namespace string, known []*imageupdate.Updater,
 ) ([]*imageupdate.Updater, error) {
@@ -131,7 +131,7 @@ func (e endpoint) listUpdaters(
 		if _, err := trim(object); err != nil {
 			return nil, err
 		}
-		updaters[i] = imageupdate.NewUpdater(object.DeepCopy()) // and not keep the others by it
+		updaters[i] = imageupdate.NewUpdater(object.DeepCopy()) // so that it does not retain the whole list
 	}
 	return updaters, nil
 }

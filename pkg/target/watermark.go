@@ -10,15 +10,14 @@ import (
 	"time"
 )
 
-// slotGit is the slot of the git ref of a target with one repository, and
-// slotImage that of an image that no configuration speaks of.
+// slotGit is the slot of git refs of a target with one repository, slotImage of images that no configuration names.
 const (
 	slotGit   = "git"
 	slotImage = "image"
 )
 
-// slot is the slot of a request for a git ref. An Application may have sources in
-// several repositories, whose refs are no rivals.
+// slot returns the slot of a request for a git ref. An Application may have sources in several repositories, whose refs
+// do not replace each other.
 func (r Request) slot(kind Kind) string {
 	if repository := NormalizeRepository(r.Repository); kind == KindApplication && repository != "" {
 		return slotGit + "/" + repository
@@ -26,55 +25,51 @@ func (r Request) slot(kind Kind) string {
 	return slotGit
 }
 
-// watermark says when an event happened, and how the requests it made compare.
+// watermark is the time and receipt of the last event in a slot.
 type watermark struct {
-	// By is the kind of sender. Times of different kinds are never compared: they
-	// may be of different things.
+	// By is the kind of sender. Times of different kinds are never compared: they may be of different things.
 	By string `json:"by"`
 	// Time is when the event happened, by the sender; zero if unknown.
 	Time time.Time `json:"time,omitzero"`
-	// After is the latest known time of the events of the sender before this one, if
-	// its own is unknown: what happened before that has not become newer by it.
+	// After is the latest known time of earlier events from the sender, if Time is unknown: events before it stay
+	// stale.
 	After time.Time `json:"after,omitzero"`
-	// Received is when Postern took it in, by its Clock.
+	// Received is when Postern received the event, by its Clock.
 	Received time.Time `json:"received"`
 }
 
-// orderedByVersion reports whether versions alone say what is newer: a target that
-// follows tags takes the highest, however late it comes.
+// orderedByVersion reports whether the version alone decides which ref is newer: a target that follows tags takes the
+// highest, no matter how late it arrives.
 func (r Request) orderedByVersion() bool { return r.IfFollowed && r.RefType == RefTypeTag }
 
 func (r Request) watermark() watermark {
 	return watermark{By: r.By, Time: r.EventTime.UTC(), Received: r.Received.UTC()}
 }
 
-// comparableWith reports whether the times at the sender tell two events apart.
+// comparableWith reports whether the sender's times order two events.
 func (m watermark) comparableWith(other watermark) bool {
 	return m.By == other.By && !m.Time.IsZero() && !other.Time.IsZero() && !m.Time.Equal(other.Time)
 }
 
-// happenedAfter reports whether the sender says so.
+// happenedAfter reports whether m is after other by the sender's times.
 func (m watermark) happenedAfter(other watermark) bool {
 	return m.comparableWith(other) && m.Time.After(other.Time)
 }
 
-// supersedes reports whether a request has come too late, since what happened at
-// this moment was asked for after it: by the times of the sender if it may be told
-// from these, or else by the times of receipt. What is delivered again on purpose
-// gives way only when it is tried again, to what was received after it.
+// supersedes reports whether a request is older than m: by the sender's times if they are comparable, otherwise by
+// receipt. A request with Override is superseded only when it is retried, by requests received after it.
 func (m watermark) supersedes(r Request) bool {
 	if r.Override {
 		return r.Retry && m.receivedAfter(r)
 	}
-	if late, told := m.happenedLater(r); told {
+	if late, known := m.happenedLater(r); known {
 		return late
 	}
 	return m.receivedAfter(r)
 }
 
-// happenedLater reports whether a request comes too late by the times of the sender; not
-// told if these don't say.
-func (m watermark) happenedLater(r Request) (late, told bool) {
+// happenedLater reports whether a request is stale by the sender's times. known is false if they do not decide.
+func (m watermark) happenedLater(r Request) (late, known bool) {
 	if m.comparableWith(r.watermark()) {
 		return r.EventTime.Before(m.Time), true
 	}
@@ -82,20 +77,19 @@ func (m watermark) happenedLater(r Request) (late, told bool) {
 	return late, late
 }
 
-// staleMessage says in what a request that this moment outdates comes too late.
+// staleMessage says by which time m supersedes a request.
 func (m watermark) staleMessage(r Request) string {
 	if late, _ := m.happenedLater(r); late && !r.Override {
-		return "what was last written happened later"
+		return "the last written event happened later"
 	}
-	return "what was last written was received later"
+	return "the last written event was received later"
 }
 
-// followedBy returns the moment of a request that is written after this one.
+// followedBy returns the watermark after a request is written.
 //
-// Its receipt is its own, even where it wins by its time or version over what was received
-// after it: by that a request is found to have been written when it is tried again, and
-// rule 2 compares with what the target holds. That something was received later is
-// remembered by the watermarks, as long as there is room.
+// Its receipt is the request's own, even if the request wins by time or version over one that was received later: a
+// retry recognizes by it that the request was written, and rule 2 (docs/deliveries.md) compares with what the target
+// holds. The watermarkCache remembers the later receipt, as long as there is room.
 func (m watermark) followedBy(r Request) watermark {
 	next := r.watermark()
 	if next.By != m.By {
@@ -109,47 +103,46 @@ func (m watermark) followedBy(r Request) watermark {
 	case next.Time.IsZero():
 		next.After = latest
 	case r.Override && latest.After(next.Time):
-		next.Time = latest // on purpose, which does not make way for what came between
+		next.Time = latest // the override does not admit events from in between
 	}
 	return next
 }
 
-// receivedAfter reports whether a request was received before this moment. A receipt
-// that can't be true counts for nothing.
+// receivedAfter reports whether m was received after a request. An implausible receipt does not count.
 func (m watermark) receivedAfter(r Request) bool {
-	return r.Received.Before(m.Received) && (r.Ordering.maxReceived.IsZero() || !m.Received.After(r.Ordering.maxReceived))
+	return r.Received.Before(m.Received) &&
+		(r.Ordering.maxReceived.IsZero() || !m.Received.After(r.Ordering.maxReceived))
 }
 
-// matchesRetry reports whether a request that is tried again was written at this moment,
-// although nobody learnt of it.
+// matchesRetry reports whether a request that is retried was written before, although its result was lost.
 func (m watermark) matchesRetry(r Request) bool {
 	return r.Retry && m.By == r.By && m.Received.Equal(r.Received)
 }
 
-// recordWatermark takes note, with the other annotations, of the event that is written
-// to some slots.
+// recordWatermark records the event that is written to some slots, with the other annotations.
 func (b *patchBuilder) recordWatermark(r Request, slots ...string) {
 	b.slots = slots
 	if r.Received.IsZero() {
 		return
 	}
-	ws := maps.Clone(r.Ordering.momentsOf(b.annotations))
+	ws := maps.Clone(r.Ordering.watermarksOf(b.annotations))
 	for _, slot := range slots {
 		ws.record(slot, r)
 	}
 	b.annotate(AnnotationEventTime, ws.String())
 }
 
-// checkStale returns the decision about a request that has been outdated in its
-// slot, or was written to it already; nil if it is neither.
+// checkStale returns the decision about a request that is stale in its slot, or was already written to it; otherwise
+// nil.
 func checkStale(annotations map[string]string, slot, previous string, r Request) *Decision {
 	if r.orderedByVersion() {
 		return nil
 	}
-	last, known := r.Ordering.momentsOf(annotations)[slot]
+	last, known := r.Ordering.watermarksOf(annotations)[slot]
 	switch {
 	case known && last.matchesRetry(r):
-		return &Decision{Outcome: Outcome{Previous: previous, Held: true, Reason: ReasonAlreadyRequested, Message: "it was written before"}}
+		return &Decision{Outcome: Outcome{Previous: previous, Held: true, Reason: ReasonAlreadyRequested,
+			Message: "it was written before"}}
 	case known && last.supersedes(r):
 		return superseded(previous, last.staleMessage(r))
 	case r.supersededByHeld(slot):
@@ -158,29 +151,29 @@ func checkStale(annotations map[string]string, slot, previous string, r Request)
 	return nil
 }
 
-// heldLaterMessage is the message of what comes too late for a request that changed nothing.
-const heldLaterMessage = "the target was found to hold what was received later"
+// heldLaterMessage is the message of a request that a later request, which changed nothing, supersedes.
+const heldLaterMessage = "the target already holds a request that was received later"
 
-// supersededByHeld reports whether the target held, in a slot, a request that was received
-// after this one and counts instead. Only what was received before it gives way, so
-// that who removes AnnotationEventTime has the next event count.
+// supersededByHeld reports whether the target held, in a slot, a request that was received after r and supersedes it.
+// Only requests received before it are superseded, so that after the owner removes AnnotationEventTime the next event
+// is written.
 func (r Request) supersededByHeld(slot string) bool {
 	held, known := r.Ordering.watermarks[slotKey(slot)]
 	return known && held.receivedAfter(r) && held.supersedes(r)
 }
 
-// checkStaleAcrossSlots is checkStale for a target that has one place for the git refs of all
-// repositories, by what was noted in the slots of others. Only what was received
-// before that gives way, unless it happened after.
+// checkStaleAcrossSlots is checkStale for a target that has one place for the git refs of all repositories, by the
+// watermarks of other slots. Only requests received before these are superseded, unless they happened after.
 func checkStaleAcrossSlots(annotations map[string]string, slot, previous string, r Request) *Decision {
 	if r.Override && !r.Retry || r.orderedByVersion() {
 		return nil
 	}
-	// The names of slots may differ, if they are long.
-	for _, noted := range []watermarkSet{r.Ordering.momentsOf(annotations), r.Ordering.watermarks} {
+	// Long names of slots differ in the cache; see slotKey.
+	for _, noted := range []watermarkSet{r.Ordering.watermarksOf(annotations), r.Ordering.watermarks} {
 		for other, last := range noted {
-			if other != slot && other != slotKey(slot) && isGitSlot(other) && last.receivedAfter(r) && last.supersedes(r) {
-				return superseded(previous, "what was last requested, of another repository, counts instead")
+			if other != slot && other != slotKey(slot) && isGitSlot(other) && last.receivedAfter(r) &&
+				last.supersedes(r) {
+				return superseded(previous, "a later request for another repository replaces it")
 			}
 		}
 	}
@@ -189,17 +182,16 @@ func checkStaleAcrossSlots(annotations map[string]string, slot, previous string,
 
 func isGitSlot(slot string) bool { return slot == slotGit || strings.HasPrefix(slot, slotGit+"/") }
 
-// superseded is the decision about a request in whose place another counts.
+// superseded is the decision about a request that another one replaces.
 func superseded(previous, message string) *Decision {
 	return &Decision{Outcome: Outcome{Previous: previous, Reason: ReasonSuperseded, Message: message}}
 }
 
-// withWatermark makes the decision that there is nothing to do keep the moment of a request
-// that asks for the present ref again, so that one from between the two is known to be
-// late. Where no moment is kept nothing is changed.
+// withWatermark records, in a decision that changes nothing, a request for the ref that the target already holds, so
+// that a request from in between is known to be stale. Slots without a watermark are left alone.
 func (d Decision) withWatermark(annotations map[string]string, r Request, relyOn string, slots ...string) Decision {
 	d.Slots = slots
-	ws := r.Ordering.momentsOf(annotations)
+	ws := r.Ordering.watermarksOf(annotations)
 	slots = slices.DeleteFunc(slices.Clone(slots), func(slot string) bool {
 		last, known := ws[slot]
 		return !known || !last.mustBeFollowedBy(r)
@@ -214,11 +206,10 @@ func (d Decision) withWatermark(annotations map[string]string, r Request, relyOn
 	return d
 }
 
-// mustBeFollowedBy reports whether a target on which this moment is noted must tell of a
-// request that it holds already: of its time, and of its receipt if there are other
-// processes, which don't hear of it until its record comes round.
+// mustBeFollowedBy reports whether a target with this watermark must record a request that it already holds: its time,
+// and its receipt if there are other processes, which otherwise learn of it only from its record.
 func (m watermark) mustBeFollowedBy(r Request) bool {
-	if late, told := m.happenedLater(r); told {
+	if late, known := m.happenedLater(r); known {
 		return !late
 	}
 	return r.Ordering.shared && m.Received.Before(r.Received)

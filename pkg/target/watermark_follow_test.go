@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// followers are targets that follow a branch, and tags too.
+// followers are targets that follow a branch and tags.
 var followers = map[Kind]string{
 	KindGatewaySync: `{"metadata": {"name": "x", "annotations": {"postern.dev/follow-tags": "*"}},
 		"spec": {"git": {"repo": "https://git.acme.io/shop", "ref": "main"}}}`,
@@ -17,7 +17,7 @@ var followers = map[Kind]string{
 		"spec": {"source": {"repoURL": "https://git.acme.io/shop", "targetRevision": "main"}}}`,
 }
 
-// pushed is a push to whoever follows it.
+// pushed is a push to the targets that follow it.
 func pushed(r Request, happened, received int) Request {
 	r = ifFollowed(r)
 	r.EventTime, r.Received = minute(happened), minute(received)
@@ -31,15 +31,20 @@ func TestFollowedTagsAreOrderedByTheirVersionAndNotByTime(t *testing.T) {
 		want     []string
 		holds    string
 	}{
-		{"the higher one is older", []Request{pushed(tag("v1"), 10, 11), pushed(tag("v2"), 9, 12)}, []string{ReasonRequested, ReasonRequested}, "v2"},
-		{"the lower one is newer", []Request{pushed(tag("v2"), 10, 11), pushed(tag("v1"), 12, 13)}, []string{ReasonRequested, ReasonNotFollowed}, "v2"},
-		{"the higher one is tried again", []Request{pushed(tag("v1"), 10, 11), again(pushed(tag("v2"), 9, 8))}, []string{ReasonRequested, ReasonRequested}, "v2"},
-		{"the same one", []Request{pushed(tag("v1"), 10, 11), pushed(tag("v1"), 9, 8)}, []string{ReasonRequested, ReasonAlreadyRequested}, "v1"},
-		{"a tag that was named is", []Request{pushed(tag("v1"), 10, 11), event("v2", "github", 9, 12)}, []string{ReasonRequested, ReasonSuperseded}, "v1"},
+		{"the higher one is older", []Request{pushed(tag("v1"), 10, 11), pushed(tag("v2"), 9, 12)},
+			[]string{ReasonRequested, ReasonRequested}, "v2"},
+		{"the lower one is newer", []Request{pushed(tag("v2"), 10, 11), pushed(tag("v1"), 12, 13)},
+			[]string{ReasonRequested, ReasonNotFollowed}, "v2"},
+		{"the higher one is retried", []Request{pushed(tag("v1"), 10, 11), again(pushed(tag("v2"), 9, 8))},
+			[]string{ReasonRequested, ReasonRequested}, "v2"},
+		{"the same one", []Request{pushed(tag("v1"), 10, 11), pushed(tag("v1"), 9, 8)},
+			[]string{ReasonRequested, ReasonAlreadyRequested}, "v1"},
+		{"a tag that was requested by name is", []Request{pushed(tag("v1"), 10, 11), event("v2", "github", 9, 12)},
+			[]string{ReasonRequested, ReasonSuperseded}, "v1"},
 	} {
 		for kind, document := range followers {
 			requests := test.requests
-			if test.requests[1].Repository == "" { // of the slot of the first
+			if test.requests[1].Repository == "" { // in the slot of the first
 				requests = []Request{test.requests[0], test.requests[1]}
 				requests[1].Repository = test.requests[0].Repository
 			}
@@ -60,7 +65,8 @@ func TestPushesToAFollowedBranchAreOrderedByTime(t *testing.T) {
 		r.Revision = commit
 		return r
 	}
-	after, reasons := oneByOne(t, KindApplication, followers[KindApplication], at("2222", 20, 21), at("1111", 10, 22), at("3333", 30, 31))
+	after, reasons := oneByOne(t, KindApplication, followers[KindApplication], at("2222", 20, 21), at("1111", 10, 22),
+		at("3333", 30, 31))
 	if diff := cmp.Diff([]string{ReasonRequested, ReasonSuperseded, ReasonRequested}, reasons); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -76,7 +82,8 @@ func TestRepositoriesOfAnApplicationDoNotOutdateEachOther(t *testing.T) {
 	after, reasons := oneByOne(t, KindApplication, document,
 		of(shop, event("v3", "github", 30, 31)), of(values, event("v2", "github", 20, 32)),
 		of(shop, event("v1", "github", 10, 33)), of(values, event("v1", "github", 10, 34)))
-	if diff := cmp.Diff([]string{ReasonRequested, ReasonRequested, ReasonSuperseded, ReasonSuperseded}, reasons); diff != "" {
+	if diff := cmp.Diff([]string{ReasonRequested, ReasonRequested, ReasonSuperseded, ReasonSuperseded},
+		reasons); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	var revisions []string
@@ -96,7 +103,7 @@ func TestRepositoriesOfAnApplicationDoNotOutdateEachOther(t *testing.T) {
 	}
 }
 
-// Whoever names no repository, as CI jobs do, and whoever names one ask for the same place, if there is one only.
+// Requests without a repository, such as from CI jobs, and requests with one compete if there is only one source.
 func TestARefGivesWayToWhatWasReceivedAfterItWhetherOrNotThatNamedARepository(t *testing.T) {
 	ofShop := func(r Request) Request { r.Repository = "https://git.acme.io/shop"; return r }
 	const (
@@ -108,11 +115,14 @@ func TestARefGivesWayToWhatWasReceivedAfterItWhetherOrNotThatNamedARepository(t 
 		written, r     Request
 		want           string
 	}{
-		{"without, after one with", one, ofShop(event("v2", "github", 0, 20)), event("v1", "generic", 0, 10), ReasonSuperseded},
-		{"with, after one without", one, event("v2", "generic", 0, 20), ofShop(event("v1", "github", 0, 10)), ReasonSuperseded},
+		{"without, after one with", one, ofShop(event("v2", "github", 0, 20)), event("v1", "generic", 0, 10),
+			ReasonSuperseded},
+		{"with, after one without", one, event("v2", "generic", 0, 20), ofShop(event("v1", "github", 0, 10)),
+			ReasonSuperseded},
 		{"received later", one, event("v1", "generic", 0, 10), ofShop(event("v2", "github", 0, 20)), ReasonRequested},
 		{"happened later", one, event("v1", "github", 5, 20), ofShop(event("v2", "github", 6, 10)), ReasonRequested},
-		{"happened before, received later", one, event("v1", "github", 6, 10), ofShop(event("v2", "github", 5, 20)), ReasonRequested},
+		{"happened before, received later", one, event("v1", "github", 6, 10), ofShop(event("v2", "github", 5, 20)),
+			ReasonRequested},
 		{"several sources", many, event("v2", "generic", 0, 20), ofShop(event("v1", "github", 0, 10)), ReasonRequested},
 	} {
 		_, reasons := oneByOne(t, KindApplication, test.document, test.written, again(test.r))

@@ -17,7 +17,7 @@ const (
 	digestB = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 )
 
-// strategyCase is an Application that runs nginx under a strategy.
+// strategyCase is an Application that runs nginx with a strategy.
 func strategyCase(strategy string) imageCase {
 	constraint := ""
 	if strategy == "digest" {
@@ -30,7 +30,7 @@ func strategyCase(strategy string) imageCase {
 	}
 }
 
-// imageEvent is the push of an image, with when it happened and when it was received.
+// imageEvent is a push of an image, with the times when it happened and was received.
 func imageEvent(t *testing.T, ref string, happened, received int) Request {
 	t.Helper()
 	r := event("", "harbor", happened, received)
@@ -38,7 +38,7 @@ func imageEvent(t *testing.T, ref string, happened, received int) Request {
 	return r
 }
 
-// kustomized is the image that an Application is to run.
+// kustomized returns the images that an Application is configured to run.
 func kustomized(t *testing.T, document string) string {
 	t.Helper()
 	var object any
@@ -62,7 +62,7 @@ func TestImagesAreOrderedByTimeUnlessByTheirVersion(t *testing.T) {
 	}{
 		{"a lower version is not older", "semver", []push{{"nginx:1.1", 20, 21, false}, {"nginx:1.2", 10, 22, false}},
 			[]string{imageupdate.ReasonNewerVersion, imageupdate.ReasonNewerVersion}, "[nginx:1.2]"},
-		{"a higher version that is tried again", "semver", []push{{"nginx:1.1", 20, 21, false}, {"nginx:1.2", 10, 5, true}},
+		{"a retried higher version", "semver", []push{{"nginx:1.1", 20, 21, false}, {"nginx:1.2", 10, 5, true}},
 			[]string{imageupdate.ReasonNewerVersion, imageupdate.ReasonNewerVersion}, "[nginx:1.2]"},
 		{"a lower version is not newer", "semver", []push{{"nginx:1.2", 10, 11, false}, {"nginx:1.1", 20, 21, false}},
 			[]string{imageupdate.ReasonNewerVersion, imageupdate.ReasonOlderVersion}, "[nginx:1.2]"},
@@ -74,14 +74,16 @@ func TestImagesAreOrderedByTimeUnlessByTheirVersion(t *testing.T) {
 			[]string{imageupdate.ReasonNewestBuild, superseded}, "[nginx:b]"},
 		{"a build of an unknown time", "newest-build", []push{{"nginx:b", 20, 21, false}, {"nginx:a", 0, 22, false}},
 			[]string{imageupdate.ReasonNewestBuild, imageupdate.ReasonNewestBuild}, "[nginx:a]"},
-		{"a build that is tried again", "newest-build", []push{{"nginx:b", 0, 21, false}, {"nginx:a", 0, 20, true}},
+		{"a retried build", "newest-build", []push{{"nginx:b", 0, 21, false}, {"nginx:a", 0, 20, true}},
 			[]string{imageupdate.ReasonNewestBuild, superseded}, "[nginx:b]"},
-		{"the same build again makes what lies between late", "newest-build",
+		{"the same build again makes events in between stale", "newest-build",
 			[]push{{"nginx:b", 10, 11, false}, {"nginx:b", 30, 31, false}, {"nginx:a", 20, 32, false}},
 			[]string{imageupdate.ReasonNewestBuild, imageupdate.ReasonUpToDate, superseded}, "[nginx:b]"},
-		{"an older digest", "digest", []push{{"nginx:latest@" + digestB, 20, 21, false}, {"nginx:latest@" + digestA, 10, 22, false}},
+		{"an older digest", "digest", []push{{"nginx:latest@" + digestB, 20, 21, false},
+			{"nginx:latest@" + digestA, 10, 22, false}},
 			[]string{imageupdate.ReasonNewDigest, superseded}, "[nginx:latest@" + digestB + "]"},
-		{"a newer digest", "digest", []push{{"nginx:latest@" + digestA, 10, 11, false}, {"nginx:latest@" + digestB, 20, 22, false}},
+		{"a newer digest", "digest", []push{{"nginx:latest@" + digestA, 10, 11, false},
+			{"nginx:latest@" + digestB, 20, 22, false}},
 			[]string{imageupdate.ReasonNewDigest, imageupdate.ReasonNewDigest}, "[nginx:latest@" + digestB + "]"},
 	} {
 		t.Run(test.strategy+"/"+test.name, func(t *testing.T) {
@@ -97,7 +99,7 @@ func TestImagesAreOrderedByTimeUnlessByTheirVersion(t *testing.T) {
 				t.Errorf("reasons (-want +got):\n%s", diff)
 			}
 			if got := kustomized(t, document); got != test.runs {
-				t.Errorf("is to run %s, want %s", got, test.runs)
+				t.Errorf("will run %s, want %s", got, test.runs)
 			}
 		})
 	}
@@ -105,7 +107,8 @@ func TestImagesAreOrderedByTimeUnlessByTheirVersion(t *testing.T) {
 
 func TestImagesOfAnApplicationDoNotOutdateEachOther(t *testing.T) {
 	c := strategyCase("newest-build")
-	c.annotations = []string{"image-list: web=nginx, db=postgres", "web.update-strategy: newest-build", "db.update-strategy: newest-build"}
+	c.annotations = []string{"image-list: web=nginx, db=postgres", "web.update-strategy: newest-build",
+		"db.update-strategy: newest-build"}
 	c.runs = append(c.runs, "postgres:1")
 	document, reasons := oneByOne(t, KindApplication, c.document(t),
 		imageEvent(t, "nginx:3", 30, 31), imageEvent(t, "postgres:2", 20, 32),
@@ -115,15 +118,16 @@ func TestImagesOfAnApplicationDoNotOutdateEachOther(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if got := kustomized(t, document); got != "[nginx:3 postgres:2]" {
-		t.Errorf("is to run %s", got)
+		t.Errorf("will run %s", got)
 	}
-	slots := watermarkSet{"image/web": imageEvent(t, "nginx:3", 30, 31).watermark(), "image/db": imageEvent(t, "nginx:3", 20, 32).watermark()}
+	slots := watermarkSet{"image/web": imageEvent(t, "nginx:3", 30, 31).watermark(),
+		"image/db": imageEvent(t, "nginx:3", 20, 32).watermark()}
 	if diff := cmp.Diff(slots, parseWatermarks(appOf(t, document).Annotations)); diff != "" {
 		t.Errorf("kept (-want +got):\n%s", diff)
 	}
 }
 
-// One name under two aliases: what is late for one may be new for the other.
+// An event that is stale for one alias may be new for another alias of the same image.
 func TestAnImageMayBeLateUnderOneAliasOnly(t *testing.T) {
 	c := strategyCase("newest-build")
 	c.annotations = []string{
@@ -132,7 +136,8 @@ func TestAnImageMayBeLateUnderOneAliasOnly(t *testing.T) {
 		"stable.helm.image-spec: stable", "edge.helm.image-spec: edge",
 	}
 	c.tool = "Helm"
-	document, reasons := oneByOne(t, KindApplication, c.document(t), imageEvent(t, "nginx:1.1", 20, 21), imageEvent(t, "nginx:1.2", 10, 22))
+	document, reasons := oneByOne(t, KindApplication, c.document(t), imageEvent(t, "nginx:1.1", 20, 21),
+		imageEvent(t, "nginx:1.2", 10, 22))
 	want := []string{imageupdate.ReasonNewerVersion, imageupdate.ReasonNewerVersion}
 	if diff := cmp.Diff(want, reasons); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -150,7 +155,8 @@ func TestAnImageThatIsNotConfiguredHasASlotOfItsOwn(t *testing.T) {
 	document := imageCase{spec: `{"source": {"repoURL": "https://git.acme.io/shop"}}`}.document(t)
 	git := event("main", "harbor", 50, 51)
 	after, reasons := oneByOne(t, KindApplication, document, git,
-		imageEvent(t, "nginx:2", 20, 21), imageEvent(t, "nginx:1", 10, 22), imageEvent(t, "nginx:2", 40, 41), imageEvent(t, "nginx:3", 30, 42))
+		imageEvent(t, "nginx:2", 20, 21), imageEvent(t, "nginx:1", 10, 22),
+		imageEvent(t, "nginx:2", 40, 41), imageEvent(t, "nginx:3", 30, 42))
 	want := []string{ReasonRequested, ReasonRequested, ReasonSuperseded, ReasonAlreadyRequested, ReasonSuperseded}
 	if diff := cmp.Diff(want, reasons); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -163,7 +169,8 @@ func TestAnImageThatIsNotConfiguredHasASlotOfItsOwn(t *testing.T) {
 
 func TestAVersionThatIsInUseIsNotWrittenForItsTime(t *testing.T) {
 	document, _ := oneByOne(t, KindApplication, strategyCase("semver").document(t), imageEvent(t, "nginx:1.1", 10, 11))
-	if got := mustDecide(t, appOf(t, document), imageEvent(t, "nginx:1.1", 20, 21)); got.Patch != nil || got.Reason != imageupdate.ReasonUpToDate {
+	if got := mustDecide(t, appOf(t, document), imageEvent(t, "nginx:1.1", 20, 21)); got.Patch != nil ||
+		got.Reason != imageupdate.ReasonUpToDate {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
 
-// orderedTargets are targets of each kind that hold nothing yet, as the API server has them.
+// orderedTargets are targets of each kind that hold no request yet, as on the API server.
 var orderedTargets = map[string]struct {
 	kind     Kind
 	document string
@@ -25,8 +25,7 @@ var orderedTargets = map[string]struct {
 		"spec": {"source": {"repoURL": "https://git.acme.io/shop", "targetRevision": "main"}}}`},
 }
 
-// oneByOne applies decisions one after the other, each of which relies on what the ones
-// before it left, and returns their reasons.
+// oneByOne applies decisions in order, each on the result of the ones before it, and returns their reasons.
 func oneByOne(t *testing.T, kind Kind, document string, requests ...Request) (after string, reasons []string) {
 	t.Helper()
 	for _, r := range requests {
@@ -37,7 +36,7 @@ func oneByOne(t *testing.T, kind Kind, document string, requests ...Request) (af
 	return document, reasons
 }
 
-// requestedIn is the git ref that an object carries.
+// requestedIn returns the requested ref of an object.
 func requestedIn(obj runtime.Object) string {
 	switch obj := obj.(type) {
 	case *stokerv1alpha1.GatewaySync:
@@ -61,12 +60,14 @@ func TestTargetsHoldWhatHappenedLast(t *testing.T) {
 		{"equal", []Request{first, event("v2", "github", 10, 12)}, []string{requested, requested}, "v2"},
 		{"newer", []Request{first, event("v2", "github", 11, 12)}, []string{requested, requested}, "v2"},
 		{"unknown", []Request{first, event("v2", "github", 0, 12)}, []string{requested, requested}, "v2"},
-		{"older than one of an unknown time", []Request{event("v1", "github", 0, 11), event("v2", "github", 9, 12)}, []string{requested, requested}, "v2"},
-		{"older, of another sender", []Request{first, event("v2", "gitlab", 9, 12)}, []string{requested, requested}, "v2"},
+		{"older than one of an unknown time", []Request{event("v1", "github", 0, 11), event("v2", "github", 9, 12)},
+			[]string{requested, requested}, "v2"},
+		{"older, of another sender", []Request{first, event("v2", "gitlab", 9, 12)}, []string{requested, requested},
+			"v2"},
 		{"of two senders in turn only the last is compared",
 			[]Request{first, event("v2", "gitlab", 9, 12), event("v3", "github", 8, 13), event("v4", "github", 7, 14)},
 			[]string{requested, requested, requested, superseded}, "v3"},
-		{"of one sender the last known time counts, though its last event told none",
+		{"the last known time of a sender is compared, although its last event had none",
 			[]Request{first, event("v2", "github", 0, 12), event("v0", "github", 9, 13)},
 			[]string{requested, requested, superseded}, "v2"},
 		{"after two events of unknown times, too",
@@ -78,20 +79,20 @@ func TestTargetsHoldWhatHappenedLast(t *testing.T) {
 		{"newer than that, received after the last",
 			[]Request{first, event("v2", "github", 0, 12), event("v3", "github", 11, 13)},
 			[]string{requested, requested, requested}, "v3"},
-		{"just then, received after the last",
+		{"at that time, received after the last",
 			[]Request{first, event("v2", "github", 0, 12), event("v3", "github", 10, 13)},
 			[]string{requested, requested, requested}, "v3"},
 		{"older than that, on purpose",
 			[]Request{first, event("v2", "github", 0, 12), onPurpose(event("v0", "github", 5, 13))},
 			[]string{requested, requested, requested}, "v0"},
-		{"after that and what was delivered again on purpose, what came between is late",
+		{"after that and a redelivery, an event from in between is stale",
 			[]Request{first, event("v2", "github", 0, 12), onPurpose(event("v0", "github", 5, 13)),
 				event("v3", "github", 7, 14)},
 			[]string{requested, requested, requested, superseded}, "v0"},
-		{"another sender makes it forget", []Request{first, event("v2", "gitlab", 0, 12), event("v0", "github", 9, 13)},
+		{"another sender resets it", []Request{first, event("v2", "gitlab", 0, 12), event("v0", "github", 9, 13)},
 			[]string{requested, requested, requested}, "v0"},
 		{"the same ref, older", []Request{first, event("v1", "github", 9, 12)}, []string{requested, superseded}, "v1"},
-		{"the same ref again makes what lies between late",
+		{"the same ref again makes events in between stale",
 			[]Request{first, event("v1", "github", 20, 21), event("v2", "github", 15, 22)},
 			[]string{requested, already, superseded}, "v1"},
 		{"the same ref again at an unknown time does not",
@@ -100,16 +101,19 @@ func TestTargetsHoldWhatHappenedLast(t *testing.T) {
 		{"the same ref again by another sender does not",
 			[]Request{first, event("v1", "gitlab", 20, 21), event("v2", "github", 15, 22)},
 			[]string{requested, already, requested}, "v2"},
-		{"on purpose, older", []Request{first, onPurpose(event("v0", "github", 5, 12))}, []string{requested, requested}, "v0"},
-		{"after what was delivered again on purpose, what came between is late",
+		{"on purpose, older", []Request{first, onPurpose(event("v0", "github", 5, 12))}, []string{requested, requested},
+			"v0"},
+		{"after a redelivery, an event from in between is stale",
 			[]Request{first, onPurpose(event("v0", "github", 5, 12)), event("v2", "github", 7, 13)},
 			[]string{requested, requested, superseded}, "v0"},
-		{"after what was delivered again on purpose, what is new is not",
+		{"after a redelivery, a new event is not stale",
 			[]Request{first, onPurpose(event("v0", "github", 5, 12)), event("v2", "github", 11, 13)},
 			[]string{requested, requested, requested}, "v2"},
-		{"tried again, received before", []Request{first, again(event("v2", "kargo", 0, 9))}, []string{requested, superseded}, "v1"},
-		{"tried again, received after", []Request{first, again(event("v2", "kargo", 0, 12))}, []string{requested, requested}, "v2"},
-		{"tried again after it was written", []Request{first, again(first)}, []string{requested, already}, "v1"},
+		{"retried, received before", []Request{first, again(event("v2", "kargo", 0, 9))},
+			[]string{requested, superseded}, "v1"},
+		{"retried, received after", []Request{first, again(event("v2", "kargo", 0, 12))},
+			[]string{requested, requested}, "v2"},
+		{"retried after it was written", []Request{first, again(first)}, []string{requested, already}, "v1"},
 	} {
 		for name, target := range orderedTargets {
 			t.Run(name+"/"+test.name, func(t *testing.T) {
@@ -149,30 +153,33 @@ func TestANewerEventForTheSameRefOnlyNotesItsTime(t *testing.T) {
 		newer := event("v1", "github", 20, 21)
 		newer.At = noon.Add(time.Hour)
 		decision := mustDecide(t, parse(t, target.kind, after), newer)
-		key := map[Kind]string{KindGatewaySync: "stoker.io~1requested-ref", KindApplication: "postern.dev~1requested-ref"}[target.kind]
+		key := map[Kind]string{KindGatewaySync: "stoker.io~1requested-ref",
+			KindApplication: "postern.dev~1requested-ref"}[target.kind]
 		slot := newer.slot(target.kind)
 		was := watermarkSet{slot: event("", "github", 10, 11).watermark()}
 		expectPatch(t, encode(t, []Operation{
 			{Op: "test", Path: "/metadata/annotations/" + key, Value: "v1"},
 			{Op: "test", Path: "/metadata/annotations/postern.dev~1event-time", Value: was.String()},
-			{Op: "add", Path: "/metadata/annotations/postern.dev~1event-time", Value: watermarkSet{slot: newer.watermark()}.String()},
+			{Op: "add", Path: "/metadata/annotations/postern.dev~1event-time",
+				Value: watermarkSet{slot: newer.watermark()}.String()},
 		}), decision.Patch)
 		if decision.Reason != ReasonAlreadyRequested || len(decision.Changes) != 0 || !decision.Held {
 			t.Errorf("%s: got %+v", name, decision.Outcome)
 		}
 		changed := mustApply(t, after, []Operation{{Op: "add", Path: "/metadata/annotations/" + key, Value: "v9"}})
 		if _, err := apply(changed, decision.Patch); err == nil {
-			t.Errorf("%s: noted the time of a ref that is not requested any more", name)
+			t.Errorf("%s: recorded the time of a ref that is no longer requested", name)
 		}
 	}
 }
 
-// What others wrote is not given a time that it never had.
+// No time is recorded for a ref that was written without one.
 func TestNoTimeIsNotedWhereNoneIsKept(t *testing.T) {
 	for name, target := range orderedTargets {
 		untimed := Request{Ref: "v1", By: "github", At: noon}
 		after, _ := oneByOne(t, target.kind, target.document, untimed)
-		if got := mustDecide(t, parse(t, target.kind, after), event("v1", "github", 20, 21)); got.Patch != nil || got.Reason != ReasonAlreadyRequested {
+		if got := mustDecide(t, parse(t, target.kind, after), event("v1", "github", 20, 21)); got.Patch != nil ||
+			got.Reason != ReasonAlreadyRequested {
 			t.Errorf("%s: got %+v", name, got)
 		}
 	}
@@ -188,7 +195,7 @@ func TestPatchesRelyOnTheTimeThatTheyWereDecidedOn(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 			if _, err := apply(meanwhile, patch); err == nil {
-				t.Errorf("%s: %s passed although something newer was noted meanwhile", name, r.Ref)
+				t.Errorf("%s: %s passed although a newer event was recorded meanwhile", name, r.Ref)
 			}
 		}
 	}

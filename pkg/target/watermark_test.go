@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// minute is a time of a test: that many minutes after noon, in UTC. Zero is no time.
+// minute returns the time m minutes after noon, in UTC. Zero is no time.
 func minute(m int) time.Time {
 	if m == 0 {
 		return time.Time{}
@@ -19,7 +19,7 @@ func minute(m int) time.Time {
 	return noon.UTC().Truncate(time.Hour).Add(time.Duration(m) * time.Minute)
 }
 
-// event is a request by name for a ref, with when it happened and when it was received.
+// event is a request by name for a ref, with the times when it happened and was received.
 func event(ref, by string, happened, received int) Request {
 	return Request{Ref: ref, By: by, At: noon, EventTime: minute(happened), Received: minute(received)}
 }
@@ -33,12 +33,16 @@ func keptAt(s string) map[string]string { return map[string]string{AnnotationEve
 func TestWhatComesTooLateIsToldByTheSenderOrElseByTheReceipt(t *testing.T) {
 	last := event("v1", "github", 10, 20)
 	untimed := event("v1", "github", 0, 20)
-	const happened, received, before = "what was last written happened later", "what was last written was received later", "it was written before"
+	const (
+		happened = "the last written event happened later"
+		received = "the last written event was received later"
+		before   = "it was written before"
+	)
 	for _, test := range []struct {
 		name string
 		last Request
 		r    Request
-		want string // message; empty if it is to be written
+		want string // message; empty if it is written
 	}{
 		{"older", last, event("v2", "github", 9, 30), happened},
 		{"at the same time", last, event("v2", "github", 10, 30), ""},
@@ -49,17 +53,17 @@ func TestWhatComesTooLateIsToldByTheSenderOrElseByTheReceipt(t *testing.T) {
 		{"older, of another sender", last, event("v2", "gitlab", 9, 30), ""},
 		{"older, but on purpose", last, onPurpose(event("v2", "github", 9, 30)), ""},
 
-		{"tried again, older", last, again(event("v2", "github", 9, 30)), happened},
-		{"tried again, newer though received before", last, again(event("v2", "github", 11, 5)), ""},
-		{"tried again, received before, of an unknown time", last, again(event("v2", "github", 0, 19)), received},
-		{"tried again, received after, of an unknown time", last, again(event("v2", "github", 0, 21)), ""},
-		{"tried again, received before, of another sender", last, again(event("v2", "kargo", 30, 19)), received},
-		{"tried again, received after, of another sender", last, again(event("v2", "kargo", 1, 21)), ""},
-		{"tried again, received at the same time, of another sender", last, again(event("v2", "kargo", 1, 20)), ""},
-		{"tried again, received before, at the same time", last, again(event("v2", "github", 10, 19)), received},
-		{"tried again on purpose, received before", last, again(onPurpose(event("v2", "github", 11, 19))), received},
-		{"tried again on purpose, received after", last, again(onPurpose(event("v2", "github", 9, 21))), ""},
-		{"tried again after it was written", last, again(last), before},
+		{"retried, older", last, again(event("v2", "github", 9, 30)), happened},
+		{"retried, newer though received before", last, again(event("v2", "github", 11, 5)), ""},
+		{"retried, received before, of an unknown time", last, again(event("v2", "github", 0, 19)), received},
+		{"retried, received after, of an unknown time", last, again(event("v2", "github", 0, 21)), ""},
+		{"retried, received before, of another sender", last, again(event("v2", "kargo", 30, 19)), received},
+		{"retried, received after, of another sender", last, again(event("v2", "kargo", 1, 21)), ""},
+		{"retried, received at the same time, of another sender", last, again(event("v2", "kargo", 1, 20)), ""},
+		{"retried, received before, at the same time", last, again(event("v2", "github", 10, 19)), received},
+		{"retried on purpose, received before", last, again(onPurpose(event("v2", "github", 11, 19))), received},
+		{"retried on purpose, received after", last, again(onPurpose(event("v2", "github", 9, 21))), ""},
+		{"retried after it was written", last, again(last), before},
 		{"asked for twice", last, last, ""},
 		{"received before, of another sender", last, event("v2", "kargo", 30, 19), received},
 		{"received before, of an unknown time", last, event("v2", "github", 0, 19), received},
@@ -74,7 +78,8 @@ func TestWhatComesTooLateIsToldByTheSenderOrElseByTheReceipt(t *testing.T) {
 			case happened, received:
 				want = &Decision{Outcome: Outcome{Previous: "v1", Reason: ReasonSuperseded, Message: test.want}}
 			case before:
-				want = &Decision{Outcome: Outcome{Previous: "v1", Held: true, Reason: ReasonAlreadyRequested, Message: before}}
+				want = &Decision{Outcome: Outcome{Previous: "v1", Held: true, Reason: ReasonAlreadyRequested,
+					Message: before}}
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
@@ -98,7 +103,7 @@ func TestAnEventTimeThatIsNotOursCountsForNothing(t *testing.T) {
 		after := parseWatermarks(keptAt(annotation))
 		after.record(slotGit, event("v2", "github", 1, 2))
 		if diff := cmp.Diff(writtenFor(event("v2", "github", 1, 2)), after); diff != "" {
-			t.Errorf("%s: noted (-want +got):\n%s", annotation, diff)
+			t.Errorf("%s: recorded (-want +got):\n%s", annotation, diff)
 		}
 	}
 }
@@ -122,7 +127,7 @@ func TestTheAnnotationSaysWhichSenderAndWhenInUTC(t *testing.T) {
 
 func TestASlotKeepsTheLatestTimeOfItsSender(t *testing.T) {
 	at := func(by string, happened int) watermark { return event("", by, happened, 30).watermark() }
-	after := func(happened int) watermark { // is the moment of an event of an unknown time
+	after := func(happened int) watermark { // the watermark of an event with an unknown time
 		m := at("github", 0)
 		m.After = minute(happened)
 		return m
@@ -135,7 +140,7 @@ func TestASlotKeepsTheLatestTimeOfItsSender(t *testing.T) {
 		want watermark
 	}{
 		{"a newer event", timed, event("v2", "github", 15, 30), at("github", 15)},
-		{"an older event, which counts by its version", timed, event("v2", "github", 5, 30), at("github", 5)},
+		{"an older event, which wins by its version", timed, event("v2", "github", 5, 30), at("github", 5)},
 		{"an event of an unknown time", timed, event("v2", "github", 0, 30), after(10)},
 		{"of an unknown time, of another sender", timed, event("v2", "gitlab", 0, 30), at("gitlab", 0)},
 		{"a second of an unknown time", untimed, event("v2", "github", 0, 30), after(10)},
@@ -147,28 +152,28 @@ func TestASlotKeepsTheLatestTimeOfItsSender(t *testing.T) {
 		{"on purpose, older, after one of an unknown time", untimed, onPurpose(event("v0", "github", 5, 30)),
 			at("github", 10)},
 	} {
-		noted := watermarkSet{slotGit: test.last}
-		noted.record(slotGit, test.r)
-		if diff := cmp.Diff(watermarkSet{slotGit: test.want}, noted); diff != "" {
+		recorded := watermarkSet{slotGit: test.last}
+		recorded.record(slotGit, test.r)
+		if diff := cmp.Diff(watermarkSet{slotGit: test.want}, recorded); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)
 		}
-		if diff := cmp.Diff(noted, parseWatermarks(keptAt(noted.String()))); diff != "" {
-			t.Errorf("%s, read again (-noted +read):\n%s", test.name, diff)
+		if diff := cmp.Diff(recorded, parseWatermarks(keptAt(recorded.String()))); diff != "" {
+			t.Errorf("%s, read again (-recorded +read):\n%s", test.name, diff)
 		}
 	}
 }
 
 func TestSlotsThatWereWrittenLongestAgoAreForgotten(t *testing.T) {
-	noted := watermarkSet{}
+	recorded := watermarkSet{}
 	for i := range 2 * maxSlots {
-		noted.record(fmt.Sprintf("image/%02d", i), event("", "harbor", 1, 1+i))
-		noted = parseWatermarks(keptAt(noted.String()))
-		if want := min(i+1, maxSlots); len(noted) != want {
-			t.Fatalf("after %d slots %d are kept, want %d", i+1, len(noted), want)
+		recorded.record(fmt.Sprintf("image/%02d", i), event("", "harbor", 1, 1+i))
+		recorded = parseWatermarks(keptAt(recorded.String()))
+		if want := min(i+1, maxSlots); len(recorded) != want {
+			t.Fatalf("after %d slots %d are kept, want %d", i+1, len(recorded), want)
 		}
 	}
 	for i := range 2 * maxSlots {
-		if _, known := noted[fmt.Sprintf("image/%02d", i)]; known != (i >= maxSlots) {
+		if _, known := recorded[fmt.Sprintf("image/%02d", i)]; known != (i >= maxSlots) {
 			t.Errorf("slot %d is kept: %v", i, known)
 		}
 	}
@@ -176,29 +181,29 @@ func TestSlotsThatWereWrittenLongestAgoAreForgotten(t *testing.T) {
 
 // An owner may write any number of slots by hand.
 func TestAnAnnotationOfManySlotsIsCutToItsBoundAtOnce(t *testing.T) {
-	noted := manySlots(10_000)
-	noted.record(slotGit, event("v1", "github", 0, 60*24))
-	if len(noted) != maxSlots {
-		t.Errorf("%d slots are kept, want %d", len(noted), maxSlots)
+	recorded := manySlots(10_000)
+	recorded.record(slotGit, event("v1", "github", 0, 60*24))
+	if len(recorded) != maxSlots {
+		t.Errorf("%d slots are kept, want %d", len(recorded), maxSlots)
 	}
-	if _, known := noted[slotGit]; !known {
-		t.Error("the slot that was noted is not kept")
+	if _, known := recorded[slotGit]; !known {
+		t.Error("the recorded slot is not kept")
 	}
 	for i := range maxSlots - 1 {
-		if slot := fmt.Sprintf("image/%05d", 9_999-i); noted[slot] == (watermark{}) {
+		if slot := fmt.Sprintf("image/%05d", 9_999-i); recorded[slot] == (watermark{}) {
 			t.Errorf("%s is not kept", slot)
 		}
 	}
 }
 
-// Of slots that were written at once it does not depend on the order of a map which go.
+// If slots were written at once, the order of a map does not decide which are dropped.
 func TestSlotsOfOneReceiptAreForgottenByName(t *testing.T) {
-	noted := watermarkSet{}
+	recorded := watermarkSet{}
 	for i := range 2 * maxSlots {
-		noted.record(fmt.Sprintf("image/%02d", i), event("", "harbor", 1, 1))
+		recorded.record(fmt.Sprintf("image/%02d", i), event("", "harbor", 1, 1))
 	}
 	for i := range 2 * maxSlots {
-		if _, known := noted[fmt.Sprintf("image/%02d", i)]; known != (i >= maxSlots) {
+		if _, known := recorded[fmt.Sprintf("image/%02d", i)]; known != (i >= maxSlots) {
 			t.Errorf("slot %d is kept: %v", i, known)
 		}
 	}

@@ -15,16 +15,16 @@ import (
 )
 
 const (
-	// maxCachedTargets bounds for how many slots of all targets it is remembered what came last. They take at most
-	// some 27 MiB: 430 bytes for the first slot of a target, and less for further ones.
+	// maxCachedTargets bounds the slots of all targets in the cache. They take at most about 27 MiB: 430 bytes for the
+	// first slot of a target, and less for further ones.
 	maxCachedTargets = 65536
-	// maxSlotBytes bounds the name under which a slot is remembered: a payload may name any repository.
+	// maxSlotBytes bounds the name of a slot in the cache: a payload may name any repository.
 	maxSlotBytes = 96
 )
 
-// watermarkCache remember, by target and slot, the last request that the target held: also one that changed nothing, of which
-// the target itself tells nothing. If there are too many the namespace that has most forgets first, and of its targets
-// the one whose last request was received first, in whatever order they were told. It is safe for concurrent use.
+// watermarkCache remembers, by target and slot, the last request that the target held, also if it changed nothing and
+// is not recorded on the target. If the cache is full it evicts from the namespace with the most slots the target whose
+// last request was received first, regardless of the order in which they were recorded. It is safe for concurrent use.
 type watermarkCache struct {
 	bound int // of slots
 
@@ -33,18 +33,18 @@ type watermarkCache struct {
 	namespaces map[string]*namespaceMarks
 }
 
-// namespaceMarks are those of one namespace.
+// namespaceMarks has the marks of one namespace.
 type namespaceMarks struct {
 	slots   int
 	targets map[Key]*mark
 	byAge   marksByAge
 }
 
-// mark is what is remembered of one target.
+// mark is the watermarks of one target.
 type mark struct {
 	key    Key
-	kept   []markedSlot // a map would take several times the room
-	newest time.Time    // receipt of them
+	kept   []markedSlot // a map would take several times the memory
+	newest time.Time    // receipt in kept
 	place  int          // in marksByAge
 }
 
@@ -57,17 +57,17 @@ func newWatermarkCache(bound int) *watermarkCache {
 	return &watermarkCache{bound: bound, namespaces: map[string]*namespaceMarks{}}
 }
 
-// get returns what is remembered of a target.
+// get returns the watermarks of a target.
 func (w *watermarkCache) get(key Key) watermarkSet {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if n, ok := w.namespaces[key.Namespace]; ok {
-		return n.targets[key].moments()
+		return n.targets[key].watermarks()
 	}
 	return nil
 }
 
-func (m *mark) moments() watermarkSet {
+func (m *mark) watermarks() watermarkSet {
 	if m == nil {
 		return nil
 	}
@@ -78,7 +78,7 @@ func (m *mark) moments() watermarkSet {
 	return kept
 }
 
-// record remembers a request that a target holds, in some slots.
+// record records a request that a target holds in some slots.
 func (w *watermarkCache) record(key Key, r Request, slots ...string) {
 	if r.Received.IsZero() || len(slots) == 0 {
 		return
@@ -123,7 +123,7 @@ func (m *mark) note(r Request, slots []string) {
 	m.newest = slices.MaxFunc(m.kept, compareSlots).Received
 }
 
-// compareSlots puts the one first that was written before another.
+// compareSlots orders slots by receipt.
 func compareSlots(a, b markedSlot) int {
 	return cmp.Or(a.Received.Compare(b.Received), strings.Compare(a.slot, b.slot))
 }
@@ -133,18 +133,19 @@ func (w *watermarkCache) count(n *namespaceMarks, slots int) {
 	w.slots += slots
 }
 
-// largest is the namespace that has most, and among equals the one whose oldest target is older.
+// largest returns the namespace with the most slots, and among equals the one with the oldest target.
 func (w *watermarkCache) largest() (name string) {
 	var most *namespaceMarks
 	for candidate, n := range w.namespaces {
-		if most == nil || n.slots > most.slots || n.slots == most.slots && n.byAge[0].newest.Before(most.byAge[0].newest) {
+		if most == nil || n.slots > most.slots ||
+			n.slots == most.slots && n.byAge[0].newest.Before(most.byAge[0].newest) {
 			name, most = candidate, n
 		}
 	}
 	return name
 }
 
-// forget drops what a namespace was told longest ago.
+// forget evicts the oldest target of a namespace.
 func (w *watermarkCache) forget(namespace string) {
 	n := w.namespaces[namespace]
 	m, _ := heap.Pop(&n.byAge).(*mark)
@@ -155,29 +156,29 @@ func (w *watermarkCache) forget(namespace string) {
 	}
 }
 
-// marksByAge is a heap, the one first whose newest receipt is oldest.
+// marksByAge is a heap of marks by newest receipt, oldest first.
 type marksByAge []*mark
 
-// Len is how many targets there are.
+// Len implements heap.Interface.
 func (h marksByAge) Len() int { return len(h) }
 
-// Less puts the older one first.
+// Less implements heap.Interface.
 func (h marksByAge) Less(i, j int) bool { return h[i].newest.Before(h[j].newest) }
 
-// Swap exchanges two.
+// Swap implements heap.Interface.
 func (h marksByAge) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].place, h[j].place = i, j
 }
 
-// Push appends one.
+// Push implements heap.Interface.
 func (h *marksByAge) Push(x any) {
 	m, _ := x.(*mark)
 	m.place = len(*h)
 	*h = append(*h, m)
 }
 
-// Pop takes the last.
+// Pop implements heap.Interface.
 func (h *marksByAge) Pop() any {
 	last := (*h)[len(*h)-1]
 	(*h)[len(*h)-1] = nil
@@ -185,7 +186,7 @@ func (h *marksByAge) Pop() any {
 	return last
 }
 
-// slotKey returns the name under which a slot is remembered: its own, unless that is long.
+// slotKey returns the name of a slot in the cache: its own, or a digest if that is long.
 func slotKey(slot string) string {
 	if len(slot) <= maxSlotBytes {
 		return slot

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The target itself tells nothing of what it held already.
+// The target does not record a request that it held already.
 func TestWhatChangedNothingOutdatesWhatWasReceivedBeforeIt(t *testing.T) {
 	for _, test := range []struct {
 		name        string
@@ -20,10 +20,14 @@ func TestWhatChangedNothingOutdatesWhatWasReceivedBeforeIt(t *testing.T) {
 	}{
 		{"received before", event("v2", "generic", 0, 22), event("v1", "generic", 0, 21), ReasonSuperseded},
 		{"received after", event("v2", "generic", 0, 22), event("v1", "generic", 0, 23), ReasonRequested},
-		{"received before, of another sender", event("v2", "github", 9, 22), event("v1", "kargo", 0, 21), ReasonSuperseded},
-		{"received before, happened after", event("v2", "github", 9, 22), event("v1", "github", 10, 21), ReasonRequested},
-		{"received before, happened before", event("v2", "github", 9, 22), event("v1", "github", 8, 21), ReasonSuperseded},
-		{"received before, on purpose", event("v2", "generic", 0, 22), onPurpose(event("v1", "generic", 0, 21)), ReasonRequested},
+		{"received before, of another sender", event("v2", "github", 9, 22), event("v1", "kargo", 0, 21),
+			ReasonSuperseded},
+		{"received before, happened after", event("v2", "github", 9, 22), event("v1", "github", 10, 21),
+			ReasonRequested},
+		{"received before, happened before", event("v2", "github", 9, 22), event("v1", "github", 8, 21),
+			ReasonSuperseded},
+		{"received before, on purpose", event("v2", "generic", 0, 22), onPurpose(event("v1", "generic", 0, 21)),
+			ReasonRequested},
 		{"received before, the same", event("v2", "generic", 0, 22), event("v2", "generic", 0, 21), ReasonSuperseded},
 	} {
 		for _, elsewhere := range []bool{false, true} {
@@ -31,13 +35,15 @@ func TestWhatChangedNothingOutdatesWhatWasReceivedBeforeIt(t *testing.T) {
 			writer, _ := newTestWriter(t, api, nil)
 			if elsewhere {
 				writer.RecordHeld(plant, test.equal)
-			} else if got, err := writeOne(t.Context(), writer, plant, test.equal, false); err != nil || got.Reason != ReasonAlreadyRequested {
+			} else if got, err := writeOne(t.Context(), writer, plant, test.equal, false); err != nil ||
+				got.Reason != ReasonAlreadyRequested {
 				t.Fatalf("%s: got %+v, %v; want AlreadyRequested", test.name, got, err)
 			}
 			_, before := api.seen()
 			got, err := writeOne(t.Context(), writer, plant, test.slow, false)
 			if err != nil || got.Reason != test.want {
-				t.Errorf("%s, found elsewhere %v: got %+v, %v; want %s", test.name, elsewhere, got, err, test.want)
+				t.Errorf("%s, held in another process %v: got %+v, %v; want %s", test.name, elsewhere, got, err,
+					test.want)
 			}
 			if _, after := api.seen(); test.want == ReasonSuperseded && after != before {
 				t.Errorf("%s: the target was changed", test.name)
@@ -46,7 +52,7 @@ func TestWhatChangedNothingOutdatesWhatWasReceivedBeforeIt(t *testing.T) {
 	}
 }
 
-// The target tells the receipt of what it holds, which is the earlier one if that happened later.
+// The target records the receipt of what it holds, which is the earlier receipt if that event happened later.
 func TestWhatWasReceivedLastIsRememberedWhereWhatHappenedLastIsHeld(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v0"))
 	writer, _ := newTestWriter(t, api, nil)
@@ -70,17 +76,19 @@ func TestWhatWasReceivedLastIsRememberedWhereWhatHappenedLastIsHeld(t *testing.T
 func TestWhatIsWrittenTogetherWithItsLikeCountsForTheOrderToo(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v0"))
 	writer, _ := newTestWriter(t, api, nil)
-	// The one that happened later counts, though it was received before the other.
-	got := told(writer.writeBatch(t.Context(), plant, []Request{event("v2", "github", 11, 21), event("v2", "github", 10, 23)}))
+	// The later event wins, although it was received before the other.
+	got := summarize(writer.writeBatch(t.Context(), plant,
+		[]Request{event("v2", "github", 11, 21), event("v2", "github", 10, 23)}))
 	if diff := cmp.Diff([]string{"Requested true", "AlreadyRequested true"}, got); diff != "" {
 		t.Fatalf("(-want +got):\n%s", diff)
 	}
-	if got := told(writer.writeBatch(t.Context(), plant, []Request{event("v1", "kargo", 0, 22)})); got[0] != "Superseded false" {
+	if got := summarize(writer.writeBatch(t.Context(), plant,
+		[]Request{event("v1", "kargo", 0, 22)})); got[0] != "Superseded false" {
 		t.Errorf("received in between: got %s", got[0])
 	}
 }
 
-// An owner who removes the annotation has the next event count, whatever its time.
+// After the owner removes the annotation the next event is written, regardless of its time.
 func TestWhatIsRememberedDoesNotOutdateWhatIsReceivedAfterIt(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v0"))
 	writer, _ := newTestWriter(t, api, nil)
@@ -96,7 +104,7 @@ func TestWhatIsRememberedDoesNotOutdateWhatIsReceivedAfterIt(t *testing.T) {
 	}
 }
 
-// A target that was deleted and made anew tells nothing of what it was written for.
+// A target that was deleted and created again has no record of its requests.
 func TestATargetThatWasMadeAnewIsNotWrittenForWhatWasOverwrittenBefore(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v0"))
 	writer, _ := newTestWriter(t, api, nil)
@@ -109,7 +117,8 @@ func TestATargetThatWasMadeAnewIsNotWrittenForWhatWasOverwrittenBefore(t *testin
 	api.mu.Lock()
 	api.object = plantAt("v0")
 	api.mu.Unlock()
-	if got, err := writeOne(t.Context(), writer, plant, again(first), false); err != nil || got.Reason != ReasonSuperseded {
+	if got, err := writeOne(t.Context(), writer, plant, again(first), false); err != nil ||
+		got.Reason != ReasonSuperseded {
 		t.Errorf("got %+v, %v; want Superseded", got, err)
 	}
 }
@@ -134,7 +143,7 @@ const newestBuild = `{"metadata": {"name": "shop", "annotations": {
 	"spec": {"source": {"repoURL": "https://git.acme.io/shop", "path": ".", "kustomize": {}}},
 	"status": {"sourceType": "Kustomize", "summary": {"images": ["nginx:b1", "postgres:b1", "postgres:r1"]}}}`
 
-// A record tells the name of an image, and not for which alias it was wanted.
+// A record has the name of an image, but not the alias for which it was wanted.
 func TestAnImageThatWasHeldElsewhereOutdatesIfItHasOneAlias(t *testing.T) {
 	of := func(reference string, r Request) Request { r.Image = image(t, reference); return r }
 	for reference, want := range map[string]bool{"nginx:b0": true, "postgres:r2": false} {

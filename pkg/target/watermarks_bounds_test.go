@@ -28,7 +28,7 @@ func TestWhatIsRememberedOfATargetIsBounded(t *testing.T) {
 	}
 }
 
-// targetsOf are targets of a namespace.
+// targetsOf returns targets in a namespace.
 func targetsOf(namespace string, count int) (keys []Key) {
 	for i := range count {
 		keys = append(keys, Key{Kind: KindApplication, Namespace: namespace, Name: fmt.Sprint("app", i)})
@@ -36,7 +36,7 @@ func targetsOf(namespace string, count int) (keys []Key) {
 	return keys
 }
 
-// remembered returns of how many targets something is remembered.
+// remembered returns how many of the targets have watermarks.
 func (w *watermarkCache) remembered(keys []Key) (count int) {
 	for _, key := range keys {
 		if len(w.get(key)) > 0 {
@@ -70,11 +70,11 @@ func TestWhoeverHasMostTargetsForgetsFirst(t *testing.T) {
 	}
 	got := []int{w.remembered(small), w.remembered(large), w.remembered(larger), w.remembered(other)}
 	if diff := cmp.Diff([]int{10, 30, 30, 30}, got); diff != "" {
-		t.Errorf("after another came (-want +got):\n%s", diff)
+		t.Errorf("after another namespace was added (-want +got):\n%s", diff)
 	}
 }
 
-// Records are listed by their names at first, not in the order in which they came in.
+// At first records are listed by name, not in the order of receipt.
 func TestInWhateverOrderItIsToldTheNewestIsRemembered(t *testing.T) {
 	const bound = 50
 	keys, r := targetsOf("demo", 4*bound), rand.New(rand.NewPCG(17, 18))
@@ -90,8 +90,9 @@ func TestInWhateverOrderItIsToldTheNewestIsRemembered(t *testing.T) {
 	again := len(keys) - bound // the oldest
 	w.record(keys[again], event("v1", "github", 0, 1000), slotGit)
 	w.record(keys[0], event("v1", "github", 0, 1001), slotGit)
-	if w.remembered(keys[again:again+1]) != 1 || w.remembered(keys[again+1:again+2]) != 0 || w.remembered(keys[:1]) != 1 {
-		t.Error("a target that was delivered to again is as new as that")
+	if w.remembered(keys[again:again+1]) != 1 || w.remembered(keys[again+1:again+2]) != 0 ||
+		w.remembered(keys[:1]) != 1 {
+		t.Error("a target with a new request was evicted as an old one")
 	}
 }
 
@@ -144,11 +145,11 @@ func TestTheTargetsOfOneNamespaceDoNotMakeAnotherForget(t *testing.T) {
 	}
 	got, err := writeOne(t.Context(), writer, plant, event("v1", "generic", 0, 21), false)
 	if err != nil || got.Reason != ReasonSuperseded {
-		t.Errorf("received before what was held already: got %+v, %v", got, err)
+		t.Errorf("received before the request that was already held: got %+v, %v", got, err)
 	}
 }
 
-// BenchmarkWatermarksWhenFull notes one target more in each of many namespaces.
+// BenchmarkWatermarksWhenFull records one more target in each of many namespaces.
 func BenchmarkWatermarksWhenFull(b *testing.B) {
 	w, n := newWatermarkCache(maxCachedTargets), 0
 	next := func() {

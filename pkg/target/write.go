@@ -17,11 +17,11 @@ import (
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// writeWithRetry writes requests of one target together. Its error is that of Write, and of
-// all of them.
+// writeWithRetry writes requests for one target with one patch. Its error applies to all of them, as an error of Write.
 func (w *Writer) writeWithRetry(ctx context.Context, key Key, requests []Request, dryRun bool) ([]Outcome, error) {
 	a := writeOp{
-		Writer: w, endpoint: w.endpoints[key.Kind], key: key, requests: w.withOrdering(key, requests), dryRun: dryRun, started: time.Now(),
+		Writer: w, endpoint: w.endpoints[key.Kind], key: key, requests: w.withOrdering(key, requests),
+		dryRun: dryRun, started: time.Now(),
 	}
 	outcomes, err := a.run(ctx)
 	if err != nil {
@@ -40,11 +40,11 @@ type writeOp struct {
 
 	// failedPatch is the last patch that failed its own tests.
 	failedPatch []byte
-	// unconfirmed are the outcomes of a patch that may have been applied although no answer came.
+	// unconfirmed are the outcomes of a patch that may have been applied although there was no answer.
 	unconfirmed []Outcome
 }
 
-// run tries until the target holds what is requested, or trying again is of no use.
+// run retries until the target holds the requests, or a retry does not help.
 func (a *writeOp) run(ctx context.Context) ([]Outcome, error) {
 	backoff := a.retries
 	for live := false; ; live = true {
@@ -90,22 +90,21 @@ func (a *writeOp) tryOnce(ctx context.Context, live bool) ([]Outcome, error) {
 		a.recordHeld(plan)
 		return a.restoreUnconfirmed(plan.outcomes), nil
 	case isTestFailure(err):
-		// The same patch after a live read: nobody changed anything in between, so
-		// it will never pass.
+		// The patch is the same after a live read, so nothing changed in between and it will never pass.
 		if bytes.Equal(patch, a.failedPatch) {
 			return nil, fmt.Errorf("%w: %w", errPatchRejected, err)
 		}
 		a.failedPatch = patch
 	case isRetryable(err):
 		a.unconfirmed = plan.outcomes
-		if mayHaveApplied(err) { // and others may have written since
+		if mayHaveApplied(err) { // and other clients may have written since
 			a.requests = markRetried(slices.Clone(a.requests))
 		}
 	}
 	return nil, err
 }
 
-// recordHeld remembers what the target holds now, of which it may not tell itself.
+// recordHeld remembers the requests that the target holds now. The target may not record them itself.
 func (a *writeOp) recordHeld(p plan) {
 	if a.dryRun {
 		return
@@ -117,8 +116,8 @@ func (a *writeOp) recordHeld(p plan) {
 	}
 }
 
-// restoreUnconfirmed corrects outcomes that find the target holding what is requested, if it was
-// our own patch that did it.
+// restoreUnconfirmed restores the outcomes of an unconfirmed patch, for requests that the target now already holds
+// because of it.
 func (a *writeOp) restoreUnconfirmed(outcomes []Outcome) []Outcome {
 	for i := range a.unconfirmed {
 		if outcomes[i].Held && len(outcomes[i].Changes) == 0 {
@@ -128,7 +127,7 @@ func (a *writeOp) restoreUnconfirmed(outcomes []Outcome) []Outcome {
 	return outcomes
 }
 
-// plan decides on what the cache has, or else on a live read.
+// plan decides on the cached object, or on a live read if that does not suffice.
 func (a *writeOp) plan(ctx context.Context, live bool) (plan, error) {
 	updaters, err := a.imageUpdaters(ctx)
 	if err != nil {
@@ -150,7 +149,7 @@ func (a *writeOp) plan(ctx context.Context, live bool) (plan, error) {
 	return a.planOn(ctx, snapshot{kind: a.key.Kind, obj: obj, document: document}, updaters)
 }
 
-// planOn plans when it is the turn of the target's namespace.
+// planOn plans during a turn of the target's namespace.
 func (a *writeOp) planOn(ctx context.Context, v snapshot, updaters []*imageupdate.Updater) (plan, error) {
 	if a.Turn != nil {
 		end, err := a.Turn(ctx, a.key.Namespace)
@@ -162,8 +161,8 @@ func (a *writeOp) planOn(ctx context.Context, v snapshot, updaters []*imageupdat
 	return planFor(ctx, v, a.requests, updaters)
 }
 
-// imageUpdaters are the ImageUpdater objects that may count for the target. A patch of
-// the target can't test them, so they are read live.
+// imageUpdaters returns the ImageUpdater objects that may configure the target. A patch of the target can't test them,
+// so they are read live.
 func (a *writeOp) imageUpdaters(ctx context.Context) ([]*imageupdate.Updater, error) {
 	ofImage := func(r Request) bool { return r.Image != nil }
 	if a.key.Kind != KindApplication || !slices.ContainsFunc(a.requests, ofImage) {
@@ -182,7 +181,7 @@ func (a *writeOp) imageUpdaters(ctx context.Context) ([]*imageupdate.Updater, er
 	return a.updaters.get(ctx, a.key.Namespace, since)
 }
 
-// sleep waits, unless the context would end before.
+// sleep waits, or fails at once if ctx would end first.
 func sleep(ctx context.Context, delay time.Duration) error {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < delay {
 		return context.DeadlineExceeded

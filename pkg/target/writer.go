@@ -15,19 +15,17 @@ import (
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// Writer writes requests to targets. It is safe for concurrent use, once its exported fields
-// are set.
+// Writer writes requests to targets. It is safe for concurrent use once its exported fields are set.
 type Writer struct {
-	// Turn waits until a namespace may have a processor, and returns what is to be called at
-	// the end of its turn. One is taken to plan a write, whose cost depends on what the owner
-	// of the target wrote and on how much is asked of it; none to read the target or to patch
-	// it. Who gets no turn may try again: the error makes the write fail as IsTransient says.
-	// Nobody who is in a turn may wait for a Write. If it is nil planning waits for nobody.
+	// Turn waits until a namespace may use a processor, and returns a function that ends the turn. The Writer takes a
+	// turn to plan a write, whose cost depends on the target's content and on the number of requests, but not to read
+	// or patch the target. If Turn fails, the error of the write satisfies IsTransient. A caller must not wait for a
+	// Write during a turn. If Turn is nil planning does not wait.
 	Turn func(ctx context.Context, namespace string) (end func(), err error)
 
-	// Shared says that other processes write targets, too. What finds its ref requested already
-	// is then noted on the target, which takes a patch, since they would hear of it only by its
-	// record. Without it the Writer just remembers it.
+	// Shared says that other processes write targets, too. A request for a ref that is already requested is then
+	// recorded on the target with a patch, since they would otherwise learn of it only from its record. Without Shared
+	// the Writer just remembers it.
 	Shared bool
 
 	endpoints  map[Kind]endpoint
@@ -36,16 +34,14 @@ type Writer struct {
 	watermarks *watermarkCache
 	updaters   *updaterLister
 	batcher    *batcher
-	// retries has as many steps as a write is tried.
+	// retries has one step for each try.
 	retries wait.Backoff
-	// sleep waits between two tries, or returns an error at once if it is not
-	// worth waiting.
+	// sleep waits between two tries, or returns an error at once if waiting is pointless.
 	sleep func(context.Context, time.Duration) error
 }
 
-// NewWriter returns a Writer that uses the API server of a configuration, and
-// reads from a cache where that has what is needed. The cache may be nil if no
-// images are requested of Applications.
+// NewWriter returns a Writer that uses the API server in cfg, and reads from cache where that suffices. cache may be
+// nil if no images are requested of Applications.
 func NewWriter(cfg *rest.Config, cache *Cache) (*Writer, error) {
 	endpoints, err := newEndpoints(cfg, Kinds())
 	if err != nil {
@@ -63,7 +59,7 @@ func NewWriter(cfg *rest.Config, cache *Cache) (*Writer, error) {
 		updaters: newUpdaterLister(func(ctx context.Context, namespace string) ([]*imageupdate.Updater, error) {
 			return updaterEndpoints[kindImageUpdater].listUpdaters(ctx, namespace, cache.updatersIn(namespace))
 		}),
-		// Less than three seconds in all, unless the API server asks for longer pauses.
+		// Less than three seconds in total, unless the API server asks for longer delays.
 		retries: wait.Backoff{Duration: 10 * time.Millisecond, Factor: 3, Jitter: 1, Steps: 6},
 		sleep:   sleep,
 	}
@@ -74,12 +70,11 @@ func NewWriter(cfg *rest.Config, cache *Cache) (*Writer, error) {
 	return w, nil
 }
 
-// Stamp returns the time of a receipt by the Clock of the Writer, which observes the
-// receipts that targets tell of.
+// Stamp returns the time of a receipt, by a Clock that observes the receipts recorded on targets.
 func (w *Writer) Stamp() time.Time { return w.clock.Stamp() }
 
-// RecordHeld takes note that a target held requests, as another process found, or this one
-// before it was started anew: what was received before them is not written any more.
+// RecordHeld records that a target held requests, as found by another process, or by this one before a restart.
+// Requests received before them are no longer written.
 func (w *Writer) RecordHeld(key Key, requests ...Request) {
 	for _, r := range requests {
 		w.clock.Observe(r.Received)
@@ -91,7 +86,7 @@ func (w *Writer) RecordHeld(key Key, requests ...Request) {
 	}
 }
 
-// withOrdering returns requests of a target that know what the Writer does.
+// withOrdering returns copies of requests for a target, with Ordering set.
 func (w *Writer) withOrdering(key Key, requests []Request) []Request {
 	requests = slices.Clone(requests)
 	state := OrderingState{maxReceived: w.clock.maxReceived(), watermarks: w.watermarks.get(key), shared: w.Shared}
@@ -101,18 +96,17 @@ func (w *Writer) withOrdering(key Key, requests []Request) []Request {
 	return requests
 }
 
-// Result is what a request came to: an outcome, or an error. The error satisfies
-// apierrors.IsNotFound if there is no such object, and IsTransient if another try may help.
+// Result is the outcome of a request, or its error. The error satisfies apierrors.IsNotFound if the target does not
+// exist, and IsTransient if a retry may succeed.
 type Result struct {
 	Outcome Outcome
 	Err     error
 }
 
-// Write makes a target hold what is requested, as far as it wants it, and returns a
-// result of each request. The requests are carried out in their order of receipt and
-// cost, together with others for the same target that come meanwhile, one read and one
-// write, unless something else changes the target in between. Beyond the deadline of
-// ctx nothing is waited for. In a dry run it only finds out what it would do.
+// Write writes requests to a target, as far as the target wants them, and returns one result for each. The requests are
+// written in their order of receipt. Together with concurrent requests for the same target they cost one read and one
+// write, unless the target changes in between. Write does not wait beyond the deadline of ctx. A dry run only
+// determines the results.
 func (w *Writer) Write(ctx context.Context, key Key, requests []Request, dryRun bool) []Result {
 	if _, ok := w.endpoints[key.Kind]; !ok {
 		err := fmt.Errorf("could not write %s: a ref cannot be written to this kind", key)
@@ -133,7 +127,7 @@ func (w *Writer) writeDryRun(ctx context.Context, key Key, requests []Request) (
 	return w.writeAll(ctx, key, requests, true)
 }
 
-// Resolve finds out whether a target exists. Its errors are those of Write.
+// Resolve checks that a target exists. It returns the same errors as Write.
 func (w *Writer) Resolve(ctx context.Context, key Key) error {
 	endpoint, ok := w.endpoints[key.Kind]
 	if !ok {
@@ -152,8 +146,7 @@ func (w *Writer) Resolve(ctx context.Context, key Key) error {
 	}
 }
 
-// APIVersion returns the group and version by which Postern reads and writes a
-// kind; empty if it is not one of Kinds.
+// APIVersion returns the group and version with which Postern reads and writes a kind; empty if it is not one of Kinds.
 func (k Kind) APIVersion() string {
 	resource, _, err := k.api()
 	if err != nil || !slices.Contains(Kinds(), k) {

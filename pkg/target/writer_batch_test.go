@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// held is a fake API server that holds the first PATCH until it is let go.
+// held is a fake API server that blocks the first PATCH until it is released.
 func held(t *testing.T) (api *fakeAPIServer, holding <-chan struct{}, letGo func()) {
 	t.Helper()
 	api = newFakeAPIServer(t, plantAt("main"))
@@ -32,7 +32,7 @@ func held(t *testing.T) (api *fakeAPIServer, holding <-chan struct{}, letGo func
 	return api, arrived, letGo
 }
 
-// pendingAt is how many requests wait for a target.
+// pendingAt returns how many requests wait for a target.
 func pendingAt(w *Writer, key Key) int {
 	w.batcher.mu.Lock()
 	defer w.batcher.mu.Unlock()
@@ -93,19 +93,20 @@ func TestADryRunDoesNotWaitForWritesToItsTarget(t *testing.T) {
 		}
 	})
 	<-g.begun
-	if got, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", At: noon}, true); err != nil || got.Reason != ReasonRequested {
+	if got, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", At: noon}, true); err != nil ||
+		got.Reason != ReasonRequested {
 		t.Errorf("got %+v and error %v", got, err)
 	}
 	g.let <- struct{}{}
 	running.Wait()
 }
 
-// inOrder makes requests with distinct times of one sender, in any order of arrival,
-// and returns the newest.
+// inOrder makes requests with distinct event times of one sender, in random order of arrival, and returns the newest.
 func inOrder(r *rand.Rand, of func(n int) Request) (requests []Request, newest Request) {
 	for _, happened := range r.Perm(6) {
 		request := of(r.IntN(4))
-		request.By, request.EventTime, request.Received, request.At = "github", minute(1+happened), minute(100+len(requests)), noon
+		request.By, request.At = "github", noon
+		request.EventTime, request.Received = minute(1+happened), minute(100+len(requests))
 		request.Retry = r.IntN(3) == 0
 		if happened == 5 {
 			newest = request
@@ -115,7 +116,7 @@ func inOrder(r *rand.Rand, of func(n int) Request) (requests []Request, newest R
 	return requests, newest
 }
 
-// inBatches cuts requests into batches, each in any order.
+// inBatches splits requests into batches, each in random order.
 func inBatches(r *rand.Rand, requests []Request) [][]Request {
 	var batches [][]Request
 	for len(requests) > 0 {
@@ -169,7 +170,8 @@ func TestInWhateverOrderEventsComeTheNewestIsHeldInTheEnd(t *testing.T) {
 				if got := test.holds(t, document); got != newest.Ref {
 					t.Errorf("%+v: holds %s", batches, got)
 				}
-				kept := slices.Collect(maps.Values(parseWatermarks(parse(t, test.target.key.Kind, document).(interface{ GetAnnotations() map[string]string }).GetAnnotations())))
+				annotations := annotationsOf(t, parse(t, test.target.key.Kind, document))
+				kept := slices.Collect(maps.Values(parseWatermarks(annotations)))
 				if len(kept) != 1 || !kept[0].Time.Equal(newest.EventTime) {
 					t.Errorf("%+v: keeps %+v", batches, kept)
 				}

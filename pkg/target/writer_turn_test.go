@@ -61,7 +61,7 @@ func TestAPlanOnTheCacheTakesItsTurnToo(t *testing.T) {
 	}
 }
 
-// Whoever waited for its turn in vain has waited long enough: it is the next try that may get it.
+// A write that has waited for its turn until its deadline does not wait again: the next retry may get one.
 func TestAWriteThatGetsNoTurnMayBeTriedAgain(t *testing.T) {
 	for name, refusal := range map[string]error{
 		"too much else":     apierrors.NewTooManyRequests("too much else of this namespace is being worked on", 1),

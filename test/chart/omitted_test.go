@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// The policies can be left out, by a value as by a component, and nothing else goes with them.
+// A value and a component each omit the policies, and nothing else.
 func TestThePoliciesCanBeLeftOut(t *testing.T) {
 	root, err := filepath.Abs(repository)
 	if err != nil {

@@ -18,11 +18,11 @@ import (
 	corev1apply "k8s.io/client-go/applyconfigurations/core/v1"
 )
 
-// etcdClientVolume is the volume in which an installation expects its certificate for an external etcd.
+// etcdClientVolume is the volume with an installation's client certificate for an external etcd.
 const etcdClientVolume = "etcd-client"
 
-// provideEtcd starts an etcd of one member if what is installed wants one outside of Postern, and makes the Secret with
-// Postern's certificate for it.
+// provideEtcd starts a single-member etcd if the installation uses an external one, and creates the Secret with
+// Postern's client certificate.
 func (c *ControlPlane) provideEtcd(ctx context.Context) error {
 	installed, err := c.installedWorkload(ctx)
 	if apierrors.IsNotFound(err) {
@@ -46,7 +46,7 @@ func (w *workload) wantsEtcd() bool {
 	return false
 }
 
-// applyEtcdSecret puts the certificate into the Secret of the installation's volume.
+// applyEtcdSecret writes the certificate to the Secret of the installation's volume.
 func (c *ControlPlane) applyEtcdSecret(ctx context.Context, installed *workload, etcd *EtcdCluster) error {
 	volumes := installed.set.Spec.Template.Spec.Volumes
 	i := slices.IndexFunc(volumes, func(v corev1.Volume) bool { return v.Name == etcdClientVolume && v.Secret != nil })
@@ -70,7 +70,7 @@ func (c *ControlPlane) applyEtcdSecret(ctx context.Context, installed *workload,
 	return err
 }
 
-// storageFlags lead to the etcd of the installation, to another that is given, or to the one within Postern.
+// storageFlags point Postern at the installation's etcd, at the given one, or at the embedded one.
 func (c *ControlPlane) storageFlags(ctx context.Context, installed *workload, given *EtcdCluster) ([]string, error) {
 	switch {
 	case !installed.wantsEtcd() && given == nil:
@@ -80,17 +80,17 @@ func (c *ControlPlane) storageFlags(ctx context.Context, installed *workload, gi
 	case given == nil:
 		return []string{c.posternEtcd.serversFlag()}, nil
 	}
-	// The certificate comes by the installation's own volume.
+	// The certificate is mounted from the installation's own volume.
 	return []string{given.serversFlag()}, c.applyEtcdSecret(ctx, installed, given)
 }
 
-// dataDir is that of the etcd within Postern.
+// dataDir is the data directory of the embedded etcd.
 func (c *ControlPlane) dataDir() string { return c.path("postern-data") }
 
-// EtcdIsOutside tells whether what is installed keeps its deliveries in an etcd outside of Postern.
+// EtcdIsOutside reports whether the installation stores deliveries in an external etcd.
 func (c *ControlPlane) EtcdIsOutside() bool { return c.posternEtcd != nil }
 
-// EtcdDir is where the etcd that the installation uses, within Postern or outside, keeps its data.
+// EtcdDir returns the data directory of the installation's etcd, embedded or external.
 func (c *ControlPlane) EtcdDir() string {
 	if c.posternEtcd == nil {
 		return c.dataDir()
@@ -98,7 +98,7 @@ func (c *ControlPlane) EtcdDir() string {
 	return c.posternEtcd.members[0].process.stateDir
 }
 
-// EtcdClient returns a client of the etcd that the installation uses. The caller closes it.
+// EtcdClient returns a client of the installation's etcd. The caller closes it.
 func (c *ControlPlane) EtcdClient(ctx context.Context) (*clientv3.Client, error) {
 	if c.posternEtcd != nil {
 		return c.posternEtcd.members[0].client(ctx)

@@ -19,8 +19,8 @@ import (
 // pushOfTag is a push of a tag to the repository of plant.
 const pushOfTag = `{"ref":"refs/tags/v1.0.0","after":"1111111111111111111111111111111111111111","repository":{"clone_url":"` + plantRepository + `"}}`
 
-// A webhook secret lets its holder ask for refs. It is not told which targets there are, what they held or would do, and who
-// else delivers, and it gets no dry run, which would leave no record of its asking.
+// A webhook secret permits its owner to request refs. The answer must not reveal which targets exist, what they have or
+// would do, or which other senders deliver. A dry run, which leaves no record of the request, is not permitted.
 func TestASenderWithAWebhookSecretAloneIsToldOnlyWhatBecameOfWhatItSent(t *testing.T) {
 	secret := newSecret()
 	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
@@ -31,13 +31,13 @@ func TestASenderWithAWebhookSecretAloneIsToldOnlyWhatBecameOfWhatItSent(t *testi
 	signedPush["X-GitHub-Event"] = "push"
 	w.untilAccepted(anonymous, sourcePath("github"), bySignature(secret))
 	trier := w.trier()
-	w.eventually(func() error { // until the target is known
+	w.eventually(func() error { // until Postern has the target in its cache
 		got, err := trier.post(t.Context(), sourcePath("github")+dryRun, []byte(pushOfTag), map[string]string{"X-GitHub-Event": "push"})
 		if err := errors.Join(err, answeredWith(http.StatusAccepted)(got)); err != nil {
 			return err
 		}
 		if !strings.Contains(string(got.body), "alice@example.com") {
-			return fmt.Errorf("an identity is not told of the target: %s", got.body)
+			return fmt.Errorf("the answer to an authenticated sender does not have the target: %s", got.body)
 		}
 		return nil
 	})
@@ -63,28 +63,28 @@ func TestASenderWithAWebhookSecretAloneIsToldOnlyWhatBecameOfWhatItSent(t *testi
 		}
 	}
 	want := &v1alpha1.WebhookDelivery{}
-	want.Kind, want.APIVersion, want.Namespace, want.Name = "WebhookDelivery", "postern.dev/v1alpha1", w.namespace, byTarget.told(t).Name
+	want.Kind, want.APIVersion, want.Namespace, want.Name = "WebhookDelivery", "postern.dev/v1alpha1", w.namespace, byTarget.returned(t).Name
 	want.Spec = v1alpha1.WebhookDeliverySpec{
 		Source: "generic", Target: &v1alpha1.TargetReference{Kind: v1alpha1.TargetGatewaySync, Name: "web"},
 		Events: []v1alpha1.DeliveryEvent{{Source: "generic", Event: "request", Ref: "v1"}},
 	}
 	want.Status = v1alpha1.WebhookDeliveryStatus{Phase: v1alpha1.DeliveryApplied, Reason: "Requested"}
-	if diff := cmp.Diff(want, byTarget.told(t)); diff != "" {
+	if diff := cmp.Diff(want, byTarget.returned(t)); diff != "" {
 		t.Errorf("by target (-want +got):\n%s", diff)
 	}
-	if got := repeat.told(t).Status.Reason; got != "AlreadyDelivered" {
+	if got := repeat.returned(t).Status.Reason; got != "AlreadyDelivered" {
 		t.Errorf("a repeat: got reason %s, want AlreadyDelivered", got)
 	}
-	// Who may deliver may not read by that alone, at any path.
+	// Permission to deliver does not include reading at any path.
 	for _, path := range []string{
-		gatewaySyncPath("web"), sourcePath("github"), "webhookdeliveries", "webhookdeliveries/" + byTarget.told(t).Name, "webhooksources", "webhooksources/github",
+		gatewaySyncPath("web"), sourcePath("github"), "webhookdeliveries", "webhookdeliveries/" + byTarget.returned(t).Name, "webhooksources", "webhooksources/github",
 	} {
 		got, err := anonymous.send(t.Context(), http.MethodGet, path, http.NoBody, nil)
 		if err := errors.Join(err, answeredWith(http.StatusForbidden)(got)); err != nil {
 			t.Errorf("GET %s: %v", path, err)
 		}
 	}
-	// The record has it all, for who may read it.
+	// The record has everything, for readers with permission.
 	if record := bySource.delivery(t); record.Status.Sender.Name != "system:anonymous" || len(record.Status.Targets) == 0 {
 		t.Errorf("the record by source has the status %+v", record.Status)
 	}
@@ -109,11 +109,11 @@ func TestADryRunNeedsAnIdentityAndIsLogged(t *testing.T) {
 				return nil
 			}
 		}
-		return errors.Join(err, errors.New("the log has no line about who made the dry run, for which ref, and with which outcome"))
+		return errors.Join(err, errors.New("the log has no line with the sender, the ref and the outcome of the dry run"))
 	})
 }
 
-// All that a binary CloudEvent asks for is in headers, which no signature covers.
+// The request of a binary-mode CloudEvent is in headers, which no signature covers.
 func TestACapturedSignatureAsksForNothingElse(t *testing.T) {
 	w := newWorld(t)
 	w.runningShop("shop", "quay.io/example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: quay.io/example/shop")

@@ -77,7 +77,7 @@ func TestContentTypeDecidesOnlyBetweenJSONAndForm(t *testing.T) {
 	}
 	got := releaser.mustPost(t, gatewaySyncPath("web"), "ref: v2\n", map[string]string{"Content-Type": "application/yaml"}, http.StatusBadRequest)
 	if message := got.status(t).Message; !strings.Contains(message, "not JSON") {
-		t.Errorf("YAML: got %q, want it to say that it is not JSON", message)
+		t.Errorf("YAML: got %q, want an error that it is not JSON", message)
 	}
 	w.checkRequested("web", "v1", "generic")
 }
@@ -97,7 +97,7 @@ func TestCompressedBodyIsRefusedWithAdvice(t *testing.T) {
 	for header, advice := range map[string]string{"gzip": "without Content-Encoding", "": "not compressed"} {
 		got := releaser.mustPost(t, gatewaySyncPath("web"), compressed.String(), map[string]string{"Content-Encoding": header}, http.StatusBadRequest)
 		if message := got.status(t).Message; !strings.Contains(message, advice) {
-			t.Errorf("Content-Encoding %q: got %q, want it to advise %q", header, message, advice)
+			t.Errorf("Content-Encoding %q: got %q, want the advice %q", header, message, advice)
 		}
 	}
 	if got := w.annotations(gatewaySyncs, "web"); len(got) > 0 {

@@ -17,10 +17,10 @@ import (
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 )
 
-// ownAnnotations returns what Postern's own audit log says of a delivery in the request of that id.
+// ownAnnotations returns the annotations of a delivery's request in Postern's own audit log.
 func (w *world) ownAnnotations(auditID string) map[string]string {
 	w.t.Helper()
-	told := map[string]string{}
+	found := map[string]string{}
 	w.eventually(func() error {
 		log, err := os.ReadFile(filepath.Join(w.Dir(), posternAuditLog))
 		if err != nil {
@@ -33,14 +33,14 @@ func (w *world) ownAnnotations(auditID string) map[string]string {
 			}
 			for key, value := range event.Annotations {
 				if strings.HasPrefix(key, "postern.dev/") {
-					told[key] = value
+					found[key] = value
 				}
 			}
 			return nil
 		}
 		return fmt.Errorf("%w: %s", errNotAudited, auditID)
 	})
-	return told
+	return found
 }
 
 func TestAuditLogOfPosternTellsWhatCameOfEachDelivery(t *testing.T) {

@@ -29,7 +29,7 @@ func TestWithoutRequireSecretStrangersDeliverUntilASecretIsConfigured(t *testing
 		t.Error(diff)
 	}
 	w.checkRequested("web", "v1", "generic")
-	// What is shown although nothing is asked for proves nothing.
+	// A credential that is not required is ignored.
 	anonymous.mustDeliver(t, "web", bySignature(newSecret()), "None")
 
 	secret := newSecret()
@@ -71,12 +71,12 @@ func TestWithoutIdentityIsCredentialAServiceAccountNeedsAWebhookSecret(t *testin
 	if diff := cmp.Diff(want, d.Status.Sender); diff != "" {
 		t.Error(diff)
 	}
-	// RBAC comes first all the same.
+	// RBAC still applies first.
 	releaser.mustPost(t, gatewaySyncPath("other"), anyBody, signed(secret, anyBody), http.StatusForbidden)
 
 	for _, source := range w.sources() {
 		if methods := source.Status.Methods; methods == nil || slices.Contains(methods, "ServiceAccount") {
-			t.Errorf("%s is said to prove itself by %v", source.Name, methods)
+			t.Errorf("%s has the methods %v", source.Name, methods)
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// directly is a sender that goes to Postern's own port, past the kube-apiserver.
+// directly returns a sender to Postern's own port, without the kube-apiserver.
 func (w *world) directly(token string) sender {
 	w.t.Helper()
 	config := rest.AnonymousClientConfig(w.postern.DirectConfig())
@@ -26,8 +26,8 @@ func (w *world) directly(token string) sender {
 	return sender{client: client, base: config.Host + "/apis/postern.dev/v1alpha1/namespaces/" + w.namespace, token: token}
 }
 
-// Only the kube-apiserver is served the API, by its certificate: neither a token that may deliver, nor the headers by which
-// the kube-apiserver tells who calls, nor the administrator's certificate gets in past it.
+// Only the kube-apiserver, authenticated by its certificate, can use the API on Postern's own port. A token that may
+// deliver, the kube-apiserver's user headers, and the administrator's certificate do not give access.
 func TestPastTheKubeAPIServerTheAPIIsNotServed(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
@@ -39,7 +39,7 @@ func TestPastTheKubeAPIServerTheAPIIsNotServed(t *testing.T) {
 		for _, header := range []map[string]string{nil, vouched} {
 			status := direct.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, header, http.StatusForbidden).status(t)
 			if !strings.Contains(status.Message, "send the request to the kube-apiserver") {
-				t.Errorf("%s is told %q", name, status.Message)
+				t.Errorf("%s: the answer is %q", name, status.Message)
 			}
 		}
 	}
@@ -68,7 +68,7 @@ func TestWhereDirectCallersAreAllowedRBACHoldsAndHeadersDoNotVouch(t *testing.T)
 	w.checkRequested("web", "v1", "generic")
 }
 
-// reviews counts the TokenReviews and SubjectAccessReviews that the kube-apiserver has answered.
+// reviews returns the number of TokenReviews and SubjectAccessReviews that the kube-apiserver has answered.
 func (w *world) reviews() (count float64) {
 	w.t.Helper()
 	text, err := w.kube.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(w.t.Context())
@@ -90,7 +90,7 @@ func (w *world) reviews() (count float64) {
 	return count
 }
 
-// The kube-apiserver counts what it was asked.
+// The kube-apiserver's metrics count the reviews.
 func TestCallersPastTheKubeAPIServerCostItNoMoreReviewsThanTheLimit(t *testing.T) {
 	const perSecond, requests = 4, 200
 	w := newSuite(t, fmt.Sprintf("--direct-requests-per-second=%d", perSecond)).newWorld(t)
@@ -120,14 +120,14 @@ func TestCallersPastTheKubeAPIServerCostItNoMoreReviewsThanTheLimit(t *testing.T
 		codes []int
 		free  bool
 	}{
-		"the API, anonymous":            {group, noToken, []int{http.StatusForbidden}, true},
-		"the API, a token each":         {group, anyToken, []int{http.StatusForbidden}, true},
-		"probes, a token each":          {constantly("readyz"), anyToken, []int{http.StatusOK}, true},
-		"below probes, anonymous":       {func(i int) string { return fmt.Sprintf("livez/x%d", i) }, noToken, []int{http.StatusUnauthorized}, true},
-		"metrics, anonymous":            {constantly("metrics"), noToken, []int{http.StatusUnauthorized}, true},
-		"metrics, a token each":         {constantly("metrics"), anyToken, []int{http.StatusUnauthorized, http.StatusTooManyRequests}, false},
-		"a path and a token each":       {func(i int) string { return fmt.Sprintf("x%d", i) }, anyToken, []int{http.StatusUnauthorized, http.StatusTooManyRequests}, false},
-		"a path each, a token accepted": {func(i int) string { return fmt.Sprintf("x%d", i) }, constantly(prometheus), []int{http.StatusForbidden, http.StatusTooManyRequests}, false},
+		"the API, anonymous":             {group, noToken, []int{http.StatusForbidden}, true},
+		"the API, a new token each":      {group, anyToken, []int{http.StatusForbidden}, true},
+		"probes, a new token each":       {constantly("readyz"), anyToken, []int{http.StatusOK}, true},
+		"below probes, anonymous":        {func(i int) string { return fmt.Sprintf("livez/x%d", i) }, noToken, []int{http.StatusUnauthorized}, true},
+		"metrics, anonymous":             {constantly("metrics"), noToken, []int{http.StatusUnauthorized}, true},
+		"metrics, a new token each":      {constantly("metrics"), anyToken, []int{http.StatusUnauthorized, http.StatusTooManyRequests}, false},
+		"a new path and token each":      {func(i int) string { return fmt.Sprintf("x%d", i) }, anyToken, []int{http.StatusUnauthorized, http.StatusTooManyRequests}, false},
+		"a new path each, a valid token": {func(i int) string { return fmt.Sprintf("x%d", i) }, constantly(prometheus), []int{http.StatusForbidden, http.StatusTooManyRequests}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before, began := w.reviews(), time.Now()
@@ -136,13 +136,13 @@ func TestCallersPastTheKubeAPIServerCostItNoMoreReviewsThanTheLimit(t *testing.T
 					t.Fatalf("request %d: got %d, want one of %v", i, code, test.codes)
 				}
 			}
-			// The kube-apiserver's own discovery, which it relays in its own name, is asked about now and then.
+			// The kube-apiserver's own discovery requests are reviewed occasionally.
 			made, most := w.reviews()-before, requests/20.0
-			if !test.free { // a request makes a TokenReview and a SubjectAccessReview at most
+			if !test.free { // a request causes at most a TokenReview and a SubjectAccessReview
 				most += 2 * (2*perSecond + perSecond*time.Since(began).Seconds())
 			}
 			if made > most {
-				t.Errorf("%d requests made %.0f reviews, want at most %.0f", requests, made, most)
+				t.Errorf("%d requests caused %.0f reviews, want at most %.0f", requests, made, most)
 			}
 		})
 	}
@@ -151,7 +151,7 @@ func TestCallersPastTheKubeAPIServerCostItNoMoreReviewsThanTheLimit(t *testing.T
 			send("metrics", anyToken(-i))
 		}
 		if _, code := w.scrape(prometheus); code != http.StatusOK {
-			t.Errorf("while tokens are tried Prometheus gets %d", code)
+			t.Errorf("Prometheus gets %d during the requests with tokens", code)
 		}
 	})
 }

@@ -15,7 +15,7 @@ import (
 // dryRun is the query of a request that must leave nothing.
 const dryRun = "?dryRun=All"
 
-// wouldSet is what a dry run says that it would do to a GatewaySync web that holds the ref v1.
+// wouldSet returns the result of a dry run for GatewaySync web at ref v1.
 func wouldSet(ref string) []v1alpha1.TargetResult {
 	return []v1alpha1.TargetResult{{
 		Kind: v1alpha1.TargetGatewaySync, Name: "web", Ref: ref, PreviousRef: "v1", Result: v1alpha1.TargetWritten,
@@ -58,7 +58,7 @@ func TestDryRunAtEveryDoorShowsWhatWouldBeAndLeavesNothing(t *testing.T) {
 		w.mustHaveRecords("real")
 	}
 
-	// An Event of a dry run would have come before that of a later delivery.
+	// An Event of a dry run would precede the Event of a later delivery.
 	w.deliver(delivery("real-2", toWeb+", ref: v3"))
 	w.targetEvents("web", 2)
 }
@@ -73,8 +73,8 @@ func TestDryRunAnswersTheErrorsThatTheDeliveryWouldGet(t *testing.T) {
 	ci.mustPost(t, gatewaySyncPath("nothing")+dryRun, `{"ref": "v2"}`, nil, http.StatusNotFound)
 	ci.mustPost(t, gatewaySyncPath("web")+dryRun, `{"ref": "a..b"}`, nil, http.StatusBadRequest)
 	ci.mustPost(t, gatewaySyncPath("web")+"?dryRun=Some", `{"ref": "v2"}`, nil, http.StatusBadRequest)
-	said := w.refused(delivery("taken", toWeb+", ref: v2"), "create", "--filename=-", "--dry-run=server")
-	mustBeIn(t, said, "Error from server (AlreadyExists)")
+	output := w.refused(delivery("taken", toWeb+", ref: v2"), "create", "--filename=-", "--dry-run=server")
+	mustBeIn(t, output, "Error from server (AlreadyExists)")
 
 	w.mustBeUntouched(gatewaySyncs, before)
 	w.mustHaveRecords("taken")

@@ -17,37 +17,36 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-// The annotations on a GatewaySync that carry a request.
+// Annotations of a request on a GatewaySync.
 const (
 	requestedRef = "stoker.io/requested-ref"
 	requestedAt  = "stoker.io/requested-at"
 	requestedBy  = "stoker.io/requested-by"
 )
 
-// gatewaySyncPath is the path of the door by target of a GatewaySync, and applicationPath that of an Application.
+// gatewaySyncPath returns the by-target path of a GatewaySync, and applicationPath of an Application.
 func gatewaySyncPath(name string) string { return "gatewaysyncs/" + name + "/webhookdeliveries" }
 func applicationPath(name string) string { return "applications/" + name + "/webhookdeliveries" }
 
 // in returns the same world for a subtest.
 func (w *world) in(t *testing.T) *world { return &world{suite: w.suite, t: t, namespace: w.namespace} }
 
-// newSuite starts a control plane of the test's own, with a Postern that has these flags, and looks for leaked secrets
-// at the end.
+// newSuite starts a control plane and a Postern with these flags for one test, and checks for leaks at the end.
 func newSuite(t *testing.T, flags ...string) *suite {
 	t.Helper()
 	return newSuiteWith(t, controlplane.PosternOptions{Flags: flags})
 }
 
-// newSuiteWith is newSuite with more options than flags.
+// newSuiteWith is newSuite with options.
 func newSuiteWith(t *testing.T, options controlplane.PosternOptions) *suite {
 	t.Helper()
 	return newSuiteOf(t, "", options)
 }
 
-// newSuiteOf is newSuiteWith a certain installation; see suite.
+// newSuiteOf is newSuiteWith for an installation; see suite.
 func newSuiteOf(t *testing.T, path string, options controlplane.PosternOptions) *suite {
 	t.Helper()
-	options.Flags = append(options.Flags, tellEverything...)
+	options.Flags = append(options.Flags, verboseFlags...)
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
 	s, err := startSuite(ctx, path, options)
@@ -65,7 +64,7 @@ func newSuiteOf(t *testing.T, path string, options controlplane.PosternOptions) 
 	return s
 }
 
-// proof makes the headers by which a sender of a body proves itself.
+// proof returns the headers that authenticate a body.
 type proof func(body string) map[string]string
 
 func noProof(string) map[string]string { return nil }
@@ -80,12 +79,12 @@ func byToken(header, secret string) proof {
 	return func(string) map[string]string { return map[string]string{header: secret} }
 }
 
-// signed are the headers of a body of JSON that is signed.
+// signed returns the headers of a signed JSON body.
 func signed(secret, body string) map[string]string {
 	return map[string]string{"Content-Type": "application/json", "X-Hub-Signature-256": sign(secret, body)}
 }
 
-// untilAccepted waits until the sender is, and untilRejected until it is not. Nothing is delivered.
+// untilAccepted waits until the sender is accepted, and untilRejected until it is rejected. Nothing is delivered.
 func (w *world) untilAccepted(s sender, path string, p proof) {
 	w.t.Helper()
 	w.untilAnswered(http.StatusBadRequest, s, path, useless, p(useless))
@@ -96,11 +95,11 @@ func (w *world) untilRejected(s sender, path string, p proof) {
 	w.untilAnswered(http.StatusUnauthorized, s, path, useless, p(useless))
 }
 
-// useless is a body that is refused as soon as its sender is believed.
+// useless is a body that is rejected after authentication.
 const useless = "{}"
 
-// untilAnswered waits until a body, which should be one that can't be delivered, gets that answer: permissions and
-// secrets take effect a little after they are made.
+// untilAnswered waits until a body, which should not be deliverable, is answered with code: permissions and secrets
+// take effect with a delay.
 func (w *world) untilAnswered(code int, s sender, path, body string, header map[string]string) {
 	w.t.Helper()
 	w.eventually(func() error {
@@ -112,13 +111,11 @@ func (w *world) untilAnswered(code int, s sender, path, body string, header map[
 	})
 }
 
-// annotations returns those of an object.
 func (w *world) annotations(resource schema.GroupVersionResource, name string) map[string]string {
 	w.t.Helper()
 	return w.get(resource, name).GetAnnotations()
 }
 
-// records returns the deliveries of this namespace.
 func (w *world) records() []v1alpha1.WebhookDelivery {
 	w.t.Helper()
 	list, err := w.deliveries.PosternV1alpha1().WebhookDeliveries(w.namespace).List(w.t.Context(), metav1.ListOptions{})
@@ -128,7 +125,7 @@ func (w *world) records() []v1alpha1.WebhookDelivery {
 	return list.Items
 }
 
-// checkRequested fails the test unless a GatewaySync carries the request, made just now.
+// checkRequested fails the test unless a GatewaySync has the annotations of a recent request.
 func (w *world) checkRequested(name, ref, by string) {
 	w.t.Helper()
 	annotations := w.annotations(gatewaySyncs, name)
@@ -137,11 +134,11 @@ func (w *world) checkRequested(name, ref, by string) {
 	}
 	at, err := time.Parse(time.RFC3339, annotations[requestedAt])
 	if err != nil || at.Location() != time.UTC || time.Since(at).Abs() > time.Hour {
-		w.t.Errorf("GatewaySync %s: %s is %q, want a time just now in UTC", name, requestedAt, annotations[requestedAt])
+		w.t.Errorf("GatewaySync %s: %s is %q, want a recent time in UTC", name, requestedAt, annotations[requestedAt])
 	}
 }
 
-// want returns an error unless a number is as it should be.
+// want returns an error unless the numbers are equal.
 func want(what string, got, want int) error {
 	if got != want {
 		return fmt.Errorf("%s: got %d, want %d", what, got, want)

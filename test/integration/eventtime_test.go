@@ -36,7 +36,7 @@ func TestEventTimeTellsBySlotWhatATargetWasLastWrittenFor(t *testing.T) {
 		t.Errorf("Application (-want +got):\n%s", diff)
 	}
 
-	// A sender that tells no time leaves none, and compares with nothing.
+	// A delivery without a time writes none, and is not compared with any.
 	byHand := ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusAccepted).delivery(t)
 	want = map[string]lastEvent{"git": {By: "generic", Received: byHand.Status.ReceivedTime.UTC()}}
 	if diff := cmp.Diff(want, w.lastEvents(gatewaySyncs, "web")); diff != "" {
@@ -56,13 +56,13 @@ func TestEventTimeThatCannotBeReadStopsNothing(t *testing.T) {
 		d := ci.mustPost(t, gatewaySyncPath(name), releaseOf(plantRepository, "v2", later), nil, http.StatusAccepted).delivery(t)
 		checkOutcome(t, d, v1alpha1.DeliveryApplied, "Requested")
 		if last := w.lastEvents(gatewaySyncs, name)["git"]; last.By != "github" {
-			t.Errorf("%s %q: now it is %+v, want GitHub's", eventTime, broken, last)
+			t.Errorf("%s %q: got %+v, want GitHub's", eventTime, broken, last)
 		}
 	}
 }
 
-// Where somebody else has written the ref, or Postern before it kept times, asking for the same again changes nothing: the
-// objects would otherwise be written whenever a sender says what they hold.
+// If another client wrote the ref, or a Postern that did not record times, a request for the same ref changes nothing.
+// Otherwise each delivery of the current ref would write the object.
 func TestEqualRefLeavesAnObjectWithoutATimeAsItIs(t *testing.T) {
 	w := newWorld(t)
 	ci := w.ci()

@@ -38,7 +38,7 @@ func (w *world) annotated(resource schema.GroupVersionResource, obj *unstructure
 
 func TestRefThatAGatewaySyncHoldsAlreadyLeavesItUntouched(t *testing.T) {
 	w := newWorld(t)
-	// A time long ago, which nobody writing now could write again.
+	// The old time shows whether the annotations are written again.
 	before := w.annotated(gatewaySyncs, w.create(gatewaySyncs, gatewaySyncManifest("web")), map[string]string{
 		requestedRef: "v2.0.0", requestedAt: "2020-01-01T00:00:00Z", requestedBy: "argocd",
 	})
@@ -55,7 +55,7 @@ func TestRefThatAGatewaySyncHoldsAlreadyLeavesItUntouched(t *testing.T) {
 
 func TestSpecRefOfAGatewaySyncIsNotTakenForARequest(t *testing.T) {
 	w := newWorld(t)
-	w.gatewaySync("web") // at main
+	w.gatewaySync("web") // its ref is main
 
 	got := w.deliver(delivery("main", toWeb+", ref: main"))
 
@@ -69,7 +69,7 @@ func TestChangesThatOthersMakeMeanwhileAreKept(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	for _, ref := range []string{"v1", "v2", "v3"} {
-		// Postern's own cache may not have seen this yet when it writes.
+		// Postern's cache may not have this change yet when it writes.
 		obj := w.get(gatewaySyncs, "web")
 		annotations := obj.GetAnnotations()
 		if annotations == nil {
@@ -111,19 +111,19 @@ func TestDeletedTargetIsNotFoundAndANewOneIsFound(t *testing.T) {
 	w.mustHold(applications, "web", "postern.dev/requested-ref", "v3")
 }
 
-// freezeGatewaySyncs has the kube-apiserver refuse every change of a GatewaySync of the namespace.
+// freezeGatewaySyncs makes the kube-apiserver reject all changes of GatewaySyncs in the namespace.
 func (w *world) freezeGatewaySyncs(example *unstructured.Unstructured) {
 	w.t.Helper()
 	w.policyOn("{apiGroups: [stoker.io], apiVersions: ['*'], operations: [UPDATE], resources: [gatewaysyncs]}",
 		"ValidatingAdmissionPolicy", `
   validations:
-  - {expression: "false", message: nobody changes this}
+  - {expression: "false", message: targets are frozen}
 `, "validationActions: [Deny]")
 	w.eventually(func() error {
 		_, err := w.objects.Resource(gatewaySyncs).Namespace(w.namespace).
 			Update(w.t.Context(), example, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
 		if err == nil {
-			return errors.New("the policy is not in force yet")
+			return errors.New("the policy is not in effect yet")
 		}
 		return nil
 	})
@@ -151,5 +151,5 @@ func TestTargetThatCannotBeWrittenMakesTheDeliveryFailAndTellsInAnEvent(t *testi
 	if got.Phase != v1alpha1.DeliveryFailed || got.Reason != "TargetRefused" {
 		t.Errorf("got phase %q, reason %q; want Failed, TargetRefused", got.Phase, got.Reason)
 	}
-	mustBeIn(t, got.Message, "nobody changes this")
+	mustBeIn(t, got.Message, "targets are frozen")
 }

@@ -52,7 +52,7 @@ func TestAnnotationsCountWithoutTheCRDOfImageUpdaterAndItsObjectsOnceItIsThere(t
 	w.checkImages("plain", "harbor.example.com/team/shop:1.4.0")
 
 	if s.postern.PID() != process || !s.postern.Running() {
-		t.Error("Postern had to be started again")
+		t.Error("Postern had to be restarted")
 	}
 }
 
@@ -116,15 +116,15 @@ func TestCRDOfImageUpdaterRefusesWhatItsOwnOneRefuses(t *testing.T) {
 		"a plugin without variables": `{"applicationRefs": [{"namePattern": "a", "images": [{"alias": "a", "imageName": "a",
 			"manifestTargets": {"plugin": {"tag": "a"}}}]}]}`,
 	} {
-		if said := w.refused(imageUpdaterOf(t, spec), "create", "--filename=-"); !strings.Contains(said, "is invalid") {
-			t.Errorf("%s: got %q", name, said)
+		if out := w.refused(imageUpdaterOf(t, spec), "create", "--filename=-"); !strings.Contains(out, "is invalid") {
+			t.Errorf("%s: got %q", name, out)
 		}
 	}
 	w.kubectl(imageUpdaterOf(t, `{"applicationRefs": [{"namePattern": "a", "useAnnotations": true,
 		"writeBackConfig": {"method": "git:secret:argocd/git", "gitConfig": {"branch": "main:staging"}}}]}`), "create", "--filename=-")
 	branch := w.kubectl("", "get", "imageupdater", "made", "--output=jsonpath={.spec.applicationRefs[0].writeBackConfig.gitConfig.branch}")
 	if branch != "main:staging" {
-		t.Errorf("got branch %q: what Postern does not read should be kept", branch)
+		t.Errorf("got branch %q: fields that Postern does not read must be kept", branch)
 	}
 }
 

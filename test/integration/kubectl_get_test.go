@@ -18,7 +18,7 @@ import (
 
 const ping = `{"zen": "Design for failure.", "hook_id": 1}`
 
-// threeDeliveries makes web-ref and web-ping for GatewaySync web, and shop-release for Application shop.
+// threeDeliveries creates web-ref and web-ping for GatewaySync web, and shop-release for Application shop.
 func (w *world) threeDeliveries() {
 	w.t.Helper()
 	w.gatewaySync("web")
@@ -32,7 +32,7 @@ func (w *world) threeDeliveries() {
 	}
 }
 
-// table reads what kubectl wrote: the columns, and the cells of each row.
+// table parses kubectl's output into columns and the cells of each row.
 func table(t *testing.T, out string) (columns []string, rows [][]string) {
 	t.Helper()
 	lines := strings.Split(strings.TrimRight(out, "\n"), "\n")
@@ -129,15 +129,15 @@ func TestKubectlSelectsDeliveriesByField(t *testing.T) {
 
 func TestKubectlIsToldWhichFieldsCanBeSelectedBy(t *testing.T) {
 	w := newWorld(t)
-	said := w.refused("", "get", "whd", "--field-selector=spec.ref=v1")
-	mustBeIn(t, said, "Error from server (BadRequest)", `"spec.ref" is not a field that deliveries can be selected by: use `+
+	output := w.refused("", "get", "whd", "--field-selector=spec.ref=v1")
+	mustBeIn(t, output, "Error from server (BadRequest)", `"spec.ref" is not a selectable field of deliveries: use `+
 		"metadata.name, metadata.namespace, status.phase, spec.source, spec.target.kind or spec.target.name")
 }
 
 func TestKubectlGetRawOfATargetListsTheDeliveriesOfThatTargetAlone(t *testing.T) {
 	other, w := newWorld(t), newWorld(t)
 	w.threeDeliveries()
-	w.application("web", nil) // of another kind, with the same name
+	w.application("web", nil) // another kind with the same name
 	w.deliver(delivery("app-web", "target: {kind: Application, name: web}, ref: v1"))
 	other.gatewaySync("web")
 	other.deliver(delivery("elsewhere", toWeb+", ref: v1"))

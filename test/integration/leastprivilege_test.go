@@ -19,8 +19,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// asPostern is a client that is Postern's ServiceAccount, except that RBAC allows it everything: what is refused to it
-// the admission policies refuse.
+// asPostern returns a client with Postern's ServiceAccount and all RBAC permissions, so that only admission policies
+// reject its requests.
 func (w *world) asPostern() dynamic.Interface {
 	w.t.Helper()
 	config := w.RESTConfig()
@@ -32,19 +32,19 @@ func (w *world) asPostern() dynamic.Interface {
 	return client
 }
 
-// refusedByPolicy returns an error unless an admission policy has refused a request.
+// refusedByPolicy returns an error unless an admission policy has rejected a request.
 func refusedByPolicy(err error) error {
 	if err == nil {
 		return fmt.Errorf("it is allowed")
 	}
 	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "ValidatingAdmissionPolicy 'postern-") ||
 		!strings.Contains(err.Error(), "Postern's ServiceAccount may ") {
-		return fmt.Errorf("it is not a policy that refuses it: %w", err)
+		return fmt.Errorf("not rejected by a policy: %w", err)
 	}
 	return nil
 }
 
-// change is a merge patch of an object, or a JSON patch if it begins with a bracket.
+// change is a merge patch of an object, or a JSON patch if it starts with a bracket.
 type change struct{ name, patch string }
 
 func (c change) try(ctx context.Context, objects dynamic.ResourceInterface, object string, subresources ...string) error {
@@ -56,10 +56,10 @@ func (c change) try(ctx context.Context, objects dynamic.ResourceInterface, obje
 	return err
 }
 
-// mustOnlyAllow fails the test unless Postern's ServiceAccount may make the one kind of change and not the other.
+// mustOnlyAllow fails the test unless Postern's ServiceAccount may make exactly the allowed changes.
 func (w *world) mustOnlyAllow(objects dynamic.ResourceInterface, object string, allowed, refused []change) {
 	w.t.Helper()
-	w.eventually(func() error { // a policy takes effect a little after it is made
+	w.eventually(func() error { // policies take effect with a delay
 		return refusedByPolicy(refused[0].try(w.t.Context(), objects, object))
 	})
 	for _, c := range allowed {
@@ -78,18 +78,18 @@ func (w *world) mustOnlyAllow(objects dynamic.ResourceInterface, object string, 
 	}
 }
 
-// ofAnyObject are changes that Postern makes to none.
+// ofAnyObject are changes that Postern makes to no object.
 var ofAnyObject = []change{
 	{"a label", `{"metadata": {"labels": {"team": "b"}}}`},
 	{"no labels", `{"metadata": {"labels": null}}`},
 	{"a finalizer", `{"metadata": {"finalizers": ["example.com/keep"]}}`},
 	{"an owner", `{"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "1"}]}}`},
-	{"an annotation of others", `{"metadata": {"annotations": {"example.com/note": "b"}}}`},
-	{"no annotation of others", `{"metadata": {"annotations": {"example.com/note": null}}}`},
+	{"an annotation of another client", `{"metadata": {"annotations": {"example.com/note": "b"}}}`},
+	{"removal of another client's annotation", `{"metadata": {"annotations": {"example.com/note": null}}}`},
 	{"no annotations", `{"metadata": {"annotations": null}}`},
 	{"another annotation", `{"metadata": {"annotations": {"example.com/new": "b"}}}`},
 	{"an opt-in of the owner", `{"metadata": {"annotations": {"postern.dev/follow-tags": "*"}}}`},
-	{"a field beside spec", `{"status": {"conditions": []}}`},
+	{"a field outside spec", `{"status": {"conditions": []}}`},
 }
 
 func TestPosternMayChangeOnlyAnnotationsOfAGatewaySync(t *testing.T) {
@@ -110,7 +110,7 @@ func TestPosternMayChangeOnlyAnnotationsOfAGatewaySync(t *testing.T) {
 	w.mayNeitherCreateNorDelete(objects, "web", "status")
 }
 
-// mayNeitherCreateNorDelete fails the test unless all is refused that is no change of an object itself.
+// mayNeitherCreateNorDelete fails the test unless all operations except changes of an object itself are rejected.
 func (w *world) mayNeitherCreateNorDelete(objects dynamic.ResourceInterface, object string, subresources ...string) {
 	w.t.Helper()
 	present, err := objects.Get(w.t.Context(), object, metav1.GetOptions{})
@@ -123,10 +123,10 @@ func (w *world) mayNeitherCreateNorDelete(objects dynamic.ResourceInterface, obj
 	dry := []string{metav1.DryRunAll}
 	_, err = objects.Create(w.t.Context(), another, metav1.CreateOptions{DryRun: dry})
 	if err := refusedByPolicy(err); err != nil {
-		w.t.Errorf("to create one: %v", err)
+		w.t.Errorf("create: %v", err)
 	}
 	if err := refusedByPolicy(objects.Delete(w.t.Context(), object, metav1.DeleteOptions{DryRun: dry})); err != nil {
-		w.t.Errorf("to delete one: %v", err)
+		w.t.Errorf("delete: %v", err)
 	}
 	for _, subresource := range subresources {
 		if err := refusedByPolicy(change{patch: `{"status": {"message": "x"}}`}.try(w.t.Context(), objects, object, subresource)); err != nil {
@@ -135,7 +135,7 @@ func (w *world) mayNeitherCreateNorDelete(objects dynamic.ResourceInterface, obj
 	}
 }
 
-// several is an Application that uses all that Postern can change, and has two sources that are alike.
+// several is an Application with all fields that Postern can change, and with two equal sources.
 const several = `
 apiVersion: argoproj.io/v1alpha1
 kind: Application
@@ -182,17 +182,17 @@ func TestPosternMayChangeOnlyAnnotationsAndOverridesOfAnApplication(t *testing.T
 		{"no Helm", `[{"op": "remove", "path": "/spec/sources/1/helm"}]`},
 		{"a first override that does more", `[{"op": "add", "path": "/spec/sources/3/kustomize", "value": {"images": [], "namePrefix": "x"}}]`},
 		{"another plugin", `[{"op": "replace", "path": "/spec/sources/3/plugin/name", "value": "x"}]`},
-		{"a source more", `[{"op": "add", "path": "/spec/sources/-", "value": {"repoURL": "https://example.com/x.git"}}]`},
-		{"a source less", `[{"op": "remove", "path": "/spec/sources/2"}]`},
-		{"a source twice", `[{"op": "copy", "from": "/spec/sources/0", "path": "/spec/sources/2"}, {"op": "remove", "path": "/spec/sources/3"}]`},
+		{"an added source", `[{"op": "add", "path": "/spec/sources/-", "value": {"repoURL": "https://example.com/x.git"}}]`},
+		{"a removed source", `[{"op": "remove", "path": "/spec/sources/2"}]`},
+		{"a duplicated source", `[{"op": "copy", "from": "/spec/sources/0", "path": "/spec/sources/2"}, {"op": "remove", "path": "/spec/sources/3"}]`},
 		{"sources in another order", `[{"op": "move", "from": "/spec/sources/3", "path": "/spec/sources/0"}]`},
 		{"no sources", `[{"op": "remove", "path": "/spec/sources"}]`},
-		{"the one source beside several", `{"spec": {"source": {"repoURL": "https://example.com/x.git"}}}`},
+		{"a single source in addition to several", `{"spec": {"source": {"repoURL": "https://example.com/x.git"}}}`},
 		{"a hydrator", `{"spec": {"sourceHydrator": {"drySource": {"repoURL": "x", "targetRevision": "x", "path": "x"}}}}`},
 		{"the project", `{"spec": {"project": "other"}}`},
 		{"the destination", `{"spec": {"destination": {"namespace": "kube-system"}}}`},
 		{"the sync policy", `{"spec": {"syncPolicy": {"automated": {"prune": true}}}}`},
-		{"no sync policy", `{"spec": {"syncPolicy": null}}`},
+		{"removal of the sync policy", `{"spec": {"syncPolicy": null}}`},
 		{"differences to ignore", `{"spec": {"ignoreDifferences": [{"kind": "Secret"}]}}`},
 		{"an operation", `{"operation": {"sync": {"revision": "x"}}}`},
 	}, ofAnyObject...))
@@ -210,7 +210,7 @@ func TestPosternMayMoveTheRevisionWhereTheOwnerHasOptedIn(t *testing.T) {
 	}, []change{
 		{"no opt-in", `{"metadata": {"annotations": {"postern.dev/update-target-revision": null}}}`},
 		{"the repository with it", `{"spec": {"source": {"targetRevision": "v2", "repoURL": "https://example.com/x.git"}}}`},
-		{"a source more", `{"spec": {"sources": [{"repoURL": "https://example.com/x.git"}]}}`},
+		{"an added source", `{"spec": {"sources": [{"repoURL": "https://example.com/x.git"}]}}`},
 		{"no source", `{"spec": {"source": null}}`},
 	})
 	w.mustOnlyAllow(objects, "hydrated", []change{
@@ -233,7 +233,7 @@ spec:
     syncSource: {targetBranch: live, path: deploy}
 `
 
-// What a policy can't decide within its budget is refused, and would be to Postern, too.
+// A policy that exceeds its cost budget rejects the request, Postern's too.
 func TestPosternMayWriteToTheLargestApplications(t *testing.T) {
 	w := newWorld(t)
 	objects := w.asPostern().Resource(applications).Namespace(w.namespace)
@@ -323,6 +323,6 @@ func TestThePoliciesConcernOnlyPostern(t *testing.T) {
 	w.create(applications, several)
 	objects := w.objects.Resource(applications).Namespace(w.namespace)
 	if err := (change{patch: `{"spec": {"project": "other"}}`}).try(t.Context(), objects, "several"); err != nil {
-		t.Errorf("the administrator is refused: %v", err)
+		t.Errorf("the administrator is rejected: %v", err)
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"k8s.io/client-go/discovery"
 )
 
-// rawMetrics returns what Postern serves at /metrics.
 func rawMetrics(t *testing.T, s *suite) (string, error) {
 	t.Helper()
 	client, err := discovery.NewDiscoveryClientForConfig(s.postern.DirectConfig())
@@ -24,7 +23,7 @@ func rawMetrics(t *testing.T, s *suite) (string, error) {
 	return string(text), err
 }
 
-// metrics returns Postern's metrics of which the name begins so, by name with labels as they are written.
+// metrics returns Postern's metrics with the prefix, by name and labels in text form.
 func (s *suite) metrics(t *testing.T, prefix string) map[string]float64 {
 	t.Helper()
 	text, err := rawMetrics(t, s)
@@ -46,7 +45,6 @@ func (s *suite) metrics(t *testing.T, prefix string) map[string]float64 {
 	return values
 }
 
-// growth is by how much metrics have grown.
 func growth(before, after map[string]float64) map[string]float64 {
 	grown := map[string]float64{}
 	for name, value := range after {
@@ -81,7 +79,7 @@ func TestMetricsCountEachDeliveryBySourceMethodAndOutcome(t *testing.T) {
 	anonymous.mustPost(t, gatewaySyncPath("missing"), anyBody, signed(secret, anyBody), http.StatusNotFound)
 	releaser.mustPost(t, gatewaySyncPath("web"), `{"ref":"v2"}`, nil, http.StatusAccepted)
 	releaser.mustPost(t, gatewaySyncPath("web"), `{"ref":"a..b"}`, nil, http.StatusBadRequest)
-	releaser.mustPost(t, gatewaySyncPath("other"), anyBody, nil, http.StatusForbidden) // by RBAC: it does not reach Postern
+	releaser.mustPost(t, gatewaySyncPath("other"), anyBody, nil, http.StatusForbidden) // by RBAC
 	w.deliver(delivery("by-hand", toWeb+", ref: v3"))
 
 	want := map[string]float64{
@@ -114,7 +112,7 @@ func TestMetricsTimeTheStagesThatADeliveryCameTo(t *testing.T) {
 		deliver func()
 		reached []string
 	}{
-		// Only the body tells who sent it, so the sender is verified again once that is decoded.
+		// Only the body identifies the sender, so the sender is verified again after decoding.
 		{"applied", func() { releaser.mustPost(t, gatewaySyncPath("web"), anyBody, nil, http.StatusAccepted) },
 			[]string{"verify", "decode", "verify", "admit", "resolve", "record", "write"}},
 		{"ignored", func() {
@@ -159,7 +157,7 @@ func TestWhatASenderSaysMakesNoNewMetric(t *testing.T) {
 	}
 	for name := range w.metrics(t, "") {
 		if strings.Contains(name, hostile) {
-			t.Errorf("a sender has made the metric %s", name)
+			t.Errorf("a sender has created the metric %s", name)
 		}
 	}
 }

@@ -29,8 +29,8 @@ func TestKindIsServedOnceItsCRDExistsWithoutARestart(t *testing.T) {
 	const missing = "Application is not installed in this cluster"
 	status := ci.mustPost(t, applicationPath("shop"), `{"ref": "v1"}`, nil, http.StatusNotFound).status(t)
 	mustBeIn(t, status.Message, missing)
-	said := w.refused(delivery("early", toShop+", ref: v1"), "create", "--filename=-")
-	mustBeIn(t, said, "Error from server (NotFound)", missing)
+	output := w.refused(delivery("early", toShop+", ref: v1"), "create", "--filename=-")
+	mustBeIn(t, output, "Error from server (NotFound)", missing)
 	w.mustHaveRecords()
 	ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusAccepted)
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
@@ -51,13 +51,13 @@ func TestKindIsServedOnceItsCRDExistsWithoutARestart(t *testing.T) {
 	mustBeIn(t, status.Message, missing)
 	for _, d := range w.records() {
 		if d.Status.Phase == v1alpha1.DeliveryPending {
-			t.Errorf("delivery %s is pending, although it can never be carried out", d.Name)
+			t.Errorf("delivery %s is pending, although it can never be applied", d.Name)
 		}
 	}
 
 	w.installApplicationCRD()
 	if s.postern.PID() != process || !s.postern.Running() {
-		t.Error("Postern had to be started again")
+		t.Error("Postern had to be restarted")
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// changes is what is left to say of a mutating policy that changes each delivery by a JSON patch.
+// changes returns the rest of a mutating policy's spec that applies a JSON patch to each delivery.
 func changes(jsonPatch string) string {
 	return `
   reinvocationPolicy: Never
@@ -24,7 +24,7 @@ func changes(jsonPatch string) string {
 `
 }
 
-// stripPrefix changes release-v1 into v1. Of a list that the schema calls atomic, only one element at a time can be named.
+// stripPrefix changes release-v1 to v1. In a list with listType=atomic only one element at a time can be addressed.
 const stripPrefix = `object.spec.events.size() == 0 ? [] : [JSONPatch{op: 'replace', path: '/spec/events/0/ref',` +
 	` value: object.spec.events[0].ref.replace('release-', '')}]`
 
@@ -167,12 +167,12 @@ func TestMutatingPolicyCannotMakeADeliveryAnotherOne(t *testing.T) {
 			"spec: Forbidden: " + only,
 		},
 		"sender": {
-			"[JSONPatch{op: 'replace', path: '/status/sender/name', value: 'somebody'}]",
+			"[JSONPatch{op: 'replace', path: '/status/sender/name', value: 'other'}]",
 			"status: Forbidden: " + only,
 		},
 		"finalizers": {
 			"[JSONPatch{op: 'add', path: '/metadata/finalizers', value: ['example.com/keep']}]",
-			"metadata.finalizers: Forbidden: a delivery can't have any",
+			"metadata.finalizers: Forbidden: deliveries can't have finalizers",
 		},
 		"bad ref": {
 			"[JSONPatch{op: 'replace', path: '/spec/events/0/ref', value: 'a..b'}]",

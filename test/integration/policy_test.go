@@ -17,15 +17,15 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// policy makes an admission policy for the creation of deliveries in this namespace, with what is left of its spec to
-// say, and binds it. It returns the name of both. The kind is ValidatingAdmissionPolicy or MutatingAdmissionPolicy.
+// policy creates and binds an admission policy for the creation of deliveries in this namespace. spec is the rest of
+// its spec. It returns the name of both. kind is ValidatingAdmissionPolicy or MutatingAdmissionPolicy.
 func (w *world) policy(kind, spec, bindingSpec string) string {
 	w.t.Helper()
 	return w.policyOn("{apiGroups: [postern.dev], apiVersions: ['*'], operations: [CREATE], resources: [webhookdeliveries]}",
 		kind, spec, bindingSpec)
 }
 
-// policyOn is policy for what a resource rule says.
+// policyOn is policy for the given resource rule.
 func (w *world) policyOn(rule, kind, spec, bindingSpec string) string {
 	w.t.Helper()
 	name := w.namespace
@@ -54,15 +54,14 @@ spec: {policyName: ` + name + `, ` + bindingSpec + `}
 	return name
 }
 
-// onlyVersions lets pass what asks for refs that begin with v, and what asks for nothing.
+// onlyVersions accepts requests for refs that start with v, and deliveries without requests.
 const onlyVersions = `
   validations:
   - expression: "object.spec.events.all(e, e.ref.startsWith('v'))"
     message: only versions are deployed here
 `
 
-// untilTried delivers dry to GatewaySync web until the answer satisfies the condition: a policy takes effect a little
-// after it is made.
+// untilTried repeats a dry run for GatewaySync web until the answer satisfies the condition.
 func (w *world) untilTried(s sender, body string, condition func(answer) error) {
 	w.t.Helper()
 	w.eventually(func() error {
@@ -147,7 +146,7 @@ func TestValidatingPolicySeesWhoDeliversWhatToWhere(t *testing.T) {
       object.metadata.namespace == '`+w.namespace+`'
     message: not by you, or not that
 `, "validationActions: [Deny]")
-	w.untilTried(ci, ping, answeredWith(http.StatusUnprocessableEntity)) // of another source
+	w.untilTried(ci, ping, answeredWith(http.StatusUnprocessableEntity)) // by another source
 
 	ci.mustPost(t, applicationPath("shop"), `{"ref": "v1"}`, nil, http.StatusUnprocessableEntity)
 	mustBeIn(t, w.refused(delivery("by-admin", toWeb+", ref: v1"), "create", "--filename=-"), "not by you, or not that")
@@ -180,7 +179,7 @@ func TestDeliveryToANamespaceThatIsGoingAwayIsForbidden(t *testing.T) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	before := w.get(gatewaySyncs, "web")
-	// Nothing in this control plane removes what is in a namespace, so it stays as it is.
+	// No controller here removes the namespace's content, so it stays terminating.
 	if err := w.kube.CoreV1().Namespaces().Delete(t.Context(), w.namespace, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// warned tells whether an answer warns of the secret in its query.
+// warned reports whether an answer warns of the secret in its query.
 func warned(a answer) bool {
 	return strings.Contains(strings.Join(a.header.Values("Warning"), " "), "the secret in the query of this URL")
 }
@@ -40,14 +40,14 @@ func TestSecretInTheQueryIsWarnedOfEvenWhereItIsNotNeeded(t *testing.T) {
 	_, releaser := w.releaser("web")
 	got := releaser.mustPost(t, gatewaySyncPath("web")+"?secret="+newSecret(), anyBody, nil, http.StatusAccepted)
 	if !warned(got) || got.delivery(t).Status.Sender.Method != "ServiceAccount" {
-		t.Errorf("got %s with headers %v, want it delivered, with a warning", got.body, got.header)
+		t.Errorf("got %s with headers %v, want a delivery with a warning", got.body, got.header)
 	}
 	if got := releaser.mustPost(t, gatewaySyncPath("web"), anyBody, nil, http.StatusAccepted); warned(got) {
 		t.Error("there is a warning without a secret in the query")
 	}
 }
 
-// findLeaks finds the secrets of this test if they are logged after all; that they were asked about at all is seen here.
+// findLeaks reports the secrets of this test if they are logged. The test checks that the requests were logged at all.
 func TestSecretInTheQueryIsNotLoggedHoweverItIsWritten(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
@@ -74,7 +74,7 @@ func TestSecretInTheQueryIsNotLoggedHoweverItIsWritten(t *testing.T) {
 			}
 		}
 	}
-	// The lists and the object door have queries, too.
+	// The lists and the endpoint of objects have queries, too.
 	for _, path := range []string{gatewaySyncPath("web"), sourcePath("docker.io"), "webhookdeliveries", "webhooksources"} {
 		if _, err := releaser.send(t.Context(), http.MethodGet, path+"?secret="+newSecret(), http.NoBody, nil); err != nil {
 			t.Fatal(err)
@@ -85,7 +85,7 @@ func TestSecretInTheQueryIsNotLoggedHoweverItIsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(log), "a="+w.namespace) {
-		t.Error("Postern's log shows no query: this test proves nothing")
+		t.Error("Postern's log has no query: the test is not conclusive")
 	}
 	if err := (place{name: "Postern's log", content: log}).leak(); err != nil {
 		t.Error(err)

@@ -17,13 +17,13 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// slowAdmission has deliveries of this namespace admitted by a webhook that holds back those of one ref until it is let go.
+// slowAdmission is an admission webhook that holds the deliveries of one ref in this namespace until it is released.
 type slowAdmission struct {
-	held chan struct{} // gets a value for each delivery that is held back
+	held chan struct{} // gets a value for each held delivery
 	let  func()
 }
 
-// holdBack returns once the webhook is asked.
+// holdBack returns once the webhook is called.
 func (w *world) holdBack(ref string, ci sender, path string) *slowAdmission {
 	w.t.Helper()
 	letGo := make(chan struct{})
@@ -82,7 +82,7 @@ webhooks:
 		case <-asked:
 			return nil
 		default:
-			return errors.New("the webhook is not asked yet")
+			return errors.New("the webhook is not called yet")
 		}
 	})
 	return s
@@ -116,7 +116,7 @@ func TestWhatIsReceivedFirstAndAdmittedLastDoesNotOverwriteWhatCameAfterIt(t *te
 			for _, path := range paths {
 				later := ci.mustPost(t, path, `{"ref": "v2"}`, nil, http.StatusAccepted).delivery(t)
 				if later.Status.Phase != v1alpha1.DeliveryApplied {
-					t.Errorf("%s: the later one is %s", path, later.Status.Phase)
+					t.Errorf("%s: the later delivery is %s", path, later.Status.Phase)
 				}
 			}
 			slow.let()
@@ -124,7 +124,7 @@ func TestWhatIsReceivedFirstAndAdmittedLastDoesNotOverwriteWhatCameAfterIt(t *te
 
 			for i, path := range paths {
 				if got := answers[i].delivery(t); got.Status.Phase != v1alpha1.DeliverySuperseded {
-					t.Errorf("%s: the earlier one is %s, %s; want Superseded", path, got.Status.Phase, got.Status.Message)
+					t.Errorf("%s: the earlier delivery is %s, %s; want Superseded", path, got.Status.Phase, got.Status.Message)
 				}
 			}
 			w.mustHold(gatewaySyncs, "web", requestedRef, "v2")

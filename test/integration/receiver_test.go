@@ -16,8 +16,8 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-// newReceiverSuite starts a Postern with the classic receiver, over plain HTTP, and returns who sends to it without any
-// credential. Its TLS has tests of its own.
+// newReceiverSuite starts a Postern with the classic receiver over plain HTTP, and returns an unauthenticated sender to
+// it. Other tests cover TLS.
 func newReceiverSuite(t *testing.T, namespaces string, env ...string) (*suite, sender) {
 	t.Helper()
 	s := newSuiteWith(t, controlplane.PosternOptions{
@@ -26,11 +26,12 @@ func newReceiverSuite(t *testing.T, namespaces string, env ...string) (*suite, s
 	return s, sender{client: &http.Client{}, base: "http://" + s.postern.ReceiverAddress()}
 }
 
-// byAuthorization shows a secret as it is, as Harbor and Azure Container Registry do, and byBearer as everybody else does.
+// byAuthorization sends a plain secret, as Harbor and Azure Container Registry do. byBearer sends a bearer token, as
+// all other senders do.
 func byAuthorization(secret string) proof { return byToken("Authorization", secret) }
 func byBearer(secret string) proof        { return byToken("Authorization", "Bearer "+secret) }
 
-// mustAnswer fails the test unless the answer is that line of JSON.
+// mustAnswer fails the test unless the answer is this line of JSON.
 func (a answer) mustAnswer(t *testing.T, code int, body string) {
 	t.Helper()
 	if got := strings.TrimSuffix(string(a.body), "\n"); a.code != code || got != body {
@@ -41,13 +42,13 @@ func (a answer) mustAnswer(t *testing.T, code int, body string) {
 	}
 }
 
-// mustBeError fails the test unless the answer is an error as the receiver tells it, with these words.
+// mustBeError fails the test unless the answer is an error in the receiver's format with these words.
 func (a answer) mustBeError(t *testing.T, code int, words string) {
 	t.Helper()
-	var told struct{ Error string }
-	a.decode(t, &told)
-	if a.code != code || !strings.Contains(told.Error, words) || told.Error == "" {
-		t.Errorf("got %d %s; want %d and an error that says %q", a.code, a.body, code, words)
+	var reply struct{ Error string }
+	a.decode(t, &reply)
+	if a.code != code || !strings.Contains(reply.Error, words) || reply.Error == "" {
+		t.Errorf("got %d %s; want %d and an error with %q", a.code, a.body, code, words)
 	}
 }
 
@@ -90,7 +91,7 @@ func TestReceiverTakesWhatStokersReceiverTook(t *testing.T) {
 					t.Errorf("%s: sender (-want +got):\n%s", record.Name, diff)
 				}
 				if record.Status.AuditID != "" {
-					t.Errorf("%s has an id of the audit log, which knows nothing of it: %q", record.Name, record.Status.AuditID)
+					t.Errorf("%s has the audit ID %q, but the audit log does not have it", record.Name, record.Status.AuditID)
 				}
 			}
 		})
@@ -103,10 +104,10 @@ func TestReceiverTakesWhatStokersReceiverTook(t *testing.T) {
 				mustBeError(t, http.StatusBadRequest, "")
 		}
 		if got := w.annotations(gatewaySyncs, "invalid"); len(got) > 0 {
-			t.Errorf("it has annotations: %v", got)
+			t.Errorf("the target has annotations: %v", got)
 		}
 	})
-	t.Run("what asks for nothing is accepted", func(t *testing.T) {
+	t.Run("a webhook without a request is accepted", func(t *testing.T) {
 		w := w.in(t)
 		w.gatewaySync("ping")
 		header := bySignature(hmacSecret)(useless)
@@ -114,10 +115,10 @@ func TestReceiverTakesWhatStokersReceiverTook(t *testing.T) {
 		anonymous.mustPost(t, pathTo("ping"), useless, header, http.StatusAccepted).
 			mustAnswer(t, http.StatusAccepted, `{"accepted":true,"message":"GitHub tests the webhook"}`)
 		if got := w.annotations(gatewaySyncs, "ping"); len(got) > 0 {
-			t.Errorf("it has annotations: %v", got)
+			t.Errorf("the target has annotations: %v", got)
 		}
 	})
-	t.Run("others are turned away", func(t *testing.T) {
+	t.Run("other senders are rejected", func(t *testing.T) {
 		w := w.in(t)
 		w.gatewaySync("closed")
 		const body = `{"ref":"3.0.0"}`
@@ -135,7 +136,7 @@ func TestReceiverTakesWhatStokersReceiverTook(t *testing.T) {
 			}
 		}
 		if got := w.annotations(gatewaySyncs, "closed"); len(got) > 0 {
-			t.Errorf("it has annotations: %v", got)
+			t.Errorf("the target has annotations: %v", got)
 		}
 		anonymous.mustPost(t, pathTo("missing"), body, byBearer(token)(body), http.StatusNotFound).
 			mustBeError(t, http.StatusNotFound, `"missing" not found`)
@@ -143,7 +144,7 @@ func TestReceiverTakesWhatStokersReceiverTook(t *testing.T) {
 		anonymous.mustPost(t, pathTo("closed"), large, nil, http.StatusRequestEntityTooLarge).
 			mustBeError(t, http.StatusRequestEntityTooLarge, "--max-payload-bytes")
 	})
-	t.Run("a policy has its say", func(t *testing.T) {
+	t.Run("policies apply", func(t *testing.T) {
 		w := w.in(t)
 		w.gatewaySync("policed")
 		w.policy("ValidatingAdmissionPolicy", onlyVersions, "validationActions: [Deny]")
@@ -166,14 +167,13 @@ func TestReceiverTakesWhatStokersReceiverTook(t *testing.T) {
 	})
 }
 
-// arrivals is what the receiver answers to a webhook by type.
+// arrivals is the receiver's answer to a webhook by type.
 type arrivals struct {
 	Accepted   bool
 	Message    string
 	Deliveries []struct{ Delivery, Phase, Message, Error string }
 }
 
-// phase returns that of the one delivery that there is.
 func (a arrivals) phase() (phase string, err error) {
 	if !a.Accepted || len(a.Deliveries) != 1 {
 		return "", fmt.Errorf("got %+v, want one delivery", a)

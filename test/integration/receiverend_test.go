@@ -13,7 +13,7 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// What the receiver accepts while the whole process is being stopped is in a storage that another server closes.
+// Another server closes the storage that the receiver writes to during shutdown.
 func TestReceiverLosesNothingThatItAcceptedWhilePosternEnds(t *testing.T) {
 	s, anonymous := newReceiverSuite(t, "*")
 	w := s.newWorld(t)
@@ -32,7 +32,7 @@ func TestReceiverLosesNothingThatItAcceptedWhilePosternEnds(t *testing.T) {
 			for n := 0; ; n++ {
 				body := fmt.Sprintf(`{"ref":"v%d"}`, n)
 				got, err := anonymous.post(t.Context(), w.syncReceiver(fmt.Sprint("plant-", i)), []byte(body), byBearer(token)(body))
-				if err != nil { // nobody listens any more
+				if err != nil { // the receiver has stopped
 					return
 				}
 				switch got.code {
@@ -58,7 +58,7 @@ func TestReceiverLosesNothingThatItAcceptedWhilePosternEnds(t *testing.T) {
 	if err := s.postern.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w.eventually(func() error { // until what was pending is carried out
+	w.eventually(func() error { // until pending deliveries are applied
 		records := w.records()
 		for _, record := range records {
 			if phase := record.Status.Phase; phase != v1alpha1.DeliveryApplied && phase != v1alpha1.DeliverySuperseded {

@@ -18,8 +18,8 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// asReceived are the registries as they prove themselves to the classic receiver, which knows no ServiceAccounts but reads
-// Authorization.
+// asReceived returns the registries with their authentication at the classic receiver, which has no ServiceAccounts but
+// reads Authorization.
 func asReceived() []registrySender {
 	var senders []registrySender
 	for _, s := range registrySenders {
@@ -41,7 +41,7 @@ func asReceived() []registrySender {
 	return senders
 }
 
-// receive sends what the registry sends to the classic receiver, under a type that may be another's.
+// receive sends the registry's payload to the classic receiver, possibly under another type.
 func (s registrySender) receive(t *testing.T, from sender, sourceType, secret string) (answer, error) {
 	t.Helper()
 	req := payload(t, s.payload)
@@ -92,7 +92,7 @@ func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
 	})
 	for _, registry := range asReceived() {
 		secret, found := secrets[registry.key]
-		if !found { // it is known in the other namespace alone
+		if !found { // only the other namespace has it
 			continue
 		}
 		t.Run(registry.payload, func(t *testing.T) {
@@ -102,13 +102,13 @@ func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var told arrivals
-			got.decode(t, &told)
-			if phase, err := told.phase(); got.code != http.StatusOK || phase != "Applied" {
+			var reply arrivals
+			got.decode(t, &reply)
+			if phase, err := reply.phase(); got.code != http.StatusOK || phase != "Applied" {
 				t.Fatalf("got %d, phase %q, %v: %s", got.code, phase, err, got.body)
 			}
 			w.mustHold(applications, registry.image.slug, "postern.dev/requested-ref", registry.ref())
-			record := w.record(told.Deliveries[0].Delivery)
+			record := w.record(reply.Deliveries[0].Delivery)
 			if diff := cmp.Diff(&v1alpha1.Sender{Name: "system:anonymous", Method: registry.method}, record.Status.Sender); diff != "" {
 				t.Errorf("sender (-want +got):\n%s", diff)
 			}
@@ -119,11 +119,11 @@ func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
 		t.Errorf("%d records, want one for each push", got)
 	}
 	if message := w.postUnwanted(anonymous, secrets["webhook.quay-secret"]); message != "nothing wants quay.io/example/unwanted:1.4.0" {
-		t.Errorf("an image that nobody wants is answered %q", message)
+		t.Errorf("an image without a matching target is answered %q", message)
 	}
 }
 
-// mustTurnAway fails the test if a registry is believed without its own secret, or by another type.
+// mustTurnAway fails the test if a registry is accepted without its own secret, or as another type.
 func (w *world) mustTurnAway(from sender, registry registrySender, secrets map[string]string) {
 	w.t.Helper()
 	try := func(what, sourceType, secret string, want int) {
@@ -140,7 +140,7 @@ func (w *world) mustTurnAway(from sender, registry registrySender, secrets map[s
 			try("the secret under "+key, registry.source, secrets[key], http.StatusUnauthorized)
 		}
 	}
-	// Another's secret does not make the body one of that other.
+	// Another registry's secret does not change the type of the body.
 	another := asReceived()[0]
 	if registry.source == another.source {
 		another = asReceived()[4]
@@ -148,10 +148,9 @@ func (w *world) mustTurnAway(from sender, registry registrySender, secrets map[s
 	if registry.method == "QueryToken" && another.method == "QueryToken" {
 		try("as another type", another.source, secrets[another.key], http.StatusBadRequest)
 	}
-	try("an unknown type", "nobody", secrets[registry.key], http.StatusBadRequest)
+	try("an unknown type", "absent", secrets[registry.key], http.StatusBadRequest)
 }
 
-// record returns a delivery of this namespace.
 func (w *world) record(name string) v1alpha1.WebhookDelivery {
 	w.t.Helper()
 	for _, d := range w.records() {
@@ -163,16 +162,16 @@ func (w *world) record(name string) v1alpha1.WebhookDelivery {
 	return v1alpha1.WebhookDelivery{}
 }
 
-// postUnwanted pushes an image that nobody wants, as Quay, and returns the message of the answer.
+// postUnwanted pushes an image that no target follows, as Quay, and returns the message of the answer.
 func (w *world) postUnwanted(from sender, secret string) string {
 	w.t.Helper()
 	body := strings.ReplaceAll(payload(w.t, "quay.io/minimal.json").body, "example/shop", "example/unwanted")
 	before := len(w.records())
 	got := from.mustPost(w.t, "webhook?type=quay.io&secret="+secret, body, nil, http.StatusOK)
-	var told arrivals
-	got.decode(w.t, &told)
-	if after := len(w.records()); after != before || len(told.Deliveries) > 0 {
-		w.t.Errorf("%d records more, and deliveries %v", after-before, told.Deliveries)
+	var reply arrivals
+	got.decode(w.t, &reply)
+	if after := len(w.records()); after != before || len(reply.Deliveries) > 0 {
+		w.t.Errorf("%d more records, and deliveries %v", after-before, reply.Deliveries)
 	}
-	return told.Message
+	return reply.Message
 }

@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// The images that the payloads of package payload speak of.
+// Images in the payloads of package payload.
 var (
 	atDockerHub    = fleetImage{"docker-hub", "example/shop", "docker.io/example/shop"}
 	atGHCR         = imageAt("ghcr", "ghcr.io/example/shop")
@@ -35,21 +35,21 @@ var (
 	}
 )
 
-// pushedDigest is the one in all payloads that have one.
+// pushedDigest is the digest in all payloads that have one.
 const pushedDigest = "sha256:4b1d9c0e4b1d9c0e4b1d9c0e4b1d9c0e4b1d9c0e4b1d9c0e4b1d9c0e4b1d9c0e"
 
-// registrySender is a registry that tells of a push, and how it proves itself.
+// registrySender is a registry that sends pushes, with its authentication.
 type registrySender struct {
 	source, payload string
 	image           fleetImage
-	// tag is put in the place of 1.4.0, the tag in the payload. Of one image each must be higher than the one before.
+	// tag replaces 1.4.0, the tag in the payload. It must increase from one sender of an image to the next.
 	tag string
-	// digest says that the payload tells it.
+	// digest is true if the payload has the digest.
 	digest      bool
 	registryURL string
-	// key is that of the sender's secret, and method what it makes of it.
+	// key is the key of the sender's secret, and method the resulting authentication method.
 	key, method string
-	// proof makes the headers; nil if there are none.
+	// proof returns the headers; nil if there are none.
 	proof func(secret string) proof
 }
 
@@ -93,7 +93,7 @@ func byJFrogSignature(secret string) proof {
 	}
 }
 
-// byNexusSignature signs with SHA-1, since Nexus does.
+// byNexusSignature signs with SHA-1, as Nexus does.
 func byNexusSignature(secret string) proof {
 	return func(body string) map[string]string {
 		mac := hmac.New(sha1.New, []byte(secret))
@@ -104,16 +104,16 @@ func byNexusSignature(secret string) proof {
 	}
 }
 
-// sourcePath is the path of the door of a type of sender.
+// sourcePath returns the by-source path of a type of sender.
 func sourcePath(source string) string { return "webhooksources/" + source + "/webhookdeliveries" }
 
-// registries are the senders of the table in one world, with a secret for each that can show one.
+// registries are the senders of the table in one world, with a secret for each that uses one.
 type registries struct {
 	secrets                map[string]string
 	withAccount, anonymous sender
 }
 
-// registries lets strangers, and a ServiceAccount, deliver by source to the namespace.
+// registries permits unauthenticated senders, and a ServiceAccount, to deliver by source to the namespace.
 func (w *world) registries() registries {
 	w.t.Helper()
 	r := registries{secrets: map[string]string{}, anonymous: w.anonymous()}
@@ -130,14 +130,14 @@ func (w *world) registries() registries {
 	return r
 }
 
-// withNexus adds to secrets where Nexus is, which no signature of Nexus' says.
+// withNexus adds Nexus' URL to secrets, because signed payloads do not have it.
 func withNexus(secrets map[string]string) map[string]string {
 	data := maps.Clone(secrets)
 	data["webhook.nexus-registry-url"] = "docker-hosted=nexus.example.com:8082\nelsewhere.example.com"
 	return data
 }
 
-// untilAccepted waits until the secret of a sender is known. Nothing is delivered.
+// untilAccepted waits until Postern has the secret of a sender. Nothing is delivered.
 func (r registries) untilAccepted(w *world, s registrySender) {
 	w.t.Helper()
 	if s.key == "" {
@@ -153,14 +153,14 @@ func (r registries) untilAccepted(w *world, s registrySender) {
 	w.untilAccepted(r.anonymous, path, shown)
 }
 
-// pushDry makes a dry run of what the registry sends, for which an identity is needed.
+// pushDry makes a dry run of the registry's push, which needs an identity.
 func (r registries) pushDry(t *testing.T, s registrySender) (answer, error) {
 	t.Helper()
 	s.key, s.proof, s.method = "", nil, "ServiceAccount"
 	return r.push(t, s, url.Values{"dryRun": {"All"}})
 }
 
-// push sends what the registry sends, with some more in the query.
+// push sends the registry's push, with more pairs in the query.
 func (r registries) push(t *testing.T, s registrySender, query url.Values) (answer, error) {
 	t.Helper()
 	req := payload(t, s.payload)
@@ -181,7 +181,6 @@ func (r registries) push(t *testing.T, s registrySender, query url.Values) (answ
 	return from.post(t.Context(), sourcePath(s.source)+"?"+query.Encode(), []byte(req.body), req.header)
 }
 
-// ref is what the push asks for.
 func (s registrySender) ref() string {
 	if s.digest {
 		return s.image.full + ":" + s.tag + "@" + pushedDigest

@@ -17,12 +17,12 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// numbered are the headers of a release that GitHub gave that id.
+// numbered returns the headers of a GitHub release with that ID.
 func numbered(id string) map[string]string {
 	return map[string]string{"X-GitHub-Event": "release", "X-GitHub-Delivery": id}
 }
 
-// checkRepeat fails the test unless an answer is that to a repeat of the delivery with this record.
+// checkRepeat fails the test unless an answer is the answer to a repeat of the delivery with this record.
 func checkRepeat(t *testing.T, repeat, record *v1alpha1.WebhookDelivery) {
 	t.Helper()
 	checkOutcome(t, repeat, record.Status.Phase, "AlreadyDelivered")
@@ -45,14 +45,14 @@ func TestRepeatIsAnsweredWithTheFirstRecordAndChangesNothing(t *testing.T) {
 	checkRepeat(t, repeat, first)
 	w.mustBeUntouched(gatewaySyncs, before)
 	var record *v1alpha1.WebhookDelivery
-	w.eventually(func() error { // it is counted after the answer
+	w.eventually(func() error { // repeats are counted after the answer
 		if record = w.concluded(first.Name); record.Status.Repeats == nil {
 			return errors.New("the repeat is not counted yet")
 		}
 		return nil
 	})
 	if r := record.Status.Repeats; r.Count != 1 || r.LastSender.Name == first.Status.Sender.Name || r.LastAuditID == "" {
-		t.Errorf("the record says of repeats %+v, want one by another sender", r)
+		t.Errorf("the record has the repeats %+v, want one by another sender", r)
 	}
 	record.Status.Repeats = nil
 	if diff := cmp.Diff(first.Status, record.Status); diff != "" {
@@ -90,21 +90,21 @@ func TestManyRepeatsAtOnceMakeOneRecordAndOneChange(t *testing.T) {
 	for _, a := range answers {
 		d := a.delivery(t)
 		if d.Name != records[0].Name {
-			t.Errorf("an answer tells of delivery %s, want %s", d.Name, records[0].Name)
+			t.Errorf("an answer has delivery %s, want %s", d.Name, records[0].Name)
 		}
 		if d.Status.Reason == "AlreadyDelivered" {
 			repeats++
 		}
 	}
 	if repeats != many-1 {
-		t.Errorf("%d answers say that they are to a repeat, want %d", repeats, many-1)
+		t.Errorf("%d answers have the reason of a repeat, want %d", repeats, many-1)
 	}
 	if phase := w.concluded(records[0].Name).Status.Phase; phase != v1alpha1.DeliveryApplied {
 		t.Errorf("got phase %s, want Applied", phase)
 	}
 	w.eventually(func() error {
 		if writes := w.writesTo("web"); writes == 0 {
-			return errors.New("the audit log does not tell of the write yet")
+			return errors.New("the audit log does not have the write yet")
 		}
 		return nil
 	})
@@ -133,7 +133,7 @@ func TestAnotherBodyOrTargetOrIDIsNoRepeat(t *testing.T) {
 	} {
 		d := ci.mustPost(t, post.path, post.body, numbered(post.id), http.StatusAccepted).delivery(t)
 		if d.Status.Reason == "AlreadyDelivered" || names[d.Name] {
-			t.Errorf("delivery %d is taken for a repeat of %s", i, d.Name)
+			t.Errorf("delivery %d is treated as a repeat of %s", i, d.Name)
 		}
 		names[d.Name] = true
 	}
@@ -179,7 +179,7 @@ func TestRepeatDoesNotUndoWhatCameAfterIt(t *testing.T) {
 	w.gatewaySync("web")
 	w.application("web", map[string]string{"postern.dev/update-target-revision": "true"})
 	ci := w.ci()
-	bodies := map[string]string{ // with times that do not tell which is newer, and without
+	bodies := map[string]string{ // with event times that are equal, and without
 		"gitea": `{"action": "published", "release": {"tag_name": "%s", "published_at": "2026-01-01T00:00:00Z"}, "repository": {"clone_url": "https://github.com/example/shop.git"}}`,
 		"gitlab": `{"object_kind": "tag_push", "event_name": "tag_push", "ref": "refs/tags/%s", "after": "` + firstCommit + `",
 			"checkout_sha": "` + firstCommit + `", "project": {"git_http_url": "https://github.com/example/shop.git"}}`,
@@ -233,7 +233,7 @@ func TestRepeatOfWhatNothingWantedIsAppliedOnceSomethingDoes(t *testing.T) {
 		"repository": {"clone_url": "https://github.com/example/shop.git"}}`
 	header := map[string]string{"X-GitHub-Event": "push", "X-GitHub-Delivery": "a"}
 	var first *v1alpha1.WebhookDelivery
-	w.eventually(func() error { // roles take effect a little later
+	w.eventually(func() error { // roles take effect with a delay
 		got, err := pusher.post(t.Context(), path, []byte(push), header)
 		if err == nil {
 			err = answeredWith(http.StatusAccepted)(got)
@@ -245,7 +245,7 @@ func TestRepeatOfWhatNothingWantedIsAppliedOnceSomethingDoes(t *testing.T) {
 	})
 	checkOutcome(t, first, v1alpha1.DeliveryIgnored, "NoTarget")
 	w.application("shop", nil)
-	w.eventually(func() error { // once Postern's watch has told of it
+	w.eventually(func() error { // once Postern's watch has delivered it
 		repeat := pusher.mustPost(t, path, push, header, http.StatusAccepted).delivery(t)
 		if repeat.Status.Phase != v1alpha1.DeliveryApplied {
 			return fmt.Errorf("the repeat is answered as %s", repeat.Status.Phase)

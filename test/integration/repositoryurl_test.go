@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// findLeaks looks for the passwords of this test, too.
+// findLeaks also searches for the passwords of this test.
 func TestPasswordInTheURLOfARepositoryIsDropped(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
@@ -28,7 +28,7 @@ func TestPasswordInTheURLOfARepositoryIsDropped(t *testing.T) {
 			}
 		}
 	}
-	// One that can't be parsed is refused, and not repeated.
+	// An invalid URL is rejected, and not included in the answer.
 	bad := `{"ref":"v1","repository":"https://mara:` + newSecret() + `%zz@git.example.com/x"}`
 	got := ci.mustPost(t, gatewaySyncPath("web"), bad, nil, http.StatusBadRequest)
 	if err := (place{name: "the answer", content: got.body}).leak(); err != nil {

@@ -36,7 +36,7 @@ func TestPendingDeliveryFailsWhenTheRetryWindowIsOver(t *testing.T) {
 	mustBeIn(t, event.Note, `generic asked for "v1"`, "broken.example.com")
 	w.mustBeUntouched(gatewaySyncs, before)
 
-	// It is over: when the target can be written again nothing comes back, unless somebody asks for it.
+	// The delivery is final: when the target can be written again it is not retried, unless it is redelivered.
 	mend()
 	w.eventually(func() error {
 		_, err := w.Kubectl(t.Context(), "", "--namespace="+w.namespace, "annotate", "--dry-run=server", "gatewaysync", "web", "a=b")
@@ -78,8 +78,8 @@ func TestDeliveriesThatAKilledPosternLeftPendingAreTakenUpByTheNext(t *testing.T
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v3")
 }
 
-// underWay delivers to a GatewaySync and returns while that is recorded and not answered. The channel is closed when the
-// sender has been answered or cut off.
+// underWay delivers to a GatewaySync and returns once the delivery is recorded but not answered. The channel is closed
+// when the request has ended.
 func (w *world) underWay(s sender, name, ref string) (ended <-chan struct{}) {
 	w.t.Helper()
 	done := make(chan struct{})
@@ -95,7 +95,7 @@ func (w *world) underWay(s sender, name, ref string) (ended <-chan struct{}) {
 		case err != nil:
 			return err
 		case len(list.Items) != 1 || list.Items[0].Status.Reason != "":
-			return fmt.Errorf("there is no delivery to %s under way", name)
+			return fmt.Errorf("there is no delivery to %s in flight", name)
 		}
 		return nil
 	})

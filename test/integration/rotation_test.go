@@ -16,10 +16,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// rotationDeadline is how soon a secret that was taken away must no longer be believed.
+// rotationDeadline is the time limit for a removed secret to become invalid.
 const rotationDeadline = 2 * time.Second
 
-// setKey changes one key of the webhook secrets of the namespace, as kubectl patch does, and returns when it is stored.
+// setKey changes one key of the namespace's webhook secrets, as kubectl patch does, and returns when it is stored.
 func (w *world) setKey(key, value string) {
 	w.t.Helper()
 	mustBeFindable(w.t, map[string]string{key: value})
@@ -55,7 +55,7 @@ func TestRotatedSecretWorksThroughoutAndTheOldOneEndsWithinTwoSeconds(t *testing
 			before := tries.Load()
 			w.eventually(func() error {
 				if tries.Load() == before {
-					return errors.New("nobody has tried the new secret since")
+					return errors.New("the new secret has not been tried since")
 				}
 				return nil
 			})
@@ -69,14 +69,13 @@ func TestRotatedSecretWorksThroughoutAndTheOldOneEndsWithinTwoSeconds(t *testing
 	}
 }
 
-// mustBeAccepted fails the test unless a stranger with that proof is believed. Nothing is delivered.
+// mustBeAccepted fails the test unless an unauthenticated sender with this proof is accepted. Nothing is delivered.
 func (s sender) mustBeAccepted(t *testing.T, name string, p proof) {
 	t.Helper()
 	s.mustPost(t, gatewaySyncPath(name), useless, p(useless), http.StatusBadRequest)
 }
 
-// watchFor shows a proof over and over, and counts how often. end ends that; the test fails if the proof was not believed
-// every time.
+// watchFor sends a proof continuously and counts the tries. end stops that. The test fails if a try was rejected.
 func (w *world) watchFor(s sender, p proof) (tries *atomic.Int64, end func()) {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	tries = &atomic.Int64{}
@@ -89,7 +88,7 @@ func (w *world) watchFor(s sender, p proof) (tries *atomic.Int64, end func()) {
 				return
 			}
 			if err != nil || got.code != http.StatusBadRequest {
-				w.t.Errorf("try %d of the secret that stays: got %d, %v, want it to be believed", tries.Load(), got.code, err)
+				w.t.Errorf("try %d of the unchanged secret: got %d, %v, want it to be accepted", tries.Load(), got.code, err)
 				return
 			}
 			tries.Add(1)
@@ -101,7 +100,7 @@ func (w *world) watchFor(s sender, p proof) (tries *atomic.Int64, end func()) {
 	}
 }
 
-// within fails the test unless the condition holds before the deadline.
+// within fails the test unless the condition becomes true before the deadline.
 func (w *world) within(deadline time.Duration, condition wait.ConditionWithContextFunc) {
 	w.t.Helper()
 	if err := wait.PollUntilContextTimeout(w.t.Context(), 10*time.Millisecond, deadline, true, condition); err != nil {

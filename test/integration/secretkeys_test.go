@@ -10,8 +10,8 @@ import (
 
 const anyBody = `{"ref":"v1"}`
 
-// mustDeliver and mustBeRejected fail the test unless a stranger with that proof is believed, or is not, at the door of
-// a GatewaySync.
+// mustDeliver and mustBeRejected fail the test unless an unauthenticated sender with this proof is accepted, or
+// rejected, for a GatewaySync.
 func (s sender) mustDeliver(t *testing.T, name string, p proof, wantMethod string) {
 	t.Helper()
 	d := s.mustPost(t, gatewaySyncPath(name), anyBody, p(anyBody), http.StatusAccepted).delivery(t)
@@ -37,9 +37,9 @@ func TestTokenInAHeaderOfAnySenderIsACredential(t *testing.T) {
 			}
 		})
 	}
-	// A token is no key for signatures either.
+	// A token is not a key for signatures.
 	anonymous.mustBeRejected(t, "web", bySignature(token))
-	// Nor does another header make it one.
+	// A token is not valid in another header.
 	anonymous.mustBeRejected(t, "web", byToken("X-Api-Key", token))
 }
 

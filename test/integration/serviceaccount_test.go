@@ -17,11 +17,11 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// unusualBody is JSON that any parser would write differently, so that only the same bytes have the same digest.
+// unusualBody is JSON in a form that no encoder produces, so that only the same bytes have the same digest.
 const unusualBody = "\r\n{ \"note\": \"caf\\u00e9 \\/ é  \",\t\"ref\"\n:\"refs/tags/v2.0.0\" , \"n\": 1.0E+2 }\n\n"
 
-// releaser makes a ServiceAccount that may deliver to the named GatewaySyncs alone, and returns its user name and a
-// sender that has its token.
+// releaser creates a ServiceAccount that may deliver only to the named GatewaySyncs, and returns its user name and a
+// sender with its token.
 func (w *world) releaser(names ...string) (user string, s sender) {
 	w.t.Helper()
 	subject, token := w.serviceAccount("releaser")
@@ -41,7 +41,7 @@ func TestServiceAccountDeliversToTheObjectThatItsRoleNames(t *testing.T) {
 
 	stored := w.concluded(answered.Name)
 	if diff := cmp.Diff(stored.Status, answered.Status); diff != "" {
-		t.Errorf("the answer (+) tells another story than the record (-):\n%s", diff)
+		t.Errorf("the answer differs from the record (-record +answer):\n%s", diff)
 	}
 	if stored.Status.Phase != v1alpha1.DeliveryApplied || !meta.IsStatusConditionTrue(stored.Status.Conditions, v1alpha1.ConditionApplied) {
 		t.Errorf("got phase %s and conditions %v, want Applied", stored.Status.Phase, stored.Status.Conditions)

@@ -18,13 +18,13 @@ import (
 
 const goroutines = "go_goroutines"
 
-// untilAsQuietAs waits until Postern has about as many goroutines as it had. Some connections stay open for reuse.
+// untilAsQuietAs waits until Postern's number of goroutines is about as low as before, except for idle connections.
 func (w *world) untilAsQuietAs(before float64) {
 	w.t.Helper()
 	const idle = 60
 	w.eventually(func() error {
 		if now := w.metrics(w.t, goroutines)[goroutines]; now > before+idle {
-			return fmt.Errorf("there are %.0f goroutines, and were %.0f", now, before)
+			return fmt.Errorf("there are %.0f goroutines, want about %.0f as before", now, before)
 		}
 		return nil
 	})
@@ -63,7 +63,8 @@ func TestSlowSendersHoldNothingForLong(t *testing.T) {
 			})
 			t.Run("through the kube-apiserver", func(t *testing.T) {
 				w := w.in(t)
-				// Over HTTP/1.1 the kube-apiserver itself holds back the answer until the sender has sent all, or has left.
+				// Over HTTP/1.1 the kube-apiserver delays the answer until the sender has sent everything or
+				// disconnected.
 				anonymous := w.anonymous().speaking(t, w, "HTTP/2.0")
 				var half []*halfSent
 				for i := range atOnce {
@@ -71,7 +72,7 @@ func TestSlowSendersHoldNothingForLong(t *testing.T) {
 				}
 				ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"meanwhile"}`, nil, http.StatusAccepted)
 				w.untilAsQuietAs(before)
-				if http2 { // the kube-apiserver keeps the answers to itself for a minute
+				if http2 { // the kube-apiserver delays its answers for a minute
 					return
 				}
 				for _, h := range half {
@@ -93,7 +94,7 @@ func (h *halfSent) mustHaveTimedOut() {
 	}
 }
 
-// halfSentPast returns connections to Postern itself, over each of which a stranger has sent half a request.
+// halfSentPast returns direct connections to Postern, each with half a request of an unauthenticated sender.
 func halfSentPast(t *testing.T, w *world, n int) []*tls.Conn {
 	t.Helper()
 	config, err := rest.TLSConfigFor(w.postern.DirectConfig())
@@ -117,7 +118,7 @@ func halfSentPast(t *testing.T, w *world, n int) []*tls.Conn {
 	return conns
 }
 
-// mustEndRefused fails the test unless the request is refused, and then the connection closed.
+// mustEndRefused fails the test unless the request is rejected and the connection closed.
 func mustEndRefused(t *testing.T, conn *tls.Conn) {
 	t.Helper()
 	reader := bufio.NewReader(conn)
@@ -133,6 +134,6 @@ func mustEndRefused(t *testing.T, conn *tls.Conn) {
 		t.Errorf("got %d, want 401 or 403", resp.StatusCode)
 	}
 	if _, err := reader.ReadByte(); err != io.EOF {
-		t.Errorf("the connection goes on: %v", err)
+		t.Errorf("the connection is still open: %v", err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// served counts the requests for objects of a resource that the kube-apiserver has answered.
+// served returns the number of requests for objects of a resource that the kube-apiserver has answered.
 func (w *world) served(verb, resource string) int {
 	w.t.Helper()
 	text, err := w.kube.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(w.t.Context())

@@ -14,17 +14,17 @@ import (
 	"postern.dev/postern/pkg/receiver"
 )
 
-// explicitSettings tells which settings are not left to their defaults. The zero value knows of none.
+// explicitSettings are the settings that do not have their default. The zero value has none.
 type explicitSettings struct {
 	flags *pflag.FlagSet
-	// envVars are the environment variables that were used, by flag.
+	// envVars are the environment variables that were used, by flag name.
 	envVars map[string]string
 }
 
-// readEnvironment sets the flags that are not given to what their environment variables hold; an empty one is none. The
-// error names all variables that can't be used.
+// readEnvironment sets flags that are not given from their environment variables; an empty variable is ignored. The
+// error names all variables with invalid values.
 //
-// It is not done by the defaults of flags, which --help prints: some of these are secrets.
+// The variables are not the defaults of the flags, because --help prints defaults and some variables are secrets.
 func readEnvironment(flags *pflag.FlagSet, lookup func(string) string) (explicitSettings, error) {
 	g := explicitSettings{flags: flags, envVars: map[string]string{}}
 	var errs []error
@@ -35,10 +35,11 @@ func readEnvironment(flags *pflag.FlagSet, lookup func(string) string) (explicit
 			continue
 		}
 		if flag.Value.Type() == "bool" {
-			value = strings.ToLower(value) // True, as YAML and others have it
+			value = strings.ToLower(value) // YAML allows True
 		}
 		if err := flag.Value.Set(value); err != nil {
-			errs = append(errs, fmt.Errorf("%s is %q, which --%s can't be: %w", setting.Env, value, setting.Flag, rootCause(err)))
+			errs = append(errs, fmt.Errorf("%s is %q, which is not valid for --%s: %w", setting.Env, value,
+				setting.Flag, rootCause(err)))
 			continue
 		}
 		g.envVars[setting.Flag] = setting.Env
@@ -46,7 +47,7 @@ func readEnvironment(flags *pflag.FlagSet, lookup func(string) string) (explicit
 	return g, errors.Join(errs...)
 }
 
-// rootCause is what is wrong with a value, without the value.
+// rootCause returns the innermost error, which does not include the value.
 func rootCause(err error) error {
 	for {
 		inner := errors.Unwrap(err)
@@ -57,7 +58,7 @@ func rootCause(err error) error {
 	}
 }
 
-// name is how a setting was given: by its flag or by a variable.
+// name returns the environment variable that set a flag, or the flag itself.
 func (g explicitSettings) name(flag string) string {
 	if envVar, found := g.envVars[flag]; found {
 		return envVar
@@ -65,7 +66,7 @@ func (g explicitSettings) name(flag string) string {
 	return "--" + flag
 }
 
-// explicit returns the names of those of the settings that are given.
+// explicit returns the names of the given settings among flags.
 func (g explicitSettings) explicit(flags ...string) []string {
 	var names []string
 	for _, flag := range flags {
@@ -77,12 +78,12 @@ func (g explicitSettings) explicit(flags ...string) []string {
 	return names
 }
 
-// addEnvToUsage says of each flag which variable stands in for it.
+// addEnvToUsage appends the environment variable to the usage of each flag that has one.
 func addEnvToUsage(sets *cliflag.NamedFlagSets) {
 	for _, setting := range receiver.Settings() {
 		for _, set := range sets.FlagSets {
 			if flag := set.Lookup(setting.Flag); flag != nil && setting.Env != "" {
-				flag.Usage += fmt.Sprintf(" Or by the environment: %s.", setting.Env)
+				flag.Usage += fmt.Sprintf(" Environment variable: %s.", setting.Env)
 			}
 		}
 	}

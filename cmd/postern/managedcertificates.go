@@ -14,14 +14,14 @@ import (
 	"postern.dev/postern/pkg/certificate"
 )
 
-// managedCertificates are those that Postern makes itself. The zero value is that it makes none: the Secret and the APIService
-// are then left alone, and neither is even read.
+// managedCertificates runs the controllers of Postern's own certificates. The zero value runs none: Postern then
+// neither reads nor writes the Secret and the APIService.
 type managedCertificates struct {
 	servingController *certificate.ServingController
 	caController      *certificate.CAController
 }
 
-// newManagedCertificates makes the server serve with certificates of its own. Nothing is asked of the kube-apiserver yet.
+// newManagedCertificates makes the server use its own certificates. It does not contact the kube-apiserver.
 func newManagedCertificates(o *options) (*managedCertificates, error) {
 	client, err := clientConfig(o)
 	if err != nil {
@@ -42,7 +42,7 @@ func newManagedCertificates(o *options) (*managedCertificates, error) {
 	return &managedCertificates{servingController: servingController, caController: caController}, nil
 }
 
-// startServingController keeps this replica's certificate up until end is called.
+// startServingController renews this replica's certificate until stop is called.
 func (c *managedCertificates) startServingController(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -56,18 +56,20 @@ func (c *managedCertificates) startServingController(ctx context.Context) (stop 
 	}
 }
 
-// runCAController keeps the Secret and the caBundle up until ctx is done. One replica does it for all.
+// runCAController reconciles the Secret and the caBundle until ctx is done. One replica runs it.
 func (c *managedCertificates) runCAController(ctx context.Context) {
 	if c.caController != nil {
 		c.caController.Run(ctx)
 	}
 }
 
-// addTo makes /readyz and /metrics of the server tell about the certificate, whoever has made it.
+// addTo adds a readyz check for a managed serving certificate, or metrics for one from files.
 func (c *managedCertificates) addTo(config *genericapiserver.RecommendedConfig) {
 	switch {
 	case c.servingController != nil:
-		config.AddReadyzChecks(healthz.NamedCheck("serving-certificate", func(*http.Request) error { return c.servingController.Ready() }))
+		config.AddReadyzChecks(healthz.NamedCheck("serving-certificate", func(*http.Request) error {
+			return c.servingController.Ready()
+		}))
 	case config.SecureServing != nil && config.SecureServing.Cert != nil:
 		certificate.ObserveServing(config.SecureServing.Cert)
 	}

@@ -12,18 +12,20 @@ import (
 )
 
 const (
-	// receiverDrainTimeout is longer than the longest webhook takes once its body is there, and leaves the API server, which
-	// ends after the receiver, a part of drainTimeout.
+	// receiverDrainTimeout is longer than the longest webhook after its body is read. It leaves a part of drainTimeout
+	// to the API server, which stops after the receiver.
 	receiverDrainTimeout = 45 * time.Second
 
-	// maxReceiverConnections keeps strangers from using up the memory of the API server, which shares it: with headers as
-	// large as they may be, a connection takes about 100 KB before anything of it can be verified, one of HTTP/2 some times that.
+	// maxReceiverConnections keeps unauthenticated clients from exhausting the memory that the API server shares: with
+	// headers of the maximum size, a connection takes about 100 KB before any verification, and several times that with
+	// HTTP/2.
 	maxReceiverConnections = 1000
 )
 
-// newReceiver returns the server of the classic receiver, whose deliveries take the same way as those of the API server.
+// newReceiver returns the server of the classic receiver. It uses the same delivery pipeline as the API server.
 func newReceiver(
-	o *options, certificates *receiver.Certificates, server *apiserver.Server, config apiserver.ExtraConfig, targets *target.Cache,
+	o *options, certificates *receiver.Certificates, server *apiserver.Server, config apiserver.ExtraConfig,
+	targets *target.Cache,
 ) (*receiver.Server, error) {
 	tls, err := o.webhook.tls(o.explicit)
 	if err != nil {
@@ -38,7 +40,7 @@ func newReceiver(
 		return nil, err
 	}
 	config.Secrets.SetNamespaceFilter(namespaces.Allow)
-	// The records are the API server's, which must not close them before the last webhook is answered.
+	// The API server owns the storage and must not close it before the last webhook is answered.
 	done := make(chan struct{})
 	if err := server.DelayShutdownUntil(done); err != nil {
 		return nil, err

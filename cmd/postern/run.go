@@ -20,8 +20,8 @@ import (
 	"postern.dev/postern/pkg/version"
 )
 
-// run serves until ctx is done. The certificates are followed from the beginning, so that whatever is answered on the port
-// is trusted as early as can be.
+// run serves until ctx is done. It starts the serving-certificate controller first, so that the certificate on the port
+// is trusted as early as possible.
 func run(ctx context.Context, o *options) error {
 	ctrl.SetLogger(klog.Background())
 	klog.InfoS("Starting", "version", version.Get().String())
@@ -49,13 +49,13 @@ func run(ctx context.Context, o *options) error {
 	}
 	defer a.startup.handOver()
 	err = a.serveFromStorage(ctx)
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil { // a signal came before there was anything to end
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil { // stopped by a signal during startup
 		return nil
 	}
 	return err
 }
 
-// app is what there is before anything is served.
+// app is the state of the process before it serves the API.
 type app struct {
 	*options
 	files        *startupFiles
@@ -65,8 +65,8 @@ type app struct {
 	member *etcd.Server
 }
 
-// serveFromStorage serves until ctx is done. The embedded etcd, if there is one, starts first and ends last, since
-// everything else stands on it.
+// serveFromStorage serves until ctx is done. The embedded etcd, if any, starts first and stops last, because everything
+// else depends on it.
 func (a *app) serveFromStorage(ctx context.Context) error {
 	if !a.embeddedEtcd() {
 		return a.serve(ctx)
@@ -88,18 +88,19 @@ func (a *app) serveFromStorage(ctx context.Context) error {
 		}
 	}()
 	err = a.serve(serveCtx)
-	if cause := context.Cause(serveCtx); errors.Is(cause, errRestartRequired) && (err == nil || errors.Is(err, context.Canceled)) {
+	if cause := context.Cause(serveCtx); errors.Is(cause, errRestartRequired) &&
+		(err == nil || errors.Is(err, context.Canceled)) {
 		return cause
 	}
 	return err
 }
 
-// startupFiles are what is read before anything is started, so that a mistake in it shows at once.
+// startupFiles are the files that are loaded before anything starts, so that errors in them are reported at once.
 type startupFiles struct {
-	// secrets have the default ones; those of namespaces come later.
+	// secrets has the default secrets; the secrets of namespaces are added later.
 	secrets  *credential.Secrets
 	defaults *credential.DefaultsReloader
-	// certificates are the receiver's, nil if it needs none.
+	// certificates is nil if the receiver needs none.
 	certificates *receiver.Certificates
 }
 

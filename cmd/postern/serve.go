@@ -17,11 +17,11 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// drainTimeout bounds the end: the longest request of the API server, and some time to close what it used.
+// drainTimeout bounds the shutdown: the longest request of the API server, plus time to close its resources.
 const drainTimeout = 75 * time.Second
 
-// serve runs caches and servers under one manager, which starts and stops them in order. The port is held until the API
-// server begins: the caches may have to wait for a permission, and for as long as somebody needs to grant it.
+// serve runs caches and servers under one manager, which starts and stops them in order. Until the API server starts,
+// startup serves on the port: the caches may wait for RBAC permissions that an administrator must grant first.
 func (a *app) serve(ctx context.Context) error {
 	defer time.AfterFunc(startupServerDelay, a.startup.start).Stop()
 	if err := waitForAPIServer(ctx, a.options); err != nil {
@@ -52,7 +52,8 @@ func (a *app) serve(ctx context.Context) error {
 	work := apiserver.NewWork(a.limits.namespaceSharePercent)
 	writer.Turn = work.ToWrite
 	index := controller.NewRecordIndex()
-	backlog := controller.NewBacklog(index, int64(a.limits.maxDeliveries), a.limits.maxDeliveryBytes, a.limits.namespaceSharePercent)
+	backlog := controller.NewBacklog(index, int64(a.limits.maxDeliveries), a.limits.maxDeliveryBytes,
+		a.limits.namespaceSharePercent)
 	serverConfig := &apiserver.Config{Generic: config, Extra: apiserver.ExtraConfig{
 		Verifier:      credential.NewVerifier(a.credentials, a.files.secrets),
 		Secrets:       a.files.secrets,
@@ -61,7 +62,7 @@ func (a *app) serve(ctx context.Context) error {
 		SecretsSynced: secretsSynced,
 		CachesReady: func() error {
 			if !secretsSynced() {
-				return errors.New("the secrets are not in the cache yet")
+				return errors.New("the webhook secrets are not in the cache yet")
 			}
 			return targets.Ready()
 		},
@@ -87,9 +88,10 @@ func (a *app) serve(ctx context.Context) error {
 	}
 	index.SetListerWatcher(server.Records().All())
 	recordWatcher := controller.NewRecordWatcher(server.Records().All(), server.Deliverer())
-	// Until the secrets are known, so is not whose secret counts. Until the history is, a retry could write what is older.
+	// A retry needs the secrets to know which targets accept it, and the history so as not to overwrite newer refs.
 	synced := func() bool { return secretsSynced() && recordWatcher.HasSynced() }
-	leader, err := newLeader(config.ClientConfig, a.options, func(ctx context.Context) error { return a.runLeader(ctx, server, index, synced) })
+	leader, err := newLeader(config.ClientConfig, a.options,
+		func(ctx context.Context) error { return a.runLeader(ctx, server, index, synced) })
 	if err != nil {
 		return err
 	}
@@ -99,22 +101,22 @@ func (a *app) serve(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		// The manager starts no more once it is told to stop, and the server, if it was started, waits for this one's end.
+		// The receiver starts before the server, which waits for it to stop: after a stop the manager starts nothing.
 		runnables = append(runnables, receiverServer)
 	}
 	runnables = append(runnables, targets, server, recordWatcher, index, leader, a.files.defaults)
 	for _, runnable := range runnables {
 		if err := mgr.Add(runnable); err != nil {
-			return fmt.Errorf("could not add to the manager: %w", err)
+			return fmt.Errorf("could not add a runnable to the manager: %w", err)
 		}
 	}
 	return mgr.Start(ctx)
 }
 
-// shared reports whether other replicas may use the same records, and write the same targets.
-func (p *app) shared() bool { return p.member == nil }
+// shared reports whether other replicas may use the same storage and write the same targets.
+func (a *app) shared() bool { return a.member == nil }
 
-// storageReady returns an error while nothing can be stored. Of an etcd elsewhere, its own health check tells.
+// storageReady returns an error if the embedded etcd can't store anything. An external etcd has its own health check.
 func (a *app) storageReady() error {
 	if a.member == nil {
 		return nil

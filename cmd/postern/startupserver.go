@@ -19,10 +19,9 @@ import (
 	"postern.dev/postern/pkg/registry/deliver"
 )
 
-// startupServer answers on the port of the API server while there is no storage to serve from, or no kube-apiserver that tells
-// what there is to serve: that the process lives, and everything else with 503. With certificates of its own it serves with
-// whatever there is, at first with one that nobody can verify: a kubelet, which asks whether the process lives, does not, and
-// all others are to go away just now. Its methods may be called from any goroutine, and more than once.
+// startupServer serves on the API server's port while the storage or the kube-apiserver is not available: /livez
+// succeeds, and every other path returns 503. Clients can't verify its certificate until a CA exists; kubelet probes do
+// not verify it. Its methods are idempotent and safe for concurrent use.
 type startupServer struct {
 	options *options
 
@@ -33,22 +32,22 @@ type startupServer struct {
 	handedOver bool
 }
 
-// listen takes the port for the whole life of the process, so that nobody is refused who comes early.
+// listen binds the port for the life of the process, so that early connections are not refused.
 func (s *startupServer) listen() error {
 	serving := s.options.recommended.SecureServing.SecureServingOptions
 	var info *genericapiserver.SecureServingInfo
-	if err := serving.ApplyTo(&info); err != nil { // which leaves the listener in the options
+	if err := serving.ApplyTo(&info); err != nil { // stores the listener in the options
 		return fmt.Errorf("could not listen: %w", err)
 	}
 	return nil
 }
 
-// start begins to answer. That it can't is logged only: the API server will say the same.
+// start starts serving. Errors are only logged: the API server will return the same error.
 func (s *startupServer) start() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	tcpListener, ok := s.options.recommended.SecureServing.Listener.(*net.TCPListener)
-	if s.stopCh != nil || s.handedOver || !ok { // without a port there is nothing to hold
+	if s.stopCh != nil || s.handedOver || !ok { // without a listener there is nothing to serve on
 		return
 	}
 	s.listener = &handoffListener{TCPListener: tcpListener}
@@ -62,11 +61,11 @@ func (s *startupServer) start() {
 		s.stoppedCh, _, err = info.Serve(http.HandlerFunc(serveUnavailable), drain, s.stopCh)
 	}
 	if err != nil {
-		klog.ErrorS(err, "Could not answer while nothing can be served")
+		klog.ErrorS(err, "Could not serve while starting")
 	}
 }
 
-// handOver ends answering and leaves the port to the API server.
+// handOver stops serving and leaves the port to the API server.
 func (s *startupServer) handOver() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,7 +81,7 @@ func (s *startupServer) handOver() {
 	s.listener.reset()
 }
 
-// handoffListener is a listener that is closed without the port being given up, which the next one goes on to use.
+// handoffListener is a listener whose Close keeps the port bound for the next server.
 type handoffListener struct {
 	*net.TCPListener
 	closed atomic.Bool
@@ -97,17 +96,17 @@ func (l *handoffListener) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// Close ends every Accept that waits.
+// Close makes every pending Accept return.
 func (l *handoffListener) Close() error {
 	l.closed.Store(true)
-	return l.SetDeadline(time.Unix(1, 0)) // long ago
+	return l.SetDeadline(time.Unix(1, 0)) // in the past
 }
 
-// reset lets the next one accept. Nobody may wait in Accept any more.
+// reset lets the next server accept. No Accept call may be pending.
 func (l *handoffListener) reset() { _ = l.SetDeadline(time.Time{}) }
 
 func serveUnavailable(w http.ResponseWriter, req *http.Request) {
-	// Who comes again should meet the API server, and a body that never arrives should hold nothing.
+	// Clients that retry should reach the API server, and a body that never arrives should take no resources.
 	w.Header().Set("Connection", "close")
 	if req.URL.Path == "/livez" || strings.HasPrefix(req.URL.Path, "/livez/") {
 		_, _ = w.Write([]byte("ok"))

@@ -15,7 +15,7 @@ import (
 	"postern.dev/postern/pkg/certificate"
 )
 
-// The port is never given up: who comes between two servers waits for the next one.
+// A client that connects between two servers waits for the next one.
 func TestThePortIsHeldUntilItIsTheNextOnes(t *testing.T) {
 	port, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -28,25 +28,25 @@ func TestThePortIsHeldUntilItIsTheNextOnes(t *testing.T) {
 	serving.ServerCert.GeneratedCert = newServing(t)
 
 	h.start()
-	h.start() // changes nothing
+	h.start() // a no-op
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	for path, want := range map[string]int{"/livez": http.StatusOK, "/readyz": http.StatusServiceUnavailable} {
 		if got := get(t, client, "https://"+port.Addr().String()+path); got != want {
-			t.Errorf("%s while the port is held: got %d, want %d", path, got, want)
+			t.Errorf("%s from the startup server: got %d, want %d", path, got, want)
 		}
 	}
 	h.handOver()
 	h.handOver()
-	h.start() // comes too late
+	h.start() // a no-op after handOver
 
 	early, err := net.Dial("tcp", port.Addr().String())
 	if err != nil {
-		t.Fatalf("who comes between two servers: %v", err)
+		t.Fatalf("could not connect between two servers: %v", err)
 	}
 	defer early.Close()
 	conn, err := port.Accept()
 	if err != nil {
-		t.Fatalf("the next server: %v", err)
+		t.Fatalf("the next server could not accept: %v", err)
 	}
 	_ = conn.Close()
 }
@@ -57,39 +57,41 @@ func TestATurnEndsForWhoeverWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer port.Close()
-	own := &handoffListener{TCPListener: port.(*net.TCPListener)}
-	ended := make(chan error)
+	listener := &handoffListener{TCPListener: port.(*net.TCPListener)}
+	acceptErr := make(chan error)
 	go func() {
-		_, err := own.Accept()
-		ended <- err
+		_, err := listener.Accept()
+		acceptErr <- err
 	}()
-	if err := own.Close(); err != nil {
+	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-ended; !errors.Is(err, net.ErrClosed) {
-		t.Errorf("got error %v, want that it is closed", err)
+	if err := <-acceptErr; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got error %v, want %v", err, net.ErrClosed)
 	}
 }
 
 func newServing(t *testing.T) *certificate.Serving {
 	t.Helper()
-	follower, _, err := certificate.New(certificate.Config{
-		Client:  &rest.Config{Host: "https://127.0.0.1:1"}, // nobody is asked
-		Service: certificate.Service{Namespace: "postern-system", Name: "postern"}, SecretName: "postern-ca", APIServiceName: "v1alpha1.postern.dev",
-		CAValidity: certificate.DefaultCAValidity, LeafValidity: certificate.DefaultLeafValidity,
+	controller, _, err := certificate.New(certificate.Config{
+		Client:         &rest.Config{Host: "https://127.0.0.1:1"}, // never contacted
+		Service:        certificate.Service{Namespace: "postern-system", Name: "postern"},
+		SecretName:     "postern-ca",
+		APIServiceName: "v1alpha1.postern.dev",
+		CAValidity:     certificate.DefaultCAValidity, LeafValidity: certificate.DefaultLeafValidity,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return follower.Serving
+	return controller.Serving
 }
 
 func get(t *testing.T, client *http.Client, url string) int {
 	t.Helper()
-	answer, err := client.Get(url)
+	resp, err := client.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = answer.Body.Close()
-	return answer.StatusCode
+	_ = resp.Body.Close()
+	return resp.StatusCode
 }

@@ -19,10 +19,10 @@ import (
 	"postern.dev/postern/pkg/etcd"
 )
 
-// newTestOptions returns options for a data directory of that name in a new directory. No certificate is there to answer with.
+// newTestOptions returns options with a data directory of that name in a new directory, and without a certificate.
 func newTestOptions(t *testing.T, name string) *options {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "storage") // t.TempDir is too long for a socket
+	dir, err := os.MkdirTemp("", "storage") // the path of t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestADataDirectoryThatSomebodyUsesIsAnErrorAtOnce(t *testing.T) {
 	}
 	defer first.Close()
 	if _, err := openStorage(t.Context(), o, &startupServer{options: o}); !errors.Is(err, etcd.ErrInUse) {
-		t.Errorf("got error %v", err)
+		t.Errorf("got error %v, want %v", err, etcd.ErrInUse)
 	}
 }
 
@@ -50,12 +50,12 @@ func TestADataDirectoryThatCannotBeUsedIsTriedAgainUntilItCan(t *testing.T) {
 	if err := os.WriteFile(o.dataDir, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	mended := time.AfterFunc(time.Millisecond, func() {
+	remove := time.AfterFunc(time.Millisecond, func() {
 		if err := os.Remove(o.dataDir); err != nil {
 			t.Error(err)
 		}
 	})
-	defer mended.Stop()
+	defer remove.Stop()
 	member, err := openStorage(t.Context(), o, &startupServer{options: o})
 	if err != nil {
 		t.Fatal(err)
@@ -71,35 +71,36 @@ func TestASignalEndsTheAttemptsToOpenADataDirectory(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
 	if _, err := openStorage(ctx, o, &startupServer{options: o}); !errors.Is(err, context.Canceled) {
-		t.Errorf("got error %v", err)
+		t.Errorf("got error %v, want %v", err, context.Canceled)
 	}
 }
 
 func TestWithoutStorageTheProcessLivesAndEverythingElseIsUnavailable(t *testing.T) {
 	for path, want := range map[string]int{
 		"/livez": http.StatusOK, "/livez/ping": http.StatusOK,
-		"/readyz": http.StatusServiceUnavailable, "/": http.StatusServiceUnavailable, "/livezz": http.StatusServiceUnavailable,
+		"/readyz": http.StatusServiceUnavailable, "/": http.StatusServiceUnavailable,
+		"/livezz":                    http.StatusServiceUnavailable,
 		"/apis/postern.dev/v1alpha1": http.StatusServiceUnavailable,
 	} {
-		answer := httptest.NewRecorder()
-		serveUnavailable(answer, httptest.NewRequest(http.MethodGet, path, nil))
-		if answer.Code != want {
-			t.Errorf("%s: got %d, want %d", path, answer.Code, want)
+		recorder := httptest.NewRecorder()
+		serveUnavailable(recorder, httptest.NewRequest(http.MethodGet, path, nil))
+		if recorder.Code != want {
+			t.Errorf("%s: got %d, want %d", path, recorder.Code, want)
 		}
 		if want == http.StatusOK {
 			continue
 		}
 		var status metav1.Status
-		if err := json.Unmarshal(answer.Body.Bytes(), &status); err != nil {
+		if err := json.Unmarshal(recorder.Body.Bytes(), &status); err != nil {
 			t.Fatal(err)
 		}
-		if status.Reason != metav1.StatusReasonServiceUnavailable || answer.Header().Get("Retry-After") != "5" {
-			t.Errorf("%s: got %+v with Retry-After %q", path, status, answer.Header().Get("Retry-After"))
+		if status.Reason != metav1.StatusReasonServiceUnavailable || recorder.Header().Get("Retry-After") != "5" {
+			t.Errorf("%s: got %+v with Retry-After %q", path, status, recorder.Header().Get("Retry-After"))
 		}
 	}
 }
 
-// Were it started anew, this test would begin again, for ever.
+// A re-executed test binary would run this test again, forever.
 func TestAProcessThatIsToEndDoesNotStartAnew(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -12,26 +12,27 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-func (p *play) gitHubRepeatsTheRelease(ctx context.Context) error {
+func (p *demoRun) gitHubRepeatsTheRelease(ctx context.Context) error {
 	p.title("GitHub sends the same release again")
-	p.say("It does so when it missed the answer. The first delivery answers for it, and nothing is written.")
+	p.say("GitHub does so if it did not receive the response. Postern responds with the first delivery and writes " +
+		"nothing.")
 	code, body, err := p.send(ctx, gitHubReleased(p.secret))
 	if err != nil {
 		return err
 	}
 	var delivery v1alpha1.WebhookDelivery
 	if err := json.Unmarshal(body, &delivery); err != nil {
-		return fmt.Errorf("the answer is no delivery: %w", err)
+		return fmt.Errorf("the response is not a delivery: %w", err)
 	}
 	if reason := delivery.Status.Reason; code != http.StatusAccepted || reason != "AlreadyDelivered" {
-		return fmt.Errorf("the answer is %d, %s; it should be %d, AlreadyDelivered", code, reason, http.StatusAccepted)
+		return fmt.Errorf("got response %d, %s; want %d, AlreadyDelivered", code, reason, http.StatusAccepted)
 	}
 	return nil
 }
 
-func (p *play) kubectlDeliversAgain(ctx context.Context) error {
-	p.title("A person rolls back, with kubectl")
-	p.say("What the CI job delivered first is delivered again, although something newer came since.")
+func (p *demoRun) kubectlDeliversAgain(ctx context.Context) error {
+	p.title("A user rolls back with kubectl")
+	p.say("The first delivery of the CI job is redelivered, although there are newer ones.")
 	if err := p.show(ctx, "before", plant, fields{"stoker.io/requested-ref": "v1.2.0"}); err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	// start is when the tests' clock begins.
+	// start is the start time of the tests.
 	start = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 
 	testService = Service{Namespace: "postern-system", Name: "postern"}
@@ -38,11 +38,13 @@ func mustLeaf(t *testing.T, a *authority, service Service, validity time.Duratio
 	return l
 }
 
-// verify is what the kube-apiserver does, at a time and for a name.
+// verify verifies a leaf as the kube-apiserver does, for a name and at a time.
 func verify(ca, leaf *x509.Certificate, name string, at time.Time) error {
 	roots := x509.NewCertPool()
 	roots.AddCert(ca)
-	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: name, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	_, err := leaf.Verify(x509.VerifyOptions{
+		Roots: roots, DNSName: name, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	})
 	return err
 }
 
@@ -57,14 +59,15 @@ func TestLeafIsTrustedByItsAuthorityForTheNamesOfTheServiceAndNoOther(t *testing
 		"127.0.0.1":                false,
 	} {
 		if err := verify(ca.certificate, l.certificate, name, start); (err == nil) != want {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got error %v, want trusted: %t", name, err, want)
 		}
 	}
-	if err := verify(mustAuthority(t, testService, DefaultCAValidity, start).certificate, l.certificate, testService.ServerName(), start); err == nil {
+	if err := verify(mustAuthority(t, testService, DefaultCAValidity, start).certificate, l.certificate,
+		testService.ServerName(), start); err == nil {
 		t.Error("another authority trusts the leaf")
 	}
 	if _, err := tls.X509KeyPair(l.certPEM, l.keyPEM); err != nil {
-		t.Errorf("certificate and key do not belong together: %v", err)
+		t.Errorf("certificate and key do not match: %v", err)
 	}
 }
 
@@ -91,20 +94,23 @@ func TestStolenKeyOfTheAuthorityIsGoodForNoOtherServer(t *testing.T) {
 
 func TestCertificatesAreValidAsLongAsAskedAndALeafNotLongerThanItsAuthority(t *testing.T) {
 	ca := mustAuthority(t, testService, 100*time.Hour, start)
-	type life struct{ From, To time.Time }
-	lifeOf := func(c *x509.Certificate) life { return life{c.NotBefore, c.NotAfter} }
+	type validity struct{ NotBefore, NotAfter time.Time }
+	validityOf := func(c *x509.Certificate) validity { return validity{c.NotBefore, c.NotAfter} }
 	for _, test := range []struct {
 		name string
 		got  *x509.Certificate
-		want life
+		want validity
 	}{
-		{"authority", ca.certificate, life{start.Add(-5 * time.Minute), start.Add(100 * time.Hour)}},
-		{"leaf", mustLeaf(t, ca, testService, 24*time.Hour, start).certificate, life{start.Add(-5 * time.Minute), start.Add(24 * time.Hour)}},
-		{"short leaf", mustLeaf(t, ca, testService, 10*time.Second, start).certificate, life{start.Add(-time.Second), start.Add(10 * time.Second)}},
-		{"last leaf", mustLeaf(t, ca, testService, 24*time.Hour, start.Add(90*time.Hour)).certificate, life{start.Add(90*time.Hour - 5*time.Minute), start.Add(100 * time.Hour)}},
+		{"authority", ca.certificate, validity{start.Add(-5 * time.Minute), start.Add(100 * time.Hour)}},
+		{"leaf", mustLeaf(t, ca, testService, 24*time.Hour, start).certificate,
+			validity{start.Add(-5 * time.Minute), start.Add(24 * time.Hour)}},
+		{"short leaf", mustLeaf(t, ca, testService, 10*time.Second, start).certificate,
+			validity{start.Add(-time.Second), start.Add(10 * time.Second)}},
+		{"last leaf", mustLeaf(t, ca, testService, 24*time.Hour, start.Add(90*time.Hour)).certificate,
+			validity{start.Add(90*time.Hour - 5*time.Minute), start.Add(100 * time.Hour)}},
 	} {
-		if diff := cmp.Diff(test.want, lifeOf(test.got)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", test.name, diff)
+		if diff := cmp.Diff(test.want, validityOf(test.got)); diff != "" {
+			t.Errorf("%s: validity (-want +got):\n%s", test.name, diff)
 		}
 	}
 }
@@ -129,7 +135,7 @@ func TestLeafIsRenewedWhileThatMakesItLastLonger(t *testing.T) {
 		{"young", l, 15 * time.Hour, false},
 		{"old", l, 16 * time.Hour, true},
 		{"as old as its authority will be", last, 99 * time.Hour, false},
-		{"made by a clock that was ahead", l, -time.Hour, true},
+		{"issued by a clock that was ahead", l, -time.Hour, true},
 	} {
 		if got := needsRenewal(test.leaf, ca, start.Add(test.at)); got != test.want {
 			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
@@ -138,13 +144,14 @@ func TestLeafIsRenewedWhileThatMakesItLastLonger(t *testing.T) {
 }
 
 func TestABundleIsReadInSpiteOfWhatIsNoCertificate(t *testing.T) {
-	a, b := mustAuthority(t, testService, time.Hour, start).certificate, mustAuthority(t, testService, time.Hour, start).certificate
+	a, b := mustAuthority(t, testService, time.Hour, start).certificate,
+		mustAuthority(t, testService, time.Hour, start).certificate
 	broken := "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 	text := "garbage\n" + string(encode(a)) + broken + "# comment\n" + string(encode(b)) + "-----BEGIN"
 	if diff := cmp.Diff(encode(a, b), encode(parse([]byte(text))...)); diff != "" {
 		t.Errorf("certificates (-want +got):\n%s", diff)
 	}
 	if got := parse(nil); got != nil {
-		t.Errorf("nothing holds %d certificates", len(got))
+		t.Errorf("got %d certificates in an empty text", len(got))
 	}
 }

@@ -21,21 +21,21 @@ import (
 )
 
 const (
-	// fieldManager owns the caBundle of the APIService and nothing else.
+	// fieldManager owns only the caBundle of the APIService.
 	fieldManager = "postern-certificates"
 
-	// writeBurst may follow each other; further ones are a second apart. Somebody else who keeps the caBundle as they want
-	// it would otherwise make both of us write without end, and as fast as the kube-apiserver can.
+	// writeBurst is how many writes may follow each other immediately; later ones are a second apart. Otherwise two
+	// writers with different caBundles would overwrite each other as fast as the kube-apiserver allows.
 	writeBurst = 10
 
 	// writeTimeout bounds one request.
 	writeTimeout = 10 * time.Second
 )
 
-// CAController keeps the Secret with the certificate authority, and the caBundle of the APIService, as they must be, whoever
-// changes them. One replica at a time should run it; should two, each write says what it relies on, and one of them fails.
+// CAController reconciles the Secret with the certificate authority and the caBundle of the APIService. One replica at
+// a time should run it. If two do, optimistic locking makes one of each two conflicting writes fail.
 //
-// It never makes an APIService. Where there is none, it waits for one: on the way out, that goes first.
+// It never creates the APIService but waits for it: on uninstall, the APIService is deleted first.
 type CAController struct {
 	serving   *Serving
 	policy    policy
@@ -48,10 +48,10 @@ type CAController struct {
 	secrets     corev1client.SecretInterface
 	apiServices apiregistrationclient.APIServiceInterface
 
-	lastError string // that was logged last
+	lastError string // logged last
 }
 
-// Run works until ctx is done. It may be called again then. The Follower must run, too.
+// Run reconciles until ctx is done, and may then be called again. It needs a running ServingController.
 func (k *CAController) Run(ctx context.Context) {
 	runLoop(ctx, k.trigger, func(ctx context.Context) {
 		err := k.sync(ctx)
@@ -62,14 +62,14 @@ func (k *CAController) Run(ctx context.Context) {
 		if err != nil {
 			failure = err.Error()
 		}
-		if failure != "" && failure != k.lastError { // once, as it is tried again soon
-			klog.FromContext(ctx).Error(err, "Could not keep the certificates up, trying again")
+		if failure != "" && failure != k.lastError { // log repeated errors once
+			klog.FromContext(ctx).Error(err, "Could not reconcile the certificates, retrying")
 		}
 		k.lastError = failure
 	})
 }
 
-// sync takes the next step. What follows from it is for when the watch has told that it is done.
+// sync takes the next step. The informers trigger the step after it.
 func (k *CAController) sync(ctx context.Context) error {
 	secret, known := k.informers.currentSecret()
 	if !known {
@@ -80,7 +80,7 @@ func (k *CAController) sync(ctx context.Context) error {
 	s := state{inUse: k.serving.inUse(now)}
 	if secret != nil {
 		s.secret = secret.Data
-		if s.secret == nil { // one that is there, and empty
+		if s.secret == nil { // nil means that there is no Secret
 			s.secret = map[string][]byte{}
 		}
 	}
@@ -96,7 +96,7 @@ func (k *CAController) sync(ctx context.Context) error {
 	err = k.write(ctx, step, secret, apiService)
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err):
-		return nil // it is another by now, as the watch will tell
+		return nil // the object has changed, so the informers trigger another sync
 	case err != nil:
 		return err
 	}
@@ -104,22 +104,25 @@ func (k *CAController) sync(ctx context.Context) error {
 	return nil
 }
 
-func (k *CAController) write(ctx context.Context, step step, secret *corev1.Secret, apiService *apiregistrationv1.APIService) error {
+func (k *CAController) write(ctx context.Context, step step, secret *corev1.Secret,
+	apiService *apiregistrationv1.APIService) error {
 	switch {
 	case step.action == actionPublish:
-		// With its id the patch can't make an APIService.
+		// The UID keeps the patch from creating an APIService.
 		patch := apply.APIService(apiService.Name).WithUID(apiService.UID).
 			WithSpec(apply.APIServiceSpec().WithCABundle(step.caBundle...))
-		if _, err := k.apiServices.Apply(ctx, patch, metav1.ApplyOptions{FieldManager: fieldManager, Force: true}); err != nil {
+		if _, err := k.apiServices.Apply(ctx, patch,
+			metav1.ApplyOptions{FieldManager: fieldManager, Force: true}); err != nil {
 			return fmt.Errorf("could not apply the caBundle of APIService %s: %w", apiService.Name, err)
 		}
 	case secret == nil:
-		created := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: k.secretName}, Type: corev1.SecretTypeTLS, Data: step.secret}
+		created := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: k.secretName}, Type: corev1.SecretTypeTLS,
+			Data: step.secret}
 		if _, err := k.secrets.Create(ctx, created, metav1.CreateOptions{FieldManager: fieldManager}); err != nil {
 			return fmt.Errorf("could not create Secret %s: %w", k.secretName, err)
 		}
 	default:
-		updated := secret.DeepCopy() // of the version that was read, or it is refused
+		updated := secret.DeepCopy() // the resourceVersion rejects concurrent writes
 		updated.Data = step.secret
 		if _, err := k.secrets.Update(ctx, updated, metav1.UpdateOptions{FieldManager: fieldManager}); err != nil {
 			return fmt.Errorf("could not update Secret %s: %w", k.secretName, err)
@@ -128,7 +131,7 @@ func (k *CAController) write(ctx context.Context, step step, secret *corev1.Secr
 	return nil
 }
 
-// logAction tells what was done, and which authorities count since. Only certificates are shown, which are public.
+// logAction logs a step and the serials of the trusted authorities. It logs only certificates, which are public.
 func logAction(ctx context.Context, step step) {
 	logger := klog.FromContext(ctx)
 	bundle := parse(step.caBundle)
@@ -141,21 +144,21 @@ func logAction(ctx context.Context, step step) {
 	}
 	switch step.action {
 	case actionCreate:
-		logger.Info("Made a certificate authority, since there was none", "serials", serials)
+		logger.Info("Created a certificate authority", "serials", serials)
 	case actionRepair:
-		logger.Info("Made a certificate authority, since the one that was there is of no use", "why", step.cause, "serials", serials)
+		logger.Info("Replaced a certificate authority that can't be used", "reason", step.cause, "serials", serials)
 	case actionRenew:
 		logger.Info("Renewed the certificate authority", "serials", serials)
 	case actionUpdateBundle:
-		logger.Info("Changed which certificate authorities count", "serials", serials)
+		logger.Info("Updated the bundle of trusted certificate authorities", "serials", serials)
 	case actionPublish:
 		logger.Info("Set the caBundle of the APIService", "serials", serials)
 	}
 }
 
-// serialOf is by what a certificate is known to openssl and kubectl, abridged.
+// serialOf returns the first digits of the serial number, in hexadecimal as openssl prints it.
 func serialOf(certificate *x509.Certificate) string {
-	const enough = 8
+	const digits = 8
 	text := certificate.SerialNumber.Text(16)
-	return text[:min(len(text), enough)]
+	return text[:min(len(text), digits)]
 }

@@ -18,15 +18,17 @@ import (
 	aggregator "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset"
 )
 
-// informers keeps a copy of the one Secret and the one APIService. RBAC lets us see no other, so it asks for no other.
+// informers caches the one Secret and the one APIService. RBAC allows no others, so the watches select these by name.
 type informers struct {
 	secret, apiService cache.SharedInformer
 }
 
-func newInformers(kube kubernetes.Interface, registration aggregator.Interface, service Service, secretName, apiServiceName string, changed func()) (*informers, error) {
+func newInformers(kube kubernetes.Interface, registration aggregator.Interface, service Service, secretName,
+	apiServiceName string, changed func()) (*informers, error) {
 	w := &informers{
-		secret:     newInformer(kube.CoreV1().RESTClient(), "secrets", service.Namespace, secretName, &corev1.Secret{}),
-		apiService: newInformer(registration.ApiregistrationV1().RESTClient(), "apiservices", "", apiServiceName, &apiregistrationv1.APIService{}),
+		secret: newInformer(kube.CoreV1().RESTClient(), "secrets", service.Namespace, secretName, &corev1.Secret{}),
+		apiService: newInformer(registration.ApiregistrationV1().RESTClient(), "apiservices", "", apiServiceName,
+			&apiregistrationv1.APIService{}),
 	}
 	for _, informer := range []cache.SharedInformer{w.secret, w.apiService} {
 		if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
@@ -34,7 +36,7 @@ func newInformers(kube kubernetes.Interface, registration aggregator.Interface, 
 			UpdateFunc: func(any, any) { changed() },
 			DeleteFunc: func(any) { changed() },
 		}); err != nil {
-			return nil, fmt.Errorf("could not follow the certificates: %w", err)
+			return nil, fmt.Errorf("could not watch the certificates: %w", err)
 		}
 	}
 	return w, nil
@@ -45,27 +47,27 @@ func newInformer(client rest.Interface, resource, namespace, name string, exampl
 	return cache.NewSharedInformer(cache.NewListWatchFromClient(client, resource, namespace, one), example, 0)
 }
 
-// run follows both until ctx is done.
+// run runs both informers until ctx is done.
 func (w *informers) run(ctx context.Context) {
-	var both sync.WaitGroup
-	both.Go(func() { w.secret.RunWithContext(ctx) })
-	both.Go(func() { w.apiService.RunWithContext(ctx) })
-	both.Wait()
+	var wg sync.WaitGroup
+	wg.Go(func() { w.secret.RunWithContext(ctx) })
+	wg.Go(func() { w.apiService.RunWithContext(ctx) })
+	wg.Wait()
 }
 
-// currentSecret returns the Secret, nil if there is none; known is false as long as nobody has told.
+// currentSecret returns the Secret, or nil if it does not exist. known is false until the informer has synced.
 func (w *informers) currentSecret() (secret *corev1.Secret, known bool) {
 	known = w.secret.HasSynced()
 	return singleObject[*corev1.Secret](w.secret), known
 }
 
-// currentAPIService returns the APIService, nil if there is none; known is false as long as nobody has told.
+// currentAPIService returns the APIService, or nil if it does not exist. known is false until the informer has synced.
 func (w *informers) currentAPIService() (apiService *apiregistrationv1.APIService, known bool) {
 	known = w.apiService.HasSynced()
 	return singleObject[*apiregistrationv1.APIService](w.apiService), known
 }
 
-// singleObject returns the one object, which is shared and must not be changed.
+// singleObject returns the object in the cache, which is shared and must not be modified.
 func singleObject[T any](informer cache.SharedInformer) (object T) {
 	for _, one := range informer.GetStore().List() {
 		object, _ = one.(T)

@@ -8,36 +8,36 @@ import (
 	"time"
 )
 
-// trustPropagationDelay is how long a caBundle must have been there before a leaf relies on what is new in it: every kube-apiserver
-// learns of it by a watch of its own, and none may be left that has not.
+// trustPropagationDelay is how long an authority must be in the caBundle before a leaf relies on it: every
+// kube-apiserver watches the caBundle independently, and all of them must have received it.
 const trustPropagationDelay = 5 * time.Second
 
-// issuerCandidates are what a replica chooses from.
+// issuerCandidates are the authorities that a replica chooses from.
 type issuerCandidates struct {
-	// current has issued the leaf that is served, and latest is the one of the Secret that can sign. Both may be nil.
+	// current issued the leaf in use, and latest is the valid authority in the Secret. Both may be nil.
 	current, latest *authority
-	// trusted is the caBundle, which is nil if there is no APIService.
+	// trusted is the caBundle. It is nil without an APIService.
 	trusted []*x509.Certificate
-	// latestSince is when latest was first seen in it.
+	// latestSince is when latest was first seen in trusted.
 	latestSince time.Time
 }
 
-// choose returns the authority that is to issue the leaf; nil if there is none. A leaf that is trusted is kept until
-// the next one is sure to be.
+// choose returns the authority to issue the leaf with, or nil if there is none. It keeps a trusted leaf until the next
+// one is certain to be trusted.
 func (c issuerCandidates) choose(now time.Time) *authority {
 	switch {
 	case c.latest == nil || c.latest.equal(c.current):
 		return c.current
 	case c.current == nil, isExpired(c.current.certificate, now), !contains(c.trusted, c.current.certificate):
-		return c.latest // nothing is lost
+		return c.latest // the current leaf is not trusted anyway
 	case contains(c.trusted, c.latest.certificate) && now.Sub(c.latestSince) >= trustPropagationDelay:
 		return c.latest
 	}
 	return c.current
 }
 
-// needsRenewal reports whether a leaf is to be issued anew by the authority that has issued it: not if that could last no longer. A
-// leaf that is not valid yet was made when this machine's clock was ahead.
+// needsRenewal reports whether issuer should issue a new leaf in place of leaf: when it is old, unless a new one would
+// not last longer. A leaf that is not valid yet was issued when this machine's clock was ahead.
 func needsRenewal(leaf *leaf, issuer *authority, now time.Time) bool {
 	if now.Before(leaf.certificate.NotBefore) {
 		return true

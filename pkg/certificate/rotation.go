@@ -15,69 +15,69 @@ import (
 	"k8s.io/client-go/util/keyutil"
 )
 
-// Keys of the Secret. The first two are those of every Secret of type kubernetes.io/tls.
+// Keys of the Secret. The first two are the keys of every Secret of type kubernetes.io/tls.
 const (
-	keyCertificate = corev1.TLSCertKey              // of the authority that signs
-	keyPrivateKey  = corev1.TLSPrivateKeyKey        // of the same
-	keyBundle      = corev1.ServiceAccountRootCAKey // ca.crt: every authority that counts, the one that signs first
+	keyCertificate = corev1.TLSCertKey              // of the signing authority
+	keyPrivateKey  = corev1.TLSPrivateKeyKey        // of the signing authority
+	keyBundle      = corev1.ServiceAccountRootCAKey // ca.crt: all trusted authorities, the signing one first
 )
 
-// policy are what the next step depends on besides the state of things.
+// policy is the configuration that determines the next step.
 type policy struct {
 	service                  Service
 	caValidity, leafValidity time.Duration
 }
 
-// state is what is there.
+// state is the observed state.
 type state struct {
 	// secret is the data of the Secret, nil if there is no Secret.
 	secret map[string][]byte
-	// registered tells whether there is an APIService, and caBundle what it has.
+	// registered is true if there is an APIService, and caBundle is its caBundle.
 	registered bool
 	caBundle   []byte
-	// inUse are authorities whose leaves are served just now.
+	// inUse are the authorities whose leaves are in use.
 	inUse []*x509.Certificate
 }
 
-// action is what is to be done next.
+// action is the type of a step.
 type action string
 
 const (
-	actionNone         action = "wait"
-	actionCreate       action = "create"  // the Secret, which is missing
-	actionRepair       action = "repair"  // the Secret, whose authority can't sign
-	actionRenew        action = "renew"   // the authority, most of whose life is over
-	actionUpdateBundle action = "tidy"    // the Secret's bundle: expired authorities are in it, or one that counts is not
-	actionPublish      action = "publish" // the Secret's bundle as the caBundle of the APIService
+	actionNone         action = "none"
+	actionCreate       action = "create"        // the missing Secret
+	actionRepair       action = "repair"        // the Secret, whose authority can't be used
+	actionRenew        action = "renew"         // the authority after two thirds of its lifetime
+	actionUpdateBundle action = "update-bundle" // the Secret's bundle: an authority is expired or missing
+	actionPublish      action = "publish"       // the Secret's bundle, as the caBundle of the APIService
 )
 
-// step is one thing to do. The next is for when that has been seen to be done.
+// step is one write. The next step is determined after the informers have observed it.
 type step struct {
 	action action
-	// cause tells what is wrong with what is to be repaired. It shows no key.
+	// cause is why the authority is repaired. It never includes a key.
 	cause error
-	// secret is the data that the Secret is to have, if action is about that.
+	// secret is the new data of the Secret, for all actions except publish.
 	secret map[string][]byte
-	// caBundle is for publish.
+	// caBundle is the new caBundle, for publish.
 	caBundle []byte
 }
 
-// next decides what to do. The Secret comes first: no authority is trusted that might be forgotten.
+// next returns the next step. It updates the Secret before the caBundle, so that every trusted authority is stored.
 func (r policy) next(s state, now time.Time) (step, error) {
 	if s.secret == nil {
 		return r.rotate(actionCreate, nil, s, now)
 	}
-	signing, err := r.authorityIn(s.secret, now)
+	ca, err := r.authorityIn(s.secret, now)
 	if err != nil {
 		done, replaceErr := r.rotate(actionRepair, parse(s.secret[keyBundle]), s, now)
 		done.cause = err
 		return done, replaceErr
 	}
 	known := parse(s.secret[keyBundle])
-	if !now.Before(renewAt(signing.certificate)) {
-		return r.rotate(actionRenew, union([]*x509.Certificate{signing.certificate}, known), s, now)
+	if !now.Before(renewAt(ca.certificate)) {
+		return r.rotate(actionRenew, union([]*x509.Certificate{ca.certificate}, known), s, now)
 	}
-	bundle := encode(r.bundle(signing.certificate, known, s.inUse, now)...)
+	bundle := encode(r.bundle(ca.certificate, known, s.inUse, now)...)
 	switch {
 	case !bytes.Equal(bundle, s.secret[keyBundle]):
 		data := maps.Clone(s.secret)
@@ -89,39 +89,39 @@ func (r policy) next(s state, now time.Time) (step, error) {
 	return step{action: actionNone}, nil
 }
 
-// authorityIn returns the authority of a Secret if it can sign.
+// authorityIn returns the authority of a Secret, or an error if it can't be used.
 func (r policy) authorityIn(secret map[string][]byte, now time.Time) (*authority, error) {
-	signing, err := parseAuthority(secret[keyCertificate], secret[keyPrivateKey])
+	ca, err := parseAuthority(secret[keyCertificate], secret[keyPrivateKey])
 	if err != nil {
 		return nil, fmt.Errorf("could not read the certificate authority: %w", err)
 	}
-	if err := signing.check(r.service, now); err != nil {
+	if err := ca.check(r.service, now); err != nil {
 		return nil, fmt.Errorf("could not use the certificate authority: %w", err)
 	}
-	return signing, nil
+	return ca, nil
 }
 
-// rotate makes a new authority. Those that there were before stay in the bundle as long as their leaves may live.
+// rotate returns a step with a new authority. Previous authorities stay in the bundle while their leaves may be in use.
 func (r policy) rotate(act action, known []*x509.Certificate, s state, now time.Time) (step, error) {
-	signing, err := newAuthority(r.service, r.caValidity, now)
+	ca, err := newAuthority(r.service, r.caValidity, now)
 	if err != nil {
 		return step{}, err
 	}
-	keyPEM, err := keyutil.MarshalPrivateKeyToPEM(signing.key)
+	keyPEM, err := keyutil.MarshalPrivateKeyToPEM(ca.key)
 	if err != nil {
 		return step{}, fmt.Errorf("could not encode the key of a certificate authority: %w", err)
 	}
-	data := maps.Clone(s.secret) // which may hold what others have put there
+	data := maps.Clone(s.secret) // keeps the keys of other writers
 	if data == nil {
 		data = map[string][]byte{}
 	}
-	data[keyCertificate], data[keyPrivateKey] = encode(signing.certificate), keyPEM
-	data[keyBundle] = encode(r.bundle(signing.certificate, known, s.inUse, now)...)
+	data[keyCertificate], data[keyPrivateKey] = encode(ca.certificate), keyPEM
+	data[keyBundle] = encode(r.bundle(ca.certificate, known, s.inUse, now)...)
 	return step{action: act, secret: data}, nil
 }
 
-// bundle returns the authorities that count: the one that signs; those before it until the last leaf that they may have
-// signed has expired; and those in use, which the one that signs need not have followed in good order.
+// bundle returns the trusted authorities: the signing one; previous ones until the last leaf that they may have issued
+// has expired; and those in use, which may not be in the Secret if it was replaced.
 func (r policy) bundle(signing *x509.Certificate, known, inUse []*x509.Certificate, now time.Time) []*x509.Certificate {
 	lastLeaf := signing.NotBefore.Add(backdate(signing.NotAfter.Sub(signing.NotBefore)) + r.leafValidity)
 	if now.After(lastLeaf) {

@@ -15,9 +15,9 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// ServingController keeps the leaf of this replica one that the kube-apiserver trusts, as the Secret and the APIService tell.
+// ServingController keeps the leaf of this replica trusted, based on the Secret and the APIService.
 type ServingController struct {
-	// Serving is what this replica serves with.
+	// Serving is the certificate of this replica.
 	Serving *Serving
 
 	policy    policy
@@ -25,15 +25,15 @@ type ServingController struct {
 	trigger   trigger
 	now       func() time.Time
 
-	latestCA *authority // the last one in the Secret that could sign
-	lastRead []byte     // the certificate of the Secret that was read last
-	// trustedSince is when the caBundle was first seen to have the authority trusted.
+	latestCA *authority // the last valid one in the Secret
+	lastRead []byte     // the certificate and key of latestCA
+	// trustedSince is when trustedCA was first seen in the caBundle.
 	trustedSince time.Time
 	trustedCA    *authority
 	ready        atomic.Bool
 }
 
-// Run follows until ctx is done. While the kube-apiserver is away, what is known already counts.
+// Run runs until ctx is done. While the kube-apiserver is not available, it uses the last known state.
 func (f *ServingController) Run(ctx context.Context) {
 	var watching sync.WaitGroup
 	watching.Go(func() { f.informers.run(ctx) })
@@ -41,11 +41,11 @@ func (f *ServingController) Run(ctx context.Context) {
 	watching.Wait()
 }
 
-// Ready returns an error until the leaf was seen to be trusted by the caBundle for the first time. A replica that starts in
-// the middle of a rotation, when others are trusted already, must not be given requests before. Later it stays ready,
-// whatever becomes of the caBundle: that concerns all replicas alike, so nobody gains if this one is given nothing.
+// Ready returns an error until the caBundle has trusted the leaf for the first time. A replica that starts during a
+// rotation, when other replicas are already trusted, must not receive requests before. It stays ready if the caBundle
+// changes later: that affects all replicas equally, so excluding this one would not help.
 //
-// Where there is no APIService nobody is to be refused anything either.
+// Without an APIService it is ready.
 func (f *ServingController) Ready() error {
 	if f.ready.Load() {
 		return nil
@@ -53,7 +53,7 @@ func (f *ServingController) Ready() error {
 	return errors.New("the kube-apiserver does not trust the serving certificate yet")
 }
 
-// sync chooses who is to issue the leaf, and has it issued if it is another or the leaf grows old.
+// sync chooses the issuer, and issues a new leaf if the issuer changes or the leaf needs renewal.
 func (f *ServingController) sync(ctx context.Context) {
 	now := f.now()
 	f.readSecret(ctx, now)
@@ -65,7 +65,8 @@ func (f *ServingController) sync(ctx context.Context) {
 	f.recordTrust(bundle, now)
 
 	currentLeaf, issuer := f.Serving.current()
-	chosen := issuerCandidates{current: issuer, latest: f.latestCA, trusted: bundle, latestSince: f.trustedSince}.choose(now)
+	chosen := issuerCandidates{current: issuer, latest: f.latestCA, trusted: bundle,
+		latestSince: f.trustedSince}.choose(now)
 	if chosen == nil {
 		return
 	}
@@ -85,7 +86,7 @@ func (f *ServingController) sync(ctx context.Context) {
 	}
 }
 
-// readSecret takes the authority from the Secret. One that can't sign is passed over: it is for the Keeper to repair.
+// readSecret updates latestCA from the Secret. An authority that can't be used is ignored; the CAController repairs it.
 func (f *ServingController) readSecret(ctx context.Context, now time.Time) {
 	secret, _ := f.informers.currentSecret()
 	if secret == nil {
@@ -97,14 +98,15 @@ func (f *ServingController) readSecret(ctx context.Context, now time.Time) {
 	}
 	latest, err := f.policy.authorityIn(secret.Data, now)
 	if err != nil {
-		klog.FromContext(ctx).V(2).Info("The Secret holds no certificate authority that can sign", "secret", klog.KObj(secret), "err", err)
+		klog.FromContext(ctx).V(2).Info("The Secret has no valid certificate authority", "secret", klog.KObj(secret),
+			"err", err)
 		return
 	}
 	f.latestCA, f.lastRead = latest, seen
 	recordExpiration(caCertificate, latest.certificate)
 }
 
-// recordTrust remembers since when the latest authority is trusted.
+// recordTrust updates trustedCA and trustedSince from the caBundle.
 func (f *ServingController) recordTrust(bundle []*x509.Certificate, now time.Time) {
 	switch {
 	case f.latestCA == nil || !contains(bundle, f.latestCA.certificate):

@@ -25,7 +25,7 @@ func TestServingHasACertificateFromTheBeginningThatNobodyVouchesFor(t *testing.T
 		t.Error(err)
 	}
 	if got := s.inUse(start); len(got) > 0 {
-		t.Errorf("%d authorities count as in use", len(got))
+		t.Errorf("got %d authorities in use, want none", len(got))
 	}
 }
 
@@ -41,7 +41,7 @@ func TestServingTellsEveryListenerOfANewCertificate(t *testing.T) {
 	l := mustLeaf(t, ca, testService, time.Hour, start)
 	s.use(l, ca, start)
 	if one.notified != 1 || two.notified != 1 {
-		t.Errorf("the listeners were told %d and %d times, want once", one.notified, two.notified)
+		t.Errorf("the listeners were notified %d and %d times, want once", one.notified, two.notified)
 	}
 	cert, key := s.CurrentCertKeyContent()
 	if string(cert) != string(l.certPEM) || string(key) != string(l.keyPEM) {
@@ -63,10 +63,11 @@ func TestAnAuthorityIsInUseUntilOthersHaveHadTimeToFollow(t *testing.T) {
 		3 * time.Minute: {b.certificate, a.certificate},
 	} {
 		if diff := cmp.Diff(string(encode(want...)), string(encode(s.inUse(start.Add(after))...))); diff != "" {
-			t.Errorf("after %s (-want +got):\n%s", after, diff)
+			t.Errorf("in use after %s (-want +got):\n%s", after, diff)
 		}
 	}
-	if diff := cmp.Diff(string(encode(b.certificate)), string(encode(s.inUse(start.Add(3*time.Minute+1))...))); diff != "" {
-		t.Errorf("in the end (-want +got):\n%s", diff)
+	if diff := cmp.Diff(string(encode(b.certificate)),
+		string(encode(s.inUse(start.Add(3*time.Minute+1))...))); diff != "" {
+		t.Errorf("in use in the end (-want +got):\n%s", diff)
 	}
 }

@@ -16,18 +16,18 @@ import (
 	"time"
 )
 
-// credentials are what one attempt shows. There is at most one of each header that is read, which bounds the work that a
-// sender can cause.
+// credentials are the credentials of one attempt. They have at most one value of each header, which bounds the work
+// that a client can cause.
 type credentials struct {
 	signatures       [][]byte       // decoded, each sha256.Size bytes
 	sha1             [][]byte       // at most one, sha1.Size bytes; see nexusHeader
 	message          *signedMessage // by a signing token; nil if there is none
 	tokens           []string       // never empty strings
 	queryTokens      []string       // at most one
-	unreadableReason Reason         // why the first proof that could not be read could not be; "" if all could
+	unreadableReason Reason         // why the first unreadable credential could not be read; "" if all could
 }
 
-// readCredentials reads what an attempt shows at the time now.
+// readCredentials reads the credentials of an attempt. now is the time to check timestamps against.
 func readCredentials(a Attempt, now time.Time) credentials {
 	var c credentials
 	c.readSignatures(a, now)
@@ -50,7 +50,7 @@ func readCredentials(a Attempt, now time.Time) credentials {
 	return c
 }
 
-// readSignatures reads the signatures that count from the sender of an attempt. Others are as good as unreadable.
+// readSignatures reads the signatures that the type of sender makes. Others are reported as unreadable.
 func (c *credentials) readSignatures(a Attempt, now time.Time) {
 	for _, header := range signatureHeaders {
 		mac, problem := header.read(a.Header)
@@ -77,7 +77,7 @@ func (c *credentials) readSignatures(a Attempt, now time.Time) {
 	c.message, c.unreadableReason = message, cmp.Or(c.unreadableReason, problem)
 }
 
-// read returns the MAC in the header, or nil and, if the header is there at all, why it cannot be read.
+// read returns the MAC in the header, or nil and, if the header is present, why it can't be read.
 func (s signatureHeader) read(h http.Header) ([]byte, Reason) {
 	if len(h.Values(s.name)) == 0 {
 		return nil, ""
@@ -100,8 +100,8 @@ func (s signatureHeader) read(h http.Header) ([]byte, Reason) {
 	return mac, ""
 }
 
-// authorizationTokens returns what the header Authorization may mean as a token: all of it, since a secret may begin with a
-// word that looks like a scheme, and what follows the scheme Bearer, which is written in any case (RFC 9110, section 11.1).
+// authorizationTokens returns the tokens in the header Authorization: the whole value, because a secret may begin with
+// a word like a scheme, and the part after the scheme Bearer, which is case-insensitive (RFC 9110, section 11.1).
 func authorizationTokens(a Attempt) ([]string, Reason) {
 	if !a.AuthorizationIsToken {
 		return nil, ""
@@ -118,8 +118,8 @@ func authorizationTokens(a Attempt) ([]string, Reason) {
 	return tokens, ""
 }
 
-// singleValue returns the value of a header, "" if it is not there. A header given more than once is not read: each reader
-// on the way may have taken another of its values for the true one.
+// singleValue returns the value of a header, "" if it is absent. A header given more than once is rejected: proxies may
+// each have used another of its values.
 func singleValue(h http.Header, name string) (string, Reason) {
 	switch values := h.Values(name); len(values) {
 	case 0:
@@ -131,8 +131,8 @@ func singleValue(h http.Header, name string) (string, Reason) {
 	}
 }
 
-// matchesAnySignature hashes the body once for each secret, and not at all when no signature was shown. Without a secret it
-// hashes as if there were one: the time that a large body takes must not tell strangers that there is none.
+// matchesAnySignature hashes the body once for each secret, and not at all without a signature. Without a secret it
+// hashes once anyway, so that the time for a large body does not reveal to unauthenticated callers that there is none.
 func matchesAnySignature(newHash func() hash.Hash, secrets []secret, body []byte, signatures [][]byte) bool {
 	if len(signatures) == 0 {
 		return false
@@ -161,7 +161,7 @@ func macOf(newHash func() hash.Hash, key []byte, parts ...[]byte) []byte {
 	return h.Sum(nil)
 }
 
-// matchesAnyToken compares digests, so that the time taken shows nothing of a secret's length.
+// matchesAnyToken compares digests, so that the time taken reveals nothing of a secret's length.
 func matchesAnyToken(secrets []secret, tokens []string) bool {
 	for _, token := range tokens {
 		digest := sha256.Sum256([]byte(token))
@@ -175,18 +175,18 @@ func matchesAnyToken(secrets []secret, tokens []string) bool {
 }
 
 const (
-	// jfrogHeader carries the secret as it is, or the HMAC-SHA256 of the body as hexadecimal digits, as the webhook is set
-	// up; nothing tells which, so it is tried as both:
+	// jfrogHeader has the secret itself or the HMAC-SHA256 of the body in hexadecimal, depending on the webhook's
+	// settings. The request does not say which, so both are tried:
 	// https://jfrog.com/help/r/jfrog-platform-administration-documentation/webhooks
 	jfrogHeader = "X-Jfrog-Event-Auth"
 
-	// nexusHeader carries an HMAC-SHA1 as hexadecimal digits. Sonatype Nexus Repository knows no other method, so SHA-1 is
-	// accepted here, and from nobody else: https://help.sonatype.com/en/enabling-a-repository-webhook-capability.html
-	// As an HMAC, SHA-1 has not been broken (RFC 6194).
+	// nexusHeader has an HMAC-SHA1 in hexadecimal. It is accepted only from Sonatype Nexus Repository, which supports
+	// nothing else: https://help.sonatype.com/en/enabling-a-repository-webhook-capability.html
+	// HMAC-SHA1 has not been broken (RFC 6194).
 	nexusHeader = "X-Nexus-Webhook-Signature"
 )
 
-// jfrogSignature returns the MAC in JFrog's header, or nil. Whatever else is in it is a token.
+// jfrogSignature returns the MAC in JFrog's header, or nil. Any other value of the header is a token.
 func jfrogSignature(h http.Header) []byte {
 	value, _ := singleValue(h, jfrogHeader)
 	if len(value) != hex.EncodedLen(sha256.Size) {
@@ -199,7 +199,7 @@ func jfrogSignature(h http.Header) []byte {
 	return mac
 }
 
-// nexusSignature returns the MAC in Nexus' header, or nil and, if the header is there at all, why it cannot be read.
+// nexusSignature returns the MAC in Nexus' header, or nil and, if the header is present, why it can't be read.
 func nexusSignature(a Attempt) ([]byte, Reason) {
 	if len(a.Header.Values(nexusHeader)) == 0 {
 		return nil, ""

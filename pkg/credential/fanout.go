@@ -8,19 +8,19 @@ import (
 	"errors"
 )
 
-// Acceptance is a namespace in which an attempt proved itself, and by which method.
+// Acceptance is a namespace that accepts an attempt, and the method that authenticated it.
 type Acceptance struct {
 	Namespace string
 	Method    Method
 }
 
-// VerifyInNamespaces verifies one attempt, which names no target, in each of some namespaces by the secrets that count there, and
-// returns those that accept it, in the order given. A Kubernetes identity proves nothing, since RBAC has not been asked
-// about these namespaces. If none accepts, and without any namespace if the default secrets don't, the error is a
-// *Rejection; if ctx ends first, it is that of ctx.
+// VerifyInNamespaces verifies one attempt without a target in each of namespaces, with the secrets of that namespace.
+// It returns the namespaces that accept it, in the given order. A Kubernetes identity is not accepted, because RBAC did
+// not authorize it for these namespaces. If no namespace accepts the attempt (or, without namespaces, the default
+// secrets do not), the error is a *Rejection. If ctx ends first, it is the error of ctx.
 //
-// A stranger can make this hash a body once for each namespace that has secrets. So only half of the processors are ever
-// busy with it, and it ends when the stranger leaves.
+// An unauthenticated caller can make it hash a body once for each namespace that has secrets. So it uses at most half
+// of the processors, and stops when the caller disconnects.
 func (v *Verifier) VerifyInNamespaces(ctx context.Context, namespaces []string, a Attempt) ([]Acceptance, error) {
 	if err := v.fanoutLimit.Acquire(ctx, 1); err != nil {
 		return nil, err
@@ -28,7 +28,7 @@ func (v *Verifier) VerifyInNamespaces(ctx context.Context, namespaces []string, 
 	defer v.fanoutLimit.Release(1)
 	a.Target = nil
 	presented := readCredentials(a, v.config.Now())
-	// Most namespaces have nothing for the attempt but the default secrets, and these are compared once for all of them.
+	// Most namespaces use only the default secrets for the attempt. Verify these once.
 	byDefault := v.resultFor(a, v.secrets.defaultsFor(a), presented)
 	results := []verifyResult{byDefault}
 	var accepted []Acceptance
@@ -52,13 +52,12 @@ func (v *Verifier) VerifyInNamespaces(ctx context.Context, namespaces []string, 
 	return nil, mostSpecificRejection(results)
 }
 
-// CanAccept reports whether a type of sender can be accepted at all: by the default secrets, or in one of the namespaces
-// that Secrets.SetNamespaceFilter allows. Strangers make this be asked, so it costs the same however many namespaces there are.
+// CanAccept reports whether a type of sender can be accepted with the default secrets, or in a namespace that
+// Secrets.SetNamespaceFilter allows. Its cost is constant, because unauthenticated callers trigger it.
 func (v *Verifier) CanAccept(source string) bool {
 	return !v.config.RequireSecret || v.secrets.hasSecretFor(source)
 }
 
-// verifyResult is what Verify returns.
 type verifyResult struct {
 	method Method
 	err    error
@@ -69,7 +68,7 @@ func (v *Verifier) resultFor(a Attempt, valid validSecrets, presented credential
 	return verifyResult{method, err}
 }
 
-// mostSpecificRejection returns, of some rejections, one by a secret that did not match, or else the first.
+// mostSpecificRejection returns a rejection because of a secret that did not match, or otherwise the first one.
 func mostSpecificRejection(results []verifyResult) error {
 	var first error
 	for _, result := range results {

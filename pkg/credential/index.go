@@ -5,11 +5,11 @@ package credential
 
 import "slices"
 
-// secretIndex counts, for each key that is not a single target's, the namespaces in which it holds a secret. A key that none
-// has is not in it.
+// secretIndex counts the namespaces that have a secret under a key, for each key that is not a target's. It has no
+// entries for keys without one.
 type secretIndex map[string]int
 
-// count adds the keys of one namespace once more, or, if change is -1, once less.
+// count adds change, 1 or -1, to the counts of the keys of one namespace.
 func (x secretIndex) count(ring keyring, change int) {
 	for key, secrets := range ring.secrets {
 		if len(secrets) == 0 || isTargetKey(key) {
@@ -22,8 +22,8 @@ func (x secretIndex) count(ring keyring, change int) {
 	}
 }
 
-// SetNamespaceFilter says in which namespaces a sender can be accepted that names none; see Verifier.CanAccept. Until then it is all.
-// allowed must always answer the same. It may be called at any time.
+// SetNamespaceFilter limits fan-out deliveries to namespaces for which allowed is true; see Verifier.CanAccept. By
+// default all are. allowed must be deterministic. SetNamespaceFilter may be called at any time.
 func (s *Secrets) SetNamespaceFilter(allowed func(namespace string) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -35,11 +35,11 @@ func (s *Secrets) SetNamespaceFilter(allowed func(namespace string) bool) {
 	}
 }
 
-// isAllowed is called with mu held.
+// isAllowed must be called with mu held.
 func (s *Secrets) isAllowed(namespace string) bool { return s.allowed == nil || s.allowed(namespace) }
 
-// setKeyringLocked puts one keyring of a namespace, of which the zero value is that of a namespace without any, in the place of
-// another. It is called with mu held, and is the only thing that changes namespaces.
+// setKeyringLocked replaces the keyring of a namespace; the zero value removes it. Only this method changes namespaces.
+// It must be called with mu held.
 func (s *Secrets) setKeyringLocked(namespace string, ring keyring) {
 	if s.namespaces == nil {
 		s.namespaces = map[string]keyring{}
@@ -58,7 +58,7 @@ func (s *Secrets) setKeyringLocked(namespace string, ring keyring) {
 	s.namespaces[namespace] = ring
 }
 
-// hasSecretFor reports whether there is a secret for a type of sender, by default or in a namespace that SetNamespaceFilter allows.
+// hasSecretFor reports whether a type of sender has a secret, by default or in a namespace that is allowed.
 func (s *Secrets) hasSecretFor(source string) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -67,7 +67,7 @@ func (s *Secrets) hasSecretFor(source string) bool {
 	})
 }
 
-// keysFor returns the keys of those that count for a type of sender at any target.
+// keysFor returns the keys that are used for a type of sender at every target.
 func keysFor(source string) []string {
 	if hasOnlyOwnKey(source) {
 		return []string{sourceKey(source)}

@@ -13,10 +13,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// someSources are two with only their own key and two for which the general ones count.
+// someSources are two registries, with only their own key, and two git senders, which also use the shared keys.
 var someSources = []string{"docker.io", "generic", "github", "harbor"}
 
-// acceptedSources returns which of them can prove themselves.
+// acceptedSources returns the sources among someSources that can be accepted.
 func acceptedSources(s *Secrets) []string {
 	v := NewVerifier(Config{RequireSecret: true}, s)
 	return slices.DeleteFunc(slices.Clone(someSources), func(source string) bool { return !v.CanAccept(source) })
@@ -33,12 +33,13 @@ func TestCanAcceptFollowsSecrets(t *testing.T) {
 	}
 	remove := func(namespace string) func() { return func() { s.Delete(namespace) } }
 	defaults := func(data map[string]string) func() { return func() { s.SetDefaults(asBytes(data)) } }
-	among := func(namespaces ...string) func() {
+	allow := func(namespaces ...string) func() {
 		return func() {
 			s.SetNamespaceFilter(func(namespace string) bool { return slices.Contains(namespaces, namespace) })
 		}
 	}
-	docker, general, all := []string{"docker.io"}, []string{"generic", "github"}, []string{"docker.io", "generic", "github"}
+	docker, general, all := []string{"docker.io"}, []string{"generic", "github"},
+		[]string{"docker.io", "generic", "github"}
 	for _, step := range []struct {
 		name string
 		do   func()
@@ -47,43 +48,46 @@ func TestCanAcceptFollowsSecrets(t *testing.T) {
 		{"nothing", func() {}, []string{}},
 		{"a secret in a", set("a", "webhook.docker-secret", "1"), docker},
 		{"the same in b", set("b", "webhook.docker-secret", "2\n3"), docker},
-		{"none in a any more", set("a", "webhook.docker-secret", " \n"), docker},
+		{"no longer in a", set("a", "webhook.docker-secret", " \n"), docker},
 		{"b is deleted", remove("b"), []string{}},
 		{"b is deleted again", remove("b"), []string{}},
 		{"back in a, with another", set("a", "webhook.docker-secret", "1", "hmac", "2"), all},
 		{"the same again", set("a", "webhook.docker-secret", "1", "hmac", "2"), all},
-		{"a key is gone", set("a", "token", "2"), general},
-		{"of a sender that is not asked about", set("a", "webhook.quay-secret", "2"), []string{}},
+		{"a key is removed", set("a", "token", "2"), general},
+		{"of another sender", set("a", "webhook.quay-secret", "2"), []string{}},
 		{"of one git host", set("a", "webhook.github-secret", "2"), []string{"github"}},
 		{"of one target", set("a", "gatewaysyncs.plant.token", "2", "applications.shop.hmac", "2"), []string{}},
-		{"a key that means nothing", set("a", "notes", "2"), []string{}},
-		{"by default", defaults(map[string]string{"webhook.harbor-secret": "d", "gatewaysyncs.plant.token": "d"}), []string{"harbor"}},
-		{"by default and in b", set("b", "webhook.harbor-secret", "", "token", "t"), []string{"generic", "github", "harbor"}},
+		{"an unknown key", set("a", "notes", "2"), []string{}},
+		{"by default", defaults(map[string]string{"webhook.harbor-secret": "d", "gatewaysyncs.plant.token": "d"}),
+			[]string{"harbor"}},
+		{"by default and in b", set("b", "webhook.harbor-secret", "", "token", "t"),
+			[]string{"generic", "github", "harbor"}},
 		{"other defaults", defaults(map[string]string{"hmac": "d"}), general},
 		{"no defaults", defaults(nil), general},
-		{"b does not count", among("a", "c"), []string{}},
+		{"b is not allowed", allow("a", "c"), []string{}},
 		{"a change in b", set("b", "webhook.docker-secret", "1"), []string{}},
 		{"a change in c", set("c", "webhook.docker-secret", "1"), docker},
-		{"b counts", among("b"), docker},
+		{"b is allowed", allow("b"), docker},
 		{"c is deleted", remove("c"), docker},
-		{"b is deleted, too", remove("b"), []string{}},
+		{"b is also deleted", remove("b"), []string{}},
 	} {
 		step.do()
 		if diff := cmp.Diff(step.want, acceptedSources(s)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", step.name, diff)
+			t.Errorf("%s: sources (-want +got):\n%s", step.name, diff)
 		}
 	}
 	if len(s.index) != 0 {
-		t.Errorf("without any secret it still counts %v", s.index)
+		t.Errorf("got index %v without any secret", s.index)
 	}
 }
 
-// What is counted must be what attempts are verified by.
+// The index must agree with the secrets that verify attempts.
 func TestCanAcceptAgreesWithVerify(t *testing.T) {
 	const seed = 1
 	random := rand.New(rand.NewPCG(seed, seed))
 	names := []string{"a", "b", "c", "d"}
-	keys := []string{"hmac", "token", "webhook.docker-secret", "webhook.github-secret", "webhook.harbor-secret", "gatewaysyncs.plant.token", "notes"}
+	keys := []string{"hmac", "token", "webhook.docker-secret", "webhook.github-secret", "webhook.harbor-secret",
+		"gatewaysyncs.plant.token", "notes"}
 	someData := func() map[string][]byte {
 		data := map[string][]byte{}
 		for _, key := range keys {
@@ -116,7 +120,7 @@ func TestCanAcceptAgreesWithVerify(t *testing.T) {
 			})
 		})
 		if diff := cmp.Diff(want, acceptedSources(s)); diff != "" {
-			t.Fatalf("(-want +got):\n%s", diff)
+			t.Fatalf("sources (-want +got):\n%s", diff)
 		}
 	}
 }
@@ -125,9 +129,9 @@ func TestCanAcceptDuringConcurrentUpdates(t *testing.T) {
 	s := &Secrets{}
 	s.Set("kept", asBytes(map[string]string{"webhook.docker-secret": "x"}))
 	v := NewVerifier(Config{RequireSecret: true}, s)
-	var changing sync.WaitGroup
+	var writers sync.WaitGroup
 	for i := range 4 {
-		changing.Go(func() {
+		writers.Go(func() {
 			namespace := fmt.Sprint("changed-", i)
 			for range 200 {
 				s.Set(namespace, asBytes(map[string]string{"webhook.docker-secret": "y", "token": "y"}))
@@ -141,24 +145,24 @@ func TestCanAcceptDuringConcurrentUpdates(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		changing.Wait()
+		writers.Wait()
 	}()
-	for steady := true; steady; {
+	for running := true; running; {
 		select {
 		case <-done:
-			steady = false
+			running = false
 		default:
 		}
 		if !v.CanAccept("docker.io") || v.CanAccept("harbor") {
-			t.Fatal("the secret that is kept counts no more, or one that nobody has counts")
+			t.Fatal("the constant secret is not accepted, or a missing one is")
 		}
 	}
 	if diff := cmp.Diff(secretIndex{"webhook.docker-secret": 1}, s.index); diff != "" {
-		t.Errorf("counted (-want +got):\n%s", diff)
+		t.Errorf("index (-want +got):\n%s", diff)
 	}
 }
 
-// As for each request without a type.
+// CanAccept runs for each request without a type.
 func BenchmarkCanAccept(b *testing.B) {
 	for _, n := range []int{100, 1000, 10000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// The keys of a Kubernetes Secret, and the endings of a target's own ones.
+// The keys of a Kubernetes Secret, and the suffixes of the keys of targets.
 const (
 	hmacKey     = "hmac"
 	tokenKey    = "token"
@@ -17,26 +17,26 @@ const (
 	tokenSuffix = "." + tokenKey
 )
 
-// maxSecretsPerKey bounds the work that one namespace's secrets can cause for everybody, since the body is hashed once
-// for each of them. Secrets beyond it are not read.
+// maxSecretsPerKey bounds the work that the secrets of one namespace cause, because the body is hashed once for each.
+// Further secrets are ignored.
 const maxSecretsPerKey = 64
 
 // secret is one shared secret. It is never empty.
 type secret struct {
 	key        []byte
 	digest     [sha256.Size]byte // of key, to compare tokens with
-	signingKey []byte            // what is in the secret if it is a signing token, else nil
+	signingKey []byte            // decoded if the secret is a signing token, otherwise nil
 }
 
-// keyring is the parsed data of one Kubernetes Secret. It never changes, and its zero value is that of a namespace
-// without one.
+// keyring is the parsed data of one Kubernetes Secret. It is immutable, and its zero value is for a namespace without
+// the Secret.
 type keyring struct {
-	secrets map[string][]secret // by key; a key without any secret is there too
-	// hasSourceKey and hasTargetKey say whether any sender, or any target, has a key of its own.
+	secrets map[string][]secret // by key; includes keys without any secret
+	// hasSourceKey and hasTargetKey report whether any sender, or any target, has a key of its own.
 	hasSourceKey, hasTargetKey bool
-	// unread is how many secrets are not read, by the keys that hold more than maxSecretsPerKey.
+	// unread is the number of ignored secrets, by the keys that have more than maxSecretsPerKey.
 	unread map[string]int
-	// registryURLs are the texts under the keys of registryURLKey.
+	// registryURLs are the values by registryURLKey.
 	registryURLs map[string]string
 }
 
@@ -89,12 +89,12 @@ func parseSecrets(value []byte) (parsed []secret, unread int) {
 	return parsed, unread
 }
 
-// validSecrets are the secrets by which one attempt may prove itself.
+// validSecrets are the secrets that an attempt may use.
 type validSecrets struct {
 	hmac, token []secret
-	// applies says that a key is for such an attempt, even one that holds no secret.
+	// applies is true if there is a key for such an attempt, even one without a secret.
 	applies bool
-	// configured says that a key applies, or may turn out to. Nothing may then be accepted without a proof.
+	// configured is true if a key applies or may turn out to. Then nothing is accepted without a credential.
 	configured bool
 }
 
@@ -122,13 +122,12 @@ func (k keyring) forAttempt(a Attempt) validSecrets {
 		own := lookup(sourceKey(a.Source))
 		valid.hmac, valid.token = slices.Concat(valid.hmac, own), slices.Concat(valid.token, own)
 	}
-	// A payload whose sender is not known yet may turn out to be from one with a key, and a delivery that names no target
-	// may reach one with a key.
+	// A payload of an unknown sender may turn out to be from one with a key, and a delivery without a target may reach
+	// one with a key.
 	valid.configured = valid.applies || a.Source == "" && k.hasSourceKey || a.Target == nil && k.hasTargetKey
 	return valid
 }
 
-// hasOwnKey reports whether there is a key for that target alone.
 func (k keyring) hasOwnKey(t Target) bool {
 	ownHMAC, ownToken := t.keys()
 	_, hasHMAC := k.secrets[ownHMAC]
@@ -136,17 +135,16 @@ func (k keyring) hasOwnKey(t Target) bool {
 	return hasHMAC || hasToken
 }
 
-// keys returns the keys for that target alone.
 func (t Target) keys() (hmac, token string) {
 	prefix := t.Resource + "." + t.Name
 	return prefix + hmacSuffix, prefix + tokenSuffix
 }
 
-// registryURLKeySuffix ends the key under which the address of a registry is, beside the secrets. Where only a signature
-// proves the sender, what the query of the URL says is not proved, and this counts in its place.
+// registryURLKeySuffix is the suffix of the keys with the URL of a registry. A signature does not cover the query of
+// the webhook's URL, so for senders that only sign this value replaces the URL in the query.
 const registryURLKeySuffix = "-registry-url"
 
-// maxRegistryURLsBytes bounds what is read under one such key: more than any list of repositories needs.
+// maxRegistryURLsBytes bounds one such value. No list of repositories needs more.
 const maxRegistryURLsBytes = 16 << 10
 
 func registryURLKey(source string) string { return sourceKeyPrefix + source + registryURLKeySuffix }
@@ -155,7 +153,7 @@ func isRegistryURLKey(key string) bool {
 	return strings.HasPrefix(key, sourceKeyPrefix) && strings.HasSuffix(key, registryURLKeySuffix)
 }
 
-// withRegistryURLs adds the text under a key. A text that is too long is left out whole: half an address is another one.
+// withRegistryURLs adds a value unless it is too long: a truncated URL would be another URL.
 func withRegistryURLs(urls map[string]string, key string, value []byte) map[string]string {
 	if len(value) > maxRegistryURLsBytes {
 		return urls
@@ -167,8 +165,8 @@ func withRegistryURLs(urls map[string]string, key string, value []byte) map[stri
 	return urls
 }
 
-// RegistryURLs returns the addresses that a namespace gives for the registry of a type of sender, as they are written
-// there, or "". It is safe for concurrent use.
+// RegistryURLs returns the unparsed URLs that a namespace configures for the registry of a type of sender, or "". It is
+// safe for concurrent use.
 func (s *Secrets) RegistryURLs(namespace, source string) string {
 	return s.keyring(namespace).registryURLs[registryURLKey(source)]
 }

@@ -5,17 +5,17 @@ package credential
 
 import "slices"
 
-// SupportedMethods is how a type of sender can prove itself in a namespace.
+// SupportedMethods are the authentication methods of a type of sender in a namespace.
 type SupportedMethods struct {
-	// Methods are those that the sender is able to use and that are accepted, best first. It is never nil.
+	// Methods are the accepted methods that the sender supports, best first. It is never nil.
 	Methods []string
-	// Keys are those of the namespace's Secret that count for the sender, by a method that it is able to use.
+	// Keys are the keys of the namespace's Secret that are used for the sender and its methods.
 	Keys []string
-	// HasSecret is whether one of the keys holds a secret, or a default counts in place of them.
+	// HasSecret reports whether one of the keys has a secret, or a default secret applies instead.
 	HasSecret bool
 }
 
-// MethodsFor returns how a type of sender can prove itself in a namespace.
+// MethodsFor returns the methods of a type of sender in a namespace.
 func (v *Verifier) MethodsFor(namespace, source string) SupportedMethods {
 	supported := SupportedMethods{Methods: []string{}, Keys: []string{sourceKey(source)}}
 	methods := methodsOf(source)
@@ -29,7 +29,7 @@ func (v *Verifier) MethodsFor(namespace, source string) SupportedMethods {
 		supported.HasSecret = valid.hasAny()
 		return supported
 	}
-	// A token does not help who can only sign: to say that it has a secret would hide why it is turned away.
+	// A token does not help a sender that can only sign: to report it would hide why the sender is rejected.
 	if slices.Contains(methods, MethodHMAC) {
 		supported.Keys = append(supported.Keys, hmacKey)
 		supported.HasSecret = len(valid.hmac) > 0
@@ -41,8 +41,9 @@ func (v *Verifier) MethodsFor(namespace, source string) SupportedMethods {
 	return supported
 }
 
-// methodsOf says what each sender is able to do: put a ServiceAccount token into Authorization, sign, put a secret into
-// another header, or into the URL. GitLab, JFrog and scripts can do all but the last. A sender signs if it is in signers.
+// methodsOf returns the methods that a type of sender supports: a ServiceAccount token in Authorization, a signature
+// (see schemesBySource), a secret in another header, or one in the URL. GitLab, JFrog and scripts support all but the
+// last.
 func methodsOf(source string) []Method {
 	switch source {
 	case sourceGitHub, sourceBitbucket, sourceBitbucketServer, sourceGHCR, sourceNexus:
@@ -51,7 +52,7 @@ func methodsOf(source string) []Method {
 		return []Method{MethodServiceAccount, MethodHMAC}
 	case sourceHarbor:
 		return []Method{MethodServiceAccount}
-	case sourceECR: // EventBridge, whose headers are too short for a ServiceAccount's token: 512 characters
+	case sourceECR: // EventBridge limits headers to 512 characters, too short for a ServiceAccount token
 		return []Method{MethodToken}
 	case sourceCloudEvents:
 		return []Method{MethodServiceAccount, MethodToken, MethodQueryToken}
@@ -59,7 +60,7 @@ func methodsOf(source string) []Method {
 		return []Method{MethodQueryToken}
 	case sourceGitLab, sourceJFrog, sourceGeneric:
 		return []Method{MethodServiceAccount, MethodHMAC, MethodToken}
-	default: // Azure DevOps, Argo CD, Kargo and the registries whose headers one sets
+	default: // Azure DevOps, Argo CD, Kargo and registries with configurable headers
 		return []Method{MethodServiceAccount, MethodToken}
 	}
 }

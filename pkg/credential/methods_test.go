@@ -16,24 +16,29 @@ func TestMethodsFor(t *testing.T) {
 		source string
 		want   SupportedMethods
 	}{
-		"git host, nothing there": {nil, "github",
+		"git host, no secret": {nil, "github",
 			SupportedMethods{Methods: []string{"HMAC"}, Keys: []string{"webhook.github-secret", "hmac"}}},
-		"git host, the secret for all": {map[string]string{"hmac": "h"}, "github",
-			SupportedMethods{Methods: []string{"HMAC"}, Keys: []string{"webhook.github-secret", "hmac"}, HasSecret: true}},
+		"git host, the shared secret": {map[string]string{"hmac": "h"}, "github",
+			SupportedMethods{Methods: []string{"HMAC"}, Keys: []string{"webhook.github-secret", "hmac"},
+				HasSecret: true}},
 		"git host that can only sign, a token": {map[string]string{"token": "t"}, "github",
 			SupportedMethods{Methods: []string{"HMAC"}, Keys: []string{"webhook.github-secret", "hmac"}}},
 		"git host that can't sign, an HMAC key": {map[string]string{"hmac": "h"}, "azure-devops",
-			SupportedMethods{Methods: []string{"ServiceAccount", "Token"}, Keys: []string{"webhook.azure-devops-secret", "token"}}},
+			SupportedMethods{Methods: []string{"ServiceAccount", "Token"},
+				Keys: []string{"webhook.azure-devops-secret", "token"}}},
 		"git host, its own secret": {map[string]string{"webhook.gitlab-secret": "g"}, "gitlab",
-			SupportedMethods{Methods: []string{"ServiceAccount", "HMAC", "Token"}, Keys: []string{"webhook.gitlab-secret", "hmac", "token"}, HasSecret: true}},
+			SupportedMethods{Methods: []string{"ServiceAccount", "HMAC", "Token"},
+				Keys: []string{"webhook.gitlab-secret", "hmac", "token"}, HasSecret: true}},
 		"registry that can set any header": {map[string]string{"webhook.jfrog-secret": "j"}, "jfrog",
-			SupportedMethods{Methods: []string{"ServiceAccount", "HMAC", "Token"}, Keys: []string{"webhook.jfrog-secret"}, HasSecret: true}},
+			SupportedMethods{Methods: []string{"ServiceAccount", "HMAC", "Token"},
+				Keys: []string{"webhook.jfrog-secret"}, HasSecret: true}},
 		"registry, the secret of git hosts": {map[string]string{"hmac": "h", "token": "t"}, "docker.io",
 			SupportedMethods{Methods: []string{"QueryToken"}, Keys: []string{"webhook.docker-secret"}}},
 		"registry, a key without a secret": {map[string]string{"webhook.docker-secret": " \n"}, "docker.io",
 			SupportedMethods{Methods: []string{"QueryToken"}, Keys: []string{"webhook.docker-secret"}}},
 		"a tool": {map[string]string{"token": "t"}, "kargo",
-			SupportedMethods{Methods: []string{"ServiceAccount", "Token"}, Keys: []string{"webhook.kargo-secret", "token"}, HasSecret: true}},
+			SupportedMethods{Methods: []string{"ServiceAccount", "Token"},
+				Keys: []string{"webhook.kargo-secret", "token"}, HasSecret: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &Secrets{}
@@ -42,7 +47,7 @@ func TestMethodsFor(t *testing.T) {
 			}
 			v := NewVerifier(Config{IdentityIsCredential: true}, s)
 			if diff := cmp.Diff(tc.want, v.MethodsFor(namespace, tc.source)); diff != "" {
-				t.Errorf("ways (-want +got):\n%s", diff)
+				t.Errorf("methods (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -54,7 +59,7 @@ func TestMethodsForWithoutIdentity(t *testing.T) {
 		"kargo": {"Token"}, "acr": {"Token"}, "harbor": {}, "docker.io": {"QueryToken"},
 	} {
 		if diff := cmp.Diff(want, v.MethodsFor(namespace, source).Methods); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", source, diff)
+			t.Errorf("%s: methods (-want +got):\n%s", source, diff)
 		}
 	}
 }
@@ -65,20 +70,20 @@ var allSources = []string{
 	sourceDistribution, sourceECR, sourceGAR, sourceJFrog, sourceNexus, sourceZot,
 }
 
-// A sender that is told to use the query must be let in by it, and no other.
+// Only the senders whose query token is accepted may list the method.
 func TestOnlySendersThatMayUseTheQueryAreToldTo(t *testing.T) {
 	for _, source := range allSources {
-		if told := slices.Contains(methodsOf(source), MethodQueryToken); told != mayUseQueryToken(source) {
-			t.Errorf("%s: told to use the query: %t, may use it: %t", source, told, mayUseQueryToken(source))
+		if listed := slices.Contains(methodsOf(source), MethodQueryToken); listed != mayUseQueryToken(source) {
+			t.Errorf("%s: QueryToken listed: %t, accepted: %t", source, listed, mayUseQueryToken(source))
 		}
 	}
 }
 
-// A sender that is told to sign must be believed when it does, and no other.
+// Only the senders whose signature is accepted may list the method.
 func TestOnlySendersThatSignAreToldTo(t *testing.T) {
 	for _, source := range allSources {
-		if told := slices.Contains(methodsOf(source), MethodHMAC); told != signs(source) {
-			t.Errorf("%s: told to sign: %t, signs: %t", source, told, signs(source))
+		if listed := slices.Contains(methodsOf(source), MethodHMAC); listed != signs(source) {
+			t.Errorf("%s: HMAC listed: %t, accepted: %t", source, listed, signs(source))
 		}
 	}
 }

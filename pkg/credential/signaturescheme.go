@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// The git hosts and tools that sign, beside the registries in source.go.
+// The git hosts and tools that sign; see source.go for registries.
 const (
 	sourceBitbucket       = "bitbucket"
 	sourceBitbucketServer = "bitbucket-server"
@@ -18,8 +18,8 @@ const (
 	sourceGitLab          = "gitlab"
 )
 
-// signatureScheme is a form in which a sender signs a delivery. What no form covers is the rest of the request: its path, its
-// query and its other headers.
+// signatureScheme is a form in which a sender signs a delivery. No scheme covers the path, the query and the other
+// headers of the request.
 type signatureScheme int
 
 const (
@@ -29,8 +29,8 @@ const (
 	schemeSHA1                                // HMAC-SHA1 of the body, in nexusHeader
 )
 
-// schemesBySource are the senders that sign, and how each does. A signature of any other sender proves nothing: that sender did
-// not make it, and much of what it says may be where no signature reaches, such as the headers of a binary CloudEvent.
+// schemesBySource are the types of sender that sign. A signature from any other type is not accepted: that sender did
+// not make it, and may have content that no signature covers, such as the headers of a binary CloudEvent.
 var schemesBySource = map[string][]signatureScheme{
 	sourceBitbucket:       {schemeSHA256},
 	sourceBitbucketServer: {schemeSHA256},
@@ -38,16 +38,16 @@ var schemesBySource = map[string][]signatureScheme{
 	sourceGHCR:            {schemeSHA256},
 	sourceGitea:           {schemeSHA256},
 	sourceGitHub:          {schemeSHA256},
-	sourceGitLab:          {schemeSHA256, schemeSigningToken}, // the first by a proxy or relay, which has no other way to sign
+	sourceGitLab:          {schemeSHA256, schemeSigningToken}, // the first by a proxy or relay
 	sourceJFrog:           {schemeJFrog},
 	sourceNexus:           {schemeSHA1},
 }
 
-// schemesBeforeDetection are the forms that are read while the sender is not known. It is verified again once it is. SHA-1 is read
-// only where the sender is known to be Nexus.
+// schemesBeforeDetection are the schemes that are read before the type of sender is detected, after which the attempt
+// is verified again. SHA-1 is read only if the sender is known to be Nexus.
 var schemesBeforeDetection = []signatureScheme{schemeSHA256, schemeSigningToken, schemeJFrog}
 
-// signsWith reports whether a type of sender, "" if it is not known yet, signs in that form.
+// signsWith reports whether a type of sender signs with scheme. source is "" before detection.
 func signsWith(source string, scheme signatureScheme) bool {
 	if source == "" {
 		return slices.Contains(schemesBeforeDetection, scheme)

@@ -11,16 +11,15 @@ import (
 )
 
 const (
-	// reserveBytes must be free on the disk for the member to be given anything to write. etcd does not survive a write
-	// that fails, so it must not come to that.
+	// reserveBytes is the free disk space below which the member gets no writes: etcd does not survive a failed write.
 	reserveBytes = 16 << 20
 
-	// walBytes is what etcd sets aside for each file of its log.
+	// walBytes is the size that etcd allocates for each file of its log.
 	// Source: SegmentSizeBytes in go.etcd.io/etcd/server, storage/wal/wal.go.
 	walBytes = 64 << 20
 )
 
-// bytesToStart is how many bytes must be free to start a member: less if it has its files already.
+// bytesToStart returns the free disk space that starting a member needs. It is less if the member has files already.
 func (s *Server) bytesToStart() uint64 {
 	if _, err := os.Stat(filepath.Join(s.memberDir(), "member", "wal")); err == nil {
 		return reserveBytes
@@ -28,24 +27,25 @@ func (s *Server) bytesToStart() uint64 {
 	return walBytes + reserveBytes
 }
 
-// CheckRestart returns nil once a member could be run again in the place of one that has failed.
+// CheckRestart returns nil if the data directory is usable for a new member after this one has failed.
 func (s *Server) CheckRestart() error { return checkWritable(s.dir, s.bytesToStart()) }
 
-// checkDiskSpace returns an error unless the disk that a directory is on can be written and has that many bytes free.
+// checkDiskSpace returns an error if the disk of dir is read-only or has less free space than bytes.
 func checkDiskSpace(dir string, bytes uint64) error {
 	d, err := statDisk(dir)
 	switch {
 	case err != nil:
-		return fmt.Errorf("could not look at the disk of the data directory: %w", err)
+		return fmt.Errorf("could not inspect the disk of the data directory: %w", err)
 	case d.readOnly:
 		return errors.New("the disk of the data directory is mounted read-only")
 	case d.free < bytes:
-		return fmt.Errorf("the disk of the data directory is full: %d MiB are free, and %d MiB are needed", d.free>>20, bytes>>20)
+		return fmt.Errorf("the disk of the data directory is full: %d MiB are free, and %d MiB are required",
+			d.free>>20, bytes>>20)
 	}
 	return nil
 }
 
-// checkWritable returns an error unless that many bytes are free, and a file can be written to disk.
+// checkWritable returns an error unless dir has that much free space and a file can be synced to it.
 func checkWritable(dir string, bytes uint64) error {
 	if err := checkDiskSpace(dir, bytes); err != nil {
 		return err

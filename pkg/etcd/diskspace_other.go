@@ -7,5 +7,5 @@ package etcd
 
 import "math"
 
-// diskOf knows nothing of other systems, on which Postern is developed at most.
-func diskOf(string) (disk, error) { return disk{free: math.MaxUint64}, nil }
+// statDisk is not implemented on other systems, which are used only for development. It reports unlimited space.
+func statDisk(string) (disk, error) { return disk{free: math.MaxUint64}, nil }

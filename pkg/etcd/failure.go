@@ -13,17 +13,17 @@ import (
 )
 
 var (
-	// ErrInUse says that another process uses the data directory.
+	// ErrInUse means that another process uses the data directory.
 	ErrInUse = errors.New("another process uses the data directory")
-	// ErrPathTooLong says that the data directory can't be one.
-	ErrPathTooLong = errors.New("the data directory is too long")
-	// ErrRestartRequired says that a member failed in a way after which this process can't run another one in the same directory:
-	// what the failed one holds, locks of files among it, is given back only when the process ends.
-	ErrRestartRequired = errors.New("etcd can't be started again by this process")
+	// ErrPathTooLong means that a socket can't be created in the data directory, because its path would be too long.
+	ErrPathTooLong = errors.New("the path of the data directory is too long")
+	// ErrRestartRequired means that a member failed and this process can't run another one in the same directory: the
+	// resources of the failed one, such as file locks, are released only when the process ends.
+	ErrRestartRequired = errors.New("etcd can't be restarted within this process")
 )
 
-// failure is what became of a member. etcd ends its process when it can't go on, by logging something as fatal or as a
-// panic; as a hook of its logger this ends the goroutine instead, and with it the member, but nothing else.
+// failure records why a member failed. On an error that it can't handle, etcd exits the process by logging at the fatal
+// or panic level. As a hook of its logger, failure ends only the goroutine, and so the member, instead.
 type failure struct {
 	failed chan struct{}
 	once   sync.Once
@@ -32,7 +32,7 @@ type failure struct {
 
 func newFailure() *failure { return &failure{failed: make(chan struct{})} }
 
-// OnWrite is called when an entry has been logged after which etcd expects not to go on. It does not return.
+// OnWrite implements zapcore.CheckWriteHook for entries at the fatal and panic level. It does not return.
 func (f *failure) OnWrite(entry *zapcore.CheckedEntry, fields []zapcore.Field) {
 	err := errors.New(entry.Message)
 	for _, field := range fields {
@@ -44,7 +44,7 @@ func (f *failure) OnWrite(entry *zapcore.CheckedEntry, fields []zapcore.Field) {
 	runtime.Goexit()
 }
 
-// fail notes the first failure.
+// fail records the first failure.
 func (f *failure) fail(err error) {
 	f.once.Do(func() {
 		f.err = err
@@ -52,7 +52,7 @@ func (f *failure) fail(err error) {
 	})
 }
 
-// cause returns why the member failed, or nil if it has not.
+// cause returns the failure, or nil if the member has not failed.
 func (f *failure) cause() error {
 	select {
 	case <-f.failed:

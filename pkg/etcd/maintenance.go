@@ -17,22 +17,21 @@ import (
 
 const (
 	maintenanceInterval = 5 * time.Second
-	// maintenanceTimeout bounds what one round does. Defragmenting two GiB takes some seconds, during which etcd stands
-	// still.
+	// maintenanceTimeout bounds one round. Defragmenting two GiB takes some seconds, during which etcd blocks.
 	maintenanceTimeout = time.Minute
 
-	// Shares of the quota, in percent: over the first, room is made; over the second, what is in use is too much, and
-	// something must be deleted; below the third, there is nothing worth the standstill of defragmenting.
+	// Percentages of the quota. Above compactPercent, old revisions are compacted. If more than nearQuotaPercent is
+	// still in use, deliveries must be deleted. If less than defragPercent is free, defragmenting is not worthwhile.
 	compactPercent, nearQuotaPercent, defragPercent = 80, 60, 10
 )
 
-// usage is what maintenance has found.
+// usage is the state that maintenance has determined.
 type usage struct {
-	full      atomic.Bool // etcd takes no more
+	full      atomic.Bool // etcd rejects writes
 	nearQuota atomic.Bool
 }
 
-// Ready returns an error unless the member can store something now. It is quick.
+// Ready returns an error if the member can't store anything. It is cheap.
 func (s *Server) Ready() error {
 	if err := s.failure.cause(); err != nil {
 		return fmt.Errorf("etcd has failed: %w", err)
@@ -43,7 +42,7 @@ func (s *Server) Ready() error {
 	return checkDiskSpace(s.dir, reserveBytes)
 }
 
-// NearQuota reports whether so much is stored that the quota is near, although all has been done about that but to delete.
+// NearQuota reports whether the database is near its quota even after compaction, so that deliveries must be deleted.
 func (s *Server) NearQuota() bool { return s.usage.nearQuota.Load() }
 
 // maintain keeps the database below its quota until ctx is done.
@@ -66,12 +65,12 @@ func (s *Server) maintain(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, maintenanceTimeout)
 		defer cancel()
 		if err := s.enforceQuota(ctx, client); err != nil && !s.closing.Load() {
-			klog.FromContext(ctx).Error(err, "Could not make room in the embedded etcd")
+			klog.FromContext(ctx).Error(err, "Could not free space in the embedded etcd")
 		}
 	}, maintenanceInterval)
 }
 
-// logReadiness logs when the member becomes unready, and when it is ready again, and returns whether it is ready.
+// logReadiness logs changes of the member's readiness, and returns the current one.
 func (s *Server) logReadiness(ctx context.Context, wasReady bool) bool {
 	err := s.Ready()
 	switch {
@@ -83,8 +82,8 @@ func (s *Server) logReadiness(ctx context.Context, wasReady bool) bool {
 	return err == nil
 }
 
-// enforceQuota drops old revisions when the database has grown to near its quota, shrinks its file, and lets etcd take
-// writes again. The API server drops them too, but only every five minutes, and nobody else shrinks the file.
+// enforceQuota compacts old revisions if the database is close to its quota, defragments it, and disarms the alarm that
+// rejects writes. The API server also compacts, but only every five minutes, and never defragments.
 func (s *Server) enforceQuota(ctx context.Context, client *clientv3.Client) error {
 	alarm := s.nospaceAlarm()
 	full := alarm != nil
@@ -96,30 +95,31 @@ func (s *Server) enforceQuota(ctx context.Context, client *clientv3.Client) erro
 	}
 	if kv := s.etcd.Server.KV(); kv.Rev() > kv.FirstRev() {
 		if _, err := client.Compact(ctx, kv.Rev(), clientv3.WithCompactPhysical()); err != nil {
-			return fmt.Errorf("could not drop old revisions: %w", err)
+			return fmt.Errorf("could not compact old revisions: %w", err)
 		}
 	}
-	s.etcd.Server.Backend().ForceCommit() // only now it is known what is free
+	s.etcd.Server.Backend().ForceCommit() // otherwise SizeInUse is outdated
 	size, inUse := s.measure()
 	if size-inUse >= s.percent(defragPercent) {
 		if _, err := client.Defragment(ctx, s.Endpoint()); err != nil {
-			return fmt.Errorf("could not shrink the database: %w", err)
+			return fmt.Errorf("could not defragment the database: %w", err)
 		}
 		size, inUse = s.measure()
-		klog.FromContext(ctx).Info("Shrank the embedded etcd", "bytes", size, "inUse", inUse, "quota", s.config.QuotaBytes)
+		klog.FromContext(ctx).Info("Defragmented the embedded etcd", "bytes", size, "inUse", inUse, "quota",
+			s.config.QuotaBytes)
 	}
 	s.usage.nearQuota.Store(inUse > s.percent(nearQuotaPercent))
 	if !full || size >= s.percent(compactPercent) {
 		return nil
 	}
 	if _, err := client.AlarmDisarm(ctx, alarm); err != nil {
-		return fmt.Errorf("could not let etcd take writes again: %w", err)
+		return fmt.Errorf("could not disarm the NOSPACE alarm: %w", err)
 	}
 	s.usage.full.Store(false)
 	return nil
 }
 
-// nospaceAlarm returns etcd's alarm that it takes no more, or nil.
+// nospaceAlarm returns etcd's alarm that the quota is exceeded, or nil.
 func (s *Server) nospaceAlarm() *clientv3.AlarmMember {
 	for _, alarm := range s.etcd.Server.Alarms() {
 		if alarm.GetAlarm().String() == "NOSPACE" {
@@ -129,7 +129,7 @@ func (s *Server) nospaceAlarm() *clientv3.AlarmMember {
 	return nil
 }
 
-// measure returns the size of the database, and how much of that is in use.
+// measure returns the size of the database and how much of it is in use, and updates the metrics.
 func (s *Server) measure() (size, inUse int64) {
 	backend := s.etcd.Server.Backend()
 	size, inUse = backend.Size(), backend.SizeInUse()

@@ -15,7 +15,7 @@ import (
 
 const smallQuota = 16 << 20
 
-// fillQuota writes values under the names that key gives until etcd takes no more.
+// fillQuota writes values under the keys that key returns until etcd rejects them.
 func fillQuota(t *testing.T, client *clientv3.Client, key func(i int) string) {
 	t.Helper()
 	value := strings.Repeat("x", 100<<10)
@@ -27,7 +27,7 @@ func fillQuota(t *testing.T, client *clientv3.Client, key func(i int) string) {
 			return
 		}
 	}
-	t.Fatal("etcd has taken twice its quota")
+	t.Fatal("etcd accepted twice its quota")
 }
 
 func TestAQuotaThatIsFullOfOldRevisionsIsEmptied(t *testing.T) {
@@ -38,7 +38,7 @@ func TestAQuotaThatIsFullOfOldRevisionsIsEmptied(t *testing.T) {
 		return errors.Join(err, s.Ready())
 	})
 	if s.NearQuota() {
-		t.Error("a database with two keys is crowded")
+		t.Error("a database with two keys is near its quota")
 	}
 	if got := s.etcd.Server.Backend().Size(); got > smallQuota/2 {
 		t.Errorf("the database still has %d bytes", got)
@@ -50,10 +50,10 @@ func TestAQuotaThatIsFullOfDataSaysSoUntilSomeOfItIsDeleted(t *testing.T) {
 	fillQuota(t, client, func(i int) string { return fmt.Sprintf("key-%04d", i) })
 	eventually(t, func(context.Context) error {
 		if err := s.Ready(); err == nil || !strings.Contains(err.Error(), "quota of 16 MiB") {
-			return fmt.Errorf("it is said to be ready: %w", err)
+			return fmt.Errorf("got readiness error %w, want one about the quota", err)
 		}
 		if !s.NearQuota() {
-			return errors.New("it is not crowded")
+			return errors.New("it is not near its quota")
 		}
 		return nil
 	})
@@ -63,7 +63,7 @@ func TestAQuotaThatIsFullOfDataSaysSoUntilSomeOfItIsDeleted(t *testing.T) {
 	eventually(t, func(ctx context.Context) error {
 		_, err := client.Put(ctx, "key", "value")
 		if s.NearQuota() {
-			err = errors.Join(err, errors.New("it is crowded"))
+			err = errors.Join(err, errors.New("it is near its quota"))
 		}
 		return errors.Join(err, s.Ready())
 	})

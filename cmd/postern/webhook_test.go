@@ -90,7 +90,7 @@ func TestSettingsOfTheReceiverThatDoNotGoTogetherAreErrors(t *testing.T) {
 			want: "give both --webhook-tls-cert-file and --webhook-tls-private-key-file"},
 		{args: []string{"--webhook-namespaces=Shop"}, want: `--webhook-namespaces: "Shop" is not a valid namespace name`},
 		{args: []string{"--webhook-namespaces=*,shop"},
-			want: "--webhook-namespaces: ** means all namespaces and must be given alone"},
+			want: "--webhook-namespaces: * means all namespaces and must be given alone"},
 	} {
 		_, _, err := parseIn(test.environment, append(test.args, certFileArgs...)...)
 		checkError(t, strings.Join(test.args, " "), err, test.want)

@@ -14,17 +14,18 @@ import (
 
 func TestLivenessDoesNotDependOnStorage(t *testing.T) {
 	checks := []healthz.HealthChecker{
-		healthz.PingHealthz, healthz.NamedCheck("etcd", nil), healthz.LogHealthz, healthz.NamedCheck("etcd-override-0", nil),
+		healthz.PingHealthz, healthz.NamedCheck("etcd", nil), healthz.LogHealthz,
+		healthz.NamedCheck("etcd-override-0", nil),
 	}
 	var got []string
-	for _, check := range withoutStorage(checks) {
+	for _, check := range withoutStorageChecks(checks) {
 		got = append(got, check.Name())
 	}
 	if diff := cmp.Diff([]string{"ping", "log"}, got); diff != "" {
 		t.Errorf("checks (-want +got):\n%s", diff)
 	}
 	if len(checks) != 4 || checks[1].Name() != "etcd" {
-		t.Error("the checks of others have changed")
+		t.Error("the passed checks were modified")
 	}
 }
 
@@ -41,7 +42,8 @@ func TestDeliveriesAreRefusedForTheStorageFirstAndThenForTheBacklog(t *testing.T
 	}{
 		{"neither", fine, room, ""},
 		{"a backlog", fine, full, "full"},
-		{"a storage that is broken", broken, full, "nothing can be stored just now, see Postern's log: send it again later"},
+		{"a storage that is broken", broken, full,
+			"the storage is unavailable, see Postern's log: send it again later"},
 	} {
 		got := ""
 		if err := (ExtraConfig{StorageReady: test.storage, Backlog: test.backlog}).checkAccepting("demo"); err != nil {

@@ -24,45 +24,44 @@ import (
 	"postern.dev/postern/pkg/registry/deliver"
 )
 
-// DirectCallers says what is served to callers that reach Postern's port without the kube-apiserver. To find out who such
-// a caller is, and what they may do, Postern asks the kube-apiserver: a TokenReview, and a SubjectAccessReview. An
-// unauthenticated caller must not be able to make it ask without bound.
+// DirectCallers configures what is served to callers that reach Postern's port directly, without the kube-apiserver.
+// Postern authenticates and authorizes them by a TokenReview and a SubjectAccessReview. Unauthenticated callers must
+// not be able to cause an unbounded number of these.
 type DirectCallers struct {
-	// Allow serves them the API, too. Otherwise they are served what is beside it, such as /metrics.
+	// Allow also serves them the API. Otherwise they are only served other paths, such as /metrics.
 	Allow bool
-	// RequestsPerSecond is how many of their requests are asked about: of callers that were authorized before, and as many
-	// again of others. At least 1.
+	// RequestsPerSecond limits how many of their requests are reviewed. Callers authorized before and other callers
+	// each have this limit. It must be at least 1.
 	RequestsPerSecond int
-	// OpenPaths are answered to anyone without asking, such as /livez. A * at the end stands for anything.
+	// OpenPaths are served to every caller without review, such as /livez. A trailing * matches any suffix.
 	OpenPaths []string
 }
 
-// caller is how a request has come, and what is known of its sender by that.
+// caller records how a request arrived and what that says about its sender.
 type caller struct {
-	// frontProxy is whom the kube-apiserver vouches for; nil if the request has not come through it.
+	// frontProxy is the user reported by the kube-apiserver; nil if the request did not come through it.
 	frontProxy *authenticator.Response
-	// openPath is whether anyone is answered.
+	// openPath reports whether the path is served to every caller.
 	openPath bool
-	// onAuthorized is called when a direct caller has been authorized. It may be nil.
+	// onAuthorized is called when a direct caller is authorized. It may be nil.
 	onAuthorized func(user.Info)
 }
 
 type callerKey struct{}
 
-// callerFrom returns nil if the request has not passed callers.
+// callerFrom returns nil if the request has not passed callerFilter.
 func callerFrom(ctx context.Context) *caller {
 	c, _ := ctx.Value(callerKey{}).(*caller)
 	return c
 }
 
-// callerFilter tells the callers apart before anything is asked about them, and turns those away that are not served. What it
-// does costs the kube-apiserver nothing, and no body is read.
+// callerFilter classifies callers and rejects some. It sends nothing to the kube-apiserver and reads no body.
 type callerFilter struct {
-	// frontProxy authenticates what the kube-apiserver relays; nil if there is nothing to know it by.
+	// frontProxy authenticates requests relayed by the kube-apiserver; nil if no front proxy is configured.
 	frontProxy authenticator.Request
-	// openPaths authorizes the open paths.
+	// openPaths allows the open paths.
 	openPaths authorizer.Authorizer
-	// clientCA is that of the cluster's client certificates; nil if there is none.
+	// clientCA verifies the cluster's client certificates; nil if there is none.
 	clientCA interface {
 		VerifyOptions() (x509.VerifyOptions, bool)
 	}
@@ -73,7 +72,7 @@ type callerFilter struct {
 
 func newCallerFilter(generic *genericapiserver.Config, direct DirectCallers) *callerFilter {
 	open, err := path.NewAuthorizer(direct.OpenPaths)
-	if err != nil { // the framework has read them before
+	if err != nil { // the framework validated the paths before
 		open, _ = path.NewAuthorizer(nil)
 	}
 	c := &callerFilter{
@@ -87,7 +86,7 @@ func newCallerFilter(generic *genericapiserver.Config, direct DirectCallers) *ca
 	return c
 }
 
-// wrap lets through what may be asked about, or need not be.
+// wrap passes on the requests of callers that are served, with their caller in the context.
 func (c *callerFilter) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		info, err := c.classify(req)
@@ -99,8 +98,7 @@ func (c *callerFilter) wrap(next http.Handler) http.Handler {
 	})
 }
 
-// classify returns how a request has come, or the answer to a caller that is not served. It removes the headers of a request
-// that no longer count.
+// classify returns how a request arrived, or the error for a rejected caller. It removes headers that must not be used.
 func (c *callerFilter) classify(req *http.Request) (*caller, error) {
 	if c.frontProxy != nil {
 		if response, ok, err := c.frontProxy.AuthenticateRequest(req); ok && err == nil {
@@ -116,30 +114,31 @@ func (c *callerFilter) classify(req *http.Request) (*caller, error) {
 	case c.isOpenPath(req, info):
 		return &caller{openPath: true}, nil
 	}
-	// Each of those would be asked about for itself.
+	// Each impersonated attribute would take a review of its own.
 	for header := range req.Header {
 		if strings.HasPrefix(header, "Impersonate-") {
 			countRefused(causeDirect)
 			return nil, errImpersonation
 		}
 	}
-	// It may hold a second token.
+	// The header may contain a second token.
 	req.Header.Del("Sec-Websocket-Protocol")
 	return c.classifyDirect(req)
 }
 
 func (c *callerFilter) isOpenPath(req *http.Request, info *genericapirequest.RequestInfo) bool {
 	decision, _, err := c.openPaths.Authorize(req.Context(), authorizer.AttributesRecord{
-		User: &user.DefaultInfo{Name: user.Anonymous}, Verb: info.Verb, Path: info.Path, ResourceRequest: info.IsResourceRequest,
+		User: &user.DefaultInfo{Name: user.Anonymous}, Verb: info.Verb, Path: info.Path,
+		ResourceRequest: info.IsResourceRequest,
 	})
 	return err == nil && decision == authorizer.DecisionAllow
 }
 
-// classifyDirect returns a caller that shows a credential which it is time to ask about.
+// classifyDirect returns a caller with a credential that may be reviewed now.
 func (c *callerFilter) classifyDirect(req *http.Request) (*caller, error) {
 	certificate := c.verifiedCertificate(req)
 	if certificate != nil && slices.Contains(certificate.Subject.Organization, user.SystemPrivilegedGroup) {
-		return &caller{}, nil // the certificate is verified here, and its holder may do anything: nothing is asked
+		return &caller{}, nil // verified here, and system:masters may do anything: no review is needed
 	}
 	var credential credentialID
 	switch token := bearerToken(req.Header); {
@@ -162,7 +161,7 @@ func (c *callerFilter) classifyDirect(req *http.Request) (*caller, error) {
 	return &caller{onAuthorized: func(caller user.Info) { c.limit.markAuthorized(credential, caller) }}, nil
 }
 
-// bearerToken returns the token that the framework asks about, however the header is written; "" if there is none.
+// bearerToken returns the token that the framework would review, "" if there is none.
 //
 // Source: Authenticator.AuthenticateRequest in k8s.io/apiserver, pkg/authentication/request/bearertoken.
 func bearerToken(header http.Header) string {
@@ -173,8 +172,7 @@ func bearerToken(header http.Header) string {
 	return parts[1]
 }
 
-// verifiedCertificate returns the client certificate of a request if an authority of the cluster has signed it, nil if there is
-// none.
+// verifiedCertificate returns the request's client certificate if the cluster's client CA signed it, otherwise nil.
 func (c *callerFilter) verifiedCertificate(req *http.Request) *x509.Certificate {
 	if c.clientCA == nil || req.TLS == nil || len(req.TLS.PeerCertificates) == 0 {
 		return nil
@@ -196,15 +194,20 @@ func (c *callerFilter) verifiedCertificate(req *http.Request) *x509.Certificate 
 }
 
 var (
-	errDirectCaller = forbidden("Postern serves its API to the kube-apiserver alone: send the request to the kube-apiserver, " +
-		"which authenticates and authorizes it, and relays it. --allow-direct-callers of Postern lets in other callers of this port.")
-	errImpersonation = forbidden("Postern's own port takes no impersonation: send the request to the kube-apiserver")
-	errNoCredential  = apierrors.NewUnauthorized("Postern's own port needs a token or a client certificate of the cluster for this path")
+	errDirectCaller = forbidden(
+		"Postern serves its API only to the kube-apiserver: send the request to the kube-apiserver, " +
+			"which authenticates, authorizes and relays it. --allow-direct-callers of Postern admits other callers " +
+			"to this port.")
+	errImpersonation = forbidden(
+		"impersonation is not supported on Postern's own port: send the request to the kube-apiserver")
+	errNoCredential = apierrors.NewUnauthorized(
+		"Postern's own port needs a token or a client certificate of the cluster for this path")
 )
 
 func forbidden(message string) *apierrors.StatusError {
 	return &apierrors.StatusError{ErrStatus: metav1.Status{
-		Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden, Message: message,
+		Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden,
+		Message: message,
 	}}
 }
 

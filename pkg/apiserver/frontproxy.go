@@ -21,17 +21,18 @@ import (
 	"postern.dev/postern/pkg/registry/deliver"
 )
 
-// A request for our API that the kube-apiserver relays was authorized there a moment ago, by the same rules for the same
-// path. To ask it again would make each delivery wait for one more round trip; so only what comes to Postern's port in
-// another way is asked about, and that is bounded: see callers.
-
-// frontProxyUser marks a caller for whom the kube-apiserver vouches.
+// frontProxyUser marks a user authenticated by the kube-apiserver as the front proxy.
 type frontProxyUser struct{ user.Info }
 
-// trustFrontProxy makes a server authorize by itself what the kube-apiserver relays. Call it once authentication,
-// authorization and admission are set up: policies go on to ask the kube-apiserver. Requests must pass callers first.
+// trustFrontProxy makes the server trust the kube-apiserver's authorization of relayed requests. The kube-apiserver
+// authorized them a moment ago, by the same rules for the same path; another SubjectAccessReview would cost each
+// delivery one more round trip. Requests of direct callers are still reviewed, within the bounds set by callerFilter.
+//
+// Call it after authentication, authorization and admission are set up, so that policies keep using the kube-apiserver.
+// Requests must pass callerFilter first.
 func trustFrontProxy(
-	authentication *genericapiserver.AuthenticationInfo, authorization *genericapiserver.AuthorizationInfo, direct DirectCallers,
+	authentication *genericapiserver.AuthenticationInfo, authorization *genericapiserver.AuthorizationInfo,
+	direct DirectCallers,
 ) {
 	if authentication.Authenticator == nil || authorization.Authorizer == nil {
 		return
@@ -40,26 +41,27 @@ func trustFrontProxy(
 	authorization.Authorizer = &callerAuthorizer{Authorizer: authorization.Authorizer, allowDirect: direct.Allow}
 }
 
-// newRequestHeaderAuthenticator believes who shows the kube-apiserver's certificate, as the framework's own first authenticator does. It
-// is nil if no such certificate is known, now and later.
+// newRequestHeaderAuthenticator returns an authenticator that trusts the request headers of clients with a front-proxy
+// certificate, like the first authenticator of the framework. It returns nil if no request-header CA is configured.
 //
 // Source: DelegatingAuthenticatorConfig.New in k8s.io/apiserver, pkg/authentication/authenticatorfactory/delegating.go.
 func newRequestHeaderAuthenticator(c *authenticatorfactory.RequestHeaderConfig) authenticator.Request {
 	if c == nil {
 		return nil
 	}
-	return group.NewAuthenticatedGroupAdder(headerrequest.NewDynamicVerifyOptionsSecure(c.CAContentProvider.VerifyOptions,
-		c.AllowedClientNames, c.UsernameHeaders, c.UIDHeaders, c.GroupHeaders, c.ExtraHeaderPrefixes))
+	return group.NewAuthenticatedGroupAdder(
+		headerrequest.NewDynamicVerifyOptionsSecure(c.CAContentProvider.VerifyOptions,
+			c.AllowedClientNames, c.UsernameHeaders, c.UIDHeaders, c.GroupHeaders, c.ExtraHeaderPrefixes))
 }
 
-// callerAuthenticator tells who the caller is that callers let through.
+// callerAuthenticator authenticates callers admitted by callerFilter.
 type callerAuthenticator struct {
-	// direct authenticates those that do not come through the kube-apiserver.
+	// direct authenticates callers that do not use the front proxy.
 	direct authenticator.Request
 }
 
-// AuthenticateRequest takes over whom the kube-apiserver vouches for, and leaves the others to the framework. It asks about
-// no credential where anyone is answered.
+// AuthenticateRequest returns the user reported by the front proxy, or anonymous on an open path, where credentials are
+// not reviewed. It leaves other callers to the framework.
 func (a *callerAuthenticator) AuthenticateRequest(req *http.Request) (*authenticator.Response, bool, error) {
 	c := callerFrom(req.Context())
 	switch {
@@ -80,14 +82,16 @@ type callerAuthorizer struct {
 	allowDirect bool
 }
 
-// Authorize allows what was relayed for our API group. Whether somebody may be impersonated, say, is asked about.
-func (a *callerAuthorizer) Authorize(ctx context.Context, attributes authorizer.Attributes) (authorizer.Decision, string, error) {
+// Authorize allows relayed requests for our API group. Other checks, such as impersonation, go to the kube-apiserver.
+func (a *callerAuthorizer) Authorize(
+	ctx context.Context, attributes authorizer.Attributes,
+) (authorizer.Decision, string, error) {
 	_, fromFrontProxy := attributes.GetUser().(frontProxyUser)
 	ours := attributes.IsResourceRequest() && attributes.GetAPIGroup() == postern.GroupName
 	switch {
 	case ours && fromFrontProxy:
 		return authorizer.DecisionAllow, "authorized by the kube-apiserver that relayed it", nil
-	case ours && !a.allowDirect: // callers has refused it already; this holds if a request ever gets here without
+	case ours && !a.allowDirect: // callerFilter rejects it first; this is a safeguard
 		return authorizer.DecisionDeny, errDirectCaller.ErrStatus.Message, nil
 	}
 	decision, reason, err := a.Authorizer.Authorize(ctx, attributes)
@@ -97,8 +101,8 @@ func (a *callerAuthorizer) Authorize(ctx context.Context, attributes authorizer.
 	return decision, reason, err
 }
 
-// unwrapAuthorizer returns the authorizer that asks the kube-apiserver also about a user for whom it vouches: for another right
-// than that by which the request was relayed.
+// unwrapAuthorizer returns the authorizer that also asks the kube-apiserver about front-proxy users. Use it to check a
+// permission other than the one by which the request was relayed.
 func unwrapAuthorizer(a authorizer.Authorizer) authorizer.Authorizer {
 	if wrapper, ok := a.(*callerAuthorizer); ok {
 		return wrapper.Authorizer
@@ -106,29 +110,30 @@ func unwrapAuthorizer(a authorizer.Authorizer) authorizer.Authorizer {
 	return a
 }
 
-var errRequestHeaderCANotLoaded = errors.New("it is not known yet by which certificate the kube-apiserver proves itself")
+var errRequestHeaderCANotLoaded = errors.New(
+	"the CA of the kube-apiserver's front-proxy client certificate is not loaded yet")
 
-// requestHeaderReady returns an error until it is known by which certificate the kube-apiserver proves itself when it says who
-// the caller is. The framework begins to serve before that, and would take every caller for a stranger: senders would be
-// told for good what is wrong for a moment only.
+// requestHeaderReady returns an error until the request-header CA is loaded. The framework starts serving earlier and
+// would treat every caller as anonymous: senders would get a permanent error for a temporary condition.
 //
-// Source: ConfigMapCAController.RunOnce in k8s.io/apiserver, pkg/server/dynamiccertificates/configmap_cafile_content.go.
+// Source: ConfigMapCAController.RunOnce in k8s.io/apiserver,
+// pkg/server/dynamiccertificates/configmap_cafile_content.go.
 func requestHeaderReady(config *authenticatorfactory.RequestHeaderConfig) error {
 	if config == nil {
-		return nil // nobody is believed about callers, now and later
+		return nil // no front proxy is trusted
 	}
-	if _, known := config.CAContentProvider.VerifyOptions(); !known {
+	if _, loaded := config.CAContentProvider.VerifyOptions(); !loaded {
 		return errRequestHeaderCANotLoaded
 	}
 	return nil
 }
 
-// requestHeaderCheck keeps the server unready until callers can be told apart.
+// requestHeaderCheck keeps the server unready until the request-header CA is loaded.
 func requestHeaderCheck(config *authenticatorfactory.RequestHeaderConfig) healthz.HealthChecker {
 	return healthz.NamedCheck("request-header", func(*http.Request) error { return requestHeaderReady(config) })
 }
 
-// withRequestHeaderReady answers 503 to all but probes until callers can be told apart.
+// withRequestHeaderReady answers 503 to all requests except probes until the request-header CA is loaded.
 func withRequestHeaderReady(next http.Handler, config *authenticatorfactory.RequestHeaderConfig) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if err := requestHeaderReady(config); err != nil && !isProbe(req.URL.Path) {

@@ -19,11 +19,12 @@ import (
 )
 
 var (
-	authenticatesJane   = fakeAuthenticator{&user.DefaultInfo{Name: "jane", Groups: []string{user.AllAuthenticated}}, nil}
+	authenticatesJane = fakeAuthenticator{&user.DefaultInfo{Name: "jane", Groups: []string{user.AllAuthenticated}},
+		nil}
 	authenticationFails = fakeAuthenticator{nil, errors.New("a certificate of another authority")}
 )
 
-// fakeAuthenticator authenticates every request in one way.
+// fakeAuthenticator authenticates all requests the same way.
 type fakeAuthenticator struct {
 	user user.Info
 	err  error
@@ -40,7 +41,7 @@ func TestOnlyFrontProxyUsersAreMarked(t *testing.T) {
 		want   string
 		marked bool
 	}{
-		"vouched for":           {&caller{frontProxy: frontProxyResponse("jane")}, authenticationFails, "jane", true},
+		"by the front proxy":    {&caller{frontProxy: frontProxyResponse("jane")}, authenticationFails, "jane", true},
 		"by a token of its own": {&caller{}, authenticatesJane, "jane", false},
 		"at an open path":       {&caller{openPath: true}, authenticationFails, user.Anonymous, false},
 		"past the filter":       {nil, authenticatesJane, "jane", false},
@@ -61,14 +62,14 @@ func frontProxyResponse(name string) *authenticator.Response {
 	return &authenticator.Response{User: frontProxyUser{&user.DefaultInfo{Name: name}}}
 }
 
-// denyAll refuses all that it is asked about.
+// denyAll denies everything and counts the calls.
 type denyAll struct{ authorizer.Authorizer }
 
 func (denyAll) Authorize(context.Context, authorizer.Attributes) (authorizer.Decision, string, error) {
 	return authorizer.DecisionDeny, "", nil
 }
 
-// allowAll allows all that it is asked about, and counts it.
+// allowAll allows everything and counts the calls.
 type allowAll struct {
 	authorizer.Authorizer
 	asked int
@@ -82,7 +83,8 @@ func (a *allowAll) Authorize(context.Context, authorizer.Attributes) (authorizer
 func TestOnlyWhatIsRelayedForOurAPIIsNotAskedAbout(t *testing.T) {
 	direct := authenticatesJane.user
 	relayed := frontProxyUser{direct}
-	ours := authorizer.AttributesRecord{User: relayed, Verb: "create", APIGroup: "postern.dev", Resource: "webhookdeliveries", ResourceRequest: true}
+	ours := authorizer.AttributesRecord{User: relayed, Verb: "create", APIGroup: "postern.dev",
+		Resource: "webhookdeliveries", ResourceRequest: true}
 	for name, test := range map[string]struct {
 		change func(*authorizer.AttributesRecord)
 		want   authorizer.Decision
@@ -90,7 +92,9 @@ func TestOnlyWhatIsRelayedForOurAPIIsNotAskedAbout(t *testing.T) {
 		"relayed":          {func(*authorizer.AttributesRecord) {}, authorizer.DecisionAllow},
 		"direct":           {func(a *authorizer.AttributesRecord) { a.User = direct }, authorizer.DecisionDeny},
 		"of another group": {func(a *authorizer.AttributesRecord) { a.APIGroup = "" }, authorizer.DecisionDeny},
-		"to impersonate":   {func(a *authorizer.AttributesRecord) { a.APIGroup, a.Resource = "authentication.k8s.io", "uids" }, authorizer.DecisionDeny},
+		"to impersonate": {
+			func(a *authorizer.AttributesRecord) { a.APIGroup, a.Resource = "authentication.k8s.io", "uids" },
+			authorizer.DecisionDeny},
 		"a path, as metrics": {func(a *authorizer.AttributesRecord) {
 			*a = authorizer.AttributesRecord{User: relayed, Verb: "get", Path: "/metrics", APIGroup: "postern.dev"}
 		}, authorizer.DecisionDeny},
@@ -104,10 +108,11 @@ func TestOnlyWhatIsRelayedForOurAPIIsNotAskedAbout(t *testing.T) {
 	}
 }
 
-// The filter has refused it before. If it ever did not, RBAC would still not be asked.
+// callerFilter has rejected the request. If it did not, RBAC must still not be asked.
 func TestADirectCallerOfOurAPIIsRefusedWithoutAskingUnlessAllowed(t *testing.T) {
 	attributes := authorizer.AttributesRecord{
-		User: authenticatesJane.user, Verb: "create", APIGroup: "postern.dev", Resource: "webhookdeliveries", ResourceRequest: true,
+		User: authenticatesJane.user, Verb: "create", APIGroup: "postern.dev", Resource: "webhookdeliveries",
+		ResourceRequest: true,
 	}
 	for allowed, want := range map[bool]struct {
 		decision authorizer.Decision
@@ -124,20 +129,20 @@ func TestADirectCallerOfOurAPIIsRefusedWithoutAskingUnlessAllowed(t *testing.T) 
 	}
 }
 
-// fakeCA is a certificate authority that is known or not.
+// fakeCA is a CA that may not be loaded yet.
 type fakeCA struct {
 	dynamiccertificates.CAContentProvider
-	known bool
+	loaded bool
 }
 
-func (f *fakeCA) VerifyOptions() (x509.VerifyOptions, bool) { return x509.VerifyOptions{}, f.known }
+func (f *fakeCA) VerifyOptions() (x509.VerifyOptions, bool) { return x509.VerifyOptions{}, f.loaded }
 
 func TestNoCallerIsTreatedAsAnonymousWhileTheServerStarts(t *testing.T) {
 	ca := &fakeCA{}
 	config := &authenticatorfactory.RequestHeaderConfig{CAContentProvider: ca}
 	served := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
 	for _, test := range []struct {
-		known  bool
+		loaded bool
 		config *authenticatorfactory.RequestHeaderConfig
 		path   string
 		code   int
@@ -149,14 +154,16 @@ func TestNoCallerIsTreatedAsAnonymousWhileTheServerStarts(t *testing.T) {
 		{true, config, "/apis/postern.dev/v1alpha1", http.StatusTeapot, ""},
 		{false, nil, "/apis/postern.dev/v1alpha1", http.StatusTeapot, ""},
 	} {
-		ca.known = test.known
+		ca.loaded = test.loaded
 		w := httptest.NewRecorder()
-		withRequestHeaderReady(served, test.config).ServeHTTP(w, httptest.NewRequest(http.MethodPost, test.path, http.NoBody))
+		withRequestHeaderReady(served, test.config).ServeHTTP(w,
+			httptest.NewRequest(http.MethodPost, test.path, http.NoBody))
 		if got := w.Header().Get("Retry-After"); w.Code != test.code || got != test.retry {
-			t.Errorf("%s, known: %t: got %d with Retry-After %q, want %d with %q", test.path, test.known, w.Code, got, test.code, test.retry)
+			t.Errorf("%s, loaded: %t: got %d with Retry-After %q, want %d with %q", test.path, test.loaded, w.Code, got,
+				test.code, test.retry)
 		}
-		if err := requestHeaderCheck(test.config).Check(nil); (err == nil) != (test.known || test.config == nil) {
-			t.Errorf("known: %t: readiness %v", test.known, err)
+		if err := requestHeaderCheck(test.config).Check(nil); (err == nil) != (test.loaded || test.config == nil) {
+			t.Errorf("loaded: %t: readiness %v", test.loaded, err)
 		}
 	}
 }

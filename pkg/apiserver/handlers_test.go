@@ -14,9 +14,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/controller"
 	"postern.dev/postern/pkg/delivery"
 	"postern.dev/postern/pkg/registry/deliver"
 )
@@ -49,7 +51,7 @@ func TestASecretInTheQueryIsMovedOutOfSight(t *testing.T) {
 				}
 				// Tracing, logging and panics may print any of these.
 				if text := fmt.Sprint(req.URL, req.RequestURI, req.Header, req.Form); strings.Contains(text, "s3cret") {
-					t.Errorf("the secret can be seen: %s", text)
+					t.Errorf("the secret is visible: %s", text)
 				}
 			}), querySecretWarning)
 			req := httptest.NewRequest(http.MethodPost, "/apis"+query, nil)
@@ -66,31 +68,50 @@ func TestASecretInTheQueryIsMovedOutOfSight(t *testing.T) {
 
 func TestDeliveriesAreRefusedWhileNoneCanBeTakenAndReadsAreNot(t *testing.T) {
 	refusal := apierrors.NewTooManyRequests("later", 9)
+	ci, anonymous := &user.DefaultInfo{Name: "ci", Groups: []string{user.AllAuthenticated}},
+		&user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
 	for _, test := range []struct {
 		name string
 		info genericapirequest.RequestInfo
+		user user.Info
 		err  error
 		want int
 	}{
-		{"an object", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create"}, refusal, http.StatusTooManyRequests},
-		{"a payload", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create", Subresource: "webhookdeliveries"}, refusal, http.StatusTooManyRequests},
-		{"a list", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "list"}, refusal, http.StatusOK},
-		{"a deletion", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "delete"}, refusal, http.StatusOK},
-		{"a probe", genericapirequest.RequestInfo{Verb: "get"}, refusal, http.StatusOK},
-		{"an object that can be taken", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create"}, nil, http.StatusOK},
+		{"an object", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create"}, ci, refusal,
+			http.StatusTooManyRequests},
+		{"a payload", genericapirequest.RequestInfo{
+			APIGroup: postern.GroupName, Verb: "create", Subresource: "webhookdeliveries",
+		}, ci, refusal, http.StatusTooManyRequests},
+		// The response would reveal that the namespace exists and has a backlog. Authenticated senders may know.
+		{"a payload of an unauthenticated sender", genericapirequest.RequestInfo{
+			APIGroup: postern.GroupName, Verb: "create", Subresource: "webhookdeliveries",
+		}, anonymous, refusal, http.StatusOK},
+		{"a list", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "list"}, ci, refusal,
+			http.StatusOK},
+		{"a deletion", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "delete"}, ci, refusal,
+			http.StatusOK},
+		{"a probe", genericapirequest.RequestInfo{Verb: "get"}, ci, refusal, http.StatusOK},
+		{"an object that is accepted", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create"}, ci,
+			nil, http.StatusOK},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			served := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 			answer := httptest.NewRecorder()
 			req := requestWith(test.info, 1)
-			withAcceptCheck(served, func(string) error { return test.err }).ServeHTTP(answer, req)
+			req = req.WithContext(genericapirequest.WithUser(req.Context(), test.user))
+			c := ExtraConfig{
+				StorageReady: func() error { return nil },
+				Backlog:      func(string) (string, error) { return controller.CausePending, test.err },
+			}
+			c.withAcceptCheck(served).ServeHTTP(answer, req)
 			if answer.Code != test.want {
 				t.Fatalf("got %d, want %d", answer.Code, test.want)
 			}
 			if test.want == http.StatusOK {
 				return
 			}
-			mustAnswerTooManyRequests(t, answer, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "later")
+			mustAnswerTooManyRequests(t, answer, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests,
+				"later")
 			if got := answer.Header().Get("Retry-After"); got != "9" {
 				t.Errorf("got Retry-After %q, want 9", got)
 			}
@@ -115,7 +136,7 @@ func TestAServerThatStopsEndsConnectionsWithAnAnswer(t *testing.T) {
 		}
 		_ = got.Body.Close()
 		if got.StatusCode != http.StatusAccepted || got.Close != want {
-			t.Errorf("stopping is %t: got %d, and the connection ends: %t", want, got.StatusCode, got.Close)
+			t.Errorf("stopping: %t: got %d, connection closed: %t", want, got.StatusCode, got.Close)
 		}
 	}
 }

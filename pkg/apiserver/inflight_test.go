@@ -22,7 +22,8 @@ func TestTextualTooManyRequestsBecomesStatus(t *testing.T) {
 	w.Header().Set("Retry-After", "7")
 	http.Error(w, "Too many requests, please try again later.", http.StatusTooManyRequests)
 
-	mustAnswerTooManyRequests(t, answer, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "--max-mutating-requests-inflight")
+	mustAnswerTooManyRequests(t, answer, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests,
+		"--max-mutating-requests-inflight")
 	if got := answer.Header().Get("Retry-After"); got != "7" {
 		t.Errorf("got Retry-After %q, want the framework's 7", got)
 	}
@@ -30,7 +31,9 @@ func TestTextualTooManyRequestsBecomesStatus(t *testing.T) {
 
 func TestOtherAnswersPassAsTheyAre(t *testing.T) {
 	for name, serve := range map[string]http.HandlerFunc{
-		"an error in plain text": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusForbidden) },
+		"an error in plain text": func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "no", http.StatusForbidden)
+		},
 		"a refusal as a status": func(w http.ResponseWriter, _ *http.Request) {
 			deliver.WriteError(w, apierrors.NewTooManyRequests("own words", 3))
 		},

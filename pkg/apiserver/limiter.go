@@ -12,9 +12,9 @@ import (
 	"postern.dev/postern/pkg/fairness"
 )
 
-// Limiter does for an endpoint that another server serves what the handler chain does for those of the API, by limits of its own
-// that are as large: no kube-apiserver keeps unauthenticated senders from using them up, and they must not use up those of the
-// API. Its errors are ready to be answered. It is safe for concurrent use.
+// Limiter applies the limits of the handler chain to an endpoint of another server. Its limits are separate but of the
+// same size: no kube-apiserver throttles unauthenticated senders there, and they must not use up the API's limits. Its
+// errors are API statuses. It is safe for concurrent use.
 type Limiter struct {
 	secretsSynced cache.InformerSynced
 	storageReady  func() error
@@ -31,13 +31,13 @@ func newLimiter(c ExtraConfig, maxRequests int) *Limiter {
 	}
 }
 
-// Begin lets a request of an unauthenticated sender begin that would make a delivery in a namespace, unless none can be stored
-// now, or as many as --max-mutating-requests-inflight allows, or the namespace's share of them, are under way by this endpoint.
-// Requests that are for no namespace in which they may deliver, an empty one, have a share together. Whether the namespace
-// takes deliveries is asked later, since the answer tells of it. Call end when the request is answered.
+// Begin reserves a request of an unauthenticated sender that delivers to a namespace. It returns an error if nothing
+// can be stored, or if the endpoint's --max-mutating-requests-inflight or the namespace's share of it are used up.
+// Requests without a namespace in which they may deliver (namespace "") share one flow. Begin does not check whether
+// the namespace accepts deliveries, because the response would reveal that. Call end when the request is answered.
 func (l *Limiter) Begin(namespace string) (end func(), err error) {
 	if !l.secretsSynced() {
-		return nil, errUnavailable("it is not known yet which secrets count: send it again later")
+		return nil, errUnavailable("the webhook secrets are not loaded yet: send it again later")
 	}
 	if err := l.storageReady(); err != nil {
 		return nil, err
@@ -49,12 +49,13 @@ func anonymousFlow(namespace string) fairness.Flow {
 	return fairness.Flow{Namespace: namespace, Anonymous: true}
 }
 
-// CountOverRate counts a request that came too fast to begin.
+// CountOverRate counts a request refused by the rate limit before Begin.
 func (l *Limiter) CountOverRate() { countRefused(causeRate) }
 
-// AcquireBody waits until there is room for the body of a request, and returns the request with a body that must arrive in time.
-// Call release when it is answered.
-func (l *Limiter) AcquireBody(w http.ResponseWriter, req *http.Request, namespace string) (bounded *http.Request, release func(), err error) {
+// AcquireBody waits for memory and returns the request with a bounded body. Call release when the request is answered.
+func (l *Limiter) AcquireBody(
+	w http.ResponseWriter, req *http.Request, namespace string,
+) (bounded *http.Request, release func(), err error) {
 	timed, done, err := limitBodyTime(w, req, l.bodyTimeout)
 	if err != nil {
 		return nil, nil, err

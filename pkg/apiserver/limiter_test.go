@@ -18,8 +18,7 @@ import (
 	"k8s.io/component-base/metrics/testutil"
 )
 
-// newTestLimiter returns a guard that lets two requests of ten bytes in all through, whose secrets are known and whose
-// storage is there.
+// newTestLimiter returns a limiter of two requests and ten bytes, with loaded secrets and a working storage.
 func newTestLimiter(change func(*ExtraConfig)) *Limiter {
 	c := ExtraConfig{
 		SecretsSynced:         func() bool { return true },
@@ -34,16 +33,16 @@ func newTestLimiter(change func(*ExtraConfig)) *Limiter {
 
 func asIs(*ExtraConfig) {}
 
-// assertTooManyRequests is the code of an answer, when to come again, and whether its message has the words.
+// assertTooManyRequests checks that the message of err contains words, and returns its code and Retry-After.
 func assertTooManyRequests(t *testing.T, err error, words string) (code int32, retryAfter int32) {
 	t.Helper()
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
-		t.Fatalf("got %v, want an answer", err)
+		t.Fatalf("got %v, want an API status", err)
 	}
 	answer := status.Status()
 	if !strings.Contains(answer.Message, words) {
-		t.Errorf("the message does not say %q: %s", words, answer.Message)
+		t.Errorf("the message does not contain %q: %s", words, answer.Message)
 	}
 	if answer.Details == nil {
 		return answer.Code, 0
@@ -58,9 +57,9 @@ func TestAGuardRefusesWhatCanNotBeTakenNow(t *testing.T) {
 		retry  int32
 		says   string
 	}{
-		"before the secrets are known": {func(c *ExtraConfig) { c.SecretsSynced = func() bool { return false } },
-			http.StatusServiceUnavailable, 5, "not known yet which secrets"},
-		"while the storage is away": {func(c *ExtraConfig) { c.StorageReady = func() error { return errors.New("disk full") } },
+		"before the secrets are loaded": {func(c *ExtraConfig) { c.SecretsSynced = func() bool { return false } },
+			http.StatusServiceUnavailable, 5, "webhook secrets are not loaded"},
+		"without storage": {func(c *ExtraConfig) { c.StorageReady = func() error { return errors.New("disk full") } },
 			http.StatusServiceUnavailable, 5, "nothing can be stored"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -72,13 +71,13 @@ func TestAGuardRefusesWhatCanNotBeTakenNow(t *testing.T) {
 	}
 }
 
-// It would tell anyone that the namespace exists, and what it has.
+// The response would reveal that the namespace exists and has a backlog.
 func TestAGuardDoesNotTellWhetherANamespaceTakesDeliveries(t *testing.T) {
 	g := newTestLimiter(func(c *ExtraConfig) {
 		c.Backlog = func(string) (string, error) { return "Backlog", apierrors.NewTooManyRequests("later", 9) }
 	})
 	if _, err := g.Begin("demo"); err != nil {
-		t.Errorf("an unauthenticated sender is told: %v", err)
+		t.Errorf("an unauthenticated sender got %v", err)
 	}
 }
 
@@ -94,15 +93,17 @@ func TestAGuardLetsNoMoreRequestsBeginThanAreAllowed(t *testing.T) {
 	}
 	refusedRequests.Reset()
 	_, err := g.Begin("demo")
-	if counted, _ := testutil.GetCounterMetricValue(refusedRequests.WithLabelValues(causeRequestsInFlight)); counted != 1 {
+	counted, _ := testutil.GetCounterMetricValue(refusedRequests.WithLabelValues(causeRequestsInFlight))
+	if counted != 1 {
 		t.Errorf("counted %g refusals, want 1", counted)
 	}
-	if code, retry := assertTooManyRequests(t, err, "--max-mutating-requests-inflight"); code != http.StatusTooManyRequests || retry != 5 {
+	code, retry := assertTooManyRequests(t, err, "--max-mutating-requests-inflight")
+	if code != http.StatusTooManyRequests || retry != 5 {
 		t.Errorf("got %d, Retry-After %d; want 429, 5", code, retry)
 	}
 	ends[0]()
 	if _, err := g.Begin("demo"); err != nil {
-		t.Errorf("once one has ended: %v", err)
+		t.Errorf("after one has ended: %v", err)
 	}
 }
 
@@ -110,7 +111,8 @@ func TestAGuardHoldsNoMoreBytesThanAreAllowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newTestLimiter(asIs)
 		read := func() (release func(), err error) {
-			req, release, err := g.AcquireBody(connection{httptest.NewRecorder()}, requestWith(genericapirequest.RequestInfo{}, -1), "demo")
+			req, release, err := g.AcquireBody(connection{httptest.NewRecorder()},
+				requestWith(genericapirequest.RequestInfo{}, -1), "demo")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -122,13 +124,14 @@ func TestAGuardHoldsNoMoreBytesThanAreAllowed(t *testing.T) {
 			t.Fatal(err)
 		}
 		releaseNothing, err := read()
-		if code, retry := assertTooManyRequests(t, err, "--max-inflight-payload-bytes"); code != http.StatusTooManyRequests || retry != 5 {
+		code, retry := assertTooManyRequests(t, err, "--max-inflight-payload-bytes")
+		if code != http.StatusTooManyRequests || retry != 5 {
 			t.Errorf("got %d, Retry-After %d; want 429, 5", code, retry)
 		}
 		releaseNothing()
 		release()
 		if _, err = read(); err != nil {
-			t.Errorf("once there is room: %v", err)
+			t.Errorf("after memory was released: %v", err)
 		}
 	})
 }
@@ -137,13 +140,14 @@ func TestAGuardGivesBackWhatItHoldsOfABodyThatItCanNotBound(t *testing.T) {
 	g := newTestLimiter(asIs)
 	for range 2 {
 		_, _, err := g.AcquireBody(httptest.NewRecorder(), requestWith(genericapirequest.RequestInfo{}, 10), "demo")
-		if code, _ := assertTooManyRequests(t, err, "could not bound the time"); code != http.StatusInternalServerError {
+		code, _ := assertTooManyRequests(t, err, "could not bound the time")
+		if code != http.StatusInternalServerError {
 			t.Errorf("got %d, want 500", code)
 		}
 	}
 }
 
-// connection is a recorder whose reads can be bounded, as those of a server can.
+// connection is a recorder that supports read deadlines, like the response writer of a server.
 type connection struct{ *httptest.ResponseRecorder }
 
 func (connection) SetReadDeadline(time.Time) error { return nil }

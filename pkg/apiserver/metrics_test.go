@@ -6,6 +6,7 @@ package apiserver
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -38,10 +39,11 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 			http.Error(w, "Too many requests, please try again later.", http.StatusTooManyRequests)
 		},
 		"PayloadBytes": func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { // which does not wait for the patience to end
+			synctest.Test(t, func(t *testing.T) { // with a fake clock
 				b := newPayloadBudget(PayloadCost(1), 50, 1, 1)
-				_, _ = b.arriving.Acquire(t.Context(), fairness.Flow{}, b.total)
-				_, _, _ = b.reserve(requestWith(toEndpoint, 1), fairness.Flow{Namespace: "demo"}, b.payloads())
+				_, _ = b.decoding.Acquire(t.Context(), fairness.Flow{}, b.total)
+				req, _, _ := b.reserve(requestOf(1, 1), fairness.Flow{Namespace: "demo"}, b.payloads())
+				_, _ = io.Copy(io.Discard, req.Body)
 			})
 		},
 		"Backlog": func(*testing.T) {
@@ -59,7 +61,7 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 			_, _ = s.begin(fairness.Flow{Namespace: "demo"})
 		},
 		"NamespaceWork": func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { // which does not wait for the patience to end
+			synctest.Test(t, func(t *testing.T) { // with a fake clock
 				w := NewWork(1)
 				_, _ = w.Begin(t.Context(), fairness.Flow{Namespace: "demo"})
 				_, _ = w.Begin(t.Context(), fairness.Flow{Namespace: "demo"})
@@ -88,10 +90,11 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 		},
 		"": func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
-			cancel() // a client that leaves is not refused
+			cancel() // a client that leaves is not counted
 			w, b := NewWork(50), newPayloadBudget(PayloadCost(1), 50, 1, 1)
-			_, _ = b.arriving.Acquire(t.Context(), fairness.Flow{}, b.total)
-			_, _, _ = b.reserve(requestWith(toEndpoint, 1).WithContext(ctx), fairness.Flow{}, b.payloads())
+			_, _ = b.decoding.Acquire(t.Context(), fairness.Flow{}, b.total)
+			req, _, _ := b.reserve(requestOf(1, 1).WithContext(ctx), fairness.Flow{}, b.payloads())
+			_, _ = io.Copy(io.Discard, req.Body)
 			_, _ = w.Begin(t.Context(), fairness.Flow{})
 			_, _ = w.Begin(ctx, fairness.Flow{})
 			_ = ExtraConfig{StorageReady: ready, Backlog: room}.checkAccepting("demo")
@@ -101,17 +104,19 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 		refuse(t)
 		want := ""
 		if cause != "" {
-			want = "# HELP postern_refused_requests_total [BETA] Requests that were refused (401, 403, 429, 503 or 504) before anyone looked at what they hold, by cause.\n" +
+			want = "# HELP postern_refused_requests_total [BETA] Requests that were refused (401, 403, 429, 503 or " +
+				"504) before their content was processed, by cause.\n" +
 				"# TYPE postern_refused_requests_total counter\n" +
 				`postern_refused_requests_total{cause="` + cause + "\"} 1\n"
 		}
-		if err := testutil.GatherAndCompare(legacyregistry.DefaultGatherer, strings.NewReader(want), "postern_refused_requests_total"); err != nil {
+		const name = "postern_refused_requests_total"
+		if err := testutil.GatherAndCompare(legacyregistry.DefaultGatherer, strings.NewReader(want), name); err != nil {
 			t.Errorf("%s: %v", cause, err)
 		}
 	}
 }
 
-// slowBody is a body whose time is up.
+// slowBody is a body that has timed out.
 type slowBody struct{}
 
 func (slowBody) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }

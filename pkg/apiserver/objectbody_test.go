@@ -35,11 +35,11 @@ func TestAPayloadIsTakenOutOfAnObjectAndPutBack(t *testing.T) {
 		}
 		d := &postern.WebhookDelivery{Spec: postern.WebhookDeliverySpec{Payload: &postern.JSON{Raw: []byte("{}")}}}
 		if restorePayload(req.Context(), d); string(d.Spec.Payload.Raw) != `{"ref":"main"}` {
-			t.Errorf("got back %s", d.Spec.Payload.Raw)
+			t.Errorf("restored %s", d.Spec.Payload.Raw)
 		}
 		none := &postern.WebhookDelivery{}
 		if restorePayload(req.Context(), none); none.Spec.Payload != nil {
-			t.Errorf("got %s where there is no payload", none.Spec.Payload.Raw)
+			t.Errorf("restored %s without a payload", none.Spec.Payload.Raw)
 		}
 	}), 1000).ServeHTTP(httptest.NewRecorder(), toCreate("create", "", body))
 	if !served {
@@ -56,13 +56,18 @@ func TestABodyIsRefusedBeforeAnythingIsMadeOfIt(t *testing.T) {
 		reason metav1.StatusReason
 		says   string
 	}{
-		{"many items", toCreate("create", "application/json", many), 400, metav1.StatusReasonBadRequest, "but at most 1024 are read"},
-		{"not UTF-8", toCreate("create", "application/json", "{\"spec\":{\"ref\":\"\xff\"}}"), 400, metav1.StatusReasonBadRequest, "is not UTF-8"},
+		{"many items", toCreate("create", "application/json", many), 400, metav1.StatusReasonBadRequest,
+			"but at most 1024 are read"},
+		{"not UTF-8", toCreate("create", "application/json", "{\"spec\":{\"ref\":\"\xff\"}}"), 400,
+			metav1.StatusReasonBadRequest, "is not UTF-8"},
 		{"not JSON", toCreate("create", "", `{"spec":{"ref":`), 400, metav1.StatusReasonBadRequest, "is not JSON"},
-		{"YAML", toCreate("create", "application/yaml", "a: b"), 415, metav1.StatusReasonUnsupportedMediaType, "must be sent as JSON"},
-		{"too large", toCreate("create", "application/json", strings.Repeat(" ", 100_001)), 413, metav1.StatusReasonRequestEntityTooLarge,
+		{"YAML", toCreate("create", "application/yaml", "a: b"), 415, metav1.StatusReasonUnsupportedMediaType,
+			"must be sent as JSON"},
+		{"too large", toCreate("create", "application/json", strings.Repeat(" ", 100_001)), 413,
+			metav1.StatusReasonRequestEntityTooLarge,
 			"the object is over 100000 bytes"},
-		{"large options of a deletion", toCreate("deletecollection", "application/json", strings.Repeat(" ", maxOptionsBytes+1)), 413,
+		{"large options of a deletion",
+			toCreate("deletecollection", "application/json", strings.Repeat(" ", maxOptionsBytes+1)), 413,
 			metav1.StatusReasonRequestEntityTooLarge, "the object is over 65536 bytes"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -79,7 +84,8 @@ func TestOtherBodiesAreNotRead(t *testing.T) {
 	endpointReq := toCreate("create", "application/json", "{")
 	info := toEndpoint
 	endpointReq = endpointReq.WithContext(genericapirequest.WithRequestInfo(endpointReq.Context(), &info))
-	for name, req := range map[string]*http.Request{"a payload": endpointReq, "no body": httptest.NewRequest(http.MethodGet, "/", nil)} {
+	for name, req := range map[string]*http.Request{"a payload": endpointReq,
+		"no body": httptest.NewRequest(http.MethodGet, "/", nil)} {
 		withObjectLimit(http.HandlerFunc(func(_ http.ResponseWriter, got *http.Request) {
 			if got != req {
 				t.Errorf("%s: the request was changed", name)

@@ -6,6 +6,7 @@ package apiserver
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -22,14 +23,16 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/fairness"
+	"postern.dev/postern/pkg/registry/deliver"
 )
 
 var (
-	toEndpoint = genericapirequest.RequestInfo{APIGroup: postern.GroupName, Resource: "gatewaysyncs", Subresource: "webhookdeliveries"}
-	toObject   = genericapirequest.RequestInfo{APIGroup: postern.GroupName, Resource: "webhookdeliveries"}
+	toEndpoint = genericapirequest.RequestInfo{APIGroup: postern.GroupName, Resource: "gatewaysyncs",
+		Subresource: "webhookdeliveries"}
+	toObject = genericapirequest.RequestInfo{APIGroup: postern.GroupName, Resource: "webhookdeliveries"}
 )
 
-// requestWith returns a request with a body of that length; -1 is one of which the length is not known.
+// requestWith returns a request with a body of that length; -1 is unknown.
 func requestWith(info genericapirequest.RequestInfo, length int64) *http.Request {
 	req := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("x"))
 	req.ContentLength = length
@@ -38,8 +41,7 @@ func requestWith(info genericapirequest.RequestInfo, length int64) *http.Request
 
 var demo = fairness.Flow{Namespace: "demo"}
 
-// mustHaveFree fails the test unless exactly that much is free for another flow. Call it in a bubble, in which nothing waits
-// for the patience.
+// mustHaveFree fails the test unless exactly that many bytes are free for another flow. Call it in a synctest bubble.
 func mustHaveFree(t *testing.T, slots *fairness.Slots, want int64) {
 	t.Helper()
 	other := fairness.Flow{Namespace: "other"}
@@ -65,23 +67,28 @@ func TestABodyCountsByItsLengthAndAtMostAsTheLargest(t *testing.T) {
 		name              string
 		kind              func(*payloadBudget) bodyClass
 		length, sent      int64
-		arriving, arrived int64
+		arriving, arrived int64 // after the first bytes, if there are more, and at the end
 	}{
-		{"a payload", payloads, 7_000, 7_000, 14_000, PayloadCost(7_000)},
+		{"a payload", payloads, 80_000, 80_000, 160_000, PayloadCost(80_000)},
 		{"a payload over the limit", payloads, 100_001, 100_001, 200_000, 0},
-		{"a payload of unknown length", payloads, -1, 50, 200_000, PayloadCost(50)},
-		{"an object", objects, 50, 50, 100, objectCost(50)},
-		{"an object of unknown length", objects, -1, 50, 2 << 20, objectCost(50)},
+		{"a payload of unknown length", payloads, -1, 80_000, 200_000, PayloadCost(80_000)},
+		{"a small payload", payloads, 7_000, 7_000, 0, PayloadCost(7_000)},
+		{"a small payload of unknown length", payloads, -1, 50, 0, PayloadCost(50)},
+		{"an object", objects, 80_000, 80_000, 160_000, objectCost(80_000)},
+		{"an object of unknown length", objects, -1, 80_000, 2 << 20, objectCost(80_000)},
 		{"no body", payloads, 0, 0, 0, 0},
-		{"nothing of what was announced", payloads, 7_000, 0, 14_000, 0},
+		{"nothing of what was announced", payloads, 80_000, 0, 0, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newPayloadBudget(total, 100, largestPayload, largestObject)
-				req := requestWith(toEndpoint, test.length)
-				req.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", int(test.sent))))
-				bounded, release, err := b.reserve(req, demo, test.kind(b))
+				bounded, release, err := b.reserve(requestOf(test.length, test.sent), demo, test.kind(b))
 				if err != nil {
+					t.Fatal(err)
+				}
+				mustHaveFree(t, b.arriving, forArrivals)
+				_, err = io.CopyN(io.Discard, bounded.Body, deliver.FirstBytes+1)
+				if whole := errors.Is(err, io.EOF); whole == (test.sent > deliver.FirstBytes) {
 					t.Fatal(err)
 				}
 				mustHaveFree(t, b.arriving, forArrivals-test.arriving)
@@ -100,19 +107,27 @@ func TestABodyCountsByItsLengthAndAtMostAsTheLargest(t *testing.T) {
 	}
 }
 
+// requestOf returns a request that announces a body of a length, -1 for unknown, and sends that many bytes.
+func requestOf(length, sent int64) *http.Request {
+	req := requestWith(toEndpoint, length)
+	req.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", int(sent))))
+	return req
+}
+
 func TestARequestWaitsForItsShareOfTheBudget(t *testing.T) {
-	for _, step := range []string{"before its body arrives", "before it is decoded"} {
+	const afterFirst, beforeDecoding = "after its first bytes", "before it is decoded"
+	for _, step := range []string{afterFirst, beforeDecoding} {
 		t.Run(step, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newPayloadBudget(PayloadCost(10), 100, 10, 10)
-				slots := map[string]*fairness.Slots{"before its body arrives": b.arriving, "before it is decoded": b.decoding}[step]
-				giveBack, err := slots.Acquire(t.Context(), fairness.Flow{}, b.total) // all there are
+				b := newPayloadBudget(PayloadCost(100_000), 100, 100_000, 100_000)
+				slots := map[string]*fairness.Slots{afterFirst: b.arriving, beforeDecoding: b.decoding}[step]
+				release, err := slots.Acquire(t.Context(), fairness.Flow{}, b.total) // all bytes
 				if err != nil {
 					t.Fatal(err)
 				}
 				answered := make(chan error, 1)
 				go func() {
-					bounded, release, err := b.reserve(requestWith(toEndpoint, 7), demo, b.payloads())
+					bounded, release, err := b.reserve(requestOf(80_000, 80_000), demo, b.payloads())
 					if err == nil {
 						defer release()
 						_, err = io.Copy(io.Discard, bounded.Body)
@@ -121,9 +136,9 @@ func TestARequestWaitsForItsShareOfTheBudget(t *testing.T) {
 				}()
 				synctest.Wait()
 				if len(answered) > 0 {
-					t.Fatalf("a request that must wait is answered: %v", <-answered)
+					t.Fatalf("a request that must wait was answered: %v", <-answered)
 				}
-				giveBack()
+				release()
 				if err := <-answered; err != nil {
 					t.Error(err)
 				}
@@ -140,14 +155,13 @@ func TestARequestThatWaitsTooLongIsToldToComeAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		start := time.Now()
-		req := requestWith(toEndpoint, 7)
-		req.Body = io.NopCloser(strings.NewReader("1234567"))
-		bounded, release, err := b.reserve(req, demo, b.payloads())
+		bounded, release, err := b.reserve(requestOf(7, 7), demo, b.payloads())
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, err = io.Copy(io.Discard, bounded.Body)
-		if code, retry := assertTooManyRequests(t, err, "--max-inflight-payload-bytes"); code != http.StatusTooManyRequests || retry != 5 {
+		code, retry := assertTooManyRequests(t, err, "--max-inflight-payload-bytes")
+		if code != http.StatusTooManyRequests || retry != 5 {
 			t.Errorf("got %d, Retry-After %d; want 429, 5", code, retry)
 		}
 		if waited := time.Since(start); waited != budgetTimeout {
@@ -169,38 +183,36 @@ func TestAnObjectThatMayTakeMoreThanTheBudgetIsRefused(t *testing.T) {
 			_, err = io.Copy(io.Discard, bounded.Body)
 			release()
 		}
-		if code, _ := assertTooManyRequests(t, err, "--max-inflight-payload-bytes"); code != http.StatusRequestEntityTooLarge {
+		code, _ := assertTooManyRequests(t, err, "--max-inflight-payload-bytes")
+		if code != http.StatusRequestEntityTooLarge {
 			t.Errorf("got %d, want 413", code)
 		}
 	}
 }
 
-func TestClientsThatAnnounceBodiesAndSendNothingLeaveRoom(t *testing.T) {
+// The maximum number of requests in flight, each in a namespace of its own and so within its share.
+func TestClientsThatAnnounceBodiesAndSendLittleLeaveRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newPayloadBudget(128<<20, 50, 1<<20, 2<<20)
-		for i := range 12 {
+		for i := range 200 {
 			flow := fairness.Flow{Namespace: fmt.Sprintf("invented-%d", i), Anonymous: true}
-			if _, _, err := b.reserve(requestWith(toEndpoint, 1<<20), flow, b.payloads()); err != nil {
+			bounded, _, err := b.reserve(requestOf(1<<20, deliver.FirstBytes), flow, b.payloads())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.CopyN(io.Discard, bounded.Body, deliver.FirstBytes); err != nil {
 				t.Fatal(err)
 			}
 		}
-		req := requestWith(toEndpoint, 1<<20)
-		req.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", 1<<20)))
-		bounded, _, err := b.reserve(req, demo, b.payloads())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.Copy(io.Discard, bounded.Body); err != nil {
+		if err := read(b, demo, 1<<20); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-// read is what a request with a body of that size does: it returns once the body is worked on no more.
+// read processes a request with a body of that size and returns when the body is released.
 func read(b *payloadBudget, flow fairness.Flow, size int) error {
-	req := requestWith(toEndpoint, int64(size))
-	req.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", size)))
-	bounded, release, err := b.reserve(req, flow, b.payloads())
+	bounded, release, err := b.reserve(requestOf(int64(size), int64(size)), flow, b.payloads())
 	if err != nil {
 		return err
 	}
@@ -212,7 +224,7 @@ func read(b *payloadBudget, flow fairness.Flow, size int) error {
 	return nil
 }
 
-// A body by itself needs more than a share of half of it.
+// The body alone needs more than a share of half the budget.
 func TestTheLargestBodyIsTakenWhereOneFits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newPayloadBudget(PayloadCost(1<<20), 50, 1<<20, 1<<20)
@@ -239,15 +251,19 @@ func TestOfManyLargeBodiesAtOnceAllAreTaken(t *testing.T) {
 
 func TestAClientThatLeavesWaitsNoLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newPayloadBudget(10, 100, 5, 5)
-		if _, err := b.arriving.Acquire(t.Context(), fairness.Flow{}, 10); err != nil {
+		b := newPayloadBudget(PayloadCost(100_000), 100, 100_000, 100_000)
+		if _, err := b.arriving.Acquire(t.Context(), fairness.Flow{}, b.total); err != nil {
 			t.Fatal(err)
 		}
 		ctx, leave := context.WithCancel(t.Context())
 		leave()
 		start := time.Now()
-		if _, _, err := b.reserve(requestWith(toEndpoint, 1).WithContext(ctx), demo, b.payloads()); err == nil {
-			t.Error("got a share of a budget that is used up")
+		bounded, _, err := b.reserve(requestOf(80_000, 80_000).WithContext(ctx), demo, b.payloads())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, bounded.Body); err == nil {
+			t.Error("got a share of an exhausted budget")
 		}
 		if waited := time.Since(start); waited != 0 {
 			t.Errorf("it waited %s", waited)
@@ -255,24 +271,27 @@ func TestAClientThatLeavesWaitsNoLonger(t *testing.T) {
 	})
 }
 
-// mustAnswerTooManyRequests fails the test unless the answer is a metav1.Status in JSON of that code and reason, which says that.
-func mustAnswerTooManyRequests(t *testing.T, answer *httptest.ResponseRecorder, code int, reason metav1.StatusReason, says string) {
+// mustAnswerTooManyRequests fails the test unless the response is a metav1.Status in JSON with that code and reason,
+// and a message that contains says.
+func mustAnswerTooManyRequests(
+	t *testing.T, answer *httptest.ResponseRecorder, code int, reason metav1.StatusReason, says string,
+) {
 	t.Helper()
 	var status metav1.Status
 	if err := json.Unmarshal(answer.Body.Bytes(), &status); err != nil {
-		t.Fatalf("the answer %d is no JSON: %v: %s", answer.Code, err, answer.Body)
+		t.Fatalf("the response %d is not JSON: %v: %s", answer.Code, err, answer.Body)
 	}
-	type told struct {
+	type response struct {
 		Code, StatusCode int32
 		Kind, Type       string
 		Reason           metav1.StatusReason
 	}
-	want := told{int32(code), int32(code), "Status", "application/json", reason}
-	got := told{int32(answer.Code), status.Code, status.Kind, answer.Header().Get("Content-Type"), status.Reason}
+	want := response{int32(code), int32(code), "Status", "application/json", reason}
+	got := response{int32(answer.Code), status.Code, status.Kind, answer.Header().Get("Content-Type"), status.Reason}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("answer (-want +got):\n%s", diff)
+		t.Errorf("response (-want +got):\n%s", diff)
 	}
 	if !strings.Contains(status.Message, says) {
-		t.Errorf("the message does not say %q: %s", says, status.Message)
+		t.Errorf("the message does not contain %q: %s", says, status.Message)
 	}
 }

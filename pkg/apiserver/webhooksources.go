@@ -12,21 +12,21 @@ import (
 	"postern.dev/postern/pkg/payload"
 )
 
-// sources tells of each type of sender what the payload and credential packages know of it.
-type sources struct {
+// sourceDescriber describes each type of sender by what the payload and credential packages know about it.
+type sourceDescriber struct {
 	verifier *credential.Verifier
 }
 
-// Describe returns the types of sender, as they stand in a namespace.
-func (s sources) Describe(namespace string) []postern.WebhookSource {
+// Describe returns the types of sender as configured in a namespace.
+func (s sourceDescriber) Describe(namespace string) []postern.WebhookSource {
 	var described []postern.WebhookSource
 	for _, name := range payload.Sources() {
-		ways := s.verifier.MethodsFor(namespace, name)
+		methods := s.verifier.MethodsFor(namespace, name)
 		source := postern.WebhookSource{Status: postern.WebhookSourceStatus{
 			Requests:   payload.Requests(name),
-			Methods:    ways.Methods,
-			SecretKeys: ways.Keys,
-			HasSecret:  ways.HasSecret,
+			Methods:    methods.Methods,
+			SecretKeys: methods.Keys,
+			HasSecret:  methods.HasSecret,
 			Path: fmt.Sprintf("/apis/%s/namespaces/%s/webhooksources/%s/webhookdeliveries",
 				v1alpha1.SchemeGroupVersion, namespace, name),
 		}}

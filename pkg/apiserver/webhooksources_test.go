@@ -18,7 +18,8 @@ import (
 func TestEverySenderIsDescribedAsItStandsInTheNamespace(t *testing.T) {
 	secrets := &credential.Secrets{}
 	secrets.Set("demo", map[string][]byte{"webhook.docker-secret": []byte("s3cret")})
-	described := sources{credential.NewVerifier(credential.Config{IdentityIsCredential: true}, secrets)}.Describe("demo")
+	described := sourceDescriber{
+		credential.NewVerifier(credential.Config{IdentityIsCredential: true}, secrets)}.Describe("demo")
 
 	var names []string
 	byName := map[string]postern.WebhookSource{}
@@ -35,8 +36,9 @@ func TestEverySenderIsDescribedAsItStandsInTheNamespace(t *testing.T) {
 	want := postern.WebhookSource{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "docker.io"},
 		Status: postern.WebhookSourceStatus{
-			Requests: "Images", Methods: []string{"QueryToken"}, SecretKeys: []string{"webhook.docker-secret"}, HasSecret: true,
-			Path: "/apis/postern.dev/v1alpha1/namespaces/demo/webhooksources/docker.io/webhookdeliveries",
+			Requests: "Images", Methods: []string{"QueryToken"}, SecretKeys: []string{"webhook.docker-secret"},
+			HasSecret: true,
+			Path:      "/apis/postern.dev/v1alpha1/namespaces/demo/webhooksources/docker.io/webhookdeliveries",
 		},
 	}
 	if diff := cmp.Diff(want, byName["docker.io"]); diff != "" {
@@ -44,13 +46,15 @@ func TestEverySenderIsDescribedAsItStandsInTheNamespace(t *testing.T) {
 	}
 }
 
-// A registry that the credential package does not know as one would take the secrets of git hosts.
+// Otherwise a registry that the credential package does not know would accept the secrets of git hosts.
 func TestNoSecretOfGitHostsCountsForARegistry(t *testing.T) {
 	verifier := credential.NewVerifier(credential.Config{}, &credential.Secrets{})
-	for _, source := range (sources{verifier}).Describe("demo") {
-		shared := slices.ContainsFunc(source.Status.SecretKeys, func(key string) bool { return key == "hmac" || key == "token" })
+	for _, source := range (sourceDescriber{verifier}).Describe("demo") {
+		shared := slices.ContainsFunc(source.Status.SecretKeys,
+			func(key string) bool { return key == "hmac" || key == "token" })
 		if want := source.Status.Requests != payload.RequestsImages; shared != want {
-			t.Errorf("%s requests %s and takes %v, want a key of all git hosts: %t", source.Name, source.Status.Requests, source.Status.SecretKeys, want)
+			t.Errorf("%s requests %s and takes %v, want a key of all git hosts: %t", source.Name,
+				source.Status.Requests, source.Status.SecretKeys, want)
 		}
 	}
 }

@@ -5,6 +5,7 @@ package apiserver
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"time"
 
@@ -13,47 +14,53 @@ import (
 	"postern.dev/postern/pkg/fairness"
 )
 
-const (
-	// workTimeout is how long a delivery waits for its turn. Senders give up after about ten seconds, and what comes
-	// after the wait takes time too.
-	workTimeout = 3 * time.Second
-)
+// workTimeout bounds the wait for the processors. Senders time out after about ten seconds, including the work itself.
+const workTimeout = 3 * time.Second
 
-// Work gives each flow its turn of the processors: for verifying, decoding, matching and planning writes, whose cost depends
-// on what a sender sends and on what targets hold. It does not bound what waits for others (admission, targets, storage), nor
-// the decoding of objects by the framework. It is safe for concurrent use. Who has its turn must not wait for another one.
+// Work schedules CPU-bound work fairly among flows: verifying, decoding, matching and planning writes, whose cost
+// depends on the request and on the targets. It does not cover waiting for admission, targets or storage, nor the
+// framework's decoding of objects. It is safe for concurrent use. Do not acquire a slot while holding one.
 type Work struct {
-	slots    *fairness.Slots
-	patience time.Duration
+	slots   *fairness.Slots
+	timeout time.Duration
+	notices *fairness.Notices
 }
 
-// NewWork returns a Work of which one flow may have that much.
+// NewWork returns a Work of which one flow may use sharePercent.
 func NewWork(sharePercent int) *Work {
-	// One more than there are processors, so that another flow begins at once, and no more: what etcd and the network do for
-	// all passes through many goroutines, each of which waits behind those that keep a processor busy.
+	// One more than the number of processors, so that another flow starts at once, but no more: etcd and networking go
+	// through many goroutines, each of which would queue behind those that keep a processor busy.
 	total := int64(runtime.GOMAXPROCS(0)) + 1
-	return &Work{fairness.NewSlots(fairness.Share{Total: total, Percent: sharePercent}), workTimeout}
+	return &Work{fairness.NewSlots(fairness.Share{Total: total, Percent: sharePercent}), workTimeout,
+		fairness.NewNotices()}
 }
 
-// ToWrite waits for the turn of a namespace to plan a write, which is tried again if that does not come.
-func (w *Work) ToWrite(ctx context.Context, namespace string) (end func(), err error) {
-	patient, cancel := context.WithTimeout(ctx, w.patience)
-	defer cancel()
-	return w.slots.Acquire(patient, fairness.Flow{Namespace: namespace}, 1)
+// Await waits for a slot until ctx ends. It is for accepted deliveries, which are retried if they get no slot.
+func (w *Work) Await(ctx context.Context, flow fairness.Flow) (end func(), err error) {
+	if end, err = w.slots.Acquire(ctx, flow, 1); err != nil {
+		return nil, fmt.Errorf("the processors are busy with other work, of this namespace or of all: %w", err)
+	}
+	return end, nil
 }
 
-// Begin waits for the turn of a flow, until the patience is over or ctx ends, and then returns an error that answers 429.
+// ToWrite is Await for planning a write requested by senders of a namespace. Either all or none of them are anonymous.
+func (w *Work) ToWrite(ctx context.Context, namespace string, anonymous bool) (end func(), err error) {
+	return w.Await(ctx, fairness.Flow{Namespace: namespace, Anonymous: anonymous})
+}
+
+// Begin waits for a slot until the timeout or the end of ctx, then returns a 429.
 func (w *Work) Begin(ctx context.Context, flow fairness.Flow) (end func(), err error) {
-	patient, cancel := context.WithTimeout(ctx, w.patience)
+	waitCtx, cancel := context.WithTimeout(ctx, w.timeout)
 	defer cancel()
-	end, err = w.slots.Acquire(patient, flow, 1)
+	end, err = w.slots.Acquire(waitCtx, flow, 1)
 	switch {
 	case err == nil:
 		return end, nil
 	case ctx.Err() != nil:
-		return nil, errClientLeft()
+		return nil, errRequestEnded()
 	}
 	countRefused(causeNamespaceWork)
-	return nil, apierrors.NewTooManyRequests("too much else is being worked on, of this namespace or of all "+
-		"(--max-namespace-share-percent says how much of the processors one may take): send it again later", retryAfterSeconds)
+	w.notices.Refused(flow, causeNamespaceWork)
+	return nil, apierrors.NewTooManyRequests("the processors are busy with other requests, of this namespace or of "+
+		"all (--max-namespace-share-percent limits the share of one namespace): send it again later", retryAfterSeconds)
 }

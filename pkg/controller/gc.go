@@ -18,36 +18,35 @@ import (
 )
 
 const (
-	// gcInterval bounds how far a flood can overshoot the maximum, to what is recorded meanwhile.
+	// gcInterval bounds how far a flood of deliveries can exceed the maximum.
 	gcInterval = time.Second
 
-	// maxConcurrentDeletes share each other's fsync in etcd. One after the other they could not keep up with a flood.
+	// etcd batches the fsync of concurrent deletes. Sequential ones can't keep up with a flood.
 	maxConcurrentDeletes = 16
 )
 
-// RecordDeleter are the stored deliveries. Its methods are safe for concurrent use.
+// RecordDeleter deletes stored deliveries. It is safe for concurrent use.
 type RecordDeleter interface {
 	// Delete deletes a record unless it has changed since it was read.
 	Delete(ctx context.Context, record *postern.WebhookDelivery) error
 }
 
-// GarbageCollector deletes the oldest records when there are too many, or they take too many bytes, before their time to live
-// is over. The namespace that holds most gives way first. Records that are Pending stay: what was answered 2xx is not
-// lost.
+// GarbageCollector deletes the oldest records before they expire if there are too many or they take too many bytes. It
+// starts with the largest namespace. It keeps pending records: a delivery that was answered 2xx is not lost.
 type GarbageCollector struct {
 	Records RecordDeleter
-	// Index knows what there is.
+	// Index is the usage of all records.
 	Index *RecordIndex
-	// Max is how many records may be stored, and MaxBytes how many bytes of JSON they may take; a tenth less is left, so
-	// that there is not always one too many.
+	// Max is how many records may be stored, and MaxBytes how many bytes of JSON they may take. It deletes down to 90%
+	// of them, so that it need not delete after each delivery.
 	Max, MaxBytes int64
-	// NearQuota reports whether the storage itself is short of room, and then neither counts for anything. It may be nil.
+	// NearQuota reports whether the storage is short of space. Then it deletes regardless of both. It may be nil.
 	NearQuota func() bool
 }
 
-// Start works until ctx is done. It is a Runnable of controller-runtime's manager.
+// Start runs until ctx is done. It is a Runnable of controller-runtime's manager.
 func (c *GarbageCollector) Start(ctx context.Context) error {
-	runPeriodically(ctx, gcInterval, "Could not delete the oldest deliveries, of which there are too many", c.collect)
+	runPeriodically(ctx, gcInterval, "Could not delete the oldest deliveries over the limit", c.collect)
 	return nil
 }
 
@@ -58,7 +57,7 @@ func (c *GarbageCollector) collect(ctx context.Context) error {
 	}
 	before := c.Index.total()
 	deleted, err := c.deleteAll(ctx, excess)
-	klog.FromContext(ctx).Info("Deleted the oldest deliveries, of which there were too many",
+	klog.FromContext(ctx).Info("Deleted the oldest deliveries over the limit",
 		"deleted", deleted, "stored", before.records, "max", c.Max, "bytes", before.bytes, "maxBytes", c.MaxBytes)
 	return err
 }
@@ -67,28 +66,30 @@ func (c *GarbageCollector) collect(ctx context.Context) error {
 func (c *GarbageCollector) excess() []entry {
 	all := c.Index.total()
 	maxRecords, maxBytes := c.Max, c.MaxBytes
-	if c.NearQuota != nil && c.NearQuota() { // of whatever there is
+	if c.NearQuota != nil && c.NearQuota() { // evict a tenth of what is stored
 		maxRecords, maxBytes = min(maxRecords, all.records-1), min(maxBytes, all.bytes-1)
 	}
 	var excess []entry
 	if all.records > maxRecords {
-		excess = evict(c.Index.deletable(), c.Index.usageByNamespace(), maxRecords*9/10, func(h usage) int64 { return h.records })
+		excess = evict(c.Index.deletable(), c.Index.usageByNamespace(), maxRecords*9/10,
+			func(u usage) int64 { return u.records })
 	}
 	if all.bytes > maxBytes {
-		excess = append(excess, evict(c.Index.deletable(), c.Index.usageByNamespace(), maxBytes/10*9, func(h usage) int64 { return h.bytes })...)
+		excess = append(excess, evict(c.Index.deletable(), c.Index.usageByNamespace(), maxBytes/10*9,
+			func(u usage) int64 { return u.bytes })...)
 	}
 	return excess
 }
 
-// usageByNamespace returns what each namespace holds.
+// usageByNamespace returns a copy of the usage of each namespace.
 func (i *RecordIndex) usageByNamespace() map[string]usage {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return maps.Clone(i.namespaces)
 }
 
-// deleteAll deletes these records and returns how many of them it has deleted, with the first error. What is gone or
-// was changed meanwhile is left to the next time.
+// deleteAll deletes records, and returns how many it deleted and the first error. It ignores records that are already
+// gone or have changed; the next run handles those.
 func (c *GarbageCollector) deleteAll(ctx context.Context, records []entry) (deleted int, err error) {
 	done := make([]bool, len(records))
 	group, ctx := errgroup.WithContext(ctx)
@@ -96,7 +97,8 @@ func (c *GarbageCollector) deleteAll(ctx context.Context, records []entry) (dele
 	for i, record := range records {
 		group.Go(func() error {
 			err := c.Records.Delete(ctx, &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{
-				Namespace: record.Namespace, Name: record.Name, UID: record.uid, ResourceVersion: record.resourceVersion,
+				Namespace: record.Namespace, Name: record.Name,
+				UID: record.uid, ResourceVersion: record.resourceVersion,
 			}})
 			done[i] = err == nil
 			if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
@@ -114,8 +116,8 @@ func (c *GarbageCollector) deleteAll(ctx context.Context, records []entry) (dele
 	return deleted, err
 }
 
-// runPeriodically does something again and again until ctx is done. That it fails is logged once until it works again: while the
-// storage is away, that is said often enough elsewhere.
+// runPeriodically calls fn at an interval until ctx is done. It logs an error once until the next success, since other
+// components already log a storage outage.
 func runPeriodically(ctx context.Context, interval time.Duration, message string, fn func(context.Context) error) {
 	failed := false
 	wait.UntilWithContext(ctx, func(ctx context.Context) {

@@ -28,8 +28,8 @@ func TestTheOldestRecordsAreDeletedWhenThereAreTooMany(t *testing.T) {
 		{"as many as allowed", recordsOf(10, postern.DeliveryApplied), 10, false, 10},
 		{"one more", recordsOf(11, postern.DeliveryApplied), 10, false, 9},
 		{"many more", recordsOf(300, postern.DeliveryIgnored), 100, false, 90},
-		{"few, but the storage is short of room", recordsOf(21, postern.DeliveryFailed), 100, true, 18},
-		{"none, and the storage is short of room", nil, 100, true, 0},
+		{"few, but the storage is short of space", recordsOf(21, postern.DeliveryFailed), 100, true, 18},
+		{"none, and the storage is short of space", nil, 100, true, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			records := &fakeRecords{records: test.records}
@@ -42,7 +42,7 @@ func TestTheOldestRecordsAreDeletedWhenThereAreTooMany(t *testing.T) {
 			}
 			want := (&fakeRecords{records: test.records[:test.left]}).names()
 			if diff := cmp.Diff(want, records.names()); diff != "" {
-				t.Errorf("records that are left (-want +got):\n%s", diff)
+				t.Errorf("remaining records (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -63,11 +63,11 @@ func TestARecordThatIsPendingIsNeverDeleted(t *testing.T) {
 	}
 	for _, r := range records.records {
 		if r.Status.Phase != postern.DeliveryPending {
-			t.Errorf("%s is left, which is %s", r.Name, r.Status.Phase)
+			t.Errorf("%s remains, in phase %s", r.Name, r.Status.Phase)
 		}
 	}
 	if got := len(records.records); got != 15 {
-		t.Errorf("%d records are left, want the 15 that are Pending", got)
+		t.Errorf("%d records remain, want the 15 pending ones", got)
 	}
 }
 
@@ -96,7 +96,7 @@ func TestRecordsThatAreGoneOrChangedAreLeftToTheNextTime(t *testing.T) {
 		t.Error(err)
 	}
 	if got := len(records.records); got != 11 {
-		t.Errorf("%d records are left, want 11", got)
+		t.Errorf("%d records remain, want 11", got)
 	}
 }
 
@@ -126,16 +126,25 @@ func TestTheNamespaceThatHoldsMostGivesWayFirst(t *testing.T) {
 		maxBytes int64
 		want     map[string]int // how many are left
 	}{
-		{"of records", slices.Concat(in("quiet", old), in("busy", young)), 50, noByteLimit, map[string]int{"quiet": 10, "busy": 35}},
 		{
-			"of two that hold more", slices.Concat(in("quiet", old), in("busy", young), in("busier", young)), 50, noByteLimit,
+			"of records", slices.Concat(in("quiet", old), in("busy", young)), 50, noByteLimit,
+			map[string]int{"quiet": 10, "busy": 35},
+		},
+		{
+			"of two larger ones", slices.Concat(in("quiet", old), in("busy", young),
+				in("busier", young)), 50, noByteLimit,
 			map[string]int{"quiet": 10, "busy": 18, "busier": 17},
 		},
-		{"of bytes", slices.Concat(in("quiet", old), large), noByteLimit, 200_000, map[string]int{"quiet": 10, "large": 1}},
+		{
+			"of bytes", slices.Concat(in("quiet", old), large), noByteLimit, 200_000,
+			map[string]int{"quiet": 10, "large": 1},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			records := &fakeRecords{records: test.records}
-			c := &GarbageCollector{Records: records, Index: indexOf(t, test.records...), Max: test.max, MaxBytes: test.maxBytes}
+			c := &GarbageCollector{
+				Records: records, Index: indexOf(t, test.records...), Max: test.max, MaxBytes: test.maxBytes,
+			}
 			if err := c.collect(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -144,7 +153,7 @@ func TestTheNamespaceThatHoldsMostGivesWayFirst(t *testing.T) {
 				got[r.Namespace]++
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("left (-want +got):\n%s", diff)
+				t.Errorf("remaining records (-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -13,23 +13,23 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// observedRetry is the Retry that runs, if any, for the metrics: they are asked for when they are scraped.
+// observedRetry is the running RetryController, or nil. The metrics read it when they are scraped.
 var observedRetry atomic.Pointer[RetryController]
 
-// observedIndex is the Ledger that runs, if any.
+// observedIndex is the running RecordIndex, or nil.
 var observedIndex atomic.Pointer[RecordIndex]
 
-// observeIndex makes the metrics tell of a Ledger; call what it returns when that ends.
-func observeIndex(l *RecordIndex) (end func()) {
-	observedIndex.Store(l)
-	return func() { observedIndex.CompareAndSwap(l, nil) }
+// observeIndex makes the metrics report on an index until end is called.
+func observeIndex(i *RecordIndex) (end func()) {
+	observedIndex.Store(i)
+	return func() { observedIndex.CompareAndSwap(i, nil) }
 }
 
-// totalOf and largest return what is stored in all namespaces, and in the one with most of it.
+// totalOf and largestOf return a number of all namespaces together, and of the namespace with the most.
 func totalOf(number func(usage) int64) func() float64 {
 	return func() float64 {
-		if l := observedIndex.Load(); l != nil {
-			return float64(number(l.total()))
+		if i := observedIndex.Load(); i != nil {
+			return float64(number(i.total()))
 		}
 		return 0
 	}
@@ -37,50 +37,51 @@ func totalOf(number func(usage) int64) func() float64 {
 
 func largestOf(number func(usage) int64) func() float64 {
 	return func() float64 {
-		if l := observedIndex.Load(); l != nil {
-			return float64(number(l.largest()))
+		if i := observedIndex.Load(); i != nil {
+			return float64(number(i.largest()))
 		}
 		return 0
 	}
 }
 
-// observeRetry makes the metrics tell of a Retry; call what it returns when that ends.
+// observeRetry makes the metrics report on a controller until end is called.
 func observeRetry(r *RetryController) (end func()) {
 	observedRetry.Store(r)
 	return func() { observedRetry.CompareAndSwap(r, nil) }
 }
 
-// RegisterMetrics makes /metrics show the metrics of this package. What is pending only the replica that leads knows;
-// others say 0.
+// RegisterMetrics adds the metrics of this package to /metrics. Pending deliveries are reported by the leader only;
+// other replicas report 0.
 func RegisterMetrics() {
 	legacyregistry.RawMustRegister(
 		metrics.NewGaugeFunc(&metrics.GaugeOpts{
 			Namespace: "postern", Name: "stored_deliveries", StabilityLevel: metrics.BETA,
-			Help: "Deliveries that are stored, by whichever replica.",
-		}, totalOf(func(h usage) int64 { return h.records })),
+			Help: "Stored deliveries of all replicas.",
+		}, totalOf(func(u usage) int64 { return u.records })),
 		metrics.NewGaugeFunc(&metrics.GaugeOpts{
 			Namespace: "postern", Name: "stored_delivery_bytes", StabilityLevel: metrics.BETA,
-			Help: "Bytes of JSON that the stored deliveries take.",
-		}, totalOf(func(h usage) int64 { return h.bytes })),
+			Help: "Bytes of JSON of the stored deliveries.",
+		}, totalOf(func(u usage) int64 { return u.bytes })),
 		metrics.NewGaugeFunc(&metrics.GaugeOpts{
 			Namespace: "postern", Name: "largest_namespace_stored_delivery_bytes", StabilityLevel: metrics.BETA,
-			Help: "Bytes of JSON that the stored deliveries take of the namespace whose take most.",
-		}, largestOf(func(h usage) int64 { return h.bytes })),
+			Help: "Bytes of JSON of the stored deliveries in the namespace with the most.",
+		}, largestOf(func(u usage) int64 { return u.bytes })),
 		metrics.NewGaugeFunc(&metrics.GaugeOpts{
 			Namespace: "postern", Name: "largest_namespace_pending_deliveries", StabilityLevel: metrics.BETA,
-			Help: "Deliveries that are pending in the namespace that has most of them.",
-		}, largestOf(func(h usage) int64 { return h.pending })),
+			Help: "Pending deliveries in the namespace with the most.",
+		}, largestOf(func(u usage) int64 { return u.pending })),
 		metrics.NewGaugeFunc(&metrics.GaugeOpts{
 			Namespace: "postern", Name: "pending_deliveries", StabilityLevel: metrics.BETA,
-			Help: "Deliveries that are pending, by the replica that retries them.",
+			Help: "Pending deliveries, reported by the leader.",
 		}, func() float64 { return float64(len(listPending())) }),
 		metrics.NewGaugeFunc(&metrics.GaugeOpts{
 			Namespace: "postern", Name: "oldest_pending_delivery_age_seconds", StabilityLevel: metrics.BETA,
-			Help: "Time since the receipt of the delivery that has been pending longest, by the replica that retries them.",
+			Help: "Time since the receipt of the delivery that has been pending longest, reported by the leader.",
 		}, func() float64 { return oldestPendingAge().Seconds() }),
 		metrics.NewGaugeFunc(&metrics.GaugeOpts{
 			Namespace: "postern", Name: "leader", StabilityLevel: metrics.BETA,
-			Help: "1 in the replica that retries what is pending, 0 in others. If none does, nobody knows what is pending.",
+			Help: "1 in the replica that retries pending deliveries, 0 in others. " +
+				"If no replica leads, pending deliveries are not reported.",
 		}, leaderValue),
 	)
 }

@@ -16,9 +16,8 @@ import (
 	"postern.dev/postern/apis/postern/validation"
 )
 
-// RecordIndex knows of every stored record to which namespace it belongs, how large and how old it is, and whether it is
-// Pending; nothing else of it is held. It follows the storage, and so is behind it by milliseconds: what is recorded by
-// then is bounded by the requests that are under way. It is safe for concurrent use.
+// RecordIndex keeps the namespace, size, age and phase of every stored record. It watches the storage and is some
+// milliseconds behind it, so limits may be exceeded by the requests in flight. It is safe for concurrent use.
 type RecordIndex struct {
 	records cache.ListerWatcher
 
@@ -28,7 +27,7 @@ type RecordIndex struct {
 	all        usage
 }
 
-// entry is what is known of a record.
+// entry is the index entry of a record.
 type entry struct {
 	types.NamespacedName
 	uid             types.UID
@@ -38,55 +37,56 @@ type entry struct {
 	usage
 }
 
-// usage is how many records there are, how many bytes of JSON they take, and the same of those that are Pending.
+// usage is the number of records and their bytes of JSON, and the same for the pending ones.
 type usage struct {
 	records, bytes, pending, pendingBytes int64
 }
 
-func (h *usage) add(other usage, sign int64) {
-	h.records += sign * other.records
-	h.bytes += sign * other.bytes
-	h.pending += sign * other.pending
-	h.pendingBytes += sign * other.pendingBytes
+func (u *usage) add(other usage, sign int64) {
+	u.records += sign * other.records
+	u.bytes += sign * other.bytes
+	u.pending += sign * other.pending
+	u.pendingBytes += sign * other.pendingBytes
 }
 
-// NewRecordIndex returns a Ledger that knows of no record. Before Start, tell it what to Follow.
+// NewRecordIndex returns an empty RecordIndex. Call SetListerWatcher before Start.
 func NewRecordIndex() *RecordIndex {
 	return &RecordIndex{entries: map[types.NamespacedName]entry{}, namespaces: map[string]usage{}}
 }
 
-// SetListerWatcher sets what lists and watches the records.
+// SetListerWatcher sets the source of the records.
 func (i *RecordIndex) SetListerWatcher(records cache.ListerWatcher) { i.records = records }
 
-// NeedLeaderElection tells the manager that every replica, which takes deliveries, must know.
+// NeedLeaderElection returns false, since every replica accepts deliveries and needs an index.
 func (i *RecordIndex) NeedLeaderElection() bool { return false }
 
-// Start follows the storage until ctx is done. It is a Runnable of controller-runtime's manager.
+// Start watches the storage until ctx is done. It is a Runnable of controller-runtime's manager.
 func (i *RecordIndex) Start(ctx context.Context) error {
 	defer observeIndex(i)()
 	cache.NewReflector(i.records, &postern.WebhookDelivery{}, indexStore{i}, 0).RunWithContext(ctx)
 	return nil
 }
 
-// usageOf returns what a namespace holds, and what all together do.
+// usageOf returns the usage of one namespace and of all together, and the number of namespaces.
 func (i *RecordIndex) usageOf(namespace string) (one, all usage, namespaces int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.namespaces[namespace], i.all, len(i.namespaces)
 }
 
-// largest returns, of each number, the largest that one namespace has.
+// largest returns, for each number, the maximum over the namespaces.
 func (i *RecordIndex) largest() (largest usage) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	for _, h := range i.namespaces {
-		largest.records, largest.bytes = max(largest.records, h.records), max(largest.bytes, h.bytes)
-		largest.pending, largest.pendingBytes = max(largest.pending, h.pending), max(largest.pendingBytes, h.pendingBytes)
+	for _, u := range i.namespaces {
+		largest.records, largest.bytes = max(largest.records, u.records), max(largest.bytes, u.bytes)
+		largest.pending = max(largest.pending, u.pending)
+		largest.pendingBytes = max(largest.pendingBytes, u.pendingBytes)
 	}
 	return largest
 }
 
-// deletable returns the records that may be deleted, in any order.
+// deletable returns the records that are not pending, in any order.
 func (i *RecordIndex) deletable() []entry {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -99,7 +99,7 @@ func (i *RecordIndex) deletable() []entry {
 	return deletable
 }
 
-// total returns what all namespaces hold together.
+// total returns the usage of all namespaces together.
 func (i *RecordIndex) total() usage {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -121,12 +121,12 @@ func (i *RecordIndex) remove(name types.NamespacedName) {
 
 func (i *RecordIndex) addUsage(e entry, sign int64) {
 	i.all.add(e.usage, sign)
-	h := i.namespaces[e.Namespace]
-	if h.add(e.usage, sign); h.records == 0 {
+	u := i.namespaces[e.Namespace]
+	if u.add(e.usage, sign); u.records == 0 {
 		delete(i.namespaces, e.Namespace)
 		return
 	}
-	i.namespaces[e.Namespace] = h
+	i.namespaces[e.Namespace] = u
 }
 
 func entryOf(obj any) (entry, error) {
@@ -139,7 +139,8 @@ func entryOf(obj any) (entry, error) {
 		return entry{}, err
 	}
 	e := entry{
-		NamespacedName: types.NamespacedName{Namespace: d.Namespace, Name: d.Name}, uid: d.UID, resourceVersion: d.ResourceVersion,
+		NamespacedName: types.NamespacedName{Namespace: d.Namespace, Name: d.Name},
+		uid:            d.UID, resourceVersion: d.ResourceVersion,
 		created: d.CreationTimestamp.Time, received: receivedAt(d), usage: usage{records: 1, bytes: int64(bytes)},
 	}
 	if d.Status.Phase == postern.DeliveryPending {
@@ -148,13 +149,13 @@ func entryOf(obj any) (entry, error) {
 	return e, nil
 }
 
-// indexStore is a Ledger as a reflector writes it.
+// indexStore makes a RecordIndex the cache.ReflectorStore of a reflector.
 type indexStore struct{ *RecordIndex }
 
-// Add notes a record.
+// Add adds a record to the index.
 func (s indexStore) Add(obj any) error { return s.Update(obj) }
 
-// Update notes a record as it is now.
+// Update updates a record in the index.
 func (s indexStore) Update(obj any) error {
 	e, err := entryOf(obj)
 	if err != nil {
@@ -166,7 +167,7 @@ func (s indexStore) Update(obj any) error {
 	return nil
 }
 
-// Delete forgets a record.
+// Delete removes a record from the index.
 func (s indexStore) Delete(obj any) error {
 	d, ok := obj.(*postern.WebhookDelivery)
 	if !ok {
@@ -178,7 +179,7 @@ func (s indexStore) Delete(obj any) error {
 	return nil
 }
 
-// Replace notes these records and forgets all others.
+// Replace replaces all records in the index.
 func (s indexStore) Replace(objects []any, _ string) error {
 	entries := make([]entry, 0, len(objects))
 	for _, obj := range objects {
@@ -197,5 +198,5 @@ func (s indexStore) Replace(objects []any, _ string) error {
 	return nil
 }
 
-// Resync has nothing to do.
+// Resync does nothing.
 func (s indexStore) Resync() error { return nil }

@@ -12,44 +12,44 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// RecordHandler takes note of what records tell. It must not change them, or keep them.
+// RecordHandler handles records. It must not change or keep them.
 type RecordHandler interface {
 	HandleRecord(record *postern.WebhookDelivery)
 }
 
-// RecordWatcher tells a Learner of all deliveries that are stored, by whichever replica, and keeps none of them. Every replica
-// runs one.
+// RecordWatcher passes all stored deliveries to a RecordHandler and keeps none of them. Every replica runs one.
 type RecordWatcher struct {
 	reflector *cache.Reflector
 	synced    atomic.Bool
 }
 
-// NewRecordWatcher returns the history of the deliveries that all lists and watches.
+// NewRecordWatcher returns a RecordWatcher for the deliveries that all lists and watches.
 func NewRecordWatcher(all cache.ListerWatcher, handler RecordHandler) *RecordWatcher {
-	h := &RecordWatcher{}
-	h.reflector = cache.NewReflectorWithOptions(all, &postern.WebhookDelivery{}, &handlerStore{handler, &h.synced}, cache.ReflectorOptions{Name: "history"})
-	return h
+	w := &RecordWatcher{}
+	w.reflector = cache.NewReflectorWithOptions(all, &postern.WebhookDelivery{},
+		&handlerStore{handler, &w.synced}, cache.ReflectorOptions{Name: "history"})
+	return w
 }
 
-// Start tells of deliveries until ctx is done. It is a Runnable of controller-runtime's manager.
+// Start watches until ctx is done. It is a Runnable of controller-runtime's manager.
 func (w *RecordWatcher) Start(ctx context.Context) error {
 	w.reflector.RunWithContext(ctx)
 	return nil
 }
 
-// NeedLeaderElection tells the manager that every replica runs one.
+// NeedLeaderElection returns false, since every replica runs one.
 func (w *RecordWatcher) NeedLeaderElection() bool { return false }
 
-// HasSynced reports whether the Learner was told of all that was stored at first.
+// HasSynced reports whether the handler was called for all deliveries of the initial list.
 func (w *RecordWatcher) HasSynced() bool { return w.synced.Load() }
 
-// handlerStore is a store of a reflector that keeps nothing.
+// handlerStore is a reflector's store that passes records to a handler and keeps none.
 type handlerStore struct {
 	handler RecordHandler
 	synced  *atomic.Bool
 }
 
-// Add tells of a delivery.
+// Add passes on a delivery.
 func (s *handlerStore) Add(obj any) error {
 	if record, ok := obj.(*postern.WebhookDelivery); ok {
 		s.handler.HandleRecord(record)
@@ -57,13 +57,13 @@ func (s *handlerStore) Add(obj any) error {
 	return nil
 }
 
-// Update tells of a delivery again.
+// Update passes on a delivery again.
 func (s *handlerStore) Update(obj any) error { return s.Add(obj) }
 
-// Delete forgets nothing: what was written stays written.
+// Delete does nothing: targets keep what was written.
 func (s *handlerStore) Delete(any) error { return nil }
 
-// Replace tells of all deliveries.
+// Replace passes on all deliveries.
 func (s *handlerStore) Replace(all []any, _ string) error {
 	for _, obj := range all {
 		_ = s.Add(obj)
@@ -72,5 +72,5 @@ func (s *handlerStore) Replace(all []any, _ string) error {
 	return nil
 }
 
-// Resync has nothing to do.
+// Resync does nothing.
 func (s *handlerStore) Resync() error { return nil }

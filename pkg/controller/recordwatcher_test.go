@@ -16,16 +16,16 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// fakeRecordHandler notes what it is told.
+// fakeRecordHandler notes the records that it handles.
 type fakeRecordHandler struct {
-	mu   sync.Mutex
-	told []string
+	mu      sync.Mutex
+	handled []string
 }
 
-func (l *fakeRecordHandler) HandleRecord(record *postern.WebhookDelivery) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.told = append(l.told, record.Name+" "+string(record.Status.Phase))
+func (h *fakeRecordHandler) HandleRecord(record *postern.WebhookDelivery) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.handled = append(h.handled, record.Name+" "+string(record.Status.Phase))
 }
 
 func TestHistoryTellsOfWhatIsStoredAndWhatIsStoredLater(t *testing.T) {
@@ -35,27 +35,27 @@ func TestHistoryTellsOfWhatIsStoredAndWhatIsStoredLater(t *testing.T) {
 			d.Status.Phase = phase
 			return d
 		}
-		source, l := framework.NewFakeControllerSource(), &fakeRecordHandler{}
+		source, handler := framework.NewFakeControllerSource(), &fakeRecordHandler{}
 		source.Add(record("before", "Applied"))
-		h := NewRecordWatcher(source, l)
-		if h.HasSynced() {
-			t.Error("it has synced before it was started")
+		w := NewRecordWatcher(source, handler)
+		if w.HasSynced() {
+			t.Error("HasSynced is true before Start")
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer source.Shutdown()
 		defer synctest.Wait()
 		defer cancel()
-		go func() { _ = h.Start(ctx) }()
+		go func() { _ = w.Start(ctx) }()
 		synctest.Wait()
-		if !h.HasSynced() {
-			t.Error("it has not synced")
+		if !w.HasSynced() {
+			t.Error("HasSynced is false")
 		}
 		source.Add(record("after", "Pending"))
 		source.Modify(record("after", "Applied"))
 		source.Delete(record("before", "Applied"))
 		synctest.Wait()
-		if diff := cmp.Diff([]string{"before Applied", "after Pending", "after Applied"}, l.told); diff != "" {
-			t.Errorf("told (-want +got):\n%s", diff)
+		if diff := cmp.Diff([]string{"before Applied", "after Pending", "after Applied"}, handler.handled); diff != "" {
+			t.Errorf("handled (-want +got):\n%s", diff)
 		}
 	})
 }

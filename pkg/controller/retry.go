@@ -26,9 +26,9 @@ import (
 )
 
 const (
-	// retryWorkers bounds how many targets, and maxConcurrentRetries how many deliveries of each, are tried at once. Targets that
-	// hang keep one each for as long as a try may take. So retrySharePercent bounds how many are of one namespace: those
-	// of others must not wait for them.
+	// retryWorkers bounds how many targets, and maxConcurrentRetries how many deliveries of each, are tried
+	// concurrently. A target that hangs occupies a worker for as long as a retry may take. retrySharePercent therefore
+	// bounds the workers of one namespace, so that the others do not wait for it.
 	retryWorkers         = 16
 	retrySharePercent    = 50
 	maxConcurrentRetries = 8
@@ -38,13 +38,13 @@ const (
 	groupIndex = "group"
 )
 
-// Resumer tries a pending delivery once more; with giveUp for the last time.
+// Resumer retries a pending delivery, with giveUp for the last time.
 type Resumer interface {
 	Resume(ctx context.Context, delivery *postern.WebhookDelivery, giveUp bool) error
 }
 
-// RetryController takes up deliveries that stay pending: their targets could not be written in time, or the process that had
-// promised it is gone. Only one may run, whatever the number of replicas.
+// RetryController retries pending deliveries: those whose targets could not be written in time, and those whose process
+// has terminated. Only one replica may run it.
 type RetryController struct {
 	pending cache.SharedIndexInformer
 	queue   workqueue.TypedRateLimitingInterface[string]
@@ -54,12 +54,16 @@ type RetryController struct {
 	now     func() time.Time
 }
 
-// NewRetryController returns a controller of the deliveries that pending lists and watches. A delivery that is still pending when
-// the window after its receipt has gone by is tried one last time.
-func NewRetryController(pending cache.ListerWatcher, resumer Resumer, window time.Duration, now func() time.Time) (*RetryController, error) {
+// NewRetryController returns a RetryController for the deliveries that pending lists and watches. A delivery that is
+// still pending at the end of the window after its receipt is retried a last time.
+func NewRetryController(
+	pending cache.ListerWatcher, resumer Resumer, window time.Duration, now func() time.Time,
+) (*RetryController, error) {
 	r := &RetryController{
-		pending: cache.NewSharedIndexInformer(pending, &postern.WebhookDelivery{}, 0, cache.Indexers{groupIndex: indexByGroup}),
-		queue: workqueue.NewTypedRateLimitingQueueWithConfig(jitteredRateLimiter{workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstBackoff, maxBackoff)},
+		pending: cache.NewSharedIndexInformer(pending, &postern.WebhookDelivery{}, 0,
+			cache.Indexers{groupIndex: indexByGroup}),
+		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
+			jitteredRateLimiter{workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstBackoff, maxBackoff)},
 			workqueue.TypedRateLimitingQueueConfig[string]{Name: "retry"}),
 		workers: fairness.NewSlots(fairness.Share{Total: retryWorkers, Percent: retrySharePercent}),
 		resumer: resumer,
@@ -71,12 +75,12 @@ func NewRetryController(pending cache.ListerWatcher, resumer Resumer, window tim
 		UpdateFunc: func(_, obj any) { r.enqueue(obj) },
 	})
 	if err != nil {
-		return nil, fmt.Errorf("could not follow the pending deliveries: %w", err)
+		return nil, fmt.Errorf("could not watch the pending deliveries: %w", err)
 	}
 	return r, nil
 }
 
-// Start works until ctx is done. It may be called once.
+// Start runs until ctx is done. It may be called once.
 func (r *RetryController) Start(ctx context.Context) error {
 	defer observeRetry(r)()
 	var group errgroup.Group
@@ -89,7 +93,7 @@ func (r *RetryController) Start(ctx context.Context) error {
 	return group.Wait()
 }
 
-// indexByGroup puts deliveries to one named target together: only the newest of them need be written.
+// indexByGroup groups deliveries to one named target, of which only the newest has to be written.
 func indexByGroup(obj any) ([]string, error) {
 	d, ok := obj.(*postern.WebhookDelivery)
 	if !ok {
@@ -101,14 +105,14 @@ func indexByGroup(obj any) ([]string, error) {
 	return []string{d.Namespace + "//" + d.Name}, nil
 }
 
-// enqueue lets whoever answers a delivery finish with it first.
+// enqueue adds the group of a delivery after its grace period.
 func (r *RetryController) enqueue(obj any) {
 	if groups, err := indexByGroup(obj); err == nil {
 		r.queue.AddAfter(groups[0], r.remainingGrace(obj.(*postern.WebhookDelivery)))
 	}
 }
 
-// remainingGrace is how long a delivery is to be left alone; zero or less if it is time.
+// remainingGrace returns how long the first attempt at a delivery may still be in progress; zero or less if it is over.
 func (r *RetryController) remainingGrace(d *postern.WebhookDelivery) time.Duration {
 	if delivery.Attempted(d) {
 		return 0
@@ -116,11 +120,11 @@ func (r *RetryController) remainingGrace(d *postern.WebhookDelivery) time.Durati
 	return delivery.GracePeriod - r.now().Sub(recordedAt(d))
 }
 
-// recordedAt is when whoever answers a delivery began to carry it out. Admission, which may ask others, took its time since
-// the receipt; but that is more exact than the time of creation.
+// recordedAt returns about when a delivery was recorded: its creation time, refined by its receipt if that is later.
+// The receipt alone may be much earlier, since admission may call webhooks.
 func recordedAt(d *postern.WebhookDelivery) time.Time {
 	created := d.CreationTimestamp.Time
-	latest := created.Add(time.Second) // for that is in whole seconds, and receipts may be stamped ahead of the clock
+	latest := created.Add(time.Second) // creation times are in seconds, and receipts may be ahead of the clock
 	switch received := receivedAt(d); {
 	case received.After(latest) && !created.IsZero():
 		return latest
@@ -130,7 +134,7 @@ func recordedAt(d *postern.WebhookDelivery) time.Time {
 	return created
 }
 
-// age is how long a delivery is tried. One that is repeated after it could not be recorded keeps its first receipt.
+// age returns the time since a delivery was recorded. A repeat of an unrecorded delivery keeps its first receipt.
 func (r *RetryController) age(d *postern.WebhookDelivery) time.Duration {
 	return r.now().Sub(recordedAt(d))
 }
@@ -142,13 +146,13 @@ func receivedAt(d *postern.WebhookDelivery) time.Time {
 	return d.CreationTimestamp.Time
 }
 
-// runWorkers lets each group wait for its turn among those of its namespace. How many wait is bounded by what may be pending.
+// runWorkers starts a goroutine per group, bounded by the pending deliveries, which waits for a slot of its namespace.
 func (r *RetryController) runWorkers(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for {
 		group, stop := r.queue.Get()
-		if stop || ctx.Err() != nil { // a queue that is shut down hands out what it still has
+		if stop || ctx.Err() != nil { // the queue returns its remaining items after shutdown
 			return
 		}
 		wg.Go(func() {
@@ -177,8 +181,8 @@ func (r *RetryController) processGroup(ctx context.Context, group string) {
 	}
 }
 
-// retry tries the deliveries of a group. The newest comes first: those before it then find that they are outdated. If
-// some are to be left alone yet, again is for how long the first of them.
+// retry resumes the deliveries of a group, the newest first, so that older ones are found outdated. requeueAfter is the
+// shortest remaining grace period, or zero.
 func (r *RetryController) retry(ctx context.Context, group string) (requeueAfter time.Duration, err error) {
 	objects, err := r.pending.GetIndexer().ByIndex(groupIndex, group)
 	if err != nil {
@@ -204,7 +208,7 @@ func (r *RetryController) retry(ctx context.Context, group string) (requeueAfter
 	newest, others := due[0], due[1:]
 	err = r.resume(ctx, newest)
 	if err != nil {
-		// The target can't be written, but each of the others is given up in its time.
+		// The target can't be written, but each of the others still has to be given up in time.
 		others = slices.DeleteFunc(others, func(d *postern.WebhookDelivery) bool { return !r.windowExpired(d) })
 	}
 	return requeueAfter, cmp.Or(err, r.resumeAll(ctx, others))
@@ -219,29 +223,29 @@ func (r *RetryController) resumeAll(ctx context.Context, deliveries []*postern.W
 	return group.Wait()
 }
 
-// windowExpired reports whether a delivery is tried for the last time.
+// windowExpired reports whether the next retry of a delivery is the last.
 func (r *RetryController) windowExpired(d *postern.WebhookDelivery) bool { return r.age(d) > r.window }
 
 func (r *RetryController) resume(ctx context.Context, d *postern.WebhookDelivery) error {
 	err := r.resumer.Resume(ctx, d, r.windowExpired(d))
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil // deleted, or changed by another: the informer tells
+		return nil // deleted or changed concurrently: the informer reports it
 	}
 	if err != nil && !errors.Is(err, delivery.ErrStillPending) {
-		return fmt.Errorf("could not carry out %s: %w", klog.KObj(d), err)
+		return fmt.Errorf("could not resume %s: %w", klog.KObj(d), err)
 	}
 	return err
 }
 
-// maxJitter is by how much, at most, a pause is lengthened, so that what failed together is not tried together.
+// maxJitter is the maximum factor that jitter adds to a backoff, to spread deliveries that failed together.
 const maxJitter = 0.2
 
-// jitteredRateLimiter lengthens the pauses of a rate limiter by chance.
+// jitteredRateLimiter adds jitter to a rate limiter.
 type jitteredRateLimiter struct {
 	workqueue.TypedRateLimiter[string]
 }
 
-// When returns how long to wait before trying an item again.
+// When returns the backoff of an item.
 func (j jitteredRateLimiter) When(item string) time.Duration {
 	return wait.Jitter(j.TypedRateLimiter.When(item), maxJitter)
 }

@@ -12,7 +12,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// From half a second on each pause is twice the last, up to fifteen seconds in all, and no two targets keep step.
+// Starting at half a second, each backoff is twice the last, up to about fifteen seconds, and differs between targets.
 func TestPausesBetweenTriesGrowUpToABound(t *testing.T) {
 	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(attempted(b.pendingSince("d", 0)))
@@ -27,7 +27,7 @@ func TestPausesBetweenTriesGrowUpToABound(t *testing.T) {
 		for i := range calls[1:] {
 			pause := calls[i+1].After - calls[i].After
 			if longest := shortest + shortest/5; pause < shortest || pause > longest || pause > 15*time.Second {
-				t.Errorf("pause %d lasts %s, want %s to %s", i, pause, shortest, longest)
+				t.Errorf("backoff %d is %s, want %s to %s", i, pause, shortest, longest)
 			}
 			shortest = min(2*shortest, 12*time.Second)
 		}
@@ -58,7 +58,7 @@ func TestPausesAreShortAgainAfterADeliveryCameThrough(t *testing.T) {
 	})
 }
 
-// What is still pending when the window has gone by is tried one last time.
+// A delivery that is still pending at the end of the window is tried a last time.
 func TestADeliveryIsGivenUpWhenTheWindowHasGoneBy(t *testing.T) {
 	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(attempted(b.pendingSince("d", 0)))
@@ -73,7 +73,7 @@ func TestADeliveryIsGivenUpWhenTheWindowHasGoneBy(t *testing.T) {
 		calls := b.tried()
 		for i, c := range calls {
 			if last := i == len(calls)-1; c.GiveUp != last || c.GiveUp != (c.After > window) {
-				t.Errorf("try %d of %d, after %s: for the last time: %t", i+1, len(calls), c.After, c.GiveUp)
+				t.Errorf("try %d of %d, after %s: got giveUp %t", i+1, len(calls), c.After, c.GiveUp)
 			}
 		}
 		if last := calls[len(calls)-1]; last.After > window+15*time.Second {

@@ -20,33 +20,33 @@ import (
 
 const window = time.Hour
 
-// source lists and watches what is pending.
+// source lists and watches pending deliveries.
 type source struct {
 	*cachetesting.FakeControllerSource
 }
 
-// IsWatchListSemanticsUnSupported is that of the storage.
+// IsWatchListSemanticsUnSupported returns the same as the storage.
 func (source) IsWatchListSemanticsUnSupported() bool { return true }
 
-// resumeCall is one try.
+// resumeCall is one call of Resume.
 type resumeCall struct {
 	Name   string
-	After  time.Duration // the test began
+	After  time.Duration // since the start of the test
 	GiveUp bool
 }
 
-// retryFixture is a source and a Resumer, at a time that begins with the test and passes only while everybody waits.
+// retryFixture is a source and a Resumer in a test with a fake clock.
 type retryFixture struct {
 	source source
 	began  time.Time
-	// answer says what comes of a try. What ends is no longer pending.
+	// answer returns the outcome of a call. A delivery that is resumed is no longer pending.
 	answer func(ctx context.Context, d *postern.WebhookDelivery, giveUp bool) error
 
 	mu    sync.Mutex
 	calls []resumeCall
 }
 
-// runRetryTest runs a test in which time is not real. It fails if a goroutine is left in the end.
+// runRetryTest runs a test with a fake clock. It fails if a goroutine is left at the end.
 func runRetryTest(t *testing.T, test func(t *testing.T, b *retryFixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -54,7 +54,7 @@ func runRetryTest(t *testing.T, test func(t *testing.T, b *retryFixture)) {
 		b.answer = func(context.Context, *postern.WebhookDelivery, bool) error { return nil }
 		test(t, b)
 		b.source.Shutdown()
-		advance(time.Second) // a queue ends up to half a second after it is shut down
+		advance(time.Second) // a queue ends up to half a second after its shutdown
 	})
 }
 
@@ -69,7 +69,7 @@ func (b *retryFixture) Resume(ctx context.Context, d *postern.WebhookDelivery, g
 	return err
 }
 
-// start runs a new controller until it is stopped.
+// start runs a new controller until stop is called.
 func (b *retryFixture) start(t *testing.T) (stop func()) {
 	t.Helper()
 	retry, err := NewRetryController(b.source, b, window, time.Now)
@@ -87,7 +87,7 @@ func (b *retryFixture) start(t *testing.T) (stop func()) {
 	}
 }
 
-// tried returns the calls so far, and forgets them.
+// tried returns the calls since the last time.
 func (b *retryFixture) tried() []resumeCall {
 	synctest.Wait()
 	b.mu.Lock()
@@ -97,7 +97,7 @@ func (b *retryFixture) tried() []resumeCall {
 	return calls
 }
 
-// pendingSince is a delivery to what wants it, that came in some time ago and is still under way, perhaps.
+// pendingSince returns a delivery without a target that was received some time ago and may still be in progress.
 func (b *retryFixture) pendingSince(name string, ago time.Duration) *postern.WebhookDelivery {
 	d := &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: name}}
 	d.Status.Phase = postern.DeliveryPending
@@ -105,19 +105,19 @@ func (b *retryFixture) pendingSince(name string, ago time.Duration) *postern.Web
 	return d
 }
 
-// attempted makes a delivery one that was tried, in vain.
+// attempted marks the first attempt at a delivery as over.
 func attempted(d *postern.WebhookDelivery) *postern.WebhookDelivery {
 	d.Status.Reason = delivery.ReasonTargetUnavailable
 	return d
 }
 
-// to names the target of a delivery.
+// to sets the target of a delivery.
 func to(name string, d *postern.WebhookDelivery) *postern.WebhookDelivery {
 	d.Spec.Target = &postern.TargetReference{Kind: postern.TargetGatewaySync, Name: name}
 	return d
 }
 
-// stillPending is what comes of a try in vain.
+// stillPending is the outcome of a retry that fails.
 func stillPending(context.Context, *postern.WebhookDelivery, bool) error {
 	return fmt.Errorf("down: %w", delivery.ErrStillPending)
 }
@@ -130,7 +130,7 @@ func names(calls []resumeCall) []string {
 	return names
 }
 
-// advance lets time pass in a bubble of testing/synctest, where that takes none.
+// advance advances the fake clock in a bubble of testing/synctest.
 func advance(d time.Duration) {
-	time.Sleep(d) //nolint:forbidigo // it is not the clock on the wall
+	time.Sleep(d) //nolint:forbidigo // the clock is fake
 }

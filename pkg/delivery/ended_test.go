@@ -20,7 +20,7 @@ func TestNoStageBeginsOnceTheRequestHasEnded(t *testing.T) {
 			header := http.Header{"X-Hub-Signature-256": {sign([]byte(pushed))}}
 			_, err := p.Deliver(over, d, Request{Header: header, Body: []byte(pushed)}, false)
 			if len(d.Spec.Events) > 0 || d.Status.Payload != nil {
-				t.Errorf("the payload was read: %+v", d)
+				t.Errorf("the payload was decoded: %+v", d)
 			}
 			return err
 		},

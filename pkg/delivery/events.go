@@ -15,21 +15,24 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// The kube-apiserver pays for an Event as for any other write, so under load only some of what went well is told by one;
-// the records tell all of it.
+// An Event costs the kube-apiserver as much as any other write, so under load only some successes get one. The records
+// list all of them.
 const (
 	normalEventsPerSecond, normalEventsBurst   = 5, 100
 	warningEventsPerSecond, warningEventsBurst = 20, 500
 )
 
-// eventLimiter limits how many Kubernetes Events are made.
+// eventLimiter limits the rate of Kubernetes Events.
 type eventLimiter struct{ normal, warning *rate.Limiter }
 
 func newEventLimiter() eventLimiter {
-	return eventLimiter{normal: rate.NewLimiter(normalEventsPerSecond, normalEventsBurst), warning: rate.NewLimiter(warningEventsPerSecond, warningEventsBurst)}
+	return eventLimiter{
+		normal:  rate.NewLimiter(normalEventsPerSecond, normalEventsBurst),
+		warning: rate.NewLimiter(warningEventsPerSecond, warningEventsBurst),
+	}
 }
 
-// recordEvents tells, as a Kubernetes Event, whoever looks at a target what a delivery did to it.
+// recordEvents sends a Kubernetes Event about each target that was written or failed.
 func (d *Deliverer) recordEvents(delivery *postern.WebhookDelivery, results []postern.TargetResult) {
 	for _, result := range results {
 		switch {
@@ -41,26 +44,29 @@ func (d *Deliverer) recordEvents(delivery *postern.WebhookDelivery, results []po
 	}
 }
 
-func (d *Deliverer) recordEvent(delivery *postern.WebhookDelivery, result postern.TargetResult, eventType, reason string) {
+func (d *Deliverer) recordEvent(
+	delivery *postern.WebhookDelivery, result postern.TargetResult, eventType, reason string,
+) {
 	kind := target.Kind(result.Kind)
 	// kubectl describe finds Events by the UID.
 	regarding := &corev1.ObjectReference{
-		APIVersion: kind.APIVersion(), Kind: string(kind), Namespace: delivery.Namespace, Name: result.Name, UID: result.UID,
+		APIVersion: kind.APIVersion(), Kind: string(kind),
+		Namespace: delivery.Namespace, Name: result.Name, UID: result.UID,
 	}
-	// Events that differ in nothing but the note are counted as one. The delivery tells them apart.
+	// Events that differ only in the note are counted as one. The delivery distinguishes them.
 	related := &corev1.ObjectReference{
 		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "WebhookDelivery",
 		Namespace: delivery.Namespace, Name: delivery.Name, UID: delivery.UID,
 	}
-	note := fmt.Sprintf("%s asked for %q: %s", delivery.Spec.Source, result.Ref, result.Message)
+	note := fmt.Sprintf("%s requested %q: %s", delivery.Spec.Source, result.Ref, result.Message)
 	d.Events.Eventf(regarding, related, eventType, reason, "Deliver", "%s", truncate(note, maxNoteBytes))
 }
 
-// maxNoteBytes is the longest note that the API server takes; an Event with a longer one would be lost.
+// maxNoteBytes is the longest note that the API server accepts; it would reject an Event with a longer one.
 // Source: NoteLengthLimit in k8s.io/kubernetes, pkg/apis/core/validation/events.go.
 const maxNoteBytes = 1024
 
-// truncate cuts a text to so many bytes, and shows that it did.
+// truncate cuts a text to limit bytes, with an ellipsis at its end.
 func truncate(text string, limit int) string {
 	if len(text) <= limit {
 		return text

@@ -37,21 +37,29 @@ func TestEventsTellOfATargetWhatADeliveryDidToIt(t *testing.T) {
 	}{
 		"written": {
 			arrange: func(*pipeline, *Request) {},
-			want:    []string{"Normal RefRequested Deliver | " + regarding + ` | generic asked for "v2.0.0": it was written`},
+			want: []string{
+				"Normal RefRequested Deliver | " + regarding + ` | generic requested "v2.0.0": it was written`,
+			},
 		},
 		"failed": {
 			arrange: func(p *pipeline, _ *Request) { p.writeErr = errors.New("100% full") },
-			want:    []string{"Warning RefRequestFailed Deliver | " + regarding + ` | generic asked for "v2.0.0": 100% full`},
+			want: []string{
+				"Warning RefRequestFailed Deliver | " + regarding + ` | generic requested "v2.0.0": 100% full`,
+			},
 		},
-		"written, with more to say than a note may hold": {
+		"written, with a message that is longer than a note": {
 			arrange: func(p *pipeline, _ *Request) { p.outcome.Message = strings.Repeat("a", 2000) },
-			want: []string{"Normal RefRequested Deliver | " + regarding + ` | generic asked for "v2.0.0": ` +
-				strings.Repeat("a", 1021-len(`generic asked for "v2.0.0": `)) + "…"},
+			want: []string{"Normal RefRequested Deliver | " + regarding + ` | generic requested "v2.0.0": ` +
+				strings.Repeat("a", 1021-len(`generic requested "v2.0.0": `)) + "…"},
 		},
 		"unchanged": {arrange: func(p *pipeline, _ *Request) { p.outcome.Changes = nil }},
 		"pending":   {arrange: func(p *pipeline, _ *Request) { p.writeErr = down }},
-		"outdated":  {arrange: func(p *pipeline, _ *Request) { p.outcome = target.Outcome{Reason: target.ReasonSuperseded} }},
-		"skipped":   {arrange: func(p *pipeline, _ *Request) { p.outcome = target.Outcome{Reason: target.ReasonNotApplicable} }},
+		"outdated": {
+			arrange: func(p *pipeline, _ *Request) { p.outcome = target.Outcome{Reason: target.ReasonSuperseded} },
+		},
+		"skipped": {
+			arrange: func(p *pipeline, _ *Request) { p.outcome = target.Outcome{Reason: target.ReasonNotApplicable} },
+		},
 		"ignored":   {arrange: func(_ *pipeline, in *Request) { *in = ping() }},
 		"dry run":   {arrange: func(*pipeline, *Request) {}, dryRun: true},
 		"no target": {arrange: func(p *pipeline, _ *Request) { p.resolveErr = notFound() }},
@@ -67,7 +75,7 @@ func TestEventsTellOfATargetWhatADeliveryDidToIt(t *testing.T) {
 	}
 }
 
-// The API server refuses an Event with a longer note.
+// The API server rejects an Event with a longer note.
 func TestNotesOfEventsAreNeverTooLong(t *testing.T) {
 	for _, test := range []struct{ note, want string }{
 		{strings.Repeat("a", 1024), strings.Repeat("a", 1024)},
@@ -81,17 +89,25 @@ func TestNotesOfEventsAreNeverTooLong(t *testing.T) {
 	}
 }
 
-// What is turned away has no name yet, and may have no sender: a log line with half a name or an empty one misleads.
+// A rejected delivery has no name, and may have no sender. An empty or partial name in a log line misleads.
 func TestTheLogNamesOnlyWhatIsKnown(t *testing.T) {
 	for name, test := range map[string]struct {
 		arrange func(*Request)
 		want    string
 	}{
-		"delivered": {func(*Request) {}, `"Delivered" outcome="Applied" source="generic" delivery="demo/generic-x" sender="system:serviceaccount:ci:release" method="ServiceAccount" `},
-		"rejected":  {func(in *Request) { in.User = nil }, `"Rejected a delivery" outcome="Rejected" source="" namespace="demo" kind=`},
+		"delivered": {
+			func(*Request) {},
+			`"Delivered" outcome="Applied" source="generic" delivery="demo/generic-x" ` +
+				`sender="system:serviceaccount:ci:release" method="ServiceAccount" `,
+		},
+		"rejected": {
+			func(in *Request) { in.User = nil },
+			`"Rejected a delivery" outcome="Rejected" source="" namespace="demo" kind=`,
+		},
 		"refused": {
 			func(in *Request) { in.Body = []byte("v2.0.0") },
-			`"Refused a delivery" outcome="Invalid" source="" namespace="demo" sender="system:serviceaccount:ci:release" method="ServiceAccount" kind=`,
+			`"Refused a delivery" outcome="Invalid" source="" namespace="demo" ` +
+				`sender="system:serviceaccount:ci:release" method="ServiceAccount" kind=`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -99,7 +115,7 @@ func TestTheLogNamesOnlyWhatIsKnown(t *testing.T) {
 			ctx := klog.NewContext(t.Context(), textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(&log))))
 			p, in := newDefaultPipeline(), release()
 			test.arrange(&in)
-			_, _ = p.Deliver(ctx, toPlant(), in, false) // the errors are the business of other tests
+			_, _ = p.Deliver(ctx, toPlant(), in, false) // other tests check the errors
 			p.Drain()
 			if !strings.Contains(log.String(), test.want) {
 				t.Errorf("want %s in the log:\n%s", test.want, &log)
@@ -115,11 +131,16 @@ func TestEachDeliveryIsCountedOnceByWhatCameOfIt(t *testing.T) {
 		dryRun  bool
 		want    string
 	}{
-		"applied":  {func(*pipeline, *Request) {}, false, `method="ServiceAccount",outcome="Applied",source="generic"`},
-		"dry run":  {func(*pipeline, *Request) {}, true, ""},
-		"ignored":  {func(_ *pipeline, in *Request) { *in = ping() }, false, `method="ServiceAccount",outcome="Ignored",source="github"`},
-		"rejected": {func(_ *pipeline, in *Request) { in.User = nil }, false, `method="",outcome="Rejected",source="unknown"`},
-		"rejected when the shape told who sent it": {
+		"applied": {func(*pipeline, *Request) {}, false, `method="ServiceAccount",outcome="Applied",source="generic"`},
+		"dry run": {func(*pipeline, *Request) {}, true, ""},
+		"ignored": {
+			func(_ *pipeline, in *Request) { *in = ping() }, false,
+			`method="ServiceAccount",outcome="Ignored",source="github"`,
+		},
+		"rejected": {
+			func(_ *pipeline, in *Request) { in.User = nil }, false, `method="",outcome="Rejected",source="unknown"`,
+		},
+		"rejected when the body identified the source": {
 			func(_ *pipeline, in *Request) {
 				*in = Request{Body: []byte(docker), Header: http.Header{"X-Hub-Signature-256": {sign([]byte(docker))}}}
 			},
@@ -149,7 +170,7 @@ func TestEachDeliveryIsCountedOnceByWhatCameOfIt(t *testing.T) {
 			func(p *pipeline, _ *Request) { p.writeErr = down },
 			false, `method="ServiceAccount",outcome="Pending",source="generic"`,
 		},
-		"pending, since nobody knows its target": {
+		"pending, since its target is unknown": {
 			func(p *pipeline, _ *Request) { p.resolveErr = down },
 			false, `method="ServiceAccount",outcome="Pending",source="generic"`,
 		},
@@ -180,10 +201,10 @@ func TestEachDeliveryIsCountedOnceByWhatCameOfIt(t *testing.T) {
 	}
 }
 
-// Whoever may call could otherwise fill the memory of Prometheus.
+// Otherwise a client could create series without limit.
 func TestAClaimMakesNoNewSeries(t *testing.T) {
 	deliveries.Reset()
-	for _, source := range []string{"nobody", "nobody-2", "Github", `a",b="c`} {
+	for _, source := range []string{"unknown", "unknown-2", "Github", `a",b="c`} {
 		d := toPlant()
 		d.Spec.Source = source
 		_, err := newDefaultPipeline().Deliver(t.Context(), d, release(), false)
@@ -205,39 +226,45 @@ func TestAClaimMakesNoNewSeries(t *testing.T) {
 func TestARejectionIsCountedByItsSourceAndReason(t *testing.T) {
 	rejected.Reset()
 	signedWrongly := release()
-	signedWrongly.User, signedWrongly.Header = nil, http.Header{"X-Github-Event": {"push"}, "X-Hub-Signature-256": {sign([]byte("other"))}}
-	nobody := release()
-	nobody.User = nil
+	signedWrongly.User, signedWrongly.Header = nil, http.Header{
+		"X-Github-Event": {"push"}, "X-Hub-Signature-256": {sign([]byte("other"))},
+	}
+	anonymous := release()
+	anonymous.User = nil
 	claimed := toPlant()
-	claimed.Spec.Source = "nobody"
+	claimed.Spec.Source = "unknown"
 	for _, attempt := range []struct {
 		delivery *postern.WebhookDelivery
 		in       Request
-	}{{toPlant(), signedWrongly}, {toPlant(), nobody}, {claimed, nobody}, {toPlant(), release()}} {
+	}{{toPlant(), signedWrongly}, {toPlant(), anonymous}, {claimed, anonymous}, {toPlant(), release()}} {
 		_, _ = newDefaultPipeline().Deliver(t.Context(), attempt.delivery, attempt.in, false)
 	}
-	want := `# HELP postern_rejected_deliveries_total [BETA] Webhooks whose credential was not accepted, by type of sender and by what was wrong with the credential.
+	want := `# HELP postern_rejected_deliveries_total [BETA] Webhooks whose credential was rejected, ` +
+		`by type of sender and reason.
 # TYPE postern_rejected_deliveries_total counter
 postern_rejected_deliveries_total{reason="NoCredential",source="unknown"} 2
 postern_rejected_deliveries_total{reason="SignatureMismatch",source="github"} 1
 `
-	if err := testutil.GatherAndCompare(legacyregistry.DefaultGatherer, strings.NewReader(want), "postern_rejected_deliveries_total"); err != nil {
+	if err := testutil.GatherAndCompare(legacyregistry.DefaultGatherer, strings.NewReader(want),
+		"postern_rejected_deliveries_total"); err != nil {
 		t.Error(err)
 	}
 }
 
-// expectCounted checks that there are these series, and no other.
+// expectCounted checks that exactly these series exist.
 func expectCounted(t *testing.T, want map[string]int) {
 	t.Helper()
 	var text strings.Builder
 	if len(want) > 0 {
-		text.WriteString("# HELP postern_deliveries_total [BETA] Webhooks by type of sender, method that proved the sender, and outcome.\n" +
+		text.WriteString("# HELP postern_deliveries_total [BETA] " +
+			"Webhooks by type of sender, authentication method and outcome.\n" +
 			"# TYPE postern_deliveries_total counter\n")
 	}
 	for labels, count := range want {
 		fmt.Fprintf(&text, "postern_deliveries_total{%s} %d\n", labels, count)
 	}
-	if err := testutil.GatherAndCompare(legacyregistry.DefaultGatherer, strings.NewReader(text.String()), "postern_deliveries_total"); err != nil {
+	if err := testutil.GatherAndCompare(legacyregistry.DefaultGatherer, strings.NewReader(text.String()),
+		"postern_deliveries_total"); err != nil {
 		t.Error(err)
 	}
 }

@@ -12,113 +12,119 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"postern.dev/postern/apis/postern"
-	"postern.dev/postern/pkg/target"
 )
 
-// answerTimeout bounds recording and writing, which the client can't stop. Whatever is not written by then is tried
-// again later; GitHub, for one, hangs up after ten seconds.
+// answerTimeout bounds recording and writing, which the client can't cancel. Targets that are not written by then are
+// retried later. GitHub, for one, hangs up after ten seconds.
 const answerTimeout = 8 * time.Second
 
-// Execute takes a delivery that was created as an object, received and admitted, to its targets, and returns its record.
-// Nothing is written unless there is a record: the client chose its name, which may be taken.
-func (d *Deliverer) Execute(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
+// Execute takes a delivery that was created as an object, received and admitted, to its targets, and returns its
+// record. It records first and then writes, because the name, which the client chose, may be taken.
+func (d *Deliverer) Execute(
+	ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool,
+) (*postern.WebhookDelivery, error) {
 	return d.execute(ctx, delivery, executeOptions{dryRun: dryRun, record: d.recordThenWrite})
 }
 
-// executeOptions is how a delivery is carried.
+// executeOptions says how to execute a delivery.
 type executeOptions struct {
 	dryRun bool
-	// first is the record of the delivery that this one repeats, and beside its outcome if it was carried out in this
-	// process meanwhile; nil if there is none.
-	first    *postern.WebhookDelivery
+	// first is the record of the delivery that this one repeats; nil if there is none.
+	first *postern.WebhookDelivery
+	// inFlight is the first delivery if this process has executed it in the meantime.
 	inFlight *call
 	// record stores the record of a delivery and writes its targets.
-	record func(ctx context.Context, delivery *postern.WebhookDelivery, tasks []task) (*postern.WebhookDelivery, []writeResult, error)
+	record func(
+		ctx context.Context, delivery *postern.WebhookDelivery, tasks []task,
+	) (*postern.WebhookDelivery, []writeResult, error)
 }
 
-func (d *Deliverer) execute(ctx context.Context, delivery *postern.WebhookDelivery, m executeOptions) (*postern.WebhookDelivery, error) {
+func (d *Deliverer) execute(
+	ctx context.Context, delivery *postern.WebhookDelivery, options executeOptions,
+) (*postern.WebhookDelivery, error) {
 	sender := delivery.Status.Sender
-	carried, err := d.executeOrRepeat(ctx, delivery, m)
-	if carried != nil {
-		told := *carried
-		told.Status.Sender = sender // and not that of the first delivery, whose record answers a repeat
-		delivery = &told
+	recorded, err := d.executeOrRepeat(ctx, delivery, options)
+	if recorded != nil {
+		observed := *recorded
+		observed.Status.Sender = sender // the record that answers a repeat has the sender of the first delivery
+		delivery = &observed
 	}
-	if m.dryRun && err == nil {
+	if options.dryRun && err == nil {
 		annotateRequest(ctx, delivery, nil)
 		logDryRun(ctx, delivery)
-		return carried, nil
+		return recorded, nil
 	}
 	d.observe(ctx, delivery, err)
-	return carried, err
+	return recorded, err
 }
 
-func (d *Deliverer) executeOrRepeat(ctx context.Context, delivery *postern.WebhookDelivery, m executeOptions) (*postern.WebhookDelivery, error) {
+func (d *Deliverer) executeOrRepeat(
+	ctx context.Context, delivery *postern.WebhookDelivery, options executeOptions,
+) (*postern.WebhookDelivery, error) {
 	switch {
-	case m.inFlight != nil:
-		return d.repeatInFlight(ctx, m.inFlight, delivery)
-	case m.first != nil:
-		return d.repeat(ctx, m.first, delivery, m.dryRun)
+	case options.inFlight != nil:
+		return d.repeatInFlight(ctx, options.inFlight, delivery)
+	case options.first != nil:
+		return d.repeat(ctx, options.first, delivery, options.dryRun)
 	}
-	recorded, err := d.executeNew(ctx, delivery, m)
-	if first := firstRecord(err); first != nil { // another replica has recorded it meanwhile
-		return d.repeat(ctx, first, delivery, m.dryRun)
+	recorded, err := d.executeNew(ctx, delivery, options)
+	if first := firstRecord(err); first != nil { // another replica has recorded it concurrently
+		return d.repeat(ctx, first, delivery, options.dryRun)
 	}
 	return recorded, err
 }
 
-func (d *Deliverer) executeNew(ctx context.Context, delivery *postern.WebhookDelivery, m executeOptions) (*postern.WebhookDelivery, error) {
+func (d *Deliverer) executeNew(
+	ctx context.Context, delivery *postern.WebhookDelivery, options executeOptions,
+) (*postern.WebhookDelivery, error) {
 	if delivery.Status.Sender == nil {
-		return nil, apierrors.NewInternalError(errors.New("the delivery was not received, so nobody has proved anything"))
+		return nil, apierrors.NewInternalError(errors.New("the delivery was not received: its sender is not verified"))
 	}
 	if err := checkStorable(delivery); err != nil {
 		return nil, err
 	}
-	if !m.dryRun {
+	if !options.dryRun {
 		if err := d.Accepting(delivery.Namespace); err != nil {
 			return nil, err
 		}
 	}
 	if len(delivery.Spec.Events) == 0 {
 		d.setIgnored(delivery, ReasonNothingRequested, "admission left nothing to request")
-		return d.recordOnly(ctx, delivery, m)
-	}
-	end, err := d.beginResolve(ctx, delivery)
-	if err != nil {
-		return nil, err
+		return d.recordOnly(ctx, delivery, options)
 	}
 	tasks, err := d.resolve(ctx, delivery)
-	end()
 	switch {
-	case target.IsTransient(err) && !m.dryRun:
+	case isTransient(err) && !options.dryRun:
 		d.setPending(delivery, err)
-		return d.recordOnly(ctx, delivery, m)
+		return d.recordOnly(ctx, delivery, options)
 	case apierrors.IsRequestEntityTooLargeError(err):
 		return nil, err
 	case err != nil:
 		return nil, answerFor(err)
 	case len(tasks) == 0:
 		d.setIgnored(delivery, ReasonNoTarget, noMatchMessage("nothing in this namespace", delivery.Spec.Events))
-		return d.recordOnly(ctx, delivery, m)
-	case m.dryRun:
+		return d.recordOnly(ctx, delivery, options)
+	case options.dryRun:
 		written := d.write(ctx, tasks, true)
 		if err := worstError(written); err != nil {
 			return nil, err
 		}
 		setOutcome(delivery, resultsOf(written), d.Now())
-		return d.recordOnly(ctx, delivery, m)
+		return d.recordOnly(ctx, delivery, options)
 	}
-	return d.recordAndWrite(ctx, delivery, tasks, m)
+	return d.recordAndWrite(ctx, delivery, tasks, options)
 }
 
-// recordAndWrite goes on to the end once begun: many senders hang up after a few seconds. The record says Pending until
-// the final status is stored, after the answer, so that whatever is cut short is taken up again.
-func (d *Deliverer) recordAndWrite(ctx context.Context, delivery *postern.WebhookDelivery, tasks []task, m executeOptions) (*postern.WebhookDelivery, error) {
+// recordAndWrite is not canceled with its request, since many senders hang up after a few seconds. The record says
+// Pending until the final status is stored after the answer, so that an interrupted delivery is retried.
+func (d *Deliverer) recordAndWrite(
+	ctx context.Context, delivery *postern.WebhookDelivery, tasks []task, options executeOptions,
+) (*postern.WebhookDelivery, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 	defer cancel()
 	status := &delivery.Status
-	status.Phase, status.Reason, status.Message = postern.DeliveryPending, "", "" // what Attempted tells from one that is over
-	recorded, written, err := m.record(ctx, delivery, tasks)
+	status.Phase, status.Reason, status.Message = postern.DeliveryPending, "", "" // not Attempted
+	recorded, written, err := options.record(ctx, delivery, tasks)
 	if err != nil {
 		return nil, err
 	}
@@ -131,8 +137,10 @@ func (d *Deliverer) recordAndWrite(ctx context.Context, delivery *postern.Webhoo
 	return recorded, nil
 }
 
-// recordThenWrite writes only what is recorded.
-func (d *Deliverer) recordThenWrite(ctx context.Context, delivery *postern.WebhookDelivery, tasks []task) (*postern.WebhookDelivery, []writeResult, error) {
+// recordThenWrite writes only if the delivery could be recorded.
+func (d *Deliverer) recordThenWrite(
+	ctx context.Context, delivery *postern.WebhookDelivery, tasks []task,
+) (*postern.WebhookDelivery, []writeResult, error) {
 	recorded, err := d.record(ctx, delivery, false)
 	if err != nil {
 		return nil, nil, err
@@ -140,8 +148,10 @@ func (d *Deliverer) recordThenWrite(ctx context.Context, delivery *postern.Webho
 	return recorded, d.write(ctx, tasks, false), nil
 }
 
-// recordWhileWriting does both at once, so that the answer takes as long as the slower of the two.
-func (d *Deliverer) recordWhileWriting(ctx context.Context, delivery *postern.WebhookDelivery, tasks []task) (*postern.WebhookDelivery, []writeResult, error) {
+// recordWhileWriting records and writes concurrently, so that the answer takes as long as the slower of the two.
+func (d *Deliverer) recordWhileWriting(
+	ctx context.Context, delivery *postern.WebhookDelivery, tasks []task,
+) (*postern.WebhookDelivery, []writeResult, error) {
 	written := make(chan []writeResult, 1)
 	go func() { written <- d.write(ctx, tasks, false) }()
 	recorded, err := d.record(ctx, delivery, false)
@@ -151,29 +161,35 @@ func (d *Deliverer) recordWhileWriting(ctx context.Context, delivery *postern.We
 	return recorded, <-written, err
 }
 
-// recordOnly stores the record of a delivery for which nothing is written now.
-func (d *Deliverer) recordOnly(ctx context.Context, delivery *postern.WebhookDelivery, m executeOptions) (*postern.WebhookDelivery, error) {
-	return d.record(ctx, delivery, m.dryRun)
+// recordOnly stores the record of a delivery and writes no target.
+func (d *Deliverer) recordOnly(
+	ctx context.Context, delivery *postern.WebhookDelivery, options executeOptions,
+) (*postern.WebhookDelivery, error) {
+	return d.record(ctx, delivery, options.dryRun)
 }
 
-// setPending sets the status of a delivery whose targets can't be found just now; they are looked for again later.
+// setPending sets the status of a delivery whose targets can't be found for now.
 func (d *Deliverer) setPending(delivery *postern.WebhookDelivery, cause error) {
 	status := &delivery.Status
-	status.Phase, status.Reason, status.Message = postern.DeliveryPending, ReasonTargetUnavailable, truncateText(cause.Error())
+	status.Phase, status.Reason = postern.DeliveryPending, ReasonTargetUnavailable
+	status.Message = truncateText(cause.Error())
 	setCondition(delivery, postern.ConditionApplied, metav1.ConditionFalse, status.Reason, status.Message, d.Now())
 }
 
-func (d *Deliverer) record(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
+func (d *Deliverer) record(
+	ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool,
+) (*postern.WebhookDelivery, error) {
 	ctx, done := startStage(ctx, stageRecord)
 	defer done()
 	return d.createRecord(ctx, delivery, dryRun)
 }
 
-// setIgnored sets the status of a delivery that nothing is done for; a reason that is there already stays.
+// setIgnored sets the status of a delivery for which nothing is done. It keeps a reason that is already set.
 func (d *Deliverer) setIgnored(delivery *postern.WebhookDelivery, reason, message string) {
-	delivery.Status.Phase = postern.DeliveryIgnored
-	if delivery.Status.Reason == "" {
-		delivery.Status.Reason, delivery.Status.Message = reason, message
+	status := &delivery.Status
+	status.Phase = postern.DeliveryIgnored
+	if status.Reason == "" {
+		status.Reason, status.Message = reason, message
 	}
-	setCondition(delivery, postern.ConditionApplied, metav1.ConditionFalse, delivery.Status.Reason, delivery.Status.Message, d.Now())
+	setCondition(delivery, postern.ConditionApplied, metav1.ConditionFalse, status.Reason, status.Message, d.Now())
 }

@@ -21,7 +21,8 @@ import (
 func TestAFailureAtTheTargetIsAnsweredByWhatHelps(t *testing.T) {
 	down := unavailable(t)
 	forbidden := apierrors.NewForbidden(postern.Resource("gatewaysyncs"), "plant", errors.New("Postern may not"))
-	status := func(code int32, reason metav1.StatusReason, details *metav1.StatusDetails, message string) metav1.Status {
+	status := func(code int32, reason metav1.StatusReason, details *metav1.StatusDetails,
+		message string) metav1.Status {
 		return metav1.Status{Status: "Failure", Code: code, Reason: reason, Details: details, Message: message}
 	}
 	for name, test := range map[string]struct {
@@ -30,11 +31,16 @@ func TestAFailureAtTheTargetIsAnsweredByWhatHelps(t *testing.T) {
 		want   metav1.Status
 	}{
 		"no such object": {notFound(), false, status(http.StatusNotFound, "NotFound", nil, notFound().Error())},
-		// A dry run leaves no record that could be taken up again.
-		"may pass, dry run": {down, true, status(http.StatusServiceUnavailable, "ServiceUnavailable", &metav1.StatusDetails{RetryAfterSeconds: 1},
-			"the target could not be written just now, send the webhook again: "+down.Error())},
-		// It is Postern that is not allowed, not the sender.
-		"forbidden": {forbidden, false, status(http.StatusInternalServerError, "InternalError", nil, "the target can't be written: "+forbidden.Error())},
+		// A dry run leaves no record to retry.
+		"transient, dry run": {down, true,
+			status(http.StatusServiceUnavailable, "ServiceUnavailable", &metav1.StatusDetails{RetryAfterSeconds: 1},
+				"the target can't be written now, send the webhook again: "+down.Error())},
+		// Postern lacks the permission, and not the sender.
+		"forbidden": {
+			forbidden, false,
+			status(http.StatusInternalServerError, "InternalError", nil,
+				"the target can't be written: "+forbidden.Error()),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			atResolve, atWrite := newDefaultPipeline(), newDefaultPipeline()
@@ -49,7 +55,7 @@ func TestAFailureAtTheTargetIsAnsweredByWhatHelps(t *testing.T) {
 	}
 }
 
-// The record is durable, so the sender need not send it again: the write is tried again from here.
+// The delivery is recorded, so Postern retries the write and the sender need not send it again.
 func TestWhatMayPassIsAnsweredAsPendingAndNoError(t *testing.T) {
 	down := unavailable(t)
 	for name, test := range map[string]struct {
@@ -58,7 +64,10 @@ func TestWhatMayPassIsAnsweredAsPendingAndNoError(t *testing.T) {
 	}{
 		"at the write": {
 			func(p *pipeline) { p.writeErr = down },
-			[]string{"mutate", "validate", "resolve " + plant, "record Pending", "write " + plant + " v2.0.0", "update Pending"},
+			[]string{
+				"mutate", "validate", "resolve " + plant, "record Pending", "write " + plant + " v2.0.0",
+				"update Pending",
+			},
 		},
 		"before": {
 			func(p *pipeline) { p.resolveErr = down },
@@ -72,48 +81,53 @@ func TestWhatMayPassIsAnsweredAsPendingAndNoError(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if s := delivered.Status; s.Phase != postern.DeliveryPending || s.Reason != ReasonTargetUnavailable || s.Message != down.Error() {
+			if s := delivered.Status; s.Phase != postern.DeliveryPending || s.Reason != ReasonTargetUnavailable ||
+				s.Message != down.Error() {
 				t.Errorf("answered %s, %s, %q", s.Phase, s.Reason, s.Message)
 			}
 			if !Attempted(delivered) {
-				t.Error("it would be left alone for a while, though nobody has it in hand")
+				t.Error("it is not Attempted, which would delay the retry")
 			}
-			if diff := cmp.Diff(test.journal, p.told()); diff != "" {
+			if diff := cmp.Diff(test.journal, p.calls()); diff != "" {
 				t.Errorf("journal (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// Without a record nothing is promised. What was written stays so, which sending it again finds.
+// Without a record nothing is retried. What was written stays, and a repeat finds it unchanged.
 func TestWhatCannotBeRecordedIsToBeSentAgainThoughItWasWritten(t *testing.T) {
 	for name, cause := range map[string]error{
-		"no storage":        errors.New("etcd is gone"),
-		"no storage, by it": apierrors.NewInternalError(errors.New("etcd is gone")),
-		"too slow":          apierrors.NewTimeoutError("etcd is slow", 7),
+		"no storage":                    errors.New("etcd is gone"),
+		"no storage, as a status error": apierrors.NewInternalError(errors.New("etcd is gone")),
+		"too slow":                      apierrors.NewTimeoutError("etcd is slow", 7),
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newDefaultPipeline()
 			p.onRecord = func(*postern.WebhookDelivery) error { return cause }
 			delivered, err := p.Deliver(t.Context(), toPlant(), release(), false)
 			want := metav1.Status{
-				Status: "Failure", Code: http.StatusServiceUnavailable, Reason: "ServiceUnavailable", Details: &metav1.StatusDetails{RetryAfterSeconds: 1},
-				Message: "the delivery could not be recorded just now, send the webhook again: " + cause.Error(),
+				Status: "Failure", Code: http.StatusServiceUnavailable, Reason: "ServiceUnavailable",
+				Details: &metav1.StatusDetails{
+					RetryAfterSeconds: 1,
+				},
+				Message: "the delivery can't be recorded now, send the webhook again: " + cause.Error(),
 			}
 			if diff := cmp.Diff(want, answered(t, err)); diff != "" || delivered != nil {
-				t.Errorf("answer (-want +got), beside %v:\n%s", delivered, diff)
+				t.Errorf("answer (-want +got) with %v:\n%s", delivered, diff)
 			}
-			if got := p.told(); !slices.Contains(got, "write "+plant+" v2.0.0") || slices.Contains(got, "update Applied") {
+			if got := p.calls(); !slices.Contains(got, "write "+plant+" v2.0.0") ||
+				slices.Contains(got, "update Applied") {
 				t.Errorf("got %q, want a write and no update", got)
 			}
 			if len(p.events) > 0 {
-				t.Errorf("events tell of a delivery that there is none of: %q", p.events)
+				t.Errorf("there are events of a delivery without a record: %q", p.events)
 			}
 		})
 	}
 }
 
-// The slower of the two takes the time, not both.
+// Recording and writing take as long as the slower of the two.
 func TestRecordAndWriteRunAtTheSameTime(t *testing.T) {
 	p := newDefaultPipeline()
 	record, write := make(chan struct{}), make(chan struct{})
@@ -132,16 +146,22 @@ func TestRecordAndWriteRunAtTheSameTime(t *testing.T) {
 	}
 }
 
-// The client chose the name of an object, and if it is taken nothing may happen.
+// The client chose the name of the object. If it is taken, nothing may be written.
 func TestAnObjectIsRecordedBeforeItIsWritten(t *testing.T) {
 	for name, test := range map[string]struct {
 		onRecord func(*postern.WebhookDelivery) error
 		journal  []string
-		code     int32 // 0 is no error
+		code     int32 // 0 for no error
 	}{
-		"recorded":          {func(*postern.WebhookDelivery) error { return nil }, []string{"resolve " + plant, "record Pending", "write " + plant + " v2.0.0", "update Applied"}, 0},
+		"recorded": {
+			func(*postern.WebhookDelivery) error { return nil },
+			[]string{"resolve " + plant, "record Pending", "write " + plant + " v2.0.0", "update Applied"}, 0,
+		},
 		"the name is taken": {nameTaken, []string{"resolve " + plant, "record Pending"}, http.StatusConflict},
-		"no storage":        {func(*postern.WebhookDelivery) error { return errors.New("etcd is gone") }, []string{"resolve " + plant, "record Pending"}, http.StatusServiceUnavailable},
+		"no storage": {
+			func(*postern.WebhookDelivery) error { return errors.New("etcd is gone") },
+			[]string{"resolve " + plant, "record Pending"}, http.StatusServiceUnavailable,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, d := newDefaultPipeline(), objectToPlant(postern.WebhookDeliverySpec{Ref: "v2.0.0"})
@@ -164,7 +184,7 @@ func TestAnObjectIsRecordedBeforeItIsWritten(t *testing.T) {
 	}
 }
 
-// Many senders hang up after some seconds, and a record that says Pending would be all that is left of what they sent.
+// Many senders hang up after some seconds. Canceling then would leave a record that says Pending.
 func TestAClientThatLeavesStopsNothingOnceRecordingBegan(t *testing.T) {
 	type key struct{}
 	ctx, leave := context.WithCancel(context.WithValue(t.Context(), key{}, "kept"))
@@ -173,13 +193,13 @@ func TestAClientThatLeavesStopsNothingOnceRecordingBegan(t *testing.T) {
 	p.onStep = func(ctx context.Context, step string) {
 		leave()
 		if err := ctx.Err(); err != nil {
-			t.Errorf("%s was stopped: %v", step, err)
+			t.Errorf("%s: the context is done: %v", step, err)
 		}
 		if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > limits[step] {
-			t.Errorf("%s could go on for ever", step)
+			t.Errorf("%s has no deadline", step)
 		}
 		if ctx.Value(key{}) != "kept" {
-			t.Errorf("%s knows nothing of the request", step)
+			t.Errorf("%s has no values of the request context", step)
 		}
 	}
 	delivered, err := p.Deliver(ctx, toPlant(), release(), false)
@@ -189,7 +209,7 @@ func TestAClientThatLeavesStopsNothingOnceRecordingBegan(t *testing.T) {
 	if delivered.Status.Phase != postern.DeliveryApplied {
 		t.Errorf("phase %s, want Applied", delivered.Status.Phase)
 	}
-	if got := p.ended(); got != "update Applied" {
+	if got := p.lastCall(); got != "update Applied" {
 		t.Errorf("ended with %q, want the final status", got)
 	}
 }
@@ -200,7 +220,7 @@ func TestAClientThatLeavesStopsADryRun(t *testing.T) {
 	p.onStep = func(ctx context.Context, step string) {
 		leave()
 		if ctx.Err() == nil {
-			t.Errorf("%s goes on for nobody", step)
+			t.Errorf("%s was called after the request ended", step)
 		}
 	}
 	if _, err := p.Deliver(ctx, toPlant(), release(), true); err != nil {
@@ -211,6 +231,6 @@ func TestAClientThatLeavesStopsADryRun(t *testing.T) {
 func TestADeliveryThatWasNotReceivedIsNotCarried(t *testing.T) {
 	d := &Deliverer{}
 	if _, err := d.Execute(t.Context(), &postern.WebhookDelivery{}, false); err == nil {
-		t.Error("it was carried")
+		t.Error("it was executed")
 	}
 }

@@ -21,11 +21,11 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// anonymousUser is who a sender is to the cluster at a door of our own.
+// anonymousUser is the user of a request to an endpoint of the receiver.
 var anonymousUser = &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
 
-// allNamespaces returns a pipeline in which a and b have a secret for Docker Hub each, c has none and the default is a
-// third, and in each an Application shop wants whatever is pushed.
+// allNamespaces returns a pipeline in which a and b have a Docker Hub secret each, c has none, and the default is
+// another. Each namespace has an Application shop that matches every push.
 func allNamespaces() *pipeline {
 	p := newPipeline(credential.Config{IdentityIsCredential: true, RequireSecret: true})
 	p.Secrets.Set("a", map[string][]byte{"webhook.docker-secret": []byte("of-a\nof-both")})
@@ -35,15 +35,15 @@ func allNamespaces() *pipeline {
 	return p
 }
 
-// dockerPush is what Docker Hub says of a push, with a secret in the query.
+// dockerPush returns a push of Docker Hub, with a secret in the query.
 func dockerPush(secret string) Request {
 	return Request{Header: http.Header{}, Body: []byte(docker), QuerySecret: secret, User: anonymousUser}
 }
 
-// summaryOfNamespaces sums up what came of a webhook.
-func summaryOfNamespaces(spread FanoutResult) []string {
+// summaryOfNamespaces summarizes the outcomes of a webhook.
+func summaryOfNamespaces(result FanoutResult) []string {
 	var lines []string
-	for _, a := range spread.Results {
+	for _, a := range result.Results {
 		line := a.Namespace
 		if a.Delivery != nil {
 			line += " " + string(a.Delivery.Status.Phase) + " " + a.Delivery.Status.Sender.Method
@@ -63,11 +63,21 @@ func TestAWebhookArrivesWhereTheSecretIsRightAndSomethingWantsIt(t *testing.T) {
 		want              []string
 		says              string
 	}{
-		"one namespace's secret":                 {"of-a", "", []string{"a", "b", "c"}, []string{"a Applied QueryToken"}, ""},
-		"the secret of two":                      {"of-both", "", []string{"a", "b", "c"}, []string{"a Applied QueryToken", "b Applied QueryToken"}, ""},
-		"of two, one wants nothing":              {"of-both", "a", []string{"a", "b", "c"}, []string{"b Applied QueryToken"}, ""},
-		"the default secret":                     {"default", "", []string{"a", "b", "c"}, []string{"c Applied QueryToken"}, ""},
-		"nothing wants it":                       {"of-a", "a", []string{"a", "b", "c"}, nil, "nothing wants docker.io/acme/shop:2.0.0"},
+		"one namespace's secret": {
+			"of-a", "", []string{"a", "b", "c"}, []string{"a Applied QueryToken"}, "",
+		},
+		"the secret of two": {
+			"of-both", "", []string{"a", "b", "c"}, []string{"a Applied QueryToken", "b Applied QueryToken"}, "",
+		},
+		"of two, one wants nothing": {
+			"of-both", "a", []string{"a", "b", "c"}, []string{"b Applied QueryToken"}, "",
+		},
+		"the default secret": {
+			"default", "", []string{"a", "b", "c"}, []string{"c Applied QueryToken"}, "",
+		},
+		"nothing wants it": {
+			"of-a", "a", []string{"a", "b", "c"}, nil, "nothing wants docker.io/acme/shop:2.0.0",
+		},
 		"no namespace, the default secret":       {"default", "", nil, nil, "nothing wants docker.io/acme/shop:2.0.0"},
 		"a namespace that is not among them":     {"of-a", "", []string{"b", "c"}, nil, "401"},
 		"the default, for those with their own":  {"default", "", []string{"a", "b"}, nil, "401"},
@@ -78,20 +88,20 @@ func TestAWebhookArrivesWhereTheSecretIsRightAndSomethingWantsIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := allNamespaces()
 			p.nothingIn = tc.nothingIn
-			spread, err := p.DeliverToNamespaces(t.Context(), "docker.io", tc.namespaces, dockerPush(tc.secret))
-			says := spread.Message
+			result, err := p.DeliverToNamespaces(t.Context(), "docker.io", tc.namespaces, dockerPush(tc.secret))
+			says := result.Message
 			if err != nil {
 				says = fmt.Sprint(answered(t, err).Code)
 			}
-			if diff := cmp.Diff(tc.want, summaryOfNamespaces(spread)); diff != "" || says != tc.says {
-				t.Errorf("says %q, want %q; arrived (-want +got):\n%s", says, tc.says, diff)
+			if diff := cmp.Diff(tc.want, summaryOfNamespaces(result)); diff != "" || says != tc.says {
+				t.Errorf("message %q, want %q; namespaces (-want +got):\n%s", says, tc.says, diff)
 			}
-			for _, line := range p.told() {
+			for _, line := range p.calls() {
 				if len(tc.want) == 0 && !strings.HasPrefix(line, "match ") {
-					t.Errorf("it did this: %s", line)
+					t.Errorf("unexpected call: %s", line)
 				}
 				if tc.says == "401" {
-					t.Errorf("a stranger made it look: %s", line)
+					t.Errorf("an unverified sender caused a look-up: %s", line)
 				}
 			}
 		})
@@ -106,8 +116,8 @@ func TestAWebhookIsDecodedAsItsClaimedSenderAndNoOther(t *testing.T) {
 	if got := answered(t, err); got.Code != http.StatusBadRequest || !strings.Contains(got.Message, "docker.io") {
 		t.Errorf("got %d: %s", got.Code, got.Message)
 	}
-	if journal := p.told(); len(journal) > 0 {
-		t.Errorf("it did this: %q", journal)
+	if journal := p.calls(); len(journal) > 0 {
+		t.Errorf("unexpected calls: %q", journal)
 	}
 }
 
@@ -118,12 +128,12 @@ func TestAWebhookThatAsksForNothingLeavesNothing(t *testing.T) {
 	in := ping()
 	in.User = anonymousUser
 	in.Header.Set("X-Hub-Signature-256", sign(in.Body))
-	spread, err := p.DeliverToNamespaces(t.Context(), "github", []string{"a", "b"}, in)
-	if err != nil || len(spread.Results) > 0 || spread.Message != "GitHub tests the webhook" {
-		t.Errorf("got %+v, %v", spread, err)
+	result, err := p.DeliverToNamespaces(t.Context(), "github", []string{"a", "b"}, in)
+	if err != nil || len(result.Results) > 0 || result.Message != "GitHub tests the webhook" {
+		t.Errorf("got %+v, %v", result, err)
 	}
-	if journal := p.told(); len(journal) > 0 {
-		t.Errorf("it did this: %q", journal)
+	if journal := p.calls(); len(journal) > 0 {
+		t.Errorf("unexpected calls: %q", journal)
 	}
 	expectCounted(t, map[string]int{`method="HMAC",outcome="Ignored",source="github"`: 1})
 }
@@ -137,23 +147,24 @@ func TestWhatFailsInOneNamespaceStopsNoOther(t *testing.T) {
 		}
 		return nil
 	}
-	spread, err := p.DeliverToNamespaces(t.Context(), "docker.io", []string{"a", "b"}, dockerPush("of-both"))
-	if diff := cmp.Diff([]string{"a error", "b Applied QueryToken"}, summaryOfNamespaces(spread)); diff != "" || err != nil {
-		t.Errorf("%v; arrived (-want +got):\n%s", err, diff)
+	result, err := p.DeliverToNamespaces(t.Context(), "docker.io", []string{"a", "b"}, dockerPush("of-both"))
+	if diff := cmp.Diff([]string{"a error", "b Applied QueryToken"}, summaryOfNamespaces(result)); diff != "" ||
+		err != nil {
+		t.Errorf("%v; namespaces (-want +got):\n%s", err, diff)
 	}
-	if !errors.Is(spread.Results[0].Err, refused) {
-		t.Errorf("got %v", spread.Results[0].Err)
+	if !errors.Is(result.Results[0].Err, refused) {
+		t.Errorf("got %v", result.Results[0].Err)
 	}
 }
 
 func TestWhatFailsAtATargetIsRecorded(t *testing.T) {
 	p := allNamespaces()
 	p.writeErr = errors.New("no permission")
-	spread, err := p.DeliverToNamespaces(t.Context(), "docker.io", []string{"a"}, dockerPush("of-a"))
-	if diff := cmp.Diff([]string{"a Failed QueryToken error"}, summaryOfNamespaces(spread)); diff != "" || err != nil {
-		t.Fatalf("%v; arrived (-want +got):\n%s", err, diff)
+	result, err := p.DeliverToNamespaces(t.Context(), "docker.io", []string{"a"}, dockerPush("of-a"))
+	if diff := cmp.Diff([]string{"a Failed QueryToken error"}, summaryOfNamespaces(result)); diff != "" || err != nil {
+		t.Fatalf("%v; namespaces (-want +got):\n%s", err, diff)
 	}
-	if got := answered(t, spread.Results[0].Err).Code; got != http.StatusInternalServerError {
+	if got := answered(t, result.Results[0].Err).Code; got != http.StatusInternalServerError {
 		t.Errorf("answered %d, want 500", got)
 	}
 }
@@ -162,15 +173,16 @@ func TestNothingIsCarriedWhileItIsNotKnownWhoWantsIt(t *testing.T) {
 	p := allNamespaces()
 	p.matches = func(target.Request) ([]target.Match, error) { return nil, unavailable(t) }
 	_, err := p.DeliverToNamespaces(t.Context(), "docker.io", []string{"a", "b"}, dockerPush("of-both"))
-	if got := answered(t, err); got.Code != http.StatusServiceUnavailable || got.Details == nil || got.Details.RetryAfterSeconds != 1 {
+	if got := answered(t, err); got.Code != http.StatusServiceUnavailable || got.Details == nil ||
+		got.Details.RetryAfterSeconds != 1 {
 		t.Errorf("got %+v, want 503 with Retry-After", got)
 	}
-	if diff := cmp.Diff([]string{"match a 2.0.0"}, p.told()); diff != "" {
-		t.Errorf("did (-want +got):\n%s", diff)
+	if diff := cmp.Diff([]string{"match a 2.0.0"}, p.calls()); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
 	}
 }
 
-// Each target would otherwise have as long as if it were the only one, one after the other.
+// Otherwise each target would have the whole timeout, one after the other.
 func TestAWebhookIsBegunInNoMoreNamespacesOnceItsTimeIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := allNamespaces()
@@ -185,7 +197,7 @@ func TestAWebhookIsBegunInNoMoreNamespacesOnceItsTimeIsOver(t *testing.T) {
 			namespaces[i] = fmt.Sprintf("ns-%d", i)
 		}
 		began := time.Now()
-		spread, err := p.DeliverToNamespaces(t.Context(), "docker.io", namespaces, dockerPush("default"))
+		result, err := p.DeliverToNamespaces(t.Context(), "docker.io", namespaces, dockerPush("default"))
 		if took, want := time.Since(began), 4*answerTimeout; err != nil || took != want {
 			t.Errorf("took %s, want %s: %v", took, want, err)
 		}
@@ -194,10 +206,11 @@ func TestAWebhookIsBegunInNoMoreNamespacesOnceItsTimeIsOver(t *testing.T) {
 			want[i] = namespace + " Applied QueryToken"
 		}
 		want[inTime] = namespaces[inTime] + " error"
-		if diff := cmp.Diff(want, summaryOfNamespaces(spread)); diff != "" {
-			t.Fatalf("arrived (-want +got):\n%s", diff)
+		if diff := cmp.Diff(want, summaryOfNamespaces(result)); diff != "" {
+			t.Fatalf("namespaces (-want +got):\n%s", diff)
 		}
-		if got := answered(t, spread.Results[inTime].Err); got.Code != http.StatusServiceUnavailable || got.Details.RetryAfterSeconds != retryAfterSeconds {
+		if got := answered(t, result.Results[inTime].Err); got.Code != http.StatusServiceUnavailable ||
+			got.Details.RetryAfterSeconds != retryAfterSeconds {
 			t.Errorf("got %+v, want 503 with Retry-After", got)
 		}
 		p.Drain()
@@ -216,11 +229,11 @@ func TestARepeatMakesNoSecondRecordInAnyNamespace(t *testing.T) {
 		in := Request{Header: http.Header{
 			"X-Github-Event": {"push"}, "X-Github-Delivery": {"d-1"}, "X-Hub-Signature-256": {sign([]byte(pushed))},
 		}, Body: []byte(pushed), User: anonymousUser}
-		spread, err := p.DeliverToNamespaces(t.Context(), "github", []string{"a"}, in)
-		if err != nil || len(spread.Results) != 1 {
-			t.Fatalf("got %+v, %v", spread, err)
+		result, err := p.DeliverToNamespaces(t.Context(), "github", []string{"a"}, in)
+		if err != nil || len(result.Results) != 1 {
+			t.Fatalf("got %+v, %v", result, err)
 		}
-		reasons = append(reasons, spread.Results[0].Delivery.Status.Reason)
+		reasons = append(reasons, result.Results[0].Delivery.Status.Reason)
 	}
 	p.Drain()
 	if diff := cmp.Diff([]string{target.ReasonRequested, ReasonAlreadyDelivered}, reasons); diff != "" {
@@ -231,26 +244,26 @@ func TestARepeatMakesNoSecondRecordInAnyNamespace(t *testing.T) {
 	}
 }
 
-// Nothing about the namespace may be told to who has shown no credential.
+// A sender that presented no credential must learn nothing about the namespace.
 func TestADoorThatLeadsNowhereSaysSoOnlyToWhoHasProvedItself(t *testing.T) {
 	forbidden := errors.New("nowhere")
 	p := newDefaultPipeline()
 	in := release()
 	in.Forbidden = forbidden
 	if _, err := p.Deliver(t.Context(), toPlant(), in, false); !errors.Is(err, forbidden) {
-		t.Errorf("got %v, want what is forbidden", err)
+		t.Errorf("got %v, want the forbidden error", err)
 	}
 	in.User = anonymousUser
 	_, err := p.Deliver(t.Context(), toPlant(), in, false)
 	if got := answered(t, err).Code; got != http.StatusUnauthorized {
-		t.Errorf("a stranger is answered %d, want 401", got)
+		t.Errorf("an anonymous sender is answered %d, want 401", got)
 	}
-	if journal := p.told(); len(journal) > 0 {
-		t.Errorf("it did this: %q", journal)
+	if journal := p.calls(); len(journal) > 0 {
+		t.Errorf("unexpected calls: %q", journal)
 	}
 }
 
-// An alert says that the storage is away when deliveries are answered 503, and a stranger could raise it.
+// Answers of 503 raise an alert about the storage, which an anonymous sender must not be able to cause.
 func TestASenderThatLeavesBeforeItIsVerifiedIsRejected(t *testing.T) {
 	p := allNamespaces()
 	p.Secrets.Set("a", map[string][]byte{"hmac": []byte(secret)})

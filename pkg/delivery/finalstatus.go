@@ -15,18 +15,18 @@ import (
 )
 
 const (
-	// statusTimeout bounds the storing of a final status, or of what else came of a try, and closeTryTimeout one try of it.
-	statusTimeout   = 15 * time.Second
-	closeTryTimeout = statusTimeout / 3
-	// maxStatusUpdates bounds how many final statuses are being stored at once. etcd commits those together.
+	// statusTimeout bounds storing a final status or the outcome of a retry, and statusTryTimeout each attempt at it.
+	statusTimeout    = 15 * time.Second
+	statusTryTimeout = statusTimeout / 3
+	// maxStatusUpdates bounds how many final statuses are stored concurrently. etcd commits them together.
 	maxStatusUpdates = 64
 )
 
-// closeBackoff is how long to wait between tries to store a final status, some 13 seconds in all.
-var closeBackoff = wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 8}
+// statusBackoff is the backoff between attempts to store a final status, some 13 seconds in total.
+var statusBackoff = wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 8}
 
-// storeFinalStatusAsync stores the final status after the answer. If too many are being stored the answer waits, so that no more
-// comes in than goes out.
+// storeFinalStatusAsync stores the final status after the answer. With too many updates in flight it blocks, which
+// delays the answer, so that deliveries do not arrive faster than their statuses are stored.
 func (d *Deliverer) storeFinalStatusAsync(ctx context.Context, delivery *postern.WebhookDelivery) {
 	ctx, final := context.WithoutCancel(ctx), delivery.DeepCopy()
 	d.inFlight.retain(final)
@@ -40,27 +40,29 @@ func (d *Deliverer) storeFinalStatusAsync(ctx context.Context, delivery *postern
 	}
 }
 
-// storeFinalStatus stores the final status. If it can't be, the record goes on to say Pending, and whoever takes the delivery up
-// again stores what is kept here, or in another process tries it again, which changes nothing at a target that has
-// it.
+// storeFinalStatus stores the final status. If it fails, the record stays Pending, and the delivery is resumed. This
+// process then stores the status that it keeps here. Another one retries the delivery, which does not change a target
+// that already holds the ref.
 func (d *Deliverer) storeFinalStatus(ctx context.Context, delivery *postern.WebhookDelivery) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	var err error
-	_ = wait.ExponentialBackoffWithContext(ctx, closeBackoff, func(ctx context.Context) (done bool, _ error) {
-		err = d.tryClose(ctx, delivery)
+	_ = wait.ExponentialBackoffWithContext(ctx, statusBackoff, func(ctx context.Context) (done bool, _ error) {
+		err = d.tryStoreFinalStatus(ctx, delivery)
 		return err == nil || apierrors.IsNotFound(err) || apierrors.IsInvalid(err) || isTooLarge(err), nil
 	})
-	if err == nil || apierrors.IsNotFound(err) { // deleted meanwhile
+	if err == nil || apierrors.IsNotFound(err) { // deleted concurrently
 		return
 	}
-	d.unstored.note(delivery)
+	if !apierrors.IsInvalid(err) && !isTooLarge(err) { // these can never be stored: the outcome is decided again
+		d.unstored.note(delivery)
+	}
 	klog.FromContext(ctx).Error(err, "Could not store the final status of a delivery", "delivery", klog.KObj(delivery))
 }
 
-// tryClose stores the final status, over what another may have stored meanwhile unless that is final.
-func (d *Deliverer) tryClose(ctx context.Context, delivery *postern.WebhookDelivery) error {
-	ctx, cancel := context.WithTimeout(ctx, closeTryTimeout)
+// tryStoreFinalStatus stores the final status. It overwrites a concurrent update unless that is final.
+func (d *Deliverer) tryStoreFinalStatus(ctx context.Context, delivery *postern.WebhookDelivery) error {
+	ctx, cancel := context.WithTimeout(ctx, statusTryTimeout)
 	defer cancel()
 	_, err := d.storeStatus(ctx, delivery)
 	if !apierrors.IsConflict(err) {
@@ -70,16 +72,15 @@ func (d *Deliverer) tryClose(ctx context.Context, delivery *postern.WebhookDeliv
 	if err != nil {
 		return err
 	}
-	if record.UID != delivery.UID || !mayEndAs(record, &delivery.Status) {
+	if record.UID != delivery.UID || !mayReplaceStatus(record, &delivery.Status) {
 		return nil
 	}
-	endAs(record, &delivery.Status)
+	replaceStatus(record, &delivery.Status)
 	_, err = d.storeStatus(ctx, record)
 	return err
 }
 
-// Drain returns when every final status, and what was counted of repeats, is stored, or could not be. Call it when no
-// delivery comes in any more.
+// Drain waits until all final statuses and counts of repeats are stored or failed. Call it after the last delivery.
 func (d *Deliverer) Drain() {
 	_ = d.statusUpdates.Wait()
 	d.repeats.close(context.Background())

@@ -31,24 +31,24 @@ func TestTheFinalStatusIsStoredThoughTheWriteUsedUpItsTime(t *testing.T) {
 				p.writeErr = down
 			case "update":
 				if ctx.Err() != nil {
-					t.Error("no time was left")
+					t.Error("the context has expired")
 				}
 			}
 		}
 		delivered, err := p.Deliver(t.Context(), toPlant(), release(), false)
 		if err != nil || delivered.Status.Phase != postern.DeliveryPending {
-			t.Errorf("got %v, %v; want a delivery that is pending", delivered, err)
+			t.Errorf("got %v, %v; want a pending delivery", delivered, err)
 		}
 		if took := time.Since(start); took != answerTimeout {
 			t.Errorf("it took %s, want %s", took, answerTimeout)
 		}
-		if got := p.ended(); got != "update Pending" {
+		if got := p.lastCall(); got != "update Pending" {
 			t.Errorf("ended with %q, want the final status", got)
 		}
 	})
 }
 
-// The target holds the ref and a record exists. Were this an error, the sender would deliver again.
+// The target holds the ref and a record exists. After an error the sender would deliver again.
 func TestAFinalStatusThatCannotBeStoredIsNoFailure(t *testing.T) {
 	for _, cause := range []error{
 		errors.New("etcd is gone"),
@@ -63,14 +63,15 @@ func TestAFinalStatusThatCannotBeStoredIsNoFailure(t *testing.T) {
 				t.Fatal(err)
 			}
 			if delivered.Name != "generic-x" || delivered.Status.Phase != postern.DeliveryApplied {
-				t.Errorf("%v: got %q in phase %s, want the record in phase Applied", cause, delivered.Name, delivered.Status.Phase)
+				t.Errorf("%v: got %q in phase %s, want the record in phase Applied", cause, delivered.Name,
+					delivered.Status.Phase)
 			}
 			p.Drain()
 		})
 	}
 }
 
-// etcd takes its time. Senders must not wait for it, unless more comes in than goes out.
+// Storing takes time. Senders must not wait for it, unless deliveries arrive faster than statuses are stored.
 func TestTheAnswerWaitsForAFinalStatusOnlyWhenTooManyAreBeingStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newDefaultPipeline()
@@ -90,9 +91,9 @@ func TestTheAnswerWaitsForAFinalStatusOnlyWhenTooManyAreBeingStored(t *testing.T
 		synctest.Wait()
 		select {
 		case <-answered:
-			t.Errorf("more than %d final statuses are being stored", maxStatusUpdates)
+			t.Errorf("more than %d final statuses are stored concurrently", maxStatusUpdates)
 		case <-drained:
-			t.Error("drained while final statuses are being stored")
+			t.Error("Drain returned while final statuses are being stored")
 		default:
 		}
 		close(stored)
@@ -110,7 +111,7 @@ func TestTheAnswerWaitsForAFinalStatusOnlyWhenTooManyAreBeingStored(t *testing.T
 	})
 }
 
-// The record goes on to say Pending, and so the delivery is tried again; somebody should know why.
+// The record stays Pending and the delivery is retried; the log must say why.
 func TestAFinalStatusThatCannotBeStoredIsLoggedWithoutSecrets(t *testing.T) {
 	conflict := apierrors.NewConflict(postern.Resource("webhookdeliveries"), "release", errors.New("changed"))
 	for name, test := range map[string]struct {
@@ -123,15 +124,19 @@ func TestAFinalStatusThatCannotBeStoredIsLoggedWithoutSecrets(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var log lockedBuffer
-			ctx := klog.NewContext(t.Context(), textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(&log), textlogger.Verbosity(9))))
+			ctx := klog.NewContext(t.Context(),
+				textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(&log), textlogger.Verbosity(9))))
 			p, in := newDefaultPipeline(), release()
 			p.onUpdate = func(*postern.WebhookDelivery) error { return test.err }
-			in.User, in.Header = nil, map[string][]string{"X-Hub-Signature-256": {sign(in.Body)}, "Authorization": {"Bearer " + secret}}
+			in.User, in.Header = nil, map[string][]string{
+				"X-Hub-Signature-256": {sign(in.Body)}, "Authorization": {"Bearer " + secret},
+			}
 			if _, err := p.Deliver(ctx, toPlant(), in, false); err != nil {
 				t.Fatal(err)
 			}
 			p.Drain()
-			const message = `"Could not store the final status of a delivery" err="etcd is gone" delivery="demo/generic-x"`
+			const message = `"Could not store the final status of a delivery" err="etcd is gone" ` +
+				`delivery="demo/generic-x"`
 			if got := strings.Contains(log.String(), message); got != test.want {
 				t.Errorf("%s: logged: %t, want %t, in:\n%s", name, got, test.want, &log)
 			}
@@ -142,7 +147,7 @@ func TestAFinalStatusThatCannotBeStoredIsLoggedWithoutSecrets(t *testing.T) {
 	}
 }
 
-// lockedBuffer is what several goroutines may log to.
+// lockedBuffer is a buffer for concurrent logging.
 type lockedBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

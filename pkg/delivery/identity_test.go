@@ -13,12 +13,14 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// push is a delivery of GitHub under an id.
+// push returns a delivery of GitHub with an id.
 func push(id, body string) Request {
-	return Request{Header: http.Header{"X-Github-Event": {"push"}, "X-Github-Delivery": {id}}, Body: []byte(body), User: ci}
+	return Request{
+		Header: http.Header{"X-Github-Event": {"push"}, "X-Github-Delivery": {id}}, Body: []byte(body), User: ci,
+	}
 }
 
-// nameOf is the name that a delivery is recorded under.
+// nameOf returns the name under which a delivery is recorded.
 func nameOf(t *testing.T, d *postern.WebhookDelivery, in Request) string {
 	t.Helper()
 	p := newDefaultPipeline()
@@ -34,7 +36,7 @@ func nameOf(t *testing.T, d *postern.WebhookDelivery, in Request) string {
 func TestADeliveryWithAnIDIsNamedAfterWhatMakesARepeat(t *testing.T) {
 	other := `{"ref":"refs/heads/dev","after":"` + revision + `"}`
 	first := nameOf(t, toPlant(), push("d-1", pushed))
-	// The name is what replicas, and versions of Postern, agree on.
+	// Replicas and versions of Postern must agree on the name.
 	if want := "github-f67cbd2ac20d53800ea7"; first != want {
 		t.Errorf("named %s, want %s", first, want)
 	}
@@ -53,21 +55,21 @@ func TestADeliveryWithAnIDIsNamedAfterWhatMakesARepeat(t *testing.T) {
 		"no target in particular": nameOf(t, toAll(), push("d-1", pushed)),
 	} {
 		if got == first {
-			t.Errorf("%s: named as if it were a repeat", what)
+			t.Errorf("%s: has the name of a repeat", what)
 		}
 	}
-	// v1, v2, v1 in a row are three deliveries.
+	// Without ids, v1, v2, v1 in a row are three deliveries.
 	if got := nameOf(t, toPlant(), release()); got != "generic-" {
-		t.Errorf("without an id: named %s, want a name of its own", got)
+		t.Errorf("without an id: named %s, want a generated name", got)
 	}
 }
 
-// The client has named an object, or wants a new one each time.
+// The client has named the object, or wants a new one each time.
 func TestAnObjectIsNotNamedAfterItsContentAndNeverIdentified(t *testing.T) {
 	d := objectToPlant(postern.WebhookDeliverySpec{
 		RawPayload: []byte(pushed), Headers: map[string]string{"X-GitHub-Event": "push", "X-GitHub-Delivery": "d-1"},
 	})
-	d.Status.Identity = "what the client would like it to be"
+	d.Status.Identity = "chosen-by-the-client"
 	if err := newDefaultPipeline().ReceiveObject(t.Context(), d, ci, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +78,7 @@ func TestAnObjectIsNotNamedAfterItsContentAndNeverIdentified(t *testing.T) {
 	}
 }
 
-// occupy gives the first names of a delivery to objects that were created under them.
+// occupy creates objects with the first names of a delivery.
 func occupy(t *testing.T, s *memoryRecords, names int) {
 	t.Helper()
 	d := toPlant()
@@ -87,7 +89,9 @@ func occupy(t *testing.T, s *memoryRecords, names int) {
 	}
 	setIdentity(d, "d-1")
 	for n := range names {
-		object := &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: nthName(d, n)}, Spec: d.Spec}
+		object := &postern.WebhookDelivery{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: nthName(d, n)}, Spec: d.Spec,
+		}
 		object.Status.Phase, object.Status.Payload = postern.DeliveryApplied, d.Status.Payload
 		if _, err := s.Create(t.Context(), object, false); err != nil {
 			t.Fatal(err)
@@ -95,7 +99,7 @@ func occupy(t *testing.T, s *memoryRecords, names int) {
 	}
 }
 
-// A sender that may create objects knows the names to come.
+// A sender that may create objects can predict the names.
 func TestAnObjectWithTheNameOfADeliveryDoesNotSpeakForIt(t *testing.T) {
 	for names := 1; names <= maxNames; names++ {
 		s := &memoryRecords{}
@@ -107,13 +111,16 @@ func TestAnObjectWithTheNameOfADeliveryDoesNotSpeakForIt(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.Drain()
-			known := repeated && names < maxNames // if none of its names is free, a repeat is not known for what it is
-			if isRepeat := delivered.Status.Reason == ReasonAlreadyDelivered; isRepeat != known || delivered.Status.Phase != "Applied" {
-				t.Errorf("%d names taken, repeated %v: answered %s, %s", names, repeated, delivered.Status.Phase, delivered.Status.Reason)
+			known := repeated && names < maxNames // without a free name, a repeat is not detected
+			if isRepeat := delivered.Status.Reason == ReasonAlreadyDelivered; isRepeat != known ||
+				delivered.Status.Phase != "Applied" {
+				t.Errorf("%d names taken, repeated %v: answered %s, %s", names, repeated, delivered.Status.Phase,
+					delivered.Status.Reason)
 			}
 		}
 		for _, object := range s.all() {
-			if object.Status.Identity == "" && object.ResourceVersion == "" || object.Status.Identity == "" && object.Status.Repeats != nil {
+			if object.Status.Identity == "" && object.ResourceVersion == "" || object.Status.Identity == "" &&
+				object.Status.Repeats != nil {
 				t.Errorf("an object was changed: %+v", object)
 			}
 		}
@@ -123,7 +130,7 @@ func TestAnObjectWithTheNameOfADeliveryDoesNotSpeakForIt(t *testing.T) {
 	}
 }
 
-// The name may be taken after it was found to be free.
+// The name may be taken after the check.
 func TestADeliveryWhoseNameIsTakenWhileItIsUnderWayGetsAnother(t *testing.T) {
 	for _, shared := range []bool{false, true} {
 		s := &memoryRecords{}
@@ -135,7 +142,8 @@ func TestADeliveryWhoseNameIsTakenWhileItIsUnderWayGetsAnother(t *testing.T) {
 		}
 		p.Drain()
 		if delivered.Status.Phase != "Applied" || delivered.Status.Reason != "Requested" || len(p.requests) != 1 {
-			t.Errorf("shared %v: answered %s, %s after %d writes", shared, delivered.Status.Phase, delivered.Status.Reason, len(p.requests))
+			t.Errorf("shared %v: answered %s, %s after %d writes", shared, delivered.Status.Phase,
+				delivered.Status.Reason, len(p.requests))
 		}
 		var phases []postern.DeliveryPhase
 		for _, record := range s.all() {

@@ -12,20 +12,20 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// inFlightCalls are the deliveries with an identity that are under way in this process, from their receipt until their last
-// status is stored: a repeat that comes meanwhile waits for what it repeats. It is safe for concurrent use.
+// inFlightCalls are the deliveries with an identity that this process works on, from the receipt until the final status
+// is stored. A repeat waits for the delivery that it repeats. It is safe for concurrent use.
 type inFlightCalls struct {
 	mu    sync.Mutex
 	calls map[string]*call
 }
 
-// call is a delivery that is under way.
+// call is a delivery in flight.
 type call struct {
-	// done is closed when the delivery is answered; then record and err are what it was answered with.
+	// done is closed when the delivery is answered with record and err.
 	done   chan struct{}
 	record *postern.WebhookDelivery
 	err    error
-	// references are those who have not ended with it: who carries it out, and who stores its status.
+	// references counts the goroutines that use the call: the one that executes it and the one that stores its status.
 	references int
 }
 
@@ -33,82 +33,84 @@ func callKey(delivery *postern.WebhookDelivery) string {
 	return delivery.Namespace + "/" + delivery.Status.Identity
 }
 
-// start returns the trip of a delivery, and whether it is a new one, which the caller must end.
-func (u *inFlightCalls) start(delivery *postern.WebhookDelivery) (t *call, first bool) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if t, ok := u.calls[callKey(delivery)]; ok {
-		return t, false
+// start returns the call of a delivery, and whether it is new. The caller must finish a new one.
+func (f *inFlightCalls) start(delivery *postern.WebhookDelivery) (c *call, first bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c, ok := f.calls[callKey(delivery)]; ok {
+		return c, false
 	}
-	if u.calls == nil {
-		u.calls = map[string]*call{}
+	if f.calls == nil {
+		f.calls = map[string]*call{}
 	}
-	t = &call{done: make(chan struct{}), references: 1}
-	u.calls[callKey(delivery)] = t
-	return t, true
+	c = &call{done: make(chan struct{}), references: 1}
+	f.calls[callKey(delivery)] = c
+	return c, true
 }
 
-// finish makes a trip known for what it came to.
-func (u *inFlightCalls) finish(delivery *postern.WebhookDelivery, t *call, record *postern.WebhookDelivery, err error) {
-	t.record, t.err = record, err
-	close(t.done)
-	u.release(delivery)
+// finish publishes the outcome of a call.
+func (f *inFlightCalls) finish(
+	delivery *postern.WebhookDelivery, c *call, record *postern.WebhookDelivery, err error,
+) {
+	c.record, c.err = record, err
+	close(c.done)
+	f.release(delivery)
 }
 
-// retain keeps a trip, if there is one, until it is released once more.
-func (u *inFlightCalls) retain(delivery *postern.WebhookDelivery) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if t, ok := u.calls[callKey(delivery)]; ok && delivery.Status.Identity != "" {
-		t.references++
+// retain keeps the call of a delivery, if there is one, until one more release.
+func (f *inFlightCalls) retain(delivery *postern.WebhookDelivery) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c, ok := f.calls[callKey(delivery)]; ok && delivery.Status.Identity != "" {
+		c.references++
 	}
 }
 
-func (u *inFlightCalls) release(delivery *postern.WebhookDelivery) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	t, ok := u.calls[callKey(delivery)]
+func (f *inFlightCalls) release(delivery *postern.WebhookDelivery) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, ok := f.calls[callKey(delivery)]
 	if !ok || delivery.Status.Identity == "" {
 		return
 	}
-	if t.references--; t.references == 0 {
-		delete(u.calls, callKey(delivery))
+	if c.references--; c.references == 0 {
+		delete(f.calls, callKey(delivery))
 	}
 }
 
-// deliverOnce admits and carries a delivery that has an identity, unless it came before: in this process it may be under
-// way, and otherwise there is a record of it. Nothing is written before that is known.
+// deliverOnce admits and executes a delivery that has an identity, unless it is a repeat: the first one is in flight in
+// this process, or has a record. Nothing is written before that is known.
 func (d *Deliverer) deliverOnce(
 	ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info, dryRun bool,
 ) (*postern.WebhookDelivery, error) {
-	if dryRun { // which nothing needs to wait for
+	if dryRun { // no repeat needs to wait for it
 		return d.deliverUnlessRecorded(ctx, delivery, sender, true)
 	}
 	for {
-		t, first := d.inFlight.start(delivery)
+		c, first := d.inFlight.start(delivery)
 		if first {
-			return d.deliverFirst(ctx, t, delivery, sender)
+			return d.deliverFirst(ctx, c, delivery, sender)
 		}
 		select {
-		case <-t.done:
+		case <-c.done:
 		case <-ctx.Done():
-			err := answerUnavailable("the delivery that this one repeats is still under way", ctx.Err())
+			err := answerUnavailable("the delivery that this one repeats is still in progress", ctx.Err())
 			d.observe(ctx, delivery, err)
 			return nil, err
 		}
-		if t.record != nil {
-			delivery.Name, delivery.GenerateName = t.record.Name, ""
+		if c.record != nil {
+			delivery.Name, delivery.GenerateName = c.record.Name, ""
 			if err := d.admit(ctx, delivery, sender, false); err != nil {
 				return nil, err
 			}
-			return d.execute(ctx, delivery, executeOptions{inFlight: t})
+			return d.execute(ctx, delivery, executeOptions{inFlight: c})
 		}
 	}
 }
 
-// deliverFirst delivers and ends the trip, however that ends.
+// deliverFirst delivers and finishes the call, whether it succeeds or not.
 func (d *Deliverer) deliverFirst(
-	ctx context.Context, t *call, delivery *postern.WebhookDelivery, sender user.Info,
+	ctx context.Context, c *call, delivery *postern.WebhookDelivery, sender user.Info,
 ) (record *postern.WebhookDelivery, err error) {
 	key := &postern.WebhookDelivery{ObjectMeta: delivery.ObjectMeta}
 	key.Status.Identity = delivery.Status.Identity
@@ -116,7 +118,7 @@ func (d *Deliverer) deliverFirst(
 		if record != nil {
 			d.receipts.forget(key)
 		}
-		d.inFlight.finish(key, t, record.DeepCopy(), err)
+		d.inFlight.finish(key, c, record.DeepCopy(), err)
 	}()
 	return d.deliverUnlessRecorded(ctx, delivery, sender, false)
 }
@@ -135,9 +137,9 @@ func (d *Deliverer) deliverUnlessRecorded(
 	if err := d.admit(ctx, delivery, sender, dryRun); err != nil {
 		return nil, err
 	}
-	how := d.recordWhileWriting
+	record := d.recordWhileWriting
 	if d.Shared {
-		how = d.recordThenWrite // or two replicas that get it at once would both write
+		record = d.recordThenWrite // otherwise two replicas that receive it concurrently both write
 	}
-	return d.execute(ctx, delivery, executeOptions{dryRun: dryRun, first: first, record: how})
+	return d.execute(ctx, delivery, executeOptions{dryRun: dryRun, first: first, record: record})
 }

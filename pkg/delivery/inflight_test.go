@@ -14,7 +14,7 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// slowly makes a step of the first delivery, and of no later one, take that long.
+// slowly delays a step of the first delivery only.
 func slowly(p *pipeline, step string, pause time.Duration) {
 	var once sync.Once
 	wait := func() { once.Do(func() { advance(pause) }) }
@@ -30,7 +30,7 @@ func slowly(p *pipeline, step string, pause time.Duration) {
 	}
 }
 
-// The repeat would otherwise be the first to be written, by its own receipt.
+// Otherwise the repeat would be written first, with its own receipt.
 func TestARepeatWaitsForTheFirstWhicheverStepIsSlow(t *testing.T) {
 	for _, step := range []string{"admission", "write"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -51,15 +51,16 @@ func TestARepeatWaitsForTheFirstWhicheverStepIsSlow(t *testing.T) {
 			running.Wait()
 			p.Drain()
 			if len(p.requests) != 1 || !p.request.Received.Equal(received) {
-				t.Errorf("%s: written for %v, want the first receipt alone", step, p.requests)
+				t.Errorf("%s: written for %v, want only the first receipt", step, p.requests)
 			}
 			for i, answer := range answers {
-				if isRepeat := answer.Status.Reason == ReasonAlreadyDelivered; isRepeat != (i > 0) || answer.Status.Phase != "Applied" {
+				if isRepeat := answer.Status.Reason == ReasonAlreadyDelivered; isRepeat != (i > 0) ||
+					answer.Status.Phase != "Applied" {
 					t.Errorf("%s: answer %d is %s, %s", step, i, answer.Status.Phase, answer.Status.Reason)
 				}
 			}
 			if n := len(p.inFlight.calls); n > 0 {
-				t.Errorf("%s: %d deliveries are under way in the end", step, n)
+				t.Errorf("%s: %d deliveries are in flight at the end", step, n)
 			}
 		})
 	}
@@ -96,7 +97,7 @@ func TestARepeatThatLeavesWhileItWaitsIsToldToComeAgain(t *testing.T) {
 	})
 }
 
-// Both get it at once, and find no record.
+// Both replicas receive it at the same time, and find no record.
 func TestTwoReplicasThatGetTheSameAtOnceWriteItOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &memoryRecords{}
@@ -104,7 +105,8 @@ func TestTwoReplicasThatGetTheSameAtOnceWriteItOnce(t *testing.T) {
 		replicas := []*pipeline{pipelineOn(s, shared), pipelineOn(s, shared)}
 		var running sync.WaitGroup
 		for _, p := range replicas {
-			p.onValidate = func(*postern.WebhookDelivery) error { advance(time.Second); return nil } // both have looked by then
+			// both have looked it up by then
+			p.onValidate = func(*postern.WebhookDelivery) error { advance(time.Second); return nil }
 			running.Go(func() {
 				if _, err := p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false); err != nil {
 					t.Error(err)
@@ -123,7 +125,7 @@ func TestTwoReplicasThatGetTheSameAtOnceWriteItOnce(t *testing.T) {
 
 func TestAPanicEndsTheTrip(t *testing.T) {
 	p := pipelineOn(&memoryRecords{})
-	p.onValidate = func(*postern.WebhookDelivery) error { panic("a mistake") }
+	p.onValidate = func(*postern.WebhookDelivery) error { panic("a bug") }
 	func() {
 		defer func() { _ = recover() }()
 		_, _ = p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false)
@@ -156,7 +158,7 @@ func TestRepeatsAreCountedTogether(t *testing.T) {
 			t.Errorf("600 repeats in a minute cost %d updates", got)
 		}
 		if len(p.repeats.open) > 0 {
-			t.Error("the counting does not end")
+			t.Error("the counting does not stop")
 		}
 		p.Drain()
 	})
@@ -173,7 +175,7 @@ func TestRepeatsThatCannotBeStoredAreCountedLater(t *testing.T) {
 			t.Fatal(err)
 		}
 		if s.all()[0].Status.Repeats != nil {
-			t.Error("a pending record was changed by another than who carries it out")
+			t.Error("a pending record was changed by a repeat")
 		}
 		p.writeErr = nil
 		if err := p.Resume(t.Context(), s.all()[0], false); err != nil {

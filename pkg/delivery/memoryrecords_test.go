@@ -19,7 +19,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// memoryRecords keeps records as the storage does, for one Deliverer or for several.
+// memoryRecords stores records in memory, for one or several Deliverers.
 type memoryRecords struct {
 	mu      sync.Mutex
 	records map[string]*postern.WebhookDelivery
@@ -31,7 +31,9 @@ func taken(name string) error {
 	return apierrors.NewAlreadyExists(postern.Resource("webhookdeliveries"), name)
 }
 
-func (s *memoryRecords) Create(_ context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
+func (s *memoryRecords) Create(
+	_ context.Context, delivery *postern.WebhookDelivery, dryRun bool,
+) (*postern.WebhookDelivery, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	created := delivery.DeepCopy()
@@ -49,7 +51,7 @@ func (s *memoryRecords) Create(_ context.Context, delivery *postern.WebhookDeliv
 	return created.DeepCopy(), nil
 }
 
-// keep stores a record as its next version. The lock is held.
+// keep stores a record as its next version. The caller holds the lock.
 func (s *memoryRecords) keep(record *postern.WebhookDelivery) {
 	s.changes++
 	record.ResourceVersion = strconv.Itoa(s.changes)
@@ -68,7 +70,9 @@ func (s *memoryRecords) Get(_ context.Context, _, name string) (*postern.Webhook
 	return nil, apierrors.NewNotFound(postern.Resource("webhookdeliveries"), name)
 }
 
-func (s *memoryRecords) UpdateStatus(ctx context.Context, delivery *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
+func (s *memoryRecords) UpdateStatus(
+	ctx context.Context, delivery *postern.WebhookDelivery,
+) (*postern.WebhookDelivery, error) {
 	kept, err := s.Get(ctx, delivery.Namespace, delivery.Name)
 	if err != nil {
 		return nil, err
@@ -95,7 +99,7 @@ func (s *memoryRecords) all() []*postern.WebhookDelivery {
 	return all
 }
 
-// pipelineOn is a pipeline with these records.
+// pipelineOn returns a pipeline with these records.
 func pipelineOn(s *memoryRecords, arrange ...func(*Config)) *pipeline {
 	p := newDefaultPipeline()
 	config := p.Config

@@ -16,8 +16,8 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// Annotations of the audit events of requests that deliver, in the audit log of Postern itself. The kube-apiserver's own
-// event of the request has the same id and none of these.
+// Annotations of the audit events of deliveries, in Postern's own audit log. The kube-apiserver's event of the same
+// request has the same id, but not these annotations.
 const (
 	auditSource   = "postern.dev/source"
 	auditMethod   = "postern.dev/method"
@@ -26,8 +26,8 @@ const (
 	auditDelivery = "postern.dev/delivery"
 )
 
-// observe logs and counts a delivery, once, when its answer is known, and tells of it where its request is traced and
-// audited.
+// observe logs and counts a delivery once its answer is known, and annotates the span and the audit event of its
+// request. It is called once per delivery.
 func (d *Deliverer) observe(ctx context.Context, delivery *postern.WebhookDelivery, err error) {
 	method := ""
 	if delivery.Status.Sender != nil {
@@ -41,7 +41,7 @@ func (d *Deliverer) observe(ctx context.Context, delivery *postern.WebhookDelive
 	logOutcome(ctx, delivery, err)
 }
 
-// rejectionOf returns why a credential was not accepted, which only the operator may know, if that is what an error says.
+// rejectionOf returns why a credential was rejected, which only the operator may know, if err is a rejection.
 func rejectionOf(err error) (reason string, ok bool) {
 	var rejection *rejectedError
 	if !errors.As(err, &rejection) {
@@ -50,7 +50,7 @@ func rejectionOf(err error) (reason string, ok bool) {
 	return rejection.reason, true
 }
 
-// annotateRequest tells what came of a delivery on the span and the audit event of its request, as far as there are any.
+// annotateRequest adds the outcome of a delivery to the span and the audit event of its request, if there are any.
 func annotateRequest(ctx context.Context, delivery *postern.WebhookDelivery, err error) {
 	reason, rejected := rejectionOf(err)
 	if !rejected {
@@ -58,24 +58,24 @@ func annotateRequest(ctx context.Context, delivery *postern.WebhookDelivery, err
 	}
 	setSpanAttributes(trace.SpanFromContext(ctx), delivery, outcomeOf(delivery, err), reason)
 
-	told := map[string]string{
+	annotations := map[string]string{
 		auditSource: knownSource(delivery.Spec.Source), auditPhase: string(delivery.Status.Phase),
 		auditReason: reason, auditDelivery: delivery.Name,
 	}
 	if sender := delivery.Status.Sender; sender != nil {
-		told[auditMethod] = sender.Method
+		annotations[auditMethod] = sender.Method
 	}
-	maps.DeleteFunc(told, func(_, value string) bool { return value == "" })
-	audit.AddAuditAnnotationsMap(ctx, told)
+	maps.DeleteFunc(annotations, func(_, value string) bool { return value == "" })
+	audit.AddAuditAnnotationsMap(ctx, annotations)
 }
 
-// logDryRun logs a dry run: it leaves no record, and tells its caller of targets.
+// logDryRun logs a dry run, which reports on targets to its caller and leaves no record.
 func logDryRun(ctx context.Context, delivery *postern.WebhookDelivery) {
 	klog.FromContext(ctx).Info("Made a dry run of a delivery",
 		append(logValues(ctx, delivery, nil), "reason", delivery.Status.Reason, "refs", refsOf(delivery))...)
 }
 
-// logValues is who delivered what, and what became of it.
+// logValues returns the sender, the target and the outcome of a delivery as keys and values.
 func logValues(ctx context.Context, delivery *postern.WebhookDelivery, err error) []any {
 	values := []any{"outcome", outcomeOf(delivery, err), "source", delivery.Spec.Source}
 	if id := audit.GetAuditIDTruncated(ctx); id != "" {
@@ -83,7 +83,7 @@ func logValues(ctx context.Context, delivery *postern.WebhookDelivery, err error
 	}
 	if delivery.Name != "" {
 		values = append(values, "delivery", klog.KObj(delivery))
-	} else if delivery.Namespace != "" { // it was turned away before it had a name
+	} else if delivery.Namespace != "" { // it was rejected before it had a name
 		values = append(values, "namespace", delivery.Namespace)
 	}
 	if sender := delivery.Status.Sender; sender != nil && sender.Name != "" {
@@ -103,7 +103,7 @@ func logOutcome(ctx context.Context, delivery *postern.WebhookDelivery, err erro
 	case rejected:
 		log.Info("Rejected a delivery", append(values, "reason", reason)...)
 	case apierrors.IsInternalError(err) || apierrors.IsServiceUnavailable(err):
-		log.Error(err, "Could not carry out a delivery", values...)
+		log.Error(err, "Could not execute a delivery", values...)
 	case err != nil:
 		log.Info("Refused a delivery", append(values, "err", err)...)
 	default:

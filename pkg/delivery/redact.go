@@ -17,14 +17,14 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// ReasonNotWanted is what a sender without an identity is told of a delivery that changed nothing, whether there is no
-// target or the owner of one said no.
+// ReasonNotWanted is the reason for an anonymous sender whose delivery changed nothing, whether there is no target or
+// its owner does not want the ref.
 const ReasonNotWanted = "NotWanted"
 
-// Redact returns what a caller is told of a delivery, which may be nil, and of the error that answers it, which may be nil
-// too. A caller that the cluster has authenticated is told all: RBAC says what it may do, and the audit log has its name.
-// Any other has at most shown a webhook secret, which lets it ask for refs and read nothing; it is told what became of
-// what it sent. Every answer to a sender goes through here. It changes neither argument.
+// Redact returns what a caller may see of a delivery and of its error, either of which may be nil. A caller that the
+// cluster has authenticated sees all: RBAC restricts it, and the audit log has its name. An anonymous caller has at
+// most a webhook secret, which permits requesting refs and reading nothing. It sees the outcome of its own request.
+// Every answer to a sender must be redacted. Redact does not change its arguments.
 func Redact(caller user.Info, delivery *postern.WebhookDelivery, err error) (*postern.WebhookDelivery, error) {
 	if _, known := credential.Identify(caller); known {
 		return delivery, err
@@ -38,10 +38,10 @@ func Redact(caller user.Info, delivery *postern.WebhookDelivery, err error) (*po
 	return redactDelivery(delivery), err
 }
 
-// redactDelivery holds the fields that are told, and no other: what the caller sent itself, the name of the record, and the
-// outcome without anything of a target, of an earlier delivery or of who sent that.
+// redactDelivery returns only fields that are public: what the caller sent, the name of the record, and the outcome,
+// without anything about a target, an earlier delivery or its sender.
 func redactDelivery(delivery *postern.WebhookDelivery) *postern.WebhookDelivery {
-	told := &postern.WebhookDelivery{
+	public := &postern.WebhookDelivery{
 		ObjectMeta: metav1.ObjectMeta{Namespace: delivery.Namespace, Name: delivery.Name},
 		Spec: postern.WebhookDeliverySpec{
 			Source: delivery.Spec.Source, Target: delivery.Spec.Target.DeepCopy(),
@@ -49,34 +49,35 @@ func redactDelivery(delivery *postern.WebhookDelivery) *postern.WebhookDelivery 
 		},
 	}
 	for _, event := range delivery.Spec.Events {
-		told.Spec.Events = append(told.Spec.Events, postern.DeliveryEvent{
-			Source: event.Source, Event: event.Event, Ref: event.Ref, RefType: event.RefType, Image: event.Image.DeepCopy(),
+		public.Spec.Events = append(public.Spec.Events, postern.DeliveryEvent{
+			Source: event.Source, Event: event.Event, Ref: event.Ref, RefType: event.RefType,
+			Image: event.Image.DeepCopy(),
 		})
 	}
-	told.Status.Phase = delivery.Status.Phase
-	told.Status.Reason, told.Status.Message = redactOutcome(delivery.Status)
-	return told
+	public.Status.Phase = delivery.Status.Phase
+	public.Status.Reason, public.Status.Message = redactOutcome(delivery.Status)
+	return public
 }
 
-// publicMessages are of the reasons that are told as they are. None of them says anything of a target but that it has what
-// was asked for.
+// publicMessages are the messages of the reasons that are public. They disclose nothing about a target except that it
+// holds the requested ref.
 var publicMessages = map[string]string{
 	target.ReasonRequested:        "",
 	target.ReasonAlreadyRequested: "ref already set",
 	target.ReasonSuperseded:       "something newer was requested",
 	ReasonAlreadyDelivered:        "it was delivered before",
 	ReasonNothingRequested:        "nothing is requested",
-	ReasonTargetUnavailable:       "recorded, and tried again until it is written",
+	ReasonTargetUnavailable:       "recorded, and retried until it is written",
 	ReasonTargetRefused:           "it can't be written until its target is changed; the record says why",
 	ReasonNotWanted:               "nothing wants it; the record says why",
 }
 
 func redactOutcome(status postern.WebhookDeliveryStatus) (reason, message string) {
-	if payload.IsIgnoredReason(status.Reason) { // it says what the payload says
+	if payload.IsIgnoredReason(status.Reason) { // the message is about the payload
 		return status.Reason, status.Message
 	}
 	reason = status.Reason
-	if _, general := publicMessages[reason]; !general {
+	if _, public := publicMessages[reason]; !public {
 		reason = reasonOfPhase[status.Phase]
 	}
 	return reason, publicMessages[reason]
@@ -90,27 +91,28 @@ var reasonOfPhase = map[postern.DeliveryPhase]string{
 	postern.DeliveryFailed:     ReasonTargetRefused,
 }
 
-// redactError leaves an error that is about the request as it is, that of an admission policy included, whose message
-// is meant for the sender. What went wrong behind it is for the log.
+// redactError returns an error about the request unchanged, including one of an admission policy, whose message is
+// meant for the sender. It hides the cause of a server error, which is only logged.
 func redactError(err error) error {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
 		return statusError(http.StatusInternalServerError, metav1.StatusReasonInternalError, publicFailureMessage)
 	}
-	was := status.Status()
-	if was.Code < http.StatusInternalServerError {
+	original := status.Status()
+	if original.Code < http.StatusInternalServerError {
 		return err
 	}
-	told := &apierrors.StatusError{ErrStatus: metav1.Status{
-		Status: metav1.StatusFailure, Code: was.Code, Reason: was.Reason, Message: publicFailureMessage,
+	public := &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: original.Code, Reason: original.Reason, Message: publicFailureMessage,
 	}}
-	if was.Code != http.StatusInternalServerError {
-		told.ErrStatus.Message = "it can't be delivered now: send the webhook again later"
+	if original.Code != http.StatusInternalServerError {
+		public.ErrStatus.Message = "it can't be delivered now: send the webhook again later"
 	}
-	if was.Details != nil && was.Details.RetryAfterSeconds > 0 {
-		told.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: was.Details.RetryAfterSeconds}
+	if original.Details != nil && original.Details.RetryAfterSeconds > 0 {
+		public.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: original.Details.RetryAfterSeconds}
 	}
-	return told
+	return public
 }
 
-const publicFailureMessage = "it could not be delivered, and to send it again does not help; the record or the log of Postern says why"
+const publicFailureMessage = "it could not be delivered, and sending it again does not help; " +
+	"the record or the log of Postern says why"

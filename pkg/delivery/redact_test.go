@@ -28,12 +28,12 @@ var anonymous = &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.Al
 func TestACallerWithAnIdentityIsToldAll(t *testing.T) {
 	d := &postern.WebhookDelivery{Status: postern.WebhookDeliveryStatus{Message: "all of it"}}
 	failed := errors.New("all of it too")
-	if told, err := Redact(ci, d, failed); told != d || !errors.Is(err, failed) {
-		t.Errorf("got %v and %v", told, err)
+	if public, err := Redact(ci, d, failed); public != d || !errors.Is(err, failed) {
+		t.Errorf("got %v and %v", public, err)
 	}
 }
 
-// A field that is added to the API is not told either, until redactDelivery names it.
+// A field that is added to the API is not disclosed until redactDelivery names it.
 func TestWithoutAnIdentityOnlyTheseFieldsAreTold(t *testing.T) {
 	full := &postern.WebhookDelivery{}
 	randfill.NewWithSeed(1).NilChance(0).NumElements(1, 1).Funcs(
@@ -43,18 +43,20 @@ func TestWithoutAnIdentityOnlyTheseFieldsAreTold(t *testing.T) {
 		func(u *runtime.Unknown, _ randfill.Continue) { u.Raw = []byte(`"filled"`) },
 		func(f *metav1.FieldsV1, _ randfill.Continue) { *f = metav1.FieldsV1{} },
 	).Fill(full)
-	told, _ := Redact(anonymous, full, nil)
+	public, _ := Redact(anonymous, full, nil)
 	want := []string{
-		"Spec.Events.Event", "Spec.Events.Image.Digest", "Spec.Events.Image.Host", "Spec.Events.Image.Repository", "Spec.Events.Image.Tag",
-		"Spec.Events.Ref", "Spec.Events.RefType", "Spec.Events.Source", "Spec.Source", "Spec.Target.Kind", "Spec.Target.Name",
+		"Spec.Events.Event", "Spec.Events.Image.Digest", "Spec.Events.Image.Host", "Spec.Events.Image.Repository",
+		"Spec.Events.Image.Tag",
+		"Spec.Events.Ref", "Spec.Events.RefType", "Spec.Events.Source", "Spec.Source", "Spec.Target.Kind",
+		"Spec.Target.Name",
 		"Status.Phase", "name", "namespace",
 	}
-	if diff := cmp.Diff(want, setFields(t, told)); diff != "" {
-		t.Errorf("fields that are told (-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, setFields(t, public)); diff != "" {
+		t.Errorf("public fields (-want +got):\n%s", diff)
 	}
 }
 
-// setFields returns the paths of all fields that are set, sorted, without places in lists.
+// setFields returns the sorted paths of all set fields, without list indexes.
 func setFields(t *testing.T, d *postern.WebhookDelivery) []string {
 	t.Helper()
 	raw, err := json.Marshal(d)
@@ -77,30 +79,55 @@ func TestTheOutcomeIsToldInGeneral(t *testing.T) {
 		wantItsOwn  bool
 		wantMessage string
 	}{
-		"written":                    {postern.DeliveryApplied, "Requested", "Requested", false, ""},
-		"held already":               {postern.DeliveryApplied, "AlreadyRequested", "AlreadyRequested", false, "ref already set"},
-		"an image":                   {postern.DeliveryApplied, "NewerVersion", "Requested", false, ""},
-		"something newer":            {postern.DeliverySuperseded, "Superseded", "Superseded", false, "something newer was requested"},
-		"a repeat":                   {postern.DeliverySuperseded, "AlreadyDelivered", "AlreadyDelivered", false, "it was delivered before"},
-		"no target":                  {postern.DeliveryIgnored, "NoTarget", "NotWanted", false, publicMessages[ReasonNotWanted]},
-		"a target with its own key":  {postern.DeliveryIgnored, "OwnSecret", "NotWanted", false, publicMessages[ReasonNotWanted]},
-		"a constraint":               {postern.DeliveryIgnored, "NotFollowed", "NotWanted", false, publicMessages[ReasonNotWanted]},
-		"a constraint that is none":  {postern.DeliveryIgnored, "InvalidConfiguration", "NotWanted", false, publicMessages[ReasonNotWanted]},
-		"an image that is not used":  {postern.DeliveryIgnored, "NotInUse", "NotWanted", false, publicMessages[ReasonNotWanted]},
-		"pending":                    {postern.DeliveryPending, "TargetUnavailable", "TargetUnavailable", false, publicMessages[ReasonTargetUnavailable]},
-		"pending and not yet tried":  {postern.DeliveryPending, "", "TargetUnavailable", false, publicMessages[ReasonTargetUnavailable]},
-		"failed":                     {postern.DeliveryFailed, "SomeTargetsFailed", "TargetRefused", false, publicMessages[ReasonTargetRefused]},
+		"written": {postern.DeliveryApplied, "Requested", "Requested", false, ""},
+		"held already": {
+			postern.DeliveryApplied, "AlreadyRequested", "AlreadyRequested", false, "ref already set",
+		},
+		"an image": {postern.DeliveryApplied, "NewerVersion", "Requested", false, ""},
+		"something newer": {
+			postern.DeliverySuperseded, "Superseded", "Superseded", false, "something newer was requested",
+		},
+		"a repeat": {
+			postern.DeliverySuperseded, "AlreadyDelivered", "AlreadyDelivered", false, "it was delivered before",
+		},
+		"no target": {
+			postern.DeliveryIgnored, "NoTarget", "NotWanted", false, publicMessages[ReasonNotWanted],
+		},
+		"a target with its own key": {
+			postern.DeliveryIgnored, "OwnSecret", "NotWanted", false, publicMessages[ReasonNotWanted],
+		},
+		"a constraint": {
+			postern.DeliveryIgnored, "NotFollowed", "NotWanted", false, publicMessages[ReasonNotWanted],
+		},
+		"an invalid constraint": {
+			postern.DeliveryIgnored, "InvalidConfiguration", "NotWanted", false, publicMessages[ReasonNotWanted],
+		},
+		"an image that is not used": {
+			postern.DeliveryIgnored, "NotInUse", "NotWanted", false, publicMessages[ReasonNotWanted],
+		},
+		"pending": {
+			postern.DeliveryPending, "TargetUnavailable", "TargetUnavailable", false,
+			publicMessages[ReasonTargetUnavailable],
+		},
+		"pending and not yet tried": {
+			postern.DeliveryPending, "", "TargetUnavailable", false, publicMessages[ReasonTargetUnavailable],
+		},
+		"failed": {
+			postern.DeliveryFailed, "SomeTargetsFailed", "TargetRefused", false, publicMessages[ReasonTargetRefused],
+		},
 		"what the payload says":      {postern.DeliveryIgnored, "Ping", "Ping", true, ""},
 		"what the payload says, too": {postern.DeliveryIgnored, "RefDeleted", "RefDeleted", true, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := &postern.WebhookDelivery{Status: postern.WebhookDeliveryStatus{Phase: tt.phase, Reason: tt.reason, Message: private}}
-			told, _ := Redact(anonymous, d, nil)
+			d := &postern.WebhookDelivery{
+				Status: postern.WebhookDeliveryStatus{Phase: tt.phase, Reason: tt.reason, Message: private},
+			}
+			public, _ := Redact(anonymous, d, nil)
 			want := postern.WebhookDeliveryStatus{Phase: tt.phase, Reason: tt.wantReason, Message: tt.wantMessage}
 			if tt.wantItsOwn {
 				want.Message = private
 			}
-			if diff := cmp.Diff(want, told.Status); diff != "" {
+			if diff := cmp.Diff(want, public.Status); diff != "" {
 				t.Errorf("status (-want +got):\n%s", diff)
 			}
 		})
@@ -109,27 +136,37 @@ func TestTheOutcomeIsToldInGeneral(t *testing.T) {
 
 func TestAnErrorThatIsNotOfTheRequestIsToldInGeneral(t *testing.T) {
 	const private = "applications.argoproj.io payroll: etcdserver at 10.0.0.7"
-	policy := apierrors.NewForbidden(postern.Resource("webhookdeliveries"), "x", errors.New("only tags, says the policy"))
+	policy := apierrors.NewForbidden(postern.Resource("webhookdeliveries"), "x",
+		errors.New("only tags, says the policy"))
 	for name, tt := range map[string]struct {
 		err        error
 		code       int32
-		told       string
+		public     string
 		retryAfter int32
 	}{
-		"a policy":       {policy, http.StatusForbidden, "only tags, says the policy", 0},
-		"a wrong body":   {apierrors.NewBadRequest("the body is not JSON"), http.StatusBadRequest, "the body is not JSON", 0},
-		"target refused": {statusError(http.StatusInternalServerError, metav1.StatusReasonInternalError, private), http.StatusInternalServerError, publicFailureMessage, 0},
-		"not in time":    {answerUnavailable("the target could not be written just now", errors.New(private)), http.StatusServiceUnavailable, "later", 1},
-		"unknown":        {errors.New(private), http.StatusInternalServerError, publicFailureMessage, 0},
+		"a policy": {policy, http.StatusForbidden, "only tags, says the policy", 0},
+		"a wrong body": {
+			apierrors.NewBadRequest("the body is not JSON"), http.StatusBadRequest, "the body is not JSON", 0,
+		},
+		"target refused": {
+			statusError(http.StatusInternalServerError, metav1.StatusReasonInternalError, private),
+			http.StatusInternalServerError, publicFailureMessage, 0,
+		},
+		"not in time": {
+			answerUnavailable("the target can't be written now", errors.New(private)), http.StatusServiceUnavailable,
+			"later", 1,
+		},
+		"unknown": {errors.New(private), http.StatusInternalServerError, publicFailureMessage, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			told, err := Redact(anonymous, nil, tt.err)
+			public, err := Redact(anonymous, nil, tt.err)
 			status := answered(t, err)
-			if told != nil || status.Code != tt.code || !strings.Contains(status.Message, tt.told) || strings.Contains(err.Error(), private) {
-				t.Errorf("got %v, %v", told, err)
+			if public != nil || status.Code != tt.code || !strings.Contains(status.Message, tt.public) ||
+				strings.Contains(err.Error(), private) {
+				t.Errorf("got %v, %v", public, err)
 			}
 			if tt.retryAfter > 0 && (status.Details == nil || status.Details.RetryAfterSeconds != tt.retryAfter) {
-				t.Errorf("details %v, want to try again after %d s", status.Details, tt.retryAfter)
+				t.Errorf("details %v, want Retry-After %d s", status.Details, tt.retryAfter)
 			}
 		})
 	}
@@ -141,17 +178,17 @@ func TestADryRunNeedsAnIdentity(t *testing.T) {
 	in.User = anonymous
 	in.Header = http.Header{"X-Hub-Signature-256": {sign(in.Body)}}
 	if _, err := p.Deliver(t.Context(), toPlant(), in, true); !apierrors.IsUnauthorized(err) {
-		t.Errorf("got %v, want that it is unauthorized", err)
+		t.Errorf("got %v, want 401", err)
 	}
 	if len(p.journal) > 0 {
-		t.Errorf("it did %q", p.journal)
+		t.Errorf("unexpected calls: %q", p.journal)
 	}
 	if _, err := p.Deliver(t.Context(), toPlant(), in, false); err != nil {
-		t.Errorf("the same in earnest: %v", err)
+		t.Errorf("without a dry run: %v", err)
 	}
 }
 
-// leaves returns the paths of the values within an object that are neither empty nor null.
+// leaves returns the paths of the non-empty values in an object.
 func leaves(at string, value any) []string {
 	var paths []string
 	switch value := value.(type) {

@@ -13,12 +13,12 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// What is tried again may become pending, and how much may be is bounded.
+// A retried delivery may become pending, and the number of pending deliveries is limited.
 func TestARepeatIsTriedAgainOnlyWhereDeliveriesAreTaken(t *testing.T) {
 	full := apierrors.NewTooManyRequests("too many are pending", 15)
 	for name, test := range map[string]struct {
 		fails error
-		code  int32 // 0 is no error
+		code  int32 // 0 for no error
 	}{
 		"failed":  {errors.New("frozen"), http.StatusTooManyRequests},
 		"applied": {nil, 0},
@@ -41,12 +41,12 @@ func TestARepeatIsTriedAgainOnlyWhereDeliveriesAreTaken(t *testing.T) {
 		}
 		p.Drain()
 		if got := p.Records.(*memoryRecords).all()[0].Status.Phase; got != first.Status.Phase || len(p.requests) > 0 {
-			t.Errorf("%s: wrote %d times, and the record says %s, want %s", name, len(p.requests), got, first.Status.Phase)
+			t.Errorf("%s: %d writes, and the record says %s, want %s", name, len(p.requests), got, first.Status.Phase)
 		}
 	}
 }
 
-// Of a delivery to very many targets the record does not list all; without its progress it would end by those listed.
+// The record does not list all targets of a wide delivery; without its progress, a retry would cover only those listed.
 func TestARepeatThatMakesAWideDeliveryPendingSaysHowFarItHasCome(t *testing.T) {
 	p := pipelineOn(&memoryRecords{})
 	p.matches = matching("demo", apps(maxResults+1)...)
@@ -60,7 +60,7 @@ func TestARepeatThatMakesAWideDeliveryPendingSaysHowFarItHasCome(t *testing.T) {
 	p.Drain()
 	got := p.Records.(*memoryRecords).all()[0].Status
 	if got.Phase != postern.DeliveryPending || got.Progress == nil || got.Progress.Pending != 1 {
-		t.Errorf("the record says %s, %s, %+v; want one target that is pending and not listed",
+		t.Errorf("the record says %s, %s, %+v; want one pending target that is not listed",
 			got.Phase, got.Message, got.Progress)
 	}
 }

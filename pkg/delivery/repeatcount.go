@@ -20,49 +20,49 @@ import (
 )
 
 const (
-	// repeatCountInterval is how often the count of a record's repeats is stored at most, however many come in. It is longer than
-	// the shortest lease of etcd, or a record could outlive its time by being updated.
+	// repeatCountInterval is the minimum interval between updates of a record's repeats. It exceeds the shortest lease
+	// of etcd; otherwise updates could keep a record beyond its time to live.
 	repeatCountInterval = 10 * time.Second
-	// maxRepeatCounts bounds how many records' repeats are being counted, and talliesSharePercent how many of those may be
-	// of one namespace; see fairness.Share. Those of more records are not.
-	maxRepeatCounts, talliesSharePercent = 1000, 50
-	// maxRepeatUpdates bounds how many counts are being stored at once.
+	// maxRepeatCounts bounds how many records have their repeats counted, and repeatCountSharePercent how many of them
+	// may be of one namespace; see fairness.Share. Repeats of other records are not counted.
+	maxRepeatCounts, repeatCountSharePercent = 1000, 50
+	// maxRepeatUpdates bounds how many counts are stored concurrently.
 	maxRepeatUpdates = 64
 )
 
-// newTallies returns tallies of which none is open.
-func newTallies(records Records) *repeatCounter {
-	t := &repeatCounter{
+func newRepeatCounter(records Records) *repeatCounter {
+	c := &repeatCounter{
 		records: records, open: map[types.NamespacedName]*repeatCount{},
-		room: fairness.NewCounter(fairness.Share{Total: maxRepeatCounts, Percent: talliesSharePercent}),
+		capacity: fairness.NewCounter(fairness.Share{Total: maxRepeatCounts, Percent: repeatCountSharePercent}),
 	}
-	t.updates.SetLimit(maxRepeatUpdates)
-	return t
+	c.updates.SetLimit(maxRepeatUpdates)
+	return c
 }
 
-// repeatCounter count repeats, and store the counts after the answers: the first repeat of a record at once, those that follow
-// together. It is safe for concurrent use.
+// repeatCounter counts repeats, and stores the counts after the answers: the first repeat of a record at once, later
+// ones in batches. It is safe for concurrent use.
 type repeatCounter struct {
-	records Records
-	room    *fairness.Counter
+	records  Records
+	capacity *fairness.Counter
 
 	mu sync.Mutex
-	// updates are the counts that are being stored. They are begun under the lock and not after close, which waits for them.
+	// updates stores counts. It is started under the lock and not after close, which waits for it.
 	updates errgroup.Group
 	open    map[types.NamespacedName]*repeatCount
 	closed  bool
 }
 
-// repeatCount are the repeats of one record that are not stored yet.
+// repeatCount counts the repeats of one record that are not stored yet.
 type repeatCount struct {
 	identity string
 	repeats  postern.Repeats
+	storing  int // updates in progress, which may restore their repeats on failure
 	timer    *time.Timer
-	// leave gives back the room that it takes.
-	leave func()
+	// release returns the capacity.
+	release func()
 }
 
-// repeatsOf is one repeat as a record counts it.
+// repeatsOf returns one repeat as a record counts it.
 func repeatsOf(repeated *postern.WebhookDelivery) postern.Repeats {
 	repeats := postern.Repeats{Count: 1, LastAuditID: repeated.Status.AuditID}
 	if sender := repeated.Status.Sender; sender != nil {
@@ -74,7 +74,7 @@ func repeatsOf(repeated *postern.WebhookDelivery) postern.Repeats {
 	return repeats
 }
 
-// addRepeats adds repeats to those that a status tells of.
+// addRepeats adds repeats to a status.
 func addRepeats(status *postern.WebhookDeliveryStatus, more postern.Repeats) {
 	sum := more
 	if status.Repeats != nil {
@@ -87,90 +87,105 @@ func addRepeats(status *postern.WebhookDeliveryStatus, more postern.Repeats) {
 	status.Repeats = &sum
 }
 
-// add counts a repeat of what a record tells of.
-func (t *repeatCounter) add(ctx context.Context, record, repeated *postern.WebhookDelivery) {
+// add counts a repeat of the delivery of a record.
+func (c *repeatCounter) add(ctx context.Context, record, repeated *postern.WebhookDelivery) {
 	key := types.NamespacedName{Namespace: record.Namespace, Name: record.Name}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	one, open := t.open[key]
-	if t.closed {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	one, open := c.open[key]
+	if c.closed {
 		return
 	}
 	if !open {
-		leave, err := t.room.TryAcquire(fairness.Flow{Namespace: key.Namespace}, 1)
+		release, err := c.capacity.TryAcquire(fairness.Flow{Namespace: key.Namespace}, 1)
 		if err != nil {
 			return
 		}
-		one = &repeatCount{identity: record.Status.Identity, leave: leave}
-		t.open[key] = one
+		one = &repeatCount{identity: record.Status.Identity, release: release}
+		c.open[key] = one
 	}
 	counted := postern.WebhookDeliveryStatus{Repeats: &one.repeats}
 	addRepeats(&counted, repeatsOf(repeated))
 	one.repeats = *counted.Repeats
 	if !open {
-		t.storeAsync(context.WithoutCancel(ctx), key, one)
+		c.storeAsync(context.WithoutCancel(ctx), key, one)
 	}
 }
 
-// storeAsync stores what was counted, and looks again later whether there is more. The lock is held.
-func (t *repeatCounter) storeAsync(ctx context.Context, key types.NamespacedName, one *repeatCount) {
-	t.tryStore(ctx, key, one)
-	one.timer = time.AfterFunc(repeatCountInterval, func() { t.flush(ctx, key, one) })
+// storeAsync stores the count, and schedules the next flush. The caller holds the lock.
+func (c *repeatCounter) storeAsync(ctx context.Context, key types.NamespacedName, one *repeatCount) {
+	c.tryStore(ctx, key, one)
+	one.timer = time.AfterFunc(repeatCountInterval, func() { c.flush(ctx, key, one) })
 }
 
-// tryStore begins to store what was counted, unless too much is being stored. The lock is held.
-func (t *repeatCounter) tryStore(ctx context.Context, key types.NamespacedName, one *repeatCount) {
+// tryStore starts storing the count, unless too many updates are in progress. The caller holds the lock.
+func (c *repeatCounter) tryStore(ctx context.Context, key types.NamespacedName, one *repeatCount) {
 	counted := one.repeats
-	if t.updates.TryGo(func() error { t.store(ctx, key, one, counted); return nil }) {
+	if counted.Count == 0 {
+		return
+	}
+	if c.updates.TryGo(func() error { c.store(ctx, key, one, counted); return nil }) {
 		one.repeats = postern.Repeats{}
+		one.storing++
 	}
 }
 
-// flush stores what was counted meanwhile; without repeats the counting ends.
-func (t *repeatCounter) flush(ctx context.Context, key types.NamespacedName, one *repeatCount) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// flush stores the repeats of the last interval. If there were none, it stops counting.
+func (c *repeatCounter) flush(ctx context.Context, key types.NamespacedName, one *repeatCount) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch {
-	case t.closed:
-	case one.repeats.Count == 0:
-		delete(t.open, key)
-		one.leave()
+	case c.closed:
+	case one.repeats.Count > 0 || one.storing > 0:
+		c.storeAsync(ctx, key, one)
 	default:
-		t.storeAsync(ctx, key, one)
+		delete(c.open, key)
+		one.release()
 	}
 }
 
-// store adds repeats to a record. One that is pending is left to the one that carries it out, and is told later.
-func (t *repeatCounter) store(ctx context.Context, key types.NamespacedName, one *repeatCount, counted postern.Repeats) {
+// store adds repeats to a record. It restores those of a pending record, which the delivery's own update must not
+// conflict with, to store them later.
+func (c *repeatCounter) store(
+	ctx context.Context, key types.NamespacedName, one *repeatCount, counted postern.Repeats,
+) {
+	defer c.stored(one)
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		record, err := t.records.Get(ctx, key.Namespace, key.Name)
+		record, err := c.records.Get(ctx, key.Namespace, key.Name)
 		switch {
 		case err != nil:
 			return err
-		case record.Status.Identity != one.identity: // it was deleted, and something else has its name
+		case record.Status.Identity != one.identity: // deleted, and another object has its name
 			return nil
 		case record.Status.Phase == postern.DeliveryPending:
-			t.restore(one, counted)
+			c.restore(one, counted)
 			return nil
 		}
 		addRepeats(&record.Status, counted)
-		_, err = t.records.UpdateStatus(ctx, record)
+		_, err = c.records.UpdateStatus(ctx, record)
 		return err
 	})
 	switch {
 	case err == nil || apierrors.IsNotFound(err):
-	case isTooLarge(err): // nor will it ever be stored, and no other part of the record is given up for it
+	case isTooLarge(err): // it never fits, and the rest of the record is more important
 	default:
-		klog.FromContext(ctx).V(2).Info("Could not store the repeats of a delivery", "delivery", klog.KRef(key.Namespace, key.Name), "err", err)
-		t.restore(one, counted)
+		klog.FromContext(ctx).V(2).Info("Could not store the repeats of a delivery",
+			"delivery", klog.KRef(key.Namespace, key.Name), "err", err)
+		c.restore(one, counted)
 	}
 }
 
-func (t *repeatCounter) restore(one *repeatCount, counted postern.Repeats) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+func (c *repeatCounter) stored(one *repeatCount) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	one.storing--
+}
+
+func (c *repeatCounter) restore(one *repeatCount, counted postern.Repeats) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	sum := postern.WebhookDeliveryStatus{Repeats: &counted}
 	if one.repeats.Count > 0 {
 		addRepeats(&sum, one.repeats)
@@ -178,20 +193,18 @@ func (t *repeatCounter) restore(one *repeatCount, counted postern.Repeats) {
 	one.repeats = *sum.Repeats
 }
 
-// close stores what is left, as far as that goes at once, and counts no more.
-func (t *repeatCounter) close(ctx context.Context) {
-	t.closeAll(ctx)
-	_ = t.updates.Wait()
+// close stops counting, and stores what it can store at once.
+func (c *repeatCounter) close(ctx context.Context) {
+	c.closeAll(ctx)
+	_ = c.updates.Wait()
 }
 
-func (t *repeatCounter) closeAll(ctx context.Context) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.closed = true
-	for key, one := range t.open {
+func (c *repeatCounter) closeAll(ctx context.Context) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for key, one := range c.open {
 		one.timer.Stop()
-		if one.repeats.Count > 0 {
-			t.tryStore(ctx, key, one)
-		}
+		c.tryStore(ctx, key, one)
 	}
 }

@@ -19,29 +19,31 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// two is what Quay says when one manifest was pushed under two tags.
+// two is Quay's payload for one manifest that was pushed under two tags.
 const two = `{"name":"shop","repository":"acme/shop","namespace":"acme","docker_url":"quay.io/acme/shop",` +
 	`"homepage":"https://quay.io/repository/acme/shop","updated_tags":["2.0.0","latest"]}`
 
-// toAll is a delivery of a ref without a target.
+// toAll returns a delivery of a ref without a target.
 func toAll() *postern.WebhookDelivery {
 	d := toPlant()
 	d.Spec.Target = nil
 	return d
 }
 
-// matching makes these Applications match all that is pushed.
+// matching makes these Applications match every push.
 func matching(namespace string, names ...string) func(target.Request) ([]target.Match, error) {
 	return func(target.Request) ([]target.Match, error) {
 		var matches []target.Match
 		for _, name := range names {
-			matches = append(matches, target.Match{Key: target.Key{Kind: target.KindApplication, Namespace: namespace, Name: name}})
+			matches = append(matches, target.Match{
+				Key: target.Key{Kind: target.KindApplication, Namespace: namespace, Name: name},
+			})
 		}
 		return matches, nil
 	}
 }
 
-// Each of several tags may be the one that a target wants; the last is not always the highest.
+// A target may want any of several tags; the last is not always the highest.
 func TestEveryTagOfAnImageIsRequestedInItsOrderOfAllThatWantIt(t *testing.T) {
 	var asked []target.Request
 	p := newDefaultPipeline()
@@ -62,14 +64,14 @@ func TestEveryTagOfAnImageIsRequestedInItsOrderOfAllThatWantIt(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff([]target.Request{image("2.0.0"), image("latest")}, asked); diff != "" {
-		t.Errorf("asked for matches (-want +got):\n%s", diff)
+		t.Errorf("requests for matches (-want +got):\n%s", diff)
 	}
 	if !p.request.IfFollowed {
-		t.Error("written although nobody may want it")
+		t.Error("written without IfFollowed")
 	}
 	for _, app := range []string{"a", "b"} {
 		var written []string
-		for _, line := range p.told() {
+		for _, line := range p.calls() {
 			if tag, found := strings.CutPrefix(line, "write Application demo/"+app+" "); found {
 				written = append(written, tag)
 			}
@@ -78,27 +80,33 @@ func TestEveryTagOfAnImageIsRequestedInItsOrderOfAllThatWantIt(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", app, diff)
 		}
 	}
-	want := summary{"Applied", "Requested", "4 written, 0 unchanged, 0 skipped, 0 superseded, 0 pending, 0 failed", []string{
-		"a 2.0.0: Written Requested", "b 2.0.0: Written Requested", "a latest: Written Requested", "b latest: Written Requested",
-	}}
+	want := summary{"Applied", "Requested", "4 written, 0 unchanged, 0 skipped, 0 superseded, 0 pending, 0 failed",
+		[]string{
+			"a 2.0.0: Written Requested", "b 2.0.0: Written Requested", "a latest: Written Requested",
+			"b latest: Written Requested",
+		}}
 	if diff := cmp.Diff(want, summaryOf(delivered.Status)); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
 }
 
-// A target that was named holds one git ref, whatever it is told; of an image it takes the tags that it wants.
+// A named target holds any git ref, but only one; of the tags of an image it takes those that it wants.
 func TestANamedTargetGetsTheLastGitRefAndEveryImage(t *testing.T) {
 	image := func(tag string) postern.DeliveryEvent {
-		return postern.DeliveryEvent{Ref: tag, Image: &postern.ImageReference{Host: "quay.io", Repository: "acme/shop", Tag: tag}}
+		return postern.DeliveryEvent{
+			Ref: tag, Image: &postern.ImageReference{Host: "quay.io", Repository: "acme/shop", Tag: tag},
+		}
 	}
 	key := target.Key{Kind: target.KindApplication, Namespace: "demo", Name: "shop"}
 	for name, test := range map[string]struct {
 		events []postern.DeliveryEvent
 		want   []string
 	}{
-		"git refs":        {[]postern.DeliveryEvent{{Ref: "main"}, {Ref: "dev"}, {Ref: "v1"}}, []string{"v1"}},
-		"images":          {[]postern.DeliveryEvent{image("2.0.0"), image("latest")}, []string{"2.0.0", "latest"}},
-		"git and images":  {[]postern.DeliveryEvent{{Ref: "main"}, image("2.0.0"), {Ref: "v1"}}, []string{"2.0.0", "v1"}},
+		"git refs": {[]postern.DeliveryEvent{{Ref: "main"}, {Ref: "dev"}, {Ref: "v1"}}, []string{"v1"}},
+		"images":   {[]postern.DeliveryEvent{image("2.0.0"), image("latest")}, []string{"2.0.0", "latest"}},
+		"git and images": {
+			[]postern.DeliveryEvent{{Ref: "main"}, image("2.0.0"), {Ref: "v1"}}, []string{"2.0.0", "v1"},
+		},
 		"nothing, at all": {nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -106,7 +114,7 @@ func TestANamedTargetGetsTheLastGitRefAndEveryImage(t *testing.T) {
 			for _, task := range tasksForTarget(key, test.events) {
 				got = append(got, task.event.Ref)
 				if task.key != key || task.matched || task.refused != nil {
-					t.Errorf("got %+v, want a task of the target that was named", task)
+					t.Errorf("got %+v, want a task of the named target", task)
 				}
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
@@ -127,7 +135,7 @@ func TestWhatNothingWantsIsIgnored(t *testing.T) {
 		if diff := cmp.Diff(want, summaryOf(delivered.Status)); diff != "" {
 			t.Errorf("status (-want +got):\n%s", diff)
 		}
-		if got := p.ended(); !strings.HasPrefix(got, "record Ignored") {
+		if got := p.lastCall(); !strings.HasPrefix(got, "record Ignored") {
 			t.Errorf("ended with %q, want the record", got)
 		}
 	}
@@ -140,12 +148,12 @@ func TestMatchesThatCannotBeFoundAreAnError(t *testing.T) {
 	if got := answered(t, err).Code; got != http.StatusInternalServerError {
 		t.Errorf("answered %d, want 500", got)
 	}
-	if got := p.ended(); got != "match demo v2.0.0" {
+	if got := p.lastCall(); got != "match demo v2.0.0" {
 		t.Errorf("ended with %q, want nothing recorded", got)
 	}
 }
 
-// The caches may not be filled yet.
+// The caches may not be synced yet.
 func TestMatchesThatCannotBeFoundYetAreLookedForLater(t *testing.T) {
 	down := unavailable(t)
 	p := newDefaultPipeline()
@@ -158,12 +166,12 @@ func TestMatchesThatCannotBeFoundYetAreLookedForLater(t *testing.T) {
 	if diff := cmp.Diff(want, summaryOf(delivered.Status)); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
-	if got := p.ended(); got != "record Pending" {
+	if got := p.lastCall(); got != "record Pending" {
 		t.Errorf("ended with %q, want the record", got)
 	}
 }
 
-// A secret of the namespace must not reach what has one of its own. RBAC decides about identities.
+// A secret of the namespace is not valid for a target with its own secret. RBAC authorizes identities.
 func TestATargetWithASecretOfItsOwnTakesNoOther(t *testing.T) {
 	for name, test := range map[string]struct {
 		arrange func(*Request)
@@ -176,7 +184,9 @@ func TestATargetWithASecretOfItsOwnTakesNoOther(t *testing.T) {
 		},
 		"by the secret of its sender": {
 			func(in *Request) {
-				in.User, in.Header = nil, http.Header{"X-Github-Event": {"release"}, "X-Hub-Signature-256": {sign(in.Body)}}
+				in.User, in.Header = nil, http.Header{
+					"X-Github-Event": {"release"}, "X-Hub-Signature-256": {sign(in.Body)},
+				}
 			},
 			summary{"Applied", "Requested", "1 written, 0 unchanged, 1 skipped, 0 superseded, 0 pending, 0 failed",
 				[]string{"shop v2.0.0: Skipped OwnSecret", "web v2.0.0: Written Requested"}},
@@ -196,22 +206,29 @@ func TestATargetWithASecretOfItsOwnTakesNoOther(t *testing.T) {
 			if diff := cmp.Diff(test.want, summaryOf(delivered.Status)); diff != "" {
 				t.Errorf("status (-want +got):\n%s", diff)
 			}
-			if wrote := slices.Contains(p.told(), "write Application strict/shop v2.0.0"); wrote != (in.User != nil) {
+			if wrote := slices.Contains(p.calls(), "write Application strict/shop v2.0.0"); wrote != (in.User != nil) {
 				t.Errorf("written: %t", wrote)
 			}
 		})
 	}
 }
 
-// The cache that found the match may be behind: the target itself says whether its configuration can be read.
+// The cache that found the match may be stale: the target itself determines whether its configuration is valid.
 func TestAMatchWhoseConfigurationCannotBeReadIsAskedAllTheSame(t *testing.T) {
 	p := newDefaultPipeline()
 	p.matches = func(target.Request) ([]target.Match, error) {
-		return []target.Match{{Key: target.Key{Kind: target.KindGatewaySync, Namespace: "demo", Name: "plant"}, Err: errors.New("bad pattern")}}, nil
+		return []target.Match{
+			{
+				Key: target.Key{Kind: target.KindGatewaySync, Namespace: "demo", Name: "plant"},
+				Err: errors.New("bad pattern"),
+			},
+		}, nil
 	}
 	for reason, want := range map[string]summary{
-		"InvalidConfiguration": {"Ignored", "InvalidConfiguration", "as it is now", []string{"plant v2.0.0: Skipped InvalidConfiguration"}},
-		"Requested":            {"Applied", "Requested", "as it is now", []string{"plant v2.0.0: Written Requested"}},
+		"InvalidConfiguration": {
+			"Ignored", "InvalidConfiguration", "as it is now", []string{"plant v2.0.0: Skipped InvalidConfiguration"},
+		},
+		"Requested": {"Applied", "Requested", "as it is now", []string{"plant v2.0.0: Written Requested"}},
 	} {
 		p.outcome = target.Outcome{Reason: reason, Message: "as it is now"}
 		if reason == target.ReasonRequested {
@@ -227,7 +244,7 @@ func TestAMatchWhoseConfigurationCannotBeReadIsAskedAllTheSame(t *testing.T) {
 	}
 }
 
-// A sender whose clock is wrong must not outdate what others ask for later.
+// A sender with a wrong clock must not supersede later requests.
 func TestAnEventHappenedNoLaterThanItCameIn(t *testing.T) {
 	for name, test := range map[string]struct{ happened, want time.Time }{
 		"before":    {received.Add(-time.Hour), received.Add(-time.Hour)},
@@ -250,16 +267,16 @@ func TestAnEventHappenedNoLaterThanItCameIn(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := p.request.EventTime; !got.Equal(test.want) {
-				t.Errorf("asked for as of %s, want %s", got, test.want)
+				t.Errorf("requested at %s, want %s", got, test.want)
 			}
 			if recorded != nil && !recorded.Time.Equal(test.happened) {
-				t.Errorf("recorded as of %s, want what the sender said", recorded)
+				t.Errorf("recorded at %s, want the time of the sender", recorded)
 			}
 		})
 	}
 }
 
-// Replicas order what they retry by the time of receipt, read from the record and kept on the target.
+// Replicas order retries by the time of receipt, which is in the record and on the target.
 func TestTheTimeOfReceiptIsWhatTheRecordKeepsOfIt(t *testing.T) {
 	p := newDefaultPipeline()
 	delivered, err := p.Deliver(t.Context(), toPlant(), release(), false)
@@ -276,18 +293,22 @@ func TestTheTimeOfReceiptIsWhatTheRecordKeepsOfIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !read.Time.Equal(p.request.Received) || !read.Time.Equal(received) {
-		t.Errorf("recorded %s, asked for as of %s, want %s", read, p.request.Received, received)
+		t.Errorf("recorded %s, requested at %s, want %s", read, p.request.Received, received)
 	}
 }
 
-// Or a target that was written for one event would take another of the same delivery, tried again, for written.
+// Otherwise a target that was written for one event would treat another of the same delivery as already written.
 func TestEventsOfOneDeliveryAreToldApartByTheirPlace(t *testing.T) {
 	received := time.Date(2026, 3, 1, 12, 0, 0, 5000, time.UTC)
 	image := func(tag string) postern.DeliveryEvent {
-		return postern.DeliveryEvent{Ref: tag, Image: &postern.ImageReference{Host: "quay.io", Repository: "acme/shop", Tag: tag}}
+		return postern.DeliveryEvent{
+			Ref: tag, Image: &postern.ImageReference{Host: "quay.io", Repository: "acme/shop", Tag: tag},
+		}
 	}
 	delivery := &postern.WebhookDelivery{
-		Spec:   postern.WebhookDeliverySpec{Events: []postern.DeliveryEvent{{Ref: "v1"}, image("a"), {Ref: "v2"}, image("b")}},
+		Spec: postern.WebhookDeliverySpec{
+			Events: []postern.DeliveryEvent{{Ref: "v1"}, image("a"), {Ref: "v2"}, image("b")},
+		},
 		Status: postern.WebhookDeliveryStatus{ReceivedTime: &metav1.MicroTime{Time: received}},
 	}
 	got := map[string]time.Time{}

@@ -19,39 +19,42 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// Reasons in a delivery's status, beside those of the payload and target packages.
+// Reasons in a delivery's status, in addition to those of the payload and target packages.
 const (
-	// ReasonNothingRequested is that of a delivery that asks for nothing.
+	// ReasonNothingRequested means that the delivery requests nothing.
 	ReasonNothingRequested = "NothingRequested"
-	// ReasonTargetUnavailable is that of a target that could not be written just now.
+	// ReasonTargetUnavailable means that the target can't be written for now.
 	ReasonTargetUnavailable = "TargetUnavailable"
-	// ReasonNotReached is that of a target that there was no time left for yet.
+	// ReasonNotReached means that no time was left for the target.
 	ReasonNotReached = "NotReached"
-	// ReasonTargetRefused is that of a target that can't be written until somebody changes something.
+	// ReasonTargetRefused means that the target can't be written until it, or a policy, is changed.
 	ReasonTargetRefused = "TargetRefused"
-	// ReasonNoTarget is that of a delivery that names no target and that nothing wants.
+	// ReasonNoTarget means that the delivery names no target and that nothing wants it.
 	ReasonNoTarget = "NoTarget"
-	// ReasonOwnSecret is that of a target that takes no secret but its own.
+	// ReasonOwnSecret means that the target accepts only its own secret.
 	ReasonOwnSecret = "OwnSecret"
-	// ReasonTargetGone is that of a target that was deleted after it was found.
+	// ReasonTargetGone means that the target was deleted after it was found.
 	ReasonTargetGone = "TargetGone"
-	// ReasonInvalidConfiguration is that of a target whose owner's wish can't be read.
+	// ReasonInvalidConfiguration means that the configuration on the target is invalid.
 	ReasonInvalidConfiguration = "InvalidConfiguration"
-	// ReasonAlreadyDelivered is that of the answer to a repeat; the record keeps its own.
+	// ReasonAlreadyDelivered is in the answer to a repeat, and not in its record.
 	ReasonAlreadyDelivered = "AlreadyDelivered"
-	// ReasonSomeTargetsFailed is that of a delivery that reached some targets and failed at others.
+	// ReasonSomeTargetsFailed means that the delivery reached some targets and failed at others.
 	ReasonSomeTargetsFailed = "SomeTargetsFailed"
 )
 
-// resultOf starts the result of a task.
+// resultOf returns a result of a task, without its outcome.
 func resultOf(t task, now time.Time) postern.TargetResult {
-	return postern.TargetResult{Kind: postern.TargetKind(t.key.Kind), Name: t.key.Name, Ref: t.event.Ref, Time: metav1.NewTime(now)}
+	return postern.TargetResult{
+		Kind: postern.TargetKind(t.key.Kind), Name: t.key.Name, Ref: t.event.Ref, Time: metav1.NewTime(now),
+	}
 }
 
 func writtenResult(t task, outcome target.Outcome, now time.Time) postern.TargetResult {
 	result := resultOf(t, now)
 	result.UID = outcome.UID
-	result.PreviousRef, result.Reason, result.Message = truncateText(outcome.Previous), outcome.Reason, truncateText(outcome.Message)
+	result.PreviousRef = truncateText(outcome.Previous)
+	result.Reason, result.Message = outcome.Reason, truncateText(outcome.Message)
 	switch {
 	case outcome.Reason == target.ReasonSuperseded:
 		result.Result = postern.TargetSuperseded
@@ -83,8 +86,8 @@ func failedResult(t task, err error, now time.Time) postern.TargetResult {
 	return result
 }
 
-// errNotReached is that of a target that was not tried in the time that there was.
-var errNotReached = errors.New("there was no time left for the target, which is tried later")
+// errNotReached is the error of a target that was not tried for lack of time.
+var errNotReached = errors.New("there was no time left for the target, which is retried later")
 
 func notReachedResult(t task, now time.Time) postern.TargetResult {
 	result := resultOf(t, now)
@@ -92,9 +95,8 @@ func notReachedResult(t task, now time.Time) postern.TargetResult {
 	return result
 }
 
-// setOutcome sets the status to what came of the delivery at its targets, of which there is at least one result: pending
-// while any is, failed if it failed anywhere, applied if a target holds what is requested, superseded if one holds
-// something newer, and otherwise ignored.
+// setOutcome sets the status from at least one result: pending if any is pending, failed if any failed, applied if a
+// target holds the ref, superseded if a target holds something newer, and otherwise ignored.
 func setOutcome(d *postern.WebhookDelivery, results []postern.TargetResult, now time.Time) {
 	count := countUnlisted(d.Status.Progress)
 	for _, r := range results {
@@ -124,7 +126,7 @@ func setOutcome(d *postern.WebhookDelivery, results []postern.TargetResult, now 
 	setCondition(d, postern.ConditionApplied, applied, reason, message, now)
 }
 
-// commonReason is the reason that all results have, or else one that sums them up.
+// commonReason returns the reason that all results share, or one for the phase.
 func commonReason(results []postern.TargetResult, phase postern.DeliveryPhase) string {
 	if !slices.ContainsFunc(results, func(r postern.TargetResult) bool { return r.Reason != results[0].Reason }) {
 		return results[0].Reason
@@ -142,15 +144,15 @@ func commonReason(results []postern.TargetResult, phase postern.DeliveryPhase) s
 	return ReasonNoTarget
 }
 
-// maxResults and maxResultBytes, of JSON, bound the results that a record keeps. The rest of the room that a final status
-// has is for messages and conditions.
+// maxResults and maxResultBytes, of JSON, bound the results that a record keeps. The rest of a final status is for
+// messages and conditions.
 const (
 	maxResults     = 1000
 	maxResultBytes = validation.MaxFinalBytes - validation.MaxRecordBytes - 64<<10
 )
 
-// selectResults returns the results that a record lists, if there are too many those of failed and written targets before
-// others, and the rest.
+// selectResults returns the results that a record lists, and the rest. If there are too many, pending, failed and
+// written ones come first.
 func selectResults(results []postern.TargetResult) (listed, rest []postern.TargetResult) {
 	if countFitting(results) == len(results) {
 		return results, nil
@@ -165,7 +167,7 @@ func selectResults(results []postern.TargetResult) (listed, rest []postern.Targe
 	return ranked[:n:n], ranked[n:]
 }
 
-// countFitting returns how many of some results, from the first on, a record can keep.
+// countFitting returns how many of the results, starting with the first, fit in a record.
 func countFitting(results []postern.TargetResult) int {
 	size := 0
 	for i := range min(len(results), maxResults) {
@@ -177,22 +179,25 @@ func countFitting(results []postern.TargetResult) int {
 	return min(len(results), maxResults)
 }
 
-// maxTextBytes bounds what a record repeats of a target's annotations and of the API server's errors, of which owners of
-// targets may make any length.
+// maxTextBytes bounds what a record quotes from a target's annotations and from errors of the API server. Owners of
+// targets can make both of any length.
 const maxTextBytes = 1024
 
 func truncateText(text string) string { return truncate(text, maxTextBytes) }
 
-// setCondition sets a condition, with its time in whole seconds: JSON keeps no more, and after a mutating policy, which
-// works on JSON, the status must be the same as before.
-func setCondition(d *postern.WebhookDelivery, kind string, status metav1.ConditionStatus, reason, message string, now time.Time) {
+// setCondition sets a condition. It truncates the time to seconds, as JSON does: a mutating policy works on JSON, and
+// the status must be the same afterwards.
+func setCondition(
+	d *postern.WebhookDelivery, kind string, status metav1.ConditionStatus, reason, message string, now time.Time,
+) {
 	meta.SetStatusCondition(&d.Status.Conditions, metav1.Condition{
-		Type: kind, Status: status, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
+		Type: kind, Status: status, Reason: reason, Message: message,
+		LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
 	})
 }
 
-// noMatchMessage is the message of a delivery that nothing wants. It names what was pushed as targets have to name it, since a
-// target that should have wanted it names something else.
+// noMatchMessage returns the message of a delivery that nothing wants. It names what was pushed in the form in which a
+// target has to name it, to reveal a mismatch.
 func noMatchMessage(by string, events []postern.DeliveryEvent) string {
 	if len(events) == 0 {
 		return by + " wants what was pushed"
@@ -208,7 +213,7 @@ func noMatchMessage(by string, events []postern.DeliveryEvent) string {
 	}
 }
 
-// describeEvent names an image with its registry, and a git ref with its repository if the sender tells it.
+// describeEvent names an image with its registry, and a git ref with its repository if that is known.
 func describeEvent(event *postern.DeliveryEvent) string {
 	switch {
 	case event.Image != nil:

@@ -34,7 +34,7 @@ func condition(kind string, status metav1.ConditionStatus, reason, message strin
 
 var verified = condition("Verified", metav1.ConditionTrue, "ServiceAccount", "the sender proved itself")
 
-// result is what came of it at the target plant.
+// result returns the result at the target plant.
 func result(r postern.TargetResult) []postern.TargetResult {
 	r.Kind, r.Name, r.Ref, r.Time = postern.TargetGatewaySync, "plant", "v2.0.0", metav1.NewTime(now)
 	return []postern.TargetResult{r}
@@ -51,67 +51,100 @@ func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
 			postern.WebhookDeliveryStatus{
 				Phase: "Applied", Reason: "Requested", Message: "it was written",
 				Conditions: []metav1.Condition{verified, condition("Applied", "True", "Requested", "it was written")},
-				Targets:    result(postern.TargetResult{PreviousRef: "v1.0.0", Result: "Written", Reason: "Requested", Message: "it was written"}),
+				Targets: result(postern.TargetResult{
+					PreviousRef: "v1.0.0", Result: "Written", Reason: "Requested", Message: "it was written",
+				}),
 			},
 		},
 		"unchanged": {
 			func(p *pipeline, _ *Request) {
-				p.outcome = target.Outcome{Previous: "v2.0.0", Held: true, Reason: target.ReasonAlreadyRequested, Message: "it is so already"}
+				p.outcome = target.Outcome{
+					Previous: "v2.0.0", Held: true, Reason: target.ReasonAlreadyRequested, Message: "it is so already",
+				}
 			},
 			postern.WebhookDeliveryStatus{
 				Phase: "Applied", Reason: "AlreadyRequested", Message: "it is so already",
-				Conditions: []metav1.Condition{verified, condition("Applied", "True", "AlreadyRequested", "it is so already")},
-				Targets:    result(postern.TargetResult{PreviousRef: "v2.0.0", Result: "Unchanged", Reason: "AlreadyRequested", Message: "it is so already"}),
+				Conditions: []metav1.Condition{
+					verified, condition("Applied", "True", "AlreadyRequested", "it is so already"),
+				},
+				Targets: result(postern.TargetResult{
+					PreviousRef: "v2.0.0", Result: "Unchanged", Reason: "AlreadyRequested", Message: "it is so already",
+				}),
 			},
 		},
 		"not wanted": {
 			func(p *pipeline, _ *Request) {
-				p.outcome = target.Outcome{Previous: "v1.0.0", Reason: target.ReasonNotApplicable, Message: "it can't hold that"}
+				p.outcome = target.Outcome{
+					Previous: "v1.0.0", Reason: target.ReasonNotApplicable, Message: "it can't hold that",
+				}
 			},
 			postern.WebhookDeliveryStatus{
 				Phase: "Ignored", Reason: "NotApplicable", Message: "it can't hold that",
-				Conditions: []metav1.Condition{verified, condition("Applied", "False", "NotApplicable", "it can't hold that")},
-				Targets:    result(postern.TargetResult{PreviousRef: "v1.0.0", Result: "Skipped", Reason: "NotApplicable", Message: "it can't hold that"}),
+				Conditions: []metav1.Condition{
+					verified, condition("Applied", "False", "NotApplicable", "it can't hold that"),
+				},
+				Targets: result(postern.TargetResult{
+					PreviousRef: "v1.0.0", Result: "Skipped", Reason: "NotApplicable", Message: "it can't hold that",
+				}),
 			},
 		},
 		"refused": {
 			func(p *pipeline, _ *Request) { p.writeErr = errors.New("a policy says no") },
 			postern.WebhookDeliveryStatus{
 				Phase: "Failed", Reason: "TargetRefused", Message: "a policy says no",
-				Conditions: []metav1.Condition{verified, condition("Applied", "False", "TargetRefused", "a policy says no")},
-				Targets:    result(postern.TargetResult{Result: "Failed", Reason: "TargetRefused", Message: "a policy says no"}),
+				Conditions: []metav1.Condition{
+					verified, condition("Applied", "False", "TargetRefused", "a policy says no"),
+				},
+				Targets: result(postern.TargetResult{
+					Result: "Failed", Reason: "TargetRefused", Message: "a policy says no",
+				}),
 			},
 		},
 		"unavailable": {
 			func(p *pipeline, _ *Request) { p.writeErr = down },
 			postern.WebhookDeliveryStatus{
 				Phase: "Pending", Reason: "TargetUnavailable", Message: down.Error(),
-				Conditions: []metav1.Condition{verified, condition("Applied", "False", "TargetUnavailable", down.Error())},
-				Targets:    result(postern.TargetResult{Result: "Pending", Reason: "TargetUnavailable", Message: down.Error()}),
+				Conditions: []metav1.Condition{
+					verified, condition("Applied", "False", "TargetUnavailable", down.Error()),
+				},
+				Targets: result(postern.TargetResult{
+					Result: "Pending", Reason: "TargetUnavailable", Message: down.Error(),
+				}),
 			},
 		},
 		"outdated": {
 			func(p *pipeline, _ *Request) {
-				p.outcome = target.Outcome{Previous: "v3.0.0", Reason: target.ReasonSuperseded, Message: "it holds something newer"}
+				p.outcome = target.Outcome{
+					Previous: "v3.0.0", Reason: target.ReasonSuperseded, Message: "it holds something newer",
+				}
 			},
 			postern.WebhookDeliveryStatus{
 				Phase: "Superseded", Reason: "Superseded", Message: "it holds something newer",
-				Conditions: []metav1.Condition{verified, condition("Applied", "False", "Superseded", "it holds something newer")},
-				Targets:    result(postern.TargetResult{PreviousRef: "v3.0.0", Result: "Superseded", Reason: "Superseded", Message: "it holds something newer"}),
+				Conditions: []metav1.Condition{
+					verified, condition("Applied", "False", "Superseded", "it holds something newer"),
+				},
+				Targets: result(postern.TargetResult{
+					PreviousRef: "v3.0.0", Result: "Superseded", Reason: "Superseded",
+					Message: "it holds something newer",
+				}),
 			},
 		},
-		"not to be found just now": {
+		"not found for now": {
 			func(p *pipeline, _ *Request) { p.resolveErr = down },
 			postern.WebhookDeliveryStatus{
 				Phase: "Pending", Reason: "TargetUnavailable", Message: down.Error(),
-				Conditions: []metav1.Condition{verified, condition("Applied", "False", "TargetUnavailable", down.Error())},
+				Conditions: []metav1.Condition{
+					verified, condition("Applied", "False", "TargetUnavailable", down.Error()),
+				},
 			},
 		},
 		"asks for nothing": {
 			func(_ *pipeline, in *Request) { *in = ping() },
 			postern.WebhookDeliveryStatus{
 				Phase: "Ignored", Reason: "Ping", Message: "GitHub tests the webhook",
-				Conditions: []metav1.Condition{verified, condition("Applied", "False", "Ping", "GitHub tests the webhook")},
+				Conditions: []metav1.Condition{
+					verified, condition("Applied", "False", "Ping", "GitHub tests the webhook"),
+				},
 			},
 		},
 		"admission leaves nothing": {
@@ -120,7 +153,9 @@ func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
 			},
 			postern.WebhookDeliveryStatus{
 				Phase: "Ignored", Reason: "NothingRequested", Message: "admission left nothing to request",
-				Conditions: []metav1.Condition{verified, condition("Applied", "False", "NothingRequested", "admission left nothing to request")},
+				Conditions: []metav1.Condition{
+					verified, condition("Applied", "False", "NothingRequested", "admission left nothing to request"),
+				},
 			},
 		},
 	} {
@@ -138,7 +173,9 @@ func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
 
 			digest := sha256.Sum256(in.Body)
 			test.want.Sender = &postern.Sender{Name: ci.Name, Method: "ServiceAccount"}
-			test.want.Payload = &postern.PayloadDigest{SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(in.Body))}
+			test.want.Payload = &postern.PayloadDigest{
+				SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(in.Body)),
+			}
 			test.want.AuditID = "audit-1"
 			test.want.ReceivedTime = &metav1.MicroTime{Time: received}
 			if diff := cmp.Diff(test.want, got); diff != "" {
@@ -153,7 +190,9 @@ func TestADryRunShowsWhatWouldBeDone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := result(postern.TargetResult{PreviousRef: "v1.0.0", Result: "Written", Reason: "Requested", Message: "it was written"})
+	want := result(postern.TargetResult{
+		PreviousRef: "v1.0.0", Result: "Written", Reason: "Requested", Message: "it was written",
+	})
 	if diff := cmp.Diff(want, delivered.Status.Targets); diff != "" {
 		t.Errorf("targets (-want +got):\n%s", diff)
 	}
@@ -172,9 +211,10 @@ func TestVerifiedTellsWhetherTheSenderProvedItself(t *testing.T) {
 			"demo", Request{Body: body, Header: http.Header{"X-Hub-Signature-256": {sign(body)}}}, "system:anonymous",
 			condition("Verified", "True", "HMAC", "the sender proved itself"),
 		},
-		"not at all, where nobody asks": {
+		"not at all, where no secret is required": {
 			"open", Request{Body: body}, "system:anonymous",
-			condition("Verified", "False", "None", "no secret is required of this delivery, and the sender showed none that counts"),
+			condition("Verified", "False", "None",
+				"no secret is required for this delivery, and the sender presented no valid one"),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -187,14 +227,15 @@ func TestVerifiedTellsWhetherTheSenderProvedItself(t *testing.T) {
 			if diff := cmp.Diff([]metav1.Condition{test.want}, d.Status.Conditions); diff != "" {
 				t.Errorf("conditions (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(&postern.Sender{Name: test.sender, Method: test.want.Reason}, d.Status.Sender); diff != "" {
+			if diff := cmp.Diff(&postern.Sender{Name: test.sender, Method: test.want.Reason},
+				d.Status.Sender); diff != "" {
 				t.Errorf("sender (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// Mutating policies work on JSON, which keeps no fractions of a second. What they did not change must pass for unchanged.
+// Mutating policies work on JSON, which drops fractions of a second. An unchanged status must compare as unchanged.
 func TestAdmissionMayTurnADeliveryIntoJSONAndBack(t *testing.T) {
 	scheme := runtime.NewScheme()
 	install.Install(scheme)
@@ -214,7 +255,12 @@ func TestAdmissionMayTurnADeliveryIntoJSONAndBack(t *testing.T) {
 }
 
 func TestUnwantedPushIsNamedAsTargetsNameIt(t *testing.T) {
-	image := postern.DeliveryEvent{Ref: "1.2.3", Image: &postern.ImageReference{Host: "docker.io", Repository: "library/nginx", Tag: "1.2.3", Digest: "sha256:0a"}}
+	image := postern.DeliveryEvent{
+		Ref: "1.2.3",
+		Image: &postern.ImageReference{
+			Host: "docker.io", Repository: "library/nginx", Tag: "1.2.3", Digest: "sha256:0a",
+		},
+	}
 	commit := postern.DeliveryEvent{Ref: "main", Repository: "https://github.com/acme/plant.git"}
 	alone := postern.DeliveryEvent{Ref: "v2.0.0"}
 	long := postern.DeliveryEvent{Ref: strings.Repeat("x", 2*maxTextBytes)}

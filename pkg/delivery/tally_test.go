@@ -15,7 +15,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// Whoever repeats what is in many records must not keep those of others from being counted.
+// Repeats of many records in one namespace must not prevent counting repeats in others.
 func TestTheRepeatsOfOneNamespaceLeaveRoomToCountThoseOfAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &memoryRecords{}
@@ -38,23 +38,23 @@ func TestTheRepeatsOfOneNamespaceLeaveRoomToCountThoseOfAnother(t *testing.T) {
 			t.Errorf("counted %+v, want 1", got)
 		}
 		if left := len(p.repeats.open); left > 0 {
-			t.Fatalf("%d are still counted", left)
+			t.Fatalf("%d counts are open", left)
 		}
 		note()
 		if begun := len(p.repeats.open); begun != maxRepeatCounts/2 {
-			t.Errorf("afterwards %d are counted, want %d", begun, maxRepeatCounts/2)
+			t.Errorf("then %d counts are open, want %d", begun, maxRepeatCounts/2)
 		}
 		p.Drain()
 	})
 }
 
-// fullShelf has no room for a longer status.
-type fullShelf struct {
+// fullRecords reject a longer status as too large.
+type fullRecords struct {
 	*memoryRecords
 	tries int
 }
 
-func (s *fullShelf) UpdateStatus(
+func (s *fullRecords) UpdateStatus(
 	ctx context.Context, delivery *postern.WebhookDelivery,
 ) (*postern.WebhookDelivery, error) {
 	if delivery.Status.Repeats == nil {
@@ -66,7 +66,7 @@ func (s *fullShelf) UpdateStatus(
 
 func TestRepeatsThatARecordHasNoRoomForAreNotCountedAgainAndAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &fullShelf{memoryRecords: &memoryRecords{}}
+		s := &fullRecords{memoryRecords: &memoryRecords{}}
 		p := pipelineOn(s.memoryRecords, func(c *Config) { c.Records = s })
 		_, _ = p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false)
 		settle(p)
@@ -76,7 +76,45 @@ func TestRepeatsThatARecordHasNoRoomForAreNotCountedAgainAndAgain(t *testing.T) 
 		advance(time.Hour)
 		synctest.Wait()
 		if s.tries != 1 || len(p.repeats.open) > 0 {
-			t.Errorf("tried %d times, want once; %d are still counted", s.tries, len(p.repeats.open))
+			t.Errorf("tried %d times, want once; %d counts are open", s.tries, len(p.repeats.open))
+		}
+		p.Drain()
+	})
+}
+
+// slowRecords fail once to store repeats, after longer than the interval.
+type slowRecords struct {
+	*memoryRecords
+	failed bool
+}
+
+func (s *slowRecords) UpdateStatus(
+	ctx context.Context, delivery *postern.WebhookDelivery,
+) (*postern.WebhookDelivery, error) {
+	if delivery.Status.Repeats == nil || s.failed {
+		return s.memoryRecords.UpdateStatus(ctx, delivery)
+	}
+	s.failed = true
+	<-time.After(repeatCountInterval + time.Second)
+	return nil, apierrors.NewTimeoutError("etcd is slow", 1)
+}
+
+func TestRepeatsAreCountedThoughTheirStoreTakesLongAndFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &slowRecords{memoryRecords: &memoryRecords{}}
+		p := pipelineOn(s.memoryRecords, func(c *Config) { c.Records = s })
+		_, _ = p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false)
+		settle(p)
+		if _, err := p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false); err != nil {
+			t.Fatal(err)
+		}
+		advance(10 * repeatCountInterval)
+		synctest.Wait()
+		if got := s.all()[0].Status.Repeats; got == nil || got.Count != 1 {
+			t.Errorf("counted %+v, want 1", got)
+		}
+		if left := len(p.repeats.open); left > 0 {
+			t.Errorf("%d counts are open", left)
 		}
 		p.Drain()
 	})

@@ -16,7 +16,7 @@ import (
 	"postern.dev/postern/apis/postern/validation"
 )
 
-// A record has no room for the names of very many targets, and no result may go missing for want of it.
+// A record has no room for the names of very many targets, but no result may be lost.
 func TestAWideDeliveryWhoseTargetsAreAllAwayFitsInItsRecord(t *testing.T) {
 	const tags, targets = 2, 1200
 	var names []string
@@ -64,7 +64,7 @@ func TestToConcludeLeavesTheResultsInTheirOrder(t *testing.T) {
 	d := unfinished()
 	setOutcome(d, results, now)
 	if diff := cmp.Diff(before, results); diff != "" || d.Status.Targets[0].Result != postern.TargetWritten {
-		t.Errorf("the first that is listed is %s; the results were changed (-before +after):\n%s",
+		t.Errorf("the first listed result is %s; the results were changed (-before +after):\n%s",
 			d.Status.Targets[0].Result, diff)
 	}
 }

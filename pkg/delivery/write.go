@@ -21,36 +21,38 @@ import (
 )
 
 const (
-	// maxWritesAtOnce bounds how many targets of one delivery are written at the same time.
+	// maxWritesAtOnce bounds how many targets of one delivery are written concurrently.
 	maxWritesAtOnce = 8
-	// maxTargetTime bounds one target of many, so that some that hang leave time for the others.
+	// maxTargetTime bounds the write to one of many targets, so that targets that hang leave time for the others.
 	maxTargetTime = resumeTimeout / 2
 )
 
-// writeResult is what came of a task. The error is that of a target that could not be written.
+// writeResult is the outcome of a task. err is set if the target could not be written.
 type writeResult struct {
 	result postern.TargetResult
 	err    error
 }
 
-// write carries out every task, whatever comes of the others. What is not begun when the context ends is pending.
+// write executes every task, even if others fail. Tasks that are not started when the context ends are pending.
 func (d *Deliverer) write(ctx context.Context, tasks []task, dryRun bool) []writeResult {
 	ctx, done := startStage(ctx, stageWrite)
 	defer done()
-	w := writePass{Deliverer: d, tasks: tasks, results: make([]writeResult, len(tasks)), dryRun: dryRun, began: time.Now()}
+	w := writePass{
+		Deliverer: d, tasks: tasks, results: make([]writeResult, len(tasks)), dryRun: dryRun, began: time.Now(),
+	}
 	groups := byTarget(tasks)
 	if len(groups) > maxWritesAtOnce {
 		w.timeout = maxTargetTime
 	}
 	var group errgroup.Group
 	group.SetLimit(maxWritesAtOnce)
-	for _, ofOneTarget := range groups {
+	for _, places := range groups {
 		group.Go(func() error {
-			w.writeTarget(ctx, ofOneTarget)
+			w.writeTarget(ctx, places)
 			return nil
 		})
 	}
-	_ = group.Wait() // no task stops the others
+	_ = group.Wait() // the functions return no error
 	return w.results
 }
 
@@ -62,9 +64,9 @@ func resultsOf(written []writeResult) []postern.TargetResult {
 	return results
 }
 
-// byTarget returns the places of each target's tasks, in the order of the tasks. Targets that were not tried yet come
-// first, in order of kind and name, by which progress is kept; then the others by chance, or those that hang would keep
-// what is behind them from being tried for ever.
+// byTarget returns the indexes of each target's tasks, in the order of the tasks. Targets that were not tried yet are
+// in the order of kind and name, by which progress is kept. The others are shuffled: otherwise targets that hang would
+// keep those behind them from ever being tried. Priorities order the two groups.
 func byTarget(tasks []task) [][]int {
 	var groups [][]int
 	place := map[target.Key]int{}
@@ -98,12 +100,12 @@ type writePass struct {
 	results []writeResult
 	dryRun  bool
 	began   time.Time
-	// timeout bounds one target if there are others that wait for it; zero does not.
+	// timeout bounds one target if others wait for it; zero is no timeout.
 	timeout time.Duration
 	skipped atomic.Int64
 }
 
-// writeTarget carries out the tasks of one target together: they cost one read and one write at most.
+// writeTarget executes the tasks of one target together, with at most one read and one write.
 func (w *writePass) writeTarget(ctx context.Context, places []int) {
 	now, reached := w.Now(), ctx.Err() == nil
 	var asked []int
@@ -126,8 +128,8 @@ func (w *writePass) writeTarget(ctx context.Context, places []int) {
 			ctx, cancel = context.WithTimeout(ctx, w.timeout)
 			defer cancel()
 		}
-		for n, came := range w.Targets.Write(ctx, w.tasks[places[0]].key, requests, w.dryRun) {
-			w.results[asked[n]] = newWriteResult(w.tasks[asked[n]], came, now)
+		for n, result := range w.Targets.Write(ctx, w.tasks[places[0]].key, requests, w.dryRun) {
+			w.results[asked[n]] = newWriteResult(w.tasks[asked[n]], result, now)
 		}
 	}
 	for _, i := range places {
@@ -135,28 +137,29 @@ func (w *writePass) writeTarget(ctx context.Context, places []int) {
 	}
 }
 
-// logResult tells of a task. Of many that are skipped not each explains why: no record has the room.
+// logResult logs the result of a task. It drops the messages of skipped tasks for which no record has room.
 func (w *writePass) logResult(ctx context.Context, i int) {
 	t, result := w.tasks[i], &w.results[i].result
 	if result.Result == postern.TargetSkipped && w.skipped.Add(1) > maxResults {
 		result.Message = ""
 	}
-	klog.FromContext(ctx).V(4).Info("Target of a delivery", "kind", t.key.Kind, "target", klog.KRef(t.key.Namespace, t.key.Name),
+	klog.FromContext(ctx).V(4).Info("Target of a delivery",
+		"kind", t.key.Kind, "target", klog.KRef(t.key.Namespace, t.key.Name),
 		"ref", t.event.Ref, "result", result.Result, "reason", result.Reason, "dryRun", w.dryRun)
 }
 
-func newWriteResult(t task, came target.Result, now time.Time) writeResult {
+func newWriteResult(t task, result target.Result, now time.Time) writeResult {
 	switch {
-	case came.Err == nil:
-		return writeResult{result: writtenResult(t, came.Outcome, now)}
-	case t.matched && apierrors.IsNotFound(came.Err):
+	case result.Err == nil:
+		return writeResult{result: writtenResult(t, result.Outcome, now)}
+	case t.matched && apierrors.IsNotFound(result.Err):
 		return writeResult{result: skippedResult(t, refusal{ReasonTargetGone, "the target was deleted meanwhile"}, now)}
 	}
-	return writeResult{failedResult(t, came.Err, now), came.Err}
+	return writeResult{failedResult(t, result.Err, now), result.Err}
 }
 
-// worstError returns the answer to what failed, nil if nothing did. status.targets tells of each failure, and so the answer
-// need not.
+// worstError returns the answer to failed writes, or nil if none failed. It quotes only one failure, since
+// status.targets lists each.
 func worstError(written []writeResult) error {
 	var failures []error
 	for _, e := range written {

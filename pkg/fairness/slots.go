@@ -9,36 +9,36 @@ import (
 	"sync"
 )
 
-// Slots bounds how much is done at a time. What finds no slots waits in the queue of its flow; those that become free go
-// to the flow that has the fewest, and among equals to the one that was served, or has come, longest ago. No flow may
-// have more than its share, so that another finds slots at once. It is safe for concurrent use.
+// Slots bounds concurrent work. Requests that find no free slots wait in the queue of their flow. Free slots go to the
+// flow that holds the fewest; among equals, to the one that was served, or arrived, longest ago. No flow may hold more
+// than its share, so that other flows find slots at once. It is safe for concurrent use.
 type Slots struct {
 	share Share
 
 	mu     sync.Mutex
 	inUse  int64
-	events int64 // how often a flow came, or was given slots
+	clock  int64 // counts arrivals of flows and grants of slots
 	queues map[Flow]*queue
 }
 
-// queue is what a flow has and waits for.
+// queue is the state of a flow.
 type queue struct {
 	held    int64
-	since   int64 // when it was given slots last, or came, in events of Slots
+	served  int64 // when the flow was last granted slots, or arrived, by the clock of Slots
 	waiting []*waiter
 }
 
-// waiter is a wait for n slots; it comes when that is closed.
+// waiter waits for n slots. ready is closed when they are granted.
 type waiter struct {
 	n     int64
 	ready chan struct{}
 }
 
-// NewSlots returns as many slots as the share is of.
+// NewSlots returns the slots of a share.
 func NewSlots(share Share) *Slots { return &Slots{share: share, queues: map[Flow]*queue{}} }
 
-// Acquire waits for n slots, or for all if there are not so many, and returns what gives them back, to be called once. If ctx
-// ends first the error is ErrTotal or ErrShare.
+// Acquire waits for n slots, or for all if n is more. The caller must call release once. If ctx ends first, the error
+// is ErrTotal or ErrShare.
 func (s *Slots) Acquire(ctx context.Context, flow Flow, n int64) (release func(), err error) {
 	n = min(n, s.share.Total)
 	w := s.enqueue(flow, n)
@@ -49,7 +49,7 @@ func (s *Slots) Acquire(ctx context.Context, flow Flow, n int64) (release func()
 			return nil, err
 		}
 	}
-	if ctx.Err() != nil { // both at once
+	if ctx.Err() != nil { // granted and canceled at the same time
 		s.release(flow, n)
 		return nil, ErrTotal
 	}
@@ -61,8 +61,8 @@ func (s *Slots) enqueue(flow Flow, n int64) *waiter {
 	defer s.mu.Unlock()
 	q := s.queues[flow]
 	if q == nil {
-		s.events++
-		q = &queue{since: s.events} // behind those that wait, or ever new flows would keep them waiting
+		s.clock++
+		q = &queue{served: s.clock} // behind those that wait, which new flows could otherwise starve
 		s.queues[flow] = q
 	}
 	w := &waiter{n, make(chan struct{})}
@@ -71,7 +71,7 @@ func (s *Slots) enqueue(flow Flow, n int64) *waiter {
 	return w
 }
 
-// cancel ends the wait and returns what it was for, or nil if the slots were given meanwhile.
+// cancel removes a waiter and returns the error for its flow, or nil if it was granted its slots concurrently.
 func (s *Slots) cancel(flow Flow, w *waiter) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,12 +81,12 @@ func (s *Slots) cancel(flow Flow, w *waiter) error {
 		return nil
 	}
 	err := s.share.Check(q.held, s.inUse, w.n)
-	if err == nil { // others of the flow were before it
+	if err == nil { // it waited behind others of its flow
 		err = ErrShare
 	}
 	q.waiting = slices.Delete(q.waiting, i, i+1)
 	s.deleteIfIdle(flow)
-	s.dispatch() // for who waits behind
+	s.dispatch() // those behind it may fit
 	return err
 }
 
@@ -99,14 +99,14 @@ func (s *Slots) release(flow Flow, n int64) {
 	s.dispatch()
 }
 
-// deleteIfIdle drops a flow that has nothing and waits for nothing.
+// deleteIfIdle deletes the queue of a flow that holds nothing and waits for nothing.
 func (s *Slots) deleteIfIdle(flow Flow) {
 	if q := s.queues[flow]; q.held == 0 && len(q.waiting) == 0 {
 		delete(s.queues, flow)
 	}
 }
 
-// dispatch gives away the slots that are free.
+// dispatch grants the free slots. The caller holds the lock.
 func (s *Slots) dispatch() {
 	for {
 		q := s.next()
@@ -115,22 +115,22 @@ func (s *Slots) dispatch() {
 		}
 		first := q.waiting[0]
 		s.inUse += first.n
-		s.events++
+		s.clock++
 		q.held += first.n
-		q.since = s.events
+		q.served = s.clock
 		q.waiting = slices.Delete(q.waiting, 0, 1)
 		close(first.ready)
 	}
 }
 
-// next returns whose turn it is, or nil.
+// next returns the queue to serve next, or nil. The caller holds the lock.
 func (s *Slots) next() *queue {
 	var next *queue
 	for _, q := range s.queues {
 		if len(q.waiting) == 0 || s.share.Check(q.held, s.inUse, q.waiting[0].n) != nil {
 			continue
 		}
-		if next == nil || q.held < next.held || q.held == next.held && q.since < next.since {
+		if next == nil || q.held < next.held || q.held == next.held && q.served < next.served {
 			next = q
 		}
 	}

@@ -20,25 +20,25 @@ import (
 )
 
 const (
-	// typeHeader is what Argo CD Image Updater's receiver takes in place of the type in the query.
+	// typeHeader is the alternative to the query parameter type in Argo CD Image Updater's receiver.
 	typeHeader = "X-Registry-Type"
-	// maxResults bounds how many namespaces an answer tells of.
+	// maxResults is the maximum number of namespaces in a response.
 	maxResults = 100
-	// retryAfterSeconds is when to send a webhook again while targets are not known yet.
+	// retryAfterSeconds is the Retry-After of webhooks while the targets are not loaded.
 	retryAfterSeconds = 5
 )
 
-// typeResponse says what came of a webhook in the namespaces where something wants what was pushed.
+// typeResponse reports the outcome of a webhook in all namespaces with targets for it.
 type typeResponse struct {
 	Accepted   bool               `json:"accepted"`
 	Message    string             `json:"message,omitempty"`
 	Deliveries []deliveryResponse `json:"deliveries,omitempty"`
-	// More is how many deliveries are left out.
+	// More is the number of omitted deliveries.
 	More int `json:"more,omitempty"`
 }
 
-// deliveryResponse is what became of a webhook in one namespace, whose name is not told: the sender may know only a secret for
-// all of them. There is a Delivery if it was recorded, and an Error if it failed.
+// deliveryResponse is the outcome of a webhook in one namespace. It omits the name of the namespace, because the sender
+// may only know a secret for all of them. Delivery is set if the delivery was recorded, Error if it failed.
 type deliveryResponse struct {
 	Delivery string `json:"delivery,omitempty"`
 	Phase    string `json:"phase,omitempty"`
@@ -46,7 +46,7 @@ type deliveryResponse struct {
 	Error    string `json:"error,omitempty"`
 }
 
-// deliverByType delivers to whatever wants what a type of sender pushed, in all namespaces that webhooks may act on.
+// deliverByType delivers to all targets that follow what was pushed, in all namespaces that webhooks may act on.
 func (h *handler) deliverByType(req *http.Request, in delivery.Request) (code int, response any, err error) {
 	source, err := h.typeOf(req)
 	if err != nil {
@@ -69,27 +69,28 @@ func (h *handler) deliverByType(req *http.Request, in delivery.Request) (code in
 	return http.StatusOK, newTypeResponse(fanout), nil
 }
 
-// namespaces returns those that webhooks may act on; if these are all, then those in which there is something to act on.
+// namespaces returns the namespaces that webhooks may act on; if all are allowed, only those with targets.
 func (h *handler) namespaces(ctx context.Context) ([]string, error) {
 	if !h.Namespaces.all {
 		return h.Namespaces.names, nil
 	}
 	names, err := h.TargetNamespaces()
 	if err != nil {
-		// The cause names what only the operator may know, and nobody has proved anything yet.
-		response := apierrors.NewServiceUnavailable("the targets are not known yet: send the webhook again later")
+		// The cause is for the operator only: the sender is not authenticated yet.
+		response := apierrors.NewServiceUnavailable("the targets are not loaded yet: send the webhook again later")
 		response.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retryAfterSeconds}
 		return nil, logRejection(ctx, response, "cause", err)
 	}
 	return names, nil
 }
 
-// typeOf returns the type of sender: from the query, from the header that stands for it, or, if neither has one, from the
-// headers by which some senders tell their events. It is a claim, and the payload must bear it out.
+// typeOf returns the type of sender from the query, typeHeader or known event headers. The payload is checked against
+// it.
 func (h *handler) typeOf(req *http.Request) (string, error) {
 	inQuery, inHeader := req.URL.Query()["type"], req.Header.Values(typeHeader)
 	if len(inQuery) > 1 || len(inHeader) > 1 {
-		return "", apierrors.NewBadRequest("the type was given more than once: give it once, in the query or in " + typeHeader)
+		return "", apierrors.NewBadRequest("the type was given more than once: give it once, in the query or in " +
+			typeHeader)
 	}
 	source := cmp.Or(strings.Join(inQuery, ""), strings.Join(inHeader, ""), payload.SourceFromHeader(req.Header))
 	known := payload.Sources()
@@ -100,11 +101,12 @@ func (h *handler) typeOf(req *http.Request) (string, error) {
 	return "", apierrors.NewBadRequest(unhandledTypeMessage(source, handled))
 }
 
-// unhandledTypeMessage says what to do about a type that is not handled. Whether it exists makes no difference: it is handled once
-// there is a secret for it.
+// unhandledTypeMessage explains why a type is not handled. It does not reveal whether the type is unknown or has no
+// secret.
 func unhandledTypeMessage(source string, handled []string) string {
 	if len(handled) == 0 {
-		return "no type is handled, since there is a secret for none: set one, such as webhook.docker-secret, or --webhook-require-secret=false"
+		return "no type is handled, because no secret is configured: set one, such as webhook.docker-secret, or " +
+			"--webhook-require-secret=false"
 	}
 	var given, hint string
 	switch {
@@ -112,17 +114,19 @@ func unhandledTypeMessage(source string, handled []string) string {
 		given = "no type was given"
 	case payload.LooksLikeSource(source):
 		given = fmt.Sprintf("the type %q is not handled", source)
-	default: // it may hold a secret, and is logged
-		given = "what was given as the type can't be one, since it is long, or has others than lower-case letters, digits, dots and dashes"
-		hint = "; what follows the type begins with &, as in &secret=, not with ? or an encoded &"
+	default: // source may contain a secret, and the message is logged
+		given = "the value given as type is not valid: it is too long, or has characters other than lower-case " +
+			"letters, digits, dots and dashes"
+		hint = "; the next parameter begins with &, as in &secret=, not with ? or an encoded &"
 	}
-	return given + ": the URL must have ?type= with one of " + strings.Join(handled, ", ") + hint + "; others are handled once there is a secret for them"
+	return given + ": the URL must have ?type= with one of " + strings.Join(handled, ", ") + hint +
+		"; others are handled once there is a secret for them"
 }
 
-// overallError returns the error that answers for all arrivals, if there is one: that of an arrival that left no record and
-// may succeed if it is sent again, since it would be lost otherwise; or the first one if nothing arrived anywhere. One that
-// its namespace has no room for does not answer for those that arrived elsewhere: all would be sent again, for as long
-// as one namespace takes more than its share.
+// overallError returns the error that answers for all results, or nil. It is the first error that left no record and
+// can succeed when retried, because that delivery would otherwise be lost. If all results failed, it is the error of
+// the first full namespace, if any, otherwise the first one. A full namespace does not answer for successful results:
+// the sender would repeat all deliveries while one namespace is over its share.
 func overallError(results []delivery.NamespaceResult) error {
 	var first, tooMany error
 	failed := 0
@@ -145,11 +149,11 @@ func overallError(results []delivery.NamespaceResult) error {
 	return nil
 }
 
-// isRetryable reports whether it can help to send a webhook again.
+// isRetryable reports whether sending the webhook again may succeed.
 func isRetryable(err error) bool {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
-		return true // an error of ours, which is answered 500
+		return true // an internal error, answered 500
 	}
 	code := status.Status().Code
 	return code == http.StatusTooManyRequests || code >= http.StatusInternalServerError

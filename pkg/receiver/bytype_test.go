@@ -37,7 +37,7 @@ func TestTheTypeOfSenderIsTakenFromTheQueryThenItsHeaderThenTheEvents(t *testing
 			p := &pipeline{}
 			response := post(p.handler(t, "a,b"), tc.path, "{}", tc.header...)
 			if response.Code != 200 || p.source != tc.want {
-				t.Errorf("answered %d %s for the source %q, want %q", response.Code, response.Body, p.source, tc.want)
+				t.Errorf("got %d %s for the source %q, want %q", response.Code, response.Body, p.source, tc.want)
 			}
 			if diff := cmp.Diff([]string{"a", "b"}, p.namespaces); diff != "" {
 				t.Errorf("namespaces (-want +got):\n%s", diff)
@@ -49,16 +49,20 @@ func TestTheTypeOfSenderIsTakenFromTheQueryThenItsHeaderThenTheEvents(t *testing
 func TestEveryTypeOfSenderIsServed(t *testing.T) {
 	for _, source := range payload.Sources() {
 		p := &pipeline{}
-		if response := post(p.handler(t, "demo"), "/webhook?type="+source, "{}"); response.Code != 200 || p.source != source {
+		if response := post(p.handler(t, "demo"), "/webhook?type="+source, "{}"); response.Code != 200 ||
+			p.source != source {
 			t.Errorf("%s: answered %d, delivered as %q", source, response.Code, p.source)
 		}
 	}
 }
 
 func TestATypeThatIsNotHandledIsToldWhichAre(t *testing.T) {
-	const rest = ": the URL must have ?type= with one of docker.io, harbor; others are handled once there is a secret for them"
-	const noType = "what was given as the type can't be one, since it is long, or has others than lower-case letters, digits, dots and dashes" +
-		": the URL must have ?type= with one of docker.io, harbor; what follows the type begins with &, as in &secret=, not with ? or an encoded &" +
+	const rest = ": the URL must have ?type= with one of docker.io, harbor; others are handled once there is a " +
+		"secret for them"
+	const noType = "the value given as type is not valid: it is too long, or has characters other than lower-case " +
+		"letters, digits, dots and dashes" +
+		": the URL must have ?type= with one of docker.io, harbor; the next parameter begins with &, as in " +
+		"&secret=, not with ? or an encoded &" +
 		"; others are handled once there is a secret for them"
 	two := []string{"docker.io", "harbor"}
 	for name, tc := range map[string]struct {
@@ -67,19 +71,23 @@ func TestATypeThatIsNotHandledIsToldWhichAre(t *testing.T) {
 		header   []string
 		want     string
 	}{
-		"unknown":                 {two, "/webhook?type=nobody", nil, `the type "nobody" is not handled` + rest},
-		"known, but no secret":    {two, "/webhook?type=quay.io", nil, `the type "quay.io" is not handled` + rest},
-		"in another case":         {two, "/webhook?type=Harbor", nil, noType},
-		"a secret behind it":      {two, "/webhook?type=docker.io?secret=hunter2", nil, noType},
-		"no type":                 {two, "/webhook", nil, "no type was given" + rest},
-		"an empty type":           {two, "/webhook?type=", nil, "no type was given" + rest},
-		"told by events":          {two, "/webhook", []string{"X-GitHub-Event", "push"}, `the type "github" is not handled` + rest},
-		"twice in the query":      {two, "/webhook?type=harbor&type=docker.io", nil, "the type was given more than once: give it once, in the query or in X-Registry-Type"},
-		"twice in the header":     {two, "/webhook", []string{typeHeader, "harbor", typeHeader, "docker.io"}, "the type was given more than once: give it once, in the query or in X-Registry-Type"},
+		"unknown":              {two, "/webhook?type=nobody", nil, `the type "nobody" is not handled` + rest},
+		"known, but no secret": {two, "/webhook?type=quay.io", nil, `the type "quay.io" is not handled` + rest},
+		"in another case":      {two, "/webhook?type=Harbor", nil, noType},
+		"a secret behind it":   {two, "/webhook?type=docker.io?secret=hunter2", nil, noType},
+		"no type":              {two, "/webhook", nil, "no type was given" + rest},
+		"an empty type":        {two, "/webhook?type=", nil, "no type was given" + rest},
+		"from events": {two, "/webhook", []string{"X-GitHub-Event", "push"},
+			`the type "github" is not handled` + rest},
+		"twice in the query": {two, "/webhook?type=harbor&type=docker.io", nil,
+			"the type was given more than once: give it once, in the query or in X-Registry-Type"},
+		"twice in the header": {two, "/webhook", []string{typeHeader, "harbor", typeHeader, "docker.io"},
+			"the type was given more than once: give it once, in the query or in X-Registry-Type"},
 		"with control characters": {two, "/webhook?type=%1b[2J%0a", nil, noType},
 		"long":                    {two, "/webhook?type=" + strings.Repeat("x", 1000), nil, noType},
 		"no secret at all": {[]string{}, "/webhook?type=harbor", nil,
-			"no type is handled, since there is a secret for none: set one, such as webhook.docker-secret, or --webhook-require-secret=false"},
+			"no type is handled, because no secret is configured: set one, such as webhook.docker-secret, or " +
+				"--webhook-require-secret=false"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &pipeline{acceptedSources: tc.canProve}
@@ -104,32 +112,37 @@ func TestAllNamespacesAreThoseThatHoldTargets(t *testing.T) {
 	}
 }
 
-// Why they are not known is for the log: nobody has proved anything yet.
+// The cause is only logged, because the sender is not authenticated yet.
 func TestWhileTheTargetsAreNotKnownAnAnonymousSenderIsNotToldWhy(t *testing.T) {
 	const cause = `gatewaysyncs.stoker.io is forbidden: User "system:serviceaccount:postern-system:postern" cannot list`
 	p := &pipeline{targetNamespaces: func() ([]string, error) { return nil, errors.New(cause) }}
 	response, log := postLogged(p.handler(t, "*"), "/webhook?type=quay.io")
-	want := httpResult{503, `{"error":"the targets are not known yet: send the webhook again later"}`, "5", "application/json"}
+	want := httpResult{503, `{"error":"the targets are not loaded yet: send the webhook again later"}`, "5",
+		"application/json"}
 	if diff := cmp.Diff(want, toResult(response)); diff != "" || p.called {
-		t.Errorf("answer (-want +got):\n%s", diff)
+		t.Errorf("response (-want +got):\n%s", diff)
 	}
 	if !strings.Contains(strings.ReplaceAll(log, `\"`, `"`), cause) {
 		t.Errorf("the cause is not in the log: %s", log)
 	}
 }
 
-// What is told in place of what went wrong in the cluster.
+// Messages that replace internal errors.
 const (
 	retryMessage         = "it can't be delivered now: send the webhook again later"
-	internalErrorMessage = "it could not be delivered, and to send it again does not help; the record or the log of Postern says why"
-	refusedMessage       = "it can't be written until its target is changed; the record says why"
+	internalErrorMessage = "it could not be delivered, and sending it again does not help; the record or the log of " +
+		"Postern says why"
+	refusedMessage = "it can't be written until its target is changed; the record says why"
 )
 
-// Arrivals of a webhook, by how they ended.
+// Results of a webhook by outcome.
 var (
-	applied       = delivery.NamespaceResult{Namespace: "a", Delivery: newDelivery(postern.DeliveryApplied, "Requested", "requested")}
-	pending       = delivery.NamespaceResult{Namespace: "b", Delivery: newDelivery(postern.DeliveryPending, "TargetUnavailable", "timed out")}
-	failed        = delivery.NamespaceResult{Namespace: "c", Delivery: newDelivery(postern.DeliveryFailed, "TargetRefused", "no"), Err: status(500, "can't be written", 0)}
+	applied = delivery.NamespaceResult{Namespace: "a",
+		Delivery: newDelivery(postern.DeliveryApplied, "Requested", "requested")}
+	pending = delivery.NamespaceResult{Namespace: "b",
+		Delivery: newDelivery(postern.DeliveryPending, "TargetUnavailable", "timed out")}
+	failed = delivery.NamespaceResult{Namespace: "c",
+		Delivery: newDelivery(postern.DeliveryFailed, "TargetRefused", "no"), Err: status(500, "can't be written", 0)}
 	denied        = delivery.NamespaceResult{Namespace: "d", Err: status(403, "a policy says no", 0)}
 	notRecorded   = delivery.NamespaceResult{Namespace: "e", Err: status(503, "could not be recorded", 1)}
 	throttled     = delivery.NamespaceResult{Namespace: "f", Err: noRoom("too many")}
@@ -138,7 +151,7 @@ var (
 	appliedA      = `{"delivery":"github-x","phase":"Applied"}`
 )
 
-// noRoom is the answer of a namespace that has too many deliveries already.
+// noRoom is the error of a namespace with too many deliveries.
 func noRoom(message string) error {
 	err := apierrors.NewTooManyRequests(message, 5)
 	err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: delivery.CauseNoRoom}}
@@ -153,30 +166,50 @@ func TestAWebhookByTypeIsAnsweredByWhatCameOfIt(t *testing.T) {
 	}{
 		"nothing wants it": {delivery.FanoutResult{Message: "nothing wants what was pushed"}, nil,
 			jsonResult(200, `{"accepted":true,"message":"nothing wants what was pushed"}`)},
-		"one":     {delivery.FanoutResult{Results: []delivery.NamespaceResult{applied}}, nil, jsonResult(200, `{"accepted":true,"deliveries":[`+appliedA+`]}`)},
-		"pending": {delivery.FanoutResult{Results: []delivery.NamespaceResult{pending}}, nil, jsonResult(200, `{"accepted":true,"deliveries":[{"delivery":"github-x","phase":"Pending","message":"recorded, and tried again until it is written"}]}`)},
+		"one": {delivery.FanoutResult{Results: []delivery.NamespaceResult{applied}}, nil,
+			jsonResult(200, `{"accepted":true,"deliveries":[`+appliedA+`]}`)},
+		"pending": {delivery.FanoutResult{Results: []delivery.NamespaceResult{pending}}, nil,
+			jsonResult(200,
+				`{"accepted":true,"deliveries":[{"delivery":"github-x","phase":"Pending",`+
+					`"message":"recorded, and retried until it is written"}]}`)},
 		"one, and one failed": {delivery.FanoutResult{Results: []delivery.NamespaceResult{applied, failed}}, nil,
-			jsonResult(200, `{"accepted":true,"deliveries":[`+appliedA+`,{"delivery":"github-x","phase":"Failed","message":"`+refusedMessage+`","error":"`+internalErrorMessage+`"}]}`)},
+			jsonResult(200,
+				`{"accepted":true,"deliveries":[`+appliedA+`,{"delivery":"github-x","phase":"Failed",`+
+					`"message":"`+refusedMessage+`","error":"`+internalErrorMessage+`"}]}`)},
 		"one, and one denied": {delivery.FanoutResult{Results: []delivery.NamespaceResult{denied, applied}}, nil,
 			jsonResult(200, `{"accepted":true,"deliveries":[{"error":"a policy says no"},`+appliedA+`]}`)},
-		"one, and one lost": {delivery.FanoutResult{Results: []delivery.NamespaceResult{applied, notRecorded}}, nil, httpResult{503, `{"error":"` + retryMessage + `"}`, "1", "application/json"}},
-		"one, and one without room": {delivery.FanoutResult{Results: []delivery.NamespaceResult{throttled, applied}}, nil,
+		"one, and one lost": {delivery.FanoutResult{Results: []delivery.NamespaceResult{applied, notRecorded}}, nil,
+			httpResult{503, `{"error":"` + retryMessage + `"}`, "1", "application/json"}},
+		"one, and one without room": {delivery.FanoutResult{Results: []delivery.NamespaceResult{throttled, applied}},
+			nil,
 			jsonResult(200, `{"accepted":true,"deliveries":[{"error":"too many"},`+appliedA+`]}`)},
-		"one, and one whose turn did not come": {delivery.FanoutResult{Results: []delivery.NamespaceResult{busy, applied}}, nil,
+		"one, and one whose turn did not come": {
+			delivery.FanoutResult{Results: []delivery.NamespaceResult{busy, applied}}, nil,
 			httpResult{429, `{"error":"too much"}`, "5", "application/json"}},
-		"denied and without room":      {delivery.FanoutResult{Results: []delivery.NamespaceResult{denied, throttled}}, nil, httpResult{429, `{"error":"too many"}`, "5", "application/json"}},
-		"one, and an error inside":     {delivery.FanoutResult{Results: []delivery.NamespaceResult{applied, internalError}}, nil, jsonResult(500, `{"error":"`+internalErrorMessage+`"}`)},
-		"failed":                       {delivery.FanoutResult{Results: []delivery.NamespaceResult{failed}}, nil, jsonResult(500, `{"error":"`+internalErrorMessage+`"}`)},
-		"denied":                       {delivery.FanoutResult{Results: []delivery.NamespaceResult{denied, denied}}, nil, jsonResult(403, `{"error":"a policy says no"}`)},
-		"denied and lost":              {delivery.FanoutResult{Results: []delivery.NamespaceResult{denied, notRecorded}}, nil, httpResult{503, `{"error":"` + retryMessage + `"}`, "1", "application/json"}},
-		"denied and failed":            {delivery.FanoutResult{Results: []delivery.NamespaceResult{denied, failed}}, nil, jsonResult(403, `{"error":"a policy says no"}`)},
-		"no credential":                {delivery.FanoutResult{}, status(401, "no credential was shown", 0), jsonResult(401, `{"error":"no credential was shown"}`)},
-		"a body that can't be decoded": {delivery.FanoutResult{}, status(400, "it lacks push_data", 0), jsonResult(400, `{"error":"it lacks push_data"}`)},
+		"denied and without room": {delivery.FanoutResult{Results: []delivery.NamespaceResult{denied, throttled}},
+			nil, httpResult{429, `{"error":"too many"}`, "5", "application/json"}},
+		"one, and an error inside": {
+			delivery.FanoutResult{Results: []delivery.NamespaceResult{applied, internalError}}, nil,
+			jsonResult(500, `{"error":"`+internalErrorMessage+`"}`)},
+		"failed": {delivery.FanoutResult{Results: []delivery.NamespaceResult{failed}}, nil,
+			jsonResult(500, `{"error":"`+internalErrorMessage+`"}`)},
+		"denied": {delivery.FanoutResult{Results: []delivery.NamespaceResult{denied, denied}},
+			nil, jsonResult(403, `{"error":"a policy says no"}`)},
+		"denied and lost": {
+			delivery.FanoutResult{Results: []delivery.NamespaceResult{denied, notRecorded}}, nil,
+			httpResult{503, `{"error":"` + retryMessage + `"}`, "1", "application/json"}},
+		"denied and failed": {delivery.FanoutResult{Results: []delivery.NamespaceResult{denied, failed}},
+			nil, jsonResult(403, `{"error":"a policy says no"}`)},
+		"no credential": {delivery.FanoutResult{}, status(401, "no credential was shown", 0),
+			jsonResult(401, `{"error":"no credential was shown"}`)},
+		"a body that can't be decoded": {delivery.FanoutResult{}, status(400, "it lacks push_data", 0),
+			jsonResult(400, `{"error":"it lacks push_data"}`)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &pipeline{fanout: tc.spread, err: tc.err}
-			if diff := cmp.Diff(tc.want, toResult(post(p.handler(t, "demo"), "/webhook?type=docker.io", "{}"))); diff != "" {
-				t.Errorf("answer (-want +got):\n%s", diff)
+			got := toResult(post(p.handler(t, "demo"), "/webhook?type=docker.io", "{}"))
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("response (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -185,7 +218,9 @@ func TestAWebhookByTypeIsAnsweredByWhatCameOfIt(t *testing.T) {
 func TestAnAnswerTellsOfNoMoreThanAHundredNamespaces(t *testing.T) {
 	p := &pipeline{}
 	for i := range 250 {
-		p.fanout.Results = append(p.fanout.Results, delivery.NamespaceResult{Namespace: fmt.Sprint("ns-", i), Delivery: namedDelivery(fmt.Sprint("github-", i))})
+		p.fanout.Results = append(p.fanout.Results,
+			delivery.NamespaceResult{Namespace: fmt.Sprint("ns-", i),
+				Delivery: namedDelivery(fmt.Sprint("github-", i))})
 	}
 	var got typeResponse
 	decode(t, post(p.handler(t, "demo"), "/webhook?type=docker.io", "{}").Body.Bytes(), &got)
@@ -200,12 +235,14 @@ func namedDelivery(name string) *postern.WebhookDelivery {
 	return d
 }
 
-// A secret may be one for all namespaces. Who holds it does not learn in which of them something is.
+// The secret may be for all namespaces. Its owner must not learn which of them have targets.
 func TestAnAnswerByTypeNamesNoNamespace(t *testing.T) {
 	p := &pipeline{fanout: delivery.FanoutResult{Results: []delivery.NamespaceResult{
-		{Namespace: "secret-project-x", Delivery: namedDelivery("github-x")}, {Namespace: "secret-project-y", Err: status(403, "a policy says no", 0)},
+		{Namespace: "secret-project-x", Delivery: namedDelivery("github-x")},
+		{Namespace: "secret-project-y", Err: status(403, "a policy says no", 0)},
 	}}}
-	if body := post(p.handler(t, "demo"), "/webhook?type=docker.io", "{}").Body.String(); strings.Contains(body, "secret-project") {
-		t.Errorf("answered %s", body)
+	body := post(p.handler(t, "demo"), "/webhook?type=docker.io", "{}").Body.String()
+	if strings.Contains(body, "secret-project") {
+		t.Errorf("got %s", body)
 	}
 }

@@ -24,30 +24,32 @@ import (
 	"postern.dev/postern/pkg/delivery"
 )
 
-// pipeline is what a handler is tested with: it notes what it is given, and answers what a test wants.
+// pipeline fakes the delivery pipeline and the limiter: it records its arguments and returns the configured results.
 type pipeline struct {
-	// What is answered.
+	// Results.
 	delivered        *postern.WebhookDelivery
 	fanout           delivery.FanoutResult
 	err              error
-	acceptedSources  []string // the types of sender that can prove themselves; nil is all
+	acceptedSources  []string // the types of sender with a secret; nil is all
 	beginErr         error
 	holdErr          error
 	targetNamespaces func() ([]string, error)
 	none             bool // there is no GatewaySync
 
-	// What was given.
+	// Arguments.
 	delivery   *postern.WebhookDelivery
 	in         delivery.Request
 	source     string
 	namespaces []string
 	called     bool
-	shares     []string // the namespaces whose shares requests took
-	requests   int      // requests that have begun, less those that have ended
+	shares     []string // the namespaces whose shares were used
+	requests   int      // requests in flight
 	bodies     int
 }
 
-func (p *pipeline) Deliver(_ context.Context, d *postern.WebhookDelivery, in delivery.Request, dryRun bool) (*postern.WebhookDelivery, error) {
+func (p *pipeline) Deliver(
+	_ context.Context, d *postern.WebhookDelivery, in delivery.Request, dryRun bool,
+) (*postern.WebhookDelivery, error) {
 	p.called, p.delivery, p.in = true, d, in
 	if dryRun {
 		return nil, errors.New("a dry run")
@@ -55,7 +57,9 @@ func (p *pipeline) Deliver(_ context.Context, d *postern.WebhookDelivery, in del
 	return p.delivered, p.err
 }
 
-func (p *pipeline) DeliverToNamespaces(_ context.Context, source string, namespaces []string, in delivery.Request) (delivery.FanoutResult, error) {
+func (p *pipeline) DeliverToNamespaces(
+	_ context.Context, source string, namespaces []string, in delivery.Request,
+) (delivery.FanoutResult, error) {
 	p.called, p.source, p.namespaces, p.in = true, source, namespaces, in
 	return p.fanout, p.err
 }
@@ -76,7 +80,7 @@ func (p *pipeline) AcquireBody(
 
 const maxPayloadBytes = 100
 
-// handler returns a handler before the pipeline, for webhooks that may act on these namespaces.
+// handler returns a handler in front of the pipeline for webhooks that may act on these namespaces.
 func (p *pipeline) handler(t *testing.T, namespaces string) http.Handler {
 	t.Helper()
 	allowed, err := ParseNamespaces(namespaces)
@@ -89,11 +93,13 @@ func (p *pipeline) handler(t *testing.T, namespaces string) http.Handler {
 			return p.acceptedSources == nil || slices.Contains(p.acceptedSources, source)
 		},
 		TargetNamespaces: func() ([]string, error) { return p.targetNamespaces() },
-		Exists:           func(namespace, name string) bool { return !p.none && namespace == "demo" && name == "plant" },
+		Exists: func(namespace, name string) bool {
+			return !p.none && namespace == "demo" && name == "plant"
+		},
 	})
 }
 
-// post sends a body and headers, which are names and values in turn.
+// post sends a body with headers, given as alternating names and values.
 func post(h http.Handler, path, body string, header ...string) *httptest.ResponseRecorder {
 	return send(h, http.MethodPost, path, body, header...)
 }
@@ -102,10 +108,11 @@ func send(h http.Handler, method, path, body string, header ...string) *httptest
 	return do(h, httptest.NewRequest(method, path, strings.NewReader(body)), header...)
 }
 
-// postLogged returns the log as well, with all that is ever logged.
+// postLogged also returns the log at all levels.
 func postLogged(h http.Handler, path string, header ...string) (recorder *httptest.ResponseRecorder, log string) {
 	var written bytes.Buffer
-	logger := textlogger.NewLogger(textlogger.NewConfig(textlogger.Verbosity(math.MaxInt32), textlogger.Output(&written)))
+	logger := textlogger.NewLogger(
+		textlogger.NewConfig(textlogger.Verbosity(math.MaxInt32), textlogger.Output(&written)))
 	req := httptest.NewRequest(http.MethodPost, path, strings.NewReader("{}"))
 	recorder = do(h, req.WithContext(klog.NewContext(req.Context(), logger)), header...)
 	return recorder, written.String()
@@ -120,7 +127,7 @@ func do(h http.Handler, req *http.Request, header ...string) *httptest.ResponseR
 	return recorder
 }
 
-// httpResult is an answer, in short.
+// httpResult is a summary of a response.
 type httpResult struct {
 	Code       int
 	Body       string
@@ -129,15 +136,16 @@ type httpResult struct {
 }
 
 func toResult(response *httptest.ResponseRecorder) httpResult {
-	return httpResult{response.Code, strings.TrimSuffix(response.Body.String(), "\n"), response.Header().Get("Retry-After"), response.Header().Get("Content-Type")}
+	return httpResult{response.Code, strings.TrimSuffix(response.Body.String(), "\n"),
+		response.Header().Get("Retry-After"), response.Header().Get("Content-Type")}
 }
 
-// jsonResult is an answer without Retry-After.
+// jsonResult returns a JSON response without Retry-After.
 func jsonResult(code int, body string) httpResult {
 	return httpResult{Code: code, Body: body, Type: "application/json"}
 }
 
-// status returns an error that is answered with that code.
+// status returns an error with that code.
 func status(code int32, message string, retryAfter int32) error {
 	err := &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: code, Message: message}}
 	if retryAfter > 0 {
@@ -149,6 +157,6 @@ func status(code int32, message string, retryAfter int32) error {
 func decode(t *testing.T, body []byte, into any) {
 	t.Helper()
 	if err := json.Unmarshal(body, into); err != nil {
-		t.Fatalf("the answer is no JSON: %v: %s", err, body)
+		t.Fatalf("the response is not JSON: %v: %s", err, body)
 	}
 }

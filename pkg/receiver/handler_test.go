@@ -17,16 +17,22 @@ import (
 )
 
 func TestMethodsAndPathsThatAreNotServed(t *testing.T) {
-	const nothing = `{"error":"there is nothing at this path: POST a webhook to /webhook/NAMESPACE/NAME for one GatewaySync, or to /webhook?type=TYPE for whatever wants what was pushed"}`
+	const nothing = `{"error":"no such path: POST a webhook to /webhook/NAMESPACE/NAME for one GatewaySync, ` +
+		`or to /webhook?type=TYPE for all targets that follow the pushed image or ref"}`
 	for name, tc := range map[string]struct {
 		method, path, allow string
 		want                httpResult
 	}{
-		"GET of a webhook":          {"GET", "/webhook?type=quay.io", "POST", jsonResult(405, `{"error":"this path takes POST alone"}`)},
-		"HEAD of a webhook":         {"HEAD", "/webhook", "POST", jsonResult(405, `{"error":"this path takes POST alone"}`)},
-		"PUT to a GatewaySync":      {"PUT", "/webhook/demo/plant", "POST", jsonResult(405, `{"error":"this path takes POST alone"}`)},
-		"POST of health":            {"POST", "/healthz", "GET, HEAD", jsonResult(405, `{"error":"this path takes GET, HEAD alone"}`)},
-		"health":                    {"GET", "/healthz", "", httpResult{Code: 200, Body: "OK", Type: "text/plain; charset=utf-8"}},
+		"GET of a webhook": {"GET", "/webhook?type=quay.io", "POST",
+			jsonResult(405, `{"error":"this path accepts only POST"}`)},
+		"HEAD of a webhook": {"HEAD", "/webhook", "POST",
+			jsonResult(405, `{"error":"this path accepts only POST"}`)},
+		"PUT to a GatewaySync": {"PUT", "/webhook/demo/plant", "POST",
+			jsonResult(405, `{"error":"this path accepts only POST"}`)},
+		"POST of health": {"POST", "/healthz", "GET, HEAD",
+			jsonResult(405, `{"error":"this path accepts only GET, HEAD"}`)},
+		"health": {"GET", "/healthz", "",
+			httpResult{Code: 200, Body: "OK", Type: "text/plain; charset=utf-8"}},
 		"another path":              {"POST", "/", "", jsonResult(404, nothing)},
 		"a path that ends early":    {"POST", "/webhook/demo", "", jsonResult(404, nothing)},
 		"a path that goes on":       {"POST", "/webhook/demo/plant/x", "", jsonResult(404, nothing)},
@@ -47,10 +53,10 @@ func TestMethodsAndPathsThatAreNotServed(t *testing.T) {
 			response := send(p.handler(t, "demo"), tc.method, tc.path, "{}")
 			got := toResult(response)
 			if tc.want.Code == http.StatusBadRequest && strings.HasPrefix(got.Body, `{"error":"the name`) {
-				got.Body = "" // the words are those of Kubernetes
+				got.Body = "" // Kubernetes' text
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
-				t.Errorf("answer (-want +got):\n%s", diff)
+				t.Errorf("response (-want +got):\n%s", diff)
 			}
 			if got := response.Header().Get("Allow"); got != tc.allow {
 				t.Errorf("got Allow %q, want %q", got, tc.allow)
@@ -70,7 +76,8 @@ func TestWhatIsTooMuchOrCanNotBeReadIsNotDelivered(t *testing.T) {
 		want   httpResult
 	}{
 		"too large": {&pipeline{}, strings.Repeat("x", maxPayloadBytes+1), nil,
-			jsonResult(413, `{"error":"Request entity too large: the body is over 100 bytes, which --max-payload-bytes sets"}`)},
+			jsonResult(413,
+				`{"error":"Request entity too large: the body is over 100 bytes, which --max-payload-bytes sets"}`)},
 		"compressed": {&pipeline{}, "x", []string{"Content-Encoding", "gzip"},
 			jsonResult(400, `{"error":"the body is compressed: send it without Content-Encoding"}`)},
 		"may not begin": {&pipeline{beginErr: status(503, "later", 5)}, "x", nil,
@@ -83,7 +90,7 @@ func TestWhatIsTooMuchOrCanNotBeReadIsNotDelivered(t *testing.T) {
 				p := *tc.p
 				got := toResult(post(p.handler(t, "demo"), path, tc.body, tc.header...))
 				if diff := cmp.Diff(tc.want, got); diff != "" {
-					t.Errorf("answer (-want +got):\n%s", diff)
+					t.Errorf("response (-want +got):\n%s", diff)
 				}
 				if p.called {
 					t.Error("it was delivered")
@@ -101,24 +108,26 @@ func TestWhatTheGuardGivesIsGivenBack(t *testing.T) {
 		post(h, "/webhook?type=quay.io", "{}")
 		post(h, "/webhook/demo/plant", strings.Repeat("x", maxPayloadBytes+1))
 		if p.requests != 0 || p.bodies != 0 {
-			t.Errorf("%d requests and %d bodies are not given back", p.requests, p.bodies)
+			t.Errorf("%d requests and %d bodies were not released", p.requests, p.bodies)
 		}
 	}
 }
 
-// Whoever calls is a stranger to the cluster, whatever it shows.
+// A sender is anonymous to the cluster, with any credential.
 func TestWhatCameInReachesThePipelineAsItIs(t *testing.T) {
 	for _, path := range []string{"/webhook/demo/plant?", "/webhook?type=docker.io&"} {
 		p := &pipeline{delivered: &postern.WebhookDelivery{}}
 		post(p.handler(t, "demo"), path+"secret=s3%20cret&registry_url=https://a.example.com/b", `{"a": 1}`,
-			"Authorization", "Bearer t0ken", "X-Remote-User", "admin", "X-Remote-Group", "system:masters", "X-Test", "1")
+			"Authorization", "Bearer t0ken", "X-Remote-User", "admin", "X-Remote-Group", "system:masters", "X-Test",
+			"1")
 		type incoming struct {
 			Body, QuerySecret, RegistryURL, User string
 			Groups                               []string
 			Authorization, Test                  string
 			AuthorizationIsToken                 bool
 		}
-		want := incoming{`{"a": 1}`, "s3 cret", "https://a.example.com/b", user.Anonymous, []string{user.AllUnauthenticated},
+		want := incoming{`{"a": 1}`, "s3 cret", "https://a.example.com/b", user.Anonymous,
+			[]string{user.AllUnauthenticated},
 			"Bearer t0ken", "1", true}
 		in := p.in
 		got := incoming{string(in.Body), in.QuerySecret, in.RegistryURL, in.User.GetName(), in.User.GetGroups(),
@@ -127,7 +136,7 @@ func TestWhatCameInReachesThePipelineAsItIs(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", path, diff)
 		}
 		if _, known := credential.Identify(in.User); known {
-			t.Errorf("%s: the caller is taken for %s", path, in.User.GetName())
+			t.Errorf("%s: the user is %s", path, in.User.GetName())
 		}
 	}
 }

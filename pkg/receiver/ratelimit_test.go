@@ -18,7 +18,8 @@ import (
 
 func TestRatesAreTakenWithAndWithoutATime(t *testing.T) {
 	for text, want := range map[string]Rate{
-		"0": {}, "0/s": {}, "100": {100, time.Hour}, "100/h": {100, time.Hour}, "60/m": {60, time.Minute}, "10/s": {10, time.Second},
+		"0": {}, "0/s": {}, "100": {100, time.Hour}, "100/h": {100, time.Hour}, "60/m": {60, time.Minute},
+		"10/s":      {10, time.Second},
 		" 10 / s\n": {10, time.Second},
 	} {
 		got, err := ParseRate(text)
@@ -29,35 +30,40 @@ func TestRatesAreTakenWithAndWithoutATime(t *testing.T) {
 			t.Errorf("%q (-want +got):\n%s", text, diff)
 		}
 		if again, err := ParseRate(got.String()); err != nil || again != got {
-			t.Errorf("%q is written as %s", text, got)
+			t.Errorf("%q is formatted as %s", text, got)
 		}
 	}
-	for _, text := range []string{"", "/s", "-1", "1.5", "1e3", "10/d", "10/", "10/s/s", "ten", "99999999999999999999"} {
-		if got, err := ParseRate(text); err == nil || !strings.Contains(err.Error(), "is no rate: give a number an hour") {
+	for _, text := range []string{"", "/s", "-1", "1.5", "1e3", "10/d", "10/", "10/s/s", "ten",
+		"99999999999999999999"} {
+		if got, err := ParseRate(text); err == nil ||
+			!strings.Contains(err.Error(), "is not a valid rate: give requests per hour") {
 			t.Errorf("%q: got %s and error %v", text, got, err)
 		}
 	}
 }
 
-// sendResult is what came of a request: how long it took, and the answer.
+// sendResult is how long a request took, and the response.
 type sendResult struct {
 	Waited     time.Duration
 	Code       int
 	RetryAfter string
 }
 
-// newLimitedSender returns what sends a request through the limit, whose handler answers 202 at once. It must not outlive its bubble.
+// newLimitedSender returns a function that sends a request through the limit. Use it only within its synctest bubble.
 func newLimitedSender(rate Rate, maxWaiting int) func(ctx context.Context, path string) sendResult {
-	handler := rate.limit(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }), maxWaiting, func() {})
+	handler := rate.limit(
+		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }),
+		maxWaiting, func() {})
 	return func(ctx context.Context, path string) sendResult {
 		start, response := time.Now(), httptest.NewRecorder()
-		response.Code = 0 // unless there is an answer
+		response.Code = 0 // until there is a response
 		handler.ServeHTTP(response, httptest.NewRequestWithContext(ctx, http.MethodPost, path, nil))
-		return sendResult{Waited: time.Since(start), Code: response.Code, RetryAfter: response.Header().Get("Retry-After")}
+		return sendResult{Waited: time.Since(start), Code: response.Code,
+			RetryAfter: response.Header().Get("Retry-After")}
 	}
 }
 
-// sendConcurrently sends n requests at once and returns what came of them, in the order of their ends.
+// sendConcurrently sends n concurrent requests and returns their results in order of completion.
 func sendConcurrently(ctx context.Context, n int, send func(context.Context, string) sendResult) []sendResult {
 	var mu sync.Mutex
 	var all []sendResult
@@ -79,7 +85,8 @@ func TestARequestOverTheRateWaitsForItsTurn(t *testing.T) {
 		send := newLimitedSender(Rate{Requests: 2, Per: time.Second}, 10)
 		want := []sendResult{
 			{Waited: 0, Code: 202}, {Waited: 0, Code: 202},
-			{Waited: 500 * time.Millisecond, Code: 202}, {Waited: time.Second, Code: 202}, {Waited: 1500 * time.Millisecond, Code: 202},
+			{Waited: 500 * time.Millisecond, Code: 202}, {Waited: time.Second, Code: 202},
+			{Waited: 1500 * time.Millisecond, Code: 202},
 		}
 		if diff := cmp.Diff(want, sendConcurrently(t.Context(), 5, send)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
@@ -106,7 +113,7 @@ func TestARequestThatWouldWaitTooLongIsRefusedAtOnce(t *testing.T) {
 			if diff := cmp.Diff(test.want, send(t.Context(), "/webhook")); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", test.rate, diff)
 			}
-			// To be refused uses up nothing.
+			// Refused requests use no tokens.
 			for range 1000 {
 				send(t.Context(), "/webhook")
 			}
@@ -146,7 +153,7 @@ func TestASenderThatLeavesStopsWaiting(t *testing.T) {
 		if diff := cmp.Diff(sendResult{Waited: time.Second}, send(leaving, "/webhook")); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
-		// Its turn goes to the next.
+		// The next request gets its token.
 		if diff := cmp.Diff(sendResult{Waited: 8 * time.Second, Code: 202}, send(t.Context(), "/webhook")); diff != "" {
 			t.Errorf("the next (-want +got):\n%s", diff)
 		}
@@ -156,15 +163,18 @@ func TestASenderThatLeavesStopsWaiting(t *testing.T) {
 func TestWhatIsRefusedIsCountedAndAnsweredAsEveryError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		counted := 0
-		handler := Rate{Requests: 1, Per: time.Hour}.limit(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), 1, func() { counted++ })
+		handler := Rate{Requests: 1, Per: time.Hour}.limit(
+			http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), 1, func() { counted++ })
 		var response *httptest.ResponseRecorder
 		for range 3 {
 			response = httptest.NewRecorder()
 			handler.ServeHTTP(response, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/webhook", nil))
 		}
-		const want = `{"error":"more requests came in than --webhook-ratelimit-allowed lets through: send it again later"}` + "\n"
-		if got := response.Body.String(); counted != 2 || got != want || response.Header().Get("Content-Type") != "application/json" {
-			t.Errorf("counted %d, answered %s", counted, got)
+		const want = `{"error":"the rate limit (--webhook-ratelimit-allowed) is exceeded: ` +
+			`send the webhook again later"}` + "\n"
+		if got := response.Body.String(); counted != 2 || got != want ||
+			response.Header().Get("Content-Type") != "application/json" {
+			t.Errorf("counted %d, got %s", counted, got)
 		}
 	})
 }
@@ -197,7 +207,8 @@ func TestWithoutARateNothingIsLimited(t *testing.T) {
 
 func TestTheBodyIsNotReadBeforeItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		handler := Rate{Requests: 1, Per: time.Hour}.limit(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), 1, func() {})
+		handler := Rate{Requests: 1, Per: time.Hour}.limit(
+			http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), 1, func() {})
 		for range 2 {
 			req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/webhook", unreadable{t})
 			handler.ServeHTTP(httptest.NewRecorder(), req)
@@ -208,6 +219,6 @@ func TestTheBodyIsNotReadBeforeItsTurn(t *testing.T) {
 type unreadable struct{ t *testing.T }
 
 func (u unreadable) Read([]byte) (int, error) {
-	u.t.Error("the body is read")
+	u.t.Error("the body was read")
 	return 0, context.Canceled
 }

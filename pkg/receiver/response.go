@@ -15,12 +15,12 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// errorResponse is every error, whatever its code.
+// errorResponse is the body of every error response.
 type errorResponse struct {
 	Error string `json:"error"`
 }
 
-// writeError answers with an error, and Retry-After if it tells when to try again.
+// writeError writes an error response, with Retry-After if err has a delay.
 func writeError(w http.ResponseWriter, err error) {
 	status := responsewriters.ErrorToAPIStatus(err)
 	if status.Details != nil && status.Details.RetryAfterSeconds > 0 {
@@ -29,35 +29,38 @@ func writeError(w http.ResponseWriter, err error) {
 	writeJSON(w, int(status.Code), errorResponse{status.Message})
 }
 
-// writeJSON answers with a line of JSON, in which nothing is escaped that need not be.
+// writeJSON writes a response as one line of JSON without HTML escaping.
 func writeJSON(w http.ResponseWriter, code int, response any) {
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(response); err != nil {
-		klog.ErrorS(err, "Could not encode an answer")
-		code, body = http.StatusInternalServerError, *bytes.NewBufferString(`{"error":"the answer could not be encoded"}`)
+		klog.ErrorS(err, "Could not encode a response")
+		code, body = http.StatusInternalServerError,
+			*bytes.NewBufferString(`{"error":"the response could not be encoded"}`)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	if _, err := w.Write(body.Bytes()); err != nil {
-		klog.V(2).InfoS("Could not send an answer", "err", err)
+		klog.V(2).InfoS("Could not send a response", "err", err)
 	}
 }
 
 func methodNotAllowed(w http.ResponseWriter, allowed string) {
 	w.Header().Set("Allow", allowed)
-	writeJSON(w, http.StatusMethodNotAllowed, errorResponse{"this path takes " + allowed + " alone"})
+	writeJSON(w, http.StatusMethodNotAllowed, errorResponse{"this path accepts only " + allowed})
 }
 
 func serveNotFound(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusNotFound, errorResponse{
-		"there is nothing at this path: POST a webhook to /webhook/NAMESPACE/NAME for one GatewaySync, or to /webhook?type=TYPE for whatever wants what was pushed"})
+		"no such path: POST a webhook to /webhook/NAMESPACE/NAME for one GatewaySync, or to /webhook?type=TYPE for " +
+			"all targets that follow the pushed image or ref"})
 }
 
-// forbidden is the answer to a sender that has proved itself, but not where webhooks may act.
+// forbidden returns a 403 for an authenticated sender that is not allowed to deliver to the namespace.
 func forbidden(message string) error {
 	return &apierrors.StatusError{ErrStatus: metav1.Status{
-		Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden, Message: message,
+		Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden,
+		Message: message,
 	}}
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// connection is one connection to a server, which asks over it again and again.
+// connection sends requests to a server over one connection.
 type connection struct {
 	net.Conn
 	reader *bufio.Reader
@@ -45,26 +45,27 @@ func (c *connection) mustReadResponse(t *testing.T) {
 
 func TestAConnectionOverTheLimitWaitsUntilAnotherEnds(t *testing.T) {
 	var late atomic.Bool
-	server := startServer(t, ServerConfig{MaxConnections: 1, Handler: http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+	handler := http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 		late.Store(late.Load() || req.URL.Path == "/late")
-	})})
+	})
+	server := startServer(t, ServerConfig{MaxConnections: 1, Handler: handler})
 	first := server.open(t)
 	first.get(t, "/first")
 	first.mustReadResponse(t)
 	second := server.open(t)
 	second.get(t, "/late")
-	for range 100 { // any of which would be answered after the other, if that had its turn
+	for range 100 { // enough for the other connection to be served if there were no limit
 		first.get(t, "/first")
 		first.mustReadResponse(t)
 	}
 	if late.Load() {
-		t.Error("a connection over the limit is served")
+		t.Error("a connection over the limit was served")
 	}
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
 	second.mustReadResponse(t)
 	if !late.Load() {
-		t.Error("the handler was not asked")
+		t.Error("the handler was not called")
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// startHTTP2Server runs a server that speaks HTTP/2.
+// startHTTP2Server starts a server with HTTP/2.
 func startHTTP2Server(t *testing.T, handler http.Handler) *testServer {
 	t.Helper()
 	options := pairFiles(t)
@@ -27,7 +27,7 @@ func startHTTP2Server(t *testing.T, handler http.Handler) *testServer {
 	return startServer(t, ServerConfig{TLS: options, Certificates: certificates, Handler: handler})
 }
 
-// What a client may send unasked is what the server has to keep.
+// A client can make the server buffer as much as its settings allow.
 func TestAConnectionOfHTTP2MayHoldLittleThatNothingReads(t *testing.T) {
 	server := startHTTP2Server(t, nil)
 	conn, err := tls.Dial("tcp", server.address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
@@ -48,7 +48,7 @@ func TestAConnectionOfHTTP2MayHoldLittleThatNothingReads(t *testing.T) {
 	type bounds struct{ Streams, Frame, Stream, Connection uint32 }
 	const defaultWindow = 1<<16 - 1 // RFC 9113, section 6.9.2
 	got := bounds{Connection: defaultWindow}
-	for pinged := false; !pinged; { // whatever the server offers at first, it says before it answers
+	for pinged := false; !pinged; { // the server sends its settings before it responds
 		frame, err := framer.ReadFrame()
 		if err != nil {
 			t.Fatal(err)
@@ -67,7 +67,8 @@ func TestAConnectionOfHTTP2MayHoldLittleThatNothingReads(t *testing.T) {
 			pinged = true
 		}
 	}
-	if diff := cmp.Diff(bounds{Streams: 4, Frame: 16 << 10, Stream: 64 << 10, Connection: defaultWindow}, got); diff != "" {
+	want := bounds{Streams: 4, Frame: 16 << 10, Stream: 64 << 10, Connection: defaultWindow}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -84,12 +85,14 @@ func TestALargeBodyArrivesOverHTTP2(t *testing.T) {
 	}))
 	transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	defer transport.CloseIdleConnections()
-	resp, err := (&http.Client{Transport: transport}).Post("https://"+server.address, "application/json", bytes.NewReader(make([]byte, size)))
+	resp, err := (&http.Client{Transport: transport}).Post("https://"+server.address, "application/json",
+		bytes.NewReader(make([]byte, size)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if proto, got := resp.Header.Get("X-Proto"), resp.Header.Get("X-Size"); proto != "HTTP/2.0" || got != strconv.Itoa(size) {
+	if proto, got := resp.Header.Get("X-Proto"), resp.Header.Get("X-Size"); proto != "HTTP/2.0" ||
+		got != strconv.Itoa(size) {
 		t.Errorf("%s bytes arrived over %s", got, proto)
 	}
 }

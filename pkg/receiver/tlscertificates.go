@@ -24,34 +24,33 @@ import (
 	"postern.dev/postern/pkg/certificate"
 )
 
-// checkInterval is how often the age of the certificate and the files are looked at. Mostly, a change of files is seen at
-// once.
+// checkInterval is how often the certificate's age and the files are checked. Most file changes are noticed at once.
 const checkInterval = 10 * time.Second
 
-// Certificates are what the receiver shows: the certificate of its files, or, while there is none, a self-signed one that
-// it makes itself. One that is broken or out of date never replaces another. They are safe for concurrent use.
+// Certificates provides the receiver's serving certificates: the pair in its files, or a self-signed one while there is
+// none. A broken or expired pair never replaces a certificate in use. It is safe for concurrent use.
 type Certificates struct {
 	options TLSOptions
 	now     func() time.Time
 	current atomic.Pointer[certificateSet]
 
 	mu sync.Mutex
-	// files follows the files once they have been there; follow starts that.
+	// files watches the files once they exist; watchOnce starts it.
 	files     *dynamiccertificates.DynamicCertKeyPairContent
 	watchOnce sync.Once
-	// lastError is what was last said about the files, so that it is not said again and again.
+	// lastError is the last logged error of the files; it is not logged again.
 	lastError string
 }
 
-// certificateSet are those of which a client gets the first that it supports.
+// certificateSet offers a client its first certificate that the client supports.
 type certificateSet struct {
 	certificates []tls.Certificate
-	renewAt      time.Time // zero if they are not ours to renew
+	renewAt      time.Time // zero if they are from files
 }
 
-// LoadCertificates reads the files, or makes a self-signed certificate if one of them is absent or empty. A pair that is
-// broken is an error. One that has expired, or is not valid yet, is shown all the same, since time makes it so and nobody's
-// mistake just now: an error would end the whole process at its next restart, and senders that do not verify go on.
+// LoadCertificates loads the files, or creates a self-signed certificate if one of them is absent or empty. A broken
+// pair is an error. A pair that has expired or is not valid yet is served: an error would end the whole process at its
+// next restart because of the time alone, and senders that do not verify it still work.
 func LoadCertificates(options TLSOptions) (*Certificates, error) {
 	return loadCertificates(options, time.Now)
 }
@@ -81,14 +80,14 @@ func loadCertificates(options TLSOptions, now func() time.Time) (*Certificates, 
 	return c, nil
 }
 
-// missingFile returns which of the two is missing, or "". A file that is absent or empty, as those of an optional Secret are, is
-// missing, and so is one for which no path is given.
+// missingFile returns which of the two files is missing, or "". A file counts as missing if its path is not set, or if
+// it is absent or empty, as with an optional Secret.
 func (o TLSOptions) missingFile() (string, error) {
-	for _, file := range []struct{ holds, path string }{{"certificate", o.CertFile}, {"private key", o.KeyFile}} {
+	for _, file := range []struct{ content, path string }{{"certificate", o.CertFile}, {"private key", o.KeyFile}} {
 		info, err := os.Stat(file.path)
 		switch {
 		case file.path == "", errors.Is(err, fs.ErrNotExist), err == nil && info.Size() == 0:
-			return file.holds, nil
+			return file.content, nil
 		case err != nil:
 			return "", fmt.Errorf("could not read the certificate for webhooks: %w", err)
 		}
@@ -97,38 +96,42 @@ func (o TLSOptions) missingFile() (string, error) {
 }
 
 func (c *Certificates) openFiles() (*dynamiccertificates.DynamicCertKeyPairContent, error) {
-	files, err := dynamiccertificates.NewDynamicServingContentFromFiles("receiver", c.options.CertFile, c.options.KeyFile)
+	files, err := dynamiccertificates.NewDynamicServingContentFromFiles("receiver", c.options.CertFile,
+		c.options.KeyFile)
 	if err != nil {
-		return nil, fmt.Errorf("could not load the certificate for webhooks from %s and %s: %w", c.options.CertFile, c.options.KeyFile, err)
+		return nil, fmt.Errorf("could not load the certificate for webhooks from %s and %s: %w", c.options.CertFile,
+			c.options.KeyFile, err)
 	}
 	files.AddListener(c)
 	return files, nil
 }
 
-// loadPair returns the certificate in the files, which may be out of date.
+// loadPair returns the certificate in the files, which may have expired.
 func (c *Certificates) loadPair() (tls.Certificate, error) {
 	mounted, err := tls.X509KeyPair(c.files.CurrentCertKeyContent())
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("could not load the certificate for webhooks from %s and %s: %w", c.options.CertFile, c.options.KeyFile, err)
+		return tls.Certificate{}, fmt.Errorf("could not load the certificate for webhooks from %s and %s: %w",
+			c.options.CertFile, c.options.KeyFile, err)
 	}
 	return mounted, nil
 }
 
-// checkValidity says what to do about a certificate of the files that is not valid now. Of a chain only the first counts:
-// clients find their own way past an intermediate certificate that has expired.
+// checkValidity returns an error with a remedy if a certificate of the files is not valid now. It checks only the leaf:
+// clients can find another path around an expired intermediate.
 func (c *Certificates) checkValidity(leaf *x509.Certificate) error {
 	switch now := c.now(); {
 	case now.After(leaf.NotAfter):
 		return fmt.Errorf("the certificate for webhooks in %s expired on %s: renew it, which takes no restart",
 			c.options.CertFile, leaf.NotAfter.Format(time.RFC3339))
 	case now.Before(leaf.NotBefore):
-		return fmt.Errorf("the certificate for webhooks in %s is not valid before %s: look at the clock of this machine, and at whoever issued it",
+		return fmt.Errorf(
+			"the certificate for webhooks in %s is not valid before %s: check the clock of this machine and the issuer",
 			c.options.CertFile, leaf.NotBefore.Format(time.RFC3339))
 	}
 	return nil
 }
 
-// getCertificate returns what a client is shown. It is GetCertificate of a tls.Config.
+// getCertificate implements GetCertificate of tls.Config.
 func (c *Certificates) getCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	certificates := c.current.Load().certificates
 	for i := range certificates {
@@ -136,22 +139,22 @@ func (c *Certificates) getCertificate(hello *tls.ClientHelloInfo) (*tls.Certific
 			return &certificates[i], nil
 		}
 	}
-	return &certificates[0], nil // and the handshake says what is wrong
+	return &certificates[0], nil // the handshake reports the mismatch
 }
 
-// Run keeps the certificates current until ctx is done. It is called once.
+// Run keeps the certificates current until ctx is done. Call it once.
 func (c *Certificates) Run(ctx context.Context) {
 	wait.UntilWithContext(ctx, c.refresh, checkInterval)
 }
 
-// Enqueue takes up a change of the files. It makes Certificates a dynamiccertificates.Listener.
+// Enqueue reloads changed files. It implements dynamiccertificates.Listener.
 func (c *Certificates) Enqueue() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reload()
 }
 
-// refresh does what time asks for, and what the file system did not tell: it forgets files that are removed and made again.
+// refresh renews certificates by age and rereads the files: replacing them can end the file watch.
 func (c *Certificates) refresh(ctx context.Context) {
 	files := c.ensureWatch(ctx)
 	var err error
@@ -162,9 +165,11 @@ func (c *Certificates) refresh(ctx context.Context) {
 	defer c.mu.Unlock()
 	switch {
 	case err != nil:
-		c.logOnce(fmt.Errorf("could not load the certificate for webhooks from %s and %s: %w", c.options.CertFile, c.options.KeyFile, err), msgUnchanged)
+		c.logOnce(
+			fmt.Errorf("could not load the certificate for webhooks from %s and %s: %w", c.options.CertFile,
+				c.options.KeyFile, err), msgUnchanged)
 	case files != nil:
-		c.reload() // the same may have become valid
+		c.reload() // an unchanged pair may have become valid
 	}
 	if at := c.current.Load().renewAt; !at.IsZero() && !c.now().Before(at) {
 		if err := c.selfSign(); err != nil {
@@ -173,8 +178,8 @@ func (c *Certificates) refresh(ctx context.Context) {
 	}
 }
 
-// ensureWatch returns what follows the files, and has it begin. It is nil until they have appeared, as those of an optional
-// Secret may do later.
+// ensureWatch starts and returns the watch of the files, nil until they exist, as those of an optional Secret may
+// later.
 func (c *Certificates) ensureWatch(ctx context.Context) *dynamiccertificates.DynamicCertKeyPairContent {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -195,7 +200,7 @@ func (c *Certificates) ensureWatch(ctx context.Context) *dynamiccertificates.Dyn
 	return c.files
 }
 
-// reload shows the certificate of the files, if it is another and of use.
+// reload serves the certificate of the files if it has changed and is valid.
 func (c *Certificates) reload() {
 	mounted, err := c.loadPair()
 	if err == nil {
@@ -210,13 +215,14 @@ func (c *Certificates) reload() {
 		return
 	}
 	c.setCurrent(&certificateSet{certificates: []tls.Certificate{mounted}})
-	klog.InfoS("Loaded a new certificate for webhooks", "certFile", c.options.CertFile, "notAfter", mounted.Leaf.NotAfter)
+	klog.InfoS("Loaded a new certificate for webhooks",
+		"certFile", c.options.CertFile, "notAfter", mounted.Leaf.NotAfter)
 }
 
-// msgUnchanged is what comes of files that are not of use.
-const msgUnchanged = "The certificate for webhooks stays as it is"
+// msgUnchanged is logged if the files can't be used.
+const msgUnchanged = "The certificate for webhooks is unchanged"
 
-// logOnce says what is wrong with the files, and what comes of it, unless that was said last.
+// logOnce logs an error of the files unless it was the last one logged.
 func (c *Certificates) logOnce(err error, message string) {
 	if text := err.Error(); text != c.lastError {
 		c.lastError = text
@@ -224,7 +230,7 @@ func (c *Certificates) logOnce(err error, message string) {
 	}
 }
 
-// selfSign makes certificates that replace themselves when two thirds of their time are over.
+// selfSign creates self-signed certificates. They are renewed after two thirds of their validity.
 func (c *Certificates) selfSign() error {
 	now := c.now()
 	certificates, err := selfSign(now, !c.options.ignoresSuites())

@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// When to make a certificate that is of no use now.
+// Offsets from now at which a certificate that is not valid now is created.
 const (
 	expired = -selfSignedValidity - time.Minute
 	early   = clockSkew + time.Hour
@@ -47,7 +47,7 @@ func TestAPairThatIsNoneIsAnErrorAtTheStart(t *testing.T) {
 		test.spoil(options)
 		_, err := LoadCertificates(options)
 		if err == nil {
-			t.Errorf("%s: it is taken", test.name)
+			t.Errorf("%s: the pair was accepted", test.name)
 			continue
 		}
 		for _, want := range test.want {
@@ -70,8 +70,9 @@ func TestWithoutACertificateASelfSignedOneIsShown(t *testing.T) {
 	} {
 		options := pairFiles(t)
 		write(options)
-		if shown := startTLSServer(t, options).peerCertificate(t); shown.Subject.CommonName != "postern-receiver" || shown.NotAfter.Before(time.Now().Add(selfSignedValidity-time.Hour)) {
-			t.Errorf("%s: %s by %s is shown", name, shown.Subject, shown.Issuer)
+		if shown := startTLSServer(t, options).peerCertificate(t); shown.Subject.CommonName != "postern-receiver" ||
+			shown.NotAfter.Before(time.Now().Add(selfSignedValidity-time.Hour)) {
+			t.Errorf("%s: %s by %s is served", name, shown.Subject, shown.Issuer)
 		}
 	}
 }
@@ -81,7 +82,7 @@ func TestANewCertificateIsShownWithoutARestart(t *testing.T) {
 	first := writePair(t, options, time.Now())
 	server := startTLSServer(t, options)
 	if !server.peerCertificate(t).Equal(first) {
-		t.Fatal("the mounted certificate is not shown")
+		t.Fatal("the mounted certificate is not served")
 	}
 	server.untilShown(t, writePair(t, options, time.Now()))
 }
@@ -100,12 +101,12 @@ func TestACertificateThatIsMountedLaterIsShown(t *testing.T) {
 	replace(t, options.KeyFile, []byte("half a key"))
 	certificates.refresh(t.Context())
 	if !server.peerCertificate(t).Equal(own) {
-		t.Error("what is broken replaced the self-signed certificate")
+		t.Error("a broken pair replaced the self-signed certificate")
 	}
 	mounted := writePair(t, options, time.Now())
 	certificates.refresh(t.Context())
 	if !server.peerCertificate(t).Equal(mounted) {
-		t.Error("the mounted certificate is not shown")
+		t.Error("the mounted certificate is not served")
 	}
 	server.untilShown(t, writePair(t, options, time.Now()))
 }
@@ -136,13 +137,13 @@ func TestWhatIsBrokenOrOutOfDateNeverReplacesACertificate(t *testing.T) {
 		spoil()
 		certificates.refresh(t.Context())
 		if !server.peerCertificate(t).Equal(first) {
-			t.Errorf("%s: another certificate is shown", name)
+			t.Errorf("%s: another certificate is served", name)
 		}
 	}
 	next := writePair(t, options, time.Now())
 	certificates.refresh(t.Context())
 	if !server.peerCertificate(t).Equal(next) {
-		t.Error("after all that, a good certificate is not shown")
+		t.Error("a valid certificate is not served afterwards")
 	}
 }
 
@@ -157,12 +158,12 @@ func TestACertificateThatIsMountedTooEarlyIsShownOnceItIsValid(t *testing.T) {
 	next := writePair(t, options, now.Add(early))
 	certificates.refresh(t.Context())
 	if got := certificates.current.Load().certificates[0].Leaf; !got.Equal(first) {
-		t.Error("it is shown before it is valid")
+		t.Error("the certificate is served before it is valid")
 	}
 	now = now.Add(early)
 	certificates.refresh(t.Context())
 	if got := certificates.current.Load().certificates[0].Leaf; !got.Equal(next) {
-		t.Error("it is not shown")
+		t.Error("the certificate is not served")
 	}
 }
 
@@ -177,16 +178,16 @@ func TestASelfSignedCertificateIsMadeAnewBeforeItExpires(t *testing.T) {
 	now = now.Add(selfSignedValidity*2/3 - time.Second)
 	certificates.refresh(t.Context())
 	if !leaf().Equal(first) {
-		t.Error("it is made anew before two thirds of its time are over")
+		t.Error("the certificate was renewed before two thirds of its validity")
 	}
 	now = now.Add(time.Second)
 	certificates.refresh(t.Context())
 	if second := leaf(); second.Equal(first) || second.NotAfter.Sub(now) < selfSignedValidity-time.Second {
-		t.Errorf("at %s one is shown that expires on %s", now, second.NotAfter)
+		t.Errorf("at %s, a certificate that expires on %s is served", now, second.NotAfter)
 	}
 }
 
-// Flags may be emptied; see the error about one that is empty without the other.
+// Flags may be empty, but not only one of the two.
 func TestWithoutPathsASelfSignedCertificateIsShown(t *testing.T) {
 	certificates, err := LoadCertificates(TLSOptions{MinVersion: tls.VersionTLS13, MaxVersion: tls.VersionTLS13})
 	if err != nil {
@@ -195,12 +196,13 @@ func TestWithoutPathsASelfSignedCertificateIsShown(t *testing.T) {
 	server := startServer(t, ServerConfig{TLS: certificates.options, Certificates: certificates})
 	own := server.peerCertificate(t)
 	certificates.refresh(t.Context())
-	if again := server.peerCertificate(t); own.Subject.CommonName != "postern-receiver" || !again.Equal(own) || certificates.lastReported() != "" {
-		t.Errorf("%s is shown, then %s, with the complaint %q", own.Subject, again.Subject, certificates.lastReported())
+	if again := server.peerCertificate(t); own.Subject.CommonName != "postern-receiver" || !again.Equal(own) ||
+		certificates.lastReported() != "" {
+		t.Errorf("%s is served, then %s, with the error %q", own.Subject, again.Subject, certificates.lastReported())
 	}
 }
 
-// untilShown waits until a client is shown the certificate.
+// untilShown waits until the certificate is served.
 func (s *testServer) untilShown(t *testing.T, want *x509.Certificate) {
 	t.Helper()
 	const interval, timeout = 10 * time.Millisecond, 30 * time.Second
@@ -208,7 +210,7 @@ func (s *testServer) untilShown(t *testing.T, want *x509.Certificate) {
 		return s.peerCertificate(t).Equal(want), nil
 	})
 	if err != nil {
-		t.Fatalf("the new certificate is not shown: %v", err)
+		t.Fatalf("the new certificate is not served: %v", err)
 	}
 }
 

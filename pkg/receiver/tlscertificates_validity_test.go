@@ -14,7 +14,7 @@ import (
 	"postern.dev/postern/pkg/certificate"
 )
 
-// Nobody need have changed anything: at the next restart an error would end all that the process serves.
+// A certificate expires without a change, and an error would end the whole process at its next restart.
 func TestACertificateThatIsOutOfDateAtTheStartIsShownAndReportedUntilItIsRenewed(t *testing.T) {
 	certificate.RegisterMetrics()
 	for name, test := range map[string]struct {
@@ -22,11 +22,13 @@ func TestACertificateThatIsOutOfDateAtTheStartIsShownAndReportedUntilItIsRenewed
 		want func(TLSOptions, *x509.Certificate) string
 	}{
 		"expired": {expired, func(o TLSOptions, c *x509.Certificate) string {
-			return "the certificate for webhooks in " + o.CertFile + " expired on " + c.NotAfter.Format(time.RFC3339) + ": renew it, which takes no restart"
+			return "the certificate for webhooks in " + o.CertFile + " expired on " + c.NotAfter.Format(time.RFC3339) +
+				": renew it, which takes no restart"
 		}},
 		"not valid yet": {early, func(o TLSOptions, c *x509.Certificate) string {
-			return "the certificate for webhooks in " + o.CertFile + " is not valid before " + c.NotBefore.Format(time.RFC3339) +
-				": look at the clock of this machine, and at whoever issued it"
+			return "the certificate for webhooks in " + o.CertFile + " is not valid before " +
+				c.NotBefore.Format(time.RFC3339) +
+				": check the clock of this machine and the issuer"
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -42,24 +44,24 @@ func TestACertificateThatIsOutOfDateAtTheStartIsShownAndReportedUntilItIsRenewed
 			checkExpirationMetric(t, mounted)
 			server := startServer(t, ServerConfig{TLS: options, Certificates: certificates})
 			if !server.peerCertificate(t).Equal(mounted) {
-				t.Error("it is not shown")
+				t.Error("the certificate is not served")
 			}
 			certificates.refresh(t.Context())
 			if !server.peerCertificate(t).Equal(mounted) {
-				t.Error("it is not shown any more")
+				t.Error("the certificate is no longer served")
 			}
 			renewed := writePair(t, options, time.Now())
 			server.untilShown(t, renewed)
 			certificates.refresh(t.Context())
 			if got := certificates.lastReported(); got != "" {
-				t.Errorf("after it was renewed, it reports %q", got)
+				t.Errorf("after the renewal, reported %q", got)
 			}
 			checkExpirationMetric(t, renewed)
 		})
 	}
 }
 
-// checkExpirationMetric checks which certificate the metrics tell of.
+// checkExpirationMetric checks the certificate of the metrics.
 func checkExpirationMetric(t *testing.T, certificate *x509.Certificate) {
 	t.Helper()
 	const name = "postern_certificate_expiration_timestamp_seconds"
@@ -81,7 +83,7 @@ func checkExpirationMetric(t *testing.T, certificate *x509.Certificate) {
 	}
 }
 
-// lastReported returns what was last reported about the files, "" if nothing is wrong with them.
+// lastReported returns the last logged error of the files, "" if there is none now.
 func (c *Certificates) lastReported() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

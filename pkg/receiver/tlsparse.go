@@ -11,8 +11,7 @@ import (
 	"strings"
 )
 
-// ParseTLSVersion returns the version that a name such as 1.2 or TLS1.2 stands for. TLS 1.0 is not offered, as in Argo
-// CD Image Updater, whose names these are.
+// ParseTLSVersion parses a version such as 1.2 or TLS1.2, like Argo CD Image Updater, which does not support TLS 1.0.
 func ParseTLSVersion(name string) (uint16, error) {
 	switch strings.TrimPrefix(strings.ToLower(strings.TrimSpace(name)), "tls") {
 	case "1.1":
@@ -22,11 +21,11 @@ func ParseTLSVersion(name string) (uint16, error) {
 	case "1.3":
 		return tls.VersionTLS13, nil
 	}
-	return 0, fmt.Errorf("%q is no TLS version that can be served: give 1.1, 1.2 or 1.3", name)
+	return 0, fmt.Errorf("%q is not a supported TLS version: give 1.1, 1.2 or 1.3", name)
 }
 
-// ParseCipherSuites returns the cipher suites that a list of Go's names, separated by colons, stands for: nil for none.
-// Those that Go holds for insecure are not taken.
+// ParseCipherSuites parses Go's names of cipher suites, separated by colons. It returns nil for an empty list. Suites
+// that Go considers insecure are rejected.
 func ParseCipherSuites(names string) ([]uint16, error) {
 	var suites []uint16
 	var errs []error
@@ -37,7 +36,8 @@ func ParseCipherSuites(names string) ([]uint16, error) {
 		}
 		suite := findSuite(func(suite *tls.CipherSuite) bool { return suite.Name == name })
 		if suite == nil {
-			errs = append(errs, fmt.Errorf("%q is no secure cipher suite: give names of https://pkg.go.dev/crypto/tls#pkg-constants that CipherSuites returns, separated by colons", name))
+			errs = append(errs, fmt.Errorf("%q is not a secure cipher suite: give names of "+
+				"https://pkg.go.dev/crypto/tls#pkg-constants that CipherSuites returns, separated by colons", name))
 			continue
 		}
 		suites = append(suites, suite.ID)

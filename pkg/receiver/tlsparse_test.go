@@ -50,16 +50,17 @@ func TestCipherSuitesAreTakenByGosNames(t *testing.T) {
 func TestAnUnknownOrInsecureCipherSuiteIsAnErrorThatNamesIt(t *testing.T) {
 	const good = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
 	insecure := tls.InsecureCipherSuites()[0].Name
-	_, err := ParseCipherSuites(strings.Join([]string{good, "ECDHE-RSA-AES128-GCM-SHA256", insecure, strings.ToLower(good)}, ":"))
+	_, err := ParseCipherSuites(
+		strings.Join([]string{good, "ECDHE-RSA-AES128-GCM-SHA256", insecure, strings.ToLower(good)}, ":"))
 	if err == nil {
-		t.Fatal("they are taken")
+		t.Fatal("the suites were accepted")
 	}
 	for _, name := range []string{"ECDHE-RSA-AES128-GCM-SHA256", insecure, strings.ToLower(good)} {
-		if !strings.Contains(err.Error(), `"`+name+`" is no secure cipher suite`) {
-			t.Errorf("%s is not named: %v", name, err)
+		if !strings.Contains(err.Error(), `"`+name+`" is not a secure cipher suite`) {
+			t.Errorf("%s is not in the error: %v", name, err)
 		}
 	}
 	if strings.Contains(err.Error(), `"`+good+`"`) {
-		t.Errorf("what is right is named: %v", err)
+		t.Errorf("the valid suite is in the error: %v", err)
 	}
 }

@@ -58,15 +58,15 @@ func TestValuesThatDoNotGoTogetherAreRefusedInASentence(t *testing.T) {
 	}{
 		"several replicas without a shared etcd": {
 			[]string{`replicaCount=2`},
-			"replicaCount is more than 1, which needs externalEtcd.endpoints: the embedded etcd is one replica's alone.",
+			"replicaCount is more than 1, which requires externalEtcd.endpoints: the embedded etcd serves only one replica.",
 		},
 		"an etcd with TLS, but without a client certificate": {
 			[]string{`externalEtcd={"endpoints":["https://etcd:2379"],"secretName":""}`},
-			"externalEtcd.endpoints has https://etcd:2379, which needs externalEtcd.secretName: who may call an etcd is told by a client certificate.",
+			"externalEtcd.endpoints has https://etcd:2379, which requires externalEtcd.secretName: etcd authenticates its clients by certificate.",
 		},
 		"a receiver for no namespace": {
 			[]string{`webhookReceiver={"enabled":true}`},
-			`webhookReceiver.enabled needs webhookReceiver.namespaces: the names of those it may act on, or ["*"] for all.`,
+			`webhookReceiver.enabled needs webhookReceiver.namespaces: the namespaces in which it may act, or ["*"] for all.`,
 		},
 		"a receiver for all namespaces and for some": {
 			[]string{`webhookReceiver={"enabled":true,"namespaces":["*","demo"]}`},
@@ -90,19 +90,19 @@ func TestValuesThatDoNotGoTogetherAreRefusedInASentence(t *testing.T) {
 		},
 		"a receiver enabled by its key in the ConfigMap": {
 			[]string{`config={"webhook.enable":"true"}`},
-			"config has webhook.enable; set webhookReceiver.enabled instead, which the Service and the NetworkPolicy follow, too.",
+			"config has webhook.enable; set webhookReceiver.enabled instead, which also configures the Service and the NetworkPolicy.",
 		},
 		"a flag that a value sets": {
 			[]string{`extraArgs=["--etcd-servers=http://etcd:2379"]`},
-			"extraArgs has --etcd-servers; set externalEtcd.endpoints instead, which other things follow, too.",
+			"extraArgs has --etcd-servers; set externalEtcd.endpoints instead, which also configures other objects.",
 		},
 		"a flag that the Service follows": {
 			[]string{`extraArgs=["--disable-tls"]`},
-			"extraArgs has --disable-tls; set webhookReceiver.tls.disabled instead, which other things follow, too.",
+			"extraArgs has --disable-tls; set webhookReceiver.tls.disabled instead, which also configures other objects.",
 		},
 		"a flag that permissions and probes depend on": {
 			[]string{`extraArgs=["-v=2","--secure-port=9443"]`},
-			"extraArgs has --secure-port, which can't be changed here: the chart's objects count on what it is.",
+			"extraArgs has --secure-port, which can't be changed here: the chart's objects depend on it.",
 		},
 		"a certificate from cert-manager and from a file": {
 			[]string{`certManager.enabled=true`, `extraArgs=["--tls-private-key-file=/a/tls.key","--tls-cert-file=/a/tls.crt"]`},
@@ -120,27 +120,27 @@ func TestValuesThatDoNotGoTogetherAreRefusedInASentence(t *testing.T) {
 		"a certificate from a file that Prometheus can't verify": {
 			[]string{`serviceMonitor.enabled=true`, `extraArgs=["--tls-cert-file=/a/tls.crt","--tls-private-key-file=/a/tls.key"]`},
 			"extraArgs has --tls-cert-file, with which serviceMonitor.enabled needs serviceMonitor.caSecretRef.name: a Secret with " +
-				"the authority of that certificate, which Prometheus is to trust.",
+				"the CA of that certificate, for Prometheus.",
 		},
 		"a label that selects the Pod": {
 			[]string{`podLabels={"app.kubernetes.io/name":"x"}`},
-			"podLabels has app.kubernetes.io/name, by which the Service and the StatefulSet find their Pods; set nameOverride instead.",
+			"podLabels has app.kubernetes.io/name, by which the Service and the StatefulSet select their Pods; set nameOverride instead.",
 		},
 		"an annotation that replaces the Pod": {
 			[]string{`podAnnotations={"checksum/config":"x"}`},
-			"podAnnotations has checksum/config, which is the chart's: by it a change of the ConfigMap replaces the Pods. Choose another name.",
+			"podAnnotations has checksum/config, which the chart sets, so that a change of the ConfigMap replaces the Pods. Choose another name.",
 		},
 		"a variable that configures the receiver": {
 			[]string{`extraEnv=[{"name":"ENABLE_WEBHOOK","value":"true"}]`},
-			"extraEnv has ENABLE_WEBHOOK, which the chart has itself: leave it out;",
+			"extraEnv has ENABLE_WEBHOOK, which the chart sets itself: leave it out;",
 		},
 		"a variable with a secret of the receiver": {
 			[]string{receiver, `extraEnv=[{"name":"ALIYUN_ACR_WEBHOOK_SECRET","value":"x"}]`},
-			"extraEnv has ALIYUN_ACR_WEBHOOK_SECRET, which the chart has itself: leave it out;",
+			"extraEnv has ALIYUN_ACR_WEBHOOK_SECRET, which the chart sets itself: leave it out;",
 		},
 		"a variable that flags refer to": {
 			[]string{`extraEnv=[{"name":"POD_NAMESPACE","value":"x"}]`},
-			"extraEnv has POD_NAMESPACE, which the chart has itself: leave it out;",
+			"extraEnv has POD_NAMESPACE, which the chart sets itself: leave it out;",
 		},
 		"a variable given twice": {
 			[]string{`extraEnv=[{"name":"GOMEMLIMIT","value":"1GiB"},{"name":"GOMEMLIMIT","value":"2GiB"}]`},
@@ -148,15 +148,15 @@ func TestValuesThatDoNotGoTogetherAreRefusedInASentence(t *testing.T) {
 		},
 		"a volume with the name of the claim's": {
 			[]string{`extraVolumes=[{"name":"data","emptyDir":{}}]`},
-			"extraVolumes has data, which the chart has itself: choose another name.",
+			"extraVolumes has data, which the chart sets itself: choose another name.",
 		},
 		"a volume with the name of the receiver's": {
 			[]string{receiver, `extraVolumes=[{"name":"receiver-tls","emptyDir":{}}]`},
-			"extraVolumes has receiver-tls, which the chart has itself: choose another name.",
+			"extraVolumes has receiver-tls, which the chart sets itself: choose another name.",
 		},
 		"a volume at the path of another": {
 			[]string{`extraVolumeMounts=[{"name":"data","mountPath":"/var/lib/postern/"}]`},
-			"extraVolumeMounts has /var/lib/postern, which the chart has itself: choose another path.",
+			"extraVolumeMounts has /var/lib/postern, which the chart sets itself: choose another path.",
 		},
 		"two volumes at one path": {
 			[]string{`extraVolumeMounts=[{"name":"a","mountPath":"/a"},{"name":"b","mountPath":"/a"}]`},

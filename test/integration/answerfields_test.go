@@ -97,7 +97,7 @@ func TestADryRunNeedsAnIdentityAndIsLogged(t *testing.T) {
 	w.untilAccepted(anonymous, sourcePath("generic"), bySignature(secret))
 	for _, path := range []string{gatewaySyncPath("web"), gatewaySyncPath("missing"), sourcePath("generic")} {
 		got := anonymous.mustPost(t, path+dryRun, anyBody, signed(secret, anyBody), http.StatusUnauthorized)
-		mustBeIn(t, got.status(t).Message, "a dry run is made only for whom the cluster has authenticated")
+		mustBeIn(t, got.status(t).Message, "a dry run is made only for callers that the cluster has authenticated")
 	}
 	ref := "tried-" + w.namespace
 	w.ci().mustPost(t, gatewaySyncPath("web")+dryRun, `{"ref":"`+ref+`"}`, nil, http.StatusAccepted)

@@ -44,7 +44,7 @@ func TestKubernetesEventTellsTheTargetsReadersWhichRefWasRequested(t *testing.T)
 	event := w.targetEvents("web", 1)[0]
 
 	type summary struct{ Type, Reason, Action, Note, Reporter string }
-	wantSummary := summary{"Normal", "RefRequested", "Deliver", `generic asked for "v1": stoker.io/requested-ref set to "v1"`, "postern"}
+	wantSummary := summary{"Normal", "RefRequested", "Deliver", `generic requested "v1": stoker.io/requested-ref set to "v1"`, "postern"}
 	gotSummary := summary{event.Type, event.Reason, event.Action, event.Note, event.ReportingController}
 	if diff := cmp.Diff(wantSummary, gotSummary); diff != "" {
 		t.Errorf("event (-want +got):\n%s", diff)

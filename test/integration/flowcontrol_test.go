@@ -49,7 +49,7 @@ func (w *world) fillAnonymousSeats(anonymous sender) {
 	const most = 600 // all seats of a kube-apiserver
 	for range most {
 		anonymous.sendHalf(w.t, gatewaySyncPath("web"), "lost", true)
-		if w.flowControl("current_inqueue_requests", `priority_level="postern-strangers"`) > 0 {
+		if w.flowControl("current_inqueue_requests", `priority_level="postern-anonymous"`) > 0 {
 			return
 		}
 	}

@@ -270,7 +270,7 @@ func TestAWrongSettingOfTheReceiverEndsTheStartWithWhatToDo(t *testing.T) {
 		want      string
 	}{
 		{name: "no namespaces", args: []string{"--enable-webhook"}, want: "--enable-webhook needs --webhook-namespaces (WEBHOOK_NAMESPACES)"},
-		{name: "a bad variable", env: []string{"TLS_MIN_VERSION=1.0"}, want: `TLS_MIN_VERSION: "1.0" is no TLS version that can be served: give 1.1, 1.2 or 1.3`},
+		{name: "a bad variable", env: []string{"TLS_MIN_VERSION=1.0"}, want: `TLS_MIN_VERSION: "1.0" is not a supported TLS version: give 1.1, 1.2 or 1.3`},
 		{name: "a bad flag", args: []string{"--webhook-port=65536"}, want: "--webhook-port is 65536: it must be from 0 to 65535"},
 		{name: "a missing file", args: []string{"--token-file=/no/such/file"}, want: "could not read the default secret token: open /no/such/file"},
 		{

@@ -77,7 +77,7 @@ func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got.mustBeError(t, http.StatusBadRequest, "no type is handled, since there is a secret for none")
+		got.mustBeError(t, http.StatusBadRequest, "no type is handled, because no secret is configured")
 	})
 	delete(secrets, "webhook.gar-secret")
 	w.secret(withNexus(secrets))

@@ -33,7 +33,7 @@ func TestPendingDeliveryFailsWhenTheRetryWindowIsOver(t *testing.T) {
 	if event.Type != "Warning" || event.Reason != "RefRequestFailed" || event.Related == nil || event.Related.Name != answered.Name {
 		t.Errorf("got Event %s %s related to %v, want Warning RefRequestFailed of %s", event.Type, event.Reason, event.Related, answered.Name)
 	}
-	mustBeIn(t, event.Note, `generic asked for "v1"`, "broken.example.com")
+	mustBeIn(t, event.Note, `generic requested "v1"`, "broken.example.com")
 	w.mustBeUntouched(gatewaySyncs, before)
 
 	// The delivery is final: when the target can be written again it is not retried, unless it is redelivered.

@@ -24,7 +24,7 @@ import (
 
 const limit = 16
 
-// testEndpoint is the door to the GatewaySync plant in the namespace demo, at the URL of a server.
+// testEndpoint is the endpoint of the GatewaySync plant in the namespace demo, at the URL of a server.
 type testEndpoint struct {
 	url       string
 	deliverer *fakeDeliverer
@@ -36,7 +36,7 @@ func newTestEndpoint(t *testing.T) *testEndpoint {
 	return newTestEndpointTo(t, TargetAddress(postern.TargetGatewaySync), "plant")
 }
 
-// newTestEndpointTo is the door at a name of those that address tells.
+// newTestEndpointTo returns the endpoint of a name resolved by address.
 func newTestEndpointTo(t *testing.T, address func(string) (Address, error), name string) *testEndpoint {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -56,17 +56,18 @@ func newTestEndpointTo(t *testing.T, address func(string) (Address, error), name
 	return d
 }
 
-// asFiltersDo puts into the context of a request what filters do, which is not the namespace; and wraps the writer, as
-// they do, so that net/http does not know of bodies that are too large.
+// asFiltersDo sets the context of a request like the filters do, without the namespace. It also wraps the writer like
+// they do, so that net/http does not notice oversized bodies.
 func asFiltersDo(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		ctx := genericapirequest.WithUser(req.Context(), &user.DefaultInfo{Name: "ci", Groups: []string{user.AllAuthenticated}})
+		ctx := genericapirequest.WithUser(req.Context(),
+			&user.DefaultInfo{Name: "ci", Groups: []string{user.AllAuthenticated}})
 		ctx = genericapirequest.WithRequestInfo(ctx, &genericapirequest.RequestInfo{Subresource: "webhookdeliveries"})
 		next.ServeHTTP(struct{ http.ResponseWriter }{w}, req.WithContext(delivery.WithQuerySecret(ctx, "s3cret")))
 	})
 }
 
-// fakeDeliverer answers with err, or with the delivery, applied.
+// fakeDeliverer returns err, or the delivery as applied.
 type fakeDeliverer struct {
 	err error
 
@@ -76,7 +77,9 @@ type fakeDeliverer struct {
 	dryRun    bool
 }
 
-func (f *fakeDeliverer) Deliver(_ context.Context, d *postern.WebhookDelivery, in delivery.Request, dryRun bool) (*postern.WebhookDelivery, error) {
+func (f *fakeDeliverer) Deliver(
+	_ context.Context, d *postern.WebhookDelivery, in delivery.Request, dryRun bool,
+) (*postern.WebhookDelivery, error) {
 	f.called, f.delivered, f.in, f.dryRun = true, d.DeepCopy(), in, dryRun
 	if f.err != nil {
 		return nil, f.err
@@ -85,7 +88,7 @@ func (f *fakeDeliverer) Deliver(_ context.Context, d *postern.WebhookDelivery, i
 	return d, nil
 }
 
-// fakeLister answers with err, or with one delivery in the namespace that it is asked for.
+// fakeLister returns err, or one delivery in the requested namespace.
 type fakeLister struct {
 	rest.Lister
 	err error

@@ -19,8 +19,8 @@ import (
 
 type dryRunKey struct{}
 
-// WithDryRun lets a request through the door with a dryRun in its query: the framework refuses it for whatever is
-// connected to, and so for a door. It belongs inside of the filters, which then see the query as it came.
+// WithDryRun moves dryRun from the query to the context at the delivery endpoints, because the framework rejects it for
+// connect requests. It must be inside the filters, which then see the original query.
 //
 // Source: ConnectResource in k8s.io/apiserver, pkg/endpoints/handlers/rest.go.
 func WithDryRun(next http.Handler) http.Handler {
@@ -39,10 +39,11 @@ func WithDryRun(next http.Handler) http.Handler {
 
 func isDeliverRequest(req *http.Request) bool {
 	info, ok := genericapirequest.RequestInfoFrom(req.Context())
-	return ok && (info.Subresource == "webhookdeliveries" || info.Subresource == "redeliver") && req.Method == http.MethodPost
+	return ok && (info.Subresource == "webhookdeliveries" || info.Subresource == "redeliver") &&
+		req.Method == http.MethodPost
 }
 
-// dryRunFrom tells whether the request must leave nothing. What may be asked for is what every other resource takes.
+// dryRunFrom reports whether the request is a dry run. It accepts the same values as other resources.
 func dryRunFrom(ctx context.Context) (bool, error) {
 	values, _ := ctx.Value(dryRunKey{}).([]string)
 	if len(values) == 0 {
@@ -54,8 +55,8 @@ func dryRunFrom(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// WithoutQuerySecret moves the secret from the query into the context, where no log, trace, audit event, redirection or
-// panic can show it. It must be outside of all that looks at the URL. The warning, if it is not empty, goes with the answer.
+// WithoutQuerySecret moves the secret from the query to the context, so that no log, trace, audit event, redirect or
+// panic contains it. It must be outside of all handlers that use the URL. A non-empty warning is added to the response.
 func WithoutQuerySecret(next http.Handler, warning string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		query, secret, found := credential.CutQuerySecret(req.URL.RawQuery)
@@ -69,7 +70,7 @@ func WithoutQuerySecret(next http.Handler, warning string) http.Handler {
 		cleaned := req.Clone(delivery.WithQuerySecret(req.Context(), secret))
 		cleaned.URL.RawQuery = query
 		cleaned.RequestURI = cleaned.URL.RequestURI()
-		// What a proxy, such as the kube-apiserver, was asked for, query and all.
+		// The original URL at a proxy, such as the kube-apiserver, including the query.
 		cleaned.Header.Del("X-Forwarded-Uri")
 		next.ServeHTTP(w, cleaned)
 	})

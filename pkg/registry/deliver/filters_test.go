@@ -12,7 +12,7 @@ import (
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 )
 
-// A value that is not understood must not write.
+// An invalid value must not cause a write.
 func TestDryRunIsReadFromTheQuery(t *testing.T) {
 	for query, want := range map[string]struct {
 		code   int
@@ -34,7 +34,7 @@ func TestDryRunIsReadFromTheQuery(t *testing.T) {
 			}
 			_ = resp.Body.Close()
 			if resp.StatusCode != want.code {
-				t.Errorf("answered %d, want %d", resp.StatusCode, want.code)
+				t.Errorf("got %d, want %d", resp.StatusCode, want.code)
 			}
 			if d.deliverer.dryRun != want.dryRun || d.deliverer.called != (want.code == http.StatusAccepted) {
 				t.Errorf("delivered: %t, dry run: %t", d.deliverer.called, d.deliverer.dryRun)
@@ -43,12 +43,13 @@ func TestDryRunIsReadFromTheQuery(t *testing.T) {
 	}
 }
 
-// Of any other request the framework reads dryRun itself.
+// The framework reads dryRun of all other requests.
 func TestDryRunIsRemovedFromTheQueryForEndpointsOnly(t *testing.T) {
 	for name, test := range map[string]struct {
 		method, subresource, query, want string
 	}{
-		"a delivery":          {"POST", "webhookdeliveries", "timeout=5s&dryRun=All&pretty=true", "pretty=true&timeout=5s"},
+		"a delivery": {"POST", "webhookdeliveries", "timeout=5s&dryRun=All&pretty=true",
+			"pretty=true&timeout=5s"},
 		"a delivery for good": {"POST", "webhookdeliveries", "timeout=5s&pretty=true", "timeout=5s&pretty=true"},
 		"a redelivery":        {"POST", "redeliver", "timeout=5s&dryRun=All&pretty=true", "pretty=true&timeout=5s"},
 		"a list":              {"GET", "webhookdeliveries", "dryRun=All", "dryRun=All"},
@@ -56,15 +57,17 @@ func TestDryRunIsRemovedFromTheQueryForEndpointsOnly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got string
-			handler := WithDryRun(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { got = req.URL.RawQuery }))
+			handler := WithDryRun(
+				http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { got = req.URL.RawQuery }))
 			req := httptest.NewRequest(test.method, "/?"+test.query, nil)
 			info := &genericapirequest.RequestInfo{Subresource: test.subresource}
-			handler.ServeHTTP(httptest.NewRecorder(), req.WithContext(genericapirequest.WithRequestInfo(req.Context(), info)))
+			handler.ServeHTTP(httptest.NewRecorder(),
+				req.WithContext(genericapirequest.WithRequestInfo(req.Context(), info)))
 			if got != test.want {
 				t.Errorf("passed on %q, want %q", got, test.want)
 			}
 			if req.URL.RawQuery != test.query {
-				t.Errorf("the request itself became %q", req.URL.RawQuery)
+				t.Errorf("the original request was changed to %q", req.URL.RawQuery)
 			}
 		})
 	}

@@ -20,12 +20,14 @@ import (
 	"postern.dev/postern/pkg/delivery"
 )
 
-// Redeliverer delivers again what a record says was requested.
+// Redeliverer repeats a recorded delivery.
 type Redeliverer interface {
-	Redeliver(ctx context.Context, original *postern.WebhookDelivery, sender user.Info, dryRun bool) (*postern.WebhookDelivery, error)
+	Redeliver(
+		ctx context.Context, original *postern.WebhookDelivery, sender user.Info, dryRun bool,
+	) (*postern.WebhookDelivery, error)
 }
 
-// RecordGetter finds the record of a delivery.
+// RecordGetter gets the record of a delivery.
 type RecordGetter interface {
 	Get(ctx context.Context, namespace, name string) (*postern.WebhookDelivery, error)
 }
@@ -35,45 +37,48 @@ type RedeliverREST struct {
 	records     RecordGetter
 	redeliverer Redeliverer
 	encoder     runtime.Encoder
-	// authorizer asks the kube-apiserver. That a request was relayed says nothing about the target of a record.
+	// authorizer asks the kube-apiserver. The authorization of the request does not cover the target of the record.
 	authorizer authorizer.Authorizer
 }
 
-// This is exactly what is served.
 var (
 	_ rest.Connecter       = &RedeliverREST{}
 	_ rest.StorageMetadata = &RedeliverREST{}
 )
 
-// NewRedeliverREST returns the storage behind the redeliver subresource. The authorizer must not take the request's own
-// authorization for that of another.
-func NewRedeliverREST(records RecordGetter, redeliverer Redeliverer, encoder runtime.Encoder, authz authorizer.Authorizer) *RedeliverREST {
+// NewRedeliverREST returns the storage of the redeliver subresource. authz must not allow a request because it was
+// relayed.
+func NewRedeliverREST(
+	records RecordGetter, redeliverer Redeliverer, encoder runtime.Encoder, authz authorizer.Authorizer,
+) *RedeliverREST {
 	return &RedeliverREST{records: records, redeliverer: redeliverer, encoder: encoder, authorizer: authz}
 }
 
-// New returns an empty delivery: the kind that the subresource is said to have.
+// New returns an empty delivery, the kind of the subresource.
 func (r *RedeliverREST) New() runtime.Object { return &postern.WebhookDelivery{} }
 
-// Destroy has nothing to release.
+// Destroy does nothing.
 func (r *RedeliverREST) Destroy() {}
 
-// ConnectMethods are the HTTP methods that are served.
+// ConnectMethods returns the supported HTTP methods.
 func (r *RedeliverREST) ConnectMethods() []string { return []string{http.MethodPost} }
 
-// NewConnectOptions says that there are none.
+// NewConnectOptions returns nil: there are no options.
 func (r *RedeliverREST) NewConnectOptions() (runtime.Object, bool, string) { return nil, false, "" }
 
-// ProducesMIMETypes is for the API's documentation.
+// ProducesMIMETypes returns the media type for the OpenAPI document.
 func (r *RedeliverREST) ProducesMIMETypes(string) []string { return []string{runtime.ContentTypeJSON} }
 
-// ProducesObject is for the API's documentation.
+// ProducesObject returns the response type for the OpenAPI document.
 func (r *RedeliverREST) ProducesObject(string) any { return v1alpha1.WebhookDelivery{} }
 
-// Connect returns the handler of one request. The namespace is in ctx, and in no other context.
-func (r *RedeliverREST) Connect(ctx context.Context, name string, _ runtime.Object, _ rest.Responder) (http.Handler, error) {
+// Connect returns the handler of one request. Only ctx has the namespace.
+func (r *RedeliverREST) Connect(
+	ctx context.Context, name string, _ runtime.Object, _ rest.Responder,
+) (http.Handler, error) {
 	namespace, ok := genericapirequest.NamespaceFrom(ctx)
 	if !ok {
-		return nil, apierrors.NewInternalError(fmt.Errorf("a request to deliver %q again has no namespace", name))
+		return nil, apierrors.NewInternalError(fmt.Errorf("a request to redeliver %q has no namespace", name))
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		delivered, err := r.redeliver(genericapirequest.WithNamespace(req.Context(), namespace), namespace, name)
@@ -87,8 +92,8 @@ func (r *RedeliverREST) redeliver(ctx context.Context, namespace, name string) (
 		return nil, err
 	}
 	sender, _ := genericapirequest.UserFrom(ctx)
-	// Before the record is looked up: whether there is one is not for everybody to know.
-	if err := delivery.RequireIdentity(sender, "a delivery is made again"); err != nil {
+	// Checked before the lookup, so that anonymous callers can't find out which records exist.
+	if err := delivery.RequireIdentity(sender, "a delivery is redelivered"); err != nil {
 		return nil, err
 	}
 	original, err := r.records.Get(ctx, namespace, name)

@@ -18,15 +18,15 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// authorizationRetryAfterSeconds is after how long to send a request again about whose sender nothing could be found out.
+// authorizationRetryAfterSeconds is the Retry-After if the authorization failed with an error.
 const authorizationRetryAfterSeconds = 5
 
-// authorize returns an error unless a sender may make the delivery of a record at the endpoint of its target, or at
-// that of its source if it has no target. The right to redeliver alone is for all records of a namespace; this keeps it
-// from reaching a target that its holder may not deliver to.
+// authorize returns an error unless the sender may deliver to the endpoint of the record's target, or of its source if
+// it has no target. The permission to redeliver covers all records of a namespace, and must not give access to targets
+// that the sender may not deliver to.
 func (r *RedeliverREST) authorize(ctx context.Context, original *postern.WebhookDelivery, sender user.Info) error {
 	if sender == nil {
-		return nil // an anonymous sender is refused for what it is
+		return nil // Redeliver rejects anonymous senders
 	}
 	resource, name := endpointOf(original)
 	decision, _, err := r.authorizer.Authorize(ctx, authorizer.AttributesRecord{
@@ -35,8 +35,10 @@ func (r *RedeliverREST) authorize(ctx context.Context, original *postern.Webhook
 		Resource: resource, Subresource: "webhookdeliveries", Name: name, ResourceRequest: true,
 	})
 	if err != nil {
-		klog.FromContext(ctx).Error(err, "Could not find out whether a sender may redeliver", "namespace", original.Namespace, "delivery", original.Name)
-		unavailable := apierrors.NewServiceUnavailable("the kube-apiserver could not be asked what the sender may do: send it again")
+		klog.FromContext(ctx).Error(err, "Could not authorize a redelivery",
+			"namespace", original.Namespace, "delivery", original.Name)
+		unavailable := apierrors.NewServiceUnavailable(
+			"could not ask the kube-apiserver for the sender's permissions: send it again")
 		unavailable.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: authorizationRetryAfterSeconds}
 		return unavailable
 	}
@@ -46,7 +48,7 @@ func (r *RedeliverREST) authorize(ctx context.Context, original *postern.Webhook
 	return nil
 }
 
-// endpointOf returns the resource and the name below which a delivery is made that asks for what a record does.
+// endpointOf returns the resource and name of the endpoint for a delivery like d.
 func endpointOf(d *postern.WebhookDelivery) (resource, name string) {
 	switch {
 	case d.Spec.Target == nil:
@@ -62,8 +64,9 @@ func errForbidden(d *postern.WebhookDelivery, sender user.Info, resource, name s
 	return &apierrors.StatusError{ErrStatus: metav1.Status{
 		Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden,
 		Details: &metav1.StatusDetails{Group: postern.GroupName, Kind: "webhookdeliveries", Name: d.Name},
-		Message: fmt.Sprintf("webhookdeliveries.%s %q is forbidden: to redeliver it, user %q must be allowed to create "+
-			"%s/webhookdeliveries named %q in the namespace %q, as a first delivery needs",
+		Message: fmt.Sprintf(
+			"webhookdeliveries.%s %q is forbidden: to redeliver it, user %q must be allowed to create "+
+				"%s/webhookdeliveries named %q in the namespace %q, as for a first delivery",
 			postern.GroupName, d.Name, sender.GetName(), resource, name, d.Namespace),
 	}}
 }

@@ -27,18 +27,18 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// redeliverFixture is webhookdeliveries/github-x/redeliver in the namespace demo, and what is behind it.
+// redeliverFixture is the endpoint webhookdeliveries/github-x/redeliver in the namespace demo, with fakes behind it.
 type redeliverFixture struct {
-	// What Get and Redeliver answer, if not the record and its redelivery.
+	// Errors of Get and Redeliver.
 	getErr, err error
-	// record is what Get answers; nil is one without a target.
+	// record is returned by Get; nil is a record without a target.
 	record *postern.WebhookDelivery
-	// refused is whether the sender lacks the right to deliver to the target, authorizeErr why that can't be found out.
+	// refused denies the delivery to the target; authorizeErr fails the authorization.
 	refused      bool
 	authorizeErr error
 	attributes   authorizer.Attributes
 
-	asked     []string // for the record
+	asked     []string // requested records
 	original  *postern.WebhookDelivery
 	sender    user.Info
 	namespace string
@@ -58,7 +58,9 @@ func (a *redeliverFixture) Get(_ context.Context, namespace, name string) (*post
 	return record, nil
 }
 
-func (a *redeliverFixture) Authorize(_ context.Context, right authorizer.Attributes) (authorizer.Decision, string, error) {
+func (a *redeliverFixture) Authorize(
+	_ context.Context, right authorizer.Attributes,
+) (authorizer.Decision, string, error) {
 	a.attributes = right
 	if a.refused || a.authorizeErr != nil {
 		return authorizer.DecisionNoOpinion, "", a.authorizeErr
@@ -66,22 +68,26 @@ func (a *redeliverFixture) Authorize(_ context.Context, right authorizer.Attribu
 	return authorizer.DecisionAllow, "", nil
 }
 
-func (a *redeliverFixture) Redeliver(ctx context.Context, original *postern.WebhookDelivery, sender user.Info, dryRun bool) (*postern.WebhookDelivery, error) {
+func (a *redeliverFixture) Redeliver(
+	ctx context.Context, original *postern.WebhookDelivery, sender user.Info, dryRun bool,
+) (*postern.WebhookDelivery, error) {
 	a.original, a.sender, a.dryRun, a.namespace = original, sender, dryRun, genericapirequest.NamespaceValue(ctx)
 	if a.err != nil {
 		return &postern.WebhookDelivery{}, a.err
 	}
 	d := &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "github-y"}}
-	d.Spec.RedeliveryOf, d.Spec.Events, d.Status.Phase = original.Name, []postern.DeliveryEvent{}, postern.DeliveryPending
+	d.Spec.RedeliveryOf, d.Spec.Events = original.Name, []postern.DeliveryEvent{}
+	d.Status.Phase = postern.DeliveryPending
 	return d, nil
 }
 
-// post makes the request of jane, or of a stranger.
+// post sends the request of jane or of an anonymous caller.
 func (a *redeliverFixture) post(t *testing.T, query string, anonymous bool) *httptest.ResponseRecorder {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	install.Install(scheme)
-	storage := NewRedeliverREST(a, a, serializer.NewCodecFactory(scheme).LegacyCodec(v1alpha1.SchemeGroupVersion), authorizer.AuthorizerFunc(a.Authorize))
+	storage := NewRedeliverREST(a, a, serializer.NewCodecFactory(scheme).LegacyCodec(v1alpha1.SchemeGroupVersion),
+		authorizer.AuthorizerFunc(a.Authorize))
 	handler, err := storage.Connect(genericapirequest.WithNamespace(t.Context(), "demo"), "github-x", nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -100,27 +106,28 @@ func (a *redeliverFixture) post(t *testing.T, query string, anonymous bool) *htt
 func TestRedeliverAnswersWithTheNewDelivery(t *testing.T) {
 	a := &redeliverFixture{}
 	w := a.post(t, "", false)
-	want := `{"kind":"WebhookDelivery","apiVersion":"postern.dev/v1alpha1","metadata":{"name":"github-y","namespace":"demo"},` +
+	want := `{"kind":"WebhookDelivery","apiVersion":"postern.dev/v1alpha1",` +
+		`"metadata":{"name":"github-y","namespace":"demo"},` +
 		`"spec":{"redeliveryOf":"github-x","events":[]},"status":{"phase":"Pending"}}` + "\n"
 	if diff := cmp.Diff(want, w.Body.String()); diff != "" {
 		t.Errorf("body (-want +got):\n%s", diff)
 	}
 	if got := w.Header().Get("Content-Type"); w.Code != http.StatusAccepted || got != "application/json" {
-		t.Errorf("answered %d, %s; want 202, JSON", w.Code, got)
+		t.Errorf("got %d, %s; want 202, JSON", w.Code, got)
 	}
 	if diff := cmp.Diff([]string{"demo/github-x"}, a.asked); diff != "" {
-		t.Errorf("records asked for (-want +got):\n%s", diff)
+		t.Errorf("requested records (-want +got):\n%s", diff)
 	}
 	if a.original.Name != "github-x" || a.sender.GetName() != "jane" || a.dryRun || a.namespace != "demo" {
 		t.Errorf("redelivered %s for %s in %q, dry run %t", a.original.Name, a.sender.GetName(), a.namespace, a.dryRun)
 	}
 }
 
-// Not even whether there is a record is told without an identity.
+// Anonymous callers must not learn whether a record exists.
 func TestRedeliverLooksNoRecordUpWithoutAnIdentity(t *testing.T) {
 	a := &redeliverFixture{}
 	if code := a.post(t, "", true).Code; code != http.StatusUnauthorized || a.original != nil || a.asked != nil {
-		t.Errorf("answered %d, asked for %v, redelivered %v; want 401 alone", code, a.asked, a.original)
+		t.Errorf("got %d, requested records %v, redelivered %v; want only 401", code, a.asked, a.original)
 	}
 }
 
@@ -136,7 +143,7 @@ func TestRedeliverTakesADryRun(t *testing.T) {
 	} {
 		a := &redeliverFixture{}
 		if got := a.post(t, query, false).Code; got != want.code || a.dryRun != want.dryRun {
-			t.Errorf("%q: answered %d, dry run %t; want %d, %t", query, got, a.dryRun, want.code, want.dryRun)
+			t.Errorf("%q: got %d, dry run %t; want %d, %t", query, got, a.dryRun, want.code, want.dryRun)
 		}
 		if done := a.original != nil; done != (want.code == http.StatusAccepted) {
 			t.Errorf("%q: redelivered: %t", query, done)
@@ -154,13 +161,20 @@ func TestRedeliverAnswersErrorsAsStatus(t *testing.T) {
 		retryAfter string
 		done       bool
 	}{
-		"no such record":      {redeliverFixture{getErr: apierrors.NewNotFound(postern.Resource("webhookdeliveries"), "github-x")}, http.StatusNotFound, "NotFound", "", false},
-		"no storage":          {redeliverFixture{getErr: errors.New("etcd is gone")}, http.StatusInternalServerError, "", "", false},
-		"a stranger":          {redeliverFixture{err: apierrors.NewUnauthorized("who are you")}, http.StatusUnauthorized, "Unauthorized", "", true},
-		"asked for none":      {redeliverFixture{err: apierrors.NewBadRequest("nothing")}, http.StatusBadRequest, "BadRequest", "", true},
+		"no such record": {
+			redeliverFixture{getErr: apierrors.NewNotFound(postern.Resource("webhookdeliveries"), "github-x")},
+			http.StatusNotFound, "NotFound", "", false},
+		"no storage": {redeliverFixture{getErr: errors.New("etcd is gone")}, http.StatusInternalServerError,
+			"", "", false},
+		"an anonymous caller": {redeliverFixture{err: apierrors.NewUnauthorized("who are you")},
+			http.StatusUnauthorized, "Unauthorized", "", true},
+		"asked for none": {redeliverFixture{err: apierrors.NewBadRequest("nothing")}, http.StatusBadRequest,
+			"BadRequest", "", true},
 		"no right to deliver": {redeliverFixture{refused: true}, http.StatusForbidden, "Forbidden", "", false},
-		"right not known":     {redeliverFixture{authorizeErr: errors.New("connection refused")}, http.StatusServiceUnavailable, "ServiceUnavailable", "5", false},
-		"can't record it":     {redeliverFixture{err: unavailable}, http.StatusServiceUnavailable, "ServiceUnavailable", "7", true},
+		"right not known": {redeliverFixture{authorizeErr: errors.New("connection refused")},
+			http.StatusServiceUnavailable, "ServiceUnavailable", "5", false},
+		"can't record it": {redeliverFixture{err: unavailable}, http.StatusServiceUnavailable, "ServiceUnavailable",
+			"7", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := test.again.post(t, "", false)
@@ -168,8 +182,9 @@ func TestRedeliverAnswersErrorsAsStatus(t *testing.T) {
 			if err := json.Unmarshal(w.Body.Bytes(), &status); err != nil {
 				t.Fatalf("%v: %q", err, w.Body)
 			}
-			if w.Code != test.code || status.Reason != test.reason || status.Kind != "Status" || w.Header().Get("Retry-After") != test.retryAfter {
-				t.Errorf("answered %d, Retry-After %q, %+v", w.Code, w.Header().Get("Retry-After"), status)
+			if w.Code != test.code || status.Reason != test.reason || status.Kind != "Status" ||
+				w.Header().Get("Retry-After") != test.retryAfter {
+				t.Errorf("got %d, Retry-After %q, %+v", w.Code, w.Header().Get("Retry-After"), status)
 			}
 			if done := test.again.original != nil; done != test.done {
 				t.Errorf("redelivered: %t, want %t", done, test.done)
@@ -178,9 +193,10 @@ func TestRedeliverAnswersErrorsAsStatus(t *testing.T) {
 	}
 }
 
-// Without one, the record of another namespace could be found.
+// Without a namespace, the record of another one could be found.
 func TestARequestToRedeliverWithoutANamespaceIsRefused(t *testing.T) {
-	if _, err := NewRedeliverREST(nil, nil, nil, nil).Connect(t.Context(), "github-x", nil, nil); !apierrors.IsInternalError(err) {
+	storage := NewRedeliverREST(nil, nil, nil, nil)
+	if _, err := storage.Connect(t.Context(), "github-x", nil, nil); !apierrors.IsInternalError(err) {
 		t.Errorf("got %v, want an internal error", err)
 	}
 }
@@ -194,14 +210,16 @@ func TestRedeliverServesPOSTOnly(t *testing.T) {
 		t.Errorf("documented as %T", r.ProducesObject("POST"))
 	}
 	if _, ok := r.New().(*postern.WebhookDelivery); !ok {
-		t.Errorf("its kind is that of %T", r.New())
+		t.Errorf("got the kind of %T", r.New())
 	}
 }
 
-// The right is that of the endpoint at which the same could be delivered for the first time.
+// The required permission is the one for a first delivery at the same endpoint.
 func TestRedeliverAsksForTheRightOfTheEndpointOfTheTarget(t *testing.T) {
 	to := func(kind postern.TargetKind, name string) *postern.WebhookDelivery {
-		return &postern.WebhookDelivery{Spec: postern.WebhookDeliverySpec{Source: "github", Target: &postern.TargetReference{Kind: kind, Name: name}}}
+		return &postern.WebhookDelivery{
+			Spec: postern.WebhookDeliverySpec{Source: "github",
+				Target: &postern.TargetReference{Kind: kind, Name: name}}}
 	}
 	for want, record := range map[string]*postern.WebhookDelivery{
 		"gatewaysyncs/plant":  to(postern.TargetGatewaySync, "plant"),
@@ -211,14 +229,17 @@ func TestRedeliverAsksForTheRightOfTheEndpointOfTheTarget(t *testing.T) {
 		a := &redeliverFixture{record: record, refused: true}
 		w := a.post(t, "", false)
 		got := a.attributes
-		if got.GetResource()+"/"+got.GetName() != want || got.GetVerb() != "create" || got.GetSubresource() != "webhookdeliveries" ||
-			got.GetAPIGroup() != "postern.dev" || got.GetNamespace() != "demo" || got.GetUser().GetName() != "jane" || !got.IsResourceRequest() {
-			t.Errorf("%s: asked for %+v", want, got)
+		if got.GetResource()+"/"+got.GetName() != want || got.GetVerb() != "create" ||
+			got.GetSubresource() != "webhookdeliveries" ||
+			got.GetAPIGroup() != "postern.dev" || got.GetNamespace() != "demo" || got.GetUser().GetName() != "jane" ||
+			!got.IsResourceRequest() {
+			t.Errorf("%s: authorized %+v", want, got)
 		}
 		resource, name, _ := strings.Cut(want, "/")
-		missing := fmt.Sprintf(`user \"jane\" must be allowed to create %s/webhookdeliveries named \"%s\"`, resource, name)
+		missing := fmt.Sprintf(`user \"jane\" must be allowed to create %s/webhookdeliveries named \"%s\"`, resource,
+			name)
 		if !strings.Contains(w.Body.String(), missing) {
-			t.Errorf("%s: answered %s, want that it says %s", want, w.Body, missing)
+			t.Errorf("%s: got %s, want it to contain %s", want, w.Body, missing)
 		}
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// writeResponse writes an object or an error as JSON, whatever the client says that it accepts: the framework's responder
-// would negotiate now, after all is done, and turn a delivery that was carried out into a 406.
+// writeResponse writes an object or an error as JSON and ignores the Accept header: the framework's responder would
+// negotiate after the delivery was executed and could answer it with a 406.
 func writeResponse(w http.ResponseWriter, encoder runtime.Encoder, code int, obj runtime.Object, err error) {
 	var body bytes.Buffer
 	if err == nil {
@@ -27,11 +27,11 @@ func writeResponse(w http.ResponseWriter, encoder runtime.Encoder, code int, obj
 	w.Header().Set("Content-Type", runtime.ContentTypeJSON)
 	w.WriteHeader(code)
 	if _, err := w.Write(body.Bytes()); err != nil {
-		klog.V(2).InfoS("Could not send an answer", "err", err)
+		klog.V(2).InfoS("Could not send a response", "err", err)
 	}
 }
 
-// WriteError answers with an error as a metav1.Status in JSON, and Retry-After if the error tells when to try again.
+// WriteError writes an error as a metav1.Status in JSON, with Retry-After if the error has a delay.
 func WriteError(w http.ResponseWriter, err error) {
 	status := responsewriters.ErrorToAPIStatus(err)
 	if status.Details != nil && status.Details.RetryAfterSeconds > 0 {

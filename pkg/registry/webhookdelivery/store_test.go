@@ -18,11 +18,11 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// untilListed waits until the watch cache has these records, as namespace/name.
+// untilListed waits until the watch cache has these records, given as namespace/name.
 func (e storeFixture) untilListed(ctx context.Context, want ...string) ([]postern.WebhookDelivery, error) {
 	var records []postern.WebhookDelivery
 	var diff string
-	err := wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+	condition := func(ctx context.Context) (bool, error) {
 		listed, err := e.List(ctx)
 		if apierrors.IsTooManyRequests(err) {
 			return false, nil // the storage is initializing
@@ -38,7 +38,8 @@ func (e storeFixture) untilListed(ctx context.Context, want ...string) ([]poster
 		slices.Sort(got)
 		diff = cmp.Diff(want, got)
 		return diff == "", nil
-	})
+	}
+	err := wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, time.Minute, true, condition)
 	if err != nil {
 		return nil, fmt.Errorf("%w: listed (-want +got):\n%s", err, diff)
 	}

@@ -17,23 +17,23 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// tableConvertor makes the columns that `kubectl get webhookdeliveries` shows.
+// tableConvertor creates the columns of `kubectl get webhookdeliveries`.
 type tableConvertor struct{}
 
-// Columns with priority 1 are shown by -o wide only.
+// Columns with priority 1 are only shown by -o wide.
 var columns = []metav1.TableColumnDefinition{
 	{Name: "Name", Type: "string", Format: "name", Description: "Name of the delivery."},
 	{Name: "Source", Type: "string", Description: "Type of the sender."},
-	{Name: "Target", Type: "string", Description: "The object that the delivery is for, or how many there are."},
+	{Name: "Target", Type: "string", Description: "Object that the delivery is for, or the number of objects."},
 	{Name: "Ref", Type: "string", Description: "What was requested: a git ref, or an image."},
-	{Name: "Phase", Type: "string", Description: "What came of it."},
+	{Name: "Phase", Type: "string", Description: "Outcome of the delivery."},
 	{Name: "Age", Type: "string", Description: "Time since it was delivered."},
-	{Name: "Sender", Type: "string", Priority: 1, Description: "User name that the cluster gave the request."},
-	{Name: "Method", Type: "string", Priority: 1, Description: "What proved the sender."},
-	{Name: "Reason", Type: "string", Priority: 1, Description: "Why the phase is what it is."},
+	{Name: "Sender", Type: "string", Priority: 1, Description: "User name of the request in the cluster."},
+	{Name: "Method", Type: "string", Priority: 1, Description: "How the sender was authenticated."},
+	{Name: "Reason", Type: "string", Priority: 1, Description: "Reason for the phase."},
 }
 
-// ConvertToTable makes a table of a delivery or a list of deliveries.
+// ConvertToTable converts a delivery or a list of deliveries.
 func (tableConvertor) ConvertToTable(_ context.Context, obj, options runtime.Object) (*metav1.Table, error) {
 	table := &metav1.Table{}
 	if opt, ok := options.(*metav1.TableOptions); !ok || !opt.NoHeaders {
@@ -61,7 +61,8 @@ func row(d *postern.WebhookDelivery) metav1.TableRow {
 	}
 	return metav1.TableRow{
 		Cells: []any{
-			d.Name, d.Spec.Source, targetCell(d), refCell(d.Spec.Events), string(d.Status.Phase), age(d.CreationTimestamp),
+			d.Name, d.Spec.Source, targetCell(d), refCell(d.Spec.Events), string(d.Status.Phase),
+			age(d.CreationTimestamp),
 			sender.Name, sender.Method, d.Status.Reason,
 		},
 		Object: runtime.RawExtension{Object: d},
@@ -75,42 +76,42 @@ func age(t metav1.Time) string {
 	return duration.HumanDuration(time.Since(t.Time))
 }
 
-// targetCell tells where a delivery went: to the object that it names, or else to those that were found for it, of which
-// one is named and more are counted. Those that did not want it count only if no other did.
+// targetCell returns the target of a delivery: the object that it names, or the objects found for it, by name if there
+// is one, otherwise by number. Skipped objects are used only if there are no others.
 func targetCell(d *postern.WebhookDelivery) string {
 	if t := d.Spec.Target; t != nil {
 		return objectCell(t.Kind, t.Name)
 	}
-	var wanted, all []string
+	var objects, all []string
 	for _, t := range d.Status.Targets {
 		object := objectCell(t.Kind, t.Name)
 		all = append(all, object)
 		if t.Result != postern.TargetSkipped {
-			wanted = append(wanted, object)
+			objects = append(objects, object)
 		}
 	}
-	if len(wanted) == 0 {
-		wanted = all
+	if len(objects) == 0 {
+		objects = all
 	}
-	slices.Sort(wanted) // each may be there several times, once for each ref
-	switch wanted = slices.Compact(wanted); len(wanted) {
+	slices.Sort(objects) // an object is listed once per ref
+	switch objects = slices.Compact(objects); len(objects) {
 	case 0:
 		return ""
 	case 1:
-		return wanted[0]
+		return objects[0]
 	}
-	return fmt.Sprintf("%d targets", len(wanted))
+	return fmt.Sprintf("%d targets", len(objects))
 }
 
 func objectCell(kind postern.TargetKind, name string) string {
 	return strings.ToLower(string(kind)) + "/" + name
 }
 
-// maxRefs is how many refs a cell shows; one delivery may ask for hundreds.
+// maxRefs is how many refs a cell shows; a delivery may have hundreds.
 const maxRefs = 3
 
-// refCell tells what was requested: main, or library/nginx:1.2.3. Tags of one repository that follow each other share
-// its name.
+// refCell returns the requested refs: main, or library/nginx:1.2.3. A repository is omitted if it repeats the previous
+// one.
 func refCell(events []postern.DeliveryEvent) string {
 	var refs []string
 	repository := ""
@@ -144,7 +145,7 @@ func imageCell(image *postern.ImageReference) string {
 	return repositoryCell(image)
 }
 
-// repositoryCell leaves out the host that everybody leaves out.
+// repositoryCell omits the default host, docker.io.
 func repositoryCell(image *postern.ImageReference) string {
 	if image.Host == "" || image.Host == "docker.io" {
 		return image.Repository

@@ -10,8 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// unwrappingWatch is a watch from within the process. The watch cache wraps what it reports, so that it is encoded only once for
-// all clients; a reflector of client-go drops what is not of the type that it expects.
+// unwrappingWatch is a watch within the process. The watch cache wraps objects so that they are encoded only once for
+// all clients, and client-go's reflector drops objects of unexpected types.
 //
 // Source: setCachingObjects in k8s.io/apiserver, pkg/storage/cacher/cacher.go.
 type unwrappingWatch struct {
@@ -27,10 +27,10 @@ func unwrap(watcher watch.Interface) watch.Interface {
 	return u
 }
 
-// ResultChan returns the events. It is closed when the watch has ended.
+// ResultChan returns the events. It is closed when the watch ends.
 func (w *unwrappingWatch) ResultChan() <-chan watch.Event { return w.events }
 
-// Stop ends the watch, whether or not anybody reads the events that are left.
+// Stop ends the watch. Pending events need not be read.
 func (w *unwrappingWatch) Stop() {
 	w.stop.Do(func() { close(w.stopped) })
 	w.watcher.Stop()

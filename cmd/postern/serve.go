@@ -53,6 +53,7 @@ func (a *app) serve(ctx context.Context) error {
 	writer.Turn = work.ToWrite
 	index := controller.NewRecordIndex()
 	backlog := controller.NewBacklog(index, int64(a.limits.maxDeliveries), a.limits.maxDeliveryBytes, a.limits.namespaceSharePercent)
+	var recordWatcher *controller.RecordWatcher
 	serverConfig := &apiserver.Config{Generic: config, Extra: apiserver.ExtraConfig{
 		Verifier:      credential.NewVerifier(a.credentials, a.files.secrets),
 		Secrets:       a.files.secrets,
@@ -60,8 +61,11 @@ func (a *app) serve(ctx context.Context) error {
 		Events:        mgr.GetEventRecorder("postern"),
 		SecretsSynced: secretsSynced,
 		CachesReady: func() error {
-			if !secretsSynced() {
+			switch {
+			case !secretsSynced():
 				return errors.New("the secrets are not in the cache yet")
+			case !recordWatcher.HasSynced(): // or what is written could be older than what a record tells
+				return errors.New("the records of earlier deliveries are not read yet")
 			}
 			return targets.Ready()
 		},
@@ -86,7 +90,7 @@ func (a *app) serve(ctx context.Context) error {
 		return err
 	}
 	index.SetListerWatcher(server.Records().All())
-	recordWatcher := controller.NewRecordWatcher(server.Records().All(), server.Deliverer())
+	recordWatcher = controller.NewRecordWatcher(server.Records().All(), server.Deliverer())
 	// Until the secrets are known, so is not whose secret counts. Until the history is, a retry could write what is older.
 	synced := func() bool { return secretsSynced() && recordWatcher.HasSynced() }
 	leader, err := newLeader(config.ClientConfig, a.options, func(ctx context.Context) error { return a.runLeader(ctx, server, index, synced) })

@@ -13,6 +13,7 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/registry/deliver"
 )
 
@@ -22,7 +23,7 @@ func (c ExtraConfig) buildHandlerChain(maxObjectBytes int64, stopping *atomic.Bo
 	return func(handler http.Handler, generic *genericapiserver.Config) http.Handler {
 		share := newNamespaceShare(c.NamespaceSharePercent, generic.MaxMutatingRequestsInFlight, budget)
 		bounded := withObjectLimit(deliver.WithDryRun(withPoliteReads(handler, watchWriteTimeout)), maxObjectBytes)
-		authorized := withAcceptCheck(share.limit(bounded), c.checkAccepting)
+		authorized := c.whileAccepting(share.limit(bounded))
 		callers := newCallerFilter(generic, c.Direct)
 		ready := withRequestHeaderReady(callers.wrap(withInFlightLimit(authorized, generic)), generic.Authentication.RequestHeaderConfig)
 		return deliver.WithoutQuerySecret(withConnectionClose(withBodyTimeout(ready, c.PayloadTimeout), stopping), querySecretWarning)
@@ -61,7 +62,8 @@ func (c ExtraConfig) storageReady() error {
 	return nil
 }
 
-// checkAccepting returns the error that answers a delivery to a namespace while none can be taken, and counts it.
+// checkAccepting returns the error that answers a delivery to a namespace while none can be taken, and counts it. It tells that the
+// namespace exists, and what it has.
 func (c ExtraConfig) checkAccepting(namespace string) error {
 	if err := c.storageReady(); err != nil {
 		return err
@@ -73,11 +75,17 @@ func (c ExtraConfig) checkAccepting(namespace string) error {
 	return err
 }
 
-// withAcceptCheck answers whatever would make a delivery with the error of accepting, if there is one.
-func withAcceptCheck(next http.Handler, checkAccepting func(namespace string) error) http.Handler {
+// withAcceptCheck answers a request that would make a delivery, if none can be taken now. Of a sender that the cluster has not
+// authenticated only the storage is asked about: whether the namespace takes deliveries it is told once it has proved itself.
+func (c ExtraConfig) whileAccepting(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		info, ok := genericapirequest.RequestInfoFrom(req.Context())
 		if ok && info.APIGroup == postern.GroupName && info.Verb == "create" {
+			caller, _ := genericapirequest.UserFrom(req.Context())
+			checkAccepting := func(string) error { return c.storageReady() }
+			if _, known := credential.Identify(caller); known {
+				checkAccepting = c.checkAccepting
+			}
 			if err := checkAccepting(info.Namespace); err != nil {
 				deliver.WriteError(w, err)
 				return

@@ -14,9 +14,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/controller"
 	"postern.dev/postern/pkg/delivery"
 	"postern.dev/postern/pkg/registry/deliver"
 )
@@ -66,24 +68,33 @@ func TestASecretInTheQueryIsMovedOutOfSight(t *testing.T) {
 
 func TestDeliveriesAreRefusedWhileNoneCanBeTakenAndReadsAreNot(t *testing.T) {
 	refusal := apierrors.NewTooManyRequests("later", 9)
+	ci, nobody := &user.DefaultInfo{Name: "ci", Groups: []string{user.AllAuthenticated}}, &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
 	for _, test := range []struct {
 		name string
 		info genericapirequest.RequestInfo
+		user user.Info
 		err  error
 		want int
 	}{
-		{"an object", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create"}, refusal, http.StatusTooManyRequests},
-		{"a payload", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create", Subresource: "webhookdeliveries"}, refusal, http.StatusTooManyRequests},
-		{"a list", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "list"}, refusal, http.StatusOK},
-		{"a deletion", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "delete"}, refusal, http.StatusOK},
-		{"a probe", genericapirequest.RequestInfo{Verb: "get"}, refusal, http.StatusOK},
-		{"an object that can be taken", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create"}, nil, http.StatusOK},
+		{"an object", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create"}, ci, refusal, http.StatusTooManyRequests},
+		{"a payload", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create", Subresource: "webhookdeliveries"}, ci, refusal, http.StatusTooManyRequests},
+		// It would tell anyone that the namespace exists, and what it has; who has proved itself is told.
+		{"a payload of an unauthenticated sender", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create", Subresource: "webhookdeliveries"}, nobody, refusal, http.StatusOK},
+		{"a list", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "list"}, ci, refusal, http.StatusOK},
+		{"a deletion", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "delete"}, ci, refusal, http.StatusOK},
+		{"a probe", genericapirequest.RequestInfo{Verb: "get"}, ci, refusal, http.StatusOK},
+		{"an object that can be taken", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create"}, ci, nil, http.StatusOK},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			served := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 			answer := httptest.NewRecorder()
 			req := requestWith(test.info, 1)
-			withAcceptCheck(served, func(string) error { return test.err }).ServeHTTP(answer, req)
+			req = req.WithContext(genericapirequest.WithUser(req.Context(), test.user))
+			c := ExtraConfig{
+				StorageReady: func() error { return nil },
+				Backlog:      func(string) (string, error) { return controller.CausePending, test.err },
+			}
+			c.whileAccepting(served).ServeHTTP(answer, req)
 			if answer.Code != test.want {
 				t.Fatalf("got %d, want %d", answer.Code, test.want)
 			}

@@ -6,6 +6,7 @@ package apiserver
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -40,8 +41,9 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 		"PayloadBytes": func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // which does not wait for the patience to end
 				b := newPayloadBudget(PayloadCost(1), 50, 1, 1)
-				_, _ = b.arriving.Acquire(t.Context(), fairness.Flow{}, b.total)
-				_, _, _ = b.reserve(requestWith(toEndpoint, 1), fairness.Flow{Namespace: "demo"}, b.payloads())
+				_, _ = b.decoding.Acquire(t.Context(), fairness.Flow{}, b.total)
+				req, _, _ := b.reserve(requestOf(1, 1), fairness.Flow{Namespace: "demo"}, b.payloads())
+				_, _ = io.Copy(io.Discard, req.Body)
 			})
 		},
 		"Backlog": func(*testing.T) {
@@ -90,8 +92,9 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel() // a client that leaves is not refused
 			w, b := NewWork(50), newPayloadBudget(PayloadCost(1), 50, 1, 1)
-			_, _ = b.arriving.Acquire(t.Context(), fairness.Flow{}, b.total)
-			_, _, _ = b.reserve(requestWith(toEndpoint, 1).WithContext(ctx), fairness.Flow{}, b.payloads())
+			_, _ = b.decoding.Acquire(t.Context(), fairness.Flow{}, b.total)
+			req, _, _ := b.reserve(requestOf(1, 1).WithContext(ctx), fairness.Flow{}, b.payloads())
+			_, _ = io.Copy(io.Discard, req.Body)
 			_, _ = w.Begin(t.Context(), fairness.Flow{})
 			_, _ = w.Begin(ctx, fairness.Flow{})
 			_ = ExtraConfig{StorageReady: ready, Backlog: room}.checkAccepting("demo")

@@ -15,10 +15,11 @@ import (
 
 	"postern.dev/postern/pkg/fairness"
 	"postern.dev/postern/pkg/payload"
+	"postern.dev/postern/pkg/registry/deliver"
 )
 
 const (
-	// budgetTimeout is how long a request waits for memory, before its body arrives and once more before it is decoded.
+	// budgetTimeout is how long a request waits for memory, while its body arrives and once more before it is decoded.
 	// Senders give up after about ten seconds, and what comes after the wait takes time too.
 	budgetTimeout = 3 * time.Second
 
@@ -33,8 +34,10 @@ const (
 // how much of that one flow may take. How many requests are under way is bounded too, but that alone allows each of them
 // the largest body.
 //
-// Bodies that arrive have bytes of their own, or a few clients that announce bodies and send nothing would take all there is.
-// One that has arrived gives those back once it has what decoding takes; so none of these waits for one that arrives.
+// Bodies that arrive have bytes of their own, or a few clients that send slowly would take all there is. One that has arrived
+// gives those back once it has what decoding takes; so none of these waits for one that arrives. The first bytes of each,
+// deliver.FirstBytes, are outside of the budget: what is announced and not sent takes nothing of it, and most webhooks are no
+// larger. How many requests are under way bounds those.
 type payloadBudget struct {
 	arriving, decoding *fairness.Slots
 	// total bytes for decoding; a body that costs more is refused.
@@ -43,6 +46,7 @@ type payloadBudget struct {
 	// counts as one of these.
 	largestPayload, largestObject int64
 	timeout                       time.Duration
+	notices                       *fairness.Notices
 }
 
 func newPayloadBudget(total int64, sharePercent int, largestPayload, largestObject int64) *payloadBudget {
@@ -51,7 +55,7 @@ func newPayloadBudget(total int64, sharePercent int, largestPayload, largestObje
 		arriving: fairness.NewSlots(fairness.Share{Total: arriving, Percent: sharePercent}),
 		decoding: fairness.NewSlots(fairness.Share{Total: total, Percent: sharePercent}),
 		total:    total, largestPayload: largestPayload, largestObject: largestObject,
-		timeout: budgetTimeout,
+		timeout: budgetTimeout, notices: fairness.NewNotices(),
 	}
 }
 
@@ -100,9 +104,9 @@ func (b *payloadBudget) bodyClassFor(info *genericapirequest.RequestInfo) bodyCl
 	return b.objects()
 }
 
-// reserve waits for the memory that the body of a request takes until it has arrived, and returns the request with a body whose
-// end waits for what decoding takes. Call release once the body is worked on no more. Errors, also that of the body, are ready
-// to be answered.
+// reserve returns a request with a body that waits for the memory that it takes: after its first bytes for what it takes until it
+// has arrived, and at its end for what decoding takes. Call release once the body is worked on no more. Errors, also that of
+// the body, are ready to be answered.
 func (b *payloadBudget) reserve(req *http.Request, flow fairness.Flow, kind bodyClass) (bounded *http.Request, release func(), err error) {
 	if req.ContentLength == 0 {
 		return req, func() {}, nil
@@ -114,13 +118,10 @@ func (b *payloadBudget) reserve(req *http.Request, flow fairness.Flow, kind body
 	case kind.cost(length) > b.total:
 		return nil, nil, errOverBudget()
 	}
-	body := &budgetedBody{ReadCloser: req.Body, ctx: req.Context(), budget: b, flow: flow, kind: kind}
-	if err := body.acquire(b.arriving, arrivalCost(length)); err != nil {
-		return nil, nil, err
-	}
+	body := &budgetedBody{ReadCloser: req.Body, ctx: req.Context(), budget: b, flow: flow, kind: kind, length: length}
 	bounded = req.WithContext(req.Context())
 	bounded.Body = body
-	return bounded, func() { body.release() }, nil
+	return bounded, body.giveBack, nil
 }
 
 // budgetedBody is a body that takes its memory from a budget. One goroutine at a time uses it.
@@ -131,13 +132,24 @@ type budgetedBody struct {
 	flow   fairness.Flow
 	kind   bodyClass
 
+	length  int64 // in bytes, or how long it may become
 	read    int64 // bytes
 	arrived bool
-	release func() // of what it holds now
+	release func() // of what it holds now; nil if that is nothing
 }
 
-// Read returns the end of the body once there is the memory to decode it. A body that is too large is not decoded.
+// Read returns more than the first bytes of a body, and its end, once there is the memory for it. A body that is too large is
+// not decoded.
 func (b *budgetedBody) Read(p []byte) (int, error) {
+	if b.length > deliver.FirstBytes && b.release == nil {
+		if b.read >= deliver.FirstBytes {
+			if err := b.acquire(b.budget.arriving, arrivalCost(b.length)); err != nil {
+				return 0, err
+			}
+		} else {
+			p = p[:min(int64(len(p)), deliver.FirstBytes-b.read)]
+		}
+	}
 	n, err := b.ReadCloser.Read(p)
 	b.read += int64(n)
 	if !errors.Is(err, io.EOF) || b.arrived || b.read == 0 || b.read > b.kind.largest {
@@ -161,21 +173,27 @@ func (b *budgetedBody) acquire(slots *fairness.Slots, bytes int64) error {
 	release, err := slots.Acquire(ctx, b.flow, bytes)
 	switch {
 	case err == nil:
-		if b.release != nil {
-			b.release()
-		}
+		b.giveBack()
 		b.release = release
 		return nil
 	case b.ctx.Err() != nil:
 		return errClientLeft()
 	case errors.Is(err, fairness.ErrShare):
 		countRefused(causeNamespaceRequests)
+		b.budget.notices.Refused(b.flow, causeNamespaceRequests)
 		return errOverShare("the bodies of requests to this namespace take the memory that it may take", "--max-inflight-payload-bytes")
 	}
 	countRefused(causePayloadBytes)
 	return apierrors.NewTooManyRequests(
 		"the bodies of other requests take the memory that there is (--max-inflight-payload-bytes bounds it): send it again later",
 		retryAfterSeconds)
+}
+
+// giveBack gives back what it holds.
+func (b *budgetedBody) giveBack() {
+	if b.release != nil {
+		b.release()
+	}
 }
 
 func errOverBudget() error {

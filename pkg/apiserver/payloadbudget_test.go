@@ -6,6 +6,7 @@ package apiserver
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -22,6 +23,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/fairness"
+	"postern.dev/postern/pkg/registry/deliver"
 )
 
 var (
@@ -65,23 +67,28 @@ func TestABodyCountsByItsLengthAndAtMostAsTheLargest(t *testing.T) {
 		name              string
 		kind              func(*payloadBudget) bodyClass
 		length, sent      int64
-		arriving, arrived int64
+		arriving, arrived int64 // once more than the first bytes have come, if so many come, and at the end
 	}{
-		{"a payload", payloads, 7_000, 7_000, 14_000, PayloadCost(7_000)},
+		{"a payload", payloads, 80_000, 80_000, 160_000, PayloadCost(80_000)},
 		{"a payload over the limit", payloads, 100_001, 100_001, 200_000, 0},
-		{"a payload of unknown length", payloads, -1, 50, 200_000, PayloadCost(50)},
-		{"an object", objects, 50, 50, 100, objectCost(50)},
-		{"an object of unknown length", objects, -1, 50, 2 << 20, objectCost(50)},
+		{"a payload of unknown length", payloads, -1, 80_000, 200_000, PayloadCost(80_000)},
+		{"a small payload", payloads, 7_000, 7_000, 0, PayloadCost(7_000)},
+		{"a small payload of unknown length", payloads, -1, 50, 0, PayloadCost(50)},
+		{"an object", objects, 80_000, 80_000, 160_000, objectCost(80_000)},
+		{"an object of unknown length", objects, -1, 80_000, 2 << 20, objectCost(80_000)},
 		{"no body", payloads, 0, 0, 0, 0},
-		{"nothing of what was announced", payloads, 7_000, 0, 14_000, 0},
+		{"nothing of what was announced", payloads, 80_000, 0, 0, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newPayloadBudget(total, 100, largestPayload, largestObject)
-				req := requestWith(toEndpoint, test.length)
-				req.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", int(test.sent))))
-				bounded, release, err := b.reserve(req, demo, test.kind(b))
+				bounded, release, err := b.reserve(requestOf(test.length, test.sent), demo, test.kind(b))
 				if err != nil {
+					t.Fatal(err)
+				}
+				mustHaveFree(t, b.arriving, forArrivals)
+				_, err = io.CopyN(io.Discard, bounded.Body, deliver.FirstBytes+1)
+				if whole := errors.Is(err, io.EOF); whole == (test.sent > deliver.FirstBytes) {
 					t.Fatal(err)
 				}
 				mustHaveFree(t, b.arriving, forArrivals-test.arriving)
@@ -100,19 +107,27 @@ func TestABodyCountsByItsLengthAndAtMostAsTheLargest(t *testing.T) {
 	}
 }
 
+// requestOf returns a request that announces a body of a length, -1 for none, and sends so many bytes.
+func requestOf(length, sent int64) *http.Request {
+	req := requestWith(toEndpoint, length)
+	req.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", int(sent))))
+	return req
+}
+
 func TestARequestWaitsForItsShareOfTheBudget(t *testing.T) {
-	for _, step := range []string{"before its body arrives", "before it is decoded"} {
+	const afterFirst, beforeDecoding = "after its first bytes", "before it is decoded"
+	for _, step := range []string{afterFirst, beforeDecoding} {
 		t.Run(step, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newPayloadBudget(PayloadCost(10), 100, 10, 10)
-				slots := map[string]*fairness.Slots{"before its body arrives": b.arriving, "before it is decoded": b.decoding}[step]
+				b := newPayloadBudget(PayloadCost(100_000), 100, 100_000, 100_000)
+				slots := map[string]*fairness.Slots{afterFirst: b.arriving, beforeDecoding: b.decoding}[step]
 				giveBack, err := slots.Acquire(t.Context(), fairness.Flow{}, b.total) // all there are
 				if err != nil {
 					t.Fatal(err)
 				}
 				answered := make(chan error, 1)
 				go func() {
-					bounded, release, err := b.reserve(requestWith(toEndpoint, 7), demo, b.payloads())
+					bounded, release, err := b.reserve(requestOf(80_000, 80_000), demo, b.payloads())
 					if err == nil {
 						defer release()
 						_, err = io.Copy(io.Discard, bounded.Body)
@@ -140,9 +155,7 @@ func TestARequestThatWaitsTooLongIsToldToComeAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		start := time.Now()
-		req := requestWith(toEndpoint, 7)
-		req.Body = io.NopCloser(strings.NewReader("1234567"))
-		bounded, release, err := b.reserve(req, demo, b.payloads())
+		bounded, release, err := b.reserve(requestOf(7, 7), demo, b.payloads())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -175,22 +188,21 @@ func TestAnObjectThatMayTakeMoreThanTheBudgetIsRefused(t *testing.T) {
 	}
 }
 
-func TestClientsThatAnnounceBodiesAndSendNothingLeaveRoom(t *testing.T) {
+// As many as may be under way, each in a namespace of its own and so within a share of its own.
+func TestClientsThatAnnounceBodiesAndSendLittleLeaveRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newPayloadBudget(128<<20, 50, 1<<20, 2<<20)
-		for i := range 12 {
+		for i := range 200 {
 			flow := fairness.Flow{Namespace: fmt.Sprintf("invented-%d", i), Anonymous: true}
-			if _, _, err := b.reserve(requestWith(toEndpoint, 1<<20), flow, b.payloads()); err != nil {
+			bounded, _, err := b.reserve(requestOf(1<<20, deliver.FirstBytes), flow, b.payloads())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.CopyN(io.Discard, bounded.Body, deliver.FirstBytes); err != nil {
 				t.Fatal(err)
 			}
 		}
-		req := requestWith(toEndpoint, 1<<20)
-		req.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", 1<<20)))
-		bounded, _, err := b.reserve(req, demo, b.payloads())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.Copy(io.Discard, bounded.Body); err != nil {
+		if err := read(b, demo, 1<<20); err != nil {
 			t.Error(err)
 		}
 	})
@@ -198,9 +210,7 @@ func TestClientsThatAnnounceBodiesAndSendNothingLeaveRoom(t *testing.T) {
 
 // read is what a request with a body of that size does: it returns once the body is worked on no more.
 func read(b *payloadBudget, flow fairness.Flow, size int) error {
-	req := requestWith(toEndpoint, int64(size))
-	req.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", size)))
-	bounded, release, err := b.reserve(req, flow, b.payloads())
+	bounded, release, err := b.reserve(requestOf(int64(size), int64(size)), flow, b.payloads())
 	if err != nil {
 		return err
 	}
@@ -239,14 +249,18 @@ func TestOfManyLargeBodiesAtOnceAllAreTaken(t *testing.T) {
 
 func TestAClientThatLeavesWaitsNoLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newPayloadBudget(10, 100, 5, 5)
-		if _, err := b.arriving.Acquire(t.Context(), fairness.Flow{}, 10); err != nil {
+		b := newPayloadBudget(PayloadCost(100_000), 100, 100_000, 100_000)
+		if _, err := b.arriving.Acquire(t.Context(), fairness.Flow{}, b.total); err != nil {
 			t.Fatal(err)
 		}
 		ctx, leave := context.WithCancel(t.Context())
 		leave()
 		start := time.Now()
-		if _, _, err := b.reserve(requestWith(toEndpoint, 1).WithContext(ctx), demo, b.payloads()); err == nil {
+		bounded, _, err := b.reserve(requestOf(80_000, 80_000).WithContext(ctx), demo, b.payloads())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, bounded.Body); err == nil {
 			t.Error("got a share of a budget that is used up")
 		}
 		if waited := time.Since(start); waited != 0 {

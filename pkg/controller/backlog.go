@@ -4,12 +4,8 @@
 package controller
 
 import (
-	"time"
-
-	"golang.org/x/time/rate"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/klog/v2"
 
 	"postern.dev/postern/pkg/delivery"
 	"postern.dev/postern/pkg/fairness"
@@ -40,12 +36,12 @@ type Backlog struct {
 	// SharePercent is how much of these one namespace may take; see fairness.Share.
 	SharePercent int
 
-	logLimiter rate.Sometimes
+	notices *fairness.Notices
 }
 
 // NewBacklog returns a Backlog.
 func NewBacklog(index *RecordIndex, maxPending, maxBytes int64, sharePercent int) *Backlog {
-	return &Backlog{Index: index, Max: maxPending, MaxBytes: maxBytes, SharePercent: sharePercent, logLimiter: rate.Sometimes{Interval: time.Minute}}
+	return &Backlog{Index: index, Max: maxPending, MaxBytes: maxBytes, SharePercent: sharePercent, notices: fairness.NewNotices()}
 }
 
 // Check returns why a delivery to a namespace is refused, and the error that answers it with 429; or no error. One more
@@ -67,10 +63,8 @@ func (b *Backlog) Check(namespace string) (cause string, err error) {
 	default:
 		return "", nil
 	}
-	b.logLimiter.Do(func() {
-		klog.InfoS("A namespace has reached its share, and its deliveries are refused", "namespace", namespace, "cause", cause,
-			"pending", one.pending, "pendingBytes", one.pendingBytes, "bytes", one.bytes)
-	})
+	b.notices.Refused(fairness.Flow{Namespace: namespace}, cause,
+		"pending", one.pending, "pendingBytes", one.pendingBytes, "bytes", one.bytes)
 	return cause, err
 }
 

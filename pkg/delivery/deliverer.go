@@ -62,12 +62,15 @@ type Work interface {
 	// Begin waits for the turn of a flow. Call end when what keeps a processor busy is done. The error is ready to be
 	// answered.
 	Begin(ctx context.Context, flow fairness.Flow) (end func(), err error)
+	// Await waits until ctx ends, for what was accepted before.
+	Await(ctx context.Context, flow fairness.Flow) (end func(), err error)
 }
 
 // unbounded lets all work go on at once.
 type unbounded struct{}
 
 func (unbounded) Begin(context.Context, fairness.Flow) (end func(), err error) { return func() {}, nil }
+func (unbounded) Await(context.Context, fairness.Flow) (end func(), err error) { return func() {}, nil }
 
 // Config is what a Deliverer works with. Every field is needed unless it says otherwise.
 type Config struct {

@@ -12,7 +12,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"postern.dev/postern/apis/postern"
-	"postern.dev/postern/pkg/target"
 )
 
 // answerTimeout bounds recording and writing, which the client can't stop. Whatever is not written by then is tried
@@ -83,14 +82,9 @@ func (d *Deliverer) executeNew(ctx context.Context, delivery *postern.WebhookDel
 		d.setIgnored(delivery, ReasonNothingRequested, "admission left nothing to request")
 		return d.recordOnly(ctx, delivery, m)
 	}
-	end, err := d.beginResolve(ctx, delivery)
-	if err != nil {
-		return nil, err
-	}
 	tasks, err := d.resolve(ctx, delivery)
-	end()
 	switch {
-	case target.IsTransient(err) && !m.dryRun:
+	case mayFindLater(err) && !m.dryRun:
 		d.setPending(delivery, err)
 		return d.recordOnly(ctx, delivery, m)
 	case apierrors.IsRequestEntityTooLargeError(err):

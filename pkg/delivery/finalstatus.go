@@ -54,7 +54,9 @@ func (d *Deliverer) storeFinalStatus(ctx context.Context, delivery *postern.Webh
 	if err == nil || apierrors.IsNotFound(err) { // deleted meanwhile
 		return
 	}
-	d.unstored.note(delivery)
+	if !apierrors.IsInvalid(err) && !isTooLarge(err) { // which no other try would store; it is decided anew
+		d.unstored.note(delivery)
+	}
 	klog.FromContext(ctx).Error(err, "Could not store the final status of a delivery", "delivery", klog.KObj(delivery))
 }
 

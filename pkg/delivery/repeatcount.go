@@ -57,6 +57,7 @@ type repeatCounter struct {
 type repeatCount struct {
 	identity string
 	repeats  postern.Repeats
+	storing  int // how many stores of what was counted are under way, which may put it back
 	timer    *time.Timer
 	// leave gives back the room that it takes.
 	leave func()
@@ -121,8 +122,12 @@ func (t *repeatCounter) storeAsync(ctx context.Context, key types.NamespacedName
 // tryStore begins to store what was counted, unless too much is being stored. The lock is held.
 func (t *repeatCounter) tryStore(ctx context.Context, key types.NamespacedName, one *repeatCount) {
 	counted := one.repeats
+	if counted.Count == 0 {
+		return
+	}
 	if t.updates.TryGo(func() error { t.store(ctx, key, one, counted); return nil }) {
 		one.repeats = postern.Repeats{}
+		one.storing++
 	}
 }
 
@@ -132,16 +137,17 @@ func (t *repeatCounter) flush(ctx context.Context, key types.NamespacedName, one
 	defer t.mu.Unlock()
 	switch {
 	case t.closed:
-	case one.repeats.Count == 0:
+	case one.repeats.Count > 0 || one.storing > 0:
+		t.storeAsync(ctx, key, one)
+	default:
 		delete(t.open, key)
 		one.leave()
-	default:
-		t.storeAsync(ctx, key, one)
 	}
 }
 
 // store adds repeats to a record. One that is pending is left to the one that carries it out, and is told later.
 func (t *repeatCounter) store(ctx context.Context, key types.NamespacedName, one *repeatCount, counted postern.Repeats) {
+	defer t.stored(one)
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
@@ -168,6 +174,12 @@ func (t *repeatCounter) store(ctx context.Context, key types.NamespacedName, one
 	}
 }
 
+func (t *repeatCounter) stored(one *repeatCount) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	one.storing--
+}
+
 func (t *repeatCounter) restore(one *repeatCount, counted postern.Repeats) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -190,8 +202,6 @@ func (t *repeatCounter) closeAll(ctx context.Context) {
 	t.closed = true
 	for key, one := range t.open {
 		one.timer.Stop()
-		if one.repeats.Count > 0 {
-			t.tryStore(ctx, key, one)
-		}
+		t.tryStore(ctx, key, one)
 	}
 }

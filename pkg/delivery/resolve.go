@@ -5,6 +5,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -18,7 +19,8 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// resolveTimeout bounds the look for a target, so that there is time left to record that it could not be found just now.
+// resolveTimeout bounds the look for targets, the wait for its turn included, so that there is time left to record that they
+// could not be found just now.
 const resolveTimeout = 3 * time.Second
 
 // maxTasks bounds the tasks of one delivery: as many refs as a delivery may have, for 128 targets.
@@ -33,8 +35,9 @@ type task struct {
 	// received is when the delivery came in, with the place as nanoseconds, which the receipt itself has none of. So no
 	// two events have the same, and a target knows which it was written for last.
 	received time.Time
-	// retry is whether it was tried before, and override whether it is made again on purpose.
-	retry, override bool
+	// retry is whether it was tried before, override whether it is made again on purpose, and anonymous whether the cluster
+	// has not authenticated the sender.
+	retry, override, anonymous bool
 	// priority is 0 for a target that was not tried yet, and else whether it comes before or after those.
 	priority int
 	// matched is whether the target was found and not named. It is then written only if it wants the event.
@@ -46,30 +49,33 @@ type task struct {
 // refusal is a reason and a message, as a status has them.
 type refusal struct{ reason, message string }
 
+// noTurnError is why a delivery was not worked on at all. It may be tried again.
+type noTurnError struct{ error }
+
+// mayFindLater reports whether targets could not be found for a cause that passes.
+func mayFindLater(err error) bool { return errors.As(err, &noTurnError{}) || target.IsTransient(err) }
+
 // resolve finds the targets of a delivery: the one that it names, which must exist, or else all in its namespace that
-// want what was pushed. Tasks of one target are in the order of the payload. The error is that of the Targets.
+// want what was pushed, when it is its turn. Tasks of one target are in the order of the payload. The error is that of the
+// Targets, or a noTurnError.
 func (d *Deliverer) resolve(ctx context.Context, delivery *postern.WebhookDelivery) ([]task, error) {
 	ctx, done := startStage(ctx, stageResolve)
 	defer done()
-	if delivery.Spec.Target == nil {
-		return d.resolveMatching(delivery)
-	}
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
+	if delivery.Spec.Target == nil {
+		end, err := d.Work.Await(ctx, fairness.Flow{Namespace: delivery.Namespace, Anonymous: !isIdentity(delivery.Status.Sender)})
+		if err != nil {
+			return nil, noTurnError{err}
+		}
+		defer end()
+		return d.resolveMatching(delivery)
+	}
 	key := targetKey(delivery)
 	if err := d.Targets.Resolve(ctx, key); err != nil {
 		return nil, err
 	}
 	return withReceipt(delivery, tasksForTarget(key, delivery.Spec.Events)), nil
-}
-
-// beginResolve waits for the turn of a delivery for which targets are to be found, and returns what ends that. To look up one
-// that is named keeps no processor busy. The error is ready to be answered.
-func (d *Deliverer) beginResolve(ctx context.Context, delivery *postern.WebhookDelivery) (end func(), err error) {
-	if delivery.Spec.Target != nil {
-		return func() {}, nil
-	}
-	return d.Work.Begin(ctx, fairness.Flow{Namespace: delivery.Namespace, Anonymous: !isIdentity(delivery.Status.Sender)})
 }
 
 // withReceipt sets what tells the tasks of one delivery from those of another.
@@ -79,6 +85,7 @@ func withReceipt(delivery *postern.WebhookDelivery, tasks []task) []task {
 			tasks[i].received = received.Add(time.Duration(tasks[i].index))
 		}
 		tasks[i].override = delivery.Spec.RedeliveryOf != ""
+		tasks[i].anonymous = !isIdentity(delivery.Status.Sender)
 	}
 	return tasks
 }

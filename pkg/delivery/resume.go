@@ -17,7 +17,6 @@ import (
 	"k8s.io/klog/v2"
 
 	"postern.dev/postern/apis/postern"
-	"postern.dev/postern/pkg/target"
 )
 
 const (
@@ -74,8 +73,8 @@ func (d *Deliverer) Resume(ctx context.Context, delivery *postern.WebhookDeliver
 // goOn carries a pending delivery on. What came of its first try is not known if that was cut short.
 func (d *Deliverer) goOn(ctx context.Context, delivery *postern.WebhookDelivery, giveUp bool) {
 	unknown := isFirstUnknown(delivery)
-	d.retry(ctx, delivery)
-	if giveUp && delivery.Status.Phase == postern.DeliveryPending {
+	tried := d.retry(ctx, delivery)
+	if giveUp && tried && delivery.Status.Phase == postern.DeliveryPending {
 		d.setFailed(delivery, nil)
 	}
 	if unknown {
@@ -83,38 +82,32 @@ func (d *Deliverer) goOn(ctx context.Context, delivery *postern.WebhookDelivery,
 	}
 }
 
-func (d *Deliverer) retry(ctx context.Context, delivery *postern.WebhookDelivery) {
+// retry reports whether its turn came, and so it was tried.
+func (d *Deliverer) retry(ctx context.Context, delivery *postern.WebhookDelivery) (tried bool) {
 	ctx, cancel := context.WithTimeout(ctx, resumeTimeout)
 	defer cancel()
-	end, err := d.beginResolve(ctx, delivery)
-	if err != nil {
-		if !Attempted(delivery) {
-			d.setPending(delivery, err)
-		}
-		return
-	}
 	tasks, err := d.resolve(ctx, delivery)
-	end()
 	switch {
-	case target.IsTransient(err):
+	case mayFindLater(err):
 		if !Attempted(delivery) {
 			d.setPending(delivery, err)
 		}
-		return
+		return !errors.As(err, &noTurnError{})
 	case apierrors.IsNotFound(err):
 		d.setFailed(delivery, &refusal{ReasonTargetGone, "there is no such target: it was deleted, or never was"})
-		return
+		return true
 	case err != nil:
 		d.setFailed(delivery, &refusal{ReasonTargetRefused, truncateText(err.Error())})
-		return
+		return true
 	}
 	results := d.retryWrites(ctx, notFinished(tasks, delivery.Status.Progress), delivery.Status.Targets)
 	if len(results) == 0 {
 		delivery.Status.Reason, delivery.Status.Targets = "", nil
 		d.setIgnored(delivery, ReasonNoTarget, noMatchMessage("nothing in this namespace", delivery.Spec.Events))
-		return
+		return true
 	}
 	setOutcome(delivery, results, d.Now())
+	return true
 }
 
 // retryWrites carries out the tasks that have not come to an end, and returns the results of all, in their order. What is

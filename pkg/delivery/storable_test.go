@@ -193,19 +193,44 @@ func (busy) Begin(context.Context, fairness.Flow) (end func(), err error) {
 	return nil, apierrors.NewTooManyRequests("busy", 5)
 }
 
-func TestADeliveryThatHasNoTurnIsToldToComeAgainAndOneThatIsPendingStaysSo(t *testing.T) {
+func (busy) Await(context.Context, fairness.Flow) (end func(), err error) {
+	return nil, errors.New("too much else is being worked on")
+}
+
+func TestARequestThatHasNoTurnIsToldToComeAgain(t *testing.T) {
 	p := newDefaultPipeline()
 	p.Work = busy{}
 	if _, err := p.Deliver(t.Context(), toPlant(), release(), false); !apierrors.IsTooManyRequests(err) {
 		t.Errorf("got %v, want an answer 429", err)
 	}
+}
+
+// Its sender has proved itself. To answer 429 would make a sender repeat what other namespaces have taken.
+func TestAVerifiedDeliveryWhoseTargetsWaitForTheirTurnIsPending(t *testing.T) {
+	p := newDefaultPipeline()
+	p.Work = busy{}
 	d := toAll()
 	d.Spec.Events, d.Status.Sender = unfinished().Spec.Events, unfinished().Status.Sender
-	if _, err := p.Execute(t.Context(), d, false); !apierrors.IsTooManyRequests(err) {
-		t.Errorf("to whatever wants it: got %v, want an answer 429", err)
+	recorded, err := p.Execute(t.Context(), d, false)
+	if err != nil || recorded.Status.Phase != postern.DeliveryPending || recorded.Status.Reason != ReasonTargetUnavailable {
+		t.Errorf("got %+v, %v; want that it is pending", recorded, err)
 	}
-	pending := unfinished()
-	if err := p.Resume(t.Context(), pending, false); !errors.Is(err, ErrStillPending) || pending.Status.Phase != postern.DeliveryPending {
-		t.Errorf("tried again: got %v, and it is %s", err, pending.Status.Phase)
+	if _, err := p.Execute(t.Context(), d.DeepCopy(), true); !apierrors.IsServiceUnavailable(err) {
+		t.Errorf("a dry run: got %v, want an answer 503", err)
+	}
+}
+
+// Its last try is one that has its turn.
+func TestAPendingDeliveryIsNotGivenUpBeforeItsTurn(t *testing.T) {
+	for name, pending := range map[string]*postern.WebhookDelivery{
+		"never tried": unfinished(), "tried": unfinished(at("shop", postern.TargetPending, ReasonTargetUnavailable)),
+	} {
+		p := newDefaultPipeline()
+		p.Work = busy{}
+		for _, giveUp := range []bool{false, true} {
+			if err := p.Resume(t.Context(), pending, giveUp); !errors.Is(err, ErrStillPending) || pending.Status.Phase != postern.DeliveryPending {
+				t.Errorf("%s, give up %t: got %v, and it is %s", name, giveUp, err, pending.Status.Phase)
+			}
+		}
 	}
 }

@@ -39,7 +39,7 @@ func (t task) request(now time.Time) target.Request {
 	r := target.Request{
 		Ref: e.Ref, RefType: target.RefType(e.RefType), DefaultBranch: e.DefaultBranch,
 		Revision: e.Revision, Repository: e.Repository, IfFollowed: t.matched, By: e.Source, At: now,
-		Received: t.received, Retry: t.retry, Override: t.override,
+		Anonymous: t.anonymous, Received: t.received, Retry: t.retry, Override: t.override,
 	}
 	if e.Time != nil {
 		r.EventTime = e.Time.Time
@@ -60,7 +60,7 @@ func answerFor(err error) error {
 	switch {
 	case apierrors.IsNotFound(err):
 		return statusError(http.StatusNotFound, metav1.StatusReasonNotFound, err.Error())
-	case target.IsTransient(err):
+	case mayFindLater(err):
 		return answerUnavailable("the target could not be written just now", err)
 	}
 	return statusError(http.StatusInternalServerError, metav1.StatusReasonInternalError, "the target can't be written: "+err.Error())

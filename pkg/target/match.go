@@ -7,9 +7,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/klog/v2"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
@@ -57,8 +59,15 @@ func (c *Cache) Matches(namespace string, r Request) ([]Match, error) {
 	return matches, nil
 }
 
-// Matches is Cache.Matches of the Writer's cache.
-func (w *Writer) Matches(namespace string, r Request) ([]Match, error) {
+// Matches is Cache.Matches of the Writer's cache. A panic becomes an error: whatever the targets of a namespace hold must not
+// end the process.
+func (w *Writer) Matches(namespace string, r Request) (matches []Match, err error) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			klog.ErrorS(nil, "Finding targets panicked", "namespace", namespace, "panic", problem, "stack", string(debug.Stack()))
+			matches, err = nil, errors.New("could not find the targets: a mistake in Postern, see its log")
+		}
+	}()
 	return w.cache.Matches(namespace, r)
 }
 

@@ -106,6 +106,9 @@ type Request struct {
 	IfFollowed bool
 	// By is the kind of sender, such as "github".
 	By string
+	// Anonymous is whether the cluster has not authenticated the sender. Such requests
+	// leave the others of their namespace their turn.
+	Anonymous bool
 	// At is when the request is written. Requests of one target must differ in
 	// it for Argo CD to tell the second refresh from the first.
 	At time.Time

@@ -23,7 +23,8 @@ type Writer struct {
 	// of the target wrote and on how much is asked of it; none to read the target or to patch
 	// it. Who gets no turn may try again: the error makes the write fail as IsTransient says.
 	// Nobody who is in a turn may wait for a Write. If it is nil planning waits for nobody.
-	Turn func(ctx context.Context, namespace string) (end func(), err error)
+	// The turn is that of unauthenticated senders if only such asked for what is planned.
+	Turn func(ctx context.Context, namespace string, anonymous bool) (end func(), err error)
 
 	// Shared says that other processes write targets, too. What finds its ref requested already
 	// is then noted on the target, which takes a patch, since they would hear of it only by its

@@ -22,6 +22,10 @@ import (
 // when the connection closes may never see the answer.
 const maxDrainBytes = 32 << 20
 
+// FirstBytes is how many bytes of a body are read before memory is taken for the rest: most webhooks have no more, and a client
+// that announces a large body and sends nothing takes no memory.
+const FirstBytes = 64 << 10
+
 // PayloadTooLargeMessage is the message of the answer to a payload of more than so many bytes.
 func PayloadTooLargeMessage(limit int64) string {
 	return fmt.Sprintf("the body is over %d bytes, which --max-payload-bytes sets", limit)
@@ -35,8 +39,16 @@ func ReadBody(w http.ResponseWriter, req *http.Request, limit int64, tooLargeMes
 	}
 	original := req.Body
 	var body bytes.Buffer
-	body.Grow(int(max(0, min(req.ContentLength, limit))) + bytes.MinRead) // to read what has a length without growing
-	_, err := body.ReadFrom(http.MaxBytesReader(w, original, limit))
+	bounded := http.MaxBytesReader(w, original, limit)
+	length := min(req.ContentLength, limit) // what has a length is read without growing once more than the first bytes have come
+	body.Grow(int(max(0, min(length, FirstBytes))) + bytes.MinRead)
+	_, err := io.CopyN(&body, bounded, FirstBytes+1)
+	if err == nil {
+		body.Grow(int(max(0, length-int64(body.Len()))) + bytes.MinRead)
+		_, err = body.ReadFrom(bounded)
+	} else if errors.Is(err, io.EOF) {
+		err = nil
+	}
 	var tooLarge *http.MaxBytesError
 	var status apierrors.APIStatus
 	switch {

@@ -54,6 +54,7 @@ func (a *app) serve(ctx context.Context) error {
 	index := controller.NewRecordIndex()
 	backlog := controller.NewBacklog(index, int64(a.limits.maxDeliveries), a.limits.maxDeliveryBytes,
 		a.limits.namespaceSharePercent)
+	var recordWatcher *controller.RecordWatcher
 	serverConfig := &apiserver.Config{Generic: config, Extra: apiserver.ExtraConfig{
 		Verifier:      credential.NewVerifier(a.credentials, a.files.secrets),
 		Secrets:       a.files.secrets,
@@ -61,8 +62,11 @@ func (a *app) serve(ctx context.Context) error {
 		Events:        mgr.GetEventRecorder("postern"),
 		SecretsSynced: secretsSynced,
 		CachesReady: func() error {
-			if !secretsSynced() {
+			switch {
+			case !secretsSynced():
 				return errors.New("the webhook secrets are not in the cache yet")
+			case !recordWatcher.HasSynced(): // otherwise a delivery could overwrite a newer ref that only a record shows
+				return errors.New("the records of earlier deliveries are not loaded yet")
 			}
 			return targets.Ready()
 		},
@@ -87,7 +91,7 @@ func (a *app) serve(ctx context.Context) error {
 		return err
 	}
 	index.SetListerWatcher(server.Records().All())
-	recordWatcher := controller.NewRecordWatcher(server.Records().All(), server.Deliverer())
+	recordWatcher = controller.NewRecordWatcher(server.Records().All(), server.Deliverer())
 	// A retry needs the secrets to know which targets accept it, and the history so as not to overwrite newer refs.
 	synced := func() bool { return secretsSynced() && recordWatcher.HasSynced() }
 	leader, err := newLeader(config.ClientConfig, a.options,

@@ -119,3 +119,41 @@ func TestRepeatsAreCountedThoughTheirStoreTakesLongAndFails(t *testing.T) {
 		p.Drain()
 	})
 }
+
+// slowShelf takes longer than the interval to fail to store repeats, once.
+type slowShelf struct {
+	*memoryRecords
+	failed bool
+}
+
+func (s *slowShelf) UpdateStatus(
+	ctx context.Context, delivery *postern.WebhookDelivery,
+) (*postern.WebhookDelivery, error) {
+	if delivery.Status.Repeats == nil || s.failed {
+		return s.memoryRecords.UpdateStatus(ctx, delivery)
+	}
+	s.failed = true
+	<-time.After(repeatCountInterval + time.Second)
+	return nil, apierrors.NewTimeoutError("etcd is slow", 1)
+}
+
+func TestRepeatsAreCountedThoughTheirStoreTakesLongAndFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &slowShelf{memoryRecords: &memoryRecords{}}
+		p := pipelineOn(s.memoryRecords, func(c *Config) { c.Records = s })
+		_, _ = p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false)
+		settle(p)
+		if _, err := p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false); err != nil {
+			t.Fatal(err)
+		}
+		advance(10 * repeatCountInterval)
+		synctest.Wait()
+		if got := s.all()[0].Status.Repeats; got == nil || got.Count != 1 {
+			t.Errorf("counted %+v, want 1", got)
+		}
+		if left := len(p.repeats.open); left > 0 {
+			t.Errorf("%d are still counted", left)
+		}
+		p.Drain()
+	})
+}

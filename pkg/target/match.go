@@ -7,9 +7,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/klog/v2"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
@@ -55,8 +57,15 @@ func (c *Cache) Matches(namespace string, r Request) ([]Match, error) {
 	return matches, nil
 }
 
-// Matches calls Matches of the Writer's cache.
-func (w *Writer) Matches(namespace string, r Request) ([]Match, error) {
+// Matches calls Matches of the Writer's cache. It returns a panic as an error: the content of a namespace's targets must not
+// end the process.
+func (w *Writer) Matches(namespace string, r Request) (matches []Match, err error) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			klog.ErrorS(nil, "Matching targets panicked", "namespace", namespace, "panic", problem, "stack", string(debug.Stack()))
+			matches, err = nil, errors.New("could not match targets: internal error, see Postern's log")
+		}
+	}()
 	return w.cache.Matches(namespace, r)
 }
 

@@ -102,6 +102,9 @@ type Request struct {
 	IfFollowed bool
 	// By is the kind of sender, such as "github".
 	By string
+	// Anonymous is true if the cluster has not authenticated the sender. Planning such requests does not delay those of
+	// authenticated senders.
+	Anonymous bool
 	// At is when the request is written. It must differ between requests to one target, so that Argo CD sees a new
 	// refresh.
 	At time.Time

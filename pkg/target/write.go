@@ -152,7 +152,8 @@ func (a *writeOp) plan(ctx context.Context, live bool) (plan, error) {
 // planOn plans during a turn of the target's namespace.
 func (a *writeOp) planOn(ctx context.Context, v snapshot, updaters []*imageupdate.Updater) (plan, error) {
 	if a.Turn != nil {
-		end, err := a.Turn(ctx, a.key.Namespace)
+		identified := func(r Request) bool { return !r.Anonymous }
+		end, err := a.Turn(ctx, a.key.Namespace, !slices.ContainsFunc(a.requests, identified))
 		if err != nil {
 			return plan{}, &transientError{err}
 		}

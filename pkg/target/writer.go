@@ -19,9 +19,10 @@ import (
 type Writer struct {
 	// Turn waits until a namespace may use a processor, and returns a function that ends the turn. The Writer takes a
 	// turn to plan a write, whose cost depends on the target's content and on the number of requests, but not to read
-	// or patch the target. If Turn fails, the error of the write satisfies IsTransient. A caller must not wait for a
-	// Write during a turn. If Turn is nil planning does not wait.
-	Turn func(ctx context.Context, namespace string) (end func(), err error)
+	// or patch the target. anonymous is true if all requests are of unauthenticated senders. If Turn fails, the error of
+	// the write satisfies IsTransient. A caller must not wait for a Write during a turn. If Turn is nil planning does not
+	// wait.
+	Turn func(ctx context.Context, namespace string, anonymous bool) (end func(), err error)
 
 	// Shared says that other processes write targets, too. A request for a ref that is already requested is then
 	// recorded on the target with a patch, since they would otherwise learn of it only from its record. Without Shared

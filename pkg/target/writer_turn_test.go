@@ -27,7 +27,7 @@ func TestANamespaceTakesItsTurnToPlanAndNotToReadOrToPatch(t *testing.T) {
 			}
 			return nil
 		}
-		writer.Turn = func(_ context.Context, namespace string) (end func(), err error) {
+		writer.Turn = func(_ context.Context, namespace string, _ bool) (end func(), err error) {
 			events = append(events, "turn of "+namespace)
 			return func() { events = append(events, "end") }, nil
 		}
@@ -49,7 +49,7 @@ func TestAPlanOnTheCacheTakesItsTurnToo(t *testing.T) {
 	eventually(t, "ready", func() bool { return cache.Ready() == nil })
 	writer, _ := newTestWriter(t, api, cache)
 	turns, ends := 0, 0
-	writer.Turn = func(context.Context, string) (end func(), err error) {
+	writer.Turn = func(context.Context, string, bool) (end func(), err error) {
 		turns++
 		return func() { ends++ }, nil
 	}
@@ -70,7 +70,7 @@ func TestAWriteThatGetsNoTurnMayBeTriedAgain(t *testing.T) {
 	} {
 		api := newFakeAPIServer(t, plantAt("v1"))
 		writer, pauses := newTestWriter(t, api, nil)
-		writer.Turn = func(context.Context, string) (func(), error) { return nil, refusal }
+		writer.Turn = func(context.Context, string, bool) (func(), error) { return nil, refusal }
 		_, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", At: noon}, false)
 		if !IsTransient(err) || !errors.Is(err, refusal) {
 			t.Errorf("%s: got %v", name, err)
@@ -84,7 +84,7 @@ func TestAWriteThatGetsNoTurnMayBeTriedAgain(t *testing.T) {
 func TestATurnEndsThoughThePlanPanics(t *testing.T) {
 	writer, _ := newTestWriter(t, newFakeAPIServer(t, plantAt("v1")), nil)
 	ended := false
-	writer.Turn = func(context.Context, string) (func(), error) { return func() { ended = true }, nil }
+	writer.Turn = func(context.Context, string, bool) (func(), error) { return func() { ended = true }, nil }
 	defer func() {
 		if problem := recover(); problem == nil || !ended {
 			t.Errorf("panicked with %v, ended: %v", problem, ended)
@@ -92,4 +92,38 @@ func TestATurnEndsThoughThePlanPanics(t *testing.T) {
 	}()
 	a := writeOp{Writer: writer, key: plant, requests: []Request{{Ref: "v2"}}}
 	_, _ = a.planOn(t.Context(), snapshot{kind: KindGatewaySync, obj: (*stokerv1alpha1.GatewaySync)(nil)}, nil)
+}
+
+// Those that the cluster has authenticated must not wait behind others.
+func TestATurnIsThatOfUnauthenticatedSendersIfAllAre(t *testing.T) {
+	for name, test := range map[string]struct {
+		requests []Request
+		want     bool
+	}{
+		"all":         {[]Request{{Ref: "v1", Anonymous: true}, {Ref: "v2", Anonymous: true}}, true},
+		"one of them": {[]Request{{Ref: "v1", Anonymous: true}, {Ref: "v2"}}, false},
+		"none":        {[]Request{{Ref: "v1"}}, false},
+	} {
+		writer, _ := newTestWriter(t, newFakeAPIServer(t, plantAt("v1")), nil)
+		var got []bool
+		writer.Turn = func(_ context.Context, _ string, anonymous bool) (end func(), err error) {
+			got = append(got, anonymous)
+			return func() {}, nil
+		}
+		for i := range test.requests {
+			test.requests[i].IfFollowed = true // or only the newest is planned
+		}
+		writer.Write(t.Context(), plant, test.requests, true)
+		if len(got) != 1 || got[0] != test.want {
+			t.Errorf("%s: the turns are of unauthenticated senders: %v, want %v", name, got, test.want)
+		}
+	}
+}
+
+// The next push would end the process again, and so would each retry.
+func TestAPanicWhileTargetsAreFoundIsAnError(t *testing.T) {
+	writer, _ := newTestWriter(t, newFakeAPIServer(t, plantAt("v1")), &Cache{kinds: map[Kind]*cachedKind{}})
+	if matches, err := writer.Matches("demo", Request{Ref: "main"}); err == nil || IsTransient(err) || matches != nil {
+		t.Errorf("got %v, %v", matches, err)
+	}
 }

@@ -14,6 +14,14 @@ import (
 	"postern.dev/postern/pkg/fairness"
 )
 
+// While other flows are active, a flow with endless work gets the processor time of its share divided by workRateDivisor,
+// after it has used workBurst. The run queues of the processors, of etcd and of the network do not know flows: small work
+// waits in them as long as large work.
+const (
+	workRateDivisor = 4
+	workBurst       = 500 * time.Millisecond
+)
+
 // workTimeout bounds the wait for the processors. Senders time out after about ten seconds, including the work itself.
 const workTimeout = 3 * time.Second
 
@@ -31,8 +39,12 @@ func NewWork(sharePercent int) *Work {
 	// One more than the number of processors, so that another flow starts at once, but no more: etcd and networking go
 	// through many goroutines, each of which would queue behind those that keep a processor busy.
 	total := int64(runtime.GOMAXPROCS(0)) + 1
-	return &Work{fairness.NewSlots(fairness.Share{Total: total, Percent: sharePercent}), workTimeout,
-		fairness.NewNotices()}
+	pace := fairness.Pace{
+		Rate:  float64(runtime.GOMAXPROCS(0)) * float64(sharePercent) / 100 / workRateDivisor,
+		Burst: workBurst,
+	}
+	slots := fairness.NewPacedSlots(fairness.Share{Total: total, Percent: sharePercent}, pace)
+	return &Work{slots, workTimeout, fairness.NewNotices()}
 }
 
 // Await waits for a slot until ctx ends. It is for accepted deliveries, which are retried if they get no slot.

@@ -121,3 +121,89 @@ func TestEverNewFlowsDoNotKeepOneThatWaitsFromItsTurn(t *testing.T) {
 		<-time.After(time.Hour)
 	})
 }
+
+// pacedWork does endless work in pieces of a tenth of a second until ctx ends. total returns how long it held slots.
+func pacedWork(ctx context.Context, slots *Slots, flow Flow) (total func() time.Duration) {
+	var mu sync.Mutex
+	var had time.Duration
+	for range 10 {
+		go func() {
+			for {
+				release, err := slots.Acquire(ctx, flow, 1)
+				if err != nil {
+					return
+				}
+				<-time.After(100 * time.Millisecond)
+				release()
+				mu.Lock()
+				had += 100 * time.Millisecond
+				mu.Unlock()
+			}
+		}()
+	}
+	return func() time.Duration {
+		mu.Lock()
+		defer mu.Unlock()
+		return had
+	}
+}
+
+func TestWorkWithoutAnEndIsDoneAtAPaceWhileOthersWork(t *testing.T) {
+	pace := Pace{Rate: 0.25, Burst: time.Second}
+	for _, test := range []struct {
+		name   string
+		others bool
+		// in a minute, of two slots of which a flow may hold one
+		least, most time.Duration
+	}{
+		{"alone", false, 59 * time.Second, time.Minute},
+		{"next to others", true, 15 * time.Second, 17 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				slots := NewPacedSlots(Share{Total: 2, Percent: 50}, pace)
+				ctx, stop := context.WithCancel(t.Context())
+				had := pacedWork(ctx, slots, Flow{Namespace: "greedy"})
+				for range 60 {
+					if test.others {
+						began := time.Now()
+						release, err := slots.Acquire(t.Context(), Flow{Namespace: "modest"}, 1)
+						if waited := time.Since(began); err != nil || waited > 0 {
+							t.Errorf("another flow waited %s: %v", waited, err)
+						}
+						release()
+					}
+					<-time.After(time.Second)
+				}
+				stop()
+				<-time.After(time.Second) // for the work in progress
+				if got := had(); got < test.least || got > test.most {
+					t.Errorf("it had a slot for %s, want %s to %s", got, test.least, test.most)
+				}
+			})
+		})
+	}
+}
+
+func TestAFlowThatHasRestedIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slots := NewPacedSlots(Share{Total: 2, Percent: 50}, Pace{Rate: 0.25, Burst: time.Second})
+		for _, name := range []string{"a", "b"} {
+			release, err := slots.Acquire(t.Context(), Flow{Namespace: name}, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(10 * time.Second)
+			release()
+		}
+		<-time.After(time.Hour)
+		release, err := slots.Acquire(t.Context(), Flow{Namespace: "c"}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		release()
+		if len(slots.queues) != 1 {
+			t.Errorf("%d flows are remembered, want the last one", len(slots.queues))
+		}
+	})
+}

@@ -109,13 +109,19 @@ func (c *ControlPlane) newPostern(ctx context.Context, installed *workload, name
 
 // Start restarts Postern after Stop or Kill and returns once requests reach it through the kube-apiserver.
 func (p *Postern) Start(ctx context.Context) error {
-	if err := p.process.start(); err != nil {
-		return err
+	for {
+		logged := p.process.logSize()
+		if err := p.process.start(); err != nil {
+			return err
+		}
+		err := p.controlPlane.waitFor(ctx, []*process{p.process}, p.ready)
+		if err == nil {
+			return p.reach(ctx)
+		}
+		if p.Running() || !endedByFrameworkRace(p.LogFile(), logged) {
+			return fmt.Errorf("could not start Postern: %w", err)
+		}
 	}
-	if err := p.controlPlane.waitFor(ctx, []*process{p.process}, p.ready); err != nil {
-		return fmt.Errorf("could not start Postern: %w", err)
-	}
-	return p.reach(ctx)
 }
 
 // registerAlone points the kube-apiserver at the port of this Postern only.

@@ -174,6 +174,15 @@ func (p *process) forget() error {
 func (p *process) pidFile() string { return filepath.Join(p.stateDir, p.name+".pid") }
 func (p *process) logFile() string { return filepath.Join(p.stateDir, p.name+".log") }
 
+// logSize returns the size of the log in bytes.
+func (p *process) logSize() int64 {
+	info, err := os.Stat(p.logFile())
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
 // logTail returns the program's name and the last lines of its log.
 func (p *process) logTail() string {
 	data, err := os.ReadFile(p.logFile())

@@ -60,7 +60,7 @@ func TestAGuardRefusesWhatCanNotBeTakenNow(t *testing.T) {
 		"before the secrets are loaded": {func(c *ExtraConfig) { c.SecretsSynced = func() bool { return false } },
 			http.StatusServiceUnavailable, 5, "webhook secrets are not loaded"},
 		"without storage": {func(c *ExtraConfig) { c.StorageReady = func() error { return errors.New("disk full") } },
-			http.StatusServiceUnavailable, 5, "nothing can be stored"},
+			http.StatusServiceUnavailable, 5, "the storage is unavailable"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := newTestLimiter(tc.change).Begin("demo")

@@ -156,15 +156,15 @@ func TestWorkWithoutAnEndIsDoneAtAPaceWhileOthersWork(t *testing.T) {
 		// in a minute, of two slots of which a flow may hold one
 		least, most time.Duration
 	}{
-		{"alone", false, 59 * time.Second, time.Minute},
-		{"next to others", true, 15 * time.Second, 17 * time.Second},
+		{"alone", false, 59 * time.Second, 61 * time.Second},
+		{"next to others", true, 15 * time.Second, 18 * time.Second},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				slots := NewPacedSlots(Share{Total: 2, Percent: 50}, pace)
 				ctx, stop := context.WithCancel(t.Context())
 				had := pacedWork(ctx, slots, Flow{Namespace: "greedy"})
-				for range 60 {
+				for range 120 {
 					if test.others {
 						began := time.Now()
 						release, err := slots.Acquire(t.Context(), Flow{Namespace: "modest"}, 1)
@@ -173,7 +173,7 @@ func TestWorkWithoutAnEndIsDoneAtAPaceWhileOthersWork(t *testing.T) {
 						}
 						release()
 					}
-					<-time.After(time.Second)
+					<-time.After(500 * time.Millisecond)
 				}
 				stop()
 				<-time.After(time.Second) // for the work in progress

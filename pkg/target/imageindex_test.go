@@ -69,10 +69,10 @@ func TestImageIndexFollowsApplicationsAndUpdaters(t *testing.T) {
 	x := &imageIndex{}
 	add := func(obj runtime.Object) func() { return func() { notify(x, obj, false) } }
 	remove := func(obj runtime.Object) func() { return func() { notify(x, obj, true) } }
-	labelled := appWith("demo", "labelled", "")
-	labelled.Labels = map[string]string{"tier": "web"}
+	labeled := appWith("demo", "labeled", "")
+	labeled.Labels = map[string]string{"tier": "web"}
 	byLabel := updaterWith("demo", "by-label", "*", "nginx")
-	byLabel.Spec.ApplicationRefs[0].LabelSelectors = &metav1.LabelSelector{MatchLabels: labelled.Labels}
+	byLabel.Spec.ApplicationRefs[0].LabelSelectors = &metav1.LabelSelector{MatchLabels: labeled.Labels}
 	withStatus := appWith("demo", "annotated", "web=docker.io/library/nginx:~1.26, redis")
 	withStatus.Status.Summary.Images = []string{"nginx:1.26"}
 
@@ -93,14 +93,14 @@ func TestImageIndexFollowsApplicationsAndUpdaters(t *testing.T) {
 			add(updaterWith("demo", "images", "annotated", "busybox")), "", "a"},
 		{"it selects all", add(updaterWith("demo", "images", "*", "nginx")), "a annotated plain", ""},
 		{"an Application that it selects", add(appWith("demo", "new", "")), "a annotated new plain", ""},
-		{"an Application without the label", add(appWith("demo", "labelled", "")), "a annotated labelled new plain",
+		{"an Application without the label", add(appWith("demo", "labeled", "")), "a annotated labeled new plain",
 			""},
 		{"an object of another namespace", add(updaterWith("other", "images", "*", "redis")),
-			"a annotated labelled new plain", ""},
+			"a annotated labeled new plain", ""},
 		{"the object is gone", remove(updaterWith("demo", "images", "*", "nginx")), "annotated", "a annotated"},
 		{"an object that selects by label", add(byLabel), "annotated", "a annotated"},
-		{"the label", add(labelled), "annotated labelled", "a annotated"},
-		{"the label is gone", add(appWith("demo", "labelled", "")), "annotated", "a annotated"},
+		{"the label", add(labeled), "annotated labeled", "a annotated"},
+		{"the label is gone", add(appWith("demo", "labeled", "")), "annotated", "a annotated"},
 		{"an Application is gone", remove(appWith("demo", "annotated", "")), "", "a"},
 		{"the Application is gone again", remove(appWith("demo", "annotated", "")), "", "a"},
 		{"an Application that no longer wants an image", add(appWith("demo", "a", " , ")), "", ""},
@@ -115,7 +115,7 @@ func TestImageIndexFollowsApplicationsAndUpdaters(t *testing.T) {
 	}
 	for _, obj := range []runtime.Object{
 		byLabel, appWith("demo", "a", ""), appWith("demo", "plain", ""), appWith("demo", "new", ""),
-		appWith("demo", "labelled", ""), appWith("other", "annotated", ""), updaterWith("other", "images", "*"),
+		appWith("demo", "labeled", ""), appWith("other", "annotated", ""), updaterWith("other", "images", "*"),
 	} {
 		notify(x, obj, true)
 	}

@@ -142,12 +142,12 @@ func TestMatchesOfAGitRef(t *testing.T) {
 }
 
 func TestMatchesOfAnImage(t *testing.T) {
-	labelled := appWith("demo", "labelled", "")
-	labelled.Labels = map[string]string{"tier": "web"}
+	labeled := appWith("demo", "labeled", "")
+	labeled.Labels = map[string]string{"tier": "web"}
 	byLabel := updaterWith("demo", "by-label", "*", "ghcr.io/acme/web")
-	byLabel.Spec.ApplicationRefs[0].LabelSelectors = &metav1.LabelSelector{MatchLabels: labelled.Labels}
+	byLabel.Spec.ApplicationRefs[0].LabelSelectors = &metav1.LabelSelector{MatchLabels: labeled.Labels}
 	objects := []runtime.Object{
-		labelled, byLabel,
+		labeled, byLabel,
 		updaterWith("demo", "images", "selected-*", "nginx"),
 		updaterWith("other", "images", "annotated-*", "redis"),
 		syncIn("demo", "sync", shop, "main", nil),
@@ -169,7 +169,7 @@ func TestMatchesOfAnImage(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	web := Request{Image: image(t, "ghcr.io/acme/web:1")}
-	if got := matched(t, cache, "demo", web); !slices.Equal(got, []string{"Application/labelled"}) {
+	if got := matched(t, cache, "demo", web); !slices.Equal(got, []string{"Application/labeled"}) {
 		t.Errorf("by label: got %v", got)
 	}
 	if got := matched(t, cache, "other", nginx); got != nil {

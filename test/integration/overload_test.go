@@ -18,8 +18,8 @@ import (
 	"postern.dev/postern/pkg/generated/clientset/versioned"
 )
 
-// halfBytes is enough for the client to flush it.
-const halfBytes = 64 << 10
+// halfBytes is enough for the client to flush it, and more than the first bytes, which take no memory of the budget.
+const halfBytes = 128 << 10
 
 // halfSent is a delivery whose second half has not been sent.
 type halfSent struct {
@@ -63,12 +63,12 @@ func (h *halfSent) end() answer {
 	return <-h.answer
 }
 
-// untilRefused waits until deliveries are answered 429 by the limit of a flag. It calls more after other answers.
-func (w *world) untilRefused(s sender, path, flag string, more func()) {
+// untilRefused waits until deliveries of a body are answered 429 by the limit of a flag. It calls more after other answers.
+func (w *world) untilRefused(s sender, path, body, flag string, more func()) {
 	w.t.Helper()
 	var got answer
 	w.eventually(func() (err error) {
-		got, err = s.post(w.t.Context(), path+dryRun, []byte(anyBody), nil)
+		got, err = s.post(w.t.Context(), path+dryRun, []byte(body), nil)
 		if err == nil && got.code != http.StatusTooManyRequests {
 			more()
 			err = fmt.Errorf("got %d, want 429: %s", got.code, got.body)
@@ -129,7 +129,7 @@ func TestOverTheLimits(t *testing.T) {
 		deliveries := w.reader().PosternV1alpha1().WebhookDeliveries(w.namespace)
 		var half []*halfSent
 		// A delivery may be rejected while another is just ending, so the loop may send more than four.
-		w.untilRefused(ci, gatewaySyncPath("web"), "--max-mutating-requests-inflight", func() {
+		w.untilRefused(ci, gatewaySyncPath("web"), anyBody, "--max-mutating-requests-inflight", func() {
 			half = append(half, ci.sendHalf(t, gatewaySyncPath("web"), fmt.Sprintf("v%d", len(half)), true))
 		})
 		list, err := deliveries.List(t.Context(), metav1.ListOptions{})
@@ -168,14 +168,16 @@ func TestOverTheLimits(t *testing.T) {
 		ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"after"}`, nil, http.StatusAccepted)
 	})
 
-	t.Run("of bytes in flight rejects deliveries until there is room", func(t *testing.T) {
+	t.Run("of bytes in flight rejects large deliveries until there is room", func(t *testing.T) {
 		w := s.newWorld(t)
 		w.gatewaySync("web")
 		ci := w.ci().speaking(t, w, "HTTP/1.1")
 		var half []*halfSent
-		w.untilRefused(ci, gatewaySyncPath("web"), "--max-inflight-payload-bytes", func() {
+		large := `{"ref":"large","x":"` + strings.Repeat("x", halfBytes) + `"}`
+		w.untilRefused(ci, gatewaySyncPath("web"), large, "--max-inflight-payload-bytes", func() {
 			half = append(half, ci.sendHalf(t, gatewaySyncPath("web"), fmt.Sprintf("large%d", len(half)), false)) // counts as the maximum
 		})
+		ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"small"}`, nil, http.StatusAccepted)
 		accepted := 0
 		for _, h := range half {
 			if h.end().code == http.StatusAccepted {

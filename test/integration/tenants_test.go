@@ -131,7 +131,7 @@ func TestOneNamespaceWithSlowRequestsLeavesRoomForOthers(t *testing.T) {
 	}
 	slow, ci := hostile.ci().speaking(t, hostile, "HTTP/1.1"), honest.ci()
 	var half []*halfSent
-	hostile.untilRefused(slow, gatewaySyncPath("web"), "--max-namespace-share-percent", func() {
+	hostile.untilRefused(slow, gatewaySyncPath("web"), anyBody, "--max-namespace-share-percent", func() {
 		half = append(half, slow.sendHalf(t, gatewaySyncPath("web"), fmt.Sprintf("v%d", len(half)), true))
 	})
 	before := time.Now()

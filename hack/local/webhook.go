@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/pkg/generated/clientset/versioned"
 )
 
 // webhook is a request of a sender.
@@ -43,9 +44,25 @@ func (p *demoRun) accepted(ctx context.Context, w webhook, method string) error 
 	if err := json.Unmarshal(body, &delivery); err != nil {
 		return fmt.Errorf("the response is not a delivery: %w", err)
 	}
-	status := delivery.Status
-	if status.Phase != v1alpha1.DeliveryApplied || status.Sender == nil || status.Sender.Method != method {
-		return fmt.Errorf("got phase %s, sender %v; want phase Applied, method %s", status.Phase, status.Sender, method)
+	if delivery.Status.Phase != v1alpha1.DeliveryApplied {
+		return fmt.Errorf("got phase %s, want Applied", delivery.Status.Phase)
+	}
+	return p.authenticatedBy(ctx, delivery.Namespace, delivery.Name, method)
+}
+
+// authenticatedBy compares the method in the record of a delivery. The response to an unauthenticated sender does not
+// contain it.
+func (p *demoRun) authenticatedBy(ctx context.Context, namespace, name, method string) error {
+	client, err := versioned.NewForConfig(p.cluster.RESTConfig())
+	if err != nil {
+		return err
+	}
+	record, err := client.PosternV1alpha1().WebhookDeliveries(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("could not get the record of the delivery: %w", err)
+	}
+	if sender := record.Status.Sender; sender == nil || sender.Method != method {
+		return fmt.Errorf("got sender %v, want method %s", sender, method)
 	}
 	return nil
 }

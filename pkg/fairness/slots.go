@@ -28,7 +28,7 @@ type Slots struct {
 
 // Pace limits the total time for which a flow holds slots while other flows are active. Without it, a flow with endless
 // work takes all time that others leave, and their work waits in the run queues of the processors, which do not know
-// flows. The zero value does not limit.
+// flows. A flow without a namespace is not limited: it serves many. The zero value does not limit.
 type Pace struct {
 	// Rate is in slot-seconds per second.
 	Rate float64
@@ -64,10 +64,10 @@ func NewPacedSlots(share Share, pace Pace) *Slots {
 	return &Slots{share: share, pace: pace, queues: map[Flow]*queue{}}
 }
 
-func (s *Slots) newQueue() *queue {
+func (s *Slots) newQueue(flow Flow) *queue {
 	s.clock++
 	q := &queue{served: s.clock} // behind those that wait, which new flows could otherwise starve
-	if s.pace.Rate > 0 {
+	if s.pace.Rate > 0 && flow.Namespace != "" {
 		q.used = rate.NewLimiter(rate.Limit(s.pace.Rate*1e6), int(s.pace.Burst.Microseconds()))
 	}
 	return q
@@ -98,7 +98,7 @@ func (s *Slots) enqueue(flow Flow, n int64) *waiter {
 	defer s.mu.Unlock()
 	q := s.queues[flow]
 	if q == nil {
-		q = s.newQueue()
+		q = s.newQueue(flow)
 		s.queues[flow] = q
 	}
 	w := &waiter{n, make(chan struct{})}

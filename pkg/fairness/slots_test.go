@@ -152,18 +152,20 @@ func TestWorkWithoutAnEndIsDoneAtAPaceWhileOthersWork(t *testing.T) {
 	pace := Pace{Rate: 0.25, Burst: time.Second}
 	for _, test := range []struct {
 		name   string
+		flow   Flow
 		others bool
 		// in a minute, of two slots of which a flow may hold one
 		least, most time.Duration
 	}{
-		{"alone", false, 59 * time.Second, 61 * time.Second},
-		{"next to others", true, 15 * time.Second, 18 * time.Second},
+		{"alone", Flow{Namespace: "greedy"}, false, 59 * time.Second, 61 * time.Second},
+		{"next to others", Flow{Namespace: "greedy"}, true, 15 * time.Second, 18 * time.Second},
+		{"for no single namespace", Flow{}, true, 59 * time.Second, 61 * time.Second},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				slots := NewPacedSlots(Share{Total: 2, Percent: 50}, pace)
 				ctx, stop := context.WithCancel(t.Context())
-				had := pacedWork(ctx, slots, Flow{Namespace: "greedy"})
+				had := pacedWork(ctx, slots, test.flow)
 				for range 120 {
 					if test.others {
 						began := time.Now()

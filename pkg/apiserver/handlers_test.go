@@ -67,7 +67,8 @@ func TestASecretInTheQueryIsMovedOutOfSight(t *testing.T) {
 
 func TestDeliveriesAreRefusedWhileNoneCanBeTakenAndReadsAreNot(t *testing.T) {
 	refusal := apierrors.NewTooManyRequests("later", 9)
-	ci, nobody := &user.DefaultInfo{Name: "ci", Groups: []string{user.AllAuthenticated}}, &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
+	ci := &user.DefaultInfo{Name: "ci", Groups: []string{user.AllAuthenticated}}
+	anonymous := &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
 	for _, test := range []struct {
 		name string
 		info genericapirequest.RequestInfo
@@ -78,7 +79,7 @@ func TestDeliveriesAreRefusedWhileNoneCanBeTakenAndReadsAreNot(t *testing.T) {
 		{"an object", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create"}, ci, refusal, http.StatusTooManyRequests},
 		{"a payload", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create", Subresource: "webhookdeliveries"}, ci, refusal, http.StatusTooManyRequests},
 		// It would tell anyone that the namespace exists, and what it has; who has proved itself is told.
-		{"a payload of an unauthenticated sender", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create", Subresource: "webhookdeliveries"}, nobody, refusal, http.StatusOK},
+		{"a payload of an unauthenticated sender", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create", Subresource: "webhookdeliveries"}, anonymous, refusal, http.StatusOK},
 		{"a list", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "list"}, ci, refusal, http.StatusOK},
 		{"a deletion", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "delete"}, ci, refusal, http.StatusOK},
 		{"a probe", genericapirequest.RequestInfo{Verb: "get"}, ci, refusal, http.StatusOK},

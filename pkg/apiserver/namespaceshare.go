@@ -24,14 +24,12 @@ import (
 type namespaceShare struct {
 	requests *fairness.Counter
 	budget   *payloadBudget
-	notices  *fairness.Notices
 }
 
 func newNamespaceShare(sharePercent, maxRequests int, budget *payloadBudget) *namespaceShare {
 	return &namespaceShare{
 		requests: fairness.NewCounter(fairness.Share{Total: int64(maxRequests), Percent: sharePercent}),
 		budget:   budget,
-		notices:  fairness.NewNotices(),
 	}
 }
 
@@ -76,7 +74,7 @@ func (s *namespaceShare) begin(flow fairness.Flow) (end func(), err error) {
 		return end, nil
 	case errors.Is(err, fairness.ErrShare):
 		countRefused(causeNamespaceRequests)
-		s.notices.Refused(flow, causeNamespaceRequests)
+		s.budget.notices.Refused(flow, causeNamespaceRequests)
 		return nil, errOverShare("as many requests to deliver to this namespace are under way as it may have", "--max-mutating-requests-inflight")
 	}
 	countRefused(causeRequestsInFlight)

@@ -54,6 +54,17 @@ check_lint() {
         bin/golangci-lint run ./...
 }
 
+# Comments and documents, by the styles in hack/vale. Vale parses Go with a C library, so it is built only where there is a C compiler.
+check_prose() {
+    if ! command -v gcc >/dev/null; then
+        echo 'skipped: there is no C compiler'
+        return 0
+    fi
+    CGO_ENABLED=1 go build -C hack/vale -o "$repo/bin/vale" github.com/errata-ai/vale/v3/cmd/vale 2>"$scratch/vale.log" ||
+        { cat "$scratch/vale.log"; return 1; }
+    sources '*.go' '*.md' ':!**/zz_generated*' ':!pkg/generated' | xargs -0 bin/vale --output=line
+}
+
 check_shell() {
     local script failed=0
     while IFS= read -r -d '' script; do bash -n "$script" || failed=1; done < <(sources '*.sh' .ci/run)
@@ -64,7 +75,7 @@ check_terraform() { go test -C hack/terraform -count=1 ./...; }
 
 check_modules() {
     local module failed=0
-    for module in . hack/tools hack/lint hack/promtool hack/helm hack/terraform; do
+    for module in . hack/tools hack/lint hack/promtool hack/helm hack/terraform hack/vale; do
         go mod -C "$module" tidy -diff || { echo "run \"go mod tidy\" in $module"; failed=1; }
     done
     return $failed
@@ -92,6 +103,7 @@ check headers 'licence headers'
 check unfinished 'nothing left to do'
 check formatting 'formatting'
 check shell 'shell scripts'
+check prose 'prose (Vale is built from its Go modules: 3 minutes the first time)'
 check terraform 'the Terraform module'
 check modules 'modules are tidy'
 check alerts 'alerts (promtool is built from its Go modules: 3 minutes the first time)'

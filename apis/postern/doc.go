@@ -4,6 +4,6 @@
 // +k8s:deepcopy-gen=package
 // +groupName=postern.dev
 
-// Package postern holds the internal version of the postern.dev API: the one that the server works with and that
-// every external version converts to and from. It must not know how a delivery is carried out, stored or served.
+// Package postern is the internal version of the postern.dev API. The server works with it, and every external version
+// converts to and from it. It does not depend on how deliveries are executed, stored or served.
 package postern

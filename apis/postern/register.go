@@ -15,7 +15,7 @@ const GroupName = "postern.dev"
 var SchemeGroupVersion = schema.GroupVersion{Group: GroupName, Version: runtime.APIVersionInternal}
 
 var (
-	// SchemeBuilder collects what AddToScheme registers.
+	// SchemeBuilder has the functions that AddToScheme calls.
 	SchemeBuilder = runtime.NewSchemeBuilder(addKnownTypes)
 	// AddToScheme registers the internal types.
 	AddToScheme = SchemeBuilder.AddToScheme

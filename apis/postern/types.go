@@ -8,11 +8,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// The fields are documented in the external version, which is what users read; here only what the server needs to know.
+// The fields are documented in the external version, which users read. The comments here are for the server only.
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// WebhookDelivery is one webhook that was delivered, what it asked for, and what came of it.
+// WebhookDelivery is one delivered webhook: its request and its outcome.
 type WebhookDelivery struct {
 	metav1.TypeMeta
 	metav1.ObjectMeta
@@ -31,10 +31,10 @@ type WebhookDeliveryList struct {
 	Items []WebhookDelivery
 }
 
-// WebhookDeliverySpec is what was delivered.
+// WebhookDeliverySpec is the request.
 //
-// Payload and RawPayload only ever exist in a request: they are dropped, with the headers that carry credentials,
-// before the delivery reaches admission or storage.
+// Payload and RawPayload exist only in a request. They are dropped, with the headers that have credentials, before the
+// delivery reaches admission or storage.
 type WebhookDeliverySpec struct {
 	Source     string
 	Target     *TargetReference
@@ -43,13 +43,13 @@ type WebhookDeliverySpec struct {
 	Ref        string
 	Image      string
 	Headers    map[string]string
-	// RedeliveryOf names the delivery whose events these are; only the server sets it.
+	// RedeliveryOf is the name of the delivery that this one redelivers. Only the server sets it.
 	RedeliveryOf string
-	// Events is never nil once a delivery was defaulted, so that admission policies can range over it.
+	// Events is never nil after defaulting, so that admission policies can range over it.
 	Events []DeliveryEvent
 }
 
-// JSON is any JSON value, as it was written.
+// JSON is any JSON value, as it was received.
 type JSON struct {
 	Raw []byte
 }
@@ -70,7 +70,7 @@ const (
 	TargetApplication TargetKind = "Application"
 )
 
-// DeliveryEvent is one thing that a payload asks for.
+// DeliveryEvent is one event of a payload, and the ref or image that it requests.
 type DeliveryEvent struct {
 	Source        string
 	Event         string
@@ -92,7 +92,7 @@ type ImageReference struct {
 	Digest     string
 }
 
-// RefType says what a ref is; empty when the payload does not tell.
+// RefType is the type of a ref; empty if the payload does not include it.
 type RefType string
 
 const (
@@ -106,7 +106,7 @@ const (
 	RefTypeImage RefType = "Image"
 )
 
-// WebhookDeliveryStatus is what came of a delivery. Only the server writes it.
+// WebhookDeliveryStatus is the outcome of a delivery. Only the server writes it.
 type WebhookDeliveryStatus struct {
 	Phase      DeliveryPhase
 	Reason     string
@@ -116,15 +116,15 @@ type WebhookDeliveryStatus struct {
 	Sender     *Sender
 	Payload    *PayloadDigest
 	AuditID    string
-	// ReceivedTime orders deliveries, of all replicas, by when they came in.
+	// ReceivedTime is when the delivery was received. It orders the deliveries of all replicas.
 	ReceivedTime *metav1.MicroTime
-	// Identity is what repeats of the delivery have in common with it; empty if there can be none.
+	// Identity is the same for all repeats of a delivery; empty if repeats can't be detected.
 	Identity string
 	Repeats  *Repeats
 	Progress *DeliveryProgress
 }
 
-// Repeats tells of the repeats of a delivery.
+// Repeats counts the repeats of a delivery.
 type Repeats struct {
 	Count       int64
 	LastTime    metav1.Time
@@ -132,30 +132,30 @@ type Repeats struct {
 	LastAuditID string
 }
 
-// DeliveryPhase sums up what came of a delivery.
+// DeliveryPhase summarizes the outcome of a delivery.
 type DeliveryPhase string
 
 const (
-	// DeliveryPending waits for its target to be written.
+	// DeliveryPending means that a target could not be written yet and is retried.
 	DeliveryPending DeliveryPhase = "Pending"
-	// DeliveryApplied means that the target holds the requested ref.
+	// DeliveryApplied means that every target has the requested ref.
 	DeliveryApplied DeliveryPhase = "Applied"
-	// DeliverySuperseded means that a newer delivery took its place.
+	// DeliverySuperseded means that a newer delivery replaced it.
 	DeliverySuperseded DeliveryPhase = "Superseded"
-	// DeliveryIgnored was understood, and asks for nothing.
+	// DeliveryIgnored means that the delivery is valid and nothing has to be written.
 	DeliveryIgnored DeliveryPhase = "Ignored"
-	// DeliveryFailed could not be carried out.
+	// DeliveryFailed means that the delivery could not be executed.
 	DeliveryFailed DeliveryPhase = "Failed"
 )
 
 const (
-	// ConditionVerified tells whether the sender proved itself, and how.
+	// ConditionVerified is the result of verifying the sender, with the method.
 	ConditionVerified = "Verified"
-	// ConditionApplied tells whether every target holds the requested ref.
+	// ConditionApplied is true if every target has the requested ref.
 	ConditionApplied = "Applied"
 )
 
-// TargetResult is what came of a delivery at one target.
+// TargetResult is the outcome of a delivery for one target.
 type TargetResult struct {
 	Kind        TargetKind
 	Name        string
@@ -168,38 +168,38 @@ type TargetResult struct {
 	Time        metav1.Time
 }
 
-// TargetResultType says what was done to a target.
+// TargetResultType is the type of the outcome for one target.
 type TargetResultType string
 
 const (
 	// TargetWritten means that the requested ref was written.
 	TargetWritten TargetResultType = "Written"
-	// TargetUnchanged means that the target held the requested ref already.
+	// TargetUnchanged means that the target already had the requested ref.
 	TargetUnchanged TargetResultType = "Unchanged"
-	// TargetSkipped means that the target does not want what is requested.
+	// TargetSkipped means that the target does not follow the requested ref or image.
 	TargetSkipped TargetResultType = "Skipped"
-	// TargetSuperseded means that the target holds something newer.
+	// TargetSuperseded means that the target has a newer ref.
 	TargetSuperseded TargetResultType = "Superseded"
-	// TargetPending means that the target could not be written yet, and will be tried again.
+	// TargetPending means that the target could not be written yet and is retried.
 	TargetPending TargetResultType = "Pending"
 	// TargetFailed means that the target could not be written.
 	TargetFailed TargetResultType = "Failed"
 )
 
-// DeliveryProgress is how far a pending delivery has come that has more results than its status keeps.
+// DeliveryProgress is the progress of a pending delivery that has more results than its status lists.
 type DeliveryProgress struct {
 	Through                                                  string
 	Except                                                   []string
 	Written, Unchanged, Superseded, Skipped, Failed, Pending int32
 }
 
-// Sender is who delivered, and which method proved it.
+// Sender is the authenticated sender, and the method that authenticated it.
 type Sender struct {
 	Name   string
 	Method string
 }
 
-// PayloadDigest identifies a body that is itself not stored.
+// PayloadDigest identifies a payload, which is not stored.
 type PayloadDigest struct {
 	SHA256 string
 	Bytes  int64
@@ -207,8 +207,8 @@ type PayloadDigest struct {
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// GatewaySync is the parent of the gatewaysyncs/webhookdeliveries subresource. The framework demands that a parent
-// exists; it has no content and serves no verbs. The real object is Stoker's, in its own group.
+// GatewaySync is the parent of the gatewaysyncs/webhookdeliveries subresource. The framework requires a parent; this
+// one has no content and serves no verbs. The real object is Stoker's, in its own group.
 type GatewaySync struct {
 	metav1.TypeMeta
 	metav1.ObjectMeta
@@ -216,7 +216,7 @@ type GatewaySync struct {
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// Application is the parent of the applications/webhookdeliveries subresource, as GatewaySync is of its own.
+// Application is the parent of the applications/webhookdeliveries subresource, like GatewaySync.
 type Application struct {
 	metav1.TypeMeta
 	metav1.ObjectMeta
@@ -224,7 +224,7 @@ type Application struct {
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// WebhookSource is a type of sender, and how it stands with it in a namespace. It is not stored.
+// WebhookSource is a type of sender and its configuration in a namespace. It is not stored.
 type WebhookSource struct {
 	metav1.TypeMeta
 	metav1.ObjectMeta
@@ -242,7 +242,7 @@ type WebhookSourceList struct {
 	Items []WebhookSource
 }
 
-// WebhookSourceStatus says how a sender proves itself, and whether the namespace is ready for it.
+// WebhookSourceStatus is how a sender authenticates, and whether the namespace is configured for it.
 type WebhookSourceStatus struct {
 	Requests   string
 	Methods    []string

@@ -1,7 +1,7 @@
 # Copyright The Postern Authors
 # SPDX-License-Identifier: Apache-2.0
 
-# What could not be delivered is kept for two weeks, with the reason in the attributes ERROR_CODE and ERROR_MESSAGE.
+# Failed deliveries are kept for two weeks, with the reason in the attributes ERROR_CODE and ERROR_MESSAGE.
 
 resource "aws_sqs_queue" "undelivered" {
   name                      = "${var.name}-undelivered"

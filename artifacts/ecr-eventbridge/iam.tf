@@ -1,7 +1,7 @@
 # Copyright The Postern Authors
 # SPDX-License-Identifier: Apache-2.0
 
-# What EventBridge may do here: call these API destinations, and nothing else.
+# EventBridge may call only these API destinations.
 
 data "aws_caller_identity" "this" {}
 
@@ -14,7 +14,7 @@ data "aws_iam_policy_document" "assume" {
       identifiers = ["events.amazonaws.com"]
     }
 
-    # Not for rules of somebody else's account.
+    # Excludes rules of other accounts.
     condition {
       test     = "StringEquals"
       variable = "aws:SourceAccount"

@@ -1,7 +1,7 @@
 # Copyright The Postern Authors
 # SPDX-License-Identifier: Apache-2.0
 
-# Tells Postern of images that are pushed to Amazon ECR: rule, API destination, and the role to call it.
+# Reports images that are pushed to Amazon ECR to Postern: rule, API destination, and the role to call it.
 
 locals {
   path = "/apis/postern.dev/v1alpha1/namespaces/%s/webhooksources/${var.format}/webhookdeliveries"
@@ -27,10 +27,10 @@ resource "aws_cloudwatch_event_rule" "push" {
   })
 }
 
-# EventBridge calls an API key what it sends as a header of one's choice, word for word.
+# EventBridge sends an API key unchanged in a configurable header.
 resource "aws_cloudwatch_event_connection" "kube_apiserver" {
   name               = var.name
-  description        = "The kube-apiserver, with the secret that Postern knows"
+  description        = "The kube-apiserver, with Postern's webhook secret"
   authorization_type = "API_KEY"
 
   auth_parameters {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 output "endpoints" {
-  description = "The URL that each namespace is told at."
+  description = "The URL for each namespace."
   value       = { for namespace, destination in aws_cloudwatch_event_api_destination.namespace : namespace => destination.invocation_endpoint }
 }
 
@@ -12,6 +12,6 @@ output "rule_arn" {
 }
 
 output "undelivered_queue_url" {
-  description = "URL of the queue with what could not be delivered."
+  description = "URL of the queue of failed deliveries."
   value       = aws_sqs_queue.undelivered.url
 }

@@ -18,16 +18,16 @@ import (
 )
 
 const (
-	// namespaceFile tells a Pod its namespace, beside the token of its ServiceAccount.
+	// namespaceFile has the namespace of a Pod, next to the token of its ServiceAccount.
 	//
 	// Source: https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
 	namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
-	// minLeafValidity leaves time for a leaf to be replaced by one that must be trusted first.
+	// minLeafValidity leaves time to replace a leaf by one whose CA must be trusted first.
 	minLeafValidity = 5 * time.Second
 )
 
-// certificates are the flags about where the serving certificate comes from.
+// certificates are the flags for the serving certificate.
 type certificates struct {
 	service                  certificate.Service
 	caSecretName             string
@@ -43,23 +43,26 @@ func newCertificates(namespace string) certificates {
 	}
 }
 
-// ownNamespace is where this process runs, as far as it can tell.
+// ownNamespace returns the namespace of this process, or postern-system if it can't be determined.
 func ownNamespace() string {
-	told, _ := os.ReadFile(namespaceFile) // outside a cluster there is none
-	return cmp.Or(os.Getenv("POD_NAMESPACE"), strings.TrimSpace(string(told)), "postern-system")
+	contents, _ := os.ReadFile(namespaceFile) // absent outside a cluster
+	return cmp.Or(os.Getenv("POD_NAMESPACE"), strings.TrimSpace(string(contents)), "postern-system")
 }
 
 func (c *certificates) addFlags(sets *cliflag.NamedFlagSets) {
 	fs := sets.FlagSet("serving")
-	fs.Lookup("tls-cert-file").Usage = "File with the certificate to serve with, and after it those that lead to its CA. It is read again when it changes, " +
-		"and the APIService's caBundle is then for others to keep. If empty, Postern makes its own certificates."
-	_ = fs.MarkHidden("cert-dir") // nothing is ever written there
+	fs.Lookup("tls-cert-file").Usage = "File with the serving certificate, followed by its intermediates. It is " +
+		"reloaded when it changes; Postern then does not manage the caBundle of the APIService. If empty, Postern " +
+		"manages its own certificates."
+	_ = fs.MarkHidden("cert-dir") // never written to
 
-	fs = sets.FlagSet("own certificates")
-	fs.StringVar(&c.service.Name, "service-name", c.service.Name, "Name of the Service that leads to Postern.")
+	fs = sets.FlagSet("managed certificates")
+	fs.StringVar(&c.service.Name, "service-name", c.service.Name, "Name of Postern's Service.")
 	fs.StringVar(&c.service.Namespace, "service-namespace", c.service.Namespace,
-		"Namespace of that Service and of the CA's Secret. The default is $POD_NAMESPACE, or else the namespace of the Pod, or else postern-system.")
-	fs.StringVar(&c.caSecretName, "ca-secret-name", c.caSecretName, "Name of the Secret that holds the CA of the serving certificates.")
+		"Namespace of that Service and of the CA's Secret. The default is $POD_NAMESPACE, the namespace of the Pod "+
+			"if that is empty, or postern-system.")
+	fs.StringVar(&c.caSecretName, "ca-secret-name", c.caSecretName,
+		"Name of the Secret with the CA of the serving certificates.")
 
 	fs.DurationVar(&c.caValidity, "ca-validity", c.caValidity, "How long a CA is valid.")
 	fs.DurationVar(&c.leafValidity, "serving-cert-validity", c.leafValidity, "How long a serving certificate is valid.")
@@ -68,7 +71,6 @@ func (c *certificates) addFlags(sets *cliflag.NamedFlagSets) {
 	}
 }
 
-// validate returns everything that is wrong.
 func (c *certificates) validate() []error {
 	var errs []error
 	for _, name := range []struct {
@@ -79,29 +81,31 @@ func (c *certificates) validate() []error {
 		{"--service-namespace", c.service.Namespace, validation.IsDNS1123Label},
 		{"--ca-secret-name", c.caSecretName, validation.IsDNS1123Subdomain},
 	} {
-		if wrong := name.check(name.value); len(wrong) > 0 {
-			errs = append(errs, fmt.Errorf("%s is %q: %s", name.flag, name.value, strings.Join(wrong, "; ")))
+		if msgs := name.check(name.value); len(msgs) > 0 {
+			errs = append(errs, fmt.Errorf("%s is %q: %s", name.flag, name.value, strings.Join(msgs, "; ")))
 		}
 	}
 	if c.leafValidity < minLeafValidity || c.caValidity < 2*c.leafValidity {
-		errs = append(errs, fmt.Errorf("--serving-cert-validity is %s: it must be at least %s, and --ca-validity twice that", c.leafValidity, minLeafValidity))
+		errs = append(errs, fmt.Errorf("--serving-cert-validity is %s: it must be at least %s, and --ca-validity at "+
+			"least twice as long",
+			c.leafValidity, minLeafValidity))
 	}
 	return errs
 }
 
-// makesCertificates reports whether Postern makes its certificates itself.
-func (o *options) makesCertificates() bool {
+// managesCertificates reports whether Postern creates its own serving certificates.
+func (o *options) managesCertificates() bool {
 	files := o.recommended.SecureServing.ServerCert.CertKey
 	return files.CertFile == "" && files.KeyFile == ""
 }
 
-// validateCertificates returns everything that is wrong with the flags about certificates.
 func (o *options) validateCertificates() []error {
-	if o.makesCertificates() {
+	if o.managesCertificates() {
 		return o.certificates.validate()
 	}
 	if files := o.recommended.SecureServing.ServerCert.CertKey; files.CertFile == "" || files.KeyFile == "" {
-		return []error{errors.New("give both --tls-cert-file and --tls-private-key-file, a certificate for <service>.<namespace>.svc; or neither, and Postern makes its own")}
+		return []error{errors.New("give both --tls-cert-file and --tls-private-key-file, with a certificate for " +
+			"<service>.<namespace>.svc; or give neither, and Postern manages its own certificates")}
 	}
 	return nil
 }

@@ -19,13 +19,13 @@ func TestPosternMakesItsOwnCertificatesUnlessFilesAreGiven(t *testing.T) {
 	}{
 		{nil, true},
 		{[]string{"--tls-cert-file=", "--tls-private-key-file="}, true},
-		{enough, false},
+		{certFileArgs, false},
 	} {
 		o, err := parse(test.args...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := o.makesCertificates(); got != test.want {
+		if got := o.managesCertificates(); got != test.want {
 			t.Errorf("%v: got %v, want %v", test.args, got, test.want)
 		}
 	}
@@ -41,10 +41,17 @@ func TestNamespaceIsThatOfThePodUnlessAFlagSaysOtherwise(t *testing.T) {
 		args        []string
 		want        names
 	}{
-		{"", nil, names{certificate.Service{Namespace: "postern-system", Name: "postern"}, "postern-ca", "postern-system"}},
+		{"", nil, names{certificate.Service{Namespace: "postern-system", Name: "postern"}, "postern-ca",
+			"postern-system"}},
 		{"tools", nil, names{certificate.Service{Namespace: "tools", Name: "postern"}, "postern-ca", "tools"}},
-		{"tools", []string{"--service-namespace=ours", "--service-name=hooks", "--ca-secret-name=hooks.ca", "--leader-elect-resource-namespace=locks"},
-			names{certificate.Service{Namespace: "ours", Name: "hooks"}, "hooks.ca", "locks"}},
+		{
+			"tools",
+			[]string{
+				"--service-namespace=ours", "--service-name=hooks", "--ca-secret-name=hooks.ca",
+				"--leader-elect-resource-namespace=locks",
+			},
+			names{certificate.Service{Namespace: "ours", Name: "hooks"}, "hooks.ca", "locks"},
+		},
 	} {
 		t.Setenv("POD_NAMESPACE", test.environment)
 		o, err := parse(test.args...)
@@ -53,7 +60,7 @@ func TestNamespaceIsThatOfThePodUnlessAFlagSaysOtherwise(t *testing.T) {
 		}
 		got := names{o.certificates.service, o.certificates.caSecretName, o.leaderElection.ResourceNamespace}
 		if diff := cmp.Diff(test.want, got); diff != "" {
-			t.Errorf("%q %v (-want +got):\n%s", test.environment, test.args, diff)
+			t.Errorf("%q %v: names (-want +got):\n%s", test.environment, test.args, diff)
 		}
 	}
 }
@@ -68,17 +75,17 @@ func TestANameThatNoObjectCanHaveIsAnErrorThatNamesTheFlag(t *testing.T) {
 		{"--serving-cert-validity=1s", "--serving-cert-validity is 1s: it must be at least 5s"},
 	} {
 		if _, err := parse(test.bad); err == nil || !strings.Contains(err.Error(), test.names) {
-			t.Errorf("%s: %v", test.bad, err)
+			t.Errorf("%s: got error %v", test.bad, err)
 		}
-		if _, err := parse(append(enough[:2:2], test.bad)...); err != nil {
-			t.Errorf("%s matters beside --tls-cert-file: %v", test.bad, err)
+		if _, err := parse(append(certFileArgs[:2:2], test.bad)...); err != nil {
+			t.Errorf("%s with --tls-cert-file: %v", test.bad, err)
 		}
 	}
 }
 
 func TestValiditiesAreForTestsAndNotShown(t *testing.T) {
 	sets := newOptions().flags()
-	shown := sets.FlagSets["own certificates"].FlagUsages() + sets.FlagSets["serving"].FlagUsages()
+	shown := sets.FlagSets["managed certificates"].FlagUsages() + sets.FlagSets["serving"].FlagUsages()
 	for _, flag := range []string{"--ca-validity", "--serving-cert-validity", "--cert-dir"} {
 		if strings.Contains(shown, flag) {
 			t.Errorf("%s is shown", flag)

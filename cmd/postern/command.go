@@ -16,17 +16,18 @@ import (
 	"postern.dev/postern/pkg/version"
 )
 
-// newCommand returns the command that runs until ctx is done.
+// newCommand returns the command. It runs until ctx is done.
 func newCommand(ctx context.Context) *cobra.Command {
 	o := newOptions()
 	cmd := &cobra.Command{
 		Use:   "postern",
 		Short: "Webhooks through the kube-apiserver",
-		Long: "Postern is an aggregated API server. Senders POST their webhooks through the kube-apiserver to a webhookdeliveries\n" +
+		Long: "Postern is an aggregated API server. Senders POST their webhooks through the kube-apiserver to a " +
+			"webhookdeliveries\n" +
 			"subresource; Postern writes the ref that a webhook asks for to GatewaySync and Application objects.",
 		Version:      version.Get().String(),
 		Args:         cobra.NoArgs,
-		SilenceUsage: true, // an error says what is wrong; a hundred flags after it would hide that
+		SilenceUsage: true, // the list of flags would hide the error
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := logsapi.ValidateAndApply(o.logging, nil); err != nil {
 				return fmt.Errorf("could not set up logging: %w", err)
@@ -35,8 +36,8 @@ func newCommand(ctx context.Context) *cobra.Command {
 				return err
 			}
 			err := run(ctx, o)
-			if errors.Is(err, errStartAnew) {
-				return startAnew(ctx)
+			if errors.Is(err, errRestartRequired) {
+				return reexec(ctx)
 			}
 			return err
 		},

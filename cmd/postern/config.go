@@ -18,13 +18,13 @@ import (
 	"postern.dev/postern/pkg/version"
 )
 
-// watchTerminationPeriod is how long the watches of all clients together may take to end with the server.
+// watchTerminationPeriod bounds how long open watches delay the shutdown.
 const watchTerminationPeriod = 10 * time.Second
 
-// genericConfig applies the flags to what every API server needs.
+// genericConfig returns the configuration of the generic API server.
 func genericConfig(o *options) (*genericapiserver.RecommendedConfig, error) {
-	// With this feature an anonymous request over HTTP/2 closes the connection, which is the kube-apiserver's one for
-	// all callers. It protects servers that strangers reach; only the kube-apiserver is to reach this one.
+	// With this feature an anonymous HTTP/2 request closes the connection, which the kube-apiserver shares among all
+	// callers. It protects servers that unauthenticated clients reach; only the kube-apiserver reaches this one.
 	if err := utilfeature.DefaultMutableFeatureGate.SetFromMap(map[string]bool{
 		string(genericfeatures.UnauthenticatedHTTP2DOSMitigation): false,
 	}); err != nil {
@@ -34,9 +34,10 @@ func genericConfig(o *options) (*genericapiserver.RecommendedConfig, error) {
 	config := genericapiserver.NewRecommendedConfig(apiserver.Codecs)
 	config.EffectiveVersion = compatibility.DefaultBuildEffectiveVersion()
 	config.FeatureGate = utilfeature.DefaultFeatureGate
-	config.MaxRequestsInFlight, config.MaxMutatingRequestsInFlight = o.limits.maxRequestsInFlight, o.limits.maxMutatingRequestsInFlight
+	config.MaxRequestsInFlight, config.MaxMutatingRequestsInFlight = o.limits.maxRequestsInFlight,
+		o.limits.maxMutatingRequestsInFlight
 	config.ShutdownDelayDuration = o.shutdownDelay
-	// Or the end would wait a minute for every open watch, and some controller of a cluster watches all that is served.
+	// Otherwise shutdown waits up to a minute for open watches (the garbage collector watches every resource).
 	config.ShutdownWatchTerminationGracePeriod = watchTerminationPeriod
 
 	namer := openapi.NewDefinitionNamer(apiserver.Scheme)

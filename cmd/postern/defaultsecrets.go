@@ -13,9 +13,9 @@ import (
 	"postern.dev/postern/pkg/receiver"
 )
 
-// defaultSecrets are the secrets that count in every namespace that has no key of its own for a delivery.
+// defaultSecrets are the flags for secrets of namespaces that have no key for a delivery.
 type defaultSecrets struct {
-	// values are by key. Those of keys without a flag can come by the environment alone, as in Stoker.
+	// values are the secrets by key. Keys without a flag are set only by the environment, as in Stoker.
 	values              map[string]*string
 	hmacFile, tokenFile string
 }
@@ -33,16 +33,20 @@ func (d *defaultSecrets) addFlags(sets *cliflag.NamedFlagSets) {
 	for _, secret := range receiver.DefaultSecrets() {
 		if secret.Flag != "" {
 			fs.StringVar(d.values[secret.Key], secret.Flag, "", fmt.Sprintf(
-				"What counts as %s in every namespace whose Secret %s has no key for such a delivery. Whoever sees this process sees its flags, so rather use the variable.",
+				"Default for the key %s in namespaces whose Secret %s has no key for the sender. Flags are visible "+
+					"in the process list: prefer the variable.",
 				secret.Key, credential.SecretName))
 		}
 	}
-	const usage = "A file with what counts as %s in every namespace whose Secret %s has no key for such a delivery: several secrets, one a line, are all valid. It is read again when it changes. It counts and not %s."
-	fs.StringVar(&d.hmacFile, "hmac-secret-file", "", fmt.Sprintf(usage, "hmac", credential.SecretName, "the variable WEBHOOK_HMAC_SECRET"))
-	fs.StringVar(&d.tokenFile, "token-file", "", fmt.Sprintf(usage, "token", credential.SecretName, "the variable WEBHOOK_BEARER_TOKEN"))
+	const usage = "A file with the default for the key %s in namespaces whose Secret %s has no key for the sender: " +
+		"one secret per line, all valid. It is reloaded when it changes, and takes precedence over %s."
+	fs.StringVar(&d.hmacFile, "hmac-secret-file", "",
+		fmt.Sprintf(usage, "hmac", credential.SecretName, "the variable WEBHOOK_HMAC_SECRET"))
+	fs.StringVar(&d.tokenFile, "token-file", "",
+		fmt.Sprintf(usage, "token", credential.SecretName, "the variable WEBHOOK_BEARER_TOKEN"))
 }
 
-// readEnvironment takes the secrets that have no flag from their variables.
+// readEnvironment sets the secrets without a flag from their environment variables.
 func (d *defaultSecrets) readEnvironment(lookup func(string) string) {
 	for _, secret := range receiver.DefaultSecrets() {
 		if secret.Flag == "" {
@@ -51,7 +55,7 @@ func (d *defaultSecrets) readEnvironment(lookup func(string) string) {
 	}
 }
 
-// source is where the secrets come from. An empty value is none.
+// source returns the configured default secrets. Empty values are omitted.
 func (d *defaultSecrets) source() credential.DefaultSource {
 	source := credential.DefaultSource{Values: map[string][]byte{}, Files: map[string]string{}}
 	for key, value := range d.values {

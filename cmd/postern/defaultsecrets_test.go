@@ -20,7 +20,8 @@ import (
 
 func TestDefaultSecretsComeByFlagElseByVariableElseNot(t *testing.T) {
 	environment := map[string]string{
-		"DOCKER_WEBHOOK_SECRET": "docker-by-variable", "GHCR_WEBHOOK_SECRET": "ghcr-by-variable", "QUAY_WEBHOOK_SECRET": " ",
+		"DOCKER_WEBHOOK_SECRET": "docker-by-variable", "GHCR_WEBHOOK_SECRET": "ghcr-by-variable",
+		"QUAY_WEBHOOK_SECRET": " ",
 		"WEBHOOK_HMAC_SECRET": "hmac-by-variable\n", "WEBHOOK_BEARER_TOKEN": "one\ntwo",
 	}
 	for _, test := range []struct {
@@ -31,26 +32,31 @@ func TestDefaultSecretsComeByFlagElseByVariableElseNot(t *testing.T) {
 		{
 			name: "by variable",
 			want: credential.DefaultSource{Values: map[string][]byte{
-				"webhook.docker-secret": []byte("docker-by-variable"), "webhook.ghcr-secret": []byte("ghcr-by-variable"),
-				"hmac": []byte("hmac-by-variable"), "token": []byte("one\ntwo"),
+				"webhook.docker-secret": []byte("docker-by-variable"),
+				"webhook.ghcr-secret":   []byte("ghcr-by-variable"),
+				"hmac":                  []byte("hmac-by-variable"), "token": []byte("one\ntwo"),
 			}, Files: map[string]string{}},
 		},
 		{
 			name: "by flag",
-			args: []string{"--docker-webhook-secret=docker-by-flag", "--ghcr-webhook-secret=", "--harbor-webhook-secret=harbor-by-flag", "--token-file=token"},
+			args: []string{
+				"--docker-webhook-secret=docker-by-flag", "--ghcr-webhook-secret=",
+				"--harbor-webhook-secret=harbor-by-flag",
+				"--token-file=token",
+			},
 			want: credential.DefaultSource{Values: map[string][]byte{
 				"webhook.docker-secret": []byte("docker-by-flag"), "webhook.harbor-secret": []byte("harbor-by-flag"),
 				"hmac": []byte("hmac-by-variable"), "token": []byte("one\ntwo"),
 			}, Files: map[string]string{"token": "token"}},
 		},
 	} {
-		o, _, err := parseIn(environment, append(test.args, enough...)...)
+		o, _, err := parseIn(environment, append(test.args, certFileArgs...)...)
 		if err != nil {
 			t.Errorf("%s: %v", test.name, err)
 			continue
 		}
 		if diff := cmp.Diff(test.want, o.defaultSecrets.source()); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", test.name, diff)
+			t.Errorf("%s: secrets (-want +got):\n%s", test.name, diff)
 		}
 	}
 }
@@ -70,11 +76,12 @@ func TestNoSecretOfTheEnvironmentIsInTheHelp(t *testing.T) {
 		t.Fatal(err)
 	}
 	if strings.Contains(help.String(), secret) {
-		t.Error("it is there")
+		t.Error("the secret is in the help")
 	}
 	for _, setting := range receiver.Settings() {
-		if setting.Flag != "" && (!strings.Contains(help.String(), "--"+setting.Flag+" ") || !strings.Contains(help.String(), setting.Env)) {
-			t.Errorf("the help is without --%s or %s", setting.Flag, setting.Env)
+		if setting.Flag != "" &&
+			(!strings.Contains(help.String(), "--"+setting.Flag+" ") || !strings.Contains(help.String(), setting.Env)) {
+			t.Errorf("the help does not mention --%s or %s", setting.Flag, setting.Env)
 		}
 	}
 }
@@ -85,20 +92,22 @@ func TestAFileOfDefaultSecretsThatCannotBeReadIsAnErrorAtTheStart(t *testing.T) 
 	if err := os.WriteFile(token, []byte("t0ken"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	o, err := parse(append([]string{"--token-file=" + token, "--hmac-secret-file=" + filepath.Join(dir, "missing")}, enough...)...)
+	o, err := parse(append([]string{"--token-file=" + token, "--hmac-secret-file=" + filepath.Join(dir, "missing")},
+		certFileArgs...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = readFiles(o)
+	_, err = loadStartupFiles(o)
 	if !errors.Is(err, fs.ErrNotExist) {
-		t.Fatalf("got %v", err)
+		t.Fatalf("got error %v, want %v", err, fs.ErrNotExist)
 	}
 	checkError(t, "a missing file", err, "could not read the default secret hmac: open "+filepath.Join(dir, "missing"))
 }
 
 func TestABadCertificateOfTheReceiverIsAnErrorOnlyWhereItWouldBeUsed(t *testing.T) {
 	dir := t.TempDir()
-	files := []string{"--webhook-tls-cert-file=" + filepath.Join(dir, "tls.crt"), "--webhook-tls-private-key-file=" + filepath.Join(dir, "tls.key")}
+	files := []string{"--webhook-tls-cert-file=" + filepath.Join(dir, "tls.crt"), "--webhook-tls-private-key-file=" +
+		filepath.Join(dir, "tls.key")}
 	for _, name := range []string{"tls.crt", "tls.key"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("broken"), 0o600); err != nil {
 			t.Fatal(err)
@@ -112,11 +121,11 @@ func TestABadCertificateOfTheReceiverIsAnErrorOnlyWhereItWouldBeUsed(t *testing.
 		{[]string{"--enable-webhook", "--webhook-namespaces=*", "--disable-tls"}, false},
 		{[]string{"--enable-webhook", "--webhook-namespaces=*"}, true},
 	} {
-		o, err := parse(append(append(test.args, files...), enough...)...)
+		o, err := parse(append(append(test.args, files...), certFileArgs...)...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := readFiles(o); (err != nil) != test.want {
+		if _, err := loadStartupFiles(o); (err != nil) != test.want {
 			t.Errorf("%v: got error %v", test.args, err)
 		}
 	}

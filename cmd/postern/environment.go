@@ -14,19 +14,19 @@ import (
 	"postern.dev/postern/pkg/receiver"
 )
 
-// given tells which settings are not left to their defaults. The zero value knows of none.
-type given struct {
+// explicitSettings are the settings that do not have their default. The zero value has none.
+type explicitSettings struct {
 	flags *pflag.FlagSet
-	// variables are the environment variables that were used, by flag.
-	variables map[string]string
+	// envVars are the environment variables that were used, by flag name.
+	envVars map[string]string
 }
 
-// readEnvironment sets the flags that are not given to what their environment variables hold; an empty one is none. The
-// error names all variables that can't be used.
+// readEnvironment sets flags that are not given from their environment variables; an empty variable is ignored. The
+// error names all variables with invalid values.
 //
-// It is not done by the defaults of flags, which --help prints: some of these are secrets.
-func readEnvironment(flags *pflag.FlagSet, lookup func(string) string) (given, error) {
-	g := given{flags: flags, variables: map[string]string{}}
+// The variables are not the defaults of the flags, because --help prints defaults and some variables are secrets.
+func readEnvironment(flags *pflag.FlagSet, lookup func(string) string) (explicitSettings, error) {
+	g := explicitSettings{flags: flags, envVars: map[string]string{}}
 	var errs []error
 	for _, setting := range receiver.Settings() {
 		flag := flags.Lookup(setting.Flag)
@@ -35,19 +35,20 @@ func readEnvironment(flags *pflag.FlagSet, lookup func(string) string) (given, e
 			continue
 		}
 		if flag.Value.Type() == "bool" {
-			value = strings.ToLower(value) // True, as YAML and others have it
+			value = strings.ToLower(value) // YAML allows True
 		}
 		if err := flag.Value.Set(value); err != nil {
-			errs = append(errs, fmt.Errorf("%s is %q, which --%s can't be: %w", setting.Env, value, setting.Flag, reason(err)))
+			errs = append(errs, fmt.Errorf("%s is %q, which is not valid for --%s: %w", setting.Env, value,
+				setting.Flag, rootCause(err)))
 			continue
 		}
-		g.variables[setting.Flag] = setting.Env
+		g.envVars[setting.Flag] = setting.Env
 	}
 	return g, errors.Join(errs...)
 }
 
-// reason is what is wrong with a value, without the value.
-func reason(err error) error {
+// rootCause returns the innermost error, which does not include the value.
+func rootCause(err error) error {
 	for {
 		inner := errors.Unwrap(err)
 		if inner == nil {
@@ -57,32 +58,32 @@ func reason(err error) error {
 	}
 }
 
-// name is how a setting was given: by its flag or by a variable.
-func (g given) name(flag string) string {
-	if variable, found := g.variables[flag]; found {
-		return variable
+// name returns the environment variable that set a flag, or the flag itself.
+func (g explicitSettings) name(flag string) string {
+	if envVar, found := g.envVars[flag]; found {
+		return envVar
 	}
 	return "--" + flag
 }
 
-// among returns the names of those of the settings that are given.
-func (g given) among(flags ...string) []string {
+// explicit returns the names of the given settings among flags.
+func (g explicitSettings) explicit(flags ...string) []string {
 	var names []string
 	for _, flag := range flags {
-		_, byVariable := g.variables[flag]
-		if byVariable || g.flags != nil && g.flags.Changed(flag) {
+		_, fromEnv := g.envVars[flag]
+		if fromEnv || g.flags != nil && g.flags.Changed(flag) {
 			names = append(names, g.name(flag))
 		}
 	}
 	return names
 }
 
-// nameVariables says of each flag which variable stands in for it.
-func nameVariables(sets *cliflag.NamedFlagSets) {
+// addEnvToUsage appends the environment variable to the usage of each flag that has one.
+func addEnvToUsage(sets *cliflag.NamedFlagSets) {
 	for _, setting := range receiver.Settings() {
 		for _, set := range sets.FlagSets {
 			if flag := set.Lookup(setting.Flag); flag != nil && setting.Env != "" {
-				flag.Usage += fmt.Sprintf(" Or by the environment: %s.", setting.Env)
+				flag.Usage += fmt.Sprintf(" Environment variable: %s.", setting.Env)
 			}
 		}
 	}

@@ -13,31 +13,31 @@ import (
 	"postern.dev/postern/pkg/receiver"
 )
 
-// sample is what a setting can be.
+// sample has values of a setting.
 type sample struct {
 	byDefault string
-	// one and another are valid and differ from the default, and from each other where there are more than two values.
+	// one and another are valid and differ from the default, and from each other if there are more than two values.
 	one, another string
-	// bad is none of its values, "" if it takes any; says is what is said of it.
-	bad, says string
+	// bad is an invalid value, "" if all are valid; wantErr is a part of the error about it.
+	bad, wantErr string
 }
 
 const suite = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
 
-// samples are by flag.
+// samples returns samples by flag name.
 func samples() map[string]sample {
 	secret := sample{one: "one", another: "another"}
 	return map[string]sample{
 		"enable-webhook":               {"false", "true", "false", "maybe", "invalid syntax"},
 		"webhook-bind-address":         {"0.0.0.0", "127.0.0.1", "::1", "localhost", "failed to parse IP"},
 		"webhook-port":                 {"8082", "0", "65535", "65536", "is 65536: it must be from 0 to 65535"},
-		"webhook-namespaces":           {"", "shop,plant", "*", "shop,,plant", "a name is empty"},
+		"webhook-namespaces":           {"", "shop,plant", "*", "shop,,plant", "a namespace name is empty"},
 		"webhook-require-secret":       {"true", "false", "true", "yes please", "invalid syntax"},
-		"webhook-ratelimit-allowed":    {"0", "100", "10/s", "10/d", `"10/d" is no rate`},
+		"webhook-ratelimit-allowed":    {"0", "100", "10/s", "10/d", `"10/d" is not a valid rate`},
 		"disable-tls":                  {"false", "true", "false", "off", "invalid syntax"},
-		"tlsminversion":                {"1.3", "1.2", "1.1", "1.0", `"1.0" is no TLS version`},
-		"tlsmaxversion":                {"1.3", "TLS1.3", "tls1.3", "1.4", `"1.4" is no TLS version`},
-		"tlsciphers":                   {"", suite, suite + ":" + suite, "RC4", `"RC4" is no secure cipher suite`},
+		"tlsminversion":                {"1.3", "1.2", "1.1", "1.0", `"1.0" is not a supported TLS version`},
+		"tlsmaxversion":                {"1.3", "TLS1.3", "tls1.3", "1.4", `"1.4" is not a supported TLS version`},
+		"tlsciphers":                   {"", suite, suite + ":" + suite, "RC4", `"RC4" is not a secure cipher suite`},
 		"enable-http2":                 {"false", "true", "false", "h2", "invalid syntax"},
 		"webhook-tls-cert-file":        {defaultReceiverCertFile, "a.crt", "b.crt", "", ""},
 		"webhook-tls-private-key-file": {defaultReceiverKeyFile, "a.key", "b.key", "", ""},
@@ -60,7 +60,7 @@ func TestEachSettingComesByItsFlagElseByItsVariableElseByDefault(t *testing.T) {
 		}
 		s, found := samples()[setting.Flag]
 		if !found {
-			t.Errorf("there is no sample of --%s", setting.Flag)
+			t.Errorf("no sample for --%s", setting.Flag)
 			continue
 		}
 		tests := []struct{ name, flag, variable, want string }{
@@ -71,7 +71,7 @@ func TestEachSettingComesByItsFlagElseByItsVariableElseByDefault(t *testing.T) {
 		if setting.Env != "" {
 			tests = append(tests, []struct{ name, flag, variable, want string }{
 				{"by variable", "", s.one, s.one},
-				{"by variable with white space, as of a file", "", " " + s.one + "\n", s.one},
+				{"by variable with white space, as from a file", "", " " + s.one + "\n", s.one},
 				{"by an empty variable", "", " ", s.byDefault},
 				{"by flag in spite of a variable", s.one, s.another, s.one},
 				{"by flag in spite of a variable, the other way round", s.another, s.one, s.another},
@@ -79,7 +79,7 @@ func TestEachSettingComesByItsFlagElseByItsVariableElseByDefault(t *testing.T) {
 			}...)
 		}
 		for _, test := range tests {
-			args := slices.Clone(enough)
+			args := slices.Clone(certFileArgs)
 			if test.flag != "" {
 				args = append(args, "--"+setting.Flag+"="+test.flag)
 			}
@@ -102,36 +102,42 @@ func TestABadSettingIsAnErrorThatNamesItsFlagOrItsVariable(t *testing.T) {
 		if s.bad == "" {
 			continue
 		}
-		_, _, err := parseIn(nil, append(enough[:2:2], "--"+setting.Flag+"="+s.bad)...)
-		checkError(t, "--"+setting.Flag, err, "--"+setting.Flag, s.says)
-		_, _, err = parseIn(map[string]string{setting.Env: s.bad}, enough...)
-		checkError(t, setting.Env, err, setting.Env, s.says)
+		_, _, err := parseIn(nil, append(certFileArgs[:2:2], "--"+setting.Flag+"="+s.bad)...)
+		checkError(t, "--"+setting.Flag, err, "--"+setting.Flag, s.wantErr)
+		_, _, err = parseIn(map[string]string{setting.Env: s.bad}, certFileArgs...)
+		checkError(t, setting.Env, err, setting.Env, s.wantErr)
 	}
 }
 
 func checkError(t *testing.T, name string, err error, want ...string) {
 	t.Helper()
 	if err == nil {
-		t.Errorf("%s: it is taken", name)
+		t.Errorf("%s is accepted", name)
 		return
 	}
 	for _, text := range want {
 		if !strings.Contains(err.Error(), text) {
-			t.Errorf("%s: %q is not in %v", name, text, err)
+			t.Errorf("%s: got error %v, want %q in it", name, err, text)
 		}
 	}
 }
 
 func TestAllBadVariablesAreReportedAtOnce(t *testing.T) {
-	_, _, err := parseIn(map[string]string{"ENABLE_WEBHOOK": "maybe", "WEBHOOK_PORT": "http", "DISABLE_TLS": "no"}, enough...)
+	_, _, err := parseIn(map[string]string{"ENABLE_WEBHOOK": "maybe", "WEBHOOK_PORT": "http", "DISABLE_TLS": "no"},
+		certFileArgs...)
 	checkError(t, "of another type", err, `ENABLE_WEBHOOK is "maybe"`, `WEBHOOK_PORT is "http"`, `DISABLE_TLS is "no"`)
-	_, _, err = parseIn(map[string]string{"ENABLE_WEBHOOK": "true", "WEBHOOK_PORT": "-1", "TLS_MIN_VERSION": "2", "TLS_CIPHERS": "a:b"}, enough...)
-	checkError(t, "out of bounds", err, "ENABLE_WEBHOOK needs --webhook-namespaces", "WEBHOOK_PORT is -1", `TLS_MIN_VERSION: "2"`, `TLS_CIPHERS: "a"`, `TLS_CIPHERS: "b"`)
+	_, _, err = parseIn(map[string]string{
+		"ENABLE_WEBHOOK": "true", "WEBHOOK_PORT": "-1", "TLS_MIN_VERSION": "2", "TLS_CIPHERS": "a:b",
+	}, certFileArgs...)
+	checkError(t, "out of bounds", err, "ENABLE_WEBHOOK needs --webhook-namespaces", "WEBHOOK_PORT is -1",
+		`TLS_MIN_VERSION: "2"`, `TLS_CIPHERS: "a"`, `TLS_CIPHERS: "b"`)
 }
 
 func TestBooleanVariablesAreTakenInAnyCase(t *testing.T) {
-	for value, want := range map[string]bool{"true": true, "True": true, "TRUE": true, "tRUE": true, "1": true, "False": false, "0": false} {
-		o, _, err := parseIn(map[string]string{"DISABLE_TLS": value}, enough...)
+	for value, want := range map[string]bool{
+		"true": true, "True": true, "TRUE": true, "tRUE": true, "1": true, "False": false, "0": false,
+	} {
+		o, _, err := parseIn(map[string]string{"DISABLE_TLS": value}, certFileArgs...)
 		if err != nil {
 			t.Errorf("%s: %v", value, err)
 		} else if o.webhook.disableTLS != want {
@@ -140,18 +146,21 @@ func TestBooleanVariablesAreTakenInAnyCase(t *testing.T) {
 	}
 }
 
-// What feeds a variable is in the manifests, whose names people may know from Argo CD Image Updater.
+// The manifests set the variables from keys that users may know from Argo CD Image Updater.
 func TestSettingsHaveOneNameEach(t *testing.T) {
 	seen := map[string]bool{}
 	for _, setting := range receiver.Settings() {
-		for _, name := range []string{"flag " + setting.Flag, "variable " + setting.Env, "key " + setting.ConfigMapKey, "secret key " + setting.SecretKey} {
+		for _, name := range []string{
+			"flag " + setting.Flag, "variable " + setting.Env, "key " + setting.ConfigMapKey, "secret key " +
+				setting.SecretKey,
+		} {
 			if !strings.HasSuffix(name, " ") && seen[name] {
-				t.Errorf("there are two with the %s", name)
+				t.Errorf("two settings have the %s", name)
 			}
 			seen[name] = true
 		}
 		if setting.Env == "" && (setting.Flag == "" || setting.ConfigMapKey != "" || setting.SecretKey != "") {
-			t.Errorf("%+v: nothing leads to it", setting)
+			t.Errorf("%+v can't be set", setting)
 		}
 	}
 	var documented []string

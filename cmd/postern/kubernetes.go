@@ -19,32 +19,32 @@ import (
 	"postern.dev/postern/pkg/apiserver"
 )
 
-// answerTimeout is how long the kube-apiserver may take to tell its version.
-const answerTimeout = 10 * time.Second
+// pingTimeout bounds one request for the version of the kube-apiserver.
+const pingTimeout = 10 * time.Second
 
-// clientConfig says how to reach the kube-apiserver, by the flags.
+// clientConfig returns the client configuration for the kube-apiserver.
 func clientConfig(o *options) (*rest.Config, error) {
 	config := genericapiserver.NewRecommendedConfig(apiserver.Codecs)
 	if err := o.recommended.CoreAPI.ApplyTo(config); err != nil {
-		return nil, fmt.Errorf("could not find out how to reach the kube-apiserver: %w", err)
+		return nil, fmt.Errorf("could not configure the client of the kube-apiserver: %w", err)
 	}
 	return config.ClientConfig, nil
 }
 
-// awaitKubernetes returns once the kube-apiserver answers. What follows asks it at once and would end if it could not, be
-// started again, and end. The error is that of ctx if that ends first.
-func awaitKubernetes(ctx context.Context, o *options) error {
+// waitForAPIServer blocks until the kube-apiserver responds. Without it, the next steps would fail and the process
+// would crash and restart in a loop. It returns the error of ctx if ctx ends first.
+func waitForAPIServer(ctx context.Context, o *options) error {
 	config, err := clientConfig(o)
 	if err != nil {
 		return err
 	}
 	client, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
-		return fmt.Errorf("could not make a client: %w", err)
+		return fmt.Errorf("could not create a client: %w", err)
 	}
 	backoff := storageBackoff()
 	for {
-		err := askVersion(ctx, client.RESTClient())
+		err := pingAPIServer(ctx, client.RESTClient())
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -52,7 +52,7 @@ func awaitKubernetes(ctx context.Context, o *options) error {
 			return nil
 		}
 		delay := backoff.Step()
-		klog.ErrorS(err, "The kube-apiserver does not answer, trying again", "in", delay.Round(time.Second))
+		klog.ErrorS(err, "Could not reach the kube-apiserver, retrying", "retryIn", delay.Round(time.Second))
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -61,14 +61,14 @@ func awaitKubernetes(ctx context.Context, o *options) error {
 	}
 }
 
-// askVersion returns nil if there was an answer, even a refusal.
-func askVersion(ctx context.Context, client rest.Interface) error {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+// pingAPIServer returns nil if the kube-apiserver responds, even with a client error other than 429.
+func pingAPIServer(ctx context.Context, client rest.Interface) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	err := client.Get().AbsPath("/version").Do(ctx).Error()
-	var refusal apierrors.APIStatus
-	if errors.As(err, &refusal) {
-		if code := refusal.Status().Code; code < http.StatusInternalServerError && code != http.StatusTooManyRequests {
+	var status apierrors.APIStatus
+	if errors.As(err, &status) {
+		if code := status.Status().Code; code < http.StatusInternalServerError && code != http.StatusTooManyRequests {
 			return nil
 		}
 	}

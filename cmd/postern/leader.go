@@ -19,34 +19,37 @@ import (
 	"postern.dev/postern/pkg/controller"
 )
 
-// lead runs what one replica does for all.
-func (p *process) lead(ctx context.Context, server *apiserver.Server, ledger *controller.Ledger, known toolscache.InformerSynced) error {
+// runLeader runs the controllers that run in one replica only.
+func (a *app) runLeader(ctx context.Context, server *apiserver.Server, index *controller.RecordIndex,
+	synced toolscache.InformerSynced) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		p.own.keep(ctx) // which waits for nothing else
+		a.managedCerts.runCAController(ctx) // does not depend on the caches
 		return nil
 	})
 	group.Go(func() error {
-		if !toolscache.WaitForCacheSync(ctx.Done(), known) {
-			return nil // so nothing may be written
+		if !toolscache.WaitForCacheSync(ctx.Done(), synced) {
+			return nil // never write without complete caches
 		}
-		retry, err := controller.NewRetry(server.Records().Pending(), server.Deliverer(), p.retryWindow, time.Now)
+		retry, err := controller.NewRetryController(server.Records().Pending(), server.Deliverer(), a.retryWindow,
+			time.Now)
 		if err != nil {
 			return err
 		}
 		return retry.Start(ctx)
 	})
-	recordCap := &controller.RecordCap{
-		Records: server.Records(), Ledger: ledger, Max: int64(p.limits.maxDeliveries), MaxBytes: p.limits.maxDeliveryBytes,
+	gc := &controller.GarbageCollector{
+		Records: server.Records(), Index: index, Max: int64(a.limits.maxDeliveries),
+		MaxBytes: a.limits.maxDeliveryBytes,
 	}
-	if p.member != nil {
-		recordCap.Crowded = p.member.Crowded
+	if a.member != nil {
+		gc.NearQuota = a.member.NearQuota
 	}
-	group.Go(func() error { return recordCap.Start(ctx) })
+	group.Go(func() error { return gc.Start(ctx) })
 	return group.Wait()
 }
 
-// newLeader returns what runs something in one replica at a time. With leader election off this is the only one.
+// newLeader returns a runnable that calls run in one replica at a time, or always without leader election.
 func newLeader(config *rest.Config, o *options, run func(context.Context) error) (*controller.Leader, error) {
 	election := o.leaderElection
 	times := controller.ElectionTimes{
@@ -59,14 +62,15 @@ func newLeader(config *rest.Config, o *options, run func(context.Context) error)
 	}
 	host, err := os.Hostname()
 	if err != nil {
-		return nil, fmt.Errorf("could not find a name for this replica: %w", err)
+		return nil, fmt.Errorf("could not determine an identity for this replica: %w", err)
 	}
-	// Two replicas on one host must differ, too.
+	// Replicas on the same host need different identities.
 	identity := host + "_" + string(uuid.NewUUID())
-	lock, err := resourcelock.NewFromKubeconfig(election.ResourceLock, election.ResourceNamespace, election.ResourceName,
+	lock, err := resourcelock.NewFromKubeconfig(election.ResourceLock, election.ResourceNamespace,
+		election.ResourceName,
 		resourcelock.ResourceLockConfig{Identity: identity}, config, election.RenewDeadline.Duration)
 	if err != nil {
-		return nil, fmt.Errorf("could not make the lock of the leader election: %w", err)
+		return nil, fmt.Errorf("could not create the lock of the leader election: %w", err)
 	}
 	return controller.NewLeader(lock, times, run), nil
 }

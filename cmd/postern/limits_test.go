@@ -12,7 +12,7 @@ import (
 )
 
 func TestDefaultLimits(t *testing.T) {
-	o, err := parse(enough...)
+	o, err := parse(certFileArgs...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestLimitsAreTakenUpToTheirBounds(t *testing.T) {
 		{"--direct-requests-per-second=1"},
 		{"--direct-requests-per-second=10000"},
 	} {
-		if _, err := parse(append(args, enough...)...); err != nil {
+		if _, err := parse(append(args, certFileArgs...)...); err != nil {
 			t.Errorf("%v: %v", args, err)
 		}
 	}
@@ -51,8 +51,9 @@ func TestABadLimitIsAnErrorThatNamesTheFlag(t *testing.T) {
 	for _, test := range []struct{ bad, names string }{
 		{"--max-requests-inflight=0", "--max-requests-inflight is 0: it must be from 1 to 1048576"},
 		{"--max-mutating-requests-inflight=0", "--max-mutating-requests-inflight is 0: it must be from 1 to 1048576"},
-		{"--max-inflight-payload-bytes=11010047", "--max-inflight-payload-bytes is 11010047: it must be from 11010048, " +
-			"what a payload of --max-payload-bytes, 1048576, or an object without one may take, to 17592186044416"},
+		{"--max-inflight-payload-bytes=11010047",
+			"--max-inflight-payload-bytes is 11010047: it must be from 11010048, which a payload of " +
+				"--max-payload-bytes (1048576) or an object without one may take, to 17592186044416"},
 		{"--max-inflight-payload-bytes=9223372036854775807", "to 17592186044416"},
 		{"--max-mutating-requests-inflight=1048577", "to 1048576"},
 		{"--payload-timeout=999ms", "--payload-timeout is 999ms: it must be from 1s to 1m0s"},
@@ -68,12 +69,12 @@ func TestABadLimitIsAnErrorThatNamesTheFlag(t *testing.T) {
 		{"--direct-requests-per-second=0", "--direct-requests-per-second is 0: it must be from 1 to 10000"},
 		{"--direct-requests-per-second=10001", "--direct-requests-per-second is 10001: it must be from 1 to 10000"},
 	} {
-		_, err := parse(append(enough[:2:2], test.bad)...)
+		_, err := parse(append(certFileArgs[:2:2], test.bad)...)
 		switch {
 		case err == nil:
 			t.Errorf("%s is accepted", test.bad)
 		case !strings.Contains(err.Error(), test.names):
-			t.Errorf("%s: %v", test.bad, err)
+			t.Errorf("%s: got error %v", test.bad, err)
 		}
 	}
 }

@@ -1,8 +1,8 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command postern serves the postern.dev API behind a kube-apiserver: it takes webhooks, and writes the refs that they
-// ask for to GatewaySync and Application objects.
+// Command postern serves the postern.dev API behind a kube-apiserver. It receives webhooks, and writes the refs that
+// they request to GatewaySync and Application objects.
 package main
 
 import (

@@ -23,41 +23,42 @@ import (
 	"postern.dev/postern/pkg/credential"
 )
 
-// newManager returns a manager whose cache holds the webhook secrets and nothing else.
+// newManager returns a manager whose cache has only the webhook secrets.
 func newManager(config *rest.Config, gracefulShutdown time.Duration) (manager.Manager, error) {
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return nil, fmt.Errorf("could not register the Kubernetes types: %w", err)
 	}
-	ours := rest.CopyConfig(config)
-	// Events come in bursts, which the pipeline bounds. At client-go's own five requests a second they would come late.
-	ours.QPS, ours.RateLimiter = -1, nil
-	mgr, err := ctrl.NewManager(ours, ctrl.Options{
+	configCopy := rest.CopyConfig(config)
+	// Events come in bursts, which the pipeline bounds. client-go's default of five per second would delay them.
+	configCopy.QPS, configCopy.RateLimiter = -1, nil
+	mgr, err := ctrl.NewManager(configCopy, ctrl.Options{
 		Scheme: scheme,
 		// The API server serves metrics and probes.
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
 		HealthProbeBindAddress:  "0",
 		GracefulShutdownTimeout: &gracefulShutdown,
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
-			// RBAC lets us read Secrets of this one name only, so the list must ask for no other.
+			// RBAC allows reading only Secrets of this name, so the list must select it.
 			&corev1.Secret{}: {Field: fields.OneTermEqualSelector("metadata.name", credential.SecretName)},
 		}},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("could not make the manager: %w", err)
+		return nil, fmt.Errorf("could not create the manager: %w", err)
 	}
 	return mgr, nil
 }
 
-// follow feeds the secrets from the manager's cache, and returns whether all of them have been fed.
-func follow(ctx context.Context, mgr manager.Manager, secrets *credential.Secrets) (toolscache.InformerSynced, error) {
+// watchSecrets updates secrets from the manager's cache. The result reports whether all have been processed once.
+func watchSecrets(ctx context.Context, mgr manager.Manager, secrets *credential.Secrets) (toolscache.InformerSynced,
+	error) {
 	informer, err := mgr.GetCache().GetInformer(ctx, &corev1.Secret{}, cache.BlockUntilSynced(false))
 	if err != nil {
 		return nil, fmt.Errorf("could not watch the webhook secrets: %w", err)
 	}
 	registration, err := informer.AddEventHandler(secrets.EventHandler())
 	if err != nil {
-		return nil, fmt.Errorf("could not follow the webhook secrets: %w", err)
+		return nil, fmt.Errorf("could not handle changes of the webhook secrets: %w", err)
 	}
 	return registration.HasSynced, nil
 }

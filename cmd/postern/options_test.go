@@ -16,13 +16,13 @@ import (
 	"postern.dev/postern/pkg/credential"
 )
 
-// parse returns the options for these flags, or what is wrong with them.
+// parse returns the options for these flags, or the validation errors.
 func parse(args ...string) (*options, error) {
 	o, _, err := parseIn(nil, args...)
 	return o, err
 }
 
-// parseIn does so in an environment, and returns the parsed flags too.
+// parseIn does the same with environment variables, and also returns the parsed flags.
 func parseIn(environment map[string]string, args ...string) (*options, *pflag.FlagSet, error) {
 	o := newOptions()
 	cmd := &cobra.Command{}
@@ -38,11 +38,11 @@ func parseIn(environment map[string]string, args ...string) (*options, *pflag.Fl
 	return o, cmd.Flags(), o.validate()
 }
 
-// enough are flags with which nothing is asked of a cluster.
-var enough = []string{"--tls-cert-file=tls.crt", "--tls-private-key-file=tls.key"}
+// certFileArgs give files for the serving certificate, so that Postern does not contact a cluster.
+var certFileArgs = []string{"--tls-cert-file=tls.crt", "--tls-private-key-file=tls.key"}
 
 func TestDefaults(t *testing.T) {
-	o, err := parse(enough...)
+	o, err := parse(certFileArgs...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,13 +57,17 @@ func TestDefaults(t *testing.T) {
 		StoragePrefix                        string
 	}
 	want := defaults{
-		DataDir: "/var/lib/postern", DeliveryTTL: 72 * time.Hour, RetryWindow: time.Hour, MaxPayloadBytes: 1 << 20, Port: 8443, EmbeddedEtcd: true,
+		DataDir: "/var/lib/postern", DeliveryTTL: 72 * time.Hour, RetryWindow: time.Hour, MaxPayloadBytes: 1 << 20,
+		Port:          8443,
+		EmbeddedEtcd:  true,
 		Credentials:   credential.Config{IdentityIsCredential: true, RequireSecret: true},
 		StoragePrefix: "/registry/postern.dev",
 	}
 	got := defaults{
-		DataDir: o.dataDir, DeliveryTTL: o.deliveryTTL, RetryWindow: o.retryWindow, ShutdownDelay: o.shutdownDelay, MaxPayloadBytes: o.maxPayloadBytes,
-		Port: o.recommended.SecureServing.BindPort, EmbeddedEtcd: o.embeddedEtcd(), Credentials: o.credentials,
+		DataDir: o.dataDir, DeliveryTTL: o.deliveryTTL, RetryWindow: o.retryWindow, ShutdownDelay: o.shutdownDelay,
+		MaxPayloadBytes: o.maxPayloadBytes,
+		Port:            o.recommended.SecureServing.BindPort, EmbeddedEtcd: o.embeddedEtcd(),
+		Credentials:     o.credentials,
 		HTTP2:           !o.recommended.SecureServing.DisableHTTP2Serving,
 		GarbageCollects: o.recommended.Etcd.EnableGarbageCollection,
 		StoragePrefix:   o.recommended.Etcd.StorageConfig.Prefix,
@@ -83,7 +87,7 @@ func TestFlagsAreTakenUpToTheirLimits(t *testing.T) {
 		{"--identity-is-credential=false", "--webhook-require-secret=false"},
 		{"--etcd-servers=https://etcd.example.com:2379", "--data-dir="},
 	} {
-		if _, err := parse(append(args, enough...)...); err != nil {
+		if _, err := parse(append(args, certFileArgs...)...); err != nil {
 			t.Errorf("%v: %v", args, err)
 		}
 	}
@@ -111,26 +115,27 @@ func TestABadValueIsAnErrorThatNamesTheFlag(t *testing.T) {
 		{"--storage-media-type=text/plain", "--storage-media-type"},
 		{"--no-such-flag=1", "--no-such-flag"},
 	} {
-		_, err := parse(append(enough[:2:2], test.bad)...)
+		_, err := parse(append(certFileArgs[:2:2], test.bad)...)
 		switch {
 		case err == nil:
 			t.Errorf("%s is accepted", test.bad)
 		case !strings.Contains(err.Error(), test.names):
-			t.Errorf("%s: %v", test.bad, err)
+			t.Errorf("%s: got error %v", test.bad, err)
 		}
 	}
 }
 
 func TestAllBadValuesAreReportedAtOnce(t *testing.T) {
-	_, err := parse("--max-payload-bytes=0", "--delivery-ttl=0s", "--retry-window=-1s", "--leader-elect", "--shutdown-delay-duration=-1s", "--data-dir=",
-		"--enable-garbage-collector=true", "--secure-port=-1")
+	_, err := parse("--max-payload-bytes=0", "--delivery-ttl=0s", "--retry-window=-1s", "--leader-elect",
+		"--shutdown-delay-duration=-1s", "--data-dir=", "--enable-garbage-collector=true", "--secure-port=-1")
 	var all interface{ Unwrap() []error }
 	if !errors.As(err, &all) {
 		t.Fatalf("got %v, want several errors", err)
 	}
 	want := []string{
-		"--max-payload-bytes", "--delivery-ttl", "--retry-window", "--leader-elect", "--shutdown-delay-duration", "--data-dir", "--enable-garbage-collector",
-		"--secure-port",
+		"--max-payload-bytes", "--delivery-ttl", "--retry-window", "--leader-elect", "--shutdown-delay-duration",
+		"--data-dir",
+		"--enable-garbage-collector", "--secure-port",
 	}
 	for i, err := range all.Unwrap() {
 		if i >= len(want) || !strings.Contains(err.Error(), want[i]) {
@@ -142,13 +147,13 @@ func TestAllBadValuesAreReportedAtOnce(t *testing.T) {
 	}
 }
 
-// The address of the embedded etcd is known only once it has started.
+// The address of the embedded etcd is set only once it has started.
 func TestValidatingChangesNothing(t *testing.T) {
-	o, err := parse(enough...)
+	o, err := parse(certFileArgs...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := o.recommended.Etcd.StorageConfig.Transport.ServerList; len(got) > 0 {
-		t.Errorf("etcd is said to be at %v", got)
+		t.Errorf("got etcd servers %v, want none", got)
 	}
 }

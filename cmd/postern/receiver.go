@@ -12,20 +12,22 @@ import (
 )
 
 const (
-	// receiverDrainTimeout is longer than the longest webhook takes once its body is there, and leaves the API server, which
-	// ends after the receiver, a part of drainTimeout.
+	// receiverDrainTimeout is longer than the longest webhook after its body is read. It leaves a part of drainTimeout
+	// to the API server, which stops after the receiver.
 	receiverDrainTimeout = 45 * time.Second
 
-	// maxReceiverConnections keeps strangers from using up the memory of the API server, which shares it: with headers as
-	// large as they may be, a connection takes about 100 KB before anything of it can be verified, one of HTTP/2 some times that.
+	// maxReceiverConnections keeps unauthenticated clients from exhausting the memory that the API server shares: with
+	// headers of the maximum size, a connection takes about 100 KB before any verification, and several times that with
+	// HTTP/2.
 	maxReceiverConnections = 1000
 )
 
-// newReceiver returns the server of the classic receiver, whose deliveries take the same way as those of the API server.
+// newReceiver returns the server of the classic receiver. It uses the same delivery pipeline as the API server.
 func newReceiver(
-	o *options, certificates *receiver.Certificates, server *apiserver.Server, config apiserver.ExtraConfig, targets *target.Cache,
+	o *options, certificates *receiver.Certificates, server *apiserver.Server, config apiserver.ExtraConfig,
+	targets *target.Cache,
 ) (*receiver.Server, error) {
-	tls, err := o.webhook.tls(o.given)
+	tls, err := o.webhook.tls(o.explicit)
 	if err != nil {
 		return nil, err
 	}
@@ -37,17 +39,17 @@ func newReceiver(
 	if err != nil {
 		return nil, err
 	}
-	config.Secrets.SetAmong(namespaces.Allow)
-	// The records are the API server's, which must not close them before the last webhook is answered.
-	ended := make(chan struct{})
-	if err := server.EndAfter(ended); err != nil {
+	config.Secrets.SetNamespaceFilter(namespaces.Allow)
+	// The API server owns the storage and must not close it before the last webhook is answered.
+	done := make(chan struct{})
+	if err := server.DelayShutdownUntil(done); err != nil {
 		return nil, err
 	}
 	return receiver.NewServer(receiver.ServerConfig{
 		Handler: receiver.NewHandler(receiver.Config{
 			Deliverer:        server.Deliverer(),
-			Guard:            server.Guard(),
-			CanProve:         config.Verifier.CanProve,
+			Limiter:          server.Limiter(),
+			CanAccept:        config.Verifier.CanAccept,
 			Namespaces:       namespaces,
 			TargetNamespaces: targets.Namespaces,
 			Exists: func(namespace, name string) bool {
@@ -62,11 +64,11 @@ func newReceiver(
 		Certificates:   certificates,
 		Rate:           rate,
 		MaxWaiting:     o.limits.maxMutatingRequestsInFlight,
-		OverRate:       server.Guard().CountOverRate,
+		OnRateLimited:  server.Limiter().CountOverRate,
 		BodyTimeout:    o.limits.payloadTimeout,
 		SecretsSynced:  config.SecretsSynced,
 		ShutdownDelay:  o.shutdownDelay,
 		DrainTimeout:   receiverDrainTimeout,
-		Ended:          func() { close(ended) },
+		OnStopped:      func() { close(done) },
 	}), nil
 }

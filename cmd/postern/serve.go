@@ -17,26 +17,26 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// drainTimeout bounds the end: the longest request of the API server, and some time to close what it used.
+// drainTimeout bounds the shutdown: the longest request of the API server, plus time to close its resources.
 const drainTimeout = 75 * time.Second
 
-// serve runs caches and servers under one manager, which starts and stops them in order. The port is held until the API
-// server begins: the caches may have to wait for a permission, and for as long as somebody needs to grant it.
-func (p *process) serve(ctx context.Context) error {
-	defer time.AfterFunc(holdAfter, p.hold.take).Stop()
-	if err := awaitKubernetes(ctx, p.options); err != nil {
+// serve runs caches and servers under one manager, which starts and stops them in order. Until the API server starts,
+// startup serves on the port: the caches may wait for RBAC permissions that an administrator must grant first.
+func (a *app) serve(ctx context.Context) error {
+	defer time.AfterFunc(startupServerDelay, a.startup.start).Stop()
+	if err := waitForAPIServer(ctx, a.options); err != nil {
 		return err
 	}
-	config, err := genericConfig(p.options)
+	config, err := genericConfig(a.options)
 	if err != nil {
 		return err
 	}
-	p.own.addTo(config)
-	mgr, err := newManager(config.ClientConfig, p.shutdownDelay+drainTimeout)
+	a.managedCerts.addTo(config)
+	mgr, err := newManager(config.ClientConfig, a.shutdownDelay+drainTimeout)
 	if err != nil {
 		return err
 	}
-	secretsSynced, err := follow(ctx, mgr, p.files.secrets)
+	secretsSynced, err := watchSecrets(ctx, mgr, a.files.secrets)
 	if err != nil {
 		return err
 	}
@@ -48,80 +48,82 @@ func (p *process) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	writer.Shared = p.shared()
-	work := apiserver.NewWork(p.limits.namespaceSharePercent)
+	writer.Shared = a.shared()
+	work := apiserver.NewWork(a.limits.namespaceSharePercent)
 	writer.Turn = work.ToWrite
-	ledger := controller.NewLedger()
-	backlog := controller.NewBacklog(ledger, int64(p.limits.maxDeliveries), p.limits.maxDeliveryBytes, p.limits.namespaceSharePercent)
-	var history *controller.History
+	index := controller.NewRecordIndex()
+	backlog := controller.NewBacklog(index, int64(a.limits.maxDeliveries), a.limits.maxDeliveryBytes,
+		a.limits.namespaceSharePercent)
+	var recordWatcher *controller.RecordWatcher
 	serverConfig := &apiserver.Config{Generic: config, Extra: apiserver.ExtraConfig{
-		Verifier:      credential.NewVerifier(p.credentials, p.files.secrets),
-		Secrets:       p.files.secrets,
+		Verifier:      credential.NewVerifier(a.credentials, a.files.secrets),
+		Secrets:       a.files.secrets,
 		Targets:       writer,
 		Events:        mgr.GetEventRecorder("postern"),
 		SecretsSynced: secretsSynced,
 		CachesReady: func() error {
 			switch {
 			case !secretsSynced():
-				return errors.New("the secrets are not in the cache yet")
-			case !history.HasSynced(): // or what is written could be older than what a record tells
-				return errors.New("the records of earlier deliveries are not read yet")
+				return errors.New("the webhook secrets are not in the cache yet")
+			case !recordWatcher.HasSynced(): // otherwise a delivery could overwrite a newer ref that only a record shows
+				return errors.New("the records of earlier deliveries are not loaded yet")
 			}
 			return targets.Ready()
 		},
-		BeforeServing:           p.hold.release,
-		StorageReady:            p.storageReady,
-		Backlog:                 backlog.Full,
+		BeforeServing:           a.startup.handOver,
+		StorageReady:            a.storageReady,
+		Backlog:                 backlog.Check,
 		Work:                    work,
-		NamespaceSharePercent:   p.limits.namespaceSharePercent,
-		Shared:                  p.shared(),
-		DeliveryTTL:             p.deliveryTTL,
-		MaxPayloadBytes:         p.maxPayloadBytes,
-		MaxInflightPayloadBytes: p.limits.maxInflightPayloadBytes,
-		PayloadTimeout:          p.limits.payloadTimeout,
+		NamespaceSharePercent:   a.limits.namespaceSharePercent,
+		Shared:                  a.shared(),
+		DeliveryTTL:             a.deliveryTTL,
+		MaxPayloadBytes:         a.maxPayloadBytes,
+		MaxInflightPayloadBytes: a.limits.maxInflightPayloadBytes,
+		PayloadTimeout:          a.limits.payloadTimeout,
 		Direct: apiserver.DirectCallers{
-			Allow:             p.allowDirect,
-			RequestsPerSecond: p.limits.directRequestsPerSecond,
-			OpenPaths:         p.recommended.Authorization.AlwaysAllowPaths,
+			Allow:             a.allowDirect,
+			RequestsPerSecond: a.limits.directRequestsPerSecond,
+			OpenPaths:         a.recommended.Authorization.AlwaysAllowPaths,
 		},
 	}}
 	server, err := serverConfig.Complete().New()
 	if err != nil {
 		return err
 	}
-	ledger.Follow(server.Records().All())
-	history = controller.NewHistory(server.Records().All(), server.Deliverer())
-	// Until the secrets are known, so is not whose secret counts. Until the history is, a retry could write what is older.
-	known := func() bool { return secretsSynced() && history.HasSynced() }
-	leader, err := newLeader(config.ClientConfig, p.options, func(ctx context.Context) error { return p.lead(ctx, server, ledger, known) })
+	index.SetListerWatcher(server.Records().All())
+	recordWatcher = controller.NewRecordWatcher(server.Records().All(), server.Deliverer())
+	// A retry needs the secrets to know which targets accept it, and the history so as not to overwrite newer refs.
+	synced := func() bool { return secretsSynced() && recordWatcher.HasSynced() }
+	leader, err := newLeader(config.ClientConfig, a.options,
+		func(ctx context.Context) error { return a.runLeader(ctx, server, index, synced) })
 	if err != nil {
 		return err
 	}
 	var runnables []manager.Runnable
-	if p.webhook.enabled {
-		classic, err := newReceiver(p.options, p.files.certificates, server, serverConfig.Extra, targets)
+	if a.webhook.enabled {
+		receiverServer, err := newReceiver(a.options, a.files.certificates, server, serverConfig.Extra, targets)
 		if err != nil {
 			return err
 		}
-		// The manager starts no more once it is told to stop, and the server, if it was started, waits for this one's end.
-		runnables = append(runnables, classic)
+		// The receiver starts before the server, which waits for it to stop: after a stop the manager starts nothing.
+		runnables = append(runnables, receiverServer)
 	}
-	runnables = append(runnables, targets, server, history, ledger, leader, p.files.defaults)
+	runnables = append(runnables, targets, server, recordWatcher, index, leader, a.files.defaults)
 	for _, runnable := range runnables {
 		if err := mgr.Add(runnable); err != nil {
-			return fmt.Errorf("could not add to the manager: %w", err)
+			return fmt.Errorf("could not add a runnable to the manager: %w", err)
 		}
 	}
 	return mgr.Start(ctx)
 }
 
-// shared reports whether other replicas may use the same records, and write the same targets.
-func (p *process) shared() bool { return p.member == nil }
+// shared reports whether other replicas may use the same storage and write the same targets.
+func (a *app) shared() bool { return a.member == nil }
 
-// storageReady returns an error while nothing can be stored. Of an etcd elsewhere, its own health check tells.
-func (p *process) storageReady() error {
-	if p.member == nil {
+// storageReady returns an error if the embedded etcd can't store anything. An external etcd has its own health check.
+func (a *app) storageReady() error {
+	if a.member == nil {
 		return nil
 	}
-	return p.member.Ready()
+	return a.member.Ready()
 }

@@ -19,65 +19,65 @@ import (
 )
 
 const (
-	// etcdStartTimeout is long enough to read all that the largest database may hold.
+	// etcdStartTimeout allows etcd to read a database of the maximum size.
 	etcdStartTimeout = 5 * time.Minute
-	// holdAfter is how long etcd may take to start before callers are told to wait.
-	holdAfter = 3 * time.Second
+	// startupServerDelay is how long startup may take before startupServer responds to clients.
+	startupServerDelay = 3 * time.Second
 )
 
-// errStartAnew says that the embedded etcd needs a new process: see etcd.ErrSpent.
-var errStartAnew = errors.New("the embedded etcd needs a new process")
+// errRestartRequired means that the embedded etcd can't be restarted in this process; see etcd.ErrRestartRequired.
+var errRestartRequired = errors.New("the embedded etcd requires a restart of the process")
 
-// storageBackoff is how long to wait between attempts to use a data directory that can't be used, without end.
+// storageBackoff returns the delays between attempts to use the storage. The last delay repeats.
 func storageBackoff() wait.Backoff {
 	return wait.Backoff{Duration: time.Second, Factor: 2, Jitter: 0.1, Steps: 5, Cap: 15 * time.Second}
 }
 
-// openStorage starts the embedded etcd, and tries again for as long as that can help: a full disk is no reason to end, be
-// started again, and end. Meanwhile the port is held. The error is that of ctx if that ends first.
-func openStorage(ctx context.Context, o *options, hold *holder) (*etcd.Server, error) {
+// openStorage starts the embedded etcd, and retries while that can help: a full disk must not crash the process in a
+// loop. Meanwhile startup serves on the port. It returns the error of ctx if ctx ends first.
+func openStorage(ctx context.Context, o *options, startup *startupServer) (*etcd.Server, error) {
 	backoff := storageBackoff()
 	for {
-		holding := time.AfterFunc(holdAfter, hold.take)
-		starting, cancel := context.WithTimeout(ctx, etcdStartTimeout)
-		member, err := etcd.Start(starting, etcd.Config{DataDir: o.dataDir, QuotaBytes: o.limits.etcdQuotaBytes})
+		startTimer := time.AfterFunc(startupServerDelay, startup.start)
+		startCtx, cancel := context.WithTimeout(ctx, etcdStartTimeout)
+		member, err := etcd.Start(startCtx, etcd.Config{DataDir: o.dataDir, QuotaBytes: o.limits.etcdQuotaBytes})
 		cancel()
-		holding.Stop()
+		startTimer.Stop()
 		if err == nil {
 			return member, nil
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if errors.Is(err, etcd.ErrInUse) || errors.Is(err, etcd.ErrPath) {
-			return nil, err // a mistake that somebody should see
+		if errors.Is(err, etcd.ErrInUse) || errors.Is(err, etcd.ErrPathTooLong) {
+			return nil, err // a configuration error, which retries can't fix
 		}
 		delay := backoff.Step()
-		if errors.Is(err, etcd.ErrSpent) {
+		if errors.Is(err, etcd.ErrRestartRequired) {
 			delay = backoff.Cap
 		}
-		klog.ErrorS(err, "Could not open the data directory, trying again", "in", delay.Round(time.Second))
-		hold.take()
+		klog.ErrorS(err, "Could not open the data directory, retrying", "retryIn", delay.Round(time.Second))
+		startup.start()
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-time.After(delay):
 		}
-		if errors.Is(err, etcd.ErrSpent) {
-			return nil, errStartAnew
+		if errors.Is(err, etcd.ErrRestartRequired) {
+			return nil, errRestartRequired
 		}
 	}
 }
 
-// untilMended waits until the member has failed, and then until its data directory can be used again. It returns false if
+// waitForRecovery waits until member has failed, and then until its data directory is usable again. It returns false if
 // ctx ends first.
-func untilMended(ctx context.Context, member *etcd.Server) bool {
+func waitForRecovery(ctx context.Context, member *etcd.Server) bool {
 	select {
 	case <-ctx.Done():
 		return false
 	case <-member.Failed():
 	}
-	klog.ErrorS(member.Ready(), "No delivery can be taken until the embedded etcd has been started again")
+	klog.ErrorS(member.Ready(), "Refusing deliveries until the embedded etcd is restarted")
 	backoff := storageBackoff()
 	for {
 		select {
@@ -85,31 +85,31 @@ func untilMended(ctx context.Context, member *etcd.Server) bool {
 			return false
 		case <-time.After(backoff.Step()):
 		}
-		err := member.Mended()
+		err := member.CheckRestart()
 		if err == nil {
 			return true
 		}
-		klog.ErrorS(err, "Can't start the embedded etcd again yet")
+		klog.ErrorS(err, "Could not restart the embedded etcd yet")
 	}
 }
 
-// startAnew replaces the program that this process runs by the same one: whoever supervises the process sees no end, and
-// all that the old one held is given back. It returns nil if the process has been told to end.
-func startAnew(ctx context.Context) error {
-	signal.Reset() // nobody would read of a signal from now on, and all is closed: it may end the process
+// reexec replaces this process by a new instance of the program with the same pid, which releases all resources without
+// an exit that a supervisor would see. It returns nil if ctx is done.
+func reexec(ctx context.Context) error {
+	signal.Reset() // nothing handles signals anymore, and all is closed: a signal may terminate the process
 	select {
 	case <-ctx.Done():
 		return nil
 	default:
 	}
-	klog.InfoS("Starting anew, to run the embedded etcd again")
+	klog.InfoS("Re-executing to restart the embedded etcd")
 	klog.Flush()
 	path, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("could not find this program: %w", err)
+		return fmt.Errorf("could not determine the path of the executable: %w", err)
 	}
 	if err := syscall.Exec(path, os.Args, os.Environ()); err != nil {
-		return fmt.Errorf("could not start this program anew: %w", err)
+		return fmt.Errorf("could not re-execute: %w", err)
 	}
 	return nil
 }

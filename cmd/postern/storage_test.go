@@ -19,10 +19,10 @@ import (
 	"postern.dev/postern/pkg/etcd"
 )
 
-// optionsFor returns options for a data directory of that name in a new directory. No certificate is there to answer with.
-func optionsFor(t *testing.T, name string) *options {
+// newTestOptions returns options with a data directory of that name in a new directory, and without a certificate.
+func newTestOptions(t *testing.T, name string) *options {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "storage") // t.TempDir is too long for a socket
+	dir, err := os.MkdirTemp("", "storage") // the path of t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,29 +34,29 @@ func optionsFor(t *testing.T, name string) *options {
 }
 
 func TestADataDirectoryThatSomebodyUsesIsAnErrorAtOnce(t *testing.T) {
-	o := optionsFor(t, "data")
-	first, err := openStorage(t.Context(), o, &holder{options: o})
+	o := newTestOptions(t, "data")
+	first, err := openStorage(t.Context(), o, &startupServer{options: o})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer first.Close()
-	if _, err := openStorage(t.Context(), o, &holder{options: o}); !errors.Is(err, etcd.ErrInUse) {
-		t.Errorf("got error %v", err)
+	if _, err := openStorage(t.Context(), o, &startupServer{options: o}); !errors.Is(err, etcd.ErrInUse) {
+		t.Errorf("got error %v, want %v", err, etcd.ErrInUse)
 	}
 }
 
 func TestADataDirectoryThatCannotBeUsedIsTriedAgainUntilItCan(t *testing.T) {
-	o := optionsFor(t, "data")
+	o := newTestOptions(t, "data")
 	if err := os.WriteFile(o.dataDir, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	mended := time.AfterFunc(time.Millisecond, func() {
+	remove := time.AfterFunc(time.Millisecond, func() {
 		if err := os.Remove(o.dataDir); err != nil {
 			t.Error(err)
 		}
 	})
-	defer mended.Stop()
-	member, err := openStorage(t.Context(), o, &holder{options: o})
+	defer remove.Stop()
+	member, err := openStorage(t.Context(), o, &startupServer{options: o})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,46 +64,47 @@ func TestADataDirectoryThatCannotBeUsedIsTriedAgainUntilItCan(t *testing.T) {
 }
 
 func TestASignalEndsTheAttemptsToOpenADataDirectory(t *testing.T) {
-	o := optionsFor(t, "data")
+	o := newTestOptions(t, "data")
 	if err := os.WriteFile(o.dataDir, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if _, err := openStorage(ctx, o, &holder{options: o}); !errors.Is(err, context.Canceled) {
-		t.Errorf("got error %v", err)
+	if _, err := openStorage(ctx, o, &startupServer{options: o}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got error %v, want %v", err, context.Canceled)
 	}
 }
 
 func TestWithoutStorageTheProcessLivesAndEverythingElseIsUnavailable(t *testing.T) {
 	for path, want := range map[string]int{
 		"/livez": http.StatusOK, "/livez/ping": http.StatusOK,
-		"/readyz": http.StatusServiceUnavailable, "/": http.StatusServiceUnavailable, "/livezz": http.StatusServiceUnavailable,
+		"/readyz": http.StatusServiceUnavailable, "/": http.StatusServiceUnavailable,
+		"/livezz":                    http.StatusServiceUnavailable,
 		"/apis/postern.dev/v1alpha1": http.StatusServiceUnavailable,
 	} {
-		answer := httptest.NewRecorder()
-		answerWithoutStorage(answer, httptest.NewRequest(http.MethodGet, path, nil))
-		if answer.Code != want {
-			t.Errorf("%s: got %d, want %d", path, answer.Code, want)
+		recorder := httptest.NewRecorder()
+		serveUnavailable(recorder, httptest.NewRequest(http.MethodGet, path, nil))
+		if recorder.Code != want {
+			t.Errorf("%s: got %d, want %d", path, recorder.Code, want)
 		}
 		if want == http.StatusOK {
 			continue
 		}
 		var status metav1.Status
-		if err := json.Unmarshal(answer.Body.Bytes(), &status); err != nil {
+		if err := json.Unmarshal(recorder.Body.Bytes(), &status); err != nil {
 			t.Fatal(err)
 		}
-		if status.Reason != metav1.StatusReasonServiceUnavailable || answer.Header().Get("Retry-After") != "5" {
-			t.Errorf("%s: got %+v with Retry-After %q", path, status, answer.Header().Get("Retry-After"))
+		if status.Reason != metav1.StatusReasonServiceUnavailable || recorder.Header().Get("Retry-After") != "5" {
+			t.Errorf("%s: got %+v with Retry-After %q", path, status, recorder.Header().Get("Retry-After"))
 		}
 	}
 }
 
-// Were it started anew, this test would begin again, for ever.
+// A re-executed test binary would run this test again, forever.
 func TestAProcessThatIsToEndDoesNotStartAnew(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := startAnew(ctx); err != nil {
+	if err := reexec(ctx); err != nil {
 		t.Error(err)
 	}
 }

@@ -18,12 +18,12 @@ import (
 const (
 	maxPort = 65535
 
-	// defaultReceiverCertFile and defaultReceiverKeyFile are where the manifests mount the Secret of the receiver.
+	// defaultReceiverCertFile and defaultReceiverKeyFile are where the manifests mount the receiver's Secret.
 	defaultReceiverCertFile = "/etc/postern/receiver-tls/tls.crt"
 	defaultReceiverKeyFile  = "/etc/postern/receiver-tls/tls.key"
 )
 
-// webhook are the flags of the classic receiver. Its texts are read by parsers of their own: see validate.
+// webhook are the flags of the classic receiver. Some of the strings are parsed later; see validate.
 type webhook struct {
 	enabled     bool
 	bindAddress net.IP
@@ -49,34 +49,43 @@ const defaultTLSVersion = "1.3"
 func (w *webhook) addFlags(sets *cliflag.NamedFlagSets) {
 	fs := sets.FlagSet("classic receiver")
 	fs.BoolVar(&w.enabled, "enable-webhook", w.enabled,
-		"Serve the classic receiver too: POST /webhook/NAMESPACE/NAME and POST /webhook?type=TYPE on a port of its own, for senders that can't reach the kube-apiserver. "+
-			"RBAC does not protect it, only webhook secrets do.")
+		"Also serve the classic receiver: POST /webhook/NAMESPACE/NAME and POST /webhook?type=TYPE on a separate "+
+			"port, for senders that can't reach the kube-apiserver. It is protected only by webhook secrets, not by "+
+			"RBAC.")
 	fs.IPVar(&w.bindAddress, "webhook-bind-address", w.bindAddress, "The IP address on which the receiver listens.")
-	fs.IntVar(&w.port, "webhook-port", w.port, fmt.Sprintf("The port on which the receiver listens, from 0 to %d. 0 is any that is free; the log tells which.", maxPort))
+	fs.IntVar(&w.port, "webhook-port", w.port,
+		fmt.Sprintf("The port on which the receiver listens, from 0 to %d. 0 picks a free port, which is logged.",
+			maxPort))
 	fs.StringVar(&w.namespaces, "webhook-namespaces", w.namespaces,
-		"The namespaces that the receiver may act on, separated by commas, or * for all. Needed with --enable-webhook.")
+		"The namespaces that the receiver may act on, separated by commas, or * for all. Required with "+
+			"--enable-webhook.")
 	fs.StringVar(&w.rate, "webhook-ratelimit-allowed", w.rate,
-		"How many requests the receiver lets through in an hour, or as N/s, N/m or N/h; 0 for no limit. Others wait up to ten seconds for their turn, or are answered 429.")
+		"The maximum rate of requests to the receiver: requests per hour, or N/s, N/m or N/h; 0 means no limit. "+
+			"Further requests wait up to ten seconds, and are then answered 429.")
 	fs.BoolVar(&w.disableTLS, "disable-tls", w.disableTLS,
-		"Serve the receiver over plain HTTP. Only for behind something that does TLS: whoever listens on the way reads the secrets.")
+		"Serve the receiver over plain HTTP. Only behind a proxy that terminates TLS: otherwise secrets are sent in "+
+			"clear text.")
 	fs.StringVar(&w.certFile, "webhook-tls-cert-file", w.certFile,
-		"The certificate of the receiver, followed by its chain, in PEM. It is loaded again when it changes. While it or its key is absent or empty, a self-signed one is made.")
-	fs.StringVar(&w.keyFile, "webhook-tls-private-key-file", w.keyFile, "The private key to --webhook-tls-cert-file, in PEM.")
-	fs.StringVar(&w.minTLSVersion, "tlsminversion", w.minTLSVersion, "The lowest version of TLS that the receiver speaks: 1.1, 1.2 or 1.3.")
-	fs.StringVar(&w.maxTLSVersion, "tlsmaxversion", w.maxTLSVersion, "The highest version of TLS that the receiver speaks: 1.1, 1.2 or 1.3.")
+		"The certificate of the receiver, followed by its intermediates, in PEM. It is reloaded when it changes. "+
+			"While it or its key is absent or empty, the receiver uses a self-signed certificate.")
+	fs.StringVar(&w.keyFile, "webhook-tls-private-key-file", w.keyFile,
+		"The private key of --webhook-tls-cert-file, in PEM.")
+	fs.StringVar(&w.minTLSVersion, "tlsminversion", w.minTLSVersion,
+		"The minimum version of TLS of the receiver: 1.1, 1.2 or 1.3.")
+	fs.StringVar(&w.maxTLSVersion, "tlsmaxversion", w.maxTLSVersion,
+		"The maximum version of TLS of the receiver: 1.1, 1.2 or 1.3.")
 	fs.StringVar(&w.tlsCiphers, "tlsciphers", w.tlsCiphers,
-		"The cipher suites that the receiver speaks up to TLS 1.2, by their names in Go, separated by colons; empty for Go's choice. "+
-			"Each must work with --tlsminversion. Those of TLS 1.3 can't be chosen.")
-	fs.BoolVar(&w.enableHTTP2, "enable-http2", w.enableHTTP2, "Let the receiver speak HTTP/2, too.")
+		"The cipher suites of the receiver up to TLS 1.2, by their names in Go, separated by colons; empty for Go's "+
+			"defaults. Each must work with --tlsminversion. The suites of TLS 1.3 can't be chosen.")
+	fs.BoolVar(&w.enableHTTP2, "enable-http2", w.enableHTTP2, "Enable HTTP/2 for the receiver.")
 }
 
-// address is where the receiver listens.
 func (w *webhook) address() string {
 	return net.JoinHostPort(w.bindAddress.String(), strconv.Itoa(w.port))
 }
 
-// tls returns the settings of TLS. An empty version is the default, as a ConfigMap may have it.
-func (w *webhook) tls(g given) (receiver.TLSOptions, error) {
+// tls returns the TLS settings. An empty version means the default, because a ConfigMap may have an empty value.
+func (w *webhook) tls(g explicitSettings) (receiver.TLSOptions, error) {
 	options := receiver.TLSOptions{HTTP2: w.enableHTTP2, CertFile: w.certFile, KeyFile: w.keyFile}
 	var errs []error
 	parse := func(flag, text string) uint16 {
@@ -87,7 +96,8 @@ func (w *webhook) tls(g given) (receiver.TLSOptions, error) {
 		errs = appendNamed(errs, g.name(flag), err)
 		return version
 	}
-	options.MinVersion, options.MaxVersion = parse("tlsminversion", w.minTLSVersion), parse("tlsmaxversion", w.maxTLSVersion)
+	options.MinVersion, options.MaxVersion = parse("tlsminversion", w.minTLSVersion),
+		parse("tlsmaxversion", w.maxTLSVersion)
 	var err error
 	options.CipherSuites, err = receiver.ParseCipherSuites(w.tlsCiphers)
 	errs = appendNamed(errs, g.name("tlsciphers"), err)
@@ -97,53 +107,60 @@ func (w *webhook) tls(g given) (receiver.TLSOptions, error) {
 	return options, errors.Join(errs...)
 }
 
-// validate returns everything that is wrong, in the names by which the settings were given. What is not a port, a rate or a
-// version is wrong even while the receiver is not enabled.
-func (w *webhook) validate(g given, securePort int) []error {
+// validate returns all errors, with the names by which the settings were given. The values are checked even if the
+// receiver is disabled.
+func (w *webhook) validate(g explicitSettings, securePort int) []error {
 	var errs []error
 	if w.port < 0 || w.port > maxPort {
 		errs = append(errs, fmt.Errorf("%s is %d: it must be from 0 to %d", g.name("webhook-port"), w.port, maxPort))
 	}
 	if w.enabled && w.port == securePort && w.port != 0 {
-		errs = append(errs, fmt.Errorf("%s is %d, and so is --secure-port: give each server a port of its own", g.name("webhook-port"), w.port))
+		errs = append(errs, fmt.Errorf("%s is %d, and so is --secure-port: give each server its own port",
+			g.name("webhook-port"), w.port))
 	}
 	_, err := receiver.ParseRate(w.rate)
 	errs = appendNamed(errs, g.name("webhook-ratelimit-allowed"), err)
 	_, err = w.tls(g)
 	errs = appendAll(errs, err)
 	if (w.certFile == "") != (w.keyFile == "") {
-		errs = append(errs, errors.New("give both --webhook-tls-cert-file and --webhook-tls-private-key-file, or leave both empty for a self-signed certificate"))
+		errs = append(errs, errors.New("give both --webhook-tls-cert-file and --webhook-tls-private-key-file, or "+
+			"leave both empty for a self-signed certificate"))
 	}
 	return append(errs, w.validateNamespaces(g)...)
 }
 
-func (w *webhook) validateNamespaces(g given) []error {
+func (w *webhook) validateNamespaces(g explicitSettings) []error {
 	if w.namespaces == "" {
 		if !w.enabled {
 			return nil
 		}
-		return []error{fmt.Errorf("%s needs --webhook-namespaces (WEBHOOK_NAMESPACES): name the namespaces that the receiver may act on, as in --webhook-namespaces=shop,plant; "+
-			"--webhook-namespaces=* lets who holds a default secret act on all", g.name("enable-webhook"))}
+		return []error{fmt.Errorf("%s needs --webhook-namespaces (WEBHOOK_NAMESPACES): name the namespaces that the "+
+			"receiver may act on, as in --webhook-namespaces=shop,plant; with --webhook-namespaces=* a default "+
+			"secret is valid for all namespaces", g.name("enable-webhook"))}
 	}
 	_, err := receiver.ParseNamespaces(w.namespaces)
 	return appendNamed(nil, g.name("webhook-namespaces"), err)
 }
 
-// warnings tell which settings have no effect. It must be valid.
-func (w *webhook) warnings(g given) []string {
+// warnings returns the settings without effect. The flags must be valid.
+func (w *webhook) warnings(g explicitSettings) []string {
 	var warnings []string
 	warn := func(names []string, why string) {
 		if len(names) > 0 {
 			warnings = append(warnings, strings.Join(names, ", ")+": no effect "+why)
 		}
 	}
-	ofTLS := []string{"tlsminversion", "tlsmaxversion", "tlsciphers", "enable-http2", "webhook-tls-cert-file", "webhook-tls-private-key-file"}
+	tlsFlags := []string{
+		"tlsminversion", "tlsmaxversion", "tlsciphers", "enable-http2", "webhook-tls-cert-file",
+		"webhook-tls-private-key-file",
+	}
 	switch {
 	case !w.enabled:
-		others := []string{"webhook-bind-address", "webhook-port", "webhook-namespaces", "webhook-ratelimit-allowed", "disable-tls"}
-		warn(g.among(append(others, ofTLS...)...), "without --enable-webhook")
+		others := []string{"webhook-bind-address", "webhook-port", "webhook-namespaces", "webhook-ratelimit-allowed",
+			"disable-tls"}
+		warn(g.explicit(append(others, tlsFlags...)...), "without --enable-webhook")
 	case w.disableTLS:
-		warn(g.among(ofTLS...), "with "+g.name("disable-tls"))
+		warn(g.explicit(tlsFlags...), "with "+g.name("disable-tls"))
 	default:
 		if options, err := w.tls(g); err == nil {
 			warnings = append(warnings, options.Warnings()...)
@@ -152,15 +169,15 @@ func (w *webhook) warnings(g given) []string {
 	return warnings
 }
 
-// appendNamed appends what is wrong with a setting under its name.
+// appendNamed appends the errors of a setting, prefixed with its name.
 func appendNamed(errs []error, name string, err error) []error {
-	for _, one := range appendAll(nil, err) {
-		errs = append(errs, fmt.Errorf("%s: %w", name, one))
+	for _, e := range appendAll(nil, err) {
+		errs = append(errs, fmt.Errorf("%s: %w", name, e))
 	}
 	return errs
 }
 
-// appendAll appends each of what was joined.
+// appendAll appends err, or each of the errors that it joins.
 func appendAll(errs []error, err error) []error {
 	var joined interface{ Unwrap() []error }
 	switch {

@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command apireference prints docs/reference/api.md: the API as its OpenAPI describes it.
+// Command apireference prints docs/reference/api.md, the API as described by its OpenAPI definitions.
 package main
 
 import (

@@ -22,17 +22,17 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-// demoTimeout bounds the whole play.
+// demoTimeout bounds the whole demo.
 const demoTimeout = 10 * time.Minute
 
-// play is one run of the demo: a cluster, and the webhook secrets that GitHub and Docker Hub share with Postern.
-type play struct {
+// demoRun is one run of the demo: a cluster, and the webhook secrets that GitHub and Docker Hub share with Postern.
+type demoRun struct {
 	cluster                *controlplane.ControlPlane
 	secret, registrySecret string
 	script
 }
 
-// demo plays the main jobs in a cluster of its own and returns the first thing that did not turn out as it should.
+// demo runs the main jobs in a temporary cluster. It returns the first error or unexpected result.
 func demo(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, demoTimeout)
 	defer cancel()
@@ -44,7 +44,7 @@ func demo(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, cluster.Stop(context.WithoutCancel(ctx))) }()
-	p := &play{cluster: cluster, secret: rand.Text(), registrySecret: rand.Text(), script: script{out: os.Stdout}}
+	p := &demoRun{cluster: cluster, secret: rand.Text(), registrySecret: rand.Text(), script: script{out: os.Stdout}}
 	if err := p.setUp(ctx); err != nil {
 		return fmt.Errorf("could not set up the demo: %w", err)
 	}
@@ -71,12 +71,12 @@ func demo(ctx context.Context) (err error) {
 		}
 	}
 	p.title("Done")
-	p.say("All went as it should, in %s. Nothing is left running.", time.Since(started).Round(time.Second))
+	p.say("All results are as expected, after %s. Nothing is left running.", time.Since(started).Round(time.Second))
 	return nil
 }
 
-// setUp makes everything that an administrator of the cluster and an owner of the namespace would have made before.
-func (p *play) setUp(ctx context.Context) error {
+// setUp creates the objects that an administrator of the cluster and an owner of the namespace create beforehand.
+func (p *demoRun) setUp(ctx context.Context) error {
 	if err := p.cluster.Install(ctx); err != nil {
 		return err
 	}
@@ -92,18 +92,18 @@ func (p *play) setUp(ctx context.Context) error {
 	if err := p.createSecrets(ctx); err != nil {
 		return err
 	}
-	strangers := []string{user.AllUnauthenticated}
+	groups := []string{user.AllUnauthenticated}
 	return errors.Join(
 		p.untilAllowed(ctx, authorizationv1.SubjectAccessReviewSpec{
 			User:               "system:serviceaccount:" + namespace + ":ci",
 			ResourceAttributes: createDelivery("gatewaysyncs", "plant"),
 		}),
 		p.untilAllowed(ctx, authorizationv1.SubjectAccessReviewSpec{
-			User: user.Anonymous, Groups: strangers,
+			User: user.Anonymous, Groups: groups,
 			ResourceAttributes: createDelivery("applications", "shop"),
 		}),
 		p.untilAllowed(ctx, authorizationv1.SubjectAccessReviewSpec{
-			User: user.Anonymous, Groups: strangers,
+			User: user.Anonymous, Groups: groups,
 			ResourceAttributes: createDelivery("webhooksources", "docker.io"),
 		}),
 		p.untilAllowed(ctx, authorizationv1.SubjectAccessReviewSpec{
@@ -113,8 +113,8 @@ func (p *play) setUp(ctx context.Context) error {
 	)
 }
 
-// createSecrets makes the Secret that Postern reads: hmac is for GitHub, as for every git host.
-func (p *play) createSecrets(ctx context.Context) error {
+// createSecrets creates the Secret that Postern reads. Its key hmac is for GitHub and all other git hosts.
+func (p *demoRun) createSecrets(ctx context.Context) error {
 	client, err := kubernetes.NewForConfig(p.cluster.RESTConfig())
 	if err != nil {
 		return err
@@ -133,19 +133,19 @@ func createDelivery(resource, name string) *authorizationv1.ResourceAttributes {
 	}
 }
 
-// untilAllowed returns once the kube-apiserver has taken notice of the roles, which is a moment after they were made.
-func (p *play) untilAllowed(ctx context.Context, who authorizationv1.SubjectAccessReviewSpec) error {
+// untilAllowed waits until the kube-apiserver allows the request. New roles take effect after a moment.
+func (p *demoRun) untilAllowed(ctx context.Context, access authorizationv1.SubjectAccessReviewSpec) error {
 	client, err := kubernetes.NewForConfig(p.cluster.RESTConfig())
 	if err != nil {
 		return err
 	}
 	err = wait.PollUntilContextTimeout(ctx, time.Second/10, time.Minute, true, func(ctx context.Context) (bool, error) {
-		review := &authorizationv1.SubjectAccessReview{Spec: who}
-		answer, err := client.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
-		return err == nil && answer.Status.Allowed, err
+		review := &authorizationv1.SubjectAccessReview{Spec: access}
+		result, err := client.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+		return err == nil && result.Status.Allowed, err
 	})
 	if err != nil {
-		return fmt.Errorf("%s is not allowed to deliver to %s: %w", who.User, who.ResourceAttributes.Name, err)
+		return fmt.Errorf("%s is not allowed to deliver to %s: %w", access.User, access.ResourceAttributes.Name, err)
 	}
 	return nil
 }

@@ -5,7 +5,7 @@ package main
 
 import "testing"
 
-// It is the first thing that the README offers. It needs bin/postern and bin/k8s, as "make test" builds them.
+// The demo is the first command of the README. It needs bin/postern and bin/k8s, which "make test" builds.
 func TestTheDemoPlaysToItsEnd(t *testing.T) {
 	if err := demo(t.Context()); err != nil {
 		t.Fatal(err)

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-func (p *play) ciJobDelivers(ctx context.Context) error {
+func (p *demoRun) ciJobDelivers(ctx context.Context) error {
 	p.title("A CI job delivers with the token of its ServiceAccount")
-	p.say("It may create deliveries for GatewaySync plant, and do nothing else in the cluster.")
+	p.say("It may create deliveries for GatewaySync plant, and nothing else in the cluster.")
 	webhook, err := p.ciWebhook(ctx, "plant", `{"ref":"v1.1.0"}`)
 	if err != nil {
 		return err
@@ -28,9 +28,9 @@ func (p *play) ciJobDelivers(ctx context.Context) error {
 	})
 }
 
-func (p *play) ciJobMayNotDeliverElsewhere(ctx context.Context) error {
+func (p *demoRun) ciJobMayNotDeliverElsewhere(ctx context.Context) error {
 	p.title("The same CI job tries another object")
-	p.say("The kube-apiserver refuses it by RBAC. Postern never sees it.")
+	p.say("RBAC in the kube-apiserver denies the request. It never reaches Postern.")
 	webhook, err := p.ciWebhook(ctx, "warehouse", `{"ref":"v1.1.0"}`)
 	if err != nil {
 		return err
@@ -38,7 +38,7 @@ func (p *play) ciJobMayNotDeliverElsewhere(ctx context.Context) error {
 	return p.refused(ctx, webhook, http.StatusForbidden)
 }
 
-func (p *play) ciWebhook(ctx context.Context, gatewaySync, body string) (webhook, error) {
+func (p *demoRun) ciWebhook(ctx context.Context, gatewaySync, body string) (webhook, error) {
 	token, err := p.cluster.Kubectl(ctx, "", "create", "token", "ci", "--namespace="+namespace)
 	return webhook{
 		path: posternPath("gatewaysyncs", gatewaySync),

@@ -13,16 +13,16 @@ import (
 	"strings"
 )
 
-// gitHubRelease has the fields of GitHub's release event that matter, and a few more:
+// gitHubRelease has the relevant fields of GitHub's release event, and a few more:
 // https://docs.github.com/en/webhooks/webhook-events-and-payloads#release
 //
 //go:embed samples/github-release.json
 var gitHubRelease string
 
-func (p *play) gitHubPublishesARelease(ctx context.Context) error {
+func (p *demoRun) gitHubPublishesARelease(ctx context.Context) error {
 	p.title("GitHub publishes a release")
-	p.say("GitHub has no token of the cluster. It signs with a secret that is also in the namespace's Secret")
-	p.say("postern-webhook-secrets. The owner of Application shop has opted in to having targetRevision follow.")
+	p.say("GitHub has no token for the cluster. It signs with a secret that is also in the namespace's Secret")
+	p.say("postern-webhook-secrets. The owner of Application shop has opted in to updates of targetRevision.")
 	before := fields{"postern.dev/requested-ref": "", targetRevision: "v1.0.0"}
 	if err := p.show(ctx, "before", shop, before); err != nil {
 		return err
@@ -38,8 +38,8 @@ func (p *play) gitHubPublishesARelease(ctx context.Context) error {
 	})
 }
 
-func (p *play) forgedReleaseIsRefused(ctx context.Context) error {
-	p.title("Somebody else claims to be GitHub")
+func (p *demoRun) forgedReleaseIsRefused(ctx context.Context) error {
+	p.title("A forged request claims to be from GitHub")
 	p.say("The release of v6.6.6 is signed, but with another secret.")
 	webhook := gitHubWebhook(strings.ReplaceAll(gitHubRelease, "v2.0.0", "v6.6.6"), "a guess")
 	if err := p.refused(ctx, webhook, http.StatusUnauthorized); err != nil {
@@ -48,7 +48,7 @@ func (p *play) forgedReleaseIsRefused(ctx context.Context) error {
 	return p.show(ctx, "after", shop, fields{"postern.dev/requested-ref": "v2.0.0", targetRevision: "v2.0.0"})
 }
 
-// gitHubReleased is the webhook of the release, with the id that GitHub gave the delivery.
+// gitHubReleased returns the webhook of the release, with GitHub's delivery id.
 func gitHubReleased(secret string) webhook {
 	w := gitHubWebhook(gitHubRelease, secret)
 	w.header.Set("X-GitHub-Delivery", "0c2f7c0e-8d5e-4c57-9a55-6f3b6c1a7d01")

@@ -10,21 +10,24 @@ import (
 	"strings"
 )
 
-// dockerHubPush has the fields of Docker Hub's webhook that matter, and a few more:
+// dockerHubPush has the relevant fields of Docker Hub's webhook, and a few more:
 // https://docs.docker.com/docker-hub/repos/manage/webhooks/
 //
 //go:embed samples/docker-hub-push.json
 var dockerHubPush string
 
-// harborPush is the same of Harbor's: https://goharbor.io/docs/main/working-with-projects/project-configuration/configure-webhooks/
+// harborPush has the relevant fields of Harbor's webhook:
+// https://goharbor.io/docs/main/working-with-projects/project-configuration/configure-webhooks/
 //
 //go:embed samples/harbor-push.json
 var harborPush string
 
-func (p *play) dockerHubPushes(ctx context.Context) error {
+func (p *demoRun) dockerHubPushes(ctx context.Context) error {
 	p.title("An image is pushed to Docker Hub")
-	p.say("The webhook names no object: it goes to every one in the namespace that wants the image. Application cart wants")
-	p.say("versions 1.x of it, by the annotations of Argo CD Image Updater. Docker Hub can show a secret only in the URL.")
+	p.say("The webhook names no object: it is for every object in the namespace that follows the image. Application " +
+		"cart")
+	p.say("follows versions 1.x, by the annotations of Argo CD Image Updater. Docker Hub can send a secret only in " +
+		"the URL.")
 	if _, err := p.kubectl(ctx, "get", "webhooksources", "docker.io", "harbor"); err != nil {
 		return err
 	}
@@ -49,10 +52,11 @@ func (p *play) dockerHubPushes(ctx context.Context) error {
 	})
 }
 
-func (p *play) harborPushes(ctx context.Context) error {
+func (p *demoRun) harborPushes(ctx context.Context) error {
 	p.title("An image is pushed to Harbor")
-	p.say("Harbor shows the token of a ServiceAccount that may deliver as Harbor and do nothing else. Application till is a")
-	p.say("chart, and its owner says which parameters set the image. Application cart does not want this image.")
+	p.say("Harbor sends the token of a ServiceAccount that may only deliver as Harbor. Application till is a chart, " +
+		"and its")
+	p.say("owner has configured which parameters set the image. Application cart does not follow this image.")
 	token, err := p.cluster.Kubectl(ctx, "", "create", "token", "harbor", "--namespace="+namespace)
 	if err != nil {
 		return err
@@ -78,5 +82,6 @@ func (p *play) harborPushes(ctx context.Context) error {
 	if err := p.show(ctx, "after", till, after); err != nil {
 		return err
 	}
-	return p.show(ctx, "after", cart, fields{"postern.dev/requested-by": "docker.io", kustomizeImages: "example/cart:1.4.0"})
+	return p.show(ctx, "after", cart, fields{"postern.dev/requested-by": "docker.io",
+		kustomizeImages: "example/cart:1.4.0"})
 }

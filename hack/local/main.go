@@ -1,9 +1,9 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command local runs Postern behind a real control plane on this machine, for people who want to try or to change it:
-// "up" leaves it running, "down" ends it, and "demo" plays the main jobs and leaves nothing behind. It is started by
-// make, which builds what it needs. How a control plane is run is the business of test/controlplane.
+// Command local runs Postern behind a real control plane on this machine, for trying and developing it: "up" leaves it
+// running, "down" stops it, and "demo" runs the main jobs and leaves nothing behind. It is started by make, which
+// builds its dependencies. Package test/controlplane runs the control plane.
 package main
 
 import (
@@ -19,11 +19,11 @@ const usage = `usage: local COMMAND [flags]
 
   up    start a control plane with Postern and sample objects, and leave it running
   down  stop it and remove its state
-  demo  play the main jobs against a control plane of its own
+  demo  run the main jobs against a temporary control plane
 `
 
 func main() {
-	// A second signal ends the program at once; what it has started dies with it.
+	// A second signal exits the program at once, and its child processes with it.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	if err := run(ctx, os.Args[1:]); err != nil {
@@ -34,14 +34,14 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("no command is given\n%s", usage)
+		return fmt.Errorf("a command is required\n%s", usage)
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	switch args[0] {
 	case "up":
 		return up(ctx)
 	case "down":
-		keep := flags.Bool("keep", false, "do not remove the state; the next up goes on with it")
+		keep := flags.Bool("keep", false, "do not remove the state; the next up continues with it")
 		if err := flags.Parse(args[1:]); err != nil {
 			return err
 		}
@@ -49,5 +49,5 @@ func run(ctx context.Context, args []string) error {
 	case "demo":
 		return demo(ctx)
 	}
-	return fmt.Errorf("there is no command %q\n%s", args[0], usage)
+	return fmt.Errorf("unknown command %q\n%s", args[0], usage)
 }

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// object is one that webhooks are delivered to.
+// object is a target of webhooks.
 type object struct{ resource, name string }
 
 var (
@@ -22,8 +22,8 @@ var (
 	till  = object{resource: "applications.argoproj.io", name: "till"}
 )
 
-// fields are what Postern may write: annotations, and of an Application targetRevision and images. An empty value is one
-// that is not there.
+// fields are the values that Postern may write: annotations, and an Application's targetRevision and images. An empty
+// value means absent.
 type fields map[string]string
 
 const (
@@ -32,8 +32,8 @@ const (
 	helmParameters  = "spec.source.helm.parameters"
 )
 
-// show prints what Postern may have written to an object and compares what is wanted of it.
-func (p *play) show(ctx context.Context, when string, o object, want fields) error {
+// show prints the fields of an object, and compares them with want.
+func (p *demoRun) show(ctx context.Context, when string, o object, want fields) error {
 	got, err := p.read(ctx, o)
 	if err != nil {
 		return err
@@ -47,13 +47,14 @@ func (p *play) show(ctx context.Context, when string, o object, want fields) err
 	}
 	for name, value := range want {
 		if got[name] != value {
-			return fmt.Errorf("%s of %s %s is %q %s the delivery; it should be %q", name, o.resource, o.name, got[name], when, value)
+			return fmt.Errorf("%s of %s %s %s the delivery: got %q, want %q", name, o.resource, o.name, when, got[name],
+				value)
 		}
 	}
 	return nil
 }
 
-func (p *play) read(ctx context.Context, o object) (fields, error) {
+func (p *demoRun) read(ctx context.Context, o object) (fields, error) {
 	out, err := p.cluster.Kubectl(ctx, "", "get", o.resource, o.name, "--namespace="+namespace, "--output=json")
 	if err != nil {
 		return nil, err
@@ -75,7 +76,8 @@ func (p *play) read(ctx context.Context, o object) (fields, error) {
 	}
 	found := fields{}
 	for name, value := range read.Metadata.Annotations {
-		if group, _, _ := strings.Cut(name, "/"); slices.Contains([]string{"stoker.io", "postern.dev", "argocd.argoproj.io"}, group) {
+		if group, _, _ := strings.Cut(name, "/"); slices.Contains([]string{"stoker.io", "postern.dev",
+			"argocd.argoproj.io"}, group) {
 			found[name] = value
 		}
 	}

@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	// namespace is where the sample objects are; their files name it too.
+	// namespace is the namespace of the sample objects. It is also in their files.
 	namespace = "demo"
 	// samplesDir is relative to the root of the checkout, where make runs this program.
 	samplesDir = "hack/local/samples"
 )
 
-// applySamples makes the objects to deliver to, GatewaySync plant and Application shop, and a CI job that may deliver
-// to the first. Those that are there already stay as they are.
+// applySamples creates the targets, GatewaySync plant and Application shop, and a CI job that may deliver to the first.
+// Existing objects are unchanged.
 func applySamples(ctx context.Context, cluster *controlplane.ControlPlane) error {
 	const namespaceManifest = `{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "` + namespace + `"}}`
 	if _, err := cluster.Kubectl(ctx, namespaceManifest, "apply", "--server-side", "--filename=-"); err != nil {
@@ -30,7 +30,7 @@ func applySamples(ctx context.Context, cluster *controlplane.ControlPlane) error
 		samplesDir + "/sender-ci.yaml",
 	} {
 		if _, err := cluster.Kubectl(ctx, "", "get", "--filename="+file); err == nil {
-			continue // with what was delivered to it since it was made
+			continue // keep refs that were delivered to it
 		}
 		if _, err := cluster.Kubectl(ctx, "", "apply", "--server-side", "--filename="+file); err != nil {
 			return fmt.Errorf("could not create the sample objects: %w", err)
@@ -39,7 +39,7 @@ func applySamples(ctx context.Context, cluster *controlplane.ControlPlane) error
 	return nil
 }
 
-// posternPath is the path at the kube-apiserver to which webhooks for one object are sent.
+// posternPath returns the path on the kube-apiserver for webhooks to one object.
 func posternPath(resource, name string) string {
 	return fmt.Sprintf("/apis/postern.dev/v1alpha1/namespaces/%s/%s/%s/webhookdeliveries", namespace, resource, name)
 }

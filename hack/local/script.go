@@ -10,7 +10,6 @@ import (
 	"strings"
 )
 
-// script is where the play is written down for whoever watches.
 type script struct{ out io.Writer }
 
 func (s script) title(text string) {
@@ -21,14 +20,14 @@ func (s script) say(format string, args ...any) {
 	fmt.Fprintf(s.out, format+"\n", args...)
 }
 
-// line prints what was sent, answered or read, set off from what is said about it.
+// line prints requests, responses and values, indented to set them off from the explanations.
 func (s script) line(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	fmt.Fprintf(s.out, "    %s\n", strings.ReplaceAll(text, "\n", "\n    "))
 }
 
 // kubectl runs kubectl as the administrator, in the namespace, and prints the call and its output.
-func (p *play) kubectl(ctx context.Context, args ...string) (string, error) {
+func (p *demoRun) kubectl(ctx context.Context, args ...string) (string, error) {
 	p.line("$ kubectl %s --namespace %s", strings.Join(args, " "), namespace)
 	out, err := p.cluster.Kubectl(ctx, "", append(args, "--namespace="+namespace)...)
 	if err == nil {

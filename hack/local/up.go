@@ -14,13 +14,13 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-// stateDir is what up leaves and down removes, in the root of the checkout, where make runs this program.
+// stateDir is created by up and removed by down, in the root of the checkout, where make runs this program.
 const stateDir = ".local"
 
-// startTimeout is long enough for a machine that is busy with other things; a quiet one takes some seconds.
+// startTimeout is long enough for a busy machine; an idle one takes some seconds.
 const startTimeout = 5 * time.Minute
 
-// up starts what does not run yet. Postern is started anew, so that it is the one that was just built.
+// up starts the components that are not running. It always restarts Postern, to run the current build.
 func up(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -50,19 +50,19 @@ func up(ctx context.Context) error {
 	})
 }
 
-// down stops what up started. It is no error if nothing runs.
+// down stops the components. It returns no error if none are running.
 func down(ctx context.Context, keep bool) error {
 	if err := controlplane.StopDetached(ctx, stateDir); err != nil {
 		return err
 	}
 	if keep {
-		fmt.Printf("Stopped. The state is kept in %s.\n", stateDir)
+		fmt.Printf("Stopped. The state is still in %s.\n", stateDir)
 		return nil
 	}
 	if err := os.RemoveAll(stateDir); err != nil {
 		return err
 	}
-	fmt.Printf("Stopped, and %s is removed.\n", stateDir)
+	fmt.Printf("Stopped. %s is removed.\n", stateDir)
 	return nil
 }
 
@@ -70,7 +70,7 @@ var welcome = template.Must(template.New("welcome").Parse(`
 Postern is up.
 
   kube-apiserver  {{.Cluster}}
-  Postern         {{.Postern}} (for the kube-apiserver alone)
+  Postern         {{.Postern}} (only for the kube-apiserver)
   logs            {{.Dir}}/postern.log, {{.Dir}}/kube-apiserver.log, {{.Dir}}/audit.log
 
 Look around as the administrator:
@@ -87,11 +87,11 @@ Deliver a webhook as a CI job, with the token of a ServiceAccount that may deliv
     --data '{"ref":"v1.1.0"}' \
     {{.Cluster}}{{.Path}}
 
-See what came of it, and deliver by hand:
+See the outcome, and deliver by hand:
 
   kubectl get whd --namespace demo --output wide
   kubectl create --filename {{.Delivery}}
   kubectl get gatewaysync plant --namespace demo --output yaml
 
-"make up" again restarts Postern after a change to it; "make down" ends all of it. "make demo" shows more.
+"make up" again restarts Postern after a change; "make down" stops everything. "make demo" shows more.
 `))

@@ -21,37 +21,38 @@ import (
 	"postern.dev/postern/pkg/generated/clientset/versioned"
 )
 
-// webhook is a request as a sender sends it.
+// webhook is a request of a sender.
 type webhook struct {
 	path string
-	// querySecret is added to the query of the URL; empty if there is none.
+	// querySecret is sent in the query of the URL unless it is empty.
 	querySecret string
 	header      http.Header
 	body        string
 }
 
-// accepted sends the webhook and compares the answer: 202, with a delivery that has reached its target and was proved
-// genuine by the method.
-func (p *play) accepted(ctx context.Context, w webhook, method string) error {
+// accepted sends the webhook and checks the response: 202, with a delivery that is applied and was authenticated by
+// method.
+func (p *demoRun) accepted(ctx context.Context, w webhook, method string) error {
 	code, body, err := p.send(ctx, w)
 	if err != nil {
 		return err
 	}
 	if code != http.StatusAccepted {
-		return fmt.Errorf("the answer is %d; it should be %d", code, http.StatusAccepted)
+		return fmt.Errorf("got response %d, want %d", code, http.StatusAccepted)
 	}
 	var delivery v1alpha1.WebhookDelivery
 	if err := json.Unmarshal(body, &delivery); err != nil {
-		return fmt.Errorf("the answer is no delivery: %w", err)
+		return fmt.Errorf("the response is not a delivery: %w", err)
 	}
 	if delivery.Status.Phase != v1alpha1.DeliveryApplied {
-		return fmt.Errorf("the delivery is in phase %s; it should be Applied", delivery.Status.Phase)
+		return fmt.Errorf("got phase %s, want Applied", delivery.Status.Phase)
 	}
-	return p.provedBy(ctx, delivery.Namespace, delivery.Name, method)
+	return p.authenticatedBy(ctx, delivery.Namespace, delivery.Name, method)
 }
 
-// provedBy compares the method by which the sender of a delivery proved itself. A sender without an identity is not told.
-func (p *play) provedBy(ctx context.Context, namespace, name, method string) error {
+// authenticatedBy compares the method in the record of a delivery. The response to an unauthenticated sender does not
+// contain it.
+func (p *demoRun) authenticatedBy(ctx context.Context, namespace, name, method string) error {
 	client, err := versioned.NewForConfig(p.cluster.RESTConfig())
 	if err != nil {
 		return err
@@ -61,29 +62,29 @@ func (p *play) provedBy(ctx context.Context, namespace, name, method string) err
 		return fmt.Errorf("could not get the record of the delivery: %w", err)
 	}
 	if sender := record.Status.Sender; sender == nil || sender.Method != method {
-		return fmt.Errorf("the delivery is from %v; it should be proved by method %s", sender, method)
+		return fmt.Errorf("got sender %v, want method %s", sender, method)
 	}
 	return nil
 }
 
-// refused sends the webhook and compares the answer: the code, with a Status that says why.
-func (p *play) refused(ctx context.Context, w webhook, want int) error {
+// refused sends the webhook and checks the response: the status code, with a Status that has a message.
+func (p *demoRun) refused(ctx context.Context, w webhook, want int) error {
 	code, body, err := p.send(ctx, w)
 	if err != nil {
 		return err
 	}
 	var status metav1.Status
 	if err := json.Unmarshal(body, &status); err != nil {
-		return fmt.Errorf("the answer is no Status: %w", err)
+		return fmt.Errorf("the response is not a Status: %w", err)
 	}
 	if code != want || int(status.Code) != want || status.Message == "" {
-		return fmt.Errorf("the answer is %d; it should be %d, with a message", code, want)
+		return fmt.Errorf("got response %d, want %d with a message", code, want)
 	}
 	return nil
 }
 
-// send prints the webhook as a call of curl, sends it, and prints the answer.
-func (p *play) send(ctx context.Context, w webhook) (code int, body []byte, err error) {
+// send prints the webhook as a curl command, sends it, and prints the response.
+func (p *demoRun) send(ctx context.Context, w webhook) (code int, body []byte, err error) {
 	config, err := p.cluster.AnonymousConfig()
 	if err != nil {
 		return 0, nil, err
@@ -108,7 +109,7 @@ func (p *play) send(ctx context.Context, w webhook) (code int, body []byte, err 
 	defer resp.Body.Close()
 	body, err = io.ReadAll(resp.Body)
 	if err != nil {
-		return 0, nil, fmt.Errorf("could not read the answer: %w", err)
+		return 0, nil, fmt.Errorf("could not read the response: %w", err)
 	}
 	p.line("%s", resp.Status)
 	for _, warning := range resp.Header.Values("Warning") {
@@ -122,7 +123,7 @@ func (p *play) send(ctx context.Context, w webhook) (code int, body []byte, err 
 	return resp.StatusCode, body, nil
 }
 
-// asCurl returns the call of curl that would send the same, but for the token and the secret.
+// asCurl returns the curl command for the webhook, without the token and the secret.
 func (w webhook) asCurl(host string) string {
 	lines := []string{"curl --cacert ca.crt"}
 	for name, values := range w.header {

@@ -22,7 +22,7 @@ func TestCurlShowsTheWholeRequestButTheToken(t *testing.T) {
   --data-binary '{}' \
   https://127.0.0.1:6443/apis/here`
 	if diff := cmp.Diff(want, w.asCurl("https://127.0.0.1:6443")); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+		t.Errorf("curl command (-want +got):\n%s", diff)
 	}
 }
 
@@ -32,14 +32,14 @@ func TestCurlHidesTheSecretOfTheQuery(t *testing.T) {
   --data-binary '{}' \
   'https://127.0.0.1:6443/apis/here?secret=***'`
 	if diff := cmp.Diff(want, w.asCurl("https://127.0.0.1:6443")); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+		t.Errorf("curl command (-want +got):\n%s", diff)
 	}
 }
 
 func TestUnknownCommandIsAnError(t *testing.T) {
 	for _, args := range [][]string{nil, {"sideways"}} {
 		if err := run(t.Context(), args); err == nil {
-			t.Errorf("%q is no error", args)
+			t.Errorf("%q: got no error", args)
 		}
 	}
 }

@@ -1,8 +1,8 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package terraform checks artifacts/ecr-eventbridge as far as that is possible without Terraform and AWS: syntax, format,
-// and that what is referred to is there.
+// Package terraform checks artifacts/ecr-eventbridge without Terraform and AWS: its syntax, its format, and that all
+// referenced names are declared.
 package terraform
 
 import (
@@ -21,26 +21,26 @@ import (
 
 const moduleDir = "../../artifacts/ecr-eventbridge"
 
-// module is what the files of a module declare, and what they refer to, by names such as "var.token".
+// module has the names that the files of a module declare and reference, such as "var.token".
 type module struct {
-	declared, referred map[string]bool
-	variables          map[string]*hclsyntax.Body
+	declared, referenced map[string]bool
+	variables            map[string]*hclsyntax.Body
 }
 
 func TestFilesAreFormattedAsTerraformFormatsThem(t *testing.T) {
 	for _, file := range moduleFiles(t) {
 		source := read(t, file)
 		if diff := cmp.Diff(string(hclwrite.Format(source)), string(source)); diff != "" {
-			t.Errorf("%s (-formatted +is):\n%s", file, diff)
+			t.Errorf("%s (-formatted +file):\n%s", file, diff)
 		}
 	}
 }
 
 func TestWhatIsReferredToIsDeclared(t *testing.T) {
 	m := readModule(t)
-	for name := range m.referred {
+	for name := range m.referenced {
 		if !m.declared[name] {
-			t.Errorf("%s is referred to, but not declared", name)
+			t.Errorf("%s is referenced, but not declared", name)
 		}
 	}
 }
@@ -48,7 +48,7 @@ func TestWhatIsReferredToIsDeclared(t *testing.T) {
 func TestEveryVariableIsUsedAndDescribed(t *testing.T) {
 	m := readModule(t)
 	for name, body := range m.variables {
-		if !m.referred["var."+name] {
+		if !m.referenced["var."+name] {
 			t.Errorf("variable %s is not used", name)
 		}
 		for _, attribute := range []string{"description", "type"} {
@@ -60,7 +60,8 @@ func TestEveryVariableIsUsedAndDescribed(t *testing.T) {
 }
 
 func TestReadmeListsTheVariables(t *testing.T) {
-	rows := regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\|").FindAllStringSubmatch(string(read(t, moduleDir+"/README.md")), -1)
+	rows := regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\|").FindAllStringSubmatch(string(read(t,
+		moduleDir+"/README.md")), -1)
 	var listed []string
 	for _, row := range rows {
 		listed = append(listed, row[1])
@@ -74,7 +75,7 @@ func TestReadmeListsTheVariables(t *testing.T) {
 
 func readModule(t *testing.T) module {
 	t.Helper()
-	m := module{declared: map[string]bool{}, referred: map[string]bool{}, variables: map[string]*hclsyntax.Body{}}
+	m := module{declared: map[string]bool{}, referenced: map[string]bool{}, variables: map[string]*hclsyntax.Body{}}
 	for _, path := range moduleFiles(t) {
 		file, diagnostics := hclsyntax.ParseConfig(read(t, path), path, hcl.InitialPos)
 		if diagnostics.HasErrors() {
@@ -85,7 +86,7 @@ func readModule(t *testing.T) module {
 			t.Fatalf("%s: the body is a %T", path, file.Body)
 		}
 		m.addDeclared(body)
-		if diagnostics := hclsyntax.VisitAll(body, m.addReferred); diagnostics.HasErrors() {
+		if diagnostics := hclsyntax.VisitAll(body, m.addReferenced); diagnostics.HasErrors() {
 			t.Fatalf("could not walk: %v", diagnostics)
 		}
 	}
@@ -110,8 +111,8 @@ func (m module) addDeclared(body *hclsyntax.Body) {
 	}
 }
 
-// addReferred leaves out what has a scope of its own (each, path, iterators), and types, which are bare names.
-func (m module) addReferred(node hclsyntax.Node) hcl.Diagnostics {
+// addReferenced adds the names that node references, without types and locally scoped names (each, path, iterators).
+func (m module) addReferenced(node hclsyntax.Node) hcl.Diagnostics {
 	expression, ok := node.(*hclsyntax.ScopeTraversalExpr)
 	if !ok {
 		return nil
@@ -127,9 +128,9 @@ func (m module) addReferred(node hclsyntax.Node) hcl.Diagnostics {
 	}
 	switch {
 	case len(names) >= 3 && names[0] == "data":
-		m.referred["data."+names[1]+"."+names[2]] = true
+		m.referenced["data."+names[1]+"."+names[2]] = true
 	case len(names) >= 2 && (names[0] == "var" || names[0] == "local" || len(names[0]) > 4 && names[0][:4] == "aws_"):
-		m.referred[names[0]+"."+names[1]] = true
+		m.referenced[names[0]+"."+names[1]] = true
 	}
 	return nil
 }

@@ -12,54 +12,62 @@ import (
 	"postern.dev/postern/pkg/delivery"
 )
 
-// admissionChain is what the framework makes of the enabled plugins.
+// admissionChain is the framework's chain of enabled admission plugins.
 type admissionChain interface {
 	admission.MutationInterface
 	admission.ValidationInterface
 }
 
-// receivingAdmission receives each delivery that is created as an object before the chain sees it. Policies would
-// otherwise look at an object without events, and webhooks at one with a payload and a signature in it.
+// receivingAdmission receives a delivery that is created as an object before the admission chain runs. Otherwise
+// policies would see an object without events, and admission webhooks would see its payload and signature.
 type receivingAdmission struct {
 	admissionChain
 	deliverer *delivery.Deliverer
 }
 
-// Handles says that every creation passes here, also when no plugin is enabled: receiving is not optional.
+// Handles returns true for every create, even if no plugin is enabled: deliveries must always be received.
 func (a *receivingAdmission) Handles(operation admission.Operation) bool {
 	return operation == admission.Create || a.admissionChain.Handles(operation)
 }
 
-// Admit receives a delivery, and mutates it or any other object.
-func (a *receivingAdmission) Admit(ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces) error {
+// Admit receives and mutates a delivery. It only mutates other objects.
+func (a *receivingAdmission) Admit(
+	ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces,
+) error {
 	received, ok := createdDelivery(attributes)
 	if !ok {
 		return a.admissionChain.Admit(ctx, attributes, objects)
 	}
 	received.Namespace = attributes.GetNamespace()
-	withPayload(ctx, received)
-	_, err := delivery.Tell(attributes.GetUserInfo(), nil, a.receive(ctx, received, attributes, objects))
+	restorePayload(ctx, received)
+	_, err := delivery.Redact(attributes.GetUserInfo(), nil, a.receive(ctx, received, attributes, objects))
 	return err
 }
 
-func (a *receivingAdmission) receive(ctx context.Context, received *postern.WebhookDelivery, attributes admission.Attributes, objects admission.ObjectInterfaces) error {
+func (a *receivingAdmission) receive(
+	ctx context.Context, received *postern.WebhookDelivery, attributes admission.Attributes,
+	objects admission.ObjectInterfaces,
+) error {
 	if attributes.IsDryRun() {
 		if err := a.deliverer.AllowDryRun(ctx, received, attributes.GetUserInfo()); err != nil {
 			return err
 		}
 	}
-	if err := a.deliverer.ReceiveObject(ctx, received, attributes.GetUserInfo(), delivery.QuerySecretFrom(ctx)); err != nil {
+	secret := delivery.QuerySecretFrom(ctx)
+	if err := a.deliverer.ReceiveObject(ctx, received, attributes.GetUserInfo(), secret); err != nil {
 		return err
 	}
 	return a.deliverer.Mutate(ctx, attributes, objects)
 }
 
-// Validate validates a delivery that Admit received, or any other object.
-func (a *receivingAdmission) Validate(ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces) error {
+// Validate validates a delivery received by Admit, or any other object.
+func (a *receivingAdmission) Validate(
+	ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces,
+) error {
 	if _, ok := createdDelivery(attributes); !ok {
 		return a.admissionChain.Validate(ctx, attributes, objects)
 	}
-	_, err := delivery.Tell(attributes.GetUserInfo(), nil, a.deliverer.Validate(ctx, attributes, objects))
+	_, err := delivery.Redact(attributes.GetUserInfo(), nil, a.deliverer.Validate(ctx, attributes, objects))
 	return err
 }
 

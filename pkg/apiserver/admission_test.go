@@ -26,7 +26,7 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// fakeChain is an admission chain that keeps a copy of each object that it sees.
+// fakeChain is an admission chain that keeps a copy of each object.
 type fakeChain struct {
 	admitted, validated []runtime.Object
 	mutate              func(*postern.WebhookDelivery)
@@ -50,26 +50,28 @@ func (c *fakeChain) Validate(_ context.Context, a admission.Attributes, _ admiss
 
 func newReceivingAdmission() (*receivingAdmission, *fakeChain) {
 	chain := &fakeChain{}
-	verifier := credential.NewVerifier(credential.Config{IdentityIsCredential: true, RequireSecret: true}, &credential.Secrets{})
+	verifier := credential.NewVerifier(credential.Config{IdentityIsCredential: true, RequireSecret: true},
+		&credential.Secrets{})
 	return &receivingAdmission{admissionChain: chain, deliverer: delivery.New(delivery.Config{
-		Verifier: verifier, Admission: chain, Targets: clocked{target.NewClock(time.Now)}, MaxPayloadBytes: 1 << 10, Now: time.Now,
+		Verifier: verifier, Admission: chain, Targets: slowWriter{target.NewClock(time.Now)}, MaxPayloadBytes: 1 << 10,
+		Now: time.Now,
 	})}, chain
 }
 
-// clocked are targets of which there are none.
-type clocked struct{ *target.Clock }
+// slowWriter has no targets.
+type slowWriter struct{ *target.Clock }
 
-func (clocked) Resolve(context.Context, target.Key) error { return errors.New("there is none") }
+func (slowWriter) Resolve(context.Context, target.Key) error { return errors.New("there is none") }
 
-func (clocked) Matches(string, target.Request) ([]target.Match, error) { return nil, nil }
+func (slowWriter) Matches(string, target.Request) ([]target.Match, error) { return nil, nil }
 
-func (clocked) Write(_ context.Context, _ target.Key, requests []target.Request, _ bool) []target.Result {
+func (slowWriter) Write(_ context.Context, _ target.Key, requests []target.Request, _ bool) []target.Result {
 	return slices.Repeat([]target.Result{{Err: errors.New("there is none")}}, len(requests))
 }
 
-func (clocked) Held(target.Key, ...target.Request) {}
+func (slowWriter) RecordHeld(target.Key, ...target.Request) {}
 
-// sent is a delivery as a client creates it. The namespace is in the path alone.
+// sent returns a delivery as created by a client, with the namespace only in the path.
 func sent() *postern.WebhookDelivery {
 	return &postern.WebhookDelivery{Spec: postern.WebhookDeliverySpec{
 		Target:     &postern.TargetReference{Kind: postern.TargetGatewaySync, Name: "plant"},
@@ -78,14 +80,17 @@ func sent() *postern.WebhookDelivery {
 	}}
 }
 
-func attributes(obj runtime.Object, operation admission.Operation, subresource string, sender user.Info) admission.Attributes {
+func attributes(
+	obj runtime.Object, operation admission.Operation, subresource string, sender user.Info,
+) admission.Attributes {
 	return admission.NewAttributesRecord(obj, nil, v1alpha1.SchemeGroupVersion.WithKind("WebhookDelivery"), "demo", "",
-		v1alpha1.SchemeGroupVersion.WithResource("webhookdeliveries"), subresource, operation, &metav1.CreateOptions{}, false, sender)
+		v1alpha1.SchemeGroupVersion.WithResource("webhookdeliveries"), subresource, operation, &metav1.CreateOptions{},
+		false, sender)
 }
 
 var kubectlUser = &user.DefaultInfo{Name: "jane", Groups: []string{user.AllAuthenticated}}
 
-// Policies would otherwise look at an object without events, and webhooks at one with a payload and a signature in it.
+// Otherwise policies would see an object without events, and webhooks would see its payload and signature.
 func TestTheChainSeesADeliveryOnceItWasReceived(t *testing.T) {
 	a, chain := newReceivingAdmission()
 	created := attributes(sent(), admission.Create, "", kubectlUser)
@@ -131,7 +136,8 @@ func TestTheChainSeesNothingThatWasRejected(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, chain := newReceivingAdmission()
-			if err := a.Admit(t.Context(), attributes(test.delivery, admission.Create, "", test.sender), nil); !test.is(err) {
+			created := attributes(test.delivery, admission.Create, "", test.sender)
+			if err := a.Admit(t.Context(), created, nil); !test.is(err) {
 				t.Errorf("got %v", err)
 			}
 			if len(chain.admitted) > 0 {
@@ -144,8 +150,9 @@ func TestTheChainSeesNothingThatWasRejected(t *testing.T) {
 func TestMutationMayNotMakeAnotherDelivery(t *testing.T) {
 	a, chain := newReceivingAdmission()
 	chain.mutate = func(d *postern.WebhookDelivery) { d.Spec.Target.Name = "other" }
-	if err := a.Admit(t.Context(), attributes(sent(), admission.Create, "", kubectlUser), nil); !apierrors.IsInvalid(err) {
-		t.Errorf("got %v, want that it is not valid", err)
+	created := attributes(sent(), admission.Create, "", kubectlUser)
+	if err := a.Admit(t.Context(), created, nil); !apierrors.IsInvalid(err) {
+		t.Errorf("got %v, want an invalid error", err)
 	}
 }
 
@@ -185,7 +192,7 @@ func TestWhatIsNoNewDeliveryGoesStraightToTheChain(t *testing.T) {
 	}
 }
 
-// It is of no use here, but the answer tells whether one was shown.
+// The secret is not valid here, but the response says whether one was presented.
 func TestTheSecretOfTheQueryReachesTheVerifier(t *testing.T) {
 	answer := func(ctx context.Context) string {
 		a, _ := newReceivingAdmission()
@@ -197,7 +204,8 @@ func TestTheSecretOfTheQueryReachesTheVerifier(t *testing.T) {
 	if got := answer(t.Context()); !strings.HasPrefix(got, "no credential was shown") {
 		t.Errorf("without: %s", got)
 	}
-	if got := answer(delivery.WithQuerySecret(t.Context(), "s3cret")); !strings.HasPrefix(got, "the credential shown was not accepted") {
+	withSecret := delivery.WithQuerySecret(t.Context(), "s3cret")
+	if got := answer(withSecret); !strings.HasPrefix(got, "the credential shown was not accepted") {
 		t.Errorf("with: %s", got)
 	}
 }
@@ -206,15 +214,15 @@ func TestAnObjectMayHoldTheLargestPayload(t *testing.T) {
 	for _, payload := range []int{1 << 10, 1 << 20, 25 << 20} {
 		room := objectBytes(int64(payload)) - int64(base64.StdEncoding.EncodedLen(payload))
 		if room < 60<<10 || room > 64<<10 {
-			t.Errorf("a payload of %d bytes leaves %d for the rest", payload, room)
+			t.Errorf("a payload of %d bytes leaves %d bytes for the rest", payload, room)
 		}
 	}
 }
 
-// With every plugin disabled the chain handles nothing, and the framework would skip it, and receiving with it.
+// With all plugins disabled the chain handles nothing, so the framework would skip receivingAdmission.
 func TestADeliveryIsReceivedAlsoWithoutAnyPlugin(t *testing.T) {
 	a := &receivingAdmission{admissionChain: admission.NewChainHandler()}
 	if !a.Handles(admission.Create) {
-		t.Error("creations are let through")
+		t.Error("creates are not handled")
 	}
 }

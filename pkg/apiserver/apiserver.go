@@ -1,14 +1,17 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package apiserver puts the API server together: the framework's server, the storages of each resource, the pipeline
-// behind them, admission and the handler chain. It must not know flags, or what a sender's payload looks like.
+// Package apiserver assembles the API server: the framework's server, the storage of each resource, the delivery
+// pipeline, admission and the handler chain. It must not depend on flags or on payload formats.
 package apiserver
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +20,7 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 
@@ -30,43 +34,41 @@ import (
 	"postern.dev/postern/pkg/registry/webhooksource"
 )
 
-// ExtraConfig is what Postern needs beside what every API server needs. Every field is needed.
+// ExtraConfig is Postern's configuration in addition to the generic one. All fields are required.
 type ExtraConfig struct {
 	Verifier *credential.Verifier
 	Secrets  *credential.Secrets
 	Targets  delivery.Targets
 	Events   events.EventRecorder
-	// SecretsSynced reports whether the Verifier knows all secrets. Nothing is served before.
+	// SecretsSynced reports whether the Verifier has all secrets. Nothing is served before.
 	SecretsSynced cache.InformerSynced
-	// BeforeServing is called once, when the server is about to take connections.
+	// BeforeServing is called once, before the server accepts connections.
 	BeforeServing func()
 	// CachesReady returns an error until secrets and targets can be looked up.
 	CachesReady func() error
-	// StorageReady returns an error while nothing can be stored. It must be quick.
+	// StorageReady returns an error while the storage is unavailable. It must be fast.
 	StorageReady func() error
-	// Backlog returns the error that answers deliveries to a namespace while there is no room for more of them, and its cause
-	// for the metrics. It must be quick.
+	// Backlog returns the response and the metric's cause while the namespace's backlog is full. It must be fast.
 	Backlog func(namespace string) (cause string, err error)
-	// Work bounds what is worked on at a time.
+	// Work bounds the work in progress.
 	Work *Work
-	// NamespaceSharePercent is how much one namespace may take of what is bounded for all; see fairness.Share.
+	// NamespaceSharePercent is the part of each limit that one namespace may use; see fairness.Share.
 	NamespaceSharePercent int
-	// Shared says that other replicas may use the same storage. It may be false.
+	// Shared reports whether other replicas may use the same storage.
 	Shared bool
 	// DeliveryTTL is how long a delivery is kept.
 	DeliveryTTL time.Duration
 	// MaxPayloadBytes bounds a payload.
 	MaxPayloadBytes int64
-	// MaxInflightPayloadBytes bounds the memory, in bytes, that bodies and what is made of them may take at a time; at least
-	// PayloadCost of MaxPayloadBytes.
+	// MaxInflightPayloadBytes bounds the memory for bodies in flight, in bytes; at least PayloadCost(MaxPayloadBytes).
 	MaxInflightPayloadBytes int64
 	// PayloadTimeout is how long a body may take to arrive.
 	PayloadTimeout time.Duration
-	// Direct is for callers that do not come through the kube-apiserver.
+	// Direct configures callers that bypass the kube-apiserver.
 	Direct DirectCallers
 }
 
-// Config is the configuration of a server; Complete makes it usable.
+// Config is the configuration of a server. Call Complete before New.
 type Config struct {
 	Generic *genericapiserver.RecommendedConfig
 	Extra   ExtraConfig
@@ -78,19 +80,19 @@ type completedConfig struct {
 	stopping *atomic.Bool
 }
 
-// CompletedConfig can be made by Complete only, so that no server runs with an incomplete one.
+// CompletedConfig can only be created by Complete.
 type CompletedConfig struct{ *completedConfig }
 
-// Complete fills in what was left to default. It changes the configuration that it is called on.
+// Complete sets defaults. It modifies c.
 func (c *Config) Complete() CompletedConfig {
 	c.Generic.MaxRequestBodyBytes = max(c.Generic.MaxRequestBodyBytes, objectBytes(c.Extra.MaxPayloadBytes))
-	trustRelay(&c.Generic.Authentication, &c.Generic.Authorization, c.Extra.Direct)
+	trustFrontProxy(&c.Generic.Authentication, &c.Generic.Authorization, c.Extra.Direct)
 	stopping := &atomic.Bool{}
 	c.Generic.BuildHandlerChainFunc = c.Extra.buildHandlerChain(c.Generic.MaxRequestBodyBytes, stopping)
 	return CompletedConfig{&completedConfig{c.Generic.Complete(), c.Extra, stopping}}
 }
 
-// objectBytes is how large an object can be that holds a payload of that size in base64, with some room for the rest.
+// objectBytes returns the size limit of an object with a base64 payload of that size and some metadata.
 func objectBytes(payloadBytes int64) int64 {
 	const rest = 64 << 10
 	return payloadBytes/3*4 + rest
@@ -103,11 +105,11 @@ type Server struct {
 	secretsSynced cache.InformerSynced
 	beforeServing func()
 	deliverer     *delivery.Deliverer
-	guard         *Guard
+	limiter       *Limiter
 	stopping      *atomic.Bool
 }
 
-// New returns a server that is ready to be started.
+// New returns a server that is ready to start.
 func (c CompletedConfig) New() (*Server, error) {
 	store, err := webhookdelivery.NewStore(Scheme, c.generic.RESTOptionsGetter, c.extra.DeliveryTTL)
 	if err != nil {
@@ -127,17 +129,18 @@ func (c CompletedConfig) New() (*Server, error) {
 		Shared:          c.extra.Shared,
 		Events:          c.extra.Events,
 		MaxPayloadBytes: c.extra.MaxPayloadBytes,
-		Accepting:       c.extra.accepting,
+		Accepting:       c.extra.checkAccepting,
 		Work:            c.extra.Work,
 		Tracing:         c.generic.TracerProvider,
 		Now:             time.Now,
 	})
 	c.generic.AdmissionControl = &receivingAdmission{admissionChain: chain, deliverer: deliverer}
-	// A storage that takes no writes is no reason to be unready: the kube-apiserver would then relay nothing at all, not even
-	// reads and what the deletion of a namespace asks.
+	// The storage is not part of readiness: the kube-apiserver would stop relaying all requests to an unready server,
+	// including reads and the deletion of a namespace.
 	c.generic.AddReadyzChecks(
-		cachesCheck(c.extra.CachesReady), firstWatchCheck(store.ReadinessCheck), relayCheck(c.generic.Authentication.RequestHeaderConfig))
-	c.generic.LivezChecks = withoutStorage(c.generic.LivezChecks)
+		cachesCheck(c.extra.CachesReady), firstWatchCheck(store.ReadinessCheck),
+		requestHeaderCheck(c.generic.Authentication.RequestHeaderConfig))
+	c.generic.LivezChecks = withoutStorageChecks(c.generic.LivezChecks)
 
 	generic, err := c.generic.New("postern", genericapiserver.NewEmptyDelegate())
 	if err != nil {
@@ -150,30 +153,30 @@ func (c CompletedConfig) New() (*Server, error) {
 		return nil, fmt.Errorf("could not install the API group %s: %w", postern.GroupName, err)
 	}
 	return &Server{
-		generic: generic, records: store, secretsSynced: c.extra.SecretsSynced, beforeServing: c.extra.BeforeServing, deliverer: deliverer,
-		guard: newGuard(c.extra, c.generic.MaxMutatingRequestsInFlight), stopping: c.stopping,
+		generic: generic, records: store, secretsSynced: c.extra.SecretsSynced, beforeServing: c.extra.BeforeServing,
+		deliverer: deliverer, limiter: newLimiter(c.extra, c.generic.MaxMutatingRequestsInFlight), stopping: c.stopping,
 	}, nil
 }
 
-// Deliverer returns the pipeline behind the doors.
+// Deliverer returns the delivery pipeline.
 func (s *Server) Deliverer() *delivery.Deliverer { return s.deliverer }
 
-// Guard returns what bounds a door that another server serves.
-func (s *Server) Guard() *Guard { return s.guard }
+// Limiter returns the limits for an endpoint of another server.
+func (s *Server) Limiter() *Limiter { return s.limiter }
 
-// EndAfter makes the server keep its storage until ended is closed: by then no delivery may come in by a door that another
-// server serves. Call it before Start.
-func (s *Server) EndAfter(ended <-chan struct{}) error {
-	return s.generic.AddPreShutdownHook("other-doors", func() error {
-		<-ended
+// DelayShutdownUntil keeps the storage open until done is closed, when other servers no longer accept deliveries.
+// Call it before Start.
+func (s *Server) DelayShutdownUntil(done <-chan struct{}) error {
+	return s.generic.AddPreShutdownHook("external-endpoints", func() error {
+		<-done
 		return nil
 	})
 }
 
-// storages returns what is served, by the path below the namespace.
+// storages returns the storage of each resource by its path below the namespace.
 func (c CompletedConfig) storages(store *webhookdelivery.Store, deliverer *delivery.Deliverer) map[string]rest.Storage {
 	deliveries := webhookdelivery.NewREST(store, deliverer)
-	door := func(address func(string) (deliver.Address, error)) rest.Storage {
+	endpoint := func(address func(string) (deliver.Address, error)) rest.Storage {
 		return deliver.NewREST(deliver.Config{
 			Address:         address,
 			Deliverer:       deliverer,
@@ -183,24 +186,28 @@ func (c CompletedConfig) storages(store *webhookdelivery.Store, deliverer *deliv
 		})
 	}
 	return map[string]rest.Storage{
-		"webhookdeliveries":           deliveries,
-		"webhookdeliveries/redeliver": deliver.NewRedelivery(store, deliverer, StorageCodec(), askingOf(c.generic.Authorization.Authorizer)),
+		"webhookdeliveries": deliveries,
+		"webhookdeliveries/redeliver": deliver.NewRedeliverREST(store, deliverer, StorageCodec(),
+			unwrapAuthorizer(c.generic.Authorization.Authorizer)),
 
-		"gatewaysyncs":                   deliver.NewParent("gatewaysync", func() runtime.Object { return &postern.GatewaySync{} }),
-		"gatewaysyncs/webhookdeliveries": door(deliver.ToTarget(postern.TargetGatewaySync)),
+		"gatewaysyncs": deliver.NewParentREST("gatewaysync",
+			func() runtime.Object { return &postern.GatewaySync{} }),
+		"gatewaysyncs/webhookdeliveries": endpoint(deliver.TargetAddress(postern.TargetGatewaySync)),
 
-		"applications":                   deliver.NewParent("application", func() runtime.Object { return &postern.Application{} }),
-		"applications/webhookdeliveries": door(deliver.ToTarget(postern.TargetApplication)),
+		"applications": deliver.NewParentREST("application",
+			func() runtime.Object { return &postern.Application{} }),
+		"applications/webhookdeliveries": endpoint(deliver.TargetAddress(postern.TargetApplication)),
 
-		"webhooksources":                   webhooksource.NewREST(sources{c.extra.Verifier}),
-		"webhooksources/webhookdeliveries": door(deliver.ToSource(payload.Sources())),
+		"webhooksources":                   webhooksource.NewREST(sourceDescriber{c.extra.Verifier}),
+		"webhooksources/webhookdeliveries": endpoint(deliver.SourceAddress(payload.Sources())),
 	}
 }
 
-// Start serves until ctx is done, then finishes what is under way. It is a Runnable of controller-runtime's manager.
+// Start serves until ctx is done, then completes requests in flight. It implements manager.Runnable of
+// controller-runtime.
 //
-// It begins once the secrets are known. Readiness alone would not keep out a request that comes before, to which every
-// namespace would seem to have no secret.
+// It waits until the secrets are loaded. Readiness alone would not stop an earlier request, for which every namespace
+// would seem to have no secret.
 func (s *Server) Start(ctx context.Context) error {
 	if !cache.WaitForCacheSync(ctx.Done(), s.secretsSynced) {
 		return nil
@@ -210,8 +217,26 @@ func (s *Server) Start(ctx context.Context) error {
 	return s.generic.PrepareRun().RunWithContext(ctx)
 }
 
-// Records is where deliveries are stored.
+// Records returns the store of deliveries.
 func (s *Server) Records() *webhookdelivery.Store { return s.records }
 
-// NeedLeaderElection tells the manager that every replica serves.
+// NeedLeaderElection returns false: every replica serves.
 func (s *Server) NeedLeaderElection() bool { return false }
+
+// cachesCheck keeps the server unready until secrets and targets are loaded, because it would reject valid secrets.
+func cachesCheck(ready func() error) healthz.HealthChecker {
+	return healthz.NamedCheck("caches", func(*http.Request) error { return ready() })
+}
+
+// firstWatchCheck keeps the server unready until the watch cache is filled. The kube-apiserver watches aggregated
+// resources as soon as they are available, and an earlier watch fails.
+func firstWatchCheck(ready func() error) healthz.HealthChecker {
+	return healthz.NamedCheck("first-watch", func(*http.Request) error { return ready() })
+}
+
+// withoutStorageChecks removes the framework's etcd checks: restarting the server would not restore its storage.
+func withoutStorageChecks(checks []healthz.HealthChecker) []healthz.HealthChecker {
+	return slices.DeleteFunc(slices.Clone(checks), func(check healthz.HealthChecker) bool {
+		return strings.HasPrefix(check.Name(), "etcd")
+	})
+}

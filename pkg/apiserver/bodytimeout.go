@@ -18,14 +18,13 @@ import (
 	"postern.dev/postern/pkg/registry/deliver"
 )
 
-// withBodyTimeout ends the reading of a body that takes longer to arrive, with an error that answers 504. Nothing else
-// would: the framework bounds the headers only, and a request whose time is up still holds its connection, and a share of
-// every limit, for as long as somebody waits for its body.
+// withBodyTimeout bounds how long a body may take to arrive; later reads return a 504. The framework bounds only the
+// headers, and a timed-out request would hold its connection and its share of every limit while its body is read.
 //
-// It must be the outermost handler that touches the body, so that the server also gives up on a body that nobody reads.
+// It must be the outermost handler that uses the body, so that it also bounds bodies that no handler reads.
 func withBodyTimeout(next http.Handler, timeout time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		bounded, done, err := boundBody(w, req, timeout)
+		bounded, done, err := limitBodyTime(w, req, timeout)
 		if err != nil {
 			deliver.WriteError(w, err)
 			return
@@ -35,18 +34,20 @@ func withBodyTimeout(next http.Handler, timeout time.Duration) http.Handler {
 	})
 }
 
-// boundBody returns the request with a body that must arrive in that time. Call done at the end of the request.
-func boundBody(w http.ResponseWriter, req *http.Request, timeout time.Duration) (bounded *http.Request, done func(), err error) {
+// limitBodyTime returns the request with a body that must arrive within timeout. Call done at the end of the request.
+func limitBodyTime(
+	w http.ResponseWriter, req *http.Request, timeout time.Duration,
+) (bounded *http.Request, done func(), err error) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return req, func() {}, nil
 	}
-	// The server lifts this itself once the body has arrived.
+	// The server removes the deadline once the body has arrived.
 	deadline := time.Now().Add(timeout)
 	if err := http.NewResponseController(w).SetReadDeadline(deadline); err != nil {
 		return nil, nil, apierrors.NewInternalError(fmt.Errorf("could not bound the time of the body: %w", err))
 	}
 	body := &timedBody{ReadCloser: req.Body, deadline: deadline, timeout: timeout}
-	ctx, cancel := body.untilClientLeaves(req.Context())
+	ctx, cancel := body.clientContext(req.Context())
 	bounded = req.WithContext(ctx)
 	bounded.Body = body
 	return bounded, cancel, nil
@@ -61,33 +62,33 @@ type timedBody struct {
 	refused  atomic.Bool
 }
 
-// Read returns an error that says what happened, and is an answer, when the time is up.
+// Read returns a 504 after the deadline.
 func (b *timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	switch {
 	case errors.Is(err, io.EOF):
 		b.arrived.Store(true)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		if b.refused.CompareAndSwap(false, true) { // a body may be read on after an error
+		if b.refused.CompareAndSwap(false, true) { // a handler may read again after an error
 			countRefused(causePayloadTimeout)
 		}
 		err = apierrors.NewTimeoutError(fmt.Sprintf(
-			"the body did not arrive within %s, which --payload-timeout sets: send it again, all of it at once", b.timeout), retryAfterSeconds)
+			"the body did not arrive within %s, which --payload-timeout sets: send it again, all of it at once",
+			b.timeout), retryAfterSeconds)
 	}
 	return n, err
 }
 
-// untilClientLeaves returns the context without the one reason to end that the deadline is: to the server, an error of the
-// connection means that the client has left. Whoever waits for the end of the context would answer before the reader of
-// the body, which knows why.
-func (b *timedBody) untilClientLeaves(ctx context.Context) (context.Context, context.CancelFunc) {
-	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+// clientContext returns ctx without the cancellation caused by the deadline, which the server takes for a client that
+// left. Otherwise a handler that waits for ctx could answer before the reader of the body, which has the cause.
+func (b *timedBody) clientContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	detached, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
 		if b.arrived.Load() || time.Now().Before(b.deadline) {
 			cancel()
 		}
 	})
-	return lasting, func() {
+	return detached, func() {
 		stop()
 		cancel()
 	}

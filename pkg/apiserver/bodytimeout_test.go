@@ -23,7 +23,7 @@ import (
 	"postern.dev/postern/pkg/registry/deliver"
 )
 
-// readAll answers with an error of reading the body, or 202.
+// readAll answers 202, or the error of reading the body.
 var readAll = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 	if _, err := io.ReadAll(req.Body); err != nil {
 		deliver.WriteError(w, err)
@@ -63,13 +63,14 @@ func TestABodyThatDoesNotArriveIsAnsweredOverTCP(t *testing.T) {
 				if _, err := io.Copy(answer.Body, resp.Body); err != nil {
 					t.Fatal(err)
 				}
-				mustBeTold(t, answer, http.StatusGatewayTimeout, metav1.StatusReasonTimeout, "--payload-timeout")
+				mustAnswerTooManyRequests(t, answer, http.StatusGatewayTimeout, metav1.StatusReasonTimeout,
+					"--payload-timeout")
 			})
 		}
 	}
 }
 
-// pipeListener lets a server accept one end of a net.Pipe, which keeps the time of a synctest bubble.
+// pipeListener accepts one end of a net.Pipe, which works with the clock of a synctest bubble.
 type pipeListener struct {
 	conns chan net.Conn
 }
@@ -85,7 +86,7 @@ func (l *pipeListener) Accept() (net.Conn, error) {
 func (l *pipeListener) Close() error   { return nil }
 func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 
-// dial returns a connection to a server with that handler, both of which end with the test.
+// dial returns a connection to a server with that handler. Both are closed when the test ends.
 func dial(t *testing.T, handler http.Handler) net.Conn {
 	t.Helper()
 	listener := &pipeListener{make(chan net.Conn, 1)}
@@ -145,7 +146,7 @@ func TestABodyMayArriveSlowlyUpToTheTimeout(t *testing.T) {
 	})
 }
 
-// The framework answers for a request whose context ends, and does not know why it did.
+// The framework answers a request whose context ends, without the cause.
 func TestABodyThatDoesNotArriveEndsNoContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := dial(t, withBodyTimeout(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -169,10 +170,11 @@ func TestAClientThatLeavesEndsTheContext(t *testing.T) {
 				ended := make(chan struct{})
 				conn := dial(t, withBodyTimeout(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 					_, _ = io.ReadAll(req.Body)
-					<-req.Context().Done() // the test fails as a deadlock if it does not end
+					<-req.Context().Done() // otherwise synctest reports a deadlock
 					close(ended)
 				}), testTimeout))
-				if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"+sent); err != nil {
+				request := "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n" + sent
+				if _, err := io.WriteString(conn, request); err != nil {
 					t.Fatal(err)
 				}
 				synctest.Wait()
@@ -185,7 +187,7 @@ func TestAClientThatLeavesEndsTheContext(t *testing.T) {
 	}
 }
 
-// To the server, an error of the connection means that the client has left, and that the request is to be cancelled.
+// The server cancels the request after an error of the connection, because the client seems to have left.
 func TestWorkOnABodyThatArrivedIsNotCancelledByItsTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := dial(t, withBodyTimeout(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -197,7 +199,8 @@ func TestWorkOnABodyThatArrivedIsNotCancelledByItsTimeout(t *testing.T) {
 			}
 		}), testTimeout))
 		for range 2 { // the second time on the same connection
-			if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nwhole"); err != nil {
+			const request = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nwhole"
+			if _, err := io.WriteString(conn, request); err != nil {
 				t.Fatal(err)
 			}
 			mustAnswer(t, conn, http.StatusAccepted)

@@ -24,122 +24,121 @@ import (
 	"postern.dev/postern/pkg/registry/deliver"
 )
 
-// DirectCallers says what is served to callers that reach Postern's port without the kube-apiserver. To find out who such
-// a caller is, and what they may do, Postern asks the kube-apiserver: a TokenReview, and a SubjectAccessReview. An
-// unauthenticated caller must not be able to make it ask without bound.
+// DirectCallers configures what is served to callers that reach Postern's port directly, without the kube-apiserver.
+// Postern authenticates and authorizes them by a TokenReview and a SubjectAccessReview. Unauthenticated callers must
+// not be able to cause an unbounded number of these.
 type DirectCallers struct {
-	// Allow serves them the API, too. Otherwise they are served what is beside it, such as /metrics.
+	// Allow also serves them the API. Otherwise they are only served other paths, such as /metrics.
 	Allow bool
-	// RequestsPerSecond is how many of their requests are asked about: of callers that were authorized before, and as many
-	// again of others. At least 1.
+	// RequestsPerSecond limits how many of their requests are reviewed. Callers authorized before and other callers
+	// each have this limit. It must be at least 1.
 	RequestsPerSecond int
-	// OpenPaths are answered to anyone without asking, such as /livez. A * at the end stands for anything.
+	// OpenPaths are served to every caller without review, such as /livez. A trailing * matches any suffix.
 	OpenPaths []string
 }
 
-// caller is how a request has come, and what is known of its sender by that.
+// caller records how a request arrived and what that says about its sender.
 type caller struct {
-	// relayed is whom the kube-apiserver vouches for; nil if the request has not come through it.
-	relayed *authenticator.Response
-	// open is whether anyone is answered.
-	open bool
-	// accepted is called when a direct caller has been authorized. It may be nil.
-	accepted func(user.Info)
+	// frontProxy is the user reported by the kube-apiserver; nil if the request did not come through it.
+	frontProxy *authenticator.Response
+	// openPath reports whether the path is served to every caller.
+	openPath bool
+	// onAuthorized is called when a direct caller is authorized. It may be nil.
+	onAuthorized func(user.Info)
 }
 
 type callerKey struct{}
 
-// callerOf returns nil if the request has not passed callers.
-func callerOf(ctx context.Context) *caller {
+// callerFrom returns nil if the request has not passed callerFilter.
+func callerFrom(ctx context.Context) *caller {
 	c, _ := ctx.Value(callerKey{}).(*caller)
 	return c
 }
 
-// callers tells the callers apart before anything is asked about them, and turns those away that are not served. What it
-// does costs the kube-apiserver nothing, and no body is read.
-type callers struct {
-	// relay authenticates what the kube-apiserver relays; nil if there is nothing to know it by.
-	relay authenticator.Request
-	// open authorizes the open paths.
-	open authorizer.Authorizer
-	// authority is that of the cluster's client certificates; nil if there is none.
-	authority interface {
+// callerFilter classifies callers and rejects some. It sends nothing to the kube-apiserver and reads no body.
+type callerFilter struct {
+	// frontProxy authenticates requests relayed by the kube-apiserver; nil if no front proxy is configured.
+	frontProxy authenticator.Request
+	// openPaths allows the open paths.
+	openPaths authorizer.Authorizer
+	// clientCA verifies the cluster's client certificates; nil if there is none.
+	clientCA interface {
 		VerifyOptions() (x509.VerifyOptions, bool)
 	}
-	requests genericapirequest.RequestInfoResolver
-	allow    bool
-	limit    *directLimit
+	requestInfo genericapirequest.RequestInfoResolver
+	allowDirect bool
+	limit       *directLimit
 }
 
-func newCallers(generic *genericapiserver.Config, direct DirectCallers) *callers {
+func newCallerFilter(generic *genericapiserver.Config, direct DirectCallers) *callerFilter {
 	open, err := path.NewAuthorizer(direct.OpenPaths)
-	if err != nil { // the framework has read them before
+	if err != nil { // the framework validated the paths before
 		open, _ = path.NewAuthorizer(nil)
 	}
-	c := &callers{
-		relay: byRequestHeader(generic.Authentication.RequestHeaderConfig), open: open,
-		requests: genericapiserver.NewRequestInfoResolver(generic),
-		allow:    direct.Allow, limit: newDirectLimit(direct.RequestsPerSecond),
+	c := &callerFilter{
+		frontProxy: newRequestHeaderAuthenticator(generic.Authentication.RequestHeaderConfig), openPaths: open,
+		requestInfo: genericapiserver.NewRequestInfoResolver(generic),
+		allowDirect: direct.Allow, limit: newDirectLimit(direct.RequestsPerSecond),
 	}
 	if serving := generic.SecureServing; serving != nil && serving.ClientCA != nil {
-		c.authority = serving.ClientCA
+		c.clientCA = serving.ClientCA
 	}
 	return c
 }
 
-// before lets through what may be asked about, or need not be.
-func (c *callers) before(next http.Handler) http.Handler {
+// wrap passes on the requests of callers that are served, with their caller in the context.
+func (c *callerFilter) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		how, err := c.tell(req)
+		info, err := c.classify(req)
 		if err != nil {
 			deliver.WriteError(w, err)
 			return
 		}
-		next.ServeHTTP(w, req.WithContext(context.WithValue(req.Context(), callerKey{}, how)))
+		next.ServeHTTP(w, req.WithContext(context.WithValue(req.Context(), callerKey{}, info)))
 	})
 }
 
-// tell returns how a request has come, or the answer to a caller that is not served. It removes the headers of a request
-// that no longer count.
-func (c *callers) tell(req *http.Request) (*caller, error) {
-	if c.relay != nil {
-		if response, ok, err := c.relay.AuthenticateRequest(req); ok && err == nil {
-			response.User = relayedUser{response.User}
-			return &caller{relayed: response}, nil
+// classify returns how a request arrived, or the error for a rejected caller. It removes headers that must not be used.
+func (c *callerFilter) classify(req *http.Request) (*caller, error) {
+	if c.frontProxy != nil {
+		if response, ok, err := c.frontProxy.AuthenticateRequest(req); ok && err == nil {
+			response.User = frontProxyUser{response.User}
+			return &caller{frontProxy: response}, nil
 		}
 	}
-	info, err := c.requests.NewRequestInfo(req)
+	info, err := c.requestInfo.NewRequestInfo(req)
 	switch {
-	case err != nil || info.IsResourceRequest && !c.allow:
+	case err != nil || info.IsResourceRequest && !c.allowDirect:
 		countRefused(causeDirect)
-		return nil, errDirect
-	case c.isOpen(req, info):
-		return &caller{open: true}, nil
+		return nil, errDirectCaller
+	case c.isOpenPath(req, info):
+		return &caller{openPath: true}, nil
 	}
-	// Each of those would be asked about for itself.
+	// Each impersonated attribute would take a review of its own.
 	for header := range req.Header {
 		if strings.HasPrefix(header, "Impersonate-") {
 			countRefused(causeDirect)
-			return nil, errImpersonates
+			return nil, errImpersonation
 		}
 	}
-	// It may hold a second token.
+	// The header may contain a second token.
 	req.Header.Del("Sec-Websocket-Protocol")
-	return c.directly(req)
+	return c.classifyDirect(req)
 }
 
-func (c *callers) isOpen(req *http.Request, info *genericapirequest.RequestInfo) bool {
-	decision, _, err := c.open.Authorize(req.Context(), authorizer.AttributesRecord{
-		User: &user.DefaultInfo{Name: user.Anonymous}, Verb: info.Verb, Path: info.Path, ResourceRequest: info.IsResourceRequest,
+func (c *callerFilter) isOpenPath(req *http.Request, info *genericapirequest.RequestInfo) bool {
+	decision, _, err := c.openPaths.Authorize(req.Context(), authorizer.AttributesRecord{
+		User: &user.DefaultInfo{Name: user.Anonymous}, Verb: info.Verb, Path: info.Path,
+		ResourceRequest: info.IsResourceRequest,
 	})
 	return err == nil && decision == authorizer.DecisionAllow
 }
 
-// directly returns a caller that shows a credential which it is time to ask about.
-func (c *callers) directly(req *http.Request) (*caller, error) {
-	certificate := c.certificateOf(req)
+// classifyDirect returns a caller with a credential that may be reviewed now.
+func (c *callerFilter) classifyDirect(req *http.Request) (*caller, error) {
+	certificate := c.verifiedCertificate(req)
 	if certificate != nil && slices.Contains(certificate.Subject.Organization, user.SystemPrivilegedGroup) {
-		return &caller{}, nil // the certificate is verified here, and its holder may do anything: nothing is asked
+		return &caller{}, nil // verified here, and system:masters may do anything: no review is needed
 	}
 	var credential credentialID
 	switch token := bearerToken(req.Header); {
@@ -155,14 +154,14 @@ func (c *callers) directly(req *http.Request) (*caller, error) {
 	if err != nil {
 		address = req.RemoteAddr
 	}
-	if !c.limit.take(credential, address) {
+	if !c.limit.allow(credential, address) {
 		countRefused(causeDirectRate)
 		return nil, errDirectRate()
 	}
-	return &caller{accepted: func(caller user.Info) { c.limit.accept(credential, caller) }}, nil
+	return &caller{onAuthorized: func(caller user.Info) { c.limit.markAuthorized(credential, caller) }}, nil
 }
 
-// bearerToken returns the token that the framework asks about, however the header is written; "" if there is none.
+// bearerToken returns the token that the framework would review, "" if there is none.
 //
 // Source: Authenticator.AuthenticateRequest in k8s.io/apiserver, pkg/authentication/request/bearertoken.
 func bearerToken(header http.Header) string {
@@ -173,13 +172,12 @@ func bearerToken(header http.Header) string {
 	return parts[1]
 }
 
-// certificateOf returns the client certificate of a request if an authority of the cluster has signed it, nil if there is
-// none.
-func (c *callers) certificateOf(req *http.Request) *x509.Certificate {
-	if c.authority == nil || req.TLS == nil || len(req.TLS.PeerCertificates) == 0 {
+// verifiedCertificate returns the request's client certificate if the cluster's client CA signed it, otherwise nil.
+func (c *callerFilter) verifiedCertificate(req *http.Request) *x509.Certificate {
+	if c.clientCA == nil || req.TLS == nil || len(req.TLS.PeerCertificates) == 0 {
 		return nil
 	}
-	options, ok := c.authority.VerifyOptions()
+	options, ok := c.clientCA.VerifyOptions()
 	if !ok {
 		return nil
 	}
@@ -196,15 +194,20 @@ func (c *callers) certificateOf(req *http.Request) *x509.Certificate {
 }
 
 var (
-	errDirect = forbidden("Postern serves its API to the kube-apiserver alone: send the request to the kube-apiserver, " +
-		"which authenticates and authorizes it, and relays it. --allow-direct-callers of Postern lets in other callers of this port.")
-	errImpersonates = forbidden("Postern's own port takes no impersonation: send the request to the kube-apiserver")
-	errNoCredential = apierrors.NewUnauthorized("Postern's own port needs a token or a client certificate of the cluster for this path")
+	errDirectCaller = forbidden(
+		"Postern serves its API only to the kube-apiserver: send the request to the kube-apiserver, " +
+			"which authenticates, authorizes and relays it. --allow-direct-callers of Postern admits other callers " +
+			"to this port.")
+	errImpersonation = forbidden(
+		"impersonation is not supported on Postern's own port: send the request to the kube-apiserver")
+	errNoCredential = apierrors.NewUnauthorized(
+		"Postern's own port needs a token or a client certificate of the cluster for this path")
 )
 
 func forbidden(message string) *apierrors.StatusError {
 	return &apierrors.StatusError{ErrStatus: metav1.Status{
-		Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden, Message: message,
+		Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden,
+		Message: message,
 	}}
 }
 

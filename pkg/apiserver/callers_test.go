@@ -20,35 +20,36 @@ import (
 
 const ours = "/apis/postern.dev/v1alpha1/namespaces/demo/gatewaysyncs/web/webhookdeliveries"
 
-// byHeader takes the header Relayed for the kube-apiserver's certificate.
+// byHeader accepts the header Relayed in place of the front-proxy certificate.
 type byHeader struct{}
 
 func (byHeader) AuthenticateRequest(req *http.Request) (*authenticator.Response, bool, error) {
-	return &authenticator.Response{User: believed.user}, req.Header.Get("Relayed") != "", nil
+	return &authenticator.Response{User: authenticatesJane.user}, req.Header.Get("Relayed") != "", nil
 }
 
-// newTestCallers tells callers apart without certificates.
-func newTestCallers(t *testing.T, allow bool) *callers {
+// newTestCallers returns a callerFilter without certificates.
+func newTestCallers(t *testing.T, allow bool) *callerFilter {
 	t.Helper()
 	open, err := path.NewAuthorizer([]string{"/livez"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &callers{
-		relay: byHeader{}, open: open, allow: allow, limit: newDirectLimit(10),
-		requests: &genericapirequest.RequestInfoFactory{APIPrefixes: sets.NewString("apis", "api"), GrouplessAPIPrefixes: sets.NewString("api")},
+	return &callerFilter{
+		frontProxy: byHeader{}, openPaths: open, allowDirect: allow, limit: newDirectLimit(10),
+		requestInfo: &genericapirequest.RequestInfoFactory{APIPrefixes: sets.NewString("apis", "api"),
+			GrouplessAPIPrefixes: sets.NewString("api")},
 	}
 }
 
-// unread fails the test when the body of a refused request is read.
+// unread fails the test when the body of a rejected request is read.
 type unread struct{ t *testing.T }
 
 func (u unread) Read([]byte) (int, error) {
-	u.t.Error("the body is read")
+	u.t.Error("the body was read")
 	return 0, errors.New("it is not to be read")
 }
 
-func TestWhoComesWithoutTheKubeAPIServerIsServedLittle(t *testing.T) {
+func TestDirectCallersAreServedLittle(t *testing.T) {
 	token := map[string]string{"Authorization": "Bearer x"}
 	for name, test := range map[string]struct {
 		path   string
@@ -57,26 +58,30 @@ func TestWhoComesWithoutTheKubeAPIServerIsServedLittle(t *testing.T) {
 		code   int
 		says   string
 	}{
-		"relayed":                  {path: ours, header: map[string]string{"Relayed": "yes"}, code: http.StatusOK},
-		"our API":                  {path: ours, code: http.StatusForbidden, says: "send the request to the kube-apiserver"},
-		"our API, with a token":    {path: ours, header: token, code: http.StatusForbidden, says: "--allow-direct-callers"},
+		"relayed": {path: ours, header: map[string]string{"Relayed": "yes"}, code: http.StatusOK},
+		"our API": {path: ours, code: http.StatusForbidden,
+			says: "send the request to the kube-apiserver"},
+		"our API, with a token": {path: ours, header: token, code: http.StatusForbidden,
+			says: "--allow-direct-callers"},
 		"our API, spelled oddly":   {path: "/" + ours + "/", header: token, code: http.StatusForbidden},
 		"another API":              {path: "/api/v1/secrets", header: token, code: http.StatusForbidden},
 		"a group that is not ours": {path: "/apis/x.dev/v1/things", header: token, code: http.StatusForbidden},
 		"our API, allowed":         {path: ours, header: token, allow: true, code: http.StatusOK},
-		"allowed, no credential":   {path: ours, allow: true, code: http.StatusUnauthorized, says: "a token or a client certificate"},
-		"a probe":                  {path: "/livez", code: http.StatusOK},
-		"a probe, with a token":    {path: "/livez", header: token, code: http.StatusOK},
-		"below a probe":            {path: "/livez/ping", code: http.StatusUnauthorized},
-		"metrics":                  {path: "/metrics", code: http.StatusUnauthorized},
-		"metrics, with a token":    {path: "/metrics", header: token, code: http.StatusOK},
+		"allowed, no credential": {path: ours, allow: true, code: http.StatusUnauthorized,
+			says: "a token or a client certificate"},
+		"a probe":               {path: "/livez", code: http.StatusOK},
+		"a probe, with a token": {path: "/livez", header: token, code: http.StatusOK},
+		"below a probe":         {path: "/livez/ping", code: http.StatusUnauthorized},
+		"metrics":               {path: "/metrics", code: http.StatusUnauthorized},
+		"metrics, with a token": {path: "/metrics", header: token, code: http.StatusOK},
 		"metrics, as another user": {
 			path: "/metrics", header: map[string]string{"Authorization": "Bearer x", "Impersonate-User": "admin"},
-			code: http.StatusForbidden, says: "no impersonation",
+			code: http.StatusForbidden, says: "impersonation is not supported",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			handler := newTestCallers(t, test.allow).before(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			callers := newTestCallers(t, test.allow)
+			handler := callers.wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(http.StatusOK)
 			}))
 			req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "https://postern"+test.path, unread{t})
@@ -96,13 +101,13 @@ func TestAnOpenPathCostsNoReviewWhateverCredentialIsShown(t *testing.T) {
 	c := newTestCallers(t, false)
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/livez", http.NoBody)
 	req.Header.Set("Authorization", "Bearer x")
-	how, err := c.tell(req)
-	if err != nil || !how.open {
+	how, err := c.classify(req)
+	if err != nil || !how.openPath {
 		t.Fatalf("got %+v, %v", how, err)
 	}
 	req = req.WithContext(context.WithValue(req.Context(), callerKey{}, how))
-	if _, ok, err := (&callerAuthenticator{direct: broken}).AuthenticateRequest(req); !ok || err != nil {
-		t.Errorf("the token is asked about: %t, %v", ok, err)
+	if _, ok, err := (&callerAuthenticator{direct: authenticationFails}).AuthenticateRequest(req); !ok || err != nil {
+		t.Errorf("the token was reviewed: %t, %v", ok, err)
 	}
 }
 
@@ -110,11 +115,11 @@ func TestADirectRequestHasOneTokenOnly(t *testing.T) {
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody)
 	req.Header.Set("Authorization", "Bearer x")
 	req.Header.Set("Sec-WebSocket-Protocol", "base64url.bearer.authorization.k8s.io.eA")
-	if _, err := newTestCallers(t, false).tell(req); err != nil {
+	if _, err := newTestCallers(t, false).classify(req); err != nil {
 		t.Fatal(err)
 	}
 	if got := req.Header.Get("Sec-WebSocket-Protocol"); got != "" {
-		t.Errorf("a second token is left: %s", got)
+		t.Errorf("the second token was not removed: %s", got)
 	}
 }
 
@@ -124,14 +129,15 @@ func TestTokensOverTheRateAreAnsweredToComeAgain(t *testing.T) {
 	for range 100 {
 		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody)
 		req.Header.Set("Authorization", "Bearer x")
-		if _, err := c.tell(req); err != nil {
-			if seconds, suggested := apierrors.SuggestsClientDelay(err); !apierrors.IsTooManyRequests(err) || !suggested || seconds < 1 {
+		if _, err := c.classify(req); err != nil {
+			if seconds, suggested := apierrors.SuggestsClientDelay(err); !apierrors.IsTooManyRequests(err) ||
+				!suggested || seconds < 1 {
 				t.Fatalf("got %v", err)
 			}
 			refused++
 		}
 	}
 	if refused < 80 {
-		t.Errorf("%d of 100 requests are refused", refused)
+		t.Errorf("%d of 100 requests were refused", refused)
 	}
 }

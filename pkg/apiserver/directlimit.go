@@ -15,43 +15,42 @@ import (
 )
 
 const (
-	// How many callers are remembered that were accepted, how many credentials of one of them, and how many addresses that
-	// sent other credentials.
+	// The number of authorized callers to remember, of credentials for each, and of addresses with other credentials.
 	maxKnownCallers, maxCredentials, maxAddresses = 256, 32, 4096
 
-	// A caller is given this part of all that is asked about, but at least one request a second.
+	// Each caller gets 1/callerShare of the total rate, but at least one request per second.
 	callerShare = 4
 )
 
-// credentialID stands for a token or a certificate without being one.
+// credentialID is the hash of a token or a certificate.
 type credentialID [sha256.Size]byte
 
-// directLimit bounds how many requests of direct callers are asked about. A caller whose credential was accepted before has a
-// rate apart from all others, so that Prometheus goes on to scrape while others try tokens; and no caller, and no address
-// with other credentials, gets more than its share of either. It is safe for concurrent use.
+// directLimit limits how many requests of direct callers are reviewed. Callers with a credential that was accepted
+// before have a separate rate, so that Prometheus can scrape while other clients try tokens. No caller, and no address
+// with other credentials, gets more than its share of either rate. It is safe for concurrent use.
 type directLimit struct {
-	perSecond      int
-	addresses      *lru.Cache // of *rate.Limiter, by string
-	ofKnown, ofNew *rate.Limiter
+	perSecond                    int
+	addresses                    *lru.Cache // of *rate.Limiter, by string
+	knownLimiter, unknownLimiter *rate.Limiter
 
 	mu          sync.Mutex
 	callers     *lru.Cache // of *knownCaller, by string
 	credentials map[credentialID]*knownCaller
 }
 
-// knownCaller is one that was authorized, with the credentials by which that was. It can have any number of these: tokens of a
-// ServiceAccount are free.
+// knownCaller is an authorized caller with its credentials, of which it can have many: ServiceAccount tokens are free.
 type knownCaller struct {
 	limit       *rate.Limiter
 	credentials []credentialID // the newest last
 }
 
-// newDirectLimit returns a limit with the rate for credentials that were accepted before, and the same for others.
+// newDirectLimit returns a limit with the rate for credentials accepted before, and the same rate for others.
 func newDirectLimit(perSecond int) *directLimit {
 	l := &directLimit{
 		perSecond: perSecond, addresses: lru.New(maxAddresses),
-		ofKnown: rate.NewLimiter(rate.Limit(perSecond), 2*perSecond), ofNew: rate.NewLimiter(rate.Limit(perSecond), 2*perSecond),
-		credentials: map[credentialID]*knownCaller{},
+		knownLimiter:   rate.NewLimiter(rate.Limit(perSecond), 2*perSecond),
+		unknownLimiter: rate.NewLimiter(rate.Limit(perSecond), 2*perSecond),
+		credentials:    map[credentialID]*knownCaller{},
 	}
 	l.callers = lru.NewWithEvictionFunc(maxKnownCallers, func(_ lru.Key, caller any) {
 		for _, credential := range caller.(*knownCaller).credentials {
@@ -61,20 +60,20 @@ func newDirectLimit(perSecond int) *directLimit {
 	return l
 }
 
-// take reports whether a request with a credential, from an address, may be asked about now.
-func (l *directLimit) take(credential credentialID, address string) bool {
-	if own := l.limitOf(credential); own != nil {
-		return own.Allow() && l.ofKnown.Allow()
+// allow reports whether a request with a credential from an address may be reviewed now.
+func (l *directLimit) allow(credential credentialID, address string) bool {
+	if limiter := l.limitOf(credential); limiter != nil {
+		return limiter.Allow() && l.knownLimiter.Allow()
 	}
-	own, found := l.addresses.Get(address)
-	if !found { // two at once may make two, of which one counts: a request more
-		own = l.newShare()
-		l.addresses.Add(address, own)
+	limiter, found := l.addresses.Get(address)
+	if !found { // two concurrent requests may create two limiters; that allows one extra request
+		limiter = l.newCallerLimiter()
+		l.addresses.Add(address, limiter)
 	}
-	return own.(*rate.Limiter).Allow() && l.ofNew.Allow()
+	return limiter.(*rate.Limiter).Allow() && l.unknownLimiter.Allow()
 }
 
-// limitOf returns the limit of the caller whose credential it is, nil if that is not known.
+// limitOf returns the limit of the caller with this credential, nil if it is unknown.
 func (l *directLimit) limitOf(credential credentialID) *rate.Limiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -84,8 +83,8 @@ func (l *directLimit) limitOf(credential credentialID) *rate.Limiter {
 	return nil
 }
 
-// accept remembers that a caller with this credential was authorized.
-func (l *directLimit) accept(credential credentialID, caller user.Info) {
+// markAuthorized remembers that a caller was authorized with this credential.
+func (l *directLimit) markAuthorized(credential credentialID, caller user.Info) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	name := callerName(caller)
@@ -93,7 +92,7 @@ func (l *directLimit) accept(credential credentialID, caller user.Info) {
 	if found, ok := l.callers.Get(name); ok {
 		known = found.(*knownCaller)
 	} else {
-		known = &knownCaller{limit: l.newShare()}
+		known = &knownCaller{limit: l.newCallerLimiter()}
 		l.callers.Add(name, known)
 	}
 	if l.credentials[credential] == known {
@@ -107,8 +106,8 @@ func (l *directLimit) accept(credential credentialID, caller user.Info) {
 	}
 }
 
-// callerName returns the name under which a caller is remembered. ServiceAccounts of one namespace count as one: whoever may
-// make one there may make any number.
+// callerName returns the key of a caller in the cache. All ServiceAccounts of a namespace share one key: a user who can
+// create one there can create any number.
 func callerName(caller user.Info) string {
 	if namespace, _, err := serviceaccount.SplitUsername(caller.GetName()); err == nil {
 		return serviceaccount.MakeNamespaceGroupName(namespace)
@@ -116,6 +115,6 @@ func callerName(caller user.Info) string {
 	return caller.GetName()
 }
 
-func (l *directLimit) newShare() *rate.Limiter {
+func (l *directLimit) newCallerLimiter() *rate.Limiter {
 	return rate.NewLimiter(max(1, rate.Limit(l.perSecond)/callerShare), l.perSecond)
 }

@@ -16,10 +16,10 @@ import (
 
 func credentialNumber(i int) credentialID { return credentialID{byte(i), byte(i >> 8), byte(i >> 16)} }
 
-// taken counts how many of n requests are taken, each with a credential and from an address of its own or of all.
+// taken counts how many of n requests are allowed, each with its own credential and from its own or a shared address.
 func taken(l *directLimit, n int, credential func(int) credentialID, address func(int) string) (count int) {
 	for i := range n {
-		if l.take(credential(i), address(i)) {
+		if l.allow(credential(i), address(i)) {
 			count++
 		}
 	}
@@ -38,11 +38,11 @@ func TestUnknownCredentialsAreAskedAboutAtTheRateHoweverManyTheyAre(t *testing.T
 	synctest.Test(t, func(t *testing.T) {
 		l := newDirectLimit(10)
 		if got := taken(l, 1000, credentialNumber, each); got != 20 {
-			t.Errorf("of 1000 tokens from 1000 addresses at once %d are asked about, want twice the rate, 20", got)
+			t.Errorf("%d of 1000 concurrent tokens from 1000 addresses were allowed, want twice the rate, 20", got)
 		}
 		<-time.After(time.Second)
 		if got := taken(l, 1000, credentialNumber, each); got != 10 {
-			t.Errorf("a second later %d are asked about, want the rate, 10", got)
+			t.Errorf("%d were allowed a second later, want the rate, 10", got)
 		}
 	})
 }
@@ -51,14 +51,14 @@ func TestOneAddressLeavesMostOfTheRateToOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newDirectLimit(8)
 		if got := taken(l, 1000, credentialNumber, at("10.0.0.1")); got != 8 {
-			t.Errorf("of one address %d requests are asked about at once, want the rate, 8", got)
+			t.Errorf("%d concurrent requests of one address were allowed, want the rate, 8", got)
 		}
-		if !l.take(credentialNumber(5000), "10.0.0.2") {
-			t.Error("another address is refused meanwhile")
+		if !l.allow(credentialNumber(5000), "10.0.0.2") {
+			t.Error("another address was refused")
 		}
 		<-time.After(time.Second)
 		if got := taken(l, 1000, credentialNumber, at("10.0.0.1")); got != 2 {
-			t.Errorf("a second later %d are asked about, want a quarter of the rate, 2", got)
+			t.Errorf("%d were allowed a second later, want a quarter of the rate, 2", got)
 		}
 	})
 }
@@ -67,19 +67,19 @@ func TestAnAcceptedCredentialIsNotHeldUpByOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newDirectLimit(10)
 		prometheus := credentialNumber(1 << 20)
-		if !l.take(prometheus, "10.0.0.1") {
-			t.Fatal("the first request is refused")
+		if !l.allow(prometheus, "10.0.0.1") {
+			t.Fatal("the first request was refused")
 		}
-		l.accept(prometheus, serviceAccount("monitoring", "prometheus"))
+		l.markAuthorized(prometheus, serviceAccount("monitoring", "prometheus"))
 		for range 60 {
 			taken(l, 1000, credentialNumber, each)
-			if !l.take(prometheus, "10.0.0.1") {
-				t.Fatal("a credential that was accepted is refused while others are tried")
+			if !l.allow(prometheus, "10.0.0.1") {
+				t.Fatal("an accepted credential was refused while others were tried")
 			}
 			<-time.After(time.Second)
 		}
 		if got := taken(l, 1000, same(1<<20), at("10.0.0.1")); got > 10 {
-			t.Errorf("an accepted credential is asked about %d times at once, want at most the rate, 10", got)
+			t.Errorf("an accepted credential was allowed %d times at once, want at most the rate, 10", got)
 		}
 	})
 }
@@ -92,19 +92,19 @@ func TestACallerWithManyCredentialsHasOneShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newDirectLimit(10)
 		prometheus := credentialNumber(1 << 20)
-		l.accept(prometheus, serviceAccount("monitoring", "prometheus"))
+		l.markAuthorized(prometheus, serviceAccount("monitoring", "prometheus"))
 		for i := range 1000 { // the tokens of many ServiceAccounts in one namespace
-			l.accept(credentialNumber(i), serviceAccount("demo", fmt.Sprint(i)))
+			l.markAuthorized(credentialNumber(i), serviceAccount("demo", fmt.Sprint(i)))
 		}
 		newest := func(i int) credentialID { return credentialNumber(999 - i%maxCredentials) }
 		if got := taken(l, 100, newest, at("10.0.0.2")); got != 10 {
-			t.Errorf("with many credentials %d requests are asked about at once, want a share, 10", got)
+			t.Errorf("%d concurrent requests with many credentials were allowed, want a share, 10", got)
 		}
 		if l.limitOf(prometheus) == nil {
-			t.Error("another caller is forgotten")
+			t.Error("another caller was evicted")
 		}
-		if !l.take(prometheus, "10.0.0.1") {
-			t.Error("another caller is refused")
+		if !l.allow(prometheus, "10.0.0.1") {
+			t.Error("another caller was refused")
 		}
 	})
 }
@@ -123,10 +123,12 @@ func TestATokenIsOneHoweverItIsWritten(t *testing.T) {
 func TestWhatIsRememberedIsBounded(t *testing.T) {
 	l := newDirectLimit(10_000)
 	for i := range 10_000 {
-		l.accept(credentialNumber(i), &user.DefaultInfo{Name: fmt.Sprint("user-", i/10)})
-		l.take(credentialNumber(i+1<<20), each(i))
+		l.markAuthorized(credentialNumber(i), &user.DefaultInfo{Name: fmt.Sprint("user-", i/10)})
+		l.allow(credentialNumber(i+1<<20), each(i))
 	}
-	if l.callers.Len() > maxKnownCallers || len(l.credentials) > maxKnownCallers*maxCredentials || l.addresses.Len() > maxAddresses {
-		t.Errorf("%d callers, %d credentials and %d addresses are remembered", l.callers.Len(), len(l.credentials), l.addresses.Len())
+	if l.callers.Len() > maxKnownCallers || len(l.credentials) > maxKnownCallers*maxCredentials ||
+		l.addresses.Len() > maxAddresses {
+		t.Errorf("%d callers, %d credentials and %d addresses are remembered", l.callers.Len(), len(l.credentials),
+			l.addresses.Len())
 	}
 }

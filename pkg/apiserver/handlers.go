@@ -17,22 +17,26 @@ import (
 	"postern.dev/postern/pkg/registry/deliver"
 )
 
-// buildHandlerChain returns a function that makes the framework's chain of filters, with ours inside and around it.
-func (c ExtraConfig) buildHandlerChain(maxObjectBytes int64, stopping *atomic.Bool) func(http.Handler, *genericapiserver.Config) http.Handler {
+// buildHandlerChain returns a function that builds the framework's filter chain with our filters inside and around it.
+func (c ExtraConfig) buildHandlerChain(
+	maxObjectBytes int64, stopping *atomic.Bool,
+) func(http.Handler, *genericapiserver.Config) http.Handler {
 	budget := newPayloadBudget(c.MaxInflightPayloadBytes, c.NamespaceSharePercent, c.MaxPayloadBytes, maxObjectBytes)
 	return func(handler http.Handler, generic *genericapiserver.Config) http.Handler {
 		share := newNamespaceShare(c.NamespaceSharePercent, generic.MaxMutatingRequestsInFlight, budget)
-		bounded := withBoundedObjects(deliver.WithDryRun(withPoliteReads(handler, watchWriteTimeout)), maxObjectBytes)
-		authorized := c.whileAccepting(share.limit(bounded))
-		callers := newCallers(generic, c.Direct)
-		known := onceRelayKnown(callers.before(limitedChain(authorized, generic)), generic.Authentication.RequestHeaderConfig)
-		return deliver.WithoutQuerySecret(withLastAnswers(withBodyTimeout(known, c.PayloadTimeout), stopping), querySecretWarning)
+		bounded := withObjectLimit(deliver.WithDryRun(withYieldingReads(handler, watchWriteTimeout)), maxObjectBytes)
+		authorized := c.withAcceptCheck(share.limit(bounded))
+		callers := newCallerFilter(generic, c.Direct)
+		ready := withRequestHeaderReady(callers.wrap(withInFlightLimit(authorized, generic)),
+			generic.Authentication.RequestHeaderConfig)
+		return deliver.WithoutQuerySecret(withConnectionClose(withBodyTimeout(ready, c.PayloadTimeout), stopping),
+			querySecretWarning)
 	}
 }
 
-// withLastAnswers ends each connection with the answer on it once the server is stopping. The kube-apiserver keeps
-// connections for later requests, and would send one on a connection that is closed at the same moment.
-func withLastAnswers(next http.Handler, stopping *atomic.Bool) http.Handler {
+// withConnectionClose closes each connection after its response once the server is stopping. Otherwise the
+// kube-apiserver would reuse connections and could send a request on one that is being closed.
+func withConnectionClose(next http.Handler, stopping *atomic.Bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if stopping.Load() {
 			w.Header().Set("Connection", "close")
@@ -41,19 +45,20 @@ func withLastAnswers(next http.Handler, stopping *atomic.Bool) http.Handler {
 	})
 }
 
-// ErrStorageUnavailable is the answer while nothing can be stored. What is wrong is for the log: anyone may see this.
+// ErrStorageUnavailable is the response while the storage is unavailable. The cause is only logged: any caller sees
+// this.
 func ErrStorageUnavailable() error {
-	return unavailable("nothing can be stored just now, see Postern's log: send it again later")
+	return errUnavailable("the storage is unavailable, see Postern's log: send it again later")
 }
 
-// unavailable answers 503, and when to send the request again.
-func unavailable(message string) error {
+// errUnavailable returns a 503 with Retry-After.
+func errUnavailable(message string) error {
 	err := apierrors.NewServiceUnavailable(message)
 	err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retryAfterSeconds}
 	return err
 }
 
-// storageReady returns the error that answers a delivery while nothing can be stored, and counts it.
+// storageReady returns the response to a delivery while the storage is unavailable, and counts it.
 func (c ExtraConfig) storageReady() error {
 	if err := c.StorageReady(); err != nil {
 		countRefused(causeStorage)
@@ -62,9 +67,9 @@ func (c ExtraConfig) storageReady() error {
 	return nil
 }
 
-// accepting returns the error that answers a delivery to a namespace while none can be taken, and counts it. It tells that the
-// namespace exists, and what it has.
-func (c ExtraConfig) accepting(namespace string) error {
+// checkAccepting returns the response to a delivery while the namespace accepts none, and counts it. It reveals that
+// the namespace exists and has a backlog.
+func (c ExtraConfig) checkAccepting(namespace string) error {
 	if err := c.storageReady(); err != nil {
 		return err
 	}
@@ -75,18 +80,18 @@ func (c ExtraConfig) accepting(namespace string) error {
 	return err
 }
 
-// whileAccepting answers a request that would make a delivery, if none can be taken now. Of a sender that the cluster has not
-// authenticated only the storage is asked about: whether the namespace takes deliveries it is told once it has proved itself.
-func (c ExtraConfig) whileAccepting(next http.Handler) http.Handler {
+// withAcceptCheck answers a request to create a delivery if none is accepted now. For a caller not authenticated by the
+// cluster it checks only the storage. The namespace is checked once the webhook secret is verified.
+func (c ExtraConfig) withAcceptCheck(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		info, ok := genericapirequest.RequestInfoFrom(req.Context())
 		if ok && info.APIGroup == postern.GroupName && info.Verb == "create" {
 			caller, _ := genericapirequest.UserFrom(req.Context())
-			accepting := func(string) error { return c.storageReady() }
+			checkAccepting := func(string) error { return c.storageReady() }
 			if _, known := credential.Identify(caller); known {
-				accepting = c.accepting
+				checkAccepting = c.checkAccepting
 			}
-			if err := accepting(info.Namespace); err != nil {
+			if err := checkAccepting(info.Namespace); err != nil {
 				deliver.WriteError(w, err)
 				return
 			}
@@ -95,4 +100,5 @@ func (c ExtraConfig) whileAccepting(next http.Handler) http.Handler {
 	})
 }
 
-const querySecretWarning = "the secret in the query of this URL can be read in the cluster's audit log: use a header, a signature or a ServiceAccount token if the sender can"
+const querySecretWarning = "the secret in the query of this URL can be read in the cluster's audit log: use a " +
+	"header, a signature or a ServiceAccount token if the sender can"

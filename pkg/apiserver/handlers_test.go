@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -50,7 +51,7 @@ func TestASecretInTheQueryIsMovedOutOfSight(t *testing.T) {
 				}
 				// Tracing, logging and panics may print any of these.
 				if text := fmt.Sprint(req.URL, req.RequestURI, req.Header, req.Form); strings.Contains(text, "s3cret") {
-					t.Errorf("the secret can be seen: %s", text)
+					t.Errorf("the secret is visible: %s", text)
 				}
 			}), querySecretWarning)
 			req := httptest.NewRequest(http.MethodPost, "/apis"+query, nil)
@@ -67,8 +68,8 @@ func TestASecretInTheQueryIsMovedOutOfSight(t *testing.T) {
 
 func TestDeliveriesAreRefusedWhileNoneCanBeTakenAndReadsAreNot(t *testing.T) {
 	refusal := apierrors.NewTooManyRequests("later", 9)
-	ci := &user.DefaultInfo{Name: "ci", Groups: []string{user.AllAuthenticated}}
-	anonymous := &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
+	ci, anonymous := &user.DefaultInfo{Name: "ci", Groups: []string{user.AllAuthenticated}},
+		&user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
 	for _, test := range []struct {
 		name string
 		info genericapirequest.RequestInfo
@@ -76,14 +77,22 @@ func TestDeliveriesAreRefusedWhileNoneCanBeTakenAndReadsAreNot(t *testing.T) {
 		err  error
 		want int
 	}{
-		{"an object", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create"}, ci, refusal, http.StatusTooManyRequests},
-		{"a payload", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create", Subresource: "webhookdeliveries"}, ci, refusal, http.StatusTooManyRequests},
-		// It would tell anyone that the namespace exists, and what it has; who has proved itself is told.
-		{"a payload of an unauthenticated sender", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create", Subresource: "webhookdeliveries"}, anonymous, refusal, http.StatusOK},
-		{"a list", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "list"}, ci, refusal, http.StatusOK},
-		{"a deletion", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "delete"}, ci, refusal, http.StatusOK},
+		{"an object", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create"}, ci, refusal,
+			http.StatusTooManyRequests},
+		{"a payload", genericapirequest.RequestInfo{
+			APIGroup: postern.GroupName, Verb: "create", Subresource: "webhookdeliveries",
+		}, ci, refusal, http.StatusTooManyRequests},
+		// The response would reveal that the namespace exists and has a backlog. Authenticated senders may know.
+		{"a payload of an unauthenticated sender", genericapirequest.RequestInfo{
+			APIGroup: postern.GroupName, Verb: "create", Subresource: "webhookdeliveries",
+		}, anonymous, refusal, http.StatusOK},
+		{"a list", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "list"}, ci, refusal,
+			http.StatusOK},
+		{"a deletion", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "delete"}, ci, refusal,
+			http.StatusOK},
 		{"a probe", genericapirequest.RequestInfo{Verb: "get"}, ci, refusal, http.StatusOK},
-		{"an object that can be taken", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create"}, ci, nil, http.StatusOK},
+		{"an object that is accepted", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create"}, ci,
+			nil, http.StatusOK},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			served := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
@@ -94,17 +103,40 @@ func TestDeliveriesAreRefusedWhileNoneCanBeTakenAndReadsAreNot(t *testing.T) {
 				StorageReady: func() error { return nil },
 				Backlog:      func(string) (string, error) { return controller.CausePending, test.err },
 			}
-			c.whileAccepting(served).ServeHTTP(answer, req)
+			c.withAcceptCheck(served).ServeHTTP(answer, req)
 			if answer.Code != test.want {
 				t.Fatalf("got %d, want %d", answer.Code, test.want)
 			}
 			if test.want == http.StatusOK {
 				return
 			}
-			mustBeTold(t, answer, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "later")
+			mustAnswerTooManyRequests(t, answer, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests,
+				"later")
 			if got := answer.Header().Get("Retry-After"); got != "9" {
 				t.Errorf("got Retry-After %q, want 9", got)
 			}
 		})
+	}
+}
+
+func TestAServerThatStopsEndsConnectionsWithAnAnswer(t *testing.T) {
+	var stopping atomic.Bool
+	answered := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })
+	server := httptest.NewServer(withConnectionClose(answered, &stopping))
+	defer server.Close()
+	for _, want := range []bool{false, true} {
+		stopping.Store(want)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := server.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = got.Body.Close()
+		if got.StatusCode != http.StatusAccepted || got.Close != want {
+			t.Errorf("stopping: %t: got %d, connection closed: %t", want, got.StatusCode, got.Close)
+		}
 	}
 }

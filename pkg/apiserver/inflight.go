@@ -15,9 +15,9 @@ import (
 	"postern.dev/postern/pkg/registry/deliver"
 )
 
-// limitedChain is the framework's chain, which bounds how many requests are under way, except that probes do not count
-// and are always answered: a kubelet that is told to come again later ends a server that is merely busy.
-func limitedChain(handler http.Handler, generic *genericapiserver.Config) http.Handler {
+// withInFlightLimit is the framework's chain with its limit of requests in flight, except that probes are never
+// limited: kubelet would restart a busy server whose probes fail.
+func withInFlightLimit(handler http.Handler, generic *genericapiserver.Config) http.Handler {
 	limited := genericapiserver.DefaultBuildHandlerChain(handler, generic)
 	unlimited := *generic
 	unlimited.FlowControl, unlimited.MaxRequestsInFlight, unlimited.MaxMutatingRequestsInFlight = nil, 0, 0
@@ -27,7 +27,7 @@ func limitedChain(handler http.Handler, generic *genericapiserver.Config) http.H
 			probes.ServeHTTP(w, req)
 			return
 		}
-		limited.ServeHTTP(responsewriter.WrapForHTTP1Or2(&refusalWriter{ResponseWriter: w}), req)
+		limited.ServeHTTP(responsewriter.WrapForHTTP1Or2(&tooManyRequestsWriter{ResponseWriter: w}), req)
 	})
 }
 
@@ -36,19 +36,19 @@ func isProbe(path string) bool {
 	return first == "livez" || first == "readyz" || first == "healthz"
 }
 
-// refusalWriter turns the framework's 429, which is plain text, into a metav1.Status as every other error is.
+// tooManyRequestsWriter replaces the framework's plain-text 429 with a metav1.Status, like other errors.
 //
 // Source: tooManyRequests in k8s.io/apiserver, pkg/server/filters/wrap.go.
-type refusalWriter struct {
+type tooManyRequestsWriter struct {
 	http.ResponseWriter
 	refused bool
 }
 
-// Unwrap gives the framework what is below, as its wrappers do.
-func (w *refusalWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+// Unwrap supports http.ResponseController.
+func (w *tooManyRequestsWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// WriteHeader writes all of the answer if it is one to be replaced.
-func (w *refusalWriter) WriteHeader(code int) {
+// WriteHeader writes the whole response if it is replaced.
+func (w *tooManyRequestsWriter) WriteHeader(code int) {
 	if code != http.StatusTooManyRequests || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain") {
 		w.ResponseWriter.WriteHeader(code)
 		return
@@ -60,11 +60,12 @@ func (w *refusalWriter) WriteHeader(code int) {
 		seconds = retryAfterSeconds
 	}
 	deliver.WriteError(w.ResponseWriter, apierrors.NewTooManyRequests(
-		"too many requests are being worked on (--max-requests-inflight and --max-mutating-requests-inflight bound them): send it again later", seconds))
+		"too many requests are in flight (--max-requests-inflight and --max-mutating-requests-inflight bound them): "+
+			"send it again later", seconds))
 }
 
-// Write drops the text that was replaced.
-func (w *refusalWriter) Write(p []byte) (int, error) {
+// Write drops the replaced text.
+func (w *tooManyRequestsWriter) Write(p []byte) (int, error) {
 	if w.refused {
 		return len(p), nil
 	}

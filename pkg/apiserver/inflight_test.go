@@ -16,13 +16,14 @@ import (
 	"postern.dev/postern/pkg/registry/deliver"
 )
 
-func TestATextualRefusalBecomesAStatus(t *testing.T) {
+func TestTextualTooManyRequestsBecomesStatus(t *testing.T) {
 	answer := httptest.NewRecorder()
-	w := responsewriter.WrapForHTTP1Or2(&refusalWriter{ResponseWriter: answer})
+	w := responsewriter.WrapForHTTP1Or2(&tooManyRequestsWriter{ResponseWriter: answer})
 	w.Header().Set("Retry-After", "7")
 	http.Error(w, "Too many requests, please try again later.", http.StatusTooManyRequests)
 
-	mustBeTold(t, answer, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "--max-mutating-requests-inflight")
+	mustAnswerTooManyRequests(t, answer, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests,
+		"--max-mutating-requests-inflight")
 	if got := answer.Header().Get("Retry-After"); got != "7" {
 		t.Errorf("got Retry-After %q, want the framework's 7", got)
 	}
@@ -30,7 +31,9 @@ func TestATextualRefusalBecomesAStatus(t *testing.T) {
 
 func TestOtherAnswersPassAsTheyAre(t *testing.T) {
 	for name, serve := range map[string]http.HandlerFunc{
-		"an error in plain text": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusForbidden) },
+		"an error in plain text": func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "no", http.StatusForbidden)
+		},
 		"a refusal as a status": func(w http.ResponseWriter, _ *http.Request) {
 			deliver.WriteError(w, apierrors.NewTooManyRequests("own words", 3))
 		},
@@ -39,7 +42,7 @@ func TestOtherAnswersPassAsTheyAre(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			want, got := httptest.NewRecorder(), httptest.NewRecorder()
 			serve(want, nil)
-			serve(&refusalWriter{ResponseWriter: got}, nil)
+			serve(&tooManyRequestsWriter{ResponseWriter: got}, nil)
 			if diff := cmp.Diff(want.Result().Header, got.Result().Header); diff != "" {
 				t.Errorf("headers (-want +got):\n%s", diff)
 			}

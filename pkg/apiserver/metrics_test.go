@@ -35,23 +35,25 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 	}
 	for cause, refuse := range map[string]func(t *testing.T){
 		"RequestsInFlight": func(*testing.T) {
-			w := responsewriter.WrapForHTTP1Or2(&refusalWriter{ResponseWriter: httptest.NewRecorder()})
+			w := responsewriter.WrapForHTTP1Or2(&tooManyRequestsWriter{ResponseWriter: httptest.NewRecorder()})
 			http.Error(w, "Too many requests, please try again later.", http.StatusTooManyRequests)
 		},
 		"PayloadBytes": func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { // which does not wait for the patience to end
+			synctest.Test(t, func(t *testing.T) { // with a fake clock
 				b := newPayloadBudget(PayloadCost(1), 50, 1, 1)
 				_, _ = b.decoding.Acquire(t.Context(), fairness.Flow{}, b.total)
-				req, _, _ := b.hold(requestOf(1, 1), fairness.Flow{Namespace: "demo"}, b.payloads())
+				req, _, _ := b.reserve(requestOf(1, 1), fairness.Flow{Namespace: "demo"}, b.payloads())
 				_, _ = io.Copy(io.Discard, req.Body)
 			})
 		},
-		"Backlog": func(*testing.T) { _ = ExtraConfig{StorageReady: ready, Backlog: noRoom("Backlog")}.accepting("demo") },
+		"Backlog": func(*testing.T) {
+			_ = ExtraConfig{StorageReady: ready, Backlog: noRoom("Backlog")}.checkAccepting("demo")
+		},
 		"NamespacePending": func(*testing.T) {
-			_ = ExtraConfig{StorageReady: ready, Backlog: noRoom("NamespacePending")}.accepting("demo")
+			_ = ExtraConfig{StorageReady: ready, Backlog: noRoom("NamespacePending")}.checkAccepting("demo")
 		},
 		"NamespaceBytes": func(*testing.T) {
-			_ = ExtraConfig{StorageReady: ready, Backlog: noRoom("NamespaceBytes")}.accepting("demo")
+			_ = ExtraConfig{StorageReady: ready, Backlog: noRoom("NamespaceBytes")}.checkAccepting("demo")
 		},
 		"NamespaceRequests": func(t *testing.T) {
 			s := newNamespaceShare(50, 2, newPayloadBudget(1, 50, 1, 1))
@@ -59,59 +61,63 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 			_, _ = s.begin(fairness.Flow{Namespace: "demo"})
 		},
 		"NamespaceWork": func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { // which does not wait for the patience to end
+			synctest.Test(t, func(t *testing.T) { // with a fake clock
 				w := NewWork(1)
 				_, _ = w.Begin(t.Context(), fairness.Flow{Namespace: "demo"})
 				_, _ = w.Begin(t.Context(), fairness.Flow{Namespace: "demo"})
 			})
 		},
-		"Storage": func(*testing.T) { _ = ExtraConfig{StorageReady: broken, Backlog: noRoom("Backlog")}.accepting("demo") },
+		"Storage": func(*testing.T) {
+			_ = ExtraConfig{StorageReady: broken, Backlog: noRoom("Backlog")}.checkAccepting("demo")
+		},
 		"PayloadTimeout": func(*testing.T) {
-			body := &timedBody{ReadCloser: late{}, timeout: time.Second}
+			body := &timedBody{ReadCloser: slowBody{}, timeout: time.Second}
 			for range 2 {
 				_, _ = body.Read(nil)
 			}
 		},
-		"Rate": func(*testing.T) { (&Guard{}).CountOverRate() },
+		"Rate": func(*testing.T) { (&Limiter{}).CountOverRate() },
 		"Direct": func(t *testing.T) {
-			_, _ = newTestCallers(t, false).tell(httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+			_, _ = newTestCallers(t, false).classify(httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
 		},
 		"DirectRate": func(t *testing.T) {
 			c := newTestCallers(t, false)
 			req := httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody)
 			req.Header.Set("Authorization", "Bearer x")
-			for how, err := c.tell(req); how != nil && err == nil; {
-				how, err = c.tell(req)
+			for how, err := c.classify(req); how != nil && err == nil; {
+				how, err = c.classify(req)
 			}
 		},
 		"": func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
-			cancel() // a client that leaves is not refused
+			cancel() // a client that leaves is not counted
 			w, b := NewWork(50), newPayloadBudget(PayloadCost(1), 50, 1, 1)
 			_, _ = b.decoding.Acquire(t.Context(), fairness.Flow{}, b.total)
-			req, _, _ := b.hold(requestOf(1, 1).WithContext(ctx), fairness.Flow{}, b.payloads())
+			req, _, _ := b.reserve(requestOf(1, 1).WithContext(ctx), fairness.Flow{}, b.payloads())
 			_, _ = io.Copy(io.Discard, req.Body)
 			_, _ = w.Begin(t.Context(), fairness.Flow{})
 			_, _ = w.Begin(ctx, fairness.Flow{})
-			_ = ExtraConfig{StorageReady: ready, Backlog: room}.accepting("demo")
+			_ = ExtraConfig{StorageReady: ready, Backlog: room}.checkAccepting("demo")
 		},
 	} {
 		refusedRequests.Reset()
 		refuse(t)
 		want := ""
 		if cause != "" {
-			want = "# HELP postern_refused_requests_total [BETA] Requests that were refused (401, 403, 429, 503 or 504) before anyone looked at what they hold, by cause.\n" +
+			want = "# HELP postern_refused_requests_total [BETA] Requests that were refused (401, 403, 429, 503 or " +
+				"504) before their content was processed, by cause.\n" +
 				"# TYPE postern_refused_requests_total counter\n" +
 				`postern_refused_requests_total{cause="` + cause + "\"} 1\n"
 		}
-		if err := testutil.GatherAndCompare(legacyregistry.DefaultGatherer, strings.NewReader(want), "postern_refused_requests_total"); err != nil {
+		const name = "postern_refused_requests_total"
+		if err := testutil.GatherAndCompare(legacyregistry.DefaultGatherer, strings.NewReader(want), name); err != nil {
 			t.Errorf("%s: %v", cause, err)
 		}
 	}
 }
 
-// late is a body whose time is up.
-type late struct{}
+// slowBody is a body that has timed out.
+type slowBody struct{}
 
-func (late) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
-func (late) Close() error             { return nil }
+func (slowBody) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
+func (slowBody) Close() error             { return nil }

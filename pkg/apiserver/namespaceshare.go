@@ -18,9 +18,8 @@ import (
 	"postern.dev/postern/pkg/registry/deliver"
 )
 
-// namespaceShare bounds how many requests that deliver or delete may be under way, and how much memory their bodies may take,
-// in all and in one flow: the framework's own bound of requests would let one namespace, whose targets or senders are
-// slow, take all there is.
+// namespaceShare bounds the requests in flight that deliver or delete, and the memory of their bodies, in total and per
+// flow. The framework limits only the total, which one namespace with slow targets or senders could use up.
 type namespaceShare struct {
 	requests *fairness.Counter
 	budget   *payloadBudget
@@ -33,14 +32,14 @@ func newNamespaceShare(sharePercent, maxRequests int, budget *payloadBudget) *na
 	}
 }
 
-// flowOf returns the flow of a caller's requests to a namespace.
+// flowOf returns the flow of a caller's requests in a namespace.
 func flowOf(namespace string, caller user.Info) fairness.Flow {
 	_, known := credential.Identify(caller)
 	return fairness.Flow{Namespace: namespace, Anonymous: !known}
 }
 
-// limit answers a request 429 whose flow has its share already. It belongs inside of authorization, so that only those who
-// may deliver can use up the share of a namespace, and outside of whatever waits or reads bodies.
+// limit answers 429 to a request whose flow has used its share. It must be inside authorization, so that only callers
+// that may deliver use the namespace's share, and outside handlers that wait or read bodies.
 func (s *namespaceShare) limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		info, ok := genericapirequest.RequestInfoFrom(req.Context())
@@ -56,7 +55,7 @@ func (s *namespaceShare) limit(next http.Handler) http.Handler {
 			return
 		}
 		defer end()
-		bounded, release, err := s.budget.hold(req, flow, s.budget.bodiesAt(info))
+		bounded, release, err := s.budget.reserve(req, flow, s.budget.bodyClassFor(info))
 		if err != nil {
 			deliver.WriteError(w, err)
 			return
@@ -66,29 +65,32 @@ func (s *namespaceShare) limit(next http.Handler) http.Handler {
 	})
 }
 
-// begin lets a request begin. Call end when it is answered. The error is ready to be answered.
+// begin reserves a request of the flow. Call end when the request is answered. The error is an API status.
 func (s *namespaceShare) begin(flow fairness.Flow) (end func(), err error) {
-	end, err = s.requests.Take(flow, 1)
+	end, err = s.requests.TryAcquire(flow, 1)
 	switch {
 	case err == nil:
 		return end, nil
 	case errors.Is(err, fairness.ErrShare):
 		countRefused(causeNamespaceRequests)
 		s.budget.notices.Refused(flow, causeNamespaceRequests)
-		return nil, errOverShare("as many requests to deliver to this namespace are under way as it may have", "--max-mutating-requests-inflight")
+		return nil, errOverShare("too many requests of this namespace are in flight",
+			"--max-mutating-requests-inflight")
 	}
 	countRefused(causeRequestsInFlight)
 	return nil, apierrors.NewTooManyRequests(
-		"too many requests are being worked on (--max-mutating-requests-inflight bounds them): send it again later", retryAfterSeconds)
+		"too many requests are in flight (--max-mutating-requests-inflight bounds them): send it again later",
+		retryAfterSeconds)
 }
 
-// errOverShare answers a request of a flow that has its share of what a flag bounds.
+// errOverShare returns a 429 for a flow that has used its share of the limit set by flag.
 func errOverShare(what, flag string) error {
 	return apierrors.NewTooManyRequests(fmt.Sprintf(
-		"%s (--max-namespace-share-percent says how much of %s): send it again later", what, flag), retryAfterSeconds)
+		"%s (--max-namespace-share-percent limits its share of %s): send it again later", what, flag),
+		retryAfterSeconds)
 }
 
-// errClientLeft answers a client that did not wait for its turn, and so reads no answer.
-func errClientLeft() error {
-	return apierrors.NewTooManyRequests("the request ended before its turn came", retryAfterSeconds)
+// errRequestEnded is returned if the client leaves while its request is queued. The client does not read it.
+func errRequestEnded() error {
+	return apierrors.NewTooManyRequests("the request ended while it was queued", retryAfterSeconds)
 }

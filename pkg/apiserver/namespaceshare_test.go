@@ -20,10 +20,11 @@ import (
 	"postern.dev/postern/pkg/registry/deliver"
 )
 
-// toNamespace is a request that delivers a payload to a namespace.
+// toNamespace returns a request that delivers a payload to a namespace.
 func toNamespace(namespace string, bytes int64) *http.Request {
 	info := genericapirequest.RequestInfo{
-		APIGroup: postern.GroupName, Verb: "create", Resource: "gatewaysyncs", Subresource: "webhookdeliveries", Namespace: namespace,
+		APIGroup: postern.GroupName, Verb: "create", Resource: "gatewaysyncs", Subresource: "webhookdeliveries",
+		Namespace: namespace,
 	}
 	req := requestWith(info, bytes)
 	req.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", int(max(bytes, 100)))))
@@ -32,23 +33,23 @@ func toNamespace(namespace string, bytes int64) *http.Request {
 	}))
 }
 
-// anonymously makes a request one of a sender that the cluster has not authenticated.
+// anonymously makes the caller of a request anonymous.
 func anonymously(req *http.Request) *http.Request {
 	return req.WithContext(genericapirequest.WithUser(req.Context(), &user.DefaultInfo{
 		Name: user.Anonymous, Groups: []string{user.AllUnauthenticated},
 	}))
 }
 
-// underWay is a handler in which each request is under way until the test ends, unless it is refused.
-type underWay struct {
+// blockedRequests is a handler that blocks every request that is not refused until the test ends.
+type blockedRequests struct {
 	handler http.Handler
 	reached chan struct{}
 	leave   chan struct{}
 }
 
-func newUnderWay(t *testing.T, s *namespaceShare) *underWay {
+func newBlockedRequests(t *testing.T, s *namespaceShare) *blockedRequests {
 	t.Helper()
-	u := &underWay{reached: make(chan struct{}), leave: make(chan struct{})}
+	u := &blockedRequests{reached: make(chan struct{}), leave: make(chan struct{})}
 	u.handler = s.limit(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if _, err := io.Copy(io.Discard, req.Body); err != nil {
 			deliver.WriteError(w, err)
@@ -61,8 +62,8 @@ func newUnderWay(t *testing.T, s *namespaceShare) *underWay {
 	return u
 }
 
-// send returns the answer if a request is refused, or nil once it is under way.
-func (u *underWay) send(req *http.Request) *httptest.ResponseRecorder {
+// send returns the response to a refused request, or nil while the request is in flight.
+func (u *blockedRequests) send(req *http.Request) *httptest.ResponseRecorder {
 	answer := httptest.NewRecorder()
 	answered := make(chan struct{})
 	go func() {
@@ -79,7 +80,7 @@ func (u *underWay) send(req *http.Request) *httptest.ResponseRecorder {
 
 func TestANamespaceWithManyRequestsUnderWayLeavesRoomForOthers(t *testing.T) {
 	s := newNamespaceShare(50, 8, newPayloadBudget(1<<30, 50, 1<<10, 1<<10))
-	u := newUnderWay(t, s)
+	u := newBlockedRequests(t, s)
 	for i := range 4 {
 		if refused := u.send(toNamespace("hostile", 1)); refused != nil {
 			t.Fatalf("request %d was refused: %s", i, refused.Body)
@@ -87,13 +88,13 @@ func TestANamespaceWithManyRequestsUnderWayLeavesRoomForOthers(t *testing.T) {
 	}
 	refused := u.send(toNamespace("hostile", 1))
 	if refused == nil {
-		t.Fatal("one namespace has more than a half of all requests under way")
+		t.Fatal("one namespace has more than half of all requests in flight")
 	}
-	mustBeTold(t, refused, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests,
-		"as many requests to deliver to this namespace are under way as it may have "+
-			"(--max-namespace-share-percent says how much of --max-mutating-requests-inflight): send it again later")
+	mustAnswerTooManyRequests(t, refused, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests,
+		"too many requests of this namespace are in flight "+
+			"(--max-namespace-share-percent limits its share of --max-mutating-requests-inflight): send it again later")
 	if refused.Header().Get("Retry-After") == "" {
-		t.Error("the answer does not say when to send it again")
+		t.Error("the response has no Retry-After")
 	}
 	if refused := u.send(toNamespace("honest", 1)); refused != nil {
 		t.Errorf("another namespace was refused: %s", refused.Body)
@@ -103,16 +104,17 @@ func TestANamespaceWithManyRequestsUnderWayLeavesRoomForOthers(t *testing.T) {
 func TestANamespaceWithLargeBodiesUnderWayLeavesRoomForOthers(t *testing.T) {
 	for _, length := range []int64{100, -1} { // of unknown length
 		t.Run(fmt.Sprint(length), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { // which does not wait for the patience
+			synctest.Test(t, func(t *testing.T) { // with a fake clock
 				s := newNamespaceShare(50, 100, newPayloadBudget(4*PayloadCost(100), 50, 100, 100))
-				u := newUnderWay(t, s)
+				u := newBlockedRequests(t, s)
 				for range 2 {
 					if refused := u.send(toNamespace("hostile", length)); refused != nil {
 						t.Fatal(refused.Body)
 					}
 				}
-				if refused := u.send(toNamespace("hostile", length)); refused == nil || !strings.Contains(refused.Body.String(), "--max-inflight-payload-bytes") {
-					t.Errorf("one namespace has more than a half of all bytes under way: %v", refused)
+				if refused := u.send(toNamespace("hostile", length)); refused == nil ||
+					!strings.Contains(refused.Body.String(), "--max-inflight-payload-bytes") {
+					t.Errorf("one namespace has more than half of all bytes in flight: %v", refused)
 				}
 				if refused := u.send(toNamespace("honest", length)); refused != nil {
 					t.Errorf("another namespace was refused: %s", refused.Body)
@@ -125,7 +127,7 @@ func TestANamespaceWithLargeBodiesUnderWayLeavesRoomForOthers(t *testing.T) {
 func TestUnauthenticatedSendersLeaveRoomForTheOthersOfTheirNamespace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newNamespaceShare(50, 8, newPayloadBudget(8*PayloadCost(100), 50, 100, 100))
-		u := newUnderWay(t, s)
+		u := newBlockedRequests(t, s)
 		for range 100 {
 			if u.send(anonymously(toNamespace("demo", 100))) != nil {
 				break
@@ -139,7 +141,7 @@ func TestUnauthenticatedSendersLeaveRoomForTheOthersOfTheirNamespace(t *testing.
 
 func TestWhatOnlyReadsHasNoShare(t *testing.T) {
 	s := newNamespaceShare(1, 1, newPayloadBudget(1, 1, 1, 1))
-	u := newUnderWay(t, s)
+	u := newBlockedRequests(t, s)
 	for range 3 {
 		req := toNamespace("demo", 0)
 		req.Method = http.MethodGet

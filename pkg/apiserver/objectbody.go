@@ -22,21 +22,20 @@ import (
 )
 
 const (
-	// maxObjectParts bounds the names and values of an object beside its payload: "{}" in a list of the object's becomes a
-	// struct of hundreds of bytes, several times. A delivery that a client writes has far fewer.
+	// maxObjectParts bounds the names and values of an object besides its payload: each "{}" in a list becomes a struct
+	// of hundreds of bytes, several times. Deliveries written by clients have far fewer.
 	maxObjectParts = 1024
 
-	// maxOptionsBytes bounds the body of a request that deletes.
+	// maxOptionsBytes bounds the body of a delete request.
 	maxOptionsBytes = 64 << 10
 )
 
-type takenPayloadKey struct{}
+type extractedPayloadKey struct{}
 
-// withBoundedObjects reads the body of each request for our API group that does not go to a delivery endpoint, and refuses
-// what holds more than a client writes. It takes the payload out of a delivery, so that the framework sees {} in its place:
-// it would make maps of the whole, to tell who owns its fields, and so allocate up to 200 times its size. withPayload puts it
-// back. It belongs inside of the budget.
-func withBoundedObjects(next http.Handler, maxObjectBytes int64) http.Handler {
+// withObjectLimit reads and bounds the body of each request for our API group except at the delivery endpoints. It
+// replaces the payload of a delivery with {} for the framework, which would otherwise decode it into maps to track
+// field owners and allocate up to 200 times its size. restorePayload undoes that. It must be inside the payload budget.
+func withObjectLimit(next http.Handler, maxObjectBytes int64) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		info, ok := genericapirequest.RequestInfoFrom(req.Context())
 		limit := int64(0)
@@ -48,11 +47,11 @@ func withBoundedObjects(next http.Handler, maxObjectBytes int64) http.Handler {
 				limit = maxOptionsBytes
 			}
 		}
-		if limit == 0 { // there is no body, or the verb is refused before anything reads it
+		if limit == 0 { // no body, or the verb is rejected before the body is read
 			next.ServeHTTP(w, req)
 			return
 		}
-		bounded, err := boundObject(w, req, limit)
+		bounded, err := limitObject(w, req, limit)
 		if err != nil {
 			deliver.WriteError(w, err)
 			return
@@ -61,28 +60,30 @@ func withBoundedObjects(next http.Handler, maxObjectBytes int64) http.Handler {
 	})
 }
 
-// boundObject returns the request with a body that has no payload and is known to be small enough.
-func boundObject(w http.ResponseWriter, req *http.Request, limit int64) (*http.Request, error) {
+// limitObject returns the request with a bounded body without the payload.
+func limitObject(w http.ResponseWriter, req *http.Request, limit int64) (*http.Request, error) {
 	if !isJSON(req.Header.Get("Content-Type")) {
 		return nil, &apierrors.StatusError{ErrStatus: metav1.Status{
-			Status: metav1.StatusFailure, Code: http.StatusUnsupportedMediaType, Reason: metav1.StatusReasonUnsupportedMediaType,
-			Message: "an object must be sent as JSON, with Content-Type application/json: a few lines of YAML may stand for any amount of it",
+			Status: metav1.StatusFailure, Code: http.StatusUnsupportedMediaType,
+			Reason: metav1.StatusReasonUnsupportedMediaType,
+			Message: "an object must be sent as JSON, with Content-Type application/json: a few lines of YAML can " +
+				"expand to any size",
 		}}
 	}
 	body, err := deliver.ReadBody(w, req, limit, fmt.Sprintf("the object is over %d bytes", limit))
 	if err != nil {
 		return nil, err
 	}
-	taken, rest, err := payload.Take(body, maxObjectParts, "spec", "payload")
+	extracted, rest, err := payload.ExtractValue(body, maxObjectParts, "spec", "payload")
 	if err != nil {
 		return nil, apierrors.NewBadRequest("the object is refused: " + err.Error())
 	}
-	bounded := req.WithContext(context.WithValue(req.Context(), takenPayloadKey{}, taken))
+	bounded := req.WithContext(context.WithValue(req.Context(), extractedPayloadKey{}, extracted))
 	bounded.Body, bounded.ContentLength = io.NopCloser(bytes.NewReader(rest)), int64(len(rest))
 	return bounded, nil
 }
 
-// isJSON reports whether the framework takes what has that Content-Type for JSON.
+// isJSON reports whether the framework decodes that Content-Type as JSON.
 func isJSON(contentType string) bool {
 	if contentType == "" {
 		return true
@@ -91,9 +92,10 @@ func isJSON(contentType string) bool {
 	return err == nil && mediaType == runtime.ContentTypeJSON
 }
 
-// withPayload gives a delivery back the payload that was taken out of it.
-func withPayload(ctx context.Context, delivery *postern.WebhookDelivery) {
-	if taken, ok := ctx.Value(takenPayloadKey{}).([]byte); ok && taken != nil && delivery.Spec.Payload != nil {
-		delivery.Spec.Payload.Raw = taken
+// restorePayload restores the payload extracted by withObjectLimit.
+func restorePayload(ctx context.Context, delivery *postern.WebhookDelivery) {
+	if extracted, ok := ctx.Value(extractedPayloadKey{}).([]byte); ok && extracted != nil &&
+		delivery.Spec.Payload != nil {
+		delivery.Spec.Payload.Raw = extracted
 	}
 }

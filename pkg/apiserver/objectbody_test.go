@@ -27,19 +27,19 @@ func toCreate(verb, contentType, body string) *http.Request {
 func TestAPayloadIsTakenOutOfAnObjectAndPutBack(t *testing.T) {
 	const body = `{"spec":{"payload":{"ref":"main"},"headers":{}}}`
 	served := false
-	withBoundedObjects(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+	withObjectLimit(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 		served = true
 		rest, err := io.ReadAll(req.Body)
 		if err != nil || string(rest) != `{"spec":{"payload":{},"headers":{}}}` {
 			t.Errorf("got %s, %v", rest, err)
 		}
 		d := &postern.WebhookDelivery{Spec: postern.WebhookDeliverySpec{Payload: &postern.JSON{Raw: []byte("{}")}}}
-		if withPayload(req.Context(), d); string(d.Spec.Payload.Raw) != `{"ref":"main"}` {
-			t.Errorf("got back %s", d.Spec.Payload.Raw)
+		if restorePayload(req.Context(), d); string(d.Spec.Payload.Raw) != `{"ref":"main"}` {
+			t.Errorf("restored %s", d.Spec.Payload.Raw)
 		}
 		none := &postern.WebhookDelivery{}
-		if withPayload(req.Context(), none); none.Spec.Payload != nil {
-			t.Errorf("got %s where there is no payload", none.Spec.Payload.Raw)
+		if restorePayload(req.Context(), none); none.Spec.Payload != nil {
+			t.Errorf("restored %s without a payload", none.Spec.Payload.Raw)
 		}
 	}), 1000).ServeHTTP(httptest.NewRecorder(), toCreate("create", "", body))
 	if !served {
@@ -56,31 +56,37 @@ func TestABodyIsRefusedBeforeAnythingIsMadeOfIt(t *testing.T) {
 		reason metav1.StatusReason
 		says   string
 	}{
-		{"many items", toCreate("create", "application/json", many), 400, metav1.StatusReasonBadRequest, "of which at most 1024 are read"},
-		{"not UTF-8", toCreate("create", "application/json", "{\"spec\":{\"ref\":\"\xff\"}}"), 400, metav1.StatusReasonBadRequest, "is not UTF-8"},
+		{"many items", toCreate("create", "application/json", many), 400, metav1.StatusReasonBadRequest,
+			"but at most 1024 are read"},
+		{"not UTF-8", toCreate("create", "application/json", "{\"spec\":{\"ref\":\"\xff\"}}"), 400,
+			metav1.StatusReasonBadRequest, "is not UTF-8"},
 		{"not JSON", toCreate("create", "", `{"spec":{"ref":`), 400, metav1.StatusReasonBadRequest, "is not JSON"},
-		{"YAML", toCreate("create", "application/yaml", "a: b"), 415, metav1.StatusReasonUnsupportedMediaType, "must be sent as JSON"},
-		{"too large", toCreate("create", "application/json", strings.Repeat(" ", 100_001)), 413, metav1.StatusReasonRequestEntityTooLarge,
+		{"YAML", toCreate("create", "application/yaml", "a: b"), 415, metav1.StatusReasonUnsupportedMediaType,
+			"must be sent as JSON"},
+		{"too large", toCreate("create", "application/json", strings.Repeat(" ", 100_001)), 413,
+			metav1.StatusReasonRequestEntityTooLarge,
 			"the object is over 100000 bytes"},
-		{"large options of a deletion", toCreate("deletecollection", "application/json", strings.Repeat(" ", maxOptionsBytes+1)), 413,
+		{"large options of a deletion",
+			toCreate("deletecollection", "application/json", strings.Repeat(" ", maxOptionsBytes+1)), 413,
 			metav1.StatusReasonRequestEntityTooLarge, "the object is over 65536 bytes"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			answer := httptest.NewRecorder()
-			withBoundedObjects(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			withObjectLimit(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 				t.Error("the request was served")
 			}), 100_000).ServeHTTP(answer, test.req)
-			mustBeTold(t, answer, test.code, test.reason, test.says)
+			mustAnswerTooManyRequests(t, answer, test.code, test.reason, test.says)
 		})
 	}
 }
 
 func TestOtherBodiesAreNotRead(t *testing.T) {
-	door := toCreate("create", "application/json", "{")
-	info := toDoor
-	door = door.WithContext(genericapirequest.WithRequestInfo(door.Context(), &info))
-	for name, req := range map[string]*http.Request{"a payload": door, "no body": httptest.NewRequest(http.MethodGet, "/", nil)} {
-		withBoundedObjects(http.HandlerFunc(func(_ http.ResponseWriter, got *http.Request) {
+	endpointReq := toCreate("create", "application/json", "{")
+	info := toEndpoint
+	endpointReq = endpointReq.WithContext(genericapirequest.WithRequestInfo(endpointReq.Context(), &info))
+	for name, req := range map[string]*http.Request{"a payload": endpointReq,
+		"no body": httptest.NewRequest(http.MethodGet, "/", nil)} {
+		withObjectLimit(http.HandlerFunc(func(_ http.ResponseWriter, got *http.Request) {
 			if got != req {
 				t.Errorf("%s: the request was changed", name)
 			}

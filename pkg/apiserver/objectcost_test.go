@@ -25,8 +25,8 @@ import (
 	posternopenapi "postern.dev/postern/pkg/generated/openapi"
 )
 
-// framework does to the body of a request what the framework does before admission, as far as it costs memory: it decodes
-// it, strictly, and notes who owns its fields.
+// framework does what the framework does to a body before admission, as far as it costs memory: it decodes the body
+// strictly and tracks field owners.
 type framework struct {
 	decoder runtime.Decoder
 	fields  *managedfields.FieldManager
@@ -36,7 +36,8 @@ func newFramework(t *testing.T) framework {
 	t.Helper()
 	kind := v1alpha1.SchemeGroupVersion.WithKind("WebhookDelivery")
 	internal := schema.GroupVersion{Group: postern.GroupName, Version: runtime.APIVersionInternal}
-	config := genericapiserver.DefaultOpenAPIV3Config(posternopenapi.GetOpenAPIDefinitions, openapi.NewDefinitionNamer(Scheme))
+	config := genericapiserver.DefaultOpenAPIV3Config(posternopenapi.GetOpenAPIDefinitions,
+		openapi.NewDefinitionNamer(Scheme))
 	var names []string
 	for name := range posternopenapi.GetOpenAPIDefinitions(func(string) spec.Ref { return spec.Ref{} }) {
 		if strings.HasSuffix(name, ".WebhookDelivery") {
@@ -51,7 +52,8 @@ func newFramework(t *testing.T) framework {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fields, err := managedfields.NewDefaultFieldManager(types, runtime.UnsafeObjectConvertor(Scheme), Scheme, Scheme, kind, internal, "", nil)
+	fields, err := managedfields.NewDefaultFieldManager(types, runtime.UnsafeObjectConvertor(Scheme), Scheme, Scheme,
+		kind, internal, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +61,7 @@ func newFramework(t *testing.T) framework {
 	return framework{Codecs.DecoderToVersion(info.StrictSerializer, internal), fields}
 }
 
-// ServeHTTP answers nothing.
+// ServeHTTP decodes the object and writes no response.
 func (f framework) ServeHTTP(_ http.ResponseWriter, req *http.Request) {
 	body, _ := io.ReadAll(req.Body)
 	obj, _, _ := f.decoder.Decode(body, nil, &postern.WebhookDelivery{})
@@ -71,7 +73,9 @@ func (f framework) ServeHTTP(_ http.ResponseWriter, req *http.Request) {
 func TestAnObjectCostsNoMoreThanItCountsAs(t *testing.T) {
 	const size = 512 << 10
 	repeated := func(prefix, item, suffix string, bytes int) string {
-		return prefix + strings.TrimSuffix(strings.Repeat(item+",", max(1, (bytes-len(prefix)-len(suffix))/(len(item)+1))), ",") + suffix
+		return prefix +
+			strings.TrimSuffix(strings.Repeat(item+",", max(1, (bytes-len(prefix)-len(suffix))/(len(item)+1))), ",") +
+			suffix
 	}
 	named := func(prefix, value, suffix string, bytes int) string {
 		var b strings.Builder
@@ -83,7 +87,7 @@ func TestAnObjectCostsNoMoreThanItCountsAs(t *testing.T) {
 	}
 	const head = `{"apiVersion":"postern.dev/v1alpha1","kind":"WebhookDelivery","metadata":{"name":"a"`
 	f := newFramework(t)
-	handler := withBoundedObjects(f, size)
+	handler := withObjectLimit(f, size)
 	bodies := map[string]string{
 		"payload of names":   named(head+`},"spec":{"payload":{`, `0`, `}}}`, size/8),
 		"payload of numbers": repeated(head+`},"spec":{"payload":[`, `0`, `]}}`, size/8),
@@ -92,15 +96,16 @@ func TestAnObjectCostsNoMoreThanItCountsAs(t *testing.T) {
 		"annotation of text": head + `,"annotations":{"a":"` + strings.Repeat(`\n`, size/2-100) + `"}}}`,
 		"header of text":     head + `},"spec":{"headers":{"a":"` + strings.Repeat(`\n`, size/2-100) + `"}}}`,
 		"no JSON":            head + strings.Repeat("[", size-200),
-		// The framework reads text that is not UTF-8.
+		// The framework accepts text that is not UTF-8.
 		"owners, not UTF-8":  repeated(head+`,"annotations":{"a":"`+"\xff"+`"},"ownerReferences":[`, `{}`, `]}}`, size),
 		"payload, not UTF-8": repeated(head+`,"annotations":{"a":"`+"\xff"+`"}},"spec":{"payload":[`, `0`, `]}}`, size),
 	}
-	for _, bytes := range []int{2900, size} { // as many as are read, and as many as fit
+	for _, bytes := range []int{2900, size} { // the maximum that is read, and the maximum that fits
 		for name, list := range map[string][3]string{
 			"managed fields": {`,"managedFields":[`, `{}`, `]}}`}, "owners": {`,"ownerReferences":[`, `{}`, `]}}`},
 			"finalizers": {`,"finalizers":[`, `""`, `]}}`}, "events": {`},"spec":{"events":[`, `{}`, `]}}`},
-			"results": {`},"status":{"targets":[`, `{}`, `]}}`}, "conditions": {`},"status":{"conditions":[`, `{}`, `]}}`},
+			"results":    {`},"status":{"targets":[`, `{}`, `]}}`},
+			"conditions": {`},"status":{"conditions":[`, `{}`, `]}}`},
 		} {
 			bodies[fmt.Sprintf("%d bytes of %s", bytes, name)] = repeated(head+list[0], list[1], list[2], bytes)
 		}
@@ -118,7 +123,7 @@ func TestAnObjectCostsNoMoreThanItCountsAs(t *testing.T) {
 		goruntime.ReadMemStats(&after)
 		got, most := int64(after.TotalAlloc-before.TotalAlloc), objectCost(int64(len(body)))
 		if got > most {
-			t.Errorf("%s: %d bytes allocate %d, more than %d", name, len(body), got, most)
+			t.Errorf("%s: %d bytes allocate %d bytes, more than %d", name, len(body), got, most)
 		}
 	}
 }

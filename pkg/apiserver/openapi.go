@@ -14,24 +14,25 @@ import (
 const (
 	fieldValidationParameter = "fieldValidation"
 	namePathSuffix           = "/{name}"
-	patchIsRefused           = "Not allowed: what is recorded can't be changed. It is described because kubectl looks here, and nowhere else, " +
-		"for whether the server validates the fields of an object that is created."
+	patchDescription         = "Not allowed: a delivery is immutable. The operation is described because kubectl " +
+		"looks only here for whether the server validates the fields of a created object."
 )
 
-// DescribeFieldValidation adds to each object that can be created, but not patched, a PATCH that tells of the parameter
-// fieldValidation. It is for OpenAPI v3, after the document has been built, and returns the same document.
+// DescribeFieldValidation adds a PATCH with the parameter fieldValidation to each object that can be created but not
+// patched. It is a post-processor of the built OpenAPI v3 document and returns the same document.
 //
-// kubectl asks the server to validate what it creates only if it finds the parameter at a PATCH of the kind:
-// https://github.com/kubernetes/cli-runtime/blob/v0.37.1/pkg/resource/query_param_verifier_v3.go
-// Else it looks whether the kind is that of a custom resource, for which it lists all CustomResourceDefinitions, and whoever
-// may not do that could not create anything with it.
+// kubectl asks the server to validate a created object only if the PATCH of its kind has the parameter:
+// https://github.com/kubernetes/cli-runtime/blob/v0.37.1/pkg/resource/query_param_verifier_v3.go Otherwise kubectl
+// lists all CustomResourceDefinitions to see whether the kind is a custom resource. A user without that permission
+// could not create anything with kubectl.
 func DescribeFieldValidation(document *spec3.OpenAPI) (*spec3.OpenAPI, error) {
 	if document.Paths == nil {
 		return document, nil
 	}
 	for path, object := range document.Paths.Paths {
 		collection := document.Paths.Paths[strings.TrimSuffix(path, namePathSuffix)]
-		if !strings.HasSuffix(path, namePathSuffix) || object.Get == nil || object.Patch != nil || collection == nil || collection.Post == nil {
+		if !strings.HasSuffix(path, namePathSuffix) || object.Get == nil || object.Patch != nil || collection == nil ||
+			collection.Post == nil {
 			continue
 		}
 		parameters := collection.Post.Parameters
@@ -39,16 +40,16 @@ func DescribeFieldValidation(document *spec3.OpenAPI) (*spec3.OpenAPI, error) {
 		if i < 0 {
 			continue
 		}
-		object.Patch = refusedPatch(object.Get, parameters[i])
+		object.Patch = patchOperation(object.Get, parameters[i])
 	}
 	return document, nil
 }
 
-// refusedPatch describes the operation beside the one that gets the object.
-func refusedPatch(get *spec3.Operation, fieldValidation *spec3.Parameter) *spec3.Operation {
+// patchOperation returns the rejected PATCH for the object that get reads.
+func patchOperation(get *spec3.Operation, fieldValidation *spec3.Parameter) *spec3.Operation {
 	patch := &spec3.Operation{}
 	patch.Tags = get.Tags
-	patch.Description = patchIsRefused
+	patch.Description = patchDescription
 	patch.OperationId = "patch" + strings.TrimPrefix(get.OperationId, "read")
 	patch.Parameters = []*spec3.Parameter{fieldValidation}
 	refused := &spec3.Response{}

@@ -62,7 +62,7 @@ func TestFieldValidationIsDescribedWhereAnObjectCanBeCreatedButNotPatched(t *tes
 		t.Errorf("parameters of PATCH (-want +got):\n%s", diff)
 	}
 	if document.Paths.Paths["/created/{name}"].Patch.Responses.StatusCodeResponses[405] == nil {
-		t.Error("that it is answered with 405 is not described")
+		t.Error("the response 405 is not described")
 	}
 }
 

@@ -19,101 +19,98 @@ import (
 )
 
 const (
-	// budgetPatience is how long a request waits for memory, while its body arrives and once more before it is decoded.
-	// Senders give up after about ten seconds, and what comes after the wait takes time too.
-	budgetPatience = 3 * time.Second
+	// budgetTimeout is how long a request waits for memory while its body arrives, and again before it is decoded.
+	// Senders time out after about ten seconds, and processing after the wait also takes time.
+	budgetTimeout = 3 * time.Second
 
-	// arrivingPart is which part of the bytes for decoding bodies that arrive have beside these.
-	arrivingPart = 4
+	// Arriving bodies have 1/arrivingDivisor of the bytes for decoding, in addition to these.
+	arrivingDivisor = 4
 
-	// retryAfterSeconds is what a sender is told to wait when there is more to do than can be done.
+	// retryAfterSeconds is the Retry-After of responses to requests over a limit.
 	retryAfterSeconds = 5
 )
 
-// payloadBudget bounds the memory that all bodies which are worked on at a time may take, each with what is made of it, and
-// how much of that one flow may take. How many requests are under way is bounded too, but that alone allows each of them
-// the largest body.
+// payloadBudget bounds the memory of all bodies in flight, with what is decoded from them, and the part of it that one
+// flow may use. Bounding the number of requests alone would allow each of them the largest body.
 //
-// Bodies that arrive have bytes of their own, or a few clients that send slowly would take all there is. One that has arrived
-// gives those back once it has what decoding takes; so none of these waits for one that arrives. The first bytes of each,
-// deliver.FirstBytes, are outside of the budget: what is announced and not sent takes nothing of it, and most webhooks are no
-// larger. How many requests are under way bounds those.
+// Arriving bodies have a separate budget, otherwise a few slow clients would use up everything. An arrived body
+// releases it once it has memory for decoding, so decoding never waits for arriving bodies. The first bytes of each
+// body, deliver.FirstBytes, are not budgeted but bounded by the number of requests: a client that announces a body and
+// does not send it uses no budget, and most webhooks are not larger.
 type payloadBudget struct {
 	arriving, decoding *fairness.Slots
-	// total bytes for decoding; a body that costs more is refused.
+	// total bytes for decoding; larger bodies are rejected.
 	total int64
-	// largestPayload and largestObject are the limits that delivery endpoints and objects have; a body of unknown length
-	// counts as one of these.
+	// largestPayload and largestObject are the size limits of delivery endpoints and of objects. A body of unknown
+	// length counts as the largest.
 	largestPayload, largestObject int64
-	patience                      time.Duration
+	timeout                       time.Duration
 	notices                       *fairness.Notices
 }
 
 func newPayloadBudget(total int64, sharePercent int, largestPayload, largestObject int64) *payloadBudget {
-	arriving := max(total/arrivingPart, arrivalCost(max(largestPayload, largestObject)))
+	arriving := max(total/arrivingDivisor, arrivalCost(max(largestPayload, largestObject)))
 	return &payloadBudget{
 		arriving: fairness.NewSlots(fairness.Share{Total: arriving, Percent: sharePercent}),
 		decoding: fairness.NewSlots(fairness.Share{Total: total, Percent: sharePercent}),
 		total:    total, largestPayload: largestPayload, largestObject: largestObject,
-		patience: budgetPatience, notices: fairness.NewNotices(),
+		timeout: budgetTimeout, notices: fairness.NewNotices(),
 	}
 }
 
-// arrivalCost returns how many bytes of memory a body of that many bytes takes until it has arrived: twice its size, if
-// the buffer had to grow.
+// arrivalCost returns the memory, in bytes, of a body until it has arrived: twice its size, if the buffer had to grow.
 func arrivalCost(bodyBytes int64) int64 { return 2 * bodyBytes }
 
-// PayloadCost returns the most memory, in bytes, that a payload of so many bytes takes while it is worked on: the body itself
-// and what decoding allocates.
+// PayloadCost returns the most memory, in bytes, that a payload takes: its body and what decoding allocates.
 func PayloadCost(bodyBytes int64) int64 {
 	return arrivalCost(bodyBytes) + payload.MaxDecodeCost(bodyBytes)
 }
 
-// An object takes, beside what its payload does, the body as it came, a copy without the payload, and what the framework
-// makes of that: two copies of each text, and of maxObjectParts names and values what the most costly of them cost.
+// In addition to its payload, an object takes its original body, a copy without the payload, and what the framework
+// decodes: two copies of each string, and maxObjectParts times the most expensive name or value.
 const (
 	objectCostPerByte = 4
 	basicObjectCost   = 2 << 20
 )
 
-// objectCost returns the most memory, in bytes, that an object of so many bytes takes while it is worked on.
+// objectCost returns the most memory, in bytes, that an object of that many bytes takes while it is processed.
 func objectCost(bodyBytes int64) int64 {
 	return PayloadCost(bodyBytes) + basicObjectCost + objectCostPerByte*bodyBytes
 }
 
-// MinPayloadBudget returns how many bytes the budget must have at least: what a payload of maxPayloadBytes may take, or an object
-// without one.
+// MinPayloadBudget returns the bytes needed for a payload of maxPayloadBytes, or for an object without a payload.
 func MinPayloadBudget(maxPayloadBytes int64) int64 {
 	return max(PayloadCost(maxPayloadBytes), objectCost(objectBytes(0)))
 }
 
-// bodies says how large the bodies at an endpoint may be, and what they cost.
-type bodies struct {
+// bodyClass is the size limit and the memory cost of bodies at an endpoint.
+type bodyClass struct {
 	largest int64
 	cost    func(bodyBytes int64) int64
 }
 
-func (b *payloadBudget) payloads() bodies { return bodies{b.largestPayload, PayloadCost} }
-func (b *payloadBudget) objects() bodies  { return bodies{b.largestObject, objectCost} }
+func (b *payloadBudget) payloads() bodyClass { return bodyClass{b.largestPayload, PayloadCost} }
+func (b *payloadBudget) objects() bodyClass  { return bodyClass{b.largestObject, objectCost} }
 
-// bodiesAt returns what the bodies are at the endpoint of a request.
-func (b *payloadBudget) bodiesAt(info *genericapirequest.RequestInfo) bodies {
+// bodyClassFor returns the class of bodies at the endpoint of a request.
+func (b *payloadBudget) bodyClassFor(info *genericapirequest.RequestInfo) bodyClass {
 	if info.Subresource != "" {
 		return b.payloads()
 	}
 	return b.objects()
 }
 
-// hold returns a request with a body that waits for the memory that it takes: after its first bytes for what it takes until it
-// has arrived, and at its end for what decoding takes. Call release once the body is worked on no more. Errors, also that of
-// the body, are ready to be answered.
-func (b *payloadBudget) hold(req *http.Request, flow fairness.Flow, kind bodies) (bounded *http.Request, release func(), err error) {
+// reserve returns the request with a body that waits for its memory: for arriving after its first bytes, and for
+// decoding at its end. Call release when the body is no longer used. Errors, also of the body, are API statuses.
+func (b *payloadBudget) reserve(
+	req *http.Request, flow fairness.Flow, kind bodyClass,
+) (bounded *http.Request, release func(), err error) {
 	if req.ContentLength == 0 {
 		return req, func() {}, nil
 	}
 	length := req.ContentLength
 	switch {
-	case length < 0 || length > kind.largest: // chunked, or too large, which is noticed only by reading that much
+	case length < 0 || length > kind.largest: // chunked, or too large, which reading will find out
 		length = kind.largest
 	case kind.cost(length) > b.total:
 		return nil, nil, errOverBudget()
@@ -121,25 +118,25 @@ func (b *payloadBudget) hold(req *http.Request, flow fairness.Flow, kind bodies)
 	body := &budgetedBody{ReadCloser: req.Body, ctx: req.Context(), budget: b, flow: flow, kind: kind, length: length}
 	bounded = req.WithContext(req.Context())
 	bounded.Body = body
-	return bounded, body.giveBack, nil
+	return bounded, body.releaseMemory, nil
 }
 
-// budgetedBody is a body that takes its memory from a budget. One goroutine at a time uses it.
+// budgetedBody is a body that acquires its memory from a budget. It is not safe for concurrent use.
 type budgetedBody struct {
 	io.ReadCloser
-	ctx    context.Context //nolint:containedctx // a body is read without one
+	ctx    context.Context //nolint:containedctx // Read has no context parameter
 	budget *payloadBudget
 	flow   fairness.Flow
-	kind   bodies
+	kind   bodyClass
 
-	length  int64 // in bytes, or how long it may become
+	length  int64 // bytes, at most
 	read    int64 // bytes
 	arrived bool
-	release func() // of what it holds now; nil if that is nothing
+	release func() // nil if no memory is held
 }
 
-// Read returns more than the first bytes of a body, and its end, once there is the memory for it. A body that is too large is
-// not decoded.
+// Read waits for memory before it returns more than the first bytes, and before it returns io.EOF. It acquires no
+// memory to decode a body that is too large.
 func (b *budgetedBody) Read(p []byte) (int, error) {
 	if b.length > deliver.FirstBytes && b.release == nil {
 		if b.read >= deliver.FirstBytes {
@@ -166,36 +163,37 @@ func (b *budgetedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// acquire waits for bytes in place of those that it holds.
+// acquire waits for bytes, then releases those held before.
 func (b *budgetedBody) acquire(slots *fairness.Slots, bytes int64) error {
-	ctx, cancel := context.WithTimeout(b.ctx, b.budget.patience)
+	ctx, cancel := context.WithTimeout(b.ctx, b.budget.timeout)
 	defer cancel()
 	release, err := slots.Acquire(ctx, b.flow, bytes)
 	switch {
 	case err == nil:
-		b.giveBack()
+		b.releaseMemory()
 		b.release = release
 		return nil
 	case b.ctx.Err() != nil:
-		return errClientLeft()
+		return errRequestEnded()
 	case errors.Is(err, fairness.ErrShare):
 		countRefused(causeNamespaceRequests)
 		b.budget.notices.Refused(b.flow, causeNamespaceRequests)
-		return errOverShare("the bodies of requests to this namespace take the memory that it may take", "--max-inflight-payload-bytes")
+		return errOverShare("too many bytes of request bodies of this namespace are in flight",
+			"--max-inflight-payload-bytes")
 	}
 	countRefused(causePayloadBytes)
 	return apierrors.NewTooManyRequests(
-		"the bodies of other requests take the memory that there is (--max-inflight-payload-bytes bounds it): send it again later",
+		"request bodies in flight use all of --max-inflight-payload-bytes: send it again later",
 		retryAfterSeconds)
 }
 
-// giveBack gives back what it holds.
-func (b *budgetedBody) giveBack() {
+func (b *budgetedBody) releaseMemory() {
 	if b.release != nil {
 		b.release()
 	}
 }
 
 func errOverBudget() error {
-	return apierrors.NewRequestEntityTooLargeError("to decode it may take more memory than --max-inflight-payload-bytes allows: send less at a time")
+	return apierrors.NewRequestEntityTooLargeError(
+		"decoding may take more memory than --max-inflight-payload-bytes allows: send less at a time")
 }

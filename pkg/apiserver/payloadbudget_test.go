@@ -27,11 +27,12 @@ import (
 )
 
 var (
-	toDoor   = genericapirequest.RequestInfo{APIGroup: postern.GroupName, Resource: "gatewaysyncs", Subresource: "webhookdeliveries"}
+	toEndpoint = genericapirequest.RequestInfo{APIGroup: postern.GroupName, Resource: "gatewaysyncs",
+		Subresource: "webhookdeliveries"}
 	toObject = genericapirequest.RequestInfo{APIGroup: postern.GroupName, Resource: "webhookdeliveries"}
 )
 
-// requestWith returns a request with a body of that length; -1 is one of which the length is not known.
+// requestWith returns a request with a body of that length; -1 is unknown.
 func requestWith(info genericapirequest.RequestInfo, length int64) *http.Request {
 	req := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("x"))
 	req.ContentLength = length
@@ -40,8 +41,7 @@ func requestWith(info genericapirequest.RequestInfo, length int64) *http.Request
 
 var demo = fairness.Flow{Namespace: "demo"}
 
-// mustHaveFree fails the test unless exactly that much is free for another flow. Call it in a bubble, in which nothing waits
-// for the patience.
+// mustHaveFree fails the test unless exactly that many bytes are free for another flow. Call it in a synctest bubble.
 func mustHaveFree(t *testing.T, slots *fairness.Slots, want int64) {
 	t.Helper()
 	other := fairness.Flow{Namespace: "other"}
@@ -65,9 +65,9 @@ func TestABodyCountsByItsLengthAndAtMostAsTheLargest(t *testing.T) {
 	payloads, objects := (*payloadBudget).payloads, (*payloadBudget).objects
 	for _, test := range []struct {
 		name              string
-		kind              func(*payloadBudget) bodies
+		kind              func(*payloadBudget) bodyClass
 		length, sent      int64
-		arriving, arrived int64 // once more than the first bytes have come, if so many come, and at the end
+		arriving, arrived int64 // after the first bytes, if there are more, and at the end
 	}{
 		{"a payload", payloads, 80_000, 80_000, 160_000, PayloadCost(80_000)},
 		{"a payload over the limit", payloads, 100_001, 100_001, 200_000, 0},
@@ -82,7 +82,7 @@ func TestABodyCountsByItsLengthAndAtMostAsTheLargest(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newPayloadBudget(total, 100, largestPayload, largestObject)
-				bounded, release, err := b.hold(requestOf(test.length, test.sent), demo, test.kind(b))
+				bounded, release, err := b.reserve(requestOf(test.length, test.sent), demo, test.kind(b))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -107,9 +107,9 @@ func TestABodyCountsByItsLengthAndAtMostAsTheLargest(t *testing.T) {
 	}
 }
 
-// requestOf returns a request that announces a body of a length, -1 for none, and sends so many bytes.
+// requestOf returns a request that announces a body of a length, -1 for unknown, and sends that many bytes.
 func requestOf(length, sent int64) *http.Request {
-	req := requestWith(toDoor, length)
+	req := requestWith(toEndpoint, length)
 	req.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", int(sent))))
 	return req
 }
@@ -121,13 +121,13 @@ func TestARequestWaitsForItsShareOfTheBudget(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newPayloadBudget(PayloadCost(100_000), 100, 100_000, 100_000)
 				slots := map[string]*fairness.Slots{afterFirst: b.arriving, beforeDecoding: b.decoding}[step]
-				giveBack, err := slots.Acquire(t.Context(), fairness.Flow{}, b.total) // all there are
+				release, err := slots.Acquire(t.Context(), fairness.Flow{}, b.total) // all bytes
 				if err != nil {
 					t.Fatal(err)
 				}
 				answered := make(chan error, 1)
 				go func() {
-					bounded, release, err := b.hold(requestOf(80_000, 80_000), demo, b.payloads())
+					bounded, release, err := b.reserve(requestOf(80_000, 80_000), demo, b.payloads())
 					if err == nil {
 						defer release()
 						_, err = io.Copy(io.Discard, bounded.Body)
@@ -136,9 +136,9 @@ func TestARequestWaitsForItsShareOfTheBudget(t *testing.T) {
 				}()
 				synctest.Wait()
 				if len(answered) > 0 {
-					t.Fatalf("a request that must wait is answered: %v", <-answered)
+					t.Fatalf("a request that must wait was answered: %v", <-answered)
 				}
-				giveBack()
+				release()
 				if err := <-answered; err != nil {
 					t.Error(err)
 				}
@@ -155,16 +155,17 @@ func TestARequestThatWaitsTooLongIsToldToComeAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		start := time.Now()
-		bounded, release, err := b.hold(requestOf(7, 7), demo, b.payloads())
+		bounded, release, err := b.reserve(requestOf(7, 7), demo, b.payloads())
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, err = io.Copy(io.Discard, bounded.Body)
-		if code, retry := told(t, err, "--max-inflight-payload-bytes"); code != http.StatusTooManyRequests || retry != 5 {
+		code, retry := assertTooManyRequests(t, err, "--max-inflight-payload-bytes")
+		if code != http.StatusTooManyRequests || retry != 5 {
 			t.Errorf("got %d, Retry-After %d; want 429, 5", code, retry)
 		}
-		if waited := time.Since(start); waited != budgetPatience {
-			t.Errorf("it waited %s, want %s", waited, budgetPatience)
+		if waited := time.Since(start); waited != budgetTimeout {
+			t.Errorf("it waited %s, want %s", waited, budgetTimeout)
 		}
 		release()
 		mustHaveFree(t, b.decoding, free)
@@ -177,24 +178,25 @@ func TestAnObjectThatMayTakeMoreThanTheBudgetIsRefused(t *testing.T) {
 	for _, length := range []int64{largest, -1} {
 		req := requestWith(toObject, length)
 		req.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", largest)))
-		bounded, release, err := b.hold(req, demo, b.objects())
+		bounded, release, err := b.reserve(req, demo, b.objects())
 		if err == nil {
 			_, err = io.Copy(io.Discard, bounded.Body)
 			release()
 		}
-		if code, _ := told(t, err, "--max-inflight-payload-bytes"); code != http.StatusRequestEntityTooLarge {
+		code, _ := assertTooManyRequests(t, err, "--max-inflight-payload-bytes")
+		if code != http.StatusRequestEntityTooLarge {
 			t.Errorf("got %d, want 413", code)
 		}
 	}
 }
 
-// As many as may be under way, each in a namespace of its own and so within a share of its own.
+// The maximum number of requests in flight, each in a namespace of its own and so within its share.
 func TestClientsThatAnnounceBodiesAndSendLittleLeaveRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newPayloadBudget(128<<20, 50, 1<<20, 2<<20)
 		for i := range 200 {
 			flow := fairness.Flow{Namespace: fmt.Sprintf("invented-%d", i), Anonymous: true}
-			bounded, _, err := b.hold(requestOf(1<<20, deliver.FirstBytes), flow, b.payloads())
+			bounded, _, err := b.reserve(requestOf(1<<20, deliver.FirstBytes), flow, b.payloads())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -208,9 +210,9 @@ func TestClientsThatAnnounceBodiesAndSendLittleLeaveRoom(t *testing.T) {
 	})
 }
 
-// read is what a request with a body of that size does: it returns once the body is worked on no more.
+// read processes a request with a body of that size and returns when the body is released.
 func read(b *payloadBudget, flow fairness.Flow, size int) error {
-	bounded, release, err := b.hold(requestOf(int64(size), int64(size)), flow, b.payloads())
+	bounded, release, err := b.reserve(requestOf(int64(size), int64(size)), flow, b.payloads())
 	if err != nil {
 		return err
 	}
@@ -222,7 +224,7 @@ func read(b *payloadBudget, flow fairness.Flow, size int) error {
 	return nil
 }
 
-// A body by itself needs more than a share of half of it.
+// The body alone needs more than a share of half the budget.
 func TestTheLargestBodyIsTakenWhereOneFits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newPayloadBudget(PayloadCost(1<<20), 50, 1<<20, 1<<20)
@@ -256,12 +258,12 @@ func TestAClientThatLeavesWaitsNoLonger(t *testing.T) {
 		ctx, leave := context.WithCancel(t.Context())
 		leave()
 		start := time.Now()
-		bounded, _, err := b.hold(requestOf(80_000, 80_000).WithContext(ctx), demo, b.payloads())
+		bounded, _, err := b.reserve(requestOf(80_000, 80_000).WithContext(ctx), demo, b.payloads())
 		if err != nil {
 			t.Fatal(err)
 		}
 		if _, err := io.Copy(io.Discard, bounded.Body); err == nil {
-			t.Error("got a share of a budget that is used up")
+			t.Error("got a share of an exhausted budget")
 		}
 		if waited := time.Since(start); waited != 0 {
 			t.Errorf("it waited %s", waited)
@@ -269,24 +271,27 @@ func TestAClientThatLeavesWaitsNoLonger(t *testing.T) {
 	})
 }
 
-// mustBeTold fails the test unless the answer is a metav1.Status in JSON of that code and reason, which says that.
-func mustBeTold(t *testing.T, answer *httptest.ResponseRecorder, code int, reason metav1.StatusReason, says string) {
+// mustAnswerTooManyRequests fails the test unless the response is a metav1.Status in JSON with that code and reason,
+// and a message that contains says.
+func mustAnswerTooManyRequests(
+	t *testing.T, answer *httptest.ResponseRecorder, code int, reason metav1.StatusReason, says string,
+) {
 	t.Helper()
 	var status metav1.Status
 	if err := json.Unmarshal(answer.Body.Bytes(), &status); err != nil {
-		t.Fatalf("the answer %d is no JSON: %v: %s", answer.Code, err, answer.Body)
+		t.Fatalf("the response %d is not JSON: %v: %s", answer.Code, err, answer.Body)
 	}
-	type told struct {
+	type response struct {
 		Code, StatusCode int32
 		Kind, Type       string
 		Reason           metav1.StatusReason
 	}
-	want := told{int32(code), int32(code), "Status", "application/json", reason}
-	got := told{int32(answer.Code), status.Code, status.Kind, answer.Header().Get("Content-Type"), status.Reason}
+	want := response{int32(code), int32(code), "Status", "application/json", reason}
+	got := response{int32(answer.Code), status.Code, status.Kind, answer.Header().Get("Content-Type"), status.Reason}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("answer (-want +got):\n%s", diff)
+		t.Errorf("response (-want +got):\n%s", diff)
 	}
 	if !strings.Contains(status.Message, says) {
-		t.Errorf("the message does not say %q: %s", says, status.Message)
+		t.Errorf("the message does not contain %q: %s", says, status.Message)
 	}
 }

@@ -14,56 +14,54 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// watchWriteTimeout is how long a client may take to read one event of a watch.
+// watchWriteTimeout bounds how long a client may take to read one watch event.
 const watchWriteTimeout = 10 * time.Second
 
-// withPoliteReads lets lists and watches of our API group leave room for others.
+// withYieldingReads keeps lists and watches of our API group from delaying other requests.
 //
-// A watch ends whose client does not read. The framework stops to send to it, but keeps up to 100 events with their JSON, tens
-// of megabytes, until the client leaves. A client that watches begins anew after an end. A watch by WebSocket is not bounded so:
-// the framework writes past the response.
+// It ends a watch whose client stops reading. The framework would keep up to 100 events with their JSON, tens of
+// megabytes, until the client leaves. Watching clients reconnect. Watches over WebSocket are not bounded, because the
+// framework bypasses the response writer.
 //
-// After each object that is encoded, other goroutines come first. To encode many large ones would keep a processor busy for
-// long, and what is delivered meanwhile passes through many goroutines, each of which would wait.
-func withPoliteReads(next http.Handler, timeout time.Duration) http.Handler {
+// It yields after each encoded object. Encoding many large objects keeps a processor busy, and a delivery goes through
+// many goroutines, each of which would wait.
+func withYieldingReads(next http.Handler, timeout time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		info, ok := genericapirequest.RequestInfoFrom(req.Context())
 		if !ok || info.APIGroup != postern.GroupName || info.Verb != "watch" && info.Verb != "list" {
 			next.ServeHTTP(w, req)
 			return
 		}
-		polite := &politeWriter{ResponseWriter: w, controller: http.NewResponseController(w)}
+		yielding := &yieldingWriter{ResponseWriter: w, controller: http.NewResponseController(w)}
 		if info.Verb == "watch" {
-			polite.timeout = timeout
-			defer func() { _ = polite.controller.SetWriteDeadline(time.Time{}) }() // the connection may serve others
+			yielding.timeout = timeout
+			defer func() { _ = yielding.controller.SetWriteDeadline(time.Time{}) }() // the connection may be reused
 		}
-		next.ServeHTTP(responsewriter.WrapForHTTP1Or2(polite), req)
+		next.ServeHTTP(responsewriter.WrapForHTTP1Or2(yielding), req)
 	})
 }
 
-// politeWriter is a response that is written in parts.
-type politeWriter struct {
+// yieldingWriter bounds the time of each write and yields the processor after it.
+type yieldingWriter struct {
 	http.ResponseWriter
 	controller *http.ResponseController
-	// timeout bounds how long a part may take to be read; zero does not.
+	// timeout bounds how long the client may take to read one write; zero means no bound.
 	timeout time.Duration
 }
 
-// Unwrap gives the framework what is below, as its wrappers do.
-func (w *politeWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+// Unwrap supports http.ResponseController.
+func (w *yieldingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Flush sends what was written. Over HTTP/2 a deadline that passes ends a stream on which nothing is written, too, and so it
-// holds no longer than that.
-func (w *politeWriter) Flush() {
+// Flush sends buffered data and clears the deadline: over HTTP/2, an expired deadline ends even an idle stream.
+func (w *yieldingWriter) Flush() {
 	_ = w.controller.Flush()
 	if w.timeout > 0 {
 		_ = w.controller.SetWriteDeadline(time.Time{})
 	}
 }
 
-// Write bounds the time of what it writes, and of the flush that follows, and lets other goroutines come before what is
-// written next.
-func (w *politeWriter) Write(p []byte) (int, error) {
+// Write sets the deadline for p and the following flush, then yields to other goroutines.
+func (w *yieldingWriter) Write(p []byte) (int, error) {
 	if w.timeout > 0 {
 		if err := w.controller.SetWriteDeadline(time.Now().Add(w.timeout)); err != nil {
 			return 0, err

@@ -17,12 +17,14 @@ import (
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 )
 
-// watchServer serves a watch that writes events for as long as it can, over one connection at a time.
-func watchServer(t *testing.T, verb string, timeout time.Duration, events int) (server *httptest.Server, ended <-chan error) {
+// watchServer serves a watch that writes that many events, over one connection at a time.
+func watchServer(
+	t *testing.T, verb string, timeout time.Duration, events int,
+) (server *httptest.Server, ended <-chan error) {
 	t.Helper()
 	done := make(chan error, 10)
 	event := strings.Repeat("x", 1<<20)
-	watch := withPoliteReads(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	watch := withYieldingReads(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		for range events {
 			if _, err := io.WriteString(w, event); err != nil {
 				done <- err
@@ -59,7 +61,7 @@ func TestAWatchEndsWhoseClientDoesNotRead(t *testing.T) {
 func TestAWatchWhoseClientReadsGoesOn(t *testing.T) {
 	const timeout = time.Second
 	server, ended := watchServer(t, "watch", timeout, 3)
-	for range 2 { // on one connection, whose first watch has ended for longer than the time
+	for range 2 { // on one connection, after the deadline of the first watch
 		answer, err := http.Get(server.URL)
 		if err != nil {
 			t.Fatal(err)
@@ -77,7 +79,7 @@ func TestAWatchWhoseClientReadsGoesOn(t *testing.T) {
 
 func TestAnIdleWatchGoesOnOverHTTP2(t *testing.T) {
 	const timeout = 50 * time.Millisecond
-	watch := withPoliteReads(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	watch := withYieldingReads(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		for range 2 {
 			if _, err := io.WriteString(w, "event"); err != nil {
 				t.Error(err)

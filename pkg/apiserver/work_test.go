@@ -36,28 +36,29 @@ func TestPlansOfUnauthenticatedSendersLeaveAnAuthenticatedDeliveryItsTurn(t *tes
 	})
 }
 
-// A request is told to come again; what was accepted before waits for as long as it may take.
+// A request gets a 429; an accepted delivery waits until its context ends.
 func TestHowLongWorkWaitsForItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := NewWork(1) // one turn at a time for a flow
+		w := NewWork(1) // one slot per flow
 		end, err := w.Begin(t.Context(), demo)
 		if err != nil {
 			t.Fatal(err)
 		}
 		start := time.Now()
 		_, err = w.Begin(t.Context(), demo)
-		if code, retry := told(t, err, "--max-namespace-share-percent"); code != http.StatusTooManyRequests || retry != retryAfterSeconds {
+		code, retry := assertTooManyRequests(t, err, "--max-namespace-share-percent")
+		if code != http.StatusTooManyRequests || retry != retryAfterSeconds {
 			t.Errorf("a request: got %d, Retry-After %d", code, retry)
 		}
-		if waited := time.Since(start); waited != workPatience {
-			t.Errorf("a request waited %s, want %s", waited, workPatience)
+		if waited := time.Since(start); waited != workTimeout {
+			t.Errorf("a request waited %s, want %s", waited, workTimeout)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 10*workPatience)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*workTimeout)
 		defer cancel()
 		start = time.Now()
 		_, err = w.Await(ctx, fairness.Flow{Namespace: demo.Namespace})
-		if waited := time.Since(start); !errors.Is(err, fairness.ErrShare) || waited != 10*workPatience {
-			t.Errorf("what was accepted before waited %s: %v", waited, err)
+		if waited := time.Since(start); !errors.Is(err, fairness.ErrShare) || waited != 10*workTimeout {
+			t.Errorf("an accepted delivery waited %s: %v", waited, err)
 		}
 		end()
 		if _, err := w.Await(t.Context(), demo); err != nil {

@@ -18,14 +18,14 @@ import (
 	"time"
 )
 
-// authority is a certificate authority with its key. It does not change.
+// authority is a certificate authority with its key. It is immutable.
 type authority struct {
 	certificate *x509.Certificate
 	key         crypto.Signer
 }
 
-// newAuthority makes an authority that can sign for the names of the service and nothing else: whoever steals its key
-// can play this one server.
+// newAuthority returns an authority that is restricted to the names of the service, so that a stolen key can
+// impersonate only this server.
 func newAuthority(service Service, validity time.Duration, now time.Time) (*authority, error) {
 	template := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: "postern-ca"},
@@ -43,18 +43,18 @@ func newAuthority(service Service, validity time.Duration, now time.Time) (*auth
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("could not make the key of a certificate authority: %w", err)
+		return nil, fmt.Errorf("could not generate the key of a certificate authority: %w", err)
 	}
 	certificate, err := sign(template, template, key.Public(), key)
 	if err != nil {
-		return nil, fmt.Errorf("could not make a certificate authority: %w", err)
+		return nil, fmt.Errorf("could not create a certificate authority: %w", err)
 	}
 	return &authority{certificate: certificate, key: key}, nil
 }
 
-// parseAuthority reads an authority. That it can sign for a service is for check to say.
+// parseAuthority parses an authority. Use check to verify that it can sign for a service.
 func parseAuthority(certPEM, keyPEM []byte) (*authority, error) {
-	pair, err := tls.X509KeyPair(certPEM, keyPEM) // which sees that the two belong together
+	pair, err := tls.X509KeyPair(certPEM, keyPEM) // verifies that the key matches
 	if err != nil {
 		return nil, err
 	}
@@ -65,8 +65,8 @@ func parseAuthority(certPEM, keyPEM []byte) (*authority, error) {
 	return &authority{certificate: pair.Leaf, key: key}, nil
 }
 
-// check returns why a leaf of this authority would not be trusted now by whoever trusts the authority. It is tried: an
-// authority that somebody else has made may be unfit in many ways.
+// check returns an error if clients that trust this authority would not trust its leaves now. It issues a leaf and
+// verifies it, because an authority from another source can be invalid in many ways.
 func (a *authority) check(service Service, now time.Time) error {
 	leaf, err := a.issue(service, time.Hour, now)
 	if err != nil {
@@ -75,22 +75,23 @@ func (a *authority) check(service Service, now time.Time) error {
 	roots := x509.NewCertPool()
 	roots.AddCert(a.certificate)
 	_, err = leaf.certificate.Verify(x509.VerifyOptions{
-		Roots: roots, DNSName: service.ServerName(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		Roots: roots, DNSName: service.ServerName(), CurrentTime: now,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	})
 	return err
 }
 
-// is reports whether two authorities, each of which may be nil, are the same.
-func (a *authority) is(b *authority) bool {
+// equal reports whether two authorities are the same. Both may be nil.
+func (a *authority) equal(b *authority) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
 	return a.certificate.Equal(b.certificate)
 }
 
-// sign makes the certificate that the template describes.
+// sign creates a certificate from template.
 func sign(template, parent *x509.Certificate, public crypto.PublicKey, key crypto.Signer) (*x509.Certificate, error) {
-	const serialBits = 127 // of the 159 that are allowed, as many as no two certificates share
+	const serialBits = 127 // unique in practice; 159 are allowed
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), serialBits))
 	if err != nil {
 		return nil, err
@@ -103,7 +104,7 @@ func sign(template, parent *x509.Certificate, public crypto.PublicKey, key crypt
 	return x509.ParseCertificate(der)
 }
 
-// allAddresses are those of IPv4 and of IPv6.
+// allAddresses returns the IPv4 and IPv6 address ranges.
 func allAddresses() []*net.IPNet {
 	return []*net.IPNet{
 		{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)},

@@ -14,10 +14,10 @@ import (
 )
 
 var (
-	// start is when the tests' clock begins.
+	// start is the start time of the tests.
 	start = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 
-	ours = Service{Namespace: "postern-system", Name: "postern"}
+	testService = Service{Namespace: "postern-system", Name: "postern"}
 )
 
 func mustAuthority(t *testing.T, service Service, validity time.Duration, at time.Time) *authority {
@@ -38,17 +38,19 @@ func mustLeaf(t *testing.T, a *authority, service Service, validity time.Duratio
 	return l
 }
 
-// verify is what the kube-apiserver does, at a time and for a name.
+// verify verifies a leaf as the kube-apiserver does, for a name and at a time.
 func verify(ca, leaf *x509.Certificate, name string, at time.Time) error {
 	roots := x509.NewCertPool()
 	roots.AddCert(ca)
-	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: name, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	_, err := leaf.Verify(x509.VerifyOptions{
+		Roots: roots, DNSName: name, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	})
 	return err
 }
 
 func TestLeafIsTrustedByItsAuthorityForTheNamesOfTheServiceAndNoOther(t *testing.T) {
-	ca := mustAuthority(t, ours, DefaultCAValidity, start)
-	l := mustLeaf(t, ca, ours, DefaultLeafValidity, start)
+	ca := mustAuthority(t, testService, DefaultCAValidity, start)
+	l := mustLeaf(t, ca, testService, DefaultLeafValidity, start)
 	for name, want := range map[string]bool{
 		"postern.postern-system.svc":               true,
 		"postern.postern-system.svc.cluster.local": true,
@@ -57,19 +59,20 @@ func TestLeafIsTrustedByItsAuthorityForTheNamesOfTheServiceAndNoOther(t *testing
 		"127.0.0.1":                false,
 	} {
 		if err := verify(ca.certificate, l.certificate, name, start); (err == nil) != want {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got error %v, want trusted: %t", name, err, want)
 		}
 	}
-	if err := verify(mustAuthority(t, ours, DefaultCAValidity, start).certificate, l.certificate, ours.ServerName(), start); err == nil {
+	if err := verify(mustAuthority(t, testService, DefaultCAValidity, start).certificate, l.certificate,
+		testService.ServerName(), start); err == nil {
 		t.Error("another authority trusts the leaf")
 	}
 	if _, err := tls.X509KeyPair(l.certPEM, l.keyPEM); err != nil {
-		t.Errorf("certificate and key do not belong together: %v", err)
+		t.Errorf("certificate and key do not match: %v", err)
 	}
 }
 
 func TestStolenKeyOfTheAuthorityIsGoodForNoOtherServer(t *testing.T) {
-	ca := mustAuthority(t, ours, DefaultCAValidity, start)
+	ca := mustAuthority(t, testService, DefaultCAValidity, start)
 	for _, template := range []*x509.Certificate{
 		{DNSNames: []string{"kubernetes.default.svc"}},
 		{DNSNames: []string{"example.com"}},
@@ -90,21 +93,24 @@ func TestStolenKeyOfTheAuthorityIsGoodForNoOtherServer(t *testing.T) {
 }
 
 func TestCertificatesAreValidAsLongAsAskedAndALeafNotLongerThanItsAuthority(t *testing.T) {
-	ca := mustAuthority(t, ours, 100*time.Hour, start)
-	type life struct{ From, To time.Time }
-	lifeOf := func(c *x509.Certificate) life { return life{c.NotBefore, c.NotAfter} }
+	ca := mustAuthority(t, testService, 100*time.Hour, start)
+	type validity struct{ NotBefore, NotAfter time.Time }
+	validityOf := func(c *x509.Certificate) validity { return validity{c.NotBefore, c.NotAfter} }
 	for _, test := range []struct {
 		name string
 		got  *x509.Certificate
-		want life
+		want validity
 	}{
-		{"authority", ca.certificate, life{start.Add(-5 * time.Minute), start.Add(100 * time.Hour)}},
-		{"leaf", mustLeaf(t, ca, ours, 24*time.Hour, start).certificate, life{start.Add(-5 * time.Minute), start.Add(24 * time.Hour)}},
-		{"short leaf", mustLeaf(t, ca, ours, 10*time.Second, start).certificate, life{start.Add(-time.Second), start.Add(10 * time.Second)}},
-		{"last leaf", mustLeaf(t, ca, ours, 24*time.Hour, start.Add(90*time.Hour)).certificate, life{start.Add(90*time.Hour - 5*time.Minute), start.Add(100 * time.Hour)}},
+		{"authority", ca.certificate, validity{start.Add(-5 * time.Minute), start.Add(100 * time.Hour)}},
+		{"leaf", mustLeaf(t, ca, testService, 24*time.Hour, start).certificate,
+			validity{start.Add(-5 * time.Minute), start.Add(24 * time.Hour)}},
+		{"short leaf", mustLeaf(t, ca, testService, 10*time.Second, start).certificate,
+			validity{start.Add(-time.Second), start.Add(10 * time.Second)}},
+		{"last leaf", mustLeaf(t, ca, testService, 24*time.Hour, start.Add(90*time.Hour)).certificate,
+			validity{start.Add(90*time.Hour - 5*time.Minute), start.Add(100 * time.Hour)}},
 	} {
-		if diff := cmp.Diff(test.want, lifeOf(test.got)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", test.name, diff)
+		if diff := cmp.Diff(test.want, validityOf(test.got)); diff != "" {
+			t.Errorf("%s: validity (-want +got):\n%s", test.name, diff)
 		}
 	}
 }
@@ -117,9 +123,9 @@ func TestRenewalIsDueWhenTwoThirdsOfALifeAreOver(t *testing.T) {
 }
 
 func TestLeafIsRenewedWhileThatMakesItLastLonger(t *testing.T) {
-	ca := mustAuthority(t, ours, 100*time.Hour, start)
-	l := mustLeaf(t, ca, ours, 24*time.Hour, start)
-	last := mustLeaf(t, ca, ours, 24*time.Hour, start.Add(90*time.Hour))
+	ca := mustAuthority(t, testService, 100*time.Hour, start)
+	l := mustLeaf(t, ca, testService, 24*time.Hour, start)
+	last := mustLeaf(t, ca, testService, 24*time.Hour, start.Add(90*time.Hour))
 	for _, test := range []struct {
 		name string
 		leaf *leaf
@@ -129,22 +135,23 @@ func TestLeafIsRenewedWhileThatMakesItLastLonger(t *testing.T) {
 		{"young", l, 15 * time.Hour, false},
 		{"old", l, 16 * time.Hour, true},
 		{"as old as its authority will be", last, 99 * time.Hour, false},
-		{"made by a clock that was ahead", l, -time.Hour, true},
+		{"issued by a clock that was ahead", l, -time.Hour, true},
 	} {
-		if got := isDue(test.leaf, ca, start.Add(test.at)); got != test.want {
+		if got := needsRenewal(test.leaf, ca, start.Add(test.at)); got != test.want {
 			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
 		}
 	}
 }
 
 func TestABundleIsReadInSpiteOfWhatIsNoCertificate(t *testing.T) {
-	a, b := mustAuthority(t, ours, time.Hour, start).certificate, mustAuthority(t, ours, time.Hour, start).certificate
+	a, b := mustAuthority(t, testService, time.Hour, start).certificate,
+		mustAuthority(t, testService, time.Hour, start).certificate
 	broken := "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 	text := "garbage\n" + string(encode(a)) + broken + "# comment\n" + string(encode(b)) + "-----BEGIN"
 	if diff := cmp.Diff(encode(a, b), encode(parse([]byte(text))...)); diff != "" {
 		t.Errorf("certificates (-want +got):\n%s", diff)
 	}
 	if got := parse(nil); got != nil {
-		t.Errorf("nothing holds %d certificates", len(got))
+		t.Errorf("got %d certificates in an empty text", len(got))
 	}
 }

@@ -12,7 +12,7 @@ import (
 	certutil "k8s.io/client-go/util/cert"
 )
 
-// parse returns the certificates in a PEM text, and passes over everything that is none.
+// parse returns the certificates in a PEM text, and skips everything else.
 func parse(text []byte) []*x509.Certificate {
 	var certificates []*x509.Certificate
 	for {
@@ -26,7 +26,6 @@ func parse(text []byte) []*x509.Certificate {
 	}
 }
 
-// encode writes certificates as PEM.
 func encode(certificates ...*x509.Certificate) []byte {
 	var text bytes.Buffer
 	for _, certificate := range certificates {
@@ -35,11 +34,11 @@ func encode(certificates ...*x509.Certificate) []byte {
 	return text.Bytes()
 }
 
-func contains(certificates []*x509.Certificate, wanted *x509.Certificate) bool {
-	return slices.ContainsFunc(certificates, wanted.Equal)
+func contains(certificates []*x509.Certificate, certificate *x509.Certificate) bool {
+	return slices.ContainsFunc(certificates, certificate.Equal)
 }
 
-// union joins certificates, each once, in the order of their first appearance.
+// union joins lists without duplicates, in the order of first appearance.
 func union(lists ...[]*x509.Certificate) []*x509.Certificate {
 	var all []*x509.Certificate
 	for _, certificate := range slices.Concat(lists...) {

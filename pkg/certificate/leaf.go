@@ -15,13 +15,13 @@ import (
 	"k8s.io/client-go/util/keyutil"
 )
 
-// leaf is a certificate to serve with, and its key.
+// leaf is a serving certificate with its key.
 type leaf struct {
 	certificate     *x509.Certificate
 	certPEM, keyPEM []byte
 }
 
-// issue signs a new leaf with a key of its own. It is not valid for longer than the authority.
+// issue returns a new leaf with a new key. It expires no later than the authority.
 func (a *authority) issue(service Service, validity time.Duration, now time.Time) (*leaf, error) {
 	template := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: "postern"},
@@ -36,7 +36,7 @@ func (a *authority) issue(service Service, validity time.Duration, now time.Time
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("could not make the key of a serving certificate: %w", err)
+		return nil, fmt.Errorf("could not generate the key of a serving certificate: %w", err)
 	}
 	certificate, err := sign(template, a.certificate, key.Public(), a.key)
 	if err != nil {

@@ -11,30 +11,33 @@ import (
 	"k8s.io/component-base/metrics/legacyregistry"
 )
 
-// Values of the metric's label.
+// Values of the label "certificate".
 const (
 	caCertificate      = "ca"
 	servingCertificate = "serving"
-	// receiverCertificate is that of the classic receiver.
+	// receiverCertificate is the certificate of the classic receiver.
 	receiverCertificate = "receiver"
 )
 
 var expirations = metrics.NewGaugeVec(&metrics.GaugeOpts{
 	Namespace: "postern", Name: "certificate_expiration_timestamp_seconds", StabilityLevel: metrics.BETA,
-	Help: "When the certificates that this replica serves with, and the authority that signs its own, expire, in seconds since 1970.",
+	Help: "Expiration time of this replica's certificates, and of the certificate authority that signs its own, in " +
+		"seconds since 1970.",
 }, []string{"certificate"})
 
-// RegisterMetrics makes /metrics show the metrics of this package. Until then they count nothing.
+// RegisterMetrics registers the metrics of this package. Before, they record nothing.
 func RegisterMetrics() { legacyregistry.MustRegister(expirations) }
 
-func observe(which string, certificate *x509.Certificate) {
+func recordExpiration(which string, certificate *x509.Certificate) {
 	expirations.WithLabelValues(which).Set(float64(certificate.NotAfter.Unix()))
 }
 
-// ObserveReceiver makes the metrics tell of the certificate that the classic receiver shows.
-func ObserveReceiver(certificate *x509.Certificate) { observe(receiverCertificate, certificate) }
+// ObserveReceiver records the certificate of the classic receiver.
+func ObserveReceiver(certificate *x509.Certificate) {
+	recordExpiration(receiverCertificate, certificate)
+}
 
-// ObserveServing makes the metrics tell of a certificate that comes from somewhere else, and of each that takes its place.
+// ObserveServing records a certificate that this package does not manage, now and after each change.
 func ObserveServing(provider dynamiccertificates.CertKeyContentProvider) {
 	observer := observer{provider}
 	provider.AddListener(observer)
@@ -45,10 +48,10 @@ type observer struct {
 	provider dynamiccertificates.CertKeyContentProvider
 }
 
-// Enqueue is called when there is another certificate.
+// Enqueue is called after each change of the certificate.
 func (o observer) Enqueue() {
 	text, _ := o.provider.CurrentCertKeyContent()
 	if certificates := parse(text); len(certificates) > 0 {
-		observe(servingCertificate, certificates[0])
+		recordExpiration(servingCertificate, certificates[0])
 	}
 }

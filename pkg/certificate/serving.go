@@ -12,47 +12,47 @@ import (
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 )
 
-// handover is how long others may take longer than this replica to serve with a leaf of the next authority.
-const handover = time.Minute
+// issuerGracePeriod is how much later than this replica others may switch to a leaf of the next authority.
+const issuerGracePeriod = time.Minute
 
-// Serving is the certificate that this replica serves with. It can be served with at any time: until there is an
-// authority, it is one that nobody can verify. That is enough for a kubelet, which does not verify, to see that the
-// process lives. It is safe for concurrent use.
+// Serving is the serving certificate of this replica. It is always usable: until there is an authority, it is issued by
+// a temporary one that no client trusts, which suffices for kubelet probes because they do not verify it. It is safe
+// for concurrent use.
 //
-// It is no ControllerRunner: several servers may serve with it, one after the other, and each would run it. The Follower
-// does, and tells the servers of a change by their listeners.
+// It is not a ControllerRunner, because several servers use it in turn and each would run it. The ServingController
+// updates it and notifies the servers by their listeners.
 type Serving struct {
-	mu        sync.Mutex
-	leaf      *leaf
-	issuer    *authority // nil: nobody can verify the leaf
-	former    []formerIssuer
-	listeners []dynamiccertificates.Listener
+	mu              sync.Mutex
+	leaf            *leaf
+	issuer          *authority // nil while the leaf is not trusted by any client
+	previousIssuers []previousIssuer
+	listeners       []dynamiccertificates.Listener
 }
 
-// formerIssuer is an authority whose leaf was served until some time.
-type formerIssuer struct {
+// previousIssuer is an authority whose leaf was served until a time.
+type previousIssuer struct {
 	certificate *x509.Certificate
 	until       time.Time
 }
 
 var _ dynamiccertificates.CertKeyContentProvider = (*Serving)(nil)
 
-// newServing returns a certificate for the service that nobody can verify yet.
+// newServing returns a Serving with a certificate of a temporary authority.
 func newServing(service Service) (*Serving, error) {
 	now := time.Now()
-	nobody, err := newAuthority(service, DefaultCAValidity, now)
+	temporaryCA, err := newAuthority(service, DefaultCAValidity, now)
 	if err != nil {
 		return nil, err
 	}
-	first, err := nobody.issue(service, DefaultCAValidity, now)
+	first, err := temporaryCA.issue(service, DefaultCAValidity, now)
 	if err != nil {
 		return nil, err
 	}
 	return &Serving{leaf: first}, nil
 }
 
-// Name is what logs call the certificate.
-func (s *Serving) Name() string { return "own serving certificate" }
+// Name returns the name of the certificate in logs.
+func (s *Serving) Name() string { return "managed serving certificate" }
 
 // CurrentCertKeyContent returns the certificate and its key as PEM.
 func (s *Serving) CurrentCertKeyContent() (cert, key []byte) {
@@ -61,25 +61,25 @@ func (s *Serving) CurrentCertKeyContent() (cert, key []byte) {
 	return s.leaf.certPEM, s.leaf.keyPEM
 }
 
-// AddListener makes a listener learn of each change.
+// AddListener adds a listener that is notified of each change.
 func (s *Serving) AddListener(listener dynamiccertificates.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.listeners = append(s.listeners, listener)
 }
 
-// current returns the leaf and who issued it, nil if nobody can verify that.
+// current returns the leaf and its issuer, which is nil if the issuer is temporary.
 func (s *Serving) current() (*leaf, *authority) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.leaf, s.issuer
 }
 
-// use serves with a leaf of an authority from now on.
+// use replaces the leaf and its issuer, and notifies the listeners.
 func (s *Serving) use(next *leaf, issuer *authority, now time.Time) {
 	s.mu.Lock()
-	if s.issuer != nil && !s.issuer.is(issuer) {
-		s.former = append(s.former, formerIssuer{certificate: s.issuer.certificate, until: now})
+	if s.issuer != nil && !s.issuer.equal(issuer) {
+		s.previousIssuers = append(s.previousIssuers, previousIssuer{certificate: s.issuer.certificate, until: now})
 	}
 	s.leaf, s.issuer = next, issuer
 	listeners := slices.Clone(s.listeners)
@@ -89,16 +89,17 @@ func (s *Serving) use(next *leaf, issuer *authority, now time.Time) {
 	}
 }
 
-// inUse returns the authorities whose leaves are served: by this replica, or by others that are not so far yet.
+// inUse returns the authorities whose leaves are served by this replica, or by replicas that have not rotated yet.
 func (s *Serving) inUse(now time.Time) []*x509.Certificate {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.former = slices.DeleteFunc(s.former, func(f formerIssuer) bool { return now.Sub(f.until) > handover })
+	s.previousIssuers = slices.DeleteFunc(s.previousIssuers,
+		func(f previousIssuer) bool { return now.Sub(f.until) > issuerGracePeriod })
 	var all []*x509.Certificate
 	if s.issuer != nil {
 		all = append(all, s.issuer.certificate)
 	}
-	for _, f := range s.former {
+	for _, f := range s.previousIssuers {
 		all = append(all, f.certificate)
 	}
 	return all

@@ -12,12 +12,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-type listener struct{ heard int }
+type listener struct{ notified int }
 
-func (l *listener) Enqueue() { l.heard++ }
+func (l *listener) Enqueue() { l.notified++ }
 
 func TestServingHasACertificateFromTheBeginningThatNobodyVouchesFor(t *testing.T) {
-	s, err := newServing(ours)
+	s, err := newServing(testService)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,23 +25,23 @@ func TestServingHasACertificateFromTheBeginningThatNobodyVouchesFor(t *testing.T
 		t.Error(err)
 	}
 	if got := s.inUse(start); len(got) > 0 {
-		t.Errorf("%d authorities count as in use", len(got))
+		t.Errorf("got %d authorities in use, want none", len(got))
 	}
 }
 
 func TestServingTellsEveryListenerOfANewCertificate(t *testing.T) {
-	s, err := newServing(ours)
+	s, err := newServing(testService)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var one, two listener
 	s.AddListener(&one)
 	s.AddListener(&two)
-	ca := mustAuthority(t, ours, time.Hour, start)
-	l := mustLeaf(t, ca, ours, time.Hour, start)
+	ca := mustAuthority(t, testService, time.Hour, start)
+	l := mustLeaf(t, ca, testService, time.Hour, start)
 	s.use(l, ca, start)
-	if one.heard != 1 || two.heard != 1 {
-		t.Errorf("the listeners were told %d and %d times, want once", one.heard, two.heard)
+	if one.notified != 1 || two.notified != 1 {
+		t.Errorf("the listeners were notified %d and %d times, want once", one.notified, two.notified)
 	}
 	cert, key := s.CurrentCertKeyContent()
 	if string(cert) != string(l.certPEM) || string(key) != string(l.keyPEM) {
@@ -50,23 +50,24 @@ func TestServingTellsEveryListenerOfANewCertificate(t *testing.T) {
 }
 
 func TestAnAuthorityIsInUseUntilOthersHaveHadTimeToFollow(t *testing.T) {
-	s, err := newServing(ours)
+	s, err := newServing(testService)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, b := mustAuthority(t, ours, time.Hour, start), mustAuthority(t, ours, time.Hour, start)
-	s.use(mustLeaf(t, a, ours, time.Hour, start), a, start)
-	s.use(mustLeaf(t, a, ours, time.Hour, start), a, start.Add(time.Minute))
-	s.use(mustLeaf(t, b, ours, time.Hour, start), b, start.Add(2*time.Minute))
+	a, b := mustAuthority(t, testService, time.Hour, start), mustAuthority(t, testService, time.Hour, start)
+	s.use(mustLeaf(t, a, testService, time.Hour, start), a, start)
+	s.use(mustLeaf(t, a, testService, time.Hour, start), a, start.Add(time.Minute))
+	s.use(mustLeaf(t, b, testService, time.Hour, start), b, start.Add(2*time.Minute))
 	for after, want := range map[time.Duration][]*x509.Certificate{
 		2 * time.Minute: {b.certificate, a.certificate},
 		3 * time.Minute: {b.certificate, a.certificate},
 	} {
 		if diff := cmp.Diff(string(encode(want...)), string(encode(s.inUse(start.Add(after))...))); diff != "" {
-			t.Errorf("after %s (-want +got):\n%s", after, diff)
+			t.Errorf("in use after %s (-want +got):\n%s", after, diff)
 		}
 	}
-	if diff := cmp.Diff(string(encode(b.certificate)), string(encode(s.inUse(start.Add(3*time.Minute+1))...))); diff != "" {
-		t.Errorf("in the end (-want +got):\n%s", diff)
+	if diff := cmp.Diff(string(encode(b.certificate)),
+		string(encode(s.inUse(start.Add(3*time.Minute+1))...))); diff != "" {
+		t.Errorf("in use in the end (-want +got):\n%s", diff)
 	}
 }

@@ -12,26 +12,25 @@ import (
 )
 
 const (
-	// backlogRetryAfterSeconds is when a sender may try again: what is Pending is tried again about as often.
+	// backlogRetryAfterSeconds is when a sender may retry; pending deliveries are retried about as often.
 	backlogRetryAfterSeconds = 15
 
-	// overshootPercent is how far the bytes of all records may exceed their bound: the oldest are deleted when they do,
-	// but that takes time.
+	// overshootPercent is how far the bytes of all records may exceed their limit, since eviction takes time.
 	overshootPercent = 25
 )
 
-// Causes for which a delivery is refused, as metrics tell them.
+// Causes of refused deliveries, as in metrics.
 const (
-	CausePending          = "Backlog"          // too many are Pending in all namespaces together
-	CauseNamespacePending = "NamespacePending" // too many are Pending in this one
-	CauseNamespaceBytes   = "NamespaceBytes"   // the records of this one are too large
+	CausePending          = "Backlog"          // too many pending deliveries in all namespaces together
+	CauseNamespacePending = "NamespacePending" // too many pending deliveries in the namespace
+	CauseNamespaceBytes   = "NamespaceBytes"   // the records of the namespace are too large
 )
 
-// Backlog refuses deliveries whose records there is no room for. Nothing may delete a record that is Pending.
+// Backlog refuses deliveries whose records have no room. Pending records can't be deleted to make room.
 type Backlog struct {
-	// Ledger knows what there is.
-	Ledger *Ledger
-	// Max is how many may be Pending, and MaxBytes how many bytes of JSON all records may take.
+	// Index is the usage of all records.
+	Index *RecordIndex
+	// Max is how many deliveries may be pending, and MaxBytes how many bytes of JSON all records may take.
 	Max, MaxBytes int64
 	// SharePercent is how much of these one namespace may take; see fairness.Share.
 	SharePercent int
@@ -40,26 +39,28 @@ type Backlog struct {
 }
 
 // NewBacklog returns a Backlog.
-func NewBacklog(ledger *Ledger, maxPending, maxBytes int64, sharePercent int) *Backlog {
-	return &Backlog{Ledger: ledger, Max: maxPending, MaxBytes: maxBytes, SharePercent: sharePercent, notices: fairness.NewNotices()}
+func NewBacklog(index *RecordIndex, maxPending, maxBytes int64, sharePercent int) *Backlog {
+	return &Backlog{
+		Index: index, Max: maxPending, MaxBytes: maxBytes, SharePercent: sharePercent, notices: fairness.NewNotices(),
+	}
 }
 
-// Full returns why a delivery to a namespace is refused, and the error that answers it with 429; or no error. One more
-// could be stored, but not for ever. It is safe for concurrent use.
-func (b *Backlog) Full(namespace string) (cause string, err error) {
-	one, all, namespaces := b.Ledger.of(namespace)
+// Check returns the cause and the 429 error for a delivery that a namespace can't accept, or none. It refuses while
+// there is still room for a few more. It is safe for concurrent use.
+func (b *Backlog) Check(namespace string) (cause string, err error) {
+	one, all, namespaces := b.Index.usageOf(namespace)
 	switch {
 	case all.pending >= b.Max:
-		return CausePending, refuse("too many deliveries wait until their targets can be written (--max-deliveries bounds them)")
+		return CausePending, tooManyRequests("too many deliveries are pending (--max-deliveries bounds them)")
 	case fairness.Share{Total: b.Max, Percent: b.SharePercent}.Check(one.pending, all.pending, 1) != nil:
-		cause, err = CauseNamespacePending, refuse("as many deliveries in this namespace wait until their targets can be written as it may have "+
-			"(--max-namespace-share-percent says how much of --max-deliveries)")
+		cause, err = CauseNamespacePending, tooManyRequests("too many deliveries in this namespace are pending "+
+			"(--max-namespace-share-percent says how much of --max-deliveries it may have)")
 	case fairness.Share{Total: b.MaxBytes, Percent: b.SharePercent}.Check(one.pendingBytes, all.pendingBytes, 1) != nil:
-		cause, err = CauseNamespaceBytes, refuse("the deliveries in this namespace that wait until their targets can be written take as many bytes "+
-			"as they may (--max-namespace-share-percent says how much of --max-delivery-bytes)")
+		cause, err = CauseNamespaceBytes, tooManyRequests("the pending deliveries in this namespace take "+
+			"too many bytes (--max-namespace-share-percent says how much of --max-delivery-bytes it may have)")
 	case all.bytes > b.MaxBytes/100*(100+overshootPercent) && one.bytes*int64(namespaces) >= all.bytes:
-		cause, err = CauseNamespaceBytes, refuse(
-			"the deliveries of all namespaces take more than --max-delivery-bytes, and those of this one more than most")
+		cause, err = CauseNamespaceBytes, tooManyRequests("the deliveries of all namespaces take more than "+
+			"--max-delivery-bytes, and this namespace uses at least the average")
 	default:
 		return "", nil
 	}
@@ -68,8 +69,8 @@ func (b *Backlog) Full(namespace string) (cause string, err error) {
 	return cause, err
 }
 
-// refuse answers 429. It tells no number: anyone who may deliver to a namespace may read the answer.
-func refuse(message string) error {
+// tooManyRequests returns 429. It discloses no numbers: everyone who may deliver to a namespace can read the answer.
+func tooManyRequests(message string) error {
 	err := apierrors.NewTooManyRequests(message+": send it again later", backlogRetryAfterSeconds)
 	err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: delivery.CauseNoRoom}}
 	return err

@@ -12,7 +12,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// in moves records to a namespace, under names of their own.
+// in moves records to a namespace and names them after it.
 func in(namespace string, records []postern.WebhookDelivery) []postern.WebhookDelivery {
 	records = slices.Clone(records)
 	for i := range records {
@@ -21,27 +21,27 @@ func in(namespace string, records []postern.WebhookDelivery) []postern.WebhookDe
 	return records
 }
 
-// ledgerOf is a Ledger that knows of these records.
-func ledgerOf(t *testing.T, records ...postern.WebhookDelivery) *Ledger {
+// indexOf returns a RecordIndex of records.
+func indexOf(t *testing.T, records ...postern.WebhookDelivery) *RecordIndex {
 	t.Helper()
-	l := NewLedger()
+	l := NewRecordIndex()
 	objects := make([]any, 0, len(records))
 	for i := range records {
 		objects = append(objects, &records[i])
 	}
-	if err := (book{l}).Replace(objects, "1"); err != nil {
+	if err := (indexStore{l}).Replace(objects, "1"); err != nil {
 		t.Fatal(err)
 	}
 	return l
 }
 
-// bytesOf is how many bytes of JSON some records take.
+// bytesOf returns the bytes of JSON of records.
 func bytesOf(t *testing.T, records ...postern.WebhookDelivery) int64 {
 	t.Helper()
-	return ledgerOf(t, records...).total().bytes
+	return indexOf(t, records...).total().bytes
 }
 
-const plenty = 1 << 30
+const noByteLimit = 1 << 30
 
 func TestOnlyTheNamespaceIsRefusedWhoseShareIsPending(t *testing.T) {
 	pending, applied := recordsOf(10, postern.DeliveryPending), recordsOf(10, postern.DeliveryApplied)
@@ -56,19 +56,23 @@ func TestOnlyTheNamespaceIsRefusedWhoseShareIsPending(t *testing.T) {
 		{"less than its share", in("demo", pending[:4]), "", "", 50, 10},
 		{"its share", in("demo", pending[:5]), CauseNamespacePending, "", 50, 10},
 		{"finished ones", in("demo", applied), "", "", 50, 10},
-		{"its share and that of another", slices.Concat(in("demo", pending[:4]), in("hostile", pending[:4])), CauseNamespacePending, "", 50, 10},
+		{
+			"two namespaces with their shares", slices.Concat(in("demo", pending[:4]), in("hostile", pending[:4])),
+			CauseNamespacePending, "", 50, 10,
+		},
 		{"all, where one namespace may take all", in("demo", pending[:9]), "", "", 100, 10},
-		{"all there may be", in("demo", pending), CausePending, CausePending, 100, 10},
+		{"the maximum", in("demo", pending), CausePending, CausePending, 100, 10},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			b := NewBacklog(ledgerOf(t, test.records...), test.maxDeliveryAll, plenty, test.sharePercent)
+			b := NewBacklog(indexOf(t, test.records...), test.maxDeliveryAll, noByteLimit, test.sharePercent)
 			for namespace, want := range map[string]string{"demo": test.demo, "another": test.another} {
-				cause, err := b.Full(namespace)
+				cause, err := b.Check(namespace)
 				if cause != want || (err != nil) != (want != "") {
-					t.Errorf("%s: refused because of %q, want %q: %v", namespace, cause, want, err)
+					t.Errorf("%s: got cause %q, want %q: %v", namespace, cause, want, err)
 				}
-				if seconds, ok := apierrors.SuggestsClientDelay(err); err != nil && (!ok || seconds != 15 || !apierrors.IsTooManyRequests(err)) {
-					t.Errorf("%v suggests to wait %d seconds, want 15, and is to answer 429", err, seconds)
+				if seconds, ok := apierrors.SuggestsClientDelay(err); err != nil &&
+					(!ok || seconds != 15 || !apierrors.IsTooManyRequests(err)) {
+					t.Errorf("%v has Retry-After %d, want 429 with 15", err, seconds)
 				}
 			}
 		})
@@ -84,18 +88,21 @@ func TestOnlyTheNamespaceIsRefusedWhoseRecordsTakeTooManyBytes(t *testing.T) {
 		maxBytes int64
 		demo     string
 	}{
-		{"as many as may be", slices.Concat(in("demo", applied), few), bytesOf(t, applied...), ""},
-		{"more, until the oldest are deleted", slices.Concat(in("demo", applied), few), bytesOf(t, applied[:7]...), CauseNamespaceBytes},
+		{"the maximum", slices.Concat(in("demo", applied), few), bytesOf(t, applied...), ""},
+		{
+			"more, until the oldest are deleted", slices.Concat(in("demo", applied), few), bytesOf(t, applied[:7]...),
+			CauseNamespaceBytes,
+		},
 		{"those that are pending, its share", in("demo", pending), bytesOf(t, pending...) * 2, CauseNamespaceBytes},
 		{"those that are pending, less than its share", in("demo", pending), bytesOf(t, pending...) * 3, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			b := NewBacklog(ledgerOf(t, test.records...), plenty, test.maxBytes, 50)
-			if cause, err := b.Full("demo"); cause != test.demo {
-				t.Errorf("refused because of %q, want %q: %v", cause, test.demo, err)
+			b := NewBacklog(indexOf(t, test.records...), noByteLimit, test.maxBytes, 50)
+			if cause, err := b.Check("demo"); cause != test.demo {
+				t.Errorf("got cause %q, want %q: %v", cause, test.demo, err)
 			}
-			if cause, err := b.Full("another"); err != nil {
-				t.Errorf("another namespace is refused because of %q: %v", cause, err)
+			if cause, err := b.Check("another"); err != nil {
+				t.Errorf("another namespace: got cause %q: %v", cause, err)
 			}
 		})
 	}
@@ -103,25 +110,25 @@ func TestOnlyTheNamespaceIsRefusedWhoseRecordsTakeTooManyBytes(t *testing.T) {
 
 func TestABacklogFollowsWhatIsStored(t *testing.T) {
 	d := in("demo", recordsOf(1, postern.DeliveryPending))[0]
-	l := ledgerOf(t)
-	b := NewBacklog(l, 10, plenty, 1) // one, and no more
+	l := indexOf(t)
+	b := NewBacklog(l, 10, noByteLimit, 1) // one, and no more
 	follow := func(step string, do func(any) error, want string) {
 		t.Helper()
 		if err := do(d.DeepCopy()); err != nil {
 			t.Fatal(err)
 		}
-		if cause, _ := b.Full("demo"); cause != want {
-			t.Errorf("%s: refused because of %q, want %q", step, cause, want)
+		if cause, _ := b.Check("demo"); cause != want {
+			t.Errorf("%s: got cause %q, want %q", step, cause, want)
 		}
 	}
-	follow("recorded", book{l}.Add, CauseNamespacePending)
-	follow("recorded, and told twice", book{l}.Add, CauseNamespacePending)
+	follow("recorded", indexStore{l}.Add, CauseNamespacePending)
+	follow("recorded, and reported twice", indexStore{l}.Add, CauseNamespacePending)
 	d.Status.Phase = postern.DeliveryApplied
-	follow("ended", book{l}.Update, "")
+	follow("ended", indexStore{l}.Update, "")
 	d.Status.Phase = postern.DeliveryPending
-	follow("pending again", book{l}.Update, CauseNamespacePending)
-	follow("deleted", book{l}.Delete, "")
-	if total := l.total(); total != (holding{}) || len(l.namespaces) != 0 || len(l.entries) != 0 {
-		t.Errorf("left in the end: %+v, %d namespaces, %d records", total, len(l.namespaces), len(l.entries))
+	follow("pending again", indexStore{l}.Update, CauseNamespacePending)
+	follow("deleted", indexStore{l}.Delete, "")
+	if total := l.total(); total != (usage{}) || len(l.namespaces) != 0 || len(l.entries) != 0 {
+		t.Errorf("left at the end: %+v, %d namespaces, %d records", total, len(l.namespaces), len(l.entries))
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// fakeRecords are records in memory.
+// fakeRecords stores records in memory.
 type fakeRecords struct {
 	mu      sync.Mutex
 	records []postern.WebhookDelivery
@@ -28,11 +28,13 @@ func (f *fakeRecords) Delete(_ context.Context, record *postern.WebhookDelivery)
 	if err := f.refuse[record.Name]; err != nil {
 		return err
 	}
-	f.records = slices.DeleteFunc(f.records, func(r postern.WebhookDelivery) bool { return r.Name == record.Name && r.Namespace == record.Namespace })
+	f.records = slices.DeleteFunc(f.records, func(r postern.WebhookDelivery) bool {
+		return r.Name == record.Name && r.Namespace == record.Namespace
+	})
 	return nil
 }
 
-// names returns those of the records that are left, sorted.
+// names returns the sorted names of the remaining records.
 func (f *fakeRecords) names() []string {
 	var names []string
 	for _, r := range f.records {
@@ -42,17 +44,19 @@ func (f *fakeRecords) names() []string {
 	return names
 }
 
-// recordOf is a record that was made that many seconds after some time.
+// recordOf returns a record that was created at a number of seconds.
 func recordOf(name string, second, microsecond int, phase postern.DeliveryPhase) postern.WebhookDelivery {
 	d := postern.WebhookDelivery{}
 	d.Name = name
 	d.CreationTimestamp = metav1.Time{Time: time.Unix(int64(1_000_000+second), 0)}
-	d.Status.ReceivedTime = &metav1.MicroTime{Time: d.CreationTimestamp.Add(time.Duration(microsecond) * time.Microsecond)}
+	d.Status.ReceivedTime = &metav1.MicroTime{
+		Time: d.CreationTimestamp.Add(time.Duration(microsecond) * time.Microsecond),
+	}
 	d.Status.Phase = phase
 	return d
 }
 
-// recordsOf are n records of that phase, r000 the oldest, not in that order.
+// recordsOf returns n records in a phase, r000 the oldest, in another order.
 func recordsOf(n int, phase postern.DeliveryPhase) []postern.WebhookDelivery {
 	var records []postern.WebhookDelivery
 	for i := range n {

@@ -14,32 +14,32 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// ElectionTimes say how long a leader is believed in, for how long it tries to stay one, and how often anybody tries.
+// ElectionTimes configure the leader election.
 type ElectionTimes struct {
 	LeaseDuration, RenewDeadline, RetryPeriod time.Duration
 }
 
-// Leader runs something in one replica at a time. A replica that ceases to lead stops running it, and serves on: whoever
-// can't reach the kube-apiserver for a while must not end for it.
+// Leader runs a function in one replica at a time. A replica that loses the election stops it but keeps serving, so
+// that an unreachable kube-apiserver does not stop the replica.
 type Leader struct {
 	lock  resourcelock.Interface
 	times ElectionTimes
 	run   func(context.Context) error
 }
 
-// NewLeader returns a Leader that runs something while it holds a lock; with no lock it always does. What it runs must be
-// startable many times, one after the other.
+// NewLeader returns a Leader that runs a function while it holds a lock, or always if lock is nil. The function is
+// called again after each new election.
 func NewLeader(lock resourcelock.Interface, times ElectionTimes, run func(context.Context) error) *Leader {
 	return &Leader{lock: lock, times: times, run: run}
 }
 
-// Start takes part in elections until ctx is done, and returns when what it runs has ended. It is a Runnable of
+// Start takes part in elections until ctx is done, and waits for the function to return. It is a Runnable of
 // controller-runtime's manager.
 func (l *Leader) Start(ctx context.Context) error {
 	if l.lock == nil {
 		return l.run(ctx)
 	}
-	// A LeaderElector starts what is run, but does not wait for its end.
+	// A LeaderElector does not wait for OnStartedLeading to return.
 	running := make(chan struct{}, 1)
 	resign := func() {}
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
@@ -53,9 +53,9 @@ func (l *Leader) Start(ctx context.Context) error {
 			OnStartedLeading: func(ctx context.Context) {
 				running <- struct{}{}
 				defer func() { <-running }()
-				if ctx.Err() == nil { // or else the term was over before this began
+				if ctx.Err() == nil { // otherwise the lease was lost before this began
 					l.lead(ctx)
-					resign() // or nobody could run it
+					resign() // otherwise the lock stays held while nothing runs
 				}
 			},
 			OnStoppedLeading: func() {
@@ -75,14 +75,14 @@ func (l *Leader) Start(ctx context.Context) error {
 	return nil
 }
 
-// lead runs what there is to run until it is no longer for this replica to do.
+// lead runs the function while this replica leads.
 func (l *Leader) lead(ctx context.Context) {
-	klog.FromContext(ctx).Info("This replica leads")
+	klog.FromContext(ctx).Info("Started leading")
 	if err := l.run(ctx); err != nil {
-		klog.FromContext(ctx).Error(err, "Could not run what the leader runs")
+		klog.FromContext(ctx).Error(err, "Could not run the leader's controllers")
 	}
-	klog.FromContext(ctx).Info("This replica no longer leads")
+	klog.FromContext(ctx).Info("Stopped leading")
 }
 
-// NeedLeaderElection tells the manager that the election is held here.
+// NeedLeaderElection returns false, since the Leader runs its own election.
 func (l *Leader) NeedLeaderElection() bool { return false }

@@ -15,17 +15,19 @@ import (
 )
 
 // times are the defaults of Kubernetes' own components.
-var times = ElectionTimes{LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second}
+var times = ElectionTimes{
+	LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second,
+}
 
-// takeover is how long the next replica takes, at most, to find that a lease was released.
+// takeover is the longest time until another replica notices that a lease was released.
 const takeover = 5 * time.Second
 
-// replicas are some Leaders that contend for one lease, and a note of who runs.
+// replicas are Leaders that contend for one lease, and a log of their runs.
 type replicas struct {
 	lease lease
-	// endsAfter is how long a run goes on after it is stopped.
+	// endsAfter is how long a run continues after it is stopped.
 	endsAfter time.Duration
-	// fails says what a run fails of at once, if it does.
+	// fails is the error with which a run fails at once, if set.
 	fails func(name string) error
 
 	mu      sync.Mutex
@@ -34,7 +36,7 @@ type replicas struct {
 	runs    map[string]int
 }
 
-// start starts a replica, and returns its lock and what stops it.
+// start starts a replica, and returns its lock and a function that stops it.
 func (r *replicas) start(t *testing.T, name string) (*lock, func()) {
 	t.Helper()
 	lock := &lock{lease: &r.lease, identity: name}
@@ -48,9 +50,9 @@ func (r *replicas) start(t *testing.T, name string) (*lock, func()) {
 		if err := <-ended; err != nil {
 			t.Errorf("%s ended with %v", name, err)
 		}
-		for _, still := range r.whoRuns() {
+		for _, still := range r.runningNames() {
 			if still == name {
-				t.Errorf("%s runs on after it has ended", name)
+				t.Errorf("%s still runs after Start has returned", name)
 			}
 		}
 	}
@@ -84,19 +86,19 @@ func (r *replicas) run(ctx context.Context, name string) error {
 	return nil
 }
 
-func (r *replicas) whoRuns() []string {
+func (r *replicas) runningNames() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]string{}, r.running...)
 }
 
-// expect waits, in time that is not real, and checks who runs then.
+// expect advances the fake clock and checks which replicas run then.
 func (r *replicas) expect(t *testing.T, after time.Duration, want ...string) {
 	t.Helper()
 	advance(after)
 	synctest.Wait()
-	if diff := cmp.Diff(append([]string{}, want...), r.whoRuns()); diff != "" {
-		t.Errorf("who runs (-want +got):\n%s", diff)
+	if diff := cmp.Diff(append([]string{}, want...), r.runningNames()); diff != "" {
+		t.Errorf("running replicas (-want +got):\n%s", diff)
 	}
 }
 
@@ -106,13 +108,13 @@ func TestWithNoLockThereIsOneReplicaAndItLeads(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		leader := NewLeader(nil, ElectionTimes{}, func(ctx context.Context) error {
 			_ = r.run(ctx, "a")
-			return errors.New("what came of it")
+			return errors.New("failed")
 		})
 		go func() { ended <- leader.Start(ctx) }()
 		r.expect(t, 0, "a")
 		stop()
-		if err := <-ended; err == nil || err.Error() != "what came of it" {
-			t.Errorf("ended with %v, want what came of it", err)
+		if err := <-ended; err == nil || err.Error() != "failed" {
+			t.Errorf("ended with %v, want its error", err)
 		}
 	})
 }
@@ -133,12 +135,12 @@ func TestOneReplicaRunsAtATimeAndTheNextOneTakesOver(t *testing.T) {
 		stopA()
 		r.expect(t, 0)
 		if r.most != 1 || r.runs["a"] != 2 || r.runs["b"] != 1 {
-			t.Errorf("%d ran at once, and each so often: %v", r.most, r.runs)
+			t.Errorf("%d ran concurrently; runs: %v", r.most, r.runs)
 		}
 	})
 }
 
-// A replica that can't reach the kube-apiserver serves on, and leads again when it may.
+// A replica that can't reach the kube-apiserver keeps serving, and leads again when it can.
 func TestAReplicaThatLosesTheLeaseStopsAndMayLeadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &replicas{}
@@ -155,12 +157,12 @@ func TestAReplicaThatLosesTheLeaseStopsAndMayLeadAgain(t *testing.T) {
 		stopB()
 		r.expect(t, takeover, "a")
 		if r.most != 1 || r.runs["a"] != 2 {
-			t.Errorf("%d ran at once, and each so often: %v", r.most, r.runs)
+			t.Errorf("%d ran concurrently; runs: %v", r.most, r.runs)
 		}
 	})
 }
 
-// The storage closes after this. A run that is slow to end must have ended.
+// The storage is closed after Start returns, so a run that is slow to end must have ended.
 func TestAReplicaEndsWhenItsRunHasEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &replicas{endsAfter: 3 * time.Second}
@@ -169,12 +171,12 @@ func TestAReplicaEndsWhenItsRunHasEnded(t *testing.T) {
 		before := time.Now()
 		stop()
 		if took := time.Since(before); took != r.endsAfter {
-			t.Errorf("it ended after %s, want %s", took, r.endsAfter)
+			t.Errorf("Start returned after %s, want %s", took, r.endsAfter)
 		}
 	})
 }
 
-// A replica that is slow to end what it runs is not to begin it a second time.
+// A replica that is slow to end its run must not start a second one.
 func TestAReplicaThatLeadsAgainWaitsForItsLastRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &replicas{endsAfter: time.Minute}
@@ -186,7 +188,7 @@ func TestAReplicaThatLeadsAgainWaitsForItsLastRun(t *testing.T) {
 		r.expect(t, 30*time.Second, "a") // the last run, which is stopped
 		r.expect(t, time.Minute, "a")
 		if r.most != 1 || r.runs["a"] != 2 {
-			t.Errorf("%d ran at once, and so often: %v", r.most, r.runs)
+			t.Errorf("%d ran concurrently; runs: %v", r.most, r.runs)
 		}
 		stop()
 	})
@@ -207,7 +209,7 @@ func TestAReplicaThatEndsBeforeItLeadsEnds(t *testing.T) {
 	})
 }
 
-// Nobody else could: a lease that is held by one who does nothing.
+// Otherwise it would hold the lease without running anything.
 func TestAReplicaThatCannotRunMakesWayForAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &replicas{fails: func(name string) error {

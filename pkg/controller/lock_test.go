@@ -16,23 +16,23 @@ import (
 
 var leases = schema.GroupResource{Group: "coordination.k8s.io", Resource: "leases"}
 
-// lease is what the API server has. The zero value is that there is none.
+// lease is the lease in the API server. The zero value means that it does not exist.
 type lease struct {
 	mu      sync.Mutex
 	record  resourcelock.LeaderElectionRecord
-	version int // 0 is that there is none
+	version int // 0 if it does not exist
 }
 
-// lock is the lease as one replica sees it.
+// lock is the lease as seen by one replica.
 type lock struct {
 	resourcelock.Interface
 	lease    *lease
 	identity string
-	seen     int // the version that was last seen
+	seen     int // the version that the replica has read last
 	cut      bool
 }
 
-// cutOff makes the replica unable to reach the API server, or able again.
+// cutOff sets whether the replica can reach the API server.
 func (l *lock) cutOff(cut bool) {
 	l.lease.mu.Lock()
 	defer l.lease.mu.Unlock()

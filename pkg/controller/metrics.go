@@ -13,96 +13,97 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// followed is the Retry that runs, if any, for the metrics: they are asked for when they are scraped.
-var followed atomic.Pointer[Retry]
+// observedRetry is the running RetryController, or nil. The metrics read it when they are scraped.
+var observedRetry atomic.Pointer[RetryController]
 
-// accounted is the Ledger that runs, if any.
-var accounted atomic.Pointer[Ledger]
+// observedIndex is the running RecordIndex, or nil.
+var observedIndex atomic.Pointer[RecordIndex]
 
-// account makes the metrics tell of a Ledger; call what it returns when that ends.
-func account(l *Ledger) (end func()) {
-	accounted.Store(l)
-	return func() { accounted.CompareAndSwap(l, nil) }
+// observeIndex makes the metrics report on an index until end is called.
+func observeIndex(i *RecordIndex) (end func()) {
+	observedIndex.Store(i)
+	return func() { observedIndex.CompareAndSwap(i, nil) }
 }
 
-// stored and largest return what is stored in all namespaces, and in the one with most of it.
-func stored(number func(holding) int64) func() float64 {
+// totalOf and largestOf return a number of all namespaces together, and of the namespace with the most.
+func totalOf(number func(usage) int64) func() float64 {
 	return func() float64 {
-		if l := accounted.Load(); l != nil {
-			return float64(number(l.total()))
+		if i := observedIndex.Load(); i != nil {
+			return float64(number(i.total()))
 		}
 		return 0
 	}
 }
 
-func largest(number func(holding) int64) func() float64 {
+func largestOf(number func(usage) int64) func() float64 {
 	return func() float64 {
-		if l := accounted.Load(); l != nil {
-			return float64(number(l.largest()))
+		if i := observedIndex.Load(); i != nil {
+			return float64(number(i.largest()))
 		}
 		return 0
 	}
 }
 
-// follow makes the metrics tell of a Retry; call what it returns when that ends.
-func follow(r *Retry) (end func()) {
-	followed.Store(r)
-	return func() { followed.CompareAndSwap(r, nil) }
+// observeRetry makes the metrics report on a controller until end is called.
+func observeRetry(r *RetryController) (end func()) {
+	observedRetry.Store(r)
+	return func() { observedRetry.CompareAndSwap(r, nil) }
 }
 
-// RegisterMetrics makes /metrics show the metrics of this package. What is pending only the replica that leads knows;
-// others say 0.
+// RegisterMetrics adds the metrics of this package to /metrics. Pending deliveries are reported by the leader only;
+// other replicas report 0.
 func RegisterMetrics() {
 	legacyregistry.RawMustRegister(
 		metrics.NewGaugeFunc(&metrics.GaugeOpts{
 			Namespace: "postern", Name: "stored_deliveries", StabilityLevel: metrics.BETA,
-			Help: "Deliveries that are stored, by whichever replica.",
-		}, stored(func(h holding) int64 { return h.records })),
+			Help: "Stored deliveries of all replicas.",
+		}, totalOf(func(u usage) int64 { return u.records })),
 		metrics.NewGaugeFunc(&metrics.GaugeOpts{
 			Namespace: "postern", Name: "stored_delivery_bytes", StabilityLevel: metrics.BETA,
-			Help: "Bytes of JSON that the stored deliveries take.",
-		}, stored(func(h holding) int64 { return h.bytes })),
+			Help: "Bytes of JSON of the stored deliveries.",
+		}, totalOf(func(u usage) int64 { return u.bytes })),
 		metrics.NewGaugeFunc(&metrics.GaugeOpts{
 			Namespace: "postern", Name: "largest_namespace_stored_delivery_bytes", StabilityLevel: metrics.BETA,
-			Help: "Bytes of JSON that the stored deliveries take of the namespace whose take most.",
-		}, largest(func(h holding) int64 { return h.bytes })),
+			Help: "Bytes of JSON of the stored deliveries in the namespace with the most.",
+		}, largestOf(func(u usage) int64 { return u.bytes })),
 		metrics.NewGaugeFunc(&metrics.GaugeOpts{
 			Namespace: "postern", Name: "largest_namespace_pending_deliveries", StabilityLevel: metrics.BETA,
-			Help: "Deliveries that are pending in the namespace that has most of them.",
-		}, largest(func(h holding) int64 { return h.pending })),
+			Help: "Pending deliveries in the namespace with the most.",
+		}, largestOf(func(u usage) int64 { return u.pending })),
 		metrics.NewGaugeFunc(&metrics.GaugeOpts{
 			Namespace: "postern", Name: "pending_deliveries", StabilityLevel: metrics.BETA,
-			Help: "Deliveries that are pending, by the replica that retries them.",
-		}, func() float64 { return float64(len(pendingNow())) }),
+			Help: "Pending deliveries, reported by the leader.",
+		}, func() float64 { return float64(len(listPending())) }),
 		metrics.NewGaugeFunc(&metrics.GaugeOpts{
 			Namespace: "postern", Name: "oldest_pending_delivery_age_seconds", StabilityLevel: metrics.BETA,
-			Help: "Time since the receipt of the delivery that has been pending longest, by the replica that retries them.",
-		}, func() float64 { return oldest().Seconds() }),
+			Help: "Time since the receipt of the delivery that has been pending longest, reported by the leader.",
+		}, func() float64 { return oldestPendingAge().Seconds() }),
 		metrics.NewGaugeFunc(&metrics.GaugeOpts{
 			Namespace: "postern", Name: "leader", StabilityLevel: metrics.BETA,
-			Help: "1 in the replica that retries what is pending, 0 in others. If none does, nobody knows what is pending.",
-		}, leading),
+			Help: "1 in the replica that retries pending deliveries, 0 in others. " +
+				"If no replica leads, pending deliveries are not reported.",
+		}, leaderValue),
 	)
 }
 
-func pendingNow() []any {
-	if r := followed.Load(); r != nil {
+func listPending() []any {
+	if r := observedRetry.Load(); r != nil {
 		return r.pending.GetStore().List()
 	}
 	return nil
 }
 
-func leading() float64 {
-	if followed.Load() == nil {
+func leaderValue() float64 {
+	if observedRetry.Load() == nil {
 		return 0
 	}
 	return 1
 }
 
-func oldest() time.Duration {
+func oldestPendingAge() time.Duration {
 	var age time.Duration
-	if r := followed.Load(); r != nil {
-		for _, obj := range pendingNow() {
+	if r := observedRetry.Load(); r != nil {
+		for _, obj := range listPending() {
 			if d, ok := obj.(*postern.WebhookDelivery); ok {
 				age = max(age, r.age(d))
 			}

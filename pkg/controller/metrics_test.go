@@ -26,13 +26,15 @@ func TestMain(m *testing.M) {
 func TestMetricsTellWhatIsPendingWhereItIsRetried(t *testing.T) {
 	expect := func(t *testing.T, leading, pending, age int) {
 		t.Helper()
-		text := fmt.Sprintf(`# HELP postern_leader [BETA] 1 in the replica that retries what is pending, 0 in others. If none does, nobody knows what is pending.
+		text := fmt.Sprintf(`# HELP postern_leader [BETA] 1 in the replica that retries pending deliveries, `+
+			`0 in others. If no replica leads, pending deliveries are not reported.
 # TYPE postern_leader gauge
 postern_leader %d
-# HELP postern_oldest_pending_delivery_age_seconds [BETA] Time since the receipt of the delivery that has been pending longest, by the replica that retries them.
+# HELP postern_oldest_pending_delivery_age_seconds [BETA] `+
+			`Time since the receipt of the delivery that has been pending longest, reported by the leader.
 # TYPE postern_oldest_pending_delivery_age_seconds gauge
 postern_oldest_pending_delivery_age_seconds %d
-# HELP postern_pending_deliveries [BETA] Deliveries that are pending, by the replica that retries them.
+# HELP postern_pending_deliveries [BETA] Pending deliveries, reported by the leader.
 # TYPE postern_pending_deliveries gauge
 postern_pending_deliveries %d
 `, leading, age, pending)
@@ -43,7 +45,7 @@ postern_pending_deliveries %d
 		}
 	}
 	expect(t, 0, 0, 0)
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		var down atomic.Bool
 		down.Store(true)
 		b.answer = func(ctx context.Context, d *postern.WebhookDelivery, giveUp bool) error {

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
@@ -25,26 +26,26 @@ import (
 )
 
 const (
-	// retryWorkers bounds how many targets, and retriesAtOnce how many deliveries of each, are tried at once. Targets that
-	// hang keep one each for as long as a try may take. So retrySharePercent bounds how many are of one namespace: those
-	// of others must not wait for them.
-	retryWorkers      = 16
-	retrySharePercent = 50
-	retriesAtOnce     = 8
+	// retryWorkers bounds how many targets, and maxConcurrentRetries how many deliveries of each, are tried
+	// concurrently. A target that hangs occupies a worker for as long as a retry may take. retrySharePercent therefore
+	// bounds the workers of one namespace, so that the others do not wait for it.
+	retryWorkers         = 16
+	retrySharePercent    = 50
+	maxConcurrentRetries = 8
 
 	firstBackoff, maxBackoff = 500 * time.Millisecond, 12 * time.Second
 
 	groupIndex = "group"
 )
 
-// Resumer tries a pending delivery once more; with giveUp for the last time.
+// Resumer retries a pending delivery, with giveUp for the last time.
 type Resumer interface {
 	Resume(ctx context.Context, delivery *postern.WebhookDelivery, giveUp bool) error
 }
 
-// Retry takes up deliveries that stay pending: their targets could not be written in time, or the process that had
-// promised it is gone. Only one may run, whatever the number of replicas.
-type Retry struct {
+// RetryController retries pending deliveries: those whose targets could not be written in time, and those whose process
+// has terminated. Only one replica may run it.
+type RetryController struct {
 	pending cache.SharedIndexInformer
 	queue   workqueue.TypedRateLimitingInterface[string]
 	workers *fairness.Slots
@@ -53,12 +54,16 @@ type Retry struct {
 	now     func() time.Time
 }
 
-// NewRetry returns a controller of the deliveries that pending lists and watches. A delivery that is still pending when
-// the window after its receipt has gone by is tried one last time.
-func NewRetry(pending cache.ListerWatcher, resumer Resumer, window time.Duration, now func() time.Time) (*Retry, error) {
-	r := &Retry{
-		pending: cache.NewSharedIndexInformer(pending, &postern.WebhookDelivery{}, 0, cache.Indexers{groupIndex: groupOf}),
-		queue: workqueue.NewTypedRateLimitingQueueWithConfig(jittered{workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstBackoff, maxBackoff)},
+// NewRetryController returns a RetryController for the deliveries that pending lists and watches. A delivery that is
+// still pending at the end of the window after its receipt is retried a last time.
+func NewRetryController(
+	pending cache.ListerWatcher, resumer Resumer, window time.Duration, now func() time.Time,
+) (*RetryController, error) {
+	r := &RetryController{
+		pending: cache.NewSharedIndexInformer(pending, &postern.WebhookDelivery{}, 0,
+			cache.Indexers{groupIndex: indexByGroup}),
+		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
+			jitteredRateLimiter{workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstBackoff, maxBackoff)},
 			workqueue.TypedRateLimitingQueueConfig[string]{Name: "retry"}),
 		workers: fairness.NewSlots(fairness.Share{Total: retryWorkers, Percent: retrySharePercent}),
 		resumer: resumer,
@@ -70,26 +75,26 @@ func NewRetry(pending cache.ListerWatcher, resumer Resumer, window time.Duration
 		UpdateFunc: func(_, obj any) { r.enqueue(obj) },
 	})
 	if err != nil {
-		return nil, fmt.Errorf("could not follow the pending deliveries: %w", err)
+		return nil, fmt.Errorf("could not watch the pending deliveries: %w", err)
 	}
 	return r, nil
 }
 
-// Start works until ctx is done. It may be called once.
-func (r *Retry) Start(ctx context.Context) error {
-	defer follow(r)()
+// Start runs until ctx is done. It may be called once.
+func (r *RetryController) Start(ctx context.Context) error {
+	defer observeRetry(r)()
 	var group errgroup.Group
 	group.Go(func() error { r.pending.RunWithContext(ctx); return nil })
 	if cache.WaitForCacheSync(ctx.Done(), r.pending.HasSynced) {
-		group.Go(func() error { r.work(ctx); return nil })
+		group.Go(func() error { r.runWorkers(ctx); return nil })
 	}
 	<-ctx.Done()
 	r.queue.ShutDown()
 	return group.Wait()
 }
 
-// groupOf puts deliveries to one named target together: only the newest of them need be written.
-func groupOf(obj any) ([]string, error) {
+// indexByGroup groups deliveries to one named target, of which only the newest has to be written.
+func indexByGroup(obj any) ([]string, error) {
 	d, ok := obj.(*postern.WebhookDelivery)
 	if !ok {
 		return nil, fmt.Errorf("got a %T where a WebhookDelivery was expected", obj)
@@ -100,26 +105,26 @@ func groupOf(obj any) ([]string, error) {
 	return []string{d.Namespace + "//" + d.Name}, nil
 }
 
-// enqueue lets whoever answers a delivery finish with it first.
-func (r *Retry) enqueue(obj any) {
-	if groups, err := groupOf(obj); err == nil {
-		r.queue.AddAfter(groups[0], r.early(obj.(*postern.WebhookDelivery)))
+// enqueue adds the group of a delivery after its grace period.
+func (r *RetryController) enqueue(obj any) {
+	if groups, err := indexByGroup(obj); err == nil {
+		r.queue.AddAfter(groups[0], r.remainingGrace(obj.(*postern.WebhookDelivery)))
 	}
 }
 
-// early is how long a delivery is to be left alone; zero or less if it is time.
-func (r *Retry) early(d *postern.WebhookDelivery) time.Duration {
+// remainingGrace returns how long the first attempt at a delivery may still be in progress; zero or less if it is over.
+func (r *RetryController) remainingGrace(d *postern.WebhookDelivery) time.Duration {
 	if delivery.Attempted(d) {
 		return 0
 	}
-	return delivery.Grace - r.now().Sub(recordedAt(d))
+	return delivery.GracePeriod - r.now().Sub(recordedAt(d))
 }
 
-// recordedAt is when whoever answers a delivery began to carry it out. Admission, which may ask others, took its time since
-// the receipt; but that is more exact than the time of creation.
+// recordedAt returns about when a delivery was recorded: its creation time, refined by its receipt if that is later.
+// The receipt alone may be much earlier, since admission may call webhooks.
 func recordedAt(d *postern.WebhookDelivery) time.Time {
 	created := d.CreationTimestamp.Time
-	latest := created.Add(time.Second) // for that is in whole seconds, and receipts may be stamped ahead of the clock
+	latest := created.Add(time.Second) // creation times are in seconds, and receipts may be ahead of the clock
 	switch received := receivedAt(d); {
 	case received.After(latest) && !created.IsZero():
 		return latest
@@ -129,8 +134,10 @@ func recordedAt(d *postern.WebhookDelivery) time.Time {
 	return created
 }
 
-// age is how long a delivery is tried. One that is repeated after it could not be recorded keeps its first receipt.
-func (r *Retry) age(d *postern.WebhookDelivery) time.Duration { return r.now().Sub(recordedAt(d)) }
+// age returns the time since a delivery was recorded. A repeat of an unrecorded delivery keeps its first receipt.
+func (r *RetryController) age(d *postern.WebhookDelivery) time.Duration {
+	return r.now().Sub(recordedAt(d))
+}
 
 func receivedAt(d *postern.WebhookDelivery) time.Time {
 	if d.Status.ReceivedTime != nil {
@@ -139,16 +146,16 @@ func receivedAt(d *postern.WebhookDelivery) time.Time {
 	return d.CreationTimestamp.Time
 }
 
-// work lets each group wait for its turn among those of its namespace. How many wait is bounded by what may be pending.
-func (r *Retry) work(ctx context.Context) {
-	var waiting sync.WaitGroup
-	defer waiting.Wait()
+// runWorkers starts a goroutine per group, bounded by the pending deliveries, which waits for a slot of its namespace.
+func (r *RetryController) runWorkers(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
 	for {
 		group, stop := r.queue.Get()
-		if stop || ctx.Err() != nil { // a queue that is shut down hands out what it still has
+		if stop || ctx.Err() != nil { // the queue returns its remaining items after shutdown
 			return
 		}
-		waiting.Go(func() {
+		wg.Go(func() {
 			defer r.queue.Done(group)
 			namespace, _, _ := strings.Cut(group, "/")
 			release, err := r.workers.Acquire(ctx, fairness.Flow{Namespace: namespace}, 1)
@@ -156,27 +163,27 @@ func (r *Retry) work(ctx context.Context) {
 				return
 			}
 			defer release()
-			r.workOn(ctx, group)
+			r.processGroup(ctx, group)
 		})
 	}
 }
 
-func (r *Retry) workOn(ctx context.Context, group string) {
-	again, err := r.retry(ctx, group)
+func (r *RetryController) processGroup(ctx context.Context, group string) {
+	requeueAfter, err := r.retry(ctx, group)
 	if err != nil {
 		klog.FromContext(ctx).V(2).Info("Deliveries are still pending", "group", group, "err", err)
 		r.queue.AddRateLimited(group)
 		return
 	}
 	r.queue.Forget(group)
-	if again > 0 {
-		r.queue.AddAfter(group, again)
+	if requeueAfter > 0 {
+		r.queue.AddAfter(group, requeueAfter)
 	}
 }
 
-// retry tries the deliveries of a group. The newest comes first: those before it then find that they are outdated. If
-// some are to be left alone yet, again is for how long the first of them.
-func (r *Retry) retry(ctx context.Context, group string) (again time.Duration, err error) {
+// retry resumes the deliveries of a group, the newest first, so that older ones are found outdated. requeueAfter is the
+// shortest remaining grace period, or zero.
+func (r *RetryController) retry(ctx context.Context, group string) (requeueAfter time.Duration, err error) {
 	objects, err := r.pending.GetIndexer().ByIndex(groupIndex, group)
 	if err != nil {
 		return 0, err
@@ -184,9 +191,9 @@ func (r *Retry) retry(ctx context.Context, group string) (again time.Duration, e
 	var due []*postern.WebhookDelivery
 	for _, obj := range objects {
 		d := obj.(*postern.WebhookDelivery)
-		if early := r.early(d); early > 0 {
-			if again == 0 || early < again {
-				again = early
+		if remaining := r.remainingGrace(d); remaining > 0 {
+			if requeueAfter == 0 || remaining < requeueAfter {
+				requeueAfter = remaining
 			}
 			continue
 		}
@@ -196,36 +203,49 @@ func (r *Retry) retry(ctx context.Context, group string) (again time.Duration, e
 		return cmp.Or(receivedAt(b).Compare(receivedAt(a)), cmp.Compare(a.Name, b.Name))
 	})
 	if len(due) == 0 {
-		return again, nil
+		return requeueAfter, nil
 	}
 	newest, others := due[0], due[1:]
 	err = r.resume(ctx, newest)
 	if err != nil {
-		// The target can't be written, but each of the others is given up in its time.
-		others = slices.DeleteFunc(others, func(d *postern.WebhookDelivery) bool { return !r.isOver(d) })
+		// The target can't be written, but each of the others still has to be given up in time.
+		others = slices.DeleteFunc(others, func(d *postern.WebhookDelivery) bool { return !r.windowExpired(d) })
 	}
-	return again, cmp.Or(err, r.resumeAll(ctx, others))
+	return requeueAfter, cmp.Or(err, r.resumeAll(ctx, others))
 }
 
-func (r *Retry) resumeAll(ctx context.Context, deliveries []*postern.WebhookDelivery) error {
+func (r *RetryController) resumeAll(ctx context.Context, deliveries []*postern.WebhookDelivery) error {
 	var group errgroup.Group
-	group.SetLimit(retriesAtOnce)
+	group.SetLimit(maxConcurrentRetries)
 	for _, d := range deliveries {
 		group.Go(func() error { return r.resume(ctx, d) })
 	}
 	return group.Wait()
 }
 
-// isOver reports whether a delivery is tried for the last time.
-func (r *Retry) isOver(d *postern.WebhookDelivery) bool { return r.age(d) > r.window }
+// windowExpired reports whether the next retry of a delivery is the last.
+func (r *RetryController) windowExpired(d *postern.WebhookDelivery) bool { return r.age(d) > r.window }
 
-func (r *Retry) resume(ctx context.Context, d *postern.WebhookDelivery) error {
-	err := r.resumer.Resume(ctx, d, r.isOver(d))
+func (r *RetryController) resume(ctx context.Context, d *postern.WebhookDelivery) error {
+	err := r.resumer.Resume(ctx, d, r.windowExpired(d))
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil // deleted, or changed by another: the informer tells
+		return nil // deleted or changed concurrently: the informer reports it
 	}
 	if err != nil && !errors.Is(err, delivery.ErrStillPending) {
-		return fmt.Errorf("could not carry out %s: %w", klog.KObj(d), err)
+		return fmt.Errorf("could not resume %s: %w", klog.KObj(d), err)
 	}
 	return err
+}
+
+// maxJitter is the maximum factor that jitter adds to a backoff, to spread deliveries that failed together.
+const maxJitter = 0.2
+
+// jitteredRateLimiter adds jitter to a rate limiter.
+type jitteredRateLimiter struct {
+	workqueue.TypedRateLimiter[string]
+}
+
+// When returns the backoff of an item.
+func (j jitteredRateLimiter) When(item string) time.Duration {
+	return wait.Jitter(j.TypedRateLimiter.When(item), maxJitter)
 }

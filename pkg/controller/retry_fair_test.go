@@ -14,9 +14,9 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// A target that hangs keeps a try for as long as one may take.
+// A target that hangs occupies a worker for as long as a retry may take.
 func TestTargetsThatHangInOneNamespaceKeepNoOtherWaiting(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		const hangs = 30 * time.Second
 		b.answer = func(ctx context.Context, d *postern.WebhookDelivery, giveUp bool) error {
 			if d.Namespace != "hostile" {
@@ -37,15 +37,17 @@ func TestTargetsThatHangInOneNamespaceKeepNoOtherWaiting(t *testing.T) {
 		defer stop()
 		advance(5 * time.Second)
 		if hanging := len(b.tried()); hanging != retryWorkers/2 {
-			t.Errorf("%d tries of one namespace are under way, want %d", hanging, retryWorkers/2)
+			t.Errorf("%d tries of one namespace are in progress, want %d", hanging, retryWorkers/2)
 		}
 		for i := range 20 {
 			b.source.Add(attempted(to(fmt.Sprintf("t%d", i), b.pendingSince(fmt.Sprintf("honest-%d", i), time.Minute))))
 		}
 		advance(time.Second)
-		honest := slices.DeleteFunc(names(b.tried()), func(name string) bool { return !strings.HasPrefix(name, "honest-") })
+		honest := slices.DeleteFunc(names(b.tried()), func(name string) bool {
+			return !strings.HasPrefix(name, "honest-")
+		})
 		if len(honest) != 20 {
-			t.Errorf("within a second %d of 20 were tried of another namespace", len(honest))
+			t.Errorf("%d of 20 of another namespace were tried within a second", len(honest))
 		}
 	})
 }

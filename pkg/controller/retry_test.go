@@ -17,38 +17,40 @@ import (
 	"postern.dev/postern/pkg/delivery"
 )
 
-// Whoever answers a delivery may not be done with it.
+// The replica that answers a delivery may still be working on it.
 func TestADeliveryThatMayBeUnderWayIsLeftAloneForTheGrace(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(b.pendingSince("old", 3*time.Second))
 		defer b.start(t)()
 		advance(time.Second)
 		b.source.Add(b.pendingSince("new", 0))
 		advance(time.Minute)
-		want := []call{{"old", delivery.Grace - 3*time.Second, false}, {"new", delivery.Grace + time.Second, false}}
+		want := []resumeCall{
+			{"old", delivery.GracePeriod - 3*time.Second, false}, {"new", delivery.GracePeriod + time.Second, false},
+		}
 		if diff := cmp.Diff(want, b.tried()); diff != "" {
 			t.Errorf("tries (-want +got):\n%s", diff)
 		}
 	})
 }
 
-// An admission webhook may take longer than the grace.
+// An admission webhook may take longer than the grace period.
 func TestTheGraceBeginsWithTheRecord(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		d := b.pendingSince("d", time.Minute)
 		d.CreationTimestamp.Time = time.Now().Add(-time.Second)
 		b.source.Add(d)
 		defer b.start(t)()
 		advance(time.Minute)
-		if diff := cmp.Diff([]call{{"d", delivery.Grace - time.Second, false}}, b.tried()); diff != "" {
+		if diff := cmp.Diff([]resumeCall{{"d", delivery.GracePeriod - time.Second, false}}, b.tried()); diff != "" {
 			t.Errorf("tries (-want +got):\n%s", diff)
 		}
 	})
 }
 
-// What was cut short by a crash, long ago, and what was answered as Pending are nobody's.
+// No replica works on a delivery that was interrupted by a crash, or was answered as Pending.
 func TestADeliveryThatNobodyHasInHandIsTriedAtOnce(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(b.pendingSince("crashed", 10*time.Minute))
 		defer b.start(t)()
 		advance(time.Second)
@@ -56,39 +58,40 @@ func TestADeliveryThatNobodyHasInHandIsTriedAtOnce(t *testing.T) {
 			t.Errorf("at the start (-want +got):\n%s", diff)
 		}
 		b.source.Add(attempted(b.pendingSince("new", 0)))
-		if diff := cmp.Diff([]call{{"new", time.Second, false}}, b.tried()); diff != "" {
+		if diff := cmp.Diff([]resumeCall{{"new", time.Second, false}}, b.tried()); diff != "" {
 			t.Errorf("later (-want +got):\n%s", diff)
 		}
-		// It turns out at once that the target can't be written: no need to wait for the rest of the grace.
+		// The update shows that the first attempt is over, so the grace period ends.
 		d := b.pendingSince("slow", 0)
 		b.source.Add(d)
 		advance(2 * time.Second)
 		b.source.Modify(attempted(d.DeepCopy()))
-		if diff := cmp.Diff([]call{{"slow", 3 * time.Second, false}}, b.tried()); diff != "" {
+		if diff := cmp.Diff([]resumeCall{{"slow", 3 * time.Second, false}}, b.tried()); diff != "" {
 			t.Errorf("after it was answered (-want +got):\n%s", diff)
 		}
 	})
 }
 
-// A record that an earlier version made has no time of receipt.
+// A record of an earlier version has no time of receipt.
 func TestWithoutATimeOfReceiptADeliveryIsAsOldAsItsRecord(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		d := b.pendingSince("d", 0)
 		d.CreationTimestamp.Time, d.Status.ReceivedTime = time.Now().Add(-2*window), nil
 		b.source.Add(d)
 		defer b.start(t)()
 		advance(time.Second)
 		if got := b.tried(); len(got) != 1 || !got[0].GiveUp {
-			t.Errorf("tried %v, want once and for the last time", got)
+			t.Errorf("got tries %v, want one with giveUp", got)
 		}
 	})
 }
 
-// Of what was requested of one target only the newest counts: the others find that they are outdated, without a write.
+// Only the newest request of a target takes effect: the others are found outdated without a write.
 func TestOfOneTargetTheNewestIsTriedBeforeAllOthers(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		for age := range 5 {
-			b.source.Add(attempted(to("plant", b.pendingSince(fmt.Sprintf("d%d", age), time.Duration(age)*time.Minute))))
+			d := b.pendingSince(fmt.Sprintf("d%d", age), time.Duration(age)*time.Minute)
+			b.source.Add(attempted(to("plant", d)))
 		}
 		busy, most := 0, 0
 		b.answer = func(_ context.Context, d *postern.WebhookDelivery, _ bool) error {
@@ -100,7 +103,7 @@ func TestOfOneTargetTheNewestIsTriedBeforeAllOthers(t *testing.T) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			if d.Name == "d0" && most > 1 {
-				t.Errorf("%d are tried while the newest is", most)
+				t.Errorf("%d are tried concurrently with the newest", most)
 			}
 			busy--
 			return nil
@@ -112,13 +115,13 @@ func TestOfOneTargetTheNewestIsTriedBeforeAllOthers(t *testing.T) {
 			t.Errorf("tried %v, want d0 before all others", got)
 		}
 		if most != 4 {
-			t.Errorf("%d were tried at once, want all 4 others", most)
+			t.Errorf("%d were tried concurrently, want all 4 others", most)
 		}
 	})
 }
 
 func TestWhileTheNewestOfATargetIsPendingItsOthersAreNotTried(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(attempted(to("plant", b.pendingSince("newest", 0))))
 		b.source.Add(attempted(to("plant", b.pendingSince("older", time.Minute))))
 		b.source.Add(attempted(to("web", b.pendingSince("elsewhere", time.Minute))))
@@ -145,9 +148,9 @@ func TestWhileTheNewestOfATargetIsPendingItsOthersAreNotTried(t *testing.T) {
 	})
 }
 
-// A target that takes new deliveries all the time must not keep the old ones from their end.
+// New deliveries to a target must not keep the old ones from being given up.
 func TestAnOldDeliveryIsGivenUpThoughTheNewestIsPending(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(attempted(to("plant", b.pendingSince("newest", 0))))
 		b.source.Add(attempted(to("plant", b.pendingSince("oldest", window+time.Second))))
 		b.answer = func(ctx context.Context, d *postern.WebhookDelivery, giveUp bool) error {
@@ -158,14 +161,14 @@ func TestAnOldDeliveryIsGivenUpThoughTheNewestIsPending(t *testing.T) {
 		}
 		defer b.start(t)()
 		advance(time.Minute)
-		var last []call
+		var last []resumeCall
 		for _, c := range b.tried() {
 			if c.Name == "oldest" {
 				last = append(last, c)
 			}
 		}
 		if len(last) != 1 || !last[0].GiveUp {
-			t.Errorf("tried %v, want once and for the last time", last)
+			t.Errorf("got tries %v, want one with giveUp", last)
 		}
 	})
 }
@@ -177,7 +180,7 @@ func TestWhatIsGoneOrWasChangedByAnotherIsLeftToTheWatch(t *testing.T) {
 		"changed": apierrors.NewConflict(resource, "d", errors.New("changed")),
 	} {
 		t.Run(name, func(t *testing.T) {
-			onBench(t, func(t *testing.T, b *bench) {
+			runRetryTest(t, func(t *testing.T, b *retryFixture) {
 				d := attempted(b.pendingSince("d", time.Minute))
 				b.source.Add(d)
 				b.answer = func(context.Context, *postern.WebhookDelivery, bool) error { return err }
@@ -195,9 +198,9 @@ func TestWhatIsGoneOrWasChangedByAnotherIsLeftToTheWatch(t *testing.T) {
 	}
 }
 
-// The storage may be down as well.
+// The storage may be down too.
 func TestAnyOtherErrorIsTriedAgain(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(attempted(b.pendingSince("d", 0)))
 		b.answer = func(context.Context, *postern.WebhookDelivery, bool) error {
 			if time.Since(b.began) < 10*time.Second {
@@ -213,13 +216,13 @@ func TestAnyOtherErrorIsTriedAgain(t *testing.T) {
 	})
 }
 
-// The copy that the cache holds is shared; a Resumer changes what it is given.
+// The object in the cache is shared, and a Resumer changes its argument.
 func TestATryChangesNothingInTheCache(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(attempted(b.pendingSince("d", 0)))
 		b.answer = func(ctx context.Context, d *postern.WebhookDelivery, giveUp bool) error {
 			if d.Status.Message != "" {
-				t.Error("what an earlier try did to it is there")
+				t.Error("the object has a change of an earlier try")
 			}
 			d.Status.Message = "changed"
 			return stillPending(ctx, d, giveUp)
@@ -229,16 +232,16 @@ func TestATryChangesNothingInTheCache(t *testing.T) {
 	})
 }
 
-// Receipts may be stamped a minute ahead of the clock, by what a target tells. That must not delay who takes up what was
-// left by a crash.
+// A receipt may be up to a minute ahead of the clock, because it follows the times at targets. That must not delay the
+// retry of a delivery that was interrupted by a crash.
 func TestAReceiptAheadOfTheClockDoesNotLengthenTheGrace(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		d := b.pendingSince("d", -time.Minute)
 		d.CreationTimestamp.Time = time.Now()
 		b.source.Add(d)
 		defer b.start(t)()
 		advance(2 * time.Minute)
-		if diff := cmp.Diff([]call{{"d", delivery.Grace + time.Second, false}}, b.tried()); diff != "" {
+		if diff := cmp.Diff([]resumeCall{{"d", delivery.GracePeriod + time.Second, false}}, b.tried()); diff != "" {
 			t.Errorf("tries (-want +got):\n%s", diff)
 		}
 	})

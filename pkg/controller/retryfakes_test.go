@@ -20,47 +20,47 @@ import (
 
 const window = time.Hour
 
-// source lists and watches what is pending.
+// source lists and watches pending deliveries.
 type source struct {
 	*cachetesting.FakeControllerSource
 }
 
-// IsWatchListSemanticsUnSupported is that of the storage.
+// IsWatchListSemanticsUnSupported returns the same as the storage.
 func (source) IsWatchListSemanticsUnSupported() bool { return true }
 
-// call is one try.
-type call struct {
+// resumeCall is one call of Resume.
+type resumeCall struct {
 	Name   string
-	After  time.Duration // the test began
+	After  time.Duration // since the start of the test
 	GiveUp bool
 }
 
-// bench is a source and a Resumer, at a time that begins with the test and passes only while everybody waits.
-type bench struct {
+// retryFixture is a source and a Resumer in a test with a fake clock.
+type retryFixture struct {
 	source source
 	began  time.Time
-	// answer says what comes of a try. What ends is no longer pending.
+	// answer returns the outcome of a call. A delivery that is resumed is no longer pending.
 	answer func(ctx context.Context, d *postern.WebhookDelivery, giveUp bool) error
 
 	mu    sync.Mutex
-	calls []call
+	calls []resumeCall
 }
 
-// onBench runs a test in which time is not real. It fails if a goroutine is left in the end.
-func onBench(t *testing.T, test func(t *testing.T, b *bench)) {
+// runRetryTest runs a test with a fake clock. It fails if a goroutine is left at the end.
+func runRetryTest(t *testing.T, test func(t *testing.T, b *retryFixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		b := &bench{source: source{cachetesting.NewFakeControllerSource()}, began: time.Now()}
+		b := &retryFixture{source: source{cachetesting.NewFakeControllerSource()}, began: time.Now()}
 		b.answer = func(context.Context, *postern.WebhookDelivery, bool) error { return nil }
 		test(t, b)
 		b.source.Shutdown()
-		advance(time.Second) // a queue ends up to half a second after it is shut down
+		advance(time.Second) // a queue ends up to half a second after its shutdown
 	})
 }
 
-func (b *bench) Resume(ctx context.Context, d *postern.WebhookDelivery, giveUp bool) error {
+func (b *retryFixture) Resume(ctx context.Context, d *postern.WebhookDelivery, giveUp bool) error {
 	b.mu.Lock()
-	b.calls = append(b.calls, call{d.Name, time.Since(b.began), giveUp})
+	b.calls = append(b.calls, resumeCall{d.Name, time.Since(b.began), giveUp})
 	b.mu.Unlock()
 	err := b.answer(ctx, d, giveUp)
 	if err == nil {
@@ -69,10 +69,10 @@ func (b *bench) Resume(ctx context.Context, d *postern.WebhookDelivery, giveUp b
 	return err
 }
 
-// start runs a new controller until it is stopped.
-func (b *bench) start(t *testing.T) (stop func()) {
+// start runs a new controller until stop is called.
+func (b *retryFixture) start(t *testing.T) (stop func()) {
 	t.Helper()
-	retry, err := NewRetry(b.source, b, window, time.Now)
+	retry, err := NewRetryController(b.source, b, window, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,8 +87,8 @@ func (b *bench) start(t *testing.T) (stop func()) {
 	}
 }
 
-// tried returns the calls so far, and forgets them.
-func (b *bench) tried() []call {
+// tried returns the calls since the last time.
+func (b *retryFixture) tried() []resumeCall {
 	synctest.Wait()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -97,35 +97,40 @@ func (b *bench) tried() []call {
 	return calls
 }
 
-// pendingSince is a delivery to what wants it, that came in some time ago and is still under way, perhaps.
-func (b *bench) pendingSince(name string, ago time.Duration) *postern.WebhookDelivery {
+// pendingSince returns a delivery without a target that was received some time ago and may still be in progress.
+func (b *retryFixture) pendingSince(name string, ago time.Duration) *postern.WebhookDelivery {
 	d := &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: name}}
 	d.Status.Phase = postern.DeliveryPending
 	d.Status.ReceivedTime = &metav1.MicroTime{Time: time.Now().Add(-ago)}
 	return d
 }
 
-// attempted makes a delivery one that was tried, in vain.
+// attempted marks the first attempt at a delivery as over.
 func attempted(d *postern.WebhookDelivery) *postern.WebhookDelivery {
 	d.Status.Reason = delivery.ReasonTargetUnavailable
 	return d
 }
 
-// to names the target of a delivery.
+// to sets the target of a delivery.
 func to(name string, d *postern.WebhookDelivery) *postern.WebhookDelivery {
 	d.Spec.Target = &postern.TargetReference{Kind: postern.TargetGatewaySync, Name: name}
 	return d
 }
 
-// stillPending is what comes of a try in vain.
+// stillPending is the outcome of a retry that fails.
 func stillPending(context.Context, *postern.WebhookDelivery, bool) error {
 	return fmt.Errorf("down: %w", delivery.ErrStillPending)
 }
 
-func names(calls []call) []string {
+func names(calls []resumeCall) []string {
 	var names []string
 	for _, c := range calls {
 		names = append(names, c.Name)
 	}
 	return names
+}
+
+// advance advances the fake clock in a bubble of testing/synctest.
+func advance(d time.Duration) {
+	time.Sleep(d) //nolint:forbidigo // the clock is fake
 }

@@ -16,9 +16,9 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// What is under way is stopped, and nothing else is begun: the storage closes next.
+// Retries in progress are stopped and no others are started, because the storage is closed next.
 func TestNothingIsBegunAfterTheStop(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		for i := range 3 * retryWorkers {
 			b.source.Add(attempted(b.pendingSince(fmt.Sprintf("d%02d", i), 0)))
 		}
@@ -31,22 +31,22 @@ func TestNothingIsBegunAfterTheStop(t *testing.T) {
 		advance(time.Minute)
 		const share = retryWorkers * retrySharePercent / 100
 		if got := len(b.tried()); got != share {
-			t.Errorf("%d of one namespace are tried at once, want %d", got, share)
+			t.Errorf("%d of one namespace are tried concurrently, want %d", got, share)
 		}
 		before := time.Now()
 		stop()
 		if took := time.Since(before); took != time.Second {
-			t.Errorf("it stopped after %s, want when the last try ended, after 1 s", took)
+			t.Errorf("Start returned after %s, want 1 s, when the last try ended", took)
 		}
 		advance(time.Minute)
 		if got := b.tried(); got != nil {
-			t.Errorf("begun after the stop: %v", names(got))
+			t.Errorf("started after the stop: %v", names(got))
 		}
 	})
 }
 
 func TestItStopsBeforeItHasListedAnything(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.ListError = errors.New("the storage is not ready")
 		stop := b.start(t)
 		advance(time.Minute)
@@ -57,9 +57,9 @@ func TestItStopsBeforeItHasListedAnything(t *testing.T) {
 	})
 }
 
-// Whoever leads next takes up all that is pending.
+// The next leader retries all pending deliveries.
 func TestANewControllerTakesUpWhatTheLastOneLeft(t *testing.T) {
-	onBench(t, func(t *testing.T, b *bench) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(attempted(b.pendingSince("a", 0)))
 		b.source.Add(b.pendingSince("b", 0))
 		b.answer = stillPending

@@ -5,9 +5,9 @@ package credential
 
 import "maps"
 
-// SetDefaults replaces the default secrets, which count in every namespace for the attempts that none of its own keys is
-// for. The keys are those of a namespace's Kubernetes Secret, without those of single targets: a name says nothing without
-// its namespace. It keeps no reference to data, and may be called at any time.
+// SetDefaults replaces the default secrets, which apply in every namespace to attempts for which it has no key. The
+// keys are the same as in a Kubernetes Secret, without those of single targets: their names are ambiguous without a
+// namespace. It copies data, and may be called at any time.
 func (s *Secrets) SetDefaults(data map[string][]byte) {
 	data = maps.Clone(data)
 	maps.DeleteFunc(data, func(key string, _ []byte) bool { return isTargetKey(key) })
@@ -17,22 +17,22 @@ func (s *Secrets) SetDefaults(data map[string][]byte) {
 	s.defaults = ring
 }
 
-// validFor returns the secrets that count for an attempt. A key of its namespace that is for such an attempt replaces the
-// default ones even if it is empty, so that a namespace can close its door.
+// validFor returns the secrets for an attempt. A key of the namespace for such an attempt replaces the default secrets
+// even if it is empty, so that a namespace can disable them.
 func (s *Secrets) validFor(a Attempt) validSecrets {
 	own, defaults := s.keyrings(a.Namespace)
 	return own.orDefaults(defaults, a)
 }
 
-// defaultsFor returns the default secrets that count for an attempt in a namespace without any of its own.
+// defaultsFor returns the default secrets for an attempt in a namespace without secrets.
 func (s *Secrets) defaultsFor(a Attempt) validSecrets {
 	_, defaults := s.keyrings("")
 	return defaults.forAttempt(a)
 }
 
-// ownFor returns the secrets that count for an attempt, and true, if its namespace has any say in it; else they are those
-// of defaultsFor.
-func (s *Secrets) ownFor(a Attempt) (valid validSecrets, own bool) {
+// namespaceSecretsFor returns the secrets for an attempt, and true, if its namespace has a key that may apply to it.
+// Otherwise use defaultsFor.
+func (s *Secrets) namespaceSecretsFor(a Attempt) (valid validSecrets, own bool) {
 	ring, defaults := s.keyrings(a.Namespace)
 	if !ring.forAttempt(a).configured {
 		return validSecrets{}, false

@@ -15,18 +15,18 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// defaultFilesInterval is how often the files of default secrets are read. A kubelet needs longer to change them.
+// defaultFilesInterval is how often the files of default secrets are read. A kubelet takes longer to update them.
 const defaultFilesInterval = 10 * time.Second
 
-// DefaultSource is where the default secrets come from, by their keys.
+// DefaultSource has the default secrets by key.
 type DefaultSource struct {
-	// Values are secrets that never change.
+	// Values are constant secrets.
 	Values map[string][]byte
-	// Files are paths of files that hold secrets. A file counts and not the value of the same key.
+	// Files are the paths of files with secrets. They take precedence over Values.
 	Files map[string]string
 }
 
-// Read returns the data for SetDefaults. That a file can't be read is an error, which tells nothing of what is in it.
+// Read returns the data for SetDefaults. It returns an error, without the content of any file, if a file can't be read.
 func (s DefaultSource) Read() (map[string][]byte, error) {
 	data := map[string][]byte{}
 	maps.Copy(data, s.Values)
@@ -40,41 +40,41 @@ func (s DefaultSource) Read() (map[string][]byte, error) {
 	return data, nil
 }
 
-// Defaults keeps the default secrets as their source has them. It is a Runnable of controller-runtime's manager.
-type Defaults struct {
+// DefaultsReloader updates the default secrets when their source changes. It is a manager.Runnable.
+type DefaultsReloader struct {
 	source  DefaultSource
 	secrets *Secrets
-	data    map[string][]byte // what was set
-	failed  bool              // the last time
+	data    map[string][]byte // the current secrets
+	failed  bool              // whether the last read failed
 }
 
-// NewDefaults sets the default secrets, and returns what keeps them current once it is started.
-func NewDefaults(source DefaultSource, secrets *Secrets) (*Defaults, error) {
+// NewDefaultsReloader sets the default secrets, and returns a reloader that keeps them current once it is started.
+func NewDefaultsReloader(source DefaultSource, secrets *Secrets) (*DefaultsReloader, error) {
 	data, err := source.Read()
 	if err != nil {
 		return nil, err
 	}
 	secrets.SetDefaults(data)
-	return &Defaults{source: source, secrets: secrets, data: data}, nil
+	return &DefaultsReloader{source: source, secrets: secrets, data: data}, nil
 }
 
-// Start follows the files until ctx is done.
-func (d *Defaults) Start(ctx context.Context) error {
+// Start reads the files periodically until ctx is done.
+func (d *DefaultsReloader) Start(ctx context.Context) error {
 	if len(d.source.Files) > 0 {
 		wait.UntilWithContext(ctx, func(context.Context) { d.refresh() }, defaultFilesInterval)
 	}
 	return nil
 }
 
-// NeedLeaderElection tells the manager that every replica does this.
-func (d *Defaults) NeedLeaderElection() bool { return false }
+// NeedLeaderElection returns false: every replica reloads its secrets.
+func (d *DefaultsReloader) NeedLeaderElection() bool { return false }
 
-// refresh takes up what has changed. While a file can't be read, the secrets stay as they are.
-func (d *Defaults) refresh() {
+// refresh applies changes. While a file can't be read, it keeps the previous secrets.
+func (d *DefaultsReloader) refresh() {
 	data, err := d.source.Read()
 	if err != nil {
 		if !d.failed {
-			klog.ErrorS(err, "The default secrets stay as they are")
+			klog.ErrorS(err, "Keeping the previous default secrets")
 		}
 		d.failed = true
 		return
@@ -85,5 +85,5 @@ func (d *Defaults) refresh() {
 	}
 	d.data = data
 	d.secrets.SetDefaults(data)
-	klog.InfoS("Read the default secrets again")
+	klog.InfoS("Reloaded the default secrets")
 }

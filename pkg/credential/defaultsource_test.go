@@ -22,8 +22,9 @@ func TestAChangedFileOfDefaultSecretsCounts(t *testing.T) {
 	}
 	write("one\ntwo\n")
 	secrets := &Secrets{}
-	source := DefaultSource{Values: map[string][]byte{"token": []byte("value"), "webhook.quay-secret": []byte("quay")}, Files: map[string]string{"token": path}}
-	defaults, err := NewDefaults(source, secrets)
+	source := DefaultSource{Values: map[string][]byte{"token": []byte("value"), "webhook.quay-secret": []byte("quay")},
+		Files: map[string]string{"token": path}}
+	defaults, err := NewDefaultsReloader(source, secrets)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +33,7 @@ func TestAChangedFileOfDefaultSecretsCounts(t *testing.T) {
 		for token, valid := range want {
 			a := Attempt{Namespace: "shop", Source: "generic", Header: map[string][]string{"X-Webhook-Token": {token}}}
 			if _, err := NewVerifier(Config{RequireSecret: true}, secrets).Verify(a); (err == nil) != valid {
-				t.Errorf("%s, %s: got error %v", when, token, err)
+				t.Errorf("%s, %s: got error %v, want accepted: %t", when, token, err, valid)
 			}
 		}
 	}
@@ -54,22 +55,26 @@ func TestAChangedFileOfDefaultSecretsCounts(t *testing.T) {
 }
 
 func TestAMissingFileOfDefaultSecretsIsAnError(t *testing.T) {
-	_, err := NewDefaults(DefaultSource{Files: map[string]string{"hmac": "/no/such/file"}}, &Secrets{})
-	if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "could not read the default secret hmac: open /no/such/file: ") {
-		t.Errorf("got %v", err)
+	_, err := NewDefaultsReloader(DefaultSource{Files: map[string]string{"hmac": "/no/such/file"}}, &Secrets{})
+	if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(),
+		"could not read the default secret hmac: open /no/such/file: ") {
+		t.Errorf("got error %v, want one for the missing file", err)
 	}
 }
 
 func TestDefaultSecretsWithoutFilesNeedNoFollowing(t *testing.T) {
 	secrets := &Secrets{}
-	defaults, err := NewDefaults(DefaultSource{Values: map[string][]byte{"webhook.quay-secret": []byte("quay")}}, secrets)
+	defaults,
+		err := NewDefaultsReloader(DefaultSource{Values: map[string][]byte{"webhook.quay-secret": []byte("quay")}},
+		secrets)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := defaults.Start(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if _, err := NewVerifier(Config{RequireSecret: true}, secrets).Verify(Attempt{Namespace: "shop", Source: sourceQuay, QuerySecret: "quay"}); err != nil {
+	if _, err := NewVerifier(Config{RequireSecret: true},
+		secrets).Verify(Attempt{Namespace: "shop", Source: sourceQuay, QuerySecret: "quay"}); err != nil {
 		t.Error(err)
 	}
 }

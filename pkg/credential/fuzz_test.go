@@ -12,14 +12,15 @@ import (
 	"time"
 )
 
-// FuzzSignature feeds arbitrary values to each signature header. None may panic, and one is accepted exactly when it is
-// the right MAC, written with the right prefix.
+// FuzzSignature sends arbitrary values in each signature header. None may panic, and a value is accepted if and only if
+// it is the right prefix with the right MAC.
 func FuzzSignature(f *testing.F) {
 	const secret = "s3cret"
 	right := sign(secret, "body")
 	for header := range signatureHeaders {
 		for _, value := range []string{
-			"", "s", "sha256", "sha256=", "sha256=zz", "sha1=", "sha1=" + right, right, "sha256=" + right, right[:63], right + "0",
+			"", "s", "sha256", "sha256=", "sha256=zz", "sha1=", "sha1=" + right, right, "sha256=" + right, right[:63],
+			right + "0",
 			"sha256=" + strings.ToUpper(right), "sha256=sha256=" + right, " sha256=" + right, "SHA256=" + right,
 			"sha256=" + strings.Repeat("0", 64), strings.Repeat("\xff", 64), "sha256=" + strings.Repeat("é", 32),
 		} {
@@ -45,16 +46,19 @@ func FuzzSignature(f *testing.F) {
 	})
 }
 
-// FuzzSigningToken feeds arbitrary values to the headers of a signing token. None may panic, and they are accepted exactly
-// when the time is near and one of the first signatures is the right one.
+// FuzzSigningToken sends arbitrary values in the headers of a signing token. None may panic, and they are accepted if
+// and only if the time is near and one of the first signatures is right.
 func FuzzSigningToken(f *testing.F) {
 	now := unix(noon)
 	right := "v1," + signMessage(lampKey, messageID, now, "body")
 	for _, signatures := range []string{
-		"", "v1", "v1,", "v1,=", right, right + " ", " " + right, "v1,AAAA " + right, right + " v1a,AAAA", "v1a" + right[2:], right + "=",
-		strings.Repeat("v1,AAAA ", 7) + right, strings.Repeat("v1,AAAA ", 8) + right, strings.Repeat(" ", 100), "v1,\xff",
+		"", "v1", "v1,", "v1,=", right, right + " ", " " + right, "v1,AAAA " + right, right + " v1a,AAAA", "v1a" +
+			right[2:], right + "=",
+		strings.Repeat("v1,AAAA ", 7) + right, strings.Repeat("v1,AAAA ", 8) + right, strings.Repeat(" ", 100),
+		"v1,\xff",
 	} {
-		for _, timestamp := range []string{now, "", "0", "-1", unix(noon.Add(messageWindow)), unix(noon.Add(-messageWindow - time.Second)), "1e9", "99999999999999999999"} {
+		for _, timestamp := range []string{now, "", "0", "-1", unix(noon.Add(messageWindow)),
+			unix(noon.Add(-messageWindow - time.Second)), "1e9", "99999999999999999999"} {
 			f.Add(messageID, timestamp, signatures, []byte("body"))
 		}
 	}
@@ -64,7 +68,8 @@ func FuzzSigningToken(f *testing.F) {
 	f.Fuzz(func(t *testing.T, id, timestamp, signatures string, body []byte) {
 		mac := signMessage(lampKey, id, timestamp, string(body))
 		seconds, err := strconv.ParseInt(timestamp, 10, 64)
-		isNear := err == nil && noon.Unix()-300 <= seconds && seconds <= noon.Unix()+300 && timestamp[0] != '+' && timestamp[0] != '-'
+		isNear := err == nil && noon.Unix()-300 <= seconds && seconds <= noon.Unix()+300 && timestamp[0] != '+' &&
+			timestamp[0] != '-'
 		isNamed := id != "" && !strings.Contains(id, ".")
 		entries := strings.Split(signatures, " ")
 		isRight := len(entries) <= 8 && slices.Contains(entries, "v1,"+mac)

@@ -12,17 +12,20 @@ import (
 
 func TestStripSecretsLeavesOnlyHeadersThatMayBeStored(t *testing.T) {
 	h := header(
-		"X-Hub-Signature-256", "secret", "X-Hub-Signature", "secret", "X-Gitea-Signature", "secret", "X-Forgejo-Signature", "secret",
-		"X-Gitlab-Token", "secret", "X-Webhook-Secret", "secret", "X-Webhook-Token", "secret", "X-Webhook-Token", "secret",
+		"X-Hub-Signature-256", "secret", "X-Hub-Signature", "secret", "X-Gitea-Signature", "secret",
+		"X-Forgejo-Signature", "secret",
+		"X-Gitlab-Token", "secret", "X-Webhook-Secret", "secret", "X-Webhook-Token", "secret", "X-Webhook-Token",
+		"secret",
 		"Authorization", "secret", "Proxy-Authorization", "secret", "Cookie", "secret", "webhook-signature", "secret",
 		"X-Gogs-Signature", "secret", "X-JFrog-Event-Auth", "secret", "X-Nexus-Webhook-Signature", "secret",
 		"X-GitHub-Event", "push", "X-GitHub-Delivery", "1", "Content-Type", "application/json", "Webhook-Id", "2",
 		"Webhook-Timestamp", "3",
 	)
-	h["x-gitlab-token"] = []string{"secret"} // as a map that was not made by net/http may have it
+	h["x-gitlab-token"] = []string{"secret"} // not canonical, as in a map not made by net/http
 	StripSecrets(h)
 	want := http.Header{
-		"X-Github-Event": {"push"}, "X-Github-Delivery": {"1"}, "Content-Type": {"application/json"}, "Webhook-Id": {"2"},
+		"X-Github-Event": {"push"}, "X-Github-Delivery": {"1"}, "Content-Type": {"application/json"},
+		"Webhook-Id":        {"2"},
 		"Webhook-Timestamp": {"3"},
 	}
 	if diff := cmp.Diff(want, h); diff != "" {
@@ -31,7 +34,7 @@ func TestStripSecretsLeavesOnlyHeadersThatMayBeStored(t *testing.T) {
 	StripSecrets(nil)
 }
 
-// A name that is not canonical would never be found in an http.Header.
+// An http.Header never has a name that is not canonical.
 func TestHeaderNamesAreCanonical(t *testing.T) {
 	names := append([]string{}, tokenHeaders...)
 	names = append(names, unreadSecretHeaders...)

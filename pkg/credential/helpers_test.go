@@ -15,26 +15,25 @@ import (
 
 const namespace = "team-a"
 
-// sign is written apart from the code under test: the hexadecimal HMAC-SHA256 of body.
+// sign returns the hexadecimal HMAC-SHA256 of body, independently of the code under test.
 func sign(secret, body string) string {
 	h := hmac.New(sha256.New, []byte(secret))
 	h.Write([]byte(body))
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// signMessage is written apart from the code under test: the base64 HMAC-SHA256 of what a signing token signs.
+// signMessage returns the base64 HMAC-SHA256 for a signing token, independently of the code under test.
 func signMessage(key, id, timestamp, body string) string {
 	h := hmac.New(sha256.New, []byte(key))
 	h.Write([]byte(id + "." + timestamp + "." + body))
 	return base64.StdEncoding.EncodeToString(h.Sum(nil))
 }
 
-// signingToken makes a signing token of a key.
 func signingToken(key string) string {
 	return "whsec_" + base64.StdEncoding.EncodeToString([]byte(key))
 }
 
-// header makes headers from names and values in turn.
+// header returns headers from alternating names and values.
 func header(pairs ...string) http.Header {
 	h := http.Header{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -57,13 +56,13 @@ func asBytes(data map[string]string) map[string][]byte {
 	return values
 }
 
-// verify returns the method, or the reason of the rejection: one of them is always empty.
+// verify returns the method, or the reason of the rejection. One of them is always empty.
 func verify(t *testing.T, v *Verifier, a Attempt) (Method, Reason) {
 	t.Helper()
 	method, err := v.Verify(a)
 	if err == nil {
 		if method == "" {
-			t.Error("accepted by no method")
+			t.Error("accepted without a method")
 		}
 		return method, ""
 	}
@@ -72,7 +71,7 @@ func verify(t *testing.T, v *Verifier, a Attempt) (Method, Reason) {
 		t.Fatalf("got error %v of type %T, want a *Rejection", err, err)
 	}
 	if rejection.Reason == "" {
-		t.Error("rejected for no reason")
+		t.Error("rejected without a reason")
 	}
 	return method, rejection.Reason
 }

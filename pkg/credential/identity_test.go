@@ -19,21 +19,30 @@ func TestIdentityIsCredentialOnlyForAuthenticatedCallers(t *testing.T) {
 		reason  Reason
 	}{
 		{
-			name:   "ServiceAccount",
-			caller: &user.DefaultInfo{Name: "system:serviceaccount:ci:deployer", Groups: []string{"system:serviceaccounts", "system:authenticated"}},
+			name: "ServiceAccount",
+			caller: &user.DefaultInfo{Name: "system:serviceaccount:ci:deployer",
+				Groups: []string{"system:serviceaccounts", "system:authenticated"}},
 			method: MethodServiceAccount,
 		},
-		{name: "person", caller: &user.DefaultInfo{Name: "jane", Groups: authenticatedGroups}, method: MethodUser},
-		{name: "node", caller: &user.DefaultInfo{Name: "system:node:a", Groups: authenticatedGroups}, method: MethodUser},
-		{name: "name that only resembles a ServiceAccount", caller: &user.DefaultInfo{Name: "x:system:serviceaccount:ci:d", Groups: authenticatedGroups}, method: MethodUser},
+		{name: "user", caller: &user.DefaultInfo{Name: "jane", Groups: authenticatedGroups}, method: MethodUser},
+		{name: "node", caller: &user.DefaultInfo{Name: "system:node:a", Groups: authenticatedGroups},
+			method: MethodUser},
+		{name: "name that only resembles a ServiceAccount",
+			caller: &user.DefaultInfo{Name: "x:system:serviceaccount:ci:d", Groups: authenticatedGroups},
+			method: MethodUser},
 		{name: "nil", caller: nil, reason: ReasonNoCredential},
-		{name: "anonymous", caller: &user.DefaultInfo{Name: "system:anonymous", Groups: []string{"system:unauthenticated"}}, reason: ReasonNoCredential},
-		{name: "anonymous in the authenticated group", caller: &user.DefaultInfo{Name: "system:anonymous", Groups: authenticatedGroups}, reason: ReasonNoCredential},
-		{name: "in both groups", caller: &user.DefaultInfo{Name: "jane", Groups: []string{"system:authenticated", "system:unauthenticated"}}, reason: ReasonNoCredential},
+		{name: "anonymous", caller: &user.DefaultInfo{Name: "system:anonymous",
+			Groups: []string{"system:unauthenticated"}}, reason: ReasonNoCredential},
+		{name: "anonymous in the authenticated group", caller: &user.DefaultInfo{Name: "system:anonymous",
+			Groups: authenticatedGroups}, reason: ReasonNoCredential},
+		{name: "in both groups", caller: &user.DefaultInfo{Name: "jane",
+			Groups: []string{"system:authenticated", "system:unauthenticated"}}, reason: ReasonNoCredential},
 		{name: "in no group", caller: &user.DefaultInfo{Name: "jane"}, reason: ReasonNoCredential},
-		{name: "ServiceAccount in no group", caller: &user.DefaultInfo{Name: "system:serviceaccount:ci:deployer"}, reason: ReasonNoCredential},
+		{name: "ServiceAccount in no group", caller: &user.DefaultInfo{Name: "system:serviceaccount:ci:deployer"},
+			reason: ReasonNoCredential},
 		{name: "no name", caller: &user.DefaultInfo{Groups: authenticatedGroups}, reason: ReasonNoCredential},
-		{name: "person, identity switched off", caller: &user.DefaultInfo{Name: "jane", Groups: authenticatedGroups}, ignored: true, reason: ReasonNoCredential},
+		{name: "user, identity disabled", caller: &user.DefaultInfo{Name: "jane", Groups: authenticatedGroups},
+			ignored: true, reason: ReasonNoCredential},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			v := NewVerifier(Config{IdentityIsCredential: !tc.ignored, RequireSecret: true}, &Secrets{})
@@ -48,16 +57,19 @@ func TestIdentityIsCredentialOnlyForAuthenticatedCallers(t *testing.T) {
 func TestIdentitySwitchedOffLeavesSecretsToDecide(t *testing.T) {
 	v := NewVerifier(Config{RequireSecret: true}, secretsWith(map[string]string{"token": "t0ken"}))
 	jane := &user.DefaultInfo{Name: "jane", Groups: []string{"system:authenticated"}}
-	method, reason := verify(t, v, Attempt{Namespace: namespace, User: jane, Header: header("X-Webhook-Token", "t0ken")})
+	method, reason := verify(t, v, Attempt{Namespace: namespace, User: jane,
+		Header: header("X-Webhook-Token", "t0ken")})
 	if method != MethodToken || reason != "" {
 		t.Errorf("got method %q, reason %q; want %q", method, reason, MethodToken)
 	}
 }
 
 func TestIdentityWinsOverAWrongSecret(t *testing.T) {
-	v := NewVerifier(Config{IdentityIsCredential: true, RequireSecret: true}, secretsWith(map[string]string{"token": "t0ken"}))
+	v := NewVerifier(Config{IdentityIsCredential: true, RequireSecret: true},
+		secretsWith(map[string]string{"token": "t0ken"}))
 	jane := &user.DefaultInfo{Name: "jane", Groups: []string{"system:authenticated"}}
-	method, reason := verify(t, v, Attempt{Namespace: namespace, User: jane, Header: header("X-Webhook-Token", "other")})
+	method, reason := verify(t, v, Attempt{Namespace: namespace, User: jane,
+		Header: header("X-Webhook-Token", "other")})
 	if method != MethodUser || reason != "" {
 		t.Errorf("got method %q, reason %q; want %q", method, reason, MethodUser)
 	}

@@ -9,35 +9,35 @@ import (
 	"strings"
 )
 
-// The keys of a Kubernetes Secret, and the endings of a target's own ones.
+// The keys of a Kubernetes Secret, and the suffixes of the keys of targets.
 const (
 	hmacKey     = "hmac"
 	tokenKey    = "token"
-	hmacEnding  = "." + hmacKey
-	tokenEnding = "." + tokenKey
+	hmacSuffix  = "." + hmacKey
+	tokenSuffix = "." + tokenKey
 )
 
-// maxSecretsPerKey bounds the work that one namespace's secrets can cause for everybody, since the body is hashed once
-// for each of them. Secrets beyond it are not read.
+// maxSecretsPerKey bounds the work that the secrets of one namespace cause, because the body is hashed once for each.
+// Further secrets are ignored.
 const maxSecretsPerKey = 64
 
 // secret is one shared secret. It is never empty.
 type secret struct {
 	key        []byte
 	digest     [sha256.Size]byte // of key, to compare tokens with
-	signingKey []byte            // what is in the secret if it is a signing token, else nil
+	signingKey []byte            // decoded if the secret is a signing token, otherwise nil
 }
 
-// keyring is the parsed data of one Kubernetes Secret. It never changes, and its zero value is that of a namespace
-// without one.
+// keyring is the parsed data of one Kubernetes Secret. It is immutable, and its zero value is for a namespace without
+// the Secret.
 type keyring struct {
-	secrets map[string][]secret // by key; a key without any secret is there too
-	// hasSourceKey and hasTargetKey say whether any sender, or any target, has a key of its own.
+	secrets map[string][]secret // by key; includes keys without any secret
+	// hasSourceKey and hasTargetKey report whether any sender, or any target, has a key of its own.
 	hasSourceKey, hasTargetKey bool
-	// unread is how many secrets are not read, by the keys that hold more than maxSecretsPerKey.
+	// unread is the number of ignored secrets, by the keys that have more than maxSecretsPerKey.
 	unread map[string]int
-	// registries are the texts under the keys of registryKey.
-	registries map[string]string
+	// registryURLs are the values by registryURLKey.
+	registryURLs map[string]string
 }
 
 func newKeyring(data map[string][]byte) keyring {
@@ -49,8 +49,8 @@ func newKeyring(data map[string][]byte) keyring {
 			ring.hasSourceKey = true
 		case isTargetKey(key):
 			ring.hasTargetKey = true
-		case isRegistryKey(key):
-			ring.registries = withRegistries(ring.registries, key, value)
+		case isRegistryURLKey(key):
+			ring.registryURLs = withRegistryURLs(ring.registryURLs, key, value)
 			continue
 		default:
 			continue
@@ -71,7 +71,7 @@ func isSourceKey(key string) bool {
 func isTargetKey(key string) bool {
 	resource, rest, _ := strings.Cut(key, ".")
 	return (resource == ResourceGatewaySyncs || resource == ResourceApplications) &&
-		(strings.HasSuffix(rest, hmacEnding) || strings.HasSuffix(rest, tokenEnding))
+		(strings.HasSuffix(rest, hmacSuffix) || strings.HasSuffix(rest, tokenSuffix))
 }
 
 func parseSecrets(value []byte) (parsed []secret, unread int) {
@@ -89,46 +89,45 @@ func parseSecrets(value []byte) (parsed []secret, unread int) {
 	return parsed, unread
 }
 
-// validSecrets are the secrets by which one attempt may prove itself.
+// validSecrets are the secrets that an attempt may use.
 type validSecrets struct {
 	hmac, token []secret
-	// applies says that a key is for such an attempt, even one that holds no secret.
+	// applies is true if there is a key for such an attempt, even one without a secret.
 	applies bool
-	// configured says that a key applies, or may turn out to. Nothing may then be accepted without a proof.
+	// configured is true if a key applies or may turn out to. Then nothing is accepted without a credential.
 	configured bool
 }
 
-func (v validSecrets) holdAny() bool { return len(v.hmac)+len(v.token) > 0 }
+func (v validSecrets) hasAny() bool { return len(v.hmac)+len(v.token) > 0 }
 
 func (k keyring) forAttempt(a Attempt) validSecrets {
 	var valid validSecrets
-	take := func(key string) []secret {
+	lookup := func(key string) []secret {
 		secrets, found := k.secrets[key]
 		valid.applies = valid.applies || found
 		return secrets
 	}
 	if a.Target != nil {
 		ownHMAC, ownToken := a.Target.keys()
-		valid.hmac, valid.token = take(ownHMAC), take(ownToken)
+		valid.hmac, valid.token = lookup(ownHMAC), lookup(ownToken)
 		if valid.applies {
 			valid.configured = true
 			return valid
 		}
 	}
 	if !hasOnlyOwnKey(a.Source) {
-		valid.hmac, valid.token = take(hmacKey), take(tokenKey)
+		valid.hmac, valid.token = lookup(hmacKey), lookup(tokenKey)
 	}
 	if a.Source != "" {
-		own := take(sourceKey(a.Source))
+		own := lookup(sourceKey(a.Source))
 		valid.hmac, valid.token = slices.Concat(valid.hmac, own), slices.Concat(valid.token, own)
 	}
-	// A payload whose sender is not known yet may turn out to be from one with a key, and a delivery that names no target
-	// may reach one with a key.
+	// A payload of an unknown sender may turn out to be from one with a key, and a delivery without a target may reach
+	// one with a key.
 	valid.configured = valid.applies || a.Source == "" && k.hasSourceKey || a.Target == nil && k.hasTargetKey
 	return valid
 }
 
-// hasOwnKey reports whether there is a key for that target alone.
 func (k keyring) hasOwnKey(t Target) bool {
 	ownHMAC, ownToken := t.keys()
 	_, hasHMAC := k.secrets[ownHMAC]
@@ -136,8 +135,38 @@ func (k keyring) hasOwnKey(t Target) bool {
 	return hasHMAC || hasToken
 }
 
-// keys returns the keys for that target alone.
 func (t Target) keys() (hmac, token string) {
 	prefix := t.Resource + "." + t.Name
-	return prefix + hmacEnding, prefix + tokenEnding
+	return prefix + hmacSuffix, prefix + tokenSuffix
+}
+
+// registryURLKeySuffix is the suffix of the keys with the URL of a registry. A signature does not cover the query of
+// the webhook's URL, so for senders that only sign this value replaces the URL in the query.
+const registryURLKeySuffix = "-registry-url"
+
+// maxRegistryURLsBytes bounds one such value. No list of repositories needs more.
+const maxRegistryURLsBytes = 16 << 10
+
+func registryURLKey(source string) string { return sourceKeyPrefix + source + registryURLKeySuffix }
+
+func isRegistryURLKey(key string) bool {
+	return strings.HasPrefix(key, sourceKeyPrefix) && strings.HasSuffix(key, registryURLKeySuffix)
+}
+
+// withRegistryURLs adds a value unless it is too long: a truncated URL would be another URL.
+func withRegistryURLs(urls map[string]string, key string, value []byte) map[string]string {
+	if len(value) > maxRegistryURLsBytes {
+		return urls
+	}
+	if urls == nil {
+		urls = map[string]string{}
+	}
+	urls[key] = string(value)
+	return urls
+}
+
+// RegistryURLs returns the unparsed URLs that a namespace configures for the registry of a type of sender, or "". It is
+// safe for concurrent use.
+func (s *Secrets) RegistryURLs(namespace, source string) string {
+	return s.keyring(namespace).registryURLs[registryURLKey(source)]
 }

@@ -21,36 +21,63 @@ func TestKeysApplyToTheirSenderAndTarget(t *testing.T) {
 		data   map[string]string
 		source string
 		target *Target
-		hmac   []string // the secrets that are valid as HMAC key
-		token  []string // and as token
+		hmac   []string // secrets valid as HMAC key
+		token  []string // secrets valid as token
 	}{
 		{name: "no Secret"},
-		{name: "namespace-wide", data: map[string]string{"hmac": "h", "token": "t"}, hmac: []string{"h"}, token: []string{"t"}},
-		{name: "namespace-wide, for a target without a key", data: map[string]string{"hmac": "h", "token": "t"}, target: web, hmac: []string{"h"}, token: []string{"t"}},
-		{name: "source's key is added", data: map[string]string{"hmac": "h", "token": "t", "webhook.github-secret": "g"}, source: "github", hmac: []string{"h", "g"}, token: []string{"t", "g"}},
-		{name: "source's key is for no other source", data: map[string]string{"webhook.github-secret": "g"}, source: "gitlab"},
-		{name: "source's key is not for an unknown source", data: map[string]string{"webhook.github-secret": "g", "webhook.-secret": "x"}},
-		{name: "docker.io", data: map[string]string{"webhook.docker-secret": "d", "webhook.docker.io-secret": "x"}, source: "docker.io", token: []string{"d"}},
-		{name: "ghcr.io", data: map[string]string{"webhook.ghcr-secret": "d", "webhook.ghcr.io-secret": "x"}, source: "ghcr.io", hmac: []string{"d"}, token: []string{"d"}},
-		{name: "quay.io", data: map[string]string{"webhook.quay-secret": "d", "webhook.quay.io-secret": "x"}, source: "quay.io", token: []string{"d"}},
+		{name: "namespace-wide", data: map[string]string{"hmac": "h", "token": "t"}, hmac: []string{"h"},
+			token: []string{"t"}},
+		{name: "namespace-wide, for a target without a key", data: map[string]string{"hmac": "h", "token": "t"},
+			target: web, hmac: []string{"h"}, token: []string{"t"}},
+		{name: "source's key is added", data: map[string]string{"hmac": "h", "token": "t",
+			"webhook.github-secret": "g"}, source: "github", hmac: []string{"h", "g"}, token: []string{"t", "g"}},
+		{name: "source's key is for no other source", data: map[string]string{"webhook.github-secret": "g"},
+			source: "gitlab"},
+		{name: "source's key is not for an unknown source",
+			data: map[string]string{"webhook.github-secret": "g", "webhook.-secret": "x"}},
+		{name: "docker.io", data: map[string]string{"webhook.docker-secret": "d", "webhook.docker.io-secret": "x"},
+			source: "docker.io", token: []string{"d"}},
+		{name: "ghcr.io", data: map[string]string{"webhook.ghcr-secret": "d", "webhook.ghcr.io-secret": "x"},
+			source: "ghcr.io", hmac: []string{"d"}, token: []string{"d"}},
+		{name: "quay.io", data: map[string]string{"webhook.quay-secret": "d", "webhook.quay.io-secret": "x"},
+			source: "quay.io", token: []string{"d"}},
 		{name: "harbor", data: map[string]string{"webhook.harbor-secret": "d"}, source: "harbor", token: []string{"d"}},
 		{name: "acr", data: map[string]string{"webhook.acr-secret": "d"}, source: "acr", token: []string{"d"}},
-		{name: "aliyun-acr", data: map[string]string{"webhook.aliyun-acr-secret": "d"}, source: "aliyun-acr", token: []string{"d"}},
-		{name: "cloudevents", data: map[string]string{"webhook.cloudevents-secret": "d"}, source: "cloudevents", token: []string{"d"}},
-		{name: "a git host that does not sign", data: map[string]string{"hmac": "h", "token": "t", "webhook.azure-devops-secret": "d"}, source: "azure-devops", token: []string{"t", "d"}},
-		{name: "registry is not verified by the git keys", data: map[string]string{"hmac": "h", "token": "t"}, source: "ghcr.io"},
+		{name: "aliyun-acr", data: map[string]string{"webhook.aliyun-acr-secret": "d"}, source: "aliyun-acr",
+			token: []string{"d"}},
+		{name: "cloudevents", data: map[string]string{"webhook.cloudevents-secret": "d"}, source: "cloudevents",
+			token: []string{"d"}},
+		{name: "a git host that does not sign", data: map[string]string{"hmac": "h", "token": "t",
+			"webhook.azure-devops-secret": "d"}, source: "azure-devops", token: []string{"t", "d"}},
+		{name: "the git keys are not for registries", data: map[string]string{"hmac": "h", "token": "t"},
+			source: "ghcr.io"},
 
-		{name: "own keys replace all others", data: map[string]string{"hmac": "h", "token": "t", "webhook.github-secret": "g", "gatewaysyncs.web.hmac": "wh", "gatewaysyncs.web.token": "wt"}, source: "github", target: web, hmac: []string{"wh"}, token: []string{"wt"}},
-		{name: "own hmac replaces the token too", data: map[string]string{"hmac": "h", "token": "t", "gatewaysyncs.web.hmac": "wh"}, target: web, hmac: []string{"wh"}},
-		{name: "own token replaces the hmac too", data: map[string]string{"hmac": "h", "token": "t", "gatewaysyncs.web.token": "wt"}, target: web, token: []string{"wt"}},
-		{name: "empty own key replaces too", data: map[string]string{"hmac": "h", "token": "t", "gatewaysyncs.web.hmac": " \n"}, target: web},
-		{name: "own key is for no other target", data: map[string]string{"hmac": "h", "gatewaysyncs.web.hmac": "wh"}, target: &Target{Resource: ResourceGatewaySyncs, Name: "we"}, hmac: []string{"h"}},
-		{name: "own key is not for the same name of the other resource", data: map[string]string{"hmac": "h", "gatewaysyncs.web.hmac": "wh"}, target: webApplication, hmac: []string{"h"}},
-		{name: "own key is not for a delivery without a target", data: map[string]string{"gatewaysyncs.web.hmac": "wh"}},
-		{name: "application", data: map[string]string{"applications.web.token": "at"}, target: webApplication, token: []string{"at"}},
-		{name: "dots in a name", data: map[string]string{"applications.web.eu.hmac": "d", "applications.web.hmac": "x"}, target: &Target{Resource: ResourceApplications, Name: "web.eu"}, hmac: []string{"d"}},
-		{name: "name that looks like a key", data: map[string]string{"applications.web.hmac": "x", "applications.web.hmac.token": "d"}, target: &Target{Resource: ResourceApplications, Name: "web.hmac"}, token: []string{"d"}},
-		{name: "other keys mean nothing", data: map[string]string{"HMAC": "x", "password": "x", "gatewaysyncs.hmac": "x", "gatewaysyncs.web": "x", "gatewaysyncs.web.password": "x", "webhook.github": "x"}, source: "github", target: web},
+		{name: "own keys replace all others",
+			data: map[string]string{"hmac": "h", "token": "t", "webhook.github-secret": "g",
+				"gatewaysyncs.web.hmac": "wh", "gatewaysyncs.web.token": "wt"}, source: "github", target: web,
+			hmac: []string{"wh"}, token: []string{"wt"}},
+		{name: "own hmac replaces the token too", data: map[string]string{"hmac": "h", "token": "t",
+			"gatewaysyncs.web.hmac": "wh"}, target: web, hmac: []string{"wh"}},
+		{name: "own token replaces the hmac too", data: map[string]string{"hmac": "h", "token": "t",
+			"gatewaysyncs.web.token": "wt"}, target: web, token: []string{"wt"}},
+		{name: "empty own key replaces too", data: map[string]string{"hmac": "h", "token": "t",
+			"gatewaysyncs.web.hmac": " \n"}, target: web},
+		{name: "own key is for no other target", data: map[string]string{"hmac": "h", "gatewaysyncs.web.hmac": "wh"},
+			target: &Target{Resource: ResourceGatewaySyncs, Name: "we"}, hmac: []string{"h"}},
+		{name: "own key is not for the same name of the other resource", data: map[string]string{"hmac": "h",
+			"gatewaysyncs.web.hmac": "wh"}, target: webApplication, hmac: []string{"h"}},
+		{name: "own key is not for a delivery without a target",
+			data: map[string]string{"gatewaysyncs.web.hmac": "wh"}},
+		{name: "application", data: map[string]string{"applications.web.token": "at"}, target: webApplication,
+			token: []string{"at"}},
+		{name: "dots in a name", data: map[string]string{"applications.web.eu.hmac": "d", "applications.web.hmac": "x"},
+			target: &Target{Resource: ResourceApplications, Name: "web.eu"}, hmac: []string{"d"}},
+		{name: "name that looks like a key",
+			data:   map[string]string{"applications.web.hmac": "x", "applications.web.hmac.token": "d"},
+			target: &Target{Resource: ResourceApplications, Name: "web.hmac"}, token: []string{"d"}},
+		{name: "unknown keys are ignored",
+			data: map[string]string{"HMAC": "x", "password": "x", "gatewaysyncs.hmac": "x", "gatewaysyncs.web": "x",
+				"gatewaysyncs.web.password": "x", "webhook.github": "x"}, source: "github", target: web},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			v := NewVerifier(Config{RequireSecret: true}, secretsWith(tc.data))
@@ -121,7 +148,8 @@ func TestSecretsBeyondTheLimitAreNotRead(t *testing.T) {
 func TestSecretsThatAreNotReadAreCounted(t *testing.T) {
 	many := []byte(strings.Repeat("swordfish\n", maxSecretsPerKey) + "\n")
 	got := newKeyring(map[string][]byte{
-		"hmac": many, "token": append([]byte("one\ntwo\n"), many...), "webhook.quay-secret": []byte("one"), "notes": append(many, many...),
+		"hmac": many, "token": append([]byte("one\ntwo\n"), many...), "webhook.quay-secret": []byte("one"),
+		"notes": append(many, many...),
 	}).unread
 	if diff := cmp.Diff(map[string]int{"token": 2}, got); diff != "" {
 		t.Errorf("unread (-want +got):\n%s", diff)

@@ -5,35 +5,35 @@ package credential
 
 import "strings"
 
-// Reason says precisely why a delivery was rejected, for the operator's log and metrics. It is not for the sender: it
-// tells whether a secret is configured.
+// Reason is the exact reason of a rejection, for the operator's log and metrics. It must not be sent to the sender,
+// because it reveals whether a secret is configured.
 type Reason string
 
-// The reasons. None of them carries anything that the sender sent.
+// The reasons. They include nothing of the request.
 const (
-	ReasonNoCredential         Reason = "NoCredential"         // nothing was shown
-	ReasonNoSecretConfigured   Reason = "NoSecretConfigured"   // there is no secret to compare what was shown with
-	ReasonSignatureMismatch    Reason = "SignatureMismatch"    // another secret, or another body
-	ReasonTokenMismatch        Reason = "TokenMismatch"        // a token, in a header or in the query, that is no secret
-	ReasonMalformedSignature   Reason = "MalformedSignature"   // not a SHA-256 MAC in the form that its header has
-	ReasonTimestampOutOfWindow Reason = "TimestampOutOfWindow" // signed too long ago or in the future: a replay, or a wrong clock
-	ReasonSHA1Signature        Reason = "SHA1Signature"        // the only signature was a SHA-1 one
-	ReasonSignatureNotCounted  Reason = "SignatureNotCounted"  // a signature in a form in which this type of sender makes none
-	ReasonRepeatedHeader       Reason = "RepeatedHeader"       // a header was given more than once, and not read
-	ReasonQueryTokenNotAllowed Reason = "QueryTokenNotAllowed" // ?secret= for a sender that can do better
+	ReasonNoCredential         Reason = "NoCredential"         // no credential was presented
+	ReasonNoSecretConfigured   Reason = "NoSecretConfigured"   // there is no secret to compare the credential with
+	ReasonSignatureMismatch    Reason = "SignatureMismatch"    // signed with another secret, or another body
+	ReasonTokenMismatch        Reason = "TokenMismatch"        // a token in a header or in the query does not match
+	ReasonMalformedSignature   Reason = "MalformedSignature"   // not a MAC in the format of its header
+	ReasonTimestampOutOfWindow Reason = "TimestampOutOfWindow" // too old or in the future: a replay, or a wrong clock
+	ReasonSHA1Signature        Reason = "SHA1Signature"        // the only signature is SHA-1
+	ReasonSignatureNotCounted  Reason = "SignatureNotCounted"  // a scheme that this type of sender does not use
+	ReasonRepeatedHeader       Reason = "RepeatedHeader"       // a header was given more than once
+	ReasonQueryTokenNotAllowed Reason = "QueryTokenNotAllowed" // ?secret= from a sender that supports a better method
 )
 
 // Rejection is the error of a delivery whose credential was not accepted.
 type Rejection struct {
 	Reason Reason
 
-	// identityHelps says that a Kubernetes identity would have been enough, and authorizationHelps that the secret would
-	// have been read from the header Authorization.
-	identityHelps, authorizationHelps bool
+	// suggestIdentity and suggestAuthorization add to the message that a Kubernetes identity suffices, and that the
+	// secret is also read from the header Authorization.
+	suggestIdentity, suggestAuthorization bool
 }
 
-// Error is the message for the sender. It depends only on what the sender showed, never on what is configured or exists,
-// so that nobody can probe for targets or for missing secrets. It has no angle brackets, which JSON answers escape.
+// Error returns the message for the sender. It depends only on the request, not on what is configured or exists, so
+// that clients can't probe for targets or missing secrets. It has no angle brackets, which JSON would escape.
 func (r *Rejection) Error() string {
 	var b strings.Builder
 	if r.Reason == ReasonNoCredential {
@@ -45,31 +45,33 @@ func (r *Rejection) Error() string {
 	for _, h := range signatureHeaders {
 		b.WriteString(h.name + ": " + h.prefix + "HEX, ")
 	}
-	b.WriteString("or by a signing token within 5 minutes in " + messageSignatureHeader + ": " + messageSignaturePrefix + "BASE64, ")
-	b.WriteString("or show the secret in " + strings.Join(tokenHeaders, ", "))
-	if r.authorizationHelps {
+	b.WriteString("or with a signing token, within 5 minutes, in " + messageSignatureHeader + ": " +
+		messageSignaturePrefix + "BASE64, ")
+	b.WriteString("or send the secret in " + strings.Join(tokenHeaders, ", "))
+	if r.suggestAuthorization {
 		b.WriteString(", or " + authorizationHeader)
 	}
-	b.WriteString(", each given once; signatures count only from senders that sign (" + strings.Join(signerNames(), ", ") +
-		"), SHA-1 from nexus alone, and ?secret= only from senders that can do nothing else")
-	if r.identityHelps {
+	b.WriteString(", each given once; signatures count only from senders that sign (" +
+		strings.Join(signingSources(), ", ") +
+		"), SHA-1 only from nexus, and ?secret= only from senders that support nothing else")
+	if r.suggestIdentity {
 		b.WriteString("; or authenticate to the Kubernetes API, for example with a ServiceAccount token")
 	}
 	return b.String()
 }
 
-func rejectionReason(valid validSecrets, shown proofs) Reason {
-	signed := len(shown.signatures)+len(shown.sha1) > 0
-	tokened := len(shown.tokens)+len(shown.queryTokens) > 0
+func rejectionReason(valid validSecrets, presented credentials) Reason {
+	hasSignature := len(presented.signatures)+len(presented.sha1) > 0
+	hasToken := len(presented.tokens)+len(presented.queryTokens) > 0
 	switch {
-	case signed && len(valid.hmac) > 0, shown.message != nil && hasSigningToken(valid.hmac):
+	case hasSignature && len(valid.hmac) > 0, presented.message != nil && hasSigningToken(valid.hmac):
 		return ReasonSignatureMismatch
-	case tokened && len(valid.token) > 0:
+	case hasToken && len(valid.token) > 0:
 		return ReasonTokenMismatch
-	case signed || shown.message != nil || tokened:
+	case hasSignature || presented.message != nil || hasToken:
 		return ReasonNoSecretConfigured
-	case shown.unreadable != "":
-		return shown.unreadable
+	case presented.unreadableReason != "":
+		return presented.unreadableReason
 	default:
 		return ReasonNoCredential
 	}

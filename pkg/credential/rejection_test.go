@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// message is what a sender is told.
+// message returns the error message of a rejected attempt.
 func message(t *testing.T, v *Verifier, a Attempt) string {
 	t.Helper()
 	_, err := v.Verify(a)
@@ -30,38 +30,40 @@ func TestMessageDoesNotTellWhatIsConfigured(t *testing.T) {
 	} {
 		verifiers = append(verifiers, NewVerifier(config, secretsWith(data)))
 	}
-	for name, shown := range map[string]Attempt{
+	for name, presented := range map[string]Attempt{
 		"nothing":             {},
 		"wrong signature":     {Header: header("X-Hub-Signature-256", "sha256="+sign("other", ""))},
 		"malformed signature": {Header: header("X-Hub-Signature-256", "sha256=zz")},
 		"wrong token":         {Header: header("X-Gitlab-Token", "other")},
-		"old message":         {Header: header("Webhook-Id", "1", "Webhook-Timestamp", "1", "Webhook-Signature", "v1,"+signMessage("key", "1", "1", ""))},
+		"old message": {Header: header("Webhook-Id", "1", "Webhook-Timestamp", "1", "Webhook-Signature",
+			"v1,"+signMessage("key", "1", "1", ""))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			seen := map[string]bool{}
 			for _, v := range verifiers {
-				for _, target := range []*Target{nil, {ResourceGatewaySyncs, "web"}, {ResourceApplications, "missing"}} {
+				for _, target := range []*Target{nil, {ResourceGatewaySyncs, "web"},
+					{ResourceApplications, "missing"}} {
 					for _, source := range []string{"", "github", "harbor"} {
-						a := shown
+						a := presented
 						a.Namespace, a.Source, a.Target = namespace, source, target
 						seen[message(t, v, a)] = true
 					}
 				}
 			}
 			if len(seen) != 1 {
-				t.Errorf("got %d messages, want one for all: %v", len(seen), seen)
+				t.Errorf("got %d messages, want the same for all: %v", len(seen), seen)
 			}
 		})
 	}
 }
 
 func TestMessageSaysWhatToDo(t *testing.T) {
-	const remedy = "sign the exact body with HMAC-SHA256 in X-Hub-Signature-256: sha256=HEX, X-Hub-Signature: sha256=HEX, " +
-		"X-Gitea-Signature: HEX, X-Forgejo-Signature: HEX, X-Gogs-Signature: HEX, " +
-		"or by a signing token within 5 minutes in Webhook-Signature: v1,BASE64, " +
-		"or show the secret in X-Gitlab-Token, X-Webhook-Secret, X-Webhook-Token, X-Jfrog-Event-Auth, " +
-		"each given once; signatures count only from senders that sign (bitbucket, bitbucket-server, generic, ghcr.io, gitea, github, " +
-		"gitlab, jfrog, nexus), SHA-1 from nexus alone, and ?secret= only from senders that can do nothing else"
+	const remedy = "sign the exact body with HMAC-SHA256 in X-Hub-Signature-256: sha256=HEX, X-Hub-Signature: " +
+		"sha256=HEX, X-Gitea-Signature: HEX, X-Forgejo-Signature: HEX, X-Gogs-Signature: HEX, or with a signing " +
+		"token, within 5 minutes, in Webhook-Signature: v1,BASE64, or send the secret in X-Gitlab-Token, " +
+		"X-Webhook-Secret, X-Webhook-Token, X-Jfrog-Event-Auth, each given once; signatures count only from senders " +
+		"that sign (bitbucket, bitbucket-server, generic, ghcr.io, gitea, github, gitlab, jfrog, nexus), SHA-1 only " +
+		"from nexus, and ?secret= only from senders that support nothing else"
 	const identity = "; or authenticate to the Kubernetes API, for example with a ServiceAccount token"
 	token := header("X-Gitlab-Token", "other")
 	for _, tc := range []struct {
@@ -70,11 +72,15 @@ func TestMessageSaysWhatToDo(t *testing.T) {
 		attempt Attempt
 		want    string
 	}{
-		{"nothing shown", Config{RequireSecret: true}, Attempt{}, "no credential was shown: " + remedy},
-		{"not accepted", Config{RequireSecret: true}, Attempt{Header: token}, "the credential shown was not accepted: " + remedy},
-		{"identity would do", Config{RequireSecret: true, IdentityIsCredential: true}, Attempt{}, "no credential was shown: " + remedy + identity},
-		{"where Authorization is the sender's own", Config{RequireSecret: true, IdentityIsCredential: true}, Attempt{AuthorizationIsToken: true},
-			"no credential was shown: " + strings.Replace(remedy, "X-Jfrog-Event-Auth,", "X-Jfrog-Event-Auth, or Authorization,", 1)},
+		{"no credential", Config{RequireSecret: true}, Attempt{}, "no credential was shown: " + remedy},
+		{"not accepted", Config{RequireSecret: true}, Attempt{Header: token},
+			"the credential shown was not accepted: " + remedy},
+		{"identity suffices", Config{RequireSecret: true, IdentityIsCredential: true}, Attempt{},
+			"no credential was shown: " + remedy + identity},
+		{"Authorization is a token", Config{RequireSecret: true, IdentityIsCredential: true},
+			Attempt{AuthorizationIsToken: true},
+			"no credential was shown: " + strings.Replace(remedy, "X-Jfrog-Event-Auth,",
+				"X-Jfrog-Event-Auth, or Authorization,", 1)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := message(t, NewVerifier(tc.config, &Secrets{}), tc.attempt); got != tc.want {
@@ -85,7 +91,8 @@ func TestMessageSaysWhatToDo(t *testing.T) {
 }
 
 func TestRejectionCarriesNoSecret(t *testing.T) {
-	v := NewVerifier(Config{RequireSecret: true}, secretsWith(map[string]string{"hmac": "c0nfigured", "token": "c0nfigured"}))
+	v := NewVerifier(Config{RequireSecret: true},
+		secretsWith(map[string]string{"hmac": "c0nfigured", "token": "c0nfigured"}))
 	method, err := v.Verify(Attempt{
 		Namespace: namespace,
 		Header: header("X-Gitlab-Token", "sh0wn", "X-Hub-Signature-256", "sha256=sh0wn", "X-Gitea-Signature", "sh0wn",

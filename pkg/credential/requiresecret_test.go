@@ -16,18 +16,25 @@ func TestWithoutRequireSecretOnlyTheUnconfiguredIsOpen(t *testing.T) {
 	}{
 		{name: "nothing configured", source: "github", target: web, open: true},
 		{name: "nothing configured, no source, no target", open: true},
-		{name: "only keys without a meaning", data: map[string]string{"password": "x"}, open: true},
+		{name: "only unknown keys", data: map[string]string{"password": "x"}, open: true},
 		{name: "namespace-wide", data: map[string]string{"hmac": "h"}, source: "github", target: web},
 		{name: "namespace-wide, empty", data: map[string]string{"token": "\n"}, source: "github", target: web},
 		{name: "the source's", data: map[string]string{"webhook.github-secret": "g"}, source: "github", target: web},
-		{name: "the source's, empty", data: map[string]string{"webhook.github-secret": ""}, source: "github", target: web},
-		{name: "another source's", data: map[string]string{"webhook.gitlab-secret": "g"}, source: "github", target: web, open: true},
-		{name: "any source's, while the sender is not known", data: map[string]string{"webhook.gitlab-secret": "g"}, target: web},
-		{name: "a registry, with the git key alone", data: map[string]string{"hmac": "h"}, source: "docker.io", target: web, open: true},
+		{name: "the source's, empty", data: map[string]string{"webhook.github-secret": ""}, source: "github",
+			target: web},
+		{name: "another source's", data: map[string]string{"webhook.gitlab-secret": "g"}, source: "github", target: web,
+			open: true},
+		{name: "any source's, with an unknown sender", data: map[string]string{"webhook.gitlab-secret": "g"},
+			target: web},
+		{name: "a registry, with only the git key", data: map[string]string{"hmac": "h"}, source: "docker.io",
+			target: web, open: true},
 		{name: "the target's", data: map[string]string{"gatewaysyncs.web.hmac": "wh"}, source: "github", target: web},
-		{name: "the target's, empty", data: map[string]string{"gatewaysyncs.web.hmac": ""}, source: "docker.io", target: web},
-		{name: "another target's", data: map[string]string{"gatewaysyncs.api.hmac": "wh"}, source: "github", target: web, open: true},
-		{name: "any target's, while none is named", data: map[string]string{"gatewaysyncs.api.hmac": "wh"}, source: "github"},
+		{name: "the target's, empty", data: map[string]string{"gatewaysyncs.web.hmac": ""}, source: "docker.io",
+			target: web},
+		{name: "another target's", data: map[string]string{"gatewaysyncs.api.hmac": "wh"}, source: "github",
+			target: web, open: true},
+		{name: "any target's, without a target", data: map[string]string{"gatewaysyncs.api.hmac": "wh"},
+			source: "github"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			secrets := secretsWith(tc.data)
@@ -69,26 +76,30 @@ func TestWithoutRequireSecretAWrongProofIsRejectedAndARightOneNamed(t *testing.T
 	}
 }
 
-// An empty secret must not be matched by an empty token, nor by a signature made with the empty key.
-func TestEmptySecretIsNoOpenDoor(t *testing.T) {
+// An empty secret must not match an empty token, nor a signature made with the empty key.
+func TestEmptySecretAcceptsNothing(t *testing.T) {
 	for _, value := range []string{"", "\n", " \r\n\t"} {
 		for _, config := range []Config{{}, {RequireSecret: true}} {
-			v := NewVerifier(config, secretsWith(map[string]string{"hmac": value, "token": value, "webhook.quay-secret": value}))
+			v := NewVerifier(config, secretsWith(map[string]string{"hmac": value, "token": value,
+				"webhook.quay-secret": value}))
 			for _, tc := range []struct {
 				name    string
 				attempt Attempt
 				reason  Reason
 			}{
 				{"empty token", Attempt{Header: header("X-Gitlab-Token", "")}, ReasonNoCredential},
-				{"the value itself as token", Attempt{Header: header("X-Gitlab-Token", value+" ")}, ReasonNoSecretConfigured},
-				{"signature by the empty key", Attempt{Header: header("X-Gitea-Signature", sign("", ""))}, ReasonNoSecretConfigured},
+				{"the value itself as token", Attempt{Header: header("X-Gitlab-Token", value+" ")},
+					ReasonNoSecretConfigured},
+				{"signature by the empty key", Attempt{Header: header("X-Gitea-Signature", sign("", ""))},
+					ReasonNoSecretConfigured},
 				{"empty signature", Attempt{Header: header("X-Gitea-Signature", "")}, ReasonMalformedSignature},
 				{"empty query token", Attempt{Source: "quay.io", QuerySecret: ""}, ReasonNoCredential},
 				{"blank query token", Attempt{Source: "quay.io", QuerySecret: " "}, ReasonNoSecretConfigured},
 			} {
 				tc.attempt.Namespace = namespace
 				if method, reason := verify(t, v, tc.attempt); method != "" || reason != tc.reason {
-					t.Errorf("value %q, %s: got method %q, reason %q; want %q", value, tc.name, method, reason, tc.reason)
+					t.Errorf("value %q, %s: got method %q, reason %q; want %q", value, tc.name, method, reason,
+						tc.reason)
 				}
 			}
 		}

@@ -12,7 +12,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// accepts reports whether token opens the namespace.
+// accepts reports whether token is accepted in the namespace.
 func accepts(t *testing.T, s *Secrets, namespace, token string) bool {
 	t.Helper()
 	v := NewVerifier(Config{RequireSecret: true}, s)
@@ -45,16 +45,17 @@ func TestSetReplacesAndDeleteForgetsOneNamespace(t *testing.T) {
 	s.Delete("never-set")
 	s.Set("a", asBytes(map[string]string{"token": "of-a", "hmac": "of-a"}))
 	s.Set("b", asBytes(map[string]string{"token": "of-b"}))
-	if accepts(t, s, "a", "of-b") || accepts(t, s, "b", "of-a") || accepts(t, s, "c", "of-a") || accepts(t, s, "", "of-a") {
-		t.Error("a secret opens another namespace")
+	if accepts(t, s, "a", "of-b") || accepts(t, s, "b", "of-a") || accepts(t, s, "c", "of-a") ||
+		accepts(t, s, "", "of-a") {
+		t.Error("a secret is accepted in another namespace")
 	}
 	s.Set("a", asBytes(map[string]string{"hmac": "of-a"}))
 	if accepts(t, s, "a", "of-a") {
-		t.Error("a key that was removed is still valid")
+		t.Error("a removed key is accepted")
 	}
 	s.Delete("b")
 	if accepts(t, s, "b", "of-b") {
-		t.Error("a Secret that was deleted is still valid")
+		t.Error("a deleted Secret is accepted")
 	}
 }
 
@@ -70,7 +71,7 @@ func TestSetKeepsNoReferenceToItsData(t *testing.T) {
 
 func TestVerifyIsSteadyWhileSecretsChange(t *testing.T) {
 	s := secretsWith(map[string]string{"token": "kept"})
-	v := NewVerifier(Config{}, s) // not even open while a value is being replaced
+	v := NewVerifier(Config{}, s) // a value that is being replaced must not count as unconfigured
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -90,10 +91,12 @@ func TestVerifyIsSteadyWhileSecretsChange(t *testing.T) {
 					changing = false
 				default:
 				}
-				if method, err := v.Verify(Attempt{Namespace: namespace, Header: header("X-Gitlab-Token", "kept")}); method != MethodToken {
+				if method, err := v.Verify(Attempt{Namespace: namespace,
+					Header: header("X-Gitlab-Token", "kept")}); method != MethodToken {
 					t.Errorf("right token: got method %q, error %v", method, err)
 				}
-				if method, err := v.Verify(Attempt{Namespace: namespace, Header: header("X-Gitlab-Token", "wrong")}); err == nil {
+				if method, err := v.Verify(Attempt{Namespace: namespace,
+					Header: header("X-Gitlab-Token", "wrong")}); err == nil {
 					t.Errorf("wrong token: accepted by %q", method)
 				}
 			}
@@ -135,7 +138,7 @@ func TestEventHandlerFollowsTheOneSecretOfEachNamespace(t *testing.T) {
 	expect("another name is deleted", "a", "t2", true)
 	h.OnDelete(object("a", SecretName, "t2"))
 	expect("deleted", "a", "t2", false)
-	expect("deleted elsewhere", "b", "t1", true)
+	expect("deleted in another namespace", "b", "t1", true)
 	h.OnDelete(cache.DeletedFinalStateUnknown{Key: "b/" + SecretName, Obj: nil})
-	expect("deletion was missed", "b", "t1", false)
+	expect("deleted, by a tombstone", "b", "t1", false)
 }

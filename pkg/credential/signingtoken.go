@@ -15,33 +15,33 @@ import (
 	"time"
 )
 
-// A webhook with a signing token shows the HMAC of "<id>.<timestamp>.<body>", as Standard Webhooks have it:
+// A webhook with a signing token has the HMAC of "<id>.<timestamp>.<body>", as specified by Standard Webhooks:
 // https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
-// GitLab does so from version 19 on: https://docs.gitlab.com/user/project/integrations/webhooks/#signing-tokens
+// GitLab supports it since version 19: https://docs.gitlab.com/user/project/integrations/webhooks/#signing-tokens
 const (
 	messageIDHeader        = "Webhook-Id"
 	messageTimeHeader      = "Webhook-Timestamp"
 	messageSignatureHeader = "Webhook-Signature"
 
-	// messageSignaturePrefix is the version with a shared secret. "v1a," is that with a public key.
+	// messageSignaturePrefix is the version with a shared secret. "v1a," is the version with a public key.
 	messageSignaturePrefix = "v1,"
 	// maxMessageSignatures is far more than a rotation of secrets needs.
 	maxMessageSignatures = 8
 
-	// messageWindow is how old a signature may be, and how far ahead of ours the sender's clock.
+	// messageWindow bounds the age of a signature, and how far the sender's clock may be ahead.
 	messageWindow = 5 * time.Minute
 
 	signingTokenPrefix = "whsec_"
 )
 
-// signingKey returns the HMAC key that is in a signing token, or nil if the text is none.
+// signingKey returns the HMAC key of a signing token, or nil if text is not a signing token.
 func signingKey(text string) []byte {
 	encoded, found := strings.CutPrefix(text, signingTokenPrefix)
 	if !found {
 		return nil
 	}
 	key, err := base64.StdEncoding.DecodeString(encoded)
-	if err != nil || len(key) == 0 { // anybody can sign with an empty key
+	if err != nil || len(key) == 0 { // an empty key would accept any sender's signature
 		return nil
 	}
 	return key
@@ -51,21 +51,21 @@ func hasSigningToken(secrets []secret) bool {
 	return slices.ContainsFunc(secrets, func(s secret) bool { return s.signingKey != nil })
 }
 
-// signedMessage is what a webhook with a signing token shows.
+// signedMessage is the signature of a webhook with a signing token.
 type signedMessage struct {
-	head []byte   // what is signed before the body: "<id>.<timestamp>."
+	head []byte   // signed before the body: "<id>.<timestamp>."
 	macs [][]byte // in base64, as they are in the header
 }
 
-// readSignedMessage returns nil and, if there is a signature at all, why it cannot be believed at the time now. GitLab
-// sends the other two headers always, so they alone say nothing.
+// readSignedMessage returns the signed message. Without a valid one it returns nil and, if there is a signature, why it
+// can't be accepted at the time now. GitLab always sends the other two headers, so these alone are ignored.
 func readSignedMessage(h http.Header, now time.Time) (*signedMessage, Reason) {
 	if len(h.Values(messageSignatureHeader)) == 0 {
 		return nil, ""
 	}
-	signatures, signaturesProblem := onlyValue(h, messageSignatureHeader)
-	id, idProblem := onlyValue(h, messageIDHeader)
-	timestamp, timestampProblem := onlyValue(h, messageTimeHeader)
+	signatures, signaturesProblem := singleValue(h, messageSignatureHeader)
+	id, idProblem := singleValue(h, messageIDHeader)
+	timestamp, timestampProblem := singleValue(h, messageTimeHeader)
 	if problem := cmp.Or(signaturesProblem, idProblem, timestampProblem); problem != "" {
 		return nil, problem
 	}
@@ -82,7 +82,7 @@ func readSignedMessage(h http.Header, now time.Time) (*signedMessage, Reason) {
 	return &signedMessage{head: []byte(id + "." + timestamp + "."), macs: macs}, ""
 }
 
-// parseMessageTime reads the seconds since 1970 in plain digits, the only way in which everybody reads them alike.
+// parseMessageTime parses seconds since 1970 in plain digits. Parsers agree on no other form.
 func parseMessageTime(text string) (time.Time, bool) {
 	if strings.Trim(text, "0123456789") != "" {
 		return time.Time{}, false
@@ -91,8 +91,8 @@ func parseMessageTime(text string) (time.Time, bool) {
 	return time.Unix(seconds, 0), err == nil
 }
 
-// parseMessageSignatures returns the MACs, in base64, of a list that is separated by spaces. While a secret is being
-// rotated there is one by each. Those of other versions are skipped, and what cannot be a MAC.
+// parseMessageSignatures returns the base64 MACs of a list separated by spaces. During a rotation there is one for each
+// secret. Other versions and malformed MACs are skipped.
 func parseMessageSignatures(list string) [][]byte {
 	entries := strings.Split(list, " ")
 	if len(entries) > maxMessageSignatures {
@@ -108,8 +108,8 @@ func parseMessageSignatures(list string) [][]byte {
 	return macs
 }
 
-// matchesMessage hashes the body once for each signing token, and not at all when nothing signed by one was shown. Without
-// a signing token it hashes as if there were one, for the reason that matchesAnySignature has.
+// matchesMessage hashes the body once for each signing token, and not at all without a signed message. Without a
+// signing token it hashes once anyway, like matchesAnySignature.
 func matchesMessage(newHash func() hash.Hash, secrets []secret, body []byte, m *signedMessage) bool {
 	if m == nil {
 		return false

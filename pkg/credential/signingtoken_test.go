@@ -16,19 +16,20 @@ const (
 	messageID = "8e5f-1"
 )
 
-// noon is the time of the verifiers in these tests.
+// noon is the current time of the verifiers in these tests.
 var noon = time.Unix(1772616645, 0)
 
 func atNoon(data map[string]string) *Verifier {
 	return NewVerifier(Config{RequireSecret: true, Now: func() time.Time { return noon }}, secretsWith(data))
 }
 
-// unix returns a time as Webhook-Timestamp has it.
+// unix formats a time for Webhook-Timestamp.
 func unix(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
 
-// messageHeader is what GitLab sends with a signing token.
+// messageHeader returns the headers that GitLab sends with a signing token.
 func messageHeader(id, timestamp, signatures string) http.Header {
-	return header("X-Gitlab-Event", "Push Hook", "Webhook-Id", id, "Webhook-Timestamp", timestamp, "Webhook-Signature", signatures)
+	return header("X-Gitlab-Event", "Push Hook", "Webhook-Id", id, "Webhook-Timestamp", timestamp, "Webhook-Signature",
+		signatures)
 }
 
 func TestSigningTokenProvesTheSecret(t *testing.T) {
@@ -39,25 +40,31 @@ func TestSigningTokenProvesTheSecret(t *testing.T) {
 	v := atNoon(map[string]string{"hmac": "plain\n" + signingToken(lampKey)})
 	for _, tc := range []struct {
 		name       string
-		id         string // messageID unless given
-		timestamp  string // now unless given
+		id         string // default: messageID
+		timestamp  string // default: now
 		signatures string
 		accepted   bool
 		reason     Reason
 	}{
 		{name: "right", signatures: "v1," + right, accepted: true},
 		{name: "right one last", signatures: "v1," + other + " v1," + right, accepted: true},
-		{name: "right one beside other versions", signatures: "v1a," + right + " v2,x v1," + right, accepted: true},
-		{name: "right one beside malformed ones", signatures: "v1,x  v1, v1," + right, accepted: true},
+		{name: "right one among other versions", signatures: "v1a," + right + " v2,x v1," + right, accepted: true},
+		{name: "right one among malformed ones", signatures: "v1,x  v1, v1," + right, accepted: true},
 
 		{name: "by another key", signatures: "v1," + other, reason: ReasonSignatureMismatch},
-		{name: "by the text of the signing token", signatures: "v1," + signMessage(signingToken(lampKey), messageID, now, body), reason: ReasonSignatureMismatch},
-		{name: "by a secret that is no signing token", signatures: "v1," + signMessage("plain", messageID, now, body), reason: ReasonSignatureMismatch},
-		{name: "by the empty key", signatures: "v1," + signMessage("", messageID, now, body), reason: ReasonSignatureMismatch},
-		{name: "of another body", signatures: "v1," + signMessage(lampKey, messageID, now, body+" "), reason: ReasonSignatureMismatch},
+		{name: "by the text of the signing token", signatures: "v1," +
+			signMessage(signingToken(lampKey), messageID, now, body), reason: ReasonSignatureMismatch},
+		{name: "by a secret that is not a signing token", signatures: "v1," +
+			signMessage("plain", messageID, now, body), reason: ReasonSignatureMismatch},
+		{name: "by the empty key", signatures: "v1," + signMessage("", messageID, now, body),
+			reason: ReasonSignatureMismatch},
+		{name: "of another body", signatures: "v1," + signMessage(lampKey, messageID, now, body+" "),
+			reason: ReasonSignatureMismatch},
 		{name: "of another id", id: "8e5f-2", signatures: "v1," + right, reason: ReasonSignatureMismatch},
-		{name: "of another time", timestamp: unix(noon.Add(time.Second)), signatures: "v1," + right, reason: ReasonSignatureMismatch},
-		{name: "time in another spelling", timestamp: "0" + now, signatures: "v1," + right, reason: ReasonSignatureMismatch},
+		{name: "of another time", timestamp: unix(noon.Add(time.Second)), signatures: "v1," + right,
+			reason: ReasonSignatureMismatch},
+		{name: "time in another spelling", timestamp: "0" + now, signatures: "v1," + right,
+			reason: ReasonSignatureMismatch},
 
 		{name: "empty", signatures: "", reason: ReasonMalformedSignature},
 		{name: "no version", signatures: right, reason: ReasonMalformedSignature},
@@ -68,12 +75,18 @@ func TestSigningTokenProvesTheSecret(t *testing.T) {
 		{name: "truncated", signatures: "v1," + right[:43], reason: ReasonMalformedSignature},
 		{name: "truncated and padded", signatures: "v1," + right[:42] + "==", reason: ReasonSignatureMismatch},
 		{name: "separated by a comma", signatures: "v1," + other + ",v1," + right, reason: ReasonMalformedSignature},
-		{name: "too many", signatures: strings.Repeat("v1,"+other+" ", maxMessageSignatures) + "v1," + right, reason: ReasonMalformedSignature},
-		{name: "id with a dot", id: messageID + ".1", signatures: "v1," + signMessage(lampKey, messageID+".1", now, body), reason: ReasonMalformedSignature},
-		{name: "time that is no number", timestamp: "noon", signatures: "v1," + signMessage(lampKey, messageID, "noon", body), reason: ReasonMalformedSignature},
-		{name: "time with a sign", timestamp: "+" + now, signatures: "v1," + signMessage(lampKey, messageID, "+"+now, body), reason: ReasonMalformedSignature},
-		{name: "time with a fraction", timestamp: now + ".0", signatures: "v1," + signMessage(lampKey, messageID, now+".0", body), reason: ReasonMalformedSignature},
-		{name: "time beyond all bounds", timestamp: strings.Repeat("9", 30), signatures: "v1," + right, reason: ReasonMalformedSignature},
+		{name: "too many", signatures: strings.Repeat("v1,"+other+" ", maxMessageSignatures) + "v1," + right,
+			reason: ReasonMalformedSignature},
+		{name: "id with a dot", id: messageID + ".1", signatures: "v1," +
+			signMessage(lampKey, messageID+".1", now, body), reason: ReasonMalformedSignature},
+		{name: "time that is not a number", timestamp: "noon", signatures: "v1," +
+			signMessage(lampKey, messageID, "noon", body), reason: ReasonMalformedSignature},
+		{name: "time with a sign", timestamp: "+" + now, signatures: "v1," +
+			signMessage(lampKey, messageID, "+"+now, body), reason: ReasonMalformedSignature},
+		{name: "time with a fraction", timestamp: now + ".0", signatures: "v1," +
+			signMessage(lampKey, messageID, now+".0", body), reason: ReasonMalformedSignature},
+		{name: "time that overflows", timestamp: strings.Repeat("9", 30), signatures: "v1," + right,
+			reason: ReasonMalformedSignature},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if tc.id == "" {
@@ -82,10 +95,12 @@ func TestSigningTokenProvesTheSecret(t *testing.T) {
 			if tc.timestamp == "" {
 				tc.timestamp = now
 			}
-			a := Attempt{Namespace: namespace, Header: messageHeader(tc.id, tc.timestamp, tc.signatures), Body: []byte(body)}
+			a := Attempt{Namespace: namespace, Header: messageHeader(tc.id, tc.timestamp, tc.signatures),
+				Body: []byte(body)}
 			method, reason := verify(t, v, a)
 			if accepted := method == MethodHMAC; accepted != tc.accepted || reason != tc.reason {
-				t.Errorf("got method %q, reason %q; want accepted %v, reason %q", method, reason, tc.accepted, tc.reason)
+				t.Errorf("got method %q, reason %q; want accepted %v, reason %q", method, reason, tc.accepted,
+					tc.reason)
 			}
 		})
 	}
@@ -98,7 +113,7 @@ func TestSignatureIsBelievedWithinFiveMinutesOnly(t *testing.T) {
 		age    time.Duration
 		reason Reason
 	}{
-		{"just now", 0, ""},
+		{"new", 0, ""},
 		{"five minutes old", 5 * time.Minute, ""},
 		{"five minutes ahead", -5 * time.Minute, ""},
 		{"replayed a second too late", 5*time.Minute + time.Second, ReasonTimestampOutOfWindow},
@@ -110,7 +125,8 @@ func TestSignatureIsBelievedWithinFiveMinutesOnly(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			timestamp := unix(noon.Add(-tc.age))
 			h := messageHeader(messageID, timestamp, "v1,"+signMessage(lampKey, messageID, timestamp, "{}"))
-			if _, reason := verify(t, v, Attempt{Namespace: namespace, Header: h, Body: []byte("{}")}); reason != tc.reason {
+			if _, reason := verify(t, v, Attempt{Namespace: namespace, Header: h,
+				Body: []byte("{}")}); reason != tc.reason {
 				t.Errorf("got reason %q, want %q", reason, tc.reason)
 			}
 		})
@@ -121,7 +137,8 @@ func TestFarFutureTimestampDoesNotOverflow(t *testing.T) {
 	v := atNoon(map[string]string{"hmac": signingToken(lampKey)})
 	for _, timestamp := range []string{"9223372036854775807", "9223371966579724800", "253402300799"} {
 		h := messageHeader(messageID, timestamp, "v1,"+signMessage(lampKey, messageID, timestamp, "{}"))
-		if _, reason := verify(t, v, Attempt{Namespace: namespace, Header: h, Body: []byte("{}")}); reason != ReasonTimestampOutOfWindow {
+		if _, reason := verify(t, v, Attempt{Namespace: namespace, Header: h,
+			Body: []byte("{}")}); reason != ReasonTimestampOutOfWindow {
 			t.Errorf("%s: got reason %q, want %q", timestamp, reason, ReasonTimestampOutOfWindow)
 		}
 	}
@@ -154,14 +171,21 @@ func TestSigningTokenAppliesWhereAnHMACKeyDoes(t *testing.T) {
 		{name: "being rotated", data: map[string]string{"hmac": signingToken("old") + "\n" + token}, source: "gitlab"},
 		{name: "the target's", data: map[string]string{"gatewaysyncs.web.hmac": token}, source: "gitlab"},
 		{name: "the source's", data: map[string]string{"webhook.gitlab-secret": token}, source: "gitlab"},
-		{name: "the source's, while the sender is not known", data: map[string]string{"webhook.gitlab-secret": token}, reason: ReasonNoSecretConfigured},
-		{name: "another source's", data: map[string]string{"webhook.gitea-secret": token}, source: "gitlab", reason: ReasonNoSecretConfigured},
-		{name: "another target's", data: map[string]string{"gatewaysyncs.api.hmac": token}, source: "gitlab", reason: ReasonNoSecretConfigured},
+		{name: "the source's, with an unknown sender", data: map[string]string{"webhook.gitlab-secret": token},
+			reason: ReasonNoSecretConfigured},
+		{name: "another source's", data: map[string]string{"webhook.gitea-secret": token}, source: "gitlab",
+			reason: ReasonNoSecretConfigured},
+		{name: "another target's", data: map[string]string{"gatewaysyncs.api.hmac": token}, source: "gitlab",
+			reason: ReasonNoSecretConfigured},
 		{name: "a token", data: map[string]string{"token": token}, source: "gitlab", reason: ReasonNoSecretConfigured},
-		{name: "only secrets that are no signing tokens", data: map[string]string{"hmac": lampKey}, source: "gitlab", reason: ReasonNoSecretConfigured},
-		{name: "no prefix", data: map[string]string{"hmac": strings.TrimPrefix(token, "whsec_")}, source: "gitlab", reason: ReasonNoSecretConfigured},
-		{name: "not base64", data: map[string]string{"hmac": "whsec_" + lampKey}, source: "gitlab", reason: ReasonNoSecretConfigured},
-		{name: "no key in it", data: map[string]string{"hmac": "whsec_"}, source: "gitlab", reason: ReasonNoSecretConfigured},
+		{name: "only secrets that are not signing tokens", data: map[string]string{"hmac": lampKey}, source: "gitlab",
+			reason: ReasonNoSecretConfigured},
+		{name: "no prefix", data: map[string]string{"hmac": strings.TrimPrefix(token, "whsec_")}, source: "gitlab",
+			reason: ReasonNoSecretConfigured},
+		{name: "not base64", data: map[string]string{"hmac": "whsec_" + lampKey}, source: "gitlab",
+			reason: ReasonNoSecretConfigured},
+		{name: "no key in it", data: map[string]string{"hmac": "whsec_"}, source: "gitlab",
+			reason: ReasonNoSecretConfigured},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			h := messageHeader(messageID, unix(noon), "v1,"+signMessage(lampKey, messageID, unix(noon), "{}"))
@@ -173,8 +197,8 @@ func TestSigningTokenAppliesWhereAnHMACKeyDoes(t *testing.T) {
 	}
 }
 
-// An empty signing token must not be matched by a signature that was made with the empty key.
-func TestEmptySigningTokenIsNoOpenDoor(t *testing.T) {
+// An empty signing token must not match a signature that was made with the empty key.
+func TestEmptySigningTokenAcceptsNothing(t *testing.T) {
 	h := messageHeader(messageID, unix(noon), "v1,"+signMessage("", messageID, unix(noon), "{}"))
 	for _, token := range []string{"whsec_", "whsec_=", "whsec_ ", "whsec_\n"} {
 		v := atNoon(map[string]string{"hmac": token})
@@ -184,7 +208,7 @@ func TestEmptySigningTokenIsNoOpenDoor(t *testing.T) {
 	}
 }
 
-// GitLab sends Webhook-Id and Webhook-Timestamp even without a signing token, and during a change of methods both
+// GitLab sends Webhook-Id and Webhook-Timestamp even without a signing token. While the method is changed it sends both
 // the signature and the token.
 func TestSignedMessageIsOneProofAmongOthers(t *testing.T) {
 	now := unix(noon)
@@ -196,20 +220,32 @@ func TestSignedMessageIsOneProofAmongOthers(t *testing.T) {
 		method Method
 		reason Reason
 	}{
-		{name: "token alone", pairs: []string{"Webhook-Id", messageID, "Webhook-Timestamp", now, "X-Gitlab-Token", "t0ken"}, method: MethodToken},
-		{name: "token with old headers", pairs: []string{"Webhook-Id", messageID, "Webhook-Timestamp", "1", "X-Gitlab-Token", "t0ken"}, method: MethodToken},
-		{name: "neither", pairs: []string{"Webhook-Id", messageID, "Webhook-Timestamp", now}, reason: ReasonNoCredential},
-		{name: "both", pairs: []string{"Webhook-Id", messageID, "Webhook-Timestamp", now, "Webhook-Signature", right, "X-Gitlab-Token", "t0ken"}, method: MethodHMAC},
-		{name: "right one beside a wrong token", pairs: []string{"Webhook-Id", messageID, "Webhook-Timestamp", now, "Webhook-Signature", right, "X-Gitlab-Token", "other"}, method: MethodHMAC},
-		{name: "wrong one beside a right token", pairs: []string{"Webhook-Id", "x", "Webhook-Timestamp", now, "Webhook-Signature", right, "X-Gitlab-Token", "t0ken"}, method: MethodToken},
-		{name: "no id", pairs: []string{"Webhook-Timestamp", now, "Webhook-Signature", right}, reason: ReasonMalformedSignature},
-		{name: "no time", pairs: []string{"Webhook-Id", messageID, "Webhook-Signature", right}, reason: ReasonMalformedSignature},
-		{name: "two ids", pairs: []string{"Webhook-Id", messageID, "Webhook-Id", messageID, "Webhook-Timestamp", now, "Webhook-Signature", right}, reason: ReasonRepeatedHeader},
-		{name: "two times", pairs: []string{"Webhook-Id", messageID, "Webhook-Timestamp", now, "Webhook-Timestamp", now, "Webhook-Signature", right}, reason: ReasonRepeatedHeader},
-		{name: "two signatures", pairs: []string{"Webhook-Id", messageID, "Webhook-Timestamp", now, "Webhook-Signature", right, "Webhook-Signature", right}, reason: ReasonRepeatedHeader},
+		{name: "token alone", pairs: []string{"Webhook-Id", messageID, "Webhook-Timestamp", now, "X-Gitlab-Token",
+			"t0ken"}, method: MethodToken},
+		{name: "token with old headers", pairs: []string{"Webhook-Id", messageID, "Webhook-Timestamp", "1",
+			"X-Gitlab-Token", "t0ken"}, method: MethodToken},
+		{name: "neither", pairs: []string{"Webhook-Id", messageID, "Webhook-Timestamp", now},
+			reason: ReasonNoCredential},
+		{name: "both", pairs: []string{"Webhook-Id", messageID, "Webhook-Timestamp", now, "Webhook-Signature", right,
+			"X-Gitlab-Token", "t0ken"}, method: MethodHMAC},
+		{name: "right one with a wrong token", pairs: []string{"Webhook-Id", messageID, "Webhook-Timestamp", now,
+			"Webhook-Signature", right, "X-Gitlab-Token", "other"}, method: MethodHMAC},
+		{name: "wrong one with a right token", pairs: []string{"Webhook-Id", "x", "Webhook-Timestamp", now,
+			"Webhook-Signature", right, "X-Gitlab-Token", "t0ken"}, method: MethodToken},
+		{name: "no id", pairs: []string{"Webhook-Timestamp", now, "Webhook-Signature", right},
+			reason: ReasonMalformedSignature},
+		{name: "no time", pairs: []string{"Webhook-Id", messageID, "Webhook-Signature", right},
+			reason: ReasonMalformedSignature},
+		{name: "two ids", pairs: []string{"Webhook-Id", messageID, "Webhook-Id", messageID, "Webhook-Timestamp", now,
+			"Webhook-Signature", right}, reason: ReasonRepeatedHeader},
+		{name: "two times", pairs: []string{"Webhook-Id", messageID, "Webhook-Timestamp", now, "Webhook-Timestamp", now,
+			"Webhook-Signature", right}, reason: ReasonRepeatedHeader},
+		{name: "two signatures", pairs: []string{"Webhook-Id", messageID, "Webhook-Timestamp", now, "Webhook-Signature",
+			right, "Webhook-Signature", right}, reason: ReasonRepeatedHeader},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			method, reason := verify(t, v, Attempt{Namespace: namespace, Header: header(tc.pairs...), Body: []byte("{}")})
+			method, reason := verify(t, v, Attempt{Namespace: namespace, Header: header(tc.pairs...),
+				Body: []byte("{}")})
 			if method != tc.method || reason != tc.reason {
 				t.Errorf("got method %q, reason %q; want %q, %q", method, reason, tc.method, tc.reason)
 			}
@@ -221,7 +257,8 @@ func TestClockIsTheSystemsUnlessGiven(t *testing.T) {
 	v := NewVerifier(Config{RequireSecret: true}, secretsWith(map[string]string{"hmac": signingToken(lampKey)}))
 	now := unix(time.Now())
 	h := messageHeader(messageID, now, "v1,"+signMessage(lampKey, messageID, now, "{}"))
-	if method, reason := verify(t, v, Attempt{Namespace: namespace, Header: h, Body: []byte("{}")}); method != MethodHMAC {
+	if method, reason := verify(t, v, Attempt{Namespace: namespace, Header: h,
+		Body: []byte("{}")}); method != MethodHMAC {
 		t.Errorf("got method %q, reason %q; want %q", method, reason, MethodHMAC)
 	}
 }

@@ -3,8 +3,8 @@
 
 package credential
 
-// The senders whose original receiver has a secret for each of them. Such a sender is verified by its own key only;
-// hmac and token are for git and generic senders.
+// The registries for which Argo CD Image Updater has one secret each. They are verified only with their own key; hmac
+// and token are for git and generic senders.
 const (
 	sourceACR         = "acr"
 	sourceAliyunACR   = "aliyun-acr"
@@ -15,7 +15,7 @@ const (
 	sourceQuay        = "quay.io"
 )
 
-// The other registries, to which the same applies: what holds a git host's secret need not speak for them.
+// The other registries. The secret of a git host must not authenticate them either.
 const (
 	sourceDistribution = "distribution"
 	sourceECR          = "ecr"
@@ -34,9 +34,9 @@ func hasOnlyOwnKey(source string) bool {
 	return false
 }
 
-// mayUseQueryToken reports whether the sender may prove itself by its URL. A query is seen by every log on the way, the
-// cluster's audit log included, so it is for those that can set neither a header nor a signature, and for CloudEvents,
-// whose senders differ. Google's Pub/Sub (gar) can set none but a token of Google's.
+// mayUseQueryToken reports whether the sender may authenticate by its URL. Proxies' logs and the cluster's audit log
+// have the query, so it is only for senders that can set neither a header nor a signature, and for CloudEvents, whose
+// senders differ. Google's Pub/Sub (gar) can set no token but Google's.
 func mayUseQueryToken(source string) bool {
 	switch source {
 	case sourceAliyunACR, sourceCloudEvents, sourceDockerHub, sourceGAR, sourceQuay:
@@ -50,8 +50,8 @@ const (
 	sourceKeySuffix = "-secret"
 )
 
-// sourceKey is the key of a sender's own secret. Argo CD Image Updater's keys for registries that are named by their
-// host leave out the top-level domain, and are kept.
+// sourceKey returns the key of a sender's own secret. As in Argo CD Image Updater, the keys of registries that are
+// named by their host omit the top-level domain.
 func sourceKey(source string) string {
 	switch source {
 	case sourceDockerHub:

@@ -17,18 +17,18 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// Method is how a delivery proved itself, as told in status.sender.method.
+// Method is how a delivery was authenticated, as in status.sender.method.
 type Method string
 
-// The methods, in the order in which they are tried; the first that matches wins, and one suffices. So a wrong signature
-// beside a right token is accepted as MethodToken.
+// The methods, in the order in which they are tried. The first that succeeds is used, so a wrong signature with a valid
+// token is accepted as MethodToken.
 const (
 	MethodServiceAccount Method = "ServiceAccount" // a Kubernetes identity: a ServiceAccount
-	MethodUser           Method = "User"           // a Kubernetes identity: anyone else
+	MethodUser           Method = "User"           // a Kubernetes identity: any other
 	MethodHMAC           Method = "HMAC"
 	MethodToken          Method = "Token"
 	MethodQueryToken     Method = "QueryToken"
-	MethodNone           Method = "None" // nothing was asked for; see Config.RequireSecret
+	MethodNone           Method = "None" // not required; see Config.RequireSecret
 )
 
 // The resources whose objects may have secrets of their own.
@@ -43,35 +43,35 @@ type Target struct {
 	Name     string
 }
 
-// Attempt is what a delivery shows to prove itself.
+// Attempt is a delivery to authenticate.
 type Attempt struct {
 	Namespace string
-	// Source is the sender type if it is known before decoding, or "". It is the caller's claim: the payload must then be
-	// decoded as that sender's and no other, or a claim could choose which secret is asked for.
+	// Source is the type of sender if it is known before decoding, or "". It is only the caller's claim: the payload
+	// must then be decoded as that type and no other, otherwise a claim could choose the secret to check.
 	Source string
-	// Target is nil when the delivery names none.
+	// Target is nil if the delivery has none.
 	Target *Target
 	// Header has canonical keys, as http.Header.Set makes them.
 	Header http.Header
-	// Body is the exact bytes that arrived; a signature holds for nothing else.
+	// Body is the exact bytes that were received, which signatures cover.
 	Body []byte
-	// QuerySecret is the value of ?secret=. It is heeded only for senders that can show nothing else.
+	// QuerySecret is the value of ?secret=. It is used only for senders that support nothing else.
 	QuerySecret string
-	// AuthorizationIsToken is set at a door where the header Authorization is the sender's own. It then counts as a token,
-	// as it is and without the scheme Bearer. Elsewhere the kube-apiserver authenticates by it, and keeps it.
+	// AuthorizationIsToken is set at an endpoint where the sender sets the header Authorization. It is then a token,
+	// with or without the scheme Bearer. Elsewhere the kube-apiserver authenticates with the header and removes it.
 	AuthorizationIsToken bool
-	// User is who the kube-apiserver says is calling. Nil is anonymous.
+	// User is the caller as authenticated by the kube-apiserver. Nil is anonymous.
 	User user.Info
 }
 
-// Config is the policy of the whole server.
+// Config is the server-wide policy.
 type Config struct {
-	// IdentityIsCredential accepts any authenticated caller: RBAC has already decided that it may deliver.
+	// IdentityIsCredential accepts every authenticated caller: RBAC has already authorized it to deliver.
 	IdentityIsCredential bool
-	// RequireSecret refuses what no secret is configured for. When it is false, such a delivery is accepted as MethodNone;
-	// but once a key is configured for it, a right secret is needed all the same.
+	// RequireSecret rejects deliveries for which no secret is configured. If false, they are accepted as MethodNone. If
+	// a key is configured, a valid secret is always required.
 	RequireSecret bool
-	// Now is the clock by which the age of a signature is told; nil is time.Now.
+	// Now is the clock that checks the age of signatures; nil is time.Now.
 	Now func() time.Time
 }
 
@@ -79,61 +79,62 @@ type Config struct {
 type Verifier struct {
 	config  Config
 	secrets *Secrets
-	// among bounds how many attempts are verified in many namespaces at once.
-	among *semaphore.Weighted
+	// fanoutLimit bounds how many attempts are verified in many namespaces concurrently.
+	fanoutLimit *semaphore.Weighted
 }
 
-// NewVerifier returns a Verifier that reads secrets live. secrets must not be nil.
+// NewVerifier returns a Verifier that always uses the current secrets, which must not be nil.
 func NewVerifier(config Config, secrets *Secrets) *Verifier {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	return &Verifier{config: config, secrets: secrets, among: semaphore.NewWeighted(max(1, int64(runtime.GOMAXPROCS(0)/2)))}
+	limit := max(1, int64(runtime.GOMAXPROCS(0)/2))
+	return &Verifier{config: config, secrets: secrets, fanoutLimit: semaphore.NewWeighted(limit)}
 }
 
-// Verify returns the method by which the attempt proved itself. The error, if any, is a *Rejection.
+// Verify returns the method that authenticated the attempt. The error, if any, is a *Rejection.
 func (v *Verifier) Verify(a Attempt) (Method, error) {
 	if method, known := Identify(a.User); known && v.config.IdentityIsCredential {
 		return method, nil
 	}
-	return v.judge(a, v.secrets.validFor(a), proofsOf(a, v.config.Now()))
+	return v.verifyWith(a, v.secrets.validFor(a), readCredentials(a, v.config.Now()))
 }
 
-// judge compares what an attempt shows with the secrets that count for it.
-func (v *Verifier) judge(a Attempt, valid validSecrets, shown proofs) (Method, error) {
+// verifyWith compares the presented credentials with the valid secrets.
+func (v *Verifier) verifyWith(a Attempt, valid validSecrets, presented credentials) (Method, error) {
 	switch {
-	case matchesAnySignature(sha256.New, valid.hmac, a.Body, shown.signatures),
-		matchesAnySignature(sha1.New, valid.hmac, a.Body, shown.sha1),
-		matchesMessage(sha256.New, valid.hmac, a.Body, shown.message):
+	case matchesAnySignature(sha256.New, valid.hmac, a.Body, presented.signatures),
+		matchesAnySignature(sha1.New, valid.hmac, a.Body, presented.sha1),
+		matchesMessage(sha256.New, valid.hmac, a.Body, presented.message):
 		return MethodHMAC, nil
-	case matchesAnyToken(valid.token, shown.tokens):
+	case matchesAnyToken(valid.token, presented.tokens):
 		return MethodToken, nil
-	case matchesAnyToken(valid.token, shown.queryTokens):
+	case matchesAnyToken(valid.token, presented.queryTokens):
 		return MethodQueryToken, nil
 	case !valid.configured && !v.config.RequireSecret:
 		return MethodNone, nil
 	}
 	return "", &Rejection{
-		Reason:             rejectionReason(valid, shown),
-		identityHelps:      v.config.IdentityIsCredential && !a.AuthorizationIsToken,
-		authorizationHelps: a.AuthorizationIsToken,
+		Reason:               rejectionReason(valid, presented),
+		suggestIdentity:      v.config.IdentityIsCredential && !a.AuthorizationIsToken,
+		suggestAuthorization: a.AuthorizationIsToken,
 	}
 }
 
-// authenticated is strict, because an authenticator that forgets to mark a stranger as one must not open the door.
-func authenticated(u user.Info) bool {
+// isAuthenticated is strict, because an authenticator may fail to mark an anonymous caller as unauthenticated.
+func isAuthenticated(u user.Info) bool {
 	return u != nil &&
 		u.GetName() != "" && u.GetName() != user.Anonymous &&
 		slices.Contains(u.GetGroups(), user.AllAuthenticated) &&
 		!slices.Contains(u.GetGroups(), user.AllUnauthenticated)
 }
 
-// IdentitySuffices reports whether it is enough that the cluster knows a caller.
+// IdentitySuffices reports whether authenticated callers need no secret.
 func (v *Verifier) IdentitySuffices() bool { return v.config.IdentityIsCredential }
 
-// Identify returns the method by which the cluster itself authenticated a caller; known is false of a stranger.
+// Identify returns the method by which the cluster authenticated a caller; known is false for an anonymous caller.
 func Identify(u user.Info) (method Method, known bool) {
-	if !authenticated(u) {
+	if !isAuthenticated(u) {
 		return "", false
 	}
 	return identityMethod(u), true

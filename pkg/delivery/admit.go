@@ -15,20 +15,22 @@ import (
 	"postern.dev/postern/apis/postern/validation"
 )
 
-// admit runs the server's admission chain on a delivery as if it were created as an object. So a policy on
-// CREATE of webhookdeliveries holds for every door.
+// admit runs the server's admission chain on a delivery as if it were created as an object, so that a policy on CREATE
+// of webhookdeliveries applies to every endpoint.
 func (d *Deliverer) admit(ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info, dryRun bool) error {
-	err := ended(ctx)
+	err := checkContext(ctx)
 	if err == nil {
 		err = d.admitAsObject(ctx, delivery, sender, dryRun)
 	}
 	if err != nil {
-		d.finished(ctx, delivery, err)
+		d.observe(ctx, delivery, err)
 	}
 	return err
 }
 
-func (d *Deliverer) admitAsObject(ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info, dryRun bool) error {
+func (d *Deliverer) admitAsObject(
+	ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info, dryRun bool,
+) error {
 	ctx, done := startStage(ctx, stageAdmit)
 	defer done()
 	options := &metav1.CreateOptions{}
@@ -45,27 +47,33 @@ func (d *Deliverer) admitAsObject(ctx context.Context, delivery *postern.Webhook
 	return d.validate(ctx, attributes, d.Objects)
 }
 
-// Mutate runs mutating admission on a received delivery, and sees to it that it stays the delivery it was: what was
-// verified, for which target, and by whom.
-func (d *Deliverer) Mutate(ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces) error {
+// Mutate runs mutating admission on a received delivery. It rejects changes to what was verified, for which target, and
+// by which sender.
+func (d *Deliverer) Mutate(
+	ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces,
+) error {
 	delivery := attributes.GetObject().(*postern.WebhookDelivery)
 	err := d.mutate(ctx, delivery, attributes, objects)
 	if err != nil {
-		d.finished(ctx, delivery, err)
+		d.observe(ctx, delivery, err)
 	}
 	return err
 }
 
 // Validate runs validating admission on a received delivery.
-func (d *Deliverer) Validate(ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces) error {
+func (d *Deliverer) Validate(
+	ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces,
+) error {
 	err := d.validate(ctx, attributes, objects)
 	if err != nil {
-		d.finished(ctx, attributes.GetObject().(*postern.WebhookDelivery), err)
+		d.observe(ctx, attributes.GetObject().(*postern.WebhookDelivery), err)
 	}
 	return err
 }
 
-func (d *Deliverer) validate(ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces) error {
+func (d *Deliverer) validate(
+	ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces,
+) error {
 	validating, ok := d.Admission.(admission.ValidationInterface)
 	if !ok || !validating.Handles(admission.Create) {
 		return nil
@@ -73,7 +81,10 @@ func (d *Deliverer) validate(ctx context.Context, attributes admission.Attribute
 	return validating.Validate(ctx, attributes, objects)
 }
 
-func (d *Deliverer) mutate(ctx context.Context, delivery *postern.WebhookDelivery, attributes admission.Attributes, objects admission.ObjectInterfaces) error {
+func (d *Deliverer) mutate(
+	ctx context.Context, delivery *postern.WebhookDelivery, attributes admission.Attributes,
+	objects admission.ObjectInterfaces,
+) error {
 	mutating, ok := d.Admission.(admission.MutationInterface)
 	if !ok || !mutating.Handles(admission.Create) {
 		return nil

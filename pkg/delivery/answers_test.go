@@ -18,17 +18,17 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// answered is the status that an error is answered with.
+// answered returns the status of the answer for an error.
 func answered(t *testing.T, err error) metav1.Status {
 	t.Helper()
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
-		t.Fatalf("got the error %v, which is no answer", err)
+		t.Fatalf("got error %v, want an API status error", err)
 	}
 	return status.Status()
 }
 
-// unavailable is the error of the target package when the API server is down.
+// unavailable returns the error of the target package when the API server is down.
 func unavailable(t *testing.T) error {
 	t.Helper()
 	server := httptest.NewServer(http.NotFoundHandler())
@@ -37,26 +37,28 @@ func unavailable(t *testing.T) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err = writer.Resolve(t.Context(), target.Key{Kind: target.KindGatewaySync, Namespace: "demo", Name: "plant"}); !target.IsTransient(err) {
-		t.Fatalf("got %v, want an error that may pass", err)
+	if err = writer.Resolve(t.Context(), target.Key{
+		Kind: target.KindGatewaySync, Namespace: "demo", Name: "plant",
+	}); !target.IsTransient(err) {
+		t.Fatalf("got %v, want a transient error", err)
 	}
 	return err
 }
 
-// notFound is the error of the target package when there is no such object.
+// notFound returns the error of the target package when the object does not exist.
 func notFound() error {
 	return fmt.Errorf("could not find it: %w", apierrors.NewNotFound(postern.Resource("gatewaysyncs"), "plant"))
 }
 
-// denied is admission that refuses.
+// denied is an admission plugin that denies.
 func denied(*postern.WebhookDelivery) error {
 	return apierrors.NewForbidden(postern.Resource("webhookdeliveries"), "", errors.New("a policy says no"))
 }
 
-// noSpace is a storage that can't store.
+// noSpace is a storage failure.
 func noSpace(*postern.WebhookDelivery) error { return errors.New("no space") }
 
-// nameTaken is a storage that has another delivery of that name.
+// nameTaken is the storage's error when another delivery has the name.
 func nameTaken(*postern.WebhookDelivery) error {
 	return apierrors.NewAlreadyExists(postern.Resource("webhookdeliveries"), "release")
 }

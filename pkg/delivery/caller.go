@@ -13,26 +13,27 @@ import (
 	"postern.dev/postern/pkg/credential"
 )
 
-// reasonNoIdentity is why a caller is rejected that wants what no webhook secret is good for.
+// reasonNoIdentity is why an anonymous caller is rejected where a webhook secret does not suffice.
 const reasonNoIdentity = "NoIdentity"
 
-// RequireIdentity returns the answer to a caller that the cluster has not authenticated, else nil. The message begins with
-// what is asked for.
+// RequireIdentity returns an error for a caller that the cluster has not authenticated, else nil. The message begins
+// with what, the operation.
 func RequireIdentity(caller user.Info, what string) error {
 	if _, known := credential.Identify(caller); known {
 		return nil
 	}
 	return &rejectedError{reason: reasonNoIdentity, StatusError: apierrors.NewUnauthorized(
-		what + " only for whom the cluster has authenticated: show a ServiceAccount token or another credential of the cluster",
+		what + " only for callers that the cluster has authenticated: " +
+			"send a ServiceAccount token or another cluster credential",
 	)}
 }
 
-// AllowDryRun returns an error, which is logged and counted, if a caller may not have a dry run. It tells what a target
-// holds and would do, and leaves no record: a webhook secret is not enough for that.
+// AllowDryRun returns an error, which is logged and counted, if the caller may not make a dry run. A dry run discloses
+// what a target holds and leaves no record, so a webhook secret does not suffice.
 func (d *Deliverer) AllowDryRun(ctx context.Context, delivery *postern.WebhookDelivery, caller user.Info) error {
 	err := RequireIdentity(caller, "a dry run is made")
 	if err != nil {
-		d.finished(ctx, delivery, err)
+		d.observe(ctx, delivery, err)
 	}
 	return err
 }

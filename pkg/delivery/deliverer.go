@@ -1,15 +1,14 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package delivery is the pipeline that every webhook goes through, whichever door it came in by:
+// Package delivery is the pipeline of every webhook, for all endpoints:
 //
-//	receive (verify, decode) → admit → carry (resolve, record, write)
+//	verify → decode → admit → resolve → execute → observe
 //
-// What a sender repeats is found before it is written, see underway.go and repeat.go.
-//
-// The stages are in files of these names; carry has its parts in tasks.go (which targets), write.go and close.go (the final
-// status). What stays pending is taken up again by resume.go. The package must not know HTTP paths, how records are stored,
-// or how a target is patched; doors, Records and Targets do.
+// verify and decode are in receive.go. execute records a delivery and writes its targets (write.go), and then stores
+// the final status (finalstatus.go). inflight.go and repeat.go detect repeats before anything is written. resume.go
+// retries pending deliveries. The package must not depend on HTTP paths, on how records are stored or on how targets
+// are patched: the endpoints, Records and Targets do.
 package delivery
 
 import (
@@ -29,90 +28,88 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// Targets finds and writes the objects that deliveries are for.
+// Targets finds and writes the targets of deliveries.
 type Targets interface {
 	// Resolve returns a NotFound error if the object does not exist.
 	Resolve(ctx context.Context, key target.Key) error
-	// Matches returns the objects in a namespace that want what is requested.
+	// Matches returns the objects in a namespace that want the request.
 	Matches(namespace string, request target.Request) ([]target.Match, error)
-	// Write makes the object hold what is requested, and returns a result of each request. In a dry run it only finds
-	// out what it would do.
+	// Write makes the object hold the requests, and returns one result per request. A dry run writes nothing.
 	Write(ctx context.Context, key target.Key, requests []target.Request, dryRun bool) []target.Result
-	// Stamp returns the time of a receipt, in whole microseconds: later than every one before it.
+	// Stamp returns a time of receipt in whole microseconds. It is later than every time returned before.
 	Stamp() time.Time
-	// Held takes note that the object held what was requested, as a record tells.
-	Held(key target.Key, requests ...target.Request)
+	// RecordHeld notes that, according to a record, the object held what was requested.
+	RecordHeld(key target.Key, requests ...target.Request)
 }
 
-// Records keeps deliveries.
+// Records stores deliveries.
 type Records interface {
-	// Create returns an AlreadyExists error if there is a record of that name.
+	// Create returns an AlreadyExists error if the name is taken.
 	Create(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error)
-	// Get returns a record as it is now, not as some cache has it, or a NotFound error.
+	// Get returns a record from the storage, not from a cache, or a NotFound error.
 	Get(ctx context.Context, namespace, name string) (*postern.WebhookDelivery, error)
-	// UpdateStatus returns a Conflict error if the record is not as it was read.
+	// UpdateStatus returns a Conflict error if the record has changed since it was read.
 	UpdateStatus(ctx context.Context, delivery *postern.WebhookDelivery) (*postern.WebhookDelivery, error)
 }
 
-// CauseNoRoom is the cause in an error, beside 429, of a delivery whose record its namespace has no room for.
+// CauseNoRoom is the cause in a 429 error for a delivery whose namespace has no room for its record.
 const CauseNoRoom metav1.CauseType = "NoRoom"
 
-// Work gives each flow its turn of the processors.
+// Work gives each flow its slots of the processors.
 type Work interface {
-	// Begin waits for the turn of a flow. Call end when what keeps a processor busy is done. The error is ready to be
-	// answered.
+	// Begin waits for a slot of a flow. Call end when the CPU-bound work is done. The error is for the client.
 	Begin(ctx context.Context, flow fairness.Flow) (end func(), err error)
-	// Await waits until ctx ends, for what was accepted before.
+	// Await is Begin for a delivery that is already accepted: it waits until ctx ends.
 	Await(ctx context.Context, flow fairness.Flow) (end func(), err error)
 }
 
-// unbounded lets all work go on at once.
+// unbounded is a Work without limits.
 type unbounded struct{}
 
 func (unbounded) Begin(context.Context, fairness.Flow) (end func(), err error) { return func() {}, nil }
 func (unbounded) Await(context.Context, fairness.Flow) (end func(), err error) { return func() {}, nil }
 
-// Config is what a Deliverer works with. Every field is needed unless it says otherwise.
+// Config configures a Deliverer. Fields are required unless documented otherwise.
 type Config struct {
 	Verifier *credential.Verifier
-	// Secrets tells which targets take no secret but their own.
+	// Secrets reports which targets accept only their own secret.
 	Secrets *credential.Secrets
-	// Admission is the server's chain, which deliveries of every door run through.
+	// Admission is the server's admission chain. The deliveries of all endpoints pass it.
 	Admission admission.Interface
-	// Objects lets admission plugins make external versions of a delivery.
+	// Objects lets admission plugins convert a delivery to its external versions.
 	Objects admission.ObjectInterfaces
 	Targets Targets
 	Records Records
-	// Shared says that other replicas may use the same records.
+	// Shared is true if other replicas may use the same records.
 	Shared bool
-	// Events gets a Kubernetes Event about each target that is written or could not be.
+	// Events receives a Kubernetes Event for each target that is written or fails.
 	Events events.EventRecorder
 	// MaxPayloadBytes bounds a payload.
 	MaxPayloadBytes int64
-	// Accepting returns the error that answers a delivery to a namespace while none can be taken there; nil always takes one.
+	// Accepting returns the error for a delivery to a namespace that accepts none at the moment; nil accepts all.
 	Accepting func(namespace string) error
-	// Work bounds how much is worked on at a time for one flow; nil bounds nothing.
+	// Work limits the concurrent work of each flow; nil is no limit.
 	Work Work
-	// Tracing gets a span of each delivery and each of its stages; nil traces nothing.
+	// Tracing receives a span of each delivery and of each stage; nil disables tracing.
 	Tracing trace.TracerProvider
-	// Now is the clock.
+	// Now returns the current time.
 	Now func() time.Time
 }
 
-// Deliverer takes webhooks from a door to their target. It is safe for concurrent use.
+// Deliverer takes webhooks from an endpoint to their targets. It is safe for concurrent use.
 type Deliverer struct {
 	Config
-	// closings are the final statuses that are being stored.
-	closings errgroup.Group
-	underWay underWay
-	receipts receipts
-	unstored unstored
-	tallies  *tallies
-	news     news
-	tracer   trace.Tracer
+	// statusUpdates stores final statuses.
+	statusUpdates errgroup.Group
+	inFlight      inFlightCalls
+	receipts      receipts
+	unstored      unstored
+	repeats       *repeatCounter
+	eventLimiter  eventLimiter
+	tracer        trace.Tracer
 }
 
-// New returns a Deliverer. Drain it in the end.
+// New returns a Deliverer. Call Drain on shutdown.
 func New(config Config) *Deliverer {
 	if config.Tracing == nil {
 		config.Tracing = noop.NewTracerProvider()
@@ -124,16 +121,18 @@ func New(config Config) *Deliverer {
 		config.Work = unbounded{}
 	}
 	d := &Deliverer{
-		Config: config, receipts: newReceipts(), unstored: newUnstored(), tallies: newTallies(config.Records),
-		news: newNews(), tracer: config.Tracing.Tracer(instrumentation),
+		Config: config, receipts: newReceipts(), unstored: newUnstored(), repeats: newRepeatCounter(config.Records),
+		eventLimiter: newEventLimiter(), tracer: config.Tracing.Tracer(instrumentation),
 	}
-	d.closings.SetLimit(maxClosings)
+	d.statusUpdates.SetLimit(maxStatusUpdates)
 	return d
 }
 
-// Deliver takes a delivery, which says where it goes, and what came in through all stages. It returns the record, or
-// an error that is ready to be answered.
-func (d *Deliverer) Deliver(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming, dryRun bool) (*postern.WebhookDelivery, error) {
+// Deliver takes a delivery, which says where it goes, and the request through all stages. It returns the record, or an
+// error that can be returned to the client.
+func (d *Deliverer) Deliver(
+	ctx context.Context, delivery *postern.WebhookDelivery, in Request, dryRun bool,
+) (*postern.WebhookDelivery, error) {
 	ctx, span := d.tracer.Start(ctx, spanDeliver)
 	defer span.End()
 	if dryRun {
@@ -145,11 +144,11 @@ func (d *Deliverer) Deliver(ctx context.Context, delivery *postern.WebhookDelive
 	if err != nil {
 		return nil, err
 	}
-	if identify(delivery, deliveryID) {
+	if setIdentity(delivery, deliveryID) {
 		return d.deliverOnce(ctx, delivery, in.User, dryRun)
 	}
 	if err := d.admit(ctx, delivery, in.User, dryRun); err != nil {
 		return nil, err
 	}
-	return d.carryAnd(ctx, delivery, manner{dryRun: dryRun, how: d.recordWhileWriting})
+	return d.execute(ctx, delivery, executeOptions{dryRun: dryRun, record: d.recordWhileWriting})
 }

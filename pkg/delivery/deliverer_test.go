@@ -18,82 +18,91 @@ import (
 
 const plant = "GatewaySync demo/plant"
 
-// Nothing is looked up before the sender is verified, and nothing is written or recorded before admission agreed.
+// Nothing is looked up before the sender is verified, and nothing is written or recorded before admission.
 func TestEachStageRunsOnlyWhenTheOnesBeforeWentWell(t *testing.T) {
 	for name, test := range map[string]struct {
-		arrange func(*pipeline, *Incoming)
+		arrange func(*pipeline, *Request)
 		dryRun  bool
 		journal []string
-		code    int32 // 0 is no error
+		code    int32 // 0 for no error
 	}{
 		"delivered": {
-			journal: []string{"mutate", "validate", "resolve " + plant, "record Pending", "write " + plant + " v2.0.0", "update Applied"},
+			journal: []string{
+				"mutate", "validate", "resolve " + plant, "record Pending", "write " + plant + " v2.0.0",
+				"update Applied",
+			},
 		},
 		"dry run": {
 			dryRun: true,
-			journal: []string{"mutate, dry run", "validate, dry run", "resolve " + plant, "write " + plant + " v2.0.0, dry run",
+			journal: []string{"mutate, dry run", "validate, dry run", "resolve " + plant,
+				"write " + plant + " v2.0.0, dry run",
 				"record Applied, dry run"},
 		},
 		"asks for nothing": {
-			arrange: func(_ *pipeline, in *Incoming) { *in = ping() },
+			arrange: func(_ *pipeline, in *Request) { *in = ping() },
 			journal: []string{"mutate", "validate", "record Ignored"},
 		},
 		"asks for nothing, dry run": {
-			arrange: func(_ *pipeline, in *Incoming) { *in = ping() },
+			arrange: func(_ *pipeline, in *Request) { *in = ping() },
 			dryRun:  true,
 			journal: []string{"mutate, dry run", "validate, dry run", "record Ignored, dry run"},
 		},
 		"admission leaves nothing": {
-			arrange: func(p *pipeline, _ *Incoming) {
+			arrange: func(p *pipeline, _ *Request) {
 				p.onMutate = func(d *postern.WebhookDelivery) error { d.Spec.Events = nil; return nil }
 			},
 			journal: []string{"mutate", "validate", "record Ignored"},
 		},
 		"no credential": {
-			arrange: func(_ *pipeline, in *Incoming) { in.User = nil },
+			arrange: func(_ *pipeline, in *Request) { in.User = nil },
 			code:    http.StatusUnauthorized,
 		},
-		"a body that can never work": {
-			arrange: func(_ *pipeline, in *Incoming) { in.Body = []byte("v2.0.0") },
+		"an invalid body": {
+			arrange: func(_ *pipeline, in *Request) { in.Body = []byte("v2.0.0") },
 			code:    http.StatusBadRequest,
 		},
 		"mutating admission refuses": {
-			arrange: func(p *pipeline, _ *Incoming) { p.onMutate = denied },
+			arrange: func(p *pipeline, _ *Request) { p.onMutate = denied },
 			journal: []string{"mutate"},
 			code:    http.StatusForbidden,
 		},
-		"mutating admission makes a ref that git would refuse": {
-			arrange: func(p *pipeline, _ *Incoming) {
+		"mutating admission sets a ref that git rejects": {
+			arrange: func(p *pipeline, _ *Request) {
 				p.onMutate = func(d *postern.WebhookDelivery) error { d.Spec.Events[0].Ref = "a..b"; return nil }
 			},
 			journal: []string{"mutate"},
 			code:    http.StatusUnprocessableEntity,
 		},
 		"validating admission refuses": {
-			arrange: func(p *pipeline, _ *Incoming) { p.onValidate = denied },
+			arrange: func(p *pipeline, _ *Request) { p.onValidate = denied },
 			journal: []string{"mutate", "validate"},
 			code:    http.StatusForbidden,
 		},
 		"no such target": {
-			arrange: func(p *pipeline, _ *Incoming) { p.resolveErr = notFound() },
+			arrange: func(p *pipeline, _ *Request) { p.resolveErr = notFound() },
 			journal: []string{"mutate", "validate", "resolve " + plant},
 			code:    http.StatusNotFound,
 		},
 		"the name is taken": {
-			arrange: func(p *pipeline, _ *Incoming) { p.onRecord = nameTaken },
+			arrange: func(p *pipeline, _ *Request) { p.onRecord = nameTaken },
 			journal: []string{"mutate", "validate", "resolve " + plant, "record Pending", "write " + plant + " v2.0.0"},
 			code:    http.StatusConflict,
 		},
 		"the target can't be written": {
-			arrange: func(p *pipeline, _ *Incoming) { p.writeErr = errors.New("refused") },
-			journal: []string{"mutate", "validate", "resolve " + plant, "record Pending", "write " + plant + " v2.0.0", "update Failed"},
-			code:    http.StatusInternalServerError,
+			arrange: func(p *pipeline, _ *Request) { p.writeErr = errors.New("refused") },
+			journal: []string{
+				"mutate", "validate", "resolve " + plant, "record Pending", "write " + plant + " v2.0.0",
+				"update Failed",
+			},
+			code: http.StatusInternalServerError,
 		},
 		"the target can't be written, dry run": {
-			arrange: func(p *pipeline, _ *Incoming) { p.writeErr = errors.New("refused") },
+			arrange: func(p *pipeline, _ *Request) { p.writeErr = errors.New("refused") },
 			dryRun:  true,
-			journal: []string{"mutate, dry run", "validate, dry run", "resolve " + plant, "write " + plant + " v2.0.0, dry run"},
-			code:    http.StatusInternalServerError,
+			journal: []string{
+				"mutate, dry run", "validate, dry run", "resolve " + plant, "write " + plant + " v2.0.0, dry run",
+			},
+			code: http.StatusInternalServerError,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -102,7 +111,7 @@ func TestEachStageRunsOnlyWhenTheOnesBeforeWentWell(t *testing.T) {
 				test.arrange(p, &in)
 			}
 			_, err := p.Deliver(t.Context(), toPlant(), in, test.dryRun)
-			if diff := cmp.Diff(test.journal, p.told()); diff != "" {
+			if diff := cmp.Diff(test.journal, p.calls()); diff != "" {
 				t.Errorf("journal (-want +got):\n%s", diff)
 			}
 			if test.code == 0 && err == nil {
@@ -126,9 +135,13 @@ func TestAdmissionSeesACreationByTheSender(t *testing.T) {
 		Options                         any
 	}
 	a := p.attributes
-	got := seen{a.GetResource().String(), a.GetKind().String(), a.GetNamespace(), a.GetUserInfo().GetName(), a.GetOperation(), a.GetOperationOptions()}
+	got := seen{
+		a.GetResource().String(), a.GetKind().String(), a.GetNamespace(), a.GetUserInfo().GetName(), a.GetOperation(),
+		a.GetOperationOptions(),
+	}
 	want := seen{
-		"postern.dev/v1alpha1, Resource=webhookdeliveries", "postern.dev/v1alpha1, Kind=WebhookDelivery", "demo", ci.Name, "CREATE",
+		"postern.dev/v1alpha1, Resource=webhookdeliveries", "postern.dev/v1alpha1, Kind=WebhookDelivery", "demo",
+		ci.Name, "CREATE",
 		&metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -136,12 +149,13 @@ func TestAdmissionSeesACreationByTheSender(t *testing.T) {
 	}
 }
 
-// What admission made of the events is what is asked of the target. One target holds one ref, so the last one counts.
+// The target receives the events as admission changed them. It holds one ref, so only the last event counts.
 func TestTheLastEventAsAdmittedIsRequested(t *testing.T) {
 	p := newDefaultPipeline()
 	p.onMutate = func(d *postern.WebhookDelivery) error {
 		d.Spec.Events = append(d.Spec.Events, postern.DeliveryEvent{
-			Source: "github", Event: "push", Ref: "production", Repository: "https://git.example.com/plant.git", Revision: "abc",
+			Source: "github", Event: "push", Ref: "production", Repository: "https://git.example.com/plant.git",
+			Revision: "abc",
 		})
 		return nil
 	}
@@ -149,11 +163,14 @@ func TestTheLastEventAsAdmittedIsRequested(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := target.Request{Ref: "production", Repository: "https://git.example.com/plant.git", Revision: "abc", By: "github", At: now, Received: received.Add(1)}
+	want := target.Request{
+		Ref: "production", Repository: "https://git.example.com/plant.git", Revision: "abc", By: "github", At: now,
+		Received: received.Add(1),
+	}
 	if diff := cmp.Diff(want, p.request); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)
 	}
 	if got := delivered.Status.Targets[0].Ref; got != "production" {
-		t.Errorf("the status speaks of %q", got)
+		t.Errorf("got the ref %q in the status", got)
 	}
 }

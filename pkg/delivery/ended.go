@@ -5,12 +5,11 @@ package delivery
 
 import "context"
 
-// ended returns the answer to a request that has ended, because its client has left or its time is up, and nil while it goes
-// on. It is asked before each stage that takes much of a processor, or of others' time: nobody reads what they would tell,
-// and nothing has begun that must come to an end.
-func ended(ctx context.Context) error {
+// checkContext returns an error if the request has ended: its client has left or its deadline has passed. Stages that
+// take much time call it first: no client would read their answer, and nothing has begun that must be completed.
+func checkContext(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
-		return answerUnavailable("the request ended before the delivery was carried out", err)
+		return answerUnavailable("the request ended before the delivery was executed", err)
 	}
 	return nil
 }

@@ -18,18 +18,18 @@ func TestNoStageBeginsOnceTheRequestHasEnded(t *testing.T) {
 		"decoding": func(p *pipeline) error {
 			d := toPlant()
 			header := http.Header{"X-Hub-Signature-256": {sign([]byte(pushed))}}
-			_, err := p.Deliver(over, d, Incoming{Header: header, Body: []byte(pushed)}, false)
+			_, err := p.Deliver(over, d, Request{Header: header, Body: []byte(pushed)}, false)
 			if len(d.Spec.Events) > 0 || d.Status.Payload != nil {
-				t.Errorf("the payload was read: %+v", d)
+				t.Errorf("the payload was decoded: %+v", d)
 			}
 			return err
 		},
 		"admission": func(p *pipeline) error {
-			return p.admit(over, toPlant(), nobody, false)
+			return p.admit(over, toPlant(), anonymousUser, false)
 		},
 		"looking in one namespace after another": func(p *pipeline) error {
-			r := &reading{delivery: toPlant()}
-			_, err := p.wanting(over, []acceptedReading{
+			r := &decodedDelivery{delivery: toPlant()}
+			_, err := p.filterWanted(over, []acceptedDelivery{
 				{r, credential.Acceptance{Namespace: "a"}}, {r, credential.Acceptance{Namespace: "b"}},
 			})
 			return err

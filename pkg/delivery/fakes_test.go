@@ -26,27 +26,27 @@ import (
 
 const secret = "s3cret"
 
-// now has fractions of a second, which JSON does not keep in a time, and of a microsecond, which it keeps in none;
-// received is what it keeps of it.
+// now has fractions of a second, which JSON drops from a metav1.Time, and of a microsecond, which it drops from a
+// MicroTime too; received is what remains.
 var (
 	now      = time.Date(2026, 1, 2, 3, 4, 5, 678_901_234, time.UTC)
 	received = time.Date(2026, 1, 2, 3, 4, 5, 678_901_000, time.UTC)
 )
 
-// ci is a sender that the cluster knows.
+// ci is a sender that the cluster has authenticated.
 var ci = &user.DefaultInfo{Name: "system:serviceaccount:ci:release", Groups: []string{user.AllAuthenticated}}
 
-// pipeline is a Deliverer among fakes that note in one journal what is asked of them.
+// pipeline is a Deliverer with fakes that note their calls in a journal.
 type pipeline struct {
 	*Deliverer
 	*fakes
 }
 
 type fakes struct {
-	mu      sync.Mutex // targets are written at the same time, and while the delivery is recorded
+	mu      sync.Mutex // targets are written concurrently with each other and with the record
 	journal []string
 
-	// What the fakes answer, and do before that: observe gets the context of "record", "write" and "update".
+	// What the fakes return and do: onStep gets the context of "record", "write" and "update".
 	onMutate, onValidate, onRecord, onUpdate func(*postern.WebhookDelivery) error
 	resolveErr, writeErr                     error
 	onGet                                    func() (*postern.WebhookDelivery, error)
@@ -54,9 +54,9 @@ type fakes struct {
 	matches                                  func(target.Request) ([]target.Match, error)
 	nothingIn                                string              // a namespace in which nothing matches
 	atTarget                                 map[string]atTarget // by name, in place of outcome and writeErr
-	observe                                  func(ctx context.Context, step string)
+	onStep                                   func(ctx context.Context, step string)
 
-	// What the fakes were given.
+	// What the fakes received.
 	attributes admission.Attributes
 	request    target.Request
 	requests   []target.Request // in any order
@@ -64,19 +64,19 @@ type fakes struct {
 	stamps     int
 }
 
-// atTarget is what comes of a write.
+// atTarget is the outcome of a write.
 type atTarget struct {
 	outcome target.Outcome
 	err     error
 }
 
-// newPipeline returns a pipeline in which all goes well. In the namespace demo there is a secret for everybody, in the
-// namespace strict one for a sender and one for a target.
+// newPipeline returns a pipeline in which everything succeeds. The namespace demo has a secret for all senders, and
+// strict has one for a sender and one for a target.
 func newPipeline(config credential.Config) *pipeline {
 	nothing := func(*postern.WebhookDelivery) error { return nil }
 	f := &fakes{
 		onMutate: nothing, onValidate: nothing, onRecord: nothing, onUpdate: nothing,
-		observe: func(context.Context, string) {},
+		onStep: func(context.Context, string) {},
 		outcome: target.Outcome{
 			Changes: []target.Change{{Field: "ref", New: "v2.0.0"}}, Previous: "v1.0.0", Held: true,
 			Reason: target.ReasonRequested, Message: "it was written",
@@ -88,14 +88,17 @@ func newPipeline(config credential.Config) *pipeline {
 	}
 	secrets := &credential.Secrets{}
 	secrets.Set("demo", map[string][]byte{"hmac": []byte(secret), "webhook.quay-secret": []byte(secret)})
-	secrets.Set("strict", map[string][]byte{"webhook.github-secret": []byte(secret), "applications.shop.hmac": []byte(secret)})
+	secrets.Set("strict", map[string][]byte{
+		"webhook.github-secret": []byte(secret), "applications.shop.hmac": []byte(secret),
+	})
 	return &pipeline{New(Config{
-		Verifier: credential.NewVerifier(config, secrets), Secrets: secrets, Admission: fakeAdmission{f}, Targets: fakeTargets{f},
+		Verifier: credential.NewVerifier(config, secrets), Secrets: secrets,
+		Admission: fakeAdmission{f}, Targets: fakeTargets{f},
 		Records: fakeRecords{f}, Events: fakeEvents{f}, MaxPayloadBytes: 1 << 10, Now: func() time.Time { return now },
 	}), f}
 }
 
-// newDefaultPipeline is newPipeline with the credentials that the flags ask for by default.
+// newDefaultPipeline is newPipeline with the default credential flags.
 func newDefaultPipeline() *pipeline {
 	return newPipeline(credential.Config{IdentityIsCredential: true, RequireSecret: true})
 }
@@ -110,8 +113,8 @@ func (f *fakes) note(dryRun bool, words ...any) {
 	f.journal = append(f.journal, line)
 }
 
-// told is the journal when all is stored. Of a record and the writes beside it, whose order is free, the record comes first.
-func (p *pipeline) told() []string {
+// calls returns the journal after all updates. It puts a record before the concurrent writes.
+func (p *pipeline) calls() []string {
 	p.Drain()
 	journal := p.journal
 	if i := slices.Index(journal, "record Pending"); i >= 0 {
@@ -124,9 +127,9 @@ func (p *pipeline) told() []string {
 	return journal
 }
 
-// ended is the last line of what is told.
-func (p *pipeline) ended() string {
-	journal := p.told()
+// lastCall returns the last line of the journal after all updates.
+func (p *pipeline) lastCall() string {
+	journal := p.calls()
 	return journal[len(journal)-1]
 }
 
@@ -156,28 +159,32 @@ func (f fakeTargets) Resolve(_ context.Context, key target.Key) error {
 	return f.resolveErr
 }
 
-func (f fakeTargets) Write(ctx context.Context, key target.Key, requests []target.Request, dryRun bool) []target.Result {
+func (f fakeTargets) Write(
+	ctx context.Context, key target.Key, requests []target.Request, dryRun bool,
+) []target.Result {
 	results := make([]target.Result, len(requests))
 	for i, request := range requests {
-		request.Since = time.Time{} // it is of another clock
+		request.Since = time.Time{} // from another clock
 		results[i].Outcome, results[i].Err = f.writeOne(ctx, key, request, dryRun)
 	}
 	return results
 }
 
-func (f fakeTargets) writeOne(ctx context.Context, key target.Key, request target.Request, dryRun bool) (target.Outcome, error) {
+func (f fakeTargets) writeOne(
+	ctx context.Context, key target.Key, request target.Request, dryRun bool,
+) (target.Outcome, error) {
 	f.note(dryRun, "write ", key, " ", request.Ref)
 	f.mu.Lock()
 	f.request, f.requests = request, append(f.requests, request)
 	f.mu.Unlock()
-	f.observe(ctx, "write")
+	f.onStep(ctx, "write")
 	if at, found := f.atTarget[key.Name]; found {
 		return at.outcome, at.err
 	}
 	return f.outcome, f.writeErr
 }
 
-// Stamp gives each receipt a microsecond of its own if there is more than one.
+// Stamp returns received, and one more microsecond in each further call.
 func (f fakeTargets) Stamp() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -185,7 +192,7 @@ func (f fakeTargets) Stamp() time.Time {
 	return received.Add(time.Duration(f.stamps-1) * time.Microsecond)
 }
 
-func (f fakeTargets) Held(key target.Key, requests ...target.Request) {
+func (f fakeTargets) RecordHeld(key target.Key, requests ...target.Request) {
 	for _, request := range requests {
 		what := request.Ref
 		if request.Image != nil {
@@ -205,10 +212,12 @@ func (f fakeTargets) Matches(namespace string, request target.Request) ([]target
 
 type fakeRecords struct{ *fakes }
 
-// Create names what has no name, as the storage does.
-func (f fakeRecords) Create(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
+// Create generates a name if there is none, as the storage does.
+func (f fakeRecords) Create(
+	ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool,
+) (*postern.WebhookDelivery, error) {
 	f.note(dryRun, "record ", delivery.Status.Phase)
-	f.observe(ctx, "record")
+	f.onStep(ctx, "record")
 	if err := f.onRecord(delivery); err != nil {
 		return nil, err
 	}
@@ -224,9 +233,11 @@ func (f fakeRecords) Get(_ context.Context, namespace, name string) (*postern.We
 	return f.onGet()
 }
 
-func (f fakeRecords) UpdateStatus(ctx context.Context, delivery *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
+func (f fakeRecords) UpdateStatus(
+	ctx context.Context, delivery *postern.WebhookDelivery,
+) (*postern.WebhookDelivery, error) {
 	f.note(false, "update ", delivery.Status.Phase)
-	f.observe(ctx, "update")
+	f.onStep(ctx, "update")
 	if err := f.onUpdate(delivery); err != nil {
 		return nil, err
 	}
@@ -246,20 +257,27 @@ func (f fakeEvents) Eventf(regarding, related runtime.Object, eventType, reason,
 		eventType, reason, action, name(regarding), name(related), fmt.Sprintf(note, args...)))
 }
 
-// toPlant is a delivery that came in by the door of the GatewaySync plant.
+// toPlant returns a delivery to the endpoint of the GatewaySync plant.
 func toPlant() *postern.WebhookDelivery {
 	return &postern.WebhookDelivery{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "demo"},
-		Spec:       postern.WebhookDeliverySpec{Target: &postern.TargetReference{Kind: postern.TargetGatewaySync, Name: "plant"}},
+		Spec: postern.WebhookDeliverySpec{
+			Target: &postern.TargetReference{Kind: postern.TargetGatewaySync, Name: "plant"},
+		},
 	}
 }
 
-// release asks for v2.0.0 as a CI job would.
-func release() Incoming {
-	return Incoming{Header: http.Header{}, Body: []byte(`{"ref":"v2.0.0"}`), User: ci}
+// release returns a request for v2.0.0 as a CI job sends it.
+func release() Request {
+	return Request{Header: http.Header{}, Body: []byte(`{"ref":"v2.0.0"}`), User: ci}
 }
 
-// ping asks for nothing.
-func ping() Incoming {
-	return Incoming{Header: http.Header{"X-Github-Event": {"ping"}}, Body: []byte(`{}`), User: ci}
+// ping returns a request that requests nothing.
+func ping() Request {
+	return Request{Header: http.Header{"X-Github-Event": {"ping"}}, Body: []byte(`{}`), User: ci}
+}
+
+// advance advances the fake clock of a test.
+func advance(d time.Duration) {
+	time.Sleep(d) //nolint:forbidigo // the clock is fake
 }

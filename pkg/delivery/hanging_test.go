@@ -16,7 +16,7 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// hangingTargets answer a look-up when nobody waits for it any more.
+// hangingTargets answer a look-up only after its context has ended.
 type hangingTargets struct {
 	Targets
 	err error
@@ -27,11 +27,11 @@ func (h hangingTargets) Resolve(ctx context.Context, _ target.Key) error {
 	return h.err
 }
 
-// An API server that does not answer must not keep a delivery from being recorded before its sender hangs up.
+// An API server that does not answer must not delay the record of a delivery until its sender hangs up.
 func TestADeliveryWhoseTargetIsLookedForInVainIsRecordedInTime(t *testing.T) {
 	down := unavailable(t)
 	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // that of the API server
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // the timeout of the API server
 		defer cancel()
 		p, began := newDefaultPipeline(), time.Now()
 		p.Targets = hangingTargets{p.Targets, down}
@@ -39,13 +39,14 @@ func TestADeliveryWhoseTargetIsLookedForInVainIsRecordedInTime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(began); delivered.Status.Phase != postern.DeliveryPending || took != resolveTimeout || ctx.Err() != nil {
+		if took := time.Since(began); delivered.Status.Phase != postern.DeliveryPending || took != resolveTimeout ||
+			ctx.Err() != nil {
 			t.Errorf("%s after %s, want Pending after %s", delivered.Status.Phase, took, resolveTimeout)
 		}
 	})
 }
 
-// The API server's error may repeat what a webhook of any owner said.
+// The API server's error may quote an admission webhook, whose text may have any length.
 func TestWhyATargetCannotBeFoundIsBounded(t *testing.T) {
 	long := strings.Repeat("x", 1<<20)
 	p := newDefaultPipeline()
@@ -54,19 +55,21 @@ func TestWhyATargetCannotBeFoundIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := delivered.Status; s.Phase != "Pending" || len(s.Message) != maxTextBytes || len(s.Conditions[1].Message) != maxTextBytes {
+	if s := delivered.Status; s.Phase != "Pending" || len(s.Message) != maxTextBytes ||
+		len(s.Conditions[1].Message) != maxTextBytes {
 		t.Errorf("%s with a message of %d bytes", s.Phase, len(s.Message))
 	}
 	p.resolveErr = errors.New(long)
 	if err := p.Resume(t.Context(), delivered, false); err != nil {
 		t.Fatal(err)
 	}
-	if s := delivered.Status; s.Phase != "Failed" || len(s.Message) != maxTextBytes || len(s.Targets[0].Message) != maxTextBytes {
+	if s := delivered.Status; s.Phase != "Failed" || len(s.Message) != maxTextBytes ||
+		len(s.Targets[0].Message) != maxTextBytes {
 		t.Errorf("%s with a message of %d bytes", s.Phase, len(s.Message))
 	}
 }
 
-// A retry takes a reason for the sign that whoever answers is done.
+// Attempted takes a reason as the sign that the first attempt is over.
 func TestADeliveryIsUnderWayWhereAPolicyAsksForWhatThePayloadDidNot(t *testing.T) {
 	p := newDefaultPipeline()
 	p.onMutate = func(d *postern.WebhookDelivery) error {
@@ -85,16 +88,16 @@ func TestADeliveryIsUnderWayWhereAPolicyAsksForWhatThePayloadDidNot(t *testing.T
 	}
 }
 
-// The time of a target that hangs is over when what came of it is to be stored.
+// A target that hangs uses up its timeout before its outcome is stored.
 func TestWhatCameOfATargetThatHangsIsStoredAllTheSame(t *testing.T) {
 	down := unavailable(t)
 	hanging := func(p *pipeline) {
 		p.writeErr = down
-		p.observe = func(ctx context.Context, step string) {
+		p.onStep = func(ctx context.Context, step string) {
 			if step == "write" {
 				<-ctx.Done()
 			} else if ctx.Err() != nil {
-				t.Errorf("no time is left for the %s", step)
+				t.Errorf("the context of the %s has expired", step)
 			}
 		}
 	}
@@ -109,7 +112,7 @@ func TestWhatCameOfATargetThatHangsIsStoredAllTheSame(t *testing.T) {
 	})
 	t.Run("repeated", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			p := pipelineOn(&shelf{})
+			p := pipelineOn(&memoryRecords{})
 			p.writeErr = errors.New("frozen")
 			_, _ = p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false)
 			p.Drain()

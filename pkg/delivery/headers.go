@@ -10,9 +10,9 @@ import (
 	"unicode/utf8"
 )
 
-// keptHeaders are worth keeping in a record: they tell what the sender says that it sent. None can hold a secret.
-// X-Hook-UUID is not among them: it is the same in all deliveries of Bitbucket Cloud, and others take it for a secret. Nor
-// are Ce-Source and Ce-Subject: the first is a URI, in which people write user:password@host.
+// keptHeaders are the headers that a record keeps: they describe the delivery and hold no secrets. X-Hook-UUID is not
+// among them: it is the same in all deliveries of Bitbucket Cloud, and some receivers use it as a secret. Nor are
+// Ce-Source and Ce-Subject: Ce-Source is a URI, which may contain user:password@host.
 var keptHeaders = []string{
 	"Content-Type", "User-Agent",
 	"X-Github-Delivery", "X-Github-Event",
@@ -26,10 +26,10 @@ var keptHeaders = []string{
 	"X-Nexus-Webhook-Delivery", "X-Nexus-Webhook-Id",
 }
 
-// maxKeptHeaderBytes bounds a kept header, which is as hostile as any other.
+// maxKeptHeaderBytes bounds a kept header, since headers are untrusted.
 const maxKeptHeaderBytes = 256
 
-// headersToKeep picks from the sender's headers, under canonical keys, those that a record keeps.
+// headersToKeep returns the headers that a record keeps, under canonical keys.
 func headersToKeep(h http.Header) map[string]string {
 	var kept map[string]string
 	for _, name := range keptHeaders {
@@ -45,7 +45,7 @@ func headersToKeep(h http.Header) map[string]string {
 	return kept
 }
 
-// printable reports whether a value is UTF-8 without anything that a terminal would obey rather than show.
+// printable reports whether a value is UTF-8 without characters that control a terminal.
 func printable(value string) bool {
 	return utf8.ValidString(value) && !strings.ContainsFunc(value, func(r rune) bool { return !unicode.IsPrint(r) })
 }

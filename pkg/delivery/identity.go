@@ -16,19 +16,19 @@ import (
 )
 
 const (
-	// maxNames bounds how many names a delivery may have by its identity. Objects of the same names may be there already.
+	// maxNames bounds the names that a delivery may have by its identity. Other objects may have taken some of them.
 	maxNames = 4
-	// nameDigits is how much of an identity a name holds: 80 bits. In a namespace of a million deliveries two meet by
-	// chance once in a trillion, and then the second one gets another name.
+	// nameDigits is how many hex digits of an identity a name has: 80 bits. Among a million deliveries in a namespace,
+	// two collide with a probability of one in a trillion, and then the second one gets another name.
 	nameDigits = 20
-	// lookUpTimeout bounds the look for the record of an earlier delivery.
+	// lookUpTimeout bounds the search for the record of an earlier delivery.
 	lookUpTimeout = 3 * time.Second
 )
 
-// identify gives a delivery the identity that its repeats share: the type of sender, the sender's id, the payload and the
-// target. It names it after that, so that replicas agree on the name. Without an id there are no repeats, and it returns
-// false.
-func identify(delivery *postern.WebhookDelivery, deliveryID string) bool {
+// setIdentity sets the identity that a delivery shares with its repeats: a hash of the type of sender, the sender's id,
+// the payload and the target. It derives the name from it, so that replicas agree on the name. It returns false if
+// there is no id, because repeats then can't be detected.
+func setIdentity(delivery *postern.WebhookDelivery, deliveryID string) bool {
 	if deliveryID == "" || delivery.Status.Payload == nil {
 		return false
 	}
@@ -43,7 +43,7 @@ func identify(delivery *postern.WebhookDelivery, deliveryID string) bool {
 	return true
 }
 
-// nthName is the nth name of a delivery that has an identity.
+// nthName returns the nth name of a delivery that has an identity.
 func nthName(delivery *postern.WebhookDelivery, n int) string {
 	digits := delivery.Status.Identity
 	if n > 0 {
@@ -53,10 +53,12 @@ func nthName(delivery *postern.WebhookDelivery, n int) string {
 	return delivery.Spec.Source + "-" + digits[:nameDigits]
 }
 
-// find returns the record of the delivery that this one repeats, nil if there is none, as etcd has it now. The delivery
-// then has the name of that record, or one that is free. A record that has a name but not the identity is of something
-// else, which anyone may have made who may create objects.
-func (d *Deliverer) find(ctx context.Context, delivery *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
+// findFirst returns the stored record of the delivery that this one repeats, or nil. It sets the name of the delivery
+// to the name of that record, or to a free one. A record with the name but not the identity is unrelated: every client
+// that may create objects may have made it.
+func (d *Deliverer) findFirst(
+	ctx context.Context, delivery *postern.WebhookDelivery,
+) (*postern.WebhookDelivery, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookUpTimeout)
 	defer cancel()
 	for n := range maxNames {
@@ -66,12 +68,12 @@ func (d *Deliverer) find(ctx context.Context, delivery *postern.WebhookDelivery)
 		case apierrors.IsNotFound(err):
 			return nil, nil
 		case err != nil:
-			return nil, answerUnavailable("it could not be looked up whether this is a repeat", err)
+			return nil, answerUnavailable("could not check whether the delivery is a repeat", err)
 		case found.Status.Identity == delivery.Status.Identity:
 			return found, nil
 		}
 	}
-	// All names are taken. To be taken for new is better than to be lost.
+	// All names are taken. A repeat that passes for new is better than a lost delivery.
 	delivery.Name, delivery.GenerateName = "", delivery.Spec.Source+"-"
 	return nil, nil
 }

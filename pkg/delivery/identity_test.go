@@ -13,13 +13,15 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// push is a delivery of GitHub under an id.
-func push(id, body string) Incoming {
-	return Incoming{Header: http.Header{"X-Github-Event": {"push"}, "X-Github-Delivery": {id}}, Body: []byte(body), User: ci}
+// push returns a delivery of GitHub with an id.
+func push(id, body string) Request {
+	return Request{
+		Header: http.Header{"X-Github-Event": {"push"}, "X-Github-Delivery": {id}}, Body: []byte(body), User: ci,
+	}
 }
 
-// nameOf is the name that a delivery is recorded under.
-func nameOf(t *testing.T, d *postern.WebhookDelivery, in Incoming) string {
+// nameOf returns the name under which a delivery is recorded.
+func nameOf(t *testing.T, d *postern.WebhookDelivery, in Request) string {
 	t.Helper()
 	p := newDefaultPipeline()
 	var recorded *postern.WebhookDelivery
@@ -34,7 +36,7 @@ func nameOf(t *testing.T, d *postern.WebhookDelivery, in Incoming) string {
 func TestADeliveryWithAnIDIsNamedAfterWhatMakesARepeat(t *testing.T) {
 	other := `{"ref":"refs/heads/dev","after":"` + revision + `"}`
 	first := nameOf(t, toPlant(), push("d-1", pushed))
-	// The name is what replicas, and versions of Postern, agree on.
+	// Replicas and versions of Postern must agree on the name.
 	if want := "github-f67cbd2ac20d53800ea7"; first != want {
 		t.Errorf("named %s, want %s", first, want)
 	}
@@ -53,21 +55,21 @@ func TestADeliveryWithAnIDIsNamedAfterWhatMakesARepeat(t *testing.T) {
 		"no target in particular": nameOf(t, toAll(), push("d-1", pushed)),
 	} {
 		if got == first {
-			t.Errorf("%s: named as if it were a repeat", what)
+			t.Errorf("%s: has the name of a repeat", what)
 		}
 	}
-	// v1, v2, v1 in a row are three deliveries.
+	// Without ids, v1, v2, v1 in a row are three deliveries.
 	if got := nameOf(t, toPlant(), release()); got != "generic-" {
-		t.Errorf("without an id: named %s, want a name of its own", got)
+		t.Errorf("without an id: named %s, want a generated name", got)
 	}
 }
 
-// The client has named an object, or wants a new one each time.
+// The client has named the object, or wants a new one each time.
 func TestAnObjectIsNotNamedAfterItsContentAndNeverIdentified(t *testing.T) {
 	d := objectToPlant(postern.WebhookDeliverySpec{
 		RawPayload: []byte(pushed), Headers: map[string]string{"X-GitHub-Event": "push", "X-GitHub-Delivery": "d-1"},
 	})
-	d.Status.Identity = "what the client would like it to be"
+	d.Status.Identity = "chosen-by-the-client"
 	if err := newDefaultPipeline().ReceiveObject(t.Context(), d, ci, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -76,8 +78,8 @@ func TestAnObjectIsNotNamedAfterItsContentAndNeverIdentified(t *testing.T) {
 	}
 }
 
-// occupy gives the first names of a delivery to objects that were created under them.
-func occupy(t *testing.T, s *shelf, names int) {
+// occupy creates objects with the first names of a delivery.
+func occupy(t *testing.T, s *memoryRecords, names int) {
 	t.Helper()
 	d := toPlant()
 	d.Spec.Source = "github"
@@ -85,9 +87,11 @@ func occupy(t *testing.T, s *shelf, names int) {
 	if _, err := p.Receive(t.Context(), d, push("d-1", pushed)); err != nil {
 		t.Fatal(err)
 	}
-	identify(d, "d-1")
+	setIdentity(d, "d-1")
 	for n := range names {
-		object := &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: nthName(d, n)}, Spec: d.Spec}
+		object := &postern.WebhookDelivery{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: nthName(d, n)}, Spec: d.Spec,
+		}
 		object.Status.Phase, object.Status.Payload = postern.DeliveryApplied, d.Status.Payload
 		if _, err := s.Create(t.Context(), object, false); err != nil {
 			t.Fatal(err)
@@ -95,10 +99,10 @@ func occupy(t *testing.T, s *shelf, names int) {
 	}
 }
 
-// A sender that may create objects knows the names to come.
+// A sender that may create objects can predict the names.
 func TestAnObjectWithTheNameOfADeliveryDoesNotSpeakForIt(t *testing.T) {
 	for names := 1; names <= maxNames; names++ {
-		s := &shelf{}
+		s := &memoryRecords{}
 		occupy(t, s, names)
 		p := pipelineOn(s)
 		for _, repeated := range []bool{false, true} {
@@ -107,13 +111,16 @@ func TestAnObjectWithTheNameOfADeliveryDoesNotSpeakForIt(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.Drain()
-			known := repeated && names < maxNames // if none of its names is free, a repeat is not known for what it is
-			if isRepeat := delivered.Status.Reason == ReasonAlreadyDelivered; isRepeat != known || delivered.Status.Phase != "Applied" {
-				t.Errorf("%d names taken, repeated %v: answered %s, %s", names, repeated, delivered.Status.Phase, delivered.Status.Reason)
+			known := repeated && names < maxNames // without a free name, a repeat is not detected
+			if isRepeat := delivered.Status.Reason == ReasonAlreadyDelivered; isRepeat != known ||
+				delivered.Status.Phase != "Applied" {
+				t.Errorf("%d names taken, repeated %v: answered %s, %s", names, repeated, delivered.Status.Phase,
+					delivered.Status.Reason)
 			}
 		}
 		for _, object := range s.all() {
-			if object.Status.Identity == "" && object.ResourceVersion == "" || object.Status.Identity == "" && object.Status.Repeats != nil {
+			if object.Status.Identity == "" && object.ResourceVersion == "" || object.Status.Identity == "" &&
+				object.Status.Repeats != nil {
 				t.Errorf("an object was changed: %+v", object)
 			}
 		}
@@ -123,10 +130,10 @@ func TestAnObjectWithTheNameOfADeliveryDoesNotSpeakForIt(t *testing.T) {
 	}
 }
 
-// The name may be taken after it was found to be free.
+// The name may be taken after the check.
 func TestADeliveryWhoseNameIsTakenWhileItIsUnderWayGetsAnother(t *testing.T) {
 	for _, shared := range []bool{false, true} {
-		s := &shelf{}
+		s := &memoryRecords{}
 		p := pipelineOn(s, func(c *Config) { c.Shared = shared })
 		p.onValidate = func(*postern.WebhookDelivery) error { occupy(t, s, 2); return nil }
 		delivered, err := p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false)
@@ -135,7 +142,8 @@ func TestADeliveryWhoseNameIsTakenWhileItIsUnderWayGetsAnother(t *testing.T) {
 		}
 		p.Drain()
 		if delivered.Status.Phase != "Applied" || delivered.Status.Reason != "Requested" || len(p.requests) != 1 {
-			t.Errorf("shared %v: answered %s, %s after %d writes", shared, delivered.Status.Phase, delivered.Status.Reason, len(p.requests))
+			t.Errorf("shared %v: answered %s, %s after %d writes", shared, delivered.Status.Phase,
+				delivered.Status.Reason, len(p.requests))
 		}
 		var phases []postern.DeliveryPhase
 		for _, record := range s.all() {

@@ -8,17 +8,17 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// Learn takes note of what a record says that targets held, so that what was received before is not written over it: the
-// record may be of another replica, or of an earlier run, and where it changed nothing the target does not tell. It does
-// not change the record.
+// HandleRecord notes what targets held according to a record, so that a delivery that was received earlier does not
+// overwrite it. The record may be of another replica or an earlier run, and an unchanged target does not show it. It
+// does not change the record.
 //
-// All namespaces wait for it, so it takes time by the number of results, and not by that of results times events.
-func (d *Deliverer) Learn(record *postern.WebhookDelivery) {
+// It blocks the watch of all namespaces, so its cost must grow with the results, not with results times events.
+func (d *Deliverer) HandleRecord(record *postern.WebhookDelivery) {
 	if record.Status.ReceivedTime == nil {
 		return
 	}
-	tasks := timed(record, tasksTold(record))
-	results, _ := resultsSoFarOf(tasks, record.Status.Targets)
+	tasks := withReceipt(record, tasksOfResults(record))
+	results, _ := matchResults(tasks, record.Status.Targets)
 	held := map[target.Key][]target.Request{}
 	for i, t := range tasks {
 		if r := results[i]; r.Result == postern.TargetWritten || r.Result == postern.TargetUnchanged {
@@ -26,24 +26,24 @@ func (d *Deliverer) Learn(record *postern.WebhookDelivery) {
 		}
 	}
 	for key, requests := range held {
-		d.Targets.Held(key, requests...)
+		d.Targets.RecordHeld(key, requests...)
 	}
 }
 
-// tasksTold returns the tasks that the results of a record are of, in the order of each target's results. Those of
-// one ref at a target are left out if it is not known which of them have a result: the record may not list all
-// results, and of several images with one tag the target may have wanted some.
-func tasksTold(record *postern.WebhookDelivery) []task {
-	type of struct {
+// tasksOfResults returns the tasks of the results in a record, in the order of each target's results. It omits the
+// tasks for one ref at a target if it is unknown which of them have a result: the record may not list all results, and
+// the target may want only some of several images with one tag.
+func tasksOfResults(record *postern.WebhookDelivery) []task {
+	type resultKey struct {
 		key target.Key
 		ref string
 	}
-	idOf := func(r postern.TargetResult) of {
-		return of{target.Key{Kind: target.Kind(r.Kind), Namespace: record.Namespace, Name: r.Name}, r.Ref}
+	keyOf := func(r postern.TargetResult) resultKey {
+		return resultKey{target.Key{Kind: target.Kind(r.Kind), Namespace: record.Namespace, Name: r.Name}, r.Ref}
 	}
-	told := map[of]int{}
+	counts := map[resultKey]int{}
 	for _, r := range record.Status.Targets {
-		told[idOf(r)]++
+		counts[keyOf(r)]++
 	}
 	byRef := map[string][]task{}
 	for _, t := range tasksWithoutKey(record) {
@@ -51,26 +51,26 @@ func tasksTold(record *postern.WebhookDelivery) []task {
 	}
 	var tasks []task
 	for _, r := range record.Status.Targets {
-		id := idOf(r)
-		if each := byRef[id.ref]; told[id] == len(each) {
+		k := keyOf(r)
+		if each := byRef[k.ref]; counts[k] == len(each) {
 			for _, t := range each {
-				t.key = id.key
+				t.key = k.key
 				tasks = append(tasks, t)
 			}
 		}
-		delete(told, id)
+		delete(counts, k)
 	}
 	return tasks
 }
 
-// tasksWithoutKey returns what a record asks of each of its targets.
+// tasksWithoutKey returns what a record requests of each of its targets.
 func tasksWithoutKey(record *postern.WebhookDelivery) []task {
 	if record.Spec.Target != nil {
-		return tasksAt(target.Key{}, record.Spec.Events)
+		return tasksForTarget(target.Key{}, record.Spec.Events)
 	}
 	tasks := make([]task, len(record.Spec.Events))
 	for i := range record.Spec.Events {
-		tasks[i] = task{event: &record.Spec.Events[i], place: i, matched: true}
+		tasks[i] = task{event: &record.Spec.Events[i], index: i, matched: true}
 	}
 	return tasks
 }

@@ -16,44 +16,49 @@ import (
 func TestARecordTellsWhatItsTargetsHeld(t *testing.T) {
 	record := toAll()
 	record.Spec.Events = []postern.DeliveryEvent{
-		{Source: "github", Ref: "v1"}, {Source: "github", Ref: "v2"}, {Source: "github", Ref: "v3"}, {Source: "github", Ref: "v4"},
+		{
+			Source: "github", Ref: "v1",
+		}, {Source: "github", Ref: "v2"}, {Source: "github", Ref: "v3"}, {Source: "github", Ref: "v4"},
 	}
 	record.Status.ReceivedTime = &metav1.MicroTime{Time: received}
 	for ref, result := range map[string]postern.TargetResultType{
-		"v1": postern.TargetWritten, "v2": postern.TargetUnchanged, "v3": postern.TargetFailed, "v4": postern.TargetSuperseded,
+		"v1": postern.TargetWritten, "v2": postern.TargetUnchanged, "v3": postern.TargetFailed,
+		"v4": postern.TargetSuperseded,
 	} {
 		record.Status.Targets = append(record.Status.Targets,
 			postern.TargetResult{Kind: postern.TargetGatewaySync, Name: "plant", Ref: ref, Result: result})
 	}
 	p := newDefaultPipeline()
-	p.Learn(record)
+	p.HandleRecord(record)
 	got := map[string]bool{}
 	for _, line := range p.journal {
 		got[line] = true
 	}
 	want := map[string]bool{"held " + plant + " v1 0s": true, "held " + plant + " v2 1ns": true}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("learnt (-want +got):\n%s", diff)
+		t.Errorf("noted (-want +got):\n%s", diff)
 	}
-	record.Status.ReceivedTime = nil // as an earlier version made it
+	record.Status.ReceivedTime = nil // as in a record of an earlier version
 	p.journal = nil
-	if p.Learn(record); p.journal != nil {
-		t.Errorf("learnt %q without a time", p.journal)
+	if p.HandleRecord(record); p.journal != nil {
+		t.Errorf("noted %q without a time", p.journal)
 	}
 }
 
-// tagged is an event for each of some images, all of which have the tag v1.
+// tagged returns an event for each image, all with the tag v1.
 func tagged(repositories ...string) []postern.DeliveryEvent {
 	var events []postern.DeliveryEvent
 	for _, repository := range repositories {
 		events = append(events, postern.DeliveryEvent{
-			Source: "cloudevents", Ref: "v1", Image: &postern.ImageReference{Host: "quay.io", Repository: repository, Tag: "v1"},
+			Source: "cloudevents", Ref: "v1", Image: &postern.ImageReference{
+				Host: "quay.io", Repository: repository, Tag: "v1",
+			},
 		})
 	}
 	return events
 }
 
-// What a target skipped it did not hold: an earlier one is not late for it.
+// A target did not hold what it skipped, so an earlier request for that is not late.
 func TestOfImagesWithOneTagEachHasItsOwnResult(t *testing.T) {
 	const written, skipped, unchanged = postern.TargetWritten, postern.TargetSkipped, postern.TargetUnchanged
 	const db, web = "held Application demo/shop quay.io/db:v1 1ns", "held Application demo/shop quay.io/web:v1 0s"
@@ -78,15 +83,15 @@ func TestOfImagesWithOneTagEachHasItsOwnResult(t *testing.T) {
 					postern.TargetResult{Kind: postern.TargetApplication, Name: "shop", Ref: "v1", Result: result})
 			}
 			p := newDefaultPipeline()
-			p.Learn(record)
+			p.HandleRecord(record)
 			if diff := cmp.Diff(test.want, p.journal); diff != "" {
-				t.Errorf("%s, named %t: learnt (-want +got):\n%s", name, named, diff)
+				t.Errorf("%s, named %t: noted (-want +got):\n%s", name, named, diff)
 			}
 		}
 	}
 }
 
-// All namespaces wait for what one record tells.
+// HandleRecord blocks the watch of all namespaces.
 func TestToLearnFromARecordTakesNoMoreThanItHasResults(t *testing.T) {
 	var repositories []string
 	for i := range 256 {
@@ -97,15 +102,17 @@ func TestToLearnFromARecordTakesNoMoreThanItHasResults(t *testing.T) {
 	record.Status.ReceivedTime = &metav1.MicroTime{Time: received}
 	for range repositories {
 		record.Status.Targets = append(record.Status.Targets,
-			postern.TargetResult{Kind: postern.TargetApplication, Name: "shop", Ref: "v1", Result: postern.TargetWritten})
+			postern.TargetResult{
+				Kind: postern.TargetApplication, Name: "shop", Ref: "v1", Result: postern.TargetWritten,
+			})
 	}
-	for i := range 744 { // each of which took one of the images
+	for i := range 744 { // each wanted one of the images
 		record.Status.Targets = append(record.Status.Targets, postern.TargetResult{
 			Kind: postern.TargetApplication, Name: fmt.Sprint("other-", i), Ref: "v1", Result: postern.TargetWritten,
 		})
 	}
 	p := newDefaultPipeline()
-	if p.Learn(record); len(p.journal) != len(repositories) {
+	if p.HandleRecord(record); len(p.journal) != len(repositories) {
 		t.Errorf("256 results of a target were noted as %d requests", len(p.journal))
 	}
 }

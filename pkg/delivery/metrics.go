@@ -23,32 +23,32 @@ const (
 	stageWrite   = "write"
 )
 
-// Outcomes that are no phase of a delivery: these leave no record.
+// Outcomes of deliveries that leave no record, in addition to the phases.
 const (
 	outcomeRejected = "Rejected" // no or wrong credential
-	outcomeInvalid  = "Invalid"  // can never work as it is
-	outcomeDenied   = "Denied"   // admission said no
+	outcomeInvalid  = "Invalid"  // permanently invalid
+	outcomeDenied   = "Denied"   // denied by admission
 	outcomeNotFound = "NotFound" // no such target
-	outcomeRefused  = "Refused"  // more than its namespace's share
-	// The delivery could not be recorded or tried out just now; the sender was told to send it again.
+	outcomeRefused  = "Refused"  // over its namespace's share
+	// outcomeUnavailable means that the delivery, or its dry run, has to be sent again.
 	outcomeUnavailable = "Unavailable"
 )
 
-// The labels have few values: senders that are known, methods, outcomes and stages, never anything a payload says.
+// Labels have few values: known sources, methods, outcomes and stages, and never text from a payload.
 var (
 	deliveries = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: "postern", Name: "deliveries_total", StabilityLevel: metrics.BETA,
-		Help: "Webhooks by type of sender, method that proved the sender, and outcome.",
+		Help: "Webhooks by type of sender, authentication method and outcome.",
 	}, []string{"source", "method", "outcome"})
 
 	rejected = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: "postern", Name: "rejected_deliveries_total", StabilityLevel: metrics.BETA,
-		Help: "Webhooks whose credential was not accepted, by type of sender and by what was wrong with the credential.",
+		Help: "Webhooks whose credential was rejected, by type of sender and reason.",
 	}, []string{"source", "reason"})
 
 	resumed = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: "postern", Name: "resumed_deliveries_total", StabilityLevel: metrics.BETA,
-		Help: "Deliveries that were answered as Pending, or cut short by a crash, and came to an end afterwards, by outcome.",
+		Help: "Deliveries that were answered as Pending or interrupted by a crash and completed later, by outcome.",
 	}, []string{"outcome"})
 
 	stageSeconds = metrics.NewHistogramVec(&metrics.HistogramOpts{
@@ -58,16 +58,18 @@ var (
 	}, []string{"stage"})
 )
 
-// RegisterMetrics makes /metrics show the metrics of this package. Until then they count nothing.
+// RegisterMetrics adds the metrics of this package to /metrics. Until then they count nothing.
 func RegisterMetrics() {
 	legacyregistry.MustRegister(deliveries, rejected, resumed, stageSeconds)
-	// The first increase of a series that was not there before is none to Prometheus.
-	for _, phase := range []postern.DeliveryPhase{postern.DeliveryApplied, postern.DeliverySuperseded, postern.DeliveryIgnored, postern.DeliveryFailed} {
+	// Start at 0, since increase() ignores the first sample of a series.
+	for _, phase := range []postern.DeliveryPhase{
+		postern.DeliveryApplied, postern.DeliverySuperseded, postern.DeliveryIgnored, postern.DeliveryFailed,
+	} {
 		resumed.WithLabelValues(string(phase)).Add(0)
 	}
 }
 
-// knownSource is "unknown" for what claims to come from a sender that does not exist: a claim must not make a new series.
+// knownSource returns "unknown" for a source that does not exist, so that a client can't create series.
 func knownSource(source string) string {
 	if !slices.Contains(payload.Sources(), source) {
 		return "unknown"
@@ -95,7 +97,8 @@ func outcomeOf(delivery *postern.WebhookDelivery, err error) string {
 		return outcomeDenied
 	case apierrors.IsNotFound(err):
 		return outcomeNotFound
-	case apierrors.IsBadRequest(err) || apierrors.IsInvalid(err) || apierrors.IsAlreadyExists(err) || apierrors.IsRequestEntityTooLargeError(err):
+	case apierrors.IsBadRequest(err), apierrors.IsInvalid(err), apierrors.IsAlreadyExists(err),
+		apierrors.IsRequestEntityTooLargeError(err):
 		return outcomeInvalid
 	case apierrors.IsTooManyRequests(err):
 		return outcomeRefused

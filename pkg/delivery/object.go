@@ -18,23 +18,25 @@ import (
 	"postern.dev/postern/pkg/payload"
 )
 
-// ReceiveObject receives a delivery that was created as an object: its spec holds what other doors take from the
-// request. Payload and credentials are gone from the object afterwards, so that neither admission nor storage sees them.
-func (d *Deliverer) ReceiveObject(ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info, querySecret string) error {
-	delivery.Status = postern.WebhookDeliveryStatus{} // only the server's own counts, in logs and metrics too
+// ReceiveObject receives a delivery that was created as an object, whose spec holds what other endpoints read from the
+// request. It removes payload and credentials from the object, so that neither admission nor storage sees them.
+func (d *Deliverer) ReceiveObject(
+	ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info, querySecret string,
+) error {
+	delivery.Status = postern.WebhookDeliveryStatus{} // only the server sets it, for logs and metrics too
 	if errs := validation.ValidateNew(delivery, d.MaxPayloadBytes); len(errs) > 0 {
 		err := invalid(delivery, errs)
-		d.finished(ctx, unchecked(delivery), err)
+		d.observe(ctx, redactInvalid(delivery), err)
 		return err
 	}
-	in, err := incomingOf(delivery)
+	in, err := requestFromObject(delivery)
 	if err != nil {
 		return apierrors.NewInternalError(err)
 	}
 	in.User, in.QuerySecret = sender, querySecret
 	fromRef := delivery.Spec.Ref != ""
 	if !fromRef || len(delivery.Spec.Headers) > 0 {
-		// kubectl apply repeats the whole object in an annotation, and with it what must not be stored.
+		// The annotation of kubectl apply repeats the whole object, including what must not be stored.
 		delete(delivery.Annotations, corev1.LastAppliedConfigAnnotation)
 	}
 	delivery.Spec.Payload, delivery.Spec.RawPayload = nil, nil
@@ -47,33 +49,33 @@ func (d *Deliverer) ReceiveObject(ctx context.Context, delivery *postern.Webhook
 	return nil
 }
 
-// unchecked is what may be told of an object that is not valid: where it was to be created. All else may be of any length.
-func unchecked(delivery *postern.WebhookDelivery) *postern.WebhookDelivery {
-	told := &postern.WebhookDelivery{}
-	told.Namespace, told.Spec.Source = delivery.Namespace, shorten(delivery.Spec.Source, maxToldBytes)
-	return told
+// redactInvalid returns what may be logged of an invalid object. All other fields may be of any length.
+func redactInvalid(delivery *postern.WebhookDelivery) *postern.WebhookDelivery {
+	redacted := &postern.WebhookDelivery{}
+	redacted.Namespace, redacted.Spec.Source = delivery.Namespace, truncate(delivery.Spec.Source, maxQuotedBytes)
+	return redacted
 }
 
-// maxToldBytes is how much of a hostile text is told.
-const maxToldBytes = 64
+// maxQuotedBytes bounds the quote of an untrusted text.
+const maxQuotedBytes = 64
 
-// incomingOf takes from a spec what a sender would have sent. Only rawPayload has the sender's exact bytes, so only
-// with it can a signature mean anything: for the others signatures are dropped before anyone can believe them.
-func incomingOf(delivery *postern.WebhookDelivery) (Incoming, error) {
+// requestFromObject returns the request that a sender would have sent. Only rawPayload has the sender's exact bytes, so
+// only with it can a signature be verified: otherwise it drops signatures.
+func requestFromObject(delivery *postern.WebhookDelivery) (Request, error) {
 	spec := &delivery.Spec
 	header := http.Header{}
 	for name, value := range spec.Headers {
 		header.Set(name, value)
 	}
 	if spec.RawPayload != nil {
-		return Incoming{Header: header, Body: spec.RawPayload}, nil
+		return Request{Header: header, Body: spec.RawPayload}, nil
 	}
 	credential.StripSecrets(header)
 	if spec.Payload != nil {
-		return Incoming{Header: header, Body: spec.Payload.Raw}, nil
+		return Request{Header: header, Body: spec.Payload.Raw}, nil
 	}
-	// A ref is a generic payload in short; its headers would be those of some other payload.
+	// A ref is short for a generic payload; the headers would belong to another payload.
 	spec.Source = payload.SourceGeneric
 	body, err := json.Marshal(map[string]string{"ref": spec.Ref})
-	return Incoming{Header: http.Header{}, Body: body}, err
+	return Request{Header: http.Header{}, Body: body}, err
 }

@@ -39,7 +39,7 @@ func digest(body string) *postern.PayloadDigest {
 	return &postern.PayloadDigest{SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(body))}
 }
 
-// objectToPlant is a delivery to the GatewaySync plant that is created as an object.
+// objectToPlant returns a delivery to the GatewaySync plant that is created as an object.
 func objectToPlant(spec postern.WebhookDeliverySpec) *postern.WebhookDelivery {
 	d := toPlant()
 	spec.Target = d.Spec.Target
@@ -47,13 +47,15 @@ func objectToPlant(spec postern.WebhookDeliverySpec) *postern.WebhookDelivery {
 	return d
 }
 
-// Admission and storage see what this leaves of an object: what was asked for, and neither payload nor credential.
+// Admission and storage see what remains of the object: what it requests, without payload and credentials.
 func TestAReceivedObjectHoldsWhatWasAskedAndNothingSecret(t *testing.T) {
 	event := postern.DeliveryEvent{
-		Source: "github", Event: "push", Ref: "main", RefType: postern.RefTypeBranch, Revision: revision, DeliveryID: "d-1",
+		Source: "github", Event: "push", Ref: "main", RefType: postern.RefTypeBranch, Revision: revision,
+		DeliveryID: "d-1",
 	}
 	headers := map[string]string{
-		"x-github-event": "push", "X-GitHub-Delivery": "d-1", "X-Hub-Signature-256": sign([]byte(pushed)), "X-Other": "dropped",
+		"x-github-event": "push", "X-GitHub-Delivery": "d-1", "X-Hub-Signature-256": sign([]byte(pushed)),
+		"X-Other": "dropped",
 	}
 	kept := map[string]string{"X-Github-Event": "push", "X-Github-Delivery": "d-1"}
 	for name, test := range map[string]struct {
@@ -100,13 +102,13 @@ func TestAReceivedObjectHoldsWhatWasAskedAndNothingSecret(t *testing.T) {
 				t.Errorf("payload (-want +got):\n%s", diff)
 			}
 			if d.GenerateName != d.Spec.Source+"-" {
-				t.Errorf("it will be called %q", d.GenerateName)
+				t.Errorf("got generateName %q", d.GenerateName)
 			}
 		})
 	}
 }
 
-// A payload that was decoded and encoded again is not the bytes that anybody signed, and a ref has no bytes at all.
+// The bytes of a payload that was decoded and encoded again are not those that were signed, and a ref has no bytes.
 func TestASignatureCountsOnlyOverARawPayload(t *testing.T) {
 	const ref = `{"ref":"v2.0.0"}`
 	for name, test := range map[string]struct {
@@ -117,11 +119,16 @@ func TestASignatureCountsOnlyOverARawPayload(t *testing.T) {
 		"payload":     {postern.WebhookDeliverySpec{Payload: &postern.JSON{Raw: []byte(pushed)}}, "NoCredential"},
 		"ref":         {postern.WebhookDeliverySpec{Ref: "v2.0.0"}, "NoCredential"},
 	} {
-		for who, stranger := range map[string]user.Info{"nobody": nil, "anonymous": &user.DefaultInfo{Name: user.Anonymous}} {
+		for who, caller := range map[string]user.Info{
+			"no user": nil, "anonymous": &user.DefaultInfo{Name: user.Anonymous},
+		} {
 			t.Run(name+" of "+who, func(t *testing.T) {
 				d := objectToPlant(test.spec)
-				d.Spec.Headers = map[string]string{"X-Hub-Signature-256": sign([]byte(pushed)), "X-Gitea-Signature": sign([]byte(ref))[len("sha256="):]}
-				err := newDefaultPipeline().ReceiveObject(t.Context(), d, stranger, "")
+				d.Spec.Headers = map[string]string{
+					"X-Hub-Signature-256": sign([]byte(pushed)),
+					"X-Gitea-Signature":   sign([]byte(ref))[len("sha256="):],
+				}
+				err := newDefaultPipeline().ReceiveObject(t.Context(), d, caller, "")
 				if got := verdict(t, d, err); got != test.want {
 					t.Errorf("got %s, want %s", got, test.want)
 				}
@@ -130,7 +137,7 @@ func TestASignatureCountsOnlyOverARawPayload(t *testing.T) {
 	}
 }
 
-// verdict is the method by which a sender was accepted, or the reason why it was not.
+// verdict returns the method by which a sender was accepted, or the reason for the rejection.
 func verdict(t *testing.T, d *postern.WebhookDelivery, err error) string {
 	t.Helper()
 	var rejected *rejectedError
@@ -154,7 +161,9 @@ func TestASecretCountsForItsSenderOrTargetAlone(t *testing.T) {
 		"its sender":     {toPlant().Spec.Target, gitHub, "HMAC"},
 		"another sender": {toPlant().Spec.Target, nil, "NoSecretConfigured"},
 		"its target":     {shop, nil, "HMAC"},
-		"another kind":   {&postern.TargetReference{Kind: postern.TargetGatewaySync, Name: "shop"}, nil, "NoSecretConfigured"},
+		"another kind": {
+			&postern.TargetReference{Kind: postern.TargetGatewaySync, Name: "shop"}, nil, "NoSecretConfigured",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := objectToPlant(postern.WebhookDeliverySpec{RawPayload: []byte(pushed), Headers: map[string]string{}})
@@ -168,7 +177,7 @@ func TestASecretCountsForItsSenderOrTargetAlone(t *testing.T) {
 		})
 	}
 
-	// A ref comes from a generic sender, and so the secret of another need not be known.
+	// A ref is from a generic sender, so no secret of another source matters.
 	ref := objectToPlant(postern.WebhookDeliverySpec{Ref: "main"})
 	ref.Namespace = "strict"
 	err := newPipeline(credential.Config{RequireSecret: false}).ReceiveObject(t.Context(), ref, nil, "")
@@ -179,15 +188,17 @@ func TestASecretCountsForItsSenderOrTargetAlone(t *testing.T) {
 
 func TestTheSecretOfTheQueryReachesTheVerifier(t *testing.T) {
 	for name, test := range map[string]struct{ source, query, want string }{
-		"right":                          {"quay.io", secret, "QueryToken"},
-		"wrong":                          {"quay.io", "guessed", "TokenMismatch"},
-		"none":                           {"quay.io", "", "NoCredential"},
-		"of a sender that can do better": {"github", secret, "QueryTokenNotAllowed"},
+		"right":                     {"quay.io", secret, "QueryToken"},
+		"wrong":                     {"quay.io", "guessed", "TokenMismatch"},
+		"none":                      {"quay.io", "", "NoCredential"},
+		"of a sender that can sign": {"github", secret, "QueryTokenNotAllowed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := toPlant()
 			d.Spec.Source = test.source
-			_, err := newDefaultPipeline().Receive(t.Context(), d, Incoming{Body: []byte(pushed), QuerySecret: test.query})
+			_, err := newDefaultPipeline().Receive(t.Context(), d, Request{
+				Body: []byte(pushed), QuerySecret: test.query,
+			})
 			if got := verdict(t, d, err); got != test.want {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
@@ -207,7 +218,7 @@ func TestARejectionTellsTheSenderNothingOfWhatIsConfigured(t *testing.T) {
 	for _, namespace := range []string{"demo", "open"} {
 		d := toPlant()
 		d.Namespace = namespace
-		_, err := newDefaultPipeline().Deliver(t.Context(), d, Incoming{
+		_, err := newDefaultPipeline().Deliver(t.Context(), d, Request{
 			Body: []byte(pushed), Header: http.Header{"X-Hub-Signature-256": {sign([]byte("another body"))}},
 		}, false)
 		answers = append(answers, answered(t, err))
@@ -232,18 +243,20 @@ func TestAnObjectThatIsNotValidIsNotVerified(t *testing.T) {
 		t.Errorf("fields (-want +got):\n%s", diff)
 	}
 	if d.Status.Sender != nil {
-		t.Errorf("verified as %v", d.Status.Sender)
+		t.Errorf("got sender %v", d.Status.Sender)
 	}
 }
 
-// The metrics and the log tell who sent a delivery, also one that is refused.
+// The metrics and the log name the sender of a delivery, even if it is refused. An object must not set it.
 func TestWhatAClientSaysOfTheStatusIsForgottenFirst(t *testing.T) {
 	d := New(Config{MaxPayloadBytes: 1})
-	forged := &postern.WebhookDelivery{Status: postern.WebhookDeliveryStatus{Sender: &postern.Sender{Name: "system:admin", Method: "made-up"}}}
+	forged := &postern.WebhookDelivery{
+		Status: postern.WebhookDeliveryStatus{Sender: &postern.Sender{Name: "system:admin", Method: "made-up"}},
+	}
 	if err := d.ReceiveObject(t.Context(), forged, nil, ""); err == nil {
-		t.Error("a delivery of nothing was received")
+		t.Error("an empty delivery was received")
 	}
 	if forged.Status.Sender != nil {
-		t.Errorf("the sender is still said to be %v", forged.Status.Sender)
+		t.Errorf("the forged sender %v remains", forged.Status.Sender)
 	}
 }

@@ -13,22 +13,22 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// A record has no room for the results of a delivery to very many targets. So that a target that has come to an end is
-// not tried again, whether its results are listed or not, the record also says, while the delivery is pending, up to
-// which target all are finished, and which of those are not.
+// A record has no room for the results of a delivery to very many targets. While such a delivery is pending, its record
+// therefore says up to which target all are finished, and which of those are not (except), so that a finished target is
+// not retried even if its results are not listed.
 
-// maxTriedFirst is how many targets may have failed, each for a cause that may pass, before no others are tried until
-// fewer have: it bounds what the record says of them.
+// maxTriedFirst is how many targets may be failing, for causes that may pass, before only those are retried until there
+// are fewer. It bounds what the record says of them.
 const maxTriedFirst = 256
 
-// maxExceptBytes bounds the names of the targets that are not finished before the last one up to which all others
-// are. There may be more that fail at once; then that is an earlier one, and those behind it are tried again.
+// maxExceptBytes bounds the names in progress.except. If more targets fail, progress.through is an earlier target, and
+// the targets after it are retried.
 const maxExceptBytes = 32 << 10
 
-// nameInProgress is a target as a delivery's progress has it.
-func nameInProgress(kind, name string) string { return kind + "/" + name }
+// progressName returns the name of a target in a delivery's progress.
+func progressName(kind, name string) string { return kind + "/" + name }
 
-// compareInProgress orders two such names by kind and then by name.
+// compareInProgress orders two progress names by kind and then by name.
 func compareInProgress(a, b string) int {
 	aKind, aName, _ := strings.Cut(a, "/")
 	bKind, bName, _ := strings.Cut(b, "/")
@@ -38,52 +38,54 @@ func compareInProgress(a, b string) int {
 
 func comesAfter(a, b string) bool { return compareInProgress(a, b) > 0 }
 
-// notFinished returns the tasks of targets that have not come to an end. A target that began to want what was pushed
-// after others of its kind, behind it in order, were tried is not among them: it was none when the delivery came.
+// notFinished returns the tasks of targets that are not finished. It omits a target that began to want what was pushed
+// after later targets of its kind were tried: it was not a target when the delivery was received.
 func notFinished(tasks []task, p *postern.DeliveryProgress) []task {
 	if p == nil {
 		return tasks
 	}
 	except := sets.New(p.Except...)
 	return slices.DeleteFunc(tasks, func(t task) bool {
-		name := nameInProgress(string(t.key.Kind), t.key.Name)
+		name := progressName(string(t.key.Kind), t.key.Name)
 		return p.Through != "" && !comesAfter(name, p.Through) && !except.Has(name)
 	})
 }
 
-// triedIn returns the targets that are pending although they were tried.
-func triedIn(results []postern.TargetResult) sets.Set[string] {
+// triedTargets returns the targets that were tried and are pending.
+func triedTargets(results []postern.TargetResult) sets.Set[string] {
 	tried := sets.New[string]()
 	for _, r := range results {
 		if isPending(r) && r.Reason != ReasonNotReached {
-			tried.Insert(nameInProgress(string(r.Kind), r.Name))
+			tried.Insert(progressName(string(r.Kind), r.Name))
 		}
 	}
 	return tried
 }
 
-// turnOf says whether the targets that were tried before are tried after those that were not reached yet, or, if there
-// are too many of them, before.
-func turnOf(tried sets.Set[string]) int {
+// priorityOf returns the priority of tried targets: after those not reached yet, or before them if too many were tried.
+func priorityOf(tried sets.Set[string]) int {
 	if len(tried) > maxTriedFirst {
 		return -1
 	}
 	return 1
 }
 
-// countUnlisted counts the results that a record does not list. What is pending has a result anew after each try.
+// countUnlisted counts the results that a record does not list, without pending ones, which get a result in each retry.
 func countUnlisted(p *postern.DeliveryProgress) map[postern.TargetResultType]int {
 	if p == nil {
 		return map[postern.TargetResultType]int{}
 	}
 	return map[postern.TargetResultType]int{
-		postern.TargetWritten: int(p.Written), postern.TargetUnchanged: int(p.Unchanged), postern.TargetSkipped: int(p.Skipped),
-		postern.TargetSuperseded: int(p.Superseded), postern.TargetFailed: int(p.Failed),
+		postern.TargetWritten:    int(p.Written),
+		postern.TargetUnchanged:  int(p.Unchanged),
+		postern.TargetSkipped:    int(p.Skipped),
+		postern.TargetSuperseded: int(p.Superseded),
+		postern.TargetFailed:     int(p.Failed),
 	}
 }
 
-// progressAfter returns how far a delivery has come with these results, of which the record lists some and not the
-// rest; nil if it lists all there ever were, or the delivery has come to an end.
+// progressAfter returns the progress of a delivery with these results, of which the record lists some and not the rest.
+// It is nil if the record has always listed all results, or if the delivery is finished.
 func progressAfter(
 	p *postern.DeliveryProgress, phase postern.DeliveryPhase, listed, rest []postern.TargetResult,
 ) *postern.DeliveryProgress {
@@ -98,32 +100,33 @@ func progressAfter(
 	next.Through = reached(results, next.Through)
 	except := sets.New[string]()
 	for _, r := range results {
-		if name := nameInProgress(string(r.Kind), r.Name); isPending(r) && next.Through != "" && !comesAfter(name, next.Through) {
+		name := progressName(string(r.Kind), r.Name)
+		if isPending(r) && next.Through != "" && !comesAfter(name, next.Through) {
 			except.Insert(name)
 		}
 	}
 	next.Except, next.Pending = sets.List(except), 0
 	for _, r := range rest {
-		name := nameInProgress(string(r.Kind), r.Name)
+		name := progressName(string(r.Kind), r.Name)
 		if next.Through == "" || comesAfter(name, next.Through) || except.Has(name) {
 			if isPending(r) {
 				next.Pending++
 			}
-			continue // what of it is final is found out again
+			continue // a retry determines final results again
 		}
 		countIn(next, r.Result)
 	}
 	return next
 }
 
-// reached returns the last target up to which none was left for want of time, and whose names that are pending there
-// is room for; that of earlier tries if there is none.
+// reached returns the last target up to which all were tried and whose pending names fit, or through, the one of
+// earlier tries, if there is none.
 func reached(results []postern.TargetResult, through string) string {
-	tried := triedIn(results)
+	tried := triedTargets(results)
 	var pending []string
 	for _, r := range results {
 		if isPending(r) {
-			pending = append(pending, nameInProgress(string(r.Kind), r.Name))
+			pending = append(pending, progressName(string(r.Kind), r.Name))
 		}
 	}
 	slices.SortFunc(pending, compareInProgress)
@@ -137,10 +140,10 @@ func reached(results []postern.TargetResult, through string) string {
 	return lastBefore(results, "", through)
 }
 
-// lastBefore returns the last target, or through if that comes later, before another; of all if that is empty.
+// lastBefore returns the last target before first, or of all if first is empty, or through if that is later.
 func lastBefore(results []postern.TargetResult, first, through string) string {
 	for _, r := range results {
-		name := nameInProgress(string(r.Kind), r.Name)
+		name := progressName(string(r.Kind), r.Name)
 		if (first == "" || comesAfter(first, name)) && (through == "" || comesAfter(name, through)) {
 			through = name
 		}

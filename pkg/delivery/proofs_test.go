@@ -21,7 +21,7 @@ import (
 	"postern.dev/postern/pkg/payload"
 )
 
-// signingToken is a secret that is a signing token, and signingKey what is in it.
+// signingToken is a secret that is a signing token, and signingKey is the key in it.
 const (
 	signingKey   = "a key that is in a signing token"
 	proofsOfDocs = "../../docs/credentials.md"
@@ -29,35 +29,38 @@ const (
 
 var signingToken = "whsec_" + base64.StdEncoding.EncodeToString([]byte(signingKey))
 
-// proofs are the ways to show a secret, as the columns of the table in the documentation.
+// proofs are the ways to present a secret, as the columns of the table in the documentation.
 var proofs = []struct {
 	column string
-	show   func(in *Incoming)
-	// proved tells how it is accepted.
+	show   func(in *Request)
+	// method is how it is accepted.
 	method credential.Method
 }{
-	{"identity", func(in *Incoming) { in.User = ci }, credential.MethodServiceAccount},
-	{"HMAC-SHA256 of the body", func(in *Incoming) { in.Header.Set("X-Hub-Signature-256", sign(in.Body)) }, credential.MethodHMAC},
-	{"signing token", func(in *Incoming) {
+	{"identity", func(in *Request) { in.User = ci }, credential.MethodServiceAccount},
+	{
+		"HMAC-SHA256 of the body", func(in *Request) { in.Header.Set("X-Hub-Signature-256", sign(in.Body)) },
+		credential.MethodHMAC,
+	},
+	{"signing token", func(in *Request) {
 		at := fmt.Sprint(now.Unix())
 		in.Header.Set("Webhook-Id", "1")
 		in.Header.Set("Webhook-Timestamp", at)
 		in.Header.Set("Webhook-Signature", "v1,"+signedBy(signingKey, "1."+at+"."+string(in.Body)))
 	}, credential.MethodHMAC},
-	{"`X-JFrog-Event-Auth`, signed", func(in *Incoming) {
+	{"`X-JFrog-Event-Auth`, signed", func(in *Request) {
 		in.Header.Set("X-Jfrog-Event-Auth", strings.TrimPrefix(sign(in.Body), "sha256="))
 	}, credential.MethodHMAC},
-	{"HMAC-SHA1, Nexus' header", func(in *Incoming) {
+	{"HMAC-SHA1, Nexus' header", func(in *Request) {
 		mac := hmac.New(sha1.New, []byte(secret))
 		mac.Write(in.Body)
 		in.Header.Set("X-Nexus-Webhook-Signature", hex.EncodeToString(mac.Sum(nil)))
 	}, credential.MethodHMAC},
-	{"token in a header", func(in *Incoming) { in.Header.Set("X-Webhook-Secret", secret) }, credential.MethodToken},
-	{"`?secret=`", func(in *Incoming) { in.QuerySecret = secret }, credential.MethodQueryToken},
+	{"token in a header", func(in *Request) { in.Header.Set("X-Webhook-Secret", secret) }, credential.MethodToken},
+	{"`?secret=`", func(in *Request) { in.QuerySecret = secret }, credential.MethodQueryToken},
 }
 
-// provers says which proofs count from each type of sender, in the order of proofs. An identity and a token cover the
-// whole request, and so count from all.
+// provers lists, for each type of sender, which proofs are accepted, in the order of proofs. An identity and a token
+// cover the whole request, so all types accept them.
 var provers = map[string]string{
 	"acr":              "y----y-", // does not sign
 	"aliyun-acr":       "y----yy", // does not sign, sets no header
@@ -65,7 +68,7 @@ var provers = map[string]string{
 	"azure-devops":     "y----y-", // does not sign
 	"bitbucket":        "yy---y-",
 	"bitbucket-server": "yy---y-",
-	"cloudevents":      "y----yy", // does not sign; the headers of a binary event say what it asks for
+	"cloudevents":      "y----yy", // does not sign; the headers of a binary event contain its request
 	"distribution":     "y----y-", // does not sign
 	"docker.io":        "y----yy", // does not sign, sets no header
 	"ecr":              "y----y-", // does not sign
@@ -91,7 +94,7 @@ func TestWhichProofCountsFromWhichSender(t *testing.T) {
 			continue
 		}
 		for i, proof := range proofs {
-			in := Incoming{Header: http.Header{}, Body: []byte(`{"any":"body"}`), User: anonymous}
+			in := Request{Header: http.Header{}, Body: []byte(`{"any":"body"}`), User: anonymous}
 			proof.show(&in)
 			d := toAll()
 			d.Namespace, d.Spec.Source = "all", source
@@ -100,51 +103,58 @@ func TestWhichProofCountsFromWhichSender(t *testing.T) {
 			case accepted != (counts[i] == 'y'):
 				t.Errorf("%s, by %s: accepted %t (%v), want %t", source, proof.column, accepted, err, counts[i] == 'y')
 			case accepted && method != proof.method:
-				t.Errorf("%s, by %s: proved by %s, want %s", source, proof.column, method, proof.method)
+				t.Errorf("%s, by %s: method %s, want %s", source, proof.column, method, proof.method)
 			}
 		}
 	}
 }
 
-// What is detected by the body alone is held to the same: the proof that let the body be read must be one of its sender.
+// The same applies if the source is detected from the body: the proof must be one of that source.
 func TestAProofCountsOnlyFromTheSenderThatIsDetected(t *testing.T) {
 	for source, body := range map[string]string{
-		"argocd":       `{"app":{"metadata":{"annotations":{"git.ref":"v1"}}}}`,
-		"azure-devops": `{"eventType":"git.push","publisherId":"tfs","resource":{"refUpdates":[{"name":"refs/heads/main","newObjectId":"` + revision + `"}]}}`,
-		"cloudevents":  `{"specversion":"1.0","id":"1","type":"x.image.pushed","source":"https://r.example.com","subject":"a:1"}`,
-		"docker.io":    docker,
-		"generic":      `{"ref":"v1"}`,
-		"ghcr.io":      packaged,
-		"github":       pushed,
-		"jfrog":        `{"domain":"docker","event_type":"pushed","data":{"repo_key":"r","path":"a/1/manifest.json","tag":"1"},"jpd_origin":"https://j.example.com"}`,
-		"kargo":        promoted,
-		"quay.io":      two,
+		"argocd": `{"app":{"metadata":{"annotations":{"git.ref":"v1"}}}}`,
+		"azure-devops": `{"eventType":"git.push","publisherId":"tfs",` +
+			`"resource":{"refUpdates":[{"name":"refs/heads/main","newObjectId":"` + revision + `"}]}}`,
+		"cloudevents": `{"specversion":"1.0","id":"1","type":"x.image.pushed",` +
+			`"source":"https://r.example.com","subject":"a:1"}`,
+		"docker.io": docker,
+		"generic":   `{"ref":"v1"}`,
+		"ghcr.io":   packaged,
+		"github":    pushed,
+		"jfrog": `{"domain":"docker","event_type":"pushed",` +
+			`"data":{"repo_key":"r","path":"a/1/manifest.json","tag":"1"},"jpd_origin":"https://j.example.com"}`,
+		"kargo":   promoted,
+		"quay.io": two,
 	} {
 		for i, proof := range proofs {
-			in := Incoming{Header: http.Header{}, Body: []byte(body), User: anonymous}
+			in := Request{Header: http.Header{}, Body: []byte(body), User: anonymous}
 			proof.show(&in)
 			d := toPlant()
 			d.Namespace = "all"
 			_, err := pipelineWithEverySecret().Receive(t.Context(), d, in)
-			// ?secret= and SHA-1 are read only where the sender is known beforehand.
+			// ?secret= and SHA-1 are read only if the source is known beforehand.
 			want := provers[source][i] == 'y' && proof.method != credential.MethodQueryToken
 			if accepted := err == nil; accepted != want {
 				t.Errorf("%s, by %s: accepted %t (%v), want %t", source, proof.column, accepted, err, want)
 			}
 			if err == nil && d.Spec.Source != source {
-				t.Errorf("%s is taken for %s", source, d.Spec.Source)
+				t.Errorf("%s is detected as %s", source, d.Spec.Source)
 			}
 		}
 	}
 }
 
-// The headers of a binary CloudEvent say all that it asks for, and no signature covers them.
+// The headers of a binary CloudEvent contain the whole request, and no signature covers them.
 func TestASignatureProvesNoBinaryCloudEvent(t *testing.T) {
-	for _, eventType := range []string{"org.example.image.push", "zotregistry.image.updated", "harbor.artifact.pushed"} {
+	for _, eventType := range []string{
+		"org.example.image.push", "zotregistry.image.updated", "harbor.artifact.pushed",
+	} {
 		for _, source := range append(payload.Sources(), "") {
 			for _, named := range []bool{false, true} {
-				in := Incoming{User: anonymous, Body: []byte(`{"note":"x"}`), Header: http.Header{
-					"Ce-Specversion": {"1.0"}, "Ce-Id": {"1"}, "Ce-Type": {eventType}, "Ce-Source": {"https://quay.io"}, "Ce-Subject": {"a/b:9"},
+				in := Request{User: anonymous, Body: []byte(`{"note":"x"}`), Header: http.Header{
+					"Ce-Specversion": {"1.0"}, "Ce-Id": {"1"}, "Ce-Type": {eventType}, "Ce-Source": {
+						"https://quay.io",
+					}, "Ce-Subject": {"a/b:9"},
 				}}
 				in.Header.Set("X-Hub-Signature-256", sign(in.Body))
 				d := toAll()
@@ -153,7 +163,7 @@ func TestASignatureProvesNoBinaryCloudEvent(t *testing.T) {
 				}
 				d.Namespace, d.Spec.Source = "all", source
 				if _, err := pipelineWithEverySecret().Receive(t.Context(), d, in); err == nil {
-					t.Errorf("%s as %q: accepted, and asks for %v", eventType, source, d.Spec.Events)
+					t.Errorf("%s as %q: accepted, with the events %v", eventType, source, d.Spec.Events)
 				}
 			}
 		}
@@ -187,9 +197,11 @@ func proofsTable() string {
 	return b.String()
 }
 
-// pipelineWithEverySecret has, in the namespace all, the same secret under each key.
+// pipelineWithEverySecret returns a pipeline whose namespace all has the same secret under each key.
 func pipelineWithEverySecret() *pipeline {
-	p := newPipeline(credential.Config{IdentityIsCredential: true, RequireSecret: true, Now: func() time.Time { return now }})
+	p := newPipeline(credential.Config{
+		IdentityIsCredential: true, RequireSecret: true, Now: func() time.Time { return now },
+	})
 	data := map[string][]byte{}
 	for _, key := range []string{"hmac", "token"} {
 		data[key] = []byte(secret + "\n" + signingToken)

@@ -7,12 +7,12 @@ import "context"
 
 type querySecretKey struct{}
 
-// WithQuerySecret returns a context that holds the secret that was in the query of the URL, in place of the URL.
+// WithQuerySecret returns a context with the secret from the query of the URL, for callers that strip it from the URL.
 func WithQuerySecret(ctx context.Context, secret string) context.Context {
 	return context.WithValue(ctx, querySecretKey{}, secret)
 }
 
-// QuerySecretFrom returns the secret that was in the query of the URL, or "".
+// QuerySecretFrom returns the secret from the query of the URL, or "".
 func QuerySecretFrom(ctx context.Context) string {
 	secret, _ := ctx.Value(querySecretKey{}).(string)
 	return secret

@@ -10,20 +10,19 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// maxReceipts bounds how many receipts are remembered; of more, those noted longest ago are forgotten. One takes some
-// 300 bytes.
+// maxReceipts bounds the remembered receipts, of about 300 bytes each. The least recently used ones are forgotten.
 const maxReceipts = 4096
 
-// receipts remember when deliveries came in that have an identity, may have been written, and could not be recorded.
-// Their senders are told to send them again, and there is no record by which the repeat would be known: with a
-// receipt of its own it would be written over what was received since. It is safe for concurrent use.
+// receipts remembers when a delivery with an identity was received that may have been written but could not be
+// recorded. Its sender has to send it again, and no record identifies the repeat. With a new receipt, the repeat would
+// overwrite what was received in between. It is safe for concurrent use.
 type receipts struct{ first *lru.Cache }
 
 func newReceipts() receipts { return receipts{lru.New(maxReceipts)} }
 
-// of returns when a delivery came in for the first time, nil if that is not known.
+// of returns when a delivery was first received, or nil if that is unknown.
 func (r receipts) of(delivery *postern.WebhookDelivery) *metav1.MicroTime {
-	first, known := r.first.Get(tripKey(delivery))
+	first, known := r.first.Get(callKey(delivery))
 	if !known {
 		return nil
 	}
@@ -34,9 +33,9 @@ func (r receipts) of(delivery *postern.WebhookDelivery) *metav1.MicroTime {
 // note remembers the receipt of a delivery.
 func (r receipts) note(delivery *postern.WebhookDelivery) {
 	if delivery.Status.Identity != "" && delivery.Status.ReceivedTime != nil {
-		r.first.Add(tripKey(delivery), *delivery.Status.ReceivedTime)
+		r.first.Add(callKey(delivery), *delivery.Status.ReceivedTime)
 	}
 }
 
-// forget forgets a delivery, whose record tells its receipt from now on.
-func (r receipts) forget(delivery *postern.WebhookDelivery) { r.first.Remove(tripKey(delivery)) }
+// forget drops the receipt of a delivery whose record now holds it.
+func (r receipts) forget(delivery *postern.WebhookDelivery) { r.first.Remove(callKey(delivery)) }

@@ -14,7 +14,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// Its sender is told to send it again, and may do so after something newer was delivered, which counts instead.
+// The sender has to send it again, and may do so after a newer delivery, which takes precedence.
 func TestARepeatOfWhatWasWrittenAndNotRecordedKeepsItsReceipt(t *testing.T) {
 	p := newDefaultPipeline()
 	deliver := func(id string) error {
@@ -26,13 +26,13 @@ func TestARepeatOfWhatWasWrittenAndNotRecordedKeepsItsReceipt(t *testing.T) {
 	for step, test := range []struct {
 		id      string
 		record  func(*postern.WebhookDelivery) error
-		receipt int // which of them it is written with
+		receipt int // index of the receipt of the write
 	}{
 		{"d-1", refuse, 0},
 		{"d-2", take, 1},
 		{"d-1", refuse, 0},
 		{"d-1", take, 0},
-		{"d-1", take, 4}, // its record was deleted meanwhile: it is a delivery of its own
+		{"d-1", take, 4}, // its record was deleted, so it is a new delivery
 	} {
 		p.onRecord = test.record
 		before := p.stamps
@@ -60,6 +60,6 @@ func TestTheReceiptsThatAreRememberedAreBounded(t *testing.T) {
 		r.note(at(i))
 	}
 	if r.of(at(0)) != nil || r.of(at(maxReceipts)) == nil {
-		t.Errorf("more than %d are remembered, or the last is not", maxReceipts)
+		t.Errorf("more than %d receipts are remembered, or the last is not", maxReceipts)
 	}
 }

@@ -23,47 +23,49 @@ import (
 	"postern.dev/postern/pkg/payload"
 )
 
-// Incoming is what a sender sent, as it came in.
-type Incoming struct {
+// Request is a webhook as its sender sent it.
+type Request struct {
 	// Header holds the sender's headers under canonical keys.
 	Header http.Header
 	// Body is the payload, byte for byte.
 	Body []byte
-	// QuerySecret is the secret in the query of the URL, if there was one.
+	// QuerySecret is the secret in the query of the URL, if any.
 	QuerySecret string
 	// RegistryURL is the registry_url in the query, for senders whose payload does not name their registry.
 	RegistryURL string
-	// User is who the cluster says the caller is; nil is a stranger.
+	// User is the caller that the cluster has authenticated; nil is anonymous.
 	User user.Info
-	// AuthorizationIsToken says that the header Authorization is the sender's own, and not for the kube-apiserver.
+	// AuthorizationIsToken is true if the Authorization header is for Postern, and not for the kube-apiserver.
 	AuthorizationIsToken bool
-	// NoShare says that it takes no part of the share of the namespace that it names, but of one for all such: it names no
-	// target to which it may be delivered, as far as that is known.
+	// NoShare is true if the request names no target that it may deliver to, as far as that is known. It then counts
+	// against one share for all such requests, and not against the share of the namespace that it names.
 	NoShare bool
-	// Forbidden is the answer to a sender that has proved itself, if the door leads nowhere; else nil. Who has proved
-	// nothing is not told.
+	// Forbidden is the answer if the endpoint leads nowhere; else nil. It is disclosed to verified senders only.
 	Forbidden error
 }
 
-// Receive verifies the sender and decodes what it sent. It fills in spec.events and the status of a delivery that
-// already says where it goes, and returns the sender's own id of it, which may be empty. Nothing is looked up before the
-// sender is verified.
-func (d *Deliverer) Receive(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming) (deliveryID string, err error) {
+// Receive verifies the sender and decodes its request. It sets spec.events and the status of a delivery that says where
+// it goes, and returns the sender's delivery id, if any. It looks up nothing before the sender is verified.
+func (d *Deliverer) Receive(
+	ctx context.Context, delivery *postern.WebhookDelivery, in Request,
+) (deliveryID string, err error) {
 	if deliveryID, err = d.receive(ctx, delivery, in); err == nil {
 		err = in.Forbidden
 	}
 	if err != nil {
-		d.finished(ctx, delivery, err)
+		d.observe(ctx, delivery, err)
 		return "", err
 	}
 	return deliveryID, nil
 }
 
-func (d *Deliverer) receive(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming) (deliveryID string, err error) {
+func (d *Deliverer) receive(
+	ctx context.Context, delivery *postern.WebhookDelivery, in Request,
+) (deliveryID string, err error) {
 	_, authenticated := credential.Identify(in.User)
 	flow := fairness.Flow{Namespace: delivery.Namespace, Anonymous: !authenticated}
 	if in.NoShare {
-		flow.Namespace = "" // or the senders of a namespace would wait for what may not be delivered to it
+		flow.Namespace = "" // otherwise the namespace's senders wait for a request that must not be delivered to it
 	}
 	end, err := d.Work.Begin(ctx, flow)
 	if err != nil {
@@ -78,10 +80,10 @@ func (d *Deliverer) receive(ctx context.Context, delivery *postern.WebhookDelive
 	if err != nil {
 		return "", err
 	}
-	if err := ended(ctx); err != nil {
+	if err := checkContext(ctx); err != nil {
 		return "", err
 	}
-	d.noteReceipt(ctx, delivery, in.Body)
+	d.setReceipt(ctx, delivery, in.Body)
 	d.setSender(delivery, in.User, method)
 	if deliveryID, err = d.decode(ctx, delivery, in, method); err != nil {
 		return "", err
@@ -89,50 +91,53 @@ func (d *Deliverer) receive(ctx context.Context, delivery *postern.WebhookDelive
 	if sourceKnown {
 		return deliveryID, nil
 	}
-	// Only the shape of the body told who sent it. A secret of one sender must not speak for another.
-	counted, err := d.verify(ctx, delivery, in)
+	// The source was derived from the shape of the body only. A secret of one source must not authenticate another.
+	confirmed, err := d.verify(ctx, delivery, in)
 	if err != nil {
 		delivery.Status.Sender = nil
 		return "", err
 	}
-	d.setSender(delivery, in.User, counted)
-	if counted == credential.MethodHMAC && method != counted {
-		return d.decode(ctx, delivery, in, counted) // it proves less of the request than what counted before
+	d.setSender(delivery, in.User, confirmed)
+	if confirmed == credential.MethodHMAC && method != confirmed {
+		return d.decode(ctx, delivery, in, confirmed) // an HMAC proves less of the request than the first method
 	}
 	return deliveryID, nil
 }
 
-// noteReceipt starts the status of a delivery with what came in, and when.
-func (d *Deliverer) noteReceipt(ctx context.Context, delivery *postern.WebhookDelivery, body []byte) {
+// setReceipt initializes the status of a delivery with its payload's digest and the time of receipt.
+func (d *Deliverer) setReceipt(ctx context.Context, delivery *postern.WebhookDelivery, body []byte) {
 	digest := sha256.Sum256(body)
 	delivery.Status = postern.WebhookDeliveryStatus{
 		Payload:      &postern.PayloadDigest{SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(body))},
 		AuditID:      audit.GetAuditIDTruncated(ctx),
-		ReceivedTime: d.receivedNow(),
+		ReceivedTime: d.receiptTime(),
 	}
 }
 
-// receivedNow stamps a receipt, by which deliveries are ordered.
-func (d *Deliverer) receivedNow() *metav1.MicroTime {
+// receiptTime returns a new time of receipt. Deliveries are ordered by it.
+func (d *Deliverer) receiptTime() *metav1.MicroTime {
 	return &metav1.MicroTime{Time: d.Targets.Stamp()}
 }
 
-// setSender tells who delivered, and how that was proved.
+// setSender records the sender and how it was verified.
 func (d *Deliverer) setSender(delivery *postern.WebhookDelivery, sender user.Info, method credential.Method) {
 	delivery.Status.Sender = &postern.Sender{Name: senderName(sender), Method: string(method)}
 	status, message := metav1.ConditionTrue, "the sender proved itself"
 	if method == credential.MethodNone {
-		status, message = metav1.ConditionFalse, "no secret is required of this delivery, and the sender showed none that counts"
+		status = metav1.ConditionFalse
+		message = "no secret is required for this delivery, and the sender presented no valid one"
 	}
 	setCondition(delivery, postern.ConditionVerified, status, string(method), message, d.Now())
 }
 
-func (d *Deliverer) verify(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming) (credential.Method, error) {
+func (d *Deliverer) verify(
+	ctx context.Context, delivery *postern.WebhookDelivery, in Request,
+) (credential.Method, error) {
 	_, done := startStage(ctx, stageVerify)
 	defer done()
 	var named *credential.Target
 	if delivery.Spec.Target != nil {
-		named = credentialTarget(keyOf(delivery))
+		named = credentialTarget(targetKey(delivery))
 	}
 	attempt := in.attempt(delivery.Spec.Source)
 	attempt.Namespace, attempt.Target = delivery.Namespace, named
@@ -143,16 +148,18 @@ func (d *Deliverer) verify(ctx context.Context, delivery *postern.WebhookDeliver
 	return method, nil
 }
 
-// attempt is what came in as credentials know it, without where it goes.
-func (in Incoming) attempt(source string) credential.Attempt {
+// attempt returns the request as an authentication attempt that names neither namespace nor target.
+func (in Request) attempt(source string) credential.Attempt {
 	return credential.Attempt{
 		Source: source, Header: in.Header, Body: in.Body, QuerySecret: in.QuerySecret, User: in.User,
 		AuthorizationIsToken: in.AuthorizationIsToken,
 	}
 }
 
-// decode fills in what a delivery asks for, as far as the method proves that it was the sender who asked.
-func (d *Deliverer) decode(ctx context.Context, delivery *postern.WebhookDelivery, in Incoming, method credential.Method) (deliveryID string, err error) {
+// decode sets what a delivery requests, as far as the method proves that the sender requested it.
+func (d *Deliverer) decode(
+	ctx context.Context, delivery *postern.WebhookDelivery, in Request, method credential.Method,
+) (deliveryID string, err error) {
 	_, done := startStage(ctx, stageDecode)
 	defer done()
 	decoded, err := d.decodeBody(delivery, in, method)
@@ -171,7 +178,9 @@ func (d *Deliverer) decode(ctx context.Context, delivery *postern.WebhookDeliver
 	return decoded.DeliveryID, nil
 }
 
-func (d *Deliverer) decodeBody(delivery *postern.WebhookDelivery, in Incoming, method credential.Method) (payload.Decoded, error) {
+func (d *Deliverer) decodeBody(
+	delivery *postern.WebhookDelivery, in Request, method credential.Method,
+) (payload.Decoded, error) {
 	if delivery.Spec.Image != "" {
 		return payload.RequestImage(delivery.Spec.Image, delivery.Spec.Ref)
 	}
@@ -185,7 +194,7 @@ func (d *Deliverer) decodeBody(delivery *postern.WebhookDelivery, in Incoming, m
 	return payload.Decode(input)
 }
 
-// unauthorized answers a rejection. The message is the same whatever is configured or exists.
+// unauthorized returns the answer to a rejection. Its message does not depend on what is configured or exists.
 func unauthorized(err error) error {
 	var rejection *credential.Rejection
 	if !errors.As(err, &rejection) {
@@ -194,13 +203,13 @@ func unauthorized(err error) error {
 	return &rejectedError{StatusError: apierrors.NewUnauthorized(rejection.Error()), reason: string(rejection.Reason)}
 }
 
-// rejectedError carries, beside the answer, the reason that only the operator may know.
+// rejectedError adds to an answer the reason, which only the operator may know.
 type rejectedError struct {
 	*apierrors.StatusError
 	reason string
 }
 
-// Unwrap lets callers find the answer.
+// Unwrap returns the answer.
 func (e *rejectedError) Unwrap() error { return e.StatusError }
 
 func senderName(u user.Info) string {
@@ -235,7 +244,7 @@ func eventsOf(decoded payload.Decoded) []postern.DeliveryEvent {
 	return events
 }
 
-// ignoredBecause sums up why a payload asks for nothing: the first reason, and every message.
+// ignoredBecause returns the first reason and all messages of a payload that requests nothing.
 func ignoredBecause(ignored []payload.Ignored) (reason, message string) {
 	if len(ignored) == 0 {
 		return ReasonNothingRequested, "the payload asks for nothing"
@@ -244,5 +253,5 @@ func ignoredBecause(ignored []payload.Ignored) (reason, message string) {
 	for _, i := range ignored {
 		messages = append(messages, i.Message)
 	}
-	return ignored[0].Reason, bounded(strings.Join(messages, "; "))
+	return ignored[0].Reason, truncateText(strings.Join(messages, "; "))
 }

@@ -15,17 +15,18 @@ import (
 )
 
 const (
-	// packaged is what GitHub says of a push to its registry.
-	packaged = `{"action":"published","package":{"package_type":"CONTAINER","package_version":{"package_url":"ghcr.io/acme/shop:2.0.0",` +
+	// packaged is GitHub's payload for a push to its registry.
+	packaged = `{"action":"published","package":{"package_type":"CONTAINER",` +
+		`"package_version":{"package_url":"ghcr.io/acme/shop:2.0.0",` +
 		`"container_metadata":{"tag":{"name":"2.0.0"}}}}}`
-	// promoted is what Kargo says of a promotion.
+	// promoted is Kargo's payload for a promotion.
 	promoted = `{"freight":{"commits":[{"tag":"v2.0.0"}]}}`
 )
 
-// docker is what Docker Hub says of a push.
+// docker is Docker Hub's payload for a push.
 const docker = `{"push_data":{"tag":"2.0.0"},"repository":{"repo_name":"acme/shop"}}`
 
-// A signature by a key for git hosts is none of a registry, though nothing but the body's shape tells who sent it.
+// A signature with a key for git hosts is not valid for a registry, even if only the body identifies the source.
 func TestTheSenderThatTheShapeTellsMustHaveProvedItself(t *testing.T) {
 	for name, test := range map[string]struct{ namespace, body, want string }{
 		"a registry that signs, by a key for git hosts":    {"demo", packaged, "SignatureMismatch"},
@@ -42,7 +43,7 @@ func TestTheSenderThatTheShapeTellsMustHaveProvedItself(t *testing.T) {
 			d := toPlant()
 			d.Namespace = test.namespace
 			header := http.Header{"X-Hub-Signature-256": {sign([]byte(test.body))}}
-			_, err := p.Deliver(t.Context(), d, Incoming{Header: header, Body: []byte(test.body)}, false)
+			_, err := p.Deliver(t.Context(), d, Request{Header: header, Body: []byte(test.body)}, false)
 			if got := verdict(t, d, err); got != test.want {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
@@ -53,13 +54,15 @@ func TestTheSenderThatTheShapeTellsMustHaveProvedItself(t *testing.T) {
 	}
 }
 
-// The method that counts is that of the key which is the sender's.
+// The method is the one that was verified with the sender's own key.
 func TestTheMethodIsThatWhichProvedTheSenderOfThatShape(t *testing.T) {
 	p := newPipeline(credential.Config{RequireSecret: true})
 	p.Secrets.Set("demo", map[string][]byte{"token": []byte("t"), "webhook.ghcr-secret": []byte(secret)})
 	d := toPlant()
-	_, err := p.Receive(t.Context(), d, Incoming{
-		Header: http.Header{"X-Webhook-Token": {"t"}, "X-Hub-Signature-256": {sign([]byte(packaged))}}, Body: []byte(packaged),
+	_, err := p.Receive(t.Context(), d, Request{
+		Header: http.Header{
+			"X-Webhook-Token": {"t"}, "X-Hub-Signature-256": {sign([]byte(packaged))},
+		}, Body: []byte(packaged),
 	})
 	if got := verdict(t, d, err); got != "HMAC" {
 		t.Errorf("got %s, want HMAC", got)
@@ -86,17 +89,19 @@ func TestAnImageMayBeAskedForAsAnObject(t *testing.T) {
 		t.Errorf("spec (-want +got):\n%s", diff)
 	}
 	if d.Status.Payload != nil {
-		t.Errorf("it is said to have the payload %v", d.Status.Payload)
+		t.Errorf("got the payload %v", d.Status.Payload)
 	}
 }
 
-// What HEAD stands for must reach the targets that follow it.
+// The default branch must reach the targets that follow HEAD.
 func TestTheDefaultBranchReachesTheTarget(t *testing.T) {
-	const body = `{"ref":"refs/heads/main","after":"` + revision + `","repository":{"clone_url":"https://git.example.com/a.git","default_branch":"main"}}`
+	const body = `{"ref":"refs/heads/main","after":"` + revision +
+		`","repository":{"clone_url":"https://git.example.com/a.git","default_branch":"main"}}`
 	p := newDefaultPipeline()
 	var asked target.Request
 	p.matches = func(r target.Request) ([]target.Match, error) { asked = r; return nil, nil }
-	_, err := p.Deliver(t.Context(), toAll(), Incoming{Header: http.Header{"X-Github-Event": {"push"}}, Body: []byte(body), User: ci}, false)
+	_, err := p.Deliver(t.Context(), toAll(),
+		Request{Header: http.Header{"X-Github-Event": {"push"}}, Body: []byte(body), User: ci}, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,10 +15,11 @@ import (
 	"postern.dev/postern/pkg/credential"
 )
 
-// Redeliver delivers again what a record says was requested, however old it is by now, and records that as a delivery
-// of its own. Nothing is there any more by which its sender could be verified, so whoever asks must be known to the
-// cluster; RBAC has allowed it.
-func (d *Deliverer) Redeliver(ctx context.Context, original *postern.WebhookDelivery, sender user.Info, dryRun bool) (*postern.WebhookDelivery, error) {
+// Redeliver delivers again what a record says was requested, however old it is, and records it as a new delivery. The
+// original sender can no longer be verified, so the cluster must have authenticated the caller; RBAC has authorized it.
+func (d *Deliverer) Redeliver(
+	ctx context.Context, original *postern.WebhookDelivery, sender user.Info, dryRun bool,
+) (*postern.WebhookDelivery, error) {
 	ctx, span := d.tracer.Start(ctx, spanRedeliver)
 	defer span.End()
 	delivery := &postern.WebhookDelivery{
@@ -28,26 +29,28 @@ func (d *Deliverer) Redeliver(ctx context.Context, original *postern.WebhookDeli
 			RedeliveryOf: original.Name, Events: original.Spec.Events,
 		},
 	}
-	delivery = delivery.DeepCopy() // the original belongs to others
+	delivery = delivery.DeepCopy() // the original is shared
 	if err := d.receiveAgain(ctx, delivery, sender); err != nil {
-		d.finished(ctx, delivery, err)
+		d.observe(ctx, delivery, err)
 		return nil, err
 	}
 	if err := d.admit(ctx, delivery, sender, dryRun); err != nil {
 		return nil, err
 	}
-	return d.carryAnd(ctx, delivery, manner{dryRun: dryRun, how: d.recordWhileWriting})
+	return d.execute(ctx, delivery, executeOptions{dryRun: dryRun, record: d.recordWhileWriting})
 }
 
 func (d *Deliverer) receiveAgain(ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info) error {
-	if err := RequireIdentity(sender, "a delivery is made again"); err != nil {
+	if err := RequireIdentity(sender, "a delivery is redelivered"); err != nil {
 		return err
 	}
 	method, _ := credential.Identify(sender)
 	if len(delivery.Spec.Events) == 0 {
-		return apierrors.NewBadRequest("the delivery asked for nothing, so there is nothing to deliver again")
+		return apierrors.NewBadRequest("the delivery requested nothing, so there is nothing to redeliver")
 	}
-	delivery.Status = postern.WebhookDeliveryStatus{AuditID: audit.GetAuditIDTruncated(ctx), ReceivedTime: d.receivedNow()}
+	delivery.Status = postern.WebhookDeliveryStatus{
+		AuditID: audit.GetAuditIDTruncated(ctx), ReceivedTime: d.receiptTime(),
+	}
 	d.setSender(delivery, sender, method)
 	return nil
 }

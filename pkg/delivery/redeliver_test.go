@@ -19,10 +19,10 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// jane is somebody who may deliver again.
+// jane may redeliver.
 var jane = &user.DefaultInfo{Name: "jane", Groups: []string{user.AllAuthenticated}}
 
-// yesterday is the record of a release that was delivered a day ago.
+// yesterday returns the record of a release that was delivered a day ago.
 func yesterday() *postern.WebhookDelivery {
 	d := toPlant()
 	d.Name, d.UID, d.Labels = "github-1a2b", "uid-1", map[string]string{"team": "a"}
@@ -36,11 +36,11 @@ func yesterday() *postern.WebhookDelivery {
 		ReceivedTime: &metav1.MicroTime{Time: received.Add(-24 * time.Hour)},
 		Sender:       &postern.Sender{Name: user.Anonymous, Method: "HMAC"},
 	}
-	conclude(d, result(postern.TargetResult{Result: postern.TargetFailed}), now.Add(-24*time.Hour))
+	setOutcome(d, result(postern.TargetResult{Result: postern.TargetFailed}), now.Add(-24*time.Hour))
 	return d
 }
 
-// What was requested is requested again, by whoever asks for it, as something new. It is written however old it is.
+// A redelivery is a new request by its caller. It is written however old the original is.
 func TestARedeliveryAsksAgainForWhatTheOriginalAskedFor(t *testing.T) {
 	p, original := newDefaultPipeline(), yesterday()
 	var recorded *postern.WebhookDelivery
@@ -51,7 +51,9 @@ func TestARedeliveryAsksAgainForWhatTheOriginalAskedFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", GenerateName: "github-"}, Spec: yesterday().Spec}
+	want := &postern.WebhookDelivery{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "demo", GenerateName: "github-"}, Spec: yesterday().Spec,
+	}
 	want.Spec.RedeliveryOf = "github-1a2b"
 	want.Status = postern.WebhookDeliveryStatus{
 		Phase: postern.DeliveryPending, AuditID: "audit-1", ReceivedTime: &metav1.MicroTime{Time: received},
@@ -62,7 +64,8 @@ func TestARedeliveryAsksAgainForWhatTheOriginalAskedFor(t *testing.T) {
 		t.Errorf("record (-want +got):\n%s", diff)
 	}
 	request := target.Request{
-		Ref: "v1.0.0", RefType: target.RefTypeTag, Repository: "https://git.example.com/plant.git", By: "github", At: now,
+		Ref: "v1.0.0", RefType: target.RefTypeTag, Repository: "https://git.example.com/plant.git", By: "github",
+		At:        now,
 		EventTime: received.Add(-25 * time.Hour), Received: received, Override: true,
 	}
 	if diff := cmp.Diff(request, p.request); diff != "" {
@@ -71,19 +74,21 @@ func TestARedeliveryAsksAgainForWhatTheOriginalAskedFor(t *testing.T) {
 	if delivered.Status.Phase != postern.DeliveryApplied {
 		t.Errorf("answered %s, want Applied", delivered.Status.Phase)
 	}
-	journal := []string{"mutate", "validate", "resolve " + plant, "record Pending", "write " + plant + " v1.0.0", "update Applied"}
-	if diff := cmp.Diff(journal, p.told()); diff != "" {
+	journal := []string{
+		"mutate", "validate", "resolve " + plant, "record Pending", "write " + plant + " v1.0.0", "update Applied",
+	}
+	if diff := cmp.Diff(journal, p.calls()); diff != "" {
 		t.Errorf("journal (-want +got):\n%s", diff)
 	}
 }
 
-// Each time somebody asks for it is one more delivery, although the sender's id is the same.
+// Each redelivery is a new delivery, although the sender's id is the same.
 func TestARedeliveryIsNoRepeat(t *testing.T) {
 	p := newDefaultPipeline()
 	p.onRecord = nameTaken
 	_, err := p.Redeliver(t.Context(), yesterday(), jane, false)
 	if got := answered(t, err).Code; got != http.StatusConflict {
-		t.Errorf("answered %d, want what the storage has against it", got)
+		t.Errorf("answered %d, want the error of the storage", got)
 	}
 }
 
@@ -100,13 +105,15 @@ func TestARedeliveryOfWhatNamedNoTargetGoesToWhatWantsItNow(t *testing.T) {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
 	if !p.request.Override || !p.request.IfFollowed {
-		t.Errorf("asked for %+v, want it however old, if it is wanted", p.request)
+		t.Errorf("got request %+v, want one with Override and IfFollowed", p.request)
 	}
 }
 
-// The secret that the original was verified by was never that of the target.
+// The original was not verified with the target's own secret.
 func TestARedeliveryToWhatWantsItGoesToATargetWithItsOwnSecretOnlyIfIdentitySuffices(t *testing.T) {
-	for suffices, want := range map[bool]string{true: "shop v1.0.0: Written Requested", false: "shop v1.0.0: Skipped OwnSecret"} {
+	for suffices, want := range map[bool]string{
+		true: "shop v1.0.0: Written Requested", false: "shop v1.0.0: Skipped OwnSecret",
+	} {
 		p, original := newPipeline(credential.Config{IdentityIsCredential: suffices, RequireSecret: true}), yesterday()
 		original.Namespace, original.Spec.Target = "strict", nil
 		p.matches = matching("strict", "shop")
@@ -127,13 +134,29 @@ func TestOnlyWhatWasAskedForIsDeliveredAgainAndOnlyForWhomTheClusterKnows(t *tes
 		code    int32
 		journal []string
 	}{
-		"nobody":          {nil, nil, http.StatusUnauthorized, nil},
-		"anonymous":       {&user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}, nil, http.StatusUnauthorized, nil},
-		"asked for none":  {jane, func(_ *pipeline, d *postern.WebhookDelivery) { d.Spec.Events = nil }, http.StatusBadRequest, nil},
-		"a policy":        {jane, func(p *pipeline, _ *postern.WebhookDelivery) { p.onMutate = denied }, http.StatusForbidden, []string{"mutate"}},
-		"another policy":  {jane, func(p *pipeline, _ *postern.WebhookDelivery) { p.onValidate = denied }, http.StatusForbidden, []string{"mutate", "validate"}},
-		"no such target":  {jane, func(p *pipeline, _ *postern.WebhookDelivery) { p.resolveErr = notFound() }, http.StatusNotFound, []string{"mutate", "validate", "resolve " + plant}},
-		"nobody, nothing": {nil, func(_ *pipeline, d *postern.WebhookDelivery) { d.Spec.Events = nil }, http.StatusUnauthorized, nil},
+		"no user": {nil, nil, http.StatusUnauthorized, nil},
+		"anonymous": {
+			&user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}, nil,
+			http.StatusUnauthorized, nil,
+		},
+		"no events": {
+			jane, func(_ *pipeline, d *postern.WebhookDelivery) { d.Spec.Events = nil }, http.StatusBadRequest, nil,
+		},
+		"a policy": {
+			jane, func(p *pipeline, _ *postern.WebhookDelivery) { p.onMutate = denied }, http.StatusForbidden,
+			[]string{"mutate"},
+		},
+		"another policy": {
+			jane, func(p *pipeline, _ *postern.WebhookDelivery) { p.onValidate = denied }, http.StatusForbidden,
+			[]string{"mutate", "validate"},
+		},
+		"no such target": {
+			jane, func(p *pipeline, _ *postern.WebhookDelivery) { p.resolveErr = notFound() }, http.StatusNotFound,
+			[]string{"mutate", "validate", "resolve " + plant},
+		},
+		"anonymous, no events": {
+			nil, func(_ *pipeline, d *postern.WebhookDelivery) { d.Spec.Events = nil }, http.StatusUnauthorized, nil,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, original := newDefaultPipeline(), yesterday()
@@ -144,24 +167,24 @@ func TestOnlyWhatWasAskedForIsDeliveredAgainAndOnlyForWhomTheClusterKnows(t *tes
 			if got := answered(t, err).Code; got != test.code {
 				t.Errorf("answered %d, want %d: %v", got, test.code, err)
 			}
-			if diff := cmp.Diff(test.journal, p.told()); diff != "" {
+			if diff := cmp.Diff(test.journal, p.calls()); diff != "" {
 				t.Errorf("journal (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// Policies that are newer than the original hold, too.
+// Policies that are newer than the original apply too.
 func TestPoliciesSeeARedeliveryAsACreationByWhoeverAsks(t *testing.T) {
 	p := newDefaultPipeline()
 	if _, err := p.Redeliver(t.Context(), yesterday(), jane, false); err != nil {
 		t.Fatal(err)
 	}
 	if a := p.attributes; a.GetOperation() != "CREATE" || a.GetUserInfo().GetName() != "jane" {
-		t.Errorf("seen: %s by %s", a.GetOperation(), a.GetUserInfo().GetName())
+		t.Errorf("admission saw %s by %s", a.GetOperation(), a.GetUserInfo().GetName())
 	}
 	if got := p.attributes.GetObject().(*postern.WebhookDelivery).Spec.RedeliveryOf; got != "github-1a2b" {
-		t.Errorf("seen as the redelivery of %q", got)
+		t.Errorf("admission saw a redelivery of %q", got)
 	}
 }
 
@@ -171,8 +194,11 @@ func TestADryRunOfARedeliveryLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	journal := []string{"mutate, dry run", "validate, dry run", "resolve " + plant, "write " + plant + " v1.0.0, dry run", "record Applied, dry run"}
-	if diff := cmp.Diff(journal, p.told()); diff != "" {
+	journal := []string{
+		"mutate, dry run", "validate, dry run", "resolve " + plant, "write " + plant + " v1.0.0, dry run",
+		"record Applied, dry run",
+	}
+	if diff := cmp.Diff(journal, p.calls()); diff != "" {
 		t.Errorf("journal (-want +got):\n%s", diff)
 	}
 	if len(p.events) > 0 || delivered.Status.Phase != postern.DeliveryApplied {
@@ -197,7 +223,7 @@ func TestTheOriginalStaysAsItWas(t *testing.T) {
 			t.Errorf("the original (-before +after):\n%s", diff)
 		}
 		if p.request.Ref != "v1.0.1" {
-			t.Errorf("asked for %s, want what admission made of it", p.request.Ref)
+			t.Errorf("got ref %s, want the one of admission", p.request.Ref)
 		}
 	}
 }

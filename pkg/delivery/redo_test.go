@@ -13,18 +13,18 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// What is tried again may become pending, and how much may be is bounded.
+// A retried delivery may become pending, and the number of pending deliveries is limited.
 func TestARepeatIsTriedAgainOnlyWhereDeliveriesAreTaken(t *testing.T) {
 	full := apierrors.NewTooManyRequests("too many are pending", 15)
 	for name, test := range map[string]struct {
 		fails error
-		code  int32 // 0 is no error
+		code  int32 // 0 for no error
 	}{
 		"failed":  {errors.New("frozen"), http.StatusTooManyRequests},
 		"applied": {nil, 0},
 	} {
 		taken := true
-		p := pipelineOn(&shelf{}, func(c *Config) {
+		p := pipelineOn(&memoryRecords{}, func(c *Config) {
 			c.Accepting = func(string) error {
 				if taken {
 					return nil
@@ -40,15 +40,15 @@ func TestARepeatIsTriedAgainOnlyWhereDeliveriesAreTaken(t *testing.T) {
 			t.Errorf("%s: got %v, want an answer %d", name, err, test.code)
 		}
 		p.Drain()
-		if got := p.Records.(*shelf).all()[0].Status.Phase; got != first.Status.Phase || len(p.requests) > 0 {
-			t.Errorf("%s: wrote %d times, and the record says %s, want %s", name, len(p.requests), got, first.Status.Phase)
+		if got := p.Records.(*memoryRecords).all()[0].Status.Phase; got != first.Status.Phase || len(p.requests) > 0 {
+			t.Errorf("%s: %d writes, and the record says %s, want %s", name, len(p.requests), got, first.Status.Phase)
 		}
 	}
 }
 
-// Of a delivery to very many targets the record does not list all; without its progress it would end by those listed.
+// The record does not list all targets of a wide delivery; without its progress, a retry would cover only those listed.
 func TestARepeatThatMakesAWideDeliveryPendingSaysHowFarItHasCome(t *testing.T) {
-	p := pipelineOn(&shelf{})
+	p := pipelineOn(&memoryRecords{})
 	p.matches = matching("demo", apps(maxResults+1)...)
 	p.writeErr = errors.New("frozen")
 	_, _ = p.Deliver(t.Context(), toAll(), push("d-1", pushed), false)
@@ -58,9 +58,9 @@ func TestARepeatThatMakesAWideDeliveryPendingSaysHowFarItHasCome(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Drain()
-	got := p.Records.(*shelf).all()[0].Status
+	got := p.Records.(*memoryRecords).all()[0].Status
 	if got.Phase != postern.DeliveryPending || got.Progress == nil || got.Progress.Pending != 1 {
-		t.Errorf("the record says %s, %s, %+v; want one target that is pending and not listed",
+		t.Errorf("the record says %s, %s, %+v; want one pending target that is not listed",
 			got.Phase, got.Message, got.Progress)
 	}
 }

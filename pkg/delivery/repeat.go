@@ -17,15 +17,15 @@ import (
 	"postern.dev/postern/pkg/credential"
 )
 
-// repeatError is that of a record that could not be made, since there is one of the delivery that it repeats.
+// repeatError means that a record was not created because one of the same delivery exists.
 type repeatError struct{ first *postern.WebhookDelivery }
 
 func (e *repeatError) Error() string {
 	return "the delivery repeats " + e.first.Name
 }
 
-// firstOf returns the record that an error says is repeated, nil if it says something else.
-func firstOf(err error) *postern.WebhookDelivery {
+// firstRecord returns the record of the first delivery if err is a repeatError, else nil.
+func firstRecord(err error) *postern.WebhookDelivery {
 	var repeat *repeatError
 	if errors.As(err, &repeat) {
 		return repeat.first
@@ -33,64 +33,68 @@ func firstOf(err error) *postern.WebhookDelivery {
 	return nil
 }
 
-// repeat answers a delivery that came before with the record of the first. A delivery that is under way, or has come
-// through, is left alone. What failed, or was not wanted, is tried again as a retry of the first, with its receipt: so
-// everything that was received since counts instead.
-func (d *Deliverer) repeat(ctx context.Context, first, repeated *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
+// repeat answers a repeated delivery with the record of the first. It retries a failed or ignored delivery, with the
+// first receipt, so that all requests received since take precedence. It leaves others unchanged.
+func (d *Deliverer) repeat(
+	ctx context.Context, first, repeated *postern.WebhookDelivery, dryRun bool,
+) (*postern.WebhookDelivery, error) {
 	record, counted, err := first, false, error(nil)
 	switch {
-	case !mayBeRedone(first):
+	case !mayRetry(first):
 	case dryRun:
-		record, err = d.tryOutAgain(ctx, first, repeated)
+		record, err = d.dryRunRepeat(ctx, first, repeated)
 	default:
 		if err := d.Accepting(first.Namespace); err != nil { // it may become pending
 			return nil, err
 		}
-		record, counted, err = d.redo(ctx, first, repeated)
+		record, counted, err = d.retryFirst(ctx, first, repeated)
 	}
 	if record == nil {
 		return nil, err
 	}
 	if !dryRun && !counted {
-		d.tallies.note(ctx, record, repeated)
+		d.repeats.add(ctx, record, repeated)
 	}
-	return answerToRepeat(record), err
+	return repeatAnswer(record), err
 }
 
-// repeatBeside answers a repeat of a delivery that has just been carried out in this process.
-func (d *Deliverer) repeatBeside(ctx context.Context, t *trip, repeated *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
-	d.tallies.note(ctx, t.record, repeated)
-	return answerToRepeat(t.record), t.err
+// repeatInFlight answers a repeat of a delivery that this process has just executed.
+func (d *Deliverer) repeatInFlight(
+	ctx context.Context, c *call, repeated *postern.WebhookDelivery,
+) (*postern.WebhookDelivery, error) {
+	d.repeats.add(ctx, c.record, repeated)
+	return repeatAnswer(c.record), c.err
 }
 
-func answerToRepeat(record *postern.WebhookDelivery) *postern.WebhookDelivery {
+func repeatAnswer(record *postern.WebhookDelivery) *postern.WebhookDelivery {
 	answer := record.DeepCopy()
 	answer.Status.Reason = ReasonAlreadyDelivered
-	answer.Status.Message = "this is a repeat of a delivery of " + record.CreationTimestamp.UTC().Format("2006-01-02 15:04:05 MST")
+	created := record.CreationTimestamp.UTC().Format("2006-01-02 15:04:05 MST")
+	answer.Status.Message = "this is a repeat of a delivery of " + created
 	return answer
 }
 
-// mayBeRedone reports whether a repeat may change what a delivery came to.
-func mayBeRedone(first *postern.WebhookDelivery) bool {
+// mayRetry reports whether a repeat may change the outcome of the first delivery.
+func mayRetry(first *postern.WebhookDelivery) bool {
 	phase := first.Status.Phase
 	return len(first.Spec.Events) > 0 && (phase == postern.DeliveryFailed || phase == postern.DeliveryIgnored)
 }
 
-// redone is a copy of a record for another try of what did not come through. It is the sender's who may do less: the
-// repeat must not do for one what only another may do.
-func redone(first, repeated *postern.WebhookDelivery) *postern.WebhookDelivery {
+// retryOf returns a copy of a record for a retry of what was not applied. Its sender is the one with fewer permissions,
+// so that a repeat does nothing that only the other sender may do.
+func retryOf(first, repeated *postern.WebhookDelivery) *postern.WebhookDelivery {
 	again := first.DeepCopy()
 	if !isIdentity(repeated.Status.Sender) {
 		again.Status.Sender = repeated.Status.Sender
 	}
-	again.Status.Reason, again.Status.Message = "", "" // what Attempted tells from one that is over
+	again.Status.Reason, again.Status.Message = "", "" // not Attempted
 	again.Status.Targets = slices.DeleteFunc(again.Status.Targets, func(r postern.TargetResult) bool {
 		return r.Result == postern.TargetFailed || r.Result == postern.TargetSkipped
 	})
 	return again
 }
 
-// isIdentity reports whether a sender was authenticated by the cluster.
+// isIdentity reports whether the cluster has authenticated a sender.
 func isIdentity(sender *postern.Sender) bool {
 	if sender == nil {
 		return false
@@ -99,29 +103,31 @@ func isIdentity(sender *postern.Sender) bool {
 	return method == credential.MethodServiceAccount || method == credential.MethodUser
 }
 
-// redo tries again what did not come through, and returns the record, which says so if that changed anything; then it
-// counts the repeat too. The error is that of what still fails.
-func (d *Deliverer) redo(ctx context.Context, first, repeated *postern.WebhookDelivery) (record *postern.WebhookDelivery, counted bool, err error) {
+// retryFirst retries what was not applied. If that changes the outcome, it stores the new outcome in the record and
+// counts the repeat there. It returns the record, and an error if the delivery still fails.
+func (d *Deliverer) retryFirst(
+	ctx context.Context, first, repeated *postern.WebhookDelivery,
+) (record *postern.WebhookDelivery, counted bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 	defer cancel()
-	again := redone(first, repeated)
-	d.tryAgain(ctx, again)
+	again := retryOf(first, repeated)
+	d.retry(ctx, again)
 	if sameOutcome(first, again) {
 		return first, false, failureOf(first)
 	}
-	// The write to a target that hangs may have taken all of the time that there was.
-	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	// A target that hangs may have used up the time.
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), statusTimeout)
 	defer cancel()
-	record, counted, err = d.storeRedone(ctx, first, again, repeated)
-	if err != nil { // deleted meanwhile, perhaps: there is no record, and so no promise
+	record, counted, err = d.storeRetried(ctx, first, again, repeated)
+	if err != nil { // without a record, which may have been deleted, nothing retries the delivery
 		return nil, false, answerUnavailable("the record of the delivery could not be stored", err)
 	}
 	return record, counted, failureOf(record)
 }
 
-// storeRedone makes the record of the first delivery tell the outcome of another try. It leaves a record alone that was
-// changed otherwise meanwhile, as by a repeat that another replica got.
-func (d *Deliverer) storeRedone(
+// storeRetried stores the outcome of a retry in the record of the first delivery, unless the outcome there has changed
+// concurrently, for example by a repeat at another replica.
+func (d *Deliverer) storeRetried(
 	ctx context.Context, first, again, repeated *postern.WebhookDelivery,
 ) (record *postern.WebhookDelivery, counted bool, err error) {
 	record = first.DeepCopy()
@@ -147,13 +153,13 @@ func (d *Deliverer) storeRedone(
 		return nil
 	})
 	if err == nil && counted {
-		d.report(record, resultsNotIn(first.Status.Targets, record.Status.Targets))
+		d.recordEvents(record, newResults(first.Status.Targets, record.Status.Targets))
 	}
 	return record, counted, err
 }
 
-// sameOutcome reports whether two states of a record tell the same, but for times and texts. Else each repeat of what
-// fails would store the record anew.
+// sameOutcome reports whether two states of a record differ only in times and texts, which do not justify an update for
+// each failing repeat.
 func sameOutcome(a, b *postern.WebhookDelivery) bool {
 	if a.Status.Phase != b.Status.Phase || a.Status.Reason != b.Status.Reason {
 		return false
@@ -163,7 +169,7 @@ func sameOutcome(a, b *postern.WebhookDelivery) bool {
 	})
 }
 
-// failureOf returns the answer to a delivery that has failed, nil if it has not.
+// failureOf returns the answer to a failed delivery, or nil if it has not failed.
 func failureOf(record *postern.WebhookDelivery) error {
 	if record.Status.Phase != postern.DeliveryFailed {
 		return nil
@@ -175,29 +181,31 @@ func failureOf(record *postern.WebhookDelivery) error {
 	return statusError(code, reason, "the target can't be written: "+record.Status.Message)
 }
 
-// tryOutAgain is redo for a dry run.
-func (d *Deliverer) tryOutAgain(ctx context.Context, first, repeated *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
-	again := redone(first, repeated)
-	tasks, err := d.tasksOf(ctx, again)
+// dryRunRepeat is retryFirst for a dry run.
+func (d *Deliverer) dryRunRepeat(
+	ctx context.Context, first, repeated *postern.WebhookDelivery,
+) (*postern.WebhookDelivery, error) {
+	again := retryOf(first, repeated)
+	tasks, err := d.resolve(ctx, again)
 	if err != nil {
 		return nil, answerFor(err)
 	}
 	if len(tasks) == 0 {
 		return first, nil
 	}
-	effects := d.write(ctx, tasks, true)
-	if err := worstOf(effects); err != nil {
+	written := d.write(ctx, tasks, true)
+	if err := worstError(written); err != nil {
 		return nil, err
 	}
-	conclude(again, resultsOf(effects), d.Now())
+	setOutcome(again, resultsOf(written), d.Now())
 	again.Status.Sender = first.Status.Sender
 	return again, nil
 }
 
-// rename gives a delivery whose name was taken meanwhile another one. If what took it is the delivery that it repeats, it
-// returns that as a repeatError.
+// rename gives a delivery whose name is taken another name. If the delivery that it repeats has taken it, rename
+// returns a repeatError.
 func (d *Deliverer) rename(ctx context.Context, delivery *postern.WebhookDelivery) error {
-	first, err := d.find(ctx, delivery)
+	first, err := d.findFirst(ctx, delivery)
 	switch {
 	case err != nil:
 		return err
@@ -207,8 +215,10 @@ func (d *Deliverer) rename(ctx context.Context, delivery *postern.WebhookDeliver
 	return nil
 }
 
-// createAs stores a record, under another name if its name is taken by something else.
-func (d *Deliverer) createAs(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
+// createRecord creates a record, under another name if an unrelated object has taken its name.
+func (d *Deliverer) createRecord(
+	ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool,
+) (*postern.WebhookDelivery, error) {
 	for {
 		recorded, err := d.Records.Create(ctx, delivery, dryRun)
 		if delivery.Status.Identity == "" || !apierrors.IsAlreadyExists(err) {

@@ -15,23 +15,25 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// The cluster's own authentication may suffice where a webhook secret does not.
+// An identity may suffice where a webhook secret does not.
 func TestARepeatDoesNotDoForItsSenderWhatOnlyTheFirstMayDo(t *testing.T) {
 	signed := push("d-1", pushed)
 	signed.User = nil
 	signed.Header.Set("X-Hub-Signature-256", sign([]byte(pushed)))
 	for name, test := range map[string]struct {
-		first, then Incoming
+		first, then Request
 		phase       postern.DeliveryPhase
 	}{
-		"the first may, the repeat may not":  {push("d-1", pushed), signed, "Failed"},
-		"the first may not, the repeat may":  {signed, push("d-1", pushed), "Ignored"},
-		"both may, by the cluster's account": {push("d-1", pushed), push("d-1", pushed), "Applied"},
+		"the first may, the repeat may not": {push("d-1", pushed), signed, "Failed"},
+		"the first may not, the repeat may": {signed, push("d-1", pushed), "Ignored"},
+		"both may, by identity":             {push("d-1", pushed), push("d-1", pushed), "Applied"},
 	} {
-		p := pipelineOn(&shelf{})
+		p := pipelineOn(&memoryRecords{})
 		p.Secrets.Set("demo", map[string][]byte{"hmac": []byte(secret), "gatewaysyncs.plant.hmac": []byte("its own")})
 		p.matches = func(target.Request) ([]target.Match, error) {
-			return []target.Match{{Key: target.Key{Kind: target.KindGatewaySync, Namespace: "demo", Name: "plant"}}}, nil
+			return []target.Match{
+				{Key: target.Key{Kind: target.KindGatewaySync, Namespace: "demo", Name: "plant"}},
+			}, nil
 		}
 		p.writeErr = errors.New("frozen")
 		_, _ = p.Deliver(t.Context(), toAll(), test.first, false)
@@ -40,14 +42,15 @@ func TestARepeatDoesNotDoForItsSenderWhatOnlyTheFirstMayDo(t *testing.T) {
 		_, _ = p.Deliver(t.Context(), toAll(), test.then, false)
 		p.Drain()
 		written := len(p.requests) > 0
-		if got := p.Records.(*shelf).all()[0].Status.Phase; written != (test.phase == "Applied") || written && got != test.phase {
+		if got := p.Records.(*memoryRecords).all()[0].Status.Phase; written != (test.phase == "Applied") || written &&
+			got != test.phase {
 			t.Errorf("%s: %d writes, and the record says %s", name, len(p.requests), got)
 		}
 	}
 }
 
 func TestTheLogTellsWhoSentARepeatAndNotWhoWasFirst(t *testing.T) {
-	p := pipelineOn(&shelf{})
+	p := pipelineOn(&memoryRecords{})
 	once(t, p)
 	logger := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true)))
 	in := push("d-1", pushed)
@@ -61,7 +64,8 @@ func TestTheLogTellsWhoSentARepeatAndNotWhoWasFirst(t *testing.T) {
 		t.Errorf("answered with the sender %s, want the record of the first", got)
 	}
 	log := logger.GetSink().(ktesting.Underlier).GetBuffer().String()
-	if want := `sender="` + other.Name + `" method="User"`; !strings.Contains(log, want) || strings.Contains(log, ci.Name) {
+	if want := `sender="` + other.Name + `" method="User"`; !strings.Contains(log, want) ||
+		strings.Contains(log, ci.Name) {
 		t.Errorf("the log is %q, want %s in it", log, want)
 	}
 }

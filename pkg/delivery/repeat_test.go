@@ -20,7 +20,7 @@ import (
 
 const repeated = "this is a repeat of a delivery of 2026-01-02 03:04:05 UTC"
 
-// other is a sender that the cluster knows, too.
+// other is another sender that the cluster has authenticated.
 var other = &user.DefaultInfo{Name: "another", Groups: []string{user.AllAuthenticated}}
 
 func updatesIn(journal []string) []string {
@@ -33,28 +33,28 @@ func updatesIn(journal []string) []string {
 	return updates
 }
 
-// settle returns when what goes on after the answers is done. The lock orders it with the timers of the tallies.
+// settle waits for the updates after the answers. The lock orders it after the timers of the repeat counter.
 func settle(p *pipeline) {
-	_ = p.closings.Wait()
-	lock := func() { p.tallies.mu.Lock(); defer p.tallies.mu.Unlock() }
+	_ = p.statusUpdates.Wait()
+	lock := func() { p.repeats.mu.Lock(); defer p.repeats.mu.Unlock() }
 	lock()
-	_ = p.tallies.stores.Wait()
+	_ = p.repeats.updates.Wait()
 	lock()
 }
 
-// once delivers for the first time, to the end.
+// once makes the first delivery, and waits until it is stored.
 func once(t *testing.T, p *pipeline) *postern.WebhookDelivery {
 	t.Helper()
 	_, _ = p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false)
 	settle(p)
-	all := p.Records.(*shelf).all()
+	all := p.Records.(*memoryRecords).all()
 	if len(all) != 1 {
 		t.Fatalf("got %d records, want one", len(all))
 	}
 	return all[0]
 }
 
-// again delivers the same once more, by another sender.
+// repeat makes the same delivery again, by another sender.
 func repeat(t *testing.T, p *pipeline) (*postern.WebhookDelivery, error) {
 	t.Helper()
 	in := push("d-1", pushed)
@@ -71,30 +71,32 @@ func TestARepeatIsAnsweredWithTheFirstRecordAndTriesOnlyWhatDidNotComeThrough(t 
 		return func(p *pipeline) { p.outcome, p.writeErr = o, nil }
 	}
 	well, held := newDefaultPipeline().outcome, target.Outcome{Held: true, Reason: target.ReasonAlreadyRequested}
-	late, unwanted := target.Outcome{Reason: target.ReasonSuperseded}, target.Outcome{Reason: target.ReasonNotApplicable}
+	late, unwanted := target.Outcome{Reason: target.ReasonSuperseded}, target.Outcome{
+		Reason: target.ReasonNotApplicable,
+	}
 	for name, test := range map[string]struct {
 		first, then func(*pipeline)
 		phase       postern.DeliveryPhase
-		code        int32 // 0 is no error
+		code        int32 // 0 for no error
 		writes      int
 	}{
-		"it was applied":             {outcome(well), outcome(well), "Applied", 0, 0},
-		"it changed nothing":         {outcome(held), outcome(well), "Applied", 0, 0},
-		"it was superseded":          {outcome(late), outcome(well), "Superseded", 0, 0},
-		"it is pending":              {fails(down), outcome(well), "Pending", 0, 0},
-		"it failed and is written":   {fails(frozen), outcome(well), "Applied", 0, 1},
-		"it failed and is held now":  {fails(frozen), outcome(held), "Applied", 0, 1},
-		"it failed and is late now":  {fails(frozen), outcome(late), "Superseded", 0, 1},
-		"it failed and fails again":  {fails(frozen), fails(frozen), "Failed", 500, 1},
-		"it failed and is down":      {fails(frozen), fails(down), "Pending", 0, 1},
-		"it failed and can't be had": {fails(frozen), func(p *pipeline) { p.resolveErr = down }, "Pending", 0, 0},
+		"it was applied":               {outcome(well), outcome(well), "Applied", 0, 0},
+		"it changed nothing":           {outcome(held), outcome(well), "Applied", 0, 0},
+		"it was superseded":            {outcome(late), outcome(well), "Superseded", 0, 0},
+		"it is pending":                {fails(down), outcome(well), "Pending", 0, 0},
+		"it failed and is written":     {fails(frozen), outcome(well), "Applied", 0, 1},
+		"it failed and is held now":    {fails(frozen), outcome(held), "Applied", 0, 1},
+		"it failed and is late now":    {fails(frozen), outcome(late), "Superseded", 0, 1},
+		"it failed and fails again":    {fails(frozen), fails(frozen), "Failed", 500, 1},
+		"it failed and target is down": {fails(frozen), fails(down), "Pending", 0, 1},
+		"it failed and is not found":   {fails(frozen), func(p *pipeline) { p.resolveErr = down }, "Pending", 0, 0},
 		"it failed and has no target": {fails(frozen), func(p *pipeline) { p.resolveErr = notFound() },
 			"Failed", 404, 0},
 		"it was ignored and is wanted now": {outcome(unwanted), outcome(well), "Applied", 0, 1},
 		"it was ignored and is again":      {outcome(unwanted), outcome(unwanted), "Ignored", 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := pipelineOn(&shelf{})
+			p := pipelineOn(&memoryRecords{})
 			test.first(p)
 			first := once(t, p)
 			written := len(p.requests)
@@ -107,7 +109,8 @@ func TestARepeatIsAnsweredWithTheFirstRecordAndTriesOnlyWhatDidNotComeThrough(t 
 			} else if err != nil {
 				t.Fatal(err)
 			}
-			if s := answer.Status; s.Reason != ReasonAlreadyDelivered || s.Message != repeated || s.Phase != test.phase || answer.UID != first.UID {
+			if s := answer.Status; s.Reason != ReasonAlreadyDelivered || s.Message != repeated ||
+				s.Phase != test.phase || answer.UID != first.UID {
 				t.Errorf("answered %s: %s, %s, %q", answer.Name, s.Phase, s.Reason, s.Message)
 			}
 			tried := p.requests[written:]
@@ -116,7 +119,8 @@ func TestARepeatIsAnsweredWithTheFirstRecordAndTriesOnlyWhatDidNotComeThrough(t 
 			}
 			for _, r := range tried {
 				if !r.Retry || !r.Received.Equal(first.Status.ReceivedTime.Time) {
-					t.Errorf("tried as received %s, retry %v; want the receipt of the first, %s", r.Received, r.Retry, first.Status.ReceivedTime)
+					t.Errorf("tried with the receipt %s, retry %v; want the receipt of the first, %s", r.Received,
+						r.Retry, first.Status.ReceivedTime)
 				}
 			}
 			p.Drain()
@@ -125,10 +129,10 @@ func TestARepeatIsAnsweredWithTheFirstRecordAndTriesOnlyWhatDidNotComeThrough(t 
 	}
 }
 
-// checkFirst fails the test unless the only record is still that of the first delivery.
+// checkFirst fails the test unless the only record is still the one of the first delivery.
 func checkFirst(t *testing.T, p *pipeline, first *postern.WebhookDelivery, phase postern.DeliveryPhase) {
 	t.Helper()
-	all := p.Records.(*shelf).all()
+	all := p.Records.(*memoryRecords).all()
 	if len(all) != 1 {
 		t.Fatalf("got %d records, want one", len(all))
 	}
@@ -140,28 +144,33 @@ func checkFirst(t *testing.T, p *pipeline, first *postern.WebhookDelivery, phase
 		t.Errorf("the sender was changed (-before +after):\n%s", diff)
 	}
 	if !got.ReceivedTime.Equal(first.Status.ReceivedTime) || got.AuditID != first.Status.AuditID {
-		t.Errorf("the record says that it was received %s, want %s", got.ReceivedTime, first.Status.ReceivedTime)
+		t.Errorf("the record has the receipt %s, want %s", got.ReceivedTime, first.Status.ReceivedTime)
 	}
 	if diff := cmp.Diff(first.Spec, all[0].Spec); diff != "" {
 		t.Errorf("the spec was changed (-before +after):\n%s", diff)
 	}
 	if phase == postern.DeliveryPending {
-		return // who carries it out must not be disturbed
+		return // a repeat must not conflict with its executor
 	}
-	want := &postern.Repeats{Count: 1, LastTime: metav1.NewTime(received.Truncate(time.Second)), LastSender: postern.Sender{Name: other.Name, Method: "User"}}
+	want := &postern.Repeats{
+		Count: 1, LastTime: metav1.NewTime(received.Truncate(time.Second)),
+		LastSender: postern.Sender{Name: other.Name, Method: "User"},
+	}
 	if diff := cmp.Diff(want, got.Repeats); diff != "" {
 		t.Errorf("repeats (-want +got):\n%s", diff)
 	}
 }
 
 func TestARepeatOfWhatAsksForNothingIsAnsweredWithTheFirstRecord(t *testing.T) {
-	ping := Incoming{Header: http.Header{"X-Github-Event": {"ping"}, "X-Github-Delivery": {"d-1"}}, Body: []byte(`{}`), User: ci}
+	ping := Request{
+		Header: http.Header{"X-Github-Event": {"ping"}, "X-Github-Delivery": {"d-1"}}, Body: []byte(`{}`), User: ci,
+	}
 	for name, test := range map[string]struct {
 		to func() *postern.WebhookDelivery
-		in Incoming
+		in Request
 	}{"asks for nothing": {toPlant, ping}, "nothing wants it": {toAll, push("d-1", pushed)}} {
 		for _, dryRun := range []bool{false, true} {
-			s := &shelf{}
+			s := &memoryRecords{}
 			p := pipelineOn(s)
 			first, err := p.Deliver(t.Context(), test.to(), test.in, false)
 			if err != nil {
@@ -172,19 +181,23 @@ func TestARepeatOfWhatAsksForNothingIsAnsweredWithTheFirstRecord(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if s := answer.Status; answer.UID != first.UID || s.Phase != "Ignored" || s.Reason != ReasonAlreadyDelivered {
+			if s := answer.Status; answer.UID != first.UID || s.Phase != "Ignored" ||
+				s.Reason != ReasonAlreadyDelivered {
 				t.Errorf("%s: answered %s: %s, %s", name, answer.Name, s.Phase, s.Reason)
 			}
 			if p.Drain(); dryRun && s.changes != changes || len(s.all()) != 1 || len(p.events) > 0 {
-				t.Errorf("%s, dry run %v: left %d changes, %d records and the events %q", name, dryRun, s.changes-changes, len(s.all()), p.events)
+				t.Errorf("%s, dry run %v: left %d changes, %d records and the events %q", name, dryRun,
+					s.changes-changes, len(s.all()), p.events)
 			}
 		}
 	}
 }
 
 func TestADryRunOfARepeatShowsWhatItWouldChangeAndLeavesNothing(t *testing.T) {
-	for phase, fails := range map[postern.DeliveryPhase]error{"Failed": errors.New("frozen"), "Pending": unavailable(t), "Applied": nil} {
-		s := &shelf{}
+	for phase, fails := range map[postern.DeliveryPhase]error{
+		"Failed": errors.New("frozen"), "Pending": unavailable(t), "Applied": nil,
+	} {
+		s := &memoryRecords{}
 		p := pipelineOn(s)
 		p.writeErr = fails
 		first := once(t, p)
@@ -208,7 +221,7 @@ func TestADryRunOfARepeatShowsWhatItWouldChangeAndLeavesNothing(t *testing.T) {
 }
 
 func TestARepeatedFailureDoesNotStoreTheRecordAnewEachTime(t *testing.T) {
-	s := &shelf{}
+	s := &memoryRecords{}
 	p := pipelineOn(s)
 	p.writeErr = errors.New("frozen")
 	once(t, p)
@@ -216,7 +229,7 @@ func TestARepeatedFailureDoesNotStoreTheRecordAnewEachTime(t *testing.T) {
 	for range 50 {
 		_, _ = repeat(t, p)
 	}
-	if got := s.updates - updates; got > 1 { // which counts the first of them
+	if got := s.updates - updates; got > 1 { // one counts the first repeat
 		t.Errorf("50 repeats cost %d updates", got)
 	}
 	p.Drain()
@@ -225,7 +238,7 @@ func TestARepeatedFailureDoesNotStoreTheRecordAnewEachTime(t *testing.T) {
 	}
 }
 
-// Nothing was promised then, and nothing written: the sender must send it again.
+// Nothing was recorded or written, so the sender must send it again.
 func TestWhatCannotBeLookedUpIsNotWritten(t *testing.T) {
 	p := newDefaultPipeline()
 	p.onGet = func() (*postern.WebhookDelivery, error) { return nil, errors.New("etcd is gone") }
@@ -239,9 +252,9 @@ func TestWhatCannotBeLookedUpIsNotWritten(t *testing.T) {
 	}
 }
 
-// An id is the sender's: of an unauthenticated delivery, nothing is said of those that came before.
+// The sender chooses the id, so an unauthenticated delivery must learn nothing about earlier ones.
 func TestARepeatIsVerifiedAndAdmittedAsAnyOther(t *testing.T) {
-	p := pipelineOn(&shelf{})
+	p := pipelineOn(&memoryRecords{})
 	once(t, p)
 	in := push("d-1", pushed)
 	in.User = nil
@@ -253,7 +266,7 @@ func TestARepeatIsVerifiedAndAdmittedAsAnyOther(t *testing.T) {
 		t.Errorf("denied: got %v", err)
 	}
 	p.Drain()
-	if got := p.Records.(*shelf).all()[0].Status.Repeats; got != nil {
+	if got := p.Records.(*memoryRecords).all()[0].Status.Repeats; got != nil {
 		t.Errorf("counted %+v", got)
 	}
 }

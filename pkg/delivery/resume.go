@@ -20,108 +20,111 @@ import (
 )
 
 const (
-	// Grace is how long after it was recorded a pending delivery may still be under way with whoever answers it, and then
-	// stores what it came to. Whoever took it up earlier might decide otherwise.
-	Grace = answerTimeout + closeTimeout + 2*time.Second
-	// resumeTimeout bounds one more try, to the end of which a target that hangs may go.
+	// GracePeriod is how long after its creation a pending record may still be in use by the replica that answers the
+	// delivery and stores its final status. Until then another replica must not resume it: it might decide otherwise.
+	GracePeriod = answerTimeout + statusTimeout + 2*time.Second
+	// resumeTimeout bounds one retry. A target that hangs may use all of it.
 	resumeTimeout = 30 * time.Second
 )
 
-// ErrStillPending is that of a delivery that has to be tried again later.
+// ErrStillPending means that a delivery has to be retried later.
 var ErrStillPending = errors.New("the delivery is still pending")
 
-// Attempted reports whether whoever answered a pending delivery is done with it. Until then it may be under way.
+// Attempted reports whether the first attempt at a pending delivery is over. Until then it may be in progress.
 func Attempted(delivery *postern.WebhookDelivery) bool { return delivery.Status.Reason != "" }
 
-// Resume tries a pending delivery once more, where it has not come through yet. With giveUp it ends there, as Failed if
-// need be. It changes the delivery that it is given. The error is ErrStillPending, or that of the storage.
+// Resume retries a pending delivery where it is not finished. With giveUp, what is still pending then becomes Failed.
+// It changes the given delivery. The error is ErrStillPending, or from the storage.
 func (d *Deliverer) Resume(ctx context.Context, delivery *postern.WebhookDelivery, giveUp bool) error {
-	ctx, span := d.tracer.Start(ctx, spanResume, trace.WithAttributes(attribute.String(attributeAuditID, delivery.Status.AuditID)))
+	ctx, span := d.tracer.Start(ctx, spanResume,
+		trace.WithAttributes(attribute.String(attributeAuditID, delivery.Status.AuditID)))
 	defer span.End()
-	defer func() { describe(span, delivery, string(delivery.Status.Phase), delivery.Status.Reason) }()
+	defer func() { setSpanAttributes(span, delivery, string(delivery.Status.Phase), delivery.Status.Reason) }()
 	before := delivery.DeepCopy()
-	if status := d.unstored.of(delivery); status != nil && mayEndAs(delivery, status) {
-		endAs(delivery, status)
+	if status := d.unstored.of(delivery); status != nil && mayReplaceStatus(delivery, status) {
+		replaceStatus(delivery, status)
 	}
-	told := delivery.DeepCopy()
-	if told.Status.Phase == postern.DeliveryPending {
-		d.goOn(ctx, delivery, giveUp)
+	answered := delivery.DeepCopy()
+	if answered.Status.Phase == postern.DeliveryPending {
+		d.resumePending(ctx, delivery, giveUp)
 	}
 	if !equality.Semantic.DeepEqual(before.Status, delivery.Status) {
-		ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+		ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 		defer cancel()
 		if _, err := d.storeStatus(ctx, delivery); err != nil {
 			return err
 		}
-		d.report(delivery, resultsNotIn(told.Status.Targets, delivery.Status.Targets))
+		d.recordEvents(delivery, newResults(answered.Status.Targets, delivery.Status.Targets))
 	}
 	d.unstored.forget(delivery)
 	switch {
 	case delivery.Status.Phase == postern.DeliveryPending:
 		return ErrStillPending
-	case told.Status.Phase != postern.DeliveryPending:
+	case answered.Status.Phase != postern.DeliveryPending:
 		klog.FromContext(ctx).Info("Stored the final status of a delivery late", "delivery", klog.KObj(delivery),
-			"outcome", told.Status.Phase)
+			"outcome", answered.Status.Phase)
 		return nil
 	}
 	countResumed(delivery.Status.Phase)
-	klog.FromContext(ctx).Info("Carried out a pending delivery", "delivery", klog.KObj(delivery), "outcome", delivery.Status.Phase,
-		"reason", delivery.Status.Reason, "refs", refsOf(delivery))
+	klog.FromContext(ctx).Info("Completed a pending delivery", "delivery", klog.KObj(delivery),
+		"outcome", delivery.Status.Phase, "reason", delivery.Status.Reason, "refs", refsOf(delivery))
 	return nil
 }
 
-// goOn carries a pending delivery on. What came of its first try is not known if that was cut short.
-func (d *Deliverer) goOn(ctx context.Context, delivery *postern.WebhookDelivery, giveUp bool) {
-	unknown := isFirstUnknown(delivery)
-	tried := d.tryAgain(ctx, delivery)
+// resumePending retries a pending delivery. The outcome of the first attempt is unknown if that was interrupted.
+func (d *Deliverer) resumePending(ctx context.Context, delivery *postern.WebhookDelivery, giveUp bool) {
+	unknown := cutFirstUnknown(delivery)
+	tried := d.retry(ctx, delivery)
 	if giveUp && tried && delivery.Status.Phase == postern.DeliveryPending {
-		d.fail(delivery, nil)
+		d.setFailed(delivery, nil)
 	}
 	if unknown {
-		sayThatFirstIsUnknown(delivery)
+		addFirstUnknown(delivery)
 	}
 }
 
-// tryAgain reports whether its turn came, and so it was tried.
-func (d *Deliverer) tryAgain(ctx context.Context, delivery *postern.WebhookDelivery) (tried bool) {
+// retry reports whether the delivery got a slot, and so was tried.
+func (d *Deliverer) retry(ctx context.Context, delivery *postern.WebhookDelivery) (tried bool) {
 	ctx, cancel := context.WithTimeout(ctx, resumeTimeout)
 	defer cancel()
-	tasks, err := d.tasksOf(ctx, delivery)
+	tasks, err := d.resolve(ctx, delivery)
 	switch {
-	case mayFindLater(err):
+	case isTransient(err):
 		if !Attempted(delivery) {
-			d.pend(delivery, err)
+			d.setPending(delivery, err)
 		}
-		return !errors.As(err, &noTurnError{})
+		return !errors.As(err, &noSlotError{})
 	case apierrors.IsNotFound(err):
-		d.fail(delivery, &refusal{ReasonTargetGone, "there is no such target: it was deleted, or never was"})
+		d.setFailed(delivery, &refusal{ReasonTargetGone, "the target does not exist: it was deleted or never created"})
 		return true
 	case err != nil:
-		d.fail(delivery, &refusal{ReasonTargetRefused, bounded(err.Error())})
+		d.setFailed(delivery, &refusal{ReasonTargetRefused, truncateText(err.Error())})
 		return true
 	}
-	results := d.writeAgain(ctx, notFinished(tasks, delivery.Status.Progress), delivery.Status.Targets)
+	results := d.retryWrites(ctx, notFinished(tasks, delivery.Status.Progress), delivery.Status.Targets)
 	if len(results) == 0 {
 		delivery.Status.Reason, delivery.Status.Targets = "", nil
-		d.ignore(delivery, ReasonNoTarget, unwanted("nothing in this namespace", delivery.Spec.Events))
+		d.setIgnored(delivery, ReasonNoTarget, noMatchMessage("nothing in this namespace", delivery.Spec.Events))
 		return true
 	}
-	conclude(delivery, results, d.Now())
+	setOutcome(delivery, results, d.Now())
 	return true
 }
 
-// writeAgain carries out the tasks that have not come to an end, and returns the results of all, in their order. What is
-// pending as before is left as it was, or each try would store the record anew.
-func (d *Deliverer) writeAgain(ctx context.Context, tasks []task, before []postern.TargetResult) []postern.TargetResult {
-	results, left := resultsSoFarOf(tasks, before)
-	tried := triedIn(results)
-	var places []int // of what is tried again
+// retryWrites executes the tasks that are not finished, and returns the results of all tasks in order. A result that is
+// still pending keeps its old text and time, so that a retry without progress does not update the record.
+func (d *Deliverer) retryWrites(
+	ctx context.Context, tasks []task, before []postern.TargetResult,
+) []postern.TargetResult {
+	results, left := matchResults(tasks, before)
+	tried := triedTargets(results)
+	var places []int // of the retried tasks in results
 	var again []task
 	for i, t := range tasks {
 		if r := results[i]; r.Result == "" || isPending(r) {
 			t.retry = true
-			if tried.Has(nameInProgress(string(t.key.Kind), t.key.Name)) {
-				t.turn = turnOf(tried)
+			if tried.Has(progressName(string(t.key.Kind), t.key.Name)) {
+				t.priority = priorityOf(tried)
 			}
 			places, again = append(places, i), append(again, t)
 		}
@@ -131,35 +134,35 @@ func (d *Deliverer) writeAgain(ctx context.Context, tasks []task, before []poste
 			*result = r
 		}
 	}
-	// What has no task any more is not wanted any more, but was done.
+	// A result without a task was final before its target stopped wanting the ref.
 	return slices.Concat(results, slices.DeleteFunc(left, isPending))
 }
 
 func isPending(r postern.TargetResult) bool { return r.Result == postern.TargetPending }
 
-// resultsSoFarOf returns the result that each task has, if any, and the results that are of no task.
-func resultsSoFarOf(tasks []task, before []postern.TargetResult) (results, left []postern.TargetResult) {
-	type of struct{ kind, name, ref string }
-	places := map[of][]int{}
+// matchResults returns the result of each task, which is zero if there is none, and the results without a task.
+func matchResults(tasks []task, before []postern.TargetResult) (results, left []postern.TargetResult) {
+	type resultKey struct{ kind, name, ref string }
+	places := map[resultKey][]int{}
 	for i, t := range tasks {
-		id := of{string(t.key.Kind), t.key.Name, t.event.Ref}
-		places[id] = append(places[id], i)
+		key := resultKey{string(t.key.Kind), t.key.Name, t.event.Ref}
+		places[key] = append(places[key], i)
 	}
 	results = make([]postern.TargetResult, len(tasks))
 	for _, r := range before {
-		id := of{string(r.Kind), r.Name, r.Ref}
-		if len(places[id]) == 0 {
+		key := resultKey{string(r.Kind), r.Name, r.Ref}
+		if len(places[key]) == 0 {
 			left = append(left, r)
 			continue
 		}
-		// Results that look alike, as of two images with one tag, are in the order of their tasks.
-		results[places[id][0]], places[id] = r, places[id][1:]
+		// Results with the same key, such as of two images with one tag, are in the order of their tasks.
+		results[places[key][0]], places[key] = r, places[key][1:]
 	}
 	return results, left
 }
 
-// fail ends a delivery. What is pending has failed, for a cause or, if that is nil, for what it was pending for.
-func (d *Deliverer) fail(delivery *postern.WebhookDelivery, cause *refusal) {
+// setFailed turns pending results into failed ones, for a cause or, if that is nil, for the reason they were pending.
+func (d *Deliverer) setFailed(delivery *postern.WebhookDelivery, cause *refusal) {
 	status := &delivery.Status
 	if cause == nil && len(status.Targets) == 0 {
 		cause = &refusal{status.Reason, status.Message}
@@ -177,20 +180,20 @@ func (d *Deliverer) fail(delivery *postern.WebhookDelivery, cause *refusal) {
 		}
 	}
 	if len(results) > 0 {
-		conclude(delivery, results, d.Now())
+		setOutcome(delivery, results, d.Now())
 		return
 	}
 	status.Phase, status.Reason, status.Message = postern.DeliveryFailed, cause.reason, cause.message
 	setCondition(delivery, postern.ConditionApplied, metav1.ConditionFalse, cause.reason, cause.message, d.Now())
 }
 
-// resultsSoFar returns the results of a delivery. At a target that was named and could not be found they are pending.
+// resultsSoFar returns the results of a delivery. For a named target that could not be found they are pending.
 func (d *Deliverer) resultsSoFar(delivery *postern.WebhookDelivery) []postern.TargetResult {
 	if len(delivery.Status.Targets) > 0 || delivery.Spec.Target == nil {
 		return slices.Clone(delivery.Status.Targets)
 	}
 	var results []postern.TargetResult
-	for _, t := range tasksAt(keyOf(delivery), delivery.Spec.Events) {
+	for _, t := range tasksForTarget(targetKey(delivery), delivery.Spec.Events) {
 		result := resultOf(t, d.Now())
 		result.Result = postern.TargetPending
 		results = append(results, result)
@@ -198,16 +201,18 @@ func (d *Deliverer) resultsSoFar(delivery *postern.WebhookDelivery) []postern.Ta
 	return results
 }
 
-// resultsNotIn returns the results that are new.
-func resultsNotIn(before, after []postern.TargetResult) []postern.TargetResult {
+// newResults returns the results in after that are not in before.
+func newResults(before, after []postern.TargetResult) []postern.TargetResult {
 	known := map[postern.TargetResult]bool{}
 	for _, r := range before {
 		known[comparableResult(r)] = true
 	}
-	return slices.DeleteFunc(slices.Clone(after), func(r postern.TargetResult) bool { return known[comparableResult(r)] })
+	return slices.DeleteFunc(slices.Clone(after), func(r postern.TargetResult) bool {
+		return known[comparableResult(r)]
+	})
 }
 
-// comparableResult returns a result whose time compares as a value.
+// comparableResult returns a result that can be compared with ==, which compares the location of a time too.
 func comparableResult(r postern.TargetResult) postern.TargetResult {
 	r.Time = metav1.NewTime(time.Unix(0, r.Time.UnixNano()).UTC())
 	return r

@@ -19,39 +19,42 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// Reasons in a delivery's status, beside those of the payload and target packages.
+// Reasons in a delivery's status, in addition to those of the payload and target packages.
 const (
-	// ReasonNothingRequested is that of a delivery that asks for nothing.
+	// ReasonNothingRequested means that the delivery requests nothing.
 	ReasonNothingRequested = "NothingRequested"
-	// ReasonTargetUnavailable is that of a target that could not be written just now.
+	// ReasonTargetUnavailable means that the target can't be written for now.
 	ReasonTargetUnavailable = "TargetUnavailable"
-	// ReasonNotReached is that of a target that there was no time left for yet.
+	// ReasonNotReached means that no time was left for the target.
 	ReasonNotReached = "NotReached"
-	// ReasonTargetRefused is that of a target that can't be written until somebody changes something.
+	// ReasonTargetRefused means that the target can't be written until it, or a policy, is changed.
 	ReasonTargetRefused = "TargetRefused"
-	// ReasonNoTarget is that of a delivery that names no target and that nothing wants.
+	// ReasonNoTarget means that the delivery names no target and that nothing wants it.
 	ReasonNoTarget = "NoTarget"
-	// ReasonOwnSecret is that of a target that takes no secret but its own.
+	// ReasonOwnSecret means that the target accepts only its own secret.
 	ReasonOwnSecret = "OwnSecret"
-	// ReasonTargetGone is that of a target that was deleted after it was found.
+	// ReasonTargetGone means that the target was deleted after it was found.
 	ReasonTargetGone = "TargetGone"
-	// ReasonInvalidConfiguration is that of a target whose owner's wish can't be read.
+	// ReasonInvalidConfiguration means that the configuration on the target is invalid.
 	ReasonInvalidConfiguration = "InvalidConfiguration"
-	// ReasonAlreadyDelivered is that of the answer to a repeat; the record keeps its own.
+	// ReasonAlreadyDelivered is in the answer to a repeat, and not in its record.
 	ReasonAlreadyDelivered = "AlreadyDelivered"
-	// ReasonSomeTargetsFailed is that of a delivery that reached some targets and failed at others.
+	// ReasonSomeTargetsFailed means that the delivery reached some targets and failed at others.
 	ReasonSomeTargetsFailed = "SomeTargetsFailed"
 )
 
-// resultOf starts the result of a task.
+// resultOf returns a result of a task, without its outcome.
 func resultOf(t task, now time.Time) postern.TargetResult {
-	return postern.TargetResult{Kind: postern.TargetKind(t.key.Kind), Name: t.key.Name, Ref: t.event.Ref, Time: metav1.NewTime(now)}
+	return postern.TargetResult{
+		Kind: postern.TargetKind(t.key.Kind), Name: t.key.Name, Ref: t.event.Ref, Time: metav1.NewTime(now),
+	}
 }
 
 func writtenResult(t task, outcome target.Outcome, now time.Time) postern.TargetResult {
 	result := resultOf(t, now)
 	result.UID = outcome.UID
-	result.PreviousRef, result.Reason, result.Message = bounded(outcome.Previous), outcome.Reason, bounded(outcome.Message)
+	result.PreviousRef = truncateText(outcome.Previous)
+	result.Reason, result.Message = outcome.Reason, truncateText(outcome.Message)
 	switch {
 	case outcome.Reason == target.ReasonSuperseded:
 		result.Result = postern.TargetSuperseded
@@ -67,13 +70,13 @@ func writtenResult(t task, outcome target.Outcome, now time.Time) postern.Target
 
 func skippedResult(t task, why refusal, now time.Time) postern.TargetResult {
 	result := resultOf(t, now)
-	result.Result, result.Reason, result.Message = postern.TargetSkipped, why.reason, bounded(why.message)
+	result.Result, result.Reason, result.Message = postern.TargetSkipped, why.reason, truncateText(why.message)
 	return result
 }
 
 func failedResult(t task, err error, now time.Time) postern.TargetResult {
 	result := resultOf(t, now)
-	result.Result, result.Reason, result.Message = postern.TargetFailed, ReasonTargetRefused, bounded(err.Error())
+	result.Result, result.Reason, result.Message = postern.TargetFailed, ReasonTargetRefused, truncateText(err.Error())
 	switch {
 	case target.IsTransient(err):
 		result.Result, result.Reason = postern.TargetPending, ReasonTargetUnavailable
@@ -83,8 +86,8 @@ func failedResult(t task, err error, now time.Time) postern.TargetResult {
 	return result
 }
 
-// errNotReached is that of a target that was not tried in the time that there was.
-var errNotReached = errors.New("there was no time left for the target, which is tried later")
+// errNotReached is the error of a target that was not tried for lack of time.
+var errNotReached = errors.New("there was no time left for the target, which is retried later")
 
 func notReachedResult(t task, now time.Time) postern.TargetResult {
 	result := resultOf(t, now)
@@ -92,10 +95,9 @@ func notReachedResult(t task, now time.Time) postern.TargetResult {
 	return result
 }
 
-// conclude sets the status to what came of the delivery at its targets, of which there is at least one result: pending
-// while any is, failed if it failed anywhere, applied if a target holds what is requested, superseded if one holds
-// something newer, and otherwise ignored.
-func conclude(d *postern.WebhookDelivery, results []postern.TargetResult, now time.Time) {
+// setOutcome sets the status from at least one result: pending if any is pending, failed if any failed, applied if a
+// target holds the ref, superseded if a target holds something newer, and otherwise ignored.
+func setOutcome(d *postern.WebhookDelivery, results []postern.TargetResult, now time.Time) {
 	count := countUnlisted(d.Status.Progress)
 	for _, r := range results {
 		count[r.Result]++
@@ -118,13 +120,13 @@ func conclude(d *postern.WebhookDelivery, results []postern.TargetResult, now ti
 			count[postern.TargetWritten], count[postern.TargetUnchanged], count[postern.TargetSkipped],
 			count[postern.TargetSuperseded], count[postern.TargetPending], count[postern.TargetFailed])
 	}
-	listed, rest := mostTelling(results)
+	listed, rest := selectResults(results)
 	d.Status.Progress = progressAfter(d.Status.Progress, phase, listed, rest)
 	d.Status.Phase, d.Status.Reason, d.Status.Message, d.Status.Targets = phase, reason, message, listed
 	setCondition(d, postern.ConditionApplied, applied, reason, message, now)
 }
 
-// commonReason is the reason that all results have, or else one that sums them up.
+// commonReason returns the reason that all results share, or one for the phase.
 func commonReason(results []postern.TargetResult, phase postern.DeliveryPhase) string {
 	if !slices.ContainsFunc(results, func(r postern.TargetResult) bool { return r.Reason != results[0].Reason }) {
 		return results[0].Reason
@@ -142,17 +144,17 @@ func commonReason(results []postern.TargetResult, phase postern.DeliveryPhase) s
 	return ReasonNoTarget
 }
 
-// maxResults and maxResultBytes, of JSON, bound the results that a record keeps. The rest of the room that a final status
-// has is for messages and conditions.
+// maxResults and maxResultBytes, of JSON, bound the results that a record keeps. The rest of a final status is for
+// messages and conditions.
 const (
 	maxResults     = 1000
 	maxResultBytes = validation.MaxFinalBytes - validation.MaxRecordBytes - 64<<10
 )
 
-// mostTelling returns the results that a record lists, if there are too many those of failed and written targets before
-// others, and the rest.
-func mostTelling(results []postern.TargetResult) (listed, rest []postern.TargetResult) {
-	if fitting(results) == len(results) {
+// selectResults returns the results that a record lists, and the rest. If there are too many, pending, failed and
+// written ones come first.
+func selectResults(results []postern.TargetResult) (listed, rest []postern.TargetResult) {
+	if countFitting(results) == len(results) {
 		return results, nil
 	}
 	order := []postern.TargetResultType{postern.TargetPending, postern.TargetFailed, postern.TargetWritten,
@@ -161,12 +163,12 @@ func mostTelling(results []postern.TargetResult) (listed, rest []postern.TargetR
 	slices.SortStableFunc(ranked, func(a, b postern.TargetResult) int {
 		return slices.Index(order, a.Result) - slices.Index(order, b.Result)
 	})
-	n := fitting(ranked)
+	n := countFitting(ranked)
 	return ranked[:n:n], ranked[n:]
 }
 
-// fitting returns how many of some results, from the first on, a record can keep.
-func fitting(results []postern.TargetResult) int {
+// countFitting returns how many of the results, starting with the first, fit in a record.
+func countFitting(results []postern.TargetResult) int {
 	size := 0
 	for i := range min(len(results), maxResults) {
 		encoded, err := json.Marshal(results[i])
@@ -177,16 +179,49 @@ func fitting(results []postern.TargetResult) int {
 	return min(len(results), maxResults)
 }
 
-// maxTextBytes bounds what a record repeats of a target's annotations and of the API server's errors, of which owners of
-// targets may make any length.
+// maxTextBytes bounds what a record quotes from a target's annotations and from errors of the API server. Owners of
+// targets can make both of any length.
 const maxTextBytes = 1024
 
-func bounded(text string) string { return shorten(text, maxTextBytes) }
+func truncateText(text string) string { return truncate(text, maxTextBytes) }
 
-// setCondition sets a condition, with its time in whole seconds: JSON keeps no more, and after a mutating policy, which
-// works on JSON, the status must be the same as before.
-func setCondition(d *postern.WebhookDelivery, kind string, status metav1.ConditionStatus, reason, message string, now time.Time) {
+// setCondition sets a condition. It truncates the time to seconds, as JSON does: a mutating policy works on JSON, and
+// the status must be the same afterwards.
+func setCondition(
+	d *postern.WebhookDelivery, kind string, status metav1.ConditionStatus, reason, message string, now time.Time,
+) {
 	meta.SetStatusCondition(&d.Status.Conditions, metav1.Condition{
-		Type: kind, Status: status, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
+		Type: kind, Status: status, Reason: reason, Message: message,
+		LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
 	})
 }
+
+// noMatchMessage returns the message of a delivery that nothing wants. It names what was pushed in the form in which a
+// target has to name it, to reveal a mismatch.
+func noMatchMessage(by string, events []postern.DeliveryEvent) string {
+	if len(events) == 0 {
+		return by + " wants what was pushed"
+	}
+	message := by + " wants " + truncateText(describeEvent(&events[0]))
+	switch others := len(events) - 1; others {
+	case 0:
+		return message
+	case 1:
+		return message + ", or the other ref"
+	default:
+		return message + fmt.Sprintf(", or the %d other refs", others)
+	}
+}
+
+// describeEvent names an image with its registry, and a git ref with its repository if that is known.
+func describeEvent(event *postern.DeliveryEvent) string {
+	switch {
+	case event.Image != nil:
+		return imageName(event.Image) + ":" + event.Ref
+	case event.Repository != "":
+		return event.Ref + " of " + event.Repository
+	}
+	return event.Ref
+}
+
+func imageName(image *postern.ImageReference) string { return image.Host + "/" + image.Repository }

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,7 +34,7 @@ func condition(kind string, status metav1.ConditionStatus, reason, message strin
 
 var verified = condition("Verified", metav1.ConditionTrue, "ServiceAccount", "the sender proved itself")
 
-// result is what came of it at the target plant.
+// result returns the result at the target plant.
 func result(r postern.TargetResult) []postern.TargetResult {
 	r.Kind, r.Name, r.Ref, r.Time = postern.TargetGatewaySync, "plant", "v2.0.0", metav1.NewTime(now)
 	return []postern.TargetResult{r}
@@ -42,84 +43,119 @@ func result(r postern.TargetResult) []postern.TargetResult {
 func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
 	down := unavailable(t)
 	for name, test := range map[string]struct {
-		arrange func(*pipeline, *Incoming)
+		arrange func(*pipeline, *Request)
 		want    postern.WebhookDeliveryStatus
 	}{
 		"written": {
-			func(*pipeline, *Incoming) {},
+			func(*pipeline, *Request) {},
 			postern.WebhookDeliveryStatus{
 				Phase: "Applied", Reason: "Requested", Message: "it was written",
 				Conditions: []metav1.Condition{verified, condition("Applied", "True", "Requested", "it was written")},
-				Targets:    result(postern.TargetResult{PreviousRef: "v1.0.0", Result: "Written", Reason: "Requested", Message: "it was written"}),
+				Targets: result(postern.TargetResult{
+					PreviousRef: "v1.0.0", Result: "Written", Reason: "Requested", Message: "it was written",
+				}),
 			},
 		},
 		"unchanged": {
-			func(p *pipeline, _ *Incoming) {
-				p.outcome = target.Outcome{Previous: "v2.0.0", Held: true, Reason: target.ReasonAlreadyRequested, Message: "it is so already"}
+			func(p *pipeline, _ *Request) {
+				p.outcome = target.Outcome{
+					Previous: "v2.0.0", Held: true, Reason: target.ReasonAlreadyRequested, Message: "it is so already",
+				}
 			},
 			postern.WebhookDeliveryStatus{
 				Phase: "Applied", Reason: "AlreadyRequested", Message: "it is so already",
-				Conditions: []metav1.Condition{verified, condition("Applied", "True", "AlreadyRequested", "it is so already")},
-				Targets:    result(postern.TargetResult{PreviousRef: "v2.0.0", Result: "Unchanged", Reason: "AlreadyRequested", Message: "it is so already"}),
+				Conditions: []metav1.Condition{
+					verified, condition("Applied", "True", "AlreadyRequested", "it is so already"),
+				},
+				Targets: result(postern.TargetResult{
+					PreviousRef: "v2.0.0", Result: "Unchanged", Reason: "AlreadyRequested", Message: "it is so already",
+				}),
 			},
 		},
 		"not wanted": {
-			func(p *pipeline, _ *Incoming) {
-				p.outcome = target.Outcome{Previous: "v1.0.0", Reason: target.ReasonNotApplicable, Message: "it can't hold that"}
+			func(p *pipeline, _ *Request) {
+				p.outcome = target.Outcome{
+					Previous: "v1.0.0", Reason: target.ReasonNotApplicable, Message: "it can't hold that",
+				}
 			},
 			postern.WebhookDeliveryStatus{
 				Phase: "Ignored", Reason: "NotApplicable", Message: "it can't hold that",
-				Conditions: []metav1.Condition{verified, condition("Applied", "False", "NotApplicable", "it can't hold that")},
-				Targets:    result(postern.TargetResult{PreviousRef: "v1.0.0", Result: "Skipped", Reason: "NotApplicable", Message: "it can't hold that"}),
+				Conditions: []metav1.Condition{
+					verified, condition("Applied", "False", "NotApplicable", "it can't hold that"),
+				},
+				Targets: result(postern.TargetResult{
+					PreviousRef: "v1.0.0", Result: "Skipped", Reason: "NotApplicable", Message: "it can't hold that",
+				}),
 			},
 		},
 		"refused": {
-			func(p *pipeline, _ *Incoming) { p.writeErr = errors.New("a policy says no") },
+			func(p *pipeline, _ *Request) { p.writeErr = errors.New("a policy says no") },
 			postern.WebhookDeliveryStatus{
 				Phase: "Failed", Reason: "TargetRefused", Message: "a policy says no",
-				Conditions: []metav1.Condition{verified, condition("Applied", "False", "TargetRefused", "a policy says no")},
-				Targets:    result(postern.TargetResult{Result: "Failed", Reason: "TargetRefused", Message: "a policy says no"}),
+				Conditions: []metav1.Condition{
+					verified, condition("Applied", "False", "TargetRefused", "a policy says no"),
+				},
+				Targets: result(postern.TargetResult{
+					Result: "Failed", Reason: "TargetRefused", Message: "a policy says no",
+				}),
 			},
 		},
 		"unavailable": {
-			func(p *pipeline, _ *Incoming) { p.writeErr = down },
+			func(p *pipeline, _ *Request) { p.writeErr = down },
 			postern.WebhookDeliveryStatus{
 				Phase: "Pending", Reason: "TargetUnavailable", Message: down.Error(),
-				Conditions: []metav1.Condition{verified, condition("Applied", "False", "TargetUnavailable", down.Error())},
-				Targets:    result(postern.TargetResult{Result: "Pending", Reason: "TargetUnavailable", Message: down.Error()}),
+				Conditions: []metav1.Condition{
+					verified, condition("Applied", "False", "TargetUnavailable", down.Error()),
+				},
+				Targets: result(postern.TargetResult{
+					Result: "Pending", Reason: "TargetUnavailable", Message: down.Error(),
+				}),
 			},
 		},
 		"outdated": {
-			func(p *pipeline, _ *Incoming) {
-				p.outcome = target.Outcome{Previous: "v3.0.0", Reason: target.ReasonSuperseded, Message: "it holds something newer"}
+			func(p *pipeline, _ *Request) {
+				p.outcome = target.Outcome{
+					Previous: "v3.0.0", Reason: target.ReasonSuperseded, Message: "it holds something newer",
+				}
 			},
 			postern.WebhookDeliveryStatus{
 				Phase: "Superseded", Reason: "Superseded", Message: "it holds something newer",
-				Conditions: []metav1.Condition{verified, condition("Applied", "False", "Superseded", "it holds something newer")},
-				Targets:    result(postern.TargetResult{PreviousRef: "v3.0.0", Result: "Superseded", Reason: "Superseded", Message: "it holds something newer"}),
+				Conditions: []metav1.Condition{
+					verified, condition("Applied", "False", "Superseded", "it holds something newer"),
+				},
+				Targets: result(postern.TargetResult{
+					PreviousRef: "v3.0.0", Result: "Superseded", Reason: "Superseded",
+					Message: "it holds something newer",
+				}),
 			},
 		},
-		"not to be found just now": {
-			func(p *pipeline, _ *Incoming) { p.resolveErr = down },
+		"not found for now": {
+			func(p *pipeline, _ *Request) { p.resolveErr = down },
 			postern.WebhookDeliveryStatus{
 				Phase: "Pending", Reason: "TargetUnavailable", Message: down.Error(),
-				Conditions: []metav1.Condition{verified, condition("Applied", "False", "TargetUnavailable", down.Error())},
+				Conditions: []metav1.Condition{
+					verified, condition("Applied", "False", "TargetUnavailable", down.Error()),
+				},
 			},
 		},
 		"asks for nothing": {
-			func(_ *pipeline, in *Incoming) { *in = ping() },
+			func(_ *pipeline, in *Request) { *in = ping() },
 			postern.WebhookDeliveryStatus{
 				Phase: "Ignored", Reason: "Ping", Message: "GitHub tests the webhook",
-				Conditions: []metav1.Condition{verified, condition("Applied", "False", "Ping", "GitHub tests the webhook")},
+				Conditions: []metav1.Condition{
+					verified, condition("Applied", "False", "Ping", "GitHub tests the webhook"),
+				},
 			},
 		},
 		"admission leaves nothing": {
-			func(p *pipeline, _ *Incoming) {
+			func(p *pipeline, _ *Request) {
 				p.onMutate = func(d *postern.WebhookDelivery) error { d.Spec.Events = nil; return nil }
 			},
 			postern.WebhookDeliveryStatus{
 				Phase: "Ignored", Reason: "NothingRequested", Message: "admission left nothing to request",
-				Conditions: []metav1.Condition{verified, condition("Applied", "False", "NothingRequested", "admission left nothing to request")},
+				Conditions: []metav1.Condition{
+					verified, condition("Applied", "False", "NothingRequested", "admission left nothing to request"),
+				},
 			},
 		},
 	} {
@@ -137,7 +173,9 @@ func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
 
 			digest := sha256.Sum256(in.Body)
 			test.want.Sender = &postern.Sender{Name: ci.Name, Method: "ServiceAccount"}
-			test.want.Payload = &postern.PayloadDigest{SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(in.Body))}
+			test.want.Payload = &postern.PayloadDigest{
+				SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(in.Body)),
+			}
 			test.want.AuditID = "audit-1"
 			test.want.ReceivedTime = &metav1.MicroTime{Time: received}
 			if diff := cmp.Diff(test.want, got); diff != "" {
@@ -152,7 +190,9 @@ func TestADryRunShowsWhatWouldBeDone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := result(postern.TargetResult{PreviousRef: "v1.0.0", Result: "Written", Reason: "Requested", Message: "it was written"})
+	want := result(postern.TargetResult{
+		PreviousRef: "v1.0.0", Result: "Written", Reason: "Requested", Message: "it was written",
+	})
 	if diff := cmp.Diff(want, delivered.Status.Targets); diff != "" {
 		t.Errorf("targets (-want +got):\n%s", diff)
 	}
@@ -162,18 +202,19 @@ func TestVerifiedTellsWhetherTheSenderProvedItself(t *testing.T) {
 	body := []byte(`{"ref":"v2.0.0"}`)
 	for name, test := range map[string]struct {
 		namespace string
-		in        Incoming
+		in        Request
 		sender    string
 		want      metav1.Condition
 	}{
-		"by identity": {"demo", Incoming{Body: body, User: ci}, ci.Name, verified},
+		"by identity": {"demo", Request{Body: body, User: ci}, ci.Name, verified},
 		"by signature": {
-			"demo", Incoming{Body: body, Header: http.Header{"X-Hub-Signature-256": {sign(body)}}}, "system:anonymous",
+			"demo", Request{Body: body, Header: http.Header{"X-Hub-Signature-256": {sign(body)}}}, "system:anonymous",
 			condition("Verified", "True", "HMAC", "the sender proved itself"),
 		},
-		"not at all, where nobody asks": {
-			"open", Incoming{Body: body}, "system:anonymous",
-			condition("Verified", "False", "None", "no secret is required of this delivery, and the sender showed none that counts"),
+		"not at all, where no secret is required": {
+			"open", Request{Body: body}, "system:anonymous",
+			condition("Verified", "False", "None",
+				"no secret is required for this delivery, and the sender presented no valid one"),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -186,14 +227,15 @@ func TestVerifiedTellsWhetherTheSenderProvedItself(t *testing.T) {
 			if diff := cmp.Diff([]metav1.Condition{test.want}, d.Status.Conditions); diff != "" {
 				t.Errorf("conditions (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(&postern.Sender{Name: test.sender, Method: test.want.Reason}, d.Status.Sender); diff != "" {
+			if diff := cmp.Diff(&postern.Sender{Name: test.sender, Method: test.want.Reason},
+				d.Status.Sender); diff != "" {
 				t.Errorf("sender (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// Mutating policies work on JSON, which keeps no fractions of a second. What they did not change must pass for unchanged.
+// Mutating policies work on JSON, which drops fractions of a second. An unchanged status must compare as unchanged.
 func TestAdmissionMayTurnADeliveryIntoJSONAndBack(t *testing.T) {
 	scheme := runtime.NewScheme()
 	install.Install(scheme)
@@ -209,5 +251,30 @@ func TestAdmissionMayTurnADeliveryIntoJSONAndBack(t *testing.T) {
 	}
 	if _, err := p.Deliver(t.Context(), toPlant(), release(), false); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestUnwantedPushIsNamedAsTargetsNameIt(t *testing.T) {
+	image := postern.DeliveryEvent{
+		Ref: "1.2.3",
+		Image: &postern.ImageReference{
+			Host: "docker.io", Repository: "library/nginx", Tag: "1.2.3", Digest: "sha256:0a",
+		},
+	}
+	commit := postern.DeliveryEvent{Ref: "main", Repository: "https://github.com/acme/plant.git"}
+	alone := postern.DeliveryEvent{Ref: "v2.0.0"}
+	long := postern.DeliveryEvent{Ref: strings.Repeat("x", 2*maxTextBytes)}
+	for want, events := range map[string][]postern.DeliveryEvent{
+		"nothing wants what was pushed":                                     nil,
+		"nothing wants docker.io/library/nginx:1.2.3":                       {image},
+		"nothing wants main of https://github.com/acme/plant.git":           {commit},
+		"nothing wants v2.0.0":                                              {alone},
+		"nothing wants v2.0.0, or the other ref":                            {alone, commit},
+		"nothing wants docker.io/library/nginx:1.2.3, or the 2 other refs":  {image, alone, commit},
+		"nothing wants " + strings.Repeat("x", maxTextBytes-len("…")) + "…": {long},
+	} {
+		if got := noMatchMessage("nothing", events); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"postern.dev/postern/apis/postern/validation"
 )
 
-// checkStorable returns an error, ready to be answered, for a delivery of which no record can ever be made. It comes
-// before anything is written to a target, since a record is stored while that is done.
+// checkStorable returns an error for the client if no record of a delivery can be stored. It is called before targets
+// are written, which may happen concurrently with recording.
 func checkStorable(d *postern.WebhookDelivery) error {
 	if errs := validation.ValidateRecord(d); len(errs) > 0 {
 		return invalid(d, errs)
@@ -24,7 +24,7 @@ func checkStorable(d *postern.WebhookDelivery) error {
 	return validation.CheckSize(d)
 }
 
-// invalid answers 422. It repeats the name of a delivery only if it is one.
+// invalid returns 422. It quotes the name of a delivery only if the name is valid.
 func invalid(d *postern.WebhookDelivery, errs field.ErrorList) error {
 	name := d.Name
 	if slices.ContainsFunc(errs, func(err *field.Error) bool { return err.Field == "metadata.name" }) {
@@ -33,11 +33,13 @@ func invalid(d *postern.WebhookDelivery, errs field.ErrorList) error {
 	return apierrors.NewInvalid(postern.Kind("WebhookDelivery"), name, errs)
 }
 
-// storeStatus stores the status of a record, without results for which there is no room: what came of a delivery is
-// stored in any case, or it would be tried again until the record expires. It returns the record as stored.
-func (d *Deliverer) storeStatus(ctx context.Context, delivery *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
-	stored, err := d.Records.UpdateStatus(ctx, fitted(delivery, validation.MaxFinalBytes))
-	// A record may be older than the bounds, or the etcd take less than it does by default.
+// storeStatus stores the status of a record, without the results that do not fit. The outcome must be stored in any
+// case: otherwise the delivery would be retried until the record expires. It returns the record as stored.
+func (d *Deliverer) storeStatus(
+	ctx context.Context, delivery *postern.WebhookDelivery,
+) (*postern.WebhookDelivery, error) {
+	stored, err := d.Records.UpdateStatus(ctx, fitSize(delivery, validation.MaxFinalBytes))
+	// A record may be older than the limits, or etcd's request limit lower than its default.
 	for _, cut := range []func(*postern.WebhookDelivery){withoutResults, withoutDetails, withoutAnnotations} {
 		if !isTooLarge(err) {
 			return stored, err
@@ -46,7 +48,8 @@ func (d *Deliverer) storeStatus(ctx context.Context, delivery *postern.WebhookDe
 		cut(delivery)
 		stored, err = d.Records.UpdateStatus(ctx, delivery)
 		if err == nil {
-			klog.FromContext(ctx).Info("Stored the status of a delivery in part, since the record is too large", "delivery", klog.KObj(delivery))
+			klog.FromContext(ctx).Info("Stored the status of a delivery in part, since the record is too large",
+				"delivery", klog.KObj(delivery))
 		}
 	}
 	return stored, err
@@ -54,8 +57,8 @@ func (d *Deliverer) storeStatus(ctx context.Context, delivery *postern.WebhookDe
 
 func isTooLarge(err error) bool { return err != nil && apierrors.IsRequestEntityTooLargeError(err) }
 
-// fitted returns the delivery, or a copy with as many of its results, from the first on, as leave it below a size.
-func fitted(delivery *postern.WebhookDelivery, maxBytes int) *postern.WebhookDelivery {
+// fitSize returns the delivery, or a copy without its last results, so that its JSON has at most maxBytes if possible.
+func fitSize(delivery *postern.WebhookDelivery, maxBytes int) *postern.WebhookDelivery {
 	results := delivery.Status.Targets
 	size, err := validation.EncodedBytes(delivery)
 	if err != nil || size <= maxBytes || len(results) == 0 {
@@ -72,19 +75,19 @@ func fitted(delivery *postern.WebhookDelivery, maxBytes int) *postern.WebhookDel
 	return &fitting
 }
 
-// withoutResults drops what came of the delivery at each target. The phase, which sums that up, stays.
+// withoutResults drops the results. The phase, which summarizes them, stays.
 func withoutResults(d *postern.WebhookDelivery) {
 	d.Status.Targets = nil
-	d.Status.Message = shorten(d.Status.Message, maxTextBytes/4)
+	d.Status.Message = truncate(d.Status.Message, maxTextBytes/4)
 }
 
-// withoutDetails leaves the phase, and why.
+// withoutDetails keeps only the phase and the reason.
 func withoutDetails(d *postern.WebhookDelivery) {
 	withoutResults(d)
 	d.Status.Message, d.Status.Conditions = "", nil
 }
 
-// withoutAnnotations drops what is the client's own and that nothing here reads.
+// withoutAnnotations also drops the client's annotations and labels, which Postern does not read.
 func withoutAnnotations(d *postern.WebhookDelivery) {
 	withoutDetails(d)
 	d.Annotations, d.Labels = nil, nil

@@ -22,19 +22,27 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// What can never be stored is refused before a target is written, with an error that does not tell to send it again.
+// A delivery that can never be stored is refused before a target is written, with an error that does not ask to retry.
 func TestADeliveryThatCanNeverBeRecordedIsRefusedBeforeAnythingIsWritten(t *testing.T) {
 	for name, test := range map[string]struct {
 		spoil func(*postern.WebhookDelivery)
 		code  int32
 	}{
-		"too large in JSON":    {func(d *postern.WebhookDelivery) { d.Annotations = map[string]string{"x": strings.Repeat("&", 60<<10)} }, http.StatusRequestEntityTooLarge},
-		"a label that is none": {func(d *postern.WebhookDelivery) { d.Labels = map[string]string{"a b": "c"} }, http.StatusUnprocessableEntity},
-		"a name that is none":  {func(d *postern.WebhookDelivery) { d.Name = "two words" }, http.StatusUnprocessableEntity},
+		"too large in JSON": {
+			func(d *postern.WebhookDelivery) { d.Annotations = map[string]string{"x": strings.Repeat("&", 60<<10)} },
+			http.StatusRequestEntityTooLarge,
+		},
+		"an invalid label": {
+			func(d *postern.WebhookDelivery) { d.Labels = map[string]string{"a b": "c"} },
+			http.StatusUnprocessableEntity,
+		},
+		"an invalid name": {
+			func(d *postern.WebhookDelivery) { d.Name = "two words" }, http.StatusUnprocessableEntity,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for way, carry := range map[string]func(*pipeline, *postern.WebhookDelivery) error{
-				"as it comes in": func(p *pipeline, d *postern.WebhookDelivery) error {
+				"as a webhook": func(p *pipeline, d *postern.WebhookDelivery) error {
 					test.spoil(d)
 					_, err := p.Deliver(t.Context(), d, release(), false)
 					return err
@@ -44,8 +52,8 @@ func TestADeliveryThatCanNeverBeRecordedIsRefusedBeforeAnythingIsWritten(t *test
 					if err := p.ReceiveObject(t.Context(), d, ci, ""); err != nil {
 						t.Fatal(err)
 					}
-					test.spoil(d) // as a policy may
-					_, err := p.Carry(t.Context(), d, false)
+					test.spoil(d) // like an admission policy
+					_, err := p.Execute(t.Context(), d, false)
 					return err
 				},
 			} {
@@ -53,12 +61,12 @@ func TestADeliveryThatCanNeverBeRecordedIsRefusedBeforeAnythingIsWritten(t *test
 				err := carry(p, toPlant())
 				status, ok := err.(apierrors.APIStatus)
 				if !ok || status.Status().Code != test.code {
-					t.Fatalf("%s: got %v, want an answer %d", way, err, test.code)
+					t.Fatalf("%s: got %v, want %d", way, err, test.code)
 				}
 				if seconds, suggested := apierrors.SuggestsClientDelay(err); suggested {
-					t.Errorf("%s: to be sent again after %d s", way, seconds)
+					t.Errorf("%s: got Retry-After %d s", way, seconds)
 				}
-				for _, line := range p.told() {
+				for _, line := range p.calls() {
 					if strings.HasPrefix(line, "write") || strings.HasPrefix(line, "record") {
 						t.Errorf("%s: %s", way, line)
 					}
@@ -76,18 +84,19 @@ func TestAnObjectThatIsNotValidIsToldOfShortly(t *testing.T) {
 	if !apierrors.IsInvalid(err) || len(err.Error()) > 2<<10 {
 		t.Errorf("got an error of %d bytes: %.200v", len(err.Error()), err)
 	}
-	if told := unchecked(d); told.Name != "" || len(told.Spec.Source) > maxToldBytes {
-		t.Errorf("told of %.80q, source of %d bytes", told.Name, len(told.Spec.Source))
+	if redacted := redactInvalid(d); redacted.Name != "" || len(redacted.Spec.Source) > maxQuotedBytes {
+		t.Errorf("got name %.80q, source of %d bytes", redacted.Name, len(redacted.Spec.Source))
 	}
 }
 
-// wide is a delivery with results at n targets, each of which says something that takes much in JSON.
+// deliveryWithResults returns a delivery with n results, each with a message that is large in JSON.
 func deliveryWithResults(n int) *postern.WebhookDelivery {
 	d := toPlant()
 	d.Name = "wide"
 	for i := range n {
 		d.Status.Targets = append(d.Status.Targets, postern.TargetResult{
-			Kind: postern.TargetApplication, Name: fmt.Sprint(i), Result: postern.TargetSkipped, Message: strings.Repeat("&", maxTextBytes),
+			Kind: postern.TargetApplication, Name: fmt.Sprint(i), Result: postern.TargetSkipped,
+			Message: strings.Repeat("&", maxTextBytes),
 		})
 	}
 	return d
@@ -99,23 +108,24 @@ func TestAFinalStatusIsBoundedAsItIsStored(t *testing.T) {
 	p.onUpdate = func(d *postern.WebhookDelivery) error { stored = d.DeepCopy(); return nil }
 	d := deliveryWithResults(900)
 	d.Annotations = map[string]string{"x": strings.Repeat("&", 40<<10)}
-	p.close(t.Context(), d)
+	p.storeFinalStatus(t.Context(), d)
 	size, err := validation.EncodedBytes(stored)
 	if err != nil || size > validation.MaxFinalBytes || len(stored.Status.Targets) == 0 {
 		t.Errorf("%d bytes are stored, with %d results: %v", size, len(stored.Status.Targets), err)
 	}
 	if len(d.Status.Targets) != 900 {
-		t.Error("the delivery that is answered was changed")
+		t.Error("the answered delivery was changed")
 	}
 }
 
-// Older records may be as large as etcd takes, and etcd may be told to take less.
+// Older records may be as large as etcd accepts, and etcd may be configured to accept less.
 func TestARecordThatIsTooLargeForItsFinalStatusEndsAllTheSame(t *testing.T) {
 	tooLarge := apierrors.NewRequestEntityTooLargeError("etcdserver: request is too large")
 	old := func() *postern.WebhookDelivery {
 		d := deliveryWithResults(3)
 		d.Annotations, d.Labels = map[string]string{"x": "&"}, map[string]string{"team": "a"}
-		d.Status.Phase, d.Status.Reason, d.Status.Message = postern.DeliveryApplied, target.ReasonRequested, "it was written"
+		d.Status.Phase, d.Status.Reason = postern.DeliveryApplied, target.ReasonRequested
+		d.Status.Message = "it was written"
 		d.Status.Conditions = []metav1.Condition{condition("Applied", "True", "Requested", "it was written")}
 		return d
 	}
@@ -139,7 +149,7 @@ func TestARecordThatIsTooLargeForItsFinalStatusEndsAllTheSame(t *testing.T) {
 				got = kept{d.Status.Phase, len(d.Status.Targets), len(d.Status.Conditions), len(d.Annotations)}
 				return nil
 			}
-			p.close(t.Context(), old())
+			p.storeFinalStatus(t.Context(), old())
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("stored (-want +got):\n%s", diff)
 			}
@@ -160,7 +170,7 @@ func TestAPendingDeliveryThatIsTooLargeToBeStoredAgainIsNotTriedForEver(t *testi
 	if err := p.Resume(t.Context(), d, false); err != nil {
 		t.Errorf("it is still pending: %v", err)
 	}
-	if got := p.told(); !slices.Contains(got, "update Applied") {
+	if got := p.calls(); !slices.Contains(got, "update Applied") {
 		t.Errorf("got %v", got)
 	}
 }
@@ -176,7 +186,7 @@ func TestADeliveryToANamespaceThatHasItsShareIsRefused(t *testing.T) {
 	if _, err := p.Deliver(t.Context(), toPlant(), release(), false); !apierrors.IsTooManyRequests(err) {
 		t.Errorf("got %v", err)
 	}
-	if got := p.ended(); got != "validate" {
+	if got := p.lastCall(); got != "validate" {
 		t.Errorf("ended with %q, want neither record nor write", got)
 	}
 	other := toPlant()
@@ -186,7 +196,7 @@ func TestADeliveryToANamespaceThatHasItsShareIsRefused(t *testing.T) {
 	}
 }
 
-// busy gives no namespace a turn.
+// busy gives no flow a slot.
 type busy struct{}
 
 func (busy) Begin(context.Context, fairness.Flow) (end func(), err error) {
@@ -194,33 +204,34 @@ func (busy) Begin(context.Context, fairness.Flow) (end func(), err error) {
 }
 
 func (busy) Await(context.Context, fairness.Flow) (end func(), err error) {
-	return nil, errors.New("too much else is being worked on")
+	return nil, errors.New("no free slot")
 }
 
 func TestARequestThatHasNoTurnIsToldToComeAgain(t *testing.T) {
 	p := newDefaultPipeline()
 	p.Work = busy{}
 	if _, err := p.Deliver(t.Context(), toPlant(), release(), false); !apierrors.IsTooManyRequests(err) {
-		t.Errorf("got %v, want an answer 429", err)
+		t.Errorf("got %v, want 429", err)
 	}
 }
 
-// Its sender has proved itself. To answer 429 would make a sender repeat what other namespaces have taken.
+// The sender is verified. A 429 would make it repeat what other namespaces have accepted.
 func TestAVerifiedDeliveryWhoseTargetsWaitForTheirTurnIsPending(t *testing.T) {
 	p := newDefaultPipeline()
 	p.Work = busy{}
 	d := toAll()
 	d.Spec.Events, d.Status.Sender = unfinished().Spec.Events, unfinished().Status.Sender
-	recorded, err := p.Carry(t.Context(), d, false)
-	if err != nil || recorded.Status.Phase != postern.DeliveryPending || recorded.Status.Reason != ReasonTargetUnavailable {
-		t.Errorf("got %+v, %v; want that it is pending", recorded, err)
+	recorded, err := p.Execute(t.Context(), d, false)
+	if err != nil || recorded.Status.Phase != postern.DeliveryPending ||
+		recorded.Status.Reason != ReasonTargetUnavailable {
+		t.Errorf("got %+v, %v; want a pending delivery", recorded, err)
 	}
-	if _, err := p.Carry(t.Context(), d.DeepCopy(), true); !apierrors.IsServiceUnavailable(err) {
-		t.Errorf("a dry run: got %v, want an answer 503", err)
+	if _, err := p.Execute(t.Context(), d.DeepCopy(), true); !apierrors.IsServiceUnavailable(err) {
+		t.Errorf("a dry run: got %v, want 503", err)
 	}
 }
 
-// Its last try is one that has its turn.
+// The last retry must be one that gets a slot.
 func TestAPendingDeliveryIsNotGivenUpBeforeItsTurn(t *testing.T) {
 	for name, pending := range map[string]*postern.WebhookDelivery{
 		"never tried": unfinished(), "tried": unfinished(at("shop", postern.TargetPending, ReasonTargetUnavailable)),
@@ -228,7 +239,8 @@ func TestAPendingDeliveryIsNotGivenUpBeforeItsTurn(t *testing.T) {
 		p := newDefaultPipeline()
 		p.Work = busy{}
 		for _, giveUp := range []bool{false, true} {
-			if err := p.Resume(t.Context(), pending, giveUp); !errors.Is(err, ErrStillPending) || pending.Status.Phase != postern.DeliveryPending {
+			if err := p.Resume(t.Context(), pending, giveUp); !errors.Is(err, ErrStillPending) ||
+				pending.Status.Phase != postern.DeliveryPending {
 				t.Errorf("%s, give up %t: got %v, and it is %s", name, giveUp, err, pending.Status.Phase)
 			}
 		}

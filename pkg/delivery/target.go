@@ -17,14 +17,14 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// retryAfterSeconds is when a sender is told to try again: the pause that the kube-apiserver, too, asks for.
+// retryAfterSeconds is when a sender may send a delivery again. The kube-apiserver uses the same value.
 const retryAfterSeconds = 1
 
-func keyOf(d *postern.WebhookDelivery) target.Key {
+func targetKey(d *postern.WebhookDelivery) target.Key {
 	return target.Key{Kind: target.Kind(d.Spec.Target.Kind), Namespace: d.Namespace, Name: d.Spec.Target.Name}
 }
 
-// credentialTarget is a target as credentials know it.
+// credentialTarget returns the key as a credential.Target.
 func credentialTarget(key target.Key) *credential.Target {
 	resource := credential.ResourceGatewaySyncs
 	if key.Kind == target.KindApplication {
@@ -33,7 +33,7 @@ func credentialTarget(key target.Key) *credential.Target {
 	return &credential.Target{Resource: resource, Name: key.Name}
 }
 
-// request is what a task asks of its target.
+// request returns the request of a task to its target.
 func (t task) request(now time.Time) target.Request {
 	e := t.event
 	r := target.Request{
@@ -43,7 +43,7 @@ func (t task) request(now time.Time) target.Request {
 	}
 	if e.Time != nil {
 		r.EventTime = e.Time.Time
-		// A sender whose clock is wrong, or who lies, must not outdate what others ask for later. Many tell whole seconds.
+		// A sender with a wrong or false time must not supersede later requests. Many senders give whole seconds.
 		if r.EventTime.After(t.received) {
 			r.EventTime = t.received.Truncate(time.Second)
 		}
@@ -54,28 +54,29 @@ func (t task) request(now time.Time) target.Request {
 	return r
 }
 
-// answerFor turns a failure at the target into an answer: 404 where there is none, 503 where sending again may help, and
-// 500 where somebody has to change something first.
+// answerFor returns the answer to a failure at the target: 404 if it does not exist, 503 if sending again may help, and
+// 500 if something has to be changed first.
 func answerFor(err error) error {
 	switch {
 	case apierrors.IsNotFound(err):
 		return statusError(http.StatusNotFound, metav1.StatusReasonNotFound, err.Error())
-	case mayFindLater(err):
-		return answerUnavailable("the target could not be written just now", err)
+	case isTransient(err):
+		return answerUnavailable("the target can't be written now", err)
 	}
-	return statusError(http.StatusInternalServerError, metav1.StatusReasonInternalError, "the target can't be written: "+err.Error())
+	return statusError(http.StatusInternalServerError, metav1.StatusReasonInternalError,
+		"the target can't be written: "+err.Error())
 }
 
-// answerForRecord turns a failure of the storage into an answer. What the storage has against the record stays as it is.
+// answerForRecord returns the answer to a storage failure. It passes on the storage's objections to the record.
 func answerForRecord(err error) error {
 	var status apierrors.APIStatus
 	if err == nil || errors.As(err, &status) && status.Status().Code < http.StatusInternalServerError {
 		return err
 	}
-	return answerUnavailable("the delivery could not be recorded just now", err)
+	return answerUnavailable("the delivery can't be recorded now", err)
 }
 
-// answerUnavailable answers 503, and when to send the webhook again.
+// answerUnavailable returns 503 with the time after which to send the webhook again.
 func answerUnavailable(what string, err error) error {
 	answer := apierrors.NewServiceUnavailable(what + ", send the webhook again: " + err.Error())
 	answer.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retryAfterSeconds}

@@ -14,17 +14,17 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// instrumentation is the name under which spans are made.
+// instrumentation is the name of the tracer.
 const instrumentation = "postern.dev/postern/pkg/delivery"
 
-// Spans of a whole delivery. One that is created as an object has the framework's span "Create" in their place.
+// Spans of a whole delivery. A delivery that is created as an object has the framework's span "Create" instead.
 const (
 	spanDeliver   = "Deliver"
 	spanRedeliver = "Redeliver"
 	spanResume    = "Resume"
 )
 
-// Attributes of these spans. None holds what a payload says, or what proves a sender.
+// Attributes of these spans. None contains text from a payload or a credential.
 const (
 	attributeNamespace  = "postern.namespace"
 	attributeSource     = "postern.source"
@@ -34,14 +34,13 @@ const (
 	attributeDelivery   = "postern.delivery"
 	attributeOutcome    = "postern.outcome"
 	attributeReason     = "postern.reason"
-	// attributeAuditID is named as the framework's, which has it on the span of each request. A delivery that is taken up
-	// again is found by it with the request that brought it.
+	// attributeAuditID has the framework's name on request spans. It links a resumed delivery to its request.
 	attributeAuditID = "audit-id"
 )
 
-// startStage starts the clock and the span of a stage; call what it returns when the stage is over.
+// startStage starts the clock and the span of a stage. Call done at the end of the stage.
 //
-// The tracer is that of the span around it, so that without one, as by default, there is nothing to pay for.
+// It uses the tracer of the enclosing span, so it costs nothing without one, which is the default.
 func startStage(ctx context.Context, stage string) (inStage context.Context, done func()) {
 	start := time.Now()
 	ctx, span := trace.SpanFromContext(ctx).TracerProvider().Tracer(instrumentation).Start(ctx, stage)
@@ -51,8 +50,8 @@ func startStage(ctx context.Context, stage string) (inStage context.Context, don
 	}
 }
 
-// describe says on a span what came of a delivery. The text of an error stays away: it may repeat what the sender sent.
-func describe(span trace.Span, delivery *postern.WebhookDelivery, outcome, reason string) {
+// setSpanAttributes sets the outcome of a delivery on a span. It omits error texts, which may quote the request.
+func setSpanAttributes(span trace.Span, delivery *postern.WebhookDelivery, outcome, reason string) {
 	if !span.IsRecording() {
 		return
 	}
@@ -67,7 +66,8 @@ func describe(span trace.Span, delivery *postern.WebhookDelivery, outcome, reaso
 		attributes = append(attributes, attribute.String(attributeMethod, sender.Method))
 	}
 	if t := delivery.Spec.Target; t != nil {
-		attributes = append(attributes, attribute.String(attributeTargetKind, string(t.Kind)), attribute.String(attributeTargetName, t.Name))
+		attributes = append(attributes,
+			attribute.String(attributeTargetKind, string(t.Kind)), attribute.String(attributeTargetName, t.Name))
 	}
 	span.SetAttributes(attributes...)
 	if outcome == string(postern.DeliveryFailed) || outcome == outcomeUnavailable {

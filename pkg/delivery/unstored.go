@@ -14,18 +14,17 @@ import (
 )
 
 const (
-	// maxUnstored and maxUnstoredBytes bound how many statuses are kept that could not be stored, and the JSON of each. A
+	// maxUnstored bounds how many statuses are kept that could not be stored, and maxUnstoredBytes the JSON of each. A
 	// larger one is kept without its results.
 	maxUnstored, maxUnstoredBytes = 1024, 16 << 10
 
-	// firstUnknown ends the message of a record that was cut short and then did not end as Applied.
-	firstUnknown = "; what the first try came to is not known, since it could not be stored"
+	// firstUnknown ends the message of a record whose first attempt was interrupted and that is not Applied.
+	firstUnknown = "; the outcome of the first attempt is unknown, because it could not be stored"
 )
 
-// unstored are what deliveries were answered with that could not be stored, by UID of their records, which go on to
-// say that they are under way. When they are taken up again in this process, they end as they were answered: what is
-// decided anew by then, of a target that was changed or is not there any more, may be something else. It is safe for
-// concurrent use.
+// unstored keeps, by the UID of their records, the answers to deliveries whose final status could not be stored. If
+// this process resumes one of them, it stores the status that was answered: a new decision may differ, for example if
+// the target was changed or deleted. It is safe for concurrent use.
 type unstored struct{ statuses *lru.Cache }
 
 func newUnstored() unstored { return unstored{lru.New(maxUnstored)} }
@@ -34,7 +33,7 @@ func newUnstored() unstored { return unstored{lru.New(maxUnstored)} }
 func (u unstored) note(delivery *postern.WebhookDelivery) {
 	kept := delivery.DeepCopy()
 	if encoded, err := json.Marshal(kept.Status.Targets); err != nil || len(encoded) > maxUnstoredBytes {
-		if kept.Status.Phase == postern.DeliveryPending { // it can't go on without them
+		if kept.Status.Phase == postern.DeliveryPending { // it can't be resumed without its results
 			return
 		}
 		withoutResults(kept)
@@ -44,7 +43,7 @@ func (u unstored) note(delivery *postern.WebhookDelivery) {
 	}
 }
 
-// of returns the status that is kept of a delivery, which must not be modified, or nil.
+// of returns the kept status of a delivery, which the caller must not modify, or nil.
 func (u unstored) of(delivery *postern.WebhookDelivery) *postern.WebhookDeliveryStatus {
 	kept, found := u.statuses.Get(delivery.UID)
 	if !found {
@@ -54,26 +53,25 @@ func (u unstored) of(delivery *postern.WebhookDelivery) *postern.WebhookDelivery
 	return &status
 }
 
-// forget drops the status of a delivery, which is stored now.
+// forget drops the status of a delivery once it is stored.
 func (u unstored) forget(delivery *postern.WebhookDelivery) { u.statuses.Remove(delivery.UID) }
 
-// mayEndAs reports whether a record may be made to say what its delivery was answered with: nothing else was said of it
-// since, or that it is pending while it has come to an end.
-func mayEndAs(record *postern.WebhookDelivery, status *postern.WebhookDeliveryStatus) bool {
+// mayReplaceStatus reports whether the status that was answered may replace the status of a record: the record is
+// pending, and either its first attempt is not over or the answer is final.
+func mayReplaceStatus(record *postern.WebhookDelivery, status *postern.WebhookDeliveryStatus) bool {
 	return record.Status.Phase == postern.DeliveryPending &&
 		(!Attempted(record) || status.Phase != postern.DeliveryPending)
 }
 
-// endAs makes a record say what its delivery was answered with.
-func endAs(record *postern.WebhookDelivery, status *postern.WebhookDeliveryStatus) {
+// replaceStatus sets the status that was answered in a record. It keeps the repeats.
+func replaceStatus(record *postern.WebhookDelivery, status *postern.WebhookDeliveryStatus) {
 	repeats := record.Status.Repeats
 	status.DeepCopyInto(&record.Status)
 	record.Status.Repeats = repeats
 }
 
-// sayThatFirstIsUnknown makes a record that was cut short say, unless what it asks for is at its target, that it may
-// have been answered with something else.
-func sayThatFirstIsUnknown(delivery *postern.WebhookDelivery) {
+// addFirstUnknown adds to the message of a delivery that is not Applied that its answer may have been different.
+func addFirstUnknown(delivery *postern.WebhookDelivery) {
 	status := &delivery.Status
 	if status.Phase == postern.DeliveryApplied {
 		return
@@ -84,9 +82,9 @@ func sayThatFirstIsUnknown(delivery *postern.WebhookDelivery) {
 	}
 }
 
-// isFirstUnknown reports whether what the first try of a pending delivery came to is not known. The message that says
-// so is cut off.
-func isFirstUnknown(delivery *postern.WebhookDelivery) (unknown bool) {
+// cutFirstUnknown reports whether the outcome of the first attempt at a pending delivery is unknown. It removes the
+// text that says so from the message.
+func cutFirstUnknown(delivery *postern.WebhookDelivery) (unknown bool) {
 	delivery.Status.Message, unknown = strings.CutSuffix(delivery.Status.Message, firstUnknown)
 	return unknown || !Attempted(delivery)
 }

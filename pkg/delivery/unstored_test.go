@@ -19,47 +19,49 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// brokenShelf does, before it stores a status, what it is told to, which may be to fail.
-type brokenShelf struct {
-	*shelf
+// brokenRecords call before, which may return an error, before they store a status.
+type brokenRecords struct {
+	*memoryRecords
 	before func(delivery *postern.WebhookDelivery) error
 }
 
-func (s *brokenShelf) UpdateStatus(
+func (s *brokenRecords) UpdateStatus(
 	ctx context.Context, delivery *postern.WebhookDelivery,
 ) (*postern.WebhookDelivery, error) {
 	if err := s.before(delivery); err != nil {
 		return nil, err
 	}
-	return s.shelf.UpdateStatus(ctx, delivery)
+	return s.memoryRecords.UpdateStatus(ctx, delivery)
 }
 
-// onBrokenShelf is a pipeline to the Application shop, which wants whatever is pushed.
-func onBrokenShelf(before func(*postern.WebhookDelivery) error) (*pipeline, *brokenShelf) {
-	s := &brokenShelf{&shelf{}, before}
-	p := pipelineOn(s.shelf, func(c *Config) { c.Records = s })
+// pipelineOnBrokenRecords returns a pipeline whose only match is the Application shop.
+func pipelineOnBrokenRecords(before func(*postern.WebhookDelivery) error) (*pipeline, *brokenRecords) {
+	s := &brokenRecords{&memoryRecords{}, before}
+	p := pipelineOn(s.memoryRecords, func(c *Config) { c.Records = s })
 	p.matches = matching("demo", "shop")
 	return p, s
 }
 
-// What would be decided anew may not be what the sender was told.
+// A new decision may differ from the answer to the sender.
 func TestARecordEndsAsItWasAnsweredThoughThatCouldNotBeStored(t *testing.T) {
 	for name, then := range map[string]func(*pipeline){
-		"nothing wants it any more": func(p *pipeline) { p.matches = matching("demo") },
-		"there is a newer version":  func(p *pipeline) { p.outcome = target.Outcome{Reason: "OlderVersion"} },
-		"it is overtaken":           func(p *pipeline) { p.outcome = target.Outcome{Reason: target.ReasonSuperseded} },
-		"its target is deleted":     func(p *pipeline) { p.atTarget = map[string]atTarget{"shop": {err: notFound()}} },
+		"nothing wants it anymore": func(p *pipeline) { p.matches = matching("demo") },
+		"there is a newer version": func(p *pipeline) { p.outcome = target.Outcome{Reason: "OlderVersion"} },
+		"it is superseded":         func(p *pipeline) { p.outcome = target.Outcome{Reason: target.ReasonSuperseded} },
+		"its target is deleted":    func(p *pipeline) { p.atTarget = map[string]atTarget{"shop": {err: notFound()}} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p, s := onBrokenShelf(func(*postern.WebhookDelivery) error { return errors.New("etcd is slow") })
+				p, s := pipelineOnBrokenRecords(func(*postern.WebhookDelivery) error {
+					return errors.New("etcd is slow")
+				})
 				answer, err := p.Deliver(t.Context(), toAll(), release(), false)
 				if err != nil || answer.Status.Phase != postern.DeliveryApplied {
 					t.Fatalf("got %v, %v", answer, err)
 				}
-				advance(Grace)
+				advance(GracePeriod)
 				synctest.Wait()
-				for try := range 2 { // the first of which fails too
+				for try := range 2 { // the first one fails too
 					then(p)
 					record := s.all()[0]
 					if err := p.Resume(t.Context(), record, true); (err != nil) != (try == 0) {
@@ -71,8 +73,8 @@ func TestARecordEndsAsItWasAnsweredThoughThatCouldNotBeStored(t *testing.T) {
 				if fmt.Sprint(got) != fmt.Sprint(want) || len(p.requests) != 1 {
 					t.Errorf("answered %+v, recorded %+v, written %d times", want, got, len(p.requests))
 				}
-				if told := len(p.events); told != 1 {
-					t.Errorf("%d events: %q", told, p.events)
+				if n := len(p.events); n != 1 {
+					t.Errorf("%d events: %q", n, p.events)
 				}
 				p.Drain()
 			})
@@ -83,20 +85,22 @@ func TestARecordEndsAsItWasAnsweredThoughThatCouldNotBeStored(t *testing.T) {
 func TestWhatIsAnsweredAsPendingGoesOnFromThereThoughThatCouldNotBeStored(t *testing.T) {
 	down := unavailable(t)
 	synctest.Test(t, func(t *testing.T) {
-		p, s := onBrokenShelf(func(*postern.WebhookDelivery) error { return errors.New("etcd is slow") })
+		p, s := pipelineOnBrokenRecords(func(*postern.WebhookDelivery) error { return errors.New("etcd is slow") })
 		p.matches = matching("demo", "shop", "slow")
 		p.atTarget = map[string]atTarget{"slow": {err: down}}
 		if _, err := p.Deliver(t.Context(), toAll(), release(), false); err != nil {
 			t.Fatal(err)
 		}
-		advance(Grace)
+		advance(GracePeriod)
 		synctest.Wait()
 		s.before, p.atTarget, p.requests = func(*postern.WebhookDelivery) error { return nil }, nil, nil
 		if err := p.Resume(t.Context(), s.all()[0], false); err != nil {
 			t.Fatal(err)
 		}
-		if got := s.all()[0].Status; got.Phase != postern.DeliveryApplied || len(p.requests) != 1 || len(p.events) != 2 {
-			t.Errorf("the record says %s, %s; written %d times, events %q", got.Phase, got.Message, len(p.requests), p.events)
+		if got := s.all()[0].Status; got.Phase != postern.DeliveryApplied || len(p.requests) != 1 ||
+			len(p.events) != 2 {
+			t.Errorf("the record says %s, %s; written %d times, events %q", got.Phase, got.Message, len(p.requests),
+				p.events)
 		}
 		p.Drain()
 	})
@@ -110,21 +114,21 @@ func TestAFinalStatusIsStoredOnceTheStorageTakesIt(t *testing.T) {
 	isOther := func(r *postern.WebhookDelivery) { r.UID = "another" }
 	for name, test := range map[string]struct {
 		errs  []error                               // of the first tries
-		other func(record *postern.WebhookDelivery) // what another stores before the first try
+		other func(record *postern.WebhookDelivery) // a concurrent update before the first try
 		want  postern.DeliveryPhase
 	}{
-		"at the third try":                 {[]error{passing, passing}, nil, "Applied"},
-		"over what is pending":             {[]error{conflict}, pends, "Applied"},
-		"over what is pending, later":      {[]error{conflict, passing, conflict}, pends, "Applied"},
-		"not over what another has stored": {[]error{conflict}, ends, "Superseded"},
-		"not over what has taken its name": {[]error{conflict}, isOther, "Pending"},
+		"at the third try":                      {[]error{passing, passing}, nil, "Applied"},
+		"over a pending record":                 {[]error{conflict}, pends, "Applied"},
+		"over a pending record, later":          {[]error{conflict, passing, conflict}, pends, "Applied"},
+		"not over a final status":               {[]error{conflict}, ends, "Superseded"},
+		"not over another object with its name": {[]error{conflict}, isOther, "Pending"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var p *pipeline
-				var s *brokenShelf
+				var s *brokenRecords
 				tries := 0
-				p, s = onBrokenShelf(func(*postern.WebhookDelivery) error {
+				p, s = pipelineOnBrokenRecords(func(*postern.WebhookDelivery) error {
 					tries++
 					if tries > len(test.errs) {
 						return nil
@@ -151,8 +155,8 @@ func TestAFinalStatusIsStoredOnceTheStorageTakesIt(t *testing.T) {
 	}
 }
 
-// Only the process that answered knew, and the record of what is overtaken or not wanted by now looks as if it had
-// been so all along.
+// Only the process that answered knows the outcome. The record of a delivery that is now superseded or not wanted looks
+// as if that had been the outcome from the start.
 func TestARecordThatACrashCutShortSaysThatTheFirstTryIsNotKnown(t *testing.T) {
 	down := unavailable(t)
 	for name, test := range map[string]struct {
@@ -160,10 +164,10 @@ func TestARecordThatACrashCutShortSaysThatTheFirstTryIsNotKnown(t *testing.T) {
 		phase   postern.DeliveryPhase
 		said    bool
 	}{
-		"overtaken":            {target.Outcome{Reason: target.ReasonSuperseded, Message: "late"}, "Superseded", true},
-		"behind what it holds": {target.Outcome{Reason: "OlderVersion", Message: "old"}, "Ignored", true},
-		"written":              {newDefaultPipeline().outcome, "Applied", false},
-		"held":                 {target.Outcome{Held: true, Reason: target.ReasonAlreadyRequested}, "Applied", false},
+		"superseded":    {target.Outcome{Reason: target.ReasonSuperseded, Message: "late"}, "Superseded", true},
+		"older version": {target.Outcome{Reason: "OlderVersion", Message: "old"}, "Ignored", true},
+		"written":       {newDefaultPipeline().outcome, "Applied", false},
+		"held":          {target.Outcome{Held: true, Reason: target.ReasonAlreadyRequested}, "Applied", false},
 	} {
 		for _, awayAtFirst := range []bool{false, true} {
 			p, d := newDefaultPipeline(), toNamed(unfinished())
@@ -172,7 +176,7 @@ func TestARecordThatACrashCutShortSaysThatTheFirstTryIsNotKnown(t *testing.T) {
 				p.writeErr = down
 				for range 2 {
 					if err := p.Resume(t.Context(), d, false); !errors.Is(err, ErrStillPending) {
-						t.Fatalf("%s: got %v, want that it is still pending", name, err)
+						t.Fatalf("%s: got %v, want ErrStillPending", name, err)
 					}
 				}
 				p.writeErr = nil
@@ -183,14 +187,14 @@ func TestARecordThatACrashCutShortSaysThatTheFirstTryIsNotKnown(t *testing.T) {
 			condition := meta.FindStatusCondition(d.Status.Conditions, postern.ConditionApplied)
 			said := strings.Count(d.Status.Message, firstUnknown) == 1
 			if d.Status.Phase != test.phase || said != test.said || condition.Message != d.Status.Message {
-				t.Errorf("%s, away at first %t: got %s, %q, and as condition %q",
+				t.Errorf("%s, failing first %t: got %s, %q, and as condition %q",
 					name, awayAtFirst, d.Status.Phase, d.Status.Message, condition.Message)
 			}
 		}
 		p, d := newDefaultPipeline(), toNamed(unfinished(at("plant", "Pending", "TargetUnavailable")))
 		p.outcome = test.outcome
 		if err := p.Resume(t.Context(), d, false); err != nil || strings.Contains(d.Status.Message, firstUnknown) {
-			t.Errorf("%s, what was answered as pending: got %v, %q", name, err, d.Status.Message)
+			t.Errorf("%s, answered as pending: got %v, %q", name, err, d.Status.Message)
 		}
 	}
 }
@@ -208,9 +212,10 @@ func TestTheStatusesThatAreKeptToBeStoredLaterAreBounded(t *testing.T) {
 	first, last, kept := deliveryWithResults(0), deliveryWithResults(0), u.of(large)
 	first.UID, last.UID = "0", types.UID(fmt.Sprint(maxUnstored))
 	if u.of(first) != nil || u.of(last) == nil {
-		t.Errorf("more than %d are kept, or the last is not", maxUnstored)
+		t.Errorf("more than %d statuses are kept, or the last is not", maxUnstored)
 	}
-	if kept == nil || kept.Phase != postern.DeliveryApplied || len(kept.Targets) > 0 || len(large.Status.Targets) != 100 {
-		t.Errorf("of a large one %+v is kept", kept)
+	if kept == nil || kept.Phase != postern.DeliveryApplied || len(kept.Targets) > 0 ||
+		len(large.Status.Targets) != 100 {
+		t.Errorf("got %+v of a large one", kept)
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"postern.dev/postern/apis/postern/validation"
 )
 
-// A record has no room for the names of very many targets, and no result may go missing for want of it.
+// A record has no room for the names of very many targets, but no result may be lost.
 func TestAWideDeliveryWhoseTargetsAreAllAwayFitsInItsRecord(t *testing.T) {
 	const tags, targets = 2, 1200
 	var names []string
@@ -35,7 +35,7 @@ func TestAWideDeliveryWhoseTargetsAreAllAwayFitsInItsRecord(t *testing.T) {
 		if size := len(mustJSON(t, d.Status.Progress)); size > 40<<10 {
 			t.Fatalf("try %d: the progress takes %d bytes", try, size)
 		}
-		if kept := fitted(d, validation.MaxFinalBytes); len(kept.Status.Targets) != len(d.Status.Targets) {
+		if kept := fitSize(d, validation.MaxFinalBytes); len(kept.Status.Targets) != len(d.Status.Targets) {
 			t.Fatalf("try %d: %d results are kept of %d", try, len(kept.Status.Targets), len(d.Status.Targets))
 		}
 		if got := int(d.Status.Progress.Pending) + len(d.Status.Targets); got != tags*targets {
@@ -62,9 +62,9 @@ func TestToConcludeLeavesTheResultsInTheirOrder(t *testing.T) {
 	}
 	before := slices.Clone(results)
 	d := unfinished()
-	conclude(d, results, now)
+	setOutcome(d, results, now)
 	if diff := cmp.Diff(before, results); diff != "" || d.Status.Targets[0].Result != postern.TargetWritten {
-		t.Errorf("the first that is listed is %s; the results were changed (-before +after):\n%s",
+		t.Errorf("the first listed result is %s; the results were changed (-before +after):\n%s",
 			d.Status.Targets[0].Result, diff)
 	}
 }

@@ -20,7 +20,7 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// slowTargets take a while for each target, and end with the context. They want nothing.
+// slowTargets take a while for each target, and stop with the context. They want nothing.
 type slowTargets struct {
 	Targets
 	takes time.Duration
@@ -56,7 +56,7 @@ func (s *slowTargets) Write(ctx context.Context, key target.Key, requests []targ
 	return results
 }
 
-// mustBeFinishedOnce fails if a target was not finished, or was carried out again after it was.
+// mustBeFinishedOnce fails if a target was not finished, or was executed again afterwards.
 func (s *slowTargets) mustBeFinishedOnce(t *testing.T, names []string) {
 	t.Helper()
 	for _, name := range names {
@@ -66,28 +66,31 @@ func (s *slowTargets) mustBeFinishedOnce(t *testing.T, names []string) {
 	}
 }
 
-// wide is a pipeline for pushes of many tags of one image, which many Applications use.
+// wide returns a pipeline for a push of many tags of one image, which many Applications use.
 func wide(late error, names []string, takes time.Duration) (*pipeline, *slowTargets) {
 	p := newDefaultPipeline()
-	slow := &slowTargets{Targets: p.Targets, takes: takes, late: late, finished: map[string]int{}, hangs: map[string]bool{},
+	slow := &slowTargets{Targets: p.Targets, takes: takes, late: late, finished: map[string]int{},
+		hangs:   map[string]bool{},
 		outcome: target.Outcome{Reason: "OlderVersion", Message: "1.0.1 is behind 9.9.9, which is in use"}}
 	p.Deliverer.Targets = slow
 	p.matches = matching("demo", names...)
 	return p, slow
 }
 
-func pushOf(t *testing.T, tags int) Incoming {
+func pushOf(t *testing.T, tags int) Request {
 	t.Helper()
 	var updated []string
 	for i := range tags {
 		updated = append(updated, fmt.Sprintf("1.0.%d", i))
 	}
-	body, err := json.Marshal(map[string]any{"name": "b", "repository": "a/b", "namespace": "a", "docker_url": "quay.io/a/b",
-		"homepage": "https://quay.io/repository/a/b", "updated_tags": updated})
+	body, err := json.Marshal(map[string]any{
+		"name": "b", "repository": "a/b", "namespace": "a", "docker_url": "quay.io/a/b",
+		"homepage": "https://quay.io/repository/a/b", "updated_tags": updated,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Incoming{Header: http.Header{}, Body: body, User: ci}
+	return Request{Header: http.Header{}, Body: body, User: ci}
 }
 
 func apps(count int) []string {
@@ -98,12 +101,12 @@ func apps(count int) []string {
 	return names
 }
 
-// tried tries a delivery until it is not pending any more, and returns how often.
+// tried resumes a delivery until it is not pending any more, and returns the number of tries.
 func tried(t *testing.T, p *pipeline, d *postern.WebhookDelivery, bound int) (tries int) {
 	t.Helper()
 	for tries < bound {
 		tries++
-		<-time.After(12 * time.Second) // as the controller pauses, by the clock of the bubble
+		<-time.After(12 * time.Second) // as the controller waits, on the fake clock
 		err := p.Resume(t.Context(), d, false)
 		if size := len(mustJSON(t, d)); size > 1<<20 {
 			t.Fatalf("the record has %d bytes", size)
@@ -132,21 +135,23 @@ func TestAWideDeliveryFinishesOverSeveralTriesAndRepeatsNothing(t *testing.T) {
 	late := unavailable(t)
 	synctest.Test(t, func(t *testing.T) {
 		names := apps(120)
-		p, slow := wide(late, names, 6*time.Second) // 90 s of work for the 8 that are written at once
+		p, slow := wide(late, names, 6*time.Second) // 90 s of work for the 8 concurrent writes
 		d, err := p.Deliver(t.Context(), toAll(), pushOf(t, 256), false)
 		if err != nil {
 			t.Fatal(err)
 		}
 		p.Drain()
 		if d.Status.Phase != postern.DeliveryPending || d.Status.Progress == nil || len(slow.finished) == 0 {
-			t.Fatalf("after %d targets: %s %s, %+v", len(slow.finished), d.Status.Phase, d.Status.Message, d.Status.Progress)
+			t.Fatalf("after %d targets: %s %s, %+v", len(slow.finished), d.Status.Phase, d.Status.Message,
+				d.Status.Progress)
 		}
 		if tries := tried(t, p, d, 6); tries < 2 {
-			t.Errorf("%d tries had the time for all", tries)
+			t.Errorf("%d tries sufficed for all", tries)
 		}
 		slow.mustBeFinishedOnce(t, names)
 		const want = "0 written, 0 unchanged, 30720 skipped, 0 superseded, 0 pending, 0 failed"
-		if s := d.Status; s.Phase != postern.DeliveryIgnored || s.Reason != "OlderVersion" || s.Message != want || s.Progress != nil {
+		if s := d.Status; s.Phase != postern.DeliveryIgnored || s.Reason != "OlderVersion" || s.Message != want ||
+			s.Progress != nil {
 			t.Errorf("got %s %s, %s, %+v; want %s", s.Phase, s.Reason, s.Message, s.Progress, want)
 		}
 	})
@@ -159,7 +164,7 @@ func TestTargetsThatHangKeepNoOthersFromBeingTried(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				names := apps(60)
 				p, slow := wide(late, names, time.Second)
-				for _, name := range names[:10] { // the first, and more than are written at once
+				for _, name := range names[:10] { // the first ones, and more than are written concurrently
 					slow.hangs[name] = true
 				}
 				d, err := p.Deliver(t.Context(), toAll(), pushOf(t, tags), false)
@@ -168,7 +173,7 @@ func TestTargetsThatHangKeepNoOthersFromBeingTried(t *testing.T) {
 				}
 				p.Drain()
 				for range 5 {
-					<-time.After(12 * time.Second) // as the controller pauses, by the clock of the bubble
+					<-time.After(12 * time.Second) // as the controller waits, on the fake clock
 					if err := p.Resume(t.Context(), d, false); !errors.Is(err, ErrStillPending) {
 						t.Fatal(err)
 					}

@@ -21,50 +21,52 @@ import (
 )
 
 const (
-	// maxWritesAtOnce bounds how many targets of one delivery are written at the same time.
+	// maxWritesAtOnce bounds how many targets of one delivery are written concurrently.
 	maxWritesAtOnce = 8
-	// maxTargetTime bounds one target of many, so that some that hang leave time for the others.
+	// maxTargetTime bounds the write to one of many targets, so that targets that hang leave time for the others.
 	maxTargetTime = resumeTimeout / 2
 )
 
-// effect is what came of a task. The error is that of a target that could not be written.
-type effect struct {
+// writeResult is the outcome of a task. err is set if the target could not be written.
+type writeResult struct {
 	result postern.TargetResult
 	err    error
 }
 
-// write carries out every task, whatever comes of the others. What is not begun when the context ends is pending.
-func (d *Deliverer) write(ctx context.Context, tasks []task, dryRun bool) []effect {
+// write executes every task, even if others fail. Tasks that are not started when the context ends are pending.
+func (d *Deliverer) write(ctx context.Context, tasks []task, dryRun bool) []writeResult {
 	ctx, done := startStage(ctx, stageWrite)
 	defer done()
-	w := writing{Deliverer: d, tasks: tasks, effects: make([]effect, len(tasks)), dryRun: dryRun, since: time.Now()}
+	w := writePass{
+		Deliverer: d, tasks: tasks, results: make([]writeResult, len(tasks)), dryRun: dryRun, began: time.Now(),
+	}
 	groups := byTarget(tasks)
 	if len(groups) > maxWritesAtOnce {
 		w.timeout = maxTargetTime
 	}
 	var group errgroup.Group
 	group.SetLimit(maxWritesAtOnce)
-	for _, ofOneTarget := range groups {
+	for _, places := range groups {
 		group.Go(func() error {
-			w.writeTarget(ctx, ofOneTarget)
+			w.writeTarget(ctx, places)
 			return nil
 		})
 	}
-	_ = group.Wait() // no task stops the others
-	return w.effects
+	_ = group.Wait() // the functions return no error
+	return w.results
 }
 
-func resultsOf(effects []effect) []postern.TargetResult {
-	results := make([]postern.TargetResult, len(effects))
-	for i := range effects {
-		results[i] = effects[i].result
+func resultsOf(written []writeResult) []postern.TargetResult {
+	results := make([]postern.TargetResult, len(written))
+	for i := range written {
+		results[i] = written[i].result
 	}
 	return results
 }
 
-// byTarget returns the places of each target's tasks, in the order of the tasks. Targets that were not tried yet come
-// first, in order of kind and name, by which progress is kept; then the others by chance, or those that hang would keep
-// what is behind them from being tried for ever.
+// byTarget returns the indexes of each target's tasks, in the order of the tasks. Targets that were not tried yet are
+// in the order of kind and name, by which progress is kept. The others are shuffled: otherwise targets that hang would
+// keep those behind them from ever being tried. Priorities order the two groups.
 func byTarget(tasks []task) [][]int {
 	var groups [][]int
 	place := map[target.Key]int{}
@@ -79,7 +81,7 @@ func byTarget(tasks []task) [][]int {
 	rand.Shuffle(len(groups), func(i, j int) { groups[i], groups[j] = groups[j], groups[i] })
 	slices.SortStableFunc(groups, func(a, b []int) int {
 		s, t := tasks[a[0]], tasks[b[0]]
-		if order := cmp.Compare(s.turn, t.turn); order != 0 || s.turn != 0 {
+		if order := cmp.Compare(s.priority, t.priority); order != 0 || s.priority != 0 {
 			return order
 		}
 		return compareTargets(s.key, t.key)
@@ -91,32 +93,32 @@ func compareTargets(a, b target.Key) int {
 	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 }
 
-// writing is one pass over the tasks of a delivery.
-type writing struct {
+// writePass is one pass over the tasks of a delivery.
+type writePass struct {
 	*Deliverer
 	tasks   []task
-	effects []effect
+	results []writeResult
 	dryRun  bool
-	since   time.Time
-	// timeout bounds one target if there are others that wait for it; zero does not.
+	began   time.Time
+	// timeout bounds one target if others wait for it; zero is no timeout.
 	timeout time.Duration
 	skipped atomic.Int64
 }
 
-// writeTarget carries out the tasks of one target together: they cost one read and one write at most.
-func (w *writing) writeTarget(ctx context.Context, places []int) {
+// writeTarget executes the tasks of one target together, with at most one read and one write.
+func (w *writePass) writeTarget(ctx context.Context, places []int) {
 	now, reached := w.Now(), ctx.Err() == nil
 	var asked []int
 	var requests []target.Request
 	for _, i := range places {
 		switch t := w.tasks[i]; {
 		case t.refused != nil:
-			w.effects[i] = effect{result: skippedResult(t, *t.refused, now)}
+			w.results[i] = writeResult{result: skippedResult(t, *t.refused, now)}
 		case !reached:
-			w.effects[i] = effect{notReachedResult(t, now), errNotReached}
+			w.results[i] = writeResult{notReachedResult(t, now), errNotReached}
 		default:
 			r := t.request(now)
-			r.Since = w.since
+			r.Since = w.began
 			asked, requests = append(asked, i), append(requests, r)
 		}
 	}
@@ -126,40 +128,41 @@ func (w *writing) writeTarget(ctx context.Context, places []int) {
 			ctx, cancel = context.WithTimeout(ctx, w.timeout)
 			defer cancel()
 		}
-		for n, came := range w.Targets.Write(ctx, w.tasks[places[0]].key, requests, w.dryRun) {
-			w.effects[asked[n]] = effectOf(w.tasks[asked[n]], came, now)
+		for n, result := range w.Targets.Write(ctx, w.tasks[places[0]].key, requests, w.dryRun) {
+			w.results[asked[n]] = newWriteResult(w.tasks[asked[n]], result, now)
 		}
 	}
 	for _, i := range places {
-		w.finish(ctx, i)
+		w.logResult(ctx, i)
 	}
 }
 
-// finish tells of a task. Of many that are skipped not each explains why: no record has the room.
-func (w *writing) finish(ctx context.Context, i int) {
-	t, result := w.tasks[i], &w.effects[i].result
+// logResult logs the result of a task. It drops the messages of skipped tasks for which no record has room.
+func (w *writePass) logResult(ctx context.Context, i int) {
+	t, result := w.tasks[i], &w.results[i].result
 	if result.Result == postern.TargetSkipped && w.skipped.Add(1) > maxResults {
 		result.Message = ""
 	}
-	klog.FromContext(ctx).V(4).Info("Target of a delivery", "kind", t.key.Kind, "target", klog.KRef(t.key.Namespace, t.key.Name),
+	klog.FromContext(ctx).V(4).Info("Target of a delivery",
+		"kind", t.key.Kind, "target", klog.KRef(t.key.Namespace, t.key.Name),
 		"ref", t.event.Ref, "result", result.Result, "reason", result.Reason, "dryRun", w.dryRun)
 }
 
-func effectOf(t task, came target.Result, now time.Time) effect {
+func newWriteResult(t task, result target.Result, now time.Time) writeResult {
 	switch {
-	case came.Err == nil:
-		return effect{result: writtenResult(t, came.Outcome, now)}
-	case t.matched && apierrors.IsNotFound(came.Err):
-		return effect{result: skippedResult(t, refusal{ReasonTargetGone, "the target was deleted meanwhile"}, now)}
+	case result.Err == nil:
+		return writeResult{result: writtenResult(t, result.Outcome, now)}
+	case t.matched && apierrors.IsNotFound(result.Err):
+		return writeResult{result: skippedResult(t, refusal{ReasonTargetGone, "the target was deleted meanwhile"}, now)}
 	}
-	return effect{failedResult(t, came.Err, now), came.Err}
+	return writeResult{failedResult(t, result.Err, now), result.Err}
 }
 
-// worstOf returns the answer to what failed, nil if nothing did. status.targets tells of each failure, and so the answer
-// need not.
-func worstOf(effects []effect) error {
+// worstError returns the answer to failed writes, or nil if none failed. It quotes only one failure, since
+// status.targets lists each.
+func worstError(written []writeResult) error {
 	var failures []error
-	for _, e := range effects {
+	for _, e := range written {
 		if e.err != nil {
 			failures = append(failures, e.err)
 		}

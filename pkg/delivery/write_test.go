@@ -19,7 +19,7 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-// summary is what came of a delivery, in short.
+// summary is the outcome of a delivery in short.
 type summary struct {
 	Phase, Reason, Message string
 	Targets                []string
@@ -36,36 +36,49 @@ func summaryOf(status postern.WebhookDeliveryStatus) summary {
 func TestATargetThatFailsDoesNotStopTheOthers(t *testing.T) {
 	down := unavailable(t)
 	refused := errors.New("a policy says no")
-	written := atTarget{outcome: target.Outcome{Changes: []target.Change{{}}, Held: true, Reason: target.ReasonRequested}}
+	written := atTarget{
+		outcome: target.Outcome{Changes: []target.Change{{}}, Held: true, Reason: target.ReasonRequested},
+	}
 	held := atTarget{outcome: target.Outcome{Held: true, Reason: target.ReasonAlreadyRequested}}
 	outdated := atTarget{outcome: target.Outcome{Reason: target.ReasonSuperseded, Message: "it holds something newer"}}
-	unwanted := atTarget{outcome: target.Outcome{Reason: target.ReasonNotFollowed, Message: "it follows another branch"}}
+	unwanted := atTarget{
+		outcome: target.Outcome{Reason: target.ReasonNotFollowed, Message: "it follows another branch"},
+	}
 	for name, test := range map[string]struct {
 		at   map[string]atTarget
 		want summary
-		code int32 // 0 is no error
+		code int32 // 0 for no error
 	}{
-		"all well": {
+		"all succeed": {
 			map[string]atTarget{"a": written, "b": held, "c": unwanted},
 			summary{"Applied", "Requested", "1 written, 1 unchanged, 1 skipped, 0 superseded, 0 pending, 0 failed",
-				[]string{"a v2.0.0: Written Requested", "b v2.0.0: Unchanged AlreadyRequested", "c v2.0.0: Skipped NotFollowed"}},
+				[]string{
+					"a v2.0.0: Written Requested", "b v2.0.0: Unchanged AlreadyRequested",
+					"c v2.0.0: Skipped NotFollowed",
+				}},
 			0,
 		},
-		"one refuses": {
+		"one fails": {
 			map[string]atTarget{"a": {err: refused}, "b": written},
-			summary{"Failed", "SomeTargetsFailed", "1 written, 0 unchanged, 0 skipped, 0 superseded, 0 pending, 1 failed",
+			summary{"Failed", "SomeTargetsFailed",
+				"1 written, 0 unchanged, 0 skipped, 0 superseded, 0 pending, 1 failed",
 				[]string{"a v2.0.0: Failed TargetRefused", "b v2.0.0: Written Requested"}},
 			http.StatusInternalServerError,
 		},
-		"one refuses and one may pass": {
+		"one fails and one is transient": {
 			map[string]atTarget{"a": {err: refused}, "b": {err: down}, "c": written},
-			summary{"Pending", "TargetUnavailable", "1 written, 0 unchanged, 0 skipped, 0 superseded, 1 pending, 1 failed",
-				[]string{"a v2.0.0: Failed TargetRefused", "b v2.0.0: Pending TargetUnavailable", "c v2.0.0: Written Requested"}},
+			summary{"Pending", "TargetUnavailable",
+				"1 written, 0 unchanged, 0 skipped, 0 superseded, 1 pending, 1 failed",
+				[]string{
+					"a v2.0.0: Failed TargetRefused", "b v2.0.0: Pending TargetUnavailable",
+					"c v2.0.0: Written Requested",
+				}},
 			0,
 		},
-		"all may pass": {
+		"all are transient": {
 			map[string]atTarget{"a": {err: down}, "b": {err: down}},
-			summary{"Pending", "TargetUnavailable", "0 written, 0 unchanged, 0 skipped, 0 superseded, 2 pending, 0 failed",
+			summary{"Pending", "TargetUnavailable",
+				"0 written, 0 unchanged, 0 skipped, 0 superseded, 2 pending, 0 failed",
 				[]string{"a v2.0.0: Pending TargetUnavailable", "b v2.0.0: Pending TargetUnavailable"}},
 			0,
 		},
@@ -81,7 +94,7 @@ func TestATargetThatFailsDoesNotStopTheOthers(t *testing.T) {
 				[]string{"a v2.0.0: Superseded Superseded", "b v2.0.0: Skipped NotFollowed"}},
 			0,
 		},
-		// What was found is no 404, even if it is gone by now.
+		// A target that was found is not reported as 404 when it is deleted.
 		"one is gone": {
 			map[string]atTarget{"a": {err: notFound()}, "b": written},
 			summary{"Applied", "Requested", "1 written, 0 unchanged, 1 skipped, 0 superseded, 0 pending, 0 failed",
@@ -123,13 +136,16 @@ func TestATargetThatFailsDoesNotStopTheOthers(t *testing.T) {
 }
 
 func TestTheAnswerTellsHowManyMoreFailed(t *testing.T) {
-	err := worstOf([]effect{{err: errors.New("a says no")}, {}, {err: errors.New("b says no")}, {err: errors.New("c says no")}})
-	if got, want := err.Error(), "the target can't be written: a says no (and 2 more failed, see the delivery)"; got != want {
+	err := worstError([]writeResult{
+		{err: errors.New("a says no")}, {}, {err: errors.New("b says no")}, {err: errors.New("c says no")},
+	})
+	const want = "the target can't be written: a says no (and 2 more failed, see the delivery)"
+	if got := err.Error(); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
-// What owners of targets write may be long, and longer still in JSON.
+// The texts of target owners may be long, and longer in JSON.
 func TestARecordKeepsNoMoreBytesOfResultsThanEtcdTakes(t *testing.T) {
 	text := strings.Repeat("\x01", maxTextBytes)
 	results := make([]postern.TargetResult, 200)
@@ -138,14 +154,16 @@ func TestARecordKeepsNoMoreBytesOfResultsThanEtcdTakes(t *testing.T) {
 	}
 	results[199].Result = postern.TargetPending
 	d := toAll()
-	conclude(d, results, now)
+	setOutcome(d, results, now)
 	encoded, err := json.Marshal(d.Status.Targets)
-	if err != nil || len(encoded) > maxResultBytes || len(encoded) < maxResultBytes-16<<10 || d.Status.Targets[0].Result != postern.TargetPending {
-		t.Errorf("kept %d bytes of %d results, first one that is %s, %v", len(encoded), len(d.Status.Targets), d.Status.Targets[0].Result, err)
+	if err != nil || len(encoded) > maxResultBytes || len(encoded) < maxResultBytes-16<<10 ||
+		d.Status.Targets[0].Result != postern.TargetPending {
+		t.Errorf("kept %d bytes of %d results, the first with %s, %v", len(encoded), len(d.Status.Targets),
+			d.Status.Targets[0].Result, err)
 	}
 }
 
-// A record that etcd does not take would say Pending for ever.
+// If etcd rejected the record, it would stay Pending.
 func TestARecordKeepsTheMostTellingOfTooManyResults(t *testing.T) {
 	results := make([]postern.TargetResult, maxResults+10)
 	for i := range results {
@@ -154,7 +172,7 @@ func TestARecordKeepsTheMostTellingOfTooManyResults(t *testing.T) {
 	results[maxResults+3].Result, results[maxResults+5].Result = postern.TargetWritten, postern.TargetFailed
 	results[maxResults+7].Result = postern.TargetPending
 	d := toAll()
-	conclude(d, results, now)
+	setOutcome(d, results, now)
 	kept := d.Status.Targets
 	if len(kept) != maxResults {
 		t.Fatalf("kept %d, want %d", len(kept), maxResults)
@@ -163,7 +181,8 @@ func TestARecordKeepsTheMostTellingOfTooManyResults(t *testing.T) {
 	if diff := cmp.Diff([]postern.TargetResultType{"Pending", "Failed", "Written", "Skipped"}, got); diff != "" {
 		t.Errorf("kept first (-want +got):\n%s", diff)
 	}
-	if want := fmt.Sprintf("1 written, 0 unchanged, %d skipped, 0 superseded, 1 pending, 1 failed", maxResults+7); d.Status.Message != want {
+	if want := fmt.Sprintf("1 written, 0 unchanged, %d skipped, 0 superseded, 1 pending, 1 failed",
+		maxResults+7); d.Status.Message != want {
 		t.Errorf("got %q, want %q", d.Status.Message, want)
 	}
 }

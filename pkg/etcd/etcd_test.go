@@ -81,7 +81,7 @@ func TestASecondProcessLeavesTheFirstOneAlone(t *testing.T) {
 	}
 	defer first.Close()
 	if _, err := Start(ctx, configOf(dir)); !errors.Is(err, ErrInUse) {
-		t.Fatalf("the second start got error %v", err)
+		t.Fatalf("the second start: got error %v, want %v", err, ErrInUse)
 	}
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{first.Endpoint()}})
 	if err != nil {
@@ -89,14 +89,14 @@ func TestASecondProcessLeavesTheFirstOneAlone(t *testing.T) {
 	}
 	defer func() { _ = client.Close() }()
 	if _, err := client.Put(ctx, "key", "value"); err != nil {
-		t.Errorf("the first no longer serves: %v", err)
+		t.Errorf("the first member no longer serves: %v", err)
 	}
 }
 
 func TestADirectoryThatIsTooLongIsRefusedWithAnExplanation(t *testing.T) {
 	_, err := Start(context.Background(), configOf("/tmp/"+strings.Repeat("x", 100)))
-	if !errors.Is(err, ErrPath) || !strings.Contains(err.Error(), "choose a shorter --data-dir") {
-		t.Errorf("got error %v", err)
+	if !errors.Is(err, ErrPathTooLong) || !strings.Contains(err.Error(), "choose a shorter --data-dir") {
+		t.Errorf("got error %v, want %v with a remedy", err, ErrPathTooLong)
 	}
 }
 
@@ -112,7 +112,7 @@ func TestAFileInPlaceOfTheDirectoryIsAnError(t *testing.T) {
 
 func configOf(dir string) Config { return Config{DataDir: dir, QuotaBytes: 2 << 30} }
 
-// shortTempDir is like t.TempDir, whose names can be too long for a socket.
+// shortTempDir is like t.TempDir, whose paths can be too long for a socket.
 func shortTempDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "etcd")
@@ -123,7 +123,7 @@ func shortTempDir(t *testing.T) string {
 	return dir
 }
 
-// start runs a member that ends with the test, and returns a client of it too.
+// start starts a member that stops with the test, and returns it with a client.
 func start(t *testing.T, config Config) (*Server, *clientv3.Client) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -145,11 +145,12 @@ func start(t *testing.T, config Config) (*Server, *clientv3.Client) {
 func eventually(t *testing.T, condition func(context.Context) error) {
 	t.Helper()
 	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
-		last = condition(ctx)
-		return last == nil, nil
-	})
+	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, time.Minute, true,
+		func(ctx context.Context) (bool, error) {
+			last = condition(ctx)
+			return last == nil, nil
+		})
 	if err != nil {
-		t.Fatalf("waited in vain: %v", last)
+		t.Fatalf("timed out waiting: %v", last)
 	}
 }

@@ -15,8 +15,7 @@ import (
 	"time"
 )
 
-// smallDisk mounts a file system of that many MiB, in memory, and returns where. It skips the test where only an
-// administrator may do that.
+// smallDisk mounts a tmpfs of that many MiB, and returns its path. It skips the test without the permission to mount.
 func smallDisk(t *testing.T, mebibytes int) string {
 	t.Helper()
 	dir := shortTempDir(t)
@@ -31,7 +30,7 @@ func smallDisk(t *testing.T, mebibytes int) string {
 	return dir
 }
 
-// fill writes a file until the disk has no byte left, and returns its path.
+// fill writes a file until the disk is full, and returns its path.
 func fill(t *testing.T, dir string) string {
 	t.Helper()
 	file, err := os.Create(filepath.Join(dir, "filler"))
@@ -54,24 +53,24 @@ func TestAFullDiskMakesTheMemberUnreadyUntilThereIsRoomAgain(t *testing.T) {
 	dir := smallDisk(t, 256)
 	s, client := start(t, configOf(dir))
 	if err := s.Ready(); err != nil {
-		t.Fatalf("with room: %v", err)
+		t.Fatalf("with free space: %v", err)
 	}
 	filler := fill(t, dir)
 	if err := s.Ready(); err == nil || !strings.Contains(err.Error(), "the disk of the data directory is full") {
-		t.Errorf("without room: got error %v", err)
+		t.Errorf("without free space: got error %v", err)
 	}
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Ready(); err != nil {
-		t.Errorf("with room again: %v", err)
+		t.Errorf("with free space again: %v", err)
 	}
 	if _, err := client.Put(t.Context(), "key", "value"); err != nil {
 		t.Error(err)
 	}
 }
 
-// etcd alone would end the process, and this test with it.
+// Without the hook etcd would exit the process, and so this test.
 func TestAWriteThatFailsEndsTheMemberButNotTheProcess(t *testing.T) {
 	dir := smallDisk(t, 256)
 	s, client := start(t, configOf(dir))
@@ -88,21 +87,21 @@ func TestAWriteThatFailsEndsTheMemberButNotTheProcess(t *testing.T) {
 	select {
 	case <-s.Failed():
 	case <-ctx.Done():
-		t.Fatal("the member has written to a full disk for a minute")
+		t.Fatal("the member did not fail within a minute of writes to a full disk")
 	}
 	if err := s.Ready(); err == nil || !strings.Contains(err.Error(), "etcd has failed") {
 		t.Errorf("got error %v", err)
 	}
 	cancel()
-	s.Close() // returns, although what failed can't be closed
+	s.Close() // returns, although a failed member can't be closed
 }
 
 func TestADiskThatCannotBeWrittenIsAnErrorAfterWhichStartingCanBeTriedAgain(t *testing.T) {
 	for _, test := range []struct {
-		name   string
-		spoil  func(t *testing.T, dir string)
-		mend   func(t *testing.T, dir string)
-		expect string
+		name      string
+		breakDisk func(t *testing.T, dir string)
+		fixDisk   func(t *testing.T, dir string)
+		wantErr   string
 	}{
 		{"read-only", func(t *testing.T, dir string) { remount(t, dir, syscall.MS_RDONLY) },
 			func(t *testing.T, dir string) { remount(t, dir, 0) }, "read-only"},
@@ -114,15 +113,15 @@ func TestADiskThatCannotBeWrittenIsAnErrorAfterWhichStartingCanBeTriedAgain(t *t
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := smallDisk(t, 256)
-			test.spoil(t, dir)
+			test.breakDisk(t, dir)
 			_, err := Start(t.Context(), configOf(dir))
-			if err == nil || !strings.Contains(err.Error(), test.expect) {
-				t.Fatalf("got error %v, want one that says %q", err, test.expect)
+			if err == nil || !strings.Contains(err.Error(), test.wantErr) {
+				t.Fatalf("got error %v, want %q in it", err, test.wantErr)
 			}
-			if errors.Is(err, ErrSpent) || errors.Is(err, ErrInUse) || errors.Is(err, ErrPath) {
-				t.Errorf("the error says not to try again: %v", err)
+			if errors.Is(err, ErrRestartRequired) || errors.Is(err, ErrInUse) || errors.Is(err, ErrPathTooLong) {
+				t.Errorf("got error %v, want one that allows retries", err)
 			}
-			test.mend(t, dir)
+			test.fixDisk(t, dir)
 			s, _ := start(t, configOf(dir))
 			if err := s.Ready(); err != nil {
 				t.Error(err)
@@ -149,12 +148,12 @@ func TestADatabaseThatCannotBeOpenedSaysThatThisProcessIsSpent(t *testing.T) {
 	s.Close()
 	logs, err := filepath.Glob(filepath.Join(dir, "etcd", "member", "wal", "*.wal"))
 	if err != nil || len(logs) != 1 {
-		t.Fatalf("found %v, %v", logs, err)
+		t.Fatalf("got log files %v, error %v, want one file", logs, err)
 	}
 	if err := os.WriteFile(logs[0], []byte("no log"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Start(ctx, configOf(dir)); !errors.Is(err, ErrSpent) {
-		t.Errorf("got error %v", err)
+	if _, err := Start(ctx, configOf(dir)); !errors.Is(err, ErrRestartRequired) {
+		t.Errorf("got error %v, want %v", err, ErrRestartRequired)
 	}
 }

@@ -11,11 +11,12 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// newLogger returns a logger that hands etcd's warnings and errors to klog, so that the process has one log. It is
-// silent once closing is set: an orderly stop makes etcd complain about the connections that it closes. What etcd can't
-// survive goes to fate.
-func newLogger(closing *atomic.Bool, fate *fate) *zap.Logger {
-	return zap.New(&klogCore{LevelEnabler: zapcore.WarnLevel, closing: closing}, zap.WithFatalHook(fate), zap.WithPanicHook(fate))
+// newLogger returns a logger that writes etcd's warnings and errors to klog, so that the process has one log. It is
+// silent once closing is set, because etcd logs errors about connections that an orderly stop closes. Fatal entries and
+// panics go to failure.
+func newLogger(closing *atomic.Bool, failure *failure) *zap.Logger {
+	core := &klogCore{LevelEnabler: zapcore.WarnLevel, closing: closing}
+	return zap.New(core, zap.WithFatalHook(failure), zap.WithPanicHook(failure))
 }
 
 type klogCore struct {

@@ -15,25 +15,26 @@ var (
 	})
 	databaseInUseBytes = metrics.NewGauge(&metrics.GaugeOpts{
 		Namespace: "postern", Subsystem: "etcd", Name: "database_in_use_bytes", StabilityLevel: metrics.BETA,
-		Help: "How much of the embedded etcd's database is in use.",
+		Help: "Bytes of the embedded etcd's database that are in use.",
 	})
 	quotaBytes = metrics.NewGauge(&metrics.GaugeOpts{
 		Namespace: "postern", Subsystem: "etcd", Name: "quota_bytes", StabilityLevel: metrics.BETA,
-		Help: "How large the embedded etcd's database may become.",
+		Help: "Maximum size of the embedded etcd's database.",
 	})
 	writable = metrics.NewGauge(&metrics.GaugeOpts{
 		Namespace: "postern", Subsystem: "etcd", Name: "writable", StabilityLevel: metrics.BETA,
-		Help: "1 while the embedded etcd can store something, 0 while its disk is full or read-only, its quota is used up, or it has failed.",
+		Help: "1 while the embedded etcd can store data, 0 while its disk is full or read-only, its quota is " +
+			"exceeded, or it has failed.",
 	})
 )
 
-// RegisterMetrics makes /metrics show the metrics of this package. Until then they count nothing.
+// RegisterMetrics registers the metrics of this package. Before, they record nothing.
 func RegisterMetrics() {
 	legacyregistry.MustRegister(databaseBytes, databaseInUseBytes, quotaBytes, writable)
 }
 
-// tellWritable sets the metric.
-func tellWritable(ready bool) {
+// setWritable sets the metric writable.
+func setWritable(ready bool) {
 	value := 0.0
 	if ready {
 		value = 1

@@ -11,13 +11,13 @@ import (
 )
 
 const (
-	// noticeInterval is how often a flow is named in the log for one cause.
+	// noticeInterval is the minimum interval between log messages for a flow and cause.
 	noticeInterval = time.Minute
 	// maxNotices bounds how many flows and causes are remembered.
 	maxNotices = 1024
 )
 
-// Notices names in the log the flows that have reached their share. It is safe for concurrent use.
+// Notices logs flows that have reached their share. It is safe for concurrent use.
 type Notices struct{ latest *lru.Cache } // of time.Time, by notice
 
 type notice struct {
@@ -25,17 +25,17 @@ type notice struct {
 	cause string
 }
 
-// NewNotices returns Notices of which none was given.
+// NewNotices returns Notices without a history.
 func NewNotices() *Notices { return &Notices{lru.New(maxNotices)} }
 
-// Refused logs that something of a flow is refused for a cause, and more keys and values; once a minute if it is often.
+// Refused logs that requests of a flow are refused for a cause, at most once a minute, with additional keys and values.
 func (n *Notices) Refused(flow Flow, cause string, keysAndValues ...any) {
 	key := notice{flow, cause}
 	if latest, found := n.latest.Get(key); found && time.Since(latest.(time.Time)) < noticeInterval {
-		return // two at once may both log
+		return // two concurrent calls may both log
 	}
 	n.latest.Add(key, time.Now())
-	klog.InfoS("A namespace has reached its share, and its requests are refused", append([]any{
+	klog.InfoS("Refusing requests of a namespace over its share", append([]any{
 		"namespace", flow.Namespace, "anonymous", flow.Anonymous, "cause", cause,
 	}, keysAndValues...)...)
 }

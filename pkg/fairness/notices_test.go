@@ -31,7 +31,9 @@ func TestEachFlowThatIsRefusedIsNamedOnceAMinute(t *testing.T) {
 		for minute := range 2 {
 			log.Reset()
 			refuse()
-			for text, want := range map[string]int{`namespace="one"`: 1, `namespace="other"`: 3, `anonymous=true`: 1, `pending=7`: 1} {
+			for text, want := range map[string]int{
+				`namespace="one"`: 1, `namespace="other"`: 3, `anonymous=true`: 1, `pending=7`: 1,
+			} {
 				if got := strings.Count(log.String(), text); got != want {
 					t.Errorf("minute %d: %q is logged %d times, want %d:\n%s", minute, text, got, want, &log)
 				}

@@ -9,13 +9,13 @@ import (
 	"testing"
 )
 
-// fill lets each flow take one after the other until none may take any more, and returns what each holds.
+// fill lets the flows acquire 1 in rotation until no flow may acquire more, and returns what each holds.
 func fill(c *Counter, flows int) []int64 {
 	held := make([]int64, flows)
 	for took := true; took; {
 		took = false
 		for i := range held {
-			if _, err := c.Take(Flow{Namespace: fmt.Sprint(i)}, 1); err == nil {
+			if _, err := c.TryAcquire(Flow{Namespace: fmt.Sprint(i)}, 1); err == nil {
 				held[i]++
 				took = true
 			}
@@ -40,8 +40,8 @@ func TestFlowsThatTakeAllTheyCanLeaveRoomForAnother(t *testing.T) {
 					t.Errorf("flow %d holds %d, want %d", i, held, test.each)
 				}
 			}
-			if _, err := c.Take(Flow{Namespace: "another"}, 1); (err == nil) != (test.percent < 100) {
-				t.Errorf("another flow takes one: %v", err)
+			if _, err := c.TryAcquire(Flow{Namespace: "another"}, 1); (err == nil) != (test.percent < 100) {
+				t.Errorf("another flow acquires 1: %v", err)
 			}
 		})
 	}
@@ -49,33 +49,33 @@ func TestFlowsThatTakeAllTheyCanLeaveRoomForAnother(t *testing.T) {
 
 func TestAFlowThatHoldsNothingMayTakeWhatThereIs(t *testing.T) {
 	c := NewCounter(Share{Total: 10, Percent: 50})
-	release, err := c.Take(Flow{Namespace: "a"}, 10) // more than its share, but it could never be less
+	release, err := c.TryAcquire(Flow{Namespace: "a"}, 10) // more than its share, but the flow holds nothing
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Take(Flow{Namespace: "b"}, 1); !errors.Is(err, ErrTotal) {
-		t.Errorf("more is held than there is: %v", err)
+	if _, err := c.TryAcquire(Flow{Namespace: "b"}, 1); !errors.Is(err, ErrTotal) {
+		t.Errorf("more than the total is held: %v", err)
 	}
 	release()
-	if _, err := c.Take(Flow{Namespace: "b"}, 1); err != nil {
-		t.Errorf("all was given back: %v", err)
+	if _, err := c.TryAcquire(Flow{Namespace: "b"}, 1); err != nil {
+		t.Errorf("after the release: %v", err)
 	}
-	if len(c.held) != 1 || c.all != 1 {
-		t.Errorf("held by %d flows: %d", len(c.held), c.all)
+	if len(c.held) != 1 || c.inUse != 1 {
+		t.Errorf("%d flows hold %d", len(c.held), c.inUse)
 	}
 }
 
 func TestUnauthenticatedSendersLeaveRoomForTheOthersOfTheirNamespace(t *testing.T) {
 	c := NewCounter(Share{Total: 200, Percent: 50})
 	for {
-		if _, err := c.Take(Flow{Namespace: "demo", Anonymous: true}, 1); err != nil {
+		if _, err := c.TryAcquire(Flow{Namespace: "demo", Anonymous: true}, 1); err != nil {
 			if !errors.Is(err, ErrShare) {
 				t.Errorf("got %v, want ErrShare", err)
 			}
 			break
 		}
 	}
-	if _, err := c.Take(Flow{Namespace: "demo"}, 1); err != nil {
+	if _, err := c.TryAcquire(Flow{Namespace: "demo"}, 1); err != nil {
 		t.Errorf("an authenticated sender: %v", err)
 	}
 }

@@ -12,88 +12,88 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Slots bounds how much is done at a time. What finds no slots waits in the queue of its flow; those that become free go
-// to the flow that has the fewest, and among equals to the one that was served, or has come, longest ago. No flow may
-// have more than its share, so that another finds slots at once. It is safe for concurrent use.
+// Slots bounds concurrent work. Requests that find no free slots wait in the queue of their flow. Free slots go to the
+// flow that holds the fewest; among equals, to the one that was served, or arrived, longest ago. No flow may hold more
+// than its share, so that other flows find slots at once. It is safe for concurrent use.
 type Slots struct {
 	share Share
 	pace  Pace
 
 	mu     sync.Mutex
-	all    int64
-	events int64 // how often a flow came, or was given slots
+	inUse  int64
+	clock  int64 // counts arrivals of flows and grants of slots
 	queues map[Flow]*queue
-	wake   time.Time // when a timer looks at the queues again; zero if none is set
+	wake   time.Time // when the timer dispatches again; zero if none is set
 }
 
-// Pace bounds for how long in all a flow may have slots while others are served, too. What is worked on without an end would
-// else take all the time that others leave, and they would wait in the processors' queues, which know no flows. What is for no
-// single namespace is not bounded: it is for many. The zero value bounds nothing.
+// Pace limits the total time for which a flow holds slots while other flows are active. Without it, a flow with endless
+// work takes all time that others leave, and their work waits in the run queues of the processors, which do not know
+// flows. A flow without a namespace is not limited: it serves many. The zero value does not limit.
 type Pace struct {
-	// Rate is in slot seconds a second.
+	// Rate is in slot-seconds per second.
 	Rate float64
-	// Burst is how many slot seconds go before that.
+	// Burst is the slot time that a flow may take before that.
 	Burst time.Duration
 }
 
-// activeFor is how long after it had a slot a flow counts as one that is served.
+// activeFor is how long a flow counts as active after it held a slot.
 const activeFor = time.Second
 
-// queue is what a flow has and waits for.
+// queue is the state of a flow.
 type queue struct {
 	held    int64
-	since   int64 // when it was given slots last, or came, in events of Slots
-	waiting []*turn
+	served  int64 // when the flow was last granted slots, or arrived, by the clock of Slots
+	waiting []*waiter
 
-	served time.Time     // when it gave slots back last
-	used   *rate.Limiter // of the microseconds for which it had a slot
-	rests  time.Time     // until when it gets none
+	lastHeld    time.Time     // when the flow last released slots
+	used        *rate.Limiter // of the microseconds for which it held slots; nil without a Pace
+	pausedUntil time.Time
 }
 
-// turn is a wait for n slots; it comes when that is closed.
-type turn struct {
+// waiter waits for n slots. ready is closed when they are granted.
+type waiter struct {
 	n     int64
-	comes chan struct{}
+	ready chan struct{}
 }
 
-// NewSlots returns as many slots as the share is of.
+// NewSlots returns the slots of a share.
 func NewSlots(share Share) *Slots { return NewPacedSlots(share, Pace{}) }
 
-// NewPacedSlots returns as many slots as the share is of, of which each flow has some at a pace.
+// NewPacedSlots returns the slots of a share, which each flow takes at a pace.
 func NewPacedSlots(share Share, pace Pace) *Slots {
 	return &Slots{share: share, pace: pace, queues: map[Flow]*queue{}}
 }
 
 func (s *Slots) newQueue(flow Flow) *queue {
-	s.events++
-	q := &queue{since: s.events} // behind those that wait, or ever new flows would keep them waiting
+	s.clock++
+	q := &queue{served: s.clock} // behind those that wait, which new flows could otherwise starve
 	if s.pace.Rate > 0 && flow.Namespace != "" {
 		q.used = rate.NewLimiter(rate.Limit(s.pace.Rate*1e6), int(s.pace.Burst.Microseconds()))
 	}
 	return q
 }
 
-// Acquire waits for n slots, or for all if there are not so many, and returns what gives them back, to be called once. If ctx
-// ends first the error is ErrTotal or ErrShare.
+// Acquire waits for n slots, or for all if n is more. The caller must call release once. If ctx ends first, the error
+// is ErrTotal or ErrShare.
 func (s *Slots) Acquire(ctx context.Context, flow Flow, n int64) (release func(), err error) {
 	n = min(n, s.share.Total)
-	turn := s.enqueue(flow, n)
+	w := s.enqueue(flow, n)
 	select {
-	case <-turn.comes:
+	case <-w.ready:
 	case <-ctx.Done():
-		if err := s.leave(flow, turn); err != nil {
+		if err := s.cancel(flow, w); err != nil {
 			return nil, err
 		}
 	}
-	began := time.Now()
-	if ctx.Err() != nil { // both at once
-		s.giveBack(flow, n, began)
+	start := time.Now()
+	if ctx.Err() != nil { // granted and canceled at the same time
+		s.release(flow, n, start)
 		return nil, ErrTotal
 	}
-	return func() { s.giveBack(flow, n, began) }, nil
+	return func() { s.release(flow, n, start) }, nil
 }
 
-func (s *Slots) enqueue(flow Flow, n int64) *turn {
+func (s *Slots) enqueue(flow Flow, n int64) *waiter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := s.queues[flow]
@@ -101,69 +101,69 @@ func (s *Slots) enqueue(flow Flow, n int64) *turn {
 		q = s.newQueue(flow)
 		s.queues[flow] = q
 	}
-	t := &turn{n, make(chan struct{})}
-	q.waiting = append(q.waiting, t)
+	w := &waiter{n, make(chan struct{})}
+	q.waiting = append(q.waiting, w)
 	s.dispatch()
-	return t
+	return w
 }
 
-// leave ends the wait and returns what it was for, or nil if the slots were given meanwhile.
-func (s *Slots) leave(flow Flow, t *turn) error {
+// cancel removes a waiter and returns the error for its flow, or nil if it was granted its slots concurrently.
+func (s *Slots) cancel(flow Flow, w *waiter) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := s.queues[flow]
-	i := slices.Index(q.waiting, t)
+	i := slices.Index(q.waiting, w)
 	if i < 0 {
 		return nil
 	}
-	err := s.share.Check(q.held, s.all, t.n)
-	if err == nil { // others of the flow were before it
+	err := s.share.Check(q.held, s.inUse, w.n)
+	if err == nil { // it waited behind others of its flow
 		err = ErrShare
 	}
 	q.waiting = slices.Delete(q.waiting, i, i+1)
-	s.dispatch() // for who waits behind
+	s.dispatch() // those behind it may fit
 	return err
 }
 
-func (s *Slots) giveBack(flow Flow, n int64, began time.Time) {
+func (s *Slots) release(flow Flow, n int64, start time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q, now := s.queues[flow], time.Now()
-	s.all -= n
+	s.inUse -= n
 	q.held -= n
-	q.served = now
-	if q.used != nil && s.othersAreServed(q, now) {
-		q.rest(n, now.Sub(began), now)
+	q.lastHeld = now
+	if q.used != nil && s.othersActive(q, now) {
+		q.charge(n, now.Sub(start), now)
 	}
 	s.dispatch()
 }
 
-// othersAreServed reports whether any other flow has or waits for slots, or had some just now.
-func (s *Slots) othersAreServed(than *queue, now time.Time) bool {
+// othersActive reports whether another flow holds or waits for slots, or held some a moment ago.
+func (s *Slots) othersActive(than *queue, now time.Time) bool {
 	for _, q := range s.queues {
-		if q != than && (q.held > 0 || len(q.waiting) > 0 || now.Sub(q.served) < activeFor) {
+		if q != than && (q.held > 0 || len(q.waiting) > 0 || now.Sub(q.lastHeld) < activeFor) {
 			return true
 		}
 	}
 	return false
 }
 
-// rest makes a queue that had n slots for a time wait until its pace allows more.
-func (q *queue) rest(n int64, had time.Duration, now time.Time) {
-	for left := n * had.Microseconds(); left > 0; {
-		part := min(left, int64(q.used.Burst()))
-		q.rests = now.Add(q.used.ReserveN(now, int(part)).DelayFrom(now))
+// charge pauses a queue that held n slots for a time until its pace allows more.
+func (q *queue) charge(n int64, held time.Duration, now time.Time) {
+	for left := n * held.Microseconds(); left > 0; {
+		part := min(left, int64(q.used.Burst())) // the most that can be reserved at once
+		q.pausedUntil = now.Add(q.used.ReserveN(now, int(part)).DelayFrom(now))
 		left -= part
 	}
 }
 
-// isIdle reports whether a queue has nothing, waits for nothing, and would be like a new one.
+// isIdle reports whether a queue holds nothing, waits for nothing, and is equivalent to a new one.
 func (q *queue) isIdle(now time.Time) bool {
 	return q.held == 0 && len(q.waiting) == 0 &&
-		(q.used == nil || now.Sub(q.served) >= activeFor && q.used.TokensAt(now) >= float64(q.used.Burst()))
+		(q.used == nil || now.Sub(q.lastHeld) >= activeFor && q.used.TokensAt(now) >= float64(q.used.Burst()))
 }
 
-// dispatch gives away the slots that are free, and drops flows that are idle.
+// dispatch grants the free slots and deletes idle queues. The caller holds the lock.
 func (s *Slots) dispatch() {
 	now := time.Now()
 	for {
@@ -172,17 +172,17 @@ func (s *Slots) dispatch() {
 			break
 		}
 		first := q.waiting[0]
-		s.all += first.n
-		s.events++
+		s.inUse += first.n
+		s.clock++
 		q.held += first.n
-		q.since = s.events
+		q.served = s.clock
 		q.waiting = slices.Delete(q.waiting, 0, 1)
-		close(first.comes)
+		close(first.ready)
 	}
 	s.dispatchLater(now)
 }
 
-// next returns whose turn it is, or nil.
+// next returns the queue to serve next, or nil. The caller holds the lock.
 func (s *Slots) next(now time.Time) *queue {
 	var next *queue
 	for flow, q := range s.queues {
@@ -190,22 +190,22 @@ func (s *Slots) next(now time.Time) *queue {
 			delete(s.queues, flow)
 			continue
 		}
-		if len(q.waiting) == 0 || now.Before(q.rests) || s.share.Check(q.held, s.all, q.waiting[0].n) != nil {
+		if len(q.waiting) == 0 || now.Before(q.pausedUntil) || s.share.Check(q.held, s.inUse, q.waiting[0].n) != nil {
 			continue
 		}
-		if next == nil || q.held < next.held || q.held == next.held && q.since < next.since {
+		if next == nil || q.held < next.held || q.held == next.held && q.served < next.served {
 			next = q
 		}
 	}
 	return next
 }
 
-// dispatchLater dispatches again when the first flow that waits has rested.
+// dispatchLater dispatches again when the pause of the first waiting flow ends. The caller holds the lock.
 func (s *Slots) dispatchLater(now time.Time) {
 	var first time.Time
 	for _, q := range s.queues {
-		if len(q.waiting) > 0 && now.Before(q.rests) && (first.IsZero() || q.rests.Before(first)) {
-			first = q.rests
+		if len(q.waiting) > 0 && now.Before(q.pausedUntil) && (first.IsZero() || q.pausedUntil.Before(first)) {
+			first = q.pausedUntil
 		}
 	}
 	if first.IsZero() || !s.wake.IsZero() && !first.Before(s.wake) {

@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// work takes slots for a namespace, each for a time, and notes when each is begun.
+// work acquires slots for namespaces, holds each for a while, and notes the order of acquisition.
 type work struct {
 	*Slots
 	mu    sync.Mutex
 	begun []string
 }
 
-// order returns the namespaces in the order in which their work was begun.
+// order returns the namespaces in the order in which they acquired slots.
 func (w *work) order() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -51,7 +51,7 @@ func TestANamespaceWithMuchToDoLetsAnotherBeginAtOnce(t *testing.T) {
 		w := &work{Slots: NewSlots(Share{Total: 4, Percent: 50})}
 		w.do(t, "hostile", 100, time.Second)
 		if len(w.order()) != 2 {
-			t.Errorf("%d of 4 slots are taken by one namespace, want 2", len(w.order()))
+			t.Errorf("one namespace holds %d of 4 slots, want 2", len(w.order()))
 		}
 		w.do(t, "honest", 1, time.Millisecond)
 		if !slices.Contains(w.order(), "honest") {
@@ -59,8 +59,8 @@ func TestANamespaceWithMuchToDoLetsAnotherBeginAtOnce(t *testing.T) {
 		}
 		<-time.After(time.Hour)
 		synctest.Wait()
-		if len(w.order()) != 101 || len(w.queues) != 0 || w.all != 0 {
-			t.Errorf("%d were begun, %d namespaces are left, %d slots taken", len(w.order()), len(w.queues), w.all)
+		if len(w.order()) != 101 || len(w.queues) != 0 || w.inUse != 0 {
+			t.Errorf("%d started, %d namespaces are left, %d slots in use", len(w.order()), len(w.queues), w.inUse)
 		}
 	})
 }
@@ -68,7 +68,7 @@ func TestANamespaceWithMuchToDoLetsAnotherBeginAtOnce(t *testing.T) {
 func TestTheNamespaceWithTheFewestSlotsComesNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &work{Slots: NewSlots(Share{Total: 4, Percent: 50})}
-		for i := range 8 { // all slots are taken, and four of these wait
+		for i := range 8 { // four hold all slots and four wait
 			w.do(t, fmt.Sprintf("hostile-%d", i), 50, time.Second)
 		}
 		before := len(w.order())
@@ -76,16 +76,16 @@ func TestTheNamespaceWithTheFewestSlotsComesNext(t *testing.T) {
 		<-time.After(3*time.Second + time.Millisecond)
 		synctest.Wait()
 		if !slices.Contains(w.order()[before:], "honest") {
-			t.Errorf("while twelve of nine flows had their turns, these were %v", w.order()[before:])
+			t.Errorf("got the slots of twelve requests by nine flows in the order %v", w.order()[before:])
 		}
 		<-time.After(time.Hour)
 	})
 }
 
-func TestWhoStopsWaitingTakesNoSlot(t *testing.T) {
+func TestACancelledWaitTakesNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSlots(Share{Total: 1, Percent: 50})
-		release, err := s.Acquire(t.Context(), Flow{Namespace: "a"}, 5) // which counts as all there are
+		release, err := s.Acquire(t.Context(), Flow{Namespace: "a"}, 5) // which is reduced to the total
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,8 +95,8 @@ func TestWhoStopsWaitingTakesNoSlot(t *testing.T) {
 			t.Errorf("got error %v", err)
 		}
 		release()
-		if len(s.queues) != 0 || s.all != 0 {
-			t.Errorf("%d namespaces are left, %d slots taken", len(s.queues), s.all)
+		if len(s.queues) != 0 || s.inUse != 0 {
+			t.Errorf("%d namespaces are left, %d slots in use", len(s.queues), s.inUse)
 		}
 	})
 }
@@ -105,7 +105,7 @@ func TestEverNewFlowsDoNotKeepOneThatWaitsFromItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &work{Slots: NewSlots(Share{Total: 4, Percent: 50})}
 		w.do(t, "honest", 20, 100*time.Millisecond)
-		for i := range 200 { // 50 a second, each more than a slot can do meanwhile
+		for i := range 200 { // 50 per second, more than a slot can process
 			w.do(t, fmt.Sprintf("new-%d", i), 1, 100*time.Millisecond)
 			<-time.After(20 * time.Millisecond)
 		}
@@ -116,13 +116,13 @@ func TestEverNewFlowsDoNotKeepOneThatWaitsFromItsTurn(t *testing.T) {
 			}
 		}
 		if done < 8 {
-			t.Errorf("%d pieces of work are done in four seconds, want its turns", done)
+			t.Errorf("%d of its requests finished in four seconds, want its slots", done)
 		}
 		<-time.After(time.Hour)
 	})
 }
 
-// pacedWork does what has no end, in pieces that each take a tenth of a second, until ctx ends. total returns how long it had slots.
+// pacedWork does endless work in pieces of a tenth of a second until ctx ends. total returns how long it held slots.
 func pacedWork(ctx context.Context, slots *Slots, flow Flow) (total func() time.Duration) {
 	var mu sync.Mutex
 	var had time.Duration
@@ -154,11 +154,11 @@ func TestWorkWithoutAnEndIsDoneAtAPaceWhileOthersWork(t *testing.T) {
 		name   string
 		flow   Flow
 		others bool
-		// within a minute, of two slots of which one flow may have one
+		// in a minute, of two slots of which a flow may hold one
 		least, most time.Duration
 	}{
 		{"alone", Flow{Namespace: "greedy"}, false, 59 * time.Second, 61 * time.Second},
-		{"beside others", Flow{Namespace: "greedy"}, true, 15 * time.Second, 18 * time.Second},
+		{"next to others", Flow{Namespace: "greedy"}, true, 15 * time.Second, 18 * time.Second},
 		{"for no single namespace", Flow{}, true, 59 * time.Second, 61 * time.Second},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -178,7 +178,7 @@ func TestWorkWithoutAnEndIsDoneAtAPaceWhileOthersWork(t *testing.T) {
 					<-time.After(500 * time.Millisecond)
 				}
 				stop()
-				<-time.After(time.Second) // for what is being done
+				<-time.After(time.Second) // for the work in progress
 				if got := had(); got < test.least || got > test.most {
 					t.Errorf("it had a slot for %s, want %s to %s", got, test.least, test.most)
 				}

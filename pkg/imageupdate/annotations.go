@@ -11,28 +11,28 @@ import (
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
 )
 
-// annotations are those of an Application. The names, below the prefix, are
-// those in docs/configuration/images.md of Image Updater 0.18; later releases
-// read the same if an ImageUpdater object says useAnnotations.
+// annotations are the annotations of an Application. The names after the prefix are those in
+// docs/configuration/images.md of Image Updater 0.18. Later releases read them if an ImageUpdater object sets
+// useAnnotations.
 type annotations struct {
-	of map[string]string
-	// reads notes what is looked up; nil notes nothing.
-	reads *reads
+	values map[string]string
+	// recorder records the keys that are looked up; it may be nil.
+	recorder *keyRecorder
 }
 
-// get returns the value of alias.name, or without alias of the name for all
-// images. An alias may hold slashes, which the name of an annotation cannot.
+// get returns the value of alias.name, or the value of name for all images if alias is empty. Slashes in an alias are
+// replaced, because annotation names cannot contain them.
 func (a annotations) get(alias, name string) (value string, present bool) {
 	key := iuv1alpha1.AnnotationPrefix
 	if alias != "" {
 		key += strings.ReplaceAll(alias, "/", "_") + "."
 	}
-	a.reads.note(key + name)
-	value, present = a.of[key+name]
+	a.recorder.record(key + name)
+	value, present = a.values[key+name]
 	return strings.TrimSpace(value), present
 }
 
-// find returns a value that says something, or nil.
+// find returns the value, or nil if it is missing or empty.
 func (a annotations) find(alias, name string) *string {
 	if value, _ := a.get(alias, name); value != "" {
 		return &value
@@ -40,9 +40,11 @@ func (a annotations) find(alias, name string) *string {
 	return nil
 }
 
-// config reads the configuration of all images, or only of those with a base name. It
-// is not found if there is no list of images, or an empty one.
-func (a annotations) config(origin, only string, verification ...*iuv1alpha1.ImagesVerification) (c Config, found bool) {
+// config reads the configuration of all images, or only of those with the base name. found is false if the list of
+// images is missing or empty.
+func (a annotations) config(
+	origin, base string, verification ...*iuv1alpha1.ImagesVerification,
+) (c Config, found bool) {
 	list, _ := a.get("", "image-list")
 	if strings.Trim(list, ", ") == "" {
 		return Config{}, false
@@ -62,18 +64,18 @@ func (a annotations) config(origin, only string, verification ...*iuv1alpha1.Ima
 			continue
 		}
 		if count++; count > maxImages {
-			c.noteSurplus()
+			c.noteTooManyImages()
 			break
 		}
-		if alias, image := splitAlias(item); isOf(image, only) {
+		if alias, image := splitAlias(item); hasBaseName(image, base) {
 			c.add(a.entry(alias, image), inherited)
 		}
 	}
 	return c, true
 }
 
-// splitAlias splits [alias=]name[:constraint]. A constraint may hold an equals sign
-// too, but comes after a colon, which no alias holds.
+// splitAlias splits [alias=]name[:constraint]. An equals sign in the constraint comes after a colon, which an alias
+// cannot contain.
 func splitAlias(item string) (alias, image string) {
 	before, after, found := strings.Cut(item, "=")
 	if !found || strings.Contains(before, ":") {
@@ -82,16 +84,16 @@ func splitAlias(item string) (alias, image string) {
 	return strings.TrimSpace(before), strings.TrimSpace(after)
 }
 
-// entry reads what is said about an alias.
-func (a annotations) entry(alias, image string) entry {
-	e := entry{alias: alias, image: image}
+// entry reads the settings of an alias.
+func (a annotations) entry(alias, image string) imageEntry {
+	e := imageEntry{alias: alias, image: image}
 	if e.alias == "" {
-		return e // what is said about no alias is said about all images
+		return e // settings without an alias apply to all images
 	}
-	a.reads = a.reads.another() // they matter to this image alone
+	a.recorder = a.recorder.child() // these keys affect only this image
 	e.settings, e.problem = a.settings(e.alias)
 	e.targets = a.targets(e.alias)
-	e.reads = a.reads.keys()
+	e.annotationKeys = a.recorder.keys()
 	return e
 }
 
@@ -102,11 +104,11 @@ func (a annotations) settings(alias string) (settings *iuv1alpha1.CommonUpdateSe
 		PullSecret:     a.find(alias, "pull-secret"),
 	}
 	if settings.AllowTags == nil && alias != "" {
-		// The name until release 0.7. To miss it would be to allow all tags.
+		// The name until release 0.7. Ignoring it would allow all tags.
 		settings.AllowTags = a.find(alias, "tag-match")
 	}
 	if ignored, present := a.get(alias, "ignore-tags"); present {
-		settings.IgnoreTags = splitList(ignored) // an empty list ends what is ignored for all images
+		settings.IgnoreTags = splitList(ignored) // an empty list overrides the one for all images
 	}
 	if alias != "" {
 		if platforms := a.find(alias, "platforms"); platforms != nil {
@@ -116,7 +118,7 @@ func (a annotations) settings(alias string) (settings *iuv1alpha1.CommonUpdateSe
 	if force := a.find(alias, "force-update"); force != nil {
 		forced, err := strconv.ParseBool(*force)
 		if err != nil {
-			problem = fmt.Sprintf("its force-update is %s, neither true nor false", quoted(*force))
+			problem = fmt.Sprintf("its force-update is %s; it must be true or false", quoted(*force))
 		}
 		settings.ForceUpdate = &forced
 	}
@@ -139,8 +141,7 @@ func (a annotations) targets(alias string) *iuv1alpha1.ManifestTargets {
 	return &targets
 }
 
-// splitList splits at commas, into no more items than show that there are too many. It
-// is never nil.
+// splitList splits at commas. It returns at most one item more than allowed, and never nil.
 func splitList(s string) []string {
 	list := []string{}
 	for item := range strings.SplitSeq(s, ",") {

@@ -10,8 +10,8 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-// BenchmarkDecision is what it costs to find the configuration of one Application and
-// to decide: with the configuration that most have, and with the largest that counts.
+// BenchmarkDecision measures finding the configuration of one Application and deciding, with a typical configuration
+// and with the largest allowed one.
 func BenchmarkDecision(b *testing.B) {
 	usual := hosts("demo", map[string]string{
 		"image-list": "web=nginx:^1, side=ghcr.io/acme/side", "allow-tags": `regexp:^v?[0-9]+\.[0-9]+\.[0-9]+$`,
@@ -34,7 +34,7 @@ func BenchmarkDecision(b *testing.B) {
 			for b.Loop() {
 				config, _ := ConfigForImage(app, nil, pushed)
 				if plan := PlanFor(app, config, pushed); len(plan.Decisions) == 0 {
-					b.Fatal("there is no decision")
+					b.Fatal("no decision")
 				}
 			}
 		})

@@ -7,27 +7,25 @@ import (
 	"strings"
 )
 
-// Config is how the images of one Application are updated.
+// Config describes how the images of one Application are updated.
 type Config struct {
-	// Origin is where the configuration was found, for people.
+	// Origin describes where the configuration was found, for messages.
 	Origin string
-	// WriteBack is the write-back method as configured; empty is argocd.
+	// WriteBack is the configured write-back method; empty means argocd.
 	WriteBack string
-	// Images are the configured images, in the order they were configured in.
+	// Images are the configured images, in configuration order.
 	Images []ImageConfig
-	// Notes are what people should know about the configuration: what could not be
-	// read, and what has no effect here.
+	// Notes report settings that could not be read or have no effect here.
 	Notes []string
-	// Annotations are the keys of the Application's annotations that were looked up to
-	// find the configuration, absent ones too; those for one image alone are with that
-	// image. Labels is whether its labels were looked at. ReadConfigForImage
-	// tells both, the others neither.
+	// Annotations are the keys of the Application's annotations that were looked up, including absent ones. Keys for a
+	// single image are in its ImageConfig. Labels reports whether the Application's labels were read. Only
+	// ReadConfigForImage sets both.
 	Annotations []string
 	Labels      bool
 }
 
-// Repositories are the normalised names of the configured images, each one once:
-// the keys under which a push finds the Application.
+// Repositories returns the normalized names of the configured images, without duplicates. A push finds the Application
+// by these keys.
 func (c Config) Repositories() []string {
 	var names []string
 	known := map[string]bool{}
@@ -40,15 +38,14 @@ func (c Config) Repositories() []string {
 	return names
 }
 
-// Of returns the configuration of one image that was pushed: the first places where it
-// is configured, as many as count.
-func (c Config) Of(pushed Image) Config {
+// ForImage returns the configuration reduced to the entries of the pushed image, at most maxEntriesPerImage.
+func (c Config) ForImage(pushed Image) Config {
 	var images []ImageConfig
 	for _, image := range c.Images {
-		if len(images) == maxPlaces {
+		if len(images) == maxEntriesPerImage {
 			break
 		}
-		if image.Names(pushed) {
+		if image.Matches(pushed) {
 			images = append(images, image)
 		}
 	}
@@ -56,39 +53,36 @@ func (c Config) Of(pushed Image) Config {
 	return c
 }
 
-// ImageConfig is how one image is updated.
+// ImageConfig describes how one image is updated.
 type ImageConfig struct {
-	// Alias is the name that the owner gave to the image; empty if none.
+	// Alias is the name that the owner gave to the image, or empty.
 	Alias string
-	// Name is the image without tag, as configured. It is what gets written.
+	// Name is the configured image name without a tag. It is written as is.
 	Name string
-	// Constraint follows the name after a colon: a semver constraint under semver,
-	// the tag to follow under digest. Other strategies ignore it.
+	// Constraint is the text after the name and a colon: a semver constraint for semver, the tag to follow for digest.
+	// Other strategies ignore it.
 	Constraint string
-	// Strategy is how the pushed tag is judged.
+	// Strategy selects how the pushed tag is evaluated.
 	Strategy Strategy
-	// AllowTags is "any", "regexp:" and an expression, or empty, which is any.
+	// AllowTags is "any", "regexp:" followed by an expression, or empty, which means any.
 	AllowTags string
 	// IgnoreTags are globs (path.Match) of tags that are never used.
 	IgnoreTags []string
-	// ForceUpdate updates the image even if it does not seem to run.
+	// ForceUpdate updates the image even if it is not reported to run.
 	ForceUpdate bool
-	// Verify is set if the owner wants no image without a signature.
+	// Verify requires a signature for every image.
 	Verify bool
-	// Target is where the image is written.
-	Target Target
-	// Problem is why this image cannot be updated at all; empty if it can.
+	Target ManifestTarget
+	// Problem is the reason that this image cannot be updated, or empty.
 	Problem string
-	// Annotations are the keys that were looked up for this image alone; see
-	// Config.Annotations.
+	// Annotations are the keys that were looked up only for this image; see Config.Annotations.
 	Annotations []string
 }
 
-// Names reports whether it is this image that was pushed, under whatever tag.
-func (c ImageConfig) Names(pushed Image) bool { return sameName(c.Name, pushed.Name) }
+// Matches reports whether the pushed image has the configured name, with any tag.
+func (c ImageConfig) Matches(pushed Image) bool { return sameName(c.Name, pushed.Name) }
 
-// Slot names what the image is deployed as: the alias, or without one the name.
-// It tells the images of one Application apart.
+// Slot returns the alias, or the name if there is no alias. It distinguishes the images of one Application.
 func (c ImageConfig) Slot() string {
 	if c.Alias != "" {
 		return c.Alias
@@ -96,13 +90,13 @@ func (c ImageConfig) Slot() string {
 	return c.Name
 }
 
-// Target is where in a source of the Application an image is written.
-type Target struct {
-	// SourceType is SourceTypeKustomize, SourceTypeHelm, SourceTypePlugin, or empty:
-	// what the Application uses, with the defaults for it.
+// ManifestTarget is the place in a source of the Application where an image is written.
+type ManifestTarget struct {
+	// SourceType is SourceTypeKustomize, SourceTypeHelm or SourceTypePlugin. If empty, the type and defaults of the
+	// Application apply.
 	SourceType string
-	// Name is the image as the manifests call it (Kustomize), or the parameter
-	// (Helm) or variable (plugin) for the image's name.
+	// Name is the image name in the manifests (Kustomize), or the parameter (Helm) or variable (plugin) for the image
+	// name.
 	Name string
 	// Tag is the parameter or variable for the tag.
 	Tag string
@@ -110,23 +104,23 @@ type Target struct {
 	Spec string
 }
 
-// Strategy is how a pushed tag is judged.
+// Strategy defines how a pushed tag is evaluated.
 type Strategy string
 
-// The strategies, by the names they have in Image Updater.
+// The strategies, with the names that Image Updater uses.
 const (
-	// Semver takes a tag that is a higher semantic version than what is in use.
+	// Semver accepts a tag with a higher semantic version than the one in use.
 	Semver Strategy = "semver"
-	// NewestBuild takes any tag: what was pushed last is the newest build.
+	// NewestBuild accepts any tag: the last push is the newest build.
 	NewestBuild Strategy = "newest-build"
-	// Digest follows one tag and pins what it points at.
+	// Digest follows one tag and pins its digest.
 	Digest Strategy = "digest"
-	// Alphabetical takes a tag that comes after what is in use, byte by byte.
+	// Alphabetical accepts a tag that sorts after the one in use, byte by byte.
 	Alphabetical Strategy = "alphabetical"
 )
 
-// parseStrategy knows the old names too. As in Image Updater, what is unknown is
-// semver; known then is false.
+// parseStrategy also accepts the old names. As in Image Updater, an unknown name is treated as semver; known is then
+// false.
 func parseStrategy(name string) (strategy Strategy, known bool) {
 	switch strings.ToLower(strings.TrimSpace(name)) {
 	case "", "semver":
@@ -141,9 +135,9 @@ func parseStrategy(name string) (strategy Strategy, known bool) {
 	return Semver, false
 }
 
-// isOf reports whether name[:constraint] may be an image with a base name; with none
-// every one is.
-func isOf(image, base string) bool {
+// hasBaseName reports whether name[:constraint] may be an image with the base name. An empty base name matches every
+// image.
+func hasBaseName(image, base string) bool {
 	if base == "" {
 		return true
 	}
@@ -151,12 +145,11 @@ func isOf(image, base string) bool {
 	return baseName(name) == base
 }
 
-// splitConstraint splits name[:constraint][@digest]. A digest is dropped: it is no
-// constraint, but what updates replace. A constraint need not be a tag: "~1.2" and
-// ">=1 <3" are none.
+// splitConstraint splits name[:constraint][@digest]. The digest is dropped, because updates replace it. A constraint
+// need not be a valid tag, such as "~1.2" or ">=1 <3".
 func splitConstraint(s string) (name, constraint string) {
 	s, _, _ = strings.Cut(s, "@")
-	path := strings.LastIndexByte(s, '/') + 1 // a colon before it is that of a port
+	path := strings.LastIndexByte(s, '/') + 1 // a colon before it starts a port
 	if colon := strings.IndexByte(s[path:], ':'); colon >= 0 {
 		return strings.TrimSpace(s[:path+colon]), strings.TrimSpace(s[path+colon+1:])
 	}

@@ -14,7 +14,7 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-// annotated is an Application with Image Updater's annotations.
+// annotated returns an Application with Image Updater's annotations.
 func annotated(annotations map[string]string) *argov1alpha1.Application {
 	app := &argov1alpha1.Application{ObjectMeta: metav1.ObjectMeta{
 		Namespace: "argocd", Name: "shop", Annotations: map[string]string{}}}
@@ -56,26 +56,26 @@ func TestConfigForReadsAnnotations(t *testing.T) {
 		WriteBack: "git:secret:argocd/creds",
 		Images: []ImageConfig{
 			{Alias: "web", Name: "ghcr.io/acme/web", Constraint: "~1.2", Strategy: NewestBuild, AllowTags: "any",
-				Target: Target{SourceType: "Helm", Name: "web.image", Tag: "web.tag"}},
+				Target: ManifestTarget{SourceType: "Helm", Name: "web.image", Tag: "web.tag"}},
 			{Name: "acme/plain", Strategy: Alphabetical, AllowTags: "regexp:^1", IgnoreTags: []string{"latest", "dev"},
 				ForceUpdate: true},
 			{Alias: "a/b", Name: "localhost:5000/x", Constraint: ">=1.0", Strategy: Semver, AllowTags: "regexp:^1",
 				IgnoreTags: []string{"latest", "dev"}, ForceUpdate: true,
-				Target: Target{SourceType: "Kustomize", Name: "base/x"}},
+				Target: ManifestTarget{SourceType: "Kustomize", Name: "base/x"}},
 			{Name: "y", Constraint: "1", Strategy: Alphabetical, AllowTags: "regexp:^1",
 				IgnoreTags: []string{"latest", "dev"}, ForceUpdate: true},
 			{Alias: "broken", Name: "nginx", Strategy: Alphabetical, AllowTags: "regexp:^1",
-				IgnoreTags: []string{"latest", "dev"}, Target: Target{SourceType: "Kustomize", Name: "x"},
-				Problem: `its force-update is "perhaps", neither true nor false`},
+				IgnoreTags: []string{"latest", "dev"}, Target: ManifestTarget{SourceType: "Kustomize", Name: "x"},
+				Problem: `its force-update is "perhaps"; it must be true or false`},
 			{Alias: "pinned", Name: "z", Constraint: "main", Strategy: Alphabetical, AllowTags: "regexp:^v",
-				IgnoreTags: []string{"latest", "dev"}, ForceUpdate: true, Target: Target{SourceType: "Helm", Spec: "z.image"}},
+				IgnoreTags: []string{"latest", "dev"}, ForceUpdate: true, Target: ManifestTarget{SourceType: "Helm", Spec: "z.image"}},
 			{Name: "w", Constraint: ">=2.0", Strategy: Alphabetical, AllowTags: "regexp:^1",
 				IgnoreTags: []string{"latest", "dev"}, ForceUpdate: true},
 		},
 		Notes: []string{
-			"web: platforms linux/amd64, linux/arm64 are not checked: a push does not say for which it was built",
-			"web: the pull secret is not used: no registry is asked",
-			`a/b: there is no strategy "tarot"; semver is used`,
+			"web: platforms linux/amd64, linux/arm64 are not checked: a push does not say which platforms it was built for",
+			"web: the pull secret is not used: Postern does not query registries",
+			`a/b: unknown strategy "tarot"; semver is used`,
 			`"acme/UPPER" is not the name of an image: invalid reference format: repository name (acme/UPPER) must be lowercase`,
 		},
 	}
@@ -145,7 +145,7 @@ func TestConfigForMergesSettingsOfAllLevels(t *testing.T) {
 			}},
 		},
 	}
-	got, found := ConfigFor(annotated(map[string]string{"image-list": "ignored"}), read(updater))
+	got, found := ConfigFor(annotated(map[string]string{"image-list": "ignored"}), parseUpdaters(updater))
 	want := Config{
 		Origin:    `ImageUpdater all, applications "sh?p"`,
 		WriteBack: "git",
@@ -153,18 +153,21 @@ func TestConfigForMergesSettingsOfAllLevels(t *testing.T) {
 			{Alias: "inherits", Name: "x", Constraint: "1", Strategy: Alphabetical, ForceUpdate: true, AllowTags: "any",
 				IgnoreTags: []string{"b"}, Verify: true},
 			{Alias: "decides", Name: "y", Constraint: ">=1 || 3", Strategy: Semver},
-			{Alias: "torn", Name: "z", Strategy: Alphabetical, ForceUpdate: true, AllowTags: "any", IgnoreTags: []string{"b"},
-				Verify: true, Target: Target{SourceType: "Kustomize", Name: "zz"},
+			{Alias: "torn", Name: "z", Strategy: Alphabetical, ForceUpdate: true, AllowTags: "any",
+				IgnoreTags: []string{"b"},
+				Verify:     true, Target: ManifestTarget{SourceType: "Kustomize", Name: "zz"},
 				Problem: "it has more than one target; choose one of Kustomize, Helm and plugin"},
-			{Alias: "tagless", Name: "z", Strategy: Alphabetical, ForceUpdate: true, AllowTags: "any", IgnoreTags: []string{"b"},
-				Verify: true, Target: Target{SourceType: "Plugin", Name: "Z"},
+			{Alias: "tagless", Name: "z", Strategy: Alphabetical, ForceUpdate: true, AllowTags: "any",
+				IgnoreTags: []string{"b"},
+				Verify:     true, Target: ManifestTarget{SourceType: "Plugin", Name: "Z"},
 				Problem: "its plugin target names no variable for the tag; set spec, or name and tag"},
-			{Alias: "unnameable", Name: "z", Strategy: Alphabetical, ForceUpdate: true, AllowTags: "any", IgnoreTags: []string{"b"},
-				Verify: true, Target: Target{SourceType: "Kustomize", Name: "a=b"},
+			{Alias: "unnameable", Name: "z", Strategy: Alphabetical, ForceUpdate: true, AllowTags: "any",
+				IgnoreTags: []string{"b"},
+				Verify:     true, Target: ManifestTarget{SourceType: "Kustomize", Name: "a=b"},
 				Problem: `its Kustomize target is "a=b", which cannot be the name of an image`},
 		},
 		Notes: []string{
-			"decides: platforms linux/arm64 are not checked: a push does not say for which it was built",
+			"decides: platforms linux/arm64 are not checked: a push does not say which platforms it was built for",
 			`nameless: "" is not the name of an image: invalid reference format`,
 		},
 	}
@@ -185,7 +188,7 @@ func TestConfigForKeepsVerificationUnderAnnotations(t *testing.T) {
 	updater.Spec.CommonUpdateSettings = &iuv1alpha1.CommonUpdateSettings{UpdateStrategy: ptr("digest")}
 	updater.Spec.ImagesVerification = &iuv1alpha1.ImagesVerification{}
 	app := annotated(map[string]string{"image-list": "x"})
-	got, _ := ConfigFor(app, read(updater))
+	got, _ := ConfigFor(app, parseUpdaters(updater))
 	want := Config{
 		Origin: `ImageUpdater a, applications "*", by annotations`,
 		Images: []ImageConfig{{Name: "x", Strategy: Semver, Verify: true}},

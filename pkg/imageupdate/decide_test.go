@@ -11,13 +11,13 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// Two digests, by the names of which the tests speak.
+// digests replaces names of digests in tests.
 var digests = strings.NewReplacer(
 	"sha256:old", "sha256:"+strings.Repeat("0", 64),
 	"sha256:new", "sha256:"+strings.Repeat("f", 64),
 )
 
-// image parses a reference whose digest may be one of the names above.
+// image parses a reference, replacing names of digests.
 func image(t *testing.T, ref string) Image {
 	t.Helper()
 	i, err := ParseImage(digests.Replace(ref))
@@ -36,8 +36,8 @@ func images(t *testing.T, refs string) []Image {
 	return all
 }
 
-// TestDecide gives every reason for each strategy. What is updated to is the
-// pushed tag, so the table only says whether, and with which digest.
+// TestDecide covers every reason for each strategy. An update is always to the pushed tag, so the table states only
+// whether there is an update, and its digest.
 func TestDecide(t *testing.T) {
 	const (
 		no     = false
@@ -46,7 +46,7 @@ func TestDecide(t *testing.T) {
 	for _, tc := range []struct {
 		strategy   Strategy
 		constraint string
-		live       string // separated by blanks
+		live       string // space-separated
 		override   string
 		pushed     string
 		update     bool
@@ -66,7 +66,7 @@ func TestDecide(t *testing.T) {
 		{Semver, "", "app:1.2", "", "app:1.2.1", update, ReasonNewerVersion, nil},
 		{Semver, "", "app:2.0.0", "", "app:v1.1.0", no, ReasonOlderVersion, nil},
 		{Semver, "", "app:1.0.0", "", "app:20260131", update, ReasonNewerVersion, nil},
-		// semver: what is no version.
+		// semver: tags that are not versions.
 		{Semver, "", "app:1.0.0", "", "app:latest", no, ReasonNotSemver, nil},
 		{Semver, "", "app:1.0.0", "", "app:1.0.0.1", no, ReasonNotSemver, nil},
 		{Semver, "", "app:1.0.0", "", "app:1.0.0_b2", no, ReasonNotSemver, nil},
@@ -95,7 +95,7 @@ func TestDecide(t *testing.T) {
 		{Semver, ">=1.2 <3 || 5.x", "app:1.2.3", "", "app:5.1.0", update, ReasonNewerVersion, nil},
 		{Semver, "1.x", "app:2.0.0", "", "app:1.3.0", no, ReasonOlderVersion, nil},
 		{Semver, "latest", "app:1.0.0", "", "app:1.1.0", no, ReasonInvalidConfiguration, nil},
-		// semver: what is in use.
+		// semver: versions in use.
 		{Semver, "", "app:1.0.0", "app:1.5.0", "app:1.4.0", no, ReasonOlderVersion, nil},
 		{Semver, "", "app:1.0.0", "app:1.5.0", "app:1.5.0", no, ReasonUpToDate, nil},
 		{Semver, "", "app:2.0.0", "app:1.5.0", "app:1.6.0", update, ReasonNewerVersion, nil},
@@ -113,7 +113,7 @@ func TestDecide(t *testing.T) {
 		{Semver, "", "", "", "app:1.0.0", update, ReasonNothingToCompare, force},
 		{Semver, "", "", "app:1.0.0", "app:1.1.0", update, ReasonNewerVersion, force},
 		{Semver, "", "", "app:1.0.0", "app:0.9.0", no, ReasonOlderVersion, force},
-		// One image by many names.
+		// One image with several names.
 		{Semver, "", "docker.io/library/app:1.0.0", "", "app:1.1.0", update, ReasonNewerVersion, nil},
 		{Semver, "", "app:1.0.0", "", "docker.io/library/app:1.1.0", update, ReasonNewerVersion, nil},
 		{Semver, "", "app:1.0.0", "", "index.docker.io/library/app:1.0.0", no, ReasonUpToDate, nil},
@@ -136,7 +136,8 @@ func TestDecide(t *testing.T) {
 		{Alphabetical, "", "app:9", "", "app:10", no, ReasonAlphabeticallyEarlier, nil},
 		{Alphabetical, "", "app:a", "", "app:B", no, ReasonAlphabeticallyEarlier, nil},
 		{Alphabetical, "", "app:latest", "", "app:2026-01-31", no, ReasonAlphabeticallyEarlier, nil},
-		{Alphabetical, "", "app:latest", "", "app:2026-01-31", update, ReasonNothingToCompare, allow("regexp:^[0-9-]+$")},
+		{Alphabetical, "", "app:latest", "", "app:2026-01-31", update, ReasonNothingToCompare,
+			allow("regexp:^[0-9-]+$")},
 		{Alphabetical, "", "app:latest", "", "app:2026-01-31", update, ReasonNothingToCompare, ignore("latest")},
 		{Alphabetical, "", "app", "", "app:2026-01-31", update, ReasonNothingToCompare, nil},
 		{Alphabetical, "", "app:2026-01-30 app:2026-02-01", "", "app:2026-01-31", no, ReasonAlphabeticallyEarlier, nil},
@@ -148,14 +149,16 @@ func TestDecide(t *testing.T) {
 		{Digest, "main", "app:main@sha256:new", "", "app:main@sha256:new", no, ReasonUpToDate, nil},
 		{Digest, "main", "app:main", "app:main@sha256:new", "app:main@sha256:new", no, ReasonUpToDate, nil},
 		{Digest, "main", "app:stable@sha256:old", "", "app:main@sha256:new", update, ReasonNewDigest, nil},
-		{Digest, "main", "app:main@sha256:new app:stable@sha256:old", "", "app:main@sha256:new", no, ReasonUpToDate, nil},
-		{Digest, "main", "app:main@sha256:old app:stable@sha256:new", "", "app:main@sha256:new", update, ReasonNewDigest, nil},
+		{Digest, "main", "app:main@sha256:new app:stable@sha256:old", "", "app:main@sha256:new", no, ReasonUpToDate,
+			nil},
+		{Digest, "main", "app:main@sha256:old app:stable@sha256:new", "", "app:main@sha256:new", update,
+			ReasonNewDigest, nil},
 		{Digest, "main", "app:main", "", "app:main", no, ReasonDigestMissing, nil},
 		{Digest, "main", "app:main", "", "app:dev@sha256:new", no, ReasonTagNotFollowed, nil},
 		{Digest, "", "app:main", "", "app:main@sha256:new", no, ReasonInvalidConfiguration, nil},
 		{Digest, "main", "", "", "app:main@sha256:new", no, ReasonNotInUse, nil},
 		{Digest, "main", "", "", "app:main@sha256:new", update, ReasonNothingToCompare, force},
-		// What is common to all.
+		// All strategies.
 		{Semver, "", "app:1.0.0", "", "app:1.1.0", no, ReasonTagIgnored, ignore("0.*", "1.*")},
 		{Semver, "", "app:1.0.0", "", "app:1.1.0", no, ReasonTagIgnored, ignore("*")},
 		{Semver, "", "app:1.0.0", "", "app:1.1.0", update, ReasonNewerVersion, ignore("1.?")},
@@ -176,7 +179,8 @@ func TestDecide(t *testing.T) {
 		{Semver, "", "app:1.0.0", "", "app:1.1.0", no, ReasonInvalidConfiguration, problem},
 		{"newest", "", "app:1.0.0", "", "app:1.1.0", no, ReasonInvalidConfiguration, nil},
 	} {
-		name := strings.Join([]string{string(tc.strategy), tc.constraint, tc.live, tc.override, tc.pushed, tc.reason}, ",")
+		name := strings.Join([]string{string(tc.strategy), tc.constraint, tc.live, tc.override, tc.pushed, tc.reason},
+			",")
 		t.Run(name, func(t *testing.T) {
 			config := ImageConfig{Alias: "web", Name: "app", Constraint: tc.constraint, Strategy: tc.strategy}
 			if tc.edit != nil {
@@ -197,7 +201,7 @@ func TestDecide(t *testing.T) {
 				t.Errorf("Decide() differs (-want +got):\n%s%s", diff, got.Message)
 			}
 			if got.Message == "" {
-				t.Error("there is no message")
+				t.Error("the message is empty")
 			}
 		})
 	}
@@ -245,7 +249,7 @@ func TestDecideTellsPeopleWhatItCompared(t *testing.T) {
 		{ImageConfig{Name: "app", Strategy: Semver, Constraint: "~1.2"}, "app:1.2.0", "app:1.3.0",
 			`1.3.0 does not meet the constraint "~1.2"`},
 		{ImageConfig{Name: "app", Strategy: Semver, Verify: true}, "app:1.0.0", "app:1.1.0",
-			"it would be updated (1.1.0 replaces app:1.0.0), but signatures are wanted, which are not checked here"},
+			"it would be updated (1.1.0 replaces app:1.0.0), but signature verification is required, which Postern does not do"},
 	} {
 		got := Decide(tc.config, Current{Live: images(t, tc.live)}, image(t, tc.pushed))
 		if got.Message != tc.want {

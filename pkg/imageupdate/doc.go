@@ -1,19 +1,14 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package imageupdate decides what a pushed image changes in an Application,
-// under the configuration that its owner wrote for Argo CD Image Updater
-// (https://argocd-image-updater.readthedocs.io): annotations, or ImageUpdater
-// objects.
+// Package imageupdate decides how a pushed image changes an Application, according to the owner's configuration for
+// Argo CD Image Updater (https://argocd-image-updater.readthedocs.io): annotations or ImageUpdater objects.
 //
-// Image Updater asks a registry for all tags and picks one. Here the pushed tag
-// is the only candidate, so that no registry is asked: the question is whether
-// that tag may replace what is in use. docs/image-updates.md sets the two side by
-// side, and says where they differ.
+// Image Updater lists all tags of a registry and picks one. Here the pushed tag is the only candidate, and no registry
+// is queried: the package decides whether that tag may replace the image in use. docs/image-updates.md compares both
+// and lists the differences.
 //
-// ConfigFor finds the configuration, Decide judges one image by it, and PlanFor
-// does so for a whole Application and says what to write. All are pure functions
-// and safe for concurrent use; none modifies what it is given. What owners wrote is
-// compiled by package pattern, which keeps it. The package must know nothing of API
-// clients, payloads, patches, or of how anything is stored.
+// ConfigFor finds the configuration, Decide evaluates one image, and PlanFor evaluates a whole Application and returns
+// the changes to write. All are pure functions and safe for concurrent use; none modifies its arguments. Patterns are
+// compiled and cached by package pattern. The package must not depend on API clients, payloads, patches or storage.
 package imageupdate

@@ -22,7 +22,7 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-// document is the documentation, whose tables are test cases.
+// document returns docs/image-updates.md, whose tables are test cases.
 func document(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/image-updates.md")
@@ -32,14 +32,13 @@ func document(t *testing.T) string {
 	return string(text)
 }
 
-// table returns the rows of the table whose first column has a heading, and the
-// number of the line of the first one.
+// table returns the rows of the table with the given first heading, and the line number of the first row.
 func table(t *testing.T, heading string) (rows [][]string, line int) {
 	t.Helper()
 	lines := strings.Split(document(t), "\n")
 	start := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, "| "+heading+" |") })
 	if start < 0 {
-		t.Fatalf("there is no table of %s", heading)
+		t.Fatalf("no table with the heading %s", heading)
 	}
 	for _, l := range lines[start+2:] {
 		if !strings.HasPrefix(l, "|") {
@@ -54,7 +53,7 @@ func table(t *testing.T, heading string) (rows [][]string, line int) {
 	return rows, start + 3
 }
 
-// code returns what stands between backticks.
+// code returns the texts between backticks.
 func code(cell string) []string {
 	var all []string
 	for i, part := range strings.Split(cell, "`") {
@@ -100,7 +99,7 @@ func TestDocumentedImageUpdaters(t *testing.T) {
 			for _, name := range code(row[0]) {
 				updater := updaters[name]
 				if updater == nil {
-					t.Fatalf("there is no ImageUpdater %q in the document", name)
+					t.Fatalf("the document has no ImageUpdater %q", name)
 				}
 				chosen = append(chosen, updater)
 			}
@@ -109,8 +108,7 @@ func TestDocumentedImageUpdaters(t *testing.T) {
 	}
 }
 
-// setAnnotation sets what is written as "name: value", where the value may be
-// quoted as YAML wants it.
+// setAnnotation sets an annotation from "name: value". The value may be quoted as in YAML.
 func setAnnotation(t *testing.T, app *argov1alpha1.Application, said string) {
 	t.Helper()
 	name, value, found := strings.Cut(said, ": ")
@@ -123,7 +121,7 @@ func setAnnotation(t *testing.T, app *argov1alpha1.Application, said string) {
 	app.Annotations[iuv1alpha1.AnnotationPrefix+name] = value
 }
 
-// documentedApplication reads "Tool, runs `image` `image`, sets `entry`, `entry`".
+// documentedApplication parses "Tool, runs `image` `image`, sets `entry`, `entry`".
 func documentedApplication(t *testing.T, cell string) *argov1alpha1.Application {
 	t.Helper()
 	tool, rest, _ := strings.Cut(cell, ", runs ")
@@ -151,7 +149,7 @@ func documentedApplication(t *testing.T, cell string) *argov1alpha1.Application 
 	}
 }
 
-// documentedUpdaters reads the objects in the document.
+// documentedUpdaters parses the objects in the document.
 func documentedUpdaters(t *testing.T) map[string]*iuv1alpha1.ImageUpdater {
 	t.Helper()
 	_, rest, _ := strings.Cut(document(t), "```yaml\n")
@@ -165,7 +163,7 @@ func documentedUpdaters(t *testing.T) map[string]*iuv1alpha1.ImageUpdater {
 		if want := iuv1alpha1.SchemeGroupVersion.WithKind("ImageUpdater"); updater.GroupVersionKind() != want {
 			t.Fatalf("an object is %v, want %v", updater.GroupVersionKind(), want)
 		}
-		patterns := map[string]bool{} // a cluster refuses an object that has one twice
+		patterns := map[string]bool{} // the API server rejects duplicate patterns
 		for _, ref := range updater.Spec.ApplicationRefs {
 			if patterns[ref.NamePattern] {
 				t.Fatalf("ImageUpdater %s has the pattern %q twice", updater.Name, ref.NamePattern)
@@ -177,25 +175,24 @@ func documentedUpdaters(t *testing.T) map[string]*iuv1alpha1.ImageUpdater {
 	return updaters
 }
 
-// checkDocumented checks that a push comes to what the last cell says, and that
-// coming to it again changes nothing.
+// checkDocumented checks that a push has the result in the last cell, and that planning again changes nothing.
 func checkDocumented(t *testing.T, app *argov1alpha1.Application, updaters []*iuv1alpha1.ImageUpdater, pushed, want string) {
 	t.Helper()
 	push := image(t, code(pushed)[0])
-	config, found := ConfigFor(app, read(updaters...))
+	config, found := ConfigFor(app, parseUpdaters(updaters...))
 	plan := PlanFor(app, config, push)
 	if got := written(plan); got != digests.Replace(want) {
-		t.Errorf("the document says %s\nwhile it is       %s\nfor %+v", want, got, plan.Decisions)
+		t.Errorf("documented: %s\ngot:        %s\nfor %+v", want, got, plan.Decisions)
 	}
 	if (want == "nothing") == found {
-		t.Errorf("ConfigFor() found %v", found)
+		t.Errorf("ConfigFor(): found = %v", found)
 	}
 	if again := PlanFor(follow(app, plan), config, push); len(again.Overrides) > 0 {
-		t.Errorf("the second time %s is written", written(again))
+		t.Errorf("the second plan writes %s", written(again))
 	}
 }
 
-// written is how the document says what a plan writes.
+// written formats the overrides of a plan as in the document.
 func written(plan Plan) string {
 	if len(plan.Decisions) == 0 {
 		return "nothing"
@@ -205,7 +202,7 @@ func written(plan Plan) string {
 	}
 	o := plan.Overrides[0]
 	var entries []string
-	for _, entry := range o.Entries {
+	for _, entry := range o.Changes {
 		switch e := entry.New.(type) {
 		case string:
 			entries = append(entries, "`"+e+"`")
@@ -221,8 +218,7 @@ func written(plan Plan) string {
 	return "`" + string(o.List) + "`: " + strings.Join(entries, ", ")
 }
 
-// TestDocumentedReasons checks that the document has all reasons there are, in
-// their order, and says whether they mean an update.
+// TestDocumentedReasons checks that the document lists all reasons in order, and whether they mean an update.
 func TestDocumentedReasons(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "reasons.go", nil, 0)
 	if err != nil {
@@ -250,7 +246,7 @@ func TestDocumentedReasons(t *testing.T) {
 			updates = false
 		}
 		if want := map[bool]string{true: "yes", false: "no"}[updates]; row[1] != want {
-			t.Errorf("the document says %q of %s, want %q", row[1], reason, want)
+			t.Errorf("documented for %[2]s: %[1]q, want %[3]q", row[1], reason, want)
 		}
 	}
 	if diff := cmp.Diff(declared, documented); diff != "" {

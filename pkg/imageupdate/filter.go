@@ -11,29 +11,29 @@ import (
 	"postern.dev/postern/pkg/pattern"
 )
 
-// filter says which tags may be used at all. Once the effort of a decision is
-// exhausted it says anything, and the decision must not count.
+// filter selects the tags that may be used. Once the budget is exhausted, its results are not valid and the decision
+// must be discarded.
 type filter struct {
 	ignored []string
-	allowed *pattern.Expression // nil: any
-	text    string              // of allowed, as configured
-	effort  *effort
+	allowed *pattern.Expression // nil allows any tag
+	text    string              // allowed as configured
+	budget  *budget
 }
 
-// newFilter reads the filter of an image. One that is not well formed, or is too
-// large, is an error, so that a slip never lets in the tags it was to keep out.
-func newFilter(c ImageConfig, e *effort) (filter, error) {
-	f := filter{ignored: c.IgnoreTags, text: c.AllowTags, effort: e}
+// newFilter reads the filter of an image. It returns an error for a malformed or too large filter, so that a mistake
+// never allows tags that the owner meant to exclude.
+func newFilter(c ImageConfig, b *budget) (filter, error) {
+	f := filter{ignored: c.IgnoreTags, text: c.AllowTags, budget: b}
 	if len(c.IgnoreTags) > maxGlobs {
 		return filter{}, fmt.Errorf("ignore-tags has more than %d patterns, which is too many", maxGlobs)
 	}
 	for _, glob := range c.IgnoreTags {
 		if len(glob) > maxGlob {
-			return filter{}, fmt.Errorf("%s in ignore-tags has %d bytes, which is too long; at most %d are taken",
+			return filter{}, fmt.Errorf("%s in ignore-tags has %d bytes, which is too long; at most %d are allowed",
 				quoted(glob), len(glob), maxGlob)
 		}
 		if _, err := path.Match(glob, ""); err != nil {
-			return filter{}, fmt.Errorf("%q in ignore-tags is not a pattern: %w", glob, err)
+			return filter{}, fmt.Errorf("%q in ignore-tags is not a valid pattern: %w", glob, err)
 		}
 	}
 	if c.AllowTags == "" || strings.EqualFold(c.AllowTags, "any") {
@@ -41,19 +41,20 @@ func newFilter(c ImageConfig, e *effort) (filter, error) {
 	}
 	function, expression, found := strings.Cut(c.AllowTags, ":")
 	if !found || !strings.EqualFold(function, "regexp") {
-		return filter{}, fmt.Errorf("allow-tags is %s; it must be any, or regexp: and an expression", quoted(c.AllowTags))
+		return filter{}, fmt.Errorf("allow-tags is %s; it must be any, or regexp: and an expression",
+			quoted(c.AllowTags))
 	}
 	var err error
-	if f.allowed, err = pattern.Regexp(e.owner, expression); err != nil {
-		return filter{}, fmt.Errorf("allow-tags does not hold a regular expression: %w", err)
+	if f.allowed, err = pattern.Regexp(b.owner, expression); err != nil {
+		return filter{}, fmt.Errorf("allow-tags is not a valid regular expression: %w", err)
 	}
 	return f, nil
 }
 
-// ignores returns the pattern by which a tag is ignored.
+// ignores returns the first pattern that ignores the tag.
 func (f filter) ignores(tag string) (glob string, ignored bool) {
 	for _, glob := range f.ignored {
-		if !f.effort.spend(globCost(glob, tag)) {
+		if !f.budget.spend(globCost(glob, tag)) {
 			return glob, true
 		}
 		if matches, err := path.Match(glob, tag); err == nil && matches {
@@ -63,7 +64,7 @@ func (f filter) ignores(tag string) (glob string, ignored bool) {
 	return "", false
 }
 
-// globCost is the most steps that it takes to match a tag with a glob.
+// globCost returns the maximum number of steps to match a tag with a glob.
 func globCost(glob, tag string) int {
 	if strings.Contains(glob, "*") {
 		return (len(glob) + 1) * (len(tag) + 1)
@@ -71,13 +72,11 @@ func globCost(glob, tag string) int {
 	return len(glob) + 1
 }
 
-// allows reports whether a tag is among those allowed.
 func (f filter) allows(tag string) bool {
-	return f.allowed == nil || f.effort.spend(f.allowed.Cost(len(tag))) && f.allowed.MatchString(tag)
+	return f.allowed == nil || f.budget.spend(f.allowed.Cost(len(tag))) && f.allowed.MatchString(tag)
 }
 
-// admits reports whether a tag may be used.
-func (f filter) admits(tag string) bool {
+func (f filter) accepts(tag string) bool {
 	_, ignored := f.ignores(tag)
 	return !ignored && f.allows(tag)
 }

@@ -13,8 +13,7 @@ import (
 
 func ptr[T any](v T) *T { return &v }
 
-// read reads ImageUpdater objects.
-func read(objects ...*iuv1alpha1.ImageUpdater) []*Updater {
+func parseUpdaters(objects ...*iuv1alpha1.ImageUpdater) []*Updater {
 	var updaters []*Updater
 	for _, object := range objects {
 		updaters = append(updaters, NewUpdater(object))
@@ -22,7 +21,7 @@ func read(objects ...*iuv1alpha1.ImageUpdater) []*Updater {
 	return updaters
 }
 
-// semverOf configures images under the default strategy, without aliases.
+// semverOf returns a configuration of images with the default strategy and without aliases.
 func semverOf(names ...string) Config {
 	var c Config
 	for _, name := range names {
@@ -31,7 +30,7 @@ func semverOf(names ...string) Config {
 	return c
 }
 
-// running is an Application with one source that runs images.
+// running returns an Application with one source and the given running images.
 func running(sourceType string, source argov1alpha1.ApplicationSource, images ...string) *argov1alpha1.Application {
 	return &argov1alpha1.Application{
 		Spec: argov1alpha1.ApplicationSpec{Source: &source},
@@ -46,8 +45,7 @@ func kustomize(images ...string) argov1alpha1.ApplicationSource {
 	return argov1alpha1.ApplicationSource{Kustomize: &argov1alpha1.ApplicationSourceKustomize{Images: images}}
 }
 
-// follow returns an Application as it is once a plan was carried out, entry by
-// entry, as a patch would.
+// follow returns a copy of the Application with the plan applied entry by entry, as a patch does.
 func follow(app *argov1alpha1.Application, plan Plan) *argov1alpha1.Application {
 	app = app.DeepCopy()
 	for _, o := range plan.Overrides {
@@ -55,7 +53,7 @@ func follow(app *argov1alpha1.Application, plan Plan) *argov1alpha1.Application 
 		if source.RepoURL != o.Source.RepoURL {
 			panic(fmt.Sprintf("%s is of %s, not %s", o.Source.Field, source.RepoURL, o.Source.RepoURL))
 		}
-		for _, e := range o.Entries {
+		for _, e := range o.Changes {
 			switch o.List {
 			case ListKustomizeImages:
 				source.Kustomize = &argov1alpha1.ApplicationSourceKustomize{
@@ -85,10 +83,9 @@ func sourceAt(app *argov1alpha1.Application, path string) *argov1alpha1.Applicat
 			return &app.Spec.Sources[i]
 		}
 	}
-	panic(path + " is no source")
+	panic(path + " is not a source")
 }
 
-// put replaces an item or appends it.
 func put[T any](list []T, index int, item T) []T {
 	if index == len(list) {
 		return append(list, item)

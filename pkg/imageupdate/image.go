@@ -11,26 +11,26 @@ import (
 	"github.com/distribution/reference"
 )
 
-// Image is a reference to a container image, in its parts.
+// Image is a parsed reference to a container image.
 type Image struct {
-	// Name is the repository with its registry, as somebody spelled it: "nginx",
-	// "docker.io/library/nginx", "ghcr.io/acme/shop".
+	// Name is the repository with its registry, in the original spelling: "nginx", "docker.io/library/nginx",
+	// "ghcr.io/acme/shop".
 	Name string
-	// Tag is a tag, or empty.
+	// Tag is the tag, or empty.
 	Tag string
-	// Digest is the digest of a manifest, such as "sha256:…", or empty.
+	// Digest is the manifest digest, such as "sha256:…", or empty.
 	Digest string
 }
 
-// ParseImage parses name[:tag][@digest], the form in which containers name their
-// images (https://github.com/distribution/reference). The name keeps its spelling.
+// ParseImage parses name[:tag][@digest], the format of image references in containers
+// (https://github.com/distribution/reference). The name keeps its spelling.
 func ParseImage(ref string) (Image, error) {
 	if len(ref) > maxReference {
-		return Image{}, fmt.Errorf("a text of %d bytes is not a reference to an image", len(ref))
+		return Image{}, fmt.Errorf("an image reference of %d bytes is too long", len(ref))
 	}
 	named, err := reference.ParseNormalizedNamed(ref)
 	if err != nil {
-		return Image{}, fmt.Errorf("%q is not a reference to an image: %w", ref, err)
+		return Image{}, fmt.Errorf("%q is not an image reference: %w", ref, err)
 	}
 	var i Image
 	if digested, ok := named.(reference.Digested); ok {
@@ -43,10 +43,8 @@ func ParseImage(ref string) (Image, error) {
 	return i, nil
 }
 
-// NormalizeName returns one spelling for all the names of one repository, with
-// its registry: "nginx" and "docker.io/library/nginx" are both the latter. The
-// result is a key for comparing, and for indexes. It is an error if the name holds
-// a tag or a digest.
+// NormalizeName returns the canonical name of a repository, including its registry: "docker.io/library/nginx" for
+// "nginx". The result is a key for comparisons and indexes. It is an error if the name has a tag or a digest.
 func NormalizeName(name string) (string, error) {
 	if len(name) > maxReference {
 		return "", fmt.Errorf("%s is not the name of an image", quoted(name))
@@ -56,13 +54,12 @@ func NormalizeName(name string) (string, error) {
 		return "", fmt.Errorf("%s is not the name of an image: %w", quoted(name), err)
 	}
 	if !reference.IsNameOnly(named) {
-		return "", fmt.Errorf("%s is not the name of an image alone", quoted(name))
+		return "", fmt.Errorf("%s is the name of an image with a tag or digest", quoted(name))
 	}
-	// Hosts are the same in any case; paths have lower case only.
+	// Hosts are case-insensitive; paths are always lower case.
 	return strings.ToLower(reference.Domain(named)) + "/" + reference.Path(named), nil
 }
 
-// String returns name[:tag][@digest].
 func (i Image) String() string {
 	version := i.version()
 	if version == "" || strings.HasPrefix(version, "@") {
@@ -71,7 +68,7 @@ func (i Image) String() string {
 	return i.Name + ":" + version
 }
 
-// version is what follows the name: tag, tag@digest or @digest.
+// version returns the part after the name: tag, tag@digest or @digest.
 func (i Image) version() string {
 	if i.Digest == "" {
 		return i.Tag
@@ -79,27 +76,26 @@ func (i Image) version() string {
 	return i.Tag + "@" + i.Digest
 }
 
-// versioned reports whether the reference says more than the name.
+// versioned reports whether the reference has a tag or a digest.
 func (i Image) versioned() bool {
 	return i.Tag != "" || i.Digest != ""
 }
 
-// sameName reports whether two images have the same name once both are
-// normalised. A name that cannot be parsed is the same as none.
+// sameName reports whether two images have the same normalized name. A name that cannot be parsed is equal only to
+// itself.
 func sameName(a, b string) bool {
 	if a == b && a != "" {
 		return true
 	}
 	if baseName(a) != baseName(b) {
-		return false // which is told without parsing, as it is of nearly all
+		return false // avoids parsing in nearly all cases
 	}
 	na, errA := NormalizeName(a)
 	nb, errB := NormalizeName(b)
 	return errA == nil && errB == nil && na == nb
 }
 
-// baseName is the last part of the name of an image, of a reference too. Those of one
-// repository have the same, however they spell the rest.
+// baseName returns the last path component of an image name or reference. All spellings of a repository share it.
 func baseName(ref string) string {
 	ref, _, _ = strings.Cut(ref, "@")
 	ref = ref[strings.LastIndexByte(ref, '/')+1:]
@@ -107,29 +103,28 @@ func baseName(ref string) string {
 	return ref
 }
 
-// validate reports whether the parts make a reference, and each is just what it
-// claims to be.
+// validate returns an error unless the parts form a reference that parses back to the same parts.
 func (i Image) validate() error {
 	parsed, err := ParseImage(i.String())
 	if err != nil {
 		return err
 	}
 	if parsed != i {
-		return fmt.Errorf("%q is not a reference to an image", i.String())
+		return fmt.Errorf("%q is not an image reference", i.String())
 	}
 	return nil
 }
 
-// join lists images for people, the first few if there are many.
-func join(images []Image) string {
-	said := make([]string, 0, len(images))
+// joinImages lists images for messages, at most maxJoined.
+func joinImages(images []Image) string {
+	refs := make([]string, 0, len(images))
 	for _, i := range images {
-		said = append(said, i.String())
+		refs = append(refs, i.String())
 	}
-	slices.Sort(said)
-	said = slices.Compact(said)
-	if more := len(said) - maxJoined; more > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(said[:maxJoined], ", "), more)
+	slices.Sort(refs)
+	refs = slices.Compact(refs)
+	if more := len(refs) - maxJoined; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(refs[:maxJoined], ", "), more)
 	}
-	return strings.Join(said, ", ")
+	return strings.Join(refs, ", ")
 }

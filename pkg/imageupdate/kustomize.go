@@ -11,7 +11,7 @@ import (
 // kustomizeImage is an entry of kustomize.images: [name=]newName[:tag][@digest]
 // (https://kubectl.docs.kubernetes.io/references/kustomize/cmd/edit/set/image/).
 type kustomizeImage struct {
-	// name is the image in the manifests, if it is written.
+	// name is the image name in the manifests, or empty.
 	name string
 	Image
 }
@@ -25,8 +25,8 @@ func parseKustomizeImage(entry string) (kustomizeImage, error) {
 	return kustomizeImage{name: name, Image: parsed}, err
 }
 
-// slot is the image in the manifests that the entry is about.
-func (k kustomizeImage) slot() string {
+// replacedName returns the image name in the manifests that the entry replaces.
+func (k kustomizeImage) replacedName() string {
 	if k.name != "" {
 		return k.name
 	}
@@ -40,47 +40,46 @@ func (k kustomizeImage) String() string {
 	return k.Image.String()
 }
 
-// kustomizeEntry is an entry and its place in the list.
+// kustomizeEntry is an entry with its index in the list.
 type kustomizeEntry struct {
 	index int
 	kustomizeImage
 }
 
-// kustomizeEntries finds the entries that set a configured image. With a name to
-// replace it is the entry for that name, else one for the image itself, which
-// that name then takes over. Without, it is every entry that sets the image,
-// whatever it replaces.
+// kustomizeEntries finds the entries that set a configured image. If the configuration names an image to replace, it
+// returns the entries for that name, otherwise the entries for the image itself, which then take over that name.
+// Without such a name, it returns every entry that sets the image, regardless of the name it replaces.
 func kustomizeEntries(entries []string, c ImageConfig) []kustomizeEntry {
-	var ofSlot, ofImage []kustomizeEntry
-	image, slot := baseName(c.Name), baseName(c.replaces())
+	var byReplacedName, byImage []kustomizeEntry
+	image, replacedBase := baseName(c.Name), baseName(c.replacedName())
 	for i, entry := range entries {
-		if !strings.Contains(entry, image) && (slot == "" || !strings.Contains(entry, slot)) {
-			continue // nearly all are told without parsing them
+		if !strings.Contains(entry, image) && (replacedBase == "" || !strings.Contains(entry, replacedBase)) {
+			continue // avoids parsing nearly all entries
 		}
 		k, err := parseKustomizeImage(entry)
 		if err != nil {
 			continue
 		}
-		if replaced := c.replaces(); replaced != "" {
-			if sameName(k.slot(), replaced) {
-				ofSlot = append(ofSlot, kustomizeEntry{i, k})
+		if replaced := c.replacedName(); replaced != "" {
+			if sameName(k.replacedName(), replaced) {
+				byReplacedName = append(byReplacedName, kustomizeEntry{i, k})
 			}
 			if k.name != "" {
 				continue
 			}
 		}
 		if sameName(k.Name, c.Name) {
-			ofImage = append(ofImage, kustomizeEntry{i, k})
+			byImage = append(byImage, kustomizeEntry{i, k})
 		}
 	}
-	if len(ofSlot) > 0 {
-		return ofSlot
+	if len(byReplacedName) > 0 {
+		return byReplacedName
 	}
-	return ofImage
+	return byImage
 }
 
-// kustomizeOverrides are what entries set in the place of a configured image.
-func kustomizeOverrides(entries []string, c ImageConfig) []Image {
+// kustomizeImages returns the images that entries set for a configured image.
+func kustomizeImages(entries []string, c ImageConfig) []Image {
 	var images []Image
 	for _, entry := range kustomizeEntries(entries, c) {
 		images = append(images, entry.Image)
@@ -88,17 +87,16 @@ func kustomizeOverrides(entries []string, c ImageConfig) []Image {
 	return images
 }
 
-// overrideKustomize returns the entries with an image set. Entries that set it
-// already keep their spelling and what they replace. A new one replaces what the
-// configuration says, else the image as the manifests spell it, since Kustomize
-// finds images by their spelling.
-func overrideKustomize(entries []string, c ImageConfig, live []Image, to Image) []string {
+// setKustomizeImage returns the entries with the image set. Existing entries keep their spelling and the name they
+// replace. A new entry replaces the configured name, or by default the image as the manifests spell it, because
+// Kustomize matches images by their spelling.
+func setKustomizeImage(entries []string, c ImageConfig, live []Image, to Image) []string {
 	entries = slices.Clone(entries)
 	found := kustomizeEntries(entries, c)
 	for _, entry := range found {
 		k := entry.kustomizeImage
-		if replaced := c.replaces(); replaced != "" {
-			if k.name = k.slot(); !sameName(k.name, replaced) {
+		if replaced := c.replacedName(); replaced != "" {
+			if k.name = k.replacedName(); !sameName(k.name, replaced) {
 				k.name = replaced
 			}
 			k.Image = to
@@ -110,15 +108,16 @@ func overrideKustomize(entries []string, c ImageConfig, live []Image, to Image) 
 	if len(found) > 0 {
 		return entries
 	}
-	k := kustomizeImage{name: c.replaces(), Image: to}
+	k := kustomizeImage{name: c.replacedName(), Image: to}
 	if k.name == "" {
-		k.name = respelled(c.Name, live)
+		k.name = liveSpelling(c.Name, live)
 	}
 	return append(entries, k.String())
 }
 
-// respelled is how the manifests spell an image, if never as the configuration does.
-func respelled(name string, live []Image) string {
+// liveSpelling returns the spelling of an image in the manifests, or "" if any manifest spells it as the configuration
+// does.
+func liveSpelling(name string, live []Image) string {
 	spelling := ""
 	for _, i := range live {
 		switch {

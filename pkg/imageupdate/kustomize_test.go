@@ -10,42 +10,47 @@ import (
 )
 
 func TestPlanForKustomizeFindsTheEntry(t *testing.T) {
-	renamed := Target{SourceType: "Kustomize", Name: "base/web"}
+	renamed := ManifestTarget{SourceType: "Kustomize", Name: "base/web"}
 	for _, tc := range []struct {
 		name   string
-		target Target
+		target ManifestTarget
 		live   string
 		before []string
 		after  []string // nil: nothing is written
 	}{
-		{"none is there", Target{}, "acme/web:1.0.0", []string{"nginx:1.0.0"},
+		{"no entry", ManifestTarget{}, "acme/web:1.0.0", []string{"nginx:1.0.0"},
 			[]string{"nginx:1.0.0", "acme/web:1.1.0"}},
-		{"one is there", Target{}, "acme/web:1.0.0", []string{"nginx:1.0.0", "acme/web:1.0.0", "redis"},
+		{"one is there", ManifestTarget{}, "acme/web:1.0.0", []string{"nginx:1.0.0", "acme/web:1.0.0", "redis"},
 			[]string{"nginx:1.0.0", "acme/web:1.1.0", "redis"}},
-		{"one without tag", Target{}, "acme/web:1.0.0", []string{"acme/web"}, []string{"acme/web:1.1.0"}},
-		{"one with a digest", Target{}, "acme/web:1.0.0", []string{digests.Replace("acme/web@sha256:old")},
+		{"one without tag", ManifestTarget{}, "acme/web:1.0.0", []string{"acme/web"}, []string{"acme/web:1.1.0"}},
+		{"one with a digest", ManifestTarget{}, "acme/web:1.0.0", []string{digests.Replace("acme/web@sha256:old")},
 			[]string{"acme/web:1.1.0"}},
-		{"one spelled differently keeps its spelling", Target{}, "acme/web:1.0.0", []string{"docker.io/acme/web:1.0.0"},
+		{"one spelled differently keeps its spelling", ManifestTarget{}, "acme/web:1.0.0",
+			[]string{"docker.io/acme/web:1.0.0"},
 			[]string{"docker.io/acme/web:1.1.0"}},
-		{"one that replaces another name keeps it", Target{}, "acme/web:1.0.0", []string{"base/web=acme/web:1.0.0"},
+		{"one that replaces another name keeps it", ManifestTarget{}, "acme/web:1.0.0",
+			[]string{"base/web=acme/web:1.0.0"},
 			[]string{"base/web=acme/web:1.1.0"}},
-		{"all that set the image", Target{}, "acme/web:1.0.0", []string{"a=acme/web:1.0.0", "b=acme/web:1.0.1"},
+		{"all that set the image", ManifestTarget{}, "acme/web:1.0.0", []string{"a=acme/web:1.0.0", "b=acme/web:1.0.1"},
 			[]string{"a=acme/web:1.1.0", "b=acme/web:1.1.0"}},
-		{"another registry's is another image", Target{}, "acme/web:1.0.0", []string{"quay.io/acme/web:1.0.0"},
+		{"another registry's is another image", ManifestTarget{}, "acme/web:1.0.0", []string{"quay.io/acme/web:1.0.0"},
 			[]string{"quay.io/acme/web:1.0.0", "acme/web:1.1.0"}},
-		{"another image on the same port", Target{}, "acme/web:1.0.0", []string{"localhost:5000/web:1.0.0"},
+		{"another image on the same port", ManifestTarget{}, "acme/web:1.0.0", []string{"localhost:5000/web:1.0.0"},
 			[]string{"localhost:5000/web:1.0.0", "acme/web:1.1.0"}},
-		{"what makes no sense stays", Target{}, "acme/web:1.0.0", []string{"A B", "=", ""},
+		{"what makes no sense stays", ManifestTarget{}, "acme/web:1.0.0", []string{"A B", "=", ""},
 			[]string{"A B", "=", "", "acme/web:1.1.0"}},
-		{"the manifests spell it differently", Target{}, "docker.io/acme/web:1.0.0", nil,
+		{"the manifests spell it differently", ManifestTarget{}, "docker.io/acme/web:1.0.0", nil,
 			[]string{"docker.io/acme/web=acme/web:1.1.0"}},
-		{"a newer one is there", Target{}, "acme/web:1.0.0", []string{"acme/web:1.2.0"}, nil},
+		{"a newer one is there", ManifestTarget{}, "acme/web:1.0.0", []string{"acme/web:1.2.0"}, nil},
 		{"a name to replace", renamed, "base/web:9.0.0", nil, []string{"base/web=acme/web:1.1.0"}},
-		{"a name to replace with its tag", Target{SourceType: "Kustomize", Name: "base/web:9"}, "base/web:9", nil,
+		{"a name to replace with its tag", ManifestTarget{SourceType: "Kustomize", Name: "base/web:9"}, "base/web:9",
+			nil,
 			[]string{"base/web:9=acme/web:1.1.0"}},
-		{"a name to replace that an entry spells differently", renamed, "acme/web:1.0.0", []string{"docker.io/base/web=acme/web:1.0.0"},
+		{"a name to replace that an entry spells differently", renamed, "acme/web:1.0.0",
+			[]string{"docker.io/base/web=acme/web:1.0.0"},
 			[]string{"docker.io/base/web=acme/web:1.1.0"}},
-		{"a name to replace that an entry alone spells differently", renamed, "base/web:9.0.0", []string{"docker.io/base/web:9.0.0"},
+		{"a name to replace that an entry alone spells differently", renamed, "base/web:9.0.0",
+			[]string{"docker.io/base/web:9.0.0"},
 			[]string{"docker.io/base/web=acme/web:1.1.0"}},
 		{"a name to replace that is replaced", renamed, "acme/web:1.0.0", []string{"base/web=acme/web:1.0.0"},
 			[]string{"base/web=acme/web:1.1.0"}},
@@ -55,7 +60,7 @@ func TestPlanForKustomizeFindsTheEntry(t *testing.T) {
 			[]string{"base/web=acme/web:1.1.0"}},
 		{"a name to replace takes over the image's entry", renamed, "acme/web:1.0.0", []string{"acme/web:1.0.0"},
 			[]string{"base/web=acme/web:1.1.0"}},
-		{"a name to replace, beside another of the same image", renamed, "acme/web:1.0.0",
+		{"a name to replace, with another entry of the same image", renamed, "acme/web:1.0.0",
 			[]string{"a=acme/web:1.0.0", "base/web=acme/web:1.0.0"},
 			[]string{"a=acme/web:1.0.0", "base/web=acme/web:1.1.0"}},
 		{"the same version under the name to replace", renamed, "base/web:1.1.0", nil,

@@ -8,75 +8,71 @@ import (
 	"strings"
 )
 
-// Every owner of an Application may write what is read here, and it may be as
-// large as etcd allows: tens of thousands of images in one annotation, each of
-// which is held against tens of thousands that run. So everything is counted before
-// it is worked on. Of what only adds images, the surplus is left out. Where more might
-// have forbidden an update, as patterns do and what runs, nothing is updated, and the
-// owner is told.
+// Owners of Applications control this input, and it may be as large as etcd allows: tens of thousands of images in one
+// annotation, each compared with tens of thousands of running images. Therefore everything is counted before it is
+// processed. Surplus images are left out. Where surplus input might have forbidden an update, as patterns or running
+// images do, nothing is updated and the owner gets a message.
 const (
-	// maxImages bounds the images of a configuration.
+	// maxImages limits the images of a configuration.
 	maxImages = 1000
-	// maxPlaces bounds how often one image counts in a configuration.
-	maxPlaces = 50
-	// maxAlias bounds an alias, and maxReference a reference to an image, in bytes.
+	// maxEntriesPerImage limits the entries for one image in a configuration.
+	maxEntriesPerImage = 50
+	// maxAlias and maxReference limit an alias and an image reference, in bytes.
 	maxAlias, maxReference = 128, 1024
 
-	// maxConstraint bounds what follows the name of an image, in bytes.
+	// maxConstraint limits the text after the name of an image, in bytes.
 	maxConstraint = 256
-	// maxGlobs bounds the patterns in ignore-tags, and maxGlob each of them, in bytes.
+	// maxGlobs limits the patterns in ignore-tags, and maxGlob the size of each, in bytes.
 	maxGlobs, maxGlob = 100, 128
-	// maxSteps bounds how long the tags of one decision are matched with patterns: the
-	// size of a pattern times the length of a tag, summed up. It is some 20 ms, and
-	// enough for 50 aliases with patterns of 1000 instructions.
+	// maxSteps limits the total cost of matching tags in one decision: the size of a pattern times the length of a tag,
+	// summed up. It takes about 20 ms, and is enough for 50 aliases with patterns of 1000 instructions.
 	maxSteps = 2_000_000
 
-	// maxInUse bounds the images that a pushed one may replace at once.
+	// maxInUse limits the images that a pushed image may replace at once.
 	maxInUse = 100
-	// maxOverrides bounds the entries of a list of overrides in a source.
+	// maxOverrides limits the entries of a list of overrides in a source.
 	maxOverrides = 1000
-	// maxSources bounds the sources of an Application.
+	// maxSources limits the sources of an Application.
 	maxSources = 100
 
-	// maxReferences bounds the references in all ImageUpdater objects of a namespace,
-	// and maxSelecting those of them that have wildcards or labels, since these are
-	// tried one after the other.
-	maxReferences, maxSelecting = 5000, 500
-	// maxTerms bounds the labels and their values in all selectors of a namespace.
+	// maxReferences limits the references in all ImageUpdater objects of a namespace. maxSelectors limits the
+	// references with wildcards or labels, because they are tried one after the other.
+	maxReferences, maxSelectors = 5000, 500
+	// maxTerms limits the labels and their values in all selectors of a namespace.
 	maxTerms = 2000
-	// maxNamePattern bounds the pattern of a reference, in bytes.
+	// maxNamePattern limits the pattern of a reference, in bytes.
 	maxNamePattern = 256
 
-	// maxNotes bounds what there is to say about a configuration.
+	// maxNotes limits the notes about a configuration.
 	maxNotes = 20
-	// maxJoined bounds the images that are listed for people.
+	// maxJoined limits the images that are listed in a message.
 	maxJoined = 5
-	// maxQuoted bounds what is repeated of a text, in bytes.
+	// maxQuoted limits the quoted part of a text, in bytes.
 	maxQuoted = 128
 )
 
-// effort is what the decision about one Application may still cost.
-type effort struct {
-	// owner is for whom patterns are compiled and kept: the namespace.
+// budget limits the cost of the decision about one Application.
+type budget struct {
+	// owner is the namespace that patterns are compiled and cached for.
 	owner string
-	// steps are those that are left.
-	steps     int
+	// remaining is the number of steps left.
+	remaining int
 	exhausted bool
 }
 
-func newEffort(owner string) *effort { return &effort{owner: owner, steps: maxSteps} }
+func newBudget(owner string) *budget { return &budget{owner: owner, remaining: maxSteps} }
 
-// spend reports whether so many steps may be taken. Once they may not, none may.
-func (e *effort) spend(steps int) bool {
-	if e.exhausted || steps > e.steps {
-		e.exhausted = true
+// spend uses up steps and reports whether enough were left. After it returned false, it always returns false.
+func (b *budget) spend(steps int) bool {
+	if b.exhausted || steps > b.remaining {
+		b.exhausted = true
 		return false
 	}
-	e.steps -= steps
+	b.remaining -= steps
 	return true
 }
 
-// quoted quotes the beginning of a text.
+// quoted quotes a text, truncated to maxQuoted bytes.
 func quoted(text string) string {
 	if len(text) <= maxQuoted {
 		return fmt.Sprintf("%q", text)

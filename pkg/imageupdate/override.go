@@ -10,71 +10,68 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-// List is a list in a source that holds overrides: the member of the source that
-// holds the list, and the list in there.
+// List is a list of overrides in a source, as PARENT.NAME: the member of the source, and the list in that member.
 type List string
 
-// The lists there are.
+// Lists of overrides.
 const (
-	// ListKustomizeImages has strings as items.
+	// ListKustomizeImages has string items.
 	ListKustomizeImages List = "kustomize.images"
-	// ListHelmParameters has the API's HelmParameter as items.
+	// ListHelmParameters has HelmParameter items.
 	ListHelmParameters List = "helm.parameters"
-	// ListPluginEnv has the API's EnvEntry as items.
+	// ListPluginEnv has EnvEntry items.
 	ListPluginEnv List = "plugin.env"
 )
 
-// Parent is the member of the source that holds the list.
+// Parent returns the member of the source that contains the list.
 func (l List) Parent() string {
 	parent, _, _ := strings.Cut(string(l), ".")
 	return parent
 }
 
-// Name is the list in its parent.
+// Name returns the name of the list in its parent.
 func (l List) Name() string {
 	_, name, _ := strings.Cut(string(l), ".")
 	return name
 }
 
-// Override is what to write to one list of one source of an Application.
+// Override is a change to one list of one source of an Application.
 type Override struct {
 	Source Source
 	List   List
 	// ParentMissing is set if the source has no member List.Parent().
 	ParentMissing bool
-	// Before is the list as it was read, of the type that its items are of; nil
-	// within if there is none. It is what a patch that appends must test for, or
-	// two that run together append twice.
+	// Before is the list as read, a slice of the list's item type; a nil slice if the list is missing. A patch that
+	// appends must test for it; otherwise two concurrent patches append twice.
 	Before any
-	// After is the list as it is to be.
+	// After is the list to write.
 	After any
-	// Entries are the single changes from one to the other.
-	Entries []Entry
+	// Changes are the individual changes from Before to After.
+	Changes []ListChange
 }
 
-// Entry is one change of a list.
-type Entry struct {
-	// Index is where the entry is in the list, or will be: one at or beyond the end
-	// of the list as it was read is appended.
+// ListChange is one change of a list.
+type ListChange struct {
+	// Index is the position of the entry. An index at or beyond the end of Before means that the entry is appended.
 	Index int
-	// Old is the entry as it was read; nil if it is appended.
+	// Old is the entry as read, or nil if the entry is appended.
 	Old any
 	// New is the entry to write.
 	New any
 }
 
-// Path is the JSON pointer of the list.
+// Path returns the JSON pointer of the list.
 func (o Override) Path() string {
 	return o.Source.Path + "/" + o.List.Parent() + "/" + o.List.Name()
 }
 
-// Field is the list as people write it.
+// Field returns the field path of the list, for messages.
 func (o Override) Field() string {
 	return o.Source.Field + "." + string(o.List)
 }
 
-// overridesOf compares the sources as they were read with what they are to be.
-func overridesOf(before, after []source) []Override {
+// diffOverrides returns the changes between the sources as read and as planned.
+func diffOverrides(before, after []appSource) []Override {
 	var found []Override
 	for i := range before {
 		if !after[i].changed {
@@ -82,14 +79,14 @@ func overridesOf(before, after []source) []Override {
 		}
 		b, a := before[i].ApplicationSource, after[i].ApplicationSource
 		for _, o := range []Override{
-			compareLists(ListKustomizeImages, b.Kustomize == nil,
+			diffLists(ListKustomizeImages, b.Kustomize == nil,
 				deref(b.Kustomize).Images, deref(a.Kustomize).Images),
-			compareLists(ListHelmParameters, b.Helm == nil,
+			diffLists(ListHelmParameters, b.Helm == nil,
 				deref(b.Helm).Parameters, deref(a.Helm).Parameters),
-			compareLists(ListPluginEnv, b.Plugin == nil,
+			diffLists(ListPluginEnv, b.Plugin == nil,
 				deref(b.Plugin).Env, deref(a.Plugin).Env),
 		} {
-			if len(o.Entries) > 0 {
+			if len(o.Changes) > 0 {
 				o.Source = before[i].Source
 				found = append(found, o)
 			}
@@ -98,18 +95,17 @@ func overridesOf(before, after []source) []Override {
 	return found
 }
 
-// compareLists lists the changes between two states of a list, which never loses
-// entries or moves them.
-func compareLists[T string | argov1alpha1.HelmParameter | argov1alpha1.EnvEntry](
+// diffLists returns the changes between two states of a list. Entries are never removed or moved.
+func diffLists[T string | argov1alpha1.HelmParameter | argov1alpha1.EnvEntry](
 	list List, parentMissing bool, before, after []T,
 ) Override {
 	o := Override{List: list, ParentMissing: parentMissing, Before: before, After: after}
 	for i, item := range after {
 		switch {
 		case i >= len(before):
-			o.Entries = append(o.Entries, Entry{Index: i, New: item})
+			o.Changes = append(o.Changes, ListChange{Index: i, New: item})
 		case !reflect.DeepEqual(before[i], item):
-			o.Entries = append(o.Entries, Entry{Index: i, Old: before[i], New: item})
+			o.Changes = append(o.Changes, ListChange{Index: i, Old: before[i], New: item})
 		}
 	}
 	return o

@@ -36,7 +36,7 @@ func TestPlanSaysJustWhatToReplaceAndAppend(t *testing.T) {
 				ParentMissing: true,
 				Before:        []string(nil),
 				After:         []string{"shop:1.1.0"},
-				Entries:       []Entry{{Index: 0, New: "shop:1.1.0"}},
+				Changes:       []ListChange{{Index: 0, New: "shop:1.1.0"}},
 			},
 			path: "/spec/source/kustomize/images",
 		},
@@ -51,7 +51,7 @@ func TestPlanSaysJustWhatToReplaceAndAppend(t *testing.T) {
 				List:    ListKustomizeImages,
 				Before:  []string(nil),
 				After:   []string{"shop:1.1.0"},
-				Entries: []Entry{{Index: 0, New: "shop:1.1.0"}},
+				Changes: []ListChange{{Index: 0, New: "shop:1.1.0"}},
 			},
 			path: "/spec/source/kustomize/images",
 		},
@@ -72,7 +72,7 @@ func TestPlanSaysJustWhatToReplaceAndAppend(t *testing.T) {
 				List:   ListHelmParameters,
 				Before: parameters,
 				After:  []argov1alpha1.HelmParameter{newTag, parameters[1], newName},
-				Entries: []Entry{
+				Changes: []ListChange{
 					{Index: 0, Old: parameters[0], New: newTag},
 					{Index: 2, New: newName},
 				},
@@ -98,10 +98,12 @@ func TestPlanSaysJustWhatToReplaceAndAppend(t *testing.T) {
 
 func TestPlanMergesTheAliasesOfOneImage(t *testing.T) {
 	config := Config{Images: []ImageConfig{
-		{Alias: "api", Name: "shop", Strategy: Semver, Target: Target{SourceType: "Helm", Spec: "api.image"}},
+		{Alias: "api", Name: "shop", Strategy: Semver, Target: ManifestTarget{SourceType: "Helm", Spec: "api.image"}},
 		{Alias: "other", Name: "nginx", Strategy: Semver},
-		{Alias: "web", Name: "shop", Strategy: Digest, Constraint: "1.1.0", Target: Target{SourceType: "Helm", Spec: "web.image"}},
-		{Alias: "again", Name: "shop", Strategy: NewestBuild, Target: Target{SourceType: "Helm", Spec: "api.image"}},
+		{Alias: "web", Name: "shop", Strategy: Digest, Constraint: "1.1.0",
+			Target: ManifestTarget{SourceType: "Helm", Spec: "web.image"}},
+		{Alias: "again", Name: "shop", Strategy: NewestBuild,
+			Target: ManifestTarget{SourceType: "Helm", Spec: "api.image"}},
 	}}
 	app := running("Helm", argov1alpha1.ApplicationSource{}, "shop:1.0.0")
 	pushed := image(t, "shop:1.1.0@sha256:new")
@@ -116,13 +118,15 @@ func TestPlanMergesTheAliasesOfOneImage(t *testing.T) {
 		t.Errorf("the decisions differ (-want +got):\n%s", diff)
 	}
 	if len(plan.Overrides) != 1 {
-		t.Fatalf("there are %d overrides of one list", len(plan.Overrides))
+		t.Fatalf("got %d overrides of one list", len(plan.Overrides))
 	}
-	wantEntries := []Entry{
-		{Index: 0, New: argov1alpha1.HelmParameter{Name: "api.image", Value: ptr("shop:1.1.0"), ForceString: ptr(true)}},
-		{Index: 1, New: argov1alpha1.HelmParameter{Name: "web.image", Value: ptr(pushed.String()), ForceString: ptr(true)}},
+	wantEntries := []ListChange{
+		{Index: 0,
+			New: argov1alpha1.HelmParameter{Name: "api.image", Value: ptr("shop:1.1.0"), ForceString: ptr(true)}},
+		{Index: 1,
+			New: argov1alpha1.HelmParameter{Name: "web.image", Value: ptr(pushed.String()), ForceString: ptr(true)}},
 	}
-	if diff := cmp.Diff(wantEntries, plan.Overrides[0].Entries); diff != "" {
+	if diff := cmp.Diff(wantEntries, plan.Overrides[0].Changes); diff != "" {
 		t.Errorf("the entries differ (-want +got):\n%s", diff)
 	}
 }

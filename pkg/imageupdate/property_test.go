@@ -16,7 +16,7 @@ import (
 
 func TestSemverNeverGoesBackwards(t *testing.T) {
 	updates := 0
-	repeat(t, 5000, func(c chance) string {
+	repeat(t, 5000, func(c generator) string {
 		config, pushed := c.config(), c.image()
 		config.Strategy, pushed.Name = Semver, config.Name
 		current := Current{Overrides: some(c, c.image), Live: some(c, c.image)}
@@ -27,24 +27,24 @@ func TestSemverNeverGoesBackwards(t *testing.T) {
 		updates++
 		next, err := semver.NewVersion(d.NewTag)
 		if err != nil {
-			return fmt.Sprintf("%+v is no version", d)
+			return fmt.Sprintf("%+v: the tag is not a version", d)
 		}
 		for _, used := range current.inUse() {
 			version, err := semver.NewVersion(used.Tag)
 			if err == nil && sameName(used.Name, config.Name) && next.LessThan(version) {
-				return fmt.Sprintf("%+v goes back behind %s", d, used)
+				return fmt.Sprintf("%+v downgrades %s", d, used)
 			}
 		}
 		return ""
 	})
 	if updates < 250 {
-		t.Errorf("there were %d updates only", updates)
+		t.Errorf("only %d updates", updates)
 	}
 }
 
 func TestADecisionThatWasFollowedIsNotMadeAgain(t *testing.T) {
 	updates := map[string]int{}
-	repeat(t, 5000, func(c chance) string {
+	repeat(t, 5000, func(c generator) string {
 		config, pushed := c.config(), c.image()
 		pushed.Name = config.Name
 		if c.IntN(3) == 0 {
@@ -65,17 +65,16 @@ func TestADecisionThatWasFollowedIsNotMadeAgain(t *testing.T) {
 	for _, reason := range []string{ReasonNewerVersion, ReasonNewestBuild, ReasonAlphabeticallyLater, ReasonNewDigest,
 		ReasonNothingToCompare, ReasonReplacesImage} {
 		if updates[reason] < 10 {
-			t.Errorf("there were %d updates for the reason %s", updates[reason], reason)
+			t.Errorf("only %d updates for the reason %s", updates[reason], reason)
 		}
 	}
 }
 
-// TestAPlanThatWasFollowedIsNotMadeAgain allows for configurations that write two
-// aliases to one place, of which the second may change what the first one finds:
-// then it takes a round for each until all of them agree.
+// TestAPlanThatWasFollowedIsNotMadeAgain allows one round per decision: two aliases may write to one place, where the
+// second changes the result of the first.
 func TestAPlanThatWasFollowedIsNotMadeAgain(t *testing.T) {
 	written := map[List]int{}
-	repeat(t, 5000, func(c chance) string {
+	repeat(t, 5000, func(c generator) string {
 		app, pushed := c.application(), c.image()
 		config := Config{Images: append(some(c, c.config), c.config())}
 		asRead := app.DeepCopy()
@@ -91,19 +90,19 @@ func TestAPlanThatWasFollowedIsNotMadeAgain(t *testing.T) {
 			plan = PlanFor(app, config, pushed)
 		}
 		if len(plan.Overrides) > 0 {
-			return fmt.Sprintf("it does not end with %+v\nof %+v", plan, app)
+			return fmt.Sprintf("the plan does not converge: %+v\nfor %+v", plan, app)
 		}
 		return ""
 	})
 	for _, list := range []List{ListKustomizeImages, ListHelmParameters, ListPluginEnv} {
 		if written[list] < 20 {
-			t.Errorf("%s was written %d times only", list, written[list])
+			t.Errorf("%s was written only %d times", list, written[list])
 		}
 	}
 }
 
 func TestAPlanWritesWhatItsDecisionsSay(t *testing.T) {
-	repeat(t, 5000, func(c chance) string {
+	repeat(t, 5000, func(c generator) string {
 		app, pushed := c.application(), c.image()
 		config := Config{Images: []ImageConfig{c.config()}}
 		plan := PlanFor(app, config, pushed)
@@ -121,10 +120,10 @@ func TestAPlanWritesWhatItsDecisionsSay(t *testing.T) {
 	})
 }
 
-// values are what an override writes.
+// values returns the values that an override writes.
 func values(o Override) []string {
 	var all []string
-	for _, e := range o.Entries {
+	for _, e := range o.Changes {
 		switch entry := e.New.(type) {
 		case string:
 			all = append(all, entry)
@@ -138,11 +137,13 @@ func values(o Override) []string {
 }
 
 func FuzzParsing(f *testing.F) {
-	for _, seed := range []string{"nginx", "a=b:~1", "ghcr.io/acme/shop:1@sha256:0", "x:>=1 <2, y", "=", ":", "@", "a/b=c/d:e@f"} {
+	for _, seed := range []string{"nginx", "a=b:~1", "ghcr.io/acme/shop:1@sha256:0", "x:>=1 <2, y", "=", ":", "@",
+		"a/b=c/d:e@f"} {
 		f.Add(seed, seed)
 	}
 	f.Fuzz(func(t *testing.T, list, ref string) {
-		app := annotated(map[string]string{"image-list": list, "update-strategy": "newest-build", "force-update": "true"})
+		app := annotated(map[string]string{"image-list": list, "update-strategy": "newest-build",
+			"force-update": "true"})
 		app.Spec.Source = ptr(kustomize(ref))
 		app.Status.Summary.Images = []string{ref}
 		config, _ := ConfigFor(app, nil)

@@ -3,69 +3,69 @@
 
 package imageupdate
 
-// Why an image is updated.
+// Reasons for an update.
 const (
-	// ReasonNewerVersion: the tag is a higher version than what is in use (semver).
+	// ReasonNewerVersion: the tag is a higher version than the one in use (semver).
 	ReasonNewerVersion = "NewerVersion"
-	// ReasonNewestBuild: another tag than what is in use was pushed (newest-build).
+	// ReasonNewestBuild: the pushed tag differs from the one in use (newest-build).
 	ReasonNewestBuild = "NewestBuild"
-	// ReasonAlphabeticallyLater: the tag comes after what is in use (alphabetical).
+	// ReasonAlphabeticallyLater: the tag sorts after the one in use (alphabetical).
 	ReasonAlphabeticallyLater = "AlphabeticallyLater"
-	// ReasonNewDigest: the tag points at another manifest than what is in use (digest).
+	// ReasonNewDigest: the tag points at another manifest than the one in use (digest).
 	ReasonNewDigest = "NewDigest"
-	// ReasonNothingToCompare: nothing in use has a version that the tag could be
-	// held against, or the image does not run and is forced.
+	// ReasonNothingToCompare: no image in use has a comparable version, or the image does not run and force-update is
+	// set.
 	ReasonNothingToCompare = "NothingToCompare"
-	// ReasonReplacesImage: another image is in use, which this one is to replace.
+	// ReasonReplacesImage: the pushed image replaces another image that is in use.
 	ReasonReplacesImage = "ReplacesImage"
 )
 
-// Why an image is left alone, since there is nothing to gain.
+// Reasons to leave an image unchanged because there is nothing to gain.
 const (
-	// ReasonUpToDate: the tag, or under digest its manifest, is in use already.
+	// ReasonUpToDate: the tag, or for digest its manifest, is already in use.
 	ReasonUpToDate = "UpToDate"
 	// ReasonSameVersion: the version in use is the same, written differently.
 	ReasonSameVersion = "SameVersion"
 	// ReasonOlderVersion: a higher version is in use.
 	ReasonOlderVersion = "OlderVersion"
-	// ReasonAlphabeticallyEarlier: what is in use comes after the tag.
+	// ReasonAlphabeticallyEarlier: the tag in use sorts after the pushed tag.
 	ReasonAlphabeticallyEarlier = "AlphabeticallyEarlier"
 )
 
-// Why the pushed tag is no candidate.
+// Reasons why the pushed tag is not a candidate.
 const (
-	// ReasonOtherImage: the push is of another image.
+	// ReasonOtherImage: another image was pushed.
 	ReasonOtherImage = "OtherImage"
-	// ReasonTagIgnored: the tag is one of those to ignore.
+	// ReasonTagIgnored: the tag matches ignore-tags.
 	ReasonTagIgnored = "TagIgnored"
-	// ReasonTagNotAllowed: the tag is not one of those allowed.
+	// ReasonTagNotAllowed: the tag does not match allow-tags.
 	ReasonTagNotAllowed = "TagNotAllowed"
-	// ReasonNotSemver: the tag is no semantic version (semver).
+	// ReasonNotSemver: the tag is not a semantic version (semver).
 	ReasonNotSemver = "NotSemver"
 	// ReasonConstraintNotMet: the version does not meet the constraint (semver).
 	ReasonConstraintNotMet = "ConstraintNotMet"
-	// ReasonTagNotFollowed: another tag is followed (digest).
+	// ReasonTagNotFollowed: the configuration follows another tag (digest).
 	ReasonTagNotFollowed = "TagNotFollowed"
 	// ReasonTagMissing: the push names no tag.
 	ReasonTagMissing = "TagMissing"
-	// ReasonDigestMissing: the push names no digest, without which nothing can be pinned (digest).
+	// ReasonDigestMissing: the push names no digest to pin (digest).
 	ReasonDigestMissing = "DigestMissing"
-	// ReasonInvalidImage: what was pushed makes no reference to an image.
+	// ReasonInvalidImage: the pushed image is not a valid reference.
 	ReasonInvalidImage = "InvalidImage"
 )
 
-// Why the Application does not take the image.
+// Reasons why the Application does not accept the image.
 const (
-	// ReasonNotInUse: the Application does not report the image to run, and it is not forced.
+	// ReasonNotInUse: the Application does not report the image to run, and force-update is not set.
 	ReasonNotInUse = "NotInUse"
-	// ReasonInvalidConfiguration: the configuration cannot be acted on.
+	// ReasonInvalidConfiguration: the configuration cannot be applied.
 	ReasonInvalidConfiguration = "InvalidConfiguration"
-	// ReasonVerificationRequired: only images with a checked signature may be used.
+	// ReasonVerificationRequired: only images with a verified signature may be used.
 	ReasonVerificationRequired = "VerificationRequired"
-	// ReasonGitWriteBack: updates are commits, which are Image Updater's to make.
+	// ReasonGitWriteBack: Image Updater commits updates to git.
 	ReasonGitWriteBack = "GitWriteBack"
 	// ReasonUnsupportedSource: no source is rendered by Helm, Kustomize or a plugin.
 	ReasonUnsupportedSource = "UnsupportedSource"
-	// ReasonTargetMismatch: the configured target is none that the sources have.
+	// ReasonTargetMismatch: the sources do not have the configured target.
 	ReasonTargetMismatch = "TargetMismatch"
 )

@@ -13,38 +13,36 @@ import (
 	"postern.dev/postern/pkg/pattern"
 )
 
-// comparison is how a pushed image stands to one that is in use.
+// comparison is the relation of a pushed image to one in use.
 type comparison int
 
 const (
 	incomparable comparison = iota
 	behind
-	equivalent // the same, written differently
+	equivalent // same version, different spelling
 	equal
 	ahead
 )
 
-// rule is what sets one strategy apart from the others.
+// rule implements one strategy.
 type rule interface {
-	// refuses says why a pushed image is no candidate; the reason is empty if it is one.
+	// refuses returns why a pushed image is not a candidate, or an empty reason.
 	refuses(pushed Image) (reason, message string)
-	// relevant picks those of the images in use that the pushed one is to replace,
-	// at least one.
+	// relevant returns the images in use that the pushed image replaces, at least one.
 	relevant(inUse []Image) []Image
-	// compare compares a candidate with an image in use.
 	compare(pushed, used Image) comparison
-	// ahead and behind are the reasons for a candidate that is.
-	ahead() string
-	behind() string
-	// pins is the digest to write with the tag, or empty.
-	pins(pushed Image) string
+	// aheadReason and behindReason are the reasons for candidates that are ahead or behind.
+	aheadReason() string
+	behindReason() string
+	// pinnedDigest returns the digest to write with the tag, or "".
+	pinnedDigest(pushed Image) string
 }
 
-// newRule is the rule of an image's strategy.
+// newRule returns the rule of an image's strategy.
 func newRule(c ImageConfig, f filter) (rule, error) {
 	switch c.Strategy {
 	case Semver:
-		return newSemverRule(f.effort.owner, c.Constraint)
+		return newSemverRule(f.budget.owner, c.Constraint)
 	case NewestBuild:
 		return newestBuildRule{}, nil
 	case Alphabetical:
@@ -55,26 +53,24 @@ func newRule(c ImageConfig, f filter) (rule, error) {
 		}
 		return digestRule{tag: c.Constraint}, nil
 	}
-	return nil, fmt.Errorf("there is no strategy %q", c.Strategy)
+	return nil, fmt.Errorf("unknown strategy %q", c.Strategy)
 }
 
-// unpinned is common to the strategies that trust tags to stay what they are.
+// unpinned is embedded by strategies that write tags without a digest.
 type unpinned struct{}
 
 func (unpinned) relevant(inUse []Image) []Image { return inUse }
-func (unpinned) pins(Image) string              { return "" }
+func (unpinned) pinnedDigest(Image) string      { return "" }
 
-// semverRule compares semantic versions. It never lets one go backwards, not even
-// to meet the constraint.
+// semverRule compares semantic versions. It never accepts a downgrade, not even to meet the constraint.
 type semverRule struct {
 	unpinned
 	constraint *semver.Constraints
 	text       string
 }
 
-// newSemverRule reads a constraint. None is "*", which like Image Updater's
-// excludes pre-releases; a constraint with a pre-release in it, such as ">=1.0-0",
-// includes them.
+// newSemverRule parses a constraint. The default is "*", which excludes pre-releases as in Image Updater; a constraint
+// with a pre-release, such as ">=1.0-0", includes them.
 func newSemverRule(owner, constraint string) (rule, error) {
 	if constraint == "" {
 		constraint = "*"
@@ -107,16 +103,15 @@ func (r semverRule) compare(pushed, used Image) comparison {
 		return incomparable
 	}
 	if order := p.Compare(u); order != 0 || pushed.Tag == used.Tag {
-		return ordered(order)
+		return toComparison(order)
 	}
 	return equivalent
 }
 
-func (semverRule) ahead() string  { return ReasonNewerVersion }
-func (semverRule) behind() string { return ReasonOlderVersion }
+func (semverRule) aheadReason() string  { return ReasonNewerVersion }
+func (semverRule) behindReason() string { return ReasonOlderVersion }
 
-// newestBuildRule takes what was pushed last. That nothing older arrives late is
-// for whoever knows the time of the push.
+// newestBuildRule accepts the last push. The caller, which knows the time of the push, must reject late older pushes.
 type newestBuildRule struct{ unpinned }
 
 func (newestBuildRule) refuses(Image) (reason, message string) { return "", "" }
@@ -128,8 +123,8 @@ func (newestBuildRule) compare(pushed, used Image) comparison {
 	return ahead
 }
 
-func (newestBuildRule) ahead() string  { return ReasonNewestBuild }
-func (newestBuildRule) behind() string { return "" } // nothing is
+func (newestBuildRule) aheadReason() string  { return ReasonNewestBuild }
+func (newestBuildRule) behindReason() string { return "" } // unused: compare never returns behind
 
 // alphabeticalRule compares tags byte by byte.
 type alphabeticalRule struct {
@@ -139,19 +134,19 @@ type alphabeticalRule struct {
 
 func (alphabeticalRule) refuses(Image) (reason, message string) { return "", "" }
 
-// compare does not compare with a tag that could never have been chosen: an
-// application that begins with "latest" would never leave it for "2026-01-31".
+// compare returns incomparable for a tag that the filter does not accept. Otherwise, an application that starts with
+// "latest" would never change to "2026-01-31".
 func (r alphabeticalRule) compare(pushed, used Image) comparison {
-	if used.Tag == "" || !r.filter.admits(used.Tag) {
+	if used.Tag == "" || !r.filter.accepts(used.Tag) {
 		return incomparable
 	}
-	return ordered(strings.Compare(pushed.Tag, used.Tag))
+	return toComparison(strings.Compare(pushed.Tag, used.Tag))
 }
 
-func (alphabeticalRule) ahead() string  { return ReasonAlphabeticallyLater }
-func (alphabeticalRule) behind() string { return ReasonAlphabeticallyEarlier }
+func (alphabeticalRule) aheadReason() string  { return ReasonAlphabeticallyLater }
+func (alphabeticalRule) behindReason() string { return ReasonAlphabeticallyEarlier }
 
-// digestRule pins what one tag points at.
+// digestRule pins the digest of one tag.
 type digestRule struct{ tag string }
 
 func (r digestRule) refuses(pushed Image) (reason, message string) {
@@ -164,8 +159,7 @@ func (r digestRule) refuses(pushed Image) (reason, message string) {
 	return "", ""
 }
 
-// relevant leaves out what runs under another tag, if something runs under the one
-// that is followed, or under a digest alone.
+// relevant returns the images with the followed tag or with only a digest, if there are any.
 func (r digestRule) relevant(inUse []Image) []Image {
 	var followed []Image
 	for _, used := range inUse {
@@ -186,12 +180,12 @@ func (digestRule) compare(pushed, used Image) comparison {
 	return ahead
 }
 
-func (digestRule) ahead() string            { return ReasonNewDigest }
-func (digestRule) behind() string           { return "" } // nothing is
-func (digestRule) pins(pushed Image) string { return pushed.Digest }
+func (digestRule) aheadReason() string              { return ReasonNewDigest }
+func (digestRule) behindReason() string             { return "" } // unused: compare never returns behind
+func (digestRule) pinnedDigest(pushed Image) string { return pushed.Digest }
 
-// ordered turns the result of a comparison function into one of ours.
-func ordered(order int) comparison {
+// toComparison converts the result of a compare function.
+func toComparison(order int) comparison {
 	switch {
 	case order < 0:
 		return behind

@@ -12,30 +12,29 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-// entry is one configured image before defaults, whether it was found in
-// annotations or in an object.
-type entry struct {
+// imageEntry is one configured image before defaults are applied, from annotations or an object.
+type imageEntry struct {
 	alias, image string
 	settings     *iuv1alpha1.CommonUpdateSettings
 	targets      *iuv1alpha1.ManifestTargets
 	verification *iuv1alpha1.ImagesVerification
 	problem      string
-	// reads are the keys of the annotations that it was read from.
-	reads []string
+	// annotationKeys are the annotation keys that the entry was read from.
+	annotationKeys []string
 }
 
-// defaults are what an entry inherits, the most general first.
+// defaults are the settings that an entry inherits, most general first.
 type defaults struct {
 	settings     []*iuv1alpha1.CommonUpdateSettings
 	verification []*iuv1alpha1.ImagesVerification
 	problem      string
 }
 
-// add adds an entry to the configuration, with what it inherits.
-func (c *Config) add(e entry, d defaults) {
+// add adds an entry with its inherited settings to the configuration.
+func (c *Config) add(e imageEntry, d defaults) {
 	name, constraint := splitConstraint(e.image)
 	if len(e.alias) > maxAlias {
-		c.note("%s: the alias has %d bytes, which is too long; at most %d are taken",
+		c.note("%s: the alias has %d bytes, which is too long; at most %d are allowed",
 			quoted(e.alias), len(e.alias), maxAlias)
 		return
 	}
@@ -43,19 +42,19 @@ func (c *Config) add(e entry, d defaults) {
 		c.note("%s: %v", e.alias, err)
 		return
 	}
-	image := ImageConfig{Alias: e.alias, Name: name, Constraint: constraint, Annotations: e.reads}
+	image := ImageConfig{Alias: e.alias, Name: name, Constraint: constraint, Annotations: e.annotationKeys}
 
 	merged := mergeSettings(append(slices.Clip(d.settings), e.settings))
 	strategy, known := parseStrategy(deref(merged.UpdateStrategy))
 	if !known {
-		c.note("%s: there is no strategy %s; semver is used", image.Slot(), quoted(*merged.UpdateStrategy))
+		c.note("%s: unknown strategy %s; semver is used", image.Slot(), quoted(*merged.UpdateStrategy))
 	}
 	if len(merged.Platforms) > 0 {
-		c.note("%s: platforms %s are not checked: a push does not say for which it was built",
-			image.Slot(), listed(merged.Platforms))
+		c.note("%s: platforms %s are not checked: a push does not say which platforms it was built for",
+			image.Slot(), joinForMessage(merged.Platforms))
 	}
 	if deref(merged.PullSecret) != "" {
-		c.note("%s: the pull secret is not used: no registry is asked", image.Slot())
+		c.note("%s: the pull secret is not used: Postern does not query registries", image.Slot())
 	}
 	image.Strategy = strategy
 	image.AllowTags = deref(merged.AllowTags)
@@ -63,11 +62,11 @@ func (c *Config) add(e entry, d defaults) {
 	image.ForceUpdate = deref(merged.ForceUpdate)
 	image.Verify = wantsVerification(append(slices.Clip(d.verification), e.verification))
 
-	target, problem := targetOf(e.targets)
+	target, problem := parseManifestTarget(e.targets)
 	image.Target = target
 	image.Problem = firstOf(e.problem, d.problem, problem)
 	if len(constraint) > maxConstraint {
-		image.Problem = fmt.Sprintf("what follows its name has %d bytes, which is too long; at most %d are taken",
+		image.Problem = fmt.Sprintf("its constraint has %d bytes, which is too long; at most %d are allowed",
 			len(constraint), maxConstraint)
 	}
 	c.Images = append(c.Images, image)
@@ -80,29 +79,28 @@ func (c *Config) note(format string, args ...any) {
 	c.Notes = append(c.Notes, strings.TrimPrefix(fmt.Sprintf(format, args...), ": "))
 }
 
-// noteSurplus says that not all images count.
-func (c *Config) noteSurplus() { c.note("only the first %d images count", maxImages) }
+func (c *Config) noteTooManyImages() { c.note("only the first %d images are used", maxImages) }
 
-// listed lists a few of what is configured for people.
-func listed(all []string) string {
-	said := strings.Join(all[:min(len(all), maxJoined)], ", ")
-	if len(said) > maxQuoted {
-		return quoted(said)
+// joinForMessage lists the first configured values for a message.
+func joinForMessage(all []string) string {
+	joined := strings.Join(all[:min(len(all), maxJoined)], ", ")
+	if len(joined) > maxQuoted {
+		return quoted(joined)
 	}
-	return said
+	return joined
 }
 
-// mergeSettings lays settings over each other; what is set later wins, field by field.
+// mergeSettings merges settings field by field; later layers win.
 func mergeSettings(layers []*iuv1alpha1.CommonUpdateSettings) iuv1alpha1.CommonUpdateSettings {
 	var merged iuv1alpha1.CommonUpdateSettings
 	for _, layer := range layers {
 		if layer == nil {
 			continue
 		}
-		merged.UpdateStrategy = last(merged.UpdateStrategy, layer.UpdateStrategy)
-		merged.ForceUpdate = last(merged.ForceUpdate, layer.ForceUpdate)
-		merged.AllowTags = last(merged.AllowTags, layer.AllowTags)
-		merged.PullSecret = last(merged.PullSecret, layer.PullSecret)
+		merged.UpdateStrategy = laterOf(merged.UpdateStrategy, layer.UpdateStrategy)
+		merged.ForceUpdate = laterOf(merged.ForceUpdate, layer.ForceUpdate)
+		merged.AllowTags = laterOf(merged.AllowTags, layer.AllowTags)
+		merged.PullSecret = laterOf(merged.PullSecret, layer.PullSecret)
 		if layer.IgnoreTags != nil {
 			merged.IgnoreTags = layer.IgnoreTags
 		}
@@ -113,64 +111,71 @@ func mergeSettings(layers []*iuv1alpha1.CommonUpdateSettings) iuv1alpha1.CommonU
 	return merged
 }
 
-// wantsVerification reports whether the most specific block that says so, of
-// those there are, wants signatures. A block that does not say wants them.
+// wantsVerification reports whether signatures are required. The last layer that sets enabled wins; layers without it
+// require signatures.
 func wantsVerification(layers []*iuv1alpha1.ImagesVerification) bool {
 	var enabled *bool
 	present := false
 	for _, layer := range layers {
 		if layer != nil {
 			present = true
-			enabled = last(enabled, layer.Enabled)
+			enabled = laterOf(enabled, layer.Enabled)
 		}
 	}
 	return present && (enabled == nil || *enabled)
 }
 
-// targetOf reads where an image is written, and says what is wrong with it.
-func targetOf(targets *iuv1alpha1.ManifestTargets) (target Target, problem string) {
+// parseManifestTarget returns where an image is written, and a problem or "".
+func parseManifestTarget(targets *iuv1alpha1.ManifestTargets) (target ManifestTarget, problem string) {
 	if targets == nil {
-		return Target{}, ""
+		return ManifestTarget{}, ""
 	}
-	var all []Target
+	var all []ManifestTarget
 	if k := targets.Kustomize; k != nil {
-		all = append(all, Target{SourceType: argov1alpha1.SourceTypeKustomize, Name: strings.TrimSpace(deref(k.Name))})
+		all = append(all, ManifestTarget{
+			SourceType: argov1alpha1.SourceTypeKustomize,
+			Name:       strings.TrimSpace(deref(k.Name)),
+		})
 	}
 	if h := targets.Helm; h != nil {
-		all = append(all, newTarget(argov1alpha1.SourceTypeHelm, h.Name, h.Tag, h.Spec))
+		all = append(all, newManifestTarget(argov1alpha1.SourceTypeHelm, h.Name, h.Tag, h.Spec))
 	}
 	if p := targets.Plugin; p != nil {
-		all = append(all, newTarget(argov1alpha1.SourceTypePlugin, p.Name, p.Tag, p.Spec))
+		all = append(all, newManifestTarget(argov1alpha1.SourceTypePlugin, p.Name, p.Tag, p.Spec))
 	}
 	switch {
 	case len(all) == 0:
-		return Target{}, ""
+		return ManifestTarget{}, ""
 	case len(all) > 1:
 		return all[0], "it has more than one target; choose one of Kustomize, Helm and plugin"
 	}
 	return all[0], all[0].problem()
 }
 
-// problem says why nothing can be written to a target; empty if it can.
-func (t Target) problem() string {
+// problem returns why the target cannot be written, or "".
+func (t ManifestTarget) problem() string {
 	switch {
 	case t.SourceType == argov1alpha1.SourceTypePlugin && t.Spec == "" && t.Tag == "":
 		return "its plugin target names no variable for the tag; set spec, or name and tag"
 	case t.SourceType == argov1alpha1.SourceTypeKustomize && strings.ContainsAny(t.Name, "= \t\n"):
-		// An entry that begins with it would read as another one, and never be found again.
+		// An entry with this name would be parsed as another one and never be found again.
 		return fmt.Sprintf("its Kustomize target is %s, which cannot be the name of an image", quoted(t.Name))
 	}
 	return ""
 }
 
-func newTarget(sourceType string, name, tag, spec *string) Target {
+func newManifestTarget(sourceType string, name, tag, spec *string) ManifestTarget {
 	if s := strings.TrimSpace(deref(spec)); s != "" {
-		return Target{SourceType: sourceType, Spec: s}
+		return ManifestTarget{SourceType: sourceType, Spec: s}
 	}
-	return Target{SourceType: sourceType, Name: strings.TrimSpace(deref(name)), Tag: strings.TrimSpace(deref(tag))}
+	return ManifestTarget{
+		SourceType: sourceType,
+		Name:       strings.TrimSpace(deref(name)),
+		Tag:        strings.TrimSpace(deref(tag)),
+	}
 }
 
-func last[T any](earlier, later *T) *T {
+func laterOf[T any](earlier, later *T) *T {
 	if later != nil {
 		return later
 	}
@@ -184,8 +189,8 @@ func deref[T any](p *T) T {
 	return *p
 }
 
-func firstOf(said ...string) string {
-	for _, s := range said {
+func firstOf(values ...string) string {
+	for _, s := range values {
 		if s != "" {
 			return s
 		}

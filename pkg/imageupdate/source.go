@@ -9,45 +9,43 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-// Source is the place of a source in an Application.
+// Source identifies a source of an Application.
 type Source struct {
-	// Field is the place as people write it, such as "spec.sources[1]".
+	// Field is its field path, such as "spec.sources[1]".
 	Field string
-	// Path is the same as a JSON pointer, such as "/spec/sources/1".
+	// Path is its JSON pointer, such as "/spec/sources/1".
 	Path string
-	// RepoURL is the repository of the source, and Directory or Chart what of it is
-	// used: by them to know that the place still holds the same source.
+	// RepoURL is the repository of the source; Directory or Chart is the part that is used. They verify that the path
+	// still refers to the same source.
 	RepoURL, Directory, Chart string
 }
 
-// source is a source, its place, and the tool that renders it.
-type source struct {
+// appSource is a source with its location and the tool that renders it.
+type appSource struct {
 	Source
 	argov1alpha1.ApplicationSource
-	// sourceType is what Argo CD found the source to be, as far as is known.
+	// sourceType is the type reported by Argo CD or inferred from the specification; empty if unknown.
 	sourceType string
-	// changed is set if a list in it is no longer what was read.
+	// changed is set if a list in the source was modified.
 	changed bool
 }
 
-// overrides counts the entries of the longest list.
-func (s *source) overrides() int {
+// overrideCount returns the length of the longest list.
+func (s *appSource) overrideCount() int {
 	return max(len(deref(s.Kustomize).Images), len(deref(s.Helm).Parameters), len(deref(s.Plugin).Env))
 }
 
-// sourcesOf lists the sources that Argo CD uses. As Image Updater does, it goes
-// by what Argo CD says the tool is; for a dry source, whose type Argo CD does not
-// report, by what the specification holds. Where Argo CD has not looked yet, that
-// decides too.
-func sourcesOf(app *argov1alpha1.Application) []source {
+// sourcesOf returns the sources that Argo CD uses. As in Image Updater, the reported type wins. For a dry source, whose
+// type Argo CD does not report, and for sources without a reported type, the specification decides.
+func sourcesOf(app *argov1alpha1.Application) []appSource {
 	spec, status := &app.Spec, &app.Status
 	switch {
 	case spec.SourceHydrator != nil:
 		dry := spec.SourceHydrator.DrySource
-		return []source{newSource(dry, "spec.sourceHydrator.drySource", "/spec/sourceHydrator/drySource",
+		return []appSource{newSource(dry, "spec.sourceHydrator.drySource", "/spec/sourceHydrator/drySource",
 			explicitType(dry), status.SourceType)}
 	case len(spec.Sources) > 0:
-		sources := make([]source, len(spec.Sources))
+		sources := make([]appSource, len(spec.Sources))
 		for i, s := range spec.Sources {
 			reported := ""
 			if len(status.SourceTypes) == len(spec.Sources) {
@@ -58,21 +56,21 @@ func sourcesOf(app *argov1alpha1.Application) []source {
 		}
 		return sources
 	case spec.Source != nil:
-		return []source{newSource(*spec.Source, "spec.source", "/spec/source",
+		return []appSource{newSource(*spec.Source, "spec.source", "/spec/source",
 			status.SourceType, explicitType(*spec.Source))}
 	}
 	return nil
 }
 
-func newSource(s argov1alpha1.ApplicationSource, field, path string, types ...string) source {
-	return source{
+func newSource(s argov1alpha1.ApplicationSource, field, path string, types ...string) appSource {
+	return appSource{
 		Source:            Source{Field: field, Path: path, RepoURL: s.RepoURL, Directory: s.Path, Chart: s.Chart},
 		ApplicationSource: s,
 		sourceType:        firstOf(types...),
 	}
 }
 
-// explicitType is the tool that the specification itself chooses, if it does.
+// explicitType returns the tool that the specification selects, or "".
 func explicitType(s argov1alpha1.ApplicationSource) string {
 	switch {
 	case s.Kustomize != nil:
@@ -85,8 +83,8 @@ func explicitType(s argov1alpha1.ApplicationSource) string {
 	return ""
 }
 
-// holdsSettings reports whether a source holds settings for a tool.
-func holdsSettings(s argov1alpha1.ApplicationSource, sourceType string) bool {
+// hasSettings reports whether a source has settings for a tool.
+func hasSettings(s argov1alpha1.ApplicationSource, sourceType string) bool {
 	switch sourceType {
 	case argov1alpha1.SourceTypeKustomize:
 		return s.Kustomize != nil
@@ -98,8 +96,8 @@ func holdsSettings(s argov1alpha1.ApplicationSource, sourceType string) bool {
 	return false
 }
 
-// renderer is the tool of the first source whose images can be set.
-func renderer(sources []source) string {
+// firstSourceType returns the tool of the first source whose images can be set, or "".
+func firstSourceType(sources []appSource) string {
 	for _, s := range sources {
 		switch s.sourceType {
 		case argov1alpha1.SourceTypeKustomize, argov1alpha1.SourceTypeHelm, argov1alpha1.SourceTypePlugin:
@@ -109,24 +107,24 @@ func renderer(sources []source) string {
 	return ""
 }
 
-// locate finds the source that an image is written to. Like Image Updater it
-// takes the first tool there is, and of its sources the first that holds settings
-// for it, or else the first. A target that names a tool asks for that one.
-// Without a source there is a reason.
-func locate(sources []source, t Target) (found *source, reason, message string) {
-	first := renderer(sources)
+// findSource finds the source that an image is written to. The target selects the tool; the default is the tool of the
+// first source, as in Image Updater. Among the sources of that tool, it prefers the first with settings for the tool.
+// If no source is found, it returns a reason and a message.
+func findSource(sources []appSource, t ManifestTarget) (found *appSource, reason, message string) {
+	first := firstSourceType(sources)
 	if first == "" {
 		return nil, ReasonUnsupportedSource, "no source is known to be rendered by Helm, Kustomize or a plugin"
 	}
 	if first == argov1alpha1.SourceTypePlugin && t.SourceType == "" {
-		return nil, ReasonTargetMismatch, "a plugin renders the Application, and no variable of its is named for the image"
+		return nil, ReasonTargetMismatch,
+			"a plugin renders the Application, and the target names no plugin variable for the image"
 	}
 	wanted := firstOf(t.SourceType, first)
 	for i := range sources {
 		s := &sources[i]
 		switch {
 		case s.sourceType != wanted:
-		case holdsSettings(s.ApplicationSource, wanted):
+		case hasSettings(s.ApplicationSource, wanted):
 			return s, "", ""
 		case found == nil:
 			found = s
@@ -134,7 +132,8 @@ func locate(sources []source, t Target) (found *source, reason, message string) 
 	}
 	if found == nil {
 		return nil, ReasonTargetMismatch,
-			fmt.Sprintf("its target is for %s, which renders no source of the Application; %s does", wanted, first)
+			fmt.Sprintf("its target is for %s, but no source of the Application is rendered by it; %s is used",
+				wanted, first)
 	}
 	return found, "", ""
 }

@@ -26,36 +26,46 @@ func TestPlanChoosesTheSource(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		app    *argov1alpha1.Application
-		target Target
+		target ManifestTarget
 		want   string // field of the list, or reason
 	}{
-		{"the one there is", running("Helm", argov1alpha1.ApplicationSource{}), Target{}, "spec.source.helm.parameters"},
-		{"what Argo CD says beats what is set", running("Kustomize", argov1alpha1.ApplicationSource{Helm: helm}), Target{},
-			"spec.source.kustomize.images"},
-		{"what is set, where Argo CD has not looked", running("", kustomize()), Target{}, "spec.source.kustomize.images"},
-		{"a chart, where Argo CD has not looked", running("", argov1alpha1.ApplicationSource{Chart: "shop"}), Target{},
+		{"the one there is", running("Helm", argov1alpha1.ApplicationSource{}), ManifestTarget{},
 			"spec.source.helm.parameters"},
-		{"no idea", running("", argov1alpha1.ApplicationSource{}), Target{}, ReasonUnsupportedSource},
-		{"no source", &argov1alpha1.Application{}, Target{}, ReasonUnsupportedSource},
+		{"what Argo CD says beats what is set", running("Kustomize", argov1alpha1.ApplicationSource{Helm: helm}),
+			ManifestTarget{},
+			"spec.source.kustomize.images"},
+		{"what is set, where Argo CD has not looked", running("", kustomize()), ManifestTarget{},
+			"spec.source.kustomize.images"},
+		{"a chart, where Argo CD has not looked", running("", argov1alpha1.ApplicationSource{Chart: "shop"}),
+			ManifestTarget{},
+			"spec.source.helm.parameters"},
+		{"no idea", running("", argov1alpha1.ApplicationSource{}), ManifestTarget{}, ReasonUnsupportedSource},
+		{"no source", &argov1alpha1.Application{}, ManifestTarget{}, ReasonUnsupportedSource},
 		{"the first tool", multi([]string{"Directory", "Kustomize", "Helm"}, argov1alpha1.ApplicationSource{},
-			argov1alpha1.ApplicationSource{}, argov1alpha1.ApplicationSource{}), Target{}, "spec.sources[1].kustomize.images"},
-		{"the source with settings for it", multi([]string{"Helm", "Helm", "Helm"}, argov1alpha1.ApplicationSource{Chart: "a"},
-			argov1alpha1.ApplicationSource{Helm: helm}, argov1alpha1.ApplicationSource{Helm: helm}), Target{},
+			argov1alpha1.ApplicationSource{}, argov1alpha1.ApplicationSource{}), ManifestTarget{}, "spec.sources[1].kustomize.images"},
+		{"the source with settings for it",
+			multi([]string{"Helm", "Helm", "Helm"}, argov1alpha1.ApplicationSource{Chart: "a"},
+				argov1alpha1.ApplicationSource{Helm: helm}, argov1alpha1.ApplicationSource{Helm: helm}), ManifestTarget{},
 			"spec.sources[1].helm.parameters"},
-		{"the tool that the target is for", multi([]string{"Kustomize", "Helm"}, kustomize(), argov1alpha1.ApplicationSource{}),
-			Target{SourceType: "Helm"}, "spec.sources[1].helm.parameters"},
+		{"the tool that the target is for",
+			multi([]string{"Kustomize", "Helm"}, kustomize(), argov1alpha1.ApplicationSource{}),
+			ManifestTarget{SourceType: "Helm"}, "spec.sources[1].helm.parameters"},
 		{"types of other sources than there are", multi([]string{"Kustomize"}, argov1alpha1.ApplicationSource{},
-			argov1alpha1.ApplicationSource{Helm: helm}), Target{}, "spec.sources[1].helm.parameters"},
+			argov1alpha1.ApplicationSource{Helm: helm}), ManifestTarget{}, "spec.sources[1].helm.parameters"},
 		{"a target for what is not there", multi([]string{"Kustomize", "Directory"}, kustomize(),
-			argov1alpha1.ApplicationSource{}), Target{SourceType: "Helm"}, ReasonTargetMismatch},
+			argov1alpha1.ApplicationSource{}), ManifestTarget{SourceType: "Helm"}, ReasonTargetMismatch},
 		{"a target, and nothing is there", running("Directory", argov1alpha1.ApplicationSource{}),
-			Target{SourceType: "Helm"}, ReasonUnsupportedSource},
-		{"a plugin without target", running("Plugin", argov1alpha1.ApplicationSource{}), Target{}, ReasonTargetMismatch},
-		{"a plugin with one for Helm", running("Plugin", argov1alpha1.ApplicationSource{}), Target{SourceType: "Helm"},
+			ManifestTarget{SourceType: "Helm"}, ReasonUnsupportedSource},
+		{"a plugin without target", running("Plugin", argov1alpha1.ApplicationSource{}), ManifestTarget{},
 			ReasonTargetMismatch},
-		{"a dry source that says what it is", dry(argov1alpha1.ApplicationSource{Helm: helm}, "Directory"), Target{},
+		{"a plugin with one for Helm", running("Plugin", argov1alpha1.ApplicationSource{}),
+			ManifestTarget{SourceType: "Helm"},
+			ReasonTargetMismatch},
+		{"a dry source that says what it is", dry(argov1alpha1.ApplicationSource{Helm: helm}, "Directory"),
+			ManifestTarget{},
 			"spec.sourceHydrator.drySource.helm.parameters"},
-		{"a dry source that does not", dry(argov1alpha1.ApplicationSource{}, "Directory"), Target{}, ReasonUnsupportedSource},
+		{"a dry source that does not", dry(argov1alpha1.ApplicationSource{}, "Directory"), ManifestTarget{},
+			ReasonUnsupportedSource},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.app.Status.Summary.Images = []string{"shop:1.0.0"}
@@ -67,7 +77,7 @@ func TestPlanChoosesTheSource(t *testing.T) {
 				got = plan.Overrides[0].Field()
 			}
 			if got != tc.want {
-				t.Errorf("it came to %q, want %q: %s", got, tc.want, plan.Decisions[0].Message)
+				t.Errorf("got %q, want %q: %s", got, tc.want, plan.Decisions[0].Message)
 			}
 		})
 	}

@@ -14,47 +14,50 @@ import (
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
 )
 
-// Updater is an ImageUpdater object whose patterns and selectors are read, once for
-// all Applications. It is safe for concurrent use.
+// Updater is an ImageUpdater object with parsed patterns and selectors, shared by all Applications. It is safe for
+// concurrent use.
 type Updater struct {
 	object *iuv1alpha1.ImageUpdater
-	// named are the references by name, and others those to try on every name. Those
-	// that are not well formed are in neither, and select nothing.
-	named  map[string][]*selection
-	others []*selection
-	// terms are the labels and values in the selectors.
+	// byName are the references that are plain names. others must be matched with every name. Malformed references are
+	// in neither and select nothing.
+	byName map[string][]*appSelector
+	others []*appSelector
+	// terms is the number of labels and values in the selectors.
 	terms int
-	// problem is why the object cannot be acted on; empty if it can.
+	// problem is why the object cannot be used, or empty.
 	problem string
 }
 
-// NewUpdater reads an object, which must not be modified afterwards. Of one that is
-// too large it reads no more than is bounded; ConfigFor then says so.
+// NewUpdater parses an object, which must not be modified afterwards. It stops at the limits; ConfigFor then reports
+// the problem.
 func NewUpdater(object *iuv1alpha1.ImageUpdater) *Updater {
-	u := &Updater{object: object, named: map[string][]*selection{}}
+	u := &Updater{object: object, byName: map[string][]*appSelector{}}
 	for i := range object.Spec.ApplicationRefs {
-		if i == maxReferences || len(u.others) > maxSelecting || u.terms > maxTerms {
-			break // ConfigFor counts them too, together with those of other objects
+		if i == maxReferences || len(u.others) > maxSelectors || u.terms > maxTerms {
+			break // ConfigFor also counts the references of all objects
 		}
 		u.add(i, &object.Spec.ApplicationRefs[i])
 	}
 	return u
 }
 
-// Object is what was read. It must not be modified.
+// Object returns the parsed object. It must not be modified.
 func (u *Updater) Object() *iuv1alpha1.ImageUpdater { return u.object }
 
 func (u *Updater) add(index int, ref *iuv1alpha1.ApplicationRef) {
 	if len(ref.NamePattern) > maxNamePattern {
-		u.problem = fmt.Sprintf("ImageUpdater %s has a namePattern of %d bytes, which is too long; at most %d are taken",
+		u.problem = fmt.Sprintf(
+			"ImageUpdater %s has a namePattern of %d bytes, which is too long; at most %d are allowed",
 			u.object.Name, len(ref.NamePattern), maxNamePattern)
 		return
 	}
-	u.terms += termsOf(ref.LabelSelectors)
+	u.terms += countTerms(ref.LabelSelectors)
 	if _, err := path.Match(ref.NamePattern, ""); err != nil || u.terms > maxTerms {
 		return
 	}
-	s := &selection{updater: u.object, ref: ref, index: index, labels: labels.Everything(), specificity: specificity(ref)}
+	s := &appSelector{
+		updater: u.object, ref: ref, index: index, labels: labels.Everything(), specificity: specificity(ref),
+	}
 	if ref.LabelSelectors != nil {
 		var err error
 		if s.labels, err = metav1.LabelSelectorAsSelector(ref.LabelSelectors); err != nil {
@@ -62,14 +65,14 @@ func (u *Updater) add(index int, ref *iuv1alpha1.ApplicationRef) {
 		}
 	}
 	if ref.LabelSelectors == nil && !strings.ContainsAny(ref.NamePattern, `*?[]\`) {
-		u.named[ref.NamePattern] = append(u.named[ref.NamePattern], s)
+		u.byName[ref.NamePattern] = append(u.byName[ref.NamePattern], s)
 		return
 	}
 	u.others = append(u.others, s)
 }
 
-// termsOf counts what a selector compares with.
-func termsOf(selector *metav1.LabelSelector) int {
+// countTerms returns the number of labels and values in a selector.
+func countTerms(selector *metav1.LabelSelector) int {
 	if selector == nil {
 		return 0
 	}
@@ -80,10 +83,9 @@ func termsOf(selector *metav1.LabelSelector) int {
 	return terms
 }
 
-// problemOf says why no configuration can be found among the objects of a namespace:
-// they have more references than are looked at, and one of the others might be the
-// most specific. It is empty if there is no problem.
-func problemOf(namespace string, updaters []*Updater) string {
+// checkLimits returns why no configuration can be selected from the objects of a namespace, or "". If they exceed the
+// limits, an unread reference might be the most specific one.
+func checkLimits(namespace string, updaters []*Updater) string {
 	references, selecting, terms := 0, 0, 0
 	for _, u := range updaters {
 		switch {
@@ -96,12 +98,12 @@ func problemOf(namespace string, updaters []*Updater) string {
 		selecting += len(u.others)
 		terms += u.terms
 	}
-	const format = "the ImageUpdater objects of the namespace have too many %s; at most %d are taken"
+	const format = "the ImageUpdater objects of the namespace have too many %s; at most %d are allowed"
 	switch {
 	case references > maxReferences:
 		return fmt.Sprintf(format, "applicationRefs", maxReferences)
-	case selecting > maxSelecting:
-		return fmt.Sprintf(format, "applicationRefs with wildcards or labels", maxSelecting)
+	case selecting > maxSelectors:
+		return fmt.Sprintf(format, "applicationRefs with wildcards or labels", maxSelectors)
 	case terms > maxTerms:
 		return fmt.Sprintf(format, "labels and values in their selectors", maxTerms)
 	}

@@ -32,10 +32,11 @@ func TestObjectsThatAreTooLargeAreRefusedAndTheOwnerIsTold(t *testing.T) {
 		want string
 	}{
 		"references":     {many(maxReferences, "shop-%d"), "too many applicationRefs;"},
-		"wildcards":      {many(maxSelecting+1, "shop-%d*"), "wildcards"},
+		"wildcards":      {many(maxSelectors+1, "shop-%d*"), "wildcards"},
 		"a long pattern": {[]ref{{NamePattern: strings.Repeat("[s]", 100) + "*"}}, "301 bytes"},
 		"labels and values": {[]ref{{NamePattern: "x*", LabelSelectors: &metav1.LabelSelector{
-			MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: metav1.LabelSelectorOpIn, Values: values}},
+			MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: metav1.LabelSelectorOpIn,
+				Values: values}},
 		}}}, "labels and values"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -51,42 +52,43 @@ func TestObjectsThatAreTooLargeAreRefusedAndTheOwnerIsTold(t *testing.T) {
 				d := decisions[0]
 				if namespace == "other" {
 					if !d.Update {
-						t.Errorf("objects of another namespace count: %+v", d)
+						t.Errorf("objects of another namespace are counted: %+v", d)
 					}
 				} else if d.Update || d.Reason != ReasonInvalidConfiguration || !strings.Contains(d.Message, tc.want) {
 					t.Errorf("got %+v", d)
 				}
 			}
-			if u := NewUpdater(large); len(u.named) > maxReferences || len(u.others) > maxSelecting+1 {
-				t.Errorf("%d and %d references are kept", len(u.named), len(u.others))
+			if u := NewUpdater(large); len(u.byName) > maxReferences || len(u.others) > maxSelectors+1 {
+				t.Errorf("%d and %d references are kept", len(u.byName), len(u.others))
 			}
 		})
 	}
 }
 
-// TestTheConfigurationOfOneImageIsAPartOfTheWhole holds whatever is configured.
 func TestTheConfigurationOfOneImageIsAPartOfTheWhole(t *testing.T) {
 	named := 0
-	repeat(t, 2000, func(c chance) string {
+	repeat(t, 2000, func(c generator) string {
 		var list []string
 		for i := range 1 + c.IntN(5) {
-			list = append(list, one(c, "", fmt.Sprintf("a%d=", i))+c.name()+one(c, "", ":1.x", ":>=1 <2", ":v1@sha256:old"))
+			list = append(list,
+				one(c, "", fmt.Sprintf("a%d=", i))+c.name()+one(c, "", ":1.x", ":>=1 <2", ":v1@sha256:old"))
 		}
-		app := annotated(map[string]string{"image-list": strings.Join(list, one(c, ",", ", ")), "a1.update-strategy": "digest"})
+		app := annotated(map[string]string{"image-list": strings.Join(list, one(c, ",", ", ")),
+			"a1.update-strategy": "digest"})
 		pushed := c.image()
 		whole, _ := ConfigFor(app, nil)
 		part, found := ConfigForImage(app, nil, pushed)
-		whole = whole.Of(pushed)
+		whole = whole.ForImage(pushed)
 		if len(whole.Images) > 0 {
 			named++
 			whole.Notes, part.Notes = nil, nil
 		}
 		if !found {
-			return "it is not found"
+			return "the configuration is not found"
 		}
 		return cmp.Diff(whole, part)
 	})
 	if named < 500 {
-		t.Errorf("an image was named %d times only", named)
+		t.Errorf("only %d cases configure the image", named)
 	}
 }

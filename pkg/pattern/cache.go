@@ -13,53 +13,52 @@ import (
 )
 
 const (
-	// MaxBytes bounds what is kept compiled in all, by estimate.
+	// MaxBytes limits the estimated size of all compiled patterns.
 	MaxBytes = 32 << 20
-	// MaxOwnerBytes bounds what is kept compiled for one owner: some 800 expressions
-	// as people write them, or 24 of the largest.
+	// MaxOwnerBytes limits the estimated size of one owner's compiled patterns: about 800 typical expressions, or 24 of
+	// the largest.
 	MaxOwnerBytes = 4 << 20
 )
 
-// What a compiled text takes, by measurement of the garbage collector's figures.
+// Estimated memory of a compiled pattern, measured with the garbage collector's figures.
 const (
 	bytesPerEntry          = 1024
 	bytesPerInstruction    = 176
 	bytesPerConstraintByte = 64
 )
 
-// shared is what the functions of this package compile into. Equal texts of one owner
-// are one entry, so it does for objects from a cache and for those that were read live.
-var shared = newCache(MaxOwnerBytes, MaxBytes)
+// defaultCache is used by the functions of this package. Equal texts of one owner share an entry, so it serves objects
+// from a cache and objects that were read live.
+var defaultCache = newCache(MaxOwnerBytes, MaxBytes)
 
-// Regexp returns the compiled form of a regular expression, of RE2's syntax, that an
-// owner of targets wrote; the owner is the namespace. The error says what is wrong with
-// the text, and that it is too large if it is. It is safe for concurrent use.
-func Regexp(owner, text string) (*Expression, error) { return shared.regexp(owner, text) }
+// Regexp compiles a regular expression in RE2 syntax, or returns it from the cache. The owner is the namespace of the
+// target. It returns an error if the text is not valid or too large. It is safe for concurrent use.
+func Regexp(owner, text string) (*Expression, error) { return defaultCache.regexp(owner, text) }
 
-// Constraint is Regexp for a semver constraint:
+// Constraint is like Regexp, for a semver constraint:
 // https://github.com/Masterminds/semver#checking-version-constraints
 func Constraint(owner, text string) (*semver.Constraints, error) {
-	return shared.constraint(owner, text)
+	return defaultCache.constraint(owner, text)
 }
 
-// Compilations counts the texts that were parsed since the process began.
-func Compilations() uint64 { return shared.compilations.Load() }
+// Compilations returns the number of texts that were parsed since the process started.
+func Compilations() uint64 { return defaultCache.compilations.Load() }
 
-// cache keeps what was compiled, and the errors of what could not be.
+// cache stores compiled patterns, and the errors of texts that do not compile.
 type cache struct {
-	ofOwner, inAll int // bytes
-	compilations   atomic.Uint64
+	maxOwnerBytes, maxBytes int // bytes
+	compilations            atomic.Uint64
 
 	mu     sync.Mutex
 	bytes  int
-	owners map[string]*share
+	owners map[string]*ownerEntries
 }
 
-// share is what is kept for one owner.
-type share struct {
+// ownerEntries are the entries of one owner.
+type ownerEntries struct {
 	bytes   int
 	entries map[key]*list.Element
-	used    list.List // of *entry, the last used first
+	lru     list.List // of *entry, most recently used first
 }
 
 type kind int
@@ -80,7 +79,7 @@ type entry struct {
 	result func() result
 }
 
-// result is a compiled text, or why there is none.
+// result is a compiled pattern or an error.
 type result struct {
 	regexp     *Expression
 	constraint *semver.Constraints
@@ -88,12 +87,12 @@ type result struct {
 	bytes      int
 }
 
-func newCache(ofOwner, inAll int) *cache {
-	return &cache{ofOwner: ofOwner, inAll: inAll, owners: map[string]*share{}}
+func newCache(maxOwnerBytes, maxBytes int) *cache {
+	return &cache{maxOwnerBytes: maxOwnerBytes, maxBytes: maxBytes, owners: map[string]*ownerEntries{}}
 }
 
 func (c *cache) regexp(owner, text string) (*Expression, error) {
-	if len(text) > MaxRegexpBytes { // is not kept either
+	if len(text) > MaxRegexpBytes { // not cached either
 		return compileRegexp(text)
 	}
 	r := c.get(owner, key{kindRegexp, text}, func(text string) (r result) {
@@ -117,60 +116,60 @@ func (c *cache) constraint(owner, text string) (*semver.Constraints, error) {
 	return r.constraint, r.err
 }
 
-// get returns what is kept, or else compiles: once, even for several callers at the
-// same time, and not while others wait for the lock.
+// get returns the cached result, or compiles the text. Concurrent callers compile it once, and other callers do not
+// wait for the compilation.
 func (c *cache) get(owner string, k key, compile func(text string) result) result {
 	c.mu.Lock()
 	s, ok := c.owners[owner]
 	if !ok {
-		s = &share{entries: map[key]*list.Element{}}
+		s = &ownerEntries{entries: map[key]*list.Element{}}
 		c.owners[owner] = s
 	}
 	if element, ok := s.entries[k]; ok {
-		s.used.MoveToFront(element)
+		s.lru.MoveToFront(element)
 		c.mu.Unlock()
 		return element.Value.(*entry).result()
 	}
-	k.text = strings.Clone(k.text) // it may be a part of something larger
+	k.text = strings.Clone(k.text) // do not keep a larger string alive
 	e := &entry{key: k, result: sync.OnceValue(func() result {
 		c.compilations.Add(1)
 		return compile(k.text)
 	})}
-	element := s.used.PushFront(e)
+	element := s.lru.PushFront(e)
 	s.entries[k] = element
 	c.charge(s, e, bytesPerEntry+2*len(k.text))
-	c.makeRoom(owner)
+	c.evict(owner)
 	c.mu.Unlock()
 
 	r := e.result()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.entries[k] == element && c.owners[owner] == s { // or it gave way meanwhile
+	if s.entries[k] == element && c.owners[owner] == s { // not evicted in the meantime
 		c.charge(s, e, r.bytes)
-		c.makeRoom(owner)
+		c.evict(owner)
 	}
 	return r
 }
 
-func (c *cache) charge(s *share, e *entry, bytes int) {
+func (c *cache) charge(s *ownerEntries, e *entry, bytes int) {
 	e.bytes += bytes
 	s.bytes += bytes
 	c.bytes += bytes
 }
 
-// makeRoom drops what an owner used longest ago, if it has too much, and then, if all
-// have, what the one that has most did.
-func (c *cache) makeRoom(owner string) {
-	for s := c.owners[owner]; s.bytes > c.ofOwner; {
-		c.drop(owner)
+// evict drops the least recently used entries of the owner while the owner is over its limit, then those of the largest
+// owner while the cache is over its limit.
+func (c *cache) evict(owner string) {
+	for s := c.owners[owner]; s.bytes > c.maxOwnerBytes; {
+		c.evictOldest(owner)
 	}
-	for c.bytes > c.inAll {
-		c.drop(c.largest())
+	for c.bytes > c.maxBytes {
+		c.evictOldest(c.largestOwner())
 	}
 }
 
-// largest is the owner for whom most is kept.
-func (c *cache) largest() (owner string) {
+// largestOwner returns the owner whose entries are the largest in total.
+func (c *cache) largestOwner() (owner string) {
 	most := -1
 	for name, s := range c.owners {
 		if s.bytes > most {
@@ -180,10 +179,10 @@ func (c *cache) largest() (owner string) {
 	return owner
 }
 
-// drop drops what an owner used longest ago.
-func (c *cache) drop(owner string) {
+// evictOldest drops the least recently used entry of an owner.
+func (c *cache) evictOldest(owner string) {
 	s := c.owners[owner]
-	e := s.used.Remove(s.used.Back()).(*entry)
+	e := s.lru.Remove(s.lru.Back()).(*entry)
 	delete(s.entries, e.key)
 	c.charge(s, e, -e.bytes)
 	if len(s.entries) == 0 {

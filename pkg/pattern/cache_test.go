@@ -10,7 +10,6 @@ import (
 	"testing"
 )
 
-// compile compiles an expression for an owner.
 func compile(t *testing.T, c *cache, owner, text string) {
 	t.Helper()
 	if _, err := c.regexp(owner, text); err != nil {
@@ -26,18 +25,18 @@ func TestATextIsCompiledOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := c.regexp("demo", "a("); err == nil {
-			t.Fatal("a broken expression is compiled")
+			t.Fatal("a malformed expression was compiled")
 		}
 		if _, err := c.constraint("demo", "^a+$"); err == nil {
-			t.Fatal("an expression passes for a constraint")
+			t.Fatal("an expression was accepted as a constraint")
 		}
 	}
 	if got := c.compilations.Load(); got != 4 {
-		t.Errorf("4 texts are compiled %d times", got)
+		t.Errorf("4 texts were compiled %d times", got)
 	}
 	compile(t, c, "other", "^a+$")
 	if got := c.compilations.Load(); got != 5 {
-		t.Errorf("another owner's is compiled %d times", got-4)
+		t.Errorf("the text of another owner was compiled %d times", got-4)
 	}
 }
 
@@ -55,44 +54,44 @@ func TestATextIsCompiledOnceForAllThatWaitForIt(t *testing.T) {
 	}
 	running.Wait()
 	if got := c.compilations.Load(); got != 2 {
-		t.Errorf("one text of 2 owners is compiled %d times", got)
+		t.Errorf("one text of 2 owners was compiled %d times", got)
 	}
 }
 
-// TestWhatIsKeptIsBounded has one owner who writes as much as there can be, beside
-// one who writes a little.
+// TestWhatIsKeptIsBounded has one owner with as many and as large patterns as possible, and one with a single pattern.
 func TestWhatIsKeptIsBounded(t *testing.T) {
 	const largest = bytesPerEntry + 2*MaxRegexpBytes + MaxRegexpSize*bytesPerInstruction
 	c := newCache(10*largest, 30*largest)
 	compile(t, c, "honest", "^v[0-9]+$")
 	for i := range 100 {
 		compile(t, c, "hostile", fmt.Sprintf("(?:x{990})%d", i))
-		if got := c.owners["hostile"].bytes; got > c.ofOwner {
-			t.Fatalf("%d bytes are kept for one owner", got)
+		if got := c.owners["hostile"].bytes; got > c.maxOwnerBytes {
+			t.Fatalf("%d bytes are cached for one owner", got)
 		}
 	}
 	for i := range 100 {
 		compile(t, c, fmt.Sprint("hostile", i%20), fmt.Sprintf("(?:x{990})%d", i))
-		if c.bytes > c.inAll {
-			t.Fatalf("%d bytes are kept in all", c.bytes)
+		if c.bytes > c.maxBytes {
+			t.Fatalf("%d bytes are cached in total", c.bytes)
 		}
 	}
 	before := c.compilations.Load()
 	compile(t, c, "honest", "^v[0-9]+$")
 	if got := c.compilations.Load(); got != before {
-		t.Error("what others keep displaced the one expression of an owner")
+		t.Error("the entries of other owners displaced the only expression of an owner")
 	}
 
 	sum := 0
 	for owner, s := range c.owners {
-		of := 0
-		for element := s.used.Front(); element != nil; element = element.Next() {
-			of += element.Value.(*entry).bytes
+		size := 0
+		for element := s.lru.Front(); element != nil; element = element.Next() {
+			size += element.Value.(*entry).bytes
 		}
-		if of != s.bytes || s.used.Len() != len(s.entries) || of == 0 {
-			t.Errorf("%s: %d bytes are counted of %d, and %d entries of %d", owner, s.bytes, of, len(s.entries), s.used.Len())
+		if size != s.bytes || s.lru.Len() != len(s.entries) || size == 0 {
+			t.Errorf("%s: %d bytes are counted of %d, and %d entries of %d", owner, s.bytes, size, len(s.entries),
+				s.lru.Len())
 		}
-		sum += of
+		sum += size
 	}
 	if sum != c.bytes {
 		t.Errorf("%d bytes are counted of %d", c.bytes, sum)
@@ -102,12 +101,12 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 func TestWhatIsTooLongIsNotKept(t *testing.T) {
 	c := newCache(MaxOwnerBytes, MaxBytes)
 	if _, err := c.regexp("demo", strings.Repeat("a", MaxRegexpBytes+1)); err == nil {
-		t.Error("a long expression is compiled")
+		t.Error("an expression that is too long was compiled")
 	}
 	if _, err := c.constraint("demo", strings.Repeat(">=1,", MaxConstraintBytes)+">=1"); err == nil {
-		t.Error("a long constraint is compiled")
+		t.Error("a constraint that is too long was compiled")
 	}
 	if len(c.owners) != 0 || c.bytes != 0 {
-		t.Errorf("%d bytes are kept of it", c.bytes)
+		t.Errorf("%d bytes are cached", c.bytes)
 	}
 }

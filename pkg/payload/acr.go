@@ -7,11 +7,11 @@ import "strings"
 
 const sourceACR = "acr"
 
-// acrEvent is the part that is read of what Azure Container Registry sends:
+// acrEvent contains the used fields of Azure Container Registry's webhooks:
 // https://learn.microsoft.com/azure/container-registry/container-registry-webhook-reference
 //
-// It sets any headers that one configures: a ServiceAccount's token as Authorization gives it a Kubernetes identity; else
-// the secret as X-Webhook-Secret. It doesn't sign.
+// The registry sends configured headers: a ServiceAccount token as Authorization, for a Kubernetes identity, or the
+// secret as X-Webhook-Secret. It does not sign.
 type acrEvent struct {
 	ID        string    `json:"id"`
 	Timestamp timestamp `json:"timestamp"`
@@ -28,7 +28,8 @@ type acrEvent struct {
 }
 
 func fitsACR(m message) bool {
-	return m.has("id") && m.has("timestamp") && m.has("action") && (m.has("target", "repository") || m.text("action") == "ping")
+	return m.has("id") && m.has("timestamp") && m.has("action") &&
+		(m.has("target", "repository") || m.text("action") == "ping")
 }
 
 func decodeACR(m message, out *Decoded) error {

@@ -7,12 +7,12 @@ import "time"
 
 const sourceAliyunACR = "aliyun-acr"
 
-// aliyunPush is the part that is read of what Alibaba Cloud Container Registry sends for each pushed tag:
+// aliyunPush contains the used fields of the webhook that Alibaba Cloud Container Registry sends for each pushed tag:
 // https://www.alibabacloud.com/help/en/acr/user-guide/manage-webhooks
 //
-// It can neither sign nor set a header, so nothing but ?secret= in the URL can prove it, and its callers have no
-// Kubernetes identity. It sends over TLS only to port 443 with a certificate of a public authority. There is no id. The host
-// of an Enterprise Edition instance is not told: registry_url in the webhook's URL must say it.
+// It can neither sign nor set headers, so only ?secret= in the URL authenticates it, and it has no Kubernetes identity.
+// It uses TLS only on port 443 with a certificate of a public authority. There is no id. The payload does not name the
+// host of an Enterprise Edition instance: set registry_url in the webhook's URL.
 type aliyunPush struct {
 	PushData struct {
 		Digest   string `json:"digest"`
@@ -38,7 +38,7 @@ func decodeAliyunACR(m message, out *Decoded) error {
 	if p.Repository.Region != "" {
 		host = "registry." + p.Repository.Region + ".aliyuncs.com"
 	}
-	host, repository, err := m.pulledFrom(registry{source: sourceAliyunACR, host: host}, p.Repository.RepoFullName)
+	host, repository, err := m.pullReference(registry{source: sourceAliyunACR, host: host}, p.Repository.RepoFullName)
 	if err != nil {
 		return err
 	}
@@ -51,8 +51,8 @@ func decodeAliyunACR(m message, out *Decoded) error {
 	return nil
 }
 
-// aliyunTime reads a time without a zone. It is taken for China's, which all of Alibaba Cloud's own clocks show, and needs
-// to be right only relative to others of the same sender. What can't be read is unknown, as no document promises a format.
+// aliyunTime parses a time without a zone. It assumes China's time, as shown by Alibaba Cloud; times are only compared
+// with times of the same sender. The format is not documented, so a time that cannot be parsed is unknown.
 func aliyunTime(s string) time.Time {
 	at, err := time.ParseInLocation(time.DateTime, s, time.FixedZone("", 8*60*60))
 	if err != nil {

@@ -3,9 +3,11 @@
 
 package payload
 
-// argoCDNotification is the part that is read of a notification of Argo CD. Its body is a template of the user's; the
-// usual one holds the whole Application below "app": https://argo-cd.readthedocs.io/en/stable/operator-manual/notifications/services/webhook/
-// The annotation git.ref is what Stoker's receiver reads.
+// argoCDNotification contains the used fields of an Argo CD notification. The user defines its template, which usually
+// has the whole Application in "app":
+// https://argo-cd.readthedocs.io/en/stable/operator-manual/notifications/services/webhook/
+//
+// The annotation git.ref is also used by Stoker's receiver.
 type argoCDNotification struct {
 	App struct {
 		Metadata struct {
@@ -31,8 +33,8 @@ func fitsArgoCD(m message) bool {
 	return m.has("app", "metadata", "annotations", "git.ref") || m.has("app", "status", "sync", "revision")
 }
 
-// decodeArgoCD takes the annotation, else a "ref" that the template puts beside the app, else the commit that the app is
-// synced to. Only for the last it is known that it belongs to the repository of the app.
+// decodeArgoCD uses the annotation, then a top-level "ref" of the template, then the synced commit. Only the synced
+// commit is known to belong to the repository of the app.
 func decodeArgoCD(m message, out *Decoded) error {
 	p, err := decodeAs[argoCDNotification](m)
 	if err != nil {
@@ -50,7 +52,8 @@ func decodeArgoCD(m message, out *Decoded) error {
 		e.Repository = p.App.Spec.Source.RepoURL
 	default:
 		return refuse(ErrorInvalidField,
-			`app.metadata.annotations["git.ref"] is missing or empty, and app.status.sync.revision is %s, not a commit id`,
+			`app.metadata.annotations["git.ref"] is missing or empty, `+
+				"and app.status.sync.revision is %s, not a commit id",
 			quote(revision))
 	}
 	out.add(e)

@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// azureDevOpsEvent is the part that is read of what a service hook of Azure DevOps sends when code is pushed:
+// azureDevOpsEvent contains the used fields of the service hook that Azure DevOps sends for pushes:
 // https://learn.microsoft.com/azure/devops/service-hooks/events#git.push
 //
-// It is sent without any header of its own, and without a signature. A service hook can have HTTP headers: let it show
-// the secret in X-Webhook-Secret. Its user name and password (HTTP Basic) never get past the kube-apiserver.
+// It has no event header and no signature. A service hook can set headers: send the secret as X-Webhook-Secret. The
+// kube-apiserver does not pass on its user name and password (HTTP Basic).
 type azureDevOpsEvent struct {
 	ID             string `json:"id"`
 	SubscriptionID string `json:"subscriptionId"`
@@ -25,7 +25,7 @@ type azureDevOpsPush struct {
 		Repository struct {
 			RemoteURL string `json:"remoteUrl"`
 		} `json:"repository"`
-		Date looseTime `json:"date"` // of the push
+		Date lenientTime `json:"date"` // time of the push
 	} `json:"resource"`
 }
 
@@ -34,11 +34,10 @@ type azureDevOpsRefUpdate struct {
 	NewObjectID string `json:"newObjectId"`
 }
 
-// azureDevOpsSample is the id of the push to a made-up repository that the button "Test" sends, the one in Microsoft's
-// documentation.
+// azureDevOpsSample is the id of the sample push that the button "Test" sends, as in Microsoft's documentation.
 const azureDevOpsSample = "03c164c2-8912-4d5e-8009-3707d5f83734"
 
-// isTest reports whether somebody tests a service hook. One that is not saved yet has an id of zeros.
+// isTest reports whether the event is a test of a service hook. An unsaved service hook has an id of zeros.
 func (e azureDevOpsEvent) isTest() bool {
 	return e.ID == azureDevOpsSample || e.SubscriptionID != "" && strings.Trim(e.SubscriptionID, "0-") == ""
 }
@@ -47,7 +46,6 @@ func fitsAzureDevOps(m message) bool {
 	return m.has("eventType") && m.has("publisherId")
 }
 
-// decodeAzureDevOps takes every ref of a push.
 func decodeAzureDevOps(m message, out *Decoded) error {
 	e, err := decodeAs[azureDevOpsEvent](m)
 	if err != nil {
@@ -64,7 +62,7 @@ func decodeAzureDevOps(m message, out *Decoded) error {
 	switch {
 	case err != nil:
 		return err
-	case p.Resource.RefUpdates == nil: // even in a test, which thus shows that it would not work
+	case p.Resource.RefUpdates == nil: // checked before isTest, so that a test reports it too
 		return missing("resource.refUpdates", `set "Resource details to send" of the service hook to "All"`)
 	case e.isTest():
 		out.ignore(IgnoredPing, "Azure DevOps tests the service hook with a made-up push")
@@ -79,7 +77,9 @@ func decodeAzureDevOps(m message, out *Decoded) error {
 func (p azureDevOpsPush) addTo(out *Decoded) error {
 	for i, update := range p.Resource.RefUpdates {
 		path := fmt.Sprintf("resource.refUpdates[%d].", i)
-		pushed := pushedRef{ref: field{path + "name", update.Name}, after: field{path + "newObjectId", update.NewObjectID}}
+		pushed := pushedRef{
+			ref: field{path + "name", update.Name}, after: field{path + "newObjectId", update.NewObjectID},
+		}
 		e := Event{Type: "git.push", Repository: p.Resource.Repository.RemoteURL, Time: p.Resource.Date.time}
 		if err := out.addPush(pushed, e); err != nil {
 			return err

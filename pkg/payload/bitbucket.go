@@ -8,10 +8,10 @@ import (
 	"net/http"
 )
 
-// bitbucketEventHeader names the event, in Bitbucket Cloud and in Bitbucket Data Center.
+// bitbucketEventHeader is the event header of Bitbucket Cloud and Bitbucket Data Center.
 const bitbucketEventHeader = "X-Event-Key"
 
-// bitbucketPush is the part that is read of a push to Bitbucket Cloud, which does not tell when it happened:
+// bitbucketPush contains the used fields of a push to Bitbucket Cloud. It has no time:
 // https://support.atlassian.com/bitbucket-cloud/docs/event-payloads/#Push
 type bitbucketPush struct {
 	Push struct {
@@ -26,10 +26,9 @@ type bitbucketPush struct {
 	} `json:"repository"`
 }
 
-// bitbucketChange is one ref that was pushed.
 type bitbucketChange struct {
 	Old bitbucketRef  `json:"old"`
-	New *bitbucketRef `json:"new"` // null when the ref is gone
+	New *bitbucketRef `json:"new"` // null if the ref was deleted
 }
 
 type bitbucketRef struct {
@@ -44,13 +43,13 @@ func sentByBitbucketCloud(h http.Header) bool {
 	return h.Get(bitbucketEventHeader) != "" && !sentByBitbucketServer(h)
 }
 
-// fitsBitbucketCloud looks for the one event that is acted on; the others are known by their headers only.
+// fitsBitbucketCloud matches pushes, the only decoded event. Other events are recognized only by their headers.
 func fitsBitbucketCloud(m message) bool {
 	return m.has("push", "changes")
 }
 
-// decodeBitbucketCloud takes every change of a push. X-Request-UUID is the same at each attempt to deliver; X-Hook-UUID
-// is that of the webhook, and some receivers take it for a secret.
+// decodeBitbucketCloud decodes all changes of a push. Retries repeat X-Request-UUID. X-Hook-UUID identifies the webhook
+// and is not used, because some receivers treat it as a secret.
 func decodeBitbucketCloud(m message, out *Decoded) (err error) {
 	if out.DeliveryID, err = m.deliveryID("X-Request-UUID"); err != nil {
 		return err
@@ -64,7 +63,7 @@ func decodeBitbucketCloud(m message, out *Decoded) (err error) {
 	case err != nil:
 		return err
 	case p.Push.Changes == nil:
-		return missing("push.changes", "they are what was pushed")
+		return missing("push.changes", "it lists the pushed refs")
 	case len(p.Push.Changes) == 0:
 		out.ignore(IgnoredNothingPushed, "the push moved no ref")
 		return nil
@@ -78,7 +77,7 @@ func decodeBitbucketCloud(m message, out *Decoded) (err error) {
 	return nil
 }
 
-// add adds the event of a change whose new ref is at the path.
+// add adds the event of a change. path is the path of its new ref.
 func (c bitbucketChange) add(e Event, path string, out *Decoded) error {
 	if c.New == nil {
 		out.ignore(IgnoredRefDeleted, "%s was deleted", quote(c.Old.Name))
@@ -96,7 +95,7 @@ func (c bitbucketChange) add(e Event, path string, out *Decoded) error {
 		return nil
 	}
 	if c.New.Name == "" {
-		return missing(path+".name", "it is what was pushed")
+		return missing(path+".name", "it names the pushed ref")
 	}
 	e.Ref, e.Revision = c.New.Name, commitIDOrEmpty(c.New.Target.Hash)
 	out.add(e)

@@ -9,10 +9,10 @@ import (
 	"net/http"
 )
 
-// bitbucketServerPush is the part that is read of a push to Bitbucket Data Center, which was Bitbucket Server:
+// bitbucketServerPush contains the used fields of a push to Bitbucket Data Center, formerly Bitbucket Server:
 // https://confluence.atlassian.com/bitbucketserver/event-payload-938025882.html
 type bitbucketServerPush struct {
-	Date       looseTime `json:"date"`
+	Date       lenientTime `json:"date"`
 	Repository struct {
 		Links struct {
 			Clone list[bitbucketServerLink] `json:"clone"`
@@ -21,7 +21,6 @@ type bitbucketServerPush struct {
 	Changes list[bitbucketServerChange] `json:"changes"`
 }
 
-// bitbucketServerChange is one ref that was pushed.
 type bitbucketServerChange struct {
 	Ref struct {
 		ID string `json:"id"`
@@ -31,7 +30,7 @@ type bitbucketServerChange struct {
 	Type   string `json:"type"` // ADD, UPDATE or DELETE
 }
 
-// bitbucketServerLink is one of the URLs to clone a repository from: "http" (which may be https) or "ssh".
+// bitbucketServerLink is a clone URL of a repository, named "http" (also for https) or "ssh".
 type bitbucketServerLink struct {
 	Name string `json:"name"`
 	Href string `json:"href"`
@@ -42,8 +41,8 @@ const (
 	bitbucketServerPing   = "diagnostics:ping"
 )
 
-// sentByBitbucketServer tells from Bitbucket Cloud, which has the same header for the event, but numbers its requests in
-// others.
+// sentByBitbucketServer distinguishes Data Center from Bitbucket Cloud, which uses the same event header but other
+// headers for request ids.
 func sentByBitbucketServer(h http.Header) bool {
 	switch h.Get(bitbucketEventHeader) {
 	case "", "repo:push":
@@ -58,8 +57,8 @@ func fitsBitbucketServer(m message) bool {
 	return bitbucketServerEventName(m) != ""
 }
 
-// bitbucketServerEventName goes by the body, which may be signed. Only what tests the connection, {"test": true}, does
-// not name the event itself.
+// bitbucketServerEventName prefers the body, which may be signed. Only the connection test, {"test": true}, does not
+// name its event.
 func bitbucketServerEventName(m message) string {
 	if len(m.object.members) == 1 && string(m.object.find("test")) == "true" {
 		return bitbucketServerPing
@@ -67,7 +66,7 @@ func bitbucketServerEventName(m message) string {
 	return cmp.Or(m.text("eventKey"), m.header.Get(bitbucketEventHeader))
 }
 
-// decodeBitbucketServer takes every change of a push.
+// decodeBitbucketServer decodes all changes of a push.
 func decodeBitbucketServer(m message, out *Decoded) (err error) {
 	if out.DeliveryID, err = m.deliveryID("X-Request-Id"); err != nil {
 		return err
@@ -89,7 +88,7 @@ func decodeBitbucketServerPush(m message, out *Decoded) error {
 	case err != nil:
 		return err
 	case p.Changes == nil:
-		return missing("changes", "they are what was pushed")
+		return missing("changes", "it lists the pushed refs")
 	case len(p.Changes) == 0:
 		out.ignore(IgnoredNothingPushed, "the push moved no ref")
 		return nil
@@ -109,7 +108,7 @@ func decodeBitbucketServerPush(m message, out *Decoded) error {
 	return nil
 }
 
-// cloneURL returns the URL for HTTP, else any, or "": old versions don't send them.
+// cloneURL returns the HTTP clone URL, otherwise any clone URL, or "": old versions do not send them.
 func (p bitbucketServerPush) cloneURL() (url string) {
 	for _, link := range p.Repository.Links.Clone {
 		if link.Name == "http" {

@@ -14,7 +14,6 @@ import (
 	"testing"
 )
 
-// listOf returns an array of n items.
 func listOf(n int, item string) string {
 	return "[" + strings.TrimSuffix(strings.Repeat(item+",", n), ",") + "]"
 }
@@ -28,13 +27,13 @@ func TestDecodeBoundsWhatABodyHolds(t *testing.T) {
 	tests := []struct{ name, body, reason, want string }{
 		{"as many items as are read", bitbucket(listOf(maxListItems, gone)), "", ""},
 		{"too many items", bitbucket(listOf(maxListItems+1, "{}")), ErrorTooComplex,
-			"the body has a list of 1025 items, of which at most 1024 are read: send fewer at once"},
-		{"as many events as are taken", bitbucket(listOf(MaxEvents, pushed)), "", ""},
+			"the body has a list of 1025 items, but at most 1024 are read: send fewer at once"},
+		{"as many events as are allowed", bitbucket(listOf(MaxEvents, pushed)), "", ""},
 		{"too many events", bitbucket(listOf(MaxEvents+1, pushed)), ErrorTooManyEvents,
-			"the body asks for more than 256 things; send at most so many at once"},
-		{"many values that nobody reads", values(basicParts), "", ""},
-		{"too many values", values(basicParts * 3 / 2), ErrorTooComplex,
-			"the body holds more than 45058 names and values, the most that are read of 98324 bytes: send less in one body"},
+			"the body asks for more than 256 refs or images; send fewer at once"},
+		{"many unused values", values(baseTokens), "", ""},
+		{"too many values", values(baseTokens * 3 / 2), ErrorTooComplex,
+			"the body has more than 45058 names and values, the limit for 98324 bytes: send less in one body"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -52,7 +51,7 @@ func TestDecodeBoundsWhatABodyHolds(t *testing.T) {
 	}
 }
 
-// A push of 2048 commits, the most that GitHub tells of, is read, with the changed files of each.
+// A push of 2048 commits, GitHub's maximum, is decoded, with the changed files of each.
 func TestDecodeReadsTheLargestPushOfGitHub(t *testing.T) {
 	commit := `{"id":"%040x","tree_id":"%040[1]x","distinct":true,"message":"fix","timestamp":"2026-01-02T03:04:05Z",` +
 		`"url":"https://github.com/o/r/commit/%040[1]x","author":{"name":"a","email":"a@b.c","username":"a"},` +
@@ -61,13 +60,14 @@ func TestDecodeReadsTheLargestPushOfGitHub(t *testing.T) {
 	for i := range 2048 {
 		commits = append(commits, fmt.Sprintf(commit, i+1))
 	}
-	body := `{"ref":"refs/heads/main","after":"` + strings.Repeat("a", 40) + `","commits":[` + strings.Join(commits, ",") + `]}`
+	body := `{"ref":"refs/heads/main","after":"` + strings.Repeat("a", 40) + `","commits":[` +
+		strings.Join(commits, ",") + `]}`
 	if decoded, err := Decode(Input{Body: []byte(body)}); err != nil || len(decoded.Events) != 1 {
 		t.Errorf("got %+v, %v", decoded, err)
 	}
 }
 
-// What encoding/json would make of a slice, a map or an interface in a type is not bounded.
+// Slices, maps and interfaces in a payload type would be decoded without limits.
 func TestPayloadsAreDecodedIntoListsAlone(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {
@@ -115,12 +115,13 @@ func TestIsDigest(t *testing.T) {
 	hex := strings.Repeat("0123456789abcdef", 8)
 	for digest, want := range map[string]bool{
 		"sha256:" + hex[:64]: true, "sha384:" + hex[:96]: true, "sha512:" + hex: true,
-		"sha256:" + hex[:63]: false, "sha256:" + hex[:65]: false, "md5:" + hex[:32]: false, "sha256": false, ":": false, "": false,
+		"sha256:" + hex[:63]: false, "sha256:" + hex[:65]: false,
+		"md5:" + hex[:32]: false, "sha256": false, ":": false, "": false,
 		"sha256:" + strings.ToUpper(hex[:64]): false, "sha256:" + hex[:64] + "@": false, "sha-256:" + hex[:64]: false,
 	} {
 		i, err := ParseImage("a@" + digest)
 		if asRead := err == nil && i.Digest == digest; asRead != want {
-			t.Errorf("%q is read as a digest: %t", digest, asRead)
+			t.Errorf("%q is parsed as a digest: %t", digest, asRead)
 		}
 		if got := isDigest(digest); got != want {
 			t.Errorf("isDigest(%q) = %t, want %t", digest, got, want)

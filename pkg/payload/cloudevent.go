@@ -12,12 +12,11 @@ import (
 	"unicode/utf8"
 )
 
-// cloudEvent is the envelope in which several senders put what they have to say, whichever of its HTTP modes they use:
+// cloudEvent is the event envelope that several senders use, in any of its HTTP modes:
 // https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
 // https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md
 //
-// It is read here and not by the CloudEvents SDK, whose parser takes the last of two equal names, and would have to be
-// given what parseStrict has parsed already.
+// The CloudEvents SDK is not used: its parser accepts duplicate names, and would parse the output of parseStrict again.
 type cloudEvent struct {
 	SpecVersion string    `json:"specversion"`
 	ID          string    `json:"id"`
@@ -38,7 +37,7 @@ func isCloudEventsBatch(h http.Header) bool {
 	return hasMediaType(h, cloudEventsBatchMediaType)
 }
 
-// withCloudEventType recognizes a sender in binary mode, by the beginning of the event's type.
+// withCloudEventType matches senders in binary mode by a prefix of the event type.
 func withCloudEventType(prefix string) func(http.Header) bool {
 	return func(h http.Header) bool {
 		eventType := h.Get("Ce-Type")
@@ -46,12 +45,12 @@ func withCloudEventType(prefix string) func(http.Header) bool {
 	}
 }
 
-// isStructuredCloudEvent reports whether the body is one whole event, of a type that begins like this.
+// isStructuredCloudEvent reports whether the body is an event in structured mode whose type has the prefix.
 func isStructuredCloudEvent(m message, typePrefix string) bool {
 	return m.has("specversion") && m.has("type") && strings.HasPrefix(m.text("type"), typePrefix)
 }
 
-// readCloudEvent reads the event of a message in structured or binary mode.
+// readCloudEvent decodes the event of a message in structured or binary mode.
 func readCloudEvent(m message) (cloudEvent, error) {
 	read := decodeAs[cloudEvent]
 	if m.header.Get("Ce-Type") != "" && !hasMediaType(m.header, cloudEventMediaType) {
@@ -95,7 +94,7 @@ func readBinary(m message) (e cloudEvent, err error) {
 	return e, err
 }
 
-// data returns the event's data as a message of their own. They must be a JSON object, or missing.
+// data returns the event's data as a message. They must be a JSON object or missing.
 func (e cloudEvent) data() (message, error) {
 	text := []byte(e.Data)
 	if e.DataBase64 != "" {
@@ -111,7 +110,7 @@ func (e cloudEvent) data() (message, error) {
 	return innerMessage("the data of the CloudEvent", text)
 }
 
-// innerMessage returns the JSON object that was found within a message, held to the same rules.
+// innerMessage parses a JSON object within a message under the same rules.
 func innerMessage(place string, text []byte) (message, error) {
 	obj, err := parseStrict(text)
 	if err != nil {

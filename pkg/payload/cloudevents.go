@@ -12,12 +12,12 @@ import (
 
 const sourceCloudEvents = "cloudevents"
 
-// imagePush is the data of a CloudEvent about an image, under all names that Argo CD Image Updater's receiver takes; the
-// first of each pair is what its documentation has AWS EventBridge make of an event of ECR:
+// imagePush is the data of a CloudEvent about an image, with all names that Argo CD Image Updater's receiver accepts.
+// Its documentation makes AWS EventBridge convert ECR events to the first name of each pair:
 // https://argocd-image-updater.readthedocs.io/en/stable/configuration/webhook/#aws-ecr-via-eventbridge-cloudevents
 //
-// The credential depends on who sends them: a ServiceAccount's token as Authorization, the secret as X-Webhook-Secret, which
-// is what EventBridge can send, or ?secret= for who can set no header. CloudEvents know no signature.
+// The credential depends on the sender: a ServiceAccount token as Authorization; the secret as X-Webhook-Secret, as
+// EventBridge can send; or ?secret= for senders that cannot set headers. CloudEvents have no signature.
 type imagePush struct {
 	RepositoryName string `json:"repositoryName"`
 	Repository     string `json:"repository"`
@@ -67,8 +67,8 @@ func decodeImagePush(m message, out *Decoded) error {
 		return err
 	}
 	out.DeliveryID = e.ID
-	if !tellsOfNewImage(e.Type) {
-		out.ignore(IgnoredEvent, "the CloudEvent %s is not known to tell of a new image", quote(e.Type))
+	if !isImagePushType(e.Type) {
+		out.ignore(IgnoredEvent, "the CloudEvent %s is not known to announce a new image", quote(e.Type))
 		return nil
 	}
 	data, err := e.data()
@@ -80,14 +80,15 @@ func decodeImagePush(m message, out *Decoded) error {
 		return err
 	}
 	image := p.image(e)
-	if err := require("data.registryUrl, or source", image.Host, "data.repositoryName, or subject", image.Repository); err != nil {
+	if err := require("data.registryUrl, or source", image.Host, "data.repositoryName, or subject",
+		image.Repository); err != nil {
 		return err
 	}
 	out.addImage(Event{Type: e.Type, DeliveryID: e.ID, Time: e.Time.time}, image, p.MediaType)
 	return nil
 }
 
-// image takes from the data what they have, and the rest from the envelope: the subject is "repository:tag".
+// image combines the fields of the data with the envelope as default: the subject is "repository:tag".
 func (p imagePush) image(e cloudEvent) Image {
 	repository, tag := e.Subject, ""
 	if colon := strings.LastIndexByte(e.Subject, ':'); colon > strings.LastIndexByte(e.Subject, '/') {
@@ -102,7 +103,7 @@ func (p imagePush) image(e cloudEvent) Image {
 	}
 }
 
-// hostOfSource returns the host of a source that is a URL or begins with a host name, else "".
+// hostOfSource returns the host of a source that is a URL or begins with a host name, or "".
 func hostOfSource(source string) string {
 	host, _ := splitAddress(source)
 	if !strings.Contains(host, ".") {
@@ -111,9 +112,9 @@ func hostOfSource(source string) string {
 	return host
 }
 
-// tellsOfNewImage reports whether an event's type, such as com.amazon.ecr.image.push, speaks of an image and ends with
-// what makes one available. Image Updater asks for the first alone, and so takes a deletion for a push.
-func tellsOfNewImage(eventType string) bool {
+// isImagePushType reports whether an event type, such as com.amazon.ecr.image.push, names an image and ends with an
+// action that publishes one. Image Updater checks only the former, and so treats a deletion as a push.
+func isImagePushType(eventType string) bool {
 	eventType = strings.ToLower(eventType)
 	if !strings.Contains(eventType, "image") && !strings.Contains(eventType, "container") {
 		return false
@@ -123,6 +124,7 @@ func tellsOfNewImage(eventType string) bool {
 		words = words[:len(words)-1] // a version of the type
 	}
 	return slices.Contains([]string{
-		"push", "pushed", "publish", "published", "create", "created", "update", "updated", "upload", "uploaded", "tagged",
+		"push", "pushed", "publish", "published", "create", "created", "update", "updated",
+		"upload", "uploaded", "tagged",
 	}, words[len(words)-1])
 }

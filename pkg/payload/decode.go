@@ -9,11 +9,12 @@ import (
 	"strings"
 )
 
-// Decode returns what a delivery asks for. Its error is always an *Error: the delivery can never work as it is.
+// Decode returns the events that a delivery requests. Its error is always an *Error and means that the delivery can
+// never succeed.
 //
-// The sender is the one that the headers name; without such a header, the claimed one; without a claim, the first whose
-// shape the body has. A claim that the headers or the body contradict is an error, because one sender's decoder
-// misreads another's events: the deletion of a branch, read as a generic payload, would deploy it.
+// The sender is determined by the headers; without such headers, by the claim; without a claim, by the first sender
+// whose shape the body has. A claim that contradicts the headers or the body is an error, because a decoder misreads
+// the events of other senders: the deletion of a branch, read as a generic payload, would deploy the branch.
 func Decode(in Input) (Decoded, error) {
 	named := SourceFromHeader(in.Header)
 	if err := checkClaim(in.Source, named); err != nil {
@@ -31,7 +32,8 @@ func Decode(in Input) (Decoded, error) {
 		return Decoded{Source: in.Source}, err
 	}
 	if m.batch && s.name != sourceCloudEvents {
-		return Decoded{Source: s.name}, refuse(ErrorMalformedBody, "the Content-Type is that of a batch of CloudEvents, but %s sends none", s.name)
+		return Decoded{Source: s.name}, refuse(ErrorMalformedBody,
+			"the Content-Type is for a batch of CloudEvents, but %s sends no batches", s.name)
 	}
 	out := Decoded{Source: s.name}
 	if err := s.decode(m, &out); err != nil {
@@ -39,38 +41,38 @@ func Decode(in Input) (Decoded, error) {
 	}
 	if len(out.Events) > MaxEvents {
 		return Decoded{Source: s.name}, refuse(ErrorTooManyEvents,
-			"the body asks for more than %d things; send at most so many at once", MaxEvents)
+			"the body asks for more than %d refs or images; send fewer at once", MaxEvents)
 	}
 	m.markDefaultBranch(out.Events)
 	for i := range out.Events {
-		if err := finish(&out.Events[i], out); err != nil {
+		if err := normalizeEvent(&out.Events[i], out); err != nil {
 			return Decoded{Source: s.name}, err
 		}
 	}
 	return out, nil
 }
 
-// checkClaim reports a claimed source that does not exist, or that is not the one which the headers name.
+// checkClaim refuses a claimed source that does not exist or contradicts the headers.
 func checkClaim(claimed, named string) error {
 	if claimed == "" {
 		return nil
 	}
 	if _, known := senderByName(claimed); !known {
-		return refuse(ErrorUnknownSource, "the source %s is not known: use one of %s, or none to have it detected",
+		return refuse(ErrorUnknownSource, "unknown source %s: use one of %s, or omit it to detect the sender",
 			quote(claimed), strings.Join(Sources(), ", "))
 	}
-	bothGitHubs := isGitHubs(named) && isGitHubs(claimed)
+	bothGitHubs := isGitHubSource(named) && isGitHubSource(claimed)
 	if named != "" && named != claimed && !bothGitHubs {
-		return refuse(ErrorSourceConflict, "the source was given as %s, but the headers are those of %s: give that, or none",
+		return refuse(ErrorSourceConflict,
+			"the source was given as %s, but the headers are from %s: give %[2]s as the source, or omit it",
 			claimed, named)
 	}
 	return nil
 }
 
-// checkHeaders refuses a header that says what a body is, and says it more than once: each reader on the way may have
-// taken another of its values for the true one.
+// checkHeaders refuses repeated headers that identify the body: intermediaries may have used different values.
 func checkHeaders(h http.Header) error {
-	for _, name := range decidingHeaders {
+	for _, name := range identifyingHeaders {
 		if n := len(h.Values(name)); n > 1 {
 			return refuse(ErrorInvalidField, "the header %s was given %d times: send it once", name, n)
 		}
@@ -78,7 +80,7 @@ func checkHeaders(h http.Header) error {
 	return nil
 }
 
-// chooseSender returns the sender whose rules apply to the message. Both names are known ones or empty, and agree.
+// chooseSender returns the sender that decodes the message. Both names are known or empty, and do not conflict.
 func chooseSender(named, claimed string, m message) (sender, error) {
 	if named == "" && claimed == "" {
 		return senderByShape(m)
@@ -91,12 +93,12 @@ func chooseSender(named, claimed string, m message) (sender, error) {
 	return s, nil
 }
 
-// finish completes and checks an event. It is done here and not by the senders, so that none can forget it.
-func finish(e *Event, d Decoded) (err error) {
+// normalizeEvent completes and validates an event. It runs for all senders, so that no sender can omit it.
+func normalizeEvent(e *Event, d Decoded) (err error) {
 	e.Source = d.Source
 	e.DeliveryID = cmp.Or(e.DeliveryID, d.DeliveryID)
 	if e.Image != nil {
-		return finishImage(e)
+		return normalizeImageEvent(e)
 	}
 	if err := ValidateRef(e.Ref); err != nil {
 		return err
@@ -105,7 +107,7 @@ func finish(e *Event, d Decoded) (err error) {
 	return err
 }
 
-func finishImage(e *Event) error {
+func normalizeImageEvent(e *Event) error {
 	image, err := NormalizeImage(*e.Image)
 	if err != nil {
 		return err
@@ -116,3 +118,38 @@ func finishImage(e *Event) error {
 	}
 	return nil
 }
+
+// markDefaultBranch marks the events of the repository's default branch, if the payload names it. Git hosts report it
+// in one of these fields, always for the repository that was pushed to.
+func (m message) markDefaultBranch(events []Event) {
+	branch := m.defaultBranch()
+	for i := range events {
+		e := &events[i]
+		e.DefaultBranch = branch != "" && e.RefType == RefTypeBranch && e.Ref == branch
+	}
+}
+
+func (m message) defaultBranch() string {
+	for _, path := range [][]string{
+		{"repository", "default_branch"},            // GitHub, Gitea, Forgejo, Gogs
+		{"project", "default_branch"},               // GitLab
+		{"resource", "repository", "defaultBranch"}, // Azure DevOps, in full
+	} {
+		if branch := m.text(path...); branch != "" {
+			return strings.TrimPrefix(branch, "refs/heads/")
+		}
+	}
+	return ""
+}
+
+const (
+	// costPerByte covers copies of the text: its strings, twice if they have escapes, in each layer of the body, and
+	// the positions of names and members.
+	costPerByte = 8
+	// baseCost covers list items, up to maxListItems even in small bodies, and MaxEvents events.
+	baseCost = 512 << 10
+)
+
+// MaxDecodeCost returns an upper bound of the bytes that Decode allocates for any body of the given size. Not all of
+// them are in use at the same time.
+func MaxDecodeCost(bodyBytes int64) int64 { return baseCost + costPerByte*bodyBytes }

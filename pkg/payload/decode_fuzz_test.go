@@ -13,26 +13,26 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// fuzzDecoder fuzzes the decoder of a sender, whose name is claimed so that no other decoder is chosen. What varies are
-// the bodies, and what else its golden cases have.
+// fuzzDecoder fuzzes the decoder of a sender. It claims the sender, so that no other decoder is chosen. It varies the
+// bodies and, if the golden cases have them, headers and registry_url.
 func fuzzDecoder(f *testing.F, source string) {
 	all := goldenCases(f)
 	own := slices.DeleteFunc(slices.Clone(all), func(c goldenCase) bool { return filepath.Dir(c.name) != source })
 	seeds := own
-	if source == SourceGeneric { // what others send with a "ref" in it must never pass for its own
+	if source == SourceGeneric { // events of other senders with a "ref" must not be decoded as generic requests
 		seeds = all
 	}
 	fuzzDecode(f, source, envelopeOf(own), seeds)
 }
 
-// FuzzDetect claims nothing: the sender is found by the headers, or by the shape of the body.
+// FuzzDetect sets no claim: the sender is detected by headers or by the shape of the body.
 func FuzzDetect(f *testing.F) {
 	all := goldenCases(f)
 	fuzzDecode(f, "", envelopeOf(all), all)
 }
 
 func fuzzDecode(f *testing.F, source string, names envelope, seeds []goldenCase) {
-	if len(names) == 0 { // or half of the time would go to changing what nobody reads
+	if len(names) == 0 { // do not waste half of the time on unused headers
 		for _, c := range seeds {
 			f.Add(c.in.Body)
 		}
@@ -50,17 +50,17 @@ func fuzzDecode(f *testing.F, source string, names envelope, seeds []goldenCase)
 	})
 }
 
-// envelope names what requests have besides a body: headers, and registry_url in the URL. The values are fuzzed as one
-// text with a line for each, so that nothing is spent on changing the names. Several values of one header stand in its
-// line with carriage returns between them, since no value has any.
+// envelope lists the inputs other than the body: headers and registry_url. Their values are fuzzed as one text, one
+// line per name, so that names do not vary. Multiple values of a header are separated by carriage returns, which no
+// value contains.
 type envelope []string
 
 const envelopeRegistryURL = "registry_url"
 
-// envelopeOf returns what Decode reads and any of the cases has.
+// envelopeOf returns the inputs that Decode reads and at least one case has.
 func envelopeOf(cases []goldenCase) envelope {
 	var names envelope
-	for _, name := range slices.Concat(decidingHeaders, []string{"X-Request-Id"}) {
+	for _, name := range slices.Concat(identifyingHeaders, []string{"X-Request-Id"}) {
 		if slices.ContainsFunc(cases, func(c goldenCase) bool { return c.in.Header.Get(name) != "" }) {
 			names = append(names, name)
 		}
@@ -83,7 +83,7 @@ func (e envelope) read(in Input) string {
 	return strings.Join(values, "\n")
 }
 
-// write sets the values in the input, which has none yet. A header without a value is left out.
+// write sets the values in the input. A header without a value is omitted.
 func (e envelope) write(text string, in *Input) {
 	in.Header = http.Header{}
 	for i, line := range strings.SplitN(text, "\n", len(e)) {

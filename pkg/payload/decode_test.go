@@ -65,28 +65,41 @@ func TestDecodeClaimChoosesButNeverWidens(t *testing.T) {
 		reason  string
 	}{
 		{name: "a claim that fits", source: "generic", body: generic, want: []string{"main"}, source2: "generic"},
-		{name: "a claim that the header confirms", source: "github", header: gitHubHeader("push"), body: push, want: []string{"main"}, source2: "github"},
-		{name: "a claim that the shape confirms", source: "github", body: push, want: []string{"main"}, source2: "github"},
+		{name: "a claim that the header confirms", source: "github", header: gitHubHeader("push"), body: push,
+			want: []string{"main"}, source2: "github"},
+		{name: "a claim that the shape confirms", source: "github", body: push, want: []string{"main"},
+			source2: "github"},
 		{name: "argocd among several shapes", source: "argocd", body: both, want: []string{"a"}, source2: "argocd"},
 		{name: "kargo among several shapes", source: "kargo", body: both, want: []string{"k"}, source2: "kargo"},
 		{name: "generic among several shapes", source: "generic", body: both, want: []string{"g"}, source2: "generic"},
 		{name: "no claim among several shapes", body: both, want: []string{"a"}, source2: "argocd"},
 
-		{name: "generic with GitHub's header", source: "generic", header: gitHubHeader("push"), body: deletedPush, source2: "github", reason: ErrorSourceConflict},
-		{name: "generic with GitHub's header and a harmless body", source: "generic", header: gitHubHeader("push"), body: generic, source2: "github", reason: ErrorSourceConflict},
-		{name: "kargo with GitHub's header", source: "kargo", header: gitHubHeader("release"), body: freight, source2: "github", reason: ErrorSourceConflict},
-		{name: "generic with a deletion", source: "generic", body: deletedPush, source2: "generic", reason: ErrorSourceConflict},
-		{name: "generic with a delete event", source: "generic", body: deleteEvent, source2: "generic", reason: ErrorSourceConflict},
-		{name: "generic with a release", source: "generic", body: release, source2: "generic", reason: ErrorSourceConflict},
-		{name: "github with a generic body", source: "github", body: generic, source2: "github", reason: ErrorSourceConflict},
-		{name: "argocd with a generic body", source: "argocd", body: generic, source2: "argocd", reason: ErrorSourceConflict},
+		{name: "generic with GitHub's header", source: "generic", header: gitHubHeader("push"), body: deletedPush,
+			source2: "github", reason: ErrorSourceConflict},
+		{name: "generic with GitHub's header and a harmless body", source: "generic", header: gitHubHeader("push"),
+			body: generic, source2: "github", reason: ErrorSourceConflict},
+		{name: "kargo with GitHub's header", source: "kargo", header: gitHubHeader("release"), body: freight,
+			source2: "github", reason: ErrorSourceConflict},
+		{name: "generic with a deletion", source: "generic", body: deletedPush, source2: "generic",
+			reason: ErrorSourceConflict},
+		{name: "generic with a delete event", source: "generic", body: deleteEvent, source2: "generic",
+			reason: ErrorSourceConflict},
+		{name: "generic with a release", source: "generic", body: release, source2: "generic",
+			reason: ErrorSourceConflict},
+		{name: "github with a generic body", source: "github", body: generic, source2: "github",
+			reason: ErrorSourceConflict},
+		{name: "argocd with a generic body", source: "argocd", body: generic, source2: "argocd",
+			reason: ErrorSourceConflict},
 		{name: "kargo with an app", source: "kargo", body: app, source2: "kargo", reason: ErrorSourceConflict},
-		{name: "GitHub's header with freight", header: gitHubHeader("release"), body: freight, source2: "github", reason: ErrorInvalidField},
-		{name: "GitHub's header with a generic body", header: gitHubHeader("push"), body: generic, source2: "github", reason: ErrorInvalidField},
+		{name: "GitHub's header with freight", header: gitHubHeader("release"), body: freight, source2: "github",
+			reason: ErrorInvalidField},
+		{name: "GitHub's header with a generic body", header: gitHubHeader("push"), body: generic, source2: "github",
+			reason: ErrorInvalidField},
 
 		{name: "unknown", source: "jenkins", body: generic, reason: ErrorUnknownSource},
 		{name: "unknown by case", source: "GitHub", body: push, reason: ErrorUnknownSource},
-		{name: "unknown with GitHub's header", source: "jenkins", header: gitHubHeader("push"), body: push, source2: "github", reason: ErrorUnknownSource},
+		{name: "unknown with GitHub's header", source: "jenkins", header: gitHubHeader("push"), body: push,
+			source2: "github", reason: ErrorUnknownSource},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -120,7 +133,8 @@ func TestDecodeRefusesAHeaderThatIsGivenTwice(t *testing.T) {
 
 func TestDecodeUnknownSourceListsTheKnownOnes(t *testing.T) {
 	_, err := Decode(Input{Source: "jenkins\n", Body: []byte(`{"ref": "main"}`)})
-	want := `the source "jenkins\n" is not known: use one of ` + strings.Join(Sources(), ", ") + `, or none to have it detected`
+	want := `unknown source "jenkins\n": use one of ` + strings.Join(Sources(), ", ") +
+		`, or omit it to detect the sender`
 	if err == nil || err.Error() != want {
 		t.Errorf("error = %v, want %s", err, want)
 	}
@@ -159,10 +173,11 @@ func TestDecodeGivesTheRefThatStokersReceiverGave(t *testing.T) {
 	}
 }
 
-// Signatures cover the body only: a true body may come with another event's header, or with none.
+// Signatures cover only the body: a valid body may have the header of another event, or none.
 func TestDecodeNeverDeploysWhatIsGoneWhateverTheHeaderSays(t *testing.T) {
 	bodies := map[string]string{
-		"deleted branch":      `{"ref":"refs/heads/old","before":"` + commitA + `","after":"` + zeros + `","deleted":true,"repository":{}}`,
+		"deleted branch": `{"ref":"refs/heads/old","before":"` + commitA + `","after":"` + zeros +
+			`","deleted":true,"repository":{}}`,
 		"delete event":        `{"ref":"old","ref_type":"branch","pusher_type":"user","repository":{},"sender":{}}`,
 		"create event":        `{"ref":"new","ref_type":"branch","master_branch":"main","pusher_type":"user","repository":{}}`,
 		"deleted release":     `{"action":"deleted","release":{"tag_name":"v1","published_at":"2026-03-04T09:30:00Z"},"repository":{}}`,
@@ -180,7 +195,7 @@ func TestDecodeNeverDeploysWhatIsGoneWhateverTheHeaderSays(t *testing.T) {
 					in.Header = gitHubHeader(event)
 				}
 				if got, err := Decode(in); len(got.Events) > 0 {
-					t.Errorf("%s with event %q, claimed %q: deploys %v (error %v)", name, event, source, refs(got), err)
+					t.Errorf("%s with event %q, claimed %q, deploys %v (error %v)", name, event, source, refs(got), err)
 				}
 			}
 		}

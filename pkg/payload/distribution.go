@@ -12,12 +12,12 @@ import (
 
 const sourceDistribution = "distribution"
 
-// registryEnvelope is the part that is read of what a CNCF Distribution registry sends, the one within GitLab and many
-// products included: https://distribution.github.io/distribution/about/notifications/
+// registryEnvelope contains the used fields of notifications of CNCF Distribution, which GitLab and many other products
+// include: https://distribution.github.io/distribution/about/notifications/
 //
-// It sets any headers that one configures: a ServiceAccount's token as Authorization gives it a Kubernetes identity; else
-// the secret as X-Webhook-Secret. It doesn't sign. It repeats what was not accepted forever, in order, so one body that
-// can never work holds up all others.
+// The registry sends configured headers: a ServiceAccount token as Authorization, for a Kubernetes identity, or the
+// secret as X-Webhook-Secret. It does not sign. It retries refused notifications forever and in order, so one body that
+// can never succeed blocks all others.
 type registryEnvelope struct {
 	Events list[registryEvent] `json:"events"`
 }
@@ -32,7 +32,7 @@ type registryEvent struct {
 		Repository string `json:"repository"`
 		Tag        string `json:"tag"`
 		URL        string `json:"url"`
-		// References are what a manifest holds: its configuration and layers. The registry sends them if it is told to.
+		// References are the configuration and layers of a manifest. The registry sends them only if configured.
 		References list[registryDescriptor] `json:"references"`
 	} `json:"target"`
 	Request struct {
@@ -44,20 +44,20 @@ type registryDescriptor struct {
 	MediaType string `json:"mediaType"`
 }
 
-// sentByDistribution goes by the media type of the envelope, whose version has changed before.
+// sentByDistribution matches the media type of the envelope without its version, which has changed before.
 func sentByDistribution(h http.Header) bool {
 	return strings.HasPrefix(mediaType(h), "application/vnd.docker.distribution.events.")
 }
 
-// fitsDistribution looks into the first event, because the name "events" alone says little.
+// fitsDistribution checks the first event, because the name "events" is too common.
 func fitsDistribution(m message) bool {
 	events := m.object.find("events")
-	if elements(events) == 0 {
+	if countElements(events) == 0 {
 		return false
 	}
 	start := skipSpace(events, 1)
 	first := events[start:skipValue(events, start)]
-	return memberOf(first, "action") != nil && memberOf(first, "target") != nil
+	return memberValue(first, "action") != nil && memberValue(first, "target") != nil
 }
 
 func decodeDistribution(m message, out *Decoded) error {
@@ -66,7 +66,7 @@ func decodeDistribution(m message, out *Decoded) error {
 		return err
 	}
 	if len(p.Events) == 0 {
-		return missing("events", "they are what happened in the registry")
+		return missing("events", "it lists the events of the registry")
 	}
 	for _, e := range p.Events {
 		id, err := cleanID("events.id", e.ID)
@@ -94,11 +94,13 @@ func (e registryEvent) decode(m message, id string, out *Decoded) error {
 		return nil
 	}
 	urlHost, _ := splitAddress(t.URL)
-	host, repository, err := m.pulledFrom(registry{source: sourceDistribution, host: cmp.Or(e.Request.Host, urlHost)}, t.Repository)
+	host, repository, err := m.pullReference(
+		registry{source: sourceDistribution, host: cmp.Or(e.Request.Host, urlHost)}, t.Repository)
 	if err != nil {
 		return err
 	}
-	if err := require("events.target.repository", t.Repository, "events.request.host, or events.target.url", host); err != nil {
+	if err := require("events.target.repository", t.Repository, "events.request.host, or events.target.url",
+		host); err != nil {
 		return err
 	}
 	out.addImage(Event{Type: e.Action, DeliveryID: id, Time: e.Timestamp.time},
@@ -106,17 +108,17 @@ func (e registryEvent) decode(m message, id string, out *Decoded) error {
 	return nil
 }
 
-// artifactType returns the media type of the first thing that the manifest holds if none of all is part of an image, else
-// "". The manifests of charts and signatures are of the same type as those of images; what they hold is not.
+// artifactType returns the media type of the first reference if no reference is part of an image, else "". Manifests of
+// charts, signatures and images have the same media type; only their references differ.
 func (e registryEvent) artifactType() string {
-	held := e.Target.References
-	for _, r := range held {
+	references := e.Target.References
+	for _, r := range references {
 		if slices.Contains(imageMediaTypes, r.MediaType) {
 			return ""
 		}
 	}
-	if len(held) == 0 {
+	if len(references) == 0 {
 		return ""
 	}
-	return held[0].MediaType
+	return references[0].MediaType
 }

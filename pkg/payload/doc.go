@@ -1,10 +1,10 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package payload turns the headers and body of a webhook into the events that its sender asks for.
+// Package payload decodes the headers and body of a webhook into the events that its sender requests.
 //
-// It is a set of pure functions: it knows nothing of Kubernetes, storage, targets or credentials, keeps no state, and is
-// safe for concurrent use. Whatever it is given is hostile until Decode has returned it as an Event.
+// It consists of pure functions, keeps no state, and is safe for concurrent use. It does not depend on Kubernetes,
+// storage, targets or credentials. Its input is untrusted until Decode has returned it as an Event.
 //
-// Every sender has one file, one line in the table in senders.go, and golden payloads below testdata.
+// Every sender has one file, one line in the table in senders.go, and golden payloads in testdata.
 package payload

@@ -10,11 +10,11 @@ import (
 
 const sourceDockerHub = "docker.io"
 
-// dockerHubPush is the part that is read of what Docker Hub sends for each pushed tag:
+// dockerHubPush contains the used fields of the webhook that Docker Hub sends for each pushed tag:
 // https://docs.docker.com/docker-hub/repos/manage/webhooks/
 //
-// Docker Hub can neither sign nor set a header (https://github.com/docker/roadmap/issues/51), so nothing but ?secret= in
-// the URL can prove it, and its callers have no Kubernetes identity. There is no id and no digest either.
+// Docker Hub can neither sign nor set headers (https://github.com/docker/roadmap/issues/51), so only ?secret= in the
+// URL authenticates it, and it has no Kubernetes identity. There is no id and no digest.
 type dockerHubPush struct {
 	PushData struct {
 		Tag      string `json:"tag"`
@@ -42,20 +42,20 @@ func decodeDockerHub(m message, out *Decoded) error {
 	return nil
 }
 
-// epoch is a timestamp in seconds that Docker Hub has also written as a floating-point number, 1.417566161e+09.
+// epoch is a timestamp in seconds. Docker Hub has also sent it as a floating-point number, 1.417566161e+09.
 type epoch struct{ timestamp }
 
-// UnmarshalJSON returns a *json.UnmarshalTypeError, as timestamp does.
+// UnmarshalJSON returns a *json.UnmarshalTypeError, like timestamp.
 func (e *epoch) UnmarshalJSON(raw []byte) error {
 	if len(raw) > maxTimeBytes {
-		return notATime(string(raw[:maxTimeBytes]))
+		return errNotTime(string(raw[:maxTimeBytes]))
 	}
 	seconds, err := strconv.ParseFloat(string(raw), 64)
 	if err != nil {
 		return e.timestamp.UnmarshalJSON(raw)
 	}
 	if seconds < 0 || seconds > maxEpoch {
-		return notATime(string(raw))
+		return errNotTime(string(raw))
 	}
 	if seconds > 0 {
 		e.time = time.Unix(int64(seconds), 0).UTC()

@@ -10,11 +10,11 @@ import (
 
 const sourceECR = "ecr"
 
-// ecrEvent is the part that is read of what Amazon EventBridge says of Amazon ECR, as it is, without a transformer:
+// ecrEvent contains the used fields of Amazon ECR events from Amazon EventBridge, without an input transformer:
 // https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html
 //
-// EventBridge sends through an API destination, which sets any one header of up to 512 characters: the secret as
-// X-Webhook-Secret. A ServiceAccount's token is longer, and it can't sign:
+// EventBridge uses an API destination, which can set one header of up to 512 characters: the secret as
+// X-Webhook-Secret. A ServiceAccount token is longer. It does not sign:
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_CreateConnectionApiKeyAuthRequestParameters.html
 type ecrEvent struct {
 	ID         string    `json:"id"`
@@ -49,13 +49,15 @@ func decodeECR(m message, out *Decoded) error {
 	d := p.Detail
 	switch {
 	case p.Source != "aws.ecr" || p.DetailType != "ECR Image Action":
-		out.ignore(IgnoredEvent, "the event %s of %s asks for no image; send ECR Image Action", quote(p.DetailType), quote(p.Source))
+		out.ignore(IgnoredEvent, "the event %s of %s asks for no image; send ECR Image Action",
+			quote(p.DetailType), quote(p.Source))
 		return nil
 	case d.ActionType == "DELETE":
 		out.ignore(IgnoredRefDeleted, "an image of %s was deleted", quote(d.RepositoryName))
 		return nil
 	case d.ActionType != "PUSH" || d.Result != "SUCCESS":
-		out.ignore(IgnoredAction, "the action %s with the result %s publishes no image", quote(d.ActionType), quote(d.Result))
+		out.ignore(IgnoredAction, "the action %s with the result %s publishes no image",
+			quote(d.ActionType), quote(d.Result))
 		return nil
 	}
 	if err := require("detail.repository-name", d.RepositoryName); err != nil {
@@ -63,7 +65,8 @@ func decodeECR(m message, out *Decoded) error {
 	}
 	host := ecrHost(p.Account, p.Region)
 	if host == "" {
-		return refuse(ErrorInvalidField, "account must be 12 digits, not %s, and region a name such as eu-west-1, not %s",
+		return refuse(ErrorInvalidField,
+			"account must be 12 digits, not %s, and region a name such as eu-west-1, not %s",
 			quote(p.Account), quote(p.Region))
 	}
 	out.addImage(Event{Type: d.ActionType, Time: p.Time.time},
@@ -72,7 +75,7 @@ func decodeECR(m message, out *Decoded) error {
 	return nil
 }
 
-// ecrDomains are those of AWS's partitions other than the first, by how the names of their regions begin: dnsSuffix in
+// ecrDomains are the domains of AWS partitions other than the default, by region prefix: dnsSuffix in
 // https://github.com/aws/aws-sdk-go-v2/blob/main/internal/endpoints/awsrulesfn/partitions.json
 var ecrDomains = []struct{ region, domain string }{
 	{"cn-", "amazonaws.com.cn"},
@@ -83,11 +86,12 @@ var ecrDomains = []struct{ region, domain string }{
 	{"eu-isoe-", "cloud.adc-e.uk"},
 }
 
-// ecrHost returns the host of a private registry, or "" if there can't be such an account or region:
+// ecrHost returns the host of a private registry, or "" if the account or region is not valid:
 // https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html
 func ecrHost(account, region string) string {
 	const lower, digits = "abcdefghijklmnopqrstuvwxyz", "0123456789"
-	if len(account) != 12 || strings.Trim(account, digits) != "" || region == "" || strings.Trim(region, lower+digits+"-") != "" {
+	if len(account) != 12 || strings.Trim(account, digits) != "" ||
+		region == "" || strings.Trim(region, lower+digits+"-") != "" {
 		return ""
 	}
 	domain := "amazonaws.com"
@@ -99,8 +103,8 @@ func ecrHost(account, region string) string {
 	return account + ".dkr.ecr." + region + "." + domain
 }
 
-// ecrHostOfARN returns the host of the registry if a CloudEvent's source is the ARN of a repository, or a URN made like
-// one, else "": arn:aws:ecr:<region>:<account>:repository/<name>. The id of the registry, if given, is the account.
+// ecrHostOfARN returns the host of the registry if the source of a CloudEvent is the ARN of a repository or a similar
+// URN, else "": arn:aws:ecr:<region>:<account>:repository/<name>. The registry id, if given, overrides the account.
 func ecrHostOfARN(source, registryID string) string {
 	parts := strings.SplitN(source, ":", 6)
 	if len(parts) < 6 || (parts[0] != "arn" && parts[0] != "urn") || parts[2] != "ecr" {

@@ -10,72 +10,73 @@ import (
 	"time"
 )
 
-// Input is one delivery, as it came in.
+// Input is one delivery.
 type Input struct {
-	// Source is the sender type that the caller claims; empty means: detect it. A claim chooses among the senders that
-	// the delivery fits and never widens what it may do.
+	// Source is the sender type that the caller claims; if empty, it is detected. A claim selects among the senders
+	// that match the delivery. It never grants more than detection.
 	Source string
-	// Header holds the sender's headers under canonical keys, as http.Header.Set stores them. It may be nil.
+	// Header contains the sender's headers under canonical keys, as stored by http.Header.Set. It may be nil.
 	Header http.Header
-	// Body is the sender's payload, byte for byte. It is never modified.
+	// Body is the sender's payload, unchanged. Decode does not modify it.
 	Body []byte
-	// RegistryURL is the address below which clusters pull the registry's images, as the operator wrote it into the query
-	// of the webhook's URL (registry_url): "registry.example.com", "https://example.com/docker-local". It is heeded for
-	// the senders alone that don't reliably know it: aliyun-acr, distribution, jfrog, nexus and zot.
+	// RegistryURL is the address prefix from which clusters pull the registry's images. The operator sets it in the
+	// query of the webhook's URL (registry_url): "registry.example.com", "https://example.com/docker-local". It is used
+	// only for senders that do not reliably report it: aliyun-acr, distribution, jfrog, nexus and zot.
 	RegistryURL string
-	// RegistryURLs returns the addresses that the operator gives for the registry of a type of sender, apart from the
-	// request: each on a line, as an address for all its repositories, or as NAME=ADDRESS for one that the payload names.
-	// It returns "" if there are none; nil is the same for all.
+	// RegistryURLs returns the addresses that the operator configured for the registry of a sender type, one per line:
+	// ADDRESS for all repositories, or NAME=ADDRESS for one repository that the payload names. It returns "" if there
+	// are none. It may be nil.
 	RegistryURLs func(source string) string
-	// Signed is set where nothing but a signature of the body proves the sender. Use DecodeSigned then.
+	// Signed is set if only a signature of the body authenticates the sender. Use DecodeSigned then.
 	Signed bool
 }
 
-// Decoded is what a delivery says. Without an error it holds at least one event or one reason why there is none.
+// Decoded is the content of a delivery. Without an error it has at least one event or one ignored item.
 type Decoded struct {
-	// Source is the sender type. It is set even when decoding failed, as soon as it is known who sent the body.
+	// Source is the sender type. If decoding fails, it is set if the sender is already known.
 	Source string
-	// DeliveryID is the sender's id of the delivery as a whole, the same when it is delivered again, or empty.
+	// DeliveryID is the sender's id of the whole delivery, which retries repeat, or empty.
 	DeliveryID string
-	// Events are in the order of the payload.
+	// Events are in payload order.
 	Events []Event
-	// Ignored are the first of what was ignored, at most 16, and none twice.
+	// Ignored has the first ignored items without duplicates, at most 16.
 	Ignored []Ignored
 }
 
-// MaxEvents is how many events Decode takes from one delivery; more are an error.
+// MaxEvents is the maximum number of events in one delivery. Decode refuses more.
 const MaxEvents = 256
 
-// Event is one thing that a sender asks for. Its fields are checked and safe to store and to show.
+// Event is one request of a sender. Its fields are validated and safe to store and display.
 type Event struct {
 	// Source is the sender type, one of Sources.
 	Source string
-	// Type is what happened, in the sender's words: "release.published", "push".
+	// Type is the event type as the sender names it: "release.published", "push".
 	Type string
-	// Ref is the requested git ref in its short form: "main", "v2.0.0". ValidateRef accepts it. Of an image it is the tag,
-	// or the digest if there is no tag.
+	// Ref is the requested git ref in its short form: "main", "v2.0.0". ValidateRef accepts it. For an image it is the
+	// tag, or the digest if there is no tag.
 	Ref string
-	// RefType is what Ref names, or empty when the payload does not say.
+	// RefType is the kind of Ref, or empty if the payload does not state it.
 	RefType RefType
-	// DefaultBranch is set if the payload says that Ref is the default branch of the repository.
+	// DefaultBranch is set if the payload states that Ref is the default branch of the repository.
 	DefaultBranch bool
-	// Image is what was pushed to a registry, named in full; nil for a git ref. NormalizeImage accepts it.
+	// Image is the fully qualified image that was pushed to a registry, or nil for a git ref. NormalizeImage accepts
+	// it.
 	Image *Image
-	// Repository is the URL of the git repository as the payload gives it, without credentials, or empty.
+	// Repository is the URL of the git repository in the payload, without credentials, or empty.
 	Repository string
-	// Revision is the full id of the commit, or empty.
+	// Revision is the full commit id, or empty.
 	Revision string
-	// DeliveryID is the sender's id of this event where it has one of its own, else that of the delivery.
+	// DeliveryID is the sender's id of this event, or the id of the delivery if events have none.
 	DeliveryID string
-	// Time is when the event happened at the sender, in UTC; zero when unknown. It is never a commit's date, which its
-	// author chooses.
+	// Time is when the event happened at the sender, in UTC; zero if unknown. It is never the date of a commit, because
+	// the author controls it.
 	Time time.Time
 }
 
-// RefType says what a ref names.
+// RefType is the kind of a ref.
 type RefType string
 
-// The kinds of ref. A Tag is one of git; those of images are of the type Image.
+// Kinds of refs. RefTypeTag is a git tag; image tags have RefTypeImage.
 const (
 	RefTypeBranch RefType = "Branch"
 	RefTypeTag    RefType = "Tag"
@@ -83,46 +84,46 @@ const (
 	RefTypeImage  RefType = "Image"
 )
 
-// Ignored is something that was understood and asks for nothing.
+// Ignored is a part of a delivery that requests nothing.
 type Ignored struct {
 	// Reason is one of the constants below.
-	Reason string
-	// Message explains the reason to people.
+	Reason  string
 	Message string
 }
 
-// Why something was ignored.
+// Reasons to ignore a part of a delivery.
 const (
-	IgnoredPing           = "Ping"           // the sender only tests the connection
+	IgnoredPing           = "Ping"           // a connection test
 	IgnoredEvent          = "EventIgnored"   // an event that never names a ref to deploy
-	IgnoredAction         = "ActionIgnored"  // an action that does not publish anything
+	IgnoredAction         = "ActionIgnored"  // an action that publishes nothing
 	IgnoredDraft          = "Draft"          // a release that is not public yet
-	IgnoredRefCreated     = "RefCreated"     // a push says the same, and more
-	IgnoredRefDeleted     = "RefDeleted"     // what is gone cannot be deployed
+	IgnoredRefCreated     = "RefCreated"     // a push with the same ref is sent too
+	IgnoredRefDeleted     = "RefDeleted"     // the ref was deleted
 	IgnoredNotBranchOrTag = "NotBranchOrTag" // a pull request, note or other ref
 	IgnoredNothingPushed  = "NothingPushed"  // a push that moved no ref
 	IgnoredNotAnImage     = "NotAnImage"     // a chart, a layer, a signature or another artifact
-	IgnoredDigestOnly     = "DigestOnly"     // an image without a tag: there is nothing to compare it with
+	IgnoredDigestOnly     = "DigestOnly"     // an image without a tag cannot be compared
 )
 
-// IsIgnoredReason reports whether a reason is one for which something is ignored, whatever targets there are.
+// IsIgnoredReason reports whether the reason is one of the Ignored constants, which do not depend on targets.
 func IsIgnoredReason(reason string) bool {
 	switch reason {
-	case IgnoredPing, IgnoredEvent, IgnoredAction, IgnoredDraft, IgnoredRefCreated, IgnoredRefDeleted, IgnoredNotBranchOrTag,
+	case IgnoredPing, IgnoredEvent, IgnoredAction, IgnoredDraft, IgnoredRefCreated, IgnoredRefDeleted,
+		IgnoredNotBranchOrTag,
 		IgnoredNothingPushed, IgnoredNotAnImage, IgnoredDigestOnly:
 		return true
 	}
 	return false
 }
 
-// add adds an event, until there is one more than may be, which Decode then refuses.
+// add adds an event. It keeps one more than MaxEvents, which Decode then refuses.
 func (d *Decoded) add(e Event) {
 	if len(d.Events) <= MaxEvents {
 		d.Events = append(d.Events, e)
 	}
 }
 
-// maxIgnored bounds the reasons that are given, since a body may hold thousands of layers.
+// maxIgnored limits the ignored items that are kept, because a body may contain thousands of layers.
 const maxIgnored = 16
 
 func (d *Decoded) ignore(reason, format string, args ...any) {

@@ -72,11 +72,13 @@ func TestTimestampReadsBothWaysOfWriting(t *testing.T) {
 	}
 	for _, tt := range tests {
 		var got timestamp
-		if err := json.Unmarshal([]byte(tt.raw), &got); err != nil || !got.time.Equal(tt.want) || got.time.Location() != time.UTC {
+		if err := json.Unmarshal([]byte(tt.raw), &got); err != nil || !got.time.Equal(tt.want) ||
+			got.time.Location() != time.UTC {
 			t.Errorf("%s: %v, %v, want %v", tt.raw, got.time, err, tt.want)
 		}
 	}
-	for _, raw := range []string{`""`, `"yesterday"`, `"2026-03-04"`, `-1`, `1.5`, `253402300800`, `1e99`, `true`, `{}`, `[]`} {
+	for _, raw := range []string{`""`, `"yesterday"`, `"2026-03-04"`, `-1`, `1.5`, `253402300800`, `1e99`, `true`, `{}`,
+		`[]`} {
 		var got timestamp
 		if err := json.Unmarshal([]byte(raw), &got); err == nil {
 			t.Errorf("%s: %v, want an error", raw, got.time)

@@ -9,8 +9,8 @@ import (
 	"strconv"
 )
 
-// isForm reports whether the body is a form. What starts with a brace is JSON whatever the Content-Type says, because
-// `curl -d '{…}'` labels it as a form; `kubectl create --raw` labels nothing.
+// isForm reports whether the body is a form. A body that starts with a brace is JSON regardless of the Content-Type,
+// because `curl -d '{…}'` labels it as a form. `kubectl create --raw` sets no Content-Type.
 func isForm(h http.Header, body []byte) bool {
 	if bytes.HasPrefix(bytes.TrimLeft(body, jsonSpace), []byte("{")) {
 		return false
@@ -21,10 +21,10 @@ func isForm(h http.Header, body []byte) bool {
 	return hasMediaType(h, "application/x-www-form-urlencoded")
 }
 
-// formPayload returns the JSON in the field "payload", in which GitHub puts it when a webhook's content type is "form":
+// formPayload returns the JSON in the field "payload". GitHub uses it if the content type of a webhook is "form":
 // https://docs.github.com/en/webhooks/using-webhooks/creating-webhooks
 //
-// It reads forms as url.ParseQuery does, but makes nothing of other fields, of which a body may have hundreds of thousands.
+// It parses forms like url.ParseQuery but does not store other fields; a body may have hundreds of thousands.
 func formPayload(body []byte) ([]byte, error) {
 	var payload []byte
 	found := 0
@@ -33,7 +33,8 @@ func formPayload(body []byte) ([]byte, error) {
 		name, nameOK := unescapeField(escapedName)
 		value, valueOK := unescapeField(escapedValue)
 		if !nameOK || !valueOK || bytes.IndexByte(field, ';') >= 0 {
-			return nil, refuse(ErrorMalformedBody, "the body is not a valid form: send JSON, or JSON in one form field named payload")
+			return nil, refuse(ErrorMalformedBody,
+				"the body is not a valid form: send JSON, or JSON in one form field named payload")
 		}
 		if string(name) == "payload" {
 			payload = value
@@ -46,8 +47,8 @@ func formPayload(body []byte) ([]byte, error) {
 	return payload, nil
 }
 
-// unescapeField returns what a name or a value in a form stands for: a part of the body, if nothing in it is escaped; else
-// whether it is written as it must be.
+// unescapeField unescapes a name or value of a form. Without escapes it returns a part of the body. ok is false if the
+// escapes are not valid.
 func unescapeField(escaped []byte) (text []byte, ok bool) {
 	if bytes.IndexByte(escaped, '%') < 0 && bytes.IndexByte(escaped, '+') < 0 {
 		return escaped, true

@@ -11,12 +11,12 @@ import (
 
 const sourceGAR = "gar"
 
-// pubSubPush is the part that is read of what a push subscription of Google Cloud Pub/Sub sends:
+// pubSubPush contains the used fields of a push subscription of Google Cloud Pub/Sub:
 // https://cloud.google.com/pubsub/docs/push
 //
-// With authentication, Pub/Sub sends a token of Google's as Authorization, with which the kube-apiserver knows its service
-// account if structured authentication trusts https://accounts.google.com, and otherwise answers 401: it can send no other
-// token, and no other header. Without authentication, ?secret= in the URL is all that can prove it. It doesn't sign.
+// With authentication, Pub/Sub sends a Google token as Authorization. The kube-apiserver accepts its service account if
+// structured authentication trusts https://accounts.google.com, and otherwise answers 401. Pub/Sub cannot send other
+// tokens or headers. Without authentication, only ?secret= in the URL authenticates it. It does not sign.
 type pubSubPush struct {
 	Message struct {
 		Data        string    `json:"data"` // base64
@@ -25,8 +25,8 @@ type pubSubPush struct {
 	} `json:"message"`
 }
 
-// artifactRegistryChange is the message that Google Artifact Registry publishes under the topic "gcr". The references have
-// the host: https://cloud.google.com/artifact-registry/docs/configure-notifications
+// artifactRegistryChange is the message that Google Artifact Registry publishes to the topic "gcr". Its references
+// include the host: https://cloud.google.com/artifact-registry/docs/configure-notifications
 type artifactRegistryChange struct {
 	Action string `json:"action"`
 	Tag    string `json:"tag"`
@@ -74,8 +74,8 @@ func decodeGAR(m message, out *Decoded) error {
 	return nil
 }
 
-// image puts the two references together. Each is a whole one, and the topic may be open to more than the registry, so
-// they must name the same image, in a registry of Google's.
+// image combines the two references. Both are complete, and other publishers may have access to the topic, so they must
+// name the same image in a Google registry.
 func (c artifactRegistryChange) image() (Image, error) {
 	if err := require("tag, or digest, in message.data", c.Tag+c.Digest); err != nil {
 		return Image{}, err
@@ -95,14 +95,15 @@ func (c artifactRegistryChange) image() (Image, error) {
 		}
 		image = i
 	}
-	if !isGooglesHost(image.Host) {
-		return Image{}, refuse(ErrorInvalidImage, "the image %s is not in a registry of Google's: expected a tag at *.pkg.dev or *gcr.io",
+	if !isGoogleHost(image.Host) {
+		return Image{}, refuse(ErrorInvalidImage,
+			"the image %s is not in a Google registry: expected a tag at *.pkg.dev or *gcr.io",
 			quote(image.String()))
 	}
 	return image, nil
 }
 
-// isGooglesHost: Container Registry's old names are Artifact Registry's too.
-func isGooglesHost(host string) bool {
+// isGoogleHost reports whether the host belongs to Artifact Registry, including the old names of Container Registry.
+func isGoogleHost(host string) bool {
 	return strings.HasSuffix(host, ".pkg.dev") || host == "gcr.io" || strings.HasSuffix(host, ".gcr.io")
 }

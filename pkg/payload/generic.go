@@ -5,10 +5,10 @@ package payload
 
 import "encoding/json"
 
-// SourceGeneric is the type of senders that say no more than the ref they want.
+// SourceGeneric is the type of senders that only name the requested ref.
 const SourceGeneric = "generic"
 
-// genericRequest is the payload for whoever writes their own:
+// genericRequest is the payload of custom senders:
 //
 //	{"ref": "v2.0.0", "repository": "https://git.example.com/group/project.git"}
 //
@@ -18,8 +18,8 @@ type genericRequest struct {
 	Repository optionalString `json:"repository"`
 }
 
-// optionalString is a string, or empty for anything else. Only "ref" is reserved in a generic payload; what else is in
-// it, under whatever name, is the sender's own.
+// optionalString is a string, or empty for any other value. Only "ref" is reserved in a generic payload; the sender may
+// use all other names.
 type optionalString string
 
 // UnmarshalJSON never fails.
@@ -28,8 +28,7 @@ func (s *optionalString) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// fitsGeneric says no to everything that a git host sends with a "ref" in it, since some of that says that the ref is
-// gone.
+// fitsGeneric is false for events of git hosts that have a "ref", because some of them report a deleted ref.
 func fitsGeneric(m message) bool {
 	return m.has("ref") && !fitsGitHub(m) && !fitsGitea(m) && !fitsGitLab(m)
 }
@@ -44,16 +43,16 @@ func decodeGeneric(m message, out *Decoded) error {
 	return nil
 }
 
-// RequestImage is what a generic sender asks for who names an image and its tag without any payload. The error is an
+// RequestImage returns the request of a generic sender that names an image and a tag without a payload. The error is an
 // *Error.
 func RequestImage(name, tag string) (Decoded, error) {
 	image, err := ParseImage(name + ":" + tag)
-	if err == nil && (image.Tag != tag || image.Digest != "") { // a part of the name in the tag, or the other way round
+	if err == nil && (image.Tag != tag || image.Digest != "") { // the tag extends into the name or vice versa
 		err = refuse(ErrorInvalidImage, "%s is not a tag of the image %s", quote(tag), quote(name))
 	}
 	if err != nil {
 		return Decoded{Source: SourceGeneric}, err
 	}
 	out := Decoded{Source: SourceGeneric, Events: []Event{{Type: "request", Image: &image}}}
-	return out, finish(&out.Events[0], out)
+	return out, normalizeEvent(&out.Events[0], out)
 }

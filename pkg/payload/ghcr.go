@@ -14,19 +14,19 @@ const (
 	sourceGitHub = "github"
 )
 
-// gitHubPackage is the part that is read of GitHub's event about a package, which has one of two names: "package" in
-// webhooks of repositories, "registry_package" in those of organizations and apps. Both have the same content:
+// gitHubPackage contains the used fields of GitHub's package event. Its name is "package" in webhooks of repositories
+// and "registry_package" in webhooks of organizations and apps; the content is the same:
 // https://docs.github.com/en/webhooks/webhook-events-and-payloads#package
 // https://docs.github.com/en/webhooks/webhook-events-and-payloads#registry_package
 //
-// GitHub signs: X-Hub-Signature-256. It can set no header of one's own, so its callers have no Kubernetes identity.
+// GitHub signs: X-Hub-Signature-256. It cannot set custom headers, so it has no Kubernetes identity.
 type gitHubPackage struct {
-	Action          string          `json:"action"`
-	Package         packageAtGitHub `json:"package"`
-	RegistryPackage packageAtGitHub `json:"registry_package"`
+	Action          string            `json:"action"`
+	Package         gitHubPackageData `json:"package"`
+	RegistryPackage gitHubPackageData `json:"registry_package"`
 }
 
-type packageAtGitHub struct {
+type gitHubPackageData struct {
 	Name  string `json:"name"`
 	Owner struct {
 		Login string `json:"login"`
@@ -34,7 +34,7 @@ type packageAtGitHub struct {
 	PackageType    string    `json:"package_type"`
 	UpdatedAt      timestamp `json:"updated_at"`
 	PackageVersion struct {
-		// Version is the digest; the tag in the registry that came before ghcr.io.
+		// Version is the digest; in the registry before ghcr.io, it was the tag.
 		Version    string `json:"version"`
 		PackageURL string `json:"package_url"`
 		Container  struct {
@@ -52,9 +52,9 @@ type packageAtGitHub struct {
 	} `json:"package_version"`
 }
 
-// isGitHubs reports whether the sender's events come through GitHub's webhooks. Either of them may be claimed for whatever
-// GitHub sends, and ignores what is the other's: one webhook may be set up for more events than its door is for.
-func isGitHubs(source string) bool {
+// isGitHubSource reports whether the sender uses GitHub's webhooks. Both GitHub sources accept all events of GitHub and
+// ignore events for the other one, because a webhook may be subscribed to more events than its endpoint handles.
+func isGitHubSource(source string) bool {
 	return source == sourceGHCR || source == sourceGitHub
 }
 
@@ -99,7 +99,7 @@ func decodeGitHubPackage(m message, out *Decoded) error {
 		out.ignore(IgnoredNotAnImage, "the package %s is of the type %s", quote(pkg.Name), quote(pkg.PackageType))
 		return nil
 	case p.Action == "":
-		return missing("action", "it says what became of the package")
+		return missing("action", "it says what happened to the package")
 	case p.Action != "published" && p.Action != "updated":
 		out.ignore(IgnoredAction, "a package was %s; only published and updated count", quote(p.Action))
 		return nil
@@ -114,9 +114,9 @@ func decodeGitHubPackage(m message, out *Decoded) error {
 	return nil
 }
 
-// image returns the image in lower case, because names in registries are, whatever case GitHub's are in. The URL ends
-// with the tag, or with a colon and nothing.
-func (p packageAtGitHub) image() Image {
+// image returns the image in lower case, as registries require; GitHub names may have upper case. The URL ends with the
+// tag, or with a colon and no tag.
+func (p gitHubPackageData) image() Image {
 	version := p.PackageVersion
 	image := Image{Tag: cmp.Or(version.Container.Tag.Name, version.Version), Digest: version.Container.Tag.Digest}
 	if isDigest(version.Version) {

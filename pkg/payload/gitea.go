@@ -3,12 +3,12 @@
 
 package payload
 
-// giteaEvent is the part that is read of the push, create and release events of Gitea, Forgejo and Gogs:
-// https://docs.gitea.com/usage/webhooks, https://forgejo.org/docs/latest/user/webhooks/, and in the sources of Gitea and
-// Forgejo modules/structs/hook.go.
+// giteaEvent contains the used fields of push, create and release events of Gitea, Forgejo and Gogs:
+// https://docs.gitea.com/usage/webhooks, https://forgejo.org/docs/latest/user/webhooks/, and modules/structs/hook.go in
+// the sources of Gitea and Forgejo.
 //
-// None of them tells when something happened: repository.updated_at is from before the push, and release.published_at
-// may be the date of the tag, which its author chooses.
+// They do not report the time of the event: repository.updated_at is from before the push, and release.published_at may
+// be the date of the tag, which its author controls.
 type giteaEvent struct {
 	Action  string `json:"action"`
 	Release struct {
@@ -28,9 +28,9 @@ type giteaEvent struct {
 	} `json:"repository"`
 }
 
-// giteaHeaders tell the three from GitHub, whose headers they send as well (services/webhook/deliver.go; in Gogs,
-// internal/database/webhook.go). One alone would not do: Gitea leaves X-Gitea-Event empty for some events. GitHub itself
-// has no X-GitHub-Event-Type.
+// giteaHeaders distinguish the three from GitHub, whose headers they also send (services/webhook/deliver.go; in Gogs,
+// internal/database/webhook.go). A single header is not enough: Gitea leaves X-Gitea-Event empty for some events.
+// GitHub does not send X-GitHub-Event-Type.
 var giteaHeaders = []string{
 	"X-Gitea-Event", "X-Gitea-Event-Type", "X-Gitea-Delivery",
 	"X-Forgejo-Event", "X-Forgejo-Event-Type", "X-Forgejo-Delivery",
@@ -38,12 +38,12 @@ var giteaHeaders = []string{
 	"X-GitHub-Event-Type",
 }
 
-// fitsGitea goes by the sender's "username", which GitHub calls "login" only.
+// fitsGitea checks for the sender's "username", because GitHub has only "login".
 func fitsGitea(m message) bool {
 	return m.has("sender", "username") && giteaEventName(m) != ""
 }
 
-// giteaEventName returns the name of the event from the headers. What was sent without them is known by its shape.
+// giteaEventName returns the event name in the headers. Without headers, it is inferred from the shape of the body.
 func giteaEventName(m message) string {
 	_, name := firstHeader(m.header,
 		"X-Gitea-Event", "X-Forgejo-Event", "X-Gogs-Event", "X-GitHub-Event",
@@ -83,15 +83,15 @@ func decodeGitea(m message, out *Decoded) (err error) {
 	return nil
 }
 
-// decodeGiteaPush acts on pushes to branches and tags, unless they delete them. The button that tests a webhook sends a
-// push that moves the default branch to where it is already.
+// decodeGiteaPush decodes pushes to branches and tags except deletions. The test button of a webhook sends a push that
+// does not move the default branch.
 func decodeGiteaPush(m message, out *Decoded) error {
 	p, err := decodeAs[giteaEvent](m)
 	if err != nil {
 		return err
 	}
 	if p.Before != "" && p.Before == p.After {
-		out.ignore(IgnoredPing, "the push moves nothing: it tests the webhook")
+		out.ignore(IgnoredPing, "the push moves no ref: it tests the webhook")
 		return nil
 	}
 	pushed := pushedRef{ref: field{"ref", p.Ref}, after: field{"after", p.After}}
@@ -102,31 +102,31 @@ func decodeGiteaPush(m message, out *Decoded) error {
 	})
 }
 
-// decodeGiteaCreate acts on new tags of Gogs, which sends no push for them. Gogs alone tells the default branch here.
+// decodeGiteaCreate decodes new tags of Gogs, which sends no push for them. Only Gogs includes the default branch here.
 func decodeGiteaCreate(m message, out *Decoded) error {
 	p, err := decodeAs[giteaEvent](m)
 	switch {
 	case err != nil:
 		return err
 	case p.RefType != "tag" || !m.has("default_branch"):
-		out.ignore(IgnoredRefCreated, "a new branch or tag; a push is sent for it too, and that one counts")
+		out.ignore(IgnoredRefCreated, "a new branch or tag; a push is also sent for it, and only the push counts")
 		return nil
 	case p.Ref == "":
-		return missing("ref", "it is the new tag")
+		return missing("ref", "it names the new tag")
 	}
 	pushed := pushedRef{ref: field{"ref", tagsPrefix + p.Ref}, after: field{"sha", p.SHA}}
 	return out.addPush(pushed, Event{Type: "create", Repository: p.Repository.CloneURL})
 }
 
-// decodeGiteaRelease acts when a release is published. "updated" is every later edit, and also the end of a draft whose
-// tag exists already; but that tag has been pushed before.
+// decodeGiteaRelease decodes published releases. "updated" is sent for later edits, and for publishing a draft whose
+// tag already exists; that tag has been pushed before.
 func decodeGiteaRelease(m message, out *Decoded) error {
 	p, err := decodeAs[giteaEvent](m)
 	switch {
 	case err != nil:
 		return err
 	case p.Action == "":
-		return missing("action", "it says what became of the release")
+		return missing("action", "it says what happened to the release")
 	case p.Action != "published":
 		out.ignore(IgnoredAction, "a release was %s; only published counts", quote(p.Action))
 		return nil
@@ -134,7 +134,7 @@ func decodeGiteaRelease(m message, out *Decoded) error {
 		out.ignore(IgnoredDraft, "the release is a draft")
 		return nil
 	case p.Release.TagName == "":
-		return missing("release.tag_name", "it is the ref that the release asks for")
+		return missing("release.tag_name", "it names the tag of the release")
 	}
 	out.add(Event{
 		Type:       "release.published",

@@ -17,7 +17,7 @@ import (
 
 var gitHosts = []string{"azure-devops", "bitbucket", "bitbucket-server", "gitea", "github", "gitlab"}
 
-// headers makes a header from names and values in turn.
+// headers returns a header from alternating names and values.
 func headers(pairs ...string) http.Header {
 	h := http.Header{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -35,22 +35,27 @@ func TestGitHostsAreToldApartByTheirHeaders(t *testing.T) {
 		{"GitHub", headers("X-GitHub-Event", "push", "X-GitHub-Delivery", "1", "X-GitHub-Hook-ID", "2"), "github"},
 		{"GitLab", headers("X-Gitlab-Event", "Push Hook"), "gitlab"},
 		{"GitLab, unknown event", headers("X-Gitlab-Event", "Wreck Hook"), "gitlab"},
-		{"GitLab beside GitHub", headers("X-Gitlab-Event", "Push Hook", "X-GitHub-Event", "push"), "gitlab"},
+		{"GitLab and GitHub", headers("X-Gitlab-Event", "Push Hook", "X-GitHub-Event", "push"), "gitlab"},
 		{"only a signing token's id", headers("Webhook-Id", "1", "Idempotency-Key", "1"), ""},
 		{"Gitea", headers("X-Gitea-Event", "push", "X-Gogs-Event", "push", "X-GitHub-Event", "push"), "gitea"},
-		{"Gitea, event left empty", headers("X-Gitea-Event", "", "X-Gitea-Event-Type", "package", "X-GitHub-Event", ""), "gitea"},
+		{"Gitea, event left empty", headers("X-Gitea-Event", "", "X-Gitea-Event-Type", "package", "X-GitHub-Event", ""),
+			"gitea"},
 		{"Forgejo", headers("X-Forgejo-Event", "push", "X-Gitea-Event", "push", "X-GitHub-Event", "push"), "gitea"},
 		{"Gogs", headers("X-Gogs-Event", "push", "X-GitHub-Event", "push"), "gitea"},
-		{"Gitea beside GitLab", headers("X-Gitea-Event", "push", "X-Gitlab-Event", "Push Hook"), "gitea"},
-		{"Bitbucket Cloud", headers("X-Event-Key", "repo:push", "X-Hook-UUID", "1", "X-Request-UUID", "2"), "bitbucket"},
+		{"Gitea and GitLab", headers("X-Gitea-Event", "push", "X-Gitlab-Event", "Push Hook"), "gitea"},
+		{"Bitbucket Cloud", headers("X-Event-Key", "repo:push", "X-Hook-UUID", "1", "X-Request-UUID", "2"),
+			"bitbucket"},
 		{"Bitbucket Cloud, push alone", headers("X-Event-Key", "repo:push"), "bitbucket"},
 		{"Bitbucket Cloud, other event", headers("X-Event-Key", "repo:fork", "X-Request-UUID", "2"), "bitbucket"},
-		{"Bitbucket Cloud, other event without request", headers("X-Event-Key", "repo:fork", "X-Hook-UUID", "2"), "bitbucket"},
+		{"Bitbucket Cloud, other event without request", headers("X-Event-Key", "repo:fork", "X-Hook-UUID", "2"),
+			"bitbucket"},
 		{"Bitbucket Data Center", headers("X-Event-Key", "repo:refs_changed", "X-Request-Id", "1"), "bitbucket-server"},
 		{"Bitbucket Data Center, push alone", headers("X-Event-Key", "repo:refs_changed"), "bitbucket-server"},
 		{"Bitbucket Data Center, ping", headers("X-Event-Key", "diagnostics:ping"), "bitbucket-server"},
-		{"Bitbucket Data Center, other event", headers("X-Event-Key", "pr:opened", "X-Request-Id", "1"), "bitbucket-server"},
-		{"Bitbucket Data Center with a stray header", headers("X-Event-Key", "repo:refs_changed", "X-Request-UUID", "1"), "bitbucket-server"},
+		{"Bitbucket Data Center, other event", headers("X-Event-Key", "pr:opened", "X-Request-Id", "1"),
+			"bitbucket-server"},
+		{"Bitbucket Data Center with a stray header",
+			headers("X-Event-Key", "repo:refs_changed", "X-Request-UUID", "1"), "bitbucket-server"},
 		{"only Bitbucket's ids", headers("X-Request-Id", "1", "X-Hook-UUID", "2", "X-Request-UUID", "3"), ""},
 		{"Azure DevOps", headers("User-Agent", "VSServices/20.0"), ""},
 	}
@@ -65,7 +70,8 @@ func TestGitHostsAreToldApartByTheirHeaders(t *testing.T) {
 
 func TestGitHostsHeadersThatDecideMustBeGivenOnce(t *testing.T) {
 	body := goldenInput(t, "gitea/push-branch").Body
-	for _, name := range append(slices.Clone(giteaHeaders), "X-Gitlab-Event", "Idempotency-Key", "Webhook-Id", "X-Event-Key", "X-Request-UUID", "X-Hook-UUID") {
+	for _, name := range append(slices.Clone(giteaHeaders), "X-Gitlab-Event", "Idempotency-Key", "Webhook-Id",
+		"X-Event-Key", "X-Request-UUID", "X-Hook-UUID") {
 		h := http.Header{http.CanonicalHeaderKey(name): {"push", "delete"}}
 		if got, err := Decode(Input{Header: h, Body: body}); errorReason(t, err) != ErrorInvalidField {
 			t.Errorf("%s twice: %v, error %v", name, refs(got), err)
@@ -73,7 +79,7 @@ func TestGitHostsHeadersThatDecideMustBeGivenOnce(t *testing.T) {
 	}
 }
 
-// Gitea sends GitHub's headers as well. Whichever of its own are left, it is Gitea, and no claim makes it GitHub.
+// Gitea also sends GitHub's headers. Any one of its own headers identifies Gitea, and no claim changes that to GitHub.
 func TestGiteaIsNeverDecodedAsGitHub(t *testing.T) {
 	body := goldenInput(t, "gitea/push-branch").Body
 	for _, own := range giteaHeaders {
@@ -109,7 +115,7 @@ func TestClaimMustFitAGitHost(t *testing.T) {
 	}
 }
 
-// Signatures cover the body only: whoever has seen a true delivery can send it again under another host's headers.
+// Signatures cover only the body: a client that has seen a delivery can replay it with another host's headers.
 func TestWhatIsGoneIsNotDeployedUnderAnotherHostsHeaders(t *testing.T) {
 	var headerSets []http.Header
 	for _, event := range []string{"push", "create", "delete", "release", "tag_push"} {
@@ -120,7 +126,8 @@ func TestWhatIsGoneIsNotDeployedUnderAnotherHostsHeaders(t *testing.T) {
 		headerSets = append(headerSets, headers("X-Gitlab-Event", event))
 	}
 	for _, event := range []string{"repo:push", bitbucketServerPushed, bitbucketServerPing, "pr:merged"} {
-		headerSets = append(headerSets, headers("X-Event-Key", event), headers("X-Event-Key", event, "X-Hook-UUID", "1"))
+		headerSets = append(headerSets, headers("X-Event-Key", event),
+			headers("X-Event-Key", event, "X-Hook-UUID", "1"))
 	}
 	headerSets = append(headerSets, nil)
 	claims := append(slices.Clone(gitHosts), SourceGeneric, "argocd", "kargo", "")
@@ -129,11 +136,12 @@ func TestWhatIsGoneIsNotDeployedUnderAnotherHostsHeaders(t *testing.T) {
 	tried := 0
 	for _, c := range goldenCases(t) {
 		decoded, err := Decode(c.in)
-		if err != nil || !slices.Contains(gitHosts, filepath.Dir(c.name)) || len(decoded.Events) > 0 || !slices.Contains(gone, decoded.Ignored[0].Reason) {
+		if err != nil || !slices.Contains(gitHosts, filepath.Dir(c.name)) || len(decoded.Events) > 0 ||
+			!slices.Contains(gone, decoded.Ignored[0].Reason) {
 			continue
 		}
 		if c.name == "github/push-without-header-only-deleted" {
-			continue // made by hand: what GitHub sends of a deleted ref has zeros in after
+			continue // handmade: GitHub's deletions have zeros in after
 		}
 		tried++
 		for _, h := range headerSets {
@@ -143,13 +151,13 @@ func TestWhatIsGoneIsNotDeployedUnderAnotherHostsHeaders(t *testing.T) {
 					h.Set("Content-Type", "application/x-www-form-urlencoded")
 				}
 				if got, err := Decode(Input{Source: claim, Header: h, Body: c.in.Body}); len(got.Events) > 0 {
-					t.Errorf("%s with %v, claimed %q: deploys %v (error %v)", c.name, h, claim, refs(got), err)
+					t.Errorf("%s with %v, claimed %q, deploys %v (error %v)", c.name, h, claim, refs(got), err)
 				}
 			}
 		}
 	}
 	if tried < 30 {
-		t.Errorf("only %d cases were tried", tried)
+		t.Errorf("only %d cases were tested", tried)
 	}
 }
 
@@ -163,7 +171,8 @@ func TestEveryRefOfAPushIsReturnedInOrder(t *testing.T) {
 			continue
 		}
 		if len(got.Ignored) != 2 || len(got.Events) != 3 || !strings.HasPrefix(got.Events[0].Ref, "main") ||
-			got.Events[1].Ref != "v2.4.0" || got.Events[1].RefType != RefTypeTag || got.Events[2].RefType != RefTypeBranch {
+			got.Events[1].Ref != "v2.4.0" || got.Events[1].RefType != RefTypeTag ||
+			got.Events[2].RefType != RefTypeBranch {
 			t.Errorf("%s: got %v, ignored %v", name, refs(got), got.Ignored)
 		}
 	}
@@ -185,10 +194,11 @@ func TestPushOfTooManyRefsIsRefused(t *testing.T) {
 	}
 }
 
-// The time of a commit or a tag is its author's choice, and must never be taken for that of an event.
+// The time of a commit or tag is chosen by its author and must never be used as the time of an event.
 func TestNoGitHostsEventHasTheTimeOfACommit(t *testing.T) {
 	for _, c := range goldenCases(t) {
-		if !slices.Contains(gitHosts, filepath.Dir(c.name)) || !bytes.Contains(c.in.Body, []byte("2019-01-02T03:04:05")) {
+		if !slices.Contains(gitHosts, filepath.Dir(c.name)) ||
+			!bytes.Contains(c.in.Body, []byte("2019-01-02T03:04:05")) {
 			continue
 		}
 		decoded, _ := Decode(c.in)
@@ -209,7 +219,8 @@ func TestDeliveryIDIsTheFirstThatThereIs(t *testing.T) {
 		{headers("X-Gitlab-Event", "Push Hook"), ""},
 		{headers("X-Gitlab-Event", "Push Hook", "X-Gitlab-Event-UUID", "u"), "u"},
 		{headers("X-Gitlab-Event", "Push Hook", "X-Gitlab-Event-UUID", "u", "Idempotency-Key", "k"), "k"},
-		{headers("X-Gitlab-Event", "Push Hook", "X-Gitlab-Event-UUID", "u", "Idempotency-Key", "k", "Webhook-Id", "w"), "w"},
+		{headers("X-Gitlab-Event", "Push Hook", "X-Gitlab-Event-UUID", "u", "Idempotency-Key", "k", "Webhook-Id", "w"),
+			"w"},
 		{headers("X-Gitea-Event", "push", "X-Gitea-Delivery", "g", "X-GitHub-Delivery", "h"), "g"},
 		{headers("X-Gogs-Event", "push", "X-Gogs-Delivery", "o", "X-GitHub-Delivery", "h"), "o"},
 		{headers("X-Gogs-Event", "push", "X-GitHub-Delivery", "h"), "h"},

@@ -5,15 +5,15 @@ package payload
 
 import "time"
 
-// gitHubEvent is the part that is read of GitHub's release and push events:
+// gitHubEvent contains the used fields of GitHub's release and push events:
 // https://docs.github.com/en/webhooks/webhook-events-and-payloads
 type gitHubEvent struct {
 	Action  string `json:"action"`
 	Release struct {
-		TagName     string    `json:"tag_name"`
-		Draft       bool      `json:"draft"`
-		PublishedAt timestamp `json:"published_at"` // for the first time, as a pre-release maybe
-		UpdatedAt   looseTime `json:"updated_at"`   // not documented, and not always there
+		TagName     string      `json:"tag_name"`
+		Draft       bool        `json:"draft"`
+		PublishedAt timestamp   `json:"published_at"` // of the first publication, possibly as a pre-release
+		UpdatedAt   lenientTime `json:"updated_at"`   // not documented, and not always present
 	} `json:"release"`
 	Ref        string `json:"ref"`
 	After      string `json:"after"`
@@ -27,13 +27,14 @@ type gitHubEvent struct {
 	} `json:"repository"`
 }
 
-// fitsGitHub says no to those who have GitHub's fields and others of their own.
+// fitsGitHub is false for senders that have GitHub's fields and others of their own.
 func fitsGitHub(m message) bool {
 	return gitHubEventName(m) != "" && !fitsGitea(m) && !fitsGitLab(m)
 }
 
-// gitHubEventName returns the name of the event from the header. What was sent by hand, or by kubectl, which sets no
-// headers, is known by its shape: each event that names a ref has one, so that none passes for a request to deploy it.
+// gitHubEventName returns the event name in the header. Bodies without headers, written by hand or sent by kubectl, are
+// identified by shape. Every event that names a ref has a shape, so that it is not decoded as a request to deploy the
+// ref.
 func gitHubEventName(m message) string {
 	if name := m.header.Get("X-GitHub-Event"); name != "" {
 		return name
@@ -63,7 +64,7 @@ func decodeGitHub(m message, out *Decoded) (err error) {
 	case "push":
 		return decodeGitHubPush(m, out)
 	case "create":
-		out.ignore(IgnoredRefCreated, "a new branch or tag; GitHub sends a push for it too, and that one counts")
+		out.ignore(IgnoredRefCreated, "a new branch or tag; GitHub also sends a push for it, and only the push counts")
 	case "delete":
 		out.ignore(IgnoredRefDeleted, "a branch or tag was deleted")
 	case "ping":
@@ -74,8 +75,8 @@ func decodeGitHub(m message, out *Decoded) (err error) {
 	return nil
 }
 
-// decodeGitHubRelease acts when a release becomes public: "published", and "released" when that makes it the full
-// release that it was not before. A body without header and action is one written by hand, {"release": {"tag_name": …}}.
+// decodeGitHubRelease decodes releases that become public: "published", and "released", which also follows the
+// promotion of a pre-release. A body without header and action is written by hand: {"release": {"tag_name": …}}.
 func decodeGitHubRelease(m message, out *Decoded) error {
 	p, err := decodeAs[gitHubEvent](m)
 	if err != nil {
@@ -86,7 +87,7 @@ func decodeGitHubRelease(m message, out *Decoded) error {
 	case !m.has("action") && m.header.Get("X-GitHub-Event") == "":
 		eventType = "release"
 	case p.Action == "":
-		return missing("action", "it says what became of the release")
+		return missing("action", "it says what happened to the release")
 	case p.Action != "published" && p.Action != "released":
 		out.ignore(IgnoredAction, "a release was %s; only published and released count", quote(p.Action))
 		return nil
@@ -96,7 +97,7 @@ func decodeGitHubRelease(m message, out *Decoded) error {
 		return nil
 	}
 	if p.Release.TagName == "" {
-		return missing("release.tag_name", "it is the ref that the release asks for")
+		return missing("release.tag_name", "it names the tag of the release")
 	}
 	out.add(Event{
 		Type:       eventType,
@@ -108,9 +109,9 @@ func decodeGitHubRelease(m message, out *Decoded) error {
 	return nil
 }
 
-// releaseTime returns when the event happened. A pre-release that is promoted keeps published_at of the time when it was a
-// pre-release: it would be older than all that was published since. Unless GitHub tells when the release was changed,
-// "released" has no time, whether it is a promotion or comes with "published".
+// releaseTime returns the time of the event. A promoted pre-release keeps its original published_at, which would order
+// it before all later releases. Therefore "released" has the time of the change if GitHub reports it, and otherwise
+// none, whether it is a promotion or accompanies "published".
 func (p gitHubEvent) releaseTime() time.Time {
 	if p.Action == "released" {
 		return p.Release.UpdatedAt.time
@@ -118,7 +119,6 @@ func (p gitHubEvent) releaseTime() time.Time {
 	return p.Release.PublishedAt.time
 }
 
-// decodeGitHubPush acts on pushes to branches and tags, unless they delete them.
 func decodeGitHubPush(m message, out *Decoded) error {
 	p, err := decodeAs[gitHubEvent](m)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestAPromotedPreReleaseIsNotOlderThanWhatWasPublishedMeanwhile follows a pre-release,
-// a release that is published after it, and the promotion of the first.
+// TestAPromotedPreReleaseIsNotOlderThanWhatWasPublishedMeanwhile publishes a pre-release, then a release, and then
+// promotes the pre-release.
 func TestAPromotedPreReleaseIsNotOlderThanWhatWasPublishedMeanwhile(t *testing.T) {
 	const (
 		first     = `{"action":"published","release":{"tag_name":"v2.0.0","published_at":"2026-03-01T10:00:00Z","prerelease":true}}`
@@ -26,14 +26,14 @@ func TestAPromotedPreReleaseIsNotOlderThanWhatWasPublishedMeanwhile(t *testing.T
 		return decoded.Events[0].Time
 	}
 	if !at(first).Before(at(meanwhile)) {
-		t.Errorf("what was published at %v is not before %v", at(first), at(meanwhile))
+		t.Errorf("the pre-release at %v is not before the release at %v", at(first), at(meanwhile))
 	}
 	for _, updated := range []string{``, `,"updated_at":null`, `,"updated_at":"of late"`} {
 		if got := at(fmt.Sprintf(promoted, updated)); !got.IsZero() {
-			t.Errorf("with %q the promotion is said to have happened at %v", updated, got)
+			t.Errorf("with %q the promotion has the time %v, want none", updated, got)
 		}
 	}
 	if got := at(fmt.Sprintf(promoted, `,"updated_at":"2026-03-10T10:00:00Z"`)); !got.After(at(meanwhile)) {
-		t.Errorf("the promotion happened at %v", got)
+		t.Errorf("the promotion has the time %v, which is not after the release", got)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// gitLabKind says what a body tells. What only system hooks send has no object_kind:
+// gitLabKind identifies the event of a body. Events that only system hooks send have no object_kind:
 // https://docs.gitlab.com/administration/system_hooks/
 type gitLabKind struct {
 	ObjectKind string `json:"object_kind"`
@@ -20,16 +20,16 @@ type gitLabProject struct {
 	GitHTTPURL string `json:"git_http_url"`
 }
 
-// gitLabPush is the part that is read of push and tag push events, which don't tell when they happened:
+// gitLabPush contains the used fields of push and tag push events. They have no time:
 // https://docs.gitlab.com/user/project/integrations/webhook_events/
 type gitLabPush struct {
 	Ref         string        `json:"ref"`
 	After       string        `json:"after"`
-	CheckoutSHA string        `json:"checkout_sha"` // the commit, even of an annotated tag; null when the ref is gone
+	CheckoutSHA string        `json:"checkout_sha"` // the commit, also of annotated tags; null if deleted
 	Project     gitLabProject `json:"project"`
 }
 
-// gitLabRepositoryUpdate is the event of a system hook that tells all refs of one push at once.
+// gitLabRepositoryUpdate is a system hook event with all refs of one push.
 type gitLabRepositoryUpdate struct {
 	Changes list[gitLabChange] `json:"changes"`
 	Project gitLabProject      `json:"project"`
@@ -46,18 +46,18 @@ type gitLabRelease struct {
 	Commit struct {
 		ID string `json:"id"`
 	} `json:"commit"`
-	CreatedAt  looseTime     `json:"created_at"`
-	ReleasedAt looseTime     `json:"released_at"` // whatever its author wants
+	CreatedAt  lenientTime   `json:"created_at"`
+	ReleasedAt lenientTime   `json:"released_at"` // chosen by the author
 	Project    gitLabProject `json:"project"`
 }
 
 const (
-	// gitLabSampleRepository is in the push that an administrator sends to test a system hook (SAMPLE_DATA in GitLab's
-	// lib/gitlab/data_builder/push.rb). Other hooks are tested with a true project and can't be told from a push to it.
+	// gitLabSampleRepository is the repository in the push that tests a system hook (SAMPLE_DATA in GitLab's
+	// lib/gitlab/data_builder/push.rb). Tests of other hooks use a real project and look like a push.
 	gitLabSampleRepository = "http://test.example.com/gitlab/gitlab.git"
 
-	// gitLabUpcoming is how far ahead of its making a release must be dated to be an announcement. The clock of a browser
-	// may be ahead too.
+	// gitLabUpcoming is how far a release date must be after the creation for an upcoming release. It allows for
+	// browser clocks that are ahead.
 	gitLabUpcoming = time.Hour
 )
 
@@ -65,8 +65,7 @@ func fitsGitLab(m message) bool {
 	return m.has("object_kind") || m.has("event_name") && m.has("project_id")
 }
 
-// gitLabEventName goes by the body, which may be signed. Only a body that a custom template left without a kind is what
-// the header says.
+// gitLabEventName prefers the body, which may be signed. The header is used only if a custom template omits the kind.
 func gitLabEventName(m message) (string, error) {
 	kind, err := decodeAs[gitLabKind](m)
 	if name := cmp.Or(kind.ObjectKind, kind.EventName); err != nil || name != "" {
@@ -85,7 +84,7 @@ func gitLabEventName(m message) (string, error) {
 }
 
 func decodeGitLab(m message, out *Decoded) (err error) {
-	// The first two are the same, but only the first is signed. GitLab before 17.4 has neither.
+	// The first two have the same value, but only the first is signed. GitLab before 17.4 has neither.
 	if out.DeliveryID, err = m.deliveryID("Webhook-Id", "Idempotency-Key", "X-Gitlab-Event-UUID"); err != nil {
 		return err
 	}
@@ -122,7 +121,8 @@ func decodeGitLabPush(m message, eventType string, out *Decoded) error {
 	})
 }
 
-// decodeGitLabRepositoryUpdate acts on each change. A hook that also sends pushes says the same twice, which does no harm.
+// decodeGitLabRepositoryUpdate decodes all changes. A hook that also sends pushes reports them twice, which is
+// harmless.
 func decodeGitLabRepositoryUpdate(m message, out *Decoded) error {
 	p, err := decodeAs[gitLabRepositoryUpdate](m)
 	switch {
@@ -132,7 +132,7 @@ func decodeGitLabRepositoryUpdate(m message, out *Decoded) error {
 		out.ignore(IgnoredPing, "GitLab tests the system hook: there is no project")
 		return nil
 	case p.Changes == nil:
-		return missing("changes", "they are what was pushed")
+		return missing("changes", "it lists the pushed refs")
 	case len(p.Changes) == 0:
 		out.ignore(IgnoredNothingPushed, "the push moved no ref")
 		return nil
@@ -147,8 +147,8 @@ func decodeGitLabRepositoryUpdate(m message, out *Decoded) error {
 	return nil
 }
 
-// decodeGitLabRelease acts when a release is created. An update changes its notes, links or dates, but never its tag: to
-// act on it would deploy an old release again when somebody corrects its notes.
+// decodeGitLabRelease decodes created releases. An update changes notes, links or dates, but never the tag. Acting on
+// updates would deploy an old release again when its notes are corrected.
 func decodeGitLabRelease(m message, out *Decoded) error {
 	p, err := decodeAs[gitLabRelease](m)
 	created, released := p.CreatedAt.time, p.ReleasedAt.time
@@ -156,14 +156,14 @@ func decodeGitLabRelease(m message, out *Decoded) error {
 	case err != nil:
 		return err
 	case p.Action == "":
-		return missing("action", "it says what became of the release")
+		return missing("action", "it says what happened to the release")
 	case p.Action != "create":
-		out.ignore(IgnoredAction, "%s was done to a release; only create counts", quote(p.Action))
+		out.ignore(IgnoredAction, "a release has the action %s; only create counts", quote(p.Action))
 		return nil
 	case p.Tag == "":
-		return missing("tag", "it is the ref that the release asks for")
+		return missing("tag", "it names the tag of the release")
 	case !created.IsZero() && released.Sub(created) > gitLabUpcoming:
-		out.ignore(IgnoredDraft, "the release is announced for %s; GitLab does not tell when that time has come",
+		out.ignore(IgnoredDraft, "the release is announced for %s; GitLab sends no event at that time",
 			released.Format(time.RFC3339))
 		return nil
 	}

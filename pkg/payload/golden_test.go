@@ -22,8 +22,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// A golden case is testdata/<sender>/<case>.json or .form, with the headers in <case>.headers and the query of the URL in
-// <case>.query if it has any; the expected outcome is in <case>.golden.json.
+// A golden case is testdata/<sender>/<case>.json or .form, with optional headers in <case>.headers and an optional URL
+// query in <case>.query. The expected outcome is in <case>.golden.json.
 type goldenCase struct {
 	name string // <sender>/<case>
 	in   Input
@@ -81,7 +81,7 @@ func readFile(tb testing.TB, name string) []byte {
 	return content
 }
 
-// readHeaders returns nil if there is no such file.
+// readHeaders returns nil if the file does not exist.
 func readHeaders(tb testing.TB, name string) http.Header {
 	tb.Helper()
 	content, err := os.ReadFile(name)
@@ -98,7 +98,7 @@ func readHeaders(tb testing.TB, name string) http.Header {
 	return http.Header(header)
 }
 
-// readQuery returns nil if there is no such file.
+// readQuery returns nil if the file does not exist.
 func readQuery(tb testing.TB, name string) url.Values {
 	tb.Helper()
 	content, err := os.ReadFile(name)
@@ -115,7 +115,7 @@ func readQuery(tb testing.TB, name string) url.Values {
 	return query
 }
 
-// outcome is what a golden file holds: no zero value is written, so that what is in it can be reviewed.
+// outcome is the content of a golden file. Zero values are omitted to keep it reviewable.
 type outcome struct {
 	Source     string           `json:",omitzero"`
 	DeliveryID string           `json:",omitzero"`
@@ -161,7 +161,7 @@ func outcomeOf(t *testing.T, d Decoded, err error) []byte {
 func TestDecodeGolden(t *testing.T) {
 	for _, c := range goldenCases(t) {
 		t.Run(c.name, func(t *testing.T) {
-			t.Parallel() // Decode must be safe for concurrent use; the race detector would tell
+			t.Parallel() // the race detector checks that Decode is safe for concurrent use
 			decoded, err := Decode(c.in)
 			got := outcomeOf(t, decoded, err)
 			if *update {

@@ -5,18 +5,18 @@ package payload
 
 const sourceHarbor = "harbor"
 
-// harborNotification is the part that is read of Harbor's default format:
+// harborNotification contains the used fields of Harbor's default format:
 // https://goharbor.io/docs/main/working-with-projects/project-configuration/configure-webhooks/
 //
-// Harbor sends one configured value as Authorization, word for word: "Bearer " and a ServiceAccount's token give it a
-// Kubernetes identity, its only credential here. It can set no other header, and doesn't sign.
+// Harbor sends one configured value unchanged as Authorization: "Bearer " and a ServiceAccount token, for a Kubernetes
+// identity. This is its only credential: it cannot set other headers and does not sign.
 type harborNotification struct {
 	Type      string          `json:"type"`
 	OccurAt   timestamp       `json:"occur_at"`
 	EventData harborEventData `json:"event_data"`
 }
 
-// harborEventData are in the default format, and as the data of Harbor's CloudEvents.
+// harborEventData is the event data in the default format and in Harbor's CloudEvents.
 type harborEventData struct {
 	Resources  list[harborResource] `json:"resources"`
 	Repository struct {
@@ -26,11 +26,11 @@ type harborEventData struct {
 
 type harborResource struct {
 	Digest      string `json:"digest"`
-	Tag         string `json:"tag"` // the digest, if there is none
+	Tag         string `json:"tag"` // the digest if there is no tag
 	ResourceURL string `json:"resource_url"`
 }
 
-// harborPrefix begins the types of all its CloudEvents.
+// harborPrefix is the type prefix of Harbor's CloudEvents.
 const harborPrefix = "harbor."
 
 func fitsHarbor(m message) bool {
@@ -72,7 +72,7 @@ func decodeHarborEvent(eventType string, at timestamp, data harborEventData, out
 		return nil
 	}
 	if len(data.Resources) == 0 {
-		return missing("resources", "they are what was pushed")
+		return missing("resources", "it lists the pushed artifacts")
 	}
 	for _, r := range data.Resources {
 		host, _ := splitAddress(r.ResourceURL)

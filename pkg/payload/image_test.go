@@ -23,7 +23,8 @@ func TestParseImageNamesImagesInFull(t *testing.T) {
 		{"example/shop:1.4.0", Image{Host: "docker.io", Repository: "example/shop", Tag: "1.4.0"}},
 		{"docker.io/nginx", Image{Host: "docker.io", Repository: "library/nginx"}},
 		{"index.docker.io/library/nginx:1.27", Image{Host: "docker.io", Repository: "library/nginx", Tag: "1.27"}},
-		{"ghcr.io/example/shop:v1@" + digestA, Image{Host: "ghcr.io", Repository: "example/shop", Tag: "v1", Digest: digestA}},
+		{"ghcr.io/example/shop:v1@" + digestA,
+			Image{Host: "ghcr.io", Repository: "example/shop", Tag: "v1", Digest: digestA}},
 		{"ghcr.io/example/shop@" + digestA, Image{Host: "ghcr.io", Repository: "example/shop", Digest: digestA}},
 		{"Registry.Example.COM:5000/a/b/c:1", Image{Host: "registry.example.com:5000", Repository: "a/b/c", Tag: "1"}},
 		{"localhost/shop:1", Image{Host: "localhost", Repository: "shop", Tag: "1"}},
@@ -46,9 +47,11 @@ func TestParseImageNamesImagesInFull(t *testing.T) {
 func TestParseImageRefusesWhatIsNoReference(t *testing.T) {
 	for _, ref := range []string{
 		"", ":", "/", "@", "nginx:", "nginx@", "Nginx", "ghcr.io/Example/shop", "ghcr.io//shop", "ghcr.io/shop/", "ghcr.io/shop:a b",
-		"ghcr.io/shop:-1", "ghcr.io/shop@sha256:12", "ghcr.io/shop@md5:" + strings.Repeat("a", 32), "https://ghcr.io/shop:1",
+		"ghcr.io/shop:-1", "ghcr.io/shop@sha256:12",
+		"ghcr.io/shop@md5:" + strings.Repeat("a", 32), "https://ghcr.io/shop:1",
 		"jane:hunter2@ghcr.io/shop:1", "ghcr.io/shop:1\n", "ghcr.io/shop:1 ", "ghcr.io/sh\u00f6p:1", "gh\u0441r.io/shop:1", "\xff/shop",
-		"ghcr.io/shop:" + strings.Repeat("a", 129), "ghcr.io/" + strings.Repeat("a", 256), strings.Repeat("a", 64), strings.Repeat("a/", 5000),
+		"ghcr.io/shop:" + strings.Repeat("a", 129), "ghcr.io/" + strings.Repeat("a", 256),
+		strings.Repeat("a", 64), strings.Repeat("a/", 5000),
 	} {
 		if got, err := ParseImage(ref); errorReason(t, err) != ErrorInvalidImage || got != (Image{}) {
 			t.Errorf("ParseImage(%.80q) = %+v, %v, want %s", ref, got, err, ErrorInvalidImage)
@@ -67,9 +70,11 @@ func TestNormalizeImageLetsNoPartReachIntoTheNext(t *testing.T) {
 		{"name alone", Image{host, repository, "", ""}, Image{host, repository, "", ""}},
 		{"host in upper case", Image{"GHCR.io", repository, tag, ""}, Image{host, repository, tag, ""}},
 		{"official image", Image{"docker.io", "nginx", tag, ""}, Image{"docker.io", "library/nginx", tag, ""}},
-		{"old name of Docker Hub", Image{"index.docker.io", "nginx", tag, ""}, Image{"docker.io", "library/nginx", tag, ""}},
+		{"old name of Docker Hub", Image{"index.docker.io", "nginx", tag, ""},
+			Image{"docker.io", "library/nginx", tag, ""}},
 		{"library of another registry", Image{host, "nginx", tag, ""}, Image{host, "nginx", tag, ""}},
-		{"repository with a host's name", Image{"docker.io", "ghcr.io/shop", tag, ""}, Image{"docker.io", "ghcr.io/shop", tag, ""}},
+		{"repository with a host's name", Image{"docker.io", "ghcr.io/shop", tag, ""},
+			Image{"docker.io", "ghcr.io/shop", tag, ""}},
 
 		{name: "no host", in: Image{"", repository, tag, ""}},
 		{name: "no host, but one in the repository", in: Image{"", "ghcr.io/example/shop", tag, ""}},
@@ -87,7 +92,7 @@ func TestNormalizeImageLetsNoPartReachIntoTheNext(t *testing.T) {
 		{name: "host with a query", in: Image{"ghcr.io?.", repository, tag, ""}},
 		{name: "host that is too long", in: Image{strings.Repeat("a.", 130) + "io", repository, tag, ""}},
 		{name: "repository with a tag", in: Image{host, "example/shop:2", "", ""}},
-		{name: "repository with a tag beside a tag", in: Image{host, "example/shop:2", tag, ""}},
+		{name: "repository with a tag and a tag", in: Image{host, "example/shop:2", tag, ""}},
 		{name: "repository with a digest", in: Image{host, "example/shop@" + digestB, "", ""}},
 		{name: "repository that goes up", in: Image{host, "example/../shop", tag, ""}},
 		{name: "repository with a slash before", in: Image{host, "/example/shop", tag, ""}},

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// imageMediaTypes are the manifests, indexes and configurations of images that a container runtime can run. Everything
-// else in a registry is a layer, a chart, a signature or some other artifact:
+// imageMediaTypes are the media types of manifests, indexes and configurations of runnable images. Everything else in a
+// registry is a layer, a chart, a signature or another artifact:
 // https://github.com/opencontainers/image-spec/blob/main/media-types.md
 // https://distribution.github.io/distribution/spec/manifest-v2-2/
 var imageMediaTypes = []string{
@@ -24,13 +24,14 @@ var imageMediaTypes = []string{
 	"application/vnd.docker.container.image.v1+json",
 }
 
-// isImageMediaType is true for the empty type: most senders do not tell.
+// isImageMediaType reports whether the type belongs to an image. It is true for an empty type, because most senders
+// omit the type.
 func isImageMediaType(mediaType string) bool {
 	return mediaType == "" || slices.Contains(imageMediaTypes, mediaType)
 }
 
-// addImage adds the event of a pushed image, with its parts as the payload has them; Decode checks them. The media types
-// are those of the manifest and its configuration, as far as the payload tells. What can't be deployed by its tag is ignored.
+// addImage adds the event of a pushed image with its parts as in the payload; Decode validates them. The media types
+// are the known types of the manifest and its configuration. Images that cannot be deployed by tag are ignored.
 func (d *Decoded) addImage(e Event, image Image, mediaTypes ...string) {
 	if image.Tag == image.Digest || isDigest(image.Tag) {
 		image.Tag, image.Digest = "", cmp.Or(image.Digest, image.Tag)
@@ -38,19 +39,21 @@ func (d *Decoded) addImage(e Event, image Image, mediaTypes ...string) {
 	artifact := slices.IndexFunc(mediaTypes, func(t string) bool { return !isImageMediaType(t) })
 	switch {
 	case artifact >= 0:
-		d.ignore(IgnoredNotAnImage, "%s is not an image, but of the media type %s", quote(image.Repository), quote(mediaTypes[artifact]))
+		d.ignore(IgnoredNotAnImage, "%s is not an image: its media type is %s",
+			quote(image.Repository), quote(mediaTypes[artifact]))
 	case image.Tag == "" && image.Digest != "":
 		d.ignore(IgnoredDigestOnly, "%s was pushed without a tag", quote(image.Repository))
 	case isAttachmentTag(image.Tag):
-		d.ignore(IgnoredNotAnImage, "%s at %s is a signature or another attachment of an image", quote(image.Tag), quote(image.Repository))
+		d.ignore(IgnoredNotAnImage, "%s at %s is a signature or another attachment of an image",
+			quote(image.Tag), quote(image.Repository))
 	default:
 		e.Image = &image
 		d.add(e)
 	}
 }
 
-// isAttachmentTag reports whether a tag is one under which clients store what belongs to an image, its digest with a dash
-// for the colon. Each push of a signed image is followed by one of these.
+// isAttachmentTag reports whether clients store attachments of an image under the tag: a digest with a dash instead of
+// the colon. Each push of a signed image is followed by a push of such a tag.
 //
 //	sha256-<hex>        https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema
 //	sha256-<hex>.sig    https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md
@@ -60,8 +63,8 @@ func isAttachmentTag(tag string) bool {
 	return isDigest(algorithm + ":" + hex)
 }
 
-// splitAddress returns the host, with its port, and the path of a URL or of a reference without a scheme. They may still
-// be anything.
+// splitAddress returns the host, with its port, and the path of a URL or of a reference without a scheme. It does not
+// validate them.
 func splitAddress(address string) (host, path string) {
 	if _, rest, found := strings.Cut(address, "://"); found {
 		address = rest

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// checkDecode decodes the input and checks what holds for every one, whoever sent it.
+// checkDecode decodes the input and checks the invariants of every sender.
 func checkDecode(t *testing.T, in Input) {
 	t.Helper()
 	body := bytes.Clone(in.Body)
@@ -32,20 +32,20 @@ func checkDecode(t *testing.T, in Input) {
 	if err != nil {
 		checkError(t, err)
 		if len(got.Events)+len(got.Ignored) > 0 {
-			t.Fatalf("an error and a result: %v, %+v", err, got)
+			t.Fatalf("got both an error and a result: %v, %+v", err, got)
 		}
 		return
 	}
 	checkDecoded(t, got)
-	if len(got.Events) > 0 && saysGone(in.Body, got) {
-		t.Fatalf("deploys what is gone: %+v", got.Events)
+	if len(got.Events) > 0 && reportsDeletion(in.Body, got) {
+		t.Fatalf("deploys a deleted ref: %+v", got.Events)
 	}
 }
 
 func checkSource(t *testing.T, in Input, got Decoded, err error) {
 	t.Helper()
 	named := SourceFromHeader(in.Header)
-	claimed := isGitHubs(named) && got.Source == in.Source
+	claimed := isGitHubSource(named) && got.Source == in.Source
 	if named != "" && got.Source != named && !claimed {
 		t.Fatalf("source = %q, the header names %q", got.Source, named)
 	}
@@ -63,11 +63,11 @@ func checkDecoded(t *testing.T, d Decoded) {
 		t.Fatalf("%d events and %d reasons", len(d.Events), len(d.Ignored))
 	}
 	if len(d.Events)+len(d.Ignored) == 0 {
-		t.Fatal("neither an event nor a reason why not")
+		t.Fatal("neither an event nor an ignored item")
 	}
 	for _, i := range d.Ignored {
 		if i.Reason == "" || i.Message == "" || len(i.Message) > 1000 {
-			t.Fatalf("ignored without a fit reason: %+v", i)
+			t.Fatalf("ignored without a valid reason: %+v", i)
 		}
 	}
 	for _, e := range d.Events {
@@ -79,16 +79,18 @@ func checkError(t *testing.T, err error) {
 	t.Helper()
 	var refused *Error
 	if !errors.As(err, &refused) || refused.Reason == "" || refused.Message == "" {
-		t.Fatalf("error is %#v, want a filled *Error", err)
+		t.Fatalf("error is %#v, want an *Error with a reason and a message", err)
 	}
-	if len(refused.Message) > 1000 || !utf8.ValidString(refused.Message) || strings.ContainsAny(refused.Message, "\n\r\x1b") {
-		t.Fatalf("the message is not fit to show: %q", refused.Message)
+	if len(refused.Message) > 1000 || !utf8.ValidString(refused.Message) ||
+		strings.ContainsAny(refused.Message, "\n\r\x1b") {
+		t.Fatalf("the message is not safe to display: %q", refused.Message)
 	}
 }
 
 func checkEvent(t *testing.T, d Decoded, e Event) {
 	t.Helper()
-	if e.Source != d.Source || e.Type == "" || strings.ContainsAny(e.Type, "\x00\n\r\t\x1b\x7f") || (d.DeliveryID != "" && e.DeliveryID != d.DeliveryID) {
+	if e.Source != d.Source || e.Type == "" || strings.ContainsAny(e.Type, "\x00\n\r\t\x1b\x7f") ||
+		(d.DeliveryID != "" && e.DeliveryID != d.DeliveryID) {
 		t.Fatalf("incomplete event %+v of %+v", e, d)
 	}
 	if e.Time.Location() != time.UTC || e.Time.Year() > 9999 || e.Time.Year() < 0 {
@@ -128,9 +130,9 @@ func checkImage(t *testing.T, e Event) {
 	}
 }
 
-// saysGone reports whether the top level of a JSON body says that the ref of a push, or of what was written by hand, is
-// gone: "deleted": true, or an "after" of zeros.
-func saysGone(body []byte, d Decoded) bool {
+// reportsDeletion reports whether the top level of a JSON body reports a deleted ref of a push or of a handmade body:
+// "deleted": true, or an "after" of zeros.
+func reportsDeletion(body []byte, d Decoded) bool {
 	var v map[string]any
 	if json.Unmarshal(body, &v) != nil {
 		return false

@@ -7,14 +7,14 @@ import "strings"
 
 const sourceJFrog = "jfrog"
 
-// jfrogEvent is the part that is read of the predefined webhooks of JFrog Artifactory:
+// jfrogEvent contains the used fields of the predefined webhooks of JFrog Artifactory:
 // https://docs.jfrog.com/administration/docs/event-types
 //
-// JFrog sends its secret as X-JFrog-Event-Auth, or, if told so, an HMAC-SHA256 made with it. It sets further headers that
-// one configures: a ServiceAccount's token as Authorization gives it a Kubernetes identity. There is no id and no time.
+// JFrog sends its secret, or if configured an HMAC-SHA256, as X-JFrog-Event-Auth. It also sends configured headers: a
+// ServiceAccount token as Authorization, for a Kubernetes identity. There is no id and no time.
 //
-// Older installations don't tell jpd_origin, and where a repository has a host name of its own, nothing in the payload says
-// so: registry_url in the webhook's URL does, below which the image's name follows at once.
+// Old installations omit jpd_origin, and the payload never reports a repository's own host name. In these cases, set
+// registry_url in the webhook's URL; the image name follows it directly.
 type jfrogEvent struct {
 	Domain    string     `json:"domain"`
 	EventType string     `json:"event_type"`
@@ -24,18 +24,18 @@ type jfrogEvent struct {
 
 type jfrogImage struct {
 	RepoKey string `json:"repo_key"`
-	// Path is that of the manifest within the repository: team/shop/1.4.0/manifest.json.
+	// Path is the path of the manifest in the repository: team/shop/1.4.0/manifest.json.
 	Path string `json:"path"`
-	// ImageName is the last part of the name alone, shop, in what Artifactory sends, whatever its documentation shows
-	// (https://github.com/akuity/kargo/pull/4498). It is for people only.
+	// ImageName is only the last part of the name, shop, contrary to Artifactory's documentation
+	// (https://github.com/akuity/kargo/pull/4498). It is used only in messages.
 	ImageName string `json:"image_name"`
-	// ImageType is docker, or oci, which images may be too: Artifactory doesn't tell them from the charts beside them.
+	// ImageType is docker or oci. Images may be oci too: Artifactory does not distinguish them from charts.
 	ImageType string `json:"image_type"`
 	Tag       string `json:"tag"`
-	SHA256    string `json:"sha256"` // of the manifest
+	SHA256    string `json:"sha256"` // digest of the manifest
 }
 
-// name returns the whole name of the image within its repository, or "" if the path is not that of a manifest.
+// name returns the full image name in the repository, or "" if Path is not a manifest path.
 func (i jfrogImage) name() string {
 	tag := strings.LastIndexByte(i.Path, '/')
 	name := strings.LastIndexByte(i.Path[:max(tag, 0)], '/')
@@ -54,7 +54,7 @@ func decodeJFrog(m message, out *Decoded) error {
 	d := p.Data
 	switch {
 	case p.Domain != "docker":
-		out.ignore(IgnoredEvent, "events of %s ask for no image; send those of Docker", quote(p.Domain))
+		out.ignore(IgnoredEvent, "events of the domain %s ask for no image; send Docker events", quote(p.Domain))
 		return nil
 	case p.EventType == "deleted":
 		out.ignore(IgnoredRefDeleted, "%s of %s was deleted", quote(d.Tag), quote(d.ImageName))
@@ -70,7 +70,8 @@ func decodeJFrog(m message, out *Decoded) error {
 		return nil
 	}
 	name := d.name()
-	if err := require("data.repo_key", d.RepoKey, "data.path, as name/tag/manifest.json", name, "data.tag", d.Tag); err != nil {
+	if err := require("data.repo_key", d.RepoKey, "data.path, as name/tag/manifest.json", name, "data.tag",
+		d.Tag); err != nil {
 		return err
 	}
 	origin, _ := splitAddress(p.JPDOrigin)
@@ -85,13 +86,14 @@ func decodeJFrog(m message, out *Decoded) error {
 	case path != "":
 		repository = path + "/" + name
 	}
-	if err := require("jpd_origin, or registry_url in the URL, or "+registryKey(sourceJFrog), host); err != nil {
+	if err := require("jpd_origin, or registry_url in the URL, or "+registryURLKey(sourceJFrog), host); err != nil {
 		return err
 	}
 	digest := ""
 	if d.SHA256 != "" {
 		digest = "sha256:" + strings.ToLower(d.SHA256)
 	}
-	out.addImage(Event{Type: "docker." + p.EventType}, Image{Host: host, Repository: repository, Tag: d.Tag, Digest: digest})
+	out.addImage(Event{Type: "docker." + p.EventType},
+		Image{Host: host, Repository: repository, Tag: d.Tag, Digest: digest})
 	return nil
 }

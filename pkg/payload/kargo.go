@@ -3,8 +3,8 @@
 
 package payload
 
-// kargoPromotion is the part that is read of what Kargo's http step sends. Its body is the user's; by convention it
-// holds the freight of the promotion: https://docs.kargo.io/user-guide/reference-docs/promotion-steps/http
+// kargoPromotion contains the used fields of Kargo's http step. The user defines the body; by convention it contains
+// the freight of the promotion: https://docs.kargo.io/user-guide/reference-docs/promotion-steps/http
 type kargoPromotion struct {
 	Freight struct {
 		Commits list[kargoCommit] `json:"commits"`
@@ -23,10 +23,10 @@ func fitsKargo(m message) bool {
 	return m.has("freight", "commits")
 }
 
-// decodeKargo takes the first tag among the commits, else their first branch, else their first id. A "ref" beside the
-// freight goes before all but the tag of the first commit, as in Stoker's receiver, which reads no other.
+// decodeKargo uses the first tag among the commits, then the first branch, then the first id. A top-level "ref"
+// overrides all of them except the tag of the first commit, as in Stoker's receiver, which reads only that commit.
 //
-// The date of the freight is not the time of the event: promoting old freight is how one rolls back.
+// The date of the freight is not the time of the event: users promote old freight to roll back.
 func decodeKargo(m message, out *Decoded) error {
 	p, err := decodeAs[kargoPromotion](m)
 	if err != nil {
@@ -55,7 +55,6 @@ func decodeKargo(m message, out *Decoded) error {
 	return refuse(ErrorInvalidField, "freight.commits must name a tag, a branch or a full commit id")
 }
 
-// ref returns the commit's ref of that type, or "".
 func (c kargoCommit) ref(t RefType) string {
 	switch t {
 	case RefTypeTag:

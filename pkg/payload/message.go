@@ -15,15 +15,15 @@ import (
 	"sigs.k8s.io/json"
 )
 
-// message is a delivery whose body is known to be strict JSON.
+// message is a delivery whose body is valid strict JSON.
 type message struct {
-	header      http.Header
-	body        []byte
-	object      object // empty for a batch
-	batch       bool   // of CloudEvents; the body is an array
-	registryURL string
-	checked     *checkedAddress
-	// registryURLs and signed are those of the Input.
+	header       http.Header
+	body         []byte
+	object       object // empty for a batch
+	batch        bool   // of CloudEvents; the body is an array
+	registryURL  string
+	addressCache *addressCache
+	// registryURLs and signed are copied from the Input.
 	registryURLs func(source string) string
 	signed       bool
 }
@@ -38,7 +38,7 @@ func readMessage(in Input) (message, error) {
 	}
 	m := message{
 		header: in.Header, body: body, batch: isCloudEventsBatch(in.Header),
-		registryURL: in.RegistryURL, registryURLs: in.RegistryURLs, signed: in.Signed, checked: &checkedAddress{},
+		registryURL: in.RegistryURL, registryURLs: in.RegistryURLs, signed: in.Signed, addressCache: &addressCache{},
 	}
 	var err error
 	if m.batch {
@@ -49,12 +49,11 @@ func readMessage(in Input) (message, error) {
 	return m, err
 }
 
-// has reports whether the body has the member at the path, whatever its value.
 func (m message) has(path ...string) bool {
 	return m.object.find(path...) != nil
 }
 
-// hasAny reports whether the body has one of the members at its top level.
+// hasAny reports whether the body has one of the top-level members.
 func (m message) hasAny(names ...string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return m.has(name) })
 }
@@ -67,13 +66,13 @@ func (m message) text(path ...string) string {
 	return ""
 }
 
-// deliveryID returns the sender's id of the delivery, from the first of the named headers that has one.
+// deliveryID returns the sender's id of the delivery from the first header that is not empty.
 func (m message) deliveryID(headers ...string) (string, error) {
 	name, id := firstHeader(m.header, headers...)
 	return cleanID("the header "+name, id)
 }
 
-// firstHeader returns the first of the named headers that is not empty, and its value.
+// firstHeader returns the name and value of the first header that is not empty.
 func firstHeader(h http.Header, names ...string) (name, value string) {
 	for _, name := range names {
 		if value := h.Get(name); value != "" {
@@ -83,24 +82,24 @@ func firstHeader(h http.Header, names ...string) (name, value string) {
 	return "", ""
 }
 
-// cleanID returns the id that was found in the named place of a delivery, which may be empty.
+// cleanID validates an id, which may be empty. place is where it was found, for errors.
 func cleanID(place, id string) (string, error) {
 	notGraphic := func(r rune) bool { return r <= ' ' || r > '~' }
 	if len(id) > 128 || strings.ContainsFunc(id, notGraphic) {
-		return "", refuse(ErrorInvalidField, "%s must be at most 128 characters of ASCII without spaces, not %s", place, quote(id))
+		return "", refuse(ErrorInvalidField, "%s must be at most 128 ASCII characters without spaces, not %s",
+			place, quote(id))
 	}
 	return id, nil
 }
 
-// hasMediaType reports whether the Content-Type is of that media type, whatever its parameters.
 func hasMediaType(h http.Header, want string) bool {
 	return mediaType(h) == want
 }
 
-// maxContentTypeBytes bounds what is taken for a Content-Type, whose parameters cost many times their size to read.
+// maxContentTypeBytes limits the Content-Type, because parsing its parameters costs many times their size.
 const maxContentTypeBytes = 256
 
-// mediaType returns the media type that the Content-Type names, in lower case, or "" if it names none.
+// mediaType returns the media type of the Content-Type in lower case, or "".
 func mediaType(h http.Header) string {
 	contentType := h.Get("Content-Type")
 	if len(contentType) > maxContentTypeBytes {
@@ -110,24 +109,25 @@ func mediaType(h http.Header) string {
 	return mediaType
 }
 
-// decodeAs reads the fields of T from the body. Names are matched with case; unknown fields are skipped.
+// decodeAs decodes the fields of T from the body. Names are case-sensitive; unknown fields are skipped.
 func decodeAs[T any](m message) (T, error) {
 	var v T
 	err := json.UnmarshalCaseSensitivePreserveInts(m.body, &v)
 	var mistyped *stdjson.UnmarshalTypeError
 	var refused *Error
 	switch {
-	case errors.As(err, &refused): // by a list
+	case errors.As(err, &refused): // by list.UnmarshalJSON
 		return v, refused
 	case errors.As(err, &mistyped):
-		return v, refuse(ErrorInvalidField, "%s must be %s, got %s", mistyped.Field, typeName(mistyped.Type), mistyped.Value)
+		return v, refuse(ErrorInvalidField, "%s must be %s, got %s", mistyped.Field, typeName(mistyped.Type),
+			mistyped.Value)
 	case err != nil:
 		return v, refuse(ErrorMalformedBody, "could not read the JSON body")
 	}
 	return v, nil
 }
 
-// typeName returns the JSON name of the Go types that senders are decoded into.
+// typeName returns the JSON name of a Go type for errors.
 func typeName(t reflect.Type) string {
 	switch {
 	case t == reflect.TypeFor[timestamp]():
@@ -140,4 +140,32 @@ func typeName(t reflect.Type) string {
 		return "true or false"
 	}
 	return "a " + t.Kind().String()
+}
+
+// maxListItems limits the items that are read of a list. At most MaxEvents of them may become events. The others are
+// ignored: deleted refs, layers, events of other kinds.
+const maxListItems = 1024
+
+// list is an array in a payload that is decoded item by item. An item takes much more memory than "{}" takes in a body,
+// so all arrays in payload types must be lists.
+type list[T any] []T
+
+// UnmarshalJSON counts the items before it allocates them. It returns an *Error if there are too many.
+func (l *list[T]) UnmarshalJSON(raw []byte) error {
+	n := countElements(raw)
+	if n > maxListItems {
+		return refuse(ErrorTooComplex,
+			"the body has a list of %d items, but at most %d are read: send fewer at once", n, maxListItems)
+	}
+	*l = make(list[T], 0, n)
+	return json.UnmarshalCaseSensitivePreserveInts(raw, (*[]T)(l))
+}
+
+// rawValue is an undecoded value; it aliases the body.
+type rawValue []byte
+
+// UnmarshalJSON never fails.
+func (v *rawValue) UnmarshalJSON(raw []byte) error {
+	*v = raw
+	return nil
 }

@@ -5,14 +5,14 @@ package payload
 
 const sourceNexus = "nexus"
 
-// nexusEvent is the part that is read of what Sonatype Nexus Repository sends about a component:
+// nexusEvent contains the used fields of component webhooks of Sonatype Nexus Repository:
 // https://help.sonatype.com/en/example-headers-and-payloads.html
 //
-// Nexus signs with HMAC-SHA1: X-Nexus-Webhook-Signature. It knows nothing better and sets no header of one's own, so its
-// callers have no Kubernetes identity.
+// Nexus signs with HMAC-SHA1: X-Nexus-Webhook-Signature. It supports no other algorithm and no custom headers, so it
+// has no Kubernetes identity.
 //
-// It doesn't say where it is, and a repository may have a port, a path or a host name of its own. Since the signature does
-// not cover the URL, the address is kept beside the secret.
+// The payload does not contain the address, and each repository may have its own port, path or host name. Because the
+// signature does not cover the URL, the address is stored with the secret.
 type nexusEvent struct {
 	Timestamp      timestamp `json:"timestamp"`
 	RepositoryName string    `json:"repositoryName"`
@@ -20,7 +20,7 @@ type nexusEvent struct {
 	Component      struct {
 		Format  string `json:"format"`
 		Name    string `json:"name"`
-		Version string `json:"version"` // the tag, or the digest
+		Version string `json:"version"` // the tag or the digest
 	} `json:"component"`
 }
 
@@ -32,8 +32,9 @@ func decodeNexus(m message, out *Decoded) (err error) {
 	if out.DeliveryID, err = m.deliveryID("X-Nexus-Webhook-Delivery"); err != nil {
 		return err
 	}
-	if event := m.header.Get("X-Nexus-Webhook-Id"); !m.has("component") || (event != "" && event != "rm:repository:component") {
-		out.ignore(IgnoredEvent, "the event %s asks for no image; send those of components", quote(event))
+	event := m.header.Get("X-Nexus-Webhook-Id")
+	if !m.has("component") || (event != "" && event != "rm:repository:component") {
+		out.ignore(IgnoredEvent, "the event %s asks for no image; send component events", quote(event))
 		return nil
 	}
 	p, err := decodeAs[nexusEvent](m)
@@ -52,11 +53,12 @@ func decodeNexus(m message, out *Decoded) (err error) {
 		out.ignore(IgnoredAction, "the action %s publishes no image", quote(p.Action))
 		return nil
 	}
-	host, repository, err := m.pulledFrom(registry{source: sourceNexus, repository: p.RepositoryName}, c.Name)
+	host, repository, err := m.pullReference(registry{source: sourceNexus, repository: p.RepositoryName}, c.Name)
 	if err != nil {
 		return err
 	}
-	if err := require("component.name", c.Name, "component.version", c.Version, "registry_url in the URL, or "+registryKey(sourceNexus), host); err != nil {
+	if err := require("component.name", c.Name, "component.version", c.Version,
+		"registry_url in the URL, or "+registryURLKey(sourceNexus), host); err != nil {
 		return err
 	}
 	out.addImage(Event{Type: "component." + p.Action, Time: p.Timestamp.time},

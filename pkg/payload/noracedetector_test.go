@@ -5,5 +5,5 @@
 
 package payload
 
-// raceDetector is whether the tests are built with the race detector.
+// raceDetector reports whether the tests are built with the race detector.
 const raceDetector = false

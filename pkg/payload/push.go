@@ -5,25 +5,25 @@ package payload
 
 import "strings"
 
-// field is a value of a payload and where it stands, for errors.
+// field is a value with its path in the payload, for errors.
 type field struct{ path, value string }
 
-// pushedRef is one ref that a push has moved. Every git host tells it by the full name of the ref and the id of what the
-// ref names since, as git's own hooks do: https://git-scm.com/docs/githooks#post-receive
+// pushedRef is one ref that a push changed. Every git host reports the full name of the ref and its new object id, as
+// git's own hooks do: https://git-scm.com/docs/githooks#post-receive
 type pushedRef struct {
 	ref, after field
-	// deleted says that the payload marks the ref as gone, besides the zeros in after.
+	// deleted is set if the payload marks the ref as deleted, in addition to zeros in after.
 	deleted bool
 }
 
-// addPush adds the event of a ref that a push has moved, unless the ref is gone, or is neither a branch nor a tag. The
-// event comes with what the ref does not tell; its revision may be empty.
+// addPush adds the event of a pushed ref, unless the ref was deleted or is neither a branch nor a tag. The caller sets
+// the remaining fields of the event; its revision may be empty.
 func (d *Decoded) addPush(pushed pushedRef, e Event) error {
 	ref, after := pushed.ref, pushed.after
 	e.Ref, e.RefType = ShortRef(ref.value)
 	switch {
 	case ref.value == "":
-		return missing(ref.path, "it is what was pushed")
+		return missing(ref.path, "it names the pushed ref")
 	case pushed.deleted || isZeroID(after.value):
 		d.ignore(IgnoredRefDeleted, "%s was deleted", quote(ref.value))
 		return nil
@@ -36,7 +36,7 @@ func (d *Decoded) addPush(pushed pushedRef, e Event) error {
 		return nil
 	}
 	if e.Revision == "" && e.RefType == RefTypeBranch {
-		e.Revision = after.value // of an annotated tag, it is the id of the tag object
+		e.Revision = after.value // for an annotated tag, after is the id of the tag object
 	}
 	d.add(e)
 	return nil

@@ -7,12 +7,12 @@ import "slices"
 
 const sourceQuay = "quay.io"
 
-// quayNotification is the part that is read of what Quay sends when a repository is pushed to:
+// quayNotification contains the used fields of the notification that Quay sends for pushes:
 // https://docs.quay.io/guides/notifications.html
 //
-// Quay can neither sign nor set a header, so nothing but ?secret= in the URL can prove it, and its callers have no
-// Kubernetes identity; a client certificate, which an own installation may be given, ends at the kube-apiserver. There is
-// no id, no digest and no time.
+// Quay can neither sign nor set headers, so only ?secret= in the URL authenticates it, and it has no Kubernetes
+// identity. A client certificate, which self-hosted Quay supports, ends at the kube-apiserver. There is no id, no
+// digest and no time.
 type quayNotification struct {
 	DockerURL   string       `json:"docker_url"`
 	Repository  string       `json:"repository"`
@@ -23,8 +23,8 @@ func fitsQuay(m message) bool {
 	return m.has("docker_url") && m.has("homepage")
 }
 
-// decodeQuay tells a test from a push by pruned_image_count, which is in Quay's sample alone; the rest of the sample looks
-// like a push of two tags: notifications/notificationevent.py in https://github.com/quay/quay.
+// decodeQuay detects a test by pruned_image_count, which only Quay's sample has; otherwise the sample looks like a push
+// of two tags: notifications/notificationevent.py in https://github.com/quay/quay.
 func decodeQuay(m message, out *Decoded) error {
 	p, err := decodeAs[quayNotification](m)
 	if err != nil {
@@ -32,13 +32,13 @@ func decodeQuay(m message, out *Decoded) error {
 	}
 	switch {
 	case !m.has("updated_tags"):
-		out.ignore(IgnoredEvent, "the notification asks for no image; send those of pushes to the repository")
+		out.ignore(IgnoredEvent, "the notification asks for no image; send repository push notifications")
 		return nil
 	case m.has("pruned_image_count") && slices.Equal(p.UpdatedTags, []string{"latest", "foo"}):
 		out.ignore(IgnoredPing, "Quay tests the webhook")
 		return nil
 	case len(p.UpdatedTags) == 0:
-		return missing("updated_tags", "they are what was pushed")
+		return missing("updated_tags", "it lists the pushed tags")
 	}
 	host, _ := splitAddress(p.DockerURL)
 	if err := require("docker_url", host, "repository", p.Repository); err != nil {

@@ -5,6 +5,6 @@
 
 package payload
 
-// raceDetector is whether the tests are built with the race detector. sync.Pool then drops some of what is put into it, so that
+// raceDetector reports whether the tests are built with the race detector. sync.Pool then drops some of its items, so
 // package regexp allocates more.
 const raceDetector = true

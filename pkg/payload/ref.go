@@ -13,12 +13,12 @@ const (
 	headsPrefix = "refs/heads/"
 	tagsPrefix  = "refs/tags/"
 
-	// maxRefBytes is what common file systems allow for one component of a loose ref.
+	// maxRefBytes is the limit of common file systems for one component of a loose ref.
 	maxRefBytes = 255
 )
 
-// ShortRef removes refs/heads/ or refs/tags/ from a ref and says which it was. Every other ref is returned unchanged,
-// with no type.
+// ShortRef removes refs/heads/ or refs/tags/ from a ref and returns its type. Any other ref is returned unchanged,
+// without a type.
 func ShortRef(ref string) (short string, t RefType) {
 	if branch, ok := strings.CutPrefix(ref, headsPrefix); ok {
 		return branch, RefTypeBranch
@@ -29,13 +29,12 @@ func ShortRef(ref string) (short string, t RefType) {
 	return ref, ""
 }
 
-// ValidateRef reports whether a short ref (see ShortRef) can name a branch, a tag or a commit. The rules are those of
-// `git check-ref-format --allow-onelevel`, https://git-scm.com/docs/git-check-ref-format, with these added: no leading
-// dash, which git refuses for branches and tags and others would read as an option; not HEAD, which is no name of its
-// own; nothing below refs/, so that a ref has one spelling; at most 255 bytes, in UTF-8; only characters that
-// Unicode counts as printable, since refs are shown in terminals.
-//
-// The error is an *Error that names the broken rule and quotes the ref.
+// ValidateRef returns an error unless a short ref (see ShortRef) can name a branch, a tag or a commit. It applies the
+// rules of `git check-ref-format --allow-onelevel`, https://git-scm.com/docs/git-check-ref-format, and these: no
+// leading dash (git refuses it for branches and tags, and other programs would read an option); not HEAD, which is not
+// a name of its own; not below refs/, so that a ref has one spelling; valid UTF-8 of at most 255 bytes; only printable
+// Unicode characters, because refs are displayed in terminals. The error is an *Error that names the violated rule and
+// quotes the ref.
 func ValidateRef(ref string) error {
 	if rule := brokenRule(ref); rule != "" {
 		return refuse(ErrorInvalidRef, "the ref %s is not valid: it %s", quote(ref), rule)
@@ -52,7 +51,7 @@ func brokenRule(ref string) string {
 	case !utf8.ValidString(ref):
 		return "is not UTF-8"
 	case ref == "@" || ref == "HEAD":
-		return "is no name of a branch or tag; name the one you mean"
+		return "is not the name of a branch or tag; name the one you mean"
 	case strings.HasPrefix(ref, "refs/"):
 		return "must be the short name of a branch or tag, not a path below refs/"
 	case strings.HasPrefix(ref, "-"):
@@ -81,17 +80,17 @@ func brokenRule(ref string) string {
 	return ""
 }
 
-// isCommitID reports whether s is the full id of a commit: SHA-1 or SHA-256 in lower-case hexadecimal, not all zeros.
+// isCommitID reports whether s is a full commit id: SHA-1 or SHA-256 in lower-case hexadecimal, not all zeros.
 func isCommitID(s string) bool {
 	return (len(s) == 40 || len(s) == 64) && strings.Trim(s, "0123456789abcdef") == "" && !isZeroID(s)
 }
 
-// isZeroID reports whether s is what git writes for an object that does not exist.
+// isZeroID reports whether s is git's id of a nonexistent object.
 func isZeroID(s string) bool {
 	return s != "" && strings.Trim(s, "0") == ""
 }
 
-// commitIDOrEmpty returns s if it is the full id of a commit, else "".
+// commitIDOrEmpty returns s if it is a full commit id, else "".
 func commitIDOrEmpty(s string) string {
 	if isCommitID(s) {
 		return s

@@ -29,7 +29,7 @@ func FuzzValidateRef(f *testing.F) {
 		if ValidateRef(headsPrefix+ref) == nil {
 			t.Fatalf("accepted two spellings of %q", ref)
 		}
-		// Whatever is valid stays so below a directory, as in a remote-tracking ref.
+		// A valid ref is also valid in a directory, as in a remote-tracking ref.
 		if len(ref) < maxRefBytes-2 && ValidateRef("o/"+ref) != nil {
 			t.Fatalf("o/%q is not valid", ref)
 		}
@@ -41,7 +41,7 @@ func FuzzValidateRef(f *testing.F) {
 	})
 }
 
-// FuzzValidateRefAgainstGit asks git itself, so it is slow.
+// FuzzValidateRefAgainstGit runs git for each ref, so it is slow.
 func FuzzValidateRefAgainstGit(f *testing.F) {
 	for _, tt := range refTests {
 		f.Add(tt.ref)
@@ -50,7 +50,8 @@ func FuzzValidateRefAgainstGit(f *testing.F) {
 		if ValidateRef(ref) != nil {
 			return
 		}
-		if err := exec.CommandContext(t.Context(), "git", "check-ref-format", "--allow-onelevel", ref).Run(); err != nil {
+		if err := exec.CommandContext(t.Context(), "git", "check-ref-format", "--allow-onelevel",
+			ref).Run(); err != nil {
 			t.Fatalf("accepted %q, which git refuses", ref)
 		}
 	})

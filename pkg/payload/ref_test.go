@@ -10,11 +10,11 @@ import (
 	"testing"
 )
 
-// refTests says what ValidateRef must think of a ref, and what git does where it is more lenient.
+// refTests defines whether ValidateRef accepts a ref, and whether git accepts it where git is more lenient.
 var refTests = []struct {
 	ref     string
 	valid   bool
-	gitSays bool // only read if valid is false
+	gitSays bool // used only if valid is false
 }{
 	{"main", true, true},
 	{"v2.0.0", true, true},
@@ -117,16 +117,16 @@ func TestValidateRefFollowsGitsRules(t *testing.T) {
 }
 
 func TestValidateRefRefusesNUL(t *testing.T) {
-	if ValidateRef("a\x00b") == nil { // no argument of git can hold it
+	if ValidateRef("a\x00b") == nil { // an argument of git cannot contain NUL
 		t.Error("a NUL was accepted")
 	}
 }
 
-// Git itself must agree with the table, so that neither the table nor ValidateRef can drift from it.
+// Git must agree with the table, so that neither the table nor ValidateRef diverges from git.
 func TestValidateRefIsNeverMoreLenientThanGit(t *testing.T) {
 	for _, tt := range refTests {
 		want := tt.valid || tt.gitSays
-		// The ref is not put first, where a dash would make it an option.
+		// The ref is not the first argument, because a leading dash would make it an option.
 		if got := gitAccepts(t, "--allow-onelevel", "refs/heads/"+tt.ref); tt.ref != "@" && tt.ref != "" && got != want {
 			t.Errorf("git check-ref-format refs/heads/%q: %t, want %t", tt.ref, got, want)
 		}
@@ -147,7 +147,7 @@ func gitAccepts(t *testing.T, args ...string) bool {
 	err := exec.CommandContext(t.Context(), "git", append([]string{"check-ref-format"}, args...)...).Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
-		t.Fatalf("could not run git, which this project needs: %v", err)
+		t.Fatalf("could not run git, which the tests require: %v", err)
 	}
 	return err == nil
 }

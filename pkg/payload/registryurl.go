@@ -5,36 +5,35 @@ package payload
 
 import "strings"
 
-// registry is the registry that a sender tells of.
+// registry identifies the registry of a payload.
 type registry struct {
-	// source is the type of sender.
 	source string
-	// repository is how the payload names the part of the registry that may have an address of its own, or "".
+	// repository is the payload's name for a part of the registry that may have its own address, or "".
 	repository string
-	// host is what the payload says of the address, or "".
+	// host is the host of the registry in the payload, or "".
 	host string
 }
 
-// address returns the host and the path below which clusters pull the registry's images, for senders that tell it not at
-// all, or not reliably: what the operator wrote into the webhook's URL wins over what is kept apart from the request, and
-// that over what the payload says. given is whether the operator gave it at all.
+// address returns the host and path prefix from which clusters pull the registry's images, for senders that do not
+// reliably report it. The webhook's URL takes precedence over the configured address, and that over the payload. given
+// reports whether the operator gave the address.
 //
-// A signature covers the body alone. Beside one, the URL could be anybody's, so what it says is refused unless the address
-// is known without it.
+// A signature covers only the body. If only a signature authenticates the sender, the URL is untrusted: a registry_url
+// is then refused unless an address is configured.
 func (m message) address(r registry) (host, path string, given bool, err error) {
-	kept := keptAddress(m.registryURLs, r)
+	configured := configuredAddress(m.registryURLs, r)
 	switch {
-	case m.registryURL == "" && kept == "":
+	case m.registryURL == "" && configured == "":
 		return r.host, "", false, nil
 	case m.registryURL != "" && !m.signed:
 		host, path = splitAddress(m.registryURL)
-		if !m.checked.isRegistryAddress(host, path) {
+		if !m.addressCache.isRegistryAddress(host, path) {
 			return "", "", false, errRegistryURL()
 		}
-	case kept != "":
-		host, path = splitAddress(kept)
-		if !m.checked.isRegistryAddress(host, path) {
-			return "", "", false, errKeptAddress(r.source)
+	case configured != "":
+		host, path = splitAddress(configured)
+		if !m.addressCache.isRegistryAddress(host, path) {
+			return "", "", false, errConfiguredAddress(r.source)
 		}
 	default:
 		return "", "", false, errRegistryURLNotSigned(r.source)
@@ -42,8 +41,8 @@ func (m message) address(r registry) (host, path string, given bool, err error) 
 	return host, path, true, nil
 }
 
-// pulledFrom returns the host and the repository under which clusters pull an image.
-func (m message) pulledFrom(r registry, repository string) (pullHost, pullRepository string, err error) {
+// pullReference returns the host and repository from which clusters pull an image.
+func (m message) pullReference(r registry, repository string) (pullHost, pullRepository string, err error) {
 	host, path, _, err := m.address(r)
 	if path != "" {
 		repository = path + "/" + repository
@@ -51,64 +50,66 @@ func (m message) pulledFrom(r registry, repository string) (pullHost, pullReposi
 	return host, repository, err
 }
 
-// keptAddress returns the address that is kept for the repository, or else for the whole registry, or "".
-func keptAddress(registryURLs func(string) string, r registry) (address string) {
+// configuredAddress returns the configured address of the repository, otherwise of the whole registry, or "".
+func configuredAddress(registryURLs func(string) string, r registry) (address string) {
 	if registryURLs == nil {
 		return ""
 	}
 	for line := range strings.Lines(registryURLs(r.source)) {
-		name, ofRepository, isNamed := strings.Cut(strings.TrimSpace(line), "=")
+		name, repositoryAddress, isNamed := strings.Cut(strings.TrimSpace(line), "=")
 		switch {
 		case !isNamed:
 			if address == "" {
 				address = name
 			}
 		case r.repository != "" && strings.TrimSpace(name) == r.repository:
-			return strings.TrimSpace(ofRepository)
+			return strings.TrimSpace(repositoryAddress)
 		}
 	}
 	return address
 }
 
-// checkedAddress remembers whether images can be below the address that was asked about last: a body may name hundreds of
-// images, all of them below the same.
-type checkedAddress struct {
+// addressCache caches the last result of isRegistryAddress: a body may name hundreds of images at the same address.
+type addressCache struct {
 	host, path string
 	known, ok  bool
 }
 
-// isRegistryAddress is the function of that name. The receiver may be nil.
-func (c *checkedAddress) isRegistryAddress(host, path string) bool {
+// isRegistryAddress is a cached isRegistryAddress. The receiver may be nil.
+func (c *addressCache) isRegistryAddress(host, path string) bool {
 	if c == nil {
 		return isRegistryAddress(host, path)
 	}
 	if !c.known || c.host != host || c.path != path {
-		*c = checkedAddress{host, path, true, isRegistryAddress(host, path)}
+		*c = addressCache{host, path, true, isRegistryAddress(host, path)}
 	}
 	return c.ok
 }
 
-// isRegistryAddress reports whether images can be below the address.
 func isRegistryAddress(host, path string) bool {
 	normal, err := normalizeHost(strings.ToLower(host))
 	return err == nil && (path == "" || isRepository(normal, path))
 }
 
-// errRegistryURL does not repeat what was given: whoever separates a secret from it by another "?" has put that into it.
+// errRegistryURL does not repeat the value: it contains the secret if the sender wrote "?" instead of "&" before it.
 func errRegistryURL() error {
-	return refuse(ErrorInvalidImage, "registry_url in the URL is not valid: it must be a host name with a dot or a port, or localhost, "+
-		"and may have a path in lower case, as in &registry_url=registry.example.com/team; what follows begins with &, as in &secret=, not with ?")
+	return refuse(ErrorInvalidImage,
+		"registry_url in the URL is not valid: it must be a host name with a dot or a port, or localhost, "+
+			"and may have a path in lower case, as in &registry_url=registry.example.com/team; "+
+			"the next parameter begins with &, as in &secret=, not with ?")
 }
 
-func registryKey(source string) string { return "webhook." + source + "-registry-url" }
+func registryURLKey(source string) string { return "webhook." + source + "-registry-url" }
 
-// errKeptAddress does not repeat what is kept beside secrets.
-func errKeptAddress(source string) error {
-	return refuse(ErrorInvalidImage, "the address under %s, beside the webhook secrets, is not valid: "+
-		"it must be a host name with a dot or a port, or localhost, and may have a path in lower case", registryKey(source))
+// errConfiguredAddress does not repeat the value, because it is stored with secrets.
+func errConfiguredAddress(source string) error {
+	return refuse(ErrorInvalidImage, "the address under %s, next to the webhook secrets, is not valid: "+
+		"it must be a host name with a dot or a port, or localhost, and may have a path in lower case",
+		registryURLKey(source))
 }
 
 func errRegistryURLNotSigned(source string) error {
-	return refuse(ErrorInvalidField, "registry_url in the URL does not count, since the signature does not cover it: "+
-		"give the address under the key %s, beside the webhook secret", registryKey(source))
+	return refuse(ErrorInvalidField,
+		"registry_url in the URL is not accepted, because the signature does not cover it: "+
+			"give the address under the key %s, next to the webhook secret", registryURLKey(source))
 }

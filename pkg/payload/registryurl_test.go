@@ -8,40 +8,41 @@ import (
 	"testing"
 )
 
-// registryURLPayloads are golden payloads of the senders for which registry_url is heeded.
+// registryURLPayloads are golden payloads of the senders that use registry_url.
 var registryURLPayloads = []string{
 	"aliyun-acr/full", "distribution/registry-url", "jfrog/pushed-full", "nexus/created-full", "zot/updated-full",
 }
 
-// A secret that was separated by another "?" is a part of registry_url.
+// A secret after another "?" becomes part of registry_url.
 func TestARegistryURLThatIsNoneIsRefusedAndNotRepeated(t *testing.T) {
 	for name, registryURL := range map[string]string{
-		"a query":                  "registry.example.com?secret=hunter2",
-		"a query after a path":     "registry.example.com/team?secret=hunter2",
-		"a query after a slash":    "https://registry.example.com/?secret=hunter2",
-		"an encoded query":         "registry.example.com%3Fsecret=hunter2",
-		"another parameter":        "registry.example.com&secret=hunter2",
-		"another, after a path":    "registry.example.com/team&secret=hunter2",
-		"a fragment":               "registry.example.com#hunter2",
-		"a user and password":      "https://robot:hunter2@registry.example.com",
-		"a semicolon":              "registry.example.com;secret=hunter2",
-		"a name without a dot":     "hunter2",
-		"a path alone":             "/hunter2",
-		"a path in upper case":     "registry.example.com/Hunter2",
-		"a tag":                    "registry.example.com/hunter2:1",
-		"a port that is no number": "registry.example.com:hunter2",
-		"a control character":      "registry.example.com\nhunter2",
-		"a space":                  "registry.example.com hunter2",
-		"a second scheme":          "https://https://hunter2",
+		"a query":                     "registry.example.com?secret=hunter2",
+		"a query after a path":        "registry.example.com/team?secret=hunter2",
+		"a query after a slash":       "https://registry.example.com/?secret=hunter2",
+		"an encoded query":            "registry.example.com%3Fsecret=hunter2",
+		"another parameter":           "registry.example.com&secret=hunter2",
+		"another, after a path":       "registry.example.com/team&secret=hunter2",
+		"a fragment":                  "registry.example.com#hunter2",
+		"a user and password":         "https://robot:hunter2@registry.example.com",
+		"a semicolon":                 "registry.example.com;secret=hunter2",
+		"a name without a dot":        "hunter2",
+		"a path alone":                "/hunter2",
+		"a path in upper case":        "registry.example.com/Hunter2",
+		"a tag":                       "registry.example.com/hunter2:1",
+		"a port that is not a number": "registry.example.com:hunter2",
+		"a control character":         "registry.example.com\nhunter2",
+		"a space":                     "registry.example.com hunter2",
+		"a second scheme":             "https://https://hunter2",
 	} {
 		for _, payload := range registryURLPayloads {
 			in := goldenInput(t, payload)
 			in.RegistryURL = registryURL
 			_, err := Decode(in)
-			if reason := errorReason(t, err); reason != ErrorInvalidImage || !strings.HasPrefix(err.Error(), "registry_url in the URL is not valid: ") {
+			if reason := errorReason(t, err); reason != ErrorInvalidImage ||
+				!strings.HasPrefix(err.Error(), "registry_url in the URL is not valid: ") {
 				t.Errorf("%s, %s: refused for %q: %v", name, payload, reason, err)
 			} else if strings.Contains(strings.ToLower(err.Error()), "hunter2") {
-				t.Errorf("%s, %s: it is repeated: %v", name, payload, err)
+				t.Errorf("%s, %s: the error repeats registry_url: %v", name, payload, err)
 			}
 		}
 	}

@@ -9,24 +9,26 @@ import (
 	"unicode"
 )
 
-// maxRepositoryBytes is far beyond what any host accepts, and small enough to store and to show.
+// maxRepositoryBytes is more than any host accepts, and small enough to store and display.
 const maxRepositoryBytes = 2048
 
-// cleanRepository returns the URL of a repository without the credentials it may carry: events are stored and shown,
-// and people do write https://user:token@host/repository, or put a token into the query. A user name stays where it is part of the address and no
-// secret, as in ssh://git@host/repository. What is not a URL (git@host:repository) loses no more than a password.
+// cleanRepository returns the URL of a repository without credentials, because events are stored and displayed, and
+// some URLs are https://user:token@host/repository or have a token in the query. A user name remains if it is part of
+// the address and not a secret, as in ssh://git@host/repository. A text that is not a URL (git@host:repository) only
+// loses its password.
 func cleanRepository(repository string) (string, error) {
 	unprintable := func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }
 	if len(repository) > maxRepositoryBytes || strings.ContainsFunc(repository, unprintable) {
 		return "", refuse(ErrorInvalidField,
-			"the URL of the repository must be at most %d bytes without spaces and control characters", maxRepositoryBytes)
+			"the URL of the repository must be at most %d bytes without spaces and control characters",
+			maxRepositoryBytes)
 	}
 	if !strings.Contains(repository, "://") {
 		return withoutPassword(repository), nil
 	}
 	u, err := url.Parse(repository)
 	if err != nil || u.Opaque != "" {
-		// The cause would repeat the URL, and with it a password.
+		// The cause would repeat the URL and any password in it.
 		return "", refuse(ErrorInvalidField, "the URL of the repository cannot be parsed")
 	}
 	if u.User == nil && u.RawQuery == "" && u.Fragment == "" {
@@ -44,7 +46,7 @@ func cleanRepository(repository string) (string, error) {
 	return u.String(), nil
 }
 
-// withoutPassword cuts the password out of user:password@host:repository.
+// withoutPassword removes the password from user:password@host:repository.
 func withoutPassword(address string) string {
 	user, rest, found := strings.Cut(address, "@")
 	if !found {

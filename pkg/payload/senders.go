@@ -9,23 +9,22 @@ import (
 	"strings"
 )
 
-// sender is one kind of system that delivers webhooks.
+// sender is a type of system that sends webhooks.
 type sender struct {
-	// name is the sender type.
 	name string
-	// expects says in a few words what a body of this sender has, for errors.
+	// expects briefly describes the body of this sender, for errors.
 	expects string
-	// sentBy reports whether event headers name this sender; nil if it has none.
+	// sentBy reports whether the event headers name this sender; nil if the sender has no such headers.
 	sentBy func(http.Header) bool
-	// fits reports whether a message without event headers has the shape that this sender's have. It must say no to
-	// what decode would misread.
+	// fits reports whether a message without event headers has the shape of this sender's messages. It must be false
+	// for messages that decode would misread.
 	fits func(message) bool
-	// decode adds the events of a message, and what it ignores, to the result. Decode checks and completes them.
+	// decode adds the events and ignored items of a message to the result. Decode validates and completes them.
 	decode func(message, *Decoded) error
 }
 
-// senders is the table of sender types. It is never written. Detection takes the first that fits, by header and by shape,
-// so a sender that also sends another's headers or shape stands before it.
+// senders is the table of sender types. It is read-only. Detection by header and by shape uses the first match, so a
+// sender that also sends another sender's headers or shape comes first.
 var senders = []sender{
 	{"gitea", "sender.username, and release.tag_name or ref", withHeader(giteaHeaders...), fitsGitea, decodeGitea},
 	{"gitlab", "object_kind, or event_name and project_id", withHeader("X-Gitlab-Event"), fitsGitLab, decodeGitLab},
@@ -51,9 +50,9 @@ var senders = []sender{
 	{SourceGeneric, "ref, and no field of a git host's event", nil, fitsGeneric, decodeGeneric},
 }
 
-// decidingHeaders are the headers that tell who sent a body, what it is, or whether it came before. Those that proxies
-// add to any request, such as X-Request-Id, are not among them.
-var decidingHeaders = []string{
+// identifyingHeaders identify the sender, the content or the delivery. Headers that proxies add to any request, such as
+// X-Request-Id, are not included.
+var identifyingHeaders = []string{
 	"X-GitHub-Event", "X-GitHub-Event-Type", "X-GitHub-Delivery",
 	"X-Gitea-Event", "X-Gitea-Event-Type", "X-Gitea-Delivery",
 	"X-Forgejo-Event", "X-Forgejo-Event-Type", "X-Forgejo-Delivery",
@@ -65,14 +64,14 @@ var decidingHeaders = []string{
 	"Content-Type",
 }
 
-// withHeader recognizes a sender by headers of which each of its deliveries has one.
+// withHeader matches senders whose deliveries always have one of the headers.
 func withHeader(names ...string) func(http.Header) bool {
 	return func(h http.Header) bool {
 		return slices.ContainsFunc(names, func(name string) bool { return h.Get(name) != "" })
 	}
 }
 
-// Sources returns the known sender types, sorted.
+// Sources returns all sender types, sorted.
 func Sources() []string {
 	var names []string
 	for _, s := range senders {
@@ -82,8 +81,8 @@ func Sources() []string {
 	return names
 }
 
-// SourceFromHeader returns the sender type that the event headers name, or "" if they name none. Decode decides by the
-// same function, so a secret chosen by it is the secret of the sender whose rules then apply.
+// SourceFromHeader returns the sender type that the event headers name, or "". Decode uses it too, so a secret selected
+// by it belongs to the sender whose rules are then applied.
 func SourceFromHeader(h http.Header) string {
 	for _, s := range senders {
 		if s.sentBy != nil && s.sentBy(h) {
@@ -93,7 +92,6 @@ func SourceFromHeader(h http.Header) string {
 	return ""
 }
 
-// senderByName returns the sender of that type, and whether there is one.
 func senderByName(name string) (sender, bool) {
 	for _, s := range senders {
 		if s.name == name {
@@ -111,6 +109,36 @@ func senderByShape(m message) (sender, error) {
 		}
 	}
 	return sender{}, refuse(ErrorUnrecognized,
-		`no known sender sends such a body: give the source, one of %s, to be told what it lacks; to ask for a ref yourself, send {"ref": "main"}`,
+		"the body matches no known sender: give the source, one of %s, for a more precise error; "+
+			`to ask for a ref yourself, send {"ref": "main"}`,
 		strings.Join(Sources(), ", "))
+}
+
+// Kinds of requests.
+const (
+	RequestsGitRefs = "GitRefs"
+	RequestsImages  = "Images"
+)
+
+// Requests returns what a sender type requests: RequestsGitRefs or RequestsImages.
+func Requests(source string) string {
+	git := []string{
+		"github", "gitlab", "gitea", "bitbucket", "bitbucket-server", "azure-devops", "argocd", "kargo", SourceGeneric,
+	}
+	if slices.Contains(git, source) {
+		return RequestsGitRefs
+	}
+	return RequestsImages
+}
+
+// maxSourceBytes is slightly more than the length of the longest sender type.
+const maxSourceBytes = 20
+
+// LooksLikeSource reports whether a text has the form of a sender type. Do not display other text of an unauthenticated
+// caller: it may be a secret, or a type followed by a secret after a second "?" or an encoded "&".
+func LooksLikeSource(text string) bool {
+	other := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '.' && r != '-'
+	}
+	return text != "" && len(text) <= maxSourceBytes && !strings.ContainsFunc(text, other)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Each decoder has a target of its own, so that none lives on the time that another gets.
+// Each decoder has its own target, so that every decoder gets its share of the fuzzing time.
 
 func FuzzACR(f *testing.F)             { fuzzDecoder(f, "acr") }
 func FuzzAliyunACR(f *testing.F)       { fuzzDecoder(f, "aliyun-acr") }

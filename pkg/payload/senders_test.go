@@ -4,8 +4,10 @@
 package payload
 
 import (
+	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -20,7 +22,7 @@ func TestSourcesAreSortedAndUnique(t *testing.T) {
 		t.Errorf("sources (-want +got):\n%s", diff)
 	}
 	if unique := slices.Compact(Sources()); len(unique) != len(Sources()) {
-		t.Errorf("a source is in the table twice: %v", Sources())
+		t.Errorf("duplicate source in the table: %v", Sources())
 	}
 }
 
@@ -39,11 +41,13 @@ func TestSourceFromHeaderIsTheSourceOfDecode(t *testing.T) {
 		{"package", gitHubHeader("package"), "ghcr.io"},
 		{"registry package", gitHubHeader("registry_package"), "ghcr.io"},
 		{"nexus", http.Header{"X-Nexus-Webhook-Id": {"rm:repository:asset"}}, "nexus"},
-		{"distribution", http.Header{"Content-Type": {"application/vnd.docker.distribution.events.v2+json; charset=utf-8"}}, "distribution"},
+		{"distribution",
+			http.Header{"Content-Type": {"application/vnd.docker.distribution.events.v2+json; charset=utf-8"}}, "distribution"},
 		{"CloudEvent of zot", http.Header{"Ce-Type": {"zotregistry.image.updated"}}, "zot"},
 		{"CloudEvent of Harbor", http.Header{"Ce-Type": {"harbor.artifact.pushed"}}, "harbor"},
 		{"CloudEvent of anyone", http.Header{"Ce-Type": {"com.example.image.pushed"}}, "cloudevents"},
-		{"CloudEvent in structured mode, whose type is in the body", http.Header{"Content-Type": {"application/cloudevents+json"}}, ""},
+		{"CloudEvent in structured mode, whose type is in the body",
+			http.Header{"Content-Type": {"application/cloudevents+json"}}, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -56,8 +60,99 @@ func TestSourceFromHeaderIsTheSourceOfDecode(t *testing.T) {
 				want = "kargo"
 			}
 			if decoded.Source != want {
-				t.Errorf("Decode took it for %q, want %q", decoded.Source, want)
+				t.Errorf("Decode returned the source %q, want %q", decoded.Source, want)
 			}
 		})
+	}
+}
+
+// Requests must match the events of the golden payloads.
+func TestRequestsSaysWhatTheGoldenPayloadsAskFor(t *testing.T) {
+	for _, c := range goldenCases(t) {
+		decoded, err := Decode(c.in)
+		if err != nil {
+			continue
+		}
+		for _, e := range decoded.Events {
+			if image := Requests(decoded.Source) == RequestsImages; image != (e.Image != nil) {
+				t.Errorf("%s: Requests(%q) = %s, but the event is %+v",
+					c.name, decoded.Source, Requests(decoded.Source), e)
+			}
+		}
+	}
+}
+
+func TestTheDefaultBranchIsMarkedWhereThePayloadTells(t *testing.T) {
+	const push = `"after":"1111111111111111111111111111111111111111"`
+	for name, test := range map[string]struct {
+		event string // of GitHub
+		body  string
+		want  bool
+	}{
+		"GitHub": {"push", `{"ref":"refs/heads/main",` + push + `,"repository":{"default_branch":"main"}}`,
+			true},
+		"another branch": {"push", `{"ref":"refs/heads/dev",` + push + `,"repository":{"default_branch":"main"}}`,
+			false},
+		"a tag of that name": {"push", `{"ref":"refs/tags/main",` + push + `,"repository":{"default_branch":"main"}}`,
+			false},
+		"no default branch": {"push", `{"ref":"refs/heads/main",` + push + `}`, false},
+		"not a string": {"push", `{"ref":"refs/heads/main",` + push +
+			`,"repository":{"default_branch":["main"]}}`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			decoded, err := Decode(Input{Header: http.Header{"X-Github-Event": {test.event}}, Body: []byte(test.body)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(decoded.Events) != 1 || decoded.Events[0].DefaultBranch != test.want {
+				t.Errorf("got %+v, want one event with DefaultBranch = %t", decoded.Events, test.want)
+			}
+		})
+	}
+}
+
+func TestAnImageMayBeRequestedWithoutAPayload(t *testing.T) {
+	got, err := RequestImage("nginx", "1.2.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Decoded{Source: "generic", Events: []Event{{
+		Source: "generic", Type: "request", Ref: "1.2.3", RefType: RefTypeImage,
+		Image: &Image{Host: "docker.io", Repository: "library/nginx", Tag: "1.2.3"},
+	}}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("decoded (-want +got):\n%s", diff)
+	}
+	for name, request := range map[string]struct{ image, tag string }{
+		"no name":                    {"", "1"},
+		"no tag":                     {"nginx", ""},
+		"a tag already":              {"nginx:1", "1"},
+		"a port for a tag":           {"localhost", "5000/shop"},
+		"a port and a path":          {"localhost", "5000/shop:1"},
+		"a digest":                   {"nginx", "1@sha256:" + strings.Repeat("a", 64)},
+		"a name in upper case":       {"quay.io/Acme", "1"},
+		"a tag that could be a flag": {"nginx", "-rf"},
+	} {
+		var refused *Error
+		if got, err := RequestImage(request.image, request.tag); !errors.As(err, &refused) ||
+			refused.Reason != ErrorInvalidImage {
+			t.Errorf("%s: got %+v and %v, want %s", name, got, err, ErrorInvalidImage)
+		}
+	}
+}
+
+func TestASourceIsToldFromWhatMayHoldASecret(t *testing.T) {
+	for _, source := range append(Sources(), "nobody", "gcr.io", strings.Repeat("x", 20)) {
+		if !LooksLikeSource(source) {
+			t.Errorf("LooksLikeSource(%q) = false", source)
+		}
+	}
+	for _, text := range []string{
+		"", "Harbor", "docker.io?secret=x", "docker.io&secret=x", "docker.io;x", "docker.io x", "docker.io/x", "a%26b", "a_b", "a\x00", "é",
+		strings.Repeat("x", 21),
+	} {
+		if LooksLikeSource(text) {
+			t.Errorf("LooksLikeSource(%q) = true", text)
+		}
 	}
 }

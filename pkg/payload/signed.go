@@ -5,31 +5,31 @@ package payload
 
 import "reflect"
 
-// DecodeSigned is Decode where nothing but a signature of the body proves the sender. The headers and the URL could then
-// be anybody's: who has once seen a signed body could send it as another event, or as that of another sender, whose rules
-// read it differently or order it differently. So what is asked for must follow from the body alone. Headers may still say
-// why nothing is asked for, and tell repeats. Its error is always an *Error.
+// DecodeSigned is like Decode, for deliveries that only a signature of the body authenticates. Headers and URL are then
+// untrusted: a client that has seen a signed body could replay it as another event or as another sender's, with other
+// rules or another order. Therefore the request must follow from the body alone. Headers may only identify repeats or
+// explain why nothing is requested. Its error is always an *Error.
 func DecodeSigned(in Input) (Decoded, error) {
 	in.Signed = true
 	out, err := Decode(in)
 	if err != nil || len(out.Events) == 0 {
 		return out, err
 	}
-	alone, err := Decode(Input{Body: in.Body, RegistryURLs: in.RegistryURLs, Signed: true})
-	if err != nil || !reflect.DeepEqual(whatIsAsked(out), whatIsAsked(alone)) {
+	bodyOnly, err := Decode(Input{Body: in.Body, RegistryURLs: in.RegistryURLs, Signed: true})
+	if err != nil || !reflect.DeepEqual(withoutDeliveryIDs(out), withoutDeliveryIDs(bodyOnly)) {
 		return Decoded{Source: out.Source}, refuse(ErrorSourceConflict,
-			"the headers or the path say of the body what it does not say itself, and the signature covers the body alone: "+
-				"send what %s sends, as it is", out.Source)
+			"the headers or the path contradict the body, and the signature covers only the body: "+
+				"send what %s sends, unchanged", out.Source)
 	}
-	if out.Source == SourceGeneric && isOfGitHost(in) {
+	if out.Source == SourceGeneric && isGitHostEvent(in) {
 		return Decoded{Source: out.Source}, refuse(ErrorSourceConflict,
 			"the signed body is an event of a git host, not a request for a ref: send the host's own headers with it")
 	}
 	return out, nil
 }
 
-// whatIsAsked returns the events without the ids of deliveries, which only tell repeats.
-func whatIsAsked(d Decoded) []Event {
+// withoutDeliveryIDs returns the events without delivery ids, which only identify repeats.
+func withoutDeliveryIDs(d Decoded) []Event {
 	events := make([]Event, len(d.Events))
 	for i, e := range d.Events {
 		e.DeliveryID = ""
@@ -38,9 +38,9 @@ func whatIsAsked(d Decoded) []Event {
 	return events
 }
 
-// isOfGitHost reports whether a body that has no event's shape was made by GitHub or one of its kind all the same. Each of
-// their events names who caused it, and some name a ref that nobody asks to deploy, such as that of a workflow run.
-func isOfGitHost(in Input) bool {
+// isGitHostEvent reports whether a body without an event's shape is an event of GitHub or a compatible host. All their
+// events name the sender, and some name a ref that must not be deployed, such as the ref of a workflow run.
+func isGitHostEvent(in Input) bool {
 	m, err := readMessage(Input{Body: in.Body})
 	return err == nil && (m.has("sender", "login") || m.has("sender", "username"))
 }

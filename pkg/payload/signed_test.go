@@ -11,21 +11,23 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// signing are the types of sender that sign the body.
-var signing = []string{"bitbucket", "bitbucket-server", "generic", "ghcr.io", "gitea", "github", "gitlab", "jfrog", "nexus"}
+// signingSources are the sender types that sign the body.
+var signingSources = []string{"bitbucket", "bitbucket-server", "generic", "ghcr.io", "gitea", "github", "gitlab",
+	"jfrog", "nexus"}
 
-// disguises are what may be said of a signed body where no signature reaches.
-func disguises() []Input {
+// unsignedInputs returns variations of the unsigned parts of a delivery.
+func unsignedInputs() []Input {
 	headers := []http.Header{nil, {"Ce-Type": {"org.example.image.push"}, "Ce-Specversion": {"1.0"}, "Ce-Id": {"1"},
 		"Ce-Source": {"https://quay.io"}, "Ce-Subject": {"a/b:1"}}}
 	for name, values := range map[string][]string{
-		"X-GitHub-Event":       {"push", "release", "package", "registry_package", "create", "ping"},
-		"X-GitHub-Event-Type":  {"push", "release"},
-		"X-Gitea-Event":        {"push", "release", "create"},
-		"X-Gitlab-Event":       {"Push Hook", "Tag Push Hook", "Release Hook", "System Hook"},
-		"X-Event-Key":          {"repo:push", "repo:refs_changed"},
-		"X-Nexus-Webhook-Id":   {"rm:repository:component", "rm:repository:asset"},
-		"Content-Type":         {"application/json", "application/x-www-form-urlencoded", "application/cloudevents+json"},
+		"X-GitHub-Event":      {"push", "release", "package", "registry_package", "create", "ping"},
+		"X-GitHub-Event-Type": {"push", "release"},
+		"X-Gitea-Event":       {"push", "release", "create"},
+		"X-Gitlab-Event":      {"Push Hook", "Tag Push Hook", "Release Hook", "System Hook"},
+		"X-Event-Key":         {"repo:push", "repo:refs_changed"},
+		"X-Nexus-Webhook-Id":  {"rm:repository:component", "rm:repository:asset"},
+		"Content-Type": {"application/json", "application/x-www-form-urlencoded",
+			"application/cloudevents+json"},
 		"Ce-Type":              {"zotregistry.image.updated", "harbor.artifact.pushed"},
 		"X-Request-Uuid":       {"1"},
 		"X-GitHub-Delivery":    {"replayed"},
@@ -50,9 +52,9 @@ func disguises() []Input {
 	return all
 }
 
-// Who has seen one signed body has one request, and not one for each header that goes with it.
+// A client that has seen one signed body can make one request, and not another one for each header.
 func TestASignedBodyAsksForOneThingWhateverIsSaidOfIt(t *testing.T) {
-	all := disguises()
+	all := unsignedInputs()
 	for _, c := range goldenCases(t) {
 		var asked []Event
 		var first Input
@@ -62,20 +64,21 @@ func TestASignedBodyAsksForOneThingWhateverIsSaidOfIt(t *testing.T) {
 			if err != nil || len(got.Events) == 0 {
 				continue
 			}
-			events := whatIsAsked(got)
+			events := withoutDeliveryIDs(got)
 			if asked == nil {
 				asked, first = events, d
 			}
 			if diff := cmp.Diff(asked, events); diff != "" {
-				t.Errorf("%s, with %v as %q, and with %v as %q (-first +second):\n%s", c.name, first.Header, first.Source, d.Header, d.Source, diff)
+				t.Errorf("%s: %v as %q and %v as %q differ (-first +second):\n%s",
+					c.name, first.Header, first.Source, d.Header, d.Source, diff)
 			}
 		}
 	}
 }
 
-// What senders that sign send is understood as if it were not signed, but for these.
+// Deliveries of signing senders are decoded as if they were not signed, with these exceptions.
 func TestWhatSignersSendIsUnderstood(t *testing.T) {
-	// Only a header says what these are. The senders themselves say it in the body too, unless a template leaves it out.
+	// Only a header identifies the event. The senders themselves also name it in the body, unless a template omits it.
 	needMore := map[string]bool{
 		"bitbucket-server/push-minimal":   true,
 		"gitea/push-minimal":              true,
@@ -85,7 +88,7 @@ func TestWhatSignersSendIsUnderstood(t *testing.T) {
 	}
 	for _, c := range goldenCases(t) {
 		plain, err := Decode(c.in)
-		if err != nil || !slices.Contains(signing, plain.Source) || c.in.RegistryURL != "" {
+		if err != nil || !slices.Contains(signingSources, plain.Source) || c.in.RegistryURL != "" {
 			continue
 		}
 		signed, err := DecodeSigned(c.in)
@@ -103,8 +106,10 @@ func TestWhatSignersSendIsUnderstood(t *testing.T) {
 
 func TestASignedBodyIsNoOtherEventAndNoOtherSenders(t *testing.T) {
 	const (
-		test     = `{"ref":"refs/heads/main","before":"` + commitA + `","after":"` + commitA + `","sender":{"username":"m"}}`
-		timed    = `{"ref":"refs/heads/main","after":"` + commitA + `","repository":{"pushed_at":1772616645},"sender":{"login":"m"}}`
+		test = `{"ref":"refs/heads/main","before":"` + commitA + `","after":"` + commitA +
+			`","sender":{"username":"m"}}`
+		timed = `{"ref":"refs/heads/main","after":"` + commitA +
+			`","repository":{"pushed_at":1772616645},"sender":{"login":"m"}}`
 		dispatch = `{"ref":"refs/heads/old","inputs":{},"workflow":"ci.yaml","sender":{"login":"m"}}`
 		alert    = `{"action":"fixed","ref":"refs/heads/old","commit_oid":"` + commitA + `","sender":{"login":"m"}}`
 		deleted  = `{"ref":"old","ref_type":"branch","pusher_type":"user","sender":{"login":"m"}}`
@@ -116,20 +121,30 @@ func TestASignedBodyIsNoOtherEventAndNoOtherSenders(t *testing.T) {
 		refs    []string
 		refused string
 	}{
-		"Gitea's test as Gitea":                    {Input{Header: http.Header{"X-Gitea-Event": {"push"}}, Body: []byte(test)}, nil, ""},
-		"Gitea's test as a push to GitHub":         {Input{Header: gitHubHeader("push"), Body: []byte(test)}, nil, ErrorSourceConflict},
-		"a push to GitHub":                         {Input{Header: gitHubHeader("push"), Body: []byte(timed)}, []string{"main"}, ""},
-		"a push to GitHub, of which none has told": {Input{Body: []byte(timed)}, []string{"main"}, ""},
-		"a push to GitHub as one without a time":   {Input{Header: http.Header{"X-Gitea-Event": {"push"}}, Body: []byte(timed)}, nil, ErrorSourceConflict},
-		"GitHub's workflow run as GitHub":          {Input{Header: gitHubHeader("workflow_dispatch"), Body: []byte(dispatch)}, nil, ""},
-		"GitHub's workflow run as a request":       {Input{Body: []byte(dispatch)}, nil, ErrorSourceConflict},
-		"the same by the path of requests":         {Input{Source: "generic", Body: []byte(dispatch)}, nil, ErrorSourceConflict},
-		"GitHub's alert as a request":              {Input{Body: []byte(alert)}, nil, ErrorSourceConflict},
-		"a deleted branch as a request":            {Input{Source: "generic", Body: []byte(deleted)}, nil, ErrorSourceConflict},
-		"a template without a kind":                {Input{Header: http.Header{"X-Gitlab-Event": {"Push Hook"}}, Body: []byte(template)}, nil, ErrorSourceConflict},
-		"a request":                                {Input{Body: []byte(`{"ref":"v1","sender":"ci"}`)}, []string{"v1"}, ""},
-		"an image at its own registry":             {Input{Body: []byte(artifact)}, []string{"1"}, ""},
-		"an image at another registry":             {Input{Body: []byte(artifact), RegistryURL: "r.example.com"}, nil, ErrorInvalidField},
+		"Gitea's test as Gitea": {Input{Header: http.Header{"X-Gitea-Event": {"push"}},
+			Body: []byte(test)}, nil, ""},
+		"Gitea's test as a push to GitHub": {Input{Header: gitHubHeader("push"), Body: []byte(test)}, nil,
+			ErrorSourceConflict},
+		"a push to GitHub": {Input{Header: gitHubHeader("push"), Body: []byte(timed)},
+			[]string{"main"}, ""},
+		"a push to GitHub without headers": {Input{Body: []byte(timed)}, []string{"main"}, ""},
+		"a push to GitHub as one without a time": {Input{Header: http.Header{"X-Gitea-Event": {"push"}},
+			Body: []byte(timed)}, nil, ErrorSourceConflict},
+		"GitHub's workflow run as GitHub": {Input{Header: gitHubHeader("workflow_dispatch"),
+			Body: []byte(dispatch)}, nil, ""},
+		"GitHub's workflow run as a request": {Input{Body: []byte(dispatch)}, nil, ErrorSourceConflict},
+		"a workflow run claimed as generic": {Input{Source: "generic", Body: []byte(dispatch)}, nil,
+			ErrorSourceConflict},
+		"GitHub's alert as a request": {Input{Body: []byte(alert)}, nil, ErrorSourceConflict},
+		"a deleted branch as a request": {Input{Source: "generic", Body: []byte(deleted)}, nil,
+			ErrorSourceConflict},
+		"a template without a kind": {Input{Header: http.Header{"X-Gitlab-Event": {"Push Hook"}},
+			Body: []byte(template)}, nil, ErrorSourceConflict},
+		"a request": {Input{Body: []byte(`{"ref":"v1","sender":"ci"}`)}, []string{"v1"},
+			""},
+		"an image at its own registry": {Input{Body: []byte(artifact)}, []string{"1"}, ""},
+		"an image at another registry": {Input{Body: []byte(artifact), RegistryURL: "r.example.com"}, nil,
+			ErrorInvalidField},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := DecodeSigned(tt.in)
@@ -143,7 +158,7 @@ func TestASignedBodyIsNoOtherEventAndNoOtherSenders(t *testing.T) {
 	}
 }
 
-// Nexus does not tell its address, and signs no URL. Only what is kept beside the secret says where it is.
+// Nexus does not send its address and does not sign the URL. Only the configured address is trusted.
 func TestTheAddressOfARegistryThatSignsIsKeptApart(t *testing.T) {
 	nexus := goldenInput(t, "nexus/created-full")
 	jfrog := goldenInput(t, "jfrog/pushed-full")
@@ -151,21 +166,28 @@ func TestTheAddressOfARegistryThatSignsIsKeptApart(t *testing.T) {
 		in          Input
 		query, kept string
 		signed      bool
-		want        string // the image, or why it is refused
+		want        string // the image or the reason for the refusal
 	}{
-		"signed, nothing kept":             {nexus, "", "", true, ErrorInvalidField},
-		"signed, the URL alone":            {nexus, "evil.example.com", "", true, ErrorInvalidField},
-		"signed, kept":                     {nexus, "", "nexus.example.com:5000\n", true, "nexus.example.com:5000/team/shop:1.4.0"},
-		"signed, kept and the URL":         {nexus, "evil.example.com", "nexus.example.com:5000", true, "nexus.example.com:5000/team/shop:1.4.0"},
-		"signed, kept for the repository":  {nexus, "", "n.example.com\n docker-hosted = nexus.example.com/hosted \n", true, "nexus.example.com/hosted/team/shop:1.4.0"},
-		"signed, kept for another":         {nexus, "", "docker-other=nexus.example.com", true, ErrorInvalidField},
-		"signed, kept for another and all": {nexus, "", "docker-other=o.example.com\nnexus.example.com", true, "nexus.example.com/team/shop:1.4.0"},
-		"signed, kept is no address":       {nexus, "", "no address", true, ErrorInvalidImage},
-		"signed by JFrog, kept":            {jfrog, "", "docker.example.com", true, "docker.example.com/team/shop:1.4.0"},
-		"signed by JFrog, the URL alone":   {jfrog, "evil.example.com", "", true, ErrorInvalidField},
-		"whole request proved":             {nexus, "n.example.com", "", false, "n.example.com/team/shop:1.4.0"},
-		"whole request proved, kept":       {nexus, "", "nexus.example.com", false, "nexus.example.com/team/shop:1.4.0"},
-		"whole request proved, both":       {nexus, "n.example.com", "nexus.example.com", false, "n.example.com/team/shop:1.4.0"},
+		"signed, nothing kept":  {nexus, "", "", true, ErrorInvalidField},
+		"signed, the URL alone": {nexus, "evil.example.com", "", true, ErrorInvalidField},
+		"signed, kept": {nexus, "", "nexus.example.com:5000\n", true,
+			"nexus.example.com:5000/team/shop:1.4.0"},
+		"signed, kept and the URL": {nexus, "evil.example.com", "nexus.example.com:5000", true,
+			"nexus.example.com:5000/team/shop:1.4.0"},
+		"signed, kept for the repository": {nexus, "", "n.example.com\n docker-hosted = nexus.example.com/hosted \n",
+			true, "nexus.example.com/hosted/team/shop:1.4.0"},
+		"signed, kept for another": {nexus, "", "docker-other=nexus.example.com", true, ErrorInvalidField},
+		"signed, kept for another and all": {nexus, "", "docker-other=o.example.com\nnexus.example.com", true,
+			"nexus.example.com/team/shop:1.4.0"},
+		"signed, kept is not an address": {nexus, "", "no address", true, ErrorInvalidImage},
+		"signed by JFrog, kept": {jfrog, "", "docker.example.com", true,
+			"docker.example.com/team/shop:1.4.0"},
+		"signed by JFrog, the URL alone": {jfrog, "evil.example.com", "", true, ErrorInvalidField},
+		"whole request proved":           {nexus, "n.example.com", "", false, "n.example.com/team/shop:1.4.0"},
+		"whole request proved, kept": {nexus, "", "nexus.example.com", false,
+			"nexus.example.com/team/shop:1.4.0"},
+		"whole request proved, both": {nexus, "n.example.com", "nexus.example.com", false,
+			"n.example.com/team/shop:1.4.0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in, decode := tt.in, Decode

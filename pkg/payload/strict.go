@@ -14,37 +14,36 @@ import (
 	"unicode/utf8"
 )
 
-// jsonSpace is what RFC 8259 calls white space.
+// jsonSpace is white space according to RFC 8259.
 const jsonSpace = " \t\r\n"
 
-// parseStrict accepts exactly one JSON object that every parser reads alike, as I-JSON (RFC 7493) demands: UTF-8, no
-// duplicate names at any level, no lone surrogates. Parsers differ in what they make of the rest, and whoever signed
-// or inspected a payload before us must have seen what we see.
+// parseStrict accepts exactly one JSON object that every parser reads alike, as required by I-JSON (RFC 7493): UTF-8,
+// no duplicate names at any level, no lone surrogates. Parsers interpret other input differently, and the system that
+// signed or inspected the payload must have seen the same content.
 func parseStrict(body []byte) (object, error) {
 	text, err := validJSON(body)
 	if err != nil {
 		return object{}, err
 	}
 	if text[0] != '{' {
-		return object{}, refuse(ErrorMalformedBody, "the body must be a JSON object: put what it holds into one")
+		return object{}, refuse(ErrorMalformedBody, "the body must be a JSON object: wrap it in one")
 	}
 	return scan(text)
 }
 
-// parseStrictArray accepts an array, where one is due, under the same rules.
 func parseStrictArray(body []byte) error {
 	text, err := validJSON(body)
 	if err != nil {
 		return err
 	}
 	if text[0] != '[' {
-		return refuse(ErrorMalformedBody, "the body must be a JSON array, since its Content-Type is that of a batch")
+		return refuse(ErrorMalformedBody, "the body must be a JSON array, because the Content-Type is for a batch")
 	}
 	_, err = scan(text)
 	return err
 }
 
-// validJSON returns the body without the space around it if it is JSON in UTF-8.
+// validJSON returns the body without surrounding white space, or an error unless it is JSON in UTF-8.
 func validJSON(body []byte) ([]byte, error) {
 	text := bytes.Trim(body, jsonSpace)
 	if len(text) == 0 {
@@ -59,7 +58,7 @@ func validJSON(body []byte) ([]byte, error) {
 	return text, nil
 }
 
-// syntaxError explains, without repeating it, why json.Valid refused the text.
+// syntaxError explains why json.Valid refused the text, without repeating the text.
 func syntaxError(text []byte) string {
 	err := json.Unmarshal(text, new(json.RawMessage))
 	var syntax *json.SyntaxError
@@ -69,11 +68,11 @@ func syntaxError(text []byte) string {
 	return "it has a syntax error"
 }
 
-// scan returns the object in text, which must be valid JSON, and refuses what I-JSON forbids in it, and what is more than
-// is read. An array has no members.
+// scan returns the object in text, which must be valid JSON. It refuses content that I-JSON forbids, and texts that
+// exceed the limits. An array has no members.
 //
-// It keeps its own stack, so that no nesting exhausts the goroutine's. What it allocates is counted before: 16 bytes for each
-// member, and 8 for each name of the objects that are open at a time.
+// It keeps its own stack, so that deep nesting cannot exhaust the goroutine's stack. Memory is computed in advance: 16
+// bytes for each member, and 8 for each name of the objects that are open at the same time.
 func scan(text []byte) (object, error) {
 	size, err := measure(text)
 	if err != nil {
@@ -81,11 +80,11 @@ func scan(text []byte) (object, error) {
 	}
 	var (
 		obj      = object{text: text, members: make([]member, 0, size.members)}
-		open     [maxDepth]int                     // for each open object, where its names begin in names; -1 for an array
-		depth    int                               // how many are open
-		names    = make([]span, 0, size.openNames) // of all open objects
+		open     [maxDepth]int                     // index into names for each open object; -1 for an array
+		depth    int                               // number of open objects and arrays
+		names    = make([]span, 0, size.openNames) // names of all open objects
 		wantName bool                              // the next string is a name
-		value    int                               // where the value of the current outermost member begins; 0 if there is none
+		value    int                               // start of the value of the current outermost member, or 0
 	)
 	for i := 0; i < len(text); i++ {
 		if depth == 1 && value > 0 && (text[i] == ',' || text[i] == '}') {
@@ -104,8 +103,8 @@ func scan(text []byte) (object, error) {
 		case '}':
 			depth--
 			first := open[depth]
-			if twice, found := duplicate(text, names[first:]); found {
-				return object{}, refuse(ErrorMalformedBody, "the body has the name %s twice in one object", quote(twice))
+			if name, found := duplicate(text, names[first:]); found {
+				return object{}, refuse(ErrorMalformedBody, "the body has the name %s twice in one object", quote(name))
 			}
 			names = names[:first]
 		case ']':
@@ -131,8 +130,8 @@ func scan(text []byte) (object, error) {
 	return obj, nil
 }
 
-// duplicate returns a name that occurs twice, and whether there is one. It sorts the names, which are in the text.
-func duplicate(text []byte, names []span) (twice string, found bool) {
+// duplicate returns a name that occurs twice, and whether there is one. It sorts names.
+func duplicate(text []byte, names []span) (name string, found bool) {
 	slices.SortFunc(names, func(a, b span) int { return compareNames(a.in(text), b.in(text)) })
 	for i := 1; i < len(names); i++ {
 		if compareNames(names[i-1].in(text), names[i].in(text)) == 0 {
@@ -142,7 +141,7 @@ func duplicate(text []byte, names []span) (twice string, found bool) {
 	return "", false
 }
 
-// scanString returns the string literal, quotes included, with which the text begins.
+// scanString returns the string literal, with its quotes, at the beginning of the text.
 func scanString(text []byte) ([]byte, error) {
 	for i := 1; ; i++ {
 		switch text[i] {
@@ -159,7 +158,8 @@ func scanString(text []byte) ([]byte, error) {
 				continue
 			}
 			if utf16.DecodeRune(unit, utf16Unit(text[i+1:])) == unicode.ReplacementChar {
-				return nil, refuse(ErrorMalformedBody, `the body has a string with half of a surrogate pair, %s: it is not Unicode`,
+				return nil, refuse(ErrorMalformedBody,
+					`the body has a string with half of a surrogate pair, %s: it is not Unicode`,
 					text[i-5:i+1])
 			}
 			i += 6

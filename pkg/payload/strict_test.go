@@ -18,29 +18,40 @@ import (
 func TestParseStrictRefusesWhatParsersReadDifferently(t *testing.T) {
 	tests := []struct{ name, body, want string }{
 		{"name twice", `{"a":1,"a":2}`, `the body has the name "a" twice in one object`},
-		{"name twice, far apart", `{"a":1,"b":{"a":1},"c":[{"a":1}],"a":2}`, `the body has the name "a" twice in one object`},
+		{"name twice, far apart", `{"a":1,"b":{"a":1},"c":[{"a":1}],"a":2}`,
+			`the body has the name "a" twice in one object`},
 		{"name twice, nested", `{"x":[1,{"y":{"a":1,"b":2,"a":3}}]}`, `the body has the name "a" twice in one object`},
-		{"name twice, in a second object", `{"x":[{"a":1},{"a":1,"a":1}]}`, `the body has the name "a" twice in one object`},
+		{"name twice, in a second object", `{"x":[{"a":1},{"a":1,"a":1}]}`,
+			`the body has the name "a" twice in one object`},
 		{"name twice, escaped", `{"a":1,"\u0061":2}`, `the body has the name "a" twice in one object`},
 		{"name twice, escaped otherwise", `{"\/":1,"/":2}`, `the body has the name "/" twice in one object`},
 		{"name twice, empty", `{"":1,"":2}`, `the body has the name "" twice in one object`},
 		{"not UTF-8", "{\"a\":\"\xff\"}", `the body is not UTF-8: send JSON in UTF-8, not compressed`},
 		{"name not UTF-8", "{\"\xff\":1,\"\xfe\":2}", `the body is not UTF-8: send JSON in UTF-8, not compressed`},
-		{"UTF-8 of a surrogate", "{\"a\":\"\xed\xa0\x80\"}", `the body is not UTF-8: send JSON in UTF-8, not compressed`},
-		{"high surrogate alone", `{"a":"\ud83d"}`, `the body has a string with half of a surrogate pair, \ud83d: it is not Unicode`},
-		{"high surrogate before text", `{"a":"\uD83Dx12345"}`, `the body has a string with half of a surrogate pair, \uD83D: it is not Unicode`},
-		{"high surrogate twice", `{"a":"\ud83d\ud83d"}`, `the body has a string with half of a surrogate pair, \ud83d: it is not Unicode`},
-		{"low surrogate alone", `{"a":"\ude00"}`, `the body has a string with half of a surrogate pair, \ude00: it is not Unicode`},
-		{"high surrogate in a name", `{"\ud83d":1}`, `the body has a string with half of a surrogate pair, \ud83d: it is not Unicode`},
-		{"second value", `{"a":1}{"a":2}`, `the body is not JSON: invalid character '{' after top-level value, at byte 8`},
+		{"UTF-8 of a surrogate", "{\"a\":\"\xed\xa0\x80\"}",
+			`the body is not UTF-8: send JSON in UTF-8, not compressed`},
+		{"high surrogate alone", `{"a":"\ud83d"}`,
+			`the body has a string with half of a surrogate pair, \ud83d: it is not Unicode`},
+		{"high surrogate before text", `{"a":"\uD83Dx12345"}`,
+			`the body has a string with half of a surrogate pair, \uD83D: it is not Unicode`},
+		{"high surrogate twice", `{"a":"\ud83d\ud83d"}`,
+			`the body has a string with half of a surrogate pair, \ud83d: it is not Unicode`},
+		{"low surrogate alone", `{"a":"\ude00"}`,
+			`the body has a string with half of a surrogate pair, \ude00: it is not Unicode`},
+		{"high surrogate in a name", `{"\ud83d":1}`,
+			`the body has a string with half of a surrogate pair, \ud83d: it is not Unicode`},
+		{"second value", `{"a":1}{"a":2}`,
+			`the body is not JSON: invalid character '{' after top-level value, at byte 8`},
 		{"cut off", `{"a":`, `the body is not JSON: unexpected end of JSON input, at byte 5`},
 		{"comment", `{"a":1} // one`, `the body is not JSON: invalid character '/' after top-level value, at byte 9`},
-		{"trailing comma", `{"a":1,}`, `the body is not JSON: invalid character '}' looking for beginning of object key string, at byte 8`},
-		{"byte order mark", "\ufeff{}", `the body is not JSON: invalid character 'ï' looking for beginning of value, at byte 1`},
+		{"trailing comma", `{"a":1,}`,
+			`the body is not JSON: invalid character '}' looking for beginning of object key string, at byte 8`},
+		{"byte order mark", "\ufeff{}",
+			`the body is not JSON: invalid character 'ï' looking for beginning of value, at byte 1`},
 		{"NUL", "{\"a\":1}\x00", `the body is not JSON: invalid character '\x00' after top-level value, at byte 8`},
-		{"array", `[]`, `the body must be a JSON object: put what it holds into one`},
-		{"string", `"ref"`, `the body must be a JSON object: put what it holds into one`},
-		{"null", `null`, `the body must be a JSON object: put what it holds into one`},
+		{"array", `[]`, `the body must be a JSON object: wrap it in one`},
+		{"string", `"ref"`, `the body must be a JSON object: wrap it in one`},
+		{"null", `null`, `the body must be a JSON object: wrap it in one`},
 		{"empty", ``, `the body is empty: send a JSON object`},
 	}
 	for _, tt := range tests {
@@ -143,7 +154,7 @@ func TestObjectFindIsExact(t *testing.T) {
 	}
 }
 
-// ambiguous is a slow and plain second opinion on what parseStrict refuses in valid JSON.
+// ambiguous is a slow and simple alternative implementation of the checks of parseStrict on valid JSON.
 func ambiguous(text []byte) bool {
 	return hasDuplicateName(text) || hasLoneSurrogate(text)
 }
@@ -164,7 +175,7 @@ func hasDuplicateName(text []byte) bool {
 			top.wantName = false
 			continue
 		}
-		top.wantName = top.seen != nil // after this value
+		top.wantName = top.seen != nil // for the string after this value
 		switch token {
 		case json.Delim('{'):
 			levels = append(levels, level{map[string]bool{}, true})
@@ -177,8 +188,7 @@ func hasDuplicateName(text []byte) bool {
 	return false
 }
 
-// hasLoneSurrogate relies on encoding/json, which reads half a pair as U+FFFD. The U+FFFD that are in the text are
-// replaced first.
+// hasLoneSurrogate uses encoding/json, which decodes half of a pair as U+FFFD. U+FFFD in the text is replaced first.
 func hasLoneSurrogate(text []byte) bool {
 	text = regexp.MustCompile(`\x{FFFD}|\\u[fF]{3}[dD]`).ReplaceAll(text, []byte(`\u0041`))
 	for token := range tokens(text) {
@@ -213,7 +223,7 @@ func FuzzParseStrict(f *testing.F) {
 		wellFormed := utf8.Valid(text) && json.Valid(text) && text[0] == '{'
 		switch {
 		case !wellFormed && err == nil:
-			t.Fatal("accepted what is not a JSON object in UTF-8")
+			t.Fatal("accepted a text that is not a JSON object in UTF-8")
 		case wellFormed && bytes.Count(text, []byte("{"))+bytes.Count(text, []byte("[")) <= maxDepth:
 			if want := ambiguous(text); want != (err != nil) {
 				t.Fatalf("error = %v, ambiguous: %t", err, want)

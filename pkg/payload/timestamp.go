@@ -10,21 +10,21 @@ import (
 	"time"
 )
 
-// timestamp reads a time as senders write it: RFC 3339 in a string, or whole seconds since 1970. GitHub writes
-// repository.pushed_at in both ways, depending on the event. null and 0 are unknown. In the offset, the colon may be
-// missing, as ISO 8601 allows and Java likes it.
+// timestamp parses a time as senders write it: a string in RFC 3339, or whole seconds since 1970. GitHub uses both for
+// repository.pushed_at, depending on the event. null and 0 mean unknown. The offset may lack the colon, as in ISO 8601
+// and Java.
 type timestamp struct{ time time.Time }
 
-// timeLayouts are tried in turn. They accept fractions of a second too.
+// timeLayouts are tried in order. They also accept fractional seconds.
 var timeLayouts = [...]string{time.RFC3339, "2006-01-02T15:04:05Z0700"}
 
-// maxEpoch is the last second of the year 9999, the last that RFC 3339 can express.
+// maxEpoch is the last second of the year 9999, the limit of RFC 3339.
 const maxEpoch = 253402300799
 
-// UnmarshalJSON returns a *json.UnmarshalTypeError, to which the decoder adds the name of the field.
+// UnmarshalJSON returns a *json.UnmarshalTypeError; the decoder adds the field name.
 func (t *timestamp) UnmarshalJSON(raw []byte) error {
 	if len(raw) > maxTimeBytes {
-		return notATime(string(raw[:maxTimeBytes]))
+		return errNotTime(string(raw[:maxTimeBytes]))
 	}
 	text := string(raw)
 	if text == "null" || text == "0" {
@@ -42,28 +42,28 @@ func (t *timestamp) UnmarshalJSON(raw []byte) error {
 			}
 		}
 	}
-	return notATime(text)
+	return errNotTime(text)
 }
 
-// maxTimeBytes bounds what is tried as a time. The errors of the parsers repeat what they were given, several times.
+// maxTimeBytes limits the text that is parsed as a time. The errors of the parsers repeat their input several times.
 const maxTimeBytes = 128
 
-func notATime(text string) error {
+func errNotTime(text string) error {
 	return &json.UnmarshalTypeError{Value: quote(text).String(), Type: reflect.TypeFor[timestamp]()}
 }
 
-// isRFC3339InUTC reports whether t can be written in UTC: its zone may take it out of the years that RFC 3339 has.
+// isRFC3339InUTC reports whether t can be written as RFC 3339 in UTC: the conversion may leave the years 0 to 9999.
 func isRFC3339InUTC(t time.Time) bool {
 	year := t.UTC().Year()
 	return year >= 0 && year <= 9999
 }
 
-// looseTime is a timestamp that is unknown when it cannot be read. It is for hosts that write times in more ways, and in
-// another one with the next version: a time only tells older events from newer ones, which is not worth a delivery.
-type looseTime struct{ time time.Time }
+// lenientTime is a timestamp that is unknown if it cannot be parsed. It is for hosts whose time formats vary between
+// versions: a time only orders events, so a failed parse must not fail the delivery.
+type lenientTime struct{ time time.Time }
 
-// UnmarshalJSON never fails. Beside what a timestamp may be, it reads how Ruby writes times, and with it GitLab.
-func (t *looseTime) UnmarshalJSON(raw []byte) error {
+// UnmarshalJSON never fails. In addition to timestamp formats, it parses the formats of Ruby and thus GitLab.
+func (t *lenientTime) UnmarshalJSON(raw []byte) error {
 	if len(raw) > maxTimeBytes {
 		return nil
 	}
@@ -73,7 +73,7 @@ func (t *looseTime) UnmarshalJSON(raw []byte) error {
 		return nil
 	}
 	var text string
-	_ = json.Unmarshal(raw, &text) // what is no text is no time that is known here
+	_ = json.Unmarshal(raw, &text) // other types leave the time unknown
 	for _, layout := range [...]string{"2006-01-02 15:04:05 UTC", "2006-01-02 15:04:05 -0700"} {
 		if parsed, err := time.Parse(layout, text); err == nil && isRFC3339InUTC(parsed) {
 			t.time = parsed.UTC()

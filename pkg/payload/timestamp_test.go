@@ -32,14 +32,15 @@ func TestLooseTimeReadsWhatItCanAndNeverFails(t *testing.T) {
 		{`[]`, time.Time{}},
 	}
 	for _, tt := range tests {
-		var got looseTime
-		if err := json.Unmarshal([]byte(tt.raw), &got); err != nil || !got.time.Equal(tt.want) || got.time.Location() != time.UTC {
+		var got lenientTime
+		if err := json.Unmarshal([]byte(tt.raw), &got); err != nil || !got.time.Equal(tt.want) ||
+			got.time.Location() != time.UTC {
 			t.Errorf("%s: %v, %v, want %v", tt.raw, got.time, err, tt.want)
 		}
 	}
 }
 
-// Such a time could be stored, but not read again.
+// Such a time could be stored but not parsed again.
 func TestTimestampIsWithinTheYearsOfRFC3339InUTC(t *testing.T) {
 	for _, raw := range []string{`"9999-12-31T23:59:59-12:00"`, `"0000-01-01T00:00:00+14:00"`} {
 		var got timestamp

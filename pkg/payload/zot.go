@@ -10,19 +10,19 @@ import (
 
 const sourceZot = "zot"
 
-// zotImage is the part that is read of the data of zot's CloudEvents, which it sends in binary mode:
-// https://zotregistry.dev/latest/articles/event-monitoring/, pkg/extensions/events in https://github.com/project-zot/zot
+// zotImage contains the used fields of the data of zot's CloudEvents, which are in binary mode:
+// https://zotregistry.dev/latest/articles/event-monitoring/, pkg/extensions/events in
+// https://github.com/project-zot/zot
 //
-// zot sets any headers that one configures, or its credentials as Authorization: a ServiceAccount's token as "token" there
-// gives it a Kubernetes identity; else the secret as X-Webhook-Secret. It doesn't sign.
-//
-// It doesn't say where it is: the source of all its events is zotregistry.dev. The URL of the sink must, as registry_url.
+// zot sends configured headers, or its credentials as Authorization: use a ServiceAccount token as "token" for a
+// Kubernetes identity, or the secret as X-Webhook-Secret. It does not sign. The events do not contain the address of
+// the registry; their source is always zotregistry.dev. Set registry_url in the URL of the sink.
 type zotImage struct {
 	Name      string `json:"name"`
-	Reference string `json:"reference"` // the tag, or the digest
+	Reference string `json:"reference"` // the tag or the digest
 	Digest    string `json:"digest"`
 	MediaType string `json:"mediaType"`
-	Manifest  string `json:"manifest"` // as it was pushed
+	Manifest  string `json:"manifest"` // the manifest as pushed
 }
 
 const zotPrefix = "zotregistry."
@@ -54,7 +54,7 @@ func decodeZot(m message, out *Decoded) error {
 	if err != nil {
 		return err
 	}
-	host, repository, err := m.pulledFrom(registry{source: sourceZot}, p.Name)
+	host, repository, err := m.pullReference(registry{source: sourceZot}, p.Name)
 	if err != nil {
 		return err
 	}
@@ -66,8 +66,8 @@ func decodeZot(m message, out *Decoded) error {
 	return nil
 }
 
-// configMediaType returns what the manifest says that it is the manifest of, or "": those of charts and signatures are of
-// the same type as those of images.
+// configMediaType returns the media type of the manifest's configuration, or "". Manifests of charts, signatures and
+// images have the same media type; only their configurations differ.
 func (p zotImage) configMediaType() string {
 	var manifest struct {
 		Config struct {

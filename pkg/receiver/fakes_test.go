@@ -24,30 +24,32 @@ import (
 	"postern.dev/postern/pkg/delivery"
 )
 
-// pipeline is what a handler is tested with: it notes what it is given, and answers what a test wants.
+// pipeline fakes the delivery pipeline and the limiter: it records its arguments and returns the configured results.
 type pipeline struct {
-	// What is answered.
-	delivered *postern.WebhookDelivery
-	spread    delivery.Spread
-	err       error
-	canProve  []string // the types of sender that can prove themselves; nil is all
-	beginErr  error
-	holdErr   error
-	inCluster func() ([]string, error)
-	none      bool // there is no GatewaySync
+	// Results.
+	delivered        *postern.WebhookDelivery
+	fanout           delivery.FanoutResult
+	err              error
+	acceptedSources  []string // the types of sender with a secret; nil is all
+	beginErr         error
+	holdErr          error
+	targetNamespaces func() ([]string, error)
+	none             bool // there is no GatewaySync
 
-	// What was given.
+	// Arguments.
 	delivery   *postern.WebhookDelivery
-	in         delivery.Incoming
+	in         delivery.Request
 	source     string
 	namespaces []string
 	called     bool
-	shares     []string // the namespaces whose shares requests took
-	begun      int      // requests that have begun, less those that have ended
-	held       int
+	shares     []string // the namespaces whose shares were used
+	requests   int      // requests in flight
+	bodies     int
 }
 
-func (p *pipeline) Deliver(_ context.Context, d *postern.WebhookDelivery, in delivery.Incoming, dryRun bool) (*postern.WebhookDelivery, error) {
+func (p *pipeline) Deliver(
+	_ context.Context, d *postern.WebhookDelivery, in delivery.Request, dryRun bool,
+) (*postern.WebhookDelivery, error) {
 	p.called, p.delivery, p.in = true, d, in
 	if dryRun {
 		return nil, errors.New("a dry run")
@@ -55,28 +57,30 @@ func (p *pipeline) Deliver(_ context.Context, d *postern.WebhookDelivery, in del
 	return p.delivered, p.err
 }
 
-func (p *pipeline) DeliverAmong(_ context.Context, source string, namespaces []string, in delivery.Incoming) (delivery.Spread, error) {
+func (p *pipeline) DeliverToNamespaces(
+	_ context.Context, source string, namespaces []string, in delivery.Request,
+) (delivery.FanoutResult, error) {
 	p.called, p.source, p.namespaces, p.in = true, source, namespaces, in
-	return p.spread, p.err
+	return p.fanout, p.err
 }
 
 func (p *pipeline) Begin(namespace string) (end func(), err error) {
 	p.shares = append(p.shares, namespace)
-	p.begun++
-	return func() { p.begun-- }, p.beginErr
+	p.requests++
+	return func() { p.requests-- }, p.beginErr
 }
 
-func (p *pipeline) Hold(
+func (p *pipeline) AcquireBody(
 	_ http.ResponseWriter, req *http.Request, namespace string,
 ) (bounded *http.Request, release func(), err error) {
 	p.shares = append(p.shares, namespace)
-	p.held++
-	return req, func() { p.held-- }, p.holdErr
+	p.bodies++
+	return req, func() { p.bodies-- }, p.holdErr
 }
 
 const maxPayloadBytes = 100
 
-// handler returns a handler before the pipeline, for webhooks that may act on these namespaces.
+// handler returns a handler in front of the pipeline for webhooks that may act on these namespaces.
 func (p *pipeline) handler(t *testing.T, namespaces string) http.Handler {
 	t.Helper()
 	allowed, err := ParseNamespaces(namespaces)
@@ -84,60 +88,64 @@ func (p *pipeline) handler(t *testing.T, namespaces string) http.Handler {
 		t.Fatal(err)
 	}
 	return NewHandler(Config{
-		Deliverer: p, Guard: p, Namespaces: allowed, MaxPayloadBytes: maxPayloadBytes,
-		CanProve: func(source string) bool {
-			return p.canProve == nil || slices.Contains(p.canProve, source)
+		Deliverer: p, Limiter: p, Namespaces: allowed, MaxPayloadBytes: maxPayloadBytes,
+		CanAccept: func(source string) bool {
+			return p.acceptedSources == nil || slices.Contains(p.acceptedSources, source)
 		},
-		TargetNamespaces: func() ([]string, error) { return p.inCluster() },
-		Exists:           func(namespace, name string) bool { return !p.none && namespace == "demo" && name == "plant" },
+		TargetNamespaces: func() ([]string, error) { return p.targetNamespaces() },
+		Exists: func(namespace, name string) bool {
+			return !p.none && namespace == "demo" && name == "plant"
+		},
 	})
 }
 
-// post sends a body and headers, which are names and values in turn.
+// post sends a body with headers, given as alternating names and values.
 func post(h http.Handler, path, body string, header ...string) *httptest.ResponseRecorder {
 	return send(h, http.MethodPost, path, body, header...)
 }
 
 func send(h http.Handler, method, path, body string, header ...string) *httptest.ResponseRecorder {
-	return answer(h, httptest.NewRequest(method, path, strings.NewReader(body)), header...)
+	return do(h, httptest.NewRequest(method, path, strings.NewReader(body)), header...)
 }
 
-// postLogged returns the log as well, with all that is ever logged.
-func postLogged(h http.Handler, path string, header ...string) (answered *httptest.ResponseRecorder, log string) {
+// postLogged also returns the log at all levels.
+func postLogged(h http.Handler, path string, header ...string) (recorder *httptest.ResponseRecorder, log string) {
 	var written bytes.Buffer
-	logger := textlogger.NewLogger(textlogger.NewConfig(textlogger.Verbosity(math.MaxInt32), textlogger.Output(&written)))
+	logger := textlogger.NewLogger(
+		textlogger.NewConfig(textlogger.Verbosity(math.MaxInt32), textlogger.Output(&written)))
 	req := httptest.NewRequest(http.MethodPost, path, strings.NewReader("{}"))
-	answered = answer(h, req.WithContext(klog.NewContext(req.Context(), logger)), header...)
-	return answered, written.String()
+	recorder = do(h, req.WithContext(klog.NewContext(req.Context(), logger)), header...)
+	return recorder, written.String()
 }
 
-func answer(h http.Handler, req *http.Request, header ...string) *httptest.ResponseRecorder {
+func do(h http.Handler, req *http.Request, header ...string) *httptest.ResponseRecorder {
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Add(header[i], header[i+1])
 	}
-	answered := httptest.NewRecorder()
-	h.ServeHTTP(answered, req)
-	return answered
+	recorder := httptest.NewRecorder()
+	h.ServeHTTP(recorder, req)
+	return recorder
 }
 
-// told is an answer, in short.
-type told struct {
+// httpResult is a summary of a response.
+type httpResult struct {
 	Code       int
 	Body       string
 	RetryAfter string
 	Type       string
 }
 
-func tell(answer *httptest.ResponseRecorder) told {
-	return told{answer.Code, strings.TrimSuffix(answer.Body.String(), "\n"), answer.Header().Get("Retry-After"), answer.Header().Get("Content-Type")}
+func toResult(response *httptest.ResponseRecorder) httpResult {
+	return httpResult{response.Code, strings.TrimSuffix(response.Body.String(), "\n"),
+		response.Header().Get("Retry-After"), response.Header().Get("Content-Type")}
 }
 
-// inJSON is an answer without Retry-After.
-func inJSON(code int, body string) told {
-	return told{Code: code, Body: body, Type: "application/json"}
+// jsonResult returns a JSON response without Retry-After.
+func jsonResult(code int, body string) httpResult {
+	return httpResult{Code: code, Body: body, Type: "application/json"}
 }
 
-// status returns an error that is answered with that code.
+// status returns an error with that code.
 func status(code int32, message string, retryAfter int32) error {
 	err := &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: code, Message: message}}
 	if retryAfter > 0 {
@@ -149,6 +157,6 @@ func status(code int32, message string, retryAfter int32) error {
 func decode(t *testing.T, body []byte, into any) {
 	t.Helper()
 	if err := json.Unmarshal(body, into); err != nil {
-		t.Fatalf("the answer is no JSON: %v: %s", err, body)
+		t.Fatalf("the response is not JSON: %v: %s", err, body)
 	}
 }

@@ -17,110 +17,113 @@ import (
 	"postern.dev/postern/pkg/registry/deliver"
 )
 
-// Deliverer takes deliveries through all stages.
+// Deliverer runs deliveries through all stages.
 type Deliverer interface {
-	// Deliver delivers to the one target that the delivery names.
-	Deliver(ctx context.Context, d *postern.WebhookDelivery, in delivery.Incoming, dryRun bool) (*postern.WebhookDelivery, error)
-	// DeliverAmong delivers to whatever wants what was pushed, in those of the namespaces whose secrets accept it.
-	DeliverAmong(ctx context.Context, source string, namespaces []string, in delivery.Incoming) (delivery.Spread, error)
+	// Deliver delivers to the target named by d.
+	Deliver(
+		ctx context.Context, d *postern.WebhookDelivery, in delivery.Request, dryRun bool,
+	) (*postern.WebhookDelivery, error)
+	// DeliverToNamespaces delivers to all targets that follow what was pushed, in namespaces whose secrets accept it.
+	DeliverToNamespaces(
+		ctx context.Context, source string, namespaces []string, in delivery.Request,
+	) (delivery.FanoutResult, error)
 }
 
-// Guard keeps out what is too much, or comes at the wrong time. Its errors are ready to be answered.
-type Guard interface {
-	// Begin lets a request begin, which takes a part of the share of a namespace or, if that is empty, of one that is for
-	// all other requests. Call end when it is answered.
+// Limiter bounds requests and their bodies. Its errors are API statuses.
+type Limiter interface {
+	// Begin reserves a request of the namespace's share; "" is one share for all others. Call end when done.
 	Begin(namespace string) (end func(), err error)
-	// Hold takes what the body of a request needs. Read the body of the request that it returns, and call release when
-	// that is answered.
-	Hold(w http.ResponseWriter, req *http.Request, namespace string) (bounded *http.Request, release func(), err error)
+	// AcquireBody reserves memory for a body. Read the body of the returned request, and call release when done.
+	AcquireBody(
+		w http.ResponseWriter, req *http.Request, namespace string,
+	) (bounded *http.Request, release func(), err error)
 }
 
-// Config is what the handler works with. Every field is needed.
+// Config is the configuration of the handler. All fields are required.
 type Config struct {
 	Deliverer Deliverer
-	Guard     Guard
-	// CanProve reports whether a type of sender can be accepted in any namespace that webhooks may act on. It is asked about
-	// every type for whoever gives none, and so must be cheap.
-	CanProve func(source string) bool
-	// Namespaces are those that webhooks may act on.
+	Limiter   Limiter
+	// CanAccept reports whether a type of sender can be accepted in any namespace that webhooks may act on. It is
+	// called for every type if a request has none, so it must be cheap.
+	CanAccept func(source string) bool
+	// Namespaces are the namespaces that webhooks may act on.
 	Namespaces Namespaces
-	// TargetNamespaces returns those that hold any target. It is asked if webhooks may act on all.
+	// TargetNamespaces returns the namespaces with any target. It is called if webhooks may act on all namespaces.
 	TargetNamespaces func() ([]string, error)
-	// Exists reports whether there is a GatewaySync of that name, as far as that is known without asking for it.
+	// Exists reports whether a GatewaySync of that name is in the cache.
 	Exists func(namespace, name string) bool
 	// MaxPayloadBytes bounds a payload.
 	MaxPayloadBytes int64
 }
 
-// handler serves the paths of both receivers whose place it takes.
+// handler serves the paths of both replaced receivers.
 type handler struct{ Config }
 
 // NewHandler returns the handler of POST /webhook/{namespace}/{crName}, POST /webhook?type={type} and GET /healthz.
 func NewHandler(config Config) http.Handler {
 	h := &handler{config}
 	mux := http.NewServeMux()
-	mux.Handle("/webhook/{namespace}/{crName}", h.delivering(h.toTarget))
-	mux.Handle("/webhook", h.delivering(h.byType))
-	mux.HandleFunc("/healthz", answerHealth)
-	mux.HandleFunc("/", answerNoSuchPath)
-	const noWarning = "" // it is in no audit log
-	return deliver.WithoutQuerySecret(withoutRedirections(mux), noWarning)
+	mux.Handle("/webhook/{namespace}/{crName}", h.webhookHandler(h.deliverToTarget))
+	mux.Handle("/webhook", h.webhookHandler(h.deliverByType))
+	mux.HandleFunc("/healthz", serveHealthz)
+	mux.HandleFunc("/", serveNotFound)
+	const noWarning = "" // there is no audit log
+	return deliver.WithoutQuerySecret(withoutRedirects(mux), noWarning)
 }
 
-// withoutRedirections answers that there is nothing at a path which is not clean, such as //webhook. The mux would redirect,
-// which few senders follow with a body, and repeat the query, in which an ill-written secret may still be.
-func withoutRedirections(mux *http.ServeMux) http.Handler {
+// withoutRedirects answers 404 for a path that is not clean, such as //webhook. The mux would redirect; few senders
+// follow that with a body, and the URL could repeat a malformed secret in its query.
+func withoutRedirects(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		asked := req.URL.EscapedPath()
-		if strings.TrimSuffix(path.Clean(asked), "/") != strings.TrimSuffix(asked, "/") {
-			answerNoSuchPath(w, req)
+		requestPath := req.URL.EscapedPath()
+		if strings.TrimSuffix(path.Clean(requestPath), "/") != strings.TrimSuffix(requestPath, "/") {
+			serveNotFound(w, req)
 			return
 		}
 		mux.ServeHTTP(w, req)
 	})
 }
 
-// answerHealth says that the process answers, also while nothing can be delivered: to end it would not help then.
-func answerHealth(w http.ResponseWriter, req *http.Request) {
+// serveHealthz reports that the process is alive, even if nothing can be delivered: a restart would not help.
+func serveHealthz(w http.ResponseWriter, req *http.Request) {
 	if req.Method != http.MethodGet && req.Method != http.MethodHead {
-		refuseMethod(w, "GET, HEAD")
+		methodNotAllowed(w, "GET, HEAD")
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte("OK"))
 }
 
-// deliverFunc delivers what came in by a request, and returns what to answer.
-type deliverFunc func(req *http.Request, in delivery.Incoming) (code int, answer any, err error)
+// deliverFunc delivers a request and returns the response.
+type deliverFunc func(req *http.Request, in delivery.Request) (code int, answer any, err error)
 
-// delivering makes a handler of what delivers.
-func (h *handler) delivering(deliver deliverFunc) http.Handler {
+// webhookHandler returns an HTTP handler for next.
+func (h *handler) webhookHandler(next deliverFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Method != http.MethodPost {
-			refuseMethod(w, http.MethodPost)
+			methodNotAllowed(w, http.MethodPost)
 			return
 		}
-		// Whoever turned up is not in any audit log.
-		log := klog.FromContext(req.Context()).WithValues("door", "receiver", "remote", req.RemoteAddr)
+		// No audit log records the address of the client.
+		log := klog.FromContext(req.Context()).WithValues("server", "receiver", "remote", req.RemoteAddr)
 		req = req.WithContext(klog.NewContext(req.Context(), log))
-		code, answer, err := h.receive(w, req, deliver)
+		code, response, err := h.receive(w, req, next)
 		if err != nil {
 			writeError(w, err)
 			return
 		}
-		writeJSON(w, code, answer)
+		writeJSON(w, code, response)
 	})
 }
 
-// turnedAway logs the error that answers a webhook which the pipeline, and so its log, has not seen, and further names and
-// values. Anybody can cause many.
-func turnedAway(ctx context.Context, err error, keysAndValues ...any) error {
-	klog.FromContext(ctx).V(2).Info("Turned a webhook away", append([]any{"err", err}, keysAndValues...)...)
+// logRejection logs, and returns, an error that the pipeline does not log. Clients can cause many, so the level is 2.
+func logRejection(ctx context.Context, err error, keysAndValues ...any) error {
+	klog.FromContext(ctx).V(2).Info("Rejected a webhook", append([]any{"err", err}, keysAndValues...)...)
 	return err
 }
 
-// flowNamespace returns the namespace whose share a request takes a part of: that in the path if webhooks may deliver there. All
-// other requests have one share together, or those that name what does not exist would take the shares of others.
+// flowNamespace returns the namespace whose share a request uses, "" unless webhooks may act on the GatewaySync in the
+// path and it exists: requests for other objects must not use up the shares of namespaces.
 func (h *handler) flowNamespace(req *http.Request) string {
 	namespace := req.PathValue("namespace")
 	if !h.Namespaces.Allow(namespace) || !h.Exists(namespace, req.PathValue("crName")) {
@@ -129,25 +132,27 @@ func (h *handler) flowNamespace(req *http.Request) string {
 	return namespace
 }
 
-// receive reads a request, in the bounds that the guard sets, and delivers it.
-func (h *handler) receive(w http.ResponseWriter, req *http.Request, into deliverFunc) (code int, answer any, err error) {
+// receive reads a request within the limits and delivers it.
+func (h *handler) receive(
+	w http.ResponseWriter, req *http.Request, next deliverFunc,
+) (code int, response any, err error) {
 	ctx := req.Context()
 	namespace := h.flowNamespace(req)
-	end, err := h.Guard.Begin(namespace)
+	end, err := h.Limiter.Begin(namespace)
 	if err != nil {
-		return 0, nil, turnedAway(ctx, err)
+		return 0, nil, logRejection(ctx, err)
 	}
 	defer end()
-	req, release, err := h.Guard.Hold(w, req, namespace)
+	req, release, err := h.Limiter.AcquireBody(w, req, namespace)
 	if err != nil {
-		return 0, nil, turnedAway(ctx, err)
+		return 0, nil, logRejection(ctx, err)
 	}
 	defer release()
-	body, err := deliver.ReadBody(w, req, h.MaxPayloadBytes, deliver.TooLargePayload(h.MaxPayloadBytes))
+	body, err := deliver.ReadBody(w, req, h.MaxPayloadBytes, deliver.PayloadTooLargeMessage(h.MaxPayloadBytes))
 	if err != nil {
-		return 0, nil, turnedAway(ctx, err)
+		return 0, nil, logRejection(ctx, err)
 	}
-	return into(req, delivery.Incoming{
+	return next(req, delivery.Request{
 		Header:               req.Header,
 		Body:                 body,
 		QuerySecret:          delivery.QuerySecretFrom(req.Context()),

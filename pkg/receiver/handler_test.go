@@ -17,42 +17,48 @@ import (
 )
 
 func TestMethodsAndPathsThatAreNotServed(t *testing.T) {
-	const nothing = `{"error":"there is nothing at this path: POST a webhook to /webhook/NAMESPACE/NAME for one GatewaySync, or to /webhook?type=TYPE for whatever wants what was pushed"}`
+	const nothing = `{"error":"no such path: POST a webhook to /webhook/NAMESPACE/NAME for one GatewaySync, ` +
+		`or to /webhook?type=TYPE for all targets that follow the pushed image or ref"}`
 	for name, tc := range map[string]struct {
 		method, path, allow string
-		want                told
+		want                httpResult
 	}{
-		"GET of a webhook":          {"GET", "/webhook?type=quay.io", "POST", inJSON(405, `{"error":"this path takes POST alone"}`)},
-		"HEAD of a webhook":         {"HEAD", "/webhook", "POST", inJSON(405, `{"error":"this path takes POST alone"}`)},
-		"PUT to a GatewaySync":      {"PUT", "/webhook/demo/plant", "POST", inJSON(405, `{"error":"this path takes POST alone"}`)},
-		"POST of health":            {"POST", "/healthz", "GET, HEAD", inJSON(405, `{"error":"this path takes GET, HEAD alone"}`)},
-		"health":                    {"GET", "/healthz", "", told{Code: 200, Body: "OK", Type: "text/plain; charset=utf-8"}},
-		"another path":              {"POST", "/", "", inJSON(404, nothing)},
-		"a path that ends early":    {"POST", "/webhook/demo", "", inJSON(404, nothing)},
-		"a path that goes on":       {"POST", "/webhook/demo/plant/x", "", inJSON(404, nothing)},
-		"a path without a name":     {"POST", "/webhook/demo/", "", inJSON(404, nothing)},
-		"a path with a slash more":  {"POST", "//webhook/demo/plant", "", inJSON(404, nothing)},
-		"a path with dots":          {"POST", "/webhook/x/../demo/plant", "", inJSON(404, nothing)},
-		"a path that ends in dots":  {"POST", "/webhook/demo/plant/..", "", inJSON(404, nothing)},
-		"a path that ends in slash": {"POST", "/webhook/demo/plant/", "", inJSON(404, nothing)},
-		"a path with a slash alone": {"POST", "//", "", inJSON(404, nothing)},
-		"an upper-case namespace":   {"POST", "/webhook/Demo/plant", "", inJSON(400, "")},
-		"a namespace with a slash":  {"POST", "/webhook/de%2Fmo/plant", "", inJSON(400, "")},
-		"a name with a slash":       {"POST", "/webhook/demo/pl%2Fant", "", inJSON(400, "")},
-		"a name that is a path":     {"POST", "/webhook/demo/%2e%2e", "", inJSON(400, "")},
-		"a name with a line ending": {"POST", "/webhook/demo/a%0Ab", "", inJSON(400, "")},
+		"GET of a webhook": {"GET", "/webhook?type=quay.io", "POST",
+			jsonResult(405, `{"error":"this path accepts only POST"}`)},
+		"HEAD of a webhook": {"HEAD", "/webhook", "POST",
+			jsonResult(405, `{"error":"this path accepts only POST"}`)},
+		"PUT to a GatewaySync": {"PUT", "/webhook/demo/plant", "POST",
+			jsonResult(405, `{"error":"this path accepts only POST"}`)},
+		"POST of health": {"POST", "/healthz", "GET, HEAD",
+			jsonResult(405, `{"error":"this path accepts only GET, HEAD"}`)},
+		"health": {"GET", "/healthz", "",
+			httpResult{Code: 200, Body: "OK", Type: "text/plain; charset=utf-8"}},
+		"another path":              {"POST", "/", "", jsonResult(404, nothing)},
+		"a path that ends early":    {"POST", "/webhook/demo", "", jsonResult(404, nothing)},
+		"a path that goes on":       {"POST", "/webhook/demo/plant/x", "", jsonResult(404, nothing)},
+		"a path without a name":     {"POST", "/webhook/demo/", "", jsonResult(404, nothing)},
+		"a path with a slash more":  {"POST", "//webhook/demo/plant", "", jsonResult(404, nothing)},
+		"a path with dots":          {"POST", "/webhook/x/../demo/plant", "", jsonResult(404, nothing)},
+		"a path that ends in dots":  {"POST", "/webhook/demo/plant/..", "", jsonResult(404, nothing)},
+		"a path that ends in slash": {"POST", "/webhook/demo/plant/", "", jsonResult(404, nothing)},
+		"a path with a slash alone": {"POST", "//", "", jsonResult(404, nothing)},
+		"an upper-case namespace":   {"POST", "/webhook/Demo/plant", "", jsonResult(400, "")},
+		"a namespace with a slash":  {"POST", "/webhook/de%2Fmo/plant", "", jsonResult(400, "")},
+		"a name with a slash":       {"POST", "/webhook/demo/pl%2Fant", "", jsonResult(400, "")},
+		"a name that is a path":     {"POST", "/webhook/demo/%2e%2e", "", jsonResult(400, "")},
+		"a name with a line ending": {"POST", "/webhook/demo/a%0Ab", "", jsonResult(400, "")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &pipeline{}
-			answer := send(p.handler(t, "demo"), tc.method, tc.path, "{}")
-			got := tell(answer)
+			response := send(p.handler(t, "demo"), tc.method, tc.path, "{}")
+			got := toResult(response)
 			if tc.want.Code == http.StatusBadRequest && strings.HasPrefix(got.Body, `{"error":"the name`) {
-				got.Body = "" // the words are those of Kubernetes
+				got.Body = "" // Kubernetes' text
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
-				t.Errorf("answer (-want +got):\n%s", diff)
+				t.Errorf("response (-want +got):\n%s", diff)
 			}
-			if got := answer.Header().Get("Allow"); got != tc.allow {
+			if got := response.Header().Get("Allow"); got != tc.allow {
 				t.Errorf("got Allow %q, want %q", got, tc.allow)
 			}
 			if p.called {
@@ -67,23 +73,24 @@ func TestWhatIsTooMuchOrCanNotBeReadIsNotDelivered(t *testing.T) {
 		p      *pipeline
 		body   string
 		header []string
-		want   told
+		want   httpResult
 	}{
 		"too large": {&pipeline{}, strings.Repeat("x", maxPayloadBytes+1), nil,
-			inJSON(413, `{"error":"Request entity too large: the body is over 100 bytes, which --max-payload-bytes sets"}`)},
+			jsonResult(413,
+				`{"error":"Request entity too large: the body is over 100 bytes, which --max-payload-bytes sets"}`)},
 		"compressed": {&pipeline{}, "x", []string{"Content-Encoding", "gzip"},
-			inJSON(400, `{"error":"the body is compressed: send it without Content-Encoding"}`)},
+			jsonResult(400, `{"error":"the body is compressed: send it without Content-Encoding"}`)},
 		"may not begin": {&pipeline{beginErr: status(503, "later", 5)}, "x", nil,
-			told{503, `{"error":"later"}`, "5", "application/json"}},
+			httpResult{503, `{"error":"later"}`, "5", "application/json"}},
 		"no room": {&pipeline{holdErr: status(429, "later", 7)}, "x", nil,
-			told{429, `{"error":"later"}`, "7", "application/json"}},
+			httpResult{429, `{"error":"later"}`, "7", "application/json"}},
 	} {
 		for _, path := range []string{"/webhook/demo/plant", "/webhook?type=quay.io"} {
 			t.Run(name+" "+path, func(t *testing.T) {
 				p := *tc.p
-				got := tell(post(p.handler(t, "demo"), path, tc.body, tc.header...))
+				got := toResult(post(p.handler(t, "demo"), path, tc.body, tc.header...))
 				if diff := cmp.Diff(tc.want, got); diff != "" {
-					t.Errorf("answer (-want +got):\n%s", diff)
+					t.Errorf("response (-want +got):\n%s", diff)
 				}
 				if p.called {
 					t.Error("it was delivered")
@@ -100,25 +107,27 @@ func TestWhatTheGuardGivesIsGivenBack(t *testing.T) {
 		post(h, "/webhook/demo/plant", "{}")
 		post(h, "/webhook?type=quay.io", "{}")
 		post(h, "/webhook/demo/plant", strings.Repeat("x", maxPayloadBytes+1))
-		if p.begun != 0 || p.held != 0 {
-			t.Errorf("%d requests and %d bodies are not given back", p.begun, p.held)
+		if p.requests != 0 || p.bodies != 0 {
+			t.Errorf("%d requests and %d bodies were not released", p.requests, p.bodies)
 		}
 	}
 }
 
-// Whoever calls is a stranger to the cluster, whatever it shows.
+// A sender is anonymous to the cluster, with any credential.
 func TestWhatCameInReachesThePipelineAsItIs(t *testing.T) {
 	for _, path := range []string{"/webhook/demo/plant?", "/webhook?type=docker.io&"} {
 		p := &pipeline{delivered: &postern.WebhookDelivery{}}
 		post(p.handler(t, "demo"), path+"secret=s3%20cret&registry_url=https://a.example.com/b", `{"a": 1}`,
-			"Authorization", "Bearer t0ken", "X-Remote-User", "admin", "X-Remote-Group", "system:masters", "X-Test", "1")
+			"Authorization", "Bearer t0ken", "X-Remote-User", "admin", "X-Remote-Group", "system:masters", "X-Test",
+			"1")
 		type incoming struct {
 			Body, QuerySecret, RegistryURL, User string
 			Groups                               []string
 			Authorization, Test                  string
 			AuthorizationIsToken                 bool
 		}
-		want := incoming{`{"a": 1}`, "s3 cret", "https://a.example.com/b", user.Anonymous, []string{user.AllUnauthenticated},
+		want := incoming{`{"a": 1}`, "s3 cret", "https://a.example.com/b", user.Anonymous,
+			[]string{user.AllUnauthenticated},
 			"Bearer t0ken", "1", true}
 		in := p.in
 		got := incoming{string(in.Body), in.QuerySecret, in.RegistryURL, in.User.GetName(), in.User.GetGroups(),
@@ -127,7 +136,7 @@ func TestWhatCameInReachesThePipelineAsItIs(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", path, diff)
 		}
 		if _, known := credential.Identify(in.User); known {
-			t.Errorf("%s: the caller is taken for %s", path, in.User.GetName())
+			t.Errorf("%s: the user is %s", path, in.User.GetName())
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// People write the secret where it does not belong, and what they get wrong is answered and logged.
+// Users put the secret in wrong places, and their mistakes are answered and logged.
 func TestASecretIsInNoAnswerAndNoLogHoweverItIsWritten(t *testing.T) {
 	const secret = "hunter2hunter2"
 	for _, tc := range []struct {
@@ -19,7 +19,7 @@ func TestASecretIsInNoAnswerAndNoLogHoweverItIsWritten(t *testing.T) {
 		code   int
 	}{
 		{"/webhook?type=docker.io&secret=" + secret, nil, http.StatusOK},
-		{"/webhook?type=docker.io&amp;secret=" + secret, nil, http.StatusOK}, // and no secret is shown
+		{"/webhook?type=docker.io&amp;secret=" + secret, nil, http.StatusOK}, // and no secret is presented
 		{"/webhook?type=docker.io?secret=" + secret, nil, http.StatusBadRequest},
 		{"/webhook?type=docker.io%3Fsecret=" + secret, nil, http.StatusBadRequest},
 		{"/webhook?type=docker.io%26secret=" + secret, nil, http.StatusBadRequest},
@@ -42,19 +42,19 @@ func TestASecretIsInNoAnswerAndNoLogHoweverItIsWritten(t *testing.T) {
 		{"/webhook/demo/plant%3Fsecret=" + secret, nil, http.StatusBadRequest},
 		{"/webhook/demo/plant;secret=" + secret, nil, http.StatusBadRequest},
 	} {
-		p := &pipeline{canProve: []string{"docker.io"}}
-		answer, log := postLogged(p.handler(t, "demo"), tc.path, tc.header...)
-		if answer.Code != tc.code {
-			t.Errorf("%s %v: answered %d %s, want %d", tc.path, tc.header, answer.Code, answer.Body, tc.code)
+		p := &pipeline{acceptedSources: []string{"docker.io"}}
+		response, log := postLogged(p.handler(t, "demo"), tc.path, tc.header...)
+		if response.Code != tc.code {
+			t.Errorf("%s %v: got %d %s, want %d", tc.path, tc.header, response.Code, response.Body, tc.code)
 		}
-		if told := fmt.Sprint(answer.Body, answer.Header()); strings.Contains(told, secret) {
-			t.Errorf("%s %v: the secret is in the answer: %s", tc.path, tc.header, told)
+		if got := fmt.Sprint(response.Body, response.Header()); strings.Contains(got, secret) {
+			t.Errorf("%s %v: the secret is in the response: %s", tc.path, tc.header, got)
 		}
 		if strings.Contains(log, secret) {
 			t.Errorf("%s %v: the secret is in the log: %s", tc.path, tc.header, log)
 		}
 		if tc.code == http.StatusBadRequest && log == "" {
-			t.Errorf("%s %v: nothing is logged", tc.path, tc.header)
+			t.Errorf("%s %v: nothing was logged", tc.path, tc.header)
 		}
 	}
 }

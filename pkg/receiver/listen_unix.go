@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sharePort lets another socket of the same user be bound to the port, as --permit-port-sharing says.
+// sharePort lets other sockets of the same user bind the port, for --permit-port-sharing.
 func sharePort(_, _ string, conn syscall.RawConn) error {
 	var err error
 	controlErr := conn.Control(func(socket uintptr) {

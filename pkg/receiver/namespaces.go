@@ -12,16 +12,16 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// allNamespaces is how all namespaces are written.
+// allNamespaces selects all namespaces.
 const allNamespaces = "*"
 
-// Namespaces are the namespaces that webhooks may act on. The zero value is none.
+// Namespaces is the set of namespaces that webhooks may act on. The zero value is empty.
 type Namespaces struct {
 	all   bool
 	names []string // sorted, each once
 }
 
-// ParseNamespaces reads names that are separated by commas, or "*" for all namespaces. The error tells all that is wrong.
+// ParseNamespaces parses names separated by commas, or "*" for all namespaces. The error lists all problems.
 func ParseNamespaces(text string) (Namespaces, error) {
 	if strings.TrimSpace(text) == allNamespaces {
 		return Namespaces{all: true}, nil
@@ -32,11 +32,11 @@ func ParseNamespaces(text string) (Namespaces, error) {
 		name = strings.TrimSpace(name)
 		switch problems := validation.IsDNS1123Label(name); {
 		case name == "":
-			errs = append(errs, errors.New("a name is empty"))
+			errs = append(errs, errors.New("a namespace name is empty"))
 		case name == allNamespaces:
-			errs = append(errs, errors.New("* stands for all namespaces, and so alone"))
+			errs = append(errs, errors.New("* means all namespaces and must be given alone"))
 		case len(problems) > 0:
-			errs = append(errs, fmt.Errorf("%q is no name of a namespace: %s", name, strings.Join(problems, ", ")))
+			errs = append(errs, fmt.Errorf("%q is not a valid namespace name: %s", name, strings.Join(problems, ", ")))
 		default:
 			names = append(names, name)
 		}
@@ -48,7 +48,7 @@ func ParseNamespaces(text string) (Namespaces, error) {
 	return Namespaces{names: slices.Compact(names)}, nil
 }
 
-// String writes the namespaces as ParseNamespaces reads them.
+// String returns the namespaces in the format of ParseNamespaces.
 func (n Namespaces) String() string {
 	if n.all {
 		return allNamespaces

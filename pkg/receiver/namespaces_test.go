@@ -31,30 +31,31 @@ func TestNamespacesAreReadAndWrittenAlike(t *testing.T) {
 
 func TestWhatIsNoListOfNamespacesIsRefused(t *testing.T) {
 	for text, says := range map[string][]string{
-		"":                      {"a name is empty"},
-		" ":                     {"a name is empty"},
-		"a,":                    {"a name is empty"},
-		"a,*":                   {"* stands for all namespaces"},
-		"**":                    {`"**" is no name of a namespace`},
-		"team-*":                {`"team-*" is no name of a namespace`},
-		"Demo":                  {`"Demo" is no name of a namespace`},
-		"a.b":                   {`"a.b" is no name of a namespace`},
-		"a b":                   {`"a b" is no name of a namespace`},
-		strings.Repeat("a", 64): {"is no name of a namespace"},
-		"A,,*":                  {`"A" is no name`, "a name is empty", "* stands for all"},
+		"":                      {"a namespace name is empty"},
+		" ":                     {"a namespace name is empty"},
+		"a,":                    {"a namespace name is empty"},
+		"a,*":                   {"* means all namespaces"},
+		"**":                    {`"**" is not a valid namespace name`},
+		"team-*":                {`"team-*" is not a valid namespace name`},
+		"Demo":                  {`"Demo" is not a valid namespace name`},
+		"a.b":                   {`"a.b" is not a valid namespace name`},
+		"a b":                   {`"a b" is not a valid namespace name`},
+		strings.Repeat("a", 64): {"is not a valid namespace name"},
+		"A,,*": {`"A" is not a valid namespace name`, "a namespace name is empty",
+			"* means all namespaces"},
 	} {
 		got, err := ParseNamespaces(text)
 		if err == nil {
-			t.Errorf("%q: read as %q", text, got)
+			t.Errorf("%q: parsed as %q", text, got)
 			continue
 		}
 		for _, words := range says {
 			if !strings.Contains(err.Error(), words) {
-				t.Errorf("%q: the error does not say %q: %v", text, words, err)
+				t.Errorf("%q: the error does not contain %q: %v", text, words, err)
 			}
 		}
 		if got.Allow("a") || got.Allow("") {
-			t.Errorf("%q: allows something all the same", text)
+			t.Errorf("%q: the result allows a namespace", text)
 		}
 	}
 }
@@ -80,6 +81,6 @@ func TestNamespacesAllowThoseThatAreListed(t *testing.T) {
 		}
 	}
 	if (Namespaces{}).Allow("demo") {
-		t.Error("no namespaces allow one")
+		t.Error("the zero value allows a namespace")
 	}
 }

@@ -20,23 +20,24 @@ import (
 	"time"
 )
 
-// served is a server that runs until the test ends.
-type served struct {
+// testServer runs until the test ends.
+type testServer struct {
 	address string
 	stop    context.CancelFunc
-	// ended holds the error of Start once that has returned.
+	// ended has the error of Start after it returned.
 	ended <-chan error
 }
 
-// serve runs a server on loopback.
-func serve(t *testing.T, config ServerConfig) *served {
+// startServer starts a server on loopback.
+func startServer(t *testing.T, config ServerConfig) *testServer {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if config.Handler == nil {
-		config.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { _, _ = w.Write([]byte(req.Proto)) })
+		config.Handler = http.HandlerFunc(
+			func(w http.ResponseWriter, req *http.Request) { _, _ = w.Write([]byte(req.Proto)) })
 	}
 	if config.DrainTimeout == 0 {
 		config.DrainTimeout = 10 * time.Second
@@ -52,21 +53,21 @@ func serve(t *testing.T, config ServerConfig) *served {
 		stop()
 		<-finished
 	})
-	return &served{address: listener.Addr().String(), stop: stop, ended: ended}
+	return &testServer{address: listener.Addr().String(), stop: stop, ended: ended}
 }
 
-// serveTLS runs a server with the certificate of its options, or a self-signed one.
-func serveTLS(t *testing.T, options TLSOptions) *served {
+// startTLSServer starts a server with the certificate of its options, or a self-signed one.
+func startTLSServer(t *testing.T, options TLSOptions) *testServer {
 	t.Helper()
 	certificates, err := LoadCertificates(options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return serve(t, ServerConfig{TLS: options, Certificates: certificates})
+	return startServer(t, ServerConfig{TLS: options, Certificates: certificates})
 }
 
-// connect returns what a client negotiates, which believes any certificate.
-func (s *served) connect(client *tls.Config) (tls.ConnectionState, error) {
+// connect returns the connection state of a client that accepts any certificate.
+func (s *testServer) connect(client *tls.Config) (tls.ConnectionState, error) {
 	client = client.Clone()
 	client.InsecureSkipVerify = true
 	conn, err := tls.Dial("tcp", s.address, client)
@@ -77,8 +78,8 @@ func (s *served) connect(client *tls.Config) (tls.ConnectionState, error) {
 	return conn.ConnectionState(), nil
 }
 
-// shows returns the certificate that a client of TLS 1.3 is shown.
-func (s *served) shows(t *testing.T) *x509.Certificate {
+// peerCertificate returns the certificate served to a TLS 1.3 client.
+func (s *testServer) peerCertificate(t *testing.T) *x509.Certificate {
 	t.Helper()
 	state, err := s.connect(&tls.Config{MinVersion: tls.VersionTLS13})
 	if err != nil {
@@ -87,7 +88,7 @@ func (s *served) shows(t *testing.T) *x509.Certificate {
 	return state.PeerCertificates[0]
 }
 
-// pairFiles returns the paths of a certificate and a key that need not exist, as options.
+// pairFiles returns options with paths of a certificate and key that need not exist.
 func pairFiles(t *testing.T) TLSOptions {
 	dir := t.TempDir()
 	return TLSOptions{
@@ -96,7 +97,7 @@ func pairFiles(t *testing.T) TLSOptions {
 	}
 }
 
-// writePair writes a new certificate, made at that time, and its key, and returns the certificate.
+// writePair writes a new certificate, valid as of now, with its key, and returns the certificate.
 func writePair(t *testing.T, o TLSOptions, at time.Time) *x509.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -121,7 +122,7 @@ func writePairOf(t *testing.T, o TLSOptions, key crypto.Signer, at time.Time) *x
 	return certificate.Leaf
 }
 
-// replace puts a file in the place of another in one step, as a kubelet does.
+// replace replaces a file atomically, as the kubelet does.
 func replace(t *testing.T, path string, content []byte) {
 	t.Helper()
 	next := path + ".next"

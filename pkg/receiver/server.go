@@ -23,62 +23,62 @@ const (
 	healthPath = "/healthz"
 
 	headerTimeout  = 10 * time.Second
-	idleTimeout    = 90 * time.Second // as net/http's own clients have it
+	idleTimeout    = 90 * time.Second // same as http.DefaultTransport
 	maxHeaderBytes = 64 << 10
-	// answerTimeout bounds a request from the arrival of its body to the end of its answer.
-	answerTimeout = 75 * time.Second
+	// responseTimeout bounds the time from the arrival of a body to the end of the response.
+	responseTimeout = 75 * time.Second
 )
 
-// ServerConfig is what a Server is made of.
+// ServerConfig configures a Server.
 type ServerConfig struct {
 	Handler http.Handler
-	// Address is the host and the port to listen on; port 0 is any that is free. SharePort lets another process listen there
-	// too.
+	// Address is the host and port to listen on; 0 picks a free port. SharePort lets other processes listen there too.
 	Address   string
 	SharePort bool
-	// MaxConnections is how many connections may be open; further ones wait until one of them ends. 0 is no limit.
+	// MaxConnections limits open connections; more wait until one is closed. 0 is no limit.
 	MaxConnections int
-	// TLS needs Certificates. Without Certificates it is plain HTTP that is served.
+	// TLS needs Certificates. If Certificates is nil, the server speaks plain HTTP.
 	TLS          TLSOptions
 	Certificates *Certificates
-	// Rate bounds the requests, and MaxWaiting how many of them wait because of it. OverRate is called for each that is
-	// refused because of it; it is not needed without a Rate.
-	Rate       Rate
-	MaxWaiting int
-	OverRate   func()
-	// BodyTimeout is how long the handler may wait for a body.
+	// Rate limits the requests, and MaxWaiting how many of them may wait for it. OnRateLimited is called for each
+	// request refused by Rate; it may be nil without a Rate.
+	Rate          Rate
+	MaxWaiting    int
+	OnRateLimited func()
+	// BodyTimeout bounds how long a body may take to arrive.
 	BodyTimeout time.Duration
-	// SecretsSynced reports whether it is known which secrets count. Nothing is served before.
+	// SecretsSynced reports whether all secrets are loaded. Nothing is served before.
 	SecretsSynced cache.InformerSynced
-	// ShutdownDelay is how long to go on after a signal to stop, and DrainTimeout how long requests may then take to end.
+	// ShutdownDelay is how long to serve after a signal to stop, DrainTimeout how long to wait for requests then.
 	ShutdownDelay, DrainTimeout time.Duration
-	// Ended, if not nil, is called once no request is under way any more, or DrainTimeout is over.
-	Ended func()
+	// OnStopped, if not nil, is called when no request is in flight anymore or DrainTimeout has passed.
+	OnStopped func()
 }
 
-// Server serves the classic receiver. It is a Runnable of controller-runtime's manager.
+// Server serves the classic receiver. It implements manager.Runnable of controller-runtime.
 type Server struct {
 	config   ServerConfig
 	stopping atomic.Bool
 }
 
-// NewServer returns a server that is ready to be started, once.
+// NewServer returns a server that can be started once.
 func NewServer(config ServerConfig) *Server { return &Server{config: config} }
 
-// NeedLeaderElection tells the manager that every replica serves.
+// NeedLeaderElection returns false: every replica serves.
 func (s *Server) NeedLeaderElection() bool { return false }
 
-// Start serves until ctx is done, then finishes what is under way.
+// Start serves until ctx is done, then completes requests in flight.
 func (s *Server) Start(ctx context.Context) error {
-	if s.config.Ended != nil {
-		defer s.config.Ended()
+	if s.config.OnStopped != nil {
+		defer s.config.OnStopped()
 	}
 	if !cache.WaitForCacheSync(ctx.Done(), s.config.SecretsSynced) {
 		return nil
 	}
 	listener, err := s.listen(ctx)
 	if err != nil {
-		return fmt.Errorf("could not listen for webhooks on %s (--webhook-bind-address, --webhook-port): %w", s.config.Address, err)
+		return fmt.Errorf("could not listen for webhooks on %s (--webhook-bind-address, --webhook-port): %w",
+			s.config.Address, err)
 	}
 	return s.serve(ctx, listener)
 }
@@ -98,11 +98,13 @@ func (s *Server) serve(ctx context.Context, listener net.Listener) error {
 	server := s.httpServer(ctx)
 	failed := make(chan error, 1)
 	if s.config.Certificates == nil {
-		klog.InfoS("WARNING: --disable-tls: webhooks, and the secrets in them, come in over plain HTTP; see that nobody listens on the way",
+		klog.InfoS("WARNING: --disable-tls: webhooks, and the secrets in them, are sent over plain HTTP; "+
+			"make sure that the network path is trusted",
 			"address", listener.Addr().String())
 		go func() { failed <- server.Serve(listener) }()
 	} else {
-		klog.InfoS("Serving webhooks", "address", listener.Addr().String(), "minTLSVersion", versionNumber(s.config.TLS.MinVersion),
+		klog.InfoS("Serving webhooks", "address", listener.Addr().String(),
+			"minTLSVersion", versionNumber(s.config.TLS.MinVersion),
 			"maxTLSVersion", versionNumber(s.config.TLS.MaxVersion), "rateLimit", s.config.Rate.String())
 		go s.config.Certificates.Run(ctx)
 		go func() { failed <- server.ServeTLS(listener, "", "") }()
@@ -115,7 +117,7 @@ func (s *Server) serve(ctx context.Context, listener net.Listener) error {
 	return s.shutDown(server, failed)
 }
 
-// shutDown goes on for the delay, and then ends the server with the last answer.
+// shutDown serves for ShutdownDelay, then drains and closes the server.
 func (s *Server) shutDown(server *http.Server, failed <-chan error) error {
 	s.stopping.Store(true)
 	select {
@@ -134,29 +136,29 @@ func (s *Server) shutDown(server *http.Server, failed <-chan error) error {
 func (s *Server) httpServer(ctx context.Context) *http.Server {
 	requestTimeout := headerTimeout + maxRateWait + s.config.BodyTimeout
 	server := &http.Server{
-		Handler:           s.withLastAnswers(s.config.Rate.limit(s.config.Handler, s.config.MaxWaiting, s.config.OverRate)),
+		Handler: s.withConnectionClose(
+			s.config.Rate.limit(s.config.Handler, s.config.MaxWaiting, s.config.OnRateLimited)),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
-		WriteTimeout:      requestTimeout + answerTimeout,
+		WriteTimeout:      requestTimeout + responseTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		Protocols:         new(http.Protocols),
 		ErrorLog:          log.New(errorLog{}, "", 0),
-		// What is under way goes on when ctx is done.
+		// Requests in flight continue when ctx is done.
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	server.Protocols.SetHTTP1(true)
 	if s.config.Certificates != nil {
 		server.Protocols.SetHTTP2(s.config.TLS.HTTP2)
-		server.HTTP2 = http2Bounds()
-		server.TLSConfig = s.config.TLS.config(s.config.Certificates.get)
+		server.HTTP2 = http2Config()
+		server.TLSConfig = s.config.TLS.config(s.config.Certificates.getCertificate)
 	}
 	return server
 }
 
-// withLastAnswers ends each connection with the answer on it once the server is stopping, so that no sender uses one that
-// is about to be closed.
-func (s *Server) withLastAnswers(next http.Handler) http.Handler {
+// withConnectionClose closes each connection after its response once the server is stopping, so that none is reused.
+func (s *Server) withConnectionClose(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if s.stopping.Load() {
 			w.Header().Set("Connection", "close")
@@ -165,7 +167,7 @@ func (s *Server) withLastAnswers(next http.Handler) http.Handler {
 	})
 }
 
-// errorLog takes what net/http logs. Handshakes that fail are the doing of whoever connects, and can be many.
+// errorLog redirects the log of net/http to klog. TLS handshake errors have level 2, because clients can cause many.
 type errorLog struct{}
 
 // Write logs one line.
@@ -174,7 +176,27 @@ func (errorLog) Write(line []byte) (int, error) {
 	if strings.Contains(text, "TLS handshake error") {
 		klog.V(2).InfoS("A connection for webhooks failed", "err", text)
 	} else {
-		klog.ErrorS(nil, "The server for webhooks reports", "err", text)
+		klog.ErrorS(nil, "The webhook server reported an error", "err", text)
 	}
 	return len(line), nil
+}
+
+const (
+	// The minimum values of HTTP/2.
+	minFrameBytes         = 16 << 10
+	minReceiveBufferBytes = 64 << 10
+	// maxStreams is how many requests a connection may have in flight. Each may have maxHeaderBytes of headers. Senders
+	// send one webhook after the other, or open further connections.
+	maxStreams = 4
+)
+
+// http2Config keeps the memory of an HTTP/2 connection close to that of HTTP/1.1. By default, net/http buffers up to 1
+// MiB of body and the headers of 250 requests before any of our limits applies.
+func http2Config() *http.HTTP2Config {
+	return &http.HTTP2Config{
+		MaxConcurrentStreams:          maxStreams,
+		MaxReadFrameSize:              minFrameBytes,
+		MaxReceiveBufferPerConnection: minReceiveBufferBytes,
+		MaxReceiveBufferPerStream:     minReceiveBufferBytes,
+	}
 }

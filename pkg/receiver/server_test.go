@@ -19,13 +19,14 @@ import (
 func synced() bool { return true }
 
 func TestWithoutCertificatesPlainHTTPIsServed(t *testing.T) {
-	server := serve(t, ServerConfig{})
+	server := startServer(t, ServerConfig{})
 	if got := get(t, &http.Transport{}, "http://"+server.address); got != "HTTP/1.1" {
 		t.Errorf("got %s", got)
 	}
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
-	if resp, err := (&http.Client{Transport: &http.Transport{Protocols: protocols}}).Get("http://" + server.address); err == nil {
+	client := &http.Client{Transport: &http.Transport{Protocols: protocols}}
+	if resp, err := client.Get("http://" + server.address); err == nil {
 		_ = resp.Body.Close()
 		t.Errorf("HTTP/2 is served without TLS: %s", resp.Proto)
 	}
@@ -35,7 +36,7 @@ func TestWithoutCertificatesPlainHTTPIsServed(t *testing.T) {
 }
 
 func TestASenderWithoutTLSIsToldSo(t *testing.T) {
-	server := serveTLS(t, pairFiles(t))
+	server := startTLSServer(t, pairFiles(t))
 	resp, err := http.Get("http://" + server.address)
 	if err != nil {
 		t.Fatal(err)
@@ -53,14 +54,15 @@ func TestAPortThatIsTakenEndsTheStartWithAnErrorThatNamesIt(t *testing.T) {
 	}
 	defer taken.Close()
 	ended := false
-	server := NewServer(ServerConfig{Address: taken.Addr().String(), SecretsSynced: synced, Ended: func() { ended = true }})
+	server := NewServer(
+		ServerConfig{Address: taken.Addr().String(), SecretsSynced: synced, OnStopped: func() { ended = true }})
 	err = server.Start(t.Context())
 	want := "could not listen for webhooks on " + taken.Addr().String() + " (--webhook-bind-address, --webhook-port): "
 	if !errors.Is(err, syscall.EADDRINUSE) || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got error %v, want %s…", err, want)
 	}
 	if !ended {
-		t.Error("who waits for the end is not told")
+		t.Error("OnStopped was not called")
 	}
 }
 
@@ -93,7 +95,7 @@ func TestNothingIsServedUntilTheSecretsAreKnown(t *testing.T) {
 		}
 		return false
 	}
-	// To listen would be an error.
+	// Listening would be an error.
 	if err := NewServer(ServerConfig{Address: taken.Addr().String(), SecretsSynced: unsynced}).Start(ctx); err != nil {
 		t.Error(err)
 	}
@@ -104,34 +106,34 @@ func TestNothingIsServedUntilTheSecretsAreKnown(t *testing.T) {
 
 func TestARequestThatIsUnderWayIsAnsweredAtTheEndAndItsConnectionClosed(t *testing.T) {
 	entered, leave := make(chan context.Context), make(chan struct{})
-	server := serve(t, ServerConfig{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	server := startServer(t, ServerConfig{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		entered <- req.Context()
 		<-leave
 	})})
-	answered := make(chan *http.Response, 1)
+	recorder := make(chan *http.Response, 1)
 	go func() {
-		defer close(answered)
+		defer close(recorder)
 		resp, err := http.Get("http://" + server.address)
 		if err != nil {
 			t.Error(err)
 			return
 		}
 		_ = resp.Body.Close()
-		answered <- resp
+		recorder <- resp
 	}()
 	ctx := <-entered
 	server.stop()
 	server.untilClosed(t)
 	if err := ctx.Err(); err != nil {
-		t.Errorf("the request is given up: %v", err)
+		t.Errorf("the request was aborted: %v", err)
 	}
 	select {
 	case err := <-server.ended:
-		t.Errorf("it ended before the request did, with error %v", err)
+		t.Errorf("the server ended before the request, with error %v", err)
 	default:
 	}
 	close(leave)
-	if resp := <-answered; resp == nil || resp.StatusCode != http.StatusOK || !resp.Close {
+	if resp := <-recorder; resp == nil || resp.StatusCode != http.StatusOK || !resp.Close {
 		t.Errorf("got %+v", resp)
 	}
 	if err := <-server.ended; err != nil {
@@ -163,9 +165,9 @@ func TestDuringTheDelayRequestsAreServedAndConnectionsEnd(t *testing.T) {
 	}
 	_ = resp.Body.Close()
 	if !resp.Close {
-		t.Error("the connection is kept")
+		t.Error("the connection was kept open")
 	}
-	_ = listener.Close() // or it would go on for an hour
+	_ = listener.Close() // otherwise the server would run for an hour
 	if err := <-ended; err == nil || !strings.HasPrefix(err.Error(), "could not serve webhooks to the end: ") {
 		t.Errorf("got error %v", err)
 	}
@@ -173,10 +175,11 @@ func TestDuringTheDelayRequestsAreServedAndConnectionsEnd(t *testing.T) {
 
 func TestARequestThatDoesNotEndIsGivenUpAfterTheDrain(t *testing.T) {
 	entered := make(chan struct{})
-	server := serve(t, ServerConfig{DrainTimeout: time.Millisecond, Handler: http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+	handler := http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 		close(entered)
 		<-req.Context().Done()
-	})})
+	})
+	server := startServer(t, ServerConfig{DrainTimeout: time.Millisecond, Handler: handler})
 	go func() {
 		if resp, err := http.Get("http://" + server.address); err == nil {
 			_ = resp.Body.Close()
@@ -190,7 +193,7 @@ func TestARequestThatDoesNotEndIsGivenUpAfterTheDrain(t *testing.T) {
 }
 
 func TestTooManyHeadersAreRefused(t *testing.T) {
-	server := serve(t, ServerConfig{})
+	server := startServer(t, ServerConfig{})
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+server.address, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -208,12 +211,12 @@ func TestTooManyHeadersAreRefused(t *testing.T) {
 
 func TestEveryReplicaServes(t *testing.T) {
 	if NewServer(ServerConfig{}).NeedLeaderElection() {
-		t.Error("only the leader does")
+		t.Error("only the leader serves")
 	}
 }
 
-// untilClosed waits until no connection is taken any more.
-func (s *served) untilClosed(t *testing.T) {
+// untilClosed waits until no connection is accepted anymore.
+func (s *testServer) untilClosed(t *testing.T) {
 	t.Helper()
 	for {
 		conn, err := net.Dial("tcp", s.address)
@@ -223,7 +226,7 @@ func (s *served) untilClosed(t *testing.T) {
 		_ = conn.Close()
 		select {
 		case <-t.Context().Done():
-			t.Fatal("connections are still taken")
+			t.Fatal("connections are still accepted")
 		case <-time.After(time.Millisecond):
 		}
 	}

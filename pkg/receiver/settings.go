@@ -3,20 +3,20 @@
 
 package receiver
 
-// Setting is a setting that has a flag or an environment variable or both. A flag that is given beats the environment, and
-// the shipped manifests feed the environment from a ConfigMap or a Secret, of which each key may be absent.
+// Setting has a flag, an environment variable, or both. A flag takes precedence. The shipped manifests set the variable
+// from an optional key of a ConfigMap or Secret.
 type Setting struct {
 	Flag, Env string
-	// ConfigMapKey and SecretKey are where Env comes from in a cluster, "" if from neither.
+	// ConfigMapKey and SecretKey are the source of Env in a cluster, "" if there is none.
 	ConfigMapKey, SecretKey string
 }
 
-// DefaultSecretEnv ties a variable that holds a cluster-wide default secret to its key, which is the same in Postern's own
-// Secret and in those of the namespaces.
+// DefaultSecretEnv maps a flag and a variable with a default secret to its key, in Postern's Secret as in the
+// namespaces'.
 type DefaultSecretEnv struct{ Flag, Env, Key string }
 
-// Settings are those of the classic receiver and of the secrets that count in every namespace. Their names are those of
-// Argo CD Image Updater where it has them: docs/configuration/webhook.md in argoproj-labs/argocd-image-updater.
+// Settings returns the settings of the classic receiver and of the default secrets. They have the names of Argo CD
+// Image Updater where it has the same setting: docs/configuration/webhook.md in argoproj-labs/argocd-image-updater.
 func Settings() []Setting {
 	settings := []Setting{
 		{Flag: "enable-webhook", Env: "ENABLE_WEBHOOK", ConfigMapKey: "webhook.enable"},
@@ -24,7 +24,8 @@ func Settings() []Setting {
 		{Flag: "webhook-port", Env: "WEBHOOK_PORT", ConfigMapKey: "webhook.port"},
 		{Flag: "webhook-namespaces", Env: "WEBHOOK_NAMESPACES", ConfigMapKey: "webhook.namespaces"},
 		{Flag: "webhook-require-secret", Env: "WEBHOOK_REQUIRE_SECRET", ConfigMapKey: "webhook.require-secret"},
-		{Flag: "webhook-ratelimit-allowed", Env: "WEBHOOK_RATELIMIT_ALLOWED", ConfigMapKey: "webhook.ratelimit-allowed"},
+		{Flag: "webhook-ratelimit-allowed", Env: "WEBHOOK_RATELIMIT_ALLOWED",
+			ConfigMapKey: "webhook.ratelimit-allowed"},
 		{Flag: "disable-tls", Env: "DISABLE_TLS", ConfigMapKey: "disable-tls"},
 		{Flag: "tlsminversion", Env: "TLS_MIN_VERSION", ConfigMapKey: "tls.min-version"},
 		{Flag: "tlsmaxversion", Env: "TLS_MAX_VERSION", ConfigMapKey: "tls.max-version"},
@@ -41,7 +42,7 @@ func Settings() []Setting {
 	return settings
 }
 
-// DefaultSecrets are the cluster-wide default secrets that the environment may hold. WEBHOOK_HMAC_SECRET and
+// DefaultSecrets returns the cluster-wide default secrets that the environment may set. WEBHOOK_HMAC_SECRET and
 // WEBHOOK_BEARER_TOKEN are Stoker's: cmd/controller/main.go in ia-eknorr/stoker-operator.
 func DefaultSecrets() []DefaultSecretEnv {
 	return []DefaultSecretEnv{

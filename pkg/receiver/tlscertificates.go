@@ -24,41 +24,40 @@ import (
 	"postern.dev/postern/pkg/certificate"
 )
 
-// checkInterval is how often the age of the certificate and the files are looked at. Mostly, a change of files is seen at
-// once.
+// checkInterval is how often the certificate's age and the files are checked. Most file changes are noticed at once.
 const checkInterval = 10 * time.Second
 
-// Certificates are what the receiver shows: the certificate of its files, or, while there is none, a self-signed one that
-// it makes itself. One that is broken or out of date never replaces another. They are safe for concurrent use.
+// Certificates provides the receiver's serving certificates: the pair in its files, or a self-signed one while there is
+// none. A broken or expired pair never replaces a certificate in use. It is safe for concurrent use.
 type Certificates struct {
 	options TLSOptions
 	now     func() time.Time
-	shown   atomic.Pointer[shownCertificates]
+	current atomic.Pointer[certificateSet]
 
 	mu sync.Mutex
-	// files follows the files once they have been there; follow starts that.
-	files  *dynamiccertificates.DynamicCertKeyPairContent
-	follow sync.Once
-	// complaint is what was last said about the files, so that it is not said again and again.
-	complaint string
+	// files watches the files once they exist; watchOnce starts it.
+	files     *dynamiccertificates.DynamicCertKeyPairContent
+	watchOnce sync.Once
+	// lastError is the last logged error of the files; it is not logged again.
+	lastError string
 }
 
-// shownCertificates are those of which a client gets the first that it supports.
-type shownCertificates struct {
-	choices []tls.Certificate
-	renewAt time.Time // zero if they are not ours to renew
+// certificateSet offers a client its first certificate that the client supports.
+type certificateSet struct {
+	certificates []tls.Certificate
+	renewAt      time.Time // zero if they are from files
 }
 
-// LoadCertificates reads the files, or makes a self-signed certificate if one of them is absent or empty. A pair that is
-// broken is an error. One that has expired, or is not valid yet, is shown all the same, since time makes it so and nobody's
-// mistake just now: an error would end the whole process at its next restart, and senders that do not verify go on.
+// LoadCertificates loads the files, or creates a self-signed certificate if one of them is absent or empty. A broken
+// pair is an error. A pair that has expired or is not valid yet is served: an error would end the whole process at its
+// next restart because of the time alone, and senders that do not verify it still work.
 func LoadCertificates(options TLSOptions) (*Certificates, error) {
 	return loadCertificates(options, time.Now)
 }
 
 func loadCertificates(options TLSOptions, now func() time.Time) (*Certificates, error) {
 	c := &Certificates{options: options, now: now}
-	missing, err := options.missing()
+	missing, err := options.missingFile()
 	if err != nil {
 		return nil, err
 	}
@@ -70,25 +69,25 @@ func loadCertificates(options TLSOptions, now func() time.Time) (*Certificates, 
 	if c.files, err = c.openFiles(); err != nil {
 		return nil, err
 	}
-	mounted, err := c.fromFiles()
+	mounted, err := c.loadPair()
 	if err != nil {
 		return nil, err
 	}
-	c.show(&shownCertificates{choices: []tls.Certificate{mounted}})
-	if err := c.checkDates(mounted.Leaf); err != nil {
-		c.complain(err, "Senders that verify the certificate for webhooks refuse it")
+	c.setCurrent(&certificateSet{certificates: []tls.Certificate{mounted}})
+	if err := c.checkValidity(mounted.Leaf); err != nil {
+		c.logOnce(err, "Senders that verify the certificate for webhooks refuse it")
 	}
 	return c, nil
 }
 
-// missing returns which of the two is missing, or "". A file that is absent or empty, as those of an optional Secret are, is
-// missing, and so is one for which no path is given.
-func (o TLSOptions) missing() (string, error) {
-	for _, file := range []struct{ holds, path string }{{"certificate", o.CertFile}, {"private key", o.KeyFile}} {
+// missingFile returns which of the two files is missing, or "". A file counts as missing if its path is not set, or if
+// it is absent or empty, as with an optional Secret.
+func (o TLSOptions) missingFile() (string, error) {
+	for _, file := range []struct{ content, path string }{{"certificate", o.CertFile}, {"private key", o.KeyFile}} {
 		info, err := os.Stat(file.path)
 		switch {
 		case file.path == "", errors.Is(err, fs.ErrNotExist), err == nil && info.Size() == 0:
-			return file.holds, nil
+			return file.content, nil
 		case err != nil:
 			return "", fmt.Errorf("could not read the certificate for webhooks: %w", err)
 		}
@@ -97,63 +96,67 @@ func (o TLSOptions) missing() (string, error) {
 }
 
 func (c *Certificates) openFiles() (*dynamiccertificates.DynamicCertKeyPairContent, error) {
-	files, err := dynamiccertificates.NewDynamicServingContentFromFiles("receiver", c.options.CertFile, c.options.KeyFile)
+	files, err := dynamiccertificates.NewDynamicServingContentFromFiles("receiver", c.options.CertFile,
+		c.options.KeyFile)
 	if err != nil {
-		return nil, fmt.Errorf("could not load the certificate for webhooks from %s and %s: %w", c.options.CertFile, c.options.KeyFile, err)
+		return nil, fmt.Errorf("could not load the certificate for webhooks from %s and %s: %w", c.options.CertFile,
+			c.options.KeyFile, err)
 	}
 	files.AddListener(c)
 	return files, nil
 }
 
-// fromFiles returns the certificate in the files, which may be out of date.
-func (c *Certificates) fromFiles() (tls.Certificate, error) {
+// loadPair returns the certificate in the files, which may have expired.
+func (c *Certificates) loadPair() (tls.Certificate, error) {
 	mounted, err := tls.X509KeyPair(c.files.CurrentCertKeyContent())
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("could not load the certificate for webhooks from %s and %s: %w", c.options.CertFile, c.options.KeyFile, err)
+		return tls.Certificate{}, fmt.Errorf("could not load the certificate for webhooks from %s and %s: %w",
+			c.options.CertFile, c.options.KeyFile, err)
 	}
 	return mounted, nil
 }
 
-// checkDates says what to do about a certificate of the files that is not valid now. Of a chain only the first counts:
-// clients find their own way past an intermediate certificate that has expired.
-func (c *Certificates) checkDates(leaf *x509.Certificate) error {
+// checkValidity returns an error with a remedy if a certificate of the files is not valid now. It checks only the leaf:
+// clients can find another path around an expired intermediate.
+func (c *Certificates) checkValidity(leaf *x509.Certificate) error {
 	switch now := c.now(); {
 	case now.After(leaf.NotAfter):
 		return fmt.Errorf("the certificate for webhooks in %s expired on %s: renew it, which takes no restart",
 			c.options.CertFile, leaf.NotAfter.Format(time.RFC3339))
 	case now.Before(leaf.NotBefore):
-		return fmt.Errorf("the certificate for webhooks in %s is not valid before %s: look at the clock of this machine, and at whoever issued it",
+		return fmt.Errorf(
+			"the certificate for webhooks in %s is not valid before %s: check the clock of this machine and the issuer",
 			c.options.CertFile, leaf.NotBefore.Format(time.RFC3339))
 	}
 	return nil
 }
 
-// get returns what a client is shown. It is GetCertificate of a tls.Config.
-func (c *Certificates) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	choices := c.shown.Load().choices
-	for i := range choices {
-		if hello.SupportsCertificate(&choices[i]) == nil {
-			return &choices[i], nil
+// getCertificate implements GetCertificate of tls.Config.
+func (c *Certificates) getCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	certificates := c.current.Load().certificates
+	for i := range certificates {
+		if hello.SupportsCertificate(&certificates[i]) == nil {
+			return &certificates[i], nil
 		}
 	}
-	return &choices[0], nil // and the handshake says what is wrong
+	return &certificates[0], nil // the handshake reports the mismatch
 }
 
-// Run keeps the certificates current until ctx is done. It is called once.
+// Run keeps the certificates current until ctx is done. Call it once.
 func (c *Certificates) Run(ctx context.Context) {
 	wait.UntilWithContext(ctx, c.refresh, checkInterval)
 }
 
-// Enqueue takes up a change of the files. It makes Certificates a dynamiccertificates.Listener.
+// Enqueue reloads changed files. It implements dynamiccertificates.Listener.
 func (c *Certificates) Enqueue() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reload()
 }
 
-// refresh does what time asks for, and what the file system did not tell: it forgets files that are removed and made again.
+// refresh renews certificates by age and rereads the files: replacing them can end the file watch.
 func (c *Certificates) refresh(ctx context.Context) {
-	files := c.followed(ctx)
+	files := c.ensureWatch(ctx)
 	var err error
 	if files != nil {
 		err = files.RunOnce(ctx) // which calls Enqueue
@@ -162,24 +165,26 @@ func (c *Certificates) refresh(ctx context.Context) {
 	defer c.mu.Unlock()
 	switch {
 	case err != nil:
-		c.complain(fmt.Errorf("could not load the certificate for webhooks from %s and %s: %w", c.options.CertFile, c.options.KeyFile, err), staysAsItIs)
+		c.logOnce(
+			fmt.Errorf("could not load the certificate for webhooks from %s and %s: %w", c.options.CertFile,
+				c.options.KeyFile, err), msgUnchanged)
 	case files != nil:
-		c.reload() // the same may have become valid
+		c.reload() // an unchanged pair may have become valid
 	}
-	if at := c.shown.Load().renewAt; !at.IsZero() && !c.now().Before(at) {
+	if at := c.current.Load().renewAt; !at.IsZero() && !c.now().Before(at) {
 		if err := c.selfSign(); err != nil {
-			c.complain(err, staysAsItIs)
+			c.logOnce(err, msgUnchanged)
 		}
 	}
 }
 
-// followed returns what follows the files, and has it begin. It is nil until they have appeared, as those of an optional
-// Secret may do later.
-func (c *Certificates) followed(ctx context.Context) *dynamiccertificates.DynamicCertKeyPairContent {
+// ensureWatch starts and returns the watch of the files, nil until they exist, as those of an optional Secret may
+// later.
+func (c *Certificates) ensureWatch(ctx context.Context) *dynamiccertificates.DynamicCertKeyPairContent {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.files == nil {
-		missing, err := c.options.missing()
+		missing, err := c.options.missingFile()
 		if err == nil && missing != "" {
 			return nil
 		}
@@ -187,55 +192,56 @@ func (c *Certificates) followed(ctx context.Context) *dynamiccertificates.Dynami
 			c.files, err = c.openFiles()
 		}
 		if err != nil {
-			c.complain(err, staysAsItIs)
+			c.logOnce(err, msgUnchanged)
 			return nil
 		}
 	}
-	c.follow.Do(func() { go c.files.Run(ctx, 1) })
+	c.watchOnce.Do(func() { go c.files.Run(ctx, 1) })
 	return c.files
 }
 
-// reload shows the certificate of the files, if it is another and of use.
+// reload serves the certificate of the files if it has changed and is valid.
 func (c *Certificates) reload() {
-	mounted, err := c.fromFiles()
+	mounted, err := c.loadPair()
 	if err == nil {
-		err = c.checkDates(mounted.Leaf)
+		err = c.checkValidity(mounted.Leaf)
 	}
 	if err != nil {
-		c.complain(err, staysAsItIs)
+		c.logOnce(err, msgUnchanged)
 		return
 	}
-	c.complaint = ""
-	if slices.EqualFunc(c.shown.Load().choices[0].Certificate, mounted.Certificate, bytes.Equal) {
+	c.lastError = ""
+	if slices.EqualFunc(c.current.Load().certificates[0].Certificate, mounted.Certificate, bytes.Equal) {
 		return
 	}
-	c.show(&shownCertificates{choices: []tls.Certificate{mounted}})
-	klog.InfoS("Loaded a new certificate for webhooks", "certFile", c.options.CertFile, "notAfter", mounted.Leaf.NotAfter)
+	c.setCurrent(&certificateSet{certificates: []tls.Certificate{mounted}})
+	klog.InfoS("Loaded a new certificate for webhooks",
+		"certFile", c.options.CertFile, "notAfter", mounted.Leaf.NotAfter)
 }
 
-// staysAsItIs is what comes of files that are not of use.
-const staysAsItIs = "The certificate for webhooks stays as it is"
+// msgUnchanged is logged if the files can't be used.
+const msgUnchanged = "The certificate for webhooks is unchanged"
 
-// complain says what is wrong with the files, and what comes of it, unless that was said last.
-func (c *Certificates) complain(err error, consequence string) {
-	if text := err.Error(); text != c.complaint {
-		c.complaint = text
-		klog.ErrorS(err, consequence)
+// logOnce logs an error of the files unless it was the last one logged.
+func (c *Certificates) logOnce(err error, message string) {
+	if text := err.Error(); text != c.lastError {
+		c.lastError = text
+		klog.ErrorS(err, message)
 	}
 }
 
-// selfSign makes certificates that replace themselves when two thirds of their time are over.
+// selfSign creates self-signed certificates. They are renewed after two thirds of their validity.
 func (c *Certificates) selfSign() error {
 	now := c.now()
 	certificates, err := selfSign(now, !c.options.ignoresSuites())
 	if err != nil {
 		return err
 	}
-	c.show(&shownCertificates{choices: certificates, renewAt: now.Add(selfSignedValidity * 2 / 3)})
+	c.setCurrent(&certificateSet{certificates: certificates, renewAt: now.Add(selfSignedValidity * 2 / 3)})
 	return nil
 }
 
-func (c *Certificates) show(shown *shownCertificates) {
-	c.shown.Store(shown)
-	certificate.ObserveReceiver(shown.choices[0].Leaf)
+func (c *Certificates) setCurrent(set *certificateSet) {
+	c.current.Store(set)
+	certificate.ObserveReceiver(set.certificates[0].Leaf)
 }

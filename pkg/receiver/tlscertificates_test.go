@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// When to make a certificate that is of no use now.
+// Offsets from now at which a certificate that is not valid now is created.
 const (
 	expired = -selfSignedValidity - time.Minute
 	early   = clockSkew + time.Hour
@@ -47,7 +47,7 @@ func TestAPairThatIsNoneIsAnErrorAtTheStart(t *testing.T) {
 		test.spoil(options)
 		_, err := LoadCertificates(options)
 		if err == nil {
-			t.Errorf("%s: it is taken", test.name)
+			t.Errorf("%s: the pair was accepted", test.name)
 			continue
 		}
 		for _, want := range test.want {
@@ -70,8 +70,9 @@ func TestWithoutACertificateASelfSignedOneIsShown(t *testing.T) {
 	} {
 		options := pairFiles(t)
 		write(options)
-		if shown := serveTLS(t, options).shows(t); shown.Subject.CommonName != "postern-receiver" || shown.NotAfter.Before(time.Now().Add(selfSignedValidity-time.Hour)) {
-			t.Errorf("%s: %s by %s is shown", name, shown.Subject, shown.Issuer)
+		if shown := startTLSServer(t, options).peerCertificate(t); shown.Subject.CommonName != "postern-receiver" ||
+			shown.NotAfter.Before(time.Now().Add(selfSignedValidity-time.Hour)) {
+			t.Errorf("%s: %s by %s is served", name, shown.Subject, shown.Issuer)
 		}
 	}
 }
@@ -79,9 +80,9 @@ func TestWithoutACertificateASelfSignedOneIsShown(t *testing.T) {
 func TestANewCertificateIsShownWithoutARestart(t *testing.T) {
 	options := pairFiles(t)
 	first := writePair(t, options, time.Now())
-	server := serveTLS(t, options)
-	if !server.shows(t).Equal(first) {
-		t.Fatal("the mounted certificate is not shown")
+	server := startTLSServer(t, options)
+	if !server.peerCertificate(t).Equal(first) {
+		t.Fatal("the mounted certificate is not served")
 	}
 	server.untilShown(t, writePair(t, options, time.Now()))
 }
@@ -92,20 +93,20 @@ func TestACertificateThatIsMountedLaterIsShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := serve(t, ServerConfig{TLS: options, Certificates: certificates})
-	own := server.shows(t)
+	server := startServer(t, ServerConfig{TLS: options, Certificates: certificates})
+	own := server.peerCertificate(t)
 
 	replace(t, options.CertFile, []byte("half a certificate"))
 	certificates.refresh(t.Context())
 	replace(t, options.KeyFile, []byte("half a key"))
 	certificates.refresh(t.Context())
-	if !server.shows(t).Equal(own) {
-		t.Error("what is broken replaced the self-signed certificate")
+	if !server.peerCertificate(t).Equal(own) {
+		t.Error("a broken pair replaced the self-signed certificate")
 	}
 	mounted := writePair(t, options, time.Now())
 	certificates.refresh(t.Context())
-	if !server.shows(t).Equal(mounted) {
-		t.Error("the mounted certificate is not shown")
+	if !server.peerCertificate(t).Equal(mounted) {
+		t.Error("the mounted certificate is not served")
 	}
 	server.untilShown(t, writePair(t, options, time.Now()))
 }
@@ -118,7 +119,7 @@ func TestWhatIsBrokenOrOutOfDateNeverReplacesACertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := serve(t, ServerConfig{TLS: options, Certificates: certificates})
+	server := startServer(t, ServerConfig{TLS: options, Certificates: certificates})
 	for name, spoil := range map[string]func(){
 		"expired":       func() { writePair(t, options, time.Now().Add(expired)) },
 		"not valid yet": func() { writePair(t, options, time.Now().Add(early)) },
@@ -135,14 +136,14 @@ func TestWhatIsBrokenOrOutOfDateNeverReplacesACertificate(t *testing.T) {
 		replace(t, options.CertFile, certificate)
 		spoil()
 		certificates.refresh(t.Context())
-		if !server.shows(t).Equal(first) {
-			t.Errorf("%s: another certificate is shown", name)
+		if !server.peerCertificate(t).Equal(first) {
+			t.Errorf("%s: another certificate is served", name)
 		}
 	}
 	next := writePair(t, options, time.Now())
 	certificates.refresh(t.Context())
-	if !server.shows(t).Equal(next) {
-		t.Error("after all that, a good certificate is not shown")
+	if !server.peerCertificate(t).Equal(next) {
+		t.Error("a valid certificate is not served afterwards")
 	}
 }
 
@@ -156,13 +157,13 @@ func TestACertificateThatIsMountedTooEarlyIsShownOnceItIsValid(t *testing.T) {
 	}
 	next := writePair(t, options, now.Add(early))
 	certificates.refresh(t.Context())
-	if got := certificates.shown.Load().choices[0].Leaf; !got.Equal(first) {
-		t.Error("it is shown before it is valid")
+	if got := certificates.current.Load().certificates[0].Leaf; !got.Equal(first) {
+		t.Error("the certificate is served before it is valid")
 	}
 	now = now.Add(early)
 	certificates.refresh(t.Context())
-	if got := certificates.shown.Load().choices[0].Leaf; !got.Equal(next) {
-		t.Error("it is not shown")
+	if got := certificates.current.Load().certificates[0].Leaf; !got.Equal(next) {
+		t.Error("the certificate is not served")
 	}
 }
 
@@ -172,43 +173,44 @@ func TestASelfSignedCertificateIsMadeAnewBeforeItExpires(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaf := func() *x509.Certificate { return certificates.shown.Load().choices[0].Leaf }
+	leaf := func() *x509.Certificate { return certificates.current.Load().certificates[0].Leaf }
 	first := leaf()
 	now = now.Add(selfSignedValidity*2/3 - time.Second)
 	certificates.refresh(t.Context())
 	if !leaf().Equal(first) {
-		t.Error("it is made anew before two thirds of its time are over")
+		t.Error("the certificate was renewed before two thirds of its validity")
 	}
 	now = now.Add(time.Second)
 	certificates.refresh(t.Context())
 	if second := leaf(); second.Equal(first) || second.NotAfter.Sub(now) < selfSignedValidity-time.Second {
-		t.Errorf("at %s one is shown that expires on %s", now, second.NotAfter)
+		t.Errorf("at %s, a certificate that expires on %s is served", now, second.NotAfter)
 	}
 }
 
-// Flags may be emptied; see the error about one that is empty without the other.
+// Flags may be empty, but not only one of the two.
 func TestWithoutPathsASelfSignedCertificateIsShown(t *testing.T) {
 	certificates, err := LoadCertificates(TLSOptions{MinVersion: tls.VersionTLS13, MaxVersion: tls.VersionTLS13})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := serve(t, ServerConfig{TLS: certificates.options, Certificates: certificates})
-	own := server.shows(t)
+	server := startServer(t, ServerConfig{TLS: certificates.options, Certificates: certificates})
+	own := server.peerCertificate(t)
 	certificates.refresh(t.Context())
-	if again := server.shows(t); own.Subject.CommonName != "postern-receiver" || !again.Equal(own) || certificates.complains() != "" {
-		t.Errorf("%s is shown, then %s, with the complaint %q", own.Subject, again.Subject, certificates.complains())
+	if again := server.peerCertificate(t); own.Subject.CommonName != "postern-receiver" || !again.Equal(own) ||
+		certificates.lastReported() != "" {
+		t.Errorf("%s is served, then %s, with the error %q", own.Subject, again.Subject, certificates.lastReported())
 	}
 }
 
-// untilShown waits until a client is shown the certificate.
-func (s *served) untilShown(t *testing.T, want *x509.Certificate) {
+// untilShown waits until the certificate is served.
+func (s *testServer) untilShown(t *testing.T, want *x509.Certificate) {
 	t.Helper()
 	const interval, timeout = 10 * time.Millisecond, 30 * time.Second
 	err := wait.PollUntilContextTimeout(t.Context(), interval, timeout, true, func(context.Context) (bool, error) {
-		return s.shows(t).Equal(want), nil
+		return s.peerCertificate(t).Equal(want), nil
 	})
 	if err != nil {
-		t.Fatalf("the new certificate is not shown: %v", err)
+		t.Fatalf("the new certificate is not served: %v", err)
 	}
 }
 

@@ -28,10 +28,11 @@ func TestOnlyTheVersionsFromTheMinimumToTheMaximumAreSpoken(t *testing.T) {
 			}
 			options := pairFiles(t)
 			options.MinVersion, options.MaxVersion = lowest, highest
-			server := serveTLS(t, options)
+			server := startTLSServer(t, options)
 			for _, version := range allVersions() {
 				state, err := server.connect(&tls.Config{MinVersion: version, MaxVersion: version})
-				name := fmt.Sprintf("a client of %s with a server of %s to %s", tls.VersionName(version), tls.VersionName(lowest), tls.VersionName(highest))
+				name := fmt.Sprintf("a client of %s with a server of %s to %s", tls.VersionName(version),
+					tls.VersionName(lowest), tls.VersionName(highest))
 				if within := lowest <= version && version <= highest; within != (err == nil) {
 					t.Errorf("%s: got error %v", name, err)
 				} else if within && state.Version != version {
@@ -54,10 +55,11 @@ func TestEachSecureCipherSuiteIsSpokenAloneWithASelfSignedCertificate(t *testing
 				t.Error(err)
 				continue
 			}
-			server := serveTLS(t, options)
+			server := startTLSServer(t, options)
 			state, err := server.connect(&tls.Config{MinVersion: version, MaxVersion: version})
 			if err != nil || state.CipherSuite != suite.ID {
-				t.Errorf("%s with %s: got %s and error %v", suite.Name, tls.VersionName(version), tls.CipherSuiteName(state.CipherSuite), err)
+				t.Errorf("%s with %s: got %s and error %v", suite.Name, tls.VersionName(version),
+					tls.CipherSuiteName(state.CipherSuite), err)
 			}
 			var others []uint16
 			for _, other := range tls.CipherSuites() {
@@ -65,25 +67,27 @@ func TestEachSecureCipherSuiteIsSpokenAloneWithASelfSignedCertificate(t *testing
 					others = append(others, other.ID)
 				}
 			}
-			if state, err := server.connect(&tls.Config{MinVersion: version, MaxVersion: version, CipherSuites: others}); err == nil {
-				t.Errorf("%s is spoken where only %s is allowed", tls.CipherSuiteName(state.CipherSuite), suite.Name)
+			client := &tls.Config{MinVersion: version, MaxVersion: version, CipherSuites: others}
+			if state, err := server.connect(client); err == nil {
+				t.Errorf("%s was negotiated, only %s is allowed", tls.CipherSuiteName(state.CipherSuite), suite.Name)
 			}
 		}
 	}
 }
 
-// The suites of TLS 1.3 can't be chosen, nor shut out by a list of others.
+// TLS 1.3 suites can't be selected or excluded.
 func TestWithCipherSuitesTLS13IsStillSpoken(t *testing.T) {
 	options := pairFiles(t)
 	options.MinVersion, options.CipherSuites = tls.VersionTLS12, []uint16{gcm256}
 	if err := options.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	state, err := serveTLS(t, options).connect(&tls.Config{MinVersion: tls.VersionTLS13})
+	state, err := startTLSServer(t, options).connect(&tls.Config{MinVersion: tls.VersionTLS13})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if suite := findSuite(func(s *tls.CipherSuite) bool { return s.ID == state.CipherSuite }); !slices.Equal(suite.SupportedVersions, []uint16{tls.VersionTLS13}) {
+	suite := findSuite(func(s *tls.CipherSuite) bool { return s.ID == state.CipherSuite })
+	if !slices.Equal(suite.SupportedVersions, []uint16{tls.VersionTLS13}) {
 		t.Errorf("got %s", suite.Name)
 	}
 }
@@ -96,14 +100,14 @@ func TestAMountedRSACertificateIsShownToClientsOfEachVersion(t *testing.T) {
 	options := pairFiles(t)
 	options.MinVersion = tls.VersionTLS11
 	want := writePairOf(t, options, key, time.Now())
-	server := serveTLS(t, options)
+	server := startTLSServer(t, options)
 	for _, version := range allVersions()[1:] {
 		state, err := server.connect(&tls.Config{MinVersion: version, MaxVersion: version})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !state.PeerCertificates[0].Equal(want) {
-			t.Errorf("%s: another certificate is shown", tls.VersionName(version))
+			t.Errorf("%s: another certificate is served", tls.VersionName(version))
 		}
 	}
 }
@@ -120,34 +124,38 @@ func TestHTTP2IsOfferedOnlyWhereItIsEnabled(t *testing.T) {
 		{name: "off with TLS 1.2", min: tls.VersionTLS12, max: tls.VersionTLS12, want: "HTTP/1.1"},
 		{name: "on", enabled: true, min: tls.VersionTLS13, max: tls.VersionTLS13, want: "HTTP/2.0"},
 		{name: "on with TLS 1.2", enabled: true, min: tls.VersionTLS12, max: tls.VersionTLS12, want: "HTTP/2.0"},
-		{name: "on with one suite", enabled: true, min: tls.VersionTLS12, max: tls.VersionTLS12, suites: []uint16{gcm128}, want: "HTTP/2.0"},
-		{name: "on with suites that are ignored", enabled: true, min: tls.VersionTLS13, max: tls.VersionTLS13, suites: []uint16{gcm256}, want: "HTTP/2.0"},
+		{name: "on with one suite", enabled: true, min: tls.VersionTLS12, max: tls.VersionTLS12,
+			suites: []uint16{gcm128}, want: "HTTP/2.0"},
+		{name: "on with suites that are ignored", enabled: true, min: tls.VersionTLS13, max: tls.VersionTLS13,
+			suites: []uint16{gcm256}, want: "HTTP/2.0"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			options := pairFiles(t)
-			options.MinVersion, options.MaxVersion, options.CipherSuites, options.HTTP2 = test.min, test.max, test.suites, test.enabled
+			options.MinVersion, options.MaxVersion = test.min, test.max
+			options.CipherSuites, options.HTTP2 = test.suites, test.enabled
 			if err := options.Validate(); err != nil {
 				t.Fatal(err)
 			}
-			server := serveTLS(t, options)
-			transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+			server := startTLSServer(t, options)
+			transport := &http.Transport{ForceAttemptHTTP2: true,
+				TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 			defer transport.CloseIdleConnections()
 			if got := get(t, transport, "https://"+server.address); got != test.want {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
-			// A client that insists is refused by ALPN, rather than left to talk past each other.
+			// ALPN rejects a client that supports only HTTP/2.
 			state, err := server.connect(&tls.Config{NextProtos: []string{"h2"}})
 			if insisted := err == nil && state.NegotiatedProtocol == "h2"; insisted != test.enabled {
-				t.Errorf("a client that insists on HTTP/2 gets %q and error %v", state.NegotiatedProtocol, err)
+				t.Errorf("a client with only HTTP/2 got %q and error %v", state.NegotiatedProtocol, err)
 			}
 		})
 	}
 }
 
 func TestASelfSignedCertificateIsGoodForLocalhost(t *testing.T) {
-	server := serveTLS(t, pairFiles(t))
+	server := startTLSServer(t, pairFiles(t))
 	roots := x509.NewCertPool()
-	roots.AddCert(server.shows(t))
+	roots.AddCert(server.peerCertificate(t))
 	for _, name := range []string{"localhost", "127.0.0.1", "::1"} {
 		conn, err := tls.Dial("tcp", server.address, &tls.Config{RootCAs: roots, ServerName: name})
 		if err != nil {
@@ -158,7 +166,7 @@ func TestASelfSignedCertificateIsGoodForLocalhost(t *testing.T) {
 	}
 }
 
-// get returns the body of an answer 200.
+// get returns the body of a response with code 200.
 func get(t *testing.T, transport http.RoundTripper, url string) string {
 	t.Helper()
 	resp, err := (&http.Client{Transport: transport}).Get(url)

@@ -10,28 +10,30 @@ import (
 	"slices"
 )
 
-// TLSOptions say how the receiver speaks TLS.
+// TLSOptions configures TLS of the receiver.
 type TLSOptions struct {
-	// MinVersion and MaxVersion bound what is negotiated, as crypto/tls numbers it.
+	// MinVersion and MaxVersion bound the negotiated version, in the numbers of crypto/tls.
 	MinVersion, MaxVersion uint16
-	// CipherSuites are those offered up to TLS 1.2; none means Go's choice. Those of TLS 1.3 can't be chosen.
+	// CipherSuites are the suites offered up to TLS 1.2; none means Go's defaults. TLS 1.3 suites can't be configured.
 	CipherSuites []uint16
-	// HTTP2 offers HTTP/2 beside HTTP/1.1.
+	// HTTP2 offers HTTP/2 in addition to HTTP/1.1.
 	HTTP2 bool
-	// CertFile and KeyFile are where the certificate, with its chain, and its key may lie, in PEM.
+	// CertFile and KeyFile are the paths of the certificate chain and its key, in PEM. The files may be absent.
 	CertFile, KeyFile string
 }
 
-// Validate returns what no server can be started with.
+// Validate returns an error if no server can be started with the options.
 func (o TLSOptions) Validate() error {
 	if o.MinVersion > o.MaxVersion {
-		return fmt.Errorf("the minimum version of TLS (--tlsminversion) is %s: it must not be above the maximum (--tlsmaxversion), %s",
+		return fmt.Errorf(
+			"the minimum version of TLS (--tlsminversion) is %s: it must not be above the maximum "+
+				"(--tlsmaxversion), %s",
 			versionNumber(o.MinVersion), versionNumber(o.MaxVersion))
 	}
 	return errors.Join(o.validateSuites(), o.validateHTTP2())
 }
 
-// validateSuites refuses what would leave a client that speaks only the minimum version without the suite.
+// validateSuites rejects suites that a client could not use with only the minimum version.
 func (o TLSOptions) validateSuites() error {
 	if o.ignoresSuites() {
 		return nil
@@ -40,14 +42,14 @@ func (o TLSOptions) validateSuites() error {
 	for _, id := range o.CipherSuites {
 		suite := findSuite(func(suite *tls.CipherSuite) bool { return suite.ID == id })
 		if suite == nil || !slices.Contains(suite.SupportedVersions, o.MinVersion) {
-			errs = append(errs, fmt.Errorf("the cipher suite %s (--tlsciphers) does not work with TLS %s, the minimum version (--tlsminversion)",
-				tls.CipherSuiteName(id), versionNumber(o.MinVersion)))
+			errs = append(errs, fmt.Errorf("the cipher suite %s (--tlsciphers) does not work with TLS %s, "+
+				"the minimum version (--tlsminversion)", tls.CipherSuiteName(id), versionNumber(o.MinVersion)))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// validateHTTP2 refuses what net/http refuses to start with, or what a client's HTTP/2 would fail on.
+// validateHTTP2 rejects options with which net/http does not start or clients fail to use HTTP/2.
 // Source: RFC 9113, section 9.2.
 func (o TLSOptions) validateHTTP2() error {
 	if !o.HTTP2 || o.ignoresSuites() {
@@ -58,22 +60,26 @@ func (o TLSOptions) validateHTTP2() error {
 	}
 	if len(o.CipherSuites) > 0 && !slices.Contains(o.CipherSuites, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256) &&
 		!slices.Contains(o.CipherSuites, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256) {
-		return errors.New("HTTP/2 (--enable-http2) needs the cipher suite TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 or TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 (--tlsciphers)")
+		return errors.New(
+			"HTTP/2 (--enable-http2) needs the cipher suite TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 or " +
+				"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 (--tlsciphers)")
 	}
 	return nil
 }
 
-// Warnings tell which options have no effect.
+// Warnings lists the options without effect.
 func (o TLSOptions) Warnings() []string {
 	if len(o.CipherSuites) > 0 && o.ignoresSuites() {
-		return []string{"--tlsciphers has no effect, since the suites of TLS 1.3 can't be chosen and --tlsminversion admits nothing below"}
+		return []string{
+			"--tlsciphers has no effect, since the suites of TLS 1.3 can't be chosen and --tlsminversion admits " +
+				"nothing below"}
 	}
 	return nil
 }
 
 func (o TLSOptions) ignoresSuites() bool { return o.MinVersion >= tls.VersionTLS13 }
 
-// config returns what a server is given. The protocols of HTTP are set there.
+// config returns the TLS configuration of a server. http.Server sets the protocols.
 func (o TLSOptions) config(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
 	config := &tls.Config{MinVersion: o.MinVersion, MaxVersion: o.MaxVersion, GetCertificate: certificate}
 	if !o.ignoresSuites() {
@@ -82,7 +88,7 @@ func (o TLSOptions) config(certificate func(*tls.ClientHelloInfo) (*tls.Certific
 	return config
 }
 
-// versionNumber is a version as the flags have it.
+// versionNumber formats a version as the flags do.
 func versionNumber(version uint16) string {
 	return fmt.Sprintf("1.%d", version-tls.VersionTLS10)
 }

@@ -23,7 +23,7 @@ func TestTLSOptionsThatCannotBeServedAreErrors(t *testing.T) {
 		min, max uint16
 		suites   []uint16
 		http2    bool
-		want     string // "": it can be served
+		want     string // "" if valid
 	}{
 		{name: "the defaults", min: v13, max: v13},
 		{name: "one version", min: v11, max: v11},
@@ -32,19 +32,25 @@ func TestTLSOptionsThatCannotBeServedAreErrors(t *testing.T) {
 		{name: "suites without effect", min: v13, max: v13, suites: []uint16{gcm128}},
 		{name: "HTTP/2", min: v13, max: v13, http2: true},
 		{name: "HTTP/2 with its suite", min: v12, max: v12, suites: []uint16{gcm256, gcm128}, http2: true},
-		{name: "HTTP/2 with the suite of ECDSA keys", min: v12, max: v13, suites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}, http2: true},
+		{name: "HTTP/2 with the suite of ECDSA keys", min: v12, max: v13,
+			suites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}, http2: true},
 		{
 			name: "minimum above maximum", min: v13, max: v12,
-			want: "the minimum version of TLS (--tlsminversion) is 1.3: it must not be above the maximum (--tlsmaxversion), 1.2",
+			want: "the minimum version of TLS (--tlsminversion) is 1.3: it must not be above the maximum " +
+				"(--tlsmaxversion), 1.2",
 		},
 		{
 			name: "a suite of TLS 1.2 for 1.1", min: v11, max: v13, suites: []uint16{cbc, gcm128},
-			want: "the cipher suite TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 (--tlsciphers) does not work with TLS 1.1, the minimum version (--tlsminversion)",
+			want: "the cipher suite TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 (--tlsciphers) does not work with TLS 1.1, " +
+				"the minimum version (--tlsminversion)",
 		},
 		{
-			name: "suites of TLS 1.3 for 1.2", min: v12, max: v13, suites: []uint16{tls.TLS_AES_128_GCM_SHA256, tls.TLS_AES_256_GCM_SHA384},
-			want: "the cipher suite TLS_AES_128_GCM_SHA256 (--tlsciphers) does not work with TLS 1.2, the minimum version (--tlsminversion)\n" +
-				"the cipher suite TLS_AES_256_GCM_SHA384 (--tlsciphers) does not work with TLS 1.2, the minimum version (--tlsminversion)",
+			name: "suites of TLS 1.3 for 1.2", min: v12, max: v13,
+			suites: []uint16{tls.TLS_AES_128_GCM_SHA256, tls.TLS_AES_256_GCM_SHA384},
+			want: "the cipher suite TLS_AES_128_GCM_SHA256 (--tlsciphers) does not work with TLS 1.2, the minimum " +
+				"version (--tlsminversion)\n" +
+				"the cipher suite TLS_AES_256_GCM_SHA384 (--tlsciphers) does not work with TLS 1.2, the minimum " +
+				"version (--tlsminversion)",
 		},
 		{
 			name: "HTTP/2 without TLS 1.2", min: v11, max: v11, http2: true,
@@ -52,11 +58,15 @@ func TestTLSOptionsThatCannotBeServedAreErrors(t *testing.T) {
 		},
 		{
 			name: "HTTP/2 without its suite", min: v12, max: v13, suites: []uint16{gcm256}, http2: true,
-			want: "HTTP/2 (--enable-http2) needs the cipher suite TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 or TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 (--tlsciphers)",
+			want: "HTTP/2 (--enable-http2) needs the cipher suite TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 or " +
+				"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 (--tlsciphers)",
 		},
 	} {
 		got := ""
-		if err := (TLSOptions{MinVersion: test.min, MaxVersion: test.max, CipherSuites: test.suites, HTTP2: test.http2}).Validate(); err != nil {
+		options := TLSOptions{
+			MinVersion: test.min, MaxVersion: test.max, CipherSuites: test.suites, HTTP2: test.http2,
+		}
+		if err := options.Validate(); err != nil {
 			got = err.Error()
 		}
 		if diff := cmp.Diff(test.want, got); diff != "" {

@@ -19,16 +19,16 @@ import (
 )
 
 const (
-	// selfSignedValidity is Argo CD Image Updater's.
+	// selfSignedValidity is the same as in Argo CD Image Updater.
 	selfSignedValidity = 365 * 24 * time.Hour
-	// clockSkew is how late the clock of a client may be.
+	// clockSkew is how far the clock of a client may be behind.
 	clockSkew = time.Hour
 
 	rsaBits = 2048
 )
 
-// selfSign returns new certificates for this process: one with an ECDSA key, and one with an RSA key if clients of TLS 1.2
-// may have to be served by cipher suites that need one. Nobody can tell from such a certificate whom they speak to.
+// selfSign returns new certificates for this process: one with an ECDSA key, and one with an RSA key if TLS 1.2 clients
+// may need it for their cipher suites. Clients can't verify them.
 func selfSign(now time.Time, withRSA bool) ([]tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

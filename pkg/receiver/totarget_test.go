@@ -15,9 +15,12 @@ import (
 	"postern.dev/postern/pkg/delivery"
 )
 
-// concluded is a delivery as the pipeline returns it.
-func concluded(phase postern.DeliveryPhase, reason, message string, results ...postern.TargetResult) *postern.WebhookDelivery {
-	d := &postern.WebhookDelivery{Status: postern.WebhookDeliveryStatus{Phase: phase, Reason: reason, Message: message, Targets: results}}
+// newDelivery returns a delivery as the pipeline returns it.
+func newDelivery(
+	phase postern.DeliveryPhase, reason, message string, results ...postern.TargetResult,
+) *postern.WebhookDelivery {
+	d := &postern.WebhookDelivery{
+		Status: postern.WebhookDeliveryStatus{Phase: phase, Reason: reason, Message: message, Targets: results}}
 	d.Namespace, d.Name = "demo", "github-x"
 	d.Spec.Events = []postern.DeliveryEvent{{Ref: "1.0.0"}, {Ref: "2.0.0"}}
 	return d
@@ -28,45 +31,62 @@ func result(result postern.TargetResultType) postern.TargetResult {
 }
 
 func TestADeliveryToAGatewaySyncIsAnsweredAsStokersReceiverDoes(t *testing.T) {
-	ping := concluded(postern.DeliveryIgnored, "Ping", "GitHub tests the webhook")
+	ping := newDelivery(postern.DeliveryIgnored, "Ping", "GitHub tests the webhook")
 	ping.Spec.Events = nil
 	for name, tc := range map[string]struct {
 		delivered *postern.WebhookDelivery
 		err       error
-		want      told
+		want      httpResult
 	}{
-		"written": {concluded(postern.DeliveryApplied, "Requested", "requested 2.0.0", result(postern.TargetWritten)), nil,
-			inJSON(202, `{"accepted":true,"ref":"2.0.0"}`)},
-		"set already": {concluded(postern.DeliveryApplied, "AlreadyRequested", "held already", result(postern.TargetUnchanged)), nil,
-			inJSON(202, `{"accepted":true,"ref":"2.0.0","message":"ref already set"}`)},
-		"a repeat": {concluded(postern.DeliveryApplied, delivery.ReasonAlreadyDelivered, "this is a repeat", result(postern.TargetWritten)), nil,
-			inJSON(202, `{"accepted":true,"ref":"2.0.0","message":"it was delivered before"}`)},
-		"superseded": {concluded(postern.DeliverySuperseded, "Superseded", "something newer is there", result(postern.TargetSuperseded)), nil,
-			inJSON(202, `{"accepted":true,"ref":"2.0.0","message":"something newer was requested"}`)},
-		"pending at its target": {concluded(postern.DeliveryPending, "TargetUnavailable", "timed out", result(postern.TargetPending)), nil,
-			inJSON(202, `{"accepted":true,"ref":"2.0.0","message":"recorded, and tried again until it is written"}`)},
-		"pending, no target known": {concluded(postern.DeliveryPending, "TargetUnavailable", "timed out"), nil,
-			inJSON(202, `{"accepted":true,"ref":"2.0.0","message":"recorded, and tried again until it is written"}`)},
+		"written": {newDelivery(postern.DeliveryApplied, "Requested", "requested 2.0.0", result(postern.TargetWritten)),
+			nil,
+			jsonResult(202, `{"accepted":true,"ref":"2.0.0"}`)},
+		"set already": {
+			newDelivery(postern.DeliveryApplied, "AlreadyRequested", "held already", result(postern.TargetUnchanged)),
+			nil,
+			jsonResult(202, `{"accepted":true,"ref":"2.0.0","message":"ref already set"}`)},
+		"a repeat": {
+			newDelivery(postern.DeliveryApplied, delivery.ReasonAlreadyDelivered, "this is a repeat",
+				result(postern.TargetWritten)), nil,
+			jsonResult(202, `{"accepted":true,"ref":"2.0.0","message":"it was delivered before"}`)},
+		"superseded": {
+			newDelivery(postern.DeliverySuperseded, "Superseded", "something newer is there",
+				result(postern.TargetSuperseded)), nil,
+			jsonResult(202, `{"accepted":true,"ref":"2.0.0","message":"something newer was requested"}`)},
+		"pending at its target": {
+			newDelivery(postern.DeliveryPending, "TargetUnavailable", "timed out", result(postern.TargetPending)), nil,
+			jsonResult(202, `{"accepted":true,"ref":"2.0.0","message":"recorded, and retried until it is written"}`)},
+		"pending, no target known": {newDelivery(postern.DeliveryPending, "TargetUnavailable", "timed out"), nil,
+			jsonResult(202, `{"accepted":true,"ref":"2.0.0","message":"recorded, and retried until it is written"}`)},
 		"asks for nothing": {ping, nil,
-			inJSON(202, `{"accepted":true,"message":"GitHub tests the webhook"}`)},
-		"skipped": {concluded(postern.DeliveryIgnored, "NotFollowed", "not wanted <here>", result(postern.TargetSkipped)), nil,
-			inJSON(202, `{"accepted":true,"ref":"2.0.0","message":"nothing wants it; the record says why"}`)},
+			jsonResult(202, `{"accepted":true,"message":"GitHub tests the webhook"}`)},
+		"skipped": {
+			newDelivery(postern.DeliveryIgnored, "NotFollowed", "not wanted <here>", result(postern.TargetSkipped)),
+			nil,
+			jsonResult(202, `{"accepted":true,"ref":"2.0.0","message":"nothing wants it; the record says why"}`)},
 
-		"no ref":          {nil, apierrors.NewBadRequest("no known sender sends such a body"), inJSON(400, `{"error":"no known sender sends such a body"}`)},
-		"no credential":   {nil, apierrors.NewUnauthorized("no credential was shown"), inJSON(401, `{"error":"no credential was shown"}`)},
-		"a policy":        {nil, status(403, "a policy says no", 0), inJSON(403, `{"error":"a policy says no"}`)},
-		"no such target":  {nil, status(404, "there is no plant", 0), inJSON(404, `{"error":"there is no plant"}`)},
-		"invalid":         {nil, status(422, "a policy says no", 0), inJSON(422, `{"error":"a policy says no"}`)},
-		"target refused":  {concluded(postern.DeliveryFailed, "TargetRefused", "no"), status(500, "can't be written", 0), inJSON(500, `{"error":"`+inside+`"}`)},
-		"no storage":      {nil, status(503, "later", 1), told{503, `{"error":"` + later + `"}`, "1", "application/json"}},
-		"too much":        {nil, status(429, "later", 9), told{429, `{"error":"later"}`, "9", "application/json"}},
-		"a slow body":     {nil, apierrors.NewTimeoutError("the body did not arrive", 5), told{504, `{"error":"` + later + `"}`, "5", "application/json"}},
-		"an error inside": {nil, errString("broken"), inJSON(500, `{"error":"`+inside+`"}`)},
+		"no ref": {nil, apierrors.NewBadRequest("the body matches no known sender"),
+			jsonResult(400, `{"error":"the body matches no known sender"}`)},
+		"no credential": {nil, apierrors.NewUnauthorized("no credential was shown"),
+			jsonResult(401, `{"error":"no credential was shown"}`)},
+		"a policy":       {nil, status(403, "a policy says no", 0), jsonResult(403, `{"error":"a policy says no"}`)},
+		"no such target": {nil, status(404, "there is no plant", 0), jsonResult(404, `{"error":"there is no plant"}`)},
+		"invalid":        {nil, status(422, "a policy says no", 0), jsonResult(422, `{"error":"a policy says no"}`)},
+		"target refused": {newDelivery(postern.DeliveryFailed, "TargetRefused", "no"),
+			status(500, "can't be written", 0), jsonResult(500, `{"error":"`+internalErrorMessage+`"}`)},
+		"no storage": {nil, status(503, "later", 1),
+			httpResult{503, `{"error":"` + retryMessage + `"}`, "1", "application/json"}},
+		"too much": {nil, status(429, "later", 9),
+			httpResult{429, `{"error":"later"}`, "9", "application/json"}},
+		"a slow body": {nil, apierrors.NewTimeoutError("the body did not arrive", 5),
+			httpResult{504, `{"error":"` + retryMessage + `"}`, "5", "application/json"}},
+		"an error inside": {nil, errString("broken"), jsonResult(500, `{"error":"`+internalErrorMessage+`"}`)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &pipeline{delivered: tc.delivered, err: tc.err}
-			if diff := cmp.Diff(tc.want, tell(post(p.handler(t, "demo"), "/webhook/demo/plant", "{}"))); diff != "" {
-				t.Errorf("answer (-want +got):\n%s", diff)
+			got := toResult(post(p.handler(t, "demo"), "/webhook/demo/plant", "{}"))
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("response (-want +got):\n%s", diff)
 			}
 			want := &postern.WebhookDelivery{}
 			want.Namespace = "demo"
@@ -85,22 +105,23 @@ type errString string
 
 func (e errString) Error() string { return string(e) }
 
-// The pipeline tells it once the sender has proved itself.
+// The pipeline returns the error only to an authenticated sender.
 func TestANamespaceThatIsNotListedIsForbidden(t *testing.T) {
 	for namespaces, want := range map[string]bool{"demo": true, "other,demo": true, "*": true, "other": false} {
 		p := &pipeline{delivered: &postern.WebhookDelivery{}}
 		post(p.handler(t, namespaces), "/webhook/demo/plant", "{}")
 		if !p.called {
-			t.Fatalf("%s: nobody was asked whether the sender may know", namespaces)
+			t.Fatalf("%s: the pipeline was not called", namespaces)
 		}
 		if got := p.in.Forbidden == nil; got != want {
-			t.Errorf("%s: got %v, want it allowed: %t", namespaces, p.in.Forbidden, want)
+			t.Errorf("%s: got %v, want allowed: %t", namespaces, p.in.Forbidden, want)
 		}
 		if !want {
 			p = &pipeline{err: p.in.Forbidden}
 			const says = `{"error":"webhooks may not act on the namespace demo: --webhook-namespaces does not list it"}`
-			if diff := cmp.Diff(inJSON(http.StatusForbidden, says), tell(post(p.handler(t, namespaces), "/webhook/demo/plant", "{}"))); diff != "" {
-				t.Errorf("answer (-want +got):\n%s", diff)
+			got := toResult(post(p.handler(t, namespaces), "/webhook/demo/plant", "{}"))
+			if diff := cmp.Diff(jsonResult(http.StatusForbidden, says), got); diff != "" {
+				t.Errorf("response (-want +got):\n%s", diff)
 			}
 		}
 	}
@@ -123,10 +144,10 @@ func TestOnlyWhatMayBeDeliveredTakesOfTheShareOfItsNamespace(t *testing.T) {
 		p := &pipeline{delivered: &postern.WebhookDelivery{}, none: tc.none}
 		post(p.handler(t, tc.namespaces), tc.path, "{}")
 		if want := []string{tc.want, tc.want}; !slices.Equal(p.shares, want) {
-			t.Errorf("%s %s: took of the shares of %q, want %q", tc.namespaces, tc.path, p.shares, want)
+			t.Errorf("%s %s: used the shares of %q, want %q", tc.namespaces, tc.path, p.shares, want)
 		}
 		if p.called && p.in.NoShare != (tc.want == "") {
-			t.Errorf("%s %s: the pipeline is told that it has no share: %t", tc.namespaces, tc.path, p.in.NoShare)
+			t.Errorf("%s %s: NoShare is %t", tc.namespaces, tc.path, p.in.NoShare)
 		}
 	}
 }

@@ -19,31 +19,29 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// fakeAPIServer plays the kube-apiserver for one object, because the real one
-// cannot be made to fail on command. It applies JSON patches with the same
-// library, and answers as it was seen to.
+// fakeAPIServer is a kube-apiserver for one object. The real one can't be made to fail on demand. It applies JSON
+// patches with the same library, and gives answers observed from a real one.
 type fakeAPIServer struct {
 	*httptest.Server
-	// before is called ahead of the nth request of a method, counted from 1. It
-	// may change the object; the answer it returns, if any, is given instead.
+	// before is called ahead of the nth request of a method, counted from 1. It may change the object. If it returns an
+	// answer, that is given instead.
 	before func(api *fakeAPIServer, method string, n int) *answer
-	// refuse judges what a patch comes to, as validation would.
+	// refuse validates the result of a patch.
 	refuse func(after string) *answer
 
-	// events are sent to whoever watches a list, by its path.
+	// events are sent to the watchers of a list, by its path.
 	events map[string]chan string
 
 	mu       sync.Mutex
 	path     string // of the object
 	object   string
-	items    map[string]*answer // of lists, by path; an answer with a code is a failure, none a missing kind
+	items    map[string]*answer // of lists, by path; an answer with a code is a failure, no answer a missing kind
 	counts   map[string]int
-	requests []string // method and query, lists and watches aside
+	requests []string // method and query, without lists and watches
 	listed   int      // how often the objects of one namespace were listed
 }
 
-// answer is one answer of the API server. An answer without a code is none: the
-// connection breaks.
+// answer is an answer of the API server. An answer without a code breaks the connection.
 type answer struct {
 	code   int
 	status metav1.Status
@@ -56,9 +54,11 @@ var (
 	testFailed = &answer{code: 422, status: metav1.Status{Reason: "Invalid",
 		Message: "the server rejected our request due to an error in our request", Details: &metav1.StatusDetails{}}}
 	invalid = &answer{code: 422, status: metav1.Status{Reason: "Invalid",
-		Message: `Application.argoproj.io "x" is invalid`, Details: &metav1.StatusDetails{Name: "x", Kind: "Application"}}}
+		Message: `Application.argoproj.io "x" is invalid`, Details: &metav1.StatusDetails{Name: "x",
+			Kind: "Application"}}}
 	noObject = &answer{code: 404, status: metav1.Status{Reason: "NotFound",
-		Message: `gatewaysyncs.stoker.io "plant" not found`, Details: &metav1.StatusDetails{Name: "plant", Kind: "gatewaysyncs"}}}
+		Message: `gatewaysyncs.stoker.io "plant" not found`, Details: &metav1.StatusDetails{Name: "plant",
+			Kind: "gatewaysyncs"}}}
 	noKind    = &answer{code: 404, text: "404 page not found\n"}
 	forbidden = &answer{code: 403, status: metav1.Status{Reason: "Forbidden",
 		Message: "gatewaysyncs.stoker.io is forbidden", Details: &metav1.StatusDetails{Kind: "gatewaysyncs"}}}
@@ -70,7 +70,7 @@ var (
 	broken      = &answer{}
 )
 
-// The lists that there may be, by path: group and version, and kind.
+// The lists by path: group and version, and kind.
 const (
 	gatewaySyncs  = "/apis/stoker.io/v1alpha1/gatewaysyncs"
 	applications  = "/apis/argoproj.io/v1alpha1/applications"
@@ -104,21 +104,21 @@ func (f *fakeAPIServer) config() *rest.Config {
 	return &rest.Config{Host: f.URL}
 }
 
-// serve has a list answer with these items, or fail. Until then there is no such kind.
+// serve makes a list answer with these items, or fail. Until then the kind is missing.
 func (f *fakeAPIServer) serve(path string, items *answer) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.items[path] = items
 }
 
-// seen returns the requests so far and the object as it is now.
+// seen returns the requests that were received and the current object.
 func (f *fakeAPIServer) seen() (requests []string, object string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.requests), f.object
 }
 
-// set replaces the object as somebody else would.
+// set replaces the object, as another client would.
 func (f *fakeAPIServer) set(object string) {
 	f.object = object
 }
@@ -173,7 +173,7 @@ func (f *fakeAPIServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// namespacedList returns the path of a list in all namespaces for that of one in a namespace.
+// namespacedList returns the path of a list in all namespaces for the path of a list in one namespace.
 func namespacedList(path string) (all string, namespaced bool) {
 	before, after, found := strings.Cut(path, "/namespaces/")
 	parts := strings.Split(after, "/")
@@ -197,7 +197,8 @@ func (f *fakeAPIServer) follow(w http.ResponseWriter, r *http.Request, path stri
 		(&answer{code: http.StatusBadRequest}).write(w) // the client falls back to a list
 	case r.URL.Query().Get("watch") == "":
 		list := lists[path]
-		writeJSON(w, fmt.Sprintf(`{"apiVersion": %q, "kind": %q, "metadata": {"resourceVersion": "1"}, "items": [%s]}`, list[0], list[1], items.text))
+		writeJSON(w, fmt.Sprintf(`{"apiVersion": %q, "kind": %q, "metadata": {"resourceVersion": "1"}, "items": [%s]}`,
+			list[0], list[1], items.text))
 	default:
 		w.Header().Set("Content-Type", "application/json")
 		for {

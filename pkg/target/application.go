@@ -11,125 +11,126 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-// DecideApplication decides what a requested git ref changes in an Application. It
-// does not modify the object, which may come from a cache.
+// DecideApplication returns the changes that a requested git ref makes to an Application. It does not modify app, which
+// may come from a cache.
 //
-// A ref that is requested already is requested anew if it points at another
-// commit now, since Argo CD must look again.
+// A ref that is already requested is requested again if it points at another commit, since Argo CD must refresh.
 func DecideApplication(app *argov1alpha1.Application, r Request) Decision {
-	d := newDraft(app.Annotations)
-	previous := d.only(AnnotationRequestedRef)[AnnotationRequestedRef]
-	// They are read only where they count: most Applications get the annotations alone.
-	all := sync.OnceValue(func() []sourceAt { return d.revisions(&app.Spec) })
-	among := all
+	b := newPatchBuilder(app.Annotations)
+	previous := b.readAnnotations(AnnotationRequestedRef)[AnnotationRequestedRef]
+	// Read lazily: most Applications get only the annotations.
+	allSources := sync.OnceValue(func() []appSource { return b.readRevisions(&app.Spec) })
+	candidates := allSources
 	if r.IfFollowed {
-		followed, problem := sourcesFollowing(app.Namespace, d.only(AnnotationFollowTags, AnnotationRequestedRef), all(), r)
+		followed, problem := sourcesFollowing(app.Namespace,
+			b.readAnnotations(AnnotationFollowTags, AnnotationRequestedRef), allSources(), r)
 		if len(followed) == 0 {
 			return notFollowed(previous, problem)
 		}
-		among = func() []sourceAt { return followed }
+		candidates = func() []appSource { return followed }
 	}
-	moved, note := movedSources(d.only(AnnotationUpdateTargetRevision), among, r.Repository)
-	if len(moved) > 0 {
-		previous = moved[0].revision()
+	toUpdate, note := sourcesToUpdate(b.readAnnotations(AnnotationUpdateTargetRevision), candidates, r.Repository)
+	if len(toUpdate) > 0 {
+		previous = toUpdate[0].revision()
 	}
 	slot := r.slot(KindApplication)
-	late := tooLate(d.only(AnnotationEventTime), slot, previous, r)
-	if late == nil {
-		if late = overtaken(d.only(AnnotationEventTime), slot, previous, r); late != nil && len(all()) != 1 {
-			late = nil // each repository has a source of its own
+	stale := checkStale(b.readAnnotations(AnnotationEventTime), slot, previous, r)
+	if stale == nil {
+		stale = checkStaleAcrossSlots(b.readAnnotations(AnnotationEventTime), slot, previous, r)
+		if stale != nil && len(allSources()) != 1 {
+			stale = nil // each repository has its own source
 		}
 	}
-	if late != nil {
-		return *late
+	if stale != nil {
+		return *stale
 	}
-	if holds(d.only(AnnotationRequestedRef, AnnotationRequestedRevision), r) && allAt(moved, r) {
-		return nothingToDo(AnnotationRequestedRef, r.Ref, note).noteLater(app.Annotations, r, AnnotationRequestedRef, slot)
+	if isRequested(b.readAnnotations(AnnotationRequestedRef, AnnotationRequestedRevision), r) && allAtRef(toUpdate, r) {
+		return unchanged(AnnotationRequestedRef, r.Ref, note).
+			withWatermark(app.Annotations, r, AnnotationRequestedRef, slot)
 	}
-	d.request(r, r.Ref, r.Revision, slot)
-	for _, source := range moved {
-		d.move(source, r)
+	b.setRequest(r, r.Ref, r.Revision, slot)
+	for _, source := range toUpdate {
+		b.setTargetRevision(source, r)
 	}
-	return d.decision(previous, note)
+	return b.build(previous, note)
 }
 
-// request writes the annotations that tell of a request for some slots, and asks
-// Argo CD to look.
-func (d *draft) request(r Request, ref, revision string, slots ...string) {
-	d.annotateChange(AnnotationRequestedRef, ref)
-	d.annotateChange(AnnotationRequestedRevision, revision)
-	d.annotate(AnnotationRequestedAt, r.at())
-	d.annotate(AnnotationRequestedBy, r.By)
-	d.noteMoment(r, slots...)
-	d.refresh(r.At)
+// setRequest sets the annotations of a request for some slots, and asks Argo CD to refresh.
+func (b *patchBuilder) setRequest(r Request, ref, revision string, slots ...string) {
+	b.annotateChange(AnnotationRequestedRef, ref)
+	b.annotateChange(AnnotationRequestedRevision, revision)
+	b.annotate(AnnotationRequestedAt, r.at())
+	b.annotate(AnnotationRequestedBy, r.By)
+	b.recordWatermark(r, slots...)
+	b.requestRefresh(r.At)
 }
 
-// holds reports whether the annotations carry the request already.
-func holds(annotations map[string]string, r Request) bool {
+// isRequested reports whether the annotations already contain the request.
+func isRequested(annotations map[string]string, r Request) bool {
 	ref, present := annotations[AnnotationRequestedRef]
 	return present && ref == r.Ref &&
 		(r.Revision == "" || annotations[AnnotationRequestedRevision] == r.Revision)
 }
 
-// refresh asks Argo CD to look at once. A hard refresh that somebody else asked
-// for is kept: it includes the normal one.
-func (d *draft) refresh(at time.Time) {
+// requestRefresh asks Argo CD to refresh. A pending hard refresh is kept: it includes the normal one.
+func (b *patchBuilder) requestRefresh(at time.Time) {
 	refresh := argov1alpha1.RefreshNormal
-	if d.annotations[argov1alpha1.AnnotationRefresh] == argov1alpha1.RefreshHard {
+	if b.annotations[argov1alpha1.AnnotationRefresh] == argov1alpha1.RefreshHard {
 		refresh = argov1alpha1.RefreshHard
 	}
-	d.annotate(argov1alpha1.AnnotationRefresh, refresh)
-	d.annotate(argov1alpha1.AnnotationRefreshTimestamp, at.UTC().Format(time.RFC3339Nano))
+	b.annotate(argov1alpha1.AnnotationRefresh, refresh)
+	b.annotate(argov1alpha1.AnnotationRefreshTimestamp, at.UTC().Format(time.RFC3339Nano))
 }
 
-// move sets the targetRevision of a source, which was read through the draft.
-func (d *draft) move(source sourceAt, r Request) {
-	if source.isAt(r) {
+// setTargetRevision sets the targetRevision of a source that was read through b.
+func (b *patchBuilder) setTargetRevision(source appSource, r Request) {
+	if source.isAtRef(r) {
 		return
 	}
-	d.add(source.path+"/targetRevision", r.Ref)
-	d.changes = append(d.changes, Change{
+	b.add(source.path+"/targetRevision", r.Ref)
+	b.changes = append(b.changes, Change{
 		Field: source.field + ".targetRevision",
 		Old:   source.revision(),
 		New:   r.Ref,
 	})
 }
 
-// movedSources finds those of some sources whose targetRevision is set to what is
-// requested of a repository. The note says why there are none although the owner
-// seems to want it.
-func movedSources(
-	annotations map[string]string, candidates func() []sourceAt, repository string,
-) (moved []sourceAt, note string) {
+// sourcesToUpdate returns the candidates whose targetRevision is set to a requested ref of a repository. If there are
+// none although the owner has set the annotation, note says why.
+func sourcesToUpdate(
+	annotations map[string]string, candidates func() []appSource, repository string,
+) (toUpdate []appSource, note string) {
 	wanted, present := annotations[AnnotationUpdateTargetRevision]
 	switch {
 	case !present:
 		return nil, ""
 	case wanted != "true":
-		return nil, fmt.Sprintf("targetRevision is left alone, because %s is %q and not \"true\"",
+		return nil, fmt.Sprintf("targetRevision is not changed, because %s is %q and not \"true\"",
 			AnnotationUpdateTargetRevision, wanted)
 	}
-	among := candidates()
-	if len(among) > maxSources {
-		return nil, fmt.Sprintf("targetRevision is left alone, because there are %d sources, more than %d", len(among), maxSources)
+	sources := candidates()
+	if len(sources) > maxSources {
+		return nil, fmt.Sprintf("targetRevision is not changed, because there are %d sources, more than %d",
+			len(sources), maxSources)
 	}
 
-	for _, source := range among {
+	for _, source := range sources {
 		if SameRepository(source.RepoURL, repository) {
-			moved = append(moved, source)
+			toUpdate = append(toUpdate, source)
 		}
 	}
 	switch {
-	case len(moved) > 0:
-		return moved, ""
-	case len(among) == 1:
-		return among, ""
-	case len(among) == 0:
+	case len(toUpdate) > 0:
+		return toUpdate, ""
+	case len(sources) == 1:
+		return sources, ""
+	case len(sources) == 0:
 		return nil, "there is no source whose targetRevision could be set"
 	case repository == "":
-		return nil, fmt.Sprintf("targetRevision is left alone, because there are %d sources and the request names no repository",
-			len(among))
+		return nil, fmt.Sprintf(
+			"targetRevision is not changed, because there are %d sources and the request names no repository",
+			len(sources))
 	}
-	return nil, fmt.Sprintf("targetRevision is left alone, because none of the %d sources is %q",
-		len(among), NormalizeRepository(repository))
+	return nil, fmt.Sprintf("targetRevision is not changed, because none of the %d sources is %q",
+		len(sources), NormalizeRepository(repository))
 }

@@ -18,7 +18,8 @@ func source(url, revision string) argov1alpha1.ApplicationSource {
 }
 
 func TestDecideApplicationAnnotates(t *testing.T) {
-	request := Request{Ref: "main", Revision: "2222", Repository: "https://github.com/example/shop", By: "github", At: noon}
+	request := Request{Ref: "main", Revision: "2222", Repository: "https://github.com/example/shop", By: "github",
+		At: noon}
 	for _, test := range []struct {
 		name        string
 		annotations map[string]string
@@ -50,7 +51,7 @@ func TestDecideApplicationAnnotates(t *testing.T) {
 			]`,
 		},
 		{
-			name: "a second push to the same branch asks Argo CD to look again",
+			name: "a second push to the same branch asks Argo CD to refresh again",
 			annotations: map[string]string{
 				"postern.dev/requested-ref":            "main",
 				"postern.dev/requested-revision":       "1111",
@@ -116,24 +117,29 @@ func TestDecideApplicationAnnotates(t *testing.T) {
 			]`,
 		},
 		{
-			name:        "the same ref at the same commit changes nothing",
-			annotations: map[string]string{"postern.dev/requested-ref": "main", "postern.dev/requested-revision": "2222"},
-			request:     request,
-			want:        Outcome{Previous: "main", Held: true, Reason: "AlreadyRequested", Message: `postern.dev/requested-ref is "main" already`},
-			wantPatch:   `null`,
+			name: "the same ref at the same commit changes nothing",
+			annotations: map[string]string{"postern.dev/requested-ref": "main",
+				"postern.dev/requested-revision": "2222"},
+			request: request,
+			want: Outcome{Previous: "main", Held: true, Reason: "AlreadyRequested",
+				Message: `postern.dev/requested-ref is "main" already`},
+			wantPatch: `null`,
 		},
 		{
-			name:        "the same ref without a commit changes nothing",
-			annotations: map[string]string{"postern.dev/requested-ref": "main", "postern.dev/requested-revision": "1111"},
-			request:     Request{Ref: "main", By: "generic", At: noon},
-			want:        Outcome{Previous: "main", Held: true, Reason: "AlreadyRequested", Message: `postern.dev/requested-ref is "main" already`},
-			wantPatch:   `null`,
+			name: "the same ref without a commit changes nothing",
+			annotations: map[string]string{"postern.dev/requested-ref": "main",
+				"postern.dev/requested-revision": "1111"},
+			request: Request{Ref: "main", By: "generic", At: noon},
+			want: Outcome{Previous: "main", Held: true, Reason: "AlreadyRequested",
+				Message: `postern.dev/requested-ref is "main" already`},
+			wantPatch: `null`,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := DecideApplication(&argov1alpha1.Application{
 				ObjectMeta: metav1.ObjectMeta{Annotations: test.annotations},
-				Spec:       argov1alpha1.ApplicationSpec{Source: ptr.To(source("https://github.com/example/shop", "v1"))},
+				Spec: argov1alpha1.ApplicationSpec{Source: ptr.To(source("https://github.com/example/shop",
+					"v1"))},
 			}, test.request)
 			if diff := cmp.Diff(test.want, got.Outcome); diff != "" {
 				t.Errorf("outcome (-want +got):\n%s", diff)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -19,33 +20,31 @@ import (
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// Cache follows the targets of all namespaces, and what says which images they are
-// to run, reduced to what Postern reads. A kind whose CRD does not exist is looked
-// for again at least about every half minute and followed once it is there. It is
-// safe for concurrent use.
+// Cache watches the targets of all namespaces, and the ImageUpdater objects that configure their images. It keeps only
+// the fields that Postern reads. A kind whose CRD does not exist is looked up again at least about every 30 seconds. It
+// is safe for concurrent use.
 type Cache struct {
 	kinds  map[Kind]*cachedKind
 	images *imageIndex
-	// clock observes what comes in.
+	// clock observes the receipts in the objects that are received.
 	clock *Clock
 }
 
-// cachedKind follows one kind.
+// cachedKind caches one kind.
 type cachedKind struct {
-	kind     Kind
-	source   *following
-	informer cache.SharedIndexInformer
-	// recent is the informer's store, ahead of it by what we wrote ourselves, so
-	// that one write after another to a busy target does not start from old values.
-	recent cache.MutationCache
-	// indexed reports whether the image index has what the informer had at first.
+	kind      Kind
+	listWatch *trackedListWatch
+	informer  cache.SharedIndexInformer
+	// mutations adds our own writes to the informer's store, so that consecutive writes to a busy target do not start
+	// from old values.
+	mutations cache.MutationCache
+	// indexed reports whether the image index has processed the initial list.
 	indexed cache.InformerSynced
-	// failure is why the last list or watch failed.
+	// failure is the error of the last list or watch that failed.
 	failure atomic.Pointer[error]
 }
 
-// NewCache returns a cache of the API server of a configuration. It is empty
-// until it is started.
+// NewCache returns a cache of the API server in cfg. It is empty until it is started.
 func NewCache(cfg *rest.Config) (*Cache, error) {
 	endpoints, err := newEndpoints(cfg, cachedKinds())
 	if err != nil {
@@ -65,18 +64,18 @@ func newCachedKind(e endpoint, images *imageIndex, clock *Clock) (*cachedKind, e
 	if err != nil {
 		return nil, err
 	}
-	source := follow(e.listWatch(), time.Now)
+	source := newTrackedListWatch(e.listWatch(), time.Now)
 	informer := cache.NewSharedIndexInformerWithOptions(source, example,
 		cache.SharedIndexInformerOptions{Indexers: cache.Indexers{
-			repositoryIndex:      repositoriesOf,
+			repositoryIndex:      indexByRepository,
 			cache.NamespaceIndex: cache.MetaNamespaceIndexFunc,
 		}})
 	k := &cachedKind{
-		kind:     e.kind,
-		source:   source,
-		informer: informer,
-		indexed:  func() bool { return true },
-		recent: cache.NewIntegerResourceVersionMutationCacheWithOptions(
+		kind:      e.kind,
+		listWatch: source,
+		informer:  informer,
+		indexed:   func() bool { return true },
+		mutations: cache.NewIntegerResourceVersionMutationCacheWithOptions(
 			klog.Background(), informer.GetStore(), cache.MutationCacheOptions{}),
 	}
 	if handler := images.handlerFor(e.kind); handler != nil {
@@ -88,15 +87,14 @@ func newCachedKind(e endpoint, images *imageIndex, clock *Clock) (*cachedKind, e
 	}
 	return k, errors.Join(
 		informer.SetTransform(func(obj any) (any, error) {
-			clock.observeOn(obj)
+			clock.observeObject(obj)
 			return trim(obj)
 		}),
-		informer.SetWatchErrorHandlerWithContext(k.failed),
+		informer.SetWatchErrorHandlerWithContext(k.watchFailed),
 	)
 }
 
-// Start fills the cache and keeps it current until the context ends. It may be
-// called once.
+// Start fills the cache and keeps it current until ctx ends. It may be called once.
 func (c *Cache) Start(ctx context.Context) error {
 	var running wait.Group
 	for _, k := range c.kinds {
@@ -138,8 +136,8 @@ func (k *cachedKind) ready() error {
 	}
 }
 
-// failed takes note of a failed list or watch, which the informer repeats by itself.
-func (k *cachedKind) failed(ctx context.Context, reflector *cache.Reflector, err error) {
+// watchFailed records a failed list or watch. The informer retries it.
+func (k *cachedKind) watchFailed(ctx context.Context, reflector *cache.Reflector, err error) {
 	k.failure.Store(&err)
 	if isKindMissing(err) {
 		klog.FromContext(ctx).V(2).Info("Kind is not installed in this cluster", "kind", k.kind)
@@ -148,8 +146,8 @@ func (k *cachedKind) failed(ctx context.Context, reflector *cache.Reflector, err
 	cache.DefaultWatchErrorHandler(ctx, reflector, err)
 }
 
-// get returns an object that must not be modified. It finds nothing while the
-// kind is not wholly in the cache.
+// get returns an object, which must not be modified. It finds nothing until the kind is synced. It is safe to call on a
+// nil Cache.
 func (c *Cache) get(key Key) (runtime.Object, bool) {
 	if c == nil {
 		return nil, false
@@ -158,7 +156,7 @@ func (c *Cache) get(key Key) (runtime.Object, bool) {
 	if !ok || !k.informer.HasSynced() {
 		return nil, false
 	}
-	stored, ok, err := k.recent.GetByKey(cache.NewObjectName(key.Namespace, key.Name).String())
+	stored, ok, err := k.mutations.GetByKey(cache.NewObjectName(key.Namespace, key.Name).String())
 	if !ok || err != nil {
 		return nil, false
 	}
@@ -166,21 +164,47 @@ func (c *Cache) get(key Key) (runtime.Object, bool) {
 	return obj, ok
 }
 
-// wrote takes note of an object as the API server returned it from a write.
-func (c *Cache) wrote(kind Kind, obj runtime.Object) {
+// recordWrite stores the object that a write returned.
+func (c *Cache) recordWrite(kind Kind, obj runtime.Object) {
 	if c == nil {
 		return
 	}
 	if trimmed, err := trim(obj); err == nil {
-		c.kinds[kind].recent.Mutation(trimmed)
+		c.kinds[kind].mutations.Mutation(trimmed)
 	}
 }
 
-// updatersIn returns the ImageUpdater objects of a namespace as far as the watch has
-// told of them. They must not be modified.
+// updatersIn returns the ImageUpdater objects of a namespace that the watch has delivered. They must not be modified.
 func (c *Cache) updatersIn(namespace string) []*imageupdate.Updater {
 	if c == nil {
 		return nil
 	}
 	return c.images.updatersIn(namespace)
+}
+
+// Has reports whether an object is in the cache. It is false for a nil Cache.
+func (c *Cache) Has(key Key) bool {
+	if c == nil {
+		return false
+	}
+	_, found, err := c.kinds[key.Kind].informer.GetIndexer().GetByKey(key.Namespace + "/" + key.Name)
+	return found && err == nil
+}
+
+// Namespaces returns the namespaces that contain a target, sorted. The error satisfies IsTransient if the cache is not
+// synced. A nil Cache returns an error.
+func (c *Cache) Namespaces() ([]string, error) {
+	if c == nil {
+		return nil, errNoCache
+	}
+	if err := c.ready(Kinds()...); err != nil {
+		return nil, &transientError{err}
+	}
+	var namespaces []string
+	for _, kind := range Kinds() {
+		indexer := c.kinds[kind].informer.GetIndexer()
+		namespaces = append(namespaces, indexer.ListIndexFuncValues(cache.NamespaceIndex)...)
+	}
+	slices.Sort(namespaces)
+	return slices.Compact(namespaces), nil
 }

@@ -5,6 +5,8 @@ package target
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -56,8 +58,9 @@ func TestCacheIsReadyWithoutKindsThatAreNotInstalled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := cache.Ready(); got == nil ||
-		got.Error() != "GatewaySync is not in the cache yet\nApplication is not in the cache yet\nImageUpdater is not in the cache yet" {
+	const want = "GatewaySync is not in the cache yet\nApplication is not in the cache yet\n" +
+		"ImageUpdater is not in the cache yet"
+	if got := cache.Ready(); got == nil || got.Error() != want {
 		t.Errorf("before the start: got %v", got)
 	}
 
@@ -96,9 +99,10 @@ func TestCacheFollowsAndTrims(t *testing.T) {
 
 	got, _ := cache.get(plant)
 	want := &stokerv1alpha1.GatewaySync{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "plant", ResourceVersion: "2", Annotations: map[string]string{
-			"stoker.io/requested-ref": "v2",
-		}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "plant", ResourceVersion: "2",
+			Annotations: map[string]string{
+				"stoker.io/requested-ref": "v2",
+			}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -134,19 +138,19 @@ func TestWriteReadsFromTheCacheFirst(t *testing.T) {
 			wantRequests: []string{patch, patch},
 		},
 		{
-			name:   "and reads anew if the cache was behind",
+			name:   "and reads again if the cache was behind",
 			cached: plantAt("v0"), live: plantAt("v1"),
 			refs: []string{"v2"}, want: []string{`stoker.io/requested-ref "v1" → "v2"`},
 			wantRequests: []string{patch, get, patch},
 		},
 		{
-			name:   "and does not believe that there is nothing to do",
+			name:   "and reads live before it reports that nothing changes",
 			cached: plantAt("v2"), live: plantAt("v1"),
 			refs: []string{"v2"}, want: []string{`stoker.io/requested-ref "v1" → "v2"`},
 			wantRequests: []string{get, patch},
 		},
 		{
-			name: "and does not believe that there is no such object",
+			name: "and reads live before it reports that the object is missing",
 			live: plantAt("v1"),
 			refs: []string{"v2"}, want: []string{`stoker.io/requested-ref "v1" → "v2"`},
 			wantRequests: []string{get, patch},
@@ -189,5 +193,48 @@ func TestDryRunLeavesTheCacheAlone(t *testing.T) {
 	}
 	if ref := cachedRef(cache); ref != "v1" {
 		t.Errorf("the cache has %q", ref)
+	}
+}
+
+// watched is a watch event for an object that has only a name.
+func watched(change, apiVersion, kind, namespace, name, resourceVersion string) string {
+	return fmt.Sprintf(`{"type": %q, "object": {"apiVersion": %q, "kind": %q, "metadata": {"namespace": %q, "name": %q, "resourceVersion": %q}}}`,
+		change, apiVersion, kind, namespace, name, resourceVersion)
+}
+
+func TestNamespacesAreThoseThatHoldTargets(t *testing.T) {
+	api := newFakeAPIServer(t, plantAt("v1"))
+	api.serve(gatewaySyncs, &answer{text: plantAt("v1")})
+	api.serve(applications, &answer{text: `{"metadata": {"namespace": "shops", "name": "shop", "resourceVersion": "1"}}`})
+	api.serve(imageUpdaters, &answer{text: `{"metadata": {"namespace": "updaters", "name": "all", "resourceVersion": "1"}}`})
+	cache := startCache(t, api)
+	expect := func(when string, want ...string) {
+		t.Helper()
+		var got []string
+		eventually(t, when, func() bool {
+			var err error
+			got, err = cache.Namespaces()
+			return err == nil && cmp.Equal(want, got)
+		})
+	}
+	expect("listed", "demo", "shops")
+	api.events[applications] <- watched("ADDED", "argoproj.io/v1alpha1", "Application", "demo", "shop", "2")
+	api.events[gatewaySyncs] <- watched("ADDED", "stoker.io/v1alpha1", "GatewaySync", "another", "plant", "2")
+	expect("more in another", "another", "demo", "shops")
+	api.events[applications] <- watched("DELETED", "argoproj.io/v1alpha1", "Application", "shops", "shop", "3")
+	expect("the last of one deleted", "another", "demo")
+}
+
+func TestNamespacesAreNotKnownUntilTheCacheIsFilled(t *testing.T) {
+	api := newFakeAPIServer(t, plantAt("v1"))
+	cache, err := NewCache(api.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := cache.Namespaces(); !IsTransient(err) || got != nil {
+		t.Errorf("got %v, %v; want no namespaces and a transient error", got, err)
+	}
+	if got, err := (*Cache)(nil).Namespaces(); !errors.Is(err, errNoCache) || got != nil {
+		t.Errorf("without a cache: got %v, %v", got, err)
 	}
 }

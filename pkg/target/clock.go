@@ -10,14 +10,15 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 )
 
-// maxAhead is how far ahead of the wall clock a receipt may be that another process noted. Clocks in step differ by far
-// less. What is further ahead is of a clock that was wrong, or of an owner who writes the annotation by hand.
-const maxAhead = time.Minute
+// maxClockSkew bounds how far ahead of the wall clock a receipt that another process recorded may be. Synchronized
+// clocks differ by far less. A receipt further ahead comes from a wrong clock, or from an owner who edits the
+// annotation.
+const maxClockSkew = time.Minute
 
-// Clock stamps receipts, by which deliveries are ordered. A stamp is later than every stamp before it, and than every
-// receipt that was observed, whatever is done to the wall clock: so a process orders what it receives, and one that is
-// started anew, or runs beside another with a clock a little behind, goes on after what it has seen. Observed receipts
-// of more than a minute ahead of the wall clock do not count. It is safe for concurrent use.
+// Clock stamps receipts, which order deliveries. A stamp is later than all earlier stamps and all observed receipts,
+// even if the wall clock is set back. So a process that restarts, or runs next to another one with its clock slightly
+// behind, continues after the receipts that it has observed. Receipts more than maxClockSkew ahead of the wall clock
+// are ignored. It is safe for concurrent use.
 type Clock struct {
 	now func() time.Time
 
@@ -28,7 +29,7 @@ type Clock struct {
 // NewClock returns a Clock on top of a wall clock, such as time.Now.
 func NewClock(now func() time.Time) *Clock { return &Clock{now: now} }
 
-// Stamp returns the time of a receipt, in UTC and in whole microseconds, as JSON keeps it.
+// Stamp returns the time of a receipt, in UTC and in whole microseconds, as JSON stores it.
 func (c *Clock) Stamp() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -40,28 +41,28 @@ func (c *Clock) Stamp() time.Time {
 	return stamp
 }
 
-// Observe takes note of a receipt that another process may have stamped. Stamps from now on are later.
+// Observe records a receipt that another process may have stamped. All later stamps are after it.
 func (c *Clock) Observe(received time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if received.After(c.last) && !received.After(c.now().Add(maxAhead)) {
+	if received.After(c.last) && !received.After(c.now().Add(maxClockSkew)) {
 		c.last = received.UTC()
 	}
 }
 
-// horizon returns the latest receipt that may be true: what is noted as received after it outdates nothing.
-func (c *Clock) horizon() time.Time {
+// maxReceived returns the latest plausible receipt. A recorded receipt after it supersedes no request.
+func (c *Clock) maxReceived() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	horizon := c.now().UTC().Add(maxAhead)
-	if horizon.Before(c.last) { // the wall clock was set back, and this process has not forgotten
+	limit := c.now().UTC().Add(maxClockSkew)
+	if limit.Before(c.last) { // the wall clock was set back, and last is still plausible
 		return c.last
 	}
-	return horizon
+	return limit
 }
 
-// observeOn observes the receipts that a target tells of.
-func (c *Clock) observeOn(obj any) {
+// observeObject observes the receipts in the annotations of a target.
+func (c *Clock) observeObject(obj any) {
 	accessor, err := meta.Accessor(obj)
 	if err != nil {
 		return
@@ -70,7 +71,7 @@ func (c *Clock) observeOn(obj any) {
 	if annotations[AnnotationEventTime] == "" {
 		return
 	}
-	for _, m := range momentsOf(annotations) {
+	for _, m := range parseWatermarks(annotations) {
 		c.Observe(m.Received)
 	}
 }

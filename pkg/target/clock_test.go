@@ -12,7 +12,7 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-// wall is a wall clock that is set by hand.
+// wall is a wall clock that tests set.
 type wall struct{ time.Time }
 
 func (w *wall) now() time.Time { return w.Time }
@@ -27,7 +27,9 @@ func TestStampsRiseWhateverTheWallClockDoes(t *testing.T) {
 	if !last.Equal(at.Time) || last.Location() != time.UTC {
 		t.Errorf("the first stamp is %s, want %s", last, at.Time)
 	}
-	for _, step := range []time.Duration{0, time.Nanosecond, -time.Second, -time.Hour, time.Minute, time.Hour, 2 * time.Hour} {
+	for _, step := range []time.Duration{
+		0, time.Nanosecond, -time.Second, -time.Hour, time.Minute, time.Hour, 2 * time.Hour,
+	} {
 		at.Time = at.Add(step)
 		stamp := clock.Stamp()
 		if !stamp.After(last) {
@@ -47,7 +49,7 @@ func TestStampsAreLaterThanWhatWasObservedIfThatMayBeTrue(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		observed time.Duration
-		counts   bool
+		accepted bool
 	}{
 		{"long ago", -time.Hour, false},
 		{"a little ahead", 500*time.Millisecond + 256, true},
@@ -60,24 +62,24 @@ func TestStampsAreLaterThanWhatWasObservedIfThatMayBeTrue(t *testing.T) {
 		observed := at.Add(test.observed)
 		clock.Observe(observed)
 		stamp := clock.Stamp()
-		if later := stamp.After(observed) && observed.After(at.Time); later != test.counts {
+		if later := stamp.After(observed) && observed.After(at.Time); later != test.accepted {
 			t.Errorf("%s: stamped %s after %s was observed", test.name, stamp, observed)
 		}
-		if !test.counts && !stamp.Equal(at.Time) {
+		if !test.accepted && !stamp.Equal(at.Time) {
 			t.Errorf("%s: stamped %s, want %s", test.name, stamp, at)
 		}
 	}
 }
 
-// An owner of targets who notes one receipt after the other must not lead the clock away.
+// An owner of targets who writes receipts one after the other must not advance the clock further.
 func TestObservedReceiptsLeadTheClockAheadByAMinuteAtMost(t *testing.T) {
 	at := midday()
 	clock := NewClock(at.now)
 	for ahead := range 1000 {
 		clock.Observe(at.Add(time.Duration(ahead) * time.Second))
-		clock.Observe(clock.horizon())
+		clock.Observe(clock.maxReceived())
 	}
-	if stamp := clock.Stamp(); stamp.After(at.Add(maxAhead + time.Millisecond)) {
+	if stamp := clock.Stamp(); stamp.After(at.Add(maxClockSkew + time.Millisecond)) {
 		t.Errorf("stamped %s at %s", stamp, at)
 	}
 }
@@ -99,7 +101,7 @@ func TestStampsOfManyAtOnceDiffer(t *testing.T) {
 	}
 }
 
-// received is a request that a Writer takes in now.
+// received is a request that a Writer receives now.
 func received(w *Writer, ref string) Request {
 	return Request{Ref: ref, By: "generic", At: noon, Received: w.Stamp()}
 }
@@ -110,7 +112,7 @@ func TestAnAmbiguousFailureAfterTheClockWasSetBackIsNotTakenForSomethingLater(t 
 			api := newFakeAPIServer(t, plantAt("v0"))
 			api.before = func(_ *fakeAPIServer, method string, n int) *answer {
 				if method == http.MethodPatch && n == 2 {
-					return unavailable // and not applied
+					return unavailable // without applying it
 				}
 				return nil
 			}
@@ -125,7 +127,7 @@ func TestAnAmbiguousFailureAfterTheClockWasSetBackIsNotTakenForSomethingLater(t 
 				writer, _ = newTestWriter(t, api, nil)
 				writer.clock = NewClock(at.now)
 				_, document := api.seen()
-				writer.clock.observeOn(parse(t, KindGatewaySync, document)) // as the cache does with all targets
+				writer.clock.observeObject(parse(t, KindGatewaySync, document)) // as the cache does for every target
 			}
 			got, err := writeOne(t.Context(), writer, plant, received(writer, "v2"), false)
 			if err != nil || got.Reason != ReasonRequested {
@@ -136,30 +138,32 @@ func TestAnAmbiguousFailureAfterTheClockWasSetBackIsNotTakenForSomethingLater(t 
 }
 
 func TestTheCacheLetsTheClockObserveWhatTargetsTell(t *testing.T) {
-	ahead := time.Now().UTC().Add(maxAhead / 2)
+	ahead := time.Now().UTC().Add(maxClockSkew / 2)
 	api := newFakeAPIServer(t, plantAt("v1"))
-	tells := mustApply(t, plantAt("v1"), []Operation{{Op: "add", Path: annotationPath(AnnotationEventTime),
-		Value: moments{slotGit: {By: "github", Received: ahead}}.String()}})
-	api.serve(gatewaySyncs, &answer{text: tells})
+	document := mustApply(t, plantAt("v1"), []Operation{{Op: "add", Path: annotationPath(AnnotationEventTime),
+		Value: watermarkSet{slotGit: {By: "github", Received: ahead}}.String()}})
+	api.serve(gatewaySyncs, &answer{text: document})
 	cache := startCache(t, api)
 	writer, _ := newTestWriter(t, api, cache)
 	eventually(t, "filled", func() bool { return cachedRef(cache) == "v1" })
 	if stamp := writer.Stamp(); !stamp.After(ahead) {
-		t.Errorf("stamped %s after a target told of %s", stamp, ahead)
+		t.Errorf("stamped %s after a target with the receipt %s", stamp, ahead)
 	}
 }
 
-// Such a note is of a clock that was wrong, or the owner's own. It must not keep out all deliveries to come.
+// The receipt is from a clock that was wrong, or from an owner. It must not block later deliveries.
 func TestANotedReceiptThatCannotBeTrueOutdatesNothing(t *testing.T) {
-	for name, ahead := range map[string]time.Duration{"a little ahead": maxAhead / 2, "too far ahead": 2 * maxAhead} {
+	for name, ahead := range map[string]time.Duration{
+		"a little ahead": maxClockSkew / 2, "too far ahead": 2 * maxClockSkew,
+	} {
 		at := midday()
-		noted := mustApply(t, plantAt("v1"), []Operation{{Op: "add", Path: annotationPath(AnnotationEventTime),
-			Value: moments{slotGit: {By: "kargo", Received: at.Add(ahead)}}.String()}})
-		writer, _ := newTestWriter(t, newFakeAPIServer(t, noted), nil)
+		document := mustApply(t, plantAt("v1"), []Operation{{Op: "add", Path: annotationPath(AnnotationEventTime),
+			Value: watermarkSet{slotGit: {By: "kargo", Received: at.Add(ahead)}}.String()}})
+		writer, _ := newTestWriter(t, newFakeAPIServer(t, document), nil)
 		writer.clock = NewClock(at.now)
 		r := received(writer, "v2")
 		want := ReasonRequested
-		if ahead < maxAhead {
+		if ahead < maxClockSkew {
 			want = ReasonSuperseded
 		}
 		if got, err := writeOne(t.Context(), writer, plant, r, false); err != nil || got.Reason != want {
@@ -168,7 +172,7 @@ func TestANotedReceiptThatCannotBeTrueOutdatesNothing(t *testing.T) {
 	}
 }
 
-// What was stamped before the wall clock was set back is no nonsense to the process that stamped it.
+// A stamp from before the wall clock was set back is plausible to the process that made it.
 func TestOrderOutlivesALargeStepBackInOneProcess(t *testing.T) {
 	at := midday()
 	writer, _ := newTestWriter(t, newFakeAPIServer(t, plantAt("v0")), nil)
@@ -182,7 +186,8 @@ func TestOrderOutlivesALargeStepBackInOneProcess(t *testing.T) {
 	if got, err := writeOne(t.Context(), writer, plant, slow, false); err != nil || got.Reason != ReasonSuperseded {
 		t.Errorf("got %+v, %v; want Superseded", got, err)
 	}
-	if got, err := writeOne(t.Context(), writer, plant, received(writer, "v3"), false); err != nil || got.Reason != ReasonRequested {
+	if got, err := writeOne(t.Context(), writer, plant, received(writer, "v3"), false); err != nil ||
+		got.Reason != ReasonRequested {
 		t.Errorf("received after the step: got %+v, %v; want Requested", got, err)
 	}
 }
@@ -196,19 +201,26 @@ func TestTheRefsOfOtherRepositoriesAreOrderedByReceiptAtAnApplicationWithOneSour
 		r     Request
 		want  string
 	}{
-		{"received before", of("https://git.acme.io/values", event("v1", "github", 0, 20)), of("https://git.acme.io/shop", event("v2", "github", 0, 19)), ReasonSuperseded},
-		{"received after", of("https://git.acme.io/values", event("v1", "github", 0, 20)), of("https://git.acme.io/shop", event("v2", "github", 0, 21)), ReasonRequested},
-		{"received before, happened after", of("https://git.acme.io/values", event("v1", "github", 5, 20)), of("https://git.acme.io/shop", event("v2", "github", 6, 19)), ReasonRequested},
-		{"received after, happened before", of("https://git.acme.io/values", event("v1", "github", 5, 20)), of("https://git.acme.io/shop", event("v2", "github", 4, 21)), ReasonRequested},
-		{"received before, on purpose", of("https://git.acme.io/values", event("v1", "github", 0, 20)), onPurpose(of("https://git.acme.io/shop", event("v2", "github", 0, 19))), ReasonRequested},
-		{"received before, of no repository", of("https://git.acme.io/shop", event("v1", "github", 0, 20)), event("v2", "generic", 0, 19), ReasonSuperseded},
+		{"received before", of("https://git.acme.io/values", event("v1", "github", 0, 20)),
+			of("https://git.acme.io/shop", event("v2", "github", 0, 19)), ReasonSuperseded},
+		{"received after", of("https://git.acme.io/values", event("v1", "github", 0, 20)),
+			of("https://git.acme.io/shop", event("v2", "github", 0, 21)), ReasonRequested},
+		{"received before, happened after", of("https://git.acme.io/values", event("v1", "github", 5, 20)),
+			of("https://git.acme.io/shop", event("v2", "github", 6, 19)), ReasonRequested},
+		{"received after, happened before", of("https://git.acme.io/values", event("v1", "github", 5, 20)),
+			of("https://git.acme.io/shop", event("v2", "github", 4, 21)), ReasonRequested},
+		{"received before, on purpose", of("https://git.acme.io/values", event("v1", "github", 0, 20)),
+			onPurpose(of("https://git.acme.io/shop", event("v2", "github", 0, 19))), ReasonRequested},
+		{"received before, of no repository", of("https://git.acme.io/shop", event("v1", "github", 0, 20)),
+			event("v2", "generic", 0, 19), ReasonSuperseded},
 	} {
 		after, reasons := oneByOne(t, target.kind, target.document, test.first, test.r)
 		if reasons[1] != test.want {
 			t.Errorf("%s: got %s, want %s", test.name, reasons[1], test.want)
 		}
 		app := parse(t, target.kind, after).(*argov1alpha1.Application)
-		if want := map[string]string{ReasonRequested: "v2", ReasonSuperseded: "v1"}[test.want]; *app.Spec.Source.TargetRevision != want {
+		if want := map[string]string{ReasonRequested: "v2",
+			ReasonSuperseded: "v1"}[test.want]; *app.Spec.Source.TargetRevision != want {
 			t.Errorf("%s: targetRevision is %s, want %s", test.name, *app.Spec.Source.TargetRevision, want)
 		}
 	}

@@ -11,43 +11,41 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// coalesce orders requests of one target that are to be written together by when they
-// were received, and finds those that need not be written: of the git refs that were
-// requested by the target's name only the newest in each slot counts, and before it
-// the last one that tells when it happened, if the newest does not. What is pushed
-// to whoever wants it, and images, must all be looked at, since not every target
-// wants the newest; and what is written again on purpose is never passed over.
+// coalesce orders requests for one target by receipt, and finds those that need not be written. Of the git refs that
+// were requested for the target by name, only the newest in each slot is written, and before it the last one with an
+// event time if the newest has none. Requests with IfFollowed and images are all written, since a target may not want
+// the newest. Requests with Override are never skipped.
 //
-// It returns the places of those to write, in order, and for each other one the
-// place of the one that counts instead.
-func coalesce(kind Kind, requests []Request) (write []int, instead map[int]int) {
-	instead = map[int]int{}
-	newest, moments := map[string]int{}, map[string]moment{} // by slot
-	for _, i := range byReceipt(requests) {
+// It returns the indexes of the requests to write, in order, and for the index of each other request the index of the
+// one that replaces it.
+func coalesce(kind Kind, requests []Request) (write []int, replacedBy map[int]int) {
+	replacedBy = map[int]int{}
+	newest, watermarks := map[string]int{}, map[string]watermark{} // by slot
+	for _, i := range orderByReceipt(requests) {
 		r := requests[i]
 		if r.Image != nil || r.IfFollowed || r.Override {
 			write = append(write, i)
 			continue
 		}
 		slot := r.slot(kind)
-		rival, rivalled := newest[slot]
-		last := moments[slot]
-		if late, _ := last.happenedLater(r); rivalled && late {
-			instead[i] = rival
+		prev, exists := newest[slot]
+		last := watermarks[slot]
+		if late, _ := last.happenedLater(r); exists && late {
+			replacedBy[i] = prev
 			continue
 		}
-		// Of one that tells its time before one that does not the target must learn, too.
-		if rivalled && (last.By != r.By || last.Time.IsZero() || !r.EventTime.IsZero()) {
-			instead[rival] = i
-			write = slices.DeleteFunc(write, func(w int) bool { return w == rival })
+		// The target must also record the time of a request that is followed by one without a time.
+		if exists && (last.By != r.By || last.Time.IsZero() || !r.EventTime.IsZero()) {
+			replacedBy[prev] = i
+			write = slices.DeleteFunc(write, func(w int) bool { return w == prev })
 		}
-		newest[slot], moments[slot] = i, last.followedBy(r)
+		newest[slot], watermarks[slot] = i, last.followedBy(r)
 		write = append(write, i)
 	}
-	return write, instead
+	return write, replacedBy
 }
 
-func byReceipt(requests []Request) []int {
+func orderByReceipt(requests []Request) []int {
 	order := make([]int, len(requests))
 	for i := range order {
 		order[i] = i
@@ -56,66 +54,65 @@ func byReceipt(requests []Request) []int {
 	return order
 }
 
-// writeTogether writes requests of one target, the newest of rivals in place of all.
-// Where that one is not held in the end, since the target has it that it comes too
-// late or it fails for a cause of its own, the others are tried after all.
-func (w *Writer) writeTogether(ctx context.Context, key Key, requests []Request) []Result {
+// writeBatch writes requests for one target, and only the newest of those that replace each other. If the target does
+// not hold that one in the end, because it is stale or fails by itself, the others are tried.
+func (w *Writer) writeBatch(ctx context.Context, key Key, requests []Request) []Result {
 	results := make([]Result, len(requests))
-	write, instead := coalesce(key.Kind, requests)
+	write, replacedBy := coalesce(key.Kind, requests)
 	for n, result := range w.writeAll(ctx, key, pick(requests, write), false) {
 		results[write[n]] = result
 	}
-	var again []int
-	for _, i := range byReceipt(requests) {
-		counts := lastOf(instead, i)
-		if counts == i {
+	var retry []int
+	for _, i := range orderByReceipt(requests) {
+		winner := finalReplacement(replacedBy, i)
+		if winner == i {
 			continue
 		}
-		if settled, ok := beside(requests[i], requests[counts], results[counts]); ok {
+		if settled, ok := supersededResult(requests[i], requests[winner], results[winner]); ok {
 			results[i] = settled
 			if settled.Outcome.Held {
-				w.held.note(key, requests[i], requests[i].slot(key.Kind))
+				w.watermarks.record(key, requests[i], requests[i].slot(key.Kind))
 			}
 		} else {
-			again = append(again, i)
+			retry = append(retry, i)
 		}
 	}
-	for n, result := range w.writeAll(ctx, key, retried(pick(requests, again)), false) {
-		results[again[n]] = result
+	for n, result := range w.writeAll(ctx, key, markRetried(pick(requests, retry)), false) {
+		results[retry[n]] = result
 	}
 	return results
 }
 
-// beside is the result of a request in whose place another was written, by what came
-// of that; not ok if the request must be tried after all.
-func beside(r, written Request, came Result) (settled Result, ok bool) {
+// supersededResult returns the result of a request that was replaced by written. ok is false if the request must be
+// tried itself.
+func supersededResult(r, written Request, result Result) (settled Result, ok bool) {
 	switch {
-	case came.Err != nil:
-		return came, concernsAll(came.Err)
-	case came.Outcome.Held:
-		return Result{Outcome: outcomeBeside(r, written, came.Outcome)}, true
+	case result.Err != nil:
+		return result, isTargetError(result.Err)
+	case result.Outcome.Held:
+		return Result{Outcome: supersededOutcome(r, written, result.Outcome)}, true
 	}
-	return came, written.moment().happenedAfter(r.moment()) // then it comes too late as well
+	return result, written.watermark().happenedAfter(r.watermark()) // then r is stale too
 }
 
-// writeAll writes requests of one target with one patch. If they can't be written
-// together each is tried alone, so that none fails for another's sake.
+// writeAll writes requests for one target with one patch. If that fails it splits them, so that no request fails
+// because of another.
 func (w *Writer) writeAll(ctx context.Context, key Key, requests []Request, dryRun bool) []Result {
 	if len(requests) == 0 {
 		return nil
 	}
-	outcomes, err := w.attempt(ctx, key, requests, dryRun)
+	outcomes, err := w.writeWithRetry(ctx, key, requests, dryRun)
 	results := make([]Result, len(requests))
 	switch {
 	case err == nil:
 		for i := range requests {
 			results[i].Outcome = outcomes[i]
 		}
-	case len(requests) == 1 || concernsAll(err):
+	case len(requests) == 1 || isTargetError(err):
 		for i := range requests {
 			results[i].Err = err
 		}
-	default: // find the one that is refused without asking about each of the others
+	default: // bisect, to find the rejected request in few tries
 		half := len(requests) / 2
 		copy(results, w.writeAll(ctx, key, requests[:half], dryRun))
 		copy(results[half:], w.writeAll(ctx, key, requests[half:], dryRun))
@@ -123,22 +120,21 @@ func (w *Writer) writeAll(ctx context.Context, key Key, requests []Request, dryR
 	return results
 }
 
-// concernsAll reports whether a write failed for a cause that lies in the target and
-// not in what was asked of it.
-func concernsAll(err error) bool { return IsTransient(err) || apierrors.IsNotFound(err) }
+// isTargetError reports whether a write failed because of the target, and not because of a request.
+func isTargetError(err error) bool { return IsTransient(err) || apierrors.IsNotFound(err) }
 
-// retried returns requests that must not overwrite what was received after them.
-func retried(requests []Request) []Request {
+// markRetried marks requests, in place, that must not overwrite requests received after them.
+func markRetried(requests []Request) []Request {
 	for i := range requests {
 		requests[i].Retry = true
 	}
 	return requests
 }
 
-// outcomeBeside is the outcome of a request in whose place another was written.
-func outcomeBeside(r, written Request, outcome Outcome) Outcome {
+// supersededOutcome returns the outcome of a request that was replaced by written.
+func supersededOutcome(r, written Request, outcome Outcome) Outcome {
 	if r.Ref != written.Ref || r.Revision != written.Revision {
-		return superseded("", fmt.Sprintf("%q was requested after it and counts instead", written.Ref)).Outcome
+		return superseded("", fmt.Sprintf("%q was requested after it and replaces it", written.Ref)).Outcome
 	}
 	return Outcome{
 		Previous: r.Ref, Held: true, Reason: ReasonAlreadyRequested, UID: outcome.UID,
@@ -154,11 +150,11 @@ func pick(requests []Request, places []int) []Request {
 	return picked
 }
 
-// lastOf follows a request that gave way to the one that was written.
-func lastOf(instead map[int]int, i int) int {
+// finalReplacement returns the index of the request that was written in place of request i.
+func finalReplacement(replacedBy map[int]int, i int) int {
 	for {
-		next, gaveWay := instead[i]
-		if !gaveWay {
+		next, replaced := replacedBy[i]
+		if !replaced {
 			return i
 		}
 		i = next

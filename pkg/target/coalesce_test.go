@@ -14,10 +14,10 @@ func TestCoalesceWritesTheNewestOfEachSlot(t *testing.T) {
 	of := func(repository string, r Request) Request { r.Repository = repository; return r }
 	withImage := func(r Request) Request { r.Image = image(t, "nginx:"+r.Ref); return r }
 	for _, test := range []struct {
-		name     string
-		requests []Request
-		want     []int
-		instead  map[int]int
+		name       string
+		requests   []Request
+		want       []int
+		replacedBy map[int]int
 	}{
 		{"none", nil, nil, map[int]int{}},
 		{"one", []Request{event("v1", "github", 1, 1)}, []int{0}, map[int]int{}},
@@ -38,80 +38,87 @@ func TestCoalesceWritesTheNewestOfEachSlot(t *testing.T) {
 			[]int{2}, map[int]int{0: 1, 1: 2}},
 		{"by the arrival, if there is nothing to compare",
 			[]Request{{Ref: "v1"}, {Ref: "v2"}}, []int{1}, map[int]int{0: 1}},
-		{"the last known time of a sender is kept, and makes what happened before it give way",
+		{"the last known time of a sender is kept, and supersedes earlier events",
 			[]Request{event("v3", "github", 10, 21), event("v4", "github", 0, 22), event("v2", "github", 9, 23)},
 			[]int{0, 1}, map[int]int{2: 1}},
-		{"of several of unknown times, the last",
+		{"the last of several with unknown times",
 			[]Request{event("v3", "github", 10, 21), event("v4", "github", 0, 22), event("v5", "github", 0, 23),
 				event("v6", "github", 11, 24)},
 			[]int{0, 3}, map[int]int{1: 2, 2: 3}},
 		{"the same request twice",
 			[]Request{event("v1", "github", 9, 21), event("v1", "github", 9, 22)}, []int{1}, map[int]int{0: 1}},
-		{"a new request in place of one that is tried again",
+		{"a new request instead of a retry",
 			[]Request{again(event("v1", "github", 9, 21)), event("v1", "github", 9, 22)}, []int{1}, map[int]int{0: 1}},
-		{"what is pushed to followers is kept",
-			[]Request{ifFollowed(tag("v2")), ifFollowed(tag("v1")), ifFollowed(branch("main"))}, []int{0, 1, 2}, map[int]int{}},
+		{"pushes to followers are kept",
+			[]Request{ifFollowed(tag("v2")), ifFollowed(tag("v1")), ifFollowed(branch("main"))},
+			[]int{0, 1, 2}, map[int]int{}},
 		{"images are kept",
-			[]Request{withImage(event("2", "harbor", 2, 21)), withImage(event("1", "harbor", 1, 22))}, []int{0, 1}, map[int]int{}},
-		{"what is delivered again on purpose is kept, and no rival",
-			[]Request{event("v1", "github", 10, 21), onPurpose(event("v0", "github", 1, 22)), event("v2", "github", 5, 23)},
+			[]Request{withImage(event("2", "harbor", 2, 21)), withImage(event("1", "harbor", 1, 22))},
+			[]int{0, 1}, map[int]int{}},
+		{"a redelivery is kept, and replaces nothing",
+			[]Request{event("v1", "github", 10, 21), onPurpose(event("v0", "github", 1, 22)),
+				event("v2", "github", 5, 23)},
 			[]int{0, 1}, map[int]int{2: 0}},
 		{"all are in the order of their receipt",
-			[]Request{event("v3", "github", 30, 23), onPurpose(event("v2", "github", 0, 22)), withImage(event("1", "harbor", 0, 21))},
+			[]Request{event("v3", "github", 30, 23), onPurpose(event("v2", "github", 0, 22)),
+				withImage(event("1", "harbor", 0, 21))},
 			[]int{2, 1, 0}, map[int]int{}},
-		{"the newest is where it was received, not where its rival was",
-			[]Request{event("v1", "github", 10, 21), withImage(event("1", "harbor", 0, 22)), event("v2", "github", 20, 23)},
+		{"the newest is written at its own place, not at the place of the one it replaces",
+			[]Request{event("v1", "github", 10, 21), withImage(event("1", "harbor", 0, 22)),
+				event("v2", "github", 20, 23)},
 			[]int{1, 2}, map[int]int{0: 2}},
 		{"each repository has its newest",
-			[]Request{of(shop, event("v1", "github", 10, 21)), of(values, event("v2", "github", 20, 22)), of(shop, event("v0", "github", 5, 23)),
+			[]Request{of(shop, event("v1", "github", 10, 21)), of(values, event("v2", "github", 20, 22)),
+				of(shop, event("v0", "github", 5, 23)),
 				of(values, event("v3", "github", 30, 24)), event("v9", "github", 1, 25)},
 			[]int{0, 3, 4}, map[int]int{1: 3, 2: 0}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			write, instead := coalesce(KindApplication, test.requests)
+			write, replacedBy := coalesce(KindApplication, test.requests)
 			if diff := cmp.Diff(test.want, write); diff != "" {
 				t.Errorf("to write (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(test.instead, instead); diff != "" {
-				t.Errorf("instead (-want +got):\n%s", diff)
+			if diff := cmp.Diff(test.replacedBy, replacedBy); diff != "" {
+				t.Errorf("replaced by (-want +got):\n%s", diff)
 			}
 		})
 	}
-	_, instead := coalesce(KindGatewaySync, []Request{of(shop, event("v1", "github", 1, 1)), of(values, event("v2", "github", 2, 2))})
-	if diff := cmp.Diff(map[int]int{0: 1}, instead); diff != "" {
+	_, replacedBy := coalesce(KindGatewaySync,
+		[]Request{of(shop, event("v1", "github", 1, 1)), of(values, event("v2", "github", 2, 2))})
+	if diff := cmp.Diff(map[int]int{0: 1}, replacedBy); diff != "" {
 		t.Errorf("a GatewaySync has one slot (-want +got):\n%s", diff)
 	}
 }
 
-func TestWhoGaveWayFollowsToWhatIsWritten(t *testing.T) {
-	instead := map[int]int{0: 1, 1: 4, 2: 4, 3: 2}
+func TestReplacementsLeadToTheWrittenRequest(t *testing.T) {
+	replacedBy := map[int]int{0: 1, 1: 4, 2: 4, 3: 2}
 	for i, want := range []int{4, 4, 4, 4, 4, 5} {
-		if got := lastOf(instead, i); got != want {
+		if got := finalReplacement(replacedBy, i); got != want {
 			t.Errorf("%d: got %d, want %d", i, got, want)
 		}
 	}
 }
 
-// Every request is either written, or gave way to one of its slot that is.
+// Every request is either written, or replaced by a written one of its slot.
 func TestCoalesceLosesNoRequest(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
 	for range 2000 {
 		requests := batchTargets[1].requests(t, r)
-		write, instead := coalesce(KindApplication, requests)
-		if len(write)+len(instead) != len(requests) {
-			t.Fatalf("%+v: %v are written, and %v gave way", requests, write, instead)
+		write, replacedBy := coalesce(KindApplication, requests)
+		if len(write)+len(replacedBy) != len(requests) {
+			t.Fatalf("%+v: %v are written, and %v were replaced", requests, write, replacedBy)
 		}
 		written := map[int]bool{}
 		for _, i := range write {
-			if _, gaveWay := instead[i]; gaveWay || written[i] {
-				t.Errorf("%+v: %d is in %v twice or in %v", requests, i, write, instead)
+			if _, replaced := replacedBy[i]; replaced || written[i] {
+				t.Errorf("%+v: %d is in %v twice or in %v", requests, i, write, replacedBy)
 			}
 			written[i] = true
 		}
-		for i := range instead {
-			last := lastOf(instead, i)
+		for i := range replacedBy {
+			last := finalReplacement(replacedBy, i)
 			if !written[last] || requests[last].slot(KindApplication) != requests[i].slot(KindApplication) {
-				t.Errorf("%+v: %d gave way to %d", requests, i, last)
+				t.Errorf("%+v: %d was replaced by %d", requests, i, last)
 			}
 		}
 	}

@@ -11,20 +11,20 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// told is what requests came to, in short.
-func told(results []Result) []string {
-	said := make([]string, len(results))
+// summarize returns the results of requests in short.
+func summarize(results []Result) []string {
+	summary := make([]string, len(results))
 	for i, r := range results {
 		switch {
 		case IsTransient(r.Err):
-			said[i] = "transient"
+			summary[i] = "transient"
 		case r.Err != nil:
-			said[i] = "failed"
+			summary[i] = "failed"
 		default:
-			said[i] = fmt.Sprintf("%s %v", r.Outcome.Reason, r.Outcome.Held)
+			summary[i] = fmt.Sprintf("%s %v", r.Outcome.Reason, r.Outcome.Held)
 		}
 	}
-	return said
+	return summary
 }
 
 // plantAfter is the GatewaySync demo/plant after it was written for a request.
@@ -34,7 +34,7 @@ func plantAfter(t *testing.T, r Request) string {
 	return document
 }
 
-func TestRequestsThatAreWrittenTogether(t *testing.T) {
+func TestWriteBatch(t *testing.T) {
 	const requested, already, superseded = "Requested true", "AlreadyRequested true", "Superseded false"
 	first := event("v1", "github", 10, 11)
 	for _, test := range []struct {
@@ -44,33 +44,40 @@ func TestRequestsThatAreWrittenTogether(t *testing.T) {
 		holds       string
 		wantPatches int
 	}{
-		{"the newest counts, and the others know", []Request{event("v2", "github", 20, 21), event("v4", "github", 40, 22), event("v3", "github", 30, 23)},
+		{"the newest is written, and the others are superseded",
+			[]Request{event("v2", "github", 20, 21), event("v4", "github", 40, 22), event("v3", "github", 30, 23)},
 			[]string{superseded, requested, superseded}, "v4", 1},
-		{"the same twice", []Request{event("v2", "github", 20, 21), event("v2", "github", 20, 22)}, []string{already, requested}, "v2", 1},
-		{"the same at another commit", []Request{{Ref: "v2", Revision: "1", Received: minute(21)}, {Ref: "v2", Revision: "2", Received: minute(22)}},
+		{"the same twice", []Request{event("v2", "github", 20, 21), event("v2", "github", 20, 22)},
+			[]string{already, requested}, "v2", 1},
+		{"the same at another commit", []Request{{Ref: "v2", Revision: "1", Received: minute(21)},
+			{Ref: "v2", Revision: "2", Received: minute(22)}},
 			[]string{superseded, requested}, "v2", 1},
-		{"what the target holds", []Request{event("v2", "github", 0, 21), event("v1", "github", 0, 22)}, []string{superseded, already}, "v1", 0},
-		{"all too late", []Request{event("v2", "github", 7, 21), event("v3", "github", 8, 22)}, []string{superseded, superseded}, "v1", 0},
-		{"the newest is too late for the target, and the one that gave way is not",
+		{"what the target holds", []Request{event("v2", "github", 0, 21), event("v1", "github", 0, 22)},
+			[]string{superseded, already}, "v1", 0},
+		{"all are stale", []Request{event("v2", "github", 7, 21), event("v3", "github", 8, 22)},
+			[]string{superseded, superseded}, "v1", 0},
+		{"the newest is stale for the target, and the one that was replaced is not",
 			[]Request{event("v2", "kargo", 0, 21), event("v3", "github", 8, 22), event("v4", "github", 7, 23)},
 			[]string{requested, superseded, superseded}, "v2", 1},
 		{"the same, if a follower's push was received after it",
-			[]Request{event("v2", "kargo", 0, 21), onPurpose(event("v5", "github", 5, 22)), event("v3", "github", 8, 23)},
+			[]Request{event("v2", "kargo", 0, 21), onPurpose(event("v5", "github", 5, 22)),
+				event("v3", "github", 8, 23)},
 			[]string{superseded, requested, superseded}, "v5", 1},
-		{"a retry that is too late does not take its rivals with it",
+		{"a stale retry does not make the requests stale that it replaces",
 			[]Request{event("v2", "kargo", 0, 9), again(event("v3", "kargo", 0, 10)), event("v4", "github", 9, 12)},
 			[]string{superseded, superseded, superseded}, "v1", 0},
-		{"the last known time of their sender counts",
+		{"the last known time of their sender is compared",
 			[]Request{event("v3", "github", 20, 21), event("v4", "github", 0, 22), event("v2", "github", 19, 23)},
 			[]string{requested, requested, superseded}, "v4", 1},
-		{"on purpose, and what came between", []Request{onPurpose(event("v0", "github", 5, 21)), event("v2", "github", 7, 22)},
+		{"on purpose, and an event from in between",
+			[]Request{onPurpose(event("v0", "github", 5, 21)), event("v2", "github", 7, 22)},
 			[]string{requested, superseded}, "v0", 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			api := newFakeAPIServer(t, plantAfter(t, first))
 			writer, _ := newTestWriter(t, api, nil)
-			got := writer.writeTogether(t.Context(), plant, test.requests)
-			if diff := cmp.Diff(test.want, told(got)); diff != "" {
+			got := writer.writeBatch(t.Context(), plant, test.requests)
+			if diff := cmp.Diff(test.want, summarize(got)); diff != "" {
 				t.Errorf("outcomes (-want +got):\n%s", diff)
 			}
 			_, object := api.seen()
@@ -84,13 +91,15 @@ func TestRequestsThatAreWrittenTogether(t *testing.T) {
 	}
 }
 
-func TestWhoeverIsPassedOverIsToldWhatCountsInstead(t *testing.T) {
+func TestSupersededRequestsNameTheWrittenOne(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v0"))
 	writer, _ := newTestWriter(t, api, nil)
-	got := writer.writeTogether(t.Context(), plant, []Request{event("v1", "github", 10, 11), event("v2", "github", 20, 12), event("v2", "github", 20, 13)})
+	got := writer.writeBatch(t.Context(), plant,
+		[]Request{event("v1", "github", 10, 11), event("v2", "github", 20, 12), event("v2", "github", 20, 13)})
 	want := []Outcome{
-		{Reason: ReasonSuperseded, Message: `"v2" was requested after it and counts instead`},
-		{Previous: "v2", Held: true, Reason: ReasonAlreadyRequested, Message: "it was requested more than once at the same time"},
+		{Reason: ReasonSuperseded, Message: `"v2" was requested after it and replaces it`},
+		{Previous: "v2", Held: true, Reason: ReasonAlreadyRequested,
+			Message: "it was requested more than once at the same time"},
 		{Changes: []Change{{Field: "stoker.io/requested-ref", Old: "v0", New: "v2"}}, Previous: "v0", Held: true,
 			Reason: ReasonRequested, Message: `stoker.io/requested-ref "v0" → "v2"`},
 	}
@@ -101,23 +110,27 @@ func TestWhoeverIsPassedOverIsToldWhatCountsInstead(t *testing.T) {
 	}
 }
 
-func TestRequestsThatCannotBeWrittenTogetherAreTriedAlone(t *testing.T) {
-	requests := []Request{onPurpose(event("bad", "github", 10, 11)), event("v2", "github", 20, 12), event("bad", "github", 30, 13)}
+func TestABatchThatIsRefusedIsSplit(t *testing.T) {
+	requests := []Request{onPurpose(event("bad", "github", 10, 11)), event("v2", "github", 20, 12),
+		event("bad", "github", 30, 13)}
 	for _, test := range []struct {
 		name        string
 		requests    []Request
 		patch, get  *answer
-		bad         bool // whether only what asks for "bad" fails
+		bad         bool // whether only requests for "bad" fail
 		want        []string
 		wantPatches int
 	}{
-		{name: "only those that are refused fail", bad: true, patch: invalid, requests: requests,
+		{name: "only rejected requests fail", bad: true, patch: invalid, requests: requests,
 			want: []string{"failed", "Requested true", "failed"}, wantPatches: 4},
-		{name: "all are refused", patch: invalid, requests: requests, want: []string{"failed", "failed", "failed"}, wantPatches: 4},
-		{name: "a cause that may pass is that of all", patch: unavailable, requests: requests,
+		{name: "all are rejected", patch: invalid, requests: requests, want: []string{"failed", "failed", "failed"},
+			wantPatches: 4},
+		{name: "a transient error is the error of all", patch: unavailable, requests: requests,
 			want: []string{"transient", "transient", "transient"}, wantPatches: 6},
-		{name: "a target that is gone is gone for all", get: noObject, requests: requests, want: []string{"failed", "failed", "failed"}},
-		{name: "one alone is not tried twice", patch: invalid, requests: requests[:1], want: []string{"failed"}, wantPatches: 1},
+		{name: "a missing target is missing for all", get: noObject, requests: requests,
+			want: []string{"failed", "failed", "failed"}},
+		{name: "a single request is not tried twice", patch: invalid, requests: requests[:1], want: []string{"failed"},
+			wantPatches: 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			api := newFakeAPIServer(t, plantAt("v0"))
@@ -136,7 +149,8 @@ func TestRequestsThatCannotBeWrittenTogetherAreTriedAlone(t *testing.T) {
 				}
 			}
 			writer, _ := newTestWriter(t, api, nil)
-			if diff := cmp.Diff(test.want, told(writer.writeTogether(t.Context(), plant, test.requests))); diff != "" {
+			if diff := cmp.Diff(test.want, summarize(writer.writeBatch(t.Context(), plant,
+				test.requests))); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			if got := api.counts[http.MethodPatch]; got != test.wantPatches {

@@ -20,18 +20,16 @@ import (
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
 
-// fieldManager owns, in an object's managed fields, what Postern wrote.
+// fieldManager is the owner of the fields that Postern writes, in managedFields.
 const fieldManager = "postern"
 
-// endpoint is where the API server serves one kind. It has no method that sends
-// a whole object.
+// endpoint accesses one kind on the API server. It has no method that sends a whole object.
 type endpoint struct {
 	kind     Kind
 	resource string
 	client   rest.Interface
 }
 
-// newEndpoints returns the endpoints of some kinds.
 func newEndpoints(cfg *rest.Config, kinds []Kind) (map[Kind]endpoint, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
@@ -50,18 +48,18 @@ func newEndpoints(cfg *rest.Config, kinds []Kind) (map[Kind]endpoint, error) {
 			return nil, err
 		}
 		version := resource.GroupVersion()
-		ours := rest.CopyConfig(cfg)
-		ours.APIPath = "/apis"
-		ours.ContentConfig = rest.ContentConfig{
-			ContentType:          runtime.ContentTypeJSON, // custom resources have no other
+		kindConfig := rest.CopyConfig(cfg)
+		kindConfig.APIPath = "/apis"
+		kindConfig.ContentConfig = rest.ContentConfig{
+			ContentType:          runtime.ContentTypeJSON, // custom resources have no protobuf
 			GroupVersion:         &version,
 			NegotiatedSerializer: codecs,
 		}
-		// The API server's own fairness limits us; a limit here would only add waiting.
-		ours.QPS, ours.RateLimiter = -1, nil
-		// Both sides would spend more on compressing what is watched than the network of a cluster is worth.
-		ours.DisableCompression = true
-		client, err := rest.RESTClientFor(ours)
+		// API Priority and Fairness limits us. A client-side limit would only add latency.
+		kindConfig.QPS, kindConfig.RateLimiter = -1, nil
+		// Compressing watches costs both sides more than it saves on the network of a cluster.
+		kindConfig.DisableCompression = true
+		client, err := rest.RESTClientFor(kindConfig)
 		if err != nil {
 			return nil, fmt.Errorf("could not make a client for %s: %w", kind, err)
 		}
@@ -70,8 +68,7 @@ func newEndpoints(cfg *rest.Config, kinds []Kind) (map[Kind]endpoint, error) {
 	return endpoints, nil
 }
 
-// get reads an object from the API server, and returns it as it was sent, too.
-// It does not retry.
+// get reads an object, and returns the document as received, too. It does not retry.
 func (e endpoint) get(ctx context.Context, key Key) (obj runtime.Object, document []byte, err error) {
 	if _, obj, err = key.Kind.api(); err != nil {
 		return nil, nil, err
@@ -89,9 +86,8 @@ func (e endpoint) get(ctx context.Context, key Key) (obj runtime.Object, documen
 	return obj, document, err
 }
 
-// patch sends a JSON patch and returns the object that came of it. With dryRun
-// the API server does everything, its admission included, except to keep that.
-// It does not retry.
+// patch sends a JSON patch and returns the patched object. With dryRun the API server does everything, including
+// admission, except to store the object. It does not retry.
 func (e endpoint) patch(ctx context.Context, key Key, patch []byte, dryRun bool) (runtime.Object, error) {
 	_, obj, err := key.Kind.api()
 	if err != nil {

@@ -19,9 +19,8 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// IsTransient reports whether a write failed for a cause that may pass by itself
-// (the API server was unreachable or overloaded, the time ran out, others kept
-// changing the target), so that it is worth asking again later.
+// IsTransient reports whether a write failed for a cause that may pass (the API server is unreachable or overloaded,
+// the deadline was exceeded, other clients kept changing the target), so that a later retry may succeed.
 func IsTransient(err error) bool {
 	var transient *transientError
 	return errors.As(err, &transient)
@@ -32,12 +31,11 @@ type transientError struct{ error }
 
 func (e *transientError) Unwrap() error { return e.error }
 
-// errNeverPasses marks a patch that is refused although it tests for what is there.
-var errNeverPasses = errors.New("the API server refuses the patch although it names what was read")
+// errPatchRejected marks a patch that is rejected although its tests match the object.
+var errPatchRejected = errors.New("the API server rejects the patch although its tests match the object that was read")
 
-// isTestFailure reports whether a JSON patch was refused because one of its
-// tests failed. The API server then answers 422 in its most general form; an
-// object that fails validation is 422 too, but that answer names the object.
+// isTestFailure reports whether a JSON patch was rejected because one of its tests failed. The API server then answers
+// 422 without naming the object. An object that fails validation is 422 too, but that answer names the object.
 //
 // Source: applyJSPatch in k8s.io/apiserver, pkg/endpoints/handlers/patch.go.
 func isTestFailure(err error) bool {
@@ -49,29 +47,30 @@ func isTestFailure(err error) bool {
 	return details == nil || details.Name == ""
 }
 
-// mayPass reports whether one failed request is worth repeating.
-func mayPass(err error) bool {
+// isRetryable reports whether a failed request is worth retrying.
+func isRetryable(err error) bool {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) {
 		code := status.Status().Code
-		return code == http.StatusConflict || code == http.StatusTooManyRequests || code >= http.StatusInternalServerError ||
+		return code == http.StatusConflict || code == http.StatusTooManyRequests ||
+			code >= http.StatusInternalServerError ||
 			isNotAuthorized(status.Status())
 	}
-	var unanswered *url.Error
-	return errors.As(err, &unanswered) ||
+	var urlErr *url.Error
+	return errors.As(err, &urlErr) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
 		utilnet.IsProbableEOF(err) || utilnet.IsConnectionReset(err) || utilnet.IsHTTP2ConnectionLost(err)
 }
 
-// mayBeApplied reports whether a patch that failed may be in force all the same: no
-// answer came, or the API server itself does not know.
-func mayBeApplied(err error) bool {
+// mayHaveApplied reports whether a failed patch may have been applied: there was no answer, or a server error.
+func mayHaveApplied(err error) bool {
 	var status apierrors.APIStatus
-	return mayPass(err) && (!errors.As(err, &status) || status.Status().Code >= http.StatusInternalServerError)
+	return isRetryable(err) && (!errors.As(err, &status) || status.Status().Code >= http.StatusInternalServerError)
 }
 
-// isNotAuthorized reports whether the API server does not let Postern write, rather than admission the change. A
-// kube-apiserver that has just started knows neither tokens nor roles for a moment; and an administrator may mend it.
+// isNotAuthorized reports whether a request failed authentication or authorization, and not admission. It may pass: a
+// kube-apiserver that has just started briefly knows neither tokens nor roles, and an administrator may grant the
+// permission.
 //
 // Source: forbiddenMessage in k8s.io/apiserver, pkg/endpoints/handlers/responsewriters/errors.go.
 func isNotAuthorized(status metav1.Status) bool {
@@ -84,28 +83,28 @@ func isNotAuthorized(status metav1.Status) bool {
 	return false
 }
 
-// retryAfter is how long the API server asked us to wait; zero if it did not.
+// retryAfter returns the delay that the API server asked for; zero if none.
 func retryAfter(err error) time.Duration {
 	seconds, _ := apierrors.SuggestsClientDelay(err)
 	return time.Duration(seconds) * time.Second
 }
 
-// panicked is the error of a write that panicked: whatever a target holds must not end
-// the process, and with it all other deliveries.
-func panicked(ctx context.Context, key Key, problem any) error {
-	klog.FromContext(ctx).Error(nil, "Writing a target panicked", "target", key, "panic", problem, "stack", string(debug.Stack()))
-	return fmt.Errorf("could not write %s: a mistake in Postern, see its log", key)
+// panicError logs a panic, and returns the error of the write. The content of a target must not end the process, and
+// with it all other deliveries.
+func panicError(ctx context.Context, key Key, problem any) error {
+	klog.FromContext(ctx).Error(nil, "Writing a target panicked", "target", key, "panic", problem,
+		"stack", string(debug.Stack()))
+	return fmt.Errorf("could not write %s: internal error, see Postern's log", key)
 }
 
-// isKindMissing reports whether a 404 says that the whole resource is not there.
-// Nobody serves its path then, so the answer is not a Status and the client makes
-// one up; of a missing object the API server says so itself.
+// isKindMissing reports whether a 404 means that the resource is not served at all. That answer is not a Status, so the
+// client makes one up. For a missing object the API server sends a Status.
 func isKindMissing(err error) bool {
 	return apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }
 
-// explain adds what the bare answer of the API server leaves unclear.
-func explain(err error, kind Kind) error {
+// wrapMissingKind adds that a kind is not installed, which the plain 404 does not say.
+func wrapMissingKind(err error, kind Kind) error {
 	if isKindMissing(err) {
 		return fmt.Errorf("%s is not installed in this cluster: %w", kind, err)
 	}

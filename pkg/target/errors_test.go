@@ -14,7 +14,7 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 )
 
-// A kube-apiserver that has just started refuses what it allows a moment later. What admission refuses it goes on to.
+// A kube-apiserver that has just started rejects requests that it allows a moment later. Admission keeps rejecting.
 func TestThatPosternIsNotAuthorizedMayPass(t *testing.T) {
 	plants := schema.GroupResource{Group: "stoker.io", Resource: "gatewaysyncs"}
 	attributes := authorizer.AttributesRecord{
@@ -26,13 +26,15 @@ func TestThatPosternIsNotAuthorizedMayPass(t *testing.T) {
 		err  error
 		want bool
 	}{
-		"no role":               {byRBAC, true},
-		"no token":              {apierrors.NewUnauthorized("Unauthorized"), true},
-		"a policy":              {apierrors.NewForbidden(plants, "plant", errors.New("ValidatingAdmissionPolicy 'frozen' denied request: frozen")), false},
-		"a namespace that ends": {apierrors.NewForbidden(plants, "plant", errors.New("it is being terminated")), false},
+		"no role":  {byRBAC, true},
+		"no token": {apierrors.NewUnauthorized("Unauthorized"), true},
+		"a policy": {apierrors.NewForbidden(plants, "plant",
+			errors.New("ValidatingAdmissionPolicy 'frozen' denied request: frozen")), false},
+		"a terminating namespace": {apierrors.NewForbidden(plants, "plant", errors.New("it is being terminated")),
+			false},
 	} {
-		if got := mayPass(test.err); got != test.want {
-			t.Errorf("%s: may pass is %t, want %t: %v", name, got, test.want, test.err)
+		if got := isRetryable(test.err); got != test.want {
+			t.Errorf("%s: retryable is %t, want %t: %v", name, got, test.want, test.err)
 		}
 	}
 }

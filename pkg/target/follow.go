@@ -15,27 +15,26 @@ import (
 	"postern.dev/postern/pkg/pattern"
 )
 
-// AnnotationFollowTags is set by the owner of a target who wants it to follow the
-// tags of its repository. The value is a semver constraint, such as ">=1.2, <2":
-// https://github.com/Masterminds/semver#checking-version-constraints
+// AnnotationFollowTags is set by the owner of a target that should follow the tags of its repository. The value is a
+// semver constraint, such as ">=1.2, <2": https://github.com/Masterminds/semver#checking-version-constraints
 const AnnotationFollowTags = "postern.dev/follow-tags"
 
-// maxSources bounds the sources of an Application that are looked at one by one.
+// maxSources bounds the sources of an Application that are examined one by one.
 const maxSources = 100
 
-// follower is what a target says of what it follows in one repository.
-type follower struct {
+// followRule describes what a target follows in one repository.
+type followRule struct {
 	namespace   string
 	annotations map[string]string
-	// tracked is the ref in force.
+	// tracked is the ref in effect.
 	tracked string
-	// holds are the refs that no older version may replace.
-	holds []string
+	// heldRefs are the refs that no older version may replace.
+	heldRefs []string
 }
 
-// follows reports whether a pushed ref is what the target tracks, or a tag that
-// its owner wants. The error says why that wish can't be read.
-func (f follower) follows(r Request) (bool, error) {
+// follows reports whether the target tracks the pushed ref, or the owner's constraint allows the pushed tag. The error
+// says why the constraint is invalid.
+func (f followRule) follows(r Request) (bool, error) {
 	if r.mayBeBranch() && tracksBranch(f.tracked, r) {
 		return true, nil
 	}
@@ -46,8 +45,8 @@ func (f follower) follows(r Request) (bool, error) {
 	return f.followsTag(constraint, r.Ref)
 }
 
-// tracksBranch reports whether the tracked ref is the pushed branch. Nothing, and
-// HEAD, stand for the repository's default branch.
+// tracksBranch reports whether the tracked ref is the pushed branch. An empty ref and HEAD mean the repository's
+// default branch.
 func tracksBranch(tracked string, r Request) bool {
 	if tracked == "" || tracked == "HEAD" {
 		return r.DefaultBranch
@@ -55,22 +54,23 @@ func tracksBranch(tracked string, r Request) bool {
 	return strings.TrimPrefix(tracked, "refs/heads/") == r.Ref
 }
 
-// followsTag reports whether a tag meets the constraint and is older than none of
-// the refs that are versions: an old release that is tagged again must not roll a
-// target back.
-func (f follower) followsTag(constraint, tag string) (bool, error) {
-	if len(constraint) > pattern.MaxConstraintBytes { // or the error would repeat it
-		return false, fmt.Errorf("%s has %d bytes, which is too long for a semver constraint", AnnotationFollowTags, len(constraint))
+// followsTag reports whether a tag meets the constraint and is not older than a held ref that is a version: an old
+// release that is tagged again must not roll a target back.
+func (f followRule) followsTag(constraint, tag string) (bool, error) {
+	if len(constraint) > pattern.MaxConstraintBytes { // the error would repeat it
+		return false, fmt.Errorf("%s has %d bytes, which is too long for a semver constraint",
+			AnnotationFollowTags, len(constraint))
 	}
 	allowed, err := pattern.Constraint(f.namespace, constraint)
 	if err != nil {
-		return false, fmt.Errorf("%s is %q, which is no semver constraint: %w", AnnotationFollowTags, constraint, err)
+		return false, fmt.Errorf("%s is %q, which is not a semver constraint: %w",
+			AnnotationFollowTags, constraint, err)
 	}
 	version, err := semver.NewVersion(tag)
 	if err != nil || !allowed.Check(version) {
-		return false, nil //nolint:nilerr // a tag that is no version is not followed
+		return false, nil //nolint:nilerr // a tag that is not a version is not followed
 	}
-	for _, ref := range f.holds {
+	for _, ref := range f.heldRefs {
 		held, err := semver.NewVersion(strings.TrimPrefix(ref, "refs/tags/"))
 		if err == nil && version.LessThan(held) {
 			return false, nil
@@ -79,51 +79,50 @@ func (f follower) followsTag(constraint, tag string) (bool, error) {
 	return true, nil
 }
 
-// gatewaySyncFollows reports whether a GatewaySync follows what was pushed.
+// gatewaySyncFollows reports whether a GatewaySync follows a pushed ref.
 func gatewaySyncFollows(sync *stokerv1alpha1.GatewaySync, r Request) (bool, error) {
 	return gitFollows(sync.Namespace, sync.Annotations, sync.Spec.Git, r)
 }
 
-// gitFollows does so by the annotations and the specification. A requested ref
-// overrides the specification: what was requested by name stays although the branch
-// in there moves.
+// gitFollows is gatewaySyncFollows for the given parts of one. A requested ref overrides the spec: a ref that was
+// requested by name stays although the branch in the spec moves.
 func gitFollows(namespace string, annotations map[string]string, git stokerv1alpha1.GitSpec, r Request) (bool, error) {
 	if !SameRepository(git.Repo, r.Repository) {
 		return false, nil
 	}
 	requested := annotations[stokerv1alpha1.AnnotationRequestedRef]
-	return follower{
+	return followRule{
 		namespace:   namespace,
 		annotations: annotations,
 		tracked:     cmp.Or(requested, git.Ref),
-		holds:       []string{requested, git.Ref},
+		heldRefs:    []string{requested, git.Ref},
 	}.follows(r)
 }
 
-// applicationFollows reports whether a source of an Application follows what was pushed.
+// applicationFollows reports whether a source of an Application follows a pushed ref.
 func applicationFollows(app *argov1alpha1.Application, r Request) (bool, error) {
 	followed, problem := sourcesFollowing(app.Namespace, app.Annotations, sourcesOf(&app.Spec), r)
 	return len(followed) > 0, problem
 }
 
-// sourcesFollowing lists those of the sources of an Application that follow what was pushed.
-// The requested ref counts only where there is one repository, since it does not
-// say of which it is. If none does, the problem may be why that can't be told.
+// sourcesFollowing returns the sources of an Application that follow a pushed ref. The requested ref does not name its
+// repository, so it is considered only if all sources have the same one. If no source follows, problem may say why that
+// can't be decided.
 func sourcesFollowing(
-	namespace string, annotations map[string]string, sources []sourceAt, r Request,
-) (followed []sourceAt, problem error) {
+	namespace string, annotations map[string]string, sources []appSource, r Request,
+) (followed []appSource, problem error) {
 	if len(sources) > maxSources {
-		return nil, fmt.Errorf("the Application has %d sources, of which at most %d are followed", len(sources), maxSources)
+		return nil, fmt.Errorf("the Application has %d sources; at most %d are supported", len(sources), maxSources)
 	}
 	var requested string
-	if allOf(sources, r.Repository) {
+	if allFromRepository(sources, r.Repository) {
 		requested = annotations[AnnotationRequestedRef]
 	}
 	for _, source := range sources {
 		if !SameRepository(source.RepoURL, r.Repository) {
 			continue
 		}
-		f := follower{namespace, annotations, source.revision(), []string{source.revision(), requested}}
+		f := followRule{namespace, annotations, source.revision(), []string{source.revision(), requested}}
 		follows, err := f.follows(r)
 		if follows {
 			followed = append(followed, source)

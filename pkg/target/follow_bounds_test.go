@@ -14,16 +14,18 @@ import (
 	"postern.dev/postern/pkg/pattern"
 )
 
-// TestASourceOfVeryManyIsNotFollowed also has them set by name, which would make a patch
-// of as many steps.
+// TestASourceOfVeryManyIsNotFollowed also requests a ref for all sources by name, which would take a patch with as many
+// steps.
 func TestASourceOfVeryManyIsNotFollowed(t *testing.T) {
 	app := &argov1alpha1.Application{ObjectMeta: metav1.ObjectMeta{
 		Annotations: map[string]string{AnnotationUpdateTargetRevision: "true"}}}
 	for range maxSources + 1 {
-		app.Spec.Sources = append(app.Spec.Sources, argov1alpha1.ApplicationSource{RepoURL: shop, TargetRevision: ptr.To("main")})
+		app.Spec.Sources = append(app.Spec.Sources,
+			argov1alpha1.ApplicationSource{RepoURL: shop, TargetRevision: ptr.To("main")})
 	}
 	const many = "101 sources"
-	if followed, err := applicationFollows(app, branch("main")); followed || err == nil || !strings.Contains(err.Error(), many) {
+	if followed, err := applicationFollows(app, branch("main")); followed || err == nil ||
+		!strings.Contains(err.Error(), many) {
 		t.Errorf("followed %v, %v", followed, err)
 	}
 	if got := mustDecide(t, app, branch("other")); len(got.Patch) > 50 || !strings.Contains(got.Message, many) {
@@ -42,7 +44,8 @@ func TestAConstraintIsCompiledOnce(t *testing.T) {
 	app := &argov1alpha1.Application{ObjectMeta: metav1.ObjectMeta{
 		Namespace: "compiled-once", Annotations: map[string]string{AnnotationFollowTags: ">=1, <9"}}}
 	for range 20 {
-		app.Spec.Sources = append(app.Spec.Sources, argov1alpha1.ApplicationSource{RepoURL: shop, TargetRevision: ptr.To("1.0.0")})
+		app.Spec.Sources = append(app.Spec.Sources,
+			argov1alpha1.ApplicationSource{RepoURL: shop, TargetRevision: ptr.To("1.0.0")})
 	}
 	before := pattern.Compilations()
 	for range 10 {

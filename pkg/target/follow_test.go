@@ -19,7 +19,7 @@ const (
 	values = "https://git.acme.io/values.git"
 )
 
-// The kinds of push there are.
+// The types of pushes.
 func branch(name string) Request {
 	return Request{Ref: name, RefType: RefTypeBranch, Repository: "git@git.acme.io:shop"}
 }
@@ -38,7 +38,7 @@ func ofType(refType RefType, name string) Request {
 	return Request{Ref: name, RefType: refType, Repository: "git@git.acme.io:shop"}
 }
 
-// TestFollows holds for both kinds: they differ only in where they say what they track.
+// TestFollows applies to both kinds: they differ only in where they track a ref.
 func TestFollows(t *testing.T) {
 	const none = "none"
 	for _, test := range []struct {
@@ -91,23 +91,24 @@ func TestFollows(t *testing.T) {
 		{"v1.1.0", ">=1-0", tag("v1.1.0-rc.1"), false},
 		{"v2.0.0", "1.x", tag("v1.5.0"), false},
 		{"1.x", ">=1", tag("v1.0.0"), true},
-		// What is of no known type may be either.
+		// An unknown type may be either.
 		{"main", none, ofType("", "main"), true},
 		{"v1.0.0", none, ofType("", "v1.0.0"), true},
 		{"v1.0.0", none, ofType("", "v1.1.0"), false},
 		{"v1.0.0", ">=1", ofType("", "v1.1.0"), true},
 		{"v1.0.0", ">=1", ofType("", "v0.9.0"), false},
 		{"", none, ofType("", "main"), false},
-		// Commits and the like are followed by nobody, even if they read like versions.
+		// Other types, such as commits, are never followed, even if they look like versions.
 		{"main", ">=1", ofType("Commit", "1234567"), false},
 		{"1234567", ">=1", ofType("Commit", "1234567"), false},
-		// Another repository, or none.
+		// Another repository, or an unknown one.
 		{"main", "*", Request{Ref: "main", RefType: RefTypeBranch, Repository: values}, false},
 		{"v1", "*", Request{Ref: "v2", RefType: RefTypeTag, Repository: values}, false},
 		{"main", "*", Request{Ref: "main", RefType: RefTypeBranch}, false},
 	} {
 		r := test.pushed
-		name := strings.Join([]string{test.tracked, test.followTags, string(r.RefType), r.Ref, NormalizeRepository(r.Repository)}, ",")
+		name := strings.Join([]string{test.tracked, test.followTags, string(r.RefType), r.Ref,
+			NormalizeRepository(r.Repository)}, ",")
 		t.Run(name, func(t *testing.T) {
 			annotations := map[string]string{}
 			if test.followTags != none {
@@ -152,7 +153,8 @@ func TestARequestedRefOverridesWhatAGatewaySyncTracks(t *testing.T) {
 		{"v1.5.0", "v1.3.0", tag("v1.4.0"), false},
 		{"v1.5.0", "main", tag("v1.4.0"), false},
 	} {
-		sync := syncOf(map[string]string{AnnotationFollowTags: "*", stokerv1alpha1.AnnotationRequestedRef: test.requested}, test.ref)
+		sync := syncOf(map[string]string{AnnotationFollowTags: "*",
+			stokerv1alpha1.AnnotationRequestedRef: test.requested}, test.ref)
 		if got, err := gatewaySyncFollows(sync, test.pushed); got != test.want || err != nil {
 			t.Errorf("at %s, requested %s, pushed %s: got %v, %v", test.ref, test.requested, test.pushed.Ref, got, err)
 		}
@@ -165,19 +167,26 @@ func TestApplicationSourcesThatFollow(t *testing.T) {
 		requested string
 		sources   []argov1alpha1.ApplicationSource
 		pushed    Request
-		want      string // the places of the sources
+		want      string // the indexes of the sources
 	}{
-		{"a branch", "", []argov1alpha1.ApplicationSource{source(shop, "main"), source(values, "main"), source(shop, "v1")}, branch("main"), "0"},
-		{"a tag", "", []argov1alpha1.ApplicationSource{source(shop, "main"), source(values, "v1"), source(shop, "v1")}, tag("v2"), "0 2"},
-		{"a tag that is older than one of two", "", []argov1alpha1.ApplicationSource{source(shop, "v3"), source(shop, "v1")}, tag("v2"), "1"},
+		{"a branch", "", []argov1alpha1.ApplicationSource{source(shop, "main"), source(values, "main"),
+			source(shop, "v1")}, branch("main"), "0"},
+		{"a tag", "", []argov1alpha1.ApplicationSource{source(shop, "main"), source(values, "v1"), source(shop, "v1")},
+			tag("v2"), "0 2"},
+		{"a tag that is older than one of two", "",
+			[]argov1alpha1.ApplicationSource{source(shop, "v3"), source(shop, "v1")}, tag("v2"), "1"},
 		{"nothing", "", []argov1alpha1.ApplicationSource{source(values, "main")}, branch("main"), ""},
-		{"an older tag than what was requested", "v3", []argov1alpha1.ApplicationSource{source(shop, "v1"), source(shop, "main")}, tag("v2"), ""},
-		{"what was requested may be of another repository", "v3", []argov1alpha1.ApplicationSource{source(shop, "v1"), source(values, "v1")}, tag("v2"), "0"},
-		{"what was requested may be an image", "nginx:3.0.0", []argov1alpha1.ApplicationSource{source(shop, "v1")}, tag("v2"), "0"},
+		{"a tag older than the requested one", "v3",
+			[]argov1alpha1.ApplicationSource{source(shop, "v1"), source(shop, "main")}, tag("v2"), ""},
+		{"the requested ref may be of another repository", "v3",
+			[]argov1alpha1.ApplicationSource{source(shop, "v1"), source(values, "v1")}, tag("v2"), "0"},
+		{"the request may be for an image", "nginx:3.0.0", []argov1alpha1.ApplicationSource{source(shop, "v1")},
+			tag("v2"), "0"},
 		{"no source", "", nil, tag("v2"), ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			app := applicationOf(map[string]string{AnnotationFollowTags: "*", AnnotationRequestedRef: test.requested}, test.sources...)
+			app := applicationOf(map[string]string{AnnotationFollowTags: "*", AnnotationRequestedRef: test.requested},
+				test.sources...)
 			if test.sources == nil {
 				app.Spec = argov1alpha1.ApplicationSpec{}
 			}
@@ -195,20 +204,26 @@ func TestApplicationSourcesThatFollow(t *testing.T) {
 
 func TestAConstraintThatIsNoneIsAProblem(t *testing.T) {
 	for constraint, want := range map[string]string{
-		"":                       `postern.dev/follow-tags is "", which is no semver constraint: improper constraint: ""`,
-		"latest":                 `postern.dev/follow-tags is "latest", which is no semver constraint: improper constraint: "latest"`,
+		"": `postern.dev/follow-tags is "", which is not a semver constraint: ` +
+			`improper constraint: ""`,
+		"latest": `postern.dev/follow-tags is "latest", which is not a semver constraint: ` +
+			`improper constraint: "latest"`,
 		strings.Repeat("x", 257): `postern.dev/follow-tags has 257 bytes, which is too long for a semver constraint`,
-		"v1,,v2":                 `postern.dev/follow-tags is "v1,,v2", which is no semver constraint: improper constraint: "v1,,v2"`,
+		"v1,,v2": `postern.dev/follow-tags is "v1,,v2", which is not a semver constraint: ` +
+			`improper constraint: "v1,,v2"`,
 	} {
 		annotations := map[string]string{AnnotationFollowTags: constraint}
-		if got, err := gatewaySyncFollows(syncOf(annotations, "v1"), tag("v2")); got || err == nil || err.Error() != want {
+		if got, err := gatewaySyncFollows(syncOf(annotations, "v1"), tag("v2")); got || err == nil ||
+			err.Error() != want {
 			t.Errorf("a GatewaySync with %q: got %v, %v", constraint, got, err)
 		}
-		if got, err := applicationFollows(applicationOf(annotations, source(shop, "v1")), tag("v2")); got || err == nil || err.Error() != want {
+		if got, err := applicationFollows(applicationOf(annotations, source(shop, "v1")), tag("v2")); got ||
+			err == nil || err.Error() != want {
 			t.Errorf("an Application with %q: got %v, %v", constraint, got, err)
 		}
-		// The push may yet be of what a source tracks.
-		if got, err := applicationFollows(applicationOf(annotations, source(shop, "v1"), source(shop, "v2")), ofType("", "v2")); !got || err != nil {
+		// The pushed ref may be a branch that a source tracks.
+		if got, err := applicationFollows(applicationOf(annotations, source(shop, "v1"), source(shop, "v2")),
+			ofType("", "v2")); !got || err != nil {
 			t.Errorf("an Application with %q that tracks the ref: got %v, %v", constraint, got, err)
 		}
 	}

@@ -9,34 +9,35 @@ import (
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
 
-// DecideGatewaySync decides what a request changes in a GatewaySync. It does not
-// modify the object, which may come from a cache.
+// DecideGatewaySync returns the changes that a request makes to a GatewaySync. It does not modify sync, which may come
+// from a cache.
 func DecideGatewaySync(sync *stokerv1alpha1.GatewaySync, r Request) Decision {
-	d := newDraft(sync.Annotations)
-	requested, present := d.only(stokerv1alpha1.AnnotationRequestedRef)[stokerv1alpha1.AnnotationRequestedRef]
+	b := newPatchBuilder(sync.Annotations)
+	const key = stokerv1alpha1.AnnotationRequestedRef
+	requested, present := b.readAnnotations(key)[key]
 	previous := cmp.Or(requested, sync.Spec.Git.Ref)
 	if r.Image != nil {
-		return leftAlone(previous, ReasonNotApplicable, "a GatewaySync runs what is in a git repository, and an image was pushed")
+		return notHeld(previous, ReasonNotApplicable,
+			"a GatewaySync follows a git repository, and the request is for an image")
 	}
 	if r.IfFollowed {
-		own := d.only(AnnotationFollowTags, stokerv1alpha1.AnnotationRequestedRef)
-		d.test("/spec/git/repo", orNull(sync.Spec.Git.Repo))
-		d.test("/spec/git/ref", orNull(sync.Spec.Git.Ref))
-		if followed, problem := gitFollows(sync.Namespace, own, sync.Spec.Git, r); !followed {
+		annotations := b.readAnnotations(AnnotationFollowTags, key)
+		b.test("/spec/git/repo", orNull(sync.Spec.Git.Repo))
+		b.test("/spec/git/ref", orNull(sync.Spec.Git.Ref))
+		if followed, problem := gitFollows(sync.Namespace, annotations, sync.Spec.Git, r); !followed {
 			return notFollowed(previous, problem)
 		}
 	}
 	slot := r.slot(KindGatewaySync)
-	if late := tooLate(d.only(AnnotationEventTime), slot, previous, r); late != nil {
-		return *late
+	if stale := checkStale(b.readAnnotations(AnnotationEventTime), slot, previous, r); stale != nil {
+		return *stale
 	}
 	if present && requested == r.Ref {
-		return nothingToDo(stokerv1alpha1.AnnotationRequestedRef, r.Ref).
-			noteLater(sync.Annotations, r, stokerv1alpha1.AnnotationRequestedRef, slot)
+		return unchanged(key, r.Ref).withWatermark(sync.Annotations, r, key, slot)
 	}
-	d.annotateChange(stokerv1alpha1.AnnotationRequestedRef, r.Ref)
-	d.annotate(stokerv1alpha1.AnnotationRequestedAt, r.at())
-	d.annotate(stokerv1alpha1.AnnotationRequestedBy, r.By)
-	d.noteMoment(r, slot)
-	return d.decision(previous)
+	b.annotateChange(key, r.Ref)
+	b.annotate(stokerv1alpha1.AnnotationRequestedAt, r.at())
+	b.annotate(stokerv1alpha1.AnnotationRequestedBy, r.By)
+	b.recordWatermark(r, slot)
+	return b.build(previous)
 }

@@ -13,7 +13,8 @@ import (
 )
 
 func TestDecideGatewaySync(t *testing.T) {
-	request := Request{Ref: "v2.0.0", Revision: "9f1c", Repository: "https://github.com/example/plant", By: "github", At: noon}
+	request := Request{Ref: "v2.0.0", Revision: "9f1c", Repository: "https://github.com/example/plant", By: "github",
+		At: noon}
 	for _, test := range []struct {
 		name        string
 		annotations map[string]string
@@ -81,7 +82,7 @@ func TestDecideGatewaySync(t *testing.T) {
 			]`,
 		},
 		{
-			name: "what Stoker left after it removed the ref is replaced",
+			name: "annotations that Stoker left when it removed the ref are replaced",
 			annotations: map[string]string{
 				"stoker.io/requested-at": "2026-02-01T12:00:00Z",
 				"stoker.io/requested-by": "kargo",

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
@@ -27,7 +28,7 @@ func mustDecide(t *testing.T, obj runtime.Object, r Request) Decision {
 	return decision
 }
 
-// writeOne has one request written.
+// writeOne writes one request.
 func writeOne(ctx context.Context, w *Writer, key Key, r Request, dryRun bool) (Outcome, error) {
 	result := w.Write(ctx, key, []Request{r}, dryRun)[0]
 	return result.Outcome, result.Err
@@ -46,7 +47,7 @@ func apply(document string, patch []Operation) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// The kube-apiserver holds objects as json.Marshal writes them.
+	// The kube-apiserver encodes objects as json.Marshal does.
 	var object any
 	if err := json.Unmarshal([]byte(document), &object); err != nil {
 		return "", err
@@ -107,7 +108,7 @@ func removeKey(value any, key string) {
 	}
 }
 
-// expectPatch compares a patch with JSON, white space and the order of members aside.
+// expectPatch compares a patch with JSON, regardless of white space and the order of members.
 func expectPatch(t *testing.T, want string, got []Operation) {
 	t.Helper()
 	var wanted []Operation
@@ -119,7 +120,7 @@ func expectPatch(t *testing.T, want string, got []Operation) {
 	}
 }
 
-// lines encodes a patch, one operation a line.
+// lines encodes a patch, one operation per line.
 func lines(t *testing.T, patch []Operation) string {
 	t.Helper()
 	var out strings.Builder
@@ -138,4 +139,9 @@ func lines(t *testing.T, patch []Operation) string {
 		fmt.Fprintf(&out, "%s\n", encoded)
 	}
 	return out.String()
+}
+
+// advance advances the clock of a synctest bubble.
+func advance(d time.Duration) {
+	time.Sleep(d) //nolint:forbidigo // not the wall clock
 }

@@ -67,12 +67,12 @@ func TestOfTwoTagsTheLowerOneDoesNotComeSecond(t *testing.T) {
 		after := mustApply(t, document, higher.Patch)
 		lower := mustDecide(t, parse(t, kind, after), ifFollowed(tag("v2")))
 		want := Decision{Outcome: Outcome{Previous: "v3", Reason: ReasonNotFollowed,
-			Message: "it does not follow what was pushed, or holds a higher version"}}
+			Message: "it does not follow the pushed ref, or holds a higher version"}}
 		if diff := cmp.Diff(want, lower); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", kind, diff)
 		}
 		if named := mustDecide(t, parse(t, kind, after), tag("v2")); len(named.Patch) == 0 {
-			t.Errorf("%s: whoever names the target may go back, but got %+v", kind, named)
+			t.Errorf("%s: a request that names the target may go back, but got %+v", kind, named)
 		}
 	}
 }
@@ -83,7 +83,8 @@ func TestAWishThatCannotBeReadIsTold(t *testing.T) {
 		got := mustDecide(t, obj, ifFollowed(tag("v2")))
 		got.Previous = ""
 		want := Decision{Outcome: Outcome{Reason: imageupdate.ReasonInvalidConfiguration,
-			Message: `postern.dev/follow-tags is "latest", which is no semver constraint: improper constraint: "latest"`}}
+			Message: `postern.dev/follow-tags is "latest", which is not a semver constraint: ` +
+				`improper constraint: "latest"`}}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%T (-want +got):\n%s", obj, diff)
 		}

@@ -11,113 +11,113 @@ import (
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// DecideImage decides what a pushed image, which the request must hold, changes in
-// an Application under its configuration for image updates. It does not modify the
-// object, which may come from a cache.
+// DecideImage returns the changes that a pushed image, r.Image, makes to an Application with a configuration for image
+// updates. It does not modify app, which may come from a cache.
 //
-// An image that the configuration speaks of is written if it is wanted, and else
-// nothing is. Only the annotations tell of an image that it does not speak of, and
-// of one that is wanted but for somebody else to commit.
+// An image that the configuration names is written if the configuration allows it; otherwise nothing is. An image that
+// it does not name, and one that Image Updater has to commit, are recorded only in the annotations.
 func DecideImage(app *argov1alpha1.Application, config imageupdate.Config, r Request) Decision {
-	d := newDraft(app.Annotations)
-	config = config.Of(*r.Image)
-	requested, previous := r.Image.String(), d.only(AnnotationRequestedRef)[AnnotationRequestedRef]
-	d.testConfiguration(app.Labels, config)
-	config, late := withoutOutdated(d.only(AnnotationEventTime), previous, config, r)
+	b := newPatchBuilder(app.Annotations)
+	config = config.ForImage(*r.Image)
+	requested, previous := r.Image.String(), b.readAnnotations(AnnotationRequestedRef)[AnnotationRequestedRef]
+	b.testConfiguration(app.Labels, config)
+	config, stale := dropStaleImages(b.readAnnotations(AnnotationEventTime), previous, config, r)
 	var plan imageupdate.Plan
 	if len(config.Images) > 0 {
-		plan = imageupdate.PlanFor(d.images(app), config, *r.Image)
+		plan = imageupdate.PlanFor(b.readImages(app), config, *r.Image)
 	}
-	verdict, notes, slots := verdictOf(plan), notesOn(plan, config, r), slotsOf(plan)
+	overall, notes, slots := overallDecision(plan), planNotes(plan, config, r), imageSlots(plan)
 	switch {
-	case len(plan.Decisions) == 0 && late != nil:
-		return *late
+	case len(plan.Decisions) == 0 && stale != nil:
+		return *stale
 	case len(plan.Decisions) == 0 && r.IfFollowed:
-		return leftAlone(previous, ReasonNotFollowed, notes...)
-	case weigh(verdict) == weightHeld:
-		held := leftAlone(previous, verdict.Reason, notes...)
+		return notHeld(previous, ReasonNotFollowed, notes...)
+	case rankOf(overall) == rankHeld:
+		held := notHeld(previous, overall.Reason, notes...)
 		held.Held = true
-		return held.noteLater(app.Annotations, r, AnnotationRequestedRef, orderedByTime(config, slots)...)
-	case weigh(verdict) < weightHeld:
-		return leftAlone(previous, verdict.Reason, notes...)
+		return held.withWatermark(app.Annotations, r, AnnotationRequestedRef, timeOrderedSlots(config, slots)...)
+	case rankOf(overall) < rankHeld:
+		return notHeld(previous, overall.Reason, notes...)
 	case len(plan.Overrides) == 0 && previous == requested:
-		return nothingToDo(AnnotationRequestedRef, requested, notes...).
-			noteLater(app.Annotations, r, AnnotationRequestedRef, slots...)
+		return unchanged(AnnotationRequestedRef, requested, notes...).
+			withWatermark(app.Annotations, r, AnnotationRequestedRef, slots...)
 	}
 
-	d.request(r, requested, "", slots...)
+	b.setRequest(r, requested, "", slots...)
 	for _, o := range plan.Overrides {
-		d.override(o)
+		b.applyOverride(o)
 	}
-	decision := d.decision(previous, notes...)
-	decision.Reason = verdict.Reason
+	decision := b.build(previous, notes...)
+	decision.Reason = overall.Reason
 	return decision
 }
 
-// withoutOutdated drops from a configuration the images for which the pushed one
-// comes too late; late is what that comes to if none is left. Under strategies that
-// go by the version none is dropped: a higher one is wanted however late it comes.
-func withoutOutdated(annotations map[string]string, previous string, config imageupdate.Config, r Request) (left imageupdate.Config, late *Decision) {
+// dropStaleImages removes the images from a configuration for which the pushed image is stale; stale is the decision if
+// none is left. Images whose strategy orders by version are kept: a higher version is wanted no matter how late it
+// arrives.
+func dropStaleImages(
+	annotations map[string]string, previous string, config imageupdate.Config, r Request,
+) (remaining imageupdate.Config, stale *Decision) {
 	configured := false
-	alone := timesNamed(config, r) == 1
+	single := countMatches(config, r) == 1
 	config.Images = slices.DeleteFunc(slices.Clone(config.Images), func(image imageupdate.ImageConfig) bool {
-		if !image.Names(*r.Image) {
+		if !image.Matches(*r.Image) {
 			return false
 		}
 		configured = true
-		if byVersion(image) {
+		if ordersByVersion(image) {
 			return false
 		}
-		outdated := tooLate(annotations, imageSlot(image.Slot()), previous, r)
-		if outdated == nil && alone && r.heldAfter(slotOfName(r.Image.Name)) {
-			outdated = superseded(previous, heldLater)
+		outdated := checkStale(annotations, imageSlot(image.Slot()), previous, r)
+		if outdated == nil && single && r.supersededByHeld(imageNameSlot(r.Image.Name)) {
+			outdated = superseded(previous, heldLaterMessage)
 		}
-		late = cmp.Or(outdated, late)
+		stale = cmp.Or(outdated, stale)
 		return outdated != nil
 	})
 	if !configured {
-		late = tooLate(annotations, slotImage, previous, r)
+		stale = checkStale(annotations, slotImage, previous, r)
 	}
-	return config, late
+	return config, stale
 }
 
-// timesNamed returns how many images of a configuration are the pushed one, each under an alias of its own.
-func timesNamed(config imageupdate.Config, r Request) int {
+// countMatches returns how many images of a configuration match the pushed one, each under its own alias.
+func countMatches(config imageupdate.Config, r Request) int {
 	times := 0
 	for i := range config.Images {
-		if config.Images[i].Names(*r.Image) {
+		if config.Images[i].Matches(*r.Image) {
 			times++
 		}
 	}
 	return times
 }
 
-// slotOfName is where it is remembered that a target held an image of a name, if its alias is not known: what is found
-// out elsewhere is told by the record of a delivery, which knows none. No target notes it.
-func slotOfName(name string) string { return slotImage + ":" + name }
+// imageNameSlot is the slot of an image name whose alias is unknown: RecordHeld learns of images from the records of
+// deliveries, which have no aliases. It is never written to a target.
+func imageNameSlot(name string) string { return slotImage + ":" + name }
 
-// byVersion reports whether versions alone say which of two images is newer.
-func byVersion(image imageupdate.ImageConfig) bool {
+// ordersByVersion reports whether the version alone decides which of two images is newer.
+func ordersByVersion(image imageupdate.ImageConfig) bool {
 	return image.Strategy == imageupdate.Semver || image.Strategy == imageupdate.Alphabetical
 }
 
-// orderedByTime returns those of some slots in which an event may come too late.
-func orderedByTime(config imageupdate.Config, slots []string) []string {
+// timeOrderedSlots returns the slots in which an event may be stale.
+func timeOrderedSlots(config imageupdate.Config, slots []string) []string {
 	return slices.DeleteFunc(slots, func(slot string) bool {
 		return slices.ContainsFunc(config.Images, func(image imageupdate.ImageConfig) bool {
-			return imageSlot(image.Slot()) == slot && byVersion(image)
+			return imageSlot(image.Slot()) == slot && ordersByVersion(image)
 		})
 	})
 }
 
-// slotsOf lists the slots that a pushed image is for.
-func slotsOf(plan imageupdate.Plan) []string {
+// imageSlots returns the slots in which the pushed image is wanted.
+func imageSlots(plan imageupdate.Plan) []string {
 	if len(plan.Decisions) == 0 {
 		return []string{slotImage}
 	}
 	var slots []string
 	for _, decision := range plan.Decisions {
-		if weigh(decision) > weightUnwanted {
+		if rankOf(decision) > rankUnwanted {
 			slots = append(slots, imageSlot(decision.Slot))
 		}
 	}
@@ -126,41 +126,40 @@ func slotsOf(plan imageupdate.Plan) []string {
 
 func imageSlot(slot string) string { return slotImage + "/" + slot }
 
-// verdictOf is the decision that counts for the Application as a whole, of those
-// about each of its images: one that has something written before any other. If
-// the configuration speaks of none, there is only the request.
-func verdictOf(plan imageupdate.Plan) imageupdate.Decision {
+// overallDecision returns the decision of a plan with the highest rank: an update comes before all others. If the
+// configuration names no image only the request is recorded.
+func overallDecision(plan imageupdate.Plan) imageupdate.Decision {
 	if len(plan.Decisions) == 0 {
 		return imageupdate.Decision{Reason: ReasonRequested}
 	}
-	return slices.MaxFunc(plan.Decisions, func(a, b imageupdate.Decision) int { return int(weigh(a) - weigh(b)) })
+	return slices.MaxFunc(plan.Decisions, func(a, b imageupdate.Decision) int { return int(rankOf(a) - rankOf(b)) })
 }
 
-// weight says how much of what is requested an Application takes.
-type weight int
+// rank is how much of a request a decision applies.
+type rank int
 
 const (
-	weightUnwanted weight = iota
-	weightHeld            // it runs that already
-	weightWanted          // something is to be written, if only annotations
-	weightUpdated
+	rankUnwanted rank = iota
+	rankHeld          // the Application already runs the image
+	rankWanted        // something is written, if only annotations
+	rankUpdated
 )
 
-func weigh(decision imageupdate.Decision) weight {
+func rankOf(decision imageupdate.Decision) rank {
 	switch {
 	case decision.Update:
-		return weightUpdated
+		return rankUpdated
 	case decision.Reason == imageupdate.ReasonGitWriteBack, decision.Reason == ReasonRequested:
-		return weightWanted
+		return rankWanted
 	case decision.Reason == imageupdate.ReasonUpToDate, decision.Reason == imageupdate.ReasonSameVersion:
-		return weightHeld
+		return rankHeld
 	}
-	return weightUnwanted
+	return rankUnwanted
 }
 
-// notesOn explains a plan to people. What is odd about the configuration may be
-// why it does not speak of the image.
-func notesOn(plan imageupdate.Plan, config imageupdate.Config, r Request) []string {
+// planNotes explains a plan to users. If the configuration does not name the image, problems of the configuration may
+// be the cause.
+func planNotes(plan imageupdate.Plan, config imageupdate.Config, r Request) []string {
 	if len(plan.Decisions) == 0 {
 		return append([]string{"no configuration for image updates names " + r.Image.Name}, config.Notes...)
 	}

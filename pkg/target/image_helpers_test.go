@@ -20,22 +20,22 @@ import (
 
 const newDigest = "sha256:ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"
 
-// imageCase is an Application as the API server has it, and an image that is pushed.
+// imageCase is an Application on the API server, and a pushed image.
 type imageCase struct {
-	// annotations are "key: value", those of Image Updater without their prefix.
+	// annotations are "key: value"; keys of Image Updater have no prefix.
 	annotations []string
-	// updater is the specification of an ImageUpdater object, as YAML; empty if there is none.
+	// updater is the spec of an ImageUpdater object, as YAML; empty if there is none.
 	updater string
-	// tool is what renders the Application, or each of its sources.
+	// tool renders the Application, or each of its sources.
 	tool string
-	// runs are the images that run.
+	// runs are the running images.
 	runs []string
-	// spec is the specification, in JSON.
+	// spec is the spec of the Application, in JSON.
 	spec   string
 	pushed string
 }
 
-// document is the Application in JSON, with fields that our types lack.
+// document returns the Application in JSON, with fields that our types lack.
 func (c imageCase) document(t *testing.T) string {
 	t.Helper()
 	annotations := map[string]string{"team": "shop"}
@@ -55,9 +55,10 @@ func (c imageCase) document(t *testing.T) string {
 		delete(status, "sourceType")
 	}
 	return encode(t, map[string]any{
-		"metadata": map[string]any{"namespace": "demo", "name": "shop", "labels": map[string]string{"a": "b"}, "annotations": annotations},
-		"spec":     json.RawMessage(c.spec),
-		"status":   status,
+		"metadata": map[string]any{"namespace": "demo", "name": "shop", "labels": map[string]string{"a": "b"},
+			"annotations": annotations},
+		"spec":   json.RawMessage(c.spec),
+		"status": status,
 	})
 }
 
@@ -79,7 +80,7 @@ func (c imageCase) request(t *testing.T) Request {
 	return Request{Image: image(t, c.pushed), By: "harbor", At: noon}
 }
 
-// decide decides for an Application in JSON as the Writer does after a live read.
+// decide decides on an Application in JSON, as the Writer does after a live read.
 func (c imageCase) decide(t *testing.T, document string) Decision {
 	t.Helper()
 	decision, err := decide(parse(t, KindApplication, document), c.request(t), c.updaters(t))
@@ -87,14 +88,14 @@ func (c imageCase) decide(t *testing.T, document string) Decision {
 		t.Fatal(err)
 	}
 	if len(decision.Patch) > 0 {
-		if decision.Patch, err = exactly(decision.Patch, []byte(document)); err != nil {
+		if decision.Patch, err = exactTests(decision.Patch, []byte(document)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return decision
 }
 
-// after is the Application as it is to be once it holds the request.
+// after returns the Application once it holds the request.
 func (c imageCase) after(t *testing.T, spec string) string {
 	t.Helper()
 	var object map[string]any
@@ -136,7 +137,7 @@ func decode(t testing.TB, document string, into any) {
 	}
 }
 
-// expectObject compares objects in JSON, every field of them.
+// expectObject compares all fields of objects in JSON.
 func expectObject(t *testing.T, want, got string) {
 	t.Helper()
 	var wanted, gotten any
@@ -147,7 +148,7 @@ func expectObject(t *testing.T, want, got string) {
 	}
 }
 
-// onSpec picks the edits of the specification, and the tests of what they edit.
+// onSpec returns the edits of the spec and the tests of the edited fields.
 func onSpec(patch []Operation) []Operation {
 	return slices.DeleteFunc(slices.Clone(patch), func(o Operation) bool {
 		edited := slices.ContainsFunc(patch, func(edit Operation) bool {
@@ -157,7 +158,7 @@ func onSpec(patch []Operation) []Operation {
 	})
 }
 
-// edits leaves out what only tests.
+// edits drops the operations that only test.
 func edits(patch []Operation) []Operation {
 	return slices.DeleteFunc(slices.Clone(patch), Operation.isTest)
 }

@@ -10,21 +10,22 @@ import (
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// ignoreMessage leaves out what is said to people.
+// ignoreMessage ignores the message for users.
 var ignoreMessage = cmp.Options{cmpopts.IgnoreFields(Outcome{}, "Message")}
 
-// imageOverrides are pushes that are written.
+// imageOverrides are pushed images that are written.
 var imageOverrides = []struct {
 	name string
 	imageCase
-	wantPatch  string // what is about the specification
+	wantPatch  string // the part about the spec
 	wantSpec   string
-	want       []Change // beside the annotation
+	want       []Change // in addition to the annotation
 	wantReason string   // NewerVersion if empty
 }{
 	{
 		name: "kustomize is not there",
-		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Kustomize", runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
+		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Kustomize",
+			runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
 			spec: `{"project": "p", "source": {"repoURL": "https://git.acme.io/shop", "path": "deploy"}}`},
 		wantPatch: `[
 			{"op": "test", "path": "/spec/source/kustomize", "value": null},
@@ -34,7 +35,8 @@ var imageOverrides = []struct {
 	},
 	{
 		name: "kustomize is null",
-		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Kustomize", runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
+		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Kustomize",
+			runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
 			spec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": null}}`},
 		wantPatch: `[
 			{"op": "test", "path": "/spec/source/kustomize", "value": null},
@@ -44,7 +46,8 @@ var imageOverrides = []struct {
 	},
 	{
 		name: "kustomize has no images",
-		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Kustomize", runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
+		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Kustomize",
+			runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
 			spec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": {"namePrefix": "x-"}}}`},
 		wantPatch: `[
 			{"op": "test", "path": "/spec/source/kustomize/images", "value": null},
@@ -54,7 +57,8 @@ var imageOverrides = []struct {
 	},
 	{
 		name: "the images are null",
-		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Kustomize", runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
+		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Kustomize",
+			runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
 			spec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": {"images": null}}}`},
 		wantPatch: `[
 			{"op": "test", "path": "/spec/source/kustomize/images", "value": null},
@@ -64,7 +68,8 @@ var imageOverrides = []struct {
 	},
 	{
 		name: "the list of images is empty",
-		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Kustomize", runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
+		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Kustomize",
+			runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
 			spec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": {"images": []}}}`},
 		wantPatch: `[
 			{"op": "test", "path": "/spec/source/kustomize/images", "value": []},
@@ -74,7 +79,8 @@ var imageOverrides = []struct {
 	},
 	{
 		name: "an entry is replaced",
-		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Kustomize", runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
+		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Kustomize",
+			runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
 			spec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": {"images": ["redis:7", "nginx:1.25", ""]}}}`},
 		wantPatch: `[
 			{"op": "test", "path": "/spec/source/kustomize/images", "value": ["redis:7", "nginx:1.25", ""]},
@@ -84,7 +90,8 @@ var imageOverrides = []struct {
 	},
 	{
 		name: "an entry is appended",
-		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Kustomize", runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
+		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Kustomize",
+			runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
 			spec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": {"images": ["a&b<c>"]}}}`},
 		wantPatch: `[
 			{"op": "test", "path": "/spec/source/kustomize/images", "value": ["a&b<c>"]},
@@ -93,10 +100,11 @@ var imageOverrides = []struct {
 		want:     []Change{{Field: "spec.source.kustomize.images", New: "nginx:1.26"}},
 	},
 	{
-		name: "an entry puts the image in the place of another, and its digest is pinned",
+		name: "an entry replaces another image by the image, and its digest is pinned",
 		imageCase: imageCase{
-			annotations: []string{"image-list: web=ghcr.io/acme/web:main", "web.update-strategy: digest", "web.kustomize.image-name: quay.io/acme/web"},
-			tool:        "Kustomize", runs: []string{"ghcr.io/acme/web:main"}, pushed: "ghcr.io/acme/web:main@" + newDigest,
+			annotations: []string{"image-list: web=ghcr.io/acme/web:main", "web.update-strategy: digest",
+				"web.kustomize.image-name: quay.io/acme/web"},
+			tool: "Kustomize", runs: []string{"ghcr.io/acme/web:main"}, pushed: "ghcr.io/acme/web:main@" + newDigest,
 			spec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": {"images": ["quay.io/acme/web=ghcr.io/acme/web:main"]}}}`,
 		},
 		wantPatch: `[
@@ -109,21 +117,24 @@ var imageOverrides = []struct {
 	},
 	{
 		name: "helm has no parameters",
-		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Helm", runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
-			spec: `{"source": {"repoURL": "https://git.acme.io/shop", "helm": {"valuesObject": {"image": {"tag": "1.25"}}}}}`},
+		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Helm", runs: []string{"nginx:1.25"},
+			pushed: "nginx:1.26",
+			spec:   `{"source": {"repoURL": "https://git.acme.io/shop", "helm": {"valuesObject": {"image": {"tag": "1.25"}}}}}`},
 		wantPatch: `[
 			{"op": "test", "path": "/spec/source/helm/parameters", "value": null},
 			{"op": "add", "path": "/spec/source/helm/parameters", "value": [
 				{"name": "image.name", "value": "nginx", "forceString": true}, {"name": "image.tag", "value": "1.26", "forceString": true}]}]`,
 		wantSpec: `{"source": {"repoURL": "https://git.acme.io/shop", "helm": {"valuesObject": {"image": {"tag": "1.25"}}, "parameters": [
 			{"name": "image.name", "value": "nginx", "forceString": true}, {"name": "image.tag", "value": "1.26", "forceString": true}]}}}`,
-		want: []Change{{Field: "spec.source.helm.parameters", New: "image.name=nginx"}, {Field: "spec.source.helm.parameters", New: "image.tag=1.26"}},
+		want: []Change{{Field: "spec.source.helm.parameters", New: "image.name=nginx"},
+			{Field: "spec.source.helm.parameters", New: "image.tag=1.26"}},
 	},
 	{
-		name: "a parameter is replaced that is no string, one that is one stays, and one has no value",
+		name: "a parameter is replaced that is not a string, a string stays, and one has no value",
 		imageCase: imageCase{
-			annotations: []string{"image-list: web=nginx", "web.helm.image-name: web.image", "web.helm.image-tag: web.tag"},
-			tool:        "Helm", runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
+			annotations: []string{"image-list: web=nginx", "web.helm.image-name: web.image",
+				"web.helm.image-tag: web.tag"},
+			tool: "Helm", runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
 			spec: `{"source": {"repoURL": "https://git.acme.io/shop", "helm": {"parameters": [
 				{"name": "replicas", "value": "", "forceString": false}, {"name": "web.tag", "value": "1.25", "forceString": false}, {"name": "web.image"}]}}}`,
 		},
@@ -168,11 +179,13 @@ var imageOverrides = []struct {
 			{"op": "add", "path": "/spec/source/plugin/env/-", "value": {"name": "NAME", "value": "nginx"}}]`,
 		wantSpec: `{"source": {"repoURL": "https://git.acme.io/shop", "plugin": {"name": "p", "env": [
 			{"name": "TAG", "value": "1.26"}, {"name": "X", "value": "y"}, {"name": "NAME", "value": "nginx"}]}}}`,
-		want: []Change{{Field: "spec.source.plugin.env", Old: "TAG=", New: "TAG=1.26"}, {Field: "spec.source.plugin.env", New: "NAME=nginx"}},
+		want: []Change{{Field: "spec.source.plugin.env", Old: "TAG=", New: "TAG=1.26"},
+			{Field: "spec.source.plugin.env", New: "NAME=nginx"}},
 	},
 	{
-		name: "of several sources only the right one is written, and its tag only if the name is right already",
-		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Directory Helm Helm", runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
+		name: "of several sources only the matching one is written, and only its tag if its name matches already",
+		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Directory Helm Helm",
+			runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
 			spec: `{"source": {"repoURL": "https://unused.acme.io", "helm": {"parameters": []}}, "sources": [
 				{"repoURL": "https://git.acme.io/values", "ref": "values"}, {"repoURL": "https://charts.acme.io", "chart": "base"},
 				{"repoURL": "https://charts.acme.io", "chart": "shop", "helm": {"parameters": [
@@ -190,7 +203,8 @@ var imageOverrides = []struct {
 	},
 	{
 		name: "the dry source of a hydrator",
-		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Directory", runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
+		imageCase: imageCase{annotations: []string{"image-list: nginx"}, tool: "Directory",
+			runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
 			spec: `{"sourceHydrator": {"drySource": {"repoURL": "https://git.acme.io/shop", "kustomize": {}}, "syncSource": {"targetBranch": "b"}}}`},
 		wantPatch: `[
 			{"op": "test", "path": "/spec/sourceHydrator/drySource/kustomize/images", "value": null},
@@ -200,10 +214,11 @@ var imageOverrides = []struct {
 		want: []Change{{Field: "spec.sourceHydrator.drySource.kustomize.images", New: "nginx:1.26"}},
 	},
 	{
-		name: "one image in two places, of which one does not want it",
+		name: "one image in two places, one of which does not want it",
 		imageCase: imageCase{
-			annotations: []string{"image-list: old=nginx:~1.25, new=nginx", "old.helm.image-spec: old", "new.helm.image-spec: new"},
-			tool:        "Helm", runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
+			annotations: []string{"image-list: old=nginx:~1.25, new=nginx", "old.helm.image-spec: old",
+				"new.helm.image-spec: new"},
+			tool: "Helm", runs: []string{"nginx:1.25"}, pushed: "nginx:1.26",
 			spec: `{"source": {"repoURL": "https://git.acme.io/shop", "helm": {"parameters": [{"name": "old", "value": "nginx:1.25"}]}}}`,
 		},
 		wantPatch: `[

@@ -13,19 +13,19 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// randomList makes lists of random entries, of which some set the image and some
-// do not, some are there twice, and some lack what they should have.
+// randomList makes lists of random entries: some set the image and some do not, some are duplicates, and some are
+// incomplete.
 type randomList struct {
 	name        string
 	annotations []string
 	updater     string
 	tool        string
-	path        string // of the list, below the source
+	path        string // of the list, relative to the source
 	entry       func(r *rand.Rand) any
 	ours        func(entry any) bool
 }
 
-// named makes parameters and variables.
+// named makes random parameters and variables with these names.
 func named(names ...string) func(r *rand.Rand) any {
 	return func(r *rand.Rand) any {
 		entry := map[string]any{"name": names[r.IntN(len(names))]}
@@ -64,7 +64,8 @@ var randomLists = []randomList{
 		name: "kustomize images", annotations: []string{"image-list: nginx", "force-update: true"},
 		tool: "Kustomize", path: "kustomize/images",
 		entry: func(r *rand.Rand) any {
-			return []string{"nginx:1.25", "nginx", "docker.io/library/nginx:1.24", "x=nginx:1.25", "redis:7", "nginx-x:1", "", "a&b<c>", "nginx=redis:6"}[r.IntN(9)]
+			return []string{"nginx:1.25", "nginx", "docker.io/library/nginx:1.24", "x=nginx:1.25", "redis:7",
+				"nginx-x:1", "", "a&b<c>", "nginx=redis:6"}[r.IntN(9)]
 		},
 		ours: func(entry any) bool {
 			_, image, found := strings.Cut(entry.(string), "=")
@@ -82,7 +83,8 @@ var randomLists = []randomList{
 		ours:  hasName("image.name", "image.tag"),
 	},
 	{
-		name: "helm specification", annotations: []string{"image-list: web=nginx", "web.helm.image-spec: image[0]", "force-update: true"},
+		name: "helm specification", annotations: []string{"image-list: web=nginx", "web.helm.image-spec: image[0]",
+			"force-update: true"},
 		tool: "Helm", path: "helm/parameters",
 		entry: named("image[0]", "image[1]", "", "image.tag"),
 		ours:  hasName("image[0]"),
@@ -96,8 +98,8 @@ var randomLists = []randomList{
 	},
 }
 
-// TestImagePatchesNeverTouchOtherEntries patches random lists. Entries of others
-// must keep their content and their order, and the patch must never be refused.
+// TestImagePatchesNeverTouchOtherEntries patches random lists. Other entries must keep their content and their order,
+// and the patch must never be rejected.
 func TestImagePatchesNeverTouchOtherEntries(t *testing.T) {
 	for _, list := range randomLists {
 		t.Run(list.name, func(t *testing.T) {
@@ -119,12 +121,13 @@ func TestImagePatchesNeverTouchOtherEntries(t *testing.T) {
 	}
 }
 
-// check patches one list and reports whether there was a need to.
+// check patches one list and reports whether the patch was not empty.
 func (l randomList) check(t *testing.T, before []any) (written bool) {
 	t.Helper()
 	member, list, _ := strings.Cut(l.path, "/")
 	c := imageCase{annotations: l.annotations, updater: l.updater, tool: l.tool, pushed: "nginx:1.26",
-		spec: fmt.Sprintf(`{"source": {"repoURL": "https://git.acme.io/shop", %q: {%q: %s, "other": 1}}}`, member, list, encode(t, before))}
+		spec: fmt.Sprintf(`{"source": {"repoURL": "https://git.acme.io/shop", %q: {%q: %s, "other": 1}}}`, member, list,
+			encode(t, before))}
 	document := c.document(t)
 	patch := c.decide(t, document).Patch
 	after := mustApply(t, document, patch)
@@ -132,9 +135,9 @@ func (l randomList) check(t *testing.T, before []any) (written bool) {
 
 	var object map[string]any
 	decode(t, after, &object)
-	entries := lookUp(object, "/spec/source/"+l.path).([]any)
+	entries := lookupPointer(object, "/spec/source/"+l.path).([]any)
 	if diff := cmp.Diff(l.others(t, before), l.others(t, entries)); diff != "" {
-		t.Errorf("entries of others in %s (-before +after):\n%s", encode(t, before), diff)
+		t.Errorf("other entries in %s (-before +after):\n%s", encode(t, before), diff)
 	}
 	if len(entries) < len(before) || len(entries) > len(before)+2 {
 		t.Errorf("%s became %s", encode(t, before), encode(t, entries))
@@ -142,7 +145,7 @@ func (l randomList) check(t *testing.T, before []any) (written bool) {
 	return len(patch) > 0
 }
 
-// others are the entries that do not set the image, as JSON has them.
+// others returns the entries that do not set the image, as JSON.
 func (l randomList) others(t *testing.T, entries []any) []string {
 	t.Helper()
 	var others []string

@@ -13,8 +13,7 @@ import (
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// TestDecideImageWritesOverrides gives, for every list that there is and every
-// state that it may be in, the patch and the whole object that comes of it.
+// TestDecideImageWritesOverrides checks the patch and the patched object for every kind of list and every state of it.
 func TestDecideImageWritesOverrides(t *testing.T) {
 	for _, test := range imageOverrides {
 		t.Run(test.name, func(t *testing.T) {
@@ -53,8 +52,8 @@ func TestDecideImageTwiceChangesNothing(t *testing.T) {
 	}
 }
 
-// TestImagePatchesFailIfTheListChanged changes what a patch tests for, as
-// somebody else would, and so the very list that it writes to.
+// TestImagePatchesFailIfTheListChanged changes each value that a patch tests, as another client would. One of them is
+// the list that it writes to.
 func TestImagePatchesFailIfTheListChanged(t *testing.T) {
 	for _, test := range imageOverrides {
 		t.Run(test.name, func(t *testing.T) {
@@ -75,7 +74,7 @@ func TestImagePatchesFailIfTheListChanged(t *testing.T) {
 	}
 }
 
-// meanwhile is what others may have made of a value.
+// meanwhile returns values that another client may have made of a value.
 func meanwhile(value any) []any {
 	list, ok := value.([]any)
 	if !ok {

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The annotations that tell of nginx:1.26, in the place of a git ref or of nothing.
+// The annotations for nginx:1.26, in place of a git ref or of none.
 const (
 	annotatedAnew = `[
 		{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-ref", "value": "nginx:1.26"},
@@ -27,8 +27,7 @@ const (
 		{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp", "value": "2026-03-01T12:00:00.0000005Z"}]`
 )
 
-// TestDecideImageLeavesTheSpecificationAlone gives what comes of a push that
-// writes annotations at most.
+// TestDecideImageLeavesTheSpecificationAlone checks pushes that write at most annotations.
 func TestDecideImageLeavesTheSpecificationAlone(t *testing.T) {
 	set := Change{Field: "postern.dev/requested-ref", New: "nginx:1.26"}
 	for _, test := range []struct {
@@ -48,7 +47,7 @@ func TestDecideImageLeavesTheSpecificationAlone(t *testing.T) {
 			wantPatch: annotatedAnew,
 		},
 		{
-			name:        "another image is configured, and something is odd",
+			name:        "another image is configured, and the configuration has a problem",
 			annotations: []string{"image-list: redis:7, http://nginx"},
 			want: Outcome{Changes: []Change{set}, Held: true, Reason: "Requested",
 				Message: `postern.dev/requested-ref set to "nginx:1.26"; no configuration for image updates names nginx; ` +
@@ -57,7 +56,8 @@ func TestDecideImageLeavesTheSpecificationAlone(t *testing.T) {
 		},
 		{
 			name: "images are not configured, and the Application was not named",
-			want: Outcome{Reason: "NotFollowed", Message: "no configuration for image updates names nginx"}, ifFollowed: true,
+			want: Outcome{Reason: "NotFollowed",
+				Message: "no configuration for image updates names nginx"}, ifFollowed: true,
 			wantPatch: "null",
 		},
 		{
@@ -84,24 +84,26 @@ func TestDecideImageLeavesTheSpecificationAlone(t *testing.T) {
 			annotations: []string{"image-list: nginx", "write-back-method: git"},
 			want: Outcome{Changes: []Change{set}, Held: true, Reason: "GitWriteBack",
 				Message: `postern.dev/requested-ref set to "nginx:1.26"; nginx: it would be updated (1.26 replaces nginx:1.25), ` +
-					`but the write-back method is git: it is for Image Updater to commit it`},
+					`but the write-back method is git: Image Updater has to commit it`},
 			wantPatch: annotatedAnew,
 		},
 		{
-			name: "updates are commits, by an ImageUpdater object, of one place of two",
+			name: "updates of one place of two are commits, by an ImageUpdater object",
 			updater: `{writeBackConfig: {method: "git:secret:argocd/creds"}, applicationRefs: [{namePattern: "*", images: [
 				{alias: old, imageName: "nginx:~1.25"}, {alias: new, imageName: nginx}]}]}`,
 			want: Outcome{Changes: []Change{set}, Held: true, Reason: "GitWriteBack",
 				Message: `postern.dev/requested-ref set to "nginx:1.26"; old: 1.26 does not meet the constraint "~1.25"; ` +
-					`new: it would be updated (1.26 replaces nginx:1.25), but the write-back method is git: it is for Image Updater to commit it`},
+					`new: it would be updated (1.26 replaces nginx:1.25), ` +
+					`but the write-back method is git: Image Updater has to commit it`},
 			wantPatch: annotatedAnew,
 		},
 		{
-			name:        "updates are commits, and the same was requested before",
-			annotations: []string{"image-list: nginx", "write-back-method: git", "postern.dev/requested-ref: nginx:1.26"},
+			name: "updates are commits, and the same was requested before",
+			annotations: []string{"image-list: nginx", "write-back-method: git",
+				"postern.dev/requested-ref: nginx:1.26"},
 			want: Outcome{Previous: "nginx:1.26", Held: true, Reason: "AlreadyRequested",
 				Message: `postern.dev/requested-ref is "nginx:1.26" already; nginx: it would be updated (1.26 replaces nginx:1.25), ` +
-					`but the write-back method is git: it is for Image Updater to commit it`},
+					`but the write-back method is git: Image Updater has to commit it`},
 			wantPatch: "null",
 		},
 		{
@@ -118,17 +120,18 @@ func TestDecideImageLeavesTheSpecificationAlone(t *testing.T) {
 			wantPatch: "null",
 		},
 		{
-			name:        "the configuration can't be acted on",
+			name:        "the configuration is invalid",
 			annotations: []string{"image-list: web=nginx", "web.allow-tags: 1.*"},
 			want: Outcome{Reason: "InvalidConfiguration",
 				Message: `web: allow-tags is "1.*"; it must be any, or regexp: and an expression`},
 			wantPatch: "null",
 		},
 		{
-			name:        "no source can take it",
+			name:        "no source can hold it",
 			annotations: []string{"image-list: nginx"}, tool: "Directory",
-			want: Outcome{Reason: "UnsupportedSource", Message: "nginx: it would be updated (1.26 replaces nginx:1.25), " +
-				"but no source is known to be rendered by Helm, Kustomize or a plugin"},
+			want: Outcome{Reason: "UnsupportedSource",
+				Message: "nginx: it would be updated (1.26 replaces nginx:1.25), " +
+					"but no source is known to be rendered by Helm, Kustomize or a plugin"},
 			wantPatch: "null",
 		},
 		{
@@ -140,13 +143,15 @@ func TestDecideImageLeavesTheSpecificationAlone(t *testing.T) {
 		{
 			name:        "it runs already in one place, and another does not want it",
 			annotations: []string{"image-list: old=nginx:~1.25, new=nginx"}, runs: "nginx:1.26.0",
-			want: Outcome{Held: true, Reason: "SameVersion", Message: `old: 1.26 does not meet the constraint "~1.25"; ` +
-				"new: 1.26 is the same version as nginx:1.26.0, which is in use"},
+			want: Outcome{Held: true, Reason: "SameVersion",
+				Message: `old: 1.26 does not meet the constraint "~1.25"; ` +
+					"new: 1.26 is the same version as nginx:1.26.0, which is in use"},
 			wantPatch: "null",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := imageCase{annotations: test.annotations, updater: test.updater, tool: "Kustomize", runs: []string{"nginx:1.25"},
+			c := imageCase{annotations: test.annotations, updater: test.updater, tool: "Kustomize",
+				runs: []string{"nginx:1.25"},
 				spec: `{"source": {"repoURL": "https://git.acme.io/shop"}}`, pushed: "nginx:1.26"}
 			if test.tool != "" {
 				c.tool = test.tool
@@ -169,22 +174,24 @@ func TestDecideImageLeavesTheSpecificationAlone(t *testing.T) {
 }
 
 func TestAnImageIsNotForAGatewaySync(t *testing.T) {
-	got := mustDecide(t, parse(t, KindGatewaySync, plantAt("v1")), Request{Image: image(t, "nginx:1.26"), By: "harbor", At: noon})
+	got := mustDecide(t, parse(t, KindGatewaySync, plantAt("v1")),
+		Request{Image: image(t, "nginx:1.26"), By: "harbor", At: noon})
 	want := Decision{Outcome: Outcome{Previous: "v1", Reason: "NotApplicable",
-		Message: "a GatewaySync runs what is in a git repository, and an image was pushed"}}
+		Message: "a GatewaySync follows a git repository, and the request is for an image"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
-// What is stored with a delivery must not grow with what an owner writes.
+// A stored message must not grow with an owner's values.
 func TestMessageAboutAnOddConfigurationIsShort(t *testing.T) {
 	c := imageCase{
 		annotations: []string{"image-list: redis" + strings.Repeat(", X"+strings.Repeat("é", 10_000), 20)},
 		tool:        "Kustomize", runs: []string{"nginx:1.25"}, spec: `{}`, pushed: "nginx:1.26",
 	}
 	got := c.decide(t, c.document(t)).Message
-	if len(got) > maxMessageBytes || !utf8.ValidString(got) || len(got) < maxMessageBytes-8 || !strings.HasSuffix(got, "…") ||
+	if len(got) > maxMessageBytes || !utf8.ValidString(got) || len(got) < maxMessageBytes-8 ||
+		!strings.HasSuffix(got, "…") ||
 		!strings.HasPrefix(got, `postern.dev/requested-ref set to "nginx:1.26"; no configuration for image updates names nginx; "Xé`) {
 		t.Errorf("got %d bytes: %q", len(got), got)
 	}

@@ -9,30 +9,29 @@ import (
 	"sync"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/client-go/tools/cache"
 
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// imageIndex finds Applications by the images that they want updated. What an
-// Application wants depends on the ImageUpdater objects of its namespace as well,
-// so an informer's own index, which sees one object at a time, would not do. The
-// zero value is ready to use. It is safe for concurrent use, and no namespace waits
-// for what is done for another.
+// imageIndex finds Applications by the images that they update. These depend on the ImageUpdater objects of the
+// namespace too, so an informer's own index, which sees one object at a time, does not suffice. The zero value is ready
+// to use. It is safe for concurrent use, and namespaces do not wait for each other.
 type imageIndex struct {
 	mu         sync.Mutex
-	namespaces map[string]*namespaceImages
+	namespaces map[string]*namespaceIndex
 }
 
-// find returns the names of the Applications in a namespace that want an image
-// updated, sorted. An image that has no valid name is an error.
+// find returns the names of the Applications in a namespace that update an image, sorted. An invalid image name is an
+// error.
 func (x *imageIndex) find(namespace, image string) ([]string, error) {
 	key, err := imageupdate.NormalizeName(image)
 	if err != nil {
 		return nil, err
 	}
-	ns := x.in(namespace)
+	ns := x.lockedNamespace(namespace)
 	if ns == nil {
 		return nil, nil
 	}
@@ -40,10 +39,10 @@ func (x *imageIndex) find(namespace, image string) ([]string, error) {
 	return slices.Clone(ns.find(key)), nil
 }
 
-// updatersIn returns the ImageUpdater objects of a namespace, in no order, as far as the
-// watch has told of them. The list and they must not be modified.
+// updatersIn returns the ImageUpdater objects of a namespace that the watch has delivered, in no order. Neither the
+// list nor the objects may be modified.
 func (x *imageIndex) updatersIn(namespace string) []*imageupdate.Updater {
-	ns := x.in(namespace)
+	ns := x.lockedNamespace(namespace)
 	if ns == nil {
 		return nil
 	}
@@ -51,8 +50,8 @@ func (x *imageIndex) updatersIn(namespace string) []*imageupdate.Updater {
 	return ns.allUpdaters()
 }
 
-// in returns the part about a namespace, locked; nil if there is none.
-func (x *imageIndex) in(namespace string) *namespaceImages {
+// lockedNamespace returns the index of a namespace, locked; nil if it does not exist.
+func (x *imageIndex) lockedNamespace(namespace string) *namespaceIndex {
 	x.mu.Lock()
 	ns := x.namespaces[namespace]
 	x.mu.Unlock()
@@ -62,28 +61,28 @@ func (x *imageIndex) in(namespace string) *namespaceImages {
 	return ns
 }
 
-// change changes what is known of a namespace.
-func (x *imageIndex) change(namespace string, apply func(*namespaceImages)) {
-	for !x.changed(namespace, apply) {
+// update changes the index of a namespace.
+func (x *imageIndex) update(namespace string, apply func(*namespaceIndex)) {
+	for !x.tryUpdate(namespace, apply) {
 	}
 }
 
-// changed makes a change, unless the part about the namespace was dropped meanwhile.
-func (x *imageIndex) changed(namespace string, apply func(*namespaceImages)) bool {
+// tryUpdate changes the index of a namespace. It returns false if the index was dropped concurrently.
+func (x *imageIndex) tryUpdate(namespace string, apply func(*namespaceIndex)) bool {
 	x.mu.Lock()
 	ns, ok := x.namespaces[namespace]
 	if !ok {
-		ns = newNamespaceImages()
+		ns = newNamespaceIndex()
 		if x.namespaces == nil {
-			x.namespaces = map[string]*namespaceImages{}
+			x.namespaces = map[string]*namespaceIndex{}
 		}
 		x.namespaces[namespace] = ns
 	}
 	x.mu.Unlock()
 
 	ns.mu.Lock()
-	made := !ns.dropped
-	if made {
+	applied := !ns.dropped
+	if applied {
 		apply(ns)
 		ns.dropped = ns.empty()
 	}
@@ -92,52 +91,52 @@ func (x *imageIndex) changed(namespace string, apply func(*namespaceImages)) boo
 	if dropped {
 		x.drop(namespace, ns)
 	}
-	return made
+	return applied
 }
 
-// drop takes the part about a namespace out of the index.
-func (x *imageIndex) drop(namespace string, ns *namespaceImages) {
+// drop removes the index of a namespace.
+func (x *imageIndex) drop(namespace string, ns *namespaceIndex) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.namespaces[namespace] == ns { // and no new one is there
+	if x.namespaces[namespace] == ns { // and not a new one
 		delete(x.namespaces, namespace)
 	}
 }
 
-// namespaceImages is the part of the index that is about one namespace.
-type namespaceImages struct {
+// namespaceIndex is the index of one namespace.
+type namespaceIndex struct {
 	mu sync.Mutex
-	// dropped is set once it is empty and no longer in the index.
+	// dropped is set once the index is empty. It is then removed and must not be used.
 	dropped      bool
 	updaters     map[string]*imageupdate.Updater
 	applications map[string]indexedApplication
-	// byImage has the names of Applications, sorted, by the normalised name of an image.
+	// byImage has the names of Applications, sorted, by normalized image name.
 	byImage map[string][]string
-	// stale is set if byImage must be made anew before it is read.
+	// stale is set if byImage must be rebuilt before it is read.
 	stale bool
-	// list is what allUpdaters returned last; nil if there were changes since.
-	list []*imageupdate.Updater
+	// updaterSlice is the last result of allUpdaters; nil after a change.
+	updaterSlice []*imageupdate.Updater
 }
 
-// indexedApplication is an Application and the keys under which byImage has it.
+// indexedApplication is an Application and its keys in byImage.
 type indexedApplication struct {
 	*argov1alpha1.Application
 	images []string
 }
 
-func newNamespaceImages() *namespaceImages {
-	return &namespaceImages{
+func newNamespaceIndex() *namespaceIndex {
+	return &namespaceIndex{
 		updaters:     map[string]*imageupdate.Updater{},
 		applications: map[string]indexedApplication{},
 		byImage:      map[string][]string{},
 	}
 }
 
-func (ns *namespaceImages) empty() bool {
+func (ns *namespaceIndex) empty() bool {
 	return len(ns.applications)+len(ns.updaters) == 0
 }
 
-func (ns *namespaceImages) find(image string) []string {
+func (ns *namespaceIndex) find(image string) []string {
 	if ns.stale {
 		ns.stale = false
 		clear(ns.byImage)
@@ -148,9 +147,9 @@ func (ns *namespaceImages) find(image string) []string {
 	return ns.byImage[image]
 }
 
-// setApplication adds or replaces an Application. Argo CD writes to their status
-// all the time, which makes no difference here.
-func (ns *namespaceImages) setApplication(app *argov1alpha1.Application) {
+// setApplication adds or replaces an Application. It does not index an Application again when only its status changes,
+// as it often does.
+func (ns *namespaceIndex) setApplication(app *argov1alpha1.Application) {
 	known, ok := ns.applications[app.Name]
 	if ok && maps.Equal(known.Annotations, app.Annotations) && maps.Equal(known.Labels, app.Labels) {
 		known.Application = app
@@ -164,7 +163,7 @@ func (ns *namespaceImages) setApplication(app *argov1alpha1.Application) {
 	}
 }
 
-func (ns *namespaceImages) removeApplication(name string) {
+func (ns *namespaceIndex) removeApplication(name string) {
 	for _, image := range ns.applications[name].images {
 		names := ns.byImage[image]
 		if i, found := slices.BinarySearch(names, name); found {
@@ -177,8 +176,8 @@ func (ns *namespaceImages) removeApplication(name string) {
 	delete(ns.applications, name)
 }
 
-// index lists an Application, which is in no list, under the images that it wants.
-func (ns *namespaceImages) index(app *argov1alpha1.Application) {
+// index adds an Application, which must not be indexed yet, to byImage.
+func (ns *namespaceIndex) index(app *argov1alpha1.Application) {
 	config, _ := imageupdate.ConfigFor(app, ns.allUpdaters())
 	images := config.Repositories()
 	for _, image := range images {
@@ -189,25 +188,72 @@ func (ns *namespaceImages) index(app *argov1alpha1.Application) {
 	ns.applications[app.Name] = indexedApplication{app, images}
 }
 
-// setUpdater adds or replaces an ImageUpdater object. It may select any
-// Application, so byImage is made anew; but only when it is read, so that many
-// objects that arrive at once, as at the start, cost no more than one.
-func (ns *namespaceImages) setUpdater(updater *iuv1alpha1.ImageUpdater) {
+// setUpdater adds or replaces an ImageUpdater object. The object may select any Application, so byImage is rebuilt, but
+// only when it is read: many objects that arrive at once, as on startup, cost one rebuild.
+func (ns *namespaceIndex) setUpdater(updater *iuv1alpha1.ImageUpdater) {
 	if known, ok := ns.updaters[updater.Name]; ok && equality.Semantic.DeepEqual(known.Object().Spec, updater.Spec) {
-		return // what differs does not matter here
+		return // only the spec matters
 	}
 	ns.updaters[updater.Name] = imageupdate.NewUpdater(updater)
-	ns.stale, ns.list = true, nil
+	ns.stale, ns.updaterSlice = true, nil
 }
 
-func (ns *namespaceImages) removeUpdater(name string) {
+func (ns *namespaceIndex) removeUpdater(name string) {
 	delete(ns.updaters, name)
-	ns.stale, ns.list = true, nil
+	ns.stale, ns.updaterSlice = true, nil
 }
 
-func (ns *namespaceImages) allUpdaters() []*imageupdate.Updater {
-	if ns.list == nil {
-		ns.list = slices.Collect(maps.Values(ns.updaters))
+func (ns *namespaceIndex) allUpdaters() []*imageupdate.Updater {
+	if ns.updaterSlice == nil {
+		ns.updaterSlice = slices.Collect(maps.Values(ns.updaters))
 	}
-	return ns.list
+	return ns.updaterSlice
+}
+
+// handlerFor returns the event handler for an informer of a kind; nil if the index does not use the kind.
+func (x *imageIndex) handlerFor(kind Kind) cache.ResourceEventHandler {
+	switch kind {
+	case KindApplication:
+		return x.applicationHandler()
+	case kindImageUpdater:
+		return x.updaterHandler()
+	}
+	return nil
+}
+
+func (x *imageIndex) applicationHandler() cache.ResourceEventHandler {
+	return newHandler(
+		func(obj any) {
+			if app, ok := obj.(*argov1alpha1.Application); ok {
+				x.update(app.Namespace, func(ns *namespaceIndex) { ns.setApplication(app) })
+			}
+		},
+		func(name cache.ObjectName) {
+			x.update(name.Namespace, func(ns *namespaceIndex) { ns.removeApplication(name.Name) })
+		})
+}
+
+func (x *imageIndex) updaterHandler() cache.ResourceEventHandler {
+	return newHandler(
+		func(obj any) {
+			if updater, ok := obj.(*iuv1alpha1.ImageUpdater); ok {
+				x.update(updater.Namespace, func(ns *namespaceIndex) { ns.setUpdater(updater) })
+			}
+		},
+		func(name cache.ObjectName) {
+			x.update(name.Namespace, func(ns *namespaceIndex) { ns.removeUpdater(name.Name) })
+		})
+}
+
+// newHandler calls set for added and updated objects, and remove for deleted ones.
+func newHandler(set func(any), remove func(cache.ObjectName)) cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc:    set,
+		UpdateFunc: func(_, updated any) { set(updated) },
+		DeleteFunc: func(obj any) {
+			if name, err := cache.DeletionHandlingObjectToName(obj); err == nil {
+				remove(name)
+			}
+		},
+	}
 }

@@ -42,7 +42,7 @@ func updaterWith(namespace, name, pattern string, images ...string) *iuv1alpha1.
 	}
 }
 
-// found are the names in an index, separated by blanks.
+// found returns the names in an index, separated by spaces.
 func found(t *testing.T, x *imageIndex, namespace, image string) string {
 	t.Helper()
 	names, err := x.find(namespace, image)
@@ -52,11 +52,11 @@ func found(t *testing.T, x *imageIndex, namespace, image string) string {
 	return strings.Join(names, " ")
 }
 
-// tell hands an index what an informer would.
-func tell(x *imageIndex, obj runtime.Object, gone bool) {
-	events := x.onApplications()
+// notify passes an event to an index, as an informer would.
+func notify(x *imageIndex, obj runtime.Object, gone bool) {
+	events := x.applicationHandler()
 	if _, ok := obj.(*iuv1alpha1.ImageUpdater); ok {
-		events = x.onUpdaters()
+		events = x.updaterHandler()
 	}
 	if gone {
 		events.OnDelete(obj)
@@ -67,12 +67,12 @@ func tell(x *imageIndex, obj runtime.Object, gone bool) {
 
 func TestImageIndexFollowsApplicationsAndUpdaters(t *testing.T) {
 	x := &imageIndex{}
-	add := func(obj runtime.Object) func() { return func() { tell(x, obj, false) } }
-	remove := func(obj runtime.Object) func() { return func() { tell(x, obj, true) } }
-	labelled := appWith("demo", "labelled", "")
-	labelled.Labels = map[string]string{"tier": "web"}
+	add := func(obj runtime.Object) func() { return func() { notify(x, obj, false) } }
+	remove := func(obj runtime.Object) func() { return func() { notify(x, obj, true) } }
+	labeled := appWith("demo", "labeled", "")
+	labeled.Labels = map[string]string{"tier": "web"}
 	byLabel := updaterWith("demo", "by-label", "*", "nginx")
-	byLabel.Spec.ApplicationRefs[0].LabelSelectors = &metav1.LabelSelector{MatchLabels: labelled.Labels}
+	byLabel.Spec.ApplicationRefs[0].LabelSelectors = &metav1.LabelSelector{MatchLabels: labeled.Labels}
 	withStatus := appWith("demo", "annotated", "web=docker.io/library/nginx:~1.26, redis")
 	withStatus.Status.Summary.Images = []string{"nginx:1.26"}
 
@@ -83,23 +83,27 @@ func TestImageIndexFollowsApplicationsAndUpdaters(t *testing.T) {
 	}{
 		{"nothing", func() {}, "", ""},
 		{"an Application without configuration", add(appWith("demo", "plain", "")), "", ""},
-		{"one with two images", add(appWith("demo", "annotated", "web=docker.io/library/nginx:~1.26, redis")), "annotated", "annotated"},
+		{"one with two images", add(appWith("demo", "annotated", "web=docker.io/library/nginx:~1.26, redis")),
+			"annotated", "annotated"},
 		{"its status changed", add(withStatus), "annotated", "annotated"},
 		{"another, of another namespace", add(appWith("other", "annotated", "nginx")), "annotated", "annotated"},
 		{"another that comes before", add(appWith("demo", "a", "index.docker.io/nginx")), "a annotated", "annotated"},
 		{"another image", add(appWith("demo", "a", "redis")), "annotated", "a annotated"},
-		{"an object that selects one, and overrules its annotations", add(updaterWith("demo", "images", "annotated", "busybox")), "", "a"},
+		{"an object that selects one, and overrules its annotations",
+			add(updaterWith("demo", "images", "annotated", "busybox")), "", "a"},
 		{"it selects all", add(updaterWith("demo", "images", "*", "nginx")), "a annotated plain", ""},
 		{"an Application that it selects", add(appWith("demo", "new", "")), "a annotated new plain", ""},
-		{"an Application without the label", add(appWith("demo", "labelled", "")), "a annotated labelled new plain", ""},
-		{"an object of another namespace", add(updaterWith("other", "images", "*", "redis")), "a annotated labelled new plain", ""},
+		{"an Application without the label", add(appWith("demo", "labeled", "")), "a annotated labeled new plain",
+			""},
+		{"an object of another namespace", add(updaterWith("other", "images", "*", "redis")),
+			"a annotated labeled new plain", ""},
 		{"the object is gone", remove(updaterWith("demo", "images", "*", "nginx")), "annotated", "a annotated"},
 		{"an object that selects by label", add(byLabel), "annotated", "a annotated"},
-		{"the label", add(labelled), "annotated labelled", "a annotated"},
-		{"the label is gone", add(appWith("demo", "labelled", "")), "annotated", "a annotated"},
+		{"the label", add(labeled), "annotated labeled", "a annotated"},
+		{"the label is gone", add(appWith("demo", "labeled", "")), "annotated", "a annotated"},
 		{"an Application is gone", remove(appWith("demo", "annotated", "")), "", "a"},
-		{"it is gone once more", remove(appWith("demo", "annotated", "")), "", "a"},
-		{"an Application stops to want anything", add(appWith("demo", "a", " , ")), "", ""},
+		{"the Application is gone again", remove(appWith("demo", "annotated", "")), "", "a"},
+		{"an Application that no longer wants an image", add(appWith("demo", "a", " , ")), "", ""},
 	} {
 		step.do()
 		if got := found(t, x, "demo", "docker.io/nginx"); got != step.nginx {
@@ -109,19 +113,21 @@ func TestImageIndexFollowsApplicationsAndUpdaters(t *testing.T) {
 			t.Errorf("after %s: redis is wanted by %q, want %q", step.what, got, step.redis)
 		}
 	}
-	for _, obj := range []runtime.Object{byLabel, appWith("demo", "a", ""), appWith("demo", "plain", ""), appWith("demo", "new", ""),
-		appWith("demo", "labelled", ""), appWith("other", "annotated", ""), updaterWith("other", "images", "*")} {
-		tell(x, obj, true)
+	for _, obj := range []runtime.Object{
+		byLabel, appWith("demo", "a", ""), appWith("demo", "plain", ""), appWith("demo", "new", ""),
+		appWith("demo", "labeled", ""), appWith("other", "annotated", ""), updaterWith("other", "images", "*"),
+	} {
+		notify(x, obj, true)
 	}
 	if len(x.namespaces) > 0 {
-		t.Errorf("the index of nothing holds %v", x.namespaces)
+		t.Errorf("the empty index has %v", x.namespaces)
 	}
 }
 
 func TestImageIndexUnderstandsMissedDeletions(t *testing.T) {
 	x := &imageIndex{}
-	tell(x, appWith("demo", "a", "nginx"), false)
-	x.onApplications().OnDelete(cache.DeletedFinalStateUnknown{Key: "demo/a"})
+	notify(x, appWith("demo", "a", "nginx"), false)
+	x.applicationHandler().OnDelete(cache.DeletedFinalStateUnknown{Key: "demo/a"})
 	if got := found(t, x, "demo", "nginx"); got != "" {
 		t.Errorf("found %q", got)
 	}
@@ -135,17 +141,18 @@ func TestImageIndexRefusesNamesThatAreNone(t *testing.T) {
 	}
 }
 
-// randomObject is one of a few objects in one of a few states.
+// randomObject returns one of a few objects in one of a few states.
 func randomObject(r *rand.Rand) runtime.Object {
 	images := []string{"nginx", "redis", "busybox", ""}
 	if r.IntN(4) == 0 {
-		return updaterWith("demo", fmt.Sprintf("u%d", r.IntN(3)), []string{"*", "a1*", "a2", "none"}[r.IntN(4)], images[r.IntN(3)], images[r.IntN(3)])
+		return updaterWith("demo", fmt.Sprintf("u%d", r.IntN(3)), []string{"*", "a1*", "a2", "none"}[r.IntN(4)],
+			images[r.IntN(3)], images[r.IntN(3)])
 	}
 	return appWith("demo", fmt.Sprintf("a%d", r.IntN(15)), images[r.IntN(4)]+","+images[r.IntN(4)])
 }
 
-// TestImageIndexIsWhatItWasTold compares the index, after any sequence of
-// changes, with what comes of looking at every object there is.
+// TestImageIndexIsWhatItWasTold compares the index, after any sequence of changes, with the result of reading every
+// object.
 func TestImageIndexIsWhatItWasTold(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	x := &imageIndex{}
@@ -164,9 +171,9 @@ func TestImageIndexIsWhatItWasTold(t *testing.T) {
 				delete(updaters, obj.Name)
 			}
 		}
-		tell(x, obj, gone)
+		notify(x, obj, gone)
 		if r.IntN(4) > 0 {
-			continue // several changes may come before a look
+			continue // several changes may come before a read
 		}
 		var all []*imageupdate.Updater
 		for _, updater := range updaters {
@@ -189,8 +196,8 @@ func TestImageIndexIsWhatItWasTold(t *testing.T) {
 	}
 }
 
-// TestImageIndexIsSafeForConcurrentUse is for the race detector, and ends in a
-// state that does not depend on who came first.
+// TestImageIndexIsSafeForConcurrentUse is for the race detector. Its final state does not depend on the order of
+// changes.
 func TestImageIndexIsSafeForConcurrentUse(t *testing.T) {
 	x := &imageIndex{}
 	var running sync.WaitGroup
@@ -198,7 +205,7 @@ func TestImageIndexIsSafeForConcurrentUse(t *testing.T) {
 		running.Go(func() {
 			r := rand.New(rand.NewPCG(seed, 5))
 			for range 500 {
-				tell(x, randomObject(r), r.IntN(3) == 0)
+				notify(x, randomObject(r), r.IntN(3) == 0)
 				names, err := x.find("demo", "nginx")
 				if err != nil || !slices.IsSorted(names) {
 					t.Errorf("got %q, %v", names, err)
@@ -208,10 +215,10 @@ func TestImageIndexIsSafeForConcurrentUse(t *testing.T) {
 	}
 	running.Wait()
 	for i := range 3 {
-		tell(x, updaterWith("demo", fmt.Sprintf("u%d", i), "a1", "redis"), false)
+		notify(x, updaterWith("demo", fmt.Sprintf("u%d", i), "a1", "redis"), false)
 	}
 	for i := range 15 {
-		tell(x, appWith("demo", fmt.Sprintf("a%d", i), "nginx"), i > 3)
+		notify(x, appWith("demo", fmt.Sprintf("a%d", i), "nginx"), i > 3)
 	}
 	if got := found(t, x, "demo", "nginx"); got != "a0 a2 a3" {
 		t.Errorf("got %q", got)

@@ -17,37 +17,35 @@ import (
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
 
-// errNoCache is the answer to what only a cache knows.
-var errNoCache = errors.New("what targets want is known only with a cache")
+// errNoCache is the error of a nil Cache.
+var errNoCache = errors.New("targets can be matched only with a cache")
 
-// Match is a target that wants what was pushed, or one of which that can't be told.
+// Match is a target that wants a push, or whose owner's configuration is invalid.
 type Match struct {
 	Key Key
-	// Problem is why the owner's wish can't be read; nil if it can.
-	Problem error
+	// Err is why the owner's configuration is invalid; nil if it is not.
+	Err error
 }
 
-// Matches returns the targets in a namespace that want what was pushed, in order
-// of kind and name: for an image, the Applications whose configuration for image
-// updates names it; for a git ref, what follows it in its repository. Write to
-// them with Request.IfFollowed.
+// Matches returns the targets in a namespace that want a push, by kind and name: for an image, the Applications whose
+// configuration for image updates names it; for a git ref, the targets that follow it in its repository. Write to them
+// with Request.IfFollowed.
 //
-// It looks into indexes, so its cost does not grow with the number of objects that
-// have nothing to do with the push. The error satisfies IsTransient if the cache is
-// not filled yet, or does not follow changes: a new target may be missing.
+// It uses indexes, so that unrelated objects do not add to its cost. The error satisfies IsTransient if the cache is
+// not synced, or misses changes: a new target may be missing.
 func (c *Cache) Matches(namespace string, r Request) ([]Match, error) {
 	if c == nil {
 		return nil, errNoCache
 	}
 	if r.Image != nil {
-		return c.matchesOfImage(namespace, r.Image.Name)
+		return c.matchImage(namespace, r.Image.Name)
 	}
 	if err := c.current(Kinds()...); err != nil {
 		return nil, &transientError{err}
 	}
 	var matches []Match
 	for _, kind := range Kinds() {
-		found, err := c.kinds[kind].following(namespace, r)
+		found, err := c.kinds[kind].matchRef(namespace, r)
 		if err != nil {
 			return nil, err
 		}
@@ -59,19 +57,19 @@ func (c *Cache) Matches(namespace string, r Request) ([]Match, error) {
 	return matches, nil
 }
 
-// Matches is Cache.Matches of the Writer's cache. A panic becomes an error: whatever the targets of a namespace hold must not
+// Matches calls Matches of the Writer's cache. It returns a panic as an error: the content of a namespace's targets must not
 // end the process.
 func (w *Writer) Matches(namespace string, r Request) (matches []Match, err error) {
 	defer func() {
 		if problem := recover(); problem != nil {
-			klog.ErrorS(nil, "Finding targets panicked", "namespace", namespace, "panic", problem, "stack", string(debug.Stack()))
-			matches, err = nil, errors.New("could not find the targets: a mistake in Postern, see its log")
+			klog.ErrorS(nil, "Matching targets panicked", "namespace", namespace, "panic", problem, "stack", string(debug.Stack()))
+			matches, err = nil, errors.New("could not match targets: internal error, see Postern's log")
 		}
 	}()
 	return w.cache.Matches(namespace, r)
 }
 
-func (c *Cache) matchesOfImage(namespace, image string) ([]Match, error) {
+func (c *Cache) matchImage(namespace, image string) ([]Match, error) {
 	if err := c.current(KindApplication, kindImageUpdater); err != nil {
 		return nil, &transientError{err}
 	}
@@ -86,8 +84,8 @@ func (c *Cache) matchesOfImage(namespace, image string) ([]Match, error) {
 	return matches, nil
 }
 
-// following finds the objects of one kind that follow a git ref.
-func (k *cachedKind) following(namespace string, r Request) ([]Match, error) {
+// matchRef returns the objects of one kind that follow a git ref, or whose configuration is invalid.
+func (k *cachedKind) matchRef(namespace string, r Request) ([]Match, error) {
 	found, err := k.informer.GetIndexer().ByIndex(repositoryIndex, repositoryKey(namespace, r.Repository))
 	if err != nil {
 		return nil, fmt.Errorf("could not look up %s by repository: %w", k.kind, err)
@@ -112,24 +110,24 @@ func (k *cachedKind) following(namespace string, r Request) ([]Match, error) {
 	return matches, nil
 }
 
-// repositoryIndex is the index of targets by the git repositories that they use.
+// repositoryIndex indexes targets by their git repositories.
 const repositoryIndex = "repository"
 
 func repositoryKey(namespace, repository string) string {
 	return namespace + "\n" + NormalizeRepository(repository)
 }
 
-// repositoriesOf returns the keys of an object in that index.
-func repositoriesOf(obj any) ([]string, error) {
+// indexByRepository is the cache.IndexFunc of repositoryIndex.
+func indexByRepository(obj any) ([]string, error) {
 	switch obj := obj.(type) {
 	case *stokerv1alpha1.GatewaySync:
 		return []string{repositoryKey(obj.Namespace, obj.Spec.Git.Repo)}, nil
 	case *argov1alpha1.Application:
-		keys := sets.New[string]() // a list would take long to search if there are thousands
+		keys := sets.New[string]() // not a list: there may be thousands of sources
 		for _, source := range sourcesOf(&obj.Spec) {
 			keys.Insert(repositoryKey(obj.Namespace, source.RepoURL))
 		}
 		return keys.UnsortedList(), nil
 	}
-	return nil, nil // nothing else uses one
+	return nil, nil // other kinds have no repository
 }

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// busyApplication is an Application with about as much in it as a real one: what
-// was last applied, managed fields, a history, and the state of every resource.
+// busyApplication is an Application with about as much data as a real one: the last applied configuration, managed
+// fields, a history, and the state of every resource.
 func busyApplication(i int) string {
 	repeat := func(count int, format string) string {
 		items := make([]string, count)
@@ -40,9 +40,8 @@ func busyApplication(i int) string {
 		repeat(20, `{"group": "apps", "version": "v1", "kind": "Deployment", "namespace": "shop", "name": "web-%d", "status": "Synced"}`))
 }
 
-// BenchmarkMatchImage finds the Application that wants an image among others, in
-// one namespace. The time must hardly depend on how many there are. It reports the
-// memory that the cache and its indexes hold for each of them.
+// BenchmarkMatchImage finds the Application that wants an image among others in one namespace. The time must hardly
+// depend on their number. It reports the memory that the cache and its indexes use for each.
 func BenchmarkMatchImage(b *testing.B) {
 	for _, count := range []int{100, 1_000, 10_000} {
 		b.Run(fmt.Sprint(count), func(b *testing.B) {
@@ -59,7 +58,7 @@ func BenchmarkMatchImage(b *testing.B) {
 	}
 }
 
-// BenchmarkMatchBranch does the same for a pushed branch.
+// BenchmarkMatchBranch is BenchmarkMatchImage for a pushed branch.
 func BenchmarkMatchBranch(b *testing.B) {
 	for _, count := range []int{100, 1_000, 10_000} {
 		b.Run(fmt.Sprint(count), func(b *testing.B) {
@@ -76,7 +75,7 @@ func BenchmarkMatchBranch(b *testing.B) {
 	}
 }
 
-// filledCache returns a cache of so many Applications and the memory that it holds.
+// filledCache returns a cache of count Applications and the memory that it uses.
 func filledCache(b *testing.B, count int) (filled *Cache, bytes uint64) {
 	b.Helper()
 	items := make([]string, count)
@@ -103,7 +102,7 @@ func filledCache(b *testing.B, count int) (filled *Cache, bytes uint64) {
 	}()
 	b.Cleanup(func() { stop(); <-stopped })
 	eventually(b, "filled", func() bool { return filled.Ready() == nil })
-	if _, err := filled.Matches("demo", Request{Image: image(b, "nginx")}); err != nil { // makes the index
+	if _, err := filled.Matches("demo", Request{Image: image(b, "nginx")}); err != nil { // builds the index
 		b.Fatal(err)
 	}
 	after := heapInUse()
@@ -111,7 +110,7 @@ func filledCache(b *testing.B, count int) (filled *Cache, bytes uint64) {
 	return filled, after - before
 }
 
-// heapInUse is the memory that is in use.
+// heapInUse returns the heap memory in use.
 func heapInUse() uint64 {
 	runtime.GC()
 	runtime.GC()

@@ -67,13 +67,15 @@ func syncIn(namespace, name, repository, ref string, annotations map[string]stri
 	return sync
 }
 
-func appIn(namespace, name string, annotations map[string]string, sources ...argov1alpha1.ApplicationSource) *argov1alpha1.Application {
+func appIn(
+	namespace, name string, annotations map[string]string, sources ...argov1alpha1.ApplicationSource,
+) *argov1alpha1.Application {
 	app := applicationOf(annotations, sources...)
 	app.Namespace, app.Name = namespace, name
 	return app
 }
 
-// matched lists matches as "kind/name", with an exclamation mark for problems.
+// matched returns matches as "kind/name", with an exclamation mark for errors.
 func matched(t *testing.T, c *Cache, namespace string, r Request) []string {
 	t.Helper()
 	matches, err := c.Matches(namespace, r)
@@ -86,7 +88,7 @@ func matched(t *testing.T, c *Cache, namespace string, r Request) []string {
 		if match.Key.Namespace != namespace {
 			t.Errorf("%s is of %s", name, match.Key.Namespace)
 		}
-		if match.Problem != nil {
+		if match.Err != nil {
 			name += "!"
 		}
 		names = append(names, name)
@@ -116,9 +118,11 @@ func TestMatchesOfAGitRef(t *testing.T) {
 		want      []string
 	}{
 		{"demo", branch("main"), []string{"Application/broken", "Application/main", "GatewaySync/main"}},
-		{"demo", defaultBranch("main"), []string{"Application/broken", "Application/main", "GatewaySync/head", "GatewaySync/main"}},
+		{"demo", defaultBranch("main"), []string{"Application/broken", "Application/main", "GatewaySync/head",
+			"GatewaySync/main"}},
 		{"demo", branch("feature"), nil},
-		{"demo", tag("v1.5.0"), []string{"Application/broken!", "Application/tags", "GatewaySync/broken!", "GatewaySync/tags"}},
+		{"demo", tag("v1.5.0"), []string{"Application/broken!", "Application/tags", "GatewaySync/broken!",
+			"GatewaySync/tags"}},
 		{"demo", tag("nightly"), []string{"Application/broken!", "GatewaySync/broken!"}},
 		{"other", tag("v1.5.0"), []string{"Application/tags", "GatewaySync/main"}},
 		{"nowhere", tag("v1.5.0"), nil},
@@ -132,17 +136,18 @@ func TestMatchesOfAGitRef(t *testing.T) {
 	moved := appIn("demo", "main", nil, source(values, "main"))
 	api.events[applications] <- `{"type": "MODIFIED", "object": ` + versioned(t, moved, 100) + `}`
 	eventually(t, "an Application has another source", func() bool {
-		return slices.Equal(matched(t, cache, "demo", branch("main")), []string{"Application/broken", "GatewaySync/main"})
+		return slices.Equal(matched(t, cache, "demo", branch("main")),
+			[]string{"Application/broken", "GatewaySync/main"})
 	})
 }
 
 func TestMatchesOfAnImage(t *testing.T) {
-	labelled := appWith("demo", "labelled", "")
-	labelled.Labels = map[string]string{"tier": "web"}
+	labeled := appWith("demo", "labeled", "")
+	labeled.Labels = map[string]string{"tier": "web"}
 	byLabel := updaterWith("demo", "by-label", "*", "ghcr.io/acme/web")
-	byLabel.Spec.ApplicationRefs[0].LabelSelectors = &metav1.LabelSelector{MatchLabels: labelled.Labels}
+	byLabel.Spec.ApplicationRefs[0].LabelSelectors = &metav1.LabelSelector{MatchLabels: labeled.Labels}
 	objects := []runtime.Object{
-		labelled, byLabel,
+		labeled, byLabel,
 		updaterWith("demo", "images", "selected-*", "nginx"),
 		updaterWith("other", "images", "annotated-*", "redis"),
 		syncIn("demo", "sync", shop, "main", nil),
@@ -164,14 +169,14 @@ func TestMatchesOfAnImage(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	web := Request{Image: image(t, "ghcr.io/acme/web:1")}
-	if got := matched(t, cache, "demo", web); !slices.Equal(got, []string{"Application/labelled"}) {
+	if got := matched(t, cache, "demo", web); !slices.Equal(got, []string{"Application/labeled"}) {
 		t.Errorf("by label: got %v", got)
 	}
 	if got := matched(t, cache, "other", nginx); got != nil {
 		t.Errorf("in another namespace: got %v", got)
 	}
 
-	// Whoever asks meanwhile gets either answer, and nothing between the two.
+	// Concurrent callers get either result, and nothing in between.
 	var asking sync.WaitGroup
 	for range 4 {
 		asking.Go(func() {

@@ -40,11 +40,11 @@ func TestMatchesAreUnknownWhileTheCacheIsNotFilled(t *testing.T) {
 				}
 				return err == nil
 			}
-			eventually(t, "what can be known is", func() bool {
+			eventually(t, "all known matches are found", func() bool {
 				return (test.gitUnknown || known(git)) && (test.imageUnknown || known(nginx))
 			})
 			if test.gitUnknown && known(git) || test.imageUnknown && known(nginx) {
-				t.Error("what can't be known is")
+				t.Error("got matches that can't be known")
 			}
 		})
 	}
@@ -60,7 +60,7 @@ func TestMatchesAreUnknownWhileTheIndexIsBehind(t *testing.T) {
 			t.Errorf("%s: got %v", kind, err)
 		}
 		if cache.Ready() == nil {
-			t.Errorf("%s: it is said to be ready", kind)
+			t.Errorf("%s: the cache is ready", kind)
 		}
 		cache.kinds[kind].indexed = indexed
 	}

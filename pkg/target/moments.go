@@ -11,81 +11,80 @@ import (
 	"strings"
 )
 
-// AnnotationEventTime says which event a target was last written for: a JSON
-// object with one member per slot, which is whatever one event takes from another
-// (the git ref of a repository, an image under its alias). An event that comes in
-// late is told by it.
+// AnnotationEventTime records the last event that a target was written for: a JSON object with one member per slot.
+// Events in the same slot replace each other: a slot is for the git ref of a repository, or for an image under its
+// alias. Stale events are detected by it.
 const AnnotationEventTime = "postern.dev/event-time"
 
-// maxSlots bounds the annotation; of more, those written longest ago are forgotten.
+// maxSlots bounds the annotation. Beyond it the slots written longest ago are dropped.
 const maxSlots = 20
 
-// moments are the contents of AnnotationEventTime, by slot.
-type moments map[string]moment
+// watermarkSet is the content of AnnotationEventTime, by slot.
+type watermarkSet map[string]watermark
 
-// momentsOf reads the annotation. What is not ours to understand counts as absent.
-func momentsOf(annotations map[string]string) moments {
-	kept := moments{}
-	if err := json.Unmarshal([]byte(annotations[AnnotationEventTime]), &kept); err != nil || kept == nil {
-		return moments{}
+// parseWatermarks reads the annotation. A value that is not valid is treated as absent.
+func parseWatermarks(annotations map[string]string) watermarkSet {
+	ws := watermarkSet{}
+	if err := json.Unmarshal([]byte(annotations[AnnotationEventTime]), &ws); err != nil || ws == nil {
+		return watermarkSet{}
 	}
-	return kept
+	return ws
 }
 
-// lastRead remembers what momentsOf made of an annotation, which its owner may make large,
-// for several decisions that ask several times each.
+// lastRead caches parseWatermarks for several decisions, each of which calls it several times. The owner may make the
+// annotation large.
 type lastRead struct {
 	annotation string
-	moments    moments
+	watermarks watermarkSet
 }
 
-// momentsOf is momentsOf of annotations. What it returns must not be modified.
-func (k Knowledge) momentsOf(annotations map[string]string) moments {
+// watermarksOf is a cached parseWatermarks. The result must not be modified.
+func (k OrderingState) watermarksOf(annotations map[string]string) watermarkSet {
 	if k.kept == nil {
-		return momentsOf(annotations)
+		return parseWatermarks(annotations)
 	}
-	if now := annotations[AnnotationEventTime]; k.kept.moments == nil || k.kept.annotation != now {
-		*k.kept = lastRead{now, momentsOf(annotations)}
+	if now := annotations[AnnotationEventTime]; k.kept.watermarks == nil || k.kept.annotation != now {
+		*k.kept = lastRead{now, parseWatermarks(annotations)}
 	}
-	return k.kept.moments
+	return k.kept.watermarks
 }
 
-// note takes note of a request that is written to a slot.
-func (kept moments) note(slot string, r Request) { kept.set(slot, kept[slot].followedBy(r)) }
+// record records a request that is written to a slot.
+func (ws watermarkSet) record(slot string, r Request) { ws.set(slot, ws[slot].followedBy(r)) }
 
-// set sets a slot, in place of those that were written longest ago if there are too many.
-func (kept moments) set(slot string, m moment) {
-	kept[slot] = m
-	switch excess := len(kept) - maxSlots; {
-	case excess == 1: // as a rule
-		delete(kept, kept.oldest())
-	case excess > 1: // what an owner wrote
-		for _, slot := range slices.SortedFunc(maps.Keys(kept), kept.compare)[:excess] {
-			delete(kept, slot)
+// set sets a slot, and drops the slots written longest ago if there are too many.
+func (ws watermarkSet) set(slot string, m watermark) {
+	ws[slot] = m
+	switch excess := len(ws) - maxSlots; {
+	case excess == 1: // the usual case
+		delete(ws, ws.oldest())
+	case excess > 1: // the owner wrote them
+		for _, slot := range slices.SortedFunc(maps.Keys(ws), ws.compare)[:excess] {
+			delete(ws, slot)
 		}
 	}
 }
 
-// oldest is the slot that was written longest ago.
-func (kept moments) oldest() (oldest string) {
+// oldest returns the slot written longest ago.
+func (ws watermarkSet) oldest() (oldest string) {
 	first := true
-	for slot := range kept {
-		if first || kept.compare(slot, oldest) < 0 {
+	for slot := range ws {
+		if first || ws.compare(slot, oldest) < 0 {
 			oldest, first = slot, false
 		}
 	}
 	return oldest
 }
 
-// compare puts the slot first that was written before another.
-func (kept moments) compare(a, b string) int {
-	return cmp.Or(kept[a].Received.Compare(kept[b].Received), strings.Compare(a, b))
+// compare orders slots by when they were written.
+func (ws watermarkSet) compare(a, b string) int {
+	return cmp.Or(ws[a].Received.Compare(ws[b].Received), strings.Compare(a, b))
 }
 
-// String is the value of the annotation.
-func (kept moments) String() string {
-	text, err := json.Marshal(kept)
-	if err != nil { // a year beyond 9999, which decoding a payload rules out
+// String returns the value of the annotation.
+func (ws watermarkSet) String() string {
+	text, err := json.Marshal(ws)
+	if err != nil { // a year after 9999, which payload decoders reject
 		return "{}"
 	}
 	return string(text)

@@ -10,41 +10,40 @@ import (
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// override sets entries of a list in a source, which were read through the draft.
-// Every other entry stays as it is.
-func (d *draft) override(o imageupdate.Override) {
+// applyOverride sets entries of a list in a source that was read through b. All other entries stay as they are.
+func (b *patchBuilder) applyOverride(o imageupdate.Override) {
 	switch parent := o.Source.Path + "/" + o.List.Parent(); {
 	case o.ParentMissing:
-		d.test(parent, nil)
-		d.add(parent, map[string]any{o.List.Name(): o.After})
-	case isAppend(o.Entries[0]) && o.Entries[0].Index == 0: // to an empty list, or none
-		d.test(o.Path(), o.Before)
-		d.add(o.Path(), o.After)
+		b.test(parent, nil)
+		b.add(parent, map[string]any{o.List.Name(): o.After})
+	case isAppend(o.Changes[0]) && o.Changes[0].Index == 0: // to an empty or absent list
+		b.test(o.Path(), o.Before)
+		b.add(o.Path(), o.After)
 	default:
-		d.test(o.Path(), o.Before)
-		for _, entry := range o.Entries {
-			d.setEntry(o.Path(), entry)
+		b.test(o.Path(), o.Before)
+		for _, entry := range o.Changes {
+			b.applyChange(o.Path(), entry)
 		}
 	}
-	for _, entry := range o.Entries {
+	for _, entry := range o.Changes {
 		change := Change{Field: o.Field(), Old: describe(entry.Old), New: describe(entry.New)}
 		if change.Old != change.New {
-			d.changes = append(d.changes, change)
+			b.changes = append(b.changes, change)
 		}
 	}
 }
 
-func isAppend(entry imageupdate.Entry) bool { return entry.Old == nil }
+func isAppend(entry imageupdate.ListChange) bool { return entry.Old == nil }
 
-func (d *draft) setEntry(list string, entry imageupdate.Entry) {
+func (b *patchBuilder) applyChange(list string, entry imageupdate.ListChange) {
 	if isAppend(entry) {
-		d.add(list+"/-", entry.New)
+		b.add(list+"/-", entry.New)
 		return
 	}
-	d.edits = append(d.edits, Operation{Op: "replace", Path: fmt.Sprintf("%s/%d", list, entry.Index), Value: entry.New})
+	b.edits = append(b.edits, Operation{Op: "replace", Path: fmt.Sprintf("%s/%d", list, entry.Index), Value: entry.New})
 }
 
-// describe shows an entry to people; empty if there is none.
+// describe formats an entry for users; empty if it is absent.
 func describe(entry any) string {
 	switch entry := entry.(type) {
 	case string:

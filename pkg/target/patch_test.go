@@ -15,10 +15,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// noon is when test requests are accepted.
+// noon is when test requests are written.
 var noon = time.Date(2026, 3, 1, 13, 0, 0, 500, time.FixedZone("", 3600))
 
-// Objects as the API server would send them, with fields that our types lack.
+// Objects as the API server sends them, with fields that our types lack.
 var (
 	someAnnotations = []string{
 		``,
@@ -48,10 +48,14 @@ var (
 		{Ref: "v1", By: "github", At: noon},
 		{Ref: "v2", By: "github", At: noon, Repository: "https://github.com/example/shop.git"},
 		{Ref: "v1", By: "gitlab", At: noon, Repository: "ssh://git@github.com/example/shop", Revision: "1111"},
-		{Ref: "feature/a&b<c>", By: "generic", At: noon, Repository: "https://github.com/example/shop", Revision: "2222"},
-		{Ref: "v1", RefType: RefTypeBranch, IfFollowed: true, By: "github", At: noon, Repository: "https://github.com/example/shop"},
-		{Ref: "v3", RefType: RefTypeTag, IfFollowed: true, By: "github", At: noon, Repository: "https://github.com/example/shop"},
-		{Ref: "v3", RefType: RefTypeTag, IfFollowed: true, By: "github", At: noon, Repository: "https://github.com/example/plant"},
+		{Ref: "feature/a&b<c>", By: "generic", At: noon, Repository: "https://github.com/example/shop",
+			Revision: "2222"},
+		{Ref: "v1", RefType: RefTypeBranch, IfFollowed: true, By: "github", At: noon,
+			Repository: "https://github.com/example/shop"},
+		{Ref: "v3", RefType: RefTypeTag, IfFollowed: true, By: "github", At: noon,
+			Repository: "https://github.com/example/shop"},
+		{Ref: "v3", RefType: RefTypeTag, IfFollowed: true, By: "github", At: noon,
+			Repository: "https://github.com/example/plant"},
 	}
 )
 
@@ -120,8 +124,8 @@ func TestPatchesTouchNothingElse(t *testing.T) {
 		"postern.dev/requested-ref": true, "postern.dev/requested-at": true, "postern.dev/requested-by": true,
 		"postern.dev/requested-revision": true, "argocd.argoproj.io/refresh": true, "argocd.argoproj.io/refresh-timestamp": true,
 	}
-	// The fields we write, and the map that exists only because of them, are
-	// taken out of both; all the rest must be the same.
+	// The fields that we write, and the map that exists only because of them, are removed from both. The rest must be
+	// equal.
 	rest := func(document string) any {
 		object := map[string]any{}
 		if err := json.Unmarshal([]byte(document), &object); err != nil {
@@ -195,7 +199,7 @@ func TestPatchFailsIfSourcesOfOneRepositoryChangedPlaces(t *testing.T) {
 			patch := mustDecide(t, parse(t, KindApplication, document(0, 1)), r).Patch
 			mustApply(t, document(0, 1), patch)
 			if _, err := apply(document(1, 0), patch); err == nil {
-				t.Errorf("%s: the patch passed although its sources changed places:\n%s", repository, lines(t, patch))
+				t.Errorf("%s: the patch passed although its sources were reordered:\n%s", repository, lines(t, patch))
 			}
 		}
 	}

@@ -17,81 +17,78 @@ import (
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// plan is what to do about requests of one target: an outcome of each, and one patch
-// that brings all of them about.
+// plan is the outcomes of requests for one target, and one patch for all of them.
 type plan struct {
 	outcomes []Outcome
 	patch    []Operation
-	// slots are those of each outcome.
+	// slots are the slots of each outcome.
 	slots [][]string
 }
 
-// view is a target at some point of planning.
-type view struct {
+// snapshot is a target as it was read.
+type snapshot struct {
 	kind Kind
 	obj  runtime.Object
-	// document is the target as the API server sent it; nil if it is from the cache,
-	// which does not hold all of it.
+	// document is the target as received from the API server; nil if it is from the cache, which keeps only parts.
 	document []byte
 }
 
-// errUnsure is that of planning on the cache, which lags behind, where it does not do:
-// only a live read may say that there is nothing to do.
-var errUnsure = errors.New("the cache does not tell for sure")
+// errCacheUncertain is returned if a plan on the cache, which lags behind, does not suffice: only a live read can show
+// that there is nothing to do.
+var errCacheUncertain = errors.New("the cache is not conclusive")
 
-// planFor decides about requests one after the other, each on what the ones before it
-// leave. One patch brings all of them about. When ctx is done it goes on to no further one,
-// and the error is that of ctx.
-func planFor(ctx context.Context, v view, requests []Request, updaters []*imageupdate.Updater) (plan, error) {
+// planFor decides on requests in order, each on the result of the ones before it, and merges the patches. It returns
+// the error of ctx if ctx ends before the last request.
+func planFor(ctx context.Context, v snapshot, requests []Request, updaters []*imageupdate.Updater) (plan, error) {
 	var p plan
-	var left *workingCopy
-	steps, obj := newSteps(), v.obj
-	decide, kept := decider(updaters), &lastRead{}
+	var working *workingCopy
+	combined, obj := newCombinedPatch(), v.obj
+	decide, kept := newDecider(updaters), &lastRead{}
 	for i, r := range requests {
 		if err := ctx.Err(); err != nil {
 			return plan{}, err
 		}
-		// What is delivered meanwhile passes through many goroutines, each of which would wait for the end of a long plan.
+		// Other deliveries pass through many goroutines, each of which would wait for the end of a long plan.
 		goruntime.Gosched()
-		r.Known.kept = kept
+		r.Ordering.kept = kept
 		decision, err := decide(obj, r)
 		if err != nil {
 			return plan{}, err
 		}
-		if v.document == nil && (len(decision.Changes) == 0 || slices.ContainsFunc(decision.Patch, isDoubtful)) {
-			return plan{}, errUnsure
+		if v.document == nil && (len(decision.Changes) == 0 || slices.ContainsFunc(decision.Patch, isUncertain)) {
+			return plan{}, errCacheUncertain
 		}
 		p.outcomes = append(p.outcomes, decision.Outcome)
 		p.slots = append(p.slots, decision.Slots)
-		steps.add(decision.Patch)
+		combined.add(decision.Patch)
 		if last := i == len(requests)-1; last || len(decision.Patch) == 0 {
 			continue
 		}
-		if left == nil {
-			if left, err = copyOf(obj); err != nil {
+		if working == nil {
+			if working, err = copyOf(obj); err != nil {
 				return plan{}, err
 			}
-			obj = left.obj
+			obj = working.obj
 		}
-		if err := left.apply(decision.Patch); err != nil {
+		if err := working.apply(decision.Patch); err != nil {
 			return plan{}, err
 		}
 	}
 	var err error
-	p.patch, err = steps.patch(v.document)
+	p.patch, err = combined.patch(v.document)
 	return p, err
 }
 
-func isDoubtful(o Operation) bool { return o.doubtful }
+func isUncertain(o Operation) bool { return o.uncertain }
 
-// decide decides for an object of any kind.
+// decide decides on one request for an object of any kind.
 func decide(obj runtime.Object, r Request, updaters []*imageupdate.Updater) (Decision, error) {
-	return decider(updaters)(obj, r)
+	return newDecider(updaters)(obj, r)
 }
 
-// decider returns a function that decides for an object at some point of planning. The
-// configuration of an image is read once, since no decision changes it.
-func decider(updaters []*imageupdate.Updater) func(obj runtime.Object, r Request) (Decision, error) {
+// newDecider returns a function that decides on requests for one object, at any point of planning. The configuration of
+// an image is read once, since no decision changes it.
+func newDecider(updaters []*imageupdate.Updater) func(obj runtime.Object, r Request) (Decision, error) {
 	known := map[string]imageupdate.Config{} // by the name of the image
 	return func(obj runtime.Object, r Request) (Decision, error) {
 		switch obj := obj.(type) {

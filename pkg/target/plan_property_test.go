@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// batchTarget is an object that requests of all sorts are made of.
+// batchTarget is an object for which random requests of all types are made.
 type batchTarget struct {
 	key      Key
 	path     string
@@ -77,7 +77,7 @@ func (b batchTarget) requests(t *testing.T, r *rand.Rand) []Request {
 	return requests
 }
 
-// served is a target behind an API server, and a Writer that reads it live.
+// served is a target on an API server, and a Writer that reads it live.
 type served struct {
 	batchTarget
 	api    *fakeAPIServer
@@ -88,22 +88,21 @@ func (b batchTarget) serve(t *testing.T) served {
 	t.Helper()
 	api := newFakeAPIServer(t, b.document)
 	api.path = b.path
-	cache := startCache(t, api) // no kind is installed, as far as it knows
+	cache := startCache(t, api) // in which no kind is installed
 	eventually(t, "ready", func() bool { return cache.Ready() == nil })
 	writer, _ := newTestWriter(t, api, cache)
 	return served{b, api, writer}
 }
 
-// written has requests written in groups, each with one patch, and returns what they
-// came to and the object in the end.
+// written writes requests in groups, each with one patch, and returns the outcomes and the final object.
 func (s served) written(t *testing.T, document string, groups ...[]Request) (all []Outcome, after string) {
 	t.Helper()
-	s.writer.held = newWatermarks(maxWatermarks)
+	s.writer.watermarks = newWatermarkCache(maxCachedTargets)
 	s.api.mu.Lock()
 	s.api.object = document
 	s.api.mu.Unlock()
 	for _, group := range groups {
-		outcomes, err := s.writer.attempt(t.Context(), s.key, group, false)
+		outcomes, err := s.writer.writeWithRetry(t.Context(), s.key, group, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +112,7 @@ func (s served) written(t *testing.T, document string, groups ...[]Request) (all
 	return all, after
 }
 
-// alone makes a group of each request.
+// alone makes a group for each request.
 func alone(requests []Request) [][]Request {
 	var groups [][]Request
 	for _, r := range requests {
@@ -130,7 +129,7 @@ func TestABatchComesToWhatItsRequestsComeToOneAfterTheOther(t *testing.T) {
 				served.writer.Shared = n%2 == 1
 				_, document := served.written(t, target.document, alone(target.requests(t, r))...)
 				requests := target.requests(t, r)
-				requests = pick(requests, byReceipt(requests)) // as they are written together
+				requests = pick(requests, orderByReceipt(requests)) // as in one batch
 				outcomes, after := served.written(t, document, alone(requests)...)
 				together, afterAll := served.written(t, document, requests)
 				if diff := cmp.Diff(outcomes, together); diff != "" {
@@ -142,7 +141,7 @@ func TestABatchComesToWhatItsRequestsComeToOneAfterTheOther(t *testing.T) {
 	}
 }
 
-// Where the cache can't tell empty from absent the patch is refused, and a live read follows.
+// If the cache can't distinguish empty from absent the patch is rejected, and a live read follows.
 func TestABatchThatIsPlannedOnTheCacheFitsTheWholeTargetOrIsRefused(t *testing.T) {
 	for _, target := range batchTargets {
 		t.Run(string(target.key.Kind), func(t *testing.T) {
@@ -154,8 +153,8 @@ func TestABatchThatIsPlannedOnTheCacheFitsTheWholeTargetOrIsRefused(t *testing.T
 				if _, err := trim(cached); err != nil {
 					t.Fatal(err)
 				}
-				got, err := planFor(t.Context(), view{kind: target.key.Kind, obj: cached}, requests, nil)
-				if errors.Is(err, errUnsure) {
+				got, err := planFor(t.Context(), snapshot{kind: target.key.Kind, obj: cached}, requests, nil)
+				if errors.Is(err, errCacheUncertain) {
 					continue
 				}
 				if err != nil {
@@ -179,7 +178,7 @@ func TestABatchThatIsPlannedOnTheCacheFitsTheWholeTargetOrIsRefused(t *testing.T
 	}
 }
 
-// withoutVersion drops what the API server sets.
+// withoutVersion removes the field that the API server sets.
 func withoutVersion(t *testing.T, document string) string {
 	t.Helper()
 	var object map[string]any
@@ -195,12 +194,12 @@ func TestADecisionThatIsAppliedAgainChangesNothing(t *testing.T) {
 			for range 500 {
 				before, _ := oneByOne(t, target.key.Kind, target.document, target.requests(t, r)...)
 				request := target.random(t, r)
-				request.Known.shared = r.IntN(2) == 0
+				request.Ordering.shared = r.IntN(2) == 0
 				after, first := oneByOne(t, target.key.Kind, before, request)
 				request.At = request.At.Add(1)
 				decision := mustDecide(t, parse(t, target.key.Kind, after), request)
 				if len(decision.Changes) > 0 || len(decision.Patch) > 0 {
-					t.Errorf("%+v came to %s, and again to %+v", request, first, decision)
+					t.Errorf("%+v resulted in %s, and the second time in %+v", request, first, decision)
 				}
 			}
 		})

@@ -7,19 +7,16 @@ import (
 	"strings"
 )
 
-// NormalizeRepository returns one spelling for all the URLs by which people name
-// the same git repository: host/path in lower case, with the port if it is one of
-// HTTP and not the scheme's usual one. It takes URLs of any scheme and the short
-// form git@host:path that git itself takes
-// (https://git-scm.com/docs/git-clone#_git_urls), and drops the scheme, user
-// information, and a trailing slash or ".git". A host that is named differently for
-// SSH, or has other paths there, has one name and path; see hostedAt.
+// NormalizeRepository returns one spelling for all URLs of the same git repository: host/path in lower case, with the
+// port if it is for HTTP and not the scheme's default. It accepts URLs of any scheme and git's short form git@host:path
+// (https://git-scm.com/docs/git-clone#_git_urls), and drops the scheme, user information, and a trailing slash or
+// ".git". A host with another name or other paths for SSH is mapped to one name and path; see canonicalLocation.
 //
-// Argo CD does not tell case either. Senders name a repository by its URL for
-// HTTP, so the port of SSH, which self-hosted ones choose freely, says nothing.
+// Argo CD ignores case too. Senders name a repository by its URL for HTTP, so the port of SSH, which self-hosted
+// servers choose freely, is ignored.
 //
-// The result is a key for comparing, not an address. Normalising it again does
-// not change it, and what is no URL at all comes back much as it was.
+// The result is a key for comparison, not an address. Normalizing it again does not change it. A value that is not a
+// URL is returned nearly unchanged.
 func NormalizeRepository(repository string) string {
 	scheme, rest := cutScheme(strings.TrimSpace(repository))
 	authority, path, _ := strings.Cut(rest, "/")
@@ -33,8 +30,8 @@ func NormalizeRepository(repository string) string {
 	case after != "":
 		path = after + "/" + path // git@host:path
 	}
-	host, path = hostedAt(strings.ToLower(strings.TrimSpace(host)), trimPath(strings.ToLower(path)))
-	if port != "" && port != usualPort(scheme) && !strings.Contains(scheme, "ssh") {
+	host, path = canonicalLocation(strings.ToLower(strings.TrimSpace(host)), trimPath(strings.ToLower(path)))
+	if port != "" && port != defaultPort(scheme) && !strings.Contains(scheme, "ssh") {
 		host += ":" + port
 	}
 	if path == "" {
@@ -43,8 +40,7 @@ func NormalizeRepository(repository string) string {
 	return host + "/" + path
 }
 
-// SameRepository reports whether two URLs name the same git repository. The
-// empty URL names none.
+// SameRepository reports whether two URLs name the same git repository. An empty URL names none.
 func SameRepository(a, b string) bool {
 	a, b = NormalizeRepository(a), NormalizeRepository(b)
 	return a != "" && a == b
@@ -59,8 +55,7 @@ func cutScheme(s string) (scheme, rest string) {
 	return strings.ToLower(scheme), rest
 }
 
-// cutUser cuts user information off. In the short form it ends before the first
-// colon; in a URL it may hold colons itself.
+// cutUser cuts user information off. In the short form it ends before the first colon; in a URL it may contain colons.
 func cutUser(authority, scheme string) (rest string, found bool) {
 	end := len(authority)
 	if colon := strings.IndexByte(authority, ':'); scheme == "" && colon >= 0 {
@@ -70,8 +65,7 @@ func cutUser(authority, scheme string) (rest string, found bool) {
 	return authority[at+1:], at >= 0
 }
 
-// cutHost cuts a host from what follows its colon. Colons in the brackets of an
-// IPv6 address are part of it.
+// cutHost splits a host from the text after its colon. Colons in the brackets of an IPv6 address are part of the host.
 func cutHost(authority string) (host, after string) {
 	if strings.HasPrefix(authority, "[") {
 		if end := strings.Index(authority, "]:"); end >= 0 {
@@ -89,8 +83,8 @@ func isPort(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-// usualPort is the port that a URL of a scheme need not name.
-func usualPort(scheme string) string {
+// defaultPort returns the default port of a scheme; empty if it has none.
+func defaultPort(scheme string) string {
 	switch scheme {
 	case "https":
 		return "443"
@@ -102,7 +96,7 @@ func usualPort(scheme string) string {
 	return ""
 }
 
-// trimPath trims what makes no difference, as often as it occurs.
+// trimPath trims spaces, slashes and ".git", repeatedly.
 func trimPath(path string) string {
 	for {
 		trimmed := strings.TrimSuffix(strings.Trim(strings.TrimSpace(path), "/"), ".git")

@@ -17,24 +17,26 @@ import (
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// pick1 picks one of several, "" for absent.
+// pick1 picks one value, "" for absent.
 func pick1(r *rand.Rand, of ...string) string { return of[r.IntN(len(of))] }
 
-// ownersWrite are the annotations that an owner may write, with some of their values.
+// ownersWrite returns random annotations that an owner may write.
 func ownersWrite(r *rand.Rand) map[string]string {
 	annotations := map[string]string{
 		AnnotationUpdateTargetRevision: pick1(r, "", "", "true", "false"),
 		AnnotationFollowTags:           pick1(r, "", ">=1", ">=2", "latest"),
 		AnnotationRequestedRef:         pick1(r, "", "", "main", "v1.1.0", "nginx:1.1"),
 		AnnotationRequestedRevision:    pick1(r, "", "", "1111"),
-		AnnotationEventTime: pick1(r, "", "", `{"git":{"by":"github","time":"2026-03-01T12:05:00Z","received":"2026-03-01T12:05:00Z"}}`,
+		AnnotationEventTime: pick1(r, "", "",
+			`{"git":{"by":"github","time":"2026-03-01T12:05:00Z","received":"2026-03-01T12:05:00Z"}}`,
 			`{"image/web":{"by":"github","time":"2026-03-01T12:05:00Z","received":"2026-03-01T12:05:00Z"}}`),
 		"argocd.argoproj.io/refresh": pick1(r, "", "hard"),
 		"stoker.io/requested-ref":    pick1(r, "", "main", "v1.0.0"),
 		"team":                       pick1(r, "", "a"),
 	}
 	for name, value := range map[string]string{
-		"image-list":               pick1(r, "", "web=nginx", "web=nginx", "nginx:1.x", "web=nginx, side=nginx:2.x", "redis"),
+		"image-list": pick1(r, "", "web=nginx", "web=nginx", "nginx:1.x", "web=nginx, side=nginx:2.x",
+			"redis"),
 		"write-back-method":        pick1(r, "", "", "git", "argocd"),
 		"update-strategy":          pick1(r, "", "", "newest-build"),
 		"allow-tags":               pick1(r, "", "", "regexp:^1"),
@@ -57,13 +59,14 @@ func ownersWrite(r *rand.Rand) map[string]string {
 	return annotations
 }
 
-// randomApplication is one of many states that an Application may be in.
+// randomApplication returns an Application in a random state.
 func randomApplication(t *testing.T, r *rand.Rand) string {
 	source := func() string {
 		return `{"repoURL": "https://git.acme.io/` + pick1(r, "shop", "shop", "values") + `"` +
 			pick1(r, "", `, "targetRevision": "main"`, `, "targetRevision": "v1.0.0"`) +
 			pick1(r, "", `, "path": "a"`) + pick1(r, "", "", `, "chart": "c"`) +
-			pick1(r, "", `, "kustomize": {}`, `, "kustomize": {"images": ["nginx:1.0"]}`, `, "kustomize": {"images": ["redis:7", "nginx:1.0"]}`) +
+			pick1(r, "", `, "kustomize": {}`, `, "kustomize": {"images": ["nginx:1.0"]}`,
+				`, "kustomize": {"images": ["redis:7", "nginx:1.0"]}`) +
 			pick1(r, "", "", `, "helm": {"parameters": [{"name": "image.tag", "value": "1.0"}]}`) + `}`
 	}
 	spec := []string{
@@ -80,7 +83,8 @@ func randomApplication(t *testing.T, r *rand.Rand) string {
 	}
 	document := map[string]any{"metadata": metadata, "spec": json.RawMessage(spec)}
 	if r.IntN(6) > 0 {
-		document["status"] = json.RawMessage(`{` + strings.TrimPrefix(pick1(r, "", `, "sourceType": "Kustomize"`, `, "sourceType": "Helm"`,
+		document["status"] = json.RawMessage(`{` + strings.TrimPrefix(pick1(r, "", `, "sourceType": "Kustomize"`,
+			`, "sourceType": "Helm"`,
 			`, "sourceTypes": ["Kustomize", "Helm"]`)+pick1(r, "", `, "summary": {"images": ["nginx:1.0"]}`, `, "summary": {"images": ["nginx:1.2"]}`,
 			`, "summary": {}`), ", ") + `}`)
 	}
@@ -92,11 +96,13 @@ func randomSync(t *testing.T, r *rand.Rand) string {
 	if annotations := ownersWrite(r); r.IntN(8) > 0 {
 		metadata["annotations"] = annotations
 	}
-	return encode(t, map[string]any{"metadata": metadata, "spec": json.RawMessage(`{"git": {"repo": "https://git.acme.io/` +
-		pick1(r, "shop", "shop", "values") + `"` + pick1(r, "", `, "ref": "main"`, `, "ref": "v1.0.0"`, `, "ref": ""`) + `}}`)})
+	return encode(t, map[string]any{"metadata": metadata,
+		"spec": json.RawMessage(`{"git": {"repo": "https://git.acme.io/` +
+			pick1(r, "shop", "shop", "values") + `"` + pick1(r, "", `, "ref": "main"`, `, "ref": "v1.0.0"`,
+			`, "ref": ""`) + `}}`)})
 }
 
-// near is a state that differs from another in a few members, as after an edit.
+// near returns a state that differs from document in a few members, as after an edit.
 func near(t *testing.T, r *rand.Rand, document, other string) string {
 	t.Helper()
 	var a, b map[string]any
@@ -110,7 +116,7 @@ func near(t *testing.T, r *rand.Rand, document, other string) string {
 	return encode(t, a)
 }
 
-// mix takes some members from another object, and removes those that it has not.
+// mix copies some members from another object, and removes some that it lacks.
 func mix(r *rand.Rand, into, from map[string]any) {
 	for key := range from {
 		inner, ok := into[key].(map[string]any)
@@ -129,18 +135,21 @@ func mix(r *rand.Rand, into, from map[string]any) {
 	}
 }
 
-// What is decided on the cache, which may be behind in anything, is written only to an
-// object of which the same would be decided.
+// A decision on the cache, which may be behind in any field, is written only to an object that leads to the same
+// decision.
 func TestAPatchPassesOnlyWhereTheDecisionIsTheSame(t *testing.T) {
 	byLabel := updaterWith("demo", "by-label", "shop", "nginx:1.x")
-	byLabel.Spec.ApplicationRefs[0].LabelSelectors = &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "web"}}
+	byLabel.Spec.ApplicationRefs[0].LabelSelectors = &metav1.LabelSelector{
+		MatchLabels: map[string]string{"tier": "web"}}
 	byAnnotations := updaterWith("demo", "by-annotations", "*")
 	byAnnotations.Spec.ApplicationRefs[0].UseAnnotations = new(true)
 	one, other := imageupdate.NewUpdater(byLabel), imageupdate.NewUpdater(byAnnotations)
 	updaters := map[string][]*imageupdate.Updater{
 		"no ImageUpdater": nil, "one by label": {one}, "one by annotations": {other}, "both": {one, other},
 	}
-	for kind, random := range map[Kind]func(*testing.T, *rand.Rand) string{KindApplication: randomApplication, KindGatewaySync: randomSync} {
+	for kind, random := range map[Kind]func(*testing.T, *rand.Rand) string{
+		KindApplication: randomApplication, KindGatewaySync: randomSync,
+	} {
 		for name, updaters := range updaters {
 			t.Run(string(kind)+", "+name, func(t *testing.T) {
 				r, passed, refused := rand.New(rand.NewPCG(9, uint64(len(name)))), 0, 0
@@ -152,7 +161,7 @@ func TestAPatchPassesOnlyWhereTheDecisionIsTheSame(t *testing.T) {
 						requests[0] = randomGitRequest(t, r)
 					}
 					planned, err := planFor(t.Context(), trimmed(t, kind, old), requests, updaters)
-					if errors.Is(err, errUnsure) {
+					if errors.Is(err, errCacheUncertain) {
 						continue
 					}
 					if err != nil {
@@ -164,20 +173,22 @@ func TestAPatchPassesOnlyWhereTheDecisionIsTheSame(t *testing.T) {
 						continue
 					}
 					passed++
-					present := view{kind: kind, obj: parse(t, kind, now), document: []byte(now)}
+					present := snapshot{kind: kind, obj: parse(t, kind, now), document: []byte(now)}
 					live, err := planFor(t.Context(), present, requests, updaters)
 					if err != nil {
 						t.Fatal(err)
 					}
 					if diff := cmp.Diff(live.outcomes[0].Reason, planned.outcomes[0].Reason); diff != "" {
-						t.Errorf("%+v\nof %s\nthough it is %s: reason (-live +planned):\n%s", requests, old, now, diff)
+						t.Errorf("%+v\non %s\nalthough the target is %s: reason (-live +planned):\n%s", requests, old,
+							now, diff)
 					}
 					if want := mustApply(t, now, live.patch); !sameObject(t, want, got) {
-						t.Fatalf("%+v\nwas decided of %s\nthough it is %s\nand comes to %s\nnot %s", requests, old, now, got, want)
+						t.Fatalf("%+v\nwas decided on %s\nalthough the target is %s\nand results in %s\nnot %s",
+							requests, old, now, got, want)
 					}
 				}
 				if passed < 15 || refused < 15 {
-					t.Errorf("only %d patches passed and %d were refused", passed, refused)
+					t.Errorf("only %d patches passed and %d were rejected", passed, refused)
 				}
 			})
 		}

@@ -14,7 +14,7 @@ import (
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// shopNow is the Application demo/shop with annotations, which runs nginx:1.25.
+// shopNow is the Application demo/shop with these annotations. It runs nginx:1.25.
 func shopNow(version, annotations string) string {
 	return `{"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
 		"metadata": {"namespace": "demo", "name": "shop", "resourceVersion": "` + version + `",
@@ -42,7 +42,7 @@ func behind(
 	api.serve(imageUpdaters, &answer{text: text(cachedUpdater, 1)})
 	cache := startCache(t, api)
 	eventually(t, "filled", func() bool { return cache.Ready() == nil })
-	api.serve(imageUpdaters, &answer{text: text(liveUpdater, 2)}) // its watch tells nothing
+	api.serve(imageUpdaters, &answer{text: text(liveUpdater, 2)}) // the watch sends no event
 	writer, _ := newTestWriter(t, api, cache)
 	return api, writer
 }
@@ -85,7 +85,7 @@ func TestWhatTheCacheHasNotSeenYetCounts(t *testing.T) {
 		"images that are listed": {
 			"", list, nil, nil, pushed, "v1", "nginx:2.0", false,
 		},
-		"images that are listed no more": {
+		"images that are no longer listed": {
 			list, "", nil, nil, pushed, "v1", "nginx:1.25", false,
 		},
 		"an allow-list that was added": {
@@ -118,12 +118,13 @@ func TestWhatTheCacheHasNotSeenYetCounts(t *testing.T) {
 		"annotations as the ImageUpdater is gone": {
 			list, list, ofOnes, nil, pushed, "v1", "nginx:2.0", false,
 		},
-		"an opt-in that was added, and an ImageUpdater that has nothing to do with it": {
+		"an opt-in that was added, and an unrelated ImageUpdater": {
 			"", optIn, ofAll, nil, ref, "v2", "nginx:1.25", false,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			api, writer := behind(t, shopNow("1", test.cached), shopNow("2", test.live), test.cachedUpdater, test.liveUpdater)
+			api, writer := behind(t, shopNow("1", test.cached), shopNow("2", test.live), test.cachedUpdater,
+				test.liveUpdater)
 			_, before := api.seen()
 			test.request.By, test.request.At, test.request.Received = "github", noon, noon
 			if _, err := writeOne(t.Context(), writer, shopKey, test.request, false); err != nil {
@@ -149,7 +150,8 @@ func TestManyUnwantedTagsCostOneReadAndOneList(t *testing.T) {
 	api, writer := behind(t, shopNow("1", wanted), shopNow("1", wanted), nil, nil)
 	var requests []Request
 	for i := range 256 {
-		requests = append(requests, Request{Image: image(t, fmt.Sprintf("nginx:1.%d", i)), By: "quay.io", At: noon, Received: noon})
+		requests = append(requests, Request{Image: image(t, fmt.Sprintf("nginx:1.%d", i)), By: "quay.io", At: noon,
+			Received: noon})
 	}
 	for i, result := range writer.Write(t.Context(), shopKey, requests, false) {
 		if result.Err != nil || result.Outcome.Reason != "ConstraintNotMet" {
@@ -166,7 +168,8 @@ func TestManyWantedTagsCostOneWriteThatIsNotMuchLargerThanThatOfOne(t *testing.T
 	api, writer := behind(t, shopNow("1", wanted), shopNow("1", wanted), nil, nil)
 	var requests []Request
 	for i := range 256 {
-		requests = append(requests, Request{Image: image(t, fmt.Sprintf("nginx:2.%d", i)), By: "quay.io", At: noon, Received: minute(i)})
+		requests = append(requests, Request{Image: image(t, fmt.Sprintf("nginx:2.%d", i)), By: "quay.io", At: noon,
+			Received: minute(i)})
 	}
 	for i, result := range writer.Write(t.Context(), shopKey, requests, false) {
 		if result.Err != nil || !result.Outcome.Held {
@@ -192,7 +195,8 @@ func TestAGatewaySyncCostsOneWriteAndNoList(t *testing.T) {
 	cache := startCache(t, api)
 	eventually(t, "filled", func() bool { return cache.Ready() == nil })
 	writer, _ := newTestWriter(t, api, cache)
-	if _, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", By: "github", At: noon, Received: noon}, false); err != nil {
+	if _, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", By: "github", At: noon, Received: noon},
+		false); err != nil {
 		t.Fatal(err)
 	}
 	if requests, _ := api.seen(); len(requests) != 1 || api.listed != 0 {
@@ -212,7 +216,7 @@ func TestDeliveriesShareListsThatBeganAfterThem(t *testing.T) {
 	}
 	read := func(namespace string, since time.Time) {
 		t.Helper()
-		if _, err := lists.in(t.Context(), namespace, since); err != nil {
+		if _, err := lists.get(t.Context(), namespace, since); err != nil {
 			t.Error(err)
 		}
 	}
@@ -228,7 +232,7 @@ func TestDeliveriesShareListsThatBeganAfterThem(t *testing.T) {
 	if count["demo"] != 2 || count["other"] != 1 {
 		t.Errorf("got %v lists", count)
 	}
-	read("demo", time.Now().Add(time.Hour)) // as after a clock that was set back
+	read("demo", time.Now().Add(time.Hour)) // as if the clock was set back
 	var running sync.WaitGroup
 	count["demo"] = 0
 	for range 200 {

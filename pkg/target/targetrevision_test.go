@@ -23,7 +23,7 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 		repository  string
 		want        []Change
 		wantMessage string
-		// wantPatch is the part of the patch that is about the specification.
+		// wantPatch is the part of the patch about the spec.
 		wantPatch string
 	}{
 		{
@@ -39,9 +39,10 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 			]`,
 		},
 		{
-			name:        "the only source, although it is another repository, or a chart",
-			optIn:       "true",
-			spec:        argov1alpha1.ApplicationSpec{Sources: []argov1alpha1.ApplicationSource{{RepoURL: "https://charts.example.com", Chart: "shop"}}},
+			name:  "the only source, although it is another repository, or a chart",
+			optIn: "true",
+			spec: argov1alpha1.ApplicationSpec{Sources: []argov1alpha1.ApplicationSource{
+				{RepoURL: "https://charts.example.com", Chart: "shop"}}},
 			repository:  shop,
 			want:        []Change{{Field: "spec.sources[0].targetRevision", New: "v2"}},
 			wantMessage: `spec.sources[0].targetRevision set to "v2"`,
@@ -51,11 +52,12 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 			]`,
 		},
 		{
-			name:  "every source that is the repository, and not the unused spec.source",
+			name:  "every source from the repository, and not the unused spec.source",
 			optIn: "true",
 			spec: argov1alpha1.ApplicationSpec{
-				Source:  ptr.To(source(shop, "v0")),
-				Sources: []argov1alpha1.ApplicationSource{source(shop, "v1"), source(values, "main"), source("ssh://git@github.com/example/shop", "v2"), source(shop, "")},
+				Source: ptr.To(source(shop, "v0")),
+				Sources: []argov1alpha1.ApplicationSource{source(shop, "v1"), source(values, "main"),
+					source("ssh://git@github.com/example/shop", "v2"), source(shop, "")},
 			},
 			repository: shop,
 			want: []Change{
@@ -71,7 +73,7 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 			]`,
 		},
 		{
-			name:  "the dry source of a hydrator, which is used in place of all others",
+			name:  "the dry source of a hydrator, which is used instead of all others",
 			optIn: "true",
 			spec: argov1alpha1.ApplicationSpec{
 				Source:         ptr.To(source(shop, "v0")),
@@ -86,17 +88,19 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 			]`,
 		},
 		{
-			name:        "none of several sources is the repository",
-			optIn:       "true",
-			spec:        argov1alpha1.ApplicationSpec{Sources: []argov1alpha1.ApplicationSource{source(values, "main"), source("https://x.test/y", "v1")}},
+			name:  "no source of several is from the repository",
+			optIn: "true",
+			spec: argov1alpha1.ApplicationSpec{Sources: []argov1alpha1.ApplicationSource{source(values, "main"),
+				source("https://x.test/y", "v1")}},
 			repository:  "https://user:token@github.com/example/shop.git",
-			wantMessage: `targetRevision is left alone, because none of the 2 sources is "github.com/example/shop"`,
+			wantMessage: `targetRevision is not changed, because none of the 2 sources is "github.com/example/shop"`,
 		},
 		{
-			name:        "several sources and no repository to choose by",
-			optIn:       "true",
-			spec:        argov1alpha1.ApplicationSpec{Sources: []argov1alpha1.ApplicationSource{source(values, "main"), source(shop, "v1")}},
-			wantMessage: `targetRevision is left alone, because there are 2 sources and the request names no repository`,
+			name:  "several sources and no repository to choose by",
+			optIn: "true",
+			spec: argov1alpha1.ApplicationSpec{Sources: []argov1alpha1.ApplicationSource{source(values, "main"),
+				source(shop, "v1")}},
+			wantMessage: `targetRevision is not changed, because there are 2 sources and the request names no repository`,
 		},
 		{
 			name:        "no source at all",
@@ -105,11 +109,11 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 			wantMessage: `there is no source whose targetRevision could be set`,
 		},
 		{
-			name:        "another value than true is no consent",
+			name:        "a value other than true is not consent",
 			optIn:       "yes",
 			spec:        argov1alpha1.ApplicationSpec{Source: ptr.To(source(shop, "v1"))},
 			repository:  shop,
-			wantMessage: `targetRevision is left alone, because postern.dev/update-target-revision is "yes" and not "true"`,
+			wantMessage: `targetRevision is not changed, because postern.dev/update-target-revision is "yes" and not "true"`,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -161,8 +165,7 @@ func TestDecideApplicationMovesTargetRevisionBack(t *testing.T) {
 	}
 }
 
-// splitPatch says whether a patch tests for the owner's consent, and returns the
-// operations on the specification.
+// splitPatch reports whether a patch tests for the owner's consent, and returns the operations on the spec.
 func splitPatch(patch []Operation) (consent bool, spec []Operation) {
 	for _, operation := range patch {
 		switch {

@@ -15,72 +15,72 @@ import (
 )
 
 const (
-	// listTimeout bounds one list of ImageUpdater objects, which several may wait for.
+	// listTimeout bounds one list of ImageUpdater objects, which several callers may wait for.
 	listTimeout = 5 * time.Second
-	// keepLists is how long a list is kept at least: longer than one try of a delivery.
-	keepLists = time.Minute
+	// listTTL is how long a list is kept at least. It is longer than one try of a delivery.
+	listTTL = time.Minute
 )
 
-// updaterLists reads the ImageUpdater objects of namespaces live. Those who ask at the
-// same time share a list, as long as it began after each of their deliveries did. It is
-// safe for concurrent use.
-type updaterLists struct {
+// updaterLister reads the ImageUpdater objects of namespaces live. Concurrent callers share a list if it began after
+// all of their deliveries. It is safe for concurrent use.
+type updaterLister struct {
 	list func(ctx context.Context, namespace string) ([]*imageupdate.Updater, error)
 
 	mu sync.Mutex
-	// last are the lists that began last, by namespace.
-	last map[string]*updaterList
+	// latest has the list that began last, by namespace.
+	latest map[string]*listCall
 }
 
-// updaterList is one list; its result may be read once it is done.
-type updaterList struct {
-	began    time.Time
+// listCall is one list. Its result may be read once done is closed.
+type listCall struct {
+	started  time.Time
 	done     chan struct{}
 	updaters []*imageupdate.Updater
 	err      error
 }
 
-func newUpdaterLists(list func(context.Context, string) ([]*imageupdate.Updater, error)) *updaterLists {
-	return &updaterLists{list: list, last: map[string]*updaterList{}}
+func newUpdaterLister(list func(context.Context, string) ([]*imageupdate.Updater, error)) *updaterLister {
+	return &updaterLister{list: list, latest: map[string]*listCall{}}
 }
 
-// in returns the ImageUpdater objects of a namespace as they were after a time. They
-// must not be modified. The error is that of the API server, or of ctx.
-func (u *updaterLists) in(ctx context.Context, namespace string, since time.Time) ([]*imageupdate.Updater, error) {
+// get returns the ImageUpdater objects of a namespace as of a time or later. They must not be modified. The error is
+// from the API server or from ctx.
+func (u *updaterLister) get(ctx context.Context, namespace string, since time.Time) ([]*imageupdate.Updater, error) {
 	if now := time.Now(); since.After(now) {
 		since = now
 	}
-	l := u.after(ctx, namespace, since)
+	l := u.joinOrStart(ctx, namespace, since)
 	for {
 		select {
 		case <-l.done:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		if !l.began.Before(since) {
+		if !l.started.Before(since) {
 			return l.updaters, l.err
 		}
-		l = u.after(ctx, namespace, since) // many that waited for this one share the next
+		l = u.joinOrStart(ctx, namespace, since) // callers that waited for this one share the next
 	}
 }
 
-// after returns the list that began last, if it did after a time or is under way, or else begins one.
-func (u *updaterLists) after(ctx context.Context, namespace string, since time.Time) *updaterList {
+// joinOrStart returns the last list if it is in progress, or began at or after a time without failing. Otherwise it
+// starts one.
+func (u *updaterLister) joinOrStart(ctx context.Context, namespace string, since time.Time) *listCall {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if l, ok := u.last[namespace]; ok && (l.underWay() || l.err == nil && !l.began.Before(since)) {
+	if l, ok := u.latest[namespace]; ok && (l.inProgress() || l.err == nil && !l.started.Before(since)) {
 		return l
 	}
-	u.forget()
-	l := &updaterList{began: time.Now(), done: make(chan struct{})}
-	u.last[namespace] = l
+	u.evictExpired()
+	l := &listCall{started: time.Now(), done: make(chan struct{})}
+	u.latest[namespace] = l
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), listTimeout)
 	go func() {
 		defer cancel()
 		defer close(l.done)
 		defer func() {
 			if problem := recover(); problem != nil {
-				l.err = panicked(ctx, Key{Kind: kindImageUpdater, Namespace: namespace}, problem)
+				l.err = panicError(ctx, Key{Kind: kindImageUpdater, Namespace: namespace}, problem)
 			}
 		}()
 		l.updaters, l.err = u.list(ctx, namespace)
@@ -88,7 +88,7 @@ func (u *updaterLists) after(ctx context.Context, namespace string, since time.T
 	return l
 }
 
-func (l *updaterList) underWay() bool {
+func (l *listCall) inProgress() bool {
 	select {
 	case <-l.done:
 		return false
@@ -97,15 +97,15 @@ func (l *updaterList) underWay() bool {
 	}
 }
 
-// forget drops the lists that no delivery uses any more.
-func (u *updaterLists) forget() {
-	maps.DeleteFunc(u.last, func(_ string, l *updaterList) bool {
-		return !l.underWay() && time.Since(l.began) > keepLists
+// evictExpired drops the lists that no delivery uses any more.
+func (u *updaterLister) evictExpired() {
+	maps.DeleteFunc(u.latest, func(_ string, l *listCall) bool {
+		return !l.inProgress() && time.Since(l.started) > listTTL
 	})
 }
 
-// listUpdaters lists the ImageUpdater objects of a namespace, none if the kind is not
-// installed. Those that are among known ones, as they are now, are not read anew.
+// listUpdaters lists the ImageUpdater objects of a namespace, none if the kind is not installed. Objects that are in
+// known at the same version are not parsed again.
 func (e endpoint) listUpdaters(
 	ctx context.Context, namespace string, known []*imageupdate.Updater,
 ) ([]*imageupdate.Updater, error) {
@@ -131,7 +131,7 @@ func (e endpoint) listUpdaters(
 		if _, err := trim(object); err != nil {
 			return nil, err
 		}
-		updaters[i] = imageupdate.NewUpdater(object.DeepCopy()) // and not keep the others by it
+		updaters[i] = imageupdate.NewUpdater(object.DeepCopy()) // so that it does not retain the whole list
 	}
 	return updaters, nil
 }

@@ -13,11 +13,11 @@ import (
 )
 
 func TestWhatIsRememberedOfATargetIsBounded(t *testing.T) {
-	w := newWatermarks(maxWatermarks)
+	w := newWatermarkCache(maxCachedTargets)
 	for slot := range 2 * maxSlots {
-		w.note(plant, event("v1", "github", 0, 1+slot), fmt.Sprint(slotGit, "/", strings.Repeat("x", 1<<10), slot))
+		w.record(plant, event("v1", "github", 0, 1+slot), fmt.Sprint(slotGit, "/", strings.Repeat("x", 1<<10), slot))
 	}
-	kept := w.of(plant)
+	kept := w.get(plant)
 	if len(kept) != maxSlots || w.slots != maxSlots {
 		t.Errorf("%d slots are remembered, and %d counted, want %d", len(kept), w.slots, maxSlots)
 	}
@@ -28,7 +28,7 @@ func TestWhatIsRememberedOfATargetIsBounded(t *testing.T) {
 	}
 }
 
-// targetsOf are targets of a namespace.
+// targetsOf returns targets in a namespace.
 func targetsOf(namespace string, count int) (keys []Key) {
 	for i := range count {
 		keys = append(keys, Key{Kind: KindApplication, Namespace: namespace, Name: fmt.Sprint("app", i)})
@@ -36,10 +36,10 @@ func targetsOf(namespace string, count int) (keys []Key) {
 	return keys
 }
 
-// remembered returns of how many targets something is remembered.
-func (w *watermarks) remembered(keys []Key) (count int) {
+// remembered returns how many of the targets have watermarks.
+func (w *watermarkCache) remembered(keys []Key) (count int) {
 	for _, key := range keys {
-		if len(w.of(key)) > 0 {
+		if len(w.get(key)) > 0 {
 			count++
 		}
 	}
@@ -48,11 +48,11 @@ func (w *watermarks) remembered(keys []Key) (count int) {
 
 func TestWhoeverHasMostTargetsForgetsFirst(t *testing.T) {
 	const bound = 100
-	w := newWatermarks(bound)
+	w := newWatermarkCache(bound)
 	small, large, larger := targetsOf("small", 10), targetsOf("large", 30), targetsOf("larger", 1000)
 	for at, keys := range [][]Key{small, large, larger} {
 		for _, key := range keys {
-			w.note(key, event("v1", "github", 0, 1+at), slotGit)
+			w.record(key, event("v1", "github", 0, 1+at), slotGit)
 		}
 	}
 	if got := w.remembered(small); got != len(small) {
@@ -66,40 +66,41 @@ func TestWhoeverHasMostTargetsForgetsFirst(t *testing.T) {
 	}
 	other := targetsOf("other", 40)
 	for _, key := range other {
-		w.note(key, event("v1", "github", 0, 9), slotGit)
+		w.record(key, event("v1", "github", 0, 9), slotGit)
 	}
 	got := []int{w.remembered(small), w.remembered(large), w.remembered(larger), w.remembered(other)}
 	if diff := cmp.Diff([]int{10, 30, 30, 30}, got); diff != "" {
-		t.Errorf("after another came (-want +got):\n%s", diff)
+		t.Errorf("after another namespace was added (-want +got):\n%s", diff)
 	}
 }
 
-// Records are listed by their names at first, not in the order in which they came in.
+// At first records are listed by name, not in the order of receipt.
 func TestInWhateverOrderItIsToldTheNewestIsRemembered(t *testing.T) {
 	const bound = 50
 	keys, r := targetsOf("demo", 4*bound), rand.New(rand.NewPCG(17, 18))
-	w := newWatermarks(bound)
+	w := newWatermarkCache(bound)
 	for _, i := range r.Perm(len(keys)) {
-		w.note(keys[i], event("v1", "github", 0, 1+i), slotGit)
+		w.record(keys[i], event("v1", "github", 0, 1+i), slotGit)
 	}
 	for i, key := range keys {
-		if known := len(w.of(key)) > 0; known != (i >= len(keys)-bound) {
+		if known := len(w.get(key)) > 0; known != (i >= len(keys)-bound) {
 			t.Errorf("target %d of %d is remembered: %v", i, len(keys), known)
 		}
 	}
 	again := len(keys) - bound // the oldest
-	w.note(keys[again], event("v1", "github", 0, 1000), slotGit)
-	w.note(keys[0], event("v1", "github", 0, 1001), slotGit)
-	if w.remembered(keys[again:again+1]) != 1 || w.remembered(keys[again+1:again+2]) != 0 || w.remembered(keys[:1]) != 1 {
-		t.Error("a target that was delivered to again is as new as that")
+	w.record(keys[again], event("v1", "github", 0, 1000), slotGit)
+	w.record(keys[0], event("v1", "github", 0, 1001), slotGit)
+	if w.remembered(keys[again:again+1]) != 1 || w.remembered(keys[again+1:again+2]) != 0 ||
+		w.remembered(keys[:1]) != 1 {
+		t.Error("a target with a new request was evicted as an old one")
 	}
 }
 
 func TestSlotsAreCountedNotTargets(t *testing.T) {
-	w := newWatermarks(10)
+	w := newWatermarkCache(10)
 	for i, key := range targetsOf("demo", 3) {
 		for slot := range 4 {
-			w.note(key, event("v1", "github", 0, 1+i), fmt.Sprint("git/", slot))
+			w.record(key, event("v1", "github", 0, 1+i), fmt.Sprint("git/", slot))
 		}
 	}
 	if got := w.remembered(targetsOf("demo", 3)); got != 2 || w.slots != 8 {
@@ -109,10 +110,10 @@ func TestSlotsAreCountedNotTargets(t *testing.T) {
 
 func TestWatermarksOfManyNamespacesAreCountedRight(t *testing.T) {
 	r := rand.New(rand.NewPCG(19, 20))
-	w := newWatermarks(60)
+	w := newWatermarkCache(60)
 	for range 5000 {
 		key := Key{Kind: KindApplication, Namespace: fmt.Sprint("ns", r.IntN(5)), Name: fmt.Sprint("app", r.IntN(30))}
-		w.note(key, event("v1", "github", 0, 1+r.IntN(500)), fmt.Sprint("git/", r.IntN(maxSlots+5)))
+		w.record(key, event("v1", "github", 0, 1+r.IntN(500)), fmt.Sprint("git/", r.IntN(maxSlots+5)))
 		all := 0
 		for name, n := range w.namespaces {
 			inNamespace := 0
@@ -139,24 +140,24 @@ func TestTheTargetsOfOneNamespaceDoNotMakeAnotherForget(t *testing.T) {
 	if got, err := writeOne(t.Context(), writer, plant, equal, false); err != nil || !got.Held {
 		t.Fatalf("got %+v, %v", got, err)
 	}
-	for _, key := range targetsOf("hostile", maxWatermarks+1) {
-		writer.Held(key, event("v1", "generic", 0, 30))
+	for _, key := range targetsOf("hostile", maxCachedTargets+1) {
+		writer.RecordHeld(key, event("v1", "generic", 0, 30))
 	}
 	got, err := writeOne(t.Context(), writer, plant, event("v1", "generic", 0, 21), false)
 	if err != nil || got.Reason != ReasonSuperseded {
-		t.Errorf("received before what was held already: got %+v, %v", got, err)
+		t.Errorf("received before the request that was already held: got %+v, %v", got, err)
 	}
 }
 
-// BenchmarkWatermarksWhenFull notes one target more in each of many namespaces.
+// BenchmarkWatermarksWhenFull records one more target in each of many namespaces.
 func BenchmarkWatermarksWhenFull(b *testing.B) {
-	w, n := newWatermarks(maxWatermarks), 0
+	w, n := newWatermarkCache(maxCachedTargets), 0
 	next := func() {
 		key := Key{Kind: KindApplication, Namespace: fmt.Sprint("ns", n%2000), Name: fmt.Sprint("app", n)}
-		w.note(key, event("v1", "github", 0, 1+n), slotGit)
+		w.record(key, event("v1", "github", 0, 1+n), slotGit)
 		n++
 	}
-	for w.slots < maxWatermarks {
+	for w.slots < maxCachedTargets {
 		next()
 	}
 	b.ReportAllocs()

@@ -16,12 +16,11 @@ import (
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
 
-// workingCopy is a target at some point of planning: as the decisions before leave it, as
-// far as rules read it. To encode, patch and decode the object for each decision would cost
-// by its size, which its owner chooses.
+// workingCopy is a target during planning, with the edits of earlier decisions to the fields that rules read. Encoding,
+// patching and decoding the object for each decision would cost in proportion to its size, which its owner chooses.
 type workingCopy struct{ obj runtime.Object }
 
-// copyOf returns a working copy of an object, which may be from a cache and stays as it is.
+// copyOf returns a working copy of an object. The object may be from a cache and is not modified.
 func copyOf(obj runtime.Object) (*workingCopy, error) {
 	switch whole := obj.(type) {
 	case *stokerv1alpha1.GatewaySync:
@@ -33,11 +32,11 @@ func copyOf(obj runtime.Object) (*workingCopy, error) {
 	default:
 		return nil, fmt.Errorf("a ref cannot be written to a %T", obj)
 	}
-	_, err := trim(obj) // which makes a map of annotations that nobody else has
+	_, err := trim(obj) // which copies the annotations
 	return &workingCopy{obj}, err
 }
 
-// apply makes the edits of a patch. Of the tests, which name what is there, it makes none.
+// apply applies the edits of a patch, and skips its tests.
 func (c *workingCopy) apply(patch []Operation) error {
 	for _, o := range patch {
 		if o.isTest() {
@@ -50,14 +49,13 @@ func (c *workingCopy) apply(patch []Operation) error {
 	return nil
 }
 
-// edit makes an edit at the rest of a path below a value. What pointers and slices hold is
-// replaced and never modified: the object that was copied has it too, and so may the
-// decisions before. Only annotations, the one map there is, are the copy's own.
+// edit applies an edit at a path below v. Values in pointers and slices are replaced and never modified: the original
+// object, and earlier decisions, may share them. Only annotations, the only map, belong to the copy.
 func edit(v reflect.Value, path []string, o Operation) error {
 	if len(path) == 0 {
 		return assign(v, o.Value)
 	}
-	name := fromPointer.Replace(path[0])
+	name := pointerUnescaper.Replace(path[0])
 	switch v.Kind() {
 	case reflect.Pointer:
 		return editPointed(v, path, o)
@@ -92,7 +90,7 @@ func editPointed(v reflect.Value, path []string, o Operation) error {
 	return edit(pointed.Elem(), path, o)
 }
 
-// editItem edits an item of a list, or appends one where its name is "-".
+// editItem edits an item of a list, or appends one if name is "-".
 func editItem(v reflect.Value, name string, path []string, o Operation) error {
 	index := v.Len()
 	if name != "-" {
@@ -108,7 +106,7 @@ func editItem(v reflect.Value, name string, path []string, o Operation) error {
 	return edit(items.Index(index), path, o)
 }
 
-// member is the member of a struct that has a name in JSON.
+// member returns the field of a struct that has a name in JSON.
 func member(v reflect.Value, name string) (reflect.Value, bool) {
 	for i := range v.NumField() {
 		if tagged, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ","); tagged == name {
@@ -118,7 +116,7 @@ func member(v reflect.Value, name string) (reflect.Value, bool) {
 	return reflect.Value{}, false
 }
 
-// assign sets what JSON has for a value.
+// assign sets v to the value that JSON decodes from value.
 func assign(v reflect.Value, value any) error {
 	if text, ok := value.(string); ok && v.Kind() == reflect.String {
 		v.SetString(text)

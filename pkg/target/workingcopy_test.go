@@ -12,7 +12,7 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-// edited is an Application with a source in each place there is.
+// edited is an Application with every kind of source.
 const edited = `{"metadata": {"namespace": "demo", "name": "shop", "labels": {"a": "b"},
 		"annotations": {"postern.dev/requested-ref": "v1", "postern.dev/requested-revision": "1111"}},
 	"spec": {
@@ -51,15 +51,15 @@ func TestAWorkingCopyIsEditedAsTheAPIServerPatches(t *testing.T) {
 			Value: map[string]any{"env": []parameter{{"X", "y", false}}}}},
 	} {
 		before := parse(t, KindApplication, edited)
-		left, err := copyOf(before)
+		working, err := copyOf(before)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := left.apply(append([]Operation{{Op: "test", Path: "/nowhere", Value: "else"}}, patch...)); err != nil {
+		if err := working.apply(append([]Operation{{Op: "test", Path: "/nowhere", Value: "else"}}, patch...)); err != nil {
 			t.Fatal(err)
 		}
 		want := parse(t, KindApplication, mustApply(t, edited, patch))
-		if diff := cmp.Diff(want, left.obj, cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(want, working.obj, cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("%v (-patched +edited):\n%s", patch, diff)
 		}
 		if diff := cmp.Diff(parse(t, KindApplication, edited), before); diff != "" {
@@ -68,17 +68,17 @@ func TestAWorkingCopyIsEditedAsTheAPIServerPatches(t *testing.T) {
 	}
 }
 
-// A list that an earlier decision tests is not to change under it.
+// A list that an earlier decision tests must not change.
 func TestWhatAWorkingCopyHeldBeforeAnEditStaysAsItWas(t *testing.T) {
-	left, err := copyOf(parse(t, KindApplication, edited))
+	working, err := copyOf(parse(t, KindApplication, edited))
 	if err != nil {
 		t.Fatal(err)
 	}
-	app := left.obj.(*argov1alpha1.Application)
+	app := working.obj.(*argov1alpha1.Application)
 	replace := func(with string) {
 		t.Helper()
 		o := Operation{Op: "replace", Path: "/spec/source/kustomize/images/0", Value: with}
-		if err := left.apply([]Operation{o}); err != nil {
+		if err := working.apply([]Operation{o}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -97,20 +97,20 @@ func TestAnEditThatFindsNoPlaceIsRefused(t *testing.T) {
 	for _, o := range []Operation{
 		{Op: "add", Path: "/spec/nowhere", Value: "x"},
 		{Op: "replace", Path: "/spec/sources/2", Value: map[string]any{}},
-		{Op: "add", Path: "/spec/sources/0", Value: map[string]any{}}, // would be put before the others
+		{Op: "add", Path: "/spec/sources/0", Value: map[string]any{}}, // would be inserted before the others
 		{Op: "add", Path: "/spec/sources/-1/targetRevision", Value: "x"},
 		{Op: "add", Path: "/spec/source/targetRevision", Value: 5},
 		{Op: "add", Path: "/spec/source/repoURL/x", Value: "x"},
 	} {
-		left, err := copyOf(parse(t, KindApplication, edited))
+		working, err := copyOf(parse(t, KindApplication, edited))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := left.apply([]Operation{o}); err == nil {
-			t.Errorf("%v was made", o)
+		if err := working.apply([]Operation{o}); err == nil {
+			t.Errorf("%v was applied", o)
 		}
 	}
 	if _, err := copyOf(nil); err == nil {
-		t.Error("nothing was copied")
+		t.Error("copied nil without an error")
 	}
 }

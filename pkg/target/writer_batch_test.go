@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// held is a fake API server that holds the first PATCH until it is let go.
+// held is a fake API server that blocks the first PATCH until it is released.
 func held(t *testing.T) (api *fakeAPIServer, holding <-chan struct{}, letGo func()) {
 	t.Helper()
 	api = newFakeAPIServer(t, plantAt("main"))
@@ -32,11 +32,11 @@ func held(t *testing.T) (api *fakeAPIServer, holding <-chan struct{}, letGo func
 	return api, arrived, letGo
 }
 
-// waitingAt is how many requests wait for a target.
-func waitingAt(w *Writer, key Key) int {
-	w.lanes.mu.Lock()
-	defer w.lanes.mu.Unlock()
-	return len(w.lanes.waiting[key])
+// pendingAt returns how many requests wait for a target.
+func pendingAt(w *Writer, key Key) int {
+	w.batcher.mu.Lock()
+	defer w.batcher.mu.Unlock()
+	return len(w.batcher.pending[key])
 }
 
 func TestSixteenRequestsOfOneTargetCostTwoPatches(t *testing.T) {
@@ -58,7 +58,7 @@ func TestSixteenRequestsOfOneTargetCostTwoPatches(t *testing.T) {
 	for i := range 15 {
 		write(1 + i)
 	}
-	eventually(t, "all others wait", func() bool { return waitingAt(writer, plant) == 15 })
+	eventually(t, "all others wait", func() bool { return pendingAt(writer, plant) == 15 })
 	letGo()
 	running.Wait()
 
@@ -85,7 +85,7 @@ func TestADryRunDoesNotWaitForWritesToItsTarget(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v0"))
 	writer, _ := newTestWriter(t, api, nil)
 	g := newGate()
-	writer.lanes.write = g.write
+	writer.batcher.write = g.write
 	var running sync.WaitGroup
 	running.Go(func() {
 		if _, err := writeOne(t.Context(), writer, plant, Request{Ref: "v1", At: noon}, false); err != nil {
@@ -93,19 +93,20 @@ func TestADryRunDoesNotWaitForWritesToItsTarget(t *testing.T) {
 		}
 	})
 	<-g.begun
-	if got, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", At: noon}, true); err != nil || got.Reason != ReasonRequested {
+	if got, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", At: noon}, true); err != nil ||
+		got.Reason != ReasonRequested {
 		t.Errorf("got %+v and error %v", got, err)
 	}
 	g.let <- struct{}{}
 	running.Wait()
 }
 
-// inOrder makes requests with distinct times of one sender, in any order of arrival,
-// and returns the newest.
+// inOrder makes requests with distinct event times of one sender, in random order of arrival, and returns the newest.
 func inOrder(r *rand.Rand, of func(n int) Request) (requests []Request, newest Request) {
 	for _, happened := range r.Perm(6) {
 		request := of(r.IntN(4))
-		request.By, request.EventTime, request.Received, request.At = "github", minute(1+happened), minute(100+len(requests)), noon
+		request.By, request.At = "github", noon
+		request.EventTime, request.Received = minute(1+happened), minute(100+len(requests))
 		request.Retry = r.IntN(3) == 0
 		if happened == 5 {
 			newest = request
@@ -115,7 +116,7 @@ func inOrder(r *rand.Rand, of func(n int) Request) (requests []Request, newest R
 	return requests, newest
 }
 
-// inBatches cuts requests into batches, each in any order.
+// inBatches splits requests into batches, each in random order.
 func inBatches(r *rand.Rand, requests []Request) [][]Request {
 	var batches [][]Request
 	for len(requests) > 0 {
@@ -153,13 +154,13 @@ func TestInWhateverOrderEventsComeTheNewestIsHeldInTheEnd(t *testing.T) {
 			served, r := test.target.serve(t), rand.New(rand.NewPCG(13, 14))
 			for range 60 {
 				requests, newest := inOrder(r, test.request)
-				served.writer.held = newWatermarks(maxWatermarks)
+				served.writer.watermarks = newWatermarkCache(maxCachedTargets)
 				served.api.mu.Lock()
 				served.api.object = test.target.document
 				served.api.mu.Unlock()
 				batches := inBatches(r, requests)
 				for _, batch := range batches {
-					for _, result := range served.writer.writeTogether(t.Context(), test.target.key, batch) {
+					for _, result := range served.writer.writeBatch(t.Context(), test.target.key, batch) {
 						if result.Err != nil {
 							t.Fatal(result.Err)
 						}
@@ -169,7 +170,8 @@ func TestInWhateverOrderEventsComeTheNewestIsHeldInTheEnd(t *testing.T) {
 				if got := test.holds(t, document); got != newest.Ref {
 					t.Errorf("%+v: holds %s", batches, got)
 				}
-				kept := slices.Collect(maps.Values(momentsOf(parse(t, test.target.key.Kind, document).(interface{ GetAnnotations() map[string]string }).GetAnnotations())))
+				annotations := annotationsOf(t, parse(t, test.target.key.Kind, document))
+				kept := slices.Collect(maps.Values(parseWatermarks(annotations)))
 				if len(kept) != 1 || !kept[0].Time.Equal(newest.EventTime) {
 					t.Errorf("%+v: keeps %+v", batches, kept)
 				}

@@ -36,50 +36,51 @@ func TestWriteFails(t *testing.T) {
 			notFound: true, wantRequests: 2,
 		},
 		{
-			name: "a missing kind is not found, and said to be", key: plant, get: noKind,
+			name: "a missing kind is not found, and the error says so", key: plant, get: noKind,
 			want: "could not write GatewaySync demo/plant: GatewaySync is not installed in this cluster: " +
 				"the server could not find the requested resource (get gatewaysyncs.stoker.io plant)",
 			notFound: true, wantRequests: 1,
 		},
 		{
-			name: "what is forbidden to read is not taken for missing", key: plant, get: forbidden,
+			name: "an object that is forbidden to read is not missing", key: plant, get: forbidden,
 			want:         "could not write GatewaySync demo/plant: gatewaysyncs.stoker.io is forbidden",
 			wantRequests: 1,
 		},
 		{
-			name: "what is forbidden to write is not tried again", key: plant, patch: forbidden,
+			name: "a forbidden write is not retried", key: plant, patch: forbidden,
 			want:         "could not write GatewaySync demo/plant: gatewaysyncs.stoker.io is forbidden",
 			wantRequests: 2,
 		},
 		{
-			name: "an invalid object is not taken for a failed test", key: plant, patch: invalid,
+			name: "an invalid object is not a failed test", key: plant, patch: invalid,
 			want:         `could not write GatewaySync demo/plant: Application.argoproj.io "x" is invalid`,
 			wantRequests: 2,
 		},
 		{
-			name: "a test that fails although nothing changed is not tried for ever", key: plant, patch: testFailed,
-			want: "could not write GatewaySync demo/plant: the API server refuses the patch although it names what was read: " +
+			name: "a test that fails although nothing changed is not retried forever", key: plant, patch: testFailed,
+			want: "could not write GatewaySync demo/plant: " +
+				"the API server rejects the patch although its tests match the object that was read: " +
 				"the server rejected our request due to an error in our request",
 			wantRequests: 4, wantPauses: 1,
 		},
 		{
-			name: "an API server that stays unavailable may come back", key: plant, get: unavailable,
+			name: "an unavailable API server is transient", key: plant, get: unavailable,
 			want: "could not write GatewaySync demo/plant: the server is currently unable to handle the request" +
 				" (get gatewaysyncs.stoker.io plant)",
 			transient: true, wantRequests: 6, wantPauses: 5,
 		},
 		{
-			name: "conflicts without end may end", key: plant, patch: conflict,
+			name: "repeated conflicts are transient", key: plant, patch: conflict,
 			want:      "could not write GatewaySync demo/plant: the object has been modified",
 			transient: true, wantRequests: 12, wantPauses: 5,
 		},
 		{
-			name: "connections that break may hold again", key: plant, get: broken,
+			name: "broken connections are transient", key: plant, get: broken,
 			want:      "EOF",
 			transient: true, wantRequests: 6, wantPauses: 5,
 		},
 		{
-			name: "an API server that refuses connections may come back", key: plant, closed: true,
+			name: "an API server that refuses connections is transient", key: plant, closed: true,
 			want:      "connection refused",
 			transient: true, wantPauses: 5,
 		},
@@ -88,7 +89,7 @@ func TestWriteFails(t *testing.T) {
 			want: "could not write Deployment demo/plant: a ref cannot be written to this kind",
 		},
 		{
-			name: "a name that is no name", key: Key{Kind: KindGatewaySync, Namespace: "demo", Name: "../secrets/x"},
+			name: "an invalid name", key: Key{Kind: KindGatewaySync, Namespace: "demo", Name: "../secrets/x"},
 			want: "invalid resource name",
 		},
 	} {
@@ -138,10 +139,11 @@ func TestWriteGivesUpOnATargetThatOthersKeepChanging(t *testing.T) {
 	}
 }
 
-// Our own patch may have been applied before theirs. To apply it again would put theirs back.
+// Our own patch may have been applied before theirs. Applying it again would undo theirs.
 func TestWhatMayHaveBeenWrittenDoesNotOverwriteWhatCameInAfterIt(t *testing.T) {
 	plantFor := func(r Request) string {
-		return mustApply(t, plantAt(r.Ref), []Operation{{Op: "add", Path: "/metadata/annotations/postern.dev~1event-time", Value: kept(r)}})
+		return mustApply(t, plantAt(r.Ref), []Operation{{Op: "add",
+			Path: "/metadata/annotations/postern.dev~1event-time", Value: kept(r)}})
 	}
 	ours := event("v2", "generic", 0, 20)
 	for _, test := range []struct {
@@ -151,7 +153,7 @@ func TestWhatMayHaveBeenWrittenDoesNotOverwriteWhatCameInAfterIt(t *testing.T) {
 		want   string
 	}{
 		{"no answer, and later", broken, event("v3", "generic", 0, 21), ReasonSuperseded},
-		{"no answer from behind, and later", unavailable, event("v3", "generic", 0, 21), ReasonSuperseded},
+		{"no answer from the backend, and later", unavailable, event("v3", "generic", 0, 21), ReasonSuperseded},
 		{"no answer, and earlier", broken, event("v1", "generic", 0, 19), ReasonRequested},
 		{"not applied, and later", conflict, event("v3", "generic", 0, 21), ReasonSuperseded},
 		{"not applied, and earlier", conflict, event("v1", "generic", 0, 19), ReasonRequested},
@@ -172,14 +174,14 @@ func TestWhatMayHaveBeenWrittenDoesNotOverwriteWhatCameInAfterIt(t *testing.T) {
 	}
 }
 
-// The write is in a goroutine of its own, from which no server recovers.
+// The write is in its own goroutine, from which no server recovers.
 func TestAPanicInADryRunIsAnErrorToo(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	api.before = func(*fakeAPIServer, string, int) *answer { return unavailable }
 	writer, _ := newTestWriter(t, api, nil)
-	writer.pause = func(context.Context, time.Duration) error { panic("index out of range") }
+	writer.sleep = func(context.Context, time.Duration) error { panic("index out of range") }
 	_, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", At: noon}, true)
-	const want = "could not write GatewaySync demo/plant: a mistake in Postern, see its log"
+	const want = "could not write GatewaySync demo/plant: internal error, see Postern's log"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

@@ -42,7 +42,8 @@ func TestWriteAnImageFails(t *testing.T) {
 	t.Run("on a list that can't be tested", func(t *testing.T) {
 		api, writer := newShop(t, "", shopWith(`[null]`))
 		_, err := writeOne(t.Context(), writer, shopKey, request, false)
-		if !errors.Is(err, errNullItem) || IsTransient(err) || !strings.Contains(err.Error(), "/spec/source/helm/parameters") {
+		if !errors.Is(err, errNullItem) || IsTransient(err) ||
+			!strings.Contains(err.Error(), "/spec/source/helm/parameters") {
 			t.Errorf("got %v", err)
 		}
 		if requests, _ := api.seen(); len(requests) != 1 {

@@ -17,7 +17,7 @@ import (
 
 var shopKey = Key{Kind: KindApplication, Namespace: "demo", Name: "shop"}
 
-// shopWith is the Application demo/shop with Helm parameters, which runs nginx:1.25.
+// shopWith is the Application demo/shop with Helm parameters. It runs nginx:1.25.
 func shopWith(parameters string) string {
 	return `{"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
 		"metadata": {"namespace": "demo", "name": "shop", "resourceVersion": "1", "annotations": {"team": "shop"}},
@@ -25,8 +25,8 @@ func shopWith(parameters string) string {
 		"status": {"sourceType": "Helm", "summary": {"images": ["nginx:1.25"]}}}`
 }
 
-// newShop serves the Application and an ImageUpdater object that sets its
-// parameter "web". The cache has what is cached, if anything.
+// newShop serves the Application live and an ImageUpdater object that sets its parameter "web". The cache has the
+// Application cached, if any.
 func newShop(t *testing.T, cached, live string) (*fakeAPIServer, *Writer) {
 	t.Helper()
 	updater := updaterWith("demo", "images", "shop", "nginx:1.x")
@@ -73,19 +73,19 @@ func TestWriteAnImage(t *testing.T) {
 			wantParameters: `[{"name": "web", "value": "nginx:1.26", "forceString": true}]`,
 		},
 		{
-			name:   "keeps nothing in a dry run",
+			name:   "stores nothing in a dry run",
 			cached: at("1.25"), live: at("1.25"), dryRun: true, want: written,
 			wantRequests:   []string{"PATCH dryRun=All&fieldManager=postern"},
 			wantParameters: `[{"name": "web", "value": "nginx:1.25"}]`,
 		},
 		{
-			name:   "decides anew if the list is another than in the cache",
+			name:   "decides again if the list differs from the cache",
 			cached: at("1.24"), live: shopWith(`[{"name": "x", "value": "y"}, {"name": "web", "value": "nginx:1.25"}]`),
 			want: written, wantRequests: []string{patch, get, patch},
 			wantParameters: `[{"name": "x", "value": "y"}, {"name": "web", "value": "nginx:1.26", "forceString": true}]`,
 		},
 		{
-			name:   "decides anew if somebody else writes meanwhile",
+			name:   "decides again if another client writes meanwhile",
 			cached: at("1.25"), live: at("1.25"),
 			before: func(api *fakeAPIServer, method string, n int) *answer {
 				if method == http.MethodPatch && n == 1 {
@@ -97,13 +97,13 @@ func TestWriteAnImage(t *testing.T) {
 			wantParameters: `[{"name": "web", "value": "nginx:1.27"}]`,
 		},
 		{
-			name:   "is not refused for what our types lose",
+			name:   "is not rejected for fields that our types lose",
 			cached: shopWith(`[{"name": "", "value": null, "new": 7}]`), live: shopWith(`[{"name": "", "value": null, "new": 7}]`),
 			want: appended, wantRequests: []string{patch, get, patch},
 			wantParameters: `[{"name": "", "value": null, "new": 7}, {"name": "web", "value": "nginx:1.26", "forceString": true}]`,
 		},
 		{
-			name:   "knows its own write whose answer was lost",
+			name:   "recognizes its own write whose answer was lost",
 			cached: at("1.25"), live: at("1.25"),
 			before: func(api *fakeAPIServer, method string, n int) *answer {
 				if method == http.MethodPatch && n == 1 {
@@ -116,7 +116,7 @@ func TestWriteAnImage(t *testing.T) {
 			wantParameters: `[{"name": "web", "value": "nginx:1.26"}]`,
 		},
 		{
-			name:   "does not claim a write whose answer was lost and that does not hold",
+			name:   "does not report a write whose answer was lost and that is not in effect",
 			cached: at("1.25"), live: at("1.25"),
 			before: func(api *fakeAPIServer, method string, n int) *answer {
 				if method == http.MethodPatch && n == 1 {
@@ -129,14 +129,14 @@ func TestWriteAnImage(t *testing.T) {
 			wantParameters: `[{"name": "web", "value": "nginx:1.27"}]`,
 		},
 		{
-			name:   "leaves alone what is up to date, after a live read",
+			name:   "does not write an image that is up to date, after a live read",
 			cached: at("1.26"), live: at("1.26"),
 			want:           Outcome{Held: true, Reason: imageupdate.ReasonUpToDate},
 			wantRequests:   []string{get},
 			wantParameters: `[{"name": "web", "value": "nginx:1.26"}]`,
 		},
 		{
-			name:   "leaves alone what is not wanted, after a live read",
+			name:   "does not write an image that is not wanted, after a live read",
 			cached: at("1.25"), live: at("1.25"), pushed: "nginx:2.0",
 			want:           Outcome{Reason: imageupdate.ReasonConstraintNotMet},
 			wantRequests:   []string{get},
@@ -157,7 +157,8 @@ func TestWriteAnImage(t *testing.T) {
 			if test.pushed == "" {
 				test.pushed = "nginx:1.26"
 			}
-			got, err := writeOne(t.Context(), writer, shopKey, Request{Image: image(t, test.pushed), By: "harbor", At: noon}, test.dryRun)
+			got, err := writeOne(t.Context(), writer, shopKey,
+				Request{Image: image(t, test.pushed), By: "harbor", At: noon}, test.dryRun)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -170,7 +171,7 @@ func TestWriteAnImage(t *testing.T) {
 			}
 			var after any
 			decode(t, object, &after)
-			expectObject(t, test.wantParameters, encode(t, lookUp(after, "/spec/source/helm/parameters")))
+			expectObject(t, test.wantParameters, encode(t, lookupPointer(after, "/spec/source/helm/parameters")))
 		})
 	}
 }
@@ -179,7 +180,8 @@ func TestWriteAnImageTwiceStartsFromWhatWasWritten(t *testing.T) {
 	at := func(tag string) string { return shopWith(`[{"name": "web", "value": "nginx:` + tag + `"}]`) }
 	api, writer := newShop(t, at("1.25"), at("1.25"))
 	for i, tag := range []string{"1.26", "1.27"} {
-		got, err := writeOne(t.Context(), writer, shopKey, Request{Image: image(t, "nginx:"+tag), By: "harbor", At: noon}, false)
+		got, err := writeOne(t.Context(), writer, shopKey,
+			Request{Image: image(t, "nginx:"+tag), By: "harbor", At: noon}, false)
 		if err != nil || len(got.Changes) != 2 {
 			t.Fatalf("got %v, %v", got, err)
 		}

@@ -39,7 +39,8 @@ func TestWritePausesLongerEachTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []time.Duration{
-		10 * time.Millisecond, 30 * time.Millisecond, 90 * time.Millisecond, 270 * time.Millisecond, 810 * time.Millisecond,
+		10 * time.Millisecond, 30 * time.Millisecond, 90 * time.Millisecond,
+		270 * time.Millisecond, 810 * time.Millisecond,
 	}
 	if diff := cmp.Diff(want, *pauses); diff != "" {
 		t.Errorf("pauses (-want +got):\n%s", diff)
@@ -54,26 +55,26 @@ func TestWriteEndsWithItsContext(t *testing.T) {
 		return unavailable
 	}
 	writer, _ := newTestWriter(t, api, nil)
-	// What is written for several callers hears a moment later that none of them waits any more.
-	writer.pause = func(ctx context.Context, _ time.Duration) error { return pause(ctx, time.Minute) }
+	// The context of a batch ends a moment after its last caller has left.
+	writer.sleep = func(ctx context.Context, _ time.Duration) error { return sleep(ctx, time.Minute) }
 	_, err := writeOne(ctx, writer, plant, Request{Ref: "v2", At: noon}, false)
 	if requests, _ := api.seen(); !IsTransient(err) || len(requests) != 1 {
 		t.Errorf("got %d requests and error %v", len(requests), err)
 	}
 }
 
-func TestPauseDoesNotOutlastItsContext(t *testing.T) {
+func TestSleepDoesNotOutlastItsContext(t *testing.T) {
 	soon, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if err := pause(soon, time.Hour); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("with a deadline that comes first: got %v", err)
+	if err := sleep(soon, time.Hour); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("with a deadline before the delay: got %v", err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := pause(ended, time.Hour); !errors.Is(err, context.Canceled) {
+	if err := sleep(ended, time.Hour); !errors.Is(err, context.Canceled) {
 		t.Errorf("with a context that ended: got %v", err)
 	}
-	if err := pause(t.Context(), 0); err != nil {
+	if err := sleep(t.Context(), 0); err != nil {
 		t.Errorf("without a delay: got %v", err)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// Another process hears of what changed nothing only by the record of it, and that may take a while.
+// Other processes learn of a request that changed nothing only from its record, which may take a while.
 func TestWritersThatShareTargetsTellEachOtherOfWhatChangedNothing(t *testing.T) {
 	for _, test := range []struct {
 		name        string
@@ -33,7 +33,7 @@ func TestWritersThatShareTargetsTellEachOtherOfWhatChangedNothing(t *testing.T) 
 			event("v1", "generic", 0, 23), ReasonRequested, 2},
 		{"on purpose", true, event("v2", "generic", 0, 22),
 			onPurpose(event("v1", "generic", 0, 21)), ReasonRequested, 2},
-		{"received before, of writers that tell nobody", false, event("v2", "generic", 0, 22),
+		{"received before, by writers that share nothing", false, event("v2", "generic", 0, 22),
 			event("v1", "generic", 0, 21), ReasonRequested, 1},
 	} {
 		api := newFakeAPIServer(t, plantAfter(t, event("v2", "argocd", 0, 10)))
@@ -53,7 +53,7 @@ func TestWritersThatShareTargetsTellEachOtherOfWhatChangedNothing(t *testing.T) 
 	}
 }
 
-// The other one writes between the read and the patch.
+// The other Writer writes between the read and the patch.
 func TestWritersThatShareATargetRelyOnWhatTheyRead(t *testing.T) {
 	api := newFakeAPIServer(t, plantAfter(t, event("v2", "argocd", 0, 10)))
 	writer, _ := newTestWriter(t, api, nil)
@@ -71,13 +71,13 @@ func TestWritersThatShareATargetRelyOnWhatTheyRead(t *testing.T) {
 }
 
 func TestWhatChangesNothingIsNotedOnceOnASharedTarget(t *testing.T) {
-	shared := func(r Request) Request { r.Known.shared = true; return r }
+	shared := func(r Request) Request { r.Ordering.shared = true; return r }
 	for name, target := range orderedTargets {
 		after, _ := oneByOne(t, target.kind, target.document, event("v1", "github", 10, 20))
 		for _, test := range []struct {
-			name  string
-			r     Request
-			noted bool
+			name     string
+			r        Request
+			recorded bool
 		}{
 			{"received later", shared(event("v1", "kargo", 0, 21)), true},
 			{"received later, of an unknown time", shared(event("v1", "github", 0, 21)), true},
@@ -85,22 +85,23 @@ func TestWhatChangesNothingIsNotedOnceOnASharedTarget(t *testing.T) {
 			{"of one writer", event("v1", "kargo", 0, 21), false},
 		} {
 			got := mustDecide(t, parse(t, target.kind, after), test.r)
-			if !got.Held || len(got.Changes) > 0 || len(got.Patch) > 0 != test.noted {
+			if !got.Held || len(got.Changes) > 0 || len(got.Patch) > 0 != test.recorded {
 				t.Errorf("%s, %s: got %+v", name, test.name, got)
 			}
-			if !test.noted {
+			if !test.recorded {
 				continue
 			}
 			slot := test.r.slot(target.kind)
-			last := event("v1", "github", 10, 20).moment()
-			noted := momentsOf(annotationsOf(t, parse(t, target.kind, mustApply(t, after, got.Patch))))
-			if diff := cmp.Diff(moments{slot: last.followedBy(test.r)}, noted); diff != "" {
+			last := event("v1", "github", 10, 20).watermark()
+			recorded := parseWatermarks(annotationsOf(t, parse(t, target.kind, mustApply(t, after, got.Patch))))
+			if diff := cmp.Diff(watermarkSet{slot: last.followedBy(test.r)}, recorded); diff != "" {
 				t.Errorf("%s, %s (-want +got):\n%s", name, test.name, diff)
 			}
 		}
 		byHand := mustApply(t, after, []Operation{{Op: "remove", Path: annotationPath(AnnotationEventTime)}})
-		if got := mustDecide(t, parse(t, target.kind, byHand), shared(event("v1", "kargo", 0, 21))); len(got.Patch) > 0 {
-			t.Errorf("%s: a time was noted where none is kept: %+v", name, got.Patch)
+		if got := mustDecide(t, parse(t, target.kind, byHand),
+			shared(event("v1", "kargo", 0, 21))); len(got.Patch) > 0 {
+			t.Errorf("%s: a time was recorded where none is kept: %+v", name, got.Patch)
 		}
 	}
 }
@@ -108,7 +109,7 @@ func TestWhatChangesNothingIsNotedOnceOnASharedTarget(t *testing.T) {
 func TestAnImageThatIsInUseIsNotedForWritersThatShareItsTarget(t *testing.T) {
 	of := func(reference string, received int) Request {
 		r := event("", "quay.io", 0, received)
-		r.Image, r.Known.shared = image(t, reference), true
+		r.Image, r.Ordering.shared = image(t, reference), true
 		return r
 	}
 	document, _ := oneByOne(t, KindApplication, newestBuild, of("nginx:b2", 10))

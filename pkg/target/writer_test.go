@@ -23,7 +23,7 @@ func plantAt(ref string) string {
 		"spec": {"git": {"repo": "https://github.com/example/plant", "ref": "v1"}, "paused": true}}`
 }
 
-// newTestWriter returns a Writer that notes its pauses in place of making them.
+// newTestWriter returns a Writer that records its pauses instead of waiting.
 func newTestWriter(t *testing.T, api *fakeAPIServer, cache *Cache) (*Writer, *[]time.Duration) {
 	t.Helper()
 	writer, err := NewWriter(api.config(), cache)
@@ -31,7 +31,7 @@ func newTestWriter(t *testing.T, api *fakeAPIServer, cache *Cache) (*Writer, *[]
 		t.Fatal(err)
 	}
 	pauses := &[]time.Duration{}
-	writer.pause = func(ctx context.Context, delay time.Duration) error {
+	writer.sleep = func(ctx context.Context, delay time.Duration) error {
 		*pauses = append(*pauses, delay)
 		return ctx.Err()
 	}
@@ -39,7 +39,7 @@ func newTestWriter(t *testing.T, api *fakeAPIServer, cache *Cache) (*Writer, *[]
 }
 
 func TestWrite(t *testing.T) {
-	// times gives an answer to the first PATCH requests.
+	// times answers the first PATCH requests.
 	times := func(count int, a *answer) func(*fakeAPIServer, string, int) *answer {
 		return func(_ *fakeAPIServer, method string, n int) *answer {
 			if method == http.MethodPatch && n <= count {
@@ -74,20 +74,21 @@ func TestWrite(t *testing.T) {
 			wantRequests: []string{"GET", patch},
 		},
 		{
-			name:         "writes nothing if the target holds the ref",
-			object:       plantAt("v2"),
-			want:         Outcome{Previous: "v2", Held: true, Reason: "AlreadyRequested", Message: `stoker.io/requested-ref is "v2" already`},
+			name:   "writes nothing if the target holds the ref",
+			object: plantAt("v2"),
+			want: Outcome{Previous: "v2", Held: true, Reason: "AlreadyRequested",
+				Message: `stoker.io/requested-ref is "v2" already`},
 			wantRequests: []string{"GET"},
 		},
 		{
-			name:         "asks and keeps nothing in a dry run",
+			name:         "patches and stores nothing in a dry run",
 			object:       plantAt("v1"),
 			dryRun:       true,
 			want:         requested("v1"),
 			wantRequests: []string{"GET", "PATCH dryRun=All&fieldManager=postern"},
 		},
 		{
-			name:   "decides again on what others wrote meanwhile",
+			name:   "decides again if another client writes meanwhile",
 			object: plantAt("v1"),
 			before: func(api *fakeAPIServer, method string, n int) *answer {
 				if method == http.MethodPatch && n == 1 {
@@ -125,7 +126,7 @@ func TestWrite(t *testing.T) {
 			wantRequests: []string{"GET", "GET", patch},
 		},
 		{
-			name:   "recognises its own write whose answer was lost",
+			name:   "recognizes its own write whose answer was lost",
 			object: plantAt("v1"),
 			before: func(api *fakeAPIServer, method string, n int) *answer {
 				if method == http.MethodPatch && n == 1 {

@@ -61,7 +61,7 @@ func TestAPlanOnTheCacheTakesItsTurnToo(t *testing.T) {
 	}
 }
 
-// Whoever waited for its turn in vain has waited long enough: it is the next try that may get it.
+// A write that has waited for its turn until its deadline does not wait again: the next retry may get one.
 func TestAWriteThatGetsNoTurnMayBeTriedAgain(t *testing.T) {
 	for name, refusal := range map[string]error{
 		"too much else":     apierrors.NewTooManyRequests("too much else of this namespace is being worked on", 1),
@@ -90,8 +90,8 @@ func TestATurnEndsThoughThePlanPanics(t *testing.T) {
 			t.Errorf("panicked with %v, ended: %v", problem, ended)
 		}
 	}()
-	a := attempt{Writer: writer, key: plant, requests: []Request{{Ref: "v2"}}}
-	_, _ = a.planOn(t.Context(), view{kind: KindGatewaySync, obj: (*stokerv1alpha1.GatewaySync)(nil)}, nil)
+	a := writeOp{Writer: writer, key: plant, requests: []Request{{Ref: "v2"}}}
+	_, _ = a.planOn(t.Context(), snapshot{kind: KindGatewaySync, obj: (*stokerv1alpha1.GatewaySync)(nil)}, nil)
 }
 
 // Those that the cluster has authenticated must not wait behind others.

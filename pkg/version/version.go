@@ -38,11 +38,11 @@ func Get() Info {
 	if !ok {
 		build = &debug.BuildInfo{}
 	}
-	return of(Info{Version: version, Revision: revision, Date: date}, build)
+	return infoFrom(Info{Version: version, Revision: revision, Date: date}, build)
 }
 
-// of fills in what the linker was not told.
-func of(linked Info, build *debug.BuildInfo) Info {
+// infoFrom fills in what the linker was not told.
+func infoFrom(linked Info, build *debug.BuildInfo) Info {
 	settings := map[string]string{}
 	for _, s := range build.Settings {
 		settings[s.Key] = s.Value

@@ -34,7 +34,7 @@ func TestTheLinkerIsBelievedBeforeGo(t *testing.T) {
 			Info{"unknown", "fedcba9876543210-dirty", "2025-01-02T03:04:05Z", "go1.26.8", platform}},
 		"nothing": {Info{}, debug.BuildInfo{}, Info{"unknown", "unknown", "unknown", runtime.Version(), platform}},
 	} {
-		if diff := cmp.Diff(test.want, of(test.linked, &test.build)); diff != "" {
+		if diff := cmp.Diff(test.want, infoFrom(test.linked, &test.build)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}

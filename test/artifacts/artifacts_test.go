@@ -1,8 +1,8 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package artifacts checks the set-ups of senders in artifacts/: that they can be read, that they call doors that exist, and
-// that Postern understands what they send.
+// Package artifacts checks the sender set-ups in artifacts/: that they parse, use existing endpoints, and send payloads
+// that Postern understands.
 package artifacts
 
 import (
@@ -26,7 +26,7 @@ const (
 func TestEverySenderSetUpIsWellFormed(t *testing.T) {
 	for _, path := range senderFiles(t) {
 		var content any
-		if err := yaml.UnmarshalStrict(read(t, path), &content); err != nil { // of which JSON is a part
+		if err := yaml.UnmarshalStrict(read(t, path), &content); err != nil { // JSON is a subset
 			t.Errorf("could not read %s: %v", path, err)
 		}
 		if filepath.Ext(path) == ".json" && !json.Valid(read(t, path)) {
@@ -35,25 +35,25 @@ func TestEverySenderSetUpIsWellFormed(t *testing.T) {
 	}
 }
 
-// door is a path of Postern's, up to where a sender's own expressions may begin.
-var door = regexp.MustCompile(`/apis/postern\.dev/[^\s"']*`)
+// endpoint matches a path of Postern, up to the first expression of the sender.
+var endpoint = regexp.MustCompile(`/apis/postern\.dev/[^\s"']*`)
 
-// doorPaths are the ways in which a path goes on. Of the names of what is not a source nothing is known here.
-var doorPaths = regexp.MustCompile(`^/apis/postern\.dev/v1alpha1/namespaces/[^/]+/` +
+// endpointPaths matches the valid paths. Names of other objects than sources are not checked.
+var endpointPaths = regexp.MustCompile(`^/apis/postern\.dev/v1alpha1/namespaces/[^/]+/` +
 	`(?:gatewaysyncs/[^/]+|\$\(params\.resource\)/[^/]+|webhooksources/([a-z0-9.-]+))/webhookdeliveries(?:\?registry_url=[a-z.]+)?$`)
 
 func TestSenderSetUpsCallDoorsThatExist(t *testing.T) {
 	for _, path := range senderFiles(t) {
-		for _, url := range door.FindAllString(string(read(t, path)), -1) {
+		for _, url := range endpoint.FindAllString(string(read(t, path)), -1) {
 			if url == "/apis/postern.dev/v1alpha1" {
-				continue // the rest is in a template
+				continue // the rest is a template
 			}
-			match := doorPaths.FindStringSubmatch(url)
+			match := endpointPaths.FindStringSubmatch(url)
 			switch {
 			case match == nil:
-				t.Errorf("%s: no door has the path %s", path, url)
+				t.Errorf("%s: no endpoint has the path %s", path, url)
 			case match[1] != "" && !slices.Contains(payload.Sources(), match[1]):
-				t.Errorf("%s: no sender is called %s", path, match[1])
+				t.Errorf("%s: unknown sender %s", path, match[1])
 			}
 		}
 	}

@@ -15,7 +15,7 @@ import (
 	"k8s.io/apiserver/pkg/cel/environment"
 )
 
-// The kube-apiserver reads its file by the same scheme, and refuses to start if the same validation finds anything.
+// The kube-apiserver decodes its file with the same scheme, and does not start if the same validation fails.
 func TestKubeAPIServerAcceptsTheAuthenticationConfiguration(t *testing.T) {
 	scheme := runtime.NewScheme()
 	install.Install(scheme)
@@ -29,6 +29,6 @@ func TestKubeAPIServerAcceptsTheAuthenticationConfiguration(t *testing.T) {
 		t.Error(errs.ToAggregate())
 	}
 	if len(config.JWT) != 3 {
-		t.Errorf("got %d issuers, want those of GitHub, GitLab and Google", len(config.JWT))
+		t.Errorf("got %d issuers, want GitHub, GitLab and Google", len(config.JWT))
 	}
 }

@@ -18,10 +18,9 @@ import (
 	"postern.dev/postern/pkg/payload"
 )
 
-// commit is a full commit id.
 const commit = "1d5c79a1c0b4ef4a5b63f0d6d4b8a0e8b6f4c2d1"
 
-// asked is what a body asks for.
+// asked is the request that a body makes.
 type asked struct{ Source, Ref string }
 
 func TestArgoCDTemplateAsksForTheAnnotationOrTheRevision(t *testing.T) {
@@ -45,7 +44,7 @@ func TestArgoCDTemplateAsksForTheAnnotationOrTheRevision(t *testing.T) {
 	}
 }
 
-// argoCDBody renders the body of the notification template as Argo CD does, with the one function of its many that is used:
+// argoCDBody renders the body of the notification template as Argo CD does, with the only function that it uses:
 // https://argo-cd.readthedocs.io/en/stable/operator-manual/notifications/templates/
 func argoCDBody(t *testing.T, app map[string]any) []byte {
 	t.Helper()
@@ -74,7 +73,7 @@ func argoCDBody(t *testing.T, app map[string]any) []byte {
 	return rendered.Bytes()
 }
 
-// kargoExpression is what Kargo evaluates in the body of the step; the JSON within it is a valid expression.
+// kargoExpression matches the part of the body that Kargo evaluates; the JSON in it is a valid expression.
 var kargoExpression = regexp.MustCompile(`(?s)\$\{\{ quote\((.*)\) \}\}`)
 
 func TestKargoStepAsksForTheTagOfTheCommit(t *testing.T) {

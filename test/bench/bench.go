@@ -11,23 +11,22 @@ import (
 	"strings"
 )
 
-// bench is one run.
 type bench struct {
 	settings
 	report *report
 }
 
-// measurement takes one or more figures. Those that need a cluster are given one.
+// measurement produces one or more figures. Exactly one of its functions is set.
 type measurement struct {
 	name      string
 	inProcess func(*bench, context.Context) error
 	inCluster func(*bench, context.Context, *cluster) error
-	// alone is a measurement that wants a cluster for itself, with Postern not started yet.
+	// alone measures with a cluster of its own, in which Postern is not started yet.
 	alone func(*bench, context.Context, *cluster) error
 }
 
-// measurements are in the order in which they are made: first those that keep the machine busy with compiling, and the
-// start before there are many deliveries.
+// measurements returns the measurements in order: first those that keep the machine busy with compiling, and the start
+// before there are many deliveries.
 func measurements() []measurement {
 	return []measurement{
 		{name: "micro", inProcess: (*bench).measureMicro},
@@ -48,7 +47,6 @@ func figureNames() string {
 	return strings.Join(names, ", ")
 }
 
-// measure makes all measurements that are wanted.
 func (b *bench) measure(ctx context.Context) (err error) {
 	var shared *cluster
 	defer func() {
@@ -92,7 +90,7 @@ func (b *bench) one(ctx context.Context, m measurement, shared *cluster) error {
 	return errors.Join(m.alone(b, ctx, c), c.stop(context.WithoutCancel(ctx)))
 }
 
-// startShared starts the cluster of all measurements that do not want one alone, with a few objects of each kind.
+// startShared starts the cluster for all measurements that do not need their own, with a few objects of each kind.
 func (b *bench) startShared(ctx context.Context) (*cluster, error) {
 	b.say("Starting a control plane with Postern (about 10 seconds)...")
 	c, err := startCluster(ctx)
@@ -110,12 +108,12 @@ func (b *bench) startShared(ctx context.Context) (*cluster, error) {
 	return c, nil
 }
 
-// say tells whoever waits what is being done.
+// say reports progress on standard error.
 func (b *bench) say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, format+"\n", args...)
 }
 
-// warn notes, in the report too, what makes figures doubtful.
+// warn prints, and adds to the report, a reason to doubt figures.
 func (b *bench) warn(format string, args ...any) {
 	message := fmt.Sprintf(format, args...)
 	b.say("WARNING: %s", message)

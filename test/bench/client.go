@@ -15,14 +15,14 @@ import (
 )
 
 const (
-	// idleConnections is more than there are workers, so that each keeps its connection.
+	// idleConnections exceeds the number of workers, so that each keeps its connection.
 	idleConnections = 64
-	// requestTimeout ends what hangs; the slowest answer of a busy machine takes a few seconds.
+	// requestTimeout ends hanging requests; the slowest answer of a busy machine takes a few seconds.
 	requestTimeout = time.Minute
 )
 
-// client sends requests as one user. It speaks HTTP/1.1, as most senders of webhooks do, keeps connections, and has no
-// limit of its own. It is safe for concurrent use.
+// client sends requests as one user. It speaks HTTP/1.1, as most webhook senders do, keeps connections alive and has no
+// rate limit. It is safe for concurrent use.
 type client struct {
 	host, token string
 	http        *http.Client
@@ -37,13 +37,13 @@ func newClient(config *rest.Config) (*client, error) {
 	return &client{host: config.Host, token: config.BearerToken, http: &http.Client{Transport: transport, Timeout: requestTimeout}}, nil
 }
 
-// answer is what a server answered.
+// answer is a server's response.
 type answer struct {
 	code int
 	body []byte
 }
 
-// do sends a request and reads the whole answer. A code that tells of a failure is no error.
+// do sends a request and reads the whole response. An HTTP error code is not an error.
 func (c *client) do(ctx context.Context, method, path, contentType string, body []byte) (answer, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.host+path, bytes.NewReader(body))
 	if err != nil {
@@ -67,7 +67,7 @@ func (c *client) do(ctx context.Context, method, path, contentType string, body 
 	return answer{code: resp.StatusCode, body: read}, nil
 }
 
-// must is do for requests that have to succeed with the code.
+// must is do for requests that must be answered with code.
 func (c *client) must(ctx context.Context, method, path, contentType string, body []byte, code int) ([]byte, error) {
 	got, err := c.do(ctx, method, path, contentType, body)
 	if err != nil {

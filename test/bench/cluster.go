@@ -17,7 +17,7 @@ import (
 const (
 	namespace, senderName = "bench", "sender"
 	tokenValidity         = 2 * time.Hour
-	// fewObjects is how many there are of each kind while the start of Postern is measured.
+	// fewObjects is the number of objects of each kind while Postern's start is measured.
 	fewObjects = 100
 )
 
@@ -28,21 +28,21 @@ var (
 	senderManifest string
 )
 
-// cluster is a control plane in a temporary directory, and the users of it.
+// cluster is a control plane in a temporary directory, and its users.
 type cluster struct {
 	*controlplane.ControlPlane
 	postern *controlplane.Postern // nil until it is started
 
 	admin *client
-	// sender delivers, and does the same without Postern.
+	// sender delivers, and makes the same changes without Postern.
 	sender *client
-	// direct asks Postern itself, for metrics and profiles.
+	// direct calls Postern directly, for metrics and profiles.
 	direct *client
 
 	refs atomic.Int64
 }
 
-// startCluster starts a control plane in which Postern is installed and does not run yet.
+// startCluster starts a control plane in which Postern is installed but not running.
 func startCluster(ctx context.Context) (*cluster, error) {
 	controlPlane, err := controlplane.Start(ctx, controlplane.Options{AuditPolicy: auditPolicy})
 	if err != nil {

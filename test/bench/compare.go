@@ -10,19 +10,19 @@ import (
 )
 
 const (
-	// manyTargets is how many objects deliveries and bare writes go to in turns where no two are to meet.
+	// manyTargets is the number of objects for deliveries and bare writes that must not collide.
 	manyTargets = 200
 	atOnce      = 16
 )
 
-// Which objects each side changes: never the same ones.
+// The objects that each side changes must not overlap.
 const (
 	firstDelivered = 1000
 	firstPatched   = 2000
 	firstUpdated   = 3000
 )
 
-// measureLatency compares the time of one delivery with that of a bare write, one at a time.
+// measureLatency compares the latency of a delivery with that of a bare write, one at a time.
 func (b *bench) measureLatency(ctx context.Context, c *cluster) error {
 	for _, k := range kinds() {
 		ours, bare, err := b.compare(ctx, c, k, "one at a time", 1)
@@ -36,7 +36,7 @@ func (b *bench) measureLatency(ctx context.Context, c *cluster) error {
 	return nil
 }
 
-// measureThroughput compares how many deliveries and bare writes get through, some at a time, to different objects.
+// measureThroughput compares the throughput of concurrent deliveries and bare writes to different objects.
 func (b *bench) measureThroughput(ctx context.Context, c *cluster) error {
 	for _, k := range kinds() {
 		ours, bare, err := b.compare(ctx, c, k, fmt.Sprintf("%d at a time", atOnce), atOnce)
@@ -54,7 +54,6 @@ func (b *bench) measureThroughput(ctx context.Context, c *cluster) error {
 
 func perSecond(s summary) float64 { return s.PerSecond }
 
-// measured is a side with what came of it.
 type measured struct {
 	*side
 	summary
@@ -83,9 +82,9 @@ func (b *bench) compare(ctx context.Context, c *cluster, k kind, how string, wor
 	return ours, bare, nil
 }
 
-// keep puts into the report what came of a side.
+// keep adds a side's summary to the report.
 func (b *bench) keep(s *side) summary {
-	result := summarise(s.name, s.rounds)
+	result := summarize(s.name, s.rounds)
 	result.CPU, result.Requests = s.used.cpuPerSuccess(result.N), s.used.requestsPerSuccess(result.N)
 	b.report.Samples = append(b.report.Samples, result)
 	b.report.Stages = append(b.report.Stages, s.used.stages(s.name)...)

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// cpuPerSuccess is the processor time of each program in milliseconds, divided by how many operations succeeded.
+// cpuPerSuccess returns the processor time of each program in milliseconds per successful operation.
 func (c counters) cpuPerSuccess(successes int) map[string]float64 {
 	each := map[string]float64{}
 	for name, seconds := range c {
@@ -20,7 +20,7 @@ func (c counters) cpuPerSuccess(successes int) map[string]float64 {
 	return each
 }
 
-// stages tells how long deliveries were in each stage. The one that took most time in all comes first.
+// stages returns the time that deliveries spent in each stage, the stage with the highest total first.
 func (c counters) stages(of string) []stage {
 	var stages []stage
 	for name, count := range c {
@@ -41,11 +41,11 @@ func (c counters) stages(of string) []stage {
 	return stages
 }
 
-// leastRequests leaves out what happens now and then without regard to the operations.
+// leastRequests filters out requests that are unrelated to the operations.
 const leastRequests = 0.05
 
-// requestsPerSuccess is how many requests the kube-apiserver answered by verb and resource, divided by how many
-// operations succeeded. Those that it passed on to Postern are not among them.
+// requestsPerSuccess returns the number of requests that the kube-apiserver answered, by verb and resource, per
+// successful operation. Requests proxied to Postern are not included.
 func (c counters) requestsPerSuccess(successes int) map[string]float64 {
 	sums := map[string]float64{}
 	for name, count := range c {
@@ -64,7 +64,7 @@ func (c counters) requestsPerSuccess(successes int) map[string]float64 {
 	return each
 }
 
-// label returns the value of a label in a metric's name.
+// label returns the value of a label in a metric's text form.
 func label(metric, name string) string {
 	_, rest, _ := strings.Cut(strings.Replace(metric, "{", ",", 1), ","+name+`="`)
 	value, _, _ := strings.Cut(rest, `"`)

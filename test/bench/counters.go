@@ -17,28 +17,28 @@ import (
 )
 
 const (
-	// These begin the names of counters: processor time in seconds by program, what Postern says about its stages, and the
-	// kube-apiserver about the requests that it answered.
+	// Prefixes of counter names: processor time in seconds by program, Postern's stages, and the requests that the
+	// kube-apiserver answered.
 	cpuCounter     = "cpu/"
 	stageCounter   = "postern_delivery_stage_duration_seconds_"
 	requestCounter = "apiserver_request_total"
 
 	clientProgram = "client"
-	// ticksPerSecond is USER_HZ, which Linux gives to programs on all architectures that Go knows (proc(5), time(7)).
+	// ticksPerSecond is USER_HZ, which is the same on all architectures that Go supports (proc(5), time(7)).
 	ticksPerSecond = 100
 )
 
-// counters are readings that only grow, by name.
+// counters are monotonic readings by name.
 type counters map[string]float64
 
-// add adds by how much readings grew.
+// add adds the increase between two readings.
 func (c counters) add(before, after counters) {
 	for name, value := range after {
 		c[name] += value - before[name]
 	}
 }
 
-// metrics reads the counters that Postern and the kube-apiserver publish. It takes them some processor time.
+// metrics reads the counters of Postern and the kube-apiserver. This costs them processor time.
 func (c *cluster) metrics(ctx context.Context) (counters, error) {
 	all := counters{}
 	for prefix, at := range map[string]*client{stageCounter: c.direct, requestCounter: c.admin} {
@@ -55,7 +55,6 @@ func (c *cluster) metrics(ctx context.Context) (counters, error) {
 	return all, nil
 }
 
-// cpu reads the processor time of every program.
 func (c *cluster) cpu() (counters, error) {
 	read := counters{}
 	programs := c.PIDs()
@@ -75,7 +74,7 @@ func (c *cluster) cpu() (counters, error) {
 	return read, nil
 }
 
-// parseMetrics returns the metrics of which the name begins so, by name with labels as they are written, without buckets.
+// parseMetrics returns the metrics whose name starts with prefix, by name and labels as written, without buckets.
 func parseMetrics(text, prefix string) (counters, error) {
 	values := counters{}
 	for line := range strings.Lines(text) {
@@ -92,7 +91,6 @@ func parseMetrics(text, prefix string) (counters, error) {
 	return values, nil
 }
 
-// cpuTime is the processor time that a process has used.
 func cpuTime(pid int) (time.Duration, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -101,8 +99,8 @@ func cpuTime(pid int) (time.Duration, error) {
 	return parseCPUTime(string(stat))
 }
 
-// parseCPUTime reads /proc/PID/stat: fields 14 and 15 are the ticks spent in user and kernel mode, and only the second,
-// the program's name in parentheses, may have spaces (proc_pid_stat(5)).
+// parseCPUTime parses /proc/PID/stat: fields 14 and 15 are the ticks in user and kernel mode, and only field 2, the
+// program's name in parentheses, may contain spaces (proc_pid_stat(5)).
 func parseCPUTime(stat string) (time.Duration, error) {
 	_, rest, _ := strings.Cut(stat[max(0, strings.LastIndexByte(stat, ')')):], " ")
 	fields := strings.Fields(rest)

@@ -5,23 +5,22 @@ package main
 
 import "fmt"
 
-// figure is one line of the result.
+// figure is one line of the results.
 type figure struct {
 	Name string `json:"name"`
 	Unit string `json:"unit,omitempty"`
-	// Ours is measured with Postern, and Bare without it, by the same client at the same kube-apiserver.
+	// Ours is measured with Postern. Bare is measured without it, by the same client at the same kube-apiserver.
 	Ours float64  `json:"ours"`
 	Bare *float64 `json:"bare,omitempty"`
-	// Ratio is Ours ÷ Bare, and RoundRatios the same for each round: how far they lie apart tells how quiet the machine was.
+	// Ratio is Ours ÷ Bare, RoundRatios the same for each round: their spread shows how quiet the machine was.
 	Ratio       *float64  `json:"ratio,omitempty"`
 	RoundRatios []float64 `json:"roundRatios,omitempty"`
-	// Goal is what is wanted of the ratio if there is one, and else of Ours; nil if the figure is for information.
+	// Goal bounds the ratio if there is one, otherwise Ours; nil if the figure is informational.
 	Goal *goal  `json:"goal,omitempty"`
 	Met  *bool  `json:"met,omitempty"`
 	Note string `json:"note,omitempty"`
 }
 
-// goal is a bound.
 type goal struct {
 	AtMost  *float64 `json:"atMost,omitempty"`
 	AtLeast *float64 `json:"atLeast,omitempty"`
@@ -41,7 +40,7 @@ func (g goal) String() string {
 	return fmt.Sprintf("≥ %v", *g.AtLeast)
 }
 
-// alone is a figure that is compared with nothing but its goal, which may be nil.
+// alone returns a figure without a bare side. The goal may be nil.
 func alone(name, unit string, ours float64, g *goal) figure {
 	f := figure{Name: name, Unit: unit, Ours: rounded(ours), Goal: g}
 	if g != nil {
@@ -51,7 +50,7 @@ func alone(name, unit string, ours float64, g *goal) figure {
 	return f
 }
 
-// compared is a figure of two sides. Without anything on the bare side there is no ratio, and no goal is met.
+// compared returns a figure of two sides. If bare is 0 there is no ratio, and no goal is met.
 func compared(name, unit string, ours, bare float64, rounds []float64, g *goal) figure {
 	f := figure{Name: name, Unit: unit, Ours: rounded(ours), RoundRatios: rounds, Goal: g}
 	met := false

@@ -34,7 +34,7 @@ func TestComparedFigureIsJudgedByItsRatio(t *testing.T) {
 	}{
 		{"met", 13, 10, atMost(1.3), new(1.3), new(true)},
 		{"missed", 14, 10, atMost(1.3), new(1.4), new(false)},
-		// What is rounded is shown, and what is not is judged.
+		// The ratio is shown rounded, but judged unrounded.
 		{"missed by a little", 13.0001, 10, atMost(1.3), new(1.3), new(false)},
 		{"for information", 14, 10, nil, new(1.4), nil},
 		{"without anything to compare with", 14, 0, atLeast(10), nil, new(false)},

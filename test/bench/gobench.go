@@ -13,15 +13,14 @@ import (
 	"strings"
 )
 
-// benchmarkResult is one line that a Go benchmark printed.
 type benchmarkResult struct {
-	// Name is without the leading "Benchmark" and without the number of processors.
+	// Name excludes the leading "Benchmark" and the number of processors.
 	Name string `json:"name"`
-	// Values are the figures by their units, such as ns/op.
+	// Values are the figures by unit, such as ns/op.
 	Values map[string]float64 `json:"values"`
 }
 
-// goBenchmarks runs "go test" with the arguments given and no tests, and returns what its benchmarks print.
+// goBenchmarks runs "go test" without tests and returns the results of its benchmarks.
 func goBenchmarks(ctx context.Context, args ...string) ([]benchmarkResult, error) {
 	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-run=^$", "-benchmem"}, args...)...)
 	cmd.Stderr = os.Stderr
@@ -32,8 +31,8 @@ func goBenchmarks(ctx context.Context, args ...string) ([]benchmarkResult, error
 	return parseBenchmarks(string(out), runtime.GOMAXPROCS(0))
 }
 
-// parseBenchmarks reads the format that "go test -bench" prints: a name, a count, and pairs of value and unit
-// (https://go.dev/design/14313-benchmark-format). Lines of any other form are passed over.
+// parseBenchmarks parses the output of "go test -bench": a name, a count, and pairs of value and unit
+// (https://go.dev/design/14313-benchmark-format). Other lines are skipped.
 func parseBenchmarks(text string, processors int) ([]benchmarkResult, error) {
 	var results []benchmarkResult
 	for line := range strings.Lines(text) {
@@ -45,7 +44,7 @@ func parseBenchmarks(text string, processors int) ([]benchmarkResult, error) {
 		if !ok {
 			continue
 		}
-		if processors > 1 { // go test adds no number of one processor
+		if processors > 1 { // go test adds no number for one processor
 			name = strings.TrimSuffix(name, "-"+strconv.Itoa(processors))
 		}
 		result := benchmarkResult{Name: name, Values: map[string]float64{}}
@@ -61,7 +60,7 @@ func parseBenchmarks(text string, processors int) ([]benchmarkResult, error) {
 	return results, nil
 }
 
-// valuesOf returns all values of a benchmark, one for each time that it ran.
+// valuesOf returns all values of a benchmark, one per run.
 func valuesOf(results []benchmarkResult, name, unit string) []float64 {
 	var values []float64
 	for _, r := range results {

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// kind is a kind of object that is delivered to.
+// kind is a kind of target.
 type kind struct {
 	name, plural, groupVersion string
-	// object returns a new one as a user would create it, and status what its controller writes afterwards. That is part
-	// of the object if the kind has no status subresource.
+	// object returns a new object as a user creates it. status is what its controller writes later; it is part of the
+	// object if the kind has no status subresource.
 	object            func(name string, number int) map[string]any
 	status            func(name string) map[string]any
 	statusSubresource bool
-	// annotations are those that Postern writes when a ref is requested.
+	// annotations are the annotations that Postern writes for a requested ref.
 	annotations func(ref, now string) map[string]string
 }
 
@@ -44,21 +44,20 @@ func kinds() []kind {
 	}
 }
 
-// collection is the path of all objects of the kind.
+// collection returns the path of all objects of the kind.
 func (k kind) collection() string {
 	return fmt.Sprintf("/apis/%s/namespaces/%s/%s", k.groupVersion, namespace, k.plural)
 }
 
-// path is that of one object.
+// path returns the path of one object.
 func (k kind) path(name string) string { return k.collection() + "/" + name }
 
-// door is where webhooks for one object are delivered.
-func (k kind) door(name string) string {
+func (k kind) deliverPath(name string) string {
 	return fmt.Sprintf("/apis/postern.dev/v1alpha1/namespaces/%s/%s/%s/webhookdeliveries", namespace, k.plural, name)
 }
 
-// nameOf is the name of the object of that number. Both sides change objects that are made alike, but not the same ones,
-// so that neither meets what the other has left.
+// nameOf returns the name of an object. Both sides change objects that are created alike, but not the same ones, so
+// that neither affects the other.
 func nameOf(number int) string { return fmt.Sprintf("shop-%d", number) }
 
 func timestamp() string { return time.Now().UTC().Format(time.RFC3339Nano) }

@@ -15,17 +15,17 @@ import (
 	"time"
 )
 
-// machine is what figures depend on beside the program.
+// machine is the part of the environment that affects figures.
 type machine struct {
 	CPU       string `json:"cpu"`
 	Cores     int    `json:"cores"`
 	MemoryMiB int    `json:"memoryMiB"`
 	OS        string `json:"os"`
 	Go        string `json:"go"`
-	// Load is the load average of the last minute before the run.
+	// Load is the one-minute load average before the run.
 	Load float64 `json:"load"`
-	// Fsync is the median time in milliseconds in which a small file in the temporary directory, where the control plane
-	// keeps its data, gets to the disk; 0 if that can't be found out. Every write to an etcd waits for one.
+	// Fsync is the median time in milliseconds to sync a small file in the temporary directory, where the control plane
+	// keeps its data; 0 if unknown. Every etcd write waits for one.
 	Fsync float64 `json:"fsyncMs"`
 }
 
@@ -41,7 +41,7 @@ func thisMachine() machine {
 	return m
 }
 
-// fsyncTime writes and syncs a few times.
+// fsyncTime returns the median of a few writes with sync.
 func fsyncTime() (float64, error) {
 	const times = 50
 	file, err := os.CreateTemp("", "postern-bench-")
@@ -64,7 +64,7 @@ func fsyncTime() (float64, error) {
 	return rounded(median(taken)), nil
 }
 
-// busy is what there is to say if something else keeps the machine busy.
+// busy returns a warning if other work keeps the machine busy.
 func (m machine) busy() string {
 	if m.Load < float64(m.Cores)/2 {
 		return ""
@@ -72,7 +72,7 @@ func (m machine) busy() string {
 	return fmt.Sprintf("the machine was busy before the run: its load was %v on %d cores", m.Load, m.Cores)
 }
 
-// currentCommit is the commit that is checked out, and whether something was changed since.
+// currentCommit returns the checked-out commit, and whether there are changes since.
 func currentCommit(ctx context.Context) string {
 	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty=, modified", "--abbrev=12").Output()
 	if err != nil {
@@ -81,7 +81,7 @@ func currentCommit(ctx context.Context) string {
 	return strings.TrimSpace(string(out))
 }
 
-// field returns the value of the first line "name: value" in a file of /proc, empty if there is none.
+// field returns the value of the first line "name: value" in a /proc file, empty if there is none.
 func field(path, name string) string {
 	file, err := os.Open(path)
 	if err != nil {

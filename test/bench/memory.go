@@ -14,8 +14,7 @@ import (
 
 const memoryGoal = 250
 
-// measureMemory starts Postern where there are very many objects and reads how much memory it has: once it is ready, and
-// when it has worked for a while.
+// measureMemory starts Postern with very many objects and reads its memory, once ready and after some work.
 func (b *bench) measureMemory(ctx context.Context, c *cluster) error {
 	b.say("Creating %d objects of each kind (1 or 2 minutes for 10000)...", b.objects)
 	for _, k := range kinds() {
@@ -49,13 +48,13 @@ func (b *bench) measureMemory(ctx context.Context, c *cluster) error {
 	return nil
 }
 
-// work delivers for a while and pushes one image, which makes the index of images.
+// work delivers for a while and pushes one image, which builds the image index.
 func (b *bench) work(ctx context.Context, c *cluster) (memory, error) {
 	b.say("Delivering to them...")
 	for _, k := range kinds() {
 		s := &side{name: "delivery", do: c.deliver(objects{k, 0, b.objects})}
 		done := s.measure(ctx, atOnce, 2*b.duration)
-		if n := summarise("", []round{done}).failures(applied); n > 0 {
+		if n := summarize("", []round{done}).failures(applied); n > 0 {
 			b.warn("%d deliveries to one %s among many were not %q", n, k.name, applied)
 		}
 	}
@@ -63,8 +62,8 @@ func (b *bench) work(ctx context.Context, c *cluster) (memory, error) {
 	push := fmt.Sprintf(`{"type": "PUSH_ARTIFACT", "event_data": {
 		"resources": [{"digest": "sha256:%064d", "tag": "1.5.0", "resource_url": "%s:1.5.0"}],
 		"repository": {"name": %q, "namespace": "shops", "repo_full_name": "shops/%s"}}}`, 1, image(name), name, name)
-	const door = "/apis/postern.dev/v1alpha1/namespaces/" + namespace + "/webhooksources/harbor/webhookdeliveries"
-	answered, err := c.sender.must(ctx, http.MethodPost, door, "application/json", []byte(push), http.StatusAccepted)
+	const path = "/apis/postern.dev/v1alpha1/namespaces/" + namespace + "/webhooksources/harbor/webhookdeliveries"
+	answered, err := c.sender.must(ctx, http.MethodPost, path, "application/json", []byte(push), http.StatusAccepted)
 	if err != nil {
 		return memory{}, err
 	}
@@ -74,7 +73,7 @@ func (b *bench) work(ctx context.Context, c *cluster) (memory, error) {
 	return residentMemory(c.postern.PID())
 }
 
-// sizes tells how large the objects are that were made.
+// sizes describes the size of the created objects.
 func (c *cluster) sizes(ctx context.Context) (string, error) {
 	var sizes []string
 	for _, k := range kinds() {
@@ -87,9 +86,9 @@ func (c *cluster) sizes(ctx context.Context) (string, error) {
 	return strings.Join(sizes, ", "), nil
 }
 
-// memory is what a process has, in MiB.
+// memory is a process's memory in MiB.
 type memory struct {
-	// resident is what is in memory now, of which files is what the kernel could drop, and highest is the most that ever was.
+	// resident is the current resident memory, files the part that the kernel can reclaim, highest the peak.
 	resident, files, highest float64
 }
 

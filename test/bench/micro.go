@@ -10,14 +10,13 @@ import (
 )
 
 const (
-	// matchingRuns is how often matching is measured among few and among many; the median counts.
+	// matchingRuns is the number of matching runs among few and among many objects; the median is used.
 	matchingRuns = 3
 	fewToMatch   = 100
 	manyToMatch  = 10_000
 )
 
-// measureMicro runs the benchmarks of single functions: what each sender's payload takes to decode, and a signature to
-// verify.
+// measureMicro runs the benchmarks of single functions: decoding each sender's payload, and verifying a signature.
 func (b *bench) measureMicro(ctx context.Context) error {
 	b.say("Running the Go benchmarks (about a minute, and some more to compile them)...")
 	results, err := goBenchmarks(ctx, "-bench=.", "-benchtime=200ms", "./pkg/...")
@@ -31,7 +30,7 @@ func (b *bench) measureMicro(ctx context.Context) error {
 	return nil
 }
 
-// measureMatching finds the object that wants what was pushed, among few and among many.
+// measureMatching finds the objects that match a push, among few and among many.
 func (b *bench) measureMatching(ctx context.Context) error {
 	b.say("Matching pushes among %d and %d Applications (about half a minute)...", fewToMatch, manyToMatch)
 	var results []benchmarkResult
@@ -66,7 +65,7 @@ func (b *bench) measureMatching(ctx context.Context) error {
 	return nil
 }
 
-// pairwise divides the values of the same place.
+// pairwise divides ours by bare, element by element.
 func pairwise(ours, bare []float64) []float64 {
 	var ratios []float64
 	for i := range min(len(ours), len(bare)) {

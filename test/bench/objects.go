@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// creationsAtOnce keeps a kube-apiserver on a small machine busy, and no more.
+// creationsAtOnce keeps a kube-apiserver on a small machine busy without overloading it.
 const creationsAtOnce = 16
 
-// create makes so many objects, numbered from the first on, and leaves alone those that are there already. With managed
-// fields and status, each is about as large as small ones of real clusters: 2 to 4 kB as JSON.
+// create creates count objects, numbered from first, and skips existing ones. With managed fields and status each is as
+// large as a small object of a real cluster: 2 to 4 kB of JSON.
 func (c *cluster) create(ctx context.Context, k kind, first, count int) error {
 	group, working := errgroup.WithContext(ctx)
 	group.SetLimit(creationsAtOnce)

@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 )
 
-// measureOneTarget has all workers change one and the same object: by deliveries, by bare patches, which conflict, and in
-// the way of clients that write whole objects.
+// measureOneTarget makes all workers change the same object: by deliveries, by bare patches, which conflict, and by
+// writes of the whole object.
 func (b *bench) measureOneTarget(ctx context.Context, c *cluster) error {
 	for _, k := range kinds() {
 		if err := b.oneTarget(ctx, c, k); err != nil {
@@ -45,13 +45,13 @@ func (b *bench) oneTarget(ctx context.Context, c *cluster, k kind) error {
 	)
 	against := compared("... against GET, change, PUT until it passes", "/s", delivered.PerSecond, updated.PerSecond,
 		ratios(ours.rounds, whole.rounds, perSecond), nil)
-	// The first round does not count in updated, and its operations are in next.
+	// updated does not include the first round; next does.
 	against.Note = fmt.Sprintf("bare: %.1f conflicts per success", float64(conflicts.Load())/float64(max(1, whole.next.Load())))
 	b.report.add(against)
 	return b.profile(ctx, c, ours, "one-target-"+strings.ToLower(k.name))
 }
 
-// refused counts the answers that were not 202.
+// refused returns the number of answers that are not 202.
 func (s summary) refused() int {
 	count := 0
 	for answer, n := range s.Answers {

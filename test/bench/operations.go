@@ -13,16 +13,16 @@ import (
 	"sync/atomic"
 )
 
-// noAnswer stands for a request that none came to.
+// noAnswer stands for a request without a response.
 const noAnswer = "none"
 
-// applied and superseded are the answers to a delivery that ended well.
+// applied and superseded are the phases of successful deliveries.
 const (
 	applied    = "202 Applied"
 	superseded = "202 Superseded"
 )
 
-// objects are those that one side changes in turns: count of them from the first on.
+// objects are the objects that one side cycles through: count of them, starting with first.
 type objects struct {
 	kind
 	first, count int
@@ -30,13 +30,13 @@ type objects struct {
 
 func (o objects) name(number int) string { return nameOf(o.first + number%o.count) }
 
-// newRef returns a ref that was never requested before, so that each request changes something.
+// newRef returns a new ref, so that each request changes something.
 func (c *cluster) newRef() string { return "v1." + strconv.FormatInt(c.refs.Add(1), 10) }
 
-// deliver POSTs the webhook of a generic sender for one object. Any 202 is a success.
+// deliver posts the webhook of a generic sender for one object. Any 202 is a success.
 func (c *cluster) deliver(to objects) operation {
 	return func(ctx context.Context, number int) (string, bool) {
-		got, err := c.sender.do(ctx, http.MethodPost, to.door(to.name(number)), "application/json", []byte(`{"ref":"`+c.newRef()+`"}`))
+		got, err := c.sender.do(ctx, http.MethodPost, to.deliverPath(to.name(number)), "application/json", []byte(`{"ref":"`+c.newRef()+`"}`))
 		if err != nil {
 			return noAnswer, false
 		}
@@ -47,15 +47,15 @@ func (c *cluster) deliver(to objects) operation {
 	}
 }
 
-// phaseIn finds the phase in the JSON of a delivery, without the work of decoding it all: the client runs on the same
-// processors as what is measured.
+// phaseIn finds the phase in a delivery's JSON without decoding it: the client shares the processors with the measured
+// programs.
 func phaseIn(delivery []byte) string {
 	_, rest, _ := bytes.Cut(delivery, []byte(`"phase":"`))
 	phase, _, _ := bytes.Cut(rest, []byte(`"`))
 	return string(phase)
 }
 
-// patch changes, without Postern, the annotations that Postern would change, as "kubectl annotate" does.
+// patch changes the annotations that Postern changes, without Postern, as "kubectl annotate" does.
 func (c *cluster) patch(of objects) operation {
 	return func(ctx context.Context, number int) (string, bool) {
 		body, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": of.annotations(c.newRef(), timestamp())}})
@@ -67,8 +67,8 @@ func (c *cluster) patch(of objects) operation {
 	}
 }
 
-// update makes the same change in the way of many clients: read the object, change it, write the whole object, and begin
-// again if somebody else was faster. It counts in conflicts how often that was.
+// update makes the same change as many clients do: read the object, change it, write the whole object, and retry on a
+// conflict. It counts the conflicts.
 func (c *cluster) update(of objects, conflicts *atomic.Int64) operation {
 	return func(ctx context.Context, number int) (string, bool) {
 		for {

@@ -15,11 +15,11 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// shortestProfile has enough samples to tell where time goes.
+// shortestProfile yields enough samples.
 const shortestProfile = 10 * time.Second
 
-// profile repeats what a side does and profiles Postern and the kube-apiserver meanwhile, if that is wanted. It comes
-// after the rounds and does not count, since to profile takes time itself.
+// profile repeats a side's operations while it profiles Postern and the kube-apiserver, if profiles were requested. It
+// runs after the rounds and is not counted, because profiling takes time itself.
 func (b *bench) profile(ctx context.Context, c *cluster, s *side, name string) error {
 	if !b.cpuProfile {
 		return nil

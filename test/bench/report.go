@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// report is all that a run found out. Its JSON is for programs that compare runs of one machine.
+// report is the result of a run. Its JSON is for programs that compare runs of one machine.
 type report struct {
 	Machine    machine           `json:"machine"`
 	Commit     string            `json:"commit"`
@@ -33,7 +33,7 @@ type reportSettings struct {
 	Objects  int    `json:"objects"`
 }
 
-// stage tells how long deliveries were in a stage, as Postern itself says.
+// stage is the time that deliveries spent in a stage, according to Postern's metrics.
 type stage struct {
 	Of    string `json:"of"`
 	Stage string `json:"stage"`
@@ -55,7 +55,6 @@ func newReport(ctx context.Context, s settings) *report {
 
 func (r *report) add(figures ...figure) { r.Figures = append(r.Figures, figures...) }
 
-// write stores the report as JSON.
 func (r *report) write(path string) error {
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {

@@ -14,7 +14,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// sampleReport has something of everything.
 func sampleReport() *report {
 	return &report{
 		Machine:  machine{CPU: "Example CPU", Cores: 2, MemoryMiB: 4096, OS: "linux/amd64", Go: "go1.26.0", Load: 0.5, Fsync: 1.25},
@@ -85,7 +84,7 @@ func TestTablesWithoutLinesAreLeftOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	if lines := strings.Count(got.String(), "\n"); lines != 1 {
-		t.Errorf("got %d lines, want that of the machine alone:\n%s", lines, got.String())
+		t.Errorf("got %d lines, want only the line of the machine:\n%s", lines, got.String())
 	}
 }
 
@@ -133,9 +132,9 @@ func decoded(t *testing.T, data []byte) any {
 
 func TestBusyMachineIsToldOf(t *testing.T) {
 	if got := (machine{Cores: 2, Load: 0.9}).busy(); got != "" {
-		t.Errorf("a quiet machine is said to be busy: %s", got)
+		t.Errorf("a quiet machine is reported busy: %s", got)
 	}
 	if got := (machine{Cores: 2, Load: 1}).busy(); got == "" {
-		t.Error("a busy machine is not told of")
+		t.Error("a busy machine is not reported")
 	}
 }

@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// operation is what one side does over and over: a request, or all requests that make one change. No two calls have the
-// same number. It returns what was answered, and whether that is a success.
+// operation is what one side repeats: a request, or all requests of one change. number is unique per call. It returns
+// the answer and whether that is a success.
 type operation func(ctx context.Context, number int) (answer string, ok bool)
 
-// round is what came of one side in one stretch of time.
+// round is the result of one side in one time span.
 type round struct {
-	// took is the time from the first operation's start to the last one's end.
+	// took is the time from the start of the first operation to the end of the last one.
 	took time.Duration
-	// times are those of the operations that succeeded.
+	// times are the durations of the successful operations.
 	times   []time.Duration
 	answers map[string]int
 }
@@ -31,17 +31,17 @@ func (r *round) add(took time.Duration, answer string, ok bool) {
 	r.answers[answer]++
 }
 
-// side is one of those that are measured in turns.
+// side is one of the sides that are measured alternately.
 type side struct {
 	name   string
 	do     operation
 	next   atomic.Int64
 	rounds []round
-	// used is by how much counters grew in its rounds.
+	// used is the increase of the counters in its rounds.
 	used counters
 }
 
-// measure has some workers repeat the operation until the time is over, and waits for what was begun.
+// measure lets workers repeat the operation until the time is over, and waits for operations in flight.
 func (s *side) measure(ctx context.Context, workers int, duration time.Duration) round {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -69,8 +69,8 @@ func (s *side) measure(ctx context.Context, workers int, duration time.Duration)
 	return whole
 }
 
-// takeTurns measures sides one after the other, round by round, so that whatever else goes on meets them all. The first
-// short round of each opens connections and fills caches, and does not count.
+// takeTurns measures the sides alternately, round by round, so that disturbances affect all of them. The first, short
+// round of each opens connections and fills caches, and is not counted.
 func (b *bench) takeTurns(ctx context.Context, c *cluster, workers int, sides ...*side) error {
 	for _, s := range sides {
 		s.used = counters{}
@@ -87,14 +87,14 @@ func (b *bench) takeTurns(ctx context.Context, c *cluster, workers int, sides ..
 		}
 	}
 	for _, s := range sides {
-		if sum := summarise(s.name, s.rounds); sum.N == 0 {
+		if sum := summarize(s.name, s.rounds); sum.N == 0 {
 			return fmt.Errorf("%s never succeeded: %v", s.name, sum.Answers)
 		}
 	}
 	return nil
 }
 
-// countedRound measures a side once. The processor time is read next to the round, since reading metrics takes some.
+// countedRound measures a side once. It reads the processor time last, because reading metrics uses some.
 func (b *bench) countedRound(ctx context.Context, c *cluster, workers int, s *side) error {
 	metricsBefore, err := c.metrics(ctx)
 	if err != nil {
@@ -122,8 +122,8 @@ func (b *bench) countedRound(ctx context.Context, c *cluster, workers int, s *si
 func ratios(ours, bare []round, value func(summary) float64) []float64 {
 	var all []float64
 	for i := range min(len(ours), len(bare)) {
-		if below := value(summarise("", bare[i:i+1])); below > 0 {
-			all = append(all, rounded(value(summarise("", ours[i:i+1]))/below))
+		if below := value(summarize("", bare[i:i+1])); below > 0 {
+			all = append(all, rounded(value(summarize("", ours[i:i+1]))/below))
 		}
 	}
 	return all

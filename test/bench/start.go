@@ -13,12 +13,12 @@ import (
 
 const (
 	starts = 5
-	// readyInterval is how exactly a start is measured.
+	// readyInterval is the resolution of a start's time.
 	readyInterval = 5 * time.Millisecond
 	readyTimeout  = time.Minute
 )
 
-// measureStart restarts Postern a few times and measures from the start of the program until it says that it is ready.
+// measureStart restarts Postern a few times and measures the time from the start of the program until it is ready.
 func (b *bench) measureStart(ctx context.Context, c *cluster) error {
 	b.say("Restarting Postern %d times...", starts)
 	var seconds []float64
@@ -38,8 +38,7 @@ func (b *bench) measureStart(ctx context.Context, c *cluster) error {
 	return nil
 }
 
-// timeStart returns how long it took from the call of start until Postern answered that it is ready, and returns once
-// start has.
+// timeStart returns the time from the call of start until Postern reports ready. It returns once start has returned.
 func (c *cluster) timeStart(ctx context.Context, start func(context.Context) error) (time.Duration, error) {
 	began := time.Now()
 	started := make(chan error, 1)

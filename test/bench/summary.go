@@ -10,25 +10,24 @@ import (
 	"time"
 )
 
-// summary tells what came of the operations of one side in one or more rounds. Times are in milliseconds.
+// summary is the result of one side in one or more rounds. Times are in milliseconds.
 type summary struct {
 	Name string `json:"name"`
-	// N is how many operations succeeded; times and PerSecond are of those alone.
+	// N is the number of successful operations; times and PerSecond cover only those.
 	N         int     `json:"n"`
 	P50       float64 `json:"p50Ms"`
 	P90       float64 `json:"p90Ms"`
 	P99       float64 `json:"p99Ms"`
 	PerSecond float64 `json:"perSecond"`
-	// Answers counts what was answered, failures too.
+	// Answers counts all answers, including failures.
 	Answers map[string]int `json:"answers"`
-	// CPU is the processor time that each program used per success, in milliseconds.
+	// CPU is each program's processor time per success, in milliseconds.
 	CPU map[string]float64 `json:"cpuMs,omitempty"`
-	// Requests is how many requests the kube-apiserver answered per success, by verb and resource.
+	// Requests is the number of requests that the kube-apiserver answered per success, by verb and resource.
 	Requests map[string]float64 `json:"requests,omitempty"`
 }
 
-// summarise puts rounds together.
-func summarise(name string, rounds []round) summary {
+func summarize(name string, rounds []round) summary {
 	s := summary{Name: name, Answers: map[string]int{}}
 	var times []time.Duration
 	var took time.Duration
@@ -48,7 +47,7 @@ func summarise(name string, rounds []round) summary {
 	return s
 }
 
-// percentile returns the smallest of the sorted times that at least p percent of them do not exceed (the nearest rank), 0
+// percentile returns the smallest of the sorted times that at least p percent of them do not exceed (nearest rank), 0
 // if there are none.
 func percentile(sorted []time.Duration, p float64) time.Duration {
 	if len(sorted) == 0 {
@@ -58,7 +57,7 @@ func percentile(sorted []time.Duration, p float64) time.Duration {
 	return sorted[min(max(rank, 1), len(sorted))-1]
 }
 
-// median returns the middle one of some numbers, or the mean of the two in the middle; 0 if there are none.
+// median returns the middle number, or the mean of the middle two; 0 if there are none.
 func median(numbers []float64) float64 {
 	if len(numbers) == 0 {
 		return 0
@@ -84,7 +83,7 @@ func (s summary) failures(wanted ...string) int {
 
 func millis(d time.Duration) float64 { return rounded(d.Seconds() * 1000) }
 
-// rounded keeps four significant digits: no measurement here has more to say.
+// rounded keeps four significant digits, the precision of the measurements.
 func rounded(x float64) float64 {
 	if x == 0 || math.IsInf(x, 0) || math.IsNaN(x) {
 		return x

@@ -68,7 +68,7 @@ func TestRoundedKeepsFourSignificantDigits(t *testing.T) {
 }
 
 func TestSummaryPutsRoundsTogether(t *testing.T) {
-	got := summarise("side", []round{
+	got := summarize("side", []round{
 		{took: time.Second, times: ms(30, 10), answers: map[string]int{"200": 2}},
 		{took: 3 * time.Second, times: ms(20, 40), answers: map[string]int{"200": 2, "409": 5}},
 	})
@@ -80,7 +80,7 @@ func TestSummaryPutsRoundsTogether(t *testing.T) {
 
 func TestSummaryOfNothing(t *testing.T) {
 	want := summary{Name: "side", Answers: map[string]int{}}
-	if diff := cmp.Diff(want, summarise("side", nil)); diff != "" {
+	if diff := cmp.Diff(want, summarize("side", nil)); diff != "" {
 		t.Error(diff)
 	}
 }

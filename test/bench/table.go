@@ -13,7 +13,6 @@ import (
 	"text/tabwriter"
 )
 
-// print writes the report as tables.
 func (r *report) print(out io.Writer) error {
 	m := r.Machine
 	fmt.Fprintf(out, "%s, %d cores, %d MiB, fsync %v ms, load %v before; %s; commit %s; %s\n",
@@ -21,7 +20,7 @@ func (r *report) print(out io.Writer) error {
 	tables := [][][]string{r.figureRows(), r.sampleRows(), r.cpuRows(), r.requestRows(), r.stageRows(), r.benchmarkRows()}
 	for _, rows := range tables {
 		if len(rows) < 2 {
-			continue // a heading alone
+			continue // only a heading
 		}
 		fmt.Fprintln(out)
 		if err := printTable(out, rows); err != nil {

@@ -14,14 +14,14 @@ import (
 func TestNothingAcceptedIsLostWhenTheKubeAPIServerIsAwayForAWhile(t *testing.T) {
 	startPostern(t, controlplane.PosternOptions{})
 	w := newWorld(t, 4, 4)
-	t.Cleanup(func() { // for the tests that follow, if this one fails half-way
+	t.Cleanup(func() { // for later tests if this one fails half-way
 		if err := w.StartAPIServer(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
 	load := w.startLoad(0)
 	ends := []func() error{
-		func() error { return w.StopAPIServer(t.Context()) }, // requests that are under way still get an answer
+		func() error { return w.StopAPIServer(t.Context()) }, // in-flight requests still get an answer
 		w.KillAPIServer,
 	}
 	for _, end := range ends[:pick(1, 2)] {
@@ -30,7 +30,7 @@ func TestNothingAcceptedIsLostWhenTheKubeAPIServerIsAwayForAWhile(t *testing.T) 
 			t.Fatal(err)
 		}
 		select {
-		case <-time.After(pick(3*time.Second, 20*time.Second)): // what a user would see is an outage of some length
+		case <-time.After(pick(3*time.Second, 20*time.Second)): // users see an outage of some length
 		case <-t.Context().Done():
 		}
 		if err := w.StartAPIServer(starting(t)); err != nil {
@@ -40,7 +40,7 @@ func TestNothingAcceptedIsLostWhenTheKubeAPIServerIsAwayForAWhile(t *testing.T) 
 		if err := w.WaitForPostern(starting(t)); err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("Postern was reached again %s after the kube-apiserver was ready", since(returned))
+		t.Logf("Postern was reachable %s after the kube-apiserver was ready", since(returned))
 		w.checkPendingEnd(returned, settleWithin)
 	}
 	load.awaitAccepted(100)

@@ -18,8 +18,8 @@ import (
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 )
 
-// written returns every ref that was written to each target, by the kube-apiserver's audit log. Of the log, at least
-// the last 512 MB are kept, which is more than one test writes.
+// written returns all refs that were written to each target according to the kube-apiserver's audit log. At least the
+// last 512 MB of the log are kept, more than one test writes.
 func (w *world) written() (map[target]map[string]bool, error) {
 	logs, err := filepath.Glob(strings.TrimSuffix(w.AuditLog(), ".log") + "*.log")
 	if err != nil {
@@ -46,7 +46,7 @@ func (w *world) readAuditLog(log string, refs map[target]map[string]bool) error 
 	for lines := bufio.NewReaderSize(file, 1<<20); ; {
 		line, err := lines.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
-			return nil // what has no end is still being written
+			return nil // an incomplete line is still being written
 		}
 		if err != nil {
 			return err
@@ -59,8 +59,8 @@ func (w *world) readAuditLog(log string, refs map[target]map[string]bool) error 
 	}
 }
 
-// readPatch enters the ref that a target had after a patch. Where the kube-apiserver failed before it could say what
-// became of the patch, the ref that it asked for counts: it may have been written.
+// readPatch records the ref of a target after a patch. If the kube-apiserver failed before it answered, the requested
+// ref is recorded, because it may have been written.
 func (w *world) readPatch(line []byte, refs map[target]map[string]bool) error {
 	var event auditv1.Event
 	if err := json.Unmarshal(line, &event); err != nil {
@@ -95,8 +95,8 @@ func enterAnnotation(object []byte, g target, refs map[target]map[string]bool) e
 	return nil
 }
 
-// enterPatched enters every value that a JSON patch sets: one of them is the ref, and nobody asks for the others. A patch
-// of another kind is not Postern's.
+// enterPatched records all values that a JSON patch sets. One of them is the ref; the others are never looked up.
+// Patches of other types are not Postern's.
 func enterPatched(patch []byte, g target, refs map[target]map[string]bool) {
 	var operations []struct {
 		Op    string
@@ -114,7 +114,7 @@ func enterPatched(patch []byte, g target, refs map[target]map[string]bool) {
 	}
 }
 
-// valuesIn returns a string, or those in a map.
+// valuesIn returns a string, or the strings in a map.
 func valuesIn(value any) []string {
 	switch value := value.(type) {
 	case string:

@@ -37,12 +37,10 @@ const (
 	serverName     = "postern." + controlplane.Namespace + ".svc"
 )
 
-// caSecret reads the Secret that holds Postern's certificate authority.
 func (c *cluster) caSecret(ctx context.Context) (*corev1.Secret, error) {
 	return c.kube.CoreV1().Secrets(controlplane.Namespace).Get(ctx, caSecretName, metav1.GetOptions{})
 }
 
-// setCA replaces what the Secret holds.
 func (c *cluster) setCA(ctx context.Context, data map[string][]byte) error {
 	secret, err := c.caSecret(ctx)
 	if err != nil {
@@ -81,7 +79,7 @@ func (c *cluster) deleteAPIService(ctx context.Context) error {
 	return client.ApiregistrationV1().APIServices().Delete(ctx, apiServiceName, metav1.DeleteOptions{})
 }
 
-// setCABundle overwrites the caBundle, as somebody who knows nothing of Postern would.
+// setCABundle overwrites the caBundle, as a client unaware of Postern might.
 func (c *cluster) setCABundle(ctx context.Context, caBundle []byte) error {
 	client, err := aggregator.NewForConfig(c.RESTConfig())
 	if err != nil {
@@ -95,9 +93,9 @@ func (c *cluster) setCABundle(ctx context.Context, caBundle []byte) error {
 	return err
 }
 
-// served returns the certificate that a Postern serves with.
+// served returns the serving certificate of a Postern.
 func served(ctx context.Context, p *controlplane.Postern) (*x509.Certificate, error) {
-	dialer := &tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}} // to look at it is what this is for
+	dialer := &tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}} // the caller verifies it
 	conn, err := dialer.DialContext(ctx, "tcp", strings.TrimPrefix(p.Address(), "https://"))
 	if err != nil {
 		return nil, err
@@ -106,18 +104,18 @@ func served(ctx context.Context, p *controlplane.Postern) (*x509.Certificate, er
 	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0], nil
 }
 
-// isSignedBy returns an error unless a leaf is trusted, as the kube-apiserver sees it, by who trusts these authorities.
+// isSignedBy returns an error unless leaf verifies against these CAs, as the kube-apiserver does it.
 func isSignedBy(leaf *x509.Certificate, authorities []byte) error {
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(authorities) {
-		return errors.New("there is no certificate authority")
+		return errors.New("there is no CA certificate")
 	}
 	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: serverName})
 	return err
 }
 
-// trusted returns an error unless the Secret and the caBundle agree, and the caBundle makes what the Posterns serve with
-// trusted.
+// trusted returns an error unless the Secret and the caBundle agree, and the caBundle verifies the serving certificates
+// of the Posterns.
 func (c *cluster) trusted(ctx context.Context, posterns ...*controlplane.Postern) error {
 	secret, err := c.caSecret(ctx)
 	if err != nil {
@@ -131,7 +129,7 @@ func (c *cluster) trusted(ctx context.Context, posterns ...*controlplane.Postern
 		return fmt.Errorf("the caBundle is %q and the Secret has %q", apiService.Spec.CABundle, secret.Data["ca.crt"])
 	}
 	if !bytes.HasPrefix(secret.Data["ca.crt"], secret.Data["tls.crt"]) {
-		return errors.New("the authority that signs is not the first in the bundle")
+		return errors.New("the signing CA is not the first in the bundle")
 	}
 	for _, p := range posterns {
 		leaf, err := served(ctx, p)
@@ -139,13 +137,13 @@ func (c *cluster) trusted(ctx context.Context, posterns ...*controlplane.Postern
 			return err
 		}
 		if err := isSignedBy(leaf, apiService.Spec.CABundle); err != nil {
-			return fmt.Errorf("what Postern serves with is not trusted: %w", err)
+			return fmt.Errorf("Postern's serving certificate is not trusted: %w", err)
 		}
 	}
 	return nil
 }
 
-// rotated returns an error unless they are, and all serve with a leaf of the authority that signs now.
+// rotated returns an error unless trusted does not, and all serve with a leaf of the current CA.
 func (c *cluster) rotated(ctx context.Context, posterns ...*controlplane.Postern) error {
 	if err := c.trusted(ctx, posterns...); err != nil {
 		return err
@@ -160,14 +158,14 @@ func (c *cluster) rotated(ctx context.Context, posterns ...*controlplane.Postern
 			return err
 		}
 		if err := isSignedBy(leaf, secret.Data["tls.crt"]); err != nil {
-			return fmt.Errorf("what Postern serves with is not signed by the authority of the Secret: %w", err)
+			return fmt.Errorf("Postern's serving certificate is not signed by the CA in the Secret: %w", err)
 		}
 	}
 	return nil
 }
 
-// somebodysCA is the data of a Secret with an authority that Postern has not made.
-func somebodysCA(t *testing.T, from, to time.Time) map[string][]byte {
+// foreignCA returns the data of a Secret with a CA that Postern has not generated.
+func foreignCA(t *testing.T, from, to time.Time) map[string][]byte {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {

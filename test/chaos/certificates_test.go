@@ -15,10 +15,10 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-// healWithin is how soon what somebody has broken about the certificates must be right again.
+// healWithin is the time limit for Postern to repair broken certificates.
 const healWithin = 10 * time.Second
 
-// everyPart is how many requests must be accepted after a change, beside those that are under way during it.
+// everyPart is the number of requests that must be accepted after a change, in addition to those in flight.
 const everyPart = 200
 
 func TestNothingIsLostWhateverSomebodyDoesToTheCertificates(t *testing.T) {
@@ -30,17 +30,17 @@ func TestNothingIsLostWhateverSomebodyDoesToTheCertificates(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		breakIt func(ctx context.Context) error
-		// allowed are answers, besides 202, to what comes before it is right again.
+		// allowed are the status codes besides 202 that are allowed before the repair.
 		allowed []int
 	}{
 		{"the Secret is deleted", shared.deleteCA, nil},
-		{"the Secret holds an authority that has expired", func(ctx context.Context) error {
-			return shared.setCA(ctx, somebodysCA(t, now.Add(-2*day), now.Add(-day)))
+		{"the Secret has an expired CA", func(ctx context.Context) error {
+			return shared.setCA(ctx, foreignCA(t, now.Add(-2*day), now.Add(-day)))
 		}, nil},
-		{"the Secret holds somebody else's authority", func(ctx context.Context) error {
-			return shared.setCA(ctx, somebodysCA(t, now.Add(-day), now.Add(100*day)))
+		{"the Secret has a foreign CA", func(ctx context.Context) error {
+			return shared.setCA(ctx, foreignCA(t, now.Add(-day), now.Add(100*day)))
 		}, nil},
-		{"the Secret holds garbage", func(ctx context.Context) error {
+		{"the Secret has garbage", func(ctx context.Context) error {
 			return shared.setCA(ctx, map[string][]byte{"tls.crt": []byte("garbage"), "tls.key": nil, "ca.crt": []byte("garbage")})
 		}, nil},
 		{"the caBundle is garbage", func(ctx context.Context) error {
@@ -49,8 +49,8 @@ func TestNothingIsLostWhateverSomebodyDoesToTheCertificates(t *testing.T) {
 		{"the caBundle is empty", func(ctx context.Context) error {
 			return shared.setCABundle(ctx, nil)
 		}, []int{unavailable}},
-		{"the caBundle is somebody else's", func(ctx context.Context) error {
-			return shared.setCABundle(ctx, somebodysCA(t, now.Add(-day), now.Add(day))["ca.crt"])
+		{"the caBundle is foreign", func(ctx context.Context) error {
+			return shared.setCABundle(ctx, foreignCA(t, now.Add(-day), now.Add(day))["ca.crt"])
 		}, []int{unavailable}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -67,9 +67,9 @@ func TestNothingIsLostWhateverSomebodyDoesToTheCertificates(t *testing.T) {
 				}
 				return shared.reached(t.Context())
 			})
-			t.Logf("it was right again after %s", since(broken))
+			t.Logf("repaired after %s", since(broken))
 			w.eventually(patience, func() error { return shared.rotated(t.Context(), postern) })
-			// The kube-apiserver takes over a change of the APIService some time after it is stored.
+			// The kube-apiserver applies a change of the APIService some time after it is stored.
 			load.awaitAccepted(everyPart / 2)
 			settled := time.Now()
 			load.awaitAccepted(everyPart / 2)
@@ -84,7 +84,7 @@ func TestNothingIsLostWhateverSomebodyDoesToTheCertificates(t *testing.T) {
 	}
 }
 
-// reached returns an error unless the kube-apiserver says that Postern is available.
+// reached returns an error unless the kube-apiserver reports Postern as available.
 func (c *cluster) reached(ctx context.Context) error {
 	apiService, err := c.apiService(ctx)
 	if err != nil {
@@ -99,7 +99,7 @@ func (c *cluster) reached(ctx context.Context) error {
 }
 
 func TestNoRequestFailsWhileCertificatesAreRenewed(t *testing.T) {
-	forgetCA(t) // which lives for a year
+	forgetCA(t) // its CA is valid for a year
 	t.Cleanup(func() { forgetCA(t) })
 	postern := startPostern(t, controlplane.PosternOptions{Flags: []string{"--ca-validity=36s", "--serving-cert-validity=9s"}})
 	w := newWorld(t, 2, 2)
@@ -115,7 +115,7 @@ func TestNoRequestFailsWhileCertificatesAreRenewed(t *testing.T) {
 	w.eventually(patience, func() error {
 		now, err := served(t.Context(), postern)
 		if err == nil && now.Equal(leaf) {
-			err = errors.New("the leaf is the one of the beginning")
+			err = errors.New("the leaf has not changed")
 		}
 		return err
 	})
@@ -126,7 +126,7 @@ func TestNoRequestFailsWhileCertificatesAreRenewed(t *testing.T) {
 				return err
 			}
 			if bytes.Equal(now.Data["tls.crt"], first.Data["tls.crt"]) {
-				return errors.New("the authority is the one of before")
+				return errors.New("the CA has not changed")
 			}
 			if err := w.rotated(t.Context(), postern); err != nil {
 				return err
@@ -166,13 +166,13 @@ func TestNoRequestFailsWhenCertificateFilesAreReplaced(t *testing.T) {
 			return err
 		}
 		if now.Equal(leaf) {
-			return errors.New("Postern serves with the certificate of before")
+			return errors.New("Postern's certificate has not changed")
 		}
 		return isSignedBy(now, before.Spec.CABundle)
 	})
-	// What is somebody else's to keep, Postern leaves alone.
-	somebodys := somebodysCA(t, time.Now(), time.Now().Add(time.Hour))["ca.crt"]
-	both := bytes.Join([][]byte{before.Spec.CABundle, somebodys}, nil)
+	// Postern leaves a caBundle alone that it does not manage.
+	foreign := foreignCA(t, time.Now(), time.Now().Add(time.Hour))["ca.crt"]
+	both := bytes.Join([][]byte{before.Spec.CABundle, foreign}, nil)
 	if err := w.setCABundle(t.Context(), both); err != nil {
 		t.Fatal(err)
 	}

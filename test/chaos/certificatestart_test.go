@@ -42,17 +42,17 @@ func TestARestartKeepsTheCertificateAuthority(t *testing.T) {
 			t.Fatal(err)
 		}
 		if before.ResourceVersion != after.ResourceVersion {
-			t.Errorf("after it was %s, Postern wrote the Secret", name)
+			t.Errorf("Postern wrote the Secret after it was %s", name)
 		}
 		next, err := served(t.Context(), postern)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if next.Equal(leaf) {
-			t.Errorf("after it was %s, Postern serves with the leaf of before, whose key was to be in memory only", name)
+			t.Errorf("Postern still serves the old leaf after it was %s, so its key was not only in memory", name)
 		}
 		if err := isSignedBy(next, after.Data["tls.crt"]); err != nil {
-			t.Errorf("after it was %s: %v", name, err)
+			t.Errorf("after Postern was %s: %v", name, err)
 		}
 	}
 }
@@ -66,7 +66,7 @@ func TestAnAPIServiceThatIsGoneIsNotMadeAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := &world{cluster: shared, t: t}
-	w.eventually(healWithin, func() error { // it goes on with the rest
+	w.eventually(healWithin, func() error { // the rest still works
 		secret, err := w.caSecret(t.Context())
 		if err != nil {
 			return err
@@ -78,9 +78,9 @@ func TestAnAPIServiceThatIsGoneIsNotMadeAgain(t *testing.T) {
 		return isSignedBy(leaf, secret.Data["tls.crt"])
 	})
 	if _, err := w.apiService(t.Context()); !apierrors.IsNotFound(err) {
-		t.Errorf("the APIService is there again, or can't be looked for: %v", err)
+		t.Errorf("the APIService exists again, or could not be read: %v", err)
 	}
-	if err := postern.Restart(starting(t)); err != nil { // which registers it
+	if err := postern.Restart(starting(t)); err != nil { // registers it again
 		t.Fatal(err)
 	}
 	w.eventually(healWithin, func() error { return w.rotated(t.Context(), postern) })
@@ -88,7 +88,7 @@ func TestAnAPIServiceThatIsGoneIsNotMadeAgain(t *testing.T) {
 
 func TestAtItsStartPosternWaitsForAKubeAPIServerThatIsAway(t *testing.T) {
 	postern := startPostern(t, controlplane.PosternOptions{})
-	t.Cleanup(func() { // for the tests that follow, if this one fails half-way
+	t.Cleanup(func() { // for later tests if this one fails half-way
 		if err := shared.StartAPIServer(context.Background()); err != nil {
 			t.Error(err)
 		}
@@ -108,12 +108,12 @@ func TestAtItsStartPosternWaitsForAKubeAPIServerThatIsAway(t *testing.T) {
 	if err := shared.StartAPIServer(starting(t)); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-started; err != nil { // also if Postern had ended meanwhile
+	if err := <-started; err != nil { // also if Postern ended meanwhile
 		t.Fatal(err)
 	}
 }
 
-// onItsPort returns an error unless Postern's own port answers so, to who does not verify its certificate, as a kubelet.
+// onItsPort returns an error unless Postern's own port answers with code. It does not verify the certificate.
 func onItsPort(ctx context.Context, p *controlplane.Postern, path string, code int) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.Address()+path, nil)
 	if err != nil {
@@ -133,7 +133,6 @@ func onItsPort(ctx context.Context, p *controlplane.Postern, path string, code i
 	return nil
 }
 
-// startReplicas runs two Posterns for the length of a test.
 func startReplicas(t *testing.T, flags ...string) *controlplane.Replicas {
 	t.Helper()
 	replicas, err := shared.StartReplicas(starting(t), 2, controlplane.PosternOptions{Etcd: startEtcd(t, 1), Flags: flags})
@@ -148,7 +147,7 @@ func startReplicas(t *testing.T, flags ...string) *controlplane.Replicas {
 	return replicas
 }
 
-// Without leader election both keep the Secret, as two may that lead by turns.
+// Without leader election both write the Secret, as successive leaders would.
 func TestReplicasThatStartAtOnceAgreeOnOneCertificateAuthority(t *testing.T) {
 	forgetCA(t)
 	replicas := startReplicas(t)
@@ -160,7 +159,7 @@ func TestNoRequestFailsWhileReplicasRotateTogether(t *testing.T) {
 	replicas := startReplicas(t, "--leader-elect")
 	w := newWorld(t, 2, 2)
 	load := w.startLoad(0)
-	// The first time may have to wait for a leader.
+	// The first attempt may have to wait for a leader.
 	for _, within := range []func(func() error){
 		func(condition func() error) { w.eventually(patience, condition) },
 		func(condition func() error) { w.eventually(healWithin, condition) },
@@ -179,7 +178,7 @@ func TestNoRequestFailsWhileReplicasRotateTogether(t *testing.T) {
 				return err
 			}
 			if bytes.Equal(before.Data["tls.crt"], after.Data["tls.crt"]) {
-				return errors.New("the authority is the one of before")
+				return errors.New("the CA has not changed")
 			}
 			return w.rotated(t.Context(), replicas.All()...)
 		})

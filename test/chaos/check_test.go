@@ -11,18 +11,18 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// settleWithin is how long everything may take to end once nothing is broken any more: what was cut short is left
-// alone for 25 s (delivery.Grace), and the longest pause between two tries of a delivery is shorter.
+// settleWithin bounds the time until all deliveries have ended after an outage: interrupted ones are not touched for 25
+// s (delivery.Grace), and the longest pause between two attempts is shorter.
 const settleWithin = 45 * time.Second
 
-// check waits until every delivery in the namespace has ended, fails the test if one does not or if anything that was
-// accepted is lost or failed, and logs the counts.
+// check waits until all deliveries in the namespace have ended and logs the counts. It fails the test if one does not
+// end, or if an accepted delivery is lost or failed.
 func (w *world) check(l *ledger) {
 	w.t.Helper()
 	w.checkWith(l, w.settled(settleWithin))
 }
 
-// checkWith is check with outcomes that were collected already.
+// checkWith is check with collected outcomes.
 func (w *world) checkWith(l *ledger, outcomes map[string]outcome) {
 	w.t.Helper()
 	written, err := w.written()
@@ -36,7 +36,7 @@ func (w *world) checkWith(l *ledger, outcomes map[string]outcome) {
 	}
 }
 
-// settled waits until no delivery is pending, and returns what became of all. It goes on after a failure.
+// settled waits until no delivery is pending, and returns all outcomes. A timeout fails the test but does not end it.
 func (w *world) settled(within time.Duration) map[string]outcome {
 	w.t.Helper()
 	deadline := time.Now().Add(within)
@@ -45,7 +45,7 @@ func (w *world) settled(within time.Duration) map[string]outcome {
 	w.eventually(within+patience, func() error {
 		pending, err := w.pending()
 		if err != nil {
-			return err // the connection may be one of before
+			return err // the connection may be broken
 		}
 		if left = pending; len(left) > 0 && time.Now().Before(deadline) {
 			return fmt.Errorf("%d deliveries are pending", len(left))
@@ -70,14 +70,14 @@ func outcomesOf(records []v1alpha1.WebhookDelivery) map[string]outcome {
 	return outcomes
 }
 
-// checkPendingEnd fails the test unless every delivery that was there at a time has ended when so much time has passed
-// since then. Later ones may come and go meanwhile.
+// checkPendingEnd fails the test unless all deliveries older than since end within the time limit. Later deliveries may
+// come and go.
 func (w *world) checkPendingEnd(since time.Time, within time.Duration) {
 	w.t.Helper()
 	var first []v1alpha1.WebhookDelivery
 	w.eventually(patience, func() error {
 		pending, err := w.pending()
-		// The time of creation has whole seconds.
+		// Creation timestamps have a resolution of a second.
 		first = slices.DeleteFunc(pending, func(d v1alpha1.WebhookDelivery) bool { return !d.CreationTimestamp.Time.Before(since) })
 		if err == nil && len(first) > 0 && time.Since(since) < within {
 			err = fmt.Errorf("%d deliveries are pending", len(first))
@@ -85,9 +85,9 @@ func (w *world) checkPendingEnd(since time.Time, within time.Duration) {
 		return err
 	})
 	if len(first) > 0 {
-		w.t.Errorf("%d deliveries were still Pending %s after the cause had passed: %s", len(first), within, names(first))
+		w.t.Errorf("%d deliveries are still Pending %s after the cause was fixed: %s", len(first), within, names(first))
 	}
 }
 
-// since rounds the time that has passed, for a message.
+// since returns the rounded time since t, for messages.
 func since(t time.Time) time.Duration { return time.Since(t).Round(time.Millisecond) }

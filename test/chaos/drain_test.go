@@ -21,7 +21,7 @@ import (
 
 func TestEveryRequestUnderWayIsAcceptedWhenPosternIsAskedToEnd(t *testing.T) {
 	const requests = 100
-	// All of them are in one namespace, and their bodies count as more than the share that one has.
+	// All requests are in one namespace, and their bodies exceed the default share of a namespace.
 	postern := startPostern(t, controlplane.PosternOptions{
 		Flags: []string{"--max-namespace-share-percent=100", "--max-inflight-payload-bytes=536870912"},
 	})
@@ -30,20 +30,20 @@ func TestEveryRequestUnderWayIsAcceptedWhenPosternIsAskedToEnd(t *testing.T) {
 	l := &ledger{}
 	finish := w.holdRequests(l, requests)
 	w.eventually(patience, func() error {
-		// The metric is the most that there were at the arrival of any within the last second, so one must arrive.
+		// The metric is the maximum within the last second, measured at each arrival, so a request must arrive.
 		_ = w.ci.send(request{target: w.targets[0], body: useless})
 		got, err := metric(t.Context(), postern, `apiserver_current_inflight_requests{request_kind="mutating"}`)
 		if err == nil && got < requests {
-			err = fmt.Errorf("Postern has %v requests under way, want %d", got, requests)
+			err = fmt.Errorf("Postern has %v requests in flight, want %d", got, requests)
 		}
 		return err
 	})
 
 	ended := make(chan error, 1)
 	go func() { ended <- postern.Stop(t.Context()) }()
-	w.eventually(patience, func() error { // by then it has taken notice
-		if takesConnections(postern.Address()) {
-			return errors.New("Postern still takes connections")
+	w.eventually(patience, func() error { // by then it has started to shut down
+		if acceptsConnections(postern.Address()) {
+			return errors.New("Postern still accepts connections")
 		}
 		return nil
 	})
@@ -58,8 +58,8 @@ func TestEveryRequestUnderWayIsAcceptedWhenPosternIsAskedToEnd(t *testing.T) {
 	w.check(l)
 }
 
-// seatsForSenders changes the share of the kube-apiserver's seats that senders have, for the time of the test. What is
-// shipped lets fewer through at once than the test is about.
+// seatsForSenders changes the senders' share of the kube-apiserver's seats for the duration of the test. The default
+// share admits fewer concurrent requests than the test needs.
 func seatsForSenders(t *testing.T, shares int) {
 	t.Helper()
 	set := func(ctx context.Context, shares int) {
@@ -80,7 +80,7 @@ func seatsForSenders(t *testing.T, shares int) {
 	t.Cleanup(func() { set(context.Background(), shipped) })
 }
 
-func takesConnections(address string) bool {
+func acceptsConnections(address string) bool {
 	conn, err := net.Dial("tcp", strings.TrimPrefix(address, "https://"))
 	if err == nil {
 		_ = conn.Close()
@@ -88,8 +88,7 @@ func takesConnections(address string) bool {
 	return err == nil
 }
 
-// holdRequests sends so many requests but for the last part of their bodies, and returns what sends that too and waits
-// for the answers.
+// holdRequests sends requests without the end of their bodies. finish sends the rest and waits for the answers.
 func (w *world) holdRequests(l *ledger, requests int) (finish func()) {
 	rest := make(chan struct{})
 	var work sync.WaitGroup
@@ -97,10 +96,10 @@ func (w *world) holdRequests(l *ledger, requests int) (finish func()) {
 		r := plain(w.targets[i%len(w.targets)], fmt.Sprintf("r%d", i))
 		work.Go(func() {
 			began := time.Now()
-			// White space before JSON means nothing. This much fills what buffers there are on the way.
+			// White space before JSON is ignored. This amount fills all buffers on the way.
 			first := strings.Repeat(" ", 32<<10)
 			body := io.MultiReader(strings.NewReader(first), &heldReader{until: rest}, strings.NewReader(r.body))
-			l.enter(r, began, w.ci.post(r.target.door(), body, len(first)+len(r.body), r.header))
+			l.enter(r, began, w.ci.post(r.target.path(), body, len(first)+len(r.body), r.header))
 		})
 	}
 	release := sync.OnceFunc(func() { close(rest) })
@@ -111,7 +110,7 @@ func (w *world) holdRequests(l *ledger, requests int) (finish func()) {
 	}
 }
 
-// heldReader has nothing to read, which it says only later.
+// heldReader blocks until the channel is closed, and then returns EOF.
 type heldReader struct{ until <-chan struct{} }
 
 func (r *heldReader) Read([]byte) (int, error) {

@@ -22,7 +22,7 @@ func TestNothingAcceptedIsLostWhenMembersOfEtcdAreKilled(t *testing.T) {
 			if err := member.Kill(); err != nil {
 				t.Fatal(err)
 			}
-			load.awaitAccepted(100) // most members are left, so deliveries go on
+			load.awaitAccepted(100) // a majority is left, so deliveries continue
 			if err := member.Start(starting(t)); err != nil {
 				t.Fatal(err)
 			}
@@ -34,7 +34,7 @@ func TestNothingAcceptedIsLostWhenMembersOfEtcdAreKilled(t *testing.T) {
 	w.check(load.ledger)
 }
 
-// member returns the member that leads, or another one.
+// member returns the leader, or another member.
 func (w *world) member(etcd *controlplane.EtcdCluster, leads bool) *controlplane.EtcdMember {
 	w.t.Helper()
 	leader, err := etcd.Leader(starting(w.t))
@@ -46,11 +46,11 @@ func (w *world) member(etcd *controlplane.EtcdCluster, leads bool) *controlplane
 			return m
 		}
 	}
-	w.t.Fatal("there is no such member")
+	w.t.Fatal("no such member")
 	return nil
 }
 
-// startEtcd runs an etcd of so many members for the length of a test.
+// startEtcd runs an etcd with the given number of members for the duration of a test.
 func startEtcd(t *testing.T, members int) *controlplane.EtcdCluster {
 	t.Helper()
 	etcd, err := shared.StartEtcdCluster(starting(t), members)

@@ -22,25 +22,25 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-// footprint follows what a Postern takes of its node for as long as it runs.
+// footprint measures the resources of a Postern while it runs.
 type footprint struct {
 	postern  *controlplane.Postern
 	database string
 	stop     func()
 	// ended is closed if Postern ends.
 	ended chan struct{}
-	// What follows is not to be read before stop has returned. Bytes; highest is what the kernel saw, what can be dropped
-	// from memory included, and held is the most that it could not drop.
+	// The rest may be read only after stop. Sizes are in bytes; highest is the kernel's peak, including reclaimable
+	// memory, and held the peak without it.
 	held, highest, databaseSize int64
 	failure                     error
-	// unready is how often in a row Postern was not ready, at most.
+	// unready is the maximum number of consecutive failed readiness probes.
 	unready int
 }
 
 const (
-	// footprintInterval is short enough to see what is allocated for a request: the collector keeps it for longer.
+	// footprintInterval is short enough to see single requests: the garbage collector keeps their memory longer.
 	footprintInterval = 50 * time.Millisecond
-	// A kubelet asks as the installation says: after so many failures in a row, senders don't reach Postern any more.
+	// The installed readiness probe: after this many failures in a row, the Service removes Postern.
 	probeInterval, probeTimeout, probeFailures = 5 * time.Second, 5 * time.Second, 2
 )
 
@@ -73,7 +73,7 @@ func (c *cluster) followFootprint(t *testing.T, postern *controlplane.Postern) *
 	return f
 }
 
-// probe asks Postern whether it is ready until ctx ends.
+// probe probes Postern's readiness until ctx ends.
 func (f *footprint) probe(ctx context.Context) {
 	client := &http.Client{Timeout: probeTimeout, Transport: &http.Transport{
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12},
@@ -110,7 +110,7 @@ func (f *footprint) sample() bool {
 	return true
 }
 
-// memoryOf reads what the kernel tells of a process's memory, in bytes (proc_pid_status(5)).
+// memoryOf reads the memory of a process in bytes (proc_pid_status(5)).
 func memoryOf(pid int) (map[string]int64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -130,8 +130,8 @@ func memoryOf(pid int) (map[string]int64, error) {
 	return values, nil
 }
 
-// shippedMemoryLimit returns the limit of the container that is installed, and fails the test unless the Postern that
-// runs was told of it as that container is.
+// shippedMemoryLimit returns the memory limit of the installed container. It fails the test unless Postern runs with
+// the container's GOMEMLIMIT.
 func (c *cluster) shippedMemoryLimit(t *testing.T, postern *controlplane.Postern) int64 {
 	t.Helper()
 	set, err := c.kube.AppsV1().StatefulSets(controlplane.Namespace).Get(t.Context(), "postern", metav1.GetOptions{})
@@ -148,11 +148,11 @@ func (c *cluster) shippedMemoryLimit(t *testing.T, postern *controlplane.Postern
 			return container.Resources.Limits.Memory().Value()
 		}
 	}
-	t.Fatal("Postern does not run with the GOMEMLIMIT that is shipped")
+	t.Fatal("Postern does not run with the shipped GOMEMLIMIT")
 	return 0
 }
 
-// check fails the test if Postern has ended, or if the kernel would have ended it at the limit.
+// check fails the test if Postern has ended, or if the kernel would have killed it at the limit.
 func (f *footprint) check(t *testing.T, limit int64) {
 	t.Helper()
 	select {
@@ -164,10 +164,10 @@ func (f *footprint) check(t *testing.T, limit int64) {
 		t.Error(f.failure)
 	}
 	if f.unready >= probeFailures {
-		t.Errorf("Postern was not ready %d times in a row, which takes it from its Service", f.unready)
+		t.Errorf("%d consecutive readiness probes failed, which removes Postern from its Service", f.unready)
 	}
 	if f.held > limit {
-		t.Errorf("Postern had %d MiB of memory that can't be dropped; the limit that is shipped is %d MiB",
+		t.Errorf("Postern had %d MiB of unreclaimable memory; the shipped limit is %d MiB",
 			f.held>>20, limit>>20)
 	}
 }

@@ -18,16 +18,16 @@ import (
 	watchtools "k8s.io/client-go/tools/watch"
 )
 
-// history is every ref that each target of a world has held since follow, in the order of the kube-apiserver. A watch
-// leaves out nothing. It is safe for concurrent use.
+// history has all refs that each target of a world has had since follow, in the kube-apiserver's order. A watch skips
+// no change. It is safe for concurrent use.
 type history struct {
 	mu   sync.Mutex
 	refs map[target][]string
-	// gap is what the watch could not tell, if it was ended for good.
+	// gap is the error if the watch ended early.
 	gap error
 }
 
-// follow follows the targets from now on until the test ends.
+// follow records the targets' refs until the test ends.
 func (w *world) follow() *history {
 	w.t.Helper()
 	h := &history{refs: map[target][]string{}}
@@ -73,7 +73,7 @@ func (h *history) enter(g target, obj *unstructured.Unstructured) {
 	}
 }
 
-// until waits until the history has come to what the targets hold, and returns which refs each has ever held.
+// until waits until the history has the refs that the targets have, and returns all refs that each has had.
 func (h *history) until(w *honest, held map[target]string) map[target]map[string]bool {
 	w.t.Helper()
 	w.eventually(patience, func() error {
@@ -81,7 +81,7 @@ func (h *history) until(w *honest, held map[target]string) map[target]map[string
 		defer h.mu.Unlock()
 		for g, ref := range held {
 			if refs := h.refs[g]; h.gap != nil || refs[len(refs)-1] != ref {
-				return fmt.Errorf("%s holds %s, and the watch has not told of it: %w", g, ref, h.gap)
+				return fmt.Errorf("%s has %s, which the watch has not reported: %w", g, ref, h.gap)
 			}
 		}
 		return nil
@@ -98,10 +98,10 @@ func (h *history) until(w *honest, held map[target]string) map[target]map[string
 	return written
 }
 
-// lastNumber is the number at the end of a ref, by which refs are in order.
+// lastNumber is the number at the end of a ref, which orders refs.
 var lastNumber = regexp.MustCompile(`[0-9]+$`)
 
-// backwards tells of every ref that was written after a later one, or again.
+// backwards reports each ref that was written after a later one, or twice.
 func (h *history) backwards() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -111,7 +111,7 @@ func (h *history) backwards() []string {
 		for i, ref := range refs {
 			number, err := strconv.Atoi(lastNumber.FindString(ref))
 			if err != nil || number <= last {
-				problems = append(problems, fmt.Sprintf("%s went backwards: it held %q and then %q", g, refs[max(0, i-1)], ref))
+				problems = append(problems, fmt.Sprintf("%s went backwards: it had %q and then %q", g, refs[max(0, i-1)], ref))
 			}
 			last = max(last, number)
 		}

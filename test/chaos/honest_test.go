@@ -16,32 +16,32 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// honest is a namespace whose senders deliver modestly: each lane sends one ref after the other.
+// honest is a namespace with a modest load: each stream sends one ref after the other.
 type honest struct {
 	*world
-	lanes   []*lane
+	streams []*stream
 	ledger  *ledger
 	history *history
-	// unsent counts what was due and could not be sent in time, since the one before was not answered.
+	// unsent counts requests that could not be sent in time because the previous one was not answered.
 	unsent int
 }
 
-// lane is one sender and the targets that it alone delivers to. The next ref is sent once the one before is answered,
-// so that their order is beyond doubt.
-type lane struct {
+// stream is one sender with the targets that only it delivers to. It sends the next ref when the previous one is
+// answered, so their order is certain.
+type stream struct {
 	name    string
 	sender  sender
 	path    string
 	targets []target
-	// next makes the nth request; n is never the same again.
+	// next creates the nth request. n is unique.
 	next func(n int) request
 	sent int
 }
 
-// laneInterval is how often each lane sends.
-const laneInterval = 500 * time.Millisecond
+// streamInterval is the interval of a stream's requests.
+const streamInterval = 500 * time.Millisecond
 
-// newHonest makes the namespace, and returns once every lane has delivered.
+// newHonest creates the namespace, and returns once all streams have delivered.
 func (c *cluster) newHonest(t *testing.T) *honest {
 	t.Helper()
 	h := &honest{world: c.newWorld(t, 2, 2), ledger: &ledger{}}
@@ -62,29 +62,29 @@ func (c *cluster) newHonest(t *testing.T) *honest {
 			return r
 		}
 	}
-	h.lanes = []*lane{
+	h.streams = []*stream{
 		{name: "tags by source", sender: h.ci, path: bySource("gitlab"), targets: following, next: pushOfTag},
 		{name: "images by source", sender: h.ci, path: bySource("quay.io"), targets: running, next: pushOfImage},
 	}
 	for _, g := range []target{sync0, app0} {
-		h.lanes = append(h.lanes, &lane{
-			name: "with an identity", sender: h.ci, path: g.door(), targets: []target{g}, next: plainly(g),
+		h.streams = append(h.streams, &stream{
+			name: "with an identity", sender: h.ci, path: g.path(), targets: []target{g}, next: plainly(g),
 		})
 	}
 	for _, g := range []target{sync1, app1} {
-		h.lanes = append(h.lanes, &lane{
-			name: "signed", sender: signer, path: g.door(), targets: []target{g}, next: signed(g),
+		h.streams = append(h.streams, &stream{
+			name: "signed", sender: signer, path: g.path(), targets: []target{g}, next: signed(g),
 		})
 	}
-	for _, l := range h.lanes {
+	for _, l := range h.streams {
 		h.warmUp(l)
 	}
 	h.history = h.follow()
 	return h
 }
 
-// warmUp sends until a request has reached all targets of a lane: what was made takes effect a little later.
-func (h *honest) warmUp(l *lane) {
+// warmUp sends until a request has reached all targets of a stream: new objects take effect with a delay.
+func (h *honest) warmUp(l *stream) {
 	h.t.Helper()
 	h.eventually(patience, func() error {
 		r := l.next(l.sent)
@@ -96,25 +96,25 @@ func (h *honest) warmUp(l *lane) {
 		held := h.held()
 		for _, g := range l.targets {
 			if held[g] != r.ref {
-				return fmt.Errorf("%s: %s holds %q, want %q; got %s", l.name, g, held[g], r.ref, got)
+				return fmt.Errorf("%s: %s has %q, want %q; got %s", l.name, g, held[g], r.ref, got)
 			}
 		}
 		return nil
 	})
 }
 
-// deliver lets every lane send for a while, or until the channel is closed, and returns how long after it was due each
-// request was answered: a request that had to wait for the answer to the one before counts that too, since senders in
-// life do not wait for each other. What was due and could not even be sent within the time has waited until then.
+// deliver lets all streams send for a while, or until the channel is closed. It returns the time from when each request
+// was due until it was answered. This includes the wait for the previous answer, because real senders do not wait for
+// each other. Requests that could not be sent in time count as waiting until the end.
 func (h *honest) deliver(length time.Duration, broken <-chan struct{}) []time.Duration {
 	var all sync.Mutex
 	var took []time.Duration
 	var work sync.WaitGroup
 	start := time.Now()
-	for i, l := range h.lanes {
-		offset := time.Duration(i) * laneInterval / time.Duration(len(h.lanes))
+	for i, l := range h.streams {
+		offset := time.Duration(i) * streamInterval / time.Duration(len(h.streams))
 		work.Go(func() {
-			for due := start.Add(offset); due.Before(start.Add(length)); due = due.Add(laneInterval) {
+			for due := start.Add(offset); due.Before(start.Add(length)); due = due.Add(streamInterval) {
 				select {
 				case <-broken:
 					return
@@ -136,8 +136,8 @@ func (h *honest) deliver(length time.Duration, broken <-chan struct{}) []time.Du
 	return took
 }
 
-// send sends the next request of a lane, and enters it once for each target.
-func (h *honest) send(l *lane) {
+// send sends the next request of a stream, and records it for each target.
+func (h *honest) send(l *stream) {
 	r := l.next(l.sent)
 	l.sent++
 	began := time.Now()
@@ -148,7 +148,7 @@ func (h *honest) send(l *lane) {
 	}
 }
 
-// check fails the test unless every request was accepted, all was written in order, and the targets hold the last refs.
+// check fails the test unless all requests were accepted, all refs written in order, and the last refs kept.
 func (h *honest) check() {
 	h.t.Helper()
 	h.onlyCodes(h.ledger, http.StatusAccepted)
@@ -163,18 +163,18 @@ func (h *honest) check() {
 	for _, problem := range h.history.backwards() {
 		h.t.Error(problem)
 	}
-	for _, l := range h.lanes {
+	for _, l := range h.streams {
 		for _, g := range l.targets {
 			if last := l.next(l.sent - 1).ref; held[g] != last {
-				h.t.Errorf("%s: %s holds %q, want %q, which was sent last", l.name, g, held[g], last)
+				h.t.Errorf("%s: %s has %q, want %q, which was sent last", l.name, g, held[g], last)
 			}
 		}
 	}
 	h.checkPhases(outcomes)
 }
 
-// checkPhases fails the test for an answer that told of another end than the one that is recorded. None is superseded
-// but what was pending: the next ref is sent after the answer.
+// checkPhases fails the test if an answer's phase contradicts the record. Only pending deliveries are superseded,
+// because the next ref is sent after the answer.
 func (h *honest) checkPhases(outcomes map[string]outcome) {
 	h.t.Helper()
 	phases := map[v1alpha1.DeliveryPhase]int{}
@@ -187,5 +187,5 @@ func (h *honest) checkPhases(outcomes map[string]outcome) {
 				e.ref, e.target, e.phase, o.phase, o.reason, o.message)
 		}
 	}
-	h.t.Logf("honest: phases as answered %v; %d were due and not sent", phases, h.unsent)
+	h.t.Logf("honest: phases as answered %v; %d were not sent in time", phases, h.unsent)
 }

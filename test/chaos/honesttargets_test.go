@@ -7,7 +7,7 @@ import "fmt"
 
 const followedRepository, runImage = "https://git.example.com/honest/shop.git", "quay.io/honest/shop"
 
-// createFollowers makes the targets that deliveries by source reach: some follow tags, and others run an image.
+// createFollowers creates the targets of deliveries by source: some follow tags, and others run an image.
 func (h *honest) createFollowers() (following, running []target) {
 	h.t.Helper()
 	following = []target{{gatewaySyncs, "follower"}, {applications, "follower"}}
@@ -36,7 +36,7 @@ spec:
 	return following, running
 }
 
-// applicationManifest is an Application, in YAML, with annotations and a source in YAML's flow style.
+// applicationManifest returns an Application in YAML, with annotations and a source in flow style.
 func applicationManifest(name, annotations, source, status string) string {
 	return fmt.Sprintf(`
 apiVersion: argoproj.io/v1alpha1
@@ -46,7 +46,7 @@ spec: {project: default, destination: {name: in-cluster, namespace: shop}, sourc
 status: {%s}`, name, annotations, source, status)
 }
 
-// imageApplication is an Application that Argo CD Image Updater would update.
+// imageApplication returns an Application that Argo CD Image Updater would update.
 func imageApplication(name, image, tag, annotations string) string {
 	const list = "argocd-image-updater.argoproj.io/image-list: "
 	full := image + ":" + tag
@@ -71,7 +71,7 @@ func pushOfImage(n int) request {
 	return request{ref: runImage + ":" + tag, body: quayPush("honest", "shop", fmt.Sprintf("%q", tag))}
 }
 
-// quayPush is what Quay sends of pushed tags, which are given as the elements of a list in JSON.
+// quayPush returns Quay's payload for pushed tags. tags are the elements of a JSON list.
 func quayPush(namespace, name, tags string) string {
 	return fmt.Sprintf(`{"name":%[2]q,"repository":"%[1]s/%[2]s","namespace":%[1]q,"docker_url":"quay.io/%[1]s/%[2]s",`+
 		`"homepage":"https://quay.io/repository/%[1]s/%[2]s","updated_tags":[%[3]s]}`, namespace, name, tags)

@@ -14,8 +14,8 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-// metadataOnly is how most clusters log requests. With all bodies in it, as for other tests, the log of the largest
-// ones would keep the machine busier than their sender does.
+// metadataOnly is the audit policy of most clusters. With bodies, as in other tests, the log of the largest requests
+// would cost more than the requests.
 const metadataOnly = `
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -23,18 +23,17 @@ omitStages: [RequestReceived]
 rules:
 - level: Metadata`
 
-// slowdown is by how much longer an answer may take beside a hostile namespace: at the 99th percentile, as a factor.
+// slowdown is the permitted factor of the 99th percentile of answer times next to a hostile namespace.
 const slowdown = 5
 
-// One namespace does its worst, with all attacks at once, and its neighbor must notice nothing: every delivery is
-// answered 202, all is written in order, and Postern runs on within the memory that is shipped. How long answers take
-// is compared within one run, and judged only in the long form. CHAOS_ATTACKS, a regular expression, selects attacks by
-// their names.
+// One namespace runs all attacks at once, and its neighbor must not be affected: all its deliveries are answered 202,
+// all are written in order, and Postern stays within the shipped memory limit. Answer times are compared within one
+// run, and judged only in the long form. CHAOS_ATTACKS, a regular expression, selects attacks by name.
 func TestAHostileNamespaceLeavesAnotherUnharmed(t *testing.T) {
 	if raceDetector {
-		t.Skip("with the race detector Postern takes several times the memory and the time that the limits are for")
+		t.Skip("with the race detector Postern exceeds the limits on memory and time")
 	}
-	if long() { // the other control plane would take processor time from what is measured
+	if long() { // the other control plane would use processor time
 		if err := shared.KillAPIServer(); err != nil {
 			t.Fatal(err)
 		}
@@ -66,21 +65,21 @@ func TestAHostileNamespaceLeavesAnotherUnharmed(t *testing.T) {
 	footprint.stop()
 
 	t.Logf("hostile: %d requests\n%s", hostile.total(), hostile.report())
-	t.Logf("honest: quiet %s; beside the hostile namespace %s; ratio of p50 %.1f, of p99 %.1f",
+	t.Logf("honest: quiet %s; next to the hostile namespace %s; ratio of p50 %.1f, of p99 %.1f",
 		summaryOf(quiet), summaryOf(loud), ratio(quiet, loud, 0.5), ratio(quiet, loud, 0.99))
-	t.Logf("Postern: at most %d MiB of memory, %d MiB without what can be dropped; limit %d MiB; database %d MiB",
+	t.Logf("Postern: at most %d MiB of memory, %d MiB of it unreclaimable; limit %d MiB; database %d MiB",
 		footprint.highest>>20, footprint.held>>20, limit>>20, footprint.databaseSize>>20)
 	hostile.mustHaveStruck()
 	if footprint.check(t, limit); !postern.Running() {
-		t.FailNow() // there is nothing left to ask
+		t.FailNow() // Postern has ended
 	}
 	if got := ratio(quiet, loud, 0.99); long() && got > slowdown {
-		t.Errorf("p99 is %.1f times what it is without the hostile namespace; %d times are allowed", got, slowdown)
+		t.Errorf("p99 with the hostile namespace is %.1f times as high; at most %d times is allowed", got, slowdown)
 	}
 	honest.check()
 }
 
-// percentile returns what so large a part of the times does not exceed.
+// percentile returns the time that this part of the times does not exceed.
 func percentile(times []time.Duration, part float64) time.Duration {
 	if len(times) == 0 {
 		return 0

@@ -3,8 +3,9 @@
 
 package chaos
 
-// attacks are all that a hostile namespace does. Those that hold a request for long are few: the kube-apiserver has
-// some 55 seats for senders with an identity and as many for others, and who holds all of them needs no Postern.
+// attacks returns the attacks of a hostile namespace. Few of them hold requests for long: the kube-apiserver has some
+// 55 seats for authenticated senders and as many for others, and a client that occupies all of them can deny service
+// without Postern.
 func attacks() []*attack {
 	return []*attack{
 		{name: "largest bodies", workers: 8, perSecond: 4, strike: strikeLargestBody(shapes())},
@@ -13,20 +14,20 @@ func attacks() []*attack {
 		{name: "worst patterns", workers: 2, perSecond: 1, prepare: createPatterns, strike: strikePattern},
 		{name: "wide pushes", workers: 2, perSecond: 0.5, prepare: createWide, strike: strikeWide},
 		{name: "one delivery again and again", workers: 4, perSecond: 30, strike: strikeAgain},
-		{name: "targets that are missing", workers: 2, perSecond: 10, strike: strikeMissing},
-		{name: "targets that refuse", workers: 4, perSecond: 20, prepare: createRefusing, strike: strikeWatched("refusing")},
-		{name: "targets that are slow", workers: 12, perSecond: 10, prepare: createSlow, strike: strikeWatched("slow")},
+		{name: "missing targets", workers: 2, perSecond: 10, strike: strikeMissing},
+		{name: "targets that reject writes", workers: 4, perSecond: 20, prepare: createRefusing, strike: strikeWatched("refusing")},
+		{name: "slow targets", workers: 12, perSecond: 10, prepare: createSlow, strike: strikeWatched("slow")},
 		{name: "targets that come and go", workers: 2, perSecond: 4, strike: strikeComeAndGo},
 		{name: "wrong signatures", workers: 4, perSecond: 40, strike: strikeWrongly},
-		{name: "wrong signatures next door", workers: 2, perSecond: 20, strike: strikeNextDoor},
+		{name: "wrong signatures for the neighbor", workers: 2, perSecond: 20, strike: strikeOtherNamespace},
 		{name: "right signatures", workers: 4, perSecond: 20, strike: strikeRightly},
 		{name: "slow senders", workers: 12, perSecond: 6, strike: strikeSlowly},
 		{name: "slow anonymous senders", workers: 12, perSecond: 6, strike: strikeSlowlyAnonymous},
 		{name: "dry runs", workers: 2, perSecond: 5, strike: strikeDryRun},
-		{name: "past the kube-apiserver", workers: 4, perSecond: 40, strike: strikeDirectly},
+		{name: "directly to Postern", workers: 4, perSecond: 40, strike: strikeDirectly},
 		{name: "lists", workers: 2, perSecond: 1, strike: strikeList},
 		{name: "watches", workers: 5, perSecond: 1, strike: strikeWatch},
-		{name: "event times ahead", workers: 2, perSecond: 3, strike: strikeAhead},
+		{name: "event times in the future", workers: 2, perSecond: 3, strike: strikeAhead},
 		{name: "redeliveries", workers: 2, perSecond: 3, strike: strikeRedelivery},
 	}
 }

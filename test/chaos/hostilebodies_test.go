@@ -10,23 +10,23 @@ import (
 )
 
 const (
-	// largestBody is --max-payload-bytes as it is shipped.
+	// largestBody is the default of --max-payload-bytes.
 	largestBody = 1 << 20
-	// largestAnnotation is in bytes that JSON escapes by six each; with more, what etcd takes is exceeded. All annotations
-	// of an object together may have 256 KiB.
+	// largestAnnotation is in bytes, each of which JSON escapes to six. A larger one exceeds etcd's request limit. All
+	// annotations of an object may have 256 KiB in total.
 	largestAnnotation = 261_925
 )
 
-// shape is a body that is small for its sender and large for a decoder.
+// shape is a body that is small on the wire and large when decoded.
 type shape struct {
-	source string // of the endpoint
+	source string // type of the endpoint
 	body   string
 	header map[string]string
 }
 
-// shapes are of the largest size: lists of what is empty, and very many names.
+// shapes have the maximum size: lists of empty elements, and very many names.
 func shapes() []shape {
-	const deep = 900 // of the 1000 levels that are read
+	const deep = 900 // decoders read 1000 levels
 	batch := map[string]string{"Content-Type": "application/cloudevents-batch+json"}
 	return []shape{
 		{"distribution", filled(`{"events":[{"action":"x","target":{}},`, "{}", "]}"), nil},
@@ -46,13 +46,13 @@ func shapes() []shape {
 	}
 }
 
-// filled repeats an item as often as the largest body has room for.
+// filled repeats an item up to the size of the largest body.
 func filled(prefix, item, suffix string) string {
 	n := (largestBody - len(prefix) - len(suffix)) / (len(item) + 1)
 	return prefix + strings.TrimSuffix(strings.Repeat(item+",", n), ",") + suffix
 }
 
-// manyNames are members of an object, each with another name.
+// manyNames returns object members with distinct names.
 func manyNames(size int) string {
 	var text strings.Builder
 	for i := 0; text.Len() < size-16; i++ {
@@ -64,7 +64,7 @@ func manyNames(size int) string {
 	return text.String()
 }
 
-// largeObject is a delivery, for the endpoint of objects, with an annotation of so many bytes.
+// largeObject returns a delivery for the endpoint of objects, with an annotation of the given size.
 func largeObject(name string, bytes int) string {
 	return fmt.Sprintf(`{"apiVersion":"postern.dev/v1alpha1","kind":"WebhookDelivery",`+
 		`"metadata":{"name":%q,"annotations":{"x":%q}},"spec":{"target":{"kind":"GatewaySync","name":"plant-0"},"ref":"v1"}}`,
@@ -73,7 +73,7 @@ func largeObject(name string, bytes int) string {
 
 const wideRepository = "https://git.example.com/hostile/wide.git"
 
-// pushOfRefs is Bitbucket's push of very many tags, whose names have so many characters more, which JSON escapes.
+// pushOfRefs returns Bitbucket's push of n tags, with longer extra characters in each name, which JSON escapes.
 func pushOfRefs(repository string, n, longer int) string {
 	changes := make([]string, 256)
 	for i := range changes {
@@ -85,7 +85,7 @@ func pushOfRefs(repository string, n, longer int) string {
 		repository, strings.Join(changes, ","))
 }
 
-// manyTags are the elements of a list of tags in JSON.
+// manyTags returns the elements of a JSON list of tags.
 func manyTags(format string, n int) string {
 	tags := make([]string, 256)
 	for i := range tags {

@@ -27,8 +27,8 @@ var imageUpdaters = schema.GroupVersionResource{
 
 const updaterAnnotation = "argocd-image-updater.argoproj.io/"
 
-// patterns are annotations whose use costs as much as possible: expressions that compile to very much, long
-// constraints, very many globs. Each is near what an object's annotations may have.
+// patterns are annotations that are as expensive as possible to evaluate: expressions that compile to large programs,
+// long constraints, very many globs. Each is close to the size limit of annotations.
 func patterns() []map[string]string {
 	many := func(constraint string) string {
 		aliases := make([]string, 50)
@@ -49,7 +49,7 @@ func patterns() []map[string]string {
 	}
 }
 
-// createPatterns makes an Application for each, and an ImageUpdater that gives all of them another expression.
+// createPatterns creates an Application for each, and an ImageUpdater with a different expression for each.
 func createPatterns(ctx context.Context, h *hostile) error {
 	for i, annotations := range patterns() {
 		name := fmt.Sprintf("pattern-%d", i)
@@ -77,7 +77,7 @@ spec:
 		strings.Repeat("b{1000}", 3000)))
 }
 
-// annotate changes annotations of an Application, as its owner does.
+// annotate changes annotations of an Application as its owner.
 func (h *hostile) annotate(ctx context.Context, name string, annotations map[string]string) answer {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": annotations}})
 	if err != nil {
@@ -88,7 +88,7 @@ func (h *hostile) annotate(ctx context.Context, name string, annotations map[str
 	return ownDoing(err)
 }
 
-// ownDoing is the answer to what the tenant does without Postern.
+// ownDoing returns the answer to a change that the tenant makes without Postern.
 func ownDoing(err error) answer {
 	if apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) {
 		err = nil // another worker was faster
@@ -98,7 +98,7 @@ func ownDoing(err error) answer {
 
 const wideTargets = 100
 
-// createWide makes very many Applications that run one image, and GatewaySyncs that follow the tags of one repository.
+// createWide creates very many Applications with one image, and GatewaySyncs that follow one repository's tags.
 func createWide(ctx context.Context, h *hostile) error {
 	for i := range wideTargets {
 		name := fmt.Sprintf("wide-%d", i)
@@ -122,19 +122,19 @@ spec:
 	return nil
 }
 
-// watchedTargets is how many there are that each admission webhook watches.
+// watchedTargets is the number of targets per admission webhook.
 const watchedTargets = 20
 
-// createRefusing makes targets that an admission webhook refuses to have written, all in vain: nobody answers.
+// createRefusing creates targets whose writes an admission webhook rejects, because it is unreachable.
 func createRefusing(ctx context.Context, h *hostile) error {
-	nobody := "https://127.0.0.1:1/"
-	return h.createWatched(ctx, "refusing", admissionregistrationv1.WebhookClientConfig{URL: &nobody})
+	unreachable := "https://127.0.0.1:1/"
+	return h.createWatched(ctx, "refusing", admissionregistrationv1.WebhookClientConfig{URL: &unreachable})
 }
 
-// slowness is how long the slow admission webhook takes to allow a write; it has ten seconds.
+// slowness is the delay of the slow admission webhook, which has a timeout of ten seconds.
 const slowness = 4 * time.Second
 
-// createSlow makes targets whose writing an admission webhook allows late.
+// createSlow creates targets whose writes an admission webhook delays.
 func createSlow(ctx context.Context, h *hostile) error {
 	slow := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		review := struct{ Request struct{ UID string } }{}
@@ -154,7 +154,7 @@ func createSlow(ctx context.Context, h *hostile) error {
 	return h.createWatched(ctx, "slow", admissionregistrationv1.WebhookClientConfig{URL: &slow.URL, CABundle: authority})
 }
 
-// createWatched makes GatewaySyncs, and an admission webhook that is asked about each write of them.
+// createWatched creates GatewaySyncs, and an admission webhook for writes of them.
 func (h *hostile) createWatched(ctx context.Context, name string, client admissionregistrationv1.WebhookClientConfig,
 ) error {
 	for i := range watchedTargets {

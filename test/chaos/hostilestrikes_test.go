@@ -25,7 +25,7 @@ func strikeLargestBody(all []shape) func(context.Context, *hostile, int) answer 
 	}
 }
 
-// strikeLargestObject creates records as large as they are accepted: after a refusal the next one is smaller.
+// strikeLargestObject creates the largest records that are accepted: after a rejection the next one is smaller.
 func strikeLargestObject(ctx context.Context, h *hostile, n int) answer {
 	size := h.recordBytes.Load()
 	got := h.ci.deliver(ctx, "webhookdeliveries", largeObject(fmt.Sprintf("large-%d", n), int(size)), inJSON)
@@ -43,7 +43,7 @@ func strikeLargestRecord(ctx context.Context, h *hostile, n int) answer {
 	return h.anonymous.deliver(ctx, bySource("bitbucket-server"), body, h.signed(body, nil))
 }
 
-// strikePattern pushes tags to which the patterns are applied, and now and then changes an object that has some.
+// strikePattern pushes tags that are matched against the patterns, and sometimes changes an object with patterns.
 func strikePattern(ctx context.Context, h *hostile, n int) answer {
 	if n%5 == 4 {
 		name := fmt.Sprintf("pattern-%d", n%len(patterns()))
@@ -53,7 +53,7 @@ func strikePattern(ctx context.Context, h *hostile, n int) answer {
 	return h.ci.deliver(ctx, bySource("quay.io"), quayPush("hostile", "pattern", tags), nil)
 }
 
-// strikeWide pushes 256 tags, to all of the targets that want the newest of them, or none.
+// strikeWide pushes 256 tags, which all of the targets that follow the newest tag match, or none.
 func strikeWide(ctx context.Context, h *hostile, n int) answer {
 	switch n % 3 {
 	case 0:
@@ -64,17 +64,17 @@ func strikeWide(ctx context.Context, h *hostile, n int) answer {
 	return h.ci.deliver(ctx, bySource("quay.io"), quayPush("hostile", "wide", manyTags("1.%d.%d", n)), nil)
 }
 
-// strikeAgain sends one of three deliveries again, with the same id and body.
+// strikeAgain repeats one of three deliveries with the same ID and body.
 func strikeAgain(ctx context.Context, h *hostile, n int) answer {
 	return h.sendSigned(ctx, release(h.targets[0], fmt.Sprintf("v%d", n%3), time.Unix(1_700_000_000, 0)))
 }
 
 func (h *hostile) sendSigned(ctx context.Context, r request) answer {
-	return h.anonymous.deliver(ctx, r.target.door(), r.body, h.signed(r.body, r.header))
+	return h.anonymous.deliver(ctx, r.target.path(), r.body, h.signed(r.body, r.header))
 }
 
 func (h *hostile) sendPlain(ctx context.Context, s sender, name string, n int) answer {
-	return s.deliver(ctx, target{gatewaySyncs, name}.door(), fmt.Sprintf(`{"ref":"v%d"}`, n), nil)
+	return s.deliver(ctx, target{gatewaySyncs, name}.path(), fmt.Sprintf(`{"ref":"v%d"}`, n), nil)
 }
 
 func strikeMissing(ctx context.Context, h *hostile, n int) answer {
@@ -87,7 +87,7 @@ func strikeWatched(name string) func(context.Context, *hostile, int) answer {
 	}
 }
 
-// strikeComeAndGo creates, delivers to, and deletes a target. Another worker may have done it already.
+// strikeComeAndGo creates a target, delivers to it, and deletes it, concurrently with other workers.
 func strikeComeAndGo(ctx context.Context, h *hostile, n int) answer {
 	g := target{gatewaySyncs, fmt.Sprintf("passing-%d", n/3%5)}
 	switch n % 3 {
@@ -105,13 +105,13 @@ func strikeWrongly(ctx context.Context, h *hostile, n int) answer {
 	if n%4 == 0 {
 		header = map[string]string{"X-Gitlab-Token": "wrong"}
 	}
-	return h.anonymous.deliver(ctx, h.targets[n%len(h.targets)].door(), body, header)
+	return h.anonymous.deliver(ctx, h.targets[n%len(h.targets)].path(), body, header)
 }
 
-// strikeNextDoor delivers to the honest namespace what is signed with another secret than that one's.
-func strikeNextDoor(ctx context.Context, h *hostile, n int) answer {
+// strikeOtherNamespace delivers to the honest namespace with a signature by another secret.
+func strikeOtherNamespace(ctx context.Context, h *hostile, n int) answer {
 	body := fmt.Sprintf(`{"ref":"v%d"}`, 1_000_000+n)
-	return h.neighbor.deliver(ctx, h.neighborTarget.door(), body, h.signed(body, nil))
+	return h.neighbor.deliver(ctx, h.neighborTarget.path(), body, h.signed(body, nil))
 }
 
 func strikeRightly(ctx context.Context, h *hostile, n int) answer {
@@ -124,9 +124,9 @@ func strikeSlowlyAnonymous(ctx context.Context, h *hostile, _ int) answer {
 	return h.trickle(ctx, h.anonymous)
 }
 
-// trickle sends a large body, a byte at a time.
+// trickle sends a large body byte by byte.
 func (h *hostile) trickle(ctx context.Context, s sender) answer {
-	return s.do(ctx, http.MethodPost, h.targets[0].door(), slowReader{ctx}, largestBody, nil)
+	return s.do(ctx, http.MethodPost, h.targets[0].path(), slowReader{ctx}, largestBody, nil)
 }
 
 type slowReader struct{ ctx context.Context }
@@ -146,16 +146,16 @@ func strikeDryRun(ctx context.Context, h *hostile, n int) answer {
 	if n%10 == 0 {
 		return h.ci.deliver(ctx, bySource("quay.io")+dryRun, quayPush("hostile", "wide", manyTags("2.%d.%d", n)), nil)
 	}
-	return h.ci.deliver(ctx, h.targets[n%len(h.targets)].door()+dryRun, `{"ref":"dry"}`, nil)
+	return h.ci.deliver(ctx, h.targets[n%len(h.targets)].path()+dryRun, `{"ref":"dry"}`, nil)
 }
 
-// strikeDirectly asks Postern itself, each time about something else: with a bearer token that is none, or without any.
+// strikeDirectly calls Postern directly, each time for another resource, with an invalid bearer token or without any.
 func strikeDirectly(ctx context.Context, h *hostile, n int) answer {
 	var header map[string]string
 	if n%2 == 0 {
 		header = map[string]string{"Authorization": fmt.Sprintf("Bearer x%d", n)}
 	}
-	return h.direct.deliver(ctx, target{gatewaySyncs, fmt.Sprintf("unknown-%d", n)}.door(), "{}", header)
+	return h.direct.deliver(ctx, target{gatewaySyncs, fmt.Sprintf("unknown-%d", n)}.path(), "{}", header)
 }
 
 func strikeList(ctx context.Context, h *hostile, _ int) answer {
@@ -166,7 +166,7 @@ func strikeWatch(ctx context.Context, h *hostile, _ int) answer {
 	return h.ci.do(ctx, http.MethodGet, "webhookdeliveries?watch=true&timeoutSeconds=20", nil, 0, nil)
 }
 
-// farAhead says that a target was last written for an event of the far future.
+// farAhead is an annotation of a target that was last written for an event in the far future.
 const farAhead = `{"git":{"by":"github","time":"2999-01-01T00:00:00Z","received":"2999-01-01T00:00:00Z"}}`
 
 func strikeAhead(ctx context.Context, h *hostile, n int) answer {
@@ -177,7 +177,7 @@ func strikeAhead(ctx context.Context, h *hostile, n int) answer {
 	return h.sendSigned(ctx, release(g, fmt.Sprintf("v9.%d", n), time.Now()))
 }
 
-// strikeRedelivery delivers again the first of the tenant's deliveries, or one that is not there.
+// strikeRedelivery redelivers the tenant's first delivery, or a missing one.
 func strikeRedelivery(ctx context.Context, h *hostile, n int) answer {
 	name := fmt.Sprintf("unknown-%d", n)
 	list := h.ci.do(ctx, http.MethodGet, "webhookdeliveries?limit=1", nil, 0, nil)

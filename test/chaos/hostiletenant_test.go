@@ -25,44 +25,44 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-// hostile is a namespace whose owner does their worst with what the owner of a namespace may do. How many requests
-// come, and how many at once, is bounded: what is tried is not whether the kube-apiserver's seats or the machine can be
-// worn out by sheer numbers, but whether Postern can, by requests each of which costs much.
+// hostile is a namespace whose owner uses an owner's permissions to attack. The rate and the concurrency of the attacks
+// are bounded: the test is not about exhausting the kube-apiserver's seats or the machine by numbers, but about
+// exhausting Postern by expensive requests.
 type hostile struct {
 	*world
 	// anonymous knows the namespace's webhook secret.
 	anonymous sender
 	secret    string
-	// direct goes to Postern's own port, and neighbor to the honest namespace; neither has a credential.
+	// direct calls Postern's own port, and neighbor the honest namespace; both are unauthenticated.
 	direct, neighbor sender
 	neighborTarget   target
 	attacks          []*attack
 	cancel           context.CancelFunc
 	work             sync.WaitGroup
-	// recordBytes is how large an annotation the records attack tries next.
+	// recordBytes is the size of the next annotation in the records attack.
 	recordBytes atomic.Int64
 }
 
-// attack is one kind of request, or several that belong together.
+// attack is one kind of request, or a group of related requests.
 type attack struct {
 	name string
-	// workers send at the same time, and all together at most so many times a second where there are four processors, which
-	// clients, kube-apiserver, both etcds and Postern share; where there are fewer or more, as many times less or more.
+	// workers send concurrently, all together at most perSecond requests per second on a machine with four processors,
+	// which clients, kube-apiserver, both etcds and Postern share. The rate scales with the number of processors.
 	workers   int
 	perSecond float32
-	// prepare makes what the attack needs; nil if that is nothing. It is called once, when the attack begins.
+	// prepare creates the objects of the attack, or is nil. It is called once, at the start of the attack.
 	prepare func(ctx context.Context, h *hostile) error
-	// strike does it the nth time. It is called by several workers at once.
+	// strike runs the attack the nth time. Several workers call it concurrently.
 	strike func(ctx context.Context, h *hostile, n int) answer
 
 	mu      sync.Mutex
 	strikes int
-	codes   map[int]int // of all answers; 0 if there was none
+	codes   map[int]int // of all answers; 0 without an answer
 	last    map[int]string
 	failure error
 }
 
-// selected tells whether CHAOS_ATTACKS, a regular expression, selects an attack.
+// selected reports whether CHAOS_ATTACKS, a regular expression, selects an attack.
 func selected(t *testing.T, name string) bool {
 	t.Helper()
 	expression, err := regexp.Compile(os.Getenv("CHAOS_ATTACKS"))
@@ -72,7 +72,7 @@ func selected(t *testing.T, name string) bool {
 	return expression.MatchString(name)
 }
 
-// newHostile makes the namespace, and returns once its senders are believed.
+// newHostile creates the namespace, and returns once its senders are authenticated.
 func (c *cluster) newHostile(t *testing.T, postern *controlplane.Postern, neighbor *honest) *hostile {
 	t.Helper()
 	h := &hostile{world: c.newWorld(t, 2, 2), neighborTarget: neighbor.targets[0]}
@@ -100,7 +100,7 @@ func (c *cluster) newHostile(t *testing.T, postern *controlplane.Postern, neighb
 	return h
 }
 
-// start begins all attacks. They go on until stop.
+// start starts all attacks. They run until stop.
 func (h *hostile) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	h.cancel = cancel
@@ -111,7 +111,7 @@ func (h *hostile) start() {
 	}
 }
 
-// stop ends all attacks, and what is under way is broken off. It may be called again.
+// stop ends all attacks and cancels requests in flight. It is idempotent.
 func (h *hostile) stop() {
 	h.cancel()
 	h.work.Wait()
@@ -134,7 +134,7 @@ func (a *attack) run(ctx context.Context, h *hostile) {
 				a.strikes++
 				a.mu.Unlock()
 				got := a.strike(ctx, h, n)
-				if ctx.Err() == nil { // else it was broken off
+				if ctx.Err() == nil { // otherwise it was canceled
 					a.enter(got)
 				}
 			}
@@ -154,7 +154,7 @@ func (a *attack) enter(got answer) {
 	a.last[code] = got.String()
 }
 
-// total is how many requests were sent. It and what follows are for after stop.
+// total returns the number of requests. It and report may be called only after stop.
 func (h *hostile) total() int {
 	total := 0
 	for _, a := range h.attacks {
@@ -163,7 +163,7 @@ func (h *hostile) total() int {
 	return total
 }
 
-// report lists the answers to each attack by their codes, with a refusal of each code.
+// report lists the answers to each attack by code, with an example of each error code.
 func (h *hostile) report() string {
 	var text strings.Builder
 	for _, a := range h.attacks {
@@ -177,8 +177,8 @@ func (h *hostile) report() string {
 	return text.String()
 }
 
-// mustHaveStruck fails the test for every attack that was none. In the short form, beside other tests on a small machine,
-// there may be too little time for some.
+// mustHaveStruck fails the test for each attack that sent nothing. The short form only logs that: with other tests on a
+// small machine there may be too little time for some.
 func (h *hostile) mustHaveStruck() {
 	h.t.Helper()
 	report := h.t.Logf
@@ -194,10 +194,10 @@ func (h *hostile) mustHaveStruck() {
 	}
 }
 
-// readOfAnswer is how much of an answer is kept. The rest is read and dropped.
+// readOfAnswer is the number of bytes of an answer that are kept. The rest is discarded.
 const readOfAnswer = 64 << 10
 
-// do sends a request to a path below the sender's namespace, and breaks it off when ctx ends.
+// do sends a request to a path below the sender's namespace, and cancels it when ctx ends.
 func (s sender) do(ctx context.Context, method, path string, body io.Reader, length int, header map[string]string,
 ) answer {
 	req, err := http.NewRequestWithContext(ctx, method, s.base+path, body)
@@ -223,12 +223,11 @@ func (s sender) do(ctx context.Context, method, path string, body io.Reader, len
 	return answer{code: resp.StatusCode, body: got, err: err}
 }
 
-// deliver POSTs a body.
 func (s sender) deliver(ctx context.Context, path, body string, header map[string]string) answer {
 	return s.do(ctx, http.MethodPost, path, strings.NewReader(body), len(body), header)
 }
 
-// signed returns the header of a body that is signed with the namespace's secret, and what else is given.
+// signed returns the header of a body with a signature by the namespace's secret, and more.
 func (h *hostile) signed(body string, more map[string]string) map[string]string {
 	header := map[string]string{"X-Hub-Signature-256": sign(h.secret, body)}
 	maps.Copy(header, more)

@@ -18,24 +18,24 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// answerTimeout is longer than the kube-apiserver lets a request take.
+// answerTimeout exceeds the kube-apiserver's request timeout.
 const answerTimeout = 90 * time.Second
 
-// answer is what a sender gets: a code, or an error if there was none.
+// answer is the response to a sender: a code, or an error if there was none.
 type answer struct {
 	code int
 	body []byte
 	err  error
 }
 
-// accepted tells whether the sender may forget what it sent.
+// accepted reports whether the sender may forget the request.
 func (a answer) accepted() bool { return a.err == nil && a.code >= 200 && a.code < 300 }
 
-// recorded returns the name of the record, and the phase, that an answer that accepts tells.
+// recorded returns the name of the record and the phase in an accepting answer.
 func (a answer) recorded() (name string, phase v1alpha1.DeliveryPhase, err error) {
 	d := v1alpha1.WebhookDelivery{}
 	if err := json.Unmarshal(a.body, &d); err != nil {
-		return "", "", fmt.Errorf("the answer %d is no JSON: %w: %.200q", a.code, err, a.body)
+		return "", "", fmt.Errorf("the answer %d is not JSON: %w: %.200q", a.code, err, a.body)
 	}
 	if d.Name == "" {
 		return "", "", fmt.Errorf("the answer %d names no record: %.200q", a.code, a.body)
@@ -43,7 +43,7 @@ func (a answer) recorded() (name string, phase v1alpha1.DeliveryPhase, err error
 	return d.Name, d.Status.Phase, nil
 }
 
-// String is the code with the message of the body, or with its beginning if that is no error of an API server.
+// String returns the code with the message of an API server's error, otherwise with the beginning of the body.
 func (a answer) String() string {
 	if a.err != nil {
 		return a.err.Error()
@@ -55,15 +55,15 @@ func (a answer) String() string {
 	return fmt.Sprintf("%d: %.400s", a.code, said.Message)
 }
 
-// sender POSTs as CI jobs and webhooks do: over HTTP/1.1, knowing nothing of Kubernetes. It is safe for concurrent use;
-// each request that is under way has a connection of its own.
+// sender POSTs as CI jobs and webhooks do: over HTTP/1.1, without a Kubernetes client. It is safe for concurrent use;
+// each request in flight has its own connection.
 type sender struct {
 	client *http.Client
 	base   string
 	token  string
 }
 
-// newSender returns one that sends to a namespace, with a ServiceAccount's token or none.
+// newSender returns a sender to a namespace, with a ServiceAccount's token or without a credential.
 func (c *cluster) newSender(namespace, token string) (sender, error) {
 	ca, err := os.ReadFile(c.CAFile())
 	if err != nil {
@@ -83,8 +83,7 @@ func (c *cluster) newSender(namespace, token string) (sender, error) {
 	}, nil
 }
 
-// post sends a body to a path below the namespace. It is not broken off when a test ends: what the answer would have
-// been matters.
+// post sends a body to a path below the namespace. It is not canceled when a test ends, because the answer matters.
 func (s sender) post(path string, body io.Reader, length int, header map[string]string) answer {
 	req, err := http.NewRequest(http.MethodPost, s.base+path, body)
 	if err != nil {
@@ -106,7 +105,6 @@ func (s sender) post(path string, body io.Reader, length int, header map[string]
 	return answer{code: resp.StatusCode, body: got, err: err}
 }
 
-// send is post of a whole request.
 func (s sender) send(r request) answer {
-	return s.post(r.target.door(), strings.NewReader(r.body), len(r.body), r.header)
+	return s.post(r.target.path(), strings.NewReader(r.body), len(r.body), r.header)
 }

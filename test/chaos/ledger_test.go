@@ -11,28 +11,28 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// ledger holds every request that was sent, with its answer. It is safe for concurrent use.
+// ledger has all requests and their answers. It is safe for concurrent use.
 type ledger struct {
 	mu      sync.Mutex
 	entries []entry
 }
 
-// entry is one request that was sent.
+// entry is a request with its answer.
 type entry struct {
 	request
 	began, ended time.Time
-	code         int    // of the answer; 0 if there was none
-	refusal      string // the answer, or the lack of one, that accepted nothing
-	// What the answer said, if it accepted.
+	code         int    // 0 without an answer
+	refusal      string // why the request was not accepted: the answer, or the error
+	// From the answer, if the request was accepted.
 	record string
 	phase  v1alpha1.DeliveryPhase
 }
 
-// accepted tells whether the sender was told that it may forget what it sent.
+// accepted reports whether the answer accepted the request.
 func (e entry) accepted() bool { return e.record != "" }
 
-// before tells whether a request is older than another beyond doubt: by the time of what they tell of, if both know it,
-// and else because it was over when the other began.
+// before reports whether e is certainly older than other: by event time if both have one, otherwise because e was
+// answered before other began.
 func (e entry) before(other entry) bool {
 	if !e.event.IsZero() && !other.event.IsZero() {
 		return e.event.Before(other.event)
@@ -40,7 +40,7 @@ func (e entry) before(other entry) bool {
 	return e.ended.Before(other.began)
 }
 
-// send sends a request and enters it.
+// send sends a request and records it.
 func (l *ledger) send(s sender, r request) answer {
 	began := time.Now()
 	got := s.send(r)
@@ -48,11 +48,11 @@ func (l *ledger) send(s sender, r request) answer {
 	return got
 }
 
-// enter enters a request that has been answered just now, or never will be.
+// enter records a request with its final answer or error.
 func (l *ledger) enter(r request, began time.Time, got answer) {
 	e := entry{request: r, began: began, ended: time.Now(), code: got.code}
 	if got.err != nil {
-		e.code = 0 // whatever the headers said, the answer did not come to its end
+		e.code = 0 // the headers arrived, but not the whole answer
 	}
 	if got.accepted() {
 		e.record, e.phase, got.err = got.recorded()
@@ -65,20 +65,18 @@ func (l *ledger) enter(r request, began time.Time, got answer) {
 	l.entries = append(l.entries, e)
 }
 
-// all returns what was entered so far.
 func (l *ledger) all() []entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.entries)
 }
 
-// since returns a ledger of the requests that were begun at that time or later.
+// since returns a ledger of the requests that began at or after begin.
 func (l *ledger) since(begin time.Time) *ledger {
 	later := slices.DeleteFunc(l.all(), func(e entry) bool { return e.began.Before(begin) })
 	return &ledger{entries: later}
 }
 
-// accepted counts the requests that were accepted so far.
 func (l *ledger) accepted() int {
 	count := 0
 	for _, e := range l.all() {
@@ -89,7 +87,7 @@ func (l *ledger) accepted() int {
 	return count
 }
 
-// answers counts the requests by the code of their answer.
+// answers counts requests by answer code.
 func answers(entries []entry) map[int]int {
 	codes := map[int]int{}
 	for _, e := range entries {

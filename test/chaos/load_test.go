@@ -13,22 +13,22 @@ import (
 	"k8s.io/client-go/util/flowcontrol"
 )
 
-// senders is how many requests are under way at a time.
+// senders is the number of concurrent requests.
 const senders = 16
 
-// load is senders that deliver to all targets in turn until they are stopped.
+// load delivers to all targets in turn until it is stopped.
 type load struct {
 	w      *world
 	ledger *ledger
 	cancel context.CancelFunc
-	// requests counts those that were begun, which names their refs.
+	// requests counts started requests; the count names their refs.
 	requests atomic.Int64
 	work     sync.WaitGroup
-	// again paces those who were not accepted. Without it they would keep the machine busy with an outage.
+	// again limits the rate of retries, which would otherwise keep the machine busy during an outage.
 	again flowcontrol.RateLimiter
 }
 
-// startLoad delivers as fast as answers come, or at most so many times a second if a rate is given.
+// startLoad delivers as fast as answers arrive, or at the given rate per second.
 func (w *world) startLoad(perSecond float32) *load {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &load{w: w, ledger: &ledger{}, cancel: cancel, again: flowcontrol.NewTokenBucketRateLimiter(50, senders)}
@@ -51,17 +51,17 @@ func (l *load) sendNext(ctx context.Context) {
 	number := int(l.requests.Add(1))
 	g := l.w.targets[number%len(l.w.targets)]
 	if got := l.ledger.send(l.w.ci, plain(g, fmt.Sprintf("r%d", number))); !got.accepted() {
-		_ = l.again.Wait(ctx) // the caller sees whether ctx has ended
+		_ = l.again.Wait(ctx) // the caller checks ctx
 	}
 }
 
-// stop lets what is under way be answered. It may be called again.
+// stop waits for requests in flight. It is idempotent.
 func (l *load) stop() {
 	l.cancel()
 	l.work.Wait()
 }
 
-// awaitAccepted waits until so many more requests have been accepted.
+// awaitAccepted waits until this many more requests have been accepted.
 func (l *load) awaitAccepted(more int) {
 	l.w.t.Helper()
 	wanted := l.ledger.accepted() + more
@@ -73,7 +73,6 @@ func (l *load) awaitAccepted(more int) {
 	})
 }
 
-// latest describes the answer that came last.
 func (l *ledger) latest() string {
 	all := l.all()
 	if len(all) == 0 {
@@ -82,7 +81,7 @@ func (l *ledger) latest() string {
 	return fmt.Sprintf("%d %s", all[len(all)-1].code, all[len(all)-1].refusal)
 }
 
-// sendAll sends requests, a few at a time, and returns when all are answered.
+// sendAll sends requests with bounded concurrency, and returns when all are answered.
 func (l *ledger) sendAll(s sender, requests []request) {
 	next := make(chan request)
 	var work sync.WaitGroup
@@ -100,7 +99,7 @@ func (l *ledger) sendAll(s sender, requests []request) {
 	work.Wait()
 }
 
-// onlyCodes fails the test if a request was answered by another code, or not at all.
+// onlyCodes fails the test if a request was answered with another code, or not at all.
 func (w *world) onlyCodes(l *ledger, allowed ...int) {
 	w.t.Helper()
 	shown := 0

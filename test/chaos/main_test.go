@@ -1,13 +1,12 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package chaos breaks Postern, and what Postern stands on, while senders deliver, and proves that nothing that was
-// accepted is lost. A ledger holds what was sent and answered; at the end the records and the targets are held against
-// it. Each test's name says what it proves. One test breaks nothing: there a namespace whose owner is hostile does its
-// worst beside an honest one.
+// Package chaos breaks Postern and its dependencies while senders deliver, and verifies that no accepted delivery is
+// lost. A ledger records requests and answers; at the end it is compared with the records and the targets. The name of
+// each test is what it verifies. One test breaks nothing: it runs a hostile namespace next to an honest one.
 //
-// The tests are short unless CHAOS=long is set, as "make chaos" does. What is chosen at random follows a seed that is
-// logged, and that CHAOS_SEED sets.
+// The tests are short unless CHAOS=long is set, as "make chaos" does. Random choices follow a logged seed, which
+// CHAOS_SEED sets.
 package chaos
 
 import (
@@ -25,13 +24,13 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-// startTimeout bounds a start on a machine that is busy with other tests.
+// startTimeout allows for a machine that is busy with other tests.
 const startTimeout = 3 * time.Minute
 
-// shared is the control plane of nearly all tests. Each runs Posterns of its own in it, and leaves it as it was.
+// shared is the control plane of nearly all tests. Each test runs its own Posterns in it, and restores its state.
 var shared *cluster
 
-// cluster is a control plane and the administrator's clients of it.
+// cluster is a control plane with the administrator's clients.
 type cluster struct {
 	*controlplane.ControlPlane
 
@@ -59,7 +58,7 @@ func runAll(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// startCluster starts a control plane in which Postern is installed and does not run yet.
+// startCluster starts a control plane in which Postern is installed but not running.
 func startCluster(ctx context.Context, o controlplane.Options) (*cluster, error) {
 	control, err := controlplane.Start(ctx, o)
 	if err != nil {
@@ -86,8 +85,8 @@ func (c *cluster) prepare(ctx context.Context) (err error) {
 	return c.Install(ctx)
 }
 
-// startPostern runs a Postern in the shared control plane for the length of a test. The records of all tests are kept there, and
-// are more than the default allows: a test must not miss those that gave way.
+// startPostern runs a Postern in the shared control plane for the duration of a test. The records of all tests are
+// kept, beyond the default limit, so that none that a test needs is garbage-collected.
 func startPostern(t *testing.T, options controlplane.PosternOptions) *controlplane.Postern {
 	t.Helper()
 	options.Flags = append([]string{"--max-deliveries=1000000", "--max-delivery-bytes=4294967296"}, options.Flags...)
@@ -108,17 +107,17 @@ func (c *cluster) startPostern(t *testing.T, options controlplane.PosternOptions
 	return postern
 }
 
-// starting returns a context for a start.
+// starting returns a context for starting a program.
 func starting(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// long tells whether the tests are to take their time.
+// long reports whether the long form is selected.
 func long() bool { return os.Getenv("CHAOS") == "long" }
 
-// pick returns what is meant for the short or for the long form.
+// pick returns the value for the short or the long form.
 func pick[T any](short, atLength T) T {
 	if long() {
 		return atLength

@@ -14,7 +14,7 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-// metric returns one of Postern's metrics, by its name with labels as it is written.
+// metric returns one of Postern's metrics by its name and labels in text form.
 func metric(ctx context.Context, postern *controlplane.Postern, name string) (float64, error) {
 	all, err := metrics(ctx, postern)
 	if err != nil {
@@ -27,7 +27,6 @@ func metric(ctx context.Context, postern *controlplane.Postern, name string) (fl
 	return value, nil
 }
 
-// metrics returns all of Postern's metrics.
 func metrics(ctx context.Context, postern *controlplane.Postern) (map[string]float64, error) {
 	client, err := discovery.NewDiscoveryClientForConfig(postern.DirectConfig())
 	if err != nil {

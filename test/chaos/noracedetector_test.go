@@ -5,5 +5,5 @@
 
 package chaos
 
-// raceDetector is whether the tests, and Postern in them, are built with the race detector.
+// raceDetector is true if the tests, and Postern in them, are built with the race detector.
 const raceDetector = false

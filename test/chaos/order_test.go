@@ -36,7 +36,7 @@ func TestEachTargetEndsAtItsNewestEventInWhateverOrderTheyCome(t *testing.T) {
 	w.check(l)
 	for g, held := range w.held() {
 		if held != newest[g] {
-			t.Errorf("%s holds %s, want %s", g, held, newest[g])
+			t.Errorf("%s has %s, want %s", g, held, newest[g])
 		}
 	}
 }

@@ -16,7 +16,7 @@ func TestNothingAcceptedIsLostWhenPosternIsKilled(t *testing.T) {
 	w := newWorld(t, 4, 4)
 	load := w.startLoad(0)
 	for range pick(4, 20) {
-		// In the middle of what 16 senders do, some time after the last start.
+		// Kill it at a random point of the load, some time after the last start.
 		load.awaitAccepted(1 + random.IntN(100))
 		if err := postern.Kill(); err != nil {
 			t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// seeded returns randomness that CHAOS_SEED repeats.
+// seeded returns a random source that CHAOS_SEED reproduces.
 func seeded(t *testing.T) *rand.Rand {
 	t.Helper()
 	seed := uint64(time.Now().UnixNano())

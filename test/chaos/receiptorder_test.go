@@ -21,7 +21,7 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-// directly is a sender that goes to one replica.
+// directly returns a sender to one replica.
 func (w *world) directly(replica *controlplane.Postern) sender {
 	w.t.Helper()
 	config := rest.AnonymousClientConfig(replica.DirectConfig())
@@ -32,12 +32,12 @@ func (w *world) directly(replica *controlplane.Postern) sender {
 	return sender{client: client, base: config.Host + "/apis/postern.dev/v1alpha1/namespaces/" + w.namespace + "/", token: w.ci.token}
 }
 
-// holdBack has a webhook admit the deliveries of this namespace, which holds back those of refs that begin so: held gets a
-// value for each, and none goes on before it is let. It returns when all of these senders' deliveries come to it.
-func (w *world) holdBack(prefix string, senders []sender) (held chan string, let func()) {
+// holdBack makes an admission webhook hold the deliveries of this namespace whose refs have the prefix. held gets a
+// value for each of them, and proceed releases them. It returns once the webhook is called for all of these senders.
+func (w *world) holdBack(prefix string, senders []sender) (held chan string, proceed func()) {
 	w.t.Helper()
 	letGo := make(chan struct{})
-	held, let = make(chan string, 100), sync.OnceFunc(func() { close(letGo) })
+	held, proceed = make(chan string, 100), sync.OnceFunc(func() { close(letGo) })
 	server := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		var review struct {
 			Request struct {
@@ -63,7 +63,7 @@ func (w *world) holdBack(prefix string, senders []sender) (held chan string, let
 			review.Request.UID, allowed)
 	}))
 	w.t.Cleanup(server.Close)
-	w.t.Cleanup(let)
+	w.t.Cleanup(proceed)
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	manifest := `
 apiVersion: admissionregistration.k8s.io/v1
@@ -90,21 +90,21 @@ webhooks:
 	for _, s := range senders {
 		w.eventually(patience, func() error {
 			if got := w.ask(s, w.targets[0], "probe"); got.err != nil || !strings.Contains(string(got.body), "slow.example.com") {
-				return fmt.Errorf("the webhook is not asked yet: %s", got)
+				return fmt.Errorf("the webhook is not called yet: %s", got)
 			}
 			return nil
 		})
 	}
-	return held, let
+	return held, proceed
 }
 
-// ask has a sender request a ref, without an id or a time.
+// ask requests a ref, without an ID or a time.
 func (w *world) ask(s sender, g target, ref string) answer {
 	body := fmt.Sprintf(`{"ref": %q}`, ref)
-	return s.post(g.door(), strings.NewReader(body), len(body), nil)
+	return s.post(g.path(), strings.NewReader(body), len(body), nil)
 }
 
-// Each replica orders by receipts that the other has stamped.
+// Each replica orders by receipt times from the other replica.
 func TestADeliveryThatIsSlowAtOneReplicaDoesNotOverwriteWhatAnotherReceivedAfterIt(t *testing.T) {
 	replicas, err := shared.StartReplicas(starting(t), 2, controlplane.PosternOptions{
 		Etcd: startEtcd(t, 1), Flags: []string{"--allow-direct-callers", "--direct-requests-per-second=1000"},
@@ -119,7 +119,7 @@ func TestADeliveryThatIsSlowAtOneReplicaDoesNotOverwriteWhatAnotherReceivedAfter
 	})
 	w := newWorld(t, 2, 2)
 	senders := []sender{w.directly(replicas.All()[0]), w.directly(replicas.All()[1])}
-	held, let := w.holdBack("slow", senders)
+	held, proceed := w.holdBack("slow", senders)
 	slow := make([]answer, len(w.targets))
 	var sending sync.WaitGroup
 	for i, g := range w.targets {
@@ -128,19 +128,19 @@ func TestADeliveryThatIsSlowAtOneReplicaDoesNotOverwriteWhatAnotherReceivedAfter
 	}
 	for i, g := range w.targets {
 		if _, phase, err := w.ask(senders[(i+1)%2], g, "later").recorded(); err != nil || phase != v1alpha1.DeliveryApplied {
-			t.Errorf("%s: the later one is %s, %v", g, phase, err)
+			t.Errorf("%s: the later delivery is %s, %v", g, phase, err)
 		}
 	}
-	let()
+	proceed()
 	sending.Wait()
 	for i, g := range w.targets {
 		if _, phase, err := slow[i].recorded(); err != nil || phase != v1alpha1.DeliverySuperseded {
-			t.Errorf("%s: the earlier one is %s, %v; want Superseded", g, phase, err)
+			t.Errorf("%s: the earlier delivery is %s, %v; want Superseded", g, phase, err)
 		}
 	}
 	for g, ref := range w.held() {
 		if ref != "later" {
-			t.Errorf("%s holds %s, want later", g, ref)
+			t.Errorf("%s has %s, want later", g, ref)
 		}
 	}
 }

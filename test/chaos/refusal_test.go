@@ -49,15 +49,14 @@ func TestWhatIsAcceptedWhileTheStorageOfTargetsHangsIsAppliedLater(t *testing.T)
 	if err := w.PauseEtcd(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(resume) // it does no harm twice
+	t.Cleanup(resume) // idempotent
 	l := &ledger{}
 	w.acceptPending(l, 1)
 	resume()
 	w.check(l)
 }
 
-// acceptPending delivers to each target so many times, one after the other, and fails the test unless each delivery is
-// accepted as one that is yet to be applied.
+// acceptPending delivers to each target several times, and fails the test unless all are accepted as Pending.
 func (w *world) acceptPending(l *ledger, times int) {
 	w.t.Helper()
 	for i := range times {
@@ -78,18 +77,17 @@ func (w *world) acceptPending(l *ledger, times int) {
 	}
 }
 
-// breakTargets makes the kube-apiserver answer every change of a target in this namespace with 500, and returns what
-// mends that.
+// breakTargets makes the kube-apiserver answer all writes of targets in this namespace with 500. mend restores them.
 func (w *world) breakTargets() (mend func()) {
 	w.t.Helper()
-	// An admission webhook that nobody answers, and without which nothing may be changed.
-	nobody, fail, none := "https://127.0.0.1:1/", admissionregistrationv1.Fail, admissionregistrationv1.SideEffectClassNone
+	// A required admission webhook that is unreachable.
+	unreachable, fail, none := "https://127.0.0.1:1/", admissionregistrationv1.Fail, admissionregistrationv1.SideEffectClassNone
 	configurations := w.kube.AdmissionregistrationV1().ValidatingWebhookConfigurations()
 	created, err := configurations.Create(w.t.Context(), &admissionregistrationv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "broken-"},
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
-			Name:                    "nobody.example.com",
-			ClientConfig:            admissionregistrationv1.WebhookClientConfig{URL: &nobody},
+			Name:                    "unreachable.example.com",
+			ClientConfig:            admissionregistrationv1.WebhookClientConfig{URL: &unreachable},
 			FailurePolicy:           &fail,
 			SideEffects:             &none,
 			AdmissionReviewVersions: []string{"v1"},
@@ -112,19 +110,19 @@ func (w *world) breakTargets() (mend func()) {
 			w.t.Error(err)
 		}
 	}
-	w.t.Cleanup(mend) // it does no harm twice
+	w.t.Cleanup(mend) // idempotent
 	w.eventually(patience, w.targetsAreBroken)
 	return mend
 }
 
-// targetsAreBroken returns nil if each kind of target refuses a change.
+// targetsAreBroken returns nil if each kind of target rejects a write.
 func (w *world) targetsAreBroken() error {
 	for _, g := range w.targets {
 		patch := []byte(`{"metadata":{"annotations":{"chaos.example.com/tried":"true"}}}`)
 		_, err := w.objects.Resource(g.resource).Namespace(w.namespace).Patch(w.t.Context(), g.name, types.MergePatchType, patch,
 			metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
 		if err == nil {
-			return errors.New("the kube-apiserver does not ask the webhook yet")
+			return errors.New("the kube-apiserver does not call the webhook yet")
 		}
 	}
 	return nil

@@ -28,7 +28,7 @@ func TestOneDeliverySentFiftyTimesAtOnceMakesOneRecordAndOneWrite(t *testing.T) 
 	const times = 50
 	startPostern(t, controlplane.PosternOptions{})
 	w := newWorld(t, 1, 0)
-	stranger, secret := w.signer()
+	anonymous, secret := w.signer()
 	g := w.targets[0]
 	writes := w.countWrites(g)
 
@@ -40,7 +40,7 @@ func TestOneDeliverySentFiftyTimesAtOnceMakesOneRecordAndOneWrite(t *testing.T) 
 	for range times {
 		work.Go(func() {
 			<-ready
-			l.send(stranger, r)
+			l.send(anonymous, r)
 		})
 	}
 	close(ready)
@@ -52,7 +52,7 @@ func TestOneDeliverySentFiftyTimesAtOnceMakesOneRecordAndOneWrite(t *testing.T) 
 		names[e.record]++
 	}
 	if len(names) != 1 {
-		t.Errorf("the answers tell of %d records, want 1", len(names))
+		t.Errorf("the answers name %d records, want 1", len(names))
 	}
 	if outcomes := w.settled(settleWithin); len(outcomes) != 1 {
 		t.Errorf("got %d records, want 1", len(outcomes))
@@ -63,8 +63,8 @@ func TestOneDeliverySentFiftyTimesAtOnceMakesOneRecordAndOneWrite(t *testing.T) 
 	w.check(l)
 }
 
-// signer returns a sender that the cluster does not know, which may deliver what is signed with the secret.
-func (w *world) signer() (stranger sender, secret string) {
+// signer returns an unauthenticated sender, and the secret that signs its deliveries.
+func (w *world) signer() (anonymous sender, secret string) {
 	w.t.Helper()
 	secret = rand.Text()
 	if _, err := w.kube.CoreV1().Secrets(w.namespace).Create(w.t.Context(), &corev1.Secret{
@@ -74,9 +74,9 @@ func (w *world) signer() (stranger sender, secret string) {
 		w.t.Fatal(err)
 	}
 	w.allow(rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:unauthenticated"})
-	stranger = w.sender("")
-	w.untilBelieved(stranger, map[string]string{"X-Hub-Signature-256": sign(secret, useless)})
-	return stranger, secret
+	anonymous = w.sender("")
+	w.untilAccepted(anonymous, map[string]string{"X-Hub-Signature-256": sign(secret, useless)})
+	return anonymous, secret
 }
 
 // sign returns the value of X-Hub-Signature-256 for a body.
@@ -86,8 +86,8 @@ func sign(secret, body string) string {
 	return "sha256=" + hex.EncodeToString(mac.Sum(nil))
 }
 
-// countWrites returns a function that tells how often a target was changed since, which may be called once. A watch sees
-// each change once, and none that changes nothing.
+// countWrites returns a function that returns the number of changes of a target since. It may be called once. A watch
+// reports each change once, and no-op writes never.
 func (w *world) countWrites(g target) (count func() int) {
 	w.t.Helper()
 	object := w.objects.Resource(g.resource).Namespace(w.namespace)
@@ -116,7 +116,7 @@ func (w *world) countWrites(g target) (count func() int) {
 		for event := range changes.ResultChan() {
 			obj, ok := event.Object.(*unstructured.Unstructured)
 			if !ok || event.Type != watch.Modified {
-				w.t.Fatalf("the watch tells of %s %v", event.Type, event.Object)
+				w.t.Fatalf("the watch reports %s %v", event.Type, event.Object)
 			}
 			if obj.GetAnnotations()[last] != "" {
 				return before

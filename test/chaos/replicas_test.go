@@ -14,7 +14,7 @@ func TestNoRequestFailsWhileReplicasAreRestartedInTurn(t *testing.T) {
 	etcd := startEtcd(t, 1)
 	replicas, err := shared.StartReplicas(starting(t), 3, controlplane.PosternOptions{
 		Etcd: etcd,
-		// Far more than the load balancer needs to see that a replica is about to go.
+		// Much longer than the load balancer needs to see that a replica is shutting down.
 		Flags: []string{"--shutdown-delay-duration=2s"},
 	})
 	if err != nil {

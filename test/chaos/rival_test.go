@@ -14,7 +14,7 @@ func TestDeliveriesEndAlthoughAnotherWriterKeepsChangingTheTarget(t *testing.T) 
 	startPostern(t, controlplane.PosternOptions{})
 	w := newWorld(t, 1, 0)
 	rival := w.startRival(w.targets[0])
-	load := w.startLoad(50) // as fast as they could, they would leave no time for a whole update
+	load := w.startLoad(50) // without a limit they leave no time for a whole update
 	for range pick(1, 20) {
 		load.awaitAccepted(200)
 	}

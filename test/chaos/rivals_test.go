@@ -18,28 +18,28 @@ import (
 	"k8s.io/client-go/util/retry"
 )
 
-// fieldInterval makes 50 changes a second of three fields.
+// fieldInterval results in 50 changes a second of three fields.
 const fieldInterval = 60 * time.Millisecond
 
-// rival changes an annotation, a field of the spec and one of the status of a target at a time, as other controllers do,
-// and looks each time whether its own earlier changes are still there.
+// rival changes an annotation, a spec field and a status field of a target, one at a time, as other controllers do. It
+// checks each time that its own earlier changes are still there.
 type rival struct {
 	target dynamic.ResourceInterface
 	name   string
 	fields []*rivalField
 	work   sync.WaitGroup
 	lasted time.Duration
-	// stop lets the last changes come to their end. It may be called again.
+	// stop waits for the last changes. It is idempotent.
 	stop func()
 }
 
-// rivalField is something that the rival alone changes. Its counts may be read once the rival has stopped.
+// rivalField is a field that only the rival changes. Its counts may be read once the rival has stopped.
 type rivalField struct {
 	name   string
 	path   []string
 	change func(r *rival, f *rivalField, value string) (*unstructured.Unstructured, error)
 
-	last               string // what was written last
+	last               string // the last written value
 	changes, conflicts int
 	problems           []string
 }
@@ -77,7 +77,7 @@ func (r *rival) keepChanging(ctx context.Context, f *rivalField) {
 	}
 }
 
-// update writes the whole object as it was read just before, and does so again if there was a change in between.
+// update writes the whole object as it was just read, and retries on a conflict.
 func (r *rival) update(f *rivalField, value string) (changed *unstructured.Unstructured, err error) {
 	err = retry.RetryOnConflict(wait.Backoff{Steps: 10}, func() error {
 		if changed, err = r.updateOnce(f, value); apierrors.IsConflict(err) {
@@ -115,7 +115,7 @@ func (r *rival) merge(f *rivalField, value string, subresources ...string) (*uns
 	return changed, f.keep(value, err)
 }
 
-// keep remembers what was written.
+// keep records the written value.
 func (f *rivalField) keep(value string, err error) error {
 	if err == nil {
 		f.last = value
@@ -125,7 +125,7 @@ func (f *rivalField) keep(value string, err error) error {
 
 func (f *rivalField) note(changed *unstructured.Unstructured, err error) {
 	switch {
-	case apierrors.IsConflict(err): // others were always faster
+	case apierrors.IsConflict(err): // other writers were always faster
 	case err != nil:
 		f.problems = append(f.problems, fmt.Sprintf("%s could not be changed: %v", f.name, err))
 	default:
@@ -134,7 +134,7 @@ func (f *rivalField) note(changed *unstructured.Unstructured, err error) {
 	}
 }
 
-// compare enters a problem if the field, or what nobody changes, is not as it should be.
+// compare records a problem if the field, or a constant field, has changed.
 func (f *rivalField) compare(obj *unstructured.Unstructured) {
 	got, _, _ := unstructured.NestedString(obj.Object, f.path...)
 	if got != f.last {

@@ -19,12 +19,12 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-// soakRate is how many deliveries a second are sent; two cores can take several times as many.
+// soakRate is the number of deliveries per second; two cores can handle several times as many.
 const soakRate = 20
 
 func TestWhatPosternNeedsLevelsOffUnderSteadyLoad(t *testing.T) {
 	postern := startPostern(t, controlplane.PosternOptions{Flags: []string{
-		// The shortest, so that in the long form deliveries go as fast as they come for most of the time.
+		// The minimum values, so that in the long form records expire as fast as they are created for most of the time.
 		"--delivery-ttl=1m", "--retry-window=1m", "--etcd-compaction-interval=15s",
 	}})
 	w := newWorld(t, 4, 4)
@@ -45,25 +45,25 @@ func TestWhatPosternNeedsLevelsOffUnderSteadyLoad(t *testing.T) {
 	w.checkWith(load.ledger, s.outcomes)
 }
 
-// soak samples what a Postern needs while it is under load.
+// soak samples the resources of a Postern under load.
 type soak struct {
 	*world
 	postern *controlplane.Postern
 	ledger  *ledger
 	samples []sample
-	// outcomes are collected while it runs, since records are removed when their time is over.
+	// outcomes are collected during the run, because records expire.
 	outcomes map[string]outcome
 }
 
-// sample is what Postern needs at a time.
+// sample is the resources of Postern at one time.
 type sample struct {
 	after    time.Duration
 	accepted int
 	values   [len(soakMetrics)]float64
 }
 
-// soakMetrics are the columns of a sample, and by how much more the last quarter of them may need than the third one
-// does: relative, and absolute for what is small.
+// soakMetrics are the columns of a sample, with the permitted growth from the third to the last quarter of the run:
+// relative, and absolute for small values.
 var soakMetrics = [...]struct {
 	name     string
 	relative float64
@@ -112,7 +112,7 @@ func (s *soak) sample(after time.Duration) {
 	s.samples = append(s.samples, one)
 }
 
-// collect notes what became of deliveries. What is pending has no outcome yet.
+// collect records the outcomes of deliveries. Pending ones have none yet.
 func (s *soak) collect() {
 	s.t.Helper()
 	records, err := s.records("")
@@ -149,7 +149,7 @@ func (s *soak) writeCSV(path string) error {
 	return csv.NewWriter(file).WriteAll(rows)
 }
 
-// checkLevels fails the test for what the last quarter of the time needs notably more of than the third one does.
+// checkLevels fails the test if a value grew notably from the third to the last quarter.
 func (s *soak) checkLevels() {
 	s.t.Helper()
 	n := len(s.samples)
@@ -157,7 +157,7 @@ func (s *soak) checkLevels() {
 		third, last := median(s.samples[n/2:n*3/4], i), median(s.samples[n*3/4:], i)
 		s.t.Logf("%s: median of the third quarter %.0f, of the last %.0f", m.name, third, last)
 		if allowed := max(third*m.relative, m.absolute); last-third > allowed {
-			s.t.Errorf("%s keeps growing: by %.0f, of which %.0f are allowed", m.name, last-third, allowed)
+			s.t.Errorf("%s keeps growing: by %.0f, at most %.0f is allowed", m.name, last-third, allowed)
 		}
 	}
 }

@@ -15,18 +15,17 @@ var (
 	applications = schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "applications"}
 )
 
-// target is an object that is delivered to.
+// target is an object to deliver to.
 type target struct {
 	resource schema.GroupVersionResource
 	name     string
 }
 
-// door is the path to deliver at.
-func (g target) door() string { return g.resource.Resource + "/" + g.name + "/webhookdeliveries" }
+func (g target) path() string { return g.resource.Resource + "/" + g.name + "/webhookdeliveries" }
 
 func (g target) String() string { return g.resource.Resource + "/" + g.name }
 
-// requestedRef is the annotation that holds what was delivered.
+// requestedRef returns the annotation with the requested ref.
 func (g target) requestedRef() string {
 	if g.resource == gatewaySyncs {
 		return "stoker.io/requested-ref"
@@ -34,7 +33,7 @@ func (g target) requestedRef() string {
 	return "postern.dev/requested-ref"
 }
 
-// manifest is the object before anything was delivered to it.
+// manifest returns the object before any delivery.
 func (g target) manifest() string {
 	if g.resource == gatewaySyncs {
 		return fmt.Sprintf(`
@@ -56,22 +55,22 @@ spec:
   source: {repoURL: "https://github.com/example/shop.git", path: deploy, targetRevision: main}`, g.name)
 }
 
-// request is what a sender asks of a target. Each has a ref of its own, so that the target tells which it was.
+// request is a sender's request for a target. Its ref is unique, so that the target identifies it.
 type request struct {
 	target target
 	ref    string
 	body   string
 	header map[string]string
-	// event is when what the payload tells of happened; zero if it does not say.
+	// event is the event time in the payload, zero if there is none.
 	event time.Time
 }
 
-// plain asks by the payload of a CI job, which has no id and no time.
+// plain returns a request with the payload of a CI job, which has no ID and no time.
 func plain(g target, ref string) request {
 	return request{target: g, ref: ref, body: fmt.Sprintf(`{"ref":%q}`, ref)}
 }
 
-// release asks by GitHub's event of a release that was published at that time.
+// release returns a request with GitHub's event of a release published at that time.
 func release(g target, ref string, published time.Time) request {
 	const format = `{"action":"published","release":{"tag_name":%q,"published_at":%q},` +
 		`"repository":{"clone_url":"https://github.com/example/shop.git"}}`

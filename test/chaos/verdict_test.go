@@ -10,47 +10,47 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// outcome is what a record says of its delivery.
+// outcome is the status in a delivery's record.
 type outcome struct {
 	phase   v1alpha1.DeliveryPhase
 	reason  string
 	message string
 }
 
-// evidence is what the ledger is held against.
+// evidence is compared with the ledger.
 type evidence struct {
-	// outcomes are those of all records, by name.
+	// outcomes are the outcomes of all records, by name.
 	outcomes map[string]outcome
-	// held is the ref that each target holds.
+	// held is the ref that each target has.
 	held map[target]string
-	// written are the refs that were written to each target at any time.
+	// written are all refs that were ever written to each target.
 	written map[target]map[string]bool
 }
 
-// verdict is what became of what was accepted.
+// verdict is the result of the comparison.
 type verdict struct {
 	sent       int
 	answers    map[int]int
 	applied    int
 	superseded int
-	// failed deliveries are told of by their records, with the reason.
+	// failed counts deliveries whose record has phase Failed and a reason.
 	failed int
 	lost   int
 	// problems are all losses, failures and contradictions.
 	problems []string
 }
 
-// String lists the counts, and not the problems.
+// String returns the counts without the problems.
 func (v verdict) String() string {
 	return fmt.Sprintf("sent %d, answers %v (0: none); of those accepted: applied %d, superseded %d, failed %d, lost %d",
 		v.sent, v.answers, v.applied, v.superseded, v.failed, v.lost)
 }
 
-// judge holds every entry against the evidence. Something that was accepted is lost if no record tells of it, if its
-// record does not end, if it is said to be applied and never was, or if its target holds something older.
+// judge compares all entries with the evidence. An accepted delivery is lost if it has no record, if its record does
+// not end, if it is recorded as applied but was never written, or if its target has an older ref.
 func judge(entries []entry, found evidence) verdict {
 	v := verdict{sent: len(entries), answers: answers(entries)}
-	holders := map[target]entry{} // whose ref the target holds
+	holders := map[target]entry{} // the entry whose ref the target has
 	for _, e := range entries {
 		if found.held[e.target] == e.ref {
 			holders[e.target] = e
@@ -59,7 +59,7 @@ func judge(entries []entry, found evidence) verdict {
 	for _, e := range entries {
 		if !e.accepted() {
 			if e.code >= 200 && e.code < 300 {
-				v.lose(e, fmt.Sprintf("was accepted, but by what is no delivery: %s", e.refusal))
+				v.lose(e, fmt.Sprintf("was accepted, but the answer is not a delivery: %s", e.refusal))
 			}
 			continue
 		}
@@ -75,15 +75,15 @@ func judge(entries []entry, found evidence) verdict {
 		holder, known := holders[e.target]
 		switch {
 		case !known:
-			v.lose(e, fmt.Sprintf("is not at its target, which holds %q, and nobody sent that", found.held[e.target]))
+			v.lose(e, fmt.Sprintf("is not at its target, which has %q; no request sent it", found.held[e.target]))
 		case holder.before(e):
-			v.lose(e, fmt.Sprintf("is not at its target, which holds %s, and that is older", holder.ref))
+			v.lose(e, fmt.Sprintf("is not at its target, which has the older %s", holder.ref))
 		}
 	}
 	return v
 }
 
-// count counts what the record says, and returns why the delivery is lost if that alone shows it.
+// count counts the phase of the record, and returns the reason if the record shows that the delivery is lost.
 func (v *verdict) count(e entry, found evidence) (loss string) {
 	o, recorded := found.outcomes[e.record]
 	switch {
@@ -92,7 +92,7 @@ func (v *verdict) count(e entry, found evidence) (loss string) {
 	case o.phase == v1alpha1.DeliveryApplied:
 		v.applied++
 		if !found.written[e.target][e.ref] {
-			return "is recorded as Applied, and was never written"
+			return "is recorded as Applied, but was never written"
 		}
 	case o.phase == v1alpha1.DeliverySuperseded:
 		v.superseded++
@@ -100,7 +100,7 @@ func (v *verdict) count(e entry, found evidence) (loss string) {
 		return fmt.Sprintf("is recorded in %s as %q %q %q", e.record, o.phase, o.reason, o.message)
 	}
 	if e.phase == v1alpha1.DeliveryApplied && !found.written[e.target][e.ref] {
-		return "was answered as Applied, and was never written"
+		return "was answered as Applied, but was never written"
 	}
 	return ""
 }
@@ -110,7 +110,6 @@ func (v *verdict) lose(e entry, how string) {
 	v.problems = append(v.problems, fmt.Sprintf("%s to %s, answered %d %q, %s", e.ref, e.target, e.code, e.phase, how))
 }
 
-// first joins the first problems.
 func (v verdict) first(n int) string {
 	text := strings.Join(v.problems[:min(n, len(v.problems))], "\n")
 	if more := len(v.problems) - n; more > 0 {

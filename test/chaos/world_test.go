@@ -22,10 +22,10 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// patience is for what happens at once on a quiet machine, and tests share theirs with others.
+// patience is the timeout for things that take no time on a quiet machine.
 const patience = time.Minute
 
-// world is a namespace of one test with targets, and a sender that may deliver to all of them.
+// world is the namespace of one test, with targets and a sender that may deliver to all of them.
 type world struct {
 	*cluster
 	t         *testing.T
@@ -34,7 +34,7 @@ type world struct {
 	ci        sender
 }
 
-// newWorld makes so many targets of each kind in the shared control plane. Postern must run.
+// newWorld creates targets of each kind in the shared control plane. Postern must be running.
 func newWorld(t *testing.T, syncs, apps int) *world {
 	t.Helper()
 	return shared.newWorld(t, syncs, apps)
@@ -79,18 +79,18 @@ func (w *world) createFrom(ctx context.Context, resource schema.GroupVersionReso
 	return err
 }
 
-// serviceAccountSender returns a sender once Postern and the kube-apiserver let it deliver.
+// serviceAccountSender returns a sender once Postern and the kube-apiserver accept it.
 func (w *world) serviceAccountSender() sender {
 	w.t.Helper()
 	const name = "ci"
-	// Longer than all tests take: a token that expires would be one more thing that breaks.
+	// The token must outlive all tests: its expiration would be an unintended failure.
 	token, err := w.ServiceAccountToken(w.t.Context(), w.namespace, name, 6*time.Hour)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.allow(rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: w.namespace, Name: name})
 	ci := w.sender(token)
-	w.untilBelieved(ci, nil)
+	w.untilAccepted(ci, nil)
 	return ci
 }
 
@@ -104,13 +104,13 @@ func (w *world) sender(token string) sender {
 	return s
 }
 
-// allow lets a subject deliver to every target in the namespace.
+// allow permits a subject to deliver to all targets in the namespace.
 func (w *world) allow(subject rbacv1.Subject) {
 	w.t.Helper()
 	w.grant(subject, []string{"create"}, "gatewaysyncs/webhookdeliveries", "applications/webhookdeliveries")
 }
 
-// grant lets a subject do something with resources of Postern's group in the namespace.
+// grant grants a subject verbs on resources of Postern's group in the namespace.
 func (w *world) grant(subject rbacv1.Subject, verbs []string, resources ...string) {
 	w.t.Helper()
 	name := metav1.ObjectMeta{GenerateName: "sender-"}
@@ -129,22 +129,22 @@ func (w *world) grant(subject rbacv1.Subject, verbs []string, resources ...strin
 	}
 }
 
-// useless is a body that is refused as soon as its sender is believed.
+// useless is a body that is rejected after authentication.
 const useless = "{}"
 
-// untilBelieved waits until a sender is: permissions and secrets take effect a little after they are made.
-func (w *world) untilBelieved(s sender, header map[string]string) {
+// untilAccepted waits until the sender is authenticated: permissions and secrets take effect with a delay.
+func (w *world) untilAccepted(s sender, header map[string]string) {
 	w.t.Helper()
 	w.eventually(patience, func() error {
 		got := s.send(request{target: w.targets[0], body: useless, header: header})
 		if got.err != nil || got.code != http.StatusBadRequest {
-			return fmt.Errorf("the sender is not believed: %s", got)
+			return fmt.Errorf("the sender is not authenticated: %s", got)
 		}
 		return nil
 	})
 }
 
-// records returns the deliveries that a field selector selects.
+// records returns the deliveries that match a field selector.
 func (w *world) records(selector string) ([]v1alpha1.WebhookDelivery, error) {
 	list, err := w.deliveries.PosternV1alpha1().WebhookDeliveries(w.namespace).
 		List(w.t.Context(), metav1.ListOptions{FieldSelector: selector})
@@ -154,12 +154,10 @@ func (w *world) records(selector string) ([]v1alpha1.WebhookDelivery, error) {
 	return list.Items, nil
 }
 
-// pending returns the deliveries that have not ended.
 func (w *world) pending() ([]v1alpha1.WebhookDelivery, error) {
 	return w.records(v1alpha1.FieldPhase + "=" + string(v1alpha1.DeliveryPending))
 }
 
-// held returns the ref that each target holds.
 func (w *world) held() map[target]string {
 	w.t.Helper()
 	refs := map[target]string{}
@@ -173,7 +171,7 @@ func (w *world) held() map[target]string {
 	return refs
 }
 
-// eventually waits until the condition returns nil, and fails the test with its last error if it does not in time.
+// eventually waits until the condition returns nil. On a timeout the test fails with its last error.
 func (w *world) eventually(within time.Duration, condition func() error) {
 	w.t.Helper()
 	var last error
@@ -182,11 +180,11 @@ func (w *world) eventually(within time.Duration, condition func() error) {
 		return last == nil, nil
 	})
 	if err != nil {
-		w.t.Fatalf("waited %s in vain: %v", within, last)
+		w.t.Fatalf("timed out after %s: %v", within, last)
 	}
 }
 
-// names are those of the first few records, for a message.
+// names returns the first few names of records, for messages.
 func names(records []v1alpha1.WebhookDelivery) string {
 	var all []string
 	for _, d := range records[:min(len(records), 5)] {

@@ -19,7 +19,7 @@ import (
 
 const startTimeout = 3 * time.Minute
 
-// Warnings are errors to InstallFrom, and so are fields that the kube-apiserver does not know.
+// InstallFrom treats warnings and unknown fields as errors.
 func TestChartAppliesToARealClusterAndDelivers(t *testing.T) {
 	c := startControlPlane(t)
 	mustKubectl(t, c, "", "create", "secret", "generic", "tokens", "--namespace="+namespace, "--from-literal=kargo=swordfish")
@@ -27,13 +27,13 @@ func TestChartAppliesToARealClusterAndDelivers(t *testing.T) {
 		{"--values=test/chart/testdata/full.yaml"},
 		{"--values=test/chart/testdata/receiver.yaml", "--set=fullnameOverride=hooks"},
 		nil,
-		{ // the last is what is run
+		{ // the last one is run
 			"--values=test/chart/testdata/receiver.yaml", "--set=webhookReceiver.tls.disabled=true",
 			"--set=webhookReceiver.hmac.secret=open-sesame",
 			"--set=webhookReceiver.token.secretRef.name=tokens", "--set=webhookReceiver.token.secretRef.key=kargo",
 		},
 	} {
-		// Whether there is a volume can't be changed, so that each begins anew.
+		// A StatefulSet's volume claims are immutable, so each installation starts from scratch.
 		mustKubectl(t, c, "", "delete", "statefulset", "--all", "--namespace="+namespace)
 		if err := c.InstallFrom(t.Context(), string(mustTemplate(t, values...))); err != nil {
 			t.Fatal(err)
@@ -65,17 +65,17 @@ func TestChartAppliesToARealClusterAndDelivers(t *testing.T) {
 	mustRequest(t, c, "v1.6.0")
 }
 
-// mustRequest checks that the ref has been requested of the target.
+// mustRequest checks the ref that the target has been requested to run.
 func mustRequest(t *testing.T, c *controlplane.ControlPlane, want string) {
 	t.Helper()
 	ref := mustKubectl(t, c, "", "get", "gatewaysync/plant", "--namespace=demo",
 		`--output=jsonpath={.metadata.annotations.stoker\.io/requested-ref}`)
 	if ref != want {
-		t.Errorf("the target has the ref %q, want %s", ref, want)
+		t.Errorf("the requested ref is %q, want %s", ref, want)
 	}
 }
 
-// mustPost posts to the classic receiver, with one header, and checks that it takes it.
+// mustPost posts to the classic receiver with one header, and checks that it is accepted.
 func mustPost(t *testing.T, url, body, header, value string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
@@ -103,12 +103,12 @@ func TestRenamedInstallationRefersToNothingOfTheDefaultOne(t *testing.T) {
 	}
 	for _, old := range []string{"postern-system", `job="postern"`, `job=\"postern\"`} {
 		if strings.Contains(string(rendered), old) {
-			t.Errorf("%s is still named", old)
+			t.Errorf("%s is still there", old)
 		}
 	}
 	for key, object := range parse(t, rendered) {
 		if name := object.GetName(); !strings.HasPrefix(name, "hooks") && object.GetKind() != "APIService" {
-			t.Errorf("%s is not renamed", key)
+			t.Errorf("%s is missing", key)
 		}
 	}
 }

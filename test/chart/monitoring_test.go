@@ -34,7 +34,7 @@ func TestPrometheusTrustsTheAuthorityOfWhateverCertificateThereIs(t *testing.T) 
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("the Secret with the authority (-want +got):\n%s", diff)
+				t.Errorf("the Secret with the CA (-want +got):\n%s", diff)
 			}
 		})
 	}

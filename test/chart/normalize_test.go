@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// helmLabels are the labels that Helm's charts have on every object, and that a kustomization has no use for.
+// helmLabels are labels that Helm charts set on every object and kustomizations do not.
 var helmLabels = []string{
 	"app.kubernetes.io/instance",
 	"app.kubernetes.io/managed-by",
@@ -20,12 +20,12 @@ var helmLabels = []string{
 	"helm.sh/chart",
 }
 
-// normalize removes what may differ between the chart and the manifests. Nothing else may:
+// normalize removes the permitted differences between the chart and the manifests:
 //
-//   - Helm's own labels on objects; selectors are left as they are.
-//   - The checksum by which a change of the ConfigMap replaces the Pods: kustomize's users have "kubectl rollout restart".
-//   - The Namespace: Helm makes it with --create-namespace, and can't own the one that the release is recorded in.
-//   - The order of variables, ports and volumes, which Kubernetes tells apart by name. That of arguments counts.
+//   - Helm's own labels on objects. Selectors are unchanged.
+//   - The checksum that replaces the Pods on a change of the ConfigMap; kustomize users run "kubectl rollout restart".
+//   - The Namespace: Helm creates it with --create-namespace, and can't own the namespace of its release.
+//   - The order of variables, ports and volumes, which have names. The order of arguments matters.
 func normalize(objects map[string]*unstructured.Unstructured) map[string]map[string]any {
 	normal := map[string]map[string]any{}
 	for key, object := range objects {
@@ -54,7 +54,7 @@ func removeChecksum(statefulSet *unstructured.Unstructured) {
 	_ = unstructured.SetNestedStringMap(statefulSet.Object, annotations, path...)
 }
 
-// sortByName sorts every list, at any depth, of things that have a name.
+// sortByName sorts all lists of named objects, at any depth.
 func sortByName(value any) {
 	switch value := value.(type) {
 	case map[string]any:

@@ -41,12 +41,12 @@ func TestNotesTellOfWhatIsInstalledAndWarnOfWhatHasNoEffect(t *testing.T) {
 			_, notes, _ := strings.Cut(string(out), "\nNOTES:\n")
 			for _, text := range test.has {
 				if !strings.Contains(notes, text) {
-					t.Errorf("the notes lack %q:\n%s", text, notes)
+					t.Errorf("the notes do not have %q:\n%s", text, notes)
 				}
 			}
 			for _, text := range test.lacks {
 				if strings.Contains(notes, text) {
-					t.Errorf("the notes have %q:\n%s", text, notes)
+					t.Errorf("the notes should not have %q:\n%s", text, notes)
 				}
 			}
 		})

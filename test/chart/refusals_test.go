@@ -56,17 +56,17 @@ func TestValuesThatDoNotGoTogetherAreRefusedInASentence(t *testing.T) {
 		values []string
 		want   string
 	}{
-		"several replicas without an etcd to share": {
+		"several replicas without a shared etcd": {
 			[]string{`replicaCount=2`},
-			"replicaCount is more than 1, which needs externalEtcd.endpoints: the embedded etcd is one replica's alone.",
+			"replicaCount is more than 1, which requires externalEtcd.endpoints: the embedded etcd serves only one replica.",
 		},
-		"an etcd with TLS, but no certificate for it": {
+		"an etcd with TLS, but without a client certificate": {
 			[]string{`externalEtcd={"endpoints":["https://etcd:2379"],"secretName":""}`},
-			"externalEtcd.endpoints has https://etcd:2379, which needs externalEtcd.secretName: who may call an etcd is told by a client certificate.",
+			"externalEtcd.endpoints has https://etcd:2379, which requires externalEtcd.secretName: etcd authenticates its clients by certificate.",
 		},
 		"a receiver for no namespace": {
 			[]string{`webhookReceiver={"enabled":true}`},
-			`webhookReceiver.enabled needs webhookReceiver.namespaces: the names of those it may act on, or ["*"] for all.`,
+			`webhookReceiver.enabled needs webhookReceiver.namespaces: the namespaces in which it may act, or ["*"] for all.`,
 		},
 		"a receiver for all namespaces and for some": {
 			[]string{`webhookReceiver={"enabled":true,"namespaces":["*","demo"]}`},
@@ -76,89 +76,89 @@ func TestValuesThatDoNotGoTogetherAreRefusedInASentence(t *testing.T) {
 			[]string{receiver, `webhookReceiver.port=8443`},
 			"webhookReceiver.port is 8443, which is the port of the API server.",
 		},
-		"an oldest version of TLS above the newest": {
+		"a minimum TLS version above the maximum": {
 			[]string{receiver, `webhookReceiver.tls.maxVersion="1.2"`},
 			"webhookReceiver.tls.minVersion is above webhookReceiver.tls.maxVersion; empty is 1.3 for both.",
 		},
-		"an Ingress to no receiver": {
+		"an Ingress without a receiver": {
 			[]string{`webhookReceiver={"ingress":{"enabled":true,"hosts":[{"host":"a.test","paths":[{"path":"/","pathType":"Prefix"}]}]}}`},
 			"webhookReceiver.ingress.enabled needs webhookReceiver.enabled.",
 		},
-		"an Ingress for no host": {
+		"an Ingress without hosts": {
 			[]string{receiver, `webhookReceiver.ingress.enabled=true`},
 			"webhookReceiver.ingress.enabled needs webhookReceiver.ingress.hosts.",
 		},
 		"a receiver enabled by its key in the ConfigMap": {
 			[]string{`config={"webhook.enable":"true"}`},
-			"config has webhook.enable; set webhookReceiver.enabled instead, which the Service and the NetworkPolicy follow, too.",
+			"config has webhook.enable; set webhookReceiver.enabled instead, which also configures the Service and the NetworkPolicy.",
 		},
-		"a flag that is for a value to set": {
+		"a flag that a value sets": {
 			[]string{`extraArgs=["--etcd-servers=http://etcd:2379"]`},
-			"extraArgs has --etcd-servers; set externalEtcd.endpoints instead, which other things follow, too.",
+			"extraArgs has --etcd-servers; set externalEtcd.endpoints instead, which also configures other objects.",
 		},
 		"a flag that the Service follows": {
 			[]string{`extraArgs=["--disable-tls"]`},
-			"extraArgs has --disable-tls; set webhookReceiver.tls.disabled instead, which other things follow, too.",
+			"extraArgs has --disable-tls; set webhookReceiver.tls.disabled instead, which also configures other objects.",
 		},
-		"a flag on which rights and probes depend": {
+		"a flag that permissions and probes depend on": {
 			[]string{`extraArgs=["-v=2","--secure-port=9443"]`},
-			"extraArgs has --secure-port, which can't be changed here: the chart's objects count on what it is.",
+			"extraArgs has --secure-port, which can't be changed here: the chart's objects depend on it.",
 		},
-		"a certificate of cert-manager's and one of one's own": {
+		"a certificate from cert-manager and from a file": {
 			[]string{`certManager.enabled=true`, `extraArgs=["--tls-private-key-file=/a/tls.key","--tls-cert-file=/a/tls.crt"]`},
 			"extraArgs has --tls-cert-file, which certManager.enabled sets, too; leave out one of the two.\n" +
 				"extraArgs has --tls-private-key-file, which certManager.enabled sets, too; leave out one of the two.",
 		},
-		"an authority of the etcd's in two places": {
+		"an etcd CA in two places": {
 			[]string{`externalEtcd.endpoints=["https://etcd:2379"]`, `extraArgs=["--etcd-cafile=/a/ca.crt"]`},
 			"extraArgs has --etcd-cafile, which externalEtcd.secretName sets, too; leave out one of the two.",
 		},
-		"a token of all senders in two places": {
+		"a token file in two places": {
 			[]string{receiver, `webhookReceiver.token.secret="x"`, `extraArgs=["--token-file=/a/token"]`},
 			"extraArgs has --token-file, which webhookReceiver.token sets, too; leave out one of the two.",
 		},
-		"a certificate of one's own that Prometheus can't verify": {
+		"a certificate from a file that Prometheus can't verify": {
 			[]string{`serviceMonitor.enabled=true`, `extraArgs=["--tls-cert-file=/a/tls.crt","--tls-private-key-file=/a/tls.key"]`},
 			"extraArgs has --tls-cert-file, with which serviceMonitor.enabled needs serviceMonitor.caSecretRef.name: a Secret with " +
-				"the authority of that certificate, which Prometheus is to trust.",
+				"the CA of that certificate, for Prometheus.",
 		},
-		"a label of the Pod by which it is found": {
+		"a label that selects the Pod": {
 			[]string{`podLabels={"app.kubernetes.io/name":"x"}`},
-			"podLabels has app.kubernetes.io/name, by which the Service and the StatefulSet find their Pods; set nameOverride instead.",
+			"podLabels has app.kubernetes.io/name, by which the Service and the StatefulSet select their Pods; set nameOverride instead.",
 		},
-		"an annotation of the Pod by which it is replaced": {
+		"an annotation that replaces the Pod": {
 			[]string{`podAnnotations={"checksum/config":"x"}`},
-			"podAnnotations has checksum/config, which is the chart's: by it a change of the ConfigMap replaces the Pods. Choose another name.",
+			"podAnnotations has checksum/config, which the chart sets, so that a change of the ConfigMap replaces the Pods. Choose another name.",
 		},
-		"a variable that is a setting of the receiver": {
+		"a variable that configures the receiver": {
 			[]string{`extraEnv=[{"name":"ENABLE_WEBHOOK","value":"true"}]`},
-			"extraEnv has ENABLE_WEBHOOK, which the chart has itself: leave it out;",
+			"extraEnv has ENABLE_WEBHOOK, which the chart sets itself: leave it out;",
 		},
-		"a variable that is a secret of the receiver": {
+		"a variable with a secret of the receiver": {
 			[]string{receiver, `extraEnv=[{"name":"ALIYUN_ACR_WEBHOOK_SECRET","value":"x"}]`},
-			"extraEnv has ALIYUN_ACR_WEBHOOK_SECRET, which the chart has itself: leave it out;",
+			"extraEnv has ALIYUN_ACR_WEBHOOK_SECRET, which the chart sets itself: leave it out;",
 		},
 		"a variable that flags refer to": {
 			[]string{`extraEnv=[{"name":"POD_NAMESPACE","value":"x"}]`},
-			"extraEnv has POD_NAMESPACE, which the chart has itself: leave it out;",
+			"extraEnv has POD_NAMESPACE, which the chart sets itself: leave it out;",
 		},
 		"a variable given twice": {
 			[]string{`extraEnv=[{"name":"GOMEMLIMIT","value":"1GiB"},{"name":"GOMEMLIMIT","value":"2GiB"}]`},
 			"extraEnv has GOMEMLIMIT twice.",
 		},
-		"a volume called like that of the claim": {
+		"a volume with the name of the claim's": {
 			[]string{`extraVolumes=[{"name":"data","emptyDir":{}}]`},
-			"extraVolumes has data, which the chart has itself: choose another name.",
+			"extraVolumes has data, which the chart sets itself: choose another name.",
 		},
-		"a volume called like one of the receiver": {
+		"a volume with the name of the receiver's": {
 			[]string{receiver, `extraVolumes=[{"name":"receiver-tls","emptyDir":{}}]`},
-			"extraVolumes has receiver-tls, which the chart has itself: choose another name.",
+			"extraVolumes has receiver-tls, which the chart sets itself: choose another name.",
 		},
-		"a volume where another is mounted": {
+		"a volume at the path of another": {
 			[]string{`extraVolumeMounts=[{"name":"data","mountPath":"/var/lib/postern/"}]`},
-			"extraVolumeMounts has /var/lib/postern, which the chart has itself: choose another path.",
+			"extraVolumeMounts has /var/lib/postern, which the chart sets itself: choose another path.",
 		},
-		"two volumes in one place": {
+		"two volumes at one path": {
 			[]string{`extraVolumeMounts=[{"name":"a","mountPath":"/a"},{"name":"b","mountPath":"/a"}]`},
 			"extraVolumeMounts has /a twice.",
 		},
@@ -179,7 +179,7 @@ func TestAllValuesThatDoNotGoTogetherAreToldAtOnce(t *testing.T) {
 	mustRefuse(t, "webhookReceiver.enabled needs webhookReceiver.namespaces", args...)
 }
 
-// mustRefuse checks that the chart renders nothing with the values given, and says why.
+// mustRefuse checks that the chart does not render with the values, and that the error contains want.
 func mustRefuse(t *testing.T, want string, args ...string) {
 	t.Helper()
 	_, err := template(t, args...)
@@ -187,6 +187,6 @@ func mustRefuse(t *testing.T, want string, args ...string) {
 		t.Fatalf("the chart renders with %q", args)
 	}
 	if !strings.Contains(err.Error(), want) {
-		t.Errorf("the chart says %q, and not %q", err, want)
+		t.Errorf("the error is %q, want %q", err, want)
 	}
 }

@@ -20,15 +20,14 @@ import (
 )
 
 const (
-	// repository is the root of the checkout: where helm and kubectl are, and what they are to render.
+	// repository is the root of the checkout, with helm, kubectl and their inputs.
 	repository = "../.."
 	chartDir   = "charts/postern"
 	release    = "postern"
 	namespace  = "postern-system"
 )
 
-// run runs a program of the checkout, in its root, and returns what it wrote to standard output. The error is what it wrote
-// to standard error.
+// run runs a program in the root of the checkout and returns its standard output. The error is its standard error.
 func run(t *testing.T, env []string, program string, args ...string) ([]byte, error) {
 	t.Helper()
 	path, err := filepath.Abs(filepath.Join(repository, program))
@@ -39,7 +38,7 @@ func run(t *testing.T, env []string, program string, args ...string) ([]byte, er
 		t.Fatalf("run \"make control-plane helm\" first: %v", err)
 	}
 	cmd := exec.CommandContext(t.Context(), path, args...)
-	cmd.Dir, cmd.Env = repository, append(env, "HOME="+t.TempDir()) // no settings of whoever runs the test
+	cmd.Dir, cmd.Env = repository, append(env, "HOME="+t.TempDir()) // without the user's settings
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
@@ -48,7 +47,7 @@ func run(t *testing.T, env []string, program string, args ...string) ([]byte, er
 	return stdout.Bytes(), nil
 }
 
-// template renders the chart with the values in files and flags, such as --set=replicaCount=1.
+// template renders the chart with the given files and flags, such as --set=replicaCount=1.
 func template(t *testing.T, args ...string) ([]byte, error) {
 	t.Helper()
 	return run(t, nil, "bin/tools/helm",
@@ -73,8 +72,7 @@ func kustomize(t *testing.T, dir string) []byte {
 	return rendered
 }
 
-// parse returns the objects of a stream of YAML documents, by their kinds, namespaces and names. It is as strict as the
-// strictest reader: a key that is twice in a map is an error.
+// parse returns the objects of a YAML stream by kind, namespace and name. Duplicate keys are errors.
 func parse(t *testing.T, rendered []byte) map[string]*unstructured.Unstructured {
 	t.Helper()
 	objects := map[string]*unstructured.Unstructured{}
@@ -92,7 +90,7 @@ func parse(t *testing.T, rendered []byte) map[string]*unstructured.Unstructured 
 			t.Fatalf("%v in\n%s", err, document)
 		}
 		if len(object.Object) == 0 {
-			continue // comments alone
+			continue // only comments
 		}
 		key := fmt.Sprintf("%s %s/%s", object.GroupVersionKind().GroupKind(), object.GetNamespace(), object.GetName())
 		if objects[key] != nil {

@@ -24,7 +24,7 @@ func TestChartInstallsWhatTheManifestsDo(t *testing.T) {
 	}
 }
 
-// same compares what the chart renders, with the arguments given, to a directory for kustomize.
+// same compares the chart, rendered with args, with a kustomize directory.
 func same(t *testing.T, dir string, args ...string) {
 	t.Helper()
 	chart := normalize(parse(t, mustTemplate(t, args...)))

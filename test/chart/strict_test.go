@@ -33,8 +33,8 @@ func TestValuesFilesHaveEachKeyOnce(t *testing.T) {
 	}
 }
 
-// Strict readers, such as a kustomization that Helm's output goes through, refuse a key that is twice in a map.
-// Server-side apply refuses what is twice in a list of named things.
+// Strict parsers, such as kustomize reading Helm's output, reject duplicate keys in a map. Server-side apply
+// rejects duplicates in a list that has a key.
 func TestEveryCombinationOfValuesNamesNothingTwice(t *testing.T) {
 	axes := [][]string{
 		{"--values=test/chart/testdata/ha.yaml", "--set=persistence.enabled=false"},
@@ -63,7 +63,7 @@ func TestEveryCombinationOfValuesNamesNothingTwice(t *testing.T) {
 	}
 }
 
-// mustDiffer checks that no two elements have the same key.
+// mustDiffer checks that keys are unique and not empty.
 func mustDiffer[T any](t *testing.T, what string, list []T, key func(T) string) {
 	t.Helper()
 	seen := map[string]bool{}
@@ -103,6 +103,6 @@ func TestWhatIsSetByChartAndValuesIsAsTheValuesSay(t *testing.T) {
 		"memory that Go keeps within": "2GiB",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("unlike the values (-want +got):\n%s", diff)
+		t.Errorf("different from the values (-want +got):\n%s", diff)
 	}
 }

@@ -19,11 +19,11 @@ import (
 
 const digest = "@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-// as reads an object into a type, as strictly as the kube-apiserver: a number is no string.
+// as converts an object to a type, as strictly as the kube-apiserver: a number is not a string.
 func as[T any](t *testing.T, object *unstructured.Unstructured) *T {
 	t.Helper()
 	if object == nil {
-		t.Fatal("there is no such object")
+		t.Fatal("the object is missing")
 	}
 	into := new(T)
 	const strict = true
@@ -39,7 +39,7 @@ func renderedPod(t *testing.T, args ...string) corev1.PodSpec {
 	return as[appsv1.StatefulSet](t, objects["StatefulSet.apps postern-system/postern"]).Spec.Template.Spec
 }
 
-// YAML takes 123 and 1e3 for numbers, and on for a truth, but all of them are names.
+// YAML parses 123 and 1e3 as numbers and on as a boolean, but all of them are valid names.
 func TestNamesThatYAMLTakesForSomethingElseAreNames(t *testing.T) {
 	rendered, err := run(t, nil, "bin/tools/helm", "template", "123", chartDir, "--namespace="+namespace,
 		`--set-json=externalEtcd={"endpoints":["https://etcd:2379"],"secretName":"123"}`,
@@ -68,32 +68,32 @@ func TestNamesThatYAMLTakesForSomethingElseAreNames(t *testing.T) {
 	}
 }
 
-// Each value is given once as a word that is nothing but a word, and once as one that YAML takes for something else: the
-// objects must be the same but for that word.
+// Each value is set once to a plain word, and once to one that YAML parses as another type. The objects must differ
+// only in that word.
 func TestTextThatYAMLTakesForSomethingElseIsText(t *testing.T) {
 	const word = "zebra"
 	for name, test := range map[string]struct {
 		value, unusual string
 	}{
-		"name of the objects that is a truth": {`fullnameOverride="%s"`, "on"},
-		"name of the objects that is nothing": {`fullnameOverride="%s"`, "null"},
-		"name that is a truth":                {`nameOverride="%s"`, "yes"},
-		"image that begins like an alias":     {`image.repository="%s"`, "*x"},
-		"class of the volume":                 {`persistence.storageClassName="%s"`, "1e3"},
-		"Secret to pull with":                 {`imagePullSecrets=[{"name":"%s"}]`, "123"},
-		"namespace of the dashboard":          {`grafanaDashboard.namespace="%s"`, "123"},
-		"class of the Ingress":                {`webhookReceiver.ingress.ingressClassName="%s"`, "1e3"},
-		"host of the Ingress":                 {`webhookReceiver.ingress.hosts=[{"host":"%s","paths":[{"path":"/","pathType":"Exact"}]}]`, "*"},
-		"path of the Ingress with a mark":     {`webhookReceiver.ingress.hosts=[{"host":"a","paths":[{"path":"/%s","pathType":"Exact"}]}]`, "a #b"},
-		"path of the Ingress with a colon":    {`webhookReceiver.ingress.hosts=[{"host":"a","paths":[{"path":"/%s","pathType":"Exact"}]}]`, "a: b"},
-		"Secret of the Ingress":               {`webhookReceiver.ingress.tls=[{"secretName":"%s","hosts":["a"]}]`, "123"},
-		"annotation of the Ingress":           {`webhookReceiver.ingress.annotations={"a":"%s"}`, "true"},
-		"label of the monitor":                {`serviceMonitor.labels={"a":"%s"}`, "1e3"},
-		"Secret with the authority":           {`serviceMonitor.caSecretRef.name="%s"`, "123"},
-		"label of the Pod":                    {`podLabels={"a":"%s"}`, "no"},
-		"label of nodes":                      {`nodeSelector={"a":"%s"}`, "true"},
-		"flag with a mark":                    {`extraArgs=["--a=%s"]`, "a #b"},
-		"value of a variable":                 {`extraEnv=[{"name":"A","value":"%s"}]`, "1"},
+		"name of the objects that is a boolean": {`fullnameOverride="%s"`, "on"},
+		"name of the objects that is null":      {`fullnameOverride="%s"`, "null"},
+		"name that is a boolean":                {`nameOverride="%s"`, "yes"},
+		"image that starts like an alias":       {`image.repository="%s"`, "*x"},
+		"storage class":                         {`persistence.storageClassName="%s"`, "1e3"},
+		"image pull Secret":                     {`imagePullSecrets=[{"name":"%s"}]`, "123"},
+		"namespace of the dashboard":            {`grafanaDashboard.namespace="%s"`, "123"},
+		"Ingress class":                         {`webhookReceiver.ingress.ingressClassName="%s"`, "1e3"},
+		"Ingress host":                          {`webhookReceiver.ingress.hosts=[{"host":"%s","paths":[{"path":"/","pathType":"Exact"}]}]`, "*"},
+		"Ingress path with a comment sign":      {`webhookReceiver.ingress.hosts=[{"host":"a","paths":[{"path":"/%s","pathType":"Exact"}]}]`, "a #b"},
+		"Ingress path with a colon":             {`webhookReceiver.ingress.hosts=[{"host":"a","paths":[{"path":"/%s","pathType":"Exact"}]}]`, "a: b"},
+		"Ingress Secret":                        {`webhookReceiver.ingress.tls=[{"secretName":"%s","hosts":["a"]}]`, "123"},
+		"Ingress annotation":                    {`webhookReceiver.ingress.annotations={"a":"%s"}`, "true"},
+		"label of the ServiceMonitor":           {`serviceMonitor.labels={"a":"%s"}`, "1e3"},
+		"Secret with the CA":                    {`serviceMonitor.caSecretRef.name="%s"`, "123"},
+		"label of the Pod":                      {`podLabels={"a":"%s"}`, "no"},
+		"node selector":                         {`nodeSelector={"a":"%s"}`, "true"},
+		"flag with a comment sign":              {`extraArgs=["--a=%s"]`, "a #b"},
+		"value of a variable":                   {`extraEnv=[{"name":"A","value":"%s"}]`, "1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			render := func(word string) string {
@@ -122,7 +122,7 @@ func decode(t *testing.T, objects string) map[string]any {
 	return decoded
 }
 
-// The bytes of this sign are 4420 in base64, which YAML takes for a number.
+// The base64 of these bytes is 4420, which YAML parses as a number.
 func TestSecretWhoseBase64IsANumberIsASecret(t *testing.T) {
 	const secret = "㍴"
 	objects := parse(t, mustTemplate(t, "--values=test/chart/testdata/receiver.yaml",
@@ -148,7 +148,7 @@ func TestNamespaceOfDigitsIsAName(t *testing.T) {
 			t.Fatal(err)
 		}
 		if bytes.Contains(content, []byte(`"namespace":123`)) {
-			t.Errorf("%s has a number for a namespace", name)
+			t.Errorf("the namespace of %s is a number", name)
 		}
 	}
 }
@@ -204,10 +204,10 @@ func TestServiceOfTheReceiverIsForWhatItSpeaks(t *testing.T) {
 		port     int32
 		protocol string
 	}{
-		"by default":                     {nil, 443, "https"},
-		"without TLS by its value":       {[]string{`--set=webhookReceiver.tls.disabled=true`}, 80, "http"},
-		"without TLS by its key":         {[]string{`--set-json=config={"disable-tls":"true"}`}, 80, "http"},
-		"with TLS by a key, which beats": {[]string{`--set=webhookReceiver.tls.disabled=true`, `--set-json=config={"disable-tls":"false"}`}, 443, "https"},
+		"by default":                    {nil, 443, "https"},
+		"without TLS by its value":      {[]string{`--set=webhookReceiver.tls.disabled=true`}, 80, "http"},
+		"without TLS by its key":        {[]string{`--set-json=config={"disable-tls":"true"}`}, 80, "http"},
+		"with TLS by a key, which wins": {[]string{`--set=webhookReceiver.tls.disabled=true`, `--set-json=config={"disable-tls":"false"}`}, 443, "https"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := append(test.args, "--set=webhookReceiver.enabled=true", "--set=webhookReceiver.namespaces={demo}")
@@ -233,6 +233,6 @@ func TestNullForListsAndMapsOfOnesOwnIsNone(t *testing.T) {
 		t.Errorf("resources (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(map[string]string{"kubernetes.io/os": "linux"}, pod.NodeSelector); diff != "" {
-		t.Errorf("labels of nodes (-want +got):\n%s", diff)
+		t.Errorf("node selector (-want +got):\n%s", diff)
 	}
 }

@@ -59,7 +59,7 @@ func (a *authority) pem() (certPEM, keyPEM []byte, err error) {
 	return encode(a.cert, a.key)
 }
 
-// issue signs what template describes for a new key, valid as long as the CA itself, and returns both as PEM.
+// issue signs a certificate for a new key, valid as long as the CA, and returns both as PEM.
 func (a *authority) issue(template *x509.Certificate) (certPEM, keyPEM []byte, err error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
@@ -83,7 +83,7 @@ func (a *authority) issue(template *x509.Certificate) (certPEM, keyPEM []byte, e
 	return encode(cert, key)
 }
 
-// servingTemplate describes a server's certificate, good for loopback and for the names given.
+// servingTemplate describes a server certificate for loopback and the given names.
 func servingTemplate(commonName string, dnsNames ...string) *x509.Certificate {
 	return &x509.Certificate{
 		Subject:     pkix.Name{CommonName: commonName},
@@ -94,15 +94,15 @@ func servingTemplate(commonName string, dnsNames ...string) *x509.Certificate {
 	}
 }
 
-// peerTemplate describes the certificate of a server that is also a client of others of its kind.
+// peerTemplate describes the certificate of a server that is also a client of its peers.
 func peerTemplate(commonName string) *x509.Certificate {
 	template := servingTemplate(commonName)
 	template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
 	return template
 }
 
-// clientTemplate describes a client's certificate. The kube-apiserver takes the common name for the user's name and
-// the organisations for its groups.
+// clientTemplate describes a client certificate. The kube-apiserver reads the user from the common name and the groups
+// from the organizations.
 func clientTemplate(user string, groups ...string) *x509.Certificate {
 	return &x509.Certificate{
 		Subject:     pkix.Name{CommonName: user, Organization: groups},

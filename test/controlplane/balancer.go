@@ -15,30 +15,30 @@ import (
 	"time"
 )
 
-// backendDialTimeout is plenty on loopback.
+// backendDialTimeout is ample on loopback.
 const backendDialTimeout = time.Second
 
-// balancer is a load balancer for TCP, as a Service is one: it gives each new connection to the next backend that is
-// ready, and leaves connections alone that exist already.
+// balancer is a TCP load balancer that behaves like a Service: it sends each new connection to the next ready backend
+// and leaves existing connections alone.
 type balancer struct {
 	listener net.Listener
 	backends []*backend
 	stop     context.CancelFunc
 	work     sync.WaitGroup
-	turn     atomic.Uint32
+	next     atomic.Uint32
 
 	mu     sync.Mutex
 	open   map[net.Conn]struct{}
 	closed bool
 }
 
-// backend is where connections go.
+// backend is one server behind the balancer.
 type backend struct {
 	address string // https://host:port
 	ready   atomic.Bool
 }
 
-// startBalancer returns once the balancer listens; it finds out which backends are ready by itself.
+// startBalancer returns once the balancer listens. The balancer probes the backends itself.
 func (c *ControlPlane) startBalancer(ctx context.Context, port *port, addresses []string) (*balancer, error) {
 	listener, err := port.listen(ctx)
 	if err != nil {
@@ -59,7 +59,7 @@ func newBalancer(listener net.Listener, addresses []string, ready func(ctx conte
 	return b
 }
 
-// uses tells whether new connections are given to a backend.
+// uses reports whether the backend gets new connections.
 func (b *balancer) uses(address string) bool {
 	for _, one := range b.backends {
 		if one.address == address {
@@ -80,13 +80,13 @@ func (b *balancer) accept() {
 		}
 		b.work.Go(func() {
 			defer b.drop(client)
-			b.carry(client)
+			b.proxy(client)
 		})
 	}
 }
 
-// carry copies both ways until both sides have said all.
-func (b *balancer) carry(client net.Conn) {
+// proxy copies in both directions until both sides have finished.
+func (b *balancer) proxy(client net.Conn) {
 	server, err := b.dial()
 	if err != nil || !b.track(server) {
 		return
@@ -98,17 +98,17 @@ func (b *balancer) carry(client net.Conn) {
 	oneWay.Wait()
 }
 
-// pass copies what one side says to the other, and then tells the other that there is no more.
+// pass copies from one side to the other and then closes the other for writing.
 func pass(to, from net.Conn) {
-	_, _ = io.Copy(to, from) // whoever broke off, both sides get to know by the end of their connection
+	_, _ = io.Copy(to, from) // on an error both sides see the end of their connection
 	if half, ok := to.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 	}
 }
 
-// dial connects to the next backend that is ready, or the one after that if that has gone just now.
+// dial connects to the next ready backend, or to the one after it if the first is gone.
 func (b *balancer) dial() (net.Conn, error) {
-	first := int(b.turn.Add(1))
+	first := int(b.next.Add(1))
 	err := errors.New("no backend is ready")
 	for i := range b.backends {
 		one := b.backends[(first+i)%len(b.backends)]
@@ -124,7 +124,7 @@ func (b *balancer) dial() (net.Conn, error) {
 	return nil, err
 }
 
-// track remembers a connection so that close can end it. After close it ends the connection itself, and says false.
+// track records a connection for close. After close it closes the connection and returns false.
 func (b *balancer) track(conn net.Conn) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -47,7 +47,7 @@ func TestBalancerPassesOverABackendThatHasGoneJustNow(t *testing.T) {
 	health.set(gone, true)
 	health.set(there, true)
 	b := newTestBalancer(t, health, gone, there)
-	eventually(t, "both pass for ready", func() bool { return b.uses(gone) && b.uses(there) })
+	eventually(t, "both are considered ready", func() bool { return b.uses(gone) && b.uses(there) })
 	for range 4 {
 		if got := dialBackend(t, b).name; got != "there" {
 			t.Errorf("a connection goes to %q", got)
@@ -63,11 +63,11 @@ func TestBalancerEndsAConnectionWhileNobodyIsReady(t *testing.T) {
 	}
 	defer conn.Close()
 	if n, err := conn.Read(make([]byte, 1)); err == nil {
-		t.Errorf("read %d bytes from nobody", n)
+		t.Errorf("read %d bytes although no backend is ready", n)
 	}
 }
 
-// health is who is ready.
+// health is the readiness of each backend.
 type health struct {
 	mu    sync.Mutex
 	ready map[string]bool
@@ -100,7 +100,7 @@ func newTestBalancer(t *testing.T, health *health, addresses ...string) *balance
 	return b
 }
 
-// startBackend returns the address of a server that says its name and then repeats each line.
+// startBackend starts a server that sends its name and then echoes each line, and returns its address.
 func startBackend(t *testing.T, name string) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

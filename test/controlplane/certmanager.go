@@ -22,17 +22,17 @@ import (
 	aggregator "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset"
 )
 
-// certManagerManager is the field manager of what cert-manager would write.
+// certManagerManager is the field manager of cert-manager's writes.
 const certManagerManager = "cert-manager"
 
-// injectAnnotation on an APIService names, as namespace/name, the Certificate whose CA cert-manager writes into it.
+// injectAnnotation on an APIService names, as namespace/name, the Certificate whose CA cert-manager injects.
 // https://cert-manager.io/docs/concepts/ca-injector/
 const injectAnnotation = "cert-manager.io/inject-ca-from"
 
 var certificates = schema.GroupVersionResource{Group: "cert-manager.io", Version: "v1", Resource: "certificates"}
 
-// issueCertificates does in cert-manager's place what an installation asks of it: each Certificate for a server gets its
-// Secret, and the APIService the CA. A Secret that is there is left alone.
+// issueCertificates stands in for cert-manager: it creates the Secret of each Certificate and injects the CA into the
+// APIService. Existing Secrets are left alone.
 func (c *ControlPlane) issueCertificates(ctx context.Context) error {
 	objects, err := dynamic.NewForConfig(c.admin)
 	if err != nil {
@@ -40,7 +40,7 @@ func (c *ControlPlane) issueCertificates(ctx context.Context) error {
 	}
 	wanted, err := objects.Resource(certificates).Namespace(Namespace).List(ctx, metav1.ListOptions{})
 	if apierrors.IsNotFound(err) {
-		return nil // there is no such kind: nothing asks for it
+		return nil // the CRD is not installed, so nothing asks for a certificate
 	}
 	if err != nil {
 		return err
@@ -79,7 +79,7 @@ func (c *ControlPlane) issueCertificate(ctx context.Context, wanted *unstructure
 	return c.injectCA(ctx, wanted.GetNamespace()+"/"+wanted.GetName(), secret.Data["ca.crt"])
 }
 
-// newServingSecret returns a certificate for the names and no other, with that of a new CA.
+// newServingSecret returns a certificate for exactly the given names, and the CA certificate that verifies it.
 func newServingSecret(dnsNames []string) (map[string][]byte, error) {
 	ca, err := newAuthority("cert-manager")
 	if err != nil {
@@ -101,7 +101,7 @@ func newServingSecret(dnsNames []string) (map[string][]byte, error) {
 	return map[string][]byte{"ca.crt": caPEM, corev1.TLSCertKey: certPEM, corev1.TLSPrivateKeyKey: keyPEM}, nil
 }
 
-// injectCA writes the CA into the APIService, if that asks for the one of this certificate.
+// injectCA writes the CA into the APIService if its annotation names this certificate.
 func (c *ControlPlane) injectCA(ctx context.Context, certificate string, caBundle []byte) error {
 	client, err := aggregator.NewForConfig(c.admin)
 	if err != nil {

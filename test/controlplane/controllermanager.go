@@ -9,15 +9,14 @@ import (
 	"strings"
 )
 
-// ControllerManager is a running kube-controller-manager, with some of its controllers. A control plane has none unless it
-// is asked for: where there is no kubelet, most of what controllers wait for never happens.
+// ControllerManager is a kube-controller-manager with a subset of its controllers. A control plane starts none by
+// default: without a kubelet most of what controllers wait for never happens.
 type ControllerManager struct {
 	process *process
 }
 
-// StartControllerManager runs the controllers named, such as "namespace-controller", and returns at once: what they do is
-// waited for by what it leads to. The program must have been built by "make controller-manager". Stop it before the
-// control plane.
+// StartControllerManager runs the named controllers, such as "namespace-controller", and returns at once; callers wait
+// for the effects. It needs the program from "make controller-manager". Stop it before the control plane.
 func (c *ControlPlane) StartControllerManager(controllers ...string) (*ControllerManager, error) {
 	path := c.k8sBinary("kube-controller-manager")
 	if _, err := os.Stat(path); err != nil {
@@ -27,7 +26,7 @@ func (c *ControlPlane) StartControllerManager(controllers ...string) (*Controlle
 		"--kubeconfig=" + c.AdminKubeconfig(),
 		"--controllers=" + strings.Join(controllers, ","),
 		"--leader-elect=false",
-		"--secure-port=0", // it is asked nothing
+		"--secure-port=0", // nothing calls it
 	})
 	if err := p.start(); err != nil {
 		return nil, err
@@ -35,8 +34,8 @@ func (c *ControlPlane) StartControllerManager(controllers ...string) (*Controlle
 	return &ControllerManager{process: p}, nil
 }
 
-// Kill ends it at once, and returns when it is gone. What it has not done is left undone.
+// Kill ends it with SIGKILL and returns when it is gone. Unfinished work is left undone.
 func (m *ControllerManager) Kill() error { return m.process.kill() }
 
-// LogTail returns the last lines of the log, for the report of a failure.
+// LogTail returns the last lines of the log, for failure reports.
 func (m *ControllerManager) LogTail() string { return m.process.logTail() }

@@ -14,27 +14,26 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Options say where a control plane lives and for how long.
+// Options configure the location and the lifetime of a control plane.
 type Options struct {
-	// Dir holds the state: data, certificates, logs, the administrator's kubeconfig. What an earlier control plane left
-	// there is used again. Empty means a temporary directory that Stop removes.
+	// Dir holds the state: data, certificates, logs and the administrator's kubeconfig. Existing state is reused. If
+	// empty, a temporary directory is used, which Stop removes.
 	Dir string
-	// Repository is the checkout whose bin, manifests and artifacts are used; empty means the one around the working
-	// directory.
+	// Repository is the checkout that bin, manifests and artifacts are read from. If empty, it is the one that contains
+	// the working directory.
 	Repository string
-	// AuditPolicy is the policy of the kube-apiserver's audit log, in YAML; empty means one that logs all there is.
+	// AuditPolicy is the kube-apiserver's audit policy in YAML. If empty, everything is logged.
 	AuditPolicy []byte
-	// Detached programs live on when this process ends, until StopDetached is called for Dir. Others die with it.
+	// Detached programs survive this process, until StopDetached is called for Dir. Otherwise they end with it.
 	Detached bool
 }
 
-// ControlPlane is a running etcd and kube-apiserver. Its methods are not safe for concurrent use unless they say so.
+// ControlPlane is a running etcd and kube-apiserver. Methods are not safe for concurrent use unless documented.
 type ControlPlane struct {
-	dir        string
-	temporary  bool
-	repository string
-	detached   bool
-	// auditPolicy is in YAML.
+	dir         string
+	temporary   bool
+	repository  string
+	detached    bool
 	auditPolicy []byte
 
 	pki         *pki
@@ -43,14 +42,14 @@ type ControlPlane struct {
 	etcd        *process
 	apiServer   *process
 	admin       *rest.Config
-	// posternEtcd is what an installation with an external etcd gets, once it is needed.
+	// posternEtcd is the external etcd of the installation, nil until an installation needs it.
 	posternEtcd *EtcdCluster
-	// receiverPorts are those of the classic receivers that were enabled, by the names of their Posterns.
+	// receiverPorts are the ports of the enabled classic receivers, by the name of the Postern.
 	receiverPorts map[string]*port
 }
 
-// Start runs etcd and a kube-apiserver and returns once it is ready and has made its default roles. The error of a
-// failed start shows the last lines of the log of the program that failed.
+// Start runs etcd and a kube-apiserver and returns once the latter is ready and has created its default roles. The
+// error of a failed start includes the last log lines of the program that failed.
 func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 	c, err := prepare(o)
 	if err != nil {
@@ -84,7 +83,6 @@ func prepare(o Options) (*ControlPlane, error) {
 	return c, nil
 }
 
-// prepare makes everything that the programs find when they start.
 func (c *ControlPlane) prepare() (err error) {
 	if c.pki, err = loadPKI(c.path("pki")); err != nil {
 		return err
@@ -106,7 +104,7 @@ func (c *ControlPlane) prepare() (err error) {
 	return writeKubeconfig(c.AdminKubeconfig(), c.admin)
 }
 
-// release gives back what prepare took.
+// release frees what prepare acquired.
 func (c *ControlPlane) release() error {
 	errs := []error{c.port.release(), c.posternPort.release()}
 	for _, port := range c.receiverPorts {
@@ -128,8 +126,8 @@ func (c *ControlPlane) start(ctx context.Context) error {
 	return c.waitFor(ctx, []*process{c.etcd, c.apiServer}, c.ready)
 }
 
-// Stop ends the kube-apiserver and etcd; Postern should have been stopped before. State in a temporary directory is
-// removed, and so its programs are not given the time to end in good order.
+// Stop ends the kube-apiserver and etcd; stop Postern first. A temporary state directory is removed, so its programs
+// are killed without a graceful shutdown.
 func (c *ControlPlane) Stop(ctx context.Context) error {
 	var err error
 	if c.posternEtcd != nil {
@@ -141,8 +139,8 @@ func (c *ControlPlane) Stop(ctx context.Context) error {
 	return errors.Join(err, c.apiServer.stop(ctx), c.etcd.stop(ctx), c.release())
 }
 
-// StopDetached ends the programs, Postern too, of the control plane that was started detached in dir. A program that
-// has ended already, or whose number now belongs to another program, is left alone.
+// StopDetached ends the programs, including Postern, of the control plane that was started detached in dir. A program
+// that has ended, or whose PID now belongs to another program, is left alone.
 func StopDetached(ctx context.Context, dir string) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -164,8 +162,8 @@ func StopDetached(ctx context.Context, dir string) error {
 	return errors.Join(errs...)
 }
 
-// waitFor polls until done says so or ctx ends, and gives up at once when one of the programs has died.
-// The error shows the log of the dead program, or else of the last one.
+// waitFor polls until done returns true or ctx ends. It fails at once if one of the programs has died. The error
+// includes the log of the dead program, or of the last one if all are alive.
 func (c *ControlPlane) waitFor(ctx context.Context, programs []*process, done func(context.Context) error) error {
 	var last error
 	err := wait.PollUntilContextCancel(ctx, pollInterval, true, func(ctx context.Context) (bool, error) {
@@ -189,21 +187,21 @@ func (c *ControlPlane) waitFor(ctx context.Context, programs []*process, done fu
 func (c *ControlPlane) newProcess(name, path string, flags []string) *process {
 	return &process{
 		name: name, path: path, args: flags, stateDir: c.dir, detached: c.detached,
-		// Nothing else is inherited: settings of Postern that the caller happens to have must not change a test.
+		// The caller's environment is not inherited: its settings for Postern must not affect a test.
 		env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.dir},
 	}
 }
 
-// Dir is the state directory.
+// Dir returns the state directory.
 func (c *ControlPlane) Dir() string { return c.dir }
 
-// PIDs are the numbers of the processes by their names, Postern's not among them.
+// PIDs returns the process IDs by program name, without Postern's.
 func (c *ControlPlane) PIDs() map[string]int {
 	return map[string]int{c.etcd.name: c.etcd.record.PID, c.apiServer.name: c.apiServer.record.PID}
 }
 
-// AuditLog is the path of the kube-apiserver's audit log: every request, with the bodies of request and response unless
-// Options say otherwise.
+// AuditLog returns the path of the kube-apiserver's audit log. Unless Options.AuditPolicy is set, it has every request
+// with the bodies of request and response.
 func (c *ControlPlane) AuditLog() string { return c.path("audit.log") }
 
 func (c *ControlPlane) path(name string) string { return filepath.Join(c.dir, name) }

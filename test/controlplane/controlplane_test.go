@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// startTimeout bounds a start on a machine that is busy with other tests; a quiet one needs some seconds.
+// startTimeout allows for a machine that is busy with other tests; otherwise a start takes seconds.
 const startTimeout = 3 * time.Minute
 
 func TestControlPlane(t *testing.T) {
@@ -35,13 +35,13 @@ func TestControlPlane(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	t.Run("tells its processes", func(t *testing.T) { testPIDs(t, c) })
+	t.Run("reports its processes", func(t *testing.T) { testPIDs(t, c) })
 	t.Run("answers kubectl with a released version", func(t *testing.T) { testVersion(t, c) })
 	t.Run("logs bodies in its audit log", func(t *testing.T) { testAuditLog(t, c) })
 	t.Run("gives Postern no more permissions than it needs", func(t *testing.T) { testPermissions(t, c) })
 	t.Run("serves Postern, and again after a crash and after a restart", func(t *testing.T) { testPostern(t, c) })
 	t.Run("starts its kube-apiserver again with what it knew", func(t *testing.T) { testAPIServerRestart(t, c) })
-	t.Run("runs an etcd that loses its leader, with replicas that take each other's place", func(t *testing.T) { testEtcdCluster(t, c) })
+	t.Run("runs an etcd that loses its leader, and replicas that replace each other", func(t *testing.T) { testEtcdCluster(t, c) })
 }
 
 func TestCallersAuditPolicyReplacesTheOneOfTheTests(t *testing.T) {
@@ -52,7 +52,7 @@ func TestCallersAuditPolicyReplacesTheOneOfTheTests(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := readFile(t, c.path(auditPolicyFile)); got != want {
-			t.Errorf("%q was given and %q is used", given, got)
+			t.Errorf("policy %q: got %q", given, got)
 		}
 		if err := c.release(); err != nil {
 			t.Error(err)
@@ -65,11 +65,11 @@ func testPIDs(t *testing.T, c *ControlPlane) {
 	for _, name := range []string{"etcd", "kube-apiserver"} {
 		executable, err := executableOf(pids[name])
 		if err != nil || filepath.Base(executable) != name {
-			t.Errorf("%s is said to be process %d, which runs %q: %v", name, pids[name], executable, err)
+			t.Errorf("%s is reported as process %d, which runs %q: %v", name, pids[name], executable, err)
 		}
 	}
 	if len(pids) != 2 {
-		t.Errorf("got %v, want no other", pids)
+		t.Errorf("got %v, want no others", pids)
 	}
 }
 
@@ -137,7 +137,7 @@ func testPermissions(t *testing.T, c *ControlPlane) {
 		{"create serviceaccounts/postern --subresource=token --namespace=" + Namespace, "no"},
 	} {
 		args := append([]string{"auth", "can-i", "--as=system:serviceaccount:" + Namespace + ":postern"}, strings.Fields(tc.question)...)
-		answer, _ := c.Kubectl(t.Context(), "", args...) // "no" is an error to kubectl
+		answer, _ := c.Kubectl(t.Context(), "", args...) // kubectl fails if the answer is "no"
 		if got := strings.TrimSpace(answer); got != tc.want {
 			t.Errorf("can Postern %s? %s, want %s", tc.question, got, tc.want)
 		}
@@ -171,10 +171,10 @@ func testPostern(t *testing.T, c *ControlPlane) {
 		t.Fatal(err)
 	}
 	if postern.PID() == before {
-		t.Error("the restarted Postern is the process of before")
+		t.Error("Postern was not restarted: the process is the same")
 	}
 	if postern.Address() != address {
-		t.Errorf("the address is %s, and was %s", postern.Address(), address)
+		t.Errorf("the address is %s, want %s as before", postern.Address(), address)
 	}
 	out, err := c.Kubectl(ctx, "", "get", "apiservice", apiServiceName, "--output=name")
 	if err != nil || out != "apiservice.apiregistration.k8s.io/"+apiServiceName+"\n" {

@@ -2,12 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package controlplane runs a real Kubernetes control plane on this machine: etcd and a kube-apiserver with aggregation
-// switched on, and Postern behind it, installed with the manifests and the permissions that it is shipped with. The
-// integration tests use it, and so do "make up" and "make demo".
+// enabled, and Postern behind it, installed with the manifests and the permissions that it ships with. The integration
+// tests, "make up" and "make demo" use it.
 //
-// Every part of it can be ended and started again by itself, and Postern can run as several replicas that share an etcd
-// of several members: what the chaos tests need.
+// Each part can be stopped and started separately, and Postern can run as several replicas that share a multi-member
+// etcd, as the chaos tests require.
 //
-// Everything listens on loopback and keeps its state below one directory. The package knows how to start, register and
-// stop Postern as a program; it must not know its Go packages, so that what is tested is what users run.
+// Everything listens on loopback and keeps its state below one directory. The package starts, registers and stops
+// Postern as a program. It must not import Postern's packages, so that tests run what users run.
 package controlplane

@@ -13,8 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// environment returns the variables of a container, as a kubelet resolves them: a missing optional key is no variable, and
-// any other is an error.
+// environment returns a container's variables as a kubelet resolves them: a missing optional key yields no variable,
+// any other missing key is an error.
 func (w *workload) environment(ctx context.Context, pod string, container *corev1.Container) ([]corev1.EnvVar, error) {
 	resolved := []corev1.EnvVar{{Name: "HOSTNAME", Value: pod}}
 	for _, one := range container.Env {
@@ -84,10 +84,10 @@ func requireKey(found bool, object, key string, optional *bool) error {
 	return fmt.Errorf("%s has no key %q", object, key)
 }
 
-// reference is $(NAME), or $$ for a dollar sign, as in the arguments and the environment of a container.
+// reference matches $(NAME), or $$ for a dollar sign, in the arguments and the environment of a container.
 var reference = regexp.MustCompile(`\$\$|\$\([A-Za-z_.-][A-Za-z0-9_.-]*\)`)
 
-// expand puts values in the place of references. One that is not known stays as it is.
+// expand replaces references by values. Unknown references are unchanged.
 func expand(text string, env []corev1.EnvVar) string {
 	return reference.ReplaceAllStringFunc(text, func(found string) string {
 		if found == "$$" {

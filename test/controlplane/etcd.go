@@ -3,12 +3,12 @@
 
 package controlplane
 
-// etcdSocket is relative to the state directory, in which etcd and the kube-apiserver run: the path of a unix socket
-// may not be longer than about 100 bytes, and a test's temporary directory easily is. No TCP port is opened, since
-// whoever reaches etcd needs no other permission; the directory is its owner's alone.
+// etcdSocket is relative to the state directory, the working directory of etcd and the kube-apiserver: the path of a
+// unix socket is limited to about 100 bytes, and a test's temporary directory is often longer. There is no TCP port,
+// because access to etcd bypasses all permissions; only the owner can access the directory.
 const etcdSocket = "unix://etcd.sock"
 
-// etcdFlags run a single member. It insists on a peer address, which nobody dials.
+// etcdFlags run a single member. etcd requires a peer address, but nothing connects to it.
 func etcdFlags() []string {
 	const neverDialled = "http://127.0.0.1:0"
 	return []string{

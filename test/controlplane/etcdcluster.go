@@ -12,19 +12,19 @@ import (
 	"strings"
 )
 
-// EtcdCluster is an etcd of several members for Postern, apart from the one of the kube-apiserver: its members can be
-// lost and come back. Members and clients prove themselves to each other by certificates, as in production. Its methods
-// are not safe for concurrent use.
+// EtcdCluster is a multi-member etcd for Postern, separate from the kube-apiserver's, so that members can be lost and
+// restarted. Members and clients authenticate with certificates, as in production. Its methods are not safe for
+// concurrent use.
 type EtcdCluster struct {
 	members []*EtcdMember
 	pki     *pki
 }
 
-// StartEtcdCluster runs an etcd of so many members, which is empty, and returns once all of them serve. The caller stops
-// it, before the control plane.
+// StartEtcdCluster starts an empty etcd with the given number of members and returns once all of them serve. The caller
+// stops it before the control plane.
 func (c *ControlPlane) StartEtcdCluster(ctx context.Context, members int) (*EtcdCluster, error) {
 	if c.detached {
-		return nil, errors.New("an etcd cluster can not outlive the program that starts it: nothing would stop it")
+		return nil, errors.New("a detached control plane can't have an etcd cluster: nothing would stop it")
 	}
 	e, err := c.prepareEtcdCluster(members)
 	if err == nil {
@@ -36,7 +36,7 @@ func (c *ControlPlane) StartEtcdCluster(ctx context.Context, members int) (*Etcd
 	return e, nil
 }
 
-// prepareEtcdCluster returns what there is to stop also with an error.
+// prepareEtcdCluster also returns a cluster to stop if it returns an error.
 func (c *ControlPlane) prepareEtcdCluster(members int) (*EtcdCluster, error) {
 	e := &EtcdCluster{}
 	dir, err := os.MkdirTemp(c.dir, "etcd-cluster-")
@@ -63,7 +63,7 @@ func (c *ControlPlane) prepareEtcdCluster(members int) (*EtcdCluster, error) {
 	return e, nil
 }
 
-// startAll starts the members together: a new cluster serves only once most of them are there.
+// startAll starts the members concurrently: a new cluster serves only once a majority is up.
 func (e *EtcdCluster) startAll(ctx context.Context) error {
 	for _, m := range e.members {
 		if err := m.process.start(); err != nil {
@@ -78,10 +78,10 @@ func (e *EtcdCluster) startAll(ctx context.Context) error {
 	return nil
 }
 
-// Members are all members, also those that do not run.
+// Members returns all members, including stopped ones.
 func (e *EtcdCluster) Members() []*EtcdMember { return e.members }
 
-// Leader returns the member that leads, and waits until one does.
+// Leader returns the leader, and waits until there is one.
 func (e *EtcdCluster) Leader(ctx context.Context) (*EtcdMember, error) {
 	var leader *EtcdMember
 	var running []*process
@@ -103,7 +103,7 @@ func (e *EtcdCluster) Leader(ctx context.Context) (*EtcdMember, error) {
 }
 
 func (e *EtcdCluster) findLeader(ctx context.Context) (*EtcdMember, error) {
-	err := errors.New("no member of etcd says that it leads")
+	err := errors.New("no member of etcd reports that it is the leader")
 	for _, m := range e.members {
 		if !m.process.running() {
 			continue
@@ -117,7 +117,7 @@ func (e *EtcdCluster) findLeader(ctx context.Context) (*EtcdMember, error) {
 	return nil, err
 }
 
-// Stop kills all members. Their data and logs stay where they are.
+// Stop kills all members and keeps their data and logs.
 func (e *EtcdCluster) Stop() error {
 	var errs []error
 	for _, m := range e.members {
@@ -126,7 +126,7 @@ func (e *EtcdCluster) Stop() error {
 	return errors.Join(errs...)
 }
 
-// serversFlag leads Postern to all members.
+// serversFlag points Postern at all members.
 func (e *EtcdCluster) serversFlag() string {
 	var urls []string
 	for _, m := range e.members {
@@ -135,7 +135,7 @@ func (e *EtcdCluster) serversFlag() string {
 	return "--etcd-servers=" + strings.Join(urls, ",")
 }
 
-// certificateFlags are what Postern proves itself to the members with.
+// certificateFlags configure the certificate that Postern presents to the members.
 func (e *EtcdCluster) certificateFlags() []string {
 	return []string{
 		"--etcd-cafile=" + e.pki.cert(etcdCA),

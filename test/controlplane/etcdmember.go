@@ -16,10 +16,10 @@ import (
 	certutil "k8s.io/client-go/util/cert"
 )
 
-// memberTimeout bounds one question to a member.
+// memberTimeout bounds one request to a member.
 const memberTimeout = 2 * time.Second
 
-// EtcdMember is one program of an EtcdCluster. Its methods are not safe for concurrent use.
+// EtcdMember is one member of an EtcdCluster. Its methods are not safe for concurrent use.
 type EtcdMember struct {
 	controlPlane         *ControlPlane
 	process              *process
@@ -27,7 +27,7 @@ type EtcdMember struct {
 	clientPort, peerPort *port
 }
 
-// newEtcdMember returns a member that keeps everything in dir.
+// newEtcdMember returns a member with its data in dir.
 func (c *ControlPlane) newEtcdMember(dir, name string, pki *pki) (*EtcdMember, error) {
 	m := &EtcdMember{controlPlane: c, pki: pki, process: c.newProcess(name, c.k8sBinary("etcd"), nil)}
 	m.process.stateDir = dir
@@ -41,7 +41,7 @@ func (c *ControlPlane) newEtcdMember(dir, name string, pki *pki) (*EtcdMember, e
 	return m, nil
 }
 
-// flags are all but --initial-cluster, which names the others too.
+// flags returns all flags except --initial-cluster, which also names the other members.
 func (m *EtcdMember) flags() []string {
 	cert, key, ca := m.pki.cert(etcdCert), m.pki.key(etcdCert), m.pki.cert(etcdCA)
 	return []string{
@@ -51,7 +51,7 @@ func (m *EtcdMember) flags() []string {
 		"--advertise-client-urls=" + m.clientURL(),
 		"--listen-peer-urls=" + m.peerURL(),
 		"--initial-advertise-peer-urls=" + m.peerURL(),
-		"--socket-reuse-port", // with our reservation of the ports
+		"--socket-reuse-port", // shared with our reservation of the ports
 		"--cert-file=" + cert, "--key-file=" + key, "--trusted-ca-file=" + ca, "--client-cert-auth",
 		"--peer-cert-file=" + cert, "--peer-key-file=" + key, "--peer-trusted-ca-file=" + ca, "--peer-client-cert-auth",
 		"--log-level=warn",
@@ -61,13 +61,13 @@ func (m *EtcdMember) flags() []string {
 func (m *EtcdMember) clientURL() string { return "https://127.0.0.1:" + m.clientPort.String() }
 func (m *EtcdMember) peerURL() string   { return "https://127.0.0.1:" + m.peerPort.String() }
 
-// Name is the member's name, and that of its log.
+// Name is the name of the member and of its log.
 func (m *EtcdMember) Name() string { return m.process.name }
 
-// Kill ends the member without a chance to hand over what it does, and returns when it is gone.
+// Kill ends the member with SIGKILL, without a leadership transfer, and returns when it is gone.
 func (m *EtcdMember) Kill() error { return m.process.kill() }
 
-// Start runs the member again after Kill, with the data that it had, and returns once it serves as one of the cluster.
+// Start restarts the member after Kill with its data, and returns once it serves as part of the cluster.
 func (m *EtcdMember) Start(ctx context.Context) error {
 	if err := m.process.start(); err != nil {
 		return err
@@ -75,7 +75,7 @@ func (m *EtcdMember) Start(ctx context.Context) error {
 	return m.wait(ctx)
 }
 
-// wait returns once the member has answered a read that most members must agree to.
+// wait returns once the member has served a linearizable read, which needs a quorum.
 func (m *EtcdMember) wait(ctx context.Context) error {
 	err := m.controlPlane.waitFor(ctx, []*process{m.process}, func(ctx context.Context) error {
 		return m.ask(ctx, func(ctx context.Context, client *clientv3.Client) error {
@@ -89,7 +89,7 @@ func (m *EtcdMember) wait(ctx context.Context) error {
 	return nil
 }
 
-// leads tells whether the member takes itself for the leader.
+// leads reports whether the member considers itself the leader.
 func (m *EtcdMember) leads(ctx context.Context) (leads bool, err error) {
 	err = m.ask(ctx, func(ctx context.Context, client *clientv3.Client) error {
 		status, err := client.Status(ctx, m.clientURL())
@@ -99,7 +99,7 @@ func (m *EtcdMember) leads(ctx context.Context) (leads bool, err error) {
 	return leads, err
 }
 
-// ask has a new client of this member alone: one that has found a member gone waits ever longer before it tries again.
+// ask uses a new client for each call: a client whose member was down backs off ever longer.
 func (m *EtcdMember) ask(ctx context.Context, question func(context.Context, *clientv3.Client) error) error {
 	ctx, cancel := context.WithTimeout(ctx, memberTimeout)
 	defer cancel()
@@ -111,7 +111,7 @@ func (m *EtcdMember) ask(ctx context.Context, question func(context.Context, *cl
 	return question(ctx, client)
 }
 
-// client returns a client that lives as long as ctx, unless it is closed.
+// client returns a client that is closed when ctx ends.
 func (m *EtcdMember) client(ctx context.Context) (*clientv3.Client, error) {
 	pair, err := tls.LoadX509KeyPair(m.pki.cert(etcdCert), m.pki.key(etcdCert))
 	if err != nil {
@@ -125,6 +125,6 @@ func (m *EtcdMember) client(ctx context.Context) (*clientv3.Client, error) {
 		Context:   ctx,
 		Endpoints: []string{m.clientURL()},
 		TLS:       &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: roots, MinVersion: tls.VersionTLS12},
-		Logger:    zap.NewNop(), // or it would tell of every member that is not there yet
+		Logger:    zap.NewNop(), // otherwise it logs every member that is not up yet
 	})
 }

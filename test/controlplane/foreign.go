@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// foreignModules tell, by API group, in which Go module the CRDs of others are, and where. hack/crds says in which version.
+// foreignModules maps API groups to the Go modules and files with their CRDs. hack/crds has the versions.
 var foreignModules = map[string]struct{ module, files string }{
 	"cert-manager.io": {
 		"github.com/cert-manager/cert-manager", "deploy/crds/cert-manager.io_*.yaml",
@@ -22,8 +22,7 @@ var foreignModules = map[string]struct{ module, files string }{
 	},
 }
 
-// foreignCRDs returns the files of the CRDs that the objects in an installation need beside our own. They are downloaded
-// the first time.
+// foreignCRDs returns the files of the third-party CRDs that an installation needs. They are downloaded on first use.
 func (c *ControlPlane) foreignCRDs(ctx context.Context, rendered string) ([]string, error) {
 	var all []string
 	for group, source := range foreignModules {
@@ -46,11 +45,11 @@ func (c *ControlPlane) foreignCRDs(ctx context.Context, rendered string) ([]stri
 	return all, nil
 }
 
-// downloadModule returns the directory of a module, which Go verifies by hack/crds/go.sum.
+// downloadModule returns the directory of a module. Go verifies it with hack/crds/go.sum.
 func (c *ControlPlane) downloadModule(ctx context.Context, module string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", module)
 	cmd.Dir = filepath.Join(c.repository, "hack", "crds")
-	answer, err := cmd.Output() // which tells of errors, too
+	answer, err := cmd.Output() // includes errors
 	var downloaded struct{ Dir, Error string }
 	if jsonErr := json.Unmarshal(answer, &downloaded); jsonErr != nil || downloaded.Error != "" {
 		return "", fmt.Errorf("could not download %s: %w %s", module, err, downloaded.Error)

@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	// Namespace is where Postern is installed.
+	// Namespace is the namespace of the installation.
 	Namespace            = "postern-system"
 	apiGroup, apiVersion = "postern.dev", "v1alpha1"
 	apiServiceName       = apiVersion + "." + apiGroup
@@ -31,24 +31,24 @@ const (
 	fieldManager         = "postern-local"
 )
 
-// establishTimeout is for a machine that is busy with other tests.
+// establishTimeout allows for a machine that is busy with other tests.
 const establishTimeout = time.Minute
 
-// installVariable names what Install applies: a directory of the checkout for kustomize, or a file in YAML.
+// installVariable names what Install applies: a kustomize directory of the checkout, or a YAML file.
 const installVariable = "POSTERN_INSTALL"
 
-// ownCRDs are those of the objects that Postern writes, and of those that it reads.
+// ownCRDs are the CRDs of the objects that Postern reads and writes.
 const ownCRDs = "artifacts/crds"
 
-// Base is what most clusters install.
+// Base is the default installation.
 const Base = "manifests/base"
 
-// Install applies Base, or what the variable POSTERN_INSTALL names, as InstallFrom does.
+// Install applies Base, or the path in the variable POSTERN_INSTALL, as InstallFrom does.
 func (c *ControlPlane) Install(ctx context.Context) error {
 	return c.InstallPath(ctx, cmp.Or(os.Getenv(installVariable), Base))
 }
 
-// InstallPath applies what Render makes of a path, as InstallFrom does.
+// InstallPath applies the output of Render for a path, as InstallFrom does.
 func (c *ControlPlane) InstallPath(ctx context.Context, path string) error {
 	rendered, err := c.Render(ctx, path)
 	if err != nil {
@@ -57,8 +57,7 @@ func (c *ControlPlane) InstallPath(ctx context.Context, path string) error {
 	return c.InstallFrom(ctx, rendered)
 }
 
-// Render returns the objects, in YAML, that kustomize makes of a directory, or that a file holds. Both are given by their
-// paths in the checkout, or absolute ones.
+// Render returns the objects of a kustomize directory or a file, in YAML. path may be relative to the checkout.
 func (c *ControlPlane) Render(ctx context.Context, path string) (string, error) {
 	if strings.HasSuffix(path, ".yaml") {
 		if !filepath.IsAbs(path) {
@@ -74,11 +73,10 @@ func (c *ControlPlane) Render(ctx context.Context, path string) (string, error) 
 	return rendered, nil
 }
 
-// InstallFrom applies an installation, in YAML, and before it the CRDs of Postern's targets and of what else is in it. A
-// field that the kube-apiserver does not know is an error, and so is a warning. It may be repeated. Then it provides what
-// others would in a cluster: certificates that it asks cert-manager for are issued, and the etcd
-// is started that it wants outside of Postern. The Service leads to this machine instead of to a Pod; StartPostern runs
-// Postern.
+// InstallFrom applies an installation in YAML, after the CRDs of Postern's targets and of the other objects in it.
+// Warnings and fields unknown to the kube-apiserver are errors. It is idempotent. It also stands in for the rest of a
+// cluster: it issues the certificates that the installation requests from cert-manager, and starts its external etcd.
+// The Service points at this machine instead of a Pod; StartPostern runs Postern.
 func (c *ControlPlane) InstallFrom(ctx context.Context, rendered string) error {
 	foreign, err := c.foreignCRDs(ctx, rendered)
 	if err != nil {
@@ -95,8 +93,8 @@ func (c *ControlPlane) InstallFrom(ctx context.Context, rendered string) error {
 	return c.Provide(ctx)
 }
 
-// Provide does what others would do in a cluster for what has been installed, by InstallFrom or by other means, so that
-// StartPostern can run it. It may be repeated.
+// Provide stands in for the rest of a cluster, so that StartPostern can run what was installed by InstallFrom or by
+// other means. It is idempotent.
 func (c *ControlPlane) Provide(ctx context.Context) error {
 	for _, provide := range []func(context.Context) error{c.applyLocalService, c.issueCertificates, c.provideEtcd} {
 		if err := provide(ctx); err != nil {
@@ -106,12 +104,12 @@ func (c *ControlPlane) Provide(ctx context.Context) error {
 	return nil
 }
 
-// strictApply takes over what an earlier run has changed so that it works here.
+// strictApply also takes ownership of fields that an earlier run changed to work here.
 func strictApply() []string {
 	return []string{"apply", "--server-side", "--force-conflicts", "--validate=strict", "--warnings-as-errors"}
 }
 
-// ApplyCRDs applies the CRDs in a file or a directory, and returns once they are served.
+// ApplyCRDs applies the CRDs of a file or a directory, and returns once they are served.
 func (c *ControlPlane) ApplyCRDs(ctx context.Context, path string) error {
 	if _, err := c.Kubectl(ctx, "", append(strictApply(), "--filename="+path)...); err != nil {
 		return err
@@ -119,13 +117,13 @@ func (c *ControlPlane) ApplyCRDs(ctx context.Context, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, establishTimeout)
 	defer cancel()
 	return c.waitFor(ctx, []*process{c.apiServer}, func(ctx context.Context) error {
-		// It is asked again and again, since kubectl does not wait but fails where a CRD has no condition at all yet.
+		// kubectl wait fails, instead of waiting, while a CRD has no condition, so it is retried.
 		_, err := c.Kubectl(ctx, "", "wait", "--for=condition=Established", "--timeout=0", "--filename="+path)
 		return err
 	})
 }
 
-// applyLocalService makes the Service that the kube-apiserver looks up to find Postern. The port is the APIService's.
+// applyLocalService creates the Service by which the kube-apiserver finds Postern. The APIService has the port.
 func (c *ControlPlane) applyLocalService(ctx context.Context) error {
 	client, err := kubernetes.NewForConfig(c.admin)
 	if err != nil {
@@ -139,9 +137,8 @@ func (c *ControlPlane) applyLocalService(ctx context.Context) error {
 	return nil
 }
 
-// register tells the kube-apiserver to send requests for the group to Postern's port. The annotation makes each
-// registration a change: the kube-apiserver then looks at once whether Postern is there, and not only after its next
-// interval.
+// register makes the kube-apiserver proxy requests for the group to Postern's port. The annotation makes each
+// registration a change, so that the kube-apiserver checks Postern at once instead of after its next interval.
 func (c *ControlPlane) register(ctx context.Context, served servingCertificate) error {
 	client, err := aggregator.NewForConfig(c.admin)
 	if err != nil {
@@ -150,7 +147,7 @@ func (c *ControlPlane) register(ctx context.Context, served servingCertificate) 
 	spec := apiregistrationv1apply.APIServiceSpec().
 		WithGroup(apiGroup).
 		WithVersion(apiVersion).
-		WithGroupPriorityMinimum(100). // these three as they are installed, since they can't be left out
+		WithGroupPriorityMinimum(100). // required; the same values as in the manifests
 		WithVersionPriority(15).
 		WithService(apiregistrationv1apply.ServiceReference().
 			WithNamespace(Namespace).
@@ -172,7 +169,7 @@ func (c *ControlPlane) register(ctx context.Context, served servingCertificate) 
 	return nil
 }
 
-// available returns nil if the kube-apiserver says that Postern is available, and an answer of Postern comes through it.
+// available returns nil if the kube-apiserver reports Postern as available and proxies a request to it.
 func (c *ControlPlane) available(ctx context.Context) error {
 	client, err := aggregator.NewForConfig(c.admin)
 	if err != nil {

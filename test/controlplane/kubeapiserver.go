@@ -27,12 +27,12 @@ func (c *ControlPlane) apiServerFlags() []string {
 	return []string{
 		"--bind-address=127.0.0.1",
 		"--advertise-address=127.0.0.1",
-		"--endpoint-reconciler-type=none", // any other refuses to advertise a loopback address
+		"--endpoint-reconciler-type=none", // the others refuse to advertise a loopback address
 		"--secure-port=" + c.port.String(),
-		"--permit-port-sharing=true", // with our reservation of the port
+		"--permit-port-sharing=true", // shared with our reservation of the port
 		"--etcd-servers=" + etcdSocket,
 		"--service-cluster-ip-range=10.96.0.0/24",
-		"--shutdown-watch-termination-grace-period=1s", // or one that is asked to end waits a minute for Postern's watches
+		"--shutdown-watch-termination-grace-period=1s", // otherwise a shutdown waits a minute for Postern's watches
 
 		"--tls-cert-file=" + c.pki.cert(apiServerCert),
 		"--tls-private-key-file=" + c.pki.key(apiServerCert),
@@ -43,7 +43,7 @@ func (c *ControlPlane) apiServerFlags() []string {
 		"--service-account-key-file=" + c.pki.key(tokenKey),
 		"--service-account-signing-key-file=" + c.pki.key(tokenKey),
 
-		// Aggregation: how the kube-apiserver proves itself to Postern, and tells it who the user is.
+		// Aggregation: how the kube-apiserver authenticates to Postern and passes the user on.
 		"--proxy-client-cert-file=" + c.pki.cert(frontProxyCert),
 		"--proxy-client-key-file=" + c.pki.key(frontProxyCert),
 		"--requestheader-client-ca-file=" + c.pki.cert(frontProxyCA),
@@ -55,20 +55,19 @@ func (c *ControlPlane) apiServerFlags() []string {
 
 		"--audit-policy-file=" + c.path(auditPolicyFile),
 		"--audit-log-path=" + c.AuditLog(),
-		"--audit-log-maxsize=512", // megabytes; more than a test writes, so that it finds all in one file
+		"--audit-log-maxsize=512", // megabytes; one file holds all logs of a test
 		"--audit-log-maxbackup=1",
 	}
 }
 
-// StopAPIServer asks the kube-apiserver to end, as an upgrade of a cluster does, and returns when it is gone. Postern and
-// etcd run on.
+// StopAPIServer shuts the kube-apiserver down and returns when it is gone. Postern and etcd keep running.
 func (c *ControlPlane) StopAPIServer(ctx context.Context) error { return c.apiServer.stop(ctx) }
 
-// KillAPIServer ends the kube-apiserver without a chance to finish anything, and returns when it is gone.
+// KillAPIServer ends the kube-apiserver with SIGKILL and returns when it is gone.
 func (c *ControlPlane) KillAPIServer() error { return c.apiServer.kill() }
 
-// StartAPIServer runs the kube-apiserver again after StopAPIServer or KillAPIServer, with the same port and data, and
-// returns once it is ready. It finds out by itself whether Postern is there; WaitForPostern waits for that.
+// StartAPIServer restarts the kube-apiserver after StopAPIServer or KillAPIServer, with the same port and data, and
+// returns once it is ready. It does not wait for Postern; see WaitForPostern.
 func (c *ControlPlane) StartAPIServer(ctx context.Context) error {
 	if err := c.apiServer.start(); err != nil {
 		return err
@@ -79,7 +78,7 @@ func (c *ControlPlane) StartAPIServer(ctx context.Context) error {
 	return nil
 }
 
-// WaitForPostern returns once requests reach Postern through the kube-apiserver. Nothing is done to hasten that.
+// WaitForPostern returns once requests reach Postern through the kube-apiserver. It does not speed that up.
 func (c *ControlPlane) WaitForPostern(ctx context.Context) error {
 	if err := c.waitFor(ctx, []*process{c.apiServer}, c.available); err != nil {
 		return fmt.Errorf("could not reach Postern through the kube-apiserver: %w", err)
@@ -87,14 +86,14 @@ func (c *ControlPlane) WaitForPostern(ctx context.Context) error {
 	return nil
 }
 
-// PauseEtcd stops the clock of the kube-apiserver's etcd: what needs it is neither answered nor refused until ResumeEtcd.
+// PauseEtcd suspends the kube-apiserver's etcd: requests that need it hang until ResumeEtcd.
 func (c *ControlPlane) PauseEtcd() error { return c.etcd.signal(syscall.SIGSTOP) }
 
-// ResumeEtcd lets etcd run on after PauseEtcd.
+// ResumeEtcd resumes etcd after PauseEtcd.
 func (c *ControlPlane) ResumeEtcd() error { return c.etcd.signal(syscall.SIGCONT) }
 
-// ready returns nil once the kube-apiserver answers /readyz, which includes that it has made the default roles, and has
-// published what Postern needs to authenticate the callers that are proxied to it.
+// ready returns nil once the kube-apiserver answers /readyz, which includes the default roles, and has published what
+// Postern needs to authenticate proxied callers.
 func (c *ControlPlane) ready(ctx context.Context) error {
 	if err := readyz(ctx, c.admin); err != nil {
 		return err
@@ -114,7 +113,7 @@ func (c *ControlPlane) ready(ctx context.Context) error {
 	return nil
 }
 
-// readyz returns nil if the server at the configuration's host says that it is ready.
+// readyz returns nil if the server at the configuration's host is ready.
 func readyz(ctx context.Context, config *rest.Config) error {
 	client, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {

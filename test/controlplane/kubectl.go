@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// KubectlCommand returns a command that runs kubectl with the kubeconfig given. Nothing of the caller's own kubectl
-// configuration is used. It is safe for concurrent use.
+// KubectlCommand returns a command that runs kubectl with the given kubeconfig. It ignores the caller's own kubectl
+// configuration. It is safe for concurrent use.
 func (c *ControlPlane) KubectlCommand(ctx context.Context, kubeconfig string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, c.k8sBinary("kubectl"), args...)
 	cmd.Dir = c.repository
@@ -20,8 +20,8 @@ func (c *ControlPlane) KubectlCommand(ctx context.Context, kubeconfig string, ar
 	return cmd
 }
 
-// Kubectl runs kubectl in the root of the checkout as the administrator, with stdin given to it, and returns what it
-// wrote to standard output; the error shows its standard error. It is safe for concurrent use.
+// Kubectl runs kubectl as the administrator in the root of the checkout and returns its standard output. The error
+// includes its standard error. It is safe for concurrent use.
 func (c *ControlPlane) Kubectl(ctx context.Context, stdin string, args ...string) (string, error) {
 	cmd := c.KubectlCommand(ctx, c.AdminKubeconfig(), args...)
 	var stdout, stderr bytes.Buffer

@@ -34,7 +34,7 @@ func testAPIServerRestart(t *testing.T, c *ControlPlane) {
 		}
 	}
 	if c.Address() != address {
-		t.Errorf("the address is %s, and was %s", c.Address(), address)
+		t.Errorf("the address is %s, want %s as before", c.Address(), address)
 	}
 }
 
@@ -62,7 +62,7 @@ func testEtcdCluster(t *testing.T, c *ControlPlane) {
 		t.Fatal(err)
 	}
 	if second == first {
-		t.Errorf("%s leads after it was killed", first.Name())
+		t.Errorf("%s is the leader after it was killed", first.Name())
 	}
 	if err := first.Start(ctx); err != nil {
 		t.Error(err)

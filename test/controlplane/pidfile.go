@@ -9,8 +9,8 @@ import (
 	"os"
 )
 
-// pidRecord says which process a program became, and of which executable: a number alone may be given to a stranger
-// once the program has ended, and a stranger must not be signalled.
+// pidRecord identifies a process by PID and executable: after the program has ended, the PID may belong to another
+// program, which must not be signaled.
 type pidRecord struct {
 	PID        int    `json:"pid"`
 	Executable string `json:"executable"`
@@ -36,7 +36,7 @@ func (r pidRecord) write(path string) error {
 	return os.WriteFile(path, append(data, '\n'), 0o600)
 }
 
-// alive tells whether the process still runs the executable that the record names.
+// alive reports whether the process still runs the recorded executable.
 func (r pidRecord) alive() bool {
 	if r.PID <= 0 || r.Executable == "" {
 		return false

@@ -14,34 +14,34 @@ import (
 	"k8s.io/client-go/util/keyutil"
 )
 
-// Names of the pairs of files, NAME.crt and NAME.key, in the pki directory.
+// Names of the file pairs NAME.crt and NAME.key in the pki directory.
 const (
-	clusterCA      = "ca"                 // signs the kube-apiserver's certificate and those of its users
-	apiServerCert  = "kube-apiserver"     // what the kube-apiserver serves with
-	frontProxyCA   = "front-proxy-ca"     // signs frontProxyCert alone: its holder may speak for any user
-	frontProxyCert = "front-proxy-client" // what the kube-apiserver shows to Postern
+	clusterCA      = "ca"                 // signs the certificates of the kube-apiserver and its users
+	apiServerCert  = "kube-apiserver"     // served by the kube-apiserver
+	frontProxyCA   = "front-proxy-ca"     // signs only frontProxyCert, which can act as any user
+	frontProxyCert = "front-proxy-client" // presented by the kube-apiserver to Postern
 	posternCA      = "postern-ca"         // the APIService's caBundle
-	posternCert    = "postern"            // what Postern serves with
+	posternCert    = "postern"            // served by Postern
 	tokenKey       = "service-account"    // signs ServiceAccount tokens; has no certificate
 
-	// In a directory of their own.
-	etcdCA   = "ca"   // signs etcdCert alone
-	etcdCert = "etcd" // of the members of an EtcdCluster, to each other and to Postern, and of Postern to them
+	// These are in a separate directory.
+	etcdCA   = "ca"   // signs only etcdCert
+	etcdCert = "etcd" // between members of an EtcdCluster, and between them and Postern
 )
 
-// frontProxyUser is the common name that Postern must see on a request before it believes the X-Remote headers.
+// frontProxyUser is the common name for which Postern trusts the X-Remote headers of a request.
 const frontProxyUser = "front-proxy-client"
 
-// posternServerName is what the kube-apiserver demands of Postern's certificate.
+// posternServerName is the name that the kube-apiserver verifies in Postern's certificate.
 const posternServerName = serviceName + "." + Namespace + ".svc"
 
-// pki is a directory of certificates and keys, and the CA that further users are signed with.
+// pki is a directory of certificates and keys, and the CA that signs further users.
 type pki struct {
 	dir     string
 	cluster *authority
 }
 
-// loadPKI reads what dir holds, and creates it first if it is not there.
+// loadPKI reads dir, and creates it first if it does not exist.
 func loadPKI(dir string) (*pki, error) {
 	p := &pki{dir: dir}
 	if err := p.createOnce((*pki).create); err != nil {
@@ -64,14 +64,14 @@ func loadPKI(dir string) (*pki, error) {
 func (p *pki) cert(name string) string { return filepath.Join(p.dir, name+".crt") }
 func (p *pki) key(name string) string  { return filepath.Join(p.dir, name+".key") }
 
-// loadEtcdPKI returns the certificates of an EtcdCluster, and creates them first if dir is not there.
+// loadEtcdPKI returns the certificates of an EtcdCluster, and creates dir first if it does not exist.
 func loadEtcdPKI(dir string) (*pki, error) {
 	p := &pki{dir: dir}
 	return p, p.createOnce(func(p *pki) error { return p.createPair(etcdCA, etcdCert, peerTemplate("etcd")) })
 }
 
-// createOnce has a directory filled beside the real one and renames it, so that that is whole or not there at all. One
-// that is there is left alone.
+// createOnce fills a temporary directory and renames it, so that the directory is complete or absent. An existing
+// directory is left alone.
 func (p *pki) createOnce(fill func(*pki) error) error {
 	if _, err := os.Stat(p.dir); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -102,7 +102,7 @@ func (p *pki) create() error {
 	)
 }
 
-// createPair writes a new CA and the one certificate that it signs here.
+// createPair writes a new CA and its only certificate.
 func (p *pki) createPair(caName, leafName string, leaf *x509.Certificate) error {
 	ca, err := newAuthority(caName)
 	if err != nil {
@@ -121,7 +121,7 @@ func (p *pki) createPair(caName, leafName string, leaf *x509.Certificate) error 
 	return p.write(leafName, certPEM, keyPEM)
 }
 
-// renew replaces a certificate and its key by new ones of the same CA. Each file is replaced as a whole.
+// renew replaces a certificate and its key by new ones of the same CA. Each file is replaced atomically.
 func (p *pki) renew(caName, leafName string, leaf *x509.Certificate) error {
 	certPEM, err := os.ReadFile(p.cert(caName))
 	if err != nil {

@@ -17,22 +17,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// port is a TCP port of 127.0.0.1 that is kept for one server, also while that server is being restarted: a socket is
-// bound to it with SO_REUSEPORT and never listens. The server shares it by --permit-port-sharing, other programs cannot
-// be given it, and so parallel tests never meet on one port.
+// port is a TCP port of 127.0.0.1 that stays reserved for one server, even during its restarts: a socket that never
+// listens is bound to it with SO_REUSEPORT. The server shares the port with --permit-port-sharing. The kernel assigns
+// it to no other program, so parallel tests never collide.
 type port struct {
 	number int
 	socket int
 }
 
-// reservePort returns the port that file names, or a free one if there is no file or that port is taken; file names
-// it then.
+// reservePort returns the port in file, or a free one if that is missing or taken, and stores it in file.
 func reservePort(file string) (*port, error) {
 	wanted, err := os.ReadFile(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	number, _ := strconv.Atoi(strings.TrimSpace(string(wanted))) // an unreadable number is 0: any port
+	number, _ := strconv.Atoi(strings.TrimSpace(string(wanted))) // 0, that is any port, if the file is unreadable
 	p, err := bindPort(number)
 	if err != nil && number != 0 {
 		p, err = bindPort(0)
@@ -63,7 +62,7 @@ func bindPort(number int) (*port, error) {
 	return &port{number: bound.(*unix.SockaddrInet4).Port, socket: socket}, nil
 }
 
-// newSocket opens a socket that children do not inherit: one that did would keep the port for as long as it lives.
+// newSocket opens a socket that children do not inherit: otherwise a child keeps the port while it lives.
 func newSocket() (int, error) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
@@ -74,7 +73,7 @@ func newSocket() (int, error) {
 	return socket, err
 }
 
-// listen takes the connections to the port in this process, which must close the listener before it releases the port.
+// listen accepts connections to the port in this process. The caller closes the listener before it releases the port.
 func (p *port) listen(ctx context.Context) (net.Listener, error) {
 	share := net.ListenConfig{Control: func(_, _ string, conn syscall.RawConn) error {
 		var err error

@@ -22,7 +22,7 @@ func TestReservedPortIsFreeForNobodyButAServerThatSharesIt(t *testing.T) {
 	}
 	shared, err := bindPort(p.number)
 	if err != nil {
-		t.Fatalf("a server that shares the port could not have it: %v", err)
+		t.Fatalf("a server that shares the port could not listen on it: %v", err)
 	}
 	if err := shared.release(); err != nil {
 		t.Error(err)
@@ -37,7 +37,7 @@ func TestReservedPortIsTheSameNextTimeUnlessItIsTaken(t *testing.T) {
 	}
 	second := mustReserve(t, file)
 	if first.number != second.number {
-		t.Errorf("port was %d and is now %d", first.number, second.number)
+		t.Errorf("the port changed from %d to %d", first.number, second.number)
 	}
 	if err := second.release(); err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func TestReservedPortIsTheSameNextTimeUnlessItIsTaken(t *testing.T) {
 		t.Errorf("port %d was reserved although another program listens on it", third.number)
 	}
 	if again := mustReserve(t, file); again.number != third.number {
-		t.Errorf("the file does not name port %d, but %d", third.number, again.number)
+		t.Errorf("the file should have port %d, but has %d", third.number, again.number)
 	} else if err := again.release(); err != nil {
 		t.Error(err)
 	}

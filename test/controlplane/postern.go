@@ -16,39 +16,39 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// tokenValidity is longer than anyone leaves a local control plane up.
+// tokenValidity exceeds the lifetime of any local control plane.
 const tokenValidity = 365 * 24 * time.Hour
 
-// PosternOptions say how to run Postern.
+// PosternOptions configure how Postern runs.
 type PosternOptions struct {
-	// Binary is the program; empty means what the variable POSTERN_BINARY names, or else bin/postern of the checkout.
+	// Binary is the program. If empty, it is the variable POSTERN_BINARY, and by default bin/postern of the checkout.
 	Binary string
 	// Flags are added to those that connect Postern to the control plane.
 	Flags []string
-	// Env holds NAME=value pairs; nothing is inherited but PATH.
+	// Env has NAME=value pairs; only PATH is inherited.
 	Env []string
-	// Etcd keeps the deliveries; nil means the etcd that is embedded in Postern.
+	// Etcd stores the deliveries; nil means the etcd embedded in Postern.
 	Etcd *EtcdCluster
-	// CertificateFiles makes Postern serve with a certificate from files, and not with one that it makes itself.
+	// CertificateFiles makes Postern serve with a certificate from files instead of a generated one.
 	CertificateFiles bool
 }
 
-// Postern is a running server. Its methods are not safe for concurrent use unless they say so.
+// Postern is a running server. Methods are not safe for concurrent use unless documented.
 type Postern struct {
 	controlPlane *ControlPlane
 	process      *process
 	port         *port
 	certificate  servingCertificate
 	receiverPort *port // nil without a receiver
-	// reach returns once the requests that are meant for a Postern that is ready come to it.
+	// reach returns once requests reach this Postern.
 	reach func(context.Context) error
 }
 
-// StartPostern runs what has been installed, as a node of a cluster would: Postern with the arguments, the environment
-// and the files of its StatefulSet, and with the permissions of its ServiceAccount. It registers it, and returns once
-// requests reach it through the kube-apiserver. Its port and its data directory belong to the control plane: they are the
-// same each time. An installation that wants an external etcd gets one of a single member, unless the options have one. A
-// Postern that still runs is stopped.
+// StartPostern runs the installed Postern as a node of a cluster would: with the arguments, the environment and the
+// files of its StatefulSet, and the permissions of its ServiceAccount. It registers Postern and returns once requests
+// reach it through the kube-apiserver. Its port and data directory belong to the control plane and are always the same.
+// An installation with an external etcd gets a single-member one unless the options have one. A running Postern is
+// stopped first.
 func (c *ControlPlane) StartPostern(ctx context.Context, o PosternOptions) (*Postern, error) {
 	installed, err := c.installedWorkload(ctx)
 	if err != nil {
@@ -73,7 +73,7 @@ func (c *ControlPlane) StartPostern(ctx context.Context, o PosternOptions) (*Pos
 	return p, nil
 }
 
-// newPostern returns a Postern that does not run yet.
+// newPostern returns a Postern that is not started.
 func (c *ControlPlane) newPostern(ctx context.Context, installed *workload, name string, port *port, o PosternOptions) (*Postern, error) {
 	if o.Binary == "" {
 		o.Binary = cmp.Or(os.Getenv("POSTERN_BINARY"), filepath.Join(c.repository, "bin", "postern"))
@@ -102,12 +102,12 @@ func (c *ControlPlane) newPostern(ctx context.Context, installed *workload, name
 		controlPlane: c, port: port, certificate: certificate, receiverPort: receiver,
 		process: c.newProcess(name, o.Binary, launch.args),
 	}
-	// A program that was built with the race detector ends at the first race, and the test that needs it fails.
+	// A program built with the race detector exits at the first race, so that its test fails.
 	p.process.env = slices.Concat(p.process.env, launch.env, []string{"GORACE=halt_on_error=1"}, o.Env)
 	return p, nil
 }
 
-// Start runs Postern again after Stop or Kill and returns once requests reach it through the kube-apiserver.
+// Start restarts Postern after Stop or Kill and returns once requests reach it through the kube-apiserver.
 func (p *Postern) Start(ctx context.Context) error {
 	for {
 		logged := p.process.logSize()
@@ -124,7 +124,7 @@ func (p *Postern) Start(ctx context.Context) error {
 	}
 }
 
-// registerAlone points the kube-apiserver at the port of this Postern and no other.
+// registerAlone points the kube-apiserver at the port of this Postern only.
 func (p *Postern) registerAlone(ctx context.Context) error {
 	if err := p.controlPlane.register(ctx, p.certificate); err != nil {
 		return fmt.Errorf("could not register Postern: %w", err)
@@ -135,10 +135,10 @@ func (p *Postern) registerAlone(ctx context.Context) error {
 	return nil
 }
 
-// Stop asks Postern to end, as a cluster does, and returns when it is gone.
+// Stop shuts Postern down gracefully, as a cluster does, and returns when it is gone.
 func (p *Postern) Stop(ctx context.Context) error { return p.process.stop(ctx) }
 
-// Kill ends Postern without a chance to finish anything, and returns when it is gone.
+// Kill ends Postern with SIGKILL and returns when it is gone.
 func (p *Postern) Kill() error { return p.process.kill() }
 
 // Restart stops Postern and starts it with the same flags, port and data directory.
@@ -149,28 +149,28 @@ func (p *Postern) Restart(ctx context.Context) error {
 	return p.Start(ctx)
 }
 
-// Running tells whether the program is alive. It is safe for concurrent use with itself.
+// Running reports whether the program is alive. It is safe for concurrent use with itself.
 func (p *Postern) Running() bool { return p.process.running() }
 
-// PID is the number of the process, 0 if it has been stopped.
+// PID returns the process ID, 0 if Postern was stopped.
 func (p *Postern) PID() int { return p.process.record.PID }
 
-// Program is the path of the program that runs.
+// Program returns the path of the executable.
 func (p *Postern) Program() string { return p.process.path }
 
-// LogFile is the path of Postern's log; a restart appends to it.
+// LogFile returns the path of Postern's log. Restarts append to it.
 func (p *Postern) LogFile() string { return p.process.logFile() }
 
-// LogTail returns the last lines of the log, for the report of a failure.
+// LogTail returns the last lines of the log, for failure reports.
 func (p *Postern) LogTail() string { return p.process.logTail() }
 
-// Address is the URL at which Postern itself listens. Only the kube-apiserver is believed there about who calls;
-// health and metrics may be asked for.
+// Address returns the URL of Postern's own port. There Postern trusts user headers only from the kube-apiserver; direct
+// callers can read health and metrics.
 func (p *Postern) Address() string { return "https://127.0.0.1:" + p.port.String() }
 
-// DirectConfig returns a configuration for Address with the administrator's certificate, which Postern has the
-// kube-apiserver's word for. Postern's certificate is not verified, as a kubelet does not: it may be another one by the next
-// request, and the kube-apiserver, through which all others come, verifies it.
+// DirectConfig returns a configuration for Address with the administrator's certificate, which Postern accepts because
+// the kube-apiserver vouches for it. Like a kubelet, it does not verify Postern's certificate, which may change between
+// requests; the kube-apiserver, through which all other callers connect, verifies it.
 func (p *Postern) DirectConfig() *rest.Config {
 	config := p.controlPlane.RESTConfig()
 	config.Host = p.Address()
@@ -178,7 +178,7 @@ func (p *Postern) DirectConfig() *rest.Config {
 	return config
 }
 
-// RenewCertificateFiles replaces the certificate of PosternOptions.CertificateFiles, and its key, by new ones of the same CA.
+// RenewCertificateFiles replaces the certificate and key of PosternOptions.CertificateFiles by new ones of the same CA.
 func (c *ControlPlane) RenewCertificateFiles() error {
 	if err := c.pki.renew(posternCA, posternCert, servingTemplate(posternServerName, posternServerName)); err != nil {
 		return fmt.Errorf("could not renew Postern's certificate: %w", err)
@@ -186,7 +186,7 @@ func (c *ControlPlane) RenewCertificateFiles() error {
 	return nil
 }
 
-// ready returns nil if Postern says of itself that it is.
+// ready returns nil if Postern reports itself ready.
 func (p *Postern) ready(ctx context.Context) error {
 	return readyz(ctx, p.DirectConfig())
 }
@@ -196,7 +196,7 @@ func (c *ControlPlane) posternFlags(port *port) []string {
 	return []string{
 		"--bind-address=127.0.0.1",
 		"--secure-port=" + port.String(),
-		"--permit-port-sharing=true", // with our reservation of the port
+		"--permit-port-sharing=true", // shared with our reservation of the port
 		"--kubeconfig=" + kubeconfig,
 		"--authentication-kubeconfig=" + kubeconfig,
 		"--authorization-kubeconfig=" + kubeconfig,

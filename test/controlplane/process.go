@@ -20,28 +20,27 @@ import (
 
 const (
 	pollInterval = 50 * time.Millisecond
-	// stopTimeout is how long a program has to end after SIGTERM before it is killed.
+	// stopTimeout is the time between SIGTERM and SIGKILL.
 	stopTimeout = 30 * time.Second
-	// tailLines is how much of a log an error shows.
+	// tailLines is the number of log lines in an error.
 	tailLines = 30
 )
 
-// process is one program: it runs in the state directory, writes NAME.log and leaves NAME.pid there.
-// It is not safe for concurrent use.
+// process is a program that runs in the state directory, logs to NAME.log and stores its PID in NAME.pid. It is not
+// safe for concurrent use.
 type process struct {
 	name     string
 	stateDir string
-	path     string // the executable
+	path     string
 	args     []string
 	env      []string
-	detached bool // it outlives the process that started it
+	detached bool // survives the process that started it
 
 	record pidRecord
-	exited <-chan struct{} // closed when a child of ours has ended; nil if it is not our child
+	exited <-chan struct{} // closed when a child process has ended; nil if it is not our child
 }
 
-// start runs the program, unless an earlier detached run of it is still alive: then it is that one that is waited for
-// and stopped.
+// start runs the program. If an earlier detached run is still alive, p refers to it instead.
 func (p *process) start() error {
 	if p.findEarlierRun() {
 		return nil
@@ -68,7 +67,7 @@ func (p *process) start() error {
 	return p.record.write(p.pidFile())
 }
 
-// findEarlierRun makes p the run that the pid file tells of, if that is still alive.
+// findEarlierRun makes p refer to the run in the pid file if it is still alive.
 func (p *process) findEarlierRun() bool {
 	record, err := readPIDFile(p.pidFile())
 	if err != nil || !record.alive() {
@@ -85,8 +84,8 @@ func (p *process) stopEarlierRun(ctx context.Context) error {
 	return p.stop(ctx)
 }
 
-// run starts cmd and returns a channel that is closed when it has ended. The thread that starts the child lives as
-// long as the child does: Linux kills a child on the death of the thread, not of the process, that asked for it.
+// run starts cmd and returns a channel that is closed when it has ended. The thread that starts the child lives as long
+// as the child: on Linux the parent-death signal is sent when the thread, not the process, ends.
 func run(cmd *exec.Cmd) (<-chan struct{}, error) {
 	started := make(chan error)
 	exited := make(chan struct{})
@@ -98,13 +97,13 @@ func run(cmd *exec.Cmd) (<-chan struct{}, error) {
 		if err != nil {
 			return
 		}
-		_ = cmd.Wait() // how it ended is in its log
+		_ = cmd.Wait() // the log has the reason
 		close(exited)
 	}()
 	return exited, <-started
 }
 
-// running tells whether the program that start ran, or found, is alive.
+// running reports whether the program that start ran or found is alive.
 func (p *process) running() bool {
 	if p.exited == nil {
 		return p.record.alive()
@@ -117,8 +116,8 @@ func (p *process) running() bool {
 	}
 }
 
-// stop asks the program to end, kills it after stopTimeout or when ctx ends, and returns when it is gone.
-// It is an error if it had to be killed.
+// stop sends SIGTERM, kills the program after stopTimeout or when ctx ends, and returns when it is gone. It returns an
+// error if the program had to be killed.
 func (p *process) stop(ctx context.Context) error {
 	if !p.running() {
 		return p.forget()
@@ -134,7 +133,7 @@ func (p *process) stop(ctx context.Context) error {
 	return p.forget()
 }
 
-// kill ends the program at once, as a crash would, and returns when it is gone.
+// kill sends SIGKILL, as a simulated crash, and returns when the program is gone.
 func (p *process) kill() error {
 	if p.running() {
 		if err := p.signal(syscall.SIGKILL); err != nil {
@@ -163,7 +162,7 @@ func (p *process) signal(signal syscall.Signal) error {
 	return nil
 }
 
-// forget removes the pid file: the number may soon be another program's.
+// forget removes the pid file, because the PID may be reused.
 func (p *process) forget() error {
 	p.record = pidRecord{}
 	if err := os.Remove(p.pidFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -175,7 +174,7 @@ func (p *process) forget() error {
 func (p *process) pidFile() string { return filepath.Join(p.stateDir, p.name+".pid") }
 func (p *process) logFile() string { return filepath.Join(p.stateDir, p.name+".log") }
 
-// logSize is how many bytes were logged.
+// logSize returns the size of the log in bytes.
 func (p *process) logSize() int64 {
 	info, err := os.Stat(p.logFile())
 	if err != nil {
@@ -184,7 +183,7 @@ func (p *process) logSize() int64 {
 	return info.Size()
 }
 
-// logTail returns the last lines of the program's log, headed by its name.
+// logTail returns the program's name and the last lines of its log.
 func (p *process) logTail() string {
 	data, err := os.ReadFile(p.logFile())
 	if err != nil {
@@ -195,7 +194,7 @@ func (p *process) logTail() string {
 	return fmt.Sprintf("last lines of %s:\n%s", p.logFile(), strings.Join(lines, "\n"))
 }
 
-// executablePath returns path as the kernel will report it for the running program.
+// executablePath returns path as the kernel reports it for the running program.
 func executablePath(path string) (string, error) {
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// systemAttributes makes a detached program leader of its own session, out of reach of the terminal's signals, and any
-// other program one that the kernel kills when we end, however we end.
+// systemAttributes puts a detached program into its own session, so that it gets no signals from the terminal. The
+// kernel kills any other program when this process ends, for any reason.
 func systemAttributes(detached bool) *syscall.SysProcAttr {
 	if detached {
 		return &syscall.SysProcAttr{Setsid: true}
@@ -19,9 +19,9 @@ func systemAttributes(detached bool) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }
 
-// executableOf returns the executable that process pid runs. A dead process that nobody has waited for has none.
+// executableOf returns the executable of process pid. Zombies have none.
 func executableOf(pid int) (string, error) {
 	path, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
-	// The kernel adds this once the file has been replaced, as a build does.
+	// The kernel adds the suffix once the file has been replaced, for example by a build.
 	return strings.TrimSuffix(path, " (deleted)"), err
 }

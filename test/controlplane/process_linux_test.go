@@ -28,6 +28,6 @@ func TestProgramDiesWithAParentThatIsKilled(t *testing.T) {
 	if err := parent.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = parent.Wait() // it was killed, and says so
+	_ = parent.Wait() // it fails because the parent was killed
 	eventually(t, "the child is gone", func() bool { return !child.alive() })
 }

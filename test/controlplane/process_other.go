@@ -12,13 +12,13 @@ import (
 	"syscall"
 )
 
-// systemAttributes makes a detached program leader of its own session. Without Linux's parent-death signal the others
-// end only when they are stopped.
+// systemAttributes puts a detached program into its own session. Without Linux's parent-death signal other programs end
+// only when they are stopped.
 func systemAttributes(detached bool) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: detached}
 }
 
-// executableOf returns the executable that process pid runs.
+// executableOf returns the executable of process pid.
 func executableOf(pid int) (string, error) {
 	path, err := exec.Command("ps", "-o", "comm=", "-p", strconv.Itoa(pid)).Output()
 	return strings.TrimSpace(string(path)), err

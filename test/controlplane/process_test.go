@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// helperVariable makes the test binary a program to start and stop, in place of a server.
+// helperVariable makes the test binary act as a program to start and stop instead of a server.
 const helperVariable = "CONTROLPLANE_TEST_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		fmt.Println("up")
 		for range ignored {
 		}
-	case "parent": // of an obedient program; its working directory is the state directory
+	case "parent": // starts an obedient child; the working directory is the state directory
 		child := &process{name: "child", stateDir: ".", path: os.Args[0], env: []string{helperVariable + "=obedient"}}
 		if err := child.start(); err != nil {
 			fmt.Println(err)
@@ -84,7 +84,7 @@ func TestDetachedProgramIsFoundAgainAndStoppedByItsPIDFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if found.record != first.record {
-		t.Errorf("a second program was started: %v beside %v", found.record, first.record)
+		t.Errorf("a second program was started: %v in addition to %v", found.record, first.record)
 	}
 	if err := found.stop(t.Context()); err != nil {
 		t.Error(err)
@@ -94,21 +94,21 @@ func TestDetachedProgramIsFoundAgainAndStoppedByItsPIDFile(t *testing.T) {
 	}
 }
 
-func TestStrangerWithTheNumberOfOurProgramIsLeftAlone(t *testing.T) {
+func TestUnrelatedProcessWithOurPIDIsLeftAlone(t *testing.T) {
 	dir := t.TempDir()
-	stranger := startHelper(t, "obedient", t.TempDir())
-	stale := pidRecord{PID: stranger.record.PID, Executable: "/usr/local/bin/postern"}
+	unrelated := startHelper(t, "obedient", t.TempDir())
+	stale := pidRecord{PID: unrelated.record.PID, Executable: "/usr/local/bin/postern"}
 	if err := stale.write(dir + "/postern.pid"); err != nil {
 		t.Fatal(err)
 	}
 	if stale.alive() {
-		t.Error("a process that runs another executable counts as ours")
+		t.Error("a process that runs another executable is considered ours")
 	}
 	if err := StopDetached(t.Context(), dir); err != nil {
 		t.Error(err)
 	}
-	if !stranger.running() {
-		t.Error("the stranger was stopped")
+	if !unrelated.running() {
+		t.Error("the unrelated process was stopped")
 	}
 }
 
@@ -133,7 +133,7 @@ func newHelper(mode, dir string) *process {
 	return &process{name: "helper", stateDir: dir, path: os.Args[0], env: []string{helperVariable + "=" + mode}}
 }
 
-// startHelper returns once the program has set up its signals, which it tells in its log.
+// startHelper returns once the program has logged that its signal handlers are set up.
 func startHelper(t *testing.T, mode, dir string) *process {
 	t.Helper()
 	p := newHelper(mode, dir)
@@ -151,7 +151,7 @@ func eventually(t *testing.T, what string, done func() bool) {
 	defer cancel()
 	err := wait.PollUntilContextCancel(ctx, pollInterval, true, func(context.Context) (bool, error) { return done(), nil })
 	if err != nil {
-		t.Fatalf("waited in vain: %s", what)
+		t.Fatalf("timed out waiting for: %s", what)
 	}
 }
 

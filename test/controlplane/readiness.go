@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	// readinessInterval is how often a load balancer looks at each backend.
+	// readinessInterval is the interval of the balancer's probes.
 	readinessInterval = 100 * time.Millisecond
 	readinessTimeout  = time.Second
 )
 
-// watch keeps ready as it is, until ctx ends.
+// watch keeps ready current until ctx ends.
 func (b *backend) watch(ctx context.Context, ready func(ctx context.Context, address string) bool) {
 	wait.UntilWithContext(ctx, func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, readinessTimeout)
@@ -27,8 +27,8 @@ func (b *backend) watch(ctx context.Context, ready func(ctx context.Context, add
 	}, readinessInterval)
 }
 
-// newReadiness returns a check of a Postern's own /readyz, as a kubelet does it: over a new connection each time, and
-// without verifying the certificate.
+// newReadiness returns a probe of Postern's own /readyz. Like a kubelet, it uses a new connection each time and does
+// not verify the certificate.
 func newReadiness() func(ctx context.Context, address string) bool {
 	client := &http.Client{Transport: &http.Transport{
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12},

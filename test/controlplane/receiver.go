@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// receiverFiles is where an installation mounts the certificate of the classic receiver, which needs no flag there.
+// receiverFiles is where an installation mounts the receiver's certificate, which needs no flag there.
 const receiverFiles = "/etc/postern/receiver-tls"
 
-// ReceiverAddress is the host and the port of the classic receiver, unless flags of a test choose others; "" if it is not
-// enabled.
+// ReceiverAddress returns the host and port of the classic receiver, unless a test's flags choose others. It is "" if
+// the receiver is disabled.
 func (p *Postern) ReceiverAddress() string {
 	if p.receiverPort == nil {
 		return ""
@@ -21,8 +21,8 @@ func (p *Postern) ReceiverAddress() string {
 	return "127.0.0.1:" + p.receiverPort.String()
 }
 
-// enableReceiver has the receiver, if it is enabled, listen on a port that is kept for this Postern as long as the control
-// plane lives. It returns nil if it is not.
+// enableReceiver makes an enabled receiver listen on a port that the control plane reserves for this Postern. It
+// returns nil if the receiver is disabled.
 func (c *ControlPlane) enableReceiver(l *launch, name string, o PosternOptions) (*port, error) {
 	if !enablesReceiver(slices.Concat(l.args, o.Flags), slices.Concat(l.env, o.Env)) {
 		return nil, nil
@@ -42,7 +42,7 @@ func (c *ControlPlane) enableReceiver(l *launch, name string, o PosternOptions) 
 	return kept, nil
 }
 
-// enablesReceiver tells what Postern will make of its flags, of which the last counts, or else of its environment.
+// enablesReceiver reports whether Postern's flags, of which the last wins, or its environment enable the receiver.
 func enablesReceiver(args, env []string) bool {
 	for _, arg := range slices.Backward(args) {
 		if name, value, found := strings.Cut(arg, "="); name == "--enable-webhook" {

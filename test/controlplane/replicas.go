@@ -11,21 +11,21 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Replicas are several Posterns that share an etcd, behind a load balancer, as a Deployment and its Service have them.
-// Its methods are not safe for concurrent use.
+// Replicas are several Posterns that share an etcd behind a load balancer, like a Deployment with a Service. Its
+// methods are not safe for concurrent use.
 type Replicas struct {
 	controlPlane *ControlPlane
 	balancer     *balancer
 	all          []*Postern
 }
 
-// StartReplicas runs n Posterns, which need an etcd, by the options or by the installation, and a load balancer in this
-// process that the kube-apiserver takes for Postern. It returns once requests reach all of them. Install must have been
-// called before, and no other Postern of the control plane may run. The caller stops them, before the etcd and the control
-// plane.
+// StartReplicas runs n Posterns and a load balancer in this process, which the kube-apiserver uses as Postern. They
+// need an etcd from the options or the installation. It returns once requests reach all replicas. Install must have
+// been called before, and no other Postern of the control plane may run. The caller stops them before the etcd and the
+// control plane.
 func (c *ControlPlane) StartReplicas(ctx context.Context, n int, o PosternOptions) (*Replicas, error) {
 	if c.detached || o.Etcd == nil && c.posternEtcd == nil {
-		return nil, errors.New("could not start replicas: they need an etcd to share, and a program that outlives them")
+		return nil, errors.New("could not start replicas: they need a shared etcd, and can't be detached")
 	}
 	r := &Replicas{controlPlane: c}
 	if err := r.start(ctx, n, o); err != nil {
@@ -68,7 +68,7 @@ func (r *Replicas) start(ctx context.Context, n int, o PosternOptions) error {
 	return installed.reportReady(ctx, n)
 }
 
-// newReplica returns a Postern that counts as started when the load balancer sends it connections.
+// newReplica returns a Postern that is considered started once the load balancer sends it connections.
 func (r *Replicas) newReplica(ctx context.Context, installed *workload, name string, o PosternOptions) (*Postern, error) {
 	port, err := reservePort(r.controlPlane.path(name + ".port"))
 	if err != nil {
@@ -89,7 +89,7 @@ func (r *Replicas) newReplica(ctx context.Context, installed *workload, name str
 	return p, nil
 }
 
-// All are the replicas, also those that do not run. Each can be stopped, killed and started by itself.
+// All returns all replicas, including stopped ones. Each can be stopped, killed and started separately.
 func (r *Replicas) All() []*Postern { return r.all }
 
 // Kill ends all replicas and the load balancer.

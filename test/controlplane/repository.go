@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// findRepository returns the checkout at root, or around the working directory if root is empty, as an absolute path,
-// provided that the control plane's programs have been built in it.
+// findRepository returns the absolute path of the checkout at root, or of the one that contains the working directory
+// if root is empty. The control plane's programs must have been built in it.
 func findRepository(root string) (string, error) {
 	if root == "" {
 		root = "."
@@ -34,7 +34,7 @@ func findRepository(root string) (string, error) {
 	}
 }
 
-// checkBinaries reports every missing program at once.
+// checkBinaries reports all missing programs.
 func checkBinaries(repository string) error {
 	var errs []error
 	for _, name := range []string{"etcd", "kube-apiserver", "kubectl"} {

@@ -10,8 +10,7 @@ import (
 	appsv1apply "k8s.io/client-go/applyconfigurations/apps/v1"
 )
 
-// reportReady tells, as the controller of StatefulSets does, that so many Pods run as the set wants them, which is what
-// "kubectl rollout status" waits for.
+// reportReady reports ready Pods, as the StatefulSet controller does, for "kubectl rollout status".
 func (w *workload) reportReady(ctx context.Context, ready int) error {
 	count, revision := int32(ready), fmt.Sprintf("%s-%d", w.set.Name, w.set.Generation)
 	status := appsv1apply.StatefulSetStatus().

@@ -20,14 +20,14 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// Address is the URL of the kube-apiserver.
+// Address returns the URL of the kube-apiserver.
 func (c *ControlPlane) Address() string { return "https://127.0.0.1:" + c.port.String() }
 
-// RESTConfig returns the administrator's configuration, without a limit of requests per second on the client's side.
+// RESTConfig returns the administrator's configuration, without a client-side rate limit.
 func (c *ControlPlane) RESTConfig() *rest.Config { return rest.CopyConfig(c.admin) }
 
-// UserConfig returns a configuration that is authenticated as the user, in the groups, by a client certificate. The user
-// may do what RBAC allows that name. It is safe for concurrent use.
+// UserConfig returns a configuration with a client certificate for the user and groups. RBAC decides what the user may
+// do. It is safe for concurrent use.
 func (c *ControlPlane) UserConfig(user string, groups ...string) (*rest.Config, error) {
 	config, err := c.AnonymousConfig()
 	if err != nil {
@@ -37,8 +37,7 @@ func (c *ControlPlane) UserConfig(user string, groups ...string) (*rest.Config, 
 	return config, err
 }
 
-// TokenConfig returns a configuration that is authenticated by a bearer token, as a ServiceAccount is. It is safe for
-// concurrent use.
+// TokenConfig returns a configuration with a bearer token, such as a ServiceAccount's. It is safe for concurrent use.
 func (c *ControlPlane) TokenConfig(token string) (*rest.Config, error) {
 	config, err := c.AnonymousConfig()
 	if err != nil {
@@ -48,7 +47,7 @@ func (c *ControlPlane) TokenConfig(token string) (*rest.Config, error) {
 	return config, nil
 }
 
-// AnonymousConfig returns a configuration with no credential at all. It is safe for concurrent use.
+// AnonymousConfig returns a configuration without credentials. It is safe for concurrent use.
 func (c *ControlPlane) AnonymousConfig() (*rest.Config, error) {
 	ca, err := os.ReadFile(c.CAFile())
 	if err != nil {
@@ -57,13 +56,13 @@ func (c *ControlPlane) AnonymousConfig() (*rest.Config, error) {
 	return &rest.Config{Host: c.Address(), QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: ca}}, nil
 }
 
-// CAFile is the path of the certificate that the kube-apiserver's own is verified with.
+// CAFile returns the path of the CA that verifies the kube-apiserver's certificate.
 func (c *ControlPlane) CAFile() string { return c.pki.cert(clusterCA) }
 
-// AdminKubeconfig is the path of the administrator's kubeconfig.
+// AdminKubeconfig returns the path of the administrator's kubeconfig.
 func (c *ControlPlane) AdminKubeconfig() string { return c.path("kubeconfig") }
 
-// Kubeconfig writes a kubeconfig for the user, in the groups, and returns its path.
+// Kubeconfig writes a kubeconfig for the user and groups and returns its path.
 func (c *ControlPlane) Kubeconfig(user string, groups ...string) (string, error) {
 	config, err := c.UserConfig(user, groups...)
 	if err != nil {
@@ -73,8 +72,8 @@ func (c *ControlPlane) Kubeconfig(user string, groups ...string) (string, error)
 	return path, writeKubeconfig(path, config)
 }
 
-// ServiceAccountToken creates the ServiceAccount if it is missing and returns a token for it, valid for the time given
-// (at least ten minutes). It is safe for concurrent use.
+// ServiceAccountToken creates the ServiceAccount if it is missing and returns a token with the given validity (at least
+// ten minutes). It is safe for concurrent use.
 func (c *ControlPlane) ServiceAccountToken(ctx context.Context, namespace, name string, valid time.Duration) (string, error) {
 	client, err := kubernetes.NewForConfig(c.admin)
 	if err != nil {

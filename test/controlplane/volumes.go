@@ -15,10 +15,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// mounts maps the paths at which a container has its volumes to directories of this machine.
+// mounts maps the mount paths of a container to local directories.
 type mounts map[string]string
 
-// localize replaces the path of a volume by that of its directory, where a text or the value of a flag begins with it.
+// localize replaces the mount path by its directory at the start of a text or of a flag's value.
 func (m mounts) localize(text string) string {
 	for path, dir := range m {
 		for _, prefix := range []string{"", text[:strings.Index(text, "=")+1]} {
@@ -31,7 +31,7 @@ func (m mounts) localize(text string) string {
 	return text
 }
 
-// mount writes the volumes of a container below dir as they are now.
+// mount writes the current content of a container's volumes below dir.
 func (w *workload) mount(ctx context.Context, container *corev1.Container, dir string) (mounts, error) {
 	mounted := mounts{}
 	for _, mount := range container.VolumeMounts {
@@ -53,7 +53,7 @@ func (w *workload) mount(ctx context.Context, container *corev1.Container, dir s
 	return mounted, nil
 }
 
-// files returns what a volume holds before anything is written to it.
+// files returns the initial content of a volume.
 func (w *workload) files(ctx context.Context, volume string) (map[string][]byte, error) {
 	for _, claim := range w.set.Spec.VolumeClaimTemplates {
 		if claim.Name == volume {
@@ -74,7 +74,7 @@ func (w *workload) files(ctx context.Context, volume string) (map[string][]byte,
 		}
 		return nil, fmt.Errorf("can't be mounted here: %v", one.VolumeSource)
 	}
-	return nil, fmt.Errorf("there is no such volume")
+	return nil, fmt.Errorf("volume not found")
 }
 
 func (w *workload) secretFiles(ctx context.Context, source *corev1.SecretVolumeSource) (map[string][]byte, error) {
@@ -98,7 +98,7 @@ func (w *workload) configMapFiles(ctx context.Context, source *corev1.ConfigMapV
 	return project(source.Name, data, source.Items, source.Optional)
 }
 
-// project returns the files that a volume makes of an object's data: those of its items, or all where it names none.
+// project returns the files that a volume projects from an object's data: the given items, or all data without items.
 func project(object string, data map[string][]byte, items []corev1.KeyToPath, optional *bool) (map[string][]byte, error) {
 	if len(items) == 0 {
 		return data, nil
@@ -116,7 +116,7 @@ func project(object string, data map[string][]byte, items []corev1.KeyToPath, op
 	return files, nil
 }
 
-// replaceFile changes a file at once: who reads it meanwhile finds the old content or the new.
+// replaceFile replaces a file atomically: readers see the old content or the new.
 func replaceFile(path string, content []byte) error {
 	unfinished := path + ".new"
 	if err := os.WriteFile(unfinished, content, 0o600); err != nil {

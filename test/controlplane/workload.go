@@ -15,22 +15,21 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// workloadName is the name of the StatefulSet, and of the container in it, that an installation consists of.
+// workloadName is the name of the installation's StatefulSet and of its container.
 const workloadName = "postern"
 
-// workload is the StatefulSet that is installed. No kubelet runs here, so what it would make of it is done by this package.
+// workload is the installed StatefulSet. There is no kubelet, so this package does its work.
 type workload struct {
 	kube kubernetes.Interface
 	set  *appsv1.StatefulSet
 }
 
-// launch is what a kubelet would run for one Pod of a workload.
+// launch is what a kubelet would run for a Pod of a workload.
 type launch struct {
 	args, env []string
 	mounted   mounts
 }
 
-// installedWorkload reads the StatefulSet.
 func (c *ControlPlane) installedWorkload(ctx context.Context) (*workload, error) {
 	kube, err := kubernetes.NewForConfig(c.admin)
 	if err != nil {
@@ -38,13 +37,13 @@ func (c *ControlPlane) installedWorkload(ctx context.Context) (*workload, error)
 	}
 	set, err := kube.AppsV1().StatefulSets(Namespace).Get(ctx, workloadName, metav1.GetOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("could not find what is installed: %w", err)
+		return nil, fmt.Errorf("could not find the installation: %w", err)
 	}
 	return &workload{kube: kube, set: set}, nil
 }
 
-// launch resolves what a Pod's container gets: its arguments, its environment, and its volumes, which are written below
-// dir. Paths in arguments and environment lead there.
+// launch resolves the arguments, the environment and the volumes of a Pod's container. Volumes are written below dir,
+// and paths in arguments and environment point there.
 func (w *workload) launch(ctx context.Context, pod, dir string) (*launch, error) {
 	spec := &w.set.Spec.Template.Spec
 	i := slices.IndexFunc(spec.Containers, func(c corev1.Container) bool { return c.Name == workloadName })
@@ -70,7 +69,7 @@ func (w *workload) launch(ctx context.Context, pod, dir string) (*launch, error)
 	return l, nil
 }
 
-// override puts flags, all as --name=value, in the place of those of the same names.
+// override replaces the flags of the same names by the given ones, all of the form --name=value.
 func (l *launch) override(flags ...string) {
 	for _, flag := range flags {
 		name, _, _ := strings.Cut(flag, "=")

@@ -15,20 +15,20 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-// samples are what a page may presume.
+// samples are the objects that a page may assume.
 var samples = []string{
 	"artifacts/examples/gatewaysync.yaml",
 	"artifacts/examples/application.yaml",
 	"test/docs/testdata/image-updater.yaml",
 }
 
-// startTimeout is for a machine that is busy with other tests.
+// startTimeout allows for a machine that is busy with other tests.
 const startTimeout = 3 * time.Minute
 
-// sampleNamespace is where the samples are.
+// sampleNamespace is the namespace of the samples.
 const sampleNamespace = "demo"
 
-// cluster is a control plane for pages to work on.
+// cluster is a control plane to run pages in.
 type cluster struct {
 	*controlplane.ControlPlane
 	root     string
@@ -38,9 +38,9 @@ type cluster struct {
 	tidy     *tidier
 }
 
-// startCluster runs a control plane with the CRDs of what Postern writes and, unless it is to be empty, with Postern
+// startCluster starts a control plane with the CRDs of Postern's targets and, unless it is to be empty, with Postern
 // installed from the checkout at root.
-func startCluster(ctx context.Context, root string, kind where) (_ *cluster, err error) {
+func startCluster(ctx context.Context, root string, kind clusterKind) (_ *cluster, err error) {
 	cp, err := controlplane.Start(ctx, controlplane.Options{Repository: root})
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func startCluster(ctx context.Context, root string, kind where) (_ *cluster, err
 	return c, err
 }
 
-func (c *cluster) populate(ctx context.Context, kind where) (err error) {
+func (c *cluster) populate(ctx context.Context, kind clusterKind) (err error) {
 	if kind != empty {
 		if err := c.Install(ctx); err != nil {
 			return err
@@ -87,7 +87,7 @@ func (c *cluster) populate(ctx context.Context, kind where) (err error) {
 	return nil
 }
 
-// rollOut does a node's part for what a page has installed.
+// rollOut runs what a page has installed, as a node would.
 func (c *cluster) rollOut(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -103,7 +103,7 @@ func (c *cluster) rollOut(ctx context.Context) error {
 	}
 	count, err := strconv.Atoi(wanted)
 	if err != nil {
-		return fmt.Errorf("could not find out how many replicas are wanted: %w", err)
+		return fmt.Errorf("could not read the number of replicas: %w", err)
 	}
 	if count > 1 {
 		c.replicas, err = c.StartReplicas(ctx, count, controlplane.PosternOptions{})
@@ -125,7 +125,7 @@ func (c *cluster) endPostern() error {
 	return errors.Join(errs...)
 }
 
-// applySamples makes what a page may presume.
+// applySamples creates the objects that a page may assume.
 func (c *cluster) applySamples(ctx context.Context) error {
 	if _, err := c.Kubectl(ctx, "", "create", "namespace", sampleNamespace); err != nil {
 		return err
@@ -138,7 +138,7 @@ func (c *cluster) applySamples(ctx context.Context) error {
 	return nil
 }
 
-// runner returns one that works in dir, which gets links to what a page finds in a checkout.
+// runner returns a runner that works in dir, which gets links to the files that pages use in a checkout.
 func (c *cluster) runner(dir string) (runner, error) {
 	for _, name := range []string{"artifacts", "charts", "hack", "manifests"} {
 		err := os.Symlink(filepath.Join(c.root, name), filepath.Join(dir, name))

@@ -1,24 +1,24 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package docs follows the documentation literally. Every block of shell in README.md and below docs is run, page by
-// page and in order, in a real control plane with Postern behind it; what a page shows to be printed must be printed; and
-// every manifest must be one that the kube-apiserver takes.
+// Package docs runs the documentation. Each block of shell in README.md and below docs is run, page by page and in
+// order, in a real control plane with Postern. The output must be what the page shows, and the kube-apiserver must
+// accept each manifest.
 //
-// A page is written for a reader who has the namespace demo with the GatewaySync plant and the Application shop, kubectl
-// as an administrator, and a checkout of this repository around; who comes from Argo CD Image Updater has its Secret, too.
-// A block that can't be run here stands after an HTML comment that says why:
+// A page may assume the namespace demo with the GatewaySync plant and the Application shop, kubectl as an
+// administrator, and a checkout of this repository as the working directory. The Secret of Argo CD Image Updater
+// exists, too. An HTML comment with the reason precedes a block that can't be run here:
 //
 //	<!-- not run: needs a cloud -->
 //
-// A page that takes the control plane apart, or makes admission policies, has one of its own, and a page that installs
-// Postern one without, by the comments
+// A page that takes the control plane apart or creates admission policies gets its own control plane, and a page that
+// installs Postern gets one without, by the comments
 //
 //	<!-- own control plane -->
 //	<!-- empty control plane -->
 //
-// There "kubectl rollout status" has what the page installed be run, as a node would.
+// There "kubectl rollout status" runs what the page installed, as a node would.
 //
-// A block of text that directly follows a block of shell shows what that prints, or the end of it. In it … stands for what
-// is left out; ages, times and generated names may differ.
+// A block of text directly after a block of shell shows its output, or the end of it. In it … stands for omitted text;
+// ages, times and generated names may differ.
 package docs

@@ -12,7 +12,6 @@ import (
 	"testing"
 )
 
-// repository returns the root of the checkout.
 func repository(t *testing.T) string {
 	t.Helper()
 	root, err := filepath.Abs("../..")
@@ -22,7 +21,7 @@ func repository(t *testing.T) string {
 	return root
 }
 
-// markdown returns every Markdown file of the repository, relative to its root.
+// markdown returns all Markdown files of the repository, relative to its root.
 func markdown(t *testing.T, root string) []string {
 	t.Helper()
 	var files []string

@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	// inlineCode may hold what looks like a link.
+	// inlineCode may contain text that looks like a link.
 	inlineCode = regexp.MustCompile("`[^`]*`")
 	link       = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	heading    = regexp.MustCompile(`^#{1,6} +(.*?) *#*$`)
@@ -23,7 +23,7 @@ var (
 	anchorTag  = regexp.MustCompile(`<a (?:id|name)="([^"]+)">`)
 )
 
-// brokenLinks returns what is wrong with the links of a page to other files, and to headings in them.
+// brokenLinks returns an error for each broken link of a page to another file or to a heading.
 func (p *page) brokenLinks(root string) []error {
 	var errs []error
 	for i, line := range p.prose {
@@ -65,7 +65,7 @@ func checkLink(root, from, to string) error {
 	return nil
 }
 
-// anchors are the names that GitHub gives to the headings of a page, and those that the page gives itself.
+// anchors returns the anchors that GitHub generates for the headings of a page, and the explicit ones.
 func (p *page) anchors() map[string]bool {
 	found := map[string]bool{}
 	for _, line := range p.prose {
@@ -83,7 +83,7 @@ func (p *page) anchors() map[string]bool {
 	return found
 }
 
-// slug is how GitHub makes an anchor of a heading: lower case, without punctuation, and a hyphen for each space.
+// slug returns GitHub's anchor of a heading: lower case, without punctuation, a hyphen for each space.
 func slug(text string) string {
 	text = linkText.ReplaceAllString(text, "$1")
 	return strings.Map(func(r rune) rune {

@@ -40,7 +40,7 @@ func TestEveryPageIsInTheIndex(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// A directory with an index of its own is linked by that.
+		// A directory with its own index is linked through that.
 		if path != "README.md" && !linked[name] && !linked[filepath.Join(filepath.Dir(name), "README.md")] {
 			t.Errorf("%s is not in docs/README.md", path)
 		}
@@ -66,7 +66,7 @@ func TestLinksAreCheckedAsGitHubReadsThem(t *testing.T) {
 		"c.md": false, "../a.md#again-2": false, "#c": false, "../../a.md": false,
 	} {
 		if err := checkLink(root, "sub/b.md", to); (err == nil) != right {
-			t.Errorf("%s: right is %t, want %t: %v", to, err == nil, right, err)
+			t.Errorf("%s: valid is %t, want %t: %v", to, err == nil, right, err)
 		}
 	}
 	p, err := parsePage("a [link](one.md) and `[code](two.md)`\n```sh\n[ -n x ](three.md)\n```\n")

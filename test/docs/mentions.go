@@ -32,7 +32,7 @@ func (p *page) mentions(pattern *regexp.Regexp) []mention {
 	return found
 }
 
-// unknown returns an error for each that does not exist.
+// unknown returns an error for each mention that does not exist.
 func (p *page) unknown(mentions []mention, exists func(name string) bool) []error {
 	var errs []error
 	for _, m := range mentions {

@@ -14,8 +14,8 @@ import (
 	"postern.dev/postern/test/observability"
 )
 
-// helpTexts are the programs whose flags the documentation may name, with the commands that print them. Those without a
-// directory are looked for as the shell does.
+// helpTexts maps the programs whose flags the documentation may name to the commands that print them. A program without
+// a directory is looked up in PATH.
 var helpTexts = map[string][][]string{
 	"curl":                   {{"--help", "all"}},
 	"bin/postern":            {{"--help"}},
@@ -23,7 +23,7 @@ var helpTexts = map[string][][]string{
 	"bin/k8s/kubectl":        {{"options"}, {"create", "--help"}, {"create", "token", "--help"}, {"get", "--help"}, {"apply", "--help"}},
 }
 
-// otherFlags are those of programs that are not at hand.
+// otherFlags are flags of programs that are not installed here.
 var otherFlags = map[string]bool{
 	"--push-auth-service-account": true, "--push-auth-token-audience": true, // gcloud pubsub subscriptions create
 }
@@ -64,7 +64,7 @@ func helpText(ctx context.Context, t *testing.T, program string, args []string) 
 	t.Helper()
 	text, err := exec.CommandContext(ctx, program, args...).Output()
 	if err != nil {
-		t.Fatalf("could not ask %s for its flags: %v", program, err)
+		t.Fatalf("could not get the flags of %s: %v", program, err)
 	}
 	return string(text)
 }

@@ -13,9 +13,8 @@ import (
 	"testing"
 )
 
-// ofOthers are parts of messages that the documentation tells of and that are not Postern's: those of the kube-apiserver,
-// of kubectl, and of what is below.
-var ofOthers = []string{
+// foreignMessages are parts of documented messages that come from the kube-apiserver, kubectl or libraries.
+var foreignMessages = []string{
 	"Unauthorized",
 	"User \"", "\" cannot create resource \"gatewaysyncs/webhookdeliveries\"",
 	"is forbidden: unable to create new content in namespace", "because it is being terminated",
@@ -34,7 +33,7 @@ var ofOthers = []string{
 	"listen tcp", ": bind: address already in use",
 }
 
-// concatenation is where Go code breaks a message over lines.
+// concatenation matches where Go code breaks a message over lines.
 var concatenation = regexp.MustCompile(`" ?\+\n?\s*"`)
 
 func TestMessagesThatTroubleshootingExplainsAreSaid(t *testing.T) {
@@ -43,7 +42,7 @@ func TestMessagesThatTroubleshootingExplainsAreSaid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	said := sourceText(t, root)
+	source := sourceText(t, root)
 	explained := 0
 	for i, row := range section(p.prose, "## Troubleshooting", "### What a record says") {
 		cells := strings.Split(row, " | ")
@@ -58,8 +57,8 @@ func TestMessagesThatTroubleshootingExplainsAreSaid(t *testing.T) {
 			explained++
 			for part := range strings.SplitSeq(strings.Trim(code, "`"), anything) {
 				part = strings.TrimSpace(strings.TrimLeft(strings.TrimSpace(part), ":"))
-				if part != "" && !strings.Contains(said, part) && !slices.Contains(ofOthers, part) {
-					t.Errorf("row %d of troubleshooting explains %q, which nothing says", i, part)
+				if part != "" && !strings.Contains(source, part) && !slices.Contains(foreignMessages, part) {
+					t.Errorf("row %d of troubleshooting explains %q, which is not in the source", i, part)
 				}
 			}
 		}
@@ -78,7 +77,7 @@ func section(lines []string, from, to string) []string {
 	return lines[start:end]
 }
 
-// sourceText is all code of the program, with the messages in it in one piece.
+// sourceText returns all source of the program, with concatenated strings joined.
 func sourceText(t *testing.T, root string) string {
 	t.Helper()
 	var text strings.Builder

@@ -14,11 +14,11 @@ import (
 type block struct {
 	language string
 	text     string
-	// line is where its first line of code stands, counted from 1.
+	// line is the number of its first line of code, counted from 1.
 	line int
-	// notRun is why it can't be run or applied, as a comment before it says; empty if it can.
+	// notRun is the reason in the preceding comment why it can't be run or applied; empty if it can.
 	notRun string
-	// follows says that nothing but blank lines stands between this block and the one before it.
+	// follows is true if only blank lines separate this block from the previous one.
 	follows bool
 }
 
@@ -27,21 +27,21 @@ type page struct {
 	// path is relative to the root of the repository.
 	path   string
 	blocks []block
-	// where is the control plane that it needs.
-	where where
+	// kind is the control plane that the page needs.
+	kind clusterKind
 	// prose is the text without its blocks of code; their lines are empty.
 	prose []string
 }
 
-// where is a control plane that pages are followed in.
-type where string
+// clusterKind is a kind of control plane to run pages in.
+type clusterKind string
 
 const (
-	// shared has Postern and the samples. What a page leaves behind outside of postern-system is removed after it. A page that
-	// says "own" gets the same alone, and may take it apart.
-	shared where = ""
-	// empty is without Postern and without samples, for pages that install it.
-	empty where = "empty"
+	// shared has Postern and the samples. After each page everything that it created outside of postern-system is
+	// removed. A page with "own" gets a control plane like it to itself.
+	shared clusterKind = ""
+	// empty has neither Postern nor samples, for pages that install Postern.
+	empty clusterKind = "empty"
 )
 
 const fence = "```"
@@ -65,7 +65,7 @@ func readPage(root, path string) (*page, error) {
 	return p, nil
 }
 
-// parsePage takes what Markdown calls fenced code blocks apart from the rest. A block within a list may be indented.
+// parsePage separates fenced code blocks from the prose. A block within a list may be indented.
 func parsePage(text string) (*page, error) {
 	p := &page{}
 	var open *block
@@ -99,7 +99,7 @@ func parsePage(text string) (*page, error) {
 			notRun = match[1]
 		}
 		if match := controlPlaneComment.FindStringSubmatch(trimmed); match != nil {
-			p.where = where(match[1])
+			p.kind = clusterKind(match[1])
 		}
 	}
 	if open != nil {

@@ -56,7 +56,7 @@ func TestPageIsParsedIntoItsBlocksAndProse(t *testing.T) {
 		t.Error("code is in the prose")
 	}
 	if want := strings.Count(sample, "\n") + 1; len(got.prose) != want {
-		t.Errorf("the prose has %d lines; want %d, so that their numbers are right", len(got.prose), want)
+		t.Errorf("the prose has %d lines, want %d for correct line numbers", len(got.prose), want)
 	}
 }
 

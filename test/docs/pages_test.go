@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// pageTimeout is for a machine that is busy with other tests.
+// pageTimeout allows for a machine that is busy with other tests.
 const pageTimeout = 5 * time.Minute
 
 func TestEveryPageWorksAsItSays(t *testing.T) {
 	root := repository(t)
-	common := sync.OnceValue(func() *cluster { return newCluster(t, root, shared) }) // of all pages that can share one
+	common := sync.OnceValue(func() *cluster { return newCluster(t, root, shared) }) // for all pages that can share one
 	for _, path := range tested(t, root) {
 		p, err := readPage(root, path)
 		if err != nil {
@@ -31,8 +31,8 @@ func TestEveryPageWorksAsItSays(t *testing.T) {
 			continue
 		}
 		t.Run(path, func(t *testing.T) {
-			if p.where != shared {
-				newCluster(t, root, p.where).follow(t, p, steps)
+			if p.kind != shared {
+				newCluster(t, root, p.kind).follow(t, p, steps)
 				return
 			}
 			common().follow(t, p, steps)
@@ -41,7 +41,7 @@ func TestEveryPageWorksAsItSays(t *testing.T) {
 	t.Run("docs/reference/api.md", func(t *testing.T) { common().checkServed(t) })
 }
 
-func newCluster(t *testing.T, root string, kind where) *cluster {
+func newCluster(t *testing.T, root string, kind clusterKind) *cluster {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
@@ -57,20 +57,20 @@ func newCluster(t *testing.T, root string, kind where) *cluster {
 	return c
 }
 
-// follow runs all steps of a page, from the samples on if there is a Postern.
+// follow runs all steps of a page, after the samples have been created if there is a Postern.
 func (c *cluster) follow(t *testing.T, p *page, steps []step) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), pageTimeout)
 	defer cancel()
-	if p.where != empty {
+	if p.kind != empty {
 		if err := c.applySamples(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if p.where == shared {
+	if p.kind == shared {
 		t.Cleanup(func() {
 			if err := c.tidy.tidy(context.WithoutCancel(ctx)); err != nil {
-				t.Errorf("could not tidy up after the page: %v", err)
+				t.Errorf("could not clean up after the page: %v", err)
 			}
 		})
 	}

@@ -18,20 +18,19 @@ import (
 
 // runner runs steps in bash.
 type runner struct {
-	// dir is the working directory, which must hold nothing that a page makes.
+	// dir is the working directory. It must not have anything that a page creates.
 	dir string
 	// env is the whole environment.
 	env []string
 }
 
-// transcript is the file that takes what all steps print, with where each of them begins.
+// transcript is the file with the output of all steps, and the offset at which each begins.
 type transcript struct {
 	file    *os.File
 	offsets []int64
 }
 
-// run runs the steps in one shell. The error shows the step that failed, or that did not print what its page shows, and
-// what it printed.
+// run runs the steps in one shell. The error has the step that failed or printed other output, and its output.
 func (r runner) run(ctx context.Context, steps []step) (err error) {
 	file, err := os.Create(filepath.Join(r.dir, ".transcript"))
 	if err != nil {
@@ -56,7 +55,7 @@ func (r runner) run(ctx context.Context, steps []step) (err error) {
 	cmd.Stdout, cmd.Stderr = file, file
 	cmd.ExtraFiles = []*os.File{announce, proceed} // descriptors 3 and 4
 	err = cmd.Start()
-	// Bash has them now; ours would keep the pipes open.
+	// Bash has inherited them; our copies would keep the pipes open.
 	if closeErr := errors.Join(announce.Close(), proceed.Close()); err == nil {
 		err = closeErr
 	}
@@ -82,14 +81,14 @@ func (r runner) run(ctx context.Context, steps []step) (err error) {
 	}
 }
 
-// watch lets one step after the other begin, and compares what the one before has printed.
+// watch starts one step after the other, and compares the output of the previous one.
 func (t *transcript) watch(announced io.Reader, allow io.Writer, steps []step) error {
 	for lines := bufio.NewScanner(announced); lines.Scan(); {
 		next, err := strconv.Atoi(lines.Text())
 		if err != nil || next != len(t.offsets) {
 			return fmt.Errorf("step %q was announced after %d steps", lines.Text(), len(t.offsets))
 		}
-		// Bash writes to the file itself, so all is in it that was printed before.
+		// Bash writes to the file directly, so all previous output is in it.
 		end, err := t.file.Seek(0, io.SeekEnd)
 		if err != nil {
 			return err
@@ -107,7 +106,7 @@ func (t *transcript) watch(announced io.Reader, allow io.Writer, steps []step) e
 	return nil
 }
 
-// printed returns what a step has printed until the next one began.
+// printed returns the output of a step.
 func (t *transcript) printed(index int) (string, error) {
 	all, err := os.ReadFile(t.file.Name())
 	if err != nil {
@@ -142,7 +141,7 @@ func (t *transcript) failure(s step, index int, cause error) error {
 	return fmt.Errorf("line %d: %w\n%s\nprinted:\n%s", s.line, cause, strings.TrimSpace(s.script), lastOf(strings.TrimSpace(printed)))
 }
 
-// lastOf keeps the report of a failure short: what kubectl prints when it does not understand can be very long.
+// lastOf shortens a failure report: kubectl's usage errors can be very long.
 func lastOf(text string) string {
 	const limit = 4 << 10
 	if len(text) <= limit {

@@ -14,7 +14,7 @@ func TestStepsRunInOneShellAndTheFirstFailureIsShown(t *testing.T) {
 	tests := []struct {
 		name  string
 		steps []step
-		// want are parts of the error; none means that there is no error.
+		// want are parts of the error. If empty, no error is expected.
 		want []string
 	}{
 		{name: "nothing to run"},
@@ -25,7 +25,7 @@ func TestStepsRunInOneShellAndTheFirstFailureIsShown(t *testing.T) {
 			want:  []string{"line 9: exit status 1", "echo now\nfalse", "printed:\nnow"},
 		},
 		{name: "failure in a pipe", steps: []step{{line: 2, script: "false | cat"}}, want: []string{"line 2: exit status 1"}},
-		{name: "variable that is not set", steps: []step{{line: 2, script: "echo $nobody_set_this"}}, want: []string{"line 2: exit status", "unbound"}},
+		{name: "variable that is not set", steps: []step{{line: 2, script: "echo $unset_variable"}}, want: []string{"line 2: exit status", "unbound"}},
 		{name: "output as shown", steps: []step{{script: "echo one", shows: shows("one\n")}, {script: "echo two >&2", shows: shows("two\n")}}},
 		{
 			name:  "other output stops the page",

@@ -20,11 +20,11 @@ const (
 type step struct {
 	line   int
 	script string
-	// shows is the block of output that follows, if there is one.
+	// shows is the output block after it, if there is one.
 	shows *block
 }
 
-// steps returns what is run of a page, in order: its blocks of shell, and its manifests, which are tried out.
+// steps returns the steps of a page in order: its blocks of shell, and its manifests, which are validated.
 func (p *page) steps() ([]step, error) {
 	var steps []step
 	for i := range p.blocks {
@@ -54,8 +54,8 @@ func (p *page) steps() ([]step, error) {
 	return steps, nil
 }
 
-// tryManifest returns a script that has the kube-apiserver check objects without making them. It is empty for YAML
-// that holds something else, such as the values of a chart.
+// tryManifest returns a script that makes the kube-apiserver validate objects without creating them. It is empty for
+// other YAML, such as the values of a chart.
 func tryManifest(text string) (string, error) {
 	var script strings.Builder
 	for document := range strings.SplitSeq(text, "\n---\n") {
@@ -81,8 +81,8 @@ func tryManifest(text string) (string, error) {
 	return script.String(), nil
 }
 
-// bash returns the program that runs the steps one after the other in one shell. Before each it says, on descriptor 3,
-// which one comes, and waits for a line on descriptor 4.
+// bash returns a program that runs the steps in one shell. Before each step it writes the step's number to descriptor 3
+// and waits for a line on descriptor 4.
 func bash(steps []step) string {
 	var program strings.Builder
 	for i, s := range steps {

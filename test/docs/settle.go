@@ -26,17 +26,17 @@ import (
 	"postern.dev/postern/pkg/generated/clientset/versioned"
 )
 
-// settleNamespace is where the settler has objects of its own.
+// settleNamespace is the namespace of the settler's own objects.
 const settleNamespace = "docs-settle"
 
 var applications = schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "applications"}
 
-// settler waits until the kube-apiserver and Postern have taken notice of what was changed before: roles, webhook secrets
-// and Applications. People take longer to type the next command than that takes; a test does not. Of each kind it changes
-// one object itself and waits for the effect: watches tell of changes in order.
+// settler waits until the kube-apiserver and Postern have seen earlier changes of roles, webhook secrets and
+// Applications. A person takes longer than that to type the next command; a test does not. The settler changes one
+// object of each kind and waits for the effect, because watches deliver changes in order.
 type settler struct {
 	mu         sync.Mutex
-	turn       int
+	round      int
 	kube       kubernetes.Interface
 	objects    dynamic.Interface
 	deliveries versioned.Interface
@@ -82,12 +82,12 @@ func (s *settler) createObjects(ctx context.Context) error {
 	return err
 }
 
-// settle returns once everything that was changed before has its effect. While Postern can't be reached there is nothing
-// to wait for but the roles. It is safe for concurrent use.
+// settle returns once all earlier changes are in effect. While Postern is unreachable it waits only for roles. It is
+// safe for concurrent use.
 func (s *settler) settle(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.turn++
+	s.round++
 	if err := s.roles(ctx); err != nil {
 		return fmt.Errorf("could not wait for the roles: %w", err)
 	}
@@ -103,9 +103,9 @@ func (s *settler) settle(ctx context.Context) error {
 	return nil
 }
 
-// roles changes a Role, and binds it to a user with a new name, since nothing else can tell an old binding from a new one.
+// roles changes a Role and binds it to a user with a new name, which distinguishes the new binding from the old one.
 func (s *settler) roles(ctx context.Context) error {
-	name := fmt.Sprintf("settle-%d", s.turn)
+	name := fmt.Sprintf("settle-%d", s.round)
 	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "settle"}, Rules: []rbacv1.PolicyRule{{
 		APIGroups: []string{"settle.postern.dev"}, Resources: []string{name}, Verbs: []string{"get"},
 	}}}
@@ -135,9 +135,9 @@ func (s *settler) roles(ctx context.Context) error {
 	return bindings.Delete(ctx, name, metav1.DeleteOptions{})
 }
 
-// secrets gives the Secret a key in every other turn, which a WebhookSource tells of.
+// secrets adds or removes a key of the Secret in turn, and waits until the WebhookSource reports it.
 func (s *settler) secrets(ctx context.Context) error {
-	want := s.turn%2 == 1
+	want := s.round%2 == 1
 	patch := `{"data":null}`
 	if want {
 		patch = `{"stringData":{"hmac":"settled"}}`
@@ -152,9 +152,9 @@ func (s *settler) secrets(ctx context.Context) error {
 	})
 }
 
-// applications has an Application want an image with a new name, and asks for whom a delivery of that would be.
+// applications makes an Application follow a new image, and waits until a delivery of it matches.
 func (s *settler) applications(ctx context.Context) error {
-	image := fmt.Sprintf("settle/turn-%d", s.turn)
+	image := fmt.Sprintf("settle/turn-%d", s.round)
 	patch := fmt.Sprintf(`{"metadata":{"annotations":{"argocd-image-updater.argoproj.io/image-list":"settle=%s"}}}`, image)
 	if _, err := s.objects.Resource(applications).Namespace(settleNamespace).Patch(ctx, "settle", types.MergePatchType,
 		[]byte(patch), metav1.PatchOptions{}); err != nil {

@@ -15,19 +15,19 @@ import (
 	"time"
 )
 
-// shims are a directory of programs for the front of PATH: curl and kubectl, which first have this process do what a
-// reader's cluster does by itself, or in the time that a reader takes, and are then the real ones.
+// shims are a directory for the front of PATH, with curl and kubectl. Before they run the real programs, they make this
+// process do what a reader's cluster does by itself, or while the reader types.
 type shims struct {
 	dir    string
 	server *http.Server
 }
 
-// hooks are what shims call.
+// hooks are called by the shims.
 type hooks struct {
-	// settle waits until all is in effect that was changed before. It is called before curl, and before those calls of
-	// kubectl that Postern answers from what it has been told.
+	// settle waits until all earlier changes are in effect. It is called before curl, and before the calls of kubectl
+	// that Postern answers from its caches.
 	settle func(context.Context) error
-	// rollOut runs what is installed. It is called before "kubectl rollout status".
+	// rollOut runs the installed Postern. It is called before "kubectl rollout status".
 	rollOut func(context.Context) error
 }
 
@@ -41,7 +41,7 @@ esac
 exec %[4]s "$@"
 `
 
-// newShims serves until close is called. The programs are paths by their names.
+// newShims serves until close is called. programs maps names to paths.
 func newShims(dir string, programs map[string]string, h hooks) (*shims, error) {
 	curl, err := exec.LookPath("curl")
 	if err != nil {

@@ -21,13 +21,13 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// tidier removes what a page has left behind, so that the next one begins as a reader would. No controllers run here: it
-// does what the namespace controller would do.
+// tidier removes everything that a page created, so that the next page starts from the same state. It replaces the
+// namespace controller, which does not run here.
 type tidier struct {
 	discovery discovery.DiscoveryInterface
 	objects   metadata.Interface
 	kube      kubernetes.Interface
-	// before are the objects outside of namespaces that were there before any page.
+	// before are the cluster-scoped objects that existed before the first page.
 	before sets.Set[string]
 }
 
@@ -55,14 +55,14 @@ func key(resource schema.GroupVersionResource, name string) string {
 	return resource.GroupResource().String() + "/" + name
 }
 
-// tidy removes every object outside of namespaces that was not there before, with all that is in a namespace.
+// tidy deletes all other cluster-scoped objects, and namespaces with their content.
 func (t *tidier) tidy(ctx context.Context) error {
 	return t.eachClusterObject(ctx, func(resource schema.GroupVersionResource, name string) error {
 		if t.before.Has(key(resource, name)) {
 			return nil
 		}
 		if resource.Group == admissionregistrationv1.GroupName {
-			return fmt.Errorf("%s would go on having an effect on the next page for a while: give this one an own control plane", key(resource, name))
+			return fmt.Errorf("%s would still affect the next page for a while: give this page its own control plane", key(resource, name))
 		}
 		err := t.objects.Resource(resource).Delete(ctx, name, metav1.DeleteOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
@@ -75,7 +75,7 @@ func (t *tidier) tidy(ctx context.Context) error {
 	})
 }
 
-// emptyNamespace deletes all that is in a namespace that is being deleted, and then lets it go.
+// emptyNamespace deletes everything in a terminating namespace, and then finalizes it.
 func (t *tidier) emptyNamespace(ctx context.Context, name string) error {
 	resources, err := t.resources(true, "deletecollection")
 	if err != nil {
@@ -110,7 +110,7 @@ func (t *tidier) eachClusterObject(ctx context.Context, do func(schema.GroupVers
 	return errors.Join(errs...)
 }
 
-// resources returns the resources that are served with all of the verbs.
+// resources returns the served resources that support all of the verbs.
 func (t *tidier) resources(namespaced bool, verbs ...string) ([]schema.GroupVersionResource, error) {
 	lists, err := discovery.ServerPreferredResources(t.discovery)
 	if err != nil && !discovery.IsGroupDiscoveryFailedError(err) { // a page may have stopped Postern

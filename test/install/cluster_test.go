@@ -16,7 +16,7 @@ import (
 
 const startTimeout = 3 * time.Minute
 
-// cluster is a control plane of a test's own.
+// cluster is a control plane for one test.
 type cluster struct {
 	*controlplane.ControlPlane
 	t *testing.T
@@ -38,7 +38,7 @@ func start(t *testing.T) *cluster {
 	return &cluster{c, t}
 }
 
-// run starts what is installed: two Posterns, where more than one is to run, and else one.
+// run starts the installation: two Posterns if it has several replicas, otherwise one.
 func (c *cluster) run() {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), startTimeout)
@@ -66,7 +66,7 @@ func (c *cluster) mustEnd(err error) {
 	}
 }
 
-// installed is the workload as the kube-apiserver has it.
+// installed returns the workload from the kube-apiserver.
 func (c *cluster) installed() *appsv1.StatefulSet {
 	c.t.Helper()
 	set := &appsv1.StatefulSet{}
@@ -77,7 +77,7 @@ func (c *cluster) installed() *appsv1.StatefulSet {
 	return set
 }
 
-// mustDeliver has a delivery reach a sample object.
+// mustDeliver delivers to a sample object and checks the result.
 func (c *cluster) mustDeliver() {
 	c.t.Helper()
 	const delivery = `{"apiVersion": "postern.dev/v1alpha1", "kind": "WebhookDelivery",
@@ -90,7 +90,7 @@ func (c *cluster) mustDeliver() {
 	got := c.mustKubectl("", "get", "gatewaysync/plant", "--namespace=demo",
 		`--output=jsonpath={.metadata.annotations.stoker\.io/requested-ref}`)
 	if got != "v1.4.0" {
-		c.t.Errorf("the target has the ref %q, want v1.4.0", got)
+		c.t.Errorf("the requested ref is %q, want v1.4.0", got)
 	}
 }
 

@@ -51,7 +51,6 @@ func TestComponentsMakeTheSameInAnyOrder(t *testing.T) {
 	}
 }
 
-// components are the names of all there are.
 func components(t *testing.T) []string {
 	t.Helper()
 	entries, err := os.ReadDir("../../manifests/components")
@@ -65,7 +64,7 @@ func components(t *testing.T) []string {
 	return names
 }
 
-// combine renders the base with components, as a kustomization of a user's own does it.
+// combine renders the base with components, as a user's kustomization does.
 func (c *cluster) combine(t *testing.T, names []string) string {
 	t.Helper()
 	dir, err := filepath.EvalSymlinks(t.TempDir())
@@ -76,7 +75,7 @@ func (c *cluster) combine(t *testing.T, names []string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if manifests, err = filepath.Rel(dir, manifests); err != nil { // an absolute path is refused
+	if manifests, err = filepath.Rel(dir, manifests); err != nil { // kustomize rejects absolute paths
 		t.Fatal(err)
 	}
 	kustomization := map[string]any{"resources": []string{filepath.Join(manifests, "base")}}
@@ -100,7 +99,7 @@ func (c *cluster) combine(t *testing.T, names []string) string {
 	return rendered
 }
 
-// settings are what components leave to be said.
+// settings are the values that components require from the user.
 const settings = `
 apiVersion: v1
 kind: ConfigMap

@@ -31,7 +31,6 @@ func TestEveryInstallationAppliesTwiceWithoutAWarningAndDelivers(t *testing.T) {
 	}
 }
 
-// installations are the paths of all there are, in the checkout.
 func installations(t *testing.T) []string {
 	t.Helper()
 	const overlays = "manifests/overlays"

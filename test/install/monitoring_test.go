@@ -21,7 +21,7 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-// What Prometheus can't find it does not scrape, and PosternDown fires for ever.
+// Prometheus does not scrape what it can't discover, and PosternDown fires forever.
 func TestPrometheusMayFindAndScrapePosternAndNothingElse(t *testing.T) {
 	c := start(t)
 	const elsewhere = "default"
@@ -46,7 +46,7 @@ func TestPrometheusMayFindAndScrapePosternAndNothingElse(t *testing.T) {
 		elsewhere: {"get /metrics"},
 	} {
 		var got []string
-		// The kube-apiserver takes a moment to know of a binding.
+		// The kube-apiserver sees a new binding with a delay.
 		err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, startTimeout, true, func(context.Context) (bool, error) {
 			got = slices.DeleteFunc(c.allowedToPrometheus(t, namespace), func(what string) bool {
 				return slices.Contains(before[namespace], what)
@@ -54,13 +54,12 @@ func TestPrometheusMayFindAndScrapePosternAndNothingElse(t *testing.T) {
 			return len(got) >= len(want), nil
 		})
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("what Prometheus may do in %s (-want +got), %v:\n%s", namespace, err, diff)
+			t.Errorf("permissions of Prometheus in %s (-want +got), %v:\n%s", namespace, err, diff)
 		}
 	}
 }
 
-// allowedToPrometheus returns all that the ServiceAccount of kube-prometheus may do in a namespace, sorted, as the
-// kube-apiserver says it.
+// allowedToPrometheus returns all permissions of kube-prometheus's ServiceAccount in a namespace, sorted.
 func (c *cluster) allowedToPrometheus(t *testing.T, namespace string) []string {
 	t.Helper()
 	config := c.RESTConfig()

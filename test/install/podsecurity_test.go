@@ -15,7 +15,7 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-// The namespace enforces the level "restricted" of Pod Security, and the kube-apiserver judges.
+// The namespace enforces the "restricted" Pod Security Standard in the kube-apiserver.
 func TestPodsOfEveryInstallationPassTheStrictestPodSecurityAndWriteOnlyTheirData(t *testing.T) {
 	c := start(t)
 	for _, path := range installations(t) {
@@ -24,14 +24,14 @@ func TestPodsOfEveryInstallationPassTheStrictestPodSecurityAndWriteOnlyTheirData
 			if err != nil {
 				t.Fatal(err)
 			}
-			// Claims for volumes can't be changed in a StatefulSet that exists.
+			// Volume claims of an existing StatefulSet are immutable.
 			c.mustKubectl("", "delete", "statefulset", "--all-namespaces", "--all")
 			if err := c.InstallFrom(t.Context(), rendered); err != nil {
 				t.Fatal(err)
 			}
 			spec := c.installed().Spec.Template.Spec
 			if err := c.tryPod(t, spec); err != nil {
-				t.Errorf("the Pod is refused: %v", err)
+				t.Errorf("the Pod is rejected: %v", err)
 			}
 			c.checkWritable(t, spec)
 			for what, weaken := range map[string]func(*corev1.PodSpec){
@@ -45,36 +45,36 @@ func TestPodsOfEveryInstallationPassTheStrictestPodSecurityAndWriteOnlyTheirData
 				weaker := spec.DeepCopy()
 				weaken(weaker)
 				if err := c.tryPod(t, *weaker); err == nil || !strings.Contains(err.Error(), what) {
-					t.Errorf("without %s got the error %v, want one that says so", what, err)
+					t.Errorf("without %s: the error %v does not mention it", what, err)
 				}
 			}
 		})
 	}
 }
 
-// checkWritable fails the test if a container can write to anything but the volume for data.
+// checkWritable fails the test if a container can write to anything except the data volume.
 func (c *cluster) checkWritable(t *testing.T, spec corev1.PodSpec) {
 	t.Helper()
 	for _, container := range spec.Containers {
 		if readOnly := container.SecurityContext.ReadOnlyRootFilesystem; readOnly == nil || !*readOnly {
-			t.Errorf("the root of container %s can be written", container.Name)
+			t.Errorf("the root file system of container %s is writable", container.Name)
 		}
 		for _, mount := range container.VolumeMounts {
 			if mount.Name != "data" && !mount.ReadOnly {
-				t.Errorf("volume %s of container %s can be written", mount.Name, container.Name)
+				t.Errorf("volume %s of container %s is writable", mount.Name, container.Name)
 			}
 		}
 	}
 }
 
-// tryPod asks the kube-apiserver whether it would let a Pod be created.
+// tryPod returns the kube-apiserver's error on creating the Pod, as a dry run.
 func (c *cluster) tryPod(t *testing.T, spec corev1.PodSpec) error {
 	t.Helper()
 	kube, err := kubernetes.NewForConfig(c.RESTConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What the controller of StatefulSets would add: the volumes of the claims.
+	// Add the volumes of the claims, as the StatefulSet controller does.
 	for _, claim := range c.installed().Spec.VolumeClaimTemplates {
 		source := &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim.Name + "-postern-0"}
 		spec.Volumes = append(spec.Volumes, corev1.Volume{

@@ -28,7 +28,7 @@ func TestReceiverOfItsOverlayDeliversByASecretThatIsMountedInIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.mustEnd(postern.Kill()) })
-	c.mustDeliver() // so that Postern knows the target
+	c.mustDeliver() // makes sure that Postern has the target in its cache
 
 	for token, want := range map[string]int{"the-token-of-all": http.StatusAccepted, "another": http.StatusUnauthorized} {
 		code, body := post(t, "https://"+postern.ReceiverAddress()+"/webhook/demo/plant", token, `{"ref": "v2.0.0"}`)
@@ -39,11 +39,11 @@ func TestReceiverOfItsOverlayDeliversByASecretThatIsMountedInIt(t *testing.T) {
 	got := c.mustKubectl("", "get", "gatewaysync/plant", "--namespace=demo",
 		`--output=jsonpath={.metadata.annotations.stoker\.io/requested-ref}`)
 	if got != "v2.0.0" {
-		t.Errorf("the target has the ref %q, want v2.0.0", got)
+		t.Errorf("the requested ref is %q, want v2.0.0", got)
 	}
 }
 
-// post sends what a tool would that has a bearer token. The receiver's certificate is signed by itself.
+// post sends a webhook with a bearer token. The receiver's certificate is self-signed.
 func post(t *testing.T, url, token, body string) (code int, answer string) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{

@@ -21,7 +21,7 @@ const (
 	bySource = api + "webhooksources/generic/webhookdeliveries"
 )
 
-// actions are what somebody with a role may try, as arguments of kubectl. None changes anything.
+// actions are attempts of a user with a role, as arguments of kubectl. All are dry runs.
 var actions = []struct {
 	name, stdin string
 	args        []string
@@ -73,13 +73,13 @@ func TestShippedRolesAllowWhatTheyAreForAndNothingElse(t *testing.T) {
 			got := c.allowed(t, role)
 			slices.Sort(want)
 			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("what it allows (-want +got):\n%s", diff)
+				t.Errorf("allowed actions (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// allowed returns what a user can do whom the role is bound to in the namespace demo.
+// allowed returns the actions that a user with the role can do in the namespace demo.
 func (c *cluster) allowed(t *testing.T, role string) []string {
 	user := "user-of-" + role
 	c.mustKubectl("", "create", "rolebinding", role, "--namespace=demo", "--clusterrole="+role, "--user="+user)
@@ -103,7 +103,8 @@ func (c *cluster) allowed(t *testing.T, role string) []string {
 	return allowed
 }
 
-// In a cluster a controller copies the rules of roles into those that select them; here it is read who selects whom.
+// A controller copies the rules of roles into the roles that select them. No controller runs here, so the test
+// evaluates the selectors.
 func TestRolesOfEveryClusterTakeInThoseThatAreMeantForThem(t *testing.T) {
 	c := start(t)
 	if err := c.Install(t.Context()); err != nil {
@@ -115,7 +116,7 @@ func TestRolesOfEveryClusterTakeInThoseThatAreMeantForThem(t *testing.T) {
 	}
 	got := map[string][]string{}
 	for _, name := range []string{"view", "edit", "admin"} {
-		for _, taken := range takenInBy(t, name, roles.Items) {
+		for _, taken := range aggregatedInto(t, name, roles.Items) {
 			if strings.HasPrefix(taken, "postern") {
 				got[name] = append(got[name], taken)
 			}
@@ -124,17 +125,17 @@ func TestRolesOfEveryClusterTakeInThoseThatAreMeantForThem(t *testing.T) {
 	want := map[string][]string{
 		"view":  {"postern-viewer"},
 		"edit":  {"postern-viewer"},
-		"admin": {"postern-cleaner", "postern-viewer"}, // neither delivers
+		"admin": {"postern-cleaner", "postern-viewer"}, // neither of them delivers
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("our roles that become part of others (-want +got):\n%s", diff)
+		t.Errorf("our roles that are aggregated into others (-want +got):\n%s", diff)
 	}
 }
 
-// takenInBy returns the names of the roles that a role selects, and of those that these select.
-func takenInBy(t *testing.T, name string, all []rbacv1.ClusterRole) []string {
+// aggregatedInto returns the names of the roles that a role selects, transitively.
+func aggregatedInto(t *testing.T, name string, all []rbacv1.ClusterRole) []string {
 	t.Helper()
-	var taken []string
+	var names []string
 	for _, role := range all {
 		if role.Name != name || role.AggregationRule == nil {
 			continue
@@ -146,11 +147,11 @@ func takenInBy(t *testing.T, name string, all []rbacv1.ClusterRole) []string {
 			}
 			for _, other := range all {
 				if selects.Matches(labels.Set(other.Labels)) {
-					taken = append(append(taken, other.Name), takenInBy(t, other.Name, all)...)
+					names = append(append(names, other.Name), aggregatedInto(t, other.Name, all)...)
 				}
 			}
 		}
 	}
-	slices.Sort(taken)
-	return slices.Compact(taken)
+	slices.Sort(names)
+	return slices.Compact(names)
 }

@@ -35,7 +35,7 @@ func TestEveryDocumentedKeyReachesPosternByItsVariable(t *testing.T) {
 	}
 }
 
-// optionalKeys returns from which key of which object each variable is, if the key may be absent.
+// optionalKeys maps each variable to the object and key that it is read from, if the key is optional.
 func optionalKeys(t *testing.T, path string) map[string]string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "../../bin/k8s/kubectl", "kustomize", "../../"+path)
@@ -64,6 +64,6 @@ func statefulSetIn(t *testing.T, rendered string) *appsv1.StatefulSet {
 			return set
 		}
 	}
-	t.Fatal("there is no StatefulSet")
+	t.Fatal("the StatefulSet is missing")
 	return nil
 }

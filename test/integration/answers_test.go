@@ -42,7 +42,7 @@ func TestAnswerIsJSONAndTheTargetWrittenOnceWhateverTheSenderAccepts(t *testing.
 	} {
 		header := map[string]string{"Accept": accept}
 		ref := "v" + string(rune('1'+i))
-		got := releaser.mustPost(t, syncDoor("web"), `{"ref":"`+ref+`"}`, header, http.StatusAccepted)
+		got := releaser.mustPost(t, gatewaySyncPath("web"), `{"ref":"`+ref+`"}`, header, http.StatusAccepted)
 		if contentType := got.header.Get("Content-Type"); contentType != "application/json" {
 			t.Errorf("Accept: %s: got Content-Type %q, want JSON", accept, contentType)
 		}
@@ -52,7 +52,7 @@ func TestAnswerIsJSONAndTheTargetWrittenOnceWhateverTheSenderAccepts(t *testing.
 		w.checkRequested("web", ref, "generic")
 		w.eventually(func() error { return want("patches of the target", w.writesTo("web"), i+1) })
 
-		status := releaser.mustPost(t, syncDoor("web"), useless, header, http.StatusBadRequest).status(t)
+		status := releaser.mustPost(t, gatewaySyncPath("web"), useless, header, http.StatusBadRequest).status(t)
 		if status.Kind != "Status" || status.Reason != metav1.StatusReasonBadRequest {
 			t.Errorf("Accept: %s: got error %+v, want a Status", accept, status)
 		}
@@ -70,14 +70,14 @@ func TestContentTypeDecidesOnlyBetweenJSONAndForm(t *testing.T) {
 		"", "application/json", "application/json; charset=utf-8", "text/plain", "application/octet-stream", "application/xml",
 		"application/x-www-form-urlencoded", "application/yaml", "application/vnd.kubernetes.protobuf", ";;;", "multipart/form-data",
 	} {
-		got := releaser.mustPost(t, syncDoor("web"), `{"ref":"v1"}`, map[string]string{"Content-Type": contentType}, http.StatusAccepted)
+		got := releaser.mustPost(t, gatewaySyncPath("web"), `{"ref":"v1"}`, map[string]string{"Content-Type": contentType}, http.StatusAccepted)
 		if phase := got.delivery(t).Status.Phase; phase != v1alpha1.DeliveryApplied {
 			t.Errorf("Content-Type %q: got phase %s, want Applied", contentType, phase)
 		}
 	}
-	got := releaser.mustPost(t, syncDoor("web"), "ref: v2\n", map[string]string{"Content-Type": "application/yaml"}, http.StatusBadRequest)
+	got := releaser.mustPost(t, gatewaySyncPath("web"), "ref: v2\n", map[string]string{"Content-Type": "application/yaml"}, http.StatusBadRequest)
 	if message := got.status(t).Message; !strings.Contains(message, "not JSON") {
-		t.Errorf("YAML: got %q, want it to say that it is not JSON", message)
+		t.Errorf("YAML: got %q, want an error that it is not JSON", message)
 	}
 	w.checkRequested("web", "v1", "generic")
 }
@@ -95,9 +95,9 @@ func TestCompressedBodyIsRefusedWithAdvice(t *testing.T) {
 		t.Fatal(err)
 	}
 	for header, advice := range map[string]string{"gzip": "without Content-Encoding", "": "not compressed"} {
-		got := releaser.mustPost(t, syncDoor("web"), compressed.String(), map[string]string{"Content-Encoding": header}, http.StatusBadRequest)
+		got := releaser.mustPost(t, gatewaySyncPath("web"), compressed.String(), map[string]string{"Content-Encoding": header}, http.StatusBadRequest)
 		if message := got.status(t).Message; !strings.Contains(message, advice) {
-			t.Errorf("Content-Encoding %q: got %q, want it to advise %q", header, message, advice)
+			t.Errorf("Content-Encoding %q: got %q, want the advice %q", header, message, advice)
 		}
 	}
 	if got := w.annotations(gatewaySyncs, "web"); len(got) > 0 {

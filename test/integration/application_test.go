@@ -26,13 +26,13 @@ const (
 	secondCommit = "2222222222222222222222222222222222222222"
 )
 
-// push is a GitHub push of a commit to the branch release of the repository that Applications of newWorld are made of.
+// push returns a GitHub push of a commit to the branch release of the repository that newWorld's Applications use.
 func push(commit string) string {
 	return `{"ref": "refs/heads/release", "after": "` + commit + `", "head_commit": {"id": "` + commit + `"},
 		"repository": {"clone_url": "https://github.com/example/shop.git"}}`
 }
 
-// content is an object without what every write changes.
+// content returns an object without the fields that each write changes.
 func content(obj *unstructured.Unstructured) *unstructured.Unstructured {
 	obj = obj.DeepCopy()
 	obj.SetResourceVersion("")
@@ -41,8 +41,8 @@ func content(obj *unstructured.Unstructured) *unstructured.Unstructured {
 	return obj
 }
 
-// checkContent fails the test unless an object is as it was, but for these annotations. Of times, given as "", it only
-// checks that they are of just now, and in UTC.
+// checkContent fails the test unless an object is unchanged except for these annotations. The value "" stands for a
+// recent time in UTC.
 func (w *world) checkContent(resource schema.GroupVersionResource, before *unstructured.Unstructured, annotations map[string]string) {
 	w.t.Helper()
 	want, got := content(before), content(w.get(resource, before.GetName()))
@@ -55,7 +55,7 @@ func (w *world) checkContent(resource schema.GroupVersionResource, before *unstr
 			value = got.GetAnnotations()[name]
 			at, err := time.Parse(time.RFC3339Nano, value)
 			if err != nil || at.Location() != time.UTC || time.Since(at).Abs() > time.Hour {
-				w.t.Errorf("%s is %q, want a time just now in UTC", name, value)
+				w.t.Errorf("%s is %q, want a recent time in UTC", name, value)
 			}
 		}
 		wanted[name] = value
@@ -69,8 +69,8 @@ func (w *world) checkContent(resource schema.GroupVersionResource, before *unstr
 	}
 }
 
-// checkEventTime returns the annotation that says which event an object was last written for, and fails the test unless
-// that was just now, for a sender of this type.
+// checkEventTime returns the annotation with the event that an object was last written for. It fails the test unless
+// that was recent and for a sender of this type.
 func (w *world) checkEventTime(obj *unstructured.Unstructured, by string) string {
 	w.t.Helper()
 	value := obj.GetAnnotations()[target.AnnotationEventTime]
@@ -83,13 +83,13 @@ func (w *world) checkEventTime(obj *unstructured.Unstructured, by string) string
 	}
 	for slot, last := range slots {
 		if last.By != by || time.Since(last.Received).Abs() > time.Hour {
-			w.t.Errorf("%s of %s is by %q at %s, want by %q just now", target.AnnotationEventTime, slot, last.By, last.Received, by)
+			w.t.Errorf("%s of %s is by %q at %s, want a recent one by %q", target.AnnotationEventTime, slot, last.By, last.Received, by)
 		}
 	}
 	return value
 }
 
-// pushed are the annotations that a push leaves on an Application.
+// pushed returns the annotations that a push leaves on an Application.
 func pushed(commit string) map[string]string {
 	return map[string]string{
 		"postern.dev/requested-ref":            "release",
@@ -106,7 +106,7 @@ func TestApplicationGetsTheRequestAndARefreshAndNothingElseChanges(t *testing.T)
 	w.application("shop", map[string]string{"example.com/note": "keep me", "argocd.argoproj.io/sync-wave": "2"})
 	before := w.get(applications, "shop")
 
-	w.ci().mustPost(t, appDoor("shop"), push(firstCommit), nil, http.StatusAccepted)
+	w.ci().mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted)
 
 	w.checkContent(applications, before, pushed(firstCommit))
 }
@@ -116,10 +116,10 @@ func TestApplicationFollowsARefOnlyIfItsOwnerOptedIn(t *testing.T) {
 	w.application("shop", map[string]string{"postern.dev/update-target-revision": "true"})
 	before := w.get(applications, "shop")
 
-	got := w.ci().mustPost(t, appDoor("shop"), push(firstCommit), nil, http.StatusAccepted).delivery(t)
+	got := w.ci().mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted).delivery(t)
 
 	if previous := got.Status.Targets[0].PreviousRef; previous != "main" {
-		t.Errorf("got previous ref %q, want that of targetRevision, main", previous)
+		t.Errorf("got previous ref %q, want main, from targetRevision", previous)
 	}
 	if err := unstructured.SetNestedField(before.Object, "release", "spec", "source", "targetRevision"); err != nil {
 		t.Fatal(err)
@@ -140,7 +140,7 @@ spec:
   - {repoURL: "https://charts.example.com", chart: shop, targetRevision: 1.2.3}
   - {repoURL: "git@github.com:example/shop", path: deploy, targetRevision: main, ref: values}`)
 
-	w.ci().mustPost(t, appDoor("shop"), push(firstCommit), nil, http.StatusAccepted)
+	w.ci().mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted)
 
 	sources, _, err := unstructured.NestedSlice(before.Object, "spec", "sources")
 	if err != nil {
@@ -157,10 +157,10 @@ func TestSecondPushOfTheSameRefAndRevisionLeavesAnApplicationUntouched(t *testin
 	w := newWorld(t)
 	w.application("shop", nil)
 	ci := w.ci()
-	ci.mustPost(t, appDoor("shop"), push(firstCommit), nil, http.StatusAccepted)
+	ci.mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted)
 	before := w.get(applications, "shop")
 
-	got := ci.mustPost(t, appDoor("shop"), push(firstCommit), nil, http.StatusAccepted).delivery(t)
+	got := ci.mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted).delivery(t)
 
 	w.mustBeUntouched(applications, before)
 	want := []v1alpha1.TargetResult{{
@@ -171,7 +171,7 @@ func TestSecondPushOfTheSameRefAndRevisionLeavesAnApplicationUntouched(t *testin
 		t.Errorf("status.targets (-want +got):\n%s", diff)
 	}
 	if got.Status.Phase != v1alpha1.DeliveryApplied {
-		t.Errorf("got phase %q, want Applied: the target holds the ref", got.Status.Phase)
+		t.Errorf("got phase %q, want Applied: the target has the ref", got.Status.Phase)
 	}
 }
 
@@ -179,11 +179,11 @@ func TestPushOfANewRevisionToTheSameRefHasArgoCDLookAgain(t *testing.T) {
 	w := newWorld(t)
 	w.application("shop", nil)
 	ci := w.ci()
-	ci.mustPost(t, appDoor("shop"), push(firstCommit), nil, http.StatusAccepted)
+	ci.mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted)
 	w.argoCDRefreshes("shop")
 	before := w.get(applications, "shop")
 
-	got := ci.mustPost(t, appDoor("shop"), push(secondCommit), nil, http.StatusAccepted).delivery(t)
+	got := ci.mustPost(t, applicationPath("shop"), push(secondCommit), nil, http.StatusAccepted).delivery(t)
 
 	w.checkContent(applications, before, pushed(secondCommit))
 	message := fmt.Sprintf("postern.dev/requested-revision %q → %q", firstCommit, secondCommit)
@@ -192,7 +192,7 @@ func TestPushOfANewRevisionToTheSameRefHasArgoCDLookAgain(t *testing.T) {
 	}
 }
 
-// argoCDRefreshes does what Argo CD does with a request for a refresh: it takes the annotation away.
+// argoCDRefreshes removes the annotation, as Argo CD does on a refresh.
 func (w *world) argoCDRefreshes(name string) {
 	w.t.Helper()
 	_, err := w.objects.Resource(applications).Namespace(w.namespace).Patch(w.t.Context(), name, types.MergePatchType,
@@ -207,7 +207,7 @@ func TestHardRefreshThatSomebodyElseAskedForIsKept(t *testing.T) {
 	w.application("shop", map[string]string{"argocd.argoproj.io/refresh": "hard"})
 	before := w.get(applications, "shop")
 
-	w.ci().mustPost(t, appDoor("shop"), push(firstCommit), nil, http.StatusAccepted)
+	w.ci().mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted)
 
 	want := pushed(firstCommit)
 	want["argocd.argoproj.io/refresh"] = "hard"

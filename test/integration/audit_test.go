@@ -20,7 +20,7 @@ import (
 
 var errNotAudited = errors.New("the request is not in the audit log")
 
-// auditEvents returns the events of finished requests in the cluster's audit log that hold the text anywhere.
+// auditEvents returns the completed events in the cluster's audit log that contain text.
 func (s *suite) auditEvents(t *testing.T, text string) []auditv1.Event {
 	t.Helper()
 	log, err := os.ReadFile(s.AuditLog())
@@ -30,7 +30,7 @@ func (s *suite) auditEvents(t *testing.T, text string) []auditv1.Event {
 	var found []auditv1.Event
 	for line := range bytes.Lines(log) {
 		if !bytes.HasSuffix(line, []byte("\n")) {
-			break // still being written
+			break // an incomplete line is still being written
 		}
 		if !bytes.Contains(line, []byte(text)) {
 			continue
@@ -54,16 +54,16 @@ func TestBodyOfADoorByTargetIsInNoAuditLog(t *testing.T) {
 	inBody, inConfigMap := "body-"+w.namespace, "configmap-"+w.namespace
 
 	var auditIDs []string
-	for _, door := range []string{syncDoor("web"), appDoor("shop")} {
+	for _, path := range []string{gatewaySyncPath("web"), applicationPath("shop")} {
 		for body, code := range map[string]int{
 			`{"ref":"v1","x":"` + inBody + `"}`: http.StatusAccepted,
 			`{"nothing":"` + inBody + `"}`:      http.StatusBadRequest,
 		} {
-			got := ci.mustPost(t, door, body, nil, code)
+			got := ci.mustPost(t, path, body, nil, code)
 			auditIDs = append(auditIDs, got.header.Get("Audit-Id"))
 		}
 	}
-	// What is audited whole: it shows that the logs hold bodies at all, and that the earlier requests are in them.
+	// This request is audited with its body. It shows that the logs have bodies, and all earlier requests.
 	w.kubectl("", "create", "configmap", "audited", "--from-literal=x="+inConfigMap)
 	w.deliver(delivery("audited", toWeb+`, headers: {User-Agent: "`+inConfigMap+`"}, payload: {"ref": "v2"}`))
 
@@ -86,13 +86,12 @@ func TestBodyOfADoorByTargetIsInNoAuditLog(t *testing.T) {
 	}
 }
 
-// withoutSecretsOfOthers removes from an audit log the events of Secrets, and the secret in the query of a URL. Nothing
-// else of the log is left out.
+// withoutSecretsOfOthers removes only the events of Secrets, and the secret in the query of a URL, from an audit log.
 func withoutSecretsOfOthers(log []byte) ([]byte, error) {
 	kept := make([]byte, 0, len(log))
 	for line := range bytes.Lines(log) {
 		if !bytes.HasSuffix(line, []byte("\n")) {
-			break // still being written
+			break // an incomplete line is still being written
 		}
 		if !bytes.Contains(line, []byte(sigil)) && !bytes.Contains(line, []byte(`"secrets"`)) {
 			kept = append(kept, line...)
@@ -115,7 +114,7 @@ func withoutSecretsOfOthers(log []byte) ([]byte, error) {
 	return kept, nil
 }
 
-// withoutQuerySecret drops the pairs named secret, even such as are no valid query.
+// withoutQuerySecret removes all pairs named secret, even from an invalid query.
 func withoutQuerySecret(uri string) string {
 	path, query, _ := strings.Cut(uri, "?")
 	pairs := slices.DeleteFunc(strings.FieldsFunc(query, func(r rune) bool { return r == '&' || r == ';' }),

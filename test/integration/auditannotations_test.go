@@ -17,10 +17,10 @@ import (
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 )
 
-// ownAnnotations returns what Postern's own audit log says of a delivery in the request of that id.
+// ownAnnotations returns the annotations of a delivery's request in Postern's own audit log.
 func (w *world) ownAnnotations(auditID string) map[string]string {
 	w.t.Helper()
-	told := map[string]string{}
+	found := map[string]string{}
 	w.eventually(func() error {
 		log, err := os.ReadFile(filepath.Join(w.Dir(), posternAuditLog))
 		if err != nil {
@@ -33,19 +33,19 @@ func (w *world) ownAnnotations(auditID string) map[string]string {
 			}
 			for key, value := range event.Annotations {
 				if strings.HasPrefix(key, "postern.dev/") {
-					told[key] = value
+					found[key] = value
 				}
 			}
 			return nil
 		}
 		return fmt.Errorf("%w: %s", errNotAudited, auditID)
 	})
-	return told
+	return found
 }
 
 func TestAuditLogOfPosternTellsWhatCameOfEachDelivery(t *testing.T) {
 	secret := newSecret()
-	w, stranger := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
+	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 	ci := w.ci()
 	push, ping := payload(t, "github/push-branch.json"), payload(t, "github/ping.json")
 
@@ -54,13 +54,13 @@ func TestAuditLogOfPosternTellsWhatCameOfEachDelivery(t *testing.T) {
 		answer answer
 		want   map[string]string
 	}{
-		{"applied", stranger.mustPost(t, syncDoor("web"), push.body, push.with(signed(secret, push.body)).header, http.StatusAccepted),
+		{"applied", anonymous.mustPost(t, gatewaySyncPath("web"), push.body, push.with(signed(secret, push.body)).header, http.StatusAccepted),
 			map[string]string{"source": "github", "method": "HMAC", "phase": "Applied", "reason": "Requested"}},
-		{"ignored", ci.mustPost(t, syncDoor("web"), ping.body, ping.header, http.StatusAccepted),
+		{"ignored", ci.mustPost(t, gatewaySyncPath("web"), ping.body, ping.header, http.StatusAccepted),
 			map[string]string{"source": "github", "method": "ServiceAccount", "phase": "Ignored", "reason": "Ping"}},
-		{"rejected", stranger.mustPost(t, syncDoor("web"), push.body, push.with(signed(newSecret(), push.body)).header, http.StatusUnauthorized),
+		{"rejected", anonymous.mustPost(t, gatewaySyncPath("web"), push.body, push.with(signed(newSecret(), push.body)).header, http.StatusUnauthorized),
 			map[string]string{"source": "github", "reason": "SignatureMismatch"}},
-		{"no JSON", ci.mustPost(t, syncDoor("web"), "{", push.header, http.StatusBadRequest),
+		{"no JSON", ci.mustPost(t, gatewaySyncPath("web"), "{", push.header, http.StatusBadRequest),
 			map[string]string{"source": "github", "method": "ServiceAccount"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

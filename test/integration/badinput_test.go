@@ -16,7 +16,7 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// badBodies can never work. advice is a part of what the answer says.
+// badBodies can never be delivered. advice is a part of the answer.
 var badBodies = []struct{ name, body, advice string }{
 	{"empty", "", "the body is empty: send a JSON object"},
 	{"white space", " \r\n\t", "the body is empty: send a JSON object"},
@@ -30,8 +30,8 @@ var badBodies = []struct{ name, body, advice string }{
 	{"string", `"v1"`, "must be a JSON object"},
 	{"number", `42`, "must be a JSON object"},
 	{"null", `null`, "must be a JSON object"},
-	{"nothing in it", `{}`, `to ask for a ref yourself, send {"ref": "main"}`},
-	{"nothing that is known", `{"reference":"v1"}`, `to ask for a ref yourself, send {"ref": "main"}`},
+	{"empty object", `{}`, `to ask for a ref yourself, send {"ref": "main"}`},
+	{"unknown field", `{"reference":"v1"}`, `to ask for a ref yourself, send {"ref": "main"}`},
 	{"name in another case", `{"Ref":"v1"}`, `to ask for a ref yourself, send {"ref": "main"}`},
 
 	{"objects, 100,000 deep", strings.Repeat(`{"ref":`, 100_000) + `"v1"` + strings.Repeat("}", 100_000), "exceeded max depth"},
@@ -60,7 +60,7 @@ var badBodies = []struct{ name, body, advice string }{
 	{"form that is malformed", "payload=%zz", "not a valid form"},
 }
 
-// badRefs are no refs. broken says which rule they break.
+// badRefs are invalid refs. broken is the rule that they violate.
 var badRefs = []struct{ ref, broken string }{
 	{"", "is empty"},
 	{"refs/heads/", "is empty"},
@@ -97,8 +97,8 @@ var badRefs = []struct{ ref, broken string }{
 	{strings.Repeat("é", 200), "longer than 255 bytes"},
 }
 
-// unharmed makes a target, and a sender that may deliver to it. check fails the test if what was done meanwhile has
-// changed the target, left a record, or harmed Postern.
+// unharmed creates a target and a sender that may deliver to it. check fails the test if the target has changed, a
+// record exists, or Postern has ended.
 func unharmed(t *testing.T) (releaser sender, check func()) {
 	t.Helper()
 	w := newWorld(t)
@@ -112,15 +112,15 @@ func unharmed(t *testing.T) (releaser sender, check func()) {
 		if !w.postern.Running() || w.postern.PID() != pid {
 			t.Fatalf("Postern has ended: %s", w.postern.LogTail())
 		}
-		releaser.mustPost(t, syncDoor("web"), anyBody, nil, http.StatusAccepted)
+		releaser.mustPost(t, gatewaySyncPath("web"), anyBody, nil, http.StatusAccepted)
 		w.checkRequested("web", "v1", "generic")
 	}
 }
 
-// mustBeRefused fails the test unless a delivery is answered by a Status that says what is wrong.
+// mustBeRefused fails the test unless a delivery is answered with a Status that has the advice.
 func (s sender) mustBeRefused(t *testing.T, r request, code int, reason metav1.StatusReason, advice string) {
 	t.Helper()
-	status := s.mustPost(t, syncDoor("web"), r.body, r.header, code).status(t)
+	status := s.mustPost(t, gatewaySyncPath("web"), r.body, r.header, code).status(t)
 	want := metav1.Status{
 		TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure,
 		Code: int32(code), Reason: reason, Message: status.Message,
@@ -129,9 +129,9 @@ func (s sender) mustBeRefused(t *testing.T, r request, code int, reason metav1.S
 	if diff := cmp.Diff(&want, status); diff != "" {
 		t.Error(diff)
 	}
-	const longest = 1000 // or the answer repeats the payload
+	const longest = 1000 // the answer must not repeat the payload
 	if !strings.Contains(status.Message, advice) || len(status.Message) > longest {
-		t.Errorf("got message %q, want it to say %q", status.Message, advice)
+		t.Errorf("got message %q, want %q in it", status.Message, advice)
 	}
 	if strings.ContainsFunc(status.Message, unicode.IsControl) {
 		t.Errorf("the message has control characters: %q", status.Message)
@@ -154,7 +154,7 @@ func TestRefThatIsNoneIsRefusedWithTheRuleThatItBreaks(t *testing.T) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			ref := string(mustJSON(t, bad.ref))
 			bodies := []string{`{"ref":` + ref + `}`}
-			if bad.ref != "" { // others look elsewhere then
+			if bad.ref != "" { // for other senders the ref is elsewhere
 				bodies = append(bodies,
 					`{"freight":{"commits":[]},"ref":`+ref+`}`,
 					`{"app":{"status":{"sync":{"revision":""}}},"ref":`+ref+`}`)
@@ -173,7 +173,7 @@ func TestFieldsThatNobodyAskedForAreFine(t *testing.T) {
 	_, releaser := w.releaser("web")
 	const body = `{"ref":"v1","event":"deploy","apiVersion":"v1","kind":"Secret","metadata":{"name":"x","namespace":"kube-system"},` +
 		`"spec":{"target":{"name":"other"}},"repository":{"full_name":"a/b"},"__proto__":{"a":1},"":null,"deep":[[[[{}]]]]}`
-	d := releaser.mustPost(t, syncDoor("web"), body, nil, http.StatusAccepted).delivery(t)
+	d := releaser.mustPost(t, gatewaySyncPath("web"), body, nil, http.StatusAccepted).delivery(t)
 	checkApplied(t, d, "generic", v1alpha1.TargetResult{
 		Kind: v1alpha1.TargetGatewaySync, Name: "web", Ref: "v1", PreviousRef: "main", Message: `stoker.io/requested-ref set to "v1"`,
 	})

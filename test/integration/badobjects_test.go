@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// creator makes a ServiceAccount that may create deliveries as objects, and returns a sender that has its token.
+// creator creates a ServiceAccount that may create deliveries as objects, and returns a sender with its token.
 func (w *world) creator() sender {
 	w.t.Helper()
 	subject, token := w.serviceAccount("creator")
@@ -37,7 +37,7 @@ func (w *world) creator() sender {
 	return s
 }
 
-// object is a delivery to web as a client writes it, in JSON. more is the rest of its spec.
+// object returns a delivery to web as a client writes it, in JSON. more is appended to its spec.
 func object(more string) string {
 	return `{"apiVersion":"postern.dev/v1alpha1","kind":"WebhookDelivery","metadata":{"generateName":"d-"},` +
 		`"spec":{"target":{"kind":"GatewaySync","name":"web"}` + more + `}}`
@@ -73,8 +73,8 @@ func TestObjectThatIsTooLargeOrTooDeepIsRefused(t *testing.T) {
 		{"YAML that grows", "application/yaml", laughs + object(``), 415},
 		{"payload with a name twice", "application/json", object(`,"payload":{"ref":"v1","ref":"v2"}`), 400},
 		{"payload with a name twice, once escaped", "application/json", object(`,"payload":{"ref":"v1","\u0072ef":"v2"}`), 400},
-		{"payload that is no object", "application/json", object(`,"payload":["v1"]`), 400},
-		{"raw payload that is no base64", "application/json", object(`,"rawPayload":"v1!"`), 400},
+		{"payload that is not an object", "application/json", object(`,"payload":["v1"]`), 400},
+		{"raw payload that is not base64", "application/json", object(`,"rawPayload":"v1!"`), 400},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := creator.mustPost(t, "webhookdeliveries", test.body, map[string]string{"Content-Type": test.contentType}, test.code)

@@ -39,18 +39,18 @@ func TestTheImageIsBuiltAsTheMakefileReleases(t *testing.T) {
 	stages := strings.Split(string(dockerfile), "\nFROM ")
 	last := stages[len(stages)-1]
 	for _, test := range []struct{ in, holds string }{
-		{string(dockerfile), "\nARG TARGETOS\nARG TARGETARCH\n"}, // a default of ours would beat the builder's value
+		{string(dockerfile), "\nARG TARGETOS\nARG TARGETARCH\n"}, // our own default would override the builder's value
 		{string(dockerfile), "\nRUN GOOS=$TARGETOS GOARCH=$TARGETARCH make release RELEASE=/postern VERSION=$VERSION REVISION=$REVISION DATE=$DATE\n"},
 		{last, "COPY --from=build /postern /postern\n"},
 		{last, "USER 65532:65532\n"},
 		{last, `ENTRYPOINT ["/postern"]`},
 	} {
 		if !strings.Contains(test.in, test.holds) {
-			t.Errorf("the Dockerfile lacks %q", test.holds)
+			t.Errorf("the Dockerfile does not have %q", test.holds)
 		}
 	}
 	if !strings.HasPrefix(last, "scratch\n") {
-		t.Errorf("the image is made from %q", strings.SplitN(last, "\n", 2)[0])
+		t.Errorf("the base of the image is %q", strings.SplitN(last, "\n", 2)[0])
 	}
 	module, err := os.ReadFile(filepath.Join(repository, "go.mod"))
 	if err != nil {
@@ -58,7 +58,7 @@ func TestTheImageIsBuiltAsTheMakefileReleases(t *testing.T) {
 	}
 	needed := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(module)[1]
 	if !strings.Contains(string(dockerfile), "\nARG GO_VERSION="+string(needed)+".") {
-		t.Errorf("the image is not built with Go %s, which go.mod asks for", needed)
+		t.Errorf("the image is not built with Go %s, which go.mod requires", needed)
 	}
 }
 
@@ -67,11 +67,11 @@ func TestTheProgramSaysItsVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	said := regexp.MustCompile(`^postern (\S+) \(commit (\S+) of \S+, (go\S+), \w+/\w+\)\n$`).FindSubmatch(out)
-	if said == nil {
-		t.Fatalf("--version says %q", out)
+	match := regexp.MustCompile(`^postern (\S+) \(commit (\S+) of \S+, (go\S+), \w+/\w+\)\n$`).FindSubmatch(out)
+	if match == nil {
+		t.Fatalf("--version prints %q", out)
 	}
-	version, revision, goVersion := string(said[1]), string(said[2]), string(said[3])
+	version, revision, goVersion := string(match[1]), string(match[2]), string(match[3])
 
 	series := `postern_build_info{go_version="` + goVersion + `",revision="` + revision + `",version="` + version + `"}`
 	if got := shared.metrics(t, "postern_build_info"); len(got) != 1 || got[series] != 1 {
@@ -82,7 +82,7 @@ func TestTheProgramSaysItsVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(log), `"Starting" version="`+version+" ") {
-		t.Error("the log does not begin with the version")
+		t.Error("the log does not start with the version")
 	}
 
 	w := newWorld(t)

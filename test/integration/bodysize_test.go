@@ -19,7 +19,7 @@ import (
 
 const mebibyte = 1 << 20
 
-// speaking returns the sender as a client of that version of HTTP, "HTTP/1.1" or "HTTP/2.0", with connections of its own.
+// speaking returns the sender as a client of proto, "HTTP/1.1" or "HTTP/2.0", with its own connections.
 func (s sender) speaking(t *testing.T, w *world, proto string) sender {
 	t.Helper()
 	config, err := w.AnonymousConfig()
@@ -30,7 +30,7 @@ func (s sender) speaking(t *testing.T, w *world, proto string) sender {
 	if proto == "HTTP/1.1" {
 		config.NextProtos = []string{"http/1.1"}
 	}
-	// Clients of the same configuration share connections; these are the test's own.
+	// Clients with equal configurations share connections. A new dialer prevents that.
 	config.Dial = newDialer()
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
@@ -42,7 +42,7 @@ func (s sender) speaking(t *testing.T, w *world, proto string) sender {
 	return s
 }
 
-// mustSpeak refuses answers of another version of HTTP, which would prove nothing.
+// mustSpeak rejects answers of another protocol version.
 type mustSpeak struct {
 	http.RoundTripper
 	proto string
@@ -57,7 +57,7 @@ func (m mustSpeak) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// padded returns a body of that many bytes that asks for a ref, most of it in a string, or all of the rest white space.
+// padded returns a body of the given size that requests a ref. It is padded in a string, or with white space.
 func padded(size int, inString bool) string {
 	const start, end = `{"ref":"v1","x":"`, `"}`
 	if inString {
@@ -66,7 +66,7 @@ func padded(size int, inString bool) string {
 	return anyBody + strings.Repeat(" ", size-len(anyBody))
 }
 
-// bodyOf returns a reader of a body of which the client knows the length or not; then it sends chunks.
+// bodyOf returns a reader of a body. If sized is false the client does not know the length and sends chunks.
 func bodyOf(body string, sized bool) io.Reader {
 	if sized {
 		return strings.NewReader(body)
@@ -74,7 +74,7 @@ func bodyOf(body string, sized bool) io.Reader {
 	return struct{ io.Reader }{strings.NewReader(body)}
 }
 
-// forEachWay runs a test with a body that is sent whole and in chunks, over each version of HTTP.
+// forEachWay runs a test with sized and chunked bodies over each HTTP version.
 func forEachWay(t *testing.T, w *world, s sender, run func(t *testing.T, s sender, sized bool)) {
 	t.Helper()
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
@@ -90,7 +90,7 @@ func TestBodyOfExactlyTheLimitIsAccepted(t *testing.T) {
 	_, releaser := w.releaser("web")
 	forEachWay(t, w, releaser, func(t *testing.T, s sender, sized bool) {
 		for _, inString := range []bool{true, false} {
-			got, err := s.send(t.Context(), http.MethodPost, syncDoor("web"), bodyOf(padded(mebibyte, inString), sized), nil)
+			got, err := s.send(t.Context(), http.MethodPost, gatewaySyncPath("web"), bodyOf(padded(mebibyte, inString), sized), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,7 +112,7 @@ func TestBodyOverTheLimitIsAnsweredThatItIsTooLarge(t *testing.T) {
 	for _, size := range []int{mebibyte + 1, 2 * mebibyte, 20 * mebibyte} {
 		body := padded(size, true)
 		forEachWay(t, w, releaser, func(t *testing.T, s sender, sized bool) {
-			got, err := s.send(t.Context(), http.MethodPost, syncDoor("web"), bodyOf(body, sized), nil)
+			got, err := s.send(t.Context(), http.MethodPost, gatewaySyncPath("web"), bodyOf(body, sized), nil)
 			if err != nil {
 				t.Fatalf("%d bytes: no answer: %v", size, err)
 			}
@@ -137,16 +137,16 @@ func TestBodyThatEndsTooSoonIsNotDelivered(t *testing.T) {
 	forEachWay(t, w, releaser, func(t *testing.T, s sender, _ bool) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		// What has come by then would be a whole delivery.
+		// The part received by then is a complete delivery.
 		body := io.MultiReader(strings.NewReader(anyBody), readerFunc(func([]byte) (int, error) {
 			cancel()
 			return 0, context.Canceled
 		}))
-		if got, err := s.send(ctx, http.MethodPost, syncDoor("web"), body, nil); err == nil {
+		if got, err := s.send(ctx, http.MethodPost, gatewaySyncPath("web"), body, nil); err == nil {
 			t.Errorf("got %d, want an error: %s", got.code, got.body)
 		}
 	})
-	releaser.mustPost(t, syncDoor("web"), useless, nil, http.StatusBadRequest)
+	releaser.mustPost(t, gatewaySyncPath("web"), useless, nil, http.StatusBadRequest)
 	w.mustBeUntouched(gatewaySyncs, before)
 	w.mustHaveRecords()
 }

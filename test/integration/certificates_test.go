@@ -23,7 +23,7 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-// ofCertManager is the Secret with the certificates, where cert-manager makes them.
+// ofCertManager is the Secret in which cert-manager puts the certificates.
 const ofCertManager = "postern-serving"
 
 func (s *suite) usesCertManager(t *testing.T) bool {
@@ -35,11 +35,11 @@ func (s *suite) usesCertManager(t *testing.T) bool {
 	return err == nil
 }
 
-// caSecret returns the CA that Postern has made. It skips the test if cert-manager has made one in its place.
+// caSecret returns the CA that Postern has generated. It skips the test if cert-manager issues the certificates.
 func (s *suite) caSecret(t *testing.T) *corev1.Secret {
 	t.Helper()
 	if s.usesCertManager(t) {
-		t.Skip("this is of Postern's own certificates")
+		t.Skip("only for certificates that Postern generates")
 	}
 	secret, err := s.kube.CoreV1().Secrets(controlplane.Namespace).Get(t.Context(), "postern-ca", metav1.GetOptions{})
 	if err != nil {
@@ -48,14 +48,14 @@ func (s *suite) caSecret(t *testing.T) *corev1.Secret {
 	return secret
 }
 
-// leaf is what Postern serves with.
+// leaf returns Postern's serving certificate.
 func (s *suite) leaf(t *testing.T) *x509.Certificate {
 	t.Helper()
 	address, err := url.Parse(s.postern.Address())
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := tls.Dial("tcp", address.Host, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}) // to look at it is what this is for
+	conn, err := tls.Dial("tcp", address.Host, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}) // the test verifies it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,13 +74,13 @@ func TestMetricsTellWhenTheCertificatesExpire(t *testing.T) {
 		expires + `{certificate="serving"}`: float64(shared.leaf(t).NotAfter.Unix()),
 	}
 	got := shared.metrics(t, expires)
-	delete(got, expires+`{certificate="receiver"}`) // which an overlay adds
+	delete(got, expires+`{certificate="receiver"}`) // only with some overlays
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)
 	}
 }
 
-// The shared Postern says more than anyone runs it with. What a Secret holds is base64 in whatever shows it.
+// The shared Postern has the most verbose logs. Data of a Secret is base64 in all of its representations.
 func TestNoPrivateKeyOfACertificateIsInALog(t *testing.T) {
 	key := shared.caSecret(t).Data["tls.key"]
 	forms := []string{"PRIVATE KEY", strings.Split(string(key), "\n")[1], base64.StdEncoding.EncodeToString(key)[:64]}
@@ -91,7 +91,7 @@ func TestNoPrivateKeyOfACertificateIsInALog(t *testing.T) {
 		}
 		for _, form := range forms {
 			if bytes.Contains(log, []byte(form)) {
-				t.Errorf("%s shows a key", filepath.Base(name))
+				t.Errorf("%s has a private key", filepath.Base(name))
 			}
 		}
 		if len(log) == 0 {
@@ -108,6 +108,6 @@ func TestMetricsTellWhenACertificateFromFilesExpires(t *testing.T) {
 		t.Errorf("metrics (-want +got):\n%s", diff)
 	}
 	if _, err := s.kube.CoreV1().Secrets(controlplane.Namespace).Get(t.Context(), "postern-ca", metav1.GetOptions{}); err == nil {
-		t.Error("Postern has made a certificate authority all the same")
+		t.Error("Postern has generated a CA")
 	}
 }

@@ -20,7 +20,7 @@ import (
 	"google.golang.org/grpc"
 )
 
-// collector keeps the spans that are sent to it, as an OpenTelemetry collector gets them. It is safe for concurrent use.
+// collector stores spans like an OpenTelemetry collector. It is safe for concurrent use.
 type collector struct {
 	collectorv1.UnimplementedTraceServiceServer
 	address string
@@ -43,7 +43,7 @@ func newCollector(t *testing.T) *collector {
 	return c
 }
 
-// flag is what makes Postern send all spans.
+// flag returns the flag that makes Postern send all spans.
 func (c *collector) flag(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "tracing.yaml")
@@ -54,7 +54,7 @@ func (c *collector) flag(t *testing.T) string {
 	return "--tracing-config-file=" + file
 }
 
-// Export is called by who sends spans.
+// Export implements the OTLP trace service.
 func (c *collector) Export(_ context.Context, req *collectorv1.ExportTraceServiceRequest) (*collectorv1.ExportTraceServiceResponse, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -72,7 +72,7 @@ func (c *collector) all() []*tracev1.Span {
 	return slices.Clone(c.spans)
 }
 
-// find returns the span of that name with that attribute, once the collector has it and the span of its request.
+// find returns the span with that name and attribute, once the collector has it and the span of its request.
 func (c *collector) find(w *world, name, attribute, value string) *tracev1.Span {
 	w.t.Helper()
 	var found *tracev1.Span
@@ -83,11 +83,11 @@ func (c *collector) find(w *world, name, attribute, value string) *tracev1.Span 
 				continue
 			}
 			found = span
-			if requestOf(spans, span) != nil { // what began first is sent last
+			if requestOf(spans, span) != nil { // spans are sent when they end, so the request's is the last
 				return nil
 			}
 		}
-		return fmt.Errorf("no span %s with %s=%s has come", name, attribute, value)
+		return fmt.Errorf("got no span %s with %s=%s", name, attribute, value)
 	})
 	return found
 }
@@ -100,7 +100,7 @@ func parentOf(spans []*tracev1.Span, child *tracev1.Span) *tracev1.Span {
 	return spans[i]
 }
 
-// requestOf returns the span of the request in which a span began; nil if that is not there.
+// requestOf returns the request's span in which a span started; nil if it is missing.
 func requestOf(spans []*tracev1.Span, span *tracev1.Span) *tracev1.Span {
 	for span != nil && len(span.GetParentSpanId()) > 0 {
 		span = parentOf(spans, span)
@@ -108,7 +108,7 @@ func requestOf(spans []*tracev1.Span, span *tracev1.Span) *tracev1.Span {
 	return span
 }
 
-// childrenOf returns the names of the spans that began in a span, sorted.
+// childrenOf returns the sorted names of a span's children.
 func childrenOf(spans []*tracev1.Span, parent *tracev1.Span) []string {
 	var names []string
 	for _, s := range spans {
@@ -120,7 +120,7 @@ func childrenOf(spans []*tracev1.Span, parent *tracev1.Span) []string {
 	return names
 }
 
-// attributesOf returns the attributes that are strings.
+// attributesOf returns the string attributes.
 func attributesOf(span *tracev1.Span) map[string]string {
 	values := map[string]string{}
 	for _, a := range span.GetAttributes() {

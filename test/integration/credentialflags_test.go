@@ -20,25 +20,25 @@ func TestWithoutRequireSecretStrangersDeliverUntilASecretIsConfigured(t *testing
 	w := s.newWorld(t)
 	w.gatewaySync("web")
 	w.gatewaySync("other")
-	w.allow(strangers, "gatewaysyncs")
-	stranger := w.anonymous()
-	w.untilBelieved(stranger, syncDoor("web"), noProof)
+	w.allow(unauthenticated, "gatewaysyncs")
+	anonymous := w.anonymous()
+	w.untilAccepted(anonymous, gatewaySyncPath("web"), noProof)
 
-	d := stranger.mustPost(t, syncDoor("web"), anyBody, nil, http.StatusAccepted).delivery(t)
+	d := anonymous.mustPost(t, gatewaySyncPath("web"), anyBody, nil, http.StatusAccepted).delivery(t)
 	if diff := cmp.Diff(&v1alpha1.Sender{Name: "system:anonymous", Method: "None"}, d.Status.Sender); diff != "" {
 		t.Error(diff)
 	}
 	w.checkRequested("web", "v1", "generic")
-	// What is shown although nothing is asked for proves nothing.
-	stranger.mustDeliver(t, "web", bySignature(newSecret()), "None")
+	// A credential that is not required is ignored.
+	anonymous.mustDeliver(t, "web", bySignature(newSecret()), "None")
 
 	secret := newSecret()
 	w.secret(map[string]string{"gatewaysyncs.web.hmac": secret})
-	w.untilBelieved(stranger, syncDoor("web"), bySignature(secret))
-	w.untilRejected(stranger, syncDoor("web"), noProof)
-	stranger.mustDeliver(t, "web", bySignature(secret), "HMAC")
-	stranger.mustBeRejected(t, "web", bySignature(newSecret()))
-	stranger.mustDeliver(t, "other", noProof, "None")
+	w.untilAccepted(anonymous, gatewaySyncPath("web"), bySignature(secret))
+	w.untilRejected(anonymous, gatewaySyncPath("web"), noProof)
+	anonymous.mustDeliver(t, "web", bySignature(secret), "HMAC")
+	anonymous.mustBeRejected(t, "web", bySignature(newSecret()))
+	anonymous.mustDeliver(t, "other", noProof, "None")
 
 	log, err := os.ReadFile(s.postern.LogFile())
 	if err != nil {
@@ -56,27 +56,27 @@ func TestWithoutIdentityIsCredentialAServiceAccountNeedsAWebhookSecret(t *testin
 	subject, token := w.serviceAccount("releaser")
 	w.allow(subject, "gatewaysyncs", "web")
 	releaser := w.sender(token)
-	w.untilRejected(releaser, syncDoor("web"), noProof)
+	w.untilRejected(releaser, gatewaySyncPath("web"), noProof)
 
 	secret := newSecret()
 	w.secret(map[string]string{"hmac": secret})
-	w.untilBelieved(releaser, syncDoor("web"), bySignature(secret))
+	w.untilAccepted(releaser, gatewaySyncPath("web"), bySignature(secret))
 	releaser.mustBeRejected(t, "web", noProof)
 	releaser.mustBeRejected(t, "web", bySignature(newSecret()))
 	if got := w.annotations(gatewaySyncs, "web"); len(got) > 0 {
 		t.Errorf("a rejected delivery was written: %v", got)
 	}
-	d := releaser.mustPost(t, syncDoor("web"), anyBody, signed(secret, anyBody), http.StatusAccepted).delivery(t)
+	d := releaser.mustPost(t, gatewaySyncPath("web"), anyBody, signed(secret, anyBody), http.StatusAccepted).delivery(t)
 	want := &v1alpha1.Sender{Name: "system:serviceaccount:" + w.namespace + ":releaser", Method: "HMAC"}
 	if diff := cmp.Diff(want, d.Status.Sender); diff != "" {
 		t.Error(diff)
 	}
-	// RBAC comes first all the same.
-	releaser.mustPost(t, syncDoor("other"), anyBody, signed(secret, anyBody), http.StatusForbidden)
+	// RBAC still applies first.
+	releaser.mustPost(t, gatewaySyncPath("other"), anyBody, signed(secret, anyBody), http.StatusForbidden)
 
 	for _, source := range w.sources() {
 		if methods := source.Status.Methods; methods == nil || slices.Contains(methods, "ServiceAccount") {
-			t.Errorf("%s is said to prove itself by %v", source.Name, methods)
+			t.Errorf("%s has the methods %v", source.Name, methods)
 		}
 	}
 }

@@ -20,7 +20,7 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// The targets that most tests use, in the spec of a delivery.
+// Targets of most tests, in the spec of a delivery.
 const (
 	toWeb  = "target: {kind: GatewaySync, name: web}"
 	toShop = "target: {kind: Application, name: shop}"
@@ -28,29 +28,29 @@ const (
 
 var webhookDeliveries = v1alpha1.SchemeGroupVersion.WithResource("webhookdeliveries")
 
-// ignoreTimes leaves out of a comparison when something happened, and the UID of what it happened to.
+// ignoreTimes excludes times and UIDs from a comparison.
 var ignoreTimes = cmp.Options{cmpopts.IgnoreTypes(metav1.Time{}), cmpopts.IgnoreTypes(types.UID(""))}
 
-// delivery is a WebhookDelivery as a person writes it. The fields of the spec are YAML in one line.
+// delivery returns a WebhookDelivery manifest. The spec is YAML in one line.
 func delivery(name, spec string) string {
 	return "apiVersion: postern.dev/v1alpha1\nkind: WebhookDelivery\nmetadata: {name: " + name + "}\nspec: {" + spec + "}\n"
 }
 
-// absolute is a path below the namespace as kubectl --raw needs it.
+// absolute returns a path below the namespace for kubectl --raw.
 func (w *world) absolute(path string) string {
 	return "/apis/postern.dev/v1alpha1/namespaces/" + w.namespace + "/" + path
 }
 
-// ci is a sender that may deliver to every target of the namespace, by the token of a ServiceAccount.
+// ci returns a sender with a ServiceAccount token that may deliver to all targets of the namespace.
 func (w *world) ci() sender {
 	w.t.Helper()
 	subject, token := w.serviceAccount("ci")
 	w.allow(subject, "gatewaysyncs")
 	w.allow(subject, "applications")
 	s := w.sender(token)
-	for _, door := range []string{syncDoor("nobody"), appDoor("nobody")} {
-		w.eventually(func() error { // roles take effect a little later
-			got, err := s.post(w.t.Context(), door+dryRun, []byte(`{"ref": "v1"}`), nil)
+	for _, path := range []string{gatewaySyncPath("absent"), applicationPath("absent")} {
+		w.eventually(func() error { // roles take effect with a delay
+			got, err := s.post(w.t.Context(), path+dryRun, []byte(`{"ref": "v1"}`), nil)
 			if err == nil && got.code != http.StatusNotFound {
 				err = fmt.Errorf("a sender that may deliver gets %d: %s", got.code, got.body)
 			}
@@ -60,28 +60,28 @@ func (w *world) ci() sender {
 	return s
 }
 
-// deliver creates a delivery with kubectl and returns what kubectl was answered.
+// deliver creates a delivery with kubectl and returns the created object.
 func (w *world) deliver(manifest string, args ...string) *v1alpha1.WebhookDelivery {
 	w.t.Helper()
 	out := w.kubectl(manifest, append([]string{"create", "--filename=-", "--output=json"}, args...)...)
 	d := &v1alpha1.WebhookDelivery{}
 	if err := json.Unmarshal([]byte(out), d); err != nil {
-		w.t.Fatalf("kubectl wrote no JSON: %v: %q", err, out)
+		w.t.Fatalf("kubectl did not write JSON: %v: %q", err, out)
 	}
 	return d
 }
 
-// refused runs kubectl, which must fail, and returns what it said.
+// refused runs kubectl, which must fail, and returns its output.
 func (w *world) refused(stdin string, args ...string) string {
 	w.t.Helper()
 	out, err := w.Kubectl(w.t.Context(), stdin, append([]string{"--namespace", w.namespace}, args...)...)
 	if err == nil {
-		w.t.Fatalf("kubectl %q succeeded, and should not: %s", args, out)
+		w.t.Fatalf("kubectl %q should have failed: %s", args, out)
 	}
 	return err.Error()
 }
 
-// mustHaveRecords fails the test unless the deliveries of the namespace are those, in the order of their names.
+// mustHaveRecords fails the test unless the deliveries of the namespace have these names, in order.
 func (w *world) mustHaveRecords(want ...string) {
 	w.t.Helper()
 	got := []string{}
@@ -110,7 +110,7 @@ func (w *world) concluded(name string) *v1alpha1.WebhookDelivery {
 	return d
 }
 
-// mustBeUntouched fails the test if anything, status and managed fields too, has changed in an object since it was read.
+// mustBeUntouched fails the test if anything in an object, including managed fields, has changed.
 func (w *world) mustBeUntouched(resource schema.GroupVersionResource, before *unstructured.Unstructured) {
 	w.t.Helper()
 	if diff := cmp.Diff(before.Object, w.get(resource, before.GetName()).Object); diff != "" {
@@ -118,7 +118,7 @@ func (w *world) mustBeUntouched(resource schema.GroupVersionResource, before *un
 	}
 }
 
-// mustHold fails the test unless an annotation of an object has that value.
+// mustHold fails the test unless an annotation of an object has this value.
 func (w *world) mustHold(resource schema.GroupVersionResource, name, annotation, want string) {
 	w.t.Helper()
 	if got := w.get(resource, name).GetAnnotations()[annotation]; got != want {
@@ -126,12 +126,12 @@ func (w *world) mustHold(resource schema.GroupVersionResource, name, annotation,
 	}
 }
 
-// mustBeIn fails the test unless what somebody said has every one of the texts.
-func mustBeIn(t *testing.T, said string, texts ...string) {
+// mustBeIn fails the test unless the output contains all of the texts.
+func mustBeIn(t *testing.T, output string, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
-		if !strings.Contains(said, text) {
-			t.Fatalf("got %q, want it to say %q", said, text)
+		if !strings.Contains(output, text) {
+			t.Fatalf("got %q, want %q in it", output, text)
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// checkJSON fails the test unless a path of the kube-apiserver answers that JSON, whole.
+// checkJSON fails the test unless a path of the kube-apiserver answers exactly this JSON.
 func (w *world) checkJSON(path, want string) {
 	w.t.Helper()
 	var wantValue, gotValue any
@@ -32,7 +32,7 @@ func TestDiscoveryTellsExactlyWhatIsServed(t *testing.T) {
 		"versions": [{"groupVersion": "postern.dev/v1alpha1", "version": "v1alpha1"}],
 		"preferredVersion": {"groupVersion": "postern.dev/v1alpha1", "version": "v1alpha1"}
 	}`)
-	// The parents of the doors serve no verb, or they would be taken for the objects whose names they bear.
+	// The parents of the subresources have no verbs: clients would confuse them with the objects of these names.
 	w.checkJSON("/apis/postern.dev/v1alpha1", `{
 		"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "postern.dev/v1alpha1",
 		"resources": [
@@ -91,7 +91,7 @@ func TestKubectlFindsTheObjectsOfTheCRDsAndNotTheParentsOfTheDoors(t *testing.T)
 	w.kubectl("", "delete", "application", "shop")
 	w.kubectl("", "delete", "gatewaysyncs", "--all")
 	if left := w.kubectl("", "get", "gatewaysyncs,applications", "--output=name"); left != "" {
-		t.Errorf("kubectl deleted something else: %q is left", left)
+		t.Errorf("kubectl deleted the wrong deliveries: %q are left", left)
 	}
 }
 
@@ -101,7 +101,7 @@ func TestParentsOfTheDoorsCannotBeReadOrWritten(t *testing.T) {
 	for _, path := range []string{"gatewaysyncs", "gatewaysyncs/web", "applications"} {
 		mustBeIn(t, w.refused("", "get", "--raw", w.absolute(path)), "Error from server (NotFound)")
 	}
-	said := w.refused(`{"kind": "GatewaySync", "apiVersion": "postern.dev/v1alpha1", "metadata": {"name": "other"}}`,
+	output := w.refused(`{"kind": "GatewaySync", "apiVersion": "postern.dev/v1alpha1", "metadata": {"name": "other"}}`,
 		"create", "--filename=-")
-	mustBeIn(t, said, "the server could not find the requested resource")
+	mustBeIn(t, output, "the server could not find the requested resource")
 }

@@ -15,8 +15,8 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// targetEvents waits until there are that many Kubernetes Events about an object, in the order of their names, which is that
-// of their times, and fails the test if there are more.
+// targetEvents waits until there are want Kubernetes Events about an object, and fails the test if there are more. They
+// are ordered by name, that is by time.
 func (w *world) targetEvents(name string, want int) []eventsv1.Event {
 	w.t.Helper()
 	var events []eventsv1.Event
@@ -43,10 +43,10 @@ func TestKubernetesEventTellsTheTargetsReadersWhichRefWasRequested(t *testing.T)
 
 	event := w.targetEvents("web", 1)[0]
 
-	type said struct{ Type, Reason, Action, Note, Reporter string }
-	wantSaid := said{"Normal", "RefRequested", "Deliver", `generic asked for "v1": stoker.io/requested-ref set to "v1"`, "postern"}
-	gotSaid := said{event.Type, event.Reason, event.Action, event.Note, event.ReportingController}
-	if diff := cmp.Diff(wantSaid, gotSaid); diff != "" {
+	type summary struct{ Type, Reason, Action, Note, Reporter string }
+	wantSummary := summary{"Normal", "RefRequested", "Deliver", `generic requested "v1": stoker.io/requested-ref set to "v1"`, "postern"}
+	gotSummary := summary{event.Type, event.Reason, event.Action, event.Note, event.ReportingController}
+	if diff := cmp.Diff(wantSummary, gotSummary); diff != "" {
 		t.Errorf("event (-want +got):\n%s", diff)
 	}
 	wantRegarding := corev1.ObjectReference{APIVersion: "stoker.io/v1alpha1", Kind: "GatewaySync", Namespace: w.namespace, Name: "web", UID: w.get(gatewaySyncs, "web").GetUID()}

@@ -24,8 +24,8 @@ func TestEventTimeTellsBySlotWhatATargetWasLastWrittenFor(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	toSync := ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v2", later), nil, http.StatusAccepted).delivery(t)
-	toApp := ci.mustPost(t, appDoor("shop"), releaseOf(shopRepository, "v2", later), nil, http.StatusAccepted).delivery(t)
+	toSync := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v2", later), nil, http.StatusAccepted).delivery(t)
+	toApp := ci.mustPost(t, applicationPath("shop"), releaseOf(shopRepository, "v2", later), nil, http.StatusAccepted).delivery(t)
 
 	want := map[string]lastEvent{"git": {By: "github", Time: published, Received: toSync.Status.ReceivedTime.UTC()}}
 	if diff := cmp.Diff(want, w.lastEvents(gatewaySyncs, "web")); diff != "" {
@@ -36,13 +36,13 @@ func TestEventTimeTellsBySlotWhatATargetWasLastWrittenFor(t *testing.T) {
 		t.Errorf("Application (-want +got):\n%s", diff)
 	}
 
-	// A sender that tells no time leaves none, and compares with nothing.
-	byHand := ci.mustPost(t, syncDoor("web"), `{"ref": "v1"}`, nil, http.StatusAccepted).delivery(t)
+	// A delivery without a time writes none, and is not compared with any.
+	byHand := ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusAccepted).delivery(t)
 	want = map[string]lastEvent{"git": {By: "generic", Received: byHand.Status.ReceivedTime.UTC()}}
 	if diff := cmp.Diff(want, w.lastEvents(gatewaySyncs, "web")); diff != "" {
 		t.Errorf("GatewaySync after a delivery without a time (-want +got):\n%s", diff)
 	}
-	again := ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v0", earlier), nil, http.StatusAccepted).delivery(t)
+	again := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v0", earlier), nil, http.StatusAccepted).delivery(t)
 	checkOutcome(t, again, v1alpha1.DeliveryApplied, "Requested")
 }
 
@@ -53,16 +53,16 @@ func TestEventTimeThatCannotBeReadStopsNothing(t *testing.T) {
 		name := fmt.Sprintf("web-%d", i)
 		obj := w.create(gatewaySyncs, gatewaySyncManifest(name))
 		w.annotated(gatewaySyncs, obj, map[string]string{eventTime: broken})
-		d := ci.mustPost(t, syncDoor(name), releaseOf(plantRepository, "v2", later), nil, http.StatusAccepted).delivery(t)
+		d := ci.mustPost(t, gatewaySyncPath(name), releaseOf(plantRepository, "v2", later), nil, http.StatusAccepted).delivery(t)
 		checkOutcome(t, d, v1alpha1.DeliveryApplied, "Requested")
 		if last := w.lastEvents(gatewaySyncs, name)["git"]; last.By != "github" {
-			t.Errorf("%s %q: now it is %+v, want GitHub's", eventTime, broken, last)
+			t.Errorf("%s %q: got %+v, want GitHub's", eventTime, broken, last)
 		}
 	}
 }
 
-// Where somebody else has written the ref, or Postern before it kept times, asking for the same again changes nothing: the
-// objects would otherwise be written whenever a sender says what they hold.
+// If another client wrote the ref, or a Postern that did not record times, a request for the same ref changes nothing.
+// Otherwise each delivery of the current ref would write the object.
 func TestEqualRefLeavesAnObjectWithoutATimeAsItIs(t *testing.T) {
 	w := newWorld(t)
 	ci := w.ci()
@@ -73,9 +73,9 @@ func TestEqualRefLeavesAnObjectWithoutATimeAsItIs(t *testing.T) {
 	app := w.get(applications, "shop")
 
 	for _, at := range []string{later, earlier, "2999-01-01T00:00:00Z"} {
-		d := ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v2", at), nil, http.StatusAccepted).delivery(t)
+		d := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v2", at), nil, http.StatusAccepted).delivery(t)
 		checkOutcome(t, d, v1alpha1.DeliveryApplied, "AlreadyRequested")
-		d = ci.mustPost(t, appDoor("shop"), releaseOf(shopRepository, "v2", at), nil, http.StatusAccepted).delivery(t)
+		d = ci.mustPost(t, applicationPath("shop"), releaseOf(shopRepository, "v2", at), nil, http.StatusAccepted).delivery(t)
 		checkOutcome(t, d, v1alpha1.DeliveryApplied, "AlreadyRequested")
 	}
 
@@ -87,12 +87,12 @@ func TestEqualRefOfALaterEventMovesOnlyTheTimeOn(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v1", "2026-03-04T05:06:06Z"), nil, http.StatusAccepted)
+	ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v1", "2026-03-04T05:06:06Z"), nil, http.StatusAccepted)
 	before := w.annotations(gatewaySyncs, "web")
 
-	ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v1", later), nil, http.StatusAccepted)
+	ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v1", later), nil, http.StatusAccepted)
 	after := w.annotations(gatewaySyncs, "web")
-	between := ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v2", earlier), nil, http.StatusAccepted).delivery(t)
+	between := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v2", earlier), nil, http.StatusAccepted).delivery(t)
 
 	checkOutcome(t, between, v1alpha1.DeliverySuperseded, "Superseded")
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")

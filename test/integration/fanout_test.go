@@ -14,7 +14,7 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// runningShop makes an Application that runs an image and has these annotations of Image Updater, as YAML.
+// runningShop creates an Application that runs an image, with Image Updater annotations in YAML.
 func (w *world) runningShop(name, image, annotations string) {
 	w.t.Helper()
 	w.create(applications, `
@@ -30,7 +30,7 @@ status: {sourceType: Kustomize, summary: {images: ["`+image+`"]}}`)
 
 const wantsHarborsShop = "argocd-image-updater.argoproj.io/image-list: shop=harbor.example.com/team/shop"
 
-// checkImages fails the test unless those are the images that the Application sets.
+// checkImages fails the test unless the Application sets these images.
 func (w *world) checkImages(name string, want ...string) {
 	w.t.Helper()
 	images := in[[]any](w.get(applications, name).Object, "spec", "source", "kustomize", "images")
@@ -44,7 +44,7 @@ func (w *world) checkImages(name string, want ...string) {
 	}
 }
 
-// harbor is a sender of pushes to Harbor, by the token of a ServiceAccount.
+// harbor returns a Harbor sender with a ServiceAccount token.
 func (w *world) harbor() sender {
 	w.t.Helper()
 	subject, token := w.serviceAccount("harbor")
@@ -52,7 +52,7 @@ func (w *world) harbor() sender {
 	return w.sender(token)
 }
 
-// trier is a sender with an identity that may deliver by source, for dry runs.
+// trier returns an authenticated sender for dry runs by source.
 func (w *world) trier() sender {
 	w.t.Helper()
 	subject, token := w.serviceAccount("trier")
@@ -60,11 +60,11 @@ func (w *world) trier() sender {
 	return w.sender(token)
 }
 
-// untilFound pushes dry until that is what comes of it.
-func (w *world) untilFound(s sender, door string, r request, results map[string]string) {
+// untilFound repeats a dry run until it has these results.
+func (w *world) untilFound(s sender, path string, r request, results map[string]string) {
 	w.t.Helper()
 	w.eventually(func() error {
-		got, err := s.post(w.t.Context(), door+dryRun, []byte(r.body), r.header)
+		got, err := s.post(w.t.Context(), path+dryRun, []byte(r.body), r.header)
 		if err := errors.Join(err, answeredWith(http.StatusAccepted)(got)); err != nil {
 			return err
 		}
@@ -78,26 +78,26 @@ func TestTargetThatCannotBeWrittenStopsNoOtherOfAFanOut(t *testing.T) {
 		w.runningShop(name, "harbor.example.com/team/shop:1.0.0", wantsHarborsShop)
 	}
 	harbor, push := w.harbor(), payload(t, "harbor/push-full.json")
-	w.untilFound(harbor, sourceDoor("harbor"), push, map[string]string{
+	w.untilFound(harbor, sourcePath("harbor"), push, map[string]string{
 		"a": "Written NewerVersion", "denied": "Written NewerVersion", "z": "Written NewerVersion",
 	})
 	w.policyOn("{apiGroups: [argoproj.io], apiVersions: ['*'], operations: [UPDATE], resources: [applications]}",
 		"ValidatingAdmissionPolicy", `
   validations:
-  - {expression: "object.metadata.name != 'denied'", message: nobody changes this}
+  - {expression: "object.metadata.name != 'denied'", message: targets are frozen}
 `, "validationActions: [Deny]")
 	w.eventually(func() error {
 		_, err := w.objects.Resource(applications).Namespace(w.namespace).Patch(t.Context(), "denied", types.MergePatchType,
 			[]byte(`{"metadata": {"labels": {"a": "b"}}}`), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
 		if err == nil {
-			return errors.New("the policy is not in force yet")
+			return errors.New("the policy is not in effect yet")
 		}
 		return nil
 	})
 	before := w.get(applications, "denied")
 
-	status := harbor.mustPost(t, sourceDoor("harbor"), push.body, push.header, http.StatusInternalServerError).status(t)
-	mustBeIn(t, status.Message, "Application "+w.namespace+"/denied", "nobody changes this")
+	status := harbor.mustPost(t, sourcePath("harbor"), push.body, push.header, http.StatusInternalServerError).status(t)
+	mustBeIn(t, status.Message, "Application "+w.namespace+"/denied", "targets are frozen")
 
 	w.mustBeUntouched(applications, before)
 	for _, name := range []string{"a", "z"} {
@@ -127,9 +127,9 @@ func TestPushThatNothingWantsIsAcceptedAndIgnored(t *testing.T) {
 	w.application("shop", nil)
 	before := w.get(applications, "shop")
 	harbor, push := w.harbor(), payload(t, "harbor/push-full.json")
-	w.untilFound(harbor, sourceDoor("harbor"), push, map[string]string{})
+	w.untilFound(harbor, sourcePath("harbor"), push, map[string]string{})
 
-	d := harbor.mustPost(t, sourceDoor("harbor"), push.body, push.header, http.StatusAccepted).delivery(t)
+	d := harbor.mustPost(t, sourcePath("harbor"), push.body, push.header, http.StatusAccepted).delivery(t)
 	for _, d := range []*v1alpha1.WebhookDelivery{d, w.deliver(delivery("by-hand", "ref: v1"))} {
 		if d.Status.Phase != v1alpha1.DeliveryIgnored || d.Status.Reason != "NoTarget" || len(d.Status.Targets) > 0 {
 			t.Errorf("%s: got phase %s, reason %s, targets %v; want Ignored, NoTarget, none",
@@ -169,7 +169,7 @@ func TestImageIsRequestedByHandOfAllThatWantItOrOfOne(t *testing.T) {
 	}
 }
 
-// Quay tells of all tags of a push in one body. Which of them an Application wants is its own business.
+// Quay sends all tags of a push in one body. Each Application selects its own.
 func TestEveryTagOfAPushIsOfferedToEachApplication(t *testing.T) {
 	w := newWorld(t)
 	const list = "argocd-image-updater.argoproj.io/image-list: shop=quay.io/example/shop"
@@ -180,20 +180,20 @@ func TestEveryTagOfAPushIsOfferedToEachApplication(t *testing.T) {
 	ahead := w.get(applications, "ahead")
 	secret := newSecret()
 	w.secret(map[string]string{"webhook.quay-secret": secret})
-	w.allow(strangers, "webhooksources", "quay.io")
+	w.allow(unauthenticated, "webhooksources", "quay.io")
 	quay, push := w.anonymous(), payload(t, "quay.io/several-tags.json")
-	door := sourceDoor("quay.io") + "?secret=" + secret
-	w.untilBelieved(quay, door, noProof)
+	path := sourcePath("quay.io") + "?secret=" + secret
+	w.untilAccepted(quay, path, noProof)
 	trier := w.trier()
-	w.eventually(func() error { // until the Applications are known: three tags for each
-		got, err := trier.post(t.Context(), sourceDoor("quay.io")+dryRun, []byte(push.body), push.header)
+	w.eventually(func() error { // until the Applications are in the cache: three tags for each
+		got, err := trier.post(t.Context(), sourcePath("quay.io")+dryRun, []byte(push.body), push.header)
 		if err := errors.Join(err, answeredWith(http.StatusAccepted)(got)); err != nil {
 			return err
 		}
 		return want("targets", len(got.delivery(t).Status.Targets), 9)
 	})
 
-	got := quay.mustPost(t, door, push.body, push.header, http.StatusAccepted)
+	got := quay.mustPost(t, path, push.body, push.header, http.StatusAccepted)
 	w.checkImages("versions", "quay.io/example/shop:1.4.0")
 	w.mustHold(applications, "versions", "postern.dev/requested-ref", "quay.io/example/shop:1.4.0")
 	w.checkImages("latest", "quay.io/example/shop:latest")
@@ -203,7 +203,7 @@ func TestEveryTagOfAPushIsOfferedToEachApplication(t *testing.T) {
 	}
 }
 
-// An Application with a webhook secret of its own takes no other, but RBAC may let an identity deliver to all.
+// An Application with its own webhook secret accepts no other secret, but RBAC may permit an identity to deliver.
 func TestApplicationWithItsOwnSecretIsLeftOutOfWhatAnotherSecretProves(t *testing.T) {
 	w := newWorld(t)
 	w.runningShop("own", "quay.io/example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: quay.io/example/shop")
@@ -211,11 +211,11 @@ func TestApplicationWithItsOwnSecretIsLeftOutOfWhatAnotherSecretProves(t *testin
 	own := w.get(applications, "own")
 	secret := newSecret()
 	w.secret(map[string]string{"webhook.quay-secret": secret, "applications.own.token": newSecret()})
-	w.allow(strangers, "webhooksources", "quay.io")
-	door, push := sourceDoor("quay.io"), payload(t, "quay.io/minimal.json")
-	w.untilFound(w.trier(), door, push, map[string]string{"own": "Written NewerVersion", "shared": "Written NewerVersion"})
-	w.untilBelieved(w.anonymous(), door+"?secret="+secret, noProof)
-	pushed := w.anonymous().mustPost(t, door+"?secret="+secret, push.body, push.header, http.StatusAccepted).delivery(t)
+	w.allow(unauthenticated, "webhooksources", "quay.io")
+	path, push := sourcePath("quay.io"), payload(t, "quay.io/minimal.json")
+	w.untilFound(w.trier(), path, push, map[string]string{"own": "Written NewerVersion", "shared": "Written NewerVersion"})
+	w.untilAccepted(w.anonymous(), path+"?secret="+secret, noProof)
+	pushed := w.anonymous().mustPost(t, path+"?secret="+secret, push.body, push.header, http.StatusAccepted).delivery(t)
 	results := map[string]string{"own": "Skipped OwnSecret", "shared": "Written NewerVersion"}
 	if err := sameResults(results, answer{body: mustJSON(t, pushed)}); err != nil {
 		t.Error(err)
@@ -225,7 +225,7 @@ func TestApplicationWithItsOwnSecretIsLeftOutOfWhatAnotherSecretProves(t *testin
 
 	subject, token := w.serviceAccount("quay")
 	w.allow(subject, "webhooksources", "quay.io")
-	w.untilFound(w.sender(token), door, push, map[string]string{"own": "Written NewerVersion", "shared": "Unchanged UpToDate"})
-	w.sender(token).mustPost(t, door, push.body, push.header, http.StatusAccepted)
+	w.untilFound(w.sender(token), path, push, map[string]string{"own": "Written NewerVersion", "shared": "Unchanged UpToDate"})
+	w.sender(token).mustPost(t, path, push.body, push.header, http.StatusAccepted)
 	w.checkImages("own", "quay.io/example/shop:1.4.0")
 }

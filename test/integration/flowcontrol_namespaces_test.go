@@ -22,10 +22,10 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// slowly is an admission webhook on GatewaySyncs of a namespace that answers each request when it is let go.
+// slowly is an admission webhook for GatewaySyncs that blocks until letGo is closed.
 type slowly struct{ letGo chan struct{} }
 
-// slowDown makes every write to a GatewaySync of this namespace wait until it is let go.
+// slowDown blocks all writes of GatewaySyncs in this namespace until it is released.
 func (w *world) slowDown() *slowly {
 	w.t.Helper()
 	s := &slowly{letGo: make(chan struct{})}
@@ -69,7 +69,7 @@ webhooks:
 	return s
 }
 
-// writes are those of Postern's ServiceAccount: each writes to a GatewaySync of this namespace, and says when it is done.
+// writes starts n writes of GatewaySyncs in this namespace as Postern's ServiceAccount. done gets the result of each.
 func (w *world) writes(n int) (done chan error) {
 	w.t.Helper()
 	config := w.RESTConfig()
@@ -90,8 +90,8 @@ func (w *world) writes(n int) (done chan error) {
 	return done
 }
 
-// Many deliveries to one namespace fill the seats that the kube-apiserver has for Postern, and queue for more. What Postern
-// writes to another namespace must not wait behind all of them.
+// Many deliveries to one namespace occupy Postern's seats at the kube-apiserver and queue for more. A write to another
+// namespace must not wait behind all of them.
 func TestManyWritesToOneNamespaceHoldUpNoneToAnother(t *testing.T) {
 	const crowd, seats = 60, 15
 	s := newSuite(t)
@@ -101,7 +101,7 @@ func TestManyWritesToOneNamespaceHoldUpNoneToAnother(t *testing.T) {
 		crowded.gatewaySync(fmt.Sprintf("web-%d", i))
 	}
 	const level = `priority_level="postern"`
-	crowded.kubectl("", "patch", "prioritylevelconfiguration", "postern", "--type=merge", // few seats are filled soon
+	crowded.kubectl("", "patch", "prioritylevelconfiguration", "postern", "--type=merge", // few seats fill quickly
 		`--patch={"spec": {"limited": {"nominalConcurrencyShares": 2, "lendablePercent": 0, "borrowingLimitPercent": 0}}}`)
 	limit := 0.0
 	crowded.eventually(func() error {
@@ -126,7 +126,7 @@ func TestManyWritesToOneNamespaceHoldUpNoneToAnother(t *testing.T) {
 	done := quiet.writes(1)
 	untilWaiting(crowd - limit + 1)
 	if before := quiet.waitingBefore(); before != 0 {
-		t.Errorf("%d writes to the other namespace wait in the same queue before it", before)
+		t.Errorf("%d writes to the other namespace are ahead in the same queue", before)
 	}
 	for went := 0; ; went++ {
 		select {
@@ -138,8 +138,8 @@ func TestManyWritesToOneNamespaceHoldUpNoneToAnother(t *testing.T) {
 	}
 }
 
-// waitingBefore returns how many requests wait for a seat of Postern's before the one that is for this namespace, in its
-// queue. Queues take turns.
+// waitingBefore returns the number of requests queued for Postern's seats ahead of the request for this namespace, in
+// its queue. Queues are served in turn.
 func (w *world) waitingBefore() int {
 	w.t.Helper()
 	dump, err := w.kube.Discovery().RESTClient().Get().AbsPath("/debug/api_priority_and_fairness/dump_requests").

@@ -15,48 +15,48 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-func TestSlowStrangersKeepNobodyWaitingButTheirOwnKind(t *testing.T) {
+func TestSlowAnonymousSendersDelayOnlyAnonymousSenders(t *testing.T) {
 	s := newSuite(t, "--payload-timeout=1m")
 	w := s.newWorld(t)
 	w.gatewaySync("web")
-	w.allow(strangers, "gatewaysyncs")
-	ci, stranger := w.ci(), w.anonymous()
-	w.eventually(func() error { // roles take effect a little later
-		got, err := stranger.post(t.Context(), syncDoor("web"), []byte(`{"ref":"v1"}`), nil)
+	w.allow(unauthenticated, "gatewaysyncs")
+	ci, anonymous := w.ci(), w.anonymous()
+	w.eventually(func() error { // roles take effect with a delay
+		got, err := anonymous.post(t.Context(), gatewaySyncPath("web"), []byte(`{"ref":"v1"}`), nil)
 		if err == nil && got.code != http.StatusUnauthorized {
-			err = fmt.Errorf("a stranger without a secret gets %d: %s", got.code, got.body)
+			err = fmt.Errorf("an unauthenticated sender without a secret gets %d: %s", got.code, got.body)
 		}
 		return err
 	})
 
-	w.fillSeatsOfStrangers(stranger)
+	w.fillAnonymousSeats(anonymous)
 
-	d := ci.mustPost(t, syncDoor("web"), `{"ref":"meanwhile"}`, nil, http.StatusAccepted).delivery(t)
-	if d.Status.Phase != v1alpha1.DeliveryApplied { // which takes what Postern itself asks of the kube-apiserver
-		t.Errorf("a delivery of a caller with an identity is %s: %s", d.Status.Phase, d.Status.Message)
+	d := ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"meanwhile"}`, nil, http.StatusAccepted).delivery(t)
+	if d.Status.Phase != v1alpha1.DeliveryApplied { // it needs Postern's own requests to the kube-apiserver
+		t.Errorf("a delivery of an authenticated sender is %s: %s", d.Status.Phase, d.Status.Message)
 	}
-	if schema := w.flowSchemaOf(stranger, "/version"); schema != "global-default" {
-		t.Errorf("what strangers ask of others than Postern is of the flow schema %q, want global-default", schema)
+	if schema := w.flowSchemaOf(anonymous, "/version"); schema != "global-default" {
+		t.Errorf("unauthenticated requests for other resources have the flow schema %q, want global-default", schema)
 	}
 	if served := w.flowControl("dispatched_requests_total", `flow_schema="postern",priority_level="postern"`); served == 0 {
-		t.Error("none of Postern's own requests was of its own priority level")
+		t.Error("Postern's own priority level has no requests")
 	}
 }
 
-// fillSeatsOfStrangers begins deliveries of strangers until one has to wait for a seat.
-func (w *world) fillSeatsOfStrangers(stranger sender) {
+// fillAnonymousSeats starts unauthenticated deliveries until one has to wait for a seat.
+func (w *world) fillAnonymousSeats(anonymous sender) {
 	w.t.Helper()
-	const most = 600 // seats that a kube-apiserver has in all
+	const most = 600 // all seats of a kube-apiserver
 	for range most {
-		stranger.sendHalf(w.t, syncDoor("web"), "lost", true)
-		if w.flowControl("current_inqueue_requests", `priority_level="postern-strangers"`) > 0 {
+		anonymous.sendHalf(w.t, gatewaySyncPath("web"), "lost", true)
+		if w.flowControl("current_inqueue_requests", `priority_level="postern-anonymous"`) > 0 {
 			return
 		}
 	}
-	w.t.Fatalf("%d strangers that send slowly have got a seat each", most)
+	w.t.Fatalf("%d slow unauthenticated senders have a seat each", most)
 }
 
-// flowControl adds up the kube-apiserver's own metrics of its flow control that have these labels.
+// flowControl sums the kube-apiserver's flow control metrics with these labels.
 func (w *world) flowControl(name, labels string) float64 {
 	w.t.Helper()
 	text, err := w.kube.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(w.t.Context())
@@ -78,7 +78,7 @@ func (w *world) flowControl(name, labels string) float64 {
 	return sum
 }
 
-// flowSchemaOf asks the kube-apiserver for a path, and returns the flow schema by which it is served.
+// flowSchemaOf gets a path from the kube-apiserver, and returns the flow schema of the request.
 func (w *world) flowSchemaOf(s sender, path string) string {
 	w.t.Helper()
 	base, _, _ := strings.Cut(s.base, "/apis/")

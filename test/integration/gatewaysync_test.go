@@ -20,7 +20,7 @@ func TestGatewaySyncGetsTheRequestAndNothingElseChanges(t *testing.T) {
 	before := w.create(gatewaySyncs, gatewaySyncManifest("web"))
 	before = w.annotated(gatewaySyncs, before, map[string]string{"example.com/note": "keep me", "stoker.io/other": "me too"})
 
-	w.ci().mustPost(t, syncDoor("web"), release, nil, http.StatusAccepted)
+	w.ci().mustPost(t, gatewaySyncPath("web"), release, nil, http.StatusAccepted)
 
 	w.checkContent(gatewaySyncs, before, map[string]string{requestedRef: "v2.0.0", requestedBy: "github", requestedAt: ""})
 }
@@ -38,13 +38,13 @@ func (w *world) annotated(resource schema.GroupVersionResource, obj *unstructure
 
 func TestRefThatAGatewaySyncHoldsAlreadyLeavesItUntouched(t *testing.T) {
 	w := newWorld(t)
-	// A time long ago, which nobody writing now could write again.
+	// The old time shows whether the annotations are written again.
 	before := w.annotated(gatewaySyncs, w.create(gatewaySyncs, gatewaySyncManifest("web")), map[string]string{
 		requestedRef: "v2.0.0", requestedAt: "2020-01-01T00:00:00Z", requestedBy: "argocd",
 	})
 	ci := w.ci()
 
-	got := ci.mustPost(t, syncDoor("web"), release, nil, http.StatusAccepted).delivery(t)
+	got := ci.mustPost(t, gatewaySyncPath("web"), release, nil, http.StatusAccepted).delivery(t)
 	w.deliver(delivery("by-hand", toWeb+", ref: v2.0.0"))
 
 	w.mustBeUntouched(gatewaySyncs, before)
@@ -55,7 +55,7 @@ func TestRefThatAGatewaySyncHoldsAlreadyLeavesItUntouched(t *testing.T) {
 
 func TestSpecRefOfAGatewaySyncIsNotTakenForARequest(t *testing.T) {
 	w := newWorld(t)
-	w.gatewaySync("web") // at main
+	w.gatewaySync("web") // its ref is main
 
 	got := w.deliver(delivery("main", toWeb+", ref: main"))
 
@@ -69,7 +69,7 @@ func TestChangesThatOthersMakeMeanwhileAreKept(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	for _, ref := range []string{"v1", "v2", "v3"} {
-		// Postern's own cache may not have seen this yet when it writes.
+		// Postern's cache may not have this change yet when it writes.
 		obj := w.get(gatewaySyncs, "web")
 		annotations := obj.GetAnnotations()
 		if annotations == nil {
@@ -89,41 +89,41 @@ func TestDeletedTargetIsNotFoundAndANewOneIsFound(t *testing.T) {
 	ci := w.ci()
 	for _, test := range []struct {
 		resource schema.GroupVersionResource
-		door     string
+		path     string
 		create   func()
 	}{
-		{gatewaySyncs, syncDoor("web"), func() { w.gatewaySync("web") }},
-		{applications, appDoor("web"), func() { w.application("web", nil) }},
+		{gatewaySyncs, gatewaySyncPath("web"), func() { w.gatewaySync("web") }},
+		{applications, applicationPath("web"), func() { w.application("web", nil) }},
 	} {
 		test.create()
-		ci.mustPost(t, test.door, `{"ref": "v1"}`, nil, http.StatusAccepted)
+		ci.mustPost(t, test.path, `{"ref": "v1"}`, nil, http.StatusAccepted)
 
 		err := w.objects.Resource(test.resource).Namespace(w.namespace).Delete(t.Context(), "web", metav1.DeleteOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		ci.mustPost(t, test.door, `{"ref": "v2"}`, nil, http.StatusNotFound)
+		ci.mustPost(t, test.path, `{"ref": "v2"}`, nil, http.StatusNotFound)
 
 		test.create()
-		ci.mustPost(t, test.door, `{"ref": "v3"}`, nil, http.StatusAccepted)
+		ci.mustPost(t, test.path, `{"ref": "v3"}`, nil, http.StatusAccepted)
 	}
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v3")
 	w.mustHold(applications, "web", "postern.dev/requested-ref", "v3")
 }
 
-// freezeGatewaySyncs has the kube-apiserver refuse every change of a GatewaySync of the namespace.
+// freezeGatewaySyncs makes the kube-apiserver reject all changes of GatewaySyncs in the namespace.
 func (w *world) freezeGatewaySyncs(example *unstructured.Unstructured) {
 	w.t.Helper()
 	w.policyOn("{apiGroups: [stoker.io], apiVersions: ['*'], operations: [UPDATE], resources: [gatewaysyncs]}",
 		"ValidatingAdmissionPolicy", `
   validations:
-  - {expression: "false", message: nobody changes this}
+  - {expression: "false", message: targets are frozen}
 `, "validationActions: [Deny]")
 	w.eventually(func() error {
 		_, err := w.objects.Resource(gatewaySyncs).Namespace(w.namespace).
 			Update(w.t.Context(), example, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
 		if err == nil {
-			return errors.New("the policy is not in force yet")
+			return errors.New("the policy is not in effect yet")
 		}
 		return nil
 	})
@@ -136,7 +136,7 @@ func TestTargetThatCannotBeWrittenMakesTheDeliveryFailAndTellsInAnEvent(t *testi
 	before := w.get(gatewaySyncs, "web")
 	w.freezeGatewaySyncs(before)
 
-	ci.mustPost(t, syncDoor("web"), `{"ref": "v1"}`, nil, http.StatusInternalServerError)
+	ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusInternalServerError)
 
 	w.mustBeUntouched(gatewaySyncs, before)
 	event := w.targetEvents("web", 1)[0]
@@ -151,5 +151,5 @@ func TestTargetThatCannotBeWrittenMakesTheDeliveryFailAndTellsInAnEvent(t *testi
 	if got.Phase != v1alpha1.DeliveryFailed || got.Reason != "TargetRefused" {
 		t.Errorf("got phase %q, reason %q; want Failed, TargetRefused", got.Phase, got.Reason)
 	}
-	mustBeIn(t, got.Message, "nobody changes this")
+	mustBeIn(t, got.Message, "targets are frozen")
 }

@@ -17,7 +17,6 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// read returns all objects of a kind in the namespace.
 func (w *world) read(resource schema.GroupVersionResource) []unstructured.Unstructured {
 	w.t.Helper()
 	list, err := w.objects.Resource(resource).Namespace(w.namespace).List(w.t.Context(), metav1.ListOptions{})
@@ -27,7 +26,7 @@ func (w *world) read(resource schema.GroupVersionResource) []unstructured.Unstru
 	return list.Items
 }
 
-// checkPushed compares every object of the targets' kind with what it was before a push, and with what the push changes.
+// checkPushed compares all objects of the targets' kind with their state before a push and the expected changes.
 func (w *world) checkPushed(resource schema.GroupVersionResource, before []unstructured.Unstructured, targets []gitTarget, results map[string]string,
 	ref string, annotations map[string]string,
 ) {
@@ -56,7 +55,7 @@ func TestPushToARepositoryReachesExactlyWhatFollowsTheRef(t *testing.T) {
 		gitHost
 		payload, ref string
 		tag          bool
-		revision     string // empty if the sender does not tell
+		revision     string // empty if the payload has none
 	}{
 		{gitHost: atGitHub, payload: "github/push-branch.json", ref: "main", revision: commit},
 		{gitHost: atGitLab, payload: "gitlab/push-branch.json", ref: "main", revision: commit},
@@ -76,18 +75,18 @@ func TestPushToARepositoryReachesExactlyWhatFollowsTheRef(t *testing.T) {
 			elsewhere.gitFleet(test.at)
 			secret := newSecret()
 			w.secret(map[string]string{test.key: secret})
-			w.allow(strangers, "webhooksources", test.source)
+			w.allow(unauthenticated, "webhooksources", test.source)
 			req := payload(t, test.payload)
 			req = req.with(test.proof(secret)(req.body))
 			results := test.results(test.tag)
 
-			door, stranger := sourceDoor(test.source), w.anonymous()
-			w.untilFound(w.trier(), door, req, results) // until all objects are known
-			w.untilBelieved(stranger, door, test.proof(secret))
+			path, anonymous := sourcePath(test.source), w.anonymous()
+			w.untilFound(w.trier(), path, req, results) // until all objects are in the cache
+			w.untilAccepted(anonymous, path, test.proof(secret))
 			syncs, apps := w.read(gatewaySyncs), w.read(applications)
 			syncsElsewhere, appsElsewhere := elsewhere.read(gatewaySyncs), elsewhere.read(applications)
 
-			d := stranger.mustPost(t, door, req.body, req.header, http.StatusAccepted).delivery(t)
+			d := anonymous.mustPost(t, path, req.body, req.header, http.StatusAccepted).delivery(t)
 			if err := sameResults(results, answer{body: mustJSON(t, d)}); err != nil {
 				t.Error(err)
 			}
@@ -114,7 +113,7 @@ func TestPushToARepositoryReachesExactlyWhatFollowsTheRef(t *testing.T) {
 	}
 }
 
-// sameResults compares status.targets of an answer with the results that are wanted.
+// sameResults compares status.targets of an answer with the expected results.
 func sameResults(want map[string]string, a answer) error {
 	var d v1alpha1.WebhookDelivery
 	if err := json.Unmarshal(a.body, &d); err != nil {

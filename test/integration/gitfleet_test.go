@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// gitTarget is a target that uses a git repository. In its YAML stands HOST for the host that the push came from, and
+// gitTarget is a target that uses a git repository. In its YAML, HOST stands for the host of the push, and
 // harbour-works/lighthouse for the repository, which may have another path there.
 type gitTarget struct {
 	name string
-	// annotations and spec are YAML; an Application's spec without project and destination.
+	// annotations and spec are YAML. An Application's spec has no project and destination.
 	annotations, spec string
-	// onBranch and onTag are what a push of main, and of the tag v2.4.0, come to at it; empty if it is none of its business.
+	// onBranch and onTag are the results of a push of main, and of the tag v2.4.0; empty if it does not match.
 	onBranch, onTag string
-	// byDefault is whether onBranch holds only if the sender tells that main is the default branch.
+	// byDefault is true if onBranch requires that the payload names main as the default branch.
 	byDefault bool
-	// moves is the field of an Application that is then set to the ref.
+	// moves is the field of an Application that is set to the ref.
 	moves []string
 }
 
@@ -69,14 +69,14 @@ var gitApplications = []gitTarget{
 		annotations: "postern.dev/follow-tags: '~1'"},
 }
 
-// gitPlace is where a git host has the repository, for HTTP and for SSH.
+// gitPlace is the location of the repository at a git host, for HTTP and SSH.
 type gitPlace struct{ host, path, sshHost, sshPath string }
 
 func lighthouseAt(host string) gitPlace {
 	return gitPlace{host: host, path: "harbour-works/lighthouse", sshHost: host, sshPath: "harbour-works/lighthouse"}
 }
 
-// fill fills a place into YAML.
+// fill replaces the placeholders in YAML.
 func (p gitPlace) fill(yaml string) string {
 	return strings.NewReplacer(
 		"ssh://git@HOST/harbour-works/lighthouse", "ssh://git@"+p.sshHost+"/"+p.sshPath,
@@ -88,7 +88,7 @@ func (p gitPlace) fill(yaml string) string {
 	).Replace(yaml)
 }
 
-// gitFleet makes all of them.
+// gitFleet creates all targets.
 func (w *world) gitFleet(at gitPlace) {
 	w.t.Helper()
 	fill := func(kind, more string, target gitTarget) string {
@@ -104,22 +104,22 @@ func (w *world) gitFleet(at gitPlace) {
 	}
 }
 
-// gitHost is a git host whose webhooks are known here.
+// gitHost is a supported git host.
 type gitHost struct {
 	source      string
 	at          gitPlace
 	key, method string
 	proof       func(secret string) proof
-	// tellsDefault is whether pushes tell the default branch.
-	tellsDefault bool
+	// namesDefault is true if push payloads name the default branch.
+	namesDefault bool
 }
 
 var (
-	atGitHub = gitHost{source: "github", at: lighthouseAt("github.com"), key: "hmac", method: "HMAC", proof: bySignature, tellsDefault: true}
+	atGitHub = gitHost{source: "github", at: lighthouseAt("github.com"), key: "hmac", method: "HMAC", proof: bySignature, namesDefault: true}
 	atGitLab = gitHost{source: "gitlab", at: lighthouseAt("gitlab.example.com"), key: "token", method: "Token",
-		proof: func(secret string) proof { return byToken("X-Gitlab-Token", secret) }, tellsDefault: true}
+		proof: func(secret string) proof { return byToken("X-Gitlab-Token", secret) }, namesDefault: true}
 	atGitea = gitHost{source: "gitea", at: lighthouseAt("git.example.com"), key: "webhook.gitea-secret", method: "HMAC",
-		proof: bySignature, tellsDefault: true}
+		proof: bySignature, namesDefault: true}
 	atBitbucket = gitHost{source: "bitbucket", at: lighthouseAt("bitbucket.org"), key: "webhook.bitbucket-secret", method: "HMAC",
 		proof: byHubSignature}
 	atBitbucketServer = gitHost{source: "bitbucket-server", at: gitPlace{host: "git.example.com", path: "scm/hw/lighthouse",
@@ -127,17 +127,17 @@ var (
 	atAzureDevOps = gitHost{source: "azure-devops", at: gitPlace{host: "dev.azure.com", path: "harbour-works/Harbour%20works/_git/lighthouse",
 		sshHost: "ssh.dev.azure.com", sshPath: "v3/harbour-works/Harbour%20works/lighthouse"},
 		key: "webhook.azure-devops-secret", method: "Token",
-		proof: func(secret string) proof { return byToken("X-Webhook-Secret", secret) }, tellsDefault: true}
+		proof: func(secret string) proof { return byToken("X-Webhook-Secret", secret) }, namesDefault: true}
 )
 
-// byHubSignature is how Bitbucket signs.
+// byHubSignature returns Bitbucket's signature.
 func byHubSignature(secret string) proof {
 	return func(body string) map[string]string {
 		return map[string]string{"X-Hub-Signature": sign(secret, body)}
 	}
 }
 
-// results are what the push of main, or of the tag, comes to at each target.
+// results returns the result at each target of a push of main, or of the tag.
 func (h gitHost) results(tag bool) map[string]string {
 	results := map[string]string{}
 	for _, target := range slices.Concat(gitSyncs, gitApplications) {
@@ -145,7 +145,7 @@ func (h gitHost) results(tag bool) map[string]string {
 		switch {
 		case tag:
 			result = target.onTag
-		case target.byDefault && !h.tellsDefault:
+		case target.byDefault && !h.namesDefault:
 			result = ""
 		}
 		if result != "" {

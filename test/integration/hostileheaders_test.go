@@ -27,7 +27,7 @@ func TestDeliveryIDThatIsNoneIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			releaser.mustBeRefused(t, push.with(map[string]string{"X-Github-Delivery": id}), http.StatusBadRequest,
-				metav1.StatusReasonBadRequest, "X-GitHub-Delivery must be at most 128 characters of ASCII without spaces")
+				metav1.StatusReasonBadRequest, "X-GitHub-Delivery must be at most 128 ASCII characters without spaces")
 		})
 	}
 	check()
@@ -36,8 +36,8 @@ func TestDeliveryIDThatIsNoneIsRefused(t *testing.T) {
 func TestHeaderLargerThanAnyServerReadsIsRefused(t *testing.T) {
 	releaser, check := unharmed(t)
 	header := map[string]string{"X-Github-Event": "push", "X-Github-Delivery": strings.Repeat("x", 2<<20)}
-	got, err := releaser.post(t.Context(), syncDoor("web"), []byte(anyBody), header)
-	// The kube-apiserver refuses it, by an answer over HTTP/1.1, or by closing the stream over HTTP/2.
+	got, err := releaser.post(t.Context(), gatewaySyncPath("web"), []byte(anyBody), header)
+	// The kube-apiserver rejects it with an answer over HTTP/1.1, or by closing the stream over HTTP/2.
 	if err == nil && got.code != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("got %d, want 431: %s", got.code, got.body)
 	}
@@ -53,7 +53,7 @@ func TestSeveralEventHeadersAreRefusedSinceReadersMayDisagreeOnThem(t *testing.T
 			continue
 		}
 		if status := got.status(t); !strings.Contains(status.Message, "X-GitHub-Event") {
-			t.Errorf("X-GitHub-Event %q: got %q, want it to name the header", events, status.Message)
+			t.Errorf("X-GitHub-Event %q: got %q, want the header's name in it", events, status.Message)
 		}
 	}
 	check()
@@ -61,10 +61,10 @@ func TestSeveralEventHeadersAreRefusedSinceReadersMayDisagreeOnThem(t *testing.T
 
 func TestSeveralSignaturesInOneHeaderAreRejected(t *testing.T) {
 	secret := newSecret()
-	w, stranger := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
+	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 	right, wrong := sign(secret, anyBody), sign(newSecret(), anyBody)
 	for _, values := range [][]string{{right, wrong}, {wrong, right}, {right, right}, {right + ", " + right}} {
-		got := stranger.postHeaders(t, request{body: anyBody}, http.Header{"X-Hub-Signature-256": values})
+		got := anonymous.postHeaders(t, request{body: anyBody}, http.Header{"X-Hub-Signature-256": values})
 		if got.code != http.StatusUnauthorized {
 			t.Errorf("%d values: got %d, want 401", len(values), got.code)
 		}
@@ -72,10 +72,10 @@ func TestSeveralSignaturesInOneHeaderAreRejected(t *testing.T) {
 	w.mustHaveRecords()
 }
 
-// postHeaders POSTs to the door of web with headers that may have several values.
+// postHeaders posts to web with headers that may have several values.
 func (s sender) postHeaders(t *testing.T, r request, header http.Header) answer {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.base+"/"+syncDoor("web"), strings.NewReader(r.body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.base+"/"+gatewaySyncPath("web"), strings.NewReader(r.body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,18 +106,18 @@ func TestUnknownEventIsIgnoredAndLeavesNoJunkInTheRecord(t *testing.T) {
 		r := payload(t, "github/push-branch.json").with(map[string]string{
 			"X-Github-Event": event, "X-Github-Delivery": strings.ReplaceAll(name, " ", "-"), "User-Agent": strings.Repeat("x", 10_000),
 		})
-		d := releaser.mustPost(t, syncDoor("web"), r.body, r.header, http.StatusAccepted).delivery(t)
+		d := releaser.mustPost(t, gatewaySyncPath("web"), r.body, r.header, http.StatusAccepted).delivery(t)
 		if d.Status.Phase != v1alpha1.DeliveryIgnored || d.Status.Reason != "EventIgnored" {
 			t.Errorf("%s: got phase %s, reason %s; want Ignored, EventIgnored", name, d.Status.Phase, d.Status.Reason)
 		}
 		if kept := d.Spec.Headers["X-Github-Event"]; kept != "" && name != "a list" {
-			t.Errorf("%s: the record holds the event %q", name, kept)
+			t.Errorf("%s: the record has the event %q", name, kept)
 		}
 		if kept := d.Spec.Headers["User-Agent"]; kept != "" {
-			t.Errorf("%s: the record holds a User-Agent of %d bytes", name, len(kept))
+			t.Errorf("%s: the record has a User-Agent of %d bytes", name, len(kept))
 		}
 		if len(d.Status.Message) > 200 {
-			t.Errorf("%s: the message is %d bytes long", name, len(d.Status.Message))
+			t.Errorf("%s: the message has %d bytes", name, len(d.Status.Message))
 		}
 	}
 	w.mustBeUntouched(gatewaySyncs, before)
@@ -127,14 +127,14 @@ func TestObjectMayNotClaimASourceThatItsHeadersContradict(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	before := w.get(gatewaySyncs, "web")
-	// Read as a generic payload, the deletion of a branch would deploy it.
+	// As a generic payload, the deletion of a branch would deploy it.
 	deletion := payload(t, "github/push-branch-deleted.json")
 	raw := base64.StdEncoding.EncodeToString([]byte(deletion.body))
 	for spec, want := range map[string]string{
-		"source: generic, headers: {X-GitHub-Event: push}, rawPayload: " + raw: "the headers are those of github",
+		"source: generic, headers: {X-GitHub-Event: push}, rawPayload: " + raw: "the headers are from github",
 		"source: generic, rawPayload: " + raw:                                  "not what generic sends",
 		"source: generic, payload: " + deletion.body:                           "not what generic sends",
-		"source: kargo, headers: {X-GitHub-Event: push}, rawPayload: " + raw:   "the headers are those of github",
+		"source: kargo, headers: {X-GitHub-Event: push}, rawPayload: " + raw:   "the headers are from github",
 		`source: github, payload: {"ref": "v1"}`:                               "not what github sends",
 		`source: argocd, payload: {"ref": "v1"}`:                               "not what argocd sends",
 		`source: Generic, payload: {"ref": "v1"}`:                              "Unsupported value",

@@ -21,22 +21,23 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// answer is what a sender gets.
+// answer is the response to a sender.
 type answer struct {
 	code   int
 	header http.Header
 	body   []byte
-	// record returns the record of the delivery that a sender without an identity is told little of; nil for others.
-	record func(t *testing.T, told *v1alpha1.WebhookDelivery) *v1alpha1.WebhookDelivery
+	// record returns the full record of a delivery, if the answer is abbreviated because the sender has no identity;
+	// otherwise it is nil.
+	record func(t *testing.T, answered *v1alpha1.WebhookDelivery) *v1alpha1.WebhookDelivery
 }
 
-// sender POSTs as CI jobs and webhooks do: with an HTTP client that knows nothing of Kubernetes.
+// sender POSTs as CI jobs and webhooks do, with a plain HTTP client.
 type sender struct {
 	client *http.Client
 	base   string
 	token  string
-	// record is that of the answers, for a sender without a token.
-	record func(t *testing.T, told *v1alpha1.WebhookDelivery) *v1alpha1.WebhookDelivery
+	// record is set in the answers to a sender without a token.
+	record func(t *testing.T, answered *v1alpha1.WebhookDelivery) *v1alpha1.WebhookDelivery
 }
 
 // anonymous returns a sender without credentials for the cluster.
@@ -60,20 +61,20 @@ func (w *world) sender(token string) sender {
 	return s
 }
 
-// recordOf returns the record of a delivery, as the administrator sees it, once its status is the one that was told. That
-// an answer is to a repeat is told by the answer alone.
-func (w *world) recordOf(t *testing.T, told *v1alpha1.WebhookDelivery) *v1alpha1.WebhookDelivery {
+// recordOf returns the record of a delivery, read by the administrator, once its status matches the answer's. Only the
+// answer shows that a delivery is a repeat.
+func (w *world) recordOf(t *testing.T, answered *v1alpha1.WebhookDelivery) *v1alpha1.WebhookDelivery {
 	t.Helper()
 	var record *v1alpha1.WebhookDelivery
 	w.in(t).eventually(func() (err error) {
-		record, err = w.deliveries.PosternV1alpha1().WebhookDeliveries(told.Namespace).Get(t.Context(), told.Name, metav1.GetOptions{})
-		if err == nil && record.Status.Phase != told.Status.Phase {
-			err = fmt.Errorf("delivery %s is %s, and was told to be %s", told.Name, record.Status.Phase, told.Status.Phase)
+		record, err = w.deliveries.PosternV1alpha1().WebhookDeliveries(answered.Namespace).Get(t.Context(), answered.Name, metav1.GetOptions{})
+		if err == nil && record.Status.Phase != answered.Status.Phase {
+			err = fmt.Errorf("delivery %s is %s, and was answered as %s", answered.Name, record.Status.Phase, answered.Status.Phase)
 		}
 		return err
 	})
-	if told.Status.Reason == "AlreadyDelivered" {
-		record.Status.Reason, record.Status.Message = told.Status.Reason, told.Status.Message
+	if answered.Status.Reason == "AlreadyDelivered" {
+		record.Status.Reason, record.Status.Message = answered.Status.Reason, answered.Status.Message
 	}
 	return record
 }
@@ -83,7 +84,7 @@ func (s sender) post(ctx context.Context, path string, body []byte, header map[s
 	return s.send(ctx, http.MethodPost, path, bytes.NewReader(body), header)
 }
 
-// send is post with any method, and a body of which the length may be unknown.
+// send is post with any method, and a body of possibly unknown length.
 func (s sender) send(ctx context.Context, method, path string, body io.Reader, header map[string]string) (answer, error) {
 	req, err := http.NewRequestWithContext(ctx, method, s.base+"/"+path, body)
 	if err != nil {
@@ -109,7 +110,7 @@ func (s sender) do(req *http.Request) (answer, error) {
 	return answer{code: resp.StatusCode, header: resp.Header, body: got, record: s.record}, err
 }
 
-// mustPost is post for tests that expect an answer, and says which code it should have.
+// mustPost is post, and fails the test unless the answer has wantCode.
 func (s sender) mustPost(t *testing.T, path string, body string, header map[string]string, wantCode int) answer {
 	t.Helper()
 	got, err := s.post(t.Context(), path, []byte(body), header)
@@ -122,25 +123,25 @@ func (s sender) mustPost(t *testing.T, path string, body string, header map[stri
 	return got
 }
 
-// delivery is what a successful answer is about: its body, or for a sender that is not told all, the record that it names.
+// delivery returns the delivery of a successful answer: its body, or the record if the body is abbreviated.
 func (a answer) delivery(t *testing.T) *v1alpha1.WebhookDelivery {
 	t.Helper()
-	d := a.told(t)
+	d := a.returned(t)
 	if a.record == nil {
 		return d
 	}
 	return a.record(t, d)
 }
 
-// told is the body of a successful answer.
-func (a answer) told(t *testing.T) *v1alpha1.WebhookDelivery {
+// returned decodes the body of a successful answer.
+func (a answer) returned(t *testing.T) *v1alpha1.WebhookDelivery {
 	t.Helper()
 	d := &v1alpha1.WebhookDelivery{}
 	a.decode(t, d)
 	return d
 }
 
-// status is the body of an error.
+// status decodes the body of an error.
 func (a answer) status(t *testing.T) *metav1.Status {
 	t.Helper()
 	s := &metav1.Status{}

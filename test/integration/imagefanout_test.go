@@ -32,56 +32,56 @@ func (w *world) applicationsOf() map[string]*unstructured.Unstructured {
 	return found
 }
 
-// checkUntouched fails the test if there is another Application now, or any but the excepted ones differs at all.
+// checkUntouched fails the test if there is a new Application, or if any except the excepted ones has changed.
 func (w *world) checkUntouched(before map[string]*unstructured.Unstructured, except map[string]bool) {
 	w.t.Helper()
 	after := w.applicationsOf()
 	if len(before) != len(after) {
-		w.t.Errorf("there were %d Applications, and now there are %d", len(before), len(after))
+		w.t.Errorf("the number of Applications has changed from %d to %d", len(before), len(after))
 	}
 	for name, app := range before {
 		if !except[name] && after[name] != nil {
 			if diff := cmp.Diff(app.Object, after[name].Object); diff != "" {
-				w.t.Errorf("Application %s should be as it was (-before +after):\n%s", name, diff)
+				w.t.Errorf("Application %s should be unchanged (-before +after):\n%s", name, diff)
 			}
 		}
 	}
 }
 
-// told is what status.targets says of an Application.
-type told struct {
+// report is an entry of status.targets for an Application.
+type report struct {
 	Result v1alpha1.TargetResultType
 	Reason string
 }
 
-func toldOf(d *v1alpha1.WebhookDelivery) map[string]told {
-	all := map[string]told{}
+func reportsOf(d *v1alpha1.WebhookDelivery) map[string]report {
+	all := map[string]report{}
 	for _, t := range d.Status.Targets {
-		all[t.Name] = told{t.Result, t.Reason}
+		all[t.Name] = report{t.Result, t.Reason}
 	}
 	return all
 }
 
-// wantTold is what should be told of a push to a fleet. A reason that may be one of several is taken from what is told.
-func (s registrySender) wantTold(got map[string]told) map[string]told {
-	want := map[string]told{}
+// wantReports returns the expected reports for a push to a fleet. Reasons that may vary are copied from got.
+func (s registrySender) wantReports(got map[string]report) map[string]report {
+	want := map[string]report{}
 	for _, kind := range fleetKinds {
 		name := kind.nameOf(s.image)
 		switch {
 		case kind.result == "":
 		case kind.reason == "":
-			want[name] = told{kind.result, got[name].Reason}
+			want[name] = report{kind.result, got[name].Reason}
 		default:
-			want[name] = told{kind.result, kind.reason}
+			want[name] = report{kind.result, kind.reason}
 		}
 	}
 	return want
 }
 
-// untilKnown pushes dry until Postern knows of the role, the secret and the whole fleet.
+// untilKnown repeats a dry run until Postern has the role, the secret and the whole fleet.
 func (w *world) untilKnown(r registries, s registrySender) {
 	w.t.Helper()
-	r.untilBelieved(w, s)
+	r.untilAccepted(w, s)
 	w.eventually(func() error {
 		got, err := r.pushDry(w.t, s)
 		if err != nil {
@@ -91,7 +91,7 @@ func (w *world) untilKnown(r registries, s registrySender) {
 		if err := errors.Join(answeredWith(http.StatusAccepted)(got), json.Unmarshal(got.body, &d)); err != nil {
 			return err
 		}
-		if diff := cmp.Diff(s.wantTold(toldOf(&d)), toldOf(&d)); diff != "" {
+		if diff := cmp.Diff(s.wantReports(reportsOf(&d)), reportsOf(&d)); diff != "" {
 			return fmt.Errorf("status.targets of a dry run (-want +got):\n%s", diff)
 		}
 		return nil
@@ -109,7 +109,7 @@ func TestPushToARegistryUpdatesExactlyTheApplicationsThatWantIt(t *testing.T) {
 			w := here.in(t)
 			before, beforeElsewhere, records := w.applicationsOf(), elsewhere.applicationsOf(), len(w.records())
 			w.untilKnown(senders, s)
-			w.checkUntouched(before, nil) // by what was pushed dry
+			w.checkUntouched(before, nil) // the dry runs changed nothing
 			if got := len(w.records()); got != records {
 				t.Errorf("dry runs left %d records", got-records)
 			}
@@ -119,7 +119,7 @@ func TestPushToARegistryUpdatesExactlyTheApplicationsThatWantIt(t *testing.T) {
 				t.Fatal(err)
 			}
 			d := got.delivery(t)
-			if diff := cmp.Diff(s.wantTold(toldOf(d)), toldOf(d)); diff != "" {
+			if diff := cmp.Diff(s.wantReports(reportsOf(d)), reportsOf(d)); diff != "" {
 				t.Errorf("status.targets (-want +got):\n%s", diff)
 			}
 			if d.Status.Phase != v1alpha1.DeliveryApplied || d.Status.Sender.Method != s.method || d.Spec.Source != s.source {

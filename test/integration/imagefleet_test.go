@@ -15,28 +15,28 @@ var imageUpdaters = schema.GroupVersionResource{
 
 // fleetImage is an image that Applications of a fleet run.
 type fleetImage struct {
-	slug string // of the names of Applications
-	// configured is the name in configurations, and full the one that Postern tells; they differ at Docker Hub.
+	slug string // used in the names of Applications
+	// configured is the name in configurations, and full the name that Postern reports; they differ for Docker Hub.
 	configured, full string
 }
 
 func imageAt(slug, name string) fleetImage { return fleetImage{slug, name, name} }
 
-// fleetKind is a kind of Application. In its YAML stand IMAGE for the image as it is configured, and ELSEWHERE for one of
-// the same repository in another registry.
+// fleetKind is a kind of Application. In its YAML, IMAGE stands for the configured image, and ELSEWHERE for the same
+// repository in another registry.
 type fleetKind struct {
 	name string
-	// annotations are those of Image Updater, without their prefix.
+	// annotations are Image Updater's, without their prefix.
 	annotations map[string]string
-	// updater is the spec of an ImageUpdater object, in which APP stands for the name of the Application.
+	// updater is the spec of an ImageUpdater object. APP stands for the name of the Application.
 	updater string
-	// sources and status are members of the Application's spec and of its status.
+	// sources and status are fields of the Application's spec and status.
 	sources, status string
 
-	// result is what a push comes to at it, with a reason if there is but one; empty if the push is none of its business.
+	// result is the result of a push, with the reason if it is unique; empty if the push does not match.
 	result v1alpha1.TargetResultType
 	reason string
-	// update makes the wanted changes of the specification; nil if there are none.
+	// update makes the expected changes of the spec; nil if there are none.
 	update func(spec map[string]any, image, tag string)
 }
 
@@ -46,7 +46,7 @@ const (
 	plainSource   = "source: {repoURL: 'https://github.com/example/shop.git', path: deploy, targetRevision: main}"
 )
 
-// fleetKinds are the kinds there are of each image.
+// fleetKinds are the kinds that exist for each image.
 var fleetKinds = []fleetKind{
 	{
 		name: "helm", status: runsHelm,
@@ -135,7 +135,7 @@ var fleetKinds = []fleetKind{
 			member(member(spec, "source"), "kustomize")["images"] = []any{image + ":" + tag}
 		},
 	},
-	{ // nothing but the annotations counts
+	{ // only the annotations are used
 		name: "asking-annotations", status: runsHelm, sources: plainSource,
 		annotations: map[string]string{"image-list": "shop=IMAGE", "shop.helm.image-spec": "image"},
 		updater: "commonUpdateSettings: {allowTags: 'regexp:^$'}, writeBackConfig: {method: git}, applicationRefs: [{namePattern: APP, " +
@@ -150,7 +150,7 @@ var fleetKinds = []fleetKind{
 		name: "asking-in-vain", status: runsHelm, sources: plainSource,
 		updater: "applicationRefs: [{namePattern: APP, useAnnotations: true, images: [{alias: shop, imageName: IMAGE}]}]",
 	},
-	{ // without annotations, the less specific reference counts
+	{ // without annotations, the less specific reference is used
 		name: "falling-back", status: runsKustomize, sources: plainSource,
 		updater: "applicationRefs: [{namePattern: APP, useAnnotations: true}, {namePattern: 'APP*', images: [{alias: shop, imageName: IMAGE}]}]",
 		result:  v1alpha1.TargetWritten, reason: "NewerVersion",
@@ -158,7 +158,7 @@ var fleetKinds = []fleetKind{
 			member(member(spec, "source"), "kustomize")["images"] = []any{image + ":" + tag}
 		},
 	},
-	{ // what an object overrules does not count, whatever the annotations say
+	{ // the object overrules the annotations
 		name: "overruled", status: runsHelm, sources: plainSource,
 		annotations: map[string]string{"image-list": "IMAGE"},
 		updater:     "applicationRefs: [{namePattern: APP, images: [{alias: shop, imageName: ELSEWHERE}]}]",

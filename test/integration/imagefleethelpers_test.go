@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// member returns a member of an object, made if it is not there.
+// member returns a member of an object, and creates it if it is missing.
 func member(object map[string]any, name string) map[string]any {
 	if found, ok := object[name].(map[string]any); ok {
 		return found
@@ -19,7 +19,7 @@ func member(object map[string]any, name string) map[string]any {
 	return made
 }
 
-// setByName puts an entry in the place of the one of its name, or at the end.
+// setByName replaces the entry of the same name, or appends it.
 func setByName(object map[string]any, list string, entry map[string]any) {
 	entries, _ := object[list].([]any)
 	for i, old := range entries {
@@ -31,17 +31,17 @@ func setByName(object map[string]any, list string, entry map[string]any) {
 	object[list] = append(entries, entry)
 }
 
-// nameOf is the name of the Application of a kind that runs an image.
+// nameOf returns the name of the Application of a kind that runs an image.
 func (k fleetKind) nameOf(image fleetImage) string { return image.slug + "-" + k.name }
 
-// fill puts an image into YAML.
+// fill replaces the placeholders in YAML.
 func (k fleetKind) fill(yaml string, image fleetImage) string {
 	_, repository, _ := strings.Cut(image.full, "/")
 	return strings.NewReplacer("IMAGE", image.configured, "ELSEWHERE", "elsewhere.example.org/"+repository,
 		"APP", k.nameOf(image)).Replace(yaml)
 }
 
-// fleet makes an Application of each kind for each image, and the ImageUpdater objects that go with them.
+// fleet creates an Application of each kind for each image, and the ImageUpdater objects for them.
 func (w *world) fleet(images []fleetImage) {
 	w.t.Helper()
 	for _, image := range images {
@@ -72,7 +72,7 @@ spec: {project: default, destination: {name: in-cluster, namespace: shop}, `+k.s
 status: {sync: {status: Synced}, `+k.status+`}`, image)
 }
 
-// updated is what an Application of this kind should be after the image was pushed, but for annotations.
+// updated returns the expected Application after a push of the image, without annotations.
 func (k fleetKind) updated(app *unstructured.Unstructured, image fleetImage, tag string) *unstructured.Unstructured {
 	app = app.DeepCopy()
 	if k.update != nil {

@@ -34,8 +34,8 @@ func TestAnnotationsCountWithoutTheCRDOfImageUpdaterAndItsObjectsOnceItIsThere(t
 	harbor, push := w.harbor(), payload(t, "harbor/push-full.json")
 	plain := w.get(applications, "plain")
 
-	w.untilFound(harbor, sourceDoor("harbor"), push, map[string]string{"annotated": "Written NewerVersion"})
-	harbor.mustPost(t, sourceDoor("harbor"), push.body, push.header, http.StatusAccepted)
+	w.untilFound(harbor, sourcePath("harbor"), push, map[string]string{"annotated": "Written NewerVersion"})
+	harbor.mustPost(t, sourcePath("harbor"), push.body, push.header, http.StatusAccepted)
 	w.checkImages("annotated", "harbor.example.com/team/shop:1.4.0")
 	w.mustBeUntouched(applications, plain)
 
@@ -45,14 +45,14 @@ func TestAnnotationsCountWithoutTheCRDOfImageUpdaterAndItsObjectsOnceItIsThere(t
 		return err
 	})
 	w.create(imageUpdaters, updaterOfAll)
-	w.untilFound(harbor, sourceDoor("harbor"), push, map[string]string{
+	w.untilFound(harbor, sourcePath("harbor"), push, map[string]string{
 		"annotated": "Unchanged UpToDate", "plain": "Written NewerVersion",
 	})
-	harbor.mustPost(t, sourceDoor("harbor"), push.body, push.header, http.StatusAccepted)
+	harbor.mustPost(t, sourcePath("harbor"), push.body, push.header, http.StatusAccepted)
 	w.checkImages("plain", "harbor.example.com/team/shop:1.4.0")
 
 	if s.postern.PID() != process || !s.postern.Running() {
-		t.Error("Postern had to be started again")
+		t.Error("Postern had to be restarted")
 	}
 }
 
@@ -62,18 +62,18 @@ func TestImageUpdaterThatIsChangedOrDeletedTakesEffect(t *testing.T) {
 	before := w.get(applications, "plain")
 	harbor, push := w.harbor(), payload(t, "harbor/push-full.json")
 	w.create(imageUpdaters, updaterOfAll)
-	w.untilFound(harbor, sourceDoor("harbor"), push, map[string]string{"plain": "Written NewerVersion"})
+	w.untilFound(harbor, sourcePath("harbor"), push, map[string]string{"plain": "Written NewerVersion"})
 
 	patch := mustJSON(t, map[string]any{"spec": map[string]any{"commonUpdateSettings": map[string]any{"allowTags": "regexp:^2"}}})
 	w.kubectl("", "patch", "imageupdater", "all", "--type=merge", "--patch="+string(patch))
-	w.untilFound(harbor, sourceDoor("harbor"), push, map[string]string{"plain": "Skipped TagNotAllowed"})
-	d := harbor.mustPost(t, sourceDoor("harbor"), push.body, push.header, http.StatusAccepted).delivery(t)
+	w.untilFound(harbor, sourcePath("harbor"), push, map[string]string{"plain": "Skipped TagNotAllowed"})
+	d := harbor.mustPost(t, sourcePath("harbor"), push.body, push.header, http.StatusAccepted).delivery(t)
 	if d.Status.Phase != "Ignored" || d.Status.Reason != "TagNotAllowed" {
 		t.Errorf("got phase %s, reason %s; want Ignored, TagNotAllowed", d.Status.Phase, d.Status.Reason)
 	}
 
 	w.kubectl("", "delete", "imageupdater", "all")
-	w.untilFound(harbor, sourceDoor("harbor"), push, map[string]string{})
+	w.untilFound(harbor, sourcePath("harbor"), push, map[string]string{})
 	w.mustBeUntouched(applications, before)
 }
 
@@ -100,7 +100,7 @@ spec: {applicationRefs: [{namePattern: '*', labelSelectors: {matchLabels: {team:
 		{[]string{"annotate", "application", "plain", list + "-"}, map[string]string{}},
 	} {
 		w.kubectl("", step.change...)
-		w.untilFound(harbor, sourceDoor("harbor"), push, step.want)
+		w.untilFound(harbor, sourcePath("harbor"), push, step.want)
 	}
 }
 
@@ -116,15 +116,15 @@ func TestCRDOfImageUpdaterRefusesWhatItsOwnOneRefuses(t *testing.T) {
 		"a plugin without variables": `{"applicationRefs": [{"namePattern": "a", "images": [{"alias": "a", "imageName": "a",
 			"manifestTargets": {"plugin": {"tag": "a"}}}]}]}`,
 	} {
-		if said := w.refused(imageUpdaterOf(t, spec), "create", "--filename=-"); !strings.Contains(said, "is invalid") {
-			t.Errorf("%s: got %q", name, said)
+		if out := w.refused(imageUpdaterOf(t, spec), "create", "--filename=-"); !strings.Contains(out, "is invalid") {
+			t.Errorf("%s: got %q", name, out)
 		}
 	}
 	w.kubectl(imageUpdaterOf(t, `{"applicationRefs": [{"namePattern": "a", "useAnnotations": true,
 		"writeBackConfig": {"method": "git:secret:argocd/git", "gitConfig": {"branch": "main:staging"}}}]}`), "create", "--filename=-")
 	branch := w.kubectl("", "get", "imageupdater", "made", "--output=jsonpath={.spec.applicationRefs[0].writeBackConfig.gitConfig.branch}")
 	if branch != "main:staging" {
-		t.Errorf("got branch %q: what Postern does not read should be kept", branch)
+		t.Errorf("got branch %q: fields that Postern does not read must be kept", branch)
 	}
 }
 

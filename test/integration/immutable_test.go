@@ -117,9 +117,9 @@ func TestSecondDeliveryOfTheSameNameIsRefusedAndWritesNothing(t *testing.T) {
 	record := w.get(webhookDeliveries, "taken")
 	before := w.get(gatewaySyncs, "web")
 
-	said := w.refused(delivery("taken", toWeb+", ref: v2"), "create", "--filename=-")
+	output := w.refused(delivery("taken", toWeb+", ref: v2"), "create", "--filename=-")
 
-	mustBeIn(t, said, "Error from server (AlreadyExists)", `webhookdeliveries.postern.dev "taken" already exists`)
+	mustBeIn(t, output, "Error from server (AlreadyExists)", `webhookdeliveries.postern.dev "taken" already exists`)
 	w.mustBeUntouched(webhookDeliveries, record)
 	w.mustBeUntouched(gatewaySyncs, before)
 }

@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// createdWith sends a manifest as it is, past the checks of kubectl.
+// createdWith creates a manifest without kubectl's checks.
 func (w *world) createdWith(manifest string, options metav1.CreateOptions) error {
 	w.t.Helper()
 	obj := &unstructured.Unstructured{}
@@ -27,17 +27,17 @@ func (w *world) createdWith(manifest string, options metav1.CreateOptions) error
 	return err
 }
 
-// causes are what an Invalid error says about each field.
+// causes returns the messages of an Invalid error by field.
 func causes(err error) map[string]string {
-	said := map[string]string{}
+	messages := map[string]string{}
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) || !apierrors.IsInvalid(err) || status.Status().Details == nil {
 		return map[string]string{"not invalid": err.Error()}
 	}
 	for _, cause := range status.Status().Details.Causes {
-		said[cause.Field] += cause.Message
+		messages[cause.Field] += cause.Message
 	}
-	return said
+	return messages
 }
 
 func TestInvalidDeliveryIsToldEverythingThatIsWrongAndLeavesNothing(t *testing.T) {
@@ -56,8 +56,8 @@ func TestInvalidDeliveryIsToldEverythingThatIsWrongAndLeavesNothing(t *testing.T
 			toWeb + ", ref: v1, events: [{source: github, event: push, ref: v1}]",
 			map[string]string{"spec.events": "Forbidden: the server fills it from payload, rawPayload or ref"},
 		},
-		"nothing asked for": {toWeb, map[string]string{"spec": oneOf}},
-		"two things asked for": {
+		"no request": {toWeb, map[string]string{"spec": oneOf}},
+		"two requests": {
 			toWeb + ", ref: v1, payload: " + ping,
 			map[string]string{"spec": oneOf},
 		},
@@ -76,9 +76,9 @@ func TestInvalidDeliveryIsToldEverythingThatIsWrongAndLeavesNothing(t *testing.T
 			},
 		},
 		"all at once": {
-			"source: nobody, target: {kind: Deployment, name: UPPER}, payload: " + ping + ", events: [{source: a, event: b, ref: c}]",
+			"source: absent, target: {kind: Deployment, name: UPPER}, payload: " + ping + ", events: [{source: a, event: b, ref: c}]",
 			map[string]string{
-				"spec.source": `Unsupported value: "nobody": supported values: "acr", "aliyun-acr", "argocd", "azure-devops", ` +
+				"spec.source": `Unsupported value: "absent": supported values: "acr", "aliyun-acr", "argocd", "azure-devops", ` +
 					`"bitbucket", "bitbucket-server", "cloudevents", "distribution", "docker.io", "ecr", "gar", "generic", "ghcr.io", ` +
 					`"gitea", "github", "gitlab", "harbor", "jfrog", "kargo", "nexus", "quay.io", "zot"`,
 				"spec.target.kind": `Unsupported value: "Deployment": supported values: "Application", "GatewaySync"`,
@@ -106,9 +106,9 @@ func TestFinalizersAreRefused(t *testing.T) {
 	w.gatewaySync("web")
 	manifest := strings.Replace(delivery("kept", toWeb+", ref: v1"), "{name: kept}", "{name: kept, finalizers: [example.com/keep]}", 1)
 
-	said := w.refused(manifest, "create", "--filename=-")
+	output := w.refused(manifest, "create", "--filename=-")
 
-	mustBeIn(t, said, `The WebhookDelivery "kept" is invalid: metadata.finalizers: Forbidden: a delivery can't have any`)
+	mustBeIn(t, output, `The WebhookDelivery "kept" is invalid: metadata.finalizers: Forbidden: deliveries can't have finalizers`)
 	w.mustHaveRecords()
 }
 
@@ -126,7 +126,7 @@ func TestUnknownFieldsAreRefusedWhereTheClientAsksForThat(t *testing.T) {
 	w.mustHaveRecords()
 
 	if err := w.createdWith(manifest, metav1.CreateOptions{FieldValidation: metav1.FieldValidationIgnore}); err != nil {
-		t.Errorf("a client that does not mind gets %v", err)
+		t.Errorf("a client without strict validation gets %v", err)
 	}
 }
 
@@ -135,17 +135,17 @@ func TestPayloadThatNoSenderSendsIsABadRequestThatSaysWhatToSend(t *testing.T) {
 	w.gatewaySync("web")
 	raw := base64.StdEncoding.EncodeToString([]byte("not JSON"))
 	for name, spec := range map[string]string{
-		"payload of nobody":  `payload: {"hello": "world"}`,
-		"payload of another": "source: argocd, payload: " + ping,
-		"broken raw payload": "rawPayload: " + raw,
+		"payload of no sender":      `payload: {"hello": "world"}`,
+		"payload of another sender": "source: argocd, payload: " + ping,
+		"broken raw payload":        "rawPayload: " + raw,
 	} {
-		said := w.refused(delivery("strange", toWeb+", "+spec), "create", "--filename=-")
-		if !strings.Contains(said, "Error from server (BadRequest)") {
-			t.Errorf("%s: got %q, want a BadRequest", name, said)
+		output := w.refused(delivery("strange", toWeb+", "+spec), "create", "--filename=-")
+		if !strings.Contains(output, "Error from server (BadRequest)") {
+			t.Errorf("%s: got %q, want a BadRequest", name, output)
 		}
 	}
-	said := w.refused(delivery("strange", toWeb+`, payload: {"hello": "world"}`), "create", "--filename=-")
-	mustBeIn(t, said, `to ask for a ref yourself, send {"ref": "main"}`)
+	output := w.refused(delivery("strange", toWeb+`, payload: {"hello": "world"}`), "create", "--filename=-")
+	mustBeIn(t, output, `to ask for a ref yourself, send {"ref": "main"}`)
 	w.mustHaveRecords()
 }
 
@@ -153,9 +153,9 @@ func TestMissingTargetIsNotFoundAtEveryDoorAndLeavesNoRecord(t *testing.T) {
 	w := newWorld(t)
 	ci := w.ci()
 
-	said := w.refused(delivery("lost", toWeb+", ref: v1"), "create", "--filename=-")
-	mustBeIn(t, said, "Error from server (NotFound)", `gatewaysyncs.stoker.io "web" not found`)
-	status := ci.mustPost(t, appDoor("shop"), `{"ref": "v1"}`, nil, 404).status(t)
+	output := w.refused(delivery("lost", toWeb+", ref: v1"), "create", "--filename=-")
+	mustBeIn(t, output, "Error from server (NotFound)", `gatewaysyncs.stoker.io "web" not found`)
+	status := ci.mustPost(t, applicationPath("shop"), `{"ref": "v1"}`, nil, 404).status(t)
 	if status.Reason != metav1.StatusReasonNotFound || status.Status != metav1.StatusFailure {
 		t.Errorf("got status %q, reason %q; want Failure, NotFound", status.Status, status.Reason)
 	}

@@ -19,7 +19,7 @@ func TestKubectlGetShowsImagesAndWhoGotThem(t *testing.T) {
 		toBoth = "image: example/shop, ref: 1.1.0"
 		toOne  = "image: harbor.example.com/team/shop, ref: 1.4.0"
 	)
-	w.eventually(func() error { // until Postern knows of the Applications
+	w.eventually(func() error { // until the Applications are in the cache
 		both := len(w.deliver(delivery("try", toBoth), "--dry-run=server").Status.Targets)
 		one := len(w.deliver(delivery("try", toOne), "--dry-run=server").Status.Targets)
 		return want("targets", both+one, 3)

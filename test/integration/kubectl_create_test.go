@@ -20,7 +20,7 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// release is a GitHub release, with white space that decoding and encoding it again would lose.
+// release is a GitHub release with white space that decoding and encoding would lose.
 const release = `{"action": "published",
   "release": {"tag_name": "v2.0.0", "draft": false, "published_at": "2026-03-04T05:06:07Z"},
   "repository": {"clone_url": "https://github.com/example/plant.git"}}`
@@ -45,7 +45,7 @@ func TestKubectlCreateOfARefIsAppliedToItsTarget(t *testing.T) {
 	}
 
 	if got, want := w.kubectl("", "create", "-f", file), "webhookdelivery.postern.dev/by-hand created\n"; got != want {
-		t.Errorf("kubectl said %q, want %q", got, want)
+		t.Errorf("kubectl printed %q, want %q", got, want)
 	}
 
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v1.2.0")
@@ -142,7 +142,7 @@ func TestKubectlCreateWithoutANameGetsOneThatTellsTheSource(t *testing.T) {
 	w.gatewaySync("web")
 	nameless := strings.Replace(delivery("", toWeb+", ref: v1"), "metadata: {name: }", "metadata: {}", 1)
 	if got := w.deliver(nameless).Name; !strings.HasPrefix(got, "generic-") || len(got) == len("generic-") {
-		t.Errorf("got name %q, want generic- and some letters", got)
+		t.Errorf("got name %q, want generic- and random letters", got)
 	}
 }
 
@@ -172,7 +172,7 @@ func TestKubectlApplyOfTheSameRefAgainChangesNothing(t *testing.T) {
 	manifest := delivery("wanted", toWeb+", ref: v3")
 	for _, want := range []string{"created", "unchanged"} {
 		if got := w.kubectl(manifest, "apply", "--filename=-"); got != "webhookdelivery.postern.dev/wanted "+want+"\n" {
-			t.Errorf("kubectl said %q, want %q", got, want)
+			t.Errorf("kubectl printed %q, want %q", got, want)
 		}
 	}
 }
@@ -185,7 +185,7 @@ func TestKubectlCreateRawDeliversAFileByteForByte(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	out := answer{body: []byte(w.kubectl("", "create", "--raw", w.absolute(syncDoor("web")), "-f", file))}.delivery(t)
+	out := answer{body: []byte(w.kubectl("", "create", "--raw", w.absolute(gatewaySyncPath("web")), "-f", file))}.delivery(t)
 
 	if out.Kind != "WebhookDelivery" || out.APIVersion != "postern.dev/v1alpha1" {
 		t.Errorf("got a %s of %s, want a WebhookDelivery of postern.dev/v1alpha1", out.Kind, out.APIVersion)

@@ -15,7 +15,7 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// fieldPaths lists the fields below a type, as kubectl explain takes them.
+// fieldPaths returns the paths of the fields below a type for kubectl explain.
 func fieldPaths(t reflect.Type, prefix string) []string {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		t = t.Elem()
@@ -35,7 +35,7 @@ func fieldPaths(t reflect.Type, prefix string) []string {
 	return paths
 }
 
-// explained reads the fields out of what kubectl explain --recursive wrote, where the depth is shown by indentation.
+// explained parses the fields in the output of kubectl explain --recursive, which indents by depth.
 func explained(out string) (paths []string) {
 	var parents []string
 	line := regexp.MustCompile(`(?m)^((?:  )+)(\w+)\t<`)
@@ -64,7 +64,7 @@ func TestKubectlExplainsEveryFieldToTheLeaves(t *testing.T) {
 	whole := explained(w.kubectl("", "explain", "webhookdelivery", "--recursive"))
 	for _, path := range []string{"apiVersion", "kind", "metadata.name", "spec.events.ref", "status.targets.previousRef"} {
 		if !slices.Contains(whole, path) {
-			t.Errorf("kubectl explain webhookdelivery --recursive does not tell of %s", path)
+			t.Errorf("kubectl explain webhookdelivery --recursive does not have %s", path)
 		}
 	}
 }
@@ -82,7 +82,7 @@ func TestKubectlExplainTellsWhatAFieldIsFor(t *testing.T) {
 	} {
 		out := strings.Join(strings.Fields(w.kubectl("", "explain", field)), " ")
 		if !strings.Contains(out, want) {
-			t.Errorf("kubectl explain %s: got %q, want it to say %q", field, out, want)
+			t.Errorf("kubectl explain %s: got %q, want %q in it", field, out, want)
 		}
 	}
 }

@@ -18,7 +18,7 @@ import (
 
 const ping = `{"zen": "Design for failure.", "hook_id": 1}`
 
-// threeDeliveries makes web-ref and web-ping for GatewaySync web, and shop-release for Application shop.
+// threeDeliveries creates web-ref and web-ping for GatewaySync web, and shop-release for Application shop.
 func (w *world) threeDeliveries() {
 	w.t.Helper()
 	w.gatewaySync("web")
@@ -32,7 +32,7 @@ func (w *world) threeDeliveries() {
 	}
 }
 
-// table reads what kubectl wrote: the columns, and the cells of each row.
+// table parses kubectl's output into columns and the cells of each row.
 func table(t *testing.T, out string) (columns []string, rows [][]string) {
 	t.Helper()
 	lines := strings.Split(strings.TrimRight(out, "\n"), "\n")
@@ -87,7 +87,7 @@ func TestKubectlGetWideShowsSenderMethodAndReasonToo(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("by-admin", toWeb+", ref: v1")).Name)
-	w.concluded(w.ci().mustPost(t, syncDoor("web"), `{"ref": "v1"}`, nil, 202).delivery(t).Name)
+	w.concluded(w.ci().mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, 202).delivery(t).Name)
 
 	columns, rows := table(t, w.kubectl("", "get", "whd", "--output=wide"))
 
@@ -129,40 +129,40 @@ func TestKubectlSelectsDeliveriesByField(t *testing.T) {
 
 func TestKubectlIsToldWhichFieldsCanBeSelectedBy(t *testing.T) {
 	w := newWorld(t)
-	said := w.refused("", "get", "whd", "--field-selector=spec.ref=v1")
-	mustBeIn(t, said, "Error from server (BadRequest)", `"spec.ref" is not a field that deliveries can be selected by: use `+
+	output := w.refused("", "get", "whd", "--field-selector=spec.ref=v1")
+	mustBeIn(t, output, "Error from server (BadRequest)", `"spec.ref" is not a selectable field of deliveries: use `+
 		"metadata.name, metadata.namespace, status.phase, spec.source, spec.target.kind or spec.target.name")
 }
 
 func TestKubectlGetRawOfATargetListsTheDeliveriesOfThatTargetAlone(t *testing.T) {
 	other, w := newWorld(t), newWorld(t)
 	w.threeDeliveries()
-	w.application("web", nil) // of another kind, with the same name
+	w.application("web", nil) // another kind with the same name
 	w.deliver(delivery("app-web", "target: {kind: Application, name: web}, ref: v1"))
 	other.gatewaySync("web")
 	other.deliver(delivery("elsewhere", toWeb+", ref: v1"))
 
-	for door, want := range map[string][]string{
-		syncDoor("web"):     {"web-ping", "web-ref"},
-		appDoor("shop"):     {"shop-release"},
-		appDoor("web"):      {"app-web"},
-		syncDoor("nothing"): {},
+	for path, want := range map[string][]string{
+		gatewaySyncPath("web"):     {"web-ping", "web-ref"},
+		applicationPath("shop"):    {"shop-release"},
+		applicationPath("web"):     {"app-web"},
+		gatewaySyncPath("nothing"): {},
 	} {
-		out := w.kubectl("", "get", "--raw", w.absolute(door))
+		out := w.kubectl("", "get", "--raw", w.absolute(path))
 		var list v1alpha1.WebhookDeliveryList
 		if err := json.Unmarshal([]byte(out), &list); err != nil {
 			t.Fatal(err)
 		}
 		wantType := metav1.TypeMeta{Kind: "WebhookDeliveryList", APIVersion: "postern.dev/v1alpha1"}
 		if diff := cmp.Diff(wantType, list.TypeMeta); diff != "" {
-			t.Errorf("%s: type (-want +got):\n%s", door, diff)
+			t.Errorf("%s: type (-want +got):\n%s", path, diff)
 		}
 		got := []string{}
 		for _, d := range list.Items {
 			got = append(got, d.Name)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", door, diff)
+			t.Errorf("%s (-want +got):\n%s", path, diff)
 		}
 	}
 }

@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// watchTimeout ends a kubectl that watches for something that never comes.
+// watchTimeout ends a kubectl that watches for an event that never arrives.
 const watchTimeout = time.Minute
 
-// lines starts kubectl and returns the lines that it writes, each as its cells. Kubectl ends with the test.
+// lines starts kubectl and returns the cells of each line that it prints. Kubectl ends with the test.
 func (w *world) lines(args ...string) <-chan []string {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), watchTimeout)
@@ -43,8 +43,7 @@ func (w *world) lines(args ...string) <-chan []string {
 	return lines
 }
 
-// await reads lines until there is one that begins with a delivery's name and holds its phase, and returns the names of
-// all the deliveries that were read of.
+// await reads lines until one is of this delivery and phase, and returns the names of all deliveries in them.
 func (w *world) await(lines <-chan []string, name, phase string) (names []string) {
 	w.t.Helper()
 	for line := range lines {
@@ -53,7 +52,7 @@ func (w *world) await(lines <-chan []string, name, phase string) (names []string
 			return names
 		}
 	}
-	w.t.Fatalf("delivery %s never showed as %s; kubectl told of %q", name, phase, names)
+	w.t.Fatalf("delivery %s never had phase %s; kubectl printed %q", name, phase, names)
 	return nil
 }
 
@@ -67,7 +66,7 @@ func TestKubectlWatchShowsADeliveryThatIsCreatedLaterReachApplied(t *testing.T) 
 	w.deliver(delivery("later", toWeb+", ref: v2"))
 
 	if names := w.await(lines, "later", "Applied"); slices.Contains(names, "earlier") {
-		t.Errorf("kubectl told of %q, although the earlier delivery had not changed", names)
+		t.Errorf("kubectl printed %q, although the earlier delivery had not changed", names)
 	}
 }
 
@@ -85,7 +84,7 @@ func TestKubectlWatchByFieldShowsWhatComesToMatchAlone(t *testing.T) {
 
 	for _, name := range w.await(lines, "later", "Applied") {
 		if name != "later" {
-			t.Errorf("kubectl told of %s, which was not asked for", name)
+			t.Errorf("kubectl printed %s, which does not match the selector", name)
 		}
 	}
 }
@@ -98,11 +97,11 @@ func TestKubectlWaitsUntilADeliveryIsApplied(t *testing.T) {
 	w.deliver(delivery("release", toWeb+", ref: v1"))
 
 	if line, want := strings.Join(<-lines, " "), "webhookdelivery.postern.dev/release condition met"; line != want {
-		t.Errorf("kubectl wait for the creation said %q, want %q", line, want)
+		t.Errorf("kubectl wait for the creation printed %q, want %q", line, want)
 	}
 	got := w.kubectl("", "wait", "--for=condition=Applied", "whd/release", "--timeout=60s")
 	if want := "webhookdelivery.postern.dev/release condition met\n"; got != want {
-		t.Errorf("kubectl wait for Applied said %q, want %q", got, want)
+		t.Errorf("kubectl wait for Applied printed %q, want %q", got, want)
 	}
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
 }
@@ -112,6 +111,6 @@ func TestKubectlWaitDoesNotTakeAPingForApplied(t *testing.T) {
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("ping", toWeb+", payload: "+ping)).Name)
 	w.kubectl("", "wait", "--for=condition=Applied=False", "whd/ping", "--timeout=60s")
-	said := w.refused("", "wait", "--for=condition=Applied", "whd/ping", "--timeout=0s")
-	mustBeIn(t, said, "condition not met for webhookdeliveries/ping")
+	output := w.refused("", "wait", "--for=condition=Applied", "whd/ping", "--timeout=0s")
+	mustBeIn(t, output, "condition not met for webhookdeliveries/ping")
 }

@@ -23,30 +23,30 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// posternAuditLog is what Postern itself, if asked to, says about its requests.
+// posternAuditLog is Postern's own audit log, which is optional.
 const posternAuditLog = "postern-audit.log"
 
-// tellEverything are flags that make Postern say more than anyone runs it with. At -v=8 and above client-go logs what it
-// reads, Secrets included; so does every program that is made with it.
-var tellEverything = []string{
+// verboseFlags are flags for the most verbose logs. At -v=8 and above client-go logs all responses, including Secrets;
+// this is true of every program with client-go.
+var verboseFlags = []string{
 	"-v=7",
 	"--audit-policy-file=audit-policy.yaml", "--audit-log-path=" + posternAuditLog, "--audit-log-maxsize=512",
 }
 
-// place is somewhere that secrets could leak to.
+// place is a location that secrets could leak to.
 type place struct {
 	name    string
 	content []byte
-	// stored says that what is here was stored on behalf of a sender: not even a signature may be.
+	// stored is true for data stored on behalf of a sender, which must not even have signatures.
 	stored bool
-	// ofCluster says that the kube-apiserver writes here, the ServiceAccount tokens that it issues too.
+	// ofCluster is true if the kube-apiserver writes it, including the ServiceAccount tokens that it issues.
 	ofCluster bool
-	// wantMarker is something harmless that must be here, or looking for secrets here would prove nothing.
+	// wantMarker is a harmless text that must be present; otherwise the search is not conclusive.
 	wantMarker string
 }
 
-// findLeaks looks for the secrets of all tests wherever Postern may have left one, and returns an error for each place
-// where there is any. The suite must have been started with tellEverything.
+// findLeaks searches all places for the secrets of all tests, and returns an error for each place that has any. The
+// suite must have been started with verboseFlags.
 func (s *suite) findLeaks(ctx context.Context) error {
 	const patience = time.Minute
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -75,7 +75,7 @@ func (s *suite) findLeaks(ctx context.Context) error {
 	return errors.Join(leaks...)
 }
 
-// leaveMarker delivers a ref, in a namespace of the same name, that is then to be found everywhere. The namespace is not
+// leaveMarker delivers a ref, in a namespace of the same name, that must be found in all places. The namespace is not
 // removed.
 func (s *suite) leaveMarker(ctx context.Context, marker string) error {
 	secret, body := newSecret(), `{"ref":"`+marker+`"}`
@@ -94,15 +94,14 @@ func (s *suite) leaveMarker(ctx context.Context, marker string) error {
 	}
 	administrator := sender{client: client, base: s.Address() + "/apis/postern.dev/v1alpha1/namespaces/" + marker}
 	return wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(ctx context.Context) (bool, error) {
-		got, err := administrator.post(ctx, syncDoor("web"), []byte(body), signed(secret, body))
-		if err == nil && got.code != http.StatusAccepted && got.code != http.StatusUnauthorized { // until the secret is known
+		got, err := administrator.post(ctx, gatewaySyncPath("web"), []byte(body), signed(secret, body))
+		if err == nil && got.code != http.StatusAccepted && got.code != http.StatusUnauthorized { // not accepted yet
 			err = fmt.Errorf("got %d: %s", got.code, got.body)
 		}
 		return got.code == http.StatusAccepted, err
 	})
 }
 
-// places reads every place there is.
 func (s *suite) places(ctx context.Context, marker string) ([]place, error) {
 	readers := []func(context.Context, string) ([]place, error){s.logs, s.storage, s.objectPlaces, s.metricsPlace}
 	var places []place
@@ -120,7 +119,7 @@ func (s *suite) logs(_ context.Context, marker string) ([]place, error) {
 	log, err1 := os.ReadFile(s.postern.LogFile())
 	audit, err2 := os.ReadFile(filepath.Join(s.Dir(), posternAuditLog))
 	cluster, err3 := os.ReadFile(s.AuditLog())
-	// What administrators write into a Secret, or senders into a URL, the cluster logs before Postern sees any of it.
+	// The kube-apiserver logs Secrets of administrators and the URLs of senders before Postern gets the request.
 	cluster, err4 := withoutSecretsOfOthers(cluster)
 	return []place{
 		{name: "Postern's log", content: log, wantMarker: marker},
@@ -129,7 +128,7 @@ func (s *suite) logs(_ context.Context, marker string) ([]place, error) {
 	}, errors.Join(err1, err2, err3, err4)
 }
 
-// storage is Postern's etcd as it is on disk, with what has been deleted.
+// storage returns the files of Postern's etcd, including deleted data.
 func (s *suite) storage(_ context.Context, marker string) ([]place, error) {
 	var content []byte
 	err := filepath.WalkDir(s.EtcdDir(), func(path string, entry fs.DirEntry, err error) error {
@@ -143,7 +142,7 @@ func (s *suite) storage(_ context.Context, marker string) ([]place, error) {
 	return []place{{name: "Postern's etcd", content: content, stored: true, wantMarker: marker}}, err
 }
 
-// objectPlaces are the objects that Postern writes to, or that tell of its work, in all namespaces.
+// objectPlaces returns the objects that Postern writes or that report its work, in all namespaces.
 func (s *suite) objectPlaces(ctx context.Context, marker string) ([]place, error) {
 	var places []place
 	for _, resource := range []schema.GroupVersionResource{
@@ -161,7 +160,7 @@ func (s *suite) objectPlaces(ctx context.Context, marker string) ([]place, error
 		}
 		p := place{name: "the objects of " + resource.GroupResource().String(), content: content, stored: true, wantMarker: marker}
 		if resource == applications {
-			p.wantMarker = "ApplicationList" // the marker was not delivered to any
+			p.wantMarker = "ApplicationList" // the marker was not delivered to an Application
 		}
 		places = append(places, p)
 	}
@@ -174,7 +173,7 @@ func (s *suite) metricsPlace(ctx context.Context, _ string) ([]place, error) {
 		return nil, err
 	}
 	content, err := client.RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
-	// No payload may make a metric, so no marker can be there.
+	// Payloads must not create metrics, so the marker can't be here.
 	return []place{{name: "Postern's metrics", content: content, stored: true, wantMarker: "postern_deliveries_total{"}}, err
 }
 
@@ -182,13 +181,13 @@ func missingMarkers(places []place) error {
 	var missing []error
 	for _, p := range places {
 		if !bytes.Contains(p.content, []byte(p.wantMarker)) {
-			missing = append(missing, fmt.Errorf("%s does not hold what was left there to be found, %s", p.name, p.wantMarker))
+			missing = append(missing, fmt.Errorf("%s does not have the marker %s", p.name, p.wantMarker))
 		}
 	}
 	return errors.Join(missing...)
 }
 
-// leak returns an error if there is a secret in the place, and shows what is around it.
+// leak returns an error with the context if the place has a secret.
 func (p place) leak() error {
 	for _, form := range sigilForms() {
 		if at := bytes.Index(p.content, []byte(form)); at >= 0 {

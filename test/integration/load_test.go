@@ -22,12 +22,12 @@ const (
 	loadClients  = 16
 )
 
-// newDialer returns a function to dial with, different from all others, so that a client has connections of its own.
+// newDialer returns a new dial function, so that a client has its own connections.
 func newDialer() func(context.Context, string, string) (net.Conn, error) {
 	return (&net.Dialer{Timeout: 30 * time.Second}).DialContext
 }
 
-// flood POSTs n deliveries, a few at a time, and returns the answers in the order of their numbers.
+// flood posts n deliveries with bounded concurrency, and returns the answers in the order of their numbers.
 func flood(t *testing.T, n, atATime int, post func(i int) (answer, error)) []answer {
 	t.Helper()
 	answers, errs := make([]answer, n), make([]error, n)
@@ -63,15 +63,16 @@ func flood(t *testing.T, n, atATime int, post func(i int) (answer, error)) []ans
 	return answers
 }
 
-// This fails if Postern serves HTTP/2 and, as the framework would by default, closes the connection after an anonymous
-// request: it is the one that the kube-apiserver shares among all callers. Over HTTP/1.1, the default, each has its own.
-func TestParallelSignedPostsOfStrangersToManyTargetsAreAllAccepted(t *testing.T) {
+// This fails if Postern serves HTTP/2 and closes the connection after an anonymous request, the framework's default:
+// the kube-apiserver shares that connection among all callers. Over HTTP/1.1, Postern's default, each request in flight
+// has its own.
+func TestParallelSignedAnonymousPostsToManyTargetsAreAllAccepted(t *testing.T) {
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		t.Run(proto, func(t *testing.T) { testFlood(t, proto, 50) })
 	}
 }
 
-func TestParallelSignedPostsOfStrangersToOneTargetAreAllAccepted(t *testing.T) {
+func TestParallelSignedAnonymousPostsToOneTargetAreAllAccepted(t *testing.T) {
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		t.Run(proto, func(t *testing.T) { testFlood(t, proto, 1) })
 	}
@@ -79,23 +80,23 @@ func TestParallelSignedPostsOfStrangersToOneTargetAreAllAccepted(t *testing.T) {
 
 func testFlood(t *testing.T, proto string, targets int) {
 	secret := newSecret()
-	w, stranger := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
+	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 	for i := range targets {
 		w.gatewaySync(fmt.Sprintf("target-%d", i))
 	}
-	stranger = stranger.speaking(t, w, proto)
-	refs := map[string][]string{} // asked of each target
+	anonymous = anonymous.speaking(t, w, proto)
+	refs := map[string][]string{} // requested refs by target
 
 	start := time.Now()
 	answers := flood(t, loadRequests, loadClients, func(i int) (answer, error) {
 		body := fmt.Sprintf(`{"ref":"v%d"}`, i)
-		return stranger.post(t.Context(), syncDoor(fmt.Sprintf("target-%d", i%targets)), []byte(body), signed(secret, body))
+		return anonymous.post(t.Context(), gatewaySyncPath(fmt.Sprintf("target-%d", i%targets)), []byte(body), signed(secret, body))
 	})
 	t.Logf("%d deliveries to %d targets in %s", loadRequests, targets, time.Since(start).Round(time.Millisecond))
 
 	phases := map[v1alpha1.DeliveryPhase]int{}
 	for i, got := range answers {
-		d := got.told(t)
+		d := got.returned(t)
 		phases[d.Status.Phase]++
 		name := fmt.Sprintf("target-%d", i%targets)
 		refs[name] = append(refs[name], fmt.Sprintf("v%d", i))
@@ -108,7 +109,7 @@ func testFlood(t *testing.T, proto string, targets int) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(refs)) {
 		if got := w.annotations(gatewaySyncs, name)[requestedRef]; !slices.Contains(refs[name], got) {
-			t.Errorf("%s holds %q, which nobody asked of it", name, got)
+			t.Errorf("%s has %q, which no sender requested", name, got)
 		}
 	}
 }

@@ -1,8 +1,8 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package integration proves, against a real kube-apiserver with Postern behind it, what Postern promises. Each test
-// has a namespace of its own, and its name says what it proves.
+// Package integration tests Postern's guarantees against a real kube-apiserver with Postern behind it. Each test has
+// its own namespace, and its name is what it verifies.
 package integration
 
 import (
@@ -18,8 +18,7 @@ import (
 
 const startTimeout = 3 * time.Minute
 
-// shared is what most tests use: one control plane with one Postern. Tests that stop Postern, or start it with other
-// flags, start a control plane of their own.
+// shared is the suite of most tests. Tests that stop Postern or need other flags start their own.
 var shared *suite
 
 func TestMain(m *testing.M) {
@@ -34,12 +33,12 @@ func TestMain(m *testing.M) {
 func runAll(m *testing.M) (code int, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	shared, err = startSuite(ctx, "", controlplane.PosternOptions{Flags: tellEverything})
+	shared, err = startSuite(ctx, "", controlplane.PosternOptions{Flags: verboseFlags})
 	if err != nil {
 		return 0, err
 	}
 	defer func() {
-		// Last, so that every secret of every test has had its chance to leak.
+		// Last, so that all secrets of all tests could have leaked.
 		err = errors.Join(err, shared.findLeaks(context.Background()), shared.stop(context.Background()))
 	}()
 	return m.Run(), nil

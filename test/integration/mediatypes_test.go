@@ -12,7 +12,7 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// The namespace controller has this client, and asks for answers in protobuf. If it fails, no namespace can be deleted.
+// The namespace controller uses this client, which requests protobuf. If it fails, no namespace can be deleted.
 func TestClientOfTheNamespaceControllerListsAndDeletesTheRecordsOfANamespace(t *testing.T) {
 	w := newWorld(t)
 	w.threeDeliveries()

@@ -13,7 +13,6 @@ import (
 	"k8s.io/client-go/discovery"
 )
 
-// rawMetrics returns what Postern serves at /metrics.
 func rawMetrics(t *testing.T, s *suite) (string, error) {
 	t.Helper()
 	client, err := discovery.NewDiscoveryClientForConfig(s.postern.DirectConfig())
@@ -24,7 +23,7 @@ func rawMetrics(t *testing.T, s *suite) (string, error) {
 	return string(text), err
 }
 
-// metrics returns Postern's metrics of which the name begins so, by name with labels as they are written.
+// metrics returns Postern's metrics with the prefix, by name and labels in text form.
 func (s *suite) metrics(t *testing.T, prefix string) map[string]float64 {
 	t.Helper()
 	text, err := rawMetrics(t, s)
@@ -46,7 +45,6 @@ func (s *suite) metrics(t *testing.T, prefix string) map[string]float64 {
 	return values
 }
 
-// growth is by how much metrics have grown.
 func growth(before, after map[string]float64) map[string]float64 {
 	grown := map[string]float64{}
 	for name, value := range after {
@@ -65,23 +63,23 @@ func countOf(source, method, outcome string) string {
 
 func TestMetricsCountEachDeliveryBySourceMethodAndOutcome(t *testing.T) {
 	secret := newSecret()
-	w, stranger := guarded(t, map[string]string{"hmac": secret, "token": secret}, bySignature(secret))
+	w, anonymous := guarded(t, map[string]string{"hmac": secret, "token": secret}, bySignature(secret))
 	_, releaser := w.releaser("web")
 
 	before := w.metrics(t, deliveriesTotal)
 	push := payload(t, "github/push-branch.json")
 	ping := payload(t, "github/ping.json")
 	for range 3 {
-		stranger.mustPost(t, syncDoor("web"), push.body, push.with(signed(secret, push.body)).header, http.StatusAccepted)
+		anonymous.mustPost(t, gatewaySyncPath("web"), push.body, push.with(signed(secret, push.body)).header, http.StatusAccepted)
 	}
-	stranger.mustPost(t, syncDoor("web"), ping.body, ping.with(signed(secret, ping.body)).header, http.StatusAccepted)
-	stranger.mustPost(t, syncDoor("web"), push.body, push.header, http.StatusUnauthorized)
-	stranger.mustPost(t, syncDoor("web"), anyBody, byToken("X-Webhook-Token", secret)(anyBody), http.StatusAccepted)
-	stranger.mustPost(t, syncDoor("web"), anyBody, nil, http.StatusUnauthorized)
-	stranger.mustPost(t, syncDoor("missing"), anyBody, signed(secret, anyBody), http.StatusNotFound)
-	releaser.mustPost(t, syncDoor("web"), `{"ref":"v2"}`, nil, http.StatusAccepted)
-	releaser.mustPost(t, syncDoor("web"), `{"ref":"a..b"}`, nil, http.StatusBadRequest)
-	releaser.mustPost(t, syncDoor("other"), anyBody, nil, http.StatusForbidden) // by RBAC: it does not reach Postern
+	anonymous.mustPost(t, gatewaySyncPath("web"), ping.body, ping.with(signed(secret, ping.body)).header, http.StatusAccepted)
+	anonymous.mustPost(t, gatewaySyncPath("web"), push.body, push.header, http.StatusUnauthorized)
+	anonymous.mustPost(t, gatewaySyncPath("web"), anyBody, byToken("X-Webhook-Token", secret)(anyBody), http.StatusAccepted)
+	anonymous.mustPost(t, gatewaySyncPath("web"), anyBody, nil, http.StatusUnauthorized)
+	anonymous.mustPost(t, gatewaySyncPath("missing"), anyBody, signed(secret, anyBody), http.StatusNotFound)
+	releaser.mustPost(t, gatewaySyncPath("web"), `{"ref":"v2"}`, nil, http.StatusAccepted)
+	releaser.mustPost(t, gatewaySyncPath("web"), `{"ref":"a..b"}`, nil, http.StatusBadRequest)
+	releaser.mustPost(t, gatewaySyncPath("other"), anyBody, nil, http.StatusForbidden) // by RBAC
 	w.deliver(delivery("by-hand", toWeb+", ref: v3"))
 
 	want := map[string]float64{
@@ -104,9 +102,9 @@ func TestMetricsTimeTheStagesThatADeliveryCameTo(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
-	stranger := w.anonymous()
-	w.allow(strangers, "gatewaysyncs")
-	w.untilRejected(stranger, syncDoor("web"), noProof)
+	anonymous := w.anonymous()
+	w.allow(unauthenticated, "gatewaysyncs")
+	w.untilRejected(anonymous, gatewaySyncPath("web"), noProof)
 
 	const stages = "postern_delivery_stage_duration_seconds_count"
 	for _, test := range []struct {
@@ -114,15 +112,15 @@ func TestMetricsTimeTheStagesThatADeliveryCameTo(t *testing.T) {
 		deliver func()
 		reached []string
 	}{
-		// Only the body tells who sent it, so the sender is verified again once that is decoded.
-		{"applied", func() { releaser.mustPost(t, syncDoor("web"), anyBody, nil, http.StatusAccepted) },
+		// Only the body identifies the sender, so the sender is verified again after decoding.
+		{"applied", func() { releaser.mustPost(t, gatewaySyncPath("web"), anyBody, nil, http.StatusAccepted) },
 			[]string{"verify", "decode", "verify", "admit", "resolve", "record", "write"}},
 		{"ignored", func() {
 			ping := payload(t, "github/ping.json")
-			releaser.mustPost(t, syncDoor("web"), ping.body, ping.header, http.StatusAccepted)
+			releaser.mustPost(t, gatewaySyncPath("web"), ping.body, ping.header, http.StatusAccepted)
 		}, []string{"verify", "decode", "admit", "record"}},
-		{"bad", func() { releaser.mustPost(t, syncDoor("web"), useless, nil, http.StatusBadRequest) }, []string{"verify", "decode"}},
-		{"rejected", func() { stranger.mustPost(t, syncDoor("web"), anyBody, nil, http.StatusUnauthorized) }, []string{"verify"}},
+		{"bad", func() { releaser.mustPost(t, gatewaySyncPath("web"), useless, nil, http.StatusBadRequest) }, []string{"verify", "decode"}},
+		{"rejected", func() { anonymous.mustPost(t, gatewaySyncPath("web"), anyBody, nil, http.StatusUnauthorized) }, []string{"verify"}},
 	} {
 		before := w.metrics(t, stages)
 		test.deliver()
@@ -145,9 +143,9 @@ func TestWhatASenderSaysMakesNoNewMetric(t *testing.T) {
 	before := w.metrics(t, deliveriesTotal)
 	w.refused(delivery("a", toWeb+", source: "+hostile+", payload: {ref: v1}"), "create", "--filename=-")
 	w.refused(delivery("b", "target: {kind: "+hostile+", name: web}, ref: v1"), "create", "--filename=-")
-	releaser.mustPost(t, syncDoor("web"), `{"ref":"`+hostile+`","source":"`+hostile+`"}`, nil, http.StatusAccepted)
+	releaser.mustPost(t, gatewaySyncPath("web"), `{"ref":"`+hostile+`","source":"`+hostile+`"}`, nil, http.StatusAccepted)
 	push := payload(t, "github/push-branch.json").with(map[string]string{"X-Github-Event": hostile, "User-Agent": hostile, "X-Registry-Type": hostile})
-	releaser.mustPost(t, syncDoor("web")+"?type="+hostile, push.body, push.header, http.StatusAccepted)
+	releaser.mustPost(t, gatewaySyncPath("web")+"?type="+hostile, push.body, push.header, http.StatusAccepted)
 
 	want := map[string]float64{
 		countOf("unknown", "", "Invalid"):               2,
@@ -159,7 +157,7 @@ func TestWhatASenderSaysMakesNoNewMetric(t *testing.T) {
 	}
 	for name := range w.metrics(t, "") {
 		if strings.Contains(name, hostile) {
-			t.Errorf("a sender has made the metric %s", name)
+			t.Errorf("a sender has created the metric %s", name)
 		}
 	}
 }

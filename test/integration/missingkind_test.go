@@ -27,18 +27,18 @@ func TestKindIsServedOnceItsCRDExistsWithoutARestart(t *testing.T) {
 	ci := w.ci()
 
 	const missing = "Application is not installed in this cluster"
-	status := ci.mustPost(t, appDoor("shop"), `{"ref": "v1"}`, nil, http.StatusNotFound).status(t)
+	status := ci.mustPost(t, applicationPath("shop"), `{"ref": "v1"}`, nil, http.StatusNotFound).status(t)
 	mustBeIn(t, status.Message, missing)
-	said := w.refused(delivery("early", toShop+", ref: v1"), "create", "--filename=-")
-	mustBeIn(t, said, "Error from server (NotFound)", missing)
+	output := w.refused(delivery("early", toShop+", ref: v1"), "create", "--filename=-")
+	mustBeIn(t, output, "Error from server (NotFound)", missing)
 	w.mustHaveRecords()
-	ci.mustPost(t, syncDoor("web"), `{"ref": "v1"}`, nil, http.StatusAccepted)
+	ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusAccepted)
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
 
 	w.installApplicationCRD()
 	w.application("shop", nil)
 	w.eventually(func() error {
-		got, err := ci.post(t.Context(), appDoor("shop"), []byte(`{"ref": "v2"}`), nil)
+		got, err := ci.post(t.Context(), applicationPath("shop"), []byte(`{"ref": "v2"}`), nil)
 		if err == nil && got.code != http.StatusAccepted {
 			err = fmt.Errorf("got %d: %s", got.code, got.body)
 		}
@@ -47,17 +47,17 @@ func TestKindIsServedOnceItsCRDExistsWithoutARestart(t *testing.T) {
 	w.mustHold(applications, "shop", "postern.dev/requested-ref", "v2")
 
 	w.removeApplicationCRD()
-	status = ci.mustPost(t, appDoor("shop"), `{"ref": "v3"}`, nil, http.StatusNotFound).status(t)
+	status = ci.mustPost(t, applicationPath("shop"), `{"ref": "v3"}`, nil, http.StatusNotFound).status(t)
 	mustBeIn(t, status.Message, missing)
 	for _, d := range w.records() {
 		if d.Status.Phase == v1alpha1.DeliveryPending {
-			t.Errorf("delivery %s is pending, although it can never be carried out", d.Name)
+			t.Errorf("delivery %s is pending, although it can never be applied", d.Name)
 		}
 	}
 
 	w.installApplicationCRD()
 	if s.postern.PID() != process || !s.postern.Running() {
-		t.Error("Postern had to be started again")
+		t.Error("Postern had to be restarted")
 	}
 }
 

@@ -21,12 +21,12 @@ import (
 	"postern.dev/postern/test/observability"
 )
 
-// scrape gets the metrics from Postern itself, as the ServiceMonitor has Prometheus do: it trusts what the named key of the
-// named Secret holds, and nothing else, and expects a certificate for the named server.
+// scrape gets the metrics directly from Postern, as Prometheus does according to the ServiceMonitor: it trusts only the
+// CA in the named key of the named Secret, and verifies the named server.
 func (w *world) scrape(token string) (text string, code int) {
 	w.t.Helper()
 	endpoint := shippedEndpoint(w.t)
-	if w.usesCertManager(w.t) { // as its comment says
+	if w.usesCertManager(w.t) { // see the comment in the ServiceMonitor
 		endpoint.TLSConfig.CA.Secret.Name = ofCertManager
 	}
 	secret, err := w.kube.CoreV1().Secrets(controlplane.Namespace).Get(w.t.Context(), endpoint.TLSConfig.CA.Secret.Name, metav1.GetOptions{})
@@ -42,11 +42,11 @@ func (w *world) scrape(token string) (text string, code int) {
 	}
 	result := client.RESTClient().Get().AbsPath("/metrics").Do(w.t.Context())
 	result.StatusCode(&code)
-	body, _ := result.Raw() // the code tells of an error
+	body, _ := result.Raw() // the code has the error
 	return string(body), code
 }
 
-// endpoint is what matters here of an endpoint of a ServiceMonitor.
+// endpoint has the tested fields of a ServiceMonitor's endpoint.
 type endpoint struct {
 	TLSConfig struct {
 		ServerName string
@@ -55,7 +55,6 @@ type endpoint struct {
 	MetricRelabelings []struct{ Regex, Action string }
 }
 
-// shippedEndpoint is that of the ServiceMonitor that is shipped.
 func shippedEndpoint(t *testing.T) endpoint {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(repository, "manifests", "components", "monitoring", "servicemonitor.yaml"))
@@ -71,17 +70,17 @@ func shippedEndpoint(t *testing.T) endpoint {
 	return monitor.Spec.Endpoints[0]
 }
 
-// ofEtcdWithin begins the names of the metrics that there are only with the etcd that is embedded.
+// ofEtcdWithin is the prefix of metrics that exist only with the embedded etcd.
 const ofEtcdWithin = "postern_etcd_"
 
 func TestAPrometheusThatMayScrapesWhatAlertsAndDashboardRead(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
-	w.allow(strangers, "gatewaysyncs")
-	stranger := w.anonymous()
-	w.untilRejected(stranger, syncDoor("web"), noProof)
-	releaser.mustPost(t, syncDoor("web"), anyBody, nil, http.StatusAccepted)
+	w.allow(unauthenticated, "gatewaysyncs")
+	anonymous := w.anonymous()
+	w.untilRejected(anonymous, gatewaySyncPath("web"), noProof)
+	releaser.mustPost(t, gatewaySyncPath("web"), anyBody, nil, http.StatusAccepted)
 	w.deliver(delivery("d", toWeb+", ref: v1"))
 
 	_, token := w.serviceAccount("prometheus")
@@ -107,7 +106,7 @@ func TestAPrometheusThatMayScrapesWhatAlertsAndDashboardRead(t *testing.T) {
 	relabeling := shippedEndpoint(t).MetricRelabelings[0]
 	dropped := regexp.MustCompile("^(?:" + relabeling.Regex + ")$")
 	if relabeling.Action != "drop" || !dropped.MatchString("apiserver_watch_events_sizes_bucket") {
-		t.Errorf("the ServiceMonitor does not drop what nobody reads: %v", relabeling)
+		t.Errorf("the ServiceMonitor does not drop unused metrics: %v", relabeling)
 	}
 	for _, name := range used {
 		from := text
@@ -115,7 +114,7 @@ func TestAPrometheusThatMayScrapesWhatAlertsAndDashboardRead(t *testing.T) {
 			from = string(clusters)
 		}
 		if dropped.MatchString(name) {
-			t.Errorf("the ServiceMonitor drops %s, which is read", name)
+			t.Errorf("the ServiceMonitor drops %s, which is used", name)
 		}
 		if w.EtcdIsOutside() && strings.HasPrefix(name, ofEtcdWithin) {
 			continue
@@ -124,7 +123,7 @@ func TestAPrometheusThatMayScrapesWhatAlertsAndDashboardRead(t *testing.T) {
 			t.Errorf("there is no metric %s", name)
 		}
 	}
-	for _, resource := range []string{"gatewaysyncs", "webhookdeliveries"} { // as the dashboard tells the doors apart
+	for _, resource := range []string{"gatewaysyncs", "webhookdeliveries"} { // see the dashboard
 		series := regexp.MustCompile(`\napiserver_request_duration_seconds_bucket\{[^}]*group="postern.dev",resource="` + resource + `"[^}]*verb="POST"`)
 		if !series.MatchString(text) {
 			t.Errorf("there are no durations of deliveries at %s", resource)
@@ -132,7 +131,7 @@ func TestAPrometheusThatMayScrapesWhatAlertsAndDashboardRead(t *testing.T) {
 	}
 }
 
-// bindMetricsReader lets the ServiceAccount prometheus of the test's namespace scrape, by the ClusterRole that is shipped.
+// bindMetricsReader binds the shipped ClusterRole for metrics to the ServiceAccount prometheus of the test's namespace.
 func (w *world) bindMetricsReader() {
 	w.t.Helper()
 	file := filepath.Join("manifests", "components", "monitoring", "rbac.yaml")
@@ -168,7 +167,7 @@ func TestEveryMetricThatIsDocumentedIsServedAndEveryOneServedIsDocumented(t *tes
 	for _, served := range help.FindAllStringSubmatch(text, -1) {
 		m, ok := documented[served[1]]
 		if !ok || m.Stability != served[2] || m.Help != served[3] {
-			t.Errorf("%s is served and not documented so", served[0])
+			t.Errorf("%s is served but not documented as such", served[0])
 		}
 		kind := "# TYPE " + m.Name + " " + m.Type + "\n"
 		if !strings.Contains(text, kind) {
@@ -176,11 +175,11 @@ func TestEveryMetricThatIsDocumentedIsServedAndEveryOneServedIsDocumented(t *tes
 		}
 		delete(documented, m.Name)
 	}
-	// What has labels appears with its first event, and other tests see to that.
+	// Metrics with labels appear with their first event, so other tests cover them.
 	for name, m := range documented {
 		elsewhere := w.EtcdIsOutside() && strings.HasPrefix(name, ofEtcdWithin)
 		if len(m.Labels) == 0 && !elsewhere {
-			t.Errorf("%s is documented and not served", name)
+			t.Errorf("%s is documented but not served", name)
 		}
 	}
 }

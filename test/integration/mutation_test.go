@@ -14,7 +14,7 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// changes is what is left to say of a mutating policy that changes each delivery by a JSON patch.
+// changes returns the rest of a mutating policy's spec that applies a JSON patch to each delivery.
 func changes(jsonPatch string) string {
 	return `
   reinvocationPolicy: Never
@@ -24,7 +24,7 @@ func changes(jsonPatch string) string {
 `
 }
 
-// stripPrefix changes release-v1 into v1. Of a list that the schema calls atomic, only one element at a time can be named.
+// stripPrefix changes release-v1 to v1. In a list with listType=atomic only one element at a time can be addressed.
 const stripPrefix = `object.spec.events.size() == 0 ? [] : [JSONPatch{op: 'replace', path: '/spec/events/0/ref',` +
 	` value: object.spec.events[0].ref.replace('release-', '')}]`
 
@@ -52,7 +52,7 @@ func TestMutatingPolicyRewritesWhatIsWrittenAndRecordedAtEveryDoor(t *testing.T)
 	w.policy("MutatingAdmissionPolicy", changes(stripPrefix), "")
 	w.untilTried(ci, `{"ref": "release-v1"}`, tried("v1"))
 
-	raw := ci.mustPost(t, syncDoor("web"), `{"ref": "release-v2"}`, nil, http.StatusAccepted).delivery(t)
+	raw := ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "release-v2"}`, nil, http.StatusAccepted).delivery(t)
 	object := w.deliver(delivery("by-hand", "target: {kind: GatewaySync, name: api}, ref: release-v3"))
 
 	for target, test := range map[string]struct {
@@ -85,7 +85,7 @@ func TestMutatingPolicyLeavesTheDigestAndTheTimeOfAPayloadAsTheyWere(t *testing.
 	w.policy("MutatingAdmissionPolicy", changes(stripPrefix), "")
 	w.untilTried(ci, `{"ref": "release-v1"}`, tried("v1"))
 
-	name := ci.mustPost(t, syncDoor("web"), release, nil, http.StatusAccepted).delivery(t).Name
+	name := ci.mustPost(t, gatewaySyncPath("web"), release, nil, http.StatusAccepted).delivery(t).Name
 
 	got := w.concluded(name)
 	if diff := cmp.Diff([]v1alpha1.DeliveryEvent{releaseEvent}, got.Spec.Events); diff != "" {
@@ -117,7 +117,7 @@ func TestMutatingPolicyMayLabelDeliveries(t *testing.T) {
 		return nil
 	})
 
-	raw := ci.mustPost(t, syncDoor("web"), `{"ref": "v1"}`, nil, http.StatusAccepted).delivery(t).Name
+	raw := ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusAccepted).delivery(t).Name
 	w.deliver(delivery("by-hand", toWeb+", ref: v2"))
 
 	got := w.kubectl("", "get", "whd", "--selector=team=plant", "--output=jsonpath={.items[*].metadata.name}")
@@ -145,7 +145,7 @@ func TestMutatingPolicyThatTakesTheEventsAwayMakesADeliveryIgnored(t *testing.T)
 	}
 	w.untilTried(ci, `{"ref": "v1"}`, ignored)
 
-	if err := ignored(ci.mustPost(t, syncDoor("web"), `{"ref": "v1"}`, nil, http.StatusAccepted)); err != nil {
+	if err := ignored(ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusAccepted)); err != nil {
 		t.Error(err)
 	}
 	w.deliver(delivery("by-hand", toWeb+", ref: v2"))
@@ -167,12 +167,12 @@ func TestMutatingPolicyCannotMakeADeliveryAnotherOne(t *testing.T) {
 			"spec: Forbidden: " + only,
 		},
 		"sender": {
-			"[JSONPatch{op: 'replace', path: '/status/sender/name', value: 'somebody'}]",
+			"[JSONPatch{op: 'replace', path: '/status/sender/name', value: 'other'}]",
 			"status: Forbidden: " + only,
 		},
 		"finalizers": {
 			"[JSONPatch{op: 'add', path: '/metadata/finalizers', value: ['example.com/keep']}]",
-			"metadata.finalizers: Forbidden: a delivery can't have any",
+			"metadata.finalizers: Forbidden: deliveries can't have finalizers",
 		},
 		"bad ref": {
 			"[JSONPatch{op: 'replace', path: '/spec/events/0/ref', value: 'a..b'}]",
@@ -188,7 +188,7 @@ func TestMutatingPolicyCannotMakeADeliveryAnotherOne(t *testing.T) {
 			web, api := w.get(gatewaySyncs, "web"), w.get(gatewaySyncs, "api")
 			w.untilTried(ci, `{"ref": "v1"}`, answeredWith(http.StatusUnprocessableEntity))
 
-			status := ci.mustPost(t, syncDoor("web"), `{"ref": "v1"}`, nil, http.StatusUnprocessableEntity).status(t)
+			status := ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusUnprocessableEntity).status(t)
 			mustBeIn(t, status.Message, test.want)
 			mustBeIn(t, w.refused(delivery("changed", toWeb+", ref: v1"), "create", "--filename=-"), test.want)
 

@@ -19,7 +19,6 @@ const (
 	ourSchemas   = "dev.postern.v1alpha1."
 )
 
-// openAPI reads a document of the kube-apiserver.
 func (w *world) openAPI(path string) (document map[string]any, err error) {
 	out, err := w.Kubectl(w.t.Context(), "", "get", "--raw", path)
 	if err != nil {
@@ -28,7 +27,7 @@ func (w *world) openAPI(path string) (document map[string]any, err error) {
 	return document, json.Unmarshal([]byte(out), &document)
 }
 
-// openAPIv3Paths waits until Postern's document is listed, and returns the path of each document by its name.
+// openAPIv3Paths waits until Postern's document is listed, and returns the paths of all documents by name.
 func (w *world) openAPIv3Paths() map[string]string {
 	w.t.Helper()
 	paths := map[string]string{}
@@ -38,7 +37,7 @@ func (w *world) openAPIv3Paths() map[string]string {
 			return err
 		}
 		for name, entry := range in[map[string]any](index, "paths") {
-			// With a hash in the query, it would be this version of the document or none.
+			// The hash in the query would restrict the answer to this version of the document.
 			paths[name], _, _ = strings.Cut(entry.(map[string]any)["serverRelativeURL"].(string), "?")
 		}
 		if paths[ourOpenAPIv3] == "" {
@@ -49,7 +48,7 @@ func (w *world) openAPIv3Paths() map[string]string {
 	return paths
 }
 
-// in walks down a document; what is not there is the zero value.
+// in returns a nested value of a document, or the zero value if it is missing.
 func in[T any](document map[string]any, keys ...string) (value T) {
 	for i, key := range keys {
 		if i == len(keys)-1 {
@@ -61,7 +60,7 @@ func in[T any](document map[string]any, keys ...string) (value T) {
 	return value
 }
 
-// references collects every $ref in a document.
+// references collects all $ref values in a document.
 func references(value any, into map[string]bool) {
 	switch value := value.(type) {
 	case map[string]any:
@@ -78,8 +77,8 @@ func references(value any, into map[string]bool) {
 	}
 }
 
-// dangling returns the references that lead to nothing in the same document. One is enough to break kubectl for
-// everything that the cluster serves.
+// dangling returns the references without a definition in the same document. A single one breaks kubectl for all
+// resources of the cluster.
 func dangling(document map[string]any) []string {
 	refs := map[string]bool{}
 	references(document, refs)
@@ -116,12 +115,12 @@ func TestOpenAPIv2OfTheClusterHasNoDanglingReference(t *testing.T) {
 			return err
 		}
 		if in[map[string]any](document, "definitions", ourSchemas+"WebhookDelivery") == nil {
-			return errors.New("Postern's definitions are not in the document yet")
+			return errors.New("the document does not have Postern's definitions yet")
 		}
 		return nil
 	})
 	for _, ref := range dangling(document) {
-		t.Errorf("%s leads nowhere", ref)
+		t.Errorf("%s is dangling", ref)
 	}
 }
 
@@ -134,7 +133,7 @@ func TestOpenAPIv3DocumentsOfTheClusterHaveNoDanglingReference(t *testing.T) {
 			continue
 		}
 		for _, ref := range dangling(document) {
-			t.Errorf("%s: %s leads nowhere", name, ref)
+			t.Errorf("%s: %s is dangling", name, ref)
 		}
 	}
 }
@@ -162,6 +161,6 @@ func TestOpenAPIv3DescribesEveryFieldOfPosternsTypes(t *testing.T) {
 		}
 	}
 	if ours == 0 {
-		t.Errorf("no schema's name begins with %s", ourSchemas)
+		t.Errorf("no schema's name starts with %s", ourSchemas)
 	}
 }

@@ -24,19 +24,19 @@ const (
 	appRequestedRef = "postern.dev/requested-ref"
 )
 
-// earlier and later are times at which senders had something happen.
+// earlier and later are event times.
 const (
 	earlier = "2026-03-04T05:06:07Z"
 	later   = "2026-03-04T05:06:08Z"
 )
 
-// releaseOf is GitHub's release of a tag, published at that time.
+// releaseOf returns GitHub's event of a release of a tag, published at that time.
 func releaseOf(repository, tag, publishedAt string) string {
 	return fmt.Sprintf(`{"action": "published", "release": {"tag_name": %q, "draft": false, "published_at": %q},
 		"repository": {"clone_url": %q}}`, tag, publishedAt, repository)
 }
 
-// lastEvent is what an object says of the event that a slot was last written for.
+// lastEvent is the event that a slot of an object was last written for.
 type lastEvent struct {
 	By             string
 	Time, Received time.Time
@@ -53,7 +53,7 @@ func (w *world) lastEvents(resource schema.GroupVersionResource, name string) ma
 	return slots
 }
 
-// checkOutcome fails the test unless a delivery came to that.
+// checkOutcome fails the test unless a delivery has this phase and reason.
 func checkOutcome(t *testing.T, d *v1alpha1.WebhookDelivery, phase v1alpha1.DeliveryPhase, reason string) {
 	t.Helper()
 	if d.Status.Phase != phase || d.Status.Reason != reason {
@@ -68,21 +68,21 @@ func TestReleaseThatIsOlderThanTheLastOneIsSuperseded(t *testing.T) {
 	ci := w.ci()
 	for _, test := range []struct {
 		resource               schema.GroupVersionResource
-		name, door, repository string
+		name, path, repository string
 		kind                   v1alpha1.TargetKind
 	}{
-		{gatewaySyncs, "web", syncDoor("web"), plantRepository, v1alpha1.TargetGatewaySync},
-		{applications, "shop", appDoor("shop"), shopRepository, v1alpha1.TargetApplication},
+		{gatewaySyncs, "web", gatewaySyncPath("web"), plantRepository, v1alpha1.TargetGatewaySync},
+		{applications, "shop", applicationPath("shop"), shopRepository, v1alpha1.TargetApplication},
 	} {
-		ci.mustPost(t, test.door, releaseOf(test.repository, "v2", later), nil, http.StatusAccepted)
+		ci.mustPost(t, test.path, releaseOf(test.repository, "v2", later), nil, http.StatusAccepted)
 		before := w.get(test.resource, test.name)
 
-		late := ci.mustPost(t, test.door, releaseOf(test.repository, "v1", earlier), nil, http.StatusAccepted).delivery(t)
+		late := ci.mustPost(t, test.path, releaseOf(test.repository, "v1", earlier), nil, http.StatusAccepted).delivery(t)
 
 		checkOutcome(t, late, v1alpha1.DeliverySuperseded, "Superseded")
 		want := []v1alpha1.TargetResult{{
 			Kind: test.kind, Name: test.name, Ref: "v1", PreviousRef: "v2", Result: v1alpha1.TargetSuperseded,
-			Reason: "Superseded", Message: "what was last written happened later",
+			Reason: "Superseded", Message: "the last written event happened later",
 		}}
 		if diff := cmp.Diff(want, late.Status.Targets, ignoreTimes); diff != "" {
 			t.Errorf("status.targets (-want +got):\n%s", diff)
@@ -93,7 +93,7 @@ func TestReleaseThatIsOlderThanTheLastOneIsSuperseded(t *testing.T) {
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v2")
 	w.mustHold(applications, "shop", appRequestedRef, "v2")
 	if got := in[string](w.get(applications, "shop").Object, "spec", "source", "targetRevision"); got != "v2" {
-		t.Errorf("got targetRevision %q, want that of the newer release, v2", got)
+		t.Errorf("got targetRevision %q, want v2, from the newer release", got)
 	}
 	if out := w.kubectl("", "get", "whd", "--field-selector=status.phase=Superseded", "--output=name"); len(out) == 0 {
 		t.Error("kubectl finds no delivery by status.phase=Superseded")
@@ -105,7 +105,7 @@ func TestReleasesOfTheSameTimeAreAppliedAsTheyCome(t *testing.T) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	for _, tag := range []string{"v2", "v1"} {
-		d := ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, tag, later), nil, http.StatusAccepted).delivery(t)
+		d := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, tag, later), nil, http.StatusAccepted).delivery(t)
 		checkOutcome(t, d, v1alpha1.DeliveryApplied, "Requested")
 		w.mustHold(gatewaySyncs, "web", requestedRef, tag)
 	}
@@ -115,11 +115,11 @@ func TestTimesOfDifferentTypesOfSenderAreNotCompared(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v2", later), nil, http.StatusAccepted)
+	ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v2", later), nil, http.StatusAccepted)
 
 	gitLab := `{"object_kind": "release", "action": "create", "tag": "v1", "created_at": "2020-01-01 00:00:00 UTC",
 		"project": {"git_http_url": "https://gitlab.example.com/example/plant.git"}}`
-	d := ci.mustPost(t, syncDoor("web"), gitLab, map[string]string{"X-Gitlab-Event": "Release Hook"}, http.StatusAccepted).delivery(t)
+	d := ci.mustPost(t, gatewaySyncPath("web"), gitLab, map[string]string{"X-Gitlab-Event": "Release Hook"}, http.StatusAccepted).delivery(t)
 
 	checkOutcome(t, d, v1alpha1.DeliveryApplied, "Requested")
 	w.checkRequested("web", "v1", "gitlab")
@@ -129,14 +129,14 @@ func TestEventDatedInTheFutureDoesNotStandInTheWayOfTheNext(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	d := ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v1", "2999-01-01T00:00:00Z"), nil, http.StatusAccepted).delivery(t)
+	d := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v1", "2999-01-01T00:00:00Z"), nil, http.StatusAccepted).delivery(t)
 	checkOutcome(t, d, v1alpha1.DeliveryApplied, "Requested")
 	if last := w.lastEvents(gatewaySyncs, "web")["git"]; last.Time.After(time.Now()) {
-		t.Errorf("the target keeps a time in the future, %s", last.Time)
+		t.Errorf("the target has a time in the future, %s", last.Time)
 	}
 
 	now := time.Now().UTC().Format(time.RFC3339Nano)
-	d = ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v2", now), nil, http.StatusAccepted).delivery(t)
+	d = ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v2", now), nil, http.StatusAccepted).delivery(t)
 
 	checkOutcome(t, d, v1alpha1.DeliveryApplied, "Requested")
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v2")
@@ -153,10 +153,10 @@ func TestOlderImageUnderNewestBuildIsSuperseded(t *testing.T) {
 			"resources": [{"tag": %q, "resource_url": "harbor.example.com/team/shop:%s"}],
 			"repository": {"repo_full_name": "team/shop"}}}`, at, tag, tag)
 	}
-	ci.mustPost(t, appDoor("newest"), pushOf("1.1.0", 1772616645), nil, http.StatusAccepted)
+	ci.mustPost(t, applicationPath("newest"), pushOf("1.1.0", 1772616645), nil, http.StatusAccepted)
 	before := w.get(applications, "newest")
 
-	late := ci.mustPost(t, appDoor("newest"), pushOf("1.2.0", 1772616644), nil, http.StatusAccepted).delivery(t)
+	late := ci.mustPost(t, applicationPath("newest"), pushOf("1.2.0", 1772616644), nil, http.StatusAccepted).delivery(t)
 
 	checkOutcome(t, late, v1alpha1.DeliverySuperseded, "Superseded")
 	w.mustBeUntouched(applications, before)
@@ -166,8 +166,8 @@ func TestOlderImageUnderNewestBuildIsSuperseded(t *testing.T) {
 		t.Errorf("got last event %+v, want harbor's at %s", last, want)
 	}
 
-	// By semver a higher version counts however late it comes.
-	ci.mustPost(t, appDoor("semver"), pushOf("1.1.0", 1772616645), nil, http.StatusAccepted)
-	ci.mustPost(t, appDoor("semver"), pushOf("1.2.0", 1772616644), nil, http.StatusAccepted)
+	// With semver a higher version wins, however late it arrives.
+	ci.mustPost(t, applicationPath("semver"), pushOf("1.1.0", 1772616645), nil, http.StatusAccepted)
+	ci.mustPost(t, applicationPath("semver"), pushOf("1.2.0", 1772616644), nil, http.StatusAccepted)
 	w.checkImages("semver", "harbor.example.com/team/shop:1.2.0")
 }

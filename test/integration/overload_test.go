@@ -18,11 +18,10 @@ import (
 	"postern.dev/postern/pkg/generated/clientset/versioned"
 )
 
-// halfBytes is so much that a client sends it on, and does not wait for more, and more than what every body may have without
-// taking memory of all.
+// halfBytes is enough for the client to flush it, and more than the first bytes, which take no memory of the budget.
 const halfBytes = 128 << 10
 
-// halfSent is a delivery of which the second half is still to come.
+// halfSent is a delivery whose second half has not been sent.
 type halfSent struct {
 	t      *testing.T
 	body   string
@@ -30,7 +29,7 @@ type halfSent struct {
 	answer <-chan answer
 }
 
-// sendHalf begins to deliver a ref, with a Content-Length or without. The request ends with the test at the latest.
+// sendHalf starts a delivery of a ref, with a Content-Length or without. The request ends with the test at the latest.
 func (s sender) sendHalf(t *testing.T, path, ref string, sized bool) *halfSent {
 	t.Helper()
 	body := `{"ref":"` + ref + `","x":"` + strings.Repeat("x", 2*halfBytes) + `"}`
@@ -57,15 +56,14 @@ func (s sender) sendHalf(t *testing.T, path, ref string, sized bool) *halfSent {
 	return &halfSent{t, body, writer, answers}
 }
 
-// end sends the rest, which who has been answered already does not read, and returns the answer.
+// end sends the rest, which is not read if the request was answered already, and returns the answer.
 func (h *halfSent) end() answer {
 	_, _ = io.WriteString(h.rest, h.body[halfBytes:])
 	_ = h.rest.Close()
 	return <-h.answer
 }
 
-// untilRefused waits until deliveries are told to come again later, because of a limit that the flag sets. It calls more
-// each time that they are not.
+// untilRefused waits until deliveries of a body are answered 429 by the limit of a flag. It calls more after other answers.
 func (w *world) untilRefused(s sender, path, body, flag string, more func()) {
 	w.t.Helper()
 	var got answer
@@ -85,7 +83,7 @@ func (w *world) untilRefused(s sender, path, body, flag string, more func()) {
 	}
 }
 
-// reader returns a client of deliveries that may read them and is nobody in particular.
+// reader returns a client that may only read deliveries.
 func (w *world) reader() versioned.Interface {
 	w.t.Helper()
 	subject, token := w.serviceAccount("reader")
@@ -124,22 +122,22 @@ func TestOverTheLimits(t *testing.T) {
 	s := newSuite(t, fmt.Sprintf("--max-mutating-requests-inflight=%d", limit), fmt.Sprintf("--max-requests-inflight=%d", limit),
 		"--max-inflight-payload-bytes=11010048", "--payload-timeout=1m", "--max-namespace-share-percent=100")
 
-	t.Run("of requests in flight deliveries are refused while lists and watches go on", func(t *testing.T) {
+	t.Run("of requests in flight rejects deliveries, but no lists and watches", func(t *testing.T) {
 		w := s.newWorld(t)
 		w.gatewaySync("web")
 		ci := w.ci().speaking(t, w, "HTTP/1.1")
 		deliveries := w.reader().PosternV1alpha1().WebhookDeliveries(w.namespace)
 		var half []*halfSent
-		// One that comes while another is just ending is refused itself, and holds nothing; so there may be more than four.
-		w.untilRefused(ci, syncDoor("web"), anyBody, "--max-mutating-requests-inflight", func() {
-			half = append(half, ci.sendHalf(t, syncDoor("web"), fmt.Sprintf("v%d", len(half)), true))
+		// A delivery may be rejected while another is just ending, so the loop may send more than four.
+		w.untilRefused(ci, gatewaySyncPath("web"), anyBody, "--max-mutating-requests-inflight", func() {
+			half = append(half, ci.sendHalf(t, gatewaySyncPath("web"), fmt.Sprintf("v%d", len(half)), true))
 		})
 		list, err := deliveries.List(t.Context(), metav1.ListOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		var watches []watch.Interface
-		for range 3 * limit { // which do not count
+		for range 3 * limit { // reads are not counted
 			watch, err := deliveries.Watch(t.Context(), metav1.ListOptions{ResourceVersion: list.ResourceVersion})
 			if err != nil {
 				t.Fatal(err)
@@ -160,35 +158,35 @@ func TestOverTheLimits(t *testing.T) {
 			}
 		}
 		if accepted != limit {
-			t.Errorf("%d of %d deliveries were under way at once, want %d", accepted, len(half), limit)
+			t.Errorf("%d of %d deliveries were in flight at once, want %d", accepted, len(half), limit)
 		}
 		for _, watch := range watches {
 			if event := <-watch.ResultChan(); event.Object == nil {
 				t.Error("a watch has ended")
 			}
 		}
-		ci.mustPost(t, syncDoor("web"), `{"ref":"after"}`, nil, http.StatusAccepted)
+		ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"after"}`, nil, http.StatusAccepted)
 	})
 
-	t.Run("of bytes in flight large deliveries are refused until there is room", func(t *testing.T) {
+	t.Run("of bytes in flight rejects large deliveries until there is room", func(t *testing.T) {
 		w := s.newWorld(t)
 		w.gatewaySync("web")
 		ci := w.ci().speaking(t, w, "HTTP/1.1")
 		var half []*halfSent
 		large := `{"ref":"large","x":"` + strings.Repeat("x", halfBytes) + `"}`
-		w.untilRefused(ci, syncDoor("web"), large, "--max-inflight-payload-bytes", func() {
-			half = append(half, ci.sendHalf(t, syncDoor("web"), fmt.Sprintf("large%d", len(half)), false)) // counts as the largest
+		w.untilRefused(ci, gatewaySyncPath("web"), large, "--max-inflight-payload-bytes", func() {
+			half = append(half, ci.sendHalf(t, gatewaySyncPath("web"), fmt.Sprintf("large%d", len(half)), false)) // counts as the maximum
 		})
-		ci.mustPost(t, syncDoor("web"), `{"ref":"small"}`, nil, http.StatusAccepted)
+		ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"small"}`, nil, http.StatusAccepted)
 		accepted := 0
 		for _, h := range half {
 			if h.end().code == http.StatusAccepted {
 				accepted++
 			}
 		}
-		if accepted < 3 { // as many as there is room for
-			t.Errorf("%d of %d deliveries were taken", accepted, len(half))
+		if accepted < 3 { // the number that fits
+			t.Errorf("%d of %d deliveries were accepted", accepted, len(half))
 		}
-		ci.mustPost(t, syncDoor("web"), `{"ref":"after"}`, nil, http.StatusAccepted)
+		ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"after"}`, nil, http.StatusAccepted)
 	})
 }

@@ -15,13 +15,12 @@ import (
 	"testing"
 )
 
-// request is what a sender sends: a body, and the headers that come with it.
+// request is a sender's request: a body with its headers.
 type request struct {
 	body   string
 	header map[string]string
 }
 
-// with returns the request with some more headers.
 func (r request) with(header map[string]string) request {
 	all := maps.Clone(r.header)
 	if all == nil {
@@ -31,7 +30,7 @@ func (r request) with(header map[string]string) request {
 	return request{body: r.body, header: all}
 }
 
-// payload returns a request as its sender makes it, from the golden files of package payload: github/push-branch.json.
+// payload returns a sender's request from the golden files of package payload, such as github/push-branch.json.
 func payload(t *testing.T, name string) request {
 	t.Helper()
 	file := filepath.Join("..", "..", "pkg", "payload", "testdata", name)

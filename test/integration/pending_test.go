@@ -20,8 +20,8 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// breakOff has the kube-apiserver answer every change of the objects of a resource in this namespace with 500, as it does
-// when an admission webhook can't be reached. Nobody listens on port 1. It returns once that is so; call mend to end it.
+// breakOff makes the kube-apiserver answer all writes of a resource's objects in this namespace with 500, as it does if
+// an admission webhook is unreachable: port 1 is closed. It returns once that is in effect; mend ends it.
 func (w *world) breakOff(resource schema.GroupVersionResource, example string) (mend func()) {
 	w.t.Helper()
 	manifest := `
@@ -55,14 +55,14 @@ webhooks:
 		_, err := w.objects.Resource(resource).Namespace(w.namespace).Patch(w.t.Context(), example, types.MergePatchType,
 			[]byte(`{"metadata": {"annotations": {"example.com/try": "it"}}}`), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
 		if err == nil {
-			return errors.New("the webhook is not in force yet")
+			return errors.New("the webhook is not in effect yet")
 		}
 		return nil
 	})
 	return mend
 }
 
-// checkPending fails the test unless a delivery of a ref to GatewaySync web waits for that.
+// checkPending fails the test unless a delivery of a ref to GatewaySync web is pending.
 func checkPending(t *testing.T, d *v1alpha1.WebhookDelivery, ref string) {
 	t.Helper()
 	checkOutcome(t, d, v1alpha1.DeliveryPending, "TargetUnavailable")
@@ -74,11 +74,11 @@ func checkPending(t *testing.T, d *v1alpha1.WebhookDelivery, ref string) {
 	}
 	mustBeIn(t, d.Status.Message, "broken.example.com")
 	if meta.IsStatusConditionTrue(d.Status.Conditions, v1alpha1.ConditionApplied) {
-		t.Errorf("delivery %s is pending, and its condition Applied is true", d.Name)
+		t.Errorf("delivery %s is pending, but its condition Applied is true", d.Name)
 	}
 }
 
-// untilRecorded waits until the record of a delivery has that phase, and returns it.
+// untilRecorded waits until the record of a delivery has this phase, and returns it.
 func (w *world) untilRecorded(name string, phase v1alpha1.DeliveryPhase, reason string) *v1alpha1.WebhookDelivery {
 	w.t.Helper()
 	var d *v1alpha1.WebhookDelivery
@@ -100,7 +100,7 @@ func TestDeliveryToATargetThatCannotBeWrittenJustNowIsAcceptedAndCarriedOutLater
 	resumed := w.metrics(t, "postern_resumed_deliveries_total")
 	mend := w.breakOff(gatewaySyncs, "web")
 
-	answered := ci.mustPost(t, syncDoor("web"), `{"ref": "v1"}`, nil, http.StatusAccepted).delivery(t)
+	answered := ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusAccepted).delivery(t)
 	checkPending(t, answered, "v1")
 	checkPending(t, w.untilRecorded(answered.Name, v1alpha1.DeliveryPending, "TargetUnavailable"), "v1")
 	w.kubectl("", "wait", "--for=jsonpath={.status.phase}=Pending", "whd/"+answered.Name)
@@ -112,12 +112,12 @@ func TestDeliveryToATargetThatCannotBeWrittenJustNowIsAcceptedAndCarriedOutLater
 		t.Errorf("metrics (-want +got):\n%s", diff)
 	}
 	if age := w.metrics(t, "postern_oldest_pending")["postern_oldest_pending_delivery_age_seconds"]; age <= 0 || age > 600 {
-		t.Errorf("the oldest pending delivery is said to be %v seconds old", age)
+		t.Errorf("the metric of the oldest pending delivery is %v seconds", age)
 	}
 
 	mend()
 
-	// What was received last counts in the end, whether or not the other was written before it.
+	// The delivery received last wins, whether or not the other was written before it.
 	checkOutcome(t, w.concluded("by-hand"), v1alpha1.DeliveryApplied, "Requested")
 	first := w.concluded(answered.Name).Status.Phase
 	if first != v1alpha1.DeliveryApplied && first != v1alpha1.DeliverySuperseded {
@@ -137,7 +137,7 @@ func TestDeliveryToATargetThatCannotBeWrittenJustNowIsAcceptedAndCarriedOutLater
 	})
 }
 
-// wantMetric returns an error unless a metric is as it should be.
+// wantMetric returns an error unless the values are equal.
 func wantMetric(what string, got, want float64) error {
 	if got != want {
 		return fmt.Errorf("%s: got %v, want %v", what, got, want)
@@ -151,10 +151,10 @@ func TestRepeatOfAPendingDeliveryIsPendingToo(t *testing.T) {
 	ci := w.ci()
 	mend := w.breakOff(gatewaySyncs, "web")
 	body := releaseOf(plantRepository, "v2", later)
-	first := ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t)
+	first := ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t)
 	checkPending(t, first, "v2")
 
-	checkRepeat(t, ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t), first)
+	checkRepeat(t, ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t), first)
 
 	mend()
 	checkOutcome(t, w.concluded(first.Name), v1alpha1.DeliveryApplied, "Requested")

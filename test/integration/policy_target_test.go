@@ -11,8 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// asTheEndpointsDo demands of an object what the endpoints by target and by source demand by RBAC; it is that of
-// docs/policies.md.
+// asTheEndpointsDo is the policy in docs/policies.md, which requires for an object the same RBAC permissions as the
+// endpoints by target and by source.
 const asTheEndpointsDo = `
   variables:
   - name: resource
@@ -27,7 +27,7 @@ const asTheEndpointsDo = `
     reason: Forbidden
 `
 
-// allowObjects lets the subject create deliveries as objects.
+// allowObjects permits the subject to create deliveries as objects.
 func (w *world) allowObjects(subject rbacv1.Subject) {
 	w.t.Helper()
 	if _, err := w.kube.RbacV1().Roles(w.namespace).Create(w.t.Context(), &rbacv1.Role{
@@ -72,5 +72,5 @@ func TestAPolicyNarrowsObjectsToTheTargetsThatTheSenderMayDeliverTo(t *testing.T
 		mustBeIn(t, w.refused(delivery("d", spec), create...), missing+what)
 	}
 	w.kubectl(delivery("d", toWeb+", ref: v1"), create...)
-	ci.mustPost(t, syncDoor("web"), `{"ref": "v1"}`, nil, http.StatusAccepted)
+	ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusAccepted)
 }

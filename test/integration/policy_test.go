@@ -17,15 +17,15 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// policy makes an admission policy for the creation of deliveries in this namespace, with what is left of its spec to
-// say, and binds it. It returns the name of both. The kind is ValidatingAdmissionPolicy or MutatingAdmissionPolicy.
+// policy creates and binds an admission policy for the creation of deliveries in this namespace. spec is the rest of
+// its spec. It returns the name of both. kind is ValidatingAdmissionPolicy or MutatingAdmissionPolicy.
 func (w *world) policy(kind, spec, bindingSpec string) string {
 	w.t.Helper()
 	return w.policyOn("{apiGroups: [postern.dev], apiVersions: ['*'], operations: [CREATE], resources: [webhookdeliveries]}",
 		kind, spec, bindingSpec)
 }
 
-// policyOn is policy for what a resource rule says.
+// policyOn is policy for the given resource rule.
 func (w *world) policyOn(rule, kind, spec, bindingSpec string) string {
 	w.t.Helper()
 	name := w.namespace
@@ -54,19 +54,18 @@ spec: {policyName: ` + name + `, ` + bindingSpec + `}
 	return name
 }
 
-// onlyVersions lets pass what asks for refs that begin with v, and what asks for nothing.
+// onlyVersions accepts requests for refs that start with v, and deliveries without requests.
 const onlyVersions = `
   validations:
   - expression: "object.spec.events.all(e, e.ref.startsWith('v'))"
     message: only versions are deployed here
 `
 
-// untilTried delivers dry to GatewaySync web until the answer satisfies the condition: a policy takes effect a little
-// after it is made.
+// untilTried repeats a dry run for GatewaySync web until the answer satisfies the condition.
 func (w *world) untilTried(s sender, body string, condition func(answer) error) {
 	w.t.Helper()
 	w.eventually(func() error {
-		got, err := s.post(w.t.Context(), syncDoor("web")+dryRun, []byte(body), nil)
+		got, err := s.post(w.t.Context(), gatewaySyncPath("web")+dryRun, []byte(body), nil)
 		if err == nil {
 			err = condition(got)
 		}
@@ -92,11 +91,11 @@ func TestValidatingPolicyRefusesARefAtEveryDoorWithItsMessage(t *testing.T) {
 	before := w.get(gatewaySyncs, "web")
 	message := "ValidatingAdmissionPolicy '" + name + "' with binding '" + name + "' denied request: only versions are deployed here"
 
-	status := ci.mustPost(t, syncDoor("web"), `{"ref": "main"}`, nil, http.StatusUnprocessableEntity).status(t)
+	status := ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "main"}`, nil, http.StatusUnprocessableEntity).status(t)
 	if status.Reason != metav1.StatusReasonInvalid || !strings.HasSuffix(status.Message, message) {
 		t.Errorf("by target: got reason %q, message %q; want Invalid, %q", status.Reason, status.Message, message)
 	}
-	raw := w.refused(`{"ref": "main"}`, "create", "--raw="+w.absolute(syncDoor("web")), "--filename=-")
+	raw := w.refused(`{"ref": "main"}`, "create", "--raw="+w.absolute(gatewaySyncPath("web")), "--filename=-")
 	mustBeIn(t, raw, message)
 	mustBeIn(t, w.refused(delivery("refused", toWeb+", ref: main"), "create", "--filename=-"), message)
 	mustBeIn(t, w.refused(delivery("refused", toWeb+", ref: main"), "create", "--filename=-", "--dry-run=server"), message)
@@ -112,13 +111,13 @@ func TestValidatingPolicyLetsAllowedRefsAndPingsPass(t *testing.T) {
 	w.policy("ValidatingAdmissionPolicy", onlyVersions, "validationActions: [Deny]")
 	w.untilTried(ci, `{"ref": "main"}`, answeredWith(http.StatusUnprocessableEntity))
 
-	ci.mustPost(t, syncDoor("web"), `{"ref": "v1"}`, nil, http.StatusAccepted)
+	ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusAccepted)
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
 	w.deliver(delivery("allowed", toWeb+", ref: v2"))
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v2")
 
 	github := map[string]string{"X-GitHub-Event": "ping", "X-GitHub-Delivery": "1"}
-	got := ci.mustPost(t, syncDoor("web"), ping, github, http.StatusAccepted).delivery(t)
+	got := ci.mustPost(t, gatewaySyncPath("web"), ping, github, http.StatusAccepted).delivery(t)
 	if got.Status.Phase != v1alpha1.DeliveryIgnored || got.Status.Reason != "Ping" {
 		t.Errorf("ping: got phase %q, reason %q; want Ignored, Ping", got.Status.Phase, got.Status.Reason)
 	}
@@ -147,12 +146,12 @@ func TestValidatingPolicySeesWhoDeliversWhatToWhere(t *testing.T) {
       object.metadata.namespace == '`+w.namespace+`'
     message: not by you, or not that
 `, "validationActions: [Deny]")
-	w.untilTried(ci, ping, answeredWith(http.StatusUnprocessableEntity)) // of another source
+	w.untilTried(ci, ping, answeredWith(http.StatusUnprocessableEntity)) // by another source
 
-	ci.mustPost(t, appDoor("shop"), `{"ref": "v1"}`, nil, http.StatusUnprocessableEntity)
+	ci.mustPost(t, applicationPath("shop"), `{"ref": "v1"}`, nil, http.StatusUnprocessableEntity)
 	mustBeIn(t, w.refused(delivery("by-admin", toWeb+", ref: v1"), "create", "--filename=-"), "not by you, or not that")
 	w.mustHaveRecords()
-	ci.mustPost(t, syncDoor("web"), `{"ref": "v1"}`, nil, http.StatusAccepted)
+	ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusAccepted)
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
 }
 
@@ -169,7 +168,7 @@ func TestPolicyThatWarnsDoesSoInTheAnswerToAWebhook(t *testing.T) {
 	}
 	w.untilTried(ci, `{"ref": "main"}`, warned)
 
-	if err := warned(ci.mustPost(t, syncDoor("web"), `{"ref": "main"}`, nil, http.StatusAccepted)); err != nil {
+	if err := warned(ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "main"}`, nil, http.StatusAccepted)); err != nil {
 		t.Error(err)
 	}
 	w.mustHold(gatewaySyncs, "web", requestedRef, "main")
@@ -180,7 +179,7 @@ func TestDeliveryToANamespaceThatIsGoingAwayIsForbidden(t *testing.T) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	before := w.get(gatewaySyncs, "web")
-	// Nothing in this control plane removes what is in a namespace, so it stays as it is.
+	// No controller here removes the namespace's content, so it stays terminating.
 	if err := w.kube.CoreV1().Namespaces().Delete(t.Context(), w.namespace, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +189,7 @@ func TestDeliveryToANamespaceThatIsGoingAwayIsForbidden(t *testing.T) {
 	if !apierrors.HasStatusCause(err, "NamespaceTerminating") {
 		t.Errorf("got %v, want that the namespace is terminating", err)
 	}
-	status := ci.mustPost(t, syncDoor("web"), `{"ref": "v1"}`, nil, http.StatusForbidden).status(t)
+	status := ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusForbidden).status(t)
 	mustBeIn(t, status.Message, "because it is being terminated")
 	w.mustBeUntouched(gatewaySyncs, before)
 	w.mustHaveRecords()

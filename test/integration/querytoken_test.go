@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// warned tells whether an answer warns of the secret in its query.
+// warned reports whether an answer warns of the secret in its query.
 func warned(a answer) bool {
 	return strings.Contains(strings.Join(a.header.Values("Warning"), " "), "the secret in the query of this URL")
 }
@@ -19,10 +19,10 @@ func warned(a answer) bool {
 func TestSecretInTheQueryIsNoCredentialOfASenderThatCanDoBetter(t *testing.T) {
 	secret := newSecret()
 	keys := map[string]string{"hmac": secret, "token": secret, "webhook.github-secret": secret, "gatewaysyncs.other.token": secret}
-	w, stranger := guarded(t, keys, byToken("X-Webhook-Token", secret))
+	w, anonymous := guarded(t, keys, byToken("X-Webhook-Token", secret))
 	for _, header := range []map[string]string{nil, {"X-GitHub-Event": "push"}} {
 		for _, name := range []string{"web", "other", "missing"} {
-			got := stranger.mustPost(t, syncDoor(name)+"?secret="+secret, anyBody, header, http.StatusUnauthorized)
+			got := anonymous.mustPost(t, gatewaySyncPath(name)+"?secret="+secret, anyBody, header, http.StatusUnauthorized)
 			if !warned(got) {
 				t.Errorf("%s: the answer has no warning: %v", name, got.header)
 			}
@@ -38,16 +38,16 @@ func TestSecretInTheQueryIsWarnedOfEvenWhereItIsNotNeeded(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
-	got := releaser.mustPost(t, syncDoor("web")+"?secret="+newSecret(), anyBody, nil, http.StatusAccepted)
+	got := releaser.mustPost(t, gatewaySyncPath("web")+"?secret="+newSecret(), anyBody, nil, http.StatusAccepted)
 	if !warned(got) || got.delivery(t).Status.Sender.Method != "ServiceAccount" {
-		t.Errorf("got %s with headers %v, want it delivered, with a warning", got.body, got.header)
+		t.Errorf("got %s with headers %v, want a delivery with a warning", got.body, got.header)
 	}
-	if got := releaser.mustPost(t, syncDoor("web"), anyBody, nil, http.StatusAccepted); warned(got) {
+	if got := releaser.mustPost(t, gatewaySyncPath("web"), anyBody, nil, http.StatusAccepted); warned(got) {
 		t.Error("there is a warning without a secret in the query")
 	}
 }
 
-// findLeaks finds the secrets of this test if they are logged after all; that they were asked about at all is seen here.
+// findLeaks reports the secrets of this test if they are logged. The test checks that the requests were logged at all.
 func TestSecretInTheQueryIsNotLoggedHoweverItIsWritten(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
@@ -55,8 +55,8 @@ func TestSecretInTheQueryIsNotLoggedHoweverItIsWritten(t *testing.T) {
 	w.allow(subject, "gatewaysyncs")
 	w.allow(subject, "webhooksources")
 	releaser := w.sender(token)
-	for _, door := range []string{syncDoor("web"), sourceDoor("github")} {
-		w.untilBelieved(releaser, door, noProof)
+	for _, endpoint := range []string{gatewaySyncPath("web"), sourcePath("github")} {
+		w.untilAccepted(releaser, endpoint, noProof)
 	}
 	for _, query := range []string{
 		"secret=" + newSecret(),
@@ -68,14 +68,14 @@ func TestSecretInTheQueryIsNotLoggedHoweverItIsWritten(t *testing.T) {
 		"secret=" + newSecret() + ";x",
 		"dryRun=All&secret=" + newSecret(),
 	} {
-		for _, door := range []string{syncDoor("web"), sourceDoor("docker.io"), sourceDoor("github")} {
-			if _, err := releaser.post(t.Context(), door+"?"+query, []byte(useless), nil); err != nil {
+		for _, endpoint := range []string{gatewaySyncPath("web"), sourcePath("docker.io"), sourcePath("github")} {
+			if _, err := releaser.post(t.Context(), endpoint+"?"+query, []byte(useless), nil); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	// The lists and the object door have queries, too.
-	for _, path := range []string{syncDoor("web"), sourceDoor("docker.io"), "webhookdeliveries", "webhooksources"} {
+	// The lists and the endpoint of objects have queries, too.
+	for _, path := range []string{gatewaySyncPath("web"), sourcePath("docker.io"), "webhookdeliveries", "webhooksources"} {
 		if _, err := releaser.send(t.Context(), http.MethodGet, path+"?secret="+newSecret(), http.NoBody, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -85,7 +85,7 @@ func TestSecretInTheQueryIsNotLoggedHoweverItIsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(log), "a="+w.namespace) {
-		t.Error("Postern's log shows no query: this test proves nothing")
+		t.Error("Postern's log has no query: the test is not conclusive")
 	}
 	if err := (place{name: "Postern's log", content: log}).leak(); err != nil {
 		t.Error(err)

@@ -21,7 +21,7 @@ const (
 
 var apiServices = schema.GroupVersionResource{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"}
 
-// newAuthority takes away the Secret that holds Postern's certificate authority.
+// newAuthority deletes the Secret with Postern's CA.
 func newAuthority(w *world) func() error {
 	secrets := w.kube.CoreV1().Secrets(controlplane.Namespace)
 	if err := secrets.Delete(w.t.Context(), authorityName, metav1.DeleteOptions{}); err != nil {
@@ -33,24 +33,24 @@ func newAuthority(w *world) func() error {
 	}
 }
 
-// repairedAuthority makes that Secret useless.
+// repairedAuthority breaks that Secret.
 func repairedAuthority(w *world) func() error {
 	useless := []byte(`{"data": {"tls.crt": "AA==", "tls.key": "AA=="}}`)
 	secrets := w.kube.CoreV1().Secrets(controlplane.Namespace)
-	w.eventually(func() error { // it may just be there again
+	w.eventually(func() error { // Postern may not have created it again yet
 		_, err := secrets.Patch(w.t.Context(), authorityName, types.MergePatchType, useless, metav1.PatchOptions{})
 		return err
 	})
 	return func() error {
 		secret, err := secrets.Get(w.t.Context(), authorityName, metav1.GetOptions{})
 		if err == nil && len(secret.Data["tls.crt"]) == 1 {
-			err = errors.New("the Secret is as useless as it was")
+			err = errors.New("the Secret is still broken")
 		}
 		return err
 	}
 }
 
-// repairedBundle overwrites what makes the kube-apiserver trust Postern.
+// repairedBundle overwrites the caBundle by which the kube-apiserver trusts Postern.
 func repairedBundle(w *world) func() error {
 	overwritten := []byte(`{"spec": {"caBundle": "AA=="}}`)
 	if _, err := w.objects.Resource(apiServices).Patch(w.t.Context(), apiServiceName, types.MergePatchType, overwritten, metav1.PatchOptions{}); err != nil {
@@ -63,7 +63,7 @@ func repairedBundle(w *world) func() error {
 		}
 		bundle, _, err := unstructured.NestedString(registered.Object, "spec", "caBundle")
 		if err == nil && bundle == "AA==" {
-			err = errors.New("the caBundle is as wrong as it was")
+			err = errors.New("the caBundle is still broken")
 		}
 		return err
 	}

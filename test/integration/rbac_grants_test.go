@@ -19,27 +19,26 @@ import (
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 )
 
-// posternUser is who Postern is to the kube-apiserver.
 const posternUser = "system:serviceaccount:postern-system:postern"
 
-// permission is the least that a rule can grant. A role that Kubernetes brings along counts as one: its name is the
-// resource, and the verb is "bind".
+// permission is the smallest unit of a rule. A default role of Kubernetes counts as one: its name is the resource, and
+// the verb is "bind".
 type permission struct{ verb, group, resource, name string }
 
 func (p permission) String() string {
 	return strings.TrimSuffix(p.verb+" "+strings.TrimPrefix(p.group+"/"+p.resource, "/")+" "+p.name, " ")
 }
 
-// grant is where a permission comes from.
+// grant is the source of a permission.
 type grant struct {
 	binding rbacv1.RoleRef
-	// namespace is that of the binding; empty means all.
+	// namespace is the namespace of the binding; empty means all.
 	namespace, bindingName string
 }
 
 func (g grant) String() string { return g.binding.Kind + " " + g.binding.Name }
 
-// grants returns all that Postern may do, beside what everyone may.
+// grants returns all permissions of Postern, except the permissions that all users have.
 func (s *suite) grants(t *testing.T) map[permission]grant {
 	t.Helper()
 	all := map[permission]grant{}
@@ -80,7 +79,7 @@ func bindsPostern(subjects []rbacv1.Subject) bool {
 	})
 }
 
-// rulesOf returns the rules of our own roles. Of any other, all that can be taken away is the binding.
+// rulesOf returns the rules of our own roles. Other roles can only be unbound.
 func (s *suite) rulesOf(t *testing.T, g grant) []rbacv1.PolicyRule {
 	t.Helper()
 	switch {
@@ -121,7 +120,7 @@ func permissionsIn(rules []rbacv1.PolicyRule) []permission {
 	return all
 }
 
-// take takes one permission away, and returns what gives it back. Both return once the kube-apiserver knows.
+// take revokes one permission. giveBack restores it. Both return once the kube-apiserver has seen the change.
 func (w *world) take(g grant, p permission) (giveBack func()) {
 	w.t.Helper()
 	if p.verb == "bind" {
@@ -166,7 +165,7 @@ func (w *world) setRules(g grant, rules []rbacv1.PolicyRule) {
 	}
 }
 
-// unbind takes a whole role away, by naming nobody in its binding.
+// unbind revokes a whole role by removing all subjects of its binding.
 func (w *world) unbind(g grant) (bind func()) {
 	w.t.Helper()
 	postern := rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "postern-system", Name: "postern"}
@@ -192,7 +191,7 @@ func (w *world) unbind(g grant) (bind func()) {
 	}
 }
 
-// sample is the permission, or one that a whole role grants.
+// sample returns the permission, or one that a whole role grants.
 func (p permission) sample() permission {
 	if sample, found := samples[p.resource]; found {
 		return sample
@@ -200,14 +199,14 @@ func (p permission) sample() permission {
 	return p
 }
 
-// samples have one of the permissions that a whole role grants.
+// samples have one permission of each whole role.
 var samples = map[string]permission{
 	"postern":               {"patch", "stoker.io", "gatewaysyncs", ""},
 	"system:auth-delegator": {"create", "authentication.k8s.io", "tokenreviews", ""},
 	"extension-apiserver-authentication-reader": {"get", "", "configmaps", "extension-apiserver-authentication"},
 }
 
-// untilAllowed waits until the kube-apiserver allows Postern something, or does not any longer.
+// untilAllowed waits until the kube-apiserver's decision is want.
 func (w *world) untilAllowed(g grant, p permission, want bool) {
 	w.t.Helper()
 	w.eventually(func() error {
@@ -220,14 +219,13 @@ func (w *world) untilAllowed(g grant, p permission, want bool) {
 			},
 		}, metav1.CreateOptions{})
 		if err == nil && review.Status.Allowed != want {
-			err = errors.New("the kube-apiserver still decides otherwise")
+			err = errors.New("the kube-apiserver's decision has not changed yet")
 		}
 		return err
 	})
 }
 
-// refusals counts what the kube-apiserver has refused Postern, by permission: each under the name that was asked for, and
-// under none.
+// refusals counts the requests denied to Postern, by permission with and without the requested name.
 func (s *suite) refusals(t *testing.T) map[permission]int {
 	t.Helper()
 	log, err := os.ReadFile(s.AuditLog())
@@ -237,7 +235,7 @@ func (s *suite) refusals(t *testing.T) map[permission]int {
 	refused := map[permission]int{}
 	for line := range bytes.Lines(log) {
 		if !bytes.HasSuffix(line, []byte("\n")) {
-			break // still being written
+			break // an incomplete line is still being written
 		}
 		event := auditv1.Event{}
 		if err := json.Unmarshal(line, &event); err != nil {

@@ -19,8 +19,8 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-// Two tests that belong together. With the shipped roles nothing is refused that Postern asks the kube-apiserver for,
-// whatever it does. And each permission in them is needed: without it, that is refused, and not done.
+// With the shipped roles, the kube-apiserver denies none of Postern's requests. The second test verifies that each
+// permission is needed: without it, a request is denied and has no effect.
 
 func TestNothingThatPosternAsksForIsRefused(t *testing.T) {
 	s := startPermitted(t)
@@ -34,7 +34,7 @@ func TestNothingThatPosternAsksForIsRefused(t *testing.T) {
 		})
 	}
 	if refused := s.refusals(t); len(refused) > 0 {
-		t.Errorf("Postern was refused %v", refused)
+		t.Errorf("Postern was denied %v", refused)
 	}
 }
 
@@ -43,10 +43,10 @@ func TestEachPermissionIsNeeded(t *testing.T) {
 	granted, uses := s.grants(t), uses()
 	for p := range uses {
 		if _, found := granted[p]; !found {
-			t.Errorf("nothing grants %s, which is said to be used", p)
+			t.Errorf("no role grants %s, which is listed as used", p)
 		}
 	}
-	// What Postern does while it runs comes first, since the rest ends it.
+	// Uses at runtime come first, because the others restart Postern.
 	for _, p := range slices.SortedFunc(maps.Keys(granted), func(a, b permission) int {
 		return cmp.Or(cmp.Compare(uses[a].order(), uses[b].order()), cmp.Compare(a.String(), b.String()))
 	}) {
@@ -54,7 +54,7 @@ func TestEachPermissionIsNeeded(t *testing.T) {
 		t.Run(p.String(), func(t *testing.T) {
 			use, known := uses[p]
 			if !known {
-				t.Fatalf("%s grants it, and nothing shows that it is needed", grant)
+				t.Fatalf("%s grants it, but no use is listed", grant)
 			}
 			w := s.newWorld(t)
 			defer w.take(grant, p)()
@@ -67,7 +67,7 @@ func TestEachPermissionIsNeeded(t *testing.T) {
 	}
 }
 
-// Whoever installs the roles after Postern, or takes them away for a while, must not have it started again and again.
+// Postern must not crash-loop if its roles are installed later or removed for a while.
 func TestWithoutItsRolesPosternLivesAndServesOnceItHasThem(t *testing.T) {
 	w := startPermitted(t).newWorld(t)
 	bind := w.unbind(grant{binding: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "postern"}, bindingName: "postern"})
@@ -87,7 +87,7 @@ func TestWithoutItsRolesPosternLivesAndServesOnceItHasThem(t *testing.T) {
 	w.eventually(toGatewaySync(w))
 }
 
-// health asks Postern itself for its health, and returns an error unless that is good.
+// health returns an error unless Postern's own health endpoint reports success.
 func (w *world) health(path string) error {
 	client, err := rest.HTTPClientFor(rest.AnonymousClientConfig(w.postern.DirectConfig()))
 	if err != nil {
@@ -102,7 +102,7 @@ func (w *world) health(path string) error {
 	return errors.Join(err, answeredWith(http.StatusOK)(got))
 }
 
-// mustMiss fails the test unless the kube-apiserver refuses what has been begun, and it is not done therefore.
+// mustMiss fails the test unless the kube-apiserver denies the request and it has no effect.
 func (w *world) mustMiss(p permission, done func() error) {
 	w.t.Helper()
 	w.eventually(func() error {
@@ -111,17 +111,17 @@ func (w *world) mustMiss(p permission, done func() error) {
 		case undone == nil && !refused:
 			return errors.New("it was done without the permission")
 		case undone == nil:
-			return errors.New("it was refused, and done all the same")
+			return errors.New("it was denied, but done")
 		case !refused:
-			return fmt.Errorf("it was not asked for yet: %w", undone)
+			return fmt.Errorf("it was not requested yet: %w", undone)
 		}
 		return nil
 	})
 }
 
-// mustMissAtStart fails the test unless the kube-apiserver refuses to a Postern that starts what it needs to be ready.
-// Where it can do without at the start, that it asks has to be enough: who may not watch lists again and again, and
-// learns everything late.
+// mustMissAtStart fails the test unless the kube-apiserver denies a starting Postern a permission that it needs to be
+// ready. For other uses at the start the request is sufficient: a client that may not watch lists repeatedly, and only
+// sees changes late.
 func (w *world) mustMissAtStart(p permission, u use) {
 	w.t.Helper()
 	if err := w.postern.Kill(); err != nil {
@@ -139,14 +139,14 @@ func (w *world) mustMissAtStart(p permission, u use) {
 	}()
 	w.eventually(func() error {
 		if w.refusals(w.t)[p.sample()] == earlier {
-			return errors.New("it was not asked for yet")
+			return errors.New("it was not requested yet")
 		}
 		return nil
 	})
 }
 
-// startPermitted starts a suite in which Postern does everything that it can do: it is one of several replicas, so that
-// there is a leader. The kube-apiserver's audit log tells of Postern alone.
+// startPermitted starts a suite in which Postern uses all features. It is one of several replicas, so that there is a
+// leader. The kube-apiserver's audit log has only Postern's requests.
 func startPermitted(t *testing.T) *suite {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
@@ -180,7 +180,7 @@ rules:
 	if err := s.install(ctx, controlplane.PosternOptions{
 		Etcd:  etcd,
 		Flags: []string{"--leader-elect"},
-		// As with a kube-apiserver of which a watch can't begin with a list.
+		// This simulates a kube-apiserver whose watches can't start with a list.
 		Env: []string{"KUBE_FEATURE_WatchListClient=false"},
 	}); err != nil {
 		t.Fatal(err)

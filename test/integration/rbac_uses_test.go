@@ -16,15 +16,15 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-// use is something that Postern does, and needs a permission for.
+// use is an operation of Postern that needs a permission.
 type use struct {
-	// begin makes Postern do it, and returns a check that it has. It is nil for what Postern does when it starts.
+	// begin makes Postern do it, and returns a check of the effect. It is nil for operations at the start.
 	begin func(*world) (done func() error)
-	// neededToBeReady is of what Postern does when it starts.
+	// neededToBeReady is true if Postern is not ready without it at the start.
 	neededToBeReady bool
 }
 
-// order is 0 for what Postern does while it runs.
+// order is 0 for operations at runtime.
 func (u use) order() int {
 	if u.begin == nil {
 		return 1
@@ -32,7 +32,7 @@ func (u use) order() int {
 	return 0
 }
 
-// uses are all that Postern does with what its roles grant.
+// uses returns all operations by permission.
 func uses() map[permission]use {
 	const (
 		stoker       = "stoker.io"
@@ -84,7 +84,7 @@ func uses() map[permission]use {
 	return all
 }
 
-// toGatewaySync and toApplication deliver to a target of their kind, which must then hold the ref.
+// toGatewaySync and toApplication deliver to a target of their kind and check its ref.
 func toGatewaySync(w *world) func() error {
 	w.gatewaySync("web")
 	return w.applied(toWeb)
@@ -95,10 +95,9 @@ func toApplication(w *world) func() error {
 	return w.applied(toShop)
 }
 
-// applied delivers a ref.
 func (w *world) applied(target string) func() error {
 	manifest := delivery("first", target+", ref: v1")
-	w.eventually(func() error { // the kube-apiserver may just not have trusted Postern
+	w.eventually(func() error { // the kube-apiserver may not trust Postern yet
 		_, err := w.Kubectl(w.t.Context(), manifest, "--namespace="+w.namespace, "create", "--filename=-")
 		return err
 	})
@@ -111,7 +110,7 @@ func (w *world) applied(target string) func() error {
 	}
 }
 
-// event delivers a ref, of which an Event must tell.
+// event delivers a ref and checks the Event.
 func event(w *world) func() error {
 	w.gatewaySync("web")
 	w.deliver(delivery("first", toWeb+", ref: v1"))
@@ -124,22 +123,22 @@ func event(w *world) func() error {
 	}
 }
 
-// eventAgain delivers a webhook that tells of two tags to one target. The Event must tell of both.
+// eventAgain delivers a webhook with two tags to one target. The Event must have both.
 func eventAgain(w *world) func() error {
 	w.application("shop", nil)
-	w.ci().mustPost(w.t, appDoor("shop"), `{"name": "b", "namespace": "a", "repository": "a/b", "docker_url": "quay.io/a/b",
+	w.ci().mustPost(w.t, applicationPath("shop"), `{"name": "b", "namespace": "a", "repository": "a/b", "docker_url": "quay.io/a/b",
 		"homepage": "https://quay.io/repository/a/b", "updated_tags": ["1.0.0", "2.0.0"]}`, nil, http.StatusAccepted)
 	return func() error {
 		events, err := w.kube.EventsV1().Events(w.namespace).List(w.t.Context(), metav1.ListOptions{})
 		if err == nil && (len(events.Items) != 1 || events.Items[0].Series == nil) {
-			err = fmt.Errorf("no Event tells of both: %v", events.Items)
+			err = fmt.Errorf("no Event has both: %v", events.Items)
 		}
 		return err
 	}
 }
 
-// toMissing delivers to a target, and toMissingNamespace to a namespace, that Postern has not heard of. It asks before it
-// says that there is none.
+// toMissing delivers to a target, and toMissingNamespace to a namespace, that is not in Postern's cache. Postern reads
+// it from the kube-apiserver before it answers 404.
 func toMissing(target string) func(*world) func() error {
 	return func(w *world) func() error { return w.missing(w.namespace, target) }
 }
@@ -152,11 +151,10 @@ func (w *world) missing(namespace, target string) func() error {
 		if err != nil && strings.Contains(err.Error(), "(NotFound)") {
 			return nil
 		}
-		return fmt.Errorf("what is missing is not said to be: %w", err)
+		return fmt.Errorf("the target is not reported missing: %w", err)
 	}
 }
 
-// newLease lets the leader find its Lease gone.
 func newLease(w *world) func() error {
 	leases := w.kube.CoordinationV1().Leases(controlplane.Namespace)
 	if err := leases.Delete(w.t.Context(), "postern", metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
@@ -168,7 +166,6 @@ func newLease(w *world) func() error {
 	}
 }
 
-// renewedLease is to be renewed.
 func renewedLease(w *world) func() error {
 	leases := w.kube.CoordinationV1().Leases(controlplane.Namespace)
 	var renewed *metav1.MicroTime
@@ -188,7 +185,7 @@ func renewedLease(w *world) func() error {
 	}
 }
 
-// pastTheKubeAPIServer asks Postern itself, as Prometheus does: it must find out who that is, and what they may do.
+// pastTheKubeAPIServer calls Postern directly, as Prometheus does. Postern must authenticate and authorize it.
 func pastTheKubeAPIServer(w *world) func() error {
 	_, token := w.serviceAccount("prometheus")
 	w.bindMetricsReader()

@@ -17,14 +17,14 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// slowAdmission has deliveries of this namespace admitted by a webhook that holds back those of one ref until it is let go.
+// slowAdmission is an admission webhook that holds the deliveries of one ref in this namespace until it is released.
 type slowAdmission struct {
-	held chan struct{} // gets a value for each delivery that is held back
+	held chan struct{} // gets a value for each held delivery
 	let  func()
 }
 
-// holdBack returns once the webhook is asked.
-func (w *world) holdBack(ref string, ci sender, door string) *slowAdmission {
+// holdBack returns once the webhook is called.
+func (w *world) holdBack(ref string, ci sender, path string) *slowAdmission {
 	w.t.Helper()
 	letGo := make(chan struct{})
 	s := &slowAdmission{held: make(chan struct{}, 10), let: sync.OnceFunc(func() { close(letGo) })}
@@ -75,14 +75,14 @@ webhooks:
 		}
 	})
 	w.eventually(func() error {
-		if _, err := ci.post(w.t.Context(), door+dryRun, []byte(`{"ref": "probe"}`), nil); err != nil {
+		if _, err := ci.post(w.t.Context(), path+dryRun, []byte(`{"ref": "probe"}`), nil); err != nil {
 			return err
 		}
 		select {
 		case <-asked:
 			return nil
 		default:
-			return errors.New("the webhook is not asked yet")
+			return errors.New("the webhook is not called yet")
 		}
 	})
 	return s
@@ -95,36 +95,36 @@ func TestWhatIsReceivedFirstAndAdmittedLastDoesNotOverwriteWhatCameAfterIt(t *te
 			w.gatewaySync("web")
 			w.application("web", map[string]string{"postern.dev/update-target-revision": "true"})
 			ci := w.ci()
-			doors := []string{syncDoor("web"), appDoor("web")}
+			paths := []string{gatewaySyncPath("web"), applicationPath("web")}
 			if before != "" {
-				for _, door := range doors {
-					ci.mustPost(t, door, `{"ref": "`+before+`"}`, nil, http.StatusAccepted)
+				for _, path := range paths {
+					ci.mustPost(t, path, `{"ref": "`+before+`"}`, nil, http.StatusAccepted)
 				}
 			}
-			slow := w.holdBack("v1", ci, syncDoor("web"))
-			answers := make([]answer, len(doors))
+			slow := w.holdBack("v1", ci, gatewaySyncPath("web"))
+			answers := make([]answer, len(paths))
 			var sending sync.WaitGroup
-			for i, door := range doors {
+			for i, path := range paths {
 				sending.Go(func() {
 					var err error
-					if answers[i], err = ci.post(t.Context(), door, []byte(`{"ref": "v1"}`), nil); err != nil {
+					if answers[i], err = ci.post(t.Context(), path, []byte(`{"ref": "v1"}`), nil); err != nil {
 						t.Error(err)
 					}
 				})
 				<-slow.held
 			}
-			for _, door := range doors {
-				later := ci.mustPost(t, door, `{"ref": "v2"}`, nil, http.StatusAccepted).delivery(t)
+			for _, path := range paths {
+				later := ci.mustPost(t, path, `{"ref": "v2"}`, nil, http.StatusAccepted).delivery(t)
 				if later.Status.Phase != v1alpha1.DeliveryApplied {
-					t.Errorf("%s: the later one is %s", door, later.Status.Phase)
+					t.Errorf("%s: the later delivery is %s", path, later.Status.Phase)
 				}
 			}
 			slow.let()
 			sending.Wait()
 
-			for i, door := range doors {
+			for i, path := range paths {
 				if got := answers[i].delivery(t); got.Status.Phase != v1alpha1.DeliverySuperseded {
-					t.Errorf("%s: the earlier one is %s, %s; want Superseded", door, got.Status.Phase, got.Status.Message)
+					t.Errorf("%s: the earlier delivery is %s, %s; want Superseded", path, got.Status.Phase, got.Status.Message)
 				}
 			}
 			w.mustHold(gatewaySyncs, "web", requestedRef, "v2")

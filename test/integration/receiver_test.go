@@ -16,8 +16,8 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-// newReceiverSuite starts a Postern with the classic receiver, over plain HTTP, and returns who sends to it without any
-// credential. Its TLS has tests of its own.
+// newReceiverSuite starts a Postern with the classic receiver over plain HTTP, and returns an unauthenticated sender to
+// it. Other tests cover TLS.
 func newReceiverSuite(t *testing.T, namespaces string, env ...string) (*suite, sender) {
 	t.Helper()
 	s := newSuiteWith(t, controlplane.PosternOptions{
@@ -26,11 +26,12 @@ func newReceiverSuite(t *testing.T, namespaces string, env ...string) (*suite, s
 	return s, sender{client: &http.Client{}, base: "http://" + s.postern.ReceiverAddress()}
 }
 
-// byAuthorization shows a secret as it is, as Harbor and Azure Container Registry do, and byBearer as everybody else does.
+// byAuthorization sends a plain secret, as Harbor and Azure Container Registry do. byBearer sends a bearer token, as
+// all other senders do.
 func byAuthorization(secret string) proof { return byToken("Authorization", secret) }
 func byBearer(secret string) proof        { return byToken("Authorization", "Bearer "+secret) }
 
-// mustAnswer fails the test unless the answer is that line of JSON.
+// mustAnswer fails the test unless the answer is this line of JSON.
 func (a answer) mustAnswer(t *testing.T, code int, body string) {
 	t.Helper()
 	if got := strings.TrimSuffix(string(a.body), "\n"); a.code != code || got != body {
@@ -41,23 +42,23 @@ func (a answer) mustAnswer(t *testing.T, code int, body string) {
 	}
 }
 
-// mustBeError fails the test unless the answer is an error as the receiver tells it, with these words.
+// mustBeError fails the test unless the answer is an error in the receiver's format with these words.
 func (a answer) mustBeError(t *testing.T, code int, words string) {
 	t.Helper()
-	var told struct{ Error string }
-	a.decode(t, &told)
-	if a.code != code || !strings.Contains(told.Error, words) || told.Error == "" {
-		t.Errorf("got %d %s; want %d and an error that says %q", a.code, a.body, code, words)
+	var reply struct{ Error string }
+	a.decode(t, &reply)
+	if a.code != code || !strings.Contains(reply.Error, words) || reply.Error == "" {
+		t.Errorf("got %d %s; want %d and an error with %q", a.code, a.body, code, words)
 	}
 }
 
 func TestReceiverTakesWhatStokersReceiverTook(t *testing.T) {
-	s, stranger := newReceiverSuite(t, "*")
+	s, anonymous := newReceiverSuite(t, "*")
 	w := s.newWorld(t)
 	hmacSecret, token := newSecret(), newSecret()
 	w.secret(map[string]string{"hmac": hmacSecret, "token": token})
-	door := func(name string) string { return "webhook/" + w.namespace + "/" + name }
-	w.untilBelieved(stranger, door("none"), bySignature(hmacSecret))
+	pathTo := func(name string) string { return "webhook/" + w.namespace + "/" + name }
+	w.untilAccepted(anonymous, pathTo("none"), bySignature(hmacSecret))
 
 	for name, tc := range map[string]struct {
 		body   string
@@ -73,12 +74,12 @@ func TestReceiverTakesWhatStokersReceiverTook(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := w.in(t)
 			w.gatewaySync(name)
-			stranger.mustPost(t, door(name), tc.body, tc.proof(tc.body), http.StatusAccepted).
+			anonymous.mustPost(t, pathTo(name), tc.body, tc.proof(tc.body), http.StatusAccepted).
 				mustAnswer(t, http.StatusAccepted, `{"accepted":true,"ref":"2.0.0"}`)
 			w.checkRequested(name, "2.0.0", tc.by)
 
 			before := w.get(gatewaySyncs, name)
-			stranger.mustPost(t, door(name), tc.body, tc.proof(tc.body), http.StatusAccepted).
+			anonymous.mustPost(t, pathTo(name), tc.body, tc.proof(tc.body), http.StatusAccepted).
 				mustAnswer(t, http.StatusAccepted, `{"accepted":true,"ref":"2.0.0","message":"ref already set"}`)
 			w.mustBeUntouched(gatewaySyncs, before)
 
@@ -90,7 +91,7 @@ func TestReceiverTakesWhatStokersReceiverTook(t *testing.T) {
 					t.Errorf("%s: sender (-want +got):\n%s", record.Name, diff)
 				}
 				if record.Status.AuditID != "" {
-					t.Errorf("%s has an id of the audit log, which knows nothing of it: %q", record.Name, record.Status.AuditID)
+					t.Errorf("%s has the audit ID %q, but the audit log does not have it", record.Name, record.Status.AuditID)
 				}
 			}
 		})
@@ -99,25 +100,25 @@ func TestReceiverTakesWhatStokersReceiverTook(t *testing.T) {
 		w := w.in(t)
 		w.gatewaySync("invalid")
 		for _, body := range []string{`{"foo":"bar"}`, `not JSON`, `{"ref":""}`, `{"ref":"a..b"}`} {
-			stranger.mustPost(t, door("invalid"), body, bySignature(hmacSecret)(body), http.StatusBadRequest).
+			anonymous.mustPost(t, pathTo("invalid"), body, bySignature(hmacSecret)(body), http.StatusBadRequest).
 				mustBeError(t, http.StatusBadRequest, "")
 		}
 		if got := w.annotations(gatewaySyncs, "invalid"); len(got) > 0 {
-			t.Errorf("it has annotations: %v", got)
+			t.Errorf("the target has annotations: %v", got)
 		}
 	})
-	t.Run("what asks for nothing is accepted", func(t *testing.T) {
+	t.Run("a webhook without a request is accepted", func(t *testing.T) {
 		w := w.in(t)
 		w.gatewaySync("ping")
 		header := bySignature(hmacSecret)(useless)
 		header["X-GitHub-Event"] = "ping"
-		stranger.mustPost(t, door("ping"), useless, header, http.StatusAccepted).
+		anonymous.mustPost(t, pathTo("ping"), useless, header, http.StatusAccepted).
 			mustAnswer(t, http.StatusAccepted, `{"accepted":true,"message":"GitHub tests the webhook"}`)
 		if got := w.annotations(gatewaySyncs, "ping"); len(got) > 0 {
-			t.Errorf("it has annotations: %v", got)
+			t.Errorf("the target has annotations: %v", got)
 		}
 	})
-	t.Run("others are turned away", func(t *testing.T) {
+	t.Run("other senders are rejected", func(t *testing.T) {
 		w := w.in(t)
 		w.gatewaySync("closed")
 		const body = `{"ref":"3.0.0"}`
@@ -126,36 +127,36 @@ func TestReceiverTakesWhatStokersReceiverTook(t *testing.T) {
 			"the HMAC key as a token": byBearer(hmacSecret), "in the query": noProof,
 		} {
 			for _, target := range []string{"closed", "missing"} {
-				path := door(target)
+				path := pathTo(target)
 				if name == "in the query" {
 					path += "?secret=" + token
 				}
-				got := stranger.mustPost(t, path, body, p(body), http.StatusUnauthorized)
+				got := anonymous.mustPost(t, path, body, p(body), http.StatusUnauthorized)
 				got.mustBeError(t, http.StatusUnauthorized, "or Authorization")
 			}
 		}
 		if got := w.annotations(gatewaySyncs, "closed"); len(got) > 0 {
-			t.Errorf("it has annotations: %v", got)
+			t.Errorf("the target has annotations: %v", got)
 		}
-		stranger.mustPost(t, door("missing"), body, byBearer(token)(body), http.StatusNotFound).
+		anonymous.mustPost(t, pathTo("missing"), body, byBearer(token)(body), http.StatusNotFound).
 			mustBeError(t, http.StatusNotFound, `"missing" not found`)
 		large := `{"ref":"` + strings.Repeat("a", 1<<20) + `"}`
-		stranger.mustPost(t, door("closed"), large, nil, http.StatusRequestEntityTooLarge).
+		anonymous.mustPost(t, pathTo("closed"), large, nil, http.StatusRequestEntityTooLarge).
 			mustBeError(t, http.StatusRequestEntityTooLarge, "--max-payload-bytes")
 	})
-	t.Run("a policy has its say", func(t *testing.T) {
+	t.Run("policies apply", func(t *testing.T) {
 		w := w.in(t)
 		w.gatewaySync("policed")
 		w.policy("ValidatingAdmissionPolicy", onlyVersions, "validationActions: [Deny]")
 		const body = `{"ref":"main"}`
 		w.eventually(func() error {
-			got, err := stranger.post(t.Context(), door("policed"), []byte(body), byBearer(token)(body))
+			got, err := anonymous.post(t.Context(), pathTo("policed"), []byte(body), byBearer(token)(body))
 			return errors.Join(err, answeredWith(http.StatusUnprocessableEntity)(got))
 		})
 	})
 	t.Run("only POST is served", func(t *testing.T) {
-		for path, want := range map[string]int{door("plant"): 405, "webhook": 405, "healthz": 200, "": 404} {
-			got, err := stranger.send(t.Context(), http.MethodGet, path, http.NoBody, nil)
+		for path, want := range map[string]int{pathTo("plant"): 405, "webhook": 405, "healthz": 200, "": 404} {
+			got, err := anonymous.send(t.Context(), http.MethodGet, path, http.NoBody, nil)
 			if err != nil || got.code != want {
 				t.Errorf("GET /%s: got %d, %v; want %d", path, got.code, err, want)
 			}
@@ -166,14 +167,13 @@ func TestReceiverTakesWhatStokersReceiverTook(t *testing.T) {
 	})
 }
 
-// arrivals is what the receiver answers to a webhook by type.
+// arrivals is the receiver's answer to a webhook by type.
 type arrivals struct {
 	Accepted   bool
 	Message    string
 	Deliveries []struct{ Delivery, Phase, Message, Error string }
 }
 
-// phase returns that of the one delivery that there is.
 func (a arrivals) phase() (phase string, err error) {
 	if !a.Accepted || len(a.Deliveries) != 1 {
 		return "", fmt.Errorf("got %+v, want one delivery", a)

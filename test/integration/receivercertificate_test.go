@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// The receiver is a second door, and must not take the API down when time alone has passed.
+// The receiver is an additional endpoint. Its expired certificate must not take the API down.
 func TestAnExpiredCertificateOfTheReceiverEndsNothingAndIsRenewedWithoutARestart(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
@@ -30,7 +30,7 @@ func TestAnExpiredCertificateOfTheReceiverEndsNothingAndIsRenewedWithoutARestart
 		t.Fatal(err)
 	}
 	if shown.NotAfter.After(time.Now()) {
-		t.Errorf("the certificate that is shown expires on %s", shown.NotAfter)
+		t.Errorf("the served certificate expires on %s", shown.NotAfter)
 	}
 	const expiration = `postern_certificate_expiration_timestamp_seconds{certificate="receiver"}`
 	if got := s.metrics(t, expiration)[expiration]; int64(got) != shown.NotAfter.Unix() {
@@ -42,12 +42,12 @@ func TestAnExpiredCertificateOfTheReceiverEndsNothingAndIsRenewedWithoutARestart
 	}
 	want := "the certificate for webhooks in " + certFile + " expired on " + shown.NotAfter.Format(time.RFC3339) + ": renew it, which takes no restart"
 	if !strings.Contains(string(log), want) {
-		t.Errorf("the log is without %q", want)
+		t.Errorf("the log does not have %q", want)
 	}
 
-	door := "https://" + s.postern.ReceiverAddress() + "/webhook/" + w.namespace + "/web"
+	path := "https://" + s.postern.ReceiverAddress() + "/webhook/" + w.namespace + "/web"
 	deliver := func(trusted *x509.CertPool) error {
-		code, body, err := receiverAnswer(t.Context(), receiverClient(t, trusted), door, anyBody, signed(secret, anyBody))
+		code, body, err := receiverAnswer(t.Context(), receiverClient(t, trusted), path, anyBody, signed(secret, anyBody))
 		if err == nil && code != http.StatusAccepted {
 			err = fmt.Errorf("got %d: %s", code, body)
 		}

@@ -13,9 +13,9 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// What the receiver accepts while the whole process is being stopped is in a storage that another server closes.
+// Another server closes the storage that the receiver writes to during shutdown.
 func TestReceiverLosesNothingThatItAcceptedWhilePosternEnds(t *testing.T) {
-	s, stranger := newReceiverSuite(t, "*")
+	s, anonymous := newReceiverSuite(t, "*")
 	w := s.newWorld(t)
 	token := newSecret()
 	w.secret(map[string]string{"token": token})
@@ -23,7 +23,7 @@ func TestReceiverLosesNothingThatItAcceptedWhilePosternEnds(t *testing.T) {
 	for i := range senders {
 		w.gatewaySync(fmt.Sprint("plant-", i))
 	}
-	w.untilBelieved(stranger, w.syncReceiver("plant-0"), byBearer(token))
+	w.untilAccepted(anonymous, w.syncReceiver("plant-0"), byBearer(token))
 
 	var accepted atomic.Int64
 	var running sync.WaitGroup
@@ -31,8 +31,8 @@ func TestReceiverLosesNothingThatItAcceptedWhilePosternEnds(t *testing.T) {
 		running.Go(func() {
 			for n := 0; ; n++ {
 				body := fmt.Sprintf(`{"ref":"v%d"}`, n)
-				got, err := stranger.post(t.Context(), w.syncReceiver(fmt.Sprint("plant-", i)), []byte(body), byBearer(token)(body))
-				if err != nil { // nobody listens any more
+				got, err := anonymous.post(t.Context(), w.syncReceiver(fmt.Sprint("plant-", i)), []byte(body), byBearer(token)(body))
+				if err != nil { // the receiver has stopped
 					return
 				}
 				switch got.code {
@@ -58,7 +58,7 @@ func TestReceiverLosesNothingThatItAcceptedWhilePosternEnds(t *testing.T) {
 	if err := s.postern.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w.eventually(func() error { // until what was pending is carried out
+	w.eventually(func() error { // until pending deliveries are applied
 		records := w.records()
 		for _, record := range records {
 			if phase := record.Status.Phase; phase != v1alpha1.DeliveryApplied && phase != v1alpha1.DeliverySuperseded {

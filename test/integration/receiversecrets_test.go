@@ -15,7 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// namedWorld is newWorld in a namespace of that very name, for flags that must know it before there is a control plane.
+// namedWorld is newWorld with a fixed namespace name, for flags that must name it before the control plane starts.
 func (s *suite) namedWorld(t *testing.T, name string) *world {
 	t.Helper()
 	if _, err := s.kube.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}},
@@ -25,11 +25,12 @@ func (s *suite) namedWorld(t *testing.T, name string) *world {
 	return &world{suite: s, t: t, namespace: name}
 }
 
-// syncReceiver is the path of a GatewaySync at the classic receiver.
+// syncReceiver returns the path of a GatewaySync at the classic receiver.
 func (w *world) syncReceiver(name string) string { return "webhook/" + w.namespace + "/" + name }
 
-// pushDocker pushes a tag of docker.io/example/shop to the classic receiver by the secret in the query, and returns what came
-// of it as "namespace phase" or "error", or else the code of the answer. No namespace is told, so it is that of the record.
+// pushDocker pushes a tag of docker.io/example/shop to the classic receiver with the secret in the query. It returns
+// the results as "namespace phase" or "error", or the code of another answer. The answer does not name the namespaces;
+// they are looked up.
 func (s *suite) pushDocker(t *testing.T, from sender, tag, secret string) []string {
 	t.Helper()
 	body := strings.ReplaceAll(payload(t, "docker.io/full.json").body, "1.4.0", tag)
@@ -40,10 +41,10 @@ func (s *suite) pushDocker(t *testing.T, from sender, tag, secret string) []stri
 	if got.code != http.StatusOK {
 		return []string{http.StatusText(got.code)}
 	}
-	var told arrivals
-	got.decode(t, &told)
+	var reply arrivals
+	got.decode(t, &reply)
 	lines := []string{}
-	for _, d := range told.Deliveries {
+	for _, d := range reply.Deliveries {
 		if d.Error != "" {
 			lines = append(lines, "error")
 			continue
@@ -53,7 +54,7 @@ func (s *suite) pushDocker(t *testing.T, from sender, tag, secret string) []stri
 	return lines
 }
 
-// namespaceOf returns where a delivery of that name is recorded. Their names are as good as unique.
+// namespaceOf returns the namespace of a delivery's record. Delivery names are practically unique.
 func (s *suite) namespaceOf(t *testing.T, name string) string {
 	t.Helper()
 	all, err := s.deliveries.PosternV1alpha1().WebhookDeliveries(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{})
@@ -70,7 +71,7 @@ func (s *suite) namespaceOf(t *testing.T, name string) string {
 
 func TestReceiverActsOnListedNamespacesAndDefaultSecretsCountAtEveryDoor(t *testing.T) {
 	hmacSecret, token, docker := newSecret(), newSecret(), newSecret()
-	s, stranger := newReceiverSuite(t, "listed,policed",
+	s, anonymous := newReceiverSuite(t, "listed,policed",
 		"WEBHOOK_HMAC_SECRET="+hmacSecret, "WEBHOOK_BEARER_TOKEN="+token, "DOCKER_WEBHOOK_SECRET="+docker)
 	listed, policed, unlisted := s.namedWorld(t, "listed"), s.namedWorld(t, "policed"), s.newWorld(t)
 	for _, w := range []*world{listed, policed, unlisted} {
@@ -78,8 +79,8 @@ func TestReceiverActsOnListedNamespacesAndDefaultSecretsCountAtEveryDoor(t *test
 		w.runningShop("shop", "example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: example/shop")
 	}
 	const body = `{"ref":"v1"}`
-	listed.eventually(func() error { // until namespaces, targets and permissions have come round
-		got, err := stranger.post(t.Context(), listed.syncReceiver("plant"), []byte(body), byBearer(token)(body))
+	listed.eventually(func() error { // until namespaces, targets and permissions are in the caches
+		got, err := anonymous.post(t.Context(), listed.syncReceiver("plant"), []byte(body), byBearer(token)(body))
 		if err == nil {
 			err = answeredWith(http.StatusAccepted)(got)
 		}
@@ -88,23 +89,23 @@ func TestReceiverActsOnListedNamespacesAndDefaultSecretsCountAtEveryDoor(t *test
 
 	t.Run("a namespace that is not listed", func(t *testing.T) {
 		for _, target := range []string{"plant", "missing"} {
-			stranger.mustPost(t, unlisted.syncReceiver(target), body, bySignature(hmacSecret)(body), http.StatusForbidden).
+			anonymous.mustPost(t, unlisted.syncReceiver(target), body, bySignature(hmacSecret)(body), http.StatusForbidden).
 				mustBeError(t, http.StatusForbidden, "--webhook-namespaces")
-			stranger.mustPost(t, unlisted.syncReceiver(target), body, bySignature(newSecret())(body), http.StatusUnauthorized)
+			anonymous.mustPost(t, unlisted.syncReceiver(target), body, bySignature(newSecret())(body), http.StatusUnauthorized)
 		}
-		stranger.mustPost(t, "webhook/no-such-namespace/plant", body, nil, http.StatusUnauthorized)
-		stranger.mustPost(t, listed.syncReceiver("missing"), body, byBearer(token)(body), http.StatusNotFound)
+		anonymous.mustPost(t, "webhook/no-such-namespace/plant", body, nil, http.StatusUnauthorized)
+		anonymous.mustPost(t, listed.syncReceiver("missing"), body, byBearer(token)(body), http.StatusNotFound)
 		unlisted.in(t).mustHaveRecords()
 		if got := unlisted.annotations(gatewaySyncs, "plant"); len(got) > 0 {
-			t.Errorf("it has annotations: %v", got)
+			t.Errorf("the target has annotations: %v", got)
 		}
 	})
-	t.Run("a default secret at a door of the API", func(t *testing.T) {
+	t.Run("a default secret at an endpoint of the API", func(t *testing.T) {
 		w := unlisted.in(t)
-		w.allow(strangers, "gatewaysyncs")
-		w.untilBelieved(w.anonymous(), syncDoor("plant"), bySignature(hmacSecret))
+		w.allow(unauthenticated, "gatewaysyncs")
+		w.untilAccepted(w.anonymous(), gatewaySyncPath("plant"), bySignature(hmacSecret))
 		w.anonymous().mustDeliver(t, "plant", bySignature(hmacSecret), "HMAC")
-		w.anonymous().mustBeRejected(t, "plant", byBearer(token)) // which the kube-apiserver keeps for itself
+		w.anonymous().mustBeRejected(t, "plant", byBearer(token)) // the kube-apiserver does not forward Authorization
 		_, rows := w.sourceRows()
 		for source, want := range map[string]string{"github": "true", "generic": "true", "docker.io": "true", "harbor": "false"} {
 			if got := rows[source][2]; got != want {
@@ -114,19 +115,19 @@ func TestReceiverActsOnListedNamespacesAndDefaultSecretsCountAtEveryDoor(t *test
 	})
 	t.Run("by type, in each listed namespace", func(t *testing.T) {
 		want := []string{"listed Applied", "policed Applied"}
-		if diff := cmp.Diff(want, s.pushDocker(t, stranger, "1.1.0", docker)); diff != "" {
+		if diff := cmp.Diff(want, s.pushDocker(t, anonymous, "1.1.0", docker)); diff != "" {
 			t.Errorf("arrived (-want +got):\n%s", diff)
 		}
 		if got := unlisted.annotations(applications, "shop")["postern.dev/requested-ref"]; got != "" {
 			t.Errorf("a namespace that is not listed got %s", got)
 		}
 	})
-	t.Run("one namespace that refuses stops no other", func(t *testing.T) {
+	t.Run("a namespace that rejects does not affect others", func(t *testing.T) {
 		policed.in(t).policy("ValidatingAdmissionPolicy", onlyVersions, "validationActions: [Deny]")
 		minor := 1
 		policed.in(t).eventually(func() error {
 			minor++
-			got := s.pushDocker(t, stranger, fmt.Sprintf("1.%d.0", minor), docker)
+			got := s.pushDocker(t, anonymous, fmt.Sprintf("1.%d.0", minor), docker)
 			if !slices.Equal(got, []string{"listed Applied", "error"}) {
 				return fmt.Errorf("arrived: %q", got)
 			}
@@ -136,19 +137,19 @@ func TestReceiverActsOnListedNamespacesAndDefaultSecretsCountAtEveryDoor(t *test
 	t.Run("a namespace's own secret replaces the default", func(t *testing.T) {
 		w, own := listed.in(t), newSecret()
 		w.secret(map[string]string{"hmac": own, "webhook.docker-secret": " \n"})
-		w.untilBelieved(stranger, w.syncReceiver("plant"), bySignature(own))
+		w.untilAccepted(anonymous, w.syncReceiver("plant"), bySignature(own))
 		for name, p := range map[string]proof{"hmac": bySignature(hmacSecret), "token": byBearer(token)} {
-			got := stranger.mustPost(t, w.syncReceiver("plant"), body, p(body), http.StatusUnauthorized)
+			got := anonymous.mustPost(t, w.syncReceiver("plant"), body, p(body), http.StatusUnauthorized)
 			if strings.Contains(string(got.body), "listed") {
-				t.Errorf("%s: the answer tells of the namespace: %s", name, got.body)
+				t.Errorf("%s: the answer reveals the namespace: %s", name, got.body)
 			}
 		}
 		minor := 100
-		w.eventually(func() error { // until the policy of the other namespace is gone
+		w.eventually(func() error { // until the policy of the other namespace is deleted
 			minor++
-			got := s.pushDocker(t, stranger, fmt.Sprintf("1.%d.0", minor), docker)
+			got := s.pushDocker(t, anonymous, fmt.Sprintf("1.%d.0", minor), docker)
 			if slices.Contains(got, "listed Applied") {
-				t.Fatalf("arrived, although the door is closed: %q", got)
+				t.Fatalf("arrived, although the endpoint is disabled: %q", got)
 			}
 			if !slices.Equal(got, []string{"policed Applied"}) {
 				return fmt.Errorf("arrived: %q", got)

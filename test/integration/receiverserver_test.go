@@ -25,14 +25,14 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-// receiverClient returns a client of the receiver that believes the certificates.
+// receiverClient returns a client of the receiver that trusts the certificates.
 func receiverClient(t *testing.T, trusted *x509.CertPool) *http.Client {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}, ForceAttemptHTTP2: true}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}
 }
 
-// receiverAnswer POSTs to the receiver, or GETs if there is no body, and returns the code and the body of the answer.
+// receiverAnswer posts to the receiver, or gets if there is no body, and returns the code and body of the answer.
 func receiverAnswer(ctx context.Context, client *http.Client, url, body string, header map[string]string) (int, string, error) {
 	method := http.MethodGet
 	if body != "" {
@@ -54,7 +54,7 @@ func receiverAnswer(ctx context.Context, client *http.Client, url, body string, 
 	return resp.StatusCode, string(answer), err
 }
 
-// writeCertificate writes a certificate for this machine, valid for so long since an hour ago, and returns what believes it.
+// writeCertificate writes a certificate valid since an hour ago, and returns a pool that trusts it.
 func writeCertificate(t *testing.T, certFile, keyFile string, validity time.Duration) *x509.CertPool {
 	t.Helper()
 	cert, key, err := certutil.GenerateSelfSignedCertKeyWithOptions(certutil.SelfSignedCertKeyOptions{Host: "127.0.0.1", MaxAge: validity})
@@ -75,7 +75,7 @@ func mustWrite(t *testing.T, path, content string) {
 	}
 }
 
-// shownByReceiver returns the certificate that the receiver shows, and nothing proves.
+// shownByReceiver returns the receiver's certificate without verifying it.
 func (s *suite) shownByReceiver(versions ...uint16) (*x509.Certificate, error) {
 	client := &tls.Config{InsecureSkipVerify: true}
 	if len(versions) > 0 {
@@ -114,13 +114,13 @@ func TestTheReceiverServesOverTLSAndTakesUpChangedFiles(t *testing.T) {
 		t.Errorf("%s is %f, want %d", expiration, got, own.NotAfter.Unix())
 	}
 	if _, err := s.shownByReceiver(tls.VersionTLS12); err == nil {
-		t.Error("TLS 1.2 is spoken by default")
+		t.Error("TLS 1.2 is enabled by default")
 	}
 
-	door := base + "/webhook/" + w.namespace + "/web"
+	path := base + "/webhook/" + w.namespace + "/web"
 	deliver := func(secret string) func() error {
 		return func() error {
-			code, body, err := receiverAnswer(t.Context(), client, door, anyBody, signed(secret, anyBody))
+			code, body, err := receiverAnswer(t.Context(), client, path, anyBody, signed(secret, anyBody))
 			if err == nil && code != http.StatusAccepted {
 				err = fmt.Errorf("got %d: %s", code, body)
 			}
@@ -132,7 +132,7 @@ func TestTheReceiverServesOverTLSAndTakesUpChangedFiles(t *testing.T) {
 	}
 	w.checkRequested("web", "v1", "generic")
 	if err := deliver(second)(); err == nil {
-		t.Error("a secret that is not valid yet is accepted")
+		t.Error("the second secret is already accepted")
 	}
 	mustWrite(t, hmacFile, first+"\n"+second+"\n")
 	const day = 24 * time.Hour
@@ -180,7 +180,7 @@ func TestTheReceiverServesPlainHTTPByChoice(t *testing.T) {
 	}
 	for _, want := range []string{"WARNING: --disable-tls: ", "WARNING: --tlsciphers: no effect with --disable-tls"} {
 		if !strings.Contains(string(log), want) {
-			t.Errorf("the log is without %q", want)
+			t.Errorf("the log does not have %q", want)
 		}
 	}
 }
@@ -197,7 +197,7 @@ func TestAWebhookThatIsUnderWayAtTheEndIsAnsweredAndRecorded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Expect", "100-continue") // which is answered once somebody reads the body
+	req.Header.Set("Expect", "100-continue") // the server answers it when the body is read
 	codes := make(chan int, 1)
 	go func() {
 		defer close(codes)
@@ -215,7 +215,7 @@ func TestAWebhookThatIsUnderWayAtTheEndIsAnsweredAndRecorded(t *testing.T) {
 	w.eventually(func() error {
 		conn, err := net.Dial("tcp", s.postern.ReceiverAddress())
 		if err == nil {
-			return errors.Join(errors.New("the receiver still takes connections"), conn.Close())
+			return errors.Join(errors.New("the receiver still accepts connections"), conn.Close())
 		}
 		return nil
 	})
@@ -270,7 +270,7 @@ func TestAWrongSettingOfTheReceiverEndsTheStartWithWhatToDo(t *testing.T) {
 		want      string
 	}{
 		{name: "no namespaces", args: []string{"--enable-webhook"}, want: "--enable-webhook needs --webhook-namespaces (WEBHOOK_NAMESPACES)"},
-		{name: "a bad variable", env: []string{"TLS_MIN_VERSION=1.0"}, want: `TLS_MIN_VERSION: "1.0" is no TLS version that can be served: give 1.1, 1.2 or 1.3`},
+		{name: "a bad variable", env: []string{"TLS_MIN_VERSION=1.0"}, want: `TLS_MIN_VERSION: "1.0" is not a supported TLS version: give 1.1, 1.2 or 1.3`},
 		{name: "a bad flag", args: []string{"--webhook-port=65536"}, want: "--webhook-port is 65536: it must be from 0 to 65535"},
 		{name: "a missing file", args: []string{"--token-file=/no/such/file"}, want: "could not read the default secret token: open /no/such/file"},
 		{
@@ -281,17 +281,17 @@ func TestAWrongSettingOfTheReceiverEndsTheStartWithWhatToDo(t *testing.T) {
 	} {
 		cmd := exec.CommandContext(t.Context(), shared.postern.Program(), append(test.args, "--tls-cert-file=a", "--tls-private-key-file=b", "--data-dir="+dir)...)
 		cmd.Env = append(test.env, "DOCKER_WEBHOOK_SECRET="+secret)
-		said, err := cmd.CombinedOutput()
+		output, err := cmd.CombinedOutput()
 		var ended *exec.ExitError
 		if !errors.As(err, &ended) || ended.ExitCode() != 1 {
 			t.Errorf("%s: got %v", test.name, err)
 		}
-		plain := strings.ReplaceAll(string(said), `\"`, `"`)
+		plain := strings.ReplaceAll(string(output), `\"`, `"`)
 		if !strings.Contains(plain, test.want) {
-			t.Errorf("%s: it says %s, want %s", test.name, said, test.want)
+			t.Errorf("%s: got %s, want %s", test.name, output, test.want)
 		}
 		if strings.Contains(plain, secret) {
-			t.Errorf("%s: a secret is in %s", test.name, said)
+			t.Errorf("%s: a secret is in %s", test.name, output)
 		}
 	}
 }

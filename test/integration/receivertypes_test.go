@@ -18,8 +18,8 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// asReceived are the registries as they prove themselves to the classic receiver, which knows no ServiceAccounts but reads
-// Authorization.
+// asReceived returns the registries with their authentication at the classic receiver, which has no ServiceAccounts but
+// reads Authorization.
 func asReceived() []registrySender {
 	var senders []registrySender
 	for _, s := range registrySenders {
@@ -41,7 +41,7 @@ func asReceived() []registrySender {
 	return senders
 }
 
-// receive sends what the registry sends to the classic receiver, under a type that may be another's.
+// receive sends the registry's payload to the classic receiver, possibly under another type.
 func (s registrySender) receive(t *testing.T, from sender, sourceType, secret string) (answer, error) {
 	t.Helper()
 	req := payload(t, s.payload)
@@ -61,7 +61,7 @@ func (s registrySender) receive(t *testing.T, from sender, sourceType, secret st
 }
 
 func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
-	s, stranger := newReceiverSuite(t, "*")
+	s, anonymous := newReceiverSuite(t, "*")
 	w, other := s.newWorld(t), s.newWorld(t)
 	secrets := map[string]string{}
 	for _, registry := range asReceived() {
@@ -73,18 +73,18 @@ func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
 		}
 	}
 	t.Run("a type without a secret is not handled", func(t *testing.T) {
-		got, err := asReceived()[0].receive(t, stranger, "docker.io", "")
+		got, err := asReceived()[0].receive(t, anonymous, "docker.io", "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		got.mustBeError(t, http.StatusBadRequest, "no type is handled, since there is a secret for none")
+		got.mustBeError(t, http.StatusBadRequest, "no type is handled, because no secret is configured")
 	})
 	delete(secrets, "webhook.gar-secret")
 	w.secret(withNexus(secrets))
 	other.secret(map[string]string{"webhook.gar-secret": newSecret(), "webhook.docker-secret": "\n"})
 	const oneOf = "with one of acr, aliyun-acr, cloudevents, distribution, docker.io, ecr, gar, ghcr.io, harbor, jfrog, nexus, quay.io, zot; "
 	w.eventually(func() error {
-		got, err := stranger.post(t.Context(), "webhook?type=github", []byte(useless), nil)
+		got, err := anonymous.post(t.Context(), "webhook?type=github", []byte(useless), nil)
 		if err == nil && !strings.Contains(string(got.body), oneOf) {
 			err = fmt.Errorf("got %d %s", got.code, got.body)
 		}
@@ -92,23 +92,23 @@ func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
 	})
 	for _, registry := range asReceived() {
 		secret, found := secrets[registry.key]
-		if !found { // it is known in the other namespace alone
+		if !found { // only the other namespace has it
 			continue
 		}
 		t.Run(registry.payload, func(t *testing.T) {
 			w := w.in(t)
-			w.mustTurnAway(stranger, registry, secrets)
-			got, err := registry.receive(t, stranger, registry.source, secret)
+			w.mustTurnAway(anonymous, registry, secrets)
+			got, err := registry.receive(t, anonymous, registry.source, secret)
 			if err != nil {
 				t.Fatal(err)
 			}
-			var told arrivals
-			got.decode(t, &told)
-			if phase, err := told.phase(); got.code != http.StatusOK || phase != "Applied" {
+			var reply arrivals
+			got.decode(t, &reply)
+			if phase, err := reply.phase(); got.code != http.StatusOK || phase != "Applied" {
 				t.Fatalf("got %d, phase %q, %v: %s", got.code, phase, err, got.body)
 			}
 			w.mustHold(applications, registry.image.slug, "postern.dev/requested-ref", registry.ref())
-			record := w.record(told.Deliveries[0].Delivery)
+			record := w.record(reply.Deliveries[0].Delivery)
 			if diff := cmp.Diff(&v1alpha1.Sender{Name: "system:anonymous", Method: registry.method}, record.Status.Sender); diff != "" {
 				t.Errorf("sender (-want +got):\n%s", diff)
 			}
@@ -118,12 +118,12 @@ func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
 	if got := len(w.records()); got != len(asReceived())-1 {
 		t.Errorf("%d records, want one for each push", got)
 	}
-	if message := w.postUnwanted(stranger, secrets["webhook.quay-secret"]); message != "nothing wants quay.io/example/unwanted:1.4.0" {
-		t.Errorf("an image that nobody wants is answered %q", message)
+	if message := w.postUnwanted(anonymous, secrets["webhook.quay-secret"]); message != "nothing wants quay.io/example/unwanted:1.4.0" {
+		t.Errorf("an image without a matching target is answered %q", message)
 	}
 }
 
-// mustTurnAway fails the test if a registry is believed without its own secret, or by another type.
+// mustTurnAway fails the test if a registry is accepted without its own secret, or as another type.
 func (w *world) mustTurnAway(from sender, registry registrySender, secrets map[string]string) {
 	w.t.Helper()
 	try := func(what, sourceType, secret string, want int) {
@@ -140,7 +140,7 @@ func (w *world) mustTurnAway(from sender, registry registrySender, secrets map[s
 			try("the secret under "+key, registry.source, secrets[key], http.StatusUnauthorized)
 		}
 	}
-	// Another's secret does not make the body one of that other.
+	// Another registry's secret does not change the type of the body.
 	another := asReceived()[0]
 	if registry.source == another.source {
 		another = asReceived()[4]
@@ -148,10 +148,9 @@ func (w *world) mustTurnAway(from sender, registry registrySender, secrets map[s
 	if registry.method == "QueryToken" && another.method == "QueryToken" {
 		try("as another type", another.source, secrets[another.key], http.StatusBadRequest)
 	}
-	try("an unknown type", "nobody", secrets[registry.key], http.StatusBadRequest)
+	try("an unknown type", "absent", secrets[registry.key], http.StatusBadRequest)
 }
 
-// record returns a delivery of this namespace.
 func (w *world) record(name string) v1alpha1.WebhookDelivery {
 	w.t.Helper()
 	for _, d := range w.records() {
@@ -163,16 +162,16 @@ func (w *world) record(name string) v1alpha1.WebhookDelivery {
 	return v1alpha1.WebhookDelivery{}
 }
 
-// postUnwanted pushes an image that nobody wants, as Quay, and returns the message of the answer.
+// postUnwanted pushes an image that no target follows, as Quay, and returns the message of the answer.
 func (w *world) postUnwanted(from sender, secret string) string {
 	w.t.Helper()
 	body := strings.ReplaceAll(payload(w.t, "quay.io/minimal.json").body, "example/shop", "example/unwanted")
 	before := len(w.records())
 	got := from.mustPost(w.t, "webhook?type=quay.io&secret="+secret, body, nil, http.StatusOK)
-	var told arrivals
-	got.decode(w.t, &told)
-	if after := len(w.records()); after != before || len(told.Deliveries) > 0 {
-		w.t.Errorf("%d records more, and deliveries %v", after-before, told.Deliveries)
+	var reply arrivals
+	got.decode(w.t, &reply)
+	if after := len(w.records()); after != before || len(reply.Deliveries) > 0 {
+		w.t.Errorf("%d more records, and deliveries %v", after-before, reply.Deliveries)
 	}
-	return told.Message
+	return reply.Message
 }

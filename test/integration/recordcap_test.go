@@ -18,13 +18,13 @@ func TestOfTooManyDeliveriesTheYoungestAreKept(t *testing.T) {
 	w := s.newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	var names []string // the oldest first
+	var names []string // oldest first
 	for i := range made {
 		body := fmt.Sprintf(`{"ref":"v%d"}`, i)
-		names = append(names, ci.mustPost(t, syncDoor("web"), body, nil, http.StatusAccepted).delivery(t).Name)
+		names = append(names, ci.mustPost(t, gatewaySyncPath("web"), body, nil, http.StatusAccepted).delivery(t).Name)
 	}
 
-	w.eventually(func() error { // not at once: they are deleted while others are made, and several at a time
+	w.eventually(func() error { // deletion is asynchronous, and in batches
 		var kept []string
 		for _, d := range w.records() {
 			kept = append(kept, d.Name)

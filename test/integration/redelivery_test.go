@@ -17,18 +17,18 @@ import (
 
 func redelivery(name string) string { return "webhookdeliveries/" + name + "/redeliver" }
 
-// redeliver delivers again with kubectl, and returns the answer.
+// redeliver redelivers with kubectl, and returns the answer.
 func (w *world) redeliver(name string) *v1alpha1.WebhookDelivery {
 	w.t.Helper()
 	out := w.kubectl("", "create", "--raw="+w.absolute(redelivery(name)), "--filename=/dev/null")
 	d := &v1alpha1.WebhookDelivery{}
 	if err := json.Unmarshal([]byte(out), d); err != nil {
-		w.t.Fatalf("kubectl wrote no JSON: %v: %q", err, out)
+		w.t.Fatalf("kubectl did not write JSON: %v: %q", err, out)
 	}
 	return d
 }
 
-// allowRedelivery lets the subject deliver again what is recorded, to targets that it may deliver to.
+// allowRedelivery permits the subject to redeliver records, to targets that it may deliver to.
 func (w *world) allowRedelivery(subject rbacv1.Subject) {
 	w.t.Helper()
 	role, err := w.kube.RbacV1().Roles(w.namespace).Create(w.t.Context(), &rbacv1.Role{
@@ -53,8 +53,8 @@ func TestRedeliveryOverridesTheOrderOnceAndForNothingElse(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	old := w.concluded(ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v1", earlier), numbered("a"), http.StatusAccepted).delivery(t).Name)
-	ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v2", later), numbered("b"), http.StatusAccepted)
+	old := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v1", earlier), numbered("a"), http.StatusAccepted).delivery(t).Name)
+	ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v2", later), numbered("b"), http.StatusAccepted)
 	record := w.get(webhookDeliveries, old.Name)
 
 	again := w.redeliver(old.Name)
@@ -71,15 +71,15 @@ func TestRedeliveryOverridesTheOrderOnceAndForNothingElse(t *testing.T) {
 		t.Errorf("got sender %v, want %v", got, want)
 	}
 	if stored.Status.Payload != nil || stored.Status.AuditID == "" || stored.Status.AuditID == old.Status.AuditID {
-		t.Errorf("got payload %v, auditID %q; want none, and one of its own", stored.Status.Payload, stored.Status.AuditID)
+		t.Errorf("got payload %v, auditID %q; want no payload, and a new auditID", stored.Status.Payload, stored.Status.AuditID)
 	}
 	w.mustBeUntouched(webhookDeliveries, record)
 
-	// What lies between the two is as late as it was before.
-	between := ci.mustPost(t, syncDoor("web"), releaseOf(plantRepository, "v1.5", "2026-03-04T05:06:07.5Z"), numbered("c"), http.StatusAccepted).delivery(t)
+	// An event between the two is as late as it was before.
+	between := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v1.5", "2026-03-04T05:06:07.5Z"), numbered("c"), http.StatusAccepted).delivery(t)
 	checkOutcome(t, between, v1alpha1.DeliverySuperseded, "Superseded")
-	// And a redelivery can be made again itself.
-	ci.mustPost(t, syncDoor("web"), `{"ref": "v3"}`, nil, http.StatusAccepted)
+	// A redelivery can itself be redelivered.
+	ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v3"}`, nil, http.StatusAccepted)
 	if twice := w.redeliver(again.Name); twice.Spec.RedeliveryOf != again.Name {
 		t.Errorf("got redeliveryOf %q, want %q", twice.Spec.RedeliveryOf, again.Name)
 	}
@@ -89,9 +89,9 @@ func TestRedeliveryOverridesTheOrderOnceAndForNothingElse(t *testing.T) {
 func TestRedeliveryTakesARoleOfItsOwn(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
-	ci := w.ci() // may deliver to every target
-	record := w.concluded(ci.mustPost(t, syncDoor("web"), `{"ref": "v1"}`, nil, http.StatusAccepted).delivery(t).Name)
-	ci.mustPost(t, syncDoor("web"), `{"ref": "v2"}`, nil, http.StatusAccepted)
+	ci := w.ci() // it may deliver to all targets
+	record := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusAccepted).delivery(t).Name)
+	ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v2"}`, nil, http.StatusAccepted)
 	subject, token := w.serviceAccount("operator")
 	operator := w.sender(token)
 
@@ -117,8 +117,8 @@ func TestRedeliveryTakesARoleOfItsOwn(t *testing.T) {
 	ci.mustPost(t, redelivery(record.Name), "", nil, http.StatusForbidden)
 }
 
-// What the first delivery needed, by target or by source, a redelivery needs as well: the right to one target is none to
-// another, however many records a role lets its holder redeliver.
+// A redelivery needs the same permission as the first delivery, by target or by source. The permission for one target
+// does not include another, however many records a role permits to redeliver.
 func TestRedeliveryTakesTheRightToTheTargetOfTheRecord(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
@@ -132,7 +132,7 @@ func TestRedeliveryTakesTheRightToTheTargetOfTheRecord(t *testing.T) {
 	w.allowRedelivery(subject)
 	w.allow(subject, "gatewaysyncs", "web")
 	w.allow(subject, "webhooksources", "github")
-	w.untilBelieved(operator, syncDoor("web"), noProof)
+	w.untilAccepted(operator, gatewaySyncPath("web"), noProof)
 
 	for record, missing := range map[string]string{
 		toOther.Name:  `gatewaysyncs/webhookdeliveries named "other"`,
@@ -161,9 +161,9 @@ func TestStrangerMayNotRedeliverWhateverRBACSays(t *testing.T) {
 	before := w.get(gatewaySyncs, "web")
 	secret := newSecret()
 	w.secret(map[string]string{"hmac": secret})
-	w.allowRedelivery(strangers)
-	w.allow(strangers, "gatewaysyncs")
-	w.untilBelieved(w.anonymous(), syncDoor("web"), bySignature(secret))
+	w.allowRedelivery(unauthenticated)
+	w.allow(unauthenticated, "gatewaysyncs")
+	w.untilAccepted(w.anonymous(), gatewaySyncPath("web"), bySignature(secret))
 
 	w.untilAnswered(http.StatusUnauthorized, w.anonymous(), redelivery("first"), "", nil)
 	w.anonymous().mustPost(t, redelivery("first"), "", signed(secret, ""), http.StatusUnauthorized)

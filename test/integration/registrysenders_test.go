@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// The images that the payloads of package payload speak of.
+// Images in the payloads of package payload.
 var (
 	atDockerHub    = fleetImage{"docker-hub", "example/shop", "docker.io/example/shop"}
 	atGHCR         = imageAt("ghcr", "ghcr.io/example/shop")
@@ -35,21 +35,21 @@ var (
 	}
 )
 
-// pushedDigest is the one in all payloads that have one.
+// pushedDigest is the digest in all payloads that have one.
 const pushedDigest = "sha256:4b1d9c0e4b1d9c0e4b1d9c0e4b1d9c0e4b1d9c0e4b1d9c0e4b1d9c0e4b1d9c0e"
 
-// registrySender is a registry that tells of a push, and how it proves itself.
+// registrySender is a registry that sends pushes, with its authentication.
 type registrySender struct {
 	source, payload string
 	image           fleetImage
-	// tag is put in the place of 1.4.0, the tag in the payload. Of one image each must be higher than the one before.
+	// tag replaces 1.4.0, the tag in the payload. It must increase from one sender of an image to the next.
 	tag string
-	// digest says that the payload tells it.
+	// digest is true if the payload has the digest.
 	digest      bool
 	registryURL string
-	// key is that of the sender's secret, and method what it makes of it.
+	// key is the key of the sender's secret, and method the resulting authentication method.
 	key, method string
-	// proof makes the headers; nil if there are none.
+	// proof returns the headers; nil if there are none.
 	proof func(secret string) proof
 }
 
@@ -93,7 +93,7 @@ func byJFrogSignature(secret string) proof {
 	}
 }
 
-// byNexusSignature signs with SHA-1, since Nexus does.
+// byNexusSignature signs with SHA-1, as Nexus does.
 func byNexusSignature(secret string) proof {
 	return func(body string) map[string]string {
 		mac := hmac.New(sha1.New, []byte(secret))
@@ -104,70 +104,70 @@ func byNexusSignature(secret string) proof {
 	}
 }
 
-// sourceDoor is the path of the door of a type of sender.
-func sourceDoor(source string) string { return "webhooksources/" + source + "/webhookdeliveries" }
+// sourcePath returns the by-source path of a type of sender.
+func sourcePath(source string) string { return "webhooksources/" + source + "/webhookdeliveries" }
 
-// registries are the senders of the table in one world, with a secret for each that can show one.
+// registries are the senders of the table in one world, with a secret for each that uses one.
 type registries struct {
-	secrets               map[string]string
-	withAccount, stranger sender
+	secrets                map[string]string
+	withAccount, anonymous sender
 }
 
-// registries lets strangers, and a ServiceAccount, deliver by source to the namespace.
+// registries permits unauthenticated senders, and a ServiceAccount, to deliver by source to the namespace.
 func (w *world) registries() registries {
 	w.t.Helper()
-	r := registries{secrets: map[string]string{}, stranger: w.anonymous()}
+	r := registries{secrets: map[string]string{}, anonymous: w.anonymous()}
 	for _, s := range registrySenders {
 		if s.key != "" {
 			r.secrets[s.key] = newSecret()
 		}
 	}
 	w.secret(withNexus(r.secrets))
-	w.allow(strangers, "webhooksources")
+	w.allow(unauthenticated, "webhooksources")
 	subject, token := w.serviceAccount("registry")
 	w.allow(subject, "webhooksources")
 	r.withAccount = w.sender(token)
 	return r
 }
 
-// withNexus adds to secrets where Nexus is, which no signature of Nexus' says.
+// withNexus adds Nexus' URL to secrets, because signed payloads do not have it.
 func withNexus(secrets map[string]string) map[string]string {
 	data := maps.Clone(secrets)
 	data["webhook.nexus-registry-url"] = "docker-hosted=nexus.example.com:8082\nelsewhere.example.com"
 	return data
 }
 
-// untilBelieved waits until the secret of a sender is known. Nothing is delivered.
-func (r registries) untilBelieved(w *world, s registrySender) {
+// untilAccepted waits until Postern has the secret of a sender. Nothing is delivered.
+func (r registries) untilAccepted(w *world, s registrySender) {
 	w.t.Helper()
 	if s.key == "" {
 		return
 	}
-	door, shown := sourceDoor(s.source), noProof
+	path, shown := sourcePath(s.source), noProof
 	switch {
 	case s.method == "QueryToken":
-		door += "?secret=" + r.secrets[s.key]
+		path += "?secret=" + r.secrets[s.key]
 	case s.proof != nil:
 		shown = s.proof(r.secrets[s.key])
 	}
-	w.untilBelieved(r.stranger, door, shown)
+	w.untilAccepted(r.anonymous, path, shown)
 }
 
-// pushDry makes a dry run of what the registry sends, for which an identity is needed.
+// pushDry makes a dry run of the registry's push, which needs an identity.
 func (r registries) pushDry(t *testing.T, s registrySender) (answer, error) {
 	t.Helper()
 	s.key, s.proof, s.method = "", nil, "ServiceAccount"
 	return r.push(t, s, url.Values{"dryRun": {"All"}})
 }
 
-// push sends what the registry sends, with some more in the query.
+// push sends the registry's push, with more pairs in the query.
 func (r registries) push(t *testing.T, s registrySender, query url.Values) (answer, error) {
 	t.Helper()
 	req := payload(t, s.payload)
 	req.body = strings.ReplaceAll(req.body, "1.4.0", strings.TrimPrefix(s.tag, "v"))
 	from := r.withAccount
 	if s.key != "" {
-		from = r.stranger
+		from = r.anonymous
 	}
 	if s.proof != nil {
 		req = req.with(s.proof(r.secrets[s.key])(req.body))
@@ -178,10 +178,9 @@ func (r registries) push(t *testing.T, s registrySender, query url.Values) (answ
 	if s.method == "QueryToken" {
 		query.Set("secret", r.secrets[s.key])
 	}
-	return from.post(t.Context(), sourceDoor(s.source)+"?"+query.Encode(), []byte(req.body), req.header)
+	return from.post(t.Context(), sourcePath(s.source)+"?"+query.Encode(), []byte(req.body), req.header)
 }
 
-// ref is what the push asks for.
 func (s registrySender) ref() string {
 	if s.digest {
 		return s.image.full + ":" + s.tag + "@" + pushedDigest
@@ -194,7 +193,7 @@ func TestSecretOfOneRegistryProvesNoOther(t *testing.T) {
 	w.runningShop("shop", "example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: example/shop")
 	senders := w.registries()
 	before := w.get(applications, "shop")
-	swapped := registries{secrets: map[string]string{}, stranger: senders.stranger}
+	swapped := registries{secrets: map[string]string{}, anonymous: senders.anonymous}
 	for _, s := range registrySenders {
 		for key, secret := range senders.secrets {
 			if key != s.key {
@@ -207,11 +206,11 @@ func TestSecretOfOneRegistryProvesNoOther(t *testing.T) {
 			continue
 		}
 		t.Run(s.payload, func(t *testing.T) {
-			senders.untilBelieved(w.in(t), s)
+			senders.untilAccepted(w.in(t), s)
 			for name, impostor := range map[string]registries{
 				"another's secret": swapped,
-				"a guess":          {secrets: map[string]string{s.key: newSecret()}, stranger: senders.stranger},
-				"no secret":        {stranger: senders.stranger},
+				"a guess":          {secrets: map[string]string{s.key: newSecret()}, anonymous: senders.anonymous},
+				"no secret":        {anonymous: senders.anonymous},
 			} {
 				got, err := impostor.push(t, s, url.Values{})
 				if err := errors.Join(err, answeredWith(http.StatusUnauthorized)(got)); err != nil {

@@ -17,12 +17,12 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// numbered are the headers of a release that GitHub gave that id.
+// numbered returns the headers of a GitHub release with that ID.
 func numbered(id string) map[string]string {
 	return map[string]string{"X-GitHub-Event": "release", "X-GitHub-Delivery": id}
 }
 
-// checkRepeat fails the test unless an answer is that to a repeat of the delivery with this record.
+// checkRepeat fails the test unless an answer is the answer to a repeat of the delivery with this record.
 func checkRepeat(t *testing.T, repeat, record *v1alpha1.WebhookDelivery) {
 	t.Helper()
 	checkOutcome(t, repeat, record.Status.Phase, "AlreadyDelivered")
@@ -36,23 +36,23 @@ func TestRepeatIsAnsweredWithTheFirstRecordAndChangesNothing(t *testing.T) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	body := releaseOf(plantRepository, "v2", later)
-	first := w.concluded(ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
+	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
 	before := w.get(gatewaySyncs, "web")
 
 	_, other := w.releaser("web")
-	repeat := other.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t)
+	repeat := other.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t)
 
 	checkRepeat(t, repeat, first)
 	w.mustBeUntouched(gatewaySyncs, before)
 	var record *v1alpha1.WebhookDelivery
-	w.eventually(func() error { // it is counted after the answer
+	w.eventually(func() error { // repeats are counted after the answer
 		if record = w.concluded(first.Name); record.Status.Repeats == nil {
 			return errors.New("the repeat is not counted yet")
 		}
 		return nil
 	})
 	if r := record.Status.Repeats; r.Count != 1 || r.LastSender.Name == first.Status.Sender.Name || r.LastAuditID == "" {
-		t.Errorf("the record says of repeats %+v, want one by another sender", r)
+		t.Errorf("the record has the repeats %+v, want one by another sender", r)
 	}
 	record.Status.Repeats = nil
 	if diff := cmp.Diff(first.Status, record.Status); diff != "" {
@@ -74,7 +74,7 @@ func TestManyRepeatsAtOnceMakeOneRecordAndOneChange(t *testing.T) {
 	var group errgroup.Group
 	for i := range answers {
 		group.Go(func() (err error) {
-			answers[i], err = ci.post(t.Context(), syncDoor("web"), []byte(body), numbered("a"))
+			answers[i], err = ci.post(t.Context(), gatewaySyncPath("web"), []byte(body), numbered("a"))
 			return errors.Join(err, answeredWith(http.StatusAccepted)(answers[i]))
 		})
 	}
@@ -90,21 +90,21 @@ func TestManyRepeatsAtOnceMakeOneRecordAndOneChange(t *testing.T) {
 	for _, a := range answers {
 		d := a.delivery(t)
 		if d.Name != records[0].Name {
-			t.Errorf("an answer tells of delivery %s, want %s", d.Name, records[0].Name)
+			t.Errorf("an answer has delivery %s, want %s", d.Name, records[0].Name)
 		}
 		if d.Status.Reason == "AlreadyDelivered" {
 			repeats++
 		}
 	}
 	if repeats != many-1 {
-		t.Errorf("%d answers say that they are to a repeat, want %d", repeats, many-1)
+		t.Errorf("%d answers have the reason of a repeat, want %d", repeats, many-1)
 	}
 	if phase := w.concluded(records[0].Name).Status.Phase; phase != v1alpha1.DeliveryApplied {
 		t.Errorf("got phase %s, want Applied", phase)
 	}
 	w.eventually(func() error {
 		if writes := w.writesTo("web"); writes == 0 {
-			return errors.New("the audit log does not tell of the write yet")
+			return errors.New("the audit log does not have the write yet")
 		}
 		return nil
 	})
@@ -123,17 +123,17 @@ func TestAnotherBodyOrTargetOrIDIsNoRepeat(t *testing.T) {
 	body := releaseOf(plantRepository, "v2", later)
 	names := map[string]bool{}
 	for i, post := range []struct {
-		door, body, id string
+		path, body, id string
 	}{
-		{syncDoor("web"), body, "a"},
-		{syncDoor("web"), body, "b"},
-		{syncDoor("web"), body + " ", "a"},
-		{syncDoor("other"), body, "a"},
-		{appDoor("web"), body, "a"},
+		{gatewaySyncPath("web"), body, "a"},
+		{gatewaySyncPath("web"), body, "b"},
+		{gatewaySyncPath("web"), body + " ", "a"},
+		{gatewaySyncPath("other"), body, "a"},
+		{applicationPath("web"), body, "a"},
 	} {
-		d := ci.mustPost(t, post.door, post.body, numbered(post.id), http.StatusAccepted).delivery(t)
+		d := ci.mustPost(t, post.path, post.body, numbered(post.id), http.StatusAccepted).delivery(t)
 		if d.Status.Reason == "AlreadyDelivered" || names[d.Name] {
-			t.Errorf("delivery %d is taken for a repeat of %s", i, d.Name)
+			t.Errorf("delivery %d is treated as a repeat of %s", i, d.Name)
 		}
 		names[d.Name] = true
 	}
@@ -153,7 +153,7 @@ func TestSenderWithoutIDsMayAskForTheSameAgain(t *testing.T) {
 		w.gatewaySync(source)
 		before := len(w.records())
 		for _, ref := range []string{"v1", "v2", "v1"} {
-			d := ci.mustPost(t, syncDoor(source), fmt.Sprintf(body, ref), nil, http.StatusAccepted).delivery(t)
+			d := ci.mustPost(t, gatewaySyncPath(source), fmt.Sprintf(body, ref), nil, http.StatusAccepted).delivery(t)
 			checkOutcome(t, d, v1alpha1.DeliveryApplied, "Requested")
 			w.checkRequested(source, ref, source)
 		}
@@ -168,9 +168,9 @@ func TestRepeatOfAPingIsAnsweredWithTheFirstRecord(t *testing.T) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	header := map[string]string{"X-GitHub-Event": "ping", "X-GitHub-Delivery": "a"}
-	first := ci.mustPost(t, syncDoor("web"), ping, header, http.StatusAccepted).delivery(t)
+	first := ci.mustPost(t, gatewaySyncPath("web"), ping, header, http.StatusAccepted).delivery(t)
 	checkOutcome(t, first, v1alpha1.DeliveryIgnored, "Ping")
-	checkRepeat(t, ci.mustPost(t, syncDoor("web"), ping, header, http.StatusAccepted).delivery(t), first)
+	checkRepeat(t, ci.mustPost(t, gatewaySyncPath("web"), ping, header, http.StatusAccepted).delivery(t), first)
 	w.mustHaveRecords(first.Name)
 }
 
@@ -179,7 +179,7 @@ func TestRepeatDoesNotUndoWhatCameAfterIt(t *testing.T) {
 	w.gatewaySync("web")
 	w.application("web", map[string]string{"postern.dev/update-target-revision": "true"})
 	ci := w.ci()
-	bodies := map[string]string{ // with times that do not tell which is newer, and without
+	bodies := map[string]string{ // with event times that are equal, and without
 		"gitea": `{"action": "published", "release": {"tag_name": "%s", "published_at": "2026-01-01T00:00:00Z"}, "repository": {"clone_url": "https://github.com/example/shop.git"}}`,
 		"gitlab": `{"object_kind": "tag_push", "event_name": "tag_push", "ref": "refs/tags/%s", "after": "` + firstCommit + `",
 			"checkout_sha": "` + firstCommit + `", "project": {"git_http_url": "https://github.com/example/shop.git"}}`,
@@ -191,9 +191,9 @@ func TestRepeatDoesNotUndoWhatCameAfterIt(t *testing.T) {
 		return map[string]string{"X-Gitlab-Event": "Tag Push Hook", "X-Gitlab-Event-UUID": id, "Idempotency-Key": id}
 	}
 	for source, body := range bodies {
-		for _, door := range []string{syncDoor("web"), appDoor("web")} {
+		for _, path := range []string{gatewaySyncPath("web"), applicationPath("web")} {
 			send := func(tag, id string) *v1alpha1.WebhookDelivery {
-				return ci.mustPost(t, door, fmt.Sprintf(body, tag), headers(source, source+id), http.StatusAccepted).delivery(t)
+				return ci.mustPost(t, path, fmt.Sprintf(body, tag), headers(source, source+id), http.StatusAccepted).delivery(t)
 			}
 			first := w.concluded(send("v1", "1").Name)
 			checkOutcome(t, send("v2", "2"), v1alpha1.DeliveryApplied, "Requested")
@@ -212,13 +212,13 @@ func TestRepeatDoesNotUndoWhatWasChangedByHand(t *testing.T) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	body := releaseOf(plantRepository, "v2", later)
-	first := w.concluded(ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
+	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
 	_, err := w.objects.Resource(gatewaySyncs).Namespace(w.namespace).Patch(t.Context(), "web", types.MergePatchType,
 		[]byte(`{"metadata": {"annotations": {"`+requestedRef+`": "by-hand"}}}`), metav1.PatchOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkRepeat(t, ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t), first)
+	checkRepeat(t, ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t), first)
 	w.mustHold(gatewaySyncs, "web", requestedRef, "by-hand")
 }
 
@@ -228,13 +228,13 @@ func TestRepeatOfWhatNothingWantedIsAppliedOnceSomethingDoes(t *testing.T) {
 	subject, token := w.serviceAccount("pusher")
 	w.allow(subject, "webhooksources")
 	pusher := w.sender(token)
-	door := sourceDoor("github")
+	path := sourcePath("github")
 	push := `{"ref": "refs/heads/main", "after": "` + firstCommit + `", "head_commit": {"id": "` + firstCommit + `"},
 		"repository": {"clone_url": "https://github.com/example/shop.git"}}`
 	header := map[string]string{"X-GitHub-Event": "push", "X-GitHub-Delivery": "a"}
 	var first *v1alpha1.WebhookDelivery
-	w.eventually(func() error { // roles take effect a little later
-		got, err := pusher.post(t.Context(), door, []byte(push), header)
+	w.eventually(func() error { // roles take effect with a delay
+		got, err := pusher.post(t.Context(), path, []byte(push), header)
 		if err == nil {
 			err = answeredWith(http.StatusAccepted)(got)
 		}
@@ -245,8 +245,8 @@ func TestRepeatOfWhatNothingWantedIsAppliedOnceSomethingDoes(t *testing.T) {
 	})
 	checkOutcome(t, first, v1alpha1.DeliveryIgnored, "NoTarget")
 	w.application("shop", nil)
-	w.eventually(func() error { // once Postern's watch has told of it
-		repeat := pusher.mustPost(t, door, push, header, http.StatusAccepted).delivery(t)
+	w.eventually(func() error { // once Postern's watch has delivered it
+		repeat := pusher.mustPost(t, path, push, header, http.StatusAccepted).delivery(t)
 		if repeat.Status.Phase != v1alpha1.DeliveryApplied {
 			return fmt.Errorf("the repeat is answered as %s", repeat.Status.Phase)
 		}
@@ -261,18 +261,18 @@ func TestObjectWithTheNameOfADeliveryDoesNotSuppressIt(t *testing.T) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	body := releaseOf(plantRepository, "v2", later)
-	expected := ci.mustPost(t, syncDoor("web")+dryRun, body, numbered("a"), http.StatusAccepted).delivery(t).Name
+	expected := ci.mustPost(t, gatewaySyncPath("web")+dryRun, body, numbered("a"), http.StatusAccepted).delivery(t).Name
 	w.deliver(delivery(expected, toWeb+", ref: v1"))
 	object := w.concluded(expected)
 
-	got := ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t)
+	got := ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t)
 
 	checkOutcome(t, got, v1alpha1.DeliveryApplied, "Requested")
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v2")
 	if got.Name == expected {
 		t.Errorf("the delivery has the name of the object, %s", expected)
 	}
-	checkRepeat(t, ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t), w.concluded(got.Name))
+	checkRepeat(t, ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t), w.concluded(got.Name))
 	if diff := cmp.Diff(object, w.concluded(expected)); diff != "" {
 		t.Errorf("the object was changed (-before +after):\n%s", diff)
 	}
@@ -283,16 +283,16 @@ func TestDryRunOfARepeatSaysThatItIsOneAndLeavesNothing(t *testing.T) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	body := releaseOf(plantRepository, "v2", later)
-	tried := ci.mustPost(t, syncDoor("web")+dryRun, body, numbered("a"), http.StatusAccepted).delivery(t)
+	tried := ci.mustPost(t, gatewaySyncPath("web")+dryRun, body, numbered("a"), http.StatusAccepted).delivery(t)
 	w.mustHaveRecords()
-	first := w.concluded(ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
+	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
 	if tried.Name != first.Name || tried.Status.Reason != "Requested" {
 		t.Errorf("a dry run before: got %s, %s; want %s, Requested", tried.Name, tried.Status.Reason, first.Name)
 	}
 	w.deliver(delivery("moved-on", toWeb+", ref: v3"))
 	before, record := w.get(gatewaySyncs, "web"), w.get(webhookDeliveries, first.Name)
 
-	checkRepeat(t, ci.mustPost(t, syncDoor("web")+dryRun, body, numbered("a"), http.StatusAccepted).delivery(t), first)
+	checkRepeat(t, ci.mustPost(t, gatewaySyncPath("web")+dryRun, body, numbered("a"), http.StatusAccepted).delivery(t), first)
 
 	w.mustBeUntouched(gatewaySyncs, before)
 	w.mustBeUntouched(webhookDeliveries, record)
@@ -303,10 +303,10 @@ func TestDeliveryWhoseRecordWasDeletedIsDeliveredAnew(t *testing.T) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	body := releaseOf(plantRepository, "v2", later)
-	first := w.concluded(ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
+	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
 	w.kubectl("", "delete", "whd", first.Name)
 
-	again := ci.mustPost(t, syncDoor("web"), body, numbered("a"), http.StatusAccepted).delivery(t)
+	again := ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t)
 
 	checkOutcome(t, again, v1alpha1.DeliveryApplied, "AlreadyRequested")
 	if again.UID == first.UID {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// findLeaks looks for the passwords of this test, too.
+// findLeaks also searches for the passwords of this test.
 func TestPasswordInTheURLOfARepositoryIsDropped(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
@@ -21,16 +21,16 @@ func TestPasswordInTheURLOfARepositoryIsDropped(t *testing.T) {
 		`{"app":{"spec":{"source":{"repoURL":"` + address + `"}},"status":{"sync":{"revision":"` + commit + `"}}}}`,
 		`{"ref":"refs/heads/main","after":"` + commit + `","repository":{"clone_url":"` + address + `"}}`,
 	} {
-		for _, door := range []string{syncDoor("web"), appDoor("shop")} {
-			d := ci.mustPost(t, door, body, nil, http.StatusAccepted).delivery(t)
+		for _, path := range []string{gatewaySyncPath("web"), applicationPath("shop")} {
+			d := ci.mustPost(t, path, body, nil, http.StatusAccepted).delivery(t)
 			if got, want := d.Spec.Events[0].Repository, "https://git.example.com/group/project.git"; got != want {
 				t.Errorf("got repository %q, want %q", got, want)
 			}
 		}
 	}
-	// One that can't be parsed is refused, and not repeated.
+	// An invalid URL is rejected, and not included in the answer.
 	bad := `{"ref":"v1","repository":"https://mara:` + newSecret() + `%zz@git.example.com/x"}`
-	got := ci.mustPost(t, syncDoor("web"), bad, nil, http.StatusBadRequest)
+	got := ci.mustPost(t, gatewaySyncPath("web"), bad, nil, http.StatusBadRequest)
 	if err := (place{name: "the answer", content: got.body}).leak(); err != nil {
 		t.Error(err)
 	}

@@ -42,7 +42,7 @@ func TestRestart(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer watch.Stop()
-		if err := s.postern.Stop(t.Context()); err != nil { // it is killed if it takes half a minute
+		if err := s.postern.Stop(t.Context()); err != nil { // it is killed after half a minute
 			t.Error(err)
 		}
 		w.startPostern()
@@ -50,11 +50,11 @@ func TestRestart(t *testing.T) {
 	t.Run("leaves no gap in which policies are not in force", s.policiesAreInForceAtOnce)
 }
 
-// keepsDeliveries delivers, ends Postern, starts it again, and fails the test if what is recorded is not what it was.
+// keepsDeliveries delivers, ends and restarts Postern, and fails the test if the records have changed.
 func (s *suite) keepsDeliveries(t *testing.T, end func()) {
 	w := s.newWorld(t)
 	w.threeDeliveries()
-	raw := w.ci().mustPost(t, syncDoor("web"), release, nil, http.StatusAccepted).delivery(t).Name
+	raw := w.ci().mustPost(t, gatewaySyncPath("web"), release, nil, http.StatusAccepted).delivery(t).Name
 	w.concluded(raw)
 	before := w.records()
 
@@ -79,8 +79,8 @@ func (s *suite) keepsDeliveries(t *testing.T, end func()) {
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v9")
 }
 
-// startPostern starts Postern again, and waits until the kube-apiserver has stopped changing its mind about that: it may
-// have noticed just now, and too late, that Postern was away.
+// startPostern starts Postern again, and waits until the kube-apiserver reports it available consistently: it may have
+// noticed Postern's absence late.
 func (w *world) startPostern() {
 	w.t.Helper()
 	if err := w.postern.Start(w.t.Context()); err != nil {
@@ -100,7 +100,7 @@ func (w *world) startPostern() {
 	})
 }
 
-// noErrorsFromNowOn returns a check that Postern's log tells of no error since.
+// noErrorsFromNowOn returns a check that Postern's log has no new errors.
 func (s *suite) noErrorsFromNowOn(t *testing.T) (check func()) {
 	t.Helper()
 	read := func() []byte {
@@ -113,18 +113,18 @@ func (s *suite) noErrorsFromNowOn(t *testing.T) (check func()) {
 	before := len(read())
 	return func() {
 		t.Helper()
-		said := read()[before:]
-		if !bytes.Contains(said, []byte("Stopping and waiting for")) {
-			t.Errorf("the log does not tell that Postern was stopped: %s", said)
+		added := read()[before:]
+		if !bytes.Contains(added, []byte("Stopping and waiting for")) {
+			t.Errorf("the log does not report that Postern was stopped: %s", added)
 		}
-		// Errors and fatal errors as klog writes them, a panic, and the last words of a command that failed.
-		bad := regexp.MustCompile(`(?m)^([EF]\d{4} |panic: |goroutine |Error: ).*$`).FindAllString(string(said), -1)
-		// controller-runtime cuts off the Events that are being written at the end.
+		// Errors and fatal errors of klog, a panic, and the final error of a command.
+		bad := regexp.MustCompile(`(?m)^([EF]\d{4} |panic: |goroutine |Error: ).*$`).FindAllString(string(added), -1)
+		// controller-runtime cancels Events that are being written at shutdown.
 		bad = slices.DeleteFunc(bad, func(line string) bool {
 			return strings.Contains(line, "Unable to write event") && strings.Contains(line, "context canceled")
 		})
 		if len(bad) > 0 {
-			t.Errorf("the log tells of errors: %s", strings.Join(bad, "\n"))
+			t.Errorf("the log has errors: %s", strings.Join(bad, "\n"))
 		}
 	}
 }
@@ -143,7 +143,7 @@ func (s *suite) policiesAreInForceAtOnce(t *testing.T) {
 	}
 	w.startPostern()
 
-	ci.mustPost(t, syncDoor("web"), `{"ref": "main"}`, nil, http.StatusUnprocessableEntity)
-	ci.mustPost(t, syncDoor("web"), `{"ref": "release-v1"}`, nil, http.StatusAccepted)
+	ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "main"}`, nil, http.StatusUnprocessableEntity)
+	ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "release-v1"}`, nil, http.StatusAccepted)
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
 }

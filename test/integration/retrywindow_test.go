@@ -21,7 +21,7 @@ func TestPendingDeliveryFailsWhenTheRetryWindowIsOver(t *testing.T) {
 	before := w.get(gatewaySyncs, "web")
 	mend := w.breakOff(gatewaySyncs, "web")
 
-	answered := ci.mustPost(t, syncDoor("web"), `{"ref": "v1"}`, nil, http.StatusAccepted).delivery(t)
+	answered := ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusAccepted).delivery(t)
 	checkPending(t, answered, "v1")
 
 	got := w.concluded(answered.Name)
@@ -33,10 +33,10 @@ func TestPendingDeliveryFailsWhenTheRetryWindowIsOver(t *testing.T) {
 	if event.Type != "Warning" || event.Reason != "RefRequestFailed" || event.Related == nil || event.Related.Name != answered.Name {
 		t.Errorf("got Event %s %s related to %v, want Warning RefRequestFailed of %s", event.Type, event.Reason, event.Related, answered.Name)
 	}
-	mustBeIn(t, event.Note, `generic asked for "v1"`, "broken.example.com")
+	mustBeIn(t, event.Note, `generic requested "v1"`, "broken.example.com")
 	w.mustBeUntouched(gatewaySyncs, before)
 
-	// It is over: when the target can be written again nothing comes back, unless somebody asks for it.
+	// The delivery is final: when the target can be written again it is not retried, unless it is redelivered.
 	mend()
 	w.eventually(func() error {
 		_, err := w.Kubectl(t.Context(), "", "--namespace="+w.namespace, "annotate", "--dry-run=server", "gatewaysync", "web", "a=b")
@@ -78,14 +78,14 @@ func TestDeliveriesThatAKilledPosternLeftPendingAreTakenUpByTheNext(t *testing.T
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v3")
 }
 
-// underWay delivers to a GatewaySync and returns while that is recorded and not answered. The channel is closed when the
-// sender has been answered or cut off.
+// underWay delivers to a GatewaySync and returns once the delivery is recorded but not answered. The channel is closed
+// when the request has ended.
 func (w *world) underWay(s sender, name, ref string) (ended <-chan struct{}) {
 	w.t.Helper()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _ = s.post(context.WithoutCancel(w.t.Context()), syncDoor(name), []byte(`{"ref": "`+ref+`"}`), nil)
+		_, _ = s.post(context.WithoutCancel(w.t.Context()), gatewaySyncPath(name), []byte(`{"ref": "`+ref+`"}`), nil)
 	}()
 	w.eventually(func() error {
 		list, err := w.deliveries.PosternV1alpha1().WebhookDeliveries(w.namespace).List(w.t.Context(), metav1.ListOptions{
@@ -95,7 +95,7 @@ func (w *world) underWay(s sender, name, ref string) (ended <-chan struct{}) {
 		case err != nil:
 			return err
 		case len(list.Items) != 1 || list.Items[0].Status.Reason != "":
-			return fmt.Errorf("there is no delivery to %s under way", name)
+			return fmt.Errorf("there is no delivery to %s in flight", name)
 		}
 		return nil
 	})

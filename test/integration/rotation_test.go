@@ -16,10 +16,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// rotationDeadline is how soon a secret that was taken away must no longer be believed.
+// rotationDeadline is the time limit for a removed secret to become invalid.
 const rotationDeadline = 2 * time.Second
 
-// setKey changes one key of the webhook secrets of the namespace, as kubectl patch does, and returns when it is stored.
+// setKey changes one key of the namespace's webhook secrets, as kubectl patch does, and returns when it is stored.
 func (w *world) setKey(key, value string) {
 	w.t.Helper()
 	mustBeFindable(w.t, map[string]string{key: value})
@@ -37,31 +37,31 @@ func TestRotatedSecretWorksThroughoutAndTheOldOneEndsWithinTwoSeconds(t *testing
 	} {
 		t.Run(key, func(t *testing.T) {
 			older, newer := newSecret(), newSecret()
-			w, stranger := guarded(t, map[string]string{key: older}, proofBy(older))
+			w, anonymous := guarded(t, map[string]string{key: older}, proofBy(older))
 			pid := w.postern.PID()
 
 			w.setKey(key, older+"\n"+newer+"\n")
-			w.untilBelieved(stranger, syncDoor("web"), proofBy(newer))
-			stranger.mustBeBelieved(t, "web", proofBy(older))
+			w.untilAccepted(anonymous, gatewaySyncPath("web"), proofBy(newer))
+			anonymous.mustBeAccepted(t, "web", proofBy(older))
 
-			tries, end := w.watchFor(stranger, proofBy(newer))
+			tries, end := w.watchFor(anonymous, proofBy(newer))
 			w.setKey(key, newer)
 			removed := time.Now()
 			w.within(rotationDeadline, func(ctx context.Context) (bool, error) {
-				got, err := stranger.post(ctx, syncDoor("web"), []byte(useless), proofBy(older)(useless))
+				got, err := anonymous.post(ctx, gatewaySyncPath("web"), []byte(useless), proofBy(older)(useless))
 				return got.code == http.StatusUnauthorized, err
 			})
 			t.Logf("the old secret ended after %s", time.Since(removed).Round(time.Millisecond))
 			before := tries.Load()
 			w.eventually(func() error {
 				if tries.Load() == before {
-					return errors.New("nobody has tried the new secret since")
+					return errors.New("the new secret has not been tried since")
 				}
 				return nil
 			})
 			end()
-			stranger.mustBeRejected(t, "web", proofBy(older))
-			stranger.mustBeBelieved(t, "web", proofBy(newer))
+			anonymous.mustBeRejected(t, "web", proofBy(older))
+			anonymous.mustBeAccepted(t, "web", proofBy(newer))
 			if w.postern.PID() != pid || !w.postern.Running() {
 				t.Error("Postern was restarted")
 			}
@@ -69,14 +69,13 @@ func TestRotatedSecretWorksThroughoutAndTheOldOneEndsWithinTwoSeconds(t *testing
 	}
 }
 
-// mustBeBelieved fails the test unless a stranger with that proof is believed. Nothing is delivered.
-func (s sender) mustBeBelieved(t *testing.T, name string, p proof) {
+// mustBeAccepted fails the test unless an unauthenticated sender with this proof is accepted. Nothing is delivered.
+func (s sender) mustBeAccepted(t *testing.T, name string, p proof) {
 	t.Helper()
-	s.mustPost(t, syncDoor(name), useless, p(useless), http.StatusBadRequest)
+	s.mustPost(t, gatewaySyncPath(name), useless, p(useless), http.StatusBadRequest)
 }
 
-// watchFor shows a proof over and over, and counts how often. end ends that; the test fails if the proof was not believed
-// every time.
+// watchFor sends a proof continuously and counts the tries. end stops that. The test fails if a try was rejected.
 func (w *world) watchFor(s sender, p proof) (tries *atomic.Int64, end func()) {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	tries = &atomic.Int64{}
@@ -84,12 +83,12 @@ func (w *world) watchFor(s sender, p proof) (tries *atomic.Int64, end func()) {
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			got, err := s.post(ctx, syncDoor("web"), []byte(useless), p(useless))
+			got, err := s.post(ctx, gatewaySyncPath("web"), []byte(useless), p(useless))
 			if ctx.Err() != nil {
 				return
 			}
 			if err != nil || got.code != http.StatusBadRequest {
-				w.t.Errorf("try %d of the secret that stays: got %d, %v, want it to be believed", tries.Load(), got.code, err)
+				w.t.Errorf("try %d of the unchanged secret: got %d, %v, want it to be accepted", tries.Load(), got.code, err)
 				return
 			}
 			tries.Add(1)
@@ -101,7 +100,7 @@ func (w *world) watchFor(s sender, p proof) (tries *atomic.Int64, end func()) {
 	}
 }
 
-// within fails the test unless the condition holds before the deadline.
+// within fails the test unless the condition becomes true before the deadline.
 func (w *world) within(deadline time.Duration, condition wait.ConditionWithContextFunc) {
 	w.t.Helper()
 	if err := wait.PollUntilContextTimeout(w.t.Context(), 10*time.Millisecond, deadline, true, condition); err != nil {

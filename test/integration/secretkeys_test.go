@@ -10,11 +10,11 @@ import (
 
 const anyBody = `{"ref":"v1"}`
 
-// mustDeliver and mustBeRejected fail the test unless a stranger with that proof is believed, or is not, at the door of
-// a GatewaySync.
+// mustDeliver and mustBeRejected fail the test unless an unauthenticated sender with this proof is accepted, or
+// rejected, for a GatewaySync.
 func (s sender) mustDeliver(t *testing.T, name string, p proof, wantMethod string) {
 	t.Helper()
-	d := s.mustPost(t, syncDoor(name), anyBody, p(anyBody), http.StatusAccepted).delivery(t)
+	d := s.mustPost(t, gatewaySyncPath(name), anyBody, p(anyBody), http.StatusAccepted).delivery(t)
 	if d.Status.Sender.Method != wantMethod {
 		t.Errorf("got method %s, want %s", d.Status.Sender.Method, wantMethod)
 	}
@@ -22,25 +22,25 @@ func (s sender) mustDeliver(t *testing.T, name string, p proof, wantMethod strin
 
 func (s sender) mustBeRejected(t *testing.T, name string, p proof) {
 	t.Helper()
-	s.mustPost(t, syncDoor(name), anyBody, p(anyBody), http.StatusUnauthorized)
+	s.mustPost(t, gatewaySyncPath(name), anyBody, p(anyBody), http.StatusUnauthorized)
 }
 
 func TestTokenInAHeaderOfAnySenderIsACredential(t *testing.T) {
 	token, signing := newSecret(), newSecret()
-	_, stranger := guarded(t, map[string]string{"token": token, "hmac": signing}, bySignature(signing))
+	_, anonymous := guarded(t, map[string]string{"token": token, "hmac": signing}, bySignature(signing))
 
 	for _, header := range []string{"X-Gitlab-Token", "X-Webhook-Secret", "X-Webhook-Token"} {
 		t.Run(header, func(t *testing.T) {
-			stranger.mustDeliver(t, "web", byToken(header, token), "Token")
+			anonymous.mustDeliver(t, "web", byToken(header, token), "Token")
 			for _, wrong := range []string{newSecret(), token[:len(token)-1], token + "x", "", "Bearer " + token, signing} {
-				stranger.mustBeRejected(t, "web", byToken(header, wrong))
+				anonymous.mustBeRejected(t, "web", byToken(header, wrong))
 			}
 		})
 	}
-	// A token is no key for signatures either.
-	stranger.mustBeRejected(t, "web", bySignature(token))
-	// Nor does another header make it one.
-	stranger.mustBeRejected(t, "web", byToken("X-Api-Key", token))
+	// A token is not a key for signatures.
+	anonymous.mustBeRejected(t, "web", bySignature(token))
+	// A token is not valid in another header.
+	anonymous.mustBeRejected(t, "web", byToken("X-Api-Key", token))
 }
 
 func TestKeyOfATargetReplacesThoseOfTheNamespaceForThatTargetAlone(t *testing.T) {
@@ -53,74 +53,74 @@ func TestKeyOfATargetReplacesThoseOfTheNamespaceForThatTargetAlone(t *testing.T)
 		"gatewaysyncs.web.token": {byToken("X-Webhook-Token", ofWeb), "Token"},
 	} {
 		t.Run(key, func(t *testing.T) {
-			w, stranger := guarded(t, map[string]string{"hmac": ofNamespace, "token": ofNamespace}, bySignature(ofNamespace))
+			w, anonymous := guarded(t, map[string]string{"hmac": ofNamespace, "token": ofNamespace}, bySignature(ofNamespace))
 			w.secret(map[string]string{"hmac": ofNamespace, "token": ofNamespace, key: ofWeb})
-			w.untilBelieved(stranger, syncDoor("web"), own.proof)
+			w.untilAccepted(anonymous, gatewaySyncPath("web"), own.proof)
 
-			stranger.mustDeliver(t, "web", own.proof, own.method)
-			stranger.mustBeRejected(t, "web", bySignature(ofNamespace))
-			stranger.mustBeRejected(t, "web", byToken("X-Webhook-Token", ofNamespace))
+			anonymous.mustDeliver(t, "web", own.proof, own.method)
+			anonymous.mustBeRejected(t, "web", bySignature(ofNamespace))
+			anonymous.mustBeRejected(t, "web", byToken("X-Webhook-Token", ofNamespace))
 
-			stranger.mustDeliver(t, "other", bySignature(ofNamespace), "HMAC")
-			stranger.mustDeliver(t, "other", byToken("X-Webhook-Token", ofNamespace), "Token")
-			stranger.mustBeRejected(t, "other", own.proof)
+			anonymous.mustDeliver(t, "other", bySignature(ofNamespace), "HMAC")
+			anonymous.mustDeliver(t, "other", byToken("X-Webhook-Token", ofNamespace), "Token")
+			anonymous.mustBeRejected(t, "other", own.proof)
 		})
 	}
 }
 
 func TestKeyOfAnApplicationIsNotThatOfTheGatewaySyncOfTheSameName(t *testing.T) {
 	ofNamespace, ofApplication := newSecret(), newSecret()
-	w, stranger := guarded(t, map[string]string{"hmac": ofNamespace, "applications.web.hmac": ofApplication}, bySignature(ofNamespace))
+	w, anonymous := guarded(t, map[string]string{"hmac": ofNamespace, "applications.web.hmac": ofApplication}, bySignature(ofNamespace))
 	w.application("web", nil)
-	w.allow(strangers, "applications")
-	w.untilBelieved(stranger, appDoor("web"), bySignature(ofApplication))
+	w.allow(unauthenticated, "applications")
+	w.untilAccepted(anonymous, applicationPath("web"), bySignature(ofApplication))
 
-	stranger.mustDeliver(t, "web", bySignature(ofNamespace), "HMAC")
-	stranger.mustBeRejected(t, "web", bySignature(ofApplication))
-	stranger.mustPost(t, appDoor("web"), anyBody, signed(ofApplication, anyBody), http.StatusAccepted)
-	stranger.mustPost(t, appDoor("web"), anyBody, signed(ofNamespace, anyBody), http.StatusUnauthorized)
+	anonymous.mustDeliver(t, "web", bySignature(ofNamespace), "HMAC")
+	anonymous.mustBeRejected(t, "web", bySignature(ofApplication))
+	anonymous.mustPost(t, applicationPath("web"), anyBody, signed(ofApplication, anyBody), http.StatusAccepted)
+	anonymous.mustPost(t, applicationPath("web"), anyBody, signed(ofNamespace, anyBody), http.StatusUnauthorized)
 }
 
 func TestKeyOfASenderIsForThatSenderAlone(t *testing.T) {
 	ofAll, ofGitHub := newSecret(), newSecret()
-	_, stranger := guarded(t, map[string]string{"hmac": ofAll, "webhook.github-secret": ofGitHub}, bySignature(ofAll))
+	_, anonymous := guarded(t, map[string]string{"hmac": ofAll, "webhook.github-secret": ofGitHub}, bySignature(ofAll))
 
 	fromGitHub := func(secret string) proof {
 		return func(body string) map[string]string {
 			return map[string]string{"X-Hub-Signature-256": sign(secret, body), "X-GitHub-Event": "ping"}
 		}
 	}
-	stranger.mustDeliver(t, "web", fromGitHub(ofGitHub), "HMAC")
-	stranger.mustDeliver(t, "web", fromGitHub(ofAll), "HMAC")
-	stranger.mustBeRejected(t, "web", bySignature(ofGitHub))
+	anonymous.mustDeliver(t, "web", fromGitHub(ofGitHub), "HMAC")
+	anonymous.mustDeliver(t, "web", fromGitHub(ofAll), "HMAC")
+	anonymous.mustBeRejected(t, "web", bySignature(ofGitHub))
 }
 
 func TestEmptyKeyIsNoSecretAndNoOpenDoor(t *testing.T) {
 	token := newSecret()
-	_, stranger := guarded(t, map[string]string{"hmac": "  \n\n", "token": token}, byToken("X-Webhook-Token", token))
+	_, anonymous := guarded(t, map[string]string{"hmac": "  \n\n", "token": token}, byToken("X-Webhook-Token", token))
 
-	stranger.mustBeRejected(t, "web", noProof)
-	stranger.mustBeRejected(t, "web", bySignature(""))
-	stranger.mustBeRejected(t, "web", byToken("X-Webhook-Token", ""))
+	anonymous.mustBeRejected(t, "web", noProof)
+	anonymous.mustBeRejected(t, "web", bySignature(""))
+	anonymous.mustBeRejected(t, "web", byToken("X-Webhook-Token", ""))
 }
 
 func TestWhiteSpaceAroundASecretIsNotPartOfIt(t *testing.T) {
 	secret := newSecret()
-	_, stranger := guarded(t, map[string]string{"hmac": "  " + secret + " \r\n"}, bySignature(secret))
-	stranger.mustDeliver(t, "web", bySignature(secret), "HMAC")
+	_, anonymous := guarded(t, map[string]string{"hmac": "  " + secret + " \r\n"}, bySignature(secret))
+	anonymous.mustDeliver(t, "web", bySignature(secret), "HMAC")
 }
 
-func TestWithoutAnySecretStrangersAreRejected(t *testing.T) {
+func TestWithoutAnySecretAnonymousSendersAreRejected(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
-	w.allow(strangers, "gatewaysyncs")
-	stranger := w.anonymous()
-	w.untilRejected(stranger, syncDoor("web"), noProof)
+	w.allow(unauthenticated, "gatewaysyncs")
+	anonymous := w.anonymous()
+	w.untilRejected(anonymous, gatewaySyncPath("web"), noProof)
 
-	stranger.mustBeRejected(t, "web", bySignature(newSecret()))
-	stranger.mustBeRejected(t, "web", bySignature(""))
-	stranger.mustBeRejected(t, "web", byToken("X-Webhook-Token", newSecret()))
-	stranger.mustBeRejected(t, "web", byToken("X-Webhook-Token", ""))
+	anonymous.mustBeRejected(t, "web", bySignature(newSecret()))
+	anonymous.mustBeRejected(t, "web", bySignature(""))
+	anonymous.mustBeRejected(t, "web", byToken("X-Webhook-Token", newSecret()))
+	anonymous.mustBeRejected(t, "web", byToken("X-Webhook-Token", ""))
 	if got := w.annotations(gatewaySyncs, "web"); len(got) > 0 {
 		t.Errorf("a rejected delivery was written: %v", got)
 	}
@@ -138,7 +138,7 @@ func TestSecretOfAnotherNamespaceIsRejected(t *testing.T) {
 
 func TestDeletedSecretIsNoLongerBelieved(t *testing.T) {
 	secret := newSecret()
-	w, stranger := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
+	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 	w.kubectl("", "delete", "secret", "postern-webhook-secrets")
-	w.untilRejected(stranger, syncDoor("web"), bySignature(secret))
+	w.untilRejected(anonymous, gatewaySyncPath("web"), bySignature(secret))
 }

@@ -12,20 +12,20 @@ import (
 	"testing"
 )
 
-// sigil is in every secret that the tests use, so that one search finds any of them, or a part that could be guessed on.
+// sigil is a part of all secrets of the tests, so that one search finds any of them, or a substantial part.
 const sigil = "tellnobody"
 
-// tokenSigil is how every JSON web token begins, such as those of ServiceAccounts: {"alg": in base64.
+// tokenSigil is the start of JSON web tokens, such as a ServiceAccount's: {"alg": in base64.
 const tokenSigil = "eyJhbGciOi"
 
-// newSecret returns a webhook secret that findLeaks will look for.
+// newSecret returns a webhook secret that findLeaks searches for.
 func newSecret() string { return sigil + rand.Text() }
 
-// mustBeFindable fails the test if one of the secrets in the data of a Kubernetes Secret was not made by newSecret.
+// mustBeFindable fails the test if one of the secrets in the data of a Kubernetes Secret is not from newSecret.
 func mustBeFindable(t *testing.T, data map[string]string) {
 	t.Helper()
 	for key, value := range data {
-		if strings.HasSuffix(key, "-registry-url") { // no secret
+		if strings.HasSuffix(key, "-registry-url") { // not a secret
 			continue
 		}
 		for line := range strings.Lines(value) {
@@ -36,11 +36,11 @@ func mustBeFindable(t *testing.T, data map[string]string) {
 	}
 }
 
-// sigilForms are the sigil as it is, and as it looks inside of encoded text.
+// sigilForms returns the sigil in plain and in encoded forms.
 func sigilForms() []string {
 	forms := []string{sigil, hex.EncodeToString([]byte(sigil)), strings.ToUpper(hex.EncodeToString([]byte(sigil)))}
-	// In base64 three bytes make four letters: what the sigil looks like depends on where it begins. The first and last
-	// letters also depend on its neighbours.
+	// Base64 encodes three bytes in four letters, so the encoded sigil depends on its offset. Its first and last
+	// letters also depend on the adjacent bytes.
 	for offset := range 3 {
 		encoded := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("x", offset) + sigil))
 		from, to := (offset*8+5)/6, (offset+len(sigil))*8/6
@@ -49,16 +49,16 @@ func sigilForms() []string {
 	return forms
 }
 
-// signatures are all that the tests have made.
+// signatures are all signatures of the tests.
 var signatures signatureSet
 
-// signatureSet remembers signatures by their first hexadecimal digits. It is safe for concurrent use.
+// signatureSet stores signatures by their first hexadecimal digits. It is safe for concurrent use.
 type signatureSet struct {
 	mu    sync.Mutex
 	known map[string]bool
 }
 
-// signatureDigits is as long as the shortest signature, that of SHA-1.
+// signatureDigits is the length of the shortest signature, of SHA-1.
 const signatureDigits = 40
 
 func (s *signatureSet) remember(digits string) {
@@ -74,7 +74,7 @@ func (s *signatureSet) remember(digits string) {
 func (s *signatureSet) findIn(text []byte) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	run := make([]byte, 0, 1024) // hexadecimal digits that follow one another
+	run := make([]byte, 0, 1024) // consecutive hexadecimal digits
 	for _, b := range text {
 		switch {
 		case '0' <= b && b <= '9' || 'a' <= b && b <= 'f':

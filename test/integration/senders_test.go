@@ -13,10 +13,10 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// commit is in most of the payloads.
+// commit is the commit in most payloads.
 const commit = "3f1c9a2b7d5e4f60819a2b3c4d5e6f708192a3b4"
 
-// applying are payloads that ask for a ref.
+// applying are payloads that request a ref.
 var applying = []struct{ payload, ref, by string }{
 	{"github/release-published.json", "v2.4.0", "github"},
 	{"github/release-released.json", "v2.4.0", "github"},
@@ -35,7 +35,7 @@ var applying = []struct{ payload, ref, by string }{
 	{"generic/curl-default-content-type.json", "v1", "generic"},
 }
 
-// ignored are payloads that are understood and ask for nothing.
+// ignored are valid payloads that request nothing.
 var ignored = []struct{ payload, reason string }{
 	{"github/release-created.json", "ActionIgnored"},
 	{"github/release-edited.json", "ActionIgnored"},
@@ -55,42 +55,42 @@ var ignored = []struct{ payload, reason string }{
 	{"github/workflow-run.json", "EventIgnored"},
 }
 
-// senderOf delivers as the sender of a payload can: GitHub signs, the others have the token of a ServiceAccount.
+// senderOf authenticates as a payload's sender: GitHub signs, the others have a ServiceAccount token.
 type senderOf struct {
-	secret                string
-	stranger, withAccount sender
+	secret                 string
+	anonymous, withAccount sender
 }
 
-// senders makes a namespace to whose objects every sender may deliver.
+// senders creates a namespace and permits all senders to deliver to its objects.
 func senders(t *testing.T) (*world, senderOf) {
 	t.Helper()
 	w := newWorld(t)
-	s := senderOf{secret: newSecret(), stranger: w.anonymous()}
+	s := senderOf{secret: newSecret(), anonymous: w.anonymous()}
 	w.secret(map[string]string{"hmac": s.secret})
-	w.allow(strangers, "gatewaysyncs")
-	w.allow(strangers, "applications")
+	w.allow(unauthenticated, "gatewaysyncs")
+	w.allow(unauthenticated, "applications")
 	s.withAccount = w.ci()
-	for _, door := range []string{syncDoor("nobody"), appDoor("nobody")} {
-		w.untilBelieved(s.stranger, door, bySignature(s.secret))
+	for _, path := range []string{gatewaySyncPath("absent"), applicationPath("absent")} {
+		w.untilAccepted(s.anonymous, path, bySignature(s.secret))
 	}
 	return w, s
 }
 
-// mustDeliver POSTs a payload, signed over the bytes as they are sent, and returns what a successful answer says.
-func (s senderOf) mustDeliver(t *testing.T, door string, r request) *v1alpha1.WebhookDelivery {
+// mustDeliver posts a payload, signed over the bytes as sent, and returns the delivery in the answer.
+func (s senderOf) mustDeliver(t *testing.T, path string, r request) *v1alpha1.WebhookDelivery {
 	t.Helper()
 	from := s.withAccount
 	if _, isGitHubs := r.header["X-Github-Event"]; isGitHubs {
-		from, r = s.stranger, r.with(map[string]string{"X-Hub-Signature-256": sign(s.secret, r.body)})
+		from, r = s.anonymous, r.with(map[string]string{"X-Hub-Signature-256": sign(s.secret, r.body)})
 	}
-	got := from.mustPost(t, door, r.body, r.header, http.StatusAccepted)
+	got := from.mustPost(t, path, r.body, r.header, http.StatusAccepted)
 	if contentType := got.header.Get("Content-Type"); contentType != "application/json" {
 		t.Errorf("got Content-Type %q, want JSON", contentType)
 	}
 	return got.delivery(t)
 }
 
-// nameFor makes the name of an object of the name of a payload.
+// nameFor converts the name of a payload to an object name.
 func nameFor(payload string) string { return strings.NewReplacer("/", "-", ".", "-").Replace(payload) }
 
 func TestPayloadThatAsksForARefIsWrittenToAGatewaySync(t *testing.T) {
@@ -100,7 +100,7 @@ func TestPayloadThatAsksForARefIsWrittenToAGatewaySync(t *testing.T) {
 			w := w.in(t)
 			name := nameFor(test.payload)
 			w.gatewaySync(name)
-			d := s.mustDeliver(t, syncDoor(name), payload(t, test.payload))
+			d := s.mustDeliver(t, gatewaySyncPath(name), payload(t, test.payload))
 			checkApplied(t, d, test.by, v1alpha1.TargetResult{
 				Kind: v1alpha1.TargetGatewaySync, Name: name, Ref: test.ref, PreviousRef: "main",
 				Message: `stoker.io/requested-ref set to "` + test.ref + `"`,
@@ -117,7 +117,7 @@ func TestPayloadThatAsksForARefIsWrittenToAnApplication(t *testing.T) {
 			w := w.in(t)
 			name := nameFor(test.payload)
 			w.application(name, nil)
-			d := s.mustDeliver(t, appDoor(name), payload(t, test.payload))
+			d := s.mustDeliver(t, applicationPath(name), payload(t, test.payload))
 			if d.Status.Phase != v1alpha1.DeliveryApplied || d.Spec.Source != test.by {
 				t.Errorf("got phase %s from %s, want Applied from %s", d.Status.Phase, d.Spec.Source, test.by)
 			}
@@ -134,7 +134,7 @@ func TestPayloadThatAsksForARefIsWrittenToAnApplication(t *testing.T) {
 	}
 }
 
-// checkApplied fails the test unless a delivery says that its target was written.
+// checkApplied fails the test unless the delivery's target was written.
 func checkApplied(t *testing.T, d *v1alpha1.WebhookDelivery, by string, want v1alpha1.TargetResult) {
 	t.Helper()
 	if d.Status.Phase != v1alpha1.DeliveryApplied || d.Status.Reason != "Requested" || d.Spec.Source != by {
@@ -158,7 +158,7 @@ func TestPayloadThatAsksForNothingIsIgnoredAndAccepted(t *testing.T) {
 			name := nameFor(test.payload)
 			w.gatewaySync(name)
 			before := w.get(gatewaySyncs, name)
-			d := s.mustDeliver(t, syncDoor(name), payload(t, test.payload))
+			d := s.mustDeliver(t, gatewaySyncPath(name), payload(t, test.payload))
 			if d.Status.Phase != v1alpha1.DeliveryIgnored || d.Status.Reason != test.reason || d.Status.Message == "" {
 				t.Errorf("got phase %s, reason %s (%s); want Ignored, %s", d.Status.Phase, d.Status.Reason, d.Status.Message, test.reason)
 			}
@@ -174,12 +174,12 @@ func TestFormIsVerifiedOverTheBytesOfTheForm(t *testing.T) {
 	w, s := senders(t)
 	w.gatewaySync("web")
 	form := payload(t, "github/form-release.form")
-	// The JSON inside of the form is what a receiver would see that decodes before it verifies.
+	// A receiver that decodes before it verifies would verify the JSON inside of the form.
 	inside := payload(t, "github/release-published.json")
 	wrong := form.with(map[string]string{"X-Hub-Signature-256": sign(s.secret, inside.body)})
-	s.stranger.mustPost(t, syncDoor("web"), wrong.body, wrong.header, http.StatusUnauthorized)
+	s.anonymous.mustPost(t, gatewaySyncPath("web"), wrong.body, wrong.header, http.StatusUnauthorized)
 
-	d := s.mustDeliver(t, syncDoor("web"), form)
+	d := s.mustDeliver(t, gatewaySyncPath("web"), form)
 	if d.Status.Payload.Bytes != int64(len(form.body)) {
 		t.Errorf("got %d bytes, want the %d of the form", d.Status.Payload.Bytes, len(form.body))
 	}
@@ -188,7 +188,7 @@ func TestFormIsVerifiedOverTheBytesOfTheForm(t *testing.T) {
 func TestWhatASenderSaysOfItselfIsKeptWithTheEvent(t *testing.T) {
 	w, s := senders(t)
 	w.gatewaySync("web")
-	d := s.mustDeliver(t, syncDoor("web"), payload(t, "github/push-annotated-tag.json"))
+	d := s.mustDeliver(t, gatewaySyncPath("web"), payload(t, "github/push-annotated-tag.json"))
 
 	const id = "7f0e5c1a-4b1d-4f6e-9a51-0c2b1f6f1d11"
 	if len(d.Spec.Events) != 1 {
@@ -203,7 +203,7 @@ func TestWhatASenderSaysOfItselfIsKeptWithTheEvent(t *testing.T) {
 		t.Error(diff)
 	}
 	if got.Time == nil || got.Time.UTC().Format("2006-01-02T15:04:05Z") != "2026-03-04T09:30:45Z" {
-		t.Errorf("got time %v, want that of the push", got.Time)
+		t.Errorf("got time %v, want the time of the push", got.Time)
 	}
 	wantHeaders := map[string]string{
 		"Content-Type": "application/json", "User-Agent": "GitHub-Hookshot/0c9f1e2", "X-Github-Event": "push", "X-Github-Delivery": id,

@@ -17,17 +17,17 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// unusualBody is JSON that any parser would write differently, so that only the same bytes have the same digest.
+// unusualBody is JSON in a form that no encoder produces, so that only the same bytes have the same digest.
 const unusualBody = "\r\n{ \"note\": \"caf\\u00e9 \\/ é  \",\t\"ref\"\n:\"refs/tags/v2.0.0\" , \"n\": 1.0E+2 }\n\n"
 
-// releaser makes a ServiceAccount that may deliver to the named GatewaySyncs alone, and returns its user name and a
-// sender that has its token.
+// releaser creates a ServiceAccount that may deliver only to the named GatewaySyncs, and returns its user name and a
+// sender with its token.
 func (w *world) releaser(names ...string) (user string, s sender) {
 	w.t.Helper()
 	subject, token := w.serviceAccount("releaser")
 	w.allow(subject, "gatewaysyncs", names...)
 	s = w.sender(token)
-	w.untilBelieved(s, syncDoor(names[0]), noProof)
+	w.untilAccepted(s, gatewaySyncPath(names[0]), noProof)
 	return "system:serviceaccount:" + w.namespace + ":releaser", s
 }
 
@@ -36,12 +36,12 @@ func TestServiceAccountDeliversToTheObjectThatItsRoleNames(t *testing.T) {
 	w.gatewaySync("web")
 	user, releaser := w.releaser("web")
 
-	answered := releaser.mustPost(t, syncDoor("web"), unusualBody, nil, http.StatusAccepted).delivery(t)
+	answered := releaser.mustPost(t, gatewaySyncPath("web"), unusualBody, nil, http.StatusAccepted).delivery(t)
 	w.checkRequested("web", "v2.0.0", "generic")
 
 	stored := w.concluded(answered.Name)
 	if diff := cmp.Diff(stored.Status, answered.Status); diff != "" {
-		t.Errorf("the answer (+) tells another story than the record (-):\n%s", diff)
+		t.Errorf("the answer differs from the record (-record +answer):\n%s", diff)
 	}
 	if stored.Status.Phase != v1alpha1.DeliveryApplied || !meta.IsStatusConditionTrue(stored.Status.Conditions, v1alpha1.ConditionApplied) {
 		t.Errorf("got phase %s and conditions %v, want Applied", stored.Status.Phase, stored.Status.Conditions)
@@ -61,7 +61,7 @@ func TestRawBodyIsDeliveredByteForByte(t *testing.T) {
 
 	digest := sha256.Sum256([]byte(unusualBody))
 	want := &v1alpha1.PayloadDigest{SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(unusualBody))}
-	got := releaser.mustPost(t, syncDoor("web"), unusualBody, nil, http.StatusAccepted).delivery(t).Status.Payload
+	got := releaser.mustPost(t, gatewaySyncPath("web"), unusualBody, nil, http.StatusAccepted).delivery(t).Status.Payload
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -74,10 +74,10 @@ func TestServiceAccountMayNotDeliverToAnotherObject(t *testing.T) {
 	w.application("web", nil)
 	_, releaser := w.releaser("web")
 
-	for _, door := range []string{syncDoor("other"), syncDoor("missing"), appDoor("web")} {
-		status := releaser.mustPost(t, door, `{"ref":"v1"}`, nil, http.StatusForbidden).status(t)
+	for _, path := range []string{gatewaySyncPath("other"), gatewaySyncPath("missing"), applicationPath("web")} {
+		status := releaser.mustPost(t, path, `{"ref":"v1"}`, nil, http.StatusForbidden).status(t)
 		if status.Reason != metav1.StatusReasonForbidden {
-			t.Errorf("%s: got reason %q, want Forbidden", door, status.Reason)
+			t.Errorf("%s: got reason %q, want Forbidden", path, status.Reason)
 		}
 	}
 	if got := w.annotations(gatewaySyncs, "other"); len(got) > 0 {
@@ -96,7 +96,7 @@ func TestAuditIDOfADeliveryIsFoundInTheClustersAuditLog(t *testing.T) {
 	w.gatewaySync("web")
 	user, releaser := w.releaser("web")
 
-	delivered := releaser.mustPost(t, syncDoor("web"), `{"ref":"v1"}`, nil, http.StatusAccepted).delivery(t)
+	delivered := releaser.mustPost(t, gatewaySyncPath("web"), `{"ref":"v1"}`, nil, http.StatusAccepted).delivery(t)
 	if delivered.Status.AuditID == "" {
 		t.Fatal("the delivery has no audit ID")
 	}

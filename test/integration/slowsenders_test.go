@@ -18,13 +18,13 @@ import (
 
 const goroutines = "go_goroutines"
 
-// untilAsQuietAs waits until Postern has about as many goroutines as it had. Some connections stay open for reuse.
+// untilAsQuietAs waits until Postern's number of goroutines is about as low as before, except for idle connections.
 func (w *world) untilAsQuietAs(before float64) {
 	w.t.Helper()
 	const idle = 60
 	w.eventually(func() error {
 		if now := w.metrics(w.t, goroutines)[goroutines]; now > before+idle {
-			return fmt.Errorf("there are %.0f goroutines, and were %.0f", now, before)
+			return fmt.Errorf("there are %.0f goroutines, want about %.0f as before", now, before)
 		}
 		return nil
 	})
@@ -38,7 +38,7 @@ func TestSlowSendersHoldNothingForLong(t *testing.T) {
 			w := s.newWorld(t)
 			w.gatewaySync("web")
 			ci := w.ci()
-			ci.mustPost(t, syncDoor("web"), `{"ref":"before"}`, nil, http.StatusAccepted)
+			ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"before"}`, nil, http.StatusAccepted)
 			before := w.metrics(t, goroutines)[goroutines]
 
 			t.Run("past it", func(t *testing.T) {
@@ -52,26 +52,27 @@ func TestSlowSendersHoldNothingForLong(t *testing.T) {
 				w := w.in(t)
 				secret := newSecret()
 				w.secret(map[string]string{"hmac": secret})
-				w.allow(strangers, "gatewaysyncs")
-				stranger := w.anonymous()
-				w.untilBelieved(stranger, syncDoor("web"), bySignature(secret))
+				w.allow(unauthenticated, "gatewaysyncs")
+				anonymous := w.anonymous()
+				w.untilAccepted(anonymous, gatewaySyncPath("web"), bySignature(secret))
 				flood(t, loadRequests, loadClients, func(i int) (answer, error) {
 					body := fmt.Sprintf(`{"ref":"v%d"}`, i)
-					return stranger.post(t.Context(), syncDoor("web"), []byte(body), signed(secret, body))
+					return anonymous.post(t.Context(), gatewaySyncPath("web"), []byte(body), signed(secret, body))
 				})
 				w.untilAsQuietAs(before)
 			})
 			t.Run("through the kube-apiserver", func(t *testing.T) {
 				w := w.in(t)
-				// Over HTTP/1.1 the kube-apiserver itself holds back the answer until the sender has sent all, or has left.
-				stranger := w.anonymous().speaking(t, w, "HTTP/2.0")
+				// Over HTTP/1.1 the kube-apiserver delays the answer until the sender has sent everything or
+				// disconnected.
+				anonymous := w.anonymous().speaking(t, w, "HTTP/2.0")
 				var half []*halfSent
 				for i := range atOnce {
-					half = append(half, stranger.sendHalf(t, syncDoor("web"), "lost", i%2 == 0))
+					half = append(half, anonymous.sendHalf(t, gatewaySyncPath("web"), "lost", i%2 == 0))
 				}
-				ci.mustPost(t, syncDoor("web"), `{"ref":"meanwhile"}`, nil, http.StatusAccepted)
+				ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"meanwhile"}`, nil, http.StatusAccepted)
 				w.untilAsQuietAs(before)
-				if http2 { // the kube-apiserver keeps the answers to itself for a minute
+				if http2 { // the kube-apiserver delays its answers for a minute
 					return
 				}
 				for _, h := range half {
@@ -93,7 +94,7 @@ func (h *halfSent) mustHaveTimedOut() {
 	}
 }
 
-// halfSentPast returns connections to Postern itself, over each of which a stranger has sent half a request.
+// halfSentPast returns direct connections to Postern, each with half a request of an unauthenticated sender.
 func halfSentPast(t *testing.T, w *world, n int) []*tls.Conn {
 	t.Helper()
 	config, err := rest.TLSConfigFor(w.postern.DirectConfig())
@@ -108,7 +109,7 @@ func halfSentPast(t *testing.T, w *world, n int) []*tls.Conn {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
-		path := "/apis/postern.dev/v1alpha1/namespaces/" + w.namespace + "/" + syncDoor("web")
+		path := "/apis/postern.dev/v1alpha1/namespaces/" + w.namespace + "/" + gatewaySyncPath("web")
 		if _, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf", path); err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +118,7 @@ func halfSentPast(t *testing.T, w *world, n int) []*tls.Conn {
 	return conns
 }
 
-// mustEndRefused fails the test unless the request is refused, and then the connection closed.
+// mustEndRefused fails the test unless the request is rejected and the connection closed.
 func mustEndRefused(t *testing.T, conn *tls.Conn) {
 	t.Helper()
 	reader := bufio.NewReader(conn)
@@ -133,6 +134,6 @@ func mustEndRefused(t *testing.T, conn *tls.Conn) {
 		t.Errorf("got %d, want 401 or 403", resp.StatusCode)
 	}
 	if _, err := reader.ReadByte(); err != io.EOF {
-		t.Errorf("the connection goes on: %v", err)
+		t.Errorf("the connection is still open: %v", err)
 	}
 }

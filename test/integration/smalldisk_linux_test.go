@@ -28,7 +28,7 @@ type smallDisk struct {
 	dir string
 }
 
-// newSuiteOnSmallDisk is newSuite with Postern's data on a small disk, where an administrator runs the test.
+// newSuiteOnSmallDisk is newSuite with Postern's data on a small disk. It needs root.
 func newSuiteOnSmallDisk(t *testing.T, flags ...string) (*suite, *smallDisk) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
@@ -66,7 +66,7 @@ func (d *smallDisk) mount() {
 	d.t.Cleanup(func() { _ = syscall.Unmount(d.dir, syscall.MNT_DETACH) })
 }
 
-// remount makes the disk read-only or not. It can't be done while a process has files open there for writing.
+// remount makes the disk read-only or writable. It fails while a process has files open for writing.
 func (d *smallDisk) remount(flags uintptr) {
 	d.t.Helper()
 	if err := syscall.Mount("tmpfs", d.dir, "tmpfs", syscall.MS_REMOUNT|flags, ""); err != nil {
@@ -76,7 +76,6 @@ func (d *smallDisk) remount(flags uintptr) {
 
 func (d *smallDisk) filler() string { return filepath.Join(d.dir, "filler") }
 
-// fill leaves no byte free.
 func (d *smallDisk) fill() {
 	d.t.Helper()
 	file, err := os.Create(d.filler())
@@ -101,7 +100,7 @@ func (d *smallDisk) empty() {
 	}
 }
 
-// replace puts something else in the place of a file or directory until it is put back.
+// replace replaces a file or directory until putBack.
 func (d *smallDisk) replace(path string, something func(path string) error) {
 	d.t.Helper()
 	if err := errors.Join(os.Rename(path, path+".aside"), something(path)); err != nil {
@@ -119,7 +118,7 @@ func (d *smallDisk) putBack(path string) {
 func (d *smallDisk) makeFile(path string) error { return os.WriteFile(path, nil, 0o600) }
 func (d *smallDisk) makeDir(path string) error  { return os.Mkdir(path, 0o700) }
 
-// direct asks Postern itself, as a kubelet does.
+// direct calls Postern directly, as a kubelet does.
 func (s *suite) direct(ctx context.Context, path string) (answer, error) {
 	config := s.postern.DirectConfig()
 	config.Dial = newDialer()
@@ -141,7 +140,7 @@ func (s *suite) direct(ctx context.Context, path string) (answer, error) {
 	return answer{code: resp.StatusCode, header: resp.Header, body: body}, err
 }
 
-// mustLive fails the test unless Postern says that it lives, and is the process that it was.
+// mustLive fails the test unless Postern is live and has not been restarted.
 func (w *world) mustLive(pid int) {
 	w.t.Helper()
 	got, err := w.direct(w.t.Context(), "/livez")
@@ -149,11 +148,11 @@ func (w *world) mustLive(pid int) {
 		w.t.Errorf("/livez: got %d, %v: %s", got.code, err, got.body)
 	}
 	if !w.postern.Running() || w.postern.PID() != pid {
-		w.t.Errorf("process %d is no more", pid)
+		w.t.Errorf("process %d has ended", pid)
 	}
 }
 
-// unreadyBecause returns an error unless Postern says that it is not ready for a reason of that name.
+// unreadyBecause returns an error unless Postern is not ready because of this check.
 func (w *world) unreadyBecause(check string) error {
 	got, err := w.direct(w.t.Context(), "/readyz")
 	if err != nil {
@@ -165,10 +164,10 @@ func (w *world) unreadyBecause(check string) error {
 	return nil
 }
 
-// mustAnswerUnavailable fails the test unless a delivery is told to come again later, and soon.
+// mustAnswerUnavailable fails the test unless a delivery is answered 503 with Retry-After, and quickly.
 func (w *world) mustAnswerUnavailable(s sender, path string) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second) // as senders wait
+	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second) // the timeout of senders
 	defer cancel()
 	got, err := s.post(ctx, path, []byte(`{"ref":"lost"}`), nil)
 	if err != nil {
@@ -182,7 +181,6 @@ func (w *world) mustAnswerUnavailable(s sender, path string) {
 	}
 }
 
-// untilDelivered waits until a ref can be delivered.
 func (w *world) untilDelivered(s sender, path, ref string) {
 	w.t.Helper()
 	w.untilAnswered(http.StatusAccepted, s, path, `{"ref":"`+ref+`"}`, nil)

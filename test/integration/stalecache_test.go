@@ -14,16 +14,16 @@ import (
 
 const imageUpdaterPrefix = "argocd-image-updater.argoproj.io/"
 
-// lastMinute is a change that an owner makes in the moment before a delivery.
+// lastMinute is a change by an owner immediately before a delivery.
 type lastMinute struct {
 	name string
-	// had are the annotations of the Application before.
+	// had are the Application's annotations before the change.
 	had string
-	// change is what the owner does.
+	// change is the owner's change.
 	change func(w *world, name string)
-	// image is set if nginx:2.0 is pushed; else the git ref v2 is.
+	// image is true if the delivery is a push of nginx:2.0, and false if it is of the git ref v2.
 	image bool
-	// revision and images are what the Application is to have in the end.
+	// revision and images are the expected final state of the Application.
 	revision string
 	images   []string
 }
@@ -40,7 +40,7 @@ func annotate(key string, value any) func(*world, string) {
 	}
 }
 
-// updaterOf has an ImageUpdater that takes some tags of nginx for one Application.
+// updaterOf creates an ImageUpdater that selects some tags of nginx for one Application.
 func updaterOf(name, constraint string) string {
 	return fmt.Sprintf(`
 apiVersion: argocd-image-updater.argoproj.io/v1alpha1
@@ -63,10 +63,10 @@ var lastMinutes = []lastMinute{
 		change: func(w *world, name string) { w.create(imageUpdaters, updaterOf(name, ":1.x")) }, revision: "v1", images: []string{"nginx:1.25"}},
 }
 
-// Postern's watch tells of a change some milliseconds after it was made. A delivery that follows at once must not be
-// decided on what was there before.
+// Postern's watch delivers a change some milliseconds after it was made. A delivery immediately after a change must not
+// be evaluated against the old state.
 func TestADeliveryThatFollowsAChangeAtOnceIsDecidedOnIt(t *testing.T) {
-	const rounds = 70 // of each
+	const rounds = 70 // rounds of each change
 	w := newWorld(t)
 	ci := w.ci()
 	for _, test := range lastMinutes {
@@ -95,7 +95,7 @@ status: {sourceType: Kustomize, summary: {images: ["nginx:1.25"]}}`, test.name, 
 					"data": {"repositoryName": "library/nginx", "imageTag": "2.0", "registryUrl": "docker.io"}}`, name)
 			}
 			test.change(w, name)
-			d := ci.mustPost(t, appDoor(name), body, header, http.StatusAccepted).delivery(t)
+			d := ci.mustPost(t, applicationPath(name), body, header, http.StatusAccepted).delivery(t)
 			source := in[map[string]any](w.get(applications, name).Object, "spec", "source")
 			images := in[[]any](source, "kustomize", "images")
 			if source["targetRevision"] != test.revision || fmt.Sprint(images) != fmt.Sprint(test.images) {
@@ -103,7 +103,7 @@ status: {sourceType: Kustomize, summary: {images: ["nginx:1.25"]}}`, test.name, 
 			}
 		}
 		if wrong > 0 {
-			t.Errorf("%s: %d of %d were decided on what was there before; e.g. %s", test.name, wrong, rounds, example)
+			t.Errorf("%s: %d of %d were evaluated against the old state; e.g. %s", test.name, wrong, rounds, example)
 		}
 	}
 }

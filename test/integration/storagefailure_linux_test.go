@@ -23,7 +23,6 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-// etcdClient returns a client of Postern's etcd.
 func (w *world) etcdClient() *clientv3.Client {
 	w.t.Helper()
 	client, err := w.EtcdClient(w.t.Context())
@@ -39,8 +38,8 @@ func TestFullDisk(t *testing.T) {
 	w := s.newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	kept := ci.mustPost(t, syncDoor("web"), `{"ref":"v1"}`, nil, http.StatusAccepted).delivery(t).Name
-	// Its last status is stored after the answer, and etcd does not survive a write to a full disk.
+	kept := ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"v1"}`, nil, http.StatusAccepted).delivery(t).Name
+	// The final status is stored after the answer, and etcd does not survive a write to a full disk.
 	w.eventually(func() error {
 		if phase := w.record(kept).Status.Phase; phase != v1alpha1.DeliveryApplied {
 			return fmt.Errorf("%s is %s", kept, phase)
@@ -49,10 +48,10 @@ func TestFullDisk(t *testing.T) {
 	})
 	pid := s.postern.PID()
 
-	t.Run("makes deliveries wait and leaves reads as they were", func(t *testing.T) {
+	t.Run("rejects deliveries and still serves reads", func(t *testing.T) {
 		w := w.in(t)
 		disk.fill()
-		w.mustAnswerUnavailable(ci, syncDoor("web"))
+		w.mustAnswerUnavailable(ci, gatewaySyncPath("web"))
 		w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
 		w.mustServeAllElse()
 		w.mustLive(pid)
@@ -66,33 +65,33 @@ func TestFullDisk(t *testing.T) {
 		defer watch.Stop()
 
 		disk.empty()
-		w.untilDelivered(ci, syncDoor("web"), "v2")
+		w.untilDelivered(ci, gatewaySyncPath("web"), "v2")
 		if event := <-watch.ResultChan(); event.Object == nil {
 			t.Error("the watch has ended")
 		}
 		w.mustLive(pid)
 	})
-	t.Run("that etcd has written to is survived by the process and by what was recorded", func(t *testing.T) {
+	t.Run("that etcd has written to loses neither the process nor records", func(t *testing.T) {
 		w := w.in(t)
 		before := len(w.records())
 		disk.fill()
 		w.writeUntilEtcdFails()
-		w.mustAnswerUnavailable(ci, syncDoor("web"))
+		w.mustAnswerUnavailable(ci, gatewaySyncPath("web"))
 		w.eventually(func() error { return w.unreadyBecause("etcd") })
 		w.mustLive(pid)
 
 		disk.empty()
-		w.untilDelivered(ci, syncDoor("web"), "v3")
+		w.untilDelivered(ci, gatewaySyncPath("web"), "v3")
 		w.mustLive(pid)
 		if got := len(w.records()); got <= before {
-			t.Errorf("%d deliveries are recorded, want the %d of before and more", got, before)
+			t.Errorf("%d deliveries are recorded, want at least the %d of before", got, before)
 		}
 		w.eventually(func() error { return s.readyError(t.Context()) })
 	})
 }
 
-// mustServeAllElse fails the test unless Postern is ready, though nothing can be stored, and serves what the deletion of a
-// namespace asks: the kube-apiserver relays nothing to a Service without a Pod that is ready.
+// mustServeAllElse fails the test unless Postern is ready although the storage is unavailable, and serves the requests
+// of a namespace's deletion: the kube-apiserver proxies nothing to a Service without a ready Pod.
 func (w *world) mustServeAllElse() {
 	w.t.Helper()
 	if err := w.readyError(w.t.Context()); err != nil {
@@ -106,7 +105,6 @@ func (w *world) mustServeAllElse() {
 	}
 }
 
-// readyError returns an error unless Postern says that it is ready.
 func (s *suite) readyError(ctx context.Context) error {
 	got, err := s.direct(ctx, "/readyz")
 	if err == nil && got.code != http.StatusOK {
@@ -115,7 +113,7 @@ func (s *suite) readyError(ctx context.Context) error {
 	return err
 }
 
-// writeUntilEtcdFails writes past Postern, which would not write to a full disk.
+// writeUntilEtcdFails writes to etcd directly, because Postern does not write to a full disk.
 func (w *world) writeUntilEtcdFails() {
 	w.t.Helper()
 	client := w.etcdClient()
@@ -129,7 +127,7 @@ func (w *world) writeUntilEtcdFails() {
 	}()
 	w.eventually(func() error {
 		log, err := os.ReadFile(w.postern.LogFile())
-		if err == nil && !strings.Contains(string(log), "No delivery can be taken until the embedded etcd has been started again") {
+		if err == nil && !strings.Contains(string(log), "Refusing deliveries until the embedded etcd is restarted") {
 			err = errors.New("the embedded etcd has not failed")
 		}
 		return err
@@ -141,7 +139,7 @@ func TestDataDirectoryThatCannotBeUsedAtStart(t *testing.T) {
 	w := s.newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	ci.mustPost(t, syncDoor("web"), `{"ref":"v1"}`, nil, http.StatusAccepted)
+	ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"v1"}`, nil, http.StatusAccepted)
 
 	etcdDir := filepath.Join(disk.dir, "etcd")
 	database := filepath.Join(etcdDir, "member", "snap", "db")
@@ -186,9 +184,9 @@ func TestDataDirectoryThatCannotBeUsedAtStart(t *testing.T) {
 				t.Fatal(err)
 			}
 			if len(w.records()) == 0 {
-				t.Error("what was recorded is gone")
+				t.Error("the records are gone")
 			}
-			w.untilDelivered(ci, syncDoor("web"), "v-"+strings.ReplaceAll(test.name, " ", "-"))
+			w.untilDelivered(ci, gatewaySyncPath("web"), "v-"+strings.ReplaceAll(test.name, " ", "-"))
 		})
 	}
 }
@@ -206,14 +204,14 @@ func TestQuotaOfEtcdThatIsReachedMakesDeliveriesWaitUntilThereIsRoom(t *testing.
 			break // the quota is reached
 		}
 	}
-	w.mustAnswerUnavailable(ci, syncDoor("web"))
+	w.mustAnswerUnavailable(ci, gatewaySyncPath("web"))
 	w.mustServeAllElse()
 	w.mustLive(pid)
 
 	if _, err := client.Delete(t.Context(), "/filler/", clientv3.WithPrefix()); err != nil {
 		t.Fatal(err)
 	}
-	w.untilDelivered(ci, syncDoor("web"), "v1")
+	w.untilDelivered(ci, gatewaySyncPath("web"), "v1")
 	w.eventually(func() error {
 		if got := s.metrics(t, "postern_etcd_database_bytes")["postern_etcd_database_bytes"]; got == 0 || got > 8<<20 {
 			return fmt.Errorf("the database has %f bytes", got)
@@ -224,7 +222,7 @@ func TestQuotaOfEtcdThatIsReachedMakesDeliveriesWaitUntilThereIsRoom(t *testing.
 }
 
 func TestEtcdOfTheUsersOwnThatIsAwayLeavesPosternAlive(t *testing.T) {
-	dir, err := os.MkdirTemp("", "etcd") // t.TempDir is too long for a socket
+	dir, err := os.MkdirTemp("", "etcd") // the path of t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,14 +246,14 @@ func TestEtcdOfTheUsersOwnThatIsAwayLeavesPosternAlive(t *testing.T) {
 	member.Close()
 	w.eventually(func() error { return w.unreadyBecause("etcd") })
 	w.mustLive(pid)
-	got, err := ci.post(t.Context(), syncDoor("web"), []byte(`{"ref":"lost"}`), nil)
+	got, err := ci.post(t.Context(), gatewaySyncPath("web"), []byte(`{"ref":"lost"}`), nil)
 	if err != nil || got.code != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
 		t.Errorf("got %d, %v with Retry-After %q, want 503 with one: %s", got.code, err, got.header.Get("Retry-After"), got.body)
 	}
 
 	member = startEtcd()
 	t.Cleanup(member.Close)
-	w.untilDelivered(ci, syncDoor("web"), "v1")
+	w.untilDelivered(ci, gatewaySyncPath("web"), "v1")
 	w.eventually(func() error { return s.readyError(t.Context()) })
 	w.mustLive(pid)
 }

@@ -15,11 +15,11 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-// suite is a control plane with Postern behind it, and the administrator's clients of it.
+// suite is a control plane with Postern, and the administrator's clients.
 type suite struct {
 	*controlplane.ControlPlane
 	postern *controlplane.Postern
-	// path is what to install; empty means manifests/base, or what POSTERN_INSTALL names.
+	// path is the installation; empty means manifests/base, or the path in POSTERN_INSTALL.
 	path string
 
 	kube       kubernetes.Interface
@@ -27,7 +27,6 @@ type suite struct {
 	deliveries versioned.Interface
 }
 
-// startSuite installs what the path names, see suite.
 func startSuite(ctx context.Context, path string, options controlplane.PosternOptions) (*suite, error) {
 	cp, err := controlplane.Start(ctx, controlplane.Options{})
 	if err != nil {

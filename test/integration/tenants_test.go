@@ -15,13 +15,12 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// named is a delivery of v1 to web as a client creates it, with metadata in JSON.
+// named returns a delivery of v1 to web with metadata in JSON.
 func named(metadata string) string {
 	return `{"apiVersion":"postern.dev/v1alpha1","kind":"WebhookDelivery","metadata":` + metadata +
 		`,"spec":{"target":{"kind":"GatewaySync","name":"web"},"ref":"v1"}}`
 }
 
-// owners are references to that many ConfigMaps.
 func owners(n int) string {
 	var all []string
 	for i := range n {
@@ -41,9 +40,9 @@ func TestWhatCanNeverBeStoredIsRefusedForGood(t *testing.T) {
 	}{
 		{"long annotations", `{"generateName":"d-","annotations":{"x":"` + strings.Repeat("a", 200<<10) + `"}}`, 422},
 		{"annotations that are long in JSON", `{"generateName":"d-","annotations":{"x":"` + strings.Repeat("&", 60<<10) + `"}}`, 413},
-		{"a label that is none", `{"generateName":"d-","labels":{"a b":"c"}}`, 422},
+		{"an invalid label", `{"generateName":"d-","labels":{"a b":"c"}}`, 422},
 		{"a resource version", `{"name":"d","resourceVersion":"1"}`, 422},
-		{"the beginning of a name that is none", `{"generateName":"X_"}`, 422},
+		{"an invalid generateName", `{"generateName":"X_"}`, 422},
 		{"capitals", `{"name":"Release"}`, 422},
 		{"two words", `{"name":"two words"}`, 422},
 		{"a control character", `{"name":"esc\u001b[31mred"}`, 422},
@@ -55,13 +54,13 @@ func TestWhatCanNeverBeStoredIsRefusedForGood(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			got := creator.mustPost(t, "webhookdeliveries", named(test.metadata), map[string]string{"Content-Type": "application/json"}, test.code)
 			if after := got.header.Get("Retry-After"); after != "" {
-				t.Errorf("to be sent again after %s", after)
+				t.Errorf("got Retry-After %s", after)
 			}
 			if len(got.body) > 4<<10 {
 				t.Errorf("the answer has %d bytes", len(got.body))
 			}
 			if got.status(t).Message == "" {
-				t.Error("the answer says nothing")
+				t.Error("the answer is empty")
 			}
 		})
 	}
@@ -74,7 +73,7 @@ func TestWhatCanNeverBeStoredIsRefusedForGood(t *testing.T) {
 	creator.mustPost(t, "webhookdeliveries", named(`{}`), map[string]string{"Content-Type": "application/json"}, http.StatusCreated)
 }
 
-// Of a delivery that is as large as it may be, what came of it is stored too.
+// The final status of a delivery of the maximum size is stored, too.
 func TestTheLargestDeliveriesEnd(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
@@ -86,8 +85,7 @@ func TestTheLargestDeliveriesEnd(t *testing.T) {
 	w.untilRecorded("largest", v1alpha1.DeliveryApplied, "Requested")
 }
 
-// Deliveries whose targets can't be written are kept, and nothing may delete them. Those of one namespace must not keep
-// out those of others.
+// Deliveries to unavailable targets are kept until they end. A namespace must not use up the space of others.
 func TestOneNamespaceWithPendingDeliveriesLeavesTheOthersTheirs(t *testing.T) {
 	const most = 20
 	s := newSuite(t, fmt.Sprintf("--max-deliveries=%d", most))
@@ -99,7 +97,7 @@ func TestOneNamespaceWithPendingDeliveriesLeavesTheOthersTheirs(t *testing.T) {
 	hostile.breakOff(gatewaySyncs, "web")
 	var refused answer
 	hostile.eventually(func() error {
-		got, err := blocked.post(t.Context(), syncDoor("web"), []byte(`{"ref":"v1"}`), nil)
+		got, err := blocked.post(t.Context(), gatewaySyncPath("web"), []byte(`{"ref":"v1"}`), nil)
 		if err != nil {
 			return err
 		}
@@ -118,12 +116,12 @@ func TestOneNamespaceWithPendingDeliveriesLeavesTheOthersTheirs(t *testing.T) {
 	}
 	for i := range 3 {
 		body := fmt.Sprintf(`{"ref":"v%d"}`, i)
-		ci.mustPost(t, syncDoor("web"), body, nil, http.StatusAccepted)
+		ci.mustPost(t, gatewaySyncPath("web"), body, nil, http.StatusAccepted)
 	}
 	honest.mustHold(gatewaySyncs, "web", requestedRef, "v2")
 }
 
-// Requests that are slow are of the namespace that they deliver to.
+// Slow requests count against the namespace that they deliver to.
 func TestOneNamespaceWithSlowRequestsLeavesRoomForOthers(t *testing.T) {
 	const limit = 8
 	s := newSuite(t, fmt.Sprintf("--max-mutating-requests-inflight=%d", limit), "--payload-timeout=1m")
@@ -133,18 +131,18 @@ func TestOneNamespaceWithSlowRequestsLeavesRoomForOthers(t *testing.T) {
 	}
 	slow, ci := hostile.ci().speaking(t, hostile, "HTTP/1.1"), honest.ci()
 	var half []*halfSent
-	hostile.untilRefused(slow, syncDoor("web"), anyBody, "--max-namespace-share-percent", func() {
-		half = append(half, slow.sendHalf(t, syncDoor("web"), fmt.Sprintf("v%d", len(half)), true))
+	hostile.untilRefused(slow, gatewaySyncPath("web"), anyBody, "--max-namespace-share-percent", func() {
+		half = append(half, slow.sendHalf(t, gatewaySyncPath("web"), fmt.Sprintf("v%d", len(half)), true))
 	})
 	before := time.Now()
-	ci.mustPost(t, syncDoor("web"), `{"ref":"v1"}`, nil, http.StatusAccepted)
-	t.Logf("the other namespace was answered after %s, beside %d slow requests", time.Since(before), len(half))
+	ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"v1"}`, nil, http.StatusAccepted)
+	t.Logf("the other namespace was answered after %s, with %d slow requests in flight", time.Since(before), len(half))
 	for _, h := range half {
 		h.end()
 	}
 }
 
-// What one namespace delivers too much of costs it its own history.
+// A namespace with too many deliveries loses its own history only.
 func TestTheHistoryOfAQuietNamespaceStays(t *testing.T) {
 	const most = 20
 	s := newSuite(t, fmt.Sprintf("--max-deliveries=%d", most))
@@ -153,9 +151,9 @@ func TestTheHistoryOfAQuietNamespaceStays(t *testing.T) {
 		w.gatewaySync("web")
 	}
 	flood, ci := busy.ci(), quiet.ci()
-	kept := ci.mustPost(t, syncDoor("web"), `{"ref":"v1"}`, nil, http.StatusAccepted).delivery(t).Name
+	kept := ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"v1"}`, nil, http.StatusAccepted).delivery(t).Name
 	for i := range 3 * most {
-		flood.mustPost(t, syncDoor("web"), fmt.Sprintf(`{"ref":"v%d"}`, i), nil, http.StatusAccepted)
+		flood.mustPost(t, gatewaySyncPath("web"), fmt.Sprintf(`{"ref":"v%d"}`, i), nil, http.StatusAccepted)
 	}
 	busy.eventually(func() error {
 		if got := len(busy.records()); got > most {
@@ -164,6 +162,6 @@ func TestTheHistoryOfAQuietNamespaceStays(t *testing.T) {
 		return nil
 	})
 	if _, err := quiet.deliveries.PosternV1alpha1().WebhookDeliveries(quiet.namespace).Get(t.Context(), kept, metav1.GetOptions{}); err != nil {
-		t.Errorf("the oldest delivery, and the only one of its namespace: %v", err)
+		t.Errorf("the oldest delivery, the only one of its namespace: %v", err)
 	}
 }

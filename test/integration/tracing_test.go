@@ -19,13 +19,13 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// One control plane for these, since none of the others traces, or logs as JSON.
+// These share one control plane, because no other test traces or logs as JSON.
 func TestTracesAndLogsForMachines(t *testing.T) {
 	spans := newCollector(t)
 	s := newSuite(t, spans.flag(t), "--logging-format=json")
 	t.Run("each stage of a delivery is traced", func(t *testing.T) { testStagesAreTraced(t, s, spans) })
 	t.Run("a delivery that was created as an object is traced", func(t *testing.T) { testObjectIsTraced(t, s, spans) })
-	t.Run("a delivery that is taken up again is traced", func(t *testing.T) { testResumeIsTraced(t, s, spans) })
+	t.Run("a resumed delivery is traced", func(t *testing.T) { testResumeIsTraced(t, s, spans) })
 	t.Run("the trace of a sender is linked and not continued", func(t *testing.T) { testTraceOfASenderIsLinked(t, s, spans) })
 	t.Run("no secret is in a trace", func(t *testing.T) { testNoSecretIsTraced(t, s, spans) })
 	t.Run("each line of the log is JSON", func(t *testing.T) { testLogIsJSON(t, s) })
@@ -35,7 +35,7 @@ func testStagesAreTraced(t *testing.T, s *suite, spans *collector) {
 	w := s.newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	got := ci.mustPost(t, syncDoor("web"), payload(t, "github/push-branch.json").body, map[string]string{"X-Github-Event": "push"}, http.StatusAccepted)
+	got := ci.mustPost(t, gatewaySyncPath("web"), payload(t, "github/push-branch.json").body, map[string]string{"X-Github-Event": "push"}, http.StatusAccepted)
 	name := got.delivery(t).Name
 
 	span := spans.find(w, "Deliver", "postern.delivery", name)
@@ -47,7 +47,7 @@ func testStagesAreTraced(t *testing.T, s *suite, spans *collector) {
 		t.Errorf("attributes (-want +got):\n%s", diff)
 	}
 	all := spans.all()
-	afterwards := func(name string) bool { return name == "GuaranteedUpdate etcd3" } // the final status is stored
+	afterwards := func(name string) bool { return name == "GuaranteedUpdate etcd3" } // stores the final status
 	stages := slices.DeleteFunc(childrenOf(all, span), afterwards)
 	if diff := cmp.Diff([]string{"admit", "decode", "record", "resolve", "verify", "write"}, stages); diff != "" {
 		t.Errorf("stages (-want +got):\n%s", diff)
@@ -86,7 +86,7 @@ func testResumeIsTraced(t *testing.T, s *suite, spans *collector) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	mend := w.breakOff(gatewaySyncs, "web")
-	got := ci.mustPost(t, syncDoor("web"), `{"ref":"v1"}`, nil, http.StatusAccepted)
+	got := ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"v1"}`, nil, http.StatusAccepted)
 	mend()
 	d := w.untilRecorded(got.delivery(t).Name, v1alpha1.DeliveryApplied, "Requested")
 
@@ -95,21 +95,21 @@ func testResumeIsTraced(t *testing.T, s *suite, spans *collector) {
 			attributes := attributesOf(span)
 			if span.GetName() == "Resume" && attributes["postern.delivery"] == d.Name && attributes["postern.outcome"] == "Applied" {
 				if attributes["audit-id"] != got.header.Get("Audit-Id") {
-					t.Errorf("it has the audit id %q", attributes["audit-id"])
+					t.Errorf("it has the audit ID %q", attributes["audit-id"])
 				}
 				return nil
 			}
 		}
-		return fmt.Errorf("no span tells that %s was carried out", d.Name)
+		return fmt.Errorf("there is no span of the execution of %s", d.Name)
 	})
 }
 
-// Whoever may send could otherwise have each of its requests traced, or put it into the traces of others.
+// Otherwise any sender could have each of its requests traced, or add it to another client's traces.
 func testTraceOfASenderIsLinked(t *testing.T, s *suite, spans *collector) {
 	w := s.newWorld(t)
 	w.gatewaySync("web")
 	const trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-	got := w.ci().mustPost(t, syncDoor("web"), `{"ref":"v1"}`, map[string]string{"Traceparent": "00-" + trace + "-" + parent + "-01"}, http.StatusAccepted)
+	got := w.ci().mustPost(t, gatewaySyncPath("web"), `{"ref":"v1"}`, map[string]string{"Traceparent": "00-" + trace + "-" + parent + "-01"}, http.StatusAccepted)
 
 	span := spans.find(w, "Deliver", "postern.delivery", got.delivery(t).Name)
 	request := requestOf(spans.all(), span)
@@ -126,17 +126,17 @@ func testNoSecretIsTraced(t *testing.T, s *suite, spans *collector) {
 	w.gatewaySync("web")
 	secret := newSecret()
 	w.secret(map[string]string{"hmac": secret, "token": secret, "webhook.quay-secret": secret})
-	w.allow(strangers, "gatewaysyncs")
-	w.allow(strangers, "webhooksources")
-	stranger := w.anonymous()
-	w.untilBelieved(stranger, syncDoor("web"), bySignature(secret))
+	w.allow(unauthenticated, "gatewaysyncs")
+	w.allow(unauthenticated, "webhooksources")
+	anonymous := w.anonymous()
+	w.untilAccepted(anonymous, gatewaySyncPath("web"), bySignature(secret))
 
 	push := payload(t, "github/push-branch.json")
-	stranger.mustPost(t, syncDoor("web"), push.body, push.with(signed(secret, push.body)).header, http.StatusAccepted)
-	stranger.mustPost(t, syncDoor("web"), anyBody, byToken("X-Webhook-Token", secret)(anyBody), http.StatusAccepted)
-	stranger.mustPost(t, syncDoor("web"), anyBody, byToken("X-Webhook-Token", secret+"x")(anyBody), http.StatusUnauthorized)
-	stranger.mustPost(t, "webhooksources/quay.io/webhookdeliveries?secret="+secret, payload(t, "quay.io/minimal.json").body, nil, http.StatusAccepted)
-	last := stranger.mustPost(t, syncDoor("web"), `{"ref":"last"}`, signed(secret, `{"ref":"last"}`), http.StatusAccepted)
+	anonymous.mustPost(t, gatewaySyncPath("web"), push.body, push.with(signed(secret, push.body)).header, http.StatusAccepted)
+	anonymous.mustPost(t, gatewaySyncPath("web"), anyBody, byToken("X-Webhook-Token", secret)(anyBody), http.StatusAccepted)
+	anonymous.mustPost(t, gatewaySyncPath("web"), anyBody, byToken("X-Webhook-Token", secret+"x")(anyBody), http.StatusUnauthorized)
+	anonymous.mustPost(t, "webhooksources/quay.io/webhookdeliveries?secret="+secret, payload(t, "quay.io/minimal.json").body, nil, http.StatusAccepted)
+	last := anonymous.mustPost(t, gatewaySyncPath("web"), `{"ref":"last"}`, signed(secret, `{"ref":"last"}`), http.StatusAccepted)
 	spans.find(w, "Deliver", "postern.delivery", last.delivery(t).Name)
 
 	var content bytes.Buffer
@@ -153,13 +153,13 @@ func testLogIsJSON(t *testing.T, s *suite) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := map[string]int{}
+	logged := map[string]int{}
 	for line := range bytes.Lines(log) {
 		if !bytes.HasSuffix(line, []byte("\n")) {
-			break // still being written
+			break // an incomplete line is still being written
 		}
 		if bytes.Contains(line, []byte("withrace.go")) {
-			continue // k8s.io/component-base/cli tells of the race detector before it has read any flag
+			continue // k8s.io/component-base/cli logs the race detector before it parses flags
 		}
 		var entry struct {
 			Msg string `json:"msg"`
@@ -167,11 +167,11 @@ func testLogIsJSON(t *testing.T, s *suite) {
 		if err := json.Unmarshal(line, &entry); err != nil {
 			t.Errorf("%v: %s", err, line)
 		}
-		told[entry.Msg]++
+		logged[entry.Msg]++
 	}
 	for _, message := range []string{"Starting", "Delivered", "Rejected a delivery"} {
-		if told[message] == 0 {
-			t.Errorf("the log does not say %q", message)
+		if logged[message] == 0 {
+			t.Errorf("the log does not have %q", message)
 		}
 	}
 }

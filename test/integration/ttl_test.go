@@ -10,8 +10,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// checkLeases fails the test unless every record of the namespace has a lease of that many seconds, of which etcd may
-// have added up to a minute to share leases.
+// checkLeases fails the test unless all records of the namespace have a lease of the given number of seconds. etcd may
+// add up to a minute in order to share leases.
 func (w *world) checkLeases(seconds int64) {
 	w.t.Helper()
 	etcd, err := w.EtcdClient(w.t.Context())

@@ -14,7 +14,7 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// sourceRows is what "kubectl get webhooksources" shows, but for what follows the wide columns.
+// sourceRows returns the output of "kubectl get webhooksources" up to the wide columns.
 func (w *world) sourceRows(args ...string) (columns []string, rows map[string][]string) {
 	w.t.Helper()
 	columns, all := table(w.t, w.kubectl("", append([]string{"get", "webhooksources"}, args...)...))
@@ -44,7 +44,7 @@ func TestKubectlShowsEachTypeOfSenderAndHowItStandsInTheNamespace(t *testing.T) 
 	}
 	for name, want := range map[string][]string{
 		"docker.io": {"Images", "QueryToken", "true"},
-		"quay.io":   {"Images", "QueryToken", "false"}, // an empty secret is none
+		"quay.io":   {"Images", "QueryToken", "false"}, // an empty secret does not count
 		"harbor":    {"Images", "ServiceAccount", "false"},
 		"ghcr.io":   {"Images", "HMAC", "false"},
 		"github":    {"GitRefs", "HMAC", "true"},
@@ -62,7 +62,7 @@ func TestKubectlShowsEachTypeOfSenderAndHowItStandsInTheNamespace(t *testing.T) 
 	for name, keys := range map[string]string{
 		"docker.io": "webhook.docker-secret", "github": "webhook.github-secret,hmac", "zot": "webhook.zot-secret",
 	} {
-		if diff := cmp.Diff([]string{w.absolute(sourceDoor(name)), keys}, rows[name][3:]); diff != "" {
+		if diff := cmp.Diff([]string{w.absolute(sourcePath(name)), keys}, rows[name][3:]); diff != "" {
 			t.Errorf("%s, path and keys (-want +got):\n%s", name, diff)
 		}
 	}
@@ -77,7 +77,7 @@ func TestKubectlShowsEachTypeOfSenderAndHowItStandsInTheNamespace(t *testing.T) 
 	}
 }
 
-// sources lists the types of sender by the API.
+// sources lists the types of sender through the API.
 func (w *world) sources() []v1alpha1.WebhookSource {
 	w.t.Helper()
 	list := &v1alpha1.WebhookSourceList{}
@@ -91,25 +91,25 @@ func TestRoleThatNamesASourceAllowsThatSourceAlone(t *testing.T) {
 	subject, token := w.serviceAccount("docker")
 	w.allow(subject, "webhooksources", "docker.io")
 	docker, push := w.sender(token), payload(t, "docker.io/minimal.json")
-	w.untilFound(docker, sourceDoor("docker.io"), push, map[string]string{"shop": "Written NewerVersion"})
+	w.untilFound(docker, sourcePath("docker.io"), push, map[string]string{"shop": "Written NewerVersion"})
 	before := w.get(applications, "shop")
 
-	for _, door := range []string{sourceDoor("quay.io"), sourceDoor("nobody"), appDoor("shop"), "webhookdeliveries"} {
-		docker.mustPost(t, door, push.body, push.header, http.StatusForbidden)
+	for _, path := range []string{sourcePath("quay.io"), sourcePath("absent"), applicationPath("shop"), "webhookdeliveries"} {
+		docker.mustPost(t, path, push.body, push.header, http.StatusForbidden)
 	}
 	w.mustBeUntouched(applications, before)
 	w.mustHaveRecords()
 
-	docker.mustPost(t, sourceDoor("docker.io"), push.body, push.header, http.StatusAccepted)
+	docker.mustPost(t, sourcePath("docker.io"), push.body, push.header, http.StatusAccepted)
 	w.checkImages("shop", "example/shop:1.4.0")
 
-	// What the role allows is Docker Hub's pushes, and not whatever is sent to Docker Hub's door.
+	// The role permits only Docker Hub's pushes, not other payloads at Docker Hub's endpoint.
 	for _, other := range []string{"quay.io/minimal.json", "github/push-branch.json", "generic/minimal.json"} {
 		r := payload(t, other)
-		docker.mustPost(t, sourceDoor("docker.io"), r.body, r.header, http.StatusBadRequest)
+		docker.mustPost(t, sourcePath("docker.io"), r.body, r.header, http.StatusBadRequest)
 	}
 	if got := len(w.records()); got != 1 {
-		t.Errorf("got %d records, want that of the one push", got)
+		t.Errorf("got %d records, want only the one push", got)
 	}
 }
 
@@ -118,14 +118,14 @@ func TestDoorOfASourceListsItsDeliveriesAndRefusesUnknownSources(t *testing.T) {
 	subject, token := w.serviceAccount("all")
 	w.allow(subject, "webhooksources")
 	all, push := w.sender(token), payload(t, "harbor/push-full.json")
-	w.untilFound(all, sourceDoor("harbor"), push, map[string]string{})
-	d := all.mustPost(t, sourceDoor("harbor"), push.body, push.header, http.StatusAccepted).delivery(t)
+	w.untilFound(all, sourcePath("harbor"), push, map[string]string{})
+	d := all.mustPost(t, sourcePath("harbor"), push.body, push.header, http.StatusAccepted).delivery(t)
 	w.deliver(delivery("by-hand", "ref: v1"))
 
 	list := &v1alpha1.WebhookDeliveryList{}
-	answer{body: []byte(w.kubectl("", "get", "--raw", w.absolute(sourceDoor("harbor"))))}.decode(t, list)
+	answer{body: []byte(w.kubectl("", "get", "--raw", w.absolute(sourcePath("harbor"))))}.decode(t, list)
 	if len(list.Items) != 1 || list.Items[0].Name != d.Name {
-		t.Errorf("got %v, want %s alone", list.Items, d.Name)
+		t.Errorf("got %v, want only %s", list.Items, d.Name)
 	}
-	all.mustPost(t, sourceDoor("nobody"), push.body, push.header, http.StatusNotFound)
+	all.mustPost(t, sourcePath("absent"), push.body, push.header, http.StatusNotFound)
 }

@@ -13,7 +13,7 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// served counts the requests for objects of a resource that the kube-apiserver has answered.
+// served returns the number of requests for objects of a resource that the kube-apiserver has answered.
 func (w *world) served(verb, resource string) int {
 	w.t.Helper()
 	text, err := w.kube.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(w.t.Context())
@@ -53,10 +53,10 @@ func TestAPushOfManyTagsThatNothingWantsCostsOneReadPerTarget(t *testing.T) {
 		return request{body: string(mustJSON(t, map[string]any{"name": "shop", "repository": "team/shop", "namespace": "team",
 			"docker_url": "quay.io/team/shop", "homepage": "https://quay.io/repository/team/shop", "updated_tags": updated}))}
 	}
-	w.untilFound(quay, sourceDoor("quay.io"), push(1), want)
+	w.untilFound(quay, sourcePath("quay.io"), push(1), want)
 
 	gets, lists, patches := w.served("GET", "applications"), w.served("LIST", "imageupdaters"), w.served("PATCH", "applications")
-	d := quay.mustPost(t, sourceDoor("quay.io"), push(tags).body, nil, http.StatusAccepted).delivery(t)
+	d := quay.mustPost(t, sourcePath("quay.io"), push(tags).body, nil, http.StatusAccepted).delivery(t)
 	message := fmt.Sprintf("0 written, 0 unchanged, %d skipped, 0 superseded, 0 pending, 0 failed", targets*tags)
 	if d.Status.Phase != v1alpha1.DeliveryIgnored || d.Status.Message != message {
 		t.Errorf("got %s, %s; want Ignored, %s", d.Status.Phase, d.Status.Message, message)

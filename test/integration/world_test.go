@@ -23,14 +23,14 @@ var (
 	applications = schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "applications"}
 )
 
-// world is a namespace of one test, and who may do what in it.
+// world is the namespace of one test, and the permissions in it.
 type world struct {
 	*suite
 	t         *testing.T
 	namespace string
 }
 
-// newWorld makes a namespace, named after the test, in the shared suite.
+// newWorld creates a namespace, named after the test, in the shared suite.
 func newWorld(t *testing.T) *world { return shared.newWorld(t) }
 
 func (s *suite) newWorld(t *testing.T) *world {
@@ -50,7 +50,7 @@ func (s *suite) newWorld(t *testing.T) *world {
 	return &world{suite: s, t: t, namespace: ns.Name}
 }
 
-// create makes an object of a manifest, in this namespace.
+// create creates an object from a manifest in this namespace.
 func (w *world) create(resource schema.GroupVersionResource, manifest string) *unstructured.Unstructured {
 	w.t.Helper()
 	obj := &unstructured.Unstructured{}
@@ -64,7 +64,7 @@ func (w *world) create(resource schema.GroupVersionResource, manifest string) *u
 	return created
 }
 
-// gatewaySync makes a GatewaySync that nothing was requested of.
+// gatewaySync creates a GatewaySync without a request.
 func (w *world) gatewaySync(name string) {
 	w.t.Helper()
 	w.create(gatewaySyncs, gatewaySyncManifest(name))
@@ -81,7 +81,7 @@ spec:
   sync: {profiles: {default: {mappings: [{source: a/, destination: b/}]}}}`
 }
 
-// application makes an Application with one source, https://github.com/example/shop.git at main.
+// application creates an Application with one source, https://github.com/example/shop.git at main.
 func (w *world) application(name string, annotations map[string]string) {
 	w.t.Helper()
 	obj := w.create(applications, `
@@ -101,7 +101,6 @@ spec:
 	}
 }
 
-// get reads an object.
 func (w *world) get(resource schema.GroupVersionResource, name string) *unstructured.Unstructured {
 	w.t.Helper()
 	obj, err := w.objects.Resource(resource).Namespace(w.namespace).Get(w.t.Context(), name, metav1.GetOptions{})
@@ -111,8 +110,7 @@ func (w *world) get(resource schema.GroupVersionResource, name string) *unstruct
 	return obj
 }
 
-// secret sets the webhook secrets of the namespace, each made by newSecret. Postern learns of them by a watch, a little
-// later.
+// secret sets the namespace's webhook secrets, each from newSecret. Postern sees them through a watch, with a delay.
 func (w *world) secret(data map[string]string) {
 	w.t.Helper()
 	mustBeFindable(w.t, data)
@@ -129,8 +127,7 @@ func (w *world) secret(data map[string]string) {
 	}
 }
 
-// allow lets the subject create the webhookdeliveries of the named objects of a resource, or of all
-// if none is named.
+// allow permits the subject to create webhookdeliveries of the named objects of a resource, or of all.
 func (w *world) allow(subject rbacv1.Subject, resource string, names ...string) {
 	w.t.Helper()
 	role, err := w.kube.RbacV1().Roles(w.namespace).Create(w.t.Context(), &rbacv1.Role{
@@ -152,10 +149,10 @@ func (w *world) allow(subject rbacv1.Subject, resource string, names ...string) 
 	}
 }
 
-// strangers are callers that the cluster knows nothing of.
-var strangers = rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:unauthenticated"}
+// unauthenticated are callers without a cluster identity.
+var unauthenticated = rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:unauthenticated"}
 
-// serviceAccount makes a ServiceAccount and returns it as a subject, with a token of it.
+// serviceAccount creates a ServiceAccount and returns it as a subject, with a token.
 func (w *world) serviceAccount(name string) (subject rbacv1.Subject, token string) {
 	w.t.Helper()
 	token, err := w.ServiceAccountToken(w.t.Context(), w.namespace, name, time.Hour)
@@ -165,7 +162,7 @@ func (w *world) serviceAccount(name string) (subject rbacv1.Subject, token strin
 	return rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: w.namespace, Name: name}, token
 }
 
-// kubectl runs kubectl as the administrator in this namespace, and fails the test if kubectl fails.
+// kubectl runs kubectl as the administrator in this namespace. The test fails if kubectl fails.
 func (w *world) kubectl(stdin string, args ...string) string {
 	w.t.Helper()
 	out, err := w.Kubectl(w.t.Context(), stdin, append([]string{"--namespace", w.namespace}, args...)...)
@@ -175,16 +172,16 @@ func (w *world) kubectl(stdin string, args ...string) string {
 	return out
 }
 
-// eventually waits until the condition returns nil, and fails the test with its last error if it never does.
+// eventually waits until the condition returns nil. On a timeout the test fails with its last error.
 func (w *world) eventually(condition func() error) {
 	w.t.Helper()
-	const patience = time.Minute // for a machine that is busy with other tests
+	const patience = time.Minute // allows for a machine that is busy with other tests
 	var last error
 	err := wait.PollUntilContextTimeout(w.t.Context(), 50*time.Millisecond, patience, true, func(context.Context) (bool, error) {
 		last = condition()
 		return last == nil, nil
 	})
 	if err != nil {
-		w.t.Fatalf("waited in vain: %v", last)
+		w.t.Fatalf("timed out: %v", last)
 	}
 }

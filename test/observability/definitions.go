@@ -1,8 +1,8 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package observability finds which metrics the source defines, and which metrics an expression of PromQL reads. Its tests
-// hold the documentation, the alerts and the dashboard to that.
+// Package observability finds the metrics that the source defines, and the metrics that a PromQL expression reads. Its
+// tests check the documentation, the alerts and the dashboard against them.
 package observability
 
 import (
@@ -17,18 +17,18 @@ import (
 	"strings"
 )
 
-// Metric is one that the source defines.
+// Metric is a metric that the source defines.
 type Metric struct {
-	// Name is the whole name, and Type "counter", "gauge" or "histogram".
+	// Name is the full name. Type is "counter", "gauge" or "histogram".
 	Name, Type string
 	Labels     []string
-	// Stability is that of Kubernetes' own metrics: ALPHA, BETA or STABLE.
+	// Stability is a level of Kubernetes' metrics stability: ALPHA, BETA or STABLE.
 	Stability string
 	Help      string
 }
 
-// Definitions returns the metrics that Go files below some directories define, by name. It understands how they are
-// written here: a call of a constructor of k8s.io/component-base/metrics with literals.
+// Definitions returns the metrics that Go files below dirs define, by name. It supports only the form used in this
+// repository: calls of constructors of k8s.io/component-base/metrics with literals.
 func Definitions(dirs ...string) ([]Metric, error) {
 	var found []Metric
 	for _, dir := range dirs {
@@ -73,7 +73,7 @@ func definitionsIn(path string) ([]Metric, error) {
 	return found, err
 }
 
-// constructor tells of a call what it makes, if that is a metric.
+// constructor returns the kind of metric that a call creates, if it creates one.
 func constructor(call *ast.CallExpr) (kind string, isVec, ok bool) {
 	selector, ok := call.Fun.(*ast.SelectorExpr)
 	if !ok {
@@ -146,7 +146,7 @@ func literal(expr ast.Expr) (*ast.CompositeLit, error) {
 	return nil, fmt.Errorf("a metric is defined with a %T where a literal was expected", expr)
 }
 
-// text is that of a string, or of several that are added.
+// text returns the value of a string literal, or of a concatenation.
 func text(expr ast.Expr) (string, error) {
 	switch e := expr.(type) {
 	case *ast.BasicLit:

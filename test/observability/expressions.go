@@ -19,8 +19,8 @@ var (
 	keywords = []string{"and", "or", "unless", "bool", "inf", "nan"}
 )
 
-// MetricsIn returns the names of the metrics that an expression of PromQL reads, each once, sorted. It knows as much of the
-// grammar as tells names from functions, labels and keywords; whether an expression is right promtool tells.
+// MetricsIn returns the names of the metrics that a PromQL expression reads, sorted and without duplicates. It parses
+// only enough to separate names from functions, labels and keywords; promtool validates expressions.
 func MetricsIn(expression string) []string {
 	for _, part := range []*regexp.Regexp{quoted, selector, interval, grouping, duration} {
 		expression = part.ReplaceAllString(expression, " ")

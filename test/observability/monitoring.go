@@ -17,7 +17,7 @@ const (
 	dashboardFile = "artifacts/dashboards/postern.json"
 )
 
-// Alert is one that is shipped.
+// Alert is a shipped alert.
 type Alert struct {
 	Name        string            `json:"alert"`
 	Expr        string            `json:"expr"`
@@ -26,7 +26,7 @@ type Alert struct {
 	Annotations map[string]string `json:"annotations"`
 }
 
-// Alerts returns those that are shipped in a checkout.
+// Alerts returns the shipped alerts of a checkout.
 func Alerts(repository string) ([]Alert, error) {
 	var rule struct {
 		Spec struct{ Groups []struct{ Rules []Alert } }
@@ -44,7 +44,7 @@ func Alerts(repository string) ([]Alert, error) {
 	return alerts, nil
 }
 
-// MetricsUsed returns the names of the metrics that the alerts and the dashboard of a checkout read, each once, sorted.
+// MetricsUsed returns the sorted names of the metrics that the alerts and the dashboard of a checkout read.
 func MetricsUsed(repository string) ([]string, error) {
 	alerts, err := Alerts(repository)
 	if err != nil {
@@ -72,7 +72,7 @@ func MetricsUsed(repository string) ([]string, error) {
 func read(file string, into any) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return fmt.Errorf("could not read what is shipped: %w", err)
+		return fmt.Errorf("could not read the shipped files: %w", err)
 	}
 	if err := yaml.Unmarshal(text, into); err != nil {
 		return fmt.Errorf("could not read %s: %w", file, err)

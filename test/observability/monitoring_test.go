@@ -28,7 +28,7 @@ func TestEachAlertTellsWhatToDoAndIsTested(t *testing.T) {
 	}
 	for _, alert := range alerts {
 		if !strings.Contains(string(runbook), "\n### "+alert.Name+"\n") {
-			t.Errorf("%s: docs/operations.md does not tell what to do about it", alert.Name)
+			t.Errorf("%s: docs/operations.md does not explain what to do about it", alert.Name)
 		}
 		if severity := alert.Labels["severity"]; severity != "critical" && severity != "warning" {
 			t.Errorf("%s: it has the severity %q", alert.Name, severity)
@@ -39,7 +39,7 @@ func TestEachAlertTellsWhatToDoAndIsTested(t *testing.T) {
 		}
 		for _, annotation := range []string{"summary", "description"} {
 			if !strings.HasSuffix(alert.Annotations[annotation], ".") {
-				t.Errorf("%s: its %s is no sentence: %q", alert.Name, annotation, alert.Annotations[annotation])
+				t.Errorf("%s: its %s is not a sentence: %q", alert.Name, annotation, alert.Annotations[annotation])
 			}
 		}
 		if !strings.Contains(string(tests), "\n- name: "+alert.Name+" ") {
@@ -67,9 +67,9 @@ func TestAlertsAndDashboardReadOnlyOwnMetricsThatAreDefined(t *testing.T) {
 	}
 }
 
-// dashboard has the fields of Grafana's schema that ours uses. Others are mistakes.
+// dashboard has the fields of Grafana's schema that our dashboard uses. Unknown fields are errors.
 //
-// Source: the dashboard kind in github.com/grafana/grafana, kinds/dashboard/dashboard_kind.cue.
+// Source: kinds/dashboard/dashboard_kind.cue in github.com/grafana/grafana.
 type dashboard struct {
 	Title, UID, Description, Timezone, Refresh string
 	Tags                                       []string
@@ -125,13 +125,13 @@ func TestEachPanelOfTheDashboardSaysWhatItShows(t *testing.T) {
 	ids, cells := map[int]bool{}, map[[2]int]string{}
 	for _, p := range d.Panels {
 		if ids[p.ID] || p.ID == 0 {
-			t.Errorf("%s: the id %d is not its own", p.Title, p.ID)
+			t.Errorf("%s: the id %d is not unique", p.Title, p.ID)
 		}
 		ids[p.ID] = true
 		for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
 			for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
 				if other := cells[[2]int{x, y}]; other != "" || x >= 24 {
-					t.Fatalf("%s: it lies over %q or outside", p.Title, other)
+					t.Fatalf("%s: it overlaps %q or lies outside the grid", p.Title, other)
 				}
 				cells[[2]int{x, y}] = p.Title
 			}

@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write docs/metrics.md")
 
 const repository = "../.."
 
-// defined returns the metrics that Postern has of its own.
+// defined returns Postern's own metrics.
 func defined(t *testing.T) []Metric {
 	t.Helper()
 	metrics, err := Definitions(filepath.Join(repository, "cmd"), filepath.Join(repository, "pkg"))
@@ -32,7 +32,7 @@ func defined(t *testing.T) []Metric {
 	return metrics
 }
 
-// By https://prometheus.io/docs/practices/naming and the conventions of Kubernetes.
+// Source: https://prometheus.io/docs/practices/naming and the conventions of Kubernetes.
 func TestMetricsAreNamedByConvention(t *testing.T) {
 	name := regexp.MustCompile(`^postern(_[a-z]+)+$`)
 	units := regexp.MustCompile(`_(seconds|bytes|info|total)$|_timestamp_seconds$`)
@@ -45,7 +45,7 @@ func TestMetricsAreNamedByConvention(t *testing.T) {
 		case !name.MatchString(m.Name):
 			t.Errorf("%s: not a name of words in lower case that begins with postern_", m.Name)
 		case (m.Type == "counter") != strings.HasSuffix(m.Name, "_total"):
-			t.Errorf("%s: it is a %s; counters, and no others, end in _total", m.Name, m.Type)
+			t.Errorf("%s: it is a %s; only counters end in _total", m.Name, m.Type)
 		case !units.MatchString(m.Name) && !strings.Contains(known, m.Name):
 			t.Errorf("%s: it has no unit", m.Name)
 		case seen[m.Name]:
@@ -56,14 +56,14 @@ func TestMetricsAreNamedByConvention(t *testing.T) {
 			t.Errorf("%s: it has the stability %q", m.Name, m.Stability)
 		}
 		if !strings.HasSuffix(m.Help, ".") || strings.TrimSpace(m.Help) != m.Help {
-			t.Errorf("%s: its help is no sentence: %q", m.Name, m.Help)
+			t.Errorf("%s: its help is not a sentence: %q", m.Name, m.Help)
 		}
 	}
 }
 
 const preface = `# Metrics
 
-Postern serves these at ` + "`/metrics`" + `, besides those of every Kubernetes API server. This page is generated from the source by
+Postern serves these at ` + "`/metrics`" + `, in addition to the metrics of every Kubernetes API server. This page is generated from the source by
 ` + "`go test ./test/observability -update`" + `.
 
 A ` + "`BETA`" + ` metric keeps its name and its meaning; it may get more labels. An ` + "`ALPHA`" + ` metric may change.
@@ -76,12 +76,12 @@ const valuesOfLabels = `
 | Label | Values |
 | --- | --- |
 | ` + "`source`" + ` | a type of sender, as ` + "`kubectl get webhooksources`" + ` lists them, or ` + "`unknown`" + `; never what a sender claims to be |
-| ` + "`method`" + ` | ` + "`ServiceAccount`, `User`, `HMAC`, `Token`, `QueryToken`, `None`" + `; empty if the sender has not proved itself |
-| ` + "`outcome`" + ` | a phase: ` + "`Applied`, `Superseded`, `Ignored`, `Pending`, `Failed`" + `. Or, without a record: ` + "`Rejected`" + ` (no or a wrong credential), ` +
-	"`Invalid`" + ` (can never work as it is), ` + "`Denied`" + ` (by a policy), ` + "`NotFound`" + ` (no such target), ` + "`Refused`" + ` (more than the share of its namespace, answered 429), ` + "`Unavailable`" + ` (answered 503) |
+| ` + "`method`" + ` | ` + "`ServiceAccount`, `User`, `HMAC`, `Token`, `QueryToken`, `None`" + `; empty if the sender is not authenticated |
+| ` + "`outcome`" + ` | a phase: ` + "`Applied`, `Superseded`, `Ignored`, `Pending`, `Failed`" + `. Or, without a record: ` + "`Rejected`" + ` (missing or wrong credential), ` +
+	"`Invalid`" + ` (can never succeed unchanged), ` + "`Denied`" + ` (by a policy), ` + "`NotFound`" + ` (no such target), ` + "`Refused`" + ` (more than the share of its namespace, answered 429), ` + "`Unavailable`" + ` (answered 503) |
 | ` + "`reason`" + ` | ` + "`NoCredential`, `NoSecretConfigured`, `SignatureMismatch`, `TokenMismatch`, `MalformedSignature`, `TimestampOutOfWindow`, `SHA1Signature`, `SignatureNotCounted`, `RepeatedHeader`, `QueryTokenNotAllowed`, `NoIdentity`, `SenderLeft`" + ` |
-| ` + "`stage`" + ` | ` + "`verify`, `decode`, `admit`, `resolve`, `record`, `write`" + `; the last two go on at the same time, except for what is created as an object |
-| ` + "`certificate`" + ` | ` + "`serving`" + `: that of the API server; ` + "`ca`" + `: the authority that signs it, if it is Postern's own; ` + "`receiver`" + `: that of the classic receiver, if it serves TLS |
+| ` + "`stage`" + ` | ` + "`verify`, `decode`, `admit`, `resolve`, `record`, `write`" + `; the last two run concurrently, except for deliveries that are created as objects |
+| ` + "`certificate`" + ` | ` + "`serving`" + `: the API server's; ` + "`ca`" + `: the CA that signs it, if Postern generated it; ` + "`receiver`" + `: the classic receiver's, if it serves TLS |
 | ` + "`cause`" + ` | ` + "`RequestsInFlight`, `PayloadBytes`, `Backlog`, `Rate`, `NamespacePending`, `NamespaceBytes`, `NamespaceRequests`, `NamespaceWork`, `DirectRate`" + ` (429), ` + "`Storage`" + ` (503), ` + "`PayloadTimeout`" + ` (504), ` + "`Direct`" + ` (401, 403) |
 `
 
@@ -108,6 +108,6 @@ func TestTheReferenceOfMetricsIsCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(page.String(), string(got)); diff != "" {
-		t.Errorf("docs/metrics.md is not current: run go test ./test/observability -update (-want +got):\n%s", diff)
+		t.Errorf("docs/metrics.md is out of date: run go test ./test/observability -update (-want +got):\n%s", diff)
 	}
 }

@@ -12,15 +12,14 @@ import (
 )
 
 const (
-	// patience is for a machine that is busy with other tests. The namespace controller tries again once a minute at
-	// the latest.
+	// patience allows for a busy machine, and for the namespace controller, which retries at least once a minute.
 	patience = 3 * time.Minute
 
 	crds       = "artifacts/crds"
 	apiService = "v1alpha1.postern.dev"
 )
 
-// cluster is a control plane with some of its controllers, and what people do with it.
+// cluster is a control plane with some of its controllers, and the actions of its administrator.
 type cluster struct {
 	*controlplane.ControlPlane
 	t *testing.T
@@ -54,10 +53,10 @@ func newCluster(t *testing.T, controllers ...string) *cluster {
 	return &cluster{ControlPlane: cp, t: t}
 }
 
-// kubectl runs kubectl as the administrator, and fails the test if kubectl fails.
+// kubectl runs kubectl as the administrator. The test fails if kubectl fails.
 func (c *cluster) kubectl(args ...string) string { return c.feed("", args...) }
 
-// feed is kubectl with something to read.
+// feed is kubectl with standard input.
 func (c *cluster) feed(stdin string, args ...string) string {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
@@ -69,7 +68,6 @@ func (c *cluster) feed(stdin string, args ...string) string {
 	return out
 }
 
-// installPostern installs manifests/base and runs Postern.
 func (c *cluster) installPostern() *controlplane.Postern {
 	c.t.Helper()
 	rendered, err := c.Render(c.t.Context(), "manifests/base")
@@ -79,7 +77,6 @@ func (c *cluster) installPostern() *controlplane.Postern {
 	return c.runPostern(rendered)
 }
 
-// runPostern installs what is given, in YAML, and runs it.
 func (c *cluster) runPostern(rendered string) *controlplane.Postern {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
@@ -99,7 +96,7 @@ func (c *cluster) runPostern(rendered string) *controlplane.Postern {
 	return postern
 }
 
-// deliver makes a namespace with a GatewaySync, and delivers the ref to it.
+// deliver creates a namespace with a GatewaySync and delivers the ref to it.
 func (c *cluster) deliver(namespace, ref string) {
 	c.t.Helper()
 	c.kubectl("create", "namespace", namespace)
@@ -121,7 +118,6 @@ spec:
   ref: `+ref, "create", "--namespace="+namespace, "--filename=-")
 }
 
-// deleteNamespace deletes a namespace and returns when it is gone.
 func (c *cluster) deleteNamespace(name string) {
 	c.t.Helper()
 	c.kubectl("delete", "namespace", name, "--timeout="+patience.String())

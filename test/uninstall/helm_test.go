@@ -40,19 +40,19 @@ func TestHelmUninstallAndTheDeletionOfTheNamespaceLeaveNothing(t *testing.T) {
 	if err := postern.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	c.deleteNamespace("other") // it is not held up
+	c.deleteNamespace("other") // its deletion is not blocked
 	c.deleteNamespace(controlplane.Namespace)
 
 	after := c.inventory()
 	before["namespaces /demo"] = true
 	before["gatewaysyncs.stoker.io demo/plant"] = true
 	if diff := cmp.Diff(before, after); diff != "" {
-		t.Errorf("the cluster is not as it was (-before +after):\n%s", diff)
+		t.Errorf("the cluster has changed (-before +after):\n%s", diff)
 	}
 }
 
-// helm runs helm as the administrator, in the root of the checkout and for the namespace of Postern, and returns what it
-// wrote. It fails the test if helm fails.
+// helm runs helm as the administrator in the root of the checkout, for Postern's namespace, and returns its output. The
+// test fails if helm fails.
 func (c *cluster) helm(args ...string) string {
 	c.t.Helper()
 	root, err := filepath.Abs("../..")

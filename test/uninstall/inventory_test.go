@@ -14,12 +14,12 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// inventory names every object in the cluster but Events, which tell of the past and go by themselves. All that can be
-// listed is listed, as "kubectl api-resources --verbs=list" tells it.
+// inventory returns the names of all objects in the cluster, as "kubectl api-resources --verbs=list" finds them, except
+// Events, which expire.
 func (c *cluster) inventory() map[string]bool {
 	c.t.Helper()
 	config := c.RESTConfig()
-	config.WarningHandlerWithContext = rest.NoWarnings{} // what is deprecated is listed, too
+	config.WarningHandlerWithContext = rest.NoWarnings{} // deprecated APIs are listed, too
 	client, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		c.t.Fatal(err)
@@ -47,7 +47,7 @@ func (c *cluster) inventory() map[string]bool {
 	return found
 }
 
-// take adds the objects of one resource to those found.
+// take adds the objects of one resource to found.
 func (c *cluster) take(objects dynamic.Interface, resource schema.GroupVersionResource, found map[string]bool) {
 	c.t.Helper()
 	list, err := objects.Resource(resource).List(c.t.Context(), metav1.ListOptions{})

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// An owner that is deleted in the foreground waits until the garbage collector has deleted what says blockOwnerDeletion,
-// which it can't while the API of that is away.
+// Foreground deletion of an owner waits until the garbage collector has deleted dependents with blockOwnerDeletion,
+// which is impossible while their API is unavailable.
 func TestAnOwnerCanBeDeletedWhilePosternIsDownWhateverItsDeliveriesSay(t *testing.T) {
 	c := newCluster(t, "garbage-collector-controller")
 	postern := c.installPostern()
@@ -17,12 +17,12 @@ func TestAnOwnerCanBeDeletedWhilePosternIsDownWhateverItsDeliveriesSay(t *testin
 	c.owner("first")
 	c.owner("owner")
 	c.owner("last")
-	c.collectorKnows("first") // so the collector watches deliveries
-	said := c.owned("owner")
-	if !strings.Contains(said, "blockOwnerDeletion is dropped") {
-		t.Errorf("the creator of the delivery is told %q", said)
+	c.collectorKnows("first") // so the garbage collector watches deliveries
+	output := c.owned("owner")
+	if !strings.Contains(output, "blockOwnerDeletion is dropped") {
+		t.Errorf("the output for the creator of the delivery is %q", output)
 	}
-	c.collectorKnows("last") // and so it has seen the one before
+	c.collectorKnows("last") // so the garbage collector has seen the delivery before it
 	if err := postern.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,6 @@ func TestAnOwnerCanBeDeletedWhilePosternIsDownWhateverItsDeliveriesSay(t *testin
 	c.kubectl("delete", "gatewaysync", "owner", "--namespace=demo", "--cascade=foreground", "--timeout="+patience.String())
 }
 
-// owner makes a GatewaySync.
 func (c *cluster) owner(name string) {
 	c.t.Helper()
 	c.feed(`
@@ -45,7 +44,7 @@ spec:
 		"create", "--namespace=demo", "--filename=-")
 }
 
-// owned makes a delivery that its owner is to wait for, and returns what kubectl says to that.
+// owned creates a delivery that blocks its owner's deletion, and returns kubectl's output.
 func (c *cluster) owned(owner string) string {
 	c.t.Helper()
 	uid := c.kubectl("get", "gatewaysync", owner, "--namespace=demo", "--output=jsonpath={.metadata.uid}")
@@ -57,14 +56,14 @@ metadata:
   name: of-` + owner + `
   ownerReferences: [{apiVersion: stoker.io/v1alpha1, kind: GatewaySync, name: ` + owner + `, uid: ` + uid + `, blockOwnerDeletion: true}]
 spec: {target: {kind: GatewaySync, name: ` + owner + `}, ref: v1}`)
-	said, err := cmd.CombinedOutput() // a warning is on standard error
+	output, err := cmd.CombinedOutput() // standard error has the warning
 	if err != nil {
-		c.t.Fatalf("%v: %s", err, said)
+		c.t.Fatalf("%v: %s", err, output)
 	}
-	return string(said)
+	return string(output)
 }
 
-// collectorKnows returns once the garbage collector has deleted a delivery because its owner is gone.
+// collectorKnows returns once the garbage collector has deleted a delivery whose owner is gone.
 func (c *cluster) collectorKnows(owner string) {
 	c.t.Helper()
 	c.owned(owner)

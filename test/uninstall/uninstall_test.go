@@ -12,8 +12,8 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-// deleters are the controllers that have a part in it when Postern is installed and uninstalled: those that make its Pod
-// and its volume claim, and those that delete.
+// deleters are the controllers that take part in installing and uninstalling Postern: those that create its Pod and
+// volume claim, and those that delete.
 var deleters = []string{
 	"namespace-controller", "garbage-collector-controller", "statefulset-controller",
 	"persistentvolumeclaim-protection-controller",
@@ -28,13 +28,13 @@ func TestUninstallInTheDocumentedOrderLeavesNothingAndHoldsUpNoNamespace(t *test
 
 	postern := c.installPostern()
 	c.kubectl("wait", "--for=create", "persistentvolumeclaim/data-postern-0", "--namespace="+controlplane.Namespace,
-		"--timeout="+patience.String()) // or there would be less to leave
+		"--timeout="+patience.String()) // otherwise there would be less to leave behind
 	c.deliver("demo", "v1.0.0")
 	c.deliver("first", "v1.0.0")
 	c.deliver("second", "v1.0.0")
 	c.deliver("third", "v1.0.0")
 
-	c.deleteNamespace("first") // with its deliveries, while Postern is there
+	c.deleteNamespace("first") // with its deliveries, while Postern runs
 	c.kubectl("delete", "apiservice", apiService)
 	c.deleteNamespace("second")
 	if err := postern.Kill(); err != nil {
@@ -47,12 +47,12 @@ func TestUninstallInTheDocumentedOrderLeavesNothingAndHoldsUpNoNamespace(t *test
 	before["namespaces /demo"] = true
 	before["gatewaysyncs.stoker.io demo/plant"] = true
 	if diff := cmp.Diff(before, after); diff != "" {
-		t.Errorf("the cluster is not as it was (-before +after):\n%s", diff)
+		t.Errorf("the cluster has changed (-before +after):\n%s", diff)
 	}
 	ref := c.kubectl("get", "gatewaysync", "plant", "--namespace=demo",
 		`--output=jsonpath={.metadata.annotations.stoker\.io/requested-ref}`)
 	if ref != "v1.0.0" {
-		t.Errorf("the target was left with the requested ref %q, want v1.0.0", ref)
+		t.Errorf("the requested ref of the remaining target is %q, want v1.0.0", ref)
 	}
 }
 
@@ -70,7 +70,7 @@ func TestNamespaceCannotBeDeletedWhilePosternIsAwayUntilItsAPIServiceIs(t *testi
 	message := c.kubectl("get", "namespace", "demo",
 		`--output=jsonpath={.status.conditions[?(@.type=="NamespaceDeletionDiscoveryFailure")].message}`)
 	if !strings.Contains(message, "postern.dev/v1alpha1") {
-		t.Errorf("the namespace says %q, and not that it is Postern's API that is away", message)
+		t.Errorf("the namespace's condition %q does not name Postern's API", message)
 	}
 
 	c.kubectl("delete", "apiservice", apiService)

@@ -1,8 +1,8 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fuzzer fills deliveries with random values for tests. It must not make values that no server could hold: those
-// of a delivery that was decoded and defaulted.
+// Package fuzzer fills deliveries with random values for tests. It makes only values that a decoded and defaulted
+// delivery can have.
 package fuzzer
 
 import (
@@ -14,13 +14,13 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// Funcs returns the functions that fill the types of the postern.dev API for which chance alone makes no good value. It
-// is a FuzzerFuncs of k8s.io/apimachinery/pkg/api/apitesting/fuzzer.
+// Funcs returns fill functions for the types of the postern.dev API whose values can't be fully random. It is a
+// FuzzerFuncs of k8s.io/apimachinery/pkg/api/apitesting/fuzzer.
 func Funcs(runtimeserializer.CodecFactory) []any {
 	return []any{fillSpec, fillJSON}
 }
 
-// fillSpec sees to it that there are events, if only none: an absent list is made an empty one on the way in.
+// fillSpec makes Events non-nil, as defaulting does.
 func fillSpec(spec *postern.WebhookDeliverySpec, c randfill.Continue) {
 	c.FillNoCustom(spec)
 	if spec.Events == nil {
@@ -28,7 +28,7 @@ func fillSpec(spec *postern.WebhookDeliverySpec, c randfill.Continue) {
 	}
 }
 
-// fillJSON picks one of the kinds of JSON values, but not null, which is no value. The text is as short as it can be:
+// fillJSON sets a JSON value of a random kind other than null, which decodes as absent. The text is compact because
 // encoding drops white space.
 func fillJSON(value *postern.JSON, c randfill.Continue) {
 	kinds := []any{
@@ -40,7 +40,7 @@ func fillJSON(value *postern.JSON, c randfill.Continue) {
 	}
 	raw, err := json.Marshal(kinds[c.Intn(len(kinds))])
 	if err != nil {
-		panic("could not encode plain values as JSON: " + err.Error())
+		panic("could not encode the value as JSON: " + err.Error())
 	}
 	value.Raw = raw
 }

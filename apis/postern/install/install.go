@@ -12,7 +12,7 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// Install registers the API in scheme. It panics only on a programming error, such as a type registered twice.
+// Install registers the API in scheme. It panics on a programming error, such as a type that is registered twice.
 func Install(scheme *runtime.Scheme) {
 	utilruntime.Must(postern.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))

@@ -19,7 +19,7 @@ func TestNothingIsLostBetweenVersions(t *testing.T) {
 	roundtrip.RoundTripTestForAPIGroup(t, Install, fuzzer.Funcs)
 }
 
-// Admission policies work on untyped objects.
+// Admission policies evaluate untyped objects.
 func TestNothingIsLostInAnUntypedObject(t *testing.T) {
 	scheme := runtime.NewScheme()
 	Install(scheme)

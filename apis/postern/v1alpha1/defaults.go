@@ -11,8 +11,8 @@ func addDefaultingFuncs(scheme *runtime.Scheme) error {
 	return RegisterDefaults(scheme)
 }
 
-// SetDefaults_WebhookDeliverySpec makes an absent list of events an empty one. An admission policy such as
-// `object.spec.events.all(e, …)` would otherwise fail, and so refuse, each delivery that asks for nothing.
+// SetDefaults_WebhookDeliverySpec replaces nil Events by an empty list. Otherwise an admission policy such as
+// `object.spec.events.all(e, …)` would fail, and so reject every delivery that requests nothing.
 func SetDefaults_WebhookDeliverySpec(spec *WebhookDeliverySpec) {
 	if spec.Events == nil {
 		spec.Events = []DeliveryEvent{}

@@ -8,6 +8,6 @@
 // +k8s:defaulter-gen=TypeMeta
 // +groupName=postern.dev
 
-// Package v1alpha1 is the first version of the postern.dev API: what users write, read and watch. It must not know
-// how a delivery is carried out, stored or served.
+// Package v1alpha1 is the first external version of the postern.dev API. It does not depend on how deliveries are
+// executed, stored or served.
 package v1alpha1

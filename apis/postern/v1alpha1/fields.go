@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// The fields, besides name and namespace, that `kubectl get webhookdeliveries --field-selector` understands.
+// The fields, in addition to name and namespace, that `kubectl get webhookdeliveries --field-selector` supports.
 const (
 	FieldPhase      = "status.phase"
 	FieldSource     = "spec.source"
@@ -17,7 +17,7 @@ const (
 	FieldTargetName = "spec.target.name"
 )
 
-// addFieldLabels declares the selectable fields. The internal version has the same names, so nothing is renamed.
+// addFieldLabels registers the selectable fields. They have the same names in the internal version.
 func addFieldLabels(scheme *runtime.Scheme) error {
 	return scheme.AddFieldLabelConversionFunc(SchemeGroupVersion.WithKind("WebhookDelivery"),
 		func(label, value string) (string, string, error) {
@@ -25,11 +25,12 @@ func addFieldLabels(scheme *runtime.Scheme) error {
 			case FieldPhase, FieldSource, FieldTargetKind, FieldTargetName:
 				return label, value, nil
 			}
-			// Its error would say that there are no fields but those of the metadata.
+			// The error of this function is not returned: it would list only the metadata fields.
 			if label, value, err := runtime.DefaultMetaV1FieldSelectorConversion(label, value); err == nil {
 				return label, value, nil
 			}
-			return "", "", fmt.Errorf("%q is not a field that deliveries can be selected by: use metadata.name, metadata.namespace, %s, %s, %s or %s",
+			return "", "", fmt.Errorf(
+				"%q is not a selectable field of deliveries: use metadata.name, metadata.namespace, %s, %s, %s or %s",
 				label, FieldPhase, FieldSource, FieldTargetKind, FieldTargetName)
 		})
 }

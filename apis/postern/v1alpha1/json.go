@@ -5,19 +5,19 @@ package v1alpha1
 
 import "errors"
 
-// JSON is any JSON value, kept as it was written.
+// JSON is any JSON value, kept as it was received.
 type JSON struct {
 	// Raw is the JSON text of the value.
 	Raw []byte `json:"-"`
 }
 
-// OpenAPISchemaType returns no type, which in OpenAPI means any value.
+// OpenAPISchemaType returns nil: OpenAPI allows any value for a schema without a type.
 func (JSON) OpenAPISchemaType() []string { return nil }
 
-// OpenAPISchemaFormat returns no format.
+// OpenAPISchemaFormat returns "", no format.
 func (JSON) OpenAPISchemaFormat() string { return "" }
 
-// MarshalJSON returns the value as it was written, and null for none.
+// MarshalJSON returns the value unchanged, or null if it is empty.
 func (j JSON) MarshalJSON() ([]byte, error) {
 	if len(j.Raw) == 0 {
 		return []byte("null"), nil
@@ -25,7 +25,7 @@ func (j JSON) MarshalJSON() ([]byte, error) {
 	return j.Raw, nil
 }
 
-// UnmarshalJSON keeps a copy of the value; null is no value.
+// UnmarshalJSON stores a copy of the value; null makes it empty.
 func (j *JSON) UnmarshalJSON(data []byte) error {
 	if j == nil {
 		return errors.New("could not unmarshal JSON into nil")

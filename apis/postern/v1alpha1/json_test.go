@@ -11,7 +11,9 @@ import (
 )
 
 func TestJSONKeepsAnyValue(t *testing.T) {
-	for _, value := range []string{`{"a":[1,2,{"b":null}]}`, `[]`, `{}`, `"text"`, `""`, `-1.50e3`, `12345678901234567890`, `true`, `false`} {
+	for _, value := range []string{
+		`{"a":[1,2,{"b":null}]}`, `[]`, `{}`, `"text"`, `""`, `-1.50e3`, `12345678901234567890`, `true`, `false`,
+	} {
 		var spec WebhookDeliverySpec
 		in := `{"payload":` + value + `,"events":[]}`
 		if err := json.Unmarshal([]byte(in), &spec); err != nil {
@@ -46,9 +48,9 @@ func TestNullIsNoJSON(t *testing.T) {
 	if value.Raw != nil {
 		t.Errorf("decoded null as %q", value.Raw)
 	}
-	for _, none := range []JSON{{}, {Raw: []byte{}}} {
-		if out, err := json.Marshal(none); err != nil || string(out) != "null" {
-			t.Errorf("encoded no value as %s, error %v", out, err)
+	for _, empty := range []JSON{{}, {Raw: []byte{}}} {
+		if out, err := json.Marshal(empty); err != nil || string(out) != "null" {
+			t.Errorf("encoded an empty value as %s, error %v", out, err)
 		}
 	}
 }

@@ -16,7 +16,7 @@ const GroupName = "postern.dev"
 var SchemeGroupVersion = schema.GroupVersion{Group: GroupName, Version: "v1alpha1"}
 
 var (
-	// SchemeBuilder collects what AddToScheme registers; generated code adds to it.
+	// SchemeBuilder has the functions that AddToScheme calls; generated code adds to it.
 	SchemeBuilder      = runtime.NewSchemeBuilder(addKnownTypes, addDefaultingFuncs, addFieldLabels)
 	localSchemeBuilder = &SchemeBuilder
 	// AddToScheme registers the types of this version, their defaults, conversions and field selectors.

@@ -58,7 +58,7 @@ func TestOnlyDeclaredFieldsCanBeSelected(t *testing.T) {
 	}
 
 	_, _, err := scheme.ConvertFieldLabel(kind, "spec.ref", "main")
-	const want = `"spec.ref" is not a field that deliveries can be selected by: ` +
+	const want = `"spec.ref" is not a selectable field of deliveries: ` +
 		"use metadata.name, metadata.namespace, status.phase, spec.source, spec.target.kind or spec.target.name"
 	if err == nil {
 		t.Fatal("spec.ref can be selected")

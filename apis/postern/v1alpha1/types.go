@@ -12,17 +12,17 @@ import (
 // +genclient:onlyVerbs=create,get,list,watch,delete,deleteCollection
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// WebhookDelivery is one webhook that was delivered to this namespace: what it asked for, who sent it, and what came
-// of it. Creating one delivers it. A delivery can't be changed afterwards, and is removed when its time to live is over.
+// WebhookDelivery is one webhook that was delivered to this namespace: its content, its sender and its outcome.
+// Creating one delivers it. A delivery is immutable, and is deleted when its time to live is over.
 type WebhookDelivery struct {
 	metav1.TypeMeta `json:",inline"`
 	// Standard object metadata.
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// What is delivered.
+	// Content of the delivery.
 	Spec WebhookDeliverySpec `json:"spec"`
-	// What came of it. Only the server writes it; what a client sets here is dropped.
+	// Outcome of the delivery. Only the server writes it; values set by a client are dropped.
 	// +optional
 	Status WebhookDeliveryStatus `json:"status,omitempty"`
 }
@@ -36,43 +36,43 @@ type WebhookDeliveryList struct {
 	// +optional
 	metav1.ListMeta `json:"metadata,omitempty"`
 
-	// The deliveries.
+	// Items are the deliveries.
 	Items []WebhookDelivery `json:"items"`
 }
 
-// WebhookDeliverySpec is what is delivered. Exactly one of payload, rawPayload and ref says what is asked for.
+// WebhookDeliverySpec is the content of a delivery. Exactly one of payload, rawPayload and ref must be set.
 type WebhookDeliverySpec struct {
-	// Type of the sender, one of the names of webhooksources. Found out from the headers and the payload when empty. It
-	// chooses how the payload is read, and never widens what the payload may do.
+	// Type of the sender, one of the names of webhooksources. If empty, it is detected from the headers and the
+	// payload. It determines how the payload is decoded, and never widens what the payload may do.
 	// +optional
 	Source string `json:"source,omitempty"`
-	// The object that the delivery is for, in the same namespace. Without it, the delivery is for every object in the
+	// Object that the delivery is for, in the same namespace. If absent, the delivery is for every object in the
 	// namespace that uses the pushed image or repository.
 	// +optional
 	Target *TargetReference `json:"target,omitempty"`
-	// The sender's payload, as any JSON. It is read and then dropped: it is not stored. A signature can't be checked
-	// over it, since the exact bytes are lost; use rawPayload for that.
+	// The sender's payload, as any JSON. It is decoded and then dropped, never stored. Its signature can't be checked,
+	// because the exact bytes are lost; use rawPayload for signed payloads.
 	// +optional
 	Payload *JSON `json:"payload,omitempty"`
-	// The sender's payload, byte for byte (base64 in JSON and YAML), for signed payloads. It is read and then dropped:
-	// it is not stored.
+	// The sender's payload, byte for byte (base64 in JSON and YAML), for signed payloads. It is decoded and then
+	// dropped, never stored.
 	// +optional
 	RawPayload []byte `json:"rawPayload,omitempty"`
-	// What to request, in place of a payload: a git branch, tag or commit id, or, with image, the tag of an image.
+	// Ref to request instead of a payload: a git branch, tag or commit id, or, with image, the tag of an image.
 	// +optional
 	Ref string `json:"ref,omitempty"`
-	// The image that ref is a tag of, such as ghcr.io/example/shop.
+	// Image that ref is a tag of, such as ghcr.io/example/shop.
 	// +optional
 	Image string `json:"image,omitempty"`
-	// The sender's headers that matter: event type, delivery id, content type, signature. A signature is used and then
-	// dropped. Headers that hold a token are refused, since this object may be written to an audit log.
+	// The sender's relevant headers: event type, delivery id, content type, signature. A signature is checked and then
+	// dropped. Headers that have a token are rejected, because this object may be written to an audit log.
 	// +optional
 	Headers map[string]string `json:"headers,omitempty"`
-	// The delivery whose events these are, if this one was made to deliver them again. Only the server sets it.
+	// Name of the delivery that this one redelivers. Only the server sets it.
 	// +optional
 	RedeliveryOf string `json:"redeliveryOf,omitempty"`
-	// What the payload asks for, filled in by the server before admission. Admission policies may read and rewrite it;
-	// a client that sets it is refused. Empty when the payload asks for nothing.
+	// Events of the payload, set by the server before admission. Admission policies may read and rewrite them; a
+	// request that sets them is rejected. Empty if the payload requests nothing.
 	// +optional
 	// +listType=atomic
 	Events []DeliveryEvent `json:"events"`
@@ -97,33 +97,33 @@ const (
 	TargetApplication TargetKind = "Application"
 )
 
-// DeliveryEvent is one thing that a payload asks for.
+// DeliveryEvent is one event of a payload, and the ref or image that it requests.
 type DeliveryEvent struct {
-	// Type of the sender, as found out from the headers and the payload.
+	// Type of the sender, as detected from the headers and the payload.
 	Source string `json:"source"`
-	// What happened, in the sender's words: release.published, push.
+	// Name of the event, as the sender calls it: release.published, push.
 	Event string `json:"event"`
-	// What is requested: a git ref, short (main, v2.0.0), or an image's tag.
+	// Requested ref: a short git ref (main, v2.0.0), or an image's tag or digest.
 	Ref string `json:"ref"`
-	// Whether the ref is a Branch, a Tag or a Commit, or of an Image. Empty when the payload does not tell.
+	// Type of the ref: Branch, Tag, Commit or Image. Empty if the payload does not include it.
 	// +optional
 	RefType RefType `json:"refType,omitempty"`
 	// URL of the git repository.
 	// +optional
 	Repository string `json:"repository,omitempty"`
-	// Commit id that the ref pointed at when the event happened.
+	// Commit id that the ref pointed to when the event happened.
 	// +optional
 	Revision string `json:"revision,omitempty"`
-	// The sender's own id of the delivery. A repeat has the same.
+	// The sender's own id of the delivery. Repeats have the same id.
 	// +optional
 	DeliveryID string `json:"deliveryID,omitempty"`
-	// When the event happened at the sender.
+	// Time of the event at the sender.
 	// +optional
 	Time *metav1.MicroTime `json:"time,omitempty"`
-	// Whether the ref is known to be the repository's default branch, which HEAD stands for.
+	// Whether the ref is known to be the repository's default branch, to which HEAD refers.
 	// +optional
 	DefaultBranch bool `json:"defaultBranch,omitempty"`
-	// The image that was pushed; absent for a git ref.
+	// Image that was pushed; absent for a git ref.
 	// +optional
 	Image *ImageReference `json:"image,omitempty"`
 }
@@ -138,12 +138,12 @@ type ImageReference struct {
 	// Tag that was pushed.
 	// +optional
 	Tag string `json:"tag,omitempty"`
-	// Digest of what was pushed.
+	// Digest of the pushed image.
 	// +optional
 	Digest string `json:"digest,omitempty"`
 }
 
-// RefType says what a ref is.
+// RefType is the type of a ref.
 // +enum
 type RefType string
 
@@ -158,89 +158,90 @@ const (
 	RefTypeImage RefType = "Image"
 )
 
-// WebhookDeliveryStatus is what came of a delivery.
+// WebhookDeliveryStatus is the outcome of a delivery.
 type WebhookDeliveryStatus struct {
-	// Sum of what came of it: Pending, Applied, Superseded, Ignored or Failed.
+	// Summary of the outcome: Pending, Applied, Superseded, Ignored or Failed.
 	// +optional
 	Phase DeliveryPhase `json:"phase,omitempty"`
-	// Why, in one CamelCase word for machines.
+	// Reason for the phase, as one CamelCase word for programs.
 	// +optional
 	Reason string `json:"reason,omitempty"`
-	// Why, for people.
+	// Human-readable explanation of the phase.
 	// +optional
 	Message string `json:"message,omitempty"`
-	// Verified: the sender proved itself. Applied: every target holds the requested ref.
+	// Verified: whether the sender was authenticated. Applied: whether every target has the requested ref.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// What was done to each target. In a dry run: what would be done.
+	// Outcome for each target. In a dry run, the outcome that a real delivery would have.
 	// +optional
 	// +listType=atomic
 	Targets []TargetResult `json:"targets,omitempty"`
-	// Who delivered, and how that was proved.
+	// Sender of the delivery, and how it was authenticated.
 	// +optional
 	Sender *Sender `json:"sender,omitempty"`
-	// Digest and length of the payload, which itself is not stored.
+	// Digest and length of the payload, which is not stored.
 	// +optional
 	Payload *PayloadDigest `json:"payload,omitempty"`
-	// The id under which the cluster's audit log holds the request.
+	// Audit id of the request in the cluster's audit log.
 	// +optional
 	AuditID string `json:"auditID,omitempty"`
-	// When the delivery came in. Where events have no times that can be compared, a delivery gives way to one that came in later.
+	// Time at which the delivery was received. If the times of two events can't be compared, the delivery that was
+	// received later replaces the earlier one.
 	// +optional
 	ReceivedTime *metav1.MicroTime `json:"receivedTime,omitempty"`
-	// SHA-256 of the sender's id of the delivery, the digest of the payload, the type of sender and the target, in hexadecimal.
-	// What comes in with the same one is a repeat. Deliveries without an id of the sender, and those that were created as
-	// objects, have none.
+	// SHA-256, in hexadecimal, of the sender's id of the delivery, the digest of the payload, the type of sender and
+	// the target. A later delivery with the same identity is a repeat. Deliveries without a sender's id, and those
+	// created as objects, have no identity.
 	// +optional
 	Identity string `json:"identity,omitempty"`
-	// Repeats of the delivery that came in after it. What they led to is told by the rest of the status.
+	// Repeats of the delivery. Their outcome is in the other fields of the status.
 	// +optional
 	Repeats *Repeats `json:"repeats,omitempty"`
-	// How far the delivery has come, while it is pending and has more results than targets lists.
+	// Progress of a pending delivery that has more results than targets lists.
 	// +optional
 	Progress *DeliveryProgress `json:"progress,omitempty"`
 }
 
-// Repeats tells of the repeats of a delivery: who sent it again, and how often.
+// Repeats counts the repeats of a delivery and describes the last one.
 type Repeats struct {
-	// How many there were. Those of some seconds are counted together, and some may be missing after a crash.
+	// Number of repeats. Repeats within some seconds are stored together, so a few may be missing after a crash.
 	Count int64 `json:"count"`
-	// When the last one came in.
+	// Time at which the last repeat was received.
 	LastTime metav1.Time `json:"lastTime"`
-	// Who sent the last one, and how that was proved.
+	// Sender of the last repeat, and how it was authenticated.
 	LastSender Sender `json:"lastSender"`
-	// The id under which the cluster's audit log holds the request of the last one.
+	// Audit id of the last repeat in the cluster's audit log.
 	// +optional
 	LastAuditID string `json:"lastAuditID,omitempty"`
 }
 
-// DeliveryPhase sums up what came of a delivery.
+// DeliveryPhase summarizes the outcome of a delivery.
 // +enum
 type DeliveryPhase string
 
 const (
-	// DeliveryPending waits for its target to be written.
+	// DeliveryPending means that a target could not be written yet and is retried.
 	DeliveryPending DeliveryPhase = "Pending"
-	// DeliveryApplied means that the target holds the requested ref.
+	// DeliveryApplied means that every target has the requested ref.
 	DeliveryApplied DeliveryPhase = "Applied"
-	// DeliverySuperseded means that a newer delivery took its place.
+	// DeliverySuperseded means that a newer delivery replaced it.
 	DeliverySuperseded DeliveryPhase = "Superseded"
-	// DeliveryIgnored was understood, and asks for nothing.
+	// DeliveryIgnored means that the delivery is valid and nothing has to be written.
 	DeliveryIgnored DeliveryPhase = "Ignored"
-	// DeliveryFailed could not be carried out.
+	// DeliveryFailed means that the delivery could not be executed.
 	DeliveryFailed DeliveryPhase = "Failed"
 )
 
 const (
-	// ConditionVerified tells whether the sender proved itself, and how.
+	// ConditionVerified is the result of verifying the sender, with the method.
 	ConditionVerified = "Verified"
-	// ConditionApplied tells whether every target holds the requested ref.
+	// ConditionApplied is true if every target has the requested ref.
 	ConditionApplied = "Applied"
 )
 
-// TargetResult is what came of a delivery at one target.
+// TargetResult is the outcome of a delivery for one target.
 type TargetResult struct {
 	// Kind of the target.
 	Kind TargetKind `json:"kind"`
@@ -249,76 +250,77 @@ type TargetResult struct {
 	// UID of the target, if it was written.
 	// +optional
 	UID types.UID `json:"uid,omitempty"`
-	// The ref that was requested of it.
+	// Requested ref.
 	Ref string `json:"ref"`
-	// The ref that was in force before: the one requested last, or else the one in its specification.
+	// Ref that the target had before: the one requested last, otherwise the one in its specification.
 	// +optional
 	PreviousRef string `json:"previousRef,omitempty"`
-	// What was done: Written, Unchanged, Skipped, Superseded, Pending or Failed.
+	// Outcome: Written, Unchanged, Skipped, Superseded, Pending or Failed.
 	Result TargetResultType `json:"result"`
-	// Why, in one CamelCase word for machines.
+	// Reason for the result, as one CamelCase word for programs.
 	// +optional
 	Reason string `json:"reason,omitempty"`
-	// Which fields were set from what to what, or why nothing was.
+	// Fields that were set, with their old and new values, or why nothing was set.
 	// +optional
 	Message string `json:"message,omitempty"`
-	// When.
+	// Time of the result.
 	Time metav1.Time `json:"time"`
 }
 
-// TargetResultType says what was done to a target.
+// TargetResultType is the type of the outcome for one target.
 // +enum
 type TargetResultType string
 
 const (
 	// TargetWritten means that the requested ref was written.
 	TargetWritten TargetResultType = "Written"
-	// TargetUnchanged means that the target held the requested ref already.
+	// TargetUnchanged means that the target already had the requested ref.
 	TargetUnchanged TargetResultType = "Unchanged"
-	// TargetSkipped means that the target does not want what is requested.
+	// TargetSkipped means that the target does not follow the requested ref or image.
 	TargetSkipped TargetResultType = "Skipped"
-	// TargetSuperseded means that the target holds something newer.
+	// TargetSuperseded means that the target has a newer ref.
 	TargetSuperseded TargetResultType = "Superseded"
-	// TargetPending means that the target could not be written yet, and will be tried again.
+	// TargetPending means that the target could not be written yet and is retried.
 	TargetPending TargetResultType = "Pending"
 	// TargetFailed means that the target could not be written.
 	TargetFailed TargetResultType = "Failed"
 )
 
-// DeliveryProgress is how far a pending delivery has come that has more results than its status keeps.
+// DeliveryProgress is the progress of a pending delivery that has more results than its status lists.
 type DeliveryProgress struct {
-	// The last target, as Kind/name in order of kind and name, that was tried; those after it were not reached yet.
+	// Last target that was tried, as Kind/name in order of kind and name. Later targets have not been tried yet.
 	// +optional
 	Through string `json:"through,omitempty"`
-	// The targets up to that one, as Kind/name, that have not come to an end.
+	// Targets up to that one, as Kind/name, that are not finished.
 	// +optional
 	// +listType=atomic
 	Except []string `json:"except,omitempty"`
-	// How many results that targets does not list are Written.
+	// Number of Written results that targets does not list.
 	// +optional
 	Written int32 `json:"written,omitempty"`
-	// How many results that targets does not list are Unchanged.
+	// Number of Unchanged results that targets does not list.
 	// +optional
 	Unchanged int32 `json:"unchanged,omitempty"`
-	// How many results that targets does not list are Superseded.
+	// Number of Superseded results that targets does not list.
 	// +optional
 	Superseded int32 `json:"superseded,omitempty"`
-	// How many results that targets does not list are Skipped.
+	// Number of Skipped results that targets does not list.
 	// +optional
 	Skipped int32 `json:"skipped,omitempty"`
-	// How many results that targets does not list are Failed.
+	// Number of Failed results that targets does not list.
 	// +optional
 	Failed int32 `json:"failed,omitempty"`
-	// How many results that targets does not list are Pending.
+	// Number of Pending results that targets does not list.
 	// +optional
 	Pending int32 `json:"pending,omitempty"`
 }
 
-// Sender is who delivered, and how that was proved.
+// Sender is the sender of a delivery, and how it was authenticated.
 type Sender struct {
-	// User name that the cluster gave the request, such as system:serviceaccount:ci:release.
+	// User name of the request in the cluster, such as system:serviceaccount:ci:release.
 	Name string `json:"name"`
-	// What proved it: ServiceAccount or User (the cluster's own authentication), HMAC, Token, QueryToken or None.
+	// Authentication method: ServiceAccount or User (the cluster's own authentication), HMAC, Token, QueryToken or
+	// None.
 	Method string `json:"method"`
 }
 
@@ -332,7 +334,7 @@ type PayloadDigest struct {
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// GatewaySync stands for Stoker's GatewaySync as the parent of its webhookdeliveries. It can't be read or written in
+// GatewaySync represents Stoker's GatewaySync as the parent of its webhookdeliveries. It can't be read or written in
 // this group; the object itself is gatewaysyncs.stoker.io.
 type GatewaySync struct {
 	metav1.TypeMeta `json:",inline"`
@@ -343,7 +345,7 @@ type GatewaySync struct {
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// Application stands for Argo CD's Application as the parent of its webhookdeliveries. It can't be read or written in
+// Application represents Argo CD's Application as the parent of its webhookdeliveries. It can't be read or written in
 // this group; the object itself is applications.argoproj.io.
 type Application struct {
 	metav1.TypeMeta `json:",inline"`
@@ -356,15 +358,15 @@ type Application struct {
 // +genclient:onlyVerbs=get,list
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// WebhookSource is a type of sender, as it stands in this namespace: what it sends, how it can prove itself, and where to
-// point it. Its name is that of the type. The list is fixed; nothing of it is stored.
+// WebhookSource is a type of sender and its configuration in this namespace: what it requests, how it can authenticate,
+// and the path to deliver to. Its name is the type. The list of types is fixed, and these objects are not stored.
 type WebhookSource struct {
 	metav1.TypeMeta `json:",inline"`
 	// Standard object metadata.
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// How the sender stands in this namespace.
+	// Configuration of the sender in this namespace.
 	// +optional
 	Status WebhookSourceStatus `json:"status,omitempty"`
 }
@@ -378,22 +380,22 @@ type WebhookSourceList struct {
 	// +optional
 	metav1.ListMeta `json:"metadata,omitempty"`
 
-	// The types of sender.
+	// Items are the types of sender.
 	Items []WebhookSource `json:"items"`
 }
 
-// WebhookSourceStatus says how a sender proves itself, and whether the namespace is ready for it.
+// WebhookSourceStatus is how a sender authenticates, and whether the namespace is configured for it.
 type WebhookSourceStatus struct {
-	// What the sender asks for: GitRefs or Images.
+	// What the sender requests: GitRefs or Images.
 	Requests string `json:"requests"`
-	// How the sender can prove itself: ServiceAccount, HMAC, Token, QueryToken.
+	// Methods by which the sender can authenticate: ServiceAccount, HMAC, Token, QueryToken.
 	// +listType=atomic
 	Methods []string `json:"methods"`
-	// Keys of the Secret postern-webhook-secrets that count for this sender.
+	// Keys of the Secret postern-webhook-secrets that are used for this sender.
 	// +listType=atomic
 	SecretKeys []string `json:"secretKeys"`
-	// Whether one of these keys holds a secret, or a default secret counts because the namespace has none of them.
+	// Whether one of these keys has a secret, or a default secret applies because the namespace has none of the keys.
 	HasSecret bool `json:"hasSecret"`
-	// Path below the kube-apiserver's address to which the sender POSTs.
+	// Path on the kube-apiserver to which the sender POSTs.
 	Path string `json:"path"`
 }

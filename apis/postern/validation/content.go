@@ -23,7 +23,7 @@ var (
 	errSecretNotDropped  = errors.New("the header was not dropped before storage")
 )
 
-// validateContent checks that exactly one thing says what is asked for.
+// validateContent checks that exactly one of payload, rawPayload and ref is set, and its content.
 func validateContent(spec *postern.WebhookDeliverySpec, maxPayloadBytes int64) field.ErrorList {
 	given := 0
 	for _, is := range []bool{spec.Payload != nil, spec.RawPayload != nil, spec.Ref != ""} {
@@ -36,7 +36,7 @@ func validateContent(spec *postern.WebhookDeliverySpec, maxPayloadBytes int64) f
 			"exactly one of payload, rawPayload and ref must be given")}
 	}
 	if spec.Image != "" && spec.Ref == "" {
-		return field.ErrorList{field.Forbidden(specPath.Child("image"), "only with ref, which is its tag")}
+		return field.ErrorList{field.Forbidden(specPath.Child("image"), "may be set only with ref, which is its tag")}
 	}
 	switch {
 	case spec.Payload != nil:
@@ -48,7 +48,7 @@ func validateContent(spec *postern.WebhookDeliverySpec, maxPayloadBytes int64) f
 	if spec.Image != "" {
 		return append(errs, validateRequestedImage(spec)...)
 	}
-	// As in a payload, the ref may be given in full.
+	// As in a payload, the ref may be a full one, such as refs/heads/main.
 	short, _ := payload.ShortRef(spec.Ref)
 	if err := payload.ValidateRef(short); err != nil {
 		errs = append(errs, field.Invalid(specPath.Child("ref"), shorten(spec.Ref), err.Error()))
@@ -60,7 +60,8 @@ func validateRefSource(source string) field.ErrorList {
 	if source == "" || source == payload.SourceGeneric {
 		return nil
 	}
-	return field.ErrorList{field.Forbidden(specPath.Child("source"), "only with payload or rawPayload: no sender of this type sent ref")}
+	return field.ErrorList{field.Forbidden(specPath.Child("source"),
+		"may be set only with payload or rawPayload: a ref comes from no sender")}
 }
 
 // validateRequestedImage checks an image that is requested without a payload: its name, and its tag in ref.
@@ -79,7 +80,7 @@ func validateSize(path *field.Path, size int, limit int64) field.ErrorList {
 	return nil
 }
 
-// validateHeaders refuses the headers that hold a token. A signature is allowed: it is good for these bytes alone.
+// validateHeaders rejects headers that have a token. A signature is allowed: it is valid only for these bytes.
 func validateHeaders(headers map[string]string) field.ErrorList {
 	path := specPath.Child("headers")
 	if len(headers) > maxHeaders {
@@ -90,17 +91,18 @@ func validateHeaders(headers map[string]string) field.ErrorList {
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		canonical := http.CanonicalHeaderKey(name)
 		switch value := headers[name]; {
-		case seen.Has(canonical): // in another case, which makes no difference in HTTP
+		case seen.Has(canonical): // the names of HTTP headers are case-insensitive
 			errs = append(errs, field.Duplicate(path.Key(name), canonical))
 		case !httpguts.ValidHeaderFieldName(name):
-			errs = append(errs, field.Invalid(path, shorten(name), "not the name of an HTTP header"))
+			errs = append(errs, field.Invalid(path, shorten(name), "not a valid HTTP header name"))
 		case credential.IsSecretHeader(name) && !credential.IsSignatureHeader(name):
 			errs = append(errs, field.Forbidden(path.Key(name),
-				"it holds a token, and this object may be written to an audit log: change the token, and send the webhook to the target's webhookdeliveries instead"))
+				"it holds a token, and this object may be written to an audit log: change the token, and send the "+
+					"webhook to the target's webhookdeliveries instead"))
 		case len(value) > maxHeaderBytes:
 			errs = append(errs, field.TooLong(path.Key(name), "", maxHeaderBytes))
 		case !httpguts.ValidHeaderFieldValue(value):
-			errs = append(errs, field.Invalid(path.Key(name), field.OmitValueType{}, "not the value of an HTTP header"))
+			errs = append(errs, field.Invalid(path.Key(name), field.OmitValueType{}, "not a valid HTTP header value"))
 		}
 		seen.Insert(canonical)
 	}

@@ -14,13 +14,13 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// rule is one way to break a valid delivery, and what is reported: the path and the kind of each error.
+// rule is a change of a valid delivery, and the expected errors as "path: type".
 type rule struct {
 	change func(*postern.WebhookDelivery)
 	want   []string
 }
 
-// sent is a delivery as a client may send it.
+// sent returns a delivery as a client may send it.
 func sent() *postern.WebhookDelivery {
 	return &postern.WebhookDelivery{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "release"},
@@ -34,7 +34,7 @@ func sent() *postern.WebhookDelivery {
 	}
 }
 
-// received is a delivery as it goes into admission, and into storage.
+// received returns a delivery as it is passed to admission and to storage.
 func received() *postern.WebhookDelivery {
 	d := sent()
 	d.Spec.Payload = nil
@@ -47,18 +47,18 @@ func received() *postern.WebhookDelivery {
 	return d
 }
 
-// check compares the errors with what is wanted, in any order.
+// check compares the errors with the expected ones, in any order.
 func check(t *testing.T, got field.ErrorList, want []string) {
 	t.Helper()
-	said := map[string]int{}
+	gotCounts := map[string]int{}
 	for _, err := range got {
-		said[fmt.Sprintf("%s: %s", err.Field, err.Type)]++
+		gotCounts[fmt.Sprintf("%s: %s", err.Field, err.Type)]++
 	}
-	wanted := map[string]int{}
+	wantCounts := map[string]int{}
 	for _, line := range want {
-		wanted[line]++
+		wantCounts[line]++
 	}
-	if diff := cmp.Diff(wanted, said); diff != "" {
+	if diff := cmp.Diff(wantCounts, gotCounts); diff != "" {
 		t.Errorf("errors (-want +got):\n%s%v", diff, got)
 	}
 }

@@ -14,19 +14,19 @@ import (
 )
 
 const (
-	// maxLabels, maxAnnotations and maxOwnerReferences are how many a delivery may have.
+	// maxLabels, maxAnnotations and maxOwnerReferences bound how many a delivery may have.
 	maxLabels, maxAnnotations, maxOwnerReferences = 64, 256, 16
-	// maxAnnotationBytes bounds keys and values of all annotations together. What Kubernetes allows is four times that,
-	// and would leave no room in a record for anything else.
+	// maxAnnotationBytes bounds the keys and values of all annotations together. Kubernetes allows four times as much,
+	// which would leave no room in a record for anything else.
 	maxAnnotationBytes = 64 << 10
-	// maxReferenceBytes bounds each field of an owner reference: the name of a kind with its group is no longer.
+	// maxReferenceBytes bounds each field of an owner reference. It is the longest name of a kind with its group.
 	maxReferenceBytes = 317
 )
 
 var metadataPath = field.NewPath("metadata")
 
-// validateName checks the name of a delivery, or the beginning of one that is generated. Without either the server
-// makes one up. The names of others than DNS subdomains could not be deleted by kubectl, nor shown in a terminal.
+// validateName checks the name of a delivery, or its generateName. Without either the server generates a name. Names
+// other than DNS subdomains could not be deleted by kubectl, nor displayed in a terminal.
 func validateName(d *postern.WebhookDelivery) field.ErrorList {
 	var errs field.ErrorList
 	if d.Name != "" {
@@ -46,12 +46,12 @@ func validateSubdomain(path *field.Path, name string, isPrefix bool) field.Error
 	return errs
 }
 
-// validateMetadata checks all of the metadata that a client or a policy may set, but for the name. If there is too much
-// of something, that is the only error about it.
+// validateMetadata checks the metadata that a client or a policy may set, except for the name. For a field with too
+// many or too large values it reports only that.
 func validateMetadata(d *postern.WebhookDelivery) field.ErrorList {
 	errs := validateFinalizers(d)
 	if d.ResourceVersion != "" {
-		errs = append(errs, field.Forbidden(metadataPath.Child("resourceVersion"), "a delivery that is created has none yet"))
+		errs = append(errs, field.Forbidden(metadataPath.Child("resourceVersion"), "must not be set on create"))
 	}
 	checked := metav1.ObjectMeta{Name: "x", Namespace: d.Namespace, Generation: d.Generation}
 	for _, list := range []struct {
@@ -61,7 +61,8 @@ func validateMetadata(d *postern.WebhookDelivery) field.ErrorList {
 	}{
 		{"labels", len(d.Labels), maxLabels, func() { checked.Labels = d.Labels }},
 		{"annotations", len(d.Annotations), maxAnnotations, func() { checked.Annotations = d.Annotations }},
-		{"ownerReferences", len(d.OwnerReferences), maxOwnerReferences, func() { checked.OwnerReferences = d.OwnerReferences }},
+		{"ownerReferences", len(d.OwnerReferences), maxOwnerReferences,
+			func() { checked.OwnerReferences = d.OwnerReferences }},
 	} {
 		if list.length > list.max {
 			errs = append(errs, field.TooMany(metadataPath.Child(list.name), list.length, list.max))
@@ -69,16 +70,17 @@ func validateMetadata(d *postern.WebhookDelivery) field.ErrorList {
 		}
 		list.take()
 	}
-	if bytesOfAll(checked.Annotations) > maxAnnotationBytes {
+	if mapSize(checked.Annotations) > maxAnnotationBytes {
 		errs = append(errs, field.TooLong(metadataPath.Child("annotations"), "", maxAnnotationBytes))
 		checked.Annotations = nil
 	}
 	errs = append(errs, validateOwnerReferences(checked.OwnerReferences)...)
-	namespaced := d.Namespace != "" // or else the path gives one
-	return append(errs, shortened(validation.ValidateObjectMeta(&checked, namespaced, validation.NameIsDNSSubdomain, metadataPath))...)
+	namespaced := d.Namespace != "" // if empty, the request path has it
+	return append(errs, shortenErrors(validation.ValidateObjectMeta(&checked, namespaced, validation.NameIsDNSSubdomain,
+		metadataPath))...)
 }
 
-func bytesOfAll(texts map[string]string) int {
+func mapSize(texts map[string]string) int {
 	size := 0
 	for key, value := range texts {
 		size += len(key) + len(value)
@@ -90,7 +92,8 @@ func validateOwnerReferences(references []metav1.OwnerReference) field.ErrorList
 	var errs field.ErrorList
 	for i := range references {
 		path, r := metadataPath.Child("ownerReferences").Index(i), &references[i]
-		for _, f := range []freeField{{"apiVersion", r.APIVersion}, {"kind", r.Kind}, {"name", r.Name}, {"uid", string(r.UID)}} {
+		for _, f := range []textField{{"apiVersion", r.APIVersion}, {"kind", r.Kind}, {"name", r.Name},
+			{"uid", string(r.UID)}} {
 			if len(f.value) > maxReferenceBytes {
 				errs = append(errs, field.TooLong(path.Child(f.name), "", maxReferenceBytes))
 			}
@@ -99,8 +102,8 @@ func validateOwnerReferences(references []metav1.OwnerReference) field.ErrorList
 	return errs
 }
 
-// shortened keeps errors about hostile values short.
-func shortened(errs field.ErrorList) field.ErrorList {
+// shortenErrors bounds the length of invalid values in errors.
+func shortenErrors(errs field.ErrorList) field.ErrorList {
 	for _, err := range errs {
 		if text := fmt.Sprint(err.BadValue); len(text) > maxQuotedBytes {
 			err.BadValue = shorten(text)

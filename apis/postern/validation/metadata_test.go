@@ -23,7 +23,7 @@ func TestTheNameOfADeliveryIsADNSSubdomain(t *testing.T) {
 		{"docker.io-1234", "", nil},
 		{"", "release-", nil},
 		{"", "docker.io-", nil},
-		{"", "", nil}, // the server names it
+		{"", "", nil}, // the server generates a name
 		{strings.Repeat("a", 253), "", nil},
 		{strings.Repeat("a", 254), "", []string{wrong}},
 		{strings.Repeat("a", 60000), "", []string{wrong}},
@@ -47,7 +47,7 @@ func TestTheNameOfADeliveryIsADNSSubdomain(t *testing.T) {
 			errs := ValidateNew(d, maxBytes)
 			check(t, errs, test.want)
 			if len(errs) > 0 && len(errs.ToAggregate().Error()) > 1<<10 {
-				t.Errorf("the error has %d bytes", len(errs.ToAggregate().Error()))
+				t.Errorf("the error has %d bytes, want at most 1024", len(errs.ToAggregate().Error()))
 			}
 			d = received()
 			d.Name, d.GenerateName = test.name, test.generateName
@@ -66,21 +66,21 @@ func TestMetadataThatCanNotBeStoredIsRefused(t *testing.T) {
 		return texts
 	}
 	for name, test := range map[string]rule{
-		"as much as is allowed": {func(d *postern.WebhookDelivery) {
+		"the allowed maximum": {func(d *postern.WebhookDelivery) {
 			d.Labels, d.Annotations = many(maxLabels), map[string]string{"x": strings.Repeat("a", maxAnnotationBytes-1)}
 			for range maxOwnerReferences {
 				d.OwnerReferences = append(d.OwnerReferences, owner)
 			}
 		}, nil},
-		"a label that is none": {
+		"an invalid label": {
 			func(d *postern.WebhookDelivery) { d.Labels = map[string]string{"a b": "c"} },
 			[]string{"metadata.labels: Invalid value"},
 		},
-		"a long label that is none": {
+		"a long invalid label": {
 			func(d *postern.WebhookDelivery) { d.Labels = map[string]string{"a": strings.Repeat("ab ", 1<<19)} },
 			[]string{"metadata.labels: Invalid value", "metadata.labels: Invalid value"},
 		},
-		"an annotation whose key is none": {
+		"an annotation with an invalid key": {
 			func(d *postern.WebhookDelivery) { d.Annotations = map[string]string{"a b": "c"} },
 			[]string{"metadata.annotations: Invalid value"},
 		},
@@ -110,7 +110,7 @@ func TestMetadataThatCanNotBeStoredIsRefused(t *testing.T) {
 			},
 			[]string{"metadata.ownerReferences[0].name: Required value"},
 		},
-		"an owner whose name is long": {
+		"an owner with a long name": {
 			func(d *postern.WebhookDelivery) {
 				long := owner
 				long.Name = strings.Repeat("a", maxReferenceBytes+1)
@@ -129,7 +129,7 @@ func TestMetadataThatCanNotBeStoredIsRefused(t *testing.T) {
 			errs := ValidateNew(d, maxBytes)
 			check(t, errs, test.want)
 			if len(errs) > 0 && len(errs.ToAggregate().Error()) > 1<<10 {
-				t.Errorf("the error has %d bytes", len(errs.ToAggregate().Error()))
+				t.Errorf("the error has %d bytes, want at most 1024", len(errs.ToAggregate().Error()))
 			}
 			d = received()
 			test.change(d)

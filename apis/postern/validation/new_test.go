@@ -25,7 +25,8 @@ func TestValidateNewAcceptsWhatASenderCanMean(t *testing.T) {
 		},
 		"no target": func(d *postern.WebhookDelivery) { d.Spec.Target = nil },
 		"image": func(d *postern.WebhookDelivery) {
-			d.Spec.Payload, d.Spec.Ref, d.Spec.Image, d.Spec.Source = nil, "1.2.3", "registry.example.com:5000/acme/shop", ""
+			d.Spec.Payload, d.Spec.Ref, d.Spec.Image, d.Spec.Source = nil, "1.2.3",
+				"registry.example.com:5000/acme/shop", ""
 		},
 		"image of Docker Hub, without a target": func(d *postern.WebhookDelivery) {
 			d.Spec = postern.WebhookDeliverySpec{Ref: "1.2.3", Image: "nginx"}
@@ -33,7 +34,7 @@ func TestValidateNewAcceptsWhatASenderCanMean(t *testing.T) {
 		"ref": func(d *postern.WebhookDelivery) {
 			d.Spec.Payload, d.Spec.Ref, d.Spec.Source = nil, "v2.0.0", ""
 		},
-		"ref, said to be generic": func(d *postern.WebhookDelivery) {
+		"ref with the source generic": func(d *postern.WebhookDelivery) {
 			d.Spec.Payload, d.Spec.Ref, d.Spec.Source = nil, "v2.0.0", "generic"
 		},
 		"most and longest headers": func(d *postern.WebhookDelivery) {
@@ -60,7 +61,7 @@ func TestValidateNewRefuses(t *testing.T) {
 			[]string{"spec.redeliveryOf: Forbidden"},
 		},
 		"a source that does not exist": {
-			func(d *postern.WebhookDelivery) { d.Spec.Source = "nobody" },
+			func(d *postern.WebhookDelivery) { d.Spec.Source = "unknown" },
 			[]string{"spec.source: Unsupported value"},
 		},
 		"a target of another kind": {
@@ -99,7 +100,7 @@ func TestValidateNewRefuses(t *testing.T) {
 			func(d *postern.WebhookDelivery) { d.Spec.Payload, d.Spec.Ref, d.Spec.Source = nil, "a..b", "" },
 			[]string{"spec.ref: Invalid value"},
 		},
-		"a ref said to come from a sender": {
+		"a ref with the source of a sender": {
 			func(d *postern.WebhookDelivery) { d.Spec.Payload, d.Spec.Ref = nil, "main" },
 			[]string{"spec.source: Forbidden"},
 		},
@@ -111,29 +112,29 @@ func TestValidateNewRefuses(t *testing.T) {
 			func(d *postern.WebhookDelivery) { d.Spec.Image = "nginx" },
 			[]string{"spec.image: Forbidden"},
 		},
-		"an image that no registry could hold": {
+		"an image with an invalid name": {
 			func(d *postern.WebhookDelivery) {
 				d.Spec = postern.WebhookDeliverySpec{Ref: "1.2.3", Image: "Quay.io/Acme"}
 			},
 			[]string{"spec.image: Invalid value"},
 		},
-		"an image with a tag already": {
+		"an image name with a tag": {
 			func(d *postern.WebhookDelivery) { d.Spec = postern.WebhookDeliverySpec{Ref: "1.2.3", Image: "nginx:1"} },
 			[]string{"spec.image: Invalid value"},
 		},
-		"an image whose ref is a part of its name": {
+		"an image with a part of its name in ref": {
 			func(d *postern.WebhookDelivery) {
 				d.Spec = postern.WebhookDeliverySpec{Ref: "5000/shop:1", Image: "localhost"}
 			},
 			[]string{"spec.image: Invalid value"},
 		},
-		"an image whose ref has a digest": {
+		"an image with a digest in ref": {
 			func(d *postern.WebhookDelivery) {
 				d.Spec = postern.WebhookDeliverySpec{Ref: "1@sha256:" + strings.Repeat("a", 64), Image: "nginx"}
 			},
 			[]string{"spec.image: Invalid value"},
 		},
-		"an image said to come from a registry": {
+		"an image with the source of a registry": {
 			func(d *postern.WebhookDelivery) {
 				d.Spec = postern.WebhookDeliverySpec{Source: "docker.io", Ref: "1.2.3", Image: "nginx"}
 			},
@@ -151,7 +152,7 @@ func TestValidateNewRefuses(t *testing.T) {
 			func(d *postern.WebhookDelivery) { d.Spec.Headers["X-Long"] = strings.Repeat("a", maxHeaderBytes+1) },
 			[]string{"spec.headers[X-Long]: Too long"},
 		},
-		"a header that could become two": {
+		"a header value with a line break": {
 			func(d *postern.WebhookDelivery) { d.Spec.Headers["X-Split"] = "a\r\nb: c" },
 			[]string{"spec.headers[X-Split]: Invalid value"},
 		},
@@ -163,7 +164,7 @@ func TestValidateNewRefuses(t *testing.T) {
 			func(d *postern.WebhookDelivery) { d.Spec.Headers["x-github-event"] = "ping" },
 			[]string{"spec.headers[x-github-event]: Duplicate value"},
 		},
-		"headers that hold a token": {
+		"headers that have a token": {
 			func(d *postern.WebhookDelivery) {
 				d.Spec.Headers = map[string]string{"Authorization": "Bearer s3cret", "x-gitlab-token": "s3cret"}
 			},
@@ -173,7 +174,7 @@ func TestValidateNewRefuses(t *testing.T) {
 			func(d *postern.WebhookDelivery) {
 				d.Finalizers = []string{"example.com/keep"}
 				d.Spec = postern.WebhookDeliverySpec{
-					Source:  "nobody",
+					Source:  "unknown",
 					Target:  &postern.TargetReference{Kind: "Secret", Name: "A"},
 					Ref:     "-rf",
 					Headers: map[string]string{"a b": "c", "X-Gitlab-Token": "s3cret"},
@@ -205,7 +206,7 @@ func TestErrorsAboutHostileValuesAreShort(t *testing.T) {
 	d.Spec.Ref = strings.Repeat("r", 1<<20)
 	d.Spec.Headers = map[string]string{strings.Repeat(" ", 1<<20): "a", "X-Long": strings.Repeat("a", 1<<20)}
 	if text := ValidateNew(d, maxBytes).ToAggregate().Error(); len(text) > 1<<10 {
-		t.Errorf("%d bytes: %.2000s", len(text), text)
+		t.Errorf("the error has %d bytes: %.2000s", len(text), text)
 	}
 }
 

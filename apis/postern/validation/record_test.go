@@ -10,7 +10,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// Whatever a record must be, a delivery must be after admission too, since a policy may have spoilt it.
+// Admission policies may have broken a delivery, so the rules for records also apply after admission.
 func TestRecordsAndAdmittedDeliveriesMustBeSound(t *testing.T) {
 	event := func(change func(*postern.DeliveryEvent)) func(*postern.WebhookDelivery) {
 		return func(d *postern.WebhookDelivery) { change(&d.Spec.Events[1]) }
@@ -28,39 +28,43 @@ func TestRecordsAndAdmittedDeliveriesMustBeSound(t *testing.T) {
 		"sound":     {func(*postern.WebhookDelivery) {}, nil},
 		"no events": {func(d *postern.WebhookDelivery) { d.Spec.Events = []postern.DeliveryEvent{} }, nil},
 		"an image":  {image(func(*postern.DeliveryEvent) {}), nil},
-		"an image of which a policy rewrote tag and ref": {
+		"an image whose tag and ref a policy rewrote": {
 			image(func(e *postern.DeliveryEvent) { e.Image.Tag, e.Ref = "1.2.4", "1.2.4" }), nil,
 		},
 		"an image by its digest": {
 			image(func(e *postern.DeliveryEvent) { e.Image.Tag, e.Image.Digest, e.Ref = "", digest, digest }), nil,
 		},
-		"an image of which a policy rewrote the tag alone": {
-			image(func(e *postern.DeliveryEvent) { e.Image.Tag = "1.2.4" }), []string{"spec.events[1].ref: Invalid value"},
+		"an image of which a policy rewrote only the tag": {
+			image(func(e *postern.DeliveryEvent) { e.Image.Tag = "1.2.4" }),
+			[]string{"spec.events[1].ref: Invalid value"},
 		},
-		"an image of which a policy rewrote the ref alone": {
+		"an image of which a policy rewrote only the ref": {
 			image(func(e *postern.DeliveryEvent) { e.Ref = "1.2.4" }), []string{"spec.events[1].ref: Invalid value"},
 		},
 		"an image without tag and digest": {
-			image(func(e *postern.DeliveryEvent) { e.Image.Tag, e.Ref = "", "" }), []string{"spec.events[1].ref: Required value"},
+			image(func(e *postern.DeliveryEvent) { e.Image.Tag, e.Ref = "", "" }),
+			[]string{"spec.events[1].ref: Required value"},
 		},
 		"an image that is not named in full": {
 			image(func(e *postern.DeliveryEvent) { e.Image.Host, e.Image.Repository = "docker.io", "nginx" }),
 			[]string{"spec.events[1].image: Invalid value"},
 		},
-		"an image whose tag is none": {
-			image(func(e *postern.DeliveryEvent) { e.Image.Tag, e.Ref = "-rf", "-rf" }), []string{"spec.events[1].image: Invalid value"},
+		"an image with an invalid tag": {
+			image(func(e *postern.DeliveryEvent) { e.Image.Tag, e.Ref = "-rf", "-rf" }),
+			[]string{"spec.events[1].image: Invalid value"},
 		},
-		"an image that is said to be a git tag": {
-			image(func(e *postern.DeliveryEvent) { e.RefType = postern.RefTypeTag }), []string{"spec.events[1].refType: Invalid value"},
+		"an image with the type of a git tag": {
+			image(func(e *postern.DeliveryEvent) { e.RefType = postern.RefTypeTag }),
+			[]string{"spec.events[1].refType: Invalid value"},
 		},
-		"the tag of an image that is gone": {
+		"the tag of an image without the image": {
 			image(func(e *postern.DeliveryEvent) { e.Image = nil }), []string{"spec.events[1].refType: Invalid value"},
 		},
 		"finalizers": {
 			func(d *postern.WebhookDelivery) { d.Finalizers = []string{"example.com/keep"} },
 			[]string{"metadata.finalizers: Forbidden"},
 		},
-		"no source of an event": {
+		"an event without a source": {
 			event(func(e *postern.DeliveryEvent) { e.Source = "" }),
 			[]string{"spec.events[1].source: Required value"},
 		},
@@ -76,12 +80,13 @@ func TestRecordsAndAdmittedDeliveriesMustBeSound(t *testing.T) {
 			event(func(e *postern.DeliveryEvent) { e.RefType = "Note" }),
 			[]string{"spec.events[1].refType: Unsupported value"},
 		},
-		"endless fields": {
+		"fields that are too long": {
 			event(func(e *postern.DeliveryEvent) {
 				e.Source, e.Event, e.Repository, e.Revision, e.DeliveryID = long, long, long, long, long
 			}),
 			[]string{
-				"spec.events[1].source: Too long", "spec.events[1].event: Too long", "spec.events[1].repository: Too long",
+				"spec.events[1].source: Too long", "spec.events[1].event: Too long",
+				"spec.events[1].repository: Too long",
 				"spec.events[1].revision: Too long", "spec.events[1].deliveryID: Too long",
 			},
 		},
@@ -124,7 +129,7 @@ func TestRecordsAndAdmittedDeliveriesMustBeSound(t *testing.T) {
 	}
 }
 
-// These are mistakes of the server, and no client's.
+// These are errors of the server, not of the client.
 func TestValidateRecordKeepsPayloadsAndSecretsOutOfStorage(t *testing.T) {
 	for name, test := range map[string]rule{
 		"payload": {
@@ -139,7 +144,8 @@ func TestValidateRecordKeepsPayloadsAndSecretsOutOfStorage(t *testing.T) {
 			func(d *postern.WebhookDelivery) {
 				d.Spec.Headers = map[string]string{"Authorization": "s3cret", "X-Hub-Signature-256": "s3cret"}
 			},
-			[]string{"spec.headers[Authorization]: Internal error", "spec.headers[X-Hub-Signature-256]: Internal error"},
+			[]string{"spec.headers[Authorization]: Internal error",
+				"spec.headers[X-Hub-Signature-256]: Internal error"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -156,22 +162,30 @@ func TestValidateRecordKeepsPayloadsAndSecretsOutOfStorage(t *testing.T) {
 
 func TestAdmissionMayChangeEventsLabelsAndAnnotationsOnly(t *testing.T) {
 	for name, test := range map[string]rule{
-		"a ref":            {func(d *postern.WebhookDelivery) { d.Spec.Events[0].Ref = "production" }, nil},
-		"all events gone":  {func(d *postern.WebhookDelivery) { d.Spec.Events = nil }, nil},
-		"a label":          {func(d *postern.WebhookDelivery) { d.Labels = map[string]string{"team": "a"} }, nil},
-		"an annotation":    {func(d *postern.WebhookDelivery) { d.Annotations = map[string]string{"why": "because"} }, nil},
-		"the source":       {func(d *postern.WebhookDelivery) { d.Spec.Source = "generic" }, []string{"spec: Forbidden"}},
-		"the target":       {func(d *postern.WebhookDelivery) { d.Spec.Target.Name = "other" }, []string{"spec: Forbidden"}},
-		"the headers":      {func(d *postern.WebhookDelivery) { d.Spec.Headers = nil }, []string{"spec: Forbidden"}},
-		"the sender":       {func(d *postern.WebhookDelivery) { d.Status.Sender.Name = "admin" }, []string{"status: Forbidden"}},
-		"the name":         {func(d *postern.WebhookDelivery) { d.Name = "other" }, []string{"metadata: Forbidden"}},
-		"the name to come": {func(d *postern.WebhookDelivery) { d.GenerateName = "other-" }, []string{"metadata: Forbidden"}},
-		"the namespace":    {func(d *postern.WebhookDelivery) { d.Namespace = "other" }, []string{"metadata: Forbidden"}},
+		"a ref":           {func(d *postern.WebhookDelivery) { d.Spec.Events[0].Ref = "production" }, nil},
+		"all events gone": {func(d *postern.WebhookDelivery) { d.Spec.Events = nil }, nil},
+		"a label":         {func(d *postern.WebhookDelivery) { d.Labels = map[string]string{"team": "a"} }, nil},
+		"an annotation": {func(d *postern.WebhookDelivery) { d.Annotations = map[string]string{"why": "because"} },
+			nil},
+		"the source": {func(d *postern.WebhookDelivery) { d.Spec.Source = "generic" },
+			[]string{"spec: Forbidden"}},
+		"the target": {func(d *postern.WebhookDelivery) { d.Spec.Target.Name = "other" },
+			[]string{"spec: Forbidden"}},
+		"the headers": {func(d *postern.WebhookDelivery) { d.Spec.Headers = nil }, []string{"spec: Forbidden"}},
+		"the sender": {func(d *postern.WebhookDelivery) { d.Status.Sender.Name = "admin" },
+			[]string{"status: Forbidden"}},
+		"the name": {func(d *postern.WebhookDelivery) { d.Name = "other" }, []string{"metadata: Forbidden"}},
+		"the generateName": {func(d *postern.WebhookDelivery) { d.GenerateName = "other-" },
+			[]string{"metadata: Forbidden"}},
+		"the namespace": {func(d *postern.WebhookDelivery) { d.Namespace = "other" },
+			[]string{"metadata: Forbidden"}},
 		"everything": {
 			func(d *postern.WebhookDelivery) {
-				d.Name, d.Spec.Ref, d.Status.Phase, d.Spec.Events[0].Ref = "other", "main", postern.DeliveryApplied, "-rf"
+				d.Name, d.Spec.Ref, d.Status.Phase, d.Spec.Events[0].Ref = "other", "main", postern.DeliveryApplied,
+					"-rf"
 			},
-			[]string{"metadata: Forbidden", "spec: Forbidden", "status: Forbidden", "spec.events[0].ref: Invalid value"},
+			[]string{"metadata: Forbidden", "spec: Forbidden", "status: Forbidden",
+				"spec.events[0].ref: Invalid value"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

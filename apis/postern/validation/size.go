@@ -13,20 +13,21 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// The size of a record is counted in bytes of the JSON that is stored, in which one byte of text may take six. etcd
-// takes requests of up to 1.5 MiB by default, and a record costs memory for as long as it is kept.
+// The size of a record is the length of its JSON as stored, in which one byte of text may take six. etcd accepts
+// requests of up to 1.5 MiB by default, and a record takes memory until it is deleted.
 const (
-	// MaxRecordBytes bounds a record when it is made. It leaves room for what came of the delivery.
+	// MaxRecordBytes bounds a record when it is created. It leaves room for the outcome.
 	MaxRecordBytes = 256 << 10
-	// roomToRecord is how much of that is left for what is added between CheckSize and the storage: name, UID and time of
-	// creation and, if nothing is written, a reason with a message of up to 1 KiB, twice and in bytes of JSON.
+	// roomToRecord is the part of MaxRecordBytes that is left for data added between CheckSize and the storage: name,
+	// UID and creation timestamp and, if nothing is written, a reason with a message of up to 1 KiB, twice and escaped
+	// as JSON.
 	roomToRecord = 16 << 10
 	// MaxFinalBytes bounds a record with its final status.
 	MaxFinalBytes = MaxRecordBytes + 512<<10
 )
 
-// EncodedBytes returns how many bytes a record takes as it is stored. Field owners do not count: they are not stored.
-// The error is that of a record which can't be encoded.
+// EncodedBytes returns the size of a record as stored, in bytes. managedFields are not included: they are not stored.
+// It returns an error if the record can't be encoded.
 func EncodedBytes(d *postern.WebhookDelivery) (int, error) {
 	kept := *d
 	kept.ManagedFields = nil
@@ -45,14 +46,13 @@ func EncodedBytes(d *postern.WebhookDelivery) (int, error) {
 // counter counts the bytes that are written to it.
 type counter int
 
-// Write counts, and never fails.
 func (c *counter) Write(p []byte) (int, error) {
 	*c += counter(len(p))
 	return len(p), nil
 }
 
-// CheckSize returns an error, ready to be answered, for a delivery whose record would be too large to be made. What
-// passes is not refused for its size when it is stored, after its target was written.
+// CheckSize returns a 413 API error if the record of a delivery would be too large to create. A delivery that passes is
+// not rejected for its size when it is stored, after its target was written.
 func CheckSize(d *postern.WebhookDelivery) error {
 	size, err := EncodedBytes(d)
 	switch {
@@ -60,7 +60,8 @@ func CheckSize(d *postern.WebhookDelivery) error {
 		return apierrors.NewInternalError(err)
 	case size > MaxRecordBytes-roomToRecord:
 		return apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
-			"the record of the delivery would take %d bytes of JSON, and may take %d: ask for fewer refs at once, or leave out annotations and labels",
+			"the record of the delivery would take %d bytes of JSON, and may take %d: request fewer refs at once, or "+
+				"omit annotations and labels",
 			size, MaxRecordBytes-roomToRecord))
 	}
 	return nil

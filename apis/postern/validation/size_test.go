@@ -31,7 +31,7 @@ func TestTheSizeOfARecordIsThatOfWhatIsStored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl"}} // which the storage drops
+	d.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl"}} // not stored
 	if got, err := EncodedBytes(d); err != nil || got != len(stored) {
 		t.Errorf("got %d, %v, want %d", got, err, len(stored))
 	}
@@ -42,7 +42,7 @@ func TestARecordIsBoundedByWhatItsTextTakesInJSON(t *testing.T) {
 		text string
 		ok   bool
 	}{
-		"plain text that fits":        {strings.Repeat("a", 60<<10), true},
+		"plain text":                  {strings.Repeat("a", 60<<10), true},
 		"text that JSON escapes":      {strings.Repeat("&", 60<<10), false},
 		"text that takes three bytes": {strings.Repeat("\u2027", 20<<10), true},
 	} {
@@ -54,13 +54,13 @@ func TestARecordIsBoundedByWhatItsTextTakesInJSON(t *testing.T) {
 				t.Fatalf("got error %v", err)
 			}
 			if err != nil && !apierrors.IsRequestEntityTooLargeError(err) {
-				t.Errorf("got error %v, want one that answers 413", err)
+				t.Errorf("got error %v, want a 413", err)
 			}
 		})
 	}
 }
 
-// What one payload may ask for at most, and what admission may make of it, must not exceed what etcd takes.
+// The events of one payload, also after admission, must not exceed etcd's limit for a request.
 func TestTheEventsOfARecordAreBoundedWithTheirRefs(t *testing.T) {
 	d := received()
 	d.Spec.Events = nil

@@ -1,8 +1,8 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package validation checks deliveries at the three points where something could have gone wrong: what a client sends,
-// what admission made of it, and what is about to be stored. Each check reports everything that is wrong at once.
+// Package validation checks deliveries at three points: as a client sends them, after admission, and before storage.
+// Each check reports all errors at once.
 package validation
 
 import (
@@ -19,26 +19,27 @@ import (
 )
 
 const (
-	// maxEvents bounds what one payload may ask for, and with it the size of a record.
+	// maxEvents bounds the events of one payload, and so the size of a record.
 	maxEvents = 256
-	// maxHeaders and maxHeaderBytes bound the headers of an object; no sender's headers come near.
+	// maxHeaders and maxHeaderBytes bound the headers of an object, far above the headers of any sender.
 	maxHeaders     = 64
 	maxHeaderBytes = 4 << 10
-	// maxFieldBytes bounds each string of an event: URLs, delivery ids and the like; maxEventBytes all of them. In JSON they
-	// may take six times as much, and etcd takes 1.5 MiB by default.
+	// maxFieldBytes bounds each string of an event, such as a URL or delivery id, and maxEventBytes all strings
+	// together. They may take six times as much in JSON, and etcd accepts 1.5 MiB by default.
 	maxFieldBytes = 2 << 10
 	maxEventBytes = 128 << 10
 )
 
 var (
 	targetKinds = []postern.TargetKind{postern.TargetApplication, postern.TargetGatewaySync}
-	refTypes    = []postern.RefType{postern.RefTypeBranch, postern.RefTypeTag, postern.RefTypeCommit, postern.RefTypeImage}
+	refTypes    = []postern.RefType{postern.RefTypeBranch, postern.RefTypeTag, postern.RefTypeCommit,
+		postern.RefTypeImage}
 
 	specPath   = field.NewPath("spec")
 	eventsPath = specPath.Child("events")
 )
 
-// ValidateNew checks a delivery as a client sends it, before anything was done with it.
+// ValidateNew checks a delivery as a client sends it.
 func ValidateNew(d *postern.WebhookDelivery, maxPayloadBytes int64) field.ErrorList {
 	errs := validateName(d)
 	errs = append(errs, validateMetadata(d)...)
@@ -50,13 +51,14 @@ func ValidateNew(d *postern.WebhookDelivery, maxPayloadBytes int64) field.ErrorL
 		errs = append(errs, field.Forbidden(eventsPath, "the server fills it from payload, rawPayload or ref"))
 	}
 	if d.Spec.RedeliveryOf != "" {
-		errs = append(errs, field.Forbidden(specPath.Child("redeliveryOf"), "the server sets it: POST to the redeliver subresource of the delivery"))
+		errs = append(errs, field.Forbidden(specPath.Child("redeliveryOf"),
+			"the server sets it: POST to the redeliver subresource of the delivery"))
 	}
 	return errs
 }
 
-// ValidateAdmitted checks what mutating admission made of a delivery, given what it was before. Admission policies may
-// rewrite what is requested and add labels and annotations; they may not turn the delivery into another one.
+// ValidateAdmitted checks a delivery after mutating admission against the one received. Admission policies may rewrite
+// events and add labels and annotations; they may not turn the delivery into another one.
 func ValidateAdmitted(d, received *postern.WebhookDelivery) field.ErrorList {
 	const message = "admission may change spec.events, labels and annotations only"
 	var errs field.ErrorList
@@ -74,8 +76,8 @@ func ValidateAdmitted(d, received *postern.WebhookDelivery) field.ErrorList {
 	return append(errs, ValidateRecord(d)...)
 }
 
-// ValidateRecord checks a delivery as a record of it is made: received, admitted, and without its payload. CheckSize checks
-// how large it is.
+// ValidateRecord checks a delivery before its record is created: received, admitted, and without its payload. CheckSize
+// checks its size.
 func ValidateRecord(d *postern.WebhookDelivery) field.ErrorList {
 	errs := validateName(d)
 	errs = append(errs, validateMetadata(d)...)
@@ -84,7 +86,7 @@ func ValidateRecord(d *postern.WebhookDelivery) field.ErrorList {
 	if len(d.Spec.Events) > maxEvents {
 		errs = append(errs, field.TooMany(eventsPath, len(d.Spec.Events), maxEvents))
 	}
-	if bytesOf(d.Spec.Events) > maxEventBytes {
+	if eventsSize(d.Spec.Events) > maxEventBytes {
 		errs = append(errs, field.TooLong(eventsPath, "", maxEventBytes))
 	}
 	for i := range d.Spec.Events {
@@ -93,9 +95,8 @@ func ValidateRecord(d *postern.WebhookDelivery) field.ErrorList {
 	return errs
 }
 
-// ValidateDropped checks that nothing is stored which must not be: the payload, and headers that hold a secret. It is all
-// that is checked of a record which is stored again: what came of a delivery must be storable, whatever has been
-// stored of it before.
+// ValidateDropped checks that the payload and the headers with secrets have been dropped. It is the only check of a
+// record that is stored again: the outcome of a delivery must be storable, even if the record would be invalid now.
 func ValidateDropped(d *postern.WebhookDelivery) field.ErrorList {
 	var errs field.ErrorList
 	if d.Spec.Payload != nil || d.Spec.RawPayload != nil {
@@ -109,12 +110,12 @@ func ValidateDropped(d *postern.WebhookDelivery) field.ErrorList {
 	return errs
 }
 
-// validateFinalizers refuses all: nothing can be updated, so no controller could ever take one off again.
+// validateFinalizers rejects all finalizers: deliveries can't be updated, so no controller could remove one.
 func validateFinalizers(d *postern.WebhookDelivery) field.ErrorList {
 	if len(d.Finalizers) == 0 {
 		return nil
 	}
-	return field.ErrorList{field.Forbidden(metadataPath.Child("finalizers"), "a delivery can't have any")}
+	return field.ErrorList{field.Forbidden(metadataPath.Child("finalizers"), "deliveries can't have finalizers")}
 }
 
 func validateSource(source string) field.ErrorList {
@@ -126,12 +127,13 @@ func validateSource(source string) field.ErrorList {
 
 func validateTarget(target *postern.TargetReference) field.ErrorList {
 	if target == nil {
-		return nil // for whatever wants it
+		return nil // for all targets that follow the pushed image or ref
 	}
 	path := specPath.Child("target")
 	var errs field.ErrorList
 	if !slices.Contains(targetKinds, target.Kind) {
-		errs = append(errs, field.NotSupported(path.Child("kind"), postern.TargetKind(shorten(string(target.Kind))), targetKinds))
+		errs = append(errs, field.NotSupported(path.Child("kind"), postern.TargetKind(shorten(string(target.Kind))),
+			targetKinds))
 	}
 	if target.Name == "" {
 		return append(errs, field.Required(path.Child("name"), ""))
@@ -152,10 +154,12 @@ func validateEvent(e *postern.DeliveryEvent, path *field.Path) field.ErrorList {
 	switch {
 	case e.RefType != "" && !slices.Contains(refTypes, e.RefType):
 		errs = append(errs, field.NotSupported(path.Child("refType"), e.RefType, refTypes))
-	case (e.RefType == postern.RefTypeImage) != (e.Image != nil): // or the tag of an image would pass for a git ref
-		errs = append(errs, field.Invalid(path.Child("refType"), e.RefType, "it must be Image with an image, and only then"))
+	case (e.RefType == postern.RefTypeImage) != (e.Image != nil):
+		// Otherwise the tag of an image could be written as a git ref.
+		errs = append(errs, field.Invalid(path.Child("refType"), e.RefType,
+			"must be Image if and only if image is set"))
 	}
-	for _, f := range freeFields(e) {
+	for _, f := range textFields(e) {
 		if len(f.value) > maxFieldBytes {
 			errs = append(errs, field.TooLong(path.Child(f.name), "", maxFieldBytes))
 		}
@@ -163,19 +167,20 @@ func validateEvent(e *postern.DeliveryEvent, path *field.Path) field.ErrorList {
 	return errs
 }
 
-type freeField struct{ name, value string }
+type textField struct{ name, value string }
 
-// freeFields are the fields of an event that may hold any text.
-func freeFields(e *postern.DeliveryEvent) []freeField {
-	return []freeField{
-		{"source", e.Source}, {"event", e.Event}, {"repository", e.Repository}, {"revision", e.Revision}, {"deliveryID", e.DeliveryID},
+// textFields returns the fields of an event that may have any text.
+func textFields(e *postern.DeliveryEvent) []textField {
+	return []textField{
+		{"source", e.Source}, {"event", e.Event}, {"repository", e.Repository}, {"revision", e.Revision},
+		{"deliveryID", e.DeliveryID},
 	}
 }
 
-func bytesOf(events []postern.DeliveryEvent) int {
+func eventsSize(events []postern.DeliveryEvent) int {
 	size := 0
 	for i := range events {
-		for _, f := range freeFields(&events[i]) {
+		for _, f := range textFields(&events[i]) {
 			size += len(f.value)
 		}
 		size += len(events[i].Ref)
@@ -186,7 +191,8 @@ func bytesOf(events []postern.DeliveryEvent) int {
 	return size
 }
 
-// validateImage checks that an image is named in full, and that the ref says the same: a policy may have rewritten either.
+// validateImage checks that the name of an image is complete and that the ref matches it: a policy may have rewritten
+// either.
 func validateImage(e *postern.DeliveryEvent, path *field.Path) field.ErrorList {
 	image := payload.Image(*e.Image)
 	normalized, err := payload.NormalizeImage(image)
@@ -194,19 +200,21 @@ func validateImage(e *postern.DeliveryEvent, path *field.Path) field.ErrorList {
 	case err != nil:
 		return field.ErrorList{field.Invalid(path.Child("image"), field.OmitValueType{}, err.Error())}
 	case normalized != image:
-		return field.ErrorList{field.Invalid(path.Child("image"), shorten(image.String()), "the full name is "+normalized.String())}
+		return field.ErrorList{field.Invalid(path.Child("image"), shorten(image.String()),
+			"the full name is "+normalized.String())}
 	case image.Tag == "" && image.Digest == "":
 		return field.ErrorList{field.Required(path.Child("ref"), "an image needs a tag or a digest")}
 	case e.Ref != cmp.Or(image.Tag, image.Digest):
-		return field.ErrorList{field.Invalid(path.Child("ref"), shorten(e.Ref), "it is not the tag of the image: rewrite both or none")}
+		return field.ErrorList{field.Invalid(path.Child("ref"), shorten(e.Ref),
+			"is not the tag of the image: rewrite both or neither")}
 	}
 	return nil
 }
 
-// maxQuotedBytes is how much of a hostile value an error repeats.
+// maxQuotedBytes is how much of an invalid value an error repeats.
 const maxQuotedBytes = 64
 
-// shorten keeps an error about a hostile value short.
+// shorten bounds the length of an invalid value in an error.
 func shorten(s string) string {
 	if len(s) <= maxQuotedBytes {
 		return s

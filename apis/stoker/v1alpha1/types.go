@@ -7,22 +7,21 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// The annotations by which a ref is requested of a GatewaySync. Stoker lets the
-// requested ref override spec.git.ref, and removes that one annotation once
-// spec.git.ref has caught up with it.
+// The annotations that request a ref of a GatewaySync. Stoker lets the requested ref override spec.git.ref, and removes
+// AnnotationRequestedRef once spec.git.ref has caught up with it.
 //
 // Source: https://github.com/ia-eknorr/stoker-operator, docs/docs/reference/annotations.md.
 const (
 	// AnnotationRequestedRef is the short name of a tag or branch, or a commit id.
 	AnnotationRequestedRef = "stoker.io/requested-ref"
-	// AnnotationRequestedAt is when the ref was requested, RFC 3339 in UTC.
+	// AnnotationRequestedAt is the time of the request, RFC 3339 in UTC.
 	AnnotationRequestedAt = "stoker.io/requested-at"
-	// AnnotationRequestedBy is the kind of sender that asked, such as "github".
+	// AnnotationRequestedBy is the type of the sender, such as "github".
 	AnnotationRequestedBy = "stoker.io/requested-by"
 )
 
-// GatewaySync is a part of Stoker's object of that name: which git repository,
-// at which ref, is synchronised to a set of gateways. Never send it in an update.
+// GatewaySync has the fields that Postern reads of Stoker's object of that name: which git repository, at which ref, is
+// synchronized to a set of gateways. Never send it in an update.
 //
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 type GatewaySync struct {
@@ -37,11 +36,11 @@ type GatewaySyncSpec struct {
 	Git GitSpec `json:"git,omitempty"`
 }
 
-// GitSpec names what is synchronised.
+// GitSpec is the repository and ref that are synchronized.
 type GitSpec struct {
 	// Repo is the URL of the repository, over HTTPS or SSH.
 	Repo string `json:"repo,omitempty"`
-	// Ref is the tag, branch or commit in force while no other is requested.
+	// Ref is the tag, branch or commit that is used unless another one is requested.
 	Ref string `json:"ref,omitempty"`
 }
 

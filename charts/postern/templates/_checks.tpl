@@ -2,23 +2,23 @@
 Copyright The Postern Authors
 SPDX-License-Identifier: Apache-2.0
 
-What no schema can say: values that don't go together. All that is wrong is told at once.
+Checks that the schema can't express: conflicting values. All errors are reported together.
 */ -}}
 
 {{- define "postern.check" -}}
 {{- $receiver := .Values.webhookReceiver -}}
 {{- $wrong := list -}}
 {{- if and (gt (int .Values.replicaCount) 1) (not .Values.externalEtcd.endpoints) -}}
-  {{- $wrong = append $wrong "replicaCount is more than 1, which needs externalEtcd.endpoints: the embedded etcd is one replica's alone." -}}
+  {{- $wrong = append $wrong "replicaCount is more than 1, which requires externalEtcd.endpoints: the embedded etcd serves only one replica." -}}
 {{- end -}}
 {{- range .Values.externalEtcd.endpoints -}}
   {{- if and (hasPrefix "https:" .) (not $.Values.externalEtcd.secretName) -}}
-    {{- $wrong = append $wrong (printf "externalEtcd.endpoints has %s, which needs externalEtcd.secretName: who may call an etcd is told by a client certificate." .) -}}
+    {{- $wrong = append $wrong (printf "externalEtcd.endpoints has %s, which requires externalEtcd.secretName: etcd authenticates its clients by certificate." .) -}}
   {{- end -}}
 {{- end -}}
 {{- if $receiver.enabled -}}
   {{- if not $receiver.namespaces -}}
-    {{- $wrong = append $wrong "webhookReceiver.enabled needs webhookReceiver.namespaces: the names of those it may act on, or [\"*\"] for all." -}}
+    {{- $wrong = append $wrong "webhookReceiver.enabled needs webhookReceiver.namespaces: the namespaces in which it may act, or [\"*\"] for all." -}}
   {{- end -}}
   {{- if and (has "*" $receiver.namespaces) (gt (len $receiver.namespaces) 1) -}}
     {{- $wrong = append $wrong "webhookReceiver.namespaces has both \"*\", which is all namespaces, and names." -}}
@@ -40,7 +40,7 @@ What no schema can say: values that don't go together. All that is wrong is told
 {{- end -}}
 {{- range $key, $value := dict "webhook.enable" "enabled" "webhook.namespaces" "namespaces" "webhook.port" "port" -}}
   {{- if hasKey ($.Values.config | default dict) $key -}}
-    {{- $wrong = append $wrong (printf "config has %s; set webhookReceiver.%s instead, which the Service and the NetworkPolicy follow, too." $key $value) -}}
+    {{- $wrong = append $wrong (printf "config has %s; set webhookReceiver.%s instead, which also configures the Service and the NetworkPolicy." $key $value) -}}
   {{- end -}}
 {{- end -}}
 {{- range $flag, $value := dict
@@ -50,17 +50,17 @@ What no schema can say: values that don't go together. All that is wrong is told
     "--service-name" "fullnameOverride" -}}
   {{- range $.Values.extraArgs -}}
     {{- if eq $flag (splitList "=" . | first) -}}
-      {{- $wrong = append $wrong (printf "extraArgs has %s; set %s instead, which other things follow, too." $flag $value) -}}
+      {{- $wrong = append $wrong (printf "extraArgs has %s; set %s instead, which also configures other objects." $flag $value) -}}
     {{- end -}}
   {{- end -}}
 {{- end -}}
 {{- range $.Values.extraArgs -}}
   {{- $flag := splitList "=" . | first -}}
   {{- if has $flag (list "--secure-port" "--service-namespace" "--ca-secret-name" "--leader-elect-resource-name" "--leader-elect-resource-namespace") -}}
-    {{- $wrong = append $wrong (printf "extraArgs has %s, which can't be changed here: the chart's objects count on what it is." $flag) -}}
+    {{- $wrong = append $wrong (printf "extraArgs has %s, which can't be changed here: the chart's objects depend on it." $flag) -}}
   {{- end -}}
 {{- end -}}
-{{- /* Of a flag that is there twice the last would hold. */ -}}
+{{- /* Of a repeated flag, the last one would apply. */ -}}
 {{- $own := list -}}
 {{- range include "postern.ownArgs" . | fromYamlArray }}{{ $own = append $own (splitList "=" . | first) }}{{ end -}}
 {{- range $flag, $value := dict
@@ -77,21 +77,21 @@ What no schema can say: values that don't go together. All that is wrong is told
 {{- if and .Values.serviceMonitor.enabled (not .Values.certManager.enabled) (not .Values.serviceMonitor.caSecretRef.name) -}}
   {{- range .Values.extraArgs -}}
     {{- if hasPrefix "--tls-cert-file=" . -}}
-      {{- $wrong = append $wrong "extraArgs has --tls-cert-file, with which serviceMonitor.enabled needs serviceMonitor.caSecretRef.name: a Secret with the authority of that certificate, which Prometheus is to trust." -}}
+      {{- $wrong = append $wrong "extraArgs has --tls-cert-file, with which serviceMonitor.enabled needs serviceMonitor.caSecretRef.name: a Secret with the CA of that certificate, for Prometheus." -}}
     {{- end -}}
   {{- end -}}
 {{- end -}}
 {{- range $label, $_ := include "postern.selectorLabels" . | fromYaml -}}
   {{- if hasKey ($.Values.podLabels | default dict) $label -}}
-    {{- $wrong = append $wrong (printf "podLabels has %s, by which the Service and the StatefulSet find their Pods; set nameOverride instead." $label) -}}
+    {{- $wrong = append $wrong (printf "podLabels has %s, by which the Service and the StatefulSet select their Pods; set nameOverride instead." $label) -}}
   {{- end -}}
 {{- end -}}
 {{- if hasKey (.Values.podAnnotations | default dict) "checksum/config" -}}
-  {{- $wrong = append $wrong "podAnnotations has checksum/config, which is the chart's: by it a change of the ConfigMap replaces the Pods. Choose another name." -}}
+  {{- $wrong = append $wrong "podAnnotations has checksum/config, which the chart sets, so that a change of the ConfigMap replaces the Pods. Choose another name." -}}
 {{- end -}}
-{{- /* Lists of which Kubernetes takes each element once. What a volume is called is seen from where it is mounted. */ -}}
+{{- /* Lists in which Kubernetes accepts each element once. The names of volumes are taken from their mounts. */ -}}
 {{- range $value, $is := dict
-    "extraEnv" (list "name" "postern.ownEnv" "leave it out; what can be changed there is for webhookReceiver, config and externalEtcd to say")
+    "extraEnv" (list "name" "postern.ownEnv" "leave it out; use webhookReceiver, config and externalEtcd for these settings")
     "extraVolumes" (list "name" "postern.ownVolumeMounts" "choose another name")
     "extraVolumeMounts" (list "mountPath" "postern.ownVolumeMounts" "choose another path") -}}
   {{- $key := index $is 0 -}}
@@ -101,7 +101,7 @@ What no schema can say: values that don't go together. All that is wrong is told
   {{- range index $.Values $value -}}
     {{- $name := get . $key | trimSuffix "/" -}}
     {{- if has $name $own -}}
-      {{- $wrong = append $wrong (printf "%s has %s, which the chart has itself: %s." $value $name (index $is 2)) -}}
+      {{- $wrong = append $wrong (printf "%s has %s, which the chart sets itself: %s." $value $name (index $is 2)) -}}
     {{- else if has $name $seen -}}
       {{- $wrong = append $wrong (printf "%s has %s twice." $value $name) -}}
     {{- end -}}

@@ -8,8 +8,8 @@ SPDX-License-Identifier: Apache-2.0
 {{- end -}}
 
 {{- /*
-What the objects are called. It is the same whatever the release is called: a cluster can have only one Postern, since it
-has one APIService of that name, and the commands of the documentation are to fit every installation.
+The name of the objects. It does not depend on the name of the release: a cluster can have only one Postern, since it has one
+APIService of that name, and the commands of the documentation work with every installation.
 */ -}}
 {{- define "postern.fullname" -}}
 {{- .Values.fullnameOverride | default (include "postern.name" .) | trunc 52 | trimSuffix "-" -}}
@@ -28,8 +28,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- end -}}
 
 {{- /*
-One map out of a list of them, of which each beats those before it. Written one below the other they could have a key twice,
-which strict readers of YAML refuse. It is not merge, to which an empty value is none.
+Merges a list of maps; later ones override earlier ones. Concatenation could repeat a key, which strict YAML parsers reject.
+merge is not used because it ignores empty values.
 */ -}}
 {{- define "postern.overlay" -}}
 {{- $map := dict -}}
@@ -42,7 +42,7 @@ which strict readers of YAML refuse. It is not merge, to which an empty value is
 {{- .Values.image.repository }}{{ hasPrefix "@" $tag | ternary "" ":" }}{{ $tag -}}
 {{- end -}}
 
-{{- /* The one subject of every binding: Postern's ServiceAccount. */ -}}
+{{- /* The subject of every binding: Postern's ServiceAccount. */ -}}
 {{- define "postern.subjects" -}}
 - kind: ServiceAccount
   name: {{ include "postern.fullname" . | quote }}

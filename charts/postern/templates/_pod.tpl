@@ -2,7 +2,7 @@
 Copyright The Postern Authors
 SPDX-License-Identifier: Apache-2.0
 
-What the container is started with.
+The flags of the container.
 */ -}}
 
 {{- define "postern.args" -}}
@@ -22,10 +22,10 @@ What the container is started with.
 {{- end }}
 - --leader-elect
 - --leader-elect-resource-namespace=$(POD_NAMESPACE)
-# For so long a replica that is asked to end goes on serving, so that everybody has heard that it ends.
+# A replica that is shutting down keeps serving for this time, until all clients have noticed.
 - --shutdown-delay-duration=10s
 {{- else -}}
-# A directory in the volume, whose own belongs to root: Postern closes this one to all others.
+# A subdirectory, because the root of the volume belongs to root: only Postern may read it.
 - --data-dir=/var/lib/postern/data
 {{- end }}
 {{- if .Values.certManager.enabled }}
@@ -54,7 +54,7 @@ What the container is started with.
     fieldRef:
       fieldPath: metadata.namespace
 {{- with has "GOMEMLIMIT" $given | ternary "" (include "postern.goMemoryLimit" .) }}
-# Nine tenths of the memory limit: the collector works harder before the kernel ends the process.
+# Nine tenths of the memory limit: the garbage collector works harder before the kernel kills the process.
 - name: GOMEMLIMIT
   value: {{ . }}
 {{- end }}
@@ -92,7 +92,7 @@ What the container is started with.
 {{- end }}
 {{- end -}}
 
-{{- /* In whole tens of MiB, or in KiB below 100 MiB, of which tens would be too rough. Nothing, if the limit is not in whole MiB or GiB: then set GOMEMLIMIT with extraEnv. */ -}}
+{{- /* In tens of MiB, or in KiB below 100 MiB for precision. Empty if the limit is not in whole MiB or GiB: then set GOMEMLIMIT with extraEnv. */ -}}
 {{- define "postern.goMemoryLimit" -}}
 {{- $limit := dig "limits" "memory" "" (.Values.resources | default dict) | toString -}}
 {{- if regexMatch "^[1-9][0-9]*(Mi|Gi)$" $limit -}}
@@ -106,7 +106,7 @@ What the container is started with.
 {{- end -}}
 {{- end -}}
 
-{{- /* A change of the settings that are read only at the start replaces the Pods. */ -}}
+{{- /* Replaces the Pods when settings change that are read only at the start. */ -}}
 {{- define "postern.checksums" -}}
 {{- $config := include "postern.config" . -}}
 {{- if ne $config "{}" -}}
@@ -184,8 +184,8 @@ checksum/config: {{ sha256sum $config }}
 {{- end }}
 {{- end -}}
 
-{{- /* Several replicas go to several nodes, and to several zones, if there are as many. */ -}}
-{{- define "postern.spread" -}}
+{{- /* Spreads several replicas over nodes and zones, if possible. */ -}}
+{{- define "postern.topologySpread" -}}
 {{- $several := .Values.externalEtcd.endpoints -}}
 {{- with .Values.affinity }}
 affinity:
@@ -193,7 +193,7 @@ affinity:
 {{- else }}{{ if $several }}
 affinity:
   podAntiAffinity:
-    # Preferred, or a cluster with fewer nodes could never run or update all of them.
+    # Preferred, so that a cluster with fewer nodes can run and update all replicas.
     preferredDuringSchedulingIgnoredDuringExecution:
     - weight: 100
       podAffinityTerm:

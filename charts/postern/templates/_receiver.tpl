@@ -2,7 +2,7 @@
 Copyright The Postern Authors
 SPDX-License-Identifier: Apache-2.0
 
-The settings of the classic receiver, which reach Postern as keys of a ConfigMap.
+The settings of the classic receiver, which Postern reads from a ConfigMap.
 */ -}}
 
 {{- define "postern.configMap" -}}
@@ -27,14 +27,14 @@ The settings of the classic receiver, which reach Postern as keys of a ConfigMap
 {{- list $config .Values.config | include "postern.overlay" -}}
 {{- end -}}
 
-{{- /* What the receiver speaks, whichever value says so. */ -}}
+{{- /* The scheme of the receiver, from any of the values. */ -}}
 {{- define "postern.receiverScheme" -}}
 {{- get (include "postern.config" . | fromYaml) "disable-tls" | eq "true" | ternary "http" "https" -}}
 {{- end -}}
 
 {{- /*
-The files that hold a secret of all git and generic senders, as a list: the name of the file, the Secret and the key in it,
-and what follows the name in the flag.
+The files with secrets of all git and generic senders, as a list: the name of the file, the Secret and the key in it, and the
+suffix of the flag's name.
 */ -}}
 {{- define "postern.credentials" -}}
 {{- $receiver := .Values.webhookReceiver -}}

@@ -2724,7 +2724,7 @@ func schema_postern_apis_postern_v1alpha1_Application(ref common.ReferenceCallba
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Application stands for Argo CD's Application as the parent of its webhookdeliveries. It can't be read or written in this group; the object itself is applications.argoproj.io.",
+				Description: "Application represents Argo CD's Application as the parent of its webhookdeliveries. It can't be read or written in this group; the object itself is applications.argoproj.io.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -2760,12 +2760,12 @@ func schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref common.ReferenceCall
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "DeliveryEvent is one thing that a payload asks for.",
+				Description: "DeliveryEvent is one event of a payload, and the ref or image that it requests.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"source": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Type of the sender, as found out from the headers and the payload.",
+							Description: "Type of the sender, as detected from the headers and the payload.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -2773,7 +2773,7 @@ func schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref common.ReferenceCall
 					},
 					"event": {
 						SchemaProps: spec.SchemaProps{
-							Description: "What happened, in the sender's words: release.published, push.",
+							Description: "Name of the event, as the sender calls it: release.published, push.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -2781,7 +2781,7 @@ func schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref common.ReferenceCall
 					},
 					"ref": {
 						SchemaProps: spec.SchemaProps{
-							Description: "What is requested: a git ref, short (main, v2.0.0), or an image's tag.",
+							Description: "Requested ref: a short git ref (main, v2.0.0), or an image's tag or digest.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -2789,7 +2789,7 @@ func schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref common.ReferenceCall
 					},
 					"refType": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Whether the ref is a Branch, a Tag or a Commit, or of an Image. Empty when the payload does not tell.\n\nPossible enum values:\n - `\"Branch\"` is a branch.\n - `\"Commit\"` is a commit id.\n - `\"Image\"` is the tag or digest of an image.\n - `\"Tag\"` is a tag.",
+							Description: "Type of the ref: Branch, Tag, Commit or Image. Empty if the payload does not include it.\n\nPossible enum values:\n - `\"Branch\"` is a branch.\n - `\"Commit\"` is a commit id.\n - `\"Image\"` is the tag or digest of an image.\n - `\"Tag\"` is a tag.",
 							Type:        []string{"string"},
 							Format:      "",
 							Enum:        []interface{}{"Branch", "Commit", "Image", "Tag"},
@@ -2804,34 +2804,34 @@ func schema_postern_apis_postern_v1alpha1_DeliveryEvent(ref common.ReferenceCall
 					},
 					"revision": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Commit id that the ref pointed at when the event happened.",
+							Description: "Commit id that the ref pointed to when the event happened.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"deliveryID": {
 						SchemaProps: spec.SchemaProps{
-							Description: "The sender's own id of the delivery. A repeat has the same.",
+							Description: "The sender's own id of the delivery. Repeats have the same id.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"time": {
 						SchemaProps: spec.SchemaProps{
-							Description: "When the event happened at the sender.",
+							Description: "Time of the event at the sender.",
 							Ref:         ref(v1.MicroTime{}.OpenAPIModelName()),
 						},
 					},
 					"defaultBranch": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Whether the ref is known to be the repository's default branch, which HEAD stands for.",
+							Description: "Whether the ref is known to be the repository's default branch, to which HEAD refers.",
 							Type:        []string{"boolean"},
 							Format:      "",
 						},
 					},
 					"image": {
 						SchemaProps: spec.SchemaProps{
-							Description: "The image that was pushed; absent for a git ref.",
+							Description: "Image that was pushed; absent for a git ref.",
 							Ref:         ref(v1alpha1.ImageReference{}.OpenAPIModelName()),
 						},
 					},
@@ -2848,12 +2848,12 @@ func schema_postern_apis_postern_v1alpha1_DeliveryProgress(ref common.ReferenceC
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "DeliveryProgress is how far a pending delivery has come that has more results than its status keeps.",
+				Description: "DeliveryProgress is the progress of a pending delivery that has more results than its status lists.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"through": {
 						SchemaProps: spec.SchemaProps{
-							Description: "The last target, as Kind/name in order of kind and name, that was tried; those after it were not reached yet.",
+							Description: "Last target that was tried, as Kind/name in order of kind and name. Later targets have not been tried yet.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -2865,7 +2865,7 @@ func schema_postern_apis_postern_v1alpha1_DeliveryProgress(ref common.ReferenceC
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "The targets up to that one, as Kind/name, that have not come to an end.",
+							Description: "Targets up to that one, as Kind/name, that are not finished.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -2879,42 +2879,42 @@ func schema_postern_apis_postern_v1alpha1_DeliveryProgress(ref common.ReferenceC
 					},
 					"written": {
 						SchemaProps: spec.SchemaProps{
-							Description: "How many results that targets does not list are Written.",
+							Description: "Number of Written results that targets does not list.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"unchanged": {
 						SchemaProps: spec.SchemaProps{
-							Description: "How many results that targets does not list are Unchanged.",
+							Description: "Number of Unchanged results that targets does not list.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"superseded": {
 						SchemaProps: spec.SchemaProps{
-							Description: "How many results that targets does not list are Superseded.",
+							Description: "Number of Superseded results that targets does not list.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"skipped": {
 						SchemaProps: spec.SchemaProps{
-							Description: "How many results that targets does not list are Skipped.",
+							Description: "Number of Skipped results that targets does not list.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"failed": {
 						SchemaProps: spec.SchemaProps{
-							Description: "How many results that targets does not list are Failed.",
+							Description: "Number of Failed results that targets does not list.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"pending": {
 						SchemaProps: spec.SchemaProps{
-							Description: "How many results that targets does not list are Pending.",
+							Description: "Number of Pending results that targets does not list.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
@@ -2929,7 +2929,7 @@ func schema_postern_apis_postern_v1alpha1_GatewaySync(ref common.ReferenceCallba
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "GatewaySync stands for Stoker's GatewaySync as the parent of its webhookdeliveries. It can't be read or written in this group; the object itself is gatewaysyncs.stoker.io.",
+				Description: "GatewaySync represents Stoker's GatewaySync as the parent of its webhookdeliveries. It can't be read or written in this group; the object itself is gatewaysyncs.stoker.io.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -2992,7 +2992,7 @@ func schema_postern_apis_postern_v1alpha1_ImageReference(ref common.ReferenceCal
 					},
 					"digest": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Digest of what was pushed.",
+							Description: "Digest of the pushed image.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -3008,7 +3008,7 @@ func schema_postern_apis_postern_v1alpha1_JSON(ref common.ReferenceCallback) com
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "JSON is any JSON value, kept as it was written.",
+				Description: "JSON is any JSON value, kept as it was received.",
 				Type:        v1alpha1.JSON{}.OpenAPISchemaType(),
 				Format:      v1alpha1.JSON{}.OpenAPISchemaFormat(),
 			},
@@ -3050,12 +3050,12 @@ func schema_postern_apis_postern_v1alpha1_Repeats(ref common.ReferenceCallback) 
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Repeats tells of the repeats of a delivery: who sent it again, and how often.",
+				Description: "Repeats counts the repeats of a delivery and describes the last one.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"count": {
 						SchemaProps: spec.SchemaProps{
-							Description: "How many there were. Those of some seconds are counted together, and some may be missing after a crash.",
+							Description: "Number of repeats. Repeats within some seconds are stored together, so a few may be missing after a crash.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int64",
@@ -3063,20 +3063,20 @@ func schema_postern_apis_postern_v1alpha1_Repeats(ref common.ReferenceCallback) 
 					},
 					"lastTime": {
 						SchemaProps: spec.SchemaProps{
-							Description: "When the last one came in.",
+							Description: "Time at which the last repeat was received.",
 							Ref:         ref(v1.Time{}.OpenAPIModelName()),
 						},
 					},
 					"lastSender": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Who sent the last one, and how that was proved.",
+							Description: "Sender of the last repeat, and how it was authenticated.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.Sender{}.OpenAPIModelName()),
 						},
 					},
 					"lastAuditID": {
 						SchemaProps: spec.SchemaProps{
-							Description: "The id under which the cluster's audit log holds the request of the last one.",
+							Description: "Audit id of the last repeat in the cluster's audit log.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -3094,12 +3094,12 @@ func schema_postern_apis_postern_v1alpha1_Sender(ref common.ReferenceCallback) c
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Sender is who delivered, and how that was proved.",
+				Description: "Sender is the sender of a delivery, and how it was authenticated.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"name": {
 						SchemaProps: spec.SchemaProps{
-							Description: "User name that the cluster gave the request, such as system:serviceaccount:ci:release.",
+							Description: "User name of the request in the cluster, such as system:serviceaccount:ci:release.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -3107,7 +3107,7 @@ func schema_postern_apis_postern_v1alpha1_Sender(ref common.ReferenceCallback) c
 					},
 					"method": {
 						SchemaProps: spec.SchemaProps{
-							Description: "What proved it: ServiceAccount or User (the cluster's own authentication), HMAC, Token, QueryToken or None.",
+							Description: "Authentication method: ServiceAccount or User (the cluster's own authentication), HMAC, Token, QueryToken or None.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -3155,7 +3155,7 @@ func schema_postern_apis_postern_v1alpha1_TargetResult(ref common.ReferenceCallb
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "TargetResult is what came of a delivery at one target.",
+				Description: "TargetResult is the outcome of a delivery for one target.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -3184,7 +3184,7 @@ func schema_postern_apis_postern_v1alpha1_TargetResult(ref common.ReferenceCallb
 					},
 					"ref": {
 						SchemaProps: spec.SchemaProps{
-							Description: "The ref that was requested of it.",
+							Description: "Requested ref.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -3192,14 +3192,14 @@ func schema_postern_apis_postern_v1alpha1_TargetResult(ref common.ReferenceCallb
 					},
 					"previousRef": {
 						SchemaProps: spec.SchemaProps{
-							Description: "The ref that was in force before: the one requested last, or else the one in its specification.",
+							Description: "Ref that the target had before: the one requested last, otherwise the one in its specification.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"result": {
 						SchemaProps: spec.SchemaProps{
-							Description: "What was done: Written, Unchanged, Skipped, Superseded, Pending or Failed.\n\nPossible enum values:\n - `\"Failed\"` means that the target could not be written.\n - `\"Pending\"` means that the target could not be written yet, and will be tried again.\n - `\"Skipped\"` means that the target does not want what is requested.\n - `\"Superseded\"` means that the target holds something newer.\n - `\"Unchanged\"` means that the target held the requested ref already.\n - `\"Written\"` means that the requested ref was written.",
+							Description: "Outcome: Written, Unchanged, Skipped, Superseded, Pending or Failed.\n\nPossible enum values:\n - `\"Failed\"` means that the target could not be written.\n - `\"Pending\"` means that the target could not be written yet and is retried.\n - `\"Skipped\"` means that the target does not follow the requested ref or image.\n - `\"Superseded\"` means that the target has a newer ref.\n - `\"Unchanged\"` means that the target already had the requested ref.\n - `\"Written\"` means that the requested ref was written.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -3208,21 +3208,21 @@ func schema_postern_apis_postern_v1alpha1_TargetResult(ref common.ReferenceCallb
 					},
 					"reason": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Why, in one CamelCase word for machines.",
+							Description: "Reason for the result, as one CamelCase word for programs.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"message": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Which fields were set from what to what, or why nothing was.",
+							Description: "Fields that were set, with their old and new values, or why nothing was set.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"time": {
 						SchemaProps: spec.SchemaProps{
-							Description: "When.",
+							Description: "Time of the result.",
 							Ref:         ref(v1.Time{}.OpenAPIModelName()),
 						},
 					},
@@ -3239,7 +3239,7 @@ func schema_postern_apis_postern_v1alpha1_WebhookDelivery(ref common.ReferenceCa
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "WebhookDelivery is one webhook that was delivered to this namespace: what it asked for, who sent it, and what came of it. Creating one delivers it. A delivery can't be changed afterwards, and is removed when its time to live is over.",
+				Description: "WebhookDelivery is one webhook that was delivered to this namespace: its content, its sender and its outcome. Creating one delivers it. A delivery is immutable, and is deleted when its time to live is over.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -3265,14 +3265,14 @@ func schema_postern_apis_postern_v1alpha1_WebhookDelivery(ref common.ReferenceCa
 					},
 					"spec": {
 						SchemaProps: spec.SchemaProps{
-							Description: "What is delivered.",
+							Description: "Content of the delivery.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.WebhookDeliverySpec{}.OpenAPIModelName()),
 						},
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
-							Description: "What came of it. Only the server writes it; what a client sets here is dropped.",
+							Description: "Outcome of the delivery. Only the server writes it; values set by a client are dropped.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.WebhookDeliveryStatus{}.OpenAPIModelName()),
 						},
@@ -3316,7 +3316,7 @@ func schema_postern_apis_postern_v1alpha1_WebhookDeliveryList(ref common.Referen
 					},
 					"items": {
 						SchemaProps: spec.SchemaProps{
-							Description: "The deliveries.",
+							Description: "Items are the deliveries.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -3340,52 +3340,52 @@ func schema_postern_apis_postern_v1alpha1_WebhookDeliverySpec(ref common.Referen
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "WebhookDeliverySpec is what is delivered. Exactly one of payload, rawPayload and ref says what is asked for.",
+				Description: "WebhookDeliverySpec is the content of a delivery. Exactly one of payload, rawPayload and ref must be set.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"source": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Type of the sender, one of the names of webhooksources. Found out from the headers and the payload when empty. It chooses how the payload is read, and never widens what the payload may do.",
+							Description: "Type of the sender, one of the names of webhooksources. If empty, it is detected from the headers and the payload. It determines how the payload is decoded, and never widens what the payload may do.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"target": {
 						SchemaProps: spec.SchemaProps{
-							Description: "The object that the delivery is for, in the same namespace. Without it, the delivery is for every object in the namespace that uses the pushed image or repository.",
+							Description: "Object that the delivery is for, in the same namespace. If absent, the delivery is for every object in the namespace that uses the pushed image or repository.",
 							Ref:         ref(v1alpha1.TargetReference{}.OpenAPIModelName()),
 						},
 					},
 					"payload": {
 						SchemaProps: spec.SchemaProps{
-							Description: "The sender's payload, as any JSON. It is read and then dropped: it is not stored. A signature can't be checked over it, since the exact bytes are lost; use rawPayload for that.",
+							Description: "The sender's payload, as any JSON. It is decoded and then dropped, never stored. Its signature can't be checked, because the exact bytes are lost; use rawPayload for signed payloads.",
 							Ref:         ref(v1alpha1.JSON{}.OpenAPIModelName()),
 						},
 					},
 					"rawPayload": {
 						SchemaProps: spec.SchemaProps{
-							Description: "The sender's payload, byte for byte (base64 in JSON and YAML), for signed payloads. It is read and then dropped: it is not stored.",
+							Description: "The sender's payload, byte for byte (base64 in JSON and YAML), for signed payloads. It is decoded and then dropped, never stored.",
 							Type:        []string{"string"},
 							Format:      "byte",
 						},
 					},
 					"ref": {
 						SchemaProps: spec.SchemaProps{
-							Description: "What to request, in place of a payload: a git branch, tag or commit id, or, with image, the tag of an image.",
+							Description: "Ref to request instead of a payload: a git branch, tag or commit id, or, with image, the tag of an image.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"image": {
 						SchemaProps: spec.SchemaProps{
-							Description: "The image that ref is a tag of, such as ghcr.io/example/shop.",
+							Description: "Image that ref is a tag of, such as ghcr.io/example/shop.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"headers": {
 						SchemaProps: spec.SchemaProps{
-							Description: "The sender's headers that matter: event type, delivery id, content type, signature. A signature is used and then dropped. Headers that hold a token are refused, since this object may be written to an audit log.",
+							Description: "The sender's relevant headers: event type, delivery id, content type, signature. A signature is checked and then dropped. Headers that have a token are rejected, because this object may be written to an audit log.",
 							Type:        []string{"object"},
 							AdditionalProperties: &spec.SchemaOrBool{
 								Allows: true,
@@ -3400,7 +3400,7 @@ func schema_postern_apis_postern_v1alpha1_WebhookDeliverySpec(ref common.Referen
 					},
 					"redeliveryOf": {
 						SchemaProps: spec.SchemaProps{
-							Description: "The delivery whose events these are, if this one was made to deliver them again. Only the server sets it.",
+							Description: "Name of the delivery that this one redelivers. Only the server sets it.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -3412,7 +3412,7 @@ func schema_postern_apis_postern_v1alpha1_WebhookDeliverySpec(ref common.Referen
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "What the payload asks for, filled in by the server before admission. Admission policies may read and rewrite it; a client that sets it is refused. Empty when the payload asks for nothing.",
+							Description: "Events of the payload, set by the server before admission. Admission policies may read and rewrite them; a request that sets them is rejected. Empty if the payload requests nothing.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -3435,12 +3435,12 @@ func schema_postern_apis_postern_v1alpha1_WebhookDeliveryStatus(ref common.Refer
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "WebhookDeliveryStatus is what came of a delivery.",
+				Description: "WebhookDeliveryStatus is the outcome of a delivery.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"phase": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Sum of what came of it: Pending, Applied, Superseded, Ignored or Failed.\n\nPossible enum values:\n - `\"Applied\"` means that the target holds the requested ref.\n - `\"Failed\"` could not be carried out.\n - `\"Ignored\"` was understood, and asks for nothing.\n - `\"Pending\"` waits for its target to be written.\n - `\"Superseded\"` means that a newer delivery took its place.",
+							Description: "Summary of the outcome: Pending, Applied, Superseded, Ignored or Failed.\n\nPossible enum values:\n - `\"Applied\"` means that every target has the requested ref.\n - `\"Failed\"` means that the delivery could not be executed.\n - `\"Ignored\"` means that the delivery is valid and nothing has to be written.\n - `\"Pending\"` means that a target could not be written yet and is retried.\n - `\"Superseded\"` means that a newer delivery replaced it.",
 							Type:        []string{"string"},
 							Format:      "",
 							Enum:        []interface{}{"Applied", "Failed", "Ignored", "Pending", "Superseded"},
@@ -3448,14 +3448,14 @@ func schema_postern_apis_postern_v1alpha1_WebhookDeliveryStatus(ref common.Refer
 					},
 					"reason": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Why, in one CamelCase word for machines.",
+							Description: "Reason for the phase, as one CamelCase word for programs.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"message": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Why, for people.",
+							Description: "Human-readable explanation of the phase.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -3470,7 +3470,7 @@ func schema_postern_apis_postern_v1alpha1_WebhookDeliveryStatus(ref common.Refer
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Verified: the sender proved itself. Applied: every target holds the requested ref.",
+							Description: "Verified: whether the sender was authenticated. Applied: whether every target has the requested ref.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -3488,7 +3488,7 @@ func schema_postern_apis_postern_v1alpha1_WebhookDeliveryStatus(ref common.Refer
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "What was done to each target. In a dry run: what would be done.",
+							Description: "Outcome for each target. In a dry run, the outcome that a real delivery would have.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -3501,45 +3501,45 @@ func schema_postern_apis_postern_v1alpha1_WebhookDeliveryStatus(ref common.Refer
 					},
 					"sender": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Who delivered, and how that was proved.",
+							Description: "Sender of the delivery, and how it was authenticated.",
 							Ref:         ref(v1alpha1.Sender{}.OpenAPIModelName()),
 						},
 					},
 					"payload": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Digest and length of the payload, which itself is not stored.",
+							Description: "Digest and length of the payload, which is not stored.",
 							Ref:         ref(v1alpha1.PayloadDigest{}.OpenAPIModelName()),
 						},
 					},
 					"auditID": {
 						SchemaProps: spec.SchemaProps{
-							Description: "The id under which the cluster's audit log holds the request.",
+							Description: "Audit id of the request in the cluster's audit log.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"receivedTime": {
 						SchemaProps: spec.SchemaProps{
-							Description: "When the delivery came in. Where events have no times that can be compared, a delivery gives way to one that came in later.",
+							Description: "Time at which the delivery was received. If the times of two events can't be compared, the delivery that was received later replaces the earlier one.",
 							Ref:         ref(v1.MicroTime{}.OpenAPIModelName()),
 						},
 					},
 					"identity": {
 						SchemaProps: spec.SchemaProps{
-							Description: "SHA-256 of the sender's id of the delivery, the digest of the payload, the type of sender and the target, in hexadecimal. What comes in with the same one is a repeat. Deliveries without an id of the sender, and those that were created as objects, have none.",
+							Description: "SHA-256, in hexadecimal, of the sender's id of the delivery, the digest of the payload, the type of sender and the target. A later delivery with the same identity is a repeat. Deliveries without a sender's id, and those created as objects, have no identity.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"repeats": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Repeats of the delivery that came in after it. What they led to is told by the rest of the status.",
+							Description: "Repeats of the delivery. Their outcome is in the other fields of the status.",
 							Ref:         ref(v1alpha1.Repeats{}.OpenAPIModelName()),
 						},
 					},
 					"progress": {
 						SchemaProps: spec.SchemaProps{
-							Description: "How far the delivery has come, while it is pending and has more results than targets lists.",
+							Description: "Progress of a pending delivery that has more results than targets lists.",
 							Ref:         ref(v1alpha1.DeliveryProgress{}.OpenAPIModelName()),
 						},
 					},
@@ -3555,7 +3555,7 @@ func schema_postern_apis_postern_v1alpha1_WebhookSource(ref common.ReferenceCall
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "WebhookSource is a type of sender, as it stands in this namespace: what it sends, how it can prove itself, and where to point it. Its name is that of the type. The list is fixed; nothing of it is stored.",
+				Description: "WebhookSource is a type of sender and its configuration in this namespace: what it requests, how it can authenticate, and the path to deliver to. Its name is the type. The list of types is fixed, and these objects are not stored.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -3581,7 +3581,7 @@ func schema_postern_apis_postern_v1alpha1_WebhookSource(ref common.ReferenceCall
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
-							Description: "How the sender stands in this namespace.",
+							Description: "Configuration of the sender in this namespace.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.WebhookSourceStatus{}.OpenAPIModelName()),
 						},
@@ -3624,7 +3624,7 @@ func schema_postern_apis_postern_v1alpha1_WebhookSourceList(ref common.Reference
 					},
 					"items": {
 						SchemaProps: spec.SchemaProps{
-							Description: "The types of sender.",
+							Description: "Items are the types of sender.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -3648,12 +3648,12 @@ func schema_postern_apis_postern_v1alpha1_WebhookSourceStatus(ref common.Referen
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "WebhookSourceStatus says how a sender proves itself, and whether the namespace is ready for it.",
+				Description: "WebhookSourceStatus is how a sender authenticates, and whether the namespace is configured for it.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"requests": {
 						SchemaProps: spec.SchemaProps{
-							Description: "What the sender asks for: GitRefs or Images.",
+							Description: "What the sender requests: GitRefs or Images.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -3666,7 +3666,7 @@ func schema_postern_apis_postern_v1alpha1_WebhookSourceStatus(ref common.Referen
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "How the sender can prove itself: ServiceAccount, HMAC, Token, QueryToken.",
+							Description: "Methods by which the sender can authenticate: ServiceAccount, HMAC, Token, QueryToken.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -3685,7 +3685,7 @@ func schema_postern_apis_postern_v1alpha1_WebhookSourceStatus(ref common.Referen
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Keys of the Secret postern-webhook-secrets that count for this sender.",
+							Description: "Keys of the Secret postern-webhook-secrets that are used for this sender.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -3699,7 +3699,7 @@ func schema_postern_apis_postern_v1alpha1_WebhookSourceStatus(ref common.Referen
 					},
 					"hasSecret": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Whether one of these keys holds a secret, or a default secret counts because the namespace has none of them.",
+							Description: "Whether one of these keys has a secret, or a default secret applies because the namespace has none of the keys.",
 							Default:     false,
 							Type:        []string{"boolean"},
 							Format:      "",
@@ -3707,7 +3707,7 @@ func schema_postern_apis_postern_v1alpha1_WebhookSourceStatus(ref common.Referen
 					},
 					"path": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Path below the kube-apiserver's address to which the sender POSTs.",
+							Description: "Path on the kube-apiserver to which the sender POSTs.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",

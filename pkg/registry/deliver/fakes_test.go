@@ -24,24 +24,24 @@ import (
 
 const limit = 16
 
-// door is the door to the GatewaySync plant in the namespace demo, at the URL of a server.
-type door struct {
+// testEndpoint is the endpoint of the GatewaySync plant in the namespace demo, at the URL of a server.
+type testEndpoint struct {
 	url       string
 	deliverer *fakeDeliverer
 	lister    *fakeLister
 }
 
-func newDoor(t *testing.T) *door {
+func newTestEndpoint(t *testing.T) *testEndpoint {
 	t.Helper()
-	return newDoorTo(t, ToTarget(postern.TargetGatewaySync), "plant")
+	return newTestEndpointTo(t, TargetAddress(postern.TargetGatewaySync), "plant")
 }
 
-// newDoorTo is the door at a name of those that address tells.
-func newDoorTo(t *testing.T, address func(string) (Address, error), name string) *door {
+// newTestEndpointTo returns the endpoint of a name resolved by address.
+func newTestEndpointTo(t *testing.T, address func(string) (Address, error), name string) *testEndpoint {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	install.Install(scheme)
-	d := &door{deliverer: &fakeDeliverer{}, lister: &fakeLister{}}
+	d := &testEndpoint{deliverer: &fakeDeliverer{}, lister: &fakeLister{}}
 	storage := NewREST(Config{
 		Address: address, Deliverer: d.deliverer, Deliveries: d.lister, MaxPayloadBytes: limit,
 		Encoder: serializer.NewCodecFactory(scheme).LegacyCodec(v1alpha1.SchemeGroupVersion),
@@ -56,27 +56,30 @@ func newDoorTo(t *testing.T, address func(string) (Address, error), name string)
 	return d
 }
 
-// asFiltersDo puts into the context of a request what filters do, which is not the namespace; and wraps the writer, as
-// they do, so that net/http does not know of bodies that are too large.
+// asFiltersDo sets the context of a request like the filters do, without the namespace. It also wraps the writer like
+// they do, so that net/http does not notice oversized bodies.
 func asFiltersDo(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		ctx := genericapirequest.WithUser(req.Context(), &user.DefaultInfo{Name: "ci", Groups: []string{user.AllAuthenticated}})
+		ctx := genericapirequest.WithUser(req.Context(),
+			&user.DefaultInfo{Name: "ci", Groups: []string{user.AllAuthenticated}})
 		ctx = genericapirequest.WithRequestInfo(ctx, &genericapirequest.RequestInfo{Subresource: "webhookdeliveries"})
 		next.ServeHTTP(struct{ http.ResponseWriter }{w}, req.WithContext(delivery.WithQuerySecret(ctx, "s3cret")))
 	})
 }
 
-// fakeDeliverer answers with err, or with the delivery, applied.
+// fakeDeliverer returns err, or the delivery as applied.
 type fakeDeliverer struct {
 	err error
 
 	called    bool
 	delivered *postern.WebhookDelivery
-	in        delivery.Incoming
+	in        delivery.Request
 	dryRun    bool
 }
 
-func (f *fakeDeliverer) Deliver(_ context.Context, d *postern.WebhookDelivery, in delivery.Incoming, dryRun bool) (*postern.WebhookDelivery, error) {
+func (f *fakeDeliverer) Deliver(
+	_ context.Context, d *postern.WebhookDelivery, in delivery.Request, dryRun bool,
+) (*postern.WebhookDelivery, error) {
 	f.called, f.delivered, f.in, f.dryRun = true, d.DeepCopy(), in, dryRun
 	if f.err != nil {
 		return nil, f.err
@@ -85,7 +88,7 @@ func (f *fakeDeliverer) Deliver(_ context.Context, d *postern.WebhookDelivery, i
 	return d, nil
 }
 
-// fakeLister answers with err, or with one delivery in the namespace that it is asked for.
+// fakeLister returns err, or one delivery in the requested namespace.
 type fakeLister struct {
 	rest.Lister
 	err error

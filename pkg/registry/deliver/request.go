@@ -18,29 +18,29 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// maxDrainBytes bounds how much of a body that is too large is read and thrown away. A client that is still sending
-// when the connection closes may never see the answer.
+// maxDrainBytes bounds how much of an oversized body is read and discarded. A client that is still sending when the
+// connection closes may not receive the response.
 const maxDrainBytes = 32 << 20
 
-// FirstBytes is how many bytes of a body are read before memory is taken for the rest: most webhooks have no more, and a client
-// that announces a large body and sends nothing takes no memory.
+// FirstBytes is how many bytes of a body are read before memory for the rest is acquired. Most webhooks are not larger,
+// and a client that announces a large body and sends nothing uses no memory.
 const FirstBytes = 64 << 10
 
-// TooLargePayload is the message of the answer to a payload of more than so many bytes.
-func TooLargePayload(limit int64) string {
+// PayloadTooLargeMessage returns the message of the response to a payload of more than limit bytes.
+func PayloadTooLargeMessage(limit int64) string {
 	return fmt.Sprintf("the body is over %d bytes, which --max-payload-bytes sets", limit)
 }
 
-// ReadBody reads a body of at most limit bytes. A larger one is an error with that message, never cut off: what is left would
-// have a wrong signature, and the sender would look for the mistake in the wrong place.
+// ReadBody reads a body of at most limit bytes. A larger body is an error with tooLargeMessage, never truncated: the
+// rest would have a wrong signature, and the sender would look for the wrong problem.
 func ReadBody(w http.ResponseWriter, req *http.Request, limit int64, tooLargeMessage string) ([]byte, error) {
 	if encoding := req.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		return nil, apierrors.NewBadRequest("the body is compressed: send it without Content-Encoding")
 	}
-	whole := req.Body
+	original := req.Body
 	var body bytes.Buffer
-	bounded := http.MaxBytesReader(w, whole, limit)
-	length := min(req.ContentLength, limit) // what has a length is read without growing once more than the first bytes have come
+	bounded := http.MaxBytesReader(w, original, limit)
+	length := min(req.ContentLength, limit) // a body of known length grows the buffer once after the first bytes
 	body.Grow(int(max(0, min(length, FirstBytes))) + bytes.MinRead)
 	_, err := io.CopyN(&body, bounded, FirstBytes+1)
 	if err == nil {
@@ -50,12 +50,12 @@ func ReadBody(w http.ResponseWriter, req *http.Request, limit int64, tooLargeMes
 		err = nil
 	}
 	var tooLarge *http.MaxBytesError
-	var answer apierrors.APIStatus
+	var status apierrors.APIStatus
 	switch {
 	case errors.As(err, &tooLarge):
-		_, _ = io.CopyN(io.Discard, whole, maxDrainBytes)
+		_, _ = io.CopyN(io.Discard, original, maxDrainBytes)
 		return nil, apierrors.NewRequestEntityTooLargeError(tooLargeMessage)
-	case errors.As(err, &answer):
+	case errors.As(err, &status):
 		return nil, err
 	case err != nil:
 		return nil, apierrors.NewBadRequest("the body could not be read to its end: " + err.Error())
@@ -63,12 +63,13 @@ func ReadBody(w http.ResponseWriter, req *http.Request, limit int64, tooLargeMes
 	return body.Bytes(), nil
 }
 
-// refuseListOptions refuses what would select or watch, rather than answer as if it had not been asked for.
+// refuseListOptions rejects selectors and watches instead of ignoring them.
 func refuseListOptions(query url.Values) error {
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		if name != "pretty" && name != "timeout" {
 			return apierrors.NewBadRequest(fmt.Sprintf(
-				"this path lists all deliveries of one target or sender and takes no %s: to select or watch, use webhookdeliveries with a fieldSelector on %s or %s",
+				"this path lists all deliveries of one target or source and does not support %s: to select or watch, "+
+					"use webhookdeliveries with a fieldSelector on %s or %s",
 				name, v1alpha1.FieldTargetName, v1alpha1.FieldSource))
 		}
 	}

@@ -19,7 +19,7 @@ import (
 func TestABodyIsTakenWholeOrNotAtAll(t *testing.T) {
 	fits, tooLarge := strings.Repeat("a", limit), strings.Repeat("a", limit+1)
 	for name, test := range map[string]struct {
-		body io.Reader // one whose length is not known is sent in chunks
+		body io.Reader // chunked if its length is unknown
 		want string
 		code int
 	}{
@@ -30,14 +30,14 @@ func TestABodyIsTakenWholeOrNotAtAll(t *testing.T) {
 		"too large, chunked": {io.MultiReader(strings.NewReader(tooLarge)), "", http.StatusRequestEntityTooLarge},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDoor(t)
+			d := newTestEndpoint(t)
 			resp, err := http.Post(d.url, "application/json", test.body)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer func() { _ = resp.Body.Close() }()
 			if resp.StatusCode != test.code {
-				t.Errorf("answered %d, want %d", resp.StatusCode, test.code)
+				t.Errorf("got %d, want %d", resp.StatusCode, test.code)
 			}
 			if delivered := test.code == http.StatusAccepted; d.deliverer.called != delivered {
 				t.Errorf("delivered: %t, want %t", d.deliverer.called, delivered)
@@ -49,12 +49,13 @@ func TestABodyIsTakenWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
-// A client that is still sending when the connection closes may never see the answer.
+// A client that is still sending when the connection closes may not receive the response.
 func TestABodyThatIsTooLargeIsReadToItsEnd(t *testing.T) {
 	body := strings.NewReader(strings.Repeat("a", 8<<20))
-	_, err := ReadBody(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", body), limit, TooLargePayload(limit))
+	_, err := ReadBody(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", body), limit,
+		PayloadTooLargeMessage(limit))
 	if !apierrors.IsRequestEntityTooLargeError(err) {
-		t.Errorf("got %v, want that it is too large", err)
+		t.Errorf("got %v, want a too large error", err)
 	}
 	if body.Len() > 0 {
 		t.Errorf("%d bytes were not read", body.Len())
@@ -68,7 +69,7 @@ func TestABodyThatBreaksOffIsNotDelivered(t *testing.T) {
 		"garbled": "Transfer-Encoding: chunked\r\n\r\nno chunk\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDoor(t)
+			d := newTestEndpoint(t)
 			conn, err := net.Dial("tcp", strings.TrimPrefix(d.url, "http://"))
 			if err != nil {
 				t.Fatal(err)
@@ -86,7 +87,7 @@ func TestABodyThatBreaksOffIsNotDelivered(t *testing.T) {
 			}
 			defer func() { _ = resp.Body.Close() }()
 			if resp.StatusCode != http.StatusBadRequest {
-				t.Errorf("answered %d, want 400", resp.StatusCode)
+				t.Errorf("got %d, want 400", resp.StatusCode)
 			}
 			if d.deliverer.called {
 				t.Errorf("delivered %q", d.deliverer.in.Body)
@@ -95,12 +96,12 @@ func TestABodyThatBreaksOffIsNotDelivered(t *testing.T) {
 	}
 }
 
-// Nothing here undoes the compression, and who knows whether a signature would be over what is inside or outside.
+// Nothing decompresses the body, and it is unknown whether a signature covers the compressed or the original bytes.
 func TestACompressedBodyIsRefused(t *testing.T) {
 	for encoding, want := range map[string]int{"gzip": http.StatusBadRequest, "identity": http.StatusAccepted} {
-		d := newDoor(t)
+		d := newTestEndpoint(t)
 		if got := d.request(t, http.MethodPost, "{}", http.Header{"Content-Encoding": {encoding}}).Code; got != want {
-			t.Errorf("%s: answered %d, want %d", encoding, got, want)
+			t.Errorf("%s: got %d, want %d", encoding, got, want)
 		}
 	}
 }

@@ -1,9 +1,9 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package deliver is the doors by target and by source: the webhookdeliveries subresources of an object and of a type of
-// sender, to which a sender POSTs its own payload, byte for byte. It reads requests and writes answers, and must not know
-// what happens in between.
+// Package deliver implements the by-target and by-source endpoints: the webhookdeliveries subresources of a target and
+// of a type of sender, to which a sender POSTs its own payload, byte for byte. It reads requests and writes responses.
+// It must not depend on how a delivery is executed.
 package deliver
 
 import (
@@ -25,46 +25,49 @@ import (
 	"postern.dev/postern/pkg/payload"
 )
 
-// Deliverer takes a delivery through all stages.
+// Deliverer runs a delivery through all stages.
 type Deliverer interface {
-	Deliver(ctx context.Context, d *postern.WebhookDelivery, in delivery.Incoming, dryRun bool) (*postern.WebhookDelivery, error)
+	Deliver(
+		ctx context.Context, d *postern.WebhookDelivery, in delivery.Request, dryRun bool,
+	) (*postern.WebhookDelivery, error)
 }
 
-// Address says where a delivery goes: to one target, or to whatever wants what a type of sender pushed.
+// Address is the destination of a delivery: one target, or all targets that follow what a type of sender pushed.
 type Address struct {
 	Target *postern.TargetReference
 	Source string
 }
 
-// ToTarget addresses the objects of a kind.
-func ToTarget(kind postern.TargetKind) func(string) (Address, error) {
+// TargetAddress returns a function that addresses objects of a kind by name.
+func TargetAddress(kind postern.TargetKind) func(string) (Address, error) {
 	return func(name string) (Address, error) {
 		return Address{Target: &postern.TargetReference{Kind: kind, Name: name}}, nil
 	}
 }
 
-// ToSource addresses the types of sender, of which there are these.
-func ToSource(sources []string) func(string) (Address, error) {
+// SourceAddress returns a function that addresses the given types of sender by name.
+func SourceAddress(sources []string) func(string) (Address, error) {
 	return func(name string) (Address, error) {
 		if !slices.Contains(sources, name) {
-			return Address{}, errNoSource(name)
+			return Address{}, errSourceNotFound(name)
 		}
 		return Address{Source: name}, nil
 	}
 }
 
-// errNoSource repeats only what can't hold a secret.
-func errNoSource(name string) error {
+// errSourceNotFound repeats name only if it can't contain a secret.
+func errSourceNotFound(name string) error {
 	if payload.LooksLikeSource(name) {
 		return apierrors.NewNotFound(postern.Resource("webhooksources"), name)
 	}
 	err := apierrors.NewNotFound(postern.Resource("webhooksources"), "")
-	err.ErrStatus.Message = "what the path names can't be a type of sender, since it is long, or has others than lower-case letters, digits, dots and dashes; " +
-		"what is in the query begins with ?, as in ?secret=, not with & or an encoded ?"
+	err.ErrStatus.Message = "the name in the path can't be a type of sender: it is too long, or has characters other " +
+		"than lower-case letters, digits, dots and dashes; " +
+		"a query begins with ?, as in ?secret=, not with & or an encoded ?"
 	return err
 }
 
-// selector selects the deliveries to a target, or those of a type of sender, by whatever door they came.
+// selector selects the deliveries to a target, or from a type of sender, of all endpoints.
 func (a Address) selector() fields.Selector {
 	if a.Target == nil {
 		return fields.OneTermEqualSelector(v1alpha1.FieldSource, a.Source)
@@ -75,15 +78,15 @@ func (a Address) selector() fields.Selector {
 	)
 }
 
-// Config is what a door works with. Every field is needed.
+// Config is the configuration of an endpoint. All fields are required.
 type Config struct {
-	// Address says where a delivery at the path with that name goes.
+	// Address returns the destination of deliveries by the name in the path.
 	Address func(name string) (Address, error)
-	// Deliverer gets what comes in.
+	// Deliverer executes deliveries.
 	Deliverer Deliverer
-	// Deliveries lists what came in.
+	// Deliveries lists recorded deliveries.
 	Deliveries rest.Lister
-	// Encoder writes objects as JSON of the external version.
+	// Encoder encodes objects as JSON of the external version.
 	Encoder runtime.Encoder
 	// MaxPayloadBytes bounds a payload.
 	MaxPayloadBytes int64
@@ -94,31 +97,30 @@ type REST struct {
 	Config
 }
 
-// This is exactly what is served.
 var (
 	_ rest.Connecter       = &REST{}
 	_ rest.StorageMetadata = &REST{}
 )
 
-// NewREST returns a door.
+// NewREST returns the storage of an endpoint.
 func NewREST(config Config) *REST { return &REST{config} }
 
-// New returns an empty delivery: the kind that the subresource is said to have.
+// New returns an empty delivery, the kind of the subresource.
 func (r *REST) New() runtime.Object { return &postern.WebhookDelivery{} }
 
-// Destroy has nothing to release.
+// Destroy does nothing.
 func (r *REST) Destroy() {}
 
-// ConnectMethods are the HTTP methods that are served.
+// ConnectMethods returns the supported HTTP methods.
 func (r *REST) ConnectMethods() []string { return []string{http.MethodPost, http.MethodGet} }
 
-// NewConnectOptions says that there are none; what is in the query is read from the request.
+// NewConnectOptions returns nil; the query is read from the request.
 func (r *REST) NewConnectOptions() (runtime.Object, bool, string) { return nil, false, "" }
 
-// ProducesMIMETypes is for the API's documentation.
+// ProducesMIMETypes returns the media type for the OpenAPI document.
 func (r *REST) ProducesMIMETypes(string) []string { return []string{runtime.ContentTypeJSON} }
 
-// ProducesObject is for the API's documentation.
+// ProducesObject returns the response type for the OpenAPI document.
 func (r *REST) ProducesObject(verb string) any {
 	if verb == http.MethodGet {
 		return v1alpha1.WebhookDeliveryList{}
@@ -126,7 +128,7 @@ func (r *REST) ProducesObject(verb string) any {
 	return v1alpha1.WebhookDelivery{}
 }
 
-// Connect returns the handler of one request. The namespace is in ctx, and in no other context.
+// Connect returns the handler of one request. Only ctx has the namespace.
 func (r *REST) Connect(ctx context.Context, name string, _ runtime.Object, _ rest.Responder) (http.Handler, error) {
 	namespace, ok := genericapirequest.NamespaceFrom(ctx)
 	if !ok {
@@ -137,15 +139,15 @@ func (r *REST) Connect(ctx context.Context, name string, _ runtime.Object, _ res
 		return nil, err
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		// The request's own context also ends when the client leaves; ctx knows the namespace.
+		// Unlike ctx, the request's context is canceled when the client leaves.
 		ctx := genericapirequest.WithNamespace(req.Context(), namespace)
 		if req.Method == http.MethodGet {
 			list, err := r.list(ctx, req, address)
-			writeAnswer(w, r.Encoder, http.StatusOK, list, err)
+			writeResponse(w, r.Encoder, http.StatusOK, list, err)
 			return
 		}
 		delivered, err := r.deliver(ctx, w, req, address)
-		writeAnswer(w, r.Encoder, http.StatusAccepted, delivered, err)
+		writeResponse(w, r.Encoder, http.StatusAccepted, delivered, err)
 	}), nil
 }
 
@@ -156,12 +158,14 @@ func (r *REST) list(ctx context.Context, req *http.Request, address Address) (ru
 	return r.Deliveries.List(ctx, &internalversion.ListOptions{FieldSelector: address.selector()})
 }
 
-func (r *REST) deliver(ctx context.Context, w http.ResponseWriter, req *http.Request, address Address) (runtime.Object, error) {
-	dryRun, err := dryRunIn(ctx)
+func (r *REST) deliver(
+	ctx context.Context, w http.ResponseWriter, req *http.Request, address Address,
+) (runtime.Object, error) {
+	dryRun, err := dryRunFrom(ctx)
 	if err != nil {
 		return nil, err
 	}
-	body, err := ReadBody(w, req, r.MaxPayloadBytes, TooLargePayload(r.MaxPayloadBytes))
+	body, err := ReadBody(w, req, r.MaxPayloadBytes, PayloadTooLargeMessage(r.MaxPayloadBytes))
 	if err != nil {
 		return nil, err
 	}
@@ -169,12 +173,42 @@ func (r *REST) deliver(ctx context.Context, w http.ResponseWriter, req *http.Req
 	d := &postern.WebhookDelivery{}
 	d.Namespace = genericapirequest.NamespaceValue(ctx)
 	d.Spec.Target, d.Spec.Source = address.Target, address.Source
-	delivered, err := r.Deliverer.Deliver(ctx, d, delivery.Incoming{
+	delivered, err := r.Deliverer.Deliver(ctx, d, delivery.Request{
 		Header:      req.Header,
 		Body:        body,
 		QuerySecret: delivery.QuerySecretFrom(ctx),
 		RegistryURL: req.URL.Query().Get("registry_url"),
 		User:        sender,
 	}, dryRun)
-	return delivery.Tell(sender, delivered, err)
+	return delivery.Redact(sender, delivered, err)
 }
+
+// ParentREST is the storage of a resource without verbs. It exists because the framework installs no subresource
+// without a parent. Without verbs, clients can't mistake it for the object with the same name.
+type ParentREST struct {
+	newObject    func() runtime.Object
+	singularName string
+}
+
+var (
+	_ rest.Storage              = &ParentREST{}
+	_ rest.Scoper               = &ParentREST{}
+	_ rest.SingularNameProvider = &ParentREST{}
+)
+
+// NewParentREST returns a parent resource with that singular name and the kind of newObject.
+func NewParentREST(singularName string, newObject func() runtime.Object) *ParentREST {
+	return &ParentREST{newObject: newObject, singularName: singularName}
+}
+
+// New returns an empty object.
+func (p *ParentREST) New() runtime.Object { return p.newObject() }
+
+// Destroy does nothing.
+func (p *ParentREST) Destroy() {}
+
+// NamespaceScoped returns true.
+func (p *ParentREST) NamespaceScoped() bool { return true }
+
+// GetSingularName returns the singular resource name.
+func (p *ParentREST) GetSingularName() string { return p.singularName }

@@ -21,14 +21,14 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// answer is what a client gets.
+// answer is the response to a client.
 type answer struct {
 	Code                    int
 	ContentType, RetryAfter string
 	Body                    string
 }
 
-func (d *door) request(t *testing.T, method, body string, header http.Header) answer {
+func (d *testEndpoint) request(t *testing.T, method, body string, header http.Header) answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, d.url, strings.NewReader(body))
 	if err != nil {
@@ -48,7 +48,7 @@ func (d *door) request(t *testing.T, method, body string, header http.Header) an
 }
 
 func TestWhatCameInIsDeliveredAsItWas(t *testing.T) {
-	d := newDoor(t)
+	d := newTestEndpoint(t)
 	d.request(t, http.MethodPost, "{ }\n", http.Header{"X-Github-Event": {"push"}, "User-Agent": {"GitHub-Hookshot/1"}})
 
 	want := &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: "demo"}}
@@ -57,20 +57,25 @@ func TestWhatCameInIsDeliveredAsItWas(t *testing.T) {
 		t.Errorf("delivery (-want +got):\n%s", diff)
 	}
 	in := d.deliverer.in
-	got := []string{in.Header.Get("X-GitHub-Event"), in.Header.Get("User-Agent"), string(in.Body), in.QuerySecret, in.User.GetName()}
+	got := []string{in.Header.Get("X-GitHub-Event"), in.Header.Get("User-Agent"), string(in.Body), in.QuerySecret,
+		in.User.GetName()}
 	if diff := cmp.Diff([]string{"push", "GitHub-Hookshot/1", "{ }\n", "s3cret", "ci"}, got); diff != "" {
 		t.Errorf("incoming (-want +got):\n%s", diff)
 	}
 }
 
-// The delivery is carried out by then: a sender that is told 406 would send it again.
+// The delivery has been executed by then, and after a 406 the sender would repeat it.
 func TestTheAnswerIsJSONWhateverTheClientAccepts(t *testing.T) {
-	for _, accept := range []string{"", "*/*", "text/plain", "application/yaml", "application/json;as=Table;v=v1;g=meta.k8s.io"} {
-		d := newDoor(t)
+	for _, accept := range []string{
+		"", "*/*", "text/plain", "application/yaml", "application/json;as=Table;v=v1;g=meta.k8s.io",
+	} {
+		d := newTestEndpoint(t)
 		got := d.request(t, http.MethodPost, "{}", http.Header{"Accept": {accept}})
-		want := answer{Code: http.StatusAccepted, ContentType: "application/json", Body: `{"kind":"WebhookDelivery","apiVersion":"postern.dev/v1alpha1",` +
-			`"metadata":{"name":"generic-x","namespace":"demo"},"spec":{"target":{"kind":"GatewaySync","name":"plant"},"events":[]},` +
-			`"status":{"phase":"Applied"}}` + "\n"}
+		want := answer{Code: http.StatusAccepted, ContentType: "application/json",
+			Body: `{"kind":"WebhookDelivery","apiVersion":"postern.dev/v1alpha1",` +
+				`"metadata":{"name":"generic-x","namespace":"demo"},` +
+				`"spec":{"target":{"kind":"GatewaySync","name":"plant"},"events":[]},` +
+				`"status":{"phase":"Applied"}}` + "\n"}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("accepting %q (-want +got):\n%s", accept, diff)
 		}
@@ -89,12 +94,13 @@ func TestErrorsAreAnsweredAsStatus(t *testing.T) {
 		"may pass":     {unavailable, http.StatusServiceUnavailable, "ServiceUnavailable", "7"},
 		"too many":     {apierrors.NewTooManyRequests("wait", 3), http.StatusTooManyRequests, "TooManyRequests", "3"},
 		"unauthorized": {apierrors.NewUnauthorized("no"), http.StatusUnauthorized, "Unauthorized", ""},
-		"not found":    {apierrors.NewNotFound(postern.Resource("gatewaysyncs"), "plant"), http.StatusNotFound, "NotFound", ""},
-		"any":          {errors.New("broken"), http.StatusInternalServerError, "", ""},
+		"not found": {apierrors.NewNotFound(postern.Resource("gatewaysyncs"), "plant"), http.StatusNotFound,
+			"NotFound", ""},
+		"any": {errors.New("broken"), http.StatusInternalServerError, "", ""},
 	} {
 		for _, method := range []string{http.MethodPost, http.MethodGet} {
 			t.Run(name+" of a "+method, func(t *testing.T) {
-				d := newDoor(t)
+				d := newTestEndpoint(t)
 				d.deliverer.err, d.lister.err = test.err, test.err
 				got := d.request(t, method, "", http.Header{"Accept": {"text/plain"}})
 				var status metav1.Status
@@ -104,7 +110,8 @@ func TestErrorsAreAnsweredAsStatus(t *testing.T) {
 				if got.Code != test.code || got.RetryAfter != test.retryAfter || got.ContentType != "application/json" {
 					t.Errorf("got %+v, want %d, Retry-After %q, JSON", got, test.code, test.retryAfter)
 				}
-				if int(status.Code) != test.code || status.Reason != test.reason || status.Kind != "Status" || status.APIVersion != "v1" {
+				if int(status.Code) != test.code || status.Reason != test.reason || status.Kind != "Status" ||
+					status.APIVersion != "v1" {
 					t.Errorf("got the status %+v, want %d %s", status, test.code, test.reason)
 				}
 			})
@@ -114,9 +121,9 @@ func TestErrorsAreAnsweredAsStatus(t *testing.T) {
 
 func TestAnObjectThatCannotBeEncodedIsAnInternalError(t *testing.T) {
 	w := httptest.NewRecorder()
-	writeAnswer(w, brokenEncoder{}, http.StatusAccepted, &postern.WebhookDelivery{}, nil)
+	writeResponse(w, brokenEncoder{}, http.StatusAccepted, &postern.WebhookDelivery{}, nil)
 	if w.Code != http.StatusInternalServerError {
-		t.Errorf("answered %d, want 500: %s", w.Code, w.Body)
+		t.Errorf("got %d, want 500: %s", w.Code, w.Body)
 	}
 }
 
@@ -128,12 +135,13 @@ func (brokenEncoder) Encode(_ runtime.Object, w io.Writer) error {
 }
 
 func TestGETListsTheDeliveriesOfTheTarget(t *testing.T) {
-	d := newDoor(t)
+	d := newTestEndpoint(t)
 	got := d.request(t, http.MethodGet, "", http.Header{})
-	want := answer{Code: http.StatusOK, ContentType: "application/json", Body: `{"kind":"WebhookDeliveryList","apiVersion":"postern.dev/v1alpha1","metadata":{},` +
-		`"items":[{"metadata":{"name":"github-x","namespace":"demo"},"spec":{"events":[]},"status":{}}]}` + "\n"}
+	want := answer{Code: http.StatusOK, ContentType: "application/json",
+		Body: `{"kind":"WebhookDeliveryList","apiVersion":"postern.dev/v1alpha1","metadata":{},` +
+			`"items":[{"metadata":{"name":"github-x","namespace":"demo"},"spec":{"events":[]},"status":{}}]}` + "\n"}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("answer (-want +got):\n%s", diff)
+		t.Errorf("response (-want +got):\n%s", diff)
 	}
 	if want := "spec.target.kind=GatewaySync,spec.target.name=plant"; d.lister.selector != want {
 		t.Errorf("selected by %q, want %q", d.lister.selector, want)
@@ -143,15 +151,16 @@ func TestGETListsTheDeliveriesOfTheTarget(t *testing.T) {
 	}
 }
 
-// The type in the path is the source, whatever the sender says; nothing but what it pushed tells where it goes.
-func TestTheDoorBySourceDeliversToWhateverWantsIt(t *testing.T) {
-	d := newDoorTo(t, ToSource([]string{"github", "quay.io"}), "quay.io")
+// The type in the path is the source regardless of the payload. Only what was pushed determines the targets.
+func TestSourceEndpointDeliversToMatchingTargets(t *testing.T) {
+	d := newTestEndpointTo(t, SourceAddress([]string{"github", "quay.io"}), "quay.io")
 	withRegistry := *d
 	withRegistry.url += "?registry_url=registry.example.com"
 	if got := withRegistry.request(t, http.MethodPost, "{}", http.Header{}).Code; got != http.StatusAccepted {
-		t.Errorf("answered %d, want 202", got)
+		t.Errorf("got %d, want 202", got)
 	}
-	want := &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: "demo"}, Spec: postern.WebhookDeliverySpec{Source: "quay.io"}}
+	want := &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: "demo"},
+		Spec: postern.WebhookDeliverySpec{Source: "quay.io"}}
 	if diff := cmp.Diff(want, d.deliverer.delivered); diff != "" {
 		t.Errorf("delivery (-want +got):\n%s", diff)
 	}
@@ -160,45 +169,46 @@ func TestTheDoorBySourceDeliversToWhateverWantsIt(t *testing.T) {
 	}
 
 	if got := d.request(t, http.MethodGet, "", http.Header{}).Code; got != http.StatusOK {
-		t.Errorf("a GET was answered %d, want 200", got)
+		t.Errorf("a GET got %d, want 200", got)
 	}
 	if want := "spec.source=quay.io"; d.lister.selector != want {
 		t.Errorf("selected by %q, want %q", d.lister.selector, want)
 	}
 }
 
-func TestASenderThatDoesNotExistHasNoDoor(t *testing.T) {
-	storage := NewREST(Config{Address: ToSource([]string{"github", "quay.io"})})
+func TestUnknownSourceHasNoEndpoint(t *testing.T) {
+	storage := NewREST(Config{Address: SourceAddress([]string{"github", "quay.io"})})
 	_, err := storage.Connect(genericapirequest.WithNamespace(t.Context(), "demo"), "quay", nil, nil)
 	if !apierrors.IsNotFound(err) || !strings.Contains(err.Error(), `webhooksources.postern.dev "quay" not found`) {
-		t.Errorf("got %v, want that there is none", err)
+		t.Errorf("got %v, want a not found error", err)
 	}
 }
 
-// Whoever mistakes how a query begins has put the secret into the path.
+// A sender with a wrong start of the query has put the secret into the path.
 func TestWhatCanNotBeASenderIsNotRepeated(t *testing.T) {
 	for _, name := range []string{"docker.io&secret=hunter2", "docker.io?secret=hunter2", "docker.io;secret=hunter2"} {
-		_, err := NewREST(Config{Address: ToSource([]string{"docker.io"})}).Connect(genericapirequest.WithNamespace(t.Context(), "demo"), name, nil, nil)
+		_, err := NewREST(Config{Address: SourceAddress([]string{"docker.io"})}).Connect(
+			genericapirequest.WithNamespace(t.Context(), "demo"), name, nil, nil)
 		var answer apierrors.APIStatus
 		if !errors.As(err, &answer) || !apierrors.IsNotFound(err) || !strings.Contains(err.Error(), "as in ?secret=") {
 			t.Errorf("%s: got %v", name, err)
 			continue
 		}
 		status := answer.Status()
-		if told := status.String(); strings.Contains(told, "hunter2") {
-			t.Errorf("%s: it is repeated: %s", name, told)
+		if text := status.String(); strings.Contains(text, "hunter2") {
+			t.Errorf("%s: the secret is in the response: %s", name, text)
 		}
 	}
 }
 
-// Without one, the lists of all namespaces would be shown.
+// Without a namespace, deliveries of all namespaces would be listed.
 func TestARequestWithoutANamespaceIsRefused(t *testing.T) {
 	if _, err := NewREST(Config{}).Connect(t.Context(), "plant", nil, nil); !apierrors.IsInternalError(err) {
 		t.Errorf("got %v, want an internal error", err)
 	}
 }
 
-func TestTheDoorServesPOSTAndGETOnly(t *testing.T) {
+func TestEndpointServesPOSTAndGETOnly(t *testing.T) {
 	if diff := cmp.Diff([]string{"POST", "GET"}, NewREST(Config{}).ConnectMethods()); diff != "" {
 		t.Errorf("methods (-want +got):\n%s", diff)
 	}

@@ -20,7 +20,7 @@ func newScheme() *runtime.Scheme {
 	return scheme
 }
 
-// applied is a record of a delivery that was made five days ago.
+// applied returns the record of a delivery that is five days old.
 func applied() *postern.WebhookDelivery {
 	return &postern.WebhookDelivery{
 		ObjectMeta: metav1.ObjectMeta{
@@ -39,16 +39,18 @@ func applied() *postern.WebhookDelivery {
 	}
 }
 
-// fakeCarrier returns the delivery with the given name, and notes what it was asked for.
-type fakeCarrier struct {
-	carried *postern.WebhookDelivery
-	dryRun  bool
+// fakeExecutor returns the delivery with the given name and records its arguments.
+type fakeExecutor struct {
+	executed *postern.WebhookDelivery
+	dryRun   bool
 }
 
-func (c *fakeCarrier) Drain() {}
+func (e *fakeExecutor) Drain() {}
 
-func (c *fakeCarrier) Carry(_ context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
-	c.carried, c.dryRun = delivery, dryRun
+func (e *fakeExecutor) Execute(
+	_ context.Context, delivery *postern.WebhookDelivery, dryRun bool,
+) (*postern.WebhookDelivery, error) {
+	e.executed, e.dryRun = delivery, dryRun
 	record := delivery.DeepCopy()
 	record.Status.Phase = postern.DeliveryApplied
 	return record, nil

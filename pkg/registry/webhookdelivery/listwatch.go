@@ -16,50 +16,50 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-// ListWatch lists and watches deliveries of all namespaces, from within the process. It is a ListerWatcherWithContext of
-// client-go's tools/cache. What it reports is shared, and must not be changed.
+// ListWatch lists and watches deliveries of all namespaces within the process. It implements ListerWatcherWithContext
+// of k8s.io/client-go/tools/cache. The objects are shared and must not be modified.
 type ListWatch struct {
 	store    *Store
 	selector fields.Selector
 }
 
-// Pending returns what follows the pending deliveries.
+// Pending returns a ListWatch of the pending deliveries.
 func (s *Store) Pending() ListWatch {
 	return ListWatch{s, fields.OneTermEqualSelector(v1alpha1.FieldPhase, string(postern.DeliveryPending))}
 }
 
-// All returns what follows all deliveries.
+// All returns a ListWatch of all deliveries.
 func (s *Store) All() ListWatch { return ListWatch{s, fields.Everything()} }
 
-// IsWatchListSemanticsUnSupported tells client-go to list and then watch.
+// IsWatchListSemanticsUnSupported makes client-go list and then watch.
 func (ListWatch) IsWatchListSemanticsUnSupported() bool { return true }
 
-// List lists; it is ListWithContext without a context.
+// List is ListWithContext without a context.
 func (p ListWatch) List(options metav1.ListOptions) (runtime.Object, error) {
 	return p.ListWithContext(context.Background(), options)
 }
 
-// ListWithContext lists what is selected.
+// ListWithContext lists the selected deliveries.
 func (p ListWatch) ListWithContext(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-	return p.store.store.List(ctx, p.selected(options))
+	return p.store.store.List(ctx, p.listOptions(options))
 }
 
-// Watch watches; it is WatchWithContext without a context.
+// Watch is WatchWithContext without a context.
 func (p ListWatch) Watch(options metav1.ListOptions) (watch.Interface, error) {
 	return p.WatchWithContext(context.Background(), options)
 }
 
-// WatchWithContext reports what begins and ceases to be selected.
+// WatchWithContext watches the selected deliveries.
 func (p ListWatch) WatchWithContext(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-	watcher, err := p.store.store.Watch(ctx, p.selected(options))
+	watcher, err := p.store.store.Watch(ctx, p.listOptions(options))
 	if err != nil {
 		return nil, err
 	}
 	return unwrap(watcher), nil
 }
 
-// selected keeps of some options what a reflector needs.
-func (p ListWatch) selected(options metav1.ListOptions) *internalversion.ListOptions {
+// listOptions converts the options that a reflector uses.
+func (p ListWatch) listOptions(options metav1.ListOptions) *internalversion.ListOptions {
 	return &internalversion.ListOptions{
 		FieldSelector:        p.selector,
 		ResourceVersion:      options.ResourceVersion,

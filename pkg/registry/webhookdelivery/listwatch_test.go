@@ -24,7 +24,9 @@ var (
 )
 
 // create stores a record in a phase.
-func (e expiring) create(t *testing.T, namespace, name string, phase postern.DeliveryPhase) *postern.WebhookDelivery {
+func (e storeFixture) create(
+	t *testing.T, namespace, name string, phase postern.DeliveryPhase,
+) *postern.WebhookDelivery {
 	t.Helper()
 	d := pending(name)
 	d.Namespace, d.Status.Phase = namespace, phase
@@ -36,7 +38,9 @@ func (e expiring) create(t *testing.T, namespace, name string, phase postern.Del
 }
 
 // setPhase stores the phase of a record.
-func (e expiring) setPhase(t *testing.T, d *postern.WebhookDelivery, phase postern.DeliveryPhase) *postern.WebhookDelivery {
+func (e storeFixture) setPhase(
+	t *testing.T, d *postern.WebhookDelivery, phase postern.DeliveryPhase,
+) *postern.WebhookDelivery {
 	t.Helper()
 	d = d.DeepCopy()
 	d.Status.Phase = phase
@@ -62,24 +66,24 @@ func list(t *testing.T, p ListWatch) (*postern.WebhookDeliveryList, []string) {
 	return deliveries, names
 }
 
-// next is the next that watchers are told, in short.
+// next returns the next watch event in short form.
 func next(t *testing.T, watcher watch.Interface) string {
 	t.Helper()
 	select {
 	case event := <-watcher.ResultChan():
 		d, ok := event.Object.(*postern.WebhookDelivery)
 		if !ok {
-			t.Fatalf("told of %T %v", event.Object, event.Object)
+			t.Fatalf("got an event of %T %v", event.Object, event.Object)
 		}
 		return string(event.Type) + " " + d.Namespace + "/" + d.Name
 	case <-time.After(time.Minute):
-		t.Fatal("told nothing")
+		t.Fatal("got no event")
 		return ""
 	}
 }
 
 func TestWhatIsPendingIsListedAndWatchedInAllNamespaces(t *testing.T) {
-	store := newExpiring(t, time.Hour)
+	store := newStoreFixture(t, time.Hour)
 	a := store.create(t, "demo", "a", postern.DeliveryPending)
 	store.create(t, "other", "b", postern.DeliveryPending)
 	done := store.create(t, "demo", "done", postern.DeliveryApplied)
@@ -89,7 +93,8 @@ func TestWhatIsPendingIsListedAndWatchedInAllNamespaces(t *testing.T) {
 	if diff := cmp.Diff([]string{"demo/a", "other/b"}, got); diff != "" {
 		t.Errorf("listed (-want +got):\n%s", diff)
 	}
-	watcher, err := store.Pending().WatchWithContext(t.Context(), metav1.ListOptions{ResourceVersion: listed.ResourceVersion})
+	watcher, err := store.Pending().WatchWithContext(t.Context(),
+		metav1.ListOptions{ResourceVersion: listed.ResourceVersion})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,37 +106,39 @@ func TestWhatIsPendingIsListedAndWatchedInAllNamespaces(t *testing.T) {
 	store.setPhase(t, a, postern.DeliveryApplied)
 	store.setPhase(t, done, postern.DeliveryPending) // by a repeat
 	want := []string{"ADDED third/c", "MODIFIED demo/a", "DELETED demo/a", "ADDED demo/done"}
-	var told []string
+	var events []string
 	for range want {
-		told = append(told, next(t, watcher))
+		events = append(events, next(t, watcher))
 	}
-	if diff := cmp.Diff(want, told); diff != "" {
+	if diff := cmp.Diff(want, events); diff != "" {
 		t.Errorf("watched (-want +got):\n%s", diff)
 	}
 	if _, got := list(t, store.Pending()); !slices.Equal(got, []string{"demo/done", "other/b", "third/c"}) {
-		t.Errorf("listed %v after that", got)
+		t.Errorf("listed %v afterwards", got)
 	}
 }
 
-// A selector of the caller's could hide what must be retried.
+// A selector of the caller could hide deliveries to be retried.
 func TestWhatIsPendingIsSelectedWhateverTheCallerSelects(t *testing.T) {
 	seconds := int64(7)
-	got := (&Store{}).Pending().selected(metav1.ListOptions{
-		LabelSelector: "team=a", FieldSelector: "status.phase=Applied", ResourceVersion: "9", ResourceVersionMatch: "NotOlderThan",
-		TimeoutSeconds: &seconds, Limit: 5, Continue: "next", AllowWatchBookmarks: true,
+	got := (&Store{}).Pending().listOptions(metav1.ListOptions{
+		LabelSelector: "team=a", FieldSelector: "status.phase=Applied", ResourceVersion: "9",
+		ResourceVersionMatch: "NotOlderThan",
+		TimeoutSeconds:       &seconds, Limit: 5, Continue: "next", AllowWatchBookmarks: true,
 	})
 	if got.FieldSelector.String() != "status.phase=Pending" || got.LabelSelector != nil {
 		t.Errorf("selected by %v, %v", got.FieldSelector, got.LabelSelector)
 	}
-	if got.ResourceVersion != "9" || got.ResourceVersionMatch != "NotOlderThan" || *got.TimeoutSeconds != 7 || got.Limit != 5 ||
+	if got.ResourceVersion != "9" || got.ResourceVersionMatch != "NotOlderThan" || *got.TimeoutSeconds != 7 ||
+		got.Limit != 5 ||
 		got.Continue != "next" || !got.AllowWatchBookmarks {
-		t.Errorf("of what a reflector needs, this is left: %+v", got)
+		t.Errorf("options for a reflector: %+v", got)
 	}
 }
 
-// client-go and the storage must understand each other.
+// This tests client-go and the storage together.
 func TestAnInformerFollowsWhatIsPending(t *testing.T) {
-	store := newExpiring(t, time.Hour)
+	store := newStoreFixture(t, time.Hour)
 	a := store.create(t, "demo", "a", postern.DeliveryPending)
 	store.create(t, "demo", "done", postern.DeliveryApplied)
 	informer := cache.NewSharedIndexInformer(store.Pending(), &postern.WebhookDelivery{}, 0, cache.Indexers{})
@@ -153,11 +160,11 @@ func TestAnInformerFollowsWhatIsPending(t *testing.T) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			t.Fatal("told nothing")
+			t.Fatal("got no event")
 		}
 		got := informer.GetStore().ListKeys()
 		if slices.Sort(got); !slices.Equal(got, want) {
-			t.Errorf("followed %v, want %v", got, want)
+			t.Errorf("the reflector has %v, want %v", got, want)
 		}
 	}
 	expect("demo/a")

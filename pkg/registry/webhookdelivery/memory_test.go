@@ -16,7 +16,7 @@ import (
 	"postern.dev/postern/apis/postern/validation"
 )
 
-// heapBytes is what is in use once all that is not has been collected.
+// heapBytes returns the heap in use after a garbage collection.
 func heapBytes() int64 {
 	runtime.GC()
 	runtime.GC()
@@ -25,8 +25,8 @@ func heapBytes() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-// inUse is how many bytes the database of etcd uses.
-func (e expiring) inUse(t *testing.T) int64 {
+// inUse returns the bytes used in etcd's database.
+func (e storeFixture) inUse(t *testing.T) int64 {
 	t.Helper()
 	status, err := e.etcd.Status(t.Context(), e.etcd.Endpoints()[0])
 	if err != nil {
@@ -35,13 +35,13 @@ func (e expiring) inUse(t *testing.T) int64 {
 	return status.DbSizeInUse
 }
 
-// --max-delivery-bytes bounds bytes of JSON. In memory a record is held decoded, by the watch cache, and while it is young
-// again in the history of its changes, as it was before and after each. docs/operations.md tells what that comes to.
+// --max-delivery-bytes bounds bytes of JSON. In memory, the watch cache has the decoded record, and for a time the
+// versions before and after each change. docs/operations.md has the totals.
 func TestTheMemoryOfRecordsIsAFewTimesThatOfTheirJSON(t *testing.T) {
 	const records, fixed, factor = 200, 64 << 10, 6
 	for _, annotated := range []int{0, 40 << 10} {
 		t.Run(fmt.Sprintf("%d bytes of annotations", annotated), func(t *testing.T) {
-			store := newExpiring(t, time.Hour)
+			store := newStoreFixture(t, time.Hour)
 			ctx := genericapirequest.WithNamespace(t.Context(), "demo")
 			if _, err := store.Create(ctx, pending("a"), false); err != nil {
 				t.Fatal(err)
@@ -73,10 +73,13 @@ func TestTheMemoryOfRecordsIsAFewTimesThatOfTheirJSON(t *testing.T) {
 				t.Fatal(err)
 			}
 			grown := heapBytes() - before
-			t.Logf("a record of %d bytes of JSON takes %d bytes of memory, and %d in etcd until its old revision is dropped",
+			t.Logf(
+				"a record of %d bytes of JSON takes %d bytes of memory, and %d in etcd until its old revision is "+
+					"dropped",
 				encoded/records, grown/records, (store.inUse(t)-stored)/records)
 			if limit := int64(records*fixed + encoded*factor); grown > limit {
-				t.Errorf("%d records of %d bytes of JSON take %d bytes of memory, want at most %d", records, encoded, grown, limit)
+				t.Errorf("%d records of %d bytes of JSON take %d bytes of memory, want at most %d", records, encoded,
+					grown, limit)
 			}
 		})
 	}

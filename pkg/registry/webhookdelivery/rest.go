@@ -18,21 +18,20 @@ import (
 	"postern.dev/postern/pkg/delivery"
 )
 
-// Carrier carries out a delivery that was received and admitted: records it, writes its target, and returns the record.
-type Carrier interface {
-	Carry(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error)
-	// Drain returns when nothing uses the Store any more.
+// Executor records a delivery that was received and admitted, writes its targets and returns the record.
+type Executor interface {
+	Execute(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error)
+	// Drain returns when the Store is no longer in use.
 	Drain()
 }
 
-// REST serves webhookdeliveries. It offers no update and no patch: what was delivered can't be changed, and the status
-// is the server's.
+// REST serves webhookdeliveries, without update and patch: deliveries are immutable, and only the server sets the
+// status.
 type REST struct {
-	store   *Store
-	carrier Carrier
+	store    *Store
+	executor Executor
 }
 
-// This is exactly what is served.
 var (
 	_ rest.Scoper               = &REST{}
 	_ rest.SingularNameProvider = &REST{}
@@ -46,28 +45,30 @@ var (
 	_ rest.StorageWithReadiness = &REST{}
 )
 
-// NewREST returns the storage behind the webhookdeliveries resource.
-func NewREST(store *Store, carrier Carrier) *REST {
-	return &REST{store: store, carrier: carrier}
+// NewREST returns the storage of webhookdeliveries.
+func NewREST(store *Store, executor Executor) *REST {
+	return &REST{store: store, executor: executor}
 }
 
-// Create carries the delivery out, after validating admission agreed. Verification, decoding and mutating admission
-// came before, in the server's admission chain.
-func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+// Create executes the delivery after validating admission. The server's admission chain has already verified, decoded
+// and mutated it.
+func (r *REST) Create(
+	ctx context.Context, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions,
+) (runtime.Object, error) {
 	if validate != nil {
 		if err := validate(ctx, obj.DeepCopyObject()); err != nil {
 			return nil, err
 		}
 	}
-	recorded, err := r.carrier.Carry(ctx, obj.(*postern.WebhookDelivery), dryrun.IsDryRun(options.DryRun))
+	recorded, err := r.executor.Execute(ctx, obj.(*postern.WebhookDelivery), dryrun.IsDryRun(options.DryRun))
 	sender, _ := genericapirequest.UserFrom(ctx)
-	told, err := delivery.Tell(sender, recorded, err)
-	if err != nil && told == nil {
+	answer, err := delivery.Redact(sender, recorded, err)
+	if err != nil && answer == nil {
 		return nil, err
 	}
-	// The object exists now, and its status tells what failed. An error would make clients create it again, which can't
-	// work under the same name.
-	return told, nil
+	// The object exists, and its status has the error. An error response would make clients create the object again,
+	// which fails under the same name.
+	return answer, nil
 }
 
 // New returns an empty delivery.
@@ -76,19 +77,19 @@ func (r *REST) New() runtime.Object { return r.store.store.New() }
 // NewList returns an empty list of deliveries.
 func (r *REST) NewList() runtime.Object { return r.store.store.NewList() }
 
-// Destroy releases the storage, once what is still being stored is.
+// Destroy waits for pending writes and releases the storage.
 func (r *REST) Destroy() {
-	r.carrier.Drain()
+	r.executor.Drain()
 	r.store.store.Destroy()
 }
 
-// NamespaceScoped tells that deliveries live in namespaces.
+// NamespaceScoped returns true.
 func (r *REST) NamespaceScoped() bool { return true }
 
 // GetSingularName returns the singular resource name.
 func (r *REST) GetSingularName() string { return r.store.store.GetSingularName() }
 
-// ShortNames returns the abbreviations that kubectl takes.
+// ShortNames returns the abbreviations for kubectl.
 func (r *REST) ShortNames() []string { return []string{"whd"} }
 
 // Get returns one delivery.
@@ -96,27 +97,32 @@ func (r *REST) Get(ctx context.Context, name string, options *metav1.GetOptions)
 	return r.store.store.Get(ctx, name, options)
 }
 
-// List returns the deliveries of a namespace, or of all.
+// List returns the deliveries of one or all namespaces.
 func (r *REST) List(ctx context.Context, options *internalversion.ListOptions) (runtime.Object, error) {
 	return r.store.store.List(ctx, options)
 }
 
-// Watch reports changes of deliveries.
+// Watch watches deliveries.
 func (r *REST) Watch(ctx context.Context, options *internalversion.ListOptions) (watch.Interface, error) {
 	return r.store.store.Watch(ctx, options)
 }
 
-// Delete removes the record of a delivery; what it wrote stays written.
-func (r *REST) Delete(ctx context.Context, name string, validate rest.ValidateObjectFunc, options *metav1.DeleteOptions) (runtime.Object, bool, error) {
+// Delete deletes the record of a delivery; its target is not changed.
+func (r *REST) Delete(
+	ctx context.Context, name string, validate rest.ValidateObjectFunc, options *metav1.DeleteOptions,
+) (runtime.Object, bool, error) {
 	return r.store.store.Delete(ctx, name, validate, options)
 }
 
-// DeleteCollection removes the records that the list options select.
-func (r *REST) DeleteCollection(ctx context.Context, validate rest.ValidateObjectFunc, options *metav1.DeleteOptions, listOptions *internalversion.ListOptions) (runtime.Object, error) {
+// DeleteCollection deletes the records selected by listOptions.
+func (r *REST) DeleteCollection(
+	ctx context.Context, validate rest.ValidateObjectFunc, options *metav1.DeleteOptions,
+	listOptions *internalversion.ListOptions,
+) (runtime.Object, error) {
 	return r.store.store.DeleteCollection(ctx, validate, options, listOptions)
 }
 
-// ConvertToTable makes the columns for kubectl get.
+// ConvertToTable returns the columns for kubectl get.
 func (r *REST) ConvertToTable(ctx context.Context, obj, options runtime.Object) (*metav1.Table, error) {
 	return r.store.store.ConvertToTable(ctx, obj, options)
 }

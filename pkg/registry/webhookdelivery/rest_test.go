@@ -16,42 +16,43 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-func TestCreatingADeliveryCarriesItOut(t *testing.T) {
+func TestCreateExecutesTheDelivery(t *testing.T) {
 	for _, dryRun := range []bool{false, true} {
-		carrier := &fakeCarrier{}
+		executor := &fakeExecutor{}
 		sent := &postern.WebhookDelivery{}
 		var validated runtime.Object
 		validate := func(_ context.Context, obj runtime.Object) error { validated = obj; return nil }
-		created, err := NewREST(nil, carrier).Create(t.Context(), sent, validate, &metav1.CreateOptions{DryRun: dryRunOption(dryRun)})
+		created, err := NewREST(nil, executor).Create(t.Context(), sent, validate,
+			&metav1.CreateOptions{DryRun: dryRunOption(dryRun)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got := created.(*postern.WebhookDelivery).Status.Phase; got != postern.DeliveryApplied {
-			t.Errorf("answered the phase %q, want that of the record", got)
+			t.Errorf("got the phase %q, want the record's", got)
 		}
-		if carrier.carried != sent || carrier.dryRun != dryRun {
-			t.Errorf("carried %p, dry run %t; want %p, %t", carrier.carried, carrier.dryRun, sent, dryRun)
+		if executor.executed != sent || executor.dryRun != dryRun {
+			t.Errorf("executed %p, dry run %t; want %p, %t", executor.executed, executor.dryRun, sent, dryRun)
 		}
 		if validated == sent {
-			t.Error("validating admission could change what is carried out")
+			t.Error("validating admission could change the executed delivery")
 		}
 	}
 }
 
-func TestADeliveryThatAdmissionRefusesIsNotCarriedOut(t *testing.T) {
+func TestCreateDoesNotExecuteADeniedDelivery(t *testing.T) {
 	refusal := errors.New("a policy says no")
-	carrier := &fakeCarrier{}
+	executor := &fakeExecutor{}
 	validate := func(context.Context, runtime.Object) error { return refusal }
-	_, err := NewREST(nil, carrier).Create(t.Context(), &postern.WebhookDelivery{}, validate, &metav1.CreateOptions{})
+	_, err := NewREST(nil, executor).Create(t.Context(), &postern.WebhookDelivery{}, validate, &metav1.CreateOptions{})
 	if !errors.Is(err, refusal) {
 		t.Errorf("got %v, want %v", err, refusal)
 	}
-	if carrier.carried != nil {
-		t.Error("it was carried out")
+	if executor.executed != nil {
+		t.Error("the delivery was executed")
 	}
 }
 
-// An error would make clients create it again, which can't work under the same name.
+// After an error, clients would create the object again, which fails under the same name.
 func TestADeliveryThatWasRecordedAndFailedIsAnsweredAsTheObjectThatItIs(t *testing.T) {
 	failed := &postern.WebhookDelivery{Status: postern.WebhookDeliveryStatus{Phase: postern.DeliveryFailed}}
 	for name, test := range map[string]struct {
@@ -62,8 +63,9 @@ func TestADeliveryThatWasRecordedAndFailedIsAnsweredAsTheObjectThatItIs(t *testi
 		"not recorded": {nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			carrier := failingCarrier{test.recorded, errors.New("the target is frozen")}
-			got, err := NewREST(nil, carrier).Create(byJane(t), &postern.WebhookDelivery{}, nil, &metav1.CreateOptions{})
+			executor := failingExecutor{test.recorded, errors.New("the target is frozen")}
+			got, err := NewREST(nil, executor).Create(byJane(t), &postern.WebhookDelivery{}, nil,
+				&metav1.CreateOptions{})
 			if (err != nil) != test.wantErr {
 				t.Errorf("got error %v, want one: %t", err, test.wantErr)
 			}
@@ -74,37 +76,40 @@ func TestADeliveryThatWasRecordedAndFailedIsAnsweredAsTheObjectThatItIs(t *testi
 	}
 }
 
-// Who may create deliveries, and has proved nothing but a webhook secret, reads none.
+// A caller authenticated only by a webhook secret may create deliveries, but not read them.
 func TestTheAnswerToACallerWithoutAnIdentityIsNotTheWholeRecord(t *testing.T) {
 	recorded := &postern.WebhookDelivery{Status: postern.WebhookDeliveryStatus{
 		Phase: postern.DeliveryApplied, Targets: []postern.TargetResult{{Name: "payroll", PreviousRef: "internal"}},
 	}}
 	for name, tc := range map[string]struct {
 		ctx  context.Context
-		told int
+		want int
 	}{"jane": {byJane(t), 1}, "anonymous": {t.Context(), 0}} {
-		got, err := NewREST(nil, failingCarrier{recorded, nil}).Create(tc.ctx, &postern.WebhookDelivery{}, nil, &metav1.CreateOptions{})
+		got, err := NewREST(nil, failingExecutor{recorded, nil}).Create(tc.ctx, &postern.WebhookDelivery{}, nil,
+			&metav1.CreateOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if status := got.(*postern.WebhookDelivery).Status; len(status.Targets) != tc.told || status.Phase != postern.DeliveryApplied {
-			t.Errorf("%s: told %+v, want %d targets", name, status, tc.told)
+		if status := got.(*postern.WebhookDelivery).Status; len(status.Targets) != tc.want ||
+			status.Phase != postern.DeliveryApplied {
+			t.Errorf("%s: got %+v, want %d targets", name, status, tc.want)
 		}
 	}
 }
 
-// byJane is the context of a request of a user whom the cluster knows.
+// byJane returns the context of a request of an authenticated user.
 func byJane(t *testing.T) context.Context {
-	return genericapirequest.WithUser(t.Context(), &user.DefaultInfo{Name: "jane", Groups: []string{user.AllAuthenticated}})
+	return genericapirequest.WithUser(t.Context(),
+		&user.DefaultInfo{Name: "jane", Groups: []string{user.AllAuthenticated}})
 }
 
-func (failingCarrier) Drain() {}
+func (failingExecutor) Drain() {}
 
-type failingCarrier struct {
+type failingExecutor struct {
 	recorded *postern.WebhookDelivery
 	err      error
 }
 
-func (c failingCarrier) Carry(context.Context, *postern.WebhookDelivery, bool) (*postern.WebhookDelivery, error) {
-	return c.recorded, c.err
+func (e failingExecutor) Execute(context.Context, *postern.WebhookDelivery, bool) (*postern.WebhookDelivery, error) {
+	return e.recorded, e.err
 }

@@ -15,7 +15,7 @@ import (
 	"postern.dev/postern/apis/postern/validation"
 )
 
-// largest is a delivery that may just be recorded, before it has a name.
+// largest returns the largest delivery that may be recorded, before it has a name.
 func largest(t *testing.T) *postern.WebhookDelivery {
 	t.Helper()
 	d := applied()
@@ -25,7 +25,7 @@ func largest(t *testing.T) *postern.WebhookDelivery {
 	event.Repository = strings.Repeat("r", 300)
 	d.Spec.Events = slices.Repeat([]postern.DeliveryEvent{event}, 256)
 	fill := func(n int) error {
-		d.Annotations = map[string]string{"x": strings.Repeat("&", n)} // of which each takes six bytes
+		d.Annotations = map[string]string{"x": strings.Repeat("&", n)} // six bytes each in JSON
 		return validation.CheckSize(d)
 	}
 	tooMuch := sort.Search(60<<10, func(n int) bool { return fill(n) != nil })
@@ -35,7 +35,7 @@ func largest(t *testing.T) *postern.WebhookDelivery {
 	return d
 }
 
-// Its target is written while it is stored. Were it refused then, there would be a write without a record.
+// The target is written while the delivery is stored. If the record were rejected then, the write would have no record.
 func TestWhatPassesAsStorableIsStoredWithAllThatIsAddedToIt(t *testing.T) {
 	text := strings.Repeat("&", 1024) // the longest message
 	for name, add := range map[string]func(*postern.WebhookDelivery){
@@ -51,7 +51,7 @@ func TestWhatPassesAsStorableIsStoredWithAllThatIsAddedToIt(t *testing.T) {
 		d.Name = strings.Repeat("n", 253)
 		d.UID, d.CreationTimestamp = "9a6f0cbe-6d7c-4d2b-9a1d-111111111111", metav1.Now()
 		if errs := newStrategy(newScheme()).Validate(t.Context(), d); len(errs) > 0 {
-			t.Errorf("%s: it is refused: %v", name, errs)
+			t.Errorf("%s: the record was rejected: %v", name, errs)
 		}
 	}
 }

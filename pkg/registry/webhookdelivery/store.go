@@ -2,14 +2,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package webhookdelivery stores deliveries in etcd and serves them: create, get, list, watch, delete and table
-// columns. It must not know how a delivery is carried out; creating one hands it to a Carrier.
+// columns. It must not depend on how a delivery is executed; Create passes it to an Executor.
 package webhookdelivery
 
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,13 +26,12 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// Store keeps the records of deliveries. It checks no credential and runs no admission: its callers have done so.
+// Store stores the records of deliveries. It does not authenticate and runs no admission; its callers do.
 type Store struct {
 	store *genericregistry.Store
 }
 
-// NewStore returns the store of deliveries, each of which expires after ttl. Less than a second rounds up to one; etcd
-// knows no shorter lease.
+// NewStore returns the store of deliveries, which expire after ttl. The minimum is one second, etcd's shortest lease.
 func NewStore(scheme *runtime.Scheme, options generic.RESTOptionsGetter, ttl time.Duration) (*Store, error) {
 	strategy := newStrategy(scheme)
 	store := &genericregistry.Store{
@@ -41,7 +44,7 @@ func NewStore(scheme *runtime.Scheme, options generic.RESTOptionsGetter, ttl tim
 		UpdateStrategy:            strategy,
 		DeleteStrategy:            strategy,
 		TableConvertor:            tableConvertor{},
-		// The second argument is the time left, but the storage always passes 0 for it, and 0 means for ever.
+		// The storage always passes 0 for the second argument, the remaining time; 0 means no expiration.
 		TTLFunc: func(obj runtime.Object, _ uint64, _ bool) (uint64, error) {
 			return uint64(timeToLive(obj, max(ttl, time.Second), time.Now()).Seconds()), nil
 		},
@@ -52,9 +55,9 @@ func NewStore(scheme *runtime.Scheme, options generic.RESTOptionsGetter, ttl tim
 	return &Store{store: store}, nil
 }
 
-// timeToLive is how long a record is kept from now on, in whole seconds, of which there is at least one. While it is
-// pending that starts anew with each update. After that it runs from its creation, or from when it was applied: no number
-// of repeats that are counted in it keeps it.
+// timeToLive returns how long a record is kept from now, in whole seconds, at least one. Updates of a pending record
+// restart it. Later it runs from the creation, or from the time when the delivery was applied: repeats counted in the
+// record do not extend it.
 func timeToLive(obj runtime.Object, ttl time.Duration, now time.Time) time.Duration {
 	d, ok := obj.(*postern.WebhookDelivery)
 	if !ok || d.Status.Phase == postern.DeliveryPending {
@@ -68,16 +71,19 @@ func timeToLive(obj runtime.Object, ttl time.Duration, now time.Time) time.Durat
 	if since.IsZero() {
 		return ttl.Truncate(time.Second)
 	}
-	left := since.Add(time.Second).Sub(now) + ttl // times in records are cut off to whole seconds
+	left := since.Add(time.Second).Sub(now) + ttl // times in records are truncated to seconds
 	return min(max(left, time.Second), ttl).Truncate(time.Second)
 }
 
-// Create stores a new record and returns it as stored. In a dry run it only checks that it could.
-func (s *Store) Create(ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool) (*postern.WebhookDelivery, error) {
+// Create stores a new record and returns it as stored. In a dry run it only validates the record.
+func (s *Store) Create(
+	ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool,
+) (*postern.WebhookDelivery, error) {
 	ctx = genericapirequest.WithNamespace(ctx, delivery.Namespace)
-	created, err := s.store.Create(ctx, delivery, rest.ValidateAllObjectFunc, &metav1.CreateOptions{DryRun: dryRunOption(dryRun)})
+	created, err := s.store.Create(ctx, delivery, rest.ValidateAllObjectFunc,
+		&metav1.CreateOptions{DryRun: dryRunOption(dryRun)})
 	if err != nil {
-		return nil, answerForSize(err)
+		return nil, convertSizeError(err)
 	}
 	return created.(*postern.WebhookDelivery), nil
 }
@@ -91,18 +97,18 @@ func (s *Store) Get(ctx context.Context, namespace, name string) (*postern.Webho
 	return got.(*postern.WebhookDelivery), nil
 }
 
-// UpdateStatus stores the status of a record, which must be as it was read, and returns the record as stored.
+// UpdateStatus stores the status of a record. It returns a conflict if the record was changed since it was read.
 func (s *Store) UpdateStatus(ctx context.Context, delivery *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
 	ctx = genericapirequest.WithNamespace(ctx, delivery.Namespace)
 	updated, _, err := s.store.Update(ctx, delivery.Name, rest.DefaultUpdatedObjectInfo(delivery),
 		rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})
 	if err != nil {
-		return nil, answerForSize(err)
+		return nil, convertSizeError(err)
 	}
 	return updated.(*postern.WebhookDelivery), nil
 }
 
-// Count returns how many records there are in all namespaces, as far as the watch cache knows.
+// Count returns the number of records of all namespaces in the watch cache.
 func (s *Store) Count(ctx context.Context) (int64, error) {
 	stats, err := s.store.Storage.Stats(ctx)
 	if err != nil {
@@ -111,23 +117,25 @@ func (s *Store) Count(ctx context.Context) (int64, error) {
 	return stats.ObjectCount, nil
 }
 
-// List returns the records of all namespaces from the watch cache, which they share: they must not be changed.
+// List returns the records of all namespaces from the watch cache. They are shared and must not be modified.
 func (s *Store) List(ctx context.Context) ([]postern.WebhookDelivery, error) {
-	list, err := s.store.List(genericapirequest.WithNamespace(ctx, metav1.NamespaceAll), &internalversion.ListOptions{ResourceVersion: "0"})
+	list, err := s.store.List(genericapirequest.WithNamespace(ctx, metav1.NamespaceAll),
+		&internalversion.ListOptions{ResourceVersion: "0"})
 	if err != nil {
 		return nil, fmt.Errorf("could not list the deliveries: %w", err)
 	}
 	return list.(*postern.WebhookDeliveryList).Items, nil
 }
 
-// Delete deletes a record, unless it is no longer as it was read; then the error is a conflict.
+// Delete deletes a record. It returns a conflict if the record was changed since it was read.
 func (s *Store) Delete(ctx context.Context, delivery *postern.WebhookDelivery) error {
-	_, _, err := s.store.Delete(genericapirequest.WithNamespace(ctx, delivery.Namespace), delivery.Name, rest.ValidateAllObjectFunc,
-		&metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &delivery.UID, ResourceVersion: &delivery.ResourceVersion}})
+	_, _, err := s.store.Delete(genericapirequest.WithNamespace(ctx, delivery.Namespace), delivery.Name,
+		rest.ValidateAllObjectFunc, &metav1.DeleteOptions{
+			Preconditions: &metav1.Preconditions{UID: &delivery.UID, ResourceVersion: &delivery.ResourceVersion}})
 	return err
 }
 
-// ReadinessCheck returns an error until the watch cache is filled: a list or watch before that fails.
+// ReadinessCheck returns an error until the watch cache is filled; lists and watches fail before.
 func (s *Store) ReadinessCheck() error { return s.store.ReadinessCheck() }
 
 func dryRunOption(dryRun bool) []string {
@@ -135,4 +143,21 @@ func dryRunOption(dryRun bool) []string {
 		return []string{metav1.DryRunAll}
 	}
 	return nil
+}
+
+// tooLargeForEtcd is etcd's error for a request larger than --max-request-bytes, 1.5 MiB by default.
+// Source: ErrRequestTooLarge in go.etcd.io/etcd/api, v3rpc/rpctypes/error.go.
+const tooLargeForEtcd = "etcdserver: request is too large"
+
+// convertSizeError converts etcd's error for a record that is too large, and can never be stored, to a 413.
+func convertSizeError(err error) error {
+	switch {
+	case strings.Contains(err.Error(), tooLargeForEtcd):
+	case status.Code(err) == codes.ResourceExhausted && strings.Contains(err.Error(), "message larger than max"):
+		// gRPC's limit
+	default:
+		return err
+	}
+	return apierrors.NewRequestEntityTooLargeError("the record of the delivery is larger than etcd accepts: " +
+		err.Error())
 }

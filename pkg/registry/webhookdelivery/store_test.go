@@ -18,11 +18,11 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// untilListed waits until the watch cache has these records, as namespace/name.
-func (e expiring) untilListed(ctx context.Context, want ...string) ([]postern.WebhookDelivery, error) {
+// untilListed waits until the watch cache has these records, given as namespace/name.
+func (e storeFixture) untilListed(ctx context.Context, want ...string) ([]postern.WebhookDelivery, error) {
 	var records []postern.WebhookDelivery
 	var diff string
-	err := wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+	condition := func(ctx context.Context) (bool, error) {
 		listed, err := e.List(ctx)
 		if apierrors.IsTooManyRequests(err) {
 			return false, nil // the storage is initializing
@@ -38,7 +38,8 @@ func (e expiring) untilListed(ctx context.Context, want ...string) ([]postern.We
 		slices.Sort(got)
 		diff = cmp.Diff(want, got)
 		return diff == "", nil
-	})
+	}
+	err := wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, time.Minute, true, condition)
 	if err != nil {
 		return nil, fmt.Errorf("%w: listed (-want +got):\n%s", err, diff)
 	}
@@ -46,7 +47,7 @@ func (e expiring) untilListed(ctx context.Context, want ...string) ([]postern.We
 }
 
 func TestRecordsOfAllNamespacesAreListedCountedAndDeleted(t *testing.T) {
-	store := newExpiring(t, time.Hour)
+	store := newStoreFixture(t, time.Hour)
 	for _, namespace := range []string{"a", "b"} {
 		for _, name := range []string{"one", "two"} {
 			d := pending(name)
@@ -76,7 +77,7 @@ func TestRecordsOfAllNamespacesAreListedCountedAndDeleted(t *testing.T) {
 }
 
 func TestARecordThatHasChangedSinceItWasListedIsNotDeleted(t *testing.T) {
-	store := newExpiring(t, time.Hour)
+	store := newStoreFixture(t, time.Hour)
 	ctx := genericapirequest.WithNamespace(t.Context(), "demo")
 	listed, err := store.Create(ctx, pending("one"), false)
 	if err != nil {

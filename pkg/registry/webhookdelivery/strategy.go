@@ -22,8 +22,7 @@ import (
 	"postern.dev/postern/apis/postern/validation"
 )
 
-// strategy says what may be stored. By the time it is asked, a delivery was received and admitted, and its status is
-// the server's own.
+// strategy defines what may be stored. Before, the delivery was received and admitted, and the server set its status.
 type strategy struct {
 	runtime.ObjectTyper
 	names.NameGenerator
@@ -35,25 +34,26 @@ func newStrategy(typer runtime.ObjectTyper) strategy {
 
 func (strategy) NamespaceScoped() bool { return true }
 
-// PrepareForCreate drops what has no use in a record: it is never updated by a client, so it needs no field owners, and no owner is to
-// wait for it.
+// PrepareForCreate drops managed fields, because clients never update a record, and blockOwnerDeletion.
 func (strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	delivery := obj.(*postern.WebhookDelivery)
 	delivery.ManagedFields = nil
-	if blockNoOwner(delivery) {
-		warning.AddWarning(ctx, "", "metadata.ownerReferences: blockOwnerDeletion is dropped, since no owner waits for the deletion of a delivery")
+	if clearBlockOwnerDeletion(delivery) {
+		warning.AddWarning(ctx, "",
+			"metadata.ownerReferences: blockOwnerDeletion is dropped, since no owner waits for the deletion of a "+
+				"delivery")
 	}
 }
 
-// blockNoOwner takes blockOwnerDeletion off all owner references, and reports whether there was one that had it. An owner
-// that is deleted in the foreground waits for those, which the garbage collector can't delete while Postern is down.
-func blockNoOwner(delivery *postern.WebhookDelivery) (blocked bool) {
+// clearBlockOwnerDeletion clears blockOwnerDeletion of all owner references and reports whether one had it. Foreground
+// deletion of an owner would wait for the delivery, which the garbage collector can't delete while Postern is down.
+func clearBlockOwnerDeletion(delivery *postern.WebhookDelivery) (found bool) {
 	for i := range delivery.OwnerReferences {
 		owner := &delivery.OwnerReferences[i]
-		blocked = blocked || ptr.Deref(owner.BlockOwnerDeletion, false)
+		found = found || ptr.Deref(owner.BlockOwnerDeletion, false)
 		owner.BlockOwnerDeletion = nil
 	}
-	return blocked
+	return found
 }
 
 func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
@@ -67,12 +67,12 @@ func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList 
 
 func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
 
-// PrepareForUpdate keeps the spec as it was: it can't be changed, and so needs not be checked again.
+// PrepareForUpdate restores the spec, which is immutable and needs no further validation.
 func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	obj.(*postern.WebhookDelivery).Spec = old.(*postern.WebhookDelivery).Spec
 }
 
-// ValidateUpdate lets a record be ended that would not be made any more.
+// ValidateUpdate also accepts records that could not be created anymore, so that they can be completed.
 func (strategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) field.ErrorList {
 	return validation.ValidateDropped(obj.(*postern.WebhookDelivery))
 }

@@ -29,9 +29,10 @@ func TestARecordHasNoFieldOwners(t *testing.T) {
 	}
 }
 
-// The garbage collector can't delete a record while Postern is down, and no owner is to wait for that.
+// The garbage collector can't delete a record while Postern is down, and owners must not wait for that.
 func TestNoOwnerWaitsForARecord(t *testing.T) {
-	owner := metav1.OwnerReference{APIVersion: "stoker.io/v1alpha1", Kind: "GatewaySync", Name: "plant", UID: "1", Controller: ptr.To(true)}
+	owner := metav1.OwnerReference{APIVersion: "stoker.io/v1alpha1", Kind: "GatewaySync", Name: "plant", UID: "1",
+		Controller: ptr.To(true)}
 	for name, block := range map[string]*bool{"not said": nil, "false": ptr.To(false), "true": ptr.To(true)} {
 		delivery := applied()
 		blocking := owner
@@ -48,7 +49,7 @@ func TestNoOwnerWaitsForARecord(t *testing.T) {
 	}
 }
 
-// recorder keeps warnings.
+// recorder records warnings.
 type recorder []string
 
 func (r *recorder) AddWarning(_, text string) { *r = append(*r, text) }
@@ -66,7 +67,7 @@ func TestAnUpdateChangesTheStatusOnly(t *testing.T) {
 		t.Errorf("the status is still %s", updated.Status.Phase)
 	}
 	if s.AllowCreateOnUpdate(t.Context()) || s.AllowUnconditionalUpdate(t.Context()) {
-		t.Error("an update may create a record, or overwrite one that changed meanwhile")
+		t.Error("an update may create a record or overwrite a concurrent change")
 	}
 }
 
@@ -77,7 +78,7 @@ func TestOnlySoundRecordsAreStored(t *testing.T) {
 	large := created.DeepCopy()
 	large.Annotations = map[string]string{"x": strings.Repeat("&", 50<<10)}
 	invalid := applied()
-	invalid.Spec.Events[0].Ref = "-rf" // which no version of us would make a record of any more
+	invalid.Spec.Events[0].Ref = "-rf" // no longer valid for new records
 	spoilt.Spec.Payload = &postern.JSON{Raw: []byte("{}")}
 	for name, errs := range map[string]int{
 		"created sound":  len(s.Validate(t.Context(), created)),
@@ -114,7 +115,7 @@ func TestDeliveriesAreSelectedByTheirFields(t *testing.T) {
 		t.Errorf("without a target: got %v, %v", gotFields, err)
 	}
 	if _, _, err := getAttrs(&postern.Application{}); err == nil {
-		t.Error("an Application was taken for a delivery")
+		t.Error("an Application was accepted as a delivery")
 	}
 }
 

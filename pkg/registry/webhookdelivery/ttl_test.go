@@ -29,13 +29,13 @@ import (
 	"postern.dev/postern/pkg/etcd"
 )
 
-// expiring is a store in an etcd of its own, and a client of that etcd.
-type expiring struct {
+// storeFixture is a store with its own etcd and a client of it.
+type storeFixture struct {
 	*Store
 	etcd *clientv3.Client
 }
 
-func newExpiring(t *testing.T, ttl time.Duration) expiring {
+func newStoreFixture(t *testing.T, ttl time.Duration) storeFixture {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "ttl") // t.TempDir is too long for a socket
 	if err != nil {
@@ -54,7 +54,8 @@ func newExpiring(t *testing.T, ttl time.Duration) expiring {
 	t.Cleanup(func() { _ = client.Close() })
 
 	scheme := newScheme()
-	config := storagebackend.NewDefaultConfig("/registry", serializer.NewCodecFactory(scheme).LegacyCodec(v1alpha1.SchemeGroupVersion))
+	config := storagebackend.NewDefaultConfig("/registry",
+		serializer.NewCodecFactory(scheme).LegacyCodec(v1alpha1.SchemeGroupVersion))
 	config.Transport.ServerList = []string{member.Endpoint()}
 	store, err := NewStore(scheme, generic.RESTOptions{
 		StorageConfig:  config.ForResource(postern.Resource("webhookdeliveries")),
@@ -65,11 +66,11 @@ func newExpiring(t *testing.T, ttl time.Duration) expiring {
 		t.Fatal(err)
 	}
 	t.Cleanup(store.store.Destroy)
-	return expiring{store, client}
+	return storeFixture{store, client}
 }
 
-// leaseSeconds is the time to live that the lease of a record was granted; an error if the record has no lease.
-func (e expiring) leaseSeconds(ctx context.Context, name string) (int64, error) {
+// leaseSeconds returns the granted time to live of a record's lease, or an error if the record has no lease.
+func (e storeFixture) leaseSeconds(ctx context.Context, name string) (int64, error) {
 	got, err := e.etcd.Get(ctx, "/registry/", clientv3.WithPrefix())
 	if err != nil {
 		return 0, err
@@ -90,7 +91,7 @@ func (e expiring) leaseSeconds(ctx context.Context, name string) (int64, error) 
 	return 0, fmt.Errorf("etcd has no record %s", name)
 }
 
-// pending is a record as it is first stored.
+// pending returns a record as it is first stored.
 func pending(name string) *postern.WebhookDelivery {
 	d := applied()
 	d.ObjectMeta = metav1.ObjectMeta{Namespace: "demo", Name: name}
@@ -99,8 +100,8 @@ func pending(name string) *postern.WebhookDelivery {
 }
 
 func TestEveryRecordHasALeaseOfTheTTLBeforeAndAfterItsStatusIsUpdated(t *testing.T) {
-	const ttl, reused = 100, 5 // seconds; etcd3's lease manager adds 5% to share leases
-	store := newExpiring(t, ttl*time.Second)
+	const ttl, reused = 100, 5 // seconds; etcd3's lease manager adds 5% to reuse leases
+	store := newStoreFixture(t, ttl*time.Second)
 	ctx := genericapirequest.WithNamespace(t.Context(), "demo")
 
 	record, err := store.Create(ctx, pending("d"), false)
@@ -123,7 +124,7 @@ func TestEveryRecordHasALeaseOfTheTTLBeforeAndAfterItsStatusIsUpdated(t *testing
 }
 
 func TestRecordExpiresAlsoAfterItsStatusWasUpdatedAndWatchersAreTold(t *testing.T) {
-	store := newExpiring(t, 3*time.Second)
+	store := newStoreFixture(t, 3*time.Second)
 	ctx := genericapirequest.WithNamespace(t.Context(), "demo")
 	record, err := store.Create(ctx, pending("d"), false)
 	if err != nil {
@@ -139,23 +140,24 @@ func TestRecordExpiresAlsoAfterItsStatusWasUpdatedAndWatchersAreTold(t *testing.
 	}
 	defer watcher.Stop()
 
-	err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+	condition := func(ctx context.Context) (bool, error) {
 		_, err := store.store.Get(ctx, "d", &metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return true, nil
 		}
 		return false, err
-	})
+	}
+	err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, condition)
 	if err != nil {
 		t.Fatalf("the record did not expire: %v", err)
 	}
 	select {
 	case event := <-watcher.ResultChan():
 		if event.Type != watch.Deleted {
-			t.Errorf("watchers were told %s, want DELETED", event.Type)
+			t.Errorf("got the event %s, want DELETED", event.Type)
 		}
 	case <-time.After(time.Minute):
-		t.Error("watchers were told nothing")
+		t.Error("got no event")
 	}
 }
 
@@ -190,18 +192,17 @@ func TestARecordLivesForItsTTLAfterItsCreationOrAfterItWasAppliedHoweverOftenItI
 	}
 }
 
-// Each count of repeats is an update. etcd lets no lease end in less than two seconds, so the updates must be further apart
-// than that, as they are.
+// Each counted repeat is an update. The minimum lease of etcd is two seconds, so the updates must be further apart.
 func TestUpdatesDoNotKeepARecordForEver(t *testing.T) {
 	const ttl, apart = 4 * time.Second, 3 * time.Second
-	store := newExpiring(t, ttl)
+	store := newStoreFixture(t, ttl)
 	record := pending("d")
 	record.Status.Phase = postern.DeliveryApplied
 	if _, err := store.Create(t.Context(), record, false); err != nil {
 		t.Fatal(err)
 	}
 	updates := int64(0)
-	err := wait.PollUntilContextTimeout(t.Context(), apart, time.Minute, false, func(ctx context.Context) (bool, error) {
+	condition := func(ctx context.Context) (bool, error) {
 		record, err := store.Get(ctx, "demo", "d")
 		if err == nil {
 			updates++
@@ -212,7 +213,8 @@ func TestUpdatesDoNotKeepARecordForEver(t *testing.T) {
 			return true, nil
 		}
 		return false, err
-	})
+	}
+	err := wait.PollUntilContextTimeout(t.Context(), apart, time.Minute, false, condition)
 	if err != nil {
 		t.Errorf("the record is still there after %d updates: %v", updates, err)
 	}

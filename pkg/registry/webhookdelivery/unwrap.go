@@ -10,11 +10,11 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// unwrapped is a watch from within the process. The watch cache wraps what it reports, so that it is encoded only once for
-// all clients; a reflector of client-go drops what is not of the type that it expects.
+// unwrappingWatch is a watch within the process. The watch cache wraps objects so that they are encoded only once for
+// all clients, and client-go's reflector drops objects of unexpected types.
 //
 // Source: setCachingObjects in k8s.io/apiserver, pkg/storage/cacher/cacher.go.
-type unwrapped struct {
+type unwrappingWatch struct {
 	watcher watch.Interface
 	events  chan watch.Event
 	stopped chan struct{}
@@ -22,29 +22,29 @@ type unwrapped struct {
 }
 
 func unwrap(watcher watch.Interface) watch.Interface {
-	u := &unwrapped{watcher: watcher, events: make(chan watch.Event), stopped: make(chan struct{})}
-	go u.pass()
+	u := &unwrappingWatch{watcher: watcher, events: make(chan watch.Event), stopped: make(chan struct{})}
+	go u.run()
 	return u
 }
 
-// ResultChan returns the events. It is closed when the watch has ended.
-func (u *unwrapped) ResultChan() <-chan watch.Event { return u.events }
+// ResultChan returns the events. It is closed when the watch ends.
+func (w *unwrappingWatch) ResultChan() <-chan watch.Event { return w.events }
 
-// Stop ends the watch, whether or not anybody reads the events that are left.
-func (u *unwrapped) Stop() {
-	u.stop.Do(func() { close(u.stopped) })
-	u.watcher.Stop()
+// Stop ends the watch. Pending events need not be read.
+func (w *unwrappingWatch) Stop() {
+	w.stop.Do(func() { close(w.stopped) })
+	w.watcher.Stop()
 }
 
-func (u *unwrapped) pass() {
-	defer close(u.events)
-	for event := range u.watcher.ResultChan() {
+func (w *unwrappingWatch) run() {
+	defer close(w.events)
+	for event := range w.watcher.ResultChan() {
 		if wrapped, ok := event.Object.(runtime.CacheableObject); ok {
 			event.Object = wrapped.GetObject()
 		}
 		select {
-		case u.events <- event:
-		case <-u.stopped:
+		case w.events <- event:
+		case <-w.stopped:
 			return
 		}
 	}

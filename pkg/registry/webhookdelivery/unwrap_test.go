@@ -10,11 +10,11 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// A reflector stops a watch and reads no further. A goroutine that is left fails the test.
+// A reflector stops a watch and reads no further. A leaked goroutine fails the test.
 func TestAWatchThatNobodyReadsAnyMoreEnds(t *testing.T) {
 	for name, pass := range map[string]func(*watch.FakeWatcher, watch.Interface){
 		"stopped": func(_ *watch.FakeWatcher, u watch.Interface) { u.Stop() },
-		"stopped with an event that nobody has read": func(w *watch.FakeWatcher, u watch.Interface) {
+		"stopped with an unread event": func(w *watch.FakeWatcher, u watch.Interface) {
 			w.Add(applied())
 			u.Stop()
 			u.Stop()
@@ -22,7 +22,7 @@ func TestAWatchThatNobodyReadsAnyMoreEnds(t *testing.T) {
 		"ended by the storage": func(w *watch.FakeWatcher, u watch.Interface) {
 			w.Stop()
 			if _, open := <-u.ResultChan(); open {
-				t.Error("an event of nothing")
+				t.Error("got an unexpected event")
 			}
 		},
 	} {

@@ -1,8 +1,8 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package webhooksource serves the types of sender as read-only objects, so that people find with kubectl what can be
-// delivered to a namespace, how, and whether its secret is there. Nothing is stored. It must not know any sender.
+// Package webhooksource serves the types of sender as read-only objects, so that users can list with kubectl what can
+// be delivered to a namespace, how, and whether it has the secret. It stores nothing and must not depend on any sender.
 package webhooksource
 
 import (
@@ -22,7 +22,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// Describer tells of every type of sender, in order of its name, how it stands in a namespace.
+// Describer describes all types of sender in a namespace, sorted by name.
 type Describer interface {
 	Describe(namespace string) []postern.WebhookSource
 }
@@ -32,7 +32,6 @@ type REST struct {
 	describer Describer
 }
 
-// This is exactly what is served.
 var (
 	_ rest.Scoper               = &REST{}
 	_ rest.SingularNameProvider = &REST{}
@@ -40,7 +39,7 @@ var (
 	_ rest.Lister               = &REST{}
 )
 
-// NewREST returns the storage behind the webhooksources resource.
+// NewREST returns the storage of webhooksources.
 func NewREST(describer Describer) *REST { return &REST{describer} }
 
 // New returns an empty object.
@@ -49,16 +48,16 @@ func (r *REST) New() runtime.Object { return &postern.WebhookSource{} }
 // NewList returns an empty list.
 func (r *REST) NewList() runtime.Object { return &postern.WebhookSourceList{} }
 
-// Destroy has nothing to release.
+// Destroy does nothing.
 func (r *REST) Destroy() {}
 
-// NamespaceScoped tells that senders are described for a namespace.
+// NamespaceScoped returns true: senders are described per namespace.
 func (r *REST) NamespaceScoped() bool { return true }
 
 // GetSingularName returns the singular resource name.
 func (r *REST) GetSingularName() string { return "webhooksource" }
 
-// Get describes one type of sender.
+// Get returns one type of sender.
 func (r *REST) Get(ctx context.Context, name string, _ *metav1.GetOptions) (runtime.Object, error) {
 	for _, source := range r.describer.Describe(genericapirequest.NamespaceValue(ctx)) {
 		if source.Name == name {
@@ -68,23 +67,23 @@ func (r *REST) Get(ctx context.Context, name string, _ *metav1.GetOptions) (runt
 	return nil, apierrors.NewNotFound(postern.Resource("webhooksources"), name)
 }
 
-// List describes all. A selector works on names; a list over all namespaces is refused, since there is nothing to list
-// where nobody asks.
+// List returns all types of sender in a namespace. Selectors match names. A list of all namespaces is rejected, because
+// types of sender are described only for a given namespace.
 func (r *REST) List(ctx context.Context, options *internalversion.ListOptions) (runtime.Object, error) {
 	namespace := genericapirequest.NamespaceValue(ctx)
 	if namespace == "" {
-		return nil, apierrors.NewBadRequest("webhooksources tell how senders stand in one namespace: name it")
+		return nil, apierrors.NewBadRequest("webhooksources are listed per namespace: give one")
 	}
 	list := &postern.WebhookSourceList{Items: []postern.WebhookSource{}} // never null in JSON
 	for _, source := range r.describer.Describe(namespace) {
-		if selected(&source, options) {
+		if matchesOptions(&source, options) {
 			list.Items = append(list.Items, source)
 		}
 	}
 	return list, nil
 }
 
-func selected(source *postern.WebhookSource, options *internalversion.ListOptions) bool {
+func matchesOptions(source *postern.WebhookSource, options *internalversion.ListOptions) bool {
 	if options == nil {
 		return true
 	}
@@ -97,14 +96,15 @@ func selected(source *postern.WebhookSource, options *internalversion.ListOption
 
 var columns = []metav1.TableColumnDefinition{
 	{Name: "Name", Type: "string", Format: "name", Description: "Type of the sender."},
-	{Name: "Requests", Type: "string", Description: "What it asks for."},
-	{Name: "Methods", Type: "string", Description: "How it can prove itself."},
-	{Name: "Secret", Type: "boolean", Description: "Whether the namespace holds a secret for it."},
-	{Name: "Path", Type: "string", Priority: 1, Description: "Where to point it, below the kube-apiserver's address."},
-	{Name: "Keys", Type: "string", Priority: 1, Description: "Keys of the Secret postern-webhook-secrets that count for it."},
+	{Name: "Requests", Type: "string", Description: "What it delivers."},
+	{Name: "Methods", Type: "string", Description: "Authentication methods it supports."},
+	{Name: "Secret", Type: "boolean", Description: "Whether the namespace has a secret for it."},
+	{Name: "Path", Type: "string", Priority: 1, Description: "Path to deliver to, on the kube-apiserver."},
+	{Name: "Keys", Type: "string", Priority: 1,
+		Description: "Keys of the Secret postern-webhook-secrets that it uses."},
 }
 
-// ConvertToTable makes the columns for kubectl get.
+// ConvertToTable returns the columns for kubectl get.
 func (r *REST) ConvertToTable(_ context.Context, obj, options runtime.Object) (*metav1.Table, error) {
 	table := &metav1.Table{}
 	if opt, ok := options.(*metav1.TableOptions); !ok || !opt.NoHeaders {

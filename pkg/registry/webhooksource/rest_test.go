@@ -18,15 +18,17 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// describer knows two senders.
+// describer describes two senders.
 type describer struct{}
 
 func (describer) Describe(namespace string) []postern.WebhookSource {
 	return []postern.WebhookSource{
 		source(namespace, "github", postern.WebhookSourceStatus{
-			Requests: "GitRefs", Methods: []string{"HMAC"}, SecretKeys: []string{"webhook.github-secret", "hmac"}, HasSecret: true, Path: "/github",
+			Requests: "GitRefs", Methods: []string{"HMAC"}, SecretKeys: []string{"webhook.github-secret", "hmac"},
+			HasSecret: true, Path: "/github",
 		}),
-		source(namespace, "harbor", postern.WebhookSourceStatus{Requests: "Images", Methods: []string{"ServiceAccount", "Token"}}),
+		source(namespace, "harbor",
+			postern.WebhookSourceStatus{Requests: "Images", Methods: []string{"ServiceAccount", "Token"}}),
 	}
 }
 
@@ -48,7 +50,7 @@ func TestGetDescribesOneSenderInTheNamespace(t *testing.T) {
 		t.Errorf("source (-want +got):\n%s", diff)
 	}
 	if _, err := storage.Get(in(t, "demo"), "nobody", nil); !apierrors.IsNotFound(err) {
-		t.Errorf("got %v for a sender that does not exist, want that it is not found", err)
+		t.Errorf("got %v for an unknown sender, want a not found error", err)
 	}
 }
 
@@ -126,7 +128,8 @@ func TestTablesShowWhatASenderNeeds(t *testing.T) {
 		t.Errorf("%d columns for %d cells", len(table.ColumnDefinitions), len(cells[0]))
 	}
 
-	one, err := storage.ConvertToTable(t.Context(), &list.(*postern.WebhookSourceList).Items[0], &metav1.TableOptions{NoHeaders: true})
+	one, err := storage.ConvertToTable(t.Context(), &list.(*postern.WebhookSourceList).Items[0],
+		&metav1.TableOptions{NoHeaders: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,6 +137,6 @@ func TestTablesShowWhatASenderNeeds(t *testing.T) {
 		t.Errorf("got %d rows and %d columns, want one row without headers", len(one.Rows), len(one.ColumnDefinitions))
 	}
 	if _, err := storage.ConvertToTable(t.Context(), &postern.WebhookDelivery{}, nil); err == nil {
-		t.Error("made a table of something else")
+		t.Error("converted another type")
 	}
 }

@@ -1,0 +1,97 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"testing"
+
+	"k8s.io/client-go/rest"
+
+	"postern.dev/postern/pkg/certificate"
+)
+
+// A client that connects between two servers waits for the next one.
+func TestThePortIsHeldUntilItIsTheNextOnes(t *testing.T) {
+	port, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer port.Close()
+	h := &startupServer{options: newTestOptions(t, "data")}
+	serving := h.options.recommended.SecureServing
+	serving.Listener = port
+	serving.ServerCert.GeneratedCert = newServing(t)
+
+	h.start()
+	h.start() // a no-op
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	for path, want := range map[string]int{"/livez": http.StatusOK, "/readyz": http.StatusServiceUnavailable} {
+		if got := get(t, client, "https://"+port.Addr().String()+path); got != want {
+			t.Errorf("%s from the startup server: got %d, want %d", path, got, want)
+		}
+	}
+	h.handOver()
+	h.handOver()
+	h.start() // a no-op after handOver
+
+	early, err := net.Dial("tcp", port.Addr().String())
+	if err != nil {
+		t.Fatalf("could not connect between two servers: %v", err)
+	}
+	defer early.Close()
+	conn, err := port.Accept()
+	if err != nil {
+		t.Fatalf("the next server could not accept: %v", err)
+	}
+	_ = conn.Close()
+}
+
+func TestATurnEndsForWhoeverWaits(t *testing.T) {
+	port, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer port.Close()
+	listener := &handoffListener{TCPListener: port.(*net.TCPListener)}
+	acceptErr := make(chan error)
+	go func() {
+		_, err := listener.Accept()
+		acceptErr <- err
+	}()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-acceptErr; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got error %v, want %v", err, net.ErrClosed)
+	}
+}
+
+func newServing(t *testing.T) *certificate.Serving {
+	t.Helper()
+	controller, _, err := certificate.New(certificate.Config{
+		Client:         &rest.Config{Host: "https://127.0.0.1:1"}, // never contacted
+		Service:        certificate.Service{Namespace: "postern-system", Name: "postern"},
+		SecretName:     "postern-ca",
+		APIServiceName: "v1alpha1.postern.dev",
+		CAValidity:     certificate.DefaultCAValidity, LeafValidity: certificate.DefaultLeafValidity,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return controller.Serving
+}
+
+func get(t *testing.T, client *http.Client, url string) int {
+	t.Helper()
+	resp, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode
+}

@@ -1,0 +1,145 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/authenticatorfactory"
+	"k8s.io/apiserver/pkg/authentication/group"
+	"k8s.io/apiserver/pkg/authentication/request/headerrequest"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/healthz"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/registry/deliver"
+)
+
+// frontProxyUser marks a user authenticated by the kube-apiserver as the front proxy.
+type frontProxyUser struct{ user.Info }
+
+// trustFrontProxy makes the server trust the kube-apiserver's authorization of relayed requests. The kube-apiserver
+// authorized them a moment ago, by the same rules for the same path; another SubjectAccessReview would cost each
+// delivery one more round trip. Requests of direct callers are still reviewed, within the bounds set by callerFilter.
+//
+// Call it after authentication, authorization and admission are set up, so that policies keep using the kube-apiserver.
+// Requests must pass callerFilter first.
+func trustFrontProxy(
+	authentication *genericapiserver.AuthenticationInfo, authorization *genericapiserver.AuthorizationInfo,
+	direct DirectCallers,
+) {
+	if authentication.Authenticator == nil || authorization.Authorizer == nil {
+		return
+	}
+	authentication.Authenticator = &callerAuthenticator{direct: authentication.Authenticator}
+	authorization.Authorizer = &callerAuthorizer{Authorizer: authorization.Authorizer, allowDirect: direct.Allow}
+}
+
+// newRequestHeaderAuthenticator returns an authenticator that trusts the request headers of clients with a front-proxy
+// certificate, like the first authenticator of the framework. It returns nil if no request-header CA is configured.
+//
+// Source: DelegatingAuthenticatorConfig.New in k8s.io/apiserver, pkg/authentication/authenticatorfactory/delegating.go.
+func newRequestHeaderAuthenticator(c *authenticatorfactory.RequestHeaderConfig) authenticator.Request {
+	if c == nil {
+		return nil
+	}
+	return group.NewAuthenticatedGroupAdder(
+		headerrequest.NewDynamicVerifyOptionsSecure(c.CAContentProvider.VerifyOptions,
+			c.AllowedClientNames, c.UsernameHeaders, c.UIDHeaders, c.GroupHeaders, c.ExtraHeaderPrefixes))
+}
+
+// callerAuthenticator authenticates callers admitted by callerFilter.
+type callerAuthenticator struct {
+	// direct authenticates callers that do not use the front proxy.
+	direct authenticator.Request
+}
+
+// AuthenticateRequest returns the user reported by the front proxy, or anonymous on an open path, where credentials are
+// not reviewed. It leaves other callers to the framework.
+func (a *callerAuthenticator) AuthenticateRequest(req *http.Request) (*authenticator.Response, bool, error) {
+	c := callerFrom(req.Context())
+	switch {
+	case c == nil:
+		return a.direct.AuthenticateRequest(req)
+	case c.frontProxy != nil:
+		return c.frontProxy, true, nil
+	case c.openPath:
+		return &authenticator.Response{User: &user.DefaultInfo{
+			Name: user.Anonymous, Groups: []string{user.AllUnauthenticated},
+		}}, true, nil
+	}
+	return a.direct.AuthenticateRequest(req)
+}
+
+type callerAuthorizer struct {
+	authorizer.Authorizer
+	allowDirect bool
+}
+
+// Authorize allows relayed requests for our API group. Other checks, such as impersonation, go to the kube-apiserver.
+func (a *callerAuthorizer) Authorize(
+	ctx context.Context, attributes authorizer.Attributes,
+) (authorizer.Decision, string, error) {
+	_, fromFrontProxy := attributes.GetUser().(frontProxyUser)
+	ours := attributes.IsResourceRequest() && attributes.GetAPIGroup() == postern.GroupName
+	switch {
+	case ours && fromFrontProxy:
+		return authorizer.DecisionAllow, "authorized by the kube-apiserver that relayed it", nil
+	case ours && !a.allowDirect: // callerFilter rejects it first; this is a safeguard
+		return authorizer.DecisionDeny, errDirectCaller.ErrStatus.Message, nil
+	}
+	decision, reason, err := a.Authorizer.Authorize(ctx, attributes)
+	if c := callerFrom(ctx); c != nil && c.onAuthorized != nil && err == nil && decision == authorizer.DecisionAllow {
+		c.onAuthorized(attributes.GetUser())
+	}
+	return decision, reason, err
+}
+
+// unwrapAuthorizer returns the authorizer that also asks the kube-apiserver about front-proxy users. Use it to check a
+// permission other than the one by which the request was relayed.
+func unwrapAuthorizer(a authorizer.Authorizer) authorizer.Authorizer {
+	if wrapper, ok := a.(*callerAuthorizer); ok {
+		return wrapper.Authorizer
+	}
+	return a
+}
+
+var errRequestHeaderCANotLoaded = errors.New(
+	"the CA of the kube-apiserver's front-proxy client certificate is not loaded yet")
+
+// requestHeaderReady returns an error until the request-header CA is loaded. The framework starts serving earlier and
+// would treat every caller as anonymous: senders would get a permanent error for a temporary condition.
+//
+// Source: ConfigMapCAController.RunOnce in k8s.io/apiserver,
+// pkg/server/dynamiccertificates/configmap_cafile_content.go.
+func requestHeaderReady(config *authenticatorfactory.RequestHeaderConfig) error {
+	if config == nil {
+		return nil // no front proxy is trusted
+	}
+	if _, loaded := config.CAContentProvider.VerifyOptions(); !loaded {
+		return errRequestHeaderCANotLoaded
+	}
+	return nil
+}
+
+// requestHeaderCheck keeps the server unready until the request-header CA is loaded.
+func requestHeaderCheck(config *authenticatorfactory.RequestHeaderConfig) healthz.HealthChecker {
+	return healthz.NamedCheck("request-header", func(*http.Request) error { return requestHeaderReady(config) })
+}
+
+// withRequestHeaderReady answers 503 to all requests except probes until the request-header CA is loaded.
+func withRequestHeaderReady(next http.Handler, config *authenticatorfactory.RequestHeaderConfig) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if err := requestHeaderReady(config); err != nil && !isProbe(req.URL.Path) {
+			deliver.WriteError(w, errUnavailable("Postern is starting, send the request again: "+err.Error()))
+			return
+		}
+		next.ServeHTTP(w, req)
+	})
+}

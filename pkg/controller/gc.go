@@ -1,0 +1,130 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/klog/v2"
+
+	"postern.dev/postern/apis/postern"
+)
+
+const (
+	// gcInterval bounds how far a flood of deliveries can exceed the maximum.
+	gcInterval = time.Second
+
+	// etcd batches the fsync of concurrent deletes. Sequential ones can't keep up with a flood.
+	maxConcurrentDeletes = 16
+)
+
+// RecordDeleter deletes stored deliveries. It is safe for concurrent use.
+type RecordDeleter interface {
+	// Delete deletes a record unless it has changed since it was read.
+	Delete(ctx context.Context, record *postern.WebhookDelivery) error
+}
+
+// GarbageCollector deletes the oldest records before they expire if there are too many or they take too many bytes. It
+// starts with the largest namespace. It keeps pending records: a delivery that was answered 2xx is not lost.
+type GarbageCollector struct {
+	Records RecordDeleter
+	// Index is the usage of all records.
+	Index *RecordIndex
+	// Max is how many records may be stored, and MaxBytes how many bytes of JSON they may take. It deletes down to 90%
+	// of them, so that it need not delete after each delivery.
+	Max, MaxBytes int64
+	// NearQuota reports whether the storage is short of space. Then it deletes regardless of both. It may be nil.
+	NearQuota func() bool
+}
+
+// Start runs until ctx is done. It is a Runnable of controller-runtime's manager.
+func (c *GarbageCollector) Start(ctx context.Context) error {
+	runPeriodically(ctx, gcInterval, "Could not delete the oldest deliveries over the limit", c.collect)
+	return nil
+}
+
+func (c *GarbageCollector) collect(ctx context.Context) error {
+	excess := c.excess()
+	if len(excess) == 0 {
+		return nil
+	}
+	before := c.Index.total()
+	deleted, err := c.deleteAll(ctx, excess)
+	klog.FromContext(ctx).Info("Deleted the oldest deliveries over the limit",
+		"deleted", deleted, "stored", before.records, "max", c.Max, "bytes", before.bytes, "maxBytes", c.MaxBytes)
+	return err
+}
+
+// excess returns the records to delete.
+func (c *GarbageCollector) excess() []entry {
+	all := c.Index.total()
+	maxRecords, maxBytes := c.Max, c.MaxBytes
+	if c.NearQuota != nil && c.NearQuota() { // evict a tenth of what is stored
+		maxRecords, maxBytes = min(maxRecords, all.records-1), min(maxBytes, all.bytes-1)
+	}
+	var excess []entry
+	if all.records > maxRecords {
+		excess = evict(c.Index.deletable(), c.Index.usageByNamespace(), maxRecords*9/10,
+			func(u usage) int64 { return u.records })
+	}
+	if all.bytes > maxBytes {
+		excess = append(excess, evict(c.Index.deletable(), c.Index.usageByNamespace(), maxBytes/10*9,
+			func(u usage) int64 { return u.bytes })...)
+	}
+	return excess
+}
+
+// usageByNamespace returns a copy of the usage of each namespace.
+func (i *RecordIndex) usageByNamespace() map[string]usage {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return maps.Clone(i.namespaces)
+}
+
+// deleteAll deletes records, and returns how many it deleted and the first error. It ignores records that are already
+// gone or have changed; the next run handles those.
+func (c *GarbageCollector) deleteAll(ctx context.Context, records []entry) (deleted int, err error) {
+	done := make([]bool, len(records))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(maxConcurrentDeletes)
+	for i, record := range records {
+		group.Go(func() error {
+			err := c.Records.Delete(ctx, &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{
+				Namespace: record.Namespace, Name: record.Name,
+				UID: record.uid, ResourceVersion: record.resourceVersion,
+			}})
+			done[i] = err == nil
+			if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+				return nil
+			}
+			return err
+		})
+	}
+	err = group.Wait()
+	for _, ok := range done {
+		if ok {
+			deleted++
+		}
+	}
+	return deleted, err
+}
+
+// runPeriodically calls fn at an interval until ctx is done. It logs an error once until the next success, since other
+// components already log a storage outage.
+func runPeriodically(ctx context.Context, interval time.Duration, message string, fn func(context.Context) error) {
+	failed := false
+	wait.UntilWithContext(ctx, func(ctx context.Context) {
+		err := fn(ctx)
+		if err != nil && !failed && ctx.Err() == nil {
+			klog.FromContext(ctx).Error(err, message)
+		}
+		failed = err != nil
+	}, interval)
+}

@@ -1,0 +1,219 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package credential
+
+import (
+	"cmp"
+	"crypto/hmac"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/hex"
+	"hash"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// credentials are the credentials of one attempt. They have at most one value of each header, which bounds the work
+// that a client can cause.
+type credentials struct {
+	signatures       [][]byte       // decoded, each sha256.Size bytes
+	sha1             [][]byte       // at most one, sha1.Size bytes; see nexusHeader
+	message          *signedMessage // by a signing token; nil if there is none
+	tokens           []string       // never empty strings
+	queryTokens      []string       // at most one
+	unreadableReason Reason         // why the first unreadable credential could not be read; "" if all could
+}
+
+// readCredentials reads the credentials of an attempt. now is the time to check timestamps against.
+func readCredentials(a Attempt, now time.Time) credentials {
+	var c credentials
+	c.readSignatures(a, now)
+	for _, name := range tokenHeaders {
+		token, problem := singleValue(a.Header, name)
+		if token != "" {
+			c.tokens = append(c.tokens, token)
+		}
+		c.unreadableReason = cmp.Or(c.unreadableReason, problem)
+	}
+	tokens, problem := authorizationTokens(a)
+	c.tokens, c.unreadableReason = append(c.tokens, tokens...), cmp.Or(c.unreadableReason, problem)
+	switch {
+	case a.QuerySecret == "":
+	case mayUseQueryToken(a.Source):
+		c.queryTokens = []string{a.QuerySecret}
+	default:
+		c.unreadableReason = cmp.Or(c.unreadableReason, ReasonQueryTokenNotAllowed)
+	}
+	return c
+}
+
+// readSignatures reads the signatures that the type of sender makes. Others are reported as unreadable.
+func (c *credentials) readSignatures(a Attempt, now time.Time) {
+	for _, header := range signatureHeaders {
+		mac, problem := header.read(a.Header)
+		if mac != nil && !signsWith(a.Source, schemeSHA256) {
+			mac, problem = nil, ReasonSignatureNotCounted
+		}
+		if mac != nil {
+			c.signatures = append(c.signatures, mac)
+		}
+		c.unreadableReason = cmp.Or(c.unreadableReason, problem)
+	}
+	if mac := jfrogSignature(a.Header); mac != nil && signsWith(a.Source, schemeJFrog) {
+		c.signatures = append(c.signatures, mac)
+	}
+	mac, problem := nexusSignature(a)
+	if mac != nil {
+		c.sha1 = [][]byte{mac}
+	}
+	c.unreadableReason = cmp.Or(c.unreadableReason, problem)
+	message, problem := readSignedMessage(a.Header, now)
+	if message != nil && !signsWith(a.Source, schemeSigningToken) {
+		message, problem = nil, ReasonSignatureNotCounted
+	}
+	c.message, c.unreadableReason = message, cmp.Or(c.unreadableReason, problem)
+}
+
+// read returns the MAC in the header, or nil and, if the header is present, why it can't be read.
+func (s signatureHeader) read(h http.Header) ([]byte, Reason) {
+	if len(h.Values(s.name)) == 0 {
+		return nil, ""
+	}
+	value, problem := singleValue(h, s.name)
+	if problem != "" {
+		return nil, problem
+	}
+	if strings.HasPrefix(value, "sha1=") {
+		return nil, ReasonSHA1Signature
+	}
+	digits, found := strings.CutPrefix(value, s.prefix)
+	if !found || len(digits) != hex.EncodedLen(sha256.Size) {
+		return nil, ReasonMalformedSignature
+	}
+	mac, err := hex.DecodeString(digits)
+	if err != nil {
+		return nil, ReasonMalformedSignature
+	}
+	return mac, ""
+}
+
+// authorizationTokens returns the tokens in the header Authorization: the whole value, because a secret may begin with
+// a word like a scheme, and the part after the scheme Bearer, which is case-insensitive (RFC 9110, section 11.1).
+func authorizationTokens(a Attempt) ([]string, Reason) {
+	if !a.AuthorizationIsToken {
+		return nil, ""
+	}
+	value, problem := singleValue(a.Header, authorizationHeader)
+	if value == "" {
+		return nil, problem
+	}
+	tokens := []string{value}
+	scheme, token, _ := strings.Cut(value, " ")
+	if token = strings.TrimSpace(token); token != "" && strings.EqualFold(scheme, bearerScheme) {
+		tokens = append(tokens, token)
+	}
+	return tokens, ""
+}
+
+// singleValue returns the value of a header, "" if it is absent. A header given more than once is rejected: proxies may
+// each have used another of its values.
+func singleValue(h http.Header, name string) (string, Reason) {
+	switch values := h.Values(name); len(values) {
+	case 0:
+		return "", ""
+	case 1:
+		return values[0], ""
+	default:
+		return "", ReasonRepeatedHeader
+	}
+}
+
+// matchesAnySignature hashes the body once for each secret, and not at all without a signature. Without a secret it
+// hashes once anyway, so that the time for a large body does not reveal to unauthenticated callers that there is none.
+func matchesAnySignature(newHash func() hash.Hash, secrets []secret, body []byte, signatures [][]byte) bool {
+	if len(signatures) == 0 {
+		return false
+	}
+	if len(secrets) == 0 {
+		macOf(newHash, nil, body)
+		return false
+	}
+	for _, s := range secrets {
+		if equalsAny(macOf(newHash, s.key, body), signatures) {
+			return true
+		}
+	}
+	return false
+}
+
+func equalsAny(mac []byte, presented [][]byte) bool {
+	return slices.ContainsFunc(presented, func(other []byte) bool { return hmac.Equal(mac, other) })
+}
+
+func macOf(newHash func() hash.Hash, key []byte, parts ...[]byte) []byte {
+	h := hmac.New(newHash, key)
+	for _, part := range parts {
+		h.Write(part)
+	}
+	return h.Sum(nil)
+}
+
+// matchesAnyToken compares digests, so that the time taken reveals nothing of a secret's length.
+func matchesAnyToken(secrets []secret, tokens []string) bool {
+	for _, token := range tokens {
+		digest := sha256.Sum256([]byte(token))
+		for _, s := range secrets {
+			if hmac.Equal(digest[:], s.digest[:]) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+const (
+	// jfrogHeader has the secret itself or the HMAC-SHA256 of the body in hexadecimal, depending on the webhook's
+	// settings. The request does not say which, so both are tried:
+	// https://jfrog.com/help/r/jfrog-platform-administration-documentation/webhooks
+	jfrogHeader = "X-Jfrog-Event-Auth"
+
+	// nexusHeader has an HMAC-SHA1 in hexadecimal. It is accepted only from Sonatype Nexus Repository, which supports
+	// nothing else: https://help.sonatype.com/en/enabling-a-repository-webhook-capability.html
+	// HMAC-SHA1 has not been broken (RFC 6194).
+	nexusHeader = "X-Nexus-Webhook-Signature"
+)
+
+// jfrogSignature returns the MAC in JFrog's header, or nil. Any other value of the header is a token.
+func jfrogSignature(h http.Header) []byte {
+	value, _ := singleValue(h, jfrogHeader)
+	if len(value) != hex.EncodedLen(sha256.Size) {
+		return nil
+	}
+	mac, err := hex.DecodeString(value)
+	if err != nil {
+		return nil
+	}
+	return mac
+}
+
+// nexusSignature returns the MAC in Nexus' header, or nil and, if the header is present, why it can't be read.
+func nexusSignature(a Attempt) ([]byte, Reason) {
+	if len(a.Header.Values(nexusHeader)) == 0 {
+		return nil, ""
+	}
+	if !signsWith(a.Source, schemeSHA1) {
+		return nil, ReasonSHA1Signature
+	}
+	value, problem := singleValue(a.Header, nexusHeader)
+	if problem != "" {
+		return nil, problem
+	}
+	mac, err := hex.DecodeString(value)
+	if err != nil || len(mac) != sha1.Size {
+		return nil, ReasonMalformedSignature
+	}
+	return mac, ""
+}

@@ -1,0 +1,108 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package credential
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestMethodsFor(t *testing.T) {
+	for name, tc := range map[string]struct {
+		data   map[string]string
+		source string
+		want   SupportedMethods
+	}{
+		"git host, no secret": {nil, "github",
+			SupportedMethods{Methods: []string{"HMAC"}, Keys: []string{"webhook.github-secret", "hmac"}}},
+		"git host, the shared secret": {map[string]string{"hmac": "h"}, "github",
+			SupportedMethods{Methods: []string{"HMAC"}, Keys: []string{"webhook.github-secret", "hmac"},
+				HasSecret: true}},
+		"git host that can only sign, a token": {map[string]string{"token": "t"}, "github",
+			SupportedMethods{Methods: []string{"HMAC"}, Keys: []string{"webhook.github-secret", "hmac"}}},
+		"git host that can't sign, an HMAC key": {map[string]string{"hmac": "h"}, "azure-devops",
+			SupportedMethods{Methods: []string{"ServiceAccount", "Token"},
+				Keys: []string{"webhook.azure-devops-secret", "token"}}},
+		"git host, its own secret": {map[string]string{"webhook.gitlab-secret": "g"}, "gitlab",
+			SupportedMethods{Methods: []string{"ServiceAccount", "HMAC", "Token"},
+				Keys: []string{"webhook.gitlab-secret", "hmac", "token"}, HasSecret: true}},
+		"registry that can set any header": {map[string]string{"webhook.jfrog-secret": "j"}, "jfrog",
+			SupportedMethods{Methods: []string{"ServiceAccount", "HMAC", "Token"},
+				Keys: []string{"webhook.jfrog-secret"}, HasSecret: true}},
+		"registry, the secret of git hosts": {map[string]string{"hmac": "h", "token": "t"}, "docker.io",
+			SupportedMethods{Methods: []string{"QueryToken"}, Keys: []string{"webhook.docker-secret"}}},
+		"registry, a key without a secret": {map[string]string{"webhook.docker-secret": " \n"}, "docker.io",
+			SupportedMethods{Methods: []string{"QueryToken"}, Keys: []string{"webhook.docker-secret"}}},
+		"a tool": {map[string]string{"token": "t"}, "kargo",
+			SupportedMethods{Methods: []string{"ServiceAccount", "Token"},
+				Keys: []string{"webhook.kargo-secret", "token"}, HasSecret: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &Secrets{}
+			if tc.data != nil {
+				s = secretsWith(tc.data)
+			}
+			v := NewVerifier(Config{IdentityIsCredential: true}, s)
+			if diff := cmp.Diff(tc.want, v.MethodsFor(namespace, tc.source)); diff != "" {
+				t.Errorf("methods (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestMethodsForWithoutIdentity(t *testing.T) {
+	v := NewVerifier(Config{}, &Secrets{})
+	for source, want := range map[string][]string{
+		"kargo": {"Token"}, "acr": {"Token"}, "harbor": {}, "docker.io": {"QueryToken"},
+	} {
+		if diff := cmp.Diff(want, v.MethodsFor(namespace, source).Methods); diff != "" {
+			t.Errorf("%s: methods (-want +got):\n%s", source, diff)
+		}
+	}
+}
+
+var allSources = []string{
+	"github", "gitlab", "gitea", "bitbucket", "bitbucket-server", "azure-devops", "argocd", "kargo", "generic",
+	sourceACR, sourceAliyunACR, sourceCloudEvents, sourceDockerHub, sourceGHCR, sourceHarbor, sourceQuay,
+	sourceDistribution, sourceECR, sourceGAR, sourceJFrog, sourceNexus, sourceZot,
+}
+
+// Only the senders whose query token is accepted may list the method.
+func TestOnlySendersThatMayUseTheQueryAreToldTo(t *testing.T) {
+	for _, source := range allSources {
+		if listed := slices.Contains(methodsOf(source), MethodQueryToken); listed != mayUseQueryToken(source) {
+			t.Errorf("%s: QueryToken listed: %t, accepted: %t", source, listed, mayUseQueryToken(source))
+		}
+	}
+}
+
+// Only the senders whose signature is accepted may list the method.
+func TestOnlySendersThatSignAreToldTo(t *testing.T) {
+	for _, source := range allSources {
+		if listed := slices.Contains(methodsOf(source), MethodHMAC); listed != signs(source) {
+			t.Errorf("%s: HMAC listed: %t, accepted: %t", source, listed, signs(source))
+		}
+	}
+}
+
+func TestATargetHasItsOwnKeyEvenIfThatHoldsNoSecret(t *testing.T) {
+	s := secretsWith(map[string]string{"hmac": "h", "applications.web.hmac": "", "gatewaysyncs.api.token": "t"})
+	for _, tc := range []struct {
+		namespace string
+		target    Target
+		want      bool
+	}{
+		{namespace, Target{ResourceApplications, "web"}, true},
+		{namespace, Target{ResourceGatewaySyncs, "api"}, true},
+		{namespace, Target{ResourceGatewaySyncs, "web"}, false},
+		{namespace, Target{ResourceApplications, "we"}, false},
+		{"other", Target{ResourceApplications, "web"}, false},
+	} {
+		if got := s.HasOwnKey(tc.namespace, &tc.target); got != tc.want {
+			t.Errorf("%s %+v: got %t, want %t", tc.namespace, tc.target, got, tc.want)
+		}
+	}
+}

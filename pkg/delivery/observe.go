@@ -1,0 +1,120 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+	"errors"
+	"maps"
+
+	"go.opentelemetry.io/otel/trace"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apiserver/pkg/audit"
+	"k8s.io/klog/v2"
+
+	"postern.dev/postern/apis/postern"
+)
+
+// Annotations of the audit events of deliveries, in Postern's own audit log. The kube-apiserver's event of the same
+// request has the same id, but not these annotations.
+const (
+	auditSource   = "postern.dev/source"
+	auditMethod   = "postern.dev/method"
+	auditPhase    = "postern.dev/phase"
+	auditReason   = "postern.dev/reason"
+	auditDelivery = "postern.dev/delivery"
+)
+
+// observe logs and counts a delivery once its answer is known, and annotates the span and the audit event of its
+// request. It is called once per delivery.
+func (d *Deliverer) observe(ctx context.Context, delivery *postern.WebhookDelivery, err error) {
+	method := ""
+	if delivery.Status.Sender != nil {
+		method = delivery.Status.Sender.Method
+	}
+	countDelivery(delivery.Spec.Source, method, outcomeOf(delivery, err))
+	if reason, ok := rejectionOf(err); ok {
+		countRejected(delivery.Spec.Source, reason)
+	}
+	annotateRequest(ctx, delivery, err)
+	logOutcome(ctx, delivery, err)
+}
+
+// rejectionOf returns why a credential was rejected, which only the operator may know, if err is a rejection.
+func rejectionOf(err error) (reason string, ok bool) {
+	var rejection *rejectedError
+	if !errors.As(err, &rejection) {
+		return "", false
+	}
+	return rejection.reason, true
+}
+
+// annotateRequest adds the outcome of a delivery to the span and the audit event of its request, if there are any.
+func annotateRequest(ctx context.Context, delivery *postern.WebhookDelivery, err error) {
+	reason, rejected := rejectionOf(err)
+	if !rejected {
+		reason = delivery.Status.Reason
+	}
+	setSpanAttributes(trace.SpanFromContext(ctx), delivery, outcomeOf(delivery, err), reason)
+
+	annotations := map[string]string{
+		auditSource: knownSource(delivery.Spec.Source), auditPhase: string(delivery.Status.Phase),
+		auditReason: reason, auditDelivery: delivery.Name,
+	}
+	if sender := delivery.Status.Sender; sender != nil {
+		annotations[auditMethod] = sender.Method
+	}
+	maps.DeleteFunc(annotations, func(_, value string) bool { return value == "" })
+	audit.AddAuditAnnotationsMap(ctx, annotations)
+}
+
+// logDryRun logs a dry run, which reports on targets to its caller and leaves no record.
+func logDryRun(ctx context.Context, delivery *postern.WebhookDelivery) {
+	klog.FromContext(ctx).Info("Made a dry run of a delivery",
+		append(logValues(ctx, delivery, nil), "reason", delivery.Status.Reason, "refs", refsOf(delivery))...)
+}
+
+// logValues returns the sender, the target and the outcome of a delivery as keys and values.
+func logValues(ctx context.Context, delivery *postern.WebhookDelivery, err error) []any {
+	values := []any{"outcome", outcomeOf(delivery, err), "source", delivery.Spec.Source}
+	if id := audit.GetAuditIDTruncated(ctx); id != "" {
+		values = append(values, "auditID", id)
+	}
+	if delivery.Name != "" {
+		values = append(values, "delivery", klog.KObj(delivery))
+	} else if delivery.Namespace != "" { // it was rejected before it had a name
+		values = append(values, "namespace", delivery.Namespace)
+	}
+	if sender := delivery.Status.Sender; sender != nil && sender.Name != "" {
+		values = append(values, "sender", sender.Name, "method", sender.Method)
+	}
+	if t := delivery.Spec.Target; t != nil {
+		values = append(values, "kind", t.Kind, "target", klog.KRef(delivery.Namespace, t.Name))
+	}
+	return values
+}
+
+func logOutcome(ctx context.Context, delivery *postern.WebhookDelivery, err error) {
+	values := logValues(ctx, delivery, err)
+	log := klog.FromContext(ctx)
+	reason, rejected := rejectionOf(err)
+	switch {
+	case rejected:
+		log.Info("Rejected a delivery", append(values, "reason", reason)...)
+	case apierrors.IsInternalError(err) || apierrors.IsServiceUnavailable(err):
+		log.Error(err, "Could not execute a delivery", values...)
+	case err != nil:
+		log.Info("Refused a delivery", append(values, "err", err)...)
+	default:
+		log.Info("Delivered", append(values, "reason", delivery.Status.Reason, "refs", refsOf(delivery))...)
+	}
+}
+
+func refsOf(d *postern.WebhookDelivery) []string {
+	refs := make([]string, 0, len(d.Spec.Events))
+	for _, e := range d.Spec.Events {
+		refs = append(refs, e.Ref)
+	}
+	return refs
+}

@@ -1,0 +1,156 @@
+// Copyright The Postern Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/fairness"
+	"postern.dev/postern/pkg/target"
+)
+
+// resolveTimeout bounds the search for targets, including the wait for a slot. It leaves time to record a delivery
+// whose targets could not be found.
+const resolveTimeout = 3 * time.Second
+
+// maxTasks bounds the tasks of one delivery: the maximum number of its refs, for 128 targets.
+const maxTasks = 1 << 15
+
+// task is one write to one target.
+type task struct {
+	key   target.Key
+	event *postern.DeliveryEvent
+	// index is the index of the event in the delivery.
+	index int
+	// received is the time of receipt, in which the index takes the place of the nanoseconds, which a receipt does not
+	// have. No two events share it, so a target knows which one was written last.
+	received time.Time
+	// retry is true if the task was tried before, override if it is redelivered on purpose, and anonymous if the
+	// cluster has not authenticated the sender.
+	retry, override, anonymous bool
+	// priority is 0 for a target that was not tried yet. Otherwise the target is tried before (-1) or after (1) those.
+	priority int
+	// matched is true if the target was found and not named. It is then written only if it wants the event.
+	matched bool
+	// refused is why the task is not written; nil if it is.
+	refused *refusal
+}
+
+// refusal is a reason and a message of a status.
+type refusal struct{ reason, message string }
+
+// noSlotError means that a delivery got no slot and was not worked on. It may be retried.
+type noSlotError struct{ error }
+
+// isTransient reports whether targets may be found or written later.
+func isTransient(err error) bool { return errors.As(err, &noSlotError{}) || target.IsTransient(err) }
+
+// resolve finds the targets of a delivery: the named one, which must exist, or all in its namespace that want what was
+// pushed. The latter waits for a slot. Tasks of one target are in the order of the payload. The error is from Targets,
+// or a noSlotError.
+func (d *Deliverer) resolve(ctx context.Context, delivery *postern.WebhookDelivery) ([]task, error) {
+	ctx, done := startStage(ctx, stageResolve)
+	defer done()
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
+	if delivery.Spec.Target == nil {
+		flow := fairness.Flow{Namespace: delivery.Namespace, Anonymous: !isIdentity(delivery.Status.Sender)}
+		end, err := d.Work.Await(ctx, flow)
+		if err != nil {
+			return nil, noSlotError{err}
+		}
+		defer end()
+		return d.resolveMatching(delivery)
+	}
+	key := targetKey(delivery)
+	if err := d.Targets.Resolve(ctx, key); err != nil {
+		return nil, err
+	}
+	return withReceipt(delivery, tasksForTarget(key, delivery.Spec.Events)), nil
+}
+
+// withReceipt sets the fields of tasks that depend on their delivery.
+func withReceipt(delivery *postern.WebhookDelivery, tasks []task) []task {
+	for i := range tasks {
+		if received := delivery.Status.ReceivedTime; received != nil {
+			tasks[i].received = received.Add(time.Duration(tasks[i].index))
+		}
+		tasks[i].override = delivery.Spec.RedeliveryOf != ""
+		tasks[i].anonymous = !isIdentity(delivery.Status.Sender)
+	}
+	return tasks
+}
+
+// tasksForTarget returns the tasks for a named target. It follows one git ref at a time, so only the last git ref
+// counts. It chooses among the tags of an image, so every tag counts.
+func tasksForTarget(key target.Key, events []postern.DeliveryEvent) []task {
+	var tasks []task
+	var ref *task
+	events = slices.Clone(events) // the delivery is stored concurrently
+	for i := range events {
+		event := &events[i]
+		t := task{key: key, event: event, index: i}
+		if event.Image == nil {
+			ref = &t
+			continue
+		}
+		tasks = append(tasks, t)
+	}
+	if ref != nil {
+		tasks = append(tasks, *ref)
+	}
+	return tasks
+}
+
+// resolveMatching returns the tasks of a delivery that names no target. It keeps every event: each target chooses among
+// several tags, and the last tag is not always the highest.
+func (d *Deliverer) resolveMatching(delivery *postern.WebhookDelivery) ([]task, error) {
+	var tasks []task
+	events := slices.Clone(delivery.Spec.Events) // the delivery is stored concurrently
+	for i := range events {
+		event := &events[i]
+		matches, err := d.Targets.Matches(delivery.Namespace, task{event: event, matched: true}.request(d.Now()))
+		if err != nil {
+			return nil, err
+		}
+		if len(tasks)+len(matches) > maxTasks {
+			return nil, tooManyTasks(delivery)
+		}
+		for _, match := range matches {
+			tasks = append(tasks, task{
+				key: match.Key, event: event, index: i, matched: true, refused: d.refusalFor(delivery, match),
+			})
+		}
+	}
+	return withReceipt(delivery, tasks), nil
+}
+
+// refusalFor returns why a match is not written, or nil.
+func (d *Deliverer) refusalFor(delivery *postern.WebhookDelivery, match target.Match) *refusal {
+	// An identity suffices for redelivery also where it does not suffice for the target.
+	method := credential.Method(delivery.Status.Sender.Method)
+	suffices := d.Verifier.IdentitySuffices() &&
+		(method == credential.MethodServiceAccount || method == credential.MethodUser)
+	if !suffices && d.Secrets.HasOwnKey(match.Key.Namespace, credentialTarget(match.Key)) {
+		return &refusal{ReasonOwnSecret, "the target has a webhook secret of its own: deliver to it by its own path"}
+	}
+	return nil
+}
+
+// tooManyTasks returns the error for a delivery that matches too many targets.
+func tooManyTasks(delivery *postern.WebhookDelivery) error {
+	return statusError(http.StatusRequestEntityTooLarge, metav1.StatusReasonRequestEntityTooLarge, fmt.Sprintf(
+		"the %d refs of this delivery match so many targets that it would take more than %d writes: "+
+			"push fewer refs at a time, or deliver to each target by its own path",
+		len(delivery.Spec.Events), maxTasks))
+}

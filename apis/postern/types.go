@@ -70,6 +70,18 @@ const (
 	TargetApplication TargetKind = "Application"
 )
 
+// TargetKey identifies a target among those of all namespaces.
+type TargetKey struct {
+	Kind      TargetKind
+	Namespace string
+	Name      string
+}
+
+// String returns the key as "Kind namespace/name".
+func (k TargetKey) String() string {
+	return string(k.Kind) + " " + k.Namespace + "/" + k.Name
+}
+
 // DeliveryEvent is one event of a payload, and the ref or image that it requests.
 type DeliveryEvent struct {
 	Source        string
@@ -90,6 +102,14 @@ type ImageReference struct {
 	Repository string
 	Tag        string
 	Digest     string
+}
+
+// Name returns the repository with its registry: "ghcr.io/acme/shop".
+func (i ImageReference) Name() string {
+	if i.Host == "" {
+		return i.Repository
+	}
+	return i.Host + "/" + i.Repository
 }
 
 // RefType is the type of a ref; empty if the payload does not include it.

@@ -6,6 +6,7 @@ package main
 import (
 	"time"
 
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/apiserver"
 	"postern.dev/postern/pkg/receiver"
 	"postern.dev/postern/pkg/target"
@@ -53,7 +54,7 @@ func newReceiver(
 			Namespaces:       namespaces,
 			TargetNamespaces: targets.Namespaces,
 			Exists: func(namespace, name string) bool {
-				return targets.Has(target.Key{Kind: target.KindGatewaySync, Namespace: namespace, Name: name})
+				return targets.Has(postern.TargetKey{Kind: postern.TargetGatewaySync, Namespace: namespace, Name: name})
 			},
 			MaxPayloadBytes: o.maxPayloadBytes,
 		}),

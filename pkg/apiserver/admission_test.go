@@ -61,15 +61,17 @@ func newReceivingAdmission() (*receivingAdmission, *fakeChain) {
 // slowWriter has no targets.
 type slowWriter struct{ *target.Clock }
 
-func (slowWriter) Resolve(context.Context, target.Key) error { return errors.New("there is none") }
+func (slowWriter) Resolve(context.Context, postern.TargetKey) error {
+	return errors.New("there is none")
+}
 
 func (slowWriter) Matches(string, target.Request) ([]target.Match, error) { return nil, nil }
 
-func (slowWriter) Write(_ context.Context, _ target.Key, requests []target.Request, _ bool) []target.Result {
+func (slowWriter) Write(_ context.Context, _ postern.TargetKey, requests []target.Request, _ bool) []target.Result {
 	return slices.Repeat([]target.Result{{Err: errors.New("there is none")}}, len(requests))
 }
 
-func (slowWriter) RecordHeld(target.Key, ...target.Request) {}
+func (slowWriter) RecordHeld(postern.TargetKey, ...target.Request) {}
 
 // sent returns a delivery as created by a client, with the namespace only in the path.
 func sent() *postern.WebhookDelivery {

@@ -31,15 +31,15 @@ import (
 // Targets finds and writes the targets of deliveries.
 type Targets interface {
 	// Resolve returns a NotFound error if the object does not exist.
-	Resolve(ctx context.Context, key target.Key) error
+	Resolve(ctx context.Context, key postern.TargetKey) error
 	// Matches returns the objects in a namespace that want the request.
 	Matches(namespace string, request target.Request) ([]target.Match, error)
 	// Write makes the object hold the requests, and returns one result per request. A dry run writes nothing.
-	Write(ctx context.Context, key target.Key, requests []target.Request, dryRun bool) []target.Result
+	Write(ctx context.Context, key postern.TargetKey, requests []target.Request, dryRun bool) []target.Result
 	// Stamp returns a time of receipt in whole microseconds. It is later than every time returned before.
 	Stamp() time.Time
 	// RecordHeld notes that, according to a record, the object held what was requested.
-	RecordHeld(key target.Key, requests ...target.Request)
+	RecordHeld(key postern.TargetKey, requests ...target.Request)
 }
 
 // Records stores deliveries.

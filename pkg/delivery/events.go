@@ -47,10 +47,10 @@ func (d *Deliverer) recordEvents(delivery *postern.WebhookDelivery, results []po
 func (d *Deliverer) recordEvent(
 	delivery *postern.WebhookDelivery, result postern.TargetResult, eventType, reason string,
 ) {
-	kind := target.Kind(result.Kind)
+	kind := postern.TargetKind(result.Kind)
 	// kubectl describe finds Events by the UID.
 	regarding := &corev1.ObjectReference{
-		APIVersion: kind.APIVersion(), Kind: string(kind),
+		APIVersion: target.APIVersion(kind), Kind: string(kind),
 		Namespace: delivery.Namespace, Name: result.Name, UID: result.UID,
 	}
 	// Events that differ only in the note are counted as one. The delivery distinguishes them.

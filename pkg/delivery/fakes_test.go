@@ -154,13 +154,13 @@ func (f fakeAdmission) Validate(_ context.Context, a admission.Attributes, _ adm
 
 type fakeTargets struct{ *fakes }
 
-func (f fakeTargets) Resolve(_ context.Context, key target.Key) error {
+func (f fakeTargets) Resolve(_ context.Context, key postern.TargetKey) error {
 	f.note(false, "resolve ", key)
 	return f.resolveErr
 }
 
 func (f fakeTargets) Write(
-	ctx context.Context, key target.Key, requests []target.Request, dryRun bool,
+	ctx context.Context, key postern.TargetKey, requests []target.Request, dryRun bool,
 ) []target.Result {
 	results := make([]target.Result, len(requests))
 	for i, request := range requests {
@@ -171,7 +171,7 @@ func (f fakeTargets) Write(
 }
 
 func (f fakeTargets) writeOne(
-	ctx context.Context, key target.Key, request target.Request, dryRun bool,
+	ctx context.Context, key postern.TargetKey, request target.Request, dryRun bool,
 ) (target.Outcome, error) {
 	f.note(dryRun, "write ", key, " ", request.Ref)
 	f.mu.Lock()
@@ -192,11 +192,11 @@ func (f fakeTargets) Stamp() time.Time {
 	return received.Add(time.Duration(f.stamps-1) * time.Microsecond)
 }
 
-func (f fakeTargets) RecordHeld(key target.Key, requests ...target.Request) {
+func (f fakeTargets) RecordHeld(key postern.TargetKey, requests ...target.Request) {
 	for _, request := range requests {
 		what := request.Ref
 		if request.Image != nil {
-			what = request.Image.Name + ":" + what
+			what = request.Image.Name() + ":" + what
 		}
 		f.note(false, "held ", key, " ", what, " ", request.Received.Sub(received))
 	}

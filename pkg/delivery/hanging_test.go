@@ -22,7 +22,7 @@ type hangingTargets struct {
 	err error
 }
 
-func (h hangingTargets) Resolve(ctx context.Context, _ target.Key) error {
+func (h hangingTargets) Resolve(ctx context.Context, _ postern.TargetKey) error {
 	<-ctx.Done()
 	return h.err
 }

@@ -106,8 +106,11 @@ func TestTheDefaultBranchReachesTheTarget(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := target.Request{
-		Ref: "main", RefType: target.RefTypeBranch, DefaultBranch: true, Revision: revision,
-		Repository: "https://git.example.com/a.git", IfFollowed: true, By: "github", At: now,
+		DeliveryEvent: &postern.DeliveryEvent{
+			Source: "github", Event: "push", Ref: "main", RefType: postern.RefTypeBranch, DefaultBranch: true,
+			Revision: revision, Repository: "https://git.example.com/a.git",
+		},
+		IfFollowed: true, At: now,
 	}
 	if diff := cmp.Diff(want, asked); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)

@@ -64,9 +64,11 @@ func TestARedeliveryAsksAgainForWhatTheOriginalAskedFor(t *testing.T) {
 		t.Errorf("record (-want +got):\n%s", diff)
 	}
 	request := target.Request{
-		Ref: "v1.0.0", RefType: target.RefTypeTag, Repository: "https://git.example.com/plant.git", By: "github",
-		At:        now,
-		EventTime: received.Add(-25 * time.Hour), Received: received, Override: true,
+		DeliveryEvent: &postern.DeliveryEvent{
+			Source: "github", Event: "release", Ref: "v1.0.0", RefType: postern.RefTypeTag, DeliveryID: "d-1",
+			Repository: "https://git.example.com/plant.git", Time: &metav1.MicroTime{Time: received.Add(-25 * time.Hour)},
+		},
+		At: now, Received: received, Override: true,
 	}
 	if diff := cmp.Diff(request, p.request); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)

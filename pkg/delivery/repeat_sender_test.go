@@ -32,7 +32,7 @@ func TestARepeatDoesNotDoForItsSenderWhatOnlyTheFirstMayDo(t *testing.T) {
 		p.Secrets.Set("demo", map[string][]byte{"hmac": []byte(secret), "gatewaysyncs.plant.hmac": []byte("its own")})
 		p.matches = func(target.Request) ([]target.Match, error) {
 			return []target.Match{
-				{Key: target.Key{Kind: target.KindGatewaySync, Namespace: "demo", Name: "plant"}},
+				{Key: postern.TargetKey{Kind: postern.TargetGatewaySync, Namespace: "demo", Name: "plant"}},
 			}, nil
 		}
 		p.writeErr = errors.New("frozen")

@@ -28,7 +28,7 @@ const maxTasks = 1 << 15
 
 // task is one write to one target.
 type task struct {
-	key   target.Key
+	key   postern.TargetKey
 	event *postern.DeliveryEvent
 	// index is the index of the event in the delivery.
 	index int
@@ -93,7 +93,7 @@ func withReceipt(delivery *postern.WebhookDelivery, tasks []task) []task {
 
 // tasksForTarget returns the tasks for a named target. It follows one git ref at a time, so only the last git ref
 // counts. It chooses among the tags of an image, so every tag counts.
-func tasksForTarget(key target.Key, events []postern.DeliveryEvent) []task {
+func tasksForTarget(key postern.TargetKey, events []postern.DeliveryEvent) []task {
 	var tasks []task
 	var ref *task
 	events = slices.Clone(events) // the delivery is stored concurrently

@@ -15,7 +15,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"postern.dev/postern/apis/postern"
-	"postern.dev/postern/pkg/imageupdate"
 	"postern.dev/postern/pkg/target"
 )
 
@@ -36,7 +35,7 @@ func matching(namespace string, names ...string) func(target.Request) ([]target.
 		var matches []target.Match
 		for _, name := range names {
 			matches = append(matches, target.Match{
-				Key: target.Key{Kind: target.KindApplication, Namespace: namespace, Name: name},
+				Key: postern.TargetKey{Kind: postern.TargetApplication, Namespace: namespace, Name: name},
 			})
 		}
 		return matches, nil
@@ -59,8 +58,11 @@ func TestEveryTagOfAnImageIsRequestedInItsOrderOfAllThatWantIt(t *testing.T) {
 	}
 	image := func(tag string) target.Request {
 		return target.Request{
-			Ref: tag, RefType: "Image", IfFollowed: true, By: "quay.io", At: now,
-			Image: &imageupdate.Image{Name: "quay.io/acme/shop", Tag: tag},
+			DeliveryEvent: &postern.DeliveryEvent{
+				Source: "quay.io", Event: "repo_push", Ref: tag, RefType: "Image",
+				Image: &postern.ImageReference{Host: "quay.io", Repository: "acme/shop", Tag: tag},
+			},
+			IfFollowed: true, At: now,
 		}
 	}
 	if diff := cmp.Diff([]target.Request{image("2.0.0"), image("latest")}, asked); diff != "" {
@@ -97,7 +99,7 @@ func TestANamedTargetGetsTheLastGitRefAndEveryImage(t *testing.T) {
 			Ref: tag, Image: &postern.ImageReference{Host: "quay.io", Repository: "acme/shop", Tag: tag},
 		}
 	}
-	key := target.Key{Kind: target.KindApplication, Namespace: "demo", Name: "shop"}
+	key := postern.TargetKey{Kind: postern.TargetApplication, Namespace: "demo", Name: "shop"}
 	for name, test := range map[string]struct {
 		events []postern.DeliveryEvent
 		want   []string
@@ -219,7 +221,7 @@ func TestAMatchWhoseConfigurationCannotBeReadIsAskedAllTheSame(t *testing.T) {
 	p.matches = func(target.Request) ([]target.Match, error) {
 		return []target.Match{
 			{
-				Key: target.Key{Kind: target.KindGatewaySync, Namespace: "demo", Name: "plant"},
+				Key: postern.TargetKey{Kind: postern.TargetGatewaySync, Namespace: "demo", Name: "plant"},
 				Err: errors.New("bad pattern"),
 			},
 		}, nil
@@ -266,7 +268,7 @@ func TestAnEventHappenedNoLaterThanItCameIn(t *testing.T) {
 			if _, err := p.Deliver(t.Context(), toPlant(), release(), false); err != nil {
 				t.Fatal(err)
 			}
-			if got := p.request.EventTime; !got.Equal(test.want) {
+			if got := p.request.EventTime(); !got.Equal(test.want) {
 				t.Errorf("requested at %s, want %s", got, test.want)
 			}
 			if recorded != nil && !recorded.Time.Equal(test.happened) {
@@ -312,7 +314,7 @@ func TestEventsOfOneDeliveryAreToldApartByTheirPlace(t *testing.T) {
 		Status: postern.WebhookDeliveryStatus{ReceivedTime: &metav1.MicroTime{Time: received}},
 	}
 	got := map[string]time.Time{}
-	for _, task := range withReceipt(delivery, tasksForTarget(target.Key{}, delivery.Spec.Events)) {
+	for _, task := range withReceipt(delivery, tasksForTarget(postern.TargetKey{}, delivery.Spec.Events)) {
 		got[task.event.Ref] = task.request(received).Received
 	}
 	want := map[string]time.Time{"a": received.Add(1), "v2": received.Add(2), "b": received.Add(3)}

@@ -72,7 +72,8 @@ func TestOnlyWhatIsPendingIsTriedAgain(t *testing.T) {
 	}
 	for _, request := range p.requests {
 		want := target.Request{
-			Ref: "v2.0.0", By: "generic", At: now, Received: received.Add(-time.Hour), Retry: true, IfFollowed: true,
+			DeliveryEvent: &postern.DeliveryEvent{Source: "generic", Event: "request", Ref: "v2.0.0"},
+			At:            now, Received: received.Add(-time.Hour), Retry: true, IfFollowed: true,
 		}
 		if diff := cmp.Diff(want, request); diff != "" {
 			t.Errorf("request (-want +got):\n%s", diff)
@@ -125,7 +126,7 @@ func TestWhatIsPendingIsToldFromWhatIsNotThoughTheyLookAlike(t *testing.T) {
 		if err := p.Resume(t.Context(), d, false); err != nil {
 			t.Fatal(err)
 		}
-		if len(p.requests) != 1 || p.request.Image.Name != want {
+		if len(p.requests) != 1 || p.request.Image.Name() != want {
 			t.Errorf("tried %+v, want %s", p.requests, want)
 		}
 		const message = "2 written, 0 unchanged, 0 skipped, 0 superseded, 0 pending, 0 failed"

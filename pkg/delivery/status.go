@@ -217,11 +217,9 @@ func noMatchMessage(by string, events []postern.DeliveryEvent) string {
 func describeEvent(event *postern.DeliveryEvent) string {
 	switch {
 	case event.Image != nil:
-		return imageName(event.Image) + ":" + event.Ref
+		return event.Image.Name() + ":" + event.Ref
 	case event.Repository != "":
 		return event.Ref + " of " + event.Repository
 	}
 	return event.Ref
 }
-
-func imageName(image *postern.ImageReference) string { return image.Host + "/" + image.Repository }

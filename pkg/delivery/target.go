@@ -13,21 +13,20 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/credential"
-	"postern.dev/postern/pkg/imageupdate"
 	"postern.dev/postern/pkg/target"
 )
 
 // retryAfterSeconds is when a sender may send a delivery again. The kube-apiserver uses the same value.
 const retryAfterSeconds = 1
 
-func targetKey(d *postern.WebhookDelivery) target.Key {
-	return target.Key{Kind: target.Kind(d.Spec.Target.Kind), Namespace: d.Namespace, Name: d.Spec.Target.Name}
+func targetKey(d *postern.WebhookDelivery) postern.TargetKey {
+	return postern.TargetKey{Kind: postern.TargetKind(d.Spec.Target.Kind), Namespace: d.Namespace, Name: d.Spec.Target.Name}
 }
 
 // credentialTarget returns the key as a credential.Target.
-func credentialTarget(key target.Key) *credential.Target {
+func credentialTarget(key postern.TargetKey) *credential.Target {
 	resource := credential.ResourceGatewaySyncs
-	if key.Kind == target.KindApplication {
+	if key.Kind == postern.TargetApplication {
 		resource = credential.ResourceApplications
 	}
 	return &credential.Target{Resource: resource, Name: key.Name}
@@ -35,23 +34,10 @@ func credentialTarget(key target.Key) *credential.Target {
 
 // request returns the request of a task to its target.
 func (t task) request(now time.Time) target.Request {
-	e := t.event
-	r := target.Request{
-		Ref: e.Ref, RefType: target.RefType(e.RefType), DefaultBranch: e.DefaultBranch,
-		Revision: e.Revision, Repository: e.Repository, IfFollowed: t.matched, By: e.Source, At: now,
+	return target.Request{
+		DeliveryEvent: t.event, IfFollowed: t.matched, At: now,
 		Anonymous: t.anonymous, Received: t.received, Retry: t.retry, Override: t.override,
 	}
-	if e.Time != nil {
-		r.EventTime = e.Time.Time
-		// A sender with a wrong or false time must not supersede later requests. Many senders give whole seconds.
-		if r.EventTime.After(t.received) {
-			r.EventTime = t.received.Truncate(time.Second)
-		}
-	}
-	if i := e.Image; i != nil {
-		r.Image = &imageupdate.Image{Name: imageName(i), Tag: i.Tag, Digest: i.Digest}
-	}
-	return r
 }
 
 // answerFor returns the answer to a failure at the target: 404 if it does not exist, 503 if sending again may help, and

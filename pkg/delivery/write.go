@@ -69,7 +69,7 @@ func resultsOf(written []writeResult) []postern.TargetResult {
 // keep those behind them from ever being tried. Priorities order the two groups.
 func byTarget(tasks []task) [][]int {
 	var groups [][]int
-	place := map[target.Key]int{}
+	place := map[postern.TargetKey]int{}
 	for i, t := range tasks {
 		g, found := place[t.key]
 		if !found {
@@ -89,7 +89,7 @@ func byTarget(tasks []task) [][]int {
 	return groups
 }
 
-func compareTargets(a, b target.Key) int {
+func compareTargets(a, b postern.TargetKey) int {
 	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 }
 

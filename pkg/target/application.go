@@ -9,6 +9,7 @@ import (
 	"time"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	"postern.dev/postern/apis/postern"
 )
 
 // DecideApplication returns the changes that a requested git ref makes to an Application. It does not modify app, which
@@ -33,7 +34,7 @@ func DecideApplication(app *argov1alpha1.Application, r Request) Decision {
 	if len(toUpdate) > 0 {
 		previous = toUpdate[0].revision()
 	}
-	slot := r.slot(KindApplication)
+	slot := r.slot(postern.TargetApplication)
 	stale := checkStale(b.readAnnotations(AnnotationEventTime), slot, previous, r)
 	if stale == nil {
 		stale = checkStaleAcrossSlots(b.readAnnotations(AnnotationEventTime), slot, previous, r)
@@ -60,7 +61,7 @@ func (b *patchBuilder) setRequest(r Request, ref, revision string, slots ...stri
 	b.annotateChange(AnnotationRequestedRef, ref)
 	b.annotateChange(AnnotationRequestedRevision, revision)
 	b.annotate(AnnotationRequestedAt, r.at())
-	b.annotate(AnnotationRequestedBy, r.By)
+	b.annotate(AnnotationRequestedBy, r.Source)
 	b.recordWatermark(r, slots...)
 	b.requestRefresh(r.At)
 }

@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	"postern.dev/postern/apis/postern"
 )
 
 func source(url, revision string) argov1alpha1.ApplicationSource {
@@ -18,8 +19,10 @@ func source(url, revision string) argov1alpha1.ApplicationSource {
 }
 
 func TestDecideApplicationAnnotates(t *testing.T) {
-	request := Request{Ref: "main", Revision: "2222", Repository: "https://github.com/example/shop", By: "github",
-		At: noon}
+	request := Request{
+		DeliveryEvent: &postern.DeliveryEvent{Ref: "main", Revision: "2222", Repository: "https://github.com/example/shop", Source: "github"},
+		At:            noon,
+	}
 	for _, test := range []struct {
 		name        string
 		annotations map[string]string
@@ -89,7 +92,7 @@ func TestDecideApplicationAnnotates(t *testing.T) {
 				"postern.dev/requested-revision": "1111",
 				"argocd.argoproj.io/refresh":     "hard",
 			},
-			request: Request{Ref: "v2", By: "generic", At: noon},
+			request: Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "generic"}, At: noon},
 			want: Outcome{
 				Changes: []Change{
 					{Field: "postern.dev/requested-ref", Old: "main", New: "v2"},
@@ -129,7 +132,7 @@ func TestDecideApplicationAnnotates(t *testing.T) {
 			name: "the same ref without a commit changes nothing",
 			annotations: map[string]string{"postern.dev/requested-ref": "main",
 				"postern.dev/requested-revision": "1111"},
-			request: Request{Ref: "main", By: "generic", At: noon},
+			request: Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main", Source: "generic"}, At: noon},
 			want: Outcome{Previous: "main", Held: true, Reason: "AlreadyRequested",
 				Message: `postern.dev/requested-ref is "main" already`},
 			wantPatch: `null`,

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // maxBatch bounds the requests in one write, and so the size of a patch, unless one delivery has more.
@@ -19,11 +21,11 @@ const maxBatch = 64
 // wait for each other. It is safe for concurrent use.
 type batcher struct {
 	// write applies requests to one target in the given order, and returns one result for each.
-	write func(context.Context, Key, []Request) []Result
+	write func(context.Context, postern.TargetKey, []Request) []Result
 
 	mu sync.Mutex
 	// pending has an entry for each target that is being written.
-	pending map[Key][]*pendingWrite
+	pending map[postern.TargetKey][]*pendingWrite
 }
 
 // pendingWrite is the requests of one delivery for one target.
@@ -33,13 +35,13 @@ type pendingWrite struct {
 	done     chan []Result // buffered, so that drain does not wait for a caller that has left
 }
 
-func newBatcher(write func(context.Context, Key, []Request) []Result) *batcher {
-	return &batcher{write: write, pending: map[Key][]*pendingWrite{}}
+func newBatcher(write func(context.Context, postern.TargetKey, []Request) []Result) *batcher {
+	return &batcher{write: write, pending: map[postern.TargetKey][]*pendingWrite{}}
 }
 
 // do queues requests for a target, and returns their results. If ctx ends first the error is transient: the write may
 // be in progress.
-func (b *batcher) do(ctx context.Context, key Key, requests []Request) []Result {
+func (b *batcher) do(ctx context.Context, key postern.TargetKey, requests []Request) []Result {
 	p := &pendingWrite{ctx: ctx, requests: requests, done: make(chan []Result, 1)}
 	if ctx.Err() != nil {
 		return timeoutResults(ctx, p, key)
@@ -54,13 +56,13 @@ func (b *batcher) do(ctx context.Context, key Key, requests []Request) []Result 
 	}
 }
 
-func timeoutResults(ctx context.Context, p *pendingWrite, key Key) []Result {
+func timeoutResults(ctx context.Context, p *pendingWrite, key postern.TargetKey) []Result {
 	err := fmt.Errorf("could not write %s in time: %w", key, &transientError{ctx.Err()})
 	return slices.Repeat([]Result{{Err: err}}, len(p.requests))
 }
 
 // add queues p, and starts drain if it is not running.
-func (b *batcher) add(key Key, p *pendingWrite) {
+func (b *batcher) add(key postern.TargetKey, p *pendingWrite) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	pending, draining := b.pending[key]
@@ -71,7 +73,7 @@ func (b *batcher) add(key Key, p *pendingWrite) {
 }
 
 // remove removes p from the queue, unless its write has begun.
-func (b *batcher) remove(key Key, p *pendingWrite) {
+func (b *batcher) remove(key postern.TargetKey, p *pendingWrite) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if i := slices.Index(b.pending[key], p); i >= 0 {
@@ -81,7 +83,7 @@ func (b *batcher) remove(key Key, p *pendingWrite) {
 
 // nextBatch removes the next batch from the queue and returns it. If the queue is empty it deletes the queue and
 // returns nil.
-func (b *batcher) nextBatch(key Key) []*pendingWrite {
+func (b *batcher) nextBatch(key postern.TargetKey) []*pendingWrite {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	pending := b.pending[key]
@@ -99,7 +101,7 @@ func (b *batcher) nextBatch(key Key) []*pendingWrite {
 }
 
 // drain writes until the queue is empty.
-func (b *batcher) drain(key Key) {
+func (b *batcher) drain(key postern.TargetKey) {
 	for batch := b.nextBatch(key); batch != nil; batch = b.nextBatch(key) {
 		results := b.flush(key, batch)
 		for _, p := range batch {
@@ -110,7 +112,7 @@ func (b *batcher) drain(key Key) {
 }
 
 // flush writes a batch, for as long as one of its callers may wait.
-func (b *batcher) flush(key Key, batch []*pendingWrite) (results []Result) {
+func (b *batcher) flush(key postern.TargetKey, batch []*pendingWrite) (results []Result) {
 	ctx, cancel := batchContext(batch)
 	defer cancel()
 	var requests []Request

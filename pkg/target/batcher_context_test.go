@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"postern.dev/postern/apis/postern"
 )
 
 type contextKey struct{}
@@ -76,7 +78,7 @@ func TestAWriteGoesOnWhenACallerIsCancelled(t *testing.T) {
 func TestAWriteEndsWithItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan error, 1)
-		batcher := newBatcher(func(ctx context.Context, _ Key, requests []Request) []Result {
+		batcher := newBatcher(func(ctx context.Context, _ postern.TargetKey, requests []Request) []Result {
 			<-ctx.Done()
 			ended <- ctx.Err()
 			return make([]Result, len(requests))

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // gate blocks each write until the test releases it. It must be used in a synctest bubble.
@@ -26,7 +28,7 @@ func newGate() *gate {
 }
 
 // write answers each request with its own ref.
-func (g *gate) write(_ context.Context, _ Key, requests []Request) []Result {
+func (g *gate) write(_ context.Context, _ postern.TargetKey, requests []Request) []Result {
 	refs, results := []string{}, []Result{}
 	for _, r := range requests {
 		refs = append(refs, r.Ref)
@@ -38,7 +40,7 @@ func (g *gate) write(_ context.Context, _ Key, requests []Request) []Result {
 }
 
 // doOne passes one request to the batcher.
-func doOne(ctx context.Context, b *batcher, key Key, r Request) (Outcome, error) {
+func doOne(ctx context.Context, b *batcher, key postern.TargetKey, r Request) (Outcome, error) {
 	result := b.do(ctx, key, []Request{r})[0]
 	return result.Outcome, result.Err
 }
@@ -52,12 +54,12 @@ type testWrites struct {
 func newTestWrites(b *batcher) testWrites { return testWrites{b, map[string]chan Result{}} }
 
 // add passes requests for a target to the batcher, and waits until they are queued.
-func (p testWrites) add(ctx context.Context, key Key, refs ...string) {
+func (p testWrites) add(ctx context.Context, key postern.TargetKey, refs ...string) {
 	for _, ref := range refs {
 		done := make(chan Result, 1)
 		p.done[ref] = done
 		go func() {
-			outcome, err := doOne(ctx, p.batcher, key, Request{Ref: ref})
+			outcome, err := doOne(ctx, p.batcher, key, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref}})
 			done <- Result{outcome, err}
 		}()
 		synctest.Wait()
@@ -125,7 +127,7 @@ func TestRequestsOfOneDeliveryAreNeverSplit(t *testing.T) {
 		many := names("m", 3*maxBatch)
 		var requests []Request
 		for _, ref := range many {
-			requests = append(requests, Request{Ref: ref})
+			requests = append(requests, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref}})
 		}
 		done := make(chan []Result, 1)
 		p.add(t.Context(), plant, "before")
@@ -154,7 +156,7 @@ func TestTargetsDoNotWaitForEachOther(t *testing.T) {
 		g := newGate()
 		batcher := newBatcher(g.write)
 		p := newTestWrites(batcher)
-		keys := []Key{plant, shopKey, {KindGatewaySync, "demo", "shop"}, {KindGatewaySync, "other", "plant"}}
+		keys := []postern.TargetKey{plant, shopKey, {Kind: postern.TargetGatewaySync, Namespace: "demo", Name: "shop"}, {Kind: postern.TargetGatewaySync, Namespace: "other", Name: "plant"}}
 		for _, key := range keys {
 			p.add(t.Context(), key, key.String())
 		}
@@ -238,7 +240,7 @@ func TestARequestCancelledDuringItsWriteIsTransient(t *testing.T) {
 func TestAPanicIsTheErrorOfTheWholeBatchAndTheNextIsWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
-		batcher := newBatcher(func(ctx context.Context, key Key, requests []Request) []Result {
+		batcher := newBatcher(func(ctx context.Context, key postern.TargetKey, requests []Request) []Result {
 			results := g.write(ctx, key, requests)
 			if strings.HasPrefix(requests[0].Ref, "bad") {
 				panic("index out of range")

@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/imageupdate"
 )
 
@@ -24,7 +25,7 @@ import (
 // the fields that Postern reads. A kind whose CRD does not exist is looked up again at least about every 30 seconds. It
 // is safe for concurrent use.
 type Cache struct {
-	kinds  map[Kind]*cachedKind
+	kinds  map[postern.TargetKind]*cachedKind
 	images *imageIndex
 	// clock observes the receipts in the objects that are received.
 	clock *Clock
@@ -32,7 +33,7 @@ type Cache struct {
 
 // cachedKind caches one kind.
 type cachedKind struct {
-	kind      Kind
+	kind      postern.TargetKind
 	listWatch *trackedListWatch
 	informer  cache.SharedIndexInformer
 	// mutations adds our own writes to the informer's store, so that consecutive writes to a busy target do not start
@@ -50,7 +51,7 @@ func NewCache(cfg *rest.Config) (*Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cache{kinds: map[Kind]*cachedKind{}, images: &imageIndex{}, clock: NewClock(time.Now)}
+	c := &Cache{kinds: map[postern.TargetKind]*cachedKind{}, images: &imageIndex{}, clock: NewClock(time.Now)}
 	for kind, endpoint := range endpoints {
 		if c.kinds[kind], err = newCachedKind(endpoint, c.images, c.clock); err != nil {
 			return nil, fmt.Errorf("could not make a cache of %s: %w", kind, err)
@@ -60,7 +61,7 @@ func NewCache(cfg *rest.Config) (*Cache, error) {
 }
 
 func newCachedKind(e endpoint, images *imageIndex, clock *Clock) (*cachedKind, error) {
-	_, example, err := e.kind.api()
+	_, example, err := apiOf(e.kind)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +113,7 @@ func (c *Cache) Ready() error {
 	return c.ready(cachedKinds()...)
 }
 
-func (c *Cache) ready(kinds ...Kind) error {
+func (c *Cache) ready(kinds ...postern.TargetKind) error {
 	var unready []error
 	for _, kind := range kinds {
 		if err := c.kinds[kind].ready(); err != nil {
@@ -148,7 +149,7 @@ func (k *cachedKind) watchFailed(ctx context.Context, reflector *cache.Reflector
 
 // get returns an object, which must not be modified. It finds nothing until the kind is synced. It is safe to call on a
 // nil Cache.
-func (c *Cache) get(key Key) (runtime.Object, bool) {
+func (c *Cache) get(key postern.TargetKey) (runtime.Object, bool) {
 	if c == nil {
 		return nil, false
 	}
@@ -165,7 +166,7 @@ func (c *Cache) get(key Key) (runtime.Object, bool) {
 }
 
 // recordWrite stores the object that a write returned.
-func (c *Cache) recordWrite(kind Kind, obj runtime.Object) {
+func (c *Cache) recordWrite(kind postern.TargetKind, obj runtime.Object) {
 	if c == nil {
 		return
 	}
@@ -183,7 +184,7 @@ func (c *Cache) updatersIn(namespace string) []*imageupdate.Updater {
 }
 
 // Has reports whether an object is in the cache. It is false for a nil Cache.
-func (c *Cache) Has(key Key) bool {
+func (c *Cache) Has(key postern.TargetKey) bool {
 	if c == nil {
 		return false
 	}

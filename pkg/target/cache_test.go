@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 
+	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
 
@@ -107,10 +108,10 @@ func TestCacheFollowsAndTrims(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if _, ok := cache.get(Key{Kind: KindGatewaySync, Namespace: "other", Name: "plant"}); ok {
+	if _, ok := cache.get(postern.TargetKey{Kind: postern.TargetGatewaySync, Namespace: "other", Name: "plant"}); ok {
 		t.Error("found an object of another namespace")
 	}
-	if _, ok := cache.get(Key{Kind: KindApplication, Namespace: "demo", Name: "plant"}); ok {
+	if _, ok := cache.get(postern.TargetKey{Kind: postern.TargetApplication, Namespace: "demo", Name: "plant"}); ok {
 		t.Error("found an object of a kind that is not there")
 	}
 }
@@ -165,7 +166,7 @@ func TestWriteReadsFromTheCacheFirst(t *testing.T) {
 
 			var got []string
 			for _, ref := range test.refs {
-				outcome, err := writeOne(t.Context(), writer, plant, Request{Ref: ref, By: "github", At: noon}, false)
+				outcome, err := writeOne(t.Context(), writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref, Source: "github"}, At: noon}, false)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -188,7 +189,7 @@ func TestDryRunLeavesTheCacheAlone(t *testing.T) {
 	cache := startCache(t, api)
 	eventually(t, "filled", func() bool { return cachedRef(cache) == "v1" })
 	writer, _ := newTestWriter(t, api, cache)
-	if _, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", By: "github", At: noon}, true); err != nil {
+	if _, err := writeOne(t.Context(), writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "github"}, At: noon}, true); err != nil {
 		t.Fatal(err)
 	}
 	if ref := cachedRef(cache); ref != "v1" {

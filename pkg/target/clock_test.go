@@ -10,6 +10,7 @@ import (
 	"time"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	"postern.dev/postern/apis/postern"
 )
 
 // wall is a wall clock that tests set.
@@ -103,7 +104,7 @@ func TestStampsOfManyAtOnceDiffer(t *testing.T) {
 
 // received is a request that a Writer receives now.
 func received(w *Writer, ref string) Request {
-	return Request{Ref: ref, By: "generic", At: noon, Received: w.Stamp()}
+	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref, Source: "generic"}, At: noon, Received: w.Stamp()}
 }
 
 func TestAnAmbiguousFailureAfterTheClockWasSetBackIsNotTakenForSomethingLater(t *testing.T) {
@@ -127,7 +128,7 @@ func TestAnAmbiguousFailureAfterTheClockWasSetBackIsNotTakenForSomethingLater(t 
 				writer, _ = newTestWriter(t, api, nil)
 				writer.clock = NewClock(at.now)
 				_, document := api.seen()
-				writer.clock.observeObject(parse(t, KindGatewaySync, document)) // as the cache does for every target
+				writer.clock.observeObject(parse(t, postern.TargetGatewaySync, document)) // as the cache does for every target
 			}
 			got, err := writeOne(t.Context(), writer, plant, received(writer, "v2"), false)
 			if err != nil || got.Reason != ReasonRequested {
@@ -194,7 +195,7 @@ func TestOrderOutlivesALargeStepBackInOneProcess(t *testing.T) {
 
 func TestTheRefsOfOtherRepositoriesAreOrderedByReceiptAtAnApplicationWithOneSource(t *testing.T) {
 	target := orderedTargets["Application that moves"]
-	of := func(repository string, r Request) Request { r.Repository = repository; return r }
+	of := withRepository
 	for _, test := range []struct {
 		name  string
 		first Request

@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // coalesce orders requests for one target by receipt, and finds those that need not be written. Of the git refs that
@@ -18,7 +20,7 @@ import (
 //
 // It returns the indexes of the requests to write, in order, and for the index of each other request the index of the
 // one that replaces it.
-func coalesce(kind Kind, requests []Request) (write []int, replacedBy map[int]int) {
+func coalesce(kind postern.TargetKind, requests []Request) (write []int, replacedBy map[int]int) {
 	replacedBy = map[int]int{}
 	newest, watermarks := map[string]int{}, map[string]watermark{} // by slot
 	for _, i := range orderByReceipt(requests) {
@@ -35,7 +37,7 @@ func coalesce(kind Kind, requests []Request) (write []int, replacedBy map[int]in
 			continue
 		}
 		// The target must also record the time of a request that is followed by one without a time.
-		if exists && (last.By != r.By || last.Time.IsZero() || !r.EventTime.IsZero()) {
+		if exists && (last.By != r.Source || last.Time.IsZero() || !r.EventTime().IsZero()) {
 			replacedBy[prev] = i
 			write = slices.DeleteFunc(write, func(w int) bool { return w == prev })
 		}
@@ -56,7 +58,7 @@ func orderByReceipt(requests []Request) []int {
 
 // writeBatch writes requests for one target, and only the newest of those that replace each other. If the target does
 // not hold that one in the end, because it is stale or fails by itself, the others are tried.
-func (w *Writer) writeBatch(ctx context.Context, key Key, requests []Request) []Result {
+func (w *Writer) writeBatch(ctx context.Context, key postern.TargetKey, requests []Request) []Result {
 	results := make([]Result, len(requests))
 	write, replacedBy := coalesce(key.Kind, requests)
 	for n, result := range w.writeAll(ctx, key, pick(requests, write), false) {
@@ -97,7 +99,7 @@ func supersededResult(r, written Request, result Result) (settled Result, ok boo
 
 // writeAll writes requests for one target with one patch. If that fails it splits them, so that no request fails
 // because of another.
-func (w *Writer) writeAll(ctx context.Context, key Key, requests []Request, dryRun bool) []Result {
+func (w *Writer) writeAll(ctx context.Context, key postern.TargetKey, requests []Request, dryRun bool) []Result {
 	if len(requests) == 0 {
 		return nil
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // summarize returns the results of requests in short.
@@ -30,7 +32,7 @@ func summarize(results []Result) []string {
 // plantAfter is the GatewaySync demo/plant after it was written for a request.
 func plantAfter(t *testing.T, r Request) string {
 	t.Helper()
-	document, _ := oneByOne(t, KindGatewaySync, plantAt("v0"), r)
+	document, _ := oneByOne(t, postern.TargetGatewaySync, plantAt("v0"), r)
 	return document
 }
 
@@ -45,12 +47,12 @@ func TestWriteBatch(t *testing.T) {
 		wantPatches int
 	}{
 		{"the newest is written, and the others are superseded",
-			[]Request{event("v2", "github", 20, 21), event("v4", "github", 40, 22), event("v3", "github", 30, 23)},
+			[]Request{event("v2", "github", 15, 21), event("v4", "github", 21, 22), event("v3", "github", 18, 23)},
 			[]string{superseded, requested, superseded}, "v4", 1},
 		{"the same twice", []Request{event("v2", "github", 20, 21), event("v2", "github", 20, 22)},
 			[]string{already, requested}, "v2", 1},
-		{"the same at another commit", []Request{{Ref: "v2", Revision: "1", Received: minute(21)},
-			{Ref: "v2", Revision: "2", Received: minute(22)}},
+		{"the same at another commit", []Request{{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Revision: "1"}, Received: minute(21)},
+			{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Revision: "2"}, Received: minute(22)}},
 			[]string{superseded, requested}, "v2", 1},
 		{"what the target holds", []Request{event("v2", "github", 0, 21), event("v1", "github", 0, 22)},
 			[]string{superseded, already}, "v1", 0},
@@ -81,7 +83,7 @@ func TestWriteBatch(t *testing.T) {
 				t.Errorf("outcomes (-want +got):\n%s", diff)
 			}
 			_, object := api.seen()
-			if got := requestedIn(parse(t, KindGatewaySync, object)); got != test.holds {
+			if got := requestedIn(parse(t, postern.TargetGatewaySync, object)); got != test.holds {
 				t.Errorf("holds %q, want %q", got, test.holds)
 			}
 			if got := api.counts[http.MethodPatch]; got != test.wantPatches {
@@ -142,7 +144,7 @@ func TestABatchThatIsRefusedIsSplit(t *testing.T) {
 			}
 			if test.patch != nil {
 				api.refuse = func(after string) *answer {
-					if test.bad && requestedIn(parse(t, KindGatewaySync, after)) != "bad" {
+					if test.bad && requestedIn(parse(t, postern.TargetGatewaySync, after)) != "bad" {
 						return nil
 					}
 					return test.patch

@@ -17,6 +17,7 @@ import (
 
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
 
@@ -25,12 +26,12 @@ const fieldManager = "postern"
 
 // endpoint accesses one kind on the API server. It has no method that sends a whole object.
 type endpoint struct {
-	kind     Kind
+	kind     postern.TargetKind
 	resource string
 	client   rest.Interface
 }
 
-func newEndpoints(cfg *rest.Config, kinds []Kind) (map[Kind]endpoint, error) {
+func newEndpoints(cfg *rest.Config, kinds []postern.TargetKind) (map[postern.TargetKind]endpoint, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		stokerv1alpha1.AddToScheme, argov1alpha1.AddToScheme, iuv1alpha1.AddToScheme,
@@ -41,9 +42,9 @@ func newEndpoints(cfg *rest.Config, kinds []Kind) (map[Kind]endpoint, error) {
 	}
 	codecs := serializer.NewCodecFactory(scheme).WithoutConversion()
 
-	endpoints := map[Kind]endpoint{}
+	endpoints := map[postern.TargetKind]endpoint{}
 	for _, kind := range kinds {
-		resource, _, err := kind.api()
+		resource, _, err := apiOf(kind)
 		if err != nil {
 			return nil, err
 		}
@@ -69,8 +70,8 @@ func newEndpoints(cfg *rest.Config, kinds []Kind) (map[Kind]endpoint, error) {
 }
 
 // get reads an object, and returns the document as received, too. It does not retry.
-func (e endpoint) get(ctx context.Context, key Key) (obj runtime.Object, document []byte, err error) {
-	if _, obj, err = key.Kind.api(); err != nil {
+func (e endpoint) get(ctx context.Context, key postern.TargetKey) (obj runtime.Object, document []byte, err error) {
+	if _, obj, err = apiOf(key.Kind); err != nil {
 		return nil, nil, err
 	}
 	result := e.client.Get().
@@ -88,8 +89,8 @@ func (e endpoint) get(ctx context.Context, key Key) (obj runtime.Object, documen
 
 // patch sends a JSON patch and returns the patched object. With dryRun the API server does everything, including
 // admission, except to store the object. It does not retry.
-func (e endpoint) patch(ctx context.Context, key Key, patch []byte, dryRun bool) (runtime.Object, error) {
-	_, obj, err := key.Kind.api()
+func (e endpoint) patch(ctx context.Context, key postern.TargetKey, patch []byte, dryRun bool) (runtime.Object, error) {
+	_, obj, err := apiOf(key.Kind)
 	if err != nil {
 		return nil, err
 	}

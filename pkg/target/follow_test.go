@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
 
@@ -21,21 +22,19 @@ const (
 
 // The types of pushes.
 func branch(name string) Request {
-	return Request{Ref: name, RefType: RefTypeBranch, Repository: "git@git.acme.io:shop"}
+	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: name, RefType: postern.RefTypeBranch, Repository: "git@git.acme.io:shop"}}
 }
 
 func defaultBranch(name string) Request {
-	r := branch(name)
-	r.DefaultBranch = true
-	return r
+	return withEvent(branch(name), func(e *postern.DeliveryEvent) { e.DefaultBranch = true })
 }
 
 func tag(name string) Request {
-	return Request{Ref: name, RefType: RefTypeTag, Repository: "git@git.acme.io:shop"}
+	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: name, RefType: postern.RefTypeTag, Repository: "git@git.acme.io:shop"}}
 }
 
-func ofType(refType RefType, name string) Request {
-	return Request{Ref: name, RefType: refType, Repository: "git@git.acme.io:shop"}
+func ofType(refType postern.RefType, name string) Request {
+	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: name, RefType: refType, Repository: "git@git.acme.io:shop"}}
 }
 
 // TestFollows applies to both kinds: they differ only in where they track a ref.
@@ -102,9 +101,9 @@ func TestFollows(t *testing.T) {
 		{"main", ">=1", ofType("Commit", "1234567"), false},
 		{"1234567", ">=1", ofType("Commit", "1234567"), false},
 		// Another repository, or an unknown one.
-		{"main", "*", Request{Ref: "main", RefType: RefTypeBranch, Repository: values}, false},
-		{"v1", "*", Request{Ref: "v2", RefType: RefTypeTag, Repository: values}, false},
-		{"main", "*", Request{Ref: "main", RefType: RefTypeBranch}, false},
+		{"main", "*", Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main", RefType: postern.RefTypeBranch, Repository: values}}, false},
+		{"v1", "*", Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", RefType: postern.RefTypeTag, Repository: values}}, false},
+		{"main", "*", Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main", RefType: postern.RefTypeBranch}}, false},
 	} {
 		r := test.pushed
 		name := strings.Join([]string{test.tracked, test.followTags, string(r.RefType), r.Ref,

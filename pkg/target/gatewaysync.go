@@ -6,6 +6,7 @@ package target
 import (
 	"cmp"
 
+	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
 
@@ -28,7 +29,7 @@ func DecideGatewaySync(sync *stokerv1alpha1.GatewaySync, r Request) Decision {
 			return notFollowed(previous, problem)
 		}
 	}
-	slot := r.slot(KindGatewaySync)
+	slot := r.slot(postern.TargetGatewaySync)
 	if stale := checkStale(b.readAnnotations(AnnotationEventTime), slot, previous, r); stale != nil {
 		return *stale
 	}
@@ -37,7 +38,7 @@ func DecideGatewaySync(sync *stokerv1alpha1.GatewaySync, r Request) Decision {
 	}
 	b.annotateChange(key, r.Ref)
 	b.annotate(stokerv1alpha1.AnnotationRequestedAt, r.at())
-	b.annotate(stokerv1alpha1.AnnotationRequestedBy, r.By)
+	b.annotate(stokerv1alpha1.AnnotationRequestedBy, r.Source)
 	b.recordWatermark(r, slot)
 	return b.build(previous)
 }

@@ -9,12 +9,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
 
 func TestDecideGatewaySync(t *testing.T) {
-	request := Request{Ref: "v2.0.0", Revision: "9f1c", Repository: "https://github.com/example/plant", By: "github",
-		At: noon}
+	request := Request{
+		DeliveryEvent: &postern.DeliveryEvent{Ref: "v2.0.0", Revision: "9f1c", Repository: "https://github.com/example/plant", Source: "github"},
+		At:            noon,
+	}
 	for _, test := range []struct {
 		name        string
 		annotations map[string]string

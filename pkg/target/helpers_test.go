@@ -16,8 +16,30 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
+
+// withEvent returns a request whose event is changed. The event of r, which is shared, stays as it is.
+func withEvent(r Request, change func(*postern.DeliveryEvent)) Request {
+	event := postern.DeliveryEvent{}
+	if r.DeliveryEvent != nil {
+		event = *r.DeliveryEvent
+	}
+	change(&event)
+	r.DeliveryEvent = &event
+	return r
+}
+
+// withRepository returns a request for a ref of a repository.
+func withRepository(repository string, r Request) Request {
+	return withEvent(r, func(e *postern.DeliveryEvent) { e.Repository = repository })
+}
+
+// withImage returns a request for an image.
+func withImage(t testing.TB, reference string, r Request) Request {
+	return withEvent(r, func(e *postern.DeliveryEvent) { e.Image = image(t, reference) })
+}
 
 func mustDecide(t *testing.T, obj runtime.Object, r Request) Decision {
 	t.Helper()
@@ -29,7 +51,7 @@ func mustDecide(t *testing.T, obj runtime.Object, r Request) Decision {
 }
 
 // writeOne writes one request.
-func writeOne(ctx context.Context, w *Writer, key Key, r Request, dryRun bool) (Outcome, error) {
+func writeOne(ctx context.Context, w *Writer, key postern.TargetKey, r Request, dryRun bool) (Outcome, error) {
 	result := w.Write(ctx, key, []Request{r}, dryRun)[0]
 	return result.Outcome, result.Err
 }
@@ -69,9 +91,9 @@ func mustApply(t *testing.T, document string, patch []Operation) string {
 	return after
 }
 
-func parse(t testing.TB, kind Kind, document string) runtime.Object {
+func parse(t testing.TB, kind postern.TargetKind, document string) runtime.Object {
 	t.Helper()
-	_, obj, err := kind.api()
+	_, obj, err := apiOf(kind)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,13 +103,13 @@ func parse(t testing.TB, kind Kind, document string) runtime.Object {
 	return obj
 }
 
-func kindOf(t *testing.T, obj runtime.Object) Kind {
+func kindOf(t *testing.T, obj runtime.Object) postern.TargetKind {
 	t.Helper()
 	switch obj.(type) {
 	case *stokerv1alpha1.GatewaySync:
-		return KindGatewaySync
+		return postern.TargetGatewaySync
 	case *argov1alpha1.Application:
-		return KindApplication
+		return postern.TargetApplication
 	}
 	t.Fatalf("no kind for %T", obj)
 	return ""

@@ -9,17 +9,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/imageupdate"
 )
 
 func ifFollowed(r Request) Request {
-	r.IfFollowed, r.By, r.At = true, "github", noon
-	return r
+	r.IfFollowed, r.At = true, noon
+	return withEvent(r, func(e *postern.DeliveryEvent) { e.Source = "github" })
 }
 
 func TestWhatIsFollowedIsWrittenOnlyIfItStillIs(t *testing.T) {
 	const sync = `{"metadata": {"annotations": {"postern.dev/follow-tags": ">=1"}}, "spec": {"git": {"repo": "https://git.acme.io/shop.git"}}}`
-	got := mustDecide(t, parse(t, KindGatewaySync, sync), ifFollowed(tag("v2")))
+	got := mustDecide(t, parse(t, postern.TargetGatewaySync, sync), ifFollowed(tag("v2")))
 	expectPatch(t, `[
 		{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": null},
 		{"op": "test", "path": "/metadata/annotations/postern.dev~1follow-tags", "value": ">=1"},
@@ -34,7 +35,7 @@ func TestWhatIsFollowedIsWrittenOnlyIfItStillIs(t *testing.T) {
 
 	const app = `{"metadata": {"annotations": {"postern.dev/follow-tags": ">=1", "postern.dev/requested-ref": "v1"}},
 		"spec": {"source": {"repoURL": "https://git.acme.io/shop.git", "targetRevision": "main"}}}`
-	got = mustDecide(t, parse(t, KindApplication, app), ifFollowed(tag("v2")))
+	got = mustDecide(t, parse(t, postern.TargetApplication, app), ifFollowed(tag("v2")))
 	expectPatch(t, `[
 		{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-ref", "value": "v1"},
 		{"op": "test", "path": "/metadata/annotations/postern.dev~1follow-tags", "value": ">=1"},
@@ -57,10 +58,10 @@ func TestWhatIsFollowedIsWrittenOnlyIfItStillIs(t *testing.T) {
 }
 
 func TestOfTwoTagsTheLowerOneDoesNotComeSecond(t *testing.T) {
-	for kind, document := range map[Kind]string{
-		KindGatewaySync: `{"metadata": {"annotations": {"postern.dev/follow-tags": "*"}},
+	for kind, document := range map[postern.TargetKind]string{
+		postern.TargetGatewaySync: `{"metadata": {"annotations": {"postern.dev/follow-tags": "*"}},
 			"spec": {"git": {"repo": "https://git.acme.io/shop.git", "ref": "v1"}}}`,
-		KindApplication: `{"metadata": {"annotations": {"postern.dev/follow-tags": "*"}},
+		postern.TargetApplication: `{"metadata": {"annotations": {"postern.dev/follow-tags": "*"}},
 			"spec": {"source": {"repoURL": "https://git.acme.io/shop.git", "targetRevision": "v1"}}}`,
 	} {
 		higher := mustDecide(t, parse(t, kind, document), ifFollowed(tag("v3")))

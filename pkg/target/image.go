@@ -18,13 +18,13 @@ import (
 // it does not name, and one that Image Updater has to commit, are recorded only in the annotations.
 func DecideImage(app *argov1alpha1.Application, config imageupdate.Config, r Request) Decision {
 	b := newPatchBuilder(app.Annotations)
-	config = config.ForImage(*r.Image)
-	requested, previous := r.Image.String(), b.readAnnotations(AnnotationRequestedRef)[AnnotationRequestedRef]
+	config = config.ForImage(r.image())
+	requested, previous := r.image().String(), b.readAnnotations(AnnotationRequestedRef)[AnnotationRequestedRef]
 	b.testConfiguration(app.Labels, config)
 	config, stale := dropStaleImages(b.readAnnotations(AnnotationEventTime), previous, config, r)
 	var plan imageupdate.Plan
 	if len(config.Images) > 0 {
-		plan = imageupdate.PlanFor(b.readImages(app), config, *r.Image)
+		plan = imageupdate.PlanFor(b.readImages(app), config, r.image())
 	}
 	overall, notes, slots := overallDecision(plan), planNotes(plan, config, r), imageSlots(plan)
 	switch {
@@ -61,7 +61,7 @@ func dropStaleImages(
 	configured := false
 	single := countMatches(config, r) == 1
 	config.Images = slices.DeleteFunc(slices.Clone(config.Images), func(image imageupdate.ImageConfig) bool {
-		if !image.Matches(*r.Image) {
+		if !image.Matches(r.image()) {
 			return false
 		}
 		configured = true
@@ -69,7 +69,7 @@ func dropStaleImages(
 			return false
 		}
 		outdated := checkStale(annotations, imageSlot(image.Slot()), previous, r)
-		if outdated == nil && single && r.supersededByHeld(imageNameSlot(r.Image.Name)) {
+		if outdated == nil && single && r.supersededByHeld(imageNameSlot(r.Image.Name())) {
 			outdated = superseded(previous, heldLaterMessage)
 		}
 		stale = cmp.Or(outdated, stale)
@@ -85,7 +85,7 @@ func dropStaleImages(
 func countMatches(config imageupdate.Config, r Request) int {
 	times := 0
 	for i := range config.Images {
-		if config.Images[i].Matches(*r.Image) {
+		if config.Images[i].Matches(r.image()) {
 			times++
 		}
 	}
@@ -161,7 +161,7 @@ func rankOf(decision imageupdate.Decision) rank {
 // be the cause.
 func planNotes(plan imageupdate.Plan, config imageupdate.Config, r Request) []string {
 	if len(plan.Decisions) == 0 {
-		return append([]string{"no configuration for image updates names " + r.Image.Name}, config.Notes...)
+		return append([]string{"no configuration for image updates names " + r.Image.Name()}, config.Notes...)
 	}
 	notes := make([]string, 0, len(plan.Decisions))
 	for _, decision := range plan.Decisions {

@@ -15,6 +15,7 @@ import (
 
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/imageupdate"
 )
 
@@ -77,13 +78,13 @@ func (c imageCase) updaters(t *testing.T) []*imageupdate.Updater {
 
 func (c imageCase) request(t *testing.T) Request {
 	t.Helper()
-	return Request{Image: image(t, c.pushed), By: "harbor", At: noon}
+	return Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, c.pushed), Source: "harbor"}, At: noon}
 }
 
 // decide decides on an Application in JSON, as the Writer does after a live read.
 func (c imageCase) decide(t *testing.T, document string) Decision {
 	t.Helper()
-	decision, err := decide(parse(t, KindApplication, document), c.request(t), c.updaters(t))
+	decision, err := decide(parse(t, postern.TargetApplication, document), c.request(t), c.updaters(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,13 +113,14 @@ func (c imageCase) after(t *testing.T, spec string) string {
 	return encode(t, object)
 }
 
-func image(t testing.TB, ref string) *imageupdate.Image {
+// image parses a reference. Unlike in an event, its name keeps its spelling.
+func image(t testing.TB, ref string) *postern.ImageReference {
 	t.Helper()
 	parsed, err := imageupdate.ParseImage(ref)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &parsed
+	return &postern.ImageReference{Repository: parsed.Name, Tag: parsed.Tag, Digest: parsed.Digest}
 }
 
 func encode(t testing.TB, value any) string {
@@ -166,5 +168,5 @@ func edits(patch []Operation) []Operation {
 // appOf decodes an Application.
 func appOf(t *testing.T, document string) *argov1alpha1.Application {
 	t.Helper()
-	return parse(t, KindApplication, document).(*argov1alpha1.Application)
+	return parse(t, postern.TargetApplication, document).(*argov1alpha1.Application)
 }

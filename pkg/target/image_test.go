@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/imageupdate"
 )
 
@@ -116,7 +117,7 @@ func TestImagePatchesDependOnTheConfiguration(t *testing.T) {
 func TestDecideImageDoesNotModifyWhatWasRead(t *testing.T) {
 	for _, test := range imageOverrides {
 		t.Run(test.name, func(t *testing.T) {
-			read := parse(t, KindApplication, test.document(t))
+			read := parse(t, postern.TargetApplication, test.document(t))
 			before := read.DeepCopyObject()
 			if _, err := decide(read, test.request(t), test.updaters(t)); err != nil {
 				t.Fatal(err)
@@ -131,7 +132,7 @@ func TestDecideImageDoesNotModifyWhatWasRead(t *testing.T) {
 func TestDecideImageIsTheSameForWhatTheCacheKeeps(t *testing.T) {
 	for _, test := range imageOverrides {
 		t.Run(test.name, func(t *testing.T) {
-			read := parse(t, KindApplication, test.document(t))
+			read := parse(t, postern.TargetApplication, test.document(t))
 			whole, err := decide(read, test.request(t), test.updaters(t))
 			if err != nil {
 				t.Fatal(err)

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // The annotations for nginx:1.26, in place of a git ref or of none.
@@ -161,7 +163,7 @@ func TestDecideImageLeavesTheSpecificationAlone(t *testing.T) {
 			}
 			request := c.request(t)
 			request.IfFollowed = test.ifFollowed
-			got, err := decide(parse(t, KindApplication, c.document(t)), request, c.updaters(t))
+			got, err := decide(parse(t, postern.TargetApplication, c.document(t)), request, c.updaters(t))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -174,8 +176,8 @@ func TestDecideImageLeavesTheSpecificationAlone(t *testing.T) {
 }
 
 func TestAnImageIsNotForAGatewaySync(t *testing.T) {
-	got := mustDecide(t, parse(t, KindGatewaySync, plantAt("v1")),
-		Request{Image: image(t, "nginx:1.26"), By: "harbor", At: noon})
+	got := mustDecide(t, parse(t, postern.TargetGatewaySync, plantAt("v1")),
+		Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx:1.26"), Source: "harbor"}, At: noon})
 	want := Decision{Outcome: Outcome{Previous: "v1", Reason: "NotApplicable",
 		Message: "a GatewaySync follows a git repository, and the request is for an image"}}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -13,6 +13,7 @@ import (
 
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/imageupdate"
 )
 
@@ -211,9 +212,9 @@ func (ns *namespaceIndex) allUpdaters() []*imageupdate.Updater {
 }
 
 // handlerFor returns the event handler for an informer of a kind; nil if the index does not use the kind.
-func (x *imageIndex) handlerFor(kind Kind) cache.ResourceEventHandler {
+func (x *imageIndex) handlerFor(kind postern.TargetKind) cache.ResourceEventHandler {
 	switch kind {
-	case KindApplication:
+	case postern.TargetApplication:
 		return x.applicationHandler()
 	case kindImageUpdater:
 		return x.updaterHandler()

@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // settleDelay is how long it may take after an outage until the missed changes are in the cache. Without an outage a
@@ -125,7 +127,7 @@ func (w *trackedWatch) Stop() {
 
 // current returns an error unless the kinds are synced, or not installed, and their changes are received. Otherwise a
 // new object might be missing.
-func (c *Cache) current(kinds ...Kind) error {
+func (c *Cache) current(kinds ...postern.TargetKind) error {
 	if err := c.ready(kinds...); err != nil {
 		return err
 	}

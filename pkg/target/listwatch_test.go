@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+
+	"postern.dev/postern/apis/postern"
 )
 
 func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
@@ -82,7 +84,7 @@ func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
 // The new Application is created while no watch can be opened, and would be missed permanently.
 func TestANewTargetIsNotMissedWhileAWatchReconnects(t *testing.T) {
 	api, cache := startCacheOf(t)
-	main := Request{Ref: "main", RefType: RefTypeBranch, Repository: shop}
+	main := Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main", RefType: postern.RefTypeBranch, Repository: shop}}
 	if got := matched(t, cache, "demo", main); got != nil {
 		t.Fatalf("got %v before one is created", got)
 	}
@@ -110,13 +112,13 @@ func TestANewTargetIsNotMissedWhileAWatchReconnects(t *testing.T) {
 // A new target may be missing from a cache that does not follow changes.
 func TestMatchesAreUnknownWhileChangesAreNotFollowed(t *testing.T) {
 	_, cache := startCacheOf(t)
-	git, nginx := branch("main"), Request{Image: image(t, "nginx:1.26")}
+	git, nginx := branch("main"), Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx:1.26")}}
 	for _, r := range []Request{git, nginx} {
 		if _, err := cache.Matches("demo", r); err != nil {
 			t.Fatal(err)
 		}
 	}
-	source := cache.kinds[KindApplication].listWatch
+	source := cache.kinds[postern.TargetApplication].listWatch
 	source.failed(errors.New("connection refused"))
 	for _, r := range []Request{git, nginx} {
 		if _, err := cache.Matches("demo", r); !IsTransient(err) {

@@ -14,6 +14,7 @@ import (
 	"k8s.io/klog/v2"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
 
@@ -22,7 +23,7 @@ var errNoCache = errors.New("targets can be matched only with a cache")
 
 // Match is a target that wants a push, or whose owner's configuration is invalid.
 type Match struct {
-	Key Key
+	Key postern.TargetKey
 	// Err is why the owner's configuration is invalid; nil if it is not.
 	Err error
 }
@@ -38,7 +39,7 @@ func (c *Cache) Matches(namespace string, r Request) ([]Match, error) {
 		return nil, errNoCache
 	}
 	if r.Image != nil {
-		return c.matchImage(namespace, r.Image.Name)
+		return c.matchImage(namespace, r.Image.Name())
 	}
 	if err := c.current(Kinds()...); err != nil {
 		return nil, &transientError{err}
@@ -70,7 +71,7 @@ func (w *Writer) Matches(namespace string, r Request) (matches []Match, err erro
 }
 
 func (c *Cache) matchImage(namespace, image string) ([]Match, error) {
-	if err := c.current(KindApplication, kindImageUpdater); err != nil {
+	if err := c.current(postern.TargetApplication, kindImageUpdater); err != nil {
 		return nil, &transientError{err}
 	}
 	names, err := c.images.find(namespace, image)
@@ -79,7 +80,7 @@ func (c *Cache) matchImage(namespace, image string) ([]Match, error) {
 	}
 	matches := make([]Match, 0, len(names))
 	for _, name := range names {
-		matches = append(matches, Match{Key: Key{Kind: KindApplication, Namespace: namespace, Name: name}})
+		matches = append(matches, Match{Key: postern.TargetKey{Kind: postern.TargetApplication, Namespace: namespace, Name: name}})
 	}
 	return matches, nil
 }
@@ -104,7 +105,7 @@ func (k *cachedKind) matchRef(namespace string, r Request) ([]Match, error) {
 			followed, problem = applicationFollows(obj, r)
 		}
 		if followed || problem != nil {
-			matches = append(matches, Match{Key{Kind: k.kind, Namespace: namespace, Name: name}, problem})
+			matches = append(matches, Match{postern.TargetKey{Kind: k.kind, Namespace: namespace, Name: name}, problem})
 		}
 	}
 	return matches, nil

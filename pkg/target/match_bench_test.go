@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // busyApplication is an Application with about as much data as a real one: the last applied configuration, managed
@@ -46,7 +48,7 @@ func BenchmarkMatchImage(b *testing.B) {
 	for _, count := range []int{100, 1_000, 10_000} {
 		b.Run(fmt.Sprint(count), func(b *testing.B) {
 			cache, bytes := filledCache(b, count)
-			request := Request{Image: image(b, fmt.Sprintf("ghcr.io/acme/shop-%d:1.5.0", count/2))}
+			request := Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(b, fmt.Sprintf("ghcr.io/acme/shop-%d:1.5.0", count/2))}}
 			b.ReportAllocs()
 			for b.Loop() {
 				if matches, err := cache.Matches("demo", request); err != nil || len(matches) != 1 {
@@ -63,8 +65,7 @@ func BenchmarkMatchBranch(b *testing.B) {
 	for _, count := range []int{100, 1_000, 10_000} {
 		b.Run(fmt.Sprint(count), func(b *testing.B) {
 			cache, _ := filledCache(b, count)
-			request := branch("main")
-			request.Repository = fmt.Sprintf("https://git.acme.io/shop-%d", count/2)
+			request := withRepository(fmt.Sprintf("https://git.acme.io/shop-%d", count/2), branch("main"))
 			b.ReportAllocs()
 			for b.Loop() {
 				if matches, err := cache.Matches("demo", request); err != nil || len(matches) != 1 {
@@ -102,7 +103,7 @@ func filledCache(b *testing.B, count int) (filled *Cache, bytes uint64) {
 	}()
 	b.Cleanup(func() { stop(); <-stopped })
 	eventually(b, "filled", func() bool { return filled.Ready() == nil })
-	if _, err := filled.Matches("demo", Request{Image: image(b, "nginx")}); err != nil { // builds the index
+	if _, err := filled.Matches("demo", Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(b, "nginx")}}); err != nil { // builds the index
 		b.Fatal(err)
 	}
 	after := heapInUse()

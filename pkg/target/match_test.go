@@ -16,6 +16,7 @@ import (
 
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
 
@@ -126,7 +127,7 @@ func TestMatchesOfAGitRef(t *testing.T) {
 		{"demo", tag("nightly"), []string{"Application/broken!", "GatewaySync/broken!"}},
 		{"other", tag("v1.5.0"), []string{"Application/tags", "GatewaySync/main"}},
 		{"nowhere", tag("v1.5.0"), nil},
-		{"demo", Request{Ref: "main", RefType: RefTypeBranch}, nil},
+		{"demo", Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main", RefType: postern.RefTypeBranch}}, nil},
 	} {
 		if diff := cmp.Diff(test.want, matched(t, cache, test.namespace, test.pushed)); diff != "" {
 			t.Errorf("%s in %s (-want +got):\n%s", test.pushed.Ref, test.namespace, diff)
@@ -164,11 +165,11 @@ func TestMatchesOfAnImage(t *testing.T) {
 	}
 	slices.Sort(want)
 	api, cache := startCacheOf(t, objects...)
-	nginx := Request{Image: image(t, "docker.io/library/nginx:1.26")}
+	nginx := Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "docker.io/library/nginx:1.26")}}
 	if diff := cmp.Diff(want, matched(t, cache, "demo", nginx)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	web := Request{Image: image(t, "ghcr.io/acme/web:1")}
+	web := Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "ghcr.io/acme/web:1")}}
 	if got := matched(t, cache, "demo", web); !slices.Equal(got, []string{"Application/labeled"}) {
 		t.Errorf("by label: got %v", got)
 	}
@@ -192,12 +193,12 @@ func TestMatchesOfAnImage(t *testing.T) {
 	eventually(t, "the object is gone", func() bool { return len(matched(t, cache, "demo", nginx)) == 10 })
 	asking.Wait()
 
-	if _, err := cache.Matches("demo", Request{Image: image(t, "nginx")}); err != nil {
+	if _, err := cache.Matches("demo", Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx")}}); err != nil {
 		t.Errorf("an image without a tag: got %v", err)
 	}
 	notAnImage := *nginx.Image
-	notAnImage.Name = "NGINX"
-	if _, err := cache.Matches("demo", Request{Image: &notAnImage}); err == nil || IsTransient(err) {
+	notAnImage.Repository = "NGINX"
+	if _, err := cache.Matches("demo", Request{DeliveryEvent: &postern.DeliveryEvent{Image: &notAnImage}}); err == nil || IsTransient(err) {
 		t.Errorf("no image: got %v", err)
 	}
 }

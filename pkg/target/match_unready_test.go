@@ -5,10 +5,12 @@ package target
 
 import (
 	"testing"
+
+	"postern.dev/postern/apis/postern"
 )
 
 func TestMatchesAreUnknownWhileTheCacheIsNotFilled(t *testing.T) {
-	git, nginx := branch("main"), Request{Image: image(t, "nginx:1.26")}
+	git, nginx := branch("main"), Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx:1.26")}}
 	for _, test := range []struct {
 		forbidden                string
 		gitUnknown, imageUnknown bool
@@ -52,8 +54,8 @@ func TestMatchesAreUnknownWhileTheCacheIsNotFilled(t *testing.T) {
 
 func TestMatchesAreUnknownWhileTheIndexIsBehind(t *testing.T) {
 	_, cache := startCacheOf(t)
-	nginx := Request{Image: image(t, "nginx:1.26")}
-	for _, kind := range []Kind{KindApplication, kindImageUpdater} {
+	nginx := Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx:1.26")}}
+	for _, kind := range []postern.TargetKind{postern.TargetApplication, kindImageUpdater} {
 		indexed := cache.kinds[kind].indexed
 		cache.kinds[kind].indexed = func() bool { return false }
 		if _, err := cache.Matches("demo", nginx); !IsTransient(err) {

@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // noon is when test requests are written.
@@ -45,17 +47,25 @@ var (
 			"syncSource": {"targetBranch": "env/prod", "path": "shop"}}}`,
 	}
 	someRequests = []Request{
-		{Ref: "v1", By: "github", At: noon},
-		{Ref: "v2", By: "github", At: noon, Repository: "https://github.com/example/shop.git"},
-		{Ref: "v1", By: "gitlab", At: noon, Repository: "ssh://git@github.com/example/shop", Revision: "1111"},
-		{Ref: "feature/a&b<c>", By: "generic", At: noon, Repository: "https://github.com/example/shop",
-			Revision: "2222"},
-		{Ref: "v1", RefType: RefTypeBranch, IfFollowed: true, By: "github", At: noon,
-			Repository: "https://github.com/example/shop"},
-		{Ref: "v3", RefType: RefTypeTag, IfFollowed: true, By: "github", At: noon,
-			Repository: "https://github.com/example/shop"},
-		{Ref: "v3", RefType: RefTypeTag, IfFollowed: true, By: "github", At: noon,
-			Repository: "https://github.com/example/plant"},
+		{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1", Source: "github"}, At: noon},
+		{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "github", Repository: "https://github.com/example/shop.git"}, At: noon},
+		{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1", Source: "gitlab", Repository: "ssh://git@github.com/example/shop", Revision: "1111"}, At: noon},
+		{
+			DeliveryEvent: &postern.DeliveryEvent{Ref: "feature/a&b<c>", Source: "generic", Repository: "https://github.com/example/shop", Revision: "2222"},
+			At:            noon,
+		},
+		{
+			DeliveryEvent: &postern.DeliveryEvent{Ref: "v1", RefType: postern.RefTypeBranch, Source: "github", Repository: "https://github.com/example/shop"},
+			IfFollowed:    true, At: noon,
+		},
+		{
+			DeliveryEvent: &postern.DeliveryEvent{Ref: "v3", RefType: postern.RefTypeTag, Source: "github", Repository: "https://github.com/example/shop"},
+			IfFollowed:    true, At: noon,
+		},
+		{
+			DeliveryEvent: &postern.DeliveryEvent{Ref: "v3", RefType: postern.RefTypeTag, Source: "github", Repository: "https://github.com/example/plant"},
+			IfFollowed:    true, At: noon,
+		},
 	}
 )
 
@@ -193,10 +203,10 @@ func TestPatchFailsIfSourcesOfOneRepositoryChangedPlaces(t *testing.T) {
 				"status": {"sourceTypes": ["Helm", "Helm"], "summary": {"images": ["nginx:1.25"]}}}`
 		}
 		for _, r := range []Request{
-			{Ref: "v2", At: noon, Repository: repository},
-			{Image: image(t, "nginx:1.26"), At: noon},
+			{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Repository: repository}, At: noon},
+			{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx:1.26")}, At: noon},
 		} {
-			patch := mustDecide(t, parse(t, KindApplication, document(0, 1)), r).Patch
+			patch := mustDecide(t, parse(t, postern.TargetApplication, document(0, 1)), r).Patch
 			mustApply(t, document(0, 1), patch)
 			if _, err := apply(document(1, 0), patch); err == nil {
 				t.Errorf("%s: the patch passed although its sources were reordered:\n%s", repository, lines(t, patch))

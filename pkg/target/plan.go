@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 	"postern.dev/postern/pkg/imageupdate"
 )
@@ -27,7 +28,7 @@ type plan struct {
 
 // snapshot is a target as it was read.
 type snapshot struct {
-	kind Kind
+	kind postern.TargetKind
 	obj  runtime.Object
 	// document is the target as received from the API server; nil if it is from the cache, which keeps only parts.
 	document []byte
@@ -98,10 +99,10 @@ func newDecider(updaters []*imageupdate.Updater) func(obj runtime.Object, r Requ
 			if r.Image == nil {
 				return DecideApplication(obj, r), nil
 			}
-			config, ok := known[r.Image.Name]
+			config, ok := known[r.Image.Name()]
 			if !ok {
-				config, _ = imageupdate.ReadConfigForImage(obj, updaters, *r.Image)
-				known[r.Image.Name] = config
+				config, _ = imageupdate.ReadConfigForImage(obj, updaters, r.image())
+				known[r.Image.Name()] = config
 			}
 			return DecideImage(obj, config, r), nil
 		}

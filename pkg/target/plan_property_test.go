@@ -8,12 +8,16 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // batchTarget is an object for which random requests of all types are made.
 type batchTarget struct {
-	key      Key
+	key      postern.TargetKey
 	path     string
 	document string
 	random   func(t *testing.T, r *rand.Rand) Request
@@ -43,28 +47,28 @@ var batchTargets = []batchTarget{
 				return randomGitRequest(t, r)
 			}
 			name := []string{"nginx", "postgres", "redis"}[r.IntN(3)]
-			return timedAtRandom(r, Request{Image: image(t, name+":1."+string(rune('0'+r.IntN(5))))})
+			return timedAtRandom(r, Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, name+":1."+string(rune('0'+r.IntN(5))))}})
 		},
 	},
 }
 
 func randomGitRequest(_ *testing.T, r *rand.Rand) Request {
 	request := Request{
-		Ref:        []string{"main", "dev", "v1.0.0", "v1.1.0", "v2.0.0"}[r.IntN(5)],
-		Revision:   []string{"", "1111", "2222"}[r.IntN(3)],
-		Repository: []string{"", "https://git.acme.io/shop", "https://git.acme.io/values"}[r.IntN(3)],
-		IfFollowed: r.IntN(2) == 0,
+		DeliveryEvent: &postern.DeliveryEvent{Ref: []string{"main", "dev", "v1.0.0", "v1.1.0", "v2.0.0"}[r.IntN(5)], Revision: []string{"", "1111", "2222"}[r.IntN(3)], Repository: []string{"", "https://git.acme.io/shop", "https://git.acme.io/values"}[r.IntN(3)]},
+		IfFollowed:    r.IntN(2) == 0,
 	}
-	request.RefType = RefTypeBranch
+	request.RefType = postern.RefTypeBranch
 	if request.Ref[0] == 'v' {
-		request.RefType = RefTypeTag
+		request.RefType = postern.RefTypeTag
 	}
 	return timedAtRandom(r, request)
 }
 
 func timedAtRandom(r *rand.Rand, request Request) Request {
-	request.By, request.At = []string{"github", "harbor"}[r.IntN(2)], noon
-	request.EventTime, request.Received = minute(r.IntN(10)), minute(1+r.IntN(20))
+	request = withEvent(request, func(e *postern.DeliveryEvent) {
+		e.Source, e.Time = []string{"github", "harbor"}[r.IntN(2)], &metav1.MicroTime{Time: minute(r.IntN(10))}
+	})
+	request.At, request.Received = noon, minute(1+r.IntN(20))
 	request.Retry, request.Override = r.IntN(4) == 0, r.IntN(6) == 0
 	return request
 }

@@ -14,10 +14,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // trimmed is a target as the cache keeps it.
-func trimmed(t *testing.T, kind Kind, document string) snapshot {
+func trimmed(t *testing.T, kind postern.TargetKind, document string) snapshot {
 	t.Helper()
 	obj := parse(t, kind, document)
 	if _, err := trim(obj); err != nil {
@@ -28,9 +30,9 @@ func trimmed(t *testing.T, kind Kind, document string) snapshot {
 
 func TestOnlyALiveReadMaySayThatThereIsNothingToDo(t *testing.T) {
 	v1, v2 := event("v1", "github", 10, 11), event("v2", "github", 20, 21)
-	for kind, document := range map[Kind]string{
-		KindGatewaySync: orderedTargets["GatewaySync"].document,
-		KindApplication: orderedTargets["Application"].document,
+	for kind, document := range map[postern.TargetKind]string{
+		postern.TargetGatewaySync: orderedTargets["GatewaySync"].document,
+		postern.TargetApplication: orderedTargets["Application"].document,
 	} {
 		document, _ := oneByOne(t, kind, document, v1)
 		for name, requests := range map[string][]Request{
@@ -65,11 +67,11 @@ func TestABatchIsPlannedOnTheCacheThoughItDropsTheAnnotationsOfOthers(t *testing
 	const document = `{"metadata": {"annotations": {"team": "a"}}, "spec": {"git": {"repo": "https://git.acme.io/shop"}}}`
 	requests := []Request{event("v1", "github", 10, 11), event("v2", "github", 20, 21)}
 	for count := range requests {
-		got, err := planFor(t.Context(), trimmed(t, KindGatewaySync, document), requests[:count+1], nil)
+		got, err := planFor(t.Context(), trimmed(t, postern.TargetGatewaySync, document), requests[:count+1], nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if held := requestedIn(parse(t, KindGatewaySync,
+		if held := requestedIn(parse(t, postern.TargetGatewaySync,
 			mustApply(t, document, got.patch))); held != requests[count].Ref {
 			t.Errorf("holds %q after %d requests", held, count+1)
 		}
@@ -82,7 +84,7 @@ func TestABatchTestsOnlyWhatWasRead(t *testing.T) {
 		tool:        "Kustomize", runs: []string{"nginx:1.0", "postgres:1.0"},
 		spec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": {"images": []}}}`,
 	}.document(t)
-	live := snapshot{kind: KindApplication, obj: parse(t, KindApplication, document), document: []byte(document)}
+	live := snapshot{kind: postern.TargetApplication, obj: parse(t, postern.TargetApplication, document), document: []byte(document)}
 	got, err := planFor(t.Context(), live, []Request{
 		imageEvent(t, "nginx:2", 0, 1), imageEvent(t, "postgres:1.1", 0, 2),
 		event("feature/a&b<c>", "github", 0, 3), event("x", "github", 0, 4),
@@ -109,8 +111,8 @@ func TestABatchTestsOnlyWhatWasRead(t *testing.T) {
 }
 
 func TestABatchWithoutChangesHasNoPatch(t *testing.T) {
-	document, _ := oneByOne(t, KindGatewaySync, orderedTargets["GatewaySync"].document, event("v1", "github", 10, 11))
-	live := snapshot{kind: KindGatewaySync, obj: parse(t, KindGatewaySync, document), document: []byte(document)}
+	document, _ := oneByOne(t, postern.TargetGatewaySync, orderedTargets["GatewaySync"].document, event("v1", "github", 10, 11))
+	live := snapshot{kind: postern.TargetGatewaySync, obj: parse(t, postern.TargetGatewaySync, document), document: []byte(document)}
 	got, err := planFor(t.Context(), live, []Request{event("v1", "github", 10, 11), event("v0", "github", 5, 12)}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -144,8 +146,8 @@ func TestPlanningEndsWithItsContext(t *testing.T) {
 		requests = append(requests, event(fmt.Sprint("v", i), "github", 0, 1+i))
 	}
 	for _, planned := range []snapshot{
-		{kind: KindGatewaySync, obj: parse(t, KindGatewaySync, document), document: []byte(document)},
-		trimmed(t, KindGatewaySync, document),
+		{kind: postern.TargetGatewaySync, obj: parse(t, postern.TargetGatewaySync, document), document: []byte(document)},
+		trimmed(t, postern.TargetGatewaySync, document),
 	} {
 		ctx := &endsAfter{Context: t.Context(), times: 4}
 		got, err := planFor(ctx, planned, requests, nil)
@@ -204,7 +206,7 @@ func BenchmarkPlanManyTags(b *testing.B) {
 	for name, constraint := range map[string]string{"unwanted": ":~9", "wanted": ""} {
 		b.Run(name, func(b *testing.B) {
 			document := shopNow("1", `, "argocd-image-updater.argoproj.io/image-list": "web=nginx`+constraint+`"`)
-			live := snapshot{kind: KindApplication, obj: parse(b, KindApplication, document),
+			live := snapshot{kind: postern.TargetApplication, obj: parse(b, postern.TargetApplication, document),
 				document: []byte(document)}
 			requests := manyTags(b)
 			b.ReportAllocs()
@@ -243,7 +245,7 @@ func BenchmarkPlanLargeApplication(b *testing.B) {
 				"spec": {"sources": [` + strings.Join(sources, ",") + `]},
 				"status": {"sourceTypes": [` + strings.Join(types, ",") + `],
 				"summary": {"images": [` + strings.Join(images, ",") + `]}}}`
-			live := snapshot{kind: KindApplication, obj: parse(b, KindApplication, document),
+			live := snapshot{kind: postern.TargetApplication, obj: parse(b, postern.TargetApplication, document),
 				document: []byte(document)}
 			requests := manyTags(b)
 			b.ReportAllocs()
@@ -269,7 +271,7 @@ func manySlots(count int) watermarkSet {
 func manyTags(b *testing.B) (requests []Request) {
 	for i := range 256 {
 		pushed := image(b, fmt.Sprintf("nginx:2.%d", i))
-		requests = append(requests, Request{Image: pushed, By: "quay.io", At: noon, Received: minute(i)})
+		requests = append(requests, Request{DeliveryEvent: &postern.DeliveryEvent{Image: pushed, Source: "quay.io"}, At: noon, Received: minute(i)})
 	}
 	return requests
 }

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/imageupdate"
 )
 
@@ -147,8 +148,8 @@ func TestAPatchPassesOnlyWhereTheDecisionIsTheSame(t *testing.T) {
 	updaters := map[string][]*imageupdate.Updater{
 		"no ImageUpdater": nil, "one by label": {one}, "one by annotations": {other}, "both": {one, other},
 	}
-	for kind, random := range map[Kind]func(*testing.T, *rand.Rand) string{
-		KindApplication: randomApplication, KindGatewaySync: randomSync,
+	for kind, random := range map[postern.TargetKind]func(*testing.T, *rand.Rand) string{
+		postern.TargetApplication: randomApplication, postern.TargetGatewaySync: randomSync,
 	} {
 		for name, updaters := range updaters {
 			t.Run(string(kind)+", "+name, func(t *testing.T) {
@@ -157,7 +158,7 @@ func TestAPatchPassesOnlyWhereTheDecisionIsTheSame(t *testing.T) {
 					old := random(t, r)
 					now := near(t, r, old, random(t, r))
 					requests := []Request{batchTargets[1].random(t, r)}
-					if kind == KindGatewaySync {
+					if kind == postern.TargetGatewaySync {
 						requests[0] = randomGitRequest(t, r)
 					}
 					planned, err := planFor(t.Context(), trimmed(t, kind, old), requests, updaters)

@@ -13,6 +13,7 @@ import (
 
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 	"postern.dev/postern/pkg/imageupdate"
 )
@@ -35,81 +36,46 @@ const (
 // requests.
 const AnnotationUpdateTargetRevision = "postern.dev/update-target-revision"
 
-// Kind is a kind of object that Postern reads or writes.
-type Kind string
-
-// The kinds of targets.
-const (
-	KindGatewaySync Kind = "GatewaySync"
-	KindApplication Kind = "Application"
-)
-
 // kindImageUpdater is only read: its objects configure the images of Applications.
-const kindImageUpdater Kind = "ImageUpdater"
+const kindImageUpdater postern.TargetKind = "ImageUpdater"
 
 // Kinds returns every kind that is written to.
-func Kinds() []Kind {
-	return []Kind{KindGatewaySync, KindApplication}
+func Kinds() []postern.TargetKind {
+	return []postern.TargetKind{postern.TargetGatewaySync, postern.TargetApplication}
 }
 
 // cachedKinds returns every kind that Cache watches.
-func cachedKinds() []Kind {
+func cachedKinds() []postern.TargetKind {
 	return append(Kinds(), kindImageUpdater)
 }
 
 // api returns the resource of a kind, and a new empty object.
-func (k Kind) api() (schema.GroupVersionResource, runtime.Object, error) {
-	switch k {
-	case KindGatewaySync:
+func apiOf(kind postern.TargetKind) (schema.GroupVersionResource, runtime.Object, error) {
+	switch kind {
+	case postern.TargetGatewaySync:
 		return stokerv1alpha1.SchemeGroupVersion.WithResource("gatewaysyncs"), &stokerv1alpha1.GatewaySync{}, nil
-	case KindApplication:
+	case postern.TargetApplication:
 		return argov1alpha1.SchemeGroupVersion.WithResource("applications"), &argov1alpha1.Application{}, nil
 	case kindImageUpdater:
 		return iuv1alpha1.SchemeGroupVersion.WithResource("imageupdaters"), &iuv1alpha1.ImageUpdater{}, nil
 	}
-	return schema.GroupVersionResource{}, nil, fmt.Errorf("unknown kind %q", string(k))
+	return schema.GroupVersionResource{}, nil, fmt.Errorf("unknown kind %q", string(kind))
 }
 
-// Key identifies one object.
-type Key struct {
-	Kind      Kind
-	Namespace string
-	Name      string
-}
-
-// String returns the key as "Kind namespace/name".
-func (k Key) String() string {
-	return fmt.Sprintf("%s %s/%s", k.Kind, k.Namespace, k.Name)
-}
-
-// Request is a request to a target. The caller must have validated Ref, Revision and Image.
+// Request is an event for one target.
 type Request struct {
-	// Ref is a git ref by its short name, such as "main" or "v2.0.0". It is ignored if Image is set.
-	Ref string
-	// Revision is the id of the commit that the ref points at; empty if unknown.
-	Revision string
-	// RefType is the type of the ref; empty if unknown.
-	RefType RefType
-	// DefaultBranch is set if the ref is known to be the default branch, which HEAD names.
-	DefaultBranch bool
-	// Repository is the URL of the git repository; empty if unknown.
-	Repository string
-	// Image is the image that was pushed; nil for a git ref.
-	Image *imageupdate.Image
+	// DeliveryEvent is what the sender requests. It must be valid. It is shared: nothing may change it.
+	*postern.DeliveryEvent
 	// IfFollowed is set if no target was named. The request is then written only if the target follows it at the time
 	// of the write. A match by Cache.Matches does not suffice: of two tags that are pushed at once the lower one may be
 	// written second.
 	IfFollowed bool
-	// By is the kind of sender, such as "github".
-	By string
 	// Anonymous is true if the cluster has not authenticated the sender. Planning such requests does not delay those of
 	// authenticated senders.
 	Anonymous bool
 	// At is when the request is written. It must differ between requests to one target, so that Argo CD sees a new
 	// refresh.
 	At time.Time
-	// EventTime is when the event happened, by the sender; zero if unknown.
-	EventTime time.Time
 	// Received is when Postern received the event. It identifies the request. A request without it is not recorded, and
 	// supersedes no other.
 	Received time.Time
@@ -141,18 +107,26 @@ func (k OrderingState) Equal(other OrderingState) bool {
 	return k.maxReceived.Equal(other.maxReceived) && maps.Equal(k.watermarks, other.watermarks)
 }
 
-// RefType is the type of a git ref.
-type RefType string
-
-// The types of refs that targets can follow.
-const (
-	RefTypeBranch RefType = "Branch"
-	RefTypeTag    RefType = "Tag"
-)
-
 // mayBeBranch and mayBeTag report whether the ref may be of that type. Both are true if the type is unknown.
-func (r Request) mayBeBranch() bool { return r.RefType == RefTypeBranch || r.RefType == "" }
-func (r Request) mayBeTag() bool    { return r.RefType == RefTypeTag || r.RefType == "" }
+func (r Request) mayBeBranch() bool { return r.RefType == postern.RefTypeBranch || r.RefType == "" }
+func (r Request) mayBeTag() bool    { return r.RefType == postern.RefTypeTag || r.RefType == "" }
+
+// image returns the requested image.
+func (r Request) image() imageupdate.Image {
+	return imageupdate.Image{Name: r.Image.Name(), Tag: r.Image.Tag, Digest: r.Image.Digest}
+}
+
+// EventTime returns when the event happened, by the sender; zero if unknown. A wrong or false time must not supersede
+// later requests, so a time after the receipt becomes the receipt, in whole seconds as many senders give it.
+func (r Request) EventTime() time.Time {
+	switch {
+	case r.Time == nil:
+		return time.Time{}
+	case r.Time.After(r.Received):
+		return r.Received.Truncate(time.Second)
+	}
+	return r.Time.Time
+}
 
 // at returns the time of the request as it is written to annotations.
 func (r Request) at() string {

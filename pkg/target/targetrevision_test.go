@@ -12,6 +12,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	"postern.dev/postern/apis/postern"
 )
 
 func TestDecideApplicationMovesTargetRevision(t *testing.T) {
@@ -123,7 +124,7 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 					"postern.dev/requested-ref":          "v1",
 				}},
 				Spec: test.spec,
-			}, Request{Ref: "v2", Repository: test.repository, By: "github", At: noon})
+			}, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Repository: test.repository, Source: "github"}, At: noon})
 
 			want := append([]Change{{Field: "postern.dev/requested-ref", Old: "v1", New: "v2"}}, test.want...)
 			if diff := cmp.Diff(want, got.Changes); diff != "" {
@@ -152,7 +153,7 @@ func TestDecideApplicationMovesTargetRevisionBack(t *testing.T) {
 		}},
 		Spec: argov1alpha1.ApplicationSpec{Source: ptr.To(source("https://github.com/example/shop", "edited-by-hand"))},
 	}
-	got := DecideApplication(app, Request{Ref: "v2", By: "github", At: noon}).Outcome
+	got := DecideApplication(app, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "github"}, At: noon}).Outcome
 	want := Outcome{
 		Changes:  []Change{{Field: "spec.source.targetRevision", Old: "edited-by-hand", New: "v2"}},
 		Previous: "edited-by-hand",

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/imageupdate"
 )
 
@@ -80,7 +81,7 @@ func (u *updaterLister) joinOrStart(ctx context.Context, namespace string, since
 		defer close(l.done)
 		defer func() {
 			if problem := recover(); problem != nil {
-				l.err = panicError(ctx, Key{Kind: kindImageUpdater, Namespace: namespace}, problem)
+				l.err = panicError(ctx, postern.TargetKey{Kind: kindImageUpdater, Namespace: namespace}, problem)
 			}
 		}()
 		l.updaters, l.err = u.list(ctx, namespace)

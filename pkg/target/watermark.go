@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // slotGit is the slot of git refs of a target with one repository, slotImage of images that no configuration names.
@@ -18,8 +20,8 @@ const (
 
 // slot returns the slot of a request for a git ref. An Application may have sources in several repositories, whose refs
 // do not replace each other.
-func (r Request) slot(kind Kind) string {
-	if repository := NormalizeRepository(r.Repository); kind == KindApplication && repository != "" {
+func (r Request) slot(kind postern.TargetKind) string {
+	if repository := NormalizeRepository(r.Repository); kind == postern.TargetApplication && repository != "" {
 		return slotGit + "/" + repository
 	}
 	return slotGit
@@ -40,10 +42,10 @@ type watermark struct {
 
 // orderedByVersion reports whether the version alone decides which ref is newer: a target that follows tags takes the
 // highest, no matter how late it arrives.
-func (r Request) orderedByVersion() bool { return r.IfFollowed && r.RefType == RefTypeTag }
+func (r Request) orderedByVersion() bool { return r.IfFollowed && r.RefType == postern.RefTypeTag }
 
 func (r Request) watermark() watermark {
-	return watermark{By: r.By, Time: r.EventTime.UTC(), Received: r.Received.UTC()}
+	return watermark{By: r.Source, Time: r.EventTime().UTC(), Received: r.Received.UTC()}
 }
 
 // comparableWith reports whether the sender's times order two events.
@@ -71,9 +73,9 @@ func (m watermark) supersedes(r Request) bool {
 // happenedLater reports whether a request is stale by the sender's times. known is false if they do not decide.
 func (m watermark) happenedLater(r Request) (late, known bool) {
 	if m.comparableWith(r.watermark()) {
-		return r.EventTime.Before(m.Time), true
+		return r.EventTime().Before(m.Time), true
 	}
-	late = m.By == r.By && !r.EventTime.IsZero() && r.EventTime.Before(m.After)
+	late = m.By == r.Source && !r.EventTime().IsZero() && r.EventTime().Before(m.After)
 	return late, late
 }
 
@@ -116,7 +118,7 @@ func (m watermark) receivedAfter(r Request) bool {
 
 // matchesRetry reports whether a request that is retried was written before, although its result was lost.
 func (m watermark) matchesRetry(r Request) bool {
-	return r.Retry && m.By == r.By && m.Received.Equal(r.Received)
+	return r.Retry && m.By == r.Source && m.Received.Equal(r.Received)
 }
 
 // recordWatermark records the event that is written to some slots, with the other annotations.

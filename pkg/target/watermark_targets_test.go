@@ -11,22 +11,23 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
 
 // orderedTargets are targets of each kind that hold no request yet, as on the API server.
 var orderedTargets = map[string]struct {
-	kind     Kind
+	kind     postern.TargetKind
 	document string
 }{
-	"GatewaySync": {KindGatewaySync, `{"metadata": {"name": "x"}, "spec": {"git": {"repo": "https://git.acme.io/shop", "ref": "main"}}}`},
-	"Application": {KindApplication, `{"metadata": {"name": "x"}, "spec": {"source": {"repoURL": "https://git.acme.io/shop", "targetRevision": "main"}}}`},
-	"Application that moves": {KindApplication, `{"metadata": {"name": "x", "annotations": {"postern.dev/update-target-revision": "true"}},
+	"GatewaySync": {postern.TargetGatewaySync, `{"metadata": {"name": "x"}, "spec": {"git": {"repo": "https://git.acme.io/shop", "ref": "main"}}}`},
+	"Application": {postern.TargetApplication, `{"metadata": {"name": "x"}, "spec": {"source": {"repoURL": "https://git.acme.io/shop", "targetRevision": "main"}}}`},
+	"Application that moves": {postern.TargetApplication, `{"metadata": {"name": "x", "annotations": {"postern.dev/update-target-revision": "true"}},
 		"spec": {"source": {"repoURL": "https://git.acme.io/shop", "targetRevision": "main"}}}`},
 }
 
 // oneByOne applies decisions in order, each on the result of the ones before it, and returns their reasons.
-func oneByOne(t *testing.T, kind Kind, document string, requests ...Request) (after string, reasons []string) {
+func oneByOne(t *testing.T, kind postern.TargetKind, document string, requests ...Request) (after string, reasons []string) {
 	t.Helper()
 	for _, r := range requests {
 		decision := mustDecide(t, parse(t, kind, document), r)
@@ -134,7 +135,7 @@ func TestWhatWasWrittenIsNotWrittenAgainAfterOthersChangedIt(t *testing.T) {
 	for name, target := range orderedTargets {
 		after, _ := oneByOne(t, target.kind, target.document, first)
 		key := stokerv1alpha1.AnnotationRequestedRef
-		if target.kind == KindApplication {
+		if target.kind == postern.TargetApplication {
 			key = AnnotationRequestedRef
 		}
 		byHand := mustApply(t, after, []Operation{{Op: "add", Path: annotationPath(key), Value: "by-hand"}})
@@ -153,8 +154,8 @@ func TestANewerEventForTheSameRefOnlyNotesItsTime(t *testing.T) {
 		newer := event("v1", "github", 20, 21)
 		newer.At = noon.Add(time.Hour)
 		decision := mustDecide(t, parse(t, target.kind, after), newer)
-		key := map[Kind]string{KindGatewaySync: "stoker.io~1requested-ref",
-			KindApplication: "postern.dev~1requested-ref"}[target.kind]
+		key := map[postern.TargetKind]string{postern.TargetGatewaySync: "stoker.io~1requested-ref",
+			postern.TargetApplication: "postern.dev~1requested-ref"}[target.kind]
 		slot := newer.slot(target.kind)
 		was := watermarkSet{slot: event("", "github", 10, 11).watermark()}
 		expectPatch(t, encode(t, []Operation{
@@ -176,7 +177,7 @@ func TestANewerEventForTheSameRefOnlyNotesItsTime(t *testing.T) {
 // No time is recorded for a ref that was written without one.
 func TestNoTimeIsNotedWhereNoneIsKept(t *testing.T) {
 	for name, target := range orderedTargets {
-		untimed := Request{Ref: "v1", By: "github", At: noon}
+		untimed := Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1", Source: "github"}, At: noon}
 		after, _ := oneByOne(t, target.kind, target.document, untimed)
 		if got := mustDecide(t, parse(t, target.kind, after), event("v1", "github", 20, 21)); got.Patch != nil ||
 			got.Reason != ReasonAlreadyRequested {

@@ -8,7 +8,11 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // minute returns the time m minutes after noon, in UTC. Zero is no time.
@@ -21,7 +25,7 @@ func minute(m int) time.Time {
 
 // event is a request by name for a ref, with the times when it happened and was received.
 func event(ref, by string, happened, received int) Request {
-	return Request{Ref: ref, By: by, At: noon, EventTime: minute(happened), Received: minute(received)}
+	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref, Source: by, Time: &metav1.MicroTime{Time: minute(happened)}}, At: noon, Received: minute(received)}
 }
 
 func again(r Request) Request           { r.Retry = true; return r }
@@ -47,14 +51,14 @@ func TestWhatComesTooLateIsToldByTheSenderOrElseByTheReceipt(t *testing.T) {
 		{"older", last, event("v2", "github", 9, 30), happened},
 		{"at the same time", last, event("v2", "github", 10, 30), ""},
 		{"newer", last, event("v2", "github", 11, 30), ""},
-		{"newer, received before", last, event("v2", "github", 11, 5), ""},
+		{"newer, received before", last, event("v2", "github", 11, 15), ""},
 		{"of an unknown time", last, event("v2", "github", 0, 30), ""},
 		{"after one of an unknown time", untimed, event("v2", "github", 9, 30), ""},
 		{"older, of another sender", last, event("v2", "gitlab", 9, 30), ""},
 		{"older, but on purpose", last, onPurpose(event("v2", "github", 9, 30)), ""},
 
 		{"retried, older", last, again(event("v2", "github", 9, 30)), happened},
-		{"retried, newer though received before", last, again(event("v2", "github", 11, 5)), ""},
+		{"retried, newer though received before", last, again(event("v2", "github", 11, 15)), ""},
 		{"retried, received before, of an unknown time", last, again(event("v2", "github", 0, 19)), received},
 		{"retried, received after, of an unknown time", last, again(event("v2", "github", 0, 21)), ""},
 		{"retried, received before, of another sender", last, again(event("v2", "kargo", 30, 19)), received},
@@ -109,17 +113,18 @@ func TestAnEventTimeThatIsNotOursCountsForNothing(t *testing.T) {
 }
 
 func TestTheAnnotationSaysWhichSenderAndWhenInUTC(t *testing.T) {
-	r := Request{By: "github", EventTime: noon, Received: noon.Add(time.Second)}
+	r := Request{DeliveryEvent: &postern.DeliveryEvent{Source: "github", Time: &metav1.MicroTime{Time: noon}}, Received: noon.Add(time.Second)}
 	want := `{"git":{"by":"github","time":"2026-03-01T12:00:00.0000005Z","received":"2026-03-01T12:00:01.0000005Z"}}`
 	if got := kept(r); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	r.EventTime = time.Time{}
+	r.Time = nil
 	want = `{"git":{"by":"github","received":"2026-03-01T12:00:01.0000005Z"}}`
 	if got := kept(r); got != want {
 		t.Errorf("without a time: got %s, want %s", got, want)
 	}
-	r.EventTime = time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("", -2*3600))
+	r.Time = &metav1.MicroTime{Time: time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("", -2*3600))}
+	r.Received = r.Time.Time
 	if got := kept(r); got != "{}" {
 		t.Errorf("with a time that JSON does not have: got %s", got)
 	}
@@ -211,18 +216,18 @@ func TestSlotsOfOneReceiptAreForgottenByName(t *testing.T) {
 
 func TestOnlySourcesOfAnApplicationHaveSlotsOfTheirOwn(t *testing.T) {
 	for _, test := range []struct {
-		kind       Kind
+		kind       postern.TargetKind
 		repository string
 		want       string
 	}{
-		{KindGatewaySync, "", "git"},
-		{KindGatewaySync, "https://git.acme.io/shop.git", "git"},
-		{KindApplication, "", "git"},
-		{KindApplication, "https://git.acme.io/shop.git", "git/git.acme.io/shop"},
-		{KindApplication, "git@git.acme.io:shop", "git/git.acme.io/shop"},
-		{KindApplication, "https://git.acme.io/values", "git/git.acme.io/values"},
+		{postern.TargetGatewaySync, "", "git"},
+		{postern.TargetGatewaySync, "https://git.acme.io/shop.git", "git"},
+		{postern.TargetApplication, "", "git"},
+		{postern.TargetApplication, "https://git.acme.io/shop.git", "git/git.acme.io/shop"},
+		{postern.TargetApplication, "git@git.acme.io:shop", "git/git.acme.io/shop"},
+		{postern.TargetApplication, "https://git.acme.io/values", "git/git.acme.io/values"},
 	} {
-		if got := (Request{Repository: test.repository}).slot(test.kind); got != test.want {
+		if got := (Request{DeliveryEvent: &postern.DeliveryEvent{Repository: test.repository}}).slot(test.kind); got != test.want {
 			t.Errorf("%s, %q: got %q, want %q", test.kind, test.repository, got, test.want)
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"postern.dev/postern/apis/postern"
 )
 
 const (
@@ -36,13 +38,13 @@ type watermarkCache struct {
 // namespaceMarks has the marks of one namespace.
 type namespaceMarks struct {
 	slots   int
-	targets map[Key]*mark
+	targets map[postern.TargetKey]*mark
 	byAge   marksByAge
 }
 
 // mark is the watermarks of one target.
 type mark struct {
-	key    Key
+	key    postern.TargetKey
 	kept   []markedSlot // a map would take several times the memory
 	newest time.Time    // receipt in kept
 	place  int          // in marksByAge
@@ -58,7 +60,7 @@ func newWatermarkCache(bound int) *watermarkCache {
 }
 
 // get returns the watermarks of a target.
-func (w *watermarkCache) get(key Key) watermarkSet {
+func (w *watermarkCache) get(key postern.TargetKey) watermarkSet {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if n, ok := w.namespaces[key.Namespace]; ok {
@@ -79,7 +81,7 @@ func (m *mark) watermarks() watermarkSet {
 }
 
 // record records a request that a target holds in some slots.
-func (w *watermarkCache) record(key Key, r Request, slots ...string) {
+func (w *watermarkCache) record(key postern.TargetKey, r Request, slots ...string) {
 	if r.Received.IsZero() || len(slots) == 0 {
 		return
 	}
@@ -87,7 +89,7 @@ func (w *watermarkCache) record(key Key, r Request, slots ...string) {
 	defer w.mu.Unlock()
 	n, ok := w.namespaces[key.Namespace]
 	if !ok {
-		n = &namespaceMarks{targets: map[Key]*mark{}}
+		n = &namespaceMarks{targets: map[postern.TargetKey]*mark{}}
 		w.namespaces[key.Namespace] = n
 	}
 	m, ok := n.targets[key]

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // The target does not record a request that it held already.
@@ -145,14 +147,14 @@ const newestBuild = `{"metadata": {"name": "shop", "annotations": {
 
 // A record has the name of an image, but not the alias for which it was wanted.
 func TestAnImageThatWasHeldElsewhereOutdatesIfItHasOneAlias(t *testing.T) {
-	of := func(reference string, r Request) Request { r.Image = image(t, reference); return r }
+	of := func(reference string, r Request) Request { return withImage(t, reference, r) }
 	for reference, want := range map[string]bool{"nginx:b0": true, "postgres:r2": false} {
 		w := &Writer{clock: NewClock(time.Now), watermarks: newWatermarkCache(maxCachedTargets)}
 		name, _, _ := strings.Cut(reference, ":")
-		key := Key{Kind: KindApplication, Namespace: "demo", Name: "shop"}
+		key := postern.TargetKey{Kind: postern.TargetApplication, Namespace: "demo", Name: "shop"}
 		w.RecordHeld(key, of(name+":b1", event("b1", "harbor", 0, 2)))
 		late := w.withOrdering(key, []Request{of(reference, event("", "harbor", 0, 1))})[0]
-		got := mustDecide(t, parse(t, KindApplication, newestBuild), late)
+		got := mustDecide(t, parse(t, postern.TargetApplication, newestBuild), late)
 		if superseded := got.Reason == ReasonSuperseded; superseded != want {
 			t.Errorf("%s: got %+v", reference, got.Outcome)
 		}

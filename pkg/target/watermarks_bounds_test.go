@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
 func TestWhatIsRememberedOfATargetIsBounded(t *testing.T) {
@@ -29,15 +31,15 @@ func TestWhatIsRememberedOfATargetIsBounded(t *testing.T) {
 }
 
 // targetsOf returns targets in a namespace.
-func targetsOf(namespace string, count int) (keys []Key) {
+func targetsOf(namespace string, count int) (keys []postern.TargetKey) {
 	for i := range count {
-		keys = append(keys, Key{Kind: KindApplication, Namespace: namespace, Name: fmt.Sprint("app", i)})
+		keys = append(keys, postern.TargetKey{Kind: postern.TargetApplication, Namespace: namespace, Name: fmt.Sprint("app", i)})
 	}
 	return keys
 }
 
 // remembered returns how many of the targets have watermarks.
-func (w *watermarkCache) remembered(keys []Key) (count int) {
+func (w *watermarkCache) remembered(keys []postern.TargetKey) (count int) {
 	for _, key := range keys {
 		if len(w.get(key)) > 0 {
 			count++
@@ -50,7 +52,7 @@ func TestWhoeverHasMostTargetsForgetsFirst(t *testing.T) {
 	const bound = 100
 	w := newWatermarkCache(bound)
 	small, large, larger := targetsOf("small", 10), targetsOf("large", 30), targetsOf("larger", 1000)
-	for at, keys := range [][]Key{small, large, larger} {
+	for at, keys := range [][]postern.TargetKey{small, large, larger} {
 		for _, key := range keys {
 			w.record(key, event("v1", "github", 0, 1+at), slotGit)
 		}
@@ -112,7 +114,7 @@ func TestWatermarksOfManyNamespacesAreCountedRight(t *testing.T) {
 	r := rand.New(rand.NewPCG(19, 20))
 	w := newWatermarkCache(60)
 	for range 5000 {
-		key := Key{Kind: KindApplication, Namespace: fmt.Sprint("ns", r.IntN(5)), Name: fmt.Sprint("app", r.IntN(30))}
+		key := postern.TargetKey{Kind: postern.TargetApplication, Namespace: fmt.Sprint("ns", r.IntN(5)), Name: fmt.Sprint("app", r.IntN(30))}
 		w.record(key, event("v1", "github", 0, 1+r.IntN(500)), fmt.Sprint("git/", r.IntN(maxSlots+5)))
 		all := 0
 		for name, n := range w.namespaces {
@@ -153,7 +155,7 @@ func TestTheTargetsOfOneNamespaceDoNotMakeAnotherForget(t *testing.T) {
 func BenchmarkWatermarksWhenFull(b *testing.B) {
 	w, n := newWatermarkCache(maxCachedTargets), 0
 	next := func() {
-		key := Key{Kind: KindApplication, Namespace: fmt.Sprint("ns", n%2000), Name: fmt.Sprint("app", n)}
+		key := postern.TargetKey{Kind: postern.TargetApplication, Namespace: fmt.Sprint("ns", n%2000), Name: fmt.Sprint("app", n)}
 		w.record(key, event("v1", "github", 0, 1+n), slotGit)
 		n++
 	}

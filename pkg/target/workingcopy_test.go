@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	"postern.dev/postern/apis/postern"
 )
 
 // edited is an Application with every kind of source.
@@ -50,7 +51,7 @@ func TestAWorkingCopyIsEditedAsTheAPIServerPatches(t *testing.T) {
 		{{Op: "add", Path: "/spec/sourceHydrator/drySource/plugin",
 			Value: map[string]any{"env": []parameter{{"X", "y", false}}}}},
 	} {
-		before := parse(t, KindApplication, edited)
+		before := parse(t, postern.TargetApplication, edited)
 		working, err := copyOf(before)
 		if err != nil {
 			t.Fatal(err)
@@ -58,11 +59,11 @@ func TestAWorkingCopyIsEditedAsTheAPIServerPatches(t *testing.T) {
 		if err := working.apply(append([]Operation{{Op: "test", Path: "/nowhere", Value: "else"}}, patch...)); err != nil {
 			t.Fatal(err)
 		}
-		want := parse(t, KindApplication, mustApply(t, edited, patch))
+		want := parse(t, postern.TargetApplication, mustApply(t, edited, patch))
 		if diff := cmp.Diff(want, working.obj, cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("%v (-patched +edited):\n%s", patch, diff)
 		}
-		if diff := cmp.Diff(parse(t, KindApplication, edited), before); diff != "" {
+		if diff := cmp.Diff(parse(t, postern.TargetApplication, edited), before); diff != "" {
 			t.Errorf("%v: the object that was copied changed (-before +after):\n%s", patch, diff)
 		}
 	}
@@ -70,7 +71,7 @@ func TestAWorkingCopyIsEditedAsTheAPIServerPatches(t *testing.T) {
 
 // A list that an earlier decision tests must not change.
 func TestWhatAWorkingCopyHeldBeforeAnEditStaysAsItWas(t *testing.T) {
-	working, err := copyOf(parse(t, KindApplication, edited))
+	working, err := copyOf(parse(t, postern.TargetApplication, edited))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +103,7 @@ func TestAnEditThatFindsNoPlaceIsRefused(t *testing.T) {
 		{Op: "add", Path: "/spec/source/targetRevision", Value: 5},
 		{Op: "add", Path: "/spec/source/repoURL/x", Value: "x"},
 	} {
-		working, err := copyOf(parse(t, KindApplication, edited))
+		working, err := copyOf(parse(t, postern.TargetApplication, edited))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,11 +14,12 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/imageupdate"
 )
 
 // writeWithRetry writes requests for one target with one patch. Its error applies to all of them, as an error of Write.
-func (w *Writer) writeWithRetry(ctx context.Context, key Key, requests []Request, dryRun bool) ([]Outcome, error) {
+func (w *Writer) writeWithRetry(ctx context.Context, key postern.TargetKey, requests []Request, dryRun bool) ([]Outcome, error) {
 	a := writeOp{
 		Writer: w, endpoint: w.endpoints[key.Kind], key: key, requests: w.withOrdering(key, requests),
 		dryRun: dryRun, started: time.Now(),
@@ -33,7 +34,7 @@ func (w *Writer) writeWithRetry(ctx context.Context, key Key, requests []Request
 type writeOp struct {
 	*Writer
 	endpoint endpoint
-	key      Key
+	key      postern.TargetKey
 	requests []Request
 	dryRun   bool
 	started  time.Time
@@ -166,7 +167,7 @@ func (a *writeOp) planOn(ctx context.Context, v snapshot, updaters []*imageupdat
 // so they are read live.
 func (a *writeOp) imageUpdaters(ctx context.Context) ([]*imageupdate.Updater, error) {
 	ofImage := func(r Request) bool { return r.Image != nil }
-	if a.key.Kind != KindApplication || !slices.ContainsFunc(a.requests, ofImage) {
+	if a.key.Kind != postern.TargetApplication || !slices.ContainsFunc(a.requests, ofImage) {
 		return nil, nil
 	}
 	var since time.Time

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/imageupdate"
 )
 
@@ -29,7 +30,7 @@ type Writer struct {
 	// the Writer just remembers it.
 	Shared bool
 
-	endpoints  map[Kind]endpoint
+	endpoints  map[postern.TargetKind]endpoint
 	cache      *Cache
 	clock      *Clock
 	watermarks *watermarkCache
@@ -48,7 +49,7 @@ func NewWriter(cfg *rest.Config, cache *Cache) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	updaterEndpoints, err := newEndpoints(cfg, []Kind{kindImageUpdater})
+	updaterEndpoints, err := newEndpoints(cfg, []postern.TargetKind{kindImageUpdater})
 	if err != nil {
 		return nil, err
 	}
@@ -76,19 +77,19 @@ func (w *Writer) Stamp() time.Time { return w.clock.Stamp() }
 
 // RecordHeld records that a target held requests, as found by another process, or by this one before a restart.
 // Requests received before them are no longer written.
-func (w *Writer) RecordHeld(key Key, requests ...Request) {
+func (w *Writer) RecordHeld(key postern.TargetKey, requests ...Request) {
 	for _, r := range requests {
 		w.clock.Observe(r.Received)
 		slot := r.slot(key.Kind)
 		if r.Image != nil {
-			slot = imageNameSlot(r.Image.Name)
+			slot = imageNameSlot(r.Image.Name())
 		}
 		w.watermarks.record(key, r, slot)
 	}
 }
 
 // withOrdering returns copies of requests for a target, with Ordering set.
-func (w *Writer) withOrdering(key Key, requests []Request) []Request {
+func (w *Writer) withOrdering(key postern.TargetKey, requests []Request) []Request {
 	requests = slices.Clone(requests)
 	state := OrderingState{maxReceived: w.clock.maxReceived(), watermarks: w.watermarks.get(key), shared: w.Shared}
 	for i := range requests {
@@ -108,7 +109,7 @@ type Result struct {
 // written in their order of receipt. Together with concurrent requests for the same target they cost one read and one
 // write, unless the target changes in between. Write does not wait beyond the deadline of ctx. A dry run only
 // determines the results.
-func (w *Writer) Write(ctx context.Context, key Key, requests []Request, dryRun bool) []Result {
+func (w *Writer) Write(ctx context.Context, key postern.TargetKey, requests []Request, dryRun bool) []Result {
 	if _, ok := w.endpoints[key.Kind]; !ok {
 		err := fmt.Errorf("could not write %s: a ref cannot be written to this kind", key)
 		return slices.Repeat([]Result{{Err: err}}, len(requests))
@@ -119,7 +120,7 @@ func (w *Writer) Write(ctx context.Context, key Key, requests []Request, dryRun 
 	return w.writeDryRun(ctx, key, requests)
 }
 
-func (w *Writer) writeDryRun(ctx context.Context, key Key, requests []Request) (results []Result) {
+func (w *Writer) writeDryRun(ctx context.Context, key postern.TargetKey, requests []Request) (results []Result) {
 	defer func() {
 		if problem := recover(); problem != nil {
 			results = slices.Repeat([]Result{{Err: panicError(ctx, key, problem)}}, len(requests))
@@ -129,7 +130,7 @@ func (w *Writer) writeDryRun(ctx context.Context, key Key, requests []Request) (
 }
 
 // Resolve checks that a target exists. It returns the same errors as Write.
-func (w *Writer) Resolve(ctx context.Context, key Key) error {
+func (w *Writer) Resolve(ctx context.Context, key postern.TargetKey) error {
 	endpoint, ok := w.endpoints[key.Kind]
 	if !ok {
 		return fmt.Errorf("could not find %s: a ref cannot be written to this kind", key)
@@ -148,9 +149,9 @@ func (w *Writer) Resolve(ctx context.Context, key Key) error {
 }
 
 // APIVersion returns the group and version with which Postern reads and writes a kind; empty if it is not one of Kinds.
-func (k Kind) APIVersion() string {
-	resource, _, err := k.api()
-	if err != nil || !slices.Contains(Kinds(), k) {
+func APIVersion(kind postern.TargetKind) string {
+	resource, _, err := apiOf(kind)
+	if err != nil || !slices.Contains(Kinds(), kind) {
 		return ""
 	}
 	return resource.GroupVersion().String()

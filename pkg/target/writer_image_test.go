@@ -12,10 +12,11 @@ import (
 	"k8s.io/utils/ptr"
 
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-var shopKey = Key{Kind: KindApplication, Namespace: "demo", Name: "shop"}
+var shopKey = postern.TargetKey{Kind: postern.TargetApplication, Namespace: "demo", Name: "shop"}
 
 // shopWith is the Application demo/shop with Helm parameters. It runs nginx:1.25.
 func shopWith(parameters string) string {
@@ -158,7 +159,7 @@ func TestWriteAnImage(t *testing.T) {
 				test.pushed = "nginx:1.26"
 			}
 			got, err := writeOne(t.Context(), writer, shopKey,
-				Request{Image: image(t, test.pushed), By: "harbor", At: noon}, test.dryRun)
+				Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, test.pushed), Source: "harbor"}, At: noon}, test.dryRun)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -181,7 +182,7 @@ func TestWriteAnImageTwiceStartsFromWhatWasWritten(t *testing.T) {
 	api, writer := newShop(t, at("1.25"), at("1.25"))
 	for i, tag := range []string{"1.26", "1.27"} {
 		got, err := writeOne(t.Context(), writer, shopKey,
-			Request{Image: image(t, "nginx:"+tag), By: "harbor", At: noon}, false)
+			Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx:"+tag), Source: "harbor"}, At: noon}, false)
 		if err != nil || len(got.Changes) != 2 {
 			t.Fatalf("got %v, %v", got, err)
 		}

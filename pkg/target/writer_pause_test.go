@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
 func TestWriteWaitsAsLongAsTheAPIServerAsks(t *testing.T) {
@@ -22,7 +24,7 @@ func TestWriteWaitsAsLongAsTheAPIServerAsks(t *testing.T) {
 		return nil
 	}
 	writer, pauses := newTestWriter(t, api, nil)
-	if _, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", At: noon}, false); err != nil {
+	if _, err := writeOne(t.Context(), writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, false); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]time.Duration{7 * time.Second}, *pauses); diff != "" {
@@ -35,7 +37,7 @@ func TestWritePausesLongerEachTime(t *testing.T) {
 	api.before = func(*fakeAPIServer, string, int) *answer { return unavailable }
 	writer, pauses := newTestWriter(t, api, nil)
 	writer.retries.Jitter = 0
-	if _, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", At: noon}, false); !IsTransient(err) {
+	if _, err := writeOne(t.Context(), writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, false); !IsTransient(err) {
 		t.Fatal(err)
 	}
 	want := []time.Duration{
@@ -57,7 +59,7 @@ func TestWriteEndsWithItsContext(t *testing.T) {
 	writer, _ := newTestWriter(t, api, nil)
 	// The context of a batch ends a moment after its last caller has left.
 	writer.sleep = func(ctx context.Context, _ time.Duration) error { return sleep(ctx, time.Minute) }
-	_, err := writeOne(ctx, writer, plant, Request{Ref: "v2", At: noon}, false)
+	_, err := writeOne(ctx, writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, false)
 	if requests, _ := api.seen(); !IsTransient(err) || len(requests) != 1 {
 		t.Errorf("got %d requests and error %v", len(requests), err)
 	}

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/imageupdate"
 )
 
@@ -108,12 +109,12 @@ func TestWhatChangesNothingIsNotedOnceOnASharedTarget(t *testing.T) {
 
 func TestAnImageThatIsInUseIsNotedForWritersThatShareItsTarget(t *testing.T) {
 	of := func(reference string, received int) Request {
-		r := event("", "quay.io", 0, received)
-		r.Image, r.Ordering.shared = image(t, reference), true
+		r := withImage(t, reference, event("", "quay.io", 0, received))
+		r.Ordering.shared = true
 		return r
 	}
-	document, _ := oneByOne(t, KindApplication, newestBuild, of("nginx:b2", 10))
-	_, reasons := oneByOne(t, KindApplication, document, of("nginx:b2", 30), of("nginx:b1", 20))
+	document, _ := oneByOne(t, postern.TargetApplication, newestBuild, of("nginx:b2", 10))
+	_, reasons := oneByOne(t, postern.TargetApplication, document, of("nginx:b2", 30), of("nginx:b1", 20))
 	if diff := cmp.Diff([]string{imageupdate.ReasonUpToDate, ReasonSuperseded}, reasons); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

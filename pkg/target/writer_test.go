@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
-var plant = Key{Kind: KindGatewaySync, Namespace: "demo", Name: "plant"}
+var plant = postern.TargetKey{Kind: postern.TargetGatewaySync, Namespace: "demo", Name: "plant"}
 
 // plantAt is the GatewaySync demo/plant with a requested ref.
 func plantAt(ref string) string {
@@ -144,7 +146,7 @@ func TestWrite(t *testing.T) {
 			api.before = test.before
 			writer, _ := newTestWriter(t, api, nil)
 
-			got, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", By: "github", At: noon}, test.dryRun)
+			got, err := writeOne(t.Context(), writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "github"}, At: noon}, test.dryRun)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -48,13 +48,9 @@ func (a *receivingAdmission) receive(
 	ctx context.Context, received *postern.WebhookDelivery, attributes admission.Attributes,
 	objects admission.ObjectInterfaces,
 ) error {
-	if attributes.IsDryRun() {
-		if err := a.deliverer.AllowDryRun(ctx, received, attributes.GetUserInfo()); err != nil {
-			return err
-		}
-	}
 	secret := delivery.QuerySecretFrom(ctx)
-	if err := a.deliverer.ReceiveObject(ctx, received, attributes.GetUserInfo(), secret); err != nil {
+	err := a.deliverer.ReceiveObject(ctx, received, attributes.GetUserInfo(), secret, attributes.IsDryRun())
+	if err != nil {
 		return err
 	}
 	return a.deliverer.Mutate(ctx, attributes, objects)

@@ -3,12 +3,13 @@
 
 // Package delivery is the pipeline of every webhook, for all endpoints:
 //
-//	verify → decode → admit → resolve → execute → observe
+//	verify → decode → deduplicate → admit → resolve → execute → observe
 //
-// verify and decode are in receive.go. execute records a delivery and writes its targets (write.go), and then stores
-// the final status (finalstatus.go). inflight.go and repeat.go detect repeats before anything is written. resume.go
-// retries pending deliveries. The package must not depend on HTTP paths, on how records are stored or on how targets
-// are patched: the endpoints, Records and Targets do.
+// Each stage is a file and a method. Deliver runs all of them; the other entry points begin later: Receive and Execute
+// are the two halves of Deliver for a delivery that is created as an object, Redeliver needs no payload, and
+// DeliverToNamespaces receives a webhook once for several namespaces. Resume retries a pending delivery from resolve
+// on. The package must not depend on HTTP paths, on how records are stored or on how targets are patched: the
+// endpoints, Records and Targets do.
 package delivery
 
 import (
@@ -25,6 +26,7 @@ import (
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/fairness"
+	"postern.dev/postern/pkg/payload"
 	"postern.dev/postern/pkg/target"
 )
 
@@ -128,27 +130,70 @@ func New(config Config) *Deliverer {
 	return d
 }
 
-// Deliver takes a delivery, which says where it goes, and the request through all stages. It returns the record, or an
-// error that can be returned to the client.
-func (d *Deliverer) Deliver(
-	ctx context.Context, delivery *postern.WebhookDelivery, in Request, dryRun bool,
-) (*postern.WebhookDelivery, error) {
+// Deliver takes a webhook through all stages. It returns the record, an error for the client, or both if the delivery
+// is recorded as failed.
+func (d *Deliverer) Deliver(ctx context.Context, r *Request) (record *postern.WebhookDelivery, err error) {
 	ctx, span := d.tracer.Start(ctx, spanDeliver)
 	defer span.End()
-	if dryRun {
-		if err := d.AllowDryRun(ctx, delivery, in.User); err != nil {
-			return nil, err
+	defer func() { d.observe(ctx, r, record, err) }()
+	if err := d.receive(ctx, r); err != nil {
+		return nil, err
+	}
+	return d.deliverReceived(ctx, r)
+}
+
+// receive verifies the sender and decodes its request. It sets spec.events and the status of the delivery. It looks up
+// nothing before the sender is verified.
+func (d *Deliverer) receive(ctx context.Context, r *Request) error {
+	if err := r.checkDryRun(); err != nil {
+		return err
+	}
+	end, err := d.Work.Begin(ctx, r.flow())
+	if err != nil {
+		return err
+	}
+	defer end()
+	if r.Delivery.Spec.Source == "" {
+		r.Delivery.Spec.Source = payload.SourceFromHeader(r.Header)
+	}
+	sourceKnown := r.Delivery.Spec.Source != ""
+	method, err := d.verify(ctx, r)
+	if err != nil {
+		return err
+	}
+	if err := d.decode(ctx, r, method); err != nil {
+		return err
+	}
+	if !sourceKnown {
+		if err := d.confirm(ctx, r, method); err != nil {
+			return err
 		}
 	}
-	deliveryID, err := d.Receive(ctx, delivery, in)
-	if err != nil {
+	return r.Forbidden
+}
+
+// confirm verifies a sender again whose source was derived from the shape of the body only. A secret of one source must
+// not authenticate another.
+func (d *Deliverer) confirm(ctx context.Context, r *Request, method credential.Method) error {
+	confirmed, err := d.verify(ctx, r)
+	switch {
+	case err != nil:
+		r.Delivery.Status.Sender = nil
+		return err
+	case confirmed == credential.MethodHMAC && method != confirmed:
+		return d.decode(ctx, r, confirmed) // an HMAC proves less of the request than the first method
+	}
+	return nil
+}
+
+// deliverReceived takes a received webhook through the other stages, unless it repeats one.
+func (d *Deliverer) deliverReceived(ctx context.Context, r *Request) (record *postern.WebhookDelivery, err error) {
+	defer func() { d.finish(r, record, err) }()
+	if err := d.deduplicate(ctx, r); err != nil {
 		return nil, err
 	}
-	if setIdentity(delivery, deliveryID) {
-		return d.deliverOnce(ctx, delivery, in.User, dryRun)
-	}
-	if err := d.admit(ctx, delivery, in.User, dryRun); err != nil {
+	if err := d.admit(ctx, r); err != nil {
 		return nil, err
 	}
-	return d.execute(ctx, delivery, executeOptions{dryRun: dryRun, record: d.recordWhileWriting})
+	return d.execute(ctx, r)
 }

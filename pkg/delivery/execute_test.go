@@ -166,7 +166,7 @@ func TestAnObjectIsRecordedBeforeItIsWritten(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p, d := newDefaultPipeline(), objectToPlant(postern.WebhookDeliverySpec{Ref: "v2.0.0"})
 			p.onRecord, d.Name = test.onRecord, "release"
-			if err := p.ReceiveObject(t.Context(), d, ci, ""); err != nil {
+			if err := p.ReceiveObject(t.Context(), d, ci, "", false); err != nil {
 				t.Fatal(err)
 			}
 			_, err := p.Execute(t.Context(), d, false)

@@ -103,6 +103,30 @@ func newDefaultPipeline() *pipeline {
 	return newPipeline(credential.Config{IdentityIsCredential: true, RequireSecret: true})
 }
 
+// Deliver is Deliverer.Deliver of a request that was built without a delivery.
+func (p *pipeline) Deliver(
+	ctx context.Context, delivery *postern.WebhookDelivery, r Request, dryRun bool,
+) (*postern.WebhookDelivery, error) {
+	r.Delivery, r.DryRun = delivery, dryRun
+	return p.Deliverer.Deliver(ctx, &r)
+}
+
+// DeliverToNamespaces is Deliverer.DeliverToNamespaces of a request that was built without a delivery.
+func (p *pipeline) DeliverToNamespaces(
+	ctx context.Context, source string, namespaces []string, r Request,
+) (FanoutResult, error) {
+	r.Delivery = &postern.WebhookDelivery{Spec: postern.WebhookDeliverySpec{Source: source}}
+	return p.Deliverer.DeliverToNamespaces(ctx, &r, namespaces)
+}
+
+// receiveOnly runs only the stages verify and decode.
+func (p *pipeline) receiveOnly(ctx context.Context, delivery *postern.WebhookDelivery, r Request) error {
+	r.Delivery = delivery
+	err := p.receive(ctx, &r)
+	p.observeError(ctx, delivery, err)
+	return err
+}
+
 func (f *fakes) note(dryRun bool, words ...any) {
 	line := fmt.Sprint(words...)
 	if dryRun {

@@ -29,9 +29,10 @@ var statusBackoff = wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Ji
 // delays the answer, so that deliveries do not arrive faster than their statuses are stored.
 func (d *Deliverer) storeFinalStatusAsync(ctx context.Context, delivery *postern.WebhookDelivery) {
 	ctx, final := context.WithoutCancel(ctx), delivery.DeepCopy()
-	d.inFlight.retain(final)
+	key := callKey(final)
+	d.inFlight.retain(key)
 	store := func() error {
-		defer d.inFlight.release(final)
+		defer d.inFlight.release(key)
 		d.storeFinalStatus(ctx, final)
 		return nil
 	}

@@ -70,7 +70,7 @@ func TestAnObjectIsNotNamedAfterItsContentAndNeverIdentified(t *testing.T) {
 		RawPayload: []byte(pushed), Headers: map[string]string{"X-GitHub-Event": "push", "X-GitHub-Delivery": "d-1"},
 	})
 	d.Status.Identity = "chosen-by-the-client"
-	if err := newDefaultPipeline().ReceiveObject(t.Context(), d, ci, ""); err != nil {
+	if err := newDefaultPipeline().ReceiveObject(t.Context(), d, ci, "", false); err != nil {
 		t.Fatal(err)
 	}
 	if d.Name != "" || d.GenerateName != "github-" || d.Status.Identity != "" {
@@ -84,7 +84,7 @@ func occupy(t *testing.T, s *memoryRecords, names int) {
 	d := toPlant()
 	d.Spec.Source = "github"
 	p := newDefaultPipeline()
-	if _, err := p.Receive(t.Context(), d, push("d-1", pushed)); err != nil {
+	if err := p.receiveOnly(t.Context(), d, push("d-1", pushed)); err != nil {
 		t.Fatal(err)
 	}
 	setIdentity(d, "d-1")

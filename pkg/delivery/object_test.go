@@ -91,7 +91,7 @@ func TestAReceivedObjectHoldsWhatWasAskedAndNothingSecret(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := objectToPlant(test.spec)
-			if err := newDefaultPipeline().ReceiveObject(t.Context(), d, ci, ""); err != nil {
+			if err := newDefaultPipeline().ReceiveObject(t.Context(), d, ci, "", false); err != nil {
 				t.Fatal(err)
 			}
 			test.want.Target = toPlant().Spec.Target
@@ -128,7 +128,7 @@ func TestASignatureCountsOnlyOverARawPayload(t *testing.T) {
 					"X-Hub-Signature-256": sign([]byte(pushed)),
 					"X-Gitea-Signature":   sign([]byte(ref))[len("sha256="):],
 				}
-				err := newDefaultPipeline().ReceiveObject(t.Context(), d, caller, "")
+				err := newDefaultPipeline().ReceiveObject(t.Context(), d, caller, "", false)
 				if got := verdict(t, d, err); got != test.want {
 					t.Errorf("got %s, want %s", got, test.want)
 				}
@@ -170,7 +170,7 @@ func TestASecretCountsForItsSenderOrTargetAlone(t *testing.T) {
 			d.Namespace, d.Spec.Target = "strict", test.target
 			maps.Copy(d.Spec.Headers, test.headers)
 			d.Spec.Headers["X-Hub-Signature-256"] = sign([]byte(pushed))
-			err := newDefaultPipeline().ReceiveObject(t.Context(), d, nil, "")
+			err := newDefaultPipeline().ReceiveObject(t.Context(), d, nil, "", false)
 			if got := verdict(t, d, err); got != test.want {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
@@ -180,7 +180,7 @@ func TestASecretCountsForItsSenderOrTargetAlone(t *testing.T) {
 	// A ref is from a generic sender, so no secret of another source matters.
 	ref := objectToPlant(postern.WebhookDeliverySpec{Ref: "main"})
 	ref.Namespace = "strict"
-	err := newPipeline(credential.Config{RequireSecret: false}).ReceiveObject(t.Context(), ref, nil, "")
+	err := newPipeline(credential.Config{RequireSecret: false}).ReceiveObject(t.Context(), ref, nil, "", false)
 	if got := verdict(t, ref, err); got != "None" {
 		t.Errorf("a ref: got %s, want None", got)
 	}
@@ -196,7 +196,7 @@ func TestTheSecretOfTheQueryReachesTheVerifier(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := toPlant()
 			d.Spec.Source = test.source
-			_, err := newDefaultPipeline().Receive(t.Context(), d, Request{
+			err := newDefaultPipeline().receiveOnly(t.Context(), d, Request{
 				Body: []byte(pushed), QuerySecret: test.query,
 			})
 			if got := verdict(t, d, err); got != test.want {
@@ -207,7 +207,7 @@ func TestTheSecretOfTheQueryReachesTheVerifier(t *testing.T) {
 
 	object := toPlant()
 	object.Spec.Ref = "main"
-	err := newDefaultPipeline().ReceiveObject(t.Context(), object, nil, secret)
+	err := newDefaultPipeline().ReceiveObject(t.Context(), object, nil, secret, false)
 	if got := verdict(t, object, err); got != "QueryTokenNotAllowed" {
 		t.Errorf("an object: got %s, want QueryTokenNotAllowed", got)
 	}
@@ -234,7 +234,7 @@ func TestARejectionTellsTheSenderNothingOfWhatIsConfigured(t *testing.T) {
 func TestAnObjectThatIsNotValidIsNotVerified(t *testing.T) {
 	d := toPlant()
 	d.Spec.Headers = map[string]string{"X-Gitlab-Token": secret}
-	err := newPipeline(credential.Config{}).ReceiveObject(t.Context(), d, nil, "")
+	err := newPipeline(credential.Config{}).ReceiveObject(t.Context(), d, nil, "", false)
 	var fields []string
 	for _, cause := range answered(t, err).Details.Causes {
 		fields = append(fields, cause.Field)
@@ -253,7 +253,7 @@ func TestWhatAClientSaysOfTheStatusIsForgottenFirst(t *testing.T) {
 	forged := &postern.WebhookDelivery{
 		Status: postern.WebhookDeliveryStatus{Sender: &postern.Sender{Name: "system:admin", Method: "made-up"}},
 	}
-	if err := d.ReceiveObject(t.Context(), forged, nil, ""); err == nil {
+	if err := d.ReceiveObject(t.Context(), forged, nil, "", false); err == nil {
 		t.Error("an empty delivery was received")
 	}
 	if forged.Status.Sender != nil {

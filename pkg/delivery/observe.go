@@ -26,9 +26,21 @@ const (
 	auditDelivery = "postern.dev/delivery"
 )
 
-// observe logs and counts a delivery once its answer is known, and annotates the span and the audit event of its
-// request. It is called once per delivery.
-func (d *Deliverer) observe(ctx context.Context, delivery *postern.WebhookDelivery, err error) {
+// observe logs and counts a request once its answer is known, and annotates its span and its audit event. It is called
+// once per request and namespace. record may be nil. The record that answers a repeat has the sender of the first
+// delivery, so the sender is taken from the request.
+func (d *Deliverer) observe(ctx context.Context, r *Request, record *postern.WebhookDelivery, err error) {
+	delivery := r.Delivery
+	if record != nil {
+		answered := *record
+		answered.Status.Sender = r.Delivery.Status.Sender
+		delivery = &answered
+	}
+	annotateRequest(ctx, delivery, err)
+	if r.DryRun && err == nil {
+		logDryRun(ctx, delivery)
+		return
+	}
 	method := ""
 	if delivery.Status.Sender != nil {
 		method = delivery.Status.Sender.Method
@@ -37,8 +49,14 @@ func (d *Deliverer) observe(ctx context.Context, delivery *postern.WebhookDelive
 	if reason, ok := rejectionOf(err); ok {
 		countRejected(delivery.Spec.Source, reason)
 	}
-	annotateRequest(ctx, delivery, err)
 	logOutcome(ctx, delivery, err)
+}
+
+// observeError observes a step of a delivery that is created as an object, if it fails and so ends the delivery.
+func (d *Deliverer) observeError(ctx context.Context, delivery *postern.WebhookDelivery, err error) {
+	if err != nil {
+		d.observe(ctx, &Request{Delivery: delivery}, nil, err)
+	}
 }
 
 // rejectionOf returns why a credential was rejected, which only the operator may know, if err is a rejection.

@@ -94,11 +94,12 @@ func TestWhichProofCountsFromWhichSender(t *testing.T) {
 			continue
 		}
 		for i, proof := range proofs {
-			in := Request{Header: http.Header{}, Body: []byte(`{"any":"body"}`), User: anonymous}
-			proof.show(&in)
-			d := toAll()
-			d.Namespace, d.Spec.Source = "all", source
-			method, err := pipelineWithEverySecret().verify(t.Context(), d, in)
+			r := Request{
+				Delivery: toAll(), Header: http.Header{}, Body: []byte(`{"any":"body"}`), User: anonymous,
+			}
+			proof.show(&r)
+			r.Delivery.Namespace, r.Delivery.Spec.Source = "all", source
+			method, err := pipelineWithEverySecret().verify(t.Context(), &r)
 			switch accepted := err == nil; {
 			case accepted != (counts[i] == 'y'):
 				t.Errorf("%s, by %s: accepted %t (%v), want %t", source, proof.column, accepted, err, counts[i] == 'y')
@@ -131,7 +132,7 @@ func TestAProofCountsOnlyFromTheSenderThatIsDetected(t *testing.T) {
 			proof.show(&in)
 			d := toPlant()
 			d.Namespace = "all"
-			_, err := pipelineWithEverySecret().Receive(t.Context(), d, in)
+			err := pipelineWithEverySecret().receiveOnly(t.Context(), d, in)
 			// ?secret= and SHA-1 are read only if the source is known beforehand.
 			want := provers[source][i] == 'y' && proof.method != credential.MethodQueryToken
 			if accepted := err == nil; accepted != want {
@@ -162,7 +163,7 @@ func TestASignatureProvesNoBinaryCloudEvent(t *testing.T) {
 					d = toPlant()
 				}
 				d.Namespace, d.Spec.Source = "all", source
-				if _, err := pipelineWithEverySecret().Receive(t.Context(), d, in); err == nil {
+				if err := pipelineWithEverySecret().receiveOnly(t.Context(), d, in); err == nil {
 					t.Errorf("%s as %q: accepted, with the events %v", eventType, source, d.Spec.Events)
 				}
 			}

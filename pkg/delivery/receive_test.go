@@ -59,7 +59,7 @@ func TestTheMethodIsThatWhichProvedTheSenderOfThatShape(t *testing.T) {
 	p := newPipeline(credential.Config{RequireSecret: true})
 	p.Secrets.Set("demo", map[string][]byte{"token": []byte("t"), "webhook.ghcr-secret": []byte(secret)})
 	d := toPlant()
-	_, err := p.Receive(t.Context(), d, Request{
+	err := p.receiveOnly(t.Context(), d, Request{
 		Header: http.Header{
 			"X-Webhook-Token": {"t"}, "X-Hub-Signature-256": {sign([]byte(packaged))},
 		}, Body: []byte(packaged),
@@ -75,7 +75,7 @@ func TestTheMethodIsThatWhichProvedTheSenderOfThatShape(t *testing.T) {
 func TestAnImageMayBeAskedForAsAnObject(t *testing.T) {
 	d := toAll()
 	d.Spec.Image, d.Spec.Ref = "nginx", "1.2.3"
-	if err := newDefaultPipeline().ReceiveObject(t.Context(), d, ci, ""); err != nil {
+	if err := newDefaultPipeline().ReceiveObject(t.Context(), d, ci, "", false); err != nil {
 		t.Fatal(err)
 	}
 	want := postern.WebhookDeliverySpec{

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"postern.dev/postern/apis/postern"
@@ -55,10 +56,33 @@ type noSlotError struct{ error }
 // isTransient reports whether targets may be found or written later.
 func isTransient(err error) bool { return errors.As(err, &noSlotError{}) || target.IsTransient(err) }
 
-// resolve finds the targets of a delivery: the named one, which must exist, or all in its namespace that want what was
-// pushed. The latter waits for a slot. Tasks of one target are in the order of the payload. The error is from Targets,
-// or a noSlotError.
-func (d *Deliverer) resolve(ctx context.Context, delivery *postern.WebhookDelivery) ([]task, error) {
+// resolve returns the tasks of a new delivery. If there are none, it sets the status: Ignored, or Pending if the targets
+// can't be found now. The error is for the client.
+func (d *Deliverer) resolve(ctx context.Context, r *Request) ([]task, error) {
+	delivery := r.Delivery
+	if len(delivery.Spec.Events) == 0 {
+		d.setIgnored(delivery, ReasonNothingRequested, "admission left nothing to request")
+		return nil, nil
+	}
+	tasks, err := d.findTasks(ctx, delivery)
+	switch {
+	case isTransient(err) && !r.DryRun:
+		d.setPending(delivery, err)
+		return nil, nil
+	case apierrors.IsRequestEntityTooLargeError(err):
+		return nil, err
+	case err != nil:
+		return nil, answerFor(err)
+	case len(tasks) == 0:
+		d.setIgnored(delivery, ReasonNoTarget, noMatchMessage("nothing in this namespace", delivery.Spec.Events))
+	}
+	return tasks, nil
+}
+
+// findTasks finds the targets of a delivery: the named one, which must exist, or all in its namespace that want what
+// was pushed. The latter waits for a slot. Tasks of one target are in the order of the payload. The error is from
+// Targets, or a noSlotError.
+func (d *Deliverer) findTasks(ctx context.Context, delivery *postern.WebhookDelivery) ([]task, error) {
 	ctx, done := startStage(ctx, stageResolve)
 	defer done()
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)

@@ -126,6 +126,24 @@ func setOutcome(d *postern.WebhookDelivery, results []postern.TargetResult, now 
 	setCondition(d, postern.ConditionApplied, applied, reason, message, now)
 }
 
+// setPending sets the status of a delivery whose targets can't be found for now.
+func (d *Deliverer) setPending(delivery *postern.WebhookDelivery, cause error) {
+	status := &delivery.Status
+	status.Phase, status.Reason = postern.DeliveryPending, ReasonTargetUnavailable
+	status.Message = truncateText(cause.Error())
+	setCondition(delivery, postern.ConditionApplied, metav1.ConditionFalse, status.Reason, status.Message, d.Now())
+}
+
+// setIgnored sets the status of a delivery for which nothing is done. It keeps a reason that is already set.
+func (d *Deliverer) setIgnored(delivery *postern.WebhookDelivery, reason, message string) {
+	status := &delivery.Status
+	status.Phase = postern.DeliveryIgnored
+	if status.Reason == "" {
+		status.Reason, status.Message = reason, message
+	}
+	setCondition(delivery, postern.ConditionApplied, metav1.ConditionFalse, status.Reason, status.Message, d.Now())
+}
+
 // commonReason returns the reason that all results share, or one for the phase.
 func commonReason(results []postern.TargetResult, phase postern.DeliveryPhase) string {
 	if !slices.ContainsFunc(results, func(r postern.TargetResult) bool { return r.Reason != results[0].Reason }) {

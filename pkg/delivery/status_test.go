@@ -221,7 +221,7 @@ func TestVerifiedTellsWhetherTheSenderProvedItself(t *testing.T) {
 			p := newPipeline(credential.Config{IdentityIsCredential: true, RequireSecret: false})
 			d := toPlant()
 			d.Namespace = test.namespace
-			if _, err := p.Receive(t.Context(), d, test.in); err != nil {
+			if err := p.receiveOnly(t.Context(), d, test.in); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff([]metav1.Condition{test.want}, d.Status.Conditions); diff != "" {

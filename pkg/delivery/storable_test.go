@@ -49,7 +49,7 @@ func TestADeliveryThatCanNeverBeRecordedIsRefusedBeforeAnythingIsWritten(t *test
 				},
 				"as an object": func(p *pipeline, d *postern.WebhookDelivery) error {
 					d.Spec.Ref = "v2.0.0"
-					if err := p.ReceiveObject(t.Context(), d, ci, ""); err != nil {
+					if err := p.ReceiveObject(t.Context(), d, ci, "", false); err != nil {
 						t.Fatal(err)
 					}
 					test.spoil(d) // like an admission policy
@@ -80,7 +80,7 @@ func TestAnObjectThatIsNotValidIsToldOfShortly(t *testing.T) {
 	d := toPlant()
 	d.Name, d.Spec.Ref, d.Spec.Source = strings.Repeat("A", 60_000), "v2.0.0", strings.Repeat("s", 60_000)
 	d.Spec.Target.Name = strings.Repeat("T", 60_000)
-	err := newDefaultPipeline().ReceiveObject(t.Context(), d, ci, "")
+	err := newDefaultPipeline().ReceiveObject(t.Context(), d, ci, "", false)
 	if !apierrors.IsInvalid(err) || len(err.Error()) > 2<<10 {
 		t.Errorf("got an error of %d bytes: %.200v", len(err.Error()), err)
 	}

@@ -47,8 +47,8 @@ type deliveryResponse struct {
 }
 
 // deliverByType delivers to all targets that follow what was pushed, in all namespaces that webhooks may act on.
-func (h *handler) deliverByType(req *http.Request, in delivery.Request) (code int, response any, err error) {
-	source, err := h.typeOf(req)
+func (h *handler) deliverByType(req *http.Request, r *delivery.Request) (code int, response any, err error) {
+	r.Delivery.Spec.Source, err = h.typeOf(req)
 	if err != nil {
 		return 0, nil, logRejection(req.Context(), err)
 	}
@@ -56,12 +56,12 @@ func (h *handler) deliverByType(req *http.Request, in delivery.Request) (code in
 	if err != nil {
 		return 0, nil, err
 	}
-	fanout, err := h.Deliverer.DeliverToNamespaces(req.Context(), source, namespaces, in)
-	if _, err = delivery.Redact(in.User, nil, err); err != nil {
+	fanout, err := h.Deliverer.DeliverToNamespaces(req.Context(), r, namespaces)
+	if _, err = delivery.Redact(r.User, nil, err); err != nil {
 		return 0, nil, err
 	}
 	for i, result := range fanout.Results {
-		fanout.Results[i].Delivery, fanout.Results[i].Err = delivery.Redact(in.User, result.Delivery, result.Err)
+		fanout.Results[i].Delivery, fanout.Results[i].Err = delivery.Redact(r.User, result.Delivery, result.Err)
 	}
 	if err := overallError(fanout.Results); err != nil {
 		return 0, nil, err

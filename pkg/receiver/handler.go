@@ -19,13 +19,11 @@ import (
 
 // Deliverer runs deliveries through all stages.
 type Deliverer interface {
-	// Deliver delivers to the target named by d.
-	Deliver(
-		ctx context.Context, d *postern.WebhookDelivery, in delivery.Request, dryRun bool,
-	) (*postern.WebhookDelivery, error)
+	// Deliver delivers to the target that r.Delivery names.
+	Deliver(ctx context.Context, r *delivery.Request) (*postern.WebhookDelivery, error)
 	// DeliverToNamespaces delivers to all targets that follow what was pushed, in namespaces whose secrets accept it.
 	DeliverToNamespaces(
-		ctx context.Context, source string, namespaces []string, in delivery.Request,
+		ctx context.Context, r *delivery.Request, namespaces []string,
 	) (delivery.FanoutResult, error)
 }
 
@@ -95,7 +93,7 @@ func serveHealthz(w http.ResponseWriter, req *http.Request) {
 }
 
 // deliverFunc delivers a request and returns the response.
-type deliverFunc func(req *http.Request, in delivery.Request) (code int, answer any, err error)
+type deliverFunc func(req *http.Request, r *delivery.Request) (code int, answer any, err error)
 
 // webhookHandler returns an HTTP handler for next.
 func (h *handler) webhookHandler(next deliverFunc) http.Handler {
@@ -152,7 +150,8 @@ func (h *handler) receive(
 	if err != nil {
 		return 0, nil, logRejection(ctx, err)
 	}
-	return next(req, delivery.Request{
+	return next(req, &delivery.Request{
+		Delivery:             &postern.WebhookDelivery{},
 		Header:               req.Header,
 		Body:                 body,
 		QuerySecret:          delivery.QuerySecretFrom(req.Context()),

@@ -78,9 +78,11 @@ type fakeDeliverer struct {
 }
 
 func (f *fakeDeliverer) Deliver(
-	_ context.Context, d *postern.WebhookDelivery, in delivery.Request, dryRun bool,
+	_ context.Context, r *delivery.Request,
 ) (*postern.WebhookDelivery, error) {
-	f.called, f.delivered, f.in, f.dryRun = true, d.DeepCopy(), in, dryRun
+	d := r.Delivery
+	f.called, f.delivered, f.in, f.dryRun = true, d.DeepCopy(), *r, r.DryRun
+	f.in.Delivery, f.in.DryRun = nil, false
 	if f.err != nil {
 		return nil, f.err
 	}

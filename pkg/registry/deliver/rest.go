@@ -27,9 +27,7 @@ import (
 
 // Deliverer runs a delivery through all stages.
 type Deliverer interface {
-	Deliver(
-		ctx context.Context, d *postern.WebhookDelivery, in delivery.Request, dryRun bool,
-	) (*postern.WebhookDelivery, error)
+	Deliver(ctx context.Context, r *delivery.Request) (*postern.WebhookDelivery, error)
 }
 
 // Address is the destination of a delivery: one target, or all targets that follow what a type of sender pushed.
@@ -173,13 +171,15 @@ func (r *REST) deliver(
 	d := &postern.WebhookDelivery{}
 	d.Namespace = genericapirequest.NamespaceValue(ctx)
 	d.Spec.Target, d.Spec.Source = address.Target, address.Source
-	delivered, err := r.Deliverer.Deliver(ctx, d, delivery.Request{
+	delivered, err := r.Deliverer.Deliver(ctx, &delivery.Request{
+		Delivery:    d,
 		Header:      req.Header,
 		Body:        body,
 		QuerySecret: delivery.QuerySecretFrom(ctx),
 		RegistryURL: req.URL.Query().Get("registry_url"),
 		User:        sender,
-	}, dryRun)
+		DryRun:      dryRun,
+	})
 	return delivery.Redact(sender, delivered, err)
 }
 

@@ -21,6 +21,7 @@ import (
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 
+	"postern.dev/postern/pkg/apierror"
 	"postern.dev/postern/pkg/registry/deliver"
 )
 
@@ -205,10 +206,7 @@ var (
 )
 
 func forbidden(message string) *apierrors.StatusError {
-	return &apierrors.StatusError{ErrStatus: metav1.Status{
-		Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden,
-		Message: message,
-	}}
+	return apierror.New(http.StatusForbidden, metav1.StatusReasonForbidden, message)
 }
 
 func errDirectRate() error {

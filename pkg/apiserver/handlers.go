@@ -7,12 +7,11 @@ import (
 	"net/http"
 	"sync/atomic"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/apierror"
 	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/registry/deliver"
 )
@@ -52,11 +51,7 @@ func ErrStorageUnavailable() error {
 }
 
 // errUnavailable returns a 503 with Retry-After.
-func errUnavailable(message string) error {
-	err := apierrors.NewServiceUnavailable(message)
-	err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retryAfterSeconds}
-	return err
-}
+func errUnavailable(message string) error { return apierror.Unavailable(message, retryAfterSeconds) }
 
 // storageReady returns the response to a delivery while the storage is unavailable, and counts it.
 func (c ExtraConfig) storageReady() error {

@@ -17,6 +17,7 @@ import (
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/apierror"
 	"postern.dev/postern/pkg/payload"
 	"postern.dev/postern/pkg/registry/deliver"
 )
@@ -63,12 +64,9 @@ func withObjectLimit(next http.Handler, maxObjectBytes int64) http.Handler {
 // limitObject returns the request with a bounded body without the payload.
 func limitObject(w http.ResponseWriter, req *http.Request, limit int64) (*http.Request, error) {
 	if !isJSON(req.Header.Get("Content-Type")) {
-		return nil, &apierrors.StatusError{ErrStatus: metav1.Status{
-			Status: metav1.StatusFailure, Code: http.StatusUnsupportedMediaType,
-			Reason: metav1.StatusReasonUnsupportedMediaType,
-			Message: "an object must be sent as JSON, with Content-Type application/json: a few lines of YAML can " +
-				"expand to any size",
-		}}
+		return nil, apierror.New(http.StatusUnsupportedMediaType, metav1.StatusReasonUnsupportedMediaType,
+			"an object must be sent as JSON, with Content-Type application/json: a few lines of YAML can expand to "+
+				"any size")
 	}
 	body, err := deliver.ReadBody(w, req, limit, fmt.Sprintf("the object is over %d bytes", limit))
 	if err != nil {

@@ -5,7 +5,6 @@ package delivery
 
 import (
 	"fmt"
-	"strings"
 
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
@@ -65,12 +64,3 @@ func (d *Deliverer) recordEvent(
 // maxNoteBytes is the longest note that the API server accepts; it would reject an Event with a longer one.
 // Source: NoteLengthLimit in k8s.io/kubernetes, pkg/apis/core/validation/events.go.
 const maxNoteBytes = 1024
-
-// truncate cuts a text to limit bytes, with an ellipsis at its end.
-func truncate(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	const ellipsis = "…"
-	return strings.ToValidUTF8(text[:limit-len(ellipsis)], "") + ellipsis
-}

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/apierror"
 	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/target"
 )
@@ -210,7 +211,7 @@ func TestAWebhookIsBegunInNoMoreNamespacesOnceItsTimeIsOver(t *testing.T) {
 			t.Fatalf("namespaces (-want +got):\n%s", diff)
 		}
 		if got := answered(t, result.Results[inTime].Err); got.Code != http.StatusServiceUnavailable ||
-			got.Details.RetryAfterSeconds != retryAfterSeconds {
+			got.Details.RetryAfterSeconds != apierror.RetryAfterSeconds {
 			t.Errorf("got %+v, want 503 with Retry-After", got)
 		}
 		p.Drain()

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/randfill"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/apierror"
 	"postern.dev/postern/pkg/credential"
 )
 
@@ -149,7 +150,7 @@ func TestAnErrorThatIsNotOfTheRequestIsToldInGeneral(t *testing.T) {
 			apierrors.NewBadRequest("the body is not JSON"), http.StatusBadRequest, "the body is not JSON", 0,
 		},
 		"target refused": {
-			statusError(http.StatusInternalServerError, metav1.StatusReasonInternalError, private),
+			apierror.New(http.StatusInternalServerError, metav1.StatusReasonInternalError, private),
 			http.StatusInternalServerError, publicFailureMessage, 0,
 		},
 		"not in time": {

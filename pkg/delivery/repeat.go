@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/util/retry"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/apierror"
 	"postern.dev/postern/pkg/credential"
 )
 
@@ -172,7 +173,7 @@ func failureOf(record *postern.WebhookDelivery) error {
 	if record.Status.Reason == ReasonTargetGone {
 		code, reason = http.StatusNotFound, metav1.StatusReasonNotFound
 	}
-	return statusError(code, reason, "the target can't be written: "+record.Status.Message)
+	return apierror.New(code, reason, "the target can't be written: "+record.Status.Message)
 }
 
 // dryRunRepeat is retryFirst for a dry run.

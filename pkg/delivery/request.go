@@ -4,6 +4,7 @@
 package delivery
 
 import (
+	"context"
 	"net/http"
 
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -79,4 +80,17 @@ func (r *Request) checkDryRun() error {
 		return nil
 	}
 	return RequireIdentity(r.User, "a dry run is made")
+}
+
+type querySecretKey struct{}
+
+// WithQuerySecret returns a context with the secret from the query of the URL, for callers that strip it from the URL.
+func WithQuerySecret(ctx context.Context, secret string) context.Context {
+	return context.WithValue(ctx, querySecretKey{}, secret)
+}
+
+// QuerySecretFrom returns the secret from the query of the URL, or "".
+func QuerySecretFrom(ctx context.Context) string {
+	secret, _ := ctx.Value(querySecretKey{}).(string)
+	return secret
 }

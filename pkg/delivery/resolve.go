@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/apierror"
 	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/fairness"
 	"postern.dev/postern/pkg/target"
@@ -173,8 +174,29 @@ func (d *Deliverer) refusalFor(delivery *postern.WebhookDelivery, match target.M
 
 // tooManyTasks returns the error for a delivery that matches too many targets.
 func tooManyTasks(delivery *postern.WebhookDelivery) error {
-	return statusError(http.StatusRequestEntityTooLarge, metav1.StatusReasonRequestEntityTooLarge, fmt.Sprintf(
+	return apierror.New(http.StatusRequestEntityTooLarge, metav1.StatusReasonRequestEntityTooLarge, fmt.Sprintf(
 		"the %d refs of this delivery match so many targets that it would take more than %d writes: "+
 			"push fewer refs at a time, or deliver to each target by its own path",
 		len(delivery.Spec.Events), maxTasks))
+}
+
+func targetKey(d *postern.WebhookDelivery) postern.TargetKey {
+	return postern.TargetKey{Kind: postern.TargetKind(d.Spec.Target.Kind), Namespace: d.Namespace, Name: d.Spec.Target.Name}
+}
+
+// credentialTarget returns the key as a credential.Target.
+func credentialTarget(key postern.TargetKey) *credential.Target {
+	resource := credential.ResourceGatewaySyncs
+	if key.Kind == postern.TargetApplication {
+		resource = credential.ResourceApplications
+	}
+	return &credential.Target{Resource: resource, Name: key.Name}
+}
+
+// request returns the request of a task to its target.
+func (t task) request(now time.Time) target.Request {
+	return target.Request{
+		DeliveryEvent: t.event, IfFollowed: t.matched, At: now,
+		Anonymous: t.anonymous, Received: t.received, Retry: t.retry, Override: t.override,
+	}
 }

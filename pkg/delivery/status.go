@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -202,6 +203,15 @@ func countFitting(results []postern.TargetResult) int {
 const maxTextBytes = 1024
 
 func truncateText(text string) string { return truncate(text, maxTextBytes) }
+
+// truncate cuts a text to limit bytes, with an ellipsis at its end.
+func truncate(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	const ellipsis = "…"
+	return strings.ToValidUTF8(text[:limit-len(ellipsis)], "") + ellipsis
+}
 
 // setCondition sets a condition. It truncates the time to seconds, as JSON does: a mutating policy works on JSON, and
 // the status must be the same afterwards.

@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -68,24 +67,6 @@ func senderName(u user.Info) string {
 	}
 	return u.GetName()
 }
-
-// unauthorized returns the answer to a rejection. Its message does not depend on what is configured or exists.
-func unauthorized(err error) error {
-	var rejection *credential.Rejection
-	if !errors.As(err, &rejection) {
-		return apierrors.NewInternalError(err)
-	}
-	return &rejectedError{StatusError: apierrors.NewUnauthorized(rejection.Error()), reason: string(rejection.Reason)}
-}
-
-// rejectedError adds to an answer the reason, which only the operator may know.
-type rejectedError struct {
-	*apierrors.StatusError
-	reason string
-}
-
-// Unwrap returns the answer.
-func (e *rejectedError) Unwrap() error { return e.StatusError }
 
 // reasonNoIdentity is why an anonymous caller is rejected where a webhook secret does not suffice.
 const reasonNoIdentity = "NoIdentity"

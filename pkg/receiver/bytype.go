@@ -13,8 +13,8 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"postern.dev/postern/pkg/apierror"
 	"postern.dev/postern/pkg/delivery"
 	"postern.dev/postern/pkg/payload"
 )
@@ -77,8 +77,8 @@ func (h *handler) namespaces(ctx context.Context) ([]string, error) {
 	names, err := h.TargetNamespaces()
 	if err != nil {
 		// The cause is for the operator only: the sender is not authenticated yet.
-		response := apierrors.NewServiceUnavailable("the targets are not loaded yet: send the webhook again later")
-		response.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retryAfterSeconds}
+		response := apierror.Unavailable(
+			"the targets are not loaded yet: send the webhook again later", retryAfterSeconds)
 		return nil, logRejection(ctx, response, "cause", err)
 	}
 	return names, nil

@@ -6,11 +6,12 @@ package deliver
 import (
 	"bytes"
 	"net/http"
-	"strconv"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 	"k8s.io/klog/v2"
+
+	"postern.dev/postern/pkg/apierror"
 )
 
 // writeResponse writes an object or an error as JSON and ignores the Accept header: the framework's responder would
@@ -34,8 +35,6 @@ func writeResponse(w http.ResponseWriter, encoder runtime.Encoder, code int, obj
 // WriteError writes an error as a metav1.Status in JSON, with Retry-After if the error has a delay.
 func WriteError(w http.ResponseWriter, err error) {
 	status := responsewriters.ErrorToAPIStatus(err)
-	if status.Details != nil && status.Details.RetryAfterSeconds > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(status.Details.RetryAfterSeconds)))
-	}
+	apierror.SetRetryAfter(w.Header(), status)
 	responsewriters.WriteRawJSON(int(status.Code), status, w)
 }

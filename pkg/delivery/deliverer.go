@@ -5,11 +5,11 @@
 //
 //	verify → decode → deduplicate → admit → resolve → execute → observe
 //
-// Each stage is a file and a method. Deliver runs all of them; the other entry points begin later: Receive and Execute
-// are the two halves of Deliver for a delivery that is created as an object, Redeliver needs no payload, and
-// DeliverToNamespaces receives a webhook once for several namespaces. Resume retries a pending delivery from resolve
-// on. The package must not depend on HTTP paths, on how records are stored or on how targets are patched: the
-// endpoints, Records and Targets do.
+// Each stage is a file and a method. Deliver runs all of them; the other entry points begin or end it elsewhere:
+// DeliverToNamespaces receives a webhook once for several namespaces, Redeliver has no payload, and ReceiveObject and
+// Execute are the two halves for a delivery that is created as an object, which the framework admits in between. Resume
+// retries a pending delivery from resolve on. The package must not depend on HTTP paths, on how records are stored or
+// on how targets are patched: the endpoints, Records and Targets do.
 package delivery
 
 import (
@@ -133,18 +133,31 @@ func New(config Config) *Deliverer {
 // Deliver takes a webhook through all stages. It returns the record, an error for the client, or both if the delivery
 // is recorded as failed.
 func (d *Deliverer) Deliver(ctx context.Context, r *Request) (record *postern.WebhookDelivery, err error) {
-	ctx, span := d.tracer.Start(ctx, spanDeliver)
+	ctx, span := d.tracer.Start(ctx, r.spanName())
 	defer span.End()
 	defer func() { d.observe(ctx, r, record, err) }()
-	if err := d.receive(ctx, r); err != nil {
+	if err := d.receive(ctx, r); err != nil { // verify and decode
 		return nil, err
 	}
-	return d.deliverReceived(ctx, r)
+	defer func() { d.finish(r, record, err) }()
+	if err := d.deduplicate(ctx, r); err != nil {
+		return nil, err
+	}
+	if err := d.admit(ctx, r); err != nil {
+		return nil, err
+	}
+	return d.execute(ctx, r) // resolve, record and write
 }
 
-// receive verifies the sender and decodes its request. It sets spec.events and the status of the delivery. It looks up
-// nothing before the sender is verified.
+// receive verifies the sender and decodes its request, unless that is done. It sets spec.events and the status of the
+// delivery. It looks up nothing before the sender is verified.
 func (d *Deliverer) receive(ctx context.Context, r *Request) error {
+	switch {
+	case r.received:
+		return checkContext(ctx) // a new delivery would have a timeout of its own
+	case r.redelivery:
+		return d.receiveAgain(ctx, r)
+	}
 	if err := r.checkDryRun(); err != nil {
 		return err
 	}
@@ -184,16 +197,4 @@ func (d *Deliverer) confirm(ctx context.Context, r *Request, method credential.M
 		return d.decode(ctx, r, confirmed) // an HMAC proves less of the request than the first method
 	}
 	return nil
-}
-
-// deliverReceived takes a received webhook through the other stages, unless it repeats one.
-func (d *Deliverer) deliverReceived(ctx context.Context, r *Request) (record *postern.WebhookDelivery, err error) {
-	defer func() { d.finish(r, record, err) }()
-	if err := d.deduplicate(ctx, r); err != nil {
-		return nil, err
-	}
-	if err := d.admit(ctx, r); err != nil {
-		return nil, err
-	}
-	return d.execute(ctx, r)
 }

@@ -68,7 +68,7 @@ func (d *Deliverer) DeliverToNamespaces(ctx context.Context, r *Request, namespa
 	group.SetLimit(maxNamespacesAtOnce)
 	for i, a := range accepted {
 		group.Go(func() error {
-			record, err := d.deliverToNamespace(ctx, a)
+			record, err := d.Deliver(ctx, d.requestFor(a))
 			results[i] = NamespaceResult{a.Namespace, record, err}
 			return nil
 		})
@@ -199,19 +199,11 @@ func (d *Deliverer) isWanted(namespace string, events []postern.DeliveryEvent) (
 	return false, nil
 }
 
-// deliverToNamespace takes a received webhook to a namespace that accepted it.
-func (d *Deliverer) deliverToNamespace(
-	ctx context.Context, a acceptedRequest,
-) (record *postern.WebhookDelivery, err error) {
-	ctx, span := d.tracer.Start(ctx, spanDeliver)
-	defer span.End()
+// requestFor returns the request of a received webhook in a namespace that accepted it.
+func (d *Deliverer) requestFor(a acceptedRequest) *Request {
 	r := *a.Request
-	r.Delivery = a.Delivery.DeepCopy()
+	r.Delivery, r.received = a.Delivery.DeepCopy(), true
 	r.Delivery.Namespace = a.Namespace
 	d.setSender(r.Delivery, r.User, a.Method)
-	defer func() { d.observe(ctx, &r, record, err) }()
-	if err := ctx.Err(); err != nil { // a new delivery would have a timeout of its own
-		return nil, answerUnavailable("other namespaces took too long", err)
-	}
-	return d.deliverReceived(ctx, &r)
+	return &r
 }

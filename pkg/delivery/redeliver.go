@@ -19,25 +19,16 @@ import (
 // original sender can no longer be verified, so the cluster must have authenticated the caller; RBAC has authorized it.
 func (d *Deliverer) Redeliver(
 	ctx context.Context, original *postern.WebhookDelivery, sender user.Info, dryRun bool,
-) (record *postern.WebhookDelivery, err error) {
-	ctx, span := d.tracer.Start(ctx, spanRedeliver)
-	defer span.End()
-	r := &Request{User: sender, DryRun: dryRun, Delivery: &postern.WebhookDelivery{
+) (*postern.WebhookDelivery, error) {
+	delivery := &postern.WebhookDelivery{
 		ObjectMeta: metav1.ObjectMeta{Namespace: original.Namespace, GenerateName: original.Spec.Source + "-"},
 		Spec: postern.WebhookDeliverySpec{
 			Source: original.Spec.Source, Target: original.Spec.Target, Headers: original.Spec.Headers,
 			RedeliveryOf: original.Name, Events: original.Spec.Events,
 		},
-	}}
-	r.Delivery = r.Delivery.DeepCopy() // the original is shared
-	defer func() { d.observe(ctx, r, record, err) }()
-	if err := d.receiveAgain(ctx, r); err != nil {
-		return nil, err
 	}
-	if err := d.admit(ctx, r); err != nil {
-		return nil, err
-	}
-	return d.execute(ctx, r)
+	// The original is shared.
+	return d.Deliver(ctx, &Request{Delivery: delivery.DeepCopy(), User: sender, DryRun: dryRun, redelivery: true})
 }
 
 // receiveAgain sets the sender and the receipt of a redelivery.

@@ -39,6 +39,9 @@ type Request struct {
 	// DryRun is true if nothing may be recorded or written.
 	DryRun bool
 
+	// received is true if the sender is verified and the payload decoded, redelivery if there is no payload, since the
+	// events are from a record.
+	received, redelivery bool
 	// deliveryID is the sender's id of the delivery, which repeats have too; empty if there is none.
 	deliveryID string
 	// first is the record of the delivery that this one repeats; nil if there is none. inFlight is set instead if this
@@ -49,6 +52,14 @@ type Request struct {
 	call *call
 	// recordFirst is true if targets may be written only once the delivery is recorded.
 	recordFirst bool
+}
+
+// spanName returns the name of the request's span.
+func (r *Request) spanName() string {
+	if r.redelivery {
+		return spanRedeliver
+	}
+	return spanDeliver
 }
 
 // flow returns the flow whose share the request uses.

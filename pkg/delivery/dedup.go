@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -128,6 +129,22 @@ func (d *Deliverer) findFirst(
 	// All names are taken. A repeat that passes for new is better than a lost delivery.
 	delivery.Name, delivery.GenerateName = "", delivery.Spec.Source+"-"
 	return nil, nil
+}
+
+// repeatError means that a record was not created because one of the same delivery exists.
+type repeatError struct{ first *postern.WebhookDelivery }
+
+func (e *repeatError) Error() string {
+	return "the delivery repeats " + e.first.Name
+}
+
+// firstRecord returns the record of the first delivery if err is a repeatError, else nil.
+func firstRecord(err error) *postern.WebhookDelivery {
+	var repeat *repeatError
+	if errors.As(err, &repeat) {
+		return repeat.first
+	}
+	return nil
 }
 
 // inFlightCalls are the deliveries with an identity that this process works on, from the receipt until the final status

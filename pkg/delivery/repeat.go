@@ -5,7 +5,6 @@ package delivery
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 
@@ -14,24 +13,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/apierror"
-	"postern.dev/postern/pkg/credential"
 )
-
-// repeatError means that a record was not created because one of the same delivery exists.
-type repeatError struct{ first *postern.WebhookDelivery }
-
-func (e *repeatError) Error() string {
-	return "the delivery repeats " + e.first.Name
-}
-
-// firstRecord returns the record of the first delivery if err is a repeatError, else nil.
-func firstRecord(err error) *postern.WebhookDelivery {
-	var repeat *repeatError
-	if errors.As(err, &repeat) {
-		return repeat.first
-	}
-	return nil
-}
 
 // repeat answers a repeated delivery with the record of the first. It retries a failed or ignored delivery, with the
 // first receipt, so that all requests received since take precedence. It leaves others unchanged, and one that this
@@ -87,15 +69,6 @@ func retryOf(first, repeated *postern.WebhookDelivery) *postern.WebhookDelivery 
 		return r.Result == postern.TargetFailed || r.Result == postern.TargetSkipped
 	})
 	return again
-}
-
-// isIdentity reports whether the cluster has authenticated a sender.
-func isIdentity(sender *postern.Sender) bool {
-	if sender == nil {
-		return false
-	}
-	method := credential.Method(sender.Method)
-	return method == credential.MethodServiceAccount || method == credential.MethodUser
 }
 
 // retryFirst retries what was not applied. If that changes the outcome, it stores the new outcome in the record and

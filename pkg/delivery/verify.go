@@ -82,3 +82,12 @@ func RequireIdentity(caller user.Info, what string) error {
 			"send a ServiceAccount token or another cluster credential",
 	)}
 }
+
+// isIdentity reports whether the cluster has authenticated a sender.
+func isIdentity(sender *postern.Sender) bool {
+	if sender == nil {
+		return false
+	}
+	method := credential.Method(sender.Method)
+	return method == credential.MethodServiceAccount || method == credential.MethodUser
+}

@@ -51,9 +51,10 @@ func TestPath_OneSignedPush(t *testing.T) {
 	}
 	secrets := &credential.Secrets{}
 	secrets.Set("demo", map[string][]byte{"hmac": []byte(secret)})
+	stored := make(chan struct{})
 	deliverer := delivery.New(delivery.Config{
 		Verifier: credential.NewVerifier(credential.Config{RequireSecret: true}, secrets), Secrets: secrets,
-		Targets: targets{writer}, Records: records{}, Events: &events.FakeRecorder{}, MaxPayloadBytes: 1 << 20,
+		Targets: targets{writer}, Records: records{stored: stored}, Events: &events.FakeRecorder{}, MaxPayloadBytes: 1 << 20,
 		Now: time.Now,
 	})
 	endpoint := deliver.NewREST(deliver.Config{
@@ -78,7 +79,7 @@ func TestPath_OneSignedPush(t *testing.T) {
 	}
 	answer := httptest.NewRecorder()
 	handler.ServeHTTP(answer, req)
-	deliverer.Drain()
+	<-stored
 	if answer.Code != http.StatusAccepted || !strings.Contains(answer.Body.String(), `"phase":"Applied"`) {
 		t.Fatalf("answered %d: %s", answer.Code, answer.Body)
 	}
@@ -95,8 +96,8 @@ type targets struct{ *target.Writer }
 
 func (targets) Matches(string, target.Request) ([]target.Match, error) { return nil, nil }
 
-// records stores nothing.
-type records struct{}
+// records stores nothing. It closes stored when the final status would be stored.
+type records struct{ stored chan struct{} }
 
 func (records) Create(
 	_ context.Context, d *postern.WebhookDelivery, _ bool,
@@ -108,7 +109,8 @@ func (records) Get(_ context.Context, _, name string) (*postern.WebhookDelivery,
 	return nil, apierrors.NewNotFound(postern.Resource("webhookdeliveries"), name)
 }
 
-func (records) UpdateStatus(_ context.Context, d *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
+func (r records) UpdateStatus(_ context.Context, d *postern.WebhookDelivery) (*postern.WebhookDelivery, error) {
+	close(r.stored)
 	return d, nil
 }
 

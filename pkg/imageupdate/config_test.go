@@ -112,13 +112,13 @@ func TestConfigForMergesSettingsOfAllLevels(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: "argocd", Name: "all"},
 		Spec: iuv1alpha1.ImageUpdaterSpec{
 			CommonUpdateSettings: &iuv1alpha1.CommonUpdateSettings{
-				UpdateStrategy: ptr("digest"), ForceUpdate: ptr(true), AllowTags: ptr("any"),
+				UpdateStrategy: new("digest"), ForceUpdate: new(true), AllowTags: new("any"),
 				IgnoreTags: []string{"a"}},
-			WriteBackConfig:    &iuv1alpha1.WriteBackConfig{Method: ptr("git")},
+			WriteBackConfig:    &iuv1alpha1.WriteBackConfig{Method: new("git")},
 			ImagesVerification: &iuv1alpha1.ImagesVerification{},
 			ApplicationRefs: []iuv1alpha1.ApplicationRef{{
 				NamePattern: "sh?p",
-				CommonUpdateSettings: &iuv1alpha1.CommonUpdateSettings{UpdateStrategy: ptr("name"),
+				CommonUpdateSettings: &iuv1alpha1.CommonUpdateSettings{UpdateStrategy: new("name"),
 					IgnoreTags: []string{"b"}},
 				WriteBackConfig: &iuv1alpha1.WriteBackConfig{},
 				Images: []iuv1alpha1.ImageConfig{
@@ -126,26 +126,26 @@ func TestConfigForMergesSettingsOfAllLevels(t *testing.T) {
 					{
 						Alias: "decides", ImageName: "y:>=1 || 3",
 						CommonUpdateSettings: &iuv1alpha1.CommonUpdateSettings{
-							UpdateStrategy: ptr("semver"), ForceUpdate: ptr(false), AllowTags: ptr(""),
+							UpdateStrategy: new("semver"), ForceUpdate: new(false), AllowTags: new(""),
 							IgnoreTags: []string{},
 							Platforms:  []string{"linux/arm64"}},
-						ImagesVerification: &iuv1alpha1.ImagesVerification{Enabled: ptr(false)},
+						ImagesVerification: &iuv1alpha1.ImagesVerification{Enabled: new(false)},
 						ManifestTargets:    &iuv1alpha1.ManifestTargets{},
 					},
 					{
 						Alias: "torn", ImageName: "z",
 						ManifestTargets: &iuv1alpha1.ManifestTargets{
-							Kustomize: &iuv1alpha1.KustomizeTarget{Name: ptr("zz")},
-							Plugin:    &iuv1alpha1.PluginTarget{Spec: ptr("Z")}},
+							Kustomize: &iuv1alpha1.KustomizeTarget{Name: new("zz")},
+							Plugin:    &iuv1alpha1.PluginTarget{Spec: new("Z")}},
 					},
 					{
 						Alias: "tagless", ImageName: "z",
-						ManifestTargets: &iuv1alpha1.ManifestTargets{Plugin: &iuv1alpha1.PluginTarget{Name: ptr("Z")}},
+						ManifestTargets: &iuv1alpha1.ManifestTargets{Plugin: &iuv1alpha1.PluginTarget{Name: new("Z")}},
 					},
 					{
 						Alias: "unnameable", ImageName: "z",
 						ManifestTargets: &iuv1alpha1.ManifestTargets{
-							Kustomize: &iuv1alpha1.KustomizeTarget{Name: ptr(" a=b ")}},
+							Kustomize: &iuv1alpha1.KustomizeTarget{Name: new(" a=b ")}},
 					},
 					{Alias: "nameless", ImageName: ":1"},
 				},
@@ -191,8 +191,8 @@ func TestConfigForMergesSettingsOfAllLevels(t *testing.T) {
 }
 
 func TestConfigForKeepsVerificationUnderAnnotations(t *testing.T) {
-	updater := selecting("a", iuv1alpha1.ApplicationRef{NamePattern: "*", UseAnnotations: ptr(true)})
-	updater.Spec.CommonUpdateSettings = &iuv1alpha1.CommonUpdateSettings{UpdateStrategy: ptr("digest")}
+	updater := selecting("a", iuv1alpha1.ApplicationRef{NamePattern: "*", UseAnnotations: new(true)})
+	updater.Spec.CommonUpdateSettings = &iuv1alpha1.CommonUpdateSettings{UpdateStrategy: new("digest")}
 	updater.Spec.ImagesVerification = &iuv1alpha1.ImagesVerification{}
 	app := annotated(map[string]string{"image-list": "x"})
 	got, _ := ConfigFor(app, parseUpdaters(updater))

@@ -30,7 +30,7 @@ func image(t *testing.T, ref string) Image {
 func images(t *testing.T, refs string) []Image {
 	t.Helper()
 	var all []Image
-	for _, ref := range strings.Fields(refs) {
+	for ref := range strings.FieldsSeq(refs) {
 		all = append(all, image(t, ref))
 	}
 	return all

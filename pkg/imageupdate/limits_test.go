@@ -5,6 +5,7 @@ package imageupdate
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -147,9 +148,7 @@ func TestWhatIsTooLargeIsRefusedAndTheOwnerIsTold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			annotations := map[string]string{"image-list": "b=nginx, a=nginx"}
-			for key, value := range tc.annotations {
-				annotations[key] = value
-			}
+			maps.Copy(annotations, tc.annotations)
 			app := hosts("bounds", annotations)
 			if tc.change != nil {
 				tc.change(app)

@@ -13,7 +13,7 @@ import (
 
 func TestPlanForHelmReadsAndSetsParameters(t *testing.T) {
 	param := func(name, value string) argov1alpha1.HelmParameter {
-		return argov1alpha1.HelmParameter{Name: name, Value: &value, ForceString: ptr(true)}
+		return argov1alpha1.HelmParameter{Name: name, Value: &value, ForceString: new(true)}
 	}
 	spec := ManifestTarget{SourceType: "Helm", Spec: "image"}
 	for _, tc := range []struct {

@@ -34,7 +34,7 @@ func TestConfigForChoosesTheMostSpecificReference(t *testing.T) {
 		return selector
 	}
 	broken := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Never"}}}
-	annotations := ptr(true)
+	annotations := new(true)
 	elsewhere := selecting("elsewhere", ref{NamePattern: "shop"})
 	elsewhere.Namespace = "other"
 
@@ -88,7 +88,7 @@ func TestConfigForChoosesTheMostSpecificReference(t *testing.T) {
 }
 
 func TestConfigForPassesOverAnnotationsThatAreNotThere(t *testing.T) {
-	byAnnotations := iuv1alpha1.ApplicationRef{NamePattern: "shop", UseAnnotations: ptr(true)}
+	byAnnotations := iuv1alpha1.ApplicationRef{NamePattern: "shop", UseAnnotations: new(true)}
 	alone := parseUpdaters(selecting("a", byAnnotations))
 	if got, found := ConfigFor(annotated(nil), alone); found {
 		t.Errorf("ConfigFor() = %+v, want none", got)

@@ -143,6 +143,7 @@ func logAction(ctx context.Context, step step) {
 		serials = append(serials, serialOf(certificate))
 	}
 	switch step.action {
+	case actionNone:
 	case actionCreate:
 		logger.Info("Created a certificate authority", "serials", serials)
 	case actionRepair:

@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	cliflag "k8s.io/component-base/cli/flag"
 
-	"postern.dev/postern/pkg/certificate"
+	"postern.dev/postern/pkg/servingcert"
 )
 
 const (
@@ -29,17 +29,17 @@ const (
 
 // certificates are the flags for the serving certificate.
 type certificates struct {
-	service                  certificate.Service
+	service                  servingcert.Service
 	caSecretName             string
 	caValidity, leafValidity time.Duration
 }
 
 func newCertificates(namespace string) certificates {
 	return certificates{
-		service:      certificate.Service{Namespace: namespace, Name: "postern"},
+		service:      servingcert.Service{Namespace: namespace, Name: "postern"},
 		caSecretName: "postern-ca",
-		caValidity:   certificate.DefaultCAValidity,
-		leafValidity: certificate.DefaultLeafValidity,
+		caValidity:   servingcert.DefaultCAValidity,
+		leafValidity: servingcert.DefaultLeafValidity,
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"postern.dev/postern/pkg/certificate"
+	"postern.dev/postern/pkg/servingcert"
 )
 
 func TestPosternMakesItsOwnCertificatesUnlessFilesAreGiven(t *testing.T) {
@@ -33,7 +33,7 @@ func TestPosternMakesItsOwnCertificatesUnlessFilesAreGiven(t *testing.T) {
 
 func TestNamespaceIsThatOfThePodUnlessAFlagSaysOtherwise(t *testing.T) {
 	type names struct {
-		Service       certificate.Service
+		Service       servingcert.Service
 		Secret, Lease string
 	}
 	for _, test := range []struct {
@@ -41,16 +41,16 @@ func TestNamespaceIsThatOfThePodUnlessAFlagSaysOtherwise(t *testing.T) {
 		args        []string
 		want        names
 	}{
-		{"", nil, names{certificate.Service{Namespace: "postern-system", Name: "postern"}, "postern-ca",
+		{"", nil, names{servingcert.Service{Namespace: "postern-system", Name: "postern"}, "postern-ca",
 			"postern-system"}},
-		{"tools", nil, names{certificate.Service{Namespace: "tools", Name: "postern"}, "postern-ca", "tools"}},
+		{"tools", nil, names{servingcert.Service{Namespace: "tools", Name: "postern"}, "postern-ca", "tools"}},
 		{
 			"tools",
 			[]string{
 				"--service-namespace=ours", "--service-name=hooks", "--ca-secret-name=hooks.ca",
 				"--leader-elect-resource-namespace=locks",
 			},
-			names{certificate.Service{Namespace: "ours", Name: "hooks"}, "hooks.ca", "locks"},
+			names{servingcert.Service{Namespace: "ours", Name: "hooks"}, "hooks.ca", "locks"},
 		},
 	} {
 		t.Setenv("POD_NAMESPACE", test.environment)

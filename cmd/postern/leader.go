@@ -7,12 +7,12 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 
 	"postern.dev/postern/pkg/apiserver"
@@ -31,12 +31,7 @@ func (a *app) runLeader(ctx context.Context, server *apiserver.Server, index *co
 		if !toolscache.WaitForCacheSync(ctx.Done(), synced) {
 			return nil // never write without complete caches
 		}
-		retry, err := controller.NewRetryController(server.Records().Pending(), server.Deliverer(), a.retryWindow,
-			time.Now)
-		if err != nil {
-			return err
-		}
-		return retry.Start(ctx)
+		return controller.NewRetryController(server.Records().Pending(), server.Deliverer(), a.retryWindow).Start(ctx)
 	})
 	gc := &controller.GarbageCollector{
 		Records: server.Records(), Index: index, Max: int64(a.limits.maxDeliveries),
@@ -52,13 +47,8 @@ func (a *app) runLeader(ctx context.Context, server *apiserver.Server, index *co
 // newLeader returns a runnable that calls run in one replica at a time, or always without leader election.
 func newLeader(config *rest.Config, o *options, run func(context.Context) error) (*controller.Leader, error) {
 	election := o.leaderElection
-	times := controller.ElectionTimes{
-		LeaseDuration: election.LeaseDuration.Duration,
-		RenewDeadline: election.RenewDeadline.Duration,
-		RetryPeriod:   election.RetryPeriod.Duration,
-	}
 	if !election.LeaderElect {
-		return controller.NewLeader(nil, times, run), nil
+		return controller.NewLeader(leaderelection.LeaderElectionConfig{}, run), nil
 	}
 	host, err := os.Hostname()
 	if err != nil {
@@ -72,5 +62,10 @@ func newLeader(config *rest.Config, o *options, run func(context.Context) error)
 	if err != nil {
 		return nil, fmt.Errorf("could not create the lock of the leader election: %w", err)
 	}
-	return controller.NewLeader(lock, times, run), nil
+	return controller.NewLeader(leaderelection.LeaderElectionConfig{
+		Lock:          lock,
+		LeaseDuration: election.LeaseDuration.Duration,
+		RenewDeadline: election.RenewDeadline.Duration,
+		RetryPeriod:   election.RetryPeriod.Duration,
+	}, run), nil
 }

@@ -11,14 +11,14 @@ import (
 	"k8s.io/apiserver/pkg/server/healthz"
 
 	"postern.dev/postern/apis/postern/v1alpha1"
-	"postern.dev/postern/pkg/certificate"
+	"postern.dev/postern/pkg/servingcert"
 )
 
 // managedCertificates runs the controllers of Postern's own certificates. The zero value runs none: Postern then
 // neither reads nor writes the Secret and the APIService.
 type managedCertificates struct {
-	servingController *certificate.ServingController
-	caController      *certificate.CAController
+	servingController *servingcert.ServingController
+	caController      *servingcert.CAController
 }
 
 // newManagedCertificates makes the server use its own certificates. It does not contact the kube-apiserver.
@@ -27,7 +27,7 @@ func newManagedCertificates(o *options) (*managedCertificates, error) {
 	if err != nil {
 		return nil, err
 	}
-	servingController, caController, err := certificate.New(certificate.Config{
+	servingController, caController, err := servingcert.New(servingcert.Config{
 		Client:         client,
 		Service:        o.certificates.service,
 		SecretName:     o.certificates.caSecretName,
@@ -71,6 +71,6 @@ func (c *managedCertificates) addTo(config *genericapiserver.RecommendedConfig) 
 			return c.servingController.Ready()
 		}))
 	case config.SecureServing != nil && config.SecureServing.Cert != nil:
-		certificate.ObserveServing(config.SecureServing.Cert)
+		servingcert.ObserveServing(config.SecureServing.Cert)
 	}
 }

@@ -11,12 +11,12 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"postern.dev/postern/pkg/apiserver"
-	"postern.dev/postern/pkg/certificate"
 	"postern.dev/postern/pkg/controller"
 	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/delivery"
 	"postern.dev/postern/pkg/etcd"
 	"postern.dev/postern/pkg/receiver"
+	"postern.dev/postern/pkg/servingcert"
 	"postern.dev/postern/pkg/version"
 )
 
@@ -29,7 +29,7 @@ func run(ctx context.Context, o *options) error {
 	delivery.RegisterMetrics()
 	controller.RegisterMetrics()
 	apiserver.RegisterMetrics()
-	certificate.RegisterMetrics()
+	servingcert.RegisterMetrics()
 	for _, warning := range o.warnings() {
 		klog.InfoS("WARNING: " + warning)
 	}

@@ -54,7 +54,6 @@ func (a *app) serve(ctx context.Context) error {
 	index := controller.NewRecordIndex()
 	backlog := controller.NewBacklog(index, int64(a.limits.maxDeliveries), a.limits.maxDeliveryBytes,
 		a.limits.namespaceSharePercent)
-	var recordWatcher *controller.RecordWatcher
 	serverConfig := &apiserver.Config{Generic: config, Extra: apiserver.ExtraConfig{
 		Verifier:      credential.NewVerifier(a.credentials, a.files.secrets),
 		Secrets:       a.files.secrets,
@@ -65,7 +64,7 @@ func (a *app) serve(ctx context.Context) error {
 			switch {
 			case !secretsSynced():
 				return errors.New("the webhook secrets are not in the cache yet")
-			case !recordWatcher.HasSynced(): // otherwise a delivery could overwrite a newer ref that only a record shows
+			case !index.HasSynced(): // otherwise a delivery could overwrite a newer ref that only a record shows
 				return errors.New("the records of earlier deliveries are not loaded yet")
 			}
 			return targets.Ready()
@@ -90,10 +89,9 @@ func (a *app) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	index.SetListerWatcher(server.Records().All())
-	recordWatcher = controller.NewRecordWatcher(server.Records().All(), server.Deliverer())
+	index.SetSource(server.Records().All(), server.Deliverer().HandleRecord)
 	// A retry needs the secrets to know which targets accept it, and the history so as not to overwrite newer refs.
-	synced := func() bool { return secretsSynced() && recordWatcher.HasSynced() }
+	synced := func() bool { return secretsSynced() && index.HasSynced() }
 	leader, err := newLeader(config.ClientConfig, a.options,
 		func(ctx context.Context) error { return a.runLeader(ctx, server, index, synced) })
 	if err != nil {
@@ -108,7 +106,7 @@ func (a *app) serve(ctx context.Context) error {
 		// The receiver starts before the server, which waits for it to stop: after a stop the manager starts nothing.
 		runnables = append(runnables, receiverServer)
 	}
-	runnables = append(runnables, targets, server, recordWatcher, index, leader, a.files.defaults)
+	runnables = append(runnables, targets, server, index, leader, a.files.defaults)
 	for _, runnable := range runnables {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("could not add a runnable to the manager: %w", err)

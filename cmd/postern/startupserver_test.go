@@ -12,7 +12,7 @@ import (
 
 	"k8s.io/client-go/rest"
 
-	"postern.dev/postern/pkg/certificate"
+	"postern.dev/postern/pkg/servingcert"
 )
 
 // A client that connects between two servers waits for the next one.
@@ -71,14 +71,14 @@ func TestATurnEndsForWhoeverWaits(t *testing.T) {
 	}
 }
 
-func newServing(t *testing.T) *certificate.Serving {
+func newServing(t *testing.T) *servingcert.Serving {
 	t.Helper()
-	controller, _, err := certificate.New(certificate.Config{
+	controller, _, err := servingcert.New(servingcert.Config{
 		Client:         &rest.Config{Host: "https://127.0.0.1:1"}, // never contacted
-		Service:        certificate.Service{Namespace: "postern-system", Name: "postern"},
+		Service:        servingcert.Service{Namespace: "postern-system", Name: "postern"},
 		SecretName:     "postern-ca",
 		APIServiceName: "v1alpha1.postern.dev",
-		CAValidity:     certificate.DefaultCAValidity, LeafValidity: certificate.DefaultLeafValidity,
+		CAValidity:     servingcert.DefaultCAValidity, LeafValidity: servingcert.DefaultLeafValidity,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -12,10 +12,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/client-go/tools/leaderelection"
 )
 
 // times are the defaults of Kubernetes' own components.
-var times = ElectionTimes{
+var times = leaderelection.LeaderElectionConfig{
 	LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second,
 }
 
@@ -39,8 +40,9 @@ type replicas struct {
 // start starts a replica, and returns its lock and a function that stops it.
 func (r *replicas) start(t *testing.T, name string) (*lock, func()) {
 	t.Helper()
-	lock := &lock{lease: &r.lease, identity: name}
-	leader := NewLeader(lock, times, func(ctx context.Context) error { return r.run(ctx, name) })
+	lock, election := &lock{lease: &r.lease, identity: name}, times
+	election.Lock = lock
+	leader := NewLeader(election, func(ctx context.Context) error { return r.run(ctx, name) })
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- leader.Start(ctx) }()
@@ -106,7 +108,7 @@ func TestWithNoLockThereIsOneReplicaAndItLeads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, ended := &replicas{}, make(chan error)
 		ctx, stop := context.WithCancel(t.Context())
-		leader := NewLeader(nil, ElectionTimes{}, func(ctx context.Context) error {
+		leader := NewLeader(leaderelection.LeaderElectionConfig{}, func(ctx context.Context) error {
 			_ = r.run(ctx, "a")
 			return errors.New("failed")
 		})
@@ -228,7 +230,7 @@ func TestAReplicaThatCannotRunMakesWayForAnother(t *testing.T) {
 }
 
 func TestElectionTimesThatCannotWorkAreAnError(t *testing.T) {
-	leader := NewLeader(&lock{lease: &lease{}, identity: "a"}, ElectionTimes{}, nil)
+	leader := NewLeader(leaderelection.LeaderElectionConfig{Lock: &lock{lease: &lease{}, identity: "a"}}, nil)
 	if err := leader.Start(t.Context()); err == nil {
 		t.Error("it started")
 	}

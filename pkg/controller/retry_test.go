@@ -246,3 +246,21 @@ func TestAReceiptAheadOfTheClockDoesNotLengthenTheGrace(t *testing.T) {
 		}
 	})
 }
+
+// A panic must not end the process, which serves deliveries too.
+func TestRetryController_panicIsRetried(t *testing.T) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
+		b.source.Add(attempted(b.pendingSince("d", 0)))
+		b.answer = func(context.Context, *postern.WebhookDelivery, bool) error {
+			if time.Since(b.began) < 10*time.Second {
+				panic("a mistake")
+			}
+			return nil
+		}
+		defer b.start(t)()
+		advance(time.Minute)
+		if got := len(b.tried()); got < 4 || got > 6 {
+			t.Errorf("tried %d times, want about 5", got)
+		}
+	})
+}

@@ -30,7 +30,7 @@ func image(t *testing.T, ref string) Image {
 func images(t *testing.T, refs string) []Image {
 	t.Helper()
 	var all []Image
-	for _, ref := range strings.Fields(refs) {
+	for ref := range strings.FieldsSeq(refs) {
 		all = append(all, image(t, ref))
 	}
 	return all
@@ -249,7 +249,8 @@ func TestDecideTellsPeopleWhatItCompared(t *testing.T) {
 		{ImageConfig{Name: "app", Strategy: Semver, Constraint: "~1.2"}, "app:1.2.0", "app:1.3.0",
 			`1.3.0 does not meet the constraint "~1.2"`},
 		{ImageConfig{Name: "app", Strategy: Semver, Verify: true}, "app:1.0.0", "app:1.1.0",
-			"it would be updated (1.1.0 replaces app:1.0.0), but signature verification is required, which Postern does not do"},
+			"it would be updated (1.1.0 replaces app:1.0.0), but signature verification is required, which Postern " +
+				"does not do"},
 	} {
 		got := Decide(tc.config, Current{Live: images(t, tc.live)}, image(t, tc.pushed))
 		if got.Message != tc.want {

@@ -131,7 +131,8 @@ func documentedApplication(t *testing.T, cell string) *argov1alpha1.Application 
 		name, value, _ := strings.Cut(entry, "=")
 		switch tool {
 		case "Kustomize":
-			source.Kustomize = &argov1alpha1.ApplicationSourceKustomize{Images: append(deref(source.Kustomize).Images, entry)}
+			source.Kustomize = &argov1alpha1.ApplicationSourceKustomize{Images: append(deref(source.Kustomize).Images,
+				entry)}
 		case "Helm":
 			source.Helm = &argov1alpha1.ApplicationSourceHelm{Parameters: append(deref(source.Helm).Parameters,
 				argov1alpha1.HelmParameter{Name: name, Value: &value})}
@@ -176,7 +177,8 @@ func documentedUpdaters(t *testing.T) map[string]*iuv1alpha1.ImageUpdater {
 }
 
 // checkDocumented checks that a push has the result in the last cell, and that planning again changes nothing.
-func checkDocumented(t *testing.T, app *argov1alpha1.Application, updaters []*iuv1alpha1.ImageUpdater, pushed, want string) {
+func checkDocumented(t *testing.T, app *argov1alpha1.Application, updaters []*iuv1alpha1.ImageUpdater, pushed,
+	want string) {
 	t.Helper()
 	push := image(t, code(pushed)[0])
 	config, found := ConfigFor(app, parseUpdaters(updaters...))

@@ -5,6 +5,7 @@ package imageupdate
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -65,7 +66,8 @@ func TestPlanForTakesOneImageOnlySoOften(t *testing.T) {
 		t.Fatalf("got %d decisions, want %d", len(plan.Decisions), maxEntriesPerImage)
 	}
 	want := Decision{Slot: "a49", Reason: ReasonOlderVersion,
-		Message: "1.0.0 is behind nginx:9.0.00, nginx:9.0.01, nginx:9.0.02, nginx:9.0.03, nginx:9.0.04 and 95 more, which is in use"}
+		Message: "1.0.0 is behind nginx:9.0.00, nginx:9.0.01, nginx:9.0.02, nginx:9.0.03, nginx:9.0.04 and 95 more, " +
+			"which is in use"}
 	if diff := cmp.Diff(want, plan.Decisions[maxEntriesPerImage-1]); diff != "" {
 		t.Errorf("the last decision differs (-want +got):\n%s", diff)
 	}
@@ -104,8 +106,9 @@ func TestWhatIsTooLargeIsRefusedAndTheOwnerIsTold(t *testing.T) {
 		"a long expression": {annotations: map[string]string{
 			"a.allow-tags": "regexp:" + strings.Repeat("a{1000}", 3000)},
 			want: "1024 are allowed"},
-		"a large expression": {annotations: map[string]string{"a.allow-tags": "regexp:(a{30}){30}|((b{1,9}){1,9}){1,9}"},
-			want: "too large"},
+		"a large expression": {
+			annotations: map[string]string{"a.allow-tags": "regexp:(a{30}){30}|((b{1,9}){1,9}){1,9}"},
+			want:        "too large"},
 		"a long text without an expression": {
 			annotations: map[string]string{"a.allow-tags": strings.Repeat("é", 100_000)},
 			want:        "it must be any"},
@@ -145,9 +148,7 @@ func TestWhatIsTooLargeIsRefusedAndTheOwnerIsTold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			annotations := map[string]string{"image-list": "b=nginx, a=nginx"}
-			for key, value := range tc.annotations {
-				annotations[key] = value
-			}
+			maps.Copy(annotations, tc.annotations)
 			app := hosts("bounds", annotations)
 			if tc.change != nil {
 				tc.change(app)

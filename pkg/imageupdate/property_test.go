@@ -144,7 +144,7 @@ func FuzzParsing(f *testing.F) {
 	f.Fuzz(func(t *testing.T, list, ref string) {
 		app := annotated(map[string]string{"image-list": list, "update-strategy": "newest-build",
 			"force-update": "true"})
-		app.Spec.Source = ptr(kustomize(ref))
+		app.Spec.Source = new(kustomize(ref))
 		app.Status.Summary.Images = []string{ref}
 		config, _ := ConfigFor(app, nil)
 		for _, c := range config.Images {

@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package certificate
+package servingcert
 
 import (
 	"crypto"
@@ -11,11 +11,16 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"math/big"
 	"net"
+	"slices"
 	"time"
+
+	certutil "k8s.io/client-go/util/cert"
+	"k8s.io/client-go/util/keyutil"
 )
 
 // authority is a certificate authority with its key. It is immutable.
@@ -110,4 +115,86 @@ func allAddresses() []*net.IPNet {
 		{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)},
 		{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)},
 	}
+}
+
+// leaf is a serving certificate with its key.
+type leaf struct {
+	certificate     *x509.Certificate
+	certPEM, keyPEM []byte
+}
+
+// issue returns a new leaf with a new key. It expires no later than the authority.
+func (a *authority) issue(service Service, validity time.Duration, now time.Time) (*leaf, error) {
+	template := &x509.Certificate{
+		Subject:     pkix.Name{CommonName: "postern"},
+		NotBefore:   now.Add(-backdate(validity)),
+		NotAfter:    now.Add(validity),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames:    service.dnsNames(),
+	}
+	if template.NotAfter.After(a.certificate.NotAfter) {
+		template.NotAfter = a.certificate.NotAfter
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("could not generate the key of a serving certificate: %w", err)
+	}
+	certificate, err := sign(template, a.certificate, key.Public(), a.key)
+	if err != nil {
+		return nil, fmt.Errorf("could not sign a serving certificate: %w", err)
+	}
+	keyPEM, err := keyutil.MarshalPrivateKeyToPEM(key)
+	if err != nil {
+		return nil, fmt.Errorf("could not encode the key of a serving certificate: %w", err)
+	}
+	return &leaf{certificate: certificate, certPEM: encode(certificate), keyPEM: keyPEM}, nil
+}
+
+// parse returns the certificates in a PEM text, and skips everything else.
+func parse(text []byte) []*x509.Certificate {
+	var certificates []*x509.Certificate
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			return certificates
+		}
+		if certificate, err := x509.ParseCertificate(block.Bytes); err == nil {
+			certificates = append(certificates, certificate)
+		}
+	}
+}
+
+// encode returns certificates as PEM.
+func encode(certificates ...*x509.Certificate) []byte {
+	text, _ := certutil.EncodeCertificates(certificates...) // into memory, which can't fail
+	return text
+}
+
+func contains(certificates []*x509.Certificate, certificate *x509.Certificate) bool {
+	return slices.ContainsFunc(certificates, certificate.Equal)
+}
+
+// union joins lists without duplicates, in the order of first appearance.
+func union(lists ...[]*x509.Certificate) []*x509.Certificate {
+	var all []*x509.Certificate
+	for _, certificate := range slices.Concat(lists...) {
+		if !contains(all, certificate) {
+			all = append(all, certificate)
+		}
+	}
+	return all
+}
+
+// backdate returns how long before its creation a certificate becomes valid.
+func backdate(validity time.Duration) time.Duration { return min(maxBackdate, validity/10) }
+
+// renewAt returns the time at which two thirds of a certificate's lifetime are over.
+func renewAt(certificate *x509.Certificate) time.Time {
+	return certificate.NotAfter.Add(-certificate.NotAfter.Sub(certificate.NotBefore) / 3)
+}
+
+// isExpired reports whether a certificate has expired at the time now.
+func isExpired(certificate *x509.Certificate, now time.Time) bool {
+	return now.After(certificate.NotAfter)
 }

@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package certificate
+package servingcert
 
 import (
 	"context"
@@ -143,6 +143,7 @@ func logAction(ctx context.Context, step step) {
 		serials = append(serials, serialOf(certificate))
 	}
 	switch step.action {
+	case actionNone:
 	case actionCreate:
 		logger.Info("Created a certificate authority", "serials", serials)
 	case actionRepair:

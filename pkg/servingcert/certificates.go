@@ -1,11 +1,10 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package certificate
+package servingcert
 
 import (
 	"context"
-	"crypto/x509"
 	"fmt"
 	"time"
 
@@ -121,16 +120,3 @@ const (
 	// maxBackdate is the clock difference allowed between replicas and the kube-apiserver.
 	maxBackdate = 5 * time.Minute
 )
-
-// backdate returns how long before its creation a certificate becomes valid.
-func backdate(validity time.Duration) time.Duration { return min(maxBackdate, validity/10) }
-
-// renewAt returns the time at which two thirds of a certificate's lifetime are over.
-func renewAt(certificate *x509.Certificate) time.Time {
-	return certificate.NotAfter.Add(-certificate.NotAfter.Sub(certificate.NotBefore) / 3)
-}
-
-// isExpired reports whether a certificate has expired at the time now.
-func isExpired(certificate *x509.Certificate, now time.Time) bool {
-	return now.After(certificate.NotAfter)
-}

@@ -5,7 +5,6 @@ package controller
 
 import (
 	"context"
-	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -16,28 +15,19 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// fakeRecordHandler notes the records that it handles.
-type fakeRecordHandler struct {
-	mu      sync.Mutex
-	handled []string
-}
-
-func (h *fakeRecordHandler) HandleRecord(record *postern.WebhookDelivery) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.handled = append(h.handled, record.Name+" "+string(record.Status.Phase))
-}
-
-func TestHistoryTellsOfWhatIsStoredAndWhatIsStoredLater(t *testing.T) {
+func TestRecordIndex_handlesStoredAndNewRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		record := func(name string, phase postern.DeliveryPhase) *postern.WebhookDelivery {
 			d := &postern.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: name}}
 			d.Status.Phase = phase
 			return d
 		}
-		source, handler := framework.NewFakeControllerSource(), &fakeRecordHandler{}
+		source, handled := framework.NewFakeControllerSource(), []string{}
 		source.Add(record("before", "Applied"))
-		w := NewRecordWatcher(source, handler)
+		w := NewRecordIndex()
+		w.SetSource(source, func(d *postern.WebhookDelivery) {
+			handled = append(handled, d.Name+" "+string(d.Status.Phase))
+		})
 		if w.HasSynced() {
 			t.Error("HasSynced is true before Start")
 		}
@@ -54,7 +44,7 @@ func TestHistoryTellsOfWhatIsStoredAndWhatIsStoredLater(t *testing.T) {
 		source.Modify(record("after", "Applied"))
 		source.Delete(record("before", "Applied"))
 		synctest.Wait()
-		if diff := cmp.Diff([]string{"before Applied", "after Pending", "after Applied"}, handler.handled); diff != "" {
+		if diff := cmp.Diff([]string{"before Applied", "after Pending", "after Applied"}, handled); diff != "" {
 			t.Errorf("handled (-want +got):\n%s", diff)
 		}
 	})

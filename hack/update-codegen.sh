@@ -2,8 +2,8 @@
 # Copyright The Postern Authors
 # SPDX-License-Identifier: Apache-2.0
 
-# Writes all that is generated: deepcopy, defaults, conversions, OpenAPI, clientset, listers, informers, the references in
-# docs/reference, and the files that the chart shares with the manifests.
+# Writes all that is generated: deepcopy, defaults, conversions, OpenAPI, clientset, listers, informers, and the references
+# in docs/reference.
 # With an argument, writes into that copy of the repository instead of this one (hack/verify.sh compares the two).
 set -euo pipefail
 
@@ -52,16 +52,6 @@ rm -rf pkg/generated
     --versioned-clientset-package "$module/pkg/generated/clientset/versioned" \
     --listers-package "$module/pkg/generated/listers" \
     --output-dir pkg/generated/informers --output-pkg "$module/pkg/generated/informers" ./apis/postern/v1alpha1
-
-# Helm reads nothing outside of the chart.
-files=charts/postern/files
-mkdir -p "$files"
-cp artifacts/dashboards/postern.json "$files/dashboard.json"
-{
-    sed 's,^//,#,' "$header"
-    echo
-    sed -n '/^  groups:/,$s/^  //p' manifests/components/monitoring/prometheusrule.yaml
-} > "$files/alerts.yaml"
 
 go run ./hack/apireference >docs/reference/api.md
 go test ./cmd/postern -count=1 -run '^TestFlagReferenceIsCurrent$' -update

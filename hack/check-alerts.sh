@@ -13,7 +13,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 # The spec of a PrometheusRule is a file of rules.
-sed '1,/^spec:$/d; s/^  //' manifests/components/monitoring/prometheusrule.yaml >"$scratch/rules.yaml"
+sed '1,/^spec:$/d; s/^  //' charts/postern/files/prometheusrule.yaml >"$scratch/rules.yaml"
 cp test/observability/alerts.yaml "$scratch"
 bin/promtool check rules --lint=all --lint-fatal "$scratch/rules.yaml"
 bin/promtool test rules "$scratch/alerts.yaml"

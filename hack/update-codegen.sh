@@ -3,8 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 # Writes all generated files: deepcopy, defaults, conversions, OpenAPI, clientset, the references in docs/reference, and
-# the files that the chart shares with the manifests. The generators are from the version of k8s.io/code-generator in
-# hack/tools/go.mod.
+# the manifests. The generators are from the version of k8s.io/code-generator in hack/tools/go.mod.
 # With an argument, writes into that copy of the repository instead of this one (hack/verify.sh compares the two).
 set -euo pipefail
 
@@ -25,15 +24,9 @@ kube::codegen::gen_openapi --boilerplate $boilerplate --output-model-name-file z
 kube::codegen::gen_client --boilerplate $boilerplate \
     --output-dir pkg/generated --output-pkg $module/pkg/generated apis
 
-# Helm reads nothing outside of the chart.
-files=charts/postern/files
-mkdir -p "$files"
-cp artifacts/dashboards/postern.json "$files/dashboard.json"
-{
-    sed 's,^//,#,' "$boilerplate"
-    echo
-    sed -n '/^  groups:/,$s/^  //p' manifests/components/monitoring/prometheusrule.yaml
-} > "$files/alerts.yaml"
+# The manifests are rendered from the chart.
+find manifests -type f -exec grep -q '^# Generated from charts/postern ' {} \; -delete
+go run -C "$repo/hack/helm" ./manifests "$PWD"
 
 go run ./hack/apireference >docs/reference/api.md
 go test ./cmd/postern -count=1 -run '^TestFlagReferenceIsCurrent$' -update

@@ -37,7 +37,7 @@ check_headers() {
 
 check_lint() {
     go build -C hack/lint -o "$repo/bin/golangci-lint" github.com/golangci/golangci-lint/v2/cmd/golangci-lint &&
-        bin/golangci-lint run ./...
+        bin/golangci-lint run ./... && go vet -C hack/helm ./...
 }
 
 # Comments and documents, by the styles in hack/vale. Vale parses Go with a C library, so it is built only where there
@@ -94,7 +94,7 @@ check prose 'prose (Vale is built from its Go modules: 3 minutes the first time)
 check terraform 'the Terraform module'
 check modules 'modules are tidy'
 check alerts 'alerts (promtool is built from its Go modules: 3 minutes the first time)'
-check generated 'generated code is current'
+check generated 'generated files are current'
 check lint 'golangci-lint (built from its Go modules: 2 minutes the first time; its first run compiles everything)'
 
 if [ ${#failed[@]} -gt 0 ]; then

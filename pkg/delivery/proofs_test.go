@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,10 +28,10 @@ const (
 
 var signingToken = "whsec_" + base64.StdEncoding.EncodeToString([]byte(signingKey))
 
-// proofs are the ways to present a secret, as the columns of the table in the documentation.
+// proofs are the ways to present a secret, as the rows of the table in the documentation.
 var proofs = []struct {
-	column string
-	show   func(in *Request)
+	row  string
+	show func(in *Request)
 	// method is how it is accepted.
 	method credential.Method
 }{
@@ -102,9 +101,9 @@ func TestWhichProofCountsFromWhichSender(t *testing.T) {
 			method, err := pipelineWithEverySecret().verify(t.Context(), &r)
 			switch accepted := err == nil; {
 			case accepted != (counts[i] == 'y'):
-				t.Errorf("%s, by %s: accepted %t (%v), want %t", source, proof.column, accepted, err, counts[i] == 'y')
+				t.Errorf("%s, by %s: accepted %t (%v), want %t", source, proof.row, accepted, err, counts[i] == 'y')
 			case accepted && method != proof.method:
-				t.Errorf("%s, by %s: method %s, want %s", source, proof.column, method, proof.method)
+				t.Errorf("%s, by %s: method %s, want %s", source, proof.row, method, proof.method)
 			}
 		}
 	}
@@ -136,7 +135,7 @@ func TestAProofCountsOnlyFromTheSenderThatIsDetected(t *testing.T) {
 			// ?secret= and SHA-1 are read only if the source is known beforehand.
 			want := provers[source][i] == 'y' && proof.method != credential.MethodQueryToken
 			if accepted := err == nil; accepted != want {
-				t.Errorf("%s, by %s: accepted %t (%v), want %t", source, proof.column, accepted, err, want)
+				t.Errorf("%s, by %s: accepted %t (%v), want %t", source, proof.row, accepted, err, want)
 			}
 			if err == nil && d.Spec.Source != source {
 				t.Errorf("%s is detected as %s", source, d.Spec.Source)
@@ -181,19 +180,21 @@ func TestTheDocumentedTableOfProofsIsTrue(t *testing.T) {
 	}
 }
 
+// proofsTable lists the types of sender by proof.
 func proofsTable() string {
 	var b strings.Builder
-	b.WriteString("| Sender |")
-	for _, proof := range proofs {
-		b.WriteString(" " + proof.column + " |")
-	}
-	b.WriteString("\n|" + strings.Repeat(" --- |", len(proofs)+1) + "\n")
-	for _, source := range slices.Sorted(slices.Values(payload.Sources())) {
-		b.WriteString("| `" + source + "` |")
-		for _, counts := range provers[source] {
-			b.WriteString(map[rune]string{'y': " yes |", '-': " – |"}[counts])
+	b.WriteString("| Proof | Accepted from |\n| --- | --- |\n")
+	for i, proof := range proofs {
+		var accepted []string
+		for _, source := range payload.Sources() {
+			if provers[source][i] == 'y' {
+				accepted = append(accepted, "`"+source+"`")
+			}
 		}
-		b.WriteString("\n")
+		if len(accepted) == len(provers) {
+			accepted = []string{"all"}
+		}
+		fmt.Fprintf(&b, "| %s | %s |\n", proof.row, strings.Join(accepted, ", "))
 	}
 	return b.String()
 }

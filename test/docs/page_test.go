@@ -4,6 +4,8 @@
 package docs
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -71,13 +73,44 @@ func TestStepsAreTheBlocksThatCanRunWithTheOutputThatFollows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	steps, err := p.steps()
+	steps, err := p.steps("")
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []step{{line: 4, script: "echo one\n", shows: &p.blocks[1]}, {line: 14, script: "echo two\n  indented\n"}}
 	if diff := cmp.Diff(want, steps, cmp.AllowUnexported(step{}, block{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestSectionsThatAreLinkedToBeRunAreSteps(t *testing.T) {
+	root := t.TempDir()
+	const shared = "# Shared\n\n```sh\nnever\n```\n\n## To run\n\n```sh\necho one\n```\n\n```text\none\n```\n\n" +
+		"### Next\n\n```sh\nnever\n```\n"
+	if err := os.WriteFile(filepath.Join(root, "shared.md"), []byte(shared), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := parsePage("First [this](../shared.md#to-run)<!-- run -->, not [that](../shared.md#next).\n\n```sh\necho two\n```\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.path = "sub/page.md"
+	got, err := p.steps(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []step{
+		{line: 1, script: "echo one\n", shows: &block{language: "text", text: "one\n", line: 1, follows: true}},
+		{line: 4, script: "echo two\n"},
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(step{}, block{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for _, wrong := range []string{"../shared.md#none", "../none.md#to-run", "#to-run"} {
+		p.blocks = []block{{language: languageLink, text: wrong}}
+		if _, err := p.steps(root); err == nil {
+			t.Errorf("a link to %s is not refused", wrong)
+		}
 	}
 }
 

@@ -22,7 +22,7 @@ func TestEveryPageWorksAsItSays(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		steps, err := p.steps()
+		steps, err := p.steps(root)
 		if err != nil {
 			t.Error(err)
 			continue

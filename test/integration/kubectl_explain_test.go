@@ -73,12 +73,12 @@ func TestKubectlExplainTellsWhatAFieldIsFor(t *testing.T) {
 	w := newWorld(t)
 	w.openAPIv3Paths()
 	for field, want := range map[string]string{
-		"webhookdelivery.status.targets":             "What was done to each target",
-		"webhookdelivery.status.targets.previousRef": "The ref that was in force before: the one requested last, or else the one in its specification.",
-		"whd.status.sender.method":                   "What proved it",
+		"webhookdelivery.status.targets":             "Outcome for each target",
+		"webhookdelivery.status.targets.previousRef": "Ref that the target had before: the one requested last, otherwise the one in its specification.",
+		"whd.status.sender.method":                   "Authentication method: ",
 		"whd.spec.payload":                           "The sender's payload, as any JSON.",
 		"webhookdeliveries.spec.target.kind":         "Kind of the object: GatewaySync",
-		"webhooksource.status.methods":               "How the sender can prove itself",
+		"webhooksource.status.methods":               "Methods by which the sender can authenticate",
 	} {
 		out := strings.Join(strings.Fields(w.kubectl("", "explain", field)), " ")
 		if !strings.Contains(out, want) {

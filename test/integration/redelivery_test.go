@@ -192,7 +192,7 @@ func TestRedeliveryOfWhatIsNotThereOrAskedForNothingIsRefused(t *testing.T) {
 	mustBeIn(t, w.refused("", "create", "--raw="+w.absolute(redelivery("nothing")), "--filename=/dev/null"),
 		`(NotFound): webhookdeliveries.postern.dev "nothing" not found`)
 	mustBeIn(t, w.refused("", "create", "--raw="+w.absolute(redelivery("ping")), "--filename=/dev/null"),
-		"(BadRequest)", "the delivery asked for nothing")
+		"(BadRequest)", "the delivery requested nothing")
 	mustBeIn(t, w.refused("", "get", "--raw="+w.absolute(redelivery("first"))), "(MethodNotAllowed)")
 	w.kubectl("", "delete", "gatewaysync", "web")
 	mustBeIn(t, w.refused("", "create", "--raw="+w.absolute(redelivery("first")), "--filename=/dev/null"), "(NotFound)")

@@ -71,7 +71,7 @@ func TestKubectlShowsEachTypeOfSenderAndHowItStandsInTheNamespace(t *testing.T) 
 		t.Errorf("got %q", got)
 	}
 	mustBeIn(t, w.refused("", "get", "webhooksource", "docker"), "NotFound")
-	mustBeIn(t, w.refused("", "get", "webhooksources", "--all-namespaces"), "name it")
+	mustBeIn(t, w.refused("", "get", "webhooksources", "--all-namespaces"), "give one")
 	if out := w.kubectl("", "get", "webhooksources", "--output=yaml"); strings.Contains(out, sigil) {
 		t.Errorf("a secret is shown:\n%s", out)
 	}

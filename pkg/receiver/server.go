@@ -12,9 +12,11 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/net/netutil"
+	"golang.org/x/sys/unix"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 )
@@ -89,6 +91,15 @@ func (s *Server) listen(ctx context.Context) (net.Listener, error) {
 		config.Control = sharePort
 	}
 	return config.Listen(ctx, "tcp", s.config.Address)
+}
+
+// sharePort lets other sockets of the same user bind the port, for --permit-port-sharing.
+func sharePort(_, _ string, conn syscall.RawConn) error {
+	var err error
+	controlErr := conn.Control(func(socket uintptr) {
+		err = unix.SetsockoptInt(int(socket), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	})
+	return errors.Join(controlErr, err)
 }
 
 func (s *Server) serve(ctx context.Context, listener net.Listener) error {

@@ -64,4 +64,4 @@ cp artifacts/dashboards/postern.json "$files/dashboard.json"
 } > "$files/alerts.yaml"
 
 go run ./hack/apireference >docs/reference/api.md
-go test ./cmd/postern -count=1 -run '^TestFlagReferenceIsCurrent$' -update
+go test ./cmd/postern/app/options -count=1 -run '^TestFlagReferenceIsCurrent$' -update

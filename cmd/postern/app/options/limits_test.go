@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package options
 
 import (
 	"strings"
@@ -16,13 +16,16 @@ func TestDefaultLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := limits{
-		maxRequestsInFlight: 400, maxMutatingRequestsInFlight: 200,
-		maxInflightPayloadBytes: 128 << 20, payloadTimeout: 30 * time.Second, maxDeliveries: 10_000,
-		maxDeliveryBytes: 64 << 20, namespaceSharePercent: 50, etcdQuotaBytes: 2 << 30, directRequestsPerSecond: 10,
+	want := Limits{
+		MaxInflightPayloadBytes: 128 << 20, PayloadTimeout: 30 * time.Second, MaxDeliveries: 10_000,
+		MaxDeliveryBytes: 64 << 20, NamespaceSharePercent: 50, EtcdQuotaBytes: 2 << 30, DirectRequestsPerSecond: 10,
 	}
-	if diff := cmp.Diff(want, o.limits, cmp.AllowUnexported(limits{})); diff != "" {
+	if diff := cmp.Diff(want, o.Limits); diff != "" {
 		t.Errorf("limits (-want +got):\n%s", diff)
+	}
+	if reads, writes := o.ServerRun.MaxRequestsInFlight, o.ServerRun.MaxMutatingRequestsInFlight; reads != 400 ||
+		writes != 200 {
+		t.Errorf("got %d reads and %d writes in flight, want 400 and 200", reads, writes)
 	}
 }
 

@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package options
 
 import (
 	"cmp"
@@ -27,19 +27,19 @@ const (
 	minLeafValidity = 5 * time.Second
 )
 
-// certificates are the flags for the serving certificate.
-type certificates struct {
-	service                  certificate.Service
-	caSecretName             string
-	caValidity, leafValidity time.Duration
+// ServingCert are the flags for the serving certificate.
+type ServingCert struct {
+	Service                  certificate.Service
+	CASecretName             string
+	CAValidity, LeafValidity time.Duration
 }
 
-func newCertificates(namespace string) certificates {
-	return certificates{
-		service:      certificate.Service{Namespace: namespace, Name: "postern"},
-		caSecretName: "postern-ca",
-		caValidity:   certificate.DefaultCAValidity,
-		leafValidity: certificate.DefaultLeafValidity,
+func newServingCert(namespace string) ServingCert {
+	return ServingCert{
+		Service:      certificate.Service{Namespace: namespace, Name: "postern"},
+		CASecretName: "postern-ca",
+		CAValidity:   certificate.DefaultCAValidity,
+		LeafValidity: certificate.DefaultLeafValidity,
 	}
 }
 
@@ -49,7 +49,7 @@ func ownNamespace() string {
 	return cmp.Or(os.Getenv("POD_NAMESPACE"), strings.TrimSpace(string(contents)), "postern-system")
 }
 
-func (c *certificates) addFlags(sets *cliflag.NamedFlagSets) {
+func (c *ServingCert) addFlags(sets *cliflag.NamedFlagSets) {
 	fs := sets.FlagSet("serving")
 	fs.Lookup("tls-cert-file").Usage = "File with the serving certificate, followed by its intermediates. It is " +
 		"reloaded when it changes; Postern then does not manage the caBundle of the APIService. If empty, Postern " +
@@ -57,53 +57,53 @@ func (c *certificates) addFlags(sets *cliflag.NamedFlagSets) {
 	_ = fs.MarkHidden("cert-dir") // never written to
 
 	fs = sets.FlagSet("managed certificates")
-	fs.StringVar(&c.service.Name, "service-name", c.service.Name, "Name of Postern's Service.")
-	fs.StringVar(&c.service.Namespace, "service-namespace", c.service.Namespace,
+	fs.StringVar(&c.Service.Name, "service-name", c.Service.Name, "Name of Postern's Service.")
+	fs.StringVar(&c.Service.Namespace, "service-namespace", c.Service.Namespace,
 		"Namespace of that Service and of the CA's Secret. The default is $POD_NAMESPACE, the namespace of the Pod "+
 			"if that is empty, or postern-system.")
-	fs.StringVar(&c.caSecretName, "ca-secret-name", c.caSecretName,
+	fs.StringVar(&c.CASecretName, "ca-secret-name", c.CASecretName,
 		"Name of the Secret with the CA of the serving certificates.")
 
-	fs.DurationVar(&c.caValidity, "ca-validity", c.caValidity, "How long a CA is valid.")
-	fs.DurationVar(&c.leafValidity, "serving-cert-validity", c.leafValidity, "How long a serving certificate is valid.")
+	fs.DurationVar(&c.CAValidity, "ca-validity", c.CAValidity, "How long a CA is valid.")
+	fs.DurationVar(&c.LeafValidity, "serving-cert-validity", c.LeafValidity, "How long a serving certificate is valid.")
 	for _, forTests := range []string{"ca-validity", "serving-cert-validity"} {
 		_ = fs.MarkHidden(forTests)
 	}
 }
 
-func (c *certificates) validate() []error {
+func (c *ServingCert) validate() []error {
 	var errs []error
 	for _, name := range []struct {
 		flag, value string
 		check       func(string) []string
 	}{
-		{"--service-name", c.service.Name, validation.IsDNS1035Label},
-		{"--service-namespace", c.service.Namespace, validation.IsDNS1123Label},
-		{"--ca-secret-name", c.caSecretName, validation.IsDNS1123Subdomain},
+		{"--service-name", c.Service.Name, validation.IsDNS1035Label},
+		{"--service-namespace", c.Service.Namespace, validation.IsDNS1123Label},
+		{"--ca-secret-name", c.CASecretName, validation.IsDNS1123Subdomain},
 	} {
 		if msgs := name.check(name.value); len(msgs) > 0 {
 			errs = append(errs, fmt.Errorf("%s is %q: %s", name.flag, name.value, strings.Join(msgs, "; ")))
 		}
 	}
-	if c.leafValidity < minLeafValidity || c.caValidity < 2*c.leafValidity {
+	if c.LeafValidity < minLeafValidity || c.CAValidity < 2*c.LeafValidity {
 		errs = append(errs, fmt.Errorf("--serving-cert-validity is %s: it must be at least %s, and --ca-validity at "+
 			"least twice as long",
-			c.leafValidity, minLeafValidity))
+			c.LeafValidity, minLeafValidity))
 	}
 	return errs
 }
 
-// managesCertificates reports whether Postern creates its own serving certificates.
-func (o *options) managesCertificates() bool {
-	files := o.recommended.SecureServing.ServerCert.CertKey
+// ManagesServingCert reports whether Postern creates its own serving certificates.
+func (o *Options) ManagesServingCert() bool {
+	files := o.Recommended.SecureServing.ServerCert.CertKey
 	return files.CertFile == "" && files.KeyFile == ""
 }
 
-func (o *options) validateCertificates() []error {
-	if o.managesCertificates() {
-		return o.certificates.validate()
+func (o *Options) validateServingCert() []error {
+	if o.ManagesServingCert() {
+		return o.ServingCert.validate()
 	}
-	if files := o.recommended.SecureServing.ServerCert.CertKey; files.CertFile == "" || files.KeyFile == "" {
+	if files := o.Recommended.SecureServing.ServerCert.CertKey; files.CertFile == "" || files.KeyFile == "" {
 		return []error{errors.New("give both --tls-cert-file and --tls-private-key-file, with a certificate for " +
 			"<service>.<namespace>.svc; or give neither, and Postern manages its own certificates")}
 	}

@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package options
 
 import (
 	"slices"
@@ -9,8 +9,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"postern.dev/postern/pkg/receiver"
 )
 
 // sample has values of a setting.
@@ -54,7 +52,7 @@ func samples() map[string]sample {
 }
 
 func TestEachSettingComesByItsFlagElseByItsVariableElseByDefault(t *testing.T) {
-	for _, setting := range receiver.Settings() {
+	for _, setting := range Settings() {
 		if setting.Flag == "" {
 			continue
 		}
@@ -97,7 +95,7 @@ func TestEachSettingComesByItsFlagElseByItsVariableElseByDefault(t *testing.T) {
 }
 
 func TestABadSettingIsAnErrorThatNamesItsFlagOrItsVariable(t *testing.T) {
-	for _, setting := range receiver.Settings() {
+	for _, setting := range Settings() {
 		s := samples()[setting.Flag]
 		if s.bad == "" {
 			continue
@@ -140,8 +138,8 @@ func TestBooleanVariablesAreTakenInAnyCase(t *testing.T) {
 		o, _, err := parseIn(map[string]string{"DISABLE_TLS": value}, certFileArgs...)
 		if err != nil {
 			t.Errorf("%s: %v", value, err)
-		} else if o.webhook.disableTLS != want {
-			t.Errorf("%s: got %v", value, o.webhook.disableTLS)
+		} else if o.Receiver.DisableTLS != want {
+			t.Errorf("%s: got %v", value, o.Receiver.DisableTLS)
 		}
 	}
 }
@@ -149,7 +147,7 @@ func TestBooleanVariablesAreTakenInAnyCase(t *testing.T) {
 // The manifests set the variables from keys that users may know from Argo CD Image Updater.
 func TestSettingsHaveOneNameEach(t *testing.T) {
 	seen := map[string]bool{}
-	for _, setting := range receiver.Settings() {
+	for _, setting := range Settings() {
 		for _, name := range []string{
 			"flag " + setting.Flag, "variable " + setting.Env, "key " + setting.ConfigMapKey, "secret key " +
 				setting.SecretKey,
@@ -164,7 +162,7 @@ func TestSettingsHaveOneNameEach(t *testing.T) {
 		}
 	}
 	var documented []string
-	for _, setting := range receiver.Settings() {
+	for _, setting := range Settings() {
 		if setting.ConfigMapKey != "" {
 			documented = append(documented, setting.ConfigMapKey)
 		}

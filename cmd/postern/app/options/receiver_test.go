@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package options
 
 import (
 	"crypto/tls"
@@ -19,14 +19,14 @@ func TestTheReceiverIsOffAndAsArgoCDImageUpdatersByDefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := webhook{
-		bindAddress: net.IPv4zero, port: 8082, rate: "0", minTLSVersion: "1.3", maxTLSVersion: "1.3",
-		certFile: "/etc/postern/receiver-tls/tls.crt", keyFile: "/etc/postern/receiver-tls/tls.key",
+	want := Receiver{
+		BindAddress: net.IPv4zero, Port: 8082, Rate: "0", MinTLSVersion: "1.3", MaxTLSVersion: "1.3",
+		CertFile: "/etc/postern/receiver-tls/tls.crt", KeyFile: "/etc/postern/receiver-tls/tls.key",
 	}
-	if diff := cmp.Diff(want, o.webhook, cmp.AllowUnexported(webhook{})); diff != "" {
+	if diff := cmp.Diff(want, o.Receiver); diff != "" {
 		t.Errorf("flags (-want +got):\n%s", diff)
 	}
-	if got := o.webhook.address(); got != "0.0.0.0:8082" {
+	if got := o.Receiver.Address(); got != "0.0.0.0:8082" {
 		t.Errorf("got address %s, want 0.0.0.0:8082", got)
 	}
 }
@@ -56,12 +56,12 @@ func TestSettingsOfTLSReachTheServer(t *testing.T) {
 			t.Errorf("%v: %v", test.args, err)
 			continue
 		}
-		test.want.CertFile, test.want.KeyFile = o.webhook.certFile, o.webhook.keyFile
-		got, err := o.webhook.tls(o.explicit)
+		test.want.CertFile, test.want.KeyFile = o.Receiver.CertFile, o.Receiver.KeyFile
+		config, err := o.ReceiverConfig()
 		if err != nil {
 			t.Errorf("%v: %v", test.args, err)
 		}
-		if diff := cmp.Diff(test.want, got); diff != "" {
+		if diff := cmp.Diff(test.want, config.TLS); diff != "" {
 			t.Errorf("%v (-want +got):\n%s", test.args, diff)
 		}
 	}
@@ -97,18 +97,6 @@ func TestSettingsOfTheReceiverThatDoNotGoTogetherAreErrors(t *testing.T) {
 	}
 }
 
-// The error about a missing file allows both to be empty.
-func TestBothFilesOfTheReceiversCertificateMayBeLeftEmpty(t *testing.T) {
-	o, err := parse(append([]string{"--enable-webhook", "--webhook-namespaces=*", "--webhook-tls-cert-file=",
-		"--webhook-tls-private-key-file="}, certFileArgs...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if files, err := loadStartupFiles(o); err != nil || files.certificates == nil {
-		t.Errorf("got %+v and error %v, want a certificate", files, err)
-	}
-}
-
 // The receiver has no RBAC that would limit who can deliver.
 func TestDoorsThatAreOpenWithoutASecretAreWarnedOf(t *testing.T) {
 	const byRBAC = "--webhook-require-secret=false: where no secret is configured, every caller that RBAC allows to " +
@@ -130,7 +118,7 @@ func TestDoorsThatAreOpenWithoutASecretAreWarnedOf(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(test.want, o.warnings()); diff != "" {
+		if diff := cmp.Diff(test.want, o.Warnings()); diff != "" {
 			t.Errorf("%s: warnings (-want +got):\n%s", test.name, diff)
 		}
 	}
@@ -171,7 +159,7 @@ func TestSettingsWithoutEffectAreWarnedOf(t *testing.T) {
 			t.Errorf("%s: %v", test.name, err)
 			continue
 		}
-		if diff := cmp.Diff(test.want, o.warnings()); diff != "" {
+		if diff := cmp.Diff(test.want, o.Warnings()); diff != "" {
 			t.Errorf("%s: warnings (-want +got):\n%s", test.name, diff)
 		}
 	}

@@ -1,12 +1,13 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package options
 
 import (
 	"fmt"
 	"time"
 
+	genericoptions "k8s.io/apiserver/pkg/server/options"
 	cliflag "k8s.io/component-base/cli/flag"
 
 	"postern.dev/postern/pkg/apiserver"
@@ -29,70 +30,66 @@ const (
 	minDirectRequestsPerSecond, maxDirectRequestsPerSecond = 1, 10_000
 )
 
-// limits are the flags that bound the server's use of resources.
-type limits struct {
-	// The maximum numbers of requests in flight, except watches.
-	maxRequestsInFlight, maxMutatingRequestsInFlight int
-	maxInflightPayloadBytes                          int64
-	payloadTimeout                                   time.Duration
-	maxDeliveries                                    int
-	maxDeliveryBytes                                 int64
-	namespaceSharePercent                            int
-	etcdQuotaBytes                                   int64
-	directRequestsPerSecond                          int
+// Limits are the flags that bound the server's use of resources, in addition to the framework's ServerRunOptions.
+type Limits struct {
+	MaxInflightPayloadBytes int64
+	PayloadTimeout          time.Duration
+	MaxDeliveries           int
+	MaxDeliveryBytes        int64
+	NamespaceSharePercent   int
+	EtcdQuotaBytes          int64
+	DirectRequestsPerSecond int
 }
 
-// newLimits returns the defaults. The request limits are the kube-apiserver's, which passes on no more.
-func newLimits() limits {
-	return limits{
-		maxRequestsInFlight:         400,
-		maxMutatingRequestsInFlight: 200,
-		maxInflightPayloadBytes:     128 << 20,
-		payloadTimeout:              30 * time.Second,
-		maxDeliveries:               10_000,
-		maxDeliveryBytes:            64 << 20,
-		namespaceSharePercent:       50,
-		etcdQuotaBytes:              2 << 30,
-		directRequestsPerSecond:     10,
+func newLimits() Limits {
+	return Limits{
+		MaxInflightPayloadBytes: 128 << 20,
+		PayloadTimeout:          30 * time.Second,
+		MaxDeliveries:           10_000,
+		MaxDeliveryBytes:        64 << 20,
+		NamespaceSharePercent:   50,
+		EtcdQuotaBytes:          2 << 30,
+		DirectRequestsPerSecond: 10,
 	}
 }
 
-func (l *limits) addFlags(sets *cliflag.NamedFlagSets) {
+func (l *Limits) addFlags(sets *cliflag.NamedFlagSets, serverRun *genericoptions.ServerRunOptions) {
 	fs := sets.FlagSet("limits")
-	fs.IntVar(&l.maxRequestsInFlight, "max-requests-inflight", l.maxRequestsInFlight,
+	fs.IntVar(&serverRun.MaxRequestsInFlight, "max-requests-inflight", serverRun.MaxRequestsInFlight,
 		"The maximum number of read requests in flight, not including watches. Further requests are answered 429.")
-	fs.IntVar(&l.maxMutatingRequestsInFlight, "max-mutating-requests-inflight", l.maxMutatingRequestsInFlight,
+	fs.IntVar(&serverRun.MaxMutatingRequestsInFlight, "max-mutating-requests-inflight",
+		serverRun.MaxMutatingRequestsInFlight,
 		"The maximum number of requests in flight that deliver or delete. Further requests are answered 429.")
-	fs.Int64Var(&l.maxInflightPayloadBytes, "max-inflight-payload-bytes", l.maxInflightPayloadBytes,
+	fs.Int64Var(&l.MaxInflightPayloadBytes, "max-inflight-payload-bytes", l.MaxInflightPayloadBytes,
 		"The maximum memory, in bytes, for the payloads and objects in flight. It must allow at least one payload of "+
 			"the maximum size. A payload is counted as 512 KiB plus 10 times its size, an object as 2.5 MiB plus 14 "+
 			"times its size. Bodies that are being received may take another quarter of it. A request that exceeds "+
 			"it waits briefly and is then answered 429; an object that could never fit is answered 413. The classic "+
 			"receiver has a separate limit of the same size.")
-	fs.DurationVar(&l.payloadTimeout, "payload-timeout", l.payloadTimeout,
+	fs.DurationVar(&l.PayloadTimeout, "payload-timeout", l.PayloadTimeout,
 		fmt.Sprintf("The time in which a payload or an object must arrive, from %s to %s. Slower requests are "+
 			"answered 504.",
 			minPayloadTimeout, maxPayloadTimeout))
-	fs.IntVar(&l.maxDeliveries, "max-deliveries", l.maxDeliveries, fmt.Sprintf(
+	fs.IntVar(&l.MaxDeliveries, "max-deliveries", l.MaxDeliveries, fmt.Sprintf(
 		"The maximum number of stored deliveries of all namespaces, from %d to %d. Above it, the oldest that are not "+
 			"Pending are deleted in the namespace with the most. While that many are Pending, new deliveries are "+
 			"answered 429.",
 		minMaxDeliveries, maxMaxDeliveries))
-	fs.Int64Var(&l.maxDeliveryBytes, "max-delivery-bytes", l.maxDeliveryBytes, fmt.Sprintf(
+	fs.Int64Var(&l.MaxDeliveryBytes, "max-delivery-bytes", l.MaxDeliveryBytes, fmt.Sprintf(
 		"The maximum size of the stored deliveries, in bytes of JSON, from %d to %d. Above it, deliveries are "+
 			"deleted as for --max-deliveries. In memory they take several times as much.",
 		minMaxDeliveryBytes, int64(maxBytes)))
-	fs.IntVar(&l.namespaceSharePercent, "max-namespace-share-percent", l.namespaceSharePercent,
+	fs.IntVar(&l.NamespaceSharePercent, "max-namespace-share-percent", l.NamespaceSharePercent,
 		"The share of one namespace in percent, from 1 to 100. It applies to the deliveries that may be Pending "+
 			"(--max-deliveries, --max-delivery-bytes) and, separately for unauthenticated senders and for all "+
 			"others, to --max-mutating-requests-inflight, --max-inflight-payload-bytes and the processors; beyond, "+
 			"its deliveries are answered 429. The share shrinks with each further namespace that uses all of its "+
 			"share, so that some capacity stays free; with 100 none does.")
-	fs.Int64Var(&l.etcdQuotaBytes, "etcd-quota-bytes", l.etcdQuotaBytes, fmt.Sprintf(
+	fs.Int64Var(&l.EtcdQuotaBytes, "etcd-quota-bytes", l.EtcdQuotaBytes, fmt.Sprintf(
 		"The maximum size of the embedded etcd's database, in bytes, from %d to %d. Near it, old revisions are "+
 			"compacted and the oldest deliveries deleted. When it is reached, new deliveries are answered 503.",
 		minEtcdQuotaBytes, int64(maxEtcdQuotaBytes)))
-	fs.IntVar(&l.directRequestsPerSecond, "direct-requests-per-second", l.directRequestsPerSecond, fmt.Sprintf(
+	fs.IntVar(&l.DirectRequestsPerSecond, "direct-requests-per-second", l.DirectRequestsPerSecond, fmt.Sprintf(
 		"How many requests per second of direct callers, such as Prometheus, are authenticated and authorized by the "+
 			"kube-apiserver, from %d to %d. Callers that were authorized before and all other callers have this "+
 			"limit each, and one caller has a quarter of it, but at least one. Further requests are answered 429.",
@@ -100,31 +97,31 @@ func (l *limits) addFlags(sets *cliflag.NamedFlagSets) {
 }
 
 // validate returns all errors. maxPayloadBytes is the limit for one payload.
-func (l *limits) validate(maxPayloadBytes int64) []error {
+func (l *Limits) validate(maxPayloadBytes int64, serverRun *genericoptions.ServerRunOptions) []error {
 	var errs []error
 	within := func(flag string, value, least, most int64) {
 		if value < least || value > most {
 			errs = append(errs, fmt.Errorf("--%s is %d: it must be from %d to %d", flag, value, least, most))
 		}
 	}
-	within("max-requests-inflight", int64(l.maxRequestsInFlight), 1, maxRequests)
-	within("max-mutating-requests-inflight", int64(l.maxMutatingRequestsInFlight), 1, maxRequests)
-	if least := apiserver.MinPayloadBudget(maxPayloadBytes); l.maxInflightPayloadBytes < least ||
-		l.maxInflightPayloadBytes > maxBytes {
+	within("max-requests-inflight", int64(serverRun.MaxRequestsInFlight), 1, maxRequests)
+	within("max-mutating-requests-inflight", int64(serverRun.MaxMutatingRequestsInFlight), 1, maxRequests)
+	if least := apiserver.MinPayloadBudget(maxPayloadBytes); l.MaxInflightPayloadBytes < least ||
+		l.MaxInflightPayloadBytes > maxBytes {
 		errs = append(errs, fmt.Errorf(
 			"--max-inflight-payload-bytes is %d: it must be from %d, which a payload of --max-payload-bytes (%d) or "+
 				"an object without one may take, to %d",
-			l.maxInflightPayloadBytes, least, maxPayloadBytes, int64(maxBytes)))
+			l.MaxInflightPayloadBytes, least, maxPayloadBytes, int64(maxBytes)))
 	}
-	if l.payloadTimeout < minPayloadTimeout || l.payloadTimeout > maxPayloadTimeout {
+	if l.PayloadTimeout < minPayloadTimeout || l.PayloadTimeout > maxPayloadTimeout {
 		errs = append(errs, fmt.Errorf("--payload-timeout is %s: it must be from %s to %s",
-			l.payloadTimeout, minPayloadTimeout, maxPayloadTimeout))
+			l.PayloadTimeout, minPayloadTimeout, maxPayloadTimeout))
 	}
-	within("max-deliveries", int64(l.maxDeliveries), minMaxDeliveries, maxMaxDeliveries)
-	within("max-delivery-bytes", l.maxDeliveryBytes, minMaxDeliveryBytes, maxBytes)
-	within("max-namespace-share-percent", int64(l.namespaceSharePercent), 1, 100)
-	within("etcd-quota-bytes", l.etcdQuotaBytes, minEtcdQuotaBytes, maxEtcdQuotaBytes)
-	within("direct-requests-per-second", int64(l.directRequestsPerSecond), minDirectRequestsPerSecond,
+	within("max-deliveries", int64(l.MaxDeliveries), minMaxDeliveries, maxMaxDeliveries)
+	within("max-delivery-bytes", l.MaxDeliveryBytes, minMaxDeliveryBytes, maxBytes)
+	within("max-namespace-share-percent", int64(l.NamespaceSharePercent), 1, 100)
+	within("etcd-quota-bytes", l.EtcdQuotaBytes, minEtcdQuotaBytes, maxEtcdQuotaBytes)
+	within("direct-requests-per-second", int64(l.DirectRequestsPerSecond), minDirectRequestsPerSecond,
 		maxDirectRequestsPerSecond)
 	return errs
 }

@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package startup
 
 import (
 	"crypto/tls"
@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"testing"
 
+	genericoptions "k8s.io/apiserver/pkg/server/options"
 	"k8s.io/client-go/rest"
 
 	"postern.dev/postern/pkg/certificate"
@@ -22,10 +23,10 @@ func TestThePortIsHeldUntilItIsTheNextOnes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer port.Close()
-	h := &startupServer{options: newTestOptions(t, "data")}
-	serving := h.options.recommended.SecureServing
-	serving.Listener = port
+	serving := genericoptions.NewSecureServingOptions()
+	serving.BindPort, serving.Listener = 0, port
 	serving.ServerCert.GeneratedCert = newServing(t)
+	h := &server{serving: serving}
 
 	h.start()
 	h.start() // a no-op

@@ -1,11 +1,12 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package app
 
 import (
 	"time"
 
+	"postern.dev/postern/cmd/postern/app/options"
 	"postern.dev/postern/pkg/apiserver"
 	"postern.dev/postern/pkg/receiver"
 	"postern.dev/postern/pkg/target"
@@ -24,22 +25,14 @@ const (
 
 // newReceiver returns the server of the classic receiver. It uses the same delivery pipeline as the API server.
 func newReceiver(
-	o *options, certificates *receiver.Certificates, server *apiserver.Server, config apiserver.ExtraConfig,
+	o *options.Options, certificates *receiver.Certificates, server *apiserver.Server, config apiserver.ExtraConfig,
 	targets *target.Cache,
 ) (*receiver.Server, error) {
-	tls, err := o.webhook.tls(o.explicit)
+	settings, err := o.ReceiverConfig()
 	if err != nil {
 		return nil, err
 	}
-	rate, err := receiver.ParseRate(o.webhook.rate)
-	if err != nil {
-		return nil, err
-	}
-	namespaces, err := receiver.ParseNamespaces(o.webhook.namespaces)
-	if err != nil {
-		return nil, err
-	}
-	config.Secrets.SetNamespaceFilter(namespaces.Allow)
+	config.Secrets.SetNamespaceFilter(settings.Namespaces.Allow)
 	// The API server owns the storage and must not close it before the last webhook is answered.
 	done := make(chan struct{})
 	if err := server.DelayShutdownUntil(done); err != nil {
@@ -50,24 +43,24 @@ func newReceiver(
 			Deliverer:        server.Deliverer(),
 			Limiter:          server.Limiter(),
 			CanAccept:        config.Verifier.CanAccept,
-			Namespaces:       namespaces,
+			Namespaces:       settings.Namespaces,
 			TargetNamespaces: targets.Namespaces,
 			Exists: func(namespace, name string) bool {
 				return targets.Has(target.Key{Kind: target.KindGatewaySync, Namespace: namespace, Name: name})
 			},
-			MaxPayloadBytes: o.maxPayloadBytes,
+			MaxPayloadBytes: o.MaxPayloadBytes,
 		}),
-		Address:        o.webhook.address(),
-		SharePort:      o.recommended.SecureServing.PermitPortSharing,
+		Address:        o.Receiver.Address(),
+		SharePort:      o.Recommended.SecureServing.PermitPortSharing,
 		MaxConnections: maxReceiverConnections,
-		TLS:            tls,
+		TLS:            settings.TLS,
 		Certificates:   certificates,
-		Rate:           rate,
-		MaxWaiting:     o.limits.maxMutatingRequestsInFlight,
+		Rate:           settings.Rate,
+		MaxWaiting:     o.ServerRun.MaxMutatingRequestsInFlight,
 		OnRateLimited:  server.Limiter().CountOverRate,
-		BodyTimeout:    o.limits.payloadTimeout,
+		BodyTimeout:    o.Limits.PayloadTimeout,
 		SecretsSynced:  config.SecretsSynced,
-		ShutdownDelay:  o.shutdownDelay,
+		ShutdownDelay:  o.ServerRun.ShutdownDelayDuration,
 		DrainTimeout:   receiverDrainTimeout,
 		OnStopped:      func() { close(done) },
 	}), nil

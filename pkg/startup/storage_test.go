@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package startup
 
 import (
 	"context"
@@ -19,44 +19,43 @@ import (
 	"postern.dev/postern/pkg/etcd"
 )
 
-// newTestOptions returns options with a data directory of that name in a new directory, and without a certificate.
-func newTestOptions(t *testing.T, name string) *options {
+// newTestConfig returns the configuration of an etcd whose data directory does not exist yet.
+func newTestConfig(t *testing.T) etcd.Config {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "storage") // the path of t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	o := newOptions()
-	o.dataDir = filepath.Join(dir, name)
-	o.recommended.SecureServing.BindPort = 0
-	return o
+	return etcd.Config{DataDir: filepath.Join(dir, "data"), QuotaBytes: 64 << 20}
 }
 
+func noop() {}
+
 func TestADataDirectoryThatSomebodyUsesIsAnErrorAtOnce(t *testing.T) {
-	o := newTestOptions(t, "data")
-	first, err := openStorage(t.Context(), o, &startupServer{options: o})
+	config := newTestConfig(t)
+	first, err := openStorage(t.Context(), config, noop)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer first.Close()
-	if _, err := openStorage(t.Context(), o, &startupServer{options: o}); !errors.Is(err, etcd.ErrInUse) {
+	if _, err := openStorage(t.Context(), config, noop); !errors.Is(err, etcd.ErrInUse) {
 		t.Errorf("got error %v, want %v", err, etcd.ErrInUse)
 	}
 }
 
 func TestADataDirectoryThatCannotBeUsedIsTriedAgainUntilItCan(t *testing.T) {
-	o := newTestOptions(t, "data")
-	if err := os.WriteFile(o.dataDir, nil, 0o600); err != nil {
+	config := newTestConfig(t)
+	if err := os.WriteFile(config.DataDir, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	remove := time.AfterFunc(time.Millisecond, func() {
-		if err := os.Remove(o.dataDir); err != nil {
+		if err := os.Remove(config.DataDir); err != nil {
 			t.Error(err)
 		}
 	})
 	defer remove.Stop()
-	member, err := openStorage(t.Context(), o, &startupServer{options: o})
+	member, err := openStorage(t.Context(), config, noop)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,13 +63,13 @@ func TestADataDirectoryThatCannotBeUsedIsTriedAgainUntilItCan(t *testing.T) {
 }
 
 func TestASignalEndsTheAttemptsToOpenADataDirectory(t *testing.T) {
-	o := newTestOptions(t, "data")
-	if err := os.WriteFile(o.dataDir, nil, 0o600); err != nil {
+	config := newTestConfig(t)
+	if err := os.WriteFile(config.DataDir, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if _, err := openStorage(ctx, o, &startupServer{options: o}); !errors.Is(err, context.Canceled) {
+	if _, err := openStorage(ctx, config, noop); !errors.Is(err, context.Canceled) {
 		t.Errorf("got error %v, want %v", err, context.Canceled)
 	}
 }

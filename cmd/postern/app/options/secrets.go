@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package options
 
 import (
 	"fmt"
@@ -10,27 +10,26 @@ import (
 	cliflag "k8s.io/component-base/cli/flag"
 
 	"postern.dev/postern/pkg/credential"
-	"postern.dev/postern/pkg/receiver"
 )
 
-// defaultSecrets are the flags for secrets of namespaces that have no key for a delivery.
-type defaultSecrets struct {
+// DefaultSecrets are the flags for secrets of namespaces that have no key for a delivery.
+type DefaultSecrets struct {
 	// values are the secrets by key. Keys without a flag are set only by the environment, as in Stoker.
 	values              map[string]*string
 	hmacFile, tokenFile string
 }
 
-func newDefaultSecrets() defaultSecrets {
-	d := defaultSecrets{values: map[string]*string{}}
-	for _, secret := range receiver.DefaultSecrets() {
+func newDefaultSecrets() DefaultSecrets {
+	d := DefaultSecrets{values: map[string]*string{}}
+	for _, secret := range DefaultSecretSettings() {
 		d.values[secret.Key] = new(string)
 	}
 	return d
 }
 
-func (d *defaultSecrets) addFlags(sets *cliflag.NamedFlagSets) {
+func (d *DefaultSecrets) addFlags(sets *cliflag.NamedFlagSets) {
 	fs := sets.FlagSet("default secrets")
-	for _, secret := range receiver.DefaultSecrets() {
+	for _, secret := range DefaultSecretSettings() {
 		if secret.Flag != "" {
 			fs.StringVar(d.values[secret.Key], secret.Flag, "", fmt.Sprintf(
 				"Default for the key %s in namespaces whose Secret %s has no key for the sender. Flags are visible "+
@@ -47,16 +46,16 @@ func (d *defaultSecrets) addFlags(sets *cliflag.NamedFlagSets) {
 }
 
 // readEnvironment sets the secrets without a flag from their environment variables.
-func (d *defaultSecrets) readEnvironment(lookup func(string) string) {
-	for _, secret := range receiver.DefaultSecrets() {
+func (d *DefaultSecrets) readEnvironment(lookup func(string) string) {
+	for _, secret := range DefaultSecretSettings() {
 		if secret.Flag == "" {
 			*d.values[secret.Key] = strings.TrimSpace(lookup(secret.Env))
 		}
 	}
 }
 
-// source returns the configured default secrets. Empty values are omitted.
-func (d *defaultSecrets) source() credential.DefaultSource {
+// Source returns the configured default secrets. Empty values are omitted.
+func (d *DefaultSecrets) Source() credential.DefaultSource {
 	source := credential.DefaultSource{Values: map[string][]byte{}, Files: map[string]string{}}
 	for key, value := range d.values {
 		if *value != "" {

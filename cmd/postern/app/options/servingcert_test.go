@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package options
 
 import (
 	"strings"
@@ -25,7 +25,7 @@ func TestPosternMakesItsOwnCertificatesUnlessFilesAreGiven(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := o.managesCertificates(); got != test.want {
+		if got := o.ManagesServingCert(); got != test.want {
 			t.Errorf("%v: got %v, want %v", test.args, got, test.want)
 		}
 	}
@@ -58,7 +58,7 @@ func TestNamespaceIsThatOfThePodUnlessAFlagSaysOtherwise(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := names{o.certificates.service, o.certificates.caSecretName, o.leaderElection.ResourceNamespace}
+		got := names{o.ServingCert.Service, o.ServingCert.CASecretName, o.LeaderElection.ResourceNamespace}
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("%q %v: names (-want +got):\n%s", test.environment, test.args, diff)
 		}
@@ -84,7 +84,7 @@ func TestANameThatNoObjectCanHaveIsAnErrorThatNamesTheFlag(t *testing.T) {
 }
 
 func TestValiditiesAreForTestsAndNotShown(t *testing.T) {
-	sets := newOptions().flags()
+	sets := New().Flags()
 	shown := sets.FlagSets["managed certificates"].FlagUsages() + sets.FlagSets["serving"].FlagUsages()
 	for _, flag := range []string{"--ca-validity", "--serving-cert-validity", "--cert-dir"} {
 		if strings.Contains(shown, flag) {

@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package startup
 
 import (
 	"fmt"
@@ -13,17 +13,18 @@ import (
 	"time"
 
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	genericoptions "k8s.io/apiserver/pkg/server/options"
 	"k8s.io/klog/v2"
 
 	"postern.dev/postern/pkg/apiserver"
 	"postern.dev/postern/pkg/registry/deliver"
 )
 
-// startupServer serves on the API server's port while the storage or the kube-apiserver is not available: /livez
-// succeeds, and every other path returns 503. Clients can't verify its certificate until a CA exists; kubelet probes do
-// not verify it. Its methods are idempotent and safe for concurrent use.
-type startupServer struct {
-	options *options
+// server serves on the API server's port while the storage or the kube-apiserver is not available: /livez succeeds, and
+// every other path returns 503. Clients can't verify its certificate until a CA exists; kubelet probes do not verify
+// it. Its methods are idempotent and safe for concurrent use.
+type server struct {
+	serving *genericoptions.SecureServingOptions
 
 	mu         sync.Mutex
 	listener   *handoffListener
@@ -33,25 +34,24 @@ type startupServer struct {
 }
 
 // listen binds the port for the life of the process, so that early connections are not refused.
-func (s *startupServer) listen() error {
-	serving := s.options.recommended.SecureServing.SecureServingOptions
+func (s *server) listen() error {
 	var info *genericapiserver.SecureServingInfo
-	if err := serving.ApplyTo(&info); err != nil { // stores the listener in the options
+	if err := s.serving.ApplyTo(&info); err != nil { // stores the listener in the options
 		return fmt.Errorf("could not listen: %w", err)
 	}
 	return nil
 }
 
 // start starts serving. Errors are only logged: the API server will return the same error.
-func (s *startupServer) start() {
+func (s *server) start() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	tcpListener, ok := s.options.recommended.SecureServing.Listener.(*net.TCPListener)
+	tcpListener, ok := s.serving.Listener.(*net.TCPListener)
 	if s.stopCh != nil || s.handedOver || !ok { // without a listener there is nothing to serve on
 		return
 	}
 	s.listener = &handoffListener{TCPListener: tcpListener}
-	serving := *s.options.recommended.SecureServing.SecureServingOptions
+	serving := *s.serving
 	serving.Listener = s.listener
 	var info *genericapiserver.SecureServingInfo
 	err := serving.ApplyTo(&info)
@@ -66,7 +66,7 @@ func (s *startupServer) start() {
 }
 
 // handOver stops serving and leaves the port to the API server.
-func (s *startupServer) handOver() {
+func (s *server) handOver() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	already := s.handedOver

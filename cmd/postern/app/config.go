@@ -1,28 +1,34 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package app
 
 import (
 	"fmt"
-	"time"
 
 	"k8s.io/apiserver/pkg/endpoints/openapi"
 	genericfeatures "k8s.io/apiserver/pkg/features"
 	genericapiserver "k8s.io/apiserver/pkg/server"
-	"k8s.io/apiserver/pkg/util/compatibility"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/client-go/rest"
 
+	"postern.dev/postern/cmd/postern/app/options"
 	"postern.dev/postern/pkg/apiserver"
 	posternopenapi "postern.dev/postern/pkg/generated/openapi"
 	"postern.dev/postern/pkg/version"
 )
 
-// watchTerminationPeriod bounds how long open watches delay the shutdown.
-const watchTerminationPeriod = 10 * time.Second
+// clientConfig returns the configuration of a client of the kube-apiserver.
+func clientConfig(o *options.Options) (*rest.Config, error) {
+	config := genericapiserver.NewRecommendedConfig(apiserver.Codecs)
+	if err := o.Recommended.CoreAPI.ApplyTo(config); err != nil {
+		return nil, fmt.Errorf("could not configure the client of the kube-apiserver: %w", err)
+	}
+	return config.ClientConfig, nil
+}
 
 // genericConfig returns the configuration of the generic API server.
-func genericConfig(o *options) (*genericapiserver.RecommendedConfig, error) {
+func genericConfig(o *options.Options) (*genericapiserver.RecommendedConfig, error) {
 	// With this feature an anonymous HTTP/2 request closes the connection, which the kube-apiserver shares among all
 	// callers. It protects servers that unauthenticated clients reach; only the kube-apiserver reaches this one.
 	if err := utilfeature.DefaultMutableFeatureGate.SetFromMap(map[string]bool{
@@ -32,21 +38,16 @@ func genericConfig(o *options) (*genericapiserver.RecommendedConfig, error) {
 	}
 
 	config := genericapiserver.NewRecommendedConfig(apiserver.Codecs)
-	config.EffectiveVersion = compatibility.DefaultBuildEffectiveVersion()
-	config.FeatureGate = utilfeature.DefaultFeatureGate
-	config.MaxRequestsInFlight, config.MaxMutatingRequestsInFlight = o.limits.maxRequestsInFlight,
-		o.limits.maxMutatingRequestsInFlight
-	config.ShutdownDelayDuration = o.shutdownDelay
-	// Otherwise shutdown waits up to a minute for open watches (the garbage collector watches every resource).
-	config.ShutdownWatchTerminationGracePeriod = watchTerminationPeriod
-
+	if err := o.ServerRun.ApplyTo(&config.Config); err != nil {
+		return nil, fmt.Errorf("could not apply the flags: %w", err)
+	}
 	namer := openapi.NewDefinitionNamer(apiserver.Scheme)
 	config.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(posternopenapi.GetOpenAPIDefinitions, namer)
 	config.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(posternopenapi.GetOpenAPIDefinitions, namer)
 	config.OpenAPIConfig.Info.Title, config.OpenAPIV3Config.Info.Title = "Postern", "Postern"
 	config.OpenAPIV3Config.PostProcessSpec = apiserver.DescribeFieldValidation
 
-	if err := o.recommended.ApplyTo(config); err != nil {
+	if err := o.Recommended.ApplyTo(config); err != nil {
 		return nil, fmt.Errorf("could not apply the flags: %w", err)
 	}
 	config.ClientConfig.UserAgent = version.Get().UserAgent()

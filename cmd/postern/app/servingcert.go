@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package app
 
 import (
 	"context"
@@ -9,41 +9,46 @@ import (
 
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
+	"k8s.io/client-go/rest"
 
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/cmd/postern/app/options"
 	"postern.dev/postern/pkg/certificate"
 )
 
-// managedCertificates runs the controllers of Postern's own certificates. The zero value runs none: Postern then
-// neither reads nor writes the Secret and the APIService.
-type managedCertificates struct {
+// servingCert runs the controllers of Postern's own serving certificates. Both are nil if the certificate is from
+// files: Postern then neither reads nor writes the Secret and the APIService.
+type servingCert struct {
 	servingController *certificate.ServingController
 	caController      *certificate.CAController
 }
 
-// newManagedCertificates makes the server use its own certificates. It does not contact the kube-apiserver.
-func newManagedCertificates(o *options) (*managedCertificates, error) {
-	client, err := clientConfig(o)
-	if err != nil {
-		return nil, err
+// newServingCert makes the server use its own certificates unless files are given. It does not contact the
+// kube-apiserver.
+func newServingCert(o *options.Options, client *rest.Config) (*servingCert, error) {
+	if !o.ManagesServingCert() {
+		return &servingCert{}, nil
 	}
 	servingController, caController, err := certificate.New(certificate.Config{
 		Client:         client,
-		Service:        o.certificates.service,
-		SecretName:     o.certificates.caSecretName,
+		Service:        o.ServingCert.Service,
+		SecretName:     o.ServingCert.CASecretName,
 		APIServiceName: v1alpha1.SchemeGroupVersion.Version + "." + v1alpha1.SchemeGroupVersion.Group,
-		CAValidity:     o.certificates.caValidity,
-		LeafValidity:   o.certificates.leafValidity,
+		CAValidity:     o.ServingCert.CAValidity,
+		LeafValidity:   o.ServingCert.LeafValidity,
 	})
 	if err != nil {
 		return nil, err
 	}
-	o.recommended.SecureServing.ServerCert.GeneratedCert = servingController.Serving
-	return &managedCertificates{servingController: servingController, caController: caController}, nil
+	o.Recommended.SecureServing.ServerCert.GeneratedCert = servingController.Serving
+	return &servingCert{servingController: servingController, caController: caController}, nil
 }
 
-// startServingController renews this replica's certificate until stop is called.
-func (c *managedCertificates) startServingController(ctx context.Context) (stop func()) {
+// start renews this replica's certificate until stop is called.
+func (c *servingCert) start(ctx context.Context) (stop func()) {
+	if c.servingController == nil {
+		return func() {}
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -57,14 +62,14 @@ func (c *managedCertificates) startServingController(ctx context.Context) (stop 
 }
 
 // runCAController reconciles the Secret and the caBundle until ctx is done. One replica runs it.
-func (c *managedCertificates) runCAController(ctx context.Context) {
+func (c *servingCert) runCAController(ctx context.Context) {
 	if c.caController != nil {
 		c.caController.Run(ctx)
 	}
 }
 
 // addTo adds a readyz check for a managed serving certificate, or metrics for one from files.
-func (c *managedCertificates) addTo(config *genericapiserver.RecommendedConfig) {
+func (c *servingCert) addTo(config *genericapiserver.RecommendedConfig) {
 	switch {
 	case c.servingController != nil:
 		config.AddReadyzChecks(healthz.NamedCheck("serving-certificate", func(*http.Request) error {

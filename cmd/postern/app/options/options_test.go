@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package options
 
 import (
 	"errors"
@@ -17,25 +17,25 @@ import (
 )
 
 // parse returns the options for these flags, or the validation errors.
-func parse(args ...string) (*options, error) {
+func parse(args ...string) (*Options, error) {
 	o, _, err := parseIn(nil, args...)
 	return o, err
 }
 
 // parseIn does the same with environment variables, and also returns the parsed flags.
-func parseIn(environment map[string]string, args ...string) (*options, *pflag.FlagSet, error) {
-	o := newOptions()
+func parseIn(environment map[string]string, args ...string) (*Options, *pflag.FlagSet, error) {
+	o := New()
 	cmd := &cobra.Command{}
-	for _, set := range o.flags().FlagSets {
+	for _, set := range o.Flags().FlagSets {
 		cmd.Flags().AddFlagSet(set)
 	}
 	if err := cmd.ParseFlags(args); err != nil {
 		return nil, nil, err
 	}
-	if err := o.readEnvironment(cmd.Flags(), func(name string) string { return environment[name] }); err != nil {
+	if err := o.ReadEnvironment(cmd.Flags(), func(name string) string { return environment[name] }); err != nil {
 		return nil, nil, err
 	}
-	return o, cmd.Flags(), o.validate()
+	return o, cmd.Flags(), o.Validate()
 }
 
 // certFileArgs give files for the serving certificate, so that Postern does not contact a cluster.
@@ -64,13 +64,14 @@ func TestDefaults(t *testing.T) {
 		StoragePrefix: "/registry/postern.dev",
 	}
 	got := defaults{
-		DataDir: o.dataDir, DeliveryTTL: o.deliveryTTL, RetryWindow: o.retryWindow, ShutdownDelay: o.shutdownDelay,
-		MaxPayloadBytes: o.maxPayloadBytes,
-		Port:            o.recommended.SecureServing.BindPort, EmbeddedEtcd: o.embeddedEtcd(),
-		Credentials:     o.credentials,
-		HTTP2:           !o.recommended.SecureServing.DisableHTTP2Serving,
-		GarbageCollects: o.recommended.Etcd.EnableGarbageCollection,
-		StoragePrefix:   o.recommended.Etcd.StorageConfig.Prefix,
+		DataDir: o.DataDir, DeliveryTTL: o.DeliveryTTL, RetryWindow: o.RetryWindow,
+		ShutdownDelay:   o.ServerRun.ShutdownDelayDuration,
+		MaxPayloadBytes: o.MaxPayloadBytes,
+		Port:            o.Recommended.SecureServing.BindPort, EmbeddedEtcd: o.EmbeddedEtcd(),
+		Credentials:     o.Credentials,
+		HTTP2:           !o.Recommended.SecureServing.DisableHTTP2Serving,
+		GarbageCollects: o.Recommended.Etcd.EnableGarbageCollection,
+		StoragePrefix:   o.Recommended.Etcd.StorageConfig.Prefix,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("options (-want +got):\n%s", diff)
@@ -153,7 +154,7 @@ func TestValidatingChangesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := o.recommended.Etcd.StorageConfig.Transport.ServerList; len(got) > 0 {
+	if got := o.Recommended.Etcd.StorageConfig.Transport.ServerList; len(got) > 0 {
 		t.Errorf("got etcd servers %v, want none", got)
 	}
 }

@@ -19,6 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
+
+	"postern.dev/postern/pkg/apiserver/filters"
 )
 
 const (
@@ -147,8 +149,8 @@ func (s *Server) shutDown(server *http.Server, failed <-chan error) error {
 func (s *Server) httpServer(ctx context.Context) *http.Server {
 	requestTimeout := headerTimeout + maxRateWait + s.config.BodyTimeout
 	server := &http.Server{
-		Handler: s.withConnectionClose(
-			s.config.Rate.limit(s.config.Handler, s.config.MaxWaiting, s.config.OnRateLimited)),
+		Handler: filters.WithConnectionClose(
+			s.config.Rate.limit(s.config.Handler, s.config.MaxWaiting, s.config.OnRateLimited), &s.stopping),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      requestTimeout + responseTimeout,
@@ -166,16 +168,6 @@ func (s *Server) httpServer(ctx context.Context) *http.Server {
 		server.TLSConfig = s.config.TLS.config(s.config.Certificates.getCertificate)
 	}
 	return server
-}
-
-// withConnectionClose closes each connection after its response once the server is stopping, so that none is reused.
-func (s *Server) withConnectionClose(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if s.stopping.Load() {
-			w.Header().Set("Connection", "close")
-		}
-		next.ServeHTTP(w, req)
-	})
 }
 
 // errorLog redirects the log of net/http to klog. TLS handshake errors have level 2, because clients can cause many.

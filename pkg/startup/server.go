@@ -16,8 +16,7 @@ import (
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	"k8s.io/klog/v2"
 
-	"postern.dev/postern/pkg/apiserver"
-	"postern.dev/postern/pkg/registry/deliver"
+	"postern.dev/postern/pkg/apiserver/filters"
 )
 
 // server serves on the API server's port while the storage or the kube-apiserver is not available: /livez succeeds, and
@@ -112,5 +111,5 @@ func serveUnavailable(w http.ResponseWriter, req *http.Request) {
 		_, _ = w.Write([]byte("ok"))
 		return
 	}
-	deliver.WriteError(w, apiserver.ErrStorageUnavailable())
+	filters.WriteError(w, filters.ErrStorageUnavailable())
 }

@@ -4,6 +4,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 
 	"k8s.io/apiserver/pkg/endpoints/openapi"
@@ -38,7 +39,8 @@ func genericConfig(o *options.Options) (*genericapiserver.RecommendedConfig, err
 	}
 
 	config := genericapiserver.NewRecommendedConfig(apiserver.Codecs)
-	if err := o.ServerRun.ApplyTo(&config.Config); err != nil {
+	// Without Set, ApplyTo logs a warning about feature gates, for which there are no flags.
+	if err := errors.Join(o.ServerRun.ComponentGlobalsRegistry.Set(), o.ServerRun.ApplyTo(&config.Config)); err != nil {
 		return nil, fmt.Errorf("could not apply the flags: %w", err)
 	}
 	namer := openapi.NewDefinitionNamer(apiserver.Scheme)

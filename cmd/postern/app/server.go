@@ -20,6 +20,7 @@ import (
 
 	"postern.dev/postern/cmd/postern/app/options"
 	"postern.dev/postern/pkg/apiserver"
+	"postern.dev/postern/pkg/apiserver/filters"
 	"postern.dev/postern/pkg/certificate"
 	"postern.dev/postern/pkg/controller"
 	"postern.dev/postern/pkg/credential"
@@ -74,7 +75,7 @@ func Run(ctx context.Context, o *options.Options) error {
 	version.RegisterMetrics()
 	delivery.RegisterMetrics()
 	controller.RegisterMetrics()
-	apiserver.RegisterMetrics()
+	filters.RegisterMetrics()
 	certificate.RegisterMetrics()
 	for _, warning := range o.Warnings() {
 		klog.InfoS("WARNING: " + warning)
@@ -159,7 +160,7 @@ func serve(
 	if err != nil {
 		return err
 	}
-	work := apiserver.NewWork(o.Limits.NamespaceSharePercent)
+	work := filters.NewWork(o.Limits.NamespaceSharePercent)
 	writer.Shared, writer.Turn = shared, work.ToWrite
 
 	// The API server, with the delivery pipeline.

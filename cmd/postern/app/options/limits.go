@@ -10,7 +10,7 @@ import (
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	cliflag "k8s.io/component-base/cli/flag"
 
-	"postern.dev/postern/pkg/apiserver"
+	"postern.dev/postern/pkg/apiserver/filters"
 )
 
 const (
@@ -106,7 +106,7 @@ func (l *Limits) validate(maxPayloadBytes int64, serverRun *genericoptions.Serve
 	}
 	within("max-requests-inflight", int64(serverRun.MaxRequestsInFlight), 1, maxRequests)
 	within("max-mutating-requests-inflight", int64(serverRun.MaxMutatingRequestsInFlight), 1, maxRequests)
-	if least := apiserver.MinPayloadBudget(maxPayloadBytes); l.MaxInflightPayloadBytes < least ||
+	if least := filters.MinPayloadBudget(maxPayloadBytes); l.MaxInflightPayloadBytes < least ||
 		l.MaxInflightPayloadBytes > maxBytes {
 		errs = append(errs, fmt.Errorf(
 			"--max-inflight-payload-bytes is %d: it must be from %d, which a payload of --max-payload-bytes (%d) or "+

@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package apiserver
+package filters
 
 import (
 	"fmt"
@@ -14,6 +14,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apiserver/pkg/endpoints/openapi"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -21,6 +22,7 @@ import (
 	"k8s.io/kube-openapi/pkg/validation/spec"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/apis/postern/install"
 	"postern.dev/postern/apis/postern/v1alpha1"
 	posternopenapi "postern.dev/postern/pkg/generated/openapi"
 )
@@ -34,10 +36,13 @@ type framework struct {
 
 func newFramework(t *testing.T) framework {
 	t.Helper()
+	scheme := runtime.NewScheme()
+	install.Install(scheme)
+	codecs := serializer.NewCodecFactory(scheme)
 	kind := v1alpha1.SchemeGroupVersion.WithKind("WebhookDelivery")
 	internal := schema.GroupVersion{Group: postern.GroupName, Version: runtime.APIVersionInternal}
 	config := genericapiserver.DefaultOpenAPIV3Config(posternopenapi.GetOpenAPIDefinitions,
-		openapi.NewDefinitionNamer(Scheme))
+		openapi.NewDefinitionNamer(scheme))
 	var names []string
 	for name := range posternopenapi.GetOpenAPIDefinitions(func(string) spec.Ref { return spec.Ref{} }) {
 		if strings.HasSuffix(name, ".WebhookDelivery") {
@@ -52,13 +57,13 @@ func newFramework(t *testing.T) framework {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fields, err := managedfields.NewDefaultFieldManager(types, runtime.UnsafeObjectConvertor(Scheme), Scheme, Scheme,
+	fields, err := managedfields.NewDefaultFieldManager(types, runtime.UnsafeObjectConvertor(scheme), scheme, scheme,
 		kind, internal, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	info, _ := runtime.SerializerInfoForMediaType(Codecs.SupportedMediaTypes(), runtime.ContentTypeJSON)
-	return framework{Codecs.DecoderToVersion(info.StrictSerializer, internal), fields}
+	info, _ := runtime.SerializerInfoForMediaType(codecs.SupportedMediaTypes(), runtime.ContentTypeJSON)
+	return framework{codecs.DecoderToVersion(info.StrictSerializer, internal), fields}
 }
 
 // ServeHTTP decodes the object and writes no response.
@@ -87,7 +92,7 @@ func TestAnObjectCostsNoMoreThanItCountsAs(t *testing.T) {
 	}
 	const head = `{"apiVersion":"postern.dev/v1alpha1","kind":"WebhookDelivery","metadata":{"name":"a"`
 	f := newFramework(t)
-	handler := withObjectLimit(f, size)
+	handler := WithObjectLimit(f, size)
 	bodies := map[string]string{
 		"payload of names":   named(head+`},"spec":{"payload":{`, `0`, `}}}`, size/8),
 		"payload of numbers": repeated(head+`},"spec":{"payload":[`, `0`, `]}}`, size/8),

@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package apiserver
+package filters
 
 import (
 	"k8s.io/component-base/metrics"
@@ -17,8 +17,8 @@ const (
 	causeStorage          = "Storage"          // 503: the storage is unavailable
 	causePayloadTimeout   = "PayloadTimeout"   // 504: --payload-timeout
 	causeRate             = "Rate"             // 429: --webhook-ratelimit-allowed
-	causeDirect           = "Direct"           // 401, 403: a direct caller that is not served
-	causeDirectRate       = "DirectRate"       // 429: --direct-requests-per-second
+	CauseDirect           = "Direct"           // 401, 403: a direct caller that is not served
+	CauseDirectRate       = "DirectRate"       // 429: --direct-requests-per-second
 
 	// 429: --max-namespace-share-percent, in addition to the causes of the controller package
 	causeNamespaceRequests = "NamespaceRequests" // share of requests in flight
@@ -35,12 +35,13 @@ func RegisterMetrics() {
 	legacyregistry.MustRegister(refusedRequests)
 	// Initialize to 0: increase() in Prometheus ignores the first sample of a series.
 	for _, cause := range []string{
-		causeRequestsInFlight, causePayloadBytes, causeStorage, causePayloadTimeout, causeRate, causeDirect,
-		causeDirectRate, causeNamespaceRequests, causeNamespaceWork,
+		causeRequestsInFlight, causePayloadBytes, causeStorage, causePayloadTimeout, causeRate, CauseDirect,
+		CauseDirectRate, causeNamespaceRequests, causeNamespaceWork,
 		controller.CausePending, controller.CauseNamespacePending, controller.CauseNamespaceBytes,
 	} {
 		refusedRequests.WithLabelValues(cause).Add(0)
 	}
 }
 
-func countRefused(cause string) { refusedRequests.WithLabelValues(cause).Inc() }
+// CountRefused counts a refused request.
+func CountRefused(cause string) { refusedRequests.WithLabelValues(cause).Inc() }

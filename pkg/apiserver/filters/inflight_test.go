@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package apiserver
+package filters
 
 import (
 	"net/http"
@@ -12,8 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/endpoints/responsewriter"
-
-	"postern.dev/postern/pkg/registry/deliver"
 )
 
 func TestTextualTooManyRequestsBecomesStatus(t *testing.T) {
@@ -35,7 +33,7 @@ func TestOtherAnswersPassAsTheyAre(t *testing.T) {
 			http.Error(w, "no", http.StatusForbidden)
 		},
 		"a refusal as a status": func(w http.ResponseWriter, _ *http.Request) {
-			deliver.WriteError(w, apierrors.NewTooManyRequests("own words", 3))
+			WriteError(w, apierrors.NewTooManyRequests("own words", 3))
 		},
 		"a success": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("yes")) },
 	} {
@@ -58,7 +56,7 @@ func TestProbesAreToldByTheirPath(t *testing.T) {
 		"/livez": true, "/livez/ping": true, "/readyz": true, "/readyz/etcd": true, "/healthz": true,
 		"/": false, "/livezz": false, "/metrics": false, "/apis/postern.dev/livez": false,
 	} {
-		if got := isProbe(path); got != want {
+		if got := IsProbe(path); got != want {
 			t.Errorf("%s: got %t, want %t", path, got, want)
 		}
 	}

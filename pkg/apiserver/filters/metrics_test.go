@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package apiserver
+package filters
 
 import (
 	"context"
@@ -40,23 +40,23 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 		},
 		"PayloadBytes": func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // with a fake clock
-				b := newPayloadBudget(PayloadCost(1), 50, 1, 1)
+				b := NewPayloadBudget(PayloadCost(1), 50, 1, 1)
 				_, _ = b.decoding.Acquire(t.Context(), fairness.Flow{}, b.total)
 				req, _, _ := b.reserve(requestOf(1, 1), fairness.Flow{Namespace: "demo"}, b.payloads())
 				_, _ = io.Copy(io.Discard, req.Body)
 			})
 		},
 		"Backlog": func(*testing.T) {
-			_ = ExtraConfig{StorageReady: ready, Backlog: noRoom("Backlog")}.checkAccepting("demo")
+			_ = Acceptance{StorageReady: ready, Backlog: noRoom("Backlog")}.Check("demo")
 		},
 		"NamespacePending": func(*testing.T) {
-			_ = ExtraConfig{StorageReady: ready, Backlog: noRoom("NamespacePending")}.checkAccepting("demo")
+			_ = Acceptance{StorageReady: ready, Backlog: noRoom("NamespacePending")}.Check("demo")
 		},
 		"NamespaceBytes": func(*testing.T) {
-			_ = ExtraConfig{StorageReady: ready, Backlog: noRoom("NamespaceBytes")}.checkAccepting("demo")
+			_ = Acceptance{StorageReady: ready, Backlog: noRoom("NamespaceBytes")}.Check("demo")
 		},
 		"NamespaceRequests": func(t *testing.T) {
-			s := newNamespaceShare(50, 2, newPayloadBudget(1, 50, 1, 1))
+			s := NewNamespaceShare(50, 2, NewPayloadBudget(1, 50, 1, 1))
 			_, _ = s.begin(fairness.Flow{Namespace: "demo"})
 			_, _ = s.begin(fairness.Flow{Namespace: "demo"})
 		},
@@ -68,7 +68,7 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 			})
 		},
 		"Storage": func(*testing.T) {
-			_ = ExtraConfig{StorageReady: broken, Backlog: noRoom("Backlog")}.checkAccepting("demo")
+			_ = Acceptance{StorageReady: broken, Backlog: noRoom("Backlog")}.Check("demo")
 		},
 		"PayloadTimeout": func(*testing.T) {
 			body := &timedBody{ReadCloser: slowBody{}, timeout: time.Second}
@@ -77,27 +77,16 @@ func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
 			}
 		},
 		"Rate": func(*testing.T) { (&Limiter{}).CountOverRate() },
-		"Direct": func(t *testing.T) {
-			_, _ = newTestCallers(t, false).classify(httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
-		},
-		"DirectRate": func(t *testing.T) {
-			c := newTestCallers(t, false)
-			req := httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody)
-			req.Header.Set("Authorization", "Bearer x")
-			for how, err := c.classify(req); how != nil && err == nil; {
-				how, err = c.classify(req)
-			}
-		},
 		"": func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel() // a client that leaves is not counted
-			w, b := NewWork(50), newPayloadBudget(PayloadCost(1), 50, 1, 1)
+			w, b := NewWork(50), NewPayloadBudget(PayloadCost(1), 50, 1, 1)
 			_, _ = b.decoding.Acquire(t.Context(), fairness.Flow{}, b.total)
 			req, _, _ := b.reserve(requestOf(1, 1).WithContext(ctx), fairness.Flow{}, b.payloads())
 			_, _ = io.Copy(io.Discard, req.Body)
 			_, _ = w.Begin(t.Context(), fairness.Flow{})
 			_, _ = w.Begin(ctx, fairness.Flow{})
-			_ = ExtraConfig{StorageReady: ready, Backlog: room}.checkAccepting("demo")
+			_ = Acceptance{StorageReady: ready, Backlog: room}.Check("demo")
 		},
 	} {
 		refusedRequests.Reset()

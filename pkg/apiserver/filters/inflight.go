@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package apiserver
+package filters
 
 import (
 	"net/http"
@@ -11,19 +11,17 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apiserver/pkg/endpoints/responsewriter"
 	genericapiserver "k8s.io/apiserver/pkg/server"
-
-	"postern.dev/postern/pkg/registry/deliver"
 )
 
-// withInFlightLimit is the framework's chain with its limit of requests in flight, except that probes are never
+// WithInFlightLimit is the framework's chain with its limit of requests in flight, except that probes are never
 // limited: kubelet would restart a busy server whose probes fail.
-func withInFlightLimit(handler http.Handler, generic *genericapiserver.Config) http.Handler {
+func WithInFlightLimit(handler http.Handler, generic *genericapiserver.Config) http.Handler {
 	limited := genericapiserver.DefaultBuildHandlerChain(handler, generic)
 	unlimited := *generic
 	unlimited.FlowControl, unlimited.MaxRequestsInFlight, unlimited.MaxMutatingRequestsInFlight = nil, 0, 0
 	probes := genericapiserver.DefaultBuildHandlerChain(handler, &unlimited)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if isProbe(req.URL.Path) {
+		if IsProbe(req.URL.Path) {
 			probes.ServeHTTP(w, req)
 			return
 		}
@@ -31,7 +29,8 @@ func withInFlightLimit(handler http.Handler, generic *genericapiserver.Config) h
 	})
 }
 
-func isProbe(path string) bool {
+// IsProbe reports whether a path is of a health check.
+func IsProbe(path string) bool {
 	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	return first == "livez" || first == "readyz" || first == "healthz"
 }
@@ -54,12 +53,12 @@ func (w *tooManyRequestsWriter) WriteHeader(code int) {
 		return
 	}
 	w.refused = true
-	countRefused(causeRequestsInFlight)
+	CountRefused(causeRequestsInFlight)
 	seconds, err := strconv.Atoi(w.Header().Get("Retry-After"))
 	if err != nil {
-		seconds = retryAfterSeconds
+		seconds = RetryAfterSeconds
 	}
-	deliver.WriteError(w.ResponseWriter, apierrors.NewTooManyRequests(
+	WriteError(w.ResponseWriter, apierrors.NewTooManyRequests(
 		"too many requests are in flight (--max-requests-inflight and --max-mutating-requests-inflight bound them): "+
 			"send it again later", seconds))
 }

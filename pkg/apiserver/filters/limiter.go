@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package apiserver
+package filters
 
 import (
 	"net/http"
@@ -17,17 +17,33 @@ import (
 // errors are API statuses. It is safe for concurrent use.
 type Limiter struct {
 	secretsSynced cache.InformerSynced
-	storageReady  func() error
-	share         *namespaceShare
+	checkStorage  func() error
+	share         *NamespaceShare
 	bodyTimeout   time.Duration
 }
 
-func newLimiter(c ExtraConfig, maxRequests int) *Limiter {
-	budget := newPayloadBudget(c.MaxInflightPayloadBytes, c.NamespaceSharePercent, c.MaxPayloadBytes, c.MaxPayloadBytes)
+// LimiterConfig configures a Limiter.
+type LimiterConfig struct {
+	// SecretsSynced reports whether all webhook secrets are loaded.
+	SecretsSynced cache.InformerSynced
+	// CheckStorage returns the response while the storage is unavailable.
+	CheckStorage func() error
+	// MaxRequests and MaxInflightPayloadBytes bound the requests in flight and the memory of their bodies.
+	MaxRequests             int
+	MaxInflightPayloadBytes int64
+	// SharePercent is the part of each limit that one namespace may use.
+	SharePercent int
+	// MaxPayloadBytes bounds a payload, and PayloadTimeout how long it may take to arrive.
+	MaxPayloadBytes int64
+	PayloadTimeout  time.Duration
+}
+
+// NewLimiter returns a Limiter that nothing uses yet.
+func NewLimiter(c LimiterConfig) *Limiter {
+	budget := NewPayloadBudget(c.MaxInflightPayloadBytes, c.SharePercent, c.MaxPayloadBytes, c.MaxPayloadBytes)
 	return &Limiter{
-		secretsSynced: c.SecretsSynced, storageReady: c.storageReady,
-		share:       newNamespaceShare(c.NamespaceSharePercent, maxRequests, budget),
-		bodyTimeout: c.PayloadTimeout,
+		secretsSynced: c.SecretsSynced, checkStorage: c.CheckStorage,
+		share: NewNamespaceShare(c.SharePercent, c.MaxRequests, budget), bodyTimeout: c.PayloadTimeout,
 	}
 }
 
@@ -37,9 +53,9 @@ func newLimiter(c ExtraConfig, maxRequests int) *Limiter {
 // the namespace accepts deliveries, because the response would reveal that. Call end when the request is answered.
 func (l *Limiter) Begin(namespace string) (end func(), err error) {
 	if !l.secretsSynced() {
-		return nil, errUnavailable("the webhook secrets are not loaded yet: send it again later")
+		return nil, ErrUnavailable("the webhook secrets are not loaded yet: send it again later")
 	}
-	if err := l.storageReady(); err != nil {
+	if err := l.checkStorage(); err != nil {
 		return nil, err
 	}
 	return l.share.begin(anonymousFlow(namespace))
@@ -50,7 +66,7 @@ func anonymousFlow(namespace string) fairness.Flow {
 }
 
 // CountOverRate counts a request refused by the rate limit before Begin.
-func (l *Limiter) CountOverRate() { countRefused(causeRate) }
+func (l *Limiter) CountOverRate() { CountRefused(causeRate) }
 
 // AcquireBody waits for memory and returns the request with a bounded body. Call release when the request is answered.
 func (l *Limiter) AcquireBody(

@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package apiserver
+package filters
 
 import (
 	"context"
@@ -15,7 +15,6 @@ import (
 
 	"postern.dev/postern/pkg/fairness"
 	"postern.dev/postern/pkg/payload"
-	"postern.dev/postern/pkg/registry/deliver"
 )
 
 const (
@@ -25,19 +24,16 @@ const (
 
 	// Arriving bodies have 1/arrivingDivisor of the bytes for decoding, in addition to these.
 	arrivingDivisor = 4
-
-	// retryAfterSeconds is the Retry-After of responses to requests over a limit.
-	retryAfterSeconds = 5
 )
 
-// payloadBudget bounds the memory of all bodies in flight, with what is decoded from them, and the part of it that one
+// PayloadBudget bounds the memory of all bodies in flight, with what is decoded from them, and the part of it that one
 // flow may use. Bounding the number of requests alone would allow each of them the largest body.
 //
 // Arriving bodies have a separate budget, otherwise a few slow clients would use up everything. An arrived body
 // releases it once it has memory for decoding, so decoding never waits for arriving bodies. The first bytes of each
-// body, deliver.FirstBytes, are not budgeted but bounded by the number of requests: a client that announces a body and
-// does not send it uses no budget, and most webhooks are not larger.
-type payloadBudget struct {
+// body, firstBytes, are not budgeted but bounded by the number of requests: a client that announces a body and does
+// not send it uses no budget, and most webhooks are not larger.
+type PayloadBudget struct {
 	arriving, decoding *fairness.Slots
 	// total bytes for decoding; larger bodies are rejected.
 	total int64
@@ -48,9 +44,11 @@ type payloadBudget struct {
 	notices                       *fairness.Notices
 }
 
-func newPayloadBudget(total int64, sharePercent int, largestPayload, largestObject int64) *payloadBudget {
+// NewPayloadBudget returns a budget of total bytes for payloads and objects of these sizes, of which one flow may use
+// sharePercent.
+func NewPayloadBudget(total int64, sharePercent int, largestPayload, largestObject int64) *PayloadBudget {
 	arriving := max(total/arrivingDivisor, arrivalCost(max(largestPayload, largestObject)))
-	return &payloadBudget{
+	return &PayloadBudget{
 		arriving: fairness.NewSlots(fairness.Share{Total: arriving, Percent: sharePercent}),
 		decoding: fairness.NewSlots(fairness.Share{Total: total, Percent: sharePercent}),
 		total:    total, largestPayload: largestPayload, largestObject: largestObject,
@@ -80,7 +78,13 @@ func objectCost(bodyBytes int64) int64 {
 
 // MinPayloadBudget returns the bytes needed for a payload of maxPayloadBytes, or for an object without a payload.
 func MinPayloadBudget(maxPayloadBytes int64) int64 {
-	return max(PayloadCost(maxPayloadBytes), objectCost(objectBytes(0)))
+	return max(PayloadCost(maxPayloadBytes), objectCost(ObjectBytes(0)))
+}
+
+// ObjectBytes returns the size limit of an object with a base64 payload of that size and some metadata.
+func ObjectBytes(payloadBytes int64) int64 {
+	const rest = 64 << 10
+	return payloadBytes/3*4 + rest
 }
 
 // bodyClass is the size limit and the memory cost of bodies at an endpoint.
@@ -89,11 +93,11 @@ type bodyClass struct {
 	cost    func(bodyBytes int64) int64
 }
 
-func (b *payloadBudget) payloads() bodyClass { return bodyClass{b.largestPayload, PayloadCost} }
-func (b *payloadBudget) objects() bodyClass  { return bodyClass{b.largestObject, objectCost} }
+func (b *PayloadBudget) payloads() bodyClass { return bodyClass{b.largestPayload, PayloadCost} }
+func (b *PayloadBudget) objects() bodyClass  { return bodyClass{b.largestObject, objectCost} }
 
 // bodyClassFor returns the class of bodies at the endpoint of a request.
-func (b *payloadBudget) bodyClassFor(info *genericapirequest.RequestInfo) bodyClass {
+func (b *PayloadBudget) bodyClassFor(info *genericapirequest.RequestInfo) bodyClass {
 	if info.Subresource != "" {
 		return b.payloads()
 	}
@@ -102,7 +106,7 @@ func (b *payloadBudget) bodyClassFor(info *genericapirequest.RequestInfo) bodyCl
 
 // reserve returns the request with a body that waits for its memory: for arriving after its first bytes, and for
 // decoding at its end. Call release when the body is no longer used. Errors, also of the body, are API statuses.
-func (b *payloadBudget) reserve(
+func (b *PayloadBudget) reserve(
 	req *http.Request, flow fairness.Flow, kind bodyClass,
 ) (bounded *http.Request, release func(), err error) {
 	if req.ContentLength == 0 {
@@ -125,7 +129,7 @@ func (b *payloadBudget) reserve(
 type budgetedBody struct {
 	io.ReadCloser
 	ctx    context.Context //nolint:containedctx // Read has no context parameter
-	budget *payloadBudget
+	budget *PayloadBudget
 	flow   fairness.Flow
 	kind   bodyClass
 
@@ -138,13 +142,13 @@ type budgetedBody struct {
 // Read waits for memory before it returns more than the first bytes, and before it returns io.EOF. It acquires no
 // memory to decode a body that is too large.
 func (b *budgetedBody) Read(p []byte) (int, error) {
-	if b.length > deliver.FirstBytes && b.release == nil {
-		if b.read >= deliver.FirstBytes {
+	if b.length > firstBytes && b.release == nil {
+		if b.read >= firstBytes {
 			if err := b.acquire(b.budget.arriving, arrivalCost(b.length)); err != nil {
 				return 0, err
 			}
 		} else {
-			p = p[:min(int64(len(p)), deliver.FirstBytes-b.read)]
+			p = p[:min(int64(len(p)), firstBytes-b.read)]
 		}
 	}
 	n, err := b.ReadCloser.Read(p)
@@ -176,15 +180,15 @@ func (b *budgetedBody) acquire(slots *fairness.Slots, bytes int64) error {
 	case b.ctx.Err() != nil:
 		return errRequestEnded()
 	case errors.Is(err, fairness.ErrShare):
-		countRefused(causeNamespaceRequests)
+		CountRefused(causeNamespaceRequests)
 		b.budget.notices.Refused(b.flow, causeNamespaceRequests)
 		return errOverShare("too many bytes of request bodies of this namespace are in flight",
 			"--max-inflight-payload-bytes")
 	}
-	countRefused(causePayloadBytes)
+	CountRefused(causePayloadBytes)
 	return apierrors.NewTooManyRequests(
 		"request bodies in flight use all of --max-inflight-payload-bytes: send it again later",
-		retryAfterSeconds)
+		RetryAfterSeconds)
 }
 
 func (b *budgetedBody) releaseMemory() {

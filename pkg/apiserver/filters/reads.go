@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package apiserver
+package filters
 
 import (
 	"net/http"
@@ -14,10 +14,10 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// watchWriteTimeout bounds how long a client may take to read one watch event.
-const watchWriteTimeout = 10 * time.Second
+// WatchWriteTimeout bounds how long a client may take to read one watch event.
+const WatchWriteTimeout = 10 * time.Second
 
-// withYieldingReads keeps lists and watches of our API group from delaying other requests.
+// WithYieldingReads keeps lists and watches of our API group from delaying other requests.
 //
 // It ends a watch whose client stops reading. The framework would keep up to 100 events with their JSON, tens of
 // megabytes, until the client leaves. Watching clients reconnect. Watches over WebSocket are not bounded, because the
@@ -25,7 +25,7 @@ const watchWriteTimeout = 10 * time.Second
 //
 // It yields after each encoded object. Encoding many large objects keeps a processor busy, and a delivery goes through
 // many goroutines, each of which would wait.
-func withYieldingReads(next http.Handler, timeout time.Duration) http.Handler {
+func WithYieldingReads(next http.Handler, timeout time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		info, ok := genericapirequest.RequestInfoFrom(req.Context())
 		if !ok || info.APIGroup != postern.GroupName || info.Verb != "watch" && info.Verb != "list" {

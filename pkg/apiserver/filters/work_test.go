@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package apiserver
+package filters
 
 import (
 	"context"
@@ -47,7 +47,7 @@ func TestHowLongWorkWaitsForItsTurn(t *testing.T) {
 		start := time.Now()
 		_, err = w.Begin(t.Context(), demo)
 		code, retry := assertTooManyRequests(t, err, "--max-namespace-share-percent")
-		if code != http.StatusTooManyRequests || retry != retryAfterSeconds {
+		if code != http.StatusTooManyRequests || retry != RetryAfterSeconds {
 			t.Errorf("a request: got %d, Retry-After %d", code, retry)
 		}
 		if waited := time.Since(start); waited != workTimeout {

@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package apiserver
+package filters
 
 import (
 	"errors"
@@ -19,19 +19,18 @@ import (
 )
 
 // newTestLimiter returns a limiter of two requests and ten bytes, with loaded secrets and a working storage.
-func newTestLimiter(change func(*ExtraConfig)) *Limiter {
-	c := ExtraConfig{
-		SecretsSynced:         func() bool { return true },
-		StorageReady:          func() error { return nil },
-		Backlog:               func(string) (string, error) { return "", nil },
-		NamespaceSharePercent: 100,
-		MaxPayloadBytes:       10, MaxInflightPayloadBytes: PayloadCost(10), PayloadTimeout: time.Minute,
+func newTestLimiter(change func(*LimiterConfig)) *Limiter {
+	c := LimiterConfig{
+		SecretsSynced: func() bool { return true },
+		CheckStorage:  func() error { return nil },
+		MaxRequests:   2, SharePercent: 100,
+		MaxPayloadBytes: 10, MaxInflightPayloadBytes: PayloadCost(10), PayloadTimeout: time.Minute,
 	}
 	change(&c)
-	return newLimiter(c, 2)
+	return NewLimiter(c)
 }
 
-func asIs(*ExtraConfig) {}
+func asIs(*LimiterConfig) {}
 
 // assertTooManyRequests checks that the message of err contains words, and returns its code and Retry-After.
 func assertTooManyRequests(t *testing.T, err error, words string) (code int32, retryAfter int32) {
@@ -52,15 +51,16 @@ func assertTooManyRequests(t *testing.T, err error, words string) (code int32, r
 
 func TestAGuardRefusesWhatCanNotBeTakenNow(t *testing.T) {
 	for name, tc := range map[string]struct {
-		change func(*ExtraConfig)
+		change func(*LimiterConfig)
 		code   int32
 		retry  int32
 		says   string
 	}{
-		"before the secrets are loaded": {func(c *ExtraConfig) { c.SecretsSynced = func() bool { return false } },
+		"before the secrets are loaded": {func(c *LimiterConfig) { c.SecretsSynced = func() bool { return false } },
 			http.StatusServiceUnavailable, 5, "webhook secrets are not loaded"},
-		"without storage": {func(c *ExtraConfig) { c.StorageReady = func() error { return errors.New("disk full") } },
-			http.StatusServiceUnavailable, 5, "the storage is unavailable"},
+		"without storage": {func(c *LimiterConfig) {
+			c.CheckStorage = Acceptance{StorageReady: func() error { return errors.New("disk full") }}.CheckStorage
+		}, http.StatusServiceUnavailable, 5, "the storage is unavailable"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := newTestLimiter(tc.change).Begin("demo")
@@ -68,16 +68,6 @@ func TestAGuardRefusesWhatCanNotBeTakenNow(t *testing.T) {
 				t.Errorf("got %d, Retry-After %d; want %d, %d", code, retry, tc.code, tc.retry)
 			}
 		})
-	}
-}
-
-// The response would reveal that the namespace exists and has a backlog.
-func TestAGuardDoesNotTellWhetherANamespaceTakesDeliveries(t *testing.T) {
-	g := newTestLimiter(func(c *ExtraConfig) {
-		c.Backlog = func(string) (string, error) { return "Backlog", apierrors.NewTooManyRequests("later", 9) }
-	})
-	if _, err := g.Begin("demo"); err != nil {
-		t.Errorf("an unauthenticated sender got %v", err)
 	}
 }
 

@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package apiserver
+package filters
 
 import (
 	"context"
@@ -23,7 +23,6 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/fairness"
-	"postern.dev/postern/pkg/registry/deliver"
 )
 
 var (
@@ -62,10 +61,10 @@ func mustHaveFree(t *testing.T, slots *fairness.Slots, want int64) {
 
 func TestABodyCountsByItsLengthAndAtMostAsTheLargest(t *testing.T) {
 	const total, largestPayload, largestObject, forArrivals = 4 << 20, 100_000, 1 << 20, 2 << 20
-	payloads, objects := (*payloadBudget).payloads, (*payloadBudget).objects
+	payloads, objects := (*PayloadBudget).payloads, (*PayloadBudget).objects
 	for _, test := range []struct {
 		name              string
-		kind              func(*payloadBudget) bodyClass
+		kind              func(*PayloadBudget) bodyClass
 		length, sent      int64
 		arriving, arrived int64 // after the first bytes, if there are more, and at the end
 	}{
@@ -81,14 +80,14 @@ func TestABodyCountsByItsLengthAndAtMostAsTheLargest(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newPayloadBudget(total, 100, largestPayload, largestObject)
+				b := NewPayloadBudget(total, 100, largestPayload, largestObject)
 				bounded, release, err := b.reserve(requestOf(test.length, test.sent), demo, test.kind(b))
 				if err != nil {
 					t.Fatal(err)
 				}
 				mustHaveFree(t, b.arriving, forArrivals)
-				_, err = io.CopyN(io.Discard, bounded.Body, deliver.FirstBytes+1)
-				if whole := errors.Is(err, io.EOF); whole == (test.sent > deliver.FirstBytes) {
+				_, err = io.CopyN(io.Discard, bounded.Body, firstBytes+1)
+				if whole := errors.Is(err, io.EOF); whole == (test.sent > firstBytes) {
 					t.Fatal(err)
 				}
 				mustHaveFree(t, b.arriving, forArrivals-test.arriving)
@@ -119,7 +118,7 @@ func TestARequestWaitsForItsShareOfTheBudget(t *testing.T) {
 	for _, step := range []string{afterFirst, beforeDecoding} {
 		t.Run(step, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newPayloadBudget(PayloadCost(100_000), 100, 100_000, 100_000)
+				b := NewPayloadBudget(PayloadCost(100_000), 100, 100_000, 100_000)
 				slots := map[string]*fairness.Slots{afterFirst: b.arriving, beforeDecoding: b.decoding}[step]
 				release, err := slots.Acquire(t.Context(), fairness.Flow{}, b.total) // all bytes
 				if err != nil {
@@ -149,7 +148,7 @@ func TestARequestWaitsForItsShareOfTheBudget(t *testing.T) {
 
 func TestARequestThatWaitsTooLongIsToldToComeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newPayloadBudget(PayloadCost(10), 100, 10, 10)
+		b := NewPayloadBudget(PayloadCost(10), 100, 10, 10)
 		free := PayloadCost(7) - 1
 		if _, err := b.decoding.Acquire(t.Context(), fairness.Flow{}, b.total-free); err != nil {
 			t.Fatal(err)
@@ -174,7 +173,7 @@ func TestARequestThatWaitsTooLongIsToldToComeAgain(t *testing.T) {
 
 func TestAnObjectThatMayTakeMoreThanTheBudgetIsRefused(t *testing.T) {
 	const largest = 1 << 20
-	b := newPayloadBudget(objectCost(largest)-1, 50, largest, largest)
+	b := NewPayloadBudget(objectCost(largest)-1, 50, largest, largest)
 	for _, length := range []int64{largest, -1} {
 		req := requestWith(toObject, length)
 		req.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", largest)))
@@ -193,14 +192,14 @@ func TestAnObjectThatMayTakeMoreThanTheBudgetIsRefused(t *testing.T) {
 // The maximum number of requests in flight, each in a namespace of its own and so within its share.
 func TestClientsThatAnnounceBodiesAndSendLittleLeaveRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newPayloadBudget(128<<20, 50, 1<<20, 2<<20)
+		b := NewPayloadBudget(128<<20, 50, 1<<20, 2<<20)
 		for i := range 200 {
 			flow := fairness.Flow{Namespace: fmt.Sprintf("invented-%d", i), Anonymous: true}
-			bounded, _, err := b.reserve(requestOf(1<<20, deliver.FirstBytes), flow, b.payloads())
+			bounded, _, err := b.reserve(requestOf(1<<20, firstBytes), flow, b.payloads())
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := io.CopyN(io.Discard, bounded.Body, deliver.FirstBytes); err != nil {
+			if _, err := io.CopyN(io.Discard, bounded.Body, firstBytes); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -211,7 +210,7 @@ func TestClientsThatAnnounceBodiesAndSendLittleLeaveRoom(t *testing.T) {
 }
 
 // read processes a request with a body of that size and returns when the body is released.
-func read(b *payloadBudget, flow fairness.Flow, size int) error {
+func read(b *PayloadBudget, flow fairness.Flow, size int) error {
 	bounded, release, err := b.reserve(requestOf(int64(size), int64(size)), flow, b.payloads())
 	if err != nil {
 		return err
@@ -227,7 +226,7 @@ func read(b *payloadBudget, flow fairness.Flow, size int) error {
 // The body alone needs more than a share of half the budget.
 func TestTheLargestBodyIsTakenWhereOneFits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newPayloadBudget(PayloadCost(1<<20), 50, 1<<20, 1<<20)
+		b := NewPayloadBudget(PayloadCost(1<<20), 50, 1<<20, 1<<20)
 		if err := read(b, demo, 1<<20); err != nil {
 			t.Error(err)
 		}
@@ -236,7 +235,7 @@ func TestTheLargestBodyIsTakenWhereOneFits(t *testing.T) {
 
 func TestOfManyLargeBodiesAtOnceAllAreTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newPayloadBudget(128<<20, 50, 1<<20, 2<<20)
+		b := NewPayloadBudget(128<<20, 50, 1<<20, 2<<20)
 		var all sync.WaitGroup
 		for range 100 {
 			all.Go(func() {
@@ -251,7 +250,7 @@ func TestOfManyLargeBodiesAtOnceAllAreTaken(t *testing.T) {
 
 func TestAClientThatLeavesWaitsNoLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newPayloadBudget(PayloadCost(100_000), 100, 100_000, 100_000)
+		b := NewPayloadBudget(PayloadCost(100_000), 100, 100_000, 100_000)
 		if _, err := b.arriving.Acquire(t.Context(), fairness.Flow{}, b.total); err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package apiserver
+package filters
 
 import (
 	"context"
@@ -14,19 +14,17 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-
-	"postern.dev/postern/pkg/registry/deliver"
 )
 
-// withBodyTimeout bounds how long a body may take to arrive; later reads return a 504. The framework bounds only the
+// WithBodyTimeout bounds how long a body may take to arrive; later reads return a 504. The framework bounds only the
 // headers, and a timed-out request would hold its connection and its share of every limit while its body is read.
 //
 // It must be the outermost handler that uses the body, so that it also bounds bodies that no handler reads.
-func withBodyTimeout(next http.Handler, timeout time.Duration) http.Handler {
+func WithBodyTimeout(next http.Handler, timeout time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		bounded, done, err := limitBodyTime(w, req, timeout)
 		if err != nil {
-			deliver.WriteError(w, err)
+			WriteError(w, err)
 			return
 		}
 		defer done()
@@ -70,11 +68,11 @@ func (b *timedBody) Read(p []byte) (int, error) {
 		b.arrived.Store(true)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		if b.refused.CompareAndSwap(false, true) { // a handler may read again after an error
-			countRefused(causePayloadTimeout)
+			CountRefused(causePayloadTimeout)
 		}
 		err = apierrors.NewTimeoutError(fmt.Sprintf(
 			"the body did not arrive within %s, which --payload-timeout sets: send it again, all of it at once",
-			b.timeout), retryAfterSeconds)
+			b.timeout), RetryAfterSeconds)
 	}
 	return n, err
 }

@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package apiserver
+package filters
 
 import (
 	"fmt"
@@ -17,7 +17,6 @@ import (
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 
 	"postern.dev/postern/apis/postern"
-	"postern.dev/postern/pkg/registry/deliver"
 )
 
 // toNamespace returns a request that delivers a payload to a namespace.
@@ -47,12 +46,12 @@ type blockedRequests struct {
 	leave   chan struct{}
 }
 
-func newBlockedRequests(t *testing.T, s *namespaceShare) *blockedRequests {
+func newBlockedRequests(t *testing.T, s *NamespaceShare) *blockedRequests {
 	t.Helper()
 	u := &blockedRequests{reached: make(chan struct{}), leave: make(chan struct{})}
-	u.handler = s.limit(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	u.handler = s.Limit(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if _, err := io.Copy(io.Discard, req.Body); err != nil {
-			deliver.WriteError(w, err)
+			WriteError(w, err)
 			return
 		}
 		u.reached <- struct{}{}
@@ -79,7 +78,7 @@ func (u *blockedRequests) send(req *http.Request) *httptest.ResponseRecorder {
 }
 
 func TestANamespaceWithManyRequestsUnderWayLeavesRoomForOthers(t *testing.T) {
-	s := newNamespaceShare(50, 8, newPayloadBudget(1<<30, 50, 1<<10, 1<<10))
+	s := NewNamespaceShare(50, 8, NewPayloadBudget(1<<30, 50, 1<<10, 1<<10))
 	u := newBlockedRequests(t, s)
 	for i := range 4 {
 		if refused := u.send(toNamespace("hostile", 1)); refused != nil {
@@ -105,7 +104,7 @@ func TestANamespaceWithLargeBodiesUnderWayLeavesRoomForOthers(t *testing.T) {
 	for _, length := range []int64{100, -1} { // of unknown length
 		t.Run(fmt.Sprint(length), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // with a fake clock
-				s := newNamespaceShare(50, 100, newPayloadBudget(4*PayloadCost(100), 50, 100, 100))
+				s := NewNamespaceShare(50, 100, NewPayloadBudget(4*PayloadCost(100), 50, 100, 100))
 				u := newBlockedRequests(t, s)
 				for range 2 {
 					if refused := u.send(toNamespace("hostile", length)); refused != nil {
@@ -126,7 +125,7 @@ func TestANamespaceWithLargeBodiesUnderWayLeavesRoomForOthers(t *testing.T) {
 
 func TestUnauthenticatedSendersLeaveRoomForTheOthersOfTheirNamespace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newNamespaceShare(50, 8, newPayloadBudget(8*PayloadCost(100), 50, 100, 100))
+		s := NewNamespaceShare(50, 8, NewPayloadBudget(8*PayloadCost(100), 50, 100, 100))
 		u := newBlockedRequests(t, s)
 		for range 100 {
 			if u.send(anonymously(toNamespace("demo", 100))) != nil {
@@ -140,7 +139,7 @@ func TestUnauthenticatedSendersLeaveRoomForTheOthersOfTheirNamespace(t *testing.
 }
 
 func TestWhatOnlyReadsHasNoShare(t *testing.T) {
-	s := newNamespaceShare(1, 1, newPayloadBudget(1, 1, 1, 1))
+	s := NewNamespaceShare(1, 1, NewPayloadBudget(1, 1, 1, 1))
 	u := newBlockedRequests(t, s)
 	for range 3 {
 		req := toNamespace("demo", 0)

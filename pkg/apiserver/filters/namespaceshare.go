@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package apiserver
+package filters
 
 import (
 	"errors"
@@ -15,18 +15,18 @@ import (
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/fairness"
-	"postern.dev/postern/pkg/registry/deliver"
 )
 
-// namespaceShare bounds the requests in flight that deliver or delete, and the memory of their bodies, in total and per
+// NamespaceShare bounds the requests in flight that deliver or delete, and the memory of their bodies, in total and per
 // flow. The framework limits only the total, which one namespace with slow targets or senders could use up.
-type namespaceShare struct {
+type NamespaceShare struct {
 	requests *fairness.Counter
-	budget   *payloadBudget
+	budget   *PayloadBudget
 }
 
-func newNamespaceShare(sharePercent, maxRequests int, budget *payloadBudget) *namespaceShare {
-	return &namespaceShare{
+// NewNamespaceShare returns the share of maxRequests and of budget that one flow may use.
+func NewNamespaceShare(sharePercent, maxRequests int, budget *PayloadBudget) *NamespaceShare {
+	return &NamespaceShare{
 		requests: fairness.NewCounter(fairness.Share{Total: int64(maxRequests), Percent: sharePercent}),
 		budget:   budget,
 	}
@@ -38,9 +38,9 @@ func flowOf(namespace string, caller user.Info) fairness.Flow {
 	return fairness.Flow{Namespace: namespace, Anonymous: !known}
 }
 
-// limit answers 429 to a request whose flow has used its share. It must be inside authorization, so that only callers
+// Limit answers 429 to a request whose flow has used its share. It must be inside authorization, so that only callers
 // that may deliver use the namespace's share, and outside handlers that wait or read bodies.
-func (s *namespaceShare) limit(next http.Handler) http.Handler {
+func (s *NamespaceShare) Limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		info, ok := genericapirequest.RequestInfoFrom(req.Context())
 		if !ok || info.APIGroup != postern.GroupName || req.Method == http.MethodGet {
@@ -51,13 +51,13 @@ func (s *namespaceShare) limit(next http.Handler) http.Handler {
 		flow := flowOf(info.Namespace, caller)
 		end, err := s.begin(flow)
 		if err != nil {
-			deliver.WriteError(w, err)
+			WriteError(w, err)
 			return
 		}
 		defer end()
 		bounded, release, err := s.budget.reserve(req, flow, s.budget.bodyClassFor(info))
 		if err != nil {
-			deliver.WriteError(w, err)
+			WriteError(w, err)
 			return
 		}
 		defer release()
@@ -66,31 +66,26 @@ func (s *namespaceShare) limit(next http.Handler) http.Handler {
 }
 
 // begin reserves a request of the flow. Call end when the request is answered. The error is an API status.
-func (s *namespaceShare) begin(flow fairness.Flow) (end func(), err error) {
+func (s *NamespaceShare) begin(flow fairness.Flow) (end func(), err error) {
 	end, err = s.requests.TryAcquire(flow, 1)
 	switch {
 	case err == nil:
 		return end, nil
 	case errors.Is(err, fairness.ErrShare):
-		countRefused(causeNamespaceRequests)
+		CountRefused(causeNamespaceRequests)
 		s.budget.notices.Refused(flow, causeNamespaceRequests)
 		return nil, errOverShare("too many requests of this namespace are in flight",
 			"--max-mutating-requests-inflight")
 	}
-	countRefused(causeRequestsInFlight)
+	CountRefused(causeRequestsInFlight)
 	return nil, apierrors.NewTooManyRequests(
 		"too many requests are in flight (--max-mutating-requests-inflight bounds them): send it again later",
-		retryAfterSeconds)
+		RetryAfterSeconds)
 }
 
 // errOverShare returns a 429 for a flow that has used its share of the limit set by flag.
 func errOverShare(what, flag string) error {
 	return apierrors.NewTooManyRequests(fmt.Sprintf(
 		"%s (--max-namespace-share-percent limits its share of %s): send it again later", what, flag),
-		retryAfterSeconds)
-}
-
-// errRequestEnded is returned if the client leaves while its request is queued. The client does not read it.
-func errRequestEnded() error {
-	return apierrors.NewTooManyRequests("the request ended while it was queued", retryAfterSeconds)
+		RetryAfterSeconds)
 }

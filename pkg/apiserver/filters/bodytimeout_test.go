@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package apiserver
+package filters
 
 import (
 	"bufio"
@@ -19,14 +19,12 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"postern.dev/postern/pkg/registry/deliver"
 )
 
 // readAll answers 202, or the error of reading the body.
 var readAll = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 	if _, err := io.ReadAll(req.Body); err != nil {
-		deliver.WriteError(w, err)
+		WriteError(w, err)
 		return
 	}
 	w.WriteHeader(http.StatusAccepted)
@@ -36,7 +34,7 @@ func TestABodyThatDoesNotArriveIsAnsweredOverTCP(t *testing.T) {
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		for _, length := range []int64{100, -1} {
 			t.Run(fmt.Sprintf("%s of length %d", proto, length), func(t *testing.T) {
-				server := httptest.NewUnstartedServer(withBodyTimeout(readAll, 20*time.Millisecond))
+				server := httptest.NewUnstartedServer(WithBodyTimeout(readAll, 20*time.Millisecond))
 				server.EnableHTTP2 = proto == "HTTP/2.0"
 				server.StartTLS()
 				defer server.Close()
@@ -110,7 +108,7 @@ const testTimeout = 30 * time.Second
 
 func TestABodyThatNobodyReadsDoesNotKeepItsConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn := dial(t, withBodyTimeout(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn := dial(t, WithBodyTimeout(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusUnauthorized)
 		}), testTimeout))
 		start := time.Now()
@@ -132,7 +130,7 @@ func TestABodyThatNobodyReadsDoesNotKeepItsConnection(t *testing.T) {
 
 func TestABodyMayArriveSlowlyUpToTheTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn := dial(t, withBodyTimeout(readAll, testTimeout))
+		conn := dial(t, WithBodyTimeout(readAll, testTimeout))
 		if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 29\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
@@ -149,7 +147,7 @@ func TestABodyMayArriveSlowlyUpToTheTimeout(t *testing.T) {
 // The framework answers a request whose context ends, without the cause.
 func TestABodyThatDoesNotArriveEndsNoContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn := dial(t, withBodyTimeout(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		conn := dial(t, WithBodyTimeout(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 			readAll(w, req)
 			synctest.Wait()
 			if err := req.Context().Err(); err != nil {
@@ -168,7 +166,7 @@ func TestAClientThatLeavesEndsTheContext(t *testing.T) {
 		t.Run(sent, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ended := make(chan struct{})
-				conn := dial(t, withBodyTimeout(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+				conn := dial(t, WithBodyTimeout(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 					_, _ = io.ReadAll(req.Body)
 					<-req.Context().Done() // otherwise synctest reports a deadlock
 					close(ended)
@@ -190,7 +188,7 @@ func TestAClientThatLeavesEndsTheContext(t *testing.T) {
 // The server cancels the request after an error of the connection, because the client seems to have left.
 func TestWorkOnABodyThatArrivedIsNotCancelledByItsTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn := dial(t, withBodyTimeout(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		conn := dial(t, WithBodyTimeout(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 			readAll(w, req)
 			select {
 			case <-req.Context().Done():

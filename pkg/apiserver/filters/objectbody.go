@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package apiserver
+package filters
 
 import (
 	"bytes"
@@ -18,7 +18,6 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/payload"
-	"postern.dev/postern/pkg/registry/deliver"
 )
 
 const (
@@ -32,10 +31,10 @@ const (
 
 type extractedPayloadKey struct{}
 
-// withObjectLimit reads and bounds the body of each request for our API group except at the delivery endpoints. It
+// WithObjectLimit reads and bounds the body of each request for our API group except at the delivery endpoints. It
 // replaces the payload of a delivery with {} for the framework, which would otherwise decode it into maps to track
-// field owners and allocate up to 200 times its size. restorePayload undoes that. It must be inside the payload budget.
-func withObjectLimit(next http.Handler, maxObjectBytes int64) http.Handler {
+// field owners and allocate up to 200 times its size. RestorePayload undoes that. It must be inside the payload budget.
+func WithObjectLimit(next http.Handler, maxObjectBytes int64) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		info, ok := genericapirequest.RequestInfoFrom(req.Context())
 		limit := int64(0)
@@ -53,7 +52,7 @@ func withObjectLimit(next http.Handler, maxObjectBytes int64) http.Handler {
 		}
 		bounded, err := limitObject(w, req, limit)
 		if err != nil {
-			deliver.WriteError(w, err)
+			WriteError(w, err)
 			return
 		}
 		next.ServeHTTP(w, bounded)
@@ -70,7 +69,7 @@ func limitObject(w http.ResponseWriter, req *http.Request, limit int64) (*http.R
 				"expand to any size",
 		}}
 	}
-	body, err := deliver.ReadBody(w, req, limit, fmt.Sprintf("the object is over %d bytes", limit))
+	body, err := ReadBody(w, req, limit, fmt.Sprintf("the object is over %d bytes", limit))
 	if err != nil {
 		return nil, err
 	}
@@ -92,8 +91,8 @@ func isJSON(contentType string) bool {
 	return err == nil && mediaType == runtime.ContentTypeJSON
 }
 
-// restorePayload restores the payload extracted by withObjectLimit.
-func restorePayload(ctx context.Context, delivery *postern.WebhookDelivery) {
+// RestorePayload restores the payload extracted by WithObjectLimit.
+func RestorePayload(ctx context.Context, delivery *postern.WebhookDelivery) {
 	if extracted, ok := ctx.Value(extractedPayloadKey{}).([]byte); ok && extracted != nil &&
 		delivery.Spec.Payload != nil {
 		delivery.Spec.Payload.Raw = extracted

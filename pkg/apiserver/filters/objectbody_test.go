@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package apiserver
+package filters
 
 import (
 	"io"
@@ -27,18 +27,18 @@ func toCreate(verb, contentType, body string) *http.Request {
 func TestAPayloadIsTakenOutOfAnObjectAndPutBack(t *testing.T) {
 	const body = `{"spec":{"payload":{"ref":"main"},"headers":{}}}`
 	served := false
-	withObjectLimit(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+	WithObjectLimit(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 		served = true
 		rest, err := io.ReadAll(req.Body)
 		if err != nil || string(rest) != `{"spec":{"payload":{},"headers":{}}}` {
 			t.Errorf("got %s, %v", rest, err)
 		}
 		d := &postern.WebhookDelivery{Spec: postern.WebhookDeliverySpec{Payload: &postern.JSON{Raw: []byte("{}")}}}
-		if restorePayload(req.Context(), d); string(d.Spec.Payload.Raw) != `{"ref":"main"}` {
+		if RestorePayload(req.Context(), d); string(d.Spec.Payload.Raw) != `{"ref":"main"}` {
 			t.Errorf("restored %s", d.Spec.Payload.Raw)
 		}
 		none := &postern.WebhookDelivery{}
-		if restorePayload(req.Context(), none); none.Spec.Payload != nil {
+		if RestorePayload(req.Context(), none); none.Spec.Payload != nil {
 			t.Errorf("restored %s without a payload", none.Spec.Payload.Raw)
 		}
 	}), 1000).ServeHTTP(httptest.NewRecorder(), toCreate("create", "", body))
@@ -72,7 +72,7 @@ func TestABodyIsRefusedBeforeAnythingIsMadeOfIt(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			answer := httptest.NewRecorder()
-			withObjectLimit(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			WithObjectLimit(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 				t.Error("the request was served")
 			}), 100_000).ServeHTTP(answer, test.req)
 			mustAnswerTooManyRequests(t, answer, test.code, test.reason, test.says)
@@ -86,7 +86,7 @@ func TestOtherBodiesAreNotRead(t *testing.T) {
 	endpointReq = endpointReq.WithContext(genericapirequest.WithRequestInfo(endpointReq.Context(), &info))
 	for name, req := range map[string]*http.Request{"a payload": endpointReq,
 		"no body": httptest.NewRequest(http.MethodGet, "/", nil)} {
-		withObjectLimit(http.HandlerFunc(func(_ http.ResponseWriter, got *http.Request) {
+		WithObjectLimit(http.HandlerFunc(func(_ http.ResponseWriter, got *http.Request) {
 			if got != req {
 				t.Errorf("%s: the request was changed", name)
 			}

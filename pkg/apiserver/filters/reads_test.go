@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package apiserver
+package filters
 
 import (
 	"bufio"
@@ -24,7 +24,7 @@ func watchServer(
 	t.Helper()
 	done := make(chan error, 10)
 	event := strings.Repeat("x", 1<<20)
-	watch := withYieldingReads(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	watch := WithYieldingReads(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		for range events {
 			if _, err := io.WriteString(w, event); err != nil {
 				done <- err
@@ -79,7 +79,7 @@ func TestAWatchWhoseClientReadsGoesOn(t *testing.T) {
 
 func TestAnIdleWatchGoesOnOverHTTP2(t *testing.T) {
 	const timeout = 50 * time.Millisecond
-	watch := withYieldingReads(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	watch := WithYieldingReads(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		for range 2 {
 			if _, err := io.WriteString(w, "event"); err != nil {
 				t.Error(err)

@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package apiserver
+package filters
 
 import (
 	"context"
@@ -14,9 +14,9 @@ import (
 	"postern.dev/postern/pkg/fairness"
 )
 
-// While other flows are active, a flow with endless work gets the processor time of its share divided by workRateDivisor,
-// after it has used workBurst. The run queues of the processors, of etcd and of the network do not know flows: small work
-// waits in them as long as large work.
+// While other flows are active, a flow with endless work gets the processor time of its share divided by
+// workRateDivisor, after it has used workBurst. The run queues of the processors, of etcd and of the network do not know
+// flows: small work waits in them as long as large work.
 const (
 	workRateDivisor = 4
 	workBurst       = 500 * time.Millisecond
@@ -71,8 +71,8 @@ func (w *Work) Begin(ctx context.Context, flow fairness.Flow) (end func(), err e
 	case ctx.Err() != nil:
 		return nil, errRequestEnded()
 	}
-	countRefused(causeNamespaceWork)
+	CountRefused(causeNamespaceWork)
 	w.notices.Refused(flow, causeNamespaceWork)
 	return nil, apierrors.NewTooManyRequests("the processors are busy with other requests, of this namespace or of "+
-		"all (--max-namespace-share-percent limits the share of one namespace): send it again later", retryAfterSeconds)
+		"all (--max-namespace-share-percent limits the share of one namespace): send it again later", RetryAfterSeconds)
 }

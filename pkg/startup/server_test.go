@@ -10,10 +10,9 @@ import (
 	"net/http"
 	"testing"
 
+	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
-	"k8s.io/client-go/rest"
-
-	"postern.dev/postern/pkg/certificate"
+	"k8s.io/client-go/util/cert"
 )
 
 // A client that connects between two servers waits for the next one.
@@ -25,7 +24,14 @@ func TestThePortIsHeldUntilItIsTheNextOnes(t *testing.T) {
 	defer port.Close()
 	serving := genericoptions.NewSecureServingOptions()
 	serving.BindPort, serving.Listener = 0, port
-	serving.ServerCert.GeneratedCert = newServing(t)
+	certPEM, keyPEM, err := cert.GenerateSelfSignedCertKey("localhost", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serving.ServerCert.GeneratedCert, err = dynamiccertificates.NewStaticCertKeyContent("test", certPEM, keyPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
 	h := &server{serving: serving}
 
 	h.start()
@@ -70,21 +76,6 @@ func TestATurnEndsForWhoeverWaits(t *testing.T) {
 	if err := <-acceptErr; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("got error %v, want %v", err, net.ErrClosed)
 	}
-}
-
-func newServing(t *testing.T) *certificate.Serving {
-	t.Helper()
-	controller, _, err := certificate.New(certificate.Config{
-		Client:         &rest.Config{Host: "https://127.0.0.1:1"}, // never contacted
-		Service:        certificate.Service{Namespace: "postern-system", Name: "postern"},
-		SecretName:     "postern-ca",
-		APIServiceName: "v1alpha1.postern.dev",
-		CAValidity:     certificate.DefaultCAValidity, LeafValidity: certificate.DefaultLeafValidity,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return controller.Serving
 }
 
 func get(t *testing.T, client *http.Client, url string) int {

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/apiserver/filters"
 	"postern.dev/postern/pkg/delivery"
 )
 
@@ -39,7 +40,7 @@ func (a *receivingAdmission) Admit(
 		return a.admissionChain.Admit(ctx, attributes, objects)
 	}
 	received.Namespace = attributes.GetNamespace()
-	restorePayload(ctx, received)
+	filters.RestorePayload(ctx, received)
 	_, err := delivery.Redact(attributes.GetUserInfo(), nil, a.receive(ctx, received, attributes, objects))
 	return err
 }

@@ -21,6 +21,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/pkg/apiserver/filters"
 	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/delivery"
 	"postern.dev/postern/pkg/target"
@@ -214,7 +215,7 @@ func TestTheSecretOfTheQueryReachesTheVerifier(t *testing.T) {
 
 func TestAnObjectMayHoldTheLargestPayload(t *testing.T) {
 	for _, payload := range []int{1 << 10, 1 << 20, 25 << 20} {
-		room := objectBytes(int64(payload)) - int64(base64.StdEncoding.EncodedLen(payload))
+		room := filters.ObjectBytes(int64(payload)) - int64(base64.StdEncoding.EncodedLen(payload))
 		if room < 60<<10 || room > 64<<10 {
 			t.Errorf("a payload of %d bytes leaves %d bytes for the rest", payload, room)
 		}

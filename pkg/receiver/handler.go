@@ -13,8 +13,8 @@ import (
 	"k8s.io/klog/v2"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/apiserver/filters"
 	"postern.dev/postern/pkg/delivery"
-	"postern.dev/postern/pkg/registry/deliver"
 )
 
 // Deliverer runs deliveries through all stages.
@@ -66,7 +66,7 @@ func NewHandler(config Config) http.Handler {
 	mux.HandleFunc("/healthz", serveHealthz)
 	mux.HandleFunc("/", serveNotFound)
 	const noWarning = "" // there is no audit log
-	return deliver.WithoutQuerySecret(withoutRedirects(mux), noWarning)
+	return filters.WithoutQuerySecret(withoutRedirects(mux), noWarning)
 }
 
 // withoutRedirects answers 404 for a path that is not clean, such as //webhook. The mux would redirect; few senders
@@ -146,7 +146,7 @@ func (h *handler) receive(
 		return 0, nil, logRejection(ctx, err)
 	}
 	defer release()
-	body, err := deliver.ReadBody(w, req, h.MaxPayloadBytes, deliver.PayloadTooLargeMessage(h.MaxPayloadBytes))
+	body, err := filters.ReadBody(w, req, h.MaxPayloadBytes, filters.PayloadTooLargeMessage(h.MaxPayloadBytes))
 	if err != nil {
 		return 0, nil, logRejection(ctx, err)
 	}

@@ -27,6 +27,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/apiserver"
+	"postern.dev/postern/pkg/apiserver/filters"
 	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/delivery"
 	"postern.dev/postern/pkg/registry/deliver"
@@ -67,7 +68,7 @@ func TestPath_OneSignedPush(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler = deliver.WithoutQuerySecret(deliver.WithDryRun(handler), "")
+	handler = filters.WithoutQuerySecret(filters.WithDryRun(handler), "")
 	req := httptest.NewRequestWithContext(ctx, http.MethodPost, "/plant/webhookdeliveries", strings.NewReader(push))
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(push))

@@ -19,6 +19,7 @@ import (
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/install"
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/pkg/apiserver/filters"
 	"postern.dev/postern/pkg/delivery"
 )
 
@@ -50,7 +51,7 @@ func newTestEndpointTo(t *testing.T, address func(string) (Address, error), name
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(asFiltersDo(WithDryRun(handler)))
+	server := httptest.NewServer(asFiltersDo(filters.WithDryRun(handler)))
 	t.Cleanup(server.Close)
 	d.url = server.URL
 	return d

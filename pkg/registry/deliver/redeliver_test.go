@@ -25,6 +25,7 @@ import (
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/install"
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/pkg/apiserver/filters"
 )
 
 // redeliverFixture is the endpoint webhookdeliveries/github-x/redeliver in the namespace demo, with fakes behind it.
@@ -99,7 +100,7 @@ func (a *redeliverFixture) post(t *testing.T, query string, anonymous bool) *htt
 		ctx = genericapirequest.WithUser(ctx, &user.DefaultInfo{Name: "jane", Groups: []string{user.AllAuthenticated}})
 	}
 	w := httptest.NewRecorder()
-	WithDryRun(handler).ServeHTTP(w, req.WithContext(ctx))
+	filters.WithDryRun(handler).ServeHTTP(w, req.WithContext(ctx))
 	return w
 }
 

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -46,19 +45,6 @@ func TestABodyIsTakenWholeOrNotAtAll(t *testing.T) {
 				t.Errorf("delivered %q, want %q", got, test.want)
 			}
 		})
-	}
-}
-
-// A client that is still sending when the connection closes may not receive the response.
-func TestABodyThatIsTooLargeIsReadToItsEnd(t *testing.T) {
-	body := strings.NewReader(strings.Repeat("a", 8<<20))
-	_, err := ReadBody(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", body), limit,
-		PayloadTooLargeMessage(limit))
-	if !apierrors.IsRequestEntityTooLargeError(err) {
-		t.Errorf("got %v, want a too large error", err)
-	}
-	if body.Len() > 0 {
-		t.Errorf("%d bytes were not read", body.Len())
 	}
 }
 
@@ -121,5 +107,36 @@ func TestListOptionsAreRefusedRatherThanIgnored(t *testing.T) {
 		if err := refuseListOptions(values); apierrors.IsBadRequest(err) != wantErr {
 			t.Errorf("%q: got error %v, want one: %t", query, err, wantErr)
 		}
+	}
+}
+
+// An invalid value must not cause a write.
+func TestDryRunIsReadFromTheQuery(t *testing.T) {
+	for query, want := range map[string]struct {
+		code   int
+		dryRun bool
+	}{
+		"":                      {http.StatusAccepted, false},
+		"?other=All":            {http.StatusAccepted, false},
+		"?dryRun=All":           {http.StatusAccepted, true},
+		"?dryRun=":              {code: http.StatusBadRequest},
+		"?dryRun=all":           {code: http.StatusBadRequest},
+		"?dryRun=true":          {code: http.StatusBadRequest},
+		"?dryRun=All&dryRun=No": {code: http.StatusBadRequest},
+	} {
+		t.Run(query, func(t *testing.T) {
+			d := newTestEndpoint(t)
+			resp, err := http.Post(d.url+query, "application/json", strings.NewReader("{}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode != want.code {
+				t.Errorf("got %d, want %d", resp.StatusCode, want.code)
+			}
+			if d.deliverer.dryRun != want.dryRun || d.deliverer.called != (want.code == http.StatusAccepted) {
+				t.Errorf("delivered: %t, dry run: %t", d.deliverer.called, d.deliverer.dryRun)
+			}
+		})
 	}
 }

@@ -124,11 +124,11 @@ fuzz: ## Run each fuzz test for FUZZTIME (30s)
 	@hack/fuzz.sh $(FUZZTIME)
 
 .PHONY: generate
-generate: ## Write the generated code
+generate: ## Write the generated code, and the manifests from the chart
 	hack/update-codegen.sh
 
 .PHONY: verify
-verify: ## Check formatting, lint, generated code, modules and headers
+verify: ## Check formatting, lint, generated files, modules and headers
 	@hack/verify.sh
 
 .PHONY: clean

@@ -2,8 +2,8 @@
 # Copyright The Postern Authors
 # SPDX-License-Identifier: Apache-2.0
 
-# Writes all that is generated: deepcopy, defaults, conversions, OpenAPI, clientset, listers, informers, and the references
-# in docs/reference.
+# Writes all that is generated: deepcopy, defaults, conversions, OpenAPI, clientset, listers, informers, the references in
+# docs/reference, and the manifests.
 # With an argument, writes into that copy of the repository instead of this one (hack/verify.sh compares the two).
 set -euo pipefail
 
@@ -52,6 +52,10 @@ rm -rf pkg/generated
     --versioned-clientset-package "$module/pkg/generated/clientset/versioned" \
     --listers-package "$module/pkg/generated/listers" \
     --output-dir pkg/generated/informers --output-pkg "$module/pkg/generated/informers" ./apis/postern/v1alpha1
+
+# The manifests are rendered from the chart.
+find manifests -type f -exec grep -q '^# Generated from charts/postern ' {} \; -delete
+go run -C "$repo/hack/helm" ./manifests "$PWD"
 
 go run ./hack/apireference >docs/reference/api.md
 go test ./cmd/postern -count=1 -run '^TestFlagReferenceIsCurrent$' -update

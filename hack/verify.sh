@@ -47,7 +47,7 @@ check_formatting() {
     sources '*.go' | xargs -0 gofmt -l | expect_nothing 'files that gofmt would change'
 }
 
-check_vet() { go vet ./...; }
+check_vet() { go vet ./... && go vet -C hack/helm ./...; }
 
 check_lint() {
     go build -C hack/lint -o "$repo/bin/golangci-lint" github.com/golangci/golangci-lint/v2/cmd/golangci-lint &&
@@ -107,7 +107,7 @@ check prose 'prose (Vale is built from its Go modules: 3 minutes the first time)
 check terraform 'the Terraform module'
 check modules 'modules are tidy'
 check alerts 'alerts (promtool is built from its Go modules: 3 minutes the first time)'
-check generated 'generated code is current'
+check generated 'generated files are current (some minutes the first time)'
 check vet 'go vet (compiles everything: some minutes the first time)'
 check lint 'golangci-lint (built from its Go modules: 2 minutes the first time; its first run takes some more)'
 

@@ -37,8 +37,8 @@ func TestValuesFilesHaveEachKeyOnce(t *testing.T) {
 // rejects duplicates in a list that has a key.
 func TestEveryCombinationOfValuesNamesNothingTwice(t *testing.T) {
 	axes := [][]string{
-		{"--values=test/chart/testdata/ha.yaml", "--set=persistence.enabled=false"},
-		{"--values=test/chart/testdata/cert-manager.yaml"},
+		{"--values=manifests/components/ha/values.yaml", "--set=persistence.enabled=false"},
+		{"--values=manifests/components/cert-manager/values.yaml"},
 		{"--values=test/chart/testdata/receiver.yaml", "--values=test/chart/testdata/full.yaml"},
 		{"--values=test/chart/testdata/monitoring.yaml"},
 		{"--values=test/chart/testdata/overlaps.yaml"},

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"postern.dev/postern/test/controlplane"
+	"postern.dev/postern/test/testcluster"
 )
 
 // healWithin is the time limit for Postern to repair broken certificates.
@@ -61,14 +62,14 @@ func TestNothingIsLostWhateverSomebodyDoesToTheCertificates(t *testing.T) {
 				t.Fatal(err)
 			}
 			broken := time.Now()
-			w.eventually(healWithin, func() error {
+			w.Eventually(healWithin, func() error {
 				if err := shared.trusted(t.Context(), postern); err != nil {
 					return err
 				}
 				return shared.reached(t.Context())
 			})
 			t.Logf("repaired after %s", since(broken))
-			w.eventually(patience, func() error { return shared.rotated(t.Context(), postern) })
+			w.Eventually(testcluster.Patience, func() error { return shared.rotated(t.Context(), postern) })
 			// The kube-apiserver applies a change of the APIService some time after it is stored.
 			load.awaitAccepted(everyPart / 2)
 			settled := time.Now()
@@ -112,7 +113,7 @@ func TestNoRequestFailsWhileCertificatesAreRenewed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.eventually(patience, func() error {
+	w.Eventually(testcluster.Patience, func() error {
 		now, err := served(t.Context(), postern)
 		if err == nil && now.Equal(leaf) {
 			err = errors.New("the leaf has not changed")
@@ -120,7 +121,7 @@ func TestNoRequestFailsWhileCertificatesAreRenewed(t *testing.T) {
 		return err
 	})
 	for range pick(1, 3) {
-		w.eventually(patience, func() error {
+		w.Eventually(testcluster.Patience, func() error {
 			now, err := w.caSecret(t.Context())
 			if err != nil {
 				return err
@@ -160,7 +161,7 @@ func TestNoRequestFailsWhenCertificateFilesAreReplaced(t *testing.T) {
 	if err := w.RenewCertificateFiles(); err != nil {
 		t.Fatal(err)
 	}
-	w.eventually(patience, func() error {
+	w.Eventually(testcluster.Patience, func() error {
 		now, err := served(t.Context(), postern)
 		if err != nil {
 			return err

@@ -134,7 +134,7 @@ func memoryOf(pid int) (map[string]int64, error) {
 // the container's GOMEMLIMIT.
 func (c *cluster) shippedMemoryLimit(t *testing.T, postern *controlplane.Postern) int64 {
 	t.Helper()
-	set, err := c.kube.AppsV1().StatefulSets(controlplane.Namespace).Get(t.Context(), "postern", metav1.GetOptions{})
+	set, err := c.Kube.AppsV1().StatefulSets(controlplane.Namespace).Get(t.Context(), "postern", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,7 @@ func (h *hostile) annotate(ctx context.Context, name string, annotations map[str
 	if err != nil {
 		return answer{err: err}
 	}
-	apps := h.objects.Resource(applications).Namespace(h.namespace)
+	apps := h.Objects.Resource(applications).Namespace(h.Namespace)
 	_, err = apps.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
 	return ownDoing(err)
 }
@@ -149,7 +149,7 @@ func createSlow(ctx context.Context, h *hostile) error {
 		const allowed = `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":%q,"allowed":true}}`
 		_, _ = fmt.Fprintf(w, allowed, review.Request.UID)
 	}))
-	h.t.Cleanup(slow.Close)
+	h.T.Cleanup(slow.Close)
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: slow.Certificate().Raw})
 	return h.createWatched(ctx, "slow", admissionregistrationv1.WebhookClientConfig{URL: &slow.URL, CABundle: authority})
 }
@@ -165,8 +165,8 @@ func (h *hostile) createWatched(ctx context.Context, name string, client admissi
 		}
 	}
 	fail, none, seconds := admissionregistrationv1.Fail, admissionregistrationv1.SideEffectClassNone, int32(10)
-	own := map[string]string{"kubernetes.io/metadata.name": h.namespace}
-	configurations := h.kube.AdmissionregistrationV1().ValidatingWebhookConfigurations()
+	own := map[string]string{"kubernetes.io/metadata.name": h.Namespace}
+	configurations := h.Kube.AdmissionregistrationV1().ValidatingWebhookConfigurations()
 	_, err := configurations.Create(ctx, &admissionregistrationv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: name + "-" + strings.ToLower(rand.Text()[:6])},
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{{

@@ -46,7 +46,7 @@ type rivalField struct {
 
 func (w *world) startRival(g target) *rival {
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &rival{target: w.objects.Resource(g.resource).Namespace(w.namespace), name: g.name, fields: []*rivalField{
+	r := &rival{target: w.Objects.Resource(g.resource).Namespace(w.Namespace), name: g.name, fields: []*rivalField{
 		{name: "the annotation", path: []string{"metadata", "annotations", "chaos.example.com/count"}, change: (*rival).update},
 		{name: "the field of the spec", path: []string{"spec", "rival"}, change: (*rival).patch},
 		{name: "the field of the status", path: []string{"status", "rival"}, change: (*rival).patchStatus},
@@ -60,7 +60,7 @@ func (w *world) startRival(g target) *rival {
 		r.work.Wait()
 		r.lasted = since(began)
 	})
-	w.t.Cleanup(r.stop)
+	w.T.Cleanup(r.stop)
 	return r
 }
 

@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"postern.dev/postern/test/controlplane"
+	"postern.dev/postern/test/testcluster"
 )
 
 // Prometheus does not scrape what it can't discover, and PosternDown fires forever.
@@ -47,7 +48,7 @@ func TestPrometheusMayFindAndScrapePosternAndNothingElse(t *testing.T) {
 	} {
 		var got []string
 		// The kube-apiserver sees a new binding with a delay.
-		err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, startTimeout, true, func(context.Context) (bool, error) {
+		err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, testcluster.StartTimeout, true, func(context.Context) (bool, error) {
 			got = slices.DeleteFunc(c.allowedToPrometheus(t, namespace), func(what string) bool {
 				return slices.Contains(before[namespace], what)
 			})

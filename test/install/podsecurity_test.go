@@ -25,7 +25,7 @@ func TestPodsOfEveryInstallationPassTheStrictestPodSecurityAndWriteOnlyTheirData
 				t.Fatal(err)
 			}
 			// Volume claims of an existing StatefulSet are immutable.
-			c.mustKubectl("", "delete", "statefulset", "--all-namespaces", "--all")
+			c.MustKubectl(c.t, "", "delete", "statefulset", "--all-namespaces", "--all")
 			if err := c.InstallFrom(t.Context(), rendered); err != nil {
 				t.Fatal(err)
 			}

@@ -54,7 +54,7 @@ func TestShippedRolesAllowWhatTheyAreForAndNothingElse(t *testing.T) {
 	}
 	c.run()
 	c.mustDeliver()
-	c.mustKubectl("", "apply", "--filename=artifacts/examples/application.yaml")
+	c.MustKubectl(c.t, "", "apply", "--filename=artifacts/examples/application.yaml")
 
 	deliver := []string{"deliver to a GatewaySync", "deliver to an Application", "deliver by source"}
 	look := []string{
@@ -82,7 +82,7 @@ func TestShippedRolesAllowWhatTheyAreForAndNothingElse(t *testing.T) {
 // allowed returns the actions that a user with the role can do in the namespace demo.
 func (c *cluster) allowed(t *testing.T, role string) []string {
 	user := "user-of-" + role
-	c.mustKubectl("", "create", "rolebinding", role, "--namespace=demo", "--clusterrole="+role, "--user="+user)
+	c.MustKubectl(c.t, "", "create", "rolebinding", role, "--namespace=demo", "--clusterrole="+role, "--user="+user)
 	kubeconfig, err := c.Kubeconfig(user)
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func TestRolesOfEveryClusterTakeInThoseThatAreMeantForThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	var roles rbacv1.ClusterRoleList
-	if err := json.Unmarshal([]byte(c.mustKubectl("", "get", "clusterroles", "--output=json")), &roles); err != nil {
+	if err := json.Unmarshal([]byte(c.MustKubectl(c.t, "", "get", "clusterroles", "--output=json")), &roles); err != nil {
 		t.Fatal(err)
 	}
 	got := map[string][]string{}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/test/testcluster"
 )
 
 // pushOfTag is a push of a tag to the repository of plant.
@@ -24,7 +25,7 @@ const pushOfTag = `{"ref":"refs/tags/v1.0.0","after":"11111111111111111111111111
 func TestASenderWithAWebhookSecretAloneIsToldOnlyWhatBecameOfWhatItSent(t *testing.T) {
 	secret := newSecret()
 	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
-	w.create(gatewaySyncs, strings.Replace(gatewaySyncManifest("secret-project-x"), "{name: secret-project-x}",
+	w.Create(gatewaySyncs, strings.Replace(testcluster.GatewaySync("secret-project-x"), "{name: secret-project-x}",
 		"{name: secret-project-x, annotations: {postern.dev/follow-tags: 'no constraint, call alice@example.com'}}", 1))
 	w.allow(unauthenticated, "webhooksources")
 	signedPush := signed(secret, pushOfTag)
@@ -63,7 +64,7 @@ func TestASenderWithAWebhookSecretAloneIsToldOnlyWhatBecameOfWhatItSent(t *testi
 		}
 	}
 	want := &v1alpha1.WebhookDelivery{}
-	want.Kind, want.APIVersion, want.Namespace, want.Name = "WebhookDelivery", "postern.dev/v1alpha1", w.namespace, byTarget.returned(t).Name
+	want.Kind, want.APIVersion, want.Namespace, want.Name = "WebhookDelivery", "postern.dev/v1alpha1", w.Namespace, byTarget.returned(t).Name
 	want.Spec = v1alpha1.WebhookDeliverySpec{
 		Source: "generic", Target: &v1alpha1.TargetReference{Kind: v1alpha1.TargetGatewaySync, Name: "web"},
 		Events: []v1alpha1.DeliveryEvent{{Source: "generic", Event: "request", Ref: "v1"}},
@@ -99,7 +100,7 @@ func TestADryRunNeedsAnIdentityAndIsLogged(t *testing.T) {
 		got := anonymous.mustPost(t, path+dryRun, anyBody, signed(secret, anyBody), http.StatusUnauthorized)
 		mustBeIn(t, got.status(t).Message, "a dry run is made only for callers that the cluster has authenticated")
 	}
-	ref := "tried-" + w.namespace
+	ref := "tried-" + w.Namespace
 	w.ci().mustPost(t, gatewaySyncPath("web")+dryRun, `{"ref":"`+ref+`"}`, nil, http.StatusAccepted)
 	w.mustHaveRecords()
 	w.eventually(func() error {
@@ -122,7 +123,7 @@ func TestACapturedSignatureAsksForNothingElse(t *testing.T) {
 	w.allow(unauthenticated, "webhooksources")
 	anonymous := w.anonymous()
 	w.untilAccepted(anonymous, sourcePath("cloudevents"), byToken("X-Webhook-Secret", secret))
-	before := w.get(applications, "shop")
+	before := w.Get(applications, "shop")
 	for i, tag := range []string{"1.0.1", "9.9.9"} {
 		header := signed(secret, `{"note": "x"}`)
 		header["Ce-Specversion"], header["Ce-Id"], header["Ce-Type"] = "1.0", fmt.Sprint(i), "org.example.image.push"

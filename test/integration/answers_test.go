@@ -17,11 +17,11 @@ import (
 
 // writesTo counts the patches of an object in the cluster's audit log.
 func (w *world) writesTo(name string) int {
-	w.t.Helper()
+	w.T.Helper()
 	writes := 0
-	for _, event := range w.auditEvents(w.t, `"`+w.namespace+`"`) {
+	for _, event := range w.auditEvents(w.T, `"`+w.Namespace+`"`) {
 		ref := event.ObjectRef
-		if ref == nil || ref.APIGroup != "stoker.io" || ref.Namespace != w.namespace || ref.Name != name {
+		if ref == nil || ref.APIGroup != "stoker.io" || ref.Namespace != w.Namespace || ref.Name != name {
 			continue
 		}
 		switch event.Verb {

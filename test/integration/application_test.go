@@ -44,8 +44,8 @@ func content(obj *unstructured.Unstructured) *unstructured.Unstructured {
 // checkContent fails the test unless an object is unchanged except for these annotations. The value "" stands for a
 // recent time in UTC.
 func (w *world) checkContent(resource schema.GroupVersionResource, before *unstructured.Unstructured, annotations map[string]string) {
-	w.t.Helper()
-	want, got := content(before), content(w.get(resource, before.GetName()))
+	w.T.Helper()
+	want, got := content(before), content(w.Get(resource, before.GetName()))
 	wanted := want.GetAnnotations()
 	if wanted == nil {
 		wanted = map[string]string{}
@@ -55,7 +55,7 @@ func (w *world) checkContent(resource schema.GroupVersionResource, before *unstr
 			value = got.GetAnnotations()[name]
 			at, err := time.Parse(time.RFC3339Nano, value)
 			if err != nil || at.Location() != time.UTC || time.Since(at).Abs() > time.Hour {
-				w.t.Errorf("%s is %q, want a recent time in UTC", name, value)
+				w.T.Errorf("%s is %q, want a recent time in UTC", name, value)
 			}
 		}
 		wanted[name] = value
@@ -65,25 +65,25 @@ func (w *world) checkContent(resource schema.GroupVersionResource, before *unstr
 	}
 	want.SetAnnotations(wanted)
 	if diff := gocmp.Diff(want.Object, got.Object); diff != "" {
-		w.t.Errorf("%s %s (-want +got):\n%s", resource.Resource, before.GetName(), diff)
+		w.T.Errorf("%s %s (-want +got):\n%s", resource.Resource, before.GetName(), diff)
 	}
 }
 
 // checkEventTime returns the annotation with the event that an object was last written for. It fails the test unless
 // that was recent and for a sender of this type.
 func (w *world) checkEventTime(obj *unstructured.Unstructured, by string) string {
-	w.t.Helper()
+	w.T.Helper()
 	value := obj.GetAnnotations()[target.AnnotationEventTime]
 	var slots map[string]struct {
 		By       string
 		Received time.Time
 	}
 	if err := json.Unmarshal([]byte(value), &slots); err != nil || len(slots) == 0 {
-		w.t.Errorf("%s is %q, want a JSON object", target.AnnotationEventTime, value)
+		w.T.Errorf("%s is %q, want a JSON object", target.AnnotationEventTime, value)
 	}
 	for slot, last := range slots {
 		if last.By != by || time.Since(last.Received).Abs() > time.Hour {
-			w.t.Errorf("%s of %s is by %q at %s, want a recent one by %q", target.AnnotationEventTime, slot, last.By, last.Received, by)
+			w.T.Errorf("%s of %s is by %q at %s, want a recent one by %q", target.AnnotationEventTime, slot, last.By, last.Received, by)
 		}
 	}
 	return value
@@ -104,7 +104,7 @@ func pushed(commit string) map[string]string {
 func TestApplicationGetsTheRequestAndARefreshAndNothingElseChanges(t *testing.T) {
 	w := newWorld(t)
 	w.application("shop", map[string]string{"example.com/note": "keep me", "argocd.argoproj.io/sync-wave": "2"})
-	before := w.get(applications, "shop")
+	before := w.Get(applications, "shop")
 
 	w.ci().mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted)
 
@@ -114,7 +114,7 @@ func TestApplicationGetsTheRequestAndARefreshAndNothingElseChanges(t *testing.T)
 func TestApplicationFollowsARefOnlyIfItsOwnerOptedIn(t *testing.T) {
 	w := newWorld(t)
 	w.application("shop", map[string]string{"postern.dev/update-target-revision": "true"})
-	before := w.get(applications, "shop")
+	before := w.Get(applications, "shop")
 
 	got := w.ci().mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted).delivery(t)
 
@@ -129,7 +129,7 @@ func TestApplicationFollowsARefOnlyIfItsOwnerOptedIn(t *testing.T) {
 
 func TestApplicationOfSeveralSourcesFollowsInThoseOfTheRepositoryAlone(t *testing.T) {
 	w := newWorld(t)
-	before := w.create(applications, `
+	before := w.Create(applications, `
 apiVersion: argoproj.io/v1alpha1
 kind: Application
 metadata: {name: shop, annotations: {postern.dev/update-target-revision: "true"}}
@@ -158,7 +158,7 @@ func TestSecondPushOfTheSameRefAndRevisionLeavesAnApplicationUntouched(t *testin
 	w.application("shop", nil)
 	ci := w.ci()
 	ci.mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted)
-	before := w.get(applications, "shop")
+	before := w.Get(applications, "shop")
 
 	got := ci.mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted).delivery(t)
 
@@ -181,7 +181,7 @@ func TestPushOfANewRevisionToTheSameRefHasArgoCDLookAgain(t *testing.T) {
 	ci := w.ci()
 	ci.mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted)
 	w.argoCDRefreshes("shop")
-	before := w.get(applications, "shop")
+	before := w.Get(applications, "shop")
 
 	got := ci.mustPost(t, applicationPath("shop"), push(secondCommit), nil, http.StatusAccepted).delivery(t)
 
@@ -194,18 +194,18 @@ func TestPushOfANewRevisionToTheSameRefHasArgoCDLookAgain(t *testing.T) {
 
 // argoCDRefreshes removes the annotation, as Argo CD does on a refresh.
 func (w *world) argoCDRefreshes(name string) {
-	w.t.Helper()
-	_, err := w.objects.Resource(applications).Namespace(w.namespace).Patch(w.t.Context(), name, types.MergePatchType,
+	w.T.Helper()
+	_, err := w.Objects.Resource(applications).Namespace(w.Namespace).Patch(w.T.Context(), name, types.MergePatchType,
 		[]byte(`{"metadata": {"annotations": {"argocd.argoproj.io/refresh": null}}}`), metav1.PatchOptions{})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 }
 
 func TestHardRefreshThatSomebodyElseAskedForIsKept(t *testing.T) {
 	w := newWorld(t)
 	w.application("shop", map[string]string{"argocd.argoproj.io/refresh": "hard"})
-	before := w.get(applications, "shop")
+	before := w.Get(applications, "shop")
 
 	w.ci().mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted)
 

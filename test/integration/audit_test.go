@@ -51,7 +51,7 @@ func TestBodyOfADoorByTargetIsInNoAuditLog(t *testing.T) {
 	w.gatewaySync("web")
 	w.application("shop", nil)
 	ci := w.ci()
-	inBody, inConfigMap := "body-"+w.namespace, "configmap-"+w.namespace
+	inBody, inConfigMap := "body-"+w.Namespace, "configmap-"+w.Namespace
 
 	var auditIDs []string
 	for _, path := range []string{gatewaySyncPath("web"), applicationPath("shop")} {

@@ -19,7 +19,7 @@ import (
 
 // ownAnnotations returns the annotations of a delivery's request in Postern's own audit log.
 func (w *world) ownAnnotations(auditID string) map[string]string {
-	w.t.Helper()
+	w.T.Helper()
 	found := map[string]string{}
 	w.eventually(func() error {
 		log, err := os.ReadFile(filepath.Join(w.Dir(), posternAuditLog))

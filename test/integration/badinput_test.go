@@ -104,7 +104,7 @@ func unharmed(t *testing.T) (releaser sender, check func()) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser = w.releaser("web")
-	before, pid := w.get(gatewaySyncs, "web"), w.postern.PID()
+	before, pid := w.Get(gatewaySyncs, "web"), w.postern.PID()
 	return releaser, func() {
 		t.Helper()
 		w.mustBeUntouched(gatewaySyncs, before)

@@ -9,29 +9,13 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-
-	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // creator creates a ServiceAccount that may create deliveries as objects, and returns a sender with its token.
 func (w *world) creator() sender {
-	w.t.Helper()
+	w.T.Helper()
 	subject, token := w.serviceAccount("creator")
-	role := &rbacv1.Role{
-		ObjectMeta: metav1.ObjectMeta{Name: "creator"},
-		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{"postern.dev"}, Resources: []string{"webhookdeliveries"}, Verbs: []string{"create"}}},
-	}
-	if _, err := w.kube.RbacV1().Roles(w.namespace).Create(w.t.Context(), role, metav1.CreateOptions{}); err != nil {
-		w.t.Fatal(err)
-	}
-	binding := &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "creator"}, Subjects: []rbacv1.Subject{subject},
-		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "creator"},
-	}
-	if _, err := w.kube.RbacV1().RoleBindings(w.namespace).Create(w.t.Context(), binding, metav1.CreateOptions{}); err != nil {
-		w.t.Fatal(err)
-	}
+	w.Grant(subject, "create", "webhookdeliveries")
 	s := w.sender(token)
 	w.untilAnswered(http.StatusUnprocessableEntity, s, "webhookdeliveries", object(``), map[string]string{"Content-Type": "application/json"})
 	return s
@@ -51,7 +35,7 @@ func TestObjectThatIsTooLargeOrTooDeepIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	creator := w.creator()
-	before, pid := w.get(gatewaySyncs, "web"), w.postern.PID()
+	before, pid := w.Get(gatewaySyncs, "web"), w.postern.PID()
 
 	const deep = 100_000
 	nested := strings.Repeat(`{"ref":`, deep) + `"v1"` + strings.Repeat("}", deep)

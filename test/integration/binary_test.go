@@ -90,7 +90,7 @@ func TestTheProgramSaysItsVersion(t *testing.T) {
 	w.deliver(delivery("d", toWeb+", ref: v1"))
 	w.eventually(func() error {
 		for _, event := range w.auditEvents(t, `"postern/`+version+` (`) {
-			if event.Verb == "patch" && event.ObjectRef.Namespace == w.namespace && event.ObjectRef.Resource == "gatewaysyncs" {
+			if event.Verb == "patch" && event.ObjectRef.Namespace == w.Namespace && event.ObjectRef.Resource == "gatewaysyncs" {
 				return nil
 			}
 		}

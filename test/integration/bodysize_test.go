@@ -37,7 +37,7 @@ func (s sender) speaking(t *testing.T, w *world, proto string) sender {
 		t.Fatal(err)
 	}
 	client.Transport = mustSpeak{client.Transport, proto}
-	s.client = client
+	s.Client = client
 	t.Cleanup(client.CloseIdleConnections)
 	return s
 }
@@ -108,7 +108,7 @@ func TestBodyOverTheLimitIsAnsweredThatItIsTooLarge(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	for _, size := range []int{mebibyte + 1, 2 * mebibyte, 20 * mebibyte} {
 		body := padded(size, true)
 		forEachWay(t, w, releaser, func(t *testing.T, s sender, sized bool) {
@@ -133,7 +133,7 @@ func TestBodyThatEndsTooSoonIsNotDelivered(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	forEachWay(t, w, releaser, func(t *testing.T, s sender, _ bool) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()

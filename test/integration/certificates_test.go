@@ -28,7 +28,7 @@ const ofCertManager = "postern-serving"
 
 func (s *suite) usesCertManager(t *testing.T) bool {
 	t.Helper()
-	_, err := s.kube.CoreV1().Secrets(controlplane.Namespace).Get(t.Context(), ofCertManager, metav1.GetOptions{})
+	_, err := s.Kube.CoreV1().Secrets(controlplane.Namespace).Get(t.Context(), ofCertManager, metav1.GetOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func (s *suite) caSecret(t *testing.T) *corev1.Secret {
 	if s.usesCertManager(t) {
 		t.Skip("only for certificates that Postern generates")
 	}
-	secret, err := s.kube.CoreV1().Secrets(controlplane.Namespace).Get(t.Context(), "postern-ca", metav1.GetOptions{})
+	secret, err := s.Kube.CoreV1().Secrets(controlplane.Namespace).Get(t.Context(), "postern-ca", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestMetricsTellWhenACertificateFromFilesExpires(t *testing.T) {
 	if diff := cmp.Diff(want, s.metrics(t, expires)); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)
 	}
-	if _, err := s.kube.CoreV1().Secrets(controlplane.Namespace).Get(t.Context(), "postern-ca", metav1.GetOptions{}); err == nil {
+	if _, err := s.Kube.CoreV1().Secrets(controlplane.Namespace).Get(t.Context(), "postern-ca", metav1.GetOptions{}); err == nil {
 		t.Error("Postern has generated a CA")
 	}
 }

@@ -74,7 +74,7 @@ func (c *collector) all() []*tracev1.Span {
 
 // find returns the span with that name and attribute, once the collector has it and the span of its request.
 func (c *collector) find(w *world, name, attribute, value string) *tracev1.Span {
-	w.t.Helper()
+	w.T.Helper()
 	var found *tracev1.Span
 	w.eventually(func() error {
 		spans := c.all()

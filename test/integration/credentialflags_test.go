@@ -67,7 +67,7 @@ func TestWithoutIdentityIsCredentialAServiceAccountNeedsAWebhookSecret(t *testin
 		t.Errorf("a rejected delivery was written: %v", got)
 	}
 	d := releaser.mustPost(t, gatewaySyncPath("web"), anyBody, signed(secret, anyBody), http.StatusAccepted).delivery(t)
-	want := &v1alpha1.Sender{Name: "system:serviceaccount:" + w.namespace + ":releaser", Method: "HMAC"}
+	want := &v1alpha1.Sender{Name: "system:serviceaccount:" + w.Namespace + ":releaser", Method: "HMAC"}
 	if diff := cmp.Diff(want, d.Status.Sender); diff != "" {
 		t.Error(diff)
 	}

@@ -7,23 +7,26 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"k8s.io/client-go/rest"
+
+	"postern.dev/postern/test/testcluster"
 )
 
 // directly returns a sender to Postern's own port, without the kube-apiserver.
 func (w *world) directly(token string) sender {
-	w.t.Helper()
+	w.T.Helper()
 	config := rest.AnonymousClientConfig(w.postern.DirectConfig())
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	return sender{client: client, base: config.Host + "/apis/postern.dev/v1alpha1/namespaces/" + w.namespace, token: token}
+	return sender{Sender: testcluster.Sender{
+		Client: client, Base: config.Host + testcluster.NamespacePath(w.Namespace), Token: token,
+	}}
 }
 
 // Only the kube-apiserver, authenticated by its certificate, can use the API on Postern's own port. A token that may
@@ -33,9 +36,9 @@ func TestPastTheKubeAPIServerTheAPIIsNotServed(t *testing.T) {
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
 	vouched := map[string]string{"X-Remote-User": "admin", "X-Remote-Group": "system:masters"}
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 
-	for name, direct := range map[string]sender{"anonymous": w.directly(""), "a sender": w.directly(releaser.token)} {
+	for name, direct := range map[string]sender{"anonymous": w.directly(""), "a sender": w.directly(releaser.Token)} {
 		for _, header := range []map[string]string{nil, vouched} {
 			status := direct.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, header, http.StatusForbidden).status(t)
 			if !strings.Contains(status.Message, "send the request to the kube-apiserver") {
@@ -64,30 +67,15 @@ func TestWhereDirectCallersAreAllowedRBACHoldsAndHeadersDoNotVouch(t *testing.T)
 		t.Errorf("a caller that may not deliver wrote %v", got)
 	}
 
-	w.directly(releaser.token).mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusAccepted)
+	w.directly(releaser.Token).mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusAccepted)
 	w.checkRequested("web", "v1", "generic")
 }
 
 // reviews returns the number of TokenReviews and SubjectAccessReviews that the kube-apiserver has answered.
-func (w *world) reviews() (count float64) {
-	w.t.Helper()
-	text, err := w.kube.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(w.t.Context())
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if !strings.HasPrefix(line, "apiserver_request_total{") ||
-			!strings.Contains(line, `resource="tokenreviews"`) && !strings.Contains(line, `resource="subjectaccessreviews"`) {
-			continue
-		}
-		_, value, _ := strings.Cut(strings.TrimSpace(line), "} ")
-		number, err := strconv.ParseFloat(value, 64)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		count += number
-	}
-	return count
+func (w *world) reviews() float64 {
+	w.T.Helper()
+	requests := w.apiServerMetrics("apiserver_request_total{")
+	return requests.Sum(`resource="tokenreviews"`) + requests.Sum(`resource="subjectaccessreviews"`)
 }
 
 // The kube-apiserver's metrics count the reviews.
@@ -101,10 +89,10 @@ func TestCallersPastTheKubeAPIServerCostItNoMoreReviewsThanTheLimit(t *testing.T
 		_, code := w.scrape(prometheus)
 		return wantMetric("code of a scrape", float64(code), http.StatusOK)
 	})
-	base, _, _ := strings.Cut(w.directly("").base, "/apis/")
+	base, _, _ := strings.Cut(w.directly("").Base, "apis/")
 	send := func(path, token string) int {
 		s := w.directly(token)
-		s.base = base
+		s.Base = base
 		got, err := s.send(t.Context(), http.MethodGet, path, http.NoBody, nil)
 		if err != nil {
 			t.Fatal(err)

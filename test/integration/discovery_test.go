@@ -8,20 +8,24 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/metadata"
+
+	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
 // checkJSON fails the test unless a path of the kube-apiserver answers exactly this JSON.
 func (w *world) checkJSON(path, want string) {
-	w.t.Helper()
+	w.T.Helper()
 	var wantValue, gotValue any
 	if err := json.Unmarshal([]byte(want), &wantValue); err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	if err := json.Unmarshal([]byte(w.kubectl("", "get", "--raw", path)), &gotValue); err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	if diff := cmp.Diff(wantValue, gotValue); diff != "" {
-		w.t.Errorf("%s (-want +got):\n%s", path, diff)
+		w.T.Errorf("%s (-want +got):\n%s", path, diff)
 	}
 }
 
@@ -104,4 +108,30 @@ func TestParentsOfTheDoorsCannotBeReadOrWritten(t *testing.T) {
 	output := w.refused(`{"kind": "GatewaySync", "apiVersion": "postern.dev/v1alpha1", "metadata": {"name": "other"}}`,
 		"create", "--filename=-")
 	mustBeIn(t, output, "the server could not find the requested resource")
+}
+
+// The namespace controller uses this client, which requests protobuf. If it fails, no namespace can be deleted.
+func TestClientOfTheNamespaceControllerListsAndDeletesTheRecordsOfANamespace(t *testing.T) {
+	w := newWorld(t)
+	w.threeDeliveries()
+	client, err := metadata.NewForConfig(w.RESTConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := client.Resource(v1alpha1.SchemeGroupVersion.WithResource("webhookdeliveries")).Namespace(w.Namespace)
+
+	list, err := records.List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list.Items) != 3 {
+		t.Errorf("listed %d records, want 3", len(list.Items))
+	}
+	if err := records.Delete(t.Context(), list.Items[0].Name, metav1.DeleteOptions{}); err != nil {
+		t.Error(err)
+	}
+	if err := records.DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+		t.Error(err)
+	}
+	w.mustHaveRecords()
 }

@@ -28,7 +28,7 @@ func TestDryRunAtEveryDoorShowsWhatWouldBeAndLeavesNothing(t *testing.T) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	w.concluded(w.deliver(delivery("real", toWeb+", ref: v1")).Name)
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	w.targetEvents("web", 1)
 
 	for path, answered := range map[string]func() *v1alpha1.WebhookDelivery{
@@ -68,7 +68,7 @@ func TestDryRunAnswersTheErrorsThatTheDeliveryWouldGet(t *testing.T) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	w.concluded(w.deliver(delivery("taken", toWeb+", ref: v1")).Name)
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 
 	ci.mustPost(t, gatewaySyncPath("nothing")+dryRun, `{"ref": "v2"}`, nil, http.StatusNotFound)
 	ci.mustPost(t, gatewaySyncPath("web")+dryRun, `{"ref": "a..b"}`, nil, http.StatusBadRequest)

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/test/testcluster"
 )
 
 func TestEventTimeTellsBySlotWhatATargetWasLastWrittenFor(t *testing.T) {
@@ -51,7 +52,7 @@ func TestEventTimeThatCannotBeReadStopsNothing(t *testing.T) {
 	ci := w.ci()
 	for i, broken := range []string{"", "yesterday", "[]", "null", `{"git": 7}`, `{"git": {"by": "github", "time": "soon"}}`} {
 		name := fmt.Sprintf("web-%d", i)
-		obj := w.create(gatewaySyncs, gatewaySyncManifest(name))
+		obj := w.Create(gatewaySyncs, testcluster.GatewaySync(name))
 		w.annotated(gatewaySyncs, obj, map[string]string{eventTime: broken})
 		d := ci.mustPost(t, gatewaySyncPath(name), releaseOf(plantRepository, "v2", later), nil, http.StatusAccepted).delivery(t)
 		checkOutcome(t, d, v1alpha1.DeliveryApplied, "Requested")
@@ -66,11 +67,11 @@ func TestEventTimeThatCannotBeReadStopsNothing(t *testing.T) {
 func TestEqualRefLeavesAnObjectWithoutATimeAsItIs(t *testing.T) {
 	w := newWorld(t)
 	ci := w.ci()
-	sync := w.annotated(gatewaySyncs, w.create(gatewaySyncs, gatewaySyncManifest("web")), map[string]string{
+	sync := w.annotated(gatewaySyncs, w.Create(gatewaySyncs, testcluster.GatewaySync("web")), map[string]string{
 		requestedRef: "v2", requestedAt: "2020-01-01T00:00:00Z", requestedBy: "github",
 	})
 	w.application("shop", map[string]string{appRequestedRef: "v2", "postern.dev/requested-by": "github"})
-	app := w.get(applications, "shop")
+	app := w.Get(applications, "shop")
 
 	for _, at := range []string{later, earlier, "2999-01-01T00:00:00Z"} {
 		d := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v2", at), nil, http.StatusAccepted).delivery(t)

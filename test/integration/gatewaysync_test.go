@@ -13,11 +13,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/test/testcluster"
 )
 
 func TestGatewaySyncGetsTheRequestAndNothingElseChanges(t *testing.T) {
 	w := newWorld(t)
-	before := w.create(gatewaySyncs, gatewaySyncManifest("web"))
+	before := w.Create(gatewaySyncs, testcluster.GatewaySync("web"))
 	before = w.annotated(gatewaySyncs, before, map[string]string{"example.com/note": "keep me", "stoker.io/other": "me too"})
 
 	w.ci().mustPost(t, gatewaySyncPath("web"), release, nil, http.StatusAccepted)
@@ -27,11 +28,11 @@ func TestGatewaySyncGetsTheRequestAndNothingElseChanges(t *testing.T) {
 
 // annotated sets the annotations of an object.
 func (w *world) annotated(resource schema.GroupVersionResource, obj *unstructured.Unstructured, annotations map[string]string) *unstructured.Unstructured {
-	w.t.Helper()
+	w.T.Helper()
 	obj.SetAnnotations(annotations)
-	obj, err := w.objects.Resource(resource).Namespace(w.namespace).Update(w.t.Context(), obj, metav1.UpdateOptions{})
+	obj, err := w.Objects.Resource(resource).Namespace(w.Namespace).Update(w.T.Context(), obj, metav1.UpdateOptions{})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return obj
 }
@@ -39,7 +40,7 @@ func (w *world) annotated(resource schema.GroupVersionResource, obj *unstructure
 func TestRefThatAGatewaySyncHoldsAlreadyLeavesItUntouched(t *testing.T) {
 	w := newWorld(t)
 	// The old time shows whether the annotations are written again.
-	before := w.annotated(gatewaySyncs, w.create(gatewaySyncs, gatewaySyncManifest("web")), map[string]string{
+	before := w.annotated(gatewaySyncs, w.Create(gatewaySyncs, testcluster.GatewaySync("web")), map[string]string{
 		requestedRef: "v2.0.0", requestedAt: "2020-01-01T00:00:00Z", requestedBy: "argocd",
 	})
 	ci := w.ci()
@@ -70,7 +71,7 @@ func TestChangesThatOthersMakeMeanwhileAreKept(t *testing.T) {
 	w.gatewaySync("web")
 	for _, ref := range []string{"v1", "v2", "v3"} {
 		// Postern's cache may not have this change yet when it writes.
-		obj := w.get(gatewaySyncs, "web")
+		obj := w.Get(gatewaySyncs, "web")
 		annotations := obj.GetAnnotations()
 		if annotations == nil {
 			annotations = map[string]string{}
@@ -98,7 +99,7 @@ func TestDeletedTargetIsNotFoundAndANewOneIsFound(t *testing.T) {
 		test.create()
 		ci.mustPost(t, test.path, `{"ref": "v1"}`, nil, http.StatusAccepted)
 
-		err := w.objects.Resource(test.resource).Namespace(w.namespace).Delete(t.Context(), "web", metav1.DeleteOptions{})
+		err := w.Objects.Resource(test.resource).Namespace(w.Namespace).Delete(t.Context(), "web", metav1.DeleteOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,15 +114,15 @@ func TestDeletedTargetIsNotFoundAndANewOneIsFound(t *testing.T) {
 
 // freezeGatewaySyncs makes the kube-apiserver reject all changes of GatewaySyncs in the namespace.
 func (w *world) freezeGatewaySyncs(example *unstructured.Unstructured) {
-	w.t.Helper()
+	w.T.Helper()
 	w.policyOn("{apiGroups: [stoker.io], apiVersions: ['*'], operations: [UPDATE], resources: [gatewaysyncs]}",
 		"ValidatingAdmissionPolicy", `
   validations:
   - {expression: "false", message: targets are frozen}
 `, "validationActions: [Deny]")
 	w.eventually(func() error {
-		_, err := w.objects.Resource(gatewaySyncs).Namespace(w.namespace).
-			Update(w.t.Context(), example, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
+		_, err := w.Objects.Resource(gatewaySyncs).Namespace(w.Namespace).
+			Update(w.T.Context(), example, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
 		if err == nil {
 			return errors.New("the policy is not in effect yet")
 		}
@@ -133,7 +134,7 @@ func TestTargetThatCannotBeWrittenMakesTheDeliveryFailAndTellsInAnEvent(t *testi
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	w.freezeGatewaySyncs(before)
 
 	ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusInternalServerError)

@@ -18,10 +18,10 @@ import (
 )
 
 func (w *world) read(resource schema.GroupVersionResource) []unstructured.Unstructured {
-	w.t.Helper()
-	list, err := w.objects.Resource(resource).Namespace(w.namespace).List(w.t.Context(), metav1.ListOptions{})
+	w.T.Helper()
+	list, err := w.Objects.Resource(resource).Namespace(w.Namespace).List(w.T.Context(), metav1.ListOptions{})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return list.Items
 }
@@ -30,7 +30,7 @@ func (w *world) read(resource schema.GroupVersionResource) []unstructured.Unstru
 func (w *world) checkPushed(resource schema.GroupVersionResource, before []unstructured.Unstructured, targets []gitTarget, results map[string]string,
 	ref string, annotations map[string]string,
 ) {
-	w.t.Helper()
+	w.T.Helper()
 	moves := map[string][]string{}
 	for _, target := range targets {
 		moves[target.name] = target.moves
@@ -43,7 +43,7 @@ func (w *world) checkPushed(resource schema.GroupVersionResource, before []unstr
 		}
 		if field := moves[object.GetName()]; field != nil {
 			if err := unstructured.SetNestedField(object.Object, ref, field...); err != nil {
-				w.t.Fatal(err)
+				w.T.Fatal(err)
 			}
 		}
 		w.checkContent(resource, object, annotations)

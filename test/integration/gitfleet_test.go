@@ -90,16 +90,16 @@ func (p gitPlace) fill(yaml string) string {
 
 // gitFleet creates all targets.
 func (w *world) gitFleet(at gitPlace) {
-	w.t.Helper()
+	w.T.Helper()
 	fill := func(kind, more string, target gitTarget) string {
 		return at.fill(kind + "\nmetadata: {name: " + target.name + ", annotations: {example.com/note: keep me, " +
 			target.annotations + "}}\nspec: {" + more + target.spec + "}")
 	}
 	for _, target := range gitSyncs {
-		w.create(gatewaySyncs, fill("apiVersion: stoker.io/v1alpha1\nkind: GatewaySync", "", target))
+		w.Create(gatewaySyncs, fill("apiVersion: stoker.io/v1alpha1\nkind: GatewaySync", "", target))
 	}
 	for _, target := range gitApplications {
-		w.create(applications, fill("apiVersion: argoproj.io/v1alpha1\nkind: Application",
+		w.Create(applications, fill("apiVersion: argoproj.io/v1alpha1\nkind: Application",
 			"project: default, destination: {name: in-cluster, namespace: a}, ", target))
 	}
 }

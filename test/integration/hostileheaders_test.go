@@ -75,7 +75,7 @@ func TestSeveralSignaturesInOneHeaderAreRejected(t *testing.T) {
 // postHeaders posts to web with headers that may have several values.
 func (s sender) postHeaders(t *testing.T, r request, header http.Header) answer {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.base+"/"+gatewaySyncPath("web"), strings.NewReader(r.body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.Base+gatewaySyncPath("web"), strings.NewReader(r.body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestUnknownEventIsIgnoredAndLeavesNoJunkInTheRecord(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	for name, event := range map[string]string{
 		"long":             strings.Repeat("push", 1000),
 		"control sequence": "push\xc2\x9b31m",
@@ -126,7 +126,7 @@ func TestUnknownEventIsIgnoredAndLeavesNoJunkInTheRecord(t *testing.T) {
 func TestObjectMayNotClaimASourceThatItsHeadersContradict(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	// As a generic payload, the deletion of a branch would deploy it.
 	deletion := payload(t, "github/push-branch-deleted.json")
 	raw := base64.StdEncoding.EncodeToString([]byte(deletion.body))

@@ -32,7 +32,7 @@ func TestAnnotationsCountWithoutTheCRDOfImageUpdaterAndItsObjectsOnceItIsThere(t
 	w.runningShop("annotated", "harbor.example.com/team/shop:1.0.0", wantsHarborsShop)
 	w.runningShop("plain", "harbor.example.com/team/shop:1.0.0", "")
 	harbor, push := w.harbor(), payload(t, "harbor/push-full.json")
-	plain := w.get(applications, "plain")
+	plain := w.Get(applications, "plain")
 
 	w.untilFound(harbor, sourcePath("harbor"), push, map[string]string{"annotated": "Written NewerVersion"})
 	harbor.mustPost(t, sourcePath("harbor"), push.body, push.header, http.StatusAccepted)
@@ -41,10 +41,10 @@ func TestAnnotationsCountWithoutTheCRDOfImageUpdaterAndItsObjectsOnceItIsThere(t
 
 	w.kubectl("", "create", "--filename="+imageUpdaterCRD)
 	w.eventually(func() error {
-		_, err := w.objects.Resource(imageUpdaters).Namespace(w.namespace).List(t.Context(), metav1.ListOptions{})
+		_, err := w.Objects.Resource(imageUpdaters).Namespace(w.Namespace).List(t.Context(), metav1.ListOptions{})
 		return err
 	})
-	w.create(imageUpdaters, updaterOfAll)
+	w.Create(imageUpdaters, updaterOfAll)
 	w.untilFound(harbor, sourcePath("harbor"), push, map[string]string{
 		"annotated": "Unchanged UpToDate", "plain": "Written NewerVersion",
 	})
@@ -59,9 +59,9 @@ func TestAnnotationsCountWithoutTheCRDOfImageUpdaterAndItsObjectsOnceItIsThere(t
 func TestImageUpdaterThatIsChangedOrDeletedTakesEffect(t *testing.T) {
 	w := newWorld(t)
 	w.runningShop("plain", "harbor.example.com/team/shop:1.0.0", "")
-	before := w.get(applications, "plain")
+	before := w.Get(applications, "plain")
 	harbor, push := w.harbor(), payload(t, "harbor/push-full.json")
-	w.create(imageUpdaters, updaterOfAll)
+	w.Create(imageUpdaters, updaterOfAll)
 	w.untilFound(harbor, sourcePath("harbor"), push, map[string]string{"plain": "Written NewerVersion"})
 
 	patch := mustJSON(t, map[string]any{"spec": map[string]any{"commonUpdateSettings": map[string]any{"allowTags": "regexp:^2"}}})
@@ -81,7 +81,7 @@ func TestAnnotationsThatAnImageUpdaterAsksForTakeEffectAsTheyChange(t *testing.T
 	const annotations = "argocd-image-updater.argoproj.io/"
 	const list = annotations + "image-list"
 	w := newWorld(t)
-	w.create(imageUpdaters, `
+	w.Create(imageUpdaters, `
 apiVersion: argocd-image-updater.argoproj.io/v1alpha1
 kind: ImageUpdater
 metadata: {name: asking}

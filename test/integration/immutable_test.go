@@ -16,8 +16,8 @@ func TestKubectlCannotChangeADelivery(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("done", toWeb+", ref: v1")).Name)
-	record := w.get(webhookDeliveries, "done")
-	before := w.get(gatewaySyncs, "web")
+	record := w.Get(webhookDeliveries, "done")
+	before := w.Get(gatewaySyncs, "web")
 	changed := delivery("done", toWeb+", ref: v2")
 
 	for _, test := range []struct {
@@ -43,9 +43,9 @@ func TestKubectlEditOfADeliveryIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("done", toWeb+", ref: v1")).Name)
-	record := w.get(webhookDeliveries, "done")
+	record := w.Get(webhookDeliveries, "done")
 
-	cmd := w.KubectlCommand(t.Context(), w.AdminKubeconfig(), "--namespace", w.namespace, "edit", "whd/done")
+	cmd := w.KubectlCommand(t.Context(), w.AdminKubeconfig(), "--namespace", w.Namespace, "edit", "whd/done")
 	cmd.Env = append(cmd.Env, "TMPDIR="+t.TempDir(), "PATH=/usr/bin:/bin", "KUBE_EDITOR=sed -i s/v1$/v2/")
 	out, err := cmd.CombinedOutput()
 
@@ -60,8 +60,8 @@ func TestDeliveryHasNoVerbThatChangesIt(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("done", toWeb+", ref: v1")).Name)
-	record := w.get(webhookDeliveries, "done")
-	client := w.objects.Resource(webhookDeliveries).Namespace(w.namespace)
+	record := w.Get(webhookDeliveries, "done")
+	client := w.Objects.Resource(webhookDeliveries).Namespace(w.Namespace)
 	patch := []byte(`{"apiVersion": "postern.dev/v1alpha1", "kind": "WebhookDelivery", "status": {"phase": "Failed"}}`)
 
 	got := map[string]error{}
@@ -114,8 +114,8 @@ func TestSecondDeliveryOfTheSameNameIsRefusedAndWritesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("taken", toWeb+", ref: v1")).Name)
-	record := w.get(webhookDeliveries, "taken")
-	before := w.get(gatewaySyncs, "web")
+	record := w.Get(webhookDeliveries, "taken")
+	before := w.Get(gatewaySyncs, "web")
 
 	output := w.refused(delivery("taken", toWeb+", ref: v2"), "create", "--filename=-")
 

@@ -18,12 +18,12 @@ import (
 
 // createdWith creates a manifest without kubectl's checks.
 func (w *world) createdWith(manifest string, options metav1.CreateOptions) error {
-	w.t.Helper()
+	w.T.Helper()
 	obj := &unstructured.Unstructured{}
 	if err := yaml.Unmarshal([]byte(manifest), &obj.Object); err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	_, err := w.objects.Resource(webhookDeliveries).Namespace(w.namespace).Create(w.t.Context(), obj, options)
+	_, err := w.Objects.Resource(webhookDeliveries).Namespace(w.Namespace).Create(w.T.Context(), obj, options)
 	return err
 }
 
@@ -43,7 +43,7 @@ func causes(err error) map[string]string {
 func TestInvalidDeliveryIsToldEverythingThatIsWrongAndLeavesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	const oneOf = "Invalid value: exactly one of payload, rawPayload and ref must be given"
 	const token = "Forbidden: it holds a token, and this object may be written to an audit log: " +
 		"change the token, and send the webhook to the target's webhookdeliveries instead"

@@ -83,10 +83,10 @@ func TestKubectlCreateOfARefIsAppliedToItsTarget(t *testing.T) {
 }
 
 func (w *world) auditLog() []byte {
-	w.t.Helper()
+	w.T.Helper()
 	log, err := os.ReadFile(w.AuditLog())
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return log
 }
@@ -199,4 +199,21 @@ func TestKubectlCreateRawDeliversAFileByteForByte(t *testing.T) {
 	}
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v2.0.0")
 	w.mustHold(gatewaySyncs, "web", requestedBy, "github")
+}
+
+// Clients that may list CustomResourceDefinitions do not need the operation that this tests; a CI job may not list
+// them.
+func TestKubectlCreatesForWhoMayDoNothingElse(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	w.creator()
+	creator := "--as=system:serviceaccount:" + w.Namespace + ":creator"
+
+	output := w.kubectl(delivery("by-ci", toWeb+", ref: v1.2.0"), "create", "--filename=-", creator)
+
+	if want := "webhookdelivery.postern.dev/by-ci created\n"; output != want {
+		t.Errorf("kubectl printed %q, want %q", output, want)
+	}
+	w.mustHold(gatewaySyncs, "web", requestedRef, "v1.2.0")
+	mustBeIn(t, w.refused(delivery("typo", toWeb+", reff: v1.2.0"), "create", "--filename=-", creator), `unknown field "spec.reff"`)
 }

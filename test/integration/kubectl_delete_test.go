@@ -27,7 +27,7 @@ func TestDeleteCollectionRemovesWhatTheFieldSelectorSelectsAlone(t *testing.T) {
 	w := newWorld(t)
 	w.threeDeliveries()
 
-	err := w.deliveries.PosternV1alpha1().WebhookDeliveries(w.namespace).DeleteCollection(t.Context(),
+	err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).DeleteCollection(t.Context(),
 		metav1.DeleteOptions{}, metav1.ListOptions{FieldSelector: "spec.source=github"})
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +45,7 @@ func TestDryRunOfADeletionKeepsTheRecord(t *testing.T) {
 
 func TestDeletionOfADeliveryThatIsNotThereIsNotFound(t *testing.T) {
 	w := newWorld(t)
-	err := w.deliveries.PosternV1alpha1().WebhookDeliveries(w.namespace).Delete(t.Context(), "nothing", metav1.DeleteOptions{})
+	err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).Delete(t.Context(), "nothing", metav1.DeleteOptions{})
 	if !apierrors.IsNotFound(err) {
 		t.Errorf("got %v, want NotFound", err)
 	}

@@ -21,6 +21,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
+
+	"postern.dev/postern/test/testcluster"
 )
 
 // posternAuditLog is Postern's own audit log, which is optional.
@@ -82,7 +84,7 @@ func (s *suite) leaveMarker(ctx context.Context, marker string) error {
 	for _, manifest := range []string{
 		"{apiVersion: v1, kind: Namespace, metadata: {name: " + marker + "}}",
 		"{apiVersion: v1, kind: Secret, metadata: {name: postern-webhook-secrets}, stringData: {hmac: " + secret + "}}",
-		gatewaySyncManifest("web"),
+		testcluster.GatewaySync("web"),
 	} {
 		if _, err := s.Kubectl(ctx, manifest, "--namespace="+marker, "create", "--filename=-"); err != nil {
 			return err
@@ -92,7 +94,7 @@ func (s *suite) leaveMarker(ctx context.Context, marker string) error {
 	if err != nil {
 		return err
 	}
-	administrator := sender{client: client, base: s.Address() + "/apis/postern.dev/v1alpha1/namespaces/" + marker}
+	administrator := sender{Sender: testcluster.Sender{Client: client, Base: s.Address() + testcluster.NamespacePath(marker)}}
 	return wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 		got, err := administrator.post(ctx, gatewaySyncPath("web"), []byte(body), signed(secret, body))
 		if err == nil && got.code != http.StatusAccepted && got.code != http.StatusUnauthorized { // not accepted yet
@@ -150,7 +152,7 @@ func (s *suite) objectPlaces(ctx context.Context, marker string) ([]place, error
 		{Group: "events.k8s.io", Version: "v1", Resource: "events"},
 		gatewaySyncs, applications,
 	} {
-		list, err := s.objects.Resource(resource).List(ctx, metav1.ListOptions{})
+		list, err := s.Objects.Resource(resource).List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return nil, err
 		}

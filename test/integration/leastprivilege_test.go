@@ -22,12 +22,12 @@ import (
 // asPostern returns a client with Postern's ServiceAccount and all RBAC permissions, so that only admission policies
 // reject its requests.
 func (w *world) asPostern() dynamic.Interface {
-	w.t.Helper()
+	w.T.Helper()
 	config := w.RESTConfig()
 	config.Impersonate = rest.ImpersonationConfig{UserName: posternUser, Groups: []string{"system:masters"}}
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return client
 }
@@ -58,19 +58,19 @@ func (c change) try(ctx context.Context, objects dynamic.ResourceInterface, obje
 
 // mustOnlyAllow fails the test unless Postern's ServiceAccount may make exactly the allowed changes.
 func (w *world) mustOnlyAllow(objects dynamic.ResourceInterface, object string, allowed, refused []change) {
-	w.t.Helper()
+	w.T.Helper()
 	w.eventually(func() error { // policies take effect with a delay
-		return refusedByPolicy(refused[0].try(w.t.Context(), objects, object))
+		return refusedByPolicy(refused[0].try(w.T.Context(), objects, object))
 	})
 	for _, c := range allowed {
-		w.t.Run(c.name, func(t *testing.T) {
+		w.T.Run(c.name, func(t *testing.T) {
 			if err := c.try(t.Context(), objects, object); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	for _, c := range refused {
-		w.t.Run(c.name, func(t *testing.T) {
+		w.T.Run(c.name, func(t *testing.T) {
 			if err := refusedByPolicy(c.try(t.Context(), objects, object)); err != nil {
 				t.Error(err)
 			}
@@ -97,7 +97,7 @@ func TestPosternMayChangeOnlyAnnotationsOfAGatewaySync(t *testing.T) {
 	w.gatewaySync("web")
 	w.kubectl("", "annotate", "gatewaysync", "web", "example.com/note=a")
 	w.kubectl("", "label", "gatewaysync", "web", "team=a")
-	objects := w.asPostern().Resource(gatewaySyncs).Namespace(w.namespace)
+	objects := w.asPostern().Resource(gatewaySyncs).Namespace(w.Namespace)
 	w.mustOnlyAllow(objects, "web", []change{
 		{"a request", `{"metadata": {"annotations": {"stoker.io/requested-ref": "v1", "stoker.io/requested-at": "x",
 			"stoker.io/requested-by": "github", "postern.dev/event-time": "{}"}}}`},
@@ -112,25 +112,25 @@ func TestPosternMayChangeOnlyAnnotationsOfAGatewaySync(t *testing.T) {
 
 // mayNeitherCreateNorDelete fails the test unless all operations except changes of an object itself are rejected.
 func (w *world) mayNeitherCreateNorDelete(objects dynamic.ResourceInterface, object string, subresources ...string) {
-	w.t.Helper()
-	present, err := objects.Get(w.t.Context(), object, metav1.GetOptions{})
+	w.T.Helper()
+	present, err := objects.Get(w.T.Context(), object, metav1.GetOptions{})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	another := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": present.GetAPIVersion(), "kind": present.GetKind(), "metadata": map[string]any{"name": "another"}, "spec": present.Object["spec"],
 	}}
 	dry := []string{metav1.DryRunAll}
-	_, err = objects.Create(w.t.Context(), another, metav1.CreateOptions{DryRun: dry})
+	_, err = objects.Create(w.T.Context(), another, metav1.CreateOptions{DryRun: dry})
 	if err := refusedByPolicy(err); err != nil {
-		w.t.Errorf("create: %v", err)
+		w.T.Errorf("create: %v", err)
 	}
-	if err := refusedByPolicy(objects.Delete(w.t.Context(), object, metav1.DeleteOptions{DryRun: dry})); err != nil {
-		w.t.Errorf("delete: %v", err)
+	if err := refusedByPolicy(objects.Delete(w.T.Context(), object, metav1.DeleteOptions{DryRun: dry})); err != nil {
+		w.T.Errorf("delete: %v", err)
 	}
 	for _, subresource := range subresources {
-		if err := refusedByPolicy(change{patch: `{"status": {"message": "x"}}`}.try(w.t.Context(), objects, object, subresource)); err != nil {
-			w.t.Errorf("%s: %v", subresource, err)
+		if err := refusedByPolicy(change{patch: `{"status": {"message": "x"}}`}.try(w.T.Context(), objects, object, subresource)); err != nil {
+			w.T.Errorf("%s: %v", subresource, err)
 		}
 	}
 }
@@ -156,8 +156,8 @@ spec:
 
 func TestPosternMayChangeOnlyAnnotationsAndOverridesOfAnApplication(t *testing.T) {
 	w := newWorld(t)
-	w.create(applications, several)
-	objects := w.asPostern().Resource(applications).Namespace(w.namespace)
+	w.Create(applications, several)
+	objects := w.asPostern().Resource(applications).Namespace(w.Namespace)
 	w.mustOnlyAllow(objects, "several", []change{
 		{"a request", `{"metadata": {"annotations": {"postern.dev/requested-ref": "v1", "postern.dev/requested-revision": "1f",
 			"postern.dev/requested-at": "x", "postern.dev/requested-by": "github", "postern.dev/event-time": "{}",
@@ -203,8 +203,8 @@ func TestPosternMayMoveTheRevisionWhereTheOwnerHasOptedIn(t *testing.T) {
 	w := newWorld(t)
 	optedIn := map[string]string{"postern.dev/update-target-revision": "true"}
 	w.application("one", optedIn)
-	w.create(applications, hydrated)
-	objects := w.asPostern().Resource(applications).Namespace(w.namespace)
+	w.Create(applications, hydrated)
+	objects := w.asPostern().Resource(applications).Namespace(w.Namespace)
 	w.mustOnlyAllow(objects, "one", []change{
 		{"the revision", `{"spec": {"source": {"targetRevision": "v2"}}}`},
 	}, []change{
@@ -236,7 +236,7 @@ spec:
 // A policy that exceeds its cost budget rejects the request, Postern's too.
 func TestPosternMayWriteToTheLargestApplications(t *testing.T) {
 	w := newWorld(t)
-	objects := w.asPostern().Resource(applications).Namespace(w.namespace)
+	objects := w.asPostern().Resource(applications).Namespace(w.Namespace)
 	for name, test := range map[string]struct{ sources, parameters, annotations int }{
 		"many-sources":     {256, 2, 10},
 		"many-parameters":  {1, 4000, 10},
@@ -244,13 +244,13 @@ func TestPosternMayWriteToTheLargestApplications(t *testing.T) {
 		"some-of-all":      {40, 50, 300},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := &world{suite: w.suite, t: t, namespace: w.namespace}
+			w := w.in(t)
 			app := largeApplication(name, test.sources, test.parameters, test.annotations)
 			text, err := yaml.Marshal(app)
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.create(applications, string(text))
+			w.Create(applications, string(text))
 			last := test.sources - 1
 			w.mustOnlyAllow(objects, name, []change{{"Postern's own", fmt.Sprintf(`[
 				{"op": "replace", "path": "/spec/sources/%[1]d/targetRevision", "value": "v2"},
@@ -320,8 +320,8 @@ func TestPosternMayWriteNothingElseInItsNamespaceNorToItsAPIService(t *testing.T
 
 func TestThePoliciesConcernOnlyPostern(t *testing.T) {
 	w := newWorld(t)
-	w.create(applications, several)
-	objects := w.objects.Resource(applications).Namespace(w.namespace)
+	w.Create(applications, several)
+	objects := w.Objects.Resource(applications).Namespace(w.Namespace)
 	if err := (change{patch: `{"spec": {"project": "other"}}`}).try(t.Context(), objects, "several"); err != nil {
 		t.Errorf("the administrator is rejected: %v", err)
 	}

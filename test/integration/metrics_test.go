@@ -5,42 +5,30 @@ package integration
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/client-go/discovery"
+
+	"postern.dev/postern/test/testcluster"
 )
 
-func rawMetrics(t *testing.T, s *suite) (string, error) {
-	t.Helper()
-	client, err := discovery.NewDiscoveryClientForConfig(s.postern.DirectConfig())
-	if err != nil {
-		return "", err
-	}
-	text, err := client.RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
-	return string(text), err
-}
-
-// metrics returns Postern's metrics with the prefix, by name and labels in text form.
+// metrics returns Postern's metrics with the prefix.
 func (s *suite) metrics(t *testing.T, prefix string) map[string]float64 {
 	t.Helper()
-	text, err := rawMetrics(t, s)
+	values, err := testcluster.ReadMetrics(t.Context(), s.postern.DirectConfig(), prefix)
 	if err != nil {
 		t.Fatal(err)
 	}
-	values := map[string]float64{}
-	for line := range strings.Lines(text) {
-		at := strings.LastIndexByte(line, ' ')
-		if !strings.HasPrefix(line, prefix) || strings.HasPrefix(line, "#") {
-			continue
-		}
-		value, err := strconv.ParseFloat(strings.TrimSpace(line[at+1:]), 64)
-		if err != nil {
-			t.Fatalf("%s: %v", line, err)
-		}
-		values[line[:at]] = value
+	return values
+}
+
+// apiServerMetrics returns the kube-apiserver's metrics with the prefix.
+func (w *world) apiServerMetrics(prefix string) testcluster.Metrics {
+	w.T.Helper()
+	values, err := testcluster.ReadMetrics(w.T.Context(), w.RESTConfig(), prefix)
+	if err != nil {
+		w.T.Fatal(err)
 	}
 	return values
 }

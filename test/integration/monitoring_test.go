@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
@@ -24,23 +25,23 @@ import (
 // scrape gets the metrics directly from Postern, as Prometheus does according to the ServiceMonitor: it trusts only the
 // CA in the named key of the named Secret, and verifies the named server.
 func (w *world) scrape(token string) (text string, code int) {
-	w.t.Helper()
-	endpoint := shippedEndpoint(w.t)
-	if w.usesCertManager(w.t) { // see the comment in the ServiceMonitor
+	w.T.Helper()
+	endpoint := shippedEndpoint(w.T)
+	if w.usesCertManager(w.T) { // see the comment in the ServiceMonitor
 		endpoint.TLSConfig.CA.Secret.Name = ofCertManager
 	}
-	secret, err := w.kube.CoreV1().Secrets(controlplane.Namespace).Get(w.t.Context(), endpoint.TLSConfig.CA.Secret.Name, metav1.GetOptions{})
+	secret, err := w.Kube.CoreV1().Secrets(controlplane.Namespace).Get(w.T.Context(), endpoint.TLSConfig.CA.Secret.Name, metav1.GetOptions{})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	config := &rest.Config{Host: w.postern.Address(), BearerToken: token, TLSClientConfig: rest.TLSClientConfig{
 		ServerName: endpoint.TLSConfig.ServerName, CAData: secret.Data[endpoint.TLSConfig.CA.Secret.Key],
 	}}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	result := client.RESTClient().Get().AbsPath("/metrics").Do(w.t.Context())
+	result := client.RESTClient().Get().AbsPath("/metrics").Do(w.T.Context())
 	result.StatusCode(&code)
 	body, _ := result.Raw() // the code has the error
 	return string(body), code
@@ -95,7 +96,7 @@ func TestAPrometheusThatMayScrapesWhatAlertsAndDashboardRead(t *testing.T) {
 		return wantMetric("code of a scrape", float64(code), http.StatusOK)
 	})
 
-	clusters, err := w.kube.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
+	clusters, err := w.Kube.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,18 +134,18 @@ func TestAPrometheusThatMayScrapesWhatAlertsAndDashboardRead(t *testing.T) {
 
 // bindMetricsReader binds the shipped ClusterRole for metrics to the ServiceAccount prometheus of the test's namespace.
 func (w *world) bindMetricsReader() {
-	w.t.Helper()
+	w.T.Helper()
 	file := filepath.Join("manifests", "components", "monitoring", "rbac.yaml")
 	shipped, err := os.ReadFile(filepath.Join(repository, file))
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	role, _, _ := strings.Cut(string(shipped), "\n---\n")
 	w.kubectl(role, "apply", "--filename=-")
-	w.kubectl("", "create", "clusterrolebinding", w.namespace, "--clusterrole=postern-metrics-reader", "--serviceaccount="+w.namespace+":prometheus")
-	w.t.Cleanup(func() {
-		if _, err := w.Kubectl(context.Background(), "", "delete", "clusterrolebinding", w.namespace); err != nil {
-			w.t.Error(err)
+	w.kubectl("", "create", "clusterrolebinding", w.Namespace, "--clusterrole=postern-metrics-reader", "--serviceaccount="+w.Namespace+":prometheus")
+	w.T.Cleanup(func() {
+		if _, err := w.Kubectl(context.Background(), "", "delete", "clusterrolebinding", w.Namespace); err != nil {
+			w.T.Error(err)
 		}
 	})
 }
@@ -182,4 +183,15 @@ func TestEveryMetricThatIsDocumentedIsServedAndEveryOneServedIsDocumented(t *tes
 			t.Errorf("%s is documented but not served", name)
 		}
 	}
+}
+
+// rawMetrics returns Postern's metrics as they are served.
+func rawMetrics(t *testing.T, s *suite) (string, error) {
+	t.Helper()
+	client, err := discovery.NewDiscoveryClientForConfig(s.postern.DirectConfig())
+	if err != nil {
+		return "", err
+	}
+	text, err := client.RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
+	return string(text), err
 }

@@ -132,7 +132,7 @@ func TestMutatingPolicyThatTakesTheEventsAwayMakesADeliveryIgnored(t *testing.T)
 	w.gatewaySync("web")
 	ci := w.ci()
 	w.policy("MutatingAdmissionPolicy", changes("[JSONPatch{op: 'replace', path: '/spec/events', value: []}]"), "")
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	ignored := func(a answer) error {
 		var d v1alpha1.WebhookDelivery
 		if err := json.Unmarshal(a.body, &d); err != nil {
@@ -185,7 +185,7 @@ func TestMutatingPolicyCannotMakeADeliveryAnotherOne(t *testing.T) {
 			w.gatewaySync("api")
 			ci := w.ci()
 			w.policy("MutatingAdmissionPolicy", changes(test.patch), "")
-			web, api := w.get(gatewaySyncs, "web"), w.get(gatewaySyncs, "api")
+			web, api := w.Get(gatewaySyncs, "web"), w.Get(gatewaySyncs, "api")
 			w.untilTried(ci, `{"ref": "v1"}`, answeredWith(http.StatusUnprocessableEntity))
 
 			status := ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusUnprocessableEntity).status(t)

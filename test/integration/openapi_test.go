@@ -20,7 +20,7 @@ const (
 )
 
 func (w *world) openAPI(path string) (document map[string]any, err error) {
-	out, err := w.Kubectl(w.t.Context(), "", "get", "--raw", path)
+	out, err := w.Kubectl(w.T.Context(), "", "get", "--raw", path)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +29,7 @@ func (w *world) openAPI(path string) (document map[string]any, err error) {
 
 // openAPIv3Paths waits until Postern's document is listed, and returns the paths of all documents by name.
 func (w *world) openAPIv3Paths() map[string]string {
-	w.t.Helper()
+	w.T.Helper()
 	paths := map[string]string{}
 	w.eventually(func() error {
 		index, err := w.openAPI("/openapi/v3")

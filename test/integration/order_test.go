@@ -44,11 +44,11 @@ type lastEvent struct {
 
 // lastEvents reads the slots of an object.
 func (w *world) lastEvents(resource schema.GroupVersionResource, name string) map[string]lastEvent {
-	w.t.Helper()
+	w.T.Helper()
 	value := w.annotations(resource, name)[eventTime]
 	var slots map[string]lastEvent
 	if err := json.Unmarshal([]byte(value), &slots); err != nil {
-		w.t.Fatalf("%s of %s %s is %q: %v", eventTime, resource.Resource, name, value, err)
+		w.T.Fatalf("%s of %s %s is %q: %v", eventTime, resource.Resource, name, value, err)
 	}
 	return slots
 }
@@ -75,7 +75,7 @@ func TestReleaseThatIsOlderThanTheLastOneIsSuperseded(t *testing.T) {
 		{applications, "shop", applicationPath("shop"), shopRepository, v1alpha1.TargetApplication},
 	} {
 		ci.mustPost(t, test.path, releaseOf(test.repository, "v2", later), nil, http.StatusAccepted)
-		before := w.get(test.resource, test.name)
+		before := w.Get(test.resource, test.name)
 
 		late := ci.mustPost(t, test.path, releaseOf(test.repository, "v1", earlier), nil, http.StatusAccepted).delivery(t)
 
@@ -92,7 +92,7 @@ func TestReleaseThatIsOlderThanTheLastOneIsSuperseded(t *testing.T) {
 	}
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v2")
 	w.mustHold(applications, "shop", appRequestedRef, "v2")
-	if got := in[string](w.get(applications, "shop").Object, "spec", "source", "targetRevision"); got != "v2" {
+	if got := in[string](w.Get(applications, "shop").Object, "spec", "source", "targetRevision"); got != "v2" {
 		t.Errorf("got targetRevision %q, want v2, from the newer release", got)
 	}
 	if out := w.kubectl("", "get", "whd", "--field-selector=status.phase=Superseded", "--output=name"); len(out) == 0 {
@@ -154,7 +154,7 @@ func TestOlderImageUnderNewestBuildIsSuperseded(t *testing.T) {
 			"repository": {"repo_full_name": "team/shop"}}}`, at, tag, tag)
 	}
 	ci.mustPost(t, applicationPath("newest"), pushOf("1.1.0", 1772616645), nil, http.StatusAccepted)
-	before := w.get(applications, "newest")
+	before := w.Get(applications, "newest")
 
 	late := ci.mustPost(t, applicationPath("newest"), pushOf("1.2.0", 1772616644), nil, http.StatusAccepted).delivery(t)
 

@@ -23,11 +23,11 @@ import (
 // breakOff makes the kube-apiserver answer all writes of a resource's objects in this namespace with 500, as it does if
 // an admission webhook is unreachable: port 1 is closed. It returns once that is in effect; mend ends it.
 func (w *world) breakOff(resource schema.GroupVersionResource, example string) (mend func()) {
-	w.t.Helper()
+	w.T.Helper()
 	manifest := `
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingWebhookConfiguration
-metadata: {name: ` + w.namespace + `}
+metadata: {name: ` + w.Namespace + `}
 webhooks:
 - name: broken.example.com
   clientConfig: {url: "https://127.0.0.1:1/"}
@@ -35,24 +35,24 @@ webhooks:
   sideEffects: None
   timeoutSeconds: 5
   admissionReviewVersions: [v1]
-  namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ` + w.namespace + `}}
+  namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ` + w.Namespace + `}}
   rules: [{apiGroups: [` + resource.Group + `], apiVersions: ['*'], operations: [UPDATE], resources: [` + resource.Resource + `]}]
 `
 	w.kubectl(manifest, "create", "--filename=-")
 	mended := false
 	mend = func() {
-		w.t.Helper()
+		w.T.Helper()
 		if mended {
 			return
 		}
 		mended = true
 		if _, err := w.Kubectl(context.Background(), manifest, "delete", "--filename=-"); err != nil {
-			w.t.Error(err)
+			w.T.Error(err)
 		}
 	}
-	w.t.Cleanup(mend)
+	w.T.Cleanup(mend)
 	w.eventually(func() error {
-		_, err := w.objects.Resource(resource).Namespace(w.namespace).Patch(w.t.Context(), example, types.MergePatchType,
+		_, err := w.Objects.Resource(resource).Namespace(w.Namespace).Patch(w.T.Context(), example, types.MergePatchType,
 			[]byte(`{"metadata": {"annotations": {"example.com/try": "it"}}}`), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
 		if err == nil {
 			return errors.New("the webhook is not in effect yet")
@@ -80,10 +80,10 @@ func checkPending(t *testing.T, d *v1alpha1.WebhookDelivery, ref string) {
 
 // untilRecorded waits until the record of a delivery has this phase, and returns it.
 func (w *world) untilRecorded(name string, phase v1alpha1.DeliveryPhase, reason string) *v1alpha1.WebhookDelivery {
-	w.t.Helper()
+	w.T.Helper()
 	var d *v1alpha1.WebhookDelivery
 	w.eventually(func() (err error) {
-		d, err = w.deliveries.PosternV1alpha1().WebhookDeliveries(w.namespace).Get(w.t.Context(), name, metav1.GetOptions{})
+		d, err = w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).Get(w.T.Context(), name, metav1.GetOptions{})
 		if err == nil && (d.Status.Phase != phase || d.Status.Reason != reason) {
 			err = fmt.Errorf("delivery %s is %s, %s; want %s, %s", name, d.Status.Phase, d.Status.Reason, phase, reason)
 		}
@@ -96,7 +96,7 @@ func TestDeliveryToATargetThatCannotBeWrittenJustNowIsAcceptedAndCarriedOutLater
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	resumed := w.metrics(t, "postern_resumed_deliveries_total")
 	mend := w.breakOff(gatewaySyncs, "web")
 
@@ -180,7 +180,7 @@ func TestPendingDeliveryWhoseTargetIsDeletedFails(t *testing.T) {
 func TestPushIsAppliedAtOnceWhereItCanBeAndLaterWhereNot(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
-	w.create(applications, `
+	w.Create(applications, `
 apiVersion: argoproj.io/v1alpha1
 kind: Application
 metadata: {name: plant}
@@ -203,7 +203,7 @@ spec:
 		t.Error(err)
 	}
 	w.mustHold(applications, "plant", appRequestedRef, "main")
-	before := w.get(applications, "plant")
+	before := w.Get(applications, "plant")
 
 	mend()
 

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // asTheEndpointsDo is the policy in docs/policies.md, which requires for an object the same RBAC permissions as the
@@ -27,31 +26,13 @@ const asTheEndpointsDo = `
     reason: Forbidden
 `
 
-// allowObjects permits the subject to create deliveries as objects.
-func (w *world) allowObjects(subject rbacv1.Subject) {
-	w.t.Helper()
-	if _, err := w.kube.RbacV1().Roles(w.namespace).Create(w.t.Context(), &rbacv1.Role{
-		ObjectMeta: metav1.ObjectMeta{Name: "objects"},
-		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{"postern.dev"}, Resources: []string{"webhookdeliveries"}, Verbs: []string{"create"}}},
-	}, metav1.CreateOptions{}); err != nil {
-		w.t.Fatal(err)
-	}
-	if _, err := w.kube.RbacV1().RoleBindings(w.namespace).Create(w.t.Context(), &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "objects"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "objects"},
-		Subjects:   []rbacv1.Subject{subject},
-	}, metav1.CreateOptions{}); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
 func TestAPolicyNarrowsObjectsToTheTargetsThatTheSenderMayDeliverTo(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.gatewaySync("other")
 	w.application("shop", nil)
 	user, ci := w.releaser("web")
-	w.allowObjects(rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: w.namespace, Name: "releaser"})
+	w.Grant(rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: w.Namespace, Name: "releaser"}, "create", "webhookdeliveries")
 	w.policy("ValidatingAdmissionPolicy", asTheEndpointsDo, "validationActions: [Deny]")
 	create := []string{"create", "--filename=-", "--dry-run=server", "--as=" + user}
 	missing := "the sender must be allowed to create "

@@ -20,15 +20,15 @@ import (
 // policy creates and binds an admission policy for the creation of deliveries in this namespace. spec is the rest of
 // its spec. It returns the name of both. kind is ValidatingAdmissionPolicy or MutatingAdmissionPolicy.
 func (w *world) policy(kind, spec, bindingSpec string) string {
-	w.t.Helper()
+	w.T.Helper()
 	return w.policyOn("{apiGroups: [postern.dev], apiVersions: ['*'], operations: [CREATE], resources: [webhookdeliveries]}",
 		kind, spec, bindingSpec)
 }
 
 // policyOn is policy for the given resource rule.
 func (w *world) policyOn(rule, kind, spec, bindingSpec string) string {
-	w.t.Helper()
-	name := w.namespace
+	w.T.Helper()
+	name := w.Namespace
 	manifest := `
 apiVersion: admissionregistration.k8s.io/v1
 kind: ` + kind + `
@@ -36,7 +36,7 @@ metadata: {name: ` + name + `}
 spec:
   failurePolicy: Fail
   matchConstraints:
-    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ` + w.namespace + `}}
+    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ` + w.Namespace + `}}
     resourceRules: [` + rule + `]
 ` + spec + `
 ---
@@ -46,9 +46,9 @@ metadata: {name: ` + name + `}
 spec: {policyName: ` + name + `, ` + bindingSpec + `}
 `
 	w.kubectl(manifest, "create", "--filename=-")
-	w.t.Cleanup(func() {
+	w.T.Cleanup(func() {
 		if _, err := w.Kubectl(context.Background(), manifest, "delete", "--filename=-"); err != nil {
-			w.t.Error(err)
+			w.T.Error(err)
 		}
 	})
 	return name
@@ -63,9 +63,9 @@ const onlyVersions = `
 
 // untilTried repeats a dry run for GatewaySync web until the answer satisfies the condition.
 func (w *world) untilTried(s sender, body string, condition func(answer) error) {
-	w.t.Helper()
+	w.T.Helper()
 	w.eventually(func() error {
-		got, err := s.post(w.t.Context(), gatewaySyncPath("web")+dryRun, []byte(body), nil)
+		got, err := s.post(w.T.Context(), gatewaySyncPath("web")+dryRun, []byte(body), nil)
 		if err == nil {
 			err = condition(got)
 		}
@@ -88,7 +88,7 @@ func TestValidatingPolicyRefusesARefAtEveryDoorWithItsMessage(t *testing.T) {
 	ci := w.ci()
 	name := w.policy("ValidatingAdmissionPolicy", onlyVersions, "validationActions: [Deny]")
 	w.untilTried(ci, `{"ref": "main"}`, answeredWith(http.StatusUnprocessableEntity))
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	message := "ValidatingAdmissionPolicy '" + name + "' with binding '" + name + "' denied request: only versions are deployed here"
 
 	status := ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "main"}`, nil, http.StatusUnprocessableEntity).status(t)
@@ -143,7 +143,7 @@ func TestValidatingPolicySeesWhoDeliversWhatToWhere(t *testing.T) {
   - expression: >-
       object.status.sender.method == 'ServiceAccount' && request.userInfo.username.endsWith(':ci') &&
       object.spec.source == 'generic' && object.spec.target.kind == 'GatewaySync' && object.spec.target.name == 'web' &&
-      object.metadata.namespace == '`+w.namespace+`'
+      object.metadata.namespace == '`+w.Namespace+`'
     message: not by you, or not that
 `, "validationActions: [Deny]")
 	w.untilTried(ci, ping, answeredWith(http.StatusUnprocessableEntity)) // by another source
@@ -178,9 +178,9 @@ func TestDeliveryToANamespaceThatIsGoingAwayIsForbidden(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	// No controller here removes the namespace's content, so it stays terminating.
-	if err := w.kube.CoreV1().Namespaces().Delete(t.Context(), w.namespace, metav1.DeleteOptions{}); err != nil {
+	if err := w.Kube.CoreV1().Namespaces().Delete(t.Context(), w.Namespace, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	w.untilTried(ci, `{"ref": "v1"}`, answeredWith(http.StatusForbidden))

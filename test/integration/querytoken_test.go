@@ -60,7 +60,7 @@ func TestSecretInTheQueryIsNotLoggedHoweverItIsWritten(t *testing.T) {
 	}
 	for _, query := range []string{
 		"secret=" + newSecret(),
-		"a=" + w.namespace + "&secret=" + newSecret() + "&b=c",
+		"a=" + w.Namespace + "&secret=" + newSecret() + "&b=c",
 		"secret=" + newSecret() + "&secret=" + newSecret(),
 		"%73ecret=" + newSecret(),
 		"secret=" + url.QueryEscape(newSecret()+" &;\n%"),
@@ -84,7 +84,7 @@ func TestSecretInTheQueryIsNotLoggedHoweverItIsWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(log), "a="+w.namespace) {
+	if !strings.Contains(string(log), "a="+w.Namespace) {
 		t.Error("Postern's log has no query: the test is not conclusive")
 	}
 	if err := (place{name: "Postern's log", content: log}).leak(); err != nil {

@@ -45,7 +45,7 @@ func TestAnExpiredCertificateOfTheReceiverEndsNothingAndIsRenewedWithoutARestart
 		t.Errorf("the log does not have %q", want)
 	}
 
-	path := "https://" + s.postern.ReceiverAddress() + "/webhook/" + w.namespace + "/web"
+	path := "https://" + s.postern.ReceiverAddress() + "/webhook/" + w.Namespace + "/web"
 	deliver := func(trusted *x509.CertPool) error {
 		code, body, err := receiverAnswer(t.Context(), receiverClient(t, trusted), path, anyBody, signed(secret, anyBody))
 		if err == nil && code != http.StatusAccepted {

@@ -18,15 +18,15 @@ import (
 // namedWorld is newWorld with a fixed namespace name, for flags that must name it before the control plane starts.
 func (s *suite) namedWorld(t *testing.T, name string) *world {
 	t.Helper()
-	if _, err := s.kube.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}},
+	if _, err := s.Kube.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}},
 		metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	return &world{suite: s, t: t, namespace: name}
+	return &world{s, s.Sandbox(t, name)}
 }
 
 // syncReceiver returns the path of a GatewaySync at the classic receiver.
-func (w *world) syncReceiver(name string) string { return "webhook/" + w.namespace + "/" + name }
+func (w *world) syncReceiver(name string) string { return "webhook/" + w.Namespace + "/" + name }
 
 // pushDocker pushes a tag of docker.io/example/shop to the classic receiver with the secret in the query. It returns
 // the results as "namespace phase" or "error", or the code of another answer. The answer does not name the namespaces;
@@ -57,7 +57,7 @@ func (s *suite) pushDocker(t *testing.T, from sender, tag, secret string) []stri
 // namespaceOf returns the namespace of a delivery's record. Delivery names are practically unique.
 func (s *suite) namespaceOf(t *testing.T, name string) string {
 	t.Helper()
-	all, err := s.deliveries.PosternV1alpha1().WebhookDeliveries(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{})
+	all, err := s.Deliveries.PosternV1alpha1().WebhookDeliveries(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -117,7 +117,7 @@ func TestTheReceiverServesOverTLSAndTakesUpChangedFiles(t *testing.T) {
 		t.Error("TLS 1.2 is enabled by default")
 	}
 
-	path := base + "/webhook/" + w.namespace + "/web"
+	path := base + "/webhook/" + w.Namespace + "/web"
 	deliver := func(secret string) func() error {
 		return func() error {
 			code, body, err := receiverAnswer(t.Context(), client, path, anyBody, signed(secret, anyBody))
@@ -155,7 +155,7 @@ func TestTheReceiverServesPlainHTTPByChoice(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 
-	code, body, err := receiverAnswer(t.Context(), client, base+"/webhook/"+w.namespace+"/web", anyBody, map[string]string{"Authorization": "Bearer " + secret})
+	code, body, err := receiverAnswer(t.Context(), client, base+"/webhook/"+w.Namespace+"/web", anyBody, map[string]string{"Authorization": "Bearer " + secret})
 	if err != nil || code != http.StatusAccepted {
 		t.Fatalf("got %d: %s and error %v", code, body, err)
 	}
@@ -193,7 +193,7 @@ func TestAWebhookThatIsUnderWayAtTheEndIsAnsweredAndRecorded(t *testing.T) {
 	body, rest := io.Pipe()
 	read := make(chan struct{})
 	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got100Continue: func() { close(read) }})
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.postern.ReceiverAddress()+"/webhook/"+w.namespace+"/web", body)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.postern.ReceiverAddress()+"/webhook/"+w.Namespace+"/web", body)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -125,12 +125,12 @@ func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
 
 // mustTurnAway fails the test if a registry is accepted without its own secret, or as another type.
 func (w *world) mustTurnAway(from sender, registry registrySender, secrets map[string]string) {
-	w.t.Helper()
+	w.T.Helper()
 	try := func(what, sourceType, secret string, want int) {
-		w.t.Helper()
-		got, err := registry.receive(w.t, from, sourceType, secret)
+		w.T.Helper()
+		got, err := registry.receive(w.T, from, sourceType, secret)
 		if err := errors.Join(err, answeredWith(want)(got)); err != nil {
-			w.t.Errorf("%s: %v", what, err)
+			w.T.Errorf("%s: %v", what, err)
 		}
 	}
 	try("no secret", registry.source, "", http.StatusUnauthorized)
@@ -152,26 +152,26 @@ func (w *world) mustTurnAway(from sender, registry registrySender, secrets map[s
 }
 
 func (w *world) record(name string) v1alpha1.WebhookDelivery {
-	w.t.Helper()
+	w.T.Helper()
 	for _, d := range w.records() {
 		if d.Name == name {
 			return d
 		}
 	}
-	w.t.Fatalf("there is no record %q", name)
+	w.T.Fatalf("there is no record %q", name)
 	return v1alpha1.WebhookDelivery{}
 }
 
 // postUnwanted pushes an image that no target follows, as Quay, and returns the message of the answer.
 func (w *world) postUnwanted(from sender, secret string) string {
-	w.t.Helper()
-	body := strings.ReplaceAll(payload(w.t, "quay.io/minimal.json").body, "example/shop", "example/unwanted")
+	w.T.Helper()
+	body := strings.ReplaceAll(payload(w.T, "quay.io/minimal.json").body, "example/shop", "example/unwanted")
 	before := len(w.records())
-	got := from.mustPost(w.t, "webhook?type=quay.io&secret="+secret, body, nil, http.StatusOK)
+	got := from.mustPost(w.T, "webhook?type=quay.io&secret="+secret, body, nil, http.StatusOK)
 	var reply arrivals
-	got.decode(w.t, &reply)
+	got.decode(w.T, &reply)
 	if after := len(w.records()); after != before || len(reply.Deliveries) > 0 {
-		w.t.Errorf("%d more records, and deliveries %v", after-before, reply.Deliveries)
+		w.T.Errorf("%d more records, and deliveries %v", after-before, reply.Deliveries)
 	}
 	return reply.Message
 }

@@ -115,7 +115,7 @@ type registries struct {
 
 // registries permits unauthenticated senders, and a ServiceAccount, to deliver by source to the namespace.
 func (w *world) registries() registries {
-	w.t.Helper()
+	w.T.Helper()
 	r := registries{secrets: map[string]string{}, anonymous: w.anonymous()}
 	for _, s := range registrySenders {
 		if s.key != "" {
@@ -139,7 +139,7 @@ func withNexus(secrets map[string]string) map[string]string {
 
 // untilAccepted waits until Postern has the secret of a sender. Nothing is delivered.
 func (r registries) untilAccepted(w *world, s registrySender) {
-	w.t.Helper()
+	w.T.Helper()
 	if s.key == "" {
 		return
 	}
@@ -192,7 +192,7 @@ func TestSecretOfOneRegistryProvesNoOther(t *testing.T) {
 	w := newWorld(t)
 	w.runningShop("shop", "example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: example/shop")
 	senders := w.registries()
-	before := w.get(applications, "shop")
+	before := w.Get(applications, "shop")
 	swapped := registries{secrets: map[string]string{}, anonymous: senders.anonymous}
 	for _, s := range registrySenders {
 		for key, secret := range senders.secrets {

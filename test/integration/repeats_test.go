@@ -37,7 +37,7 @@ func TestRepeatIsAnsweredWithTheFirstRecordAndChangesNothing(t *testing.T) {
 	ci := w.ci()
 	body := releaseOf(plantRepository, "v2", later)
 	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 
 	_, other := w.releaser("web")
 	repeat := other.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t)
@@ -201,7 +201,7 @@ func TestRepeatDoesNotUndoWhatCameAfterIt(t *testing.T) {
 		}
 		w.mustHold(gatewaySyncs, "web", requestedRef, "v2")
 		w.mustHold(applications, "web", appRequestedRef, "v2")
-		if got := in[string](w.get(applications, "web").Object, "spec", "source", "targetRevision"); got != "v2" {
+		if got := in[string](w.Get(applications, "web").Object, "spec", "source", "targetRevision"); got != "v2" {
 			t.Errorf("%s: targetRevision is %s, want v2", source, got)
 		}
 	}
@@ -213,7 +213,7 @@ func TestRepeatDoesNotUndoWhatWasChangedByHand(t *testing.T) {
 	ci := w.ci()
 	body := releaseOf(plantRepository, "v2", later)
 	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
-	_, err := w.objects.Resource(gatewaySyncs).Namespace(w.namespace).Patch(t.Context(), "web", types.MergePatchType,
+	_, err := w.Objects.Resource(gatewaySyncs).Namespace(w.Namespace).Patch(t.Context(), "web", types.MergePatchType,
 		[]byte(`{"metadata": {"annotations": {"`+requestedRef+`": "by-hand"}}}`), metav1.PatchOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -290,7 +290,7 @@ func TestDryRunOfARepeatSaysThatItIsOneAndLeavesNothing(t *testing.T) {
 		t.Errorf("a dry run before: got %s, %s; want %s, Requested", tried.Name, tried.Status.Reason, first.Name)
 	}
 	w.deliver(delivery("moved-on", toWeb+", ref: v3"))
-	before, record := w.get(gatewaySyncs, "web"), w.get(webhookDeliveries, first.Name)
+	before, record := w.Get(gatewaySyncs, "web"), w.Get(webhookDeliveries, first.Name)
 
 	checkRepeat(t, ci.mustPost(t, gatewaySyncPath("web")+dryRun, body, numbered("a"), http.StatusAccepted).delivery(t), first)
 

@@ -23,12 +23,12 @@ const unusualBody = "\r\n{ \"note\": \"caf\\u00e9 \\/ é  \",\t\"ref\"\n:\"refs/
 // releaser creates a ServiceAccount that may deliver only to the named GatewaySyncs, and returns its user name and a
 // sender with its token.
 func (w *world) releaser(names ...string) (user string, s sender) {
-	w.t.Helper()
+	w.T.Helper()
 	subject, token := w.serviceAccount("releaser")
 	w.allow(subject, "gatewaysyncs", names...)
 	s = w.sender(token)
 	w.untilAccepted(s, gatewaySyncPath(names[0]), noProof)
-	return "system:serviceaccount:" + w.namespace + ":releaser", s
+	return "system:serviceaccount:" + w.Namespace + ":releaser", s
 }
 
 func TestServiceAccountDeliversToTheObjectThatItsRoleNames(t *testing.T) {
@@ -105,7 +105,7 @@ func TestAuditIDOfADeliveryIsFoundInTheClustersAuditLog(t *testing.T) {
 			ref := event.ObjectRef
 			if string(event.AuditID) == delivered.Status.AuditID && event.User.Username == user && event.Verb == "create" &&
 				ref.Resource == "gatewaysyncs" && ref.Subresource == "webhookdeliveries" && ref.Name == "web" &&
-				ref.Namespace == w.namespace && event.ResponseStatus.Code == http.StatusAccepted {
+				ref.Namespace == w.Namespace && event.ResponseStatus.Code == http.StatusAccepted {
 				return nil
 			}
 		}

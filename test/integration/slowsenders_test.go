@@ -20,10 +20,10 @@ const goroutines = "go_goroutines"
 
 // untilAsQuietAs waits until Postern's number of goroutines is about as low as before, except for idle connections.
 func (w *world) untilAsQuietAs(before float64) {
-	w.t.Helper()
+	w.T.Helper()
 	const idle = 60
 	w.eventually(func() error {
-		if now := w.metrics(w.t, goroutines)[goroutines]; now > before+idle {
+		if now := w.metrics(w.T, goroutines)[goroutines]; now > before+idle {
 			return fmt.Errorf("there are %.0f goroutines, want about %.0f as before", now, before)
 		}
 		return nil
@@ -109,7 +109,7 @@ func halfSentPast(t *testing.T, w *world, n int) []*tls.Conn {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
-		path := "/apis/postern.dev/v1alpha1/namespaces/" + w.namespace + "/" + gatewaySyncPath("web")
+		path := "/apis/postern.dev/v1alpha1/namespaces/" + w.Namespace + "/" + gatewaySyncPath("web")
 		if _, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf", path); err != nil {
 			t.Fatal(err)
 		}

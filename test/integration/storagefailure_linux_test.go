@@ -24,12 +24,12 @@ import (
 )
 
 func (w *world) etcdClient() *clientv3.Client {
-	w.t.Helper()
-	client, err := w.EtcdClient(w.t.Context())
+	w.T.Helper()
+	client, err := w.EtcdClient(w.T.Context())
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	w.t.Cleanup(func() { _ = client.Close() })
+	w.T.Cleanup(func() { _ = client.Close() })
 	return client
 }
 
@@ -58,7 +58,7 @@ func TestFullDisk(t *testing.T) {
 		if got := w.records(); len(got) != 1 || got[0].Name != kept {
 			t.Errorf("listed %d deliveries, want %s", len(got), kept)
 		}
-		watch, err := w.deliveries.PosternV1alpha1().WebhookDeliveries(w.namespace).Watch(t.Context(), metav1.ListOptions{})
+		watch, err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).Watch(t.Context(), metav1.ListOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,15 +93,15 @@ func TestFullDisk(t *testing.T) {
 // mustServeAllElse fails the test unless Postern is ready although the storage is unavailable, and serves the requests
 // of a namespace's deletion: the kube-apiserver proxies nothing to a Service without a ready Pod.
 func (w *world) mustServeAllElse() {
-	w.t.Helper()
-	if err := w.readyError(w.t.Context()); err != nil {
-		w.t.Error(err)
+	w.T.Helper()
+	if err := w.readyError(w.T.Context()); err != nil {
+		w.T.Error(err)
 	}
-	other := w.suite.newWorld(w.t)
-	err := w.deliveries.PosternV1alpha1().WebhookDeliveries(other.namespace).
-		DeleteCollection(w.t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{})
+	other := w.suite.newWorld(w.T)
+	err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(other.Namespace).
+		DeleteCollection(w.T.Context(), metav1.DeleteOptions{}, metav1.ListOptions{})
 	if err != nil {
-		w.t.Errorf("could not delete all deliveries of a namespace that has none: %v", err)
+		w.T.Errorf("could not delete all deliveries of a namespace that has none: %v", err)
 	}
 }
 
@@ -115,9 +115,9 @@ func (s *suite) readyError(ctx context.Context) error {
 
 // writeUntilEtcdFails writes to etcd directly, because Postern does not write to a full disk.
 func (w *world) writeUntilEtcdFails() {
-	w.t.Helper()
+	w.T.Helper()
 	client := w.etcdClient()
-	ctx, cancel := context.WithCancel(w.t.Context())
+	ctx, cancel := context.WithCancel(w.T.Context())
 	defer cancel()
 	go func() {
 		value := strings.Repeat("x", mebibyte)

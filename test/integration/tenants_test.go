@@ -33,7 +33,7 @@ func TestWhatCanNeverBeStoredIsRefusedForGood(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	creator := w.creator()
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	for _, test := range []struct {
 		name, metadata string
 		code           int
@@ -64,7 +64,7 @@ func TestWhatCanNeverBeStoredIsRefusedForGood(t *testing.T) {
 			}
 		})
 	}
-	if after := w.get(gatewaySyncs, "web"); after.GetResourceVersion() != before.GetResourceVersion() {
+	if after := w.Get(gatewaySyncs, "web"); after.GetResourceVersion() != before.GetResourceVersion() {
 		t.Error("the target was written")
 	}
 	if records := w.records(); len(records) != 0 {
@@ -161,7 +161,7 @@ func TestTheHistoryOfAQuietNamespaceStays(t *testing.T) {
 		}
 		return nil
 	})
-	if _, err := quiet.deliveries.PosternV1alpha1().WebhookDeliveries(quiet.namespace).Get(t.Context(), kept, metav1.GetOptions{}); err != nil {
+	if _, err := quiet.Deliveries.PosternV1alpha1().WebhookDeliveries(quiet.Namespace).Get(t.Context(), kept, metav1.GetOptions{}); err != nil {
 		t.Errorf("the oldest delivery, the only one of its namespace: %v", err)
 	}
 }

@@ -40,7 +40,7 @@ func testStagesAreTraced(t *testing.T, s *suite, spans *collector) {
 
 	span := spans.find(w, "Deliver", "postern.delivery", name)
 	want := map[string]string{
-		"postern.namespace": w.namespace, "postern.source": "github", "postern.method": "ServiceAccount", "postern.delivery": name,
+		"postern.namespace": w.Namespace, "postern.source": "github", "postern.method": "ServiceAccount", "postern.delivery": name,
 		"postern.target.kind": "GatewaySync", "postern.target.name": "web", "postern.outcome": "Applied", "postern.reason": "Requested",
 	}
 	if diff := cmp.Diff(want, attributesOf(span)); diff != "" {
@@ -68,7 +68,7 @@ func testObjectIsTraced(t *testing.T, s *suite, spans *collector) {
 	w.gatewaySync("web")
 	d := w.deliver(delivery("d", toWeb+", ref: v1"))
 
-	span := spans.find(w, "Create", "postern.namespace", w.namespace)
+	span := spans.find(w, "Create", "postern.namespace", w.Namespace)
 	got := attributesOf(span)
 	if got["postern.delivery"] != d.Name || got["postern.outcome"] != "Applied" {
 		t.Errorf("got the attributes %v", got)
@@ -143,7 +143,7 @@ func testNoSecretIsTraced(t *testing.T, s *suite, spans *collector) {
 	for _, span := range spans.all() {
 		fmt.Fprintln(&content, span)
 	}
-	if err := (place{name: "a trace", content: content.Bytes(), stored: true, wantMarker: w.namespace}).leak(); err != nil {
+	if err := (place{name: "a trace", content: content.Bytes(), stored: true, wantMarker: w.Namespace}).leak(); err != nil {
 		t.Error(err)
 	}
 }

@@ -16,8 +16,8 @@ import (
 
 // sourceRows returns the output of "kubectl get webhooksources" up to the wide columns.
 func (w *world) sourceRows(args ...string) (columns []string, rows map[string][]string) {
-	w.t.Helper()
-	columns, all := table(w.t, w.kubectl("", append([]string{"get", "webhooksources"}, args...)...))
+	w.T.Helper()
+	columns, all := table(w.T, w.kubectl("", append([]string{"get", "webhooksources"}, args...)...))
 	rows = map[string][]string{}
 	for _, row := range all {
 		rows[row[0]] = row[1:]
@@ -79,9 +79,9 @@ func TestKubectlShowsEachTypeOfSenderAndHowItStandsInTheNamespace(t *testing.T) 
 
 // sources lists the types of sender through the API.
 func (w *world) sources() []v1alpha1.WebhookSource {
-	w.t.Helper()
+	w.T.Helper()
 	list := &v1alpha1.WebhookSourceList{}
-	answer{body: []byte(w.kubectl("", "get", "webhooksources", "--output=json"))}.decode(w.t, list)
+	answer{body: []byte(w.kubectl("", "get", "webhooksources", "--output=json"))}.decode(w.T, list)
 	return list.Items
 }
 
@@ -92,7 +92,7 @@ func TestRoleThatNamesASourceAllowsThatSourceAlone(t *testing.T) {
 	w.allow(subject, "webhooksources", "docker.io")
 	docker, push := w.sender(token), payload(t, "docker.io/minimal.json")
 	w.untilFound(docker, sourcePath("docker.io"), push, map[string]string{"shop": "Written NewerVersion"})
-	before := w.get(applications, "shop")
+	before := w.Get(applications, "shop")
 
 	for _, path := range []string{sourcePath("quay.io"), sourcePath("absent"), applicationPath("shop"), "webhookdeliveries"} {
 		docker.mustPost(t, path, push.body, push.header, http.StatusForbidden)

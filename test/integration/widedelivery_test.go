@@ -6,8 +6,6 @@ package integration
 import (
 	"fmt"
 	"net/http"
-	"regexp"
-	"strconv"
 	"testing"
 
 	"postern.dev/postern/apis/postern/v1alpha1"
@@ -15,22 +13,8 @@ import (
 
 // served returns the number of requests for objects of a resource that the kube-apiserver has answered.
 func (w *world) served(verb, resource string) int {
-	w.t.Helper()
-	text, err := w.kube.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(w.t.Context())
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	count := 0
-	for _, line := range regexp.MustCompile(`(?m)^apiserver_request_total\{.*\} (\S+)$`).FindAllStringSubmatch(string(text), -1) {
-		if regexp.MustCompile(`resource="` + resource + `".*verb="` + verb + `"`).MatchString(line[0]) {
-			value, err := strconv.ParseFloat(line[1], 64)
-			if err != nil {
-				w.t.Fatal(err)
-			}
-			count += int(value)
-		}
-	}
-	return count
+	w.T.Helper()
+	return int(w.apiServerMetrics("apiserver_request_total{").Sum(`resource="`+resource+`"`, `verb="`+verb+`"`))
 }
 
 func TestAPushOfManyTagsThatNothingWantsCostsOneReadPerTarget(t *testing.T) {

@@ -6,6 +6,8 @@ package uninstall
 import (
 	"strings"
 	"testing"
+
+	"postern.dev/postern/test/testcluster"
 )
 
 // Foreground deletion of an owner waits until the garbage collector has deleted dependents with blockOwnerDeletion,
@@ -33,15 +35,7 @@ func TestAnOwnerCanBeDeletedWhilePosternIsDownWhateverItsDeliveriesSay(t *testin
 
 func (c *cluster) owner(name string) {
 	c.t.Helper()
-	c.feed(`
-apiVersion: stoker.io/v1alpha1
-kind: GatewaySync
-metadata: {name: `+name+`}
-spec:
-  git: {repo: "https://github.com/example/plant.git", ref: main}
-  gateway: {api: {secretName: key}}
-  sync: {profiles: {default: {mappings: [{source: a/, destination: b/}]}}}`,
-		"create", "--namespace=demo", "--filename=-")
+	c.feed(testcluster.GatewaySync(name), "create", "--namespace=demo", "--filename=-")
 }
 
 // owned creates a delivery that blocks its owner's deletion, and returns kubectl's output.

@@ -86,6 +86,12 @@ down: ## Stop what "make up" started and remove its state (KEEP=1: leave it for 
 demo: local ## Play the main jobs against a real control plane, show them, and leave nothing running
 	@bin/local demo
 
+# Packages whose tests need neither a control plane nor helm.
+UNIT := ./apis/... ./cmd/... ./pkg/... ./hack/apireference ./test/artifacts ./test/bench ./test/observability
+.PHONY: test-unit
+test-unit: ## Run the tests that need no control plane (below two minutes once they are compiled); the quick loop
+	go test $(TESTFLAGS) $(UNIT)
+
 .PHONY: test
 test: build control-plane controller-manager helm ## Run the unit and integration tests, and the chaos tests in short
 	@echo 'Testing, also against a real control plane. Compiling the tests takes some minutes the first time.'

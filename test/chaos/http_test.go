@@ -87,11 +87,8 @@ func (s sender) do(ctx context.Context, method, path string, body io.Reader, len
 		return answer{err: err}
 	}
 	req.ContentLength = int64(length)
-	resp, got, err := s.Do(req)
-	if err != nil {
-		return answer{err: err}
-	}
-	return answer{code: resp.StatusCode, body: got}
+	got, err := s.Do(req)
+	return answer{code: got.Code, body: got.Body, err: err}
 }
 
 // post sends a body to a path below the namespace. It is not canceled when a test ends, because the answer matters.

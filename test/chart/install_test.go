@@ -67,12 +67,12 @@ func mustPost(t *testing.T, url, body, header, value string) {
 		t.Fatal(err)
 	}
 	req.Header.Set(header, value)
-	resp, answer, err := testcluster.Sender{Client: http.DefaultClient}.Do(req)
+	answer, err := testcluster.Sender{Client: http.DefaultClient}.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if resp.StatusCode != http.StatusAccepted {
-		t.Fatalf("%s was answered %d: %s", body, resp.StatusCode, answer)
+	if answer.Code != http.StatusAccepted {
+		t.Fatalf("%s was answered %d: %s", body, answer.Code, answer.Body)
 	}
 }
 

@@ -47,9 +47,9 @@ func post(t *testing.T, url, token, body string) (code int, answer string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, content, err := testcluster.Sender{Client: client, Token: token}.Do(req)
+	got, err := testcluster.Sender{Client: client, Token: token}.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp.StatusCode, string(content)
+	return got.Code, string(got.Body)
 }

@@ -210,7 +210,7 @@ func TestApplicationWithItsOwnSecretIsLeftOutOfWhatAnotherSecretProves(t *testin
 	w.runningShop("shared", "quay.io/example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: quay.io/example/shop")
 	own := w.Get(applications, "own")
 	secret := newSecret()
-	w.secret(map[string]string{"webhook.quay-secret": secret, "applications.own.Token": newSecret()})
+	w.secret(map[string]string{"webhook.quay-secret": secret, "applications.own.token": newSecret()})
 	w.allow(unauthenticated, "webhooksources", "quay.io")
 	path, push := sourcePath("quay.io"), payload(t, "quay.io/minimal.json")
 	w.untilFound(w.trier(), path, push, map[string]string{"own": "Written NewerVersion", "shared": "Written NewerVersion"})

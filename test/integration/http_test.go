@@ -94,11 +94,8 @@ func (s sender) send(ctx context.Context, method, path string, body io.Reader, h
 
 // do sends a request as this sender.
 func (s sender) do(req *http.Request) (answer, error) {
-	resp, body, err := s.Do(req)
-	if err != nil {
-		return answer{}, err
-	}
-	return answer{code: resp.StatusCode, header: resp.Header, body: body, record: s.record}, nil
+	got, err := s.Do(req)
+	return answer{code: got.Code, header: got.Header, body: got.Body, record: s.record}, err
 }
 
 // mustPost is post, and fails the test unless the answer has wantCode.

@@ -118,7 +118,7 @@ func TestKubectlSelectsDeliveriesByField(t *testing.T) {
 		{"spec.target.name=shop", "shop-release"},
 		{"spec.target.kind=GatewaySync,spec.target.name=web,status.phase=Ignored", "web-ping"},
 		{"metadata.name=web-ref", "web-ref"},
-		{"metadata.Namespace=elsewhere", ""},
+		{"metadata.namespace=elsewhere", ""},
 	} {
 		got := w.kubectl("", "get", "whd", "--field-selector="+test.selector, "--output=jsonpath={.items[*].metadata.name}")
 		if got != test.want {
@@ -131,7 +131,7 @@ func TestKubectlIsToldWhichFieldsCanBeSelectedBy(t *testing.T) {
 	w := newWorld(t)
 	output := w.refused("", "get", "whd", "--field-selector=spec.ref=v1")
 	mustBeIn(t, output, "Error from server (BadRequest)", `"spec.ref" is not a selectable field of deliveries: use `+
-		"metadata.name, metadata.Namespace, status.phase, spec.source, spec.target.kind or spec.target.name")
+		"metadata.name, metadata.namespace, status.phase, spec.source, spec.target.kind or spec.target.name")
 }
 
 func TestKubectlGetRawOfATargetListsTheDeliveriesOfThatTargetAlone(t *testing.T) {

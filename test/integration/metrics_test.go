@@ -14,7 +14,7 @@ import (
 )
 
 // metrics returns Postern's metrics with the prefix.
-func (s *suite) metrics(t *testing.T, prefix string) testcluster.Metrics {
+func (s *suite) metrics(t *testing.T, prefix string) map[string]float64 {
 	t.Helper()
 	values, err := testcluster.ReadMetrics(t.Context(), s.postern.DirectConfig(), prefix)
 	if err != nil {
@@ -33,8 +33,8 @@ func (w *world) apiServerMetrics(prefix string) testcluster.Metrics {
 	return values
 }
 
-func growth(before, after testcluster.Metrics) testcluster.Metrics {
-	grown := testcluster.Metrics{}
+func growth(before, after map[string]float64) map[string]float64 {
+	grown := map[string]float64{}
 	for name, value := range after {
 		if by := value - before[name]; by != 0 {
 			grown[name] = by

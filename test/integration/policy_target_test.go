@@ -21,7 +21,7 @@ const asTheEndpointsDo = `
   validations:
   - expression: >-
       authorizer.group('postern.dev').resource(variables.resource).subresource('webhookdeliveries')
-      .namespace(object.metadata.Namespace).name(variables.name).check('create').allowed()
+      .namespace(object.metadata.namespace).name(variables.name).check('create').allowed()
     messageExpression: "'the sender must be allowed to create ' + variables.resource + '/webhookdeliveries named ' + variables.name"
     reason: Forbidden
 `

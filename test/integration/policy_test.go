@@ -143,7 +143,7 @@ func TestValidatingPolicySeesWhoDeliversWhatToWhere(t *testing.T) {
   - expression: >-
       object.status.sender.method == 'ServiceAccount' && request.userInfo.username.endsWith(':ci') &&
       object.spec.source == 'generic' && object.spec.target.kind == 'GatewaySync' && object.spec.target.name == 'web' &&
-      object.metadata.Namespace == '`+w.Namespace+`'
+      object.metadata.namespace == '`+w.Namespace+`'
     message: not by you, or not that
 `, "validationActions: [Deny]")
 	w.untilTried(ci, ping, answeredWith(http.StatusUnprocessableEntity)) // by another source

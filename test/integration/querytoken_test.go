@@ -18,7 +18,7 @@ func warned(a answer) bool {
 
 func TestSecretInTheQueryIsNoCredentialOfASenderThatCanDoBetter(t *testing.T) {
 	secret := newSecret()
-	keys := map[string]string{"hmac": secret, "token": secret, "webhook.github-secret": secret, "gatewaysyncs.other.Token": secret}
+	keys := map[string]string{"hmac": secret, "token": secret, "webhook.github-secret": secret, "gatewaysyncs.other.token": secret}
 	w, anonymous := guarded(t, keys, byToken("X-Webhook-Token", secret))
 	for _, header := range []map[string]string{nil, {"X-GitHub-Event": "push"}} {
 		for _, name := range []string{"web", "other", "missing"} {

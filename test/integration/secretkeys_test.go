@@ -50,7 +50,7 @@ func TestKeyOfATargetReplacesThoseOfTheNamespaceForThatTargetAlone(t *testing.T)
 		method string
 	}{
 		"gatewaysyncs.web.hmac":  {bySignature(ofWeb), "HMAC"},
-		"gatewaysyncs.web.Token": {byToken("X-Webhook-Token", ofWeb), "Token"},
+		"gatewaysyncs.web.token": {byToken("X-Webhook-Token", ofWeb), "Token"},
 	} {
 		t.Run(key, func(t *testing.T) {
 			w, anonymous := guarded(t, map[string]string{"hmac": ofNamespace, "token": ofNamespace}, bySignature(ofNamespace))

@@ -40,7 +40,7 @@ func testStagesAreTraced(t *testing.T, s *suite, spans *collector) {
 
 	span := spans.find(w, "Deliver", "postern.delivery", name)
 	want := map[string]string{
-		"postern.Namespace": w.Namespace, "postern.source": "github", "postern.method": "ServiceAccount", "postern.delivery": name,
+		"postern.namespace": w.Namespace, "postern.source": "github", "postern.method": "ServiceAccount", "postern.delivery": name,
 		"postern.target.kind": "GatewaySync", "postern.target.name": "web", "postern.outcome": "Applied", "postern.reason": "Requested",
 	}
 	if diff := cmp.Diff(want, attributesOf(span)); diff != "" {
@@ -68,7 +68,7 @@ func testObjectIsTraced(t *testing.T, s *suite, spans *collector) {
 	w.gatewaySync("web")
 	d := w.deliver(delivery("d", toWeb+", ref: v1"))
 
-	span := spans.find(w, "Create", "postern.Namespace", w.Namespace)
+	span := spans.find(w, "Create", "postern.namespace", w.Namespace)
 	got := attributesOf(span)
 	if got["postern.delivery"] != d.Name || got["postern.outcome"] != "Applied" {
 		t.Errorf("got the attributes %v", got)

@@ -42,22 +42,28 @@ func (s Sender) NewRequest(ctx context.Context, method, path string, body io.Rea
 	return req, nil
 }
 
-// Do sends a request with the token, unless it has other credentials. It returns the response, which is closed, and its
-// body, without what exceeds a few MiB.
-func (s Sender) Do(req *http.Request) (*http.Response, []byte, error) {
+// Answer is a response to a sender.
+type Answer struct {
+	Code   int
+	Header http.Header
+	Body   []byte // without what exceeds a few MiB
+}
+
+// Do sends a request, with the token unless it has other credentials.
+func (s Sender) Do(req *http.Request) (Answer, error) {
 	if s.Token != "" && req.Header.Get("Authorization") == "" {
 		req.Header.Set("Authorization", "Bearer "+s.Token)
 	}
 	resp, err := s.Client.Do(req)
 	if err != nil {
-		return nil, nil, err
+		return Answer{}, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err == nil {
 		_, err = io.Copy(io.Discard, resp.Body)
 	}
-	return resp, body, err
+	return Answer{resp.StatusCode, resp.Header, body}, err
 }
 
 // Sign returns the value of X-Hub-Signature-256 for a body.

@@ -92,6 +92,18 @@ type ImageReference struct {
 	Digest     string
 }
 
+// String returns the reference of the image: "docker.io/library/nginx:1.27@sha256:…".
+func (i ImageReference) String() string {
+	s := i.Host + "/" + i.Repository
+	if i.Tag != "" {
+		s += ":" + i.Tag
+	}
+	if i.Digest != "" {
+		s += "@" + i.Digest
+	}
+	return s
+}
+
 // RefType is the type of a ref; empty if the payload does not include it.
 type RefType string
 

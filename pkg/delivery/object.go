@@ -16,6 +16,7 @@ import (
 	"postern.dev/postern/apis/postern/validation"
 	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/payload"
+	"postern.dev/postern/pkg/text"
 )
 
 // ReceiveObject receives a delivery that was created as an object, whose spec holds what other endpoints read from the
@@ -52,7 +53,7 @@ func (d *Deliverer) ReceiveObject(
 // redactInvalid returns what may be logged of an invalid object. All other fields may be of any length.
 func redactInvalid(delivery *postern.WebhookDelivery) *postern.WebhookDelivery {
 	redacted := &postern.WebhookDelivery{}
-	redacted.Namespace, redacted.Spec.Source = delivery.Namespace, truncate(delivery.Spec.Source, maxQuotedBytes)
+	redacted.Namespace, redacted.Spec.Source = delivery.Namespace, text.Truncate(delivery.Spec.Source, maxQuotedBytes)
 	return redacted
 }
 

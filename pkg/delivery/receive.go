@@ -10,7 +10,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -171,7 +170,7 @@ func (d *Deliverer) decode(
 		delivery.GenerateName = decoded.Source + "-"
 	}
 	delivery.Spec.Headers = headersToKeep(in.Header)
-	delivery.Spec.Events = eventsOf(decoded)
+	delivery.Spec.Events = decoded.Events
 	if len(decoded.Events) == 0 {
 		delivery.Status.Reason, delivery.Status.Message = ignoredBecause(decoded.Ignored)
 	}
@@ -217,31 +216,6 @@ func senderName(u user.Info) string {
 		return user.Anonymous
 	}
 	return u.GetName()
-}
-
-func eventsOf(decoded payload.Decoded) []postern.DeliveryEvent {
-	events := make([]postern.DeliveryEvent, 0, len(decoded.Events))
-	for _, e := range decoded.Events {
-		event := postern.DeliveryEvent{
-			Source:        e.Source,
-			Event:         e.Type,
-			Ref:           e.Ref,
-			RefType:       postern.RefType(e.RefType),
-			Repository:    e.Repository,
-			Revision:      e.Revision,
-			DeliveryID:    e.DeliveryID,
-			DefaultBranch: e.DefaultBranch,
-		}
-		if !e.Time.IsZero() {
-			event.Time = &metav1.MicroTime{Time: e.Time.Truncate(time.Microsecond)}
-		}
-		if e.Image != nil {
-			image := postern.ImageReference(*e.Image)
-			event.Image = &image
-		}
-		events = append(events, event)
-	}
-	return events
 }
 
 // ignoredBecause returns the first reason and all messages of a payload that requests nothing.

@@ -17,6 +17,7 @@ import (
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/validation"
 	"postern.dev/postern/pkg/target"
+	"postern.dev/postern/pkg/text"
 )
 
 // Reasons in a delivery's status, in addition to those of the payload and target packages.
@@ -183,7 +184,7 @@ func countFitting(results []postern.TargetResult) int {
 // targets can make both of any length.
 const maxTextBytes = 1024
 
-func truncateText(text string) string { return truncate(text, maxTextBytes) }
+func truncateText(s string) string { return text.Truncate(s, maxTextBytes) }
 
 // setCondition sets a condition. It truncates the time to seconds, as JSON does: a mutating policy works on JSON, and
 // the status must be the same afterwards.

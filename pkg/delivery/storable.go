@@ -13,6 +13,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/validation"
+	"postern.dev/postern/pkg/text"
 )
 
 // checkStorable returns an error for the client if no record of a delivery can be stored. It is called before targets
@@ -78,7 +79,7 @@ func fitSize(delivery *postern.WebhookDelivery, maxBytes int) *postern.WebhookDe
 // withoutResults drops the results. The phase, which summarizes them, stays.
 func withoutResults(d *postern.WebhookDelivery) {
 	d.Status.Targets = nil
-	d.Status.Message = truncate(d.Status.Message, maxTextBytes/4)
+	d.Status.Message = text.Truncate(d.Status.Message, maxTextBytes/4)
 }
 
 // withoutDetails keeps only the phase and the reason.

@@ -3,7 +3,11 @@
 
 package payload
 
-import "strings"
+import (
+	"strings"
+
+	"postern.dev/postern/apis/postern"
+)
 
 const sourceACR = "acr"
 
@@ -54,8 +58,9 @@ func decodeACR(m message, out *Decoded) error {
 	if err := require("request.host", p.Request.Host, "target.repository", p.Target.Repository); err != nil {
 		return err
 	}
-	out.addImage(Event{Type: p.Action, Time: p.Timestamp.time},
-		Image{Host: p.Request.Host, Repository: p.Target.Repository, Tag: p.Target.Tag, Digest: p.Target.Digest},
-		p.Target.MediaType)
+	out.addImage(postern.DeliveryEvent{Event: p.Action, Time: p.Timestamp.microTime()},
+		postern.ImageReference{
+			Host: p.Request.Host, Repository: p.Target.Repository, Tag: p.Target.Tag, Digest: p.Target.Digest,
+		}, p.Target.MediaType)
 	return nil
 }

@@ -3,7 +3,11 @@
 
 package payload
 
-import "time"
+import (
+	"time"
+
+	"postern.dev/postern/apis/postern"
+)
 
 const sourceAliyunACR = "aliyun-acr"
 
@@ -46,17 +50,17 @@ func decodeAliyunACR(m message, out *Decoded) error {
 		"repository.repo_full_name", p.Repository.RepoFullName, "push_data.tag", p.PushData.Tag); err != nil {
 		return err
 	}
-	out.addImage(Event{Type: "push", Time: aliyunTime(p.PushData.PushedAt)},
-		Image{Host: host, Repository: repository, Tag: p.PushData.Tag, Digest: p.PushData.Digest})
+	out.addImage(postern.DeliveryEvent{Event: "push", Time: aliyunTime(p.PushData.PushedAt).microTime()},
+		postern.ImageReference{Host: host, Repository: repository, Tag: p.PushData.Tag, Digest: p.PushData.Digest})
 	return nil
 }
 
 // aliyunTime parses a time without a zone. It assumes China's time, as shown by Alibaba Cloud; times are only compared
 // with times of the same sender. The format is not documented, so a time that cannot be parsed is unknown.
-func aliyunTime(s string) time.Time {
+func aliyunTime(s string) timestamp {
 	at, err := time.ParseInLocation(time.DateTime, s, time.FixedZone("", 8*60*60))
 	if err != nil {
-		return time.Time{}
+		return timestamp{}
 	}
-	return at.UTC()
+	return timestamp{at.UTC()}
 }

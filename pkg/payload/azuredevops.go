@@ -6,6 +6,8 @@ package payload
 import (
 	"fmt"
 	"strings"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // azureDevOpsEvent contains the used fields of the service hook that Azure DevOps sends for pushes:
@@ -80,7 +82,9 @@ func (p azureDevOpsPush) addTo(out *Decoded) error {
 		pushed := pushedRef{
 			ref: field{path + "name", update.Name}, after: field{path + "newObjectId", update.NewObjectID},
 		}
-		e := Event{Type: "git.push", Repository: p.Resource.Repository.RemoteURL, Time: p.Resource.Date.time}
+		e := postern.DeliveryEvent{
+			Event: "git.push", Repository: p.Resource.Repository.RemoteURL, Time: p.Resource.Date.microTime(),
+		}
 		if err := out.addPush(pushed, e); err != nil {
 			return err
 		}

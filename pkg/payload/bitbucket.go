@@ -6,6 +6,8 @@ package payload
 import (
 	"fmt"
 	"net/http"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // bitbucketEventHeader is the event header of Bitbucket Cloud and Bitbucket Data Center.
@@ -69,7 +71,7 @@ func decodeBitbucketCloud(m message, out *Decoded) (err error) {
 		return nil
 	}
 	for i, change := range p.Push.Changes {
-		e := Event{Type: "repo:push", Repository: p.Repository.Links.HTML.Href}
+		e := postern.DeliveryEvent{Event: "repo:push", Repository: p.Repository.Links.HTML.Href}
 		if err := change.add(e, fmt.Sprintf("push.changes[%d].new", i), out); err != nil {
 			return err
 		}
@@ -78,16 +80,16 @@ func decodeBitbucketCloud(m message, out *Decoded) (err error) {
 }
 
 // add adds the event of a change. path is the path of its new ref.
-func (c bitbucketChange) add(e Event, path string, out *Decoded) error {
+func (c bitbucketChange) add(e postern.DeliveryEvent, path string, out *Decoded) error {
 	if c.New == nil {
 		out.ignore(IgnoredRefDeleted, "%s was deleted", quote(c.Old.Name))
 		return nil
 	}
 	switch c.New.Type {
 	case "branch":
-		e.RefType = RefTypeBranch
+		e.RefType = postern.RefTypeBranch
 	case "tag", "annotated_tag":
-		e.RefType = RefTypeTag
+		e.RefType = postern.RefTypeTag
 	case "":
 		return missing(path+".type", "it says whether a branch or a tag was pushed")
 	default:

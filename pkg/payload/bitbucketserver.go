@@ -7,6 +7,8 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // bitbucketServerPush contains the used fields of a push to Bitbucket Data Center, formerly Bitbucket Server:
@@ -100,7 +102,7 @@ func decodeBitbucketServerPush(m message, out *Decoded) error {
 			after:   field{path + "toHash", change.ToHash},
 			deleted: change.Type == "DELETE",
 		}
-		e := Event{Type: bitbucketServerPushed, Repository: p.cloneURL(), Time: p.Date.time}
+		e := postern.DeliveryEvent{Event: bitbucketServerPushed, Repository: p.cloneURL(), Time: p.Date.microTime()}
 		if err := out.addPush(pushed, e); err != nil {
 			return err
 		}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"postern.dev/postern/apis/postern"
 )
 
 const sourceCloudEvents = "cloudevents"
@@ -84,18 +86,18 @@ func decodeImagePush(m message, out *Decoded) error {
 		image.Repository); err != nil {
 		return err
 	}
-	out.addImage(Event{Type: e.Type, DeliveryID: e.ID, Time: e.Time.time}, image, p.MediaType)
+	out.addImage(postern.DeliveryEvent{Event: e.Type, DeliveryID: e.ID, Time: e.Time.microTime()}, image, p.MediaType)
 	return nil
 }
 
 // image combines the fields of the data with the envelope as default: the subject is "repository:tag".
-func (p imagePush) image(e cloudEvent) Image {
+func (p imagePush) image(e cloudEvent) postern.ImageReference {
 	repository, tag := e.Subject, ""
 	if colon := strings.LastIndexByte(e.Subject, ':'); colon > strings.LastIndexByte(e.Subject, '/') {
 		repository, tag = e.Subject[:colon], e.Subject[colon+1:]
 	}
 	host, _ := splitAddress(cmp.Or(p.RegistryURL, p.Registry))
-	return Image{
+	return postern.ImageReference{
 		Host:       cmp.Or(host, ecrHostOfARN(e.Source, p.RegistryID), hostOfSource(e.Source)),
 		Repository: cmp.Or(p.RepositoryName, p.Repository, repository),
 		Tag:        cmp.Or(p.ImageTag, p.Tag, tag),

@@ -7,6 +7,9 @@ import (
 	"cmp"
 	"net/http"
 	"strings"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/naming"
 )
 
 // Decode returns the events that a delivery requests. Its error is always an *Error and means that the delivery can
@@ -35,7 +38,7 @@ func Decode(in Input) (Decoded, error) {
 		return Decoded{Source: s.name}, refuse(ErrorMalformedBody,
 			"the Content-Type is for a batch of CloudEvents, but %s sends no batches", s.name)
 	}
-	out := Decoded{Source: s.name}
+	out := Decoded{Source: s.name, Events: []postern.DeliveryEvent{}}
 	if err := s.decode(m, &out); err != nil {
 		return Decoded{Source: s.name}, err
 	}
@@ -94,25 +97,27 @@ func chooseSender(named, claimed string, m message) (sender, error) {
 }
 
 // normalizeEvent completes and validates an event. It runs for all senders, so that no sender can omit it.
-func normalizeEvent(e *Event, d Decoded) (err error) {
+func normalizeEvent(e *postern.DeliveryEvent, d Decoded) (err error) {
 	e.Source = d.Source
 	e.DeliveryID = cmp.Or(e.DeliveryID, d.DeliveryID)
 	if e.Image != nil {
 		return normalizeImageEvent(e)
 	}
-	if err := ValidateRef(e.Ref); err != nil {
-		return err
+	if err := naming.ValidateRef(e.Ref); err != nil {
+		return refuse(ErrorInvalidRef, "%v", err)
 	}
-	e.Repository, err = cleanRepository(e.Repository)
-	return err
+	if e.Repository, err = naming.CleanRepository(e.Repository); err != nil {
+		return refuse(ErrorInvalidField, "%v", err)
+	}
+	return nil
 }
 
-func normalizeImageEvent(e *Event) error {
-	image, err := NormalizeImage(*e.Image)
+func normalizeImageEvent(e *postern.DeliveryEvent) error {
+	image, err := naming.NormalizeImage(*e.Image)
 	if err != nil {
-		return err
+		return refuse(ErrorInvalidImage, "%v", err)
 	}
-	e.Image, e.Ref, e.RefType = &image, cmp.Or(image.Tag, image.Digest), RefTypeImage
+	e.Image, e.Ref, e.RefType = &image, cmp.Or(image.Tag, image.Digest), postern.RefTypeImage
 	if e.Ref == "" {
 		return refuse(ErrorInvalidImage, "the payload names no tag of the image %s", quote(image.String()))
 	}
@@ -121,11 +126,11 @@ func normalizeImageEvent(e *Event) error {
 
 // markDefaultBranch marks the events of the repository's default branch, if the payload names it. Git hosts report it
 // in one of these fields, always for the repository that was pushed to.
-func (m message) markDefaultBranch(events []Event) {
+func (m message) markDefaultBranch(events []postern.DeliveryEvent) {
 	branch := m.defaultBranch()
 	for i := range events {
 		e := &events[i]
-		e.DefaultBranch = branch != "" && e.RefType == RefTypeBranch && e.Ref == branch
+		e.DefaultBranch = branch != "" && e.RefType == postern.RefTypeBranch && e.Ref == branch
 	}
 }
 

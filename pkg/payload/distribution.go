@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"postern.dev/postern/apis/postern"
 )
 
 const sourceDistribution = "distribution"
@@ -103,8 +105,9 @@ func (e registryEvent) decode(m message, id string, out *Decoded) error {
 		host); err != nil {
 		return err
 	}
-	out.addImage(Event{Type: e.Action, DeliveryID: id, Time: e.Timestamp.time},
-		Image{Host: host, Repository: repository, Tag: t.Tag, Digest: t.Digest}, t.MediaType, e.artifactType())
+	out.addImage(postern.DeliveryEvent{Event: e.Action, DeliveryID: id, Time: e.Timestamp.microTime()},
+		postern.ImageReference{Host: host, Repository: repository, Tag: t.Tag, Digest: t.Digest},
+		t.MediaType, e.artifactType())
 	return nil
 }
 

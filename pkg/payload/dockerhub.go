@@ -6,6 +6,8 @@ package payload
 import (
 	"strconv"
 	"time"
+
+	"postern.dev/postern/apis/postern"
 )
 
 const sourceDockerHub = "docker.io"
@@ -37,8 +39,8 @@ func decodeDockerHub(m message, out *Decoded) error {
 	if err := require("repository.repo_name", p.Repository.RepoName, "push_data.tag", p.PushData.Tag); err != nil {
 		return err
 	}
-	out.addImage(Event{Type: "push", Time: p.PushData.PushedAt.time},
-		Image{Host: "docker.io", Repository: p.Repository.RepoName, Tag: p.PushData.Tag})
+	out.addImage(postern.DeliveryEvent{Event: "push", Time: p.PushData.PushedAt.microTime()},
+		postern.ImageReference{Host: "docker.io", Repository: p.Repository.RepoName, Tag: p.PushData.Tag})
 	return nil
 }
 

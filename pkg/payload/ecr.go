@@ -6,6 +6,8 @@ package payload
 import (
 	"cmp"
 	"strings"
+
+	"postern.dev/postern/apis/postern"
 )
 
 const sourceECR = "ecr"
@@ -69,8 +71,8 @@ func decodeECR(m message, out *Decoded) error {
 			"account must be 12 digits, not %s, and region a name such as eu-west-1, not %s",
 			quote(p.Account), quote(p.Region))
 	}
-	out.addImage(Event{Type: d.ActionType, Time: p.Time.time},
-		Image{Host: host, Repository: d.RepositoryName, Tag: d.ImageTag, Digest: d.ImageDigest},
+	out.addImage(postern.DeliveryEvent{Event: d.ActionType, Time: p.Time.microTime()},
+		postern.ImageReference{Host: host, Repository: d.RepositoryName, Tag: d.ImageTag, Digest: d.ImageDigest},
 		d.ManifestMediaType, d.ArtifactMediaType)
 	return nil
 }

@@ -5,8 +5,9 @@ package payload
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
+
+	"postern.dev/postern/pkg/text"
 )
 
 // Error is a permanent decoding failure: retries of the delivery fail in the same way.
@@ -37,21 +38,13 @@ func refuse(reason, format string, args ...any) error {
 	return &Error{Reason: reason, Message: fmt.Sprintf(format, args...)}
 }
 
-// maxQuoted limits the size of a quoted payload fragment in an error or message, in bytes.
-const maxQuoted = 64
-
-// quoted is a payload fragment that is formatted as short ASCII without control characters. Formatting is lazy because
-// most messages about ignored items are dropped.
+// quoted is a payload fragment that is formatted by text.Quote. Formatting is lazy because most messages about ignored
+// items are dropped.
 type quoted string
 
 func quote(s string) quoted { return quoted(s) }
 
-func (q quoted) String() string {
-	if len(q) > maxQuoted {
-		return strconv.QuoteToASCII(string(q[:maxQuoted])) + "…"
-	}
-	return strconv.QuoteToASCII(string(q))
-}
+func (q quoted) String() string { return text.Quote(string(q)) }
 
 func missing(field, why string) error {
 	return refuse(ErrorInvalidField, "%s is missing or empty: %s", field, why)

@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"time"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // Input is one delivery.
@@ -37,52 +38,16 @@ type Decoded struct {
 	Source string
 	// DeliveryID is the sender's id of the whole delivery, which retries repeat, or empty.
 	DeliveryID string
-	// Events are in payload order.
-	Events []Event
+	// Events are in payload order. They are normalized, valid, and safe to store and display. Refs are short, images
+	// fully qualified, and repositories have no credentials. The time of an event is never the date of a commit,
+	// because the author controls it.
+	Events []postern.DeliveryEvent
 	// Ignored has the first ignored items without duplicates, at most 16.
 	Ignored []Ignored
 }
 
 // MaxEvents is the maximum number of events in one delivery. Decode refuses more.
 const MaxEvents = 256
-
-// Event is one request of a sender. Its fields are validated and safe to store and display.
-type Event struct {
-	// Source is the sender type, one of Sources.
-	Source string
-	// Type is the event type as the sender names it: "release.published", "push".
-	Type string
-	// Ref is the requested git ref in its short form: "main", "v2.0.0". ValidateRef accepts it. For an image it is the
-	// tag, or the digest if there is no tag.
-	Ref string
-	// RefType is the kind of Ref, or empty if the payload does not state it.
-	RefType RefType
-	// DefaultBranch is set if the payload states that Ref is the default branch of the repository.
-	DefaultBranch bool
-	// Image is the fully qualified image that was pushed to a registry, or nil for a git ref. NormalizeImage accepts
-	// it.
-	Image *Image
-	// Repository is the URL of the git repository in the payload, without credentials, or empty.
-	Repository string
-	// Revision is the full commit id, or empty.
-	Revision string
-	// DeliveryID is the sender's id of this event, or the id of the delivery if events have none.
-	DeliveryID string
-	// Time is when the event happened at the sender, in UTC; zero if unknown. It is never the date of a commit, because
-	// the author controls it.
-	Time time.Time
-}
-
-// RefType is the kind of a ref.
-type RefType string
-
-// Kinds of refs. RefTypeTag is a git tag; image tags have RefTypeImage.
-const (
-	RefTypeBranch RefType = "Branch"
-	RefTypeTag    RefType = "Tag"
-	RefTypeCommit RefType = "Commit"
-	RefTypeImage  RefType = "Image"
-)
 
 // Ignored is a part of a delivery that requests nothing.
 type Ignored struct {
@@ -117,7 +82,7 @@ func IsIgnoredReason(reason string) bool {
 }
 
 // add adds an event. It keeps one more than MaxEvents, which Decode then refuses.
-func (d *Decoded) add(e Event) {
+func (d *Decoded) add(e postern.DeliveryEvent) {
 	if len(d.Events) <= MaxEvents {
 		d.Events = append(d.Events, e)
 	}

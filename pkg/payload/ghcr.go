@@ -7,6 +7,9 @@ import (
 	"cmp"
 	"net/http"
 	"strings"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/naming"
 )
 
 const (
@@ -87,14 +90,14 @@ func decodeGitHubPackage(m message, out *Decoded) error {
 	if err != nil {
 		return err
 	}
-	event, pkg := "package", p.Package
+	eventName, pkg := "package", p.Package
 	if m.has("registry_package") {
-		event, pkg = "registry_package", p.RegistryPackage
+		eventName, pkg = "registry_package", p.RegistryPackage
 	}
 	switch {
 	case !strings.EqualFold(pkg.PackageType, "container") && !strings.EqualFold(pkg.PackageType, "docker"):
 		if pkg.PackageType == "" {
-			return missing(event+".package_type", "it says whether the package is an image")
+			return missing(eventName+".package_type", "it says whether the package is an image")
 		}
 		out.ignore(IgnoredNotAnImage, "the package %s is of the type %s", quote(pkg.Name), quote(pkg.PackageType))
 		return nil
@@ -105,21 +108,22 @@ func decodeGitHubPackage(m message, out *Decoded) error {
 		return nil
 	}
 	image := pkg.image()
-	if err := require(event+".package_version.package_url, or owner.login and name", image.Repository); err != nil {
+	if err := require(eventName+".package_version.package_url, or owner.login and name", image.Repository); err != nil {
 		return err
 	}
 	container := pkg.PackageVersion.Container
-	out.addImage(Event{Type: event + "." + p.Action, Time: pkg.UpdatedAt.time}, image,
+	out.addImage(postern.DeliveryEvent{Event: eventName + "." + p.Action, Time: pkg.UpdatedAt.microTime()}, image,
 		container.Manifest.MediaType, container.Manifest.Config.MediaType)
 	return nil
 }
 
 // image returns the image in lower case, as registries require; GitHub names may have upper case. The URL ends with the
 // tag, or with a colon and no tag.
-func (p gitHubPackageData) image() Image {
+func (p gitHubPackageData) image() postern.ImageReference {
 	version := p.PackageVersion
-	image := Image{Tag: cmp.Or(version.Container.Tag.Name, version.Version), Digest: version.Container.Tag.Digest}
-	if isDigest(version.Version) {
+	tag := version.Container.Tag
+	image := postern.ImageReference{Tag: cmp.Or(tag.Name, version.Version), Digest: tag.Digest}
+	if naming.IsDigest(version.Version) {
 		image.Digest = version.Version
 	}
 	url := version.PackageURL

@@ -3,6 +3,10 @@
 
 package payload
 
+import (
+	"postern.dev/postern/apis/postern"
+)
+
 // giteaEvent contains the used fields of push, create and release events of Gitea, Forgejo and Gogs:
 // https://docs.gitea.com/usage/webhooks, https://forgejo.org/docs/latest/user/webhooks/, and modules/structs/hook.go in
 // the sources of Gitea and Forgejo.
@@ -95,8 +99,8 @@ func decodeGiteaPush(m message, out *Decoded) error {
 		return nil
 	}
 	pushed := pushedRef{ref: field{"ref", p.Ref}, after: field{"after", p.After}}
-	return out.addPush(pushed, Event{
-		Type:       "push",
+	return out.addPush(pushed, postern.DeliveryEvent{
+		Event:      "push",
 		Repository: p.Repository.CloneURL,
 		Revision:   commitIDOrEmpty(p.HeadCommit.ID),
 	})
@@ -114,8 +118,8 @@ func decodeGiteaCreate(m message, out *Decoded) error {
 	case p.Ref == "":
 		return missing("ref", "it names the new tag")
 	}
-	pushed := pushedRef{ref: field{"ref", tagsPrefix + p.Ref}, after: field{"sha", p.SHA}}
-	return out.addPush(pushed, Event{Type: "create", Repository: p.Repository.CloneURL})
+	pushed := pushedRef{ref: field{"ref", "refs/tags/" + p.Ref}, after: field{"sha", p.SHA}}
+	return out.addPush(pushed, postern.DeliveryEvent{Event: "create", Repository: p.Repository.CloneURL})
 }
 
 // decodeGiteaRelease decodes published releases. "updated" is sent for later edits, and for publishing a draft whose
@@ -136,10 +140,10 @@ func decodeGiteaRelease(m message, out *Decoded) error {
 	case p.Release.TagName == "":
 		return missing("release.tag_name", "it names the tag of the release")
 	}
-	out.add(Event{
-		Type:       "release.published",
+	out.add(postern.DeliveryEvent{
+		Event:      "release.published",
 		Ref:        p.Release.TagName,
-		RefType:    RefTypeTag,
+		RefType:    postern.RefTypeTag,
 		Repository: p.Repository.CloneURL,
 	})
 	return nil

@@ -3,7 +3,11 @@
 
 package payload
 
-import "time"
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"postern.dev/postern/apis/postern"
+)
 
 // gitHubEvent contains the used fields of GitHub's release and push events:
 // https://docs.github.com/en/webhooks/webhook-events-and-payloads
@@ -99,10 +103,10 @@ func decodeGitHubRelease(m message, out *Decoded) error {
 	if p.Release.TagName == "" {
 		return missing("release.tag_name", "it names the tag of the release")
 	}
-	out.add(Event{
-		Type:       eventType,
+	out.add(postern.DeliveryEvent{
+		Event:      eventType,
 		Ref:        p.Release.TagName,
-		RefType:    RefTypeTag,
+		RefType:    postern.RefTypeTag,
 		Repository: p.Repository.CloneURL,
 		Time:       p.releaseTime(),
 	})
@@ -112,11 +116,11 @@ func decodeGitHubRelease(m message, out *Decoded) error {
 // releaseTime returns the time of the event. A promoted pre-release keeps its original published_at, which would order
 // it before all later releases. Therefore "released" has the time of the change if GitHub reports it, and otherwise
 // none, whether it is a promotion or accompanies "published".
-func (p gitHubEvent) releaseTime() time.Time {
+func (p gitHubEvent) releaseTime() *metav1.MicroTime {
 	if p.Action == "released" {
-		return p.Release.UpdatedAt.time
+		return p.Release.UpdatedAt.microTime()
 	}
-	return p.Release.PublishedAt.time
+	return p.Release.PublishedAt.microTime()
 }
 
 func decodeGitHubPush(m message, out *Decoded) error {
@@ -125,10 +129,10 @@ func decodeGitHubPush(m message, out *Decoded) error {
 		return err
 	}
 	pushed := pushedRef{ref: field{"ref", p.Ref}, after: field{"after", p.After}, deleted: p.Deleted}
-	return out.addPush(pushed, Event{
-		Type:       "push",
+	return out.addPush(pushed, postern.DeliveryEvent{
+		Event:      "push",
 		Repository: p.Repository.CloneURL,
 		Revision:   commitIDOrEmpty(p.HeadCommit.ID),
-		Time:       p.Repository.PushedAt.time,
+		Time:       p.Repository.PushedAt.microTime(),
 	})
 }

@@ -7,6 +7,8 @@ import (
 	"cmp"
 	"fmt"
 	"time"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // gitLabKind identifies the event of a body. Events that only system hooks send have no object_kind:
@@ -114,8 +116,8 @@ func decodeGitLabPush(m message, eventType string, out *Decoded) error {
 		return nil
 	}
 	pushed := pushedRef{ref: field{"ref", p.Ref}, after: field{"after", p.After}}
-	return out.addPush(pushed, Event{
-		Type:       eventType,
+	return out.addPush(pushed, postern.DeliveryEvent{
+		Event:      eventType,
 		Repository: p.Project.GitHTTPURL,
 		Revision:   commitIDOrEmpty(p.CheckoutSHA),
 	})
@@ -140,7 +142,8 @@ func decodeGitLabRepositoryUpdate(m message, out *Decoded) error {
 	for i, change := range p.Changes {
 		path := fmt.Sprintf("changes[%d].", i)
 		pushed := pushedRef{ref: field{path + "ref", change.Ref}, after: field{path + "after", change.After}}
-		if err := out.addPush(pushed, Event{Type: "repository_update", Repository: p.Project.GitHTTPURL}); err != nil {
+		e := postern.DeliveryEvent{Event: "repository_update", Repository: p.Project.GitHTTPURL}
+		if err := out.addPush(pushed, e); err != nil {
 			return err
 		}
 	}
@@ -167,13 +170,13 @@ func decodeGitLabRelease(m message, out *Decoded) error {
 			released.Format(time.RFC3339))
 		return nil
 	}
-	out.add(Event{
-		Type:       "release.create",
+	out.add(postern.DeliveryEvent{
+		Event:      "release.create",
 		Ref:        p.Tag,
-		RefType:    RefTypeTag,
+		RefType:    postern.RefTypeTag,
 		Repository: p.Project.GitHTTPURL,
 		Revision:   commitIDOrEmpty(p.Commit.ID),
-		Time:       created,
+		Time:       p.CreatedAt.microTime(),
 	})
 	return nil
 }

@@ -3,6 +3,10 @@
 
 package payload
 
+import (
+	"postern.dev/postern/apis/postern"
+)
+
 const sourceHarbor = "harbor"
 
 // harborNotification contains the used fields of Harbor's default format:
@@ -79,8 +83,8 @@ func decodeHarborEvent(eventType string, at timestamp, data harborEventData, out
 		if err := require("resource_url", host, "repo_full_name", data.Repository.RepoFullName); err != nil {
 			return err
 		}
-		out.addImage(Event{Type: eventType, Time: at.time},
-			Image{Host: host, Repository: data.Repository.RepoFullName, Tag: r.Tag, Digest: r.Digest})
+		out.addImage(postern.DeliveryEvent{Event: eventType, Time: at.microTime()},
+			postern.ImageReference{Host: host, Repository: data.Repository.RepoFullName, Tag: r.Tag, Digest: r.Digest})
 	}
 	return nil
 }

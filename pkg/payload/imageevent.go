@@ -7,6 +7,9 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/naming"
 )
 
 // imageMediaTypes are the media types of manifests, indexes and configurations of runnable images. Everything else in a
@@ -32,8 +35,8 @@ func isImageMediaType(mediaType string) bool {
 
 // addImage adds the event of a pushed image with its parts as in the payload; Decode validates them. The media types
 // are the known types of the manifest and its configuration. Images that cannot be deployed by tag are ignored.
-func (d *Decoded) addImage(e Event, image Image, mediaTypes ...string) {
-	if image.Tag == image.Digest || isDigest(image.Tag) {
+func (d *Decoded) addImage(e postern.DeliveryEvent, image postern.ImageReference, mediaTypes ...string) {
+	if image.Tag == image.Digest || naming.IsDigest(image.Tag) {
 		image.Tag, image.Digest = "", cmp.Or(image.Digest, image.Tag)
 	}
 	artifact := slices.IndexFunc(mediaTypes, func(t string) bool { return !isImageMediaType(t) })
@@ -60,7 +63,7 @@ func (d *Decoded) addImage(e Event, image Image, mediaTypes ...string) {
 func isAttachmentTag(tag string) bool {
 	subject, _, _ := strings.Cut(tag, ".")
 	algorithm, hex, _ := strings.Cut(subject, "-")
-	return isDigest(algorithm + ":" + hex)
+	return naming.IsDigest(algorithm + ":" + hex)
 }
 
 // splitAddress returns the host, with its port, and the path of a URL or of a reference without a scheme. It does not

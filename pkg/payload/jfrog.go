@@ -3,7 +3,11 @@
 
 package payload
 
-import "strings"
+import (
+	"strings"
+
+	"postern.dev/postern/apis/postern"
+)
 
 const sourceJFrog = "jfrog"
 
@@ -93,7 +97,7 @@ func decodeJFrog(m message, out *Decoded) error {
 	if d.SHA256 != "" {
 		digest = "sha256:" + strings.ToLower(d.SHA256)
 	}
-	out.addImage(Event{Type: "docker." + p.EventType},
-		Image{Host: host, Repository: repository, Tag: d.Tag, Digest: digest})
+	out.addImage(postern.DeliveryEvent{Event: "docker." + p.EventType},
+		postern.ImageReference{Host: host, Repository: repository, Tag: d.Tag, Digest: digest})
 	return nil
 }

@@ -3,6 +3,10 @@
 
 package payload
 
+import (
+	"postern.dev/postern/apis/postern"
+)
+
 const sourceNexus = "nexus"
 
 // nexusEvent contains the used fields of component webhooks of Sonatype Nexus Repository:
@@ -32,9 +36,9 @@ func decodeNexus(m message, out *Decoded) (err error) {
 	if out.DeliveryID, err = m.deliveryID("X-Nexus-Webhook-Delivery"); err != nil {
 		return err
 	}
-	event := m.header.Get("X-Nexus-Webhook-Id")
-	if !m.has("component") || (event != "" && event != "rm:repository:component") {
-		out.ignore(IgnoredEvent, "the event %s asks for no image; send component events", quote(event))
+	eventName := m.header.Get("X-Nexus-Webhook-Id")
+	if !m.has("component") || (eventName != "" && eventName != "rm:repository:component") {
+		out.ignore(IgnoredEvent, "the event %s asks for no image; send component events", quote(eventName))
 		return nil
 	}
 	p, err := decodeAs[nexusEvent](m)
@@ -61,7 +65,7 @@ func decodeNexus(m message, out *Decoded) (err error) {
 		"registry_url in the URL, or "+registryURLKey(sourceNexus), host); err != nil {
 		return err
 	}
-	out.addImage(Event{Type: "component." + p.Action, Time: p.Timestamp.time},
-		Image{Host: host, Repository: repository, Tag: c.Version})
+	out.addImage(postern.DeliveryEvent{Event: "component." + p.Action, Time: p.Timestamp.microTime()},
+		postern.ImageReference{Host: host, Repository: repository, Tag: c.Version})
 	return nil
 }

@@ -3,7 +3,12 @@
 
 package payload
 
-import "strings"
+import (
+	"strings"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/naming"
+)
 
 // field is a value with its path in the payload, for errors.
 type field struct{ path, value string }
@@ -18,9 +23,9 @@ type pushedRef struct {
 
 // addPush adds the event of a pushed ref, unless the ref was deleted or is neither a branch nor a tag. The caller sets
 // the remaining fields of the event; its revision may be empty.
-func (d *Decoded) addPush(pushed pushedRef, e Event) error {
+func (d *Decoded) addPush(pushed pushedRef, e postern.DeliveryEvent) error {
 	ref, after := pushed.ref, pushed.after
-	e.Ref, e.RefType = ShortRef(ref.value)
+	e.Ref, e.RefType = naming.ShortRef(ref.value)
 	switch {
 	case ref.value == "":
 		return missing(ref.path, "it names the pushed ref")
@@ -35,9 +40,27 @@ func (d *Decoded) addPush(pushed pushedRef, e Event) error {
 		d.ignore(IgnoredNotBranchOrTag, "%s is neither a branch nor a tag", quote(ref.value))
 		return nil
 	}
-	if e.Revision == "" && e.RefType == RefTypeBranch {
+	if e.Revision == "" && e.RefType == postern.RefTypeBranch {
 		e.Revision = after.value // for an annotated tag, after is the id of the tag object
 	}
 	d.add(e)
 	return nil
+}
+
+// isCommitID reports whether s is a full commit id: SHA-1 or SHA-256 in lower-case hexadecimal, not all zeros.
+func isCommitID(s string) bool {
+	return (len(s) == 40 || len(s) == 64) && strings.Trim(s, "0123456789abcdef") == "" && !isZeroID(s)
+}
+
+// isZeroID reports whether s is git's id of a nonexistent object.
+func isZeroID(s string) bool {
+	return s != "" && strings.Trim(s, "0") == ""
+}
+
+// commitIDOrEmpty returns s if it is a full commit id, else "".
+func commitIDOrEmpty(s string) string {
+	if isCommitID(s) {
+		return s
+	}
+	return ""
 }

@@ -3,7 +3,11 @@
 
 package payload
 
-import "slices"
+import (
+	"slices"
+
+	"postern.dev/postern/apis/postern"
+)
 
 const sourceQuay = "quay.io"
 
@@ -45,7 +49,7 @@ func decodeQuay(m message, out *Decoded) error {
 		return err
 	}
 	for _, tag := range p.UpdatedTags {
-		out.addImage(Event{Type: "repo_push"}, Image{Host: host, Repository: p.Repository, Tag: tag})
+		out.addImage(postern.DeliveryEvent{Event: "repo_push"}, postern.ImageReference{Host: host, Repository: p.Repository, Tag: tag})
 	}
 	return nil
 }

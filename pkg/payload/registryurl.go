@@ -3,7 +3,11 @@
 
 package payload
 
-import "strings"
+import (
+	"strings"
+
+	"postern.dev/postern/pkg/naming"
+)
 
 // registry identifies the registry of a payload.
 type registry struct {
@@ -75,20 +79,15 @@ type addressCache struct {
 	known, ok  bool
 }
 
-// isRegistryAddress is a cached isRegistryAddress. The receiver may be nil.
+// isRegistryAddress is a cached naming.IsRegistryAddress. The receiver may be nil.
 func (c *addressCache) isRegistryAddress(host, path string) bool {
 	if c == nil {
-		return isRegistryAddress(host, path)
+		return naming.IsRegistryAddress(host, path)
 	}
 	if !c.known || c.host != host || c.path != path {
-		*c = addressCache{host, path, true, isRegistryAddress(host, path)}
+		*c = addressCache{host, path, true, naming.IsRegistryAddress(host, path)}
 	}
 	return c.ok
-}
-
-func isRegistryAddress(host, path string) bool {
-	normal, err := normalizeHost(strings.ToLower(host))
-	return err == nil && (path == "" || isRepository(normal, path))
 }
 
 // errRegistryURL does not repeat the value: it contains the secret if the sender wrote "?" instead of "&" before it.

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
 func TestSourcesAreSortedAndUnique(t *testing.T) {
@@ -116,9 +118,9 @@ func TestAnImageMayBeRequestedWithoutAPayload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Decoded{Source: "generic", Events: []Event{{
-		Source: "generic", Type: "request", Ref: "1.2.3", RefType: RefTypeImage,
-		Image: &Image{Host: "docker.io", Repository: "library/nginx", Tag: "1.2.3"},
+	want := Decoded{Source: "generic", Events: []postern.DeliveryEvent{{
+		Source: "generic", Event: "request", Ref: "1.2.3", RefType: postern.RefTypeImage,
+		Image: &postern.ImageReference{Host: "docker.io", Repository: "library/nginx", Tag: "1.2.3"},
 	}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("decoded (-want +got):\n%s", diff)

@@ -3,7 +3,11 @@
 
 package payload
 
-import "reflect"
+import (
+	"reflect"
+
+	"postern.dev/postern/apis/postern"
+)
 
 // DecodeSigned is like Decode, for deliveries that only a signature of the body authenticates. Headers and URL are then
 // untrusted: a client that has seen a signed body could replay it as another event or as another sender's, with other
@@ -29,8 +33,8 @@ func DecodeSigned(in Input) (Decoded, error) {
 }
 
 // withoutDeliveryIDs returns the events without delivery ids, which only identify repeats.
-func withoutDeliveryIDs(d Decoded) []Event {
-	events := make([]Event, len(d.Events))
+func withoutDeliveryIDs(d Decoded) []postern.DeliveryEvent {
+	events := make([]postern.DeliveryEvent, len(d.Events))
 	for i, e := range d.Events {
 		e.DeliveryID = ""
 		events[i] = e

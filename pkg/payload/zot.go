@@ -6,6 +6,8 @@ package payload
 import (
 	"encoding/json"
 	"strings"
+
+	"postern.dev/postern/apis/postern"
 )
 
 const sourceZot = "zot"
@@ -61,8 +63,8 @@ func decodeZot(m message, out *Decoded) error {
 	if err := require("name", p.Name, "reference", p.Reference, "registry_url in the URL", host); err != nil {
 		return err
 	}
-	out.addImage(Event{Type: e.Type, Time: e.Time.time},
-		Image{Host: host, Repository: repository, Tag: p.Reference, Digest: p.Digest}, p.MediaType, p.configMediaType())
+	out.addImage(postern.DeliveryEvent{Event: e.Type, Time: e.Time.microTime()},
+		postern.ImageReference{Host: host, Repository: repository, Tag: p.Reference, Digest: p.Digest}, p.MediaType, p.configMediaType())
 	return nil
 }
 

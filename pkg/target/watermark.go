@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"postern.dev/postern/pkg/naming"
 )
 
 // slotGit is the slot of git refs of a target with one repository, slotImage of images that no configuration names.
@@ -19,7 +21,7 @@ const (
 // slot returns the slot of a request for a git ref. An Application may have sources in several repositories, whose refs
 // do not replace each other.
 func (r Request) slot(kind Kind) string {
-	if repository := NormalizeRepository(r.Repository); kind == KindApplication && repository != "" {
+	if repository := naming.NormalizeRepository(r.Repository); kind == KindApplication && repository != "" {
 		return slotGit + "/" + repository
 	}
 	return slotGit

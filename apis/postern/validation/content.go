@@ -15,6 +15,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/naming"
 	"postern.dev/postern/pkg/payload"
 )
 
@@ -49,8 +50,8 @@ func validateContent(spec *postern.WebhookDeliverySpec, maxPayloadBytes int64) f
 		return append(errs, validateRequestedImage(spec)...)
 	}
 	// As in a payload, the ref may be a full one, such as refs/heads/main.
-	short, _ := payload.ShortRef(spec.Ref)
-	if err := payload.ValidateRef(short); err != nil {
+	short, _ := naming.ShortRef(spec.Ref)
+	if err := naming.ValidateRef(short); err != nil {
 		errs = append(errs, field.Invalid(specPath.Child("ref"), shorten(spec.Ref), err.Error()))
 	}
 	return errs
@@ -66,7 +67,7 @@ func validateRefSource(source string) field.ErrorList {
 
 // validateRequestedImage checks an image that is requested without a payload: its name, and its tag in ref.
 func validateRequestedImage(spec *postern.WebhookDeliverySpec) field.ErrorList {
-	if _, err := payload.RequestImage(spec.Image, spec.Ref); err != nil {
+	if _, err := naming.ParseTaggedImage(spec.Image, spec.Ref); err != nil {
 		return field.ErrorList{field.Invalid(specPath.Child("image"), shorten(spec.Image),
 			"expected the name of an image, host/repository, and its tag in ref")}
 	}

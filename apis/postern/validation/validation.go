@@ -15,7 +15,9 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/naming"
 	"postern.dev/postern/pkg/payload"
+	"postern.dev/postern/pkg/text"
 )
 
 const (
@@ -148,7 +150,7 @@ func validateEvent(e *postern.DeliveryEvent, path *field.Path) field.ErrorList {
 	}
 	if e.Image != nil {
 		errs = append(errs, validateImage(e, path)...)
-	} else if err := payload.ValidateRef(e.Ref); err != nil {
+	} else if err := naming.ValidateRef(e.Ref); err != nil {
 		errs = append(errs, field.Invalid(path.Child("ref"), shorten(e.Ref), err.Error()))
 	}
 	switch {
@@ -194,8 +196,8 @@ func eventsSize(events []postern.DeliveryEvent) int {
 // validateImage checks that the name of an image is complete and that the ref matches it: a policy may have rewritten
 // either.
 func validateImage(e *postern.DeliveryEvent, path *field.Path) field.ErrorList {
-	image := payload.Image(*e.Image)
-	normalized, err := payload.NormalizeImage(image)
+	image := *e.Image
+	normalized, err := naming.NormalizeImage(image)
 	switch {
 	case err != nil:
 		return field.ErrorList{field.Invalid(path.Child("image"), field.OmitValueType{}, err.Error())}
@@ -215,9 +217,4 @@ func validateImage(e *postern.DeliveryEvent, path *field.Path) field.ErrorList {
 const maxQuotedBytes = 64
 
 // shorten bounds the length of an invalid value in an error.
-func shorten(s string) string {
-	if len(s) <= maxQuotedBytes {
-		return s
-	}
-	return s[:maxQuotedBytes] + "..."
-}
+func shorten(s string) string { return text.Truncate(s, maxQuotedBytes) }

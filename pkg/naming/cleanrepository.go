@@ -1,9 +1,11 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package payload
+package naming
 
 import (
+	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"unicode"
@@ -12,14 +14,14 @@ import (
 // maxRepositoryBytes is more than any host accepts, and small enough to store and display.
 const maxRepositoryBytes = 2048
 
-// cleanRepository returns the URL of a repository without credentials, because events are stored and displayed, and
+// CleanRepository returns the URL of a repository without credentials, because events are stored and displayed, and
 // some URLs are https://user:token@host/repository or have a token in the query. A user name remains if it is part of
 // the address and not a secret, as in ssh://git@host/repository. A text that is not a URL (git@host:repository) only
 // loses its password.
-func cleanRepository(repository string) (string, error) {
+func CleanRepository(repository string) (string, error) {
 	unprintable := func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }
 	if len(repository) > maxRepositoryBytes || strings.ContainsFunc(repository, unprintable) {
-		return "", refuse(ErrorInvalidField,
+		return "", fmt.Errorf(
 			"the URL of the repository must be at most %d bytes without spaces and control characters",
 			maxRepositoryBytes)
 	}
@@ -29,7 +31,7 @@ func cleanRepository(repository string) (string, error) {
 	u, err := url.Parse(repository)
 	if err != nil || u.Opaque != "" {
 		// The cause would repeat the URL and any password in it.
-		return "", refuse(ErrorInvalidField, "the URL of the repository cannot be parsed")
+		return "", errors.New("the URL of the repository cannot be parsed")
 	}
 	if u.User == nil && u.RawQuery == "" && u.Fragment == "" {
 		return repository, nil

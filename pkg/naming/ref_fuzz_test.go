@@ -1,13 +1,15 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package payload
+package naming
 
 import (
 	"os/exec"
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"postern.dev/postern/apis/postern"
 )
 
 func FuzzValidateRef(f *testing.F) {
@@ -23,7 +25,7 @@ func FuzzValidateRef(f *testing.F) {
 		if len(ref) > maxRefBytes || !utf8.ValidString(ref) || strings.ContainsAny(ref, " ~^:?*[\\\x00\n\r\t\x7f") {
 			t.Fatalf("accepted %q", ref)
 		}
-		if short, refType := ShortRef(headsPrefix + ref); short != ref || refType != RefTypeBranch {
+		if short, refType := ShortRef(headsPrefix + ref); short != ref || refType != postern.RefTypeBranch {
 			t.Fatalf("ShortRef(refs/heads/%q) = %q, %q", ref, short, refType)
 		}
 		if ValidateRef(headsPrefix+ref) == nil {
@@ -39,6 +41,15 @@ func FuzzValidateRef(f *testing.F) {
 			}
 		}
 	})
+}
+
+// checkError checks that an error can be displayed.
+func checkError(t *testing.T, err error) {
+	t.Helper()
+	message := err.Error()
+	if message == "" || len(message) > 1000 || !utf8.ValidString(message) || strings.ContainsAny(message, "\n\r\x1b") {
+		t.Fatalf("the message is not safe to display: %q", message)
+	}
 }
 
 // FuzzValidateRefAgainstGit runs git for each ref, so it is slow.

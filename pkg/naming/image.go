@@ -1,26 +1,18 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package payload
+package naming
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/distribution/reference"
-)
 
-// Image is a fully qualified image: nginx is library/nginx at docker.io.
-type Image struct {
-	// Host is the host name of the registry in lower case, with an optional port: "ghcr.io",
-	// "registry.example.com:5000".
-	Host string
-	// Repository is the path in the registry: "library/nginx".
-	Repository string
-	// Tag is the tag without the colon, or empty.
-	Tag string
-	// Digest is the manifest digest with its algorithm, "sha256:…", or empty.
-	Digest string
-}
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/text"
+)
 
 const (
 	// maxHostBytes is the length of the longest DNS name with a port.
@@ -30,34 +22,22 @@ const (
 		len(":") + 128 + len("@") + len("sha512:") + 128
 )
 
-// String returns the image reference: "docker.io/library/nginx:1.27@sha256:…".
-func (i Image) String() string {
-	s := i.Host + "/" + i.Repository
-	if i.Tag != "" {
-		s += ":" + i.Tag
-	}
-	if i.Digest != "" {
-		s += "@" + i.Digest
-	}
-	return s
-}
-
 // ParseImage parses a reference like container runtimes: without a host, it refers to Docker Hub. Tag and digest are
-// optional and get no default. The error is an *Error.
+// optional and get no default.
 //
 // The grammar is defined by https://pkg.go.dev/github.com/distribution/reference.
-func ParseImage(ref string) (Image, error) {
+func ParseImage(ref string) (postern.ImageReference, error) {
 	if len(ref) > maxReferenceBytes {
-		return Image{}, refuse(ErrorInvalidImage, "the reference of an image must be at most %d bytes",
+		return postern.ImageReference{}, fmt.Errorf("the reference of an image must be at most %d bytes",
 			maxReferenceBytes)
 	}
 	named, err := reference.ParseNormalizedNamed(ref)
 	if err != nil {
-		return Image{}, refuse(ErrorInvalidImage,
+		return postern.ImageReference{}, fmt.Errorf(
 			"the reference of an image %s is not valid: expected host/repository:tag",
-			quote(ref))
+			text.Quote(ref))
 	}
-	i := Image{Host: strings.ToLower(reference.Domain(named)), Repository: reference.Path(named)}
+	i := postern.ImageReference{Host: strings.ToLower(reference.Domain(named)), Repository: reference.Path(named)}
 	if tagged, ok := named.(reference.Tagged); ok {
 		i.Tag = tagged.Tag()
 	}
@@ -67,40 +47,52 @@ func ParseImage(ref string) (Image, error) {
 	return i, nil
 }
 
+// ParseTaggedImage parses the name of an image whose tag comes from another field. Neither may extend into the other.
+func ParseTaggedImage(name, tag string) (postern.ImageReference, error) {
+	image, err := ParseImage(name + ":" + tag)
+	if err == nil && (image.Tag != tag || image.Digest != "") {
+		err = fmt.Errorf("%s is not a tag of the image %s", text.Quote(tag), text.Quote(name))
+	}
+	if err != nil {
+		return postern.ImageReference{}, err
+	}
+	return image, nil
+}
+
 // NormalizeImage validates an image whose parts come from different fields, and returns it fully qualified. The joined
 // reference must parse into the same parts: no part may extend into the next, and runtimes must not read the host as
-// the beginning of a repository at Docker Hub. Tag and digest may be empty. The error is an *Error.
-func NormalizeImage(i Image) (Image, error) {
+// the beginning of a repository at Docker Hub. Tag and digest may be empty.
+func NormalizeImage(i postern.ImageReference) (postern.ImageReference, error) {
 	host, err := normalizeHost(i.Host)
 	if err != nil {
-		return Image{}, err
+		return postern.ImageReference{}, err
 	}
 	i.Host = strings.ToLower(i.Host)
-	whole, isReference := i.parsed()
+	whole, isReference := reparse(i)
 	switch {
 	case isReference && whole.Host == host && whole.Tag == i.Tag && whole.Digest == i.Digest &&
 		(whole.Repository == i.Repository || whole.Repository == "library/"+i.Repository):
 		return whole, nil
 	case !isRepository(host, i.Repository):
-		return Image{}, refuse(ErrorInvalidImage,
+		return postern.ImageReference{}, fmt.Errorf(
 			"the repository %s is not valid: it must be a path in lower case, of at most 255 bytes",
-			quote(i.Repository))
-	case i.Digest != "" && !isDigest(i.Digest):
-		return Image{}, refuse(ErrorInvalidImage,
+			text.Quote(i.Repository))
+	case i.Digest != "" && !IsDigest(i.Digest):
+		return postern.ImageReference{}, fmt.Errorf(
 			"the digest %s is not valid: expected sha256: and 64 hexadecimal digits",
-			quote(i.Digest))
+			text.Quote(i.Digest))
 	}
-	return Image{}, refuse(ErrorInvalidImage,
+	return postern.ImageReference{}, fmt.Errorf(
 		"the tag %s is not valid: it must be at most 128 of the characters A-Z a-z 0-9 _ . -, "+
 			"and must not begin with . or -",
-		quote(i.Tag))
+		text.Quote(i.Tag))
 }
 
-// parsed joins the parts of the image and parses the result. ok is false if it is not a reference. It rejects long
+// reparse joins the parts of the image and parses the result. ok is false if it is not a reference. It rejects long
 // parts before joining them, because the body may be large.
-func (i Image) parsed() (whole Image, ok bool) {
+func reparse(i postern.ImageReference) (whole postern.ImageReference, ok bool) {
 	if len(i.Host)+len(i.Repository)+len(i.Tag)+len(i.Digest) > maxReferenceBytes {
-		return Image{}, false
+		return postern.ImageReference{}, false
 	}
 	whole, err := ParseImage(i.String())
 	return whole, err == nil
@@ -110,29 +102,36 @@ func (i Image) parsed() (whole Image, ok bool) {
 // password.
 func normalizeHost(host string) (string, error) {
 	if host == "" {
-		return "", refuse(ErrorInvalidImage, "the host of the registry is missing")
+		return "", errors.New("the host of the registry is missing")
 	}
 	if strings.Contains(host, "@") {
-		return "", refuse(ErrorInvalidImage, "the host of the registry must be given without a user name and password")
+		return "", errors.New("the host of the registry must be given without a user name and password")
 	}
 	lower := strings.ToLower(host[:min(len(host), maxHostBytes+1)])
 	// Two components, because Docker Hub maps a single one to library/a.
-	i, ok := Image{Host: lower, Repository: "a/a"}.parsed()
+	i, ok := reparse(postern.ImageReference{Host: lower, Repository: "a/a"})
 	switch {
 	case !ok || len(host) > maxHostBytes || i.Repository != "a/a" || (i.Host != lower && lower != "index.docker.io"):
-		return "", refuse(ErrorInvalidImage,
+		return "", fmt.Errorf(
 			"the host of the registry %s is not valid: it must be a host name with a dot or a port, or localhost",
-			quote(host))
+			text.Quote(host))
 	}
 	return i.Host, nil
 }
 
+// IsRegistryAddress reports whether images may be at the host of a registry, and below the path if it is not empty.
+func IsRegistryAddress(host, path string) bool {
+	normal, err := normalizeHost(strings.ToLower(host))
+	return err == nil && (path == "" || isRepository(normal, path))
+}
+
 func isRepository(host, repository string) bool {
-	i, ok := Image{Host: host, Repository: repository}.parsed()
+	i, ok := reparse(postern.ImageReference{Host: host, Repository: repository})
 	return ok && i.Tag == "" && i.Digest == ""
 }
 
-func isDigest(s string) bool {
+// IsDigest reports whether s is a digest that images may have.
+func IsDigest(s string) bool {
 	algorithm, hex, _ := strings.Cut(s, ":")
 	digits := 0
 	switch algorithm { // supported by github.com/opencontainers/go-digest

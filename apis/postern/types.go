@@ -49,6 +49,9 @@ type WebhookDeliverySpec struct {
 	Events []DeliveryEvent
 }
 
+// SourceGeneric is the type of senders that only name a ref. It is the source of a delivery with Ref.
+const SourceGeneric = "generic"
+
 // JSON is any JSON value, as it was received.
 type JSON struct {
 	Raw []byte

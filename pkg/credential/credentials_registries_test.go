@@ -171,13 +171,3 @@ func TestQueryTokenIsForRegistriesThatCanSetNoHeader(t *testing.T) {
 		}
 	}
 }
-
-// A MAC is useless with another body, so it may be in an object's headers. JFrog's header may have the secret itself.
-func TestHeadersOfRegistriesAreSecret(t *testing.T) {
-	for name, isSignature := range map[string]bool{"x-nexus-webhook-signature": true, "x-jfrog-event-auth": false} {
-		if !IsSecretHeader(name) || IsSignatureHeader(name) != isSignature {
-			t.Errorf("%s: secret %t, signature %t; want true, %t", name, IsSecretHeader(name), IsSignatureHeader(name),
-				isSignature)
-		}
-	}
-}

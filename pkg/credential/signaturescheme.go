@@ -23,10 +23,10 @@ const (
 type signatureScheme int
 
 const (
-	schemeSHA256       signatureScheme = iota // HMAC-SHA256 of the body, in one of signatureHeaders
+	schemeSHA256       signatureScheme = iota // HMAC-SHA256 of the body, in one of secretheader.Signatures
 	schemeSigningToken                        // HMAC-SHA256 of id, time and body, by a signing token
-	schemeJFrog                               // HMAC-SHA256 of the body, in jfrogHeader
-	schemeSHA1                                // HMAC-SHA1 of the body, in nexusHeader
+	schemeJFrog                               // HMAC-SHA256 of the body, in secretheader.JFrog
+	schemeSHA1                                // HMAC-SHA1 of the body, in secretheader.Nexus
 )
 
 // schemesBySource are the types of sender that sign. A signature from any other type is not accepted: that sender did

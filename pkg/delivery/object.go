@@ -14,8 +14,8 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/validation"
-	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/payload"
+	"postern.dev/postern/pkg/secretheader"
 	"postern.dev/postern/pkg/text"
 )
 
@@ -25,7 +25,7 @@ func (d *Deliverer) ReceiveObject(
 	ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info, querySecret string,
 ) error {
 	delivery.Status = postern.WebhookDeliveryStatus{} // only the server sets it, for logs and metrics too
-	if errs := validation.ValidateNew(delivery, d.MaxPayloadBytes); len(errs) > 0 {
+	if errs := validation.ValidateNew(delivery, payload.Sources(), d.MaxPayloadBytes); len(errs) > 0 {
 		err := invalid(delivery, errs)
 		d.observe(ctx, redactInvalid(delivery), err)
 		return err
@@ -71,12 +71,12 @@ func requestFromObject(delivery *postern.WebhookDelivery) (Request, error) {
 	if spec.RawPayload != nil {
 		return Request{Header: header, Body: spec.RawPayload}, nil
 	}
-	credential.StripSecrets(header)
+	secretheader.Strip(header)
 	if spec.Payload != nil {
 		return Request{Header: header, Body: spec.Payload.Raw}, nil
 	}
 	// A ref is short for a generic payload; the headers would belong to another payload.
-	spec.Source = payload.SourceGeneric
+	spec.Source = postern.SourceGeneric
 	body, err := json.Marshal(map[string]string{"ref": spec.Ref})
 	return Request{Header: http.Header{}, Body: body}, err
 }

@@ -10,9 +10,6 @@ import (
 	"postern.dev/postern/pkg/naming"
 )
 
-// SourceGeneric is the type of senders that only name the requested ref.
-const SourceGeneric = "generic"
-
 // genericRequest is the payload of custom senders:
 //
 //	{"ref": "v2.0.0", "repository": "https://git.example.com/group/project.git"}
@@ -53,8 +50,8 @@ func decodeGeneric(m message, out *Decoded) error {
 func RequestImage(name, tag string) (Decoded, error) {
 	image, err := naming.ParseTaggedImage(name, tag)
 	if err != nil {
-		return Decoded{Source: SourceGeneric}, refuse(ErrorInvalidImage, "%v", err)
+		return Decoded{Source: postern.SourceGeneric}, refuse(ErrorInvalidImage, "%v", err)
 	}
-	out := Decoded{Source: SourceGeneric, Events: []postern.DeliveryEvent{{Event: "request", Image: &image}}}
+	out := Decoded{Source: postern.SourceGeneric, Events: []postern.DeliveryEvent{{Event: "request", Image: &image}}}
 	return out, normalizeEvent(&out.Events[0], out)
 }

@@ -105,7 +105,7 @@ func TestGiteaIsNeverDecodedAsGitHub(t *testing.T) {
 func TestClaimMustFitAGitHost(t *testing.T) {
 	for _, host := range gitHosts {
 		body := goldenInput(t, host+"/push-without-header").Body
-		for _, claim := range append(slices.Clone(gitHosts), SourceGeneric) {
+		for _, claim := range append(slices.Clone(gitHosts), postern.SourceGeneric) {
 			got, err := Decode(Input{Source: claim, Body: body})
 			switch {
 			case claim == host && (err != nil || len(got.Events) == 0):
@@ -132,7 +132,7 @@ func TestWhatIsGoneIsNotDeployedUnderAnotherHostsHeaders(t *testing.T) {
 			headers("X-Event-Key", event, "X-Hook-UUID", "1"))
 	}
 	headerSets = append(headerSets, nil)
-	claims := append(slices.Clone(gitHosts), SourceGeneric, "argocd", "kargo", "")
+	claims := append(slices.Clone(gitHosts), postern.SourceGeneric, "argocd", "kargo", "")
 	gone := []string{IgnoredRefDeleted, IgnoredAction, IgnoredDraft}
 
 	tried := 0

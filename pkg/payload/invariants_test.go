@@ -142,7 +142,7 @@ func reportsDeletion(body []byte, d Decoded) bool {
 	}
 	after, _ := v["after"].(string)
 	switch eventType := d.Events[0].Event; {
-	case d.Source == SourceGeneric, d.Source == "github" && eventType == "push":
+	case d.Source == postern.SourceGeneric, d.Source == "github" && eventType == "push":
 		return v["deleted"] == true || isZeroID(after)
 	case eventType == "push" || eventType == "tag_push":
 		return d.Events[0].Image == nil && isZeroID(after)

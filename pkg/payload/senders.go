@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // sender is a type of system that sends webhooks.
@@ -47,7 +49,7 @@ var senders = []sender{
 	{sourceECR, "detail-type, detail and account", nil, fitsECR, decodeECR},
 	{sourceGAR, "message.data and subscription", nil, fitsGAR, decodeGAR},
 	{sourceJFrog, "domain, event_type and data", nil, fitsJFrog, decodeJFrog},
-	{SourceGeneric, "ref, and no field of a git host's event", nil, fitsGeneric, decodeGeneric},
+	{postern.SourceGeneric, "ref, and no field of a git host's event", nil, fitsGeneric, decodeGeneric},
 }
 
 // identifyingHeaders identify the sender, the content or the delivery. Headers that proxies add to any request, such as
@@ -123,7 +125,7 @@ const (
 // Requests returns what a sender type requests: RequestsGitRefs or RequestsImages.
 func Requests(source string) string {
 	git := []string{
-		"github", "gitlab", "gitea", "bitbucket", "bitbucket-server", "azure-devops", "argocd", "kargo", SourceGeneric,
+		"github", "gitlab", "gitea", "bitbucket", "bitbucket-server", "azure-devops", "argocd", "kargo", postern.SourceGeneric,
 	}
 	if slices.Contains(git, source) {
 		return RequestsGitRefs

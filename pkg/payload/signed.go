@@ -25,7 +25,7 @@ func DecodeSigned(in Input) (Decoded, error) {
 			"the headers or the path contradict the body, and the signature covers only the body: "+
 				"send what %s sends, unchanged", out.Source)
 	}
-	if out.Source == SourceGeneric && isGitHostEvent(in) {
+	if out.Source == postern.SourceGeneric && isGitHostEvent(in) {
 		return Decoded{Source: out.Source}, refuse(ErrorSourceConflict,
 			"the signed body is an event of a git host, not a request for a ref: send the host's own headers with it")
 	}

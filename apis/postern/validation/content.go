@@ -14,9 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"postern.dev/postern/apis/postern"
-	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/naming"
-	"postern.dev/postern/pkg/payload"
+	"postern.dev/postern/pkg/secretheader"
 )
 
 var (
@@ -58,7 +57,7 @@ func validateContent(spec *postern.WebhookDeliverySpec, maxPayloadBytes int64) f
 }
 
 func validateRefSource(source string) field.ErrorList {
-	if source == "" || source == payload.SourceGeneric {
+	if source == "" || source == postern.SourceGeneric {
 		return nil
 	}
 	return field.ErrorList{field.Forbidden(specPath.Child("source"),
@@ -96,7 +95,7 @@ func validateHeaders(headers map[string]string) field.ErrorList {
 			errs = append(errs, field.Duplicate(path.Key(name), canonical))
 		case !httpguts.ValidHeaderFieldName(name):
 			errs = append(errs, field.Invalid(path, shorten(name), "not a valid HTTP header name"))
-		case credential.IsSecretHeader(name) && !credential.IsSignatureHeader(name):
+		case secretheader.Is(name) && !secretheader.IsSignature(name):
 			errs = append(errs, field.Forbidden(path.Key(name),
 				"it holds a token, and this object may be written to an audit log: change the token, and send the "+
 					"webhook to the target's webhookdeliveries instead"))

@@ -14,9 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"postern.dev/postern/apis/postern"
-	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/naming"
-	"postern.dev/postern/pkg/payload"
+	"postern.dev/postern/pkg/secretheader"
 	"postern.dev/postern/pkg/text"
 )
 
@@ -41,11 +40,11 @@ var (
 	eventsPath = specPath.Child("events")
 )
 
-// ValidateNew checks a delivery as a client sends it.
-func ValidateNew(d *postern.WebhookDelivery, maxPayloadBytes int64) field.ErrorList {
+// ValidateNew checks a delivery as a client sends it. sources are the types of sender.
+func ValidateNew(d *postern.WebhookDelivery, sources []string, maxPayloadBytes int64) field.ErrorList {
 	errs := validateName(d)
 	errs = append(errs, validateMetadata(d)...)
-	errs = append(errs, validateSource(d.Spec.Source)...)
+	errs = append(errs, validateSource(d.Spec.Source, sources)...)
 	errs = append(errs, validateTarget(d.Spec.Target)...)
 	errs = append(errs, validateContent(&d.Spec, maxPayloadBytes)...)
 	errs = append(errs, validateHeaders(d.Spec.Headers)...)
@@ -105,7 +104,7 @@ func ValidateDropped(d *postern.WebhookDelivery) field.ErrorList {
 		errs = append(errs, field.InternalError(specPath, errPayloadNotDropped))
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.Spec.Headers)) {
-		if credential.IsSecretHeader(name) {
+		if secretheader.Is(name) {
 			errs = append(errs, field.InternalError(specPath.Child("headers").Key(name), errSecretNotDropped))
 		}
 	}
@@ -120,11 +119,11 @@ func validateFinalizers(d *postern.WebhookDelivery) field.ErrorList {
 	return field.ErrorList{field.Forbidden(metadataPath.Child("finalizers"), "deliveries can't have finalizers")}
 }
 
-func validateSource(source string) field.ErrorList {
-	if source == "" || slices.Contains(payload.Sources(), source) {
+func validateSource(source string, known []string) field.ErrorList {
+	if source == "" || slices.Contains(known, source) {
 		return nil
 	}
-	return field.ErrorList{field.NotSupported(specPath.Child("source"), shorten(source), payload.Sources())}
+	return field.ErrorList{field.NotSupported(specPath.Child("source"), shorten(source), known)}
 }
 
 func validateTarget(target *postern.TargetReference) field.ErrorList {

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"postern.dev/postern/pkg/payload"
 	"postern.dev/postern/pkg/secretheader"
 )
 
@@ -33,7 +34,8 @@ type credentials struct {
 // readCredentials reads the credentials of an attempt. now is the time to check timestamps against.
 func readCredentials(a Attempt, now time.Time) credentials {
 	var c credentials
-	c.readSignatures(a, now)
+	sender, _ := payload.Lookup(a.Source)
+	c.readSignatures(a, signaturesOf(a.Source), now)
 	for _, name := range secretheader.Tokens {
 		token, problem := singleValue(a.Header, name)
 		if token != "" {
@@ -45,7 +47,7 @@ func readCredentials(a Attempt, now time.Time) credentials {
 	c.tokens, c.unreadableReason = append(c.tokens, tokens...), cmp.Or(c.unreadableReason, problem)
 	switch {
 	case a.QuerySecret == "":
-	case mayUseQueryToken(a.Source):
+	case sender.QueryToken:
 		c.queryTokens = []string{a.QuerySecret}
 	default:
 		c.unreadableReason = cmp.Or(c.unreadableReason, ReasonQueryTokenNotAllowed)
@@ -53,11 +55,23 @@ func readCredentials(a Attempt, now time.Time) credentials {
 	return c
 }
 
-// readSignatures reads the signatures that the type of sender makes. Others are reported as unreadable.
-func (c *credentials) readSignatures(a Attempt, now time.Time) {
+// signaturesOf returns the schemes that are read for a type of sender. Before it is detected, after which the attempt is
+// verified again, these are all but SHA-1.
+func signaturesOf(source string) []payload.SignatureScheme {
+	if source == "" {
+		return []payload.SignatureScheme{
+			payload.SignatureBody, payload.SignatureSigningToken, payload.SignatureJFrog,
+		}
+	}
+	sender, _ := payload.Lookup(source)
+	return sender.Signatures
+}
+
+// readSignatures reads the signatures by the schemes of the sender. Others are reported as unreadable.
+func (c *credentials) readSignatures(a Attempt, schemes []payload.SignatureScheme, now time.Time) {
 	for _, header := range secretheader.Signatures {
 		mac, problem := readSignature(header, a.Header)
-		if mac != nil && !signsWith(a.Source, schemeSHA256) {
+		if mac != nil && !slices.Contains(schemes, payload.SignatureBody) {
 			mac, problem = nil, ReasonSignatureNotCounted
 		}
 		if mac != nil {
@@ -65,16 +79,16 @@ func (c *credentials) readSignatures(a Attempt, now time.Time) {
 		}
 		c.unreadableReason = cmp.Or(c.unreadableReason, problem)
 	}
-	if mac := jfrogSignature(a.Header); mac != nil && signsWith(a.Source, schemeJFrog) {
+	if mac := jfrogSignature(a.Header); mac != nil && slices.Contains(schemes, payload.SignatureJFrog) {
 		c.signatures = append(c.signatures, mac)
 	}
-	mac, problem := nexusSignature(a)
+	mac, problem := nexusSignature(a, schemes)
 	if mac != nil {
 		c.sha1 = [][]byte{mac}
 	}
 	c.unreadableReason = cmp.Or(c.unreadableReason, problem)
 	message, problem := readSignedMessage(a.Header, now)
-	if message != nil && !signsWith(a.Source, schemeSigningToken) {
+	if message != nil && !slices.Contains(schemes, payload.SignatureSigningToken) {
 		message, problem = nil, ReasonSignatureNotCounted
 	}
 	c.message, c.unreadableReason = message, cmp.Or(c.unreadableReason, problem)
@@ -192,11 +206,11 @@ func jfrogSignature(h http.Header) []byte {
 }
 
 // nexusSignature returns the MAC in Nexus' header, or nil and, if the header is present, why it can't be read.
-func nexusSignature(a Attempt) ([]byte, Reason) {
+func nexusSignature(a Attempt, schemes []payload.SignatureScheme) ([]byte, Reason) {
 	if len(a.Header.Values(secretheader.Nexus)) == 0 {
 		return nil, ""
 	}
-	if !signsWith(a.Source, schemeSHA1) {
+	if !slices.Contains(schemes, payload.SignatureNexus) {
 		return nil, ReasonSHA1Signature
 	}
 	value, problem := singleValue(a.Header, secretheader.Nexus)

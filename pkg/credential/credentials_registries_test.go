@@ -9,6 +9,8 @@ import (
 	"encoding/hex"
 	"strings"
 	"testing"
+
+	"postern.dev/postern/pkg/payload"
 )
 
 // signSHA1 returns the hexadecimal HMAC-SHA1 of body, independently of the code under test.
@@ -163,7 +165,7 @@ func TestQueryTokenIsForRegistriesThatCanSetNoHeader(t *testing.T) {
 		"cloudevents": MethodQueryToken, "gar": MethodQueryToken,
 		"acr": "", "distribution": "", "ecr": "", "ghcr.io": "", "harbor": "", "jfrog": "", "nexus": "", "zot": "",
 	} {
-		keys := map[string]string{sourceKey(source): "own"}
+		keys := map[string]string{payload.SecretKey(source): "own"}
 		v := NewVerifier(Config{RequireSecret: true}, secretsWith(keys))
 		if method, reason := verify(t, v, Attempt{Namespace: namespace, Source: source,
 			QuerySecret: "own"}); method != want {

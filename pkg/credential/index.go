@@ -3,7 +3,11 @@
 
 package credential
 
-import "slices"
+import (
+	"slices"
+
+	"postern.dev/postern/pkg/payload"
+)
 
 // secretIndex counts the namespaces that have a secret under a key, for each key that is not a target's. It has no
 // entries for keys without one.
@@ -69,11 +73,13 @@ func (s *Secrets) hasSecretFor(source string) bool {
 
 // keysFor returns the keys that are used for a type of sender at every target.
 func keysFor(source string) []string {
-	if hasOnlyOwnKey(source) {
-		return []string{sourceKey(source)}
+	sender, _ := payload.Lookup(source)
+	switch own := payload.SecretKey(source); {
+	case sender.OnlyOwnSecret():
+		return []string{own}
+	case len(sender.Signatures) == 0:
+		return []string{own, tokenKey}
+	default:
+		return []string{own, hmacKey, tokenKey}
 	}
-	if !signs(source) {
-		return []string{sourceKey(source), tokenKey}
-	}
-	return []string{sourceKey(source), hmacKey, tokenKey}
 }

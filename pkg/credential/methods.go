@@ -3,7 +3,11 @@
 
 package credential
 
-import "slices"
+import (
+	"slices"
+
+	"postern.dev/postern/pkg/payload"
+)
 
 // SupportedMethods are the authentication methods of a type of sender in a namespace.
 type SupportedMethods struct {
@@ -17,15 +21,16 @@ type SupportedMethods struct {
 
 // MethodsFor returns the methods of a type of sender in a namespace.
 func (v *Verifier) MethodsFor(namespace, source string) SupportedMethods {
-	supported := SupportedMethods{Methods: []string{}, Keys: []string{sourceKey(source)}}
-	methods := methodsOf(source)
+	sender, _ := payload.Lookup(source)
+	supported := SupportedMethods{Methods: []string{}, Keys: []string{payload.SecretKey(source)}}
+	methods := methodsOf(sender)
 	for _, method := range methods {
 		if method != MethodServiceAccount || v.config.IdentityIsCredential {
 			supported.Methods = append(supported.Methods, string(method))
 		}
 	}
 	valid := v.secrets.validFor(Attempt{Namespace: namespace, Source: source})
-	if hasOnlyOwnKey(source) {
+	if sender.OnlyOwnSecret() {
 		supported.HasSecret = valid.hasAny()
 		return supported
 	}
@@ -41,26 +46,20 @@ func (v *Verifier) MethodsFor(namespace, source string) SupportedMethods {
 	return supported
 }
 
-// methodsOf returns the methods that a type of sender supports: a ServiceAccount token in Authorization, a signature
-// (see schemesBySource), a secret in another header, or one in the URL. GitLab, JFrog and scripts support all but the
-// last.
-func methodsOf(source string) []Method {
-	switch source {
-	case sourceGitHub, sourceBitbucket, sourceBitbucketServer, sourceGHCR, sourceNexus:
-		return []Method{MethodHMAC}
-	case sourceGitea:
-		return []Method{MethodServiceAccount, MethodHMAC}
-	case sourceHarbor:
-		return []Method{MethodServiceAccount}
-	case sourceECR: // EventBridge limits headers to 512 characters, too short for a ServiceAccount token
-		return []Method{MethodToken}
-	case sourceCloudEvents:
-		return []Method{MethodServiceAccount, MethodToken, MethodQueryToken}
-	case sourceDockerHub, sourceQuay, sourceAliyunACR, sourceGAR:
-		return []Method{MethodQueryToken}
-	case sourceGitLab, sourceJFrog, sourceGeneric:
-		return []Method{MethodServiceAccount, MethodHMAC, MethodToken}
-	default: // Azure DevOps, Argo CD, Kargo and registries with configurable headers
-		return []Method{MethodServiceAccount, MethodToken}
+// methodsOf returns the methods of a type of sender, best first.
+func methodsOf(sender payload.Sender) []Method {
+	var methods []Method
+	if sender.Identity {
+		methods = append(methods, MethodServiceAccount)
 	}
+	if len(sender.Signatures) > 0 {
+		methods = append(methods, MethodHMAC)
+	}
+	if sender.Token {
+		methods = append(methods, MethodToken)
+	}
+	if sender.QueryToken {
+		methods = append(methods, MethodQueryToken)
+	}
+	return methods
 }

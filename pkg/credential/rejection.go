@@ -4,8 +4,10 @@
 package credential
 
 import (
+	"slices"
 	"strings"
 
+	"postern.dev/postern/pkg/payload"
 	"postern.dev/postern/pkg/secretheader"
 )
 
@@ -55,9 +57,17 @@ func (r *Rejection) Error() string {
 	if r.suggestAuthorization {
 		b.WriteString(", or " + secretheader.Authorization)
 	}
-	b.WriteString(", each given once; signatures count only from senders that sign (" +
-		strings.Join(signingSources(), ", ") +
-		"), SHA-1 only from nexus, and ?secret= only from senders that support nothing else")
+	var signing, sha1 []string
+	for _, s := range payload.Senders() {
+		if len(s.Signatures) > 0 {
+			signing = append(signing, s.Name)
+		}
+		if slices.Contains(s.Signatures, payload.SignatureNexus) {
+			sha1 = append(sha1, s.Name)
+		}
+	}
+	b.WriteString(", each given once; signatures count only from senders that sign (" + strings.Join(signing, ", ") +
+		"), SHA-1 only from " + strings.Join(sha1, ", ") + ", and ?secret= only from senders that support nothing else")
 	if r.suggestIdentity {
 		b.WriteString("; or authenticate to the Kubernetes API, for example with a ServiceAccount token")
 	}

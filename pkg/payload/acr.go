@@ -9,7 +9,16 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-const sourceACR = "acr"
+var acr = Sender{
+	Name:       "acr",
+	Requests:   RequestsImages,
+	Expects:    "id, timestamp, action and target",
+	Identity:   true,
+	Token:      true,
+	SecretFlag: true,
+	fits:       fitsACR,
+	decode:     decodeACR,
+}
 
 // acrEvent contains the used fields of Azure Container Registry's webhooks:
 // https://learn.microsoft.com/azure/container-registry/container-registry-webhook-reference

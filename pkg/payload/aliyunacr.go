@@ -9,7 +9,15 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-const sourceAliyunACR = "aliyun-acr"
+var aliyunACR = Sender{
+	Name:       "aliyun-acr",
+	Requests:   RequestsImages,
+	Expects:    "push_data.tag and repository.repo_full_name",
+	QueryToken: true,
+	SecretFlag: true,
+	fits:       fitsAliyunACR,
+	decode:     decodeAliyunACR,
+}
 
 // aliyunPush contains the used fields of the webhook that Alibaba Cloud Container Registry sends for each pushed tag:
 // https://www.alibabacloud.com/help/en/acr/user-guide/manage-webhooks
@@ -42,7 +50,7 @@ func decodeAliyunACR(m message, out *Decoded) error {
 	if p.Repository.Region != "" {
 		host = "registry." + p.Repository.Region + ".aliyuncs.com"
 	}
-	host, repository, err := m.pullReference(registry{source: sourceAliyunACR, host: host}, p.Repository.RepoFullName)
+	host, repository, err := m.pullReference(registry{host: host}, p.Repository.RepoFullName)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,16 @@ import (
 	"postern.dev/postern/pkg/naming"
 )
 
+var argoCD = Sender{
+	Name:     "argocd",
+	Requests: RequestsGitRefs,
+	Expects:  `app.metadata.annotations["git.ref"] or app.status.sync.revision`,
+	Identity: true,
+	Token:    true,
+	fits:     fitsArgoCD,
+	decode:   decodeArgoCD,
+}
+
 // argoCDNotification contains the used fields of an Argo CD notification. The user defines its template, which usually
 // has the whole Application in "app":
 // https://argo-cd.readthedocs.io/en/stable/operator-manual/notifications/services/webhook/

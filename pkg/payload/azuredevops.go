@@ -10,6 +10,17 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
+var azureDevOps = Sender{
+	Name:          "azure-devops",
+	Requests:      RequestsGitRefs,
+	Expects:       "eventType and publisherId",
+	Identity:      true,
+	Token:         true,
+	defaultBranch: []string{"resource", "repository", "defaultBranch"},
+	fits:          fitsAzureDevOps,
+	decode:        decodeAzureDevOps,
+}
+
 // azureDevOpsEvent contains the used fields of the service hook that Azure DevOps sends for pushes:
 // https://learn.microsoft.com/azure/devops/service-hooks/events#git.push
 //

@@ -10,6 +10,19 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
+var bitbucket = Sender{
+	Name:        "bitbucket",
+	Requests:    RequestsGitRefs,
+	Expects:     "push.changes",
+	Signatures:  []SignatureScheme{SignatureBody},
+	identifying: []string{bitbucketEventHeader, "X-Request-UUID", "X-Hook-UUID"},
+	// X-Hook-UUID is the same in all deliveries, and some receivers use it as a secret.
+	kept:   []string{bitbucketEventHeader, "X-Request-UUID", "X-Attempt-Number"},
+	sentBy: sentByBitbucketCloud,
+	fits:   fitsBitbucketCloud,
+	decode: decodeBitbucketCloud,
+}
+
 // bitbucketEventHeader is the event header of Bitbucket Cloud and Bitbucket Data Center.
 const bitbucketEventHeader = "X-Event-Key"
 

@@ -11,6 +11,18 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
+var bitbucketServer = Sender{
+	Name:        "bitbucket-server",
+	Requests:    RequestsGitRefs,
+	Expects:     "eventKey",
+	Signatures:  []SignatureScheme{SignatureBody},
+	identifying: []string{bitbucketEventHeader},
+	kept:        []string{bitbucketEventHeader, "X-Request-Id"},
+	sentBy:      sentByBitbucketServer,
+	fits:        fitsBitbucketServer,
+	decode:      decodeBitbucketServer,
+}
+
 // bitbucketServerPush contains the used fields of a push to Bitbucket Data Center, formerly Bitbucket Server:
 // https://confluence.atlassian.com/bitbucketserver/event-payload-938025882.html
 type bitbucketServerPush struct {

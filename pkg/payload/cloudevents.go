@@ -12,7 +12,21 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-const sourceCloudEvents = "cloudevents"
+var cloudEvents = Sender{
+	Name:        "cloudevents",
+	Requests:    RequestsImages,
+	Expects:     "specversion and type",
+	Identity:    true,
+	Token:       true,
+	QueryToken:  true,
+	SecretFlag:  true,
+	identifying: []string{"Ce-Specversion", "Ce-Id", "Ce-Type", "Ce-Source", "Ce-Subject", "Ce-Time"},
+	// Ce-Source is a URI, which may contain user:password@host.
+	kept:   []string{"Ce-Id", "Ce-Type", "Ce-Time"},
+	sentBy: withCloudEventType(""),
+	fits:   fitsCloudEvents,
+	decode: decodeCloudEvents,
+}
 
 // imagePush is the data of a CloudEvent about an image, with all names that Argo CD Image Updater's receiver accepts.
 // Its documentation makes AWS EventBridge convert ECR events to the first name of each pair:

@@ -34,22 +34,23 @@ func Decode(in Input) (Decoded, error) {
 	if err != nil {
 		return Decoded{Source: in.Source}, err
 	}
-	if m.batch && s.name != sourceCloudEvents {
-		return Decoded{Source: s.name}, refuse(ErrorMalformedBody,
-			"the Content-Type is for a batch of CloudEvents, but %s sends no batches", s.name)
+	if m.batch && s.Name != cloudEvents.Name {
+		return Decoded{Source: s.Name}, refuse(ErrorMalformedBody,
+			"the Content-Type is for a batch of CloudEvents, but %s sends no batches", s.Name)
 	}
-	out := Decoded{Source: s.name, Events: []postern.DeliveryEvent{}}
+	m.source = s.Name
+	out := Decoded{Source: s.Name, Events: []postern.DeliveryEvent{}}
 	if err := s.decode(m, &out); err != nil {
-		return Decoded{Source: s.name}, err
+		return Decoded{Source: s.Name}, err
 	}
 	if len(out.Events) > MaxEvents {
-		return Decoded{Source: s.name}, refuse(ErrorTooManyEvents,
+		return Decoded{Source: s.Name}, refuse(ErrorTooManyEvents,
 			"the body asks for more than %d refs or images; send fewer at once", MaxEvents)
 	}
-	m.markDefaultBranch(out.Events)
+	markDefaultBranch(out.Events, m.text(s.defaultBranch...))
 	for i := range out.Events {
 		if err := normalizeEvent(&out.Events[i], out); err != nil {
-			return Decoded{Source: s.name}, err
+			return Decoded{Source: s.Name}, err
 		}
 	}
 	return out, nil
@@ -60,7 +61,7 @@ func checkClaim(claimed, named string) error {
 	if claimed == "" {
 		return nil
 	}
-	if _, known := senderByName(claimed); !known {
+	if _, known := Lookup(claimed); !known {
 		return refuse(ErrorUnknownSource, "unknown source %s: use one of %s, or omit it to detect the sender",
 			quote(claimed), strings.Join(Sources(), ", "))
 	}
@@ -84,14 +85,14 @@ func checkHeaders(h http.Header) error {
 }
 
 // chooseSender returns the sender that decodes the message. Both names are known or empty, and do not conflict.
-func chooseSender(named, claimed string, m message) (sender, error) {
+func chooseSender(named, claimed string, m message) (Sender, error) {
 	if named == "" && claimed == "" {
 		return senderByShape(m)
 	}
-	s, _ := senderByName(cmp.Or(claimed, named))
+	s, _ := Lookup(cmp.Or(claimed, named))
 	if named == "" && !s.fits(m) {
-		return sender{}, refuse(ErrorSourceConflict,
-			"the source was given as %s, but this body is not what %[1]s sends: expected %s", s.name, s.expects)
+		return Sender{}, refuse(ErrorSourceConflict,
+			"the source was given as %s, but this body is not what %[1]s sends: expected %s", s.Name, s.Expects)
 	}
 	return s, nil
 }
@@ -124,27 +125,14 @@ func normalizeImageEvent(e *postern.DeliveryEvent) error {
 	return nil
 }
 
-// markDefaultBranch marks the events of the repository's default branch, if the payload names it. Git hosts report it
-// in one of these fields, always for the repository that was pushed to.
-func (m message) markDefaultBranch(events []postern.DeliveryEvent) {
-	branch := m.defaultBranch()
+// markDefaultBranch marks the events of the repository's default branch, which may be a full ref; "" if the payload does
+// not name it.
+func markDefaultBranch(events []postern.DeliveryEvent, branch string) {
+	branch = strings.TrimPrefix(branch, "refs/heads/")
 	for i := range events {
 		e := &events[i]
 		e.DefaultBranch = branch != "" && e.RefType == postern.RefTypeBranch && e.Ref == branch
 	}
-}
-
-func (m message) defaultBranch() string {
-	for _, path := range [][]string{
-		{"repository", "default_branch"},            // GitHub, Gitea, Forgejo, Gogs
-		{"project", "default_branch"},               // GitLab
-		{"resource", "repository", "defaultBranch"}, // Azure DevOps, in full
-	} {
-		if branch := m.text(path...); branch != "" {
-			return strings.TrimPrefix(branch, "refs/heads/")
-		}
-	}
-	return ""
 }
 
 const (

@@ -12,7 +12,16 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-const sourceDistribution = "distribution"
+var distribution = Sender{
+	Name:     "distribution",
+	Requests: RequestsImages,
+	Expects:  "events with action and target",
+	Identity: true,
+	Token:    true,
+	sentBy:   sentByDistribution,
+	fits:     fitsDistribution,
+	decode:   decodeDistribution,
+}
 
 // registryEnvelope contains the used fields of notifications of CNCF Distribution, which GitLab and many other products
 // include: https://distribution.github.io/distribution/about/notifications/
@@ -97,7 +106,7 @@ func (e registryEvent) decode(m message, id string, out *Decoded) error {
 	}
 	urlHost, _ := splitAddress(t.URL)
 	host, repository, err := m.pullReference(
-		registry{source: sourceDistribution, host: cmp.Or(e.Request.Host, urlHost)}, t.Repository)
+		registry{host: cmp.Or(e.Request.Host, urlHost)}, t.Repository)
 	if err != nil {
 		return err
 	}

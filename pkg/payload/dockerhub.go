@@ -10,7 +10,15 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-const sourceDockerHub = "docker.io"
+var dockerHub = Sender{
+	Name:       "docker.io",
+	Requests:   RequestsImages,
+	Expects:    "push_data.tag and repository.repo_name",
+	QueryToken: true,
+	SecretFlag: true,
+	fits:       fitsDockerHub,
+	decode:     decodeDockerHub,
+}
 
 // dockerHubPush contains the used fields of the webhook that Docker Hub sends for each pushed tag:
 // https://docs.docker.com/docker-hub/repos/manage/webhooks/

@@ -10,7 +10,14 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-const sourceECR = "ecr"
+var ecr = Sender{
+	Name:     "ecr",
+	Requests: RequestsImages,
+	Expects:  "detail-type, detail and account",
+	Token:    true,
+	fits:     fitsECR,
+	decode:   decodeECR,
+}
 
 // ecrEvent contains the used fields of Amazon ECR events from Amazon EventBridge, without an input transformer:
 // https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html

@@ -12,7 +12,14 @@ import (
 	"postern.dev/postern/pkg/naming"
 )
 
-const sourceGAR = "gar"
+var gar = Sender{
+	Name:       "gar",
+	Requests:   RequestsImages,
+	Expects:    "message.data and subscription",
+	QueryToken: true,
+	fits:       fitsGAR,
+	decode:     decodeGAR,
+}
 
 // pubSubPush contains the used fields of a push subscription of Google Cloud Pub/Sub:
 // https://cloud.google.com/pubsub/docs/push

@@ -10,6 +10,19 @@ import (
 	"postern.dev/postern/pkg/naming"
 )
 
+var generic = Sender{
+	Name:       postern.SourceGeneric,
+	Requests:   RequestsGitRefs,
+	Expects:    "ref, and no field of a git host's event",
+	Identity:   true,
+	Signatures: []SignatureScheme{SignatureBody, SignatureSigningToken},
+	Token:      true,
+	// A script may pass on the repository of a git host's event.
+	defaultBranch: []string{"repository", "default_branch"},
+	fits:          fitsGeneric,
+	decode:        decodeGeneric,
+}
+
 // genericRequest is the payload of custom senders:
 //
 //	{"ref": "v2.0.0", "repository": "https://git.example.com/group/project.git"}

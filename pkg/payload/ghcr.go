@@ -12,10 +12,16 @@ import (
 	"postern.dev/postern/pkg/naming"
 )
 
-const (
-	sourceGHCR   = "ghcr.io"
-	sourceGitHub = "github"
-)
+var ghcr = Sender{
+	Name:       "ghcr.io",
+	Requests:   RequestsImages,
+	Expects:    "package.package_type",
+	Signatures: []SignatureScheme{SignatureBody},
+	SecretFlag: true,
+	sentBy:     sentByGHCR,
+	fits:       fitsGHCR,
+	decode:     decodeGHCR,
+}
 
 // gitHubPackage contains the used fields of GitHub's package event. Its name is "package" in webhooks of repositories
 // and "registry_package" in webhooks of organizations and apps; the content is the same:
@@ -58,7 +64,7 @@ type gitHubPackageData struct {
 // isGitHubSource reports whether the sender uses GitHub's webhooks. Both GitHub sources accept all events of GitHub and
 // ignore events for the other one, because a webhook may be subscribed to more events than its endpoint handles.
 func isGitHubSource(source string) bool {
-	return source == sourceGHCR || source == sourceGitHub
+	return source == ghcr.Name || source == gitHub.Name
 }
 
 func sentByGHCR(h http.Header) bool {

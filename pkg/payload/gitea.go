@@ -7,6 +7,24 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
+var gitea = Sender{
+	Name:        "gitea",
+	Requests:    RequestsGitRefs,
+	Expects:     "sender.username, and release.tag_name or ref",
+	Identity:    true,
+	Signatures:  []SignatureScheme{SignatureBody},
+	identifying: giteaHeaders,
+	kept: []string{
+		"X-Gitea-Event", "X-Gitea-Event-Type", "X-Gitea-Delivery",
+		"X-Forgejo-Event", "X-Forgejo-Event-Type", "X-Forgejo-Delivery",
+		"X-Gogs-Event", "X-Gogs-Delivery",
+	},
+	defaultBranch: []string{"repository", "default_branch"},
+	sentBy:        withHeader(giteaHeaders...),
+	fits:          fitsGitea,
+	decode:        decodeGitea,
+}
+
 // giteaEvent contains the used fields of push, create and release events of Gitea, Forgejo and Gogs:
 // https://docs.gitea.com/usage/webhooks, https://forgejo.org/docs/latest/user/webhooks/, and modules/structs/hook.go in
 // the sources of Gitea and Forgejo.

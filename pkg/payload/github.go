@@ -9,6 +9,19 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
+var gitHub = Sender{
+	Name:          "github",
+	Requests:      RequestsGitRefs,
+	Expects:       "release.tag_name, or ref and after",
+	Signatures:    []SignatureScheme{SignatureBody},
+	identifying:   []string{"X-GitHub-Event", "X-GitHub-Delivery"},
+	kept:          []string{"X-GitHub-Event", "X-GitHub-Delivery"},
+	defaultBranch: []string{"repository", "default_branch"},
+	sentBy:        withHeader("X-GitHub-Event"),
+	fits:          fitsGitHub,
+	decode:        decodeGitHub,
+}
+
 // gitHubEvent contains the used fields of GitHub's release and push events:
 // https://docs.github.com/en/webhooks/webhook-events-and-payloads
 type gitHubEvent struct {

@@ -11,6 +11,24 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
+var gitLab = Sender{
+	Name:     "gitlab",
+	Requests: RequestsGitRefs,
+	Expects:  "object_kind, or event_name and project_id",
+	Identity: true,
+	// GitLab signs by a signing token alone. A proxy or relay may sign the body.
+	Signatures:  []SignatureScheme{SignatureBody, SignatureSigningToken},
+	Token:       true,
+	identifying: []string{"X-Gitlab-Event", "X-Gitlab-Event-UUID", "Webhook-Id", "Idempotency-Key"},
+	kept: []string{
+		"X-Gitlab-Event", "X-Gitlab-Event-UUID", "Webhook-Id", "Webhook-Timestamp", "Idempotency-Key",
+	},
+	defaultBranch: []string{"project", "default_branch"},
+	sentBy:        withHeader("X-Gitlab-Event"),
+	fits:          fitsGitLab,
+	decode:        decodeGitLab,
+}
+
 // gitLabKind identifies the event of a body. Events that only system hooks send have no object_kind:
 // https://docs.gitlab.com/administration/system_hooks/
 type gitLabKind struct {

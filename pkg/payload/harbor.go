@@ -7,7 +7,16 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-const sourceHarbor = "harbor"
+var harbor = Sender{
+	Name:       "harbor",
+	Requests:   RequestsImages,
+	Expects:    "type and event_data",
+	Identity:   true,
+	SecretFlag: true,
+	sentBy:     withCloudEventType(harborPrefix),
+	fits:       fitsHarbor,
+	decode:     decodeHarbor,
+}
 
 // harborNotification contains the used fields of Harbor's default format:
 // https://goharbor.io/docs/main/working-with-projects/project-configuration/configure-webhooks/

@@ -60,6 +60,11 @@ func checkSource(t *testing.T, in Input, got Decoded, err error) {
 	}
 }
 
+func requestsOf(source string) string {
+	s, _ := Lookup(source)
+	return s.Requests
+}
+
 func checkDecoded(t *testing.T, d Decoded) {
 	t.Helper()
 	if len(d.Events) > MaxEvents || len(d.Ignored) > maxIgnored {
@@ -99,8 +104,8 @@ func checkEvent(t *testing.T, d Decoded, e postern.DeliveryEvent) {
 	if e.Time != nil && (e.Time.Location() != time.UTC || e.Time.Year() > 9999 || e.Time.Year() < 0) {
 		t.Fatalf("time %v does not fit RFC 3339 in UTC", e.Time)
 	}
-	if (e.Image != nil) != (Requests(e.Source) == RequestsImages) {
-		t.Fatalf("%s asks for %s, but got %+v", e.Source, Requests(e.Source), e)
+	if (e.Image != nil) != (requestsOf(e.Source) == RequestsImages) {
+		t.Fatalf("%s asks for %s, but got %+v", e.Source, requestsOf(e.Source), e)
 	}
 	if e.Image != nil {
 		checkImage(t, e)

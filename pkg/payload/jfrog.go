@@ -9,7 +9,16 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-const sourceJFrog = "jfrog"
+var jfrog = Sender{
+	Name:       "jfrog",
+	Requests:   RequestsImages,
+	Expects:    "domain, event_type and data",
+	Identity:   true,
+	Signatures: []SignatureScheme{SignatureJFrog},
+	Token:      true,
+	fits:       fitsJFrog,
+	decode:     decodeJFrog,
+}
 
 // jfrogEvent contains the used fields of the predefined webhooks of JFrog Artifactory:
 // https://docs.jfrog.com/administration/docs/event-types
@@ -79,7 +88,7 @@ func decodeJFrog(m message, out *Decoded) error {
 		return err
 	}
 	origin, _ := splitAddress(p.JPDOrigin)
-	host, path, given, err := m.address(registry{source: sourceJFrog, repository: d.RepoKey, host: origin})
+	host, path, given, err := m.address(registry{repository: d.RepoKey, host: origin})
 	if err != nil {
 		return err
 	}
@@ -90,7 +99,7 @@ func decodeJFrog(m message, out *Decoded) error {
 	case path != "":
 		repository = path + "/" + name
 	}
-	if err := require("jpd_origin, or registry_url in the URL, or "+registryURLKey(sourceJFrog), host); err != nil {
+	if err := require("jpd_origin, or registry_url in the URL, or "+RegistryURLKey(m.source), host); err != nil {
 		return err
 	}
 	digest := ""

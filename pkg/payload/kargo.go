@@ -8,6 +8,16 @@ import (
 	"postern.dev/postern/pkg/naming"
 )
 
+var kargo = Sender{
+	Name:     "kargo",
+	Requests: RequestsGitRefs,
+	Expects:  "freight.commits",
+	Identity: true,
+	Token:    true,
+	fits:     fitsKargo,
+	decode:   decodeKargo,
+}
+
 // kargoPromotion contains the used fields of Kargo's http step. The user defines the body; by convention it contains
 // the freight of the promotion: https://docs.kargo.io/user-guide/reference-docs/promotion-steps/http
 type kargoPromotion struct {

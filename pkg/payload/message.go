@@ -17,6 +17,7 @@ import (
 
 // message is a delivery whose body is valid strict JSON.
 type message struct {
+	source       string // the type of sender, once it is chosen
 	header       http.Header
 	body         []byte
 	object       object // empty for a batch
@@ -58,8 +59,11 @@ func (m message) hasAny(names ...string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return m.has(name) })
 }
 
-// text returns the string at the path, or "" if there is none.
+// text returns the string at the path, or "" if there is none or the path is empty.
 func (m message) text(path ...string) string {
+	if len(path) == 0 {
+		return ""
+	}
 	if value := m.object.find(path...); len(value) > 0 && value[0] == '"' {
 		return string(unquote(value))
 	}

@@ -7,7 +7,17 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-const sourceNexus = "nexus"
+var nexus = Sender{
+	Name:        "nexus",
+	Requests:    RequestsImages,
+	Expects:     "repositoryName and component",
+	Signatures:  []SignatureScheme{SignatureNexus},
+	identifying: []string{"X-Nexus-Webhook-Id", "X-Nexus-Webhook-Delivery"},
+	kept:        []string{"X-Nexus-Webhook-Id", "X-Nexus-Webhook-Delivery"},
+	sentBy:      withHeader("X-Nexus-Webhook-Id"),
+	fits:        fitsNexus,
+	decode:      decodeNexus,
+}
 
 // nexusEvent contains the used fields of component webhooks of Sonatype Nexus Repository:
 // https://help.sonatype.com/en/example-headers-and-payloads.html
@@ -57,12 +67,12 @@ func decodeNexus(m message, out *Decoded) (err error) {
 		out.ignore(IgnoredAction, "the action %s publishes no image", quote(p.Action))
 		return nil
 	}
-	host, repository, err := m.pullReference(registry{source: sourceNexus, repository: p.RepositoryName}, c.Name)
+	host, repository, err := m.pullReference(registry{repository: p.RepositoryName}, c.Name)
 	if err != nil {
 		return err
 	}
 	if err := require("component.name", c.Name, "component.version", c.Version,
-		"registry_url in the URL, or "+registryURLKey(sourceNexus), host); err != nil {
+		"registry_url in the URL, or "+RegistryURLKey(m.source), host); err != nil {
 		return err
 	}
 	out.addImage(postern.DeliveryEvent{Event: "component." + p.Action, Time: p.Timestamp.microTime()},

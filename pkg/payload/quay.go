@@ -9,7 +9,15 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-const sourceQuay = "quay.io"
+var quay = Sender{
+	Name:       "quay.io",
+	Requests:   RequestsImages,
+	Expects:    "docker_url and homepage",
+	QueryToken: true,
+	SecretFlag: true,
+	fits:       fitsQuay,
+	decode:     decodeQuay,
+}
 
 // quayNotification contains the used fields of the notification that Quay sends for pushes:
 // https://docs.quay.io/guides/notifications.html

@@ -11,7 +11,6 @@ import (
 
 // registry identifies the registry of a payload.
 type registry struct {
-	source string
 	// repository is the payload's name for a part of the registry that may have its own address, or "".
 	repository string
 	// host is the host of the registry in the payload, or "".
@@ -25,7 +24,7 @@ type registry struct {
 // A signature covers only the body. If only a signature authenticates the sender, the URL is untrusted: a registry_url
 // is then refused unless an address is configured.
 func (m message) address(r registry) (host, path string, given bool, err error) {
-	configured := configuredAddress(m.registryURLs, r)
+	configured := m.configuredAddress(r)
 	switch {
 	case m.registryURL == "" && configured == "":
 		return r.host, "", false, nil
@@ -37,10 +36,10 @@ func (m message) address(r registry) (host, path string, given bool, err error) 
 	case configured != "":
 		host, path = splitAddress(configured)
 		if !m.addressCache.isRegistryAddress(host, path) {
-			return "", "", false, errConfiguredAddress(r.source)
+			return "", "", false, errConfiguredAddress(m.source)
 		}
 	default:
-		return "", "", false, errRegistryURLNotSigned(r.source)
+		return "", "", false, errRegistryURLNotSigned(m.source)
 	}
 	return host, path, true, nil
 }
@@ -55,11 +54,11 @@ func (m message) pullReference(r registry, repository string) (pullHost, pullRep
 }
 
 // configuredAddress returns the configured address of the repository, otherwise of the whole registry, or "".
-func configuredAddress(registryURLs func(string) string, r registry) (address string) {
-	if registryURLs == nil {
+func (m message) configuredAddress(r registry) (address string) {
+	if m.registryURLs == nil {
 		return ""
 	}
-	for line := range strings.Lines(registryURLs(r.source)) {
+	for line := range strings.Lines(m.registryURLs(m.source)) {
 		name, repositoryAddress, isNamed := strings.Cut(strings.TrimSpace(line), "=")
 		switch {
 		case !isNamed:
@@ -98,17 +97,15 @@ func errRegistryURL() error {
 			"the next parameter begins with &, as in &secret=, not with ?")
 }
 
-func registryURLKey(source string) string { return "webhook." + source + "-registry-url" }
-
 // errConfiguredAddress does not repeat the value, because it is stored with secrets.
 func errConfiguredAddress(source string) error {
 	return refuse(ErrorInvalidImage, "the address under %s, next to the webhook secrets, is not valid: "+
 		"it must be a host name with a dot or a port, or localhost, and may have a path in lower case",
-		registryURLKey(source))
+		RegistryURLKey(source))
 }
 
 func errRegistryURLNotSigned(source string) error {
 	return refuse(ErrorInvalidField,
 		"registry_url in the URL is not accepted, because the signature does not cover it: "+
-			"give the address under the key %s, next to the webhook secret", registryURLKey(source))
+			"give the address under the key %s, next to the webhook secret", RegistryURLKey(source))
 }

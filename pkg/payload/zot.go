@@ -10,7 +10,16 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-const sourceZot = "zot"
+var zot = Sender{
+	Name:     "zot",
+	Requests: RequestsImages,
+	Expects:  "a CloudEvent of zotregistry",
+	Identity: true,
+	Token:    true,
+	sentBy:   withCloudEventType(zotPrefix),
+	fits:     fitsZot,
+	decode:   decodeZot,
+}
 
 // zotImage contains the used fields of the data of zot's CloudEvents, which are in binary mode:
 // https://zotregistry.dev/latest/articles/event-monitoring/, pkg/extensions/events in
@@ -56,7 +65,7 @@ func decodeZot(m message, out *Decoded) error {
 	if err != nil {
 		return err
 	}
-	host, repository, err := m.pullReference(registry{source: sourceZot}, p.Name)
+	host, repository, err := m.pullReference(registry{}, p.Name)
 	if err != nil {
 		return err
 	}

@@ -76,9 +76,9 @@ func TestRequestsSaysWhatTheGoldenPayloadsAskFor(t *testing.T) {
 			continue
 		}
 		for _, e := range decoded.Events {
-			if image := Requests(decoded.Source) == RequestsImages; image != (e.Image != nil) {
+			if image := requestsOf(decoded.Source) == RequestsImages; image != (e.Image != nil) {
 				t.Errorf("%s: Requests(%q) = %s, but the event is %+v",
-					c.name, decoded.Source, Requests(decoded.Source), e)
+					c.name, decoded.Source, requestsOf(decoded.Source), e)
 			}
 		}
 	}

@@ -55,8 +55,8 @@ func readCredentials(a Attempt, now time.Time) credentials {
 	return c
 }
 
-// signaturesOf returns the schemes that are read for a type of sender. Before it is detected, after which the attempt is
-// verified again, these are all but SHA-1.
+// signaturesOf returns the schemes that are read for a type of sender. Before it is detected, after which the attempt
+// is verified again, these are all but SHA-1.
 func signaturesOf(source string) []payload.SignatureScheme {
 	if source == "" {
 		return []payload.SignatureScheme{
@@ -118,8 +118,8 @@ func readSignature(s secretheader.Signature, h http.Header) ([]byte, Reason) {
 }
 
 // authorizationTokens returns the tokens in the header Authorization: the whole value, because a secret may begin with
-// a word like a scheme, and the part after the scheme Bearer, which is case-insensitive (RFC 9110, section 11.1). Harbor
-// and Azure Container Registry send the configured value unchanged, others prepend the scheme.
+// a word like a scheme, and the part after the scheme Bearer, which is case-insensitive (RFC 9110, section 11.1).
+// Harbor and Azure Container Registry send the configured value unchanged, others prepend the scheme.
 func authorizationTokens(a Attempt) ([]string, Reason) {
 	if !a.AuthorizationIsToken {
 		return nil, ""

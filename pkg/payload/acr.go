@@ -20,33 +20,19 @@ var acr = Sender{
 	decode:     decodeACR,
 }
 
-// acrEvent contains the used fields of Azure Container Registry's webhooks:
-// https://learn.microsoft.com/azure/container-registry/container-registry-webhook-reference
-//
-// The registry sends configured headers: a ServiceAccount token as Authorization, for a Kubernetes identity, or the
-// secret as X-Webhook-Secret. It does not sign.
-type acrEvent struct {
-	ID        string    `json:"id"`
-	Timestamp timestamp `json:"timestamp"`
-	Action    string    `json:"action"`
-	Target    struct {
-		MediaType  string `json:"mediaType"`
-		Digest     string `json:"digest"`
-		Repository string `json:"repository"`
-		Tag        string `json:"tag"`
-	} `json:"target"`
-	Request struct {
-		Host string `json:"host"`
-	} `json:"request"`
-}
-
 func fitsACR(m message) bool {
 	return m.has("id") && m.has("timestamp") && m.has("action") &&
 		(m.has("target", "repository") || m.text("action") == "ping")
 }
 
+// decodeACR decodes the webhooks of Azure Container Registry, which are notifications of Distribution without an
+// envelope:
+// https://learn.microsoft.com/azure/container-registry/container-registry-webhook-reference
+//
+// The registry sends configured headers: a ServiceAccount token as Authorization, for a Kubernetes identity, or the
+// secret as X-Webhook-Secret. It does not sign.
 func decodeACR(m message, out *Decoded) error {
-	p, err := decodeAs[acrEvent](m)
+	p, err := decodeAs[registryEvent](m)
 	if err != nil {
 		return err
 	}

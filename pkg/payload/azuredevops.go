@@ -4,7 +4,6 @@
 package payload
 
 import (
-	"fmt"
 	"strings"
 
 	"postern.dev/postern/apis/postern"
@@ -80,25 +79,14 @@ func decodeAzureDevOps(m message, out *Decoded) error {
 	case e.isTest():
 		out.ignore(IgnoredPing, "Azure DevOps tests the service hook with a made-up push")
 		return nil
-	case len(p.Resource.RefUpdates) == 0:
-		out.ignore(IgnoredNothingPushed, "the push moved no ref")
-		return nil
 	}
-	return p.addTo(out)
-}
-
-func (p azureDevOpsPush) addTo(out *Decoded) error {
-	for i, update := range p.Resource.RefUpdates {
-		path := fmt.Sprintf("resource.refUpdates[%d].", i)
+	add := func(path string, update azureDevOpsRefUpdate) error {
 		pushed := pushedRef{
 			ref: field{path + "name", update.Name}, after: field{path + "newObjectId", update.NewObjectID},
 		}
-		e := postern.DeliveryEvent{
+		return out.addPush(pushed, postern.DeliveryEvent{
 			Event: "git.push", Repository: p.Resource.Repository.RemoteURL, Time: p.Resource.Date.microTime(),
-		}
-		if err := out.addPush(pushed, e); err != nil {
-			return err
-		}
+		})
 	}
-	return nil
+	return eachRef(out, "resource.refUpdates", p.Resource.RefUpdates, add)
 }

@@ -5,7 +5,6 @@ package payload
 
 import (
 	"cmp"
-	"fmt"
 	"net/http"
 
 	"postern.dev/postern/apis/postern"
@@ -98,28 +97,18 @@ func decodeBitbucketServer(m message, out *Decoded) (err error) {
 
 func decodeBitbucketServerPush(m message, out *Decoded) error {
 	p, err := decodeAs[bitbucketServerPush](m)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case p.Changes == nil:
-		return missing("changes", "it lists the pushed refs")
-	case len(p.Changes) == 0:
-		out.ignore(IgnoredNothingPushed, "the push moved no ref")
-		return nil
 	}
-	for i, change := range p.Changes {
-		path := fmt.Sprintf("changes[%d].", i)
+	return eachRef(out, "changes", p.Changes, func(path string, change bitbucketServerChange) error {
 		pushed := pushedRef{
 			ref:     field{path + "ref.id", cmp.Or(change.Ref.ID, change.RefID)},
 			after:   field{path + "toHash", change.ToHash},
 			deleted: change.Type == "DELETE",
 		}
 		e := postern.DeliveryEvent{Event: bitbucketServerPushed, Repository: p.cloneURL(), Time: p.Date.microTime()}
-		if err := out.addPush(pushed, e); err != nil {
-			return err
-		}
-	}
-	return nil
+		return out.addPush(pushed, e)
+	})
 }
 
 // cloneURL returns the HTTP clone URL, otherwise any clone URL, or "": old versions do not send them.

@@ -6,11 +6,33 @@ package payload
 import (
 	"cmp"
 	"net/http"
+	"reflect"
 	"strings"
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/naming"
 )
+
+// Input is one delivery.
+type Input struct {
+	// Source is the sender type that the caller claims; if empty, it is detected. A claim selects among the senders
+	// that match the delivery. It never grants more than detection.
+	Source string
+	// Header contains the sender's headers under canonical keys, as stored by http.Header.Set. It may be nil.
+	Header http.Header
+	// Body is the sender's payload, unchanged. Decode does not modify it.
+	Body []byte
+	// RegistryURL is the address prefix from which clusters pull the registry's images. The operator sets it in the
+	// query of the webhook's URL (registry_url): "registry.example.com", "https://example.com/docker-local". It is used
+	// only for senders that do not reliably report it: aliyun-acr, distribution, jfrog, nexus and zot.
+	RegistryURL string
+	// RegistryURLs returns the addresses that the operator configured for the registry of a sender type, one per line:
+	// ADDRESS for all repositories, or NAME=ADDRESS for one repository that the payload names. It returns "" if there
+	// are none. It may be nil.
+	RegistryURLs func(source string) string
+	// Signed is set if only a signature of the body authenticates the sender. Use DecodeSigned then.
+	Signed bool
+}
 
 // Decode returns the events that a delivery requests. Its error is always an *Error and means that the delivery can
 // never succeed.
@@ -125,8 +147,8 @@ func normalizeImageEvent(e *postern.DeliveryEvent) error {
 	return nil
 }
 
-// markDefaultBranch marks the events of the repository's default branch, which may be a full ref; "" if the payload does
-// not name it.
+// markDefaultBranch marks the events of the repository's default branch, which may be a full ref; "" if the payload
+// does not name it.
 func markDefaultBranch(events []postern.DeliveryEvent, branch string) {
 	branch = strings.TrimPrefix(branch, "refs/heads/")
 	for i := range events {
@@ -146,3 +168,43 @@ const (
 // MaxDecodeCost returns an upper bound of the bytes that Decode allocates for any body of the given size. Not all of
 // them are in use at the same time.
 func MaxDecodeCost(bodyBytes int64) int64 { return baseCost + costPerByte*bodyBytes }
+
+// DecodeSigned is like Decode, for deliveries that only a signature of the body authenticates. Headers and URL are then
+// untrusted: a client that has seen a signed body could replay it as another event or as another sender's, with other
+// rules or another order. Therefore the request must follow from the body alone. Headers may only identify repeats or
+// explain why nothing is requested. Its error is always an *Error.
+func DecodeSigned(in Input) (Decoded, error) {
+	in.Signed = true
+	out, err := Decode(in)
+	if err != nil || len(out.Events) == 0 {
+		return out, err
+	}
+	bodyOnly, err := Decode(Input{Body: in.Body, RegistryURLs: in.RegistryURLs, Signed: true})
+	if err != nil || !reflect.DeepEqual(withoutDeliveryIDs(out), withoutDeliveryIDs(bodyOnly)) {
+		return Decoded{Source: out.Source}, refuse(ErrorSourceConflict,
+			"the headers or the path contradict the body, and the signature covers only the body: "+
+				"send what %s sends, unchanged", out.Source)
+	}
+	if out.Source == postern.SourceGeneric && isGitHostEvent(in) {
+		return Decoded{Source: out.Source}, refuse(ErrorSourceConflict,
+			"the signed body is an event of a git host, not a request for a ref: send the host's own headers with it")
+	}
+	return out, nil
+}
+
+// withoutDeliveryIDs returns the events without delivery ids, which only identify repeats.
+func withoutDeliveryIDs(d Decoded) []postern.DeliveryEvent {
+	events := make([]postern.DeliveryEvent, len(d.Events))
+	for i, e := range d.Events {
+		e.DeliveryID = ""
+		events[i] = e
+	}
+	return events
+}
+
+// isGitHostEvent reports whether a body without an event's shape is an event of GitHub or a compatible host. All their
+// events name the sender, and some name a ref that must not be deployed, such as the ref of a workflow run.
+func isGitHostEvent(in Input) bool {
+	m, err := readMessage(Input{Body: in.Body})
+	return err == nil && (m.has("sender", "login") || m.has("sender", "username"))
+}

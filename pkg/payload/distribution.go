@@ -33,6 +33,7 @@ type registryEnvelope struct {
 	Events list[registryEvent] `json:"events"`
 }
 
+// registryEvent is one notification. Azure Container Registry sends it too.
 type registryEvent struct {
 	ID        string    `json:"id"`
 	Timestamp timestamp `json:"timestamp"`

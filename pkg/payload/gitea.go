@@ -152,17 +152,7 @@ func decodeGiteaRelease(m message, out *Decoded) error {
 	case p.Action != "published":
 		out.ignore(IgnoredAction, "a release was %s; only published counts", quote(p.Action))
 		return nil
-	case p.Release.Draft:
-		out.ignore(IgnoredDraft, "the release is a draft")
-		return nil
-	case p.Release.TagName == "":
-		return missing("release.tag_name", "it names the tag of the release")
 	}
-	out.add(postern.DeliveryEvent{
-		Event:      "release.published",
-		Ref:        p.Release.TagName,
-		RefType:    postern.RefTypeTag,
-		Repository: p.Repository.CloneURL,
-	})
-	return nil
+	return out.addRelease(p.Release.Draft, field{"release.tag_name", p.Release.TagName},
+		postern.DeliveryEvent{Event: "release.published", Repository: p.Repository.CloneURL})
 }

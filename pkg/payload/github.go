@@ -109,21 +109,8 @@ func decodeGitHubRelease(m message, out *Decoded) error {
 		out.ignore(IgnoredAction, "a release was %s; only published and released count", quote(p.Action))
 		return nil
 	}
-	if p.Release.Draft {
-		out.ignore(IgnoredDraft, "the release is a draft")
-		return nil
-	}
-	if p.Release.TagName == "" {
-		return missing("release.tag_name", "it names the tag of the release")
-	}
-	out.add(postern.DeliveryEvent{
-		Event:      eventType,
-		Ref:        p.Release.TagName,
-		RefType:    postern.RefTypeTag,
-		Repository: p.Repository.CloneURL,
-		Time:       p.releaseTime(),
-	})
-	return nil
+	return out.addRelease(p.Release.Draft, field{"release.tag_name", p.Release.TagName},
+		postern.DeliveryEvent{Event: eventType, Repository: p.Repository.CloneURL, Time: p.releaseTime()})
 }
 
 // releaseTime returns the time of the event. A promoted pre-release keeps its original published_at, which would order

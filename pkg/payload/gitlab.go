@@ -5,7 +5,6 @@ package payload
 
 import (
 	"cmp"
-	"fmt"
 	"time"
 
 	"postern.dev/postern/apis/postern"
@@ -151,21 +150,11 @@ func decodeGitLabRepositoryUpdate(m message, out *Decoded) error {
 	case !m.has("project"):
 		out.ignore(IgnoredPing, "GitLab tests the system hook: there is no project")
 		return nil
-	case p.Changes == nil:
-		return missing("changes", "it lists the pushed refs")
-	case len(p.Changes) == 0:
-		out.ignore(IgnoredNothingPushed, "the push moved no ref")
-		return nil
 	}
-	for i, change := range p.Changes {
-		path := fmt.Sprintf("changes[%d].", i)
+	return eachRef(out, "changes", p.Changes, func(path string, change gitLabChange) error {
 		pushed := pushedRef{ref: field{path + "ref", change.Ref}, after: field{path + "after", change.After}}
-		e := postern.DeliveryEvent{Event: "repository_update", Repository: p.Project.GitHTTPURL}
-		if err := out.addPush(pushed, e); err != nil {
-			return err
-		}
-	}
-	return nil
+		return out.addPush(pushed, postern.DeliveryEvent{Event: "repository_update", Repository: p.Project.GitHTTPURL})
+	})
 }
 
 // decodeGitLabRelease decodes created releases. An update changes notes, links or dates, but never the tag. Acting on

@@ -117,7 +117,8 @@ func checkEvent(t *testing.T, d Decoded, e postern.DeliveryEvent) {
 	if short, _ := naming.ShortRef(e.Ref); short != e.Ref {
 		t.Fatalf("ref %q is not short", e.Ref)
 	}
-	if !slices.Contains([]postern.RefType{"", postern.RefTypeBranch, postern.RefTypeTag, postern.RefTypeCommit}, e.RefType) {
+	types := []postern.RefType{"", postern.RefTypeBranch, postern.RefTypeTag, postern.RefTypeCommit}
+	if !slices.Contains(types, e.RefType) {
 		t.Fatalf("unknown type of ref %q", e.RefType)
 	}
 	if e.Revision != "" && !isCommitID(e.Revision) {
@@ -133,7 +134,8 @@ func checkImage(t *testing.T, e postern.DeliveryEvent) {
 	if again, err := naming.NormalizeImage(*e.Image); err != nil || again != *e.Image {
 		t.Fatalf("image %+v is not normal: %+v, %v", *e.Image, again, err)
 	}
-	if e.Ref == "" || e.Ref != e.Image.Tag || e.RefType != postern.RefTypeImage || e.Repository != "" || e.Revision != "" {
+	if e.Ref == "" || e.Ref != e.Image.Tag || e.RefType != postern.RefTypeImage || e.Repository != "" ||
+		e.Revision != "" {
 		t.Fatalf("event %+v does not ask for the tag of the image %s", e, e.Image)
 	}
 }

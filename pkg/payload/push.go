@@ -4,6 +4,7 @@
 package payload
 
 import (
+	"fmt"
 	"strings"
 
 	"postern.dev/postern/apis/postern"
@@ -43,6 +44,36 @@ func (d *Decoded) addPush(pushed pushedRef, e postern.DeliveryEvent) error {
 	if e.Revision == "" && e.RefType == postern.RefTypeBranch {
 		e.Revision = after.value // for an annotated tag, after is the id of the tag object
 	}
+	d.add(e)
+	return nil
+}
+
+// eachRef calls add for each item of the list of the refs that a push moved, with the path of the item.
+func eachRef[T any](out *Decoded, name string, items list[T], add func(path string, item T) error) error {
+	switch {
+	case items == nil:
+		return missing(name, "it lists the pushed refs")
+	case len(items) == 0:
+		out.ignore(IgnoredNothingPushed, "the push moved no ref")
+	}
+	for i, item := range items {
+		if err := add(fmt.Sprintf("%s[%d].", name, i), item); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addRelease adds the event of a published release, unless it is a draft.
+func (d *Decoded) addRelease(draft bool, tag field, e postern.DeliveryEvent) error {
+	switch {
+	case draft:
+		d.ignore(IgnoredDraft, "the release is a draft")
+		return nil
+	case tag.value == "":
+		return missing(tag.path, "it names the tag of the release")
+	}
+	e.Ref, e.RefType = tag.value, postern.RefTypeTag
 	d.add(e)
 	return nil
 }

@@ -57,7 +57,8 @@ func decodeQuay(m message, out *Decoded) error {
 		return err
 	}
 	for _, tag := range p.UpdatedTags {
-		out.addImage(postern.DeliveryEvent{Event: "repo_push"}, postern.ImageReference{Host: host, Repository: p.Repository, Tag: tag})
+		out.addImage(postern.DeliveryEvent{Event: "repo_push"},
+			postern.ImageReference{Host: host, Repository: p.Repository, Tag: tag})
 	}
 	return nil
 }

@@ -26,21 +26,22 @@ type Sender struct {
 
 	// Identity is set if it can send a ServiceAccount token as Authorization.
 	Identity bool
-	// Signatures are the schemes by which it signs. A signature by any other is not accepted: the sender did not make it,
-	// and may have content that no signature covers, such as the headers of a binary CloudEvent. The request must follow
-	// from the body alone; see DecodeSigned.
+	// Signatures are the schemes by which it signs. A signature by any other is not accepted: the sender did not make
+	// it, and may have content that no signature covers, such as the headers of a binary CloudEvent. The request must
+	// follow from the body alone; see DecodeSigned.
 	Signatures []SignatureScheme
 	// Token is set if it can send its secret in a header.
 	Token bool
-	// QueryToken is set if the secret in the URL is accepted. Proxies' logs and the cluster's audit log have the URL, so
-	// it is only for senders that can set neither a header nor a signature, and for CloudEvents, whose senders differ.
+	// QueryToken is set if the secret in the URL is accepted. Proxies' logs and the cluster's audit log have the URL,
+	// so it is only for senders that can set neither a header nor a signature, and for CloudEvents, whose senders
+	// differ.
 	QueryToken bool
-	// SecretFlag is set if Argo CD Image Updater has a flag and a variable for the secret. Postern has them too, for the
-	// default secret.
+	// SecretFlag is set if Argo CD Image Updater has a flag and a variable for the secret. Postern has them too, for
+	// the default secret.
 	SecretFlag bool
 
-	// identifying are headers that identify the sender, the content or the delivery, and may be given only once. Headers
-	// that proxies add to any request, such as X-Request-Id, must not be among them.
+	// identifying are headers that identify the sender, the content or the delivery, and may be given only once.
+	// Headers that proxies add to any request, such as X-Request-Id, must not be among them.
 	identifying []string
 	// kept are headers that describe the delivery and are recorded with it. They must not have a secret.
 	kept []string

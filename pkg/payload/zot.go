@@ -73,7 +73,8 @@ func decodeZot(m message, out *Decoded) error {
 		return err
 	}
 	out.addImage(postern.DeliveryEvent{Event: e.Type, Time: e.Time.microTime()},
-		postern.ImageReference{Host: host, Repository: repository, Tag: p.Reference, Digest: p.Digest}, p.MediaType, p.configMediaType())
+		postern.ImageReference{Host: host, Repository: repository, Tag: p.Reference, Digest: p.Digest},
+		p.MediaType, p.configMediaType())
 	return nil
 }
 

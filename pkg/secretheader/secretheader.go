@@ -13,8 +13,8 @@ import (
 // Signature is a header with an HMAC-SHA256 of the body in hexadecimal after a prefix.
 type Signature struct{ Name, Prefix string }
 
-// Signatures are the headers that sign the body. Each is accepted from every type of sender that signs its body: a valid
-// MAC proves knowledge of the secret, in any header.
+// Signatures are the headers that sign the body. Each is accepted from every type of sender that signs its body: a
+// valid MAC proves knowledge of the secret, in any header.
 var Signatures = []Signature{
 	// https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
 	{"X-Hub-Signature-256", "sha256="},
@@ -33,8 +33,8 @@ var Tokens = []string{"X-Gitlab-Token", "X-Webhook-Secret", "X-Webhook-Token", J
 
 // The headers of signatures in other forms.
 const (
-	// JFrog has the secret itself or the HMAC-SHA256 of the body in hexadecimal, depending on the webhook's settings. The
-	// request does not say which, so both are tried:
+	// JFrog has the secret itself or the HMAC-SHA256 of the body in hexadecimal, depending on the webhook's settings.
+	// The request does not say which, so both are tried:
 	// https://jfrog.com/help/r/jfrog-platform-administration-documentation/webhooks
 	JFrog = "X-Jfrog-Event-Auth"
 

@@ -5,32 +5,12 @@ package payload
 
 import (
 	"fmt"
-	"net/http"
 	"slices"
+	"strings"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/text"
 )
-
-// Input is one delivery.
-type Input struct {
-	// Source is the sender type that the caller claims; if empty, it is detected. A claim selects among the senders
-	// that match the delivery. It never grants more than detection.
-	Source string
-	// Header contains the sender's headers under canonical keys, as stored by http.Header.Set. It may be nil.
-	Header http.Header
-	// Body is the sender's payload, unchanged. Decode does not modify it.
-	Body []byte
-	// RegistryURL is the address prefix from which clusters pull the registry's images. The operator sets it in the
-	// query of the webhook's URL (registry_url): "registry.example.com", "https://example.com/docker-local". It is used
-	// only for senders that do not reliably report it: aliyun-acr, distribution, jfrog, nexus and zot.
-	RegistryURL string
-	// RegistryURLs returns the addresses that the operator configured for the registry of a sender type, one per line:
-	// ADDRESS for all repositories, or NAME=ADDRESS for one repository that the payload names. It returns "" if there
-	// are none. It may be nil.
-	RegistryURLs func(source string) string
-	// Signed is set if only a signature of the body authenticates the sender. Use DecodeSigned then.
-	Signed bool
-}
 
 // Decoded is the content of a delivery. Without an error it has at least one event or one ignored item.
 type Decoded struct {
@@ -99,4 +79,59 @@ func (d *Decoded) ignore(reason, format string, args ...any) {
 	if !slices.Contains(d.Ignored, i) {
 		d.Ignored = append(d.Ignored, i)
 	}
+}
+
+// Error is a permanent decoding failure: retries of the delivery fail in the same way.
+type Error struct {
+	// Reason is one of the constants below.
+	Reason string
+	// Message describes the problem and the remedy. It contains at most short, quoted fragments of the payload.
+	Message string
+}
+
+// Error returns the message.
+func (e *Error) Error() string { return e.Message }
+
+// Reasons to refuse a delivery.
+const (
+	ErrorUnknownSource  = "UnknownSource"  // the claimed source is not a sender type
+	ErrorSourceConflict = "SourceConflict" // the delivery is not what the claimed source sends
+	ErrorUnrecognized   = "Unrecognized"   // no sender type matches
+	ErrorMalformedBody  = "MalformedBody"  // neither strict JSON nor a form that contains it
+	ErrorInvalidField   = "InvalidField"   // a required field is missing or not valid
+	ErrorInvalidRef     = "InvalidRef"     // the ref breaks a rule of git
+	ErrorInvalidImage   = "InvalidImage"   // the image breaks a rule of OCI references
+	ErrorTooManyEvents  = "TooManyEvents"  // more than MaxEvents
+	ErrorTooComplex     = "TooComplex"     // too many names, values or items
+)
+
+func refuse(reason, format string, args ...any) error {
+	return &Error{Reason: reason, Message: fmt.Sprintf(format, args...)}
+}
+
+// quoted is a payload fragment that is formatted by text.Quote. Formatting is lazy because most messages about ignored
+// items are dropped.
+type quoted string
+
+func quote(s string) quoted { return quoted(s) }
+
+func (q quoted) String() string { return text.Quote(string(q)) }
+
+func missing(field, why string) error {
+	return refuse(ErrorInvalidField, "%s is missing or empty: %s", field, why)
+}
+
+// require returns an error that lists the empty fields. The arguments alternate between names and values.
+func require(fields ...string) error {
+	var empty []string
+	for i := 0; i < len(fields); i += 2 {
+		if fields[i+1] == "" {
+			empty = append(empty, fields[i])
+		}
+	}
+	if empty == nil {
+		return nil
+	}
+	return refuse(ErrorInvalidField, "missing or empty, but needed to identify the image: %s",
+		strings.Join(empty, "; "))
 }

@@ -10,14 +10,9 @@ import (
 )
 
 var acr = Sender{
-	Name:       "acr",
-	Requests:   RequestsImages,
-	Expects:    "id, timestamp, action and target",
-	Identity:   true,
-	Token:      true,
-	SecretFlag: true,
-	fits:       fitsACR,
-	decode:     decodeACR,
+	Name: "acr", Requests: RequestsImages, Expects: "id, timestamp, action and target",
+	Identity: true, Token: true, SecretFlag: true,
+	fits: fitsACR, decode: decodeACR,
 }
 
 func fitsACR(m message) bool {
@@ -28,9 +23,6 @@ func fitsACR(m message) bool {
 // decodeACR decodes the webhooks of Azure Container Registry, which are notifications of Distribution without an
 // envelope:
 // https://learn.microsoft.com/azure/container-registry/container-registry-webhook-reference
-//
-// The registry sends configured headers: a ServiceAccount token as Authorization, for a Kubernetes identity, or the
-// secret as X-Webhook-Secret. It does not sign.
 func decodeACR(m message, out *Decoded) error {
 	p, err := decodeAs[registryEvent](m)
 	if err != nil {

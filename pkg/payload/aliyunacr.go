@@ -10,19 +10,15 @@ import (
 )
 
 var aliyunACR = Sender{
-	Name:       "aliyun-acr",
-	Requests:   RequestsImages,
-	Expects:    "push_data.tag and repository.repo_full_name",
-	QueryToken: true,
-	SecretFlag: true,
-	fits:       fitsAliyunACR,
-	decode:     decodeAliyunACR,
+	Name: "aliyun-acr", Requests: RequestsImages, Expects: "push_data.tag and repository.repo_full_name",
+	QueryToken: true, SecretFlag: true,
+	fits:   func(m message) bool { return m.has("push_data", "tag") && m.has("repository", "repo_full_name") },
+	decode: decodeAliyunACR,
 }
 
 // aliyunPush contains the used fields of the webhook that Alibaba Cloud Container Registry sends for each pushed tag:
 // https://www.alibabacloud.com/help/en/acr/user-guide/manage-webhooks
 //
-// It can neither sign nor set headers, so only ?secret= in the URL authenticates it, and it has no Kubernetes identity.
 // It uses TLS only on port 443 with a certificate of a public authority. There is no id. The payload does not name the
 // host of an Enterprise Edition instance: set registry_url in the webhook's URL.
 type aliyunPush struct {
@@ -35,10 +31,6 @@ type aliyunPush struct {
 		Region       string `json:"region"`
 		RepoFullName string `json:"repo_full_name"`
 	} `json:"repository"`
-}
-
-func fitsAliyunACR(m message) bool {
-	return m.has("push_data", "tag") && m.has("repository", "repo_full_name")
 }
 
 func decodeAliyunACR(m message, out *Decoded) error {

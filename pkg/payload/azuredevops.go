@@ -10,13 +10,10 @@ import (
 )
 
 var azureDevOps = Sender{
-	Name:          "azure-devops",
-	Requests:      RequestsGitRefs,
-	Expects:       "eventType and publisherId",
-	Identity:      true,
-	Token:         true,
+	Name: "azure-devops", Requests: RequestsGitRefs, Expects: "eventType and publisherId",
+	Identity: true, Token: true,
 	defaultBranch: []string{"resource", "repository", "defaultBranch"},
-	fits:          fitsAzureDevOps,
+	fits:          func(m message) bool { return m.has("eventType") && m.has("publisherId") },
 	decode:        decodeAzureDevOps,
 }
 
@@ -52,10 +49,6 @@ const azureDevOpsSample = "03c164c2-8912-4d5e-8009-3707d5f83734"
 // isTest reports whether the event is a test of a service hook. An unsaved service hook has an id of zeros.
 func (e azureDevOpsEvent) isTest() bool {
 	return e.ID == azureDevOpsSample || e.SubscriptionID != "" && strings.Trim(e.SubscriptionID, "0-") == ""
-}
-
-func fitsAzureDevOps(m message) bool {
-	return m.has("eventType") && m.has("publisherId")
 }
 
 func decodeAzureDevOps(m message, out *Decoded) error {

@@ -10,16 +10,12 @@ import (
 )
 
 var bitbucket = Sender{
-	Name:        "bitbucket",
-	Requests:    RequestsGitRefs,
-	Expects:     "push.changes",
+	Name: "bitbucket", Requests: RequestsGitRefs, Expects: "push.changes",
 	Signatures:  []SignatureScheme{SignatureBody},
 	identifying: []string{bitbucketEventHeader, "X-Request-UUID", "X-Hook-UUID"},
 	// X-Hook-UUID is the same in all deliveries, and some receivers use it as a secret.
 	kept:   []string{bitbucketEventHeader, "X-Request-UUID", "X-Attempt-Number"},
-	sentBy: sentByBitbucketCloud,
-	fits:   fitsBitbucketCloud,
-	decode: decodeBitbucketCloud,
+	sentBy: sentByBitbucketCloud, fits: fitsBitbucketCloud, decode: decodeBitbucketCloud,
 }
 
 // bitbucketEventHeader is the event header of Bitbucket Cloud and Bitbucket Data Center.

@@ -11,14 +11,12 @@ import (
 )
 
 var bitbucketServer = Sender{
-	Name:        "bitbucket-server",
-	Requests:    RequestsGitRefs,
-	Expects:     "eventKey",
+	Name: "bitbucket-server", Requests: RequestsGitRefs, Expects: "eventKey",
 	Signatures:  []SignatureScheme{SignatureBody},
 	identifying: []string{bitbucketEventHeader},
 	kept:        []string{bitbucketEventHeader, "X-Request-Id"},
 	sentBy:      sentByBitbucketServer,
-	fits:        fitsBitbucketServer,
+	fits:        func(m message) bool { return bitbucketServerEventName(m) != "" },
 	decode:      decodeBitbucketServer,
 }
 
@@ -64,10 +62,6 @@ func sentByBitbucketServer(h http.Header) bool {
 		return true
 	}
 	return h.Get("X-Request-UUID") == "" && h.Get("X-Hook-UUID") == ""
-}
-
-func fitsBitbucketServer(m message) bool {
-	return bitbucketServerEventName(m) != ""
 }
 
 // bitbucketServerEventName prefers the body, which may be signed. Only the connection test, {"test": true}, does not

@@ -18,18 +18,13 @@ import (
 )
 
 var cloudEvents = Sender{
-	Name:        "cloudevents",
-	Requests:    RequestsImages,
-	Expects:     "specversion and type",
-	Identity:    true,
-	Token:       true,
-	QueryToken:  true,
-	SecretFlag:  true,
+	Name: "cloudevents", Requests: RequestsImages, Expects: "specversion and type",
+	Identity: true, Token: true, QueryToken: true, SecretFlag: true,
 	identifying: []string{"Ce-Specversion", "Ce-Id", "Ce-Type", "Ce-Source", "Ce-Subject", "Ce-Time"},
 	// Ce-Source is a URI, which may contain user:password@host.
 	kept:   []string{"Ce-Id", "Ce-Type", "Ce-Time"},
 	sentBy: withCloudEventType(""),
-	fits:   fitsCloudEvents,
+	fits:   func(m message) bool { return m.batch || isStructuredCloudEvent(m, "") },
 	decode: decodeCloudEvents,
 }
 
@@ -50,10 +45,6 @@ type imagePush struct {
 	Registry       string `json:"registry"`
 	RegistryID     string `json:"registryId"`
 	MediaType      string `json:"mediaType"`
-}
-
-func fitsCloudEvents(m message) bool {
-	return m.batch || isStructuredCloudEvent(m, "")
 }
 
 func decodeCloudEvents(m message, out *Decoded) error {

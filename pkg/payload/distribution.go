@@ -13,22 +13,16 @@ import (
 )
 
 var distribution = Sender{
-	Name:     "distribution",
-	Requests: RequestsImages,
-	Expects:  "events with action and target",
-	Identity: true,
-	Token:    true,
-	sentBy:   sentByDistribution,
-	fits:     fitsDistribution,
-	decode:   decodeDistribution,
+	Name: "distribution", Requests: RequestsImages, Expects: "events with action and target",
+	Identity: true, Token: true,
+	sentBy: sentByDistribution, fits: fitsDistribution, decode: decodeDistribution,
 }
 
 // registryEnvelope contains the used fields of notifications of CNCF Distribution, which GitLab and many other products
 // include: https://distribution.github.io/distribution/about/notifications/
 //
-// The registry sends configured headers: a ServiceAccount token as Authorization, for a Kubernetes identity, or the
-// secret as X-Webhook-Secret. It does not sign. It retries refused notifications forever and in order, so one body that
-// can never succeed blocks all others.
+// The registry retries refused notifications forever and in order, so one body that can never succeed blocks all
+// others.
 type registryEnvelope struct {
 	Events list[registryEvent] `json:"events"`
 }

@@ -11,20 +11,17 @@ import (
 )
 
 var dockerHub = Sender{
-	Name:       "docker.io",
-	Requests:   RequestsImages,
-	Expects:    "push_data.tag and repository.repo_name",
-	QueryToken: true,
-	SecretFlag: true,
-	fits:       fitsDockerHub,
-	decode:     decodeDockerHub,
+	Name: "docker.io", Requests: RequestsImages, Expects: "push_data.tag and repository.repo_name",
+	QueryToken: true, SecretFlag: true,
+	fits:   func(m message) bool { return m.has("push_data", "tag") && m.has("repository", "repo_name") },
+	decode: decodeDockerHub,
 }
 
 // dockerHubPush contains the used fields of the webhook that Docker Hub sends for each pushed tag:
 // https://docs.docker.com/docker-hub/repos/manage/webhooks/
 //
-// Docker Hub can neither sign nor set headers (https://github.com/docker/roadmap/issues/51), so only ?secret= in the
-// URL authenticates it, and it has no Kubernetes identity. There is no id and no digest.
+// Docker Hub can neither sign nor set headers: https://github.com/docker/roadmap/issues/51. There is no id and no
+// digest.
 type dockerHubPush struct {
 	PushData struct {
 		Tag      string `json:"tag"`
@@ -33,10 +30,6 @@ type dockerHubPush struct {
 	Repository struct {
 		RepoName string `json:"repo_name"`
 	} `json:"repository"`
-}
-
-func fitsDockerHub(m message) bool {
-	return m.has("push_data", "tag") && m.has("repository", "repo_name")
 }
 
 func decodeDockerHub(m message, out *Decoded) error {

@@ -11,12 +11,10 @@ import (
 )
 
 var ecr = Sender{
-	Name:     "ecr",
-	Requests: RequestsImages,
-	Expects:  "detail-type, detail and account",
-	Token:    true,
-	fits:     fitsECR,
-	decode:   decodeECR,
+	Name: "ecr", Requests: RequestsImages, Expects: "detail-type, detail and account",
+	Token:  true,
+	fits:   func(m message) bool { return m.has("detail-type") && m.has("detail") && m.has("account") },
+	decode: decodeECR,
 }
 
 // ecrEvent contains the used fields of Amazon ECR events from Amazon EventBridge, without an input transformer:
@@ -41,10 +39,6 @@ type ecrEvent struct {
 		ManifestMediaType string `json:"manifest-media-type"`
 		ArtifactMediaType string `json:"artifact-media-type"`
 	} `json:"detail"`
-}
-
-func fitsECR(m message) bool {
-	return m.has("detail-type") && m.has("detail") && m.has("account")
 }
 
 func decodeECR(m message, out *Decoded) error {

@@ -13,11 +13,9 @@ import (
 )
 
 var gar = Sender{
-	Name:       "gar",
-	Requests:   RequestsImages,
-	Expects:    "message.data and subscription",
+	Name: "gar", Requests: RequestsImages, Expects: "message.data and subscription",
 	QueryToken: true,
-	fits:       fitsGAR,
+	fits:       func(m message) bool { return m.has("message", "data") && m.has("subscription") },
 	decode:     decodeGAR,
 }
 
@@ -41,10 +39,6 @@ type artifactRegistryChange struct {
 	Action string `json:"action"`
 	Tag    string `json:"tag"`
 	Digest string `json:"digest"`
-}
-
-func fitsGAR(m message) bool {
-	return m.has("message", "data") && m.has("subscription")
 }
 
 func decodeGAR(m message, out *Decoded) error {

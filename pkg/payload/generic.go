@@ -11,16 +11,11 @@ import (
 )
 
 var generic = Sender{
-	Name:       postern.SourceGeneric,
-	Requests:   RequestsGitRefs,
-	Expects:    "ref, and no field of a git host's event",
-	Identity:   true,
-	Signatures: []SignatureScheme{SignatureBody, SignatureSigningToken},
-	Token:      true,
+	Name: postern.SourceGeneric, Requests: RequestsGitRefs, Expects: "ref, and no field of a git host's event",
+	Identity: true, Signatures: []SignatureScheme{SignatureBody, SignatureSigningToken}, Token: true,
 	// A script may pass on the repository of a git host's event.
 	defaultBranch: []string{"repository", "default_branch"},
-	fits:          fitsGeneric,
-	decode:        decodeGeneric,
+	fits:          fitsGeneric, decode: decodeGeneric,
 }
 
 // genericRequest is the payload of custom senders:

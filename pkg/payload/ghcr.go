@@ -13,22 +13,19 @@ import (
 )
 
 var ghcr = Sender{
-	Name:       "ghcr.io",
-	Requests:   RequestsImages,
-	Expects:    "package.package_type",
-	Signatures: []SignatureScheme{SignatureBody},
-	SecretFlag: true,
-	sentBy:     sentByGHCR,
-	fits:       fitsGHCR,
-	decode:     decodeGHCR,
+	Name: "ghcr.io", Requests: RequestsImages, Expects: "package.package_type",
+	Signatures: []SignatureScheme{SignatureBody}, SecretFlag: true,
+	sentBy: sentByGHCR,
+	fits: func(m message) bool {
+		return m.has("package", "package_type") || m.has("registry_package", "package_type")
+	},
+	decode: decodeGHCR,
 }
 
 // gitHubPackage contains the used fields of GitHub's package event. Its name is "package" in webhooks of repositories
 // and "registry_package" in webhooks of organizations and apps; the content is the same:
 // https://docs.github.com/en/webhooks/webhook-events-and-payloads#package
 // https://docs.github.com/en/webhooks/webhook-events-and-payloads#registry_package
-//
-// GitHub signs: X-Hub-Signature-256. It cannot set custom headers, so it has no Kubernetes identity.
 type gitHubPackage struct {
 	Action          string            `json:"action"`
 	Package         gitHubPackageData `json:"package"`
@@ -70,10 +67,6 @@ func isGitHubSource(source string) bool {
 func sentByGHCR(h http.Header) bool {
 	event := h.Get("X-GitHub-Event")
 	return event == "package" || event == "registry_package"
-}
-
-func fitsGHCR(m message) bool {
-	return m.has("package", "package_type") || m.has("registry_package", "package_type")
 }
 
 func decodeGHCR(m message, out *Decoded) (err error) {

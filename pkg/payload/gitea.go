@@ -8,11 +8,8 @@ import (
 )
 
 var gitea = Sender{
-	Name:        "gitea",
-	Requests:    RequestsGitRefs,
-	Expects:     "sender.username, and release.tag_name or ref",
-	Identity:    true,
-	Signatures:  []SignatureScheme{SignatureBody},
+	Name: "gitea", Requests: RequestsGitRefs, Expects: "sender.username, and release.tag_name or ref",
+	Identity: true, Signatures: []SignatureScheme{SignatureBody},
 	identifying: giteaHeaders,
 	kept: []string{
 		"X-Gitea-Event", "X-Gitea-Event-Type", "X-Gitea-Delivery",
@@ -20,9 +17,7 @@ var gitea = Sender{
 		"X-Gogs-Event", "X-Gogs-Delivery",
 	},
 	defaultBranch: []string{"repository", "default_branch"},
-	sentBy:        withHeader(giteaHeaders...),
-	fits:          fitsGitea,
-	decode:        decodeGitea,
+	sentBy:        withHeader(giteaHeaders...), fits: fitsGitea, decode: decodeGitea,
 }
 
 // giteaEvent contains the used fields of push, create and release events of Gitea, Forgejo and Gogs:

@@ -10,16 +10,12 @@ import (
 )
 
 var gitHub = Sender{
-	Name:          "github",
-	Requests:      RequestsGitRefs,
-	Expects:       "release.tag_name, or ref and after",
+	Name: "github", Requests: RequestsGitRefs, Expects: "release.tag_name, or ref and after",
 	Signatures:    []SignatureScheme{SignatureBody},
 	identifying:   []string{"X-GitHub-Event", "X-GitHub-Delivery"},
 	kept:          []string{"X-GitHub-Event", "X-GitHub-Delivery"},
 	defaultBranch: []string{"repository", "default_branch"},
-	sentBy:        withHeader("X-GitHub-Event"),
-	fits:          fitsGitHub,
-	decode:        decodeGitHub,
+	sentBy:        withHeader("X-GitHub-Event"), fits: fitsGitHub, decode: decodeGitHub,
 }
 
 // gitHubEvent contains the used fields of GitHub's release and push events:

@@ -11,9 +11,7 @@ import (
 )
 
 var gitLab = Sender{
-	Name:     "gitlab",
-	Requests: RequestsGitRefs,
-	Expects:  "object_kind, or event_name and project_id",
+	Name: "gitlab", Requests: RequestsGitRefs, Expects: "object_kind, or event_name and project_id",
 	Identity: true,
 	// GitLab signs by a signing token alone. A proxy or relay may sign the body.
 	Signatures:  []SignatureScheme{SignatureBody, SignatureSigningToken},
@@ -23,9 +21,7 @@ var gitLab = Sender{
 		"X-Gitlab-Event", "X-Gitlab-Event-UUID", "Webhook-Id", "Webhook-Timestamp", "Idempotency-Key",
 	},
 	defaultBranch: []string{"project", "default_branch"},
-	sentBy:        withHeader("X-Gitlab-Event"),
-	fits:          fitsGitLab,
-	decode:        decodeGitLab,
+	sentBy:        withHeader("X-Gitlab-Event"), fits: fitsGitLab, decode: decodeGitLab,
 }
 
 // gitLabKind identifies the event of a body. Events that only system hooks send have no object_kind:

@@ -8,21 +8,15 @@ import (
 )
 
 var harbor = Sender{
-	Name:       "harbor",
-	Requests:   RequestsImages,
-	Expects:    "type and event_data",
-	Identity:   true,
-	SecretFlag: true,
-	sentBy:     withCloudEventType(harborPrefix),
-	fits:       fitsHarbor,
-	decode:     decodeHarbor,
+	Name: "harbor", Requests: RequestsImages, Expects: "type and event_data",
+	Identity: true, SecretFlag: true,
+	sentBy: withCloudEventType(harborPrefix), fits: fitsHarbor, decode: decodeHarbor,
 }
 
 // harborNotification contains the used fields of Harbor's default format:
 // https://goharbor.io/docs/main/working-with-projects/project-configuration/configure-webhooks/
 //
-// Harbor sends one configured value unchanged as Authorization: "Bearer " and a ServiceAccount token, for a Kubernetes
-// identity. This is its only credential: it cannot set other headers and does not sign.
+// Harbor sends one configured value unchanged as Authorization: "Bearer " and a ServiceAccount token.
 type harborNotification struct {
 	Type      string          `json:"type"`
 	OccurAt   timestamp       `json:"occur_at"`

@@ -27,19 +27,16 @@ var imageMediaTypes = []string{
 	"application/vnd.docker.container.image.v1+json",
 }
 
-// isImageMediaType reports whether the type belongs to an image. It is true for an empty type, because most senders
-// omit the type.
-func isImageMediaType(mediaType string) bool {
-	return mediaType == "" || slices.Contains(imageMediaTypes, mediaType)
-}
-
 // addImage adds the event of a pushed image with its parts as in the payload; Decode validates them. The media types
-// are the known types of the manifest and its configuration. Images that cannot be deployed by tag are ignored.
+// are the known types of the manifest and its configuration; most senders omit them. Images that cannot be deployed by
+// tag are ignored.
 func (d *Decoded) addImage(e postern.DeliveryEvent, image postern.ImageReference, mediaTypes ...string) {
 	if image.Tag == image.Digest || naming.IsDigest(image.Tag) {
 		image.Tag, image.Digest = "", cmp.Or(image.Digest, image.Tag)
 	}
-	artifact := slices.IndexFunc(mediaTypes, func(t string) bool { return !isImageMediaType(t) })
+	artifact := slices.IndexFunc(mediaTypes, func(t string) bool {
+		return t != "" && !slices.Contains(imageMediaTypes, t)
+	})
 	switch {
 	case artifact >= 0:
 		d.ignore(IgnoredNotAnImage, "%s is not an image: its media type is %s",

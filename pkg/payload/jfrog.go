@@ -10,21 +10,16 @@ import (
 )
 
 var jfrog = Sender{
-	Name:       "jfrog",
-	Requests:   RequestsImages,
-	Expects:    "domain, event_type and data",
-	Identity:   true,
-	Signatures: []SignatureScheme{SignatureJFrog},
-	Token:      true,
-	fits:       fitsJFrog,
-	decode:     decodeJFrog,
+	Name: "jfrog", Requests: RequestsImages, Expects: "domain, event_type and data",
+	Identity: true, Signatures: []SignatureScheme{SignatureJFrog}, Token: true,
+	fits:   func(m message) bool { return m.has("domain") && m.has("event_type") && m.has("data") },
+	decode: decodeJFrog,
 }
 
 // jfrogEvent contains the used fields of the predefined webhooks of JFrog Artifactory:
 // https://docs.jfrog.com/administration/docs/event-types
 //
-// JFrog sends its secret, or if configured an HMAC-SHA256, as X-JFrog-Event-Auth. It also sends configured headers: a
-// ServiceAccount token as Authorization, for a Kubernetes identity. There is no id and no time.
+// There is no id and no time.
 //
 // Old installations omit jpd_origin, and the payload never reports a repository's own host name. In these cases, set
 // registry_url in the webhook's URL; the image name follows it directly.
@@ -53,10 +48,6 @@ func (i jfrogImage) name() string {
 	tag := strings.LastIndexByte(i.Path, '/')
 	name := strings.LastIndexByte(i.Path[:max(tag, 0)], '/')
 	return i.Path[:max(name, 0)]
-}
-
-func fitsJFrog(m message) bool {
-	return m.has("domain") && m.has("event_type") && m.has("data")
 }
 
 func decodeJFrog(m message, out *Decoded) error {

@@ -9,13 +9,10 @@ import (
 )
 
 var kargo = Sender{
-	Name:     "kargo",
-	Requests: RequestsGitRefs,
-	Expects:  "freight.commits",
-	Identity: true,
-	Token:    true,
-	fits:     fitsKargo,
-	decode:   decodeKargo,
+	Name: "kargo", Requests: RequestsGitRefs, Expects: "freight.commits",
+	Identity: true, Token: true,
+	fits:   func(m message) bool { return m.has("freight", "commits") },
+	decode: decodeKargo,
 }
 
 // kargoPromotion contains the used fields of Kargo's http step. The user defines the body; by convention it contains
@@ -32,10 +29,6 @@ type kargoCommit struct {
 	Tag     string `json:"tag"`
 	Branch  string `json:"branch"`
 	ID      string `json:"id"`
-}
-
-func fitsKargo(m message) bool {
-	return m.has("freight", "commits")
 }
 
 // decodeKargo uses the first tag among the commits, then the first branch, then the first id. A top-level "ref"

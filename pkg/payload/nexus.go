@@ -8,22 +8,19 @@ import (
 )
 
 var nexus = Sender{
-	Name:        "nexus",
-	Requests:    RequestsImages,
-	Expects:     "repositoryName and component",
+	Name: "nexus", Requests: RequestsImages, Expects: "repositoryName and component",
 	Signatures:  []SignatureScheme{SignatureNexus},
 	identifying: []string{"X-Nexus-Webhook-Id", "X-Nexus-Webhook-Delivery"},
 	kept:        []string{"X-Nexus-Webhook-Id", "X-Nexus-Webhook-Delivery"},
 	sentBy:      withHeader("X-Nexus-Webhook-Id"),
-	fits:        fitsNexus,
-	decode:      decodeNexus,
+	fits: func(m message) bool {
+		return m.has("repositoryName") && m.has("action") && m.hasAny("component", "asset")
+	},
+	decode: decodeNexus,
 }
 
 // nexusEvent contains the used fields of component webhooks of Sonatype Nexus Repository:
 // https://help.sonatype.com/en/example-headers-and-payloads.html
-//
-// Nexus signs with HMAC-SHA1: X-Nexus-Webhook-Signature. It supports no other algorithm and no custom headers, so it
-// has no Kubernetes identity.
 //
 // The payload does not contain the address, and each repository may have its own port, path or host name. Because the
 // signature does not cover the URL, the address is stored with the secret.
@@ -36,10 +33,6 @@ type nexusEvent struct {
 		Name    string `json:"name"`
 		Version string `json:"version"` // the tag or the digest
 	} `json:"component"`
-}
-
-func fitsNexus(m message) bool {
-	return m.has("repositoryName") && m.has("action") && m.hasAny("component", "asset")
 }
 
 func decodeNexus(m message, out *Decoded) (err error) {

@@ -78,8 +78,8 @@ const (
 // senders is the table of sender types. It is read-only. Detection by header and by shape uses the first match, so a
 // sender that also sends another sender's headers or shape comes first.
 var senders = []Sender{
-	gitea, gitLab, bitbucket, bitbucketServer, azureDevOps, ghcr, gitHub, argoCD, kargo, nexus, distribution, zot, harbor,
-	cloudEvents, dockerHub, aliyunACR, quay, acr, ecr, gar, jfrog, generic,
+	gitea, gitLab, bitbucket, bitbucketServer, azureDevOps, ghcr, gitHub, argoCD, kargo, nexus, distribution, zot,
+	harbor, cloudEvents, dockerHub, aliyunACR, quay, acr, ecr, gar, jfrog, generic,
 }
 
 // Senders returns all types of sender, sorted by name.

@@ -49,6 +49,9 @@ type WebhookDeliverySpec struct {
 	Events []DeliveryEvent
 }
 
+// SourceGeneric is the type of senders that only name a ref. It is the source of a delivery with Ref.
+const SourceGeneric = "generic"
+
 // JSON is any JSON value, as it was received.
 type JSON struct {
 	Raw []byte
@@ -110,6 +113,18 @@ func (i ImageReference) Name() string {
 		return i.Repository
 	}
 	return i.Host + "/" + i.Repository
+}
+
+// String returns the reference of the image: "docker.io/library/nginx:1.27@sha256:…".
+func (i ImageReference) String() string {
+	s := i.Host + "/" + i.Repository
+	if i.Tag != "" {
+		s += ":" + i.Tag
+	}
+	if i.Digest != "" {
+		s += "@" + i.Digest
+	}
+	return s
 }
 
 // RefType is the type of a ref; empty if the payload does not include it.

@@ -193,7 +193,7 @@ func (c CompletedConfig) storages(store *webhookdelivery.Store, deliverer *deliv
 			func() runtime.Object { return &postern.Application{} }),
 		"applications/webhookdeliveries": endpoint(deliver.TargetAddress(postern.TargetApplication)),
 
-		"webhooksources":                   webhooksource.NewREST(sourceDescriber{c.extra.Verifier}),
+		"webhooksources":                   webhooksource.NewREST(webhooksource.Senders{Verifier: c.extra.Verifier}),
 		"webhooksources/webhookdeliveries": endpoint(deliver.SourceAddress(payload.Sources())),
 	}
 }

@@ -74,7 +74,7 @@ func TestDefaultSecretsWithoutFilesNeedNoFollowing(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := NewVerifier(Config{RequireSecret: true},
-		secrets).Verify(Attempt{Namespace: "shop", Source: sourceQuay, QuerySecret: "quay"}); err != nil {
+		secrets).Verify(Attempt{Namespace: "shop", Source: "quay.io", QuerySecret: "quay"}); err != nil {
 		t.Error(err)
 	}
 }

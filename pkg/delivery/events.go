@@ -12,6 +12,7 @@ import (
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/v1alpha1"
 	"postern.dev/postern/pkg/target"
+	"postern.dev/postern/pkg/text"
 )
 
 // An Event costs the kube-apiserver as much as any other write, so under load only some successes get one. The records
@@ -58,7 +59,7 @@ func (d *Deliverer) recordEvent(
 		Namespace: delivery.Namespace, Name: delivery.Name, UID: delivery.UID,
 	}
 	note := fmt.Sprintf("%s requested %q: %s", delivery.Spec.Source, result.Ref, result.Message)
-	d.Events.Eventf(regarding, related, eventType, reason, "Deliver", "%s", truncate(note, maxNoteBytes))
+	d.Events.Eventf(regarding, related, eventType, reason, "Deliver", "%s", text.Truncate(note, maxNoteBytes))
 }
 
 // maxNoteBytes is the longest note that the API server accepts; it would reject an Event with a longer one.

@@ -20,6 +20,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/target"
+	"postern.dev/postern/pkg/text"
 )
 
 func TestMain(m *testing.M) {
@@ -82,7 +83,7 @@ func TestNotesOfEventsAreNeverTooLong(t *testing.T) {
 		{strings.Repeat("a", 1025), strings.Repeat("a", 1021) + "…"},
 		{strings.Repeat("é", 1024), strings.Repeat("é", 510) + "…"},
 	} {
-		got := truncate(test.note, maxNoteBytes)
+		got := text.Truncate(test.note, maxNoteBytes)
 		if got != test.want || len(got) > 1024 || !utf8.ValidString(got) {
 			t.Errorf("got %d bytes, want %d", len(got), len(test.want))
 		}

@@ -17,6 +17,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/validation"
+	"postern.dev/postern/pkg/text"
 )
 
 const (
@@ -146,7 +147,7 @@ func fitSize(delivery *postern.WebhookDelivery, maxBytes int) *postern.WebhookDe
 // withoutResults drops the results. The phase, which summarizes them, stays.
 func withoutResults(d *postern.WebhookDelivery) {
 	d.Status.Targets = nil
-	d.Status.Message = truncate(d.Status.Message, maxTextBytes/4)
+	d.Status.Message = text.Truncate(d.Status.Message, maxTextBytes/4)
 }
 
 // withoutDetails keeps only the phase and the reason.

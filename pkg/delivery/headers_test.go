@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/secretheader"
 )
 
 func TestKeptHeadersAreFoundAndHoldNoSecret(t *testing.T) {
@@ -19,7 +19,7 @@ func TestKeptHeadersAreFoundAndHoldNoSecret(t *testing.T) {
 		if canonical := http.CanonicalHeaderKey(name); name != canonical {
 			t.Errorf("%q is not canonical, want %q", name, canonical)
 		}
-		if credential.IsSecretHeader(name) {
+		if secretheader.Is(name) {
 			t.Errorf("%s holds a secret", name)
 		}
 		if seen[name] {

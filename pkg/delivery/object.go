@@ -15,8 +15,9 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/validation"
-	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/payload"
+	"postern.dev/postern/pkg/secretheader"
+	"postern.dev/postern/pkg/text"
 )
 
 // ReceiveObject receives a delivery that was created as an object, whose spec holds what other endpoints read from the
@@ -32,7 +33,7 @@ func (d *Deliverer) ReceiveObject(
 	if err := r.checkDryRun(); err != nil {
 		return err
 	}
-	if errs := validation.ValidateNew(delivery, d.MaxPayloadBytes); len(errs) > 0 {
+	if errs := validation.ValidateNew(delivery, payload.Sources(), d.MaxPayloadBytes); len(errs) > 0 {
 		observed = redactInvalid(delivery)
 		return invalid(delivery, errs)
 	}
@@ -79,7 +80,7 @@ func (d *Deliverer) Execute(
 // redactInvalid returns what may be logged of an invalid object. All other fields may be of any length.
 func redactInvalid(delivery *postern.WebhookDelivery) *postern.WebhookDelivery {
 	redacted := &postern.WebhookDelivery{}
-	redacted.Namespace, redacted.Spec.Source = delivery.Namespace, truncate(delivery.Spec.Source, maxQuotedBytes)
+	redacted.Namespace, redacted.Spec.Source = delivery.Namespace, text.Truncate(delivery.Spec.Source, maxQuotedBytes)
 	return redacted
 }
 
@@ -99,7 +100,7 @@ func (r *Request) readObject() (err error) {
 		r.Header.Set(name, value)
 	}
 	if spec.RawPayload == nil {
-		credential.StripSecrets(r.Header)
+		secretheader.Strip(r.Header)
 	}
 	switch {
 	case spec.RawPayload != nil:
@@ -107,7 +108,7 @@ func (r *Request) readObject() (err error) {
 	case spec.Payload != nil:
 		r.Body = spec.Payload.Raw
 	default: // A ref is short for a generic payload; the headers would belong to another payload.
-		spec.Source, r.Header = payload.SourceGeneric, http.Header{}
+		spec.Source, r.Header = postern.SourceGeneric, http.Header{}
 		r.Body, err = json.Marshal(map[string]string{"ref": spec.Ref})
 	}
 	spec.Payload, spec.RawPayload = nil, nil

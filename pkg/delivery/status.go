@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -18,6 +17,7 @@ import (
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/validation"
 	"postern.dev/postern/pkg/target"
+	"postern.dev/postern/pkg/text"
 )
 
 // Reasons in a delivery's status, in addition to those of the payload and target packages.
@@ -202,16 +202,7 @@ func countFitting(results []postern.TargetResult) int {
 // targets can make both of any length.
 const maxTextBytes = 1024
 
-func truncateText(text string) string { return truncate(text, maxTextBytes) }
-
-// truncate cuts a text to limit bytes, with an ellipsis at its end.
-func truncate(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	const ellipsis = "…"
-	return strings.ToValidUTF8(text[:limit-len(ellipsis)], "") + ellipsis
-}
+func truncateText(s string) string { return text.Truncate(s, maxTextBytes) }
 
 // setCondition sets a condition. It truncates the time to seconds, as JSON does: a mutating policy works on JSON, and
 // the status must be the same afterwards.

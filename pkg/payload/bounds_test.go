@@ -110,21 +110,3 @@ func TestALongContentTypeNamesNothing(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
-
-func TestIsDigest(t *testing.T) {
-	hex := strings.Repeat("0123456789abcdef", 8)
-	for digest, want := range map[string]bool{
-		"sha256:" + hex[:64]: true, "sha384:" + hex[:96]: true, "sha512:" + hex: true,
-		"sha256:" + hex[:63]: false, "sha256:" + hex[:65]: false,
-		"md5:" + hex[:32]: false, "sha256": false, ":": false, "": false,
-		"sha256:" + strings.ToUpper(hex[:64]): false, "sha256:" + hex[:64] + "@": false, "sha-256:" + hex[:64]: false,
-	} {
-		i, err := ParseImage("a@" + digest)
-		if asRead := err == nil && i.Digest == digest; asRead != want {
-			t.Errorf("%q is parsed as a digest: %t", digest, asRead)
-		}
-		if got := isDigest(digest); got != want {
-			t.Errorf("isDigest(%q) = %t, want %t", digest, got, want)
-		}
-	}
-}

@@ -86,7 +86,7 @@ func forEachWorstCase(tb testing.TB, size int, w worstCaseFunc) {
 			c.in.Body[0] == 'p' {
 			continue
 		}
-		kind := filepath.Dir(c.name) + decoded.Events[0].Type
+		kind := filepath.Dir(c.name) + decoded.Events[0].Event
 		if len(largest[kind].in.Body) < len(c.in.Body) {
 			largest[kind] = c
 		}

@@ -23,7 +23,10 @@ func TestAPromotedPreReleaseIsNotOlderThanWhatWasPublishedMeanwhile(t *testing.T
 		if err != nil || len(decoded.Events) != 1 {
 			t.Fatalf("got %+v, %v", decoded, err)
 		}
-		return decoded.Events[0].Time
+		if decoded.Events[0].Time == nil {
+			return time.Time{}
+		}
+		return decoded.Events[0].Time.Time
 	}
 	if !at(first).Before(at(meanwhile)) {
 		t.Errorf("the pre-release at %v is not before the release at %v", at(first), at(meanwhile))

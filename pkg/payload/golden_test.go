@@ -132,7 +132,7 @@ func outcomeOf(t *testing.T, d Decoded, err error) []byte {
 	}
 	for _, e := range d.Events {
 		fields := map[string]any{
-			"Source": e.Source, "Type": e.Type, "Ref": e.Ref, "RefType": string(e.RefType),
+			"Source": e.Source, "Type": e.Event, "Ref": e.Ref, "RefType": string(e.RefType),
 			"Repository": e.Repository, "Revision": e.Revision, "DeliveryID": e.DeliveryID,
 		}
 		for name, value := range fields {
@@ -140,8 +140,8 @@ func outcomeOf(t *testing.T, d Decoded, err error) []byte {
 				delete(fields, name)
 			}
 		}
-		if !e.Time.IsZero() {
-			fields["Time"] = e.Time
+		if e.Time != nil {
+			fields["Time"] = e.Time.Time
 		}
 		if e.Image != nil {
 			fields["Image"] = e.Image.String()

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // signingSources are the sender types that sign the body.
@@ -56,7 +58,7 @@ func unsignedInputs() []Input {
 func TestASignedBodyAsksForOneThingWhateverIsSaidOfIt(t *testing.T) {
 	all := unsignedInputs()
 	for _, c := range goldenCases(t) {
-		var asked []Event
+		var asked []postern.DeliveryEvent
 		var first Input
 		for _, d := range append([]Input{c.in}, all...) {
 			d.Body = c.in.Body

@@ -10,6 +10,7 @@ import (
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/naming"
 )
 
 // DecideApplication returns the changes that a requested git ref makes to an Application. It does not modify app, which
@@ -116,7 +117,7 @@ func sourcesToUpdate(
 	}
 
 	for _, source := range sources {
-		if SameRepository(source.RepoURL, repository) {
+		if naming.SameRepository(source.RepoURL, repository) {
 			toUpdate = append(toUpdate, source)
 		}
 	}
@@ -133,5 +134,5 @@ func sourcesToUpdate(
 			len(sources))
 	}
 	return nil, fmt.Sprintf("targetRevision is not changed, because none of the %d sources is %q",
-		len(sources), NormalizeRepository(repository))
+		len(sources), naming.NormalizeRepository(repository))
 }

@@ -12,6 +12,7 @@ import (
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
+	"postern.dev/postern/pkg/naming"
 	"postern.dev/postern/pkg/pattern"
 )
 
@@ -87,7 +88,7 @@ func gatewaySyncFollows(sync *stokerv1alpha1.GatewaySync, r Request) (bool, erro
 // gitFollows is gatewaySyncFollows for the given parts of one. A requested ref overrides the spec: a ref that was
 // requested by name stays although the branch in the spec moves.
 func gitFollows(namespace string, annotations map[string]string, git stokerv1alpha1.GitSpec, r Request) (bool, error) {
-	if !SameRepository(git.Repo, r.Repository) {
+	if !naming.SameRepository(git.Repo, r.Repository) {
 		return false, nil
 	}
 	requested := annotations[stokerv1alpha1.AnnotationRequestedRef]
@@ -119,7 +120,7 @@ func sourcesFollowing(
 		requested = annotations[AnnotationRequestedRef]
 	}
 	for _, source := range sources {
-		if !SameRepository(source.RepoURL, r.Repository) {
+		if !naming.SameRepository(source.RepoURL, r.Repository) {
 			continue
 		}
 		f := followRule{namespace, annotations, source.revision(), []string{source.revision(), requested}}

@@ -13,6 +13,7 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
+	"postern.dev/postern/pkg/naming"
 )
 
 const (
@@ -107,7 +108,7 @@ func TestFollows(t *testing.T) {
 	} {
 		r := test.pushed
 		name := strings.Join([]string{test.tracked, test.followTags, string(r.RefType), r.Ref,
-			NormalizeRepository(r.Repository)}, ",")
+			naming.NormalizeRepository(r.Repository)}, ",")
 		t.Run(name, func(t *testing.T) {
 			annotations := map[string]string{}
 			if test.followTags != none {

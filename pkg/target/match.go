@@ -16,6 +16,7 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
+	"postern.dev/postern/pkg/naming"
 )
 
 // errNoCache is the error of a nil Cache.
@@ -115,7 +116,7 @@ func (k *cachedKind) matchRef(namespace string, r Request) ([]Match, error) {
 const repositoryIndex = "repository"
 
 func repositoryKey(namespace, repository string) string {
-	return namespace + "\n" + NormalizeRepository(repository)
+	return namespace + "\n" + naming.NormalizeRepository(repository)
 }
 
 // indexByRepository is the cache.IndexFunc of repositoryIndex.

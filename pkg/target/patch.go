@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"postern.dev/postern/pkg/imageupdate"
+	"postern.dev/postern/pkg/text"
 )
 
 // Reasons of an Outcome. Images also have the reasons of package imageupdate.
@@ -225,12 +226,7 @@ func joinMessage(parts []string) string {
 			nonEmpty = append(nonEmpty, part)
 		}
 	}
-	message := strings.Join(nonEmpty, "; ")
-	if len(message) <= maxMessageBytes {
-		return message
-	}
-	const ellipsis = "…"
-	return strings.ToValidUTF8(message[:maxMessageBytes-len(ellipsis)], "") + ellipsis
+	return text.Truncate(strings.Join(nonEmpty, "; "), maxMessageBytes)
 }
 
 // annotationPath returns the JSON pointer (RFC 6901) of an annotation.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	"postern.dev/postern/pkg/naming"
 )
 
 // appSource is a source of an Application and its location.
@@ -68,7 +69,7 @@ func allAtRef(sources []appSource, r Request) bool {
 // allFromRepository reports whether every source is from one repository.
 func allFromRepository(sources []appSource, repository string) bool {
 	for _, source := range sources {
-		if !SameRepository(source.RepoURL, repository) {
+		if !naming.SameRepository(source.RepoURL, repository) {
 			return false
 		}
 	}

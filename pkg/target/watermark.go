@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/naming"
 )
 
 // slotGit is the slot of git refs of a target with one repository, slotImage of images that no configuration names.
@@ -21,7 +22,7 @@ const (
 // slot returns the slot of a request for a git ref. An Application may have sources in several repositories, whose refs
 // do not replace each other.
 func (r Request) slot(kind postern.TargetKind) string {
-	if repository := NormalizeRepository(r.Repository); kind == postern.TargetApplication && repository != "" {
+	if repository := naming.NormalizeRepository(r.Repository); kind == postern.TargetApplication && repository != "" {
 		return slotGit + "/" + repository
 	}
 	return slotGit

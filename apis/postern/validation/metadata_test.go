@@ -44,7 +44,7 @@ func TestTheNameOfADeliveryIsADNSSubdomain(t *testing.T) {
 		t.Run(fmt.Sprintf("%.20q,%.20q", test.name, test.generateName), func(t *testing.T) {
 			d := sent()
 			d.Name, d.GenerateName = test.name, test.generateName
-			errs := ValidateNew(d, maxBytes)
+			errs := ValidateNew(d, sources, maxBytes)
 			check(t, errs, test.want)
 			if len(errs) > 0 && len(errs.ToAggregate().Error()) > 1<<10 {
 				t.Errorf("the error has %d bytes, want at most 1024", len(errs.ToAggregate().Error()))
@@ -126,7 +126,7 @@ func TestMetadataThatCanNotBeStoredIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := sent()
 			test.change(d)
-			errs := ValidateNew(d, maxBytes)
+			errs := ValidateNew(d, sources, maxBytes)
 			check(t, errs, test.want)
 			if len(errs) > 0 && len(errs.ToAggregate().Error()) > 1<<10 {
 				t.Errorf("the error has %d bytes, want at most 1024", len(errs.ToAggregate().Error()))

@@ -13,6 +13,8 @@ import (
 
 const maxBytes = 1 << 10
 
+var sources = []string{"docker.io", "generic", "github"}
+
 func TestValidateNewAcceptsWhatASenderCanMean(t *testing.T) {
 	for name, change := range map[string]func(*postern.WebhookDelivery){
 		"payload":         func(*postern.WebhookDelivery) {},
@@ -45,7 +47,7 @@ func TestValidateNewAcceptsWhatASenderCanMean(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := sent()
 			change(d)
-			check(t, ValidateNew(d, maxBytes), nil)
+			check(t, ValidateNew(d, sources, maxBytes), nil)
 		})
 	}
 }
@@ -191,7 +193,7 @@ func TestValidateNewRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := sent()
 			test.change(d)
-			errs := ValidateNew(d, maxBytes)
+			errs := ValidateNew(d, sources, maxBytes)
 			check(t, errs, test.want)
 			if text := errs.ToAggregate().Error(); strings.Contains(text, "s3cret") {
 				t.Errorf("the secret is in the error: %s", text)
@@ -205,7 +207,7 @@ func TestErrorsAboutHostileValuesAreShort(t *testing.T) {
 	d.Spec.Payload, d.Spec.Source = nil, ""
 	d.Spec.Ref = strings.Repeat("r", 1<<20)
 	d.Spec.Headers = map[string]string{strings.Repeat(" ", 1<<20): "a", "X-Long": strings.Repeat("a", 1<<20)}
-	if text := ValidateNew(d, maxBytes).ToAggregate().Error(); len(text) > 1<<10 {
+	if text := ValidateNew(d, sources, maxBytes).ToAggregate().Error(); len(text) > 1<<10 {
 		t.Errorf("the error has %d bytes: %.2000s", len(text), text)
 	}
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/pflag"
 	cliflag "k8s.io/component-base/cli/flag"
+
+	"postern.dev/postern/pkg/payload"
 )
 
 // Setting has a flag, an environment variable, or both. A flag takes precedence. The shipped manifests set the variable
@@ -51,20 +53,20 @@ func Settings() []Setting {
 	return settings
 }
 
-// DefaultSecretSettings returns the cluster-wide default secrets that the environment may set. WEBHOOK_HMAC_SECRET and
-// WEBHOOK_BEARER_TOKEN are Stoker's: cmd/controller/main.go in ia-eknorr/stoker-operator.
+// DefaultSecretSettings returns the cluster-wide default secrets that the environment may set: those of Argo CD Image
+// Updater, such as DOCKER_WEBHOOK_SECRET, and WEBHOOK_HMAC_SECRET and WEBHOOK_BEARER_TOKEN of Stoker:
+// cmd/controller/main.go in ia-eknorr/stoker-operator.
 func DefaultSecretSettings() []DefaultSecretSetting {
-	return []DefaultSecretSetting{
-		{Flag: "docker-webhook-secret", Env: "DOCKER_WEBHOOK_SECRET", Key: "webhook.docker-secret"},
-		{Flag: "ghcr-webhook-secret", Env: "GHCR_WEBHOOK_SECRET", Key: "webhook.ghcr-secret"},
-		{Flag: "harbor-webhook-secret", Env: "HARBOR_WEBHOOK_SECRET", Key: "webhook.harbor-secret"},
-		{Flag: "quay-webhook-secret", Env: "QUAY_WEBHOOK_SECRET", Key: "webhook.quay-secret"},
-		{Flag: "aliyun-acr-webhook-secret", Env: "ALIYUN_ACR_WEBHOOK_SECRET", Key: "webhook.aliyun-acr-secret"},
-		{Flag: "acr-webhook-secret", Env: "ACR_WEBHOOK_SECRET", Key: "webhook.acr-secret"},
-		{Flag: "cloudevents-webhook-secret", Env: "CLOUDEVENTS_WEBHOOK_SECRET", Key: "webhook.cloudevents-secret"},
-		{Env: "WEBHOOK_HMAC_SECRET", Key: "hmac"},
-		{Env: "WEBHOOK_BEARER_TOKEN", Key: "token"},
+	var secrets []DefaultSecretSetting
+	for _, sender := range payload.Senders() {
+		if sender.SecretFlag {
+			flag := strings.TrimSuffix(sender.Name, ".io") + "-webhook-secret"
+			env := strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+			secrets = append(secrets, DefaultSecretSetting{Flag: flag, Env: env, Key: payload.SecretKey(sender.Name)})
+		}
 	}
+	return append(secrets,
+		DefaultSecretSetting{Env: "WEBHOOK_HMAC_SECRET", Key: "hmac"}, DefaultSecretSetting{Env: "WEBHOOK_BEARER_TOKEN", Key: "token"})
 }
 
 // explicitSettings are the settings that do not have their default. The zero value has none.

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
 func TestSourcesAreSortedAndUnique(t *testing.T) {
@@ -74,9 +76,9 @@ func TestRequestsSaysWhatTheGoldenPayloadsAskFor(t *testing.T) {
 			continue
 		}
 		for _, e := range decoded.Events {
-			if image := Requests(decoded.Source) == RequestsImages; image != (e.Image != nil) {
+			if image := requestsOf(decoded.Source) == RequestsImages; image != (e.Image != nil) {
 				t.Errorf("%s: Requests(%q) = %s, but the event is %+v",
-					c.name, decoded.Source, Requests(decoded.Source), e)
+					c.name, decoded.Source, requestsOf(decoded.Source), e)
 			}
 		}
 	}
@@ -116,9 +118,9 @@ func TestAnImageMayBeRequestedWithoutAPayload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Decoded{Source: "generic", Events: []Event{{
-		Source: "generic", Type: "request", Ref: "1.2.3", RefType: RefTypeImage,
-		Image: &Image{Host: "docker.io", Repository: "library/nginx", Tag: "1.2.3"},
+	want := Decoded{Source: "generic", Events: []postern.DeliveryEvent{{
+		Source: "generic", Event: "request", Ref: "1.2.3", RefType: postern.RefTypeImage,
+		Image: &postern.ImageReference{Host: "docker.io", Repository: "library/nginx", Tag: "1.2.3"},
 	}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("decoded (-want +got):\n%s", diff)

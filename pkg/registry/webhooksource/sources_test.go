@@ -1,7 +1,7 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package apiserver
+package webhooksource
 
 import (
 	"slices"
@@ -18,7 +18,7 @@ import (
 func TestEverySenderIsDescribedAsItStandsInTheNamespace(t *testing.T) {
 	secrets := &credential.Secrets{}
 	secrets.Set("demo", map[string][]byte{"webhook.docker-secret": []byte("s3cret")})
-	described := sourceDescriber{
+	described := Senders{
 		credential.NewVerifier(credential.Config{IdentityIsCredential: true}, secrets)}.Describe("demo")
 
 	var names []string
@@ -49,7 +49,7 @@ func TestEverySenderIsDescribedAsItStandsInTheNamespace(t *testing.T) {
 // Otherwise a registry that the credential package does not know would accept the secrets of git hosts.
 func TestNoSecretOfGitHostsCountsForARegistry(t *testing.T) {
 	verifier := credential.NewVerifier(credential.Config{}, &credential.Secrets{})
-	for _, source := range (sourceDescriber{verifier}).Describe("demo") {
+	for _, source := range (Senders{verifier}).Describe("demo") {
 		shared := slices.ContainsFunc(source.Status.SecretKeys,
 			func(key string) bool { return key == "hmac" || key == "token" })
 		if want := source.Status.Requests != payload.RequestsImages; shared != want {

@@ -1,12 +1,18 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package payload
+// Package naming has the rules for the names of git refs, repositories and images. Decoders of payloads, validation and
+// targets share them.
+package naming
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/text"
 )
 
 const (
@@ -19,12 +25,12 @@ const (
 
 // ShortRef removes refs/heads/ or refs/tags/ from a ref and returns its type. Any other ref is returned unchanged,
 // without a type.
-func ShortRef(ref string) (short string, t RefType) {
+func ShortRef(ref string) (short string, t postern.RefType) {
 	if branch, ok := strings.CutPrefix(ref, headsPrefix); ok {
-		return branch, RefTypeBranch
+		return branch, postern.RefTypeBranch
 	}
 	if tag, ok := strings.CutPrefix(ref, tagsPrefix); ok {
-		return tag, RefTypeTag
+		return tag, postern.RefTypeTag
 	}
 	return ref, ""
 }
@@ -33,11 +39,10 @@ func ShortRef(ref string) (short string, t RefType) {
 // rules of `git check-ref-format --allow-onelevel`, https://git-scm.com/docs/git-check-ref-format, and these: no
 // leading dash (git refuses it for branches and tags, and other programs would read an option); not HEAD, which is not
 // a name of its own; not below refs/, so that a ref has one spelling; valid UTF-8 of at most 255 bytes; only printable
-// Unicode characters, because refs are displayed in terminals. The error is an *Error that names the violated rule and
-// quotes the ref.
+// Unicode characters, because refs are displayed in terminals. The error names the violated rule and quotes the ref.
 func ValidateRef(ref string) error {
 	if rule := brokenRule(ref); rule != "" {
-		return refuse(ErrorInvalidRef, "the ref %s is not valid: it %s", quote(ref), rule)
+		return fmt.Errorf("the ref %s is not valid: it %s", text.Quote(ref), rule)
 	}
 	return nil
 }
@@ -76,24 +81,6 @@ func brokenRule(ref string) string {
 		case strings.HasSuffix(component, ".lock"):
 			return "must not have a component that ends with .lock"
 		}
-	}
-	return ""
-}
-
-// isCommitID reports whether s is a full commit id: SHA-1 or SHA-256 in lower-case hexadecimal, not all zeros.
-func isCommitID(s string) bool {
-	return (len(s) == 40 || len(s) == 64) && strings.Trim(s, "0123456789abcdef") == "" && !isZeroID(s)
-}
-
-// isZeroID reports whether s is git's id of a nonexistent object.
-func isZeroID(s string) bool {
-	return s != "" && strings.Trim(s, "0") == ""
-}
-
-// commitIDOrEmpty returns s if it is a full commit id, else "".
-func commitIDOrEmpty(s string) string {
-	if isCommitID(s) {
-		return s
 	}
 	return ""
 }

@@ -151,7 +151,7 @@ func (w *writePass) logResult(ctx context.Context, i int) {
 func newWriteResult(t task, result target.Result, now time.Time) writeResult {
 	switch {
 	case result.Err == nil:
-		return writeResult{result: writtenResult(t, result.Outcome, now)}
+		return writeResult{result: writtenResult(t, result, now)}
 	case t.matched && apierrors.IsNotFound(result.Err):
 		return writeResult{result: skippedResult(t, refusal{ReasonTargetGone, "the target was deleted meanwhile"}, now)}
 	}

@@ -27,13 +27,13 @@ func TestDecideApplicationAnnotates(t *testing.T) {
 		name        string
 		annotations map[string]string
 		request     Request
-		want        Outcome
+		want        Result
 		wantPatch   string
 	}{
 		{
 			name:    "the first request creates the annotations",
 			request: request,
-			want: Outcome{
+			want: Result{
 				Changes: []Change{
 					{Field: "postern.dev/requested-ref", New: "main"},
 					{Field: "postern.dev/requested-revision", New: "2222"},
@@ -64,7 +64,7 @@ func TestDecideApplicationAnnotates(t *testing.T) {
 				"argocd.argoproj.io/refresh-timestamp": "2026-03-01T11:00:00Z",
 			},
 			request: request,
-			want: Outcome{
+			want: Result{
 				Changes:  []Change{{Field: "postern.dev/requested-revision", Old: "1111", New: "2222"}},
 				Previous: "main",
 				Held:     true,
@@ -93,7 +93,7 @@ func TestDecideApplicationAnnotates(t *testing.T) {
 				"argocd.argoproj.io/refresh":     "hard",
 			},
 			request: Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "generic"}, At: noon},
-			want: Outcome{
+			want: Result{
 				Changes: []Change{
 					{Field: "postern.dev/requested-ref", Old: "main", New: "v2"},
 					{Field: "postern.dev/requested-revision", Old: "1111"},
@@ -124,7 +124,7 @@ func TestDecideApplicationAnnotates(t *testing.T) {
 			annotations: map[string]string{"postern.dev/requested-ref": "main",
 				"postern.dev/requested-revision": "2222"},
 			request: request,
-			want: Outcome{Previous: "main", Held: true, Reason: "AlreadyRequested",
+			want: Result{Previous: "main", Held: true, Reason: "AlreadyRequested",
 				Message: `postern.dev/requested-ref is "main" already`},
 			wantPatch: `null`,
 		},
@@ -133,18 +133,18 @@ func TestDecideApplicationAnnotates(t *testing.T) {
 			annotations: map[string]string{"postern.dev/requested-ref": "main",
 				"postern.dev/requested-revision": "1111"},
 			request: Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main", Source: "generic"}, At: noon},
-			want: Outcome{Previous: "main", Held: true, Reason: "AlreadyRequested",
+			want: Result{Previous: "main", Held: true, Reason: "AlreadyRequested",
 				Message: `postern.dev/requested-ref is "main" already`},
 			wantPatch: `null`,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := DecideApplication(&argov1alpha1.Application{
+			got := decide(t, &argov1alpha1.Application{
 				ObjectMeta: metav1.ObjectMeta{Annotations: test.annotations},
 				Spec: argov1alpha1.ApplicationSpec{Source: ptr.To(source("https://github.com/example/shop",
 					"v1"))},
 			}, test.request)
-			if diff := cmp.Diff(test.want, got.Outcome); diff != "" {
+			if diff := cmp.Diff(test.want, got.Result); diff != "" {
 				t.Errorf("outcome (-want +got):\n%s", diff)
 			}
 			expectPatch(t, test.wantPatch, got.Patch)

@@ -141,7 +141,7 @@ func TestAnAmbiguousFailureAfterTheClockWasSetBackIsNotTakenForSomethingLater(t 
 func TestTheCacheLetsTheClockObserveWhatTargetsTell(t *testing.T) {
 	ahead := time.Now().UTC().Add(maxClockSkew / 2)
 	api := newFakeAPIServer(t, plantAt("v1"))
-	document := mustApply(t, plantAt("v1"), []Operation{{Op: "add", Path: annotationPath(AnnotationEventTime),
+	document := mustApply(t, plantAt("v1"), []operation{{Op: "add", Path: annotationPath(AnnotationEventTime),
 		Value: watermarkSet{slotGit: {By: "github", Received: ahead}}.String()}})
 	api.serve(gatewaySyncs, &answer{text: document})
 	cache := startCache(t, api)
@@ -158,7 +158,7 @@ func TestANotedReceiptThatCannotBeTrueOutdatesNothing(t *testing.T) {
 		"a little ahead": maxClockSkew / 2, "too far ahead": 2 * maxClockSkew,
 	} {
 		at := midday()
-		document := mustApply(t, plantAt("v1"), []Operation{{Op: "add", Path: annotationPath(AnnotationEventTime),
+		document := mustApply(t, plantAt("v1"), []operation{{Op: "add", Path: annotationPath(AnnotationEventTime),
 			Value: watermarkSet{slotGit: {By: "kargo", Received: at.Add(ahead)}}.String()}})
 		writer, _ := newTestWriter(t, newFakeAPIServer(t, document), nil)
 		writer.clock = NewClock(at.now)

@@ -76,7 +76,7 @@ func TestCoalesceWritesTheNewestOfEachSlot(t *testing.T) {
 			[]int{0, 3, 4}, map[int]int{1: 3, 2: 0}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			write, replacedBy := coalesce(postern.TargetApplication, test.requests)
+			write, replacedBy := coalesce(applicationKind{}, test.requests)
 			if diff := cmp.Diff(test.want, write); diff != "" {
 				t.Errorf("to write (-want +got):\n%s", diff)
 			}
@@ -85,7 +85,7 @@ func TestCoalesceWritesTheNewestOfEachSlot(t *testing.T) {
 			}
 		})
 	}
-	_, replacedBy := coalesce(postern.TargetGatewaySync,
+	_, replacedBy := coalesce(gatewaySyncKind{},
 		[]Request{of(shop, event("v1", "github", 1, 1)), of(values, event("v2", "github", 2, 2))})
 	if diff := cmp.Diff(map[int]int{0: 1}, replacedBy); diff != "" {
 		t.Errorf("a GatewaySync has one slot (-want +got):\n%s", diff)
@@ -106,7 +106,7 @@ func TestCoalesceLosesNoRequest(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
 	for range 2000 {
 		requests := batchTargets[1].requests(t, r)
-		write, replacedBy := coalesce(postern.TargetApplication, requests)
+		write, replacedBy := coalesce(applicationKind{}, requests)
 		if len(write)+len(replacedBy) != len(requests) {
 			t.Fatalf("%+v: %v are written, and %v were replaced", requests, write, replacedBy)
 		}
@@ -119,7 +119,7 @@ func TestCoalesceLosesNoRequest(t *testing.T) {
 		}
 		for i := range replacedBy {
 			last := finalReplacement(replacedBy, i)
-			if !written[last] || requests[last].slot(postern.TargetApplication) != requests[i].slot(postern.TargetApplication) {
+			if !written[last] || slotOf(postern.TargetApplication, requests[last]) != slotOf(postern.TargetApplication, requests[i]) {
 				t.Errorf("%+v: %d was replaced by %d", requests, i, last)
 			}
 		}

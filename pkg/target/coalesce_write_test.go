@@ -23,7 +23,7 @@ func summarize(results []Result) []string {
 		case r.Err != nil:
 			summary[i] = "failed"
 		default:
-			summary[i] = fmt.Sprintf("%s %v", r.Outcome.Reason, r.Outcome.Held)
+			summary[i] = fmt.Sprintf("%s %v", r.Reason, r.Held)
 		}
 	}
 	return summary
@@ -98,7 +98,7 @@ func TestSupersededRequestsNameTheWrittenOne(t *testing.T) {
 	writer, _ := newTestWriter(t, api, nil)
 	got := writer.writeBatch(t.Context(), plant,
 		[]Request{event("v1", "github", 10, 11), event("v2", "github", 20, 12), event("v2", "github", 20, 13)})
-	want := []Outcome{
+	want := []Result{
 		{Reason: ReasonSuperseded, Message: `"v2" was requested after it and replaces it`},
 		{Previous: "v2", Held: true, Reason: ReasonAlreadyRequested,
 			Message: "it was requested more than once at the same time"},
@@ -106,7 +106,7 @@ func TestSupersededRequestsNameTheWrittenOne(t *testing.T) {
 			Reason: ReasonRequested, Message: `stoker.io/requested-ref "v0" → "v2"`},
 	}
 	for i := range want {
-		if diff := cmp.Diff(want[i], got[i].Outcome); diff != "" || got[i].Err != nil {
+		if diff := cmp.Diff(want[i], got[i]); diff != "" || got[i].Err != nil {
 			t.Errorf("%d: error %v (-want +got):\n%s", i, got[i].Err, diff)
 		}
 	}

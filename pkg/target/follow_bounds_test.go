@@ -24,18 +24,18 @@ func TestASourceOfVeryManyIsNotFollowed(t *testing.T) {
 			argov1alpha1.ApplicationSource{RepoURL: shop, TargetRevision: ptr.To("main")})
 	}
 	const many = "101 sources"
-	if followed, err := applicationFollows(app, branch("main")); followed || err == nil ||
+	if followed, err := (applicationKind{}).follows(app, branch("main")); followed || err == nil ||
 		!strings.Contains(err.Error(), many) {
 		t.Errorf("followed %v, %v", followed, err)
 	}
-	if got := mustDecide(t, app, branch("other")); len(got.Patch) > 50 || !strings.Contains(got.Message, many) {
+	if got := decide(t, app, branch("other")); len(got.Patch) > 50 || !strings.Contains(got.Message, many) {
 		t.Errorf("got %d steps of a patch, and %q", len(got.Patch), got.Message)
 	}
 	app.Spec.Sources = app.Spec.Sources[1:]
-	if followed, err := applicationFollows(app, branch("main")); !followed || err != nil {
+	if followed, err := (applicationKind{}).follows(app, branch("main")); !followed || err != nil {
 		t.Errorf("of %d: followed %v, %v", maxSources, followed, err)
 	}
-	if got := mustDecide(t, app, branch("other")); len(got.Changes) < maxSources {
+	if got := decide(t, app, branch("other")); len(got.Changes) < maxSources {
 		t.Errorf("of %d: got %d changes", maxSources, len(got.Changes))
 	}
 }
@@ -49,7 +49,7 @@ func TestAConstraintIsCompiledOnce(t *testing.T) {
 	}
 	before := pattern.Compilations()
 	for range 10 {
-		if followed, err := applicationFollows(app.DeepCopy(), tag("1.1.0")); !followed || err != nil {
+		if followed, err := (applicationKind{}).follows(app.DeepCopy(), tag("1.1.0")); !followed || err != nil {
 			t.Fatalf("followed %v, %v", followed, err)
 		}
 	}

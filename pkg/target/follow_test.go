@@ -113,11 +113,11 @@ func TestFollows(t *testing.T) {
 			if test.followTags != none {
 				annotations[AnnotationFollowTags] = test.followTags
 			}
-			got, err := gatewaySyncFollows(syncOf(annotations, test.tracked), r)
+			got, err := (gatewaySyncKind{}).follows(syncOf(annotations, test.tracked), r)
 			if got != test.want || err != nil {
 				t.Errorf("a GatewaySync: got %v, %v, want %v", got, err, test.want)
 			}
-			got, err = applicationFollows(applicationOf(annotations, source(shop, test.tracked)), r)
+			got, err = (applicationKind{}).follows(applicationOf(annotations, source(shop, test.tracked)), r)
 			if got != test.want || err != nil {
 				t.Errorf("an Application: got %v, %v, want %v", got, err, test.want)
 			}
@@ -154,7 +154,7 @@ func TestARequestedRefOverridesWhatAGatewaySyncTracks(t *testing.T) {
 	} {
 		sync := syncOf(map[string]string{AnnotationFollowTags: "*",
 			stokerv1alpha1.AnnotationRequestedRef: test.requested}, test.ref)
-		if got, err := gatewaySyncFollows(sync, test.pushed); got != test.want || err != nil {
+		if got, err := (gatewaySyncKind{}).follows(sync, test.pushed); got != test.want || err != nil {
 			t.Errorf("at %s, requested %s, pushed %s: got %v, %v", test.ref, test.requested, test.pushed.Ref, got, err)
 		}
 	}
@@ -212,16 +212,16 @@ func TestAConstraintThatIsNoneIsAProblem(t *testing.T) {
 			`improper constraint: "v1,,v2"`,
 	} {
 		annotations := map[string]string{AnnotationFollowTags: constraint}
-		if got, err := gatewaySyncFollows(syncOf(annotations, "v1"), tag("v2")); got || err == nil ||
+		if got, err := (gatewaySyncKind{}).follows(syncOf(annotations, "v1"), tag("v2")); got || err == nil ||
 			err.Error() != want {
 			t.Errorf("a GatewaySync with %q: got %v, %v", constraint, got, err)
 		}
-		if got, err := applicationFollows(applicationOf(annotations, source(shop, "v1")), tag("v2")); got ||
+		if got, err := (applicationKind{}).follows(applicationOf(annotations, source(shop, "v1")), tag("v2")); got ||
 			err == nil || err.Error() != want {
 			t.Errorf("an Application with %q: got %v, %v", constraint, got, err)
 		}
 		// The pushed ref may be a branch that a source tracks.
-		if got, err := applicationFollows(applicationOf(annotations, source(shop, "v1"), source(shop, "v2")),
+		if got, err := (applicationKind{}).follows(applicationOf(annotations, source(shop, "v1"), source(shop, "v2")),
 			ofType("", "v2")); !got || err != nil {
 			t.Errorf("an Application with %q that tracks the ref: got %v, %v", constraint, got, err)
 		}

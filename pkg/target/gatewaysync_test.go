@@ -21,12 +21,12 @@ func TestDecideGatewaySync(t *testing.T) {
 	for _, test := range []struct {
 		name        string
 		annotations map[string]string
-		want        Outcome
+		want        Result
 		wantPatch   string
 	}{
 		{
 			name: "the first request creates the annotations",
-			want: Outcome{
+			want: Result{
 				Changes:  []Change{{Field: "stoker.io/requested-ref", New: "v2.0.0"}},
 				Previous: "v1.0.0",
 				Held:     true,
@@ -44,7 +44,7 @@ func TestDecideGatewaySync(t *testing.T) {
 		{
 			name:        "other annotations stay, and ours must still be missing",
 			annotations: map[string]string{"team": "plant"},
-			want: Outcome{
+			want: Result{
 				Changes:  []Change{{Field: "stoker.io/requested-ref", New: "v2.0.0"}},
 				Previous: "v1.0.0",
 				Held:     true,
@@ -68,7 +68,7 @@ func TestDecideGatewaySync(t *testing.T) {
 				"stoker.io/requested-at":  "2026-02-01T12:00:00Z",
 				"stoker.io/requested-by":  "github",
 			},
-			want: Outcome{
+			want: Result{
 				Changes:  []Change{{Field: "stoker.io/requested-ref", Old: "v1.5.0", New: "v2.0.0"}},
 				Previous: "v1.5.0",
 				Held:     true,
@@ -90,7 +90,7 @@ func TestDecideGatewaySync(t *testing.T) {
 				"stoker.io/requested-at": "2026-02-01T12:00:00Z",
 				"stoker.io/requested-by": "kargo",
 			},
-			want: Outcome{
+			want: Result{
 				Changes:  []Change{{Field: "stoker.io/requested-ref", New: "v2.0.0"}},
 				Previous: "v1.0.0",
 				Held:     true,
@@ -114,7 +114,7 @@ func TestDecideGatewaySync(t *testing.T) {
 				"stoker.io/requested-at":  "2026-02-01T12:00:00Z",
 				"stoker.io/requested-by":  "kargo",
 			},
-			want: Outcome{
+			want: Result{
 				Previous: "v2.0.0",
 				Held:     true,
 				Reason:   "AlreadyRequested",
@@ -124,11 +124,11 @@ func TestDecideGatewaySync(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := DecideGatewaySync(&stokerv1alpha1.GatewaySync{
+			got := decide(t, &stokerv1alpha1.GatewaySync{
 				ObjectMeta: metav1.ObjectMeta{Annotations: test.annotations},
 				Spec:       stokerv1alpha1.GatewaySyncSpec{Git: stokerv1alpha1.GitSpec{Ref: "v1.0.0"}},
 			}, request)
-			if diff := cmp.Diff(test.want, got.Outcome); diff != "" {
+			if diff := cmp.Diff(test.want, got.Result); diff != "" {
 				t.Errorf("outcome (-want +got):\n%s", diff)
 			}
 			expectPatch(t, test.wantPatch, got.Patch)

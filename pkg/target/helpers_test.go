@@ -7,17 +7,21 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
-	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/yaml"
 
+	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	"postern.dev/postern/apis/postern"
-	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
+	"postern.dev/postern/pkg/imageupdate"
 )
 
 // withEvent returns a request whose event is changed. The event of r, which is shared, stays as it is.
@@ -41,23 +45,62 @@ func withImage(t testing.TB, reference string, r Request) Request {
 	return withEvent(r, func(e *postern.DeliveryEvent) { e.Image = image(t, reference) })
 }
 
-func mustDecide(t *testing.T, obj runtime.Object, r Request) Decision {
+// decide decides on a request for an object of any kind.
+func decide(t testing.TB, obj object, r Request) decision {
 	t.Helper()
-	decision, err := decide(obj, r, nil)
-	if err != nil {
-		t.Fatal(err)
+	return decideIn(t, planState{}, obj, r)
+}
+
+// decideShared is decide for a target to which other processes write.
+func decideShared(t testing.TB, obj object, r Request) decision {
+	t.Helper()
+	return decideIn(t, planState{shared: true}, obj, r)
+}
+
+func decideIn(t testing.TB, state planState, obj object, r Request) decision {
+	t.Helper()
+	return mustKind(kindOf(t, obj)).decide(obj, r, &state)
+}
+
+func mustKind(name postern.TargetKind) targetKind {
+	kind, ok := lookupKind(name)
+	if !ok {
+		panic("no kind " + name)
 	}
-	return decision
+	return kind
+}
+
+// liveSnapshot is a target as read from the API server.
+func liveSnapshot(t testing.TB, kind postern.TargetKind, document string) snapshot {
+	t.Helper()
+	return snapshot{kind: mustKind(kind), obj: parse(t, kind, document), document: []byte(document)}
+}
+
+// staleIn returns the decision about a request that is stale in a slot of a target whose ref is v1; otherwise nil.
+func staleIn(slot string, annotations map[string]string, r Request) *decision {
+	b := newPatchBuilder(annotations, r, &planState{})
+	b.previous = "v1"
+	return b.checkStale(slot)
+}
+
+// slotOf returns the slot of a request for a git ref of a target.
+func slotOf(kind postern.TargetKind, r Request) string { return mustKind(kind).gitSlot(r) }
+
+// trim drops what the cache does not keep.
+func trim(t testing.TB, obj object) {
+	t.Helper()
+	mustKind(kindOf(t, obj)).resource().trim(obj)
 }
 
 // writeOne writes one request.
-func writeOne(ctx context.Context, w *Writer, key postern.TargetKey, r Request, dryRun bool) (Outcome, error) {
-	result := w.Write(ctx, key, []Request{r}, dryRun)[0]
-	return result.Outcome, result.Err
+func writeOne(ctx context.Context, w *Writer, key postern.TargetKey, r Request, dryRun bool) (result Result, err error) {
+	result = w.Write(ctx, key, []Request{r}, dryRun)[0]
+	err, result.Err = result.Err, nil
+	return result, err
 }
 
 // apply applies a patch with the library that the kube-apiserver uses.
-func apply(document string, patch []Operation) (string, error) {
+func apply(document string, patch []operation) (string, error) {
 	if len(patch) == 0 {
 		return document, nil
 	}
@@ -82,7 +125,7 @@ func apply(document string, patch []Operation) (string, error) {
 	return string(after), err
 }
 
-func mustApply(t *testing.T, document string, patch []Operation) string {
+func mustApply(t *testing.T, document string, patch []operation) string {
 	t.Helper()
 	after, err := apply(document, patch)
 	if err != nil {
@@ -91,25 +134,21 @@ func mustApply(t *testing.T, document string, patch []Operation) string {
 	return after
 }
 
-func parse(t testing.TB, kind postern.TargetKind, document string) runtime.Object {
+func parse(t testing.TB, kind postern.TargetKind, document string) object {
 	t.Helper()
-	_, obj, err := apiOf(kind)
-	if err != nil {
-		t.Fatal(err)
-	}
+	obj := mustKind(kind).resource().newObject()
 	if err := json.Unmarshal([]byte(document), obj); err != nil {
 		t.Fatal(err)
 	}
 	return obj
 }
 
-func kindOf(t *testing.T, obj runtime.Object) postern.TargetKind {
+func kindOf(t testing.TB, obj object) postern.TargetKind {
 	t.Helper()
-	switch obj.(type) {
-	case *stokerv1alpha1.GatewaySync:
-		return postern.TargetGatewaySync
-	case *argov1alpha1.Application:
-		return postern.TargetApplication
+	for _, kind := range kinds {
+		if reflect.TypeOf(kind.resource().newObject()) == reflect.TypeOf(obj) {
+			return kind.resource().kind
+		}
 	}
 	t.Fatalf("no kind for %T", obj)
 	return ""
@@ -131,9 +170,9 @@ func removeKey(value any, key string) {
 }
 
 // expectPatch compares a patch with JSON, regardless of white space and the order of members.
-func expectPatch(t *testing.T, want string, got []Operation) {
+func expectPatch(t *testing.T, want string, got []operation) {
 	t.Helper()
-	var wanted []Operation
+	var wanted []operation
 	if err := json.Unmarshal([]byte(want), &wanted); err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +182,7 @@ func expectPatch(t *testing.T, want string, got []Operation) {
 }
 
 // lines encodes a patch, one operation per line.
-func lines(t *testing.T, patch []Operation) string {
+func lines(t *testing.T, patch []operation) string {
 	t.Helper()
 	var out strings.Builder
 	for _, operation := range patch {
@@ -166,4 +205,159 @@ func lines(t *testing.T, patch []Operation) string {
 // advance advances the clock of a synctest bubble.
 func advance(d time.Duration) {
 	time.Sleep(d) //nolint:forbidigo // not the wall clock
+}
+
+const newDigest = "sha256:ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"
+
+// imageCase is an Application on the API server, and a pushed image.
+type imageCase struct {
+	// annotations are "key: value"; keys of Image Updater have no prefix.
+	annotations []string
+	// updater is the spec of an ImageUpdater object, as YAML; empty if there is none.
+	updater string
+	// tool renders the Application, or each of its sources.
+	tool string
+	// runs are the running images.
+	runs []string
+	// spec is the spec of the Application, in JSON.
+	spec   string
+	pushed string
+}
+
+// document returns the Application in JSON, with fields that our types lack.
+func (c imageCase) document(t *testing.T) string {
+	t.Helper()
+	annotations := map[string]string{"team": "shop"}
+	for _, annotation := range c.annotations {
+		key, value, _ := strings.Cut(annotation, ": ")
+		if !strings.Contains(key, "/") {
+			key = iuv1alpha1.AnnotationPrefix + key
+		}
+		annotations[key] = value
+	}
+	tools := strings.Fields(c.tool)
+	status := map[string]any{
+		"sync": map[string]any{"status": "Synced"}, "sourceType": c.tool, "sourceTypes": tools,
+		"summary": map[string]any{"images": c.runs, "externalURLs": []string{"https://shop.example.com"}},
+	}
+	if len(tools) > 1 {
+		delete(status, "sourceType")
+	}
+	return encode(t, map[string]any{
+		"metadata": map[string]any{"namespace": "demo", "name": "shop", "labels": map[string]string{"a": "b"},
+			"annotations": annotations},
+		"spec":   json.RawMessage(c.spec),
+		"status": status,
+	})
+}
+
+func (c imageCase) updaters(t *testing.T) []*imageupdate.Updater {
+	t.Helper()
+	if c.updater == "" {
+		return nil
+	}
+	updater := &iuv1alpha1.ImageUpdater{}
+	updater.Namespace, updater.Name = "demo", "images"
+	if err := yaml.UnmarshalStrict([]byte(c.updater), &updater.Spec); err != nil {
+		t.Fatal(err)
+	}
+	return []*imageupdate.Updater{imageupdate.NewUpdater(updater)}
+}
+
+func (c imageCase) request(t *testing.T) Request {
+	t.Helper()
+	return Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, c.pushed), Source: "harbor"}, At: noon}
+}
+
+// decide decides on an Application in JSON, as the Writer does after a live read.
+func (c imageCase) decide(t *testing.T, document string) decision {
+	t.Helper()
+	d := c.decideOn(t, parse(t, postern.TargetApplication, document))
+	if len(d.Patch) > 0 {
+		var err error
+		if d.Patch, err = exactTests(d.Patch, []byte(document)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return d
+}
+
+func (c imageCase) decideOn(t *testing.T, app object) decision {
+	t.Helper()
+	return decideIn(t, planState{updaters: c.updaters(t)}, app, c.request(t))
+}
+
+// after returns the Application once it holds the request.
+func (c imageCase) after(t *testing.T, spec string) string {
+	t.Helper()
+	var object map[string]any
+	decode(t, c.document(t), &object)
+	object["spec"] = json.RawMessage(spec)
+	annotations := object["metadata"].(map[string]any)["annotations"].(map[string]any)
+	maps.Copy(annotations, map[string]any{
+		"postern.dev/requested-ref":            c.pushed,
+		"postern.dev/requested-at":             "2026-03-01T12:00:00Z",
+		"postern.dev/requested-by":             "harbor",
+		"argocd.argoproj.io/refresh":           "normal",
+		"argocd.argoproj.io/refresh-timestamp": "2026-03-01T12:00:00.0000005Z",
+	})
+	return encode(t, object)
+}
+
+// image parses a reference. Unlike in an event, its name keeps its spelling.
+func image(t testing.TB, ref string) *postern.ImageReference {
+	t.Helper()
+	parsed, err := imageupdate.ParseImage(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &postern.ImageReference{Repository: parsed.Name, Tag: parsed.Tag, Digest: parsed.Digest}
+}
+
+func encode(t testing.TB, value any) string {
+	t.Helper()
+	encoded, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(encoded)
+}
+
+func decode(t testing.TB, document string, into any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(document), into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// expectObject compares all fields of objects in JSON.
+func expectObject(t *testing.T, want, got string) {
+	t.Helper()
+	var wanted, gotten any
+	decode(t, want, &wanted)
+	decode(t, got, &gotten)
+	if diff := cmp.Diff(wanted, gotten); diff != "" {
+		t.Errorf("object (-want +got):\n%s", diff)
+	}
+}
+
+// onSpec returns the edits of the spec and the tests of the edited fields.
+func onSpec(patch []operation) []operation {
+	return slices.DeleteFunc(slices.Clone(patch), func(o operation) bool {
+		edited := slices.ContainsFunc(patch, func(edit operation) bool {
+			return !edit.isTest() && strings.HasPrefix(edit.Path+"/", o.Path+"/")
+		})
+		return !strings.HasPrefix(o.Path, "/spec/") || o.probe || !edited
+	})
+}
+
+// edits drops the operations that only test.
+func edits(patch []operation) []operation {
+	return slices.DeleteFunc(slices.Clone(patch), operation.isTest)
+}
+
+// appOf decodes an Application.
+func appOf(t *testing.T, document string) *argov1alpha1.Application {
+	t.Helper()
+	return parse(t, postern.TargetApplication, document).(*argov1alpha1.Application)
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // ignoreMessage ignores the message for users.
-var ignoreMessage = cmp.Options{cmpopts.IgnoreFields(Outcome{}, "Message")}
+var ignoreMessage = cmp.Options{cmpopts.IgnoreFields(Result{}, "Message")}
 
 // imageOverrides are pushed images that are written.
 var imageOverrides = []struct {

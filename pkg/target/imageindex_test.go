@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/cache"
 
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
@@ -53,7 +52,7 @@ func found(t *testing.T, x *imageIndex, namespace, image string) string {
 }
 
 // notify passes an event to an index, as an informer would.
-func notify(x *imageIndex, obj runtime.Object, gone bool) {
+func notify(x *imageIndex, obj object, gone bool) {
 	events := x.applicationHandler()
 	if _, ok := obj.(*iuv1alpha1.ImageUpdater); ok {
 		events = x.updaterHandler()
@@ -67,8 +66,8 @@ func notify(x *imageIndex, obj runtime.Object, gone bool) {
 
 func TestImageIndexFollowsApplicationsAndUpdaters(t *testing.T) {
 	x := &imageIndex{}
-	add := func(obj runtime.Object) func() { return func() { notify(x, obj, false) } }
-	remove := func(obj runtime.Object) func() { return func() { notify(x, obj, true) } }
+	add := func(obj object) func() { return func() { notify(x, obj, false) } }
+	remove := func(obj object) func() { return func() { notify(x, obj, true) } }
 	labeled := appWith("demo", "labeled", "")
 	labeled.Labels = map[string]string{"tier": "web"}
 	byLabel := updaterWith("demo", "by-label", "*", "nginx")
@@ -113,7 +112,7 @@ func TestImageIndexFollowsApplicationsAndUpdaters(t *testing.T) {
 			t.Errorf("after %s: redis is wanted by %q, want %q", step.what, got, step.redis)
 		}
 	}
-	for _, obj := range []runtime.Object{
+	for _, obj := range []object{
 		byLabel, appWith("demo", "a", ""), appWith("demo", "plain", ""), appWith("demo", "new", ""),
 		appWith("demo", "labeled", ""), appWith("other", "annotated", ""), updaterWith("other", "images", "*"),
 	} {
@@ -142,7 +141,7 @@ func TestImageIndexRefusesNamesThatAreNone(t *testing.T) {
 }
 
 // randomObject returns one of a few objects in one of a few states.
-func randomObject(r *rand.Rand) runtime.Object {
+func randomObject(r *rand.Rand) object {
 	images := []string{"nginx", "redis", "busybox", ""}
 	if r.IntN(4) == 0 {
 		return updaterWith("demo", fmt.Sprintf("u%d", r.IntN(3)), []string{"*", "a1*", "a2", "none"}[r.IntN(4)],

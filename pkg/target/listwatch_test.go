@@ -47,7 +47,7 @@ func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
 			}
 			return watcher
 		}
-		f.failed(down) // as if a watch can't begin with a list
+		f.record(down) // as if a watch can't begin with a list
 		_, _ = f.List(metav1.ListOptions{})
 		current("listed", true)
 		watcher := open()
@@ -68,7 +68,7 @@ func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
 		current("it delivers missed changes", false)
 		advance(settleDelay)
 		current("it has delivered missed changes", true)
-		f.failed(down)
+		f.record(down)
 		_, _ = f.List(metav1.ListOptions{})
 		open()
 		current("the items of a list are not in the cache yet", false)
@@ -119,7 +119,7 @@ func TestMatchesAreUnknownWhileChangesAreNotFollowed(t *testing.T) {
 		}
 	}
 	source := cache.kinds[postern.TargetApplication].listWatch
-	source.failed(errors.New("connection refused"))
+	source.record(errors.New("connection refused"))
 	for _, r := range []Request{git, nginx} {
 		if _, err := cache.Matches("demo", r); !IsTransient(err) {
 			t.Errorf("got %v, want a transient error", err)

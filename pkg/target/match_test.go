@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
@@ -21,7 +20,7 @@ import (
 )
 
 // startCacheOf runs a cache of some objects until the test ends.
-func startCacheOf(t *testing.T, objects ...runtime.Object) (*fakeAPIServer, *Cache) {
+func startCacheOf(t *testing.T, objects ...object) (*fakeAPIServer, *Cache) {
 	t.Helper()
 	api := newFakeAPIServer(t, plantAt("v1"))
 	items := map[string][]string{gatewaySyncs: nil, applications: nil, imageUpdaters: nil}
@@ -37,7 +36,7 @@ func startCacheOf(t *testing.T, objects ...runtime.Object) (*fakeAPIServer, *Cac
 	return api, cache
 }
 
-func listOf(t testing.TB, obj runtime.Object) string {
+func listOf(t testing.TB, obj object) string {
 	t.Helper()
 	switch obj.(type) {
 	case *stokerv1alpha1.GatewaySync:
@@ -52,7 +51,7 @@ func listOf(t testing.TB, obj runtime.Object) string {
 }
 
 // versioned is an object as the API server would send it.
-func versioned(t testing.TB, obj runtime.Object, version int) string {
+func versioned(t testing.TB, obj object, version int) string {
 	t.Helper()
 	var object map[string]any
 	decode(t, encode(t, obj), &object)
@@ -147,7 +146,7 @@ func TestMatchesOfAnImage(t *testing.T) {
 	labeled.Labels = map[string]string{"tier": "web"}
 	byLabel := updaterWith("demo", "by-label", "*", "ghcr.io/acme/web")
 	byLabel.Spec.ApplicationRefs[0].LabelSelectors = &metav1.LabelSelector{MatchLabels: labeled.Labels}
-	objects := []runtime.Object{
+	objects := []object{
 		labeled, byLabel,
 		updaterWith("demo", "images", "selected-*", "nginx"),
 		updaterWith("other", "images", "annotated-*", "redis"),

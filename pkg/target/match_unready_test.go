@@ -55,7 +55,7 @@ func TestMatchesAreUnknownWhileTheCacheIsNotFilled(t *testing.T) {
 func TestMatchesAreUnknownWhileTheIndexIsBehind(t *testing.T) {
 	_, cache := startCacheOf(t)
 	nginx := Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx:1.26")}}
-	for _, kind := range []postern.TargetKind{postern.TargetApplication, kindImageUpdater} {
+	for _, kind := range []postern.TargetKind{postern.TargetApplication, imageUpdaterResource.kind} {
 		indexed := cache.kinds[kind].indexed
 		cache.kinds[kind].indexed = func() bool { return false }
 		if _, err := cache.Matches("demo", nginx); !IsTransient(err) {

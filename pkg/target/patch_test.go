@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"postern.dev/postern/apis/postern"
 )
@@ -70,8 +69,8 @@ var (
 )
 
 // everyDecision runs a check on every combination of the above.
-func everyDecision(t *testing.T, check func(t *testing.T, document string, read runtime.Object, r Request)) {
-	for _, kind := range Kinds() {
+func everyDecision(t *testing.T, check func(t *testing.T, document string, read object, r Request)) {
+	for _, kind := range kindNames() {
 		for a, annotations := range someAnnotations {
 			for s, spec := range someSpecs {
 				for i, request := range someRequests {
@@ -87,14 +86,14 @@ func everyDecision(t *testing.T, check func(t *testing.T, document string, read 
 }
 
 func TestDecisionsAreIdempotent(t *testing.T) {
-	everyDecision(t, func(t *testing.T, document string, read runtime.Object, r Request) {
-		first := mustDecide(t, read, r)
+	everyDecision(t, func(t *testing.T, document string, read object, r Request) {
+		first := decide(t, read, r)
 		if got, want := len(first.Changes) > 0, len(first.Patch) > 0; got != want {
 			t.Errorf("changes: %v, but a patch: %v", got, want)
 		}
 		r.At = r.At.Add(time.Hour)
 		after := mustApply(t, document, first.Patch)
-		second := mustDecide(t, parse(t, kindOf(t, read), after), r)
+		second := decide(t, parse(t, kindOf(t, read), after), r)
 		expectPatch(t, "null", second.Patch)
 		want := ReasonAlreadyRequested
 		if first.Reason == ReasonNotFollowed {
@@ -107,9 +106,9 @@ func TestDecisionsAreIdempotent(t *testing.T) {
 }
 
 func TestDecisionsDoNotModifyWhatWasRead(t *testing.T) {
-	everyDecision(t, func(t *testing.T, _ string, read runtime.Object, r Request) {
+	everyDecision(t, func(t *testing.T, _ string, read object, r Request) {
 		before := read.DeepCopyObject()
-		mustDecide(t, read, r)
+		decide(t, read, r)
 		if diff := cmp.Diff(before, read); diff != "" {
 			t.Errorf("(-before +after):\n%s", diff)
 		}
@@ -117,12 +116,10 @@ func TestDecisionsDoNotModifyWhatWasRead(t *testing.T) {
 }
 
 func TestDecisionsAreTheSameForWhatTheCacheKeeps(t *testing.T) {
-	everyDecision(t, func(t *testing.T, _ string, read runtime.Object, r Request) {
-		whole := mustDecide(t, read, r)
-		if _, err := trim(read); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(whole, mustDecide(t, read, r), cmpopts.IgnoreUnexported(Operation{})); diff != "" {
+	everyDecision(t, func(t *testing.T, _ string, read object, r Request) {
+		whole := decide(t, read, r)
+		trim(t, read)
+		if diff := cmp.Diff(whole, decide(t, read, r), cmpopts.IgnoreUnexported(operation{})); diff != "" {
 			t.Errorf("(-whole +trimmed):\n%s", diff)
 		}
 	})
@@ -155,8 +152,8 @@ func TestPatchesTouchNothingElse(t *testing.T) {
 		removeKey(object["spec"], "targetRevision")
 		return object
 	}
-	everyDecision(t, func(t *testing.T, document string, read runtime.Object, r Request) {
-		after := mustApply(t, document, mustDecide(t, read, r).Patch)
+	everyDecision(t, func(t *testing.T, document string, read object, r Request) {
+		after := mustApply(t, document, decide(t, read, r).Patch)
 		if diff := cmp.Diff(rest(document), rest(after)); diff != "" {
 			t.Errorf("(-before +after):\n%s", diff)
 		}
@@ -164,8 +161,8 @@ func TestPatchesTouchNothingElse(t *testing.T) {
 }
 
 func TestPatchesFailIfAnythingTheyRelyOnChanged(t *testing.T) {
-	everyDecision(t, func(t *testing.T, document string, read runtime.Object, r Request) {
-		patch := mustDecide(t, read, r).Patch
+	everyDecision(t, func(t *testing.T, document string, read object, r Request) {
+		patch := decide(t, read, r).Patch
 		for _, test := range patch {
 			if test.Op != "test" {
 				continue
@@ -174,7 +171,7 @@ func TestPatchesFailIfAnythingTheyRelyOnChanged(t *testing.T) {
 			if test.Path == annotationsPath {
 				changed = map[string]string{"changed": "by others"}
 			}
-			meanwhile := mustApply(t, document, []Operation{{Op: "add", Path: test.Path, Value: changed}})
+			meanwhile := mustApply(t, document, []operation{{Op: "add", Path: test.Path, Value: changed}})
 			if _, err := apply(meanwhile, patch); err == nil {
 				t.Errorf("the patch passed although %s changed", test.Path)
 			}
@@ -206,7 +203,7 @@ func TestPatchFailsIfSourcesOfOneRepositoryChangedPlaces(t *testing.T) {
 			{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Repository: repository}, At: noon},
 			{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx:1.26")}, At: noon},
 		} {
-			patch := mustDecide(t, parse(t, postern.TargetApplication, document(0, 1)), r).Patch
+			patch := decide(t, parse(t, postern.TargetApplication, document(0, 1)), r).Patch
 			mustApply(t, document(0, 1), patch)
 			if _, err := apply(document(1, 0), patch); err == nil {
 				t.Errorf("%s: the patch passed although its sources were reordered:\n%s", repository, lines(t, patch))

@@ -5,33 +5,51 @@ package target
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
 	goruntime "runtime"
 	"slices"
+	"strconv"
+	"strings"
+	"time"
 
-	"k8s.io/apimachinery/pkg/runtime"
-
-	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
-	"postern.dev/postern/apis/postern"
-	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// plan is the outcomes of requests for one target, and one patch for all of them.
-type plan struct {
-	outcomes []Outcome
-	patch    []Operation
-	// slots are the slots of each outcome.
-	slots [][]string
-}
-
 // snapshot is a target as it was read.
 type snapshot struct {
-	kind postern.TargetKind
-	obj  runtime.Object
+	kind targetKind
+	obj  object
 	// document is the target as received from the API server; nil if it is from the cache, which keeps only parts.
 	document []byte
+}
+
+// planState is what decisions depend on apart from the target and the request. Each write, and each plan in it, has its
+// own.
+type planState struct {
+	// maxReceived is the latest plausible receipt; zero if all are plausible.
+	maxReceived time.Time
+	// held are the last requests that the target was found to hold, also if it does not record them.
+	held watermarkSet
+	// shared is whether other processes write to the target.
+	shared bool
+	// updaters are the ImageUpdater objects that may configure the target.
+	updaters []*imageupdate.Updater
+
+	// configs caches imageConfig by the name of the image: no decision changes the configuration.
+	configs map[string]imageupdate.Config
+	// recorded caches the watermarks in the annotation recordedIn, which the owner may make large.
+	recorded   watermarkSet
+	recordedIn string
+}
+
+// plan is the decisions on requests for one target, and one patch for all of them.
+type plan struct {
+	decisions []decision
+	patch     []operation
 }
 
 // errCacheUncertain is returned if a plan on the cache, which lags behind, does not suffice: only a live read can show
@@ -40,38 +58,31 @@ var errCacheUncertain = errors.New("the cache is not conclusive")
 
 // planFor decides on requests in order, each on the result of the ones before it, and merges the patches. It returns
 // the error of ctx if ctx ends before the last request.
-func planFor(ctx context.Context, v snapshot, requests []Request, updaters []*imageupdate.Updater) (plan, error) {
+func planFor(ctx context.Context, v snapshot, requests []Request, state planState) (plan, error) {
 	var p plan
 	var working *workingCopy
 	combined, obj := newCombinedPatch(), v.obj
-	decide, kept := newDecider(updaters), &lastRead{}
 	for i, r := range requests {
 		if err := ctx.Err(); err != nil {
 			return plan{}, err
 		}
 		// Other deliveries pass through many goroutines, each of which would wait for the end of a long plan.
 		goruntime.Gosched()
-		r.Ordering.kept = kept
-		decision, err := decide(obj, r)
-		if err != nil {
-			return plan{}, err
-		}
-		if v.document == nil && (len(decision.Changes) == 0 || slices.ContainsFunc(decision.Patch, isUncertain)) {
+		d := v.kind.decide(obj, r, &state)
+		isUncertain := func(o operation) bool { return o.uncertain }
+		if v.document == nil && (len(d.Changes) == 0 || slices.ContainsFunc(d.Patch, isUncertain)) {
 			return plan{}, errCacheUncertain
 		}
-		p.outcomes = append(p.outcomes, decision.Outcome)
-		p.slots = append(p.slots, decision.Slots)
-		combined.add(decision.Patch)
-		if last := i == len(requests)-1; last || len(decision.Patch) == 0 {
+		p.decisions = append(p.decisions, d)
+		combined.add(d.Patch)
+		if last := i == len(requests)-1; last || len(d.Patch) == 0 {
 			continue
 		}
 		if working == nil {
-			if working, err = copyOf(obj); err != nil {
-				return plan{}, err
-			}
+			working = copyOf(obj)
 			obj = working.obj
 		}
-		if err := working.apply(decision.Patch); err != nil {
+		if err := working.apply(d.Patch); err != nil {
 			return plan{}, err
 		}
 	}
@@ -80,32 +91,113 @@ func planFor(ctx context.Context, v snapshot, requests []Request, updaters []*im
 	return p, err
 }
 
-func isUncertain(o Operation) bool { return o.uncertain }
+// workingCopy is a target during planning, with the edits of earlier decisions to the fields that rules read. Encoding,
+// patching and decoding the object for each decision would cost in proportion to its size, which its owner chooses.
+type workingCopy struct{ obj object }
 
-// decide decides on one request for an object of any kind.
-func decide(obj runtime.Object, r Request, updaters []*imageupdate.Updater) (Decision, error) {
-	return newDecider(updaters)(obj, r)
+// copyOf returns a working copy of an object. The object may be from a cache and is not modified.
+func copyOf(obj object) *workingCopy {
+	copied := reflect.New(reflect.TypeOf(obj).Elem())
+	copied.Elem().Set(reflect.ValueOf(obj).Elem())
+	c := &workingCopy{copied.Interface().(object)}
+	c.obj.SetAnnotations(maps.Clone(obj.GetAnnotations()))
+	return c
 }
 
-// newDecider returns a function that decides on requests for one object, at any point of planning. The configuration of
-// an image is read once, since no decision changes it.
-func newDecider(updaters []*imageupdate.Updater) func(obj runtime.Object, r Request) (Decision, error) {
-	known := map[string]imageupdate.Config{} // by the name of the image
-	return func(obj runtime.Object, r Request) (Decision, error) {
-		switch obj := obj.(type) {
-		case *stokerv1alpha1.GatewaySync:
-			return DecideGatewaySync(obj, r), nil
-		case *argov1alpha1.Application:
-			if r.Image == nil {
-				return DecideApplication(obj, r), nil
-			}
-			config, ok := known[r.Image.Name()]
-			if !ok {
-				config, _ = imageupdate.ReadConfigForImage(obj, updaters, r.image())
-				known[r.Image.Name()] = config
-			}
-			return DecideImage(obj, config, r), nil
+// apply applies the edits of a patch, and skips its tests.
+func (c *workingCopy) apply(patch []operation) error {
+	for _, o := range patch {
+		if o.isTest() {
+			continue
 		}
-		return Decision{}, fmt.Errorf("a ref cannot be written to a %T", obj)
+		if err := edit(reflect.ValueOf(c.obj), strings.Split(strings.TrimPrefix(o.Path, "/"), "/"), o); err != nil {
+			return fmt.Errorf("could not plan to %s %s: %w", o.Op, o.Path, err)
+		}
 	}
+	return nil
+}
+
+// edit applies an edit at a path below v. Values in pointers and slices are replaced and never modified: the original
+// object, and earlier decisions, may share them. Only annotations, the only map, belong to the copy.
+func edit(v reflect.Value, path []string, o operation) error {
+	if len(path) == 0 {
+		return assign(v, o.Value)
+	}
+	name := pointerUnescaper.Replace(path[0])
+	switch v.Kind() {
+	case reflect.Pointer:
+		return editPointed(v, path, o)
+	case reflect.Struct:
+		if member, ok := member(v, name); ok {
+			return edit(member, path[1:], o)
+		}
+	case reflect.Slice:
+		return editItem(v, name, path[1:], o)
+	case reflect.Map:
+		item := reflect.New(v.Type().Elem()).Elem()
+		if o.Op == "remove" {
+			item = reflect.Value{}
+		} else if err := edit(item, path[1:], o); err != nil {
+			return err
+		}
+		v.SetMapIndex(reflect.ValueOf(name), item)
+		return nil
+	}
+	return fmt.Errorf("there is no %q", name)
+}
+
+func editPointed(v reflect.Value, path []string, o operation) error {
+	if !v.CanSet() { // the object itself
+		return edit(v.Elem(), path, o)
+	}
+	pointed := reflect.New(v.Type().Elem())
+	if !v.IsNil() {
+		pointed.Elem().Set(v.Elem())
+	}
+	v.Set(pointed)
+	return edit(pointed.Elem(), path, o)
+}
+
+// editItem edits an item of a list, or appends one if name is "-".
+func editItem(v reflect.Value, name string, path []string, o operation) error {
+	index := v.Len()
+	if name != "-" {
+		i, err := strconv.Atoi(name)
+		if err != nil || i < 0 || i >= v.Len() || len(path) == 0 && o.Op != "replace" {
+			return fmt.Errorf("there is no item %q", name)
+		}
+		index = i
+	}
+	items := reflect.MakeSlice(v.Type(), max(v.Len(), index+1), max(v.Len(), index+1))
+	reflect.Copy(items, v)
+	v.Set(items)
+	return edit(items.Index(index), path, o)
+}
+
+// member returns the field of a struct that has a name in JSON.
+func member(v reflect.Value, name string) (reflect.Value, bool) {
+	for i := range v.NumField() {
+		if tagged, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ","); tagged == name {
+			return v.Field(i), true
+		}
+	}
+	return reflect.Value{}, false
+}
+
+// assign sets v to the value that JSON decodes from value.
+func assign(v reflect.Value, value any) error {
+	if text, ok := value.(string); ok && v.Kind() == reflect.String {
+		v.SetString(text)
+		return nil
+	}
+	encoded, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	decoded := reflect.New(v.Type())
+	if err := json.Unmarshal(encoded, decoded.Interface()); err != nil {
+		return err
+	}
+	v.Set(decoded.Elem())
+	return nil
 }

@@ -99,18 +99,19 @@ func (b batchTarget) serve(t *testing.T) served {
 }
 
 // written writes requests in groups, each with one patch, and returns the outcomes and the final object.
-func (s served) written(t *testing.T, document string, groups ...[]Request) (all []Outcome, after string) {
+func (s served) written(t *testing.T, document string, groups ...[]Request) (all []Result, after string) {
 	t.Helper()
 	s.writer.watermarks = newWatermarkCache(maxCachedTargets)
 	s.api.mu.Lock()
 	s.api.object = document
 	s.api.mu.Unlock()
 	for _, group := range groups {
-		outcomes, err := s.writer.writeWithRetry(t.Context(), s.key, group, false)
-		if err != nil {
-			t.Fatal(err)
+		all = append(all, s.writer.write(t.Context(), s.key, group, false)...)
+	}
+	for _, result := range all {
+		if result.Err != nil {
+			t.Fatal(result.Err)
 		}
-		all = append(all, outcomes...)
 	}
 	_, after = s.api.seen()
 	return all, after
@@ -154,10 +155,8 @@ func TestABatchThatIsPlannedOnTheCacheFitsTheWholeTargetOrIsRefused(t *testing.T
 				document, _ := oneByOne(t, target.key.Kind, target.document, target.random(t, r))
 				requests := []Request{target.random(t, r), target.random(t, r)}
 				cached := parse(t, target.key.Kind, document)
-				if _, err := trim(cached); err != nil {
-					t.Fatal(err)
-				}
-				got, err := planFor(t.Context(), snapshot{kind: target.key.Kind, obj: cached}, requests, nil)
+				trim(t, cached)
+				got, err := planFor(t.Context(), snapshot{kind: mustKind(target.key.Kind), obj: cached}, requests, planState{})
 				if errors.Is(err, errCacheUncertain) {
 					continue
 				}
@@ -170,7 +169,7 @@ func TestABatchThatIsPlannedOnTheCacheFitsTheWholeTargetOrIsRefused(t *testing.T
 				}
 				planned++
 				after, reasons := oneByOne(t, target.key.Kind, document, requests...)
-				if diff := cmp.Diff(reasons, []string{got.outcomes[0].Reason, got.outcomes[1].Reason}); diff != "" {
+				if diff := cmp.Diff(reasons, []string{got.decisions[0].Reason, got.decisions[1].Reason}); diff != "" {
 					t.Errorf("%+v: reasons (-one by one +planned):\n%s", requests, diff)
 				}
 				expectObject(t, after, patched)
@@ -198,10 +197,10 @@ func TestADecisionThatIsAppliedAgainChangesNothing(t *testing.T) {
 			for range 500 {
 				before, _ := oneByOne(t, target.key.Kind, target.document, target.requests(t, r)...)
 				request := target.random(t, r)
-				request.Ordering.shared = r.IntN(2) == 0
-				after, first := oneByOne(t, target.key.Kind, before, request)
+				state := planState{shared: r.IntN(2) == 0}
+				after, first := oneByOneIn(t, state, target.key.Kind, before, request)
 				request.At = request.At.Add(1)
-				decision := mustDecide(t, parse(t, target.key.Kind, after), request)
+				decision := decideIn(t, state, parse(t, target.key.Kind, after), request)
 				if len(decision.Changes) > 0 || len(decision.Patch) > 0 {
 					t.Errorf("%+v resulted in %s, and the second time in %+v", request, first, decision)
 				}

@@ -10,12 +10,12 @@ import (
 
 func TestExactTestsUseTheValuesOfTheDocument(t *testing.T) {
 	const document = `{"a~b/c": "", "list": [{"x": null, "n": 12345678901234567890}, "", false], "null": null}`
-	patch := []Operation{{Op: "add", Path: "/list/0", Value: "an edit stays"}}
+	patch := []operation{{Op: "add", Path: "/list/0", Value: "an edit stays"}}
 	for _, path := range []string{
 		"/a~0b~1c", "/list", "/list/0/n", "/list/1", "/list/2", "/null",
 		"/missing", "/null/x", "/list/3", "/list/-1", "/list/-", "/a~0b~1c/x",
 	} {
-		patch = append(patch, Operation{Op: "test", Path: path, Value: "what our types hold"})
+		patch = append(patch, operation{Op: "test", Path: path, Value: "what our types hold"})
 	}
 	got, err := exactTests(patch, []byte(document))
 	if err != nil {
@@ -44,7 +44,7 @@ func TestExactTestsUseTheValuesOfTheDocument(t *testing.T) {
 }
 
 func TestExactTestsRefuseWhatCannotBeTested(t *testing.T) {
-	patch := []Operation{{Op: "test", Path: "/images", Value: []string{"nginx:1", ""}}}
+	patch := []operation{{Op: "test", Path: "/images", Value: []string{"nginx:1", ""}}}
 	if _, err := exactTests(patch, []byte(`{"images": ["nginx:1", null]}`)); !errors.Is(err, errNullItem) {
 		t.Errorf("a list with null: got %v", err)
 	}

@@ -161,7 +161,7 @@ func TestAPatchPassesOnlyWhereTheDecisionIsTheSame(t *testing.T) {
 					if kind == postern.TargetGatewaySync {
 						requests[0] = randomGitRequest(t, r)
 					}
-					planned, err := planFor(t.Context(), trimmed(t, kind, old), requests, updaters)
+					planned, err := planFor(t.Context(), trimmed(t, kind, old), requests, planState{updaters: updaters})
 					if errors.Is(err, errCacheUncertain) {
 						continue
 					}
@@ -174,12 +174,12 @@ func TestAPatchPassesOnlyWhereTheDecisionIsTheSame(t *testing.T) {
 						continue
 					}
 					passed++
-					present := snapshot{kind: kind, obj: parse(t, kind, now), document: []byte(now)}
-					live, err := planFor(t.Context(), present, requests, updaters)
+					present := snapshot{kind: mustKind(kind), obj: parse(t, kind, now), document: []byte(now)}
+					live, err := planFor(t.Context(), present, requests, planState{updaters: updaters})
 					if err != nil {
 						t.Fatal(err)
 					}
-					if diff := cmp.Diff(live.outcomes[0].Reason, planned.outcomes[0].Reason); diff != "" {
+					if diff := cmp.Diff(live.decisions[0].Reason, planned.decisions[0].Reason); diff != "" {
 						t.Errorf("%+v\non %s\nalthough the target is %s: reason (-live +planned):\n%s", requests, old,
 							now, diff)
 					}

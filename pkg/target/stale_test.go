@@ -158,7 +158,7 @@ func TestManyUnwantedTagsCostOneReadAndOneList(t *testing.T) {
 		})
 	}
 	for i, result := range writer.Write(t.Context(), shopKey, requests, false) {
-		if result.Err != nil || result.Outcome.Reason != "ConstraintNotMet" {
+		if result.Err != nil || result.Reason != "ConstraintNotMet" {
 			t.Fatalf("%d: got %+v", i, result)
 		}
 	}
@@ -178,7 +178,7 @@ func TestManyWantedTagsCostOneWriteThatIsNotMuchLargerThanThatOfOne(t *testing.T
 		})
 	}
 	for i, result := range writer.Write(t.Context(), shopKey, requests, false) {
-		if result.Err != nil || !result.Outcome.Held {
+		if result.Err != nil || !result.Held {
 			t.Fatalf("%d: got %+v", i, result)
 		}
 	}
@@ -186,7 +186,7 @@ func TestManyWantedTagsCostOneWriteThatIsNotMuchLargerThanThatOfOne(t *testing.T
 	if got := appOf(t, object).Spec.Source.Kustomize.Images[0]; got != "nginx:2.255" || len(sent) != 1 {
 		t.Errorf("holds %s after %q", got, sent)
 	}
-	planned, err := planFor(t.Context(), trimmed(t, postern.TargetApplication, shopNow("1", wanted)), requests, nil)
+	planned, err := planFor(t.Context(), trimmed(t, postern.TargetApplication, shopNow("1", wanted)), requests, planState{})
 	if err != nil {
 		t.Fatal(err)
 	}

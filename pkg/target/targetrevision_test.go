@@ -118,7 +118,7 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := DecideApplication(&argov1alpha1.Application{
+			got := decide(t, &argov1alpha1.Application{
 				ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{
 					"postern.dev/update-target-revision": test.optIn,
 					"postern.dev/requested-ref":          "v1",
@@ -153,8 +153,8 @@ func TestDecideApplicationMovesTargetRevisionBack(t *testing.T) {
 		}},
 		Spec: argov1alpha1.ApplicationSpec{Source: ptr.To(source("https://github.com/example/shop", "edited-by-hand"))},
 	}
-	got := DecideApplication(app, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "github"}, At: noon}).Outcome
-	want := Outcome{
+	got := decide(t, app, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "github"}, At: noon}).Result
+	want := Result{
 		Changes:  []Change{{Field: "spec.source.targetRevision", Old: "edited-by-hand", New: "v2"}},
 		Previous: "edited-by-hand",
 		Held:     true,
@@ -167,7 +167,7 @@ func TestDecideApplicationMovesTargetRevisionBack(t *testing.T) {
 }
 
 // splitPatch reports whether a patch tests for the owner's consent, and returns the operations on the spec.
-func splitPatch(patch []Operation) (consent bool, spec []Operation) {
+func splitPatch(patch []operation) (consent bool, spec []operation) {
 	for _, operation := range patch {
 		switch {
 		case operation.Op == "test" && operation.Path == annotationPath(AnnotationUpdateTargetRevision):

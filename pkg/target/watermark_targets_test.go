@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	"postern.dev/postern/apis/postern"
@@ -29,8 +28,16 @@ var orderedTargets = map[string]struct {
 // oneByOne applies decisions in order, each on the result of the ones before it, and returns their reasons.
 func oneByOne(t *testing.T, kind postern.TargetKind, document string, requests ...Request) (after string, reasons []string) {
 	t.Helper()
+	return oneByOneIn(t, planState{}, kind, document, requests...)
+}
+
+// oneByOneIn is oneByOne with a state of each plan.
+func oneByOneIn(
+	t *testing.T, state planState, kind postern.TargetKind, document string, requests ...Request,
+) (after string, reasons []string) {
+	t.Helper()
 	for _, r := range requests {
-		decision := mustDecide(t, parse(t, kind, document), r)
+		decision := decideIn(t, state, parse(t, kind, document), r)
 		document = mustApply(t, document, decision.Patch)
 		reasons = append(reasons, decision.Reason)
 	}
@@ -38,7 +45,7 @@ func oneByOne(t *testing.T, kind postern.TargetKind, document string, requests .
 }
 
 // requestedIn returns the requested ref of an object.
-func requestedIn(obj runtime.Object) string {
+func requestedIn(obj object) string {
 	switch obj := obj.(type) {
 	case *stokerv1alpha1.GatewaySync:
 		return obj.Annotations[stokerv1alpha1.AnnotationRequestedRef]
@@ -138,7 +145,7 @@ func TestWhatWasWrittenIsNotWrittenAgainAfterOthersChangedIt(t *testing.T) {
 		if target.kind == postern.TargetApplication {
 			key = AnnotationRequestedRef
 		}
-		byHand := mustApply(t, after, []Operation{{Op: "add", Path: annotationPath(key), Value: "by-hand"}})
+		byHand := mustApply(t, after, []operation{{Op: "add", Path: annotationPath(key), Value: "by-hand"}})
 		if _, reasons := oneByOne(t, target.kind, byHand, again(first)); reasons[0] != ReasonAlreadyRequested {
 			t.Errorf("%s: got reason %q", name, reasons[0])
 		}
@@ -153,21 +160,21 @@ func TestANewerEventForTheSameRefOnlyNotesItsTime(t *testing.T) {
 		after, _ := oneByOne(t, target.kind, target.document, event("v1", "github", 10, 11))
 		newer := event("v1", "github", 20, 21)
 		newer.At = noon.Add(time.Hour)
-		decision := mustDecide(t, parse(t, target.kind, after), newer)
+		decision := decide(t, parse(t, target.kind, after), newer)
 		key := map[postern.TargetKind]string{postern.TargetGatewaySync: "stoker.io~1requested-ref",
 			postern.TargetApplication: "postern.dev~1requested-ref"}[target.kind]
-		slot := newer.slot(target.kind)
+		slot := slotOf(target.kind, newer)
 		was := watermarkSet{slot: event("", "github", 10, 11).watermark()}
-		expectPatch(t, encode(t, []Operation{
+		expectPatch(t, encode(t, []operation{
 			{Op: "test", Path: "/metadata/annotations/" + key, Value: "v1"},
 			{Op: "test", Path: "/metadata/annotations/postern.dev~1event-time", Value: was.String()},
 			{Op: "add", Path: "/metadata/annotations/postern.dev~1event-time",
 				Value: watermarkSet{slot: newer.watermark()}.String()},
 		}), decision.Patch)
 		if decision.Reason != ReasonAlreadyRequested || len(decision.Changes) != 0 || !decision.Held {
-			t.Errorf("%s: got %+v", name, decision.Outcome)
+			t.Errorf("%s: got %+v", name, decision.Result)
 		}
-		changed := mustApply(t, after, []Operation{{Op: "add", Path: "/metadata/annotations/" + key, Value: "v9"}})
+		changed := mustApply(t, after, []operation{{Op: "add", Path: "/metadata/annotations/" + key, Value: "v9"}})
 		if _, err := apply(changed, decision.Patch); err == nil {
 			t.Errorf("%s: recorded the time of a ref that is no longer requested", name)
 		}
@@ -179,7 +186,7 @@ func TestNoTimeIsNotedWhereNoneIsKept(t *testing.T) {
 	for name, target := range orderedTargets {
 		untimed := Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1", Source: "github"}, At: noon}
 		after, _ := oneByOne(t, target.kind, target.document, untimed)
-		if got := mustDecide(t, parse(t, target.kind, after), event("v1", "github", 20, 21)); got.Patch != nil ||
+		if got := decide(t, parse(t, target.kind, after), event("v1", "github", 20, 21)); got.Patch != nil ||
 			got.Reason != ReasonAlreadyRequested {
 			t.Errorf("%s: got %+v", name, got)
 		}
@@ -191,7 +198,7 @@ func TestPatchesRelyOnTheTimeThatTheyWereDecidedOn(t *testing.T) {
 		before, _ := oneByOne(t, target.kind, target.document, event("v1", "github", 10, 11))
 		meanwhile, _ := oneByOne(t, target.kind, before, event("v1", "github", 30, 31))
 		for _, r := range []Request{event("v2", "github", 20, 21), event("v1", "github", 20, 21)} {
-			patch := mustDecide(t, parse(t, target.kind, before), r).Patch
+			patch := decide(t, parse(t, target.kind, before), r).Patch
 			if _, err := apply(before, patch); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}

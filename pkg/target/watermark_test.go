@@ -76,19 +76,19 @@ func TestWhatComesTooLateIsToldByTheSenderOrElseByTheReceipt(t *testing.T) {
 		{"received after, of another sender", last, event("v2", "kargo", 0, 21), ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := checkStale(keptAt(kept(test.last)), slotGit, "v1", test.r)
-			var want *Decision
+			got := staleIn(slotGit, keptAt(kept(test.last)), test.r)
+			var want *decision
 			switch test.want {
 			case happened, received:
-				want = &Decision{Outcome: Outcome{Previous: "v1", Reason: ReasonSuperseded, Message: test.want}}
+				want = &decision{Result: Result{Previous: "v1", Reason: ReasonSuperseded, Message: test.want}}
 			case before:
-				want = &Decision{Outcome: Outcome{Previous: "v1", Held: true, Reason: ReasonAlreadyRequested,
+				want = &decision{Result: Result{Previous: "v1", Held: true, Reason: ReasonAlreadyRequested,
 					Message: before}}
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if got := checkStale(keptAt(kept(test.last)), "git/other", "v1", test.r); got != nil {
+			if got := staleIn("git/other", keptAt(kept(test.last)), test.r); got != nil {
 				t.Errorf("in another slot: got %+v", got)
 			}
 		})
@@ -101,7 +101,7 @@ func TestAnEventTimeThatIsNotOursCountsForNothing(t *testing.T) {
 		`{"git": {"by": "github", "time": "noon"}}`, `{"git": {"by": "github", "time": "2026-03-01T12:10:00Z"}`,
 		`{"git": {"by": "github", "time": "99999-01-01T00:00:00Z", "received": "2026-03-01T12:10:00Z"}}`,
 	} {
-		if got := checkStale(keptAt(annotation), slotGit, "v1", event("v2", "github", 1, 2)); got != nil {
+		if got := staleIn(slotGit, keptAt(annotation), event("v2", "github", 1, 2)); got != nil {
 			t.Errorf("%s: got %+v", annotation, got)
 		}
 		after := parseWatermarks(keptAt(annotation))
@@ -227,7 +227,8 @@ func TestOnlySourcesOfAnApplicationHaveSlotsOfTheirOwn(t *testing.T) {
 		{postern.TargetApplication, "git@git.acme.io:shop", "git/git.acme.io/shop"},
 		{postern.TargetApplication, "https://git.acme.io/values", "git/git.acme.io/values"},
 	} {
-		if got := (Request{DeliveryEvent: &postern.DeliveryEvent{Repository: test.repository}}).slot(test.kind); got != test.want {
+		r := Request{DeliveryEvent: &postern.DeliveryEvent{Repository: test.repository}}
+		if got := slotOf(test.kind, r); got != test.want {
 			t.Errorf("%s, %q: got %q, want %q", test.kind, test.repository, got, test.want)
 		}
 	}

@@ -46,7 +46,7 @@ func pendingAt(w *Writer, key postern.TargetKey) int {
 func TestSixteenRequestsOfOneTargetCostTwoPatches(t *testing.T) {
 	api, holding, letGo := held(t)
 	writer, _ := newTestWriter(t, api, nil)
-	outcomes := make([]Outcome, 16)
+	outcomes := make([]Result, 16)
 	var running sync.WaitGroup
 	write := func(i int) {
 		running.Go(func() {

@@ -144,7 +144,7 @@ func TestWriteGivesUpOnATargetThatOthersKeepChanging(t *testing.T) {
 // Our own patch may have been applied before theirs. Applying it again would undo theirs.
 func TestWhatMayHaveBeenWrittenDoesNotOverwriteWhatCameInAfterIt(t *testing.T) {
 	plantFor := func(r Request) string {
-		return mustApply(t, plantAt(r.Ref), []Operation{{Op: "add",
+		return mustApply(t, plantAt(r.Ref), []operation{{Op: "add",
 			Path: "/metadata/annotations/postern.dev~1event-time", Value: kept(r)}})
 	}
 	ours := event("v2", "generic", 0, 20)

@@ -49,12 +49,12 @@ func newShop(t *testing.T, cached, live string) (*fakeAPIServer, *Writer) {
 func TestWriteAnImage(t *testing.T) {
 	const get, patch = "GET", "PATCH fieldManager=postern"
 	at := func(tag string) string { return shopWith(`[{"name": "web", "value": "nginx:` + tag + `"}]`) }
-	written := Outcome{
+	written := Result{
 		Changes: []Change{{Field: "postern.dev/requested-ref", New: "nginx:1.26"},
 			{Field: "spec.source.helm.parameters", Old: "web=nginx:1.25", New: "web=nginx:1.26"}},
 		Held: true, Reason: imageupdate.ReasonNewerVersion,
 	}
-	appended := Outcome{
+	appended := Result{
 		Changes: []Change{written.Changes[0], {Field: "spec.source.helm.parameters", New: "web=nginx:1.26"}},
 		Held:    true, Reason: imageupdate.ReasonNewerVersion,
 	}
@@ -64,7 +64,7 @@ func TestWriteAnImage(t *testing.T) {
 		pushed         string // nginx:1.26 if empty
 		dryRun         bool
 		before         func(*fakeAPIServer, string, int) *answer
-		want           Outcome
+		want           Result
 		wantRequests   []string
 		wantParameters string
 	}{
@@ -94,7 +94,7 @@ func TestWriteAnImage(t *testing.T) {
 				}
 				return nil
 			},
-			want: Outcome{Reason: imageupdate.ReasonOlderVersion}, wantRequests: []string{patch, get},
+			want: Result{Reason: imageupdate.ReasonOlderVersion}, wantRequests: []string{patch, get},
 			wantParameters: `[{"name": "web", "value": "nginx:1.27"}]`,
 		},
 		{
@@ -126,27 +126,27 @@ func TestWriteAnImage(t *testing.T) {
 				}
 				return nil
 			},
-			want: Outcome{Reason: imageupdate.ReasonOlderVersion}, wantRequests: []string{patch, get},
+			want: Result{Reason: imageupdate.ReasonOlderVersion}, wantRequests: []string{patch, get},
 			wantParameters: `[{"name": "web", "value": "nginx:1.27"}]`,
 		},
 		{
 			name:   "does not write an image that is up to date, after a live read",
 			cached: at("1.26"), live: at("1.26"),
-			want:           Outcome{Held: true, Reason: imageupdate.ReasonUpToDate},
+			want:           Result{Held: true, Reason: imageupdate.ReasonUpToDate},
 			wantRequests:   []string{get},
 			wantParameters: `[{"name": "web", "value": "nginx:1.26"}]`,
 		},
 		{
 			name:   "does not write an image that is not wanted, after a live read",
 			cached: at("1.25"), live: at("1.25"), pushed: "nginx:2.0",
-			want:           Outcome{Reason: imageupdate.ReasonConstraintNotMet},
+			want:           Result{Reason: imageupdate.ReasonConstraintNotMet},
 			wantRequests:   []string{get},
 			wantParameters: `[{"name": "web", "value": "nginx:1.25"}]`,
 		},
 		{
 			name:   "annotates if another image is configured",
 			cached: at("1.25"), live: at("1.25"), pushed: "redis:7",
-			want: Outcome{Changes: []Change{{Field: "postern.dev/requested-ref", New: "redis:7"}},
+			want: Result{Changes: []Change{{Field: "postern.dev/requested-ref", New: "redis:7"}},
 				Held: true, Reason: ReasonRequested},
 			wantRequests:   []string{patch},
 			wantParameters: `[{"name": "web", "value": "nginx:1.25"}]`,

@@ -51,8 +51,8 @@ func TestWrite(t *testing.T) {
 		}
 	}
 	const patch = "PATCH fieldManager=postern"
-	requested := func(previous string) Outcome {
-		return Outcome{
+	requested := func(previous string) Result {
+		return Result{
 			Changes:  []Change{{Field: "stoker.io/requested-ref", Old: previous, New: "v2"}},
 			Previous: previous,
 			Held:     true,
@@ -66,7 +66,7 @@ func TestWrite(t *testing.T) {
 		object       string
 		before       func(*fakeAPIServer, string, int) *answer
 		dryRun       bool
-		want         Outcome
+		want         Result
 		wantRequests []string
 	}{
 		{
@@ -78,7 +78,7 @@ func TestWrite(t *testing.T) {
 		{
 			name:   "writes nothing if the target holds the ref",
 			object: plantAt("v2"),
-			want: Outcome{Previous: "v2", Held: true, Reason: "AlreadyRequested",
+			want: Result{Previous: "v2", Held: true, Reason: "AlreadyRequested",
 				Message: `stoker.io/requested-ref is "v2" already`},
 			wantRequests: []string{"GET"},
 		},

@@ -91,8 +91,10 @@ func TestATurnEndsThoughThePlanPanics(t *testing.T) {
 			t.Errorf("panicked with %v, ended: %v", problem, ended)
 		}
 	}()
-	a := writeOp{Writer: writer, key: plant, requests: []Request{{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}}}}
-	_, _ = a.planOn(t.Context(), snapshot{kind: postern.TargetGatewaySync, obj: (*stokerv1alpha1.GatewaySync)(nil)}, nil)
+	a := writeAttempt{
+		Writer: writer, key: plant, requests: []Request{{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}}},
+	}
+	_, _ = a.planOn(t.Context(), snapshot{kind: gatewaySyncKind{}, obj: (*stokerv1alpha1.GatewaySync)(nil)})
 }
 
 // Those that the cluster has authenticated must not wait behind others.

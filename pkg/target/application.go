@@ -5,6 +5,7 @@ package target
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -132,13 +133,18 @@ func (applicationKind) decide(obj object, r Request, s *planState) decision {
 		return *stale // several sources may be of several repositories
 	}
 	current := b.readAnnotations(AnnotationRequestedRef, AnnotationRequestedRevision)
-	if ref, ok := current[AnnotationRequestedRef]; ok && ref == r.Ref && allAtRef(toUpdate, r) &&
-		(r.Revision == "" || current[AnnotationRequestedRevision] == r.Revision) {
+	ref, present := current[AnnotationRequestedRef]
+	mustMove := func(source appSource) bool { return !source.isAtRef(r) }
+	if present && ref == r.Ref && (r.Revision == "" || current[AnnotationRequestedRevision] == r.Revision) &&
+		!slices.ContainsFunc(toUpdate, mustMove) {
 		return b.unchanged(AnnotationRequestedRef, r.Ref, []string{slot}, note)
 	}
 	b.setRequest(r.Ref, r.Revision, slot)
 	for _, source := range toUpdate {
-		b.setTargetRevision(source)
+		if mustMove(source) {
+			b.add(source.path+"/targetRevision", r.Ref)
+			b.changes = append(b.changes, Change{source.field + ".targetRevision", source.revision(), r.Ref})
+		}
 	}
 	return b.build(note)
 }
@@ -157,15 +163,6 @@ func (b *patchBuilder) setRequest(ref, revision string, slots ...string) {
 	}
 	b.annotate(argov1alpha1.AnnotationRefresh, refresh)
 	b.annotate(argov1alpha1.AnnotationRefreshTimestamp, b.request.At.UTC().Format(time.RFC3339Nano))
-}
-
-// setTargetRevision sets the targetRevision of a source that was read through b.
-func (b *patchBuilder) setTargetRevision(source appSource) {
-	if source.isAtRef(b.request) {
-		return
-	}
-	b.add(source.path+"/targetRevision", b.request.Ref)
-	b.changes = append(b.changes, Change{source.field + ".targetRevision", source.revision(), b.request.Ref})
 }
 
 // sourcesToUpdate returns the candidates whose targetRevision is set to a requested ref of a repository. If there are
@@ -243,16 +240,6 @@ func (s appSource) isAtRef(r Request) bool {
 	return s.revision() == r.Ref || r.mayBeBranch() && tracksBranch(s.revision(), r)
 }
 
-// allAtRef reports whether every source is at a requested ref.
-func allAtRef(sources []appSource, r Request) bool {
-	for _, source := range sources {
-		if !source.isAtRef(r) {
-			return false
-		}
-	}
-	return true
-}
-
 // fromRepository returns the sources from a repository.
 func fromRepository(sources []appSource, repository string) (found []appSource) {
 	for _, source := range sources {
@@ -269,7 +256,7 @@ func (b *patchBuilder) readRevisions(spec *argov1alpha1.ApplicationSpec) []appSo
 	sources := b.readSources(spec)
 	if len(sources) <= maxSources {
 		for _, source := range sources {
-			b.test(source.path+"/targetRevision", pointerOrNull(source.TargetRevision))
+			b.test(source.path+"/targetRevision", source.TargetRevision)
 		}
 	}
 	return sources

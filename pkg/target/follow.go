@@ -62,11 +62,19 @@ func (c *Cache) Matches(namespace string, r Request) ([]Match, error) {
 	}
 	var matches []Match
 	for _, kind := range kinds {
-		found, err := c.matchRef(kind, namespace, r)
+		key := postern.TargetKey{Kind: kind.resource().kind, Namespace: namespace}
+		found, err := c.kinds[key.Kind].informer.GetIndexer().ByIndex(
+			repositoryIndex, repositoryKey(namespace, r.Repository))
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("could not look up %s by repository: %w", key.Kind, err)
 		}
-		matches = append(matches, found...)
+		for _, item := range found {
+			obj, _ := item.(object)
+			key.Name = obj.GetName()
+			if followed, problem := kind.follows(obj, r); followed || problem != nil {
+				matches = append(matches, Match{key, problem})
+			}
+		}
 	}
 	slices.SortFunc(matches, func(a, b Match) int {
 		return cmp.Or(cmp.Compare(a.Key.Kind, b.Key.Kind), cmp.Compare(a.Key.Name, b.Key.Name))
@@ -85,27 +93,6 @@ func (c *Cache) matchImage(namespace, image string) ([]Match, error) {
 	matches := make([]Match, len(names))
 	for i, name := range names {
 		matches[i].Key = postern.TargetKey{Kind: postern.TargetApplication, Namespace: namespace, Name: name}
-	}
-	return matches, nil
-}
-
-// matchRef returns the objects of one kind that follow a git ref, or whose configuration is invalid.
-func (c *Cache) matchRef(kind targetKind, namespace string, r Request) ([]Match, error) {
-	name := kind.resource().kind
-	found, err := c.kinds[name].informer.GetIndexer().ByIndex(repositoryIndex, repositoryKey(namespace, r.Repository))
-	if err != nil {
-		return nil, fmt.Errorf("could not look up %s by repository: %w", name, err)
-	}
-	var matches []Match
-	for _, item := range found {
-		obj, ok := item.(object)
-		if !ok {
-			continue
-		}
-		if followed, problem := kind.follows(obj, r); followed || problem != nil {
-			key := postern.TargetKey{Kind: name, Namespace: namespace, Name: obj.GetName()}
-			matches = append(matches, Match{key, problem})
-		}
 	}
 	return matches, nil
 }

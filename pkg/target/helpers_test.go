@@ -314,6 +314,12 @@ func image(t testing.TB, ref string) *postern.ImageReference {
 	return &postern.ImageReference{Repository: parsed.Name, Tag: parsed.Tag, Digest: parsed.Digest}
 }
 
+// valueAt returns the value at a JSON pointer; nil if it does not exist.
+func valueAt(document any, pointer string) any {
+	_, value := lookup(document, pointer)
+	return value
+}
+
 func encode(t testing.TB, value any) string {
 	t.Helper()
 	encoded, err := json.Marshal(value)

@@ -227,11 +227,11 @@ func (b *patchBuilder) readImages(app *argov1alpha1.Application) *argov1alpha1.A
 		}
 	}
 	if len(app.Spec.Sources) > 0 && app.Spec.SourceHydrator == nil {
-		b.testStatus("/status/sourceTypes", listOrNull(app.Status.SourceTypes), app)
+		b.testStatus("/status/sourceTypes", app.Status.SourceTypes, app)
 	} else {
 		b.testStatus("/status/sourceType", orNull(app.Status.SourceType), app)
 	}
-	b.testStatus("/status/summary/images", listOrNull(app.Status.Summary.Images), app)
+	b.testStatus("/status/summary/images", app.Status.Summary.Images, app)
 	read := &argov1alpha1.Application{Spec: app.Spec, Status: app.Status}
 	read.Namespace = app.Namespace
 	return read
@@ -242,17 +242,17 @@ func (b *patchBuilder) testTools(source appSource) {
 	if source.Kustomize == nil {
 		b.test(source.path+"/kustomize", nil)
 	} else {
-		b.test(source.path+"/kustomize/images", listOrNull(source.Kustomize.Images))
+		b.test(source.path+"/kustomize/images", source.Kustomize.Images)
 	}
 	if source.Helm == nil {
 		b.test(source.path+"/helm", nil)
 	} else {
-		b.test(source.path+"/helm/parameters", listOrNull(source.Helm.Parameters))
+		b.test(source.path+"/helm/parameters", source.Helm.Parameters)
 	}
 	if source.Plugin == nil {
 		b.test(source.path+"/plugin", nil)
 	} else {
-		b.test(source.path+"/plugin/env", listOrNull(source.Plugin.Env))
+		b.test(source.path+"/plugin/env", source.Plugin.Env)
 	}
 }
 
@@ -268,10 +268,7 @@ func (b *patchBuilder) testConfiguration(labels map[string]string, config imageu
 	for _, image := range config.Images {
 		b.readAnnotations(image.Annotations...)
 	}
-	switch {
-	case config.Labels && labels == nil:
-		b.test("/metadata/labels", nil)
-	case config.Labels:
+	if config.Labels {
 		b.test("/metadata/labels", labels)
 	}
 }

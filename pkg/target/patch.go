@@ -186,27 +186,12 @@ func joinMessage(parts []string) string {
 	return strings.ToValidUTF8(message[:maxMessageBytes-len(ellipsis)], "") + ellipsis
 }
 
-// orNull, pointerOrNull and listOrNull return the value to test for a field that may be absent. Our types do not
-// distinguish an empty string from an absent one.
+// orNull returns the value to test for a string whose type does not distinguish empty from absent.
 func orNull(value string) any {
 	if value == "" {
 		return nil
 	}
 	return value
-}
-
-func pointerOrNull(value *string) any {
-	if value == nil {
-		return nil
-	}
-	return *value
-}
-
-func listOrNull[T any](list []T) any {
-	if list == nil {
-		return nil
-	}
-	return list
 }
 
 // combinedPatch merges the patches of consecutive decisions into one patch, which tests everything that was read and
@@ -278,9 +263,9 @@ var errNullItem = errors.New("a list tested by the patch contains null")
 // and some do not distinguish null, empty and absent. A patch that tests for our values, of a list in particular, could
 // be rejected forever.
 func exactTests(patch []operation, document []byte) ([]operation, error) {
+	var read any
 	decoder := json.NewDecoder(bytes.NewReader(document))
 	decoder.UseNumber() // numbers must keep their spelling
-	var read any
 	if err := decoder.Decode(&read); err != nil {
 		return nil, fmt.Errorf("could not decode the object: %w", err)
 	}
@@ -289,8 +274,7 @@ func exactTests(patch []operation, document []byte) ([]operation, error) {
 		if o.Op != "test" || o.probe {
 			continue
 		}
-		path := existingPrefix(read, o.Path)
-		value := lookupPointer(read, path)
+		path, value := lookup(read, o.Path)
 		if list, ok := value.([]any); ok && slices.Contains(list, nil) {
 			return nil, fmt.Errorf("%w: %s", errNullItem, o.Path)
 		}
@@ -312,36 +296,24 @@ var (
 	pointerUnescaper = strings.NewReplacer("~1", "/", "~0", "~")
 )
 
-// lookupPointer returns the value at a JSON pointer; nil if it does not exist.
-func lookupPointer(value any, pointer string) any {
-	for token := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
+// lookup returns the value at a JSON pointer. If a segment is absent it cuts the pointer off after it, and returns nil:
+// without its parent a member can't be tested to be absent.
+func lookup(value any, pointer string) (existing string, _ any) {
+	for end := 0; end < len(pointer) && value != nil; {
+		segment, _, _ := strings.Cut(pointer[end+1:], "/")
+		end += 1 + len(segment)
+		existing = pointer[:end]
 		switch container := value.(type) {
 		case map[string]any:
-			value = container[pointerUnescaper.Replace(token)]
+			value = container[pointerUnescaper.Replace(segment)]
 		case []any:
-			index, err := strconv.Atoi(token)
-			if err != nil || index < 0 || index >= len(container) {
-				return nil
+			value = nil
+			if i, err := strconv.Atoi(segment); err == nil && i >= 0 && i < len(container) {
+				value = container[i]
 			}
-			value = container[index]
 		default:
-			return nil
+			value = nil
 		}
 	}
-	return value
-}
-
-// existingPrefix cuts a JSON pointer off after its first absent segment: without its parent a member can't be tested to
-// be absent.
-func existingPrefix(value any, pointer string) string {
-	for end := 1; end < len(pointer); end++ {
-		next := strings.IndexByte(pointer[end:], '/')
-		if next < 0 {
-			break
-		}
-		if end += next; lookupPointer(value, pointer[:end]) == nil {
-			return pointer[:end]
-		}
-	}
-	return pointer
+	return existing, value
 }

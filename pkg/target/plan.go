@@ -60,7 +60,6 @@ var errCacheUncertain = errors.New("the cache is not conclusive")
 // the error of ctx if ctx ends before the last request.
 func planFor(ctx context.Context, v snapshot, requests []Request, state planState) (plan, error) {
 	var p plan
-	var working *workingCopy
 	combined, obj := newCombinedPatch(), v.obj
 	for i, r := range requests {
 		if err := ctx.Err(); err != nil {
@@ -78,11 +77,10 @@ func planFor(ctx context.Context, v snapshot, requests []Request, state planStat
 		if last := i == len(requests)-1; last || len(d.Patch) == 0 {
 			continue
 		}
-		if working == nil {
-			working = copyOf(obj)
-			obj = working.obj
+		if obj == v.obj {
+			obj = workingCopy(obj)
 		}
-		if err := working.apply(d.Patch); err != nil {
+		if err := applyEdits(obj, d.Patch); err != nil {
 			return plan{}, err
 		}
 	}
@@ -91,26 +89,25 @@ func planFor(ctx context.Context, v snapshot, requests []Request, state planStat
 	return p, err
 }
 
-// workingCopy is a target during planning, with the edits of earlier decisions to the fields that rules read. Encoding,
-// patching and decoding the object for each decision would cost in proportion to its size, which its owner chooses.
-type workingCopy struct{ obj object }
-
-// copyOf returns a working copy of an object. The object may be from a cache and is not modified.
-func copyOf(obj object) *workingCopy {
+// workingCopy returns a copy of a target for the edits of decisions to the fields that rules read. Encoding, patching and
+// decoding the object for each decision would cost in proportion to its size, which its owner chooses. The object may be
+// from a cache and is not modified.
+func workingCopy(obj object) object {
 	copied := reflect.New(reflect.TypeOf(obj).Elem())
 	copied.Elem().Set(reflect.ValueOf(obj).Elem())
-	c := &workingCopy{copied.Interface().(object)}
-	c.obj.SetAnnotations(maps.Clone(obj.GetAnnotations()))
-	return c
+	working := copied.Interface().(object)
+	working.SetAnnotations(maps.Clone(obj.GetAnnotations()))
+	return working
 }
 
-// apply applies the edits of a patch, and skips its tests.
-func (c *workingCopy) apply(patch []operation) error {
+// applyEdits applies the edits of a patch to a working copy, and skips its tests.
+func applyEdits(working object, patch []operation) error {
 	for _, o := range patch {
 		if o.isTest() {
 			continue
 		}
-		if err := edit(reflect.ValueOf(c.obj), strings.Split(strings.TrimPrefix(o.Path, "/"), "/"), o); err != nil {
+		path := strings.Split(strings.TrimPrefix(o.Path, "/"), "/")
+		if err := edit(reflect.ValueOf(working), path, o); err != nil {
 			return fmt.Errorf("could not plan to %s %s: %w", o.Op, o.Path, err)
 		}
 	}
@@ -126,10 +123,20 @@ func edit(v reflect.Value, path []string, o operation) error {
 	name := pointerUnescaper.Replace(path[0])
 	switch v.Kind() {
 	case reflect.Pointer:
-		return editPointed(v, path, o)
+		if !v.CanSet() { // the object itself
+			return edit(v.Elem(), path, o)
+		}
+		pointed := reflect.New(v.Type().Elem())
+		if !v.IsNil() {
+			pointed.Elem().Set(v.Elem())
+		}
+		v.Set(pointed)
+		return edit(pointed.Elem(), path, o)
 	case reflect.Struct:
-		if member, ok := member(v, name); ok {
-			return edit(member, path[1:], o)
+		for i := range v.NumField() {
+			if tagged, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ","); tagged == name {
+				return edit(v.Field(i), path[1:], o)
+			}
 		}
 	case reflect.Slice:
 		return editItem(v, name, path[1:], o)
@@ -146,18 +153,6 @@ func edit(v reflect.Value, path []string, o operation) error {
 	return fmt.Errorf("there is no %q", name)
 }
 
-func editPointed(v reflect.Value, path []string, o operation) error {
-	if !v.CanSet() { // the object itself
-		return edit(v.Elem(), path, o)
-	}
-	pointed := reflect.New(v.Type().Elem())
-	if !v.IsNil() {
-		pointed.Elem().Set(v.Elem())
-	}
-	v.Set(pointed)
-	return edit(pointed.Elem(), path, o)
-}
-
 // editItem edits an item of a list, or appends one if name is "-".
 func editItem(v reflect.Value, name string, path []string, o operation) error {
 	index := v.Len()
@@ -172,16 +167,6 @@ func editItem(v reflect.Value, name string, path []string, o operation) error {
 	reflect.Copy(items, v)
 	v.Set(items)
 	return edit(items.Index(index), path, o)
-}
-
-// member returns the field of a struct that has a name in JSON.
-func member(v reflect.Value, name string) (reflect.Value, bool) {
-	for i := range v.NumField() {
-		if tagged, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ","); tagged == name {
-			return v.Field(i), true
-		}
-	}
-	return reflect.Value{}, false
 }
 
 // assign sets v to the value that JSON decodes from value.

@@ -42,7 +42,7 @@ func kustomized(t *testing.T, document string) string {
 	t.Helper()
 	var object any
 	decode(t, document, &object)
-	images, _ := lookupPointer(object, "/spec/source/kustomize/images").([]any)
+	images, _ := valueAt(object, "/spec/source/kustomize/images").([]any)
 	return fmt.Sprint(images)
 }
 

@@ -52,12 +52,12 @@ func TestAWorkingCopyIsEditedAsTheAPIServerPatches(t *testing.T) {
 			Value: map[string]any{"env": []parameter{{"X", "y", false}}}}},
 	} {
 		before := parse(t, postern.TargetApplication, edited)
-		working := copyOf(before)
-		if err := working.apply(append([]operation{{Op: "test", Path: "/nowhere", Value: "else"}}, patch...)); err != nil {
+		working := workingCopy(before)
+		if err := applyEdits(working, append([]operation{{Op: "test", Path: "/nowhere", Value: "else"}}, patch...)); err != nil {
 			t.Fatal(err)
 		}
 		want := parse(t, postern.TargetApplication, mustApply(t, edited, patch))
-		if diff := cmp.Diff(want, working.obj, cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(want, working, cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("%v (-patched +edited):\n%s", patch, diff)
 		}
 		if diff := cmp.Diff(parse(t, postern.TargetApplication, edited), before); diff != "" {
@@ -68,12 +68,12 @@ func TestAWorkingCopyIsEditedAsTheAPIServerPatches(t *testing.T) {
 
 // A list that an earlier decision tests must not change.
 func TestWhatAWorkingCopyHeldBeforeAnEditStaysAsItWas(t *testing.T) {
-	working := copyOf(parse(t, postern.TargetApplication, edited))
-	app := working.obj.(*argov1alpha1.Application)
+	working := workingCopy(parse(t, postern.TargetApplication, edited))
+	app := working.(*argov1alpha1.Application)
 	replace := func(with string) {
 		t.Helper()
 		o := operation{Op: "replace", Path: "/spec/source/kustomize/images/0", Value: with}
-		if err := working.apply([]operation{o}); err != nil {
+		if err := applyEdits(working, []operation{o}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -97,8 +97,8 @@ func TestAnEditThatFindsNoPlaceIsRefused(t *testing.T) {
 		{Op: "add", Path: "/spec/source/targetRevision", Value: 5},
 		{Op: "add", Path: "/spec/source/repoURL/x", Value: "x"},
 	} {
-		working := copyOf(parse(t, postern.TargetApplication, edited))
-		if err := working.apply([]operation{o}); err == nil {
+		working := workingCopy(parse(t, postern.TargetApplication, edited))
+		if err := applyEdits(working, []operation{o}); err == nil {
 			t.Errorf("%v was applied", o)
 		}
 	}

@@ -271,11 +271,10 @@ func (a *writeAttempt) plan(ctx context.Context) (plan, error) {
 	wantsImage := slices.ContainsFunc(a.requests, func(r Request) bool { return r.Image != nil })
 	if wantsImage && kind.resource().imageHandler != nil {
 		// A patch of the target can't test the ImageUpdater objects, so they are read live.
-		updaters, err := a.updaters.get(ctx, a.key.Namespace, a.since())
-		if err != nil {
+		var err error
+		if a.state.updaters, err = a.updaters.get(ctx, a.key.Namespace, a.since()); err != nil {
 			return plan{}, err
 		}
-		a.state.updaters = updaters
 	}
 	if !a.live {
 		if obj, ok := a.cached(a.key); ok {

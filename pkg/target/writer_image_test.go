@@ -172,7 +172,7 @@ func TestWriteAnImage(t *testing.T) {
 			}
 			var after any
 			decode(t, object, &after)
-			expectObject(t, test.wantParameters, encode(t, lookupPointer(after, "/spec/source/helm/parameters")))
+			expectObject(t, test.wantParameters, encode(t, valueAt(after, "/spec/source/helm/parameters")))
 		})
 	}
 }

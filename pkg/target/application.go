@@ -40,7 +40,7 @@ type applicationKind struct{}
 
 var applicationResource = resource{
 	kind:                 postern.TargetApplication,
-	GroupVersionResource: argov1alpha1.SchemeGroupVersion.WithResource("applications"),
+	GroupVersionResource: argov1alpha1.SchemeGroupVersion.WithResource(postern.TargetApplication.Resource()),
 	addToScheme:          argov1alpha1.AddToScheme,
 	newObject:            func() object { return &argov1alpha1.Application{} },
 	annotations:          []string{argov1alpha1.AnnotationRefresh, iuv1alpha1.AnnotationPrefix},

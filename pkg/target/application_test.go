@@ -20,8 +20,9 @@ func source(url, revision string) argov1alpha1.ApplicationSource {
 
 func TestDecideApplicationAnnotates(t *testing.T) {
 	request := Request{
-		DeliveryEvent: &postern.DeliveryEvent{Ref: "main", Revision: "2222", Repository: "https://github.com/example/shop", Source: "github"},
-		At:            noon,
+		DeliveryEvent: &postern.DeliveryEvent{Ref: "main", Revision: "2222",
+			Repository: "https://github.com/example/shop", Source: "github"},
+		At: noon,
 	}
 	for _, test := range []struct {
 		name        string
@@ -47,10 +48,12 @@ func TestDecideApplicationAnnotates(t *testing.T) {
 				{"op": "add", "path": "/metadata/annotations", "value": {}},
 				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-ref", "value": "main"},
 				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": "2222"},
-				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-at", "value": "2026-03-01T12:00:00Z"},
+				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-at",
+					"value": "2026-03-01T12:00:00Z"},
 				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-by", "value": "github"},
 				{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh", "value": "normal"},
-				{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp", "value": "2026-03-01T12:00:00.0000005Z"}
+				{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp",
+					"value": "2026-03-01T12:00:00.0000005Z"}
 			]`,
 		},
 		{
@@ -76,13 +79,17 @@ func TestDecideApplicationAnnotates(t *testing.T) {
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1update-target-revision", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1event-time", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": "1111"},
-				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-at", "value": "2026-03-01T11:00:00Z"},
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-at",
+					"value": "2026-03-01T11:00:00Z"},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-by", "value": "github"},
 				{"op": "test", "path": "/metadata/annotations/argocd.argoproj.io~1refresh", "value": "normal"},
-				{"op": "test", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp", "value": "2026-03-01T11:00:00Z"},
+				{"op": "test", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp",
+					"value": "2026-03-01T11:00:00Z"},
 				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": "2222"},
-				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-at", "value": "2026-03-01T12:00:00Z"},
-				{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp", "value": "2026-03-01T12:00:00.0000005Z"}
+				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-at",
+					"value": "2026-03-01T12:00:00Z"},
+				{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp",
+					"value": "2026-03-01T12:00:00.0000005Z"}
 			]`,
 		},
 		{
@@ -114,9 +121,11 @@ func TestDecideApplicationAnnotates(t *testing.T) {
 				{"op": "test", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp", "value": null},
 				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-ref", "value": "v2"},
 				{"op": "remove", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": null},
-				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-at", "value": "2026-03-01T12:00:00Z"},
+				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-at",
+					"value": "2026-03-01T12:00:00Z"},
 				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-by", "value": "generic"},
-				{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp", "value": "2026-03-01T12:00:00.0000005Z"}
+				{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp",
+					"value": "2026-03-01T12:00:00.0000005Z"}
 			]`,
 		},
 		{

@@ -95,7 +95,8 @@ func (b *batcher) nextBatch(key postern.TargetKey) []*pendingWrite {
 	return pending[:count]
 }
 
-// writeNext writes the next batch, for as long as one of its callers may wait, and then starts itself for the one after.
+// writeNext writes the next batch, for as long as one of its callers may wait, and then starts itself for the one
+// after.
 func (b *batcher) writeNext(key postern.TargetKey) {
 	batch := b.nextBatch(key)
 	if batch == nil {

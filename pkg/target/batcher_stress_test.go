@@ -67,7 +67,8 @@ func TestNoRequestIsLostUnderLoad(t *testing.T) {
 					if leaves {
 						go cancel()
 					}
-					outcome, err := doOne(ctx, batcher, keyOf(r.IntN(targets)), Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref}})
+					outcome, err := doOne(ctx, batcher, keyOf(r.IntN(targets)),
+						Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref}})
 					cancel()
 					switch {
 					case err == nil && outcome.Message == ref:

@@ -157,7 +157,8 @@ func TestTargetsDoNotWaitForEachOther(t *testing.T) {
 		g := newGate()
 		batcher := newBatcher(g.write)
 		p := newTestWrites(batcher)
-		keys := []postern.TargetKey{plant, shopKey, {Kind: postern.TargetGatewaySync, Namespace: "demo", Name: "shop"}, {Kind: postern.TargetGatewaySync, Namespace: "other", Name: "plant"}}
+		keys := []postern.TargetKey{plant, shopKey, {Kind: postern.TargetGatewaySync, Namespace: "demo", Name: "shop"},
+			{Kind: postern.TargetGatewaySync, Namespace: "other", Name: "plant"}}
 		for _, key := range keys {
 			p.add(t.Context(), key, key.String())
 		}

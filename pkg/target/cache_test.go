@@ -166,7 +166,8 @@ func TestWriteReadsFromTheCacheFirst(t *testing.T) {
 
 			var got []string
 			for _, ref := range test.refs {
-				outcome, err := writeOne(t.Context(), writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref, Source: "github"}, At: noon}, false)
+				outcome, err := writeOne(t.Context(), writer, plant,
+					Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref, Source: "github"}, At: noon}, false)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -189,7 +190,8 @@ func TestDryRunLeavesTheCacheAlone(t *testing.T) {
 	cache := startCache(t, api)
 	eventually(t, "filled", func() bool { return cachedRef(cache) == "v1" })
 	writer, _ := newTestWriter(t, api, cache)
-	if _, err := writeOne(t.Context(), writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "github"}, At: noon}, true); err != nil {
+	if _, err := writeOne(t.Context(), writer, plant,
+		Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "github"}, At: noon}, true); err != nil {
 		t.Fatal(err)
 	}
 	if ref := cachedRef(cache); ref != "v1" {
@@ -199,15 +201,18 @@ func TestDryRunLeavesTheCacheAlone(t *testing.T) {
 
 // watched is a watch event for an object that has only a name.
 func watched(change, apiVersion, kind, namespace, name, resourceVersion string) string {
-	return fmt.Sprintf(`{"type": %q, "object": {"apiVersion": %q, "kind": %q, "metadata": {"namespace": %q, "name": %q, "resourceVersion": %q}}}`,
+	return fmt.Sprintf(`{"type": %q, "object": {"apiVersion": %q, "kind": %q, "metadata": {"namespace": %q, "name": `+
+		`%q, "resourceVersion": %q}}}`,
 		change, apiVersion, kind, namespace, name, resourceVersion)
 }
 
 func TestNamespacesAreThoseThatHoldTargets(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	api.serve(gatewaySyncs, &answer{text: plantAt("v1")})
-	api.serve(applications, &answer{text: `{"metadata": {"namespace": "shops", "name": "shop", "resourceVersion": "1"}}`})
-	api.serve(imageUpdaters, &answer{text: `{"metadata": {"namespace": "updaters", "name": "all", "resourceVersion": "1"}}`})
+	api.serve(applications, &answer{text: `{"metadata": {"namespace": "shops", "name": "shop", "resourceVersion": ` +
+		`"1"}}`})
+	api.serve(imageUpdaters, &answer{text: `{"metadata": {"namespace": "updaters", "name": "all", "resourceVersion": ` +
+		`"1"}}`})
 	cache := startCache(t, api)
 	expect := func(when string, want ...string) {
 		t.Helper()

@@ -128,7 +128,8 @@ func TestAnAmbiguousFailureAfterTheClockWasSetBackIsNotTakenForSomethingLater(t 
 				writer, _ = newTestWriter(t, api, nil)
 				writer.clock = NewClock(at.now)
 				_, document := api.seen()
-				writer.clock.observeObject(parse(t, postern.TargetGatewaySync, document)) // as the cache does for every target
+				// as the cache does for every target
+				writer.clock.observeObject(parse(t, postern.TargetGatewaySync, document))
 			}
 			got, err := writeOne(t.Context(), writer, plant, received(writer, "v2"), false)
 			if err != nil || got.Reason != ReasonRequested {

@@ -39,7 +39,8 @@ func TestCoalesceWritesTheNewestOfEachSlot(t *testing.T) {
 			[]Request{event("v1", "generic", 0, 21), event("v2", "generic", 0, 21), event("v3", "generic", 0, 21)},
 			[]int{2}, map[int]int{0: 1, 1: 2}},
 		{"by the arrival, if there is nothing to compare",
-			[]Request{{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1"}}, {DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}}}, []int{1}, map[int]int{0: 1}},
+			[]Request{{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1"}},
+				{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}}}, []int{1}, map[int]int{0: 1}},
 		{"the last known time of a sender is kept, and supersedes earlier events",
 			[]Request{event("v3", "github", 10, 21), event("v4", "github", 0, 22), event("v2", "github", 9, 23)},
 			[]int{0, 1}, map[int]int{2: 1}},
@@ -119,7 +120,8 @@ func TestCoalesceLosesNoRequest(t *testing.T) {
 		}
 		for i := range replacedBy {
 			last := finalReplacement(replacedBy, i)
-			if !written[last] || slotOf(postern.TargetApplication, requests[last]) != slotOf(postern.TargetApplication, requests[i]) {
+			if !written[last] || slotOf(postern.TargetApplication, requests[last]) != slotOf(postern.TargetApplication,
+				requests[i]) {
 				t.Errorf("%+v: %d was replaced by %d", requests, i, last)
 			}
 		}

@@ -31,8 +31,8 @@ type Match struct {
 	Err error
 }
 
-// Matches calls Matches of the Writer's cache. It returns a panic as an error: the content of a namespace's targets must
-// not end the process.
+// Matches calls Matches of the Writer's cache. It returns a panic as an error: the content of a namespace's targets
+// must not end the process.
 func (w *Writer) Matches(namespace string, r Request) (matches []Match, err error) {
 	defer func() {
 		if problem := recover(); problem != nil {

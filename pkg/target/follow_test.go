@@ -22,7 +22,8 @@ const (
 
 // The types of pushes.
 func branch(name string) Request {
-	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: name, RefType: postern.RefTypeBranch, Repository: "git@git.acme.io:shop"}}
+	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: name, RefType: postern.RefTypeBranch,
+		Repository: "git@git.acme.io:shop"}}
 }
 
 func defaultBranch(name string) Request {
@@ -30,11 +31,13 @@ func defaultBranch(name string) Request {
 }
 
 func tag(name string) Request {
-	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: name, RefType: postern.RefTypeTag, Repository: "git@git.acme.io:shop"}}
+	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: name, RefType: postern.RefTypeTag,
+		Repository: "git@git.acme.io:shop"}}
 }
 
 func ofType(refType postern.RefType, name string) Request {
-	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: name, RefType: refType, Repository: "git@git.acme.io:shop"}}
+	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: name, RefType: refType,
+		Repository: "git@git.acme.io:shop"}}
 }
 
 // TestFollows applies to both kinds: they differ only in where they track a ref.
@@ -101,9 +104,12 @@ func TestFollows(t *testing.T) {
 		{"main", ">=1", ofType("Commit", "1234567"), false},
 		{"1234567", ">=1", ofType("Commit", "1234567"), false},
 		// Another repository, or an unknown one.
-		{"main", "*", Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main", RefType: postern.RefTypeBranch, Repository: values}}, false},
-		{"v1", "*", Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", RefType: postern.RefTypeTag, Repository: values}}, false},
-		{"main", "*", Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main", RefType: postern.RefTypeBranch}}, false},
+		{"main", "*", Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main", RefType: postern.RefTypeBranch,
+			Repository: values}}, false},
+		{"v1", "*", Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", RefType: postern.RefTypeTag,
+			Repository: values}}, false},
+		{"main", "*", Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main", RefType: postern.RefTypeBranch}},
+			false},
 	} {
 		r := test.pushed
 		name := strings.Join([]string{test.tracked, test.followTags, string(r.RefType), r.Ref,

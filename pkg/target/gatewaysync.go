@@ -15,7 +15,7 @@ type gatewaySyncKind struct{}
 
 var gatewaySyncResource = resource{
 	kind:                 postern.TargetGatewaySync,
-	GroupVersionResource: stokerv1alpha1.SchemeGroupVersion.WithResource("gatewaysyncs"),
+	GroupVersionResource: stokerv1alpha1.SchemeGroupVersion.WithResource(postern.TargetGatewaySync.Resource()),
 	addToScheme:          stokerv1alpha1.AddToScheme,
 	newObject:            func() object { return &stokerv1alpha1.GatewaySync{} },
 	annotations:          []string{"stoker.io/"},
@@ -56,7 +56,8 @@ func (gatewaySyncKind) decide(obj object, r Request, s *planState) decision {
 	requested, present := b.readAnnotations(key)[key]
 	b.previous = cmp.Or(requested, sync.Spec.Git.Ref)
 	if r.Image != nil {
-		return b.conclude(ReasonNotApplicable, "a GatewaySync follows a git repository, and the request is for an image")
+		return b.conclude(ReasonNotApplicable, "a GatewaySync follows a git repository, and the request is for an "+
+			"image")
 	}
 	if r.IfFollowed {
 		annotations := b.readAnnotations(AnnotationFollowTags, key)

@@ -15,8 +15,9 @@ import (
 
 func TestDecideGatewaySync(t *testing.T) {
 	request := Request{
-		DeliveryEvent: &postern.DeliveryEvent{Ref: "v2.0.0", Revision: "9f1c", Repository: "https://github.com/example/plant", Source: "github"},
-		At:            noon,
+		DeliveryEvent: &postern.DeliveryEvent{Ref: "v2.0.0", Revision: "9f1c",
+			Repository: "https://github.com/example/plant", Source: "github"},
+		At: noon,
 	}
 	for _, test := range []struct {
 		name        string
@@ -78,7 +79,8 @@ func TestDecideGatewaySync(t *testing.T) {
 			wantPatch: `[
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": "v1.5.0"},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1event-time", "value": null},
-				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-at", "value": "2026-02-01T12:00:00Z"},
+				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-at",
+					"value": "2026-02-01T12:00:00Z"},
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-by", "value": "github"},
 				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": "v2.0.0"},
 				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-at", "value": "2026-03-01T12:00:00Z"}
@@ -100,7 +102,8 @@ func TestDecideGatewaySync(t *testing.T) {
 			wantPatch: `[
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1event-time", "value": null},
-				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-at", "value": "2026-02-01T12:00:00Z"},
+				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-at",
+					"value": "2026-02-01T12:00:00Z"},
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-by", "value": "kargo"},
 				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": "v2.0.0"},
 				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-at", "value": "2026-03-01T12:00:00Z"},

@@ -93,7 +93,8 @@ func trim(t testing.TB, obj object) {
 }
 
 // writeOne writes one request.
-func writeOne(ctx context.Context, w *Writer, key postern.TargetKey, r Request, dryRun bool) (result Result, err error) {
+func writeOne(ctx context.Context, w *Writer, key postern.TargetKey, r Request, dryRun bool) (result Result,
+	err error) {
 	result = w.Write(ctx, key, []Request{r}, dryRun)[0]
 	err, result.Err = result.Err, nil
 	return result, err

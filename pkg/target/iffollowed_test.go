@@ -18,7 +18,8 @@ func ifFollowed(r Request) Request {
 }
 
 func TestWhatIsFollowedIsWrittenOnlyIfItStillIs(t *testing.T) {
-	const sync = `{"metadata": {"annotations": {"postern.dev/follow-tags": ">=1"}}, "spec": {"git": {"repo": "https://git.acme.io/shop.git"}}}`
+	const sync = `{"metadata": {"annotations": {"postern.dev/follow-tags": ">=1"}}, "spec": {"git": {"repo": ` +
+		`"https://git.acme.io/shop.git"}}}`
 	got := decide(t, parse(t, postern.TargetGatewaySync, sync), ifFollowed(tag("v2")))
 	expectPatch(t, `[
 		{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": null},
@@ -53,7 +54,8 @@ func TestWhatIsFollowedIsWrittenOnlyIfItStillIs(t *testing.T) {
 		{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-at", "value": "2026-03-01T12:00:00Z"},
 		{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-by", "value": "github"},
 		{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh", "value": "normal"},
-		{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp", "value": "2026-03-01T12:00:00.0000005Z"}]`, got.Patch)
+		{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp",
+			"value": "2026-03-01T12:00:00.0000005Z"}]`, got.Patch)
 }
 
 func TestOfTwoTagsTheLowerOneDoesNotComeSecond(t *testing.T) {

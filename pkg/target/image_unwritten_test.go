@@ -20,13 +20,15 @@ const (
 		{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-at", "value": "2026-03-01T12:00:00Z"},
 		{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-by", "value": "harbor"},
 		{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh", "value": "normal"},
-		{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp", "value": "2026-03-01T12:00:00.0000005Z"}]`
+		{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp",
+			"value": "2026-03-01T12:00:00.0000005Z"}]`
 	annotatedAfterGit = `[
 		{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-ref", "value": "nginx:1.26"},
 		{"op": "remove", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": null},
 		{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-at", "value": "2026-03-01T12:00:00Z"},
 		{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-by", "value": "harbor"},
-		{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp", "value": "2026-03-01T12:00:00.0000005Z"}]`
+		{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp",
+			"value": "2026-03-01T12:00:00.0000005Z"}]`
 )
 
 // TestDecideImageLeavesTheSpecificationAlone checks pushes that write at most annotations.
@@ -45,14 +47,16 @@ func TestDecideImageLeavesTheSpecificationAlone(t *testing.T) {
 		{
 			name: "images are not configured",
 			want: Result{Changes: []Change{set}, Held: true, Reason: "Requested",
-				Message: `postern.dev/requested-ref set to "nginx:1.26"; no configuration for image updates names nginx`},
+				Message: `postern.dev/requested-ref set to "nginx:1.26"; no configuration for image updates names ` +
+					`nginx`},
 			wantPatch: annotatedAnew,
 		},
 		{
 			name:        "another image is configured, and the configuration has a problem",
 			annotations: []string{"image-list: redis:7, http://nginx"},
 			want: Result{Changes: []Change{set}, Held: true, Reason: "Requested",
-				Message: `postern.dev/requested-ref set to "nginx:1.26"; no configuration for image updates names nginx; ` +
+				Message: `postern.dev/requested-ref set to "nginx:1.26"; no configuration for image updates names ` +
+					`nginx; ` +
 					`"http://nginx" is not the name of an image: invalid reference format`},
 			wantPatch: annotatedAnew,
 		},
@@ -70,7 +74,8 @@ func TestDecideImageLeavesTheSpecificationAlone(t *testing.T) {
 				Changes: []Change{{Field: "postern.dev/requested-ref", Old: "main", New: "nginx:1.26"},
 					{Field: "postern.dev/requested-revision", Old: "1111"}},
 				Previous: "main", Held: true, Reason: "Requested",
-				Message: `postern.dev/requested-ref "main" → "nginx:1.26"; postern.dev/requested-revision "1111" removed; ` +
+				Message: `postern.dev/requested-ref "main" → "nginx:1.26"; postern.dev/requested-revision "1111" ` +
+					`removed; ` +
 					`no configuration for image updates names nginx`},
 			wantPatch: annotatedAfterGit,
 		},
@@ -78,23 +83,27 @@ func TestDecideImageLeavesTheSpecificationAlone(t *testing.T) {
 			name:        "images are not configured, and the same was requested before",
 			annotations: []string{"postern.dev/requested-ref: nginx:1.26"},
 			want: Result{Previous: "nginx:1.26", Held: true, Reason: "AlreadyRequested",
-				Message: `postern.dev/requested-ref is "nginx:1.26" already; no configuration for image updates names nginx`},
+				Message: `postern.dev/requested-ref is "nginx:1.26" already; no configuration for image updates ` +
+					`names nginx`},
 			wantPatch: "null",
 		},
 		{
 			name:        "updates are commits",
 			annotations: []string{"image-list: nginx", "write-back-method: git"},
 			want: Result{Changes: []Change{set}, Held: true, Reason: "GitWriteBack",
-				Message: `postern.dev/requested-ref set to "nginx:1.26"; nginx: it would be updated (1.26 replaces nginx:1.25), ` +
+				Message: `postern.dev/requested-ref set to "nginx:1.26"; nginx: it would be updated (1.26 replaces ` +
+					`nginx:1.25), ` +
 					`but the write-back method is git: Image Updater has to commit it`},
 			wantPatch: annotatedAnew,
 		},
 		{
 			name: "updates of one place of two are commits, by an ImageUpdater object",
-			updater: `{writeBackConfig: {method: "git:secret:argocd/creds"}, applicationRefs: [{namePattern: "*", images: [
+			updater: `{writeBackConfig: {method: "git:secret:argocd/creds"}, applicationRefs:
+				[{namePattern: "*", images: [
 				{alias: old, imageName: "nginx:~1.25"}, {alias: new, imageName: nginx}]}]}`,
 			want: Result{Changes: []Change{set}, Held: true, Reason: "GitWriteBack",
-				Message: `postern.dev/requested-ref set to "nginx:1.26"; old: 1.26 does not meet the constraint "~1.25"; ` +
+				Message: `postern.dev/requested-ref set to "nginx:1.26"; old: 1.26 does not meet the constraint ` +
+					`"~1.25"; ` +
 					`new: it would be updated (1.26 replaces nginx:1.25), ` +
 					`but the write-back method is git: Image Updater has to commit it`},
 			wantPatch: annotatedAnew,
@@ -104,7 +113,8 @@ func TestDecideImageLeavesTheSpecificationAlone(t *testing.T) {
 			annotations: []string{"image-list: nginx", "write-back-method: git",
 				"postern.dev/requested-ref: nginx:1.26"},
 			want: Result{Previous: "nginx:1.26", Held: true, Reason: "AlreadyRequested",
-				Message: `postern.dev/requested-ref is "nginx:1.26" already; nginx: it would be updated (1.26 replaces nginx:1.25), ` +
+				Message: `postern.dev/requested-ref is "nginx:1.26" already; nginx: it would be updated (1.26 ` +
+					`replaces nginx:1.25), ` +
 					`but the write-back method is git: Image Updater has to commit it`},
 			wantPatch: "null",
 		},
@@ -192,7 +202,8 @@ func TestMessageAboutAnOddConfigurationIsShort(t *testing.T) {
 	got := c.decide(t, c.document(t)).Message
 	if len(got) > maxMessageBytes || !utf8.ValidString(got) || len(got) < maxMessageBytes-8 ||
 		!strings.HasSuffix(got, "…") ||
-		!strings.HasPrefix(got, `postern.dev/requested-ref set to "nginx:1.26"; no configuration for image updates names nginx; "Xé`) {
+		!strings.HasPrefix(got, `postern.dev/requested-ref set to "nginx:1.26"; no configuration for image updates `+
+			`names nginx; "Xé`) {
 		t.Errorf("got %d bytes: %q", len(got), got)
 	}
 }

@@ -23,7 +23,8 @@ func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		down := errors.New("connection refused")
 		missing := &apierrors.StatusError{ErrStatus: metav1.Status{Reason: metav1.StatusReasonNotFound, Code: 404,
-			Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Type: metav1.CauseTypeUnexpectedServerResponse}}}}}
+			Details: &metav1.StatusDetails{
+				Causes: []metav1.StatusCause{{Type: metav1.CauseTypeUnexpectedServerResponse}}}}}
 		var fails error
 		f := newTrackedListWatch(&cache.ListWatch{
 			ListWithContextFunc: func(context.Context, metav1.ListOptions) (runtime.Object, error) {
@@ -84,7 +85,8 @@ func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
 // The new Application is created while no watch can be opened, and would be missed permanently.
 func TestANewTargetIsNotMissedWhileAWatchReconnects(t *testing.T) {
 	api, cache := startCacheOf(t)
-	main := Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main", RefType: postern.RefTypeBranch, Repository: shop}}
+	main := Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main", RefType: postern.RefTypeBranch,
+		Repository: shop}}
 	if got := matched(t, cache, "demo", main); got != nil {
 		t.Fatalf("got %v before one is created", got)
 	}
@@ -95,7 +97,8 @@ func TestANewTargetIsNotMissedWhileAWatchReconnects(t *testing.T) {
 		return IsTransient(err)
 	})
 	api.serve(applications, &answer{text: `{"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
-		"metadata": {"namespace": "demo", "name": "new", "resourceVersion": "7"}, "spec": {"source": {"repoURL": "` + shop + `", "targetRevision": "main"}}}`})
+		"metadata": {"namespace": "demo", "name": "new", "resourceVersion": "7"}, "spec": {"source": {"repoURL": "` +
+		shop + `", "targetRevision": "main"}}}`})
 	var matches []Match
 	eventually(t, "what wants it is known", func() bool {
 		var err error

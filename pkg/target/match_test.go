@@ -192,12 +192,15 @@ func TestMatchesOfAnImage(t *testing.T) {
 	eventually(t, "the object is gone", func() bool { return len(matched(t, cache, "demo", nginx)) == 10 })
 	asking.Wait()
 
-	if _, err := cache.Matches("demo", Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx")}}); err != nil {
+	if _, err := cache.Matches("demo", Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t,
+		"nginx")}}); err != nil {
 		t.Errorf("an image without a tag: got %v", err)
 	}
 	notAnImage := *nginx.Image
 	notAnImage.Repository = "NGINX"
-	if _, err := cache.Matches("demo", Request{DeliveryEvent: &postern.DeliveryEvent{Image: &notAnImage}}); err == nil || IsTransient(err) {
+	if _,
+		err := cache.Matches("demo", Request{DeliveryEvent: &postern.DeliveryEvent{Image: &notAnImage}}); err == nil ||
+		IsTransient(err) {
 		t.Errorf("no image: got %v", err)
 	}
 }

@@ -34,7 +34,8 @@ var (
 	someSpecs = []string{
 		`{}`,
 		`{"paused": false, "git": {"repo": "https://github.com/example/plant", "ref": "v1", "auth": {"token": {}}}}`,
-		`{"source": {"repoURL": "https://github.com/example/shop?a=1&b=<2>", "path": "deploy", "helm": {"values": "a: 1"}}}`,
+		`{"source": {"repoURL": "https://github.com/example/shop?a=1&b=<2>", "path": "deploy", "helm": {"values": ` +
+			`"a: 1"}}}`,
 		`{"source": {"repoURL": "https://charts.example.com", "chart": "shop", "targetRevision": ""}}`,
 		`{"source": {"repoURL": "https://github.com/example/shop", "targetRevision": "v1"}, "project": "default"}`,
 		`{"sources": [
@@ -42,28 +43,35 @@ var (
 			{"repoURL": "https://github.com/example/values", "ref": "values"},
 			{"repoURL": "https://github.com/example/shop"}], "source": {"repoURL": "https://github.com/example/shop"}}`,
 		`{"sources": [{"repoURL": "https://a.example.com/a"}, {"repoURL": "https://b.example.com/b"}]}`,
-		`{"sourceHydrator": {"drySource": {"repoURL": "https://github.com/example/shop", "path": "p", "targetRevision": "v1"},
+		`{"sourceHydrator": {"drySource": {"repoURL": "https://github.com/example/shop", "path": "p",
+			"targetRevision": "v1"},
 			"syncSource": {"targetBranch": "env/prod", "path": "shop"}}}`,
 	}
 	someRequests = []Request{
 		{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1", Source: "github"}, At: noon},
-		{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "github", Repository: "https://github.com/example/shop.git"}, At: noon},
-		{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1", Source: "gitlab", Repository: "ssh://git@github.com/example/shop", Revision: "1111"}, At: noon},
+		{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "github",
+			Repository: "https://github.com/example/shop.git"}, At: noon},
+		{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1", Source: "gitlab",
+			Repository: "ssh://git@github.com/example/shop", Revision: "1111"}, At: noon},
 		{
-			DeliveryEvent: &postern.DeliveryEvent{Ref: "feature/a&b<c>", Source: "generic", Repository: "https://github.com/example/shop", Revision: "2222"},
-			At:            noon,
+			DeliveryEvent: &postern.DeliveryEvent{Ref: "feature/a&b<c>", Source: "generic",
+				Repository: "https://github.com/example/shop", Revision: "2222"},
+			At: noon,
 		},
 		{
-			DeliveryEvent: &postern.DeliveryEvent{Ref: "v1", RefType: postern.RefTypeBranch, Source: "github", Repository: "https://github.com/example/shop"},
-			IfFollowed:    true, At: noon,
+			DeliveryEvent: &postern.DeliveryEvent{Ref: "v1", RefType: postern.RefTypeBranch, Source: "github",
+				Repository: "https://github.com/example/shop"},
+			IfFollowed: true, At: noon,
 		},
 		{
-			DeliveryEvent: &postern.DeliveryEvent{Ref: "v3", RefType: postern.RefTypeTag, Source: "github", Repository: "https://github.com/example/shop"},
-			IfFollowed:    true, At: noon,
+			DeliveryEvent: &postern.DeliveryEvent{Ref: "v3", RefType: postern.RefTypeTag, Source: "github",
+				Repository: "https://github.com/example/shop"},
+			IfFollowed: true, At: noon,
 		},
 		{
-			DeliveryEvent: &postern.DeliveryEvent{Ref: "v3", RefType: postern.RefTypeTag, Source: "github", Repository: "https://github.com/example/plant"},
-			IfFollowed:    true, At: noon,
+			DeliveryEvent: &postern.DeliveryEvent{Ref: "v3", RefType: postern.RefTypeTag, Source: "github",
+				Repository: "https://github.com/example/plant"},
+			IfFollowed: true, At: noon,
 		},
 	}
 )
@@ -75,7 +83,8 @@ func everyDecision(t *testing.T, check func(t *testing.T, document string, read 
 			for s, spec := range someSpecs {
 				for i, request := range someRequests {
 					t.Run(fmt.Sprintf("%s/annotations %d/spec %d/request %d", kind, a, s, i), func(t *testing.T) {
-						document := fmt.Sprintf(`{"metadata": {%s "name": "x", "labels": {"a": "b"}}, "spec": %s, "status": {"phase": "A&B"}}`,
+						document := fmt.Sprintf(`{"metadata": {%s "name": "x", "labels": {"a": "b"}}, "spec": %s, `+
+							`"status": {"phase": "A&B"}}`,
 							annotations, spec)
 						check(t, document, parse(t, kind, document), request)
 					})
@@ -129,7 +138,8 @@ func TestPatchesTouchNothingElse(t *testing.T) {
 	ours := map[string]bool{
 		"stoker.io/requested-ref": true, "stoker.io/requested-at": true, "stoker.io/requested-by": true,
 		"postern.dev/requested-ref": true, "postern.dev/requested-at": true, "postern.dev/requested-by": true,
-		"postern.dev/requested-revision": true, "argocd.argoproj.io/refresh": true, "argocd.argoproj.io/refresh-timestamp": true,
+		"postern.dev/requested-revision": true, "argocd.argoproj.io/refresh": true,
+		"argocd.argoproj.io/refresh-timestamp": true,
 	}
 	// The fields that we write, and the map that exists only because of them, are removed from both. The rest must be
 	// equal.
@@ -196,7 +206,8 @@ func TestPatchFailsIfSourcesOfOneRepositoryChangedPlaces(t *testing.T) {
 				list = append(list, `{"repoURL": "`+repository+`", "targetRevision": "v1", `+sources[i]+`}`)
 			}
 			return `{"metadata": {"name": "x", "annotations": {"postern.dev/update-target-revision": "true",
-				"argocd-image-updater.argoproj.io/image-list": "nginx"}}, "spec": {"sources": [` + strings.Join(list, ",") + `]},
+				"argocd-image-updater.argoproj.io/image-list": "nginx"}}, "spec": {"sources": [` +
+				strings.Join(list, ",") + `]},
 				"status": {"sourceTypes": ["Helm", "Helm"], "summary": {"images": ["nginx:1.25"]}}}`
 		}
 		for _, r := range []Request{

@@ -89,9 +89,9 @@ func planFor(ctx context.Context, v snapshot, requests []Request, state planStat
 	return p, err
 }
 
-// workingCopy returns a copy of a target for the edits of decisions to the fields that rules read. Encoding, patching and
-// decoding the object for each decision would cost in proportion to its size, which its owner chooses. The object may be
-// from a cache and is not modified.
+// workingCopy returns a copy of a target for the edits of decisions to the fields that rules read. Encoding, patching
+// and decoding the object for each decision would cost in proportion to its size, which its owner chooses. The object
+// may be from a cache and is not modified.
 func workingCopy(obj object) object {
 	copied := reflect.New(reflect.TypeOf(obj).Elem())
 	copied.Elem().Set(reflect.ValueOf(obj).Elem())

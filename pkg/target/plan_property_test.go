@@ -27,8 +27,10 @@ var batchTargets = []batchTarget{
 	{
 		key: plant, path: "/apis/stoker.io/v1alpha1/namespaces/demo/gatewaysyncs/plant",
 		document: `{"apiVersion": "stoker.io/v1alpha1", "kind": "GatewaySync",
-			"metadata": {"name": "plant", "namespace": "demo", "annotations": {"postern.dev/follow-tags": "*", "team": "a&b"}},
-			"spec": {"git": {"repo": "https://git.acme.io/shop", "ref": "main", "auth": {}}, "paused": false}, "status": {"a": 1.50}}`,
+			"metadata": {"name": "plant", "namespace": "demo", "annotations": {"postern.dev/follow-tags": "*",
+				"team": "a&b"}},
+			"spec": {"git": {"repo": "https://git.acme.io/shop", "ref": "main", "auth": {}}, "paused": false}, "status":
+				{"a": 1.50}}`,
 		random: randomGitRequest,
 	},
 	{
@@ -39,23 +41,28 @@ var batchTargets = []batchTarget{
 				"argocd-image-updater.argoproj.io/image-list": "web=nginx, db=postgres",
 				"argocd-image-updater.argoproj.io/web.update-strategy": "newest-build"}},
 			"spec": {"sources": [
-				{"repoURL": "https://git.acme.io/shop", "targetRevision": "main", "kustomize": {"images": ["redis:6"], "namePrefix": "x"}},
+				{"repoURL": "https://git.acme.io/shop", "targetRevision": "main", "kustomize": {"images": ["redis:6"],
+					"namePrefix": "x"}},
 				{"repoURL": "https://git.acme.io/values", "ref": "values"}]},
-			"status": {"sourceTypes": ["Kustomize", "Directory"], "summary": {"images": ["nginx:1.0", "postgres:1.0"]}}}`,
+			"status": {"sourceTypes": ["Kustomize", "Directory"], "summary": {"images": ["nginx:1.0",
+				"postgres:1.0"]}}}`,
 		random: func(t *testing.T, r *rand.Rand) Request {
 			if r.IntN(2) == 0 {
 				return randomGitRequest(t, r)
 			}
 			name := []string{"nginx", "postgres", "redis"}[r.IntN(3)]
-			return timedAtRandom(r, Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, name+":1."+string(rune('0'+r.IntN(5))))}})
+			return timedAtRandom(r, Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, name+":1."+
+				string(rune('0'+r.IntN(5))))}})
 		},
 	},
 }
 
 func randomGitRequest(_ *testing.T, r *rand.Rand) Request {
 	request := Request{
-		DeliveryEvent: &postern.DeliveryEvent{Ref: []string{"main", "dev", "v1.0.0", "v1.1.0", "v2.0.0"}[r.IntN(5)], Revision: []string{"", "1111", "2222"}[r.IntN(3)], Repository: []string{"", "https://git.acme.io/shop", "https://git.acme.io/values"}[r.IntN(3)]},
-		IfFollowed:    r.IntN(2) == 0,
+		DeliveryEvent: &postern.DeliveryEvent{Ref: []string{"main", "dev", "v1.0.0", "v1.1.0", "v2.0.0"}[r.IntN(5)],
+			Revision:   []string{"", "1111", "2222"}[r.IntN(3)],
+			Repository: []string{"", "https://git.acme.io/shop", "https://git.acme.io/values"}[r.IntN(3)]},
+		IfFollowed: r.IntN(2) == 0,
 	}
 	request.RefType = postern.RefTypeBranch
 	if request.Ref[0] == 'v' {
@@ -156,7 +163,8 @@ func TestABatchThatIsPlannedOnTheCacheFitsTheWholeTargetOrIsRefused(t *testing.T
 				requests := []Request{target.random(t, r), target.random(t, r)}
 				cached := parse(t, target.key.Kind, document)
 				trim(t, cached)
-				got, err := planFor(t.Context(), snapshot{kind: mustKind(target.key.Kind), obj: cached}, requests, planState{})
+				got, err := planFor(t.Context(), snapshot{kind: mustKind(target.key.Kind), obj: cached}, requests,
+					planState{})
 				if errors.Is(err, errCacheUncertain) {
 					continue
 				}

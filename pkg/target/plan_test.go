@@ -62,10 +62,12 @@ func TestOnlyALiveReadMaySayThatThereIsNothingToDo(t *testing.T) {
 
 // The cache drops other annotations. The map stays, and may be empty.
 func TestABatchIsPlannedOnTheCacheThoughItDropsTheAnnotationsOfOthers(t *testing.T) {
-	const document = `{"metadata": {"annotations": {"team": "a"}}, "spec": {"git": {"repo": "https://git.acme.io/shop"}}}`
+	const document = `{"metadata": {"annotations": {"team": "a"}}, "spec": {"git": {"repo": ` +
+		`"https://git.acme.io/shop"}}}`
 	requests := []Request{event("v1", "github", 10, 11), event("v2", "github", 20, 21)}
 	for count := range requests {
-		got, err := planFor(t.Context(), trimmed(t, postern.TargetGatewaySync, document), requests[:count+1], planState{})
+		got, err := planFor(t.Context(), trimmed(t, postern.TargetGatewaySync, document), requests[:count+1],
+			planState{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,9 +111,11 @@ func TestABatchTestsOnlyWhatWasRead(t *testing.T) {
 }
 
 func TestABatchWithoutChangesHasNoPatch(t *testing.T) {
-	document, _ := oneByOne(t, postern.TargetGatewaySync, orderedTargets["GatewaySync"].document, event("v1", "github", 10, 11))
+	document, _ := oneByOne(t, postern.TargetGatewaySync, orderedTargets["GatewaySync"].document,
+		event("v1", "github", 10, 11))
 	live := liveSnapshot(t, postern.TargetGatewaySync, document)
-	got, err := planFor(t.Context(), live, []Request{event("v1", "github", 10, 11), event("v0", "github", 5, 12)}, planState{})
+	got, err := planFor(t.Context(), live, []Request{event("v1", "github", 10, 11), event("v0", "github", 5, 12)},
+		planState{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +235,8 @@ func BenchmarkPlanLargeApplication(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			var sources, images, types []string
 			for i := range maxSources {
-				sources = append(sources, fmt.Sprintf(`{"repoURL": "https://git.acme.io/r%d", "path": "p", "targetRevision": "v1",
+				sources = append(sources,
+					fmt.Sprintf(`{"repoURL": "https://git.acme.io/r%d", "path": "p", "targetRevision": "v1",
 					"kustomize": {"images": ["nginx%d:1.2"]}}`, i, i))
 				images, types = append(images, fmt.Sprintf(`"nginx%d:1.2"`, i)), append(types, `"Kustomize"`)
 			}
@@ -267,7 +272,8 @@ func manySlots(count int) watermarkSet {
 func manyTags(b *testing.B) (requests []Request) {
 	for i := range 256 {
 		pushed := image(b, fmt.Sprintf("nginx:2.%d", i))
-		requests = append(requests, Request{DeliveryEvent: &postern.DeliveryEvent{Image: pushed, Source: "quay.io"}, At: noon, Received: minute(i)})
+		requests = append(requests, Request{DeliveryEvent: &postern.DeliveryEvent{Image: pushed, Source: "quay.io"},
+			At: noon, Received: minute(i)})
 	}
 	return requests
 }

@@ -71,7 +71,8 @@ func randomApplication(t *testing.T, r *rand.Rand) string {
 			pick1(r, "", "", `, "helm": {"parameters": [{"name": "image.tag", "value": "1.0"}]}`) + `}`
 	}
 	spec := []string{
-		`{"project": "a"}`, `{"source": ` + source() + `}`, `{"source": ` + source() + `}`, `{"sources": [` + source() + `]}`,
+		`{"project": "a"}`, `{"source": ` + source() + `}`, `{"source": ` + source() + `}`, `{"sources": [` + source() +
+			`]}`,
 		`{"sources": [` + source() + `, ` + source() + `]}`, `{"sources": [], "source": ` + source() + `}`,
 		`{"source": ` + source() + `, "sourceHydrator": {"drySource": ` + source() + `}}`,
 	}[r.IntN(7)]
@@ -86,8 +87,9 @@ func randomApplication(t *testing.T, r *rand.Rand) string {
 	if r.IntN(6) > 0 {
 		document["status"] = json.RawMessage(`{` + strings.TrimPrefix(pick1(r, "", `, "sourceType": "Kustomize"`,
 			`, "sourceType": "Helm"`,
-			`, "sourceTypes": ["Kustomize", "Helm"]`)+pick1(r, "", `, "summary": {"images": ["nginx:1.0"]}`, `, "summary": {"images": ["nginx:1.2"]}`,
-			`, "summary": {}`), ", ") + `}`)
+			`, "sourceTypes": ["Kustomize", "Helm"]`)+
+			pick1(r, "", `, "summary": {"images": ["nginx:1.0"]}`, `, "summary": {"images": ["nginx:1.2"]}`,
+				`, "summary": {}`), ", ") + `}`)
 	}
 	return encode(t, document)
 }

@@ -30,8 +30,8 @@ type targetKind interface {
 	gitSlot(Request) string
 	// repositories returns the URLs of the git repositories whose refs an object may follow.
 	repositories(object) []string
-	// follows reports whether an object follows the pushed git ref of a request. The error says why the configuration by
-	// its owner is invalid.
+	// follows reports whether an object follows the pushed git ref of a request. The error says why the configuration
+	// by its owner is invalid.
 	follows(object, Request) (bool, error)
 	// decide returns what a request changes. The decision reads the object through a patchBuilder.
 	decide(object, Request, *planState) decision
@@ -185,8 +185,8 @@ const (
 
 // Result is the effect, or in a dry run the expected effect, of a request on one target.
 type Result struct {
-	// Err is why the request could not be written; the other fields are then empty. It satisfies apierrors.IsNotFound if
-	// the target does not exist, and IsTransient if a retry may succeed.
+	// Err is why the request could not be written; the other fields are then empty. It satisfies apierrors.IsNotFound
+	// if the target does not exist, and IsTransient if a retry may succeed.
 	Err error
 	// Changes are the changed fields that contain the request. Fields about it (when, by whom, the refresh) are not
 	// listed.

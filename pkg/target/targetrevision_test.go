@@ -101,7 +101,8 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 			optIn: "true",
 			spec: argov1alpha1.ApplicationSpec{Sources: []argov1alpha1.ApplicationSource{source(values, "main"),
 				source(shop, "v1")}},
-			wantMessage: `targetRevision is not changed, because there are 2 sources and the request names no repository`,
+			wantMessage: `targetRevision is not changed, because there are 2 sources and the request names no ` +
+				`repository`,
 		},
 		{
 			name:        "no source at all",
@@ -110,11 +111,12 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 			wantMessage: `there is no source whose targetRevision could be set`,
 		},
 		{
-			name:        "a value other than true is not consent",
-			optIn:       "yes",
-			spec:        argov1alpha1.ApplicationSpec{Source: ptr.To(source(shop, "v1"))},
-			repository:  shop,
-			wantMessage: `targetRevision is not changed, because postern.dev/update-target-revision is "yes" and not "true"`,
+			name:       "a value other than true is not consent",
+			optIn:      "yes",
+			spec:       argov1alpha1.ApplicationSpec{Source: ptr.To(source(shop, "v1"))},
+			repository: shop,
+			wantMessage: `targetRevision is not changed, because postern.dev/update-target-revision is "yes" and not ` +
+				`"true"`,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -124,7 +126,8 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 					"postern.dev/requested-ref":          "v1",
 				}},
 				Spec: test.spec,
-			}, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Repository: test.repository, Source: "github"}, At: noon})
+			}, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Repository: test.repository, Source: "github"},
+				At: noon})
 
 			want := append([]Change{{Field: "postern.dev/requested-ref", Old: "v1", New: "v2"}}, test.want...)
 			if diff := cmp.Diff(want, got.Changes); diff != "" {

@@ -93,7 +93,8 @@ func (u *updaterLister) joinOrStart(ctx context.Context, namespace string, since
 		defer close(l.done)
 		defer func() {
 			if problem := recover(); problem != nil {
-				l.err = panicError(ctx, postern.TargetKey{Kind: imageUpdaterResource.kind, Namespace: namespace}, problem)
+				l.err = panicError(ctx, postern.TargetKey{Kind: imageUpdaterResource.kind, Namespace: namespace},
+					problem)
 			}
 		}()
 		l.updaters, l.err = u.list(ctx, namespace)

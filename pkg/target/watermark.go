@@ -194,9 +194,9 @@ func (b *patchBuilder) supersededBy(m watermark) bool {
 	return b.receivedBefore(m)
 }
 
-// supersededByHeld reports whether the target held, in a slot, a request that was received after this one and supersedes
-// it. Only requests received before it are superseded, so that after the owner removes AnnotationEventTime the next
-// event is written.
+// supersededByHeld reports whether the target held, in a slot, a request that was received after this one and
+// supersedes it. Only requests received before it are superseded, so that after the owner removes AnnotationEventTime
+// the next event is written.
 func (b *patchBuilder) supersededByHeld(slot string) bool {
 	m, known := b.held[slotKey(slot)]
 	return known && b.receivedBefore(m) && b.supersededBy(m)

@@ -167,7 +167,8 @@ func TestAnImageThatIsNotConfiguredHasASlotOfItsOwn(t *testing.T) {
 }
 
 func TestAVersionThatIsInUseIsNotWrittenForItsTime(t *testing.T) {
-	document, _ := oneByOne(t, postern.TargetApplication, strategyCase("semver").document(t), imageEvent(t, "nginx:1.1", 10, 11))
+	document, _ := oneByOne(t, postern.TargetApplication, strategyCase("semver").document(t),
+		imageEvent(t, "nginx:1.1", 10, 11))
 	if got := decide(t, appOf(t, document), imageEvent(t, "nginx:1.1", 20, 21)); got.Patch != nil ||
 		got.Reason != imageupdate.ReasonUpToDate {
 		t.Errorf("got %+v", got)

@@ -19,14 +19,18 @@ var orderedTargets = map[string]struct {
 	kind     postern.TargetKind
 	document string
 }{
-	"GatewaySync": {postern.TargetGatewaySync, `{"metadata": {"name": "x"}, "spec": {"git": {"repo": "https://git.acme.io/shop", "ref": "main"}}}`},
-	"Application": {postern.TargetApplication, `{"metadata": {"name": "x"}, "spec": {"source": {"repoURL": "https://git.acme.io/shop", "targetRevision": "main"}}}`},
-	"Application that moves": {postern.TargetApplication, `{"metadata": {"name": "x", "annotations": {"postern.dev/update-target-revision": "true"}},
+	"GatewaySync": {postern.TargetGatewaySync, `{"metadata": {"name": "x"}, "spec": {"git": {"repo": ` +
+		`"https://git.acme.io/shop", "ref": "main"}}}`},
+	"Application": {postern.TargetApplication, `{"metadata": {"name": "x"}, "spec": {"source": {"repoURL": ` +
+		`"https://git.acme.io/shop", "targetRevision": "main"}}}`},
+	"Application that moves": {postern.TargetApplication,
+		`{"metadata": {"name": "x", "annotations": {"postern.dev/update-target-revision": "true"}},
 		"spec": {"source": {"repoURL": "https://git.acme.io/shop", "targetRevision": "main"}}}`},
 }
 
 // oneByOne applies decisions in order, each on the result of the ones before it, and returns their reasons.
-func oneByOne(t *testing.T, kind postern.TargetKind, document string, requests ...Request) (after string, reasons []string) {
+func oneByOne(t *testing.T, kind postern.TargetKind, document string, requests ...Request) (after string,
+	reasons []string) {
 	t.Helper()
 	return oneByOneIn(t, planState{}, kind, document, requests...)
 }

@@ -25,7 +25,8 @@ func minute(m int) time.Time {
 
 // event is a request by name for a ref, with the times when it happened and was received.
 func event(ref, by string, happened, received int) Request {
-	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref, Source: by, Time: &metav1.MicroTime{Time: minute(happened)}}, At: noon, Received: minute(received)}
+	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref, Source: by,
+		Time: &metav1.MicroTime{Time: minute(happened)}}, At: noon, Received: minute(received)}
 }
 
 func again(r Request) Request           { r.Retry = true; return r }
@@ -97,7 +98,8 @@ func TestWhatComesTooLateIsToldByTheSenderOrElseByTheReceipt(t *testing.T) {
 
 func TestAnEventTimeThatIsNotOursCountsForNothing(t *testing.T) {
 	for _, annotation := range []string{
-		"", "null", "{}", "[]", "yesterday", `"2026-03-01T12:00:00Z"`, `{"git": "2026-03-01T12:00:00Z"}`, `{"git": null}`,
+		"", "null", "{}", "[]", "yesterday", `"2026-03-01T12:00:00Z"`, `{"git": "2026-03-01T12:00:00Z"}`,
+		`{"git": null}`,
 		`{"git": {"by": "github", "time": "noon"}}`, `{"git": {"by": "github", "time": "2026-03-01T12:10:00Z"}`,
 		`{"git": {"by": "github", "time": "99999-01-01T00:00:00Z", "received": "2026-03-01T12:10:00Z"}}`,
 	} {
@@ -113,7 +115,8 @@ func TestAnEventTimeThatIsNotOursCountsForNothing(t *testing.T) {
 }
 
 func TestTheAnnotationSaysWhichSenderAndWhenInUTC(t *testing.T) {
-	r := Request{DeliveryEvent: &postern.DeliveryEvent{Source: "github", Time: &metav1.MicroTime{Time: noon}}, Received: noon.Add(time.Second)}
+	r := Request{DeliveryEvent: &postern.DeliveryEvent{Source: "github", Time: &metav1.MicroTime{Time: noon}},
+		Received: noon.Add(time.Second)}
 	want := `{"git":{"by":"github","time":"2026-03-01T12:00:00.0000005Z","received":"2026-03-01T12:00:01.0000005Z"}}`
 	if got := kept(r); got != want {
 		t.Errorf("got %s, want %s", got, want)

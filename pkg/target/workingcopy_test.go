@@ -53,7 +53,8 @@ func TestAWorkingCopyIsEditedAsTheAPIServerPatches(t *testing.T) {
 	} {
 		before := parse(t, postern.TargetApplication, edited)
 		working := workingCopy(before)
-		if err := applyEdits(working, append([]operation{{Op: "test", Path: "/nowhere", Value: "else"}}, patch...)); err != nil {
+		if err := applyEdits(working, append([]operation{{Op: "test", Path: "/nowhere", Value: "else"}},
+			patch...)); err != nil {
 			t.Fatal(err)
 		}
 		want := parse(t, postern.TargetApplication, mustApply(t, edited, patch))

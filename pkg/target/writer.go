@@ -30,9 +30,9 @@ const (
 type Writer struct {
 	// Turn waits until a namespace may use a processor, and returns a function that ends the turn. The Writer takes a
 	// turn to plan a write, whose cost depends on the target's content and on the number of requests, but not to read
-	// or patch the target. anonymous is true if all requests are of unauthenticated senders. If Turn fails, the error of
-	// the write satisfies IsTransient. A caller must not wait for a Write during a turn. If Turn is nil planning does not
-	// wait.
+	// or patch the target. anonymous is true if all requests are of unauthenticated senders. If Turn fails, the error
+	// of the write satisfies IsTransient. A caller must not wait for a Write during a turn. If Turn is nil planning
+	// does not wait.
 	Turn func(ctx context.Context, namespace string, anonymous bool) (end func(), err error)
 
 	// Shared says that other processes write targets, too. A request for a ref that is already requested is then
@@ -161,8 +161,8 @@ func (w *Writer) Write(
 	return w.write(ctx, key, requests, true)
 }
 
-// write writes requests for one target with one patch, and retries until the target holds them or a retry does not help.
-// If the patch fails it splits the requests, so that no request fails because of another.
+// write writes requests for one target with one patch, and retries until the target holds them or a retry does not
+// help. If the patch fails it splits the requests, so that no request fails because of another.
 func (w *Writer) write(ctx context.Context, key postern.TargetKey, requests []Request, dryRun bool) []Result {
 	if len(requests) == 0 {
 		return nil

@@ -22,7 +22,8 @@ var shopKey = postern.TargetKey{Kind: postern.TargetApplication, Namespace: "dem
 func shopWith(parameters string) string {
 	return `{"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
 		"metadata": {"namespace": "demo", "name": "shop", "resourceVersion": "1", "annotations": {"team": "shop"}},
-		"spec": {"source": {"repoURL": "https://git.acme.io/shop", "helm": {"releaseName": "shop", "parameters": ` + parameters + `}}},
+		"spec": {"source": {"repoURL": "https://git.acme.io/shop", "helm": {"releaseName": "shop", "parameters": ` +
+		parameters + `}}},
 		"status": {"sourceType": "Helm", "summary": {"images": ["nginx:1.25"]}}}`
 }
 
@@ -83,7 +84,8 @@ func TestWriteAnImage(t *testing.T) {
 			name:   "decides again if the list differs from the cache",
 			cached: at("1.24"), live: shopWith(`[{"name": "x", "value": "y"}, {"name": "web", "value": "nginx:1.25"}]`),
 			want: written, wantRequests: []string{patch, get, patch},
-			wantParameters: `[{"name": "x", "value": "y"}, {"name": "web", "value": "nginx:1.26", "forceString": true}]`,
+			wantParameters: `[{"name": "x", "value": "y"}, {"name": "web", "value": "nginx:1.26", "forceString": ` +
+				`true}]`,
 		},
 		{
 			name:   "decides again if another client writes meanwhile",
@@ -99,9 +101,11 @@ func TestWriteAnImage(t *testing.T) {
 		},
 		{
 			name:   "is not rejected for fields that our types lose",
-			cached: shopWith(`[{"name": "", "value": null, "new": 7}]`), live: shopWith(`[{"name": "", "value": null, "new": 7}]`),
-			want: appended, wantRequests: []string{patch, get, patch},
-			wantParameters: `[{"name": "", "value": null, "new": 7}, {"name": "web", "value": "nginx:1.26", "forceString": true}]`,
+			cached: shopWith(`[{"name": "", "value": null, "new": 7}]`),
+			live:   shopWith(`[{"name": "", "value": null, "new": 7}]`),
+			want:   appended, wantRequests: []string{patch, get, patch},
+			wantParameters: `[{"name": "", "value": null, "new": 7}, {"name": "web", "value": "nginx:1.26", ` +
+				`"forceString": true}]`,
 		},
 		{
 			name:   "recognizes its own write whose answer was lost",
@@ -159,7 +163,8 @@ func TestWriteAnImage(t *testing.T) {
 				test.pushed = "nginx:1.26"
 			}
 			got, err := writeOne(t.Context(), writer, shopKey,
-				Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, test.pushed), Source: "harbor"}, At: noon}, test.dryRun)
+				Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, test.pushed), Source: "harbor"},
+					At: noon}, test.dryRun)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -182,7 +187,8 @@ func TestWriteAnImageTwiceStartsFromWhatWasWritten(t *testing.T) {
 	api, writer := newShop(t, at("1.25"), at("1.25"))
 	for i, tag := range []string{"1.26", "1.27"} {
 		got, err := writeOne(t.Context(), writer, shopKey,
-			Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx:"+tag), Source: "harbor"}, At: noon}, false)
+			Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx:"+tag), Source: "harbor"}, At: noon},
+			false)
 		if err != nil || len(got.Changes) != 2 {
 			t.Fatalf("got %v, %v", got, err)
 		}

@@ -111,7 +111,8 @@ func TestAnImageThatIsInUseIsNotedForWritersThatShareItsTarget(t *testing.T) {
 		return withImage(t, reference, event("", "quay.io", 0, received))
 	}
 	document, _ := oneByOneIn(t, planState{shared: true}, postern.TargetApplication, newestBuild, of("nginx:b2", 10))
-	_, reasons := oneByOneIn(t, planState{shared: true}, postern.TargetApplication, document, of("nginx:b2", 30), of("nginx:b1", 20))
+	_, reasons := oneByOneIn(t, planState{shared: true}, postern.TargetApplication, document, of("nginx:b2", 30),
+		of("nginx:b1", 20))
 	if diff := cmp.Diff([]string{imageupdate.ReasonUpToDate, ReasonSuperseded}, reasons); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -146,7 +146,8 @@ func TestWrite(t *testing.T) {
 			api.before = test.before
 			writer, _ := newTestWriter(t, api, nil)
 
-			got, err := writeOne(t.Context(), writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "github"}, At: noon}, test.dryRun)
+			got, err := writeOne(t.Context(), writer, plant,
+				Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "github"}, At: noon}, test.dryRun)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -42,14 +42,14 @@ func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
 		}
 		open := func() watch.Interface {
 			t.Helper()
-			watcher, err := f.Watch(metav1.ListOptions{})
+			watcher, err := f.WatchWithContext(t.Context(), metav1.ListOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			return watcher
 		}
 		f.record(down) // as if a watch can't begin with a list
-		_, _ = f.List(metav1.ListOptions{})
+		_, _ = f.ListWithContext(t.Context(), metav1.ListOptions{})
 		current("listed", true)
 		watcher := open()
 		current("a watch is open", true)
@@ -60,9 +60,9 @@ func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
 
 		fails = down
 		watcher.Stop()
-		_, _ = f.Watch(metav1.ListOptions{})
+		_, _ = f.WatchWithContext(t.Context(), metav1.ListOptions{})
 		current("none can be opened", false)
-		_, _ = f.List(metav1.ListOptions{})
+		_, _ = f.ListWithContext(t.Context(), metav1.ListOptions{})
 		current("nothing can be listed", false)
 		fails = nil
 		open()
@@ -70,14 +70,14 @@ func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
 		advance(settleDelay)
 		current("it has delivered missed changes", true)
 		f.record(down)
-		_, _ = f.List(metav1.ListOptions{})
+		_, _ = f.ListWithContext(t.Context(), metav1.ListOptions{})
 		open()
 		current("the items of a list are not in the cache yet", false)
 		advance(settleDelay)
 		current("what a list had is in the cache", true)
 
 		fails = missing
-		_, _ = f.List(metav1.ListOptions{})
+		_, _ = f.ListWithContext(t.Context(), metav1.ListOptions{})
 		current("the kind is not installed any more", true)
 	})
 }

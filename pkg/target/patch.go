@@ -5,12 +5,15 @@ package target
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	goruntime "runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"postern.dev/postern/pkg/imageupdate"
 )
@@ -192,6 +195,76 @@ func orNull(value string) any {
 		return nil
 	}
 	return value
+}
+
+// snapshot is a target as it was read.
+type snapshot struct {
+	kind targetKind
+	obj  object
+	// document is the target as received from the API server; nil if it is from the cache, which keeps only parts.
+	document []byte
+}
+
+// planState is what decisions depend on apart from the target and the request. Each write, and each plan in it, has its
+// own.
+type planState struct {
+	// maxReceived is the latest plausible receipt; zero if all are plausible.
+	maxReceived time.Time
+	// held are the last requests that the target was found to hold, also if it does not record them.
+	held watermarkSet
+	// shared is whether other processes write to the target.
+	shared bool
+	// updaters are the ImageUpdater objects that may configure the target.
+	updaters []*imageupdate.Updater
+
+	// configs caches imageConfig by the name of the image: no decision changes the configuration.
+	configs map[string]imageupdate.Config
+	// recorded caches the watermarks in the annotation recordedIn, which the owner may make large.
+	recorded   watermarkSet
+	recordedIn string
+}
+
+// plan is the decisions on requests for one target, and one patch for all of them.
+type plan struct {
+	decisions []decision
+	patch     []operation
+}
+
+// errCacheUncertain is returned if a plan on the cache, which lags behind, does not suffice: only a live read can show
+// that there is nothing to do.
+var errCacheUncertain = errors.New("the cache is not conclusive")
+
+// planFor decides on requests in order, each on the result of the ones before it, and merges the patches. It returns
+// the error of ctx if ctx ends before the last request.
+func planFor(ctx context.Context, v snapshot, requests []Request, state planState) (plan, error) {
+	var p plan
+	combined, obj := newCombinedPatch(), v.obj
+	for i, r := range requests {
+		if err := ctx.Err(); err != nil {
+			return plan{}, err
+		}
+		// Other deliveries pass through many goroutines, each of which would wait for the end of a long plan.
+		goruntime.Gosched()
+		d := v.kind.decide(obj, r, &state)
+		isUncertain := func(o operation) bool { return o.uncertain }
+		if v.document == nil && (len(d.Changes) == 0 || slices.ContainsFunc(d.Patch, isUncertain)) {
+			return plan{}, errCacheUncertain
+		}
+		p.decisions = append(p.decisions, d)
+		combined.add(d.Patch)
+		if last := i == len(requests)-1; last || len(d.Patch) == 0 {
+			continue
+		}
+		if obj == v.obj {
+			obj = workingCopy(obj)
+		}
+		if err := applyEdits(obj, d.Patch); err != nil {
+			return plan{}, err
+		}
+	}
+	var err error
+	p.patch, err = combined.patch(v.document)
+	return p, err
 }
 
 // combinedPatch merges the patches of consecutive decisions into one patch, which tests everything that was read and

@@ -14,10 +14,6 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-func source(url, revision string) argov1alpha1.ApplicationSource {
-	return argov1alpha1.ApplicationSource{RepoURL: url, TargetRevision: ptr.To(revision)}
-}
-
 func TestDecideApplicationAnnotates(t *testing.T) {
 	request := Request{
 		DeliveryEvent: &postern.DeliveryEvent{Ref: "main", Revision: "2222",

@@ -79,7 +79,7 @@ func newCachedKind(client client, images *imageIndex, clock *Clock) (*cachedKind
 	if target, ok := lookupKind(client.kind); ok {
 		indexers[repositoryIndex] = indexByRepository(target)
 	}
-	source := newTrackedListWatch(client.listWatch(), time.Now)
+	source := newTrackedListWatch(client.listWatch())
 	informer := cache.NewSharedIndexInformerWithOptions(source, client.newObject(),
 		cache.SharedIndexInformerOptions{Indexers: indexers})
 	k := &cachedKind{
@@ -209,11 +209,8 @@ func (c *Cache) updatersIn(namespace string) []*imageupdate.Updater {
 
 // Has reports whether an object is in the cache. It is false for a nil Cache.
 func (c *Cache) Has(key postern.TargetKey) bool {
-	if c == nil {
-		return false
-	}
-	_, found, err := c.kinds[key.Kind].informer.GetIndexer().GetByKey(key.Namespace + "/" + key.Name)
-	return found && err == nil
+	_, found := c.get(key)
+	return found
 }
 
 // Namespaces returns the namespaces that contain a target, sorted. The error satisfies IsTransient if the cache is not
@@ -237,7 +234,6 @@ func (c *Cache) Namespaces() ([]string, error) {
 // trackedListWatch wraps a ListerWatcher, and knows whether changes are received. It is safe for concurrent use.
 type trackedListWatch struct {
 	*cache.ListWatch
-	now func() time.Time
 
 	mu sync.Mutex
 	// staleErr is why changes are missed; nil while a watch is open.
@@ -248,8 +244,8 @@ type trackedListWatch struct {
 	settledAt time.Time
 }
 
-func newTrackedListWatch(source cache.ListerWatcher, now func() time.Time) *trackedListWatch {
-	from, t := cache.ToListerWatcherWithContext(source), &trackedListWatch{now: now}
+func newTrackedListWatch(source cache.ListerWatcher) *trackedListWatch {
+	from, t := cache.ToListerWatcherWithContext(source), &trackedListWatch{}
 	t.ListWatch = &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			list, err := from.ListWithContext(ctx, options)
@@ -277,7 +273,7 @@ func (t *trackedListWatch) current() error {
 		return nil
 	case t.staleErr != nil:
 		return t.staleErr
-	case t.now().Before(t.settledAt):
+	case time.Now().Before(t.settledAt):
 		return errReconnecting
 	}
 	return nil
@@ -293,7 +289,7 @@ func (t *trackedListWatch) record(err error) {
 		return
 	}
 	if t.outage {
-		t.settledAt = t.now().Add(settleDelay)
+		t.settledAt = time.Now().Add(settleDelay)
 	}
 	t.started, t.outage = true, false
 }

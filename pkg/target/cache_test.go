@@ -4,46 +4,17 @@
 package target
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 
 	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
-
-// startCache runs a cache until the test ends.
-func startCache(t *testing.T, api *fakeAPIServer) *Cache {
-	t.Helper()
-	cache, err := NewCache(api.config())
-	if err != nil {
-		t.Fatal(err)
-	}
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		if err := cache.Start(t.Context()); err != nil {
-			t.Error(err)
-		}
-	}()
-	t.Cleanup(func() { <-stopped })
-	return cache
-}
-
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	if err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, 20*time.Second, true,
-		func(context.Context) (bool, error) { return condition(), nil }); err != nil {
-		t.Fatalf("%s: %v", what, err)
-	}
-}
 
 func cachedRef(c *Cache) string {
 	obj, ok := c.get(plant)

@@ -102,11 +102,6 @@ func TestStampsOfManyAtOnceDiffer(t *testing.T) {
 	}
 }
 
-// received is a request that a Writer receives now.
-func received(w *Writer, ref string) Request {
-	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref, Source: "generic"}, At: noon, Received: w.Stamp()}
-}
-
 func TestAnAmbiguousFailureAfterTheClockWasSetBackIsNotTakenForSomethingLater(t *testing.T) {
 	for name, restarted := range map[string]bool{"in one process": false, "across a restart": true} {
 		t.Run(name, func(t *testing.T) {

@@ -29,13 +29,6 @@ func summarize(results []Result) []string {
 	return summary
 }
 
-// plantAfter is the GatewaySync demo/plant after it was written for a request.
-func plantAfter(t *testing.T, r Request) string {
-	t.Helper()
-	document, _ := oneByOne(t, postern.TargetGatewaySync, plantAt("v0"), r)
-	return document
-}
-
 func TestWriteBatch(t *testing.T) {
 	const requested, already, superseded = "Requested true", "AlreadyRequested true", "Superseded false"
 	first := event("v1", "github", 10, 11)

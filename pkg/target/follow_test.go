@@ -13,27 +13,8 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
+	"postern.dev/postern/pkg/pattern"
 )
-
-const (
-	shop   = "https://git.acme.io/shop.git"
-	values = "https://git.acme.io/values.git"
-)
-
-// The types of pushes.
-func branch(name string) Request {
-	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: name, RefType: postern.RefTypeBranch,
-		Repository: "git@git.acme.io:shop"}}
-}
-
-func defaultBranch(name string) Request {
-	return withEvent(branch(name), func(e *postern.DeliveryEvent) { e.DefaultBranch = true })
-}
-
-func tag(name string) Request {
-	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: name, RefType: postern.RefTypeTag,
-		Repository: "git@git.acme.io:shop"}}
-}
 
 func ofType(refType postern.RefType, name string) Request {
 	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: name, RefType: refType,
@@ -131,20 +112,6 @@ func TestFollows(t *testing.T) {
 	}
 }
 
-func syncOf(annotations map[string]string, ref string) *stokerv1alpha1.GatewaySync {
-	return &stokerv1alpha1.GatewaySync{
-		ObjectMeta: metav1.ObjectMeta{Annotations: annotations},
-		Spec:       stokerv1alpha1.GatewaySyncSpec{Git: stokerv1alpha1.GitSpec{Repo: shop, Ref: ref}},
-	}
-}
-
-func applicationOf(annotations map[string]string, sources ...argov1alpha1.ApplicationSource) *argov1alpha1.Application {
-	return &argov1alpha1.Application{
-		ObjectMeta: metav1.ObjectMeta{Annotations: annotations},
-		Spec:       argov1alpha1.ApplicationSpec{Sources: sources, Source: ptr.To(source(shop, "unused"))},
-	}
-}
-
 func TestARequestedRefOverridesWhatAGatewaySyncTracks(t *testing.T) {
 	for _, test := range []struct {
 		ref, requested string
@@ -231,5 +198,49 @@ func TestAConstraintThatIsNoneIsAProblem(t *testing.T) {
 			ofType("", "v2")); !got || err != nil {
 			t.Errorf("an Application with %q that tracks the ref: got %v, %v", constraint, got, err)
 		}
+	}
+}
+
+// TestASourceOfVeryManyIsNotFollowed also requests a ref for all sources by name, which would take a patch with as many
+// steps.
+func TestASourceOfVeryManyIsNotFollowed(t *testing.T) {
+	app := &argov1alpha1.Application{ObjectMeta: metav1.ObjectMeta{
+		Annotations: map[string]string{AnnotationUpdateTargetRevision: "true"}}}
+	for range maxSources + 1 {
+		app.Spec.Sources = append(app.Spec.Sources,
+			argov1alpha1.ApplicationSource{RepoURL: shop, TargetRevision: ptr.To("main")})
+	}
+	const many = "101 sources"
+	if followed, err := (applicationKind{}).follows(app, branch("main")); followed || err == nil ||
+		!strings.Contains(err.Error(), many) {
+		t.Errorf("followed %v, %v", followed, err)
+	}
+	if got := decide(t, app, branch("other")); len(got.Patch) > 50 || !strings.Contains(got.Message, many) {
+		t.Errorf("got %d steps of a patch, and %q", len(got.Patch), got.Message)
+	}
+	app.Spec.Sources = app.Spec.Sources[1:]
+	if followed, err := (applicationKind{}).follows(app, branch("main")); !followed || err != nil {
+		t.Errorf("of %d: followed %v, %v", maxSources, followed, err)
+	}
+	if got := decide(t, app, branch("other")); len(got.Changes) < maxSources {
+		t.Errorf("of %d: got %d changes", maxSources, len(got.Changes))
+	}
+}
+
+func TestAConstraintIsCompiledOnce(t *testing.T) {
+	app := &argov1alpha1.Application{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "compiled-once", Annotations: map[string]string{AnnotationFollowTags: ">=1, <9"}}}
+	for range 20 {
+		app.Spec.Sources = append(app.Spec.Sources,
+			argov1alpha1.ApplicationSource{RepoURL: shop, TargetRevision: ptr.To("1.0.0")})
+	}
+	before := pattern.Compilations()
+	for range 10 {
+		if followed, err := (applicationKind{}).follows(app.DeepCopy(), tag("1.1.0")); !followed || err != nil {
+			t.Fatalf("followed %v, %v", followed, err)
+		}
+	}
+	if got := pattern.Compilations() - before; got != 1 {
+		t.Errorf("it was compiled %d times", got)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"reflect"
 	"slices"
 	"strings"
@@ -16,11 +17,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	"postern.dev/postern/apis/postern"
+	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 	"postern.dev/postern/pkg/imageupdate"
 )
 
@@ -367,4 +372,297 @@ func edits(patch []operation) []operation {
 func appOf(t *testing.T, document string) *argov1alpha1.Application {
 	t.Helper()
 	return parse(t, postern.TargetApplication, document).(*argov1alpha1.Application)
+}
+
+func source(url, revision string) argov1alpha1.ApplicationSource {
+	return argov1alpha1.ApplicationSource{RepoURL: url, TargetRevision: ptr.To(revision)}
+}
+
+// startCache runs a cache until the test ends.
+func startCache(t *testing.T, api *fakeAPIServer) *Cache {
+	t.Helper()
+	cache, err := NewCache(api.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		if err := cache.Start(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	t.Cleanup(func() { <-stopped })
+	return cache
+}
+
+func eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	if err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, 20*time.Second, true,
+		func(context.Context) (bool, error) { return condition(), nil }); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// received is a request that a Writer receives now.
+func received(w *Writer, ref string) Request {
+	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref, Source: "generic"}, At: noon, Received: w.Stamp()}
+}
+
+// plantAfter is the GatewaySync demo/plant after it was written for a request.
+func plantAfter(t *testing.T, r Request) string {
+	t.Helper()
+	document, _ := oneByOne(t, postern.TargetGatewaySync, plantAt("v0"), r)
+	return document
+}
+
+const (
+	shop   = "https://git.acme.io/shop.git"
+	values = "https://git.acme.io/values.git"
+)
+
+// The types of pushes.
+func branch(name string) Request {
+	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: name, RefType: postern.RefTypeBranch,
+		Repository: "git@git.acme.io:shop"}}
+}
+
+func defaultBranch(name string) Request {
+	return withEvent(branch(name), func(e *postern.DeliveryEvent) { e.DefaultBranch = true })
+}
+
+func tag(name string) Request {
+	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: name, RefType: postern.RefTypeTag,
+		Repository: "git@git.acme.io:shop"}}
+}
+
+func syncOf(annotations map[string]string, ref string) *stokerv1alpha1.GatewaySync {
+	return &stokerv1alpha1.GatewaySync{
+		ObjectMeta: metav1.ObjectMeta{Annotations: annotations},
+		Spec:       stokerv1alpha1.GatewaySyncSpec{Git: stokerv1alpha1.GitSpec{Repo: shop, Ref: ref}},
+	}
+}
+
+func applicationOf(annotations map[string]string, sources ...argov1alpha1.ApplicationSource) *argov1alpha1.Application {
+	return &argov1alpha1.Application{
+		ObjectMeta: metav1.ObjectMeta{Annotations: annotations},
+		Spec:       argov1alpha1.ApplicationSpec{Sources: sources, Source: ptr.To(source(shop, "unused"))},
+	}
+}
+
+func ifFollowed(r Request) Request {
+	r.IfFollowed, r.At = true, noon
+	return withEvent(r, func(e *postern.DeliveryEvent) { e.Source = "github" })
+}
+
+// appWith is an Application whose annotations list images.
+func appWith(namespace, name, images string) *argov1alpha1.Application {
+	app := &argov1alpha1.Application{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	if images != "" {
+		app.Annotations = map[string]string{iuv1alpha1.AnnotationPrefix + "image-list": images}
+	}
+	return app
+}
+
+// updaterWith is an ImageUpdater object that selects Applications by a pattern.
+func updaterWith(namespace, name, pattern string, images ...string) *iuv1alpha1.ImageUpdater {
+	ref := iuv1alpha1.ApplicationRef{NamePattern: pattern}
+	for _, image := range images {
+		ref.Images = append(ref.Images, iuv1alpha1.ImageConfig{Alias: image, ImageName: image})
+	}
+	return &iuv1alpha1.ImageUpdater{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec:       iuv1alpha1.ImageUpdaterSpec{ApplicationRefs: []iuv1alpha1.ApplicationRef{ref}},
+	}
+}
+
+// startCacheOf runs a cache of some objects until the test ends.
+func startCacheOf(t *testing.T, objects ...object) (*fakeAPIServer, *Cache) {
+	t.Helper()
+	api := newFakeAPIServer(t, plantAt("v1"))
+	items := map[string][]string{gatewaySyncs: nil, applications: nil, imageUpdaters: nil}
+	for i, obj := range objects {
+		path := listOf(t, obj)
+		items[path] = append(items[path], versioned(t, obj, i+1))
+	}
+	for path, list := range items {
+		api.serve(path, &answer{text: strings.Join(list, ",")})
+	}
+	cache := startCache(t, api)
+	eventually(t, "filled", func() bool { return cache.Ready() == nil })
+	return api, cache
+}
+
+// versioned is an object as the API server would send it.
+func versioned(t testing.TB, obj object, version int) string {
+	t.Helper()
+	var object map[string]any
+	decode(t, encode(t, obj), &object)
+	object["metadata"].(map[string]any)["resourceVersion"] = fmt.Sprint(version)
+	list := lists[listOf(t, obj)]
+	object["apiVersion"], object["kind"] = list[0], strings.TrimSuffix(list[1], "List")
+	return encode(t, object)
+}
+
+// matched returns matches as "kind/name", with an exclamation mark for errors.
+func matched(t *testing.T, c *Cache, namespace string, r Request) []string {
+	t.Helper()
+	matches, err := c.Matches(namespace, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, match := range matches {
+		name := string(match.Key.Kind) + "/" + match.Key.Name
+		if match.Key.Namespace != namespace {
+			t.Errorf("%s is of %s", name, match.Key.Namespace)
+		}
+		if match.Err != nil {
+			name += "!"
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// noon is when test requests are written.
+var noon = time.Date(2026, 3, 1, 13, 0, 0, 500, time.FixedZone("", 3600))
+
+var batchTargets = []batchTarget{
+	{
+		key: plant, path: "/apis/stoker.io/v1alpha1/namespaces/demo/gatewaysyncs/plant",
+		document: `{"apiVersion": "stoker.io/v1alpha1", "kind": "GatewaySync",
+			"metadata": {"name": "plant", "namespace": "demo", "annotations": {"postern.dev/follow-tags": "*",
+				"team": "a&b"}},
+			"spec": {"git": {"repo": "https://git.acme.io/shop", "ref": "main", "auth": {}}, "paused": false}, "status":
+				{"a": 1.50}}`,
+		random: randomGitRequest,
+	},
+	{
+		key: shopKey, path: "/apis/argoproj.io/v1alpha1/namespaces/demo/applications/shop",
+		document: `{"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+			"metadata": {"name": "shop", "namespace": "demo", "annotations": {
+				"postern.dev/follow-tags": ">=1", "postern.dev/update-target-revision": "true", "team": "a&b",
+				"argocd-image-updater.argoproj.io/image-list": "web=nginx, db=postgres",
+				"argocd-image-updater.argoproj.io/web.update-strategy": "newest-build"}},
+			"spec": {"sources": [
+				{"repoURL": "https://git.acme.io/shop", "targetRevision": "main", "kustomize": {"images": ["redis:6"],
+					"namePrefix": "x"}},
+				{"repoURL": "https://git.acme.io/values", "ref": "values"}]},
+			"status": {"sourceTypes": ["Kustomize", "Directory"], "summary": {"images": ["nginx:1.0",
+				"postgres:1.0"]}}}`,
+		random: func(t *testing.T, r *rand.Rand) Request {
+			if r.IntN(2) == 0 {
+				return randomGitRequest(t, r)
+			}
+			name := []string{"nginx", "postgres", "redis"}[r.IntN(3)]
+			return timedAtRandom(r, Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, name+":1."+
+				string(rune('0'+r.IntN(5))))}})
+		},
+	},
+}
+
+// trimmed is a target as the cache keeps it.
+func trimmed(t *testing.T, kind postern.TargetKind, document string) snapshot {
+	t.Helper()
+	obj := parse(t, kind, document)
+	trim(t, obj)
+	return snapshot{kind: mustKind(kind), obj: obj}
+}
+
+// pushed is a push to the targets that follow it.
+func pushed(r Request, happened, received int) Request {
+	r = withEvent(ifFollowed(r), func(e *postern.DeliveryEvent) { e.Time = &metav1.MicroTime{Time: minute(happened)} })
+	r.Received = minute(received)
+	return r
+}
+
+// orderedTargets are targets of each kind that hold no request yet, as on the API server.
+var orderedTargets = map[string]struct {
+	kind     postern.TargetKind
+	document string
+}{
+	"GatewaySync": {postern.TargetGatewaySync, `{"metadata": {"name": "x"}, "spec": {"git": {"repo": ` +
+		`"https://git.acme.io/shop", "ref": "main"}}}`},
+	"Application": {postern.TargetApplication, `{"metadata": {"name": "x"}, "spec": {"source": {"repoURL": ` +
+		`"https://git.acme.io/shop", "targetRevision": "main"}}}`},
+	"Application that moves": {postern.TargetApplication,
+		`{"metadata": {"name": "x", "annotations": {"postern.dev/update-target-revision": "true"}},
+		"spec": {"source": {"repoURL": "https://git.acme.io/shop", "targetRevision": "main"}}}`},
+}
+
+// oneByOne applies decisions in order, each on the result of the ones before it, and returns their reasons.
+func oneByOne(t *testing.T, kind postern.TargetKind, document string, requests ...Request) (after string,
+	reasons []string) {
+	t.Helper()
+	return oneByOneIn(t, planState{}, kind, document, requests...)
+}
+
+// oneByOneIn is oneByOne with a state of each plan.
+func oneByOneIn(
+	t *testing.T, state planState, kind postern.TargetKind, document string, requests ...Request,
+) (after string, reasons []string) {
+	t.Helper()
+	for _, r := range requests {
+		decision := decideIn(t, state, parse(t, kind, document), r)
+		document = mustApply(t, document, decision.Patch)
+		reasons = append(reasons, decision.Reason)
+	}
+	return document, reasons
+}
+
+// requestedIn returns the requested ref of an object.
+func requestedIn(obj object) string {
+	switch obj := obj.(type) {
+	case *stokerv1alpha1.GatewaySync:
+		return obj.Annotations[stokerv1alpha1.AnnotationRequestedRef]
+	case *argov1alpha1.Application:
+		return obj.Annotations[AnnotationRequestedRef]
+	}
+	return ""
+}
+
+// minute returns the time m minutes after noon, in UTC. Zero is no time.
+func minute(m int) time.Time {
+	if m == 0 {
+		return time.Time{}
+	}
+	return noon.UTC().Truncate(time.Hour).Add(time.Duration(m) * time.Minute)
+}
+
+// event is a request by name for a ref, with the times when it happened and was received.
+func event(ref, by string, happened, received int) Request {
+	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref, Source: by,
+		Time: &metav1.MicroTime{Time: minute(happened)}}, At: noon, Received: minute(received)}
+}
+
+func again(r Request) Request { r.Retry = true; return r }
+
+func onPurpose(r Request) Request { r.Override = true; return r }
+
+var shopKey = postern.TargetKey{Kind: postern.TargetApplication, Namespace: "demo", Name: "shop"}
+
+var plant = postern.TargetKey{Kind: postern.TargetGatewaySync, Namespace: "demo", Name: "plant"}
+
+// plantAt is the GatewaySync demo/plant with a requested ref.
+func plantAt(ref string) string {
+	return `{"apiVersion": "stoker.io/v1alpha1", "kind": "GatewaySync",
+		"metadata": {"name": "plant", "namespace": "demo", "resourceVersion": "1",
+			"annotations": {"team": "a", "stoker.io/requested-ref": "` + ref + `"}},
+		"spec": {"git": {"repo": "https://github.com/example/plant", "ref": "v1"}, "paused": true}}`
+}
+
+// newTestWriter returns a Writer that records its pauses instead of waiting.
+func newTestWriter(t *testing.T, api *fakeAPIServer, cache *Cache) (*Writer, *[]time.Duration) {
+	t.Helper()
+	writer, err := NewWriter(api.config(), cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pauses := &[]time.Duration{}
+	writer.sleep = func(ctx context.Context, delay time.Duration) error {
+		*pauses = append(*pauses, delay)
+		return ctx.Err()
+	}
+	return writer, pauses
 }

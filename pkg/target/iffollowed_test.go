@@ -12,11 +12,6 @@ import (
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-func ifFollowed(r Request) Request {
-	r.IfFollowed, r.At = true, noon
-	return withEvent(r, func(e *postern.DeliveryEvent) { e.Source = "github" })
-}
-
 func TestWhatIsFollowedIsWrittenOnlyIfItStillIs(t *testing.T) {
 	const sync = `{"metadata": {"annotations": {"postern.dev/follow-tags": ">=1"}}, "spec": {"git": {"repo": ` +
 		`"https://git.acme.io/shop.git"}}}`

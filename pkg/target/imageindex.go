@@ -73,7 +73,11 @@ func (x *imageIndex) tryUpdate(namespace string, apply func(*namespaceIndex)) bo
 	x.mu.Lock()
 	ns, ok := x.namespaces[namespace]
 	if !ok {
-		ns = newNamespaceIndex()
+		ns = &namespaceIndex{
+			updaters:     map[string]*imageupdate.Updater{},
+			applications: map[string]indexedApplication{},
+			byImage:      map[string][]string{},
+		}
 		if x.namespaces == nil {
 			x.namespaces = map[string]*namespaceIndex{}
 		}
@@ -119,14 +123,6 @@ type namespaceIndex struct {
 type indexedApplication struct {
 	*argov1alpha1.Application
 	images []string
-}
-
-func newNamespaceIndex() *namespaceIndex {
-	return &namespaceIndex{
-		updaters:     map[string]*imageupdate.Updater{},
-		applications: map[string]indexedApplication{},
-		byImage:      map[string][]string{},
-	}
 }
 
 func (ns *namespaceIndex) find(image string) []string {

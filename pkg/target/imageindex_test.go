@@ -20,27 +20,6 @@ import (
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// appWith is an Application whose annotations list images.
-func appWith(namespace, name, images string) *argov1alpha1.Application {
-	app := &argov1alpha1.Application{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
-	if images != "" {
-		app.Annotations = map[string]string{iuv1alpha1.AnnotationPrefix + "image-list": images}
-	}
-	return app
-}
-
-// updaterWith is an ImageUpdater object that selects Applications by a pattern.
-func updaterWith(namespace, name, pattern string, images ...string) *iuv1alpha1.ImageUpdater {
-	ref := iuv1alpha1.ApplicationRef{NamePattern: pattern}
-	for _, image := range images {
-		ref.Images = append(ref.Images, iuv1alpha1.ImageConfig{Alias: image, ImageName: image})
-	}
-	return &iuv1alpha1.ImageUpdater{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
-		Spec:       iuv1alpha1.ImageUpdaterSpec{ApplicationRefs: []iuv1alpha1.ApplicationRef{ref}},
-	}
-}
-
 // found returns the names in an index, separated by spaces.
 func found(t *testing.T, x *imageIndex, namespace, image string) string {
 	t.Helper()
@@ -224,5 +203,41 @@ func TestImageIndexIsSafeForConcurrentUse(t *testing.T) {
 	}
 	if got := len(x.namespaces["demo"].updaters); got != 3 {
 		t.Errorf("got %d ImageUpdater objects", got)
+	}
+}
+
+// TestNoNamespaceWaitsForAnother blocks one namespace in the middle of a change.
+func TestNoNamespaceWaitsForAnother(t *testing.T) {
+	x := &imageIndex{}
+	notify(x, appWith("honest", "shop", "nginx"), false)
+	x.update("hostile", func(*namespaceIndex) {
+		if got := found(t, x, "honest", "nginx"); got != "shop" {
+			t.Errorf("got %q", got)
+		}
+		notify(x, appWith("honest", "shop", "redis"), false)
+		notify(x, updaterWith("other", "u", "*", "redis"), false)
+	})
+	if got := found(t, x, "honest", "redis"); got != "shop" {
+		t.Errorf("got %q", got)
+	}
+	notify(x, appWith("honest", "shop", ""), true)
+	notify(x, updaterWith("other", "u", "*", "redis"), true)
+	if len(x.namespaces) != 0 {
+		t.Errorf("%d empty namespaces are kept", len(x.namespaces))
+	}
+}
+
+// TestAnImageUpdaterIsReadOnceWhenItChanges also updates one without a change, as a watch does after an interruption.
+func TestAnImageUpdaterIsReadOnceWhenItChanges(t *testing.T) {
+	x := &imageIndex{}
+	notify(x, updaterWith("demo", "u", "*", "redis"), false)
+	before := x.updatersIn("demo")
+	notify(x, updaterWith("demo", "u", "*", "redis"), false)
+	if again := x.updatersIn("demo"); len(before) != 1 || len(again) != 1 || again[0] != before[0] {
+		t.Errorf("it was read again: %v, %v", before, again)
+	}
+	notify(x, updaterWith("demo", "u", "*", "nginx"), false)
+	if again := x.updatersIn("demo"); len(again) != 1 || again[0] == before[0] {
+		t.Errorf("it was not read again: %v", again)
 	}
 }

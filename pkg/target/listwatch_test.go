@@ -8,7 +8,6 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,7 +32,7 @@ func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
 			WatchFuncWithContext: func(context.Context, metav1.ListOptions) (watch.Interface, error) {
 				return watch.NewFake(), fails
 			},
-		}, time.Now)
+		})
 		current := func(when string, want bool) {
 			t.Helper()
 			if err := f.current(); (err == nil) != want {

@@ -238,7 +238,7 @@ var errCacheUncertain = errors.New("the cache is not conclusive")
 // the error of ctx if ctx ends before the last request.
 func planFor(ctx context.Context, v snapshot, requests []Request, state planState) (plan, error) {
 	var p plan
-	combined, obj := newCombinedPatch(), v.obj
+	combined, obj := combinedPatch{tested: map[string]bool{}, edited: map[string]bool{}}, v.obj
 	for i, r := range requests {
 		if err := ctx.Err(); err != nil {
 			return plan{}, err
@@ -274,10 +274,6 @@ type combinedPatch struct {
 	tests, edits []operation
 	// tested has the tests by operation and path, edited has the edited paths.
 	tested, edited map[string]bool
-}
-
-func newCombinedPatch() *combinedPatch {
-	return &combinedPatch{tested: map[string]bool{}, edited: map[string]bool{}}
 }
 
 func (s *combinedPatch) add(patch []operation) {

@@ -8,9 +8,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"postern.dev/postern/apis/postern"
 )
@@ -21,40 +20,6 @@ type batchTarget struct {
 	path     string
 	document string
 	random   func(t *testing.T, r *rand.Rand) Request
-}
-
-var batchTargets = []batchTarget{
-	{
-		key: plant, path: "/apis/stoker.io/v1alpha1/namespaces/demo/gatewaysyncs/plant",
-		document: `{"apiVersion": "stoker.io/v1alpha1", "kind": "GatewaySync",
-			"metadata": {"name": "plant", "namespace": "demo", "annotations": {"postern.dev/follow-tags": "*",
-				"team": "a&b"}},
-			"spec": {"git": {"repo": "https://git.acme.io/shop", "ref": "main", "auth": {}}, "paused": false}, "status":
-				{"a": 1.50}}`,
-		random: randomGitRequest,
-	},
-	{
-		key: shopKey, path: "/apis/argoproj.io/v1alpha1/namespaces/demo/applications/shop",
-		document: `{"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
-			"metadata": {"name": "shop", "namespace": "demo", "annotations": {
-				"postern.dev/follow-tags": ">=1", "postern.dev/update-target-revision": "true", "team": "a&b",
-				"argocd-image-updater.argoproj.io/image-list": "web=nginx, db=postgres",
-				"argocd-image-updater.argoproj.io/web.update-strategy": "newest-build"}},
-			"spec": {"sources": [
-				{"repoURL": "https://git.acme.io/shop", "targetRevision": "main", "kustomize": {"images": ["redis:6"],
-					"namePrefix": "x"}},
-				{"repoURL": "https://git.acme.io/values", "ref": "values"}]},
-			"status": {"sourceTypes": ["Kustomize", "Directory"], "summary": {"images": ["nginx:1.0",
-				"postgres:1.0"]}}}`,
-		random: func(t *testing.T, r *rand.Rand) Request {
-			if r.IntN(2) == 0 {
-				return randomGitRequest(t, r)
-			}
-			name := []string{"nginx", "postgres", "redis"}[r.IntN(3)]
-			return timedAtRandom(r, Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, name+":1."+
-				string(rune('0'+r.IntN(5))))}})
-		},
-	},
 }
 
 func randomGitRequest(_ *testing.T, r *rand.Rand) Request {

@@ -18,14 +18,6 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// trimmed is a target as the cache keeps it.
-func trimmed(t *testing.T, kind postern.TargetKind, document string) snapshot {
-	t.Helper()
-	obj := parse(t, kind, document)
-	trim(t, obj)
-	return snapshot{kind: mustKind(kind), obj: obj}
-}
-
 func TestOnlyALiveReadMaySayThatThereIsNothingToDo(t *testing.T) {
 	v1, v2 := event("v1", "github", 10, 11), event("v2", "github", 20, 21)
 	for kind, document := range map[postern.TargetKind]string{

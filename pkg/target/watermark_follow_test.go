@@ -6,8 +6,6 @@ package target
 import (
 	"testing"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/google/go-cmp/cmp"
 
 	"postern.dev/postern/apis/postern"
@@ -19,13 +17,6 @@ var followers = map[postern.TargetKind]string{
 		"spec": {"git": {"repo": "https://git.acme.io/shop", "ref": "main"}}}`,
 	postern.TargetApplication: `{"metadata": {"name": "x", "annotations": {"postern.dev/follow-tags": "*"}},
 		"spec": {"source": {"repoURL": "https://git.acme.io/shop", "targetRevision": "main"}}}`,
-}
-
-// pushed is a push to the targets that follow it.
-func pushed(r Request, happened, received int) Request {
-	r = withEvent(ifFollowed(r), func(e *postern.DeliveryEvent) { e.Time = &metav1.MicroTime{Time: minute(happened)} })
-	r.Received = minute(received)
-	return r
 }
 
 func TestFollowedTagsAreOrderedByTheirVersionAndNotByTime(t *testing.T) {

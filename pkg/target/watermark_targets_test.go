@@ -9,55 +9,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
-
-// orderedTargets are targets of each kind that hold no request yet, as on the API server.
-var orderedTargets = map[string]struct {
-	kind     postern.TargetKind
-	document string
-}{
-	"GatewaySync": {postern.TargetGatewaySync, `{"metadata": {"name": "x"}, "spec": {"git": {"repo": ` +
-		`"https://git.acme.io/shop", "ref": "main"}}}`},
-	"Application": {postern.TargetApplication, `{"metadata": {"name": "x"}, "spec": {"source": {"repoURL": ` +
-		`"https://git.acme.io/shop", "targetRevision": "main"}}}`},
-	"Application that moves": {postern.TargetApplication,
-		`{"metadata": {"name": "x", "annotations": {"postern.dev/update-target-revision": "true"}},
-		"spec": {"source": {"repoURL": "https://git.acme.io/shop", "targetRevision": "main"}}}`},
-}
-
-// oneByOne applies decisions in order, each on the result of the ones before it, and returns their reasons.
-func oneByOne(t *testing.T, kind postern.TargetKind, document string, requests ...Request) (after string,
-	reasons []string) {
-	t.Helper()
-	return oneByOneIn(t, planState{}, kind, document, requests...)
-}
-
-// oneByOneIn is oneByOne with a state of each plan.
-func oneByOneIn(
-	t *testing.T, state planState, kind postern.TargetKind, document string, requests ...Request,
-) (after string, reasons []string) {
-	t.Helper()
-	for _, r := range requests {
-		decision := decideIn(t, state, parse(t, kind, document), r)
-		document = mustApply(t, document, decision.Patch)
-		reasons = append(reasons, decision.Reason)
-	}
-	return document, reasons
-}
-
-// requestedIn returns the requested ref of an object.
-func requestedIn(obj object) string {
-	switch obj := obj.(type) {
-	case *stokerv1alpha1.GatewaySync:
-		return obj.Annotations[stokerv1alpha1.AnnotationRequestedRef]
-	case *argov1alpha1.Application:
-		return obj.Annotations[AnnotationRequestedRef]
-	}
-	return ""
-}
 
 func TestTargetsHoldWhatHappenedLast(t *testing.T) {
 	const requested, already, superseded = ReasonRequested, ReasonAlreadyRequested, ReasonSuperseded

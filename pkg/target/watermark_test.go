@@ -8,29 +8,12 @@ import (
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"postern.dev/postern/apis/postern"
 )
 
-// minute returns the time m minutes after noon, in UTC. Zero is no time.
-func minute(m int) time.Time {
-	if m == 0 {
-		return time.Time{}
-	}
-	return noon.UTC().Truncate(time.Hour).Add(time.Duration(m) * time.Minute)
-}
-
-// event is a request by name for a ref, with the times when it happened and was received.
-func event(ref, by string, happened, received int) Request {
-	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref, Source: by,
-		Time: &metav1.MicroTime{Time: minute(happened)}}, At: noon, Received: minute(received)}
-}
-
-func again(r Request) Request           { r.Retry = true; return r }
-func onPurpose(r Request) Request       { r.Override = true; return r }
 func writtenFor(r Request) watermarkSet { return watermarkSet{slotGit: r.watermark()} }
 func kept(r Request) string             { return writtenFor(r).String() }
 func keptAt(s string) map[string]string { return map[string]string{AnnotationEventTime: s} }

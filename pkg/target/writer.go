@@ -5,6 +5,7 @@ package target
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -308,11 +309,7 @@ func (a *writeAttempt) planOn(ctx context.Context, v snapshot) (plan, error) {
 func (a *writeAttempt) since() time.Time {
 	var since time.Time
 	for _, r := range a.requests {
-		started := r.Since
-		if started.IsZero() {
-			started = a.started
-		}
-		if started.After(since) {
+		if started := cmp.Or(r.Since, a.started); started.After(since) {
 			since = started
 		}
 	}

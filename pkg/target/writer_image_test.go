@@ -16,8 +16,6 @@ import (
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-var shopKey = postern.TargetKey{Kind: postern.TargetApplication, Namespace: "demo", Name: "shop"}
-
 // shopWith is the Application demo/shop with Helm parameters. It runs nginx:1.25.
 func shopWith(parameters string) string {
 	return `{"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",

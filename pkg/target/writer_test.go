@@ -4,41 +4,14 @@
 package target
 
 import (
-	"context"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"postern.dev/postern/apis/postern"
 )
-
-var plant = postern.TargetKey{Kind: postern.TargetGatewaySync, Namespace: "demo", Name: "plant"}
-
-// plantAt is the GatewaySync demo/plant with a requested ref.
-func plantAt(ref string) string {
-	return `{"apiVersion": "stoker.io/v1alpha1", "kind": "GatewaySync",
-		"metadata": {"name": "plant", "namespace": "demo", "resourceVersion": "1",
-			"annotations": {"team": "a", "stoker.io/requested-ref": "` + ref + `"}},
-		"spec": {"git": {"repo": "https://github.com/example/plant", "ref": "v1"}, "paused": true}}`
-}
-
-// newTestWriter returns a Writer that records its pauses instead of waiting.
-func newTestWriter(t *testing.T, api *fakeAPIServer, cache *Cache) (*Writer, *[]time.Duration) {
-	t.Helper()
-	writer, err := NewWriter(api.config(), cache)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pauses := &[]time.Duration{}
-	writer.sleep = func(ctx context.Context, delay time.Duration) error {
-		*pauses = append(*pauses, delay)
-		return ctx.Err()
-	}
-	return writer, pauses
-}
 
 func TestWrite(t *testing.T) {
 	// times answers the first PATCH requests.

@@ -4,6 +4,9 @@
 package postern
 
 import (
+	"maps"
+	"slices"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -72,6 +75,15 @@ const (
 	// TargetApplication is Argo CD's Application (argoproj.io).
 	TargetApplication TargetKind = "Application"
 )
+
+var targetResources = map[TargetKind]string{TargetGatewaySync: "gatewaysyncs", TargetApplication: "applications"}
+
+// TargetKinds returns every kind of target, sorted.
+func TargetKinds() []TargetKind { return slices.Sorted(maps.Keys(targetResources)) }
+
+// Resource returns the resource of a kind, as in paths, RBAC rules and the keys of Secrets; empty if it is no kind of
+// target.
+func (k TargetKind) Resource() string { return targetResources[k] }
 
 // TargetKey identifies a target among those of all namespaces.
 type TargetKey struct {

@@ -56,10 +56,10 @@ func TestEventsTellOfATargetWhatADeliveryDidToIt(t *testing.T) {
 		"unchanged": {arrange: func(p *pipeline, _ *Request) { p.outcome.Changes = nil }},
 		"pending":   {arrange: func(p *pipeline, _ *Request) { p.writeErr = down }},
 		"outdated": {
-			arrange: func(p *pipeline, _ *Request) { p.outcome = target.Outcome{Reason: target.ReasonSuperseded} },
+			arrange: func(p *pipeline, _ *Request) { p.outcome = target.Result{Reason: target.ReasonSuperseded} },
 		},
 		"skipped": {
-			arrange: func(p *pipeline, _ *Request) { p.outcome = target.Outcome{Reason: target.ReasonNotApplicable} },
+			arrange: func(p *pipeline, _ *Request) { p.outcome = target.Result{Reason: target.ReasonNotApplicable} },
 		},
 		"ignored":   {arrange: func(_ *pipeline, in *Request) { *in = ping() }},
 		"dry run":   {arrange: func(*pipeline, *Request) {}, dryRun: true},
@@ -164,7 +164,7 @@ func TestEachDeliveryIsCountedOnceByWhatCameOfIt(t *testing.T) {
 			false, `method="ServiceAccount",outcome="NotFound",source="generic"`,
 		},
 		"outdated": {
-			func(p *pipeline, _ *Request) { p.outcome = target.Outcome{Reason: target.ReasonSuperseded} },
+			func(p *pipeline, _ *Request) { p.outcome = target.Result{Reason: target.ReasonSuperseded} },
 			false, `method="ServiceAccount",outcome="Superseded",source="generic"`,
 		},
 		"pending": {

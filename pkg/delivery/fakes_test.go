@@ -50,7 +50,7 @@ type fakes struct {
 	onMutate, onValidate, onRecord, onUpdate func(*postern.WebhookDelivery) error
 	resolveErr, writeErr                     error
 	onGet                                    func() (*postern.WebhookDelivery, error)
-	outcome                                  target.Outcome
+	outcome                                  target.Result
 	matches                                  func(target.Request) ([]target.Match, error)
 	nothingIn                                string              // a namespace in which nothing matches
 	atTarget                                 map[string]atTarget // by name, in place of outcome and writeErr
@@ -66,7 +66,7 @@ type fakes struct {
 
 // atTarget is the outcome of a write.
 type atTarget struct {
-	outcome target.Outcome
+	outcome target.Result
 	err     error
 }
 
@@ -77,7 +77,7 @@ func newPipeline(config credential.Config) *pipeline {
 	f := &fakes{
 		onMutate: nothing, onValidate: nothing, onRecord: nothing, onUpdate: nothing,
 		onStep: func(context.Context, string) {},
-		outcome: target.Outcome{
+		outcome: target.Result{
 			Changes: []target.Change{{Field: "ref", New: "v2.0.0"}}, Previous: "v1.0.0", Held: true,
 			Reason: target.ReasonRequested, Message: "it was written",
 		},
@@ -189,14 +189,16 @@ func (f fakeTargets) Write(
 	results := make([]target.Result, len(requests))
 	for i, request := range requests {
 		request.Since = time.Time{} // from another clock
-		results[i].Outcome, results[i].Err = f.writeOne(ctx, key, request, dryRun)
+		result, err := f.writeOne(ctx, key, request, dryRun)
+		result.Err = err
+		results[i] = result
 	}
 	return results
 }
 
 func (f fakeTargets) writeOne(
 	ctx context.Context, key postern.TargetKey, request target.Request, dryRun bool,
-) (target.Outcome, error) {
+) (target.Result, error) {
 	f.note(dryRun, "write ", key, " ", request.Ref)
 	f.mu.Lock()
 	f.request, f.requests = request, append(f.requests, request)

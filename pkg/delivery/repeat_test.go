@@ -67,11 +67,11 @@ func repeat(t *testing.T, p *pipeline) (*postern.WebhookDelivery, error) {
 func TestARepeatIsAnsweredWithTheFirstRecordAndTriesOnlyWhatDidNotComeThrough(t *testing.T) {
 	down, frozen := unavailable(t), errors.New("frozen")
 	fails := func(err error) func(*pipeline) { return func(p *pipeline) { p.writeErr = err } }
-	outcome := func(o target.Outcome) func(*pipeline) {
+	outcome := func(o target.Result) func(*pipeline) {
 		return func(p *pipeline) { p.outcome, p.writeErr = o, nil }
 	}
-	well, held := newDefaultPipeline().outcome, target.Outcome{Held: true, Reason: target.ReasonAlreadyRequested}
-	late, unwanted := target.Outcome{Reason: target.ReasonSuperseded}, target.Outcome{
+	well, held := newDefaultPipeline().outcome, target.Result{Held: true, Reason: target.ReasonAlreadyRequested}
+	late, unwanted := target.Result{Reason: target.ReasonSuperseded}, target.Result{
 		Reason: target.ReasonNotApplicable,
 	}
 	for name, test := range map[string]struct {

@@ -232,7 +232,7 @@ func TestAMatchWhoseConfigurationCannotBeReadIsAskedAllTheSame(t *testing.T) {
 		},
 		"Requested": {"Applied", "Requested", "as it is now", []string{"plant v2.0.0: Written Requested"}},
 	} {
-		p.outcome = target.Outcome{Reason: reason, Message: "as it is now"}
+		p.outcome = target.Result{Reason: reason, Message: "as it is now"}
 		if reason == target.ReasonRequested {
 			p.outcome.Held, p.outcome.Changes = true, []target.Change{{}}
 		}

@@ -58,7 +58,7 @@ func TestAPendingDeliveryEnds(t *testing.T) {
 		},
 		"outdated meanwhile": {
 			named(), func(p *pipeline) {
-				p.outcome = target.Outcome{Reason: target.ReasonSuperseded, Message: "it holds something newer"}
+				p.outcome = target.Result{Reason: target.ReasonSuperseded, Message: "it holds something newer"}
 			}, false,
 			summary{
 				"Superseded", "Superseded", "it holds something newer", []string{"plant v2.0.0: Superseded Superseded"},

@@ -51,7 +51,7 @@ func resultOf(t task, now time.Time) postern.TargetResult {
 	}
 }
 
-func writtenResult(t task, outcome target.Outcome, now time.Time) postern.TargetResult {
+func writtenResult(t task, outcome target.Result, now time.Time) postern.TargetResult {
 	result := resultOf(t, now)
 	result.UID = outcome.UID
 	result.PreviousRef = truncateText(outcome.Previous)

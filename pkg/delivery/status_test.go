@@ -58,7 +58,7 @@ func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
 		},
 		"unchanged": {
 			func(p *pipeline, _ *Request) {
-				p.outcome = target.Outcome{
+				p.outcome = target.Result{
 					Previous: "v2.0.0", Held: true, Reason: target.ReasonAlreadyRequested, Message: "it is so already",
 				}
 			},
@@ -74,7 +74,7 @@ func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
 		},
 		"not wanted": {
 			func(p *pipeline, _ *Request) {
-				p.outcome = target.Outcome{
+				p.outcome = target.Result{
 					Previous: "v1.0.0", Reason: target.ReasonNotApplicable, Message: "it can't hold that",
 				}
 			},
@@ -114,7 +114,7 @@ func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
 		},
 		"outdated": {
 			func(p *pipeline, _ *Request) {
-				p.outcome = target.Outcome{
+				p.outcome = target.Result{
 					Previous: "v3.0.0", Reason: target.ReasonSuperseded, Message: "it holds something newer",
 				}
 			},

@@ -46,8 +46,8 @@ func pipelineOnBrokenRecords(before func(*postern.WebhookDelivery) error) (*pipe
 func TestARecordEndsAsItWasAnsweredThoughThatCouldNotBeStored(t *testing.T) {
 	for name, then := range map[string]func(*pipeline){
 		"nothing wants it anymore": func(p *pipeline) { p.matches = matching("demo") },
-		"there is a newer version": func(p *pipeline) { p.outcome = target.Outcome{Reason: "OlderVersion"} },
-		"it is superseded":         func(p *pipeline) { p.outcome = target.Outcome{Reason: target.ReasonSuperseded} },
+		"there is a newer version": func(p *pipeline) { p.outcome = target.Result{Reason: "OlderVersion"} },
+		"it is superseded":         func(p *pipeline) { p.outcome = target.Result{Reason: target.ReasonSuperseded} },
 		"its target is deleted":    func(p *pipeline) { p.atTarget = map[string]atTarget{"shop": {err: notFound()}} },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -160,14 +160,14 @@ func TestAFinalStatusIsStoredOnceTheStorageTakesIt(t *testing.T) {
 func TestARecordThatACrashCutShortSaysThatTheFirstTryIsNotKnown(t *testing.T) {
 	down := unavailable(t)
 	for name, test := range map[string]struct {
-		outcome target.Outcome
+		outcome target.Result
 		phase   postern.DeliveryPhase
 		said    bool
 	}{
-		"superseded":    {target.Outcome{Reason: target.ReasonSuperseded, Message: "late"}, "Superseded", true},
-		"older version": {target.Outcome{Reason: "OlderVersion", Message: "old"}, "Ignored", true},
+		"superseded":    {target.Result{Reason: target.ReasonSuperseded, Message: "late"}, "Superseded", true},
+		"older version": {target.Result{Reason: "OlderVersion", Message: "old"}, "Ignored", true},
 		"written":       {newDefaultPipeline().outcome, "Applied", false},
-		"held":          {target.Outcome{Held: true, Reason: target.ReasonAlreadyRequested}, "Applied", false},
+		"held":          {target.Result{Held: true, Reason: target.ReasonAlreadyRequested}, "Applied", false},
 	} {
 		for _, awayAtFirst := range []bool{false, true} {
 			p, d := newDefaultPipeline(), toNamed(unfinished())

@@ -27,7 +27,7 @@ type slowTargets struct {
 	// hangs are the targets that do not answer.
 	hangs   map[string]bool
 	late    error
-	outcome target.Outcome
+	outcome target.Result
 
 	mu       sync.Mutex
 	finished map[string]int
@@ -48,7 +48,7 @@ func (s *slowTargets) Write(ctx context.Context, key postern.TargetKey, requests
 		return results
 	}
 	for i := range results {
-		results[i].Outcome = s.outcome
+		results[i] = s.outcome
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,7 +71,7 @@ func wide(late error, names []string, takes time.Duration) (*pipeline, *slowTarg
 	p := newDefaultPipeline()
 	slow := &slowTargets{Targets: p.Targets, takes: takes, late: late, finished: map[string]int{},
 		hangs:   map[string]bool{},
-		outcome: target.Outcome{Reason: "OlderVersion", Message: "1.0.1 is behind 9.9.9, which is in use"}}
+		outcome: target.Result{Reason: "OlderVersion", Message: "1.0.1 is behind 9.9.9, which is in use"}}
 	p.Deliverer.Targets = slow
 	p.matches = matching("demo", names...)
 	return p, slow
@@ -195,7 +195,7 @@ func TestAWideDeliveryThatIsGivenUpSaysHowMuchIsLeft(t *testing.T) {
 	late := unavailable(t)
 	synctest.Test(t, func(t *testing.T) {
 		p, slow := wide(late, apps(60), time.Second)
-		slow.outcome = target.Outcome{Held: true, Changes: []target.Change{{}}, Reason: target.ReasonRequested}
+		slow.outcome = target.Result{Held: true, Changes: []target.Change{{}}, Reason: target.ReasonRequested}
 		for _, name := range apps(60)[:20] {
 			slow.hangs[name] = true
 		}

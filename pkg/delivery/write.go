@@ -165,7 +165,7 @@ func (w *writePass) logResults(ctx context.Context, places []int) {
 func newWriteResult(t task, result target.Result, now time.Time) writeResult {
 	switch {
 	case result.Err == nil:
-		return writeResult{result: writtenResult(t, result.Outcome, now)}
+		return writeResult{result: writtenResult(t, result, now)}
 	case t.matched && apierrors.IsNotFound(result.Err):
 		return writeResult{result: skippedResult(t, refusal{ReasonTargetGone, "the target was deleted meanwhile"}, now)}
 	}

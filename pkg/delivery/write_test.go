@@ -37,12 +37,12 @@ func TestATargetThatFailsDoesNotStopTheOthers(t *testing.T) {
 	down := unavailable(t)
 	refused := errors.New("a policy says no")
 	written := atTarget{
-		outcome: target.Outcome{Changes: []target.Change{{}}, Held: true, Reason: target.ReasonRequested},
+		outcome: target.Result{Changes: []target.Change{{}}, Held: true, Reason: target.ReasonRequested},
 	}
-	held := atTarget{outcome: target.Outcome{Held: true, Reason: target.ReasonAlreadyRequested}}
-	outdated := atTarget{outcome: target.Outcome{Reason: target.ReasonSuperseded, Message: "it holds something newer"}}
+	held := atTarget{outcome: target.Result{Held: true, Reason: target.ReasonAlreadyRequested}}
+	outdated := atTarget{outcome: target.Result{Reason: target.ReasonSuperseded, Message: "it holds something newer"}}
 	unwanted := atTarget{
-		outcome: target.Outcome{Reason: target.ReasonNotFollowed, Message: "it follows another branch"},
+		outcome: target.Result{Reason: target.ReasonNotFollowed, Message: "it follows another branch"},
 	}
 	for name, test := range map[string]struct {
 		at   map[string]atTarget

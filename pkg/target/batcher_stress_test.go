@@ -39,7 +39,7 @@ func (c *writeCounts) write(t *testing.T) func(context.Context, postern.TargetKe
 			if _, twice := c.written.LoadOrStore(r.Ref, true); twice {
 				t.Errorf("%s is written twice", r.Ref)
 			}
-			results[i].Outcome.Message = r.Ref
+			results[i].Message = r.Ref
 		}
 		runtime.Gosched() // so that other requests arrive
 		*c.inFlight[key]--
@@ -67,7 +67,8 @@ func TestNoRequestIsLostUnderLoad(t *testing.T) {
 					if leaves {
 						go cancel()
 					}
-					outcome, err := doOne(ctx, batcher, keyOf(r.IntN(targets)), Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref}})
+					outcome, err := doOne(ctx, batcher, keyOf(r.IntN(targets)),
+						Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref}})
 					cancel()
 					switch {
 					case err == nil && outcome.Message == ref:

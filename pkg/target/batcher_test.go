@@ -32,7 +32,7 @@ func (g *gate) write(_ context.Context, _ postern.TargetKey, requests []Request)
 	refs, results := []string{}, []Result{}
 	for _, r := range requests {
 		refs = append(refs, r.Ref)
-		results = append(results, Result{Outcome: Outcome{Message: r.Ref}})
+		results = append(results, Result{Message: r.Ref})
 	}
 	g.begun <- refs
 	<-g.let
@@ -40,9 +40,10 @@ func (g *gate) write(_ context.Context, _ postern.TargetKey, requests []Request)
 }
 
 // doOne passes one request to the batcher.
-func doOne(ctx context.Context, b *batcher, key postern.TargetKey, r Request) (Outcome, error) {
-	result := b.do(ctx, key, []Request{r})[0]
-	return result.Outcome, result.Err
+func doOne(ctx context.Context, b *batcher, key postern.TargetKey, r Request) (result Result, err error) {
+	result = b.do(ctx, key, []Request{r})[0]
+	err, result.Err = result.Err, nil
+	return result, err
 }
 
 // testWrites are requests that a test passes to the batcher.
@@ -59,8 +60,8 @@ func (p testWrites) add(ctx context.Context, key postern.TargetKey, refs ...stri
 		done := make(chan Result, 1)
 		p.done[ref] = done
 		go func() {
-			outcome, err := doOne(ctx, p.batcher, key, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref}})
-			done <- Result{outcome, err}
+			r := Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref}}
+			done <- p.batcher.do(ctx, key, []Request{r})[0]
 		}()
 		synctest.Wait()
 	}
@@ -69,7 +70,7 @@ func (p testWrites) add(ctx context.Context, key postern.TargetKey, refs ...stri
 func (p testWrites) expect(t *testing.T, refs ...string) {
 	t.Helper()
 	for _, ref := range refs {
-		if got := <-p.done[ref]; got.Err != nil || got.Outcome.Message != ref {
+		if got := <-p.done[ref]; got.Err != nil || got.Message != ref {
 			t.Errorf("%s got the result %+v", ref, got)
 		}
 	}
@@ -142,7 +143,7 @@ func TestRequestsOfOneDeliveryAreNeverSplit(t *testing.T) {
 		}
 		g.let <- struct{}{}
 		for i, result := range <-done {
-			if result.Err != nil || result.Outcome.Message != many[i] {
+			if result.Err != nil || result.Message != many[i] {
 				t.Errorf("%s got %+v", many[i], result)
 			}
 		}
@@ -156,7 +157,8 @@ func TestTargetsDoNotWaitForEachOther(t *testing.T) {
 		g := newGate()
 		batcher := newBatcher(g.write)
 		p := newTestWrites(batcher)
-		keys := []postern.TargetKey{plant, shopKey, {Kind: postern.TargetGatewaySync, Namespace: "demo", Name: "shop"}, {Kind: postern.TargetGatewaySync, Namespace: "other", Name: "plant"}}
+		keys := []postern.TargetKey{plant, shopKey, {Kind: postern.TargetGatewaySync, Namespace: "demo", Name: "shop"},
+			{Kind: postern.TargetGatewaySync, Namespace: "other", Name: "plant"}}
 		for _, key := range keys {
 			p.add(t.Context(), key, key.String())
 		}

@@ -4,46 +4,17 @@
 package target
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 
 	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
-
-// startCache runs a cache until the test ends.
-func startCache(t *testing.T, api *fakeAPIServer) *Cache {
-	t.Helper()
-	cache, err := NewCache(api.config())
-	if err != nil {
-		t.Fatal(err)
-	}
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		if err := cache.Start(t.Context()); err != nil {
-			t.Error(err)
-		}
-	}()
-	t.Cleanup(func() { <-stopped })
-	return cache
-}
-
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	if err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, 20*time.Second, true,
-		func(context.Context) (bool, error) { return condition(), nil }); err != nil {
-		t.Fatalf("%s: %v", what, err)
-	}
-}
 
 func cachedRef(c *Cache) string {
 	obj, ok := c.get(plant)
@@ -166,7 +137,8 @@ func TestWriteReadsFromTheCacheFirst(t *testing.T) {
 
 			var got []string
 			for _, ref := range test.refs {
-				outcome, err := writeOne(t.Context(), writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref, Source: "github"}, At: noon}, false)
+				outcome, err := writeOne(t.Context(), writer, plant,
+					Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref, Source: "github"}, At: noon}, false)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -189,7 +161,8 @@ func TestDryRunLeavesTheCacheAlone(t *testing.T) {
 	cache := startCache(t, api)
 	eventually(t, "filled", func() bool { return cachedRef(cache) == "v1" })
 	writer, _ := newTestWriter(t, api, cache)
-	if _, err := writeOne(t.Context(), writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "github"}, At: noon}, true); err != nil {
+	if _, err := writeOne(t.Context(), writer, plant,
+		Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "github"}, At: noon}, true); err != nil {
 		t.Fatal(err)
 	}
 	if ref := cachedRef(cache); ref != "v1" {
@@ -199,15 +172,18 @@ func TestDryRunLeavesTheCacheAlone(t *testing.T) {
 
 // watched is a watch event for an object that has only a name.
 func watched(change, apiVersion, kind, namespace, name, resourceVersion string) string {
-	return fmt.Sprintf(`{"type": %q, "object": {"apiVersion": %q, "kind": %q, "metadata": {"namespace": %q, "name": %q, "resourceVersion": %q}}}`,
+	return fmt.Sprintf(`{"type": %q, "object": {"apiVersion": %q, "kind": %q, "metadata": {"namespace": %q, "name": `+
+		`%q, "resourceVersion": %q}}}`,
 		change, apiVersion, kind, namespace, name, resourceVersion)
 }
 
 func TestNamespacesAreThoseThatHoldTargets(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	api.serve(gatewaySyncs, &answer{text: plantAt("v1")})
-	api.serve(applications, &answer{text: `{"metadata": {"namespace": "shops", "name": "shop", "resourceVersion": "1"}}`})
-	api.serve(imageUpdaters, &answer{text: `{"metadata": {"namespace": "updaters", "name": "all", "resourceVersion": "1"}}`})
+	api.serve(applications, &answer{text: `{"metadata": {"namespace": "shops", "name": "shop", "resourceVersion": ` +
+		`"1"}}`})
+	api.serve(imageUpdaters, &answer{text: `{"metadata": {"namespace": "updaters", "name": "all", "resourceVersion": ` +
+		`"1"}}`})
 	cache := startCache(t, api)
 	expect := func(when string, want ...string) {
 		t.Helper()

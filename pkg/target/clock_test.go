@@ -102,11 +102,6 @@ func TestStampsOfManyAtOnceDiffer(t *testing.T) {
 	}
 }
 
-// received is a request that a Writer receives now.
-func received(w *Writer, ref string) Request {
-	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref, Source: "generic"}, At: noon, Received: w.Stamp()}
-}
-
 func TestAnAmbiguousFailureAfterTheClockWasSetBackIsNotTakenForSomethingLater(t *testing.T) {
 	for name, restarted := range map[string]bool{"in one process": false, "across a restart": true} {
 		t.Run(name, func(t *testing.T) {
@@ -128,7 +123,8 @@ func TestAnAmbiguousFailureAfterTheClockWasSetBackIsNotTakenForSomethingLater(t 
 				writer, _ = newTestWriter(t, api, nil)
 				writer.clock = NewClock(at.now)
 				_, document := api.seen()
-				writer.clock.observeObject(parse(t, postern.TargetGatewaySync, document)) // as the cache does for every target
+				// as the cache does for every target
+				writer.clock.observeObject(parse(t, postern.TargetGatewaySync, document))
 			}
 			got, err := writeOne(t.Context(), writer, plant, received(writer, "v2"), false)
 			if err != nil || got.Reason != ReasonRequested {
@@ -141,7 +137,7 @@ func TestAnAmbiguousFailureAfterTheClockWasSetBackIsNotTakenForSomethingLater(t 
 func TestTheCacheLetsTheClockObserveWhatTargetsTell(t *testing.T) {
 	ahead := time.Now().UTC().Add(maxClockSkew / 2)
 	api := newFakeAPIServer(t, plantAt("v1"))
-	document := mustApply(t, plantAt("v1"), []Operation{{Op: "add", Path: annotationPath(AnnotationEventTime),
+	document := mustApply(t, plantAt("v1"), []operation{{Op: "add", Path: annotationPath(AnnotationEventTime),
 		Value: watermarkSet{slotGit: {By: "github", Received: ahead}}.String()}})
 	api.serve(gatewaySyncs, &answer{text: document})
 	cache := startCache(t, api)
@@ -158,7 +154,7 @@ func TestANotedReceiptThatCannotBeTrueOutdatesNothing(t *testing.T) {
 		"a little ahead": maxClockSkew / 2, "too far ahead": 2 * maxClockSkew,
 	} {
 		at := midday()
-		document := mustApply(t, plantAt("v1"), []Operation{{Op: "add", Path: annotationPath(AnnotationEventTime),
+		document := mustApply(t, plantAt("v1"), []operation{{Op: "add", Path: annotationPath(AnnotationEventTime),
 			Value: watermarkSet{slotGit: {By: "kargo", Received: at.Add(ahead)}}.String()}})
 		writer, _ := newTestWriter(t, newFakeAPIServer(t, document), nil)
 		writer.clock = NewClock(at.now)

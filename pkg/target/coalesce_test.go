@@ -39,7 +39,8 @@ func TestCoalesceWritesTheNewestOfEachSlot(t *testing.T) {
 			[]Request{event("v1", "generic", 0, 21), event("v2", "generic", 0, 21), event("v3", "generic", 0, 21)},
 			[]int{2}, map[int]int{0: 1, 1: 2}},
 		{"by the arrival, if there is nothing to compare",
-			[]Request{{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1"}}, {DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}}}, []int{1}, map[int]int{0: 1}},
+			[]Request{{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1"}},
+				{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}}}, []int{1}, map[int]int{0: 1}},
 		{"the last known time of a sender is kept, and supersedes earlier events",
 			[]Request{event("v3", "github", 10, 21), event("v4", "github", 0, 22), event("v2", "github", 9, 23)},
 			[]int{0, 1}, map[int]int{2: 1}},
@@ -76,7 +77,7 @@ func TestCoalesceWritesTheNewestOfEachSlot(t *testing.T) {
 			[]int{0, 3, 4}, map[int]int{1: 3, 2: 0}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			write, replacedBy := coalesce(postern.TargetApplication, test.requests)
+			write, replacedBy := coalesce(applicationKind{}, test.requests)
 			if diff := cmp.Diff(test.want, write); diff != "" {
 				t.Errorf("to write (-want +got):\n%s", diff)
 			}
@@ -85,7 +86,7 @@ func TestCoalesceWritesTheNewestOfEachSlot(t *testing.T) {
 			}
 		})
 	}
-	_, replacedBy := coalesce(postern.TargetGatewaySync,
+	_, replacedBy := coalesce(gatewaySyncKind{},
 		[]Request{of(shop, event("v1", "github", 1, 1)), of(values, event("v2", "github", 2, 2))})
 	if diff := cmp.Diff(map[int]int{0: 1}, replacedBy); diff != "" {
 		t.Errorf("a GatewaySync has one slot (-want +got):\n%s", diff)
@@ -106,7 +107,7 @@ func TestCoalesceLosesNoRequest(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
 	for range 2000 {
 		requests := batchTargets[1].requests(t, r)
-		write, replacedBy := coalesce(postern.TargetApplication, requests)
+		write, replacedBy := coalesce(applicationKind{}, requests)
 		if len(write)+len(replacedBy) != len(requests) {
 			t.Fatalf("%+v: %v are written, and %v were replaced", requests, write, replacedBy)
 		}
@@ -119,7 +120,8 @@ func TestCoalesceLosesNoRequest(t *testing.T) {
 		}
 		for i := range replacedBy {
 			last := finalReplacement(replacedBy, i)
-			if !written[last] || requests[last].slot(postern.TargetApplication) != requests[i].slot(postern.TargetApplication) {
+			if !written[last] || slotOf(postern.TargetApplication, requests[last]) != slotOf(postern.TargetApplication,
+				requests[i]) {
 				t.Errorf("%+v: %d was replaced by %d", requests, i, last)
 			}
 		}

@@ -23,17 +23,10 @@ func summarize(results []Result) []string {
 		case r.Err != nil:
 			summary[i] = "failed"
 		default:
-			summary[i] = fmt.Sprintf("%s %v", r.Outcome.Reason, r.Outcome.Held)
+			summary[i] = fmt.Sprintf("%s %v", r.Reason, r.Held)
 		}
 	}
 	return summary
-}
-
-// plantAfter is the GatewaySync demo/plant after it was written for a request.
-func plantAfter(t *testing.T, r Request) string {
-	t.Helper()
-	document, _ := oneByOne(t, postern.TargetGatewaySync, plantAt("v0"), r)
-	return document
 }
 
 func TestWriteBatch(t *testing.T) {
@@ -51,7 +44,8 @@ func TestWriteBatch(t *testing.T) {
 			[]string{superseded, requested, superseded}, "v4", 1},
 		{"the same twice", []Request{event("v2", "github", 20, 21), event("v2", "github", 20, 22)},
 			[]string{already, requested}, "v2", 1},
-		{"the same at another commit", []Request{{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Revision: "1"}, Received: minute(21)},
+		{"the same at another commit", []Request{{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Revision: "1"},
+			Received: minute(21)},
 			{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Revision: "2"}, Received: minute(22)}},
 			[]string{superseded, requested}, "v2", 1},
 		{"what the target holds", []Request{event("v2", "github", 0, 21), event("v1", "github", 0, 22)},
@@ -98,7 +92,7 @@ func TestSupersededRequestsNameTheWrittenOne(t *testing.T) {
 	writer, _ := newTestWriter(t, api, nil)
 	got := writer.writeBatch(t.Context(), plant,
 		[]Request{event("v1", "github", 10, 11), event("v2", "github", 20, 12), event("v2", "github", 20, 13)})
-	want := []Outcome{
+	want := []Result{
 		{Reason: ReasonSuperseded, Message: `"v2" was requested after it and replaces it`},
 		{Previous: "v2", Held: true, Reason: ReasonAlreadyRequested,
 			Message: "it was requested more than once at the same time"},
@@ -106,7 +100,7 @@ func TestSupersededRequestsNameTheWrittenOne(t *testing.T) {
 			Reason: ReasonRequested, Message: `stoker.io/requested-ref "v0" → "v2"`},
 	}
 	for i := range want {
-		if diff := cmp.Diff(want[i], got[i].Outcome); diff != "" || got[i].Err != nil {
+		if diff := cmp.Diff(want[i], got[i]); diff != "" || got[i].Err != nil {
 			t.Errorf("%d: error %v (-want +got):\n%s", i, got[i].Err, diff)
 		}
 	}

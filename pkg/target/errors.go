@@ -91,13 +91,23 @@ func retryAfter(err error) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// panicError logs a panic, and returns the error of the write. The content of a target must not end the process, and
-// with it all other deliveries.
+// recoverPanic turns a panic into the results of a write. The content of a target must not end the process, and with it
+// all other deliveries. It must be deferred itself.
+func recoverPanic(ctx context.Context, key postern.TargetKey, requests int, results *[]Result) {
+	if problem := recover(); problem != nil {
+		*results = failedResults(requests, panicError(ctx, key, problem))
+	}
+}
+
+// panicError logs a panic, and returns the error of the write.
 func panicError(ctx context.Context, key postern.TargetKey, problem any) error {
 	klog.FromContext(ctx).Error(nil, "Writing a target panicked", "target", key, "panic", problem,
 		"stack", string(debug.Stack()))
 	return fmt.Errorf("could not write %s: internal error, see Postern's log", key)
 }
+
+// isTargetError reports whether a write failed because of the target, and not because of a request.
+func isTargetError(err error) bool { return IsTransient(err) || apierrors.IsNotFound(err) }
 
 // isKindMissing reports whether a 404 means that the resource is not served at all. That answer is not a Status, so the
 // client makes one up. For a missing object the API server sends a Status.

@@ -14,28 +14,12 @@ import (
 	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 	"postern.dev/postern/pkg/naming"
+	"postern.dev/postern/pkg/pattern"
 )
-
-const (
-	shop   = "https://git.acme.io/shop.git"
-	values = "https://git.acme.io/values.git"
-)
-
-// The types of pushes.
-func branch(name string) Request {
-	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: name, RefType: postern.RefTypeBranch, Repository: "git@git.acme.io:shop"}}
-}
-
-func defaultBranch(name string) Request {
-	return withEvent(branch(name), func(e *postern.DeliveryEvent) { e.DefaultBranch = true })
-}
-
-func tag(name string) Request {
-	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: name, RefType: postern.RefTypeTag, Repository: "git@git.acme.io:shop"}}
-}
 
 func ofType(refType postern.RefType, name string) Request {
-	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: name, RefType: refType, Repository: "git@git.acme.io:shop"}}
+	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: name, RefType: refType,
+		Repository: "git@git.acme.io:shop"}}
 }
 
 // TestFollows applies to both kinds: they differ only in where they track a ref.
@@ -102,9 +86,12 @@ func TestFollows(t *testing.T) {
 		{"main", ">=1", ofType("Commit", "1234567"), false},
 		{"1234567", ">=1", ofType("Commit", "1234567"), false},
 		// Another repository, or an unknown one.
-		{"main", "*", Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main", RefType: postern.RefTypeBranch, Repository: values}}, false},
-		{"v1", "*", Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", RefType: postern.RefTypeTag, Repository: values}}, false},
-		{"main", "*", Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main", RefType: postern.RefTypeBranch}}, false},
+		{"main", "*", Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main", RefType: postern.RefTypeBranch,
+			Repository: values}}, false},
+		{"v1", "*", Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", RefType: postern.RefTypeTag,
+			Repository: values}}, false},
+		{"main", "*", Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main", RefType: postern.RefTypeBranch}},
+			false},
 	} {
 		r := test.pushed
 		name := strings.Join([]string{test.tracked, test.followTags, string(r.RefType), r.Ref,
@@ -114,29 +101,15 @@ func TestFollows(t *testing.T) {
 			if test.followTags != none {
 				annotations[AnnotationFollowTags] = test.followTags
 			}
-			got, err := gatewaySyncFollows(syncOf(annotations, test.tracked), r)
+			got, err := (gatewaySyncKind{}).follows(syncOf(annotations, test.tracked), r)
 			if got != test.want || err != nil {
 				t.Errorf("a GatewaySync: got %v, %v, want %v", got, err, test.want)
 			}
-			got, err = applicationFollows(applicationOf(annotations, source(shop, test.tracked)), r)
+			got, err = (applicationKind{}).follows(applicationOf(annotations, source(shop, test.tracked)), r)
 			if got != test.want || err != nil {
 				t.Errorf("an Application: got %v, %v, want %v", got, err, test.want)
 			}
 		})
-	}
-}
-
-func syncOf(annotations map[string]string, ref string) *stokerv1alpha1.GatewaySync {
-	return &stokerv1alpha1.GatewaySync{
-		ObjectMeta: metav1.ObjectMeta{Annotations: annotations},
-		Spec:       stokerv1alpha1.GatewaySyncSpec{Git: stokerv1alpha1.GitSpec{Repo: shop, Ref: ref}},
-	}
-}
-
-func applicationOf(annotations map[string]string, sources ...argov1alpha1.ApplicationSource) *argov1alpha1.Application {
-	return &argov1alpha1.Application{
-		ObjectMeta: metav1.ObjectMeta{Annotations: annotations},
-		Spec:       argov1alpha1.ApplicationSpec{Sources: sources, Source: ptr.To(source(shop, "unused"))},
 	}
 }
 
@@ -155,7 +128,7 @@ func TestARequestedRefOverridesWhatAGatewaySyncTracks(t *testing.T) {
 	} {
 		sync := syncOf(map[string]string{AnnotationFollowTags: "*",
 			stokerv1alpha1.AnnotationRequestedRef: test.requested}, test.ref)
-		if got, err := gatewaySyncFollows(sync, test.pushed); got != test.want || err != nil {
+		if got, err := (gatewaySyncKind{}).follows(sync, test.pushed); got != test.want || err != nil {
 			t.Errorf("at %s, requested %s, pushed %s: got %v, %v", test.ref, test.requested, test.pushed.Ref, got, err)
 		}
 	}
@@ -213,18 +186,62 @@ func TestAConstraintThatIsNoneIsAProblem(t *testing.T) {
 			`improper constraint: "v1,,v2"`,
 	} {
 		annotations := map[string]string{AnnotationFollowTags: constraint}
-		if got, err := gatewaySyncFollows(syncOf(annotations, "v1"), tag("v2")); got || err == nil ||
+		if got, err := (gatewaySyncKind{}).follows(syncOf(annotations, "v1"), tag("v2")); got || err == nil ||
 			err.Error() != want {
 			t.Errorf("a GatewaySync with %q: got %v, %v", constraint, got, err)
 		}
-		if got, err := applicationFollows(applicationOf(annotations, source(shop, "v1")), tag("v2")); got ||
+		if got, err := (applicationKind{}).follows(applicationOf(annotations, source(shop, "v1")), tag("v2")); got ||
 			err == nil || err.Error() != want {
 			t.Errorf("an Application with %q: got %v, %v", constraint, got, err)
 		}
 		// The pushed ref may be a branch that a source tracks.
-		if got, err := applicationFollows(applicationOf(annotations, source(shop, "v1"), source(shop, "v2")),
+		if got, err := (applicationKind{}).follows(applicationOf(annotations, source(shop, "v1"), source(shop, "v2")),
 			ofType("", "v2")); !got || err != nil {
 			t.Errorf("an Application with %q that tracks the ref: got %v, %v", constraint, got, err)
 		}
+	}
+}
+
+// TestASourceOfVeryManyIsNotFollowed also requests a ref for all sources by name, which would take a patch with as many
+// steps.
+func TestASourceOfVeryManyIsNotFollowed(t *testing.T) {
+	app := &argov1alpha1.Application{ObjectMeta: metav1.ObjectMeta{
+		Annotations: map[string]string{AnnotationUpdateTargetRevision: "true"}}}
+	for range maxSources + 1 {
+		app.Spec.Sources = append(app.Spec.Sources,
+			argov1alpha1.ApplicationSource{RepoURL: shop, TargetRevision: ptr.To("main")})
+	}
+	const many = "101 sources"
+	if followed, err := (applicationKind{}).follows(app, branch("main")); followed || err == nil ||
+		!strings.Contains(err.Error(), many) {
+		t.Errorf("followed %v, %v", followed, err)
+	}
+	if got := decide(t, app, branch("other")); len(got.Patch) > 50 || !strings.Contains(got.Message, many) {
+		t.Errorf("got %d steps of a patch, and %q", len(got.Patch), got.Message)
+	}
+	app.Spec.Sources = app.Spec.Sources[1:]
+	if followed, err := (applicationKind{}).follows(app, branch("main")); !followed || err != nil {
+		t.Errorf("of %d: followed %v, %v", maxSources, followed, err)
+	}
+	if got := decide(t, app, branch("other")); len(got.Changes) < maxSources {
+		t.Errorf("of %d: got %d changes", maxSources, len(got.Changes))
+	}
+}
+
+func TestAConstraintIsCompiledOnce(t *testing.T) {
+	app := &argov1alpha1.Application{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "compiled-once", Annotations: map[string]string{AnnotationFollowTags: ">=1, <9"}}}
+	for range 20 {
+		app.Spec.Sources = append(app.Spec.Sources,
+			argov1alpha1.ApplicationSource{RepoURL: shop, TargetRevision: ptr.To("1.0.0")})
+	}
+	before := pattern.Compilations()
+	for range 10 {
+		if followed, err := (applicationKind{}).follows(app.DeepCopy(), tag("1.1.0")); !followed || err != nil {
+			t.Fatalf("followed %v, %v", followed, err)
+		}
+	}
+	if got := pattern.Compilations() - before; got != 1 {
+		t.Errorf("it was compiled %d times", got)
 	}
 }

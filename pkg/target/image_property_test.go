@@ -135,7 +135,7 @@ func (l randomList) check(t *testing.T, before []any) (written bool) {
 
 	var object map[string]any
 	decode(t, after, &object)
-	entries := lookupPointer(object, "/spec/source/"+l.path).([]any)
+	entries := valueAt(object, "/spec/source/"+l.path).([]any)
 	if diff := cmp.Diff(l.others(t, before), l.others(t, entries)); diff != "" {
 		t.Errorf("other entries in %s (-before +after):\n%s", encode(t, before), diff)
 	}

@@ -22,7 +22,7 @@ func TestDecideImageWritesOverrides(t *testing.T) {
 			got := test.decide(t, before)
 			expectPatch(t, test.wantPatch, onSpec(got.Patch))
 
-			want := Outcome{
+			want := Result{
 				Changes: append([]Change{{Field: "postern.dev/requested-ref", New: test.pushed}}, test.want...),
 				Held:    true,
 				Reason:  imageupdate.ReasonNewerVersion,
@@ -30,7 +30,7 @@ func TestDecideImageWritesOverrides(t *testing.T) {
 			if test.wantReason != "" {
 				want.Reason = test.wantReason
 			}
-			if diff := cmp.Diff(want, got.Outcome, ignoreMessage); diff != "" {
+			if diff := cmp.Diff(want, got.Result, ignoreMessage); diff != "" {
 				t.Errorf("outcome (-want +got):\n%s", diff)
 			}
 			expectObject(t, test.after(t, test.wantSpec), mustApply(t, before, got.Patch))
@@ -45,8 +45,8 @@ func TestDecideImageTwiceChangesNothing(t *testing.T) {
 			after := mustApply(t, before, test.decide(t, before).Patch)
 			got := test.decide(t, after)
 			expectPatch(t, "null", got.Patch)
-			want := Outcome{Previous: test.pushed, Held: true, Reason: imageupdate.ReasonUpToDate}
-			if diff := cmp.Diff(want, got.Outcome, ignoreMessage); diff != "" {
+			want := Result{Previous: test.pushed, Held: true, Reason: imageupdate.ReasonUpToDate}
+			if diff := cmp.Diff(want, got.Result, ignoreMessage); diff != "" {
 				t.Errorf("outcome (-want +got):\n%s", diff)
 			}
 		})
@@ -60,14 +60,14 @@ func TestImagePatchesFailIfTheListChanged(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			before := test.document(t)
 			patch := test.decide(t, before).Patch
-			for _, operation := range patch {
-				if operation.Op != "test" {
+			for _, read := range patch {
+				if read.Op != "test" {
 					continue
 				}
-				for _, changed := range meanwhile(operation.Value) {
-					now := mustApply(t, before, []Operation{{Op: "add", Path: operation.Path, Value: changed}})
+				for _, changed := range meanwhile(read.Value) {
+					now := mustApply(t, before, []operation{{Op: "add", Path: read.Path, Value: changed}})
 					if _, err := apply(now, patch); err == nil {
-						t.Errorf("the patch passed although %s became %v", operation.Path, changed)
+						t.Errorf("the patch passed although %s became %v", read.Path, changed)
 					}
 				}
 			}
@@ -99,12 +99,12 @@ func TestImagePatchesDependOnTheConfiguration(t *testing.T) {
 		"/metadata/annotations/argocd-image-updater.argoproj.io~1ignore-tags":    "1.26",
 		"/status/summary/images": []string{"nginx:1.26"},
 	} {
-		now := mustApply(t, before, []Operation{{Op: "add", Path: path, Value: value}})
+		now := mustApply(t, before, []operation{{Op: "add", Path: path, Value: value}})
 		if _, err := apply(now, patch); err == nil {
 			t.Errorf("the patch passed although %s became %v", path, value)
 		}
 	}
-	elsewhere := mustApply(t, before, []Operation{
+	elsewhere := mustApply(t, before, []operation{
 		{Op: "add", Path: "/metadata/annotations/team", Value: "other"},
 		{Op: "add", Path: "/spec/project", Value: "other"},
 		{Op: "add", Path: "/status/summary/externalURLs", Value: []string{"https://other.example.com"}},
@@ -119,9 +119,7 @@ func TestDecideImageDoesNotModifyWhatWasRead(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			read := parse(t, postern.TargetApplication, test.document(t))
 			before := read.DeepCopyObject()
-			if _, err := decide(read, test.request(t), test.updaters(t)); err != nil {
-				t.Fatal(err)
-			}
+			test.decideOn(t, read)
 			if diff := cmp.Diff(before, read); diff != "" {
 				t.Errorf("(-before +after):\n%s", diff)
 			}
@@ -133,18 +131,10 @@ func TestDecideImageIsTheSameForWhatTheCacheKeeps(t *testing.T) {
 	for _, test := range imageOverrides {
 		t.Run(test.name, func(t *testing.T) {
 			read := parse(t, postern.TargetApplication, test.document(t))
-			whole, err := decide(read, test.request(t), test.updaters(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := trim(read); err != nil {
-				t.Fatal(err)
-			}
-			trimmed, err := decide(read, test.request(t), test.updaters(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(whole, trimmed, cmpopts.IgnoreUnexported(Operation{})); diff != "" {
+			whole := test.decideOn(t, read)
+			trim(t, read)
+			trimmed := test.decideOn(t, read)
+			if diff := cmp.Diff(whole, trimmed, cmpopts.IgnoreUnexported(operation{})); diff != "" {
 				t.Errorf("(-whole +trimmed):\n%s", diff)
 			}
 		})
@@ -163,5 +153,5 @@ func TestDecideImageAnnotatesAgainForAnotherDigest(t *testing.T) {
 	request := test.request(t)
 	request.At = noon.Add(time.Hour)
 	after := mustApply(t, before, got.Patch)
-	expectPatch(t, "null", DecideImage(appOf(t, after), imageupdate.Config{}, request).Patch)
+	expectPatch(t, "null", decide(t, parse(t, postern.TargetApplication, after), request).Patch)
 }

@@ -18,16 +18,6 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-// trimmed is a target as the cache keeps it.
-func trimmed(t *testing.T, kind postern.TargetKind, document string) snapshot {
-	t.Helper()
-	obj := parse(t, kind, document)
-	if _, err := trim(obj); err != nil {
-		t.Fatal(err)
-	}
-	return snapshot{kind: kind, obj: obj}
-}
-
 func TestOnlyALiveReadMaySayThatThereIsNothingToDo(t *testing.T) {
 	v1, v2 := event("v1", "github", 10, 11), event("v2", "github", 20, 21)
 	for kind, document := range map[postern.TargetKind]string{
@@ -46,17 +36,17 @@ func TestOnlyALiveReadMaySayThatThereIsNothingToDo(t *testing.T) {
 			"it is unwanted":                      {pushed(tag("v0"), 30, 31)},
 			"only the last wants nothing":         {v2, event("v3", "github", 30, 31), event("v3", "github", 30, 31)},
 		} {
-			got, err := planFor(t.Context(), trimmed(t, kind, document), requests, nil)
+			got, err := planFor(t.Context(), trimmed(t, kind, document), requests, planState{})
 			if !errors.Is(err, errCacheUncertain) {
 				t.Errorf("%s, %s: got %+v and error %v", kind, name, got, err)
 			}
-			live := snapshot{kind: kind, obj: parse(t, kind, document), document: []byte(document)}
-			if _, err := planFor(t.Context(), live, requests, nil); err != nil {
+			live := liveSnapshot(t, kind, document)
+			if _, err := planFor(t.Context(), live, requests, planState{}); err != nil {
 				t.Errorf("%s, %s, live: %v", kind, name, err)
 			}
 		}
 		forEach := []Request{v2, event("v3", "github", 30, 31)}
-		if _, err := planFor(t.Context(), trimmed(t, kind, document), forEach, nil); err != nil {
+		if _, err := planFor(t.Context(), trimmed(t, kind, document), forEach, planState{}); err != nil {
 			t.Errorf("%s, with something to do for each: %v", kind, err)
 		}
 	}
@@ -64,10 +54,12 @@ func TestOnlyALiveReadMaySayThatThereIsNothingToDo(t *testing.T) {
 
 // The cache drops other annotations. The map stays, and may be empty.
 func TestABatchIsPlannedOnTheCacheThoughItDropsTheAnnotationsOfOthers(t *testing.T) {
-	const document = `{"metadata": {"annotations": {"team": "a"}}, "spec": {"git": {"repo": "https://git.acme.io/shop"}}}`
+	const document = `{"metadata": {"annotations": {"team": "a"}}, "spec": {"git": {"repo": ` +
+		`"https://git.acme.io/shop"}}}`
 	requests := []Request{event("v1", "github", 10, 11), event("v2", "github", 20, 21)}
 	for count := range requests {
-		got, err := planFor(t.Context(), trimmed(t, postern.TargetGatewaySync, document), requests[:count+1], nil)
+		got, err := planFor(t.Context(), trimmed(t, postern.TargetGatewaySync, document), requests[:count+1],
+			planState{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,11 +76,11 @@ func TestABatchTestsOnlyWhatWasRead(t *testing.T) {
 		tool:        "Kustomize", runs: []string{"nginx:1.0", "postgres:1.0"},
 		spec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": {"images": []}}}`,
 	}.document(t)
-	live := snapshot{kind: postern.TargetApplication, obj: parse(t, postern.TargetApplication, document), document: []byte(document)}
+	live := liveSnapshot(t, postern.TargetApplication, document)
 	got, err := planFor(t.Context(), live, []Request{
 		imageEvent(t, "nginx:2", 0, 1), imageEvent(t, "postgres:1.1", 0, 2),
 		event("feature/a&b<c>", "github", 0, 3), event("x", "github", 0, 4),
-	}, nil)
+	}, planState{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,14 +103,16 @@ func TestABatchTestsOnlyWhatWasRead(t *testing.T) {
 }
 
 func TestABatchWithoutChangesHasNoPatch(t *testing.T) {
-	document, _ := oneByOne(t, postern.TargetGatewaySync, orderedTargets["GatewaySync"].document, event("v1", "github", 10, 11))
-	live := snapshot{kind: postern.TargetGatewaySync, obj: parse(t, postern.TargetGatewaySync, document), document: []byte(document)}
-	got, err := planFor(t.Context(), live, []Request{event("v1", "github", 10, 11), event("v0", "github", 5, 12)}, nil)
+	document, _ := oneByOne(t, postern.TargetGatewaySync, orderedTargets["GatewaySync"].document,
+		event("v1", "github", 10, 11))
+	live := liveSnapshot(t, postern.TargetGatewaySync, document)
+	got, err := planFor(t.Context(), live, []Request{event("v1", "github", 10, 11), event("v0", "github", 5, 12)},
+		planState{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var reasons []string
-	for _, outcome := range got.outcomes {
+	for _, outcome := range got.decisions {
 		reasons = append(reasons, outcome.Reason)
 	}
 	if diff := cmp.Diff([]string{ReasonAlreadyRequested, ReasonSuperseded}, reasons); diff != "" || len(got.patch) > 0 {
@@ -146,11 +140,11 @@ func TestPlanningEndsWithItsContext(t *testing.T) {
 		requests = append(requests, event(fmt.Sprint("v", i), "github", 0, 1+i))
 	}
 	for _, planned := range []snapshot{
-		{kind: postern.TargetGatewaySync, obj: parse(t, postern.TargetGatewaySync, document), document: []byte(document)},
+		liveSnapshot(t, postern.TargetGatewaySync, document),
 		trimmed(t, postern.TargetGatewaySync, document),
 	} {
 		ctx := &endsAfter{Context: t.Context(), times: 4}
-		got, err := planFor(ctx, planned, requests, nil)
+		got, err := planFor(ctx, planned, requests, planState{})
 		if !errors.Is(err, context.DeadlineExceeded) || !isRetryable(err) || len(got.patch) > 0 {
 			t.Errorf("got %+v, %v", got, err)
 		}
@@ -170,8 +164,8 @@ func TestPlanningDoesNotModifyTheTarget(t *testing.T) {
 			obj := parse(t, target.key.Kind, document)
 			before := obj.DeepCopyObject()
 			requests := target.requests(t, r)
-			live := snapshot{kind: target.key.Kind, obj: obj, document: []byte(document)}
-			planned, err := planFor(t.Context(), live, requests, nil)
+			live := snapshot{kind: mustKind(target.key.Kind), obj: obj, document: []byte(document)}
+			planned, err := planFor(t.Context(), live, requests, planState{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -187,17 +181,17 @@ func TestPlanningDoesNotModifyTheTarget(t *testing.T) {
 
 func TestTheEventTimesOfATargetAreReadOnceForAllThatIsPlanned(t *testing.T) {
 	annotations := keptAt(manySlots(3).String())
-	read := OrderingState{kept: &lastRead{}}
-	first := read.watermarksOf(annotations)
+	read := planState{}
+	first := read.watermarks(annotations)
 	first["only here"] = watermark{}
-	if _, same := read.watermarksOf(annotations)["only here"]; !same {
+	if _, same := read.watermarks(annotations)["only here"]; !same {
 		t.Error("the same annotation was read twice")
 	}
-	if got := read.watermarksOf(keptAt("{}")); len(got) > 0 {
+	if got := read.watermarks(keptAt("{}")); len(got) > 0 {
 		t.Errorf("another annotation is read as %v", got)
 	}
-	if got := (OrderingState{}).watermarksOf(annotations); len(got) != 3 {
-		t.Errorf("outside of a plan: got %v", got)
+	if got := (&planState{}).watermarks(annotations); len(got) != 3 {
+		t.Errorf("in another plan: got %v", got)
 	}
 }
 
@@ -206,12 +200,11 @@ func BenchmarkPlanManyTags(b *testing.B) {
 	for name, constraint := range map[string]string{"unwanted": ":~9", "wanted": ""} {
 		b.Run(name, func(b *testing.B) {
 			document := shopNow("1", `, "argocd-image-updater.argoproj.io/image-list": "web=nginx`+constraint+`"`)
-			live := snapshot{kind: postern.TargetApplication, obj: parse(b, postern.TargetApplication, document),
-				document: []byte(document)}
+			live := liveSnapshot(b, postern.TargetApplication, document)
 			requests := manyTags(b)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := planFor(b.Context(), live, requests, nil); err != nil {
+				if _, err := planFor(b.Context(), live, requests, planState{}); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -234,7 +227,8 @@ func BenchmarkPlanLargeApplication(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			var sources, images, types []string
 			for i := range maxSources {
-				sources = append(sources, fmt.Sprintf(`{"repoURL": "https://git.acme.io/r%d", "path": "p", "targetRevision": "v1",
+				sources = append(sources,
+					fmt.Sprintf(`{"repoURL": "https://git.acme.io/r%d", "path": "p", "targetRevision": "v1",
 					"kustomize": {"images": ["nginx%d:1.2"]}}`, i, i))
 				images, types = append(images, fmt.Sprintf(`"nginx%d:1.2"`, i)), append(types, `"Kustomize"`)
 			}
@@ -245,12 +239,11 @@ func BenchmarkPlanLargeApplication(b *testing.B) {
 				"spec": {"sources": [` + strings.Join(sources, ",") + `]},
 				"status": {"sourceTypes": [` + strings.Join(types, ",") + `],
 				"summary": {"images": [` + strings.Join(images, ",") + `]}}}`
-			live := snapshot{kind: postern.TargetApplication, obj: parse(b, postern.TargetApplication, document),
-				document: []byte(document)}
+			live := liveSnapshot(b, postern.TargetApplication, document)
 			requests := manyTags(b)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := planFor(b.Context(), live, requests, nil); err != nil {
+				if _, err := planFor(b.Context(), live, requests, planState{}); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -271,7 +264,8 @@ func manySlots(count int) watermarkSet {
 func manyTags(b *testing.B) (requests []Request) {
 	for i := range 256 {
 		pushed := image(b, fmt.Sprintf("nginx:2.%d", i))
-		requests = append(requests, Request{DeliveryEvent: &postern.DeliveryEvent{Image: pushed, Source: "quay.io"}, At: noon, Received: minute(i)})
+		requests = append(requests, Request{DeliveryEvent: &postern.DeliveryEvent{Image: pushed, Source: "quay.io"},
+			At: noon, Received: minute(i)})
 	}
 	return requests
 }

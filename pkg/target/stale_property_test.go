@@ -71,7 +71,8 @@ func randomApplication(t *testing.T, r *rand.Rand) string {
 			pick1(r, "", "", `, "helm": {"parameters": [{"name": "image.tag", "value": "1.0"}]}`) + `}`
 	}
 	spec := []string{
-		`{"project": "a"}`, `{"source": ` + source() + `}`, `{"source": ` + source() + `}`, `{"sources": [` + source() + `]}`,
+		`{"project": "a"}`, `{"source": ` + source() + `}`, `{"source": ` + source() + `}`, `{"sources": [` + source() +
+			`]}`,
 		`{"sources": [` + source() + `, ` + source() + `]}`, `{"sources": [], "source": ` + source() + `}`,
 		`{"source": ` + source() + `, "sourceHydrator": {"drySource": ` + source() + `}}`,
 	}[r.IntN(7)]
@@ -86,8 +87,9 @@ func randomApplication(t *testing.T, r *rand.Rand) string {
 	if r.IntN(6) > 0 {
 		document["status"] = json.RawMessage(`{` + strings.TrimPrefix(pick1(r, "", `, "sourceType": "Kustomize"`,
 			`, "sourceType": "Helm"`,
-			`, "sourceTypes": ["Kustomize", "Helm"]`)+pick1(r, "", `, "summary": {"images": ["nginx:1.0"]}`, `, "summary": {"images": ["nginx:1.2"]}`,
-			`, "summary": {}`), ", ") + `}`)
+			`, "sourceTypes": ["Kustomize", "Helm"]`)+
+			pick1(r, "", `, "summary": {"images": ["nginx:1.0"]}`, `, "summary": {"images": ["nginx:1.2"]}`,
+				`, "summary": {}`), ", ") + `}`)
 	}
 	return encode(t, document)
 }
@@ -161,7 +163,7 @@ func TestAPatchPassesOnlyWhereTheDecisionIsTheSame(t *testing.T) {
 					if kind == postern.TargetGatewaySync {
 						requests[0] = randomGitRequest(t, r)
 					}
-					planned, err := planFor(t.Context(), trimmed(t, kind, old), requests, updaters)
+					planned, err := planFor(t.Context(), trimmed(t, kind, old), requests, planState{updaters: updaters})
 					if errors.Is(err, errCacheUncertain) {
 						continue
 					}
@@ -174,12 +176,12 @@ func TestAPatchPassesOnlyWhereTheDecisionIsTheSame(t *testing.T) {
 						continue
 					}
 					passed++
-					present := snapshot{kind: kind, obj: parse(t, kind, now), document: []byte(now)}
-					live, err := planFor(t.Context(), present, requests, updaters)
+					present := snapshot{kind: mustKind(kind), obj: parse(t, kind, now), document: []byte(now)}
+					live, err := planFor(t.Context(), present, requests, planState{updaters: updaters})
 					if err != nil {
 						t.Fatal(err)
 					}
-					if diff := cmp.Diff(live.outcomes[0].Reason, planned.outcomes[0].Reason); diff != "" {
+					if diff := cmp.Diff(live.decisions[0].Reason, planned.decisions[0].Reason); diff != "" {
 						t.Errorf("%+v\non %s\nalthough the target is %s: reason (-live +planned):\n%s", requests, old,
 							now, diff)
 					}

@@ -57,7 +57,8 @@ func TestWhatTheCacheHasNotSeenYetCounts(t *testing.T) {
 		byGit   = `, "argocd-image-updater.argoproj.io/write-back-method": "git"`
 		follows = `, "postern.dev/follow-tags": ">=1"`
 	)
-	ref := Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", RefType: postern.RefTypeTag, Repository: "https://git.acme.io/shop"}}
+	ref := Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", RefType: postern.RefTypeTag,
+		Repository: "https://git.acme.io/shop"}}
 	followed := ref
 	followed.IfFollowed = true
 	pushed := Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx:2.0")}}
@@ -158,7 +159,7 @@ func TestManyUnwantedTagsCostOneReadAndOneList(t *testing.T) {
 		})
 	}
 	for i, result := range writer.Write(t.Context(), shopKey, requests, false) {
-		if result.Err != nil || result.Outcome.Reason != "ConstraintNotMet" {
+		if result.Err != nil || result.Reason != "ConstraintNotMet" {
 			t.Fatalf("%d: got %+v", i, result)
 		}
 	}
@@ -178,7 +179,7 @@ func TestManyWantedTagsCostOneWriteThatIsNotMuchLargerThanThatOfOne(t *testing.T
 		})
 	}
 	for i, result := range writer.Write(t.Context(), shopKey, requests, false) {
-		if result.Err != nil || !result.Outcome.Held {
+		if result.Err != nil || !result.Held {
 			t.Fatalf("%d: got %+v", i, result)
 		}
 	}
@@ -186,7 +187,8 @@ func TestManyWantedTagsCostOneWriteThatIsNotMuchLargerThanThatOfOne(t *testing.T
 	if got := appOf(t, object).Spec.Source.Kustomize.Images[0]; got != "nginx:2.255" || len(sent) != 1 {
 		t.Errorf("holds %s after %q", got, sent)
 	}
-	planned, err := planFor(t.Context(), trimmed(t, postern.TargetApplication, shopNow("1", wanted)), requests, nil)
+	planned, err := planFor(t.Context(), trimmed(t, postern.TargetApplication, shopNow("1", wanted)), requests,
+		planState{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +203,8 @@ func TestAGatewaySyncCostsOneWriteAndNoList(t *testing.T) {
 	cache := startCache(t, api)
 	eventually(t, "filled", func() bool { return cache.Ready() == nil })
 	writer, _ := newTestWriter(t, api, cache)
-	if _, err := writeOne(t.Context(), writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "github"}, At: noon, Received: noon},
+	if _, err := writeOne(t.Context(), writer, plant,
+		Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "github"}, At: noon, Received: noon},
 		false); err != nil {
 		t.Fatal(err)
 	}

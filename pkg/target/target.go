@@ -5,61 +5,116 @@ package target
 
 import (
 	"fmt"
-	"maps"
+	"slices"
+	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
 
-	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
-	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	"postern.dev/postern/apis/postern"
-	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// The annotations that Postern writes to an Application, which has none of its own for a requested ref. They always
-// describe one and the same request.
-const (
-	// AnnotationRequestedRef is the requested git ref by its short name, or the reference of the requested image.
-	AnnotationRequestedRef = "postern.dev/requested-ref"
-	// AnnotationRequestedAt is the time of the request, RFC 3339 in UTC.
-	AnnotationRequestedAt = "postern.dev/requested-at"
-	// AnnotationRequestedBy is the kind of sender.
-	AnnotationRequestedBy = "postern.dev/requested-by"
-	// AnnotationRequestedRevision is the commit that the ref pointed at, if the sender gave it. Without it a second
-	// push to a branch would look like a repeat.
-	AnnotationRequestedRevision = "postern.dev/requested-revision"
-)
+// kinds are the kinds of target.
+var kinds = []targetKind{gatewaySyncKind{}, applicationKind{}}
 
-// AnnotationUpdateTargetRevision is set to "true" by the owner of an Application whose targetRevision should follow
-// requests.
-const AnnotationUpdateTargetRevision = "postern.dev/update-target-revision"
-
-// kindImageUpdater is only read: its objects configure the images of Applications.
-const kindImageUpdater postern.TargetKind = "ImageUpdater"
-
-// Kinds returns every kind that is written to.
-func Kinds() []postern.TargetKind {
-	return []postern.TargetKind{postern.TargetGatewaySync, postern.TargetApplication}
+// targetKind is a kind of target. Its methods get objects of the type that its resource makes. The objects may come
+// from a cache and must not be modified.
+type targetKind interface {
+	resource() *resource
+	// gitSlot returns the slot of a request for a git ref; see AnnotationEventTime.
+	gitSlot(Request) string
+	// repositories returns the URLs of the git repositories whose refs an object may follow.
+	repositories(object) []string
+	// follows reports whether an object follows the pushed git ref of a request. The error says why the configuration
+	// by its owner is invalid.
+	follows(object, Request) (bool, error)
+	// decide returns what a request changes. The decision reads the object through a patchBuilder.
+	decide(object, Request, *planState) decision
 }
 
-// cachedKinds returns every kind that Cache watches.
-func cachedKinds() []postern.TargetKind {
-	return append(Kinds(), kindImageUpdater)
+// resource describes the objects of a kind on the API server, and what the cache keeps of them.
+type resource struct {
+	kind postern.TargetKind
+	schema.GroupVersionResource
+	addToScheme func(*runtime.Scheme) error
+	newObject   func() object
+	// annotations are the prefixes of the annotations that decisions read, in addition to Postern's own.
+	annotations []string
+	// labels is set if decisions read the labels.
+	labels bool
+	// imageHandler keeps the image index current. It is nil if ImageUpdater objects do not configure the kind.
+	imageHandler func(*imageIndex) cache.ResourceEventHandler
 }
 
-// api returns the resource of a kind, and a new empty object.
-func apiOf(kind postern.TargetKind) (schema.GroupVersionResource, runtime.Object, error) {
-	switch kind {
-	case postern.TargetGatewaySync:
-		return stokerv1alpha1.SchemeGroupVersion.WithResource("gatewaysyncs"), &stokerv1alpha1.GatewaySync{}, nil
-	case postern.TargetApplication:
-		return argov1alpha1.SchemeGroupVersion.WithResource("applications"), &argov1alpha1.Application{}, nil
-	case kindImageUpdater:
-		return iuv1alpha1.SchemeGroupVersion.WithResource("imageupdaters"), &iuv1alpha1.ImageUpdater{}, nil
+// object is an object of a resource.
+type object interface {
+	runtime.Object
+	metav1.Object
+	metav1.ObjectMetaAccessor
+}
+
+// lookupKind returns a kind of target by its name.
+func lookupKind(name postern.TargetKind) (kind targetKind, ok bool) {
+	i := slices.IndexFunc(kinds, func(k targetKind) bool { return k.resource().kind == name })
+	if i < 0 {
+		return nil, false
 	}
-	return schema.GroupVersionResource{}, nil, fmt.Errorf("unknown kind %q", string(kind))
+	return kinds[i], true
+}
+
+// kindNames returns the names of the kinds of target.
+func kindNames() []postern.TargetKind {
+	names := make([]postern.TargetKind, len(kinds))
+	for i, kind := range kinds {
+		names[i] = kind.resource().kind
+	}
+	return names
+}
+
+// resources returns the resources of all kinds that the cache watches.
+func resources() []*resource {
+	all := []*resource{&imageUpdaterResource}
+	for _, kind := range kinds {
+		all = append(all, kind.resource())
+	}
+	return all
+}
+
+// APIVersion returns the group and version with which Postern reads and writes a kind of target; empty if it is none.
+func APIVersion(kind postern.TargetKind) string {
+	k, ok := lookupKind(kind)
+	if !ok {
+		return ""
+	}
+	return k.resource().GroupVersion().String()
+}
+
+// trim removes the metadata that decisions do not read from an object that will be cached. It is most of the size of an
+// object: managed fields and other annotations, the last applied configuration in particular.
+func (r *resource) trim(obj object) {
+	meta, ok := obj.GetObjectMeta().(*metav1.ObjectMeta)
+	if !ok {
+		return
+	}
+	kept := metav1.ObjectMeta{Namespace: meta.Namespace, Name: meta.Name, ResourceVersion: meta.ResourceVersion}
+	if r.labels {
+		kept.Labels = meta.Labels
+	}
+	if meta.Annotations != nil { // a decision depends on whether there is a map
+		kept.Annotations = map[string]string{}
+	}
+	for key, value := range meta.Annotations {
+		hasPrefix := func(prefix string) bool { return strings.HasPrefix(key, prefix) }
+		if hasPrefix("postern.dev/") || slices.ContainsFunc(r.annotations, hasPrefix) {
+			kept.Annotations[key] = value
+		}
+	}
+	*meta = kept
 }
 
 // Request is an event for one target.
@@ -86,25 +141,6 @@ type Request struct {
 	Since time.Time
 	// Override is set to write an event again on purpose, no matter how old it is.
 	Override bool
-	// Ordering is set by the Writer. Callers leave it empty.
-	Ordering OrderingState
-}
-
-// OrderingState is what a Writer knows about the order of requests that the target does not record.
-type OrderingState struct {
-	// maxReceived is the latest plausible receipt; zero if all are plausible.
-	maxReceived time.Time
-	// watermarks are the last requests that the target was found to hold.
-	watermarks watermarkSet
-	// shared is whether other processes write to the target.
-	shared bool
-	// kept caches AnnotationEventTime during a plan; nil outside of one.
-	kept *lastRead
-}
-
-// Equal compares two states, for tests.
-func (k OrderingState) Equal(other OrderingState) bool {
-	return k.maxReceived.Equal(other.maxReceived) && maps.Equal(k.watermarks, other.watermarks)
 }
 
 // mayBeBranch and mayBeTag report whether the ref may be of that type. Both are true if the type is unknown.
@@ -131,4 +167,60 @@ func (r Request) EventTime() time.Time {
 // at returns the time of the request as it is written to annotations.
 func (r Request) at() string {
 	return r.At.UTC().Format(time.RFC3339)
+}
+
+// Reasons of a Result. Images also have the reasons of package imageupdate.
+const (
+	// ReasonRequested: the target did not hold the request before.
+	ReasonRequested = "Requested"
+	// ReasonAlreadyRequested: the target already held the request; nothing was written.
+	ReasonAlreadyRequested = "AlreadyRequested"
+	// ReasonNotApplicable: a target of this kind can't hold the request.
+	ReasonNotApplicable = "NotApplicable"
+	// ReasonNotFollowed: the request did not name the target, and the target does not follow it.
+	ReasonNotFollowed = "NotFollowed"
+	// ReasonSuperseded: a newer request was, or is, written to the target.
+	ReasonSuperseded = "Superseded"
+)
+
+// Result is the effect, or in a dry run the expected effect, of a request on one target.
+type Result struct {
+	// Err is why the request could not be written; the other fields are then empty. It satisfies apierrors.IsNotFound
+	// if the target does not exist, and IsTransient if a retry may succeed.
+	Err error
+	// Changes are the changed fields that contain the request. Fields about it (when, by whom, the refresh) are not
+	// listed.
+	Changes []Change
+	// Previous is the ref that was in effect before, as far as the target shows it.
+	Previous string
+	// Held is whether the target holds the request in the end. If not, it is unchanged: it does not want the request,
+	// or can't hold it.
+	Held bool
+	// Reason is one of the reasons above or in package imageupdate.
+	Reason string
+	// Message explains to users what changed, and what did not although they might expect it.
+	Message string
+	// UID is the UID of the written object; empty if none was written.
+	UID types.UID
+}
+
+// failedResults returns an error as the result of each of n requests.
+func failedResults(n int, err error) []Result {
+	return slices.Repeat([]Result{{Err: err}}, n)
+}
+
+// Change is the value of a field before and after. An empty value means that the field is absent.
+type Change struct {
+	Field, Old, New string
+}
+
+// String returns the change in words.
+func (c Change) String() string {
+	switch {
+	case c.Old == "":
+		return fmt.Sprintf("%s set to %q", c.Field, c.New)
+	case c.New == "":
+		return fmt.Sprintf("%s %q removed", c.Field, c.Old)
+	}
+	return fmt.Sprintf("%s %q → %q", c.Field, c.Old, c.New)
 }

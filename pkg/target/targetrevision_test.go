@@ -101,7 +101,8 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 			optIn: "true",
 			spec: argov1alpha1.ApplicationSpec{Sources: []argov1alpha1.ApplicationSource{source(values, "main"),
 				source(shop, "v1")}},
-			wantMessage: `targetRevision is not changed, because there are 2 sources and the request names no repository`,
+			wantMessage: `targetRevision is not changed, because there are 2 sources and the request names no ` +
+				`repository`,
 		},
 		{
 			name:        "no source at all",
@@ -110,21 +111,23 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 			wantMessage: `there is no source whose targetRevision could be set`,
 		},
 		{
-			name:        "a value other than true is not consent",
-			optIn:       "yes",
-			spec:        argov1alpha1.ApplicationSpec{Source: ptr.To(source(shop, "v1"))},
-			repository:  shop,
-			wantMessage: `targetRevision is not changed, because postern.dev/update-target-revision is "yes" and not "true"`,
+			name:       "a value other than true is not consent",
+			optIn:      "yes",
+			spec:       argov1alpha1.ApplicationSpec{Source: ptr.To(source(shop, "v1"))},
+			repository: shop,
+			wantMessage: `targetRevision is not changed, because postern.dev/update-target-revision is "yes" and not ` +
+				`"true"`,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := DecideApplication(&argov1alpha1.Application{
+			got := decide(t, &argov1alpha1.Application{
 				ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{
 					"postern.dev/update-target-revision": test.optIn,
 					"postern.dev/requested-ref":          "v1",
 				}},
 				Spec: test.spec,
-			}, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Repository: test.repository, Source: "github"}, At: noon})
+			}, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Repository: test.repository, Source: "github"},
+				At: noon})
 
 			want := append([]Change{{Field: "postern.dev/requested-ref", Old: "v1", New: "v2"}}, test.want...)
 			if diff := cmp.Diff(want, got.Changes); diff != "" {
@@ -153,8 +156,8 @@ func TestDecideApplicationMovesTargetRevisionBack(t *testing.T) {
 		}},
 		Spec: argov1alpha1.ApplicationSpec{Source: ptr.To(source("https://github.com/example/shop", "edited-by-hand"))},
 	}
-	got := DecideApplication(app, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "github"}, At: noon}).Outcome
-	want := Outcome{
+	got := decide(t, app, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "github"}, At: noon}).Result
+	want := Result{
 		Changes:  []Change{{Field: "spec.source.targetRevision", Old: "edited-by-hand", New: "v2"}},
 		Previous: "edited-by-hand",
 		Held:     true,
@@ -167,7 +170,7 @@ func TestDecideApplicationMovesTargetRevisionBack(t *testing.T) {
 }
 
 // splitPatch reports whether a patch tests for the owner's consent, and returns the operations on the spec.
-func splitPatch(patch []Operation) (consent bool, spec []Operation) {
+func splitPatch(patch []operation) (consent bool, spec []operation) {
 	for _, operation := range patch {
 		switch {
 		case operation.Op == "test" && operation.Path == annotationPath(AnnotationUpdateTargetRevision):

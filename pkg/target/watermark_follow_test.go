@@ -6,8 +6,6 @@ package target
 import (
 	"testing"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/google/go-cmp/cmp"
 
 	"postern.dev/postern/apis/postern"
@@ -19,13 +17,6 @@ var followers = map[postern.TargetKind]string{
 		"spec": {"git": {"repo": "https://git.acme.io/shop", "ref": "main"}}}`,
 	postern.TargetApplication: `{"metadata": {"name": "x", "annotations": {"postern.dev/follow-tags": "*"}},
 		"spec": {"source": {"repoURL": "https://git.acme.io/shop", "targetRevision": "main"}}}`,
-}
-
-// pushed is a push to the targets that follow it.
-func pushed(r Request, happened, received int) Request {
-	r = withEvent(ifFollowed(r), func(e *postern.DeliveryEvent) { e.Time = &metav1.MicroTime{Time: minute(happened)} })
-	r.Received = minute(received)
-	return r
 }
 
 func TestFollowedTagsAreOrderedByTheirVersionAndNotByTime(t *testing.T) {
@@ -66,9 +57,11 @@ func TestFollowedTagsAreOrderedByTheirVersionAndNotByTime(t *testing.T) {
 
 func TestPushesToAFollowedBranchAreOrderedByTime(t *testing.T) {
 	at := func(commit string, happened, received int) Request {
-		return withEvent(pushed(branch("main"), happened, received), func(e *postern.DeliveryEvent) { e.Revision = commit })
+		return withEvent(pushed(branch("main"), happened, received),
+			func(e *postern.DeliveryEvent) { e.Revision = commit })
 	}
-	after, reasons := oneByOne(t, postern.TargetApplication, followers[postern.TargetApplication], at("2222", 20, 21), at("1111", 10, 22),
+	after, reasons := oneByOne(t, postern.TargetApplication, followers[postern.TargetApplication], at("2222", 20, 21),
+		at("1111", 10, 22),
 		at("3333", 30, 31))
 	if diff := cmp.Diff([]string{ReasonRequested, ReasonSuperseded, ReasonRequested}, reasons); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -80,7 +73,8 @@ func TestPushesToAFollowedBranchAreOrderedByTime(t *testing.T) {
 
 func TestRepositoriesOfAnApplicationDoNotOutdateEachOther(t *testing.T) {
 	const document = `{"metadata": {"annotations": {"postern.dev/update-target-revision": "true"}},
-		"spec": {"sources": [{"repoURL": "https://git.acme.io/shop.git", "targetRevision": "v0"}, {"repoURL": "https://git.acme.io/values.git", "targetRevision": "v0"}]}}`
+		"spec": {"sources": [{"repoURL": "https://git.acme.io/shop.git", "targetRevision": "v0"},
+			{"repoURL": "https://git.acme.io/values.git", "targetRevision": "v0"}]}}`
 	of := withRepository
 	after, reasons := oneByOne(t, postern.TargetApplication, document,
 		of(shop, event("v3", "github", 30, 31)), of(values, event("v2", "github", 20, 32)),
@@ -111,7 +105,8 @@ func TestARefGivesWayToWhatWasReceivedAfterItWhetherOrNotThatNamedARepository(t 
 	ofShop := func(r Request) Request { return withRepository("https://git.acme.io/shop", r) }
 	const (
 		one  = `{"metadata": {"name": "x"}, "spec": {"source": {"repoURL": "https://git.acme.io/shop"}}}`
-		many = `{"metadata": {"name": "x"}, "spec": {"sources": [{"repoURL": "https://git.acme.io/shop"}, {"repoURL": "https://git.acme.io/web"}]}}`
+		many = `{"metadata": {"name": "x"}, "spec": {"sources": [{"repoURL": "https://git.acme.io/shop"}, ` +
+			`{"repoURL": "https://git.acme.io/web"}]}}`
 	)
 	for _, test := range []struct {
 		name, document string
@@ -132,7 +127,8 @@ func TestARefGivesWayToWhatWasReceivedAfterItWhetherOrNotThatNamedARepository(t 
 		if reasons[1] != test.want {
 			t.Errorf("%s: got reason %q, want %q", test.name, reasons[1], test.want)
 		}
-		if _, reasons = oneByOne(t, postern.TargetApplication, test.document, test.written, test.r); reasons[1] != test.want {
+		if _, reasons = oneByOne(t, postern.TargetApplication, test.document, test.written,
+			test.r); reasons[1] != test.want {
 			t.Errorf("%s, for the first time: got reason %q", test.name, reasons[1])
 		}
 	}

@@ -8,28 +8,12 @@ import (
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"postern.dev/postern/apis/postern"
 )
 
-// minute returns the time m minutes after noon, in UTC. Zero is no time.
-func minute(m int) time.Time {
-	if m == 0 {
-		return time.Time{}
-	}
-	return noon.UTC().Truncate(time.Hour).Add(time.Duration(m) * time.Minute)
-}
-
-// event is a request by name for a ref, with the times when it happened and was received.
-func event(ref, by string, happened, received int) Request {
-	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref, Source: by, Time: &metav1.MicroTime{Time: minute(happened)}}, At: noon, Received: minute(received)}
-}
-
-func again(r Request) Request           { r.Retry = true; return r }
-func onPurpose(r Request) Request       { r.Override = true; return r }
 func writtenFor(r Request) watermarkSet { return watermarkSet{slotGit: r.watermark()} }
 func kept(r Request) string             { return writtenFor(r).String() }
 func keptAt(s string) map[string]string { return map[string]string{AnnotationEventTime: s} }
@@ -76,19 +60,19 @@ func TestWhatComesTooLateIsToldByTheSenderOrElseByTheReceipt(t *testing.T) {
 		{"received after, of another sender", last, event("v2", "kargo", 0, 21), ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := checkStale(keptAt(kept(test.last)), slotGit, "v1", test.r)
-			var want *Decision
+			got := staleIn(slotGit, keptAt(kept(test.last)), test.r)
+			var want *decision
 			switch test.want {
 			case happened, received:
-				want = &Decision{Outcome: Outcome{Previous: "v1", Reason: ReasonSuperseded, Message: test.want}}
+				want = &decision{Result: Result{Previous: "v1", Reason: ReasonSuperseded, Message: test.want}}
 			case before:
-				want = &Decision{Outcome: Outcome{Previous: "v1", Held: true, Reason: ReasonAlreadyRequested,
+				want = &decision{Result: Result{Previous: "v1", Held: true, Reason: ReasonAlreadyRequested,
 					Message: before}}
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if got := checkStale(keptAt(kept(test.last)), "git/other", "v1", test.r); got != nil {
+			if got := staleIn("git/other", keptAt(kept(test.last)), test.r); got != nil {
 				t.Errorf("in another slot: got %+v", got)
 			}
 		})
@@ -97,11 +81,12 @@ func TestWhatComesTooLateIsToldByTheSenderOrElseByTheReceipt(t *testing.T) {
 
 func TestAnEventTimeThatIsNotOursCountsForNothing(t *testing.T) {
 	for _, annotation := range []string{
-		"", "null", "{}", "[]", "yesterday", `"2026-03-01T12:00:00Z"`, `{"git": "2026-03-01T12:00:00Z"}`, `{"git": null}`,
+		"", "null", "{}", "[]", "yesterday", `"2026-03-01T12:00:00Z"`, `{"git": "2026-03-01T12:00:00Z"}`,
+		`{"git": null}`,
 		`{"git": {"by": "github", "time": "noon"}}`, `{"git": {"by": "github", "time": "2026-03-01T12:10:00Z"}`,
 		`{"git": {"by": "github", "time": "99999-01-01T00:00:00Z", "received": "2026-03-01T12:10:00Z"}}`,
 	} {
-		if got := checkStale(keptAt(annotation), slotGit, "v1", event("v2", "github", 1, 2)); got != nil {
+		if got := staleIn(slotGit, keptAt(annotation), event("v2", "github", 1, 2)); got != nil {
 			t.Errorf("%s: got %+v", annotation, got)
 		}
 		after := parseWatermarks(keptAt(annotation))
@@ -113,7 +98,8 @@ func TestAnEventTimeThatIsNotOursCountsForNothing(t *testing.T) {
 }
 
 func TestTheAnnotationSaysWhichSenderAndWhenInUTC(t *testing.T) {
-	r := Request{DeliveryEvent: &postern.DeliveryEvent{Source: "github", Time: &metav1.MicroTime{Time: noon}}, Received: noon.Add(time.Second)}
+	r := Request{DeliveryEvent: &postern.DeliveryEvent{Source: "github", Time: &metav1.MicroTime{Time: noon}},
+		Received: noon.Add(time.Second)}
 	want := `{"git":{"by":"github","time":"2026-03-01T12:00:00.0000005Z","received":"2026-03-01T12:00:01.0000005Z"}}`
 	if got := kept(r); got != want {
 		t.Errorf("got %s, want %s", got, want)
@@ -227,7 +213,8 @@ func TestOnlySourcesOfAnApplicationHaveSlotsOfTheirOwn(t *testing.T) {
 		{postern.TargetApplication, "git@git.acme.io:shop", "git/git.acme.io/shop"},
 		{postern.TargetApplication, "https://git.acme.io/values", "git/git.acme.io/values"},
 	} {
-		if got := (Request{DeliveryEvent: &postern.DeliveryEvent{Repository: test.repository}}).slot(test.kind); got != test.want {
+		r := Request{DeliveryEvent: &postern.DeliveryEvent{Repository: test.repository}}
+		if got := slotOf(test.kind, r); got != test.want {
 			t.Errorf("%s, %q: got %q, want %q", test.kind, test.repository, got, test.want)
 		}
 	}

@@ -63,16 +63,11 @@ func newWatermarkCache(bound int) *watermarkCache {
 func (w *watermarkCache) get(key postern.TargetKey) watermarkSet {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if n, ok := w.namespaces[key.Namespace]; ok {
-		return n.targets[key].watermarks()
-	}
-	return nil
-}
-
-func (m *mark) watermarks() watermarkSet {
-	if m == nil {
+	n, ok := w.namespaces[key.Namespace]
+	if !ok || n.targets[key] == nil {
 		return nil
 	}
+	m := n.targets[key]
 	kept := make(watermarkSet, len(m.kept))
 	for _, s := range m.kept {
 		kept[s.slot] = s.watermark
@@ -158,29 +153,23 @@ func (w *watermarkCache) forget(namespace string) {
 	}
 }
 
-// marksByAge is a heap of marks by newest receipt, oldest first.
+// marksByAge is a heap.Interface of marks by newest receipt, oldest first.
 type marksByAge []*mark
 
-// Len implements heap.Interface.
-func (h marksByAge) Len() int { return len(h) }
-
-// Less implements heap.Interface.
+func (h marksByAge) Len() int           { return len(h) }
 func (h marksByAge) Less(i, j int) bool { return h[i].newest.Before(h[j].newest) }
 
-// Swap implements heap.Interface.
 func (h marksByAge) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].place, h[j].place = i, j
 }
 
-// Push implements heap.Interface.
 func (h *marksByAge) Push(x any) {
 	m, _ := x.(*mark)
 	m.place = len(*h)
 	*h = append(*h, m)
 }
 
-// Pop implements heap.Interface.
 func (h *marksByAge) Pop() any {
 	last := (*h)[len(*h)-1]
 	(*h)[len(*h)-1] = nil

@@ -153,10 +153,11 @@ func TestAnImageThatWasHeldElsewhereOutdatesIfItHasOneAlias(t *testing.T) {
 		name, _, _ := strings.Cut(reference, ":")
 		key := postern.TargetKey{Kind: postern.TargetApplication, Namespace: "demo", Name: "shop"}
 		w.RecordHeld(key, of(name+":b1", event("b1", "harbor", 0, 2)))
-		late := w.withOrdering(key, []Request{of(reference, event("", "harbor", 0, 1))})[0]
-		got := mustDecide(t, parse(t, postern.TargetApplication, newestBuild), late)
+		state := planState{maxReceived: w.clock.maxReceived(), held: w.watermarks.get(key)}
+		late := of(reference, event("", "harbor", 0, 1))
+		got := decideIn(t, state, parse(t, postern.TargetApplication, newestBuild), late)
 		if superseded := got.Reason == ReasonSuperseded; superseded != want {
-			t.Errorf("%s: got %+v", reference, got.Outcome)
+			t.Errorf("%s: got %+v", reference, got.Result)
 		}
 	}
 }

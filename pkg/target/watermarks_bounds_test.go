@@ -33,7 +33,8 @@ func TestWhatIsRememberedOfATargetIsBounded(t *testing.T) {
 // targetsOf returns targets in a namespace.
 func targetsOf(namespace string, count int) (keys []postern.TargetKey) {
 	for i := range count {
-		keys = append(keys, postern.TargetKey{Kind: postern.TargetApplication, Namespace: namespace, Name: fmt.Sprint("app", i)})
+		keys = append(keys, postern.TargetKey{Kind: postern.TargetApplication, Namespace: namespace,
+			Name: fmt.Sprint("app", i)})
 	}
 	return keys
 }
@@ -114,7 +115,8 @@ func TestWatermarksOfManyNamespacesAreCountedRight(t *testing.T) {
 	r := rand.New(rand.NewPCG(19, 20))
 	w := newWatermarkCache(60)
 	for range 5000 {
-		key := postern.TargetKey{Kind: postern.TargetApplication, Namespace: fmt.Sprint("ns", r.IntN(5)), Name: fmt.Sprint("app", r.IntN(30))}
+		key := postern.TargetKey{Kind: postern.TargetApplication, Namespace: fmt.Sprint("ns", r.IntN(5)),
+			Name: fmt.Sprint("app", r.IntN(30))}
 		w.record(key, event("v1", "github", 0, 1+r.IntN(500)), fmt.Sprint("git/", r.IntN(maxSlots+5)))
 		all := 0
 		for name, n := range w.namespaces {
@@ -155,7 +157,8 @@ func TestTheTargetsOfOneNamespaceDoNotMakeAnotherForget(t *testing.T) {
 func BenchmarkWatermarksWhenFull(b *testing.B) {
 	w, n := newWatermarkCache(maxCachedTargets), 0
 	next := func() {
-		key := postern.TargetKey{Kind: postern.TargetApplication, Namespace: fmt.Sprint("ns", n%2000), Name: fmt.Sprint("app", n)}
+		key := postern.TargetKey{Kind: postern.TargetApplication, Namespace: fmt.Sprint("ns", n%2000),
+			Name: fmt.Sprint("app", n)}
 		w.record(key, event("v1", "github", 0, 1+n), slotGit)
 		n++
 	}

@@ -30,7 +30,7 @@ func TestAWorkingCopyIsEditedAsTheAPIServerPatches(t *testing.T) {
 		Value       string `json:"value"`
 		ForceString bool   `json:"forceString,omitempty"`
 	}
-	for _, patch := range [][]Operation{
+	for _, patch := range [][]operation{
 		{{Op: "add", Path: "/metadata/annotations/postern.dev~1requested-ref", Value: "v2"}},
 		{{Op: "add", Path: "/metadata/annotations/postern.dev~1a~0b", Value: ""}},
 		{{Op: "remove", Path: "/metadata/annotations/postern.dev~1requested-revision"}},
@@ -52,15 +52,13 @@ func TestAWorkingCopyIsEditedAsTheAPIServerPatches(t *testing.T) {
 			Value: map[string]any{"env": []parameter{{"X", "y", false}}}}},
 	} {
 		before := parse(t, postern.TargetApplication, edited)
-		working, err := copyOf(before)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := working.apply(append([]Operation{{Op: "test", Path: "/nowhere", Value: "else"}}, patch...)); err != nil {
+		working := workingCopy(before)
+		if err := applyEdits(working, append([]operation{{Op: "test", Path: "/nowhere", Value: "else"}},
+			patch...)); err != nil {
 			t.Fatal(err)
 		}
 		want := parse(t, postern.TargetApplication, mustApply(t, edited, patch))
-		if diff := cmp.Diff(want, working.obj, cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(want, working, cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("%v (-patched +edited):\n%s", patch, diff)
 		}
 		if diff := cmp.Diff(parse(t, postern.TargetApplication, edited), before); diff != "" {
@@ -71,15 +69,12 @@ func TestAWorkingCopyIsEditedAsTheAPIServerPatches(t *testing.T) {
 
 // A list that an earlier decision tests must not change.
 func TestWhatAWorkingCopyHeldBeforeAnEditStaysAsItWas(t *testing.T) {
-	working, err := copyOf(parse(t, postern.TargetApplication, edited))
-	if err != nil {
-		t.Fatal(err)
-	}
-	app := working.obj.(*argov1alpha1.Application)
+	working := workingCopy(parse(t, postern.TargetApplication, edited))
+	app := working.(*argov1alpha1.Application)
 	replace := func(with string) {
 		t.Helper()
-		o := Operation{Op: "replace", Path: "/spec/source/kustomize/images/0", Value: with}
-		if err := working.apply([]Operation{o}); err != nil {
+		o := operation{Op: "replace", Path: "/spec/source/kustomize/images/0", Value: with}
+		if err := applyEdits(working, []operation{o}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -95,7 +90,7 @@ func TestWhatAWorkingCopyHeldBeforeAnEditStaysAsItWas(t *testing.T) {
 }
 
 func TestAnEditThatFindsNoPlaceIsRefused(t *testing.T) {
-	for _, o := range []Operation{
+	for _, o := range []operation{
 		{Op: "add", Path: "/spec/nowhere", Value: "x"},
 		{Op: "replace", Path: "/spec/sources/2", Value: map[string]any{}},
 		{Op: "add", Path: "/spec/sources/0", Value: map[string]any{}}, // would be inserted before the others
@@ -103,15 +98,9 @@ func TestAnEditThatFindsNoPlaceIsRefused(t *testing.T) {
 		{Op: "add", Path: "/spec/source/targetRevision", Value: 5},
 		{Op: "add", Path: "/spec/source/repoURL/x", Value: "x"},
 	} {
-		working, err := copyOf(parse(t, postern.TargetApplication, edited))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := working.apply([]Operation{o}); err == nil {
+		working := workingCopy(parse(t, postern.TargetApplication, edited))
+		if err := applyEdits(working, []operation{o}); err == nil {
 			t.Errorf("%v was applied", o)
 		}
-	}
-	if _, err := copyOf(nil); err == nil {
-		t.Error("copied nil without an error")
 	}
 }

@@ -12,9 +12,8 @@ import (
 	"sync"
 	"testing"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"postern.dev/postern/apis/postern"
 )
@@ -46,7 +45,7 @@ func pendingAt(w *Writer, key postern.TargetKey) int {
 func TestSixteenRequestsOfOneTargetCostTwoPatches(t *testing.T) {
 	api, holding, letGo := held(t)
 	writer, _ := newTestWriter(t, api, nil)
-	outcomes := make([]Outcome, 16)
+	outcomes := make([]Result, 16)
 	var running sync.WaitGroup
 	write := func(i int) {
 		running.Go(func() {
@@ -92,12 +91,14 @@ func TestADryRunDoesNotWaitForWritesToItsTarget(t *testing.T) {
 	writer.batcher.write = g.write
 	var running sync.WaitGroup
 	running.Go(func() {
-		if _, err := writeOne(t.Context(), writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1"}, At: noon}, false); err != nil {
+		if _, err := writeOne(t.Context(), writer, plant,
+			Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1"}, At: noon}, false); err != nil {
 			t.Error(err)
 		}
 	})
 	<-g.begun
-	if got, err := writeOne(t.Context(), writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, true); err != nil ||
+	if got, err := writeOne(t.Context(), writer, plant,
+		Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, true); err != nil ||
 		got.Reason != ReasonRequested {
 		t.Errorf("got %+v and error %v", got, err)
 	}
@@ -140,7 +141,8 @@ func TestInWhateverOrderEventsComeTheNewestIsHeldInTheEnd(t *testing.T) {
 		holds   func(t *testing.T, document string) string
 	}
 	named := func(n int) Request {
-		return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: fmt.Sprint("v", n), Repository: "https://git.acme.io/shop"}}
+		return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: fmt.Sprint("v", n),
+			Repository: "https://git.acme.io/shop"}}
 	}
 	for name, test := range map[string]orderedCase{
 		"git refs of a GatewaySync": {batchTargets[0], named, func(t *testing.T, document string) string {
@@ -150,7 +152,8 @@ func TestInWhateverOrderEventsComeTheNewestIsHeldInTheEnd(t *testing.T) {
 			return *appOf(t, document).Spec.Sources[0].TargetRevision
 		}},
 		"images of the newest build": {batchTargets[1], func(n int) Request {
-			return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: fmt.Sprint("b", n), Image: image(t, fmt.Sprint("nginx:b", n))}}
+			return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: fmt.Sprint("b", n),
+				Image: image(t, fmt.Sprint("nginx:b", n))}}
 		},
 			func(t *testing.T, document string) string {
 				images := appOf(t, document).Spec.Sources[0].Kustomize.Images

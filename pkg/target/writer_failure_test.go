@@ -91,7 +91,8 @@ func TestWriteFails(t *testing.T) {
 			want: "could not write Deployment demo/plant: a ref cannot be written to this kind",
 		},
 		{
-			name: "an invalid name", key: postern.TargetKey{Kind: postern.TargetGatewaySync, Namespace: "demo", Name: "../secrets/x"},
+			name: "an invalid name", key: postern.TargetKey{Kind: postern.TargetGatewaySync, Namespace: "demo",
+				Name: "../secrets/x"},
 			want: "invalid resource name",
 		},
 	} {
@@ -108,7 +109,8 @@ func TestWriteFails(t *testing.T) {
 			}
 			writer, pauses := newTestWriter(t, api, nil)
 
-			_, err := writeOne(t.Context(), writer, test.key, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, false)
+			_, err := writeOne(t.Context(), writer, test.key,
+				Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, false)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got error\n%v\nwant\n%s", err, test.want)
 			}
@@ -135,7 +137,8 @@ func TestWriteGivesUpOnATargetThatOthersKeepChanging(t *testing.T) {
 		return nil
 	}
 	writer, _ := newTestWriter(t, api, nil)
-	_, err := writeOne(t.Context(), writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, false)
+	_, err := writeOne(t.Context(), writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon},
+		false)
 	if requests, _ := api.seen(); !IsTransient(err) || len(requests) != 12 {
 		t.Errorf("got %d requests and error %v", len(requests), err)
 	}
@@ -144,7 +147,7 @@ func TestWriteGivesUpOnATargetThatOthersKeepChanging(t *testing.T) {
 // Our own patch may have been applied before theirs. Applying it again would undo theirs.
 func TestWhatMayHaveBeenWrittenDoesNotOverwriteWhatCameInAfterIt(t *testing.T) {
 	plantFor := func(r Request) string {
-		return mustApply(t, plantAt(r.Ref), []Operation{{Op: "add",
+		return mustApply(t, plantAt(r.Ref), []operation{{Op: "add",
 			Path: "/metadata/annotations/postern.dev~1event-time", Value: kept(r)}})
 	}
 	ours := event("v2", "generic", 0, 20)
@@ -182,7 +185,8 @@ func TestAPanicInADryRunIsAnErrorToo(t *testing.T) {
 	api.before = func(*fakeAPIServer, string, int) *answer { return unavailable }
 	writer, _ := newTestWriter(t, api, nil)
 	writer.sleep = func(context.Context, time.Duration) error { panic("index out of range") }
-	_, err := writeOne(t.Context(), writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, true)
+	_, err := writeOne(t.Context(), writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon},
+		true)
 	const want = "could not write GatewaySync demo/plant: internal error, see Postern's log"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)

@@ -56,8 +56,9 @@ func TestWriteAnImageFails(t *testing.T) {
 
 func TestNothingIsWrittenToAnImageUpdater(t *testing.T) {
 	api, writer := newShop(t, "", shopWith(`[]`))
-	key := postern.TargetKey{Kind: kindImageUpdater, Namespace: "demo", Name: "images"}
-	if _, err := writeOne(t.Context(), writer, key, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, false); err == nil ||
+	key := postern.TargetKey{Kind: imageUpdaterResource.kind, Namespace: "demo", Name: "images"}
+	if _, err := writeOne(t.Context(), writer, key, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon},
+		false); err == nil ||
 		err.Error() != "could not write ImageUpdater demo/images: a ref cannot be written to this kind" {
 		t.Errorf("Write: got %v", err)
 	}

@@ -24,7 +24,8 @@ func TestWriteWaitsAsLongAsTheAPIServerAsks(t *testing.T) {
 		return nil
 	}
 	writer, pauses := newTestWriter(t, api, nil)
-	if _, err := writeOne(t.Context(), writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, false); err != nil {
+	if _, err := writeOne(t.Context(), writer, plant,
+		Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, false); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]time.Duration{7 * time.Second}, *pauses); diff != "" {
@@ -37,7 +38,8 @@ func TestWritePausesLongerEachTime(t *testing.T) {
 	api.before = func(*fakeAPIServer, string, int) *answer { return unavailable }
 	writer, pauses := newTestWriter(t, api, nil)
 	writer.retries.Jitter = 0
-	if _, err := writeOne(t.Context(), writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, false); !IsTransient(err) {
+	if _, err := writeOne(t.Context(), writer, plant,
+		Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, false); !IsTransient(err) {
 		t.Fatal(err)
 	}
 	want := []time.Duration{

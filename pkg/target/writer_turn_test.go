@@ -32,7 +32,8 @@ func TestANamespaceTakesItsTurnToPlanAndNotToReadOrToPatch(t *testing.T) {
 			events = append(events, "turn of "+namespace)
 			return func() { events = append(events, "end") }, nil
 		}
-		got, err := writeOne(t.Context(), writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, dryRun)
+		got, err := writeOne(t.Context(), writer, plant,
+			Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, dryRun)
 		if err != nil || got.Reason != ReasonRequested {
 			t.Errorf("got %+v, %v", got, err)
 		}
@@ -54,7 +55,8 @@ func TestAPlanOnTheCacheTakesItsTurnToo(t *testing.T) {
 		turns++
 		return func() { ends++ }, nil
 	}
-	if _, err := writeOne(t.Context(), writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, false); err != nil {
+	if _, err := writeOne(t.Context(), writer, plant,
+		Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, false); err != nil {
 		t.Fatal(err)
 	}
 	if requests, _ := api.seen(); len(requests) != 1 || turns != 1 || ends != 1 {
@@ -72,7 +74,8 @@ func TestAWriteThatGetsNoTurnMayBeTriedAgain(t *testing.T) {
 		api := newFakeAPIServer(t, plantAt("v1"))
 		writer, pauses := newTestWriter(t, api, nil)
 		writer.Turn = func(context.Context, string, bool) (func(), error) { return nil, refusal }
-		_, err := writeOne(t.Context(), writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, false)
+		_, err := writeOne(t.Context(), writer, plant,
+			Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, false)
 		if !IsTransient(err) || !errors.Is(err, refusal) {
 			t.Errorf("%s: got %v", name, err)
 		}
@@ -91,8 +94,10 @@ func TestATurnEndsThoughThePlanPanics(t *testing.T) {
 			t.Errorf("panicked with %v, ended: %v", problem, ended)
 		}
 	}()
-	a := writeOp{Writer: writer, key: plant, requests: []Request{{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}}}}
-	_, _ = a.planOn(t.Context(), snapshot{kind: postern.TargetGatewaySync, obj: (*stokerv1alpha1.GatewaySync)(nil)}, nil)
+	a := writeAttempt{
+		Writer: writer, key: plant, requests: []Request{{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}}},
+	}
+	_, _ = a.planOn(t.Context(), snapshot{kind: gatewaySyncKind{}, obj: (*stokerv1alpha1.GatewaySync)(nil)})
 }
 
 // Those that the cluster has authenticated must not wait behind others.
@@ -101,9 +106,11 @@ func TestATurnIsThatOfUnauthenticatedSendersIfAllAre(t *testing.T) {
 		requests []Request
 		want     bool
 	}{
-		"all":         {[]Request{{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1"}, Anonymous: true}, {DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, Anonymous: true}}, true},
-		"one of them": {[]Request{{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1"}, Anonymous: true}, {DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}}}, false},
-		"none":        {[]Request{{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1"}}}, false},
+		"all": {[]Request{{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1"}, Anonymous: true},
+			{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, Anonymous: true}}, true},
+		"one of them": {[]Request{{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1"}, Anonymous: true},
+			{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}}}, false},
+		"none": {[]Request{{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1"}}}, false},
 	} {
 		writer, _ := newTestWriter(t, newFakeAPIServer(t, plantAt("v1")), nil)
 		var got []bool
@@ -123,8 +130,11 @@ func TestATurnIsThatOfUnauthenticatedSendersIfAllAre(t *testing.T) {
 
 // The next push would end the process again, and so would each retry.
 func TestAPanicWhileTargetsAreFoundIsAnError(t *testing.T) {
-	writer, _ := newTestWriter(t, newFakeAPIServer(t, plantAt("v1")), &Cache{kinds: map[postern.TargetKind]*cachedKind{}})
-	if matches, err := writer.Matches("demo", Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main"}}); err == nil || IsTransient(err) || matches != nil {
+	writer, _ := newTestWriter(t, newFakeAPIServer(t, plantAt("v1")),
+		&Cache{kinds: map[postern.TargetKind]*cachedKind{}})
+	if matches,
+		err := writer.Matches("demo", Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main"}}); err == nil ||
+		IsTransient(err) || matches != nil {
 		t.Errorf("got %v, %v", matches, err)
 	}
 }

@@ -32,8 +32,7 @@ const (
 )
 
 var (
-	targetKinds = []postern.TargetKind{postern.TargetApplication, postern.TargetGatewaySync}
-	refTypes    = []postern.RefType{postern.RefTypeBranch, postern.RefTypeTag, postern.RefTypeCommit,
+	refTypes = []postern.RefType{postern.RefTypeBranch, postern.RefTypeTag, postern.RefTypeCommit,
 		postern.RefTypeImage}
 
 	specPath   = field.NewPath("spec")
@@ -132,9 +131,9 @@ func validateTarget(target *postern.TargetReference) field.ErrorList {
 	}
 	path := specPath.Child("target")
 	var errs field.ErrorList
-	if !slices.Contains(targetKinds, target.Kind) {
+	if target.Kind.Resource() == "" {
 		errs = append(errs, field.NotSupported(path.Child("kind"), postern.TargetKind(shorten(string(target.Kind))),
-			targetKinds))
+			postern.TargetKinds()))
 	}
 	if target.Name == "" {
 		return append(errs, field.Required(path.Child("name"), ""))

@@ -48,14 +48,10 @@ func (r *RedeliverREST) authorize(ctx context.Context, original *postern.Webhook
 
 // endpointOf returns the resource and name of the endpoint for a delivery like d.
 func endpointOf(d *postern.WebhookDelivery) (resource, name string) {
-	switch {
-	case d.Spec.Target == nil:
+	if d.Spec.Target == nil {
 		return "webhooksources", d.Spec.Source
-	case d.Spec.Target.Kind == postern.TargetApplication:
-		return "applications", d.Spec.Target.Name
-	default:
-		return "gatewaysyncs", d.Spec.Target.Name
 	}
+	return d.Spec.Target.Kind.Resource(), d.Spec.Target.Name
 }
 
 func errForbidden(d *postern.WebhookDelivery, sender user.Info, resource, name string) error {

@@ -39,9 +39,11 @@ func TestLivenessDoesNotDependOnStorage(t *testing.T) {
 // The response would reveal that the namespace exists and has a backlog.
 func TestAGuardDoesNotTellWhetherANamespaceTakesDeliveries(t *testing.T) {
 	g := (ExtraConfig{
-		SecretsSynced:         func() bool { return true },
-		StorageReady:          func() error { return nil },
-		Backlog:               func(string) (string, error) { return "Backlog", apierrors.NewTooManyRequests("later", 9) },
+		SecretsSynced: func() bool { return true },
+		StorageReady:  func() error { return nil },
+		Backlog: func(string) (string, error) {
+			return "Backlog", apierrors.NewTooManyRequests("later", 9)
+		},
 		NamespaceSharePercent: 100,
 	}).limiter(2)
 	if _, err := g.Begin("demo"); err != nil {

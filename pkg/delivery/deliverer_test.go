@@ -164,8 +164,9 @@ func TestTheLastEventAsAdmittedIsRequested(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := target.Request{
-		DeliveryEvent: &postern.DeliveryEvent{Event: "push", Ref: "production", Repository: "https://git.example.com/plant.git", Revision: "abc", Source: "github"},
-		At:            now, Received: received.Add(1),
+		DeliveryEvent: &postern.DeliveryEvent{Event: "push", Ref: "production",
+			Repository: "https://git.example.com/plant.git", Revision: "abc", Source: "github"},
+		At: now, Received: received.Add(1),
 	}
 	if diff := cmp.Diff(want, p.request); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)

@@ -44,9 +44,9 @@ type FanoutResult struct {
 }
 
 // DeliverToNamespaces delivers a webhook in each namespace whose secrets accept it and where something wants what was
-// pushed. r.Delivery has the source and no namespace. It leaves nothing elsewhere, so that a push does not make a record
-// in every namespace, and no policy there sees it. It decodes the webhook once. A failure in one namespace does not
-// affect the others. The error, for the client, is set if the webhook reaches no namespace.
+// pushed. r.Delivery has the source and no namespace. It leaves nothing elsewhere, so that a push does not make a
+// record in every namespace, and no policy there sees it. It decodes the webhook once. A failure in one namespace does
+// not affect the others. The error, for the client, is set if the webhook reaches no namespace.
 func (d *Deliverer) DeliverToNamespaces(ctx context.Context, r *Request, namespaces []string) (FanoutResult, error) {
 	ctx, span := d.tracer.Start(ctx, spanDeliver)
 	defer span.End()

@@ -39,7 +39,8 @@ func tasksOfResults(record *postern.WebhookDelivery) []task {
 		ref string
 	}
 	keyOf := func(r postern.TargetResult) resultKey {
-		return resultKey{postern.TargetKey{Kind: postern.TargetKind(r.Kind), Namespace: record.Namespace, Name: r.Name}, r.Ref}
+		return resultKey{postern.TargetKey{Kind: postern.TargetKind(r.Kind), Namespace: record.Namespace, Name: r.Name},
+			r.Ref}
 	}
 	counts := map[resultKey]int{}
 	for _, r := range record.Status.Targets {

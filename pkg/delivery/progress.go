@@ -32,7 +32,8 @@ func compareInProgress(a, b string) int {
 	aKind, aName, _ := strings.Cut(a, "/")
 	bKind, bName, _ := strings.Cut(b, "/")
 	return compareTargets(
-		postern.TargetKey{Kind: postern.TargetKind(aKind), Name: aName}, postern.TargetKey{Kind: postern.TargetKind(bKind), Name: bName})
+		postern.TargetKey{Kind: postern.TargetKind(aKind), Name: aName},
+		postern.TargetKey{Kind: postern.TargetKind(bKind), Name: bName})
 }
 
 func comesAfter(a, b string) bool { return compareInProgress(a, b) > 0 }

@@ -66,7 +66,8 @@ func TestARedeliveryAsksAgainForWhatTheOriginalAskedFor(t *testing.T) {
 	request := target.Request{
 		DeliveryEvent: &postern.DeliveryEvent{
 			Source: "github", Event: "release", Ref: "v1.0.0", RefType: postern.RefTypeTag, DeliveryID: "d-1",
-			Repository: "https://git.example.com/plant.git", Time: &metav1.MicroTime{Time: received.Add(-25 * time.Hour)},
+			Repository: "https://git.example.com/plant.git",
+			Time:       &metav1.MicroTime{Time: received.Add(-25 * time.Hour)},
 		},
 		At: now, Received: received, Override: true,
 	}

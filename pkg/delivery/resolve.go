@@ -57,8 +57,8 @@ type noSlotError struct{ error }
 // isTransient reports whether targets may be found or written later.
 func isTransient(err error) bool { return errors.As(err, &noSlotError{}) || target.IsTransient(err) }
 
-// resolve returns the tasks of a new delivery. If there are none, it sets the status: Ignored, or Pending if the targets
-// can't be found now. The error is for the client.
+// resolve returns the tasks of a new delivery. If there are none, it sets the status: Ignored, or Pending if the
+// targets can't be found now. The error is for the client.
 func (d *Deliverer) resolve(ctx context.Context, r *Request) ([]task, error) {
 	delivery := r.Delivery
 	if len(delivery.Spec.Events) == 0 {
@@ -181,7 +181,8 @@ func tooManyTasks(delivery *postern.WebhookDelivery) error {
 }
 
 func targetKey(d *postern.WebhookDelivery) postern.TargetKey {
-	return postern.TargetKey{Kind: postern.TargetKind(d.Spec.Target.Kind), Namespace: d.Namespace, Name: d.Spec.Target.Name}
+	return postern.TargetKey{Kind: postern.TargetKind(d.Spec.Target.Kind), Namespace: d.Namespace,
+		Name: d.Spec.Target.Name}
 }
 
 // credentialTarget returns the key as a credential.Target.

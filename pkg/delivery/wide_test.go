@@ -33,7 +33,8 @@ type slowTargets struct {
 	finished map[string]int
 }
 
-func (s *slowTargets) Write(ctx context.Context, key postern.TargetKey, requests []target.Request, _ bool) []target.Result {
+func (s *slowTargets) Write(ctx context.Context, key postern.TargetKey, requests []target.Request,
+	_ bool) []target.Result {
 	takes := s.takes
 	if s.hangs[key.Name] {
 		takes = time.Hour

@@ -52,10 +52,12 @@ func TestParseImageNamesImagesInFull(t *testing.T) {
 
 func TestParseImageRefusesWhatIsNoReference(t *testing.T) {
 	for _, ref := range []string{
-		"", ":", "/", "@", "nginx:", "nginx@", "Nginx", "ghcr.io/Example/shop", "ghcr.io//shop", "ghcr.io/shop/", "ghcr.io/shop:a b",
+		"", ":", "/", "@", "nginx:", "nginx@", "Nginx", "ghcr.io/Example/shop", "ghcr.io//shop", "ghcr.io/shop/",
+		"ghcr.io/shop:a b",
 		"ghcr.io/shop:-1", "ghcr.io/shop@sha256:12",
 		"ghcr.io/shop@md5:" + strings.Repeat("a", 32), "https://ghcr.io/shop:1",
-		"jane:hunter2@ghcr.io/shop:1", "ghcr.io/shop:1\n", "ghcr.io/shop:1 ", "ghcr.io/sh\u00f6p:1", "gh\u0441r.io/shop:1", "\xff/shop",
+		"jane:hunter2@ghcr.io/shop:1", "ghcr.io/shop:1\n", "ghcr.io/shop:1 ", "ghcr.io/sh\u00f6p:1",
+		"gh\u0441r.io/shop:1", "\xff/shop",
 		"ghcr.io/shop:" + strings.Repeat("a", 129), "ghcr.io/" + strings.Repeat("a", 256),
 		strings.Repeat("a", 64), strings.Repeat("a/", 5000),
 	} {

@@ -127,7 +127,8 @@ func TestValidateRefIsNeverMoreLenientThanGit(t *testing.T) {
 	for _, tt := range refTests {
 		want := tt.valid || tt.gitSays
 		// The ref is not the first argument, because a leading dash would make it an option.
-		if got := gitAccepts(t, "--allow-onelevel", "refs/heads/"+tt.ref); tt.ref != "@" && tt.ref != "" && got != want {
+		if got := gitAccepts(t, "--allow-onelevel", "refs/heads/"+tt.ref); tt.ref != "@" && tt.ref != "" &&
+			got != want {
 			t.Errorf("git check-ref-format refs/heads/%q: %t, want %t", tt.ref, got, want)
 		}
 		if strings.HasPrefix(tt.ref, "-") {
@@ -154,13 +155,14 @@ func gitAccepts(t *testing.T, args ...string) bool {
 
 func TestValidateRefNamesTheBrokenRuleAndQuotesTheRef(t *testing.T) {
 	tests := map[string]string{
-		"":                       `the ref "" is not valid: it is empty`,
-		"a..b":                   `the ref "a..b" is not valid: it must not contain ".."`,
-		"-x":                     `the ref "-x" is not valid: it must not begin with a dash`,
-		"x.lock":                 `the ref "x.lock" is not valid: it must not have a component that ends with .lock`,
-		"a\x1b[2Jb":              `the ref "a\x1b[2Jb" is not valid: it must not contain spaces or control characters`,
-		"a\u202eb c":             `the ref "a\u202eb c" is not valid: it must not contain spaces or control characters`,
-		strings.Repeat("v", 300): `the ref "` + strings.Repeat("v", 64) + `"… is not valid: it is longer than 255 bytes`,
+		"":           `the ref "" is not valid: it is empty`,
+		"a..b":       `the ref "a..b" is not valid: it must not contain ".."`,
+		"-x":         `the ref "-x" is not valid: it must not begin with a dash`,
+		"x.lock":     `the ref "x.lock" is not valid: it must not have a component that ends with .lock`,
+		"a\x1b[2Jb":  `the ref "a\x1b[2Jb" is not valid: it must not contain spaces or control characters`,
+		"a\u202eb c": `the ref "a\u202eb c" is not valid: it must not contain spaces or control characters`,
+		strings.Repeat("v", 300): `the ref "` + strings.Repeat("v", 64) +
+			`"… is not valid: it is longer than 255 bytes`,
 	}
 	for ref, want := range tests {
 		if err := ValidateRef(ref); err == nil || err.Error() != want {

@@ -13,8 +13,9 @@ import (
 // GitHub's webhooks can use both GitHub sources. Neither may deploy events for the other, and neither may fail on them.
 func TestGitHubSourcesIgnoreEachOthersEvents(t *testing.T) {
 	const (
-		push    = `{"ref": "refs/heads/main", "after": "` + commitA + `"}`
-		image   = `{"action": "published", "package": {"package_type": "CONTAINER", "package_version": {"package_url": "ghcr.io/example/shop:v1", "container_metadata": {"tag": {"name": "v1"}}}}}`
+		push  = `{"ref": "refs/heads/main", "after": "` + commitA + `"}`
+		image = `{"action": "published", "package": {"package_type": "CONTAINER", "package_version": ` +
+			`{"package_url": "ghcr.io/example/shop:v1", "container_metadata": {"tag": {"name": "v1"}}}}}`
 		ping    = `{"zen": "calm", "hook_id": 1}`
 		release = `{"action": "published", "release": {"tag_name": "v1"}}`
 	)

@@ -53,7 +53,8 @@ func TestDecodeClaimChoosesButNeverWidens(t *testing.T) {
 		release     = `{"action": "deleted", "release": {"tag_name": "v1"}}`
 		freight     = `{"freight": {"commits": [{"tag": "v1"}]}}`
 		app         = `{"app": {"metadata": {"annotations": {"git.ref": "v1"}}}}`
-		both        = `{"app": {"metadata": {"annotations": {"git.ref": "a"}}}, "freight": {"commits": [{"tag": "k"}]}, "ref": "g"}`
+		both        = `{"app": {"metadata": {"annotations": {"git.ref": "a"}}}, "freight": {"commits": [{"tag": ` +
+			`"k"}]}, "ref": "g"}`
 	)
 	tests := []struct {
 		name    string

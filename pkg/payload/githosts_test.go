@@ -165,7 +165,8 @@ func TestWhatIsGoneIsNotDeployedUnderAnotherHostsHeaders(t *testing.T) {
 
 func TestEveryRefOfAPushIsReturnedInOrder(t *testing.T) {
 	for _, name := range []string{
-		"gitlab/repository-update-several", "bitbucket/push-several", "bitbucket-server/push-several", "azure-devops/push-several",
+		"gitlab/repository-update-several", "bitbucket/push-several", "bitbucket-server/push-several",
+		"azure-devops/push-several",
 	} {
 		got, err := Decode(goldenInput(t, name))
 		if err != nil {

@@ -14,7 +14,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -31,7 +33,27 @@ type goldenCase struct {
 
 func (c goldenCase) file() string { return filepath.Join("testdata", c.name+".golden.json") }
 
+// golden has all cases once a test has read them: there are more than a thousand files.
+var golden struct {
+	sync.Mutex
+	cases []goldenCase
+}
+
 func goldenCases(tb testing.TB) []goldenCase {
+	tb.Helper()
+	golden.Lock()
+	defer golden.Unlock()
+	if golden.cases == nil {
+		golden.cases = readGoldenCases(tb)
+	}
+	cases := slices.Clone(golden.cases)
+	for i := range cases { // tests change their inputs
+		cases[i].in.Header, cases[i].in.Body = cases[i].in.Header.Clone(), slices.Clone(cases[i].in.Body)
+	}
+	return cases
+}
+
+func readGoldenCases(tb testing.TB) []goldenCase {
 	tb.Helper()
 	var cases []goldenCase
 	for _, ext := range []string{".json", ".form"} {

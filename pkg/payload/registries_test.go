@@ -45,7 +45,8 @@ var registryBehaviors = []struct {
 
 	{behavior: "every resource counts", payload: "harbor/push-of-several", ignored: []string{IgnoredDigestOnly},
 		images: []string{
-			"harbor.example.com/team/shop:1.4.0", "harbor.example.com/team/shop:1.4", "harbor.example.com/team/shop:edge",
+			"harbor.example.com/team/shop:1.4.0", "harbor.example.com/team/shop:1.4",
+			"harbor.example.com/team/shop:edge",
 		}},
 	{behavior: "a tag that equals the digest is not a tag", payload: "harbor/push-without-tag",
 		ignored: []string{IgnoredDigestOnly}},

@@ -17,8 +17,10 @@ import (
 
 func TestSourcesAreSortedAndUnique(t *testing.T) {
 	want := []string{
-		"acr", "aliyun-acr", "argocd", "azure-devops", "bitbucket", "bitbucket-server", "cloudevents", "distribution", "docker.io",
-		"ecr", "gar", "generic", "ghcr.io", "gitea", "github", "gitlab", "harbor", "jfrog", "kargo", "nexus", "quay.io", "zot",
+		"acr", "aliyun-acr", "argocd", "azure-devops", "bitbucket", "bitbucket-server", "cloudevents", "distribution",
+		"docker.io",
+		"ecr", "gar", "generic", "ghcr.io", "gitea", "github", "gitlab", "harbor", "jfrog", "kargo", "nexus", "quay.io",
+		"zot",
 	}
 	if diff := cmp.Diff(want, Sources()); diff != "" {
 		t.Errorf("sources (-want +got):\n%s", diff)
@@ -44,7 +46,8 @@ func TestSourceFromHeaderIsTheSourceOfDecode(t *testing.T) {
 		{"registry package", gitHubHeader("registry_package"), "ghcr.io"},
 		{"nexus", http.Header{"X-Nexus-Webhook-Id": {"rm:repository:asset"}}, "nexus"},
 		{"distribution",
-			http.Header{"Content-Type": {"application/vnd.docker.distribution.events.v2+json; charset=utf-8"}}, "distribution"},
+			http.Header{"Content-Type": {"application/vnd.docker.distribution.events.v2+json; charset=utf-8"}},
+			"distribution"},
 		{"CloudEvent of zot", http.Header{"Ce-Type": {"zotregistry.image.updated"}}, "zot"},
 		{"CloudEvent of Harbor", http.Header{"Ce-Type": {"harbor.artifact.pushed"}}, "harbor"},
 		{"CloudEvent of anyone", http.Header{"Ce-Type": {"com.example.image.pushed"}}, "cloudevents"},
@@ -150,7 +153,8 @@ func TestASourceIsToldFromWhatMayHoldASecret(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"", "Harbor", "docker.io?secret=x", "docker.io&secret=x", "docker.io;x", "docker.io x", "docker.io/x", "a%26b", "a_b", "a\x00", "é",
+		"", "Harbor", "docker.io?secret=x", "docker.io&secret=x", "docker.io;x", "docker.io x", "docker.io/x", "a%26b",
+		"a_b", "a\x00", "é",
 		strings.Repeat("x", 21),
 	} {
 		if LooksLikeSource(text) {

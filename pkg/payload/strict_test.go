@@ -127,7 +127,8 @@ func TestParseStrictCostsLittleMemory(t *testing.T) {
 }
 
 func TestObjectFindIsExact(t *testing.T) {
-	obj, err := parseStrict([]byte(`{ "a" : { "b" : { "c" : [1, 2] }, "B": 3 } , "d": "x,y}" ,"e":null, "\u0066":false }`))
+	obj, err := parseStrict([]byte(`{ "a" : { "b" : { "c" : [1, 2] }, "B": 3 } , "d": "x,y}" ,"e":null, ` +
+		`"\u0066":false }`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,9 @@ func TestProcessorTimeIsSharedOutAmongSuccesses(t *testing.T) {
 }
 
 func TestRequestsAreCountedByVerbAndResource(t *testing.T) {
-	read, err := parseMetrics(`apiserver_request_total{code="200",dry_run="",resource="gatewaysyncs",subresource="",verb="PATCH",version="v1alpha1"} 90
+	read,
+		err := parseMetrics(
+		`apiserver_request_total{code="200",dry_run="",resource="gatewaysyncs",subresource="",verb="PATCH",version="v1alpha1"} 90
 apiserver_request_total{code="409",dry_run="",resource="gatewaysyncs",subresource="",verb="PATCH",version="v1alpha1"} 20
 apiserver_request_total{code="200",dry_run="",resource="gatewaysyncs",subresource="status",verb="PATCH",version="v1alpha1"} 5
 apiserver_request_total{code="0",dry_run="",resource="gatewaysyncs",subresource="",verb="WATCH",version="v1alpha1"} 50

@@ -27,7 +27,8 @@ func TestBenchmarksAreReadAsGoPrintsThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []benchmarkResult{
-		{Name: "MatchImage/100", Values: map[string]float64{"ns/op": 6932, "B/application": 5328, "B/op": 426, "allocs/op": 10}},
+		{Name: "MatchImage/100", Values: map[string]float64{"ns/op": 6932, "B/application": 5328, "B/op": 426,
+			"allocs/op": 10}},
 		{Name: "MatchImage/10000", Values: map[string]float64{"ns/op": 6623.5}},
 		{Name: "MatchImage/100", Values: map[string]float64{"ns/op": 7000}},
 	}

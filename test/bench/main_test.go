@@ -10,11 +10,13 @@ import (
 )
 
 func TestFlagsAndEnvironmentAreRead(t *testing.T) {
-	s, err := parse([]string{"-only", "^(memory|start)$", "-rounds", "3", "-duration", "500ms", "-json", "x.json", "-cpuprofile"}, "200")
+	s, err := parse([]string{"-only", "^(memory|start)$", "-rounds", "3", "-duration", "500ms", "-json", "x.json",
+		"-cpuprofile"}, "200")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !s.only.MatchString("memory") || s.only.MatchString("one-target") || s.rounds != 3 || s.duration != 500*time.Millisecond ||
+	if !s.only.MatchString("memory") || s.only.MatchString("one-target") || s.rounds != 3 ||
+		s.duration != 500*time.Millisecond ||
 		s.jsonPath != "x.json" || !s.cpuProfile || s.objects != 200 {
 		t.Errorf("got %+v", s)
 	}

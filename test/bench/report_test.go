@@ -16,7 +16,8 @@ import (
 
 func sampleReport() *report {
 	return &report{
-		Machine:  machine{CPU: "Example CPU", Cores: 2, MemoryMiB: 4096, OS: "linux/amd64", Go: "go1.26.0", Load: 0.5, Fsync: 1.25},
+		Machine: machine{CPU: "Example CPU", Cores: 2, MemoryMiB: 4096, OS: "linux/amd64", Go: "go1.26.0", Load: 0.5,
+			Fsync: 1.25},
 		Commit:   "0123456789ab",
 		Date:     time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		Settings: reportSettings{Rounds: 2, Duration: "2s", Objects: 10000},
@@ -26,14 +27,17 @@ func sampleReport() *report {
 			{Name: "at the highest", Unit: "MiB", Ours: 310, Note: "for information"},
 		},
 		Samples: []summary{
-			{Name: "delivery", N: 3, P50: 6, P90: 7, P99: 8.5, PerSecond: 150, Answers: map[string]int{"503": 1, applied: 3}, CPU: map[string]float64{"postern": 2, "etcd": 0.5},
+			{Name: "delivery", N: 3, P50: 6, P90: 7, P99: 8.5, PerSecond: 150,
+				Answers: map[string]int{"503": 1, applied: 3}, CPU: map[string]float64{"postern": 2, "etcd": 0.5},
 				Requests: map[string]float64{"POST events": 0.9, "PATCH gatewaysyncs": 1}},
-			{Name: "bare PATCH", N: 4, P50: 5, P90: 6, P99: 7, PerSecond: 200, Answers: map[string]int{"200": 4}, CPU: map[string]float64{"postern": 0.1}},
+			{Name: "bare PATCH", N: 4, P50: 5, P90: 6, P99: 7, PerSecond: 200, Answers: map[string]int{"200": 4},
+				CPU: map[string]float64{"postern": 0.1}},
 		},
-		Stages:     []stage{{Of: "delivery", Stage: "write", Count: 3, Mean: 4.5}},
-		Benchmarks: []benchmarkResult{{Name: "Decode/github/ping", Values: map[string]float64{"ns/op": 2500, "B/op": 640, "allocs/op": 12}}},
-		Profiles:   []string{".local/bench.pprof"},
-		Warnings:   []string{"the machine was busy"},
+		Stages: []stage{{Of: "delivery", Stage: "write", Count: 3, Mean: 4.5}},
+		Benchmarks: []benchmarkResult{{Name: "Decode/github/ping",
+			Values: map[string]float64{"ns/op": 2500, "B/op": 640, "allocs/op": 12}}},
+		Profiles: []string{".local/bench.pprof"},
+		Warnings: []string{"the machine was busy"},
 	}
 }
 

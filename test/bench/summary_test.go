@@ -60,7 +60,8 @@ func TestMedian(t *testing.T) {
 }
 
 func TestRoundedKeepsFourSignificantDigits(t *testing.T) {
-	for in, want := range map[float64]float64{0: 0, 1234567: 1235000, 12.34567: 12.35, 0.00123456: 0.001235, -98765: -98770, 3: 3} {
+	for in, want := range map[float64]float64{0: 0, 1234567: 1235000, 12.34567: 12.35, 0.00123456: 0.001235,
+		-98765: -98770, 3: 3} {
 		if got := rounded(in); got != want {
 			t.Errorf("of %v: got %v, want %v", in, got, want)
 		}
@@ -72,7 +73,8 @@ func TestSummaryPutsRoundsTogether(t *testing.T) {
 		{took: time.Second, times: ms(30, 10), answers: map[string]int{"200": 2}},
 		{took: 3 * time.Second, times: ms(20, 40), answers: map[string]int{"200": 2, "409": 5}},
 	})
-	want := summary{Name: "side", N: 4, P50: 20, P90: 40, P99: 40, PerSecond: 1, Answers: map[string]int{"200": 4, "409": 5}}
+	want := summary{Name: "side", N: 4, P50: 20, P90: 40, P99: 40, PerSecond: 1,
+		Answers: map[string]int{"200": 4, "409": 5}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -89,13 +89,15 @@ func (c *cluster) setCABundle(ctx context.Context, caBundle []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = client.ApiregistrationV1().APIServices().Patch(ctx, apiServiceName, types.MergePatchType, patch, metav1.PatchOptions{})
+	_, err = client.ApiregistrationV1().APIServices().Patch(ctx, apiServiceName, types.MergePatchType, patch,
+		metav1.PatchOptions{})
 	return err
 }
 
 // served returns the serving certificate of a Postern.
 func served(ctx context.Context, p *controlplane.Postern) (*x509.Certificate, error) {
-	dialer := &tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}} // the caller verifies it
+	// the caller verifies it
+	dialer := &tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}}
 	conn, err := dialer.DialContext(ctx, "tcp", strings.TrimPrefix(p.Address(), "https://"))
 	if err != nil {
 		return nil, err

@@ -42,7 +42,8 @@ func TestNothingIsLostWhateverSomebodyDoesToTheCertificates(t *testing.T) {
 			return shared.setCA(ctx, foreignCA(t, now.Add(-day), now.Add(100*day)))
 		}, nil},
 		{"the Secret has garbage", func(ctx context.Context) error {
-			return shared.setCA(ctx, map[string][]byte{"tls.crt": []byte("garbage"), "tls.key": nil, "ca.crt": []byte("garbage")})
+			return shared.setCA(ctx, map[string][]byte{"tls.crt": []byte("garbage"), "tls.key": nil,
+				"ca.crt": []byte("garbage")})
 		}, nil},
 		{"the caBundle is garbage", func(ctx context.Context) error {
 			return shared.setCABundle(ctx, []byte("garbage"))
@@ -102,7 +103,8 @@ func (c *cluster) reached(ctx context.Context) error {
 func TestNoRequestFailsWhileCertificatesAreRenewed(t *testing.T) {
 	forgetCA(t) // its CA is valid for a year
 	t.Cleanup(func() { forgetCA(t) })
-	postern := startPostern(t, controlplane.PosternOptions{Flags: []string{"--ca-validity=36s", "--serving-cert-validity=9s"}})
+	postern := startPostern(t, controlplane.PosternOptions{Flags: []string{"--ca-validity=36s",
+		"--serving-cert-validity=9s"}})
 	w := newWorld(t, 2, 2)
 	load := w.startLoad(25)
 	leaf, err := served(t.Context(), postern)

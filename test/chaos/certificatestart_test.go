@@ -101,7 +101,8 @@ func TestAtItsStartPosternWaitsForAKubeAPIServerThatIsAway(t *testing.T) {
 	go func() { started <- postern.Start(testcluster.StartContext(t)) }()
 	w := &world{cluster: shared, Sandbox: shared.Sandbox(t, controlplane.Namespace)}
 	w.Eventually(testcluster.Patience, func() error {
-		return errors.Join(onItsPort(t.Context(), postern, "/livez", http.StatusOK), onItsPort(t.Context(), postern, "/readyz", http.StatusServiceUnavailable))
+		return errors.Join(onItsPort(t.Context(), postern, "/livez", http.StatusOK),
+			onItsPort(t.Context(), postern, "/readyz", http.StatusServiceUnavailable))
 	})
 	if err := shared.StartAPIServer(testcluster.StartContext(t)); err != nil {
 		t.Fatal(err)

@@ -79,7 +79,9 @@ func (w *world) checkPendingEnd(since time.Time, within time.Duration) {
 	w.Eventually(testcluster.Patience, func() error {
 		pending, err := w.pending()
 		// Creation timestamps have a resolution of a second.
-		first = slices.DeleteFunc(pending, func(d v1alpha1.WebhookDelivery) bool { return !d.CreationTimestamp.Time.Before(since) })
+		first = slices.DeleteFunc(pending, func(d v1alpha1.WebhookDelivery) bool {
+			return !d.CreationTimestamp.Time.Before(since)
+		})
 		if err == nil && len(first) > 0 && time.Since(since) < within {
 			err = fmt.Errorf("%d deliveries are pending", len(first))
 		}

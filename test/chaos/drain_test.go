@@ -66,11 +66,13 @@ func seatsForSenders(t *testing.T, shares int) {
 	t.Helper()
 	set := func(ctx context.Context, shares int) {
 		patch := fmt.Sprintf(`{"spec": {"limited": {"nominalConcurrencyShares": %d}}}`, shares)
-		if _, err := shared.Kubectl(ctx, "", "patch", "prioritylevelconfiguration", "postern-senders", "--type=merge", "--patch="+patch); err != nil {
+		if _, err := shared.Kubectl(ctx, "", "patch", "prioritylevelconfiguration", "postern-senders", "--type=merge",
+			"--patch="+patch); err != nil {
 			t.Fatal(err)
 		}
 	}
-	before, err := shared.Kubectl(t.Context(), "", "get", "prioritylevelconfiguration", "postern-senders", "--output=jsonpath={.spec.limited.nominalConcurrencyShares}")
+	before, err := shared.Kubectl(t.Context(), "", "get", "prioritylevelconfiguration", "postern-senders",
+		"--output=jsonpath={.spec.limited.nominalConcurrencyShares}")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -144,7 +144,8 @@ func (c *cluster) shippedMemoryLimit(t *testing.T, postern *controlplane.Postern
 	}
 	container := set.Spec.Template.Spec.Containers[0]
 	for _, one := range container.Env {
-		if one.Name == "GOMEMLIMIT" && strings.Contains("\x00"+string(environment), "\x00GOMEMLIMIT="+one.Value+"\x00") {
+		if one.Name == "GOMEMLIMIT" && strings.Contains("\x00"+string(environment), "\x00GOMEMLIMIT="+one.Value+
+			"\x00") {
 			return container.Resources.Limits.Memory().Value()
 		}
 	}

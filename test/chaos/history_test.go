@@ -42,11 +42,12 @@ func (w *world) follow() *history {
 		if err != nil {
 			w.T.Fatal(err)
 		}
-		changes, err := watchtools.NewRetryWatcherWithContext(w.T.Context(), list.GetResourceVersion(), &cache.ListWatch{
-			WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-				return objects.Watch(ctx, o)
-			},
-		})
+		changes, err := watchtools.NewRetryWatcherWithContext(w.T.Context(), list.GetResourceVersion(),
+			&cache.ListWatch{
+				WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+					return objects.Watch(ctx, o)
+				},
+			})
 		if err != nil {
 			w.T.Fatal(err)
 		}
@@ -113,7 +114,8 @@ func (h *history) backwards() []string {
 		for i, ref := range refs {
 			number, err := strconv.Atoi(lastNumber.FindString(ref))
 			if err != nil || number <= last {
-				problems = append(problems, fmt.Sprintf("%s went backwards: it had %q and then %q", g, refs[max(0, i-1)], ref))
+				problems = append(problems, fmt.Sprintf("%s went backwards: it had %q and then %q", g,
+					refs[max(0, i-1)], ref))
 			}
 			last = max(last, number)
 		}

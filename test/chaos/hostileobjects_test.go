@@ -102,7 +102,8 @@ const wideTargets = 100
 func createWide(ctx context.Context, h *hostile) error {
 	for i := range wideTargets {
 		name := fmt.Sprintf("wide-%d", i)
-		if err := h.createFrom(ctx, applications, imageApplication(name, "quay.io/hostile/wide", "1.0.0", "")); err != nil {
+		if err := h.createFrom(ctx, applications,
+			imageApplication(name, "quay.io/hostile/wide", "1.0.0", "")); err != nil {
 			return err
 		}
 		if i%2 == 0 {
@@ -151,7 +152,8 @@ func createSlow(ctx context.Context, h *hostile) error {
 	}))
 	h.T.Cleanup(slow.Close)
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: slow.Certificate().Raw})
-	return h.createWatched(ctx, "slow", admissionregistrationv1.WebhookClientConfig{URL: &slow.URL, CABundle: authority})
+	return h.createWatched(ctx, "slow", admissionregistrationv1.WebhookClientConfig{URL: &slow.URL,
+		CABundle: authority})
 }
 
 // createWatched creates GatewaySyncs, and an admission webhook for writes of them.
@@ -159,7 +161,8 @@ func (h *hostile) createWatched(ctx context.Context, name string, client admissi
 ) error {
 	for i := range watchedTargets {
 		g := target{gatewaySyncs, fmt.Sprintf("%s-%d", name, i)}
-		manifest := strings.Replace(g.manifest(), "metadata: {", fmt.Sprintf("metadata: {labels: {chaos: %s}, ", name), 1)
+		manifest := strings.Replace(g.manifest(), "metadata: {", fmt.Sprintf("metadata: {labels: {chaos: %s}, ", name),
+			1)
 		if err := h.createFrom(ctx, g.resource, manifest); err != nil {
 			return err
 		}

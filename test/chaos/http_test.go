@@ -76,7 +76,8 @@ func (c *cluster) newSender(namespace, token string) (sender, error) {
 }
 
 func newClient(trust *tls.Config) *http.Client {
-	return &http.Client{Timeout: answerTimeout, Transport: &http.Transport{TLSClientConfig: trust, MaxIdleConnsPerHost: 128}}
+	return &http.Client{Timeout: answerTimeout,
+		Transport: &http.Transport{TLSClientConfig: trust, MaxIdleConnsPerHost: 128}}
 }
 
 // do sends a request to a path below the sender's namespace, and cancels it when ctx ends.

@@ -69,7 +69,8 @@ func (l *load) awaitAccepted(more int) {
 	wanted := l.ledger.accepted() + more
 	l.w.Eventually(testcluster.Patience, func() error {
 		if got := l.ledger.accepted(); got < wanted {
-			return fmt.Errorf("%d requests were accepted, want %d; the latest answer: %s", got, wanted, l.ledger.latest())
+			return fmt.Errorf("%d requests were accepted, want %d; the latest answer: %s", got, wanted,
+				l.ledger.latest())
 		}
 		return nil
 	})
@@ -110,7 +111,8 @@ func (w *world) onlyCodes(l *ledger, allowed ...int) {
 			continue
 		}
 		if shown++; shown <= 5 {
-			w.T.Errorf("%s to %s, sent %s ago: got %s, want one of %v", e.ref, e.target, since(e.began), e.refusal, allowed)
+			w.T.Errorf("%s to %s, sent %s ago: got %s, want one of %v", e.ref, e.target, since(e.began), e.refusal,
+				allowed)
 		}
 	}
 }

@@ -59,7 +59,8 @@ func TestADeliveryThatIsSlowAtOneReplicaDoesNotOverwriteWhatAnotherReceivedAfter
 		<-held
 	}
 	for i, g := range w.targets {
-		if _, phase, err := w.ask(senders[(i+1)%2], g, "later").recorded(); err != nil || phase != v1alpha1.DeliveryApplied {
+		if _, phase, err := w.ask(senders[(i+1)%2], g, "later").recorded(); err != nil ||
+			phase != v1alpha1.DeliveryApplied {
 			t.Errorf("%s: the later delivery is %s, %v", g, phase, err)
 		}
 	}

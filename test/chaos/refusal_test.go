@@ -94,7 +94,8 @@ rules:
 func (w *world) targetsAreBroken() error {
 	for _, g := range w.targets {
 		patch := []byte(`{"metadata":{"annotations":{"chaos.example.com/tried":"true"}}}`)
-		_, err := w.Objects.Resource(g.resource).Namespace(w.Namespace).Patch(w.T.Context(), g.name, types.MergePatchType, patch,
+		_, err := w.Objects.Resource(g.resource).Namespace(w.Namespace).Patch(w.T.Context(), g.name,
+			types.MergePatchType, patch,
 			metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
 		if err == nil {
 			return errors.New("the kube-apiserver does not call the webhook yet")

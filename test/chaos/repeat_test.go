@@ -89,11 +89,14 @@ func (w *world) countWrites(g target) (count func() int) {
 	return func() int {
 		w.T.Helper()
 		const last = "chaos.example.com/last"
-		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{last: "true"}}})
+		patch,
+			err := json.Marshal(
+			map[string]any{"metadata": map[string]any{"annotations": map[string]string{last: "true"}}})
 		if err != nil {
 			w.T.Fatal(err)
 		}
-		if _, err := object.Patch(w.T.Context(), g.name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		if _, err := object.Patch(w.T.Context(), g.name, types.MergePatchType, patch,
+			metav1.PatchOptions{}); err != nil {
 			w.T.Fatal(err)
 		}
 		before := 0

@@ -15,7 +15,8 @@ import (
 // InstallFrom treats warnings and unknown fields as errors.
 func TestChartAppliesToARealClusterAndDelivers(t *testing.T) {
 	c := startControlPlane(t)
-	c.MustKubectl(t, "", "create", "secret", "generic", "tokens", "--namespace="+namespace, "--from-literal=kargo=swordfish")
+	c.MustKubectl(t, "", "create", "secret", "generic", "tokens", "--namespace="+namespace,
+		"--from-literal=kargo=swordfish")
 	for _, values := range [][]string{
 		{"--values=test/chart/testdata/full.yaml"},
 		{"--values=test/chart/testdata/receiver.yaml", "--set=fullnameOverride=hooks"},

@@ -56,7 +56,8 @@ func withComponent(t *testing.T, path string) string {
 }
 
 // helmKeys matches what only Helm sets: labels, and the checksum that replaces the Pods on a change of the ConfigMap.
-var helmKeys = regexp.MustCompile(`^(app\.kubernetes\.io/(instance|managed-by|version)|helm\.sh/chart|checksum/config)$`)
+var helmKeys = regexp.MustCompile(
+	`^(app\.kubernetes\.io/(instance|managed-by|version)|helm\.sh/chart|checksum/config)$`)
 
 // mustInstallTheSame compares the chart, rendered with args, with a kustomize directory.
 func mustInstallTheSame(t *testing.T, dir string, args ...string) {

@@ -15,7 +15,8 @@ func TestNotesTellOfWhatIsInstalledAndWarnOfWhatHasNoEffect(t *testing.T) {
 		lacks []string
 	}{
 		"default": {
-			has:   []string{"kubectl rollout status statefulset/postern --namespace postern-system", "--clusterrole=postern-sender"},
+			has: []string{"kubectl rollout status statefulset/postern --namespace postern-system",
+				"--clusterrole=postern-sender"},
 			lacks: []string{"WARNING", "receiver"},
 		},
 		"receiver": {
@@ -33,7 +34,8 @@ func TestNotesTellOfWhatIsInstalledAndWarnOfWhatHasNoEffect(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			args := append([]string{"install", release, chartDir, "--namespace=" + namespace, "--dry-run=client"}, test.args...)
+			args := append([]string{"install", release, chartDir, "--namespace=" + namespace, "--dry-run=client"},
+				test.args...)
 			out, err := run(t, nil, "bin/tools/helm", args...)
 			if err != nil {
 				t.Fatal(err)

@@ -85,10 +85,12 @@ func TestWhatIsSetByChartAndValuesIsAsTheValuesSay(t *testing.T) {
 	}
 	label := func(object, name string) string { return objects[object].GetLabels()[name] }
 	got := map[string]string{
-		"label of the dashboard":      label("ConfigMap postern-system/postern-dashboard", "grafana_dashboard"),
-		"version of the dashboard":    label("ConfigMap postern-system/postern-dashboard", "app.kubernetes.io/version"),
-		"name of the monitor":         label("ServiceMonitor.monitoring.coreos.com postern-system/postern", "app.kubernetes.io/name"),
-		"instance of the alerts":      label("PrometheusRule.monitoring.coreos.com postern-system/postern", "app.kubernetes.io/instance"),
+		"label of the dashboard":   label("ConfigMap postern-system/postern-dashboard", "grafana_dashboard"),
+		"version of the dashboard": label("ConfigMap postern-system/postern-dashboard", "app.kubernetes.io/version"),
+		"name of the monitor": label("ServiceMonitor.monitoring.coreos.com postern-system/postern",
+			"app.kubernetes.io/name"),
+		"instance of the alerts": label("PrometheusRule.monitoring.coreos.com postern-system/postern",
+			"app.kubernetes.io/instance"),
 		"container of kubectl":        template.Annotations["kubectl.kubernetes.io/default-container"],
 		"operating system":            template.Spec.NodeSelector["kubernetes.io/os"],
 		"memory that Go keeps within": variables["GOMEMLIMIT"],

@@ -27,7 +27,8 @@ func as[T any](t *testing.T, object *unstructured.Unstructured) *T {
 	}
 	into := new(T)
 	const strict = true
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, into, strict); err != nil {
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, into,
+		strict); err != nil {
 		t.Fatal(err)
 	}
 	return into
@@ -83,17 +84,20 @@ func TestTextThatYAMLTakesForSomethingElseIsText(t *testing.T) {
 		"image pull Secret":                     {`imagePullSecrets=[{"name":"%s"}]`, "123"},
 		"namespace of the dashboard":            {`grafanaDashboard.namespace="%s"`, "123"},
 		"Ingress class":                         {`webhookReceiver.ingress.ingressClassName="%s"`, "1e3"},
-		"Ingress host":                          {`webhookReceiver.ingress.hosts=[{"host":"%s","paths":[{"path":"/","pathType":"Exact"}]}]`, "*"},
-		"Ingress path with a comment sign":      {`webhookReceiver.ingress.hosts=[{"host":"a","paths":[{"path":"/%s","pathType":"Exact"}]}]`, "a #b"},
-		"Ingress path with a colon":             {`webhookReceiver.ingress.hosts=[{"host":"a","paths":[{"path":"/%s","pathType":"Exact"}]}]`, "a: b"},
-		"Ingress Secret":                        {`webhookReceiver.ingress.tls=[{"secretName":"%s","hosts":["a"]}]`, "123"},
-		"Ingress annotation":                    {`webhookReceiver.ingress.annotations={"a":"%s"}`, "true"},
-		"label of the ServiceMonitor":           {`serviceMonitor.labels={"a":"%s"}`, "1e3"},
-		"Secret with the CA":                    {`serviceMonitor.caSecretRef.name="%s"`, "123"},
-		"label of the Pod":                      {`podLabels={"a":"%s"}`, "no"},
-		"node selector":                         {`nodeSelector={"a":"%s"}`, "true"},
-		"flag with a comment sign":              {`extraArgs=["--a=%s"]`, "a #b"},
-		"value of a variable":                   {`extraEnv=[{"name":"A","value":"%s"}]`, "1"},
+		"Ingress host": {
+			`webhookReceiver.ingress.hosts=[{"host":"%s","paths":[{"path":"/","pathType":"Exact"}]}]`, "*"},
+		"Ingress path with a comment sign": {
+			`webhookReceiver.ingress.hosts=[{"host":"a","paths":[{"path":"/%s","pathType":"Exact"}]}]`, "a #b"},
+		"Ingress path with a colon": {
+			`webhookReceiver.ingress.hosts=[{"host":"a","paths":[{"path":"/%s","pathType":"Exact"}]}]`, "a: b"},
+		"Ingress Secret":              {`webhookReceiver.ingress.tls=[{"secretName":"%s","hosts":["a"]}]`, "123"},
+		"Ingress annotation":          {`webhookReceiver.ingress.annotations={"a":"%s"}`, "true"},
+		"label of the ServiceMonitor": {`serviceMonitor.labels={"a":"%s"}`, "1e3"},
+		"Secret with the CA":          {`serviceMonitor.caSecretRef.name="%s"`, "123"},
+		"label of the Pod":            {`podLabels={"a":"%s"}`, "no"},
+		"node selector":               {`nodeSelector={"a":"%s"}`, "true"},
+		"flag with a comment sign":    {`extraArgs=["--a=%s"]`, "a #b"},
+		"value of a variable":         {`extraEnv=[{"name":"A","value":"%s"}]`, "1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			render := func(word string) string {
@@ -204,17 +208,19 @@ func TestServiceOfTheReceiverIsForWhatItSpeaks(t *testing.T) {
 		port     int32
 		protocol string
 	}{
-		"by default":                    {nil, 443, "https"},
-		"without TLS by its value":      {[]string{`--set=webhookReceiver.tls.disabled=true`}, 80, "http"},
-		"without TLS by its key":        {[]string{`--set-json=config={"disable-tls":"true"}`}, 80, "http"},
-		"with TLS by a key, which wins": {[]string{`--set=webhookReceiver.tls.disabled=true`, `--set-json=config={"disable-tls":"false"}`}, 443, "https"},
+		"by default":               {nil, 443, "https"},
+		"without TLS by its value": {[]string{`--set=webhookReceiver.tls.disabled=true`}, 80, "http"},
+		"without TLS by its key":   {[]string{`--set-json=config={"disable-tls":"true"}`}, 80, "http"},
+		"with TLS by a key, which wins": {[]string{`--set=webhookReceiver.tls.disabled=true`,
+			`--set-json=config={"disable-tls":"false"}`}, 443, "https"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := append(test.args, "--set=webhookReceiver.enabled=true", "--set=webhookReceiver.namespaces={demo}")
 			objects := parse(t, mustTemplate(t, args...))
 			port := as[corev1.Service](t, objects["Service postern-system/postern-receiver"]).Spec.Ports[0]
 			if port.Port != test.port || *port.AppProtocol != test.protocol {
-				t.Errorf("the port is %d for %s, want %d for %s", port.Port, *port.AppProtocol, test.port, test.protocol)
+				t.Errorf("the port is %d for %s, want %d for %s", port.Port, *port.AppProtocol, test.port,
+					test.protocol)
 			}
 		})
 	}
@@ -223,7 +229,8 @@ func TestServiceOfTheReceiverIsForWhatItSpeaks(t *testing.T) {
 func TestNullForListsAndMapsOfOnesOwnIsNone(t *testing.T) {
 	var nulls []string
 	for _, value := range []string{
-		"imagePullSecrets", "resources", "config", "podAnnotations", "podLabels", "nodeSelector", "tolerations", "affinity",
+		"imagePullSecrets", "resources", "config", "podAnnotations", "podLabels", "nodeSelector", "tolerations",
+		"affinity",
 		"topologySpreadConstraints", "extraArgs", "extraEnv", "extraVolumes", "extraVolumeMounts",
 	} {
 		nulls = append(nulls, "--set-json="+value+"=null")

@@ -23,7 +23,8 @@ func TestBalancerGivesNewConnectionsInTurnToWhoIsReadyAndLeavesTheOthersAlone(t 
 	eventually(t, "both are ready", func() bool { return b.uses(one) && b.uses(two) })
 
 	first, second := dialBackend(t, b), dialBackend(t, b)
-	if diff := cmp.Diff(map[string]bool{"one": true, "two": true}, map[string]bool{first.name: true, second.name: true}); diff != "" {
+	if diff := cmp.Diff(map[string]bool{"one": true, "two": true},
+		map[string]bool{first.name: true, second.name: true}); diff != "" {
 		t.Errorf("backends of two connections (-want +got):\n%s", diff)
 	}
 

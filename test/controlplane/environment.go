@@ -29,7 +29,8 @@ func (w *workload) environment(ctx context.Context, pod string, container *corev
 	return resolved, nil
 }
 
-func (w *workload) variable(ctx context.Context, pod string, one corev1.EnvVar, before []corev1.EnvVar) (value string, found bool, err error) {
+func (w *workload) variable(ctx context.Context, pod string, one corev1.EnvVar, before []corev1.EnvVar) (value string,
+	found bool, err error) {
 	switch from := one.ValueFrom; {
 	case from == nil:
 		return expand(one.Value, before), true, nil

@@ -25,7 +25,8 @@ func TestServingCertificatesAreValidForTheNamesThatClientsAskFor(t *testing.T) {
 	} {
 		roots, leaf := pool(t, p.cert(tc.ca)), certificate(t, p.cert(tc.leaf))
 		for _, name := range tc.names {
-			options := x509.VerifyOptions{Roots: roots, DNSName: name, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+			options := x509.VerifyOptions{Roots: roots, DNSName: name,
+				KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
 			if _, err := leaf.Verify(options); err != nil {
 				t.Errorf("%s is not valid for %s: %v", tc.leaf, name, err)
 			}
@@ -70,7 +71,8 @@ func TestUserCertificateCarriesUserAndGroups(t *testing.T) {
 	if diff := cmp.Diff([]string{"senders", "system:masters"}, certs[0].Subject.Organization); diff != "" {
 		t.Errorf("groups (-want +got):\n%s", diff)
 	}
-	options := x509.VerifyOptions{Roots: pool(t, p.cert(clusterCA)), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	options := x509.VerifyOptions{Roots: pool(t, p.cert(clusterCA)),
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 	if _, err := certs[0].Verify(options); err != nil {
 		t.Error(err)
 	}

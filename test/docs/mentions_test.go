@@ -20,7 +20,8 @@ var helpTexts = map[string][][]string{
 	"curl":                   {{"--help", "all"}},
 	"bin/postern":            {{"--help"}},
 	"bin/k8s/kube-apiserver": {{"--help"}},
-	"bin/k8s/kubectl":        {{"options"}, {"create", "--help"}, {"create", "token", "--help"}, {"get", "--help"}, {"apply", "--help"}},
+	"bin/k8s/kubectl": {{"options"}, {"create", "--help"}, {"create", "token", "--help"}, {"get", "--help"},
+		{"apply", "--help"}},
 }
 
 // otherFlags are flags of programs that are not installed here.

@@ -90,7 +90,8 @@ func TestSectionsThatAreLinkedToBeRunAreSteps(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "shared.md"), []byte(shared), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p, err := parsePage("First [this](../shared.md#to-run)<!-- run -->, not [that](../shared.md#next).\n\n```sh\necho two\n```\n")
+	p, err := parsePage("First [this](../shared.md#to-run)<!-- run -->, not " +
+		"[that](../shared.md#next).\n\n```sh\necho two\n```\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,8 +122,10 @@ func TestManifestsAreTriedOutAndOtherYAMLIsNot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "kubectl apply --server-side --force-conflicts --dry-run=server --validate=strict -f - <<'END-OF-MANIFEST'\n" + named + "\nEND-OF-MANIFEST\n" +
-		"kubectl create --dry-run=server --validate=strict -f - <<'END-OF-MANIFEST'\n" + generated + "\nEND-OF-MANIFEST\n"
+	want := "kubectl apply --server-side --force-conflicts --dry-run=server --validate=strict -f - " +
+		"<<'END-OF-MANIFEST'\n" + named + "\nEND-OF-MANIFEST\n" +
+		"kubectl create --dry-run=server --validate=strict -f - <<'END-OF-MANIFEST'\n" + generated +
+		"\nEND-OF-MANIFEST\n"
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -147,10 +150,13 @@ func TestOutputIsComparedButForWhatVaries(t *testing.T) {
 		{name: "more was printed before", shown: "two\n", printed: "one\ntwo\n", same: true},
 		{name: "a line is shown whole", shown: "two\n", printed: "one two\n"},
 		{name: "less was printed", shown: "one\ntwo\n", printed: "one\n"},
-		{name: "columns of another width", shown: "NAME   AGE\na      2s\n", printed: "NAME     AGE\na     10s\n", same: true},
+		{name: "columns of another width", shown: "NAME   AGE\na      2s\n", printed: "NAME     AGE\na     10s\n",
+			same: true},
 		{name: "an age is needed", shown: "a 2s\n", printed: "a b\n"},
-		{name: "generated name", shown: "whd/generic-7kx2p created\n", printed: "whd/generic-zzzzz created\n", same: true},
-		{name: "name made of an id", shown: "generic-7kx2p 2s\n", printed: "generic-143d3d1ed494015642fd 2s\n", same: true},
+		{name: "generated name", shown: "whd/generic-7kx2p created\n", printed: "whd/generic-zzzzz created\n",
+			same: true},
+		{name: "name made of an id", shown: "generic-7kx2p 2s\n", printed: "generic-143d3d1ed494015642fd 2s\n",
+			same: true},
 		{name: "time", shown: "at: 2026-09-22T08:00:00Z\n", printed: "at: 2027-01-02T03:04:05.123456Z\n", same: true},
 		{name: "left out within a line", shown: "id … end\n", printed: "id 1 2 3 end\n", same: true},
 		{name: "left out lines", shown: "one\n…\nfour\n", printed: "one\ntwo\nthree\nfour\n", same: true},

@@ -113,7 +113,8 @@ func tryManifest(text string) (string, error) {
 		if object.Metadata.GenerateName != "" {
 			verb = "create"
 		}
-		fmt.Fprintf(&script, "kubectl %s --dry-run=server --validate=strict -f - <<'END-OF-MANIFEST'\n%s\nEND-OF-MANIFEST\n", verb, document)
+		fmt.Fprintf(&script, "kubectl %s --dry-run=server --validate=strict -f - "+
+			"<<'END-OF-MANIFEST'\n%s\nEND-OF-MANIFEST\n", verb, document)
 	}
 	return script.String(), nil
 }

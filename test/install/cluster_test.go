@@ -57,7 +57,8 @@ func (c *cluster) mustDeliver() {
 	c.MustKubectl(c.t, "", "create", "namespace", "demo")
 	c.MustKubectl(c.t, "", "apply", "--filename=artifacts/examples/gatewaysync.yaml")
 	c.MustKubectl(c.t, delivery, "create", "--filename=-")
-	c.MustKubectl(c.t, "", "wait", "--for=condition=Applied", "--timeout=30s", "--namespace=demo", "webhookdelivery/first")
+	c.MustKubectl(c.t, "", "wait", "--for=condition=Applied", "--timeout=30s", "--namespace=demo",
+		"webhookdelivery/first")
 	got := c.MustKubectl(c.t, "", "get", "gatewaysync/plant", "--namespace=demo",
 		`--output=jsonpath={.metadata.annotations.stoker\.io/requested-ref}`)
 	if got != "v1.4.0" {

@@ -25,7 +25,8 @@ func TestEveryInstallationAppliesTwiceWithoutAWarningAndDelivers(t *testing.T) {
 				}
 			}
 			c.run()
-			c.MustKubectl(c.t, "", "rollout", "status", "statefulset/postern", "--namespace="+controlplane.Namespace, "--timeout=30s")
+			c.MustKubectl(c.t, "", "rollout", "status", "statefulset/postern", "--namespace="+controlplane.Namespace,
+				"--timeout=30s")
 			c.mustDeliver()
 		})
 	}

@@ -82,6 +82,7 @@ func (c *cluster) tryPod(t *testing.T, spec corev1.PodSpec) error {
 		})
 	}
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "postern-0"}, Spec: spec}
-	_, err = kube.CoreV1().Pods(controlplane.Namespace).Create(t.Context(), pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	_, err = kube.CoreV1().Pods(controlplane.Namespace).Create(t.Context(), pod,
+		metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	return err
 }

@@ -18,12 +18,14 @@ func TestReceiverOfItsOverlayDeliversByASecretThatIsMountedInIt(t *testing.T) {
 	if err := c.InstallPath(t.Context(), "manifests/overlays/receiver"); err != nil {
 		t.Fatal(err)
 	}
-	c.MustKubectl(c.t, "", "create", "secret", "generic", "postern-receiver-secrets", "--namespace="+controlplane.Namespace,
+	c.MustKubectl(c.t, "", "create", "secret", "generic", "postern-receiver-secrets", "--namespace="+
+		controlplane.Namespace,
 		"--from-literal=token=the-token-of-all")
 	postern := c.RunPostern(t, controlplane.PosternOptions{})
 	c.mustDeliver() // makes sure that Postern has the target in its cache
 
-	for token, want := range map[string]int{"the-token-of-all": http.StatusAccepted, "another": http.StatusUnauthorized} {
+	for token, want := range map[string]int{"the-token-of-all": http.StatusAccepted,
+		"another": http.StatusUnauthorized} {
 		code, body := post(t, "https://"+postern.ReceiverAddress()+"/webhook/demo/plant", token, `{"ref": "v2.0.0"}`)
 		if code != want {
 			t.Errorf("with the token %q got %d, want %d: %s", token, code, want, body)

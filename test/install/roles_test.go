@@ -26,11 +26,14 @@ var actions = []struct {
 	name, stdin string
 	args        []string
 }{
-	{"deliver to a GatewaySync", `{"ref": "v2"}`, []string{"create", "--raw=" + byTarget + "?dryRun=All", "--filename=-"}},
-	{"deliver to an Application", `{"ref": "v2"}`, []string{"create", "--raw=" + api + "applications/shop/webhookdeliveries?dryRun=All", "--filename=-"}},
+	{"deliver to a GatewaySync", `{"ref": "v2"}`,
+		[]string{"create", "--raw=" + byTarget + "?dryRun=All", "--filename=-"}},
+	{"deliver to an Application", `{"ref": "v2"}`,
+		[]string{"create", "--raw=" + api + "applications/shop/webhookdeliveries?dryRun=All", "--filename=-"}},
 	{"deliver by source", `{"ref": "v2"}`, []string{"create", "--raw=" + bySource + "?dryRun=All", "--filename=-"}},
 	{"deliver by an object", byHand, []string{"create", "--dry-run=server", "--filename=-"}},
-	{"deliver again", "", []string{"create", "--raw=" + api + "webhookdeliveries/first/redeliver?dryRun=All", "--filename=-"}},
+	{"deliver again", "", []string{"create", "--raw=" + api + "webhookdeliveries/first/redeliver?dryRun=All",
+		"--filename=-"}},
 	{"list deliveries", "", []string{"get", "webhookdeliveries"}},
 	{"get a delivery", "", []string{"get", "webhookdelivery/first"}},
 	{"watch deliveries", "", []string{"get", "--raw=" + api + "webhookdeliveries?watch=true&timeoutSeconds=1"}},
@@ -58,7 +61,8 @@ func TestShippedRolesAllowWhatTheyAreForAndNothingElse(t *testing.T) {
 
 	deliver := []string{"deliver to a GatewaySync", "deliver to an Application", "deliver by source"}
 	look := []string{
-		"list deliveries", "get a delivery", "watch deliveries", "list the deliveries to a target", "list the deliveries of a source",
+		"list deliveries", "get a delivery", "watch deliveries", "list the deliveries to a target",
+		"list the deliveries of a source",
 		"list sources", "get a source",
 	}
 	clean := []string{"delete a delivery", "delete all deliveries"}
@@ -111,7 +115,8 @@ func TestRolesOfEveryClusterTakeInThoseThatAreMeantForThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	var roles rbacv1.ClusterRoleList
-	if err := json.Unmarshal([]byte(c.MustKubectl(c.t, "", "get", "clusterroles", "--output=json")), &roles); err != nil {
+	if err := json.Unmarshal([]byte(c.MustKubectl(c.t, "", "get", "clusterroles", "--output=json")),
+		&roles); err != nil {
 		t.Fatal(err)
 	}
 	got := map[string][]string{}

@@ -33,7 +33,8 @@ func TestASenderWithAWebhookSecretAloneIsToldOnlyWhatBecameOfWhatItSent(t *testi
 	w.untilAccepted(anonymous, sourcePath("github"), bySignature(secret))
 	trier := w.trier()
 	w.eventually(func() error { // until Postern has the target in its cache
-		got, err := trier.post(t.Context(), sourcePath("github")+dryRun, []byte(pushOfTag), map[string]string{"X-GitHub-Event": "push"})
+		got, err := trier.post(t.Context(), sourcePath("github")+dryRun, []byte(pushOfTag),
+			map[string]string{"X-GitHub-Event": "push"})
 		if err := errors.Join(err, answeredWith(http.StatusAccepted)(got)); err != nil {
 			return err
 		}
@@ -57,14 +58,16 @@ func TestASenderWithAWebhookSecretAloneIsToldOnlyWhatBecameOfWhatItSent(t *testi
 	byTarget := anonymous.mustPost(t, gatewaySyncPath("web"), anyBody, signed(secret, anyBody), http.StatusAccepted)
 	repeat := anonymous.mustPost(t, gatewaySyncPath("web"), release, numbered(release), http.StatusAccepted)
 	for name, got := range map[string]answer{"by source": bySource, "by target": byTarget, "a repeat": repeat} {
-		for _, private := range []string{"secret-project-x", "alice", "internal-branch", "serviceaccount", "previousRef", "auditID", "uid", "targets"} {
+		for _, private := range []string{"secret-project-x", "alice", "internal-branch", "serviceaccount",
+			"previousRef", "auditID", "uid", "targets"} {
 			if strings.Contains(string(got.body), private) {
 				t.Errorf("%s: the answer has %q: %s", name, private, got.body)
 			}
 		}
 	}
 	want := &v1alpha1.WebhookDelivery{}
-	want.Kind, want.APIVersion, want.Namespace, want.Name = "WebhookDelivery", "postern.dev/v1alpha1", w.Namespace, byTarget.returned(t).Name
+	want.Kind, want.APIVersion, want.Namespace, want.Name = "WebhookDelivery", "postern.dev/v1alpha1", w.Namespace,
+		byTarget.returned(t).Name
 	want.Spec = v1alpha1.WebhookDeliverySpec{
 		Source: "generic", Target: &v1alpha1.TargetReference{Kind: v1alpha1.TargetGatewaySync, Name: "web"},
 		Events: []v1alpha1.DeliveryEvent{{Source: "generic", Event: "request", Ref: "v1"}},
@@ -78,7 +81,8 @@ func TestASenderWithAWebhookSecretAloneIsToldOnlyWhatBecameOfWhatItSent(t *testi
 	}
 	// Permission to deliver does not include reading at any path.
 	for _, path := range []string{
-		gatewaySyncPath("web"), sourcePath("github"), "webhookdeliveries", "webhookdeliveries/" + byTarget.returned(t).Name, "webhooksources", "webhooksources/github",
+		gatewaySyncPath("web"), sourcePath("github"), "webhookdeliveries", "webhookdeliveries/" +
+			byTarget.returned(t).Name, "webhooksources", "webhooksources/github",
 	} {
 		got, err := anonymous.send(t.Context(), http.MethodGet, path, http.NoBody, nil)
 		if err := errors.Join(err, answeredWith(http.StatusForbidden)(got)); err != nil {
@@ -86,7 +90,8 @@ func TestASenderWithAWebhookSecretAloneIsToldOnlyWhatBecameOfWhatItSent(t *testi
 		}
 	}
 	// The record has everything, for readers with permission.
-	if record := bySource.delivery(t); record.Status.Sender.Name != "system:anonymous" || len(record.Status.Targets) == 0 {
+	if record := bySource.delivery(t); record.Status.Sender.Name != "system:anonymous" ||
+		len(record.Status.Targets) == 0 {
 		t.Errorf("the record by source has the status %+v", record.Status)
 	}
 }
@@ -106,18 +111,21 @@ func TestADryRunNeedsAnIdentityAndIsLogged(t *testing.T) {
 	w.eventually(func() error {
 		log, err := os.ReadFile(w.postern.LogFile())
 		for line := range strings.Lines(string(log)) {
-			if strings.Contains(line, "dry run") && strings.Contains(line, ref) && strings.Contains(line, "system:serviceaccount:") && strings.Contains(line, "Applied") {
+			if strings.Contains(line, "dry run") && strings.Contains(line, ref) &&
+				strings.Contains(line, "system:serviceaccount:") && strings.Contains(line, "Applied") {
 				return nil
 			}
 		}
-		return errors.Join(err, errors.New("the log has no line with the sender, the ref and the outcome of the dry run"))
+		return errors.Join(err, errors.New("the log has no line with the sender, the ref and the outcome of the dry "+
+			"run"))
 	})
 }
 
 // The request of a binary-mode CloudEvent is in headers, which no signature covers.
 func TestACapturedSignatureAsksForNothingElse(t *testing.T) {
 	w := newWorld(t)
-	w.runningShop("shop", "quay.io/example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: quay.io/example/shop")
+	w.runningShop("shop", "quay.io/example/shop:1.0.0",
+		"argocd-image-updater.argoproj.io/image-list: quay.io/example/shop")
 	secret := newSecret()
 	w.secret(map[string]string{"webhook.cloudevents-secret": secret, "webhook.nexus-secret": secret})
 	w.allow(unauthenticated, "webhooksources")
@@ -131,7 +139,8 @@ func TestACapturedSignatureAsksForNothingElse(t *testing.T) {
 		anonymous.mustPost(t, sourcePath("cloudevents"), `{"note": "x"}`, header, http.StatusUnauthorized)
 	}
 	pushed := `{"repositoryName":"docker","action":"CREATED","component":{"format":"docker","name":"example/shop","version":"9.9.9"}}`
-	got := anonymous.mustPost(t, sourcePath("nexus")+"?registry_url=quay.io", pushed, byNexusSignature(secret)(pushed), http.StatusBadRequest)
+	got := anonymous.mustPost(t, sourcePath("nexus")+"?registry_url=quay.io", pushed, byNexusSignature(secret)(pushed),
+		http.StatusBadRequest)
 	mustBeIn(t, got.status(t).Message, "webhook.nexus-registry-url")
 	w.mustBeUntouched(applications, before)
 	w.mustHaveRecords()

@@ -43,7 +43,8 @@ func content(obj *unstructured.Unstructured) *unstructured.Unstructured {
 
 // checkContent fails the test unless an object is unchanged except for these annotations. The value "" stands for a
 // recent time in UTC.
-func (w *world) checkContent(resource schema.GroupVersionResource, before *unstructured.Unstructured, annotations map[string]string) {
+func (w *world) checkContent(resource schema.GroupVersionResource, before *unstructured.Unstructured,
+	annotations map[string]string) {
 	w.T.Helper()
 	want, got := content(before), content(w.Get(resource, before.GetName()))
 	wanted := want.GetAnnotations()
@@ -60,7 +61,8 @@ func (w *world) checkContent(resource schema.GroupVersionResource, before *unstr
 		}
 		wanted[name] = value
 	}
-	if by := cmp.Or(annotations["postern.dev/requested-by"], annotations[requestedBy]); by != "" && annotations[requestedAt]+annotations["postern.dev/requested-at"] == "" {
+	if by := cmp.Or(annotations["postern.dev/requested-by"], annotations[requestedBy]); by != "" &&
+		annotations[requestedAt]+annotations["postern.dev/requested-at"] == "" {
 		wanted[target.AnnotationEventTime] = w.checkEventTime(got, by)
 	}
 	want.SetAnnotations(wanted)
@@ -83,7 +85,8 @@ func (w *world) checkEventTime(obj *unstructured.Unstructured, by string) string
 	}
 	for slot, last := range slots {
 		if last.By != by || time.Since(last.Received).Abs() > time.Hour {
-			w.T.Errorf("%s of %s is by %q at %s, want a recent one by %q", target.AnnotationEventTime, slot, last.By, last.Received, by)
+			w.T.Errorf("%s of %s is by %q at %s, want a recent one by %q", target.AnnotationEventTime, slot, last.By,
+				last.Received, by)
 		}
 	}
 	return value
@@ -165,7 +168,8 @@ func TestSecondPushOfTheSameRefAndRevisionLeavesAnApplicationUntouched(t *testin
 	w.mustBeUntouched(applications, before)
 	want := []v1alpha1.TargetResult{{
 		Kind: v1alpha1.TargetApplication, Name: "shop", Ref: "release", PreviousRef: "release",
-		Result: v1alpha1.TargetUnchanged, Reason: "AlreadyRequested", Message: `postern.dev/requested-ref is "release" already`,
+		Result: v1alpha1.TargetUnchanged, Reason: "AlreadyRequested",
+		Message: `postern.dev/requested-ref is "release" already`,
 	}}
 	if diff := gocmp.Diff(want, got.Status.Targets, ignoreTimes); diff != "" {
 		t.Errorf("status.targets (-want +got):\n%s", diff)

@@ -67,7 +67,8 @@ func TestBodyOfADoorByTargetIsInNoAuditLog(t *testing.T) {
 	w.kubectl("", "create", "configmap", "audited", "--from-literal=x="+inConfigMap)
 	w.deliver(delivery("audited", toWeb+`, headers: {User-Agent: "`+inConfigMap+`"}, payload: {"ref": "v2"}`))
 
-	for name, file := range map[string]string{"the cluster's": w.AuditLog(), "Postern's": filepath.Join(w.Dir(), posternAuditLog)} {
+	for name, file := range map[string]string{"the cluster's": w.AuditLog(),
+		"Postern's": filepath.Join(w.Dir(), posternAuditLog)} {
 		var log []byte
 		w.eventually(func() (err error) {
 			if log, err = os.ReadFile(file); err == nil && !bytes.Contains(log, []byte(inConfigMap)) {

@@ -34,10 +34,13 @@ var badBodies = []struct{ name, body, advice string }{
 	{"unknown field", `{"reference":"v1"}`, `to ask for a ref yourself, send {"ref": "main"}`},
 	{"name in another case", `{"Ref":"v1"}`, `to ask for a ref yourself, send {"ref": "main"}`},
 
-	{"objects, 100,000 deep", strings.Repeat(`{"ref":`, 100_000) + `"v1"` + strings.Repeat("}", 100_000), "exceeded max depth"},
-	{"arrays, 100,000 deep", `{"ref":"v1","x":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + "}", "exceeded max depth"},
+	{"objects, 100,000 deep", strings.Repeat(`{"ref":`, 100_000) + `"v1"` + strings.Repeat("}", 100_000),
+		"exceeded max depth"},
+	{"arrays, 100,000 deep", `{"ref":"v1","x":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + "}",
+		"exceeded max depth"},
 	{"arrays, 100,000 deep and never closed", `{"ref":"v1","x":` + strings.Repeat("[", 100_000), "exceeded max depth"},
-	{"arrays, 2,000 deep", `{"ref":"v1","x":` + strings.Repeat("[", 2_000) + strings.Repeat("]", 2_000) + "}", "nests more than 1000 levels deep"},
+	{"arrays, 2,000 deep", `{"ref":"v1","x":` + strings.Repeat("[", 2_000) + strings.Repeat("]", 2_000) + "}",
+		"nests more than 1000 levels deep"},
 
 	{"name twice", `{"ref":"v1","ref":"v2"}`, `the name "ref" twice`},
 	{"name twice, nested", `{"ref":"v1","x":[{"y":{"a":1,"b":2,"a":3}}]}`, `the name "a" twice`},
@@ -142,7 +145,8 @@ func TestBodyThatCanNeverWorkIsRefusedWithAdvice(t *testing.T) {
 	releaser, check := unharmed(t)
 	for _, bad := range badBodies {
 		t.Run(bad.name, func(t *testing.T) {
-			releaser.mustBeRefused(t, request{body: bad.body}, http.StatusBadRequest, metav1.StatusReasonBadRequest, bad.advice)
+			releaser.mustBeRefused(t, request{body: bad.body}, http.StatusBadRequest, metav1.StatusReasonBadRequest,
+				bad.advice)
 		})
 	}
 	check()
@@ -160,7 +164,8 @@ func TestRefThatIsNoneIsRefusedWithTheRuleThatItBreaks(t *testing.T) {
 					`{"app":{"status":{"sync":{"revision":""}}},"ref":`+ref+`}`)
 			}
 			for _, body := range bodies {
-				releaser.mustBeRefused(t, request{body: body}, http.StatusBadRequest, metav1.StatusReasonBadRequest, bad.broken)
+				releaser.mustBeRefused(t, request{body: body}, http.StatusBadRequest, metav1.StatusReasonBadRequest,
+					bad.broken)
 			}
 		})
 	}
@@ -175,6 +180,7 @@ func TestFieldsThatNobodyAskedForAreFine(t *testing.T) {
 		`"spec":{"target":{"name":"other"}},"repository":{"full_name":"a/b"},"__proto__":{"a":1},"":null,"deep":[[[[{}]]]]}`
 	d := releaser.mustPost(t, gatewaySyncPath("web"), body, nil, http.StatusAccepted).delivery(t)
 	checkApplied(t, d, "generic", v1alpha1.TargetResult{
-		Kind: v1alpha1.TargetGatewaySync, Name: "web", Ref: "v1", PreviousRef: "main", Message: `stoker.io/requested-ref set to "v1"`,
+		Kind: v1alpha1.TargetGatewaySync, Name: "web", Ref: "v1", PreviousRef: "main",
+		Message: `stoker.io/requested-ref set to "v1"`,
 	})
 }

@@ -17,7 +17,8 @@ func (w *world) creator() sender {
 	subject, token := w.serviceAccount("creator")
 	w.Grant(subject, "create", "webhookdeliveries")
 	s := w.sender(token)
-	w.untilAnswered(http.StatusUnprocessableEntity, s, "webhookdeliveries", object(``), map[string]string{"Content-Type": "application/json"})
+	w.untilAnswered(http.StatusUnprocessableEntity, s, "webhookdeliveries", object(``),
+		map[string]string{"Content-Type": "application/json"})
 	return s
 }
 
@@ -41,7 +42,8 @@ func TestObjectThatIsTooLargeOrTooDeepIsRefused(t *testing.T) {
 	nested := strings.Repeat(`{"ref":`, deep) + `"v1"` + strings.Repeat("}", deep)
 	laughs := "a0: &a0 [x,x,x,x,x,x,x,x,x]\n"
 	for i := range 9 {
-		laughs += fmt.Sprintf("a%d: &a%d [%s]\n", i+1, i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d,", i), 9), ","))
+		laughs += fmt.Sprintf("a%d: &a%d [%s]\n", i+1, i+1,
+			strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d,", i), 9), ","))
 	}
 	for _, test := range []struct {
 		name, contentType, body string
@@ -56,12 +58,14 @@ func TestObjectThatIsTooLargeOrTooDeepIsRefused(t *testing.T) {
 		{"deep raw payload", "application/json", object(raw(nested)), 400},
 		{"YAML that grows", "application/yaml", laughs + object(``), 415},
 		{"payload with a name twice", "application/json", object(`,"payload":{"ref":"v1","ref":"v2"}`), 400},
-		{"payload with a name twice, once escaped", "application/json", object(`,"payload":{"ref":"v1","\u0072ef":"v2"}`), 400},
+		{"payload with a name twice, once escaped", "application/json",
+			object(`,"payload":{"ref":"v1","\u0072ef":"v2"}`), 400},
 		{"payload that is not an object", "application/json", object(`,"payload":["v1"]`), 400},
 		{"raw payload that is not base64", "application/json", object(`,"rawPayload":"v1!"`), 400},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := creator.mustPost(t, "webhookdeliveries", test.body, map[string]string{"Content-Type": test.contentType}, test.code)
+			got := creator.mustPost(t, "webhookdeliveries", test.body,
+				map[string]string{"Content-Type": test.contentType}, test.code)
 			if status := got.status(t); status.Kind != "Status" || status.Reason == "" || status.Message == "" {
 				t.Errorf("got %+v, want a Status with a reason", status)
 			}
@@ -73,6 +77,7 @@ func TestObjectThatIsTooLargeOrTooDeepIsRefused(t *testing.T) {
 		t.Fatalf("Postern has ended: %s", w.postern.LogTail())
 	}
 	exact := object(raw(padded(mebibyte, true)))
-	creator.mustPost(t, "webhookdeliveries", exact, map[string]string{"Content-Type": "application/json"}, http.StatusCreated)
+	creator.mustPost(t, "webhookdeliveries", exact, map[string]string{"Content-Type": "application/json"},
+		http.StatusCreated)
 	w.checkRequested("web", "v1", "generic")
 }

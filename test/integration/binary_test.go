@@ -40,7 +40,8 @@ func TestTheImageIsBuiltAsTheMakefileReleases(t *testing.T) {
 	last := stages[len(stages)-1]
 	for _, test := range []struct{ in, holds string }{
 		{string(dockerfile), "\nARG TARGETOS\nARG TARGETARCH\n"}, // our own default would override the builder's value
-		{string(dockerfile), "\nRUN GOOS=$TARGETOS GOARCH=$TARGETARCH make release RELEASE=/postern VERSION=$VERSION REVISION=$REVISION DATE=$DATE\n"},
+		{string(dockerfile), "\nRUN GOOS=$TARGETOS GOARCH=$TARGETARCH make release RELEASE=/postern VERSION=$VERSION " +
+			"REVISION=$REVISION DATE=$DATE\n"},
 		{last, "COPY --from=build /postern /postern\n"},
 		{last, "USER 65532:65532\n"},
 		{last, `ENTRYPOINT ["/postern"]`},
@@ -90,7 +91,8 @@ func TestTheProgramSaysItsVersion(t *testing.T) {
 	w.deliver(delivery("d", toWeb+", ref: v1"))
 	w.eventually(func() error {
 		for _, event := range w.auditEvents(t, `"postern/`+version+` (`) {
-			if event.Verb == "patch" && event.ObjectRef.Namespace == w.Namespace && event.ObjectRef.Resource == "gatewaysyncs" {
+			if event.Verb == "patch" && event.ObjectRef.Namespace == w.Namespace &&
+				event.ObjectRef.Resource == "gatewaysyncs" {
 				return nil
 			}
 		}

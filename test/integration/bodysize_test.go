@@ -79,7 +79,8 @@ func forEachWay(t *testing.T, w *world, s sender, run func(t *testing.T, s sende
 	t.Helper()
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		for _, sized := range []bool{true, false} {
-			t.Run(fmt.Sprintf("%s sized=%t", proto, sized), func(t *testing.T) { run(t, s.speaking(t, w, proto), sized) })
+			t.Run(fmt.Sprintf("%s sized=%t", proto, sized),
+				func(t *testing.T) { run(t, s.speaking(t, w, proto), sized) })
 		}
 	}
 }
@@ -90,7 +91,8 @@ func TestBodyOfExactlyTheLimitIsAccepted(t *testing.T) {
 	_, releaser := w.releaser("web")
 	forEachWay(t, w, releaser, func(t *testing.T, s sender, sized bool) {
 		for _, inString := range []bool{true, false} {
-			got, err := s.send(t.Context(), http.MethodPost, gatewaySyncPath("web"), bodyOf(padded(mebibyte, inString), sized), nil)
+			got, err := s.send(t.Context(), http.MethodPost, gatewaySyncPath("web"),
+				bodyOf(padded(mebibyte, inString), sized), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -120,7 +122,8 @@ func TestBodyOverTheLimitIsAnsweredThatItIsTooLarge(t *testing.T) {
 				t.Fatalf("%d bytes: got %d, want 413: %s", size, got.code, got.body)
 			}
 			status := got.status(t)
-			if status.Reason != metav1.StatusReasonRequestEntityTooLarge || !strings.Contains(status.Message, "--max-payload-bytes") {
+			if status.Reason != metav1.StatusReasonRequestEntityTooLarge ||
+				!strings.Contains(status.Message, "--max-payload-bytes") {
 				t.Errorf("%d bytes: got %+v, want RequestEntityTooLarge that names --max-payload-bytes", size, status)
 			}
 		})

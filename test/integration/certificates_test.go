@@ -55,7 +55,8 @@ func (s *suite) leaf(t *testing.T) *x509.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := tls.Dial("tcp", address.Host, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}) // the test verifies it
+	// the test verifies it
+	conn, err := tls.Dial("tcp", address.Host, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +108,8 @@ func TestMetricsTellWhenACertificateFromFilesExpires(t *testing.T) {
 	if diff := cmp.Diff(want, s.metrics(t, expires)); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)
 	}
-	if _, err := s.Kube.CoreV1().Secrets(controlplane.Namespace).Get(t.Context(), "postern-ca", metav1.GetOptions{}); err == nil {
+	if _, err := s.Kube.CoreV1().Secrets(controlplane.Namespace).Get(t.Context(), "postern-ca",
+		metav1.GetOptions{}); err == nil {
 		t.Error("Postern has generated a CA")
 	}
 }

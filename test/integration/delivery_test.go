@@ -34,7 +34,8 @@ var ignoreTimes = cmp.Options{cmpopts.IgnoreTypes(metav1.Time{}), cmpopts.Ignore
 
 // delivery returns a WebhookDelivery manifest. The spec is YAML in one line.
 func delivery(name, spec string) string {
-	return "apiVersion: postern.dev/v1alpha1\nkind: WebhookDelivery\nmetadata: {name: " + name + "}\nspec: {" + spec + "}\n"
+	return "apiVersion: postern.dev/v1alpha1\nkind: WebhookDelivery\nmetadata: {name: " + name + "}\nspec: {" + spec +
+		"}\n"
 }
 
 // absolute returns a path below the namespace for kubectl --raw.
@@ -102,7 +103,8 @@ func (w *world) concluded(name string) *v1alpha1.WebhookDelivery {
 	w.T.Helper()
 	var d *v1alpha1.WebhookDelivery
 	w.eventually(func() (err error) {
-		d, err = w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).Get(w.T.Context(), name, metav1.GetOptions{})
+		d, err = w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).Get(w.T.Context(), name,
+			metav1.GetOptions{})
 		if err == nil && d.Status.Phase == v1alpha1.DeliveryPending {
 			err = fmt.Errorf("delivery %s is pending", name)
 		}

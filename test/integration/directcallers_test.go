@@ -40,13 +40,15 @@ func TestPastTheKubeAPIServerTheAPIIsNotServed(t *testing.T) {
 
 	for name, direct := range map[string]sender{"anonymous": w.directly(""), "a sender": w.directly(releaser.Token)} {
 		for _, header := range []map[string]string{nil, vouched} {
-			status := direct.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, header, http.StatusForbidden).status(t)
+			status := direct.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, header,
+				http.StatusForbidden).status(t)
 			if !strings.Contains(status.Message, "send the request to the kube-apiserver") {
 				t.Errorf("%s: the answer is %q", name, status.Message)
 			}
 		}
 	}
-	if got, err := w.direct(t.Context(), "/apis/postern.dev/v1alpha1/webhookdeliveries"); err != nil || got.code != http.StatusForbidden {
+	if got, err := w.direct(t.Context(), "/apis/postern.dev/v1alpha1/webhookdeliveries"); err != nil ||
+		got.code != http.StatusForbidden {
 		t.Errorf("the administrator's certificate: got %d, %v: %s", got.code, err, got.body)
 	}
 	w.mustBeUntouched(gatewaySyncs, before)
@@ -108,14 +110,21 @@ func TestCallersPastTheKubeAPIServerCostItNoMoreReviewsThanTheLimit(t *testing.T
 		codes []int
 		free  bool
 	}{
-		"the API, anonymous":             {group, noToken, []int{http.StatusForbidden}, true},
-		"the API, a new token each":      {group, anyToken, []int{http.StatusForbidden}, true},
-		"probes, a new token each":       {constantly("readyz"), anyToken, []int{http.StatusOK}, true},
-		"below probes, anonymous":        {func(i int) string { return fmt.Sprintf("livez/x%d", i) }, noToken, []int{http.StatusUnauthorized}, true},
-		"metrics, anonymous":             {constantly("metrics"), noToken, []int{http.StatusUnauthorized}, true},
-		"metrics, a new token each":      {constantly("metrics"), anyToken, []int{http.StatusUnauthorized, http.StatusTooManyRequests}, false},
-		"a new path and token each":      {func(i int) string { return fmt.Sprintf("x%d", i) }, anyToken, []int{http.StatusUnauthorized, http.StatusTooManyRequests}, false},
-		"a new path each, a valid token": {func(i int) string { return fmt.Sprintf("x%d", i) }, constantly(prometheus), []int{http.StatusForbidden, http.StatusTooManyRequests}, false},
+		"the API, anonymous":        {group, noToken, []int{http.StatusForbidden}, true},
+		"the API, a new token each": {group, anyToken, []int{http.StatusForbidden}, true},
+		"probes, a new token each":  {constantly("readyz"), anyToken, []int{http.StatusOK}, true},
+		"below probes, anonymous": {func(i int) string {
+			return fmt.Sprintf("livez/x%d", i)
+		}, noToken, []int{http.StatusUnauthorized}, true},
+		"metrics, anonymous": {constantly("metrics"), noToken, []int{http.StatusUnauthorized}, true},
+		"metrics, a new token each": {constantly("metrics"), anyToken,
+			[]int{http.StatusUnauthorized, http.StatusTooManyRequests}, false},
+		"a new path and token each": {func(i int) string {
+			return fmt.Sprintf("x%d", i)
+		}, anyToken, []int{http.StatusUnauthorized, http.StatusTooManyRequests}, false},
+		"a new path each, a valid token": {func(i int) string {
+			return fmt.Sprintf("x%d", i)
+		}, constantly(prometheus), []int{http.StatusForbidden, http.StatusTooManyRequests}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before, began := w.reviews(), time.Now()

@@ -39,7 +39,8 @@ func TestDryRunAtEveryDoorShowsWhatWouldBeAndLeavesNothing(t *testing.T) {
 			return ci.mustPost(t, gatewaySyncPath("web")+dryRun, `{"ref": "v2"}`, nil, http.StatusAccepted).delivery(t)
 		},
 		"by target, with kubectl": func() *v1alpha1.WebhookDelivery {
-			out := w.kubectl(`{"ref": "v2"}`, "create", "--raw="+w.absolute(gatewaySyncPath("web"))+dryRun, "--filename=-")
+			out := w.kubectl(`{"ref": "v2"}`, "create", "--raw="+w.absolute(gatewaySyncPath("web"))+dryRun,
+				"--filename=-")
 			return answer{body: []byte(out)}.delivery(t)
 		},
 	} {

@@ -21,7 +21,8 @@ func (w *world) targetEvents(name string, want int) []eventsv1.Event {
 	w.T.Helper()
 	var events []eventsv1.Event
 	w.eventually(func() error {
-		list, err := w.Kube.EventsV1().Events(w.Namespace).List(w.T.Context(), metav1.ListOptions{FieldSelector: "regarding.name=" + name})
+		list, err := w.Kube.EventsV1().Events(w.Namespace).List(w.T.Context(),
+			metav1.ListOptions{FieldSelector: "regarding.name=" + name})
 		if err != nil {
 			return err
 		}
@@ -44,17 +45,20 @@ func TestKubernetesEventTellsTheTargetsReadersWhichRefWasRequested(t *testing.T)
 	event := w.targetEvents("web", 1)[0]
 
 	type summary struct{ Type, Reason, Action, Note, Reporter string }
-	wantSummary := summary{"Normal", "RefRequested", "Deliver", `generic requested "v1": stoker.io/requested-ref set to "v1"`, "postern"}
+	wantSummary := summary{"Normal", "RefRequested", "Deliver",
+		`generic requested "v1": stoker.io/requested-ref set to "v1"`, "postern"}
 	gotSummary := summary{event.Type, event.Reason, event.Action, event.Note, event.ReportingController}
 	if diff := cmp.Diff(wantSummary, gotSummary); diff != "" {
 		t.Errorf("event (-want +got):\n%s", diff)
 	}
-	wantRegarding := corev1.ObjectReference{APIVersion: "stoker.io/v1alpha1", Kind: "GatewaySync", Namespace: w.Namespace, Name: "web", UID: w.Get(gatewaySyncs, "web").GetUID()}
+	wantRegarding := corev1.ObjectReference{APIVersion: "stoker.io/v1alpha1", Kind: "GatewaySync",
+		Namespace: w.Namespace, Name: "web", UID: w.Get(gatewaySyncs, "web").GetUID()}
 	if diff := cmp.Diff(wantRegarding, event.Regarding); diff != "" {
 		t.Errorf("regarding (-want +got):\n%s", diff)
 	}
 	wantRelated := &corev1.ObjectReference{
-		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "WebhookDelivery", Namespace: w.Namespace, Name: "release", UID: d.UID,
+		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "WebhookDelivery", Namespace: w.Namespace,
+		Name: "release", UID: d.UID,
 	}
 	if diff := cmp.Diff(wantRelated, event.Related); diff != "" {
 		t.Errorf("related (-want +got):\n%s", diff)

@@ -25,14 +25,17 @@ func TestEventTimeTellsBySlotWhatATargetWasLastWrittenFor(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	toSync := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v2", later), nil, http.StatusAccepted).delivery(t)
-	toApp := ci.mustPost(t, applicationPath("shop"), releaseOf(shopRepository, "v2", later), nil, http.StatusAccepted).delivery(t)
+	toSync := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v2", later), nil,
+		http.StatusAccepted).delivery(t)
+	toApp := ci.mustPost(t, applicationPath("shop"), releaseOf(shopRepository, "v2", later), nil,
+		http.StatusAccepted).delivery(t)
 
 	want := map[string]lastEvent{"git": {By: "github", Time: published, Received: toSync.Status.ReceivedTime.UTC()}}
 	if diff := cmp.Diff(want, w.lastEvents(gatewaySyncs, "web")); diff != "" {
 		t.Errorf("GatewaySync (-want +got):\n%s", diff)
 	}
-	want = map[string]lastEvent{"git/github.com/example/shop": {By: "github", Time: published, Received: toApp.Status.ReceivedTime.UTC()}}
+	want = map[string]lastEvent{"git/github.com/example/shop": {By: "github", Time: published,
+		Received: toApp.Status.ReceivedTime.UTC()}}
 	if diff := cmp.Diff(want, w.lastEvents(applications, "shop")); diff != "" {
 		t.Errorf("Application (-want +got):\n%s", diff)
 	}
@@ -43,18 +46,21 @@ func TestEventTimeTellsBySlotWhatATargetWasLastWrittenFor(t *testing.T) {
 	if diff := cmp.Diff(want, w.lastEvents(gatewaySyncs, "web")); diff != "" {
 		t.Errorf("GatewaySync after a delivery without a time (-want +got):\n%s", diff)
 	}
-	again := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v0", earlier), nil, http.StatusAccepted).delivery(t)
+	again := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v0", earlier), nil,
+		http.StatusAccepted).delivery(t)
 	checkOutcome(t, again, v1alpha1.DeliveryApplied, "Requested")
 }
 
 func TestEventTimeThatCannotBeReadStopsNothing(t *testing.T) {
 	w := newWorld(t)
 	ci := w.ci()
-	for i, broken := range []string{"", "yesterday", "[]", "null", `{"git": 7}`, `{"git": {"by": "github", "time": "soon"}}`} {
+	for i, broken := range []string{"", "yesterday", "[]", "null", `{"git": 7}`,
+		`{"git": {"by": "github", "time": "soon"}}`} {
 		name := fmt.Sprintf("web-%d", i)
 		obj := w.Create(gatewaySyncs, testcluster.GatewaySync(name))
 		w.annotated(gatewaySyncs, obj, map[string]string{eventTime: broken})
-		d := ci.mustPost(t, gatewaySyncPath(name), releaseOf(plantRepository, "v2", later), nil, http.StatusAccepted).delivery(t)
+		d := ci.mustPost(t, gatewaySyncPath(name), releaseOf(plantRepository, "v2", later), nil,
+			http.StatusAccepted).delivery(t)
 		checkOutcome(t, d, v1alpha1.DeliveryApplied, "Requested")
 		if last := w.lastEvents(gatewaySyncs, name)["git"]; last.By != "github" {
 			t.Errorf("%s %q: got %+v, want GitHub's", eventTime, broken, last)
@@ -74,9 +80,11 @@ func TestEqualRefLeavesAnObjectWithoutATimeAsItIs(t *testing.T) {
 	app := w.Get(applications, "shop")
 
 	for _, at := range []string{later, earlier, "2999-01-01T00:00:00Z"} {
-		d := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v2", at), nil, http.StatusAccepted).delivery(t)
+		d := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v2", at), nil,
+			http.StatusAccepted).delivery(t)
 		checkOutcome(t, d, v1alpha1.DeliveryApplied, "AlreadyRequested")
-		d = ci.mustPost(t, applicationPath("shop"), releaseOf(shopRepository, "v2", at), nil, http.StatusAccepted).delivery(t)
+		d = ci.mustPost(t, applicationPath("shop"), releaseOf(shopRepository, "v2", at), nil,
+			http.StatusAccepted).delivery(t)
 		checkOutcome(t, d, v1alpha1.DeliveryApplied, "AlreadyRequested")
 	}
 
@@ -88,12 +96,14 @@ func TestEqualRefOfALaterEventMovesOnlyTheTimeOn(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v1", "2026-03-04T05:06:06Z"), nil, http.StatusAccepted)
+	ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v1", "2026-03-04T05:06:06Z"), nil,
+		http.StatusAccepted)
 	before := w.annotations(gatewaySyncs, "web")
 
 	ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v1", later), nil, http.StatusAccepted)
 	after := w.annotations(gatewaySyncs, "web")
-	between := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v2", earlier), nil, http.StatusAccepted).delivery(t)
+	between := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v2", earlier), nil,
+		http.StatusAccepted).delivery(t)
 
 	checkOutcome(t, between, v1alpha1.DeliverySuperseded, "Superseded")
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")

@@ -87,7 +87,8 @@ func TestTargetThatCannotBeWrittenStopsNoOtherOfAFanOut(t *testing.T) {
   - {expression: "object.metadata.name != 'denied'", message: targets are frozen}
 `, "validationActions: [Deny]")
 	w.eventually(func() error {
-		_, err := w.Objects.Resource(applications).Namespace(w.Namespace).Patch(t.Context(), "denied", types.MergePatchType,
+		_, err := w.Objects.Resource(applications).Namespace(w.Namespace).Patch(t.Context(), "denied",
+			types.MergePatchType,
 			[]byte(`{"metadata": {"labels": {"a": "b"}}}`), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
 		if err == nil {
 			return errors.New("the policy is not in effect yet")
@@ -175,7 +176,8 @@ func TestEveryTagOfAPushIsOfferedToEachApplication(t *testing.T) {
 	const list = "argocd-image-updater.argoproj.io/image-list: shop=quay.io/example/shop"
 	const shop = "argocd-image-updater.argoproj.io/shop."
 	w.runningShop("versions", "quay.io/example/shop:1.3.0", list)
-	w.runningShop("latest", "quay.io/example/shop:old", list+", "+shop+"update-strategy: newest-build, "+shop+"allow-tags: 'regexp:^(old|latest)$'")
+	w.runningShop("latest", "quay.io/example/shop:old", list+", "+shop+"update-strategy: newest-build, "+shop+
+		"allow-tags: 'regexp:^(old|latest)$'")
 	w.runningShop("ahead", "quay.io/example/shop:2.0.0", list)
 	ahead := w.Get(applications, "ahead")
 	secret := newSecret()
@@ -206,14 +208,17 @@ func TestEveryTagOfAPushIsOfferedToEachApplication(t *testing.T) {
 // An Application with its own webhook secret accepts no other secret, but RBAC may permit an identity to deliver.
 func TestApplicationWithItsOwnSecretIsLeftOutOfWhatAnotherSecretProves(t *testing.T) {
 	w := newWorld(t)
-	w.runningShop("own", "quay.io/example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: quay.io/example/shop")
-	w.runningShop("shared", "quay.io/example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: quay.io/example/shop")
+	w.runningShop("own", "quay.io/example/shop:1.0.0",
+		"argocd-image-updater.argoproj.io/image-list: quay.io/example/shop")
+	w.runningShop("shared", "quay.io/example/shop:1.0.0",
+		"argocd-image-updater.argoproj.io/image-list: quay.io/example/shop")
 	own := w.Get(applications, "own")
 	secret := newSecret()
 	w.secret(map[string]string{"webhook.quay-secret": secret, "applications.own.token": newSecret()})
 	w.allow(unauthenticated, "webhooksources", "quay.io")
 	path, push := sourcePath("quay.io"), payload(t, "quay.io/minimal.json")
-	w.untilFound(w.trier(), path, push, map[string]string{"own": "Written NewerVersion", "shared": "Written NewerVersion"})
+	w.untilFound(w.trier(), path, push, map[string]string{"own": "Written NewerVersion",
+		"shared": "Written NewerVersion"})
 	w.untilAccepted(w.anonymous(), path+"?secret="+secret, noProof)
 	pushed := w.anonymous().mustPost(t, path+"?secret="+secret, push.body, push.header, http.StatusAccepted).delivery(t)
 	results := map[string]string{"own": "Skipped OwnSecret", "shared": "Written NewerVersion"}
@@ -225,7 +230,8 @@ func TestApplicationWithItsOwnSecretIsLeftOutOfWhatAnotherSecretProves(t *testin
 
 	subject, token := w.serviceAccount("quay")
 	w.allow(subject, "webhooksources", "quay.io")
-	w.untilFound(w.sender(token), path, push, map[string]string{"own": "Written NewerVersion", "shared": "Unchanged UpToDate"})
+	w.untilFound(w.sender(token), path, push, map[string]string{"own": "Written NewerVersion",
+		"shared": "Unchanged UpToDate"})
 	w.sender(token).mustPost(t, path, push.body, push.header, http.StatusAccepted)
 	w.checkImages("own", "quay.io/example/shop:1.4.0")
 }

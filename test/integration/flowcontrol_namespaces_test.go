@@ -43,7 +43,8 @@ func (w *world) writes(n int) (done chan error) {
 	w.T.Helper()
 	config := w.RESTConfig()
 	config.QPS = -1
-	config.Impersonate = rest.ImpersonationConfig{UserName: posternUser, Groups: []string{"system:serviceaccounts", "system:authenticated"}}
+	config.Impersonate = rest.ImpersonationConfig{UserName: posternUser,
+		Groups: []string{"system:serviceaccounts", "system:authenticated"}}
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
 		w.T.Fatal(err)
@@ -51,7 +52,8 @@ func (w *world) writes(n int) (done chan error) {
 	done = make(chan error, n)
 	for i := range n {
 		go func() {
-			_, err := client.Resource(gatewaySyncs).Namespace(w.Namespace).Patch(w.T.Context(), fmt.Sprintf("web-%d", i), types.MergePatchType,
+			_, err := client.Resource(gatewaySyncs).Namespace(w.Namespace).Patch(w.T.Context(),
+				fmt.Sprintf("web-%d", i), types.MergePatchType,
 				[]byte(`{"metadata": {"annotations": {"stoker.io/requested-ref": "v1"}}}`), metav1.PatchOptions{})
 			done <- err
 		}()
@@ -71,7 +73,8 @@ func TestManyWritesToOneNamespaceHoldUpNoneToAnother(t *testing.T) {
 	}
 	const level = `priority_level="postern"`
 	crowded.kubectl("", "patch", "prioritylevelconfiguration", "postern", "--type=merge", // few seats fill quickly
-		`--patch={"spec": {"limited": {"nominalConcurrencyShares": 2, "lendablePercent": 0, "borrowingLimitPercent": 0}}}`)
+		`--patch={"spec": {"limited": {"nominalConcurrencyShares": 2, "lendablePercent": 0, "borrowingLimitPercent": `+
+			`0}}}`)
 	limit := 0.0
 	crowded.eventually(func() error {
 		if limit = crowded.flowControl("current_limit_seats", level); limit > seats {
@@ -119,7 +122,8 @@ func (w *world) waitingBefore() int {
 	const level, index, namespace = 0, 3, 13
 	for line := range strings.Lines(string(dump)) {
 		fields := strings.Split(line, ",")
-		if len(fields) <= namespace || strings.TrimSpace(fields[level]) != "postern" || strings.TrimSpace(fields[namespace]) != w.Namespace {
+		if len(fields) <= namespace || strings.TrimSpace(fields[level]) != "postern" ||
+			strings.TrimSpace(fields[namespace]) != w.Namespace {
 			continue
 		}
 		before, err := strconv.Atoi(strings.TrimSpace(fields[index]))

@@ -37,7 +37,8 @@ func TestSlowAnonymousSendersDelayOnlyAnonymousSenders(t *testing.T) {
 	if schema := w.flowSchemaOf(anonymous, "/version"); schema != "global-default" {
 		t.Errorf("unauthenticated requests for other resources have the flow schema %q, want global-default", schema)
 	}
-	if served := w.flowControl("dispatched_requests_total", `flow_schema="postern",priority_level="postern"`); served == 0 {
+	if served := w.flowControl("dispatched_requests_total",
+		`flow_schema="postern",priority_level="postern"`); served == 0 {
 		t.Error("Postern's own priority level has no requests")
 	}
 }

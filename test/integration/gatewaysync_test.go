@@ -19,15 +19,18 @@ import (
 func TestGatewaySyncGetsTheRequestAndNothingElseChanges(t *testing.T) {
 	w := newWorld(t)
 	before := w.Create(gatewaySyncs, testcluster.GatewaySync("web"))
-	before = w.annotated(gatewaySyncs, before, map[string]string{"example.com/note": "keep me", "stoker.io/other": "me too"})
+	before = w.annotated(gatewaySyncs, before, map[string]string{"example.com/note": "keep me",
+		"stoker.io/other": "me too"})
 
 	w.ci().mustPost(t, gatewaySyncPath("web"), release, nil, http.StatusAccepted)
 
-	w.checkContent(gatewaySyncs, before, map[string]string{requestedRef: "v2.0.0", requestedBy: "github", requestedAt: ""})
+	w.checkContent(gatewaySyncs, before, map[string]string{requestedRef: "v2.0.0", requestedBy: "github",
+		requestedAt: ""})
 }
 
 // annotated sets the annotations of an object.
-func (w *world) annotated(resource schema.GroupVersionResource, obj *unstructured.Unstructured, annotations map[string]string) *unstructured.Unstructured {
+func (w *world) annotated(resource schema.GroupVersionResource, obj *unstructured.Unstructured,
+	annotations map[string]string) *unstructured.Unstructured {
 	w.T.Helper()
 	obj.SetAnnotations(annotations)
 	obj, err := w.Objects.Resource(resource).Namespace(w.Namespace).Update(w.T.Context(), obj, metav1.UpdateOptions{})
@@ -81,7 +84,8 @@ func TestChangesThatOthersMakeMeanwhileAreKept(t *testing.T) {
 
 		w.deliver(delivery(ref, toWeb+", ref: "+ref))
 
-		w.checkContent(gatewaySyncs, before, map[string]string{requestedRef: ref, requestedBy: "generic", requestedAt: ""})
+		w.checkContent(gatewaySyncs, before, map[string]string{requestedRef: ref, requestedBy: "generic",
+			requestedAt: ""})
 	}
 }
 
@@ -99,7 +103,8 @@ func TestDeletedTargetIsNotFoundAndANewOneIsFound(t *testing.T) {
 		test.create()
 		ci.mustPost(t, test.path, `{"ref": "v1"}`, nil, http.StatusAccepted)
 
-		err := w.Objects.Resource(test.resource).Namespace(w.Namespace).Delete(t.Context(), "web", metav1.DeleteOptions{})
+		err := w.Objects.Resource(test.resource).Namespace(w.Namespace).Delete(t.Context(), "web",
+			metav1.DeleteOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -27,7 +27,8 @@ func (w *world) read(resource schema.GroupVersionResource) []unstructured.Unstru
 }
 
 // checkPushed compares all objects of the targets' kind with their state before a push and the expected changes.
-func (w *world) checkPushed(resource schema.GroupVersionResource, before []unstructured.Unstructured, targets []gitTarget, results map[string]string,
+func (w *world) checkPushed(resource schema.GroupVersionResource, before []unstructured.Unstructured,
+	targets []gitTarget, results map[string]string,
 	ref string, annotations map[string]string,
 ) {
 	w.T.Helper()
@@ -90,8 +91,10 @@ func TestPushToARepositoryReachesExactlyWhatFollowsTheRef(t *testing.T) {
 			if err := sameResults(results, answer{body: mustJSON(t, d)}); err != nil {
 				t.Error(err)
 			}
-			if d.Status.Phase != v1alpha1.DeliveryApplied || d.Status.Sender.Method != test.method || d.Spec.Target != nil {
-				t.Errorf("got phase %s by %s to %v, want Applied by %s without a target", d.Status.Phase, d.Status.Sender.Method, d.Spec.Target, test.method)
+			if d.Status.Phase != v1alpha1.DeliveryApplied || d.Status.Sender.Method != test.method ||
+				d.Spec.Target != nil {
+				t.Errorf("got phase %s by %s to %v, want Applied by %s without a target", d.Status.Phase,
+					d.Status.Sender.Method, d.Spec.Target, test.method)
 			}
 			w.checkPushed(gatewaySyncs, syncs, gitSyncs, results, test.ref, map[string]string{
 				requestedRef: test.ref, requestedBy: test.source, requestedAt: "",

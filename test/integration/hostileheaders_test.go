@@ -46,7 +46,8 @@ func TestHeaderLargerThanAnyServerReadsIsRefused(t *testing.T) {
 
 func TestSeveralEventHeadersAreRefusedSinceReadersMayDisagreeOnThem(t *testing.T) {
 	releaser, check := unharmed(t)
-	for _, events := range [][]string{{"push", "ping"}, {"ping", "push"}, {"push", "push"}, {"", "push"}, {"push", ""}} {
+	for _, events := range [][]string{{"push", "ping"}, {"ping", "push"}, {"push", "push"}, {"", "push"},
+		{"push", ""}} {
 		got := releaser.postHeaders(t, payload(t, "github/push-branch.json"), http.Header{"X-Github-Event": events})
 		if got.code != http.StatusBadRequest {
 			t.Errorf("X-GitHub-Event %q: got %d, want 400: %s", events, got.code, got.body)
@@ -75,7 +76,8 @@ func TestSeveralSignaturesInOneHeaderAreRejected(t *testing.T) {
 // postHeaders posts to web with headers that may have several values.
 func (s sender) postHeaders(t *testing.T, r request, header http.Header) answer {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.Base+gatewaySyncPath("web"), strings.NewReader(r.body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.Base+gatewaySyncPath("web"),
+		strings.NewReader(r.body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +106,8 @@ func TestUnknownEventIsIgnoredAndLeavesNoJunkInTheRecord(t *testing.T) {
 		"a list":           "ping, push",
 	} {
 		r := payload(t, "github/push-branch.json").with(map[string]string{
-			"X-Github-Event": event, "X-Github-Delivery": strings.ReplaceAll(name, " ", "-"), "User-Agent": strings.Repeat("x", 10_000),
+			"X-Github-Event": event, "X-Github-Delivery": strings.ReplaceAll(name, " ", "-"),
+			"User-Agent": strings.Repeat("x", 10_000),
 		})
 		d := releaser.mustPost(t, gatewaySyncPath("web"), r.body, r.header, http.StatusAccepted).delivery(t)
 		if d.Status.Phase != v1alpha1.DeliveryIgnored || d.Status.Reason != "EventIgnored" {

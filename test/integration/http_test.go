@@ -66,9 +66,11 @@ func (w *world) recordOf(t *testing.T, answered *v1alpha1.WebhookDelivery) *v1al
 	t.Helper()
 	var record *v1alpha1.WebhookDelivery
 	w.in(t).eventually(func() (err error) {
-		record, err = w.Deliveries.PosternV1alpha1().WebhookDeliveries(answered.Namespace).Get(t.Context(), answered.Name, metav1.GetOptions{})
+		record, err = w.Deliveries.PosternV1alpha1().WebhookDeliveries(answered.Namespace).Get(t.Context(),
+			answered.Name, metav1.GetOptions{})
 		if err == nil && record.Status.Phase != answered.Status.Phase {
-			err = fmt.Errorf("delivery %s is %s, and was answered as %s", answered.Name, record.Status.Phase, answered.Status.Phase)
+			err = fmt.Errorf("delivery %s is %s, and was answered as %s", answered.Name, record.Status.Phase,
+				answered.Status.Phase)
 		}
 		return err
 	})
@@ -84,7 +86,8 @@ func (s sender) post(ctx context.Context, path string, body []byte, header map[s
 }
 
 // send is post with any method, and a body of possibly unknown length.
-func (s sender) send(ctx context.Context, method, path string, body io.Reader, header map[string]string) (answer, error) {
+func (s sender) send(ctx context.Context, method, path string, body io.Reader, header map[string]string) (answer,
+	error) {
 	req, err := s.NewRequest(ctx, method, path, body, header)
 	if err != nil {
 		return answer{}, err

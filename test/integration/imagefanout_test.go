@@ -122,7 +122,8 @@ func TestPushToARegistryUpdatesExactlyTheApplicationsThatWantIt(t *testing.T) {
 			if diff := cmp.Diff(s.wantReports(reportsOf(d)), reportsOf(d)); diff != "" {
 				t.Errorf("status.targets (-want +got):\n%s", diff)
 			}
-			if d.Status.Phase != v1alpha1.DeliveryApplied || d.Status.Sender.Method != s.method || d.Spec.Source != s.source {
+			if d.Status.Phase != v1alpha1.DeliveryApplied || d.Status.Sender.Method != s.method ||
+				d.Spec.Source != s.source {
 				t.Errorf("got phase %s of a delivery from %s by %s; want Applied, %s, %s",
 					d.Status.Phase, d.Spec.Source, d.Status.Sender.Method, s.source, s.method)
 			}

@@ -64,7 +64,8 @@ func TestImageUpdaterThatIsChangedOrDeletedTakesEffect(t *testing.T) {
 	w.Create(imageUpdaters, updaterOfAll)
 	w.untilFound(harbor, sourcePath("harbor"), push, map[string]string{"plain": "Written NewerVersion"})
 
-	patch := mustJSON(t, map[string]any{"spec": map[string]any{"commonUpdateSettings": map[string]any{"allowTags": "regexp:^2"}}})
+	patch := mustJSON(t,
+		map[string]any{"spec": map[string]any{"commonUpdateSettings": map[string]any{"allowTags": "regexp:^2"}}})
 	w.kubectl("", "patch", "imageupdater", "all", "--type=merge", "--patch="+string(patch))
 	w.untilFound(harbor, sourcePath("harbor"), push, map[string]string{"plain": "Skipped TagNotAllowed"})
 	d := harbor.mustPost(t, sourcePath("harbor"), push.body, push.header, http.StatusAccepted).delivery(t)
@@ -93,9 +94,12 @@ spec: {applicationRefs: [{namePattern: '*', labelSelectors: {matchLabels: {team:
 		want   map[string]string
 	}{
 		{[]string{"label", "application", "plain", "team=shop"}, map[string]string{}},
-		{[]string{"annotate", "application", "plain", list + "=shop=harbor.example.com/team/shop:~1.4"}, map[string]string{"plain": "Written NewerVersion"}},
-		{[]string{"annotate", "application", "plain", annotations + "shop.ignore-tags=1.*"}, map[string]string{"plain": "Skipped TagIgnored"}},
-		{[]string{"annotate", "application", "plain", annotations + "write-back-method=git", annotations + "shop.ignore-tags-"},
+		{[]string{"annotate", "application", "plain", list + "=shop=harbor.example.com/team/shop:~1.4"},
+			map[string]string{"plain": "Written NewerVersion"}},
+		{[]string{"annotate", "application", "plain", annotations + "shop.ignore-tags=1.*"},
+			map[string]string{"plain": "Skipped TagIgnored"}},
+		{[]string{"annotate", "application", "plain", annotations + "write-back-method=git", annotations +
+			"shop.ignore-tags-"},
 			map[string]string{"plain": "Written GitWriteBack"}},
 		{[]string{"annotate", "application", "plain", list + "-"}, map[string]string{}},
 	} {
@@ -109,8 +113,10 @@ func TestCRDOfImageUpdaterRefusesWhatItsOwnOneRefuses(t *testing.T) {
 	for name, spec := range map[string]string{
 		"nothing selected":               `{"applicationRefs": []}`,
 		"neither images nor annotations": `{"applicationRefs": [{"namePattern": "*"}]}`,
-		"a pattern twice":                `{"applicationRefs": [{"namePattern": "a", "useAnnotations": true}, {"namePattern": "a", "useAnnotations": true}]}`,
-		"an unknown method":              `{"writeBackConfig": {"method": "mail"}, "applicationRefs": [{"namePattern": "a", "useAnnotations": true}]}`,
+		"a pattern twice": `{"applicationRefs": [{"namePattern": "a", "useAnnotations": true}, ` +
+			`{"namePattern": "a", "useAnnotations": true}]}`,
+		"an unknown method": `{"writeBackConfig": {"method": "mail"}, "applicationRefs": [{"namePattern": "a", ` +
+			`"useAnnotations": true}]}`,
 		"two places for an image": `{"applicationRefs": [{"namePattern": "a", "images": [{"alias": "a", "imageName": "a",
 			"manifestTargets": {"kustomize": {"name": "a"}, "helm": {"spec": "a"}}}]}]}`,
 		"a plugin without variables": `{"applicationRefs": [{"namePattern": "a", "images": [{"alias": "a", "imageName": "a",
@@ -121,8 +127,10 @@ func TestCRDOfImageUpdaterRefusesWhatItsOwnOneRefuses(t *testing.T) {
 		}
 	}
 	w.kubectl(imageUpdaterOf(t, `{"applicationRefs": [{"namePattern": "a", "useAnnotations": true,
-		"writeBackConfig": {"method": "git:secret:argocd/git", "gitConfig": {"branch": "main:staging"}}}]}`), "create", "--filename=-")
-	branch := w.kubectl("", "get", "imageupdater", "made", "--output=jsonpath={.spec.applicationRefs[0].writeBackConfig.gitConfig.branch}")
+		"writeBackConfig": {"method": "git:secret:argocd/git", "gitConfig": {"branch": "main:staging"}}}]}`), "create",
+		"--filename=-")
+	branch := w.kubectl("", "get", "imageupdater", "made",
+		"--output=jsonpath={.spec.applicationRefs[0].writeBackConfig.gitConfig.branch}")
 	if branch != "main:staging" {
 		t.Errorf("got branch %q: fields that Postern does not read must be kept", branch)
 	}

@@ -25,7 +25,8 @@ func TestKubectlCannotChangeADelivery(t *testing.T) {
 		args  []string
 	}{
 		{"", []string{"patch", "whd/done", "--type=merge", `--patch={"spec": {"ref": "v2"}}`}},
-		{"", []string{"patch", "whd/done", "--type=json", `--patch=[{"op": "replace", "path": "/spec/ref", "value": "v2"}]`}},
+		{"", []string{"patch", "whd/done", "--type=json",
+			`--patch=[{"op": "replace", "path": "/spec/ref", "value": "v2"}]`}},
 		{"", []string{"annotate", "whd/done", "note=mine"}},
 		{"", []string{"label", "whd/done", "team=mine"}},
 		{changed, []string{"replace", "--filename=-"}},
@@ -74,7 +75,8 @@ func TestDeliveryHasNoVerbThatChangesIt(t *testing.T) {
 			t.Errorf("%s: got %v, want 405 MethodNotAllowed", verb, err)
 		}
 	}
-	if _, err := client.UpdateStatus(t.Context(), record.DeepCopy(), metav1.UpdateOptions{}); !apierrors.IsNotFound(err) {
+	if _, err := client.UpdateStatus(t.Context(), record.DeepCopy(),
+		metav1.UpdateOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("update of the status: got %v, want 404, since there is no such subresource", err)
 	}
 	w.mustBeUntouched(webhookDeliveries, record)

@@ -63,10 +63,12 @@ func TestInvalidDeliveryIsToldEverythingThatIsWrongAndLeavesNothing(t *testing.T
 		},
 		"a bad ref": {
 			toWeb + ", ref: a..b",
-			map[string]string{"spec.ref": `Invalid value: "a..b": the ref "a..b" is not valid: it must not contain ".."`},
+			map[string]string{"spec.ref": `Invalid value: "a..b": the ref "a..b" is not valid: it must not contain ` +
+				`".."`},
 		},
 		"tokens in headers": {
-			toWeb + ", payload: " + ping + ", headers: {x-gitlab-token: a, X-Webhook-Secret: b, X-Webhook-Token: c, Authorization: d, Cookie: e}",
+			toWeb + ", payload: " + ping + ", headers: {x-gitlab-token: a, X-Webhook-Secret: b, X-Webhook-Token: c, " +
+				"Authorization: d, Cookie: e}",
 			map[string]string{
 				"spec.headers[x-gitlab-token]":   token,
 				"spec.headers[X-Webhook-Secret]": token,
@@ -76,14 +78,19 @@ func TestInvalidDeliveryIsToldEverythingThatIsWrongAndLeavesNothing(t *testing.T
 			},
 		},
 		"all at once": {
-			"source: absent, target: {kind: Deployment, name: UPPER}, payload: " + ping + ", events: [{source: a, event: b, ref: c}]",
+			"source: absent, target: {kind: Deployment, name: UPPER}, payload: " + ping +
+				", events: [{source: a, event: b, ref: c}]",
 			map[string]string{
-				"spec.source": `Unsupported value: "absent": supported values: "acr", "aliyun-acr", "argocd", "azure-devops", ` +
-					`"bitbucket", "bitbucket-server", "cloudevents", "distribution", "docker.io", "ecr", "gar", "generic", "ghcr.io", ` +
+				"spec.source": `Unsupported value: "absent": supported values: "acr", "aliyun-acr", "argocd", ` +
+					`"azure-devops", ` +
+					`"bitbucket", "bitbucket-server", "cloudevents", "distribution", "docker.io", "ecr", "gar", ` +
+					`"generic", "ghcr.io", ` +
 					`"gitea", "github", "gitlab", "harbor", "jfrog", "kargo", "nexus", "quay.io", "zot"`,
 				"spec.target.kind": `Unsupported value: "Deployment": supported values: "Application", "GatewaySync"`,
-				"spec.target.name": `Invalid value: "UPPER": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric ` +
-					`characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for ` +
+				"spec.target.name": `Invalid value: "UPPER": a lowercase RFC 1123 subdomain must consist of lower ` +
+					`case alphanumeric ` +
+					`characters, '-' or '.', and must start and end with an alphanumeric character (e.g. ` +
+					`'example.com', regex used for ` +
 					`validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')`,
 				"spec.events": "Forbidden: the server fills it from payload, rawPayload or ref",
 			},
@@ -104,11 +111,13 @@ func TestInvalidDeliveryIsToldEverythingThatIsWrongAndLeavesNothing(t *testing.T
 func TestFinalizersAreRefused(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
-	manifest := strings.Replace(delivery("kept", toWeb+", ref: v1"), "{name: kept}", "{name: kept, finalizers: [example.com/keep]}", 1)
+	manifest := strings.Replace(delivery("kept", toWeb+", ref: v1"), "{name: kept}",
+		"{name: kept, finalizers: [example.com/keep]}", 1)
 
 	output := w.refused(manifest, "create", "--filename=-")
 
-	mustBeIn(t, output, `The WebhookDelivery "kept" is invalid: metadata.finalizers: Forbidden: deliveries can't have finalizers`)
+	mustBeIn(t, output, `The WebhookDelivery "kept" is invalid: metadata.finalizers: Forbidden: deliveries can't `+
+		`have finalizers`)
 	w.mustHaveRecords()
 }
 

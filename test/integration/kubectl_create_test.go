@@ -95,7 +95,8 @@ func TestKubectlCreateOfAPayloadIsDecodedAndThePayloadDropped(t *testing.T) {
 	w := newWorld(t)
 	w.application("shop", nil)
 
-	w.deliver(delivery("release", toShop+", payload: "+release+", headers: {x-github-event: release, X-GitHub-Delivery: id-1}"))
+	w.deliver(delivery("release", toShop+", payload: "+release+
+		", headers: {x-github-event: release, X-GitHub-Delivery: id-1}"))
 
 	got := w.concluded("release")
 	event := releaseEvent
@@ -110,7 +111,8 @@ func TestKubectlCreateOfAPayloadIsDecodedAndThePayloadDropped(t *testing.T) {
 		t.Errorf("spec (-want +got):\n%s", diff)
 	}
 	if got.Status.Phase != v1alpha1.DeliveryApplied || got.Status.Payload == nil {
-		t.Errorf("got phase %q, payload %v; want it applied, with the payload's digest", got.Status.Phase, got.Status.Payload)
+		t.Errorf("got phase %q, payload %v; want it applied, with the payload's digest", got.Status.Phase,
+			got.Status.Payload)
 	}
 	w.mustHold(applications, "shop", "postern.dev/requested-ref", "v2.0.0")
 }
@@ -185,7 +187,8 @@ func TestKubectlCreateRawDeliversAFileByteForByte(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	out := answer{body: []byte(w.kubectl("", "create", "--raw", w.absolute(gatewaySyncPath("web")), "-f", file))}.delivery(t)
+	out := answer{body: []byte(w.kubectl("", "create", "--raw", w.absolute(gatewaySyncPath("web")), "-f",
+		file))}.delivery(t)
 
 	if out.Kind != "WebhookDelivery" || out.APIVersion != "postern.dev/v1alpha1" {
 		t.Errorf("got a %s of %s, want a WebhookDelivery of postern.dev/v1alpha1", out.Kind, out.APIVersion)
@@ -215,5 +218,6 @@ func TestKubectlCreatesForWhoMayDoNothingElse(t *testing.T) {
 		t.Errorf("kubectl printed %q, want %q", output, want)
 	}
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v1.2.0")
-	mustBeIn(t, w.refused(delivery("typo", toWeb+", reff: v1.2.0"), "create", "--filename=-", creator), `unknown field "spec.reff"`)
+	mustBeIn(t, w.refused(delivery("typo", toWeb+", reff: v1.2.0"), "create", "--filename=-", creator),
+		`unknown field "spec.reff"`)
 }

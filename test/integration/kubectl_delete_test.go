@@ -45,7 +45,8 @@ func TestDryRunOfADeletionKeepsTheRecord(t *testing.T) {
 
 func TestDeletionOfADeliveryThatIsNotThereIsNotFound(t *testing.T) {
 	w := newWorld(t)
-	err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).Delete(t.Context(), "nothing", metav1.DeleteOptions{})
+	err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).Delete(t.Context(), "nothing",
+		metav1.DeleteOptions{})
 	if !apierrors.IsNotFound(err) {
 		t.Errorf("got %v, want NotFound", err)
 	}

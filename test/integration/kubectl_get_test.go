@@ -120,7 +120,8 @@ func TestKubectlSelectsDeliveriesByField(t *testing.T) {
 		{"metadata.name=web-ref", "web-ref"},
 		{"metadata.namespace=elsewhere", ""},
 	} {
-		got := w.kubectl("", "get", "whd", "--field-selector="+test.selector, "--output=jsonpath={.items[*].metadata.name}")
+		got := w.kubectl("", "get", "whd", "--field-selector="+test.selector,
+			"--output=jsonpath={.items[*].metadata.name}")
 		if got != test.want {
 			t.Errorf("%s: got %q, want %q", test.selector, got, test.want)
 		}
@@ -183,7 +184,8 @@ func TestKubectlGetShowsImagesAndWhoGotThem(t *testing.T) {
 		return want("targets", both+one, 3)
 	})
 	for name, spec := range map[string]string{
-		"both": toBoth, "named": "target: {kind: Application, name: a}, " + toBoth, "one": toOne, "unwanted": "image: example/other, ref: 1.0.0",
+		"both": toBoth, "named": "target: {kind: Application, name: a}, " + toBoth, "one": toOne,
+		"unwanted": "image: example/other, ref: 1.0.0",
 	} {
 		w.deliver(delivery(name, spec))
 		w.concluded(name)

@@ -50,7 +50,8 @@ func TestLeakCheckLeavesOutOfTheAuditLogOnlyWhatOthersWrote(t *testing.T) {
 		{`{"objectRef":{"resource":"gatewaysyncs"},"requestURI":"/x?secret=` + secret + `"}`, false},
 		{`{"objectRef":{"resource":"gatewaysyncs"},"requestURI":"/x?token=` + secret + `"}`, true},
 		{`{"objectRef":{"resource":"gatewaysyncs"},"requestURI":"/x","requestObject":{"data":"` + secret + `"}}`, true},
-		{`{"objectRef":{"resource":"secrets","apiGroup":"a.b"},"requestURI":"/x","requestObject":{"data":"` + secret + `"}}`, true},
+		{`{"objectRef":{"resource":"secrets","apiGroup":"a.b"},"requestURI":"/x","requestObject":{"data":"` + secret +
+			`"}}`, true},
 		{`{"requestURI":"/x","annotations":{"a":"` + secret + `"}}`, true},
 	} {
 		log, err := withoutSecretsOfOthers([]byte(test.event + "\n"))

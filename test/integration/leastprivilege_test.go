@@ -47,12 +47,14 @@ func refusedByPolicy(err error) error {
 // change is a merge patch of an object, or a JSON patch if it starts with a bracket.
 type change struct{ name, patch string }
 
-func (c change) try(ctx context.Context, objects dynamic.ResourceInterface, object string, subresources ...string) error {
+func (c change) try(ctx context.Context, objects dynamic.ResourceInterface, object string,
+	subresources ...string) error {
 	kind := types.MergePatchType
 	if strings.HasPrefix(c.patch, "[") {
 		kind = types.JSONPatchType
 	}
-	_, err := objects.Patch(ctx, object, kind, []byte(c.patch), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}}, subresources...)
+	_, err := objects.Patch(ctx, object, kind, []byte(c.patch), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}},
+		subresources...)
 	return err
 }
 
@@ -83,7 +85,8 @@ var ofAnyObject = []change{
 	{"a label", `{"metadata": {"labels": {"team": "b"}}}`},
 	{"no labels", `{"metadata": {"labels": null}}`},
 	{"a finalizer", `{"metadata": {"finalizers": ["example.com/keep"]}}`},
-	{"an owner", `{"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "1"}]}}`},
+	{"an owner", `{"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": ` +
+		`"1"}]}}`},
 	{"an annotation of another client", `{"metadata": {"annotations": {"example.com/note": "b"}}}`},
 	{"removal of another client's annotation", `{"metadata": {"annotations": {"example.com/note": null}}}`},
 	{"no annotations", `{"metadata": {"annotations": null}}`},
@@ -104,7 +107,8 @@ func TestPosternMayChangeOnlyAnnotationsOfAGatewaySync(t *testing.T) {
 	}, append([]change{
 		{"the repository", `{"spec": {"git": {"repo": "https://example.com/other.git"}}}`},
 		{"the ref", `{"spec": {"git": {"ref": "v1"}}}`},
-		{"a mapping", `[{"op": "add", "path": "/spec/sync/profiles/default/mappings/-", "value": {"source": "c/", "destination": "d/"}}]`},
+		{"a mapping", `[{"op": "add", "path": "/spec/sync/profiles/default/mappings/-", "value": {"source": "c/", ` +
+			`"destination": "d/"}}]`},
 		{"paused", `{"spec": {"sync": {"paused": true}}}`},
 	}, ofAnyObject[:len(ofAnyObject)-1]...)) // its status is a subresource
 	w.mayNeitherCreateNorDelete(objects, "web", "status")
@@ -118,7 +122,8 @@ func (w *world) mayNeitherCreateNorDelete(objects dynamic.ResourceInterface, obj
 		w.T.Fatal(err)
 	}
 	another := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": present.GetAPIVersion(), "kind": present.GetKind(), "metadata": map[string]any{"name": "another"}, "spec": present.Object["spec"],
+		"apiVersion": present.GetAPIVersion(), "kind": present.GetKind(), "metadata": map[string]any{"name": "another"},
+		"spec": present.Object["spec"],
 	}}
 	dry := []string{metav1.DryRunAll}
 	_, err = objects.Create(w.T.Context(), another, metav1.CreateOptions{DryRun: dry})
@@ -129,7 +134,8 @@ func (w *world) mayNeitherCreateNorDelete(objects dynamic.ResourceInterface, obj
 		w.T.Errorf("delete: %v", err)
 	}
 	for _, subresource := range subresources {
-		if err := refusedByPolicy(change{patch: `{"status": {"message": "x"}}`}.try(w.T.Context(), objects, object, subresource)); err != nil {
+		if err := refusedByPolicy(change{patch: `{"status": {"message": "x"}}`}.try(w.T.Context(), objects, object,
+			subresource)); err != nil {
 			w.T.Errorf("%s: %v", subresource, err)
 		}
 	}
@@ -159,19 +165,23 @@ func TestPosternMayChangeOnlyAnnotationsAndOverridesOfAnApplication(t *testing.T
 	w.Create(applications, several)
 	objects := w.asPostern().Resource(applications).Namespace(w.Namespace)
 	w.mustOnlyAllow(objects, "several", []change{
-		{"a request", `{"metadata": {"annotations": {"postern.dev/requested-ref": "v1", "postern.dev/requested-revision": "1f",
+		{"a request",
+			`{"metadata": {"annotations": {"postern.dev/requested-ref": "v1", "postern.dev/requested-revision": "1f",
 			"postern.dev/requested-at": "x", "postern.dev/requested-by": "github", "postern.dev/event-time": "{}",
 			"argocd.argoproj.io/refresh": "normal", "argocd.argoproj.io/refresh-timestamp": "x"}}}`},
 		{"an image", `[{"op": "replace", "path": "/spec/sources/0/kustomize/images/0", "value": "a:2"}]`},
 		{"another image", `[{"op": "add", "path": "/spec/sources/0/kustomize/images/-", "value": "b:2"}]`},
-		{"a parameter", `[{"op": "replace", "path": "/spec/sources/1/helm/parameters/0", "value": {"name": "image.tag", "value": "2"}}]`},
-		{"a variable", `[{"op": "replace", "path": "/spec/sources/3/plugin/env/0", "value": {"name": "TAG", "value": "2"}}]`},
+		{"a parameter", `[{"op": "replace", "path": "/spec/sources/1/helm/parameters/0", "value": {"name": ` +
+			`"image.tag", "value": "2"}}]`},
+		{"a variable", `[{"op": "replace", "path": "/spec/sources/3/plugin/env/0", "value": {"name": "TAG", "value": ` +
+			`"2"}}]`},
 		{"a first override", `[{"op": "add", "path": "/spec/sources/3/kustomize", "value": {"images": ["c:1"]}}]`},
 	}, append([]change{
 		{"a revision without opt-in", `[{"op": "replace", "path": "/spec/sources/0/targetRevision", "value": "v2"}]`},
 		{"no revision", `[{"op": "remove", "path": "/spec/sources/0/targetRevision"}]`},
 		{"the opt-in itself", `{"metadata": {"annotations": {"postern.dev/update-target-revision": "true"}}}`},
-		{"a repository", `[{"op": "replace", "path": "/spec/sources/0/repoURL", "value": "https://example.com/x.git"}]`},
+		{"a repository",
+			`[{"op": "replace", "path": "/spec/sources/0/repoURL", "value": "https://example.com/x.git"}]`},
 		{"a path", `[{"op": "replace", "path": "/spec/sources/0/path", "value": "x"}]`},
 		{"a chart", `[{"op": "replace", "path": "/spec/sources/2/chart", "value": "x"}]`},
 		{"a new field of a source", `[{"op": "add", "path": "/spec/sources/2/ref", "value": "x"}]`},
@@ -180,15 +190,19 @@ func TestPosternMayChangeOnlyAnnotationsAndOverridesOfAnApplication(t *testing.T
 		{"more of Helm", `[{"op": "add", "path": "/spec/sources/1/helm/releaseName", "value": "x"}]`},
 		{"less of Kustomize", `[{"op": "remove", "path": "/spec/sources/0/kustomize/namePrefix"}]`},
 		{"no Helm", `[{"op": "remove", "path": "/spec/sources/1/helm"}]`},
-		{"a first override that does more", `[{"op": "add", "path": "/spec/sources/3/kustomize", "value": {"images": [], "namePrefix": "x"}}]`},
+		{"a first override that does more", `[{"op": "add", "path": "/spec/sources/3/kustomize", "value": {"images": ` +
+			`[], "namePrefix": "x"}}]`},
 		{"another plugin", `[{"op": "replace", "path": "/spec/sources/3/plugin/name", "value": "x"}]`},
-		{"an added source", `[{"op": "add", "path": "/spec/sources/-", "value": {"repoURL": "https://example.com/x.git"}}]`},
+		{"an added source", `[{"op": "add", "path": "/spec/sources/-", "value": {"repoURL": ` +
+			`"https://example.com/x.git"}}]`},
 		{"a removed source", `[{"op": "remove", "path": "/spec/sources/2"}]`},
-		{"a duplicated source", `[{"op": "copy", "from": "/spec/sources/0", "path": "/spec/sources/2"}, {"op": "remove", "path": "/spec/sources/3"}]`},
+		{"a duplicated source", `[{"op": "copy", "from": "/spec/sources/0", "path": "/spec/sources/2"}, {"op": ` +
+			`"remove", "path": "/spec/sources/3"}]`},
 		{"sources in another order", `[{"op": "move", "from": "/spec/sources/3", "path": "/spec/sources/0"}]`},
 		{"no sources", `[{"op": "remove", "path": "/spec/sources"}]`},
 		{"a single source in addition to several", `{"spec": {"source": {"repoURL": "https://example.com/x.git"}}}`},
-		{"a hydrator", `{"spec": {"sourceHydrator": {"drySource": {"repoURL": "x", "targetRevision": "x", "path": "x"}}}}`},
+		{"a hydrator", `{"spec": {"sourceHydrator": {"drySource": {"repoURL": "x", "targetRevision": "x", "path": ` +
+			`"x"}}}}`},
 		{"the project", `{"spec": {"project": "other"}}`},
 		{"the destination", `{"spec": {"destination": {"namespace": "kube-system"}}}`},
 		{"the sync policy", `{"spec": {"syncPolicy": {"automated": {"prune": true}}}}`},
@@ -209,7 +223,8 @@ func TestPosternMayMoveTheRevisionWhereTheOwnerHasOptedIn(t *testing.T) {
 		{"the revision", `{"spec": {"source": {"targetRevision": "v2"}}}`},
 	}, []change{
 		{"no opt-in", `{"metadata": {"annotations": {"postern.dev/update-target-revision": null}}}`},
-		{"the repository with it", `{"spec": {"source": {"targetRevision": "v2", "repoURL": "https://example.com/x.git"}}}`},
+		{"the repository with it", `{"spec": {"source": {"targetRevision": "v2", "repoURL": ` +
+			`"https://example.com/x.git"}}}`},
 		{"an added source", `{"spec": {"sources": [{"repoURL": "https://example.com/x.git"}]}}`},
 		{"no source", `{"spec": {"source": null}}`},
 	})
@@ -256,7 +271,8 @@ func TestPosternMayWriteToTheLargestApplications(t *testing.T) {
 				{"op": "replace", "path": "/spec/sources/%[1]d/targetRevision", "value": "v2"},
 				{"op": "replace", "path": "/spec/sources/%[1]d/helm/parameters/0", "value": {"name": "p0", "value": "2"}},
 				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-ref", "value": "v2"}]`, last)}},
-				[]change{{"more", fmt.Sprintf(`[{"op": "replace", "path": "/spec/sources/%d/path", "value": "x"}]`, last)}})
+				[]change{{"more", fmt.Sprintf(`[{"op": "replace", "path": "/spec/sources/%d/path", "value": "x"}]`,
+					last)}})
 		})
 	}
 }
@@ -269,7 +285,8 @@ func largeApplication(name string, sources, parameters, annotations int) map[str
 			set = append(set, map[string]any{"name": fmt.Sprintf("p%d", i), "value": "1"})
 		}
 		all = append(all, map[string]any{
-			"repoURL": "https://example.com/a.git", "path": "deploy", "targetRevision": "v1", "helm": map[string]any{"parameters": set},
+			"repoURL": "https://example.com/a.git", "path": "deploy", "targetRevision": "v1",
+			"helm": map[string]any{"parameters": set},
 		})
 	}
 	notes := map[string]any{"postern.dev/update-target-revision": "true"}
@@ -277,8 +294,9 @@ func largeApplication(name string, sources, parameters, annotations int) map[str
 		notes[fmt.Sprintf("example.com/note-%d", i)] = strings.Repeat("x", 50)
 	}
 	return map[string]any{
-		"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": map[string]any{"name": name, "annotations": notes},
-		"spec": map[string]any{"project": "default", "sources": all},
+		"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+		"metadata": map[string]any{"name": name, "annotations": notes},
+		"spec":     map[string]any{"project": "default", "sources": all},
 	}
 }
 
@@ -292,8 +310,10 @@ func TestPosternMayWriteNothingElseInItsNamespaceNorToItsAPIService(t *testing.T
 		resource schema.GroupVersionResource
 		manifest string
 	}{
-		{system, `{apiVersion: v1, kind: Secret, metadata: {name: other}, type: kubernetes.io/tls, data: {tls.crt: "", tls.key: ""}}`},
-		{system, `{apiVersion: v1, kind: Secret, metadata: {name: token, annotations: {kubernetes.io/service-account.name: postern}},
+		{system, `{apiVersion: v1, kind: Secret, metadata: {name: other}, type: kubernetes.io/tls, data: {tls.crt: ` +
+			`"", tls.key: ""}}`},
+		{system,
+			`{apiVersion: v1, kind: Secret, metadata: {name: token, annotations: {kubernetes.io/service-account.name: postern}},
 			type: kubernetes.io/service-account-token}`},
 		{leases, `{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: other}}`},
 	} {
@@ -315,7 +335,8 @@ func TestPosternMayWriteNothingElseInItsNamespaceNorToItsAPIService(t *testing.T
 		{"no verification", `{"spec": {"insecureSkipTLSVerify": true, "caBundle": null}}`},
 		{"a label", `{"metadata": {"labels": {"team": "b"}}}`},
 	})
-	w.mustOnlyAllow(client.Resource(apiServices), "v1.apps", nil, []change{{"another APIService", `{"spec": {"versionPriority": 2}}`}})
+	w.mustOnlyAllow(client.Resource(apiServices), "v1.apps", nil,
+		[]change{{"another APIService", `{"spec": {"versionPriority": 2}}`}})
 }
 
 func TestThePoliciesConcernOnlyPostern(t *testing.T) {

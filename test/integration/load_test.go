@@ -90,7 +90,8 @@ func testFlood(t *testing.T, proto string, targets int) {
 	start := time.Now()
 	answers := flood(t, loadRequests, loadClients, func(i int) (answer, error) {
 		body := fmt.Sprintf(`{"ref":"v%d"}`, i)
-		return anonymous.post(t.Context(), gatewaySyncPath(fmt.Sprintf("target-%d", i%targets)), []byte(body), signed(secret, body))
+		return anonymous.post(t.Context(), gatewaySyncPath(fmt.Sprintf("target-%d", i%targets)), []byte(body),
+			signed(secret, body))
 	})
 	t.Logf("%d deliveries to %d targets in %s", loadRequests, targets, time.Since(start).Round(time.Millisecond))
 
@@ -101,7 +102,8 @@ func testFlood(t *testing.T, proto string, targets int) {
 		name := fmt.Sprintf("target-%d", i%targets)
 		refs[name] = append(refs[name], fmt.Sprintf("v%d", i))
 	}
-	if done := phases[v1alpha1.DeliveryApplied] + phases[v1alpha1.DeliverySuperseded]; done != loadRequests || phases[v1alpha1.DeliveryApplied] == 0 {
+	if done := phases[v1alpha1.DeliveryApplied] + phases[v1alpha1.DeliverySuperseded]; done != loadRequests ||
+		phases[v1alpha1.DeliveryApplied] == 0 {
 		t.Errorf("got phases %v, want Applied, or Superseded by another", phases)
 	}
 	if got := len(w.records()); got != loadRequests {

@@ -58,11 +58,14 @@ func TestMetricsCountEachDeliveryBySourceMethodAndOutcome(t *testing.T) {
 	push := payload(t, "github/push-branch.json")
 	ping := payload(t, "github/ping.json")
 	for range 3 {
-		anonymous.mustPost(t, gatewaySyncPath("web"), push.body, push.with(signed(secret, push.body)).header, http.StatusAccepted)
+		anonymous.mustPost(t, gatewaySyncPath("web"), push.body, push.with(signed(secret, push.body)).header,
+			http.StatusAccepted)
 	}
-	anonymous.mustPost(t, gatewaySyncPath("web"), ping.body, ping.with(signed(secret, ping.body)).header, http.StatusAccepted)
+	anonymous.mustPost(t, gatewaySyncPath("web"), ping.body, ping.with(signed(secret, ping.body)).header,
+		http.StatusAccepted)
 	anonymous.mustPost(t, gatewaySyncPath("web"), push.body, push.header, http.StatusUnauthorized)
-	anonymous.mustPost(t, gatewaySyncPath("web"), anyBody, byToken("X-Webhook-Token", secret)(anyBody), http.StatusAccepted)
+	anonymous.mustPost(t, gatewaySyncPath("web"), anyBody, byToken("X-Webhook-Token", secret)(anyBody),
+		http.StatusAccepted)
 	anonymous.mustPost(t, gatewaySyncPath("web"), anyBody, nil, http.StatusUnauthorized)
 	anonymous.mustPost(t, gatewaySyncPath("missing"), anyBody, signed(secret, anyBody), http.StatusNotFound)
 	releaser.mustPost(t, gatewaySyncPath("web"), `{"ref":"v2"}`, nil, http.StatusAccepted)
@@ -107,8 +110,10 @@ func TestMetricsTimeTheStagesThatADeliveryCameTo(t *testing.T) {
 			ping := payload(t, "github/ping.json")
 			releaser.mustPost(t, gatewaySyncPath("web"), ping.body, ping.header, http.StatusAccepted)
 		}, []string{"verify", "decode", "admit", "record"}},
-		{"bad", func() { releaser.mustPost(t, gatewaySyncPath("web"), useless, nil, http.StatusBadRequest) }, []string{"verify", "decode"}},
-		{"rejected", func() { anonymous.mustPost(t, gatewaySyncPath("web"), anyBody, nil, http.StatusUnauthorized) }, []string{"verify"}},
+		{"bad", func() { releaser.mustPost(t, gatewaySyncPath("web"), useless, nil, http.StatusBadRequest) },
+			[]string{"verify", "decode"}},
+		{"rejected", func() { anonymous.mustPost(t, gatewaySyncPath("web"), anyBody, nil, http.StatusUnauthorized) },
+			[]string{"verify"}},
 	} {
 		before := w.metrics(t, stages)
 		test.deliver()
@@ -131,8 +136,10 @@ func TestWhatASenderSaysMakesNoNewMetric(t *testing.T) {
 	before := w.metrics(t, deliveriesTotal)
 	w.refused(delivery("a", toWeb+", source: "+hostile+", payload: {ref: v1}"), "create", "--filename=-")
 	w.refused(delivery("b", "target: {kind: "+hostile+", name: web}, ref: v1"), "create", "--filename=-")
-	releaser.mustPost(t, gatewaySyncPath("web"), `{"ref":"`+hostile+`","source":"`+hostile+`"}`, nil, http.StatusAccepted)
-	push := payload(t, "github/push-branch.json").with(map[string]string{"X-Github-Event": hostile, "User-Agent": hostile, "X-Registry-Type": hostile})
+	releaser.mustPost(t, gatewaySyncPath("web"), `{"ref":"`+hostile+`","source":"`+hostile+`"}`, nil,
+		http.StatusAccepted)
+	push := payload(t, "github/push-branch.json").with(map[string]string{"X-Github-Event": hostile,
+		"User-Agent": hostile, "X-Registry-Type": hostile})
 	releaser.mustPost(t, gatewaySyncPath("web")+"?type="+hostile, push.body, push.header, http.StatusAccepted)
 
 	want := map[string]float64{

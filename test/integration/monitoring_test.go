@@ -30,7 +30,8 @@ func (w *world) scrape(token string) (text string, code int) {
 	if w.usesCertManager(w.T) { // see the comment in the ServiceMonitor
 		endpoint.TLSConfig.CA.Secret.Name = ofCertManager
 	}
-	secret, err := w.Kube.CoreV1().Secrets(controlplane.Namespace).Get(w.T.Context(), endpoint.TLSConfig.CA.Secret.Name, metav1.GetOptions{})
+	secret, err := w.Kube.CoreV1().Secrets(controlplane.Namespace).Get(w.T.Context(), endpoint.TLSConfig.CA.Secret.Name,
+		metav1.GetOptions{})
 	if err != nil {
 		w.T.Fatal(err)
 	}
@@ -120,12 +121,15 @@ func TestAPrometheusThatMayScrapesWhatAlertsAndDashboardRead(t *testing.T) {
 		if w.EtcdIsOutside() && strings.HasPrefix(name, ofEtcdWithin) {
 			continue
 		}
-		if name != "up" && !strings.Contains(from, "\n"+name+"{") && !strings.Contains(from, "\n"+name+" ") { // up is Prometheus' own
+		// up is Prometheus' own
+		if name != "up" && !strings.Contains(from, "\n"+name+"{") && !strings.Contains(from, "\n"+name+" ") {
 			t.Errorf("there is no metric %s", name)
 		}
 	}
 	for _, resource := range []string{"gatewaysyncs", "webhookdeliveries"} { // see the dashboard
-		series := regexp.MustCompile(`\napiserver_request_duration_seconds_bucket\{[^}]*group="postern.dev",resource="` + resource + `"[^}]*verb="POST"`)
+		series := regexp.MustCompile(
+			`\napiserver_request_duration_seconds_bucket\{[^}]*group="postern.dev",resource="` + resource +
+				`"[^}]*verb="POST"`)
 		if !series.MatchString(text) {
 			t.Errorf("there are no durations of deliveries at %s", resource)
 		}
@@ -142,7 +146,8 @@ func (w *world) bindMetricsReader() {
 	}
 	role, _, _ := strings.Cut(string(shipped), "\n---\n")
 	w.kubectl(role, "apply", "--filename=-")
-	w.kubectl("", "create", "clusterrolebinding", w.Namespace, "--clusterrole=postern-metrics-reader", "--serviceaccount="+w.Namespace+":prometheus")
+	w.kubectl("", "create", "clusterrolebinding", w.Namespace, "--clusterrole=postern-metrics-reader",
+		"--serviceaccount="+w.Namespace+":prometheus")
 	w.T.Cleanup(func() {
 		if _, err := w.Kubectl(context.Background(), "", "delete", "clusterrolebinding", w.Namespace); err != nil {
 			w.T.Error(err)

@@ -69,7 +69,8 @@ func TestMutatingPolicyRewritesWhatIsWrittenAndRecordedAtEveryDoor(t *testing.T)
 			t.Errorf("%s: spec.events (-want +got):\n%s", target, diff)
 		}
 		wantTargets := []v1alpha1.TargetResult{{
-			Kind: v1alpha1.TargetGatewaySync, Name: target, Ref: test.ref, PreviousRef: "main", Result: v1alpha1.TargetWritten,
+			Kind: v1alpha1.TargetGatewaySync, Name: target, Ref: test.ref, PreviousRef: "main",
+			Result: v1alpha1.TargetWritten,
 			Reason: "Requested", Message: fmt.Sprintf("stoker.io/requested-ref set to %q", test.ref),
 		}}
 		if diff := cmp.Diff(wantTargets, got.Status.Targets, ignoreTimes); diff != "" {
@@ -139,7 +140,8 @@ func TestMutatingPolicyThatTakesTheEventsAwayMakesADeliveryIgnored(t *testing.T)
 			return err
 		}
 		if d.Status.Phase != v1alpha1.DeliveryIgnored || d.Status.Reason != "NothingRequested" {
-			return fmt.Errorf("got %d, phase %q, reason %q; want Ignored, NothingRequested", a.code, d.Status.Phase, d.Status.Reason)
+			return fmt.Errorf("got %d, phase %q, reason %q; want Ignored, NothingRequested", a.code, d.Status.Phase,
+				d.Status.Reason)
 		}
 		return nil
 	}
@@ -188,7 +190,8 @@ func TestMutatingPolicyCannotMakeADeliveryAnotherOne(t *testing.T) {
 			web, api := w.Get(gatewaySyncs, "web"), w.Get(gatewaySyncs, "api")
 			w.untilTried(ci, `{"ref": "v1"}`, answeredWith(http.StatusUnprocessableEntity))
 
-			status := ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusUnprocessableEntity).status(t)
+			status := ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil,
+				http.StatusUnprocessableEntity).status(t)
 			mustBeIn(t, status.Message, test.want)
 			mustBeIn(t, w.refused(delivery("changed", toWeb+", ref: v1"), "create", "--filename=-"), test.want)
 

@@ -57,7 +57,8 @@ func (w *world) lastEvents(resource schema.GroupVersionResource, name string) ma
 func checkOutcome(t *testing.T, d *v1alpha1.WebhookDelivery, phase v1alpha1.DeliveryPhase, reason string) {
 	t.Helper()
 	if d.Status.Phase != phase || d.Status.Reason != reason {
-		t.Errorf("delivery %s: got phase %s, reason %s (%s); want %s, %s", d.Name, d.Status.Phase, d.Status.Reason, d.Status.Message, phase, reason)
+		t.Errorf("delivery %s: got phase %s, reason %s (%s); want %s, %s", d.Name, d.Status.Phase, d.Status.Reason,
+			d.Status.Message, phase, reason)
 	}
 }
 
@@ -77,7 +78,8 @@ func TestReleaseThatIsOlderThanTheLastOneIsSuperseded(t *testing.T) {
 		ci.mustPost(t, test.path, releaseOf(test.repository, "v2", later), nil, http.StatusAccepted)
 		before := w.Get(test.resource, test.name)
 
-		late := ci.mustPost(t, test.path, releaseOf(test.repository, "v1", earlier), nil, http.StatusAccepted).delivery(t)
+		late := ci.mustPost(t, test.path, releaseOf(test.repository, "v1", earlier), nil,
+			http.StatusAccepted).delivery(t)
 
 		checkOutcome(t, late, v1alpha1.DeliverySuperseded, "Superseded")
 		want := []v1alpha1.TargetResult{{
@@ -105,7 +107,8 @@ func TestReleasesOfTheSameTimeAreAppliedAsTheyCome(t *testing.T) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	for _, tag := range []string{"v2", "v1"} {
-		d := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, tag, later), nil, http.StatusAccepted).delivery(t)
+		d := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, tag, later), nil,
+			http.StatusAccepted).delivery(t)
 		checkOutcome(t, d, v1alpha1.DeliveryApplied, "Requested")
 		w.mustHold(gatewaySyncs, "web", requestedRef, tag)
 	}
@@ -119,7 +122,8 @@ func TestTimesOfDifferentTypesOfSenderAreNotCompared(t *testing.T) {
 
 	gitLab := `{"object_kind": "release", "action": "create", "tag": "v1", "created_at": "2020-01-01 00:00:00 UTC",
 		"project": {"git_http_url": "https://gitlab.example.com/example/plant.git"}}`
-	d := ci.mustPost(t, gatewaySyncPath("web"), gitLab, map[string]string{"X-Gitlab-Event": "Release Hook"}, http.StatusAccepted).delivery(t)
+	d := ci.mustPost(t, gatewaySyncPath("web"), gitLab, map[string]string{"X-Gitlab-Event": "Release Hook"},
+		http.StatusAccepted).delivery(t)
 
 	checkOutcome(t, d, v1alpha1.DeliveryApplied, "Requested")
 	w.checkRequested("web", "v1", "gitlab")
@@ -129,14 +133,16 @@ func TestEventDatedInTheFutureDoesNotStandInTheWayOfTheNext(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	d := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v1", "2999-01-01T00:00:00Z"), nil, http.StatusAccepted).delivery(t)
+	d := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v1", "2999-01-01T00:00:00Z"), nil,
+		http.StatusAccepted).delivery(t)
 	checkOutcome(t, d, v1alpha1.DeliveryApplied, "Requested")
 	if last := w.lastEvents(gatewaySyncs, "web")["git"]; last.Time.After(time.Now()) {
 		t.Errorf("the target has a time in the future, %s", last.Time)
 	}
 
 	now := time.Now().UTC().Format(time.RFC3339Nano)
-	d = ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v2", now), nil, http.StatusAccepted).delivery(t)
+	d = ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v2", now), nil,
+		http.StatusAccepted).delivery(t)
 
 	checkOutcome(t, d, v1alpha1.DeliveryApplied, "Requested")
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v2")
@@ -145,7 +151,8 @@ func TestEventDatedInTheFutureDoesNotStandInTheWayOfTheNext(t *testing.T) {
 func TestOlderImageUnderNewestBuildIsSuperseded(t *testing.T) {
 	w := newWorld(t)
 	const shop = "argocd-image-updater.argoproj.io/shop."
-	w.runningShop("newest", "harbor.example.com/team/shop:old", wantsHarborsShop+", "+shop+"update-strategy: newest-build")
+	w.runningShop("newest", "harbor.example.com/team/shop:old", wantsHarborsShop+", "+shop+
+		"update-strategy: newest-build")
 	w.runningShop("semver", "harbor.example.com/team/shop:1.0.0", wantsHarborsShop)
 	ci := w.ci()
 	pushOf := func(tag string, at int) string {

@@ -62,7 +62,8 @@ func (h *halfSent) end() answer {
 	return <-h.answer
 }
 
-// untilRefused waits until deliveries of a body are answered 429 by the limit of a flag. It calls more after other answers.
+// untilRefused waits until deliveries of a body are answered 429 by the limit of a flag. It calls more after other
+// answers.
 func (w *world) untilRefused(s sender, path, body, flag string, more func()) {
 	w.T.Helper()
 	var got answer
@@ -77,7 +78,8 @@ func (w *world) untilRefused(s sender, path, body, flag string, more func()) {
 	if got.header.Get("Retry-After") == "" {
 		w.T.Errorf("got headers %v, want Retry-After", got.header)
 	}
-	if status := got.status(w.T); status.Reason != metav1.StatusReasonTooManyRequests || !strings.Contains(status.Message, flag) {
+	if status := got.status(w.T); status.Reason != metav1.StatusReasonTooManyRequests ||
+		!strings.Contains(status.Message, flag) {
 		w.T.Errorf("got %+v, want a Status that names %s", status, flag)
 	}
 }
@@ -105,7 +107,8 @@ func (w *world) reader() versioned.Interface {
 
 func TestOverTheLimits(t *testing.T) {
 	const limit = 8
-	s := newSuite(t, fmt.Sprintf("--max-mutating-requests-inflight=%d", limit), fmt.Sprintf("--max-requests-inflight=%d", limit),
+	s := newSuite(t, fmt.Sprintf("--max-mutating-requests-inflight=%d", limit),
+		fmt.Sprintf("--max-requests-inflight=%d", limit),
 		"--max-inflight-payload-bytes=11010048", "--payload-timeout=1m", "--max-namespace-share-percent=100")
 
 	t.Run("of requests in flight rejects deliveries, but no lists and watches", func(t *testing.T) {
@@ -161,7 +164,8 @@ func TestOverTheLimits(t *testing.T) {
 		var half []*halfSent
 		large := `{"ref":"large","x":"` + strings.Repeat("x", halfBytes) + `"}`
 		w.untilRefused(ci, gatewaySyncPath("web"), large, "--max-inflight-payload-bytes", func() {
-			half = append(half, ci.sendHalf(t, gatewaySyncPath("web"), fmt.Sprintf("large%d", len(half)), false)) // counts as the maximum
+			// counts as the maximum
+			half = append(half, ci.sendHalf(t, gatewaySyncPath("web"), fmt.Sprintf("large%d", len(half)), false))
 		})
 		ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"small"}`, nil, http.StatusAccepted)
 		accepted := 0

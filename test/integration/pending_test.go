@@ -36,7 +36,8 @@ webhooks:
   timeoutSeconds: 5
   admissionReviewVersions: [v1]
   namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ` + w.Namespace + `}}
-  rules: [{apiGroups: [` + resource.Group + `], apiVersions: ['*'], operations: [UPDATE], resources: [` + resource.Resource + `]}]
+  rules: [{apiGroups: [` + resource.Group + `], apiVersions: ['*'], operations: [UPDATE], resources: [` +
+		resource.Resource + `]}]
 `
 	w.kubectl(manifest, "create", "--filename=-")
 	mended := false
@@ -52,8 +53,10 @@ webhooks:
 	}
 	w.T.Cleanup(mend)
 	w.eventually(func() error {
-		_, err := w.Objects.Resource(resource).Namespace(w.Namespace).Patch(w.T.Context(), example, types.MergePatchType,
-			[]byte(`{"metadata": {"annotations": {"example.com/try": "it"}}}`), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
+		_, err := w.Objects.Resource(resource).Namespace(w.Namespace).Patch(w.T.Context(), example,
+			types.MergePatchType,
+			[]byte(`{"metadata": {"annotations": {"example.com/try": "it"}}}`),
+			metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
 		if err == nil {
 			return errors.New("the webhook is not in effect yet")
 		}
@@ -67,9 +70,11 @@ func checkPending(t *testing.T, d *v1alpha1.WebhookDelivery, ref string) {
 	t.Helper()
 	checkOutcome(t, d, v1alpha1.DeliveryPending, "TargetUnavailable")
 	want := []v1alpha1.TargetResult{{
-		Kind: v1alpha1.TargetGatewaySync, Name: "web", Ref: ref, Result: v1alpha1.TargetPending, Reason: "TargetUnavailable",
+		Kind: v1alpha1.TargetGatewaySync, Name: "web", Ref: ref, Result: v1alpha1.TargetPending,
+		Reason: "TargetUnavailable",
 	}}
-	if diff := cmp.Diff(want, d.Status.Targets, ignoreTimes, cmpopts.IgnoreFields(v1alpha1.TargetResult{}, "Message")); diff != "" {
+	if diff := cmp.Diff(want, d.Status.Targets, ignoreTimes,
+		cmpopts.IgnoreFields(v1alpha1.TargetResult{}, "Message")); diff != "" {
 		t.Errorf("status.targets of %s (-want +got):\n%s", d.Name, diff)
 	}
 	mustBeIn(t, d.Status.Message, "broken.example.com")
@@ -83,7 +88,8 @@ func (w *world) untilRecorded(name string, phase v1alpha1.DeliveryPhase, reason 
 	w.T.Helper()
 	var d *v1alpha1.WebhookDelivery
 	w.eventually(func() (err error) {
-		d, err = w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).Get(w.T.Context(), name, metav1.GetOptions{})
+		d, err = w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).Get(w.T.Context(), name,
+			metav1.GetOptions{})
 		if err == nil && (d.Status.Phase != phase || d.Status.Reason != reason) {
 			err = fmt.Errorf("delivery %s is %s, %s; want %s, %s", name, d.Status.Phase, d.Status.Reason, phase, reason)
 		}
@@ -111,7 +117,8 @@ func TestDeliveryToATargetThatCannotBeWrittenJustNowIsAcceptedAndCarriedOutLater
 	if diff := cmp.Diff(map[string]float64{"postern_pending_deliveries": 2}, pending); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)
 	}
-	if age := w.metrics(t, "postern_oldest_pending")["postern_oldest_pending_delivery_age_seconds"]; age <= 0 || age > 600 {
+	if age := w.metrics(t, "postern_oldest_pending")["postern_oldest_pending_delivery_age_seconds"]; age <= 0 ||
+		age > 600 {
 		t.Errorf("the metric of the oldest pending delivery is %v seconds", age)
 	}
 
@@ -133,7 +140,8 @@ func TestDeliveryToATargetThatCannotBeWrittenJustNowIsAcceptedAndCarriedOutLater
 		t.Error(err)
 	}
 	w.eventually(func() error {
-		return wantMetric("pending deliveries", w.metrics(t, "postern_pending_deliveries")["postern_pending_deliveries"], 0)
+		return wantMetric("pending deliveries", w.metrics(t,
+			"postern_pending_deliveries")["postern_pending_deliveries"], 0)
 	})
 }
 

@@ -32,13 +32,16 @@ func TestAPolicyNarrowsObjectsToTheTargetsThatTheSenderMayDeliverTo(t *testing.T
 	w.gatewaySync("other")
 	w.application("shop", nil)
 	user, ci := w.releaser("web")
-	w.Grant(rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: w.Namespace, Name: "releaser"}, "create", "webhookdeliveries")
+	w.Grant(rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: w.Namespace, Name: "releaser"}, "create",
+		"webhookdeliveries")
 	w.policy("ValidatingAdmissionPolicy", asTheEndpointsDo, "validationActions: [Deny]")
 	create := []string{"create", "--filename=-", "--dry-run=server", "--as=" + user}
 	missing := "the sender must be allowed to create "
 	w.eventually(func() error {
-		got, err := ci.post(t.Context(), "webhookdeliveries"+dryRun, []byte(`{"apiVersion": "postern.dev/v1alpha1", "kind": "WebhookDelivery",
-			"metadata": {"name": "d"}, "spec": {"target": {"kind": "GatewaySync", "name": "other"}, "ref": "v1"}}`), nil)
+		got, err := ci.post(t.Context(), "webhookdeliveries"+dryRun,
+			[]byte(`{"apiVersion": "postern.dev/v1alpha1", "kind": "WebhookDelivery",
+			"metadata": {"name": "d"}, "spec": {"target": {"kind": "GatewaySync", "name": "other"}, "ref": "v1"}}`),
+			nil)
 		if err == nil {
 			err = answeredWith(http.StatusForbidden)(got)
 		}

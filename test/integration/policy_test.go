@@ -21,7 +21,8 @@ import (
 // its spec. It returns the name of both. kind is ValidatingAdmissionPolicy or MutatingAdmissionPolicy.
 func (w *world) policy(kind, spec, bindingSpec string) string {
 	w.T.Helper()
-	return w.policyOn("{apiGroups: [postern.dev], apiVersions: ['*'], operations: [CREATE], resources: [webhookdeliveries]}",
+	return w.policyOn("{apiGroups: [postern.dev], apiVersions: ['*'], operations: [CREATE], resources: "+
+		"[webhookdeliveries]}",
 		kind, spec, bindingSpec)
 }
 
@@ -89,7 +90,8 @@ func TestValidatingPolicyRefusesARefAtEveryDoorWithItsMessage(t *testing.T) {
 	name := w.policy("ValidatingAdmissionPolicy", onlyVersions, "validationActions: [Deny]")
 	w.untilTried(ci, `{"ref": "main"}`, answeredWith(http.StatusUnprocessableEntity))
 	before := w.Get(gatewaySyncs, "web")
-	message := "ValidatingAdmissionPolicy '" + name + "' with binding '" + name + "' denied request: only versions are deployed here"
+	message := "ValidatingAdmissionPolicy '" + name + "' with binding '" + name +
+		"' denied request: only versions are deployed here"
 
 	status := ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "main"}`, nil, http.StatusUnprocessableEntity).status(t)
 	if status.Reason != metav1.StatusReasonInvalid || !strings.HasSuffix(status.Message, message) {
@@ -98,7 +100,8 @@ func TestValidatingPolicyRefusesARefAtEveryDoorWithItsMessage(t *testing.T) {
 	raw := w.refused(`{"ref": "main"}`, "create", "--raw="+w.absolute(gatewaySyncPath("web")), "--filename=-")
 	mustBeIn(t, raw, message)
 	mustBeIn(t, w.refused(delivery("refused", toWeb+", ref: main"), "create", "--filename=-"), message)
-	mustBeIn(t, w.refused(delivery("refused", toWeb+", ref: main"), "create", "--filename=-", "--dry-run=server"), message)
+	mustBeIn(t, w.refused(delivery("refused", toWeb+", ref: main"), "create", "--filename=-", "--dry-run=server"),
+		message)
 
 	w.mustBeUntouched(gatewaySyncs, before)
 	w.mustHaveRecords()
@@ -129,7 +132,8 @@ func TestValidatingPolicyAnswersTheReasonThatItGives(t *testing.T) {
 	ci := w.ci()
 	w.policy("ValidatingAdmissionPolicy", onlyVersions+"    reason: Forbidden\n", "validationActions: [Deny]")
 	w.untilTried(ci, `{"ref": "main"}`, answeredWith(http.StatusForbidden))
-	mustBeIn(t, w.refused(delivery("refused", toWeb+", ref: main"), "create", "--filename=-"), "Error from server (Forbidden)")
+	mustBeIn(t, w.refused(delivery("refused", toWeb+", ref: main"), "create", "--filename=-"),
+		"Error from server (Forbidden)")
 	w.mustHaveRecords()
 }
 

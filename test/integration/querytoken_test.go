@@ -18,11 +18,13 @@ func warned(a answer) bool {
 
 func TestSecretInTheQueryIsNoCredentialOfASenderThatCanDoBetter(t *testing.T) {
 	secret := newSecret()
-	keys := map[string]string{"hmac": secret, "token": secret, "webhook.github-secret": secret, "gatewaysyncs.other.token": secret}
+	keys := map[string]string{"hmac": secret, "token": secret, "webhook.github-secret": secret,
+		"gatewaysyncs.other.token": secret}
 	w, anonymous := guarded(t, keys, byToken("X-Webhook-Token", secret))
 	for _, header := range []map[string]string{nil, {"X-GitHub-Event": "push"}} {
 		for _, name := range []string{"web", "other", "missing"} {
-			got := anonymous.mustPost(t, gatewaySyncPath(name)+"?secret="+secret, anyBody, header, http.StatusUnauthorized)
+			got := anonymous.mustPost(t, gatewaySyncPath(name)+"?secret="+secret, anyBody, header,
+				http.StatusUnauthorized)
 			if !warned(got) {
 				t.Errorf("%s: the answer has no warning: %v", name, got.header)
 			}
@@ -75,8 +77,10 @@ func TestSecretInTheQueryIsNotLoggedHoweverItIsWritten(t *testing.T) {
 		}
 	}
 	// The lists and the endpoint of objects have queries, too.
-	for _, path := range []string{gatewaySyncPath("web"), sourcePath("docker.io"), "webhookdeliveries", "webhooksources"} {
-		if _, err := releaser.send(t.Context(), http.MethodGet, path+"?secret="+newSecret(), http.NoBody, nil); err != nil {
+	for _, path := range []string{gatewaySyncPath("web"), sourcePath("docker.io"), "webhookdeliveries",
+		"webhooksources"} {
+		if _, err := releaser.send(t.Context(), http.MethodGet, path+"?secret="+newSecret(), http.NoBody,
+			nil); err != nil {
 			t.Fatal(err)
 		}
 	}

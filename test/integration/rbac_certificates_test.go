@@ -53,7 +53,8 @@ func repairedAuthority(w *world) func() error {
 // repairedBundle overwrites the caBundle by which the kube-apiserver trusts Postern.
 func repairedBundle(w *world) func() error {
 	overwritten := []byte(`{"spec": {"caBundle": "AA=="}}`)
-	if _, err := w.Objects.Resource(apiServices).Patch(w.T.Context(), apiServiceName, types.MergePatchType, overwritten, metav1.PatchOptions{}); err != nil {
+	if _, err := w.Objects.Resource(apiServices).Patch(w.T.Context(), apiServiceName, types.MergePatchType, overwritten,
+		metav1.PatchOptions{}); err != nil {
 		w.T.Fatal(err)
 	}
 	return func() error {

@@ -84,7 +84,8 @@ func (s *suite) rulesOf(t *testing.T, g grant) []rbacv1.PolicyRule {
 	t.Helper()
 	switch {
 	case !strings.HasPrefix(g.binding.Name, "postern"):
-		return []rbacv1.PolicyRule{{Verbs: []string{"bind"}, APIGroups: []string{""}, Resources: []string{g.binding.Name}}}
+		return []rbacv1.PolicyRule{{Verbs: []string{"bind"}, APIGroups: []string{""},
+			Resources: []string{g.binding.Name}}}
 	case g.binding.Kind == "ClusterRole":
 		role, err := s.Kube.RbacV1().ClusterRoles().Get(t.Context(), g.binding.Name, metav1.GetOptions{})
 		if err != nil {
@@ -140,7 +141,8 @@ func (w *world) take(g grant, p permission) (giveBack func()) {
 func ruleEach(permissions []permission) []rbacv1.PolicyRule {
 	var rules []rbacv1.PolicyRule
 	for _, p := range permissions {
-		rule := rbacv1.PolicyRule{Verbs: []string{p.verb}, APIGroups: []string{p.group}, Resources: []string{p.resource}}
+		rule := rbacv1.PolicyRule{Verbs: []string{p.verb}, APIGroups: []string{p.group},
+			Resources: []string{p.resource}}
 		if p.name != "" {
 			rule.ResourceNames = []string{p.name}
 		}
@@ -156,9 +158,11 @@ func (w *world) setRules(g grant, rules []rbacv1.PolicyRule) {
 	var err error
 	if g.binding.Kind == "ClusterRole" {
 		meta.Namespace = ""
-		_, err = rbac.ClusterRoles().Update(w.T.Context(), &rbacv1.ClusterRole{ObjectMeta: meta, Rules: rules}, metav1.UpdateOptions{})
+		_, err = rbac.ClusterRoles().Update(w.T.Context(), &rbacv1.ClusterRole{ObjectMeta: meta, Rules: rules},
+			metav1.UpdateOptions{})
 	} else {
-		_, err = rbac.Roles(g.namespace).Update(w.T.Context(), &rbacv1.Role{ObjectMeta: meta, Rules: rules}, metav1.UpdateOptions{})
+		_, err = rbac.Roles(g.namespace).Update(w.T.Context(), &rbacv1.Role{ObjectMeta: meta, Rules: rules},
+			metav1.UpdateOptions{})
 	}
 	if err != nil {
 		w.T.Fatal(err)
@@ -174,9 +178,12 @@ func (w *world) unbind(g grant) (bind func()) {
 		meta := metav1.ObjectMeta{Name: g.bindingName, Namespace: g.namespace}
 		var err error
 		if g.namespace == "" {
-			_, err = rbac.ClusterRoleBindings().Update(w.T.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: meta, RoleRef: g.binding, Subjects: subjects}, metav1.UpdateOptions{})
+			_, err = rbac.ClusterRoleBindings().Update(w.T.Context(),
+				&rbacv1.ClusterRoleBinding{ObjectMeta: meta, RoleRef: g.binding, Subjects: subjects},
+				metav1.UpdateOptions{})
 		} else {
-			_, err = rbac.RoleBindings(g.namespace).Update(w.T.Context(), &rbacv1.RoleBinding{ObjectMeta: meta, RoleRef: g.binding, Subjects: subjects}, metav1.UpdateOptions{})
+			_, err = rbac.RoleBindings(g.namespace).Update(w.T.Context(),
+				&rbacv1.RoleBinding{ObjectMeta: meta, RoleRef: g.binding, Subjects: subjects}, metav1.UpdateOptions{})
 		}
 		if err != nil {
 			w.T.Fatal(err)
@@ -210,14 +217,16 @@ var samples = map[string]permission{
 func (w *world) untilAllowed(g grant, p permission, want bool) {
 	w.T.Helper()
 	w.eventually(func() error {
-		review, err := w.Kube.AuthorizationV1().SubjectAccessReviews().Create(w.T.Context(), &authorizationv1.SubjectAccessReview{
-			Spec: authorizationv1.SubjectAccessReviewSpec{
-				User: posternUser, Groups: []string{"system:serviceaccounts", "system:serviceaccounts:postern-system", "system:authenticated"},
-				ResourceAttributes: &authorizationv1.ResourceAttributes{
-					Namespace: g.namespace, Verb: p.verb, Group: p.group, Resource: p.resource, Name: p.name,
+		review, err := w.Kube.AuthorizationV1().SubjectAccessReviews().Create(w.T.Context(),
+			&authorizationv1.SubjectAccessReview{
+				Spec: authorizationv1.SubjectAccessReviewSpec{
+					User: posternUser, Groups: []string{"system:serviceaccounts",
+						"system:serviceaccounts:postern-system", "system:authenticated"},
+					ResourceAttributes: &authorizationv1.ResourceAttributes{
+						Namespace: g.namespace, Verb: p.verb, Group: p.group, Resource: p.resource, Name: p.name,
+					},
 				},
-			},
-		}, metav1.CreateOptions{})
+			}, metav1.CreateOptions{})
 		if err == nil && review.Status.Allowed != want {
 			err = errors.New("the kube-apiserver's decision has not changed yet")
 		}
@@ -241,7 +250,8 @@ func (s *suite) refusals(t *testing.T) map[permission]int {
 		if err := json.Unmarshal(line, &event); err != nil {
 			t.Fatal(err)
 		}
-		if ref := event.ObjectRef; ref != nil && event.ResponseStatus != nil && event.ResponseStatus.Code == http.StatusForbidden {
+		if ref := event.ObjectRef; ref != nil && event.ResponseStatus != nil &&
+			event.ResponseStatus.Code == http.StatusForbidden {
 			p := permission{event.Verb, ref.APIGroup, ref.Resource, ""}
 			refused[p]++
 			if p.name = ref.Name; p.name != "" {

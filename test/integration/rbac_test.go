@@ -71,7 +71,8 @@ func TestEachPermissionIsNeeded(t *testing.T) {
 // Postern must not crash-loop if its roles are installed later or removed for a while.
 func TestWithoutItsRolesPosternLivesAndServesOnceItHasThem(t *testing.T) {
 	w := startPermitted(t).newWorld(t)
-	bind := w.unbind(grant{binding: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "postern"}, bindingName: "postern"})
+	bind := w.unbind(grant{binding: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "postern"},
+		bindingName: "postern"})
 	if err := w.postern.Kill(); err != nil {
 		t.Fatal(err)
 	}

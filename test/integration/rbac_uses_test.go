@@ -102,7 +102,8 @@ func (w *world) applied(target string) func() error {
 		return err
 	})
 	return func() error {
-		d, err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).Get(w.T.Context(), "first", metav1.GetOptions{})
+		d, err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).Get(w.T.Context(), "first",
+			metav1.GetOptions{})
 		if err == nil && d.Status.Phase != v1alpha1.DeliveryApplied {
 			err = fmt.Errorf("the delivery is %s: %s", d.Status.Phase, d.Status.Message)
 		}
@@ -126,7 +127,8 @@ func event(w *world) func() error {
 // eventAgain delivers a webhook with two tags to one target. The Event must have both.
 func eventAgain(w *world) func() error {
 	w.application("shop", nil)
-	w.ci().mustPost(w.T, applicationPath("shop"), `{"name": "b", "namespace": "a", "repository": "a/b", "docker_url": "quay.io/a/b",
+	w.ci().mustPost(w.T, applicationPath("shop"),
+		`{"name": "b", "namespace": "a", "repository": "a/b", "docker_url": "quay.io/a/b",
 		"homepage": "https://quay.io/repository/a/b", "updated_tags": ["1.0.0", "2.0.0"]}`, nil, http.StatusAccepted)
 	return func() error {
 		events, err := w.Kube.EventsV1().Events(w.Namespace).List(w.T.Context(), metav1.ListOptions{})
@@ -147,7 +149,8 @@ func toMissingNamespace(w *world) func() error { return w.missing(w.Namespace+"-
 
 func (w *world) missing(namespace, target string) func() error {
 	return func() error {
-		_, err := w.Kubectl(w.T.Context(), delivery("first", target+", ref: v1"), "--namespace="+namespace, "create", "--filename=-")
+		_, err := w.Kubectl(w.T.Context(), delivery("first", target+", ref: v1"), "--namespace="+namespace, "create",
+			"--filename=-")
 		if err != nil && strings.Contains(err.Error(), "(NotFound)") {
 			return nil
 		}
@@ -157,7 +160,8 @@ func (w *world) missing(namespace, target string) func() error {
 
 func newLease(w *world) func() error {
 	leases := w.Kube.CoordinationV1().Leases(controlplane.Namespace)
-	if err := leases.Delete(w.T.Context(), "postern", metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+	if err := leases.Delete(w.T.Context(), "postern", metav1.DeleteOptions{}); err != nil &&
+		!apierrors.IsNotFound(err) {
 		w.T.Fatal(err)
 	}
 	return func() error {

@@ -15,7 +15,8 @@ import (
 )
 
 func TestWhatIsReceivedFirstAndAdmittedLastDoesNotOverwriteWhatCameAfterIt(t *testing.T) {
-	for name, before := range map[string]string{"the later one is written": "", "the target holds the later one": "v2"} {
+	for name, before := range map[string]string{"the later one is written": "",
+		"the target holds the later one": "v2"} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.gatewaySync("web")
@@ -29,7 +30,8 @@ func TestWhatIsReceivedFirstAndAdmittedLastDoesNotOverwriteWhatCameAfterIt(t *te
 			}
 			held, release := w.HoldDeliveries("v1")
 			w.eventually(func() error {
-				got, err := ci.post(t.Context(), gatewaySyncPath("web")+dryRun, []byte(`{"ref": "`+testcluster.ProbeRef+`"}`), nil)
+				got, err := ci.post(t.Context(), gatewaySyncPath("web")+dryRun,
+					[]byte(`{"ref": "`+testcluster.ProbeRef+`"}`), nil)
 				if err == nil && !strings.Contains(string(got.body), testcluster.WebhookName) {
 					err = errors.New("the webhook is not called yet")
 				}
@@ -57,7 +59,8 @@ func TestWhatIsReceivedFirstAndAdmittedLastDoesNotOverwriteWhatCameAfterIt(t *te
 
 			for i, path := range paths {
 				if got := answers[i].delivery(t); got.Status.Phase != v1alpha1.DeliverySuperseded {
-					t.Errorf("%s: the earlier delivery is %s, %s; want Superseded", path, got.Status.Phase, got.Status.Message)
+					t.Errorf("%s: the earlier delivery is %s, %s; want Superseded", path, got.Status.Phase,
+						got.Status.Message)
 				}
 			}
 			w.mustHold(gatewaySyncs, "web", requestedRef, "v2")

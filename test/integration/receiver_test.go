@@ -24,7 +24,8 @@ func newReceiverSuite(t *testing.T, namespaces string, env ...string) (*suite, s
 	s := newSuiteWith(t, controlplane.PosternOptions{
 		Env: env, Flags: []string{"--enable-webhook", "--webhook-namespaces=" + namespaces, "--disable-tls"},
 	})
-	return s, sender{Sender: testcluster.Sender{Client: &http.Client{}, Base: "http://" + s.postern.ReceiverAddress() + "/"}}
+	return s, sender{Sender: testcluster.Sender{Client: &http.Client{}, Base: "http://" + s.postern.ReceiverAddress() +
+		"/"}}
 }
 
 // byAuthorization sends a plain secret, as Harbor and Azure Container Registry do. byBearer sends a bearer token, as
@@ -88,11 +89,13 @@ func TestReceiverTakesWhatStokersReceiverTook(t *testing.T) {
 				if record.Spec.Target.Name != name {
 					continue
 				}
-				if diff := cmp.Diff(&v1alpha1.Sender{Name: "system:anonymous", Method: tc.method}, record.Status.Sender); diff != "" {
+				if diff := cmp.Diff(&v1alpha1.Sender{Name: "system:anonymous", Method: tc.method},
+					record.Status.Sender); diff != "" {
 					t.Errorf("%s: sender (-want +got):\n%s", record.Name, diff)
 				}
 				if record.Status.AuditID != "" {
-					t.Errorf("%s has the audit ID %q, but the audit log does not have it", record.Name, record.Status.AuditID)
+					t.Errorf("%s has the audit ID %q, but the audit log does not have it", record.Name,
+						record.Status.AuditID)
 				}
 			}
 		})

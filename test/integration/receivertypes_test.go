@@ -69,7 +69,8 @@ func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
 	}
 	for _, image := range registryImages {
 		for _, w := range []*world{w, other} {
-			w.runningShop(image.slug, image.configured+":1.0.0", "argocd-image-updater.argoproj.io/image-list: "+image.configured)
+			w.runningShop(image.slug, image.configured+":1.0.0", "argocd-image-updater.argoproj.io/image-list: "+
+				image.configured)
 		}
 	}
 	t.Run("a type without a secret is not handled", func(t *testing.T) {
@@ -82,7 +83,8 @@ func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
 	delete(secrets, "webhook.gar-secret")
 	w.secret(withNexus(secrets))
 	other.secret(map[string]string{"webhook.gar-secret": newSecret(), "webhook.docker-secret": "\n"})
-	const oneOf = "with one of acr, aliyun-acr, cloudevents, distribution, docker.io, ecr, gar, ghcr.io, harbor, jfrog, nexus, quay.io, zot; "
+	const oneOf = "with one of acr, aliyun-acr, cloudevents, distribution, docker.io, ecr, gar, ghcr.io, harbor, " +
+		"jfrog, nexus, quay.io, zot; "
 	w.eventually(func() error {
 		got, err := anonymous.post(t.Context(), "webhook?type=github", []byte(useless), nil)
 		if err == nil && !strings.Contains(string(got.body), oneOf) {
@@ -109,7 +111,8 @@ func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
 			}
 			w.mustHold(applications, registry.image.slug, "postern.dev/requested-ref", registry.ref())
 			record := w.record(reply.Deliveries[0].Delivery)
-			if diff := cmp.Diff(&v1alpha1.Sender{Name: "system:anonymous", Method: registry.method}, record.Status.Sender); diff != "" {
+			if diff := cmp.Diff(&v1alpha1.Sender{Name: "system:anonymous", Method: registry.method},
+				record.Status.Sender); diff != "" {
 				t.Errorf("sender (-want +got):\n%s", diff)
 			}
 		})
@@ -118,7 +121,8 @@ func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
 	if got := len(w.records()); got != len(asReceived())-1 {
 		t.Errorf("%d records, want one for each push", got)
 	}
-	if message := w.postUnwanted(anonymous, secrets["webhook.quay-secret"]); message != "nothing wants quay.io/example/unwanted:1.4.0" {
+	if message := w.postUnwanted(anonymous,
+		secrets["webhook.quay-secret"]); message != "nothing wants quay.io/example/unwanted:1.4.0" {
 		t.Errorf("an image without a matching target is answered %q", message)
 	}
 }

@@ -37,7 +37,8 @@ func TestRedeliveryOverridesTheOrderOnceAndForNothingElse(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	old := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v1", earlier), numbered("a"), http.StatusAccepted).delivery(t).Name)
+	old := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v1", earlier), numbered("a"),
+		http.StatusAccepted).delivery(t).Name)
 	ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v2", later), numbered("b"), http.StatusAccepted)
 	record := w.Get(webhookDeliveries, old.Name)
 
@@ -55,12 +56,14 @@ func TestRedeliveryOverridesTheOrderOnceAndForNothingElse(t *testing.T) {
 		t.Errorf("got sender %v, want %v", got, want)
 	}
 	if stored.Status.Payload != nil || stored.Status.AuditID == "" || stored.Status.AuditID == old.Status.AuditID {
-		t.Errorf("got payload %v, auditID %q; want no payload, and a new auditID", stored.Status.Payload, stored.Status.AuditID)
+		t.Errorf("got payload %v, auditID %q; want no payload, and a new auditID", stored.Status.Payload,
+			stored.Status.AuditID)
 	}
 	w.mustBeUntouched(webhookDeliveries, record)
 
 	// An event between the two is as late as it was before.
-	between := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v1.5", "2026-03-04T05:06:07.5Z"), numbered("c"), http.StatusAccepted).delivery(t)
+	between := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v1.5", "2026-03-04T05:06:07.5Z"),
+		numbered("c"), http.StatusAccepted).delivery(t)
 	checkOutcome(t, between, v1alpha1.DeliverySuperseded, "Superseded")
 	// A redelivery can itself be redelivered.
 	ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v3"}`, nil, http.StatusAccepted)
@@ -74,7 +77,8 @@ func TestRedeliveryTakesARoleOfItsOwn(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci() // it may deliver to all targets
-	record := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusAccepted).delivery(t).Name)
+	record := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil,
+		http.StatusAccepted).delivery(t).Name)
 	ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v2"}`, nil, http.StatusAccepted)
 	subject, token := w.serviceAccount("operator")
 	operator := w.sender(token)
@@ -94,7 +98,8 @@ func TestRedeliveryTakesARoleOfItsOwn(t *testing.T) {
 	w.allow(subject, "gatewaysyncs", "web")
 	w.untilAnswered(http.StatusAccepted, operator, redelivery(record.Name)+dryRun, "", nil)
 	d := operator.mustPost(t, redelivery(record.Name), "", nil, http.StatusAccepted).delivery(t)
-	if got, want := *d.Status.Sender, (v1alpha1.Sender{Name: "system:serviceaccount:" + w.Namespace + ":operator", Method: "ServiceAccount"}); got != want {
+	if got, want := *d.Status.Sender, (v1alpha1.Sender{Name: "system:serviceaccount:" + w.Namespace + ":operator",
+		Method: "ServiceAccount"}); got != want {
 		t.Errorf("got sender %v, want %v", got, want)
 	}
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
@@ -169,7 +174,8 @@ func TestPoliciesDecideOnARedeliveryToo(t *testing.T) {
 	w.untilTried(ci, `{"ref": "main"}`, answeredWith(http.StatusUnprocessableEntity))
 	before := w.Get(gatewaySyncs, "web")
 
-	mustBeIn(t, w.refused("", "create", "--raw="+w.absolute(redelivery("branch")), "--filename=/dev/null"), "only versions are deployed here")
+	mustBeIn(t, w.refused("", "create", "--raw="+w.absolute(redelivery("branch")), "--filename=/dev/null"),
+		"only versions are deployed here")
 	subject, token := w.serviceAccount("operator")
 	w.allowRedelivery(subject)
 	w.allow(subject, "gatewaysyncs", "web")

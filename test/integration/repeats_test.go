@@ -36,7 +36,8 @@ func TestRepeatIsAnsweredWithTheFirstRecordAndChangesNothing(t *testing.T) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	body := releaseOf(plantRepository, "v2", later)
-	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
+	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"),
+		http.StatusAccepted).delivery(t).Name)
 	before := w.Get(gatewaySyncs, "web")
 
 	_, other := w.releaser("web")
@@ -51,7 +52,8 @@ func TestRepeatIsAnsweredWithTheFirstRecordAndChangesNothing(t *testing.T) {
 		}
 		return nil
 	})
-	if r := record.Status.Repeats; r.Count != 1 || r.LastSender.Name == first.Status.Sender.Name || r.LastAuditID == "" {
+	if r := record.Status.Repeats; r.Count != 1 || r.LastSender.Name == first.Status.Sender.Name ||
+		r.LastAuditID == "" {
 		t.Errorf("the record has the repeats %+v, want one by another sender", r)
 	}
 	record.Status.Repeats = nil
@@ -180,8 +182,10 @@ func TestRepeatDoesNotUndoWhatCameAfterIt(t *testing.T) {
 	w.application("web", map[string]string{"postern.dev/update-target-revision": "true"})
 	ci := w.ci()
 	bodies := map[string]string{ // with event times that are equal, and without
-		"gitea": `{"action": "published", "release": {"tag_name": "%s", "published_at": "2026-01-01T00:00:00Z"}, "repository": {"clone_url": "https://github.com/example/shop.git"}}`,
-		"gitlab": `{"object_kind": "tag_push", "event_name": "tag_push", "ref": "refs/tags/%s", "after": "` + firstCommit + `",
+		"gitea": `{"action": "published", "release": {"tag_name": "%s", "published_at": "2026-01-01T00:00:00Z"}, ` +
+			`"repository": {"clone_url": "https://github.com/example/shop.git"}}`,
+		"gitlab": `{"object_kind": "tag_push", "event_name": "tag_push", "ref": "refs/tags/%s", "after": "` +
+			firstCommit + `",
 			"checkout_sha": "` + firstCommit + `", "project": {"git_http_url": "https://github.com/example/shop.git"}}`,
 	}
 	headers := func(source, id string) map[string]string {
@@ -193,7 +197,8 @@ func TestRepeatDoesNotUndoWhatCameAfterIt(t *testing.T) {
 	for source, body := range bodies {
 		for _, path := range []string{gatewaySyncPath("web"), applicationPath("web")} {
 			send := func(tag, id string) *v1alpha1.WebhookDelivery {
-				return ci.mustPost(t, path, fmt.Sprintf(body, tag), headers(source, source+id), http.StatusAccepted).delivery(t)
+				return ci.mustPost(t, path, fmt.Sprintf(body, tag), headers(source, source+id),
+					http.StatusAccepted).delivery(t)
 			}
 			first := w.concluded(send("v1", "1").Name)
 			checkOutcome(t, send("v2", "2"), v1alpha1.DeliveryApplied, "Requested")
@@ -212,7 +217,8 @@ func TestRepeatDoesNotUndoWhatWasChangedByHand(t *testing.T) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	body := releaseOf(plantRepository, "v2", later)
-	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
+	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"),
+		http.StatusAccepted).delivery(t).Name)
 	_, err := w.Objects.Resource(gatewaySyncs).Namespace(w.Namespace).Patch(t.Context(), "web", types.MergePatchType,
 		[]byte(`{"metadata": {"annotations": {"`+requestedRef+`": "by-hand"}}}`), metav1.PatchOptions{})
 	if err != nil {
@@ -272,7 +278,8 @@ func TestObjectWithTheNameOfADeliveryDoesNotSuppressIt(t *testing.T) {
 	if got.Name == expected {
 		t.Errorf("the delivery has the name of the object, %s", expected)
 	}
-	checkRepeat(t, ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t), w.concluded(got.Name))
+	checkRepeat(t, ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t),
+		w.concluded(got.Name))
 	if diff := cmp.Diff(object, w.concluded(expected)); diff != "" {
 		t.Errorf("the object was changed (-before +after):\n%s", diff)
 	}
@@ -285,14 +292,16 @@ func TestDryRunOfARepeatSaysThatItIsOneAndLeavesNothing(t *testing.T) {
 	body := releaseOf(plantRepository, "v2", later)
 	tried := ci.mustPost(t, gatewaySyncPath("web")+dryRun, body, numbered("a"), http.StatusAccepted).delivery(t)
 	w.mustHaveRecords()
-	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
+	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"),
+		http.StatusAccepted).delivery(t).Name)
 	if tried.Name != first.Name || tried.Status.Reason != "Requested" {
 		t.Errorf("a dry run before: got %s, %s; want %s, Requested", tried.Name, tried.Status.Reason, first.Name)
 	}
 	w.deliver(delivery("moved-on", toWeb+", ref: v3"))
 	before, record := w.Get(gatewaySyncs, "web"), w.Get(webhookDeliveries, first.Name)
 
-	checkRepeat(t, ci.mustPost(t, gatewaySyncPath("web")+dryRun, body, numbered("a"), http.StatusAccepted).delivery(t), first)
+	checkRepeat(t, ci.mustPost(t, gatewaySyncPath("web")+dryRun, body, numbered("a"), http.StatusAccepted).delivery(t),
+		first)
 
 	w.mustBeUntouched(gatewaySyncs, before)
 	w.mustBeUntouched(webhookDeliveries, record)
@@ -303,7 +312,8 @@ func TestDeliveryWhoseRecordWasDeletedIsDeliveredAnew(t *testing.T) {
 	w.gatewaySync("web")
 	ci := w.ci()
 	body := releaseOf(plantRepository, "v2", later)
-	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
+	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"),
+		http.StatusAccepted).delivery(t).Name)
 	w.kubectl("", "delete", "whd", first.Name)
 
 	again := ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t)

@@ -37,7 +37,8 @@ func TestRestart(t *testing.T) {
 	})
 	t.Run("is not held up by an open watch", func(t *testing.T) {
 		w := s.newWorld(t)
-		watch, err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).Watch(t.Context(), metav1.ListOptions{})
+		watch, err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).Watch(t.Context(),
+			metav1.ListOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +72,8 @@ func (s *suite) keepsDeliveries(t *testing.T, end func()) {
 	if len(before) != 4 {
 		t.Errorf("got %d deliveries, want 4", len(before))
 	}
-	mustBeIn(t, w.refused(delivery("web-ref", toWeb+", ref: v9"), "create", "--filename=-"), "Error from server (AlreadyExists)")
+	mustBeIn(t, w.refused(delivery("web-ref", toWeb+", ref: v9"), "create", "--filename=-"),
+		"Error from server (AlreadyExists)")
 	lines := w.lines("get", "whd", "--watch")
 	w.await(lines, raw, "Applied")
 	w.deliver(delivery("after", toWeb+", ref: v9"))
@@ -89,7 +91,8 @@ func (w *world) startPostern() {
 	const enough = 5
 	inARow := 0
 	w.eventually(func() error {
-		if _, err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).List(w.T.Context(), metav1.ListOptions{}); err != nil {
+		if _, err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).List(w.T.Context(),
+			metav1.ListOptions{}); err != nil {
 			inARow = 0
 			return err
 		}

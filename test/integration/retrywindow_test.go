@@ -30,8 +30,10 @@ func TestPendingDeliveryFailsWhenTheRetryWindowIsOver(t *testing.T) {
 		t.Errorf("got targets %+v, want one that failed", targets)
 	}
 	event := w.targetEvents("web", 1)[0]
-	if event.Type != "Warning" || event.Reason != "RefRequestFailed" || event.Related == nil || event.Related.Name != answered.Name {
-		t.Errorf("got Event %s %s related to %v, want Warning RefRequestFailed of %s", event.Type, event.Reason, event.Related, answered.Name)
+	if event.Type != "Warning" || event.Reason != "RefRequestFailed" || event.Related == nil ||
+		event.Related.Name != answered.Name {
+		t.Errorf("got Event %s %s related to %v, want Warning RefRequestFailed of %s", event.Type, event.Reason,
+			event.Related, answered.Name)
 	}
 	mustBeIn(t, event.Note, `generic requested "v1"`, "broken.example.com")
 	w.mustBeUntouched(gatewaySyncs, before)
@@ -39,7 +41,8 @@ func TestPendingDeliveryFailsWhenTheRetryWindowIsOver(t *testing.T) {
 	// The delivery is final: when the target can be written again it is not retried, unless it is redelivered.
 	mend()
 	w.eventually(func() error {
-		_, err := w.Kubectl(t.Context(), "", "--namespace="+w.Namespace, "annotate", "--dry-run=server", "gatewaysync", "web", "a=b")
+		_, err := w.Kubectl(t.Context(), "", "--namespace="+w.Namespace, "annotate", "--dry-run=server", "gatewaysync",
+			"web", "a=b")
 		return err
 	})
 	w.mustBeUntouched(gatewaySyncs, before)
@@ -88,9 +91,10 @@ func (w *world) underWay(s sender, name, ref string) (ended <-chan struct{}) {
 		_, _ = s.post(context.WithoutCancel(w.T.Context()), gatewaySyncPath(name), []byte(`{"ref": "`+ref+`"}`), nil)
 	}()
 	w.eventually(func() error {
-		list, err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).List(w.T.Context(), metav1.ListOptions{
-			FieldSelector: "spec.target.name=" + name,
-		})
+		list, err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).List(w.T.Context(),
+			metav1.ListOptions{
+				FieldSelector: "spec.target.name=" + name,
+			})
 		switch {
 		case err != nil:
 			return err

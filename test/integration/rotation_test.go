@@ -24,7 +24,8 @@ func (w *world) setKey(key, value string) {
 	w.T.Helper()
 	mustBeFindable(w.T, map[string]string{key: value})
 	patch := mustJSON(w.T, map[string]any{"stringData": map[string]string{key: value}})
-	if _, err := w.Kube.CoreV1().Secrets(w.Namespace).Patch(w.T.Context(), "postern-webhook-secrets", types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+	if _, err := w.Kube.CoreV1().Secrets(w.Namespace).Patch(w.T.Context(), "postern-webhook-secrets",
+		types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
 		w.T.Fatal(err)
 	}
 }
@@ -88,7 +89,8 @@ func (w *world) watchFor(s sender, p proof) (tries *atomic.Int64, end func()) {
 				return
 			}
 			if err != nil || got.code != http.StatusBadRequest {
-				w.T.Errorf("try %d of the unchanged secret: got %d, %v, want it to be accepted", tries.Load(), got.code, err)
+				w.T.Errorf("try %d of the unchanged secret: got %d, %v, want it to be accepted", tries.Load(), got.code,
+					err)
 				return
 			}
 			tries.Add(1)

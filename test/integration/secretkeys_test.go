@@ -32,7 +32,8 @@ func TestTokenInAHeaderOfAnySenderIsACredential(t *testing.T) {
 	for _, header := range []string{"X-Gitlab-Token", "X-Webhook-Secret", "X-Webhook-Token"} {
 		t.Run(header, func(t *testing.T) {
 			anonymous.mustDeliver(t, "web", byToken(header, token), "Token")
-			for _, wrong := range []string{newSecret(), token[:len(token)-1], token + "x", "", "Bearer " + token, signing} {
+			for _, wrong := range []string{newSecret(), token[:len(token)-1], token + "x", "", "Bearer " + token,
+				signing} {
 				anonymous.mustBeRejected(t, "web", byToken(header, wrong))
 			}
 		})
@@ -53,7 +54,8 @@ func TestKeyOfATargetReplacesThoseOfTheNamespaceForThatTargetAlone(t *testing.T)
 		"gatewaysyncs.web.token": {byToken("X-Webhook-Token", ofWeb), "Token"},
 	} {
 		t.Run(key, func(t *testing.T) {
-			w, anonymous := guarded(t, map[string]string{"hmac": ofNamespace, "token": ofNamespace}, bySignature(ofNamespace))
+			w, anonymous := guarded(t, map[string]string{"hmac": ofNamespace, "token": ofNamespace},
+				bySignature(ofNamespace))
 			w.secret(map[string]string{"hmac": ofNamespace, "token": ofNamespace, key: ofWeb})
 			w.untilAccepted(anonymous, gatewaySyncPath("web"), own.proof)
 
@@ -70,7 +72,8 @@ func TestKeyOfATargetReplacesThoseOfTheNamespaceForThatTargetAlone(t *testing.T)
 
 func TestKeyOfAnApplicationIsNotThatOfTheGatewaySyncOfTheSameName(t *testing.T) {
 	ofNamespace, ofApplication := newSecret(), newSecret()
-	w, anonymous := guarded(t, map[string]string{"hmac": ofNamespace, "applications.web.hmac": ofApplication}, bySignature(ofNamespace))
+	w, anonymous := guarded(t, map[string]string{"hmac": ofNamespace, "applications.web.hmac": ofApplication},
+		bySignature(ofNamespace))
 	w.application("web", nil)
 	w.allow(unauthenticated, "applications")
 	w.untilAccepted(anonymous, applicationPath("web"), bySignature(ofApplication))

@@ -123,7 +123,8 @@ func TestPayloadThatAsksForARefIsWrittenToAnApplication(t *testing.T) {
 			}
 			got := w.annotations(applications, name)
 			want := map[string]string{
-				"postern.dev/requested-ref": test.ref, "postern.dev/requested-by": test.by, "argocd.argoproj.io/refresh": "normal",
+				"postern.dev/requested-ref": test.ref, "postern.dev/requested-by": test.by,
+				"argocd.argoproj.io/refresh": "normal",
 			}
 			for key, value := range want {
 				if got[key] != value {
@@ -138,7 +139,8 @@ func TestPayloadThatAsksForARefIsWrittenToAnApplication(t *testing.T) {
 func checkApplied(t *testing.T, d *v1alpha1.WebhookDelivery, by string, want v1alpha1.TargetResult) {
 	t.Helper()
 	if d.Status.Phase != v1alpha1.DeliveryApplied || d.Status.Reason != "Requested" || d.Spec.Source != by {
-		t.Errorf("got phase %s, reason %s, source %s; want Applied, Requested, %s", d.Status.Phase, d.Status.Reason, d.Spec.Source, by)
+		t.Errorf("got phase %s, reason %s, source %s; want Applied, Requested, %s", d.Status.Phase, d.Status.Reason,
+			d.Spec.Source, by)
 	}
 	if len(d.Status.Targets) != 1 {
 		t.Fatalf("got targets %v, want one", d.Status.Targets)
@@ -160,7 +162,8 @@ func TestPayloadThatAsksForNothingIsIgnoredAndAccepted(t *testing.T) {
 			before := w.Get(gatewaySyncs, name)
 			d := s.mustDeliver(t, gatewaySyncPath(name), payload(t, test.payload))
 			if d.Status.Phase != v1alpha1.DeliveryIgnored || d.Status.Reason != test.reason || d.Status.Message == "" {
-				t.Errorf("got phase %s, reason %s (%s); want Ignored, %s", d.Status.Phase, d.Status.Reason, d.Status.Message, test.reason)
+				t.Errorf("got phase %s, reason %s (%s); want Ignored, %s", d.Status.Phase, d.Status.Reason,
+					d.Status.Message, test.reason)
 			}
 			if len(d.Spec.Events) != 0 || len(d.Status.Targets) != 0 {
 				t.Errorf("got events %v and targets %v, want none", d.Spec.Events, d.Status.Targets)
@@ -206,7 +209,8 @@ func TestWhatASenderSaysOfItselfIsKeptWithTheEvent(t *testing.T) {
 		t.Errorf("got time %v, want the time of the push", got.Time)
 	}
 	wantHeaders := map[string]string{
-		"Content-Type": "application/json", "User-Agent": "GitHub-Hookshot/0c9f1e2", "X-Github-Event": "push", "X-Github-Delivery": id,
+		"Content-Type": "application/json", "User-Agent": "GitHub-Hookshot/0c9f1e2", "X-Github-Event": "push",
+		"X-Github-Delivery": id,
 	}
 	if diff := cmp.Diff(wantHeaders, d.Spec.Headers); diff != "" {
 		t.Error(diff)

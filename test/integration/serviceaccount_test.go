@@ -43,10 +43,12 @@ func TestServiceAccountDeliversToTheObjectThatItsRoleNames(t *testing.T) {
 	if diff := cmp.Diff(stored.Status, answered.Status); diff != "" {
 		t.Errorf("the answer differs from the record (-record +answer):\n%s", diff)
 	}
-	if stored.Status.Phase != v1alpha1.DeliveryApplied || !meta.IsStatusConditionTrue(stored.Status.Conditions, v1alpha1.ConditionApplied) {
+	if stored.Status.Phase != v1alpha1.DeliveryApplied ||
+		!meta.IsStatusConditionTrue(stored.Status.Conditions, v1alpha1.ConditionApplied) {
 		t.Errorf("got phase %s and conditions %v, want Applied", stored.Status.Phase, stored.Status.Conditions)
 	}
-	if got, want := stored.Status.Sender, (&v1alpha1.Sender{Name: user, Method: "ServiceAccount"}); !cmp.Equal(got, want) {
+	if got, want := stored.Status.Sender, (&v1alpha1.Sender{Name: user, Method: "ServiceAccount"}); !cmp.Equal(got,
+		want) {
 		t.Errorf("got sender %v, want %v", got, want)
 	}
 	if out := w.kubectl("", "get", "whd"); !strings.Contains(out, answered.Name) || !strings.Contains(out, "Applied") {
@@ -61,7 +63,8 @@ func TestRawBodyIsDeliveredByteForByte(t *testing.T) {
 
 	digest := sha256.Sum256([]byte(unusualBody))
 	want := &v1alpha1.PayloadDigest{SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(unusualBody))}
-	got := releaser.mustPost(t, gatewaySyncPath("web"), unusualBody, nil, http.StatusAccepted).delivery(t).Status.Payload
+	got := releaser.mustPost(t, gatewaySyncPath("web"), unusualBody, nil,
+		http.StatusAccepted).delivery(t).Status.Payload
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -103,7 +106,8 @@ func TestAuditIDOfADeliveryIsFoundInTheClustersAuditLog(t *testing.T) {
 	w.eventually(func() error {
 		for _, event := range w.auditEvents(t, delivered.Status.AuditID) {
 			ref := event.ObjectRef
-			if string(event.AuditID) == delivered.Status.AuditID && event.User.Username == user && event.Verb == "create" &&
+			if string(event.AuditID) == delivered.Status.AuditID && event.User.Username == user &&
+				event.Verb == "create" &&
 				ref.Resource == "gatewaysyncs" && ref.Subresource == "webhookdeliveries" && ref.Name == "web" &&
 				ref.Namespace == w.Namespace && event.ResponseStatus.Code == http.StatusAccepted {
 				return nil

@@ -89,7 +89,8 @@ func (h *halfSent) mustHaveTimedOut() {
 	if got.code != http.StatusGatewayTimeout {
 		h.t.Fatalf("got %d, want 504: %s", got.code, got.body)
 	}
-	if status := got.status(h.t); status.Reason != metav1.StatusReasonTimeout || !strings.Contains(status.Message, "--payload-timeout") {
+	if status := got.status(h.t); status.Reason != metav1.StatusReasonTimeout ||
+		!strings.Contains(status.Message, "--payload-timeout") {
 		h.t.Fatalf("got %+v, want a Timeout that names --payload-timeout", status)
 	}
 }
@@ -110,7 +111,8 @@ func halfSentPast(t *testing.T, w *world, n int) []*tls.Conn {
 		}
 		t.Cleanup(func() { _ = conn.Close() })
 		path := "/apis/postern.dev/v1alpha1/namespaces/" + w.Namespace + "/" + gatewaySyncPath("web")
-		if _, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf", path); err != nil {
+		if _, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf",
+			path); err != nil {
 			t.Fatal(err)
 		}
 		conns = append(conns, conn)

@@ -158,7 +158,8 @@ func (w *world) mustAnswerUnavailable(s sender, path string) {
 		w.T.Fatal(err)
 	}
 	if got.code != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
-		w.T.Fatalf("got %d with Retry-After %q, want 503 with one: %s", got.code, got.header.Get("Retry-After"), got.body)
+		w.T.Fatalf("got %d with Retry-After %q, want 503 with one: %s", got.code, got.header.Get("Retry-After"),
+			got.body)
 	}
 	if status := got.status(w.T); status.Reason != metav1.StatusReasonServiceUnavailable || status.Message == "" {
 		w.T.Errorf("got %+v, want a Status that says ServiceUnavailable", status)

@@ -50,17 +50,23 @@ spec: {applicationRefs: [{namePattern: %[1]s, images: [{alias: web, imageName: '
 }
 
 var lastMinutes = []lastMinute{
-	{name: "opts-in", had: "team: a", change: annotate("postern.dev/update-target-revision", "true"), revision: "v2", images: []string{"nginx:1.25"}},
-	{name: "opts-out", had: `postern.dev/update-target-revision: "true"`, change: annotate("postern.dev/update-target-revision", nil),
+	{name: "opts-in", had: "team: a", change: annotate("postern.dev/update-target-revision", "true"), revision: "v2",
+		images: []string{"nginx:1.25"}},
+	{name: "opts-out", had: `postern.dev/update-target-revision: "true"`,
+		change:   annotate("postern.dev/update-target-revision", nil),
 		revision: "v1", images: []string{"nginx:1.25"}},
 	{name: "allows-less", had: imageUpdaterPrefix + "image-list: web=nginx", image: true,
-		change: annotate(imageUpdaterPrefix+"web.allow-tags", "regexp:^1[.]"), revision: "v1", images: []string{"nginx:1.25"}},
-	{name: "allows-more", had: imageUpdaterPrefix + "image-list: web=nginx, " + imageUpdaterPrefix + `web.allow-tags: "regexp:^1[.]"`, image: true,
+		change: annotate(imageUpdaterPrefix+"web.allow-tags", "regexp:^1[.]"), revision: "v1",
+		images: []string{"nginx:1.25"}},
+	{name: "allows-more", had: imageUpdaterPrefix + "image-list: web=nginx, " + imageUpdaterPrefix +
+		`web.allow-tags: "regexp:^1[.]"`, image: true,
 		change: annotate(imageUpdaterPrefix+"web.allow-tags", nil), revision: "v1", images: []string{"nginx:2.0"}},
 	{name: "adds-updater", had: "team: a", image: true,
-		change: func(w *world, name string) { w.Create(imageUpdaters, updaterOf(name, "")) }, revision: "v1", images: []string{"nginx:2.0"}},
+		change: func(w *world, name string) { w.Create(imageUpdaters, updaterOf(name, "")) }, revision: "v1",
+		images: []string{"nginx:2.0"}},
 	{name: "adds-strict-updater", had: imageUpdaterPrefix + "image-list: web=nginx", image: true,
-		change: func(w *world, name string) { w.Create(imageUpdaters, updaterOf(name, ":1.x")) }, revision: "v1", images: []string{"nginx:1.25"}},
+		change: func(w *world, name string) { w.Create(imageUpdaters, updaterOf(name, ":1.x")) }, revision: "v1",
+		images: []string{"nginx:1.25"}},
 }
 
 // Postern's watch delivers a change some milliseconds after it was made. A delivery immediately after a change must not
@@ -91,7 +97,8 @@ status: {sourceType: Kustomize, summary: {images: ["nginx:1.25"]}}`, test.name, 
 			body, header := git, map[string]string(nil)
 			if test.image {
 				header = cloudEvents
-				body = fmt.Sprintf(`{"specversion": "1.0", "id": %q, "type": "org.example.image.push", "source": "https://docker.io",
+				body = fmt.Sprintf(
+					`{"specversion": "1.0", "id": %q, "type": "org.example.image.push", "source": "https://docker.io",
 					"data": {"repositoryName": "library/nginx", "imageTag": "2.0", "registryUrl": "docker.io"}}`, name)
 			}
 			test.change(w, name)
@@ -99,7 +106,8 @@ status: {sourceType: Kustomize, summary: {images: ["nginx:1.25"]}}`, test.name, 
 			source := in[map[string]any](w.Get(applications, name).Object, "spec", "source")
 			images := in[[]any](source, "kustomize", "images")
 			if source["targetRevision"] != test.revision || fmt.Sprint(images) != fmt.Sprint(test.images) {
-				wrong, example = wrong+1, fmt.Sprintf("%s has %v and %v after %s: %s", name, source["targetRevision"], images, d.Status.Reason, d.Status.Message)
+				wrong, example = wrong+1, fmt.Sprintf("%s has %v and %v after %s: %s", name, source["targetRevision"],
+					images, d.Status.Reason, d.Status.Message)
 			}
 		}
 		if wrong > 0 {

@@ -58,7 +58,8 @@ func TestFullDisk(t *testing.T) {
 		if got := w.records(); len(got) != 1 || got[0].Name != kept {
 			t.Errorf("listed %d deliveries, want %s", len(got), kept)
 		}
-		watch, err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).Watch(t.Context(), metav1.ListOptions{})
+		watch, err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).Watch(t.Context(),
+			metav1.ListOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,7 +151,8 @@ func TestDataDirectoryThatCannotBeUsedAtStart(t *testing.T) {
 		{"full", disk.fill, disk.empty},
 		{"read-only", func() { disk.remount(syscall.MS_RDONLY) }, func() { disk.remount(0) }},
 		{"not a directory", func() { disk.replace(etcdDir, disk.makeFile) }, func() { disk.putBack(etcdDir) }},
-		{"without a database that opens", func() { disk.replace(database, disk.makeDir) }, func() { disk.putBack(database) }},
+		{"without a database that opens", func() { disk.replace(database, disk.makeDir) },
+			func() { disk.putBack(database) }},
 	} {
 		t.Run(test.name+" is waited for", func(t *testing.T) {
 			w := w.in(t)
@@ -173,7 +175,8 @@ func TestDataDirectoryThatCannotBeUsedAtStart(t *testing.T) {
 			}
 			got, err = w.direct(t.Context(), "/apis/postern.dev/v1alpha1")
 			if err != nil || got.code != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
-				t.Errorf("got %d, %v with Retry-After %q, want 503 with one: %s", got.code, err, got.header.Get("Retry-After"), got.body)
+				t.Errorf("got %d, %v with Retry-After %q, want 503 with one: %s", got.code, err,
+					got.header.Get("Retry-After"), got.body)
 			}
 			if status := got.status(t); status.Reason != metav1.StatusReasonServiceUnavailable {
 				t.Errorf("got %+v, want a Status that says ServiceUnavailable", status)
@@ -248,7 +251,8 @@ func TestEtcdOfTheUsersOwnThatIsAwayLeavesPosternAlive(t *testing.T) {
 	w.mustLive(pid)
 	got, err := ci.post(t.Context(), gatewaySyncPath("web"), []byte(`{"ref":"lost"}`), nil)
 	if err != nil || got.code != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
-		t.Errorf("got %d, %v with Retry-After %q, want 503 with one: %s", got.code, err, got.header.Get("Retry-After"), got.body)
+		t.Errorf("got %d, %v with Retry-After %q, want 503 with one: %s", got.code, err, got.header.Get("Retry-After"),
+			got.body)
 	}
 
 	member = startEtcd()

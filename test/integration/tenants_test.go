@@ -39,7 +39,8 @@ func TestWhatCanNeverBeStoredIsRefusedForGood(t *testing.T) {
 		code           int
 	}{
 		{"long annotations", `{"generateName":"d-","annotations":{"x":"` + strings.Repeat("a", 200<<10) + `"}}`, 422},
-		{"annotations that are long in JSON", `{"generateName":"d-","annotations":{"x":"` + strings.Repeat("&", 60<<10) + `"}}`, 413},
+		{"annotations that are long in JSON", `{"generateName":"d-","annotations":{"x":"` +
+			strings.Repeat("&", 60<<10) + `"}}`, 413},
 		{"an invalid label", `{"generateName":"d-","labels":{"a b":"c"}}`, 422},
 		{"a resource version", `{"name":"d","resourceVersion":"1"}`, 422},
 		{"an invalid generateName", `{"generateName":"X_"}`, 422},
@@ -52,7 +53,8 @@ func TestWhatCanNeverBeStoredIsRefusedForGood(t *testing.T) {
 		{"many owners", `{"generateName":"d-","ownerReferences":[` + owners(17) + `]}`, 422},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := creator.mustPost(t, "webhookdeliveries", named(test.metadata), map[string]string{"Content-Type": "application/json"}, test.code)
+			got := creator.mustPost(t, "webhookdeliveries", named(test.metadata),
+				map[string]string{"Content-Type": "application/json"}, test.code)
 			if after := got.header.Get("Retry-After"); after != "" {
 				t.Errorf("got Retry-After %s", after)
 			}
@@ -70,7 +72,8 @@ func TestWhatCanNeverBeStoredIsRefusedForGood(t *testing.T) {
 	if records := w.records(); len(records) != 0 {
 		t.Errorf("%d records are left", len(records))
 	}
-	creator.mustPost(t, "webhookdeliveries", named(`{}`), map[string]string{"Content-Type": "application/json"}, http.StatusCreated)
+	creator.mustPost(t, "webhookdeliveries", named(`{}`), map[string]string{"Content-Type": "application/json"},
+		http.StatusCreated)
 }
 
 // The final status of a delivery of the maximum size is stored, too.
@@ -161,7 +164,8 @@ func TestTheHistoryOfAQuietNamespaceStays(t *testing.T) {
 		}
 		return nil
 	})
-	if _, err := quiet.Deliveries.PosternV1alpha1().WebhookDeliveries(quiet.Namespace).Get(t.Context(), kept, metav1.GetOptions{}); err != nil {
+	if _, err := quiet.Deliveries.PosternV1alpha1().WebhookDeliveries(quiet.Namespace).Get(t.Context(), kept,
+		metav1.GetOptions{}); err != nil {
 		t.Errorf("the oldest delivery, the only one of its namespace: %v", err)
 	}
 }

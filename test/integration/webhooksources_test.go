@@ -67,7 +67,8 @@ func TestKubectlShowsEachTypeOfSenderAndHowItStandsInTheNamespace(t *testing.T) 
 		}
 	}
 
-	if got := w.kubectl("", "get", "webhooksource", "docker.io", "--output=name"); got != "webhooksource.postern.dev/docker.io\n" {
+	if got := w.kubectl("", "get", "webhooksource", "docker.io",
+		"--output=name"); got != "webhooksource.postern.dev/docker.io\n" {
 		t.Errorf("got %q", got)
 	}
 	mustBeIn(t, w.refused("", "get", "webhooksource", "docker"), "NotFound")
@@ -94,7 +95,8 @@ func TestRoleThatNamesASourceAllowsThatSourceAlone(t *testing.T) {
 	w.untilFound(docker, sourcePath("docker.io"), push, map[string]string{"shop": "Written NewerVersion"})
 	before := w.Get(applications, "shop")
 
-	for _, path := range []string{sourcePath("quay.io"), sourcePath("absent"), applicationPath("shop"), "webhookdeliveries"} {
+	for _, path := range []string{sourcePath("quay.io"), sourcePath("absent"), applicationPath("shop"),
+		"webhookdeliveries"} {
 		docker.mustPost(t, path, push.body, push.header, http.StatusForbidden)
 	}
 	w.mustBeUntouched(applications, before)

@@ -26,7 +26,8 @@ func TestAPushOfManyTagsThatNothingWantsCostsOneReadPerTarget(t *testing.T) {
 	want := map[string]string{}
 	for i := range targets {
 		name := fmt.Sprintf("app-%d", i)
-		w.runningShop(name, "quay.io/team/shop:9.9.9", "argocd-image-updater.argoproj.io/image-list: shop=quay.io/team/shop")
+		w.runningShop(name, "quay.io/team/shop:9.9.9",
+			"argocd-image-updater.argoproj.io/image-list: shop=quay.io/team/shop")
 		want[name] = "Skipped OlderVersion"
 	}
 	push := func(tags int) request {
@@ -34,12 +35,15 @@ func TestAPushOfManyTagsThatNothingWantsCostsOneReadPerTarget(t *testing.T) {
 		for i := range tags {
 			updated = append(updated, fmt.Sprintf("1.0.%d", i))
 		}
-		return request{body: string(mustJSON(t, map[string]any{"name": "shop", "repository": "team/shop", "namespace": "team",
-			"docker_url": "quay.io/team/shop", "homepage": "https://quay.io/repository/team/shop", "updated_tags": updated}))}
+		return request{body: string(mustJSON(t, map[string]any{"name": "shop", "repository": "team/shop",
+			"namespace":  "team",
+			"docker_url": "quay.io/team/shop", "homepage": "https://quay.io/repository/team/shop",
+			"updated_tags": updated}))}
 	}
 	w.untilFound(quay, sourcePath("quay.io"), push(1), want)
 
-	gets, lists, patches := w.served("GET", "applications"), w.served("LIST", "imageupdaters"), w.served("PATCH", "applications")
+	gets, lists, patches := w.served("GET", "applications"), w.served("LIST", "imageupdaters"),
+		w.served("PATCH", "applications")
 	d := quay.mustPost(t, sourcePath("quay.io"), push(tags).body, nil, http.StatusAccepted).delivery(t)
 	message := fmt.Sprintf("0 written, 0 unchanged, %d skipped, 0 superseded, 0 pending, 0 failed", targets*tags)
 	if d.Status.Phase != v1alpha1.DeliveryIgnored || d.Status.Message != message {

@@ -49,7 +49,8 @@ func (w *world) application(name string, annotations map[string]string) {
 		return
 	}
 	obj.SetAnnotations(annotations)
-	if _, err := w.Objects.Resource(applications).Namespace(w.Namespace).Update(w.T.Context(), obj, metav1.UpdateOptions{}); err != nil {
+	if _, err := w.Objects.Resource(applications).Namespace(w.Namespace).Update(w.T.Context(), obj,
+		metav1.UpdateOptions{}); err != nil {
 		w.T.Fatal(err)
 	}
 }

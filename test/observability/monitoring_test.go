@@ -119,7 +119,8 @@ func TestEachPanelOfTheDashboardSaysWhatItShows(t *testing.T) {
 	if err := yaml.UnmarshalStrict(text, &d); err != nil {
 		t.Fatal(err)
 	}
-	if d.UID == "" || d.Title == "" || d.SchemaVersion == 0 || len(d.Templating.List) != 1 || d.Templating.List[0]["name"] != "datasource" {
+	if d.UID == "" || d.Title == "" || d.SchemaVersion == 0 || len(d.Templating.List) != 1 ||
+		d.Templating.List[0]["name"] != "datasource" {
 		t.Errorf("the dashboard lacks something: %+v", d)
 	}
 	ids, cells := map[int]bool{}, map[[2]int]string{}
@@ -144,7 +145,8 @@ func TestEachPanelOfTheDashboardSaysWhatItShows(t *testing.T) {
 
 func checkPanel(t *testing.T, p panel) {
 	t.Helper()
-	if p.Title == "" || !strings.HasSuffix(p.Description, ".") || p.FieldConfig.Defaults.Unit == "" || len(p.Targets) == 0 {
+	if p.Title == "" || !strings.HasSuffix(p.Description, ".") || p.FieldConfig.Defaults.Unit == "" ||
+		len(p.Targets) == 0 {
 		t.Errorf("%s: it lacks a title, a description, a unit or a query: %+v", p.Title, p)
 	}
 	want := datasource{Type: "prometheus", UID: "${datasource}"}

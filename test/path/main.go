@@ -70,7 +70,8 @@ func run(verbose bool) error {
 
 // measure runs the test and returns how often each block of code was entered, and the output.
 func measure(profile string, env ...string) (counts map[string]string, output string, err error) {
-	command := exec.Command("go", "test", "-count=1", "-covermode=count", "-coverpkg=./pkg/...,./apis/...", "-coverprofile="+profile,
+	command := exec.Command("go", "test", "-count=1", "-covermode=count", "-coverpkg=./pkg/...,./apis/...",
+		"-coverprofile="+profile,
 		"-v", "-run=TestPath", "./test/path")
 	command.Env = append(os.Environ(), env...)
 	printed, err := command.CombinedOutput()

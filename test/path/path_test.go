@@ -55,15 +55,17 @@ func TestPath_OneSignedPush(t *testing.T) {
 	stored := make(chan struct{})
 	deliverer := delivery.New(delivery.Config{
 		Verifier: credential.NewVerifier(credential.Config{RequireSecret: true}, secrets), Secrets: secrets,
-		Targets: targets{writer}, Records: records{stored: stored}, Events: &events.FakeRecorder{}, MaxPayloadBytes: 1 << 20,
-		Now: time.Now,
+		Targets: targets{writer}, Records: records{stored: stored}, Events: &events.FakeRecorder{},
+		MaxPayloadBytes: 1 << 20,
+		Now:             time.Now,
 	})
 	endpoint := deliver.NewREST(deliver.Config{
 		Address: deliver.TargetAddress(postern.TargetGatewaySync), Deliverer: deliverer,
 		Encoder: apiserver.StorageCodec(), MaxPayloadBytes: 1 << 20,
 	})
 	ctx := genericapirequest.WithNamespace(t.Context(), "demo")
-	ctx = genericapirequest.WithUser(ctx, &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}})
+	ctx = genericapirequest.WithUser(ctx, &user.DefaultInfo{Name: user.Anonymous,
+		Groups: []string{user.AllUnauthenticated}})
 	handler, err := endpoint.Connect(ctx, "plant", nil, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -105,7 +105,8 @@ func (s *Sandbox) TryCreate(ctx context.Context, resource schema.GroupVersionRes
 // Get returns an object.
 func (s *Sandbox) Get(resource schema.GroupVersionResource, name string) *unstructured.Unstructured {
 	s.T.Helper()
-	obj, err := s.cluster.Objects.Resource(resource).Namespace(s.Namespace).Get(s.T.Context(), name, metav1.GetOptions{})
+	obj, err := s.cluster.Objects.Resource(resource).Namespace(s.Namespace).Get(s.T.Context(), name,
+		metav1.GetOptions{})
 	if err != nil {
 		s.T.Fatal(err)
 	}

@@ -30,7 +30,8 @@ func TestAnOwnerCanBeDeletedWhilePosternIsDownWhateverItsDeliveriesSay(t *testin
 	}
 	c.kubectl("wait", "--for=condition=Available=false", "apiservice/"+apiService, "--timeout="+patience.String())
 
-	c.kubectl("delete", "gatewaysync", "owner", "--namespace=demo", "--cascade=foreground", "--timeout="+patience.String())
+	c.kubectl("delete", "gatewaysync", "owner", "--namespace=demo", "--cascade=foreground", "--timeout="+
+		patience.String())
 }
 
 func (c *cluster) owner(name string) {
@@ -48,7 +49,8 @@ apiVersion: postern.dev/v1alpha1
 kind: WebhookDelivery
 metadata:
   name: of-` + owner + `
-  ownerReferences: [{apiVersion: stoker.io/v1alpha1, kind: GatewaySync, name: ` + owner + `, uid: ` + uid + `, blockOwnerDeletion: true}]
+  ownerReferences: [{apiVersion: stoker.io/v1alpha1, kind: GatewaySync, name: ` + owner + `, uid: ` + uid +
+		`, blockOwnerDeletion: true}]
 spec: {target: {kind: GatewaySync, name: ` + owner + `}, ref: v1}`)
 	output, err := cmd.CombinedOutput() // standard error has the warning
 	if err != nil {

@@ -66,7 +66,8 @@ func TestNamespaceCannotBeDeletedWhilePosternIsAwayUntilItsAPIServiceIs(t *testi
 	c.kubectl("wait", "--for=condition=Available=false", "apiservice/"+apiService, "--timeout="+patience.String())
 
 	c.kubectl("delete", "namespace", "demo", "--wait=false")
-	c.kubectl("wait", "--for=condition=NamespaceDeletionDiscoveryFailure", "namespace/demo", "--timeout="+patience.String())
+	c.kubectl("wait", "--for=condition=NamespaceDeletionDiscoveryFailure", "namespace/demo", "--timeout="+
+		patience.String())
 	message := c.kubectl("get", "namespace", "demo",
 		`--output=jsonpath={.status.conditions[?(@.type=="NamespaceDeletionDiscoveryFailure")].message}`)
 	if !strings.Contains(message, "postern.dev/v1alpha1") {

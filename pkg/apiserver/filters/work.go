@@ -15,8 +15,8 @@ import (
 )
 
 // While other flows are active, a flow with endless work gets the processor time of its share divided by
-// workRateDivisor, after it has used workBurst. The run queues of the processors, of etcd and of the network do not know
-// flows: small work waits in them as long as large work.
+// workRateDivisor, after it has used workBurst. The run queues of the processors, of etcd and of the network do not
+// know flows: small work waits in them as long as large work.
 const (
 	workRateDivisor = 4
 	workBurst       = 500 * time.Millisecond

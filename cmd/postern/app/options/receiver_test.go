@@ -88,7 +88,8 @@ func TestSettingsOfTheReceiverThatDoNotGoTogetherAreErrors(t *testing.T) {
 			want: "does not work with TLS 1.1, the minimum version"},
 		{args: []string{"--webhook-tls-cert-file="},
 			want: "give both --webhook-tls-cert-file and --webhook-tls-private-key-file"},
-		{args: []string{"--webhook-namespaces=Shop"}, want: `--webhook-namespaces: "Shop" is not a valid namespace name`},
+		{args: []string{"--webhook-namespaces=Shop"},
+			want: `--webhook-namespaces: "Shop" is not a valid namespace name`},
 		{args: []string{"--webhook-namespaces=*,shop"},
 			want: "--webhook-namespaces: * means all namespaces and must be given alone"},
 	} {

@@ -66,7 +66,8 @@ func DefaultSecretSettings() []DefaultSecretSetting {
 		}
 	}
 	return append(secrets,
-		DefaultSecretSetting{Env: "WEBHOOK_HMAC_SECRET", Key: "hmac"}, DefaultSecretSetting{Env: "WEBHOOK_BEARER_TOKEN", Key: "token"})
+		DefaultSecretSetting{Env: "WEBHOOK_HMAC_SECRET", Key: "hmac"},
+		DefaultSecretSetting{Env: "WEBHOOK_BEARER_TOKEN", Key: "token"})
 }
 
 // explicitSettings are the settings that do not have their default. The zero value has none.

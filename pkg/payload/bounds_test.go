@@ -55,7 +55,8 @@ func TestDecodeBoundsWhatABodyHolds(t *testing.T) {
 func TestDecodeReadsTheLargestPushOfGitHub(t *testing.T) {
 	commit := `{"id":"%040x","tree_id":"%040[1]x","distinct":true,"message":"fix","timestamp":"2026-01-02T03:04:05Z",` +
 		`"url":"https://github.com/o/r/commit/%040[1]x","author":{"name":"a","email":"a@b.c","username":"a"},` +
-		`"committer":{"name":"a","email":"a@b.c","username":"a"},"added":["a/b.go"],"removed":[],"modified":["c.go","d.go"]}`
+		`"committer":{"name":"a","email":"a@b.c","username":"a"},"added":["a/b.go"],"removed":[],` +
+		`"modified":["c.go","d.go"]}`
 	var commits []string
 	for i := range 2048 {
 		commits = append(commits, fmt.Sprintf(commit, i+1))

@@ -179,9 +179,11 @@ func TestDecodeNeverDeploysWhatIsGoneWhateverTheHeaderSays(t *testing.T) {
 	bodies := map[string]string{
 		"deleted branch": `{"ref":"refs/heads/old","before":"` + commitA + `","after":"` + zeros +
 			`","deleted":true,"repository":{}}`,
-		"delete event":        `{"ref":"old","ref_type":"branch","pusher_type":"user","repository":{},"sender":{}}`,
-		"create event":        `{"ref":"new","ref_type":"branch","master_branch":"main","pusher_type":"user","repository":{}}`,
-		"deleted release":     `{"action":"deleted","release":{"tag_name":"v1","published_at":"2026-03-04T09:30:00Z"},"repository":{}}`,
+		"delete event": `{"ref":"old","ref_type":"branch","pusher_type":"user","repository":{},"sender":{}}`,
+		"create event": `{"ref":"new","ref_type":"branch","master_branch":"main","pusher_type":"user",` +
+			`"repository":{}}`,
+		"deleted release": `{"action":"deleted","release":{"tag_name":"v1",` +
+			`"published_at":"2026-03-04T09:30:00Z"},"repository":{}}`,
 		"unpublished release": `{"action":"unpublished","release":{"tag_name":"v1"},"repository":{}}`,
 		"draft release":       `{"action":"published","release":{"tag_name":"v1","draft":true},"repository":{}}`,
 		"ping":                `{"zen":"calm","hook_id":1,"hook":{"events":["push"]},"repository":{}}`,

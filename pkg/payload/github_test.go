@@ -13,7 +13,8 @@ import (
 // promotes the pre-release.
 func TestAPromotedPreReleaseIsNotOlderThanWhatWasPublishedMeanwhile(t *testing.T) {
 	const (
-		first     = `{"action":"published","release":{"tag_name":"v2.0.0","published_at":"2026-03-01T10:00:00Z","prerelease":true}}`
+		first = `{"action":"published","release":{"tag_name":"v2.0.0",` +
+			`"published_at":"2026-03-01T10:00:00Z","prerelease":true}}`
 		meanwhile = `{"action":"published","release":{"tag_name":"v1.9.5","published_at":"2026-03-05T10:00:00Z"}}`
 		promoted  = `{"action":"released","release":{"tag_name":"v2.0.0","published_at":"2026-03-01T10:00:00Z"%s}}`
 	)

@@ -116,7 +116,8 @@ func TestASignedBodyIsNoOtherEventAndNoOtherSenders(t *testing.T) {
 		alert    = `{"action":"fixed","ref":"refs/heads/old","commit_oid":"` + commitA + `","sender":{"login":"m"}}`
 		deleted  = `{"ref":"old","ref_type":"branch","pusher_type":"user","sender":{"login":"m"}}`
 		template = `{"ref":"refs/heads/main","after":"` + commitA + `"}`
-		artifact = `{"domain":"docker","event_type":"pushed","data":{"repo_key":"r","path":"a/1/manifest.json","tag":"1"},"jpd_origin":"https://j.example.com"}`
+		artifact = `{"domain":"docker","event_type":"pushed","data":{"repo_key":"r",` +
+			`"path":"a/1/manifest.json","tag":"1"},"jpd_origin":"https://j.example.com"}`
 	)
 	for name, tt := range map[string]struct {
 		in      Input

@@ -40,7 +40,8 @@ var endpoint = regexp.MustCompile(`/apis/postern\.dev/[^\s"']*`)
 
 // endpointPaths matches the valid paths. Names of other objects than sources are not checked.
 var endpointPaths = regexp.MustCompile(`^/apis/postern\.dev/v1alpha1/namespaces/[^/]+/` +
-	`(?:gatewaysyncs/[^/]+|\$\(params\.resource\)/[^/]+|webhooksources/([a-z0-9.-]+))/webhookdeliveries(?:\?registry_url=[a-z.]+)?$`)
+	`(?:gatewaysyncs/[^/]+|\$\(params\.resource\)/[^/]+|webhooksources/([a-z0-9.-]+))/webhookdeliveries` +
+	`(?:\?registry_url=[a-z.]+)?$`)
 
 func TestSenderSetUpsCallDoorsThatExist(t *testing.T) {
 	for _, path := range senderFiles(t) {

@@ -61,9 +61,11 @@ func TestProcessorTimeIsSharedOutAmongSuccesses(t *testing.T) {
 func TestRequestsAreCountedByVerbAndResource(t *testing.T) {
 	read,
 		err := parseMetrics(
-		`apiserver_request_total{code="200",dry_run="",resource="gatewaysyncs",subresource="",verb="PATCH",version="v1alpha1"} 90
+		`apiserver_request_total{code="200",dry_run="",resource="gatewaysyncs",subresource="",verb="PATCH",`+
+			`version="v1alpha1"} 90
 apiserver_request_total{code="409",dry_run="",resource="gatewaysyncs",subresource="",verb="PATCH",version="v1alpha1"} 20
-apiserver_request_total{code="200",dry_run="",resource="gatewaysyncs",subresource="status",verb="PATCH",version="v1alpha1"} 5
+apiserver_request_total{code="200",dry_run="",resource="gatewaysyncs",subresource="status",verb="PATCH",`+
+			`version="v1alpha1"} 5
 apiserver_request_total{code="0",dry_run="",resource="gatewaysyncs",subresource="",verb="WATCH",version="v1alpha1"} 50
 apiserver_request_total{code="200",dry_run="",resource="leases",subresource="",verb="PUT",version="v1"} 4
 apiserver_request_duration_seconds_count{resource="gatewaysyncs",verb="PATCH"} 1000

@@ -13,7 +13,8 @@ const benchmarkOutput = `goos: linux
 goarch: amd64
 pkg: postern.dev/postern/pkg/target
 cpu: Example CPU @ 2.50GHz
-BenchmarkMatchImage/100-2         	  175018	      6932 ns/op	      5328 B/application	     426 B/op	      10 allocs/op
+BenchmarkMatchImage/100-2         	  175018	      6932 ns/op	      5328 B/application` +
+	`	     426 B/op	      10 allocs/op
 BenchmarkMatchImage/10000-2       	  189115	      6623.5 ns/op
 BenchmarkMatchImage/100-2         	  175018	      7000 ns/op
 BenchmarkOdd is not a result

@@ -104,16 +104,20 @@ func TestReportIsWrittenAsJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `{
-		"machine": {"cpu": "Example CPU", "cores": 2, "memoryMiB": 4096, "os": "linux/amd64", "go": "go1.26.0", "load": 0.5, "fsyncMs": 1.25},
+		"machine": {"cpu": "Example CPU", "cores": 2, "memoryMiB": 4096, "os": "linux/amd64", "go": "go1.26.0",
+			"load": 0.5, "fsyncMs": 1.25},
 		"commit": "0123456789ab",
 		"date": "2026-01-02T03:04:05Z",
 		"settings": {"rounds": 2, "duration": "2s", "objects": 10000},
 		"figures": [
-			{"name": "p50 of a delivery", "unit": "ms", "ours": 6, "bare": 5, "ratio": 1.2, "roundRatios": [1.1, 1.3], "goal": {"atMost": 1.3}, "met": true},
+			{"name": "p50 of a delivery", "unit": "ms", "ours": 6, "bare": 5, "ratio": 1.2, "roundRatios": [1.1,
+				1.3], "goal": {"atMost": 1.3}, "met": true},
 			{"name": "memory", "unit": "MiB", "ours": 300.1, "goal": {"atMost": 250}, "met": false}
 		],
 		"samples": [
-			{"name": "delivery", "n": 3, "p50Ms": 6, "p90Ms": 7, "p99Ms": 8.5, "perSecond": 150, "answers": {"202 Applied": 3, "503": 1}, "cpuMs": {"etcd": 0.5, "postern": 2}, "requests": {"POST events": 0.9, "PATCH gatewaysyncs": 1}}
+			{"name": "delivery", "n": 3, "p50Ms": 6, "p90Ms": 7, "p99Ms": 8.5, "perSecond": 150,
+				"answers": {"202 Applied": 3, "503": 1}, "cpuMs": {"etcd": 0.5, "postern": 2},
+			"requests": {"POST events": 0.9, "PATCH gatewaysyncs": 1}}
 		],
 		"stages": [{"of": "delivery", "stage": "write", "count": 3, "meanMs": 4.5}],
 		"benchmarks": [{"name": "Decode/github/ping", "values": {"ns/op": 2500, "B/op": 640, "allocs/op": 12}}],

@@ -147,7 +147,8 @@ func createSlow(ctx context.Context, h *hostile) error {
 		case <-time.After(slowness):
 		case <-r.Context().Done():
 		}
-		const allowed = `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":%q,"allowed":true}}`
+		const allowed = `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":%q,` +
+			`"allowed":true}}`
 		_, _ = fmt.Fprintf(w, allowed, review.Request.UID)
 	}))
 	h.T.Cleanup(slow.Close)

@@ -90,7 +90,8 @@ func TestValuesThatDoNotGoTogetherAreRefusedInASentence(t *testing.T) {
 		},
 		"an Ingress without a receiver": {
 			[]string{
-				`webhookReceiver={"ingress":{"enabled":true,"hosts":[{"host":"a.test","paths":[{"path":"/","pathType":"Prefix"}]}]}}`},
+				`webhookReceiver={"ingress":{"enabled":true,"hosts":[{"host":"a.test","paths":[{"path":"/",` +
+					`"pathType":"Prefix"}]}]}}`},
 			"webhookReceiver.ingress.enabled needs webhookReceiver.enabled.",
 		},
 		"an Ingress without hosts": {

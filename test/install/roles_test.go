@@ -48,7 +48,8 @@ var actions = []struct {
 }
 
 const byHand = `{"apiVersion": "postern.dev/v1alpha1", "kind": "WebhookDelivery",
-	"metadata": {"generateName": "by-hand-"}, "spec": {"target": {"kind": "GatewaySync", "name": "plant"}, "ref": "v2"}}`
+	"metadata": {"generateName": "by-hand-"}, 
+	"spec": {"target": {"kind": "GatewaySync", "name": "plant"}, "ref": "v2"}}`
 
 func TestShippedRolesAllowWhatTheyAreForAndNothingElse(t *testing.T) {
 	c := start(t)

@@ -18,7 +18,8 @@ import (
 )
 
 // pushOfTag is a push of a tag to the repository of plant.
-const pushOfTag = `{"ref":"refs/tags/v1.0.0","after":"1111111111111111111111111111111111111111","repository":{"clone_url":"` + plantRepository + `"}}`
+const pushOfTag = `{"ref":"refs/tags/v1.0.0","after":"1111111111111111111111111111111111111111",` +
+	`"repository":{"clone_url":"` + plantRepository + `"}}`
 
 // A webhook secret permits its owner to request refs. The answer must not reveal which targets exist, what they have or
 // would do, or which other senders deliver. A dry run, which leaves no record of the request, is not permitted.
@@ -138,7 +139,8 @@ func TestACapturedSignatureAsksForNothingElse(t *testing.T) {
 		header["Ce-Source"], header["Ce-Subject"] = "https://quay.io", "example/shop:"+tag
 		anonymous.mustPost(t, sourcePath("cloudevents"), `{"note": "x"}`, header, http.StatusUnauthorized)
 	}
-	pushed := `{"repositoryName":"docker","action":"CREATED","component":{"format":"docker","name":"example/shop","version":"9.9.9"}}`
+	pushed := `{"repositoryName":"docker","action":"CREATED","component":{"format":"docker",` +
+		`"name":"example/shop","version":"9.9.9"}}`
 	got := anonymous.mustPost(t, sourcePath("nexus")+"?registry_url=quay.io", pushed, byNexusSignature(secret)(pushed),
 		http.StatusBadRequest)
 	mustBeIn(t, got.status(t).Message, "webhook.nexus-registry-url")

@@ -176,8 +176,10 @@ func TestFieldsThatNobodyAskedForAreFine(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
-	const body = `{"ref":"v1","event":"deploy","apiVersion":"v1","kind":"Secret","metadata":{"name":"x","namespace":"kube-system"},` +
-		`"spec":{"target":{"name":"other"}},"repository":{"full_name":"a/b"},"__proto__":{"a":1},"":null,"deep":[[[[{}]]]]}`
+	const body = `{"ref":"v1","event":"deploy","apiVersion":"v1","kind":"Secret","metadata":{"name":"x",` +
+		`"namespace":"kube-system"},` +
+		`"spec":{"target":{"name":"other"}},"repository":{"full_name":"a/b"},"__proto__":{"a":1},"":null,` +
+		`"deep":[[[[{}]]]]}`
 	d := releaser.mustPost(t, gatewaySyncPath("web"), body, nil, http.StatusAccepted).delivery(t)
 	checkApplied(t, d, "generic", v1alpha1.TargetResult{
 		Kind: v1alpha1.TargetGatewaySync, Name: "web", Ref: "v1", PreviousRef: "main",

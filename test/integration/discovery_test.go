@@ -40,19 +40,25 @@ func TestDiscoveryTellsExactlyWhatIsServed(t *testing.T) {
 	w.checkJSON("/apis/postern.dev/v1alpha1", `{
 		"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "postern.dev/v1alpha1",
 		"resources": [
-			{"name": "applications", "singularName": "application", "namespaced": true, "kind": "Application", "verbs": []},
-			{"name": "applications/webhookdeliveries", "singularName": "", "namespaced": true, "kind": "WebhookDelivery",
+			{"name": "applications", "singularName": "application", "namespaced": true, "kind": "Application",
+				"verbs": []},
+			{"name": "applications/webhookdeliveries", "singularName": "", "namespaced": true,
+				"kind": "WebhookDelivery",
 				"verbs": ["create", "get"]},
-			{"name": "gatewaysyncs", "singularName": "gatewaysync", "namespaced": true, "kind": "GatewaySync", "verbs": []},
-			{"name": "gatewaysyncs/webhookdeliveries", "singularName": "", "namespaced": true, "kind": "WebhookDelivery",
+			{"name": "gatewaysyncs", "singularName": "gatewaysync", "namespaced": true, "kind": "GatewaySync",
+				"verbs": []},
+			{"name": "gatewaysyncs/webhookdeliveries", "singularName": "", "namespaced": true,
+				"kind": "WebhookDelivery",
 				"verbs": ["create", "get"]},
-			{"name": "webhookdeliveries", "singularName": "webhookdelivery", "namespaced": true, "kind": "WebhookDelivery",
+			{"name": "webhookdeliveries", "singularName": "webhookdelivery", "namespaced": true,
+				"kind": "WebhookDelivery",
 				"verbs": ["create", "delete", "deletecollection", "get", "list", "watch"], "shortNames": ["whd"]},
 			{"name": "webhookdeliveries/redeliver", "singularName": "", "namespaced": true, "kind": "WebhookDelivery",
 				"verbs": ["create"]},
 			{"name": "webhooksources", "singularName": "webhooksource", "namespaced": true, "kind": "WebhookSource",
 				"verbs": ["get", "list"]},
-			{"name": "webhooksources/webhookdeliveries", "singularName": "", "namespaced": true, "kind": "WebhookDelivery",
+			{"name": "webhooksources/webhookdeliveries", "singularName": "", "namespaced": true,
+				"kind": "WebhookDelivery",
 				"verbs": ["create", "get"]}
 		]
 	}`)

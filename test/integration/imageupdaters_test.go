@@ -117,9 +117,11 @@ func TestCRDOfImageUpdaterRefusesWhatItsOwnOneRefuses(t *testing.T) {
 			`{"namePattern": "a", "useAnnotations": true}]}`,
 		"an unknown method": `{"writeBackConfig": {"method": "mail"}, "applicationRefs": [{"namePattern": "a", ` +
 			`"useAnnotations": true}]}`,
-		"two places for an image": `{"applicationRefs": [{"namePattern": "a", "images": [{"alias": "a", "imageName": "a",
+		"two places for an image": `{"applicationRefs": [{"namePattern": "a", "images": [{"alias": "a",
+			"imageName": "a",
 			"manifestTargets": {"kustomize": {"name": "a"}, "helm": {"spec": "a"}}}]}]}`,
-		"a plugin without variables": `{"applicationRefs": [{"namePattern": "a", "images": [{"alias": "a", "imageName": "a",
+		"a plugin without variables": `{"applicationRefs": [{"namePattern": "a", "images": [{"alias": "a",
+			"imageName": "a",
 			"manifestTargets": {"plugin": {"tag": "a"}}}]}]}`,
 	} {
 		if out := w.refused(imageUpdaterOf(t, spec), "create", "--filename=-"); !strings.Contains(out, "is invalid") {

@@ -93,7 +93,8 @@ status:
   auditID: forged
   sender: {name: "system:admin", method: HMAC}
   payload: {sha256: forged, bytes: 1}
-  conditions: [{type: Applied, status: "True", reason: Forged, message: forged, lastTransitionTime: "2020-01-01T00:00:00Z"}]
+  conditions: [{type: Applied, status: "True", reason: Forged, message: forged,
+      lastTransitionTime: "2020-01-01T00:00:00Z"}]
   targets: [{kind: GatewaySync, name: web, ref: forged, result: Written, time: "2020-01-01T00:00:00Z"}]
 `
 	answered := w.deliver(forged)

@@ -154,9 +154,12 @@ spec:
   destination: {server: "https://kubernetes.default.svc", namespace: shop}
   syncPolicy: {automated: {prune: false}}
   sources:
-  - {repoURL: "https://example.com/a.git", path: deploy, targetRevision: v1, kustomize: {namePrefix: a-, images: ["a:1"]}}
-  - {repoURL: "https://example.com/b.git", chart: b, helm: {values: "x: 1", parameters: [{name: image.tag, value: "1"}]}}
-  - {repoURL: "https://example.com/b.git", chart: b, helm: {values: "x: 1", parameters: [{name: image.tag, value: "1"}]}}
+  - {repoURL: "https://example.com/a.git", path: deploy, targetRevision: v1, kustomize: {namePrefix: a-,
+      images: ["a:1"]}}
+  - {repoURL: "https://example.com/b.git", chart: b, helm: {values: "x: 1", parameters: [{name: image.tag,
+      value: "1"}]}}
+  - {repoURL: "https://example.com/b.git", chart: b, helm: {values: "x: 1", parameters: [{name: image.tag,
+      value: "1"}]}}
   - {repoURL: "https://example.com/c.git", path: ".", plugin: {name: p, env: [{name: TAG, value: "1"}]}}
 `
 
@@ -269,7 +272,8 @@ func TestPosternMayWriteToTheLargestApplications(t *testing.T) {
 			last := test.sources - 1
 			w.mustOnlyAllow(objects, name, []change{{"Postern's own", fmt.Sprintf(`[
 				{"op": "replace", "path": "/spec/sources/%[1]d/targetRevision", "value": "v2"},
-				{"op": "replace", "path": "/spec/sources/%[1]d/helm/parameters/0", "value": {"name": "p0", "value": "2"}},
+				{"op": "replace", "path": "/spec/sources/%[1]d/helm/parameters/0", "value": {"name": "p0",
+					"value": "2"}},
 				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-ref", "value": "v2"}]`, last)}},
 				[]change{{"more", fmt.Sprintf(`[{"op": "replace", "path": "/spec/sources/%d/path", "value": "x"}]`,
 					last)}})
@@ -313,7 +317,8 @@ func TestPosternMayWriteNothingElseInItsNamespaceNorToItsAPIService(t *testing.T
 		{system, `{apiVersion: v1, kind: Secret, metadata: {name: other}, type: kubernetes.io/tls, data: {tls.crt: ` +
 			`"", tls.key: ""}}`},
 		{system,
-			`{apiVersion: v1, kind: Secret, metadata: {name: token, annotations: {kubernetes.io/service-account.name: postern}},
+			`{apiVersion: v1, kind: Secret, metadata: {name: token,
+				annotations: {kubernetes.io/service-account.name: postern}},
 			type: kubernetes.io/service-account-token}`},
 		{leases, `{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: other}}`},
 	} {

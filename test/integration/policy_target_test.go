@@ -15,14 +15,17 @@ import (
 const asTheEndpointsDo = `
   variables:
   - name: resource
-    expression: "!has(object.spec.target) ? 'webhooksources' : object.spec.target.kind == 'GatewaySync' ? 'gatewaysyncs' : 'applications'"
+    expression: >-
+      !has(object.spec.target) ? 'webhooksources' :
+      object.spec.target.kind == 'GatewaySync' ? 'gatewaysyncs' : 'applications'
   - name: name
     expression: "has(object.spec.target) ? object.spec.target.name : object.spec.source"
   validations:
   - expression: >-
       authorizer.group('postern.dev').resource(variables.resource).subresource('webhookdeliveries')
       .namespace(object.metadata.namespace).name(variables.name).check('create').allowed()
-    messageExpression: "'the sender must be allowed to create ' + variables.resource + '/webhookdeliveries named ' + variables.name"
+    messageExpression: >-
+      'the sender must be allowed to create ' + variables.resource + '/webhookdeliveries named ' + variables.name
     reason: Forbidden
 `
 
@@ -51,7 +54,8 @@ func TestAPolicyNarrowsObjectsToTheTargetsThatTheSenderMayDeliverTo(t *testing.T
 	for spec, what := range map[string]string{
 		"target: {kind: GatewaySync, name: other}, ref: v1": `gatewaysyncs/webhookdeliveries named other`,
 		toShop + ", ref: v1": `applications/webhookdeliveries named shop`,
-		"source: quay.io, payload: {docker_url: quay.io/a/b, updated_tags: [v1], repository: a/b, homepage: quay.io}": `webhooksources/webhookdeliveries named quay.io`,
+		"source: quay.io, payload: {docker_url: quay.io/a/b, updated_tags: [v1], repository: a/b, " +
+			"homepage: quay.io}": `webhooksources/webhookdeliveries named quay.io`,
 	} {
 		mustBeIn(t, w.refused(delivery("d", spec), create...), missing+what)
 	}

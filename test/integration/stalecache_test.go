@@ -84,7 +84,8 @@ metadata: {name: %s-%d, annotations: {%s}}
 spec:
   project: default
   destination: {name: in-cluster, namespace: shop}
-  source: {repoURL: "https://github.com/example/shop.git", path: deploy, targetRevision: v1, kustomize: {images: ["nginx:1.25"]}}
+  source: {repoURL: "https://github.com/example/shop.git", path: deploy, targetRevision: v1,
+      kustomize: {images: ["nginx:1.25"]}}
 status: {sourceType: Kustomize, summary: {images: ["nginx:1.25"]}}`, test.name, i, test.had))
 		}
 	}

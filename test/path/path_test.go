@@ -37,7 +37,8 @@ import (
 const (
 	secret = "s3cret"
 	push   = `{"ref":"refs/heads/main","after":"0123456789012345678901234567890123456789",` +
-		`"repository":{"clone_url":"https://git.example.com/plant.git","default_branch":"main"},"pusher":{"name":"ana"}}`
+		`"repository":{"clone_url":"https://git.example.com/plant.git","default_branch":"main"},` +
+		`"pusher":{"name":"ana"}}`
 	plant = `{"apiVersion":"stoker.io/v1alpha1","kind":"GatewaySync",` +
 		`"metadata":{"name":"plant","namespace":"demo","uid":"1","resourceVersion":"1","annotations":{"a":"b"}}}`
 )

@@ -62,8 +62,7 @@ func TestVerifyInNamespaces(t *testing.T) {
 				t.Errorf("accepted (-want +got):\n%s", diff)
 			}
 			var reason Reason
-			var rejection *Rejection
-			if errors.As(err, &rejection) {
+			if rejection, ok := errors.AsType[*Rejection](err); ok {
 				reason = rejection.Reason
 			}
 			if reason != tc.reason {

@@ -140,8 +140,7 @@ func (e *repeatError) Error() string {
 
 // firstRecord returns the record of the first delivery if err is a repeatError, else nil.
 func firstRecord(err error) *postern.WebhookDelivery {
-	var repeat *repeatError
-	if errors.As(err, &repeat) {
+	if repeat, ok := errors.AsType[*repeatError](err); ok {
 		return repeat.first
 	}
 	return nil

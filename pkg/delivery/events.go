@@ -47,7 +47,7 @@ func (d *Deliverer) recordEvents(delivery *postern.WebhookDelivery, results []po
 func (d *Deliverer) recordEvent(
 	delivery *postern.WebhookDelivery, result postern.TargetResult, eventType, reason string,
 ) {
-	kind := postern.TargetKind(result.Kind)
+	kind := result.Kind
 	// kubectl describe finds Events by the UID.
 	regarding := &corev1.ObjectReference{
 		APIVersion: target.APIVersion(kind), Kind: string(kind),

@@ -39,7 +39,7 @@ func tasksOfResults(record *postern.WebhookDelivery) []task {
 		ref string
 	}
 	keyOf := func(r postern.TargetResult) resultKey {
-		return resultKey{postern.TargetKey{Kind: postern.TargetKind(r.Kind), Namespace: record.Namespace, Name: r.Name},
+		return resultKey{postern.TargetKey{Kind: r.Kind, Namespace: record.Namespace, Name: r.Name},
 			r.Ref}
 	}
 	counts := map[resultKey]int{}

@@ -140,8 +140,7 @@ func TestASignatureCountsOnlyOverARawPayload(t *testing.T) {
 // verdict returns the method by which a sender was accepted, or the reason for the rejection.
 func verdict(t *testing.T, d *postern.WebhookDelivery, err error) string {
 	t.Helper()
-	var rejected *rejectedError
-	if errors.As(err, &rejected) {
+	if rejected, ok := errors.AsType[*rejectedError](err); ok {
 		return rejected.reason
 	}
 	if d.Status.Sender == nil {

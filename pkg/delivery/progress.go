@@ -163,5 +163,6 @@ func countIn(p *postern.DeliveryProgress, result postern.TargetResultType) {
 		p.Skipped++
 	case postern.TargetFailed:
 		p.Failed++
+	case postern.TargetPending: // counted anew in each retry
 	}
 }

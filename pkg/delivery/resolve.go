@@ -181,7 +181,7 @@ func tooManyTasks(delivery *postern.WebhookDelivery) error {
 }
 
 func targetKey(d *postern.WebhookDelivery) postern.TargetKey {
-	return postern.TargetKey{Kind: postern.TargetKind(d.Spec.Target.Kind), Namespace: d.Namespace,
+	return postern.TargetKey{Kind: d.Spec.Target.Kind, Namespace: d.Namespace,
 		Name: d.Spec.Target.Name}
 }
 

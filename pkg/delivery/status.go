@@ -47,7 +47,7 @@ const (
 // resultOf returns a result of a task, without its outcome.
 func resultOf(t task, now time.Time) postern.TargetResult {
 	return postern.TargetResult{
-		Kind: postern.TargetKind(t.key.Kind), Name: t.key.Name, Ref: t.event.Ref, Time: metav1.NewTime(now),
+		Kind: t.key.Kind, Name: t.key.Name, Ref: t.event.Ref, Time: metav1.NewTime(now),
 	}
 }
 
@@ -159,6 +159,7 @@ func commonReason(results []postern.TargetResult, phase postern.DeliveryPhase) s
 		return ReasonTargetUnavailable
 	case postern.DeliverySuperseded:
 		return target.ReasonSuperseded
+	case postern.DeliveryIgnored:
 	}
 	return ReasonNoTarget
 }

@@ -61,8 +61,7 @@ func validJSON(body []byte) ([]byte, error) {
 // syntaxError explains why json.Valid refused the text, without repeating the text.
 func syntaxError(text []byte) string {
 	err := json.Unmarshal(text, new(json.RawMessage))
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return fmt.Sprintf("%v, at byte %d", syntax, syntax.Offset)
 	}
 	return "it has a syntax error"

@@ -61,7 +61,7 @@ func Run(ctx context.Context, config Config, serve func(context.Context, Depende
 	err := run(ctx, config, serve)
 	switch {
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil: // stopped by a signal during startup
-		return nil
+		return nil //nolint:nilerr // the end that was asked for is no failure
 	case errors.Is(err, etcd.ErrRestartRequired):
 		return reexec(ctx)
 	}

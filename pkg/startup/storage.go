@@ -88,11 +88,11 @@ func waitForRecovery(ctx context.Context, member *etcd.Server) error {
 	}
 	klog.ErrorS(member.Ready(), "Refusing deliveries until the embedded etcd is restarted")
 	return retries.DelayFunc().Until(ctx, false, true, func(context.Context) (bool, error) {
-		err := member.CheckRestart()
-		if err != nil {
+		if err := member.CheckRestart(); err != nil {
 			klog.ErrorS(err, "Could not restart the embedded etcd yet")
+			return false, nil //nolint:nilerr // an error would end the wait
 		}
-		return err == nil, nil
+		return true, nil
 	})
 }
 

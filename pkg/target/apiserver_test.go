@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -223,9 +224,7 @@ func (f *fakeAPIServer) patched(body []byte) (string, error) {
 }
 
 func (a *answer) write(w http.ResponseWriter) {
-	for key, values := range a.header {
-		w.Header()[key] = values
-	}
+	maps.Copy(w.Header(), a.header)
 	switch {
 	case a.code == 0:
 		panic(http.ErrAbortHandler)

@@ -146,7 +146,7 @@ func TestDecideApplicationAnnotates(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			got := decide(t, &argov1alpha1.Application{
 				ObjectMeta: metav1.ObjectMeta{Annotations: test.annotations},
-				Spec: argov1alpha1.ApplicationSpec{Source: ptr.To(source("https://github.com/example/shop",
+				Spec: argov1alpha1.ApplicationSpec{Source: new(source("https://github.com/example/shop",
 					"v1"))},
 			}, test.request)
 			if diff := cmp.Diff(test.want, got.Result); diff != "" {

@@ -209,7 +209,7 @@ func TestASourceOfVeryManyIsNotFollowed(t *testing.T) {
 		Annotations: map[string]string{AnnotationUpdateTargetRevision: "true"}}}
 	for range maxSources + 1 {
 		app.Spec.Sources = append(app.Spec.Sources,
-			argov1alpha1.ApplicationSource{RepoURL: shop, TargetRevision: ptr.To("main")})
+			argov1alpha1.ApplicationSource{RepoURL: shop, TargetRevision: new("main")})
 	}
 	const many = "101 sources"
 	if followed, err := (applicationKind{}).follows(app, branch("main")); followed || err == nil ||
@@ -233,7 +233,7 @@ func TestAConstraintIsCompiledOnce(t *testing.T) {
 		Namespace: "compiled-once", Annotations: map[string]string{AnnotationFollowTags: ">=1, <9"}}}
 	for range 20 {
 		app.Spec.Sources = append(app.Spec.Sources,
-			argov1alpha1.ApplicationSource{RepoURL: shop, TargetRevision: ptr.To("1.0.0")})
+			argov1alpha1.ApplicationSource{RepoURL: shop, TargetRevision: new("1.0.0")})
 	}
 	before := pattern.Compilations()
 	for range 10 {

@@ -375,7 +375,7 @@ func appOf(t *testing.T, document string) *argov1alpha1.Application {
 }
 
 func source(url, revision string) argov1alpha1.ApplicationSource {
-	return argov1alpha1.ApplicationSource{RepoURL: url, TargetRevision: ptr.To(revision)}
+	return argov1alpha1.ApplicationSource{RepoURL: url, TargetRevision: new(revision)}
 }
 
 // startCache runs a cache until the test ends.
@@ -446,7 +446,7 @@ func syncOf(annotations map[string]string, ref string) *stokerv1alpha1.GatewaySy
 func applicationOf(annotations map[string]string, sources ...argov1alpha1.ApplicationSource) *argov1alpha1.Application {
 	return &argov1alpha1.Application{
 		ObjectMeta: metav1.ObjectMeta{Annotations: annotations},
-		Spec:       argov1alpha1.ApplicationSpec{Sources: sources, Source: ptr.To(source(shop, "unused"))},
+		Spec:       argov1alpha1.ApplicationSpec{Sources: sources, Source: new(source(shop, "unused"))},
 	}
 }
 

@@ -4,6 +4,7 @@
 package target
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -81,7 +82,7 @@ func meanwhile(value any) []any {
 	if !ok {
 		return []any{"changed by others"}
 	}
-	changed := []any{append(list[:len(list):len(list)], "appended")}
+	changed := []any{append(slices.Clip(list), "appended")}
 	if len(list) > 0 {
 		changed = append(changed, list[1:], append([]any{"prepended"}, list...))
 	}

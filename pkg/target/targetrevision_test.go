@@ -30,7 +30,7 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 		{
 			name:        "the one source",
 			optIn:       "true",
-			spec:        argov1alpha1.ApplicationSpec{Source: ptr.To(source(shop, "v1"))},
+			spec:        argov1alpha1.ApplicationSpec{Source: new(source(shop, "v1"))},
 			repository:  "git@github.com:example/shop.git",
 			want:        []Change{{Field: "spec.source.targetRevision", Old: "v1", New: "v2"}},
 			wantMessage: `spec.source.targetRevision "v1" → "v2"`,
@@ -56,7 +56,7 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 			name:  "every source from the repository, and not the unused spec.source",
 			optIn: "true",
 			spec: argov1alpha1.ApplicationSpec{
-				Source: ptr.To(source(shop, "v0")),
+				Source: new(source(shop, "v0")),
 				Sources: []argov1alpha1.ApplicationSource{source(shop, "v1"), source(values, "main"),
 					source("ssh://git@github.com/example/shop", "v2"), source(shop, "")},
 			},
@@ -77,7 +77,7 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 			name:  "the dry source of a hydrator, which is used instead of all others",
 			optIn: "true",
 			spec: argov1alpha1.ApplicationSpec{
-				Source:         ptr.To(source(shop, "v0")),
+				Source:         new(source(shop, "v0")),
 				SourceHydrator: &argov1alpha1.SourceHydrator{DrySource: source(shop, "v1")},
 			},
 			repository:  shop,
@@ -113,7 +113,7 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 		{
 			name:       "a value other than true is not consent",
 			optIn:      "yes",
-			spec:       argov1alpha1.ApplicationSpec{Source: ptr.To(source(shop, "v1"))},
+			spec:       argov1alpha1.ApplicationSpec{Source: new(source(shop, "v1"))},
 			repository: shop,
 			wantMessage: `targetRevision is not changed, because postern.dev/update-target-revision is "yes" and not ` +
 				`"true"`,
@@ -154,7 +154,7 @@ func TestDecideApplicationMovesTargetRevisionBack(t *testing.T) {
 			"postern.dev/update-target-revision": "true",
 			"postern.dev/requested-ref":          "v2",
 		}},
-		Spec: argov1alpha1.ApplicationSpec{Source: ptr.To(source("https://github.com/example/shop", "edited-by-hand"))},
+		Spec: argov1alpha1.ApplicationSpec{Source: new(source("https://github.com/example/shop", "edited-by-hand"))},
 	}
 	got := decide(t, app, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "github"}, At: noon}).Result
 	want := Result{

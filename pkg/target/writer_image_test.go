@@ -31,7 +31,7 @@ func newShop(t *testing.T, cached, live string) (*fakeAPIServer, *Writer) {
 	t.Helper()
 	updater := updaterWith("demo", "images", "shop", "nginx:1.x")
 	updater.Spec.ApplicationRefs[0].Images[0].ManifestTargets = &iuv1alpha1.ManifestTargets{
-		Helm: &iuv1alpha1.HelmTarget{Spec: ptr.To("web")},
+		Helm: &iuv1alpha1.HelmTarget{Spec: new("web")},
 	}
 
 	api := newFakeAPIServer(t, live)

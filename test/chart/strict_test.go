@@ -6,6 +6,7 @@ package chart
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,7 +48,7 @@ func TestEveryCombinationOfValuesNamesNothingTwice(t *testing.T) {
 	for _, axis := range axes {
 		for _, combination := range combinations {
 			for _, arg := range axis {
-				combinations = append(combinations, append(combination[:len(combination):len(combination)], arg))
+				combinations = append(combinations, append(slices.Clip(combination), arg))
 			}
 		}
 	}

@@ -5,6 +5,7 @@ package integration
 
 import (
 	"encoding/base64"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -84,9 +85,7 @@ func (s sender) postHeaders(t *testing.T, r request, header http.Header) answer 
 	for name, value := range r.header {
 		req.Header.Set(name, value)
 	}
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, header)
 	got, err := s.do(req)
 	if err != nil {
 		t.Fatal(err)

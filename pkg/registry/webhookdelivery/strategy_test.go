@@ -32,8 +32,8 @@ func TestARecordHasNoFieldOwners(t *testing.T) {
 // The garbage collector can't delete a record while Postern is down, and owners must not wait for that.
 func TestNoOwnerWaitsForARecord(t *testing.T) {
 	owner := metav1.OwnerReference{APIVersion: "stoker.io/v1alpha1", Kind: "GatewaySync", Name: "plant", UID: "1",
-		Controller: ptr.To(true)}
-	for name, block := range map[string]*bool{"not said": nil, "false": ptr.To(false), "true": ptr.To(true)} {
+		Controller: new(true)}
+	for name, block := range map[string]*bool{"not said": nil, "false": new(false), "true": new(true)} {
 		delivery := applied()
 		blocking := owner
 		blocking.BlockOwnerDeletion = block

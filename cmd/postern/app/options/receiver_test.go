@@ -6,6 +6,7 @@ package options
 import (
 	"crypto/tls"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -155,7 +156,7 @@ func TestSettingsWithoutEffectAreWarnedOf(t *testing.T) {
 				"--tlsminversion admits nothing below"},
 		},
 	} {
-		o, _, err := parseIn(test.environment, append(test.args[:len(test.args):len(test.args)], certFileArgs...)...)
+		o, _, err := parseIn(test.environment, append(slices.Clip(test.args), certFileArgs...)...)
 		if err != nil {
 			t.Errorf("%s: %v", test.name, err)
 			continue

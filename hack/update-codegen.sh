@@ -29,4 +29,4 @@ find manifests -type f -exec grep -q '^# Generated from charts/postern ' {} \; -
 go run -C "$repo/hack/helm" ./manifests "$PWD"
 
 go run ./hack/apireference >docs/reference/api.md
-go test ./cmd/postern/app/options -count=1 -run '^TestFlagReferenceIsCurrent$' -update
+go test ./cmd/postern/app/options -count=1 -run '^TestFlagReference_IsCurrent$' -update

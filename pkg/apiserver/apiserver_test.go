@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestLivenessDoesNotDependOnStorage(t *testing.T) {
+func TestServer_LivenessIgnoresStorage(t *testing.T) {
 	checks := []healthz.HealthChecker{
 		healthz.PingHealthz, healthz.NamedCheck("etcd", nil), healthz.LogHealthz,
 		healthz.NamedCheck("etcd-override-0", nil),
@@ -37,7 +37,7 @@ func TestLivenessDoesNotDependOnStorage(t *testing.T) {
 }
 
 // The response would reveal that the namespace exists and has a backlog.
-func TestAGuardDoesNotTellWhetherANamespaceTakesDeliveries(t *testing.T) {
+func TestLimiter_HidesWhetherNamespaceAccepts(t *testing.T) {
 	g := (ExtraConfig{
 		SecretsSynced: func() bool { return true },
 		StorageReady:  func() error { return nil },

@@ -53,7 +53,7 @@ func (u unread) Read([]byte) (int, error) {
 	return 0, errors.New("it is not to be read")
 }
 
-func TestDirectCallersAreServedLittle(t *testing.T) {
+func TestCallerFilter_LimitsDirectCallers(t *testing.T) {
 	token := map[string]string{"Authorization": "Bearer x"}
 	for name, test := range map[string]struct {
 		path   string
@@ -101,7 +101,7 @@ func TestDirectCallersAreServedLittle(t *testing.T) {
 	}
 }
 
-func TestAnOpenPathCostsNoReviewWhateverCredentialIsShown(t *testing.T) {
+func TestCallerFilter_OpenPathNeedsNoReview(t *testing.T) {
 	c := newTestCallers(t, false)
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/livez", http.NoBody)
 	req.Header.Set("Authorization", "Bearer x")
@@ -115,7 +115,7 @@ func TestAnOpenPathCostsNoReviewWhateverCredentialIsShown(t *testing.T) {
 	}
 }
 
-func TestADirectRequestHasOneTokenOnly(t *testing.T) {
+func TestCallerFilter_OneTokenPerRequest(t *testing.T) {
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody)
 	req.Header.Set("Authorization", "Bearer x")
 	req.Header.Set("Sec-WebSocket-Protocol", "base64url.bearer.authorization.k8s.io.eA")
@@ -127,7 +127,7 @@ func TestADirectRequestHasOneTokenOnly(t *testing.T) {
 	}
 }
 
-func TestTokensOverTheRateAreAnsweredToComeAgain(t *testing.T) {
+func TestCallerFilter_TooManyTokensGet429(t *testing.T) {
 	c := newTestCallers(t, false)
 	refused := 0
 	for range 100 {
@@ -146,7 +146,7 @@ func TestTokensOverTheRateAreAnsweredToComeAgain(t *testing.T) {
 	}
 }
 
-func TestRefusedDirectCallersAreCountedByCause(t *testing.T) {
+func TestMetrics_RefusedDirectCallersByCause(t *testing.T) {
 	for cause, refuse := range map[string]func(t *testing.T){
 		"Direct": func(t *testing.T) {
 			_, _ = newTestCallers(t, false).classify(httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))

@@ -16,7 +16,7 @@ import (
 	"postern.dev/postern/pkg/delivery"
 )
 
-func TestASecretInTheQueryIsMovedOutOfSight(t *testing.T) {
+func TestHandlers_QuerySecretIsRemoved(t *testing.T) {
 	const warning = `299 - "the secret in the query of this URL can be read in the cluster's audit log: ` +
 		`use a header, a signature or a ServiceAccount token if the sender can"`
 	type seen struct{ URI, Secret, Warning string }

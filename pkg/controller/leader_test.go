@@ -104,7 +104,7 @@ func (r *replicas) expect(t *testing.T, after time.Duration, want ...string) {
 	}
 }
 
-func TestWithNoLockThereIsOneReplicaAndItLeads(t *testing.T) {
+func TestLeader_WithoutLockLeads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, ended := &replicas{}, make(chan error)
 		ctx, stop := context.WithCancel(t.Context())
@@ -121,7 +121,7 @@ func TestWithNoLockThereIsOneReplicaAndItLeads(t *testing.T) {
 	})
 }
 
-func TestOneReplicaRunsAtATimeAndTheNextOneTakesOver(t *testing.T) {
+func TestLeader_OneAtATimeAndNextTakesOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &replicas{}
 		_, stopA := r.start(t, "a")
@@ -143,7 +143,7 @@ func TestOneReplicaRunsAtATimeAndTheNextOneTakesOver(t *testing.T) {
 }
 
 // A replica that can't reach the kube-apiserver keeps serving, and leads again when it can.
-func TestAReplicaThatLosesTheLeaseStopsAndMayLeadAgain(t *testing.T) {
+func TestLeader_LosingLeaseStopsRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &replicas{}
 		lockA, stopA := r.start(t, "a")
@@ -165,7 +165,7 @@ func TestAReplicaThatLosesTheLeaseStopsAndMayLeadAgain(t *testing.T) {
 }
 
 // The storage is closed after Start returns, so a run that is slow to end must have ended.
-func TestAReplicaEndsWhenItsRunHasEnded(t *testing.T) {
+func TestLeader_EndsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &replicas{endsAfter: 3 * time.Second}
 		_, stop := r.start(t, "a")
@@ -179,7 +179,7 @@ func TestAReplicaEndsWhenItsRunHasEnded(t *testing.T) {
 }
 
 // A replica that is slow to end its run must not start a second one.
-func TestAReplicaThatLeadsAgainWaitsForItsLastRun(t *testing.T) {
+func TestLeader_WaitsForItsLastRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &replicas{endsAfter: time.Minute}
 		lock, stop := r.start(t, "a")
@@ -196,7 +196,7 @@ func TestAReplicaThatLeadsAgainWaitsForItsLastRun(t *testing.T) {
 	})
 }
 
-func TestAReplicaThatEndsBeforeItLeadsEnds(t *testing.T) {
+func TestLeader_EndsBeforeLeading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &replicas{}
 		_, stopA := r.start(t, "a")
@@ -212,7 +212,7 @@ func TestAReplicaThatEndsBeforeItLeadsEnds(t *testing.T) {
 }
 
 // Otherwise it would hold the lease without running anything.
-func TestAReplicaThatCannotRunMakesWayForAnother(t *testing.T) {
+func TestLeader_FailedRunReleasesLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &replicas{fails: func(name string) error {
 			if name == "a" {
@@ -229,7 +229,7 @@ func TestAReplicaThatCannotRunMakesWayForAnother(t *testing.T) {
 	})
 }
 
-func TestElectionTimesThatCannotWorkAreAnError(t *testing.T) {
+func TestLeader_InvalidElectionTimes(t *testing.T) {
 	leader := NewLeader(leaderelection.LeaderElectionConfig{Lock: &lock{lease: &lease{}, identity: "a"}}, nil)
 	if err := leader.Start(t.Context()); err == nil {
 		t.Error("it started")

@@ -20,7 +20,7 @@ func signSHA1(secret, body string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-func TestJFrogProvesItselfByItsTokenOrBySigning(t *testing.T) {
+func TestVerifier_JFrogByTokenOrSignature(t *testing.T) {
 	const body = `{"domain":"docker"}`
 	hexToken := strings.Repeat("0badcafe", 8) // looks like a MAC
 	v := NewVerifier(Config{RequireSecret: true},
@@ -64,7 +64,7 @@ func TestJFrogProvesItselfByItsTokenOrBySigning(t *testing.T) {
 	}
 }
 
-func TestSHA1IsAcceptedOfNexusAlone(t *testing.T) {
+func TestVerifier_SHA1OnlyFromNexus(t *testing.T) {
 	const body = `{"action":"CREATED"}`
 	right := signSHA1("s3cret", body)
 	keys := map[string]string{"hmac": "s3cret", "token": "s3cret"}
@@ -125,7 +125,7 @@ func TestSHA1IsAcceptedOfNexusAlone(t *testing.T) {
 }
 
 // The MAC was made with OpenSSL: printf '%s' BODY | openssl dgst -sha1 -hmac "It's a secret".
-func TestSHA1SignatureMadeElsewhereIsAccepted(t *testing.T) {
+func TestVerifier_SHA1ReferenceSignature(t *testing.T) {
 	v := NewVerifier(Config{RequireSecret: true},
 		secretsWith(map[string]string{"webhook.nexus-secret": "It's a secret"}))
 	method, reason := verify(t, v, Attempt{
@@ -139,7 +139,7 @@ func TestSHA1SignatureMadeElsewhereIsAccepted(t *testing.T) {
 	}
 }
 
-func TestRegistriesAreVerifiedByTheirOwnKeyAlone(t *testing.T) {
+func TestVerifier_RegistriesByOwnKeyOnly(t *testing.T) {
 	for source, key := range map[string]string{
 		"acr": "acr", "aliyun-acr": "aliyun-acr", "cloudevents": "cloudevents", "distribution": "distribution",
 		"docker.io": "docker",
@@ -159,7 +159,7 @@ func TestRegistriesAreVerifiedByTheirOwnKeyAlone(t *testing.T) {
 	}
 }
 
-func TestQueryTokenIsForRegistriesThatCanSetNoHeader(t *testing.T) {
+func TestVerifier_QueryTokenOfRegistries(t *testing.T) {
 	for source, want := range map[string]Method{
 		"docker.io": MethodQueryToken, "quay.io": MethodQueryToken, "aliyun-acr": MethodQueryToken,
 		"cloudevents": MethodQueryToken, "gar": MethodQueryToken,

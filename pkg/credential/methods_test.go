@@ -59,7 +59,7 @@ func TestMethodsFor(t *testing.T) {
 	}
 }
 
-func TestMethodsForWithoutIdentity(t *testing.T) {
+func TestMethodsFor_WithoutIdentity(t *testing.T) {
 	v := NewVerifier(Config{}, &Secrets{})
 	for source, want := range map[string][]string{
 		"kargo": {"Token"}, "acr": {"Token"}, "harbor": {}, "docker.io": {"QueryToken"},
@@ -71,7 +71,7 @@ func TestMethodsForWithoutIdentity(t *testing.T) {
 }
 
 // A sender may list only the methods by which it is accepted.
-func TestOnlySendersThatMayUseTheQueryAreToldTo(t *testing.T) {
+func TestMethodsFor_QueryOnlyWhereAllowed(t *testing.T) {
 	for _, s := range payload.Senders() {
 		v := NewVerifier(Config{RequireSecret: true}, secretsWith(map[string]string{payload.SecretKey(s.Name): "own"}))
 		method, _ := verify(t, v, Attempt{Namespace: namespace, Source: s.Name, QuerySecret: "own"})
@@ -82,7 +82,7 @@ func TestOnlySendersThatMayUseTheQueryAreToldTo(t *testing.T) {
 	}
 }
 
-func TestOnlySendersThatSignAreToldTo(t *testing.T) {
+func TestMethodsFor_SignatureOnlyWhereSupported(t *testing.T) {
 	mac := hmac.New(sha1.New, []byte("own"))
 	signed := []http.Header{
 		header("X-Hub-Signature-256", "sha256="+sign("own", "")), header("X-Jfrog-Event-Auth", sign("own", "")),
@@ -100,7 +100,7 @@ func TestOnlySendersThatSignAreToldTo(t *testing.T) {
 	}
 }
 
-func TestATargetHasItsOwnKeyEvenIfThatHoldsNoSecret(t *testing.T) {
+func TestKeyring_EmptyTargetKeyIsOwnKey(t *testing.T) {
 	s := secretsWith(map[string]string{"hmac": "h", "applications.web.hmac": "", "gatewaysyncs.api.token": "t"})
 	for _, tc := range []struct {
 		namespace string

@@ -19,7 +19,7 @@ import (
 const plant = "GatewaySync demo/plant"
 
 // Nothing is looked up before the sender is verified, and nothing is written or recorded before admission.
-func TestEachStageRunsOnlyWhenTheOnesBeforeWentWell(t *testing.T) {
+func TestDeliverer_StagesStopAtFirstError(t *testing.T) {
 	for name, test := range map[string]struct {
 		arrange func(*pipeline, *Request)
 		dryRun  bool
@@ -124,7 +124,7 @@ func TestEachStageRunsOnlyWhenTheOnesBeforeWentWell(t *testing.T) {
 	}
 }
 
-func TestAdmissionSeesACreationByTheSender(t *testing.T) {
+func TestDeliverer_AdmissionSeesCreateBySender(t *testing.T) {
 	p := newDefaultPipeline()
 	if _, err := p.Deliver(t.Context(), toPlant(), release(), true); err != nil {
 		t.Fatal(err)
@@ -150,7 +150,7 @@ func TestAdmissionSeesACreationByTheSender(t *testing.T) {
 }
 
 // The target receives the events as admission changed them. It holds one ref, so only the last event counts.
-func TestTheLastEventAsAdmittedIsRequested(t *testing.T) {
+func TestDeliverer_LastAdmittedEventCounts(t *testing.T) {
 	p := newDefaultPipeline()
 	p.onMutate = func(d *postern.WebhookDelivery) error {
 		d.Spec.Events = append(d.Spec.Events, postern.DeliveryEvent{

@@ -11,7 +11,7 @@ import (
 	"postern.dev/postern/pkg/credential"
 )
 
-func TestNoStageBeginsOnceTheRequestHasEnded(t *testing.T) {
+func TestDeliverer_NoStageAfterCancel(t *testing.T) {
 	over, leave := context.WithCancel(t.Context())
 	leave()
 	for name, stage := range map[string]func(*pipeline) error{

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestEventsTellOfATargetWhatADeliveryDidToIt(t *testing.T) {
+func TestEvents_DescribeResultAtTarget(t *testing.T) {
 	down := unavailable(t)
 	const regarding = "stoker.io/v1alpha1 GatewaySync demo/plant | postern.dev/v1alpha1 WebhookDelivery demo/generic-x"
 	for name, test := range map[string]struct {
@@ -77,7 +77,7 @@ func TestEventsTellOfATargetWhatADeliveryDidToIt(t *testing.T) {
 }
 
 // The API server rejects an Event with a longer note.
-func TestNotesOfEventsAreNeverTooLong(t *testing.T) {
+func TestEvents_NotesAreBounded(t *testing.T) {
 	for _, test := range []struct{ note, want string }{
 		{strings.Repeat("a", 1024), strings.Repeat("a", 1024)},
 		{strings.Repeat("a", 1025), strings.Repeat("a", 1021) + "…"},
@@ -91,7 +91,7 @@ func TestNotesOfEventsAreNeverTooLong(t *testing.T) {
 }
 
 // A rejected delivery has no name, and may have no sender. An empty or partial name in a log line misleads.
-func TestTheLogNamesOnlyWhatIsKnown(t *testing.T) {
+func TestLog_NamesOnlyKnownSources(t *testing.T) {
 	for name, test := range map[string]struct {
 		arrange func(*Request)
 		want    string
@@ -125,7 +125,7 @@ func TestTheLogNamesOnlyWhatIsKnown(t *testing.T) {
 	}
 }
 
-func TestEachDeliveryIsCountedOnceByWhatCameOfIt(t *testing.T) {
+func TestMetrics_DeliveryIsCountedOnceByResult(t *testing.T) {
 	down := unavailable(t)
 	for name, test := range map[string]struct {
 		arrange func(*pipeline, *Request)
@@ -203,7 +203,7 @@ func TestEachDeliveryIsCountedOnceByWhatCameOfIt(t *testing.T) {
 }
 
 // Otherwise a client could create series without limit.
-func TestAClaimMakesNoNewSeries(t *testing.T) {
+func TestMetrics_ClaimMakesNoSeries(t *testing.T) {
 	deliveries.Reset()
 	for _, source := range []string{"unknown", "unknown-2", "Github", `a",b="c`} {
 		d := toPlant()
@@ -224,7 +224,7 @@ func TestAClaimMakesNoNewSeries(t *testing.T) {
 	})
 }
 
-func TestARejectionIsCountedByItsSourceAndReason(t *testing.T) {
+func TestMetrics_RejectionBySourceAndReason(t *testing.T) {
 	rejected.Reset()
 	signedWrongly := release()
 	signedWrongly.User, signedWrongly.Header = nil, http.Header{

@@ -33,7 +33,7 @@ func nameOf(t *testing.T, d *postern.WebhookDelivery, in Request) string {
 	return recorded.GenerateName + recorded.Name
 }
 
-func TestADeliveryWithAnIDIsNamedAfterWhatMakesARepeat(t *testing.T) {
+func TestDedup_NameFollowsDeliveryID(t *testing.T) {
 	other := `{"ref":"refs/heads/dev","after":"` + revision + `"}`
 	first := nameOf(t, toPlant(), push("d-1", pushed))
 	// Replicas and versions of Postern must agree on the name.
@@ -65,7 +65,7 @@ func TestADeliveryWithAnIDIsNamedAfterWhatMakesARepeat(t *testing.T) {
 }
 
 // The client has named the object, or wants a new one each time.
-func TestAnObjectIsNotNamedAfterItsContentAndNeverIdentified(t *testing.T) {
+func TestDedup_ObjectKeepsItsName(t *testing.T) {
 	d := objectToPlant(postern.WebhookDeliverySpec{
 		RawPayload: []byte(pushed), Headers: map[string]string{"X-GitHub-Event": "push", "X-GitHub-Delivery": "d-1"},
 	})
@@ -100,7 +100,7 @@ func occupy(t *testing.T, s *memoryRecords, names int) {
 }
 
 // A sender that may create objects can predict the names.
-func TestAnObjectWithTheNameOfADeliveryDoesNotSpeakForIt(t *testing.T) {
+func TestDedup_ObjectOfSameNameIsNoDuplicate(t *testing.T) {
 	for names := 1; names <= maxNames; names++ {
 		s := &memoryRecords{}
 		occupy(t, s, names)
@@ -131,7 +131,7 @@ func TestAnObjectWithTheNameOfADeliveryDoesNotSpeakForIt(t *testing.T) {
 }
 
 // The name may be taken after the check.
-func TestADeliveryWhoseNameIsTakenWhileItIsUnderWayGetsAnother(t *testing.T) {
+func TestDedup_NameTakenMeanwhile(t *testing.T) {
 	for _, shared := range []bool{false, true} {
 		s := &memoryRecords{}
 		p := pipelineOn(s, func(c *Config) { c.Shared = shared })

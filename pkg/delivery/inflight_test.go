@@ -31,7 +31,7 @@ func slowly(p *pipeline, step string, pause time.Duration) {
 }
 
 // Otherwise the repeat would be written first, with its own receipt.
-func TestARepeatWaitsForTheFirstWhicheverStepIsSlow(t *testing.T) {
+func TestInFlight_DuplicateWaitsForFirst(t *testing.T) {
 	for _, step := range []string{"admission", "write"} {
 		synctest.Test(t, func(t *testing.T) {
 			p := pipelineOn(&memoryRecords{})
@@ -66,7 +66,7 @@ func TestARepeatWaitsForTheFirstWhicheverStepIsSlow(t *testing.T) {
 	}
 }
 
-func TestARepeatOfWhatIsRefusedIsJudgedByItself(t *testing.T) {
+func TestInFlight_DuplicateOfRefusedIsJudgedAlone(t *testing.T) {
 	p := pipelineOn(&memoryRecords{})
 	p.onValidate = denied
 	if _, err := p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false); err == nil {
@@ -80,7 +80,7 @@ func TestARepeatOfWhatIsRefusedIsJudgedByItself(t *testing.T) {
 	p.Drain()
 }
 
-func TestARepeatThatLeavesWhileItWaitsIsToldToComeAgain(t *testing.T) {
+func TestInFlight_CanceledDuplicateGets429(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := pipelineOn(&memoryRecords{})
 		slowly(p, "write", 5*time.Second)
@@ -98,7 +98,7 @@ func TestARepeatThatLeavesWhileItWaitsIsToldToComeAgain(t *testing.T) {
 }
 
 // Both replicas receive it at the same time, and find no record.
-func TestTwoReplicasThatGetTheSameAtOnceWriteItOnce(t *testing.T) {
+func TestInFlight_TwoReplicasWriteOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &memoryRecords{}
 		shared := func(c *Config) { c.Shared = true }
@@ -123,7 +123,7 @@ func TestTwoReplicasThatGetTheSameAtOnceWriteItOnce(t *testing.T) {
 	})
 }
 
-func TestAPanicEndsTheTrip(t *testing.T) {
+func TestInFlight_PanicReleasesDelivery(t *testing.T) {
 	p := pipelineOn(&memoryRecords{})
 	p.onValidate = func(*postern.WebhookDelivery) error { panic("a bug") }
 	func() {
@@ -137,7 +137,7 @@ func TestAPanicEndsTheTrip(t *testing.T) {
 	p.Drain()
 }
 
-func TestRepeatsAreCountedTogether(t *testing.T) {
+func TestRepeatCount_IsBatched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &memoryRecords{}
 		p := pipelineOn(s)
@@ -164,7 +164,7 @@ func TestRepeatsAreCountedTogether(t *testing.T) {
 	})
 }
 
-func TestRepeatsThatCannotBeStoredAreCountedLater(t *testing.T) {
+func TestRepeatCount_StoreErrorIsRetried(t *testing.T) {
 	down := unavailable(t)
 	synctest.Test(t, func(t *testing.T) {
 		s := &memoryRecords{}

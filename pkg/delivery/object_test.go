@@ -48,7 +48,7 @@ func objectToPlant(spec postern.WebhookDeliverySpec) *postern.WebhookDelivery {
 }
 
 // Admission and storage see what remains of the object: what it requests, without payload and credentials.
-func TestAReceivedObjectHoldsWhatWasAskedAndNothingSecret(t *testing.T) {
+func TestObject_HoldsRequestWithoutSecrets(t *testing.T) {
 	event := postern.DeliveryEvent{
 		Source: "github", Event: "push", Ref: "main", RefType: postern.RefTypeBranch, Revision: revision,
 		DeliveryID: "d-1",
@@ -109,7 +109,7 @@ func TestAReceivedObjectHoldsWhatWasAskedAndNothingSecret(t *testing.T) {
 }
 
 // The bytes of a payload that was decoded and encoded again are not those that were signed, and a ref has no bytes.
-func TestASignatureCountsOnlyOverARawPayload(t *testing.T) {
+func TestObject_SignatureNeedsRawPayload(t *testing.T) {
 	const ref = `{"ref":"v2.0.0"}`
 	for name, test := range map[string]struct {
 		spec postern.WebhookDeliverySpec
@@ -149,7 +149,7 @@ func verdict(t *testing.T, d *postern.WebhookDelivery, err error) string {
 	return d.Status.Sender.Method
 }
 
-func TestASecretCountsForItsSenderOrTargetAlone(t *testing.T) {
+func TestObject_SecretForItsSenderOrTargetOnly(t *testing.T) {
 	shop := &postern.TargetReference{Kind: postern.TargetApplication, Name: "shop"}
 	gitHub := map[string]string{"X-GitHub-Event": "push"}
 	for name, test := range map[string]struct {
@@ -185,7 +185,7 @@ func TestASecretCountsForItsSenderOrTargetAlone(t *testing.T) {
 	}
 }
 
-func TestTheSecretOfTheQueryReachesTheVerifier(t *testing.T) {
+func TestObject_QuerySecretReachesVerifier(t *testing.T) {
 	for name, test := range map[string]struct{ source, query, want string }{
 		"right":                     {"quay.io", secret, "QueryToken"},
 		"wrong":                     {"quay.io", "guessed", "TokenMismatch"},
@@ -212,7 +212,7 @@ func TestTheSecretOfTheQueryReachesTheVerifier(t *testing.T) {
 	}
 }
 
-func TestARejectionTellsTheSenderNothingOfWhatIsConfigured(t *testing.T) {
+func TestObject_RejectionHidesConfiguration(t *testing.T) {
 	var answers []metav1.Status
 	for _, namespace := range []string{"demo", "open"} {
 		d := toPlant()
@@ -230,7 +230,7 @@ func TestARejectionTellsTheSenderNothingOfWhatIsConfigured(t *testing.T) {
 	}
 }
 
-func TestAnObjectThatIsNotValidIsNotVerified(t *testing.T) {
+func TestObject_InvalidIsNotVerified(t *testing.T) {
 	d := toPlant()
 	d.Spec.Headers = map[string]string{"X-Gitlab-Token": secret}
 	err := newPipeline(credential.Config{}).ReceiveObject(t.Context(), d, nil, "", false)
@@ -247,7 +247,7 @@ func TestAnObjectThatIsNotValidIsNotVerified(t *testing.T) {
 }
 
 // The metrics and the log name the sender of a delivery, even if it is refused. An object must not set it.
-func TestWhatAClientSaysOfTheStatusIsForgottenFirst(t *testing.T) {
+func TestObject_ClientStatusIsDropped(t *testing.T) {
 	d := New(Config{MaxPayloadBytes: 1})
 	forged := &postern.WebhookDelivery{
 		Status: postern.WebhookDeliveryStatus{Sender: &postern.Sender{Name: "system:admin", Method: "made-up"}},

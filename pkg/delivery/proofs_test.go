@@ -85,7 +85,7 @@ var provers = map[string]string{
 	"zot":              "y----y-", // does not sign; sends binary CloudEvents
 }
 
-func TestWhichProofCountsFromWhichSender(t *testing.T) {
+func TestProofs_BySender(t *testing.T) {
 	for _, source := range payload.Sources() {
 		counts, listed := provers[source]
 		if !listed {
@@ -110,7 +110,7 @@ func TestWhichProofCountsFromWhichSender(t *testing.T) {
 }
 
 // The same applies if the source is detected from the body: the proof must be one of that source.
-func TestAProofCountsOnlyFromTheSenderThatIsDetected(t *testing.T) {
+func TestProofs_DetectedSenderOnly(t *testing.T) {
 	for source, body := range map[string]string{
 		"argocd": `{"app":{"metadata":{"annotations":{"git.ref":"v1"}}}}`,
 		"azure-devops": `{"eventType":"git.push","publisherId":"tfs",` +
@@ -145,7 +145,7 @@ func TestAProofCountsOnlyFromTheSenderThatIsDetected(t *testing.T) {
 }
 
 // The headers of a binary CloudEvent contain the whole request, and no signature covers them.
-func TestASignatureProvesNoBinaryCloudEvent(t *testing.T) {
+func TestProofs_NoSignatureForBinaryCloudEvent(t *testing.T) {
 	for _, eventType := range []string{
 		"org.example.image.push", "zotregistry.image.updated", "harbor.artifact.pushed",
 	} {
@@ -170,7 +170,7 @@ func TestASignatureProvesNoBinaryCloudEvent(t *testing.T) {
 	}
 }
 
-func TestTheDocumentedTableOfProofsIsTrue(t *testing.T) {
+func TestProofs_DocumentedTable(t *testing.T) {
 	docs, err := os.ReadFile(proofsOfDocs)
 	if err != nil {
 		t.Fatal(err)

@@ -27,7 +27,7 @@ const (
 const docker = `{"push_data":{"tag":"2.0.0"},"repository":{"repo_name":"acme/shop"}}`
 
 // A signature with a key for git hosts is not valid for a registry, even if only the body identifies the source.
-func TestTheSenderThatTheShapeTellsMustHaveProvedItself(t *testing.T) {
+func TestReceive_SenderByShapeIsVerified(t *testing.T) {
 	for name, test := range map[string]struct{ namespace, body, want string }{
 		"a registry that signs, by a key for git hosts":    {"demo", packaged, "SignatureMismatch"},
 		"a registry that signs, by the target's own key":   {"own", packaged, "HMAC"},
@@ -55,7 +55,7 @@ func TestTheSenderThatTheShapeTellsMustHaveProvedItself(t *testing.T) {
 }
 
 // The method is the one that was verified with the sender's own key.
-func TestTheMethodIsThatWhichProvedTheSenderOfThatShape(t *testing.T) {
+func TestReceive_MethodOfSenderByShape(t *testing.T) {
 	p := newPipeline(credential.Config{RequireSecret: true})
 	p.Secrets.Set("demo", map[string][]byte{"token": []byte("t"), "webhook.ghcr-secret": []byte(secret)})
 	d := toPlant()
@@ -72,7 +72,7 @@ func TestTheMethodIsThatWhichProvedTheSenderOfThatShape(t *testing.T) {
 	}
 }
 
-func TestAnImageMayBeAskedForAsAnObject(t *testing.T) {
+func TestReceive_ImageObject(t *testing.T) {
 	d := toAll()
 	d.Spec.Image, d.Spec.Ref = "nginx", "1.2.3"
 	if err := newDefaultPipeline().ReceiveObject(t.Context(), d, ci, "", false); err != nil {
@@ -94,7 +94,7 @@ func TestAnImageMayBeAskedForAsAnObject(t *testing.T) {
 }
 
 // The default branch must reach the targets that follow HEAD.
-func TestTheDefaultBranchReachesTheTarget(t *testing.T) {
+func TestReceive_DefaultBranchReachesTarget(t *testing.T) {
 	const body = `{"ref":"refs/heads/main","after":"` + revision +
 		`","repository":{"clone_url":"https://git.example.com/a.git","default_branch":"main"}}`
 	p := newDefaultPipeline()

@@ -43,7 +43,7 @@ func matching(namespace string, names ...string) func(target.Request) ([]target.
 }
 
 // A target may want any of several tags; the last is not always the highest.
-func TestEveryTagOfAnImageIsRequestedInItsOrderOfAllThatWantIt(t *testing.T) {
+func TestResolve_TagsOfImageInOrder(t *testing.T) {
 	var asked []target.Request
 	p := newDefaultPipeline()
 	p.matches = func(r target.Request) ([]target.Match, error) {
@@ -93,7 +93,7 @@ func TestEveryTagOfAnImageIsRequestedInItsOrderOfAllThatWantIt(t *testing.T) {
 }
 
 // A named target holds any git ref, but only one; of the tags of an image it takes those that it wants.
-func TestANamedTargetGetsTheLastGitRefAndEveryImage(t *testing.T) {
+func TestResolve_NamedTargetGetsLastRefAndImages(t *testing.T) {
 	image := func(tag string) postern.DeliveryEvent {
 		return postern.DeliveryEvent{
 			Ref: tag, Image: &postern.ImageReference{Host: "quay.io", Repository: "acme/shop", Tag: tag},
@@ -126,7 +126,7 @@ func TestANamedTargetGetsTheLastGitRefAndEveryImage(t *testing.T) {
 	}
 }
 
-func TestWhatNothingWantsIsIgnored(t *testing.T) {
+func TestResolve_NoMatchIsIgnored(t *testing.T) {
 	for _, dryRun := range []bool{false, true} {
 		p := newDefaultPipeline()
 		delivered, err := p.Deliver(t.Context(), toAll(), release(), dryRun)
@@ -143,7 +143,7 @@ func TestWhatNothingWantsIsIgnored(t *testing.T) {
 	}
 }
 
-func TestMatchesThatCannotBeFoundAreAnError(t *testing.T) {
+func TestResolve_MatchErrorIsAnError(t *testing.T) {
 	p := newDefaultPipeline()
 	p.matches = func(target.Request) ([]target.Match, error) { return nil, errors.New("no cache") }
 	_, err := p.Deliver(t.Context(), toAll(), release(), false)
@@ -156,7 +156,7 @@ func TestMatchesThatCannotBeFoundAreAnError(t *testing.T) {
 }
 
 // The caches may not be synced yet.
-func TestMatchesThatCannotBeFoundYetAreLookedForLater(t *testing.T) {
+func TestResolve_UnknownMatchesArePending(t *testing.T) {
 	down := unavailable(t)
 	p := newDefaultPipeline()
 	p.matches = func(target.Request) ([]target.Match, error) { return nil, down }
@@ -174,7 +174,7 @@ func TestMatchesThatCannotBeFoundYetAreLookedForLater(t *testing.T) {
 }
 
 // A secret of the namespace is not valid for a target with its own secret. RBAC authorizes identities.
-func TestATargetWithASecretOfItsOwnTakesNoOther(t *testing.T) {
+func TestResolve_TargetSecretExcludesOthers(t *testing.T) {
 	for name, test := range map[string]struct {
 		arrange func(*Request)
 		want    summary
@@ -216,7 +216,7 @@ func TestATargetWithASecretOfItsOwnTakesNoOther(t *testing.T) {
 }
 
 // The cache that found the match may be stale: the target itself determines whether its configuration is valid.
-func TestAMatchWhoseConfigurationCannotBeReadIsAskedAllTheSame(t *testing.T) {
+func TestResolve_InvalidMatchIsTried(t *testing.T) {
 	p := newDefaultPipeline()
 	p.matches = func(target.Request) ([]target.Match, error) {
 		return []target.Match{
@@ -247,7 +247,7 @@ func TestAMatchWhoseConfigurationCannotBeReadIsAskedAllTheSame(t *testing.T) {
 }
 
 // A sender with a wrong clock must not supersede later requests.
-func TestAnEventHappenedNoLaterThanItCameIn(t *testing.T) {
+func TestResolve_EventTimeIsNotAfterReceipt(t *testing.T) {
 	for name, test := range map[string]struct{ happened, want time.Time }{
 		"before":    {received.Add(-time.Hour), received.Add(-time.Hour)},
 		"just then": {received, received},
@@ -279,7 +279,7 @@ func TestAnEventHappenedNoLaterThanItCameIn(t *testing.T) {
 }
 
 // Replicas order retries by the time of receipt, which is in the record and on the target.
-func TestTheTimeOfReceiptIsWhatTheRecordKeepsOfIt(t *testing.T) {
+func TestResolve_ReceiptIsThatOfRecord(t *testing.T) {
 	p := newDefaultPipeline()
 	delivered, err := p.Deliver(t.Context(), toPlant(), release(), false)
 	if err != nil {
@@ -300,7 +300,7 @@ func TestTheTimeOfReceiptIsWhatTheRecordKeepsOfIt(t *testing.T) {
 }
 
 // Otherwise a target that was written for one event would treat another of the same delivery as already written.
-func TestEventsOfOneDeliveryAreToldApartByTheirPlace(t *testing.T) {
+func TestResolve_EventsHaveDistinctPositions(t *testing.T) {
 	received := time.Date(2026, 3, 1, 12, 0, 0, 5000, time.UTC)
 	image := func(tag string) postern.DeliveryEvent {
 		return postern.DeliveryEvent{

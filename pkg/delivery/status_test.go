@@ -40,7 +40,7 @@ func result(r postern.TargetResult) []postern.TargetResult {
 	return []postern.TargetResult{r}
 }
 
-func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
+func TestStatus_OfResults(t *testing.T) {
 	down := unavailable(t)
 	for name, test := range map[string]struct {
 		arrange func(*pipeline, *Request)
@@ -185,7 +185,7 @@ func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
 	}
 }
 
-func TestADryRunShowsWhatWouldBeDone(t *testing.T) {
+func TestStatus_DryRun(t *testing.T) {
 	delivered, err := newDefaultPipeline().Deliver(t.Context(), toPlant(), release(), true)
 	if err != nil {
 		t.Fatal(err)
@@ -198,7 +198,7 @@ func TestADryRunShowsWhatWouldBeDone(t *testing.T) {
 	}
 }
 
-func TestVerifiedTellsWhetherTheSenderProvedItself(t *testing.T) {
+func TestStatus_VerifiedCondition(t *testing.T) {
 	body := []byte(`{"ref":"v2.0.0"}`)
 	for name, test := range map[string]struct {
 		namespace string
@@ -236,7 +236,7 @@ func TestVerifiedTellsWhetherTheSenderProvedItself(t *testing.T) {
 }
 
 // Mutating policies work on JSON, which drops fractions of a second. An unchanged status must compare as unchanged.
-func TestAdmissionMayTurnADeliveryIntoJSONAndBack(t *testing.T) {
+func TestStatus_AdmissionJSONRoundTrip(t *testing.T) {
 	scheme := runtime.NewScheme()
 	install.Install(scheme)
 	codec := serializer.NewCodecFactory(scheme).LegacyCodec(v1alpha1.SchemeGroupVersion)
@@ -254,7 +254,7 @@ func TestAdmissionMayTurnADeliveryIntoJSONAndBack(t *testing.T) {
 	}
 }
 
-func TestUnwantedPushIsNamedAsTargetsNameIt(t *testing.T) {
+func TestStatus_NamesUnmatchedPush(t *testing.T) {
 	image := postern.DeliveryEvent{
 		Ref: "1.2.3",
 		Image: &postern.ImageReference{

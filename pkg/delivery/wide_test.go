@@ -132,7 +132,7 @@ func mustJSON(t *testing.T, v any) []byte {
 	return encoded
 }
 
-func TestAWideDeliveryFinishesOverSeveralTriesAndRepeatsNothing(t *testing.T) {
+func TestWide_FinishesInSeveralPasses(t *testing.T) {
 	late := unavailable(t)
 	synctest.Test(t, func(t *testing.T) {
 		names := apps(120)
@@ -158,7 +158,7 @@ func TestAWideDeliveryFinishesOverSeveralTriesAndRepeatsNothing(t *testing.T) {
 	})
 }
 
-func TestTargetsThatHangKeepNoOthersFromBeingTried(t *testing.T) {
+func TestWide_HangingTargetsDelayNoOthers(t *testing.T) {
 	late := unavailable(t)
 	for name, tags := range map[string]int{"all results listed": 1, "not all results listed": 64} {
 		t.Run(name, func(t *testing.T) {
@@ -192,7 +192,7 @@ func TestTargetsThatHangKeepNoOthersFromBeingTried(t *testing.T) {
 	}
 }
 
-func TestAWideDeliveryThatIsGivenUpSaysHowMuchIsLeft(t *testing.T) {
+func TestWide_GivenUpReportsRemainder(t *testing.T) {
 	late := unavailable(t)
 	synctest.Test(t, func(t *testing.T) {
 		p, slow := wide(late, apps(60), time.Second)
@@ -220,7 +220,7 @@ func TestAWideDeliveryThatIsGivenUpSaysHowMuchIsLeft(t *testing.T) {
 	})
 }
 
-func TestADeliveryToMoreTargetsThanMayBeIsRefused(t *testing.T) {
+func TestWide_TooManyTargetsAreRefused(t *testing.T) {
 	p, slow := wide(nil, apps(129), 0)
 	_, err := p.Deliver(t.Context(), toAll(), pushOf(t, 256), false)
 	if !apierrors.IsRequestEntityTooLargeError(err) {
@@ -231,7 +231,7 @@ func TestADeliveryToMoreTargetsThanMayBeIsRefused(t *testing.T) {
 	}
 }
 
-func TestProgressOrdersTargetsByKindAndName(t *testing.T) {
+func TestWide_OrderByKindAndName(t *testing.T) {
 	ordered := []string{"Application/a", "Application/a-b", "Application/a.b", "Application/b", "GatewaySync/a"}
 	for i, a := range ordered {
 		for j, b := range ordered {

@@ -31,7 +31,7 @@ func fill(c *Counter, flows int) []int64 {
 	return held
 }
 
-func TestFlowsThatTakeAllTheyCanLeaveRoomForAnother(t *testing.T) {
+func TestCounter_FlowsLeaveRoom(t *testing.T) {
 	for _, test := range []struct {
 		percent, greedy int
 		each            int64
@@ -54,7 +54,7 @@ func TestFlowsThatTakeAllTheyCanLeaveRoomForAnother(t *testing.T) {
 	}
 }
 
-func TestAFlowThatHoldsNothingMayTakeWhatThereIs(t *testing.T) {
+func TestCounter_FirstOfFlowMayTakeAll(t *testing.T) {
 	c := NewCounter(Share{Total: 10, Percent: 50})
 	release, err := c.TryAcquire(Flow{Namespace: "a"}, 10) // more than its share, but the flow holds nothing
 	if err != nil {
@@ -72,7 +72,7 @@ func TestAFlowThatHoldsNothingMayTakeWhatThereIs(t *testing.T) {
 	}
 }
 
-func TestUnauthenticatedSendersLeaveRoomForTheOthersOfTheirNamespace(t *testing.T) {
+func TestCounter_AnonymousLeaveRoom(t *testing.T) {
 	c := NewCounter(Share{Total: 200, Percent: 50})
 	for {
 		if _, err := c.TryAcquire(Flow{Namespace: "demo", Anonymous: true}, 1); err != nil {
@@ -87,7 +87,7 @@ func TestUnauthenticatedSendersLeaveRoomForTheOthersOfTheirNamespace(t *testing.
 	}
 }
 
-func TestEachFlowThatIsRefusedIsNamedOnceAMinute(t *testing.T) {
+func TestNotices_OncePerFlowAndMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		klog.SetLogger(textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(&log))))

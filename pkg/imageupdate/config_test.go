@@ -24,7 +24,7 @@ func annotated(annotations map[string]string) *argov1alpha1.Application {
 	return app
 }
 
-func TestConfigForReadsAnnotations(t *testing.T) {
+func TestConfigFor_ReadsAnnotations(t *testing.T) {
 	got, found := ConfigFor(annotated(map[string]string{
 		"image-list": " web=ghcr.io/acme/web:~1.2 , acme/plain, a/b = localhost:5000/x:>=1.0 , =y:1, acme/UPPER:1," +
 			" broken=nginx, pinned=z:main@sha256:0123, w:>=2.0",
@@ -90,7 +90,7 @@ func TestConfigForReadsAnnotations(t *testing.T) {
 	}
 }
 
-func TestConfigForAMistakeForAllImagesStopsAll(t *testing.T) {
+func TestConfigFor_ErrorForAllImagesStopsAll(t *testing.T) {
 	config, _ := ConfigFor(annotated(map[string]string{"image-list": "a=x, y", "force-update": "yes!"}), nil)
 	for _, c := range config.Images {
 		if c.Problem == "" {
@@ -99,7 +99,7 @@ func TestConfigForAMistakeForAllImagesStopsAll(t *testing.T) {
 	}
 }
 
-func TestConfigForNeedsAListOfImages(t *testing.T) {
+func TestConfigFor_NeedsImageList(t *testing.T) {
 	for _, annotations := range []map[string]string{nil, {"update-strategy": "digest"}, {"image-list": " , ,"}} {
 		if config, found := ConfigFor(annotated(annotations), nil); found {
 			t.Errorf("ConfigFor(%v) found %+v", annotations, config)
@@ -107,7 +107,7 @@ func TestConfigForNeedsAListOfImages(t *testing.T) {
 	}
 }
 
-func TestConfigForMergesSettingsOfAllLevels(t *testing.T) {
+func TestConfigFor_MergesAllLevels(t *testing.T) {
 	updater := &iuv1alpha1.ImageUpdater{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "argocd", Name: "all"},
 		Spec: iuv1alpha1.ImageUpdaterSpec{
@@ -190,7 +190,7 @@ func TestConfigForMergesSettingsOfAllLevels(t *testing.T) {
 	}
 }
 
-func TestConfigForKeepsVerificationUnderAnnotations(t *testing.T) {
+func TestConfigFor_KeepsVerification(t *testing.T) {
 	updater := selecting("a", iuv1alpha1.ApplicationRef{NamePattern: "*", UseAnnotations: new(true)})
 	updater.Spec.CommonUpdateSettings = &iuv1alpha1.CommonUpdateSettings{UpdateStrategy: new("digest")}
 	updater.Spec.ImagesVerification = &iuv1alpha1.ImagesVerification{}

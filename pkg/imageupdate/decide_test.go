@@ -219,7 +219,7 @@ func ignore(globs ...string) func(*ImageConfig) {
 	return func(c *ImageConfig) { c.IgnoreTags = globs }
 }
 
-func TestDecideRefusesWhatMakesNoReference(t *testing.T) {
+func TestDecide_RefusesInvalidReference(t *testing.T) {
 	config := ImageConfig{Name: "app", Strategy: NewestBuild}
 	current := Current{Live: []Image{{Name: "app", Tag: "1.0.0"}}}
 	for _, pushed := range []Image{
@@ -237,7 +237,7 @@ func TestDecideRefusesWhatMakesNoReference(t *testing.T) {
 	}
 }
 
-func TestDecideTellsPeopleWhatItCompared(t *testing.T) {
+func TestDecide_MessageNamesWhatWasCompared(t *testing.T) {
 	for _, tc := range []struct {
 		config       ImageConfig
 		live, pushed string

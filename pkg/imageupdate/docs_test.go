@@ -76,7 +76,7 @@ func code(cell string) []string {
 	return all
 }
 
-func TestDocumentedAnnotations(t *testing.T) {
+func TestDocs_Annotations(t *testing.T) {
 	for _, r := range table(t, "Annotations", page, decisions) {
 		t.Run(r.name, func(t *testing.T) {
 			app := documentedApplication(t, r.cells[1])
@@ -89,7 +89,7 @@ func TestDocumentedAnnotations(t *testing.T) {
 	}
 }
 
-func TestDocumentedImageUpdaters(t *testing.T) {
+func TestDocs_ImageUpdaters(t *testing.T) {
 	updaters := documentedUpdaters(t)
 	for _, r := range table(t, "ImageUpdater", page, decisions) {
 		t.Run(r.name, func(t *testing.T) {
@@ -234,8 +234,8 @@ func written(plan Plan) string {
 	return "`" + string(o.List) + "`: " + strings.Join(entries, ", ")
 }
 
-// TestDocumentedReasons checks that the document lists all reasons in order, and whether they mean an update.
-func TestDocumentedReasons(t *testing.T) {
+// TestDocs_Reasons checks that the document lists all reasons in order, and whether they mean an update.
+func TestDocs_Reasons(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "reasons.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ func aliases(n int, image string) string {
 	return list.String()
 }
 
-func TestConfigForTakesOnlySoManyImages(t *testing.T) {
+func TestConfigFor_BoundsImages(t *testing.T) {
 	updater := selecting("many", iuv1alpha1.ApplicationRef{NamePattern: "*"})
 	ref := &updater.Spec.ApplicationRefs[0]
 	ref.Images = nil
@@ -53,7 +53,7 @@ func TestConfigForTakesOnlySoManyImages(t *testing.T) {
 	}
 }
 
-func TestPlanForTakesOneImageOnlySoOften(t *testing.T) {
+func TestPlanFor_BoundsEntriesOfOneImage(t *testing.T) {
 	app := annotated(map[string]string{"image-list": aliases(maxImages, "nginx")})
 	app.Spec.Source = &argov1alpha1.ApplicationSource{}
 	app.Status.SourceType = argov1alpha1.SourceTypeKustomize
@@ -90,7 +90,7 @@ func planned(app *argov1alpha1.Application, objects ...*iuv1alpha1.ImageUpdater)
 	return PlanFor(app, config, pushed)
 }
 
-func TestWhatIsTooLargeIsRefusedAndTheOwnerIsTold(t *testing.T) {
+func TestLimits_RefusalNamesLimit(t *testing.T) {
 	repeated := func(n int, format string) string {
 		var all strings.Builder
 		for i := range n {
@@ -172,15 +172,15 @@ func TestWhatIsTooLargeIsRefusedAndTheOwnerIsTold(t *testing.T) {
 	}
 }
 
-func TestAnAliasThatIsTooLongDoesNotCount(t *testing.T) {
+func TestLimits_LongAliasIsIgnored(t *testing.T) {
 	plan := planned(hosts("bounds", map[string]string{"image-list": strings.Repeat("a", maxAlias+1) + "=nginx"}))
 	if len(plan.Decisions) > 0 {
 		t.Errorf("got %+v", plan.Decisions)
 	}
 }
 
-// TestPatternsAreCompiledWhenTheyChange decides repeatedly, also for copies of the object, as in live reads.
-func TestPatternsAreCompiledWhenTheyChange(t *testing.T) {
+// TestLimits_PatternsAreCompiledOnChange decides repeatedly, also for copies of the object, as in live reads.
+func TestLimits_PatternsAreCompiledOnChange(t *testing.T) {
 	annotations := map[string]string{
 		"image-list":    aliases(maxEntriesPerImage, "nginx:^1"),
 		"allow-tags":    "regexp:^[0-9.]+$",
@@ -210,9 +210,9 @@ func TestPatternsAreCompiledWhenTheyChange(t *testing.T) {
 	}
 }
 
-// TestADecisionTakesOnlySoManySteps makes every alias compare the maximum number of images with the largest allowed
+// TestLimits_DecisionStepsAreBounded makes every alias compare the maximum number of images with the largest allowed
 // expression.
-func TestADecisionTakesOnlySoManySteps(t *testing.T) {
+func TestLimits_DecisionStepsAreBounded(t *testing.T) {
 	annotations := map[string]string{"image-list": aliases(maxEntriesPerImage, "nginx"),
 		"update-strategy": "alphabetical"}
 	for i := range maxEntriesPerImage {
@@ -238,7 +238,7 @@ func TestADecisionTakesOnlySoManySteps(t *testing.T) {
 	}
 }
 
-func TestABudgetIsNotExceeded(t *testing.T) {
+func TestLimits_BudgetIsNotExceeded(t *testing.T) {
 	b := newBudget("steps")
 	f, err := newFilter(ImageConfig{AllowTags: "regexp:" + strings.Repeat("(?:a?){90}", 5) + "b",
 		IgnoreTags: []string{strings.Repeat("*a", 50) + "b"}}, b)

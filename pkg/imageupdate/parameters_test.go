@@ -11,7 +11,7 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-func TestPlanForHelmReadsAndSetsParameters(t *testing.T) {
+func TestPlanFor_HelmParameters(t *testing.T) {
 	param := func(name, value string) argov1alpha1.HelmParameter {
 		return argov1alpha1.HelmParameter{Name: name, Value: &value, ForceString: new(true)}
 	}

@@ -11,7 +11,7 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-func TestPlanSaysJustWhatToReplaceAndAppend(t *testing.T) {
+func TestPlanFor_ListsExactChanges(t *testing.T) {
 	parameters := []argov1alpha1.HelmParameter{
 		{Name: "image.tag", Value: new("1.0.0")},
 		{Name: "replicas", Value: new("2"), ForceString: new(false)},
@@ -96,7 +96,7 @@ func TestPlanSaysJustWhatToReplaceAndAppend(t *testing.T) {
 	}
 }
 
-func TestPlanMergesTheAliasesOfOneImage(t *testing.T) {
+func TestPlanFor_MergesAliases(t *testing.T) {
 	config := Config{Images: []ImageConfig{
 		{Alias: "api", Name: "shop", Strategy: Semver, Target: ManifestTarget{SourceType: "Helm", Spec: "api.image"}},
 		{Alias: "other", Name: "nginx", Strategy: Semver},
@@ -131,7 +131,7 @@ func TestPlanMergesTheAliasesOfOneImage(t *testing.T) {
 	}
 }
 
-func TestPlanLeavesOtherWriteBackMethodsAlone(t *testing.T) {
+func TestPlanFor_OtherWriteBackMethods(t *testing.T) {
 	app := running("Kustomize", kustomize(), "shop:1.0.0")
 	for method, want := range map[string]string{
 		"":                    ReasonNewerVersion,

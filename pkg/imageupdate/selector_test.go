@@ -24,7 +24,7 @@ func selecting(name string, refs ...iuv1alpha1.ApplicationRef) *iuv1alpha1.Image
 	}
 }
 
-func TestConfigForChoosesTheMostSpecificReference(t *testing.T) {
+func TestConfigFor_MostSpecificReference(t *testing.T) {
 	type ref = iuv1alpha1.ApplicationRef
 	labels := func(s ...string) *metav1.LabelSelector {
 		selector := &metav1.LabelSelector{MatchLabels: map[string]string{}}
@@ -87,7 +87,7 @@ func TestConfigForChoosesTheMostSpecificReference(t *testing.T) {
 	}
 }
 
-func TestConfigForPassesOverAnnotationsThatAreNotThere(t *testing.T) {
+func TestConfigFor_SkipsMissingAnnotations(t *testing.T) {
 	byAnnotations := iuv1alpha1.ApplicationRef{NamePattern: "shop", UseAnnotations: new(true)}
 	alone := parseUpdaters(selecting("a", byAnnotations))
 	if got, found := ConfigFor(annotated(nil), alone); found {

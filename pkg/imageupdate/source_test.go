@@ -9,7 +9,7 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-func TestPlanChoosesTheSource(t *testing.T) {
+func TestPlanFor_ChoosesSource(t *testing.T) {
 	helm := &argov1alpha1.ApplicationSourceHelm{}
 	multi := func(types []string, sources ...argov1alpha1.ApplicationSource) *argov1alpha1.Application {
 		return &argov1alpha1.Application{

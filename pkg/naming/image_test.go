@@ -19,7 +19,7 @@ func image(host, repository, tag, digest string) postern.ImageReference {
 	return postern.ImageReference{Host: host, Repository: repository, Tag: tag, Digest: digest}
 }
 
-func TestParseImageNamesImagesInFull(t *testing.T) {
+func TestParseImage_FullName(t *testing.T) {
 	tests := []struct {
 		ref  string
 		want postern.ImageReference
@@ -50,7 +50,7 @@ func TestParseImageNamesImagesInFull(t *testing.T) {
 	}
 }
 
-func TestParseImageRefusesWhatIsNoReference(t *testing.T) {
+func TestParseImage_RefusesInvalidReference(t *testing.T) {
 	for _, ref := range []string{
 		"", ":", "/", "@", "nginx:", "nginx@", "Nginx", "ghcr.io/Example/shop", "ghcr.io//shop", "ghcr.io/shop/",
 		"ghcr.io/shop:a b",
@@ -67,7 +67,7 @@ func TestParseImageRefusesWhatIsNoReference(t *testing.T) {
 	}
 }
 
-func TestNormalizeImageLetsNoPartReachIntoTheNext(t *testing.T) {
+func TestNormalizeImage_PartsDoNotOverlap(t *testing.T) {
 	const host, repository, tag = "ghcr.io", "example/shop", "1.4.0"
 	tests := []struct {
 		name string
@@ -157,7 +157,7 @@ func FuzzNormalizeImage(f *testing.F) {
 	})
 }
 
-func TestIsDigest(t *testing.T) {
+func TestDigest_Valid(t *testing.T) {
 	hex := strings.Repeat("0123456789abcdef", 8)
 	for digest, want := range map[string]bool{
 		"sha256:" + hex[:64]: true, "sha384:" + hex[:96]: true, "sha512:" + hex: true,

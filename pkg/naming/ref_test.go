@@ -107,7 +107,7 @@ var refTests = []struct {
 	{strings.Repeat("v", 256), false, true},
 }
 
-func TestValidateRefFollowsGitsRules(t *testing.T) {
+func TestValidateRef_FollowsGitRules(t *testing.T) {
 	for _, tt := range refTests {
 		err := ValidateRef(tt.ref)
 		if valid := err == nil; valid != tt.valid {
@@ -116,14 +116,14 @@ func TestValidateRefFollowsGitsRules(t *testing.T) {
 	}
 }
 
-func TestValidateRefRefusesNUL(t *testing.T) {
+func TestValidateRef_RefusesNUL(t *testing.T) {
 	if ValidateRef("a\x00b") == nil { // an argument of git cannot contain NUL
 		t.Error("a NUL was accepted")
 	}
 }
 
 // Git must agree with the table, so that neither the table nor ValidateRef diverges from git.
-func TestValidateRefIsNeverMoreLenientThanGit(t *testing.T) {
+func TestValidateRef_NotMoreLenientThanGit(t *testing.T) {
 	for _, tt := range refTests {
 		want := tt.valid || tt.gitSays
 		// The ref is not the first argument, because a leading dash would make it an option.
@@ -153,7 +153,7 @@ func gitAccepts(t *testing.T, args ...string) bool {
 	return err == nil
 }
 
-func TestValidateRefNamesTheBrokenRuleAndQuotesTheRef(t *testing.T) {
+func TestValidateRef_ErrorNamesRuleAndRef(t *testing.T) {
 	tests := map[string]string{
 		"":           `the ref "" is not valid: it is empty`,
 		"a..b":       `the ref "a..b" is not valid: it must not contain ".."`,
@@ -171,7 +171,7 @@ func TestValidateRefNamesTheBrokenRuleAndQuotesTheRef(t *testing.T) {
 	}
 }
 
-func TestShortRefRemovesOnePrefix(t *testing.T) {
+func TestShortRef_RemovesOnePrefix(t *testing.T) {
 	tests := []struct {
 		ref, short string
 		refType    postern.RefType

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestNormalizeRepositoryGivesOneSpelling(t *testing.T) {
+func TestNormalizeRepository_OneSpelling(t *testing.T) {
 	for want, spellings := range map[string][]string{
 		"github.com/example/shop": {
 			"https://github.com/example/shop",
@@ -83,7 +83,7 @@ func TestNormalizeRepositoryGivesOneSpelling(t *testing.T) {
 	}
 }
 
-func TestSameRepositoryTellsRepositoriesApart(t *testing.T) {
+func TestSameRepository_Distinguishes(t *testing.T) {
 	for _, test := range []struct {
 		a, b string
 		want bool
@@ -106,7 +106,7 @@ func TestSameRepositoryTellsRepositoriesApart(t *testing.T) {
 	}
 }
 
-func FuzzNormalizeRepositoryIsIdempotent(f *testing.F) {
+func FuzzNormalizeRepository(f *testing.F) {
 	for _, seed := range []string{
 		"https://user:p@ss@github.com:443/example/shop.git/", "git@github.com:example/shop.git",
 		"ssh://git@[::1]:2222/a//b", "[::1", "a@b@c:d", "host:/x", "x.git.git", "https://https://x", "://", "İ:1/é",
@@ -124,7 +124,7 @@ func FuzzNormalizeRepositoryIsIdempotent(f *testing.F) {
 	})
 }
 
-func TestCleanRepositoryDropsCredentialsOnly(t *testing.T) {
+func TestCleanRepository_DropsCredentialsOnly(t *testing.T) {
 	tests := []struct{ repository, want string }{
 		{"", ""},
 		{"https://git.example.com/group/project.git", "https://git.example.com/group/project.git"},
@@ -149,7 +149,7 @@ func TestCleanRepositoryDropsCredentialsOnly(t *testing.T) {
 	}
 }
 
-func TestCleanRepositoryRefusesWithoutRepeatingIt(t *testing.T) {
+func TestCleanRepository_ErrorDoesNotQuote(t *testing.T) {
 	for _, repository := range []string{
 		"https://me:hunter2@git.example.com:port/p.git",
 		"https://me:hunter2@git.example.com/a b",

@@ -101,7 +101,7 @@ func (e envelope) write(text string, in *Input) {
 	}
 }
 
-func TestFuzzTargetsBeginWithTheGoldenCases(t *testing.T) {
+func TestFuzz_SeedsAreGoldenCases(t *testing.T) {
 	cases := goldenCases(t)
 	names := envelopeOf(cases)
 	for _, c := range cases {

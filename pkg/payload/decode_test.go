@@ -44,7 +44,7 @@ func refs(d Decoded) []string {
 	return refs
 }
 
-func TestDecodeClaimChoosesButNeverWidens(t *testing.T) {
+func TestDecode_ClaimNeverWidens(t *testing.T) {
 	const (
 		generic     = `{"ref": "main"}`
 		push        = `{"ref": "refs/heads/main", "after": "` + commitA + `"}`
@@ -118,7 +118,7 @@ func TestDecodeClaimChoosesButNeverWidens(t *testing.T) {
 	}
 }
 
-func TestDecodeRefusesAHeaderThatIsGivenTwice(t *testing.T) {
+func TestDecode_RefusesRepeatedHeader(t *testing.T) {
 	const push = `{"ref": "refs/heads/main", "after": "` + commitA + `"}`
 	for _, header := range []http.Header{
 		{"X-Github-Event": {"push", "ping"}},
@@ -132,7 +132,7 @@ func TestDecodeRefusesAHeaderThatIsGivenTwice(t *testing.T) {
 	}
 }
 
-func TestDecodeUnknownSourceListsTheKnownOnes(t *testing.T) {
+func TestDecode_UnknownSourceListsKnown(t *testing.T) {
 	_, err := Decode(Input{Source: "jenkins\n", Body: []byte(`{"ref": "main"}`)})
 	want := `unknown source "jenkins\n": use one of ` + strings.Join(Sources(), ", ") +
 		`, or omit it to detect the sender`
@@ -141,7 +141,7 @@ func TestDecodeUnknownSourceListsTheKnownOnes(t *testing.T) {
 	}
 }
 
-func TestDecodeGivesTheRefThatStokersReceiverGave(t *testing.T) {
+func TestDecode_SameRefAsStokerReceiver(t *testing.T) {
 	tests := []struct{ body, source, ref string }{
 		{`{"action":"published","release":{"tag_name":"v3.0.0"}}`, "github", "v3.0.0"},
 		{`{"release":{"tag_name":"v3.0.0"}}`, "github", "v3.0.0"},
@@ -175,7 +175,7 @@ func TestDecodeGivesTheRefThatStokersReceiverGave(t *testing.T) {
 }
 
 // Signatures cover only the body: a valid body may have the header of another event, or none.
-func TestDecodeNeverDeploysWhatIsGoneWhateverTheHeaderSays(t *testing.T) {
+func TestDecode_DeletionIsIgnoredUnderAnyHeader(t *testing.T) {
 	bodies := map[string]string{
 		"deleted branch": `{"ref":"refs/heads/old","before":"` + commitA + `","after":"` + zeros +
 			`","deleted":true,"repository":{}}`,
@@ -205,7 +205,7 @@ func TestDecodeNeverDeploysWhatIsGoneWhateverTheHeaderSays(t *testing.T) {
 	}
 }
 
-func TestDecodeTakesWhatCurlAndKubectlSend(t *testing.T) {
+func TestDecode_CurlAndKubectl(t *testing.T) {
 	const body = `{"action":"published","release":{"tag_name":"v1"}}`
 	const form = `payload=%7B%22ref%22%3A%22v1%22%7D`
 	tests := []struct {
@@ -243,7 +243,7 @@ func TestDecodeTakesWhatCurlAndKubectlSend(t *testing.T) {
 	}
 }
 
-func TestDecodeErrorsRepeatOnlyShortFragments(t *testing.T) {
+func TestDecode_ErrorsQuoteShortFragments(t *testing.T) {
 	long := strings.Repeat("s", 5000)
 	tests := []Input{
 		{Source: long, Body: []byte(`{}`)},

@@ -113,7 +113,7 @@ func forEachWorstCase(tb testing.TB, size int, w worstCaseFunc) {
 	})
 }
 
-func TestDecodeCostsNoMoreThanItSays(t *testing.T) {
+func TestDecodeCost_IsUpperBound(t *testing.T) {
 	if raceDetector {
 		t.Skip("the standard library allocates more with the race detector")
 	}

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-func TestTimestampReadsBothWaysOfWriting(t *testing.T) {
+func TestTimestamp_BothFormats(t *testing.T) {
 	at := time.Date(2026, 3, 4, 9, 30, 45, 0, time.UTC)
 	tests := []struct {
 		raw  string
@@ -41,7 +41,7 @@ func TestTimestampReadsBothWaysOfWriting(t *testing.T) {
 	}
 }
 
-func TestIsCommitIDAcceptsFullIDsOnly(t *testing.T) {
+func TestCommitID_FullOnly(t *testing.T) {
 	for id, want := range map[string]bool{
 		commitA:                            true,
 		strings.Repeat("ab", 32):           true,
@@ -59,7 +59,7 @@ func TestIsCommitIDAcceptsFullIDsOnly(t *testing.T) {
 	}
 }
 
-func TestAttachmentsOfImagesAreToldByTheirTag(t *testing.T) {
+func TestImage_AttachmentsByTag(t *testing.T) {
 	digest := "sha256:" + strings.Repeat("4b1d9c0e", 8)
 	base := strings.Replace(digest, ":", "-", 1)
 	for tag, want := range map[string]bool{

@@ -28,7 +28,7 @@ func headers(pairs ...string) http.Header {
 	return h
 }
 
-func TestGitHostsAreToldApartByTheirHeaders(t *testing.T) {
+func TestGitHosts_DetectedByHeaders(t *testing.T) {
 	tests := []struct {
 		name   string
 		header http.Header
@@ -70,7 +70,7 @@ func TestGitHostsAreToldApartByTheirHeaders(t *testing.T) {
 	}
 }
 
-func TestGitHostsHeadersThatDecideMustBeGivenOnce(t *testing.T) {
+func TestGitHosts_DecidingHeaderOnce(t *testing.T) {
 	body := goldenInput(t, "gitea/push-branch").Body
 	for _, name := range append(slices.Clone(giteaHeaders), "X-Gitlab-Event", "Idempotency-Key", "Webhook-Id",
 		"X-Event-Key", "X-Request-UUID", "X-Hook-UUID") {
@@ -82,7 +82,7 @@ func TestGitHostsHeadersThatDecideMustBeGivenOnce(t *testing.T) {
 }
 
 // Gitea also sends GitHub's headers. Any one of its own headers identifies Gitea, and no claim changes that to GitHub.
-func TestGiteaIsNeverDecodedAsGitHub(t *testing.T) {
+func TestGitHosts_GiteaIsNotGitHub(t *testing.T) {
 	body := goldenInput(t, "gitea/push-branch").Body
 	for _, own := range giteaHeaders {
 		for _, event := range []string{"push", "release", "create", "package", ""} {
@@ -102,7 +102,7 @@ func TestGiteaIsNeverDecodedAsGitHub(t *testing.T) {
 	}
 }
 
-func TestClaimMustFitAGitHost(t *testing.T) {
+func TestGitHosts_ClaimMustFit(t *testing.T) {
 	for _, host := range gitHosts {
 		body := goldenInput(t, host+"/push-without-header").Body
 		for _, claim := range append(slices.Clone(gitHosts), postern.SourceGeneric) {
@@ -118,7 +118,7 @@ func TestClaimMustFitAGitHost(t *testing.T) {
 }
 
 // Signatures cover only the body: a client that has seen a delivery can replay it with another host's headers.
-func TestWhatIsGoneIsNotDeployedUnderAnotherHostsHeaders(t *testing.T) {
+func TestGitHosts_DeletionUnderOtherHeaders(t *testing.T) {
 	var headerSets []http.Header
 	for _, event := range []string{"push", "create", "delete", "release", "tag_push"} {
 		headerSets = append(headerSets, headers("X-GitHub-Event", event), headers("X-Gitea-Event", event),
@@ -163,7 +163,7 @@ func TestWhatIsGoneIsNotDeployedUnderAnotherHostsHeaders(t *testing.T) {
 	}
 }
 
-func TestEveryRefOfAPushIsReturnedInOrder(t *testing.T) {
+func TestGitHosts_AllRefsInOrder(t *testing.T) {
 	for _, name := range []string{
 		"gitlab/repository-update-several", "bitbucket/push-several", "bitbucket-server/push-several",
 		"azure-devops/push-several",
@@ -181,7 +181,7 @@ func TestEveryRefOfAPushIsReturnedInOrder(t *testing.T) {
 	}
 }
 
-func TestPushOfTooManyRefsIsRefused(t *testing.T) {
+func TestGitHosts_TooManyRefs(t *testing.T) {
 	push := func(n int) []byte {
 		var changes []string
 		for i := range n {
@@ -198,7 +198,7 @@ func TestPushOfTooManyRefsIsRefused(t *testing.T) {
 }
 
 // The time of a commit or tag is chosen by its author and must never be used as the time of an event.
-func TestNoGitHostsEventHasTheTimeOfACommit(t *testing.T) {
+func TestGitHosts_CommitTimeIsNotEventTime(t *testing.T) {
 	for _, c := range goldenCases(t) {
 		if !slices.Contains(gitHosts, filepath.Dir(c.name)) ||
 			!bytes.Contains(c.in.Body, []byte("2019-01-02T03:04:05")) {
@@ -213,7 +213,7 @@ func TestNoGitHostsEventHasTheTimeOfACommit(t *testing.T) {
 	}
 }
 
-func TestDeliveryIDIsTheFirstThatThereIs(t *testing.T) {
+func TestGitHosts_DeliveryID(t *testing.T) {
 	const push = `{"object_kind": "push", "ref": "refs/heads/main", "after": "` + commitA + `"}`
 	tests := []struct {
 		header http.Header

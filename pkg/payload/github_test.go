@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// TestAPromotedPreReleaseIsNotOlderThanWhatWasPublishedMeanwhile publishes a pre-release, then a release, and then
+// TestGitHub_PromotedPreReleaseTime publishes a pre-release, then a release, and then
 // promotes the pre-release.
-func TestAPromotedPreReleaseIsNotOlderThanWhatWasPublishedMeanwhile(t *testing.T) {
+func TestGitHub_PromotedPreReleaseTime(t *testing.T) {
 	const (
 		first = `{"action":"published","release":{"tag_name":"v2.0.0",` +
 			`"published_at":"2026-03-01T10:00:00Z","prerelease":true}}`

@@ -180,7 +180,7 @@ func outcomeOf(t *testing.T, d Decoded, err error) []byte {
 	return out.Bytes()
 }
 
-func TestDecodeGolden(t *testing.T) {
+func TestDecode_Golden(t *testing.T) {
 	for _, c := range goldenCases(t) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel() // the race detector checks that Decode is safe for concurrent use
@@ -198,7 +198,7 @@ func TestDecodeGolden(t *testing.T) {
 	}
 }
 
-func TestEverySenderHasGoldenCases(t *testing.T) {
+func TestDecode_EverySenderHasGoldenCases(t *testing.T) {
 	covered := map[string]bool{}
 	for _, c := range goldenCases(t) {
 		if decoded, err := Decode(c.in); err == nil && len(decoded.Events) > 0 {

@@ -194,7 +194,7 @@ var registryBehaviors = []struct {
 		refused: ErrorMalformedBody},
 }
 
-func TestRegistriesBehave(t *testing.T) {
+func TestRegistries_Decode(t *testing.T) {
 	inputs := map[string]Input{}
 	for _, c := range goldenCases(t) {
 		inputs[c.name] = c.in
@@ -228,7 +228,7 @@ func TestRegistriesBehave(t *testing.T) {
 	}
 }
 
-func TestECRHostIsInTheDomainOfItsRegion(t *testing.T) {
+func TestECR_HostIsInRegion(t *testing.T) {
 	for region, want := range map[string]string{
 		"eu-central-1":   "111122223333.dkr.ecr.eu-central-1.amazonaws.com",
 		"us-gov-west-1":  "111122223333.dkr.ecr.us-gov-west-1.amazonaws.com",

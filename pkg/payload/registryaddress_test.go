@@ -14,7 +14,7 @@ var registryURLPayloads = []string{
 }
 
 // A secret after another "?" becomes part of registry_url.
-func TestARegistryURLThatIsNoneIsRefusedAndNotRepeated(t *testing.T) {
+func TestRegistryURL_InvalidIsNotQuoted(t *testing.T) {
 	for name, registryURL := range map[string]string{
 		"a query":                     "registry.example.com?secret=hunter2",
 		"a query after a path":        "registry.example.com/team?secret=hunter2",
@@ -48,7 +48,7 @@ func TestARegistryURLThatIsNoneIsRefusedAndNotRepeated(t *testing.T) {
 	}
 }
 
-func TestARegistryURLIsAHostAndMayHaveASchemeAPortAndAPath(t *testing.T) {
+func TestRegistryURL_SchemePortAndPath(t *testing.T) {
 	for registryURL, want := range map[string]string{
 		"registry.example.com":             "registry.example.com/",
 		"Registry.Example.com":             "registry.example.com/",
@@ -68,7 +68,7 @@ func TestARegistryURLIsAHostAndMayHaveASchemeAPortAndAPath(t *testing.T) {
 	}
 }
 
-func TestOtherSendersDoNotHeedARegistryURL(t *testing.T) {
+func TestRegistryURL_IgnoredForOtherSenders(t *testing.T) {
 	in := goldenInput(t, "docker.io/full")
 	in.RegistryURL = "registry.example.com?secret=hunter2"
 	got, err := Decode(in)

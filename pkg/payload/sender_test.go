@@ -15,7 +15,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-func TestSourcesAreSortedAndUnique(t *testing.T) {
+func TestSources_SortedAndUnique(t *testing.T) {
 	want := []string{
 		"acr", "aliyun-acr", "argocd", "azure-devops", "bitbucket", "bitbucket-server", "cloudevents", "distribution",
 		"docker.io",
@@ -30,7 +30,7 @@ func TestSourcesAreSortedAndUnique(t *testing.T) {
 	}
 }
 
-func TestSourceFromHeaderIsTheSourceOfDecode(t *testing.T) {
+func TestSourceFromHeader_AgreesWithDecode(t *testing.T) {
 	tests := []struct {
 		name   string
 		header http.Header
@@ -72,7 +72,7 @@ func TestSourceFromHeaderIsTheSourceOfDecode(t *testing.T) {
 }
 
 // Requests must match the events of the golden payloads.
-func TestRequestsSaysWhatTheGoldenPayloadsAskFor(t *testing.T) {
+func TestRequests_AgreesWithGoldenCases(t *testing.T) {
 	for _, c := range goldenCases(t) {
 		decoded, err := Decode(c.in)
 		if err != nil {
@@ -87,7 +87,7 @@ func TestRequestsSaysWhatTheGoldenPayloadsAskFor(t *testing.T) {
 	}
 }
 
-func TestTheDefaultBranchIsMarkedWhereThePayloadTells(t *testing.T) {
+func TestDecode_MarksDefaultBranch(t *testing.T) {
 	const push = `"after":"1111111111111111111111111111111111111111"`
 	for name, test := range map[string]struct {
 		event string // of GitHub
@@ -116,7 +116,7 @@ func TestTheDefaultBranchIsMarkedWhereThePayloadTells(t *testing.T) {
 	}
 }
 
-func TestAnImageMayBeRequestedWithoutAPayload(t *testing.T) {
+func TestRequestImage_WithoutPayload(t *testing.T) {
 	got, err := RequestImage("nginx", "1.2.3")
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +146,7 @@ func TestAnImageMayBeRequestedWithoutAPayload(t *testing.T) {
 	}
 }
 
-func TestASourceIsToldFromWhatMayHoldASecret(t *testing.T) {
+func TestLooksLikeSource(t *testing.T) {
 	for _, source := range append(Sources(), "nobody", "gcr.io", strings.Repeat("x", 20)) {
 		if !LooksLikeSource(source) {
 			t.Errorf("LooksLikeSource(%q) = false", source)

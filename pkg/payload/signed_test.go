@@ -55,7 +55,7 @@ func unsignedInputs() []Input {
 }
 
 // A client that has seen one signed body can make one request, and not another one for each header.
-func TestASignedBodyAsksForOneThingWhateverIsSaidOfIt(t *testing.T) {
+func TestDecodeSigned_FollowsBodyOnly(t *testing.T) {
 	all := unsignedInputs()
 	for _, c := range goldenCases(t) {
 		var asked []postern.DeliveryEvent
@@ -79,7 +79,7 @@ func TestASignedBodyAsksForOneThingWhateverIsSaidOfIt(t *testing.T) {
 }
 
 // Deliveries of signing senders are decoded as if they were not signed, with these exceptions.
-func TestWhatSignersSendIsUnderstood(t *testing.T) {
+func TestDecodeSigned_RealPayloads(t *testing.T) {
 	// Only a header identifies the event. The senders themselves also name it in the body, unless a template omits it.
 	needMore := map[string]bool{
 		"bitbucket-server/push-minimal":   true,
@@ -106,7 +106,7 @@ func TestWhatSignersSendIsUnderstood(t *testing.T) {
 	}
 }
 
-func TestASignedBodyIsNoOtherEventAndNoOtherSenders(t *testing.T) {
+func TestDecodeSigned_OneEventAndSender(t *testing.T) {
 	const (
 		test = `{"ref":"refs/heads/main","before":"` + commitA + `","after":"` + commitA +
 			`","sender":{"username":"m"}}`
@@ -162,7 +162,7 @@ func TestASignedBodyIsNoOtherEventAndNoOtherSenders(t *testing.T) {
 }
 
 // Nexus does not send its address and does not sign the URL. Only the configured address is trusted.
-func TestTheAddressOfARegistryThatSignsIsKeptApart(t *testing.T) {
+func TestDecodeSigned_ConfiguredRegistryURL(t *testing.T) {
 	nexus := goldenInput(t, "nexus/created-full")
 	jfrog := goldenInput(t, "jfrog/pushed-full")
 	for name, tt := range map[string]struct {

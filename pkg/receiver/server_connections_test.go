@@ -50,7 +50,7 @@ func (c *connection) mustReadResponse(t *testing.T) {
 	_ = resp.Body.Close()
 }
 
-func TestAConnectionOverTheLimitWaitsUntilAnotherEnds(t *testing.T) {
+func TestServer_ConnectionLimit(t *testing.T) {
 	var late atomic.Bool
 	handler := http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 		late.Store(late.Load() || req.URL.Path == "/late")
@@ -90,7 +90,7 @@ func startHTTP2Server(t *testing.T, handler http.Handler) *testServer {
 }
 
 // A client can make the server buffer as much as its settings allow.
-func TestAConnectionOfHTTP2MayHoldLittleThatNothingReads(t *testing.T) {
+func TestServer_HTTP2UnreadDataIsBounded(t *testing.T) {
 	server := startHTTP2Server(t, nil)
 	conn, err := tls.Dial("tcp", server.address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
 	if err != nil {
@@ -135,7 +135,7 @@ func TestAConnectionOfHTTP2MayHoldLittleThatNothingReads(t *testing.T) {
 	}
 }
 
-func TestALargeBodyArrivesOverHTTP2(t *testing.T) {
+func TestServer_HTTP2LargeBody(t *testing.T) {
 	const size = 1 << 20
 	server := startHTTP2Server(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		body, err := io.ReadAll(req.Body)

@@ -15,7 +15,7 @@ import (
 )
 
 // A certificate expires without a change, and an error would end the whole process at its next restart.
-func TestACertificateThatIsOutOfDateAtTheStartIsShownAndReportedUntilItIsRenewed(t *testing.T) {
+func TestCertificates_ExpiredAtStart(t *testing.T) {
 	servingcert.RegisterMetrics()
 	for name, test := range map[string]struct {
 		made time.Duration

@@ -17,7 +17,7 @@ const (
 	cbc    = tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA
 )
 
-func TestTLSOptionsThatCannotBeServedAreErrors(t *testing.T) {
+func TestTLSOptions_Errors(t *testing.T) {
 	const v11, v12, v13 = tls.VersionTLS11, tls.VersionTLS12, tls.VersionTLS13
 	for _, test := range []struct {
 		name     string
@@ -76,7 +76,7 @@ func TestTLSOptionsThatCannotBeServedAreErrors(t *testing.T) {
 	}
 }
 
-func TestCipherSuitesWithoutEffectAreWarnedOf(t *testing.T) {
+func TestTLSOptions_WarnsOfUnusedCipherSuites(t *testing.T) {
 	for _, test := range []struct {
 		min    uint16
 		suites []uint16
@@ -93,7 +93,7 @@ func TestCipherSuitesWithoutEffectAreWarnedOf(t *testing.T) {
 	}
 }
 
-func TestTLSVersionsAreTakenInEachSpelling(t *testing.T) {
+func TestParseTLSVersion_Spellings(t *testing.T) {
 	for name, want := range map[string]uint16{
 		"1.1": tls.VersionTLS11, "tls1.1": tls.VersionTLS11,
 		"1.2": tls.VersionTLS12, "TLS1.2": tls.VersionTLS12, " 1.2\n": tls.VersionTLS12,
@@ -110,7 +110,7 @@ func TestTLSVersionsAreTakenInEachSpelling(t *testing.T) {
 	}
 }
 
-func TestCipherSuitesAreTakenByGosNames(t *testing.T) {
+func TestParseCipherSuites_GoNames(t *testing.T) {
 	for names, want := range map[string][]uint16{
 		"":                                      nil,
 		" : ":                                   nil,
@@ -129,7 +129,7 @@ func TestCipherSuitesAreTakenByGosNames(t *testing.T) {
 	}
 }
 
-func TestAnUnknownOrInsecureCipherSuiteIsAnErrorThatNamesIt(t *testing.T) {
+func TestParseCipherSuites_ErrorNamesSuite(t *testing.T) {
 	const good = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
 	insecure := tls.InsecureCipherSuites()[0].Name
 	_, err := ParseCipherSuites(

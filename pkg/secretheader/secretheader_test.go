@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestStripLeavesOnlyHeadersThatMayBeStored(t *testing.T) {
+func TestStrip_KeepsOnlyStorableHeaders(t *testing.T) {
 	h := http.Header{}
 	for name, value := range map[string]string{
 		"X-Hub-Signature-256":       "secret",
@@ -49,7 +49,7 @@ func TestStripLeavesOnlyHeadersThatMayBeStored(t *testing.T) {
 }
 
 // An http.Header never has a name that is not canonical.
-func TestHeaderNamesAreCanonical(t *testing.T) {
+func TestHeaderNames_AreCanonical(t *testing.T) {
 	names := append([]string{}, Tokens...)
 	names = append(names, unread...)
 	names = append(names, MessageID, MessageTime, MessageSignature)
@@ -64,7 +64,7 @@ func TestHeaderNamesAreCanonical(t *testing.T) {
 }
 
 // A MAC is useless with another body, so it may be in an object's headers. JFrog's header may have the secret itself.
-func TestHeadersOfRegistriesAreSecret(t *testing.T) {
+func TestStripSecrets_HeadersOfRegistries(t *testing.T) {
 	for name, isSignature := range map[string]bool{"x-nexus-webhook-signature": true, "x-jfrog-event-auth": false} {
 		if !Is(name) || IsSignature(name) != isSignature {
 			t.Errorf("%s: secret %t, signature %t; want true, %t", name, Is(name), IsSignature(name), isSignature)

@@ -48,7 +48,7 @@ func verify(ca, leaf *x509.Certificate, name string, at time.Time) error {
 	return err
 }
 
-func TestLeafIsTrustedByItsAuthorityForTheNamesOfTheServiceAndNoOther(t *testing.T) {
+func TestAuthority_LeafIsTrustedForServiceNamesOnly(t *testing.T) {
 	ca := mustAuthority(t, testService, DefaultCAValidity, start)
 	l := mustLeaf(t, ca, testService, DefaultLeafValidity, start)
 	for name, want := range map[string]bool{
@@ -71,7 +71,7 @@ func TestLeafIsTrustedByItsAuthorityForTheNamesOfTheServiceAndNoOther(t *testing
 	}
 }
 
-func TestStolenKeyOfTheAuthorityIsGoodForNoOtherServer(t *testing.T) {
+func TestAuthority_KeyIsConstrainedToService(t *testing.T) {
 	ca := mustAuthority(t, testService, DefaultCAValidity, start)
 	for _, template := range []*x509.Certificate{
 		{DNSNames: []string{"kubernetes.default.svc"}},
@@ -92,7 +92,7 @@ func TestStolenKeyOfTheAuthorityIsGoodForNoOtherServer(t *testing.T) {
 	}
 }
 
-func TestCertificatesAreValidAsLongAsAskedAndALeafNotLongerThanItsAuthority(t *testing.T) {
+func TestAuthority_Validity(t *testing.T) {
 	ca := mustAuthority(t, testService, 100*time.Hour, start)
 	type validity struct{ NotBefore, NotAfter time.Time }
 	validityOf := func(c *x509.Certificate) validity { return validity{c.NotBefore, c.NotAfter} }
@@ -115,14 +115,14 @@ func TestCertificatesAreValidAsLongAsAskedAndALeafNotLongerThanItsAuthority(t *t
 	}
 }
 
-func TestRenewalIsDueWhenTwoThirdsOfALifeAreOver(t *testing.T) {
+func TestAuthority_RenewalAtTwoThirds(t *testing.T) {
 	c := &x509.Certificate{NotBefore: start, NotAfter: start.Add(90 * time.Hour)}
 	if got, want := renewAt(c), start.Add(60*time.Hour); !got.Equal(want) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
-func TestLeafIsRenewedWhileThatMakesItLastLonger(t *testing.T) {
+func TestLeaf_RenewedOnlyIfThatLastsLonger(t *testing.T) {
 	ca := mustAuthority(t, testService, 100*time.Hour, start)
 	l := mustLeaf(t, ca, testService, 24*time.Hour, start)
 	last := mustLeaf(t, ca, testService, 24*time.Hour, start.Add(90*time.Hour))
@@ -143,7 +143,7 @@ func TestLeafIsRenewedWhileThatMakesItLastLonger(t *testing.T) {
 	}
 }
 
-func TestABundleIsReadInSpiteOfWhatIsNoCertificate(t *testing.T) {
+func TestBundle_SkipsInvalidBlocks(t *testing.T) {
 	a, b := mustAuthority(t, testService, time.Hour, start).certificate,
 		mustAuthority(t, testService, time.Hour, start).certificate
 	broken := "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"

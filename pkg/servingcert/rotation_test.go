@@ -42,7 +42,7 @@ func notACA(t *testing.T) *authority {
 	return &authority{certificate, key}
 }
 
-func TestNextStep(t *testing.T) {
+func TestRotation_NextStep(t *testing.T) {
 	const day = 24 * time.Hour
 	young := mustAuthority(t, testService, DefaultCAValidity, start.Add(-100*day))
 	fresh := mustAuthority(t, testService, DefaultCAValidity, start.Add(-time.Hour))
@@ -161,7 +161,7 @@ func newIn(t *testing.T, s step) *x509.Certificate {
 }
 
 // The steps must reach a fixed point, otherwise two replicas would write in turn without end.
-func TestEveryStepIsTheLastUntilTimePasses(t *testing.T) {
+func TestRotation_StepIsIdempotent(t *testing.T) {
 	old := mustAuthority(t, testService, DefaultCAValidity, start.Add(-250*24*time.Hour))
 	s := state{secret: secretOf(t, old), registered: true}
 	var taken []action
@@ -185,7 +185,7 @@ func TestEveryStepIsTheLastUntilTimePasses(t *testing.T) {
 	}
 }
 
-func TestTheOneBeforeCountsUntilItsLastLeafHasExpired(t *testing.T) {
+func TestRotation_PreviousIssuerUntilLeavesExpire(t *testing.T) {
 	old := mustAuthority(t, testService, DefaultCAValidity, start.Add(-250*24*time.Hour))
 	renewed, err := defaultPolicy.next(state{secret: secretOf(t, old, old.certificate)}, start)
 	if err != nil {
@@ -207,7 +207,7 @@ func TestTheOneBeforeCountsUntilItsLastLeafHasExpired(t *testing.T) {
 	}
 }
 
-func TestWhatOthersHavePutIntoTheSecretStays(t *testing.T) {
+func TestRotation_KeepsOtherKeysOfSecret(t *testing.T) {
 	got, err := defaultPolicy.next(state{secret: map[string][]byte{"note": []byte("theirs")}}, start)
 	if err != nil {
 		t.Fatal(err)
@@ -217,7 +217,7 @@ func TestWhatOthersHavePutIntoTheSecretStays(t *testing.T) {
 	}
 }
 
-func TestNoErrorShowsAKey(t *testing.T) {
+func TestRotation_ErrorsHideKeys(t *testing.T) {
 	data := secretOf(t, mustAuthority(t, testService, time.Hour, start))
 	key := string(data["tls.key"])
 	for name, broken := range map[string]map[string][]byte{

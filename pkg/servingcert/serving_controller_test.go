@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestLeafChangesAuthorityOnlyWhenThatIsTrustedOrNothingIsLost(t *testing.T) {
+func TestIssuer_ChangesOnlyWhenTrusted(t *testing.T) {
 	a, b := mustAuthority(t, testService, DefaultCAValidity, start),
 		mustAuthority(t, testService, DefaultCAValidity, start)
 	gone := mustAuthority(t, testService, time.Hour, start.Add(-2*time.Hour))

@@ -16,7 +16,7 @@ type listener struct{ notified int }
 
 func (l *listener) Enqueue() { l.notified++ }
 
-func TestServingHasACertificateFromTheBeginningThatNobodyVouchesFor(t *testing.T) {
+func TestServing_StartsSelfSigned(t *testing.T) {
 	s, err := newServing(testService)
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func TestServingHasACertificateFromTheBeginningThatNobodyVouchesFor(t *testing.T
 	}
 }
 
-func TestServingTellsEveryListenerOfANewCertificate(t *testing.T) {
+func TestServing_NotifiesEveryListener(t *testing.T) {
 	s, err := newServing(testService)
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +49,7 @@ func TestServingTellsEveryListenerOfANewCertificate(t *testing.T) {
 	}
 }
 
-func TestAnAuthorityIsInUseUntilOthersHaveHadTimeToFollow(t *testing.T) {
+func TestServing_IssuerIsUsedUntilOthersFollow(t *testing.T) {
 	s, err := newServing(testService)
 	if err != nil {
 		t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 )
 
 // A client that connects between two servers waits for the next one.
-func TestThePortIsHeldUntilItIsTheNextOnes(t *testing.T) {
+func TestStartupServer_HoldsPortUntilHandoff(t *testing.T) {
 	port, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +58,7 @@ func TestThePortIsHeldUntilItIsTheNextOnes(t *testing.T) {
 	_ = conn.Close()
 }
 
-func TestATurnEndsForWhoeverWaits(t *testing.T) {
+func TestHandoffListener_CloseEndsAccept(t *testing.T) {
 	port, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -32,7 +32,7 @@ func newTestConfig(t *testing.T) etcd.Config {
 
 func noop() {}
 
-func TestADataDirectoryThatSomebodyUsesIsAnErrorAtOnce(t *testing.T) {
+func TestStorage_LockedDataDirectoryIsError(t *testing.T) {
 	config := newTestConfig(t)
 	first, err := openStorage(t.Context(), config, noop)
 	if err != nil {
@@ -44,7 +44,7 @@ func TestADataDirectoryThatSomebodyUsesIsAnErrorAtOnce(t *testing.T) {
 	}
 }
 
-func TestADataDirectoryThatCannotBeUsedIsTriedAgainUntilItCan(t *testing.T) {
+func TestStorage_RetriesUnusableDataDirectory(t *testing.T) {
 	config := newTestConfig(t)
 	if err := os.WriteFile(config.DataDir, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -62,7 +62,7 @@ func TestADataDirectoryThatCannotBeUsedIsTriedAgainUntilItCan(t *testing.T) {
 	member.Close()
 }
 
-func TestASignalEndsTheAttemptsToOpenADataDirectory(t *testing.T) {
+func TestStorage_SignalEndsRetries(t *testing.T) {
 	config := newTestConfig(t)
 	if err := os.WriteFile(config.DataDir, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -74,7 +74,7 @@ func TestASignalEndsTheAttemptsToOpenADataDirectory(t *testing.T) {
 	}
 }
 
-func TestWithoutStorageTheProcessLivesAndEverythingElseIsUnavailable(t *testing.T) {
+func TestStorage_UnavailableKeepsProcessAlive(t *testing.T) {
 	for path, want := range map[string]int{
 		"/livez": http.StatusOK, "/livez/ping": http.StatusOK,
 		"/readyz": http.StatusServiceUnavailable, "/": http.StatusServiceUnavailable,
@@ -100,7 +100,7 @@ func TestWithoutStorageTheProcessLivesAndEverythingElseIsUnavailable(t *testing.
 }
 
 // A re-executed test binary would run this test again, forever.
-func TestAProcessThatIsToEndDoesNotStartAnew(t *testing.T) {
+func TestStorage_NoRestartDuringShutdown(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := reexec(ctx); err != nil {

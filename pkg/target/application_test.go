@@ -8,13 +8,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	"postern.dev/postern/apis/postern"
 )
 
-func TestDecideApplicationAnnotates(t *testing.T) {
+func TestDecideApplication_Annotates(t *testing.T) {
 	request := Request{
 		DeliveryEvent: &postern.DeliveryEvent{Ref: "main", Revision: "2222",
 			Repository: "https://github.com/example/shop", Source: "github"},

@@ -47,7 +47,7 @@ func (c *writeCounts) write(t *testing.T) func(context.Context, postern.TargetKe
 	}
 }
 
-func TestNoRequestIsLostUnderLoad(t *testing.T) {
+func TestBatcher_LosesNoRequest(t *testing.T) {
 	const goroutines, requests, targets = 64, 200, 5
 	synctest.Test(t, func(t *testing.T) { // ends only when no goroutine is left
 		count := &writeCounts{inFlight: map[postern.TargetKey]*int{}}

@@ -94,7 +94,7 @@ func names(prefix string, count int) []string {
 	return refs
 }
 
-func TestPendingRequestsAreBatchedUpToABound(t *testing.T) {
+func TestBatcher_BatchIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		batcher := newBatcher(g.write)
@@ -118,7 +118,7 @@ func TestPendingRequestsAreBatchedUpToABound(t *testing.T) {
 	})
 }
 
-func TestRequestsOfOneDeliveryAreNeverSplit(t *testing.T) {
+func TestBatcher_DeliveryIsNotSplit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		batcher := newBatcher(g.write)
@@ -152,7 +152,7 @@ func TestRequestsOfOneDeliveryAreNeverSplit(t *testing.T) {
 	})
 }
 
-func TestTargetsDoNotWaitForEachOther(t *testing.T) {
+func TestBatcher_TargetsAreIndependent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		batcher := newBatcher(g.write)
@@ -173,7 +173,7 @@ func TestTargetsDoNotWaitForEachOther(t *testing.T) {
 	})
 }
 
-func TestARequestCancelledBeforeItsBatchIsNotWritten(t *testing.T) {
+func TestBatcher_CanceledBeforeBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		batcher := newBatcher(g.write)
@@ -197,7 +197,7 @@ func TestARequestCancelledBeforeItsBatchIsNotWritten(t *testing.T) {
 	})
 }
 
-func TestATargetWithoutPendingRequestsIsForgotten(t *testing.T) {
+func TestBatcher_IdleTargetIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		batcher := newBatcher(g.write)
@@ -214,7 +214,7 @@ func TestATargetWithoutPendingRequestsIsForgotten(t *testing.T) {
 	})
 }
 
-func TestARequestCancelledDuringItsWriteIsTransient(t *testing.T) {
+func TestBatcher_CanceledDuringWriteIsTransient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		batcher := newBatcher(g.write)
@@ -239,7 +239,7 @@ func TestARequestCancelledDuringItsWriteIsTransient(t *testing.T) {
 	})
 }
 
-func TestAPanicIsTheErrorOfTheWholeBatchAndTheNextIsWritten(t *testing.T) {
+func TestBatcher_PanicFailsBatchOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		batcher := newBatcher(func(ctx context.Context, key postern.TargetKey, requests []Request) []Result {

@@ -24,7 +24,7 @@ func cachedRef(c *Cache) string {
 	return obj.(*stokerv1alpha1.GatewaySync).Annotations[stokerv1alpha1.AnnotationRequestedRef]
 }
 
-func TestCacheIsReadyWithoutKindsThatAreNotInstalled(t *testing.T) {
+func TestCache_ReadyWithoutMissingKinds(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	cache, err := NewCache(api.config())
 	if err != nil {
@@ -45,7 +45,7 @@ func TestCacheIsReadyWithoutKindsThatAreNotInstalled(t *testing.T) {
 	eventually(t, "a kind is installed later", func() bool { return cachedRef(cache) == "v1" })
 }
 
-func TestCacheIsNotReadyIfItCannotBeFilled(t *testing.T) {
+func TestCache_NotReadyUntilFilled(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	api.serve(gatewaySyncs, &answer{})
 	api.serve(applications, forbidden)
@@ -57,7 +57,7 @@ func TestCacheIsNotReadyIfItCannotBeFilled(t *testing.T) {
 	})
 }
 
-func TestCacheFollowsAndTrims(t *testing.T) {
+func TestCache_FollowsAndTransforms(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	big := `{"apiVersion": "stoker.io/v1alpha1", "kind": "GatewaySync", "metadata": {
 		"name": "plant", "namespace": "demo", "resourceVersion": "`
@@ -87,7 +87,7 @@ func TestCacheFollowsAndTrims(t *testing.T) {
 	}
 }
 
-func TestWriteReadsFromTheCacheFirst(t *testing.T) {
+func TestCache_IsReadFirst(t *testing.T) {
 	const get, patch = "GET", "PATCH fieldManager=postern"
 	for _, test := range []struct {
 		name         string
@@ -155,7 +155,7 @@ func TestWriteReadsFromTheCacheFirst(t *testing.T) {
 	}
 }
 
-func TestDryRunLeavesTheCacheAlone(t *testing.T) {
+func TestCache_UnchangedByDryRun(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	api.serve(gatewaySyncs, &answer{text: plantAt("v1")})
 	cache := startCache(t, api)
@@ -177,7 +177,7 @@ func watched(change, apiVersion, kind, namespace, name, resourceVersion string) 
 		change, apiVersion, kind, namespace, name, resourceVersion)
 }
 
-func TestNamespacesAreThoseThatHoldTargets(t *testing.T) {
+func TestCache_Namespaces(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	api.serve(gatewaySyncs, &answer{text: plantAt("v1")})
 	api.serve(applications, &answer{text: `{"metadata": {"namespace": "shops", "name": "shop", "resourceVersion": ` +
@@ -202,7 +202,7 @@ func TestNamespacesAreThoseThatHoldTargets(t *testing.T) {
 	expect("the last of one deleted", "another", "demo")
 }
 
-func TestNamespacesAreNotKnownUntilTheCacheIsFilled(t *testing.T) {
+func TestCache_NamespacesUnknownUntilFilled(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	cache, err := NewCache(api.config())
 	if err != nil {

@@ -21,7 +21,7 @@ func (w *wall) now() time.Time { return w.Time }
 // midday is a wall clock at noon, to the microsecond.
 func midday() *wall { return &wall{noon.UTC().Truncate(time.Microsecond)} }
 
-func TestStampsRiseWhateverTheWallClockDoes(t *testing.T) {
+func TestClock_IsMonotonic(t *testing.T) {
 	at := midday()
 	clock := NewClock(at.now)
 	last := clock.Stamp()
@@ -46,7 +46,7 @@ func TestStampsRiseWhateverTheWallClockDoes(t *testing.T) {
 	}
 }
 
-func TestStampsAreLaterThanWhatWasObservedIfThatMayBeTrue(t *testing.T) {
+func TestClock_LaterThanObserved(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		observed time.Duration
@@ -73,7 +73,7 @@ func TestStampsAreLaterThanWhatWasObservedIfThatMayBeTrue(t *testing.T) {
 }
 
 // An owner of targets who writes receipts one after the other must not advance the clock further.
-func TestObservedReceiptsLeadTheClockAheadByAMinuteAtMost(t *testing.T) {
+func TestClock_ObservedLeadIsBounded(t *testing.T) {
 	at := midday()
 	clock := NewClock(at.now)
 	for ahead := range 1000 {
@@ -85,7 +85,7 @@ func TestObservedReceiptsLeadTheClockAheadByAMinuteAtMost(t *testing.T) {
 	}
 }
 
-func TestStampsOfManyAtOnceDiffer(t *testing.T) {
+func TestClock_ConcurrentStampsDiffer(t *testing.T) {
 	clock := NewClock(midday().now)
 	stamps := make([]time.Time, 1000)
 	var running sync.WaitGroup
@@ -102,7 +102,7 @@ func TestStampsOfManyAtOnceDiffer(t *testing.T) {
 	}
 }
 
-func TestAnAmbiguousFailureAfterTheClockWasSetBackIsNotTakenForSomethingLater(t *testing.T) {
+func TestClock_SetBackAmbiguousFailure(t *testing.T) {
 	for name, restarted := range map[string]bool{"in one process": false, "across a restart": true} {
 		t.Run(name, func(t *testing.T) {
 			api := newFakeAPIServer(t, plantAt("v0"))
@@ -134,7 +134,7 @@ func TestAnAmbiguousFailureAfterTheClockWasSetBackIsNotTakenForSomethingLater(t 
 	}
 }
 
-func TestTheCacheLetsTheClockObserveWhatTargetsTell(t *testing.T) {
+func TestClock_CacheObservesTargets(t *testing.T) {
 	ahead := time.Now().UTC().Add(maxClockSkew / 2)
 	api := newFakeAPIServer(t, plantAt("v1"))
 	document := mustApply(t, plantAt("v1"), []operation{{Op: "add", Path: annotationPath(AnnotationEventTime),
@@ -149,7 +149,7 @@ func TestTheCacheLetsTheClockObserveWhatTargetsTell(t *testing.T) {
 }
 
 // The receipt is from a clock that was wrong, or from an owner. It must not block later deliveries.
-func TestANotedReceiptThatCannotBeTrueOutdatesNothing(t *testing.T) {
+func TestClock_ImpossibleReceiptIsIgnored(t *testing.T) {
 	for name, ahead := range map[string]time.Duration{
 		"a little ahead": maxClockSkew / 2, "too far ahead": 2 * maxClockSkew,
 	} {
@@ -170,7 +170,7 @@ func TestANotedReceiptThatCannotBeTrueOutdatesNothing(t *testing.T) {
 }
 
 // A stamp from before the wall clock was set back is plausible to the process that made it.
-func TestOrderOutlivesALargeStepBackInOneProcess(t *testing.T) {
+func TestClock_OrderAfterLargeStepBack(t *testing.T) {
 	at := midday()
 	writer, _ := newTestWriter(t, newFakeAPIServer(t, plantAt("v0")), nil)
 	writer.clock = NewClock(at.now)
@@ -189,7 +189,7 @@ func TestOrderOutlivesALargeStepBackInOneProcess(t *testing.T) {
 	}
 }
 
-func TestTheRefsOfOtherRepositoriesAreOrderedByReceiptAtAnApplicationWithOneSource(t *testing.T) {
+func TestClock_OtherRepositoriesAreOrderedByReceipt(t *testing.T) {
 	target := orderedTargets["Application that moves"]
 	of := withRepository
 	for _, test := range []struct {

@@ -12,7 +12,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-func TestCoalesceWritesTheNewestOfEachSlot(t *testing.T) {
+func TestCoalesce_NewestOfEachSlot(t *testing.T) {
 	of := withRepository
 	withNginx := func(r Request) Request { return withImage(t, "nginx:"+r.Ref, r) }
 	for _, test := range []struct {
@@ -93,7 +93,7 @@ func TestCoalesceWritesTheNewestOfEachSlot(t *testing.T) {
 	}
 }
 
-func TestReplacementsLeadToTheWrittenRequest(t *testing.T) {
+func TestCoalesce_ReplacementsLeadToWritten(t *testing.T) {
 	replacedBy := map[int]int{0: 1, 1: 4, 2: 4, 3: 2}
 	for i, want := range []int{4, 4, 4, 4, 4, 5} {
 		if got := finalReplacement(replacedBy, i); got != want {
@@ -103,7 +103,7 @@ func TestReplacementsLeadToTheWrittenRequest(t *testing.T) {
 }
 
 // Every request is either written, or replaced by a written one of its slot.
-func TestCoalesceLosesNoRequest(t *testing.T) {
+func TestCoalesce_LosesNoRequest(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
 	for range 2000 {
 		requests := batchTargets[1].requests(t, r)

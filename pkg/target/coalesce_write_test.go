@@ -29,7 +29,7 @@ func summarize(results []Result) []string {
 	return summary
 }
 
-func TestWriteBatch(t *testing.T) {
+func TestWriter_Batch(t *testing.T) {
 	const requested, already, superseded = "Requested true", "AlreadyRequested true", "Superseded false"
 	first := event("v1", "github", 10, 11)
 	for _, test := range []struct {
@@ -87,7 +87,7 @@ func TestWriteBatch(t *testing.T) {
 	}
 }
 
-func TestSupersededRequestsNameTheWrittenOne(t *testing.T) {
+func TestWriter_SupersededNamesWritten(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v0"))
 	writer, _ := newTestWriter(t, api, nil)
 	got := writer.writeBatch(t.Context(), plant,
@@ -106,7 +106,7 @@ func TestSupersededRequestsNameTheWrittenOne(t *testing.T) {
 	}
 }
 
-func TestABatchThatIsRefusedIsSplit(t *testing.T) {
+func TestWriter_RefusedBatchIsSplit(t *testing.T) {
 	requests := []Request{onPurpose(event("bad", "github", 10, 11)), event("v2", "github", 20, 12),
 		event("bad", "github", 30, 13)}
 	for _, test := range []struct {

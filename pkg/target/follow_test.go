@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	"postern.dev/postern/apis/postern"
@@ -113,7 +112,7 @@ func TestFollows(t *testing.T) {
 	}
 }
 
-func TestARequestedRefOverridesWhatAGatewaySyncTracks(t *testing.T) {
+func TestFollows_RequestedRefOverridesTracked(t *testing.T) {
 	for _, test := range []struct {
 		ref, requested string
 		pushed         Request
@@ -134,7 +133,7 @@ func TestARequestedRefOverridesWhatAGatewaySyncTracks(t *testing.T) {
 	}
 }
 
-func TestApplicationSourcesThatFollow(t *testing.T) {
+func TestFollows_ApplicationSources(t *testing.T) {
 	for _, test := range []struct {
 		name      string
 		requested string
@@ -175,7 +174,7 @@ func TestApplicationSourcesThatFollow(t *testing.T) {
 	}
 }
 
-func TestAConstraintThatIsNoneIsAProblem(t *testing.T) {
+func TestFollows_InvalidConstraint(t *testing.T) {
 	for constraint, want := range map[string]string{
 		"": `postern.dev/follow-tags is "", which is not a semver constraint: ` +
 			`improper constraint: ""`,
@@ -202,9 +201,9 @@ func TestAConstraintThatIsNoneIsAProblem(t *testing.T) {
 	}
 }
 
-// TestASourceOfVeryManyIsNotFollowed also requests a ref for all sources by name, which would take a patch with as many
+// TestFollows_TooManySources also requests a ref for all sources by name, which would take a patch with as many
 // steps.
-func TestASourceOfVeryManyIsNotFollowed(t *testing.T) {
+func TestFollows_TooManySources(t *testing.T) {
 	app := &argov1alpha1.Application{ObjectMeta: metav1.ObjectMeta{
 		Annotations: map[string]string{AnnotationUpdateTargetRevision: "true"}}}
 	for range maxSources + 1 {
@@ -228,7 +227,7 @@ func TestASourceOfVeryManyIsNotFollowed(t *testing.T) {
 	}
 }
 
-func TestAConstraintIsCompiledOnce(t *testing.T) {
+func TestFollows_ConstraintIsCompiledOnce(t *testing.T) {
 	app := &argov1alpha1.Application{ObjectMeta: metav1.ObjectMeta{
 		Namespace: "compiled-once", Annotations: map[string]string{AnnotationFollowTags: ">=1, <9"}}}
 	for range 20 {

@@ -19,7 +19,6 @@ import (
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"

@@ -12,7 +12,7 @@ import (
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-func TestWhatIsFollowedIsWrittenOnlyIfItStillIs(t *testing.T) {
+func TestIfFollowed_CheckedAgainWhenWritten(t *testing.T) {
 	const sync = `{"metadata": {"annotations": {"postern.dev/follow-tags": ">=1"}}, "spec": {"git": {"repo": ` +
 		`"https://git.acme.io/shop.git"}}}`
 	got := decide(t, parse(t, postern.TargetGatewaySync, sync), ifFollowed(tag("v2")))
@@ -53,7 +53,7 @@ func TestWhatIsFollowedIsWrittenOnlyIfItStillIs(t *testing.T) {
 			"value": "2026-03-01T12:00:00.0000005Z"}]`, got.Patch)
 }
 
-func TestOfTwoTagsTheLowerOneDoesNotComeSecond(t *testing.T) {
+func TestIfFollowed_LowerTagIsSuperseded(t *testing.T) {
 	for kind, document := range map[postern.TargetKind]string{
 		postern.TargetGatewaySync: `{"metadata": {"annotations": {"postern.dev/follow-tags": "*"}},
 			"spec": {"git": {"repo": "https://git.acme.io/shop.git", "ref": "v1"}}}`,
@@ -74,7 +74,7 @@ func TestOfTwoTagsTheLowerOneDoesNotComeSecond(t *testing.T) {
 	}
 }
 
-func TestAWishThatCannotBeReadIsTold(t *testing.T) {
+func TestIfFollowed_UnreadableConstraint(t *testing.T) {
 	annotations := map[string]string{AnnotationFollowTags: "latest"}
 	for _, obj := range []object{syncOf(annotations, "v1"), applicationOf(annotations, source(shop, "v1"))} {
 		got := decide(t, obj, ifFollowed(tag("v2")))
@@ -88,7 +88,7 @@ func TestAWishThatCannotBeReadIsTold(t *testing.T) {
 	}
 }
 
-func TestOnlySourcesThatFollowAreMoved(t *testing.T) {
+func TestIfFollowed_MovesOnlyFollowingSources(t *testing.T) {
 	annotations := map[string]string{AnnotationUpdateTargetRevision: "true"}
 	sources := applicationOf(annotations, source(shop, "v1"), source(shop, "main"), source(values, "main"))
 	named := decide(t, sources, branch("main"))
@@ -102,7 +102,7 @@ func TestOnlySourcesThatFollowAreMoved(t *testing.T) {
 	}
 }
 
-func TestABranchThatIsTrackedByAnotherNameKeepsIt(t *testing.T) {
+func TestIfFollowed_KeepsNameOfBranch(t *testing.T) {
 	annotations := map[string]string{AnnotationUpdateTargetRevision: "true"}
 	for _, revision := range []string{"", "HEAD", "refs/heads/main"} {
 		app := applicationOf(annotations, source(shop, revision))

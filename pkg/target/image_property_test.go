@@ -98,9 +98,9 @@ var randomLists = []randomList{
 	},
 }
 
-// TestImagePatchesNeverTouchOtherEntries patches random lists. Other entries must keep their content and their order,
+// TestDecideImage_KeepsOtherEntries patches random lists. Other entries must keep their content and their order,
 // and the patch must never be rejected.
-func TestImagePatchesNeverTouchOtherEntries(t *testing.T) {
+func TestDecideImage_KeepsOtherEntries(t *testing.T) {
 	for _, list := range randomLists {
 		t.Run(list.name, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(1, 2))

@@ -15,8 +15,8 @@ import (
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// TestDecideImageWritesOverrides checks the patch and the patched object for every kind of list and every state of it.
-func TestDecideImageWritesOverrides(t *testing.T) {
+// TestDecideImage_WritesOverrides checks the patch and the patched object for every kind of list and every state of it.
+func TestDecideImage_WritesOverrides(t *testing.T) {
 	for _, test := range imageOverrides {
 		t.Run(test.name, func(t *testing.T) {
 			before := test.document(t)
@@ -39,7 +39,7 @@ func TestDecideImageWritesOverrides(t *testing.T) {
 	}
 }
 
-func TestDecideImageTwiceChangesNothing(t *testing.T) {
+func TestDecideImage_IsIdempotent(t *testing.T) {
 	for _, test := range imageOverrides {
 		t.Run(test.name, func(t *testing.T) {
 			before := test.document(t)
@@ -54,9 +54,9 @@ func TestDecideImageTwiceChangesNothing(t *testing.T) {
 	}
 }
 
-// TestImagePatchesFailIfTheListChanged changes each value that a patch tests, as another client would. One of them is
+// TestDecideImage_PatchTestsList changes each value that a patch tests, as another client would. One of them is
 // the list that it writes to.
-func TestImagePatchesFailIfTheListChanged(t *testing.T) {
+func TestDecideImage_PatchTestsList(t *testing.T) {
 	for _, test := range imageOverrides {
 		t.Run(test.name, func(t *testing.T) {
 			before := test.document(t)
@@ -89,7 +89,7 @@ func meanwhile(value any) []any {
 	return changed
 }
 
-func TestImagePatchesDependOnTheConfiguration(t *testing.T) {
+func TestDecideImage_PatchTestsConfiguration(t *testing.T) {
 	test := imageOverrides[0]
 	test.annotations = []string{"image-list: web=nginx", "web.allow-tags: any"}
 	before := test.document(t)
@@ -115,7 +115,7 @@ func TestImagePatchesDependOnTheConfiguration(t *testing.T) {
 	}
 }
 
-func TestDecideImageDoesNotModifyWhatWasRead(t *testing.T) {
+func TestDecideImage_DoesNotModifyObject(t *testing.T) {
 	for _, test := range imageOverrides {
 		t.Run(test.name, func(t *testing.T) {
 			read := parse(t, postern.TargetApplication, test.document(t))
@@ -128,7 +128,7 @@ func TestDecideImageDoesNotModifyWhatWasRead(t *testing.T) {
 	}
 }
 
-func TestDecideImageIsTheSameForWhatTheCacheKeeps(t *testing.T) {
+func TestDecideImage_SameForTransformedObject(t *testing.T) {
 	for _, test := range imageOverrides {
 		t.Run(test.name, func(t *testing.T) {
 			read := parse(t, postern.TargetApplication, test.document(t))
@@ -142,7 +142,7 @@ func TestDecideImageIsTheSameForWhatTheCacheKeeps(t *testing.T) {
 	}
 }
 
-func TestDecideImageAnnotatesAgainForAnotherDigest(t *testing.T) {
+func TestDecideImage_AnnotatesOtherDigest(t *testing.T) {
 	test := imageCase{spec: `{"source": {"repoURL": "https://git.acme.io/shop"}}`, pushed: "nginx:1.26"}
 	before := mustApply(t, test.document(t), test.decide(t, test.document(t)).Patch)
 	test.pushed = "nginx:1.26@" + newDigest

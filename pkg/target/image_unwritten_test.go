@@ -31,8 +31,8 @@ const (
 			"value": "2026-03-01T12:00:00.0000005Z"}]`
 )
 
-// TestDecideImageLeavesTheSpecificationAlone checks pushes that write at most annotations.
-func TestDecideImageLeavesTheSpecificationAlone(t *testing.T) {
+// TestDecideImage_LeavesSpec checks pushes that write at most annotations.
+func TestDecideImage_LeavesSpec(t *testing.T) {
 	set := Change{Field: "postern.dev/requested-ref", New: "nginx:1.26"}
 	for _, test := range []struct {
 		name        string
@@ -183,7 +183,7 @@ func TestDecideImageLeavesTheSpecificationAlone(t *testing.T) {
 	}
 }
 
-func TestAnImageIsNotForAGatewaySync(t *testing.T) {
+func TestDecideImage_NotForGatewaySync(t *testing.T) {
 	got := decide(t, parse(t, postern.TargetGatewaySync, plantAt("v1")),
 		Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx:1.26"), Source: "harbor"}, At: noon})
 	want := decision{Result: Result{Previous: "v1", Reason: "NotApplicable",
@@ -194,7 +194,7 @@ func TestAnImageIsNotForAGatewaySync(t *testing.T) {
 }
 
 // A stored message must not grow with an owner's values.
-func TestMessageAboutAnOddConfigurationIsShort(t *testing.T) {
+func TestDecideImage_MessageIsShort(t *testing.T) {
 	c := imageCase{
 		annotations: []string{"image-list: redis" + strings.Repeat(", X"+strings.Repeat("é", 10_000), 20)},
 		tool:        "Kustomize", runs: []string{"nginx:1.25"}, spec: `{}`, pushed: "nginx:1.26",

@@ -43,7 +43,7 @@ func notify(x *imageIndex, obj object, gone bool) {
 	}
 }
 
-func TestImageIndexFollowsApplicationsAndUpdaters(t *testing.T) {
+func TestImageIndex_FollowsApplicationsAndUpdaters(t *testing.T) {
 	x := &imageIndex{}
 	add := func(obj object) func() { return func() { notify(x, obj, false) } }
 	remove := func(obj object) func() { return func() { notify(x, obj, true) } }
@@ -102,7 +102,7 @@ func TestImageIndexFollowsApplicationsAndUpdaters(t *testing.T) {
 	}
 }
 
-func TestImageIndexUnderstandsMissedDeletions(t *testing.T) {
+func TestImageIndex_MissedDeletions(t *testing.T) {
 	x := &imageIndex{}
 	notify(x, appWith("demo", "a", "nginx"), false)
 	x.applicationHandler().OnDelete(cache.DeletedFinalStateUnknown{Key: "demo/a"})
@@ -111,7 +111,7 @@ func TestImageIndexUnderstandsMissedDeletions(t *testing.T) {
 	}
 }
 
-func TestImageIndexRefusesNamesThatAreNone(t *testing.T) {
+func TestImageIndex_RefusesInvalidNames(t *testing.T) {
 	for _, name := range []string{"", "nginx:1.26", "Nginx", "a b", "nginx@" + newDigest} {
 		if names, err := (&imageIndex{}).find("demo", name); err == nil {
 			t.Errorf("%q: got %q and no error", name, names)
@@ -129,9 +129,9 @@ func randomObject(r *rand.Rand) object {
 	return appWith("demo", fmt.Sprintf("a%d", r.IntN(15)), images[r.IntN(4)]+","+images[r.IntN(4)])
 }
 
-// TestImageIndexIsWhatItWasTold compares the index, after any sequence of changes, with the result of reading every
+// TestImageIndex_EqualsFullRead compares the index, after any sequence of changes, with the result of reading every
 // object.
-func TestImageIndexIsWhatItWasTold(t *testing.T) {
+func TestImageIndex_EqualsFullRead(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	x := &imageIndex{}
 	apps, updaters := map[string]*argov1alpha1.Application{}, map[string]*iuv1alpha1.ImageUpdater{}
@@ -174,9 +174,9 @@ func TestImageIndexIsWhatItWasTold(t *testing.T) {
 	}
 }
 
-// TestImageIndexIsSafeForConcurrentUse is for the race detector. Its final state does not depend on the order of
+// TestImageIndex_ConcurrentUse is for the race detector. Its final state does not depend on the order of
 // changes.
-func TestImageIndexIsSafeForConcurrentUse(t *testing.T) {
+func TestImageIndex_ConcurrentUse(t *testing.T) {
 	x := &imageIndex{}
 	var running sync.WaitGroup
 	for seed := range uint64(4) {
@@ -206,8 +206,8 @@ func TestImageIndexIsSafeForConcurrentUse(t *testing.T) {
 	}
 }
 
-// TestNoNamespaceWaitsForAnother blocks one namespace in the middle of a change.
-func TestNoNamespaceWaitsForAnother(t *testing.T) {
+// TestImageIndex_NamespacesAreIndependent blocks one namespace in the middle of a change.
+func TestImageIndex_NamespacesAreIndependent(t *testing.T) {
 	x := &imageIndex{}
 	notify(x, appWith("honest", "shop", "nginx"), false)
 	x.update("hostile", func(*namespaceIndex) {
@@ -227,8 +227,8 @@ func TestNoNamespaceWaitsForAnother(t *testing.T) {
 	}
 }
 
-// TestAnImageUpdaterIsReadOnceWhenItChanges also updates one without a change, as a watch does after an interruption.
-func TestAnImageUpdaterIsReadOnceWhenItChanges(t *testing.T) {
+// TestImageIndex_UpdaterIsReadOncePerChange also updates one without a change, as a watch does after an interruption.
+func TestImageIndex_UpdaterIsReadOncePerChange(t *testing.T) {
 	x := &imageIndex{}
 	notify(x, updaterWith("demo", "u", "*", "redis"), false)
 	before := x.updatersIn("demo")

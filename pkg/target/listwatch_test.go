@@ -18,7 +18,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
+func TestListWatch_CurrentWhileWatching(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		down := errors.New("connection refused")
 		missing := &apierrors.StatusError{ErrStatus: metav1.Status{Reason: metav1.StatusReasonNotFound, Code: 404,
@@ -82,7 +82,7 @@ func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
 }
 
 // The new Application is created while no watch can be opened, and would be missed permanently.
-func TestANewTargetIsNotMissedWhileAWatchReconnects(t *testing.T) {
+func TestListWatch_ReconnectMissesNoTarget(t *testing.T) {
 	api, cache := startCacheOf(t)
 	main := Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main", RefType: postern.RefTypeBranch,
 		Repository: shop}}
@@ -112,7 +112,7 @@ func TestANewTargetIsNotMissedWhileAWatchReconnects(t *testing.T) {
 }
 
 // A new target may be missing from a cache that does not follow changes.
-func TestMatchesAreUnknownWhileChangesAreNotFollowed(t *testing.T) {
+func TestListWatch_UnknownWithoutWatch(t *testing.T) {
 	_, cache := startCacheOf(t)
 	git, nginx := branch("main"), Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx:1.26")}}
 	for _, r := range []Request{git, nginx} {

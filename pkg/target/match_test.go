@@ -46,7 +46,7 @@ func appIn(
 	return app
 }
 
-func TestMatchesOfAGitRef(t *testing.T) {
+func TestMatch_GitRef(t *testing.T) {
 	tags, broken := map[string]string{AnnotationFollowTags: ">=1"}, map[string]string{AnnotationFollowTags: "latest"}
 	api, cache := startCacheOf(t,
 		syncIn("demo", "main", "https://git.acme.io/shop", "main", nil),
@@ -91,7 +91,7 @@ func TestMatchesOfAGitRef(t *testing.T) {
 	})
 }
 
-func TestMatchesOfAnImage(t *testing.T) {
+func TestMatch_Image(t *testing.T) {
 	labeled := appWith("demo", "labeled", "")
 	labeled.Labels = map[string]string{"tier": "web"}
 	byLabel := updaterWith("demo", "by-label", "*", "ghcr.io/acme/web")
@@ -155,7 +155,7 @@ func TestMatchesOfAnImage(t *testing.T) {
 	}
 }
 
-func TestMatchesAreUnknownWhileTheCacheIsNotFilled(t *testing.T) {
+func TestMatch_UnknownUntilCacheIsFilled(t *testing.T) {
 	git, nginx := branch("main"), Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx:1.26")}}
 	for _, test := range []struct {
 		forbidden                string
@@ -198,7 +198,7 @@ func TestMatchesAreUnknownWhileTheCacheIsNotFilled(t *testing.T) {
 	}
 }
 
-func TestMatchesAreUnknownWhileTheIndexIsBehind(t *testing.T) {
+func TestMatch_UnknownWhileIndexIsBehind(t *testing.T) {
 	_, cache := startCacheOf(t)
 	nginx := Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx:1.26")}}
 	for _, kind := range []postern.TargetKind{postern.TargetApplication, imageUpdaterResource.kind} {

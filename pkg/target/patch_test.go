@@ -92,7 +92,7 @@ func everyDecision(t *testing.T, check func(t *testing.T, document string, read 
 	}
 }
 
-func TestDecisionsAreIdempotent(t *testing.T) {
+func TestPatch_DecisionsAreIdempotent(t *testing.T) {
 	everyDecision(t, func(t *testing.T, document string, read object, r Request) {
 		first := decide(t, read, r)
 		if got, want := len(first.Changes) > 0, len(first.Patch) > 0; got != want {
@@ -112,7 +112,7 @@ func TestDecisionsAreIdempotent(t *testing.T) {
 	})
 }
 
-func TestDecisionsDoNotModifyWhatWasRead(t *testing.T) {
+func TestPatch_DecisionsDoNotModifyObject(t *testing.T) {
 	everyDecision(t, func(t *testing.T, _ string, read object, r Request) {
 		before := read.DeepCopyObject()
 		decide(t, read, r)
@@ -122,7 +122,7 @@ func TestDecisionsDoNotModifyWhatWasRead(t *testing.T) {
 	})
 }
 
-func TestDecisionsAreTheSameForWhatTheCacheKeeps(t *testing.T) {
+func TestPatch_DecisionsSameForTransformedObject(t *testing.T) {
 	everyDecision(t, func(t *testing.T, _ string, read object, r Request) {
 		whole := decide(t, read, r)
 		trim(t, read)
@@ -132,7 +132,7 @@ func TestDecisionsAreTheSameForWhatTheCacheKeeps(t *testing.T) {
 	})
 }
 
-func TestPatchesTouchNothingElse(t *testing.T) {
+func TestPatch_TouchesNothingElse(t *testing.T) {
 	ours := map[string]bool{
 		"stoker.io/requested-ref": true, "stoker.io/requested-at": true, "stoker.io/requested-by": true,
 		"postern.dev/requested-ref": true, "postern.dev/requested-at": true, "postern.dev/requested-by": true,
@@ -168,7 +168,7 @@ func TestPatchesTouchNothingElse(t *testing.T) {
 	})
 }
 
-func TestPatchesFailIfAnythingTheyRelyOnChanged(t *testing.T) {
+func TestPatch_FailsIfPreconditionChanged(t *testing.T) {
 	everyDecision(t, func(t *testing.T, document string, read object, r Request) {
 		patch := decide(t, read, r).Patch
 		for _, test := range patch {
@@ -187,13 +187,13 @@ func TestPatchesFailIfAnythingTheyRelyOnChanged(t *testing.T) {
 	})
 }
 
-func TestAnnotationPathIsAJSONPointer(t *testing.T) {
+func TestPatch_AnnotationPath(t *testing.T) {
 	if got, want := annotationPath("example.com/a~b"), "/metadata/annotations/example.com~1a~0b"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
-func TestPatchFailsIfSourcesOfOneRepositoryChangedPlaces(t *testing.T) {
+func TestPatch_FailsIfSourcesMoved(t *testing.T) {
 	for repository, sources := range map[string][2]string{
 		"https://charts.acme.io":   {`"chart": "base"`, `"chart": "shop"`},
 		"https://git.acme.io/shop": {`"path": "base"`, `"path": "shop"`},
@@ -221,7 +221,7 @@ func TestPatchFailsIfSourcesOfOneRepositoryChangedPlaces(t *testing.T) {
 	}
 }
 
-func TestExactTestsUseTheValuesOfTheDocument(t *testing.T) {
+func TestPreconditions_UseValuesOfDocument(t *testing.T) {
 	const document = `{"a~b/c": "", "list": [{"x": null, "n": 12345678901234567890}, "", false], "null": null}`
 	patch := []operation{{Op: "add", Path: "/list/0", Value: "an edit stays"}}
 	for _, path := range []string{
@@ -256,7 +256,7 @@ func TestExactTestsUseTheValuesOfTheDocument(t *testing.T) {
 	}
 }
 
-func TestExactTestsRefuseWhatCannotBeTested(t *testing.T) {
+func TestPreconditions_RefuseUntestable(t *testing.T) {
 	patch := []operation{{Op: "test", Path: "/images", Value: []string{"nginx:1", ""}}}
 	if _, err := exactTests(patch, []byte(`{"images": ["nginx:1", null]}`)); !errors.Is(err, errNullItem) {
 		t.Errorf("a list with null: got %v", err)

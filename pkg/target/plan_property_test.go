@@ -98,7 +98,7 @@ func alone(requests []Request) [][]Request {
 	return groups
 }
 
-func TestABatchComesToWhatItsRequestsComeToOneAfterTheOther(t *testing.T) {
+func TestPlan_BatchEqualsSequence(t *testing.T) {
 	for _, target := range batchTargets {
 		t.Run(string(target.key.Kind), func(t *testing.T) {
 			served, r := target.serve(t), rand.New(rand.NewPCG(3, 4))
@@ -119,7 +119,7 @@ func TestABatchComesToWhatItsRequestsComeToOneAfterTheOther(t *testing.T) {
 }
 
 // If the cache can't distinguish empty from absent the patch is rejected, and a live read follows.
-func TestABatchThatIsPlannedOnTheCacheFitsTheWholeTargetOrIsRefused(t *testing.T) {
+func TestPlan_OnCacheFitsOrIsRefused(t *testing.T) {
 	for _, target := range batchTargets {
 		t.Run(string(target.key.Kind), func(t *testing.T) {
 			r, planned := rand.New(rand.NewPCG(5, 6)), 0
@@ -163,7 +163,7 @@ func withoutVersion(t *testing.T, document string) string {
 	return encode(t, object)
 }
 
-func TestADecisionThatIsAppliedAgainChangesNothing(t *testing.T) {
+func TestPlan_AppliedTwiceChangesNothing(t *testing.T) {
 	for _, target := range batchTargets {
 		t.Run(string(target.key.Kind), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(7, 8))

@@ -18,7 +18,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-func TestOnlyALiveReadMaySayThatThereIsNothingToDo(t *testing.T) {
+func TestPlan_UnchangedNeedsLiveRead(t *testing.T) {
 	v1, v2 := event("v1", "github", 10, 11), event("v2", "github", 20, 21)
 	for kind, document := range map[postern.TargetKind]string{
 		postern.TargetGatewaySync: orderedTargets["GatewaySync"].document,
@@ -53,7 +53,7 @@ func TestOnlyALiveReadMaySayThatThereIsNothingToDo(t *testing.T) {
 }
 
 // The cache drops other annotations. The map stays, and may be empty.
-func TestABatchIsPlannedOnTheCacheThoughItDropsTheAnnotationsOfOthers(t *testing.T) {
+func TestPlan_CacheDropsOtherAnnotations(t *testing.T) {
 	const document = `{"metadata": {"annotations": {"team": "a"}}, "spec": {"git": {"repo": ` +
 		`"https://git.acme.io/shop"}}}`
 	requests := []Request{event("v1", "github", 10, 11), event("v2", "github", 20, 21)}
@@ -70,7 +70,7 @@ func TestABatchIsPlannedOnTheCacheThoughItDropsTheAnnotationsOfOthers(t *testing
 	}
 }
 
-func TestABatchTestsOnlyWhatWasRead(t *testing.T) {
+func TestPlan_TestsOnlyWhatWasRead(t *testing.T) {
 	document := imageCase{
 		annotations: []string{"image-list: web=nginx, db=postgres", "web.update-strategy: newest-build"},
 		tool:        "Kustomize", runs: []string{"nginx:1.0", "postgres:1.0"},
@@ -102,7 +102,7 @@ func TestABatchTestsOnlyWhatWasRead(t *testing.T) {
 	}
 }
 
-func TestABatchWithoutChangesHasNoPatch(t *testing.T) {
+func TestPlan_NoChangeNoPatch(t *testing.T) {
 	document, _ := oneByOne(t, postern.TargetGatewaySync, orderedTargets["GatewaySync"].document,
 		event("v1", "github", 10, 11))
 	live := liveSnapshot(t, postern.TargetGatewaySync, document)
@@ -133,7 +133,7 @@ func (c *endsAfter) Err() error {
 	return nil
 }
 
-func TestPlanningEndsWithItsContext(t *testing.T) {
+func TestPlan_EndsWithContext(t *testing.T) {
 	document := orderedTargets["GatewaySync"].document
 	var requests []Request
 	for i := range 10 {
@@ -156,7 +156,7 @@ func TestPlanningEndsWithItsContext(t *testing.T) {
 }
 
 // The cache, and concurrent plans, share the object.
-func TestPlanningDoesNotModifyTheTarget(t *testing.T) {
+func TestPlan_DoesNotModifyTarget(t *testing.T) {
 	for _, target := range batchTargets {
 		r := rand.New(rand.NewPCG(15, 16))
 		for range 200 {
@@ -179,7 +179,7 @@ func TestPlanningDoesNotModifyTheTarget(t *testing.T) {
 	}
 }
 
-func TestTheEventTimesOfATargetAreReadOnceForAllThatIsPlanned(t *testing.T) {
+func TestPlan_ReadsEventTimesOnce(t *testing.T) {
 	annotations := keptAt(manySlots(3).String())
 	read := planState{}
 	first := read.watermarks(annotations)
@@ -195,8 +195,8 @@ func TestTheEventTimesOfATargetAreReadOnceForAllThatIsPlanned(t *testing.T) {
 	}
 }
 
-// BenchmarkPlanManyTags plans a push of 256 tags for one Application that wants none or all of them.
-func BenchmarkPlanManyTags(b *testing.B) {
+// BenchmarkPlan_ManyTags plans a push of 256 tags for one Application that wants none or all of them.
+func BenchmarkPlan_ManyTags(b *testing.B) {
 	for name, constraint := range map[string]string{"unwanted": ":~9", "wanted": ""} {
 		b.Run(name, func(b *testing.B) {
 			document := shopNow("1", `, "argocd-image-updater.argoproj.io/image-list": "web=nginx`+constraint+`"`)
@@ -212,9 +212,9 @@ func BenchmarkPlanManyTags(b *testing.B) {
 	}
 }
 
-// BenchmarkPlanLargeApplication plans the same push for an Application as large as owners may make it: 100 sources, and
+// BenchmarkPlan_LargeApplication plans the same push for an Application as large as owners may make it: 100 sources, and
 // 200 KiB of other annotations.
-func BenchmarkPlanLargeApplication(b *testing.B) {
+func BenchmarkPlan_LargeApplication(b *testing.B) {
 	for name, wanted := range map[string]string{
 		"one image": `"argocd-image-updater.argoproj.io/image-list": "web=nginx"`,
 		"the same build again and again": `"argocd-image-updater.argoproj.io/image-list": "web=nginx",

@@ -11,7 +11,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-func TestResolveReadsATargetForTheWriteThatFollows(t *testing.T) {
+func TestResolve_ReadsTargetForNextWrite(t *testing.T) {
 	const get, patch = "GET", "PATCH fieldManager=postern"
 	api := newFakeAPIServer(t, plantAt("v1"))
 	writer, _ := newTestWriter(t, api, nil)
@@ -49,7 +49,7 @@ func TestResolveReadsATargetForTheWriteThatFollows(t *testing.T) {
 }
 
 // A target that is deleted right after a delivery must not be found for the next one.
-func TestResolveAsksAgainForEachDelivery(t *testing.T) {
+func TestResolve_AsksAgainForEachDelivery(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	writer, _ := newTestWriter(t, api, nil)
 	for range 2 {

@@ -140,7 +140,7 @@ func mix(r *rand.Rand, into, from map[string]any) {
 
 // A decision on the cache, which may be behind in any field, is written only to an object that leads to the same
 // decision.
-func TestAPatchPassesOnlyWhereTheDecisionIsTheSame(t *testing.T) {
+func TestStale_PatchPassesOnlyForSameDecision(t *testing.T) {
 	byLabel := updaterWith("demo", "by-label", "shop", "nginx:1.x")
 	byLabel.Spec.ApplicationRefs[0].LabelSelectors = &metav1.LabelSelector{
 		MatchLabels: map[string]string{"tier": "web"}}

@@ -48,7 +48,7 @@ func behind(
 	return api, writer
 }
 
-func TestWhatTheCacheHasNotSeenYetCounts(t *testing.T) {
+func TestStale_UnseenChangeCounts(t *testing.T) {
 	const (
 		optIn   = `, "postern.dev/update-target-revision": "true"`
 		list    = `, "argocd-image-updater.argoproj.io/image-list": "web=nginx"`
@@ -148,7 +148,7 @@ func TestWhatTheCacheHasNotSeenYetCounts(t *testing.T) {
 	}
 }
 
-func TestManyUnwantedTagsCostOneReadAndOneList(t *testing.T) {
+func TestStale_UnwantedTagsCostOneReadAndList(t *testing.T) {
 	const wanted = `, "argocd-image-updater.argoproj.io/image-list": "web=nginx:~9"`
 	api, writer := behind(t, shopNow("1", wanted), shopNow("1", wanted), nil, nil)
 	var requests []Request
@@ -168,7 +168,7 @@ func TestManyUnwantedTagsCostOneReadAndOneList(t *testing.T) {
 	}
 }
 
-func TestManyWantedTagsCostOneWriteThatIsNotMuchLargerThanThatOfOne(t *testing.T) {
+func TestStale_WantedTagsCostOneWrite(t *testing.T) {
 	const wanted = `, "argocd-image-updater.argoproj.io/image-list": "web=nginx"`
 	api, writer := behind(t, shopNow("1", wanted), shopNow("1", wanted), nil, nil)
 	var requests []Request
@@ -197,7 +197,7 @@ func TestManyWantedTagsCostOneWriteThatIsNotMuchLargerThanThatOfOne(t *testing.T
 	}
 }
 
-func TestAGatewaySyncCostsOneWriteAndNoList(t *testing.T) {
+func TestStale_GatewaySyncCostsOneWrite(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	api.serve(gatewaySyncs, &answer{text: plantAt("v1")})
 	cache := startCache(t, api)
@@ -213,7 +213,7 @@ func TestAGatewaySyncCostsOneWriteAndNoList(t *testing.T) {
 	}
 }
 
-func TestDeliveriesShareListsThatBeganAfterThem(t *testing.T) {
+func TestStale_ListsAreShared(t *testing.T) {
 	_, writer := behind(t, shopNow("1", ""), shopNow("1", ""), nil, nil)
 	lists := writer.updaters
 	list, mu, count := lists.list, sync.Mutex{}, map[string]int{}

@@ -9,13 +9,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	"postern.dev/postern/apis/postern"
 )
 
-func TestDecideApplicationMovesTargetRevision(t *testing.T) {
+func TestTargetRevision_Moves(t *testing.T) {
 	shop, values := "https://github.com/example/shop.git", "https://github.com/example/values"
 	for _, test := range []struct {
 		name        string
@@ -148,7 +147,7 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 	}
 }
 
-func TestDecideApplicationMovesTargetRevisionBack(t *testing.T) {
+func TestTargetRevision_MovesBack(t *testing.T) {
 	app := &argov1alpha1.Application{
 		ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{
 			"postern.dev/update-target-revision": "true",

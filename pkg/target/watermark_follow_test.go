@@ -19,7 +19,7 @@ var followers = map[postern.TargetKind]string{
 		"spec": {"source": {"repoURL": "https://git.acme.io/shop", "targetRevision": "main"}}}`,
 }
 
-func TestFollowedTagsAreOrderedByTheirVersionAndNotByTime(t *testing.T) {
+func TestWatermark_FollowedTagsByVersion(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		requests []Request
@@ -55,7 +55,7 @@ func TestFollowedTagsAreOrderedByTheirVersionAndNotByTime(t *testing.T) {
 	}
 }
 
-func TestPushesToAFollowedBranchAreOrderedByTime(t *testing.T) {
+func TestWatermark_FollowedBranchByTime(t *testing.T) {
 	at := func(commit string, happened, received int) Request {
 		return withEvent(pushed(branch("main"), happened, received),
 			func(e *postern.DeliveryEvent) { e.Revision = commit })
@@ -71,7 +71,7 @@ func TestPushesToAFollowedBranchAreOrderedByTime(t *testing.T) {
 	}
 }
 
-func TestRepositoriesOfAnApplicationDoNotOutdateEachOther(t *testing.T) {
+func TestWatermark_RepositoriesAreIndependent(t *testing.T) {
 	const document = `{"metadata": {"annotations": {"postern.dev/update-target-revision": "true"}},
 		"spec": {"sources": [{"repoURL": "https://git.acme.io/shop.git", "targetRevision": "v0"},
 			{"repoURL": "https://git.acme.io/values.git", "targetRevision": "v0"}]}}`
@@ -101,7 +101,7 @@ func TestRepositoriesOfAnApplicationDoNotOutdateEachOther(t *testing.T) {
 }
 
 // Requests without a repository, such as from CI jobs, and requests with one compete if there is only one source.
-func TestARefGivesWayToWhatWasReceivedAfterItWhetherOrNotThatNamedARepository(t *testing.T) {
+func TestWatermark_RefYieldsToLaterReceipt(t *testing.T) {
 	ofShop := func(r Request) Request { return withRepository("https://git.acme.io/shop", r) }
 	const (
 		one  = `{"metadata": {"name": "x"}, "spec": {"source": {"repoURL": "https://git.acme.io/shop"}}}`

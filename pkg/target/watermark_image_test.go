@@ -46,7 +46,7 @@ func kustomized(t *testing.T, document string) string {
 	return fmt.Sprint(images)
 }
 
-func TestImagesAreOrderedByTimeUnlessByTheirVersion(t *testing.T) {
+func TestWatermark_ImagesByTimeOrVersion(t *testing.T) {
 	const superseded = ReasonSuperseded
 	type push struct {
 		ref                string
@@ -104,7 +104,7 @@ func TestImagesAreOrderedByTimeUnlessByTheirVersion(t *testing.T) {
 	}
 }
 
-func TestImagesOfAnApplicationDoNotOutdateEachOther(t *testing.T) {
+func TestWatermark_ImagesAreIndependent(t *testing.T) {
 	c := strategyCase("newest-build")
 	c.annotations = []string{"image-list: web=nginx, db=postgres", "web.update-strategy: newest-build",
 		"db.update-strategy: newest-build"}
@@ -127,7 +127,7 @@ func TestImagesOfAnApplicationDoNotOutdateEachOther(t *testing.T) {
 }
 
 // An event that is stale for one alias may be new for another alias of the same image.
-func TestAnImageMayBeLateUnderOneAliasOnly(t *testing.T) {
+func TestWatermark_ImageLateForOneAlias(t *testing.T) {
 	c := strategyCase("newest-build")
 	c.annotations = []string{
 		"image-list: stable=nginx, edge=nginx",
@@ -150,7 +150,7 @@ func TestAnImageMayBeLateUnderOneAliasOnly(t *testing.T) {
 	}
 }
 
-func TestAnImageThatIsNotConfiguredHasASlotOfItsOwn(t *testing.T) {
+func TestWatermark_UnconfiguredImageHasOwnSlot(t *testing.T) {
 	document := imageCase{spec: `{"source": {"repoURL": "https://git.acme.io/shop"}}`}.document(t)
 	git := event("main", "harbor", 50, 51)
 	after, reasons := oneByOne(t, postern.TargetApplication, document, git,
@@ -166,7 +166,7 @@ func TestAnImageThatIsNotConfiguredHasASlotOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestAVersionThatIsInUseIsNotWrittenForItsTime(t *testing.T) {
+func TestWatermark_UsedVersionIsNotRewritten(t *testing.T) {
 	document, _ := oneByOne(t, postern.TargetApplication, strategyCase("semver").document(t),
 		imageEvent(t, "nginx:1.1", 10, 11))
 	if got := decide(t, appOf(t, document), imageEvent(t, "nginx:1.1", 20, 21)); got.Patch != nil ||

@@ -13,7 +13,7 @@ import (
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
 
-func TestTargetsHoldWhatHappenedLast(t *testing.T) {
+func TestWatermark_TargetHoldsLatest(t *testing.T) {
 	const requested, already, superseded = ReasonRequested, ReasonAlreadyRequested, ReasonSuperseded
 	first := event("v1", "github", 10, 11)
 	for _, test := range []struct {
@@ -95,7 +95,7 @@ func TestTargetsHoldWhatHappenedLast(t *testing.T) {
 	}
 }
 
-func TestWhatWasWrittenIsNotWrittenAgainAfterOthersChangedIt(t *testing.T) {
+func TestWatermark_NotRewrittenAfterOthersChange(t *testing.T) {
 	first := event("v1", "github", 10, 11)
 	for name, target := range orderedTargets {
 		after, _ := oneByOne(t, target.kind, target.document, first)
@@ -113,7 +113,7 @@ func TestWhatWasWrittenIsNotWrittenAgainAfterOthersChangedIt(t *testing.T) {
 	}
 }
 
-func TestANewerEventForTheSameRefOnlyNotesItsTime(t *testing.T) {
+func TestWatermark_LaterEventForSameRefNotesTime(t *testing.T) {
 	for name, target := range orderedTargets {
 		after, _ := oneByOne(t, target.kind, target.document, event("v1", "github", 10, 11))
 		newer := event("v1", "github", 20, 21)
@@ -140,7 +140,7 @@ func TestANewerEventForTheSameRefOnlyNotesItsTime(t *testing.T) {
 }
 
 // No time is recorded for a ref that was written without one.
-func TestNoTimeIsNotedWhereNoneIsKept(t *testing.T) {
+func TestWatermark_NoTimeWithoutAnnotation(t *testing.T) {
 	for name, target := range orderedTargets {
 		untimed := Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1", Source: "github"}, At: noon}
 		after, _ := oneByOne(t, target.kind, target.document, untimed)
@@ -151,7 +151,7 @@ func TestNoTimeIsNotedWhereNoneIsKept(t *testing.T) {
 	}
 }
 
-func TestPatchesRelyOnTheTimeThatTheyWereDecidedOn(t *testing.T) {
+func TestWatermark_PatchTestsTime(t *testing.T) {
 	for name, target := range orderedTargets {
 		before, _ := oneByOne(t, target.kind, target.document, event("v1", "github", 10, 11))
 		meanwhile, _ := oneByOne(t, target.kind, before, event("v1", "github", 30, 31))

@@ -18,7 +18,7 @@ func writtenFor(r Request) watermarkSet { return watermarkSet{slotGit: r.waterma
 func kept(r Request) string             { return writtenFor(r).String() }
 func keptAt(s string) map[string]string { return map[string]string{AnnotationEventTime: s} }
 
-func TestWhatComesTooLateIsToldByTheSenderOrElseByTheReceipt(t *testing.T) {
+func TestWatermark_OrderBySenderThenReceipt(t *testing.T) {
 	last := event("v1", "github", 10, 20)
 	untimed := event("v1", "github", 0, 20)
 	const (
@@ -79,7 +79,7 @@ func TestWhatComesTooLateIsToldByTheSenderOrElseByTheReceipt(t *testing.T) {
 	}
 }
 
-func TestAnEventTimeThatIsNotOursCountsForNothing(t *testing.T) {
+func TestWatermark_InvalidEventTimeIsIgnored(t *testing.T) {
 	for _, annotation := range []string{
 		"", "null", "{}", "[]", "yesterday", `"2026-03-01T12:00:00Z"`, `{"git": "2026-03-01T12:00:00Z"}`,
 		`{"git": null}`,
@@ -97,7 +97,7 @@ func TestAnEventTimeThatIsNotOursCountsForNothing(t *testing.T) {
 	}
 }
 
-func TestTheAnnotationSaysWhichSenderAndWhenInUTC(t *testing.T) {
+func TestWatermark_AnnotationFormat(t *testing.T) {
 	r := Request{DeliveryEvent: &postern.DeliveryEvent{Source: "github", Time: &metav1.MicroTime{Time: noon}},
 		Received: noon.Add(time.Second)}
 	want := `{"git":{"by":"github","time":"2026-03-01T12:00:00.0000005Z","received":"2026-03-01T12:00:01.0000005Z"}}`
@@ -116,7 +116,7 @@ func TestTheAnnotationSaysWhichSenderAndWhenInUTC(t *testing.T) {
 	}
 }
 
-func TestASlotKeepsTheLatestTimeOfItsSender(t *testing.T) {
+func TestWatermark_SlotKeepsLatest(t *testing.T) {
 	at := func(by string, happened int) watermark { return event("", by, happened, 30).watermark() }
 	after := func(happened int) watermark { // the watermark of an event with an unknown time
 		m := at("github", 0)
@@ -154,7 +154,7 @@ func TestASlotKeepsTheLatestTimeOfItsSender(t *testing.T) {
 	}
 }
 
-func TestSlotsThatWereWrittenLongestAgoAreForgotten(t *testing.T) {
+func TestWatermark_OldestSlotsAreForgotten(t *testing.T) {
 	recorded := watermarkSet{}
 	for i := range 2 * maxSlots {
 		recorded.record(fmt.Sprintf("image/%02d", i), event("", "harbor", 1, 1+i))
@@ -171,7 +171,7 @@ func TestSlotsThatWereWrittenLongestAgoAreForgotten(t *testing.T) {
 }
 
 // An owner may write any number of slots by hand.
-func TestAnAnnotationOfManySlotsIsCutToItsBoundAtOnce(t *testing.T) {
+func TestWatermark_AnnotationIsCutAtOnce(t *testing.T) {
 	recorded := manySlots(10_000)
 	recorded.record(slotGit, event("v1", "github", 0, 60*24))
 	if len(recorded) != maxSlots {
@@ -188,7 +188,7 @@ func TestAnAnnotationOfManySlotsIsCutToItsBoundAtOnce(t *testing.T) {
 }
 
 // If slots were written at once, the order of a map does not decide which are dropped.
-func TestSlotsOfOneReceiptAreForgottenByName(t *testing.T) {
+func TestWatermark_EqualReceiptsAreForgottenByName(t *testing.T) {
 	recorded := watermarkSet{}
 	for i := range 2 * maxSlots {
 		recorded.record(fmt.Sprintf("image/%02d", i), event("", "harbor", 1, 1))
@@ -200,7 +200,7 @@ func TestSlotsOfOneReceiptAreForgottenByName(t *testing.T) {
 	}
 }
 
-func TestOnlySourcesOfAnApplicationHaveSlotsOfTheirOwn(t *testing.T) {
+func TestWatermark_SlotsOfSources(t *testing.T) {
 	for _, test := range []struct {
 		kind       postern.TargetKind
 		repository string

@@ -14,7 +14,7 @@ import (
 )
 
 // The target does not record a request that it held already.
-func TestWhatChangedNothingOutdatesWhatWasReceivedBeforeIt(t *testing.T) {
+func TestWatermarkCache_UnchangedOutdatesEarlier(t *testing.T) {
 	for _, test := range []struct {
 		name        string
 		equal, slow Request
@@ -55,7 +55,7 @@ func TestWhatChangedNothingOutdatesWhatWasReceivedBeforeIt(t *testing.T) {
 }
 
 // The target records the receipt of what it holds, which is the earlier receipt if that event happened later.
-func TestWhatWasReceivedLastIsRememberedWhereWhatHappenedLastIsHeld(t *testing.T) {
+func TestWatermarkCache_LatestReceiptWithLatestEvent(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v0"))
 	writer, _ := newTestWriter(t, api, nil)
 	happenedLast := event("v2", "github", 11, 21)
@@ -75,7 +75,7 @@ func TestWhatWasReceivedLastIsRememberedWhereWhatHappenedLastIsHeld(t *testing.T
 	}
 }
 
-func TestWhatIsWrittenTogetherWithItsLikeCountsForTheOrderToo(t *testing.T) {
+func TestWatermarkCache_BatchedRequestsCount(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v0"))
 	writer, _ := newTestWriter(t, api, nil)
 	// The later event wins, although it was received before the other.
@@ -91,7 +91,7 @@ func TestWhatIsWrittenTogetherWithItsLikeCountsForTheOrderToo(t *testing.T) {
 }
 
 // After the owner removes the annotation the next event is written, regardless of its time.
-func TestWhatIsRememberedDoesNotOutdateWhatIsReceivedAfterIt(t *testing.T) {
+func TestWatermarkCache_DoesNotOutdateLater(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v0"))
 	writer, _ := newTestWriter(t, api, nil)
 	if _, err := writeOne(t.Context(), writer, plant, event("v2", "github", 30, 31), false); err != nil {
@@ -107,7 +107,7 @@ func TestWhatIsRememberedDoesNotOutdateWhatIsReceivedAfterIt(t *testing.T) {
 }
 
 // A target that was deleted and created again has no record of its requests.
-func TestATargetThatWasMadeAnewIsNotWrittenForWhatWasOverwrittenBefore(t *testing.T) {
+func TestWatermarkCache_RecreatedTarget(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v0"))
 	writer, _ := newTestWriter(t, api, nil)
 	first := event("v1", "github", 0, 31)
@@ -125,7 +125,7 @@ func TestATargetThatWasMadeAnewIsNotWrittenForWhatWasOverwrittenBefore(t *testin
 	}
 }
 
-func TestADryRunIsNotRemembered(t *testing.T) {
+func TestWatermarkCache_DryRunIsNotRemembered(t *testing.T) {
 	writer, _ := newTestWriter(t, newFakeAPIServer(t, plantAt("v0")), nil)
 	if _, err := writeOne(t.Context(), writer, plant, event("v2", "github", 0, 32), true); err != nil {
 		t.Fatal(err)
@@ -146,7 +146,7 @@ const newestBuild = `{"metadata": {"name": "shop", "annotations": {
 	"status": {"sourceType": "Kustomize", "summary": {"images": ["nginx:b1", "postgres:b1", "postgres:r1"]}}}`
 
 // A record has the name of an image, but not the alias for which it was wanted.
-func TestAnImageThatWasHeldElsewhereOutdatesIfItHasOneAlias(t *testing.T) {
+func TestWatermarkCache_ImageHeldElsewhere(t *testing.T) {
 	of := func(reference string, r Request) Request { return withImage(t, reference, r) }
 	for reference, want := range map[string]bool{"nginx:b0": true, "postgres:r2": false} {
 		w := &Writer{clock: NewClock(time.Now), watermarks: newWatermarkCache(maxCachedTargets)}

@@ -14,7 +14,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-func TestWhatIsRememberedOfATargetIsBounded(t *testing.T) {
+func TestWatermarkCache_BoundedPerTarget(t *testing.T) {
 	w := newWatermarkCache(maxCachedTargets)
 	for slot := range 2 * maxSlots {
 		w.record(plant, event("v1", "github", 0, 1+slot), fmt.Sprint(slotGit, "/", strings.Repeat("x", 1<<10), slot))
@@ -49,7 +49,7 @@ func (w *watermarkCache) remembered(keys []postern.TargetKey) (count int) {
 	return count
 }
 
-func TestWhoeverHasMostTargetsForgetsFirst(t *testing.T) {
+func TestWatermarkCache_LargestNamespaceForgetsFirst(t *testing.T) {
 	const bound = 100
 	w := newWatermarkCache(bound)
 	small, large, larger := targetsOf("small", 10), targetsOf("large", 30), targetsOf("larger", 1000)
@@ -78,7 +78,7 @@ func TestWhoeverHasMostTargetsForgetsFirst(t *testing.T) {
 }
 
 // At first records are listed by name, not in the order of receipt.
-func TestInWhateverOrderItIsToldTheNewestIsRemembered(t *testing.T) {
+func TestWatermarkCache_NewestInAnyOrder(t *testing.T) {
 	const bound = 50
 	keys, r := targetsOf("demo", 4*bound), rand.New(rand.NewPCG(17, 18))
 	w := newWatermarkCache(bound)
@@ -99,7 +99,7 @@ func TestInWhateverOrderItIsToldTheNewestIsRemembered(t *testing.T) {
 	}
 }
 
-func TestSlotsAreCountedNotTargets(t *testing.T) {
+func TestWatermarkCache_CountsSlots(t *testing.T) {
 	w := newWatermarkCache(10)
 	for i, key := range targetsOf("demo", 3) {
 		for slot := range 4 {
@@ -111,7 +111,7 @@ func TestSlotsAreCountedNotTargets(t *testing.T) {
 	}
 }
 
-func TestWatermarksOfManyNamespacesAreCountedRight(t *testing.T) {
+func TestWatermarkCache_CountsNamespaces(t *testing.T) {
 	r := rand.New(rand.NewPCG(19, 20))
 	w := newWatermarkCache(60)
 	for range 5000 {
@@ -137,7 +137,7 @@ func TestWatermarksOfManyNamespacesAreCountedRight(t *testing.T) {
 	}
 }
 
-func TestTheTargetsOfOneNamespaceDoNotMakeAnotherForget(t *testing.T) {
+func TestWatermarkCache_NamespacesAreIndependent(t *testing.T) {
 	api := newFakeAPIServer(t, plantAfter(t, event("v2", "argocd", 0, 10)))
 	writer, _ := newTestWriter(t, api, nil)
 	equal := event("v2", "generic", 0, 22)
@@ -153,8 +153,8 @@ func TestTheTargetsOfOneNamespaceDoNotMakeAnotherForget(t *testing.T) {
 	}
 }
 
-// BenchmarkWatermarksWhenFull records one more target in each of many namespaces.
-func BenchmarkWatermarksWhenFull(b *testing.B) {
+// BenchmarkWatermarkCache_Full records one more target in each of many namespaces.
+func BenchmarkWatermarkCache_Full(b *testing.B) {
 	w, n := newWatermarkCache(maxCachedTargets), 0
 	next := func() {
 		key := postern.TargetKey{Kind: postern.TargetApplication, Namespace: fmt.Sprint("ns", n%2000),

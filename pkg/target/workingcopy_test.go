@@ -24,7 +24,7 @@ const edited = `{"metadata": {"namespace": "demo", "name": "shop", "labels": {"a
 				"plugin": {"env": [{"name": "TAG", "value": "1"}]}}],
 		"sourceHydrator": {"drySource": {"repoURL": "https://git.acme.io/dry"}}}}`
 
-func TestAWorkingCopyIsEditedAsTheAPIServerPatches(t *testing.T) {
+func TestWorkingCopy_EditsLikeAPIServer(t *testing.T) {
 	type parameter struct {
 		Name        string `json:"name"`
 		Value       string `json:"value"`
@@ -68,7 +68,7 @@ func TestAWorkingCopyIsEditedAsTheAPIServerPatches(t *testing.T) {
 }
 
 // A list that an earlier decision tests must not change.
-func TestWhatAWorkingCopyHeldBeforeAnEditStaysAsItWas(t *testing.T) {
+func TestWorkingCopy_EarlierValuesStay(t *testing.T) {
 	working := workingCopy(parse(t, postern.TargetApplication, edited))
 	app := working.(*argov1alpha1.Application)
 	replace := func(with string) {
@@ -89,7 +89,7 @@ func TestWhatAWorkingCopyHeldBeforeAnEditStaysAsItWas(t *testing.T) {
 	}
 }
 
-func TestAnEditThatFindsNoPlaceIsRefused(t *testing.T) {
+func TestWorkingCopy_MissingPathIsRefused(t *testing.T) {
 	for _, o := range []operation{
 		{Op: "add", Path: "/spec/nowhere", Value: "x"},
 		{Op: "replace", Path: "/spec/sources/2", Value: map[string]any{}},

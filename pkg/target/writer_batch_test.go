@@ -42,7 +42,7 @@ func pendingAt(w *Writer, key postern.TargetKey) int {
 	return len(w.batcher.pending[key])
 }
 
-func TestSixteenRequestsOfOneTargetCostTwoPatches(t *testing.T) {
+func TestWriter_SixteenRequestsTwoPatches(t *testing.T) {
 	api, holding, letGo := held(t)
 	writer, _ := newTestWriter(t, api, nil)
 	outcomes := make([]Result, 16)
@@ -84,7 +84,7 @@ func TestSixteenRequestsOfOneTargetCostTwoPatches(t *testing.T) {
 	}
 }
 
-func TestADryRunDoesNotWaitForWritesToItsTarget(t *testing.T) {
+func TestWriter_DryRunDoesNotWait(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v0"))
 	writer, _ := newTestWriter(t, api, nil)
 	g := newGate()
@@ -134,7 +134,7 @@ func inBatches(r *rand.Rand, requests []Request) [][]Request {
 	return batches
 }
 
-func TestInWhateverOrderEventsComeTheNewestIsHeldInTheEnd(t *testing.T) {
+func TestWriter_NewestInAnyOrder(t *testing.T) {
 	type orderedCase struct {
 		target  batchTarget
 		request func(n int) Request

@@ -15,7 +15,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-func TestWriteFails(t *testing.T) {
+func TestWriter_Failures(t *testing.T) {
 	for _, test := range []struct {
 		name         string
 		key          postern.TargetKey
@@ -128,7 +128,7 @@ func TestWriteFails(t *testing.T) {
 	}
 }
 
-func TestWriteGivesUpOnATargetThatOthersKeepChanging(t *testing.T) {
+func TestWriter_GivesUpOnConflicts(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	api.before = func(api *fakeAPIServer, method string, n int) *answer {
 		if method == http.MethodPatch {
@@ -145,7 +145,7 @@ func TestWriteGivesUpOnATargetThatOthersKeepChanging(t *testing.T) {
 }
 
 // Our own patch may have been applied before theirs. Applying it again would undo theirs.
-func TestWhatMayHaveBeenWrittenDoesNotOverwriteWhatCameInAfterIt(t *testing.T) {
+func TestWriter_AmbiguousWriteYieldsToLater(t *testing.T) {
 	plantFor := func(r Request) string {
 		return mustApply(t, plantAt(r.Ref), []operation{{Op: "add",
 			Path: "/metadata/annotations/postern.dev~1event-time", Value: kept(r)}})
@@ -180,7 +180,7 @@ func TestWhatMayHaveBeenWrittenDoesNotOverwriteWhatCameInAfterIt(t *testing.T) {
 }
 
 // The write is in its own goroutine, from which no server recovers.
-func TestAPanicInADryRunIsAnErrorToo(t *testing.T) {
+func TestWriter_PanicInDryRun(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	api.before = func(*fakeAPIServer, string, int) *answer { return unavailable }
 	writer, _ := newTestWriter(t, api, nil)

@@ -11,7 +11,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-func TestWriteAnImageFails(t *testing.T) {
+func TestWriter_ImageFailures(t *testing.T) {
 	request := Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx:1.26"), Source: "harbor"}, At: noon}
 
 	t.Run("without a cache nothing is found, but what is named is written", func(t *testing.T) {
@@ -54,7 +54,7 @@ func TestWriteAnImageFails(t *testing.T) {
 	})
 }
 
-func TestNothingIsWrittenToAnImageUpdater(t *testing.T) {
+func TestWriter_NeverWritesImageUpdater(t *testing.T) {
 	api, writer := newShop(t, "", shopWith(`[]`))
 	key := postern.TargetKey{Kind: imageUpdaterResource.kind, Namespace: "demo", Name: "images"}
 	if _, err := writeOne(t.Context(), writer, key, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon},

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/utils/ptr"
 
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
 	"postern.dev/postern/apis/postern"
@@ -45,7 +44,7 @@ func newShop(t *testing.T, cached, live string) (*fakeAPIServer, *Writer) {
 	return api, writer
 }
 
-func TestWriteAnImage(t *testing.T) {
+func TestWriter_Image(t *testing.T) {
 	const get, patch = "GET", "PATCH fieldManager=postern"
 	at := func(tag string) string { return shopWith(`[{"name": "web", "value": "nginx:` + tag + `"}]`) }
 	written := Result{
@@ -180,7 +179,7 @@ func TestWriteAnImage(t *testing.T) {
 	}
 }
 
-func TestWriteAnImageTwiceStartsFromWhatWasWritten(t *testing.T) {
+func TestWriter_ImageTwice(t *testing.T) {
 	at := func(tag string) string { return shopWith(`[{"name": "web", "value": "nginx:` + tag + `"}]`) }
 	api, writer := newShop(t, at("1.25"), at("1.25"))
 	for i, tag := range []string{"1.26", "1.27"} {

@@ -15,7 +15,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-func TestWriteWaitsAsLongAsTheAPIServerAsks(t *testing.T) {
+func TestWriter_HonorsRetryAfter(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	api.before = func(_ *fakeAPIServer, method string, n int) *answer {
 		if method == http.MethodPatch && n == 1 {
@@ -33,7 +33,7 @@ func TestWriteWaitsAsLongAsTheAPIServerAsks(t *testing.T) {
 	}
 }
 
-func TestWritePausesLongerEachTime(t *testing.T) {
+func TestWriter_BackoffGrows(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	api.before = func(*fakeAPIServer, string, int) *answer { return unavailable }
 	writer, pauses := newTestWriter(t, api, nil)
@@ -51,7 +51,7 @@ func TestWritePausesLongerEachTime(t *testing.T) {
 	}
 }
 
-func TestWriteEndsWithItsContext(t *testing.T) {
+func TestWriter_EndsWithContext(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	ctx, cancel := context.WithCancel(t.Context())
 	api.before = func(*fakeAPIServer, string, int) *answer {
@@ -67,7 +67,7 @@ func TestWriteEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestSleepDoesNotOutlastItsContext(t *testing.T) {
+func TestWriter_SleepEndsWithContext(t *testing.T) {
 	soon, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := sleep(soon, time.Hour); !errors.Is(err, context.DeadlineExceeded) {

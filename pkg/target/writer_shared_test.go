@@ -15,7 +15,7 @@ import (
 )
 
 // Other processes learn of a request that changed nothing only from its record, which may take a while.
-func TestWritersThatShareTargetsTellEachOtherOfWhatChangedNothing(t *testing.T) {
+func TestSharedTarget_UnchangedIsNoted(t *testing.T) {
 	for _, test := range []struct {
 		name        string
 		shared      bool
@@ -54,7 +54,7 @@ func TestWritersThatShareTargetsTellEachOtherOfWhatChangedNothing(t *testing.T) 
 }
 
 // The other Writer writes between the read and the patch.
-func TestWritersThatShareATargetRelyOnWhatTheyRead(t *testing.T) {
+func TestSharedTarget_ReliesOnWhatWasRead(t *testing.T) {
 	api := newFakeAPIServer(t, plantAfter(t, event("v2", "argocd", 0, 10)))
 	writer, _ := newTestWriter(t, api, nil)
 	writer.Shared = true
@@ -70,7 +70,7 @@ func TestWritersThatShareATargetRelyOnWhatTheyRead(t *testing.T) {
 	}
 }
 
-func TestWhatChangesNothingIsNotedOnceOnASharedTarget(t *testing.T) {
+func TestSharedTarget_UnchangedIsNotedOnce(t *testing.T) {
 	for name, target := range orderedTargets {
 		after, _ := oneByOne(t, target.kind, target.document, event("v1", "github", 10, 20))
 		for _, test := range []struct {
@@ -106,7 +106,7 @@ func TestWhatChangesNothingIsNotedOnceOnASharedTarget(t *testing.T) {
 	}
 }
 
-func TestAnImageThatIsInUseIsNotedForWritersThatShareItsTarget(t *testing.T) {
+func TestSharedTarget_UsedImageIsNoted(t *testing.T) {
 	of := func(reference string, received int) Request {
 		return withImage(t, reference, event("", "quay.io", 0, received))
 	}

@@ -13,7 +13,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-func TestWrite(t *testing.T) {
+func TestWriter_Write(t *testing.T) {
 	// times answers the first PATCH requests.
 	times := func(count int, a *answer) func(*fakeAPIServer, string, int) *answer {
 		return func(_ *fakeAPIServer, method string, n int) *answer {

@@ -16,7 +16,7 @@ import (
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
 
-func TestANamespaceTakesItsTurnToPlanAndNotToReadOrToPatch(t *testing.T) {
+func TestTurns_PlanningOnly(t *testing.T) {
 	for _, dryRun := range []bool{false, true} {
 		api := newFakeAPIServer(t, plantAt("v1"))
 		writer, _ := newTestWriter(t, api, nil)
@@ -44,7 +44,7 @@ func TestANamespaceTakesItsTurnToPlanAndNotToReadOrToPatch(t *testing.T) {
 	}
 }
 
-func TestAPlanOnTheCacheTakesItsTurnToo(t *testing.T) {
+func TestTurns_PlanOnCache(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	api.serve(gatewaySyncs, &answer{text: plantAt("v1")})
 	cache := startCache(t, api)
@@ -65,7 +65,7 @@ func TestAPlanOnTheCacheTakesItsTurnToo(t *testing.T) {
 }
 
 // A write that has waited for its turn until its deadline does not wait again: the next retry may get one.
-func TestAWriteThatGetsNoTurnMayBeTriedAgain(t *testing.T) {
+func TestTurns_WithoutTurnIsTransient(t *testing.T) {
 	for name, refusal := range map[string]error{
 		"too much else":     apierrors.NewTooManyRequests("too much else of this namespace is being worked on", 1),
 		"not in time":       context.DeadlineExceeded,
@@ -85,7 +85,7 @@ func TestAWriteThatGetsNoTurnMayBeTriedAgain(t *testing.T) {
 	}
 }
 
-func TestATurnEndsThoughThePlanPanics(t *testing.T) {
+func TestTurns_ReleasedOnPanic(t *testing.T) {
 	writer, _ := newTestWriter(t, newFakeAPIServer(t, plantAt("v1")), nil)
 	ended := false
 	writer.Turn = func(context.Context, string, bool) (func(), error) { return func() { ended = true }, nil }
@@ -101,7 +101,7 @@ func TestATurnEndsThoughThePlanPanics(t *testing.T) {
 }
 
 // Those that the cluster has authenticated must not wait behind others.
-func TestATurnIsThatOfUnauthenticatedSendersIfAllAre(t *testing.T) {
+func TestTurns_AnonymousIfAllAre(t *testing.T) {
 	for name, test := range map[string]struct {
 		requests []Request
 		want     bool
@@ -129,7 +129,7 @@ func TestATurnIsThatOfUnauthenticatedSendersIfAllAre(t *testing.T) {
 }
 
 // The next push would end the process again, and so would each retry.
-func TestAPanicWhileTargetsAreFoundIsAnError(t *testing.T) {
+func TestTurns_PanicInMatchIsError(t *testing.T) {
 	writer, _ := newTestWriter(t, newFakeAPIServer(t, plantAt("v1")),
 		&Cache{kinds: map[postern.TargetKind]*cachedKind{}})
 	if matches,

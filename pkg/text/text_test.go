@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestTruncateNeverCutsACharacter(t *testing.T) {
+func TestTruncate_KeepsCharacters(t *testing.T) {
 	for s, want := range map[string]string{
 		"":          "",
 		"123456":    "123456",
@@ -25,7 +25,7 @@ func TestTruncateNeverCutsACharacter(t *testing.T) {
 	}
 }
 
-func TestQuoteIsShortAndSafeToDisplay(t *testing.T) {
+func TestQuote_ShortAndSafe(t *testing.T) {
 	for s, want := range map[string]string{
 		"":                      `""`,
 		"é\x1b[2J\u202e":        `"\u00e9\x1b[2J\u202e"`,

@@ -13,7 +13,7 @@ import (
 
 const platform = runtime.GOOS + "/" + runtime.GOARCH
 
-func TestTheLinkerIsBelievedBeforeGo(t *testing.T) {
+func TestGet_LinkerBeforeBuildInfo(t *testing.T) {
 	linked := Info{Version: "v1.2.3", Revision: "0123456789abcdef", Date: "2026-01-02T03:04:05Z"}
 	fromGit := []debug.BuildSetting{
 		{Key: "vcs.revision", Value: "fedcba9876543210"}, {Key: "vcs.time", Value: "2025-01-02T03:04:05Z"},
@@ -44,7 +44,7 @@ func TestTheLinkerIsBelievedBeforeGo(t *testing.T) {
 	}
 }
 
-func TestHowAVersionIsWritten(t *testing.T) {
+func TestInfo_String(t *testing.T) {
 	info := Info{"v1.2.3", "0123456789abcdef0123456789abcdef01234567", "2026-01-02T03:04:05Z", "go1.26.8",
 		"linux/amd64"}
 	want := "v1.2.3 (commit 0123456789abcdef0123456789abcdef01234567 of 2026-01-02T03:04:05Z, go1.26.8, linux/amd64)"

@@ -22,7 +22,7 @@ PASS
 ok  	postern.dev/postern/pkg/target	20.749s
 `
 
-func TestBenchmarksAreReadAsGoPrintsThem(t *testing.T) {
+func TestParseBenchmarks_GoOutput(t *testing.T) {
 	got, err := parseBenchmarks(benchmarkOutput, 2)
 	if err != nil {
 		t.Fatal(err)
@@ -41,14 +41,14 @@ func TestBenchmarksAreReadAsGoPrintsThem(t *testing.T) {
 	}
 }
 
-func TestOneProcessorLeavesNoNumberInABenchmarksName(t *testing.T) {
+func TestParseBenchmarks_OneProcessor(t *testing.T) {
 	got, err := parseBenchmarks("BenchmarkDecode/acr-1\t10\t5 ns/op\n", 1)
 	if err != nil || len(got) != 1 || got[0].Name != "Decode/acr-1" {
 		t.Errorf("got %v, %v", got, err)
 	}
 }
 
-func TestBrokenBenchmarkLineIsAnError(t *testing.T) {
+func TestParseBenchmarks_InvalidLineIsError(t *testing.T) {
 	if got, err := parseBenchmarks("BenchmarkDecode-2 10 fast ns/op\n", 2); err == nil {
 		t.Errorf("got %v and no error", got)
 	}

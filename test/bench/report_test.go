@@ -41,7 +41,7 @@ func sampleReport() *report {
 	}
 }
 
-func TestTablesShowEveryPartOfTheReport(t *testing.T) {
+func TestReport_TablesShowEveryPart(t *testing.T) {
 	const want = `
 Example CPU, 2 cores, 4096 MiB, fsync 1.25 ms, load 0.5 before; go1.26.0; commit 0123456789ab; 2026-01-02 03:04 UTC
 
@@ -82,7 +82,7 @@ WARNING: the machine was busy
 	}
 }
 
-func TestTablesWithoutLinesAreLeftOut(t *testing.T) {
+func TestReport_EmptyTablesAreOmitted(t *testing.T) {
 	var got strings.Builder
 	if err := new(report).print(&got); err != nil {
 		t.Fatal(err)
@@ -92,7 +92,7 @@ func TestTablesWithoutLinesAreLeftOut(t *testing.T) {
 	}
 }
 
-func TestReportIsWrittenAsJSON(t *testing.T) {
+func TestReport_JSON(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "new", "bench.json")
 	report := sampleReport()
 	report.Samples, report.Figures = report.Samples[:1], report.Figures[:2]
@@ -138,7 +138,7 @@ func decoded(t *testing.T, data []byte) any {
 	return value
 }
 
-func TestBusyMachineIsToldOf(t *testing.T) {
+func TestReport_WarnsOfBusyMachine(t *testing.T) {
 	if got := (machine{Cores: 2, Load: 0.9}).busy(); got != "" {
 		t.Errorf("a quiet machine is reported busy: %s", got)
 	}

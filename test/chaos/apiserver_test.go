@@ -12,7 +12,7 @@ import (
 	"postern.dev/postern/test/testcluster"
 )
 
-func TestNothingAcceptedIsLostWhenTheKubeAPIServerIsAwayForAWhile(t *testing.T) {
+func TestKubeAPIServer_OutageLosesNothing(t *testing.T) {
 	startPostern(t, controlplane.PosternOptions{})
 	w := newWorld(t, 4, 4)
 	// If this test fails half-way, later ones need it.

@@ -22,7 +22,7 @@ const healWithin = 10 * time.Second
 // everyPart is the number of requests that must be accepted after a change, in addition to those in flight.
 const everyPart = 200
 
-func TestNothingIsLostWhateverSomebodyDoesToTheCertificates(t *testing.T) {
+func TestCertificates_TamperingLosesNothing(t *testing.T) {
 	postern := startPostern(t, controlplane.PosternOptions{})
 	pid := postern.PID()
 	day := 24 * time.Hour
@@ -100,7 +100,7 @@ func (c *cluster) reached(ctx context.Context) error {
 	return fmt.Errorf("the APIService is not available: %v", apiService.Status.Conditions)
 }
 
-func TestNoRequestFailsWhileCertificatesAreRenewed(t *testing.T) {
+func TestCertificates_RenewalFailsNoRequest(t *testing.T) {
 	forgetCA(t) // its CA is valid for a year
 	t.Cleanup(func() { forgetCA(t) })
 	postern := startPostern(t, controlplane.PosternOptions{Flags: []string{"--ca-validity=36s",
@@ -147,7 +147,7 @@ func TestNoRequestFailsWhileCertificatesAreRenewed(t *testing.T) {
 	w.check(load.ledger)
 }
 
-func TestNoRequestFailsWhenCertificateFilesAreReplaced(t *testing.T) {
+func TestCertificates_ReplacedFilesFailNoRequest(t *testing.T) {
 	postern := startPostern(t, controlplane.PosternOptions{CertificateFiles: true})
 	w := newWorld(t, 2, 2)
 	before, err := w.apiService(t.Context())

@@ -18,7 +18,7 @@ import (
 	"postern.dev/postern/test/testcluster"
 )
 
-func TestARestartKeepsTheCertificateAuthority(t *testing.T) {
+func TestCertificates_RestartKeepsAuthority(t *testing.T) {
 	postern := startPostern(t, controlplane.PosternOptions{})
 	before, err := shared.caSecret(t.Context())
 	if err != nil {
@@ -58,7 +58,7 @@ func TestARestartKeepsTheCertificateAuthority(t *testing.T) {
 	}
 }
 
-func TestAnAPIServiceThatIsGoneIsNotMadeAgain(t *testing.T) {
+func TestCertificates_DeletedAPIServiceStaysDeleted(t *testing.T) {
 	postern := startPostern(t, controlplane.PosternOptions{})
 	if err := shared.deleteAPIService(t.Context()); err != nil {
 		t.Fatal(err)
@@ -87,7 +87,7 @@ func TestAnAPIServiceThatIsGoneIsNotMadeAgain(t *testing.T) {
 	w.Eventually(healWithin, func() error { return w.rotated(t.Context(), postern) })
 }
 
-func TestAtItsStartPosternWaitsForAKubeAPIServerThatIsAway(t *testing.T) {
+func TestStart_WaitsForKubeAPIServer(t *testing.T) {
 	postern := startPostern(t, controlplane.PosternOptions{})
 	// If this test fails half-way, later ones need it.
 	testcluster.AtEnd(t, func() error { return shared.StartAPIServer(context.Background()) })
@@ -138,14 +138,14 @@ func startReplicas(t *testing.T, flags ...string) *controlplane.Replicas {
 }
 
 // Without leader election both write the Secret, as successive leaders would.
-func TestReplicasThatStartAtOnceAgreeOnOneCertificateAuthority(t *testing.T) {
+func TestReplicas_ParallelStartAgreesOnAuthority(t *testing.T) {
 	forgetCA(t)
 	replicas := startReplicas(t)
 	w := &world{cluster: shared, Sandbox: shared.Sandbox(t, controlplane.Namespace)}
 	w.Eventually(healWithin, func() error { return w.rotated(t.Context(), replicas.All()...) })
 }
 
-func TestNoRequestFailsWhileReplicasRotateTogether(t *testing.T) {
+func TestReplicas_RotationFailsNoRequest(t *testing.T) {
 	replicas := startReplicas(t, "--leader-elect")
 	w := newWorld(t, 2, 2)
 	load := w.startLoad(0)

@@ -20,7 +20,7 @@ import (
 	"postern.dev/postern/test/testcluster"
 )
 
-func TestEveryRequestUnderWayIsAcceptedWhenPosternIsAskedToEnd(t *testing.T) {
+func TestShutdown_AcceptsRequestsUnderWay(t *testing.T) {
 	const requests = 100
 	// All requests are in one namespace, and their bodies exceed the default share of a namespace.
 	postern := startPostern(t, controlplane.PosternOptions{

@@ -11,7 +11,7 @@ import (
 	"postern.dev/postern/test/testcluster"
 )
 
-func TestNothingAcceptedIsLostWhenMembersOfEtcdAreKilled(t *testing.T) {
+func TestEtcd_KilledMembersLoseNothing(t *testing.T) {
 	etcd := shared.RunEtcd(t, 3)
 	startPostern(t, controlplane.PosternOptions{Etcd: etcd})
 	w := newWorld(t, 4, 4)

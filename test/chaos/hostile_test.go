@@ -30,7 +30,7 @@ const slowdown = 5
 // One namespace runs all attacks at once, and its neighbor must not be affected: all its deliveries are answered 202,
 // all are written in order, and Postern stays within the shipped memory limit. Answer times are compared within one
 // run, and judged only in the long form. CHAOS_ATTACKS, a regular expression, selects attacks by name.
-func TestAHostileNamespaceLeavesAnotherUnharmed(t *testing.T) {
+func TestHostile_NamespaceLeavesOthersUnharmed(t *testing.T) {
 	if raceDetector {
 		t.Skip("with the race detector Postern exceeds the limits on memory and time")
 	}

@@ -31,7 +31,7 @@ func happened(e entry, when int) entry {
 	return e
 }
 
-func TestJudgeFindsWhatIsLost(t *testing.T) {
+func TestJudge_FindsLostDelivery(t *testing.T) {
 	const applied, superseded, pending = v1alpha1.DeliveryApplied, v1alpha1.DeliverySuperseded, v1alpha1.DeliveryPending
 	plant := target{gatewaySyncs, "plant"}
 	for _, test := range []struct {
@@ -97,7 +97,7 @@ func TestJudgeFindsWhatIsLost(t *testing.T) {
 	}
 }
 
-func TestHistoryFindsWhatWentBackwards(t *testing.T) {
+func TestHistory_FindsStepBack(t *testing.T) {
 	plant := target{gatewaySyncs, "plant"}
 	for _, test := range []struct {
 		name  string

@@ -11,7 +11,7 @@ import (
 	"postern.dev/postern/test/testcluster"
 )
 
-func TestNothingAcceptedIsLostWhenPosternIsKilled(t *testing.T) {
+func TestPostern_KillLosesNothing(t *testing.T) {
 	random := seeded(t)
 	postern := startPostern(t, controlplane.PosternOptions{})
 	w := newWorld(t, 4, 4)

@@ -36,7 +36,7 @@ func (w *world) ask(s sender, g target, ref string) answer {
 }
 
 // Each replica orders by receipt times from the other replica.
-func TestADeliveryThatIsSlowAtOneReplicaDoesNotOverwriteWhatAnotherReceivedAfterIt(t *testing.T) {
+func TestOrder_SlowReplicaDoesNotOverwriteLater(t *testing.T) {
 	replicas := shared.RunReplicas(t, 2, controlplane.PosternOptions{
 		Etcd: shared.RunEtcd(t, 1), Flags: []string{"--allow-direct-callers", "--direct-requests-per-second=1000"},
 	})

@@ -16,7 +16,7 @@ import (
 	"postern.dev/postern/test/testcluster"
 )
 
-func TestWhatIsAcceptedWhileTargetsCannotBeWrittenIsAppliedLaterEvenAfterACrash(t *testing.T) {
+func TestRetry_RefusedWritesAreAppliedAfterCrash(t *testing.T) {
 	postern := startPostern(t, controlplane.PosternOptions{})
 	w := newWorld(t, 2, 2)
 	mend := w.breakTargets()
@@ -33,7 +33,7 @@ func TestWhatIsAcceptedWhileTargetsCannotBeWrittenIsAppliedLaterEvenAfterACrash(
 	w.check(l)
 }
 
-func TestWhatIsAcceptedWhileTheStorageOfTargetsHangsIsAppliedLater(t *testing.T) {
+func TestRetry_HangingStorageOfTargets(t *testing.T) {
 	if !long() {
 		t.Skip("it waits until Postern gives up a write; set CHAOS=long")
 	}

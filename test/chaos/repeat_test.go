@@ -20,7 +20,7 @@ import (
 	"postern.dev/postern/test/testcluster"
 )
 
-func TestOneDeliverySentFiftyTimesAtOnceMakesOneRecordAndOneWrite(t *testing.T) {
+func TestDedup_FiftyAtOnceMakeOneRecordAndWrite(t *testing.T) {
 	const times = 50
 	startPostern(t, controlplane.PosternOptions{})
 	w := newWorld(t, 1, 0)

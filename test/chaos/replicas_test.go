@@ -11,7 +11,7 @@ import (
 	"postern.dev/postern/test/testcluster"
 )
 
-func TestNoRequestFailsWhileReplicasAreRestartedInTurn(t *testing.T) {
+func TestReplicas_RollingRestartFailsNoRequest(t *testing.T) {
 	etcd := shared.RunEtcd(t, 1)
 	replicas := shared.RunReplicas(t, 3, controlplane.PosternOptions{
 		Etcd: etcd,

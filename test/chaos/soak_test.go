@@ -23,7 +23,7 @@ import (
 // soakRate is the number of deliveries per second; two cores can handle several times as many.
 const soakRate = 20
 
-func TestWhatPosternNeedsLevelsOffUnderSteadyLoad(t *testing.T) {
+func TestSoak_ResourcesLevelOff(t *testing.T) {
 	postern := startPostern(t, controlplane.PosternOptions{Flags: []string{
 		// The minimum values, so that in the long form records expire as fast as they are created for most of the time.
 		"--delivery-ttl=1m", "--retry-window=1m", "--etcd-compaction-interval=15s",

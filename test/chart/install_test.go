@@ -13,7 +13,7 @@ import (
 )
 
 // InstallFrom treats warnings and unknown fields as errors.
-func TestChartAppliesToARealClusterAndDelivers(t *testing.T) {
+func TestChart_InstallsAndDelivers(t *testing.T) {
 	c := startControlPlane(t)
 	c.MustKubectl(t, "", "create", "secret", "generic", "tokens", "--namespace="+namespace,
 		"--from-literal=kargo=swordfish")
@@ -77,7 +77,7 @@ func mustPost(t *testing.T, url, body, header, value string) {
 	}
 }
 
-func TestRenamedInstallationRefersToNothingOfTheDefaultOne(t *testing.T) {
+func TestChart_RenamedRefersToNoDefaultName(t *testing.T) {
 	rendered, err := run(t, nil, "bin/tools/helm", "template", "x", chartDir, "--namespace=webhooks",
 		"--set=fullnameOverride=hooks", "--set=certManager.enabled=true",
 		"--values=test/chart/testdata/receiver.yaml", "--values=test/chart/testdata/monitoring.yaml")

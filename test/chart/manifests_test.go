@@ -16,7 +16,7 @@ import (
 )
 
 // The manifests are rendered from the chart, but their kustomizations are written by hand, and components are patches.
-func TestManifestsInstallWhatTheChartDoes(t *testing.T) {
+func TestManifests_EqualChart(t *testing.T) {
 	mustInstallTheSame(t, "manifests/base")
 	components, err := os.ReadDir(filepath.Join(repository, "manifests/components"))
 	if err != nil {

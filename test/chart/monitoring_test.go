@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-func TestPrometheusTrustsTheAuthorityOfWhateverCertificateThereIs(t *testing.T) {
+func TestMonitoring_PrometheusTrustsEachCertificate(t *testing.T) {
 	for name, test := range map[string]struct {
 		args []string
 		want map[string]any

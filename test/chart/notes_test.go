@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestNotesTellOfWhatIsInstalledAndWarnOfWhatHasNoEffect(t *testing.T) {
+func TestNotes_DescribeAndWarn(t *testing.T) {
 	for name, test := range map[string]struct {
 		args  []string
 		has   []string
@@ -55,7 +55,7 @@ func TestNotesTellOfWhatIsInstalledAndWarnOfWhatHasNoEffect(t *testing.T) {
 	}
 }
 
-func TestHelmLintFindsNothingToWarnOf(t *testing.T) {
+func TestChart_HelmLint(t *testing.T) {
 	out, err := run(t, nil, "bin/tools/helm", "lint", chartDir, "--strict", "--values=test/chart/testdata/full.yaml")
 	if err != nil {
 		t.Fatalf("%s%v", out, err)

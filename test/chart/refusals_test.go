@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestSchemaRefusesWhatIsMisspeltOrOfTheWrongKind(t *testing.T) {
+func TestSchema_RefusesUnknownAndWrongTypes(t *testing.T) {
 	for values, want := range map[string]string{
 		`replicas=3`:             "additional properties 'replicas' not allowed",
 		`replicaCount=0`:         "'/replicaCount': minimum: got 0, want 1",
@@ -55,7 +55,7 @@ func TestSchemaRefusesWhatIsMisspeltOrOfTheWrongKind(t *testing.T) {
 	}
 }
 
-func TestValuesThatDoNotGoTogetherAreRefusedInASentence(t *testing.T) {
+func TestValues_ConflictsAreRefused(t *testing.T) {
 	const receiver = `webhookReceiver={"enabled":true,"namespaces":["demo"]}`
 	for name, test := range map[string]struct {
 		values []string
@@ -190,7 +190,7 @@ func TestValuesThatDoNotGoTogetherAreRefusedInASentence(t *testing.T) {
 	}
 }
 
-func TestAllValuesThatDoNotGoTogetherAreToldAtOnce(t *testing.T) {
+func TestValues_AllConflictsAreReported(t *testing.T) {
 	args := []string{"--set-json=replicaCount=2", "--set-json=webhookReceiver.enabled=true"}
 	mustRefuse(t, "replicaCount is more than 1", args...)
 	mustRefuse(t, "webhookReceiver.enabled needs webhookReceiver.namespaces", args...)

@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-func TestValuesFilesHaveEachKeyOnce(t *testing.T) {
+func TestValues_KeysAreUnique(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +36,7 @@ func TestValuesFilesHaveEachKeyOnce(t *testing.T) {
 
 // Strict parsers, such as kustomize reading Helm's output, reject duplicate keys in a map. Server-side apply
 // rejects duplicates in a list that has a key.
-func TestEveryCombinationOfValuesNamesNothingTwice(t *testing.T) {
+func TestValues_NoCombinationNamesTwice(t *testing.T) {
 	axes := [][]string{
 		{"--values=manifests/components/ha/values.yaml", "--set=persistence.enabled=false"},
 		{"--values=manifests/components/cert-manager/values.yaml"},
@@ -76,7 +76,7 @@ func mustDiffer[T any](t *testing.T, what string, list []T, key func(T) string) 
 	}
 }
 
-func TestWhatIsSetByChartAndValuesIsAsTheValuesSay(t *testing.T) {
+func TestValues_OverrideChart(t *testing.T) {
 	objects := parse(t, mustTemplate(t,
 		"--values=test/chart/testdata/monitoring.yaml", "--values=test/chart/testdata/overlaps.yaml"))
 	template := as[appsv1.StatefulSet](t, objects["StatefulSet.apps postern-system/postern"]).Spec.Template

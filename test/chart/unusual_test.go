@@ -41,7 +41,7 @@ func renderedPod(t *testing.T, args ...string) corev1.PodSpec {
 }
 
 // YAML parses 123 and 1e3 as numbers and on as a boolean, but all of them are valid names.
-func TestNamesThatYAMLTakesForSomethingElseAreNames(t *testing.T) {
+func TestValues_NamesLikeOtherYAMLTypes(t *testing.T) {
 	rendered, err := run(t, nil, "bin/tools/helm", "template", "123", chartDir, "--namespace="+namespace,
 		`--set-json=externalEtcd={"endpoints":["https://etcd:2379"],"secretName":"123"}`,
 		`--set-json=webhookReceiver={"enabled":true,"namespaces":["123"],"registrySecrets":"1e3",`+
@@ -71,7 +71,7 @@ func TestNamesThatYAMLTakesForSomethingElseAreNames(t *testing.T) {
 
 // Each value is set once to a plain word, and once to one that YAML parses as another type. The objects must differ
 // only in that word.
-func TestTextThatYAMLTakesForSomethingElseIsText(t *testing.T) {
+func TestValues_TextLikeOtherYAMLTypes(t *testing.T) {
 	const word = "zebra"
 	for name, test := range map[string]struct {
 		value, unusual string
@@ -127,7 +127,7 @@ func decode(t *testing.T, objects string) map[string]any {
 }
 
 // The base64 of these bytes is 4420, which YAML parses as a number.
-func TestSecretWhoseBase64IsANumberIsASecret(t *testing.T) {
+func TestValues_SecretLikeNumber(t *testing.T) {
 	const secret = "㍴"
 	objects := parse(t, mustTemplate(t, "--values=test/chart/testdata/receiver.yaml",
 		"--set=webhookReceiver.hmac.secret="+secret, "--set=webhookReceiver.token.secret="+secret))
@@ -140,7 +140,7 @@ func TestSecretWhoseBase64IsANumberIsASecret(t *testing.T) {
 	}
 }
 
-func TestNamespaceOfDigitsIsAName(t *testing.T) {
+func TestValues_NamespaceOfDigits(t *testing.T) {
 	rendered, err := run(t, nil, "bin/tools/helm", "template", release, chartDir, "--namespace=123",
 		"--values=test/chart/testdata/full.yaml")
 	if err != nil {
@@ -157,7 +157,7 @@ func TestNamespaceOfDigitsIsAName(t *testing.T) {
 	}
 }
 
-func TestImageIsNamedByTagOrDigest(t *testing.T) {
+func TestValues_ImageByTagOrDigest(t *testing.T) {
 	const repository = "ghcr.io/postern-dev/postern"
 	for tag, want := range map[string]string{
 		"":            repository + ":v0.1.0",
@@ -173,7 +173,7 @@ func TestImageIsNamedByTagOrDigest(t *testing.T) {
 	}
 }
 
-func TestGoIsToldOfAMemoryLimitThatItCanHave(t *testing.T) {
+func TestValues_MemoryLimitOfGo(t *testing.T) {
 	for resources, want := range map[string]string{
 		`{"limits":{"memory":"1Gi"}}`:      "920MiB",
 		`{"limits":{"memory":"500Mi"}}`:    "450MiB",
@@ -202,7 +202,7 @@ func TestGoIsToldOfAMemoryLimitThatItCanHave(t *testing.T) {
 	}
 }
 
-func TestServiceOfTheReceiverIsForWhatItSpeaks(t *testing.T) {
+func TestValues_ReceiverServicePort(t *testing.T) {
 	for name, test := range map[string]struct {
 		args     []string
 		port     int32
@@ -226,7 +226,7 @@ func TestServiceOfTheReceiverIsForWhatItSpeaks(t *testing.T) {
 	}
 }
 
-func TestNullForListsAndMapsOfOnesOwnIsNone(t *testing.T) {
+func TestValues_NullRemovesListsAndMaps(t *testing.T) {
 	var nulls []string
 	for _, value := range []string{
 		"imagePullSecrets", "resources", "config", "podAnnotations", "podLabels", "nodeSelector", "tolerations",

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestBalancerGivesNewConnectionsInTurnToWhoIsReadyAndLeavesTheOthersAlone(t *testing.T) {
+func TestBalancer_RoundRobinAmongReady(t *testing.T) {
 	health := &health{ready: map[string]bool{}}
 	one, two := startBackend(t, "one"), startBackend(t, "two")
 	health.set(one, true)
@@ -42,7 +42,7 @@ func TestBalancerGivesNewConnectionsInTurnToWhoIsReadyAndLeavesTheOthersAlone(t 
 	}
 }
 
-func TestBalancerPassesOverABackendThatHasGoneJustNow(t *testing.T) {
+func TestBalancer_SkipsStoppedBackend(t *testing.T) {
 	health := &health{ready: map[string]bool{}}
 	gone, there := "https://127.0.0.1:1", startBackend(t, "there")
 	health.set(gone, true)
@@ -56,7 +56,7 @@ func TestBalancerPassesOverABackendThatHasGoneJustNow(t *testing.T) {
 	}
 }
 
-func TestBalancerEndsAConnectionWhileNobodyIsReady(t *testing.T) {
+func TestBalancer_ClosesWithoutReadyBackend(t *testing.T) {
 	b := newTestBalancer(t, &health{}, startBackend(t, "unready"))
 	conn, err := net.Dial("tcp", b.listener.Addr().String())
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 // startTimeout allows for a machine that is busy with other tests; otherwise a start takes seconds.
 const startTimeout = 3 * time.Minute
 
-func TestControlPlane(t *testing.T) {
+func TestControlPlane_Start(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
 	c, err := Start(ctx, Options{})
@@ -45,7 +45,7 @@ func TestControlPlane(t *testing.T) {
 		func(t *testing.T) { testEtcdCluster(t, c) })
 }
 
-func TestCallersAuditPolicyReplacesTheOneOfTheTests(t *testing.T) {
+func TestControlPlane_CustomAuditPolicy(t *testing.T) {
 	const policy = "rules: [{level: None}]"
 	for given, want := range map[string]string{policy: policy, "": string(auditPolicy)} {
 		c, err := prepare(Options{AuditPolicy: []byte(given)})

@@ -30,7 +30,7 @@ Goroutine 208 (running) created at:
 ==================
 `
 
-func TestOnlyTheRaceOfTheFrameworkIsPassedOver(t *testing.T) {
+func TestFrameworkRace_IgnoresOnlyKnownRace(t *testing.T) {
 	readFirst := strings.NewReplacer("Write at", "Previous write at", "Previous read at",
 		"Read at").Replace(raceOfTheFramework)
 	ours := strings.Replace(raceOfTheFramework, "k8s.io/apiserver/pkg/server.(*SecureServingInfo).tlsConfig()",

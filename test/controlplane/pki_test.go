@@ -14,7 +14,7 @@ import (
 	certutil "k8s.io/client-go/util/cert"
 )
 
-func TestServingCertificatesAreValidForTheNamesThatClientsAskFor(t *testing.T) {
+func TestPKI_ServingCertificateNames(t *testing.T) {
 	p := newTestPKI(t)
 	for _, tc := range []struct {
 		ca, leaf string
@@ -37,7 +37,7 @@ func TestServingCertificatesAreValidForTheNamesThatClientsAskFor(t *testing.T) {
 	}
 }
 
-func TestEachAuthoritySignsItsOwnCertificatesOnly(t *testing.T) {
+func TestPKI_AuthoritiesAreSeparate(t *testing.T) {
 	p := newTestPKI(t)
 	leaves := map[string]string{clusterCA: apiServerCert, frontProxyCA: frontProxyCert, posternCA: posternCert}
 	for ca := range leaves {
@@ -52,7 +52,7 @@ func TestEachAuthoritySignsItsOwnCertificatesOnly(t *testing.T) {
 	}
 }
 
-func TestUserCertificateCarriesUserAndGroups(t *testing.T) {
+func TestPKI_UserCertificate(t *testing.T) {
 	p := newTestPKI(t)
 	certPEM, keyPEM, err := p.cluster.issue(clientTemplate("ada", "senders", "system:masters"))
 	if err != nil {
@@ -78,7 +78,7 @@ func TestUserCertificateCarriesUserAndGroups(t *testing.T) {
 	}
 }
 
-func TestCertificatesAreMadeOnceAndReadableByTheirOwnerOnly(t *testing.T) {
+func TestPKI_FilesAreReusedAndPrivate(t *testing.T) {
 	p := newTestPKI(t)
 	before, err := os.ReadFile(p.cert(posternCert))
 	if err != nil {

@@ -31,7 +31,7 @@ var otherFlags = map[string]bool{
 
 var anyFlag = regexp.MustCompile(`--[a-z0-9][a-z0-9-]*`)
 
-func TestEveryFlagThatIsNamedExists(t *testing.T) {
+func TestMentions_FlagsExist(t *testing.T) {
 	root := repository(t)
 	flags := map[string]bool{}
 	for program, calls := range helpTexts {
@@ -70,7 +70,7 @@ func helpText(ctx context.Context, t *testing.T, program string, args []string) 
 	return string(text)
 }
 
-func TestEveryMetricThatIsNamedExists(t *testing.T) {
+func TestMentions_MetricsExist(t *testing.T) {
 	root := repository(t)
 	metrics, err := observability.Definitions(filepath.Join(root, "cmd"), filepath.Join(root, "pkg"))
 	if err != nil {

@@ -34,7 +34,7 @@ var foreignMessages = []string{
 // concatenation matches where Go code breaks a message over lines.
 var concatenation = regexp.MustCompile(`" ?\+\n?\s*"`)
 
-func TestMessagesThatTroubleshootingExplainsAreSaid(t *testing.T) {
+func TestMessages_OfTroubleshootingExist(t *testing.T) {
 	root := repository(t)
 	p, err := readPage(root, "docs/operations.md")
 	if err != nil {

@@ -39,7 +39,7 @@ const sample = "# A page\n" +
 	"no output of the block before\n" +
 	"```\n"
 
-func TestPageIsParsedIntoItsBlocksAndProse(t *testing.T) {
+func TestPage_BlocksAndProse(t *testing.T) {
 	got, err := parsePage(sample)
 	if err != nil {
 		t.Fatal(err)
@@ -62,13 +62,13 @@ func TestPageIsParsedIntoItsBlocksAndProse(t *testing.T) {
 	}
 }
 
-func TestPageWithABlockThatDoesNotEndIsRefused(t *testing.T) {
+func TestPage_UnclosedBlockIsError(t *testing.T) {
 	if _, err := parsePage("```sh\necho\n"); err == nil {
 		t.Error("there is no error")
 	}
 }
 
-func TestStepsAreTheBlocksThatCanRunWithTheOutputThatFollows(t *testing.T) {
+func TestPage_StepsWithOutput(t *testing.T) {
 	p, err := parsePage(sample)
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +83,7 @@ func TestStepsAreTheBlocksThatCanRunWithTheOutputThatFollows(t *testing.T) {
 	}
 }
 
-func TestSectionsThatAreLinkedToBeRunAreSteps(t *testing.T) {
+func TestPage_LinkedSectionsAreSteps(t *testing.T) {
 	root := t.TempDir()
 	const shared = "# Shared\n\n```sh\nnever\n```\n\n## To run\n\n```sh\necho one\n```\n\n```text\none\n```\n\n" +
 		"### Next\n\n```sh\nnever\n```\n"
@@ -115,7 +115,7 @@ func TestSectionsThatAreLinkedToBeRunAreSteps(t *testing.T) {
 	}
 }
 
-func TestManifestsAreTriedOutAndOtherYAMLIsNot(t *testing.T) {
+func TestPage_ManifestsAreDryRun(t *testing.T) {
 	const named = "apiVersion: v1\nkind: Secret\nmetadata: {name: a}"
 	const generated = "apiVersion: v1\nkind: Secret\nmetadata: {generateName: a-}\n"
 	got, err := tryManifest(named + "\n---\n" + generated)
@@ -139,7 +139,7 @@ func TestManifestsAreTriedOutAndOtherYAMLIsNot(t *testing.T) {
 	}
 }
 
-func TestOutputIsComparedButForWhatVaries(t *testing.T) {
+func TestPage_OutputIgnoresVariableParts(t *testing.T) {
 	tests := []struct {
 		name, shown, printed string
 		same                 bool

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestStepsRunInOneShellAndTheFirstFailureIsShown(t *testing.T) {
+func TestRun_OneShellUntilFirstFailure(t *testing.T) {
 	shows := func(text string) *block { return &block{text: text, line: 7} }
 	tests := []struct {
 		name  string

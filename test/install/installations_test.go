@@ -11,7 +11,7 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-func TestEveryInstallationAppliesTwiceWithoutAWarningAndDelivers(t *testing.T) {
+func TestInstallations_ApplyTwiceAndDeliver(t *testing.T) {
 	for _, path := range installations(t) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			c := start(t)

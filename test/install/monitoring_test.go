@@ -23,7 +23,7 @@ import (
 )
 
 // Prometheus does not scrape what it can't discover, and PosternDown fires forever.
-func TestPrometheusMayFindAndScrapePosternAndNothingElse(t *testing.T) {
+func TestMonitoring_PrometheusMayOnlyScrape(t *testing.T) {
 	c := start(t)
 	const elsewhere = "default"
 	before := map[string][]string{}

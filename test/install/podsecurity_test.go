@@ -16,7 +16,7 @@ import (
 )
 
 // The namespace enforces the "restricted" Pod Security Standard in the kube-apiserver.
-func TestPodsOfEveryInstallationPassTheStrictestPodSecurityAndWriteOnlyTheirData(t *testing.T) {
+func TestPods_RestrictedAndWriteOnlyData(t *testing.T) {
 	c := start(t)
 	for _, path := range installations(t) {
 		t.Run(filepath.Base(path), func(t *testing.T) {

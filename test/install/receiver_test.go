@@ -13,7 +13,7 @@ import (
 	"postern.dev/postern/test/testcluster"
 )
 
-func TestReceiverOfItsOverlayDeliversByASecretThatIsMountedInIt(t *testing.T) {
+func TestReceiver_OverlayDeliversWithMountedSecret(t *testing.T) {
 	c := start(t)
 	if err := c.InstallPath(t.Context(), "manifests/overlays/receiver"); err != nil {
 		t.Fatal(err)

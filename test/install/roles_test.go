@@ -51,7 +51,7 @@ const byHand = `{"apiVersion": "postern.dev/v1alpha1", "kind": "WebhookDelivery"
 	"metadata": {"generateName": "by-hand-"}, 
 	"spec": {"target": {"kind": "GatewaySync", "name": "plant"}, "ref": "v2"}}`
 
-func TestShippedRolesAllowWhatTheyAreForAndNothingElse(t *testing.T) {
+func TestRoles_AllowOnlyTheirPurpose(t *testing.T) {
 	c := start(t)
 	if err := c.Install(t.Context()); err != nil {
 		t.Fatal(err)
@@ -110,7 +110,7 @@ func (c *cluster) allowed(t *testing.T, role string) []string {
 
 // A controller copies the rules of roles into the roles that select them. No controller runs here, so the test
 // evaluates the selectors.
-func TestRolesOfEveryClusterTakeInThoseThatAreMeantForThem(t *testing.T) {
+func TestRoles_AggregateToClusterRoles(t *testing.T) {
 	c := start(t)
 	if err := c.Install(t.Context()); err != nil {
 		t.Fatal(err)

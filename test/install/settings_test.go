@@ -15,7 +15,7 @@ import (
 	"postern.dev/postern/cmd/postern/app/options"
 )
 
-func TestEveryDocumentedKeyReachesPosternByItsVariable(t *testing.T) {
+func TestSettings_DocumentedKeysReachPostern(t *testing.T) {
 	want := map[string]string{}
 	for _, setting := range options.Settings() {
 		if setting.ConfigMapKey != "" {

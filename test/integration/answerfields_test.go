@@ -23,7 +23,7 @@ const pushOfTag = `{"ref":"refs/tags/v1.0.0","after":"11111111111111111111111111
 
 // A webhook secret permits its owner to request refs. The answer must not reveal which targets exist, what they have or
 // would do, or which other senders deliver. A dry run, which leaves no record of the request, is not permitted.
-func TestASenderWithAWebhookSecretAloneIsToldOnlyWhatBecameOfWhatItSent(t *testing.T) {
+func TestAnswer_SecretOnlyShowsOwnOutcome(t *testing.T) {
 	secret := newSecret()
 	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 	w.Create(gatewaySyncs, strings.Replace(testcluster.GatewaySync("secret-project-x"), "{name: secret-project-x}",
@@ -97,7 +97,7 @@ func TestASenderWithAWebhookSecretAloneIsToldOnlyWhatBecameOfWhatItSent(t *testi
 	}
 }
 
-func TestADryRunNeedsAnIdentityAndIsLogged(t *testing.T) {
+func TestAnswer_DryRunNeedsIdentityAndIsLogged(t *testing.T) {
 	secret := newSecret()
 	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 	w.allow(unauthenticated, "webhooksources")
@@ -123,7 +123,7 @@ func TestADryRunNeedsAnIdentityAndIsLogged(t *testing.T) {
 }
 
 // The request of a binary-mode CloudEvent is in headers, which no signature covers.
-func TestACapturedSignatureAsksForNothingElse(t *testing.T) {
+func TestSignature_ReplayRequestsNothingElse(t *testing.T) {
 	w := newWorld(t)
 	w.runningShop("shop", "quay.io/example/shop:1.0.0",
 		"argocd-image-updater.argoproj.io/image-list: quay.io/example/shop")

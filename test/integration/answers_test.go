@@ -32,7 +32,7 @@ func (w *world) writesTo(name string) int {
 	return writes
 }
 
-func TestAnswerIsJSONAndTheTargetWrittenOnceWhateverTheSenderAccepts(t *testing.T) {
+func TestAnswer_IsJSONAndTargetWrittenOnce(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
@@ -62,7 +62,7 @@ func TestAnswerIsJSONAndTheTargetWrittenOnceWhateverTheSenderAccepts(t *testing.
 	}
 }
 
-func TestContentTypeDecidesOnlyBetweenJSONAndForm(t *testing.T) {
+func TestContentType_JSONOrForm(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
@@ -86,7 +86,7 @@ func TestContentTypeDecidesOnlyBetweenJSONAndForm(t *testing.T) {
 	w.checkRequested("web", "v1", "generic")
 }
 
-func TestCompressedBodyIsRefusedWithAdvice(t *testing.T) {
+func TestContentEncoding_IsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")

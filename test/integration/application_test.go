@@ -104,7 +104,7 @@ func pushed(commit string) map[string]string {
 	}
 }
 
-func TestApplicationGetsTheRequestAndARefreshAndNothingElseChanges(t *testing.T) {
+func TestApplication_RequestAndRefreshOnly(t *testing.T) {
 	w := newWorld(t)
 	w.application("shop", map[string]string{"example.com/note": "keep me", "argocd.argoproj.io/sync-wave": "2"})
 	before := w.Get(applications, "shop")
@@ -114,7 +114,7 @@ func TestApplicationGetsTheRequestAndARefreshAndNothingElseChanges(t *testing.T)
 	w.checkContent(applications, before, pushed(firstCommit))
 }
 
-func TestApplicationFollowsARefOnlyIfItsOwnerOptedIn(t *testing.T) {
+func TestApplication_FollowsOnlyIfOptedIn(t *testing.T) {
 	w := newWorld(t)
 	w.application("shop", map[string]string{"postern.dev/update-target-revision": "true"})
 	before := w.Get(applications, "shop")
@@ -130,7 +130,7 @@ func TestApplicationFollowsARefOnlyIfItsOwnerOptedIn(t *testing.T) {
 	w.checkContent(applications, before, pushed(firstCommit))
 }
 
-func TestApplicationOfSeveralSourcesFollowsInThoseOfTheRepositoryAlone(t *testing.T) {
+func TestApplication_SeveralSources(t *testing.T) {
 	w := newWorld(t)
 	before := w.Create(applications, `
 apiVersion: argoproj.io/v1alpha1
@@ -156,7 +156,7 @@ spec:
 	w.checkContent(applications, before, pushed(firstCommit))
 }
 
-func TestSecondPushOfTheSameRefAndRevisionLeavesAnApplicationUntouched(t *testing.T) {
+func TestApplication_SamePushChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.application("shop", nil)
 	ci := w.ci()
@@ -179,7 +179,7 @@ func TestSecondPushOfTheSameRefAndRevisionLeavesAnApplicationUntouched(t *testin
 	}
 }
 
-func TestPushOfANewRevisionToTheSameRefHasArgoCDLookAgain(t *testing.T) {
+func TestApplication_NewRevisionRefreshes(t *testing.T) {
 	w := newWorld(t)
 	w.application("shop", nil)
 	ci := w.ci()
@@ -206,7 +206,7 @@ func (w *world) argoCDRefreshes(name string) {
 	}
 }
 
-func TestHardRefreshThatSomebodyElseAskedForIsKept(t *testing.T) {
+func TestApplication_HardRefreshIsKept(t *testing.T) {
 	w := newWorld(t)
 	w.application("shop", map[string]string{"argocd.argoproj.io/refresh": "hard"})
 	before := w.Get(applications, "shop")

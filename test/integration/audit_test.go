@@ -46,7 +46,7 @@ func (s *suite) auditEvents(t *testing.T, text string) []auditv1.Event {
 	return found
 }
 
-func TestBodyOfADoorByTargetIsInNoAuditLog(t *testing.T) {
+func TestAudit_NoBodyInClusterLog(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.application("shop", nil)

@@ -44,7 +44,7 @@ func (w *world) ownAnnotations(auditID string) map[string]string {
 	return found
 }
 
-func TestAuditLogOfPosternTellsWhatCameOfEachDelivery(t *testing.T) {
+func TestAudit_AnnotationsDescribeDelivery(t *testing.T) {
 	secret := newSecret()
 	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 	ci := w.ci()

@@ -141,7 +141,7 @@ func (s sender) mustBeRefused(t *testing.T, r request, code int, reason metav1.S
 	}
 }
 
-func TestBodyThatCanNeverWorkIsRefusedWithAdvice(t *testing.T) {
+func TestBody_InvalidIsRefused(t *testing.T) {
 	releaser, check := unharmed(t)
 	for _, bad := range badBodies {
 		t.Run(bad.name, func(t *testing.T) {
@@ -152,7 +152,7 @@ func TestBodyThatCanNeverWorkIsRefusedWithAdvice(t *testing.T) {
 	check()
 }
 
-func TestRefThatIsNoneIsRefusedWithTheRuleThatItBreaks(t *testing.T) {
+func TestRef_InvalidIsRefusedWithRule(t *testing.T) {
 	releaser, check := unharmed(t)
 	for i, bad := range badRefs {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
@@ -172,7 +172,7 @@ func TestRefThatIsNoneIsRefusedWithTheRuleThatItBreaks(t *testing.T) {
 	check()
 }
 
-func TestFieldsThatNobodyAskedForAreFine(t *testing.T) {
+func TestPayload_UnknownFieldsAreAccepted(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")

@@ -32,7 +32,7 @@ func raw(body string) string {
 	return `,"rawPayload":"` + base64.StdEncoding.EncodeToString([]byte(body)) + `"`
 }
 
-func TestObjectThatIsTooLargeOrTooDeepIsRefused(t *testing.T) {
+func TestObject_TooLargeOrTooDeep(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	creator := w.creator()

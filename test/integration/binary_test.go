@@ -15,7 +15,7 @@ import (
 
 const repository = "../.."
 
-func TestTheProgramNeedsNoLibraryAndSoFitsAnEmptyImage(t *testing.T) {
+func TestBinary_IsStatic(t *testing.T) {
 	if os.Getenv("POSTERN_BINARY") != "" {
 		t.Skip("another program is tested, such as one with the race detector, which needs C")
 	}
@@ -31,7 +31,7 @@ func TestTheProgramNeedsNoLibraryAndSoFitsAnEmptyImage(t *testing.T) {
 	}
 }
 
-func TestTheImageIsBuiltAsTheMakefileReleases(t *testing.T) {
+func TestImage_BuiltLikeMakefile(t *testing.T) {
 	dockerfile, err := os.ReadFile(filepath.Join(repository, "Dockerfile"))
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ func TestTheImageIsBuiltAsTheMakefileReleases(t *testing.T) {
 	}
 }
 
-func TestTheProgramSaysItsVersion(t *testing.T) {
+func TestBinary_Version(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), shared.postern.Program(), "--version").Output()
 	if err != nil {
 		t.Fatal(err)

@@ -85,7 +85,7 @@ func forEachWay(t *testing.T, w *world, s sender, run func(t *testing.T, s sende
 	}
 }
 
-func TestBodyOfExactlyTheLimitIsAccepted(t *testing.T) {
+func TestBody_AtLimit(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
@@ -106,7 +106,7 @@ func TestBodyOfExactlyTheLimitIsAccepted(t *testing.T) {
 	})
 }
 
-func TestBodyOverTheLimitIsAnsweredThatItIsTooLarge(t *testing.T) {
+func TestBody_OverLimit(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
@@ -132,7 +132,7 @@ func TestBodyOverTheLimitIsAnsweredThatItIsTooLarge(t *testing.T) {
 	w.mustHaveRecords()
 }
 
-func TestBodyThatEndsTooSoonIsNotDelivered(t *testing.T) {
+func TestBody_Truncated(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")

@@ -64,7 +64,7 @@ func (s *suite) leaf(t *testing.T) *x509.Certificate {
 	return conn.ConnectionState().PeerCertificates[0]
 }
 
-func TestMetricsTellWhenTheCertificatesExpire(t *testing.T) {
+func TestCertificates_ExpiryMetrics(t *testing.T) {
 	const expires = "postern_certificate_expiration_timestamp_seconds"
 	ca, err := certutil.ParseCertsPEM(shared.caSecret(t).Data["tls.crt"])
 	if err != nil {
@@ -82,7 +82,7 @@ func TestMetricsTellWhenTheCertificatesExpire(t *testing.T) {
 }
 
 // The shared Postern has the most verbose logs. Data of a Secret is base64 in all of its representations.
-func TestNoPrivateKeyOfACertificateIsInALog(t *testing.T) {
+func TestCertificates_NoKeyInLog(t *testing.T) {
 	key := shared.caSecret(t).Data["tls.key"]
 	forms := []string{"PRIVATE KEY", strings.Split(string(key), "\n")[1], base64.StdEncoding.EncodeToString(key)[:64]}
 	for _, name := range []string{shared.postern.LogFile(), filepath.Join(shared.Dir(), posternAuditLog)} {
@@ -101,7 +101,7 @@ func TestNoPrivateKeyOfACertificateIsInALog(t *testing.T) {
 	}
 }
 
-func TestMetricsTellWhenACertificateFromFilesExpires(t *testing.T) {
+func TestCertificates_ExpiryMetricOfFiles(t *testing.T) {
 	s := newSuiteOf(t, controlplane.Base, controlplane.PosternOptions{CertificateFiles: true})
 	const expires = "postern_certificate_expiration_timestamp_seconds"
 	want := map[string]float64{expires + `{certificate="serving"}`: float64(s.leaf(t).NotAfter.Unix())}

@@ -15,7 +15,7 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-func TestWithoutRequireSecretStrangersDeliverUntilASecretIsConfigured(t *testing.T) {
+func TestRequireSecret_OffUntilConfigured(t *testing.T) {
 	s := newSuite(t, "--webhook-require-secret=false")
 	w := s.newWorld(t)
 	w.gatewaySync("web")
@@ -49,7 +49,7 @@ func TestWithoutRequireSecretStrangersDeliverUntilASecretIsConfigured(t *testing
 	}
 }
 
-func TestWithoutIdentityIsCredentialAServiceAccountNeedsAWebhookSecret(t *testing.T) {
+func TestIdentityIsCredential_OffNeedsSecret(t *testing.T) {
 	s := newSuite(t, "--identity-is-credential=false")
 	w := s.newWorld(t)
 	w.gatewaySync("web")

@@ -41,7 +41,7 @@ func sha1Signature(secret, body string) string {
 	return "sha1=" + digits
 }
 
-func TestAnonymousSenderWithASignatureOverTheExactBytesDelivers(t *testing.T) {
+func TestSignature_OverExactBytes(t *testing.T) {
 	secret := newSecret()
 	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 
@@ -53,7 +53,7 @@ func TestAnonymousSenderWithASignatureOverTheExactBytesDelivers(t *testing.T) {
 	}
 }
 
-func TestSignatureMayBeInTheHeaderAndCaseOfAnySender(t *testing.T) {
+func TestSignature_HeadersOfAnySender(t *testing.T) {
 	secret := newSecret()
 	_, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 
@@ -103,7 +103,7 @@ func wrongProofs(secret, body string) map[string]map[string]string {
 	}
 }
 
-func TestWrongSignatureIsRejectedWhetherTheTargetExistsOrNot(t *testing.T) {
+func TestSignature_WrongIsRejectedForAnyTarget(t *testing.T) {
 	secret := newSecret()
 	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 
@@ -138,7 +138,7 @@ func revealing(h http.Header) http.Header {
 	return h
 }
 
-func TestMissingTargetIsTold404OnlyToWhoHasTheSecret(t *testing.T) {
+func TestAnswer_404OnlyWithSecret(t *testing.T) {
 	secret := newSecret()
 	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 

@@ -31,7 +31,7 @@ func (w *world) directly(token string) sender {
 
 // Only the kube-apiserver, authenticated by its certificate, can use the API on Postern's own port. A token that may
 // deliver, the kube-apiserver's user headers, and the administrator's certificate do not give access.
-func TestPastTheKubeAPIServerTheAPIIsNotServed(t *testing.T) {
+func TestDirectCallers_AreRefused(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
@@ -54,7 +54,7 @@ func TestPastTheKubeAPIServerTheAPIIsNotServed(t *testing.T) {
 	w.mustBeUntouched(gatewaySyncs, before)
 }
 
-func TestWhereDirectCallersAreAllowedRBACHoldsAndHeadersDoNotVouch(t *testing.T) {
+func TestDirectCallers_RBACAppliesHeadersDoNot(t *testing.T) {
 	w := newSuite(t, "--allow-direct-callers").newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
@@ -81,7 +81,7 @@ func (w *world) reviews() float64 {
 }
 
 // The kube-apiserver's metrics count the reviews.
-func TestCallersPastTheKubeAPIServerCostItNoMoreReviewsThanTheLimit(t *testing.T) {
+func TestDirectCallers_ReviewsAreLimited(t *testing.T) {
 	const perSecond, requests = 4, 200
 	w := newSuite(t, fmt.Sprintf("--direct-requests-per-second=%d", perSecond)).newWorld(t)
 	w.gatewaySync("web")

@@ -29,7 +29,7 @@ func (w *world) checkJSON(path, want string) {
 	}
 }
 
-func TestDiscoveryTellsExactlyWhatIsServed(t *testing.T) {
+func TestDiscovery_ListsWhatIsServed(t *testing.T) {
 	w := newWorld(t)
 	w.checkJSON("/apis/postern.dev", `{
 		"kind": "APIGroup", "apiVersion": "v1", "name": "postern.dev",
@@ -64,7 +64,7 @@ func TestDiscoveryTellsExactlyWhatIsServed(t *testing.T) {
 	}`)
 }
 
-func TestKubectlListsOnlyTheResourcesOfTheGroupThatCanBeRead(t *testing.T) {
+func TestDiscovery_KubectlListsReadableResources(t *testing.T) {
 	w := newWorld(t)
 	got := w.kubectl("", "api-resources", "--api-group=postern.dev", "--no-headers", "--output=name")
 	if want := "webhookdeliveries.postern.dev\nwebhooksources.postern.dev\n"; got != want {
@@ -72,7 +72,7 @@ func TestKubectlListsOnlyTheResourcesOfTheGroupThatCanBeRead(t *testing.T) {
 	}
 }
 
-func TestKubectlFindsTheObjectsOfTheCRDsAndNotTheParentsOfTheDoors(t *testing.T) {
+func TestDiscovery_KubectlFindsCRDObjects(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.application("shop", nil)
@@ -105,7 +105,7 @@ func TestKubectlFindsTheObjectsOfTheCRDsAndNotTheParentsOfTheDoors(t *testing.T)
 	}
 }
 
-func TestParentsOfTheDoorsCannotBeReadOrWritten(t *testing.T) {
+func TestDiscovery_ParentsAreNotReadable(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	for _, path := range []string{"gatewaysyncs", "gatewaysyncs/web", "applications"} {
@@ -117,7 +117,7 @@ func TestParentsOfTheDoorsCannotBeReadOrWritten(t *testing.T) {
 }
 
 // The namespace controller uses this client, which requests protobuf. If it fails, no namespace can be deleted.
-func TestClientOfTheNamespaceControllerListsAndDeletesTheRecordsOfANamespace(t *testing.T) {
+func TestMediaTypes_NamespaceController(t *testing.T) {
 	w := newWorld(t)
 	w.threeDeliveries()
 	client, err := metadata.NewForConfig(w.RESTConfig())

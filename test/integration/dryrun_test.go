@@ -23,7 +23,7 @@ func wouldSet(ref string) []v1alpha1.TargetResult {
 	}}
 }
 
-func TestDryRunAtEveryDoorShowsWhatWouldBeAndLeavesNothing(t *testing.T) {
+func TestDryRun_EveryEndpointLeavesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -64,7 +64,7 @@ func TestDryRunAtEveryDoorShowsWhatWouldBeAndLeavesNothing(t *testing.T) {
 	w.targetEvents("web", 2)
 }
 
-func TestDryRunAnswersTheErrorsThatTheDeliveryWouldGet(t *testing.T) {
+func TestDryRun_SameErrors(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -81,7 +81,7 @@ func TestDryRunAnswersTheErrorsThatTheDeliveryWouldGet(t *testing.T) {
 	w.mustHaveRecords("taken")
 }
 
-func TestDryRunOfAPingIsIgnoredAndLeavesNothing(t *testing.T) {
+func TestDryRun_PingIsIgnored(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	got := w.deliver(delivery("ping", toWeb+", payload: "+ping), "--dry-run=server")

@@ -37,7 +37,7 @@ func (w *world) targetEvents(name string, want int) []eventsv1.Event {
 	return events
 }
 
-func TestKubernetesEventTellsTheTargetsReadersWhichRefWasRequested(t *testing.T) {
+func TestEvents_NameRequestedRef(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	d := w.deliver(delivery("release", toWeb+", ref: v1"))
@@ -65,7 +65,7 @@ func TestKubernetesEventTellsTheTargetsReadersWhichRefWasRequested(t *testing.T)
 	}
 }
 
-func TestKubernetesEventIsMadeOnlyForDeliveriesThatChangeTheTarget(t *testing.T) {
+func TestEvents_OnlyForChanges(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	for name, spec := range map[string]string{"first": "ref: v1", "same": "ref: v1", "ping": "payload: " + ping} {

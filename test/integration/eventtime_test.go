@@ -15,7 +15,7 @@ import (
 	"postern.dev/postern/test/testcluster"
 )
 
-func TestEventTimeTellsBySlotWhatATargetWasLastWrittenFor(t *testing.T) {
+func TestEventTime_LatestPerSlot(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.application("shop", nil)
@@ -51,7 +51,7 @@ func TestEventTimeTellsBySlotWhatATargetWasLastWrittenFor(t *testing.T) {
 	checkOutcome(t, again, v1alpha1.DeliveryApplied, "Requested")
 }
 
-func TestEventTimeThatCannotBeReadStopsNothing(t *testing.T) {
+func TestEventTime_UnreadableIsIgnored(t *testing.T) {
 	w := newWorld(t)
 	ci := w.ci()
 	for i, broken := range []string{"", "yesterday", "[]", "null", `{"git": 7}`,
@@ -70,7 +70,7 @@ func TestEventTimeThatCannotBeReadStopsNothing(t *testing.T) {
 
 // If another client wrote the ref, or a Postern that did not record times, a request for the same ref changes nothing.
 // Otherwise each delivery of the current ref would write the object.
-func TestEqualRefLeavesAnObjectWithoutATimeAsItIs(t *testing.T) {
+func TestEventTime_EqualRefWithoutTime(t *testing.T) {
 	w := newWorld(t)
 	ci := w.ci()
 	sync := w.annotated(gatewaySyncs, w.Create(gatewaySyncs, testcluster.GatewaySync("web")), map[string]string{
@@ -92,7 +92,7 @@ func TestEqualRefLeavesAnObjectWithoutATimeAsItIs(t *testing.T) {
 	w.mustBeUntouched(applications, app)
 }
 
-func TestEqualRefOfALaterEventMovesOnlyTheTimeOn(t *testing.T) {
+func TestEventTime_EqualRefOfLaterEvent(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()

@@ -72,7 +72,7 @@ func (w *world) untilFound(s sender, path string, r request, results map[string]
 	})
 }
 
-func TestTargetThatCannotBeWrittenStopsNoOtherOfAFanOut(t *testing.T) {
+func TestFanout_RefusedTargetStopsNoOther(t *testing.T) {
 	w := newWorld(t)
 	for _, name := range []string{"a", "denied", "z"} {
 		w.runningShop(name, "harbor.example.com/team/shop:1.0.0", wantsHarborsShop)
@@ -123,7 +123,7 @@ func TestTargetThatCannotBeWrittenStopsNoOtherOfAFanOut(t *testing.T) {
 	}
 }
 
-func TestPushThatNothingWantsIsAcceptedAndIgnored(t *testing.T) {
+func TestFanout_NoMatchIsIgnored(t *testing.T) {
 	w := newWorld(t)
 	w.application("shop", nil)
 	before := w.Get(applications, "shop")
@@ -140,7 +140,7 @@ func TestPushThatNothingWantsIsAcceptedAndIgnored(t *testing.T) {
 	w.mustBeUntouched(applications, before)
 }
 
-func TestImageIsRequestedByHandOfAllThatWantItOrOfOne(t *testing.T) {
+func TestFanout_ImageByHand(t *testing.T) {
 	w := newWorld(t)
 	for _, name := range []string{"a", "b", "c"} {
 		w.runningShop(name, "example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: example/shop")
@@ -171,7 +171,7 @@ func TestImageIsRequestedByHandOfAllThatWantItOrOfOne(t *testing.T) {
 }
 
 // Quay sends all tags of a push in one body. Each Application selects its own.
-func TestEveryTagOfAPushIsOfferedToEachApplication(t *testing.T) {
+func TestFanout_EveryTagToEachApplication(t *testing.T) {
 	w := newWorld(t)
 	const list = "argocd-image-updater.argoproj.io/image-list: shop=quay.io/example/shop"
 	const shop = "argocd-image-updater.argoproj.io/shop."
@@ -206,7 +206,7 @@ func TestEveryTagOfAPushIsOfferedToEachApplication(t *testing.T) {
 }
 
 // An Application with its own webhook secret accepts no other secret, but RBAC may permit an identity to deliver.
-func TestApplicationWithItsOwnSecretIsLeftOutOfWhatAnotherSecretProves(t *testing.T) {
+func TestFanout_ApplicationWithOwnSecret(t *testing.T) {
 	w := newWorld(t)
 	w.runningShop("own", "quay.io/example/shop:1.0.0",
 		"argocd-image-updater.argoproj.io/image-list: quay.io/example/shop")

@@ -63,7 +63,7 @@ func (w *world) writes(n int) (done chan error) {
 
 // Many deliveries to one namespace occupy Postern's seats at the kube-apiserver and queue for more. A write to another
 // namespace must not wait behind all of them.
-func TestManyWritesToOneNamespaceHoldUpNoneToAnother(t *testing.T) {
+func TestFlowControl_NamespacesAreIndependent(t *testing.T) {
 	const crowd, seats = 60, 15
 	s := newSuite(t)
 	crowded, quiet := s.newWorld(t), s.newWorld(t)

@@ -14,7 +14,7 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-func TestSlowAnonymousSendersDelayOnlyAnonymousSenders(t *testing.T) {
+func TestFlowControl_SlowAnonymousDelayNoOthers(t *testing.T) {
 	s := newSuite(t, "--payload-timeout=1m")
 	w := s.newWorld(t)
 	w.gatewaySync("web")

@@ -16,7 +16,7 @@ import (
 	"postern.dev/postern/test/testcluster"
 )
 
-func TestGatewaySyncGetsTheRequestAndNothingElseChanges(t *testing.T) {
+func TestGatewaySync_RequestOnly(t *testing.T) {
 	w := newWorld(t)
 	before := w.Create(gatewaySyncs, testcluster.GatewaySync("web"))
 	before = w.annotated(gatewaySyncs, before, map[string]string{"example.com/note": "keep me",
@@ -40,7 +40,7 @@ func (w *world) annotated(resource schema.GroupVersionResource, obj *unstructure
 	return obj
 }
 
-func TestRefThatAGatewaySyncHoldsAlreadyLeavesItUntouched(t *testing.T) {
+func TestGatewaySync_EqualRefChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	// The old time shows whether the annotations are written again.
 	before := w.annotated(gatewaySyncs, w.Create(gatewaySyncs, testcluster.GatewaySync("web")), map[string]string{
@@ -57,7 +57,7 @@ func TestRefThatAGatewaySyncHoldsAlreadyLeavesItUntouched(t *testing.T) {
 	}
 }
 
-func TestSpecRefOfAGatewaySyncIsNotTakenForARequest(t *testing.T) {
+func TestGatewaySync_SpecRefIsNoRequest(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web") // its ref is main
 
@@ -69,7 +69,7 @@ func TestSpecRefOfAGatewaySyncIsNotTakenForARequest(t *testing.T) {
 	}
 }
 
-func TestChangesThatOthersMakeMeanwhileAreKept(t *testing.T) {
+func TestGatewaySync_ConcurrentChangesAreKept(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	for _, ref := range []string{"v1", "v2", "v3"} {
@@ -89,7 +89,7 @@ func TestChangesThatOthersMakeMeanwhileAreKept(t *testing.T) {
 	}
 }
 
-func TestDeletedTargetIsNotFoundAndANewOneIsFound(t *testing.T) {
+func TestGatewaySync_DeletedAndCreatedAgain(t *testing.T) {
 	w := newWorld(t)
 	ci := w.ci()
 	for _, test := range []struct {
@@ -135,7 +135,7 @@ func (w *world) freezeGatewaySyncs(example *unstructured.Unstructured) {
 	})
 }
 
-func TestTargetThatCannotBeWrittenMakesTheDeliveryFailAndTellsInAnEvent(t *testing.T) {
+func TestGatewaySync_RefusedWriteFailsWithEvent(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()

@@ -51,7 +51,7 @@ func (w *world) checkPushed(resource schema.GroupVersionResource, before []unstr
 	}
 }
 
-func TestPushToARepositoryReachesExactlyWhatFollowsTheRef(t *testing.T) {
+func TestFanout_GitRef(t *testing.T) {
 	for _, test := range []struct {
 		gitHost
 		payload, ref string

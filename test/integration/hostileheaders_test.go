@@ -15,7 +15,7 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-func TestDeliveryIDThatIsNoneIsRefused(t *testing.T) {
+func TestHeaders_InvalidDeliveryID(t *testing.T) {
 	releaser, check := unharmed(t)
 	push := payload(t, "github/push-branch.json")
 	for name, id := range map[string]string{
@@ -34,7 +34,7 @@ func TestDeliveryIDThatIsNoneIsRefused(t *testing.T) {
 	check()
 }
 
-func TestHeaderLargerThanAnyServerReadsIsRefused(t *testing.T) {
+func TestHeaders_TooLarge(t *testing.T) {
 	releaser, check := unharmed(t)
 	header := map[string]string{"X-Github-Event": "push", "X-Github-Delivery": strings.Repeat("x", 2<<20)}
 	got, err := releaser.post(t.Context(), gatewaySyncPath("web"), []byte(anyBody), header)
@@ -45,7 +45,7 @@ func TestHeaderLargerThanAnyServerReadsIsRefused(t *testing.T) {
 	check()
 }
 
-func TestSeveralEventHeadersAreRefusedSinceReadersMayDisagreeOnThem(t *testing.T) {
+func TestHeaders_SeveralEvents(t *testing.T) {
 	releaser, check := unharmed(t)
 	for _, events := range [][]string{{"push", "ping"}, {"ping", "push"}, {"push", "push"}, {"", "push"},
 		{"push", ""}} {
@@ -61,7 +61,7 @@ func TestSeveralEventHeadersAreRefusedSinceReadersMayDisagreeOnThem(t *testing.T
 	check()
 }
 
-func TestSeveralSignaturesInOneHeaderAreRejected(t *testing.T) {
+func TestHeaders_SeveralSignatures(t *testing.T) {
 	secret := newSecret()
 	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 	right, wrong := sign(secret, anyBody), sign(newSecret(), anyBody)
@@ -93,7 +93,7 @@ func (s sender) postHeaders(t *testing.T, r request, header http.Header) answer 
 	return got
 }
 
-func TestUnknownEventIsIgnoredAndLeavesNoJunkInTheRecord(t *testing.T) {
+func TestHeaders_UnknownEventIsIgnored(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
@@ -125,7 +125,7 @@ func TestUnknownEventIsIgnoredAndLeavesNoJunkInTheRecord(t *testing.T) {
 	w.mustBeUntouched(gatewaySyncs, before)
 }
 
-func TestObjectMayNotClaimASourceThatItsHeadersContradict(t *testing.T) {
+func TestHeaders_ContradictingSource(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	before := w.Get(gatewaySyncs, "web")

@@ -98,7 +98,7 @@ func (w *world) untilKnown(r registries, s registrySender) {
 	})
 }
 
-func TestPushToARegistryUpdatesExactlyTheApplicationsThatWantIt(t *testing.T) {
+func TestFanout_Image(t *testing.T) {
 	here, elsewhere := newWorld(t), newWorld(t)
 	here.fleet(registryImages)
 	elsewhere.fleet(registryImages)

@@ -20,7 +20,7 @@ kind: ImageUpdater
 metadata: {name: all}
 spec: {applicationRefs: [{namePattern: '*', images: [{alias: shop, imageName: harbor.example.com/team/shop}]}]}`
 
-func TestAnnotationsCountWithoutTheCRDOfImageUpdaterAndItsObjectsOnceItIsThere(t *testing.T) {
+func TestImageUpdater_CRDInstalledLater(t *testing.T) {
 	s := newSuite(t)
 	if err := s.postern.Stop(t.Context()); err != nil {
 		t.Fatal(err)
@@ -56,7 +56,7 @@ func TestAnnotationsCountWithoutTheCRDOfImageUpdaterAndItsObjectsOnceItIsThere(t
 	}
 }
 
-func TestImageUpdaterThatIsChangedOrDeletedTakesEffect(t *testing.T) {
+func TestImageUpdater_ChangeAndDeletion(t *testing.T) {
 	w := newWorld(t)
 	w.runningShop("plain", "harbor.example.com/team/shop:1.0.0", "")
 	before := w.Get(applications, "plain")
@@ -78,7 +78,7 @@ func TestImageUpdaterThatIsChangedOrDeletedTakesEffect(t *testing.T) {
 	w.mustBeUntouched(applications, before)
 }
 
-func TestAnnotationsThatAnImageUpdaterAsksForTakeEffectAsTheyChange(t *testing.T) {
+func TestImageUpdater_UseAnnotationsChanges(t *testing.T) {
 	const annotations = "argocd-image-updater.argoproj.io/"
 	const list = annotations + "image-list"
 	w := newWorld(t)
@@ -108,7 +108,7 @@ spec: {applicationRefs: [{namePattern: '*', labelSelectors: {matchLabels: {team:
 	}
 }
 
-func TestCRDOfImageUpdaterRefusesWhatItsOwnOneRefuses(t *testing.T) {
+func TestImageUpdater_CRDValidatesLikeOriginal(t *testing.T) {
 	w := newWorld(t)
 	for name, spec := range map[string]string{
 		"nothing selected":               `{"applicationRefs": []}`,

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-func TestKubectlCannotChangeADelivery(t *testing.T) {
+func TestImmutable_KubectlChanges(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("done", toWeb+", ref: v1")).Name)
@@ -40,7 +40,7 @@ func TestKubectlCannotChangeADelivery(t *testing.T) {
 	w.mustBeUntouched(gatewaySyncs, before)
 }
 
-func TestKubectlEditOfADeliveryIsRefused(t *testing.T) {
+func TestImmutable_KubectlEdit(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("done", toWeb+", ref: v1")).Name)
@@ -57,7 +57,7 @@ func TestKubectlEditOfADeliveryIsRefused(t *testing.T) {
 	w.mustBeUntouched(webhookDeliveries, record)
 }
 
-func TestDeliveryHasNoVerbThatChangesIt(t *testing.T) {
+func TestImmutable_NoUpdateVerbs(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("done", toWeb+", ref: v1")).Name)
@@ -82,7 +82,7 @@ func TestDeliveryHasNoVerbThatChangesIt(t *testing.T) {
 	w.mustBeUntouched(webhookDeliveries, record)
 }
 
-func TestStatusAndSystemFieldsOfAClientAreReplacedByTheServersOwn(t *testing.T) {
+func TestImmutable_ClientStatusIsReplaced(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	forged := delivery("forged", toWeb+", payload: "+ping) + `
@@ -113,7 +113,7 @@ status:
 	}
 }
 
-func TestSecondDeliveryOfTheSameNameIsRefusedAndWritesNothing(t *testing.T) {
+func TestImmutable_SameNameIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("taken", toWeb+", ref: v1")).Name)

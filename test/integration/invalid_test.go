@@ -40,7 +40,7 @@ func causes(err error) map[string]string {
 	return messages
 }
 
-func TestInvalidDeliveryIsToldEverythingThatIsWrongAndLeavesNothing(t *testing.T) {
+func TestInvalid_AllErrorsAndLeavesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	before := w.Get(gatewaySyncs, "web")
@@ -108,7 +108,7 @@ func TestInvalidDeliveryIsToldEverythingThatIsWrongAndLeavesNothing(t *testing.T
 	w.mustBeUntouched(gatewaySyncs, before)
 }
 
-func TestFinalizersAreRefused(t *testing.T) {
+func TestInvalid_Finalizers(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	manifest := strings.Replace(delivery("kept", toWeb+", ref: v1"), "{name: kept}",
@@ -121,7 +121,7 @@ func TestFinalizersAreRefused(t *testing.T) {
 	w.mustHaveRecords()
 }
 
-func TestUnknownFieldsAreRefusedWhereTheClientAsksForThat(t *testing.T) {
+func TestInvalid_UnknownFieldsIfStrict(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	manifest := delivery("typo", toWeb+", ref: v1, refs: v2")
@@ -139,7 +139,7 @@ func TestUnknownFieldsAreRefusedWhereTheClientAsksForThat(t *testing.T) {
 	}
 }
 
-func TestPayloadThatNoSenderSendsIsABadRequestThatSaysWhatToSend(t *testing.T) {
+func TestInvalid_UnknownPayload(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	raw := base64.StdEncoding.EncodeToString([]byte("not JSON"))
@@ -158,7 +158,7 @@ func TestPayloadThatNoSenderSendsIsABadRequestThatSaysWhatToSend(t *testing.T) {
 	w.mustHaveRecords()
 }
 
-func TestMissingTargetIsNotFoundAtEveryDoorAndLeavesNoRecord(t *testing.T) {
+func TestInvalid_MissingTargetAtEveryEndpoint(t *testing.T) {
 	w := newWorld(t)
 	ci := w.ci()
 

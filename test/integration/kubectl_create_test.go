@@ -36,7 +36,7 @@ func digestOf(body string) *v1alpha1.PayloadDigest {
 	return &v1alpha1.PayloadDigest{SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(body))}
 }
 
-func TestKubectlCreateOfARefIsAppliedToItsTarget(t *testing.T) {
+func TestKubectlCreate_Ref(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	file := filepath.Join(t.TempDir(), "delivery.yaml")
@@ -91,7 +91,7 @@ func (w *world) auditLog() []byte {
 	return log
 }
 
-func TestKubectlCreateOfAPayloadIsDecodedAndThePayloadDropped(t *testing.T) {
+func TestKubectlCreate_Payload(t *testing.T) {
 	w := newWorld(t)
 	w.application("shop", nil)
 
@@ -117,7 +117,7 @@ func TestKubectlCreateOfAPayloadIsDecodedAndThePayloadDropped(t *testing.T) {
 	w.mustHold(applications, "shop", "postern.dev/requested-ref", "v2.0.0")
 }
 
-func TestKubectlCreateOfARawPayloadKeepsTheDigestOfItsExactBytes(t *testing.T) {
+func TestKubectlCreate_RawPayload(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	raw := base64.StdEncoding.EncodeToString([]byte(release))
@@ -139,7 +139,7 @@ func TestKubectlCreateOfARawPayloadKeepsTheDigestOfItsExactBytes(t *testing.T) {
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v2.0.0")
 }
 
-func TestKubectlCreateWithoutANameGetsOneThatTellsTheSource(t *testing.T) {
+func TestKubectlCreate_GenerateName(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	nameless := strings.Replace(delivery("", toWeb+", ref: v1"), "metadata: {name: }", "metadata: {}", 1)
@@ -148,7 +148,7 @@ func TestKubectlCreateWithoutANameGetsOneThatTellsTheSource(t *testing.T) {
 	}
 }
 
-func TestKubectlApplyLeavesNoPayloadAndNoSignatureInTheRecord(t *testing.T) {
+func TestKubectlApply_LeavesNoPayload(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	raw := base64.StdEncoding.EncodeToString([]byte(release))
@@ -168,7 +168,7 @@ func TestKubectlApplyLeavesNoPayloadAndNoSignatureInTheRecord(t *testing.T) {
 	}
 }
 
-func TestKubectlApplyOfTheSameRefAgainChangesNothing(t *testing.T) {
+func TestKubectlApply_SameRefChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	manifest := delivery("wanted", toWeb+", ref: v3")
@@ -179,7 +179,7 @@ func TestKubectlApplyOfTheSameRefAgainChangesNothing(t *testing.T) {
 	}
 }
 
-func TestKubectlCreateRawDeliversAFileByteForByte(t *testing.T) {
+func TestKubectlCreate_RawFile(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	file := filepath.Join(t.TempDir(), "payload.json")
@@ -206,7 +206,7 @@ func TestKubectlCreateRawDeliversAFileByteForByte(t *testing.T) {
 
 // Clients that may list CustomResourceDefinitions do not need the operation that this tests; a CI job may not list
 // them.
-func TestKubectlCreatesForWhoMayDoNothingElse(t *testing.T) {
+func TestKubectlCreate_WithCreatePermissionOnly(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.creator()

@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func TestKubectlDeleteAllRemovesTheRecordsOfTheNamespaceAndLeavesWhatTheyWrote(t *testing.T) {
+func TestKubectlDelete_All(t *testing.T) {
 	other, w := newWorld(t), newWorld(t)
 	other.gatewaySync("web")
 	other.deliver(delivery("elsewhere", toWeb+", ref: v1"))
@@ -23,7 +23,7 @@ func TestKubectlDeleteAllRemovesTheRecordsOfTheNamespaceAndLeavesWhatTheyWrote(t
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
 }
 
-func TestDeleteCollectionRemovesWhatTheFieldSelectorSelectsAlone(t *testing.T) {
+func TestKubectlDelete_CollectionByField(t *testing.T) {
 	w := newWorld(t)
 	w.threeDeliveries()
 
@@ -36,14 +36,14 @@ func TestDeleteCollectionRemovesWhatTheFieldSelectorSelectsAlone(t *testing.T) {
 	w.mustHaveRecords("web-ref")
 }
 
-func TestDryRunOfADeletionKeepsTheRecord(t *testing.T) {
+func TestKubectlDelete_DryRun(t *testing.T) {
 	w := newWorld(t)
 	w.threeDeliveries()
 	w.kubectl("", "delete", "whd", "web-ref", "--dry-run=server")
 	w.mustHaveRecords("shop-release", "web-ping", "web-ref")
 }
 
-func TestDeletionOfADeliveryThatIsNotThereIsNotFound(t *testing.T) {
+func TestKubectlDelete_NotFound(t *testing.T) {
 	w := newWorld(t)
 	err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).Delete(t.Context(), "nothing",
 		metav1.DeleteOptions{})
@@ -52,7 +52,7 @@ func TestDeletionOfADeliveryThatIsNotThereIsNotFound(t *testing.T) {
 	}
 }
 
-func TestDeletedDeliveryCanBeCreatedAgainUnderItsName(t *testing.T) {
+func TestKubectlDelete_CreateAgain(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	for _, ref := range []string{"v1", "v2"} {

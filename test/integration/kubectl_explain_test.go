@@ -47,7 +47,7 @@ func explained(out string) (paths []string) {
 	return paths
 }
 
-func TestKubectlExplainsEveryFieldToTheLeaves(t *testing.T) {
+func TestKubectlExplain_EveryField(t *testing.T) {
 	w := newWorld(t)
 	w.openAPIv3Paths()
 	for field, root := range map[string]reflect.Type{
@@ -71,7 +71,7 @@ func TestKubectlExplainsEveryFieldToTheLeaves(t *testing.T) {
 	}
 }
 
-func TestKubectlExplainTellsWhatAFieldIsFor(t *testing.T) {
+func TestKubectlExplain_Description(t *testing.T) {
 	w := newWorld(t)
 	w.openAPIv3Paths()
 	for field, want := range map[string]string{

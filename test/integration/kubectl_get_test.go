@@ -63,7 +63,7 @@ func hideAge(t *testing.T, columns []string, rows [][]string) {
 	}
 }
 
-func TestKubectlGetShowsSourceTargetRefPhaseAndAge(t *testing.T) {
+func TestKubectlGet_Columns(t *testing.T) {
 	w := newWorld(t)
 	w.threeDeliveries()
 
@@ -83,7 +83,7 @@ func TestKubectlGetShowsSourceTargetRefPhaseAndAge(t *testing.T) {
 	}
 }
 
-func TestKubectlGetWideShowsSenderMethodAndReasonToo(t *testing.T) {
+func TestKubectlGet_WideColumns(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("by-admin", toWeb+", ref: v1")).Name)
@@ -106,7 +106,7 @@ func TestKubectlGetWideShowsSenderMethodAndReasonToo(t *testing.T) {
 	}
 }
 
-func TestKubectlSelectsDeliveriesByField(t *testing.T) {
+func TestKubectlGet_FieldSelector(t *testing.T) {
 	w := newWorld(t)
 	w.threeDeliveries()
 	for _, test := range []struct{ selector, want string }{
@@ -128,14 +128,14 @@ func TestKubectlSelectsDeliveriesByField(t *testing.T) {
 	}
 }
 
-func TestKubectlIsToldWhichFieldsCanBeSelectedBy(t *testing.T) {
+func TestKubectlGet_UnknownFieldSelector(t *testing.T) {
 	w := newWorld(t)
 	output := w.refused("", "get", "whd", "--field-selector=spec.ref=v1")
 	mustBeIn(t, output, "Error from server (BadRequest)", `"spec.ref" is not a selectable field of deliveries: use `+
 		"metadata.name, metadata.namespace, status.phase, spec.source, spec.target.kind or spec.target.name")
 }
 
-func TestKubectlGetRawOfATargetListsTheDeliveriesOfThatTargetAlone(t *testing.T) {
+func TestKubectlGet_RawOfTarget(t *testing.T) {
 	other, w := newWorld(t), newWorld(t)
 	w.threeDeliveries()
 	w.application("web", nil) // another kind with the same name
@@ -168,7 +168,7 @@ func TestKubectlGetRawOfATargetListsTheDeliveriesOfThatTargetAlone(t *testing.T)
 	}
 }
 
-func TestKubectlGetShowsImagesAndWhoGotThem(t *testing.T) {
+func TestKubectlGet_ImagesAndTargets(t *testing.T) {
 	w := newWorld(t)
 	for _, name := range []string{"a", "b"} {
 		w.runningShop(name, "example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: example/shop")

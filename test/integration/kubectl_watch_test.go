@@ -56,7 +56,7 @@ func (w *world) await(lines <-chan []string, name, phase string) (names []string
 	return nil
 }
 
-func TestKubectlWatchShowsADeliveryThatIsCreatedLaterReachApplied(t *testing.T) {
+func TestKubectlWatch_Applied(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("earlier", toWeb+", ref: v1")).Name)
@@ -70,7 +70,7 @@ func TestKubectlWatchShowsADeliveryThatIsCreatedLaterReachApplied(t *testing.T) 
 	}
 }
 
-func TestKubectlWatchByFieldShowsWhatComesToMatchAlone(t *testing.T) {
+func TestKubectlWatch_FieldSelector(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.application("shop", nil)
@@ -89,7 +89,7 @@ func TestKubectlWatchByFieldShowsWhatComesToMatchAlone(t *testing.T) {
 	}
 }
 
-func TestKubectlWaitsUntilADeliveryIsApplied(t *testing.T) {
+func TestKubectlWait_Applied(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 
@@ -106,7 +106,7 @@ func TestKubectlWaitsUntilADeliveryIsApplied(t *testing.T) {
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
 }
 
-func TestKubectlWaitDoesNotTakeAPingForApplied(t *testing.T) {
+func TestKubectlWait_PingIsNotApplied(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("ping", toWeb+", payload: "+ping)).Name)

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-func TestLeakCheckFindsASecretInEveryFormAndASignatureInWhatIsStored(t *testing.T) {
+func TestLeakCheck_FindsSecretInEveryForm(t *testing.T) {
 	secret, signature := newSecret(), sign(newSecret(), "{}")
 	for name, content := range map[string]string{
 		"plain":              "token=" + secret,
@@ -40,7 +40,7 @@ func TestLeakCheckFindsASecretInEveryFormAndASignatureInWhatIsStored(t *testing.
 	}
 }
 
-func TestLeakCheckLeavesOutOfTheAuditLogOnlyWhatOthersWrote(t *testing.T) {
+func TestLeakCheck_SkipsOthersAuditEvents(t *testing.T) {
 	secret := newSecret()
 	for _, test := range []struct {
 		event    string

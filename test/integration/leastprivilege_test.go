@@ -95,7 +95,7 @@ var ofAnyObject = []change{
 	{"a field outside spec", `{"status": {"conditions": []}}`},
 }
 
-func TestPosternMayChangeOnlyAnnotationsOfAGatewaySync(t *testing.T) {
+func TestLeastPrivilege_GatewaySync(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.kubectl("", "annotate", "gatewaysync", "web", "example.com/note=a")
@@ -163,7 +163,7 @@ spec:
   - {repoURL: "https://example.com/c.git", path: ".", plugin: {name: p, env: [{name: TAG, value: "1"}]}}
 `
 
-func TestPosternMayChangeOnlyAnnotationsAndOverridesOfAnApplication(t *testing.T) {
+func TestLeastPrivilege_Application(t *testing.T) {
 	w := newWorld(t)
 	w.Create(applications, several)
 	objects := w.asPostern().Resource(applications).Namespace(w.Namespace)
@@ -216,7 +216,7 @@ func TestPosternMayChangeOnlyAnnotationsAndOverridesOfAnApplication(t *testing.T
 	w.mayNeitherCreateNorDelete(objects, "several")
 }
 
-func TestPosternMayMoveTheRevisionWhereTheOwnerHasOptedIn(t *testing.T) {
+func TestLeastPrivilege_RevisionIfOptedIn(t *testing.T) {
 	w := newWorld(t)
 	optedIn := map[string]string{"postern.dev/update-target-revision": "true"}
 	w.application("one", optedIn)
@@ -252,7 +252,7 @@ spec:
 `
 
 // A policy that exceeds its cost budget rejects the request, Postern's too.
-func TestPosternMayWriteToTheLargestApplications(t *testing.T) {
+func TestLeastPrivilege_LargestApplications(t *testing.T) {
 	w := newWorld(t)
 	objects := w.asPostern().Resource(applications).Namespace(w.Namespace)
 	for name, test := range map[string]struct{ sources, parameters, annotations int }{
@@ -304,7 +304,7 @@ func largeApplication(name string, sources, parameters, annotations int) map[str
 	}
 }
 
-func TestPosternMayWriteNothingElseInItsNamespaceNorToItsAPIService(t *testing.T) {
+func TestLeastPrivilege_OwnNamespaceAndAPIService(t *testing.T) {
 	w := newWorld(t)
 	system := schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
 	leases := schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
@@ -344,7 +344,7 @@ func TestPosternMayWriteNothingElseInItsNamespaceNorToItsAPIService(t *testing.T
 		[]change{{"another APIService", `{"spec": {"versionPriority": 2}}`}})
 }
 
-func TestThePoliciesConcernOnlyPostern(t *testing.T) {
+func TestLeastPrivilege_OtherUsers(t *testing.T) {
 	w := newWorld(t)
 	w.Create(applications, several)
 	objects := w.Objects.Resource(applications).Namespace(w.Namespace)

@@ -66,13 +66,13 @@ func flood(t *testing.T, n, atATime int, post func(i int) (answer, error)) []ans
 // This fails if Postern serves HTTP/2 and closes the connection after an anonymous request, the framework's default:
 // the kube-apiserver shares that connection among all callers. Over HTTP/1.1, Postern's default, each request in flight
 // has its own.
-func TestParallelSignedAnonymousPostsToManyTargetsAreAllAccepted(t *testing.T) {
+func TestLoad_SignedAnonymousToManyTargets(t *testing.T) {
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		t.Run(proto, func(t *testing.T) { testFlood(t, proto, 50) })
 	}
 }
 
-func TestParallelSignedAnonymousPostsToOneTargetAreAllAccepted(t *testing.T) {
+func TestLoad_SignedAnonymousToOneTarget(t *testing.T) {
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		t.Run(proto, func(t *testing.T) { testFlood(t, proto, 1) })
 	}

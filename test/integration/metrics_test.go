@@ -49,7 +49,7 @@ func countOf(source, method, outcome string) string {
 	return deliveriesTotal + `{method="` + method + `",outcome="` + outcome + `",source="` + source + `"}`
 }
 
-func TestMetricsCountEachDeliveryBySourceMethodAndOutcome(t *testing.T) {
+func TestMetrics_DeliveriesBySourceMethodResult(t *testing.T) {
 	secret := newSecret()
 	w, anonymous := guarded(t, map[string]string{"hmac": secret, "token": secret}, bySignature(secret))
 	_, releaser := w.releaser("web")
@@ -89,7 +89,7 @@ func TestMetricsCountEachDeliveryBySourceMethodAndOutcome(t *testing.T) {
 	}
 }
 
-func TestMetricsTimeTheStagesThatADeliveryCameTo(t *testing.T) {
+func TestMetrics_StageDurations(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
@@ -127,7 +127,7 @@ func TestMetricsTimeTheStagesThatADeliveryCameTo(t *testing.T) {
 	}
 }
 
-func TestWhatASenderSaysMakesNoNewMetric(t *testing.T) {
+func TestMetrics_SenderMakesNoSeries(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")

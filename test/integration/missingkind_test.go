@@ -14,7 +14,7 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-func TestKindIsServedOnceItsCRDExistsWithoutARestart(t *testing.T) {
+func TestTargetKind_CRDInstalledLater(t *testing.T) {
 	s := newSuite(t)
 	if err := s.postern.Stop(t.Context()); err != nil {
 		t.Fatal(err)

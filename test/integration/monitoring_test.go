@@ -75,7 +75,7 @@ func shippedEndpoint(t *testing.T) endpoint {
 // ofEtcdWithin is the prefix of metrics that exist only with the embedded etcd.
 const ofEtcdWithin = "postern_etcd_"
 
-func TestAPrometheusThatMayScrapesWhatAlertsAndDashboardRead(t *testing.T) {
+func TestMonitoring_ScrapeHasAlertAndDashboardMetrics(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
@@ -155,7 +155,7 @@ func (w *world) bindMetricsReader() {
 	})
 }
 
-func TestEveryMetricThatIsDocumentedIsServedAndEveryOneServedIsDocumented(t *testing.T) {
+func TestMonitoring_DocumentedMetricsAreServed(t *testing.T) {
 	defined, err := observability.Definitions(filepath.Join(repository, "cmd"), filepath.Join(repository, "pkg"))
 	if err != nil {
 		t.Fatal(err)

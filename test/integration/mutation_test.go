@@ -44,7 +44,7 @@ func tried(ref string) func(answer) error {
 	}
 }
 
-func TestMutatingPolicyRewritesWhatIsWrittenAndRecordedAtEveryDoor(t *testing.T) {
+func TestAdmission_MutationAtEveryEndpoint(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.gatewaySync("api")
@@ -79,7 +79,7 @@ func TestMutatingPolicyRewritesWhatIsWrittenAndRecordedAtEveryDoor(t *testing.T)
 	}
 }
 
-func TestMutatingPolicyLeavesTheDigestAndTheTimeOfAPayloadAsTheyWere(t *testing.T) {
+func TestAdmission_MutationKeepsDigestAndTime(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -97,7 +97,7 @@ func TestMutatingPolicyLeavesTheDigestAndTheTimeOfAPayloadAsTheyWere(t *testing.
 	}
 }
 
-func TestMutatingPolicyMayLabelDeliveries(t *testing.T) {
+func TestAdmission_MutationMayAddLabels(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -128,7 +128,7 @@ func TestMutatingPolicyMayLabelDeliveries(t *testing.T) {
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v2")
 }
 
-func TestMutatingPolicyThatTakesTheEventsAwayMakesADeliveryIgnored(t *testing.T) {
+func TestAdmission_MutationWithoutEventsIsIgnored(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -157,7 +157,7 @@ func TestMutatingPolicyThatTakesTheEventsAwayMakesADeliveryIgnored(t *testing.T)
 	w.mustBeUntouched(gatewaySyncs, before)
 }
 
-func TestMutatingPolicyCannotMakeADeliveryAnotherOne(t *testing.T) {
+func TestAdmission_MutationMayNotReplaceDelivery(t *testing.T) {
 	const only = "admission may change spec.events, labels and annotations only"
 	for name, test := range map[string]struct{ patch, want string }{
 		"target": {
@@ -202,7 +202,7 @@ func TestMutatingPolicyCannotMakeADeliveryAnotherOne(t *testing.T) {
 	}
 }
 
-func TestValidatingPolicyJudgesWhatTheMutatingOneMadeOfADelivery(t *testing.T) {
+func TestAdmission_ValidationAfterMutation(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()

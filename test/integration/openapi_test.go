@@ -94,7 +94,7 @@ func dangling(document map[string]any) []string {
 	return slices.Sorted(maps.Keys(refs))
 }
 
-func TestDanglingReferencesAreFound(t *testing.T) {
+func TestOpenAPI_DanglingReferencesAreFound(t *testing.T) {
 	got := dangling(map[string]any{
 		"definitions": map[string]any{"a/b": map[string]any{"$ref": "#/definitions/gone"}},
 		"paths": []any{
@@ -107,7 +107,7 @@ func TestDanglingReferencesAreFound(t *testing.T) {
 	}
 }
 
-func TestOpenAPIv2OfTheClusterHasNoDanglingReference(t *testing.T) {
+func TestOpenAPI_V2References(t *testing.T) {
 	w := newWorld(t)
 	var document map[string]any
 	w.eventually(func() (err error) {
@@ -124,7 +124,7 @@ func TestOpenAPIv2OfTheClusterHasNoDanglingReference(t *testing.T) {
 	}
 }
 
-func TestOpenAPIv3DocumentsOfTheClusterHaveNoDanglingReference(t *testing.T) {
+func TestOpenAPI_V3References(t *testing.T) {
 	w := newWorld(t)
 	for name, path := range w.openAPIv3Paths() {
 		document, err := w.openAPI(path)
@@ -138,7 +138,7 @@ func TestOpenAPIv3DocumentsOfTheClusterHaveNoDanglingReference(t *testing.T) {
 	}
 }
 
-func TestOpenAPIv3DescribesEveryFieldOfPosternsTypes(t *testing.T) {
+func TestOpenAPI_V3DescribesEveryField(t *testing.T) {
 	w := newWorld(t)
 	document, err := w.openAPI(w.openAPIv3Paths()[ourOpenAPIv3])
 	if err != nil {

@@ -62,7 +62,7 @@ func checkOutcome(t *testing.T, d *v1alpha1.WebhookDelivery, phase v1alpha1.Deli
 	}
 }
 
-func TestReleaseThatIsOlderThanTheLastOneIsSuperseded(t *testing.T) {
+func TestOrder_OlderReleaseIsSuperseded(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.application("shop", map[string]string{"postern.dev/update-target-revision": "true"})
@@ -102,7 +102,7 @@ func TestReleaseThatIsOlderThanTheLastOneIsSuperseded(t *testing.T) {
 	}
 }
 
-func TestReleasesOfTheSameTimeAreAppliedAsTheyCome(t *testing.T) {
+func TestOrder_EqualTimesByReceipt(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -114,7 +114,7 @@ func TestReleasesOfTheSameTimeAreAppliedAsTheyCome(t *testing.T) {
 	}
 }
 
-func TestTimesOfDifferentTypesOfSenderAreNotCompared(t *testing.T) {
+func TestOrder_SourcesAreIndependent(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -129,7 +129,7 @@ func TestTimesOfDifferentTypesOfSenderAreNotCompared(t *testing.T) {
 	w.checkRequested("web", "v1", "gitlab")
 }
 
-func TestEventDatedInTheFutureDoesNotStandInTheWayOfTheNext(t *testing.T) {
+func TestOrder_FutureEventBlocksNoLater(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -148,7 +148,7 @@ func TestEventDatedInTheFutureDoesNotStandInTheWayOfTheNext(t *testing.T) {
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v2")
 }
 
-func TestOlderImageUnderNewestBuildIsSuperseded(t *testing.T) {
+func TestOrder_OlderImageUnderNewestBuild(t *testing.T) {
 	w := newWorld(t)
 	const shop = "argocd-image-updater.argoproj.io/shop."
 	w.runningShop("newest", "harbor.example.com/team/shop:old", wantsHarborsShop+", "+shop+

@@ -105,7 +105,7 @@ func (w *world) reader() versioned.Interface {
 	return client
 }
 
-func TestOverTheLimits(t *testing.T) {
+func TestLimits_Overload(t *testing.T) {
 	const limit = 8
 	s := newSuite(t, fmt.Sprintf("--max-mutating-requests-inflight=%d", limit),
 		fmt.Sprintf("--max-requests-inflight=%d", limit),

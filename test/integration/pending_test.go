@@ -98,7 +98,7 @@ func (w *world) untilRecorded(name string, phase v1alpha1.DeliveryPhase, reason 
 	return d
 }
 
-func TestDeliveryToATargetThatCannotBeWrittenJustNowIsAcceptedAndCarriedOutLater(t *testing.T) {
+func TestRetry_RefusedWriteIsAppliedLater(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -153,7 +153,7 @@ func wantMetric(what string, got, want float64) error {
 	return nil
 }
 
-func TestRepeatOfAPendingDeliveryIsPendingToo(t *testing.T) {
+func TestRetry_DuplicateOfPendingIsPending(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -170,7 +170,7 @@ func TestRepeatOfAPendingDeliveryIsPendingToo(t *testing.T) {
 	w.targetEvents("web", 1)
 }
 
-func TestPendingDeliveryWhoseTargetIsDeletedFails(t *testing.T) {
+func TestRetry_DeletedTargetFails(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.breakOff(gatewaySyncs, "web")
@@ -185,7 +185,7 @@ func TestPendingDeliveryWhoseTargetIsDeletedFails(t *testing.T) {
 	}
 }
 
-func TestPushIsAppliedAtOnceWhereItCanBeAndLaterWhereNot(t *testing.T) {
+func TestRetry_SomeTargetsLater(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.Create(applications, `

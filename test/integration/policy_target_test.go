@@ -29,7 +29,7 @@ const asTheEndpointsDo = `
     reason: Forbidden
 `
 
-func TestAPolicyNarrowsObjectsToTheTargetsThatTheSenderMayDeliverTo(t *testing.T) {
+func TestAdmission_PolicyLimitsTargetsOfSender(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.gatewaySync("other")

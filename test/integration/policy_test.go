@@ -83,7 +83,7 @@ func answeredWith(code int) func(answer) error {
 	}
 }
 
-func TestValidatingPolicyRefusesARefAtEveryDoorWithItsMessage(t *testing.T) {
+func TestAdmission_PolicyRefusesAtEveryEndpoint(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -107,7 +107,7 @@ func TestValidatingPolicyRefusesARefAtEveryDoorWithItsMessage(t *testing.T) {
 	w.mustHaveRecords()
 }
 
-func TestValidatingPolicyLetsAllowedRefsAndPingsPass(t *testing.T) {
+func TestAdmission_PolicyAllowsRefsAndPings(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -126,7 +126,7 @@ func TestValidatingPolicyLetsAllowedRefsAndPingsPass(t *testing.T) {
 	}
 }
 
-func TestValidatingPolicyAnswersTheReasonThatItGives(t *testing.T) {
+func TestAdmission_PolicyReason(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -137,7 +137,7 @@ func TestValidatingPolicyAnswersTheReasonThatItGives(t *testing.T) {
 	w.mustHaveRecords()
 }
 
-func TestValidatingPolicySeesWhoDeliversWhatToWhere(t *testing.T) {
+func TestAdmission_PolicySeesSenderAndTarget(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.application("shop", nil)
@@ -159,7 +159,7 @@ func TestValidatingPolicySeesWhoDeliversWhatToWhere(t *testing.T) {
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
 }
 
-func TestPolicyThatWarnsDoesSoInTheAnswerToAWebhook(t *testing.T) {
+func TestAdmission_PolicyWarnings(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -178,7 +178,7 @@ func TestPolicyThatWarnsDoesSoInTheAnswerToAWebhook(t *testing.T) {
 	w.mustHold(gatewaySyncs, "web", requestedRef, "main")
 }
 
-func TestDeliveryToANamespaceThatIsGoingAwayIsForbidden(t *testing.T) {
+func TestAdmission_TerminatingNamespace(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()

@@ -16,7 +16,7 @@ func warned(a answer) bool {
 	return strings.Contains(strings.Join(a.header.Values("Warning"), " "), "the secret in the query of this URL")
 }
 
-func TestSecretInTheQueryIsNoCredentialOfASenderThatCanDoBetter(t *testing.T) {
+func TestQueryToken_OnlyWithoutAlternative(t *testing.T) {
 	secret := newSecret()
 	keys := map[string]string{"hmac": secret, "token": secret, "webhook.github-secret": secret,
 		"gatewaysyncs.other.token": secret}
@@ -36,7 +36,7 @@ func TestSecretInTheQueryIsNoCredentialOfASenderThatCanDoBetter(t *testing.T) {
 	w.mustHaveRecords()
 }
 
-func TestSecretInTheQueryIsWarnedOfEvenWhereItIsNotNeeded(t *testing.T) {
+func TestQueryToken_WarnsIfUnnecessary(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
@@ -50,7 +50,7 @@ func TestSecretInTheQueryIsWarnedOfEvenWhereItIsNotNeeded(t *testing.T) {
 }
 
 // findLeaks reports the secrets of this test if they are logged. The test checks that the requests were logged at all.
-func TestSecretInTheQueryIsNotLoggedHoweverItIsWritten(t *testing.T) {
+func TestQueryToken_IsNotLogged(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	subject, token := w.serviceAccount("releaser")

@@ -23,7 +23,7 @@ import (
 // With the shipped roles, the kube-apiserver denies none of Postern's requests. The second test verifies that each
 // permission is needed: without it, a request is denied and has no effect.
 
-func TestNothingThatPosternAsksForIsRefused(t *testing.T) {
+func TestRBAC_NoRequestIsForbidden(t *testing.T) {
 	s := startPermitted(t)
 	for permission, use := range uses() {
 		if use.begin == nil {
@@ -39,7 +39,7 @@ func TestNothingThatPosternAsksForIsRefused(t *testing.T) {
 	}
 }
 
-func TestEachPermissionIsNeeded(t *testing.T) {
+func TestRBAC_EachPermissionIsNeeded(t *testing.T) {
 	s := startPermitted(t)
 	granted, uses := s.grants(t), uses()
 	for p := range uses {
@@ -69,7 +69,7 @@ func TestEachPermissionIsNeeded(t *testing.T) {
 }
 
 // Postern must not crash-loop if its roles are installed later or removed for a while.
-func TestWithoutItsRolesPosternLivesAndServesOnceItHasThem(t *testing.T) {
+func TestRBAC_RolesGrantedLater(t *testing.T) {
 	w := startPermitted(t).newWorld(t)
 	bind := w.unbind(grant{binding: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "postern"},
 		bindingName: "postern"})

@@ -14,7 +14,7 @@ import (
 	"postern.dev/postern/test/testcluster"
 )
 
-func TestWhatIsReceivedFirstAndAdmittedLastDoesNotOverwriteWhatCameAfterIt(t *testing.T) {
+func TestOrder_ReceivedFirstAdmittedLast(t *testing.T) {
 	for name, before := range map[string]string{"the later one is written": "",
 		"the target holds the later one": "v2"} {
 		t.Run(name, func(t *testing.T) {

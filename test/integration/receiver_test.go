@@ -54,7 +54,7 @@ func (a answer) mustBeError(t *testing.T, code int, words string) {
 	}
 }
 
-func TestReceiverTakesWhatStokersReceiverTook(t *testing.T) {
+func TestReceiver_LikeStokerReceiver(t *testing.T) {
 	s, anonymous := newReceiverSuite(t, "*")
 	w := s.newWorld(t)
 	hmacSecret, token := newSecret(), newSecret()

@@ -15,7 +15,7 @@ import (
 )
 
 // The receiver is an additional endpoint. Its expired certificate must not take the API down.
-func TestAnExpiredCertificateOfTheReceiverEndsNothingAndIsRenewedWithoutARestart(t *testing.T) {
+func TestReceiver_ExpiredCertificateIsRenewed(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	expired := writeCertificate(t, certFile, keyFile, time.Minute) // since an hour ago

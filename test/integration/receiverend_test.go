@@ -14,7 +14,7 @@ import (
 )
 
 // Another server closes the storage that the receiver writes to during shutdown.
-func TestReceiverLosesNothingThatItAcceptedWhilePosternEnds(t *testing.T) {
+func TestReceiver_ShutdownLosesNothing(t *testing.T) {
 	s, anonymous := newReceiverSuite(t, "*")
 	w := s.newWorld(t)
 	token := newSecret()

@@ -71,7 +71,7 @@ func (s *suite) namespaceOf(t *testing.T, name string) string {
 	return "nowhere"
 }
 
-func TestReceiverActsOnListedNamespacesAndDefaultSecretsCountAtEveryDoor(t *testing.T) {
+func TestReceiver_NamespacesAndDefaultSecrets(t *testing.T) {
 	hmacSecret, token, docker := newSecret(), newSecret(), newSecret()
 	s, anonymous := newReceiverSuite(t, "listed,policed",
 		"WEBHOOK_HMAC_SECRET="+hmacSecret, "WEBHOOK_BEARER_TOKEN="+token, "DOCKER_WEBHOOK_SECRET="+docker)

@@ -91,7 +91,7 @@ func (s *suite) shownByReceiver(versions ...uint16) (*x509.Certificate, error) {
 	return conn.ConnectionState().PeerCertificates[0], nil
 }
 
-func TestTheReceiverServesOverTLSAndTakesUpChangedFiles(t *testing.T) {
+func TestReceiver_TLSAndChangedFiles(t *testing.T) {
 	dir := t.TempDir()
 	hmacFile, certFile, keyFile := filepath.Join(dir, "hmac"), filepath.Join(dir, "tls.crt"),
 		filepath.Join(dir, "tls.key")
@@ -148,7 +148,7 @@ func TestTheReceiverServesOverTLSAndTakesUpChangedFiles(t *testing.T) {
 	}
 }
 
-func TestTheReceiverServesPlainHTTPByChoice(t *testing.T) {
+func TestReceiver_PlainHTTP(t *testing.T) {
 	secret := newSecret()
 	s := newSuiteOf(t, controlplane.Base, controlplane.PosternOptions{
 		Flags: []string{"--disable-tls", "--webhook-ratelimit-allowed=2",
@@ -194,7 +194,7 @@ func TestTheReceiverServesPlainHTTPByChoice(t *testing.T) {
 	}
 }
 
-func TestAWebhookThatIsUnderWayAtTheEndIsAnsweredAndRecorded(t *testing.T) {
+func TestReceiver_ShutdownAnswersAndRecords(t *testing.T) {
 	s := newSuite(t, "--enable-webhook", "--disable-tls", "--webhook-namespaces=*", "--webhook-require-secret=false")
 	w := s.newWorld(t)
 	w.gatewaySync("web")
@@ -247,7 +247,7 @@ func TestAWebhookThatIsUnderWayAtTheEndIsAnsweredAndRecorded(t *testing.T) {
 	w.checkRequested("web", "v1", "generic")
 }
 
-func TestAPortThatIsTakenEndsTheStart(t *testing.T) {
+func TestReceiver_TakenPortIsError(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -269,7 +269,7 @@ func TestAPortThatIsTakenEndsTheStart(t *testing.T) {
 	}
 }
 
-func TestAWrongSettingOfTheReceiverEndsTheStartWithWhatToDo(t *testing.T) {
+func TestReceiver_InvalidSettingIsError(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	writeCertificate(t, certFile, keyFile, time.Hour)

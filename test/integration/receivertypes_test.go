@@ -60,7 +60,7 @@ func (s registrySender) receive(t *testing.T, from sender, sourceType, secret st
 	return from.post(t.Context(), "webhook?"+query.Encode(), []byte(req.body), req.header)
 }
 
-func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
+func TestReceiver_RegistriesByOwnSecret(t *testing.T) {
 	s, anonymous := newReceiverSuite(t, "*")
 	w, other := s.newWorld(t), s.newWorld(t)
 	secrets := map[string]string{}

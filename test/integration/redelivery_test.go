@@ -33,7 +33,7 @@ func (w *world) allowRedelivery(subject rbacv1.Subject) {
 	w.Grant(subject, "create", "webhookdeliveries/redeliver")
 }
 
-func TestRedeliveryOverridesTheOrderOnceAndForNothingElse(t *testing.T) {
+func TestRedelivery_OverridesOrderOnce(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -73,7 +73,7 @@ func TestRedeliveryOverridesTheOrderOnceAndForNothingElse(t *testing.T) {
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
 }
 
-func TestRedeliveryTakesARoleOfItsOwn(t *testing.T) {
+func TestRedelivery_NeedsOwnRole(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci() // it may deliver to all targets
@@ -108,7 +108,7 @@ func TestRedeliveryTakesARoleOfItsOwn(t *testing.T) {
 
 // A redelivery needs the same permission as the first delivery, by target or by source. The permission for one target
 // does not include another, however many records a role permits to redeliver.
-func TestRedeliveryTakesTheRightToTheTargetOfTheRecord(t *testing.T) {
+func TestRedelivery_NeedsPermissionOnTarget(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.gatewaySync("other")
@@ -142,7 +142,7 @@ func TestRedeliveryTakesTheRightToTheTargetOfTheRecord(t *testing.T) {
 	}
 }
 
-func TestStrangerMayNotRedeliverWhateverRBACSays(t *testing.T) {
+func TestRedelivery_AnonymousIsForbidden(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("first", toWeb+", ref: v1")).Name)
@@ -161,7 +161,7 @@ func TestStrangerMayNotRedeliverWhateverRBACSays(t *testing.T) {
 	w.mustHaveRecords("first", "second")
 }
 
-func TestPoliciesDecideOnARedeliveryToo(t *testing.T) {
+func TestRedelivery_PoliciesApply(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -189,7 +189,7 @@ func TestPoliciesDecideOnARedeliveryToo(t *testing.T) {
 	checkOutcome(t, w.redeliver("version"), v1alpha1.DeliveryApplied, "AlreadyRequested")
 }
 
-func TestRedeliveryOfWhatIsNotThereOrAskedForNothingIsRefused(t *testing.T) {
+func TestRedelivery_NothingToRedeliver(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("ping", toWeb+", payload: "+ping)).Name)
@@ -205,7 +205,7 @@ func TestRedeliveryOfWhatIsNotThereOrAskedForNothingIsRefused(t *testing.T) {
 	w.mustHaveRecords("first", "ping")
 }
 
-func TestDryRunOfARedeliveryLeavesNothing(t *testing.T) {
+func TestRedelivery_DryRunLeavesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("first", toWeb+", ref: v9")).Name)
@@ -221,7 +221,7 @@ func TestDryRunOfARedeliveryLeavesNothing(t *testing.T) {
 	w.mustHaveRecords("first", "second")
 }
 
-func TestOnlyTheServerSetsRedeliveryOf(t *testing.T) {
+func TestRedelivery_FieldIsSetByServerOnly(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("first", toWeb+", ref: v1")).Name)

@@ -190,7 +190,7 @@ func (s registrySender) ref() string {
 	return s.image.full + ":" + s.tag
 }
 
-func TestSecretOfOneRegistryProvesNoOther(t *testing.T) {
+func TestSenders_SecretOfOneRegistryOnly(t *testing.T) {
 	w := newWorld(t)
 	w.runningShop("shop", "example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: example/shop")
 	senders := w.registries()

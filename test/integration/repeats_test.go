@@ -31,7 +31,7 @@ func checkRepeat(t *testing.T, repeat, record *v1alpha1.WebhookDelivery) {
 	}
 }
 
-func TestRepeatIsAnsweredWithTheFirstRecordAndChangesNothing(t *testing.T) {
+func TestDedup_AnsweredWithFirstRecord(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -66,7 +66,7 @@ func TestRepeatIsAnsweredWithTheFirstRecordAndChangesNothing(t *testing.T) {
 	}
 }
 
-func TestManyRepeatsAtOnceMakeOneRecordAndOneChange(t *testing.T) {
+func TestDedup_ParallelMakeOneRecord(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -116,7 +116,7 @@ func TestManyRepeatsAtOnceMakeOneRecordAndOneChange(t *testing.T) {
 	w.targetEvents("web", 1)
 }
 
-func TestAnotherBodyOrTargetOrIDIsNoRepeat(t *testing.T) {
+func TestDedup_OtherBodyTargetOrIDIsNone(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.gatewaySync("other")
@@ -144,7 +144,7 @@ func TestAnotherBodyOrTargetOrIDIsNoRepeat(t *testing.T) {
 	}
 }
 
-func TestSenderWithoutIDsMayAskForTheSameAgain(t *testing.T) {
+func TestDedup_SenderWithoutIDs(t *testing.T) {
 	w := newWorld(t)
 	ci := w.ci()
 	for source, body := range map[string]string{
@@ -165,7 +165,7 @@ func TestSenderWithoutIDsMayAskForTheSameAgain(t *testing.T) {
 	}
 }
 
-func TestRepeatOfAPingIsAnsweredWithTheFirstRecord(t *testing.T) {
+func TestDedup_Ping(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -176,7 +176,7 @@ func TestRepeatOfAPingIsAnsweredWithTheFirstRecord(t *testing.T) {
 	w.mustHaveRecords(first.Name)
 }
 
-func TestRepeatDoesNotUndoWhatCameAfterIt(t *testing.T) {
+func TestDedup_DoesNotUndoLaterDelivery(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.application("web", map[string]string{"postern.dev/update-target-revision": "true"})
@@ -212,7 +212,7 @@ func TestRepeatDoesNotUndoWhatCameAfterIt(t *testing.T) {
 	}
 }
 
-func TestRepeatDoesNotUndoWhatWasChangedByHand(t *testing.T) {
+func TestDedup_DoesNotUndoManualChange(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -228,7 +228,7 @@ func TestRepeatDoesNotUndoWhatWasChangedByHand(t *testing.T) {
 	w.mustHold(gatewaySyncs, "web", requestedRef, "by-hand")
 }
 
-func TestRepeatOfWhatNothingWantedIsAppliedOnceSomethingDoes(t *testing.T) {
+func TestDedup_IgnoredIsAppliedOnceMatched(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	subject, token := w.serviceAccount("pusher")
@@ -262,7 +262,7 @@ func TestRepeatOfWhatNothingWantedIsAppliedOnceSomethingDoes(t *testing.T) {
 	w.mustHaveRecords(first.Name)
 }
 
-func TestObjectWithTheNameOfADeliveryDoesNotSuppressIt(t *testing.T) {
+func TestDedup_ObjectOfSameNameIsNone(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -285,7 +285,7 @@ func TestObjectWithTheNameOfADeliveryDoesNotSuppressIt(t *testing.T) {
 	}
 }
 
-func TestDryRunOfARepeatSaysThatItIsOneAndLeavesNothing(t *testing.T) {
+func TestDedup_DryRun(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -307,7 +307,7 @@ func TestDryRunOfARepeatSaysThatItIsOneAndLeavesNothing(t *testing.T) {
 	w.mustBeUntouched(webhookDeliveries, record)
 }
 
-func TestDeliveryWhoseRecordWasDeletedIsDeliveredAnew(t *testing.T) {
+func TestDedup_DeletedRecordIsDeliveredAgain(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()

@@ -17,7 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func TestRestart(t *testing.T) {
+func TestRestart_KeepsRecords(t *testing.T) {
 	s := newSuite(t, "--delivery-ttl=1h")
 	t.Run("on request keeps deliveries and their time to live and logs no error", func(t *testing.T) {
 		s.keepsDeliveries(t, func() {

@@ -43,13 +43,13 @@ func (w *world) checkLeases(seconds int64) {
 	}
 }
 
-func TestDeliveriesAreKeptForThreeDaysUnlessAFlagSaysOtherwise(t *testing.T) {
+func TestTTL_DefaultAndFlag(t *testing.T) {
 	w := newWorld(t)
 	w.threeDeliveries()
 	w.checkLeases(72 * 60 * 60)
 }
 
-func TestOfTooManyDeliveriesTheYoungestAreKept(t *testing.T) {
+func TestGarbageCollection_KeepsYoungest(t *testing.T) {
 	const most, made = 20, 50
 	s := newSuite(t, fmt.Sprintf("--max-deliveries=%d", most))
 	w := s.newWorld(t)

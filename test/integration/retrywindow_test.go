@@ -14,7 +14,7 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-func TestPendingDeliveryFailsWhenTheRetryWindowIsOver(t *testing.T) {
+func TestRetry_FailsAfterWindow(t *testing.T) {
 	w := newSuite(t, "--retry-window=1s").newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -50,7 +50,7 @@ func TestPendingDeliveryFailsWhenTheRetryWindowIsOver(t *testing.T) {
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
 }
 
-func TestDeliveriesThatAKilledPosternLeftPendingAreTakenUpByTheNext(t *testing.T) {
+func TestRetry_NextProcessContinues(t *testing.T) {
 	s := newSuite(t)
 	w := s.newWorld(t)
 	w.gatewaySync("web")

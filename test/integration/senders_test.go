@@ -93,7 +93,7 @@ func (s senderOf) mustDeliver(t *testing.T, path string, r request) *v1alpha1.We
 // nameFor converts the name of a payload to an object name.
 func nameFor(payload string) string { return strings.NewReplacer("/", "-", ".", "-").Replace(payload) }
 
-func TestPayloadThatAsksForARefIsWrittenToAGatewaySync(t *testing.T) {
+func TestSenders_RefToGatewaySync(t *testing.T) {
 	w, s := senders(t)
 	for _, test := range applying {
 		t.Run(test.payload, func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestPayloadThatAsksForARefIsWrittenToAGatewaySync(t *testing.T) {
 	}
 }
 
-func TestPayloadThatAsksForARefIsWrittenToAnApplication(t *testing.T) {
+func TestSenders_RefToApplication(t *testing.T) {
 	w, s := senders(t)
 	for _, test := range applying {
 		t.Run(test.payload, func(t *testing.T) {
@@ -152,7 +152,7 @@ func checkApplied(t *testing.T, d *v1alpha1.WebhookDelivery, by string, want v1a
 	}
 }
 
-func TestPayloadThatAsksForNothingIsIgnoredAndAccepted(t *testing.T) {
+func TestSenders_NothingRequestedIsIgnored(t *testing.T) {
 	w, s := senders(t)
 	for _, test := range ignored {
 		t.Run(test.payload, func(t *testing.T) {
@@ -173,7 +173,7 @@ func TestPayloadThatAsksForNothingIsIgnoredAndAccepted(t *testing.T) {
 	}
 }
 
-func TestFormIsVerifiedOverTheBytesOfTheForm(t *testing.T) {
+func TestSenders_FormSignature(t *testing.T) {
 	w, s := senders(t)
 	w.gatewaySync("web")
 	form := payload(t, "github/form-release.form")
@@ -188,7 +188,7 @@ func TestFormIsVerifiedOverTheBytesOfTheForm(t *testing.T) {
 	}
 }
 
-func TestWhatASenderSaysOfItselfIsKeptWithTheEvent(t *testing.T) {
+func TestSenders_HeadersAreKept(t *testing.T) {
 	w, s := senders(t)
 	w.gatewaySync("web")
 	d := s.mustDeliver(t, gatewaySyncPath("web"), payload(t, "github/push-annotated-tag.json"))
@@ -218,7 +218,7 @@ func TestWhatASenderSaysOfItselfIsKeptWithTheEvent(t *testing.T) {
 }
 
 // findLeaks also searches for the passwords of this test.
-func TestPasswordInTheURLOfARepositoryIsDropped(t *testing.T) {
+func TestRepositoryURL_PasswordIsDropped(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.application("shop", map[string]string{"postern.dev/update-target-revision": "true"})

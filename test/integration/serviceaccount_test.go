@@ -31,7 +31,7 @@ func (w *world) releaser(names ...string) (user string, s sender) {
 	return "system:serviceaccount:" + w.Namespace + ":releaser", s
 }
 
-func TestServiceAccountDeliversToTheObjectThatItsRoleNames(t *testing.T) {
+func TestServiceAccount_DeliversToNamedObject(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	user, releaser := w.releaser("web")
@@ -56,7 +56,7 @@ func TestServiceAccountDeliversToTheObjectThatItsRoleNames(t *testing.T) {
 	}
 }
 
-func TestRawBodyIsDeliveredByteForByte(t *testing.T) {
+func TestServiceAccount_RawBody(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
@@ -70,7 +70,7 @@ func TestRawBodyIsDeliveredByteForByte(t *testing.T) {
 	}
 }
 
-func TestServiceAccountMayNotDeliverToAnotherObject(t *testing.T) {
+func TestServiceAccount_OtherObjectIsForbidden(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.gatewaySync("other")
@@ -94,7 +94,7 @@ func TestServiceAccountMayNotDeliverToAnotherObject(t *testing.T) {
 	}
 }
 
-func TestAuditIDOfADeliveryIsFoundInTheClustersAuditLog(t *testing.T) {
+func TestServiceAccount_AuditID(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	user, releaser := w.releaser("web")

@@ -30,7 +30,7 @@ func (w *world) untilAsQuietAs(before float64) {
 	})
 }
 
-func TestSlowSendersHoldNothingForLong(t *testing.T) {
+func TestLimits_SlowSenders(t *testing.T) {
 	const atOnce = 100
 	for _, http2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("HTTP/2 %t", http2), func(t *testing.T) {

@@ -71,7 +71,7 @@ var lastMinutes = []lastMinute{
 
 // Postern's watch delivers a change some milliseconds after it was made. A delivery immediately after a change must not
 // be evaluated against the old state.
-func TestADeliveryThatFollowsAChangeAtOnceIsDecidedOnIt(t *testing.T) {
+func TestCache_ChangeBeforeDeliveryCounts(t *testing.T) {
 	const rounds = 70 // rounds of each change
 	w := newWorld(t)
 	ci := w.ci()

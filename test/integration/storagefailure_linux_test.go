@@ -33,7 +33,7 @@ func (w *world) etcdClient() *clientv3.Client {
 	return client
 }
 
-func TestFullDisk(t *testing.T) {
+func TestStorage_FullDisk(t *testing.T) {
 	s, disk := newSuiteOnSmallDisk(t)
 	w := s.newWorld(t)
 	w.gatewaySync("web")
@@ -135,7 +135,7 @@ func (w *world) writeUntilEtcdFails() {
 	})
 }
 
-func TestDataDirectoryThatCannotBeUsedAtStart(t *testing.T) {
+func TestStorage_UnusableDataDirectory(t *testing.T) {
 	s, disk := newSuiteOnSmallDisk(t)
 	w := s.newWorld(t)
 	w.gatewaySync("web")
@@ -194,7 +194,7 @@ func TestDataDirectoryThatCannotBeUsedAtStart(t *testing.T) {
 	}
 }
 
-func TestQuotaOfEtcdThatIsReachedMakesDeliveriesWaitUntilThereIsRoom(t *testing.T) {
+func TestStorage_QuotaOfEtcd(t *testing.T) {
 	s := newSuiteOf(t, controlplane.Base, controlplane.PosternOptions{Flags: []string{"--etcd-quota-bytes=16777216"}})
 	w := s.newWorld(t)
 	w.gatewaySync("web")
@@ -224,7 +224,7 @@ func TestQuotaOfEtcdThatIsReachedMakesDeliveriesWaitUntilThereIsRoom(t *testing.
 	w.mustLive(pid)
 }
 
-func TestEtcdOfTheUsersOwnThatIsAwayLeavesPosternAlive(t *testing.T) {
+func TestStorage_ExternalEtcdIsAway(t *testing.T) {
 	dir, err := os.MkdirTemp("", "etcd") // the path of t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)

@@ -29,7 +29,7 @@ func owners(n int) string {
 	return strings.Join(all, ",")
 }
 
-func TestWhatCanNeverBeStoredIsRefusedForGood(t *testing.T) {
+func TestTenants_UnstorableIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	creator := w.creator()
@@ -77,7 +77,7 @@ func TestWhatCanNeverBeStoredIsRefusedForGood(t *testing.T) {
 }
 
 // The final status of a delivery of the maximum size is stored, too.
-func TestTheLargestDeliveriesEnd(t *testing.T) {
+func TestTenants_LargestDeliveriesEnd(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	creator := w.creator()
@@ -89,7 +89,7 @@ func TestTheLargestDeliveriesEnd(t *testing.T) {
 }
 
 // Deliveries to unavailable targets are kept until they end. A namespace must not use up the space of others.
-func TestOneNamespaceWithPendingDeliveriesLeavesTheOthersTheirs(t *testing.T) {
+func TestTenants_PendingLeavesRoom(t *testing.T) {
 	const most = 20
 	s := newSuite(t, fmt.Sprintf("--max-deliveries=%d", most))
 	hostile, honest := s.newWorld(t), s.newWorld(t)
@@ -125,7 +125,7 @@ func TestOneNamespaceWithPendingDeliveriesLeavesTheOthersTheirs(t *testing.T) {
 }
 
 // Slow requests count against the namespace that they deliver to.
-func TestOneNamespaceWithSlowRequestsLeavesRoomForOthers(t *testing.T) {
+func TestTenants_SlowRequestsLeaveRoom(t *testing.T) {
 	const limit = 8
 	s := newSuite(t, fmt.Sprintf("--max-mutating-requests-inflight=%d", limit), "--payload-timeout=1m")
 	hostile, honest := s.newWorld(t), s.newWorld(t)
@@ -146,7 +146,7 @@ func TestOneNamespaceWithSlowRequestsLeavesRoomForOthers(t *testing.T) {
 }
 
 // A namespace with too many deliveries loses its own history only.
-func TestTheHistoryOfAQuietNamespaceStays(t *testing.T) {
+func TestTenants_HistoryOfQuietNamespaceStays(t *testing.T) {
 	const most = 20
 	s := newSuite(t, fmt.Sprintf("--max-deliveries=%d", most))
 	busy, quiet := s.newWorld(t), s.newWorld(t)

@@ -20,7 +20,7 @@ import (
 )
 
 // These share one control plane, because no other test traces or logs as JSON.
-func TestTracesAndLogsForMachines(t *testing.T) {
+func TestTracing_SpansAndJSONLogs(t *testing.T) {
 	spans := newCollector(t)
 	s := newSuite(t, spans.flag(t), "--logging-format=json")
 	t.Run("each stage of a delivery is traced", func(t *testing.T) { testStagesAreTraced(t, s, spans) })

@@ -25,7 +25,7 @@ func (w *world) sourceRows(args ...string) (columns []string, rows map[string][]
 	return columns, rows
 }
 
-func TestKubectlShowsEachTypeOfSenderAndHowItStandsInTheNamespace(t *testing.T) {
+func TestWebhookSources_KubectlGet(t *testing.T) {
 	w := newWorld(t)
 	w.secret(map[string]string{"webhook.docker-secret": newSecret(), "hmac": newSecret(), "webhook.quay-secret": " \n"})
 	w.eventually(func() error {
@@ -86,7 +86,7 @@ func (w *world) sources() []v1alpha1.WebhookSource {
 	return list.Items
 }
 
-func TestRoleThatNamesASourceAllowsThatSourceAlone(t *testing.T) {
+func TestWebhookSources_RoleForOneSource(t *testing.T) {
 	w := newWorld(t)
 	w.runningShop("shop", "example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: example/shop")
 	subject, token := w.serviceAccount("docker")
@@ -115,7 +115,7 @@ func TestRoleThatNamesASourceAllowsThatSourceAlone(t *testing.T) {
 	}
 }
 
-func TestDoorOfASourceListsItsDeliveriesAndRefusesUnknownSources(t *testing.T) {
+func TestWebhookSources_EndpointListsDeliveries(t *testing.T) {
 	w := newWorld(t)
 	subject, token := w.serviceAccount("all")
 	w.allow(subject, "webhooksources")

@@ -17,7 +17,7 @@ func (w *world) served(verb, resource string) int {
 	return int(w.apiServerMetrics("apiserver_request_total{").Sum(`resource="`+resource+`"`, `verb="`+verb+`"`))
 }
 
-func TestAPushOfManyTagsThatNothingWantsCostsOneReadPerTarget(t *testing.T) {
+func TestFanout_ManyUnmatchedTagsCostOneRead(t *testing.T) {
 	const targets, tags = 20, 256
 	w := newWorld(t)
 	subject, token := w.serviceAccount("quay")

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestMetricsAreToldFromAllElseInAnExpression(t *testing.T) {
+func TestExpressions_FindsMetrics(t *testing.T) {
 	for expression, want := range map[string][]string{
 		`up`:                           {"up"},
 		`up == 0 or absent(up{a="b"})`: {"up"},

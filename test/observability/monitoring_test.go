@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-func TestEachAlertTellsWhatToDoAndIsTested(t *testing.T) {
+func TestAlerts_HaveRunbookAndTest(t *testing.T) {
 	tests, err := os.ReadFile("alerts.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +48,7 @@ func TestEachAlertTellsWhatToDoAndIsTested(t *testing.T) {
 	}
 }
 
-func TestAlertsAndDashboardReadOnlyOwnMetricsThatAreDefined(t *testing.T) {
+func TestAlerts_ReadDefinedMetrics(t *testing.T) {
 	var names []string
 	for _, m := range defined(t) {
 		names = append(names, m.Name)
@@ -110,7 +110,7 @@ type panel struct {
 
 type datasource struct{ Type, UID string }
 
-func TestEachPanelOfTheDashboardSaysWhatItShows(t *testing.T) {
+func TestDashboard_PanelsHaveDescriptions(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(repository, dashboardFile))
 	if err != nil {
 		t.Fatal(err)

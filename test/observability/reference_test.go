@@ -33,7 +33,7 @@ func defined(t *testing.T) []Metric {
 }
 
 // Source: https://prometheus.io/docs/practices/naming and the conventions of Kubernetes.
-func TestMetricsAreNamedByConvention(t *testing.T) {
+func TestMetrics_FollowNamingConvention(t *testing.T) {
 	name := regexp.MustCompile(`^postern(_[a-z]+)+$`)
 	units := regexp.MustCompile(`_(seconds|bytes|info|total)$|_timestamp_seconds$`)
 	countable := []string{"postern_stored_deliveries", "postern_pending_deliveries",
@@ -99,7 +99,7 @@ const valuesOfLabels = `
 	"`PayloadTimeout`" + ` (504), ` + "`Direct`" + ` (401, 403) |
 `
 
-func TestTheReferenceOfMetricsIsCurrent(t *testing.T) {
+func TestMetrics_ReferenceIsCurrent(t *testing.T) {
 	var page strings.Builder
 	page.WriteString(preface)
 	for _, m := range defined(t) {

@@ -12,7 +12,7 @@ import (
 
 // Foreground deletion of an owner waits until the garbage collector has deleted dependents with blockOwnerDeletion,
 // which is impossible while their API is unavailable.
-func TestAnOwnerCanBeDeletedWhilePosternIsDownWhateverItsDeliveriesSay(t *testing.T) {
+func TestOwner_CanBeDeletedWhilePosternIsDown(t *testing.T) {
 	c := newCluster(t, "garbage-collector-controller")
 	postern := c.installPostern()
 	c.kubectl("create", "namespace", "demo")

@@ -13,7 +13,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-func TestTheNameOfADeliveryIsADNSSubdomain(t *testing.T) {
+func TestValidateNew_NameIsDNSSubdomain(t *testing.T) {
 	const wrong, wrongPrefix = "metadata.name: Invalid value", "metadata.generateName: Invalid value"
 	for _, test := range []struct {
 		name, generateName string
@@ -56,7 +56,7 @@ func TestTheNameOfADeliveryIsADNSSubdomain(t *testing.T) {
 	}
 }
 
-func TestMetadataThatCanNotBeStoredIsRefused(t *testing.T) {
+func TestValidateNew_RefusesUnstorableMetadata(t *testing.T) {
 	owner := metav1.OwnerReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "shop", UID: "1"}
 	many := func(n int) map[string]string {
 		texts := map[string]string{}

@@ -15,7 +15,7 @@ const maxBytes = 1 << 10
 
 var sources = []string{"docker.io", "generic", "github"}
 
-func TestValidateNewAcceptsWhatASenderCanMean(t *testing.T) {
+func TestValidateNew_Accepts(t *testing.T) {
 	for name, change := range map[string]func(*postern.WebhookDelivery){
 		"payload":         func(*postern.WebhookDelivery) {},
 		"no source":       func(d *postern.WebhookDelivery) { d.Spec.Source = "" },
@@ -52,7 +52,7 @@ func TestValidateNewAcceptsWhatASenderCanMean(t *testing.T) {
 	}
 }
 
-func TestValidateNewRefuses(t *testing.T) {
+func TestValidateNew_Refuses(t *testing.T) {
 	for name, test := range map[string]rule{
 		"finalizers": {
 			func(d *postern.WebhookDelivery) { d.Finalizers = []string{"example.com/keep"} },
@@ -202,7 +202,7 @@ func TestValidateNewRefuses(t *testing.T) {
 	}
 }
 
-func TestErrorsAboutHostileValuesAreShort(t *testing.T) {
+func TestValidateNew_ErrorsAreShort(t *testing.T) {
 	d := sent()
 	d.Spec.Payload, d.Spec.Source = nil, ""
 	d.Spec.Ref = strings.Repeat("r", 1<<20)

@@ -34,7 +34,7 @@ func parse(t *testing.T, args ...string) *options.Options {
 	return o
 }
 
-func TestNoSecretOfTheEnvironmentIsInTheHelp(t *testing.T) {
+func TestDefaultSecrets_NotInHelp(t *testing.T) {
 	const secret = "s3cr3t-of-the-environment"
 	for _, setting := range options.Settings() {
 		if setting.SecretKey != "" {
@@ -59,7 +59,7 @@ func TestNoSecretOfTheEnvironmentIsInTheHelp(t *testing.T) {
 	}
 }
 
-func TestAFileOfDefaultSecretsThatCannotBeReadIsAnErrorAtTheStart(t *testing.T) {
+func TestDefaultSecrets_UnreadableFileIsError(t *testing.T) {
 	dir := t.TempDir()
 	token := filepath.Join(dir, "token")
 	if err := os.WriteFile(token, []byte("t0ken"), 0o600); err != nil {
@@ -76,7 +76,7 @@ func TestAFileOfDefaultSecretsThatCannotBeReadIsAnErrorAtTheStart(t *testing.T) 
 	}
 }
 
-func TestABadCertificateOfTheReceiverIsAnErrorOnlyWhereItWouldBeUsed(t *testing.T) {
+func TestWebhookOptions_BadCertificateIsErrorOnlyIfUsed(t *testing.T) {
 	dir := t.TempDir()
 	files := []string{"--webhook-tls-cert-file=" + filepath.Join(dir, "tls.crt"), "--webhook-tls-private-key-file=" +
 		filepath.Join(dir, "tls.key")}
@@ -101,7 +101,7 @@ func TestABadCertificateOfTheReceiverIsAnErrorOnlyWhereItWouldBeUsed(t *testing.
 }
 
 // The error about a missing file allows both to be empty.
-func TestBothFilesOfTheReceiversCertificateMayBeLeftEmpty(t *testing.T) {
+func TestWebhookOptions_EmptyCertificateFiles(t *testing.T) {
 	o := parse(t, "--enable-webhook", "--webhook-namespaces=*", "--webhook-tls-cert-file=",
 		"--webhook-tls-private-key-file=")
 	if files, err := loadFiles(o); err != nil || files.receiverCerts == nil {

@@ -18,7 +18,7 @@ import (
 	"postern.dev/postern/pkg/controller"
 )
 
-func TestDeliveriesAreRefusedForTheStorageFirstAndThenForTheBacklog(t *testing.T) {
+func TestServer_RefusesForStorageBeforeBacklog(t *testing.T) {
 	fine := func() error { return nil }
 	room := func(string) (string, error) { return "", nil }
 	full := func(string) (string, error) { return "Backlog", apierrors.NewTooManyRequests("full", 1) }
@@ -44,7 +44,7 @@ func TestDeliveriesAreRefusedForTheStorageFirstAndThenForTheBacklog(t *testing.T
 	}
 }
 
-func TestDeliveriesAreRefusedWhileNoneCanBeTakenAndReadsAreNot(t *testing.T) {
+func TestHandlers_UnavailableRefusesDeliveriesNotReads(t *testing.T) {
 	refusal := apierrors.NewTooManyRequests("later", 9)
 	ci, anonymous := &user.DefaultInfo{Name: "ci", Groups: []string{user.AllAuthenticated}},
 		&user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}

@@ -30,7 +30,7 @@ var readAll = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 	w.WriteHeader(http.StatusAccepted)
 })
 
-func TestABodyThatDoesNotArriveIsAnsweredOverTCP(t *testing.T) {
+func TestBodyTimeout_AnswersOverTCP(t *testing.T) {
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		for _, length := range []int64{100, -1} {
 			t.Run(fmt.Sprintf("%s of length %d", proto, length), func(t *testing.T) {
@@ -106,7 +106,7 @@ func dial(t *testing.T, handler http.Handler) net.Conn {
 
 const testTimeout = 30 * time.Second
 
-func TestABodyThatNobodyReadsDoesNotKeepItsConnection(t *testing.T) {
+func TestBodyTimeout_UnreadBodyClosesConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := dial(t, WithBodyTimeout(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusUnauthorized)
@@ -128,7 +128,7 @@ func TestABodyThatNobodyReadsDoesNotKeepItsConnection(t *testing.T) {
 	})
 }
 
-func TestABodyMayArriveSlowlyUpToTheTimeout(t *testing.T) {
+func TestBodyTimeout_AllowsSlowBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := dial(t, WithBodyTimeout(readAll, testTimeout))
 		if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 29\r\n\r\n"); err != nil {
@@ -145,7 +145,7 @@ func TestABodyMayArriveSlowlyUpToTheTimeout(t *testing.T) {
 }
 
 // The framework answers a request whose context ends, without the cause.
-func TestABodyThatDoesNotArriveEndsNoContext(t *testing.T) {
+func TestBodyTimeout_KeepsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := dial(t, WithBodyTimeout(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 			readAll(w, req)
@@ -161,7 +161,7 @@ func TestABodyThatDoesNotArriveEndsNoContext(t *testing.T) {
 	})
 }
 
-func TestAClientThatLeavesEndsTheContext(t *testing.T) {
+func TestBodyTimeout_DisconnectCancelsContext(t *testing.T) {
 	for _, sent := range []string{"whole", "half"} {
 		t.Run(sent, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -186,7 +186,7 @@ func TestAClientThatLeavesEndsTheContext(t *testing.T) {
 }
 
 // The server cancels the request after an error of the connection, because the client seems to have left.
-func TestWorkOnABodyThatArrivedIsNotCancelledByItsTimeout(t *testing.T) {
+func TestBodyTimeout_StopsOnceBodyWasRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := dial(t, WithBodyTimeout(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 			readAll(w, req)

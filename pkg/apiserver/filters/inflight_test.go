@@ -14,7 +14,7 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/responsewriter"
 )
 
-func TestTextualTooManyRequestsBecomesStatus(t *testing.T) {
+func TestInFlight_TextBecomesStatus(t *testing.T) {
 	answer := httptest.NewRecorder()
 	w := responsewriter.WrapForHTTP1Or2(&tooManyRequestsWriter{ResponseWriter: answer})
 	w.Header().Set("Retry-After", "7")
@@ -27,7 +27,7 @@ func TestTextualTooManyRequestsBecomesStatus(t *testing.T) {
 	}
 }
 
-func TestOtherAnswersPassAsTheyAre(t *testing.T) {
+func TestInFlight_OtherAnswersPass(t *testing.T) {
 	for name, serve := range map[string]http.HandlerFunc{
 		"an error in plain text": func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "no", http.StatusForbidden)
@@ -51,7 +51,7 @@ func TestOtherAnswersPassAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestProbesAreToldByTheirPath(t *testing.T) {
+func TestInFlight_RecognizesProbes(t *testing.T) {
 	for path, want := range map[string]bool{
 		"/livez": true, "/livez/ping": true, "/readyz": true, "/readyz/etcd": true, "/healthz": true,
 		"/": false, "/livezz": false, "/metrics": false, "/apis/postern.dev/livez": false,

@@ -49,7 +49,7 @@ func assertTooManyRequests(t *testing.T, err error, words string) (code int32, r
 	return answer.Code, answer.Details.RetryAfterSeconds
 }
 
-func TestAGuardRefusesWhatCanNotBeTakenNow(t *testing.T) {
+func TestLimiter_RefusesWhenUnavailable(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change func(*LimiterConfig)
 		code   int32
@@ -71,7 +71,7 @@ func TestAGuardRefusesWhatCanNotBeTakenNow(t *testing.T) {
 	}
 }
 
-func TestAGuardLetsNoMoreRequestsBeginThanAreAllowed(t *testing.T) {
+func TestLimiter_BoundsRequests(t *testing.T) {
 	g := newTestLimiter(asIs)
 	var ends []func()
 	for range 2 {
@@ -97,7 +97,7 @@ func TestAGuardLetsNoMoreRequestsBeginThanAreAllowed(t *testing.T) {
 	}
 }
 
-func TestAGuardHoldsNoMoreBytesThanAreAllowed(t *testing.T) {
+func TestLimiter_BoundsBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newTestLimiter(asIs)
 		read := func() (release func(), err error) {
@@ -126,7 +126,7 @@ func TestAGuardHoldsNoMoreBytesThanAreAllowed(t *testing.T) {
 	})
 }
 
-func TestAGuardGivesBackWhatItHoldsOfABodyThatItCanNotBound(t *testing.T) {
+func TestLimiter_ReleasesUnboundedBody(t *testing.T) {
 	g := newTestLimiter(asIs)
 	for range 2 {
 		_, _, err := g.AcquireBody(httptest.NewRecorder(), requestWith(genericapirequest.RequestInfo{}, 10), "demo")

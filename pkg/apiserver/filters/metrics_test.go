@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestEachRefusedRequestIsCountedOnceByItsCause(t *testing.T) {
+func TestMetrics_RefusedRequestIsCountedOnce(t *testing.T) {
 	ready, broken := func() error { return nil }, func() error { return errors.New("no") }
 	room := func(string) (string, error) { return "", nil }
 	noRoom := func(cause string) func(string) (string, error) {

@@ -77,7 +77,7 @@ func (u *blockedRequests) send(req *http.Request) *httptest.ResponseRecorder {
 	}
 }
 
-func TestANamespaceWithManyRequestsUnderWayLeavesRoomForOthers(t *testing.T) {
+func TestNamespaceShare_BoundsRequests(t *testing.T) {
 	s := NewNamespaceShare(50, 8, NewPayloadBudget(1<<30, 50, 1<<10, 1<<10))
 	u := newBlockedRequests(t, s)
 	for i := range 4 {
@@ -100,7 +100,7 @@ func TestANamespaceWithManyRequestsUnderWayLeavesRoomForOthers(t *testing.T) {
 	}
 }
 
-func TestANamespaceWithLargeBodiesUnderWayLeavesRoomForOthers(t *testing.T) {
+func TestNamespaceShare_BoundsBytes(t *testing.T) {
 	for _, length := range []int64{100, -1} { // of unknown length
 		t.Run(fmt.Sprint(length), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // with a fake clock
@@ -123,7 +123,7 @@ func TestANamespaceWithLargeBodiesUnderWayLeavesRoomForOthers(t *testing.T) {
 	}
 }
 
-func TestUnauthenticatedSendersLeaveRoomForTheOthersOfTheirNamespace(t *testing.T) {
+func TestNamespaceShare_AnonymousLeaveRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewNamespaceShare(50, 8, NewPayloadBudget(8*PayloadCost(100), 50, 100, 100))
 		u := newBlockedRequests(t, s)
@@ -138,7 +138,7 @@ func TestUnauthenticatedSendersLeaveRoomForTheOthersOfTheirNamespace(t *testing.
 	})
 }
 
-func TestWhatOnlyReadsHasNoShare(t *testing.T) {
+func TestNamespaceShare_ReadsHaveNone(t *testing.T) {
 	s := NewNamespaceShare(1, 1, NewPayloadBudget(1, 1, 1, 1))
 	u := newBlockedRequests(t, s)
 	for range 3 {

@@ -24,7 +24,7 @@ func toCreate(verb, contentType, body string) *http.Request {
 	return req.WithContext(genericapirequest.WithRequestInfo(req.Context(), &info))
 }
 
-func TestAPayloadIsTakenOutOfAnObjectAndPutBack(t *testing.T) {
+func TestObjectBody_PayloadIsExtractedAndRestored(t *testing.T) {
 	const body = `{"spec":{"payload":{"ref":"main"},"headers":{}}}`
 	served := false
 	WithObjectLimit(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
@@ -47,7 +47,7 @@ func TestAPayloadIsTakenOutOfAnObjectAndPutBack(t *testing.T) {
 	}
 }
 
-func TestABodyIsRefusedBeforeAnythingIsMadeOfIt(t *testing.T) {
+func TestObjectBody_RefusedBeforeDecoding(t *testing.T) {
 	many := `{"metadata":{"managedFields":[{}` + strings.Repeat(",{}", maxObjectParts) + `]}}`
 	for _, test := range []struct {
 		name   string
@@ -80,7 +80,7 @@ func TestABodyIsRefusedBeforeAnythingIsMadeOfIt(t *testing.T) {
 	}
 }
 
-func TestOtherBodiesAreNotRead(t *testing.T) {
+func TestObjectBody_OtherBodiesAreNotRead(t *testing.T) {
 	endpointReq := toCreate("create", "application/json", "{")
 	info := toEndpoint
 	endpointReq = endpointReq.WithContext(genericapirequest.WithRequestInfo(endpointReq.Context(), &info))

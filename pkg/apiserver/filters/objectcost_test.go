@@ -75,7 +75,7 @@ func (f framework) ServeHTTP(_ http.ResponseWriter, req *http.Request) {
 	}
 }
 
-func TestAnObjectCostsNoMoreThanItCountsAs(t *testing.T) {
+func TestPayloadCost_IsUpperBound(t *testing.T) {
 	const size = 512 << 10
 	repeated := func(prefix, item, suffix string, bytes int) string {
 		return prefix +

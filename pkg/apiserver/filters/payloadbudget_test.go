@@ -59,7 +59,7 @@ func mustHaveFree(t *testing.T, slots *fairness.Slots, want int64) {
 	}
 }
 
-func TestABodyCountsByItsLengthAndAtMostAsTheLargest(t *testing.T) {
+func TestPayloadBudget_CountsLengthUpToLargest(t *testing.T) {
 	const total, largestPayload, largestObject, forArrivals = 4 << 20, 100_000, 1 << 20, 2 << 20
 	payloads, objects := (*PayloadBudget).payloads, (*PayloadBudget).objects
 	for _, test := range []struct {
@@ -113,7 +113,7 @@ func requestOf(length, sent int64) *http.Request {
 	return req
 }
 
-func TestARequestWaitsForItsShareOfTheBudget(t *testing.T) {
+func TestPayloadBudget_RequestWaitsForShare(t *testing.T) {
 	const afterFirst, beforeDecoding = "after its first bytes", "before it is decoded"
 	for _, step := range []string{afterFirst, beforeDecoding} {
 		t.Run(step, func(t *testing.T) {
@@ -146,7 +146,7 @@ func TestARequestWaitsForItsShareOfTheBudget(t *testing.T) {
 	}
 }
 
-func TestARequestThatWaitsTooLongIsToldToComeAgain(t *testing.T) {
+func TestPayloadBudget_LongWaitGets429(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewPayloadBudget(PayloadCost(10), 100, 10, 10)
 		free := PayloadCost(7) - 1
@@ -171,7 +171,7 @@ func TestARequestThatWaitsTooLongIsToldToComeAgain(t *testing.T) {
 	})
 }
 
-func TestAnObjectThatMayTakeMoreThanTheBudgetIsRefused(t *testing.T) {
+func TestPayloadBudget_RefusesObjectOverBudget(t *testing.T) {
 	const largest = 1 << 20
 	b := NewPayloadBudget(objectCost(largest)-1, 50, largest, largest)
 	for _, length := range []int64{largest, -1} {
@@ -190,7 +190,7 @@ func TestAnObjectThatMayTakeMoreThanTheBudgetIsRefused(t *testing.T) {
 }
 
 // The maximum number of requests in flight, each in a namespace of its own and so within its share.
-func TestClientsThatAnnounceBodiesAndSendLittleLeaveRoom(t *testing.T) {
+func TestPayloadBudget_AnnouncedBytesLeaveRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewPayloadBudget(128<<20, 50, 1<<20, 2<<20)
 		for i := range 200 {
@@ -224,7 +224,7 @@ func read(b *PayloadBudget, flow fairness.Flow, size int) error {
 }
 
 // The body alone needs more than a share of half the budget.
-func TestTheLargestBodyIsTakenWhereOneFits(t *testing.T) {
+func TestPayloadBudget_AcceptsLargestBodyThatFits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewPayloadBudget(PayloadCost(1<<20), 50, 1<<20, 1<<20)
 		if err := read(b, demo, 1<<20); err != nil {
@@ -233,7 +233,7 @@ func TestTheLargestBodyIsTakenWhereOneFits(t *testing.T) {
 	})
 }
 
-func TestOfManyLargeBodiesAtOnceAllAreTaken(t *testing.T) {
+func TestPayloadBudget_AcceptsManyLargeBodies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewPayloadBudget(128<<20, 50, 1<<20, 2<<20)
 		var all sync.WaitGroup
@@ -248,7 +248,7 @@ func TestOfManyLargeBodiesAtOnceAllAreTaken(t *testing.T) {
 	})
 }
 
-func TestAClientThatLeavesWaitsNoLonger(t *testing.T) {
+func TestPayloadBudget_DisconnectEndsWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewPayloadBudget(PayloadCost(100_000), 100, 100_000, 100_000)
 		if _, err := b.arriving.Acquire(t.Context(), fairness.Flow{}, b.total); err != nil {

@@ -43,7 +43,7 @@ func watchServer(
 	return server, done
 }
 
-func TestAWatchEndsWhoseClientDoesNotRead(t *testing.T) {
+func TestWatch_UnreadConnectionIsClosed(t *testing.T) {
 	server, ended := watchServer(t, "watch", 50*time.Millisecond, 1000)
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
 	if err != nil {
@@ -58,7 +58,7 @@ func TestAWatchEndsWhoseClientDoesNotRead(t *testing.T) {
 	}
 }
 
-func TestAWatchWhoseClientReadsGoesOn(t *testing.T) {
+func TestWatch_ReadConnectionStaysOpen(t *testing.T) {
 	const timeout = time.Second
 	server, ended := watchServer(t, "watch", timeout, 3)
 	for range 2 { // on one connection, after the deadline of the first watch
@@ -77,7 +77,7 @@ func TestAWatchWhoseClientReadsGoesOn(t *testing.T) {
 	}
 }
 
-func TestAnIdleWatchGoesOnOverHTTP2(t *testing.T) {
+func TestWatch_IdleHTTP2StaysOpen(t *testing.T) {
 	const timeout = 50 * time.Millisecond
 	watch := WithYieldingReads(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		for range 2 {

@@ -14,7 +14,7 @@ import (
 )
 
 // A client that is still sending when the connection closes may not receive the response.
-func TestABodyThatIsTooLargeIsReadToItsEnd(t *testing.T) {
+func TestReadBody_TooLargeIsDrained(t *testing.T) {
 	body := strings.NewReader(strings.Repeat("a", 8<<20))
 	const limit = 16
 	_, err := ReadBody(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", body), limit,
@@ -28,7 +28,7 @@ func TestABodyThatIsTooLargeIsReadToItsEnd(t *testing.T) {
 }
 
 // The framework reads dryRun of all other requests.
-func TestDryRunIsRemovedFromTheQueryForEndpointsOnly(t *testing.T) {
+func TestWithDryRun_EndpointsOnly(t *testing.T) {
 	for name, test := range map[string]struct {
 		method, subresource, query, want string
 	}{

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestAServerThatStopsEndsConnectionsWithAnAnswer(t *testing.T) {
+func TestHandlers_ShutdownAnswersAndCloses(t *testing.T) {
 	var stopping atomic.Bool
 	answered := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })
 	server := httptest.NewServer(WithConnectionClose(answered, &stopping))

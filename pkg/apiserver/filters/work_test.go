@@ -14,7 +14,7 @@ import (
 	"postern.dev/postern/pkg/fairness"
 )
 
-func TestPlansOfUnauthenticatedSendersLeaveAnAuthenticatedDeliveryItsTurn(t *testing.T) {
+func TestWork_AnonymousLeaveTurnToAuthenticated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := NewWork(50)
 		for range 100 {
@@ -37,7 +37,7 @@ func TestPlansOfUnauthenticatedSendersLeaveAnAuthenticatedDeliveryItsTurn(t *tes
 }
 
 // A request gets a 429; an accepted delivery waits until its context ends.
-func TestHowLongWorkWaitsForItsTurn(t *testing.T) {
+func TestWork_RequestTimesOutDeliveryWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := NewWork(1) // one slot per flow
 		end, err := w.Begin(t.Context(), demo)

@@ -15,7 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-func TestABodyIsTakenWholeOrNotAtAll(t *testing.T) {
+func TestReadBody_AllOrNothing(t *testing.T) {
 	fits, tooLarge := strings.Repeat("a", limit), strings.Repeat("a", limit+1)
 	for name, test := range map[string]struct {
 		body io.Reader // chunked if its length is unknown
@@ -48,7 +48,7 @@ func TestABodyIsTakenWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
-func TestABodyThatBreaksOffIsNotDelivered(t *testing.T) {
+func TestReadBody_Truncated(t *testing.T) {
 	for name, request := range map[string]string{
 		"sized":   "Content-Length: 10\r\n\r\nabc",
 		"chunked": "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
@@ -83,7 +83,7 @@ func TestABodyThatBreaksOffIsNotDelivered(t *testing.T) {
 }
 
 // Nothing decompresses the body, and it is unknown whether a signature covers the compressed or the original bytes.
-func TestACompressedBodyIsRefused(t *testing.T) {
+func TestReadBody_CompressedIsRefused(t *testing.T) {
 	for encoding, want := range map[string]int{"gzip": http.StatusBadRequest, "identity": http.StatusAccepted} {
 		d := newTestEndpoint(t)
 		if got := d.request(t, http.MethodPost, "{}", http.Header{"Content-Encoding": {encoding}}).Code; got != want {
@@ -92,7 +92,7 @@ func TestACompressedBodyIsRefused(t *testing.T) {
 	}
 }
 
-func TestListOptionsAreRefusedRatherThanIgnored(t *testing.T) {
+func TestREST_ListOptionsAreRefused(t *testing.T) {
 	for query, wantErr := range map[string]bool{
 		"":                             false,
 		"pretty=true&timeout=5s":       false,
@@ -111,7 +111,7 @@ func TestListOptionsAreRefusedRatherThanIgnored(t *testing.T) {
 }
 
 // An invalid value must not cause a write.
-func TestDryRunIsReadFromTheQuery(t *testing.T) {
+func TestWithDryRun_ReadsQuery(t *testing.T) {
 	for query, want := range map[string]struct {
 		code   int
 		dryRun bool

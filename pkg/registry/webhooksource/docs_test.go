@@ -48,7 +48,7 @@ func sendersTable() string {
 }
 
 // The table is on each page with the markers. -update writes it.
-func TestTheDocumentedTableOfSendersIsTrue(t *testing.T) {
+func TestDocs_TableOfSenders(t *testing.T) {
 	found := false
 	err := filepath.WalkDir("../../../docs", func(page string, _ os.DirEntry, err error) error {
 		if err != nil || filepath.Ext(page) != ".md" {

@@ -15,7 +15,7 @@ import (
 	"postern.dev/postern/pkg/payload"
 )
 
-func TestEverySenderIsDescribedAsItStandsInTheNamespace(t *testing.T) {
+func TestWebhookSources_DescribesEachSenderInNamespace(t *testing.T) {
 	secrets := &credential.Secrets{}
 	secrets.Set("demo", map[string][]byte{"webhook.docker-secret": []byte("s3cret")})
 	described := Senders{
@@ -47,7 +47,7 @@ func TestEverySenderIsDescribedAsItStandsInTheNamespace(t *testing.T) {
 }
 
 // Otherwise a registry that the credential package does not know would accept the secrets of git hosts.
-func TestNoSecretOfGitHostsCountsForARegistry(t *testing.T) {
+func TestWebhookSources_GitSecretIsNotForRegistry(t *testing.T) {
 	verifier := credential.NewVerifier(credential.Config{}, &credential.Secrets{})
 	for _, source := range (Senders{verifier}).Describe("demo") {
 		shared := slices.ContainsFunc(source.Status.SecretKeys,

@@ -27,7 +27,7 @@ All flags of ` + "`postern`, as `postern --help`" + ` lists them, by topic. ` +
 	`[Installing](../install.md#flags) explains how to set one.
 `
 
-func TestFlagReferenceIsCurrent(t *testing.T) {
+func TestFlagReference_IsCurrent(t *testing.T) {
 	t.Setenv("POD_NAMESPACE", "postern-system") // the default of some flags
 	got := flagReference()
 	if *update {

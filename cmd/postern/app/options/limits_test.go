@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestDefaultLimits(t *testing.T) {
+func TestLimits_Defaults(t *testing.T) {
 	o, err := parse(certFileArgs...)
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func TestDefaultLimits(t *testing.T) {
 	}
 }
 
-func TestLimitsAreTakenUpToTheirBounds(t *testing.T) {
+func TestLimits_AcceptsBounds(t *testing.T) {
 	for _, args := range [][]string{
 		{"--max-requests-inflight=1", "--max-mutating-requests-inflight=1"},
 		{"--max-payload-bytes=1024", "--max-inflight-payload-bytes=3538944"},
@@ -50,7 +50,7 @@ func TestLimitsAreTakenUpToTheirBounds(t *testing.T) {
 	}
 }
 
-func TestABadLimitIsAnErrorThatNamesTheFlag(t *testing.T) {
+func TestLimits_ErrorNamesFlag(t *testing.T) {
 	for _, test := range []struct{ bad, names string }{
 		{"--max-requests-inflight=0", "--max-requests-inflight is 0: it must be from 1 to 1048576"},
 		{"--max-mutating-requests-inflight=0", "--max-mutating-requests-inflight is 0: it must be from 1 to 1048576"},

@@ -41,7 +41,7 @@ func parseIn(environment map[string]string, args ...string) (*Options, *pflag.Fl
 // certFileArgs give files for the serving certificate, so that Postern does not contact a cluster.
 var certFileArgs = []string{"--tls-cert-file=tls.crt", "--tls-private-key-file=tls.key"}
 
-func TestDefaults(t *testing.T) {
+func TestOptions_Defaults(t *testing.T) {
 	o, err := parse(certFileArgs...)
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-func TestFlagsAreTakenUpToTheirLimits(t *testing.T) {
+func TestOptions_AcceptsBounds(t *testing.T) {
 	for _, args := range [][]string{
 		{"--max-payload-bytes=1024"},
 		{"--max-payload-bytes=26214400", "--max-inflight-payload-bytes=262668288"},
@@ -94,7 +94,7 @@ func TestFlagsAreTakenUpToTheirLimits(t *testing.T) {
 	}
 }
 
-func TestABadValueIsAnErrorThatNamesTheFlag(t *testing.T) {
+func TestOptions_ErrorNamesFlag(t *testing.T) {
 	for _, test := range []struct{ bad, names string }{
 		{"--max-payload-bytes=1023", "--max-payload-bytes is 1023: it must be from 1024 to 26214400"},
 		{"--max-payload-bytes=26214401", "--max-payload-bytes is 26214401: it must be from 1024 to 26214400"},
@@ -126,7 +126,7 @@ func TestABadValueIsAnErrorThatNamesTheFlag(t *testing.T) {
 	}
 }
 
-func TestAllBadValuesAreReportedAtOnce(t *testing.T) {
+func TestOptions_ReportsAllErrors(t *testing.T) {
 	_, err := parse("--max-payload-bytes=0", "--delivery-ttl=0s", "--retry-window=-1s", "--leader-elect",
 		"--shutdown-delay-duration=-1s", "--data-dir=", "--enable-garbage-collector=true", "--secure-port=-1")
 	var all interface{ Unwrap() []error }
@@ -149,7 +149,7 @@ func TestAllBadValuesAreReportedAtOnce(t *testing.T) {
 }
 
 // The address of the embedded etcd is set only once it has started.
-func TestValidatingChangesNothing(t *testing.T) {
+func TestOptions_ValidateChangesNothing(t *testing.T) {
 	o, err := parse(certFileArgs...)
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 	"postern.dev/postern/pkg/receiver"
 )
 
-func TestTheReceiverIsOffAndAsArgoCDImageUpdatersByDefault(t *testing.T) {
+func TestWebhookOptions_Defaults(t *testing.T) {
 	o, err := parse(certFileArgs...)
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +32,7 @@ func TestTheReceiverIsOffAndAsArgoCDImageUpdatersByDefault(t *testing.T) {
 	}
 }
 
-func TestSettingsOfTLSReachTheServer(t *testing.T) {
+func TestWebhookOptions_TLSReachesServer(t *testing.T) {
 	for _, test := range []struct {
 		args []string
 		want receiver.TLSOptions
@@ -68,7 +68,7 @@ func TestSettingsOfTLSReachTheServer(t *testing.T) {
 	}
 }
 
-func TestSettingsOfTheReceiverThatDoNotGoTogetherAreErrors(t *testing.T) {
+func TestWebhookOptions_ConflictsAreErrors(t *testing.T) {
 	for _, test := range []struct {
 		environment map[string]string
 		args        []string
@@ -100,7 +100,7 @@ func TestSettingsOfTheReceiverThatDoNotGoTogetherAreErrors(t *testing.T) {
 }
 
 // The receiver has no RBAC that would limit who can deliver.
-func TestDoorsThatAreOpenWithoutASecretAreWarnedOf(t *testing.T) {
+func TestWebhookOptions_WarnsOfOpenEndpoints(t *testing.T) {
 	const byRBAC = "--webhook-require-secret=false: where no secret is configured, every caller that RBAC allows to " +
 		"deliver is accepted"
 	for _, test := range []struct {
@@ -126,7 +126,7 @@ func TestDoorsThatAreOpenWithoutASecretAreWarnedOf(t *testing.T) {
 	}
 }
 
-func TestSettingsWithoutEffectAreWarnedOf(t *testing.T) {
+func TestWebhookOptions_WarnsOfUnusedSettings(t *testing.T) {
 	enabled := []string{"--enable-webhook", "--webhook-namespaces=*"}
 	for _, test := range []struct {
 		name        string

@@ -11,7 +11,7 @@ import (
 	"postern.dev/postern/pkg/credential"
 )
 
-func TestDefaultSecretsComeByFlagElseByVariableElseNot(t *testing.T) {
+func TestDefaultSecrets_FlagBeforeEnvironment(t *testing.T) {
 	environment := map[string]string{
 		"DOCKER_WEBHOOK_SECRET": "docker-by-variable", "GHCR_WEBHOOK_SECRET": "ghcr-by-variable",
 		"QUAY_WEBHOOK_SECRET": " ",

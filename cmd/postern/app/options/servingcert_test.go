@@ -12,7 +12,7 @@ import (
 	"postern.dev/postern/pkg/servingcert"
 )
 
-func TestPosternMakesItsOwnCertificatesUnlessFilesAreGiven(t *testing.T) {
+func TestCertificateOptions_ManagedUnlessFilesAreGiven(t *testing.T) {
 	for _, test := range []struct {
 		args []string
 		want bool
@@ -31,7 +31,7 @@ func TestPosternMakesItsOwnCertificatesUnlessFilesAreGiven(t *testing.T) {
 	}
 }
 
-func TestNamespaceIsThatOfThePodUnlessAFlagSaysOtherwise(t *testing.T) {
+func TestCertificateOptions_NamespaceDefaultsToPod(t *testing.T) {
 	type names struct {
 		Service       servingcert.Service
 		Secret, Lease string
@@ -65,7 +65,7 @@ func TestNamespaceIsThatOfThePodUnlessAFlagSaysOtherwise(t *testing.T) {
 	}
 }
 
-func TestANameThatNoObjectCanHaveIsAnErrorThatNamesTheFlag(t *testing.T) {
+func TestCertificateOptions_InvalidNameNamesFlag(t *testing.T) {
 	for _, test := range []struct{ bad, names string }{
 		{"--service-name=", `--service-name is ""`},
 		{"--service-name=a.b", `--service-name is "a.b"`},
@@ -83,7 +83,7 @@ func TestANameThatNoObjectCanHaveIsAnErrorThatNamesTheFlag(t *testing.T) {
 	}
 }
 
-func TestValiditiesAreForTestsAndNotShown(t *testing.T) {
+func TestCertificateOptions_ValidityFlagsAreHidden(t *testing.T) {
 	sets := New().Flags()
 	shown := sets.FlagSets["managed certificates"].FlagUsages() + sets.FlagSets["serving"].FlagUsages()
 	for _, flag := range []string{"--ca-validity", "--serving-cert-validity", "--cert-dir"} {

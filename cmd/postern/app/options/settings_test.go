@@ -51,7 +51,7 @@ func samples() map[string]sample {
 	}
 }
 
-func TestEachSettingComesByItsFlagElseByItsVariableElseByDefault(t *testing.T) {
+func TestEnvironment_Precedence(t *testing.T) {
 	for _, setting := range Settings() {
 		if setting.Flag == "" {
 			continue
@@ -94,7 +94,7 @@ func TestEachSettingComesByItsFlagElseByItsVariableElseByDefault(t *testing.T) {
 	}
 }
 
-func TestABadSettingIsAnErrorThatNamesItsFlagOrItsVariable(t *testing.T) {
+func TestEnvironment_ErrorNamesFlagOrVariable(t *testing.T) {
 	for _, setting := range Settings() {
 		s := samples()[setting.Flag]
 		if s.bad == "" {
@@ -120,7 +120,7 @@ func checkError(t *testing.T, name string, err error, want ...string) {
 	}
 }
 
-func TestAllBadVariablesAreReportedAtOnce(t *testing.T) {
+func TestEnvironment_ReportsAllErrors(t *testing.T) {
 	_, _, err := parseIn(map[string]string{"ENABLE_WEBHOOK": "maybe", "WEBHOOK_PORT": "http", "DISABLE_TLS": "no"},
 		certFileArgs...)
 	checkError(t, "of another type", err, `ENABLE_WEBHOOK is "maybe"`, `WEBHOOK_PORT is "http"`, `DISABLE_TLS is "no"`)
@@ -131,7 +131,7 @@ func TestAllBadVariablesAreReportedAtOnce(t *testing.T) {
 		`TLS_MIN_VERSION: "2"`, `TLS_CIPHERS: "a"`, `TLS_CIPHERS: "b"`)
 }
 
-func TestBooleanVariablesAreTakenInAnyCase(t *testing.T) {
+func TestEnvironment_BooleansInAnyCase(t *testing.T) {
 	for value, want := range map[string]bool{
 		"true": true, "True": true, "TRUE": true, "tRUE": true, "1": true, "False": false, "0": false,
 	} {
@@ -145,7 +145,7 @@ func TestBooleanVariablesAreTakenInAnyCase(t *testing.T) {
 }
 
 // The manifests set the variables from keys that users may know from Argo CD Image Updater.
-func TestSettingsHaveOneNameEach(t *testing.T) {
+func TestEnvironment_NamesAreUnique(t *testing.T) {
 	seen := map[string]bool{}
 	for _, setting := range Settings() {
 		for _, name := range []string{

@@ -13,7 +13,6 @@ import (
 
 	conversion "k8s.io/apimachinery/pkg/conversion"
 	runtime "k8s.io/apimachinery/pkg/runtime"
-
 	postern "postern.dev/postern/apis/postern"
 )
 

@@ -135,11 +135,11 @@ func New(config Config) *Deliverer {
 func (d *Deliverer) Deliver(ctx context.Context, r *Request) (record *postern.WebhookDelivery, err error) {
 	ctx, span := d.tracer.Start(ctx, r.spanName())
 	defer span.End()
+	defer func() { d.finish(r, record, err) }()
 	defer func() { d.observe(ctx, r, record, err) }()
 	if err := d.receive(ctx, r); err != nil { // verify and decode
 		return nil, err
 	}
-	defer func() { d.finish(r, record, err) }()
 	if err := d.deduplicate(ctx, r); err != nil {
 		return nil, err
 	}
@@ -153,8 +153,10 @@ func (d *Deliverer) Deliver(ctx context.Context, r *Request) (record *postern.We
 // delivery. It looks up nothing before the sender is verified.
 func (d *Deliverer) receive(ctx context.Context, r *Request) error {
 	switch {
+	case r.received && ctx.Err() != nil: // a new delivery would have a timeout of its own
+		return answerUnavailable("other namespaces took too long", ctx.Err())
 	case r.received:
-		return checkContext(ctx) // a new delivery would have a timeout of its own
+		return nil
 	case r.redelivery:
 		return d.receiveAgain(ctx, r)
 	}

@@ -29,20 +29,28 @@ func (d *Deliverer) execute(ctx context.Context, r *Request) (*postern.WebhookDe
 	if err != nil {
 		return nil, err
 	}
-	if len(tasks) > 0 && !r.DryRun {
-		record, err := d.recordAndWrite(ctx, r, tasks)
-		if r.first = firstRecord(err); r.first != nil { // another replica has recorded it concurrently
-			return d.repeat(ctx, r)
-		}
-		return record, err
+	var record *postern.WebhookDelivery
+	switch {
+	case len(tasks) == 0:
+		record, err = d.record(ctx, r)
+	case r.DryRun:
+		record, err = d.dryRun(ctx, r, tasks)
+	default:
+		record, err = d.recordAndWrite(ctx, r, tasks)
 	}
-	if len(tasks) > 0 {
-		written := d.write(ctx, tasks, true)
-		if err := worstError(written); err != nil {
-			return nil, err
-		}
-		setOutcome(r.Delivery, resultsOf(written), d.Now())
+	if r.first = firstRecord(err); r.first != nil { // another replica has recorded it concurrently
+		return d.repeat(ctx, r)
 	}
+	return record, err
+}
+
+// dryRun returns the record that a delivery would have.
+func (d *Deliverer) dryRun(ctx context.Context, r *Request, tasks []task) (*postern.WebhookDelivery, error) {
+	written := d.write(ctx, tasks, true)
+	if err := worstError(written); err != nil {
+		return nil, err
+	}
+	setOutcome(r.Delivery, resultsOf(written), d.Now())
 	return d.record(ctx, r)
 }
 

@@ -57,7 +57,7 @@ func (d *Deliverer) DeliverToNamespaces(ctx context.Context, r *Request, namespa
 	}
 	if len(accepted) == 0 {
 		d.setIgnored(r.Delivery, ReasonNoTarget, noMatchMessage("nothing", r.Delivery.Spec.Events))
-		d.observe(ctx, r, nil, nil)
+		d.observe(ctx, r, r.Delivery, nil)
 		return FanoutResult{Message: r.Delivery.Status.Message}, nil
 	}
 	// Many senders hang up after a few seconds, but the delivery must be completed in all namespaces.

@@ -5,6 +5,7 @@ package delivery
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -121,6 +122,43 @@ func TestInFlight_TwoReplicasWriteOnce(t *testing.T) {
 			t.Errorf("%d writes and %d records, want one of each", writes, len(s.all()))
 		}
 	})
+}
+
+// A delivery that writes nothing, and its dry run, are also repeats if another replica has recorded the first meanwhile.
+func TestInFlight_TwoReplicasRecordOnce(t *testing.T) {
+	ping := Request{
+		Header: http.Header{"X-Github-Event": {"ping"}, "X-Github-Delivery": {"d-1"}}, Body: []byte(`{}`), User: ci,
+	}
+	for name, test := range map[string]struct {
+		to     func() *postern.WebhookDelivery
+		in     Request
+		err    error // of Matches
+		dryRun bool
+	}{
+		"nothing is requested": {to: toPlant, in: ping},
+		"nothing wants it":     {to: toAll, in: push("d-1", pushed)},
+		"targets are unknown":  {to: toAll, in: push("d-1", pushed), err: unavailable(t)},
+		"a dry run":            {to: toPlant, in: push("d-1", pushed), dryRun: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &memoryRecords{}
+			first, second := pipelineOn(s), pipelineOn(s)
+			first.matches, second.matches = noMatches(test.err), noMatches(test.err)
+			second.onValidate = func(*postern.WebhookDelivery) error { // it has been looked up by then
+				_, err := first.Deliver(t.Context(), test.to(), test.in, false)
+				first.Drain()
+				return err
+			}
+			answer, err := second.Deliver(t.Context(), test.to(), test.in, test.dryRun)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if second.Drain(); answer.Status.Reason != ReasonAlreadyDelivered || len(s.all()) != 1 {
+				t.Errorf("answered %s with %d records, want %s and one", answer.Status.Reason, len(s.all()),
+					ReasonAlreadyDelivered)
+			}
+		})
+	}
 }
 
 func TestInFlight_PanicReleasesDelivery(t *testing.T) {

@@ -30,9 +30,13 @@ const (
 )
 
 // observe logs and counts a request once its answer is known, and annotates its span and its audit event. It is called
-// once per request and namespace. record may be nil. The record that answers a repeat has the sender of the first
-// delivery, so the sender is taken from the request.
+// once per request and namespace. Without a record and an error it does nothing: the stages have panicked, which the
+// server logs. The record that answers a repeat has the sender of the first delivery, so the sender is taken from the
+// request.
 func (d *Deliverer) observe(ctx context.Context, r *Request, record *postern.WebhookDelivery, err error) {
+	if record == nil && err == nil {
+		return
+	}
 	delivery := r.Delivery
 	if record != nil {
 		answered := *record

@@ -207,10 +207,14 @@ func (c *Cache) updatersIn(namespace string) []*imageupdate.Updater {
 	return c.images.updatersIn(namespace)
 }
 
-// Has reports whether an object is in the cache. It is false for a nil Cache.
+// Has reports whether the watch has delivered an object. It is false for a nil Cache.
 func (c *Cache) Has(key postern.TargetKey) bool {
-	_, found := c.get(key)
-	return found
+	if c == nil {
+		return false
+	}
+	name := cache.NewObjectName(key.Namespace, key.Name).String()
+	_, found, err := c.kinds[key.Kind].informer.GetIndexer().GetByKey(name)
+	return found && err == nil
 }
 
 // Namespaces returns the namespaces that contain a target, sorted. The error satisfies IsTransient if the cache is not

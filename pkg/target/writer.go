@@ -135,11 +135,11 @@ func (w *Writer) read(ctx context.Context, key postern.TargetKey) (object, []byt
 
 // cached returns a target from the cache, or as Resolve has read it.
 func (w *Writer) cached(key postern.TargetKey) (object, bool) {
+	resolved, _ := w.resolved.Get(key)
+	w.resolved.Remove(key)
 	if obj, ok := w.cache.get(key); ok {
 		return obj, true
 	}
-	resolved, _ := w.resolved.Get(key)
-	w.resolved.Remove(key)
 	obj, ok := resolved.(object)
 	return obj, ok
 }

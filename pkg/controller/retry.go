@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -214,8 +215,16 @@ func (r *RetryController) resumeAll(ctx context.Context, deliveries []*postern.W
 // windowExpired reports whether the next retry of a delivery is the last.
 func (r *RetryController) windowExpired(d *postern.WebhookDelivery) bool { return age(d) > r.window }
 
-func (r *RetryController) resume(ctx context.Context, d *postern.WebhookDelivery) error {
-	err := r.resumer.Resume(ctx, d, r.windowExpired(d))
+// resume retries a delivery. A panic is an error, so that it neither ends the process nor holds up other deliveries.
+func (r *RetryController) resume(ctx context.Context, d *postern.WebhookDelivery) (err error) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			klog.FromContext(ctx).Error(nil, "Panic in the retry of a delivery", "delivery", klog.KObj(d),
+				"panic", problem, "stack", string(debug.Stack()))
+			err = fmt.Errorf("could not resume %s: a mistake in Postern, see its log", klog.KObj(d))
+		}
+	}()
+	err = r.resumer.Resume(ctx, d, r.windowExpired(d))
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil // deleted or changed concurrently: the informer reports it
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -248,7 +249,7 @@ func TestRetry_FutureReceiptDoesNotExtendGrace(t *testing.T) {
 }
 
 // A panic must not end the process, which serves deliveries too.
-func TestRetryController_panicIsRetried(t *testing.T) {
+func TestRetry_PanicIsRetried(t *testing.T) {
 	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(attempted(b.pendingSince("d", 0)))
 		b.answer = func(context.Context, *postern.WebhookDelivery, bool) error {
@@ -263,4 +264,27 @@ func TestRetryController_panicIsRetried(t *testing.T) {
 			t.Errorf("tried %d times, want about 5", got)
 		}
 	})
+}
+
+// Neither the panic of the newest delivery to a target holds up the older ones, nor the other way round.
+func TestRetry_PanicHoldsUpNoOtherDelivery(t *testing.T) {
+	for _, broken := range []string{"newest", "older"} {
+		runRetryTest(t, func(t *testing.T, b *retryFixture) {
+			b.source.Add(attempted(to("plant", b.pendingSince("newest", 0))))
+			b.source.Add(attempted(to("plant", b.pendingSince("older", 2*window)))) // retried for the last time
+			b.answer = func(_ context.Context, d *postern.WebhookDelivery, _ bool) error {
+				if d.Name == broken {
+					panic("a mistake")
+				}
+				b.source.Delete(d)
+				return nil
+			}
+			defer b.start(t)()
+			advance(time.Minute)
+			other := map[string]string{"newest": "older", "older": "newest"}[broken]
+			if tried := names(b.tried()); !slices.Contains(tried, other) || !slices.Contains(tried, broken) {
+				t.Errorf("with a panic of %s: tried %q", broken, tried)
+			}
+		})
+	}
 }

@@ -12,7 +12,8 @@ var argoCD = Sender{
 	Name: "argocd", Requests: RequestsGitRefs,
 	Expects:  `app.metadata.annotations["git.ref"] or app.status.sync.revision`,
 	Identity: true, Token: true,
-	fits: fitsArgoCD, decode: decodeArgoCD,
+	defaultBranch: anyDefaultBranch,
+	fits:          fitsArgoCD, decode: decodeArgoCD,
 }
 
 // argoCDNotification contains the used fields of an Argo CD notification. The user defines its template, which usually

@@ -12,7 +12,7 @@ import (
 var azureDevOps = Sender{
 	Name: "azure-devops", Requests: RequestsGitRefs, Expects: "eventType and publisherId",
 	Identity: true, Token: true,
-	defaultBranch: []string{"resource", "repository", "defaultBranch"},
+	defaultBranch: [][]string{{"resource", "repository", "defaultBranch"}},
 	fits:          func(m message) bool { return m.has("eventType") && m.has("publisherId") },
 	decode:        decodeAzureDevOps,
 }

@@ -69,7 +69,12 @@ func Decode(in Input) (Decoded, error) {
 		return Decoded{Source: s.Name}, refuse(ErrorTooManyEvents,
 			"the body asks for more than %d refs or images; send fewer at once", MaxEvents)
 	}
-	markDefaultBranch(out.Events, m.text(s.defaultBranch...))
+	for _, path := range s.defaultBranch {
+		if branch := m.text(path...); branch != "" {
+			markDefaultBranch(out.Events, branch)
+			break
+		}
+	}
 	for i := range out.Events {
 		if err := normalizeEvent(&out.Events[i], out); err != nil {
 			return Decoded{Source: s.Name}, err
@@ -145,6 +150,11 @@ func normalizeImageEvent(e *postern.DeliveryEvent) error {
 		return refuse(ErrorInvalidImage, "the payload names no tag of the image %s", quote(image.String()))
 	}
 	return nil
+}
+
+// anyDefaultBranch has the paths of all git hosts, for senders whose bodies are templates.
+var anyDefaultBranch = [][]string{
+	{"repository", "default_branch"}, {"project", "default_branch"}, {"resource", "repository", "defaultBranch"},
 }
 
 // markDefaultBranch marks the events of the repository's default branch, which may be a full ref; "" if the payload

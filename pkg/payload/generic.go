@@ -14,7 +14,7 @@ var generic = Sender{
 	Name: postern.SourceGeneric, Requests: RequestsGitRefs, Expects: "ref, and no field of a git host's event",
 	Identity: true, Signatures: []SignatureScheme{SignatureBody, SignatureSigningToken}, Token: true,
 	// A script may pass on the repository of a git host's event.
-	defaultBranch: []string{"repository", "default_branch"},
+	defaultBranch: anyDefaultBranch,
 	fits:          fitsGeneric, decode: decodeGeneric,
 }
 

@@ -16,7 +16,7 @@ var gitea = Sender{
 		"X-Forgejo-Event", "X-Forgejo-Event-Type", "X-Forgejo-Delivery",
 		"X-Gogs-Event", "X-Gogs-Delivery",
 	},
-	defaultBranch: []string{"repository", "default_branch"},
+	defaultBranch: [][]string{{"repository", "default_branch"}},
 	sentBy:        withHeader(giteaHeaders...), fits: fitsGitea, decode: decodeGitea,
 }
 

@@ -14,7 +14,7 @@ var gitHub = Sender{
 	Signatures:    []SignatureScheme{SignatureBody},
 	identifying:   []string{"X-GitHub-Event", "X-GitHub-Delivery"},
 	kept:          []string{"X-GitHub-Event", "X-GitHub-Delivery"},
-	defaultBranch: []string{"repository", "default_branch"},
+	defaultBranch: [][]string{{"repository", "default_branch"}},
 	sentBy:        withHeader("X-GitHub-Event"), fits: fitsGitHub, decode: decodeGitHub,
 }
 

@@ -20,7 +20,7 @@ var gitLab = Sender{
 	kept: []string{
 		"X-Gitlab-Event", "X-Gitlab-Event-UUID", "Webhook-Id", "Webhook-Timestamp", "Idempotency-Key",
 	},
-	defaultBranch: []string{"project", "default_branch"},
+	defaultBranch: [][]string{{"project", "default_branch"}},
 	sentBy:        withHeader("X-Gitlab-Event"), fits: fitsGitLab, decode: decodeGitLab,
 }
 

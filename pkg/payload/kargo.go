@@ -11,8 +11,9 @@ import (
 var kargo = Sender{
 	Name: "kargo", Requests: RequestsGitRefs, Expects: "freight.commits",
 	Identity: true, Token: true,
-	fits:   func(m message) bool { return m.has("freight", "commits") },
-	decode: decodeKargo,
+	defaultBranch: anyDefaultBranch,
+	fits:          func(m message) bool { return m.has("freight", "commits") },
+	decode:        decodeKargo,
 }
 
 // kargoPromotion contains the used fields of Kargo's http step. The user defines the body; by convention it contains

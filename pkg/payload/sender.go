@@ -45,8 +45,8 @@ type Sender struct {
 	identifying []string
 	// kept are headers that describe the delivery and are recorded with it. They must not have a secret.
 	kept []string
-	// defaultBranch is the path of the default branch in the body, always of the repository that was pushed to.
-	defaultBranch []string
+	// defaultBranch has the paths at which the body may have the default branch of the repository that was pushed to.
+	defaultBranch [][]string
 
 	// sentBy reports whether the event headers name this sender; nil if the sender has no such headers.
 	sentBy func(http.Header) bool

@@ -116,6 +116,23 @@ func TestDecode_MarksDefaultBranch(t *testing.T) {
 	}
 }
 
+// The bodies of some senders are templates, which may pass on a field of any git host.
+func TestDecode_MarksDefaultBranchOfTemplates(t *testing.T) {
+	for _, source := range []string{"generic", "argocd"} {
+		body := `{"ref":"refs/heads/main","project":{"default_branch":"main"}}`
+		if source == "argocd" {
+			body = `{"app":{"metadata":{"annotations":{"git.ref":"refs/heads/main"}}},"project":{"default_branch":"main"}}`
+		}
+		decoded, err := Decode(Input{Source: source, Body: []byte(body)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(decoded.Events) != 1 || !decoded.Events[0].DefaultBranch {
+			t.Errorf("%s: got %+v, want one event of the default branch", source, decoded.Events)
+		}
+	}
+}
+
 func TestRequestImage_WithoutPayload(t *testing.T) {
 	got, err := RequestImage("nginx", "1.2.3")
 	if err != nil {

@@ -66,7 +66,11 @@ func validateRefSource(source string) field.ErrorList {
 
 // validateRequestedImage checks an image that is requested without a payload: its name, and its tag in ref.
 func validateRequestedImage(spec *postern.WebhookDeliverySpec) field.ErrorList {
-	if _, err := naming.ParseTaggedImage(spec.Image, spec.Ref); err != nil {
+	image, err := naming.ParseTaggedImage(spec.Image, spec.Ref)
+	if err == nil {
+		_, err = naming.NormalizeImage(image)
+	}
+	if err != nil {
 		return field.ErrorList{field.Invalid(specPath.Child("image"), shorten(spec.Image),
 			"expected the name of an image, host/repository, and its tag in ref")}
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -139,13 +140,17 @@ func TestMonitoring_ScrapeHasAlertAndDashboardMetrics(t *testing.T) {
 // bindMetricsReader binds the shipped ClusterRole for metrics to the ServiceAccount prometheus of the test's namespace.
 func (w *world) bindMetricsReader() {
 	w.T.Helper()
-	file := filepath.Join("manifests", "components", "monitoring", "rbac.yaml")
+	file := filepath.Join("manifests", "components", "monitoring", "servicemonitor.yaml")
 	shipped, err := os.ReadFile(filepath.Join(repository, file))
 	if err != nil {
 		w.T.Fatal(err)
 	}
-	role, _, _ := strings.Cut(string(shipped), "\n---\n")
-	w.kubectl(role, "apply", "--filename=-")
+	objects := strings.Split(string(shipped), "\n---\n")
+	role := slices.IndexFunc(objects, func(o string) bool { return strings.Contains(o, "\nkind: ClusterRole\n") })
+	if role < 0 {
+		w.T.Fatalf("%s has no ClusterRole", file)
+	}
+	w.kubectl(objects[role], "apply", "--filename=-")
 	w.kubectl("", "create", "clusterrolebinding", w.Namespace, "--clusterrole=postern-metrics-reader",
 		"--serviceaccount="+w.Namespace+":prometheus")
 	w.T.Cleanup(func() {

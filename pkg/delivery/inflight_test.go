@@ -124,7 +124,7 @@ func TestInFlight_TwoReplicasWriteOnce(t *testing.T) {
 	})
 }
 
-// A delivery that writes nothing, and its dry run, are also repeats if another replica has recorded the first meanwhile.
+// A delivery that writes nothing, and a dry run, are also repeats if another replica has recorded the first meanwhile.
 func TestInFlight_TwoReplicasRecordOnce(t *testing.T) {
 	ping := Request{
 		Header: http.Header{"X-Github-Event": {"ping"}, "X-Github-Delivery": {"d-1"}}, Body: []byte(`{}`), User: ci,

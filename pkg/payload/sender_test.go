@@ -121,7 +121,8 @@ func TestDecode_MarksDefaultBranchOfTemplates(t *testing.T) {
 	for _, source := range []string{"generic", "argocd"} {
 		body := `{"ref":"refs/heads/main","project":{"default_branch":"main"}}`
 		if source == "argocd" {
-			body = `{"app":{"metadata":{"annotations":{"git.ref":"refs/heads/main"}}},"project":{"default_branch":"main"}}`
+			body = `{"app":{"metadata":{"annotations":{"git.ref":"refs/heads/main"}}},` +
+				`"project":{"default_branch":"main"}}`
 		}
 		decoded, err := Decode(Input{Source: source, Body: []byte(body)})
 		if err != nil {

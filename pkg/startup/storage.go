@@ -90,7 +90,7 @@ func waitForRecovery(ctx context.Context, member *etcd.Server) error {
 	return retries.DelayFunc().Until(ctx, false, true, func(context.Context) (bool, error) {
 		if err := member.CheckRestart(); err != nil {
 			klog.ErrorS(err, "Could not restart the embedded etcd yet")
-			return false, nil //nolint:nilerr // an error would end the wait
+			return false, nil
 		}
 		return true, nil
 	})
@@ -101,7 +101,7 @@ func waitForRecovery(ctx context.Context, member *etcd.Server) error {
 func reexec(ctx context.Context) error {
 	signal.Reset() // nothing handles signals anymore, and all is closed: a signal may terminate the process
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // the end that was asked for is no failure
 	}
 	klog.InfoS("Re-executing to restart the embedded etcd")
 	klog.Flush()

@@ -212,8 +212,8 @@ func BenchmarkPlan_ManyTags(b *testing.B) {
 	}
 }
 
-// BenchmarkPlan_LargeApplication plans the same push for an Application as large as owners may make it: 100 sources, and
-// 200 KiB of other annotations.
+// BenchmarkPlan_LargeApplication plans the same push for an Application as large as owners may make it: 100 sources,
+// and 200 KiB of other annotations.
 func BenchmarkPlan_LargeApplication(b *testing.B) {
 	for name, wanted := range map[string]string{
 		"one image": `"argocd-image-updater.argoproj.io/image-list": "web=nginx"`,

@@ -37,7 +37,7 @@ func run(verbose bool) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a leftover in the temporary directory
+	defer os.RemoveAll(dir)
 	before, _, err := measure(filepath.Join(dir, "before"), "PATH_BASELINE=1")
 	if err != nil {
 		return err

@@ -127,6 +127,8 @@ func loadFiles(o *options.Options) (*loadedFiles, error) {
 // serve runs caches, servers and controllers under one manager, which starts and stops them in order, until ctx is
 // done. Until the API server starts, the startup server serves on its port: the caches may wait for RBAC permissions
 // that an administrator must grant first.
+//
+//nolint:funlen // the wiring is on one page, to be read from the top to the bottom
 func serve(
 	ctx context.Context, o *options.Options, files *loadedFiles, cert *servingCert, dependencies startup.Dependencies,
 ) error {

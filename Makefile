@@ -38,9 +38,9 @@ build: ## Build bin/postern (some minutes the first time, then seconds)
 	@echo 'Building bin/postern (some minutes on two cores the first time, seconds afterwards)...'
 	@go build -ldflags '$(STAMP)' -o bin/postern ./cmd/postern
 
-# The same bytes from the same commit and the same version of Go, wherever that is built: no paths (-trimpath), nothing
-# that Go finds out by itself, which depends on whether there is git (-buildvcs=false), and no build id, which is a hash of
-# the flags among other things. GOOS and GOARCH say for what it is built.
+# Every build of a commit with one version of Go has the same bytes: it contains no paths (-trimpath), no information
+# from git (-buildvcs=false), and no build id, which is a hash of the flags among other things. GOOS and GOARCH select
+# the platform.
 .PHONY: release
 release: ## Build the program as it is shipped, reproducibly: bin/release/postern
 	go build -trimpath -buildvcs=false -ldflags '-s -w -buildid= $(STAMP)' -o $(RELEASE) ./cmd/postern
@@ -62,7 +62,7 @@ control-plane: ## Put etcd, kube-apiserver and kubectl into bin/k8s (6 to 10 min
 	@hack/control-plane.sh
 
 .PHONY: controller-manager
-controller-manager: ## Put kube-controller-manager into bin/k8s, whose controllers some tests need (4 minutes the first time)
+controller-manager: ## Put kube-controller-manager into bin/k8s, which some tests need (4 minutes the first time)
 	@hack/control-plane.sh kube-controller-manager
 
 .PHONY: helm
@@ -86,6 +86,12 @@ down: ## Stop what "make up" started and remove its state (KEEP=1: leave it for 
 demo: local ## Play the main jobs against a real control plane, show them, and leave nothing running
 	@bin/local demo
 
+# Packages whose tests need neither a control plane nor helm.
+UNIT := ./apis/... ./cmd/... ./pkg/... ./hack/apireference ./test/artifacts ./test/bench ./test/observability
+.PHONY: test-unit
+test-unit: ## Run the tests that need no control plane (below two minutes once they are compiled); the quick loop
+	go test $(TESTFLAGS) $(UNIT)
+
 .PHONY: test
 test: build control-plane controller-manager helm ## Run the unit and integration tests, and the chaos tests in short
 	@echo 'Testing, also against a real control plane. Compiling the tests takes some minutes the first time.'
@@ -93,7 +99,7 @@ test: build control-plane controller-manager helm ## Run the unit and integratio
 	go test -count=1 -timeout=40m $(TESTFLAGS) ./...
 
 .PHONY: test-install
-test-install: build control-plane helm ## Run the integration tests once with each overlay, and with the chart (about an hour)
+test-install: build control-plane helm ## Run the integration tests with each overlay and with the chart (an hour)
 	@chart='bin/tools/helm template postern charts/postern --namespace=postern-system'; \
 	{ cat manifests/base/namespace.yaml; echo ---; $$chart; } > bin/chart.yaml; \
 	{ cat test/chart/testdata/full-needs.yaml; echo ---; \
@@ -115,7 +121,7 @@ test-race: control-plane ## Run the tests of Go code, and Postern in them, with 
 		./apis/... ./cmd/... ./pkg/... ./test/chaos/ ./test/controlplane/ ./test/integration/
 
 .PHONY: bench
-bench: build control-plane ## Compare deliveries with plain writes, and measure memory, start and decoding (about 6 minutes)
+bench: build control-plane ## Compare deliveries with plain writes, and measure memory, start and decoding (6 minutes)
 	@go build -o bin/bench ./test/bench
 	@bin/bench $(BENCHFLAGS)
 
@@ -124,11 +130,11 @@ fuzz: ## Run each fuzz test for FUZZTIME (30s)
 	@hack/fuzz.sh $(FUZZTIME)
 
 .PHONY: generate
-generate: ## Write the generated code
+generate: ## Write the generated code, and the manifests from the chart
 	hack/update-codegen.sh
 
 .PHONY: verify
-verify: ## Check formatting, lint, generated code, modules and headers
+verify: ## Check lint, prose, generated files, modules and headers
 	@hack/verify.sh
 
 .PHONY: clean

@@ -7,8 +7,8 @@ set -euo pipefail
 
 time=${1:-30s}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-# The tests are found by name, since go test can fuzz only one at a time. What is found is made smaller in a few tries and
-# not for a minute, which would come on top of the time.
+# The tests are found by name, since go test can fuzz only one at a time. A failing input is minimized in a few tries,
+# and not for a minute in addition to the given time.
 grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' apis cmd pkg | sort | while IFS=: read -r file function; do
     name=${function#func }
     echo "fuzzing $name of $(dirname "$file") for $time"

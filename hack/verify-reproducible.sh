@@ -2,8 +2,8 @@
 # Copyright The Postern Authors
 # SPDX-License-Identifier: Apache-2.0
 
-# Builds the program twice, in directories of different names, the second time with an empty build cache, so that nothing
-# is taken over from the first. Fails unless both have the same bytes, need no library, and know their version.
+# Builds the program twice, in directories of different names, the second time with an empty build cache, so that it
+# reuses nothing of the first. Fails unless both have the same bytes, need no library, and know their version.
 set -euo pipefail
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -19,8 +19,9 @@ copy() { # directory
 
 build() { # directory
     local start=$SECONDS
-    # Neither git nor the caller's flags for Go are there in an image's build.
-    GOFLAGS='' make --no-print-directory -C "$1" release RELEASE=postern VERSION="$VERSION" REVISION="$REVISION" DATE="$DATE"
+    # As in the build of an image, there is no git and there are no flags of the caller for Go.
+    GOFLAGS='' make --no-print-directory -C "$1" release RELEASE=postern \
+        VERSION="$VERSION" REVISION="$REVISION" DATE="$DATE"
     echo "built in $((SECONDS - start)) s: $(sha256sum "$1/postern" | cut -d' ' -f1)"
 }
 

@@ -4,6 +4,9 @@
 package postern
 
 import (
+	"maps"
+	"slices"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -49,6 +52,9 @@ type WebhookDeliverySpec struct {
 	Events []DeliveryEvent
 }
 
+// SourceGeneric is the type of senders that only name a ref. It is the source of a delivery with Ref.
+const SourceGeneric = "generic"
+
 // JSON is any JSON value, as it was received.
 type JSON struct {
 	Raw []byte
@@ -70,6 +76,27 @@ const (
 	TargetApplication TargetKind = "Application"
 )
 
+var targetResources = map[TargetKind]string{TargetGatewaySync: "gatewaysyncs", TargetApplication: "applications"}
+
+// TargetKinds returns every kind of target, sorted.
+func TargetKinds() []TargetKind { return slices.Sorted(maps.Keys(targetResources)) }
+
+// Resource returns the resource of a kind, as in paths, RBAC rules and the keys of Secrets; empty if it is no kind of
+// target.
+func (k TargetKind) Resource() string { return targetResources[k] }
+
+// TargetKey identifies a target among those of all namespaces.
+type TargetKey struct {
+	Kind      TargetKind
+	Namespace string
+	Name      string
+}
+
+// String returns the key as "Kind namespace/name".
+func (k TargetKey) String() string {
+	return string(k.Kind) + " " + k.Namespace + "/" + k.Name
+}
+
 // DeliveryEvent is one event of a payload, and the ref or image that it requests.
 type DeliveryEvent struct {
 	Source        string
@@ -90,6 +117,26 @@ type ImageReference struct {
 	Repository string
 	Tag        string
 	Digest     string
+}
+
+// Name returns the repository with its registry: "ghcr.io/acme/shop".
+func (i ImageReference) Name() string {
+	if i.Host == "" {
+		return i.Repository
+	}
+	return i.Host + "/" + i.Repository
+}
+
+// String returns the reference of the image: "docker.io/library/nginx:1.27@sha256:…".
+func (i ImageReference) String() string {
+	s := i.Host + "/" + i.Repository
+	if i.Tag != "" {
+		s += ":" + i.Tag
+	}
+	if i.Digest != "" {
+		s += "@" + i.Digest
+	}
+	return s
 }
 
 // RefType is the type of a ref; empty if the payload does not include it.

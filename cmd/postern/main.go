@@ -9,10 +9,11 @@ import (
 	"os"
 
 	"k8s.io/component-base/cli"
-	_ "k8s.io/component-base/logs/json/register" // --logging-format=json
 	ctrl "sigs.k8s.io/controller-runtime"
+
+	"postern.dev/postern/cmd/postern/app"
 )
 
 func main() {
-	os.Exit(cli.Run(newCommand(ctrl.SetupSignalHandler())))
+	os.Exit(cli.Run(app.NewCommand(ctrl.SetupSignalHandler())))
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestAPIReferenceIsCurrent(t *testing.T) {
+func TestAPIReference_IsCurrent(t *testing.T) {
 	got, err := reference()
 	if err != nil {
 		t.Fatal(err)

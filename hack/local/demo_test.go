@@ -6,7 +6,7 @@ package main
 import "testing"
 
 // The demo is the first command of the README. It needs bin/postern and bin/k8s, which "make test" builds.
-func TestTheDemoPlaysToItsEnd(t *testing.T) {
+func TestDemo_RunsToItsEnd(t *testing.T) {
 	if err := demo(t.Context()); err != nil {
 		t.Fatal(err)
 	}

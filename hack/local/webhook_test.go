@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestCurlShowsTheWholeRequestButTheToken(t *testing.T) {
+func TestCurl_ShowsRequestWithoutToken(t *testing.T) {
 	w := webhook{
 		path:   "/apis/here",
 		header: http.Header{"X-Github-Event": {"release"}, "Authorization": {"Bearer secret"}},
@@ -26,7 +26,7 @@ func TestCurlShowsTheWholeRequestButTheToken(t *testing.T) {
 	}
 }
 
-func TestCurlHidesTheSecretOfTheQuery(t *testing.T) {
+func TestCurl_HidesQuerySecret(t *testing.T) {
 	w := webhook{path: "/apis/here", querySecret: "tell nobody", body: "{}"}
 	want := `curl --cacert ca.crt \
   --data-binary '{}' \
@@ -36,7 +36,7 @@ func TestCurlHidesTheSecretOfTheQuery(t *testing.T) {
 	}
 }
 
-func TestUnknownCommandIsAnError(t *testing.T) {
+func TestCommand_UnknownIsError(t *testing.T) {
 	for _, args := range [][]string{nil, {"sideways"}} {
 		if err := run(t.Context(), args); err == nil {
 			t.Errorf("%q: got no error", args)

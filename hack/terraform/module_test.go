@@ -27,7 +27,7 @@ type module struct {
 	variables            map[string]*hclsyntax.Body
 }
 
-func TestFilesAreFormattedAsTerraformFormatsThem(t *testing.T) {
+func TestModule_IsFormatted(t *testing.T) {
 	for _, file := range moduleFiles(t) {
 		source := read(t, file)
 		if diff := cmp.Diff(string(hclwrite.Format(source)), string(source)); diff != "" {
@@ -36,7 +36,7 @@ func TestFilesAreFormattedAsTerraformFormatsThem(t *testing.T) {
 	}
 }
 
-func TestWhatIsReferredToIsDeclared(t *testing.T) {
+func TestModule_ReferencesAreDeclared(t *testing.T) {
 	m := readModule(t)
 	for name := range m.referenced {
 		if !m.declared[name] {
@@ -45,7 +45,7 @@ func TestWhatIsReferredToIsDeclared(t *testing.T) {
 	}
 }
 
-func TestEveryVariableIsUsedAndDescribed(t *testing.T) {
+func TestModule_VariablesAreUsedAndDescribed(t *testing.T) {
 	m := readModule(t)
 	for name, body := range m.variables {
 		if !m.referenced["var."+name] {
@@ -59,7 +59,7 @@ func TestEveryVariableIsUsedAndDescribed(t *testing.T) {
 	}
 }
 
-func TestReadmeListsTheVariables(t *testing.T) {
+func TestModule_ReadmeListsVariables(t *testing.T) {
 	rows := regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\|").FindAllStringSubmatch(string(read(t,
 		moduleDir+"/README.md")), -1)
 	var listed []string

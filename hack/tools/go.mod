@@ -5,13 +5,7 @@ go 1.26.0
 
 tool (
 	go.etcd.io/etcd/server/v3
-	k8s.io/code-generator/cmd/client-gen
-	k8s.io/code-generator/cmd/conversion-gen
-	k8s.io/code-generator/cmd/deepcopy-gen
-	k8s.io/code-generator/cmd/defaulter-gen
-	k8s.io/code-generator/cmd/informer-gen
-	k8s.io/code-generator/cmd/lister-gen
-	k8s.io/kube-openapi/cmd/openapi-gen
+	k8s.io/code-generator
 	k8s.io/kubernetes/cmd/kube-apiserver
 	k8s.io/kubernetes/cmd/kube-controller-manager
 	k8s.io/kubernetes/cmd/kubectl

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/apiserver/filters"
 	"postern.dev/postern/pkg/delivery"
 )
 
@@ -39,7 +40,7 @@ func (a *receivingAdmission) Admit(
 		return a.admissionChain.Admit(ctx, attributes, objects)
 	}
 	received.Namespace = attributes.GetNamespace()
-	restorePayload(ctx, received)
+	filters.RestorePayload(ctx, received)
 	_, err := delivery.Redact(attributes.GetUserInfo(), nil, a.receive(ctx, received, attributes, objects))
 	return err
 }
@@ -48,13 +49,9 @@ func (a *receivingAdmission) receive(
 	ctx context.Context, received *postern.WebhookDelivery, attributes admission.Attributes,
 	objects admission.ObjectInterfaces,
 ) error {
-	if attributes.IsDryRun() {
-		if err := a.deliverer.AllowDryRun(ctx, received, attributes.GetUserInfo()); err != nil {
-			return err
-		}
-	}
 	secret := delivery.QuerySecretFrom(ctx)
-	if err := a.deliverer.ReceiveObject(ctx, received, attributes.GetUserInfo(), secret); err != nil {
+	err := a.deliverer.ReceiveObject(ctx, received, attributes.GetUserInfo(), secret, attributes.IsDryRun())
+	if err != nil {
 		return err
 	}
 	return a.deliverer.Mutate(ctx, attributes, objects)

@@ -21,6 +21,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/pkg/apiserver/filters"
 	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/delivery"
 	"postern.dev/postern/pkg/target"
@@ -61,15 +62,17 @@ func newReceivingAdmission() (*receivingAdmission, *fakeChain) {
 // slowWriter has no targets.
 type slowWriter struct{ *target.Clock }
 
-func (slowWriter) Resolve(context.Context, target.Key) error { return errors.New("there is none") }
+func (slowWriter) Resolve(context.Context, postern.TargetKey) error {
+	return errors.New("there is none")
+}
 
 func (slowWriter) Matches(string, target.Request) ([]target.Match, error) { return nil, nil }
 
-func (slowWriter) Write(_ context.Context, _ target.Key, requests []target.Request, _ bool) []target.Result {
+func (slowWriter) Write(_ context.Context, _ postern.TargetKey, requests []target.Request, _ bool) []target.Result {
 	return slices.Repeat([]target.Result{{Err: errors.New("there is none")}}, len(requests))
 }
 
-func (slowWriter) RecordHeld(target.Key, ...target.Request) {}
+func (slowWriter) RecordHeld(postern.TargetKey, ...target.Request) {}
 
 // sent returns a delivery as created by a client, with the namespace only in the path.
 func sent() *postern.WebhookDelivery {
@@ -91,7 +94,7 @@ func attributes(
 var kubectlUser = &user.DefaultInfo{Name: "jane", Groups: []string{user.AllAuthenticated}}
 
 // Otherwise policies would see an object without events, and webhooks would see its payload and signature.
-func TestTheChainSeesADeliveryOnceItWasReceived(t *testing.T) {
+func TestAdmission_SeesReceivedDelivery(t *testing.T) {
 	a, chain := newReceivingAdmission()
 	created := attributes(sent(), admission.Create, "", kubectlUser)
 	if err := a.Admit(t.Context(), created, nil); err != nil {
@@ -120,7 +123,7 @@ func TestTheChainSeesADeliveryOnceItWasReceived(t *testing.T) {
 	}
 }
 
-func TestTheChainSeesNothingThatWasRejected(t *testing.T) {
+func TestAdmission_NotCalledForRejectedDelivery(t *testing.T) {
 	notValid := sent()
 	notValid.Spec.Target.Kind = "Secret"
 	notJSON := sent()
@@ -147,7 +150,7 @@ func TestTheChainSeesNothingThatWasRejected(t *testing.T) {
 	}
 }
 
-func TestMutationMayNotMakeAnotherDelivery(t *testing.T) {
+func TestAdmission_MutationMayNotReplaceDelivery(t *testing.T) {
 	a, chain := newReceivingAdmission()
 	chain.mutate = func(d *postern.WebhookDelivery) { d.Spec.Target.Name = "other" }
 	created := attributes(sent(), admission.Create, "", kubectlUser)
@@ -156,7 +159,7 @@ func TestMutationMayNotMakeAnotherDelivery(t *testing.T) {
 	}
 }
 
-func TestARefusalOfTheChainIsTheAnswer(t *testing.T) {
+func TestAdmission_RefusalIsTheAnswer(t *testing.T) {
 	a, chain := newReceivingAdmission()
 	chain.err = errors.New("a policy says no")
 	created := attributes(sent(), admission.Create, "", kubectlUser)
@@ -168,7 +171,7 @@ func TestARefusalOfTheChainIsTheAnswer(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoNewDeliveryGoesStraightToTheChain(t *testing.T) {
+func TestAdmission_OtherRequestsPassThrough(t *testing.T) {
 	for name, a := range map[string]admission.Attributes{
 		"another object": attributes(&postern.Application{}, admission.Create, "", kubectlUser),
 		"an update":      attributes(sent(), admission.Update, "", kubectlUser),
@@ -193,7 +196,7 @@ func TestWhatIsNoNewDeliveryGoesStraightToTheChain(t *testing.T) {
 }
 
 // The secret is not valid here, but the response says whether one was presented.
-func TestTheSecretOfTheQueryReachesTheVerifier(t *testing.T) {
+func TestAdmission_QuerySecretReachesVerifier(t *testing.T) {
 	answer := func(ctx context.Context) string {
 		a, _ := newReceivingAdmission()
 		unsigned := sent()
@@ -210,9 +213,9 @@ func TestTheSecretOfTheQueryReachesTheVerifier(t *testing.T) {
 	}
 }
 
-func TestAnObjectMayHoldTheLargestPayload(t *testing.T) {
+func TestAdmission_AcceptsLargestPayload(t *testing.T) {
 	for _, payload := range []int{1 << 10, 1 << 20, 25 << 20} {
-		room := objectBytes(int64(payload)) - int64(base64.StdEncoding.EncodedLen(payload))
+		room := filters.ObjectBytes(int64(payload)) - int64(base64.StdEncoding.EncodedLen(payload))
 		if room < 60<<10 || room > 64<<10 {
 			t.Errorf("a payload of %d bytes leaves %d bytes for the rest", payload, room)
 		}
@@ -220,7 +223,7 @@ func TestAnObjectMayHoldTheLargestPayload(t *testing.T) {
 }
 
 // With all plugins disabled the chain handles nothing, so the framework would skip receivingAdmission.
-func TestADeliveryIsReceivedAlsoWithoutAnyPlugin(t *testing.T) {
+func TestAdmission_ReceivesWithoutPlugins(t *testing.T) {
 	a := &receivingAdmission{admissionChain: admission.NewChainHandler()}
 	if !a.Handles(admission.Create) {
 		t.Error("creates are not handled")

@@ -26,6 +26,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/pkg/apiserver/filters"
 	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/delivery"
 	"postern.dev/postern/pkg/payload"
@@ -51,7 +52,7 @@ type ExtraConfig struct {
 	// Backlog returns the response and the metric's cause while the namespace's backlog is full. It must be fast.
 	Backlog func(namespace string) (cause string, err error)
 	// Work bounds the work in progress.
-	Work *Work
+	Work *filters.Work
 	// NamespaceSharePercent is the part of each limit that one namespace may use; see fairness.Share.
 	NamespaceSharePercent int
 	// Shared reports whether other replicas may use the same storage.
@@ -85,17 +86,11 @@ type CompletedConfig struct{ *completedConfig }
 
 // Complete sets defaults. It modifies c.
 func (c *Config) Complete() CompletedConfig {
-	c.Generic.MaxRequestBodyBytes = max(c.Generic.MaxRequestBodyBytes, objectBytes(c.Extra.MaxPayloadBytes))
+	c.Generic.MaxRequestBodyBytes = max(c.Generic.MaxRequestBodyBytes, filters.ObjectBytes(c.Extra.MaxPayloadBytes))
 	trustFrontProxy(&c.Generic.Authentication, &c.Generic.Authorization, c.Extra.Direct)
 	stopping := &atomic.Bool{}
 	c.Generic.BuildHandlerChainFunc = c.Extra.buildHandlerChain(c.Generic.MaxRequestBodyBytes, stopping)
 	return CompletedConfig{&completedConfig{c.Generic.Complete(), c.Extra, stopping}}
-}
-
-// objectBytes returns the size limit of an object with a base64 payload of that size and some metadata.
-func objectBytes(payloadBytes int64) int64 {
-	const rest = 64 << 10
-	return payloadBytes/3*4 + rest
 }
 
 // Server is Postern's API server.
@@ -105,7 +100,7 @@ type Server struct {
 	secretsSynced cache.InformerSynced
 	beforeServing func()
 	deliverer     *delivery.Deliverer
-	limiter       *Limiter
+	limiter       *filters.Limiter
 	stopping      *atomic.Bool
 }
 
@@ -129,7 +124,7 @@ func (c CompletedConfig) New() (*Server, error) {
 		Shared:          c.extra.Shared,
 		Events:          c.extra.Events,
 		MaxPayloadBytes: c.extra.MaxPayloadBytes,
-		Accepting:       c.extra.checkAccepting,
+		Accepting:       c.extra.acceptance().Check,
 		Work:            c.extra.Work,
 		Tracing:         c.generic.TracerProvider,
 		Now:             time.Now,
@@ -154,7 +149,7 @@ func (c CompletedConfig) New() (*Server, error) {
 	}
 	return &Server{
 		generic: generic, records: store, secretsSynced: c.extra.SecretsSynced, beforeServing: c.extra.BeforeServing,
-		deliverer: deliverer, limiter: newLimiter(c.extra, c.generic.MaxMutatingRequestsInFlight), stopping: c.stopping,
+		deliverer: deliverer, limiter: c.extra.limiter(c.generic.MaxMutatingRequestsInFlight), stopping: c.stopping,
 	}, nil
 }
 
@@ -162,7 +157,7 @@ func (c CompletedConfig) New() (*Server, error) {
 func (s *Server) Deliverer() *delivery.Deliverer { return s.deliverer }
 
 // Limiter returns the limits for an endpoint of another server.
-func (s *Server) Limiter() *Limiter { return s.limiter }
+func (s *Server) Limiter() *filters.Limiter { return s.limiter }
 
 // DelayShutdownUntil keeps the storage open until done is closed, when other servers no longer accept deliveries.
 // Call it before Start.
@@ -198,7 +193,7 @@ func (c CompletedConfig) storages(store *webhookdelivery.Store, deliverer *deliv
 			func() runtime.Object { return &postern.Application{} }),
 		"applications/webhookdeliveries": endpoint(deliver.TargetAddress(postern.TargetApplication)),
 
-		"webhooksources":                   webhooksource.NewREST(sourceDescriber{c.extra.Verifier}),
+		"webhooksources":                   webhooksource.NewREST(webhooksource.Senders{Verifier: c.extra.Verifier}),
 		"webhooksources/webhookdeliveries": endpoint(deliver.SourceAddress(payload.Sources())),
 	}
 }

@@ -4,15 +4,22 @@
 package apiserver
 
 import (
-	"errors"
+	"os"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apiserver/pkg/server/healthz"
+
+	"postern.dev/postern/pkg/apiserver/filters"
 )
 
-func TestLivenessDoesNotDependOnStorage(t *testing.T) {
+func TestMain(m *testing.M) {
+	filters.RegisterMetrics()
+	os.Exit(m.Run())
+}
+
+func TestServer_LivenessIgnoresStorage(t *testing.T) {
 	checks := []healthz.HealthChecker{
 		healthz.PingHealthz, healthz.NamedCheck("etcd", nil), healthz.LogHealthz,
 		healthz.NamedCheck("etcd-override-0", nil),
@@ -29,28 +36,17 @@ func TestLivenessDoesNotDependOnStorage(t *testing.T) {
 	}
 }
 
-func TestDeliveriesAreRefusedForTheStorageFirstAndThenForTheBacklog(t *testing.T) {
-	fine := func() error { return nil }
-	room := func(string) (string, error) { return "", nil }
-	full := func(string) (string, error) { return "Backlog", apierrors.NewTooManyRequests("full", 1) }
-	broken := func() error { return errors.New("/secret/path is full") }
-	for _, test := range []struct {
-		name    string
-		storage func() error
-		backlog func(string) (string, error)
-		want    string
-	}{
-		{"neither", fine, room, ""},
-		{"a backlog", fine, full, "full"},
-		{"a storage that is broken", broken, full,
-			"the storage is unavailable, see Postern's log: send it again later"},
-	} {
-		got := ""
-		if err := (ExtraConfig{StorageReady: test.storage, Backlog: test.backlog}).checkAccepting("demo"); err != nil {
-			got = err.Error()
-		}
-		if got != test.want {
-			t.Errorf("%s: got error %q, want %q", test.name, got, test.want)
-		}
+// The response would reveal that the namespace exists and has a backlog.
+func TestLimiter_HidesWhetherNamespaceAccepts(t *testing.T) {
+	g := (ExtraConfig{
+		SecretsSynced: func() bool { return true },
+		StorageReady:  func() error { return nil },
+		Backlog: func(string) (string, error) {
+			return "Backlog", apierrors.NewTooManyRequests("later", 9)
+		},
+		NamespaceSharePercent: 100,
+	}).limiter(2)
+	if _, err := g.Begin("demo"); err != nil {
+		t.Errorf("an unauthenticated sender got %v", err)
 	}
 }

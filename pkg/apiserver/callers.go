@@ -21,7 +21,8 @@ import (
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 
-	"postern.dev/postern/pkg/registry/deliver"
+	"postern.dev/postern/pkg/apierror"
+	"postern.dev/postern/pkg/apiserver/filters"
 )
 
 // DirectCallers configures what is served to callers that reach Postern's port directly, without the kube-apiserver.
@@ -91,7 +92,7 @@ func (c *callerFilter) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		info, err := c.classify(req)
 		if err != nil {
-			deliver.WriteError(w, err)
+			filters.WriteError(w, err)
 			return
 		}
 		next.ServeHTTP(w, req.WithContext(context.WithValue(req.Context(), callerKey{}, info)))
@@ -109,7 +110,7 @@ func (c *callerFilter) classify(req *http.Request) (*caller, error) {
 	info, err := c.requestInfo.NewRequestInfo(req)
 	switch {
 	case err != nil || info.IsResourceRequest && !c.allowDirect:
-		countRefused(causeDirect)
+		filters.CountRefused(filters.CauseDirect)
 		return nil, errDirectCaller
 	case c.isOpenPath(req, info):
 		return &caller{openPath: true}, nil
@@ -117,7 +118,7 @@ func (c *callerFilter) classify(req *http.Request) (*caller, error) {
 	// Each impersonated attribute would take a review of its own.
 	for header := range req.Header {
 		if strings.HasPrefix(header, "Impersonate-") {
-			countRefused(causeDirect)
+			filters.CountRefused(filters.CauseDirect)
 			return nil, errImpersonation
 		}
 	}
@@ -147,7 +148,7 @@ func (c *callerFilter) classifyDirect(req *http.Request) (*caller, error) {
 	case token != "":
 		credential = sha256.Sum256([]byte(token))
 	default:
-		countRefused(causeDirect)
+		filters.CountRefused(filters.CauseDirect)
 		return nil, errNoCredential
 	}
 	address, _, err := net.SplitHostPort(req.RemoteAddr)
@@ -155,7 +156,7 @@ func (c *callerFilter) classifyDirect(req *http.Request) (*caller, error) {
 		address = req.RemoteAddr
 	}
 	if !c.limit.allow(credential, address) {
-		countRefused(causeDirectRate)
+		filters.CountRefused(filters.CauseDirectRate)
 		return nil, errDirectRate()
 	}
 	return &caller{onAuthorized: func(caller user.Info) { c.limit.markAuthorized(credential, caller) }}, nil
@@ -205,13 +206,10 @@ var (
 )
 
 func forbidden(message string) *apierrors.StatusError {
-	return &apierrors.StatusError{ErrStatus: metav1.Status{
-		Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden,
-		Message: message,
-	}}
+	return apierror.New(http.StatusForbidden, metav1.StatusReasonForbidden, message)
 }
 
 func errDirectRate() error {
 	return apierrors.NewTooManyRequests("too many requests reach Postern without the kube-apiserver "+
-		"(--direct-requests-per-second bounds them): send it again later", retryAfterSeconds)
+		"(--direct-requests-per-second bounds them): send it again later", filters.RetryAfterSeconds)
 }

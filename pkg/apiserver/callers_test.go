@@ -6,10 +6,14 @@ package apiserver
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/component-base/metrics/legacyregistry"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -49,7 +53,7 @@ func (u unread) Read([]byte) (int, error) {
 	return 0, errors.New("it is not to be read")
 }
 
-func TestDirectCallersAreServedLittle(t *testing.T) {
+func TestCallerFilter_LimitsDirectCallers(t *testing.T) {
 	token := map[string]string{"Authorization": "Bearer x"}
 	for name, test := range map[string]struct {
 		path   string
@@ -97,7 +101,7 @@ func TestDirectCallersAreServedLittle(t *testing.T) {
 	}
 }
 
-func TestAnOpenPathCostsNoReviewWhateverCredentialIsShown(t *testing.T) {
+func TestCallerFilter_OpenPathNeedsNoReview(t *testing.T) {
 	c := newTestCallers(t, false)
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/livez", http.NoBody)
 	req.Header.Set("Authorization", "Bearer x")
@@ -111,7 +115,7 @@ func TestAnOpenPathCostsNoReviewWhateverCredentialIsShown(t *testing.T) {
 	}
 }
 
-func TestADirectRequestHasOneTokenOnly(t *testing.T) {
+func TestCallerFilter_OneTokenPerRequest(t *testing.T) {
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody)
 	req.Header.Set("Authorization", "Bearer x")
 	req.Header.Set("Sec-WebSocket-Protocol", "base64url.bearer.authorization.k8s.io.eA")
@@ -123,7 +127,7 @@ func TestADirectRequestHasOneTokenOnly(t *testing.T) {
 	}
 }
 
-func TestTokensOverTheRateAreAnsweredToComeAgain(t *testing.T) {
+func TestCallerFilter_TooManyTokensGet429(t *testing.T) {
 	c := newTestCallers(t, false)
 	refused := 0
 	for range 100 {
@@ -140,4 +144,50 @@ func TestTokensOverTheRateAreAnsweredToComeAgain(t *testing.T) {
 	if refused < 80 {
 		t.Errorf("%d of 100 requests were refused", refused)
 	}
+}
+
+func TestMetrics_RefusedDirectCallersByCause(t *testing.T) {
+	for cause, refuse := range map[string]func(t *testing.T){
+		"Direct": func(t *testing.T) {
+			_, _ = newTestCallers(t, false).classify(httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+		},
+		"DirectRate": func(t *testing.T) {
+			c := newTestCallers(t, false)
+			req := httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody)
+			req.Header.Set("Authorization", "Bearer x")
+			for how, err := c.classify(req); how != nil && err == nil; {
+				how, err = c.classify(req)
+			}
+		},
+	} {
+		before := refusals(t)
+		refuse(t)
+		got := refusals(t)
+		for other, count := range before {
+			got[other] -= count
+		}
+		maps.DeleteFunc(got, func(_ string, count float64) bool { return count == 0 })
+		if diff := cmp.Diff(map[string]float64{cause: 1}, got); diff != "" {
+			t.Errorf("refused requests by cause (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// refusals returns the metric of refused requests by cause.
+func refusals(t *testing.T) map[string]float64 {
+	t.Helper()
+	families, err := legacyregistry.DefaultGatherer.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]float64{}
+	for _, family := range families {
+		if family.GetName() != "postern_refused_requests_total" {
+			continue
+		}
+		for _, metric := range family.GetMetric() {
+			counts[metric.GetLabel()[0].GetValue()] = metric.GetCounter().GetValue()
+		}
+	}
+	return counts
 }

@@ -34,7 +34,7 @@ func at(address string) func(int) string { return func(int) string { return addr
 
 func each(i int) string { return fmt.Sprintf("10.0.%d.%d", i>>8, i&255) }
 
-func TestUnknownCredentialsAreAskedAboutAtTheRateHoweverManyTheyAre(t *testing.T) {
+func TestDirectLimit_BoundsReviewsOfUnknownCredentials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newDirectLimit(10)
 		if got := taken(l, 1000, credentialNumber, each); got != 20 {
@@ -47,7 +47,7 @@ func TestUnknownCredentialsAreAskedAboutAtTheRateHoweverManyTheyAre(t *testing.T
 	})
 }
 
-func TestOneAddressLeavesMostOfTheRateToOthers(t *testing.T) {
+func TestDirectLimit_AddressHasShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newDirectLimit(8)
 		if got := taken(l, 1000, credentialNumber, at("10.0.0.1")); got != 8 {
@@ -63,7 +63,7 @@ func TestOneAddressLeavesMostOfTheRateToOthers(t *testing.T) {
 	})
 }
 
-func TestAnAcceptedCredentialIsNotHeldUpByOthers(t *testing.T) {
+func TestDirectLimit_KnownCredentialIsNotDelayed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newDirectLimit(10)
 		prometheus := credentialNumber(1 << 20)
@@ -88,7 +88,7 @@ func serviceAccount(namespace, name string) user.Info {
 	return &user.DefaultInfo{Name: serviceaccount.MakeUsername(namespace, name)}
 }
 
-func TestACallerWithManyCredentialsHasOneShare(t *testing.T) {
+func TestDirectLimit_CallerHasShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newDirectLimit(10)
 		prometheus := credentialNumber(1 << 20)
@@ -109,7 +109,7 @@ func TestACallerWithManyCredentialsHasOneShare(t *testing.T) {
 	})
 }
 
-func TestATokenIsOneHoweverItIsWritten(t *testing.T) {
+func TestDirectLimit_TokenSpellings(t *testing.T) {
 	for authorization, want := range map[string]string{
 		"Bearer x": "x", "bearer x": "x", " BEARER x and more": "x", "Bearer x 1": "x",
 		"": "", "x": "", "Bearer": "", "Bearer  x": "", "Basic x": "",
@@ -120,7 +120,7 @@ func TestATokenIsOneHoweverItIsWritten(t *testing.T) {
 	}
 }
 
-func TestWhatIsRememberedIsBounded(t *testing.T) {
+func TestDirectLimit_MemoryIsBounded(t *testing.T) {
 	l := newDirectLimit(10_000)
 	for i := range 10_000 {
 		l.markAuthorized(credentialNumber(i), &user.DefaultInfo{Name: fmt.Sprint("user-", i/10)})

@@ -18,7 +18,7 @@ import (
 	"k8s.io/apiserver/pkg/server/healthz"
 
 	"postern.dev/postern/apis/postern"
-	"postern.dev/postern/pkg/registry/deliver"
+	"postern.dev/postern/pkg/apiserver/filters"
 )
 
 // frontProxyUser marks a user authenticated by the kube-apiserver as the front proxy.
@@ -136,8 +136,8 @@ func requestHeaderCheck(config *authenticatorfactory.RequestHeaderConfig) health
 // withRequestHeaderReady answers 503 to all requests except probes until the request-header CA is loaded.
 func withRequestHeaderReady(next http.Handler, config *authenticatorfactory.RequestHeaderConfig) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if err := requestHeaderReady(config); err != nil && !isProbe(req.URL.Path) {
-			deliver.WriteError(w, errUnavailable("Postern is starting, send the request again: "+err.Error()))
+		if err := requestHeaderReady(config); err != nil && !filters.IsProbe(req.URL.Path) {
+			filters.WriteError(w, filters.ErrUnavailable("Postern is starting, send the request again: "+err.Error()))
 			return
 		}
 		next.ServeHTTP(w, req)

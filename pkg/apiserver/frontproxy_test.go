@@ -34,7 +34,7 @@ func (b fakeAuthenticator) AuthenticateRequest(*http.Request) (*authenticator.Re
 	return &authenticator.Response{User: b.user}, b.user != nil, b.err
 }
 
-func TestOnlyFrontProxyUsersAreMarked(t *testing.T) {
+func TestFrontProxy_MarksOnlyRelayedUsers(t *testing.T) {
 	for name, test := range map[string]struct {
 		caller *caller
 		direct fakeAuthenticator
@@ -80,7 +80,7 @@ func (a *allowAll) Authorize(context.Context, authorizer.Attributes) (authorizer
 	return authorizer.DecisionAllow, "", nil
 }
 
-func TestOnlyWhatIsRelayedForOurAPIIsNotAskedAbout(t *testing.T) {
+func TestFrontProxy_SkipsReviewForOwnAPIOnly(t *testing.T) {
 	direct := authenticatesJane.user
 	relayed := frontProxyUser{direct}
 	ours := authorizer.AttributesRecord{User: relayed, Verb: "create", APIGroup: "postern.dev",
@@ -109,7 +109,7 @@ func TestOnlyWhatIsRelayedForOurAPIIsNotAskedAbout(t *testing.T) {
 }
 
 // callerFilter has rejected the request. If it did not, RBAC must still not be asked.
-func TestADirectCallerOfOurAPIIsRefusedWithoutAskingUnlessAllowed(t *testing.T) {
+func TestFrontProxy_RefusesDirectCallers(t *testing.T) {
 	attributes := authorizer.AttributesRecord{
 		User: authenticatesJane.user, Verb: "create", APIGroup: "postern.dev", Resource: "webhookdeliveries",
 		ResourceRequest: true,
@@ -137,7 +137,7 @@ type fakeCA struct {
 
 func (f *fakeCA) VerifyOptions() (x509.VerifyOptions, bool) { return x509.VerifyOptions{}, f.loaded }
 
-func TestNoCallerIsTreatedAsAnonymousWhileTheServerStarts(t *testing.T) {
+func TestFrontProxy_NoAnonymousCallersDuringStart(t *testing.T) {
 	ca := &fakeCA{}
 	config := &authenticatorfactory.RequestHeaderConfig{CAContentProvider: ca}
 	served := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })

@@ -8,22 +8,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apiserver/pkg/authentication/user"
-	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 
-	"postern.dev/postern/apis/postern"
-	"postern.dev/postern/pkg/controller"
+	"postern.dev/postern/pkg/apiserver/filters"
 	"postern.dev/postern/pkg/delivery"
-	"postern.dev/postern/pkg/registry/deliver"
 )
 
-func TestASecretInTheQueryIsMovedOutOfSight(t *testing.T) {
+func TestHandlers_QuerySecretIsRemoved(t *testing.T) {
 	const warning = `299 - "the secret in the query of this URL can be read in the cluster's audit log: ` +
 		`use a header, a signature or a ServiceAccount token if the sender can"`
 	type seen struct{ URI, Secret, Warning string }
@@ -44,7 +37,7 @@ func TestASecretInTheQueryIsMovedOutOfSight(t *testing.T) {
 	} {
 		t.Run(query, func(t *testing.T) {
 			var got seen
-			handler := deliver.WithoutQuerySecret(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+			handler := filters.WithoutQuerySecret(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 				got = seen{URI: req.URL.String(), Secret: delivery.QuerySecretFrom(req.Context())}
 				if req.RequestURI != got.URI {
 					t.Errorf("the request URI is %q, the URL %q", req.RequestURI, got.URI)
@@ -63,80 +56,5 @@ func TestASecretInTheQueryIsMovedOutOfSight(t *testing.T) {
 				t.Errorf("seen (-want +got):\n%s", diff)
 			}
 		})
-	}
-}
-
-func TestDeliveriesAreRefusedWhileNoneCanBeTakenAndReadsAreNot(t *testing.T) {
-	refusal := apierrors.NewTooManyRequests("later", 9)
-	ci, anonymous := &user.DefaultInfo{Name: "ci", Groups: []string{user.AllAuthenticated}},
-		&user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
-	for _, test := range []struct {
-		name string
-		info genericapirequest.RequestInfo
-		user user.Info
-		err  error
-		want int
-	}{
-		{"an object", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create"}, ci, refusal,
-			http.StatusTooManyRequests},
-		{"a payload", genericapirequest.RequestInfo{
-			APIGroup: postern.GroupName, Verb: "create", Subresource: "webhookdeliveries",
-		}, ci, refusal, http.StatusTooManyRequests},
-		// The response would reveal that the namespace exists and has a backlog. Authenticated senders may know.
-		{"a payload of an unauthenticated sender", genericapirequest.RequestInfo{
-			APIGroup: postern.GroupName, Verb: "create", Subresource: "webhookdeliveries",
-		}, anonymous, refusal, http.StatusOK},
-		{"a list", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "list"}, ci, refusal,
-			http.StatusOK},
-		{"a deletion", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "delete"}, ci, refusal,
-			http.StatusOK},
-		{"a probe", genericapirequest.RequestInfo{Verb: "get"}, ci, refusal, http.StatusOK},
-		{"an object that is accepted", genericapirequest.RequestInfo{APIGroup: postern.GroupName, Verb: "create"}, ci,
-			nil, http.StatusOK},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			served := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-			answer := httptest.NewRecorder()
-			req := requestWith(test.info, 1)
-			req = req.WithContext(genericapirequest.WithUser(req.Context(), test.user))
-			c := ExtraConfig{
-				StorageReady: func() error { return nil },
-				Backlog:      func(string) (string, error) { return controller.CausePending, test.err },
-			}
-			c.withAcceptCheck(served).ServeHTTP(answer, req)
-			if answer.Code != test.want {
-				t.Fatalf("got %d, want %d", answer.Code, test.want)
-			}
-			if test.want == http.StatusOK {
-				return
-			}
-			mustAnswerTooManyRequests(t, answer, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests,
-				"later")
-			if got := answer.Header().Get("Retry-After"); got != "9" {
-				t.Errorf("got Retry-After %q, want 9", got)
-			}
-		})
-	}
-}
-
-func TestAServerThatStopsEndsConnectionsWithAnAnswer(t *testing.T) {
-	var stopping atomic.Bool
-	answered := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })
-	server := httptest.NewServer(withConnectionClose(answered, &stopping))
-	defer server.Close()
-	for _, want := range []bool{false, true} {
-		stopping.Store(want)
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, http.NoBody)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := server.Client().Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = got.Body.Close()
-		if got.StatusCode != http.StatusAccepted || got.Close != want {
-			t.Errorf("stopping: %t: got %d, connection closed: %t", want, got.StatusCode, got.Close)
-		}
 	}
 }

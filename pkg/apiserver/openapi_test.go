@@ -26,7 +26,7 @@ func pathOf(get, post, patch *spec3.Operation) *spec3.Path {
 	return p
 }
 
-func TestFieldValidationIsDescribedWhereAnObjectCanBeCreatedButNotPatched(t *testing.T) {
+func TestDescribeFieldValidation_WithoutPatch(t *testing.T) {
 	creatable := pathOf(operation(), operation("dryRun", "fieldValidation"), nil)
 	document := &spec3.OpenAPI{Paths: &spec3.Paths{Paths: map[string]*spec3.Path{
 		"/created":        creatable,
@@ -66,7 +66,7 @@ func TestFieldValidationIsDescribedWhereAnObjectCanBeCreatedButNotPatched(t *tes
 	}
 }
 
-func TestDescribingFieldValidationTakesADocumentWithoutPaths(t *testing.T) {
+func TestDescribeFieldValidation_WithoutPaths(t *testing.T) {
 	if _, err := DescribeFieldValidation(&spec3.OpenAPI{}); err != nil {
 		t.Error(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-func TestGroupIsServedInEveryMediaTypeThatItsTypesCanBeEncodedIn(t *testing.T) {
+func TestScheme_MediaTypes(t *testing.T) {
 	var served []string
 	for _, info := range (withoutProtobuf{Codecs}).SupportedMediaTypes() {
 		served = append(served, info.MediaType)

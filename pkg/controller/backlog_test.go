@@ -43,7 +43,7 @@ func bytesOf(t *testing.T, records ...postern.WebhookDelivery) int64 {
 
 const noByteLimit = 1 << 30
 
-func TestOnlyTheNamespaceIsRefusedWhoseShareIsPending(t *testing.T) {
+func TestBacklog_RefusesNamespaceOverPendingShare(t *testing.T) {
 	pending, applied := recordsOf(10, postern.DeliveryPending), recordsOf(10, postern.DeliveryApplied)
 	for _, test := range []struct {
 		name           string
@@ -79,7 +79,7 @@ func TestOnlyTheNamespaceIsRefusedWhoseShareIsPending(t *testing.T) {
 	}
 }
 
-func TestOnlyTheNamespaceIsRefusedWhoseRecordsTakeTooManyBytes(t *testing.T) {
+func TestBacklog_RefusesNamespaceOverBytes(t *testing.T) {
 	pending, applied := recordsOf(10, postern.DeliveryPending), recordsOf(10, postern.DeliveryApplied)
 	few := in("another", applied[:1])
 	for _, test := range []struct {
@@ -108,7 +108,7 @@ func TestOnlyTheNamespaceIsRefusedWhoseRecordsTakeTooManyBytes(t *testing.T) {
 	}
 }
 
-func TestABacklogFollowsWhatIsStored(t *testing.T) {
+func TestBacklog_FollowsStorage(t *testing.T) {
 	d := in("demo", recordsOf(1, postern.DeliveryPending))[0]
 	l := indexOf(t)
 	b := NewBacklog(l, 10, noByteLimit, 1) // one, and no more

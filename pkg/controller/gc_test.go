@@ -16,7 +16,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-func TestTheOldestRecordsAreDeletedWhenThereAreTooMany(t *testing.T) {
+func TestGarbageCollector_DeletesOldest(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		records []postern.WebhookDelivery
@@ -48,7 +48,7 @@ func TestTheOldestRecordsAreDeletedWhenThereAreTooMany(t *testing.T) {
 	}
 }
 
-func TestARecordThatIsPendingIsNeverDeleted(t *testing.T) {
+func TestGarbageCollector_KeepsPending(t *testing.T) {
 	records := &fakeRecords{}
 	for i := range 20 {
 		phase := postern.DeliveryPending
@@ -71,7 +71,7 @@ func TestARecordThatIsPendingIsNeverDeleted(t *testing.T) {
 	}
 }
 
-func TestOfRecordsOfOneSecondTheFirstReceivedIsTheOldest(t *testing.T) {
+func TestGarbageCollector_OrdersWithinOneSecond(t *testing.T) {
 	index := indexOf(t,
 		recordOf("third", 1, 100, postern.DeliveryApplied),
 		recordOf("second", 1, 99, postern.DeliveryApplied),
@@ -86,7 +86,7 @@ func TestOfRecordsOfOneSecondTheFirstReceivedIsTheOldest(t *testing.T) {
 	}
 }
 
-func TestRecordsThatAreGoneOrChangedAreLeftToTheNextTime(t *testing.T) {
+func TestGarbageCollector_SkipsChangedRecords(t *testing.T) {
 	records := &fakeRecords{records: recordsOf(20, postern.DeliveryApplied), refuse: map[string]error{
 		"r000": apierrors.NewNotFound(postern.Resource("webhookdeliveries"), "r000"),
 		"r001": apierrors.NewConflict(postern.Resource("webhookdeliveries"), "r001", errors.New("changed")),
@@ -100,7 +100,7 @@ func TestRecordsThatAreGoneOrChangedAreLeftToTheNextTime(t *testing.T) {
 	}
 }
 
-func TestAStorageThatCannotDeleteIsReported(t *testing.T) {
+func TestGarbageCollector_ReportsStorageErrors(t *testing.T) {
 	broken := errors.New("broken")
 	records := &fakeRecords{records: recordsOf(11, postern.DeliveryApplied), refuse: map[string]error{"r000": broken}}
 	c := &GarbageCollector{Records: records, Index: indexOf(t, records.records...), Max: 10, MaxBytes: noByteLimit}
@@ -110,7 +110,7 @@ func TestAStorageThatCannotDeleteIsReported(t *testing.T) {
 }
 
 // A namespace that delivers little keeps its history.
-func TestTheNamespaceThatHoldsMostGivesWayFirst(t *testing.T) {
+func TestGarbageCollector_LargestNamespaceFirst(t *testing.T) {
 	old, young := recordsOf(10, postern.DeliveryApplied), recordsOf(100, postern.DeliveryApplied)
 	for i := range young {
 		young[i].CreationTimestamp.Time = young[i].CreationTimestamp.Add(time.Hour)

@@ -6,47 +6,39 @@ package controller
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/leaderelection"
-	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/klog/v2"
 )
-
-// ElectionTimes configure the leader election.
-type ElectionTimes struct {
-	LeaseDuration, RenewDeadline, RetryPeriod time.Duration
-}
 
 // Leader runs a function in one replica at a time. A replica that loses the election stops it but keeps serving, so
 // that an unreachable kube-apiserver does not stop the replica.
 type Leader struct {
-	lock  resourcelock.Interface
-	times ElectionTimes
-	run   func(context.Context) error
+	election leaderelection.LeaderElectionConfig
+	run      func(context.Context) error
 }
 
-// NewLeader returns a Leader that runs a function while it holds a lock, or always if lock is nil. The function is
-// called again after each new election.
-func NewLeader(lock resourcelock.Interface, times ElectionTimes, run func(context.Context) error) *Leader {
-	return &Leader{lock: lock, times: times, run: run}
+// NewLeader returns a Leader that runs a function while it holds the lock of an election, or always if there is no
+// lock. Of election, the lock and the durations are used. The function is called again after each new election.
+func NewLeader(election leaderelection.LeaderElectionConfig, run func(context.Context) error) *Leader {
+	return &Leader{election: election, run: run}
 }
 
 // Start takes part in elections until ctx is done, and waits for the function to return. It is a Runnable of
 // controller-runtime's manager.
 func (l *Leader) Start(ctx context.Context) error {
-	if l.lock == nil {
+	if l.election.Lock == nil {
 		return l.run(ctx)
 	}
 	// A LeaderElector does not wait for OnStartedLeading to return.
 	running := make(chan struct{}, 1)
 	resign := func() {}
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-		Lock:            l.lock,
-		LeaseDuration:   l.times.LeaseDuration,
-		RenewDeadline:   l.times.RenewDeadline,
-		RetryPeriod:     l.times.RetryPeriod,
+		Lock:            l.election.Lock,
+		LeaseDuration:   l.election.LeaseDuration,
+		RenewDeadline:   l.election.RenewDeadline,
+		RetryPeriod:     l.election.RetryPeriod,
 		ReleaseOnCancel: true,
 		Name:            "postern",
 		Callbacks: leaderelection.LeaderCallbacks{
@@ -71,7 +63,7 @@ func (l *Leader) Start(ctx context.Context) error {
 		ctx, resign = context.WithCancel(ctx)
 		defer resign()
 		elector.Run(ctx)
-	}, l.times.RetryPeriod)
+	}, l.election.RetryPeriod)
 	return nil
 }
 

@@ -12,10 +12,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/client-go/tools/leaderelection"
 )
 
 // times are the defaults of Kubernetes' own components.
-var times = ElectionTimes{
+var times = leaderelection.LeaderElectionConfig{
 	LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second,
 }
 
@@ -39,8 +40,9 @@ type replicas struct {
 // start starts a replica, and returns its lock and a function that stops it.
 func (r *replicas) start(t *testing.T, name string) (*lock, func()) {
 	t.Helper()
-	lock := &lock{lease: &r.lease, identity: name}
-	leader := NewLeader(lock, times, func(ctx context.Context) error { return r.run(ctx, name) })
+	lock, election := &lock{lease: &r.lease, identity: name}, times
+	election.Lock = lock
+	leader := NewLeader(election, func(ctx context.Context) error { return r.run(ctx, name) })
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- leader.Start(ctx) }()
@@ -102,11 +104,11 @@ func (r *replicas) expect(t *testing.T, after time.Duration, want ...string) {
 	}
 }
 
-func TestWithNoLockThereIsOneReplicaAndItLeads(t *testing.T) {
+func TestLeader_WithoutLockLeads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, ended := &replicas{}, make(chan error)
 		ctx, stop := context.WithCancel(t.Context())
-		leader := NewLeader(nil, ElectionTimes{}, func(ctx context.Context) error {
+		leader := NewLeader(leaderelection.LeaderElectionConfig{}, func(ctx context.Context) error {
 			_ = r.run(ctx, "a")
 			return errors.New("failed")
 		})
@@ -119,7 +121,7 @@ func TestWithNoLockThereIsOneReplicaAndItLeads(t *testing.T) {
 	})
 }
 
-func TestOneReplicaRunsAtATimeAndTheNextOneTakesOver(t *testing.T) {
+func TestLeader_OneAtATimeAndNextTakesOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &replicas{}
 		_, stopA := r.start(t, "a")
@@ -141,7 +143,7 @@ func TestOneReplicaRunsAtATimeAndTheNextOneTakesOver(t *testing.T) {
 }
 
 // A replica that can't reach the kube-apiserver keeps serving, and leads again when it can.
-func TestAReplicaThatLosesTheLeaseStopsAndMayLeadAgain(t *testing.T) {
+func TestLeader_LosingLeaseStopsRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &replicas{}
 		lockA, stopA := r.start(t, "a")
@@ -163,7 +165,7 @@ func TestAReplicaThatLosesTheLeaseStopsAndMayLeadAgain(t *testing.T) {
 }
 
 // The storage is closed after Start returns, so a run that is slow to end must have ended.
-func TestAReplicaEndsWhenItsRunHasEnded(t *testing.T) {
+func TestLeader_EndsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &replicas{endsAfter: 3 * time.Second}
 		_, stop := r.start(t, "a")
@@ -177,7 +179,7 @@ func TestAReplicaEndsWhenItsRunHasEnded(t *testing.T) {
 }
 
 // A replica that is slow to end its run must not start a second one.
-func TestAReplicaThatLeadsAgainWaitsForItsLastRun(t *testing.T) {
+func TestLeader_WaitsForItsLastRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &replicas{endsAfter: time.Minute}
 		lock, stop := r.start(t, "a")
@@ -194,7 +196,7 @@ func TestAReplicaThatLeadsAgainWaitsForItsLastRun(t *testing.T) {
 	})
 }
 
-func TestAReplicaThatEndsBeforeItLeadsEnds(t *testing.T) {
+func TestLeader_EndsBeforeLeading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &replicas{}
 		_, stopA := r.start(t, "a")
@@ -210,7 +212,7 @@ func TestAReplicaThatEndsBeforeItLeadsEnds(t *testing.T) {
 }
 
 // Otherwise it would hold the lease without running anything.
-func TestAReplicaThatCannotRunMakesWayForAnother(t *testing.T) {
+func TestLeader_FailedRunReleasesLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &replicas{fails: func(name string) error {
 			if name == "a" {
@@ -227,8 +229,8 @@ func TestAReplicaThatCannotRunMakesWayForAnother(t *testing.T) {
 	})
 }
 
-func TestElectionTimesThatCannotWorkAreAnError(t *testing.T) {
-	leader := NewLeader(&lock{lease: &lease{}, identity: "a"}, ElectionTimes{}, nil)
+func TestLeader_InvalidElectionTimes(t *testing.T) {
+	leader := NewLeader(leaderelection.LeaderElectionConfig{Lock: &lock{lease: &lease{}, identity: "a"}}, nil)
 	if err := leader.Start(t.Context()); err == nil {
 		t.Error("it started")
 	}

@@ -100,14 +100,11 @@ func leaderValue() float64 {
 	return 1
 }
 
-func oldestPendingAge() time.Duration {
-	var age time.Duration
-	if r := observedRetry.Load(); r != nil {
-		for _, obj := range listPending() {
-			if d, ok := obj.(*postern.WebhookDelivery); ok {
-				age = max(age, r.age(d))
-			}
+func oldestPendingAge() (oldest time.Duration) {
+	for _, obj := range listPending() {
+		if d, ok := obj.(*postern.WebhookDelivery); ok {
+			oldest = max(oldest, age(d))
 		}
 	}
-	return age
+	return oldest
 }

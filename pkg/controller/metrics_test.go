@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestMetricsTellWhatIsPendingWhereItIsRetried(t *testing.T) {
+func TestMetrics_PendingAtLeaderOnly(t *testing.T) {
 	expect := func(t *testing.T, leading, pending, age int) {
 		t.Helper()
 		text := fmt.Sprintf(`# HELP postern_leader [BETA] 1 in the replica that retries pending deliveries, `+

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -20,6 +21,8 @@ import (
 // milliseconds behind it, so limits may be exceeded by the requests in flight. It is safe for concurrent use.
 type RecordIndex struct {
 	records cache.ListerWatcher
+	handle  func(*postern.WebhookDelivery)
+	synced  atomic.Bool
 
 	mu         sync.Mutex
 	entries    map[types.NamespacedName]entry
@@ -49,13 +52,22 @@ func (u *usage) add(other usage, sign int64) {
 	u.pendingBytes += sign * other.pendingBytes
 }
 
-// NewRecordIndex returns an empty RecordIndex. Call SetListerWatcher before Start.
+// NewRecordIndex returns an empty RecordIndex. Call SetSource before Start.
 func NewRecordIndex() *RecordIndex {
-	return &RecordIndex{entries: map[types.NamespacedName]entry{}, namespaces: map[string]usage{}}
+	return &RecordIndex{
+		handle:  func(*postern.WebhookDelivery) {},
+		entries: map[types.NamespacedName]entry{}, namespaces: map[string]usage{},
+	}
 }
 
-// SetListerWatcher sets the source of the records.
-func (i *RecordIndex) SetListerWatcher(records cache.ListerWatcher) { i.records = records }
+// SetSource sets the source of the records, and a function that is called with each new and changed one. It must not
+// change or keep them.
+func (i *RecordIndex) SetSource(records cache.ListerWatcher, handle func(*postern.WebhookDelivery)) {
+	i.records, i.handle = records, handle
+}
+
+// HasSynced reports whether all records of the initial list are in the index and were handled.
+func (i *RecordIndex) HasSynced() bool { return i.synced.Load() }
 
 // NeedLeaderElection returns false, since every replica accepts deliveries and needs an index.
 func (i *RecordIndex) NeedLeaderElection() bool { return false }
@@ -129,11 +141,13 @@ func (i *RecordIndex) addUsage(e entry, sign int64) {
 	i.namespaces[e.Namespace] = u
 }
 
-func entryOf(obj any) (entry, error) {
+// read calls the handler with a record and returns its entry.
+func (i *RecordIndex) read(obj any) (entry, error) {
 	d, ok := obj.(*postern.WebhookDelivery)
 	if !ok {
 		return entry{}, fmt.Errorf("got a %T where a WebhookDelivery was expected", obj)
 	}
+	i.handle(d)
 	bytes, err := validation.EncodedBytes(d)
 	if err != nil {
 		return entry{}, err
@@ -157,7 +171,7 @@ func (s indexStore) Add(obj any) error { return s.Update(obj) }
 
 // Update updates a record in the index.
 func (s indexStore) Update(obj any) error {
-	e, err := entryOf(obj)
+	e, err := s.read(obj)
 	if err != nil {
 		return err
 	}
@@ -183,7 +197,7 @@ func (s indexStore) Delete(obj any) error {
 func (s indexStore) Replace(objects []any, _ string) error {
 	entries := make([]entry, 0, len(objects))
 	for _, obj := range objects {
-		e, err := entryOf(obj)
+		e, err := s.read(obj)
 		if err != nil {
 			return err
 		}
@@ -195,6 +209,7 @@ func (s indexStore) Replace(objects []any, _ string) error {
 	for _, e := range entries {
 		s.set(e)
 	}
+	s.synced.Store(true)
 	return nil
 }
 

@@ -8,8 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,18 +19,18 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/delivery"
-	"postern.dev/postern/pkg/fairness"
 )
 
 const (
 	// retryWorkers bounds how many targets, and maxConcurrentRetries how many deliveries of each, are tried
-	// concurrently. A target that hangs occupies a worker for as long as a retry may take. retrySharePercent therefore
-	// bounds the workers of one namespace, so that the others do not wait for it.
+	// concurrently. A target that hangs occupies a worker for as long as a retry may take; see fairQueue.
 	retryWorkers         = 16
-	retrySharePercent    = 50
 	maxConcurrentRetries = 8
 
 	firstBackoff, maxBackoff = 500 * time.Millisecond, 12 * time.Second
@@ -44,53 +44,69 @@ type Resumer interface {
 }
 
 // RetryController retries pending deliveries: those whose targets could not be written in time, and those whose process
-// has terminated. Only one replica may run it.
+// has terminated. Only one replica may run it. It reconciles groups of deliveries, see indexByGroup.
 type RetryController struct {
 	pending cache.SharedIndexInformer
-	queue   workqueue.TypedRateLimitingInterface[string]
-	workers *fairness.Slots
+	backoff workqueue.TypedRateLimiter[string]
 	resumer Resumer
 	window  time.Duration
-	now     func() time.Time
 }
 
 // NewRetryController returns a RetryController for the deliveries that pending lists and watches. A delivery that is
 // still pending at the end of the window after its receipt is retried a last time.
-func NewRetryController(
-	pending cache.ListerWatcher, resumer Resumer, window time.Duration, now func() time.Time,
-) (*RetryController, error) {
-	r := &RetryController{
+func NewRetryController(pending cache.ListerWatcher, resumer Resumer, window time.Duration) *RetryController {
+	return &RetryController{
 		pending: cache.NewSharedIndexInformer(pending, &postern.WebhookDelivery{}, 0,
 			cache.Indexers{groupIndex: indexByGroup}),
-		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
-			jitteredRateLimiter{workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstBackoff, maxBackoff)},
-			workqueue.TypedRateLimitingQueueConfig[string]{Name: "retry"}),
-		workers: fairness.NewSlots(fairness.Share{Total: retryWorkers, Percent: retrySharePercent}),
+		backoff: newBackoff(),
 		resumer: resumer,
 		window:  window,
-		now:     now,
 	}
-	_, err := r.pending.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    r.enqueue,
-		UpdateFunc: func(_, obj any) { r.enqueue(obj) },
-	})
-	if err != nil {
-		return nil, fmt.Errorf("could not watch the pending deliveries: %w", err)
-	}
-	return r, nil
 }
 
 // Start runs until ctx is done. It may be called once.
 func (r *RetryController) Start(ctx context.Context) error {
 	defer observeRetry(r)()
-	var group errgroup.Group
-	group.Go(func() error { r.pending.RunWithContext(ctx); return nil })
-	if cache.WaitForCacheSync(ctx.Done(), r.pending.HasSynced) {
-		group.Go(func() error { r.runWorkers(ctx); return nil })
+	c, err := controller.NewTypedUnmanaged("retry", controller.TypedOptions[string]{
+		Reconciler:              r,
+		MaxConcurrentReconciles: retryWorkers,
+		RateLimiter:             newBackoff(), // after panics, the only errors that Reconcile returns
+		NewQueue: func(name string, limiter workqueue.TypedRateLimiter[string]) retryQueue {
+			return newFairQueue(ctx, name, limiter)
+		},
+		Logger:             klog.FromContext(ctx),
+		SkipNameValidation: new(true), // a replica that leads again has a new controller of this name
+	})
+	if err != nil {
+		return fmt.Errorf("could not create the retry controller: %w", err)
 	}
-	<-ctx.Done()
-	r.queue.ShutDown()
-	return group.Wait()
+	err = c.Watch(source.TypedFunc[string](func(ctx context.Context, queue retryQueue) error {
+		enqueue := func(obj any) {
+			d := obj.(*postern.WebhookDelivery)
+			queue.AddAfter(groupOf(d), remainingGrace(d))
+		}
+		registration, err := r.pending.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc: enqueue, UpdateFunc: func(_, obj any) { enqueue(obj) },
+		})
+		if err != nil {
+			return err
+		}
+		cache.WaitForCacheSync(ctx.Done(), registration.HasSynced) // queues each group once
+		return nil
+	}))
+	if err != nil {
+		return fmt.Errorf("could not watch the pending deliveries: %w", err)
+	}
+	// The informer stops after the controller, which fails to start with one that has stopped.
+	informerCtx, stopInformer := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stopInformer()
+	wg.Go(func() { r.pending.RunWithContext(informerCtx) })
+	if !cache.WaitForCacheSync(ctx.Done(), r.pending.HasSynced) {
+		return nil
+	}
+	return c.Start(ctx)
 }
 
 // indexByGroup groups deliveries to one named target, of which only the newest has to be written.
@@ -99,25 +115,23 @@ func indexByGroup(obj any) ([]string, error) {
 	if !ok {
 		return nil, fmt.Errorf("got a %T where a WebhookDelivery was expected", obj)
 	}
-	if t := d.Spec.Target; t != nil {
-		return []string{fmt.Sprintf("%s/%s/%s", d.Namespace, t.Kind, t.Name)}, nil
-	}
-	return []string{d.Namespace + "//" + d.Name}, nil
+	return []string{groupOf(d)}, nil
 }
 
-// enqueue adds the group of a delivery after its grace period.
-func (r *RetryController) enqueue(obj any) {
-	if groups, err := indexByGroup(obj); err == nil {
-		r.queue.AddAfter(groups[0], r.remainingGrace(obj.(*postern.WebhookDelivery)))
+// groupOf returns the group of a delivery, which begins with its namespace.
+func groupOf(d *postern.WebhookDelivery) string {
+	if t := d.Spec.Target; t != nil {
+		return fmt.Sprintf("%s/%s/%s", d.Namespace, t.Kind, t.Name)
 	}
+	return d.Namespace + "//" + d.Name
 }
 
 // remainingGrace returns how long the first attempt at a delivery may still be in progress; zero or less if it is over.
-func (r *RetryController) remainingGrace(d *postern.WebhookDelivery) time.Duration {
+func remainingGrace(d *postern.WebhookDelivery) time.Duration {
 	if delivery.Attempted(d) {
 		return 0
 	}
-	return delivery.GracePeriod - r.now().Sub(recordedAt(d))
+	return delivery.GracePeriod - age(d)
 }
 
 // recordedAt returns about when a delivery was recorded: its creation time, refined by its receipt if that is later.
@@ -135,9 +149,7 @@ func recordedAt(d *postern.WebhookDelivery) time.Time {
 }
 
 // age returns the time since a delivery was recorded. A repeat of an unrecorded delivery keeps its first receipt.
-func (r *RetryController) age(d *postern.WebhookDelivery) time.Duration {
-	return r.now().Sub(recordedAt(d))
-}
+func age(d *postern.WebhookDelivery) time.Duration { return time.Since(recordedAt(d)) }
 
 func receivedAt(d *postern.WebhookDelivery) time.Time {
 	if d.Status.ReceivedTime != nil {
@@ -146,39 +158,16 @@ func receivedAt(d *postern.WebhookDelivery) time.Time {
 	return d.CreationTimestamp.Time
 }
 
-// runWorkers starts a goroutine per group, bounded by the pending deliveries, which waits for a slot of its namespace.
-func (r *RetryController) runWorkers(ctx context.Context) {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	for {
-		group, stop := r.queue.Get()
-		if stop || ctx.Err() != nil { // the queue returns its remaining items after shutdown
-			return
-		}
-		wg.Go(func() {
-			defer r.queue.Done(group)
-			namespace, _, _ := strings.Cut(group, "/")
-			release, err := r.workers.Acquire(ctx, fairness.Flow{Namespace: namespace}, 1)
-			if err != nil {
-				return
-			}
-			defer release()
-			r.processGroup(ctx, group)
-		})
-	}
-}
-
-func (r *RetryController) processGroup(ctx context.Context, group string) {
+// Reconcile retries the deliveries of a group, and again after a backoff while any is pending. That is no error, which
+// the controller would log as such.
+func (r *RetryController) Reconcile(ctx context.Context, group string) (reconcile.Result, error) {
 	requeueAfter, err := r.retry(ctx, group)
 	if err != nil {
 		klog.FromContext(ctx).V(2).Info("Deliveries are still pending", "group", group, "err", err)
-		r.queue.AddRateLimited(group)
-		return
+		return reconcile.Result{RequeueAfter: r.backoff.When(group)}, nil
 	}
-	r.queue.Forget(group)
-	if requeueAfter > 0 {
-		r.queue.AddAfter(group, requeueAfter)
-	}
+	r.backoff.Forget(group)
+	return reconcile.Result{RequeueAfter: requeueAfter}, nil
 }
 
 // retry resumes the deliveries of a group, the newest first, so that older ones are found outdated. requeueAfter is the
@@ -191,7 +180,7 @@ func (r *RetryController) retry(ctx context.Context, group string) (requeueAfter
 	var due []*postern.WebhookDelivery
 	for _, obj := range objects {
 		d := obj.(*postern.WebhookDelivery)
-		if remaining := r.remainingGrace(d); remaining > 0 {
+		if remaining := remainingGrace(d); remaining > 0 {
 			if requeueAfter == 0 || remaining < requeueAfter {
 				requeueAfter = remaining
 			}
@@ -224,10 +213,18 @@ func (r *RetryController) resumeAll(ctx context.Context, deliveries []*postern.W
 }
 
 // windowExpired reports whether the next retry of a delivery is the last.
-func (r *RetryController) windowExpired(d *postern.WebhookDelivery) bool { return r.age(d) > r.window }
+func (r *RetryController) windowExpired(d *postern.WebhookDelivery) bool { return age(d) > r.window }
 
-func (r *RetryController) resume(ctx context.Context, d *postern.WebhookDelivery) error {
-	err := r.resumer.Resume(ctx, d, r.windowExpired(d))
+// resume retries a delivery. A panic is an error, so that it neither ends the process nor holds up other deliveries.
+func (r *RetryController) resume(ctx context.Context, d *postern.WebhookDelivery) (err error) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			klog.FromContext(ctx).Error(nil, "Panic in the retry of a delivery", "delivery", klog.KObj(d),
+				"panic", problem, "stack", string(debug.Stack()))
+			err = fmt.Errorf("could not resume %s: a mistake in Postern, see its log", klog.KObj(d))
+		}
+	}()
+	err = r.resumer.Resume(ctx, d, r.windowExpired(d))
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil // deleted or changed concurrently: the informer reports it
 	}
@@ -243,6 +240,10 @@ const maxJitter = 0.2
 // jitteredRateLimiter adds jitter to a rate limiter.
 type jitteredRateLimiter struct {
 	workqueue.TypedRateLimiter[string]
+}
+
+func newBackoff() workqueue.TypedRateLimiter[string] {
+	return jitteredRateLimiter{workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstBackoff, maxBackoff)}
 }
 
 // When returns the backoff of an item.

@@ -13,7 +13,7 @@ import (
 )
 
 // Starting at half a second, each backoff is twice the last, up to about fifteen seconds, and differs between targets.
-func TestPausesBetweenTriesGrowUpToABound(t *testing.T) {
+func TestRetry_BackoffIsBounded(t *testing.T) {
 	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(attempted(b.pendingSince("d", 0)))
 		b.answer = stillPending
@@ -34,7 +34,7 @@ func TestPausesBetweenTriesGrowUpToABound(t *testing.T) {
 	})
 }
 
-func TestPausesAreShortAgainAfterADeliveryCameThrough(t *testing.T) {
+func TestRetry_BackoffResetsAfterSuccess(t *testing.T) {
 	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		var up atomic.Bool
 		b.answer = func(ctx context.Context, d *postern.WebhookDelivery, giveUp bool) error {
@@ -59,7 +59,7 @@ func TestPausesAreShortAgainAfterADeliveryCameThrough(t *testing.T) {
 }
 
 // A delivery that is still pending at the end of the window is tried a last time.
-func TestADeliveryIsGivenUpWhenTheWindowHasGoneBy(t *testing.T) {
+func TestRetry_GivesUpAfterWindow(t *testing.T) {
 	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(attempted(b.pendingSince("d", 0)))
 		b.answer = func(ctx context.Context, d *postern.WebhookDelivery, giveUp bool) error {

@@ -15,7 +15,7 @@ import (
 )
 
 // A target that hangs occupies a worker for as long as a retry may take.
-func TestTargetsThatHangInOneNamespaceKeepNoOtherWaiting(t *testing.T) {
+func TestRetry_HangingTargetsDelayNoOtherNamespace(t *testing.T) {
 	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		const hangs = 30 * time.Second
 		b.answer = func(ctx context.Context, d *postern.WebhookDelivery, giveUp bool) error {

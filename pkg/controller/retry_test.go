@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 )
 
 // The replica that answers a delivery may still be working on it.
-func TestADeliveryThatMayBeUnderWayIsLeftAloneForTheGrace(t *testing.T) {
+func TestRetry_WaitsForGrace(t *testing.T) {
 	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(b.pendingSince("old", 3*time.Second))
 		defer b.start(t)()
@@ -35,7 +36,7 @@ func TestADeliveryThatMayBeUnderWayIsLeftAloneForTheGrace(t *testing.T) {
 }
 
 // An admission webhook may take longer than the grace period.
-func TestTheGraceBeginsWithTheRecord(t *testing.T) {
+func TestRetry_GraceBeginsWithRecord(t *testing.T) {
 	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		d := b.pendingSince("d", time.Minute)
 		d.CreationTimestamp.Time = time.Now().Add(-time.Second)
@@ -49,7 +50,7 @@ func TestTheGraceBeginsWithTheRecord(t *testing.T) {
 }
 
 // No replica works on a delivery that was interrupted by a crash, or was answered as Pending.
-func TestADeliveryThatNobodyHasInHandIsTriedAtOnce(t *testing.T) {
+func TestRetry_OrphanIsRetriedAtOnce(t *testing.T) {
 	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(b.pendingSince("crashed", 10*time.Minute))
 		defer b.start(t)()
@@ -73,7 +74,7 @@ func TestADeliveryThatNobodyHasInHandIsTriedAtOnce(t *testing.T) {
 }
 
 // A record of an earlier version has no time of receipt.
-func TestWithoutATimeOfReceiptADeliveryIsAsOldAsItsRecord(t *testing.T) {
+func TestRetry_AgeWithoutReceiptIsThatOfRecord(t *testing.T) {
 	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		d := b.pendingSince("d", 0)
 		d.CreationTimestamp.Time, d.Status.ReceivedTime = time.Now().Add(-2*window), nil
@@ -87,7 +88,7 @@ func TestWithoutATimeOfReceiptADeliveryIsAsOldAsItsRecord(t *testing.T) {
 }
 
 // Only the newest request of a target takes effect: the others are found outdated without a write.
-func TestOfOneTargetTheNewestIsTriedBeforeAllOthers(t *testing.T) {
+func TestRetry_NewestOfTargetFirst(t *testing.T) {
 	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		for age := range 5 {
 			d := b.pendingSince(fmt.Sprintf("d%d", age), time.Duration(age)*time.Minute)
@@ -120,7 +121,7 @@ func TestOfOneTargetTheNewestIsTriedBeforeAllOthers(t *testing.T) {
 	})
 }
 
-func TestWhileTheNewestOfATargetIsPendingItsOthersAreNotTried(t *testing.T) {
+func TestRetry_OlderWaitsWhileNewestIsPending(t *testing.T) {
 	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(attempted(to("plant", b.pendingSince("newest", 0))))
 		b.source.Add(attempted(to("plant", b.pendingSince("older", time.Minute))))
@@ -149,7 +150,7 @@ func TestWhileTheNewestOfATargetIsPendingItsOthersAreNotTried(t *testing.T) {
 }
 
 // New deliveries to a target must not keep the old ones from being given up.
-func TestAnOldDeliveryIsGivenUpThoughTheNewestIsPending(t *testing.T) {
+func TestRetry_GivesUpOlderWhileNewestIsPending(t *testing.T) {
 	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(attempted(to("plant", b.pendingSince("newest", 0))))
 		b.source.Add(attempted(to("plant", b.pendingSince("oldest", window+time.Second))))
@@ -173,7 +174,7 @@ func TestAnOldDeliveryIsGivenUpThoughTheNewestIsPending(t *testing.T) {
 	})
 }
 
-func TestWhatIsGoneOrWasChangedByAnotherIsLeftToTheWatch(t *testing.T) {
+func TestRetry_ConflictIsLeftToWatch(t *testing.T) {
 	resource := postern.Resource("webhookdeliveries")
 	for name, err := range map[string]error{
 		"gone":    fmt.Errorf("could not: %w", apierrors.NewNotFound(resource, "d")),
@@ -199,7 +200,7 @@ func TestWhatIsGoneOrWasChangedByAnotherIsLeftToTheWatch(t *testing.T) {
 }
 
 // The storage may be down too.
-func TestAnyOtherErrorIsTriedAgain(t *testing.T) {
+func TestRetry_OtherErrorsAreRetried(t *testing.T) {
 	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(attempted(b.pendingSince("d", 0)))
 		b.answer = func(context.Context, *postern.WebhookDelivery, bool) error {
@@ -217,7 +218,7 @@ func TestAnyOtherErrorIsTriedAgain(t *testing.T) {
 }
 
 // The object in the cache is shared, and a Resumer changes its argument.
-func TestATryChangesNothingInTheCache(t *testing.T) {
+func TestRetry_DoesNotModifyCache(t *testing.T) {
 	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(attempted(b.pendingSince("d", 0)))
 		b.answer = func(ctx context.Context, d *postern.WebhookDelivery, giveUp bool) error {
@@ -234,7 +235,7 @@ func TestATryChangesNothingInTheCache(t *testing.T) {
 
 // A receipt may be up to a minute ahead of the clock, because it follows the times at targets. That must not delay the
 // retry of a delivery that was interrupted by a crash.
-func TestAReceiptAheadOfTheClockDoesNotLengthenTheGrace(t *testing.T) {
+func TestRetry_FutureReceiptDoesNotExtendGrace(t *testing.T) {
 	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		d := b.pendingSince("d", -time.Minute)
 		d.CreationTimestamp.Time = time.Now()
@@ -245,4 +246,45 @@ func TestAReceiptAheadOfTheClockDoesNotLengthenTheGrace(t *testing.T) {
 			t.Errorf("tries (-want +got):\n%s", diff)
 		}
 	})
+}
+
+// A panic must not end the process, which serves deliveries too.
+func TestRetry_PanicIsRetried(t *testing.T) {
+	runRetryTest(t, func(t *testing.T, b *retryFixture) {
+		b.source.Add(attempted(b.pendingSince("d", 0)))
+		b.answer = func(context.Context, *postern.WebhookDelivery, bool) error {
+			if time.Since(b.began) < 10*time.Second {
+				panic("a mistake")
+			}
+			return nil
+		}
+		defer b.start(t)()
+		advance(time.Minute)
+		if got := len(b.tried()); got < 4 || got > 6 {
+			t.Errorf("tried %d times, want about 5", got)
+		}
+	})
+}
+
+// Neither the panic of the newest delivery to a target holds up the older ones, nor the other way round.
+func TestRetry_PanicHoldsUpNoOtherDelivery(t *testing.T) {
+	for _, broken := range []string{"newest", "older"} {
+		runRetryTest(t, func(t *testing.T, b *retryFixture) {
+			b.source.Add(attempted(to("plant", b.pendingSince("newest", 0))))
+			b.source.Add(attempted(to("plant", b.pendingSince("older", 2*window)))) // retried for the last time
+			b.answer = func(_ context.Context, d *postern.WebhookDelivery, _ bool) error {
+				if d.Name == broken {
+					panic("a mistake")
+				}
+				b.source.Delete(d)
+				return nil
+			}
+			defer b.start(t)()
+			advance(time.Minute)
+			other := map[string]string{"newest": "older", "older": "newest"}[broken]
+			if tried := names(b.tried()); !slices.Contains(tried, other) || !slices.Contains(tried, broken) {
+				t.Errorf("with a panic of %s: tried %q", broken, tried)
+			}
+		})
+	}
 }

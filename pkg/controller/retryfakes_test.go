@@ -20,13 +20,13 @@ import (
 
 const window = time.Hour
 
-// source lists and watches pending deliveries.
-type source struct {
+// fakeSource lists and watches pending deliveries.
+type fakeSource struct {
 	*cachetesting.FakeControllerSource
 }
 
 // IsWatchListSemanticsUnSupported returns the same as the storage.
-func (source) IsWatchListSemanticsUnSupported() bool { return true }
+func (fakeSource) IsWatchListSemanticsUnSupported() bool { return true }
 
 // resumeCall is one call of Resume.
 type resumeCall struct {
@@ -37,7 +37,7 @@ type resumeCall struct {
 
 // retryFixture is a source and a Resumer in a test with a fake clock.
 type retryFixture struct {
-	source source
+	source fakeSource
 	began  time.Time
 	// answer returns the outcome of a call. A delivery that is resumed is no longer pending.
 	answer func(ctx context.Context, d *postern.WebhookDelivery, giveUp bool) error
@@ -50,7 +50,7 @@ type retryFixture struct {
 func runRetryTest(t *testing.T, test func(t *testing.T, b *retryFixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		b := &retryFixture{source: source{cachetesting.NewFakeControllerSource()}, began: time.Now()}
+		b := &retryFixture{source: fakeSource{cachetesting.NewFakeControllerSource()}, began: time.Now()}
 		b.answer = func(context.Context, *postern.WebhookDelivery, bool) error { return nil }
 		test(t, b)
 		b.source.Shutdown()
@@ -72,10 +72,7 @@ func (b *retryFixture) Resume(ctx context.Context, d *postern.WebhookDelivery, g
 // start runs a new controller until stop is called.
 func (b *retryFixture) start(t *testing.T) (stop func()) {
 	t.Helper()
-	retry, err := NewRetryController(b.source, b, window, time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	retry := NewRetryController(b.source, b, window)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- retry.Start(ctx) }()

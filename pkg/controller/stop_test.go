@@ -17,7 +17,7 @@ import (
 )
 
 // Retries in progress are stopped and no others are started, because the storage is closed next.
-func TestNothingIsBegunAfterTheStop(t *testing.T) {
+func TestRetry_NothingStartsAfterStop(t *testing.T) {
 	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		for i := range 3 * retryWorkers {
 			b.source.Add(attempted(b.pendingSince(fmt.Sprintf("d%02d", i), 0)))
@@ -45,7 +45,7 @@ func TestNothingIsBegunAfterTheStop(t *testing.T) {
 	})
 }
 
-func TestItStopsBeforeItHasListedAnything(t *testing.T) {
+func TestRetry_StopsBeforeFirstList(t *testing.T) {
 	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.ListError = errors.New("the storage is not ready")
 		stop := b.start(t)
@@ -58,7 +58,7 @@ func TestItStopsBeforeItHasListedAnything(t *testing.T) {
 }
 
 // The next leader retries all pending deliveries.
-func TestANewControllerTakesUpWhatTheLastOneLeft(t *testing.T) {
+func TestRetry_NewControllerContinues(t *testing.T) {
 	runRetryTest(t, func(t *testing.T, b *retryFixture) {
 		b.source.Add(attempted(b.pendingSince("a", 0)))
 		b.source.Add(b.pendingSince("b", 0))

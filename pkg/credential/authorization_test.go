@@ -5,7 +5,7 @@ package credential
 
 import "testing"
 
-func TestAuthorizationIsATokenWhereItIsTheSendersOwn(t *testing.T) {
+func TestAuthorization_IsTokenOnlyIfSendersOwn(t *testing.T) {
 	secrets := secretsWith(map[string]string{
 		"hmac": "h", "token": "t0ken\nBasic dXNlcg==", "webhook.harbor-secret": "harb0r",
 		"webhook.acr-secret": "Bearer acr", "webhook.quay-secret": "",
@@ -50,7 +50,7 @@ func TestAuthorizationIsATokenWhereItIsTheSendersOwn(t *testing.T) {
 	}
 }
 
-func TestAuthorizationGivenTwiceIsNotRead(t *testing.T) {
+func TestAuthorization_RepeatedIsIgnored(t *testing.T) {
 	v := NewVerifier(Config{RequireSecret: true}, secretsWith(map[string]string{"token": "t"}))
 	a := Attempt{Namespace: namespace, Header: header("Authorization", "Bearer t", "Authorization", "Bearer x"),
 		AuthorizationIsToken: true}

@@ -11,16 +11,20 @@ import (
 	"encoding/hex"
 	"hash"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
+
+	"postern.dev/postern/pkg/payload"
+	"postern.dev/postern/pkg/secretheader"
 )
 
 // credentials are the credentials of one attempt. They have at most one value of each header, which bounds the work
 // that a client can cause.
 type credentials struct {
 	signatures       [][]byte       // decoded, each sha256.Size bytes
-	sha1             [][]byte       // at most one, sha1.Size bytes; see nexusHeader
+	sha1             [][]byte       // at most one, sha1.Size bytes; see secretheader.Nexus
 	message          *signedMessage // by a signing token; nil if there is none
 	tokens           []string       // never empty strings
 	queryTokens      []string       // at most one
@@ -30,8 +34,9 @@ type credentials struct {
 // readCredentials reads the credentials of an attempt. now is the time to check timestamps against.
 func readCredentials(a Attempt, now time.Time) credentials {
 	var c credentials
-	c.readSignatures(a, now)
-	for _, name := range tokenHeaders {
+	sender, _ := payload.Lookup(a.Source)
+	c.readSignatures(a, signaturesOf(a.Source), now)
+	for _, name := range secretheader.Tokens {
 		token, problem := singleValue(a.Header, name)
 		if token != "" {
 			c.tokens = append(c.tokens, token)
@@ -42,7 +47,7 @@ func readCredentials(a Attempt, now time.Time) credentials {
 	c.tokens, c.unreadableReason = append(c.tokens, tokens...), cmp.Or(c.unreadableReason, problem)
 	switch {
 	case a.QuerySecret == "":
-	case mayUseQueryToken(a.Source):
+	case sender.QueryToken:
 		c.queryTokens = []string{a.QuerySecret}
 	default:
 		c.unreadableReason = cmp.Or(c.unreadableReason, ReasonQueryTokenNotAllowed)
@@ -50,11 +55,23 @@ func readCredentials(a Attempt, now time.Time) credentials {
 	return c
 }
 
-// readSignatures reads the signatures that the type of sender makes. Others are reported as unreadable.
-func (c *credentials) readSignatures(a Attempt, now time.Time) {
-	for _, header := range signatureHeaders {
-		mac, problem := header.read(a.Header)
-		if mac != nil && !signsWith(a.Source, schemeSHA256) {
+// signaturesOf returns the schemes that are read for a type of sender. Before it is detected, after which the attempt
+// is verified again, these are all but SHA-1.
+func signaturesOf(source string) []payload.SignatureScheme {
+	if source == "" {
+		return []payload.SignatureScheme{
+			payload.SignatureBody, payload.SignatureSigningToken, payload.SignatureJFrog,
+		}
+	}
+	sender, _ := payload.Lookup(source)
+	return sender.Signatures
+}
+
+// readSignatures reads the signatures by the schemes of the sender. Others are reported as unreadable.
+func (c *credentials) readSignatures(a Attempt, schemes []payload.SignatureScheme, now time.Time) {
+	for _, header := range secretheader.Signatures {
+		mac, problem := readSignature(header, a.Header)
+		if mac != nil && !slices.Contains(schemes, payload.SignatureBody) {
 			mac, problem = nil, ReasonSignatureNotCounted
 		}
 		if mac != nil {
@@ -62,34 +79,34 @@ func (c *credentials) readSignatures(a Attempt, now time.Time) {
 		}
 		c.unreadableReason = cmp.Or(c.unreadableReason, problem)
 	}
-	if mac := jfrogSignature(a.Header); mac != nil && signsWith(a.Source, schemeJFrog) {
+	if mac := jfrogSignature(a.Header); mac != nil && slices.Contains(schemes, payload.SignatureJFrog) {
 		c.signatures = append(c.signatures, mac)
 	}
-	mac, problem := nexusSignature(a)
+	mac, problem := nexusSignature(a, schemes)
 	if mac != nil {
 		c.sha1 = [][]byte{mac}
 	}
 	c.unreadableReason = cmp.Or(c.unreadableReason, problem)
 	message, problem := readSignedMessage(a.Header, now)
-	if message != nil && !signsWith(a.Source, schemeSigningToken) {
+	if message != nil && !slices.Contains(schemes, payload.SignatureSigningToken) {
 		message, problem = nil, ReasonSignatureNotCounted
 	}
 	c.message, c.unreadableReason = message, cmp.Or(c.unreadableReason, problem)
 }
 
-// read returns the MAC in the header, or nil and, if the header is present, why it can't be read.
-func (s signatureHeader) read(h http.Header) ([]byte, Reason) {
-	if len(h.Values(s.name)) == 0 {
+// readSignature returns the MAC in the header, or nil and, if the header is present, why it can't be read.
+func readSignature(s secretheader.Signature, h http.Header) ([]byte, Reason) {
+	if len(h.Values(s.Name)) == 0 {
 		return nil, ""
 	}
-	value, problem := singleValue(h, s.name)
+	value, problem := singleValue(h, s.Name)
 	if problem != "" {
 		return nil, problem
 	}
 	if strings.HasPrefix(value, "sha1=") {
 		return nil, ReasonSHA1Signature
 	}
-	digits, found := strings.CutPrefix(value, s.prefix)
+	digits, found := strings.CutPrefix(value, s.Prefix)
 	if !found || len(digits) != hex.EncodedLen(sha256.Size) {
 		return nil, ReasonMalformedSignature
 	}
@@ -102,17 +119,18 @@ func (s signatureHeader) read(h http.Header) ([]byte, Reason) {
 
 // authorizationTokens returns the tokens in the header Authorization: the whole value, because a secret may begin with
 // a word like a scheme, and the part after the scheme Bearer, which is case-insensitive (RFC 9110, section 11.1).
+// Harbor and Azure Container Registry send the configured value unchanged, others prepend the scheme.
 func authorizationTokens(a Attempt) ([]string, Reason) {
 	if !a.AuthorizationIsToken {
 		return nil, ""
 	}
-	value, problem := singleValue(a.Header, authorizationHeader)
+	value, problem := singleValue(a.Header, secretheader.Authorization)
 	if value == "" {
 		return nil, problem
 	}
 	tokens := []string{value}
 	scheme, token, _ := strings.Cut(value, " ")
-	if token = strings.TrimSpace(token); token != "" && strings.EqualFold(scheme, bearerScheme) {
+	if token = strings.TrimSpace(token); token != "" && strings.EqualFold(scheme, "Bearer") {
 		tokens = append(tokens, token)
 	}
 	return tokens, ""
@@ -174,21 +192,9 @@ func matchesAnyToken(secrets []secret, tokens []string) bool {
 	return false
 }
 
-const (
-	// jfrogHeader has the secret itself or the HMAC-SHA256 of the body in hexadecimal, depending on the webhook's
-	// settings. The request does not say which, so both are tried:
-	// https://jfrog.com/help/r/jfrog-platform-administration-documentation/webhooks
-	jfrogHeader = "X-Jfrog-Event-Auth"
-
-	// nexusHeader has an HMAC-SHA1 in hexadecimal. It is accepted only from Sonatype Nexus Repository, which supports
-	// nothing else: https://help.sonatype.com/en/enabling-a-repository-webhook-capability.html
-	// HMAC-SHA1 has not been broken (RFC 6194).
-	nexusHeader = "X-Nexus-Webhook-Signature"
-)
-
 // jfrogSignature returns the MAC in JFrog's header, or nil. Any other value of the header is a token.
 func jfrogSignature(h http.Header) []byte {
-	value, _ := singleValue(h, jfrogHeader)
+	value, _ := singleValue(h, secretheader.JFrog)
 	if len(value) != hex.EncodedLen(sha256.Size) {
 		return nil
 	}
@@ -200,14 +206,14 @@ func jfrogSignature(h http.Header) []byte {
 }
 
 // nexusSignature returns the MAC in Nexus' header, or nil and, if the header is present, why it can't be read.
-func nexusSignature(a Attempt) ([]byte, Reason) {
-	if len(a.Header.Values(nexusHeader)) == 0 {
+func nexusSignature(a Attempt, schemes []payload.SignatureScheme) ([]byte, Reason) {
+	if len(a.Header.Values(secretheader.Nexus)) == 0 {
 		return nil, ""
 	}
-	if !signsWith(a.Source, schemeSHA1) {
+	if !slices.Contains(schemes, payload.SignatureNexus) {
 		return nil, ReasonSHA1Signature
 	}
-	value, problem := singleValue(a.Header, nexusHeader)
+	value, problem := singleValue(a.Header, secretheader.Nexus)
 	if problem != "" {
 		return nil, problem
 	}
@@ -216,4 +222,22 @@ func nexusSignature(a Attempt) ([]byte, Reason) {
 		return nil, ReasonMalformedSignature
 	}
 	return mac, ""
+}
+
+// CutQuerySecret removes every secret from a raw query, including unreadable ones, and returns the first. The rest of
+// the query is unchanged.
+func CutQuerySecret(query string) (rest, secret string, found bool) {
+	var kept []string
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		if name, err := url.QueryUnescape(name); err != nil || name != "secret" {
+			kept = append(kept, pair)
+			continue
+		}
+		if !found {
+			secret, _ = url.QueryUnescape(value) // "" if unreadable
+		}
+		found = true
+	}
+	return strings.Join(kept, "&"), secret, found
 }

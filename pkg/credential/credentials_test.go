@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestHeaderProvesTheSecret(t *testing.T) {
+func TestVerifier_HeaderToken(t *testing.T) {
 	const body = `{"ref":"refs/tags/v2.0.0"}`
 	right := sign("s3cret", body)
 	sha1 := "sha1=" + strings.Repeat("ab", 20)
@@ -108,7 +108,7 @@ func TestHeaderProvesTheSecret(t *testing.T) {
 }
 
 // The MAC was made with OpenSSL: printf '%s' BODY | openssl dgst -sha256 -hmac "It's a secret".
-func TestSignatureMadeElsewhereIsAccepted(t *testing.T) {
+func TestVerifier_ReferenceSignature(t *testing.T) {
 	v := NewVerifier(Config{RequireSecret: true}, secretsWith(map[string]string{"hmac": "It's a secret"}))
 	method, reason := verify(t, v, Attempt{
 		Namespace: namespace,
@@ -121,7 +121,7 @@ func TestSignatureMadeElsewhereIsAccepted(t *testing.T) {
 	}
 }
 
-func TestQueryTokenIsOnlyForSendersThatCanDoNothingElse(t *testing.T) {
+func TestVerifier_QueryTokenOnlyWithoutAlternative(t *testing.T) {
 	keys := map[string]string{
 		"hmac": "shared", "token": "shared",
 		"webhook.docker-secret": "own", "webhook.quay-secret": "own", "webhook.aliyun-acr-secret": "own",
@@ -158,7 +158,7 @@ func TestQueryTokenIsOnlyForSendersThatCanDoNothingElse(t *testing.T) {
 	}
 }
 
-func TestHeaderTokenGoesBeforeQueryToken(t *testing.T) {
+func TestVerifier_HeaderBeforeQueryToken(t *testing.T) {
 	v := NewVerifier(Config{RequireSecret: true}, secretsWith(map[string]string{"webhook.quay-secret": "own"}))
 	a := Attempt{Namespace: namespace, Source: "quay.io", QuerySecret: "own", Header: header("X-Webhook-Token", "own")}
 	if method, _ := verify(t, v, a); method != MethodToken {
@@ -171,7 +171,7 @@ func TestHeaderTokenGoesBeforeQueryToken(t *testing.T) {
 }
 
 // Otherwise the time for a large body would reveal to unauthenticated callers which kinds of secret there are.
-func TestASignedBodyIsHashedWhetherThereIsASecretOrNot(t *testing.T) {
+func TestVerifier_HashesSignedBodyWithoutSecret(t *testing.T) {
 	var hashed int
 	counted := func() hash.Hash {
 		hashed++

@@ -15,7 +15,7 @@ func withDefaults(own, defaults map[string]string) *Secrets {
 	return s
 }
 
-func TestADefaultSecretCountsWhereNoKeyOfTheNamespaceApplies(t *testing.T) {
+func TestDefaults_ApplyWithoutKeyInNamespace(t *testing.T) {
 	plant := &Target{Resource: ResourceGatewaySyncs, Name: "plant"}
 	for name, tc := range map[string]struct {
 		own, defaults map[string]string
@@ -86,7 +86,7 @@ func TestADefaultSecretCountsWhereNoKeyOfTheNamespaceApplies(t *testing.T) {
 	}
 }
 
-func TestANamespacesOwnSecretCountsBesideDefaults(t *testing.T) {
+func TestDefaults_NamespaceSecretAlsoApplies(t *testing.T) {
 	v := NewVerifier(Config{RequireSecret: true},
 		withDefaults(map[string]string{"hmac": "n"}, map[string]string{"hmac": "d"}))
 	for secret, want := range map[string]Method{"n": MethodHMAC, "d": ""} {
@@ -100,7 +100,7 @@ func TestANamespacesOwnSecretCountsBesideDefaults(t *testing.T) {
 	}
 }
 
-func TestDefaultsAreReplacedAsAWhole(t *testing.T) {
+func TestDefaults_AreReplacedTogether(t *testing.T) {
 	s := withDefaults(nil, map[string]string{"token": "old", "hmac": "old"})
 	data := asBytes(map[string]string{"token": "new"})
 	s.SetDefaults(data)
@@ -117,7 +117,7 @@ func TestDefaultsAreReplacedAsAWhole(t *testing.T) {
 	}
 }
 
-func TestWithoutRequireSecretAConfiguredDefaultIsRequired(t *testing.T) {
+func TestRequireSecret_OffButDefaultConfigured(t *testing.T) {
 	for name, tc := range map[string]struct {
 		own, defaults map[string]string
 		source        string
@@ -145,7 +145,7 @@ func TestWithoutRequireSecretAConfiguredDefaultIsRequired(t *testing.T) {
 	}
 }
 
-func TestMethodsForDefaultSecrets(t *testing.T) {
+func TestMethodsFor_DefaultSecrets(t *testing.T) {
 	for name, tc := range map[string]struct {
 		own, defaults map[string]string
 		source        string

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-func TestAChangedFileOfDefaultSecretsCounts(t *testing.T) {
+func TestDefaultsReloader_ChangedFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
 	write := func(content string) {
 		t.Helper()
@@ -54,7 +54,7 @@ func TestAChangedFileOfDefaultSecretsCounts(t *testing.T) {
 	check("written again", map[string]bool{"four": true})
 }
 
-func TestAMissingFileOfDefaultSecretsIsAnError(t *testing.T) {
+func TestDefaultsReloader_MissingFileIsError(t *testing.T) {
 	_, err := NewDefaultsReloader(DefaultSource{Files: map[string]string{"hmac": "/no/such/file"}}, &Secrets{})
 	if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(),
 		"could not read the default secret hmac: open /no/such/file: ") {
@@ -62,7 +62,7 @@ func TestAMissingFileOfDefaultSecretsIsAnError(t *testing.T) {
 	}
 }
 
-func TestDefaultSecretsWithoutFilesNeedNoFollowing(t *testing.T) {
+func TestDefaultsReloader_NoFiles(t *testing.T) {
 	secrets := &Secrets{}
 	defaults,
 		err := NewDefaultsReloader(DefaultSource{Values: map[string][]byte{"webhook.quay-secret": []byte("quay")}},
@@ -74,7 +74,7 @@ func TestDefaultSecretsWithoutFilesNeedNoFollowing(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := NewVerifier(Config{RequireSecret: true},
-		secrets).Verify(Attempt{Namespace: "shop", Source: sourceQuay, QuerySecret: "quay"}); err != nil {
+		secrets).Verify(Attempt{Namespace: "shop", Source: "quay.io", QuerySecret: "quay"}); err != nil {
 		t.Error(err)
 	}
 }

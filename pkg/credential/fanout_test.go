@@ -62,8 +62,7 @@ func TestVerifyInNamespaces(t *testing.T) {
 				t.Errorf("accepted (-want +got):\n%s", diff)
 			}
 			var reason Reason
-			var rejection *Rejection
-			if errors.As(err, &rejection) {
+			if rejection, ok := errors.AsType[*Rejection](err); ok {
 				reason = rejection.Reason
 			}
 			if reason != tc.reason {
@@ -74,7 +73,7 @@ func TestVerifyInNamespaces(t *testing.T) {
 }
 
 // RBAC has not authorized the caller for any of the namespaces.
-func TestVerifyInNamespacesIgnoresIdentity(t *testing.T) {
+func TestVerifyInNamespaces_IgnoresIdentity(t *testing.T) {
 	v := NewVerifier(Config{RequireSecret: true, IdentityIsCredential: true}, threeNamespaces(nil))
 	known := &user.DefaultInfo{Name: "system:serviceaccount:ci:release", Groups: []string{user.AllAuthenticated}}
 	if got, err := v.VerifyInNamespaces(t.Context(), []string{"a", "c"},
@@ -84,7 +83,7 @@ func TestVerifyInNamespacesIgnoresIdentity(t *testing.T) {
 }
 
 // The key of one target is not accepted for a namespace.
-func TestVerifyInNamespacesIgnoresTargetKeys(t *testing.T) {
+func TestVerifyInNamespaces_IgnoresTargetKeys(t *testing.T) {
 	s := &Secrets{}
 	s.Set("a", asBytes(map[string]string{"gatewaysyncs.plant.token": "p"}))
 	v := NewVerifier(Config{RequireSecret: true}, s)
@@ -123,7 +122,7 @@ func TestCanAccept(t *testing.T) {
 	}
 }
 
-func TestVerifyInNamespacesStopsWhenCanceled(t *testing.T) {
+func TestVerifyInNamespaces_StopsWhenCanceled(t *testing.T) {
 	v := NewVerifier(Config{RequireSecret: true}, &Secrets{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"postern.dev/postern/pkg/secretheader"
 )
 
 // FuzzSignature sends arbitrary values in each signature header. None may panic, and a value is accepted if and only if
@@ -17,7 +19,7 @@ import (
 func FuzzSignature(f *testing.F) {
 	const secret = "s3cret"
 	right := sign(secret, "body")
-	for header := range signatureHeaders {
+	for header := range secretheader.Signatures {
 		for _, value := range []string{
 			"", "s", "sha256", "sha256=", "sha256=zz", "sha1=", "sha1=" + right, right, "sha256=" + right, right[:63],
 			right + "0",
@@ -29,19 +31,19 @@ func FuzzSignature(f *testing.F) {
 	}
 	v := NewVerifier(Config{RequireSecret: true}, secretsWith(map[string]string{"hmac": secret}))
 	f.Fuzz(func(t *testing.T, which uint8, value string, body []byte) {
-		h := signatureHeaders[int(which)%len(signatureHeaders)]
+		h := secretheader.Signatures[int(which)%len(secretheader.Signatures)]
 		right := sign(secret, string(body))
-		digits, prefixed := strings.CutPrefix(value, h.prefix)
+		digits, prefixed := strings.CutPrefix(value, h.Prefix)
 		isRight := prefixed && len(digits) == len(right) && bytes.Equal(bytes.ToLower([]byte(digits)), []byte(right))
 
-		method, reason := verify(t, v, Attempt{Namespace: namespace, Header: header(h.name, value), Body: body})
+		method, reason := verify(t, v, Attempt{Namespace: namespace, Header: header(h.Name, value), Body: body})
 		if accepted := method == MethodHMAC; accepted != isRight {
-			t.Errorf("%s: %q: accepted %v (reason %q), want %v", h.name, value, accepted, reason, isRight)
+			t.Errorf("%s: %q: accepted %v (reason %q), want %v", h.Name, value, accepted, reason, isRight)
 		}
 
-		method, reason = verify(t, v, Attempt{Namespace: namespace, Header: header(h.name, h.prefix+right), Body: body})
+		method, reason = verify(t, v, Attempt{Namespace: namespace, Header: header(h.Name, h.Prefix+right), Body: body})
 		if method != MethodHMAC {
-			t.Errorf("%s: right signature rejected: %q", h.name, reason)
+			t.Errorf("%s: right signature rejected: %q", h.Name, reason)
 		}
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-func TestIdentityIsCredentialOnlyForAuthenticatedCallers(t *testing.T) {
+func TestVerifier_IdentityOnlyIfAuthenticated(t *testing.T) {
 	authenticatedGroups := []string{"system:authenticated"}
 	for _, tc := range []struct {
 		name    string
@@ -54,7 +54,7 @@ func TestIdentityIsCredentialOnlyForAuthenticatedCallers(t *testing.T) {
 	}
 }
 
-func TestIdentitySwitchedOffLeavesSecretsToDecide(t *testing.T) {
+func TestVerifier_IdentityDisabled(t *testing.T) {
 	v := NewVerifier(Config{RequireSecret: true}, secretsWith(map[string]string{"token": "t0ken"}))
 	jane := &user.DefaultInfo{Name: "jane", Groups: []string{"system:authenticated"}}
 	method, reason := verify(t, v, Attempt{Namespace: namespace, User: jane,
@@ -64,7 +64,7 @@ func TestIdentitySwitchedOffLeavesSecretsToDecide(t *testing.T) {
 	}
 }
 
-func TestIdentityWinsOverAWrongSecret(t *testing.T) {
+func TestVerifier_IdentityBeforeWrongSecret(t *testing.T) {
 	v := NewVerifier(Config{IdentityIsCredential: true, RequireSecret: true},
 		secretsWith(map[string]string{"token": "t0ken"}))
 	jane := &user.DefaultInfo{Name: "jane", Groups: []string{"system:authenticated"}}

@@ -22,7 +22,7 @@ func acceptedSources(s *Secrets) []string {
 	return slices.DeleteFunc(slices.Clone(someSources), func(source string) bool { return !v.CanAccept(source) })
 }
 
-func TestCanAcceptFollowsSecrets(t *testing.T) {
+func TestCanAccept_FollowsSecrets(t *testing.T) {
 	s := &Secrets{}
 	set := func(namespace string, pairs ...string) func() {
 		data := map[string]string{}
@@ -82,7 +82,7 @@ func TestCanAcceptFollowsSecrets(t *testing.T) {
 }
 
 // The index must agree with the secrets that verify attempts.
-func TestCanAcceptAgreesWithVerify(t *testing.T) {
+func TestCanAccept_AgreesWithVerify(t *testing.T) {
 	const seed = 1
 	random := rand.New(rand.NewPCG(seed, seed))
 	names := []string{"a", "b", "c", "d"}
@@ -125,7 +125,7 @@ func TestCanAcceptAgreesWithVerify(t *testing.T) {
 	}
 }
 
-func TestCanAcceptDuringConcurrentUpdates(t *testing.T) {
+func TestCanAccept_ConcurrentUpdates(t *testing.T) {
 	s := &Secrets{}
 	s.Set("kept", asBytes(map[string]string{"webhook.docker-secret": "x"}))
 	v := NewVerifier(Config{RequireSecret: true}, s)

@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"slices"
 	"strings"
+
+	"postern.dev/postern/pkg/payload"
 )
 
 // The keys of a Kubernetes Secret, and the suffixes of the keys of targets.
@@ -36,7 +38,7 @@ type keyring struct {
 	hasSourceKey, hasTargetKey bool
 	// unread is the number of ignored secrets, by the keys that have more than maxSecretsPerKey.
 	unread map[string]int
-	// registryURLs are the values by registryURLKey.
+	// registryURLs are the values by payload.RegistryURLKey.
 	registryURLs map[string]string
 }
 
@@ -65,7 +67,7 @@ func newKeyring(data map[string][]byte) keyring {
 }
 
 func isSourceKey(key string) bool {
-	return strings.HasPrefix(key, sourceKeyPrefix) && strings.HasSuffix(key, sourceKeySuffix)
+	return strings.HasPrefix(key, "webhook.") && strings.HasSuffix(key, "-secret")
 }
 
 func isTargetKey(key string) bool {
@@ -115,11 +117,11 @@ func (k keyring) forAttempt(a Attempt) validSecrets {
 			return valid
 		}
 	}
-	if !hasOnlyOwnKey(a.Source) {
+	if sender, _ := payload.Lookup(a.Source); !sender.OnlyOwnSecret() {
 		valid.hmac, valid.token = lookup(hmacKey), lookup(tokenKey)
 	}
 	if a.Source != "" {
-		own := lookup(sourceKey(a.Source))
+		own := lookup(payload.SecretKey(a.Source))
 		valid.hmac, valid.token = slices.Concat(valid.hmac, own), slices.Concat(valid.token, own)
 	}
 	// A payload of an unknown sender may turn out to be from one with a key, and a delivery without a target may reach
@@ -140,17 +142,12 @@ func (t Target) keys() (hmac, token string) {
 	return prefix + hmacSuffix, prefix + tokenSuffix
 }
 
-// registryURLKeySuffix is the suffix of the keys with the URL of a registry. A signature does not cover the query of
-// the webhook's URL, so for senders that only sign this value replaces the URL in the query.
-const registryURLKeySuffix = "-registry-url"
-
-// maxRegistryURLsBytes bounds one such value. No list of repositories needs more.
+// maxRegistryURLsBytes bounds the URLs of one registry. No list of repositories needs more. A signature does not cover
+// the query of the webhook's URL, so for senders that only sign this value replaces the URL in the query.
 const maxRegistryURLsBytes = 16 << 10
 
-func registryURLKey(source string) string { return sourceKeyPrefix + source + registryURLKeySuffix }
-
 func isRegistryURLKey(key string) bool {
-	return strings.HasPrefix(key, sourceKeyPrefix) && strings.HasSuffix(key, registryURLKeySuffix)
+	return strings.HasPrefix(key, "webhook.") && strings.HasSuffix(key, "-registry-url")
 }
 
 // withRegistryURLs adds a value unless it is too long: a truncated URL would be another URL.
@@ -168,5 +165,5 @@ func withRegistryURLs(urls map[string]string, key string, value []byte) map[stri
 // RegistryURLs returns the unparsed URLs that a namespace configures for the registry of a type of sender, or "". It is
 // safe for concurrent use.
 func (s *Secrets) RegistryURLs(namespace, source string) string {
-	return s.keyring(namespace).registryURLs[registryURLKey(source)]
+	return s.keyring(namespace).registryURLs[payload.RegistryURLKey(source)]
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-func TestKeysApplyToTheirSenderAndTarget(t *testing.T) {
+func TestKeyring_KeysApplyToSenderAndTarget(t *testing.T) {
 	unordered := cmpopts.SortSlices(func(a, b string) bool { return a < b })
 	web := &Target{Resource: ResourceGatewaySyncs, Name: "web"}
 	webApplication := &Target{Resource: ResourceApplications, Name: "web"}
@@ -103,7 +103,7 @@ func TestKeysApplyToTheirSenderAndTarget(t *testing.T) {
 	}
 }
 
-func TestValueHoldsOneSecretALine(t *testing.T) {
+func TestKeyring_OneSecretPerLine(t *testing.T) {
 	for _, tc := range []struct {
 		name, value string
 		want        []string
@@ -131,7 +131,7 @@ func TestValueHoldsOneSecretALine(t *testing.T) {
 	}
 }
 
-func TestSecretsBeyondTheLimitAreNotRead(t *testing.T) {
+func TestKeyring_LimitsSecrets(t *testing.T) {
 	var value strings.Builder
 	for i := range maxSecretsPerKey + 1 {
 		fmt.Fprintf(&value, "token-%d\n", i)
@@ -145,7 +145,7 @@ func TestSecretsBeyondTheLimitAreNotRead(t *testing.T) {
 	}
 }
 
-func TestSecretsThatAreNotReadAreCounted(t *testing.T) {
+func TestKeyring_CountsSecretsOverLimit(t *testing.T) {
 	many := []byte(strings.Repeat("swordfish\n", maxSecretsPerKey) + "\n")
 	got := newKeyring(map[string][]byte{
 		"hmac": many, "token": append([]byte("one\ntwo\n"), many...), "webhook.quay-secret": []byte("one"),

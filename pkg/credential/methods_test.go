@@ -4,10 +4,16 @@
 package credential
 
 import (
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/hex"
+	"net/http"
 	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/pkg/payload"
 )
 
 func TestMethodsFor(t *testing.T) {
@@ -53,7 +59,7 @@ func TestMethodsFor(t *testing.T) {
 	}
 }
 
-func TestMethodsForWithoutIdentity(t *testing.T) {
+func TestMethodsFor_WithoutIdentity(t *testing.T) {
 	v := NewVerifier(Config{}, &Secrets{})
 	for source, want := range map[string][]string{
 		"kargo": {"Token"}, "acr": {"Token"}, "harbor": {}, "docker.io": {"QueryToken"},
@@ -64,31 +70,37 @@ func TestMethodsForWithoutIdentity(t *testing.T) {
 	}
 }
 
-var allSources = []string{
-	"github", "gitlab", "gitea", "bitbucket", "bitbucket-server", "azure-devops", "argocd", "kargo", "generic",
-	sourceACR, sourceAliyunACR, sourceCloudEvents, sourceDockerHub, sourceGHCR, sourceHarbor, sourceQuay,
-	sourceDistribution, sourceECR, sourceGAR, sourceJFrog, sourceNexus, sourceZot,
-}
-
-// Only the senders whose query token is accepted may list the method.
-func TestOnlySendersThatMayUseTheQueryAreToldTo(t *testing.T) {
-	for _, source := range allSources {
-		if listed := slices.Contains(methodsOf(source), MethodQueryToken); listed != mayUseQueryToken(source) {
-			t.Errorf("%s: QueryToken listed: %t, accepted: %t", source, listed, mayUseQueryToken(source))
+// A sender may list only the methods by which it is accepted.
+func TestMethodsFor_QueryOnlyWhereAllowed(t *testing.T) {
+	for _, s := range payload.Senders() {
+		v := NewVerifier(Config{RequireSecret: true}, secretsWith(map[string]string{payload.SecretKey(s.Name): "own"}))
+		method, _ := verify(t, v, Attempt{Namespace: namespace, Source: s.Name, QuerySecret: "own"})
+		listed := slices.Contains(methodsOf(s), MethodQueryToken)
+		if accepted := method == MethodQueryToken; listed != accepted {
+			t.Errorf("%s: QueryToken listed: %t, accepted: %t", s.Name, listed, accepted)
 		}
 	}
 }
 
-// Only the senders whose signature is accepted may list the method.
-func TestOnlySendersThatSignAreToldTo(t *testing.T) {
-	for _, source := range allSources {
-		if listed := slices.Contains(methodsOf(source), MethodHMAC); listed != signs(source) {
-			t.Errorf("%s: HMAC listed: %t, accepted: %t", source, listed, signs(source))
+func TestMethodsFor_SignatureOnlyWhereSupported(t *testing.T) {
+	mac := hmac.New(sha1.New, []byte("own"))
+	signed := []http.Header{
+		header("X-Hub-Signature-256", "sha256="+sign("own", "")), header("X-Jfrog-Event-Auth", sign("own", "")),
+		header("X-Nexus-Webhook-Signature", hex.EncodeToString(mac.Sum(nil))),
+	}
+	for _, s := range payload.Senders() {
+		v := NewVerifier(Config{RequireSecret: true}, secretsWith(map[string]string{payload.SecretKey(s.Name): "own"}))
+		accepted := slices.ContainsFunc(signed, func(h http.Header) bool {
+			method, _ := verify(t, v, Attempt{Namespace: namespace, Source: s.Name, Header: h})
+			return method == MethodHMAC
+		})
+		if listed := slices.Contains(methodsOf(s), MethodHMAC); listed != accepted {
+			t.Errorf("%s: HMAC listed: %t, accepted: %t", s.Name, listed, accepted)
 		}
 	}
 }
 
-func TestATargetHasItsOwnKeyEvenIfThatHoldsNoSecret(t *testing.T) {
+func TestKeyring_EmptyTargetKeyIsOwnKey(t *testing.T) {
 	s := secretsWith(map[string]string{"hmac": "h", "applications.web.hmac": "", "gatewaysyncs.api.token": "t"})
 	for _, tc := range []struct {
 		namespace string

@@ -3,7 +3,13 @@
 
 package credential
 
-import "strings"
+import (
+	"slices"
+	"strings"
+
+	"postern.dev/postern/pkg/payload"
+	"postern.dev/postern/pkg/secretheader"
+)
 
 // Reason is the exact reason of a rejection, for the operator's log and metrics. It must not be sent to the sender,
 // because it reveals whether a secret is configured.
@@ -42,18 +48,26 @@ func (r *Rejection) Error() string {
 		b.WriteString("the credential shown was not accepted: ")
 	}
 	b.WriteString("sign the exact body with HMAC-SHA256 in ")
-	for _, h := range signatureHeaders {
-		b.WriteString(h.name + ": " + h.prefix + "HEX, ")
+	for _, h := range secretheader.Signatures {
+		b.WriteString(h.Name + ": " + h.Prefix + "HEX, ")
 	}
-	b.WriteString("or with a signing token, within 5 minutes, in " + messageSignatureHeader + ": " +
+	b.WriteString("or with a signing token, within 5 minutes, in " + secretheader.MessageSignature + ": " +
 		messageSignaturePrefix + "BASE64, ")
-	b.WriteString("or send the secret in " + strings.Join(tokenHeaders, ", "))
+	b.WriteString("or send the secret in " + strings.Join(secretheader.Tokens, ", "))
 	if r.suggestAuthorization {
-		b.WriteString(", or " + authorizationHeader)
+		b.WriteString(", or " + secretheader.Authorization)
 	}
-	b.WriteString(", each given once; signatures count only from senders that sign (" +
-		strings.Join(signingSources(), ", ") +
-		"), SHA-1 only from nexus, and ?secret= only from senders that support nothing else")
+	var signing, sha1 []string
+	for _, s := range payload.Senders() {
+		if len(s.Signatures) > 0 {
+			signing = append(signing, s.Name)
+		}
+		if slices.Contains(s.Signatures, payload.SignatureNexus) {
+			sha1 = append(sha1, s.Name)
+		}
+	}
+	b.WriteString(", each given once; signatures count only from senders that sign (" + strings.Join(signing, ", ") +
+		"), SHA-1 only from " + strings.Join(sha1, ", ") + ", and ?secret= only from senders that support nothing else")
 	if r.suggestIdentity {
 		b.WriteString("; or authenticate to the Kubernetes API, for example with a ServiceAccount token")
 	}

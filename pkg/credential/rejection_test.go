@@ -18,7 +18,7 @@ func message(t *testing.T, v *Verifier, a Attempt) string {
 	return err.Error()
 }
 
-func TestMessageDoesNotTellWhatIsConfigured(t *testing.T) {
+func TestRejection_HidesConfiguration(t *testing.T) {
 	config := Config{RequireSecret: true}
 	var verifiers []*Verifier
 	for _, data := range []map[string]string{
@@ -57,7 +57,7 @@ func TestMessageDoesNotTellWhatIsConfigured(t *testing.T) {
 	}
 }
 
-func TestMessageSaysWhatToDo(t *testing.T) {
+func TestRejection_SaysWhatToDo(t *testing.T) {
 	const remedy = "sign the exact body with HMAC-SHA256 in X-Hub-Signature-256: sha256=HEX, X-Hub-Signature: " +
 		"sha256=HEX, X-Gitea-Signature: HEX, X-Forgejo-Signature: HEX, X-Gogs-Signature: HEX, or with a signing " +
 		"token, within 5 minutes, in Webhook-Signature: v1,BASE64, or send the secret in X-Gitlab-Token, " +
@@ -90,7 +90,7 @@ func TestMessageSaysWhatToDo(t *testing.T) {
 	}
 }
 
-func TestRejectionCarriesNoSecret(t *testing.T) {
+func TestRejection_ContainsNoSecret(t *testing.T) {
 	v := NewVerifier(Config{RequireSecret: true},
 		secretsWith(map[string]string{"hmac": "c0nfigured", "token": "c0nfigured"}))
 	method, err := v.Verify(Attempt{

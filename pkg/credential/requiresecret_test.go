@@ -5,7 +5,7 @@ package credential
 
 import "testing"
 
-func TestWithoutRequireSecretOnlyTheUnconfiguredIsOpen(t *testing.T) {
+func TestRequireSecret_OffAllowsOnlyUnconfigured(t *testing.T) {
 	web := &Target{Resource: ResourceGatewaySyncs, Name: "web"}
 	for _, tc := range []struct {
 		name   string
@@ -57,14 +57,14 @@ func TestWithoutRequireSecretOnlyTheUnconfiguredIsOpen(t *testing.T) {
 	}
 }
 
-func TestWithoutRequireSecretAProofIsNotHeldAgainstTheUnconfigured(t *testing.T) {
+func TestRequireSecret_OffIgnoresProofIfUnconfigured(t *testing.T) {
 	a := Attempt{Namespace: namespace, Header: header("X-Hub-Signature-256", "sha256="+sign("s3cret", ""))}
 	if method, reason := verify(t, NewVerifier(Config{}, &Secrets{}), a); method != MethodNone {
 		t.Errorf("got method %q, reason %q; want %q", method, reason, MethodNone)
 	}
 }
 
-func TestWithoutRequireSecretAWrongProofIsRejectedAndARightOneNamed(t *testing.T) {
+func TestRequireSecret_OffRejectsWrongProof(t *testing.T) {
 	v := NewVerifier(Config{}, secretsWith(map[string]string{"token": "t0ken"}))
 	a := Attempt{Namespace: namespace, Header: header("X-Gitlab-Token", "other")}
 	if method, reason := verify(t, v, a); reason != ReasonTokenMismatch {
@@ -77,7 +77,7 @@ func TestWithoutRequireSecretAWrongProofIsRejectedAndARightOneNamed(t *testing.T
 }
 
 // An empty secret must not match an empty token, nor a signature made with the empty key.
-func TestEmptySecretAcceptsNothing(t *testing.T) {
+func TestRequireSecret_EmptySecretAcceptsNothing(t *testing.T) {
 	for _, value := range []string{"", "\n", " \r\n\t"} {
 		for _, config := range []Config{{}, {RequireSecret: true}} {
 			v := NewVerifier(config, secretsWith(map[string]string{"hmac": value, "token": value,

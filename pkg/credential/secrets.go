@@ -4,11 +4,15 @@
 package credential
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
+
+	"postern.dev/postern/pkg/payload"
 )
 
 // SecretName is the name of the Kubernetes Secret that is read in each namespace.
@@ -87,5 +91,125 @@ func (s *Secrets) onUpdate(obj any) {
 func (s *Secrets) onDelete(obj any) {
 	if name, err := cache.DeletionHandlingObjectToName(obj); err == nil && name.Name == SecretName {
 		s.Delete(name.Namespace)
+	}
+}
+
+// SetDefaults replaces the default secrets, which apply in every namespace to attempts for which it has no key. The
+// keys are the same as in a Kubernetes Secret, without those of single targets: their names are ambiguous without a
+// namespace. It copies data, and may be called at any time.
+func (s *Secrets) SetDefaults(data map[string][]byte) {
+	data = maps.Clone(data)
+	maps.DeleteFunc(data, func(key string, _ []byte) bool { return isTargetKey(key) })
+	ring := newKeyring(data)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.defaults = ring
+}
+
+// validFor returns the secrets for an attempt. A key of the namespace for such an attempt replaces the default secrets
+// even if it is empty, so that a namespace can disable them.
+func (s *Secrets) validFor(a Attempt) validSecrets {
+	own, defaults := s.keyrings(a.Namespace)
+	return own.orDefaults(defaults, a)
+}
+
+// defaultsFor returns the default secrets for an attempt in a namespace without secrets.
+func (s *Secrets) defaultsFor(a Attempt) validSecrets {
+	_, defaults := s.keyrings("")
+	return defaults.forAttempt(a)
+}
+
+// namespaceSecretsFor returns the secrets for an attempt, and true, if its namespace has a key that may apply to it.
+// Otherwise use defaultsFor.
+func (s *Secrets) namespaceSecretsFor(a Attempt) (valid validSecrets, own bool) {
+	ring, defaults := s.keyrings(a.Namespace)
+	if !ring.forAttempt(a).configured {
+		return validSecrets{}, false
+	}
+	return ring.orDefaults(defaults, a), true
+}
+
+func (k keyring) orDefaults(defaults keyring, a Attempt) validSecrets {
+	own := k.forAttempt(a)
+	if own.applies {
+		return own
+	}
+	valid := defaults.forAttempt(a)
+	valid.configured = valid.configured || own.configured
+	return valid
+}
+
+// secretIndex counts the namespaces that have a secret under a key, for each key that is not a target's. It has no
+// entries for keys without one.
+type secretIndex map[string]int
+
+// count adds change, 1 or -1, to the counts of the keys of one namespace.
+func (x secretIndex) count(ring keyring, change int) {
+	for key, secrets := range ring.secrets {
+		if len(secrets) == 0 || isTargetKey(key) {
+			continue
+		}
+		x[key] += change
+		if x[key] == 0 {
+			delete(x, key)
+		}
+	}
+}
+
+// SetNamespaceFilter limits fan-out deliveries to namespaces for which allowed is true; see Verifier.CanAccept. By
+// default all are. allowed must be deterministic. SetNamespaceFilter may be called at any time.
+func (s *Secrets) SetNamespaceFilter(allowed func(namespace string) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.allowed, s.index = allowed, secretIndex{}
+	for namespace, ring := range s.namespaces {
+		if s.isAllowed(namespace) {
+			s.index.count(ring, +1)
+		}
+	}
+}
+
+// isAllowed must be called with mu held.
+func (s *Secrets) isAllowed(namespace string) bool { return s.allowed == nil || s.allowed(namespace) }
+
+// setKeyringLocked replaces the keyring of a namespace; the zero value removes it. Only this method changes namespaces.
+// It must be called with mu held.
+func (s *Secrets) setKeyringLocked(namespace string, ring keyring) {
+	if s.namespaces == nil {
+		s.namespaces = map[string]keyring{}
+	}
+	if s.index == nil {
+		s.index = secretIndex{}
+	}
+	if s.isAllowed(namespace) {
+		s.index.count(s.namespaces[namespace], -1)
+		s.index.count(ring, +1)
+	}
+	if ring.secrets == nil {
+		delete(s.namespaces, namespace)
+		return
+	}
+	s.namespaces[namespace] = ring
+}
+
+// hasSecretFor reports whether a type of sender has a secret, by default or in a namespace that is allowed.
+func (s *Secrets) hasSecretFor(source string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.ContainsFunc(keysFor(source), func(key string) bool {
+		return len(s.defaults.secrets[key]) > 0 || s.index[key] > 0
+	})
+}
+
+// keysFor returns the keys that are used for a type of sender at every target.
+func keysFor(source string) []string {
+	sender, _ := payload.Lookup(source)
+	switch own := payload.SecretKey(source); {
+	case sender.OnlyOwnSecret():
+		return []string{own}
+	case len(sender.Signatures) == 0:
+		return []string{own, tokenKey}
+	default:
+		return []string{own, hmacKey, tokenKey}
 	}
 }

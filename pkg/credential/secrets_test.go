@@ -20,7 +20,7 @@ func accepts(t *testing.T, s *Secrets, namespace, token string) bool {
 	return method == MethodToken
 }
 
-func TestRotationLeavesNoGap(t *testing.T) {
+func TestSecrets_RotationHasNoGap(t *testing.T) {
 	s := secretsWith(map[string]string{"token": "old"})
 	for _, step := range []struct {
 		value    string
@@ -40,7 +40,7 @@ func TestRotationLeavesNoGap(t *testing.T) {
 	}
 }
 
-func TestSetReplacesAndDeleteForgetsOneNamespace(t *testing.T) {
+func TestSecrets_SetAndDeleteAffectOneNamespace(t *testing.T) {
 	s := &Secrets{}
 	s.Delete("never-set")
 	s.Set("a", asBytes(map[string]string{"token": "of-a", "hmac": "of-a"}))
@@ -59,7 +59,7 @@ func TestSetReplacesAndDeleteForgetsOneNamespace(t *testing.T) {
 	}
 }
 
-func TestSetKeepsNoReferenceToItsData(t *testing.T) {
+func TestSecrets_CopiesItsInput(t *testing.T) {
 	data := asBytes(map[string]string{"token": "before"})
 	s := &Secrets{}
 	s.Set(namespace, data)
@@ -69,7 +69,7 @@ func TestSetKeepsNoReferenceToItsData(t *testing.T) {
 	}
 }
 
-func TestVerifyIsSteadyWhileSecretsChange(t *testing.T) {
+func TestSecrets_ConcurrentVerify(t *testing.T) {
 	s := secretsWith(map[string]string{"token": "kept"})
 	v := NewVerifier(Config{}, s) // a value that is being replaced must not count as unconfigured
 	done := make(chan struct{})
@@ -105,7 +105,7 @@ func TestVerifyIsSteadyWhileSecretsChange(t *testing.T) {
 	readers.Wait()
 }
 
-func TestEventHandlerFollowsTheOneSecretOfEachNamespace(t *testing.T) {
+func TestSecrets_EventHandler(t *testing.T) {
 	object := func(namespace, name, token string) *corev1.Secret {
 		return &corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},

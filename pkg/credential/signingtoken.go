@@ -13,16 +13,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"postern.dev/postern/pkg/secretheader"
 )
 
-// A webhook with a signing token has the HMAC of "<id>.<timestamp>.<body>", as specified by Standard Webhooks:
-// https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
-// GitLab supports it since version 19: https://docs.gitlab.com/user/project/integrations/webhooks/#signing-tokens
 const (
-	messageIDHeader        = "Webhook-Id"
-	messageTimeHeader      = "Webhook-Timestamp"
-	messageSignatureHeader = "Webhook-Signature"
-
 	// messageSignaturePrefix is the version with a shared secret. "v1a," is the version with a public key.
 	messageSignaturePrefix = "v1,"
 	// maxMessageSignatures is far more than a rotation of secrets needs.
@@ -60,12 +55,12 @@ type signedMessage struct {
 // readSignedMessage returns the signed message. Without a valid one it returns nil and, if there is a signature, why it
 // can't be accepted at the time now. GitLab always sends the other two headers, so these alone are ignored.
 func readSignedMessage(h http.Header, now time.Time) (*signedMessage, Reason) {
-	if len(h.Values(messageSignatureHeader)) == 0 {
+	if len(h.Values(secretheader.MessageSignature)) == 0 {
 		return nil, ""
 	}
-	signatures, signaturesProblem := singleValue(h, messageSignatureHeader)
-	id, idProblem := singleValue(h, messageIDHeader)
-	timestamp, timestampProblem := singleValue(h, messageTimeHeader)
+	signatures, signaturesProblem := singleValue(h, secretheader.MessageSignature)
+	id, idProblem := singleValue(h, secretheader.MessageID)
+	timestamp, timestampProblem := singleValue(h, secretheader.MessageTime)
 	if problem := cmp.Or(signaturesProblem, idProblem, timestampProblem); problem != "" {
 		return nil, problem
 	}

@@ -32,7 +32,7 @@ func messageHeader(id, timestamp, signatures string) http.Header {
 		signatures)
 }
 
-func TestSigningTokenProvesTheSecret(t *testing.T) {
+func TestSigningToken_Verifies(t *testing.T) {
 	const body = `{"object_kind":"push"}`
 	now := unix(noon)
 	right := signMessage(lampKey, messageID, now, body)
@@ -106,7 +106,7 @@ func TestSigningTokenProvesTheSecret(t *testing.T) {
 	}
 }
 
-func TestSignatureIsBelievedWithinFiveMinutesOnly(t *testing.T) {
+func TestSigningToken_ValidForFiveMinutes(t *testing.T) {
 	v := atNoon(map[string]string{"hmac": signingToken(lampKey)})
 	for _, tc := range []struct {
 		name   string
@@ -133,7 +133,7 @@ func TestSignatureIsBelievedWithinFiveMinutesOnly(t *testing.T) {
 	}
 }
 
-func TestFarFutureTimestampDoesNotOverflow(t *testing.T) {
+func TestSigningToken_FarFutureDoesNotOverflow(t *testing.T) {
 	v := atNoon(map[string]string{"hmac": signingToken(lampKey)})
 	for _, timestamp := range []string{"9223372036854775807", "9223371966579724800", "253402300799"} {
 		h := messageHeader(messageID, timestamp, "v1,"+signMessage(lampKey, messageID, timestamp, "{}"))
@@ -145,7 +145,7 @@ func TestFarFutureTimestampDoesNotOverflow(t *testing.T) {
 }
 
 // The MAC was made with OpenSSL: printf '%s' ID.TIME.BODY | openssl dgst -sha256 -mac HMAC -macopt hexkey:… | base64.
-func TestSignedMessageMadeElsewhereIsAccepted(t *testing.T) {
+func TestSigningToken_ReferenceMessage(t *testing.T) {
 	v := atNoon(map[string]string{"webhook.gitlab-secret": "whsec_bGlnaHQgdGhlIGxhbXAgYXQgZHVzaywgbm90IGRhd24=\n"})
 	method, reason := verify(t, v, Attempt{
 		Namespace: namespace,
@@ -158,7 +158,7 @@ func TestSignedMessageMadeElsewhereIsAccepted(t *testing.T) {
 	}
 }
 
-func TestSigningTokenAppliesWhereAnHMACKeyDoes(t *testing.T) {
+func TestSigningToken_AppliesLikeHMACKey(t *testing.T) {
 	token := signingToken(lampKey)
 	web := &Target{Resource: ResourceGatewaySyncs, Name: "web"}
 	for _, tc := range []struct {
@@ -198,7 +198,7 @@ func TestSigningTokenAppliesWhereAnHMACKeyDoes(t *testing.T) {
 }
 
 // An empty signing token must not match a signature that was made with the empty key.
-func TestEmptySigningTokenAcceptsNothing(t *testing.T) {
+func TestSigningToken_EmptyAcceptsNothing(t *testing.T) {
 	h := messageHeader(messageID, unix(noon), "v1,"+signMessage("", messageID, unix(noon), "{}"))
 	for _, token := range []string{"whsec_", "whsec_=", "whsec_ ", "whsec_\n"} {
 		v := atNoon(map[string]string{"hmac": token})
@@ -210,7 +210,7 @@ func TestEmptySigningTokenAcceptsNothing(t *testing.T) {
 
 // GitLab sends Webhook-Id and Webhook-Timestamp even without a signing token. While the method is changed it sends both
 // the signature and the token.
-func TestSignedMessageIsOneProofAmongOthers(t *testing.T) {
+func TestSigningToken_AmongOtherProofs(t *testing.T) {
 	now := unix(noon)
 	right := "v1," + signMessage(lampKey, messageID, now, "{}")
 	v := atNoon(map[string]string{"hmac": signingToken(lampKey), "token": "t0ken"})
@@ -253,7 +253,7 @@ func TestSignedMessageIsOneProofAmongOthers(t *testing.T) {
 	}
 }
 
-func TestClockIsTheSystemsUnlessGiven(t *testing.T) {
+func TestSigningToken_DefaultClock(t *testing.T) {
 	v := NewVerifier(Config{RequireSecret: true}, secretsWith(map[string]string{"hmac": signingToken(lampKey)}))
 	now := unix(time.Now())
 	h := messageHeader(messageID, now, "v1,"+signMessage(lampKey, messageID, now, "{}"))

@@ -1,6 +1,34 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
+// Package credential authenticates deliveries: it keeps the webhook secrets of every namespace, and implements the
+// authentication methods of each type of sender.
+//
+// It runs before anything else is looked up. So it does not depend on the existence of a target, on the decoding of
+// payloads or on the storage of deliveries, and its errors must not reveal any of these to an unauthenticated caller.
+//
+// # Keys
+//
+// The secrets of a namespace are the data of one Kubernetes Secret in it, named SecretName:
+//
+//	gatewaysyncs.<name>.hmac, gatewaysyncs.<name>.token    one GatewaySync
+//	applications.<name>.hmac, applications.<name>.token    one Application
+//	hmac, token                                            git and generic senders
+//	webhook.<source>-secret                                one sender, as HMAC key if it signs, and as token
+//	webhook.<source>-registry-url                          the URL of its registry, not a secret; see RegistryURLs
+//
+// If a target has a key of its own, of either kind, only that key is used for it. This separates the tenants of one
+// namespace.
+//
+// There may also be default secrets under the same keys, except for the keys of single targets. They apply in each
+// namespace to attempts for which it has no key of its own: a key there, even one without any secret, replaces them.
+//
+// A value has secrets as text, one per line and at most 64. All are valid, so that a secret can be rotated without an
+// interruption. White space around a secret is ignored. A value without any secret matches nothing but counts as
+// configured: it can only reject deliveries, never accept them.
+//
+// A signing token (whsec_ and base64, as GitLab creates them) is also an HMAC key. Its signatures are made with the
+// decoded bytes and are accepted for five minutes only.
 package credential
 
 import (
@@ -15,6 +43,8 @@ import (
 	"golang.org/x/sync/semaphore"
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/apiserver/pkg/authentication/user"
+
+	"postern.dev/postern/pkg/payload"
 )
 
 // Method is how a delivery was authenticated, as in status.sender.method.
@@ -145,4 +175,59 @@ func identityMethod(u user.Info) Method {
 		return MethodServiceAccount
 	}
 	return MethodUser
+}
+
+// SupportedMethods are the authentication methods of a type of sender in a namespace.
+type SupportedMethods struct {
+	// Methods are the accepted methods that the sender supports, best first. It is never nil.
+	Methods []string
+	// Keys are the keys of the namespace's Secret that are used for the sender and its methods.
+	Keys []string
+	// HasSecret reports whether one of the keys has a secret, or a default secret applies instead.
+	HasSecret bool
+}
+
+// MethodsFor returns the methods of a type of sender in a namespace.
+func (v *Verifier) MethodsFor(namespace, source string) SupportedMethods {
+	sender, _ := payload.Lookup(source)
+	supported := SupportedMethods{Methods: []string{}, Keys: []string{payload.SecretKey(source)}}
+	methods := methodsOf(sender)
+	for _, method := range methods {
+		if method != MethodServiceAccount || v.config.IdentityIsCredential {
+			supported.Methods = append(supported.Methods, string(method))
+		}
+	}
+	valid := v.secrets.validFor(Attempt{Namespace: namespace, Source: source})
+	if sender.OnlyOwnSecret() {
+		supported.HasSecret = valid.hasAny()
+		return supported
+	}
+	// A token does not help a sender that can only sign: to report it would hide why the sender is rejected.
+	if slices.Contains(methods, MethodHMAC) {
+		supported.Keys = append(supported.Keys, hmacKey)
+		supported.HasSecret = len(valid.hmac) > 0
+	}
+	if slices.Contains(methods, MethodToken) {
+		supported.Keys = append(supported.Keys, tokenKey)
+		supported.HasSecret = supported.HasSecret || len(valid.token) > 0
+	}
+	return supported
+}
+
+// methodsOf returns the methods of a type of sender, best first.
+func methodsOf(sender payload.Sender) []Method {
+	var methods []Method
+	if sender.Identity {
+		methods = append(methods, MethodServiceAccount)
+	}
+	if len(sender.Signatures) > 0 {
+		methods = append(methods, MethodHMAC)
+	}
+	if sender.Token {
+		methods = append(methods, MethodToken)
+	}
+	if sender.QueryToken {
+		methods = append(methods, MethodQueryToken)
+	}
+	return methods
 }

@@ -8,7 +8,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/admission"
-	"k8s.io/apiserver/pkg/authentication/user"
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/v1alpha1"
@@ -17,60 +16,27 @@ import (
 
 // admit runs the server's admission chain on a delivery as if it were created as an object, so that a policy on CREATE
 // of webhookdeliveries applies to every endpoint.
-func (d *Deliverer) admit(ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info, dryRun bool) error {
-	err := checkContext(ctx)
-	if err == nil {
-		err = d.admitAsObject(ctx, delivery, sender, dryRun)
+func (d *Deliverer) admit(ctx context.Context, r *Request) error {
+	if err := checkContext(ctx); err != nil {
+		return err
 	}
-	if err != nil {
-		d.observe(ctx, delivery, err)
-	}
-	return err
-}
-
-func (d *Deliverer) admitAsObject(
-	ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info, dryRun bool,
-) error {
 	ctx, done := startStage(ctx, stageAdmit)
 	defer done()
 	options := &metav1.CreateOptions{}
-	if dryRun {
+	if r.DryRun {
 		options.DryRun = []string{metav1.DryRunAll}
 	}
-	attributes := admission.NewAttributesRecord(delivery, nil,
-		v1alpha1.SchemeGroupVersion.WithKind("WebhookDelivery"), delivery.Namespace, delivery.Name,
+	attributes := admission.NewAttributesRecord(r.Delivery, nil,
+		v1alpha1.SchemeGroupVersion.WithKind("WebhookDelivery"), r.Delivery.Namespace, r.Delivery.Name,
 		v1alpha1.SchemeGroupVersion.WithResource("webhookdeliveries"), "",
-		admission.Create, options, dryRun, sender)
-	if err := d.mutate(ctx, delivery, attributes, d.Objects); err != nil {
+		admission.Create, options, r.DryRun, r.User)
+	if err := d.mutate(ctx, r.Delivery, attributes, d.Objects); err != nil {
 		return err
 	}
 	return d.validate(ctx, attributes, d.Objects)
 }
 
-// Mutate runs mutating admission on a received delivery. It rejects changes to what was verified, for which target, and
-// by which sender.
-func (d *Deliverer) Mutate(
-	ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces,
-) error {
-	delivery := attributes.GetObject().(*postern.WebhookDelivery)
-	err := d.mutate(ctx, delivery, attributes, objects)
-	if err != nil {
-		d.observe(ctx, delivery, err)
-	}
-	return err
-}
-
-// Validate runs validating admission on a received delivery.
-func (d *Deliverer) Validate(
-	ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces,
-) error {
-	err := d.validate(ctx, attributes, objects)
-	if err != nil {
-		d.observe(ctx, attributes.GetObject().(*postern.WebhookDelivery), err)
-	}
-	return err
-}
-
+// validate runs validating admission.
 func (d *Deliverer) validate(
 	ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces,
 ) error {
@@ -81,6 +47,7 @@ func (d *Deliverer) validate(
 	return validating.Validate(ctx, attributes, objects)
 }
 
+// mutate runs mutating admission. It rejects changes to what was verified, for which target, and by which sender.
 func (d *Deliverer) mutate(
 	ctx context.Context, delivery *postern.WebhookDelivery, attributes admission.Attributes,
 	objects admission.ObjectInterfaces,

@@ -37,8 +37,8 @@ func unavailable(t *testing.T) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err = writer.Resolve(t.Context(), target.Key{
-		Kind: target.KindGatewaySync, Namespace: "demo", Name: "plant",
+	if err = writer.Resolve(t.Context(), postern.TargetKey{
+		Kind: postern.TargetGatewaySync, Namespace: "demo", Name: "plant",
 	}); !target.IsTransient(err) {
 		t.Fatalf("got %v, want a transient error", err)
 	}

@@ -3,12 +3,13 @@
 
 // Package delivery is the pipeline of every webhook, for all endpoints:
 //
-//	verify → decode → admit → resolve → execute → observe
+//	verify → decode → deduplicate → admit → resolve → execute → observe
 //
-// verify and decode are in receive.go. execute records a delivery and writes its targets (write.go), and then stores
-// the final status (finalstatus.go). inflight.go and repeat.go detect repeats before anything is written. resume.go
-// retries pending deliveries. The package must not depend on HTTP paths, on how records are stored or on how targets
-// are patched: the endpoints, Records and Targets do.
+// Each stage is a file and a method. Deliver runs all of them; the other entry points begin or end it elsewhere:
+// DeliverToNamespaces receives a webhook once for several namespaces, Redeliver has no payload, and ReceiveObject and
+// Execute are the two halves for a delivery that is created as an object, which the framework admits in between. Resume
+// retries a pending delivery from resolve on. The package must not depend on HTTP paths, on how records are stored or
+// on how targets are patched: the endpoints, Records and Targets do.
 package delivery
 
 import (
@@ -25,21 +26,22 @@ import (
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/fairness"
+	"postern.dev/postern/pkg/payload"
 	"postern.dev/postern/pkg/target"
 )
 
 // Targets finds and writes the targets of deliveries.
 type Targets interface {
 	// Resolve returns a NotFound error if the object does not exist.
-	Resolve(ctx context.Context, key target.Key) error
+	Resolve(ctx context.Context, key postern.TargetKey) error
 	// Matches returns the objects in a namespace that want the request.
 	Matches(namespace string, request target.Request) ([]target.Match, error)
 	// Write makes the object hold the requests, and returns one result per request. A dry run writes nothing.
-	Write(ctx context.Context, key target.Key, requests []target.Request, dryRun bool) []target.Result
+	Write(ctx context.Context, key postern.TargetKey, requests []target.Request, dryRun bool) []target.Result
 	// Stamp returns a time of receipt in whole microseconds. It is later than every time returned before.
 	Stamp() time.Time
 	// RecordHeld notes that, according to a record, the object held what was requested.
-	RecordHeld(key target.Key, requests ...target.Request)
+	RecordHeld(key postern.TargetKey, requests ...target.Request)
 }
 
 // Records stores deliveries.
@@ -128,27 +130,73 @@ func New(config Config) *Deliverer {
 	return d
 }
 
-// Deliver takes a delivery, which says where it goes, and the request through all stages. It returns the record, or an
-// error that can be returned to the client.
-func (d *Deliverer) Deliver(
-	ctx context.Context, delivery *postern.WebhookDelivery, in Request, dryRun bool,
-) (*postern.WebhookDelivery, error) {
-	ctx, span := d.tracer.Start(ctx, spanDeliver)
+// Deliver takes a webhook through all stages. It returns the record, an error for the client, or both if the delivery
+// is recorded as failed.
+func (d *Deliverer) Deliver(ctx context.Context, r *Request) (record *postern.WebhookDelivery, err error) {
+	ctx, span := d.tracer.Start(ctx, r.spanName())
 	defer span.End()
-	if dryRun {
-		if err := d.AllowDryRun(ctx, delivery, in.User); err != nil {
-			return nil, err
+	defer func() { d.finish(r, record, err) }()
+	defer func() { d.observe(ctx, r, record, err) }()
+	if err := d.receive(ctx, r); err != nil { // verify and decode
+		return nil, err
+	}
+	if err := d.deduplicate(ctx, r); err != nil {
+		return nil, err
+	}
+	if err := d.admit(ctx, r); err != nil {
+		return nil, err
+	}
+	return d.execute(ctx, r) // resolve, record and write
+}
+
+// receive verifies the sender and decodes its request, unless that is done. It sets spec.events and the status of the
+// delivery. It looks up nothing before the sender is verified.
+func (d *Deliverer) receive(ctx context.Context, r *Request) error {
+	switch {
+	case r.received && ctx.Err() != nil: // a new delivery would have a timeout of its own
+		return answerUnavailable("other namespaces took too long", ctx.Err())
+	case r.received:
+		return nil
+	case r.redelivery:
+		return d.receiveAgain(ctx, r)
+	}
+	if err := r.checkDryRun(); err != nil {
+		return err
+	}
+	end, err := d.Work.Begin(ctx, r.flow())
+	if err != nil {
+		return err
+	}
+	defer end()
+	if r.Delivery.Spec.Source == "" {
+		r.Delivery.Spec.Source = payload.SourceFromHeader(r.Header)
+	}
+	sourceKnown := r.Delivery.Spec.Source != ""
+	method, err := d.verify(ctx, r)
+	if err != nil {
+		return err
+	}
+	if err := d.decode(ctx, r, method); err != nil {
+		return err
+	}
+	if !sourceKnown {
+		if err := d.confirm(ctx, r, method); err != nil {
+			return err
 		}
 	}
-	deliveryID, err := d.Receive(ctx, delivery, in)
-	if err != nil {
-		return nil, err
+	return r.Forbidden
+}
+
+// confirm verifies a sender again whose source was derived from the shape of the body only. A secret of one source must
+// not authenticate another.
+func (d *Deliverer) confirm(ctx context.Context, r *Request, method credential.Method) error {
+	confirmed, err := d.verify(ctx, r)
+	switch {
+	case err != nil:
+		r.Delivery.Status.Sender = nil
+		return err
+	case confirmed == credential.MethodHMAC && method != confirmed:
+		return d.decode(ctx, r, confirmed) // an HMAC proves less of the request than the first method
 	}
-	if setIdentity(delivery, deliveryID) {
-		return d.deliverOnce(ctx, delivery, in.User, dryRun)
-	}
-	if err := d.admit(ctx, delivery, in.User, dryRun); err != nil {
-		return nil, err
-	}
-	return d.execute(ctx, delivery, executeOptions{dryRun: dryRun, record: d.recordWhileWriting})
+	return nil
 }

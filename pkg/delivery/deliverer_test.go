@@ -19,7 +19,7 @@ import (
 const plant = "GatewaySync demo/plant"
 
 // Nothing is looked up before the sender is verified, and nothing is written or recorded before admission.
-func TestEachStageRunsOnlyWhenTheOnesBeforeWentWell(t *testing.T) {
+func TestDeliverer_StagesStopAtFirstError(t *testing.T) {
 	for name, test := range map[string]struct {
 		arrange func(*pipeline, *Request)
 		dryRun  bool
@@ -124,7 +124,7 @@ func TestEachStageRunsOnlyWhenTheOnesBeforeWentWell(t *testing.T) {
 	}
 }
 
-func TestAdmissionSeesACreationByTheSender(t *testing.T) {
+func TestDeliverer_AdmissionSeesCreateBySender(t *testing.T) {
 	p := newDefaultPipeline()
 	if _, err := p.Deliver(t.Context(), toPlant(), release(), true); err != nil {
 		t.Fatal(err)
@@ -150,7 +150,7 @@ func TestAdmissionSeesACreationByTheSender(t *testing.T) {
 }
 
 // The target receives the events as admission changed them. It holds one ref, so only the last event counts.
-func TestTheLastEventAsAdmittedIsRequested(t *testing.T) {
+func TestDeliverer_LastAdmittedEventCounts(t *testing.T) {
 	p := newDefaultPipeline()
 	p.onMutate = func(d *postern.WebhookDelivery) error {
 		d.Spec.Events = append(d.Spec.Events, postern.DeliveryEvent{
@@ -164,8 +164,9 @@ func TestTheLastEventAsAdmittedIsRequested(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := target.Request{
-		Ref: "production", Repository: "https://git.example.com/plant.git", Revision: "abc", By: "github", At: now,
-		Received: received.Add(1),
+		DeliveryEvent: &postern.DeliveryEvent{Event: "push", Ref: "production",
+			Repository: "https://git.example.com/plant.git", Revision: "abc", Source: "github"},
+		At: now, Received: received.Add(1),
 	}
 	if diff := cmp.Diff(want, p.request); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)

@@ -11,7 +11,7 @@ import (
 	"postern.dev/postern/pkg/credential"
 )
 
-func TestNoStageBeginsOnceTheRequestHasEnded(t *testing.T) {
+func TestDeliverer_NoStageAfterCancel(t *testing.T) {
 	over, leave := context.WithCancel(t.Context())
 	leave()
 	for name, stage := range map[string]func(*pipeline) error{
@@ -25,11 +25,11 @@ func TestNoStageBeginsOnceTheRequestHasEnded(t *testing.T) {
 			return err
 		},
 		"admission": func(p *pipeline) error {
-			return p.admit(over, toPlant(), anonymousUser, false)
+			return p.admit(over, &Request{Delivery: toPlant(), User: anonymousUser})
 		},
 		"looking in one namespace after another": func(p *pipeline) error {
-			r := &decodedDelivery{delivery: toPlant()}
-			_, err := p.filterWanted(over, []acceptedDelivery{
+			r := &Request{Delivery: toPlant()}
+			_, err := p.filterWanted(over, []acceptedRequest{
 				{r, credential.Acceptance{Namespace: "a"}}, {r, credential.Acceptance{Namespace: "b"}},
 			})
 			return err

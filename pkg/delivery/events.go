@@ -5,7 +5,6 @@ package delivery
 
 import (
 	"fmt"
-	"strings"
 
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +12,7 @@ import (
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/v1alpha1"
 	"postern.dev/postern/pkg/target"
+	"postern.dev/postern/pkg/text"
 )
 
 // An Event costs the kube-apiserver as much as any other write, so under load only some successes get one. The records
@@ -47,10 +47,10 @@ func (d *Deliverer) recordEvents(delivery *postern.WebhookDelivery, results []po
 func (d *Deliverer) recordEvent(
 	delivery *postern.WebhookDelivery, result postern.TargetResult, eventType, reason string,
 ) {
-	kind := target.Kind(result.Kind)
+	kind := result.Kind
 	// kubectl describe finds Events by the UID.
 	regarding := &corev1.ObjectReference{
-		APIVersion: kind.APIVersion(), Kind: string(kind),
+		APIVersion: target.APIVersion(kind), Kind: string(kind),
 		Namespace: delivery.Namespace, Name: result.Name, UID: result.UID,
 	}
 	// Events that differ only in the note are counted as one. The delivery distinguishes them.
@@ -59,18 +59,9 @@ func (d *Deliverer) recordEvent(
 		Namespace: delivery.Namespace, Name: delivery.Name, UID: delivery.UID,
 	}
 	note := fmt.Sprintf("%s requested %q: %s", delivery.Spec.Source, result.Ref, result.Message)
-	d.Events.Eventf(regarding, related, eventType, reason, "Deliver", "%s", truncate(note, maxNoteBytes))
+	d.Events.Eventf(regarding, related, eventType, reason, "Deliver", "%s", text.Truncate(note, maxNoteBytes))
 }
 
 // maxNoteBytes is the longest note that the API server accepts; it would reject an Event with a longer one.
 // Source: NoteLengthLimit in k8s.io/kubernetes, pkg/apis/core/validation/events.go.
 const maxNoteBytes = 1024
-
-// truncate cuts a text to limit bytes, with an ellipsis at its end.
-func truncate(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	const ellipsis = "…"
-	return strings.ToValidUTF8(text[:limit-len(ellipsis)], "") + ellipsis
-}

@@ -20,6 +20,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/target"
+	"postern.dev/postern/pkg/text"
 )
 
 func TestMain(m *testing.M) {
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestEventsTellOfATargetWhatADeliveryDidToIt(t *testing.T) {
+func TestEvents_DescribeResultAtTarget(t *testing.T) {
 	down := unavailable(t)
 	const regarding = "stoker.io/v1alpha1 GatewaySync demo/plant | postern.dev/v1alpha1 WebhookDelivery demo/generic-x"
 	for name, test := range map[string]struct {
@@ -55,10 +56,10 @@ func TestEventsTellOfATargetWhatADeliveryDidToIt(t *testing.T) {
 		"unchanged": {arrange: func(p *pipeline, _ *Request) { p.outcome.Changes = nil }},
 		"pending":   {arrange: func(p *pipeline, _ *Request) { p.writeErr = down }},
 		"outdated": {
-			arrange: func(p *pipeline, _ *Request) { p.outcome = target.Outcome{Reason: target.ReasonSuperseded} },
+			arrange: func(p *pipeline, _ *Request) { p.outcome = target.Result{Reason: target.ReasonSuperseded} },
 		},
 		"skipped": {
-			arrange: func(p *pipeline, _ *Request) { p.outcome = target.Outcome{Reason: target.ReasonNotApplicable} },
+			arrange: func(p *pipeline, _ *Request) { p.outcome = target.Result{Reason: target.ReasonNotApplicable} },
 		},
 		"ignored":   {arrange: func(_ *pipeline, in *Request) { *in = ping() }},
 		"dry run":   {arrange: func(*pipeline, *Request) {}, dryRun: true},
@@ -76,13 +77,13 @@ func TestEventsTellOfATargetWhatADeliveryDidToIt(t *testing.T) {
 }
 
 // The API server rejects an Event with a longer note.
-func TestNotesOfEventsAreNeverTooLong(t *testing.T) {
+func TestEvents_NotesAreBounded(t *testing.T) {
 	for _, test := range []struct{ note, want string }{
 		{strings.Repeat("a", 1024), strings.Repeat("a", 1024)},
 		{strings.Repeat("a", 1025), strings.Repeat("a", 1021) + "…"},
 		{strings.Repeat("é", 1024), strings.Repeat("é", 510) + "…"},
 	} {
-		got := truncate(test.note, maxNoteBytes)
+		got := text.Truncate(test.note, maxNoteBytes)
 		if got != test.want || len(got) > 1024 || !utf8.ValidString(got) {
 			t.Errorf("got %d bytes, want %d", len(got), len(test.want))
 		}
@@ -90,7 +91,7 @@ func TestNotesOfEventsAreNeverTooLong(t *testing.T) {
 }
 
 // A rejected delivery has no name, and may have no sender. An empty or partial name in a log line misleads.
-func TestTheLogNamesOnlyWhatIsKnown(t *testing.T) {
+func TestLog_NamesOnlyKnownSources(t *testing.T) {
 	for name, test := range map[string]struct {
 		arrange func(*Request)
 		want    string
@@ -124,7 +125,7 @@ func TestTheLogNamesOnlyWhatIsKnown(t *testing.T) {
 	}
 }
 
-func TestEachDeliveryIsCountedOnceByWhatCameOfIt(t *testing.T) {
+func TestMetrics_DeliveryIsCountedOnceByResult(t *testing.T) {
 	down := unavailable(t)
 	for name, test := range map[string]struct {
 		arrange func(*pipeline, *Request)
@@ -163,7 +164,7 @@ func TestEachDeliveryIsCountedOnceByWhatCameOfIt(t *testing.T) {
 			false, `method="ServiceAccount",outcome="NotFound",source="generic"`,
 		},
 		"outdated": {
-			func(p *pipeline, _ *Request) { p.outcome = target.Outcome{Reason: target.ReasonSuperseded} },
+			func(p *pipeline, _ *Request) { p.outcome = target.Result{Reason: target.ReasonSuperseded} },
 			false, `method="ServiceAccount",outcome="Superseded",source="generic"`,
 		},
 		"pending": {
@@ -202,7 +203,7 @@ func TestEachDeliveryIsCountedOnceByWhatCameOfIt(t *testing.T) {
 }
 
 // Otherwise a client could create series without limit.
-func TestAClaimMakesNoNewSeries(t *testing.T) {
+func TestMetrics_ClaimMakesNoSeries(t *testing.T) {
 	deliveries.Reset()
 	for _, source := range []string{"unknown", "unknown-2", "Github", `a",b="c`} {
 		d := toPlant()
@@ -223,7 +224,7 @@ func TestAClaimMakesNoNewSeries(t *testing.T) {
 	})
 }
 
-func TestARejectionIsCountedByItsSourceAndReason(t *testing.T) {
+func TestMetrics_RejectionBySourceAndReason(t *testing.T) {
 	rejected.Reset()
 	signedWrongly := release()
 	signedWrongly.User, signedWrongly.Header = nil, http.Header{

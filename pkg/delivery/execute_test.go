@@ -18,7 +18,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-func TestAFailureAtTheTargetIsAnsweredByWhatHelps(t *testing.T) {
+func TestExecute_TargetErrorsBecomeAnswers(t *testing.T) {
 	down := unavailable(t)
 	forbidden := apierrors.NewForbidden(postern.Resource("gatewaysyncs"), "plant", errors.New("Postern may not"))
 	status := func(code int32, reason metav1.StatusReason, details *metav1.StatusDetails,
@@ -56,7 +56,7 @@ func TestAFailureAtTheTargetIsAnsweredByWhatHelps(t *testing.T) {
 }
 
 // The delivery is recorded, so Postern retries the write and the sender need not send it again.
-func TestWhatMayPassIsAnsweredAsPendingAndNoError(t *testing.T) {
+func TestExecute_TransientErrorIsPending(t *testing.T) {
 	down := unavailable(t)
 	for name, test := range map[string]struct {
 		arrange func(*pipeline)
@@ -96,7 +96,7 @@ func TestWhatMayPassIsAnsweredAsPendingAndNoError(t *testing.T) {
 }
 
 // Without a record nothing is retried. What was written stays, and a repeat finds it unchanged.
-func TestWhatCannotBeRecordedIsToBeSentAgainThoughItWasWritten(t *testing.T) {
+func TestExecute_RecordErrorAsksForRetry(t *testing.T) {
 	for name, cause := range map[string]error{
 		"no storage":                    errors.New("etcd is gone"),
 		"no storage, as a status error": apierrors.NewInternalError(errors.New("etcd is gone")),
@@ -128,7 +128,7 @@ func TestWhatCannotBeRecordedIsToBeSentAgainThoughItWasWritten(t *testing.T) {
 }
 
 // Recording and writing take as long as the slower of the two.
-func TestRecordAndWriteRunAtTheSameTime(t *testing.T) {
+func TestExecute_RecordsWhileWriting(t *testing.T) {
 	p := newDefaultPipeline()
 	record, write := make(chan struct{}), make(chan struct{})
 	p.onStep = func(_ context.Context, step string) {
@@ -147,7 +147,7 @@ func TestRecordAndWriteRunAtTheSameTime(t *testing.T) {
 }
 
 // The client chose the name of the object. If it is taken, nothing may be written.
-func TestAnObjectIsRecordedBeforeItIsWritten(t *testing.T) {
+func TestExecute_ObjectIsRecordedFirst(t *testing.T) {
 	for name, test := range map[string]struct {
 		onRecord func(*postern.WebhookDelivery) error
 		journal  []string
@@ -166,7 +166,7 @@ func TestAnObjectIsRecordedBeforeItIsWritten(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p, d := newDefaultPipeline(), objectToPlant(postern.WebhookDeliverySpec{Ref: "v2.0.0"})
 			p.onRecord, d.Name = test.onRecord, "release"
-			if err := p.ReceiveObject(t.Context(), d, ci, ""); err != nil {
+			if err := p.ReceiveObject(t.Context(), d, ci, "", false); err != nil {
 				t.Fatal(err)
 			}
 			_, err := p.Execute(t.Context(), d, false)
@@ -185,7 +185,7 @@ func TestAnObjectIsRecordedBeforeItIsWritten(t *testing.T) {
 }
 
 // Many senders hang up after some seconds. Canceling then would leave a record that says Pending.
-func TestAClientThatLeavesStopsNothingOnceRecordingBegan(t *testing.T) {
+func TestExecute_CancelAfterRecordStopsNothing(t *testing.T) {
 	type key struct{}
 	ctx, leave := context.WithCancel(context.WithValue(t.Context(), key{}, "kept"))
 	p := newDefaultPipeline()
@@ -214,7 +214,7 @@ func TestAClientThatLeavesStopsNothingOnceRecordingBegan(t *testing.T) {
 	}
 }
 
-func TestAClientThatLeavesStopsADryRun(t *testing.T) {
+func TestExecute_CancelStopsDryRun(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	p := newDefaultPipeline()
 	p.onStep = func(ctx context.Context, step string) {
@@ -228,7 +228,7 @@ func TestAClientThatLeavesStopsADryRun(t *testing.T) {
 	}
 }
 
-func TestADeliveryThatWasNotReceivedIsNotCarried(t *testing.T) {
+func TestExecute_NeedsReceivedDelivery(t *testing.T) {
 	d := &Deliverer{}
 	if _, err := d.Execute(t.Context(), &postern.WebhookDelivery{}, false); err == nil {
 		t.Error("it was executed")

@@ -50,7 +50,7 @@ type fakes struct {
 	onMutate, onValidate, onRecord, onUpdate func(*postern.WebhookDelivery) error
 	resolveErr, writeErr                     error
 	onGet                                    func() (*postern.WebhookDelivery, error)
-	outcome                                  target.Outcome
+	outcome                                  target.Result
 	matches                                  func(target.Request) ([]target.Match, error)
 	nothingIn                                string              // a namespace in which nothing matches
 	atTarget                                 map[string]atTarget // by name, in place of outcome and writeErr
@@ -66,7 +66,7 @@ type fakes struct {
 
 // atTarget is the outcome of a write.
 type atTarget struct {
-	outcome target.Outcome
+	outcome target.Result
 	err     error
 }
 
@@ -77,7 +77,7 @@ func newPipeline(config credential.Config) *pipeline {
 	f := &fakes{
 		onMutate: nothing, onValidate: nothing, onRecord: nothing, onUpdate: nothing,
 		onStep: func(context.Context, string) {},
-		outcome: target.Outcome{
+		outcome: target.Result{
 			Changes: []target.Change{{Field: "ref", New: "v2.0.0"}}, Previous: "v1.0.0", Held: true,
 			Reason: target.ReasonRequested, Message: "it was written",
 		},
@@ -101,6 +101,30 @@ func newPipeline(config credential.Config) *pipeline {
 // newDefaultPipeline is newPipeline with the default credential flags.
 func newDefaultPipeline() *pipeline {
 	return newPipeline(credential.Config{IdentityIsCredential: true, RequireSecret: true})
+}
+
+// Deliver is Deliverer.Deliver of a request that was built without a delivery.
+func (p *pipeline) Deliver(
+	ctx context.Context, delivery *postern.WebhookDelivery, r Request, dryRun bool,
+) (*postern.WebhookDelivery, error) {
+	r.Delivery, r.DryRun = delivery, dryRun
+	return p.Deliverer.Deliver(ctx, &r)
+}
+
+// DeliverToNamespaces is Deliverer.DeliverToNamespaces of a request that was built without a delivery.
+func (p *pipeline) DeliverToNamespaces(
+	ctx context.Context, source string, namespaces []string, r Request,
+) (FanoutResult, error) {
+	r.Delivery = &postern.WebhookDelivery{Spec: postern.WebhookDeliverySpec{Source: source}}
+	return p.Deliverer.DeliverToNamespaces(ctx, &r, namespaces)
+}
+
+// receiveOnly runs only the stages verify and decode.
+func (p *pipeline) receiveOnly(ctx context.Context, delivery *postern.WebhookDelivery, r Request) error {
+	r.Delivery = delivery
+	err := p.receive(ctx, &r)
+	p.observeError(ctx, delivery, err)
+	return err
 }
 
 func (f *fakes) note(dryRun bool, words ...any) {
@@ -154,25 +178,27 @@ func (f fakeAdmission) Validate(_ context.Context, a admission.Attributes, _ adm
 
 type fakeTargets struct{ *fakes }
 
-func (f fakeTargets) Resolve(_ context.Context, key target.Key) error {
+func (f fakeTargets) Resolve(_ context.Context, key postern.TargetKey) error {
 	f.note(false, "resolve ", key)
 	return f.resolveErr
 }
 
 func (f fakeTargets) Write(
-	ctx context.Context, key target.Key, requests []target.Request, dryRun bool,
+	ctx context.Context, key postern.TargetKey, requests []target.Request, dryRun bool,
 ) []target.Result {
 	results := make([]target.Result, len(requests))
 	for i, request := range requests {
 		request.Since = time.Time{} // from another clock
-		results[i].Outcome, results[i].Err = f.writeOne(ctx, key, request, dryRun)
+		result, err := f.writeOne(ctx, key, request, dryRun)
+		result.Err = err
+		results[i] = result
 	}
 	return results
 }
 
 func (f fakeTargets) writeOne(
-	ctx context.Context, key target.Key, request target.Request, dryRun bool,
-) (target.Outcome, error) {
+	ctx context.Context, key postern.TargetKey, request target.Request, dryRun bool,
+) (target.Result, error) {
 	f.note(dryRun, "write ", key, " ", request.Ref)
 	f.mu.Lock()
 	f.request, f.requests = request, append(f.requests, request)
@@ -192,11 +218,11 @@ func (f fakeTargets) Stamp() time.Time {
 	return received.Add(time.Duration(f.stamps-1) * time.Microsecond)
 }
 
-func (f fakeTargets) RecordHeld(key target.Key, requests ...target.Request) {
+func (f fakeTargets) RecordHeld(key postern.TargetKey, requests ...target.Request) {
 	for _, request := range requests {
 		what := request.Ref
 		if request.Image != nil {
-			what = request.Image.Name + ":" + what
+			what = request.Image.Name() + ":" + what
 		}
 		f.note(false, "held ", key, " ", what, " ", request.Received.Sub(received))
 	}

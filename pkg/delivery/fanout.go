@@ -13,7 +13,6 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/credential"
-	"postern.dev/postern/pkg/fairness"
 )
 
 // reasonSenderLeft is why a sender is rejected that hung up before it was verified.
@@ -45,24 +44,21 @@ type FanoutResult struct {
 }
 
 // DeliverToNamespaces delivers a webhook in each namespace whose secrets accept it and where something wants what was
-// pushed. It leaves nothing elsewhere, so that a push does not make a record in every namespace, and no policy there
-// sees it. It decodes the webhook once. A failure in one namespace does not affect the others. The error, for the
-// client, is set if the webhook reaches no namespace.
-func (d *Deliverer) DeliverToNamespaces(
-	ctx context.Context, source string, namespaces []string, in Request,
-) (FanoutResult, error) {
+// pushed. r.Delivery has the source and no namespace. It leaves nothing elsewhere, so that a push does not make a
+// record in every namespace, and no policy there sees it. It decodes the webhook once. A failure in one namespace does
+// not affect the others. The error, for the client, is set if the webhook reaches no namespace.
+func (d *Deliverer) DeliverToNamespaces(ctx context.Context, r *Request, namespaces []string) (FanoutResult, error) {
 	ctx, span := d.tracer.Start(ctx, spanDeliver)
 	defer span.End()
-	delivery := &postern.WebhookDelivery{Spec: postern.WebhookDeliverySpec{Source: source}}
-	accepted, err := d.receiveForNamespaces(ctx, delivery, namespaces, in)
+	accepted, err := d.receiveForNamespaces(ctx, r, namespaces)
 	if err != nil {
-		d.observe(ctx, delivery, err)
+		d.observe(ctx, r, nil, err)
 		return FanoutResult{}, err
 	}
 	if len(accepted) == 0 {
-		d.setIgnored(delivery, ReasonNoTarget, noMatchMessage("nothing", delivery.Spec.Events))
-		d.observe(ctx, delivery, nil)
-		return FanoutResult{Message: delivery.Status.Message}, nil
+		d.setIgnored(r.Delivery, ReasonNoTarget, noMatchMessage("nothing", r.Delivery.Spec.Events))
+		d.observe(ctx, r, r.Delivery, nil)
+		return FanoutResult{Message: r.Delivery.Status.Message}, nil
 	}
 	// Many senders hang up after a few seconds, but the delivery must be completed in all namespaces.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fanoutTimeout)
@@ -72,7 +68,8 @@ func (d *Deliverer) DeliverToNamespaces(
 	group.SetLimit(maxNamespacesAtOnce)
 	for i, a := range accepted {
 		group.Go(func() error {
-			results[i] = d.deliverToNamespace(ctx, a.delivery.DeepCopy(), a.Acceptance, a.deliveryID, in)
+			record, err := d.Deliver(ctx, d.requestFor(a))
+			results[i] = NamespaceResult{a.Namespace, record, err}
 			return nil
 		})
 	}
@@ -80,26 +77,31 @@ func (d *Deliverer) DeliverToNamespaces(
 	return FanoutResult{Results: results}, nil
 }
 
-// receiveForNamespaces is receive for a known source and several namespaces. It returns the deliveries to the
-// namespaces in which something wants what was pushed.
+// acceptedRequest is a decoded webhook in a namespace that accepted it.
+type acceptedRequest struct {
+	*Request
+	credential.Acceptance
+}
+
+// receiveForNamespaces is receive for a known source and several namespaces. It returns the requests in the namespaces
+// in which something wants what was pushed. They share the decoded delivery.
 func (d *Deliverer) receiveForNamespaces(
-	ctx context.Context, delivery *postern.WebhookDelivery, namespaces []string, in Request,
-) ([]acceptedDelivery, error) {
-	_, authenticated := credential.Identify(in.User)
-	end, err := d.Work.Begin(ctx, fairness.Flow{Anonymous: !authenticated}) // the namespaces are not known yet
+	ctx context.Context, r *Request, namespaces []string,
+) ([]acceptedRequest, error) {
+	end, err := d.Work.Begin(ctx, r.flow()) // of no namespace: they are not known yet
 	if err != nil {
 		return nil, err
 	}
 	defer end()
-	accepted, err := d.verifyForNamespaces(ctx, delivery, namespaces, in)
+	accepted, err := d.verifyForNamespaces(ctx, r, namespaces)
 	if err != nil {
 		return nil, err
 	}
-	d.setReceipt(ctx, delivery, in.Body)
+	d.setReceipt(ctx, r.Delivery, r.Body)
 	if len(accepted) > 0 { // for the log; each namespace has its own sender
-		d.setSender(delivery, in.User, accepted[0].Method)
+		d.setSender(r.Delivery, r.User, accepted[0].Method)
 	}
-	decoded, err := d.decodeForNamespaces(ctx, delivery, accepted, in)
+	decoded, err := d.decodeForNamespaces(ctx, r, accepted)
 	if err != nil {
 		return nil, err
 	}
@@ -107,11 +109,11 @@ func (d *Deliverer) receiveForNamespaces(
 }
 
 func (d *Deliverer) verifyForNamespaces(
-	ctx context.Context, delivery *postern.WebhookDelivery, namespaces []string, in Request,
+	ctx context.Context, r *Request, namespaces []string,
 ) ([]credential.Acceptance, error) {
 	_, done := startStage(ctx, stageVerify)
 	defer done()
-	accepted, err := d.Verifier.VerifyInNamespaces(ctx, namespaces, in.attempt(delivery.Spec.Source))
+	accepted, err := d.Verifier.VerifyInNamespaces(ctx, namespaces, r.attempt())
 	switch {
 	case err != nil && errors.Is(ctx.Err(), context.Canceled):
 		// No client reads this answer. It must not count as a storage failure.
@@ -124,16 +126,59 @@ func (d *Deliverer) verifyForNamespaces(
 	return accepted, nil
 }
 
-// filterWanted returns the deliveries that something in their namespace wants.
-func (d *Deliverer) filterWanted(ctx context.Context, deliveries []acceptedDelivery) ([]acceptedDelivery, error) {
+// decodeKey is everything that may differ between namespaces when they decode a webhook.
+type decodeKey struct {
+	signed       bool
+	registryURLs string
+}
+
+// decodeForNamespaces decodes a webhook once for all namespaces with the same decodeKey. It returns an error if no
+// namespace can decode it. Without namespaces it decodes too, so that a sender learns of its mistakes.
+func (d *Deliverer) decodeForNamespaces(
+	ctx context.Context, r *Request, accepted []credential.Acceptance,
+) ([]acceptedRequest, error) {
+	if len(accepted) == 0 {
+		return nil, d.decode(ctx, r, "")
+	}
+	type decodedRequest struct {
+		*Request
+		err error
+	}
+	decoded := map[decodeKey]decodedRequest{}
+	var requests []acceptedRequest
+	var first *decodedRequest
+	for _, a := range accepted {
+		key := decodeKey{a.Method == credential.MethodHMAC, d.Secrets.RegistryURLs(a.Namespace, r.Delivery.Spec.Source)}
+		one, found := decoded[key]
+		if !found {
+			request := *r
+			request.Delivery = r.Delivery.DeepCopy()
+			request.Delivery.Namespace = a.Namespace
+			one = decodedRequest{&request, d.decode(ctx, &request, a.Method)}
+			request.Delivery.Namespace = ""
+			decoded[key] = one
+		}
+		if first == nil || first.err != nil {
+			first = &one
+		}
+		if one.err == nil {
+			requests = append(requests, acceptedRequest{one.Request, a})
+		}
+	}
+	*r.Delivery = *first.Delivery.DeepCopy() // for the log and the answer, if no namespace wants it
+	return requests, first.err
+}
+
+// filterWanted returns the requests that something in their namespace wants.
+func (d *Deliverer) filterWanted(ctx context.Context, requests []acceptedRequest) ([]acceptedRequest, error) {
 	_, done := startStage(ctx, stageResolve)
 	defer done()
-	var wanted []acceptedDelivery
-	for _, a := range deliveries {
+	var wanted []acceptedRequest
+	for _, a := range requests {
 		if err := checkContext(ctx); err != nil {
 			return nil, err
 		}
-		ok, err := d.isWanted(a.Namespace, a.delivery.Spec.Events)
+		ok, err := d.isWanted(a.Namespace, a.Delivery.Spec.Events)
 		if err != nil {
 			return nil, answerFor(err)
 		}
@@ -154,84 +199,11 @@ func (d *Deliverer) isWanted(namespace string, events []postern.DeliveryEvent) (
 	return false, nil
 }
 
-// deliverToNamespace takes a received delivery to a namespace that accepted it.
-func (d *Deliverer) deliverToNamespace(
-	ctx context.Context, delivery *postern.WebhookDelivery, acceptance credential.Acceptance, deliveryID string,
-	in Request,
-) NamespaceResult {
-	ctx, span := d.tracer.Start(ctx, spanDeliver)
-	defer span.End()
-	delivery.Namespace = acceptance.Namespace
-	d.setSender(delivery, in.User, acceptance.Method)
-	if err := ctx.Err(); err != nil { // a new delivery would have a timeout of its own
-		err = answerUnavailable("other namespaces took too long", err)
-		d.observe(ctx, delivery, err)
-		return NamespaceResult{Namespace: acceptance.Namespace, Err: err}
-	}
-	if setIdentity(delivery, deliveryID) {
-		recorded, err := d.deliverOnce(ctx, delivery, in.User, false)
-		return NamespaceResult{acceptance.Namespace, recorded, err}
-	}
-	if err := d.admit(ctx, delivery, in.User, false); err != nil {
-		return NamespaceResult{Namespace: acceptance.Namespace, Err: err}
-	}
-	recorded, err := d.execute(ctx, delivery, executeOptions{record: d.recordWhileWriting})
-	return NamespaceResult{acceptance.Namespace, recorded, err}
-}
-
-// decodedDelivery is what a webhook requests, as far as its sender has proved it.
-type decodedDelivery struct {
-	delivery   *postern.WebhookDelivery
-	deliveryID string
-	err        error // of decoding
-}
-
-// acceptedDelivery is a decoded webhook in a namespace that accepted it.
-type acceptedDelivery struct {
-	*decodedDelivery
-	credential.Acceptance
-}
-
-// decodeKey is everything that may differ between namespaces when they decode a webhook.
-type decodeKey struct {
-	signed       bool
-	registryURLs string
-}
-
-// decodeForNamespaces decodes a webhook once for all namespaces with the same decodeKey. It returns an error if no
-// namespace can decode it. Without namespaces it decodes too, so that a sender learns of its mistakes.
-func (d *Deliverer) decodeForNamespaces(
-	ctx context.Context, delivery *postern.WebhookDelivery, accepted []credential.Acceptance, in Request,
-) ([]acceptedDelivery, error) {
-	if len(accepted) == 0 {
-		return nil, d.decodeFor(ctx, delivery, credential.Acceptance{}, in).err
-	}
-	decoded := map[decodeKey]*decodedDelivery{}
-	var deliveries []acceptedDelivery
-	var first *decodedDelivery
-	for _, a := range accepted {
-		key := decodeKey{a.Method == credential.MethodHMAC, d.Secrets.RegistryURLs(a.Namespace, delivery.Spec.Source)}
-		r := decoded[key]
-		if r == nil {
-			r = d.decodeFor(ctx, delivery.DeepCopy(), a, in)
-			decoded[key] = r
-		}
-		if first == nil || first.err != nil {
-			first = r
-		}
-		if r.err == nil {
-			deliveries = append(deliveries, acceptedDelivery{r, a})
-		}
-	}
-	*delivery = *first.delivery.DeepCopy() // for the log and the answer, if no namespace wants it
-	return deliveries, first.err
-}
-
-func (d *Deliverer) decodeFor(
-	ctx context.Context, delivery *postern.WebhookDelivery, acceptance credential.Acceptance, in Request,
-) *decodedDelivery {
-	delivery.Namespace = acceptance.Namespace
-	deliveryID, err := d.decode(ctx, delivery, in, acceptance.Method)
-	delivery.Namespace = ""
-	return &decodedDelivery{delivery, deliveryID, err}
+// requestFor returns the request of a received webhook in a namespace that accepted it.
+func (d *Deliverer) requestFor(a acceptedRequest) *Request {
+	r := *a.Request
+	r.Delivery, r.received = a.Delivery.DeepCopy(), true
+	r.Delivery.Namespace = a.Namespace
+	d.setSender(r.Delivery, r.User, a.Method)
+	return &r
 }

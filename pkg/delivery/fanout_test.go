@@ -17,6 +17,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/apierror"
 	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/target"
 )
@@ -56,7 +57,7 @@ func summaryOfNamespaces(result FanoutResult) []string {
 	return lines
 }
 
-func TestAWebhookArrivesWhereTheSecretIsRightAndSomethingWantsIt(t *testing.T) {
+func TestFanout_NamespacesWithSecretAndMatch(t *testing.T) {
 	for name, tc := range map[string]struct {
 		secret, nothingIn string
 		namespaces        []string
@@ -108,7 +109,7 @@ func TestAWebhookArrivesWhereTheSecretIsRightAndSomethingWantsIt(t *testing.T) {
 	}
 }
 
-func TestAWebhookIsDecodedAsItsClaimedSenderAndNoOther(t *testing.T) {
+func TestFanout_ClaimedSourceOnly(t *testing.T) {
 	p := allNamespaces()
 	in := dockerPush("of-a")
 	in.Body = []byte(two)
@@ -121,7 +122,7 @@ func TestAWebhookIsDecodedAsItsClaimedSenderAndNoOther(t *testing.T) {
 	}
 }
 
-func TestAWebhookThatAsksForNothingLeavesNothing(t *testing.T) {
+func TestFanout_NothingRequestedLeavesNothing(t *testing.T) {
 	deliveries.Reset()
 	p := allNamespaces()
 	p.Secrets.SetDefaults(map[string][]byte{"hmac": []byte(secret)})
@@ -138,7 +139,7 @@ func TestAWebhookThatAsksForNothingLeavesNothing(t *testing.T) {
 	expectCounted(t, map[string]int{`method="HMAC",outcome="Ignored",source="github"`: 1})
 }
 
-func TestWhatFailsInOneNamespaceStopsNoOther(t *testing.T) {
+func TestFanout_ErrorStopsNoOtherNamespace(t *testing.T) {
 	refused := errors.New("a policy says no")
 	p := allNamespaces()
 	p.onValidate = func(d *postern.WebhookDelivery) error {
@@ -157,7 +158,7 @@ func TestWhatFailsInOneNamespaceStopsNoOther(t *testing.T) {
 	}
 }
 
-func TestWhatFailsAtATargetIsRecorded(t *testing.T) {
+func TestFanout_TargetErrorIsRecorded(t *testing.T) {
 	p := allNamespaces()
 	p.writeErr = errors.New("no permission")
 	result, err := p.DeliverToNamespaces(t.Context(), "docker.io", []string{"a"}, dockerPush("of-a"))
@@ -169,7 +170,7 @@ func TestWhatFailsAtATargetIsRecorded(t *testing.T) {
 	}
 }
 
-func TestNothingIsCarriedWhileItIsNotKnownWhoWantsIt(t *testing.T) {
+func TestFanout_UnknownMatchesDeliverNothing(t *testing.T) {
 	p := allNamespaces()
 	p.matches = func(target.Request) ([]target.Match, error) { return nil, unavailable(t) }
 	_, err := p.DeliverToNamespaces(t.Context(), "docker.io", []string{"a", "b"}, dockerPush("of-both"))
@@ -183,7 +184,7 @@ func TestNothingIsCarriedWhileItIsNotKnownWhoWantsIt(t *testing.T) {
 }
 
 // Otherwise each target would have the whole timeout, one after the other.
-func TestAWebhookIsBegunInNoMoreNamespacesOnceItsTimeIsOver(t *testing.T) {
+func TestFanout_StopsAtDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := allNamespaces()
 		p.onStep = func(ctx context.Context, step string) {
@@ -210,14 +211,14 @@ func TestAWebhookIsBegunInNoMoreNamespacesOnceItsTimeIsOver(t *testing.T) {
 			t.Fatalf("namespaces (-want +got):\n%s", diff)
 		}
 		if got := answered(t, result.Results[inTime].Err); got.Code != http.StatusServiceUnavailable ||
-			got.Details.RetryAfterSeconds != retryAfterSeconds {
+			got.Details.RetryAfterSeconds != apierror.RetryAfterSeconds {
 			t.Errorf("got %+v, want 503 with Retry-After", got)
 		}
 		p.Drain()
 	})
 }
 
-func TestARepeatMakesNoSecondRecordInAnyNamespace(t *testing.T) {
+func TestFanout_DuplicateMakesNoRecord(t *testing.T) {
 	p := allNamespaces()
 	p.Secrets.Set("a", map[string][]byte{"hmac": []byte(secret)})
 	s := &memoryRecords{}
@@ -245,7 +246,7 @@ func TestARepeatMakesNoSecondRecordInAnyNamespace(t *testing.T) {
 }
 
 // A sender that presented no credential must learn nothing about the namespace.
-func TestADoorThatLeadsNowhereSaysSoOnlyToWhoHasProvedItself(t *testing.T) {
+func TestDeliverer_ForbiddenOnlyAfterVerify(t *testing.T) {
 	forbidden := errors.New("nowhere")
 	p := newDefaultPipeline()
 	in := release()
@@ -264,7 +265,7 @@ func TestADoorThatLeadsNowhereSaysSoOnlyToWhoHasProvedItself(t *testing.T) {
 }
 
 // Answers of 503 raise an alert about the storage, which an anonymous sender must not be able to cause.
-func TestASenderThatLeavesBeforeItIsVerifiedIsRejected(t *testing.T) {
+func TestFanout_CanceledBeforeVerifyIsRejected(t *testing.T) {
 	p := allNamespaces()
 	p.Secrets.Set("a", map[string][]byte{"hmac": []byte(secret)})
 	ctx, leave := context.WithCancel(t.Context())

@@ -5,13 +5,19 @@ package delivery
 
 import (
 	"context"
+	"encoding/json"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/klog/v2"
+	"k8s.io/utils/lru"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/apis/postern/validation"
+	"postern.dev/postern/pkg/text"
 )
 
 const (
@@ -29,9 +35,10 @@ var statusBackoff = wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Ji
 // delays the answer, so that deliveries do not arrive faster than their statuses are stored.
 func (d *Deliverer) storeFinalStatusAsync(ctx context.Context, delivery *postern.WebhookDelivery) {
 	ctx, final := context.WithoutCancel(ctx), delivery.DeepCopy()
-	d.inFlight.retain(final)
+	key := callKey(final)
+	d.inFlight.retain(key)
 	store := func() error {
-		defer d.inFlight.release(final)
+		defer d.inFlight.release(key)
 		d.storeFinalStatus(ctx, final)
 		return nil
 	}
@@ -84,4 +91,149 @@ func (d *Deliverer) tryStoreFinalStatus(ctx context.Context, delivery *postern.W
 func (d *Deliverer) Drain() {
 	_ = d.statusUpdates.Wait()
 	d.repeats.close(context.Background())
+}
+
+// checkStorable returns an error for the client if no record of a delivery can be stored. It is called before targets
+// are written, which may happen concurrently with recording.
+func checkStorable(d *postern.WebhookDelivery) error {
+	if errs := validation.ValidateRecord(d); len(errs) > 0 {
+		return invalid(d, errs)
+	}
+	return validation.CheckSize(d)
+}
+
+// storeStatus stores the status of a record, without the results that do not fit. The outcome must be stored in any
+// case: otherwise the delivery would be retried until the record expires. It returns the record as stored.
+func (d *Deliverer) storeStatus(
+	ctx context.Context, delivery *postern.WebhookDelivery,
+) (*postern.WebhookDelivery, error) {
+	stored, err := d.Records.UpdateStatus(ctx, fitSize(delivery, validation.MaxFinalBytes))
+	// A record may be older than the limits, or etcd's request limit lower than its default.
+	for _, cut := range []func(*postern.WebhookDelivery){withoutResults, withoutDetails, withoutAnnotations} {
+		if !isTooLarge(err) {
+			return stored, err
+		}
+		delivery = delivery.DeepCopy()
+		cut(delivery)
+		stored, err = d.Records.UpdateStatus(ctx, delivery)
+		if err == nil {
+			klog.FromContext(ctx).Info("Stored the status of a delivery in part, since the record is too large",
+				"delivery", klog.KObj(delivery))
+		}
+	}
+	return stored, err
+}
+
+func isTooLarge(err error) bool { return err != nil && apierrors.IsRequestEntityTooLargeError(err) }
+
+// fitSize returns the delivery, or a copy without its last results, so that its JSON has at most maxBytes if possible.
+func fitSize(delivery *postern.WebhookDelivery, maxBytes int) *postern.WebhookDelivery {
+	results := delivery.Status.Targets
+	size, err := validation.EncodedBytes(delivery)
+	if err != nil || size <= maxBytes || len(results) == 0 {
+		return delivery
+	}
+	fitting := *delivery
+	for len(results) > 0 && size > maxBytes {
+		results = results[:len(results)/2]
+		fitting.Status.Targets = results
+		if size, err = validation.EncodedBytes(&fitting); err != nil {
+			return delivery
+		}
+	}
+	return &fitting
+}
+
+// withoutResults drops the results. The phase, which summarizes them, stays.
+func withoutResults(d *postern.WebhookDelivery) {
+	d.Status.Targets = nil
+	d.Status.Message = text.Truncate(d.Status.Message, maxTextBytes/4)
+}
+
+// withoutDetails keeps only the phase and the reason.
+func withoutDetails(d *postern.WebhookDelivery) {
+	withoutResults(d)
+	d.Status.Message, d.Status.Conditions = "", nil
+}
+
+// withoutAnnotations also drops the client's annotations and labels, which Postern does not read.
+func withoutAnnotations(d *postern.WebhookDelivery) {
+	withoutDetails(d)
+	d.Annotations, d.Labels = nil, nil
+}
+
+const (
+	// maxUnstored bounds how many statuses are kept that could not be stored, and maxUnstoredBytes the JSON of each. A
+	// larger one is kept without its results.
+	maxUnstored, maxUnstoredBytes = 1024, 16 << 10
+
+	// firstUnknown ends the message of a record whose first attempt was interrupted and that is not Applied.
+	firstUnknown = "; the outcome of the first attempt is unknown, because it could not be stored"
+)
+
+// unstored keeps, by the UID of their records, the answers to deliveries whose final status could not be stored. If
+// this process resumes one of them, it stores the status that was answered: a new decision may differ, for example if
+// the target was changed or deleted. It is safe for concurrent use.
+type unstored struct{ statuses *lru.Cache }
+
+func newUnstored() unstored { return unstored{lru.New(maxUnstored)} }
+
+// note keeps the status of a delivery.
+func (u unstored) note(delivery *postern.WebhookDelivery) {
+	kept := delivery.DeepCopy()
+	if encoded, err := json.Marshal(kept.Status.Targets); err != nil || len(encoded) > maxUnstoredBytes {
+		if kept.Status.Phase == postern.DeliveryPending { // it can't be resumed without its results
+			return
+		}
+		withoutResults(kept)
+	}
+	if kept.UID != "" {
+		u.statuses.Add(kept.UID, kept.Status)
+	}
+}
+
+// of returns the kept status of a delivery, which the caller must not modify, or nil.
+func (u unstored) of(delivery *postern.WebhookDelivery) *postern.WebhookDeliveryStatus {
+	kept, found := u.statuses.Get(delivery.UID)
+	if !found {
+		return nil
+	}
+	status := kept.(postern.WebhookDeliveryStatus)
+	return &status
+}
+
+// forget drops the status of a delivery once it is stored.
+func (u unstored) forget(delivery *postern.WebhookDelivery) { u.statuses.Remove(delivery.UID) }
+
+// mayReplaceStatus reports whether the status that was answered may replace the status of a record: the record is
+// pending, and either its first attempt is not over or the answer is final.
+func mayReplaceStatus(record *postern.WebhookDelivery, status *postern.WebhookDeliveryStatus) bool {
+	return record.Status.Phase == postern.DeliveryPending &&
+		(!Attempted(record) || status.Phase != postern.DeliveryPending)
+}
+
+// replaceStatus sets the status that was answered in a record. It keeps the repeats.
+func replaceStatus(record *postern.WebhookDelivery, status *postern.WebhookDeliveryStatus) {
+	repeats := record.Status.Repeats
+	status.DeepCopyInto(&record.Status)
+	record.Status.Repeats = repeats
+}
+
+// addFirstUnknown adds to the message of a delivery that is not Applied that its answer may have been different.
+func addFirstUnknown(delivery *postern.WebhookDelivery) {
+	status := &delivery.Status
+	if status.Phase == postern.DeliveryApplied {
+		return
+	}
+	status.Message += firstUnknown
+	if applied := meta.FindStatusCondition(status.Conditions, postern.ConditionApplied); applied != nil {
+		applied.Message = status.Message
+	}
+}
+
+// cutFirstUnknown reports whether the outcome of the first attempt at a pending delivery is unknown. It removes the
+// text that says so from the message.
+func cutFirstUnknown(delivery *postern.WebhookDelivery) (unknown bool) {
+	delivery.Status.Message, unknown = strings.CutSuffix(delivery.Status.Message, firstUnknown)
+	return unknown || !Attempted(delivery)
 }

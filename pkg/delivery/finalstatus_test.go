@@ -20,7 +20,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-func TestTheFinalStatusIsStoredThoughTheWriteUsedUpItsTime(t *testing.T) {
+func TestFinalStatus_StoredAfterWriteTimeout(t *testing.T) {
 	down := unavailable(t)
 	synctest.Test(t, func(t *testing.T) {
 		p, start := newDefaultPipeline(), time.Now()
@@ -49,7 +49,7 @@ func TestTheFinalStatusIsStoredThoughTheWriteUsedUpItsTime(t *testing.T) {
 }
 
 // The target holds the ref and a record exists. After an error the sender would deliver again.
-func TestAFinalStatusThatCannotBeStoredIsNoFailure(t *testing.T) {
+func TestFinalStatus_StoreErrorIsNoFailure(t *testing.T) {
 	for _, cause := range []error{
 		errors.New("etcd is gone"),
 		apierrors.NewNotFound(postern.Resource("webhookdeliveries"), "release"),
@@ -72,7 +72,7 @@ func TestAFinalStatusThatCannotBeStoredIsNoFailure(t *testing.T) {
 }
 
 // Storing takes time. Senders must not wait for it, unless deliveries arrive faster than statuses are stored.
-func TestTheAnswerWaitsForAFinalStatusOnlyWhenTooManyAreBeingStored(t *testing.T) {
+func TestFinalStatus_AnswerWaitsOnlyAtLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newDefaultPipeline()
 		stored := make(chan struct{})
@@ -112,7 +112,7 @@ func TestTheAnswerWaitsForAFinalStatusOnlyWhenTooManyAreBeingStored(t *testing.T
 }
 
 // The record stays Pending and the delivery is retried; the log must say why.
-func TestAFinalStatusThatCannotBeStoredIsLoggedWithoutSecrets(t *testing.T) {
+func TestFinalStatus_LogContainsNoSecrets(t *testing.T) {
 	conflict := apierrors.NewConflict(postern.Resource("webhookdeliveries"), "release", errors.New("changed"))
 	for name, test := range map[string]struct {
 		err  error

@@ -22,13 +22,13 @@ type hangingTargets struct {
 	err error
 }
 
-func (h hangingTargets) Resolve(ctx context.Context, _ target.Key) error {
+func (h hangingTargets) Resolve(ctx context.Context, _ postern.TargetKey) error {
 	<-ctx.Done()
 	return h.err
 }
 
 // An API server that does not answer must not delay the record of a delivery until its sender hangs up.
-func TestADeliveryWhoseTargetIsLookedForInVainIsRecordedInTime(t *testing.T) {
+func TestHanging_LookupIsRecordedInTime(t *testing.T) {
 	down := unavailable(t)
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // the timeout of the API server
@@ -47,7 +47,7 @@ func TestADeliveryWhoseTargetIsLookedForInVainIsRecordedInTime(t *testing.T) {
 }
 
 // The API server's error may quote an admission webhook, whose text may have any length.
-func TestWhyATargetCannotBeFoundIsBounded(t *testing.T) {
+func TestHanging_LookupErrorIsBounded(t *testing.T) {
 	long := strings.Repeat("x", 1<<20)
 	p := newDefaultPipeline()
 	p.resolveErr = fmt.Errorf("%w: %s", unavailable(t), long)
@@ -70,7 +70,7 @@ func TestWhyATargetCannotBeFoundIsBounded(t *testing.T) {
 }
 
 // Attempted takes a reason as the sign that the first attempt is over.
-func TestADeliveryIsUnderWayWhereAPolicyAsksForWhatThePayloadDidNot(t *testing.T) {
+func TestAttempted_FalseForEventsOfPolicy(t *testing.T) {
 	p := newDefaultPipeline()
 	p.onMutate = func(d *postern.WebhookDelivery) error {
 		d.Spec.Events = []postern.DeliveryEvent{{Source: "github", Ref: "v2.0.0"}}
@@ -89,7 +89,7 @@ func TestADeliveryIsUnderWayWhereAPolicyAsksForWhatThePayloadDidNot(t *testing.T
 }
 
 // A target that hangs uses up its timeout before its outcome is stored.
-func TestWhatCameOfATargetThatHangsIsStoredAllTheSame(t *testing.T) {
+func TestHanging_ResultIsStored(t *testing.T) {
 	down := unavailable(t)
 	hanging := func(p *pipeline) {
 		p.writeErr = down

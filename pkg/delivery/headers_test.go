@@ -10,16 +10,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/secretheader"
 )
 
-func TestKeptHeadersAreFoundAndHoldNoSecret(t *testing.T) {
+func TestHeaders_KeptAreCanonicalAndNotSecret(t *testing.T) {
 	seen := map[string]bool{}
 	for _, name := range keptHeaders {
 		if canonical := http.CanonicalHeaderKey(name); name != canonical {
 			t.Errorf("%q is not canonical, want %q", name, canonical)
 		}
-		if credential.IsSecretHeader(name) {
+		if secretheader.Is(name) {
 			t.Errorf("%s holds a secret", name)
 		}
 		if seen[name] {
@@ -29,7 +29,7 @@ func TestKeptHeadersAreFoundAndHoldNoSecret(t *testing.T) {
 	}
 }
 
-func TestHeadersToKeepLeavesOutWhatIsUnknownOrUnfit(t *testing.T) {
+func TestHeaders_DropsUnknownAndInvalid(t *testing.T) {
 	h := http.Header{}
 	for name, value := range map[string]string{
 		"X-Gitlab-Event": "Push Hook", "webhook-id": "8e5f", "X-Event-Key": "repo:push", "X-Gitea-Event": "",
@@ -45,7 +45,7 @@ func TestHeadersToKeepLeavesOutWhatIsUnknownOrUnfit(t *testing.T) {
 	}
 }
 
-func TestOnlyHeadersThatTellOfTheDeliveryAreKept(t *testing.T) {
+func TestHeaders_KeepsOnlyDeliveryHeaders(t *testing.T) {
 	long := strings.Repeat("a", maxKeptHeaderBytes)
 	for name, test := range map[string]struct {
 		in   http.Header

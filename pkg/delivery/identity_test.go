@@ -33,7 +33,7 @@ func nameOf(t *testing.T, d *postern.WebhookDelivery, in Request) string {
 	return recorded.GenerateName + recorded.Name
 }
 
-func TestADeliveryWithAnIDIsNamedAfterWhatMakesARepeat(t *testing.T) {
+func TestDedup_NameFollowsDeliveryID(t *testing.T) {
 	other := `{"ref":"refs/heads/dev","after":"` + revision + `"}`
 	first := nameOf(t, toPlant(), push("d-1", pushed))
 	// Replicas and versions of Postern must agree on the name.
@@ -65,12 +65,12 @@ func TestADeliveryWithAnIDIsNamedAfterWhatMakesARepeat(t *testing.T) {
 }
 
 // The client has named the object, or wants a new one each time.
-func TestAnObjectIsNotNamedAfterItsContentAndNeverIdentified(t *testing.T) {
+func TestDedup_ObjectKeepsItsName(t *testing.T) {
 	d := objectToPlant(postern.WebhookDeliverySpec{
 		RawPayload: []byte(pushed), Headers: map[string]string{"X-GitHub-Event": "push", "X-GitHub-Delivery": "d-1"},
 	})
 	d.Status.Identity = "chosen-by-the-client"
-	if err := newDefaultPipeline().ReceiveObject(t.Context(), d, ci, ""); err != nil {
+	if err := newDefaultPipeline().ReceiveObject(t.Context(), d, ci, "", false); err != nil {
 		t.Fatal(err)
 	}
 	if d.Name != "" || d.GenerateName != "github-" || d.Status.Identity != "" {
@@ -84,7 +84,7 @@ func occupy(t *testing.T, s *memoryRecords, names int) {
 	d := toPlant()
 	d.Spec.Source = "github"
 	p := newDefaultPipeline()
-	if _, err := p.Receive(t.Context(), d, push("d-1", pushed)); err != nil {
+	if err := p.receiveOnly(t.Context(), d, push("d-1", pushed)); err != nil {
 		t.Fatal(err)
 	}
 	setIdentity(d, "d-1")
@@ -100,7 +100,7 @@ func occupy(t *testing.T, s *memoryRecords, names int) {
 }
 
 // A sender that may create objects can predict the names.
-func TestAnObjectWithTheNameOfADeliveryDoesNotSpeakForIt(t *testing.T) {
+func TestDedup_ObjectOfSameNameIsNoDuplicate(t *testing.T) {
 	for names := 1; names <= maxNames; names++ {
 		s := &memoryRecords{}
 		occupy(t, s, names)
@@ -131,7 +131,7 @@ func TestAnObjectWithTheNameOfADeliveryDoesNotSpeakForIt(t *testing.T) {
 }
 
 // The name may be taken after the check.
-func TestADeliveryWhoseNameIsTakenWhileItIsUnderWayGetsAnother(t *testing.T) {
+func TestDedup_NameTakenMeanwhile(t *testing.T) {
 	for _, shared := range []bool{false, true} {
 		s := &memoryRecords{}
 		p := pipelineOn(s, func(c *Config) { c.Shared = shared })

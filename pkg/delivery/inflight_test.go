@@ -5,6 +5,7 @@ package delivery
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -31,7 +32,7 @@ func slowly(p *pipeline, step string, pause time.Duration) {
 }
 
 // Otherwise the repeat would be written first, with its own receipt.
-func TestARepeatWaitsForTheFirstWhicheverStepIsSlow(t *testing.T) {
+func TestInFlight_DuplicateWaitsForFirst(t *testing.T) {
 	for _, step := range []string{"admission", "write"} {
 		synctest.Test(t, func(t *testing.T) {
 			p := pipelineOn(&memoryRecords{})
@@ -66,7 +67,7 @@ func TestARepeatWaitsForTheFirstWhicheverStepIsSlow(t *testing.T) {
 	}
 }
 
-func TestARepeatOfWhatIsRefusedIsJudgedByItself(t *testing.T) {
+func TestInFlight_DuplicateOfRefusedIsJudgedAlone(t *testing.T) {
 	p := pipelineOn(&memoryRecords{})
 	p.onValidate = denied
 	if _, err := p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false); err == nil {
@@ -80,7 +81,7 @@ func TestARepeatOfWhatIsRefusedIsJudgedByItself(t *testing.T) {
 	p.Drain()
 }
 
-func TestARepeatThatLeavesWhileItWaitsIsToldToComeAgain(t *testing.T) {
+func TestInFlight_CanceledDuplicateGets429(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := pipelineOn(&memoryRecords{})
 		slowly(p, "write", 5*time.Second)
@@ -98,7 +99,7 @@ func TestARepeatThatLeavesWhileItWaitsIsToldToComeAgain(t *testing.T) {
 }
 
 // Both replicas receive it at the same time, and find no record.
-func TestTwoReplicasThatGetTheSameAtOnceWriteItOnce(t *testing.T) {
+func TestInFlight_TwoReplicasWriteOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &memoryRecords{}
 		shared := func(c *Config) { c.Shared = true }
@@ -123,7 +124,44 @@ func TestTwoReplicasThatGetTheSameAtOnceWriteItOnce(t *testing.T) {
 	})
 }
 
-func TestAPanicEndsTheTrip(t *testing.T) {
+// A delivery that writes nothing, and a dry run, are also repeats if another replica has recorded the first meanwhile.
+func TestInFlight_TwoReplicasRecordOnce(t *testing.T) {
+	ping := Request{
+		Header: http.Header{"X-Github-Event": {"ping"}, "X-Github-Delivery": {"d-1"}}, Body: []byte(`{}`), User: ci,
+	}
+	for name, test := range map[string]struct {
+		to     func() *postern.WebhookDelivery
+		in     Request
+		err    error // of Matches
+		dryRun bool
+	}{
+		"nothing is requested": {to: toPlant, in: ping},
+		"nothing wants it":     {to: toAll, in: push("d-1", pushed)},
+		"targets are unknown":  {to: toAll, in: push("d-1", pushed), err: unavailable(t)},
+		"a dry run":            {to: toPlant, in: push("d-1", pushed), dryRun: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &memoryRecords{}
+			first, second := pipelineOn(s), pipelineOn(s)
+			first.matches, second.matches = noMatches(test.err), noMatches(test.err)
+			second.onValidate = func(*postern.WebhookDelivery) error { // it has been looked up by then
+				_, err := first.Deliver(t.Context(), test.to(), test.in, false)
+				first.Drain()
+				return err
+			}
+			answer, err := second.Deliver(t.Context(), test.to(), test.in, test.dryRun)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if second.Drain(); answer.Status.Reason != ReasonAlreadyDelivered || len(s.all()) != 1 {
+				t.Errorf("answered %s with %d records, want %s and one", answer.Status.Reason, len(s.all()),
+					ReasonAlreadyDelivered)
+			}
+		})
+	}
+}
+
+func TestInFlight_PanicReleasesDelivery(t *testing.T) {
 	p := pipelineOn(&memoryRecords{})
 	p.onValidate = func(*postern.WebhookDelivery) error { panic("a bug") }
 	func() {
@@ -137,7 +175,7 @@ func TestAPanicEndsTheTrip(t *testing.T) {
 	p.Drain()
 }
 
-func TestRepeatsAreCountedTogether(t *testing.T) {
+func TestRepeatCount_IsBatched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &memoryRecords{}
 		p := pipelineOn(s)
@@ -164,7 +202,7 @@ func TestRepeatsAreCountedTogether(t *testing.T) {
 	})
 }
 
-func TestRepeatsThatCannotBeStoredAreCountedLater(t *testing.T) {
+func TestRepeatCount_StoreErrorIsRetried(t *testing.T) {
 	down := unavailable(t)
 	synctest.Test(t, func(t *testing.T) {
 		s := &memoryRecords{}

@@ -19,7 +19,7 @@ func (d *Deliverer) HandleRecord(record *postern.WebhookDelivery) {
 	}
 	tasks := withReceipt(record, tasksOfResults(record))
 	results, _ := matchResults(tasks, record.Status.Targets)
-	held := map[target.Key][]target.Request{}
+	held := map[postern.TargetKey][]target.Request{}
 	for i, t := range tasks {
 		if r := results[i]; r.Result == postern.TargetWritten || r.Result == postern.TargetUnchanged {
 			held[t.key] = append(held[t.key], t.request(r.Time.Time))
@@ -35,11 +35,12 @@ func (d *Deliverer) HandleRecord(record *postern.WebhookDelivery) {
 // the target may want only some of several images with one tag.
 func tasksOfResults(record *postern.WebhookDelivery) []task {
 	type resultKey struct {
-		key target.Key
+		key postern.TargetKey
 		ref string
 	}
 	keyOf := func(r postern.TargetResult) resultKey {
-		return resultKey{target.Key{Kind: target.Kind(r.Kind), Namespace: record.Namespace, Name: r.Name}, r.Ref}
+		return resultKey{postern.TargetKey{Kind: r.Kind, Namespace: record.Namespace, Name: r.Name},
+			r.Ref}
 	}
 	counts := map[resultKey]int{}
 	for _, r := range record.Status.Targets {
@@ -66,7 +67,7 @@ func tasksOfResults(record *postern.WebhookDelivery) []task {
 // tasksWithoutKey returns what a record requests of each of its targets.
 func tasksWithoutKey(record *postern.WebhookDelivery) []task {
 	if record.Spec.Target != nil {
-		return tasksForTarget(target.Key{}, record.Spec.Events)
+		return tasksForTarget(postern.TargetKey{}, record.Spec.Events)
 	}
 	tasks := make([]task, len(record.Spec.Events))
 	for i := range record.Spec.Events {

@@ -13,7 +13,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-func TestARecordTellsWhatItsTargetsHeld(t *testing.T) {
+func TestOrder_LearnsFromRecord(t *testing.T) {
 	record := toAll()
 	record.Spec.Events = []postern.DeliveryEvent{
 		{
@@ -59,7 +59,7 @@ func tagged(repositories ...string) []postern.DeliveryEvent {
 }
 
 // A target did not hold what it skipped, so an earlier request for that is not late.
-func TestOfImagesWithOneTagEachHasItsOwnResult(t *testing.T) {
+func TestOrder_LearnsEachImageOfOneTag(t *testing.T) {
 	const written, skipped, unchanged = postern.TargetWritten, postern.TargetSkipped, postern.TargetUnchanged
 	const db, web = "held Application demo/shop quay.io/db:v1 1ns", "held Application demo/shop quay.io/web:v1 0s"
 	for name, test := range map[string]struct {
@@ -92,7 +92,7 @@ func TestOfImagesWithOneTagEachHasItsOwnResult(t *testing.T) {
 }
 
 // HandleRecord blocks the watch of all namespaces.
-func TestToLearnFromARecordTakesNoMoreThanItHasResults(t *testing.T) {
+func TestOrder_LearningCostIsBounded(t *testing.T) {
 	var repositories []string
 	for i := range 256 {
 		repositories = append(repositories, fmt.Sprint("image-", i))

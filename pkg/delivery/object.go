@@ -10,37 +10,38 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authentication/user"
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/validation"
-	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/payload"
+	"postern.dev/postern/pkg/secretheader"
+	"postern.dev/postern/pkg/text"
 )
 
 // ReceiveObject receives a delivery that was created as an object, whose spec holds what other endpoints read from the
-// request. It removes payload and credentials from the object, so that neither admission nor storage sees them.
+// request. It removes payload and credentials from the object, so that neither admission nor storage sees them. The
+// framework then calls Mutate and Validate, and the storage calls Execute.
 func (d *Deliverer) ReceiveObject(
-	ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info, querySecret string,
-) error {
+	ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info, querySecret string, dryRun bool,
+) (err error) {
+	observed := delivery
+	defer func() { d.observeError(ctx, observed, err) }()
 	delivery.Status = postern.WebhookDeliveryStatus{} // only the server sets it, for logs and metrics too
-	if errs := validation.ValidateNew(delivery, d.MaxPayloadBytes); len(errs) > 0 {
-		err := invalid(delivery, errs)
-		d.observe(ctx, redactInvalid(delivery), err)
+	r := &Request{Delivery: delivery, User: sender, QuerySecret: querySecret, DryRun: dryRun}
+	if err := r.checkDryRun(); err != nil {
 		return err
 	}
-	in, err := requestFromObject(delivery)
-	if err != nil {
+	if errs := validation.ValidateNew(delivery, payload.Sources(), d.MaxPayloadBytes); len(errs) > 0 {
+		observed = redactInvalid(delivery)
+		return invalid(delivery, errs)
+	}
+	fromRef := delivery.Spec.Ref != ""
+	if err := r.readObject(); err != nil {
 		return apierrors.NewInternalError(err)
 	}
-	in.User, in.QuerySecret = sender, querySecret
-	fromRef := delivery.Spec.Ref != ""
-	if !fromRef || len(delivery.Spec.Headers) > 0 {
-		// The annotation of kubectl apply repeats the whole object, including what must not be stored.
-		delete(delivery.Annotations, corev1.LastAppliedConfigAnnotation)
-	}
-	delivery.Spec.Payload, delivery.Spec.RawPayload = nil, nil
-	if _, err := d.Receive(ctx, delivery, in); err != nil {
+	if err := d.receive(ctx, r); err != nil {
 		return err
 	}
 	if fromRef {
@@ -49,33 +50,67 @@ func (d *Deliverer) ReceiveObject(
 	return nil
 }
 
+// Mutate runs mutating admission on a received delivery.
+func (d *Deliverer) Mutate(
+	ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces,
+) (err error) {
+	delivery := attributes.GetObject().(*postern.WebhookDelivery)
+	defer func() { d.observeError(ctx, delivery, err) }()
+	return d.mutate(ctx, delivery, attributes, objects)
+}
+
+// Validate runs validating admission on a received delivery.
+func (d *Deliverer) Validate(
+	ctx context.Context, attributes admission.Attributes, objects admission.ObjectInterfaces,
+) (err error) {
+	defer func() { d.observeError(ctx, attributes.GetObject().(*postern.WebhookDelivery), err) }()
+	return d.validate(ctx, attributes, objects)
+}
+
+// Execute takes a delivery that was received and admitted to its targets, and returns its record. It records first and
+// then writes, because the name, which the client chose, may be taken.
+func (d *Deliverer) Execute(
+	ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool,
+) (record *postern.WebhookDelivery, err error) {
+	r := &Request{Delivery: delivery, DryRun: dryRun, recordFirst: true}
+	defer func() { d.observe(ctx, r, record, err) }()
+	return d.execute(ctx, r)
+}
+
 // redactInvalid returns what may be logged of an invalid object. All other fields may be of any length.
 func redactInvalid(delivery *postern.WebhookDelivery) *postern.WebhookDelivery {
 	redacted := &postern.WebhookDelivery{}
-	redacted.Namespace, redacted.Spec.Source = delivery.Namespace, truncate(delivery.Spec.Source, maxQuotedBytes)
+	redacted.Namespace, redacted.Spec.Source = delivery.Namespace, text.Truncate(delivery.Spec.Source, maxQuotedBytes)
 	return redacted
 }
 
 // maxQuotedBytes bounds the quote of an untrusted text.
 const maxQuotedBytes = 64
 
-// requestFromObject returns the request that a sender would have sent. Only rawPayload has the sender's exact bytes, so
-// only with it can a signature be verified: otherwise it drops signatures.
-func requestFromObject(delivery *postern.WebhookDelivery) (Request, error) {
-	spec := &delivery.Spec
-	header := http.Header{}
+// readObject moves what a sender would have sent from the object to the request. Only rawPayload has the sender's exact
+// bytes, so only with it can a signature be verified: otherwise it drops signatures.
+func (r *Request) readObject() (err error) {
+	delivery, spec := r.Delivery, &r.Delivery.Spec
+	if spec.Ref == "" || len(spec.Headers) > 0 {
+		// The annotation of kubectl apply repeats the whole object, including what must not be stored.
+		delete(delivery.Annotations, corev1.LastAppliedConfigAnnotation)
+	}
+	r.Header = http.Header{}
 	for name, value := range spec.Headers {
-		header.Set(name, value)
+		r.Header.Set(name, value)
 	}
-	if spec.RawPayload != nil {
-		return Request{Header: header, Body: spec.RawPayload}, nil
+	if spec.RawPayload == nil {
+		secretheader.Strip(r.Header)
 	}
-	credential.StripSecrets(header)
-	if spec.Payload != nil {
-		return Request{Header: header, Body: spec.Payload.Raw}, nil
+	switch {
+	case spec.RawPayload != nil:
+		r.Body = spec.RawPayload
+	case spec.Payload != nil:
+		r.Body = spec.Payload.Raw
+	default: // A ref is short for a generic payload; the headers would belong to another payload.
+		spec.Source, r.Header = postern.SourceGeneric, http.Header{}
+		r.Body, err = json.Marshal(map[string]string{"ref": spec.Ref})
 	}
-	// A ref is short for a generic payload; the headers would belong to another payload.
-	spec.Source = payload.SourceGeneric
-	body, err := json.Marshal(map[string]string{"ref": spec.Ref})
-	return Request{Header: http.Header{}, Body: body}, err
+	spec.Payload, spec.RawPayload = nil, nil
+	return err
 }

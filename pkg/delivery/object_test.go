@@ -48,7 +48,7 @@ func objectToPlant(spec postern.WebhookDeliverySpec) *postern.WebhookDelivery {
 }
 
 // Admission and storage see what remains of the object: what it requests, without payload and credentials.
-func TestAReceivedObjectHoldsWhatWasAskedAndNothingSecret(t *testing.T) {
+func TestObject_HoldsRequestWithoutSecrets(t *testing.T) {
 	event := postern.DeliveryEvent{
 		Source: "github", Event: "push", Ref: "main", RefType: postern.RefTypeBranch, Revision: revision,
 		DeliveryID: "d-1",
@@ -91,7 +91,7 @@ func TestAReceivedObjectHoldsWhatWasAskedAndNothingSecret(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := objectToPlant(test.spec)
-			if err := newDefaultPipeline().ReceiveObject(t.Context(), d, ci, ""); err != nil {
+			if err := newDefaultPipeline().ReceiveObject(t.Context(), d, ci, "", false); err != nil {
 				t.Fatal(err)
 			}
 			test.want.Target = toPlant().Spec.Target
@@ -109,7 +109,7 @@ func TestAReceivedObjectHoldsWhatWasAskedAndNothingSecret(t *testing.T) {
 }
 
 // The bytes of a payload that was decoded and encoded again are not those that were signed, and a ref has no bytes.
-func TestASignatureCountsOnlyOverARawPayload(t *testing.T) {
+func TestObject_SignatureNeedsRawPayload(t *testing.T) {
 	const ref = `{"ref":"v2.0.0"}`
 	for name, test := range map[string]struct {
 		spec postern.WebhookDeliverySpec
@@ -128,7 +128,7 @@ func TestASignatureCountsOnlyOverARawPayload(t *testing.T) {
 					"X-Hub-Signature-256": sign([]byte(pushed)),
 					"X-Gitea-Signature":   sign([]byte(ref))[len("sha256="):],
 				}
-				err := newDefaultPipeline().ReceiveObject(t.Context(), d, caller, "")
+				err := newDefaultPipeline().ReceiveObject(t.Context(), d, caller, "", false)
 				if got := verdict(t, d, err); got != test.want {
 					t.Errorf("got %s, want %s", got, test.want)
 				}
@@ -140,8 +140,7 @@ func TestASignatureCountsOnlyOverARawPayload(t *testing.T) {
 // verdict returns the method by which a sender was accepted, or the reason for the rejection.
 func verdict(t *testing.T, d *postern.WebhookDelivery, err error) string {
 	t.Helper()
-	var rejected *rejectedError
-	if errors.As(err, &rejected) {
+	if rejected, ok := errors.AsType[*rejectedError](err); ok {
 		return rejected.reason
 	}
 	if d.Status.Sender == nil {
@@ -150,7 +149,7 @@ func verdict(t *testing.T, d *postern.WebhookDelivery, err error) string {
 	return d.Status.Sender.Method
 }
 
-func TestASecretCountsForItsSenderOrTargetAlone(t *testing.T) {
+func TestObject_SecretForItsSenderOrTargetOnly(t *testing.T) {
 	shop := &postern.TargetReference{Kind: postern.TargetApplication, Name: "shop"}
 	gitHub := map[string]string{"X-GitHub-Event": "push"}
 	for name, test := range map[string]struct {
@@ -170,7 +169,7 @@ func TestASecretCountsForItsSenderOrTargetAlone(t *testing.T) {
 			d.Namespace, d.Spec.Target = "strict", test.target
 			maps.Copy(d.Spec.Headers, test.headers)
 			d.Spec.Headers["X-Hub-Signature-256"] = sign([]byte(pushed))
-			err := newDefaultPipeline().ReceiveObject(t.Context(), d, nil, "")
+			err := newDefaultPipeline().ReceiveObject(t.Context(), d, nil, "", false)
 			if got := verdict(t, d, err); got != test.want {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
@@ -180,13 +179,13 @@ func TestASecretCountsForItsSenderOrTargetAlone(t *testing.T) {
 	// A ref is from a generic sender, so no secret of another source matters.
 	ref := objectToPlant(postern.WebhookDeliverySpec{Ref: "main"})
 	ref.Namespace = "strict"
-	err := newPipeline(credential.Config{RequireSecret: false}).ReceiveObject(t.Context(), ref, nil, "")
+	err := newPipeline(credential.Config{RequireSecret: false}).ReceiveObject(t.Context(), ref, nil, "", false)
 	if got := verdict(t, ref, err); got != "None" {
 		t.Errorf("a ref: got %s, want None", got)
 	}
 }
 
-func TestTheSecretOfTheQueryReachesTheVerifier(t *testing.T) {
+func TestObject_QuerySecretReachesVerifier(t *testing.T) {
 	for name, test := range map[string]struct{ source, query, want string }{
 		"right":                     {"quay.io", secret, "QueryToken"},
 		"wrong":                     {"quay.io", "guessed", "TokenMismatch"},
@@ -196,7 +195,7 @@ func TestTheSecretOfTheQueryReachesTheVerifier(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := toPlant()
 			d.Spec.Source = test.source
-			_, err := newDefaultPipeline().Receive(t.Context(), d, Request{
+			err := newDefaultPipeline().receiveOnly(t.Context(), d, Request{
 				Body: []byte(pushed), QuerySecret: test.query,
 			})
 			if got := verdict(t, d, err); got != test.want {
@@ -207,13 +206,13 @@ func TestTheSecretOfTheQueryReachesTheVerifier(t *testing.T) {
 
 	object := toPlant()
 	object.Spec.Ref = "main"
-	err := newDefaultPipeline().ReceiveObject(t.Context(), object, nil, secret)
+	err := newDefaultPipeline().ReceiveObject(t.Context(), object, nil, secret, false)
 	if got := verdict(t, object, err); got != "QueryTokenNotAllowed" {
 		t.Errorf("an object: got %s, want QueryTokenNotAllowed", got)
 	}
 }
 
-func TestARejectionTellsTheSenderNothingOfWhatIsConfigured(t *testing.T) {
+func TestObject_RejectionHidesConfiguration(t *testing.T) {
 	var answers []metav1.Status
 	for _, namespace := range []string{"demo", "open"} {
 		d := toPlant()
@@ -231,10 +230,10 @@ func TestARejectionTellsTheSenderNothingOfWhatIsConfigured(t *testing.T) {
 	}
 }
 
-func TestAnObjectThatIsNotValidIsNotVerified(t *testing.T) {
+func TestObject_InvalidIsNotVerified(t *testing.T) {
 	d := toPlant()
 	d.Spec.Headers = map[string]string{"X-Gitlab-Token": secret}
-	err := newPipeline(credential.Config{}).ReceiveObject(t.Context(), d, nil, "")
+	err := newPipeline(credential.Config{}).ReceiveObject(t.Context(), d, nil, "", false)
 	var fields []string
 	for _, cause := range answered(t, err).Details.Causes {
 		fields = append(fields, cause.Field)
@@ -248,12 +247,12 @@ func TestAnObjectThatIsNotValidIsNotVerified(t *testing.T) {
 }
 
 // The metrics and the log name the sender of a delivery, even if it is refused. An object must not set it.
-func TestWhatAClientSaysOfTheStatusIsForgottenFirst(t *testing.T) {
+func TestObject_ClientStatusIsDropped(t *testing.T) {
 	d := New(Config{MaxPayloadBytes: 1})
 	forged := &postern.WebhookDelivery{
 		Status: postern.WebhookDeliveryStatus{Sender: &postern.Sender{Name: "system:admin", Method: "made-up"}},
 	}
-	if err := d.ReceiveObject(t.Context(), forged, nil, ""); err == nil {
+	if err := d.ReceiveObject(t.Context(), forged, nil, "", false); err == nil {
 		t.Error("an empty delivery was received")
 	}
 	if forged.Status.Sender != nil {

@@ -7,7 +7,10 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apiserver/pkg/audit"
@@ -26,9 +29,25 @@ const (
 	auditDelivery = "postern.dev/delivery"
 )
 
-// observe logs and counts a delivery once its answer is known, and annotates the span and the audit event of its
-// request. It is called once per delivery.
-func (d *Deliverer) observe(ctx context.Context, delivery *postern.WebhookDelivery, err error) {
+// observe logs and counts a request once its answer is known, and annotates its span and its audit event. It is called
+// once per request and namespace. Without a record and an error it does nothing: the stages have panicked, which the
+// server logs. The record that answers a repeat has the sender of the first delivery, so the sender is taken from the
+// request.
+func (d *Deliverer) observe(ctx context.Context, r *Request, record *postern.WebhookDelivery, err error) {
+	if record == nil && err == nil {
+		return
+	}
+	delivery := r.Delivery
+	if record != nil {
+		answered := *record
+		answered.Status.Sender = r.Delivery.Status.Sender
+		delivery = &answered
+	}
+	annotateRequest(ctx, delivery, err)
+	if r.DryRun && err == nil {
+		logDryRun(ctx, delivery)
+		return
+	}
 	method := ""
 	if delivery.Status.Sender != nil {
 		method = delivery.Status.Sender.Method
@@ -37,8 +56,14 @@ func (d *Deliverer) observe(ctx context.Context, delivery *postern.WebhookDelive
 	if reason, ok := rejectionOf(err); ok {
 		countRejected(delivery.Spec.Source, reason)
 	}
-	annotateRequest(ctx, delivery, err)
 	logOutcome(ctx, delivery, err)
+}
+
+// observeError observes a step of a delivery that is created as an object, if it fails and so ends the delivery.
+func (d *Deliverer) observeError(ctx context.Context, delivery *postern.WebhookDelivery, err error) {
+	if err != nil {
+		d.observe(ctx, &Request{Delivery: delivery}, nil, err)
+	}
 }
 
 // rejectionOf returns why a credential was rejected, which only the operator may know, if err is a rejection.
@@ -117,4 +142,65 @@ func refsOf(d *postern.WebhookDelivery) []string {
 		refs = append(refs, e.Ref)
 	}
 	return refs
+}
+
+// instrumentation is the name of the tracer.
+const instrumentation = "postern.dev/postern/pkg/delivery"
+
+// Spans of a whole delivery. A delivery that is created as an object has the framework's span "Create" instead.
+const (
+	spanDeliver   = "Deliver"
+	spanRedeliver = "Redeliver"
+	spanResume    = "Resume"
+)
+
+// Attributes of these spans. None contains text from a payload or a credential.
+const (
+	attributeNamespace  = "postern.namespace"
+	attributeSource     = "postern.source"
+	attributeMethod     = "postern.method"
+	attributeTargetKind = "postern.target.kind"
+	attributeTargetName = "postern.target.name"
+	attributeDelivery   = "postern.delivery"
+	attributeOutcome    = "postern.outcome"
+	attributeReason     = "postern.reason"
+	// attributeAuditID has the framework's name on request spans. It links a resumed delivery to its request.
+	attributeAuditID = "audit-id"
+)
+
+// startStage starts the clock and the span of a stage. Call done at the end of the stage.
+//
+// It uses the tracer of the enclosing span, so it costs nothing without one, which is the default.
+func startStage(ctx context.Context, stage string) (inStage context.Context, done func()) {
+	start := time.Now()
+	ctx, span := trace.SpanFromContext(ctx).TracerProvider().Tracer(instrumentation).Start(ctx, stage)
+	return ctx, func() {
+		span.End()
+		stageSeconds.WithLabelValues(stage).Observe(time.Since(start).Seconds())
+	}
+}
+
+// setSpanAttributes sets the outcome of a delivery on a span. It omits error texts, which may quote the request.
+func setSpanAttributes(span trace.Span, delivery *postern.WebhookDelivery, outcome, reason string) {
+	if !span.IsRecording() {
+		return
+	}
+	attributes := []attribute.KeyValue{
+		attribute.String(attributeNamespace, delivery.Namespace),
+		attribute.String(attributeSource, knownSource(delivery.Spec.Source)),
+		attribute.String(attributeOutcome, outcome),
+		attribute.String(attributeDelivery, delivery.Name),
+		attribute.String(attributeReason, reason),
+	}
+	if sender := delivery.Status.Sender; sender != nil {
+		attributes = append(attributes, attribute.String(attributeMethod, sender.Method))
+	}
+	if t := delivery.Spec.Target; t != nil {
+		attributes = append(attributes,
+			attribute.String(attributeTargetKind, string(t.Kind)), attribute.String(attributeTargetName, t.Name))
+	}
+	span.SetAttributes(attributes...)
+	if outcome == string(postern.DeliveryFailed) || outcome == outcomeUnavailable {
+		span.SetStatus(codes.Error, outcome)
+	}
 }

@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 
 	"postern.dev/postern/apis/postern"
-	"postern.dev/postern/pkg/target"
 )
 
 // A record has no room for the results of a delivery to very many targets. While such a delivery is pending, its record
@@ -33,7 +32,8 @@ func compareInProgress(a, b string) int {
 	aKind, aName, _ := strings.Cut(a, "/")
 	bKind, bName, _ := strings.Cut(b, "/")
 	return compareTargets(
-		target.Key{Kind: target.Kind(aKind), Name: aName}, target.Key{Kind: target.Kind(bKind), Name: bName})
+		postern.TargetKey{Kind: postern.TargetKind(aKind), Name: aName},
+		postern.TargetKey{Kind: postern.TargetKind(bKind), Name: bName})
 }
 
 func comesAfter(a, b string) bool { return compareInProgress(a, b) > 0 }
@@ -163,5 +163,6 @@ func countIn(p *postern.DeliveryProgress, result postern.TargetResultType) {
 		p.Skipped++
 	case postern.TargetFailed:
 		p.Failed++
+	case postern.TargetPending: // counted anew in each retry
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,10 +28,10 @@ const (
 
 var signingToken = "whsec_" + base64.StdEncoding.EncodeToString([]byte(signingKey))
 
-// proofs are the ways to present a secret, as the columns of the table in the documentation.
+// proofs are the ways to present a secret, as the rows of the table in the documentation.
 var proofs = []struct {
-	column string
-	show   func(in *Request)
+	row  string
+	show func(in *Request)
 	// method is how it is accepted.
 	method credential.Method
 }{
@@ -86,7 +85,7 @@ var provers = map[string]string{
 	"zot":              "y----y-", // does not sign; sends binary CloudEvents
 }
 
-func TestWhichProofCountsFromWhichSender(t *testing.T) {
+func TestProofs_BySender(t *testing.T) {
 	for _, source := range payload.Sources() {
 		counts, listed := provers[source]
 		if !listed {
@@ -94,23 +93,24 @@ func TestWhichProofCountsFromWhichSender(t *testing.T) {
 			continue
 		}
 		for i, proof := range proofs {
-			in := Request{Header: http.Header{}, Body: []byte(`{"any":"body"}`), User: anonymous}
-			proof.show(&in)
-			d := toAll()
-			d.Namespace, d.Spec.Source = "all", source
-			method, err := pipelineWithEverySecret().verify(t.Context(), d, in)
+			r := Request{
+				Delivery: toAll(), Header: http.Header{}, Body: []byte(`{"any":"body"}`), User: anonymous,
+			}
+			proof.show(&r)
+			r.Delivery.Namespace, r.Delivery.Spec.Source = "all", source
+			method, err := pipelineWithEverySecret().verify(t.Context(), &r)
 			switch accepted := err == nil; {
 			case accepted != (counts[i] == 'y'):
-				t.Errorf("%s, by %s: accepted %t (%v), want %t", source, proof.column, accepted, err, counts[i] == 'y')
+				t.Errorf("%s, by %s: accepted %t (%v), want %t", source, proof.row, accepted, err, counts[i] == 'y')
 			case accepted && method != proof.method:
-				t.Errorf("%s, by %s: method %s, want %s", source, proof.column, method, proof.method)
+				t.Errorf("%s, by %s: method %s, want %s", source, proof.row, method, proof.method)
 			}
 		}
 	}
 }
 
 // The same applies if the source is detected from the body: the proof must be one of that source.
-func TestAProofCountsOnlyFromTheSenderThatIsDetected(t *testing.T) {
+func TestProofs_DetectedSenderOnly(t *testing.T) {
 	for source, body := range map[string]string{
 		"argocd": `{"app":{"metadata":{"annotations":{"git.ref":"v1"}}}}`,
 		"azure-devops": `{"eventType":"git.push","publisherId":"tfs",` +
@@ -131,11 +131,11 @@ func TestAProofCountsOnlyFromTheSenderThatIsDetected(t *testing.T) {
 			proof.show(&in)
 			d := toPlant()
 			d.Namespace = "all"
-			_, err := pipelineWithEverySecret().Receive(t.Context(), d, in)
+			err := pipelineWithEverySecret().receiveOnly(t.Context(), d, in)
 			// ?secret= and SHA-1 are read only if the source is known beforehand.
 			want := provers[source][i] == 'y' && proof.method != credential.MethodQueryToken
 			if accepted := err == nil; accepted != want {
-				t.Errorf("%s, by %s: accepted %t (%v), want %t", source, proof.column, accepted, err, want)
+				t.Errorf("%s, by %s: accepted %t (%v), want %t", source, proof.row, accepted, err, want)
 			}
 			if err == nil && d.Spec.Source != source {
 				t.Errorf("%s is detected as %s", source, d.Spec.Source)
@@ -145,7 +145,7 @@ func TestAProofCountsOnlyFromTheSenderThatIsDetected(t *testing.T) {
 }
 
 // The headers of a binary CloudEvent contain the whole request, and no signature covers them.
-func TestASignatureProvesNoBinaryCloudEvent(t *testing.T) {
+func TestProofs_NoSignatureForBinaryCloudEvent(t *testing.T) {
 	for _, eventType := range []string{
 		"org.example.image.push", "zotregistry.image.updated", "harbor.artifact.pushed",
 	} {
@@ -162,7 +162,7 @@ func TestASignatureProvesNoBinaryCloudEvent(t *testing.T) {
 					d = toPlant()
 				}
 				d.Namespace, d.Spec.Source = "all", source
-				if _, err := pipelineWithEverySecret().Receive(t.Context(), d, in); err == nil {
+				if err := pipelineWithEverySecret().receiveOnly(t.Context(), d, in); err == nil {
 					t.Errorf("%s as %q: accepted, with the events %v", eventType, source, d.Spec.Events)
 				}
 			}
@@ -170,7 +170,7 @@ func TestASignatureProvesNoBinaryCloudEvent(t *testing.T) {
 	}
 }
 
-func TestTheDocumentedTableOfProofsIsTrue(t *testing.T) {
+func TestProofs_DocumentedTable(t *testing.T) {
 	docs, err := os.ReadFile(proofsOfDocs)
 	if err != nil {
 		t.Fatal(err)
@@ -180,19 +180,21 @@ func TestTheDocumentedTableOfProofsIsTrue(t *testing.T) {
 	}
 }
 
+// proofsTable lists the types of sender by proof.
 func proofsTable() string {
 	var b strings.Builder
-	b.WriteString("| Sender |")
-	for _, proof := range proofs {
-		b.WriteString(" " + proof.column + " |")
-	}
-	b.WriteString("\n|" + strings.Repeat(" --- |", len(proofs)+1) + "\n")
-	for _, source := range slices.Sorted(slices.Values(payload.Sources())) {
-		b.WriteString("| `" + source + "` |")
-		for _, counts := range provers[source] {
-			b.WriteString(map[rune]string{'y': " yes |", '-': " – |"}[counts])
+	b.WriteString("| Proof | Accepted from |\n| --- | --- |\n")
+	for i, proof := range proofs {
+		var accepted []string
+		for _, source := range payload.Sources() {
+			if provers[source][i] == 'y' {
+				accepted = append(accepted, "`"+source+"`")
+			}
 		}
-		b.WriteString("\n")
+		if len(accepted) == len(provers) {
+			accepted = []string{"all"}
+		}
+		fmt.Fprintf(&b, "| %s | %s |\n", proof.row, strings.Join(accepted, ", "))
 	}
 	return b.String()
 }

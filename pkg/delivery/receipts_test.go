@@ -15,7 +15,7 @@ import (
 )
 
 // The sender has to send it again, and may do so after a newer delivery, which takes precedence.
-func TestARepeatOfWhatWasWrittenAndNotRecordedKeepsItsReceipt(t *testing.T) {
+func TestReceipts_UnrecordedWriteKeepsReceipt(t *testing.T) {
 	p := newDefaultPipeline()
 	deliver := func(id string) error {
 		_, err := p.Deliver(t.Context(), toPlant(), push(id, pushed), false)
@@ -49,7 +49,7 @@ func TestARepeatOfWhatWasWrittenAndNotRecordedKeepsItsReceipt(t *testing.T) {
 	p.Drain()
 }
 
-func TestTheReceiptsThatAreRememberedAreBounded(t *testing.T) {
+func TestReceipts_AreBounded(t *testing.T) {
 	r := newReceipts()
 	at := func(i int) *postern.WebhookDelivery {
 		d := toPlant()

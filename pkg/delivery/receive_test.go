@@ -27,7 +27,7 @@ const (
 const docker = `{"push_data":{"tag":"2.0.0"},"repository":{"repo_name":"acme/shop"}}`
 
 // A signature with a key for git hosts is not valid for a registry, even if only the body identifies the source.
-func TestTheSenderThatTheShapeTellsMustHaveProvedItself(t *testing.T) {
+func TestReceive_SenderByShapeIsVerified(t *testing.T) {
 	for name, test := range map[string]struct{ namespace, body, want string }{
 		"a registry that signs, by a key for git hosts":    {"demo", packaged, "SignatureMismatch"},
 		"a registry that signs, by the target's own key":   {"own", packaged, "HMAC"},
@@ -55,11 +55,11 @@ func TestTheSenderThatTheShapeTellsMustHaveProvedItself(t *testing.T) {
 }
 
 // The method is the one that was verified with the sender's own key.
-func TestTheMethodIsThatWhichProvedTheSenderOfThatShape(t *testing.T) {
+func TestReceive_MethodOfSenderByShape(t *testing.T) {
 	p := newPipeline(credential.Config{RequireSecret: true})
 	p.Secrets.Set("demo", map[string][]byte{"token": []byte("t"), "webhook.ghcr-secret": []byte(secret)})
 	d := toPlant()
-	_, err := p.Receive(t.Context(), d, Request{
+	err := p.receiveOnly(t.Context(), d, Request{
 		Header: http.Header{
 			"X-Webhook-Token": {"t"}, "X-Hub-Signature-256": {sign([]byte(packaged))},
 		}, Body: []byte(packaged),
@@ -72,10 +72,10 @@ func TestTheMethodIsThatWhichProvedTheSenderOfThatShape(t *testing.T) {
 	}
 }
 
-func TestAnImageMayBeAskedForAsAnObject(t *testing.T) {
+func TestReceive_ImageObject(t *testing.T) {
 	d := toAll()
 	d.Spec.Image, d.Spec.Ref = "nginx", "1.2.3"
-	if err := newDefaultPipeline().ReceiveObject(t.Context(), d, ci, ""); err != nil {
+	if err := newDefaultPipeline().ReceiveObject(t.Context(), d, ci, "", false); err != nil {
 		t.Fatal(err)
 	}
 	want := postern.WebhookDeliverySpec{
@@ -94,7 +94,7 @@ func TestAnImageMayBeAskedForAsAnObject(t *testing.T) {
 }
 
 // The default branch must reach the targets that follow HEAD.
-func TestTheDefaultBranchReachesTheTarget(t *testing.T) {
+func TestReceive_DefaultBranchReachesTarget(t *testing.T) {
 	const body = `{"ref":"refs/heads/main","after":"` + revision +
 		`","repository":{"clone_url":"https://git.example.com/a.git","default_branch":"main"}}`
 	p := newDefaultPipeline()
@@ -106,8 +106,11 @@ func TestTheDefaultBranchReachesTheTarget(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := target.Request{
-		Ref: "main", RefType: target.RefTypeBranch, DefaultBranch: true, Revision: revision,
-		Repository: "https://git.example.com/a.git", IfFollowed: true, By: "github", At: now,
+		DeliveryEvent: &postern.DeliveryEvent{
+			Source: "github", Event: "push", Ref: "main", RefType: postern.RefTypeBranch, DefaultBranch: true,
+			Revision: revision, Repository: "https://git.example.com/a.git",
+		},
+		IfFollowed: true, At: now,
 	}
 	if diff := cmp.Diff(want, asked); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/apierror"
 	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/payload"
 	"postern.dev/postern/pkg/target"
@@ -96,18 +97,17 @@ var reasonOfPhase = map[postern.DeliveryPhase]string{
 func redactError(err error) error {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
-		return statusError(http.StatusInternalServerError, metav1.StatusReasonInternalError, publicFailureMessage)
+		return apierror.New(http.StatusInternalServerError, metav1.StatusReasonInternalError, publicFailureMessage)
 	}
 	original := status.Status()
 	if original.Code < http.StatusInternalServerError {
 		return err
 	}
-	public := &apierrors.StatusError{ErrStatus: metav1.Status{
-		Status: metav1.StatusFailure, Code: original.Code, Reason: original.Reason, Message: publicFailureMessage,
-	}}
+	message := publicFailureMessage
 	if original.Code != http.StatusInternalServerError {
-		public.ErrStatus.Message = "it can't be delivered now: send the webhook again later"
+		message = "it can't be delivered now: send the webhook again later"
 	}
+	public := apierror.New(original.Code, original.Reason, message)
 	if original.Details != nil && original.Details.RetryAfterSeconds > 0 {
 		public.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: original.Details.RetryAfterSeconds}
 	}

@@ -20,12 +20,13 @@ import (
 	"sigs.k8s.io/randfill"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/apierror"
 	"postern.dev/postern/pkg/credential"
 )
 
 var anonymous = &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
 
-func TestACallerWithAnIdentityIsToldAll(t *testing.T) {
+func TestRedact_NothingForIdentity(t *testing.T) {
 	d := &postern.WebhookDelivery{Status: postern.WebhookDeliveryStatus{Message: "all of it"}}
 	failed := errors.New("all of it too")
 	if public, err := Redact(ci, d, failed); public != d || !errors.Is(err, failed) {
@@ -34,7 +35,7 @@ func TestACallerWithAnIdentityIsToldAll(t *testing.T) {
 }
 
 // A field that is added to the API is not disclosed until redactDelivery names it.
-func TestWithoutAnIdentityOnlyTheseFieldsAreTold(t *testing.T) {
+func TestRedact_FieldsWithoutIdentity(t *testing.T) {
 	full := &postern.WebhookDelivery{}
 	randfill.NewWithSeed(1).NilChance(0).NumElements(1, 1).Funcs(
 		func(s *string, _ randfill.Continue) { *s = "filled" },
@@ -70,7 +71,7 @@ func setFields(t *testing.T, d *postern.WebhookDelivery) []string {
 	return leaves("", fields)
 }
 
-func TestTheOutcomeIsToldInGeneral(t *testing.T) {
+func TestRedact_OutcomeIsGeneral(t *testing.T) {
 	const private = "secret-project-x wants >=1, call alice"
 	for name, tt := range map[string]struct {
 		phase       postern.DeliveryPhase
@@ -134,7 +135,7 @@ func TestTheOutcomeIsToldInGeneral(t *testing.T) {
 	}
 }
 
-func TestAnErrorThatIsNotOfTheRequestIsToldInGeneral(t *testing.T) {
+func TestRedact_InternalErrorIsGeneral(t *testing.T) {
 	const private = "applications.argoproj.io payroll: etcdserver at 10.0.0.7"
 	policy := apierrors.NewForbidden(postern.Resource("webhookdeliveries"), "x",
 		errors.New("only tags, says the policy"))
@@ -149,7 +150,7 @@ func TestAnErrorThatIsNotOfTheRequestIsToldInGeneral(t *testing.T) {
 			apierrors.NewBadRequest("the body is not JSON"), http.StatusBadRequest, "the body is not JSON", 0,
 		},
 		"target refused": {
-			statusError(http.StatusInternalServerError, metav1.StatusReasonInternalError, private),
+			apierror.New(http.StatusInternalServerError, metav1.StatusReasonInternalError, private),
 			http.StatusInternalServerError, publicFailureMessage, 0,
 		},
 		"not in time": {
@@ -172,7 +173,7 @@ func TestAnErrorThatIsNotOfTheRequestIsToldInGeneral(t *testing.T) {
 	}
 }
 
-func TestADryRunNeedsAnIdentity(t *testing.T) {
+func TestRedact_DryRunNeedsIdentity(t *testing.T) {
 	p := newPipeline(credential.Config{RequireSecret: true, IdentityIsCredential: true})
 	in := release()
 	in.User = anonymous

@@ -20,8 +20,6 @@ import (
 func (d *Deliverer) Redeliver(
 	ctx context.Context, original *postern.WebhookDelivery, sender user.Info, dryRun bool,
 ) (*postern.WebhookDelivery, error) {
-	ctx, span := d.tracer.Start(ctx, spanRedeliver)
-	defer span.End()
 	delivery := &postern.WebhookDelivery{
 		ObjectMeta: metav1.ObjectMeta{Namespace: original.Namespace, GenerateName: original.Spec.Source + "-"},
 		Spec: postern.WebhookDeliverySpec{
@@ -29,28 +27,22 @@ func (d *Deliverer) Redeliver(
 			RedeliveryOf: original.Name, Events: original.Spec.Events,
 		},
 	}
-	delivery = delivery.DeepCopy() // the original is shared
-	if err := d.receiveAgain(ctx, delivery, sender); err != nil {
-		d.observe(ctx, delivery, err)
-		return nil, err
-	}
-	if err := d.admit(ctx, delivery, sender, dryRun); err != nil {
-		return nil, err
-	}
-	return d.execute(ctx, delivery, executeOptions{dryRun: dryRun, record: d.recordWhileWriting})
+	// The original is shared.
+	return d.Deliver(ctx, &Request{Delivery: delivery.DeepCopy(), User: sender, DryRun: dryRun, redelivery: true})
 }
 
-func (d *Deliverer) receiveAgain(ctx context.Context, delivery *postern.WebhookDelivery, sender user.Info) error {
-	if err := RequireIdentity(sender, "a delivery is redelivered"); err != nil {
+// receiveAgain sets the sender and the receipt of a redelivery.
+func (d *Deliverer) receiveAgain(ctx context.Context, r *Request) error {
+	if err := RequireIdentity(r.User, "a delivery is redelivered"); err != nil {
 		return err
 	}
-	method, _ := credential.Identify(sender)
-	if len(delivery.Spec.Events) == 0 {
+	if len(r.Delivery.Spec.Events) == 0 {
 		return apierrors.NewBadRequest("the delivery requested nothing, so there is nothing to redeliver")
 	}
-	delivery.Status = postern.WebhookDeliveryStatus{
+	r.Delivery.Status = postern.WebhookDeliveryStatus{
 		AuditID: audit.GetAuditIDTruncated(ctx), ReceivedTime: d.receiptTime(),
 	}
-	d.setSender(delivery, sender, method)
+	method, _ := credential.Identify(r.User)
+	d.setSender(r.Delivery, r.User, method)
 	return nil
 }

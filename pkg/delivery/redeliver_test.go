@@ -41,7 +41,7 @@ func yesterday() *postern.WebhookDelivery {
 }
 
 // A redelivery is a new request by its caller. It is written however old the original is.
-func TestARedeliveryAsksAgainForWhatTheOriginalAskedFor(t *testing.T) {
+func TestRedeliver_RequestsTheSame(t *testing.T) {
 	p, original := newDefaultPipeline(), yesterday()
 	var recorded *postern.WebhookDelivery
 	p.onRecord = func(d *postern.WebhookDelivery) error { recorded = d.DeepCopy(); return nil }
@@ -64,9 +64,12 @@ func TestARedeliveryAsksAgainForWhatTheOriginalAskedFor(t *testing.T) {
 		t.Errorf("record (-want +got):\n%s", diff)
 	}
 	request := target.Request{
-		Ref: "v1.0.0", RefType: target.RefTypeTag, Repository: "https://git.example.com/plant.git", By: "github",
-		At:        now,
-		EventTime: received.Add(-25 * time.Hour), Received: received, Override: true,
+		DeliveryEvent: &postern.DeliveryEvent{
+			Source: "github", Event: "release", Ref: "v1.0.0", RefType: postern.RefTypeTag, DeliveryID: "d-1",
+			Repository: "https://git.example.com/plant.git",
+			Time:       &metav1.MicroTime{Time: received.Add(-25 * time.Hour)},
+		},
+		At: now, Received: received, Override: true,
 	}
 	if diff := cmp.Diff(request, p.request); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)
@@ -83,7 +86,7 @@ func TestARedeliveryAsksAgainForWhatTheOriginalAskedFor(t *testing.T) {
 }
 
 // Each redelivery is a new delivery, although the sender's id is the same.
-func TestARedeliveryIsNoRepeat(t *testing.T) {
+func TestRedeliver_IsNoDuplicate(t *testing.T) {
 	p := newDefaultPipeline()
 	p.onRecord = nameTaken
 	_, err := p.Redeliver(t.Context(), yesterday(), jane, false)
@@ -92,7 +95,7 @@ func TestARedeliveryIsNoRepeat(t *testing.T) {
 	}
 }
 
-func TestARedeliveryOfWhatNamedNoTargetGoesToWhatWantsItNow(t *testing.T) {
+func TestRedeliver_WithoutTargetMatchesAnew(t *testing.T) {
 	p, original := newDefaultPipeline(), yesterday()
 	original.Spec.Target = nil
 	p.matches = matching("demo", "shop")
@@ -110,7 +113,7 @@ func TestARedeliveryOfWhatNamedNoTargetGoesToWhatWantsItNow(t *testing.T) {
 }
 
 // The original was not verified with the target's own secret.
-func TestARedeliveryToWhatWantsItGoesToATargetWithItsOwnSecretOnlyIfIdentitySuffices(t *testing.T) {
+func TestRedeliver_TargetWithOwnSecretNeedsIdentity(t *testing.T) {
 	for suffices, want := range map[bool]string{
 		true: "shop v1.0.0: Written Requested", false: "shop v1.0.0: Skipped OwnSecret",
 	} {
@@ -127,7 +130,7 @@ func TestARedeliveryToWhatWantsItGoesToATargetWithItsOwnSecretOnlyIfIdentitySuff
 	}
 }
 
-func TestOnlyWhatWasAskedForIsDeliveredAgainAndOnlyForWhomTheClusterKnows(t *testing.T) {
+func TestRedeliver_OnlyRequestsAndAuthenticatedCallers(t *testing.T) {
 	for name, test := range map[string]struct {
 		sender  user.Info
 		arrange func(*pipeline, *postern.WebhookDelivery)
@@ -175,7 +178,7 @@ func TestOnlyWhatWasAskedForIsDeliveredAgainAndOnlyForWhomTheClusterKnows(t *tes
 }
 
 // Policies that are newer than the original apply too.
-func TestPoliciesSeeARedeliveryAsACreationByWhoeverAsks(t *testing.T) {
+func TestRedeliver_AdmissionSeesCreateByCaller(t *testing.T) {
 	p := newDefaultPipeline()
 	if _, err := p.Redeliver(t.Context(), yesterday(), jane, false); err != nil {
 		t.Fatal(err)
@@ -188,7 +191,7 @@ func TestPoliciesSeeARedeliveryAsACreationByWhoeverAsks(t *testing.T) {
 	}
 }
 
-func TestADryRunOfARedeliveryLeavesNothing(t *testing.T) {
+func TestRedeliver_DryRunLeavesNothing(t *testing.T) {
 	p := newDefaultPipeline()
 	delivered, err := p.Redeliver(t.Context(), yesterday(), jane, true)
 	if err != nil {
@@ -207,7 +210,7 @@ func TestADryRunOfARedeliveryLeavesNothing(t *testing.T) {
 }
 
 // The original may be in a cache, and is the record of what happened then.
-func TestTheOriginalStaysAsItWas(t *testing.T) {
+func TestRedeliver_OriginalIsUnchanged(t *testing.T) {
 	for _, writeErr := range []error{nil, errors.New("frozen")} {
 		p, original := newDefaultPipeline(), yesterday()
 		p.writeErr = writeErr

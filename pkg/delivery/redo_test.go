@@ -14,7 +14,7 @@ import (
 )
 
 // A retried delivery may become pending, and the number of pending deliveries is limited.
-func TestARepeatIsTriedAgainOnlyWhereDeliveriesAreTaken(t *testing.T) {
+func TestDedup_RetriedOnlyWhereDeliveriesAreAccepted(t *testing.T) {
 	full := apierrors.NewTooManyRequests("too many are pending", 15)
 	for name, test := range map[string]struct {
 		fails error
@@ -47,7 +47,7 @@ func TestARepeatIsTriedAgainOnlyWhereDeliveriesAreTaken(t *testing.T) {
 }
 
 // The record does not list all targets of a wide delivery; without its progress, a retry would cover only those listed.
-func TestARepeatThatMakesAWideDeliveryPendingSaysHowFarItHasCome(t *testing.T) {
+func TestDedup_RetryOfWideDeliveryReportsProgress(t *testing.T) {
 	p := pipelineOn(&memoryRecords{})
 	p.matches = matching("demo", apps(maxResults+1)...)
 	p.writeErr = errors.New("frozen")

@@ -5,65 +5,42 @@ package delivery
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/retry"
 
 	"postern.dev/postern/apis/postern"
-	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/apierror"
 )
 
-// repeatError means that a record was not created because one of the same delivery exists.
-type repeatError struct{ first *postern.WebhookDelivery }
-
-func (e *repeatError) Error() string {
-	return "the delivery repeats " + e.first.Name
-}
-
-// firstRecord returns the record of the first delivery if err is a repeatError, else nil.
-func firstRecord(err error) *postern.WebhookDelivery {
-	var repeat *repeatError
-	if errors.As(err, &repeat) {
-		return repeat.first
-	}
-	return nil
-}
-
 // repeat answers a repeated delivery with the record of the first. It retries a failed or ignored delivery, with the
-// first receipt, so that all requests received since take precedence. It leaves others unchanged.
-func (d *Deliverer) repeat(
-	ctx context.Context, first, repeated *postern.WebhookDelivery, dryRun bool,
-) (*postern.WebhookDelivery, error) {
-	record, counted, err := first, false, error(nil)
+// first receipt, so that all requests received since take precedence. It leaves others unchanged, and one that this
+// process has just executed.
+func (d *Deliverer) repeat(ctx context.Context, r *Request) (*postern.WebhookDelivery, error) {
+	if c := r.inFlight; c != nil {
+		d.repeats.add(ctx, c.record, r.Delivery)
+		return repeatAnswer(c.record), c.err
+	}
+	record, counted, err := r.first, false, error(nil)
 	switch {
-	case !mayRetry(first):
-	case dryRun:
-		record, err = d.dryRunRepeat(ctx, first, repeated)
+	case !mayRetry(r.first):
+	case r.DryRun:
+		record, err = d.dryRunRepeat(ctx, r.first, r.Delivery)
 	default:
-		if err := d.Accepting(first.Namespace); err != nil { // it may become pending
+		if err := d.Accepting(r.first.Namespace); err != nil { // it may become pending
 			return nil, err
 		}
-		record, counted, err = d.retryFirst(ctx, first, repeated)
+		record, counted, err = d.retryFirst(ctx, r.first, r.Delivery)
 	}
 	if record == nil {
 		return nil, err
 	}
-	if !dryRun && !counted {
-		d.repeats.add(ctx, record, repeated)
+	if !r.DryRun && !counted {
+		d.repeats.add(ctx, record, r.Delivery)
 	}
 	return repeatAnswer(record), err
-}
-
-// repeatInFlight answers a repeat of a delivery that this process has just executed.
-func (d *Deliverer) repeatInFlight(
-	ctx context.Context, c *call, repeated *postern.WebhookDelivery,
-) (*postern.WebhookDelivery, error) {
-	d.repeats.add(ctx, c.record, repeated)
-	return repeatAnswer(c.record), c.err
 }
 
 func repeatAnswer(record *postern.WebhookDelivery) *postern.WebhookDelivery {
@@ -92,15 +69,6 @@ func retryOf(first, repeated *postern.WebhookDelivery) *postern.WebhookDelivery 
 		return r.Result == postern.TargetFailed || r.Result == postern.TargetSkipped
 	})
 	return again
-}
-
-// isIdentity reports whether the cluster has authenticated a sender.
-func isIdentity(sender *postern.Sender) bool {
-	if sender == nil {
-		return false
-	}
-	method := credential.Method(sender.Method)
-	return method == credential.MethodServiceAccount || method == credential.MethodUser
 }
 
 // retryFirst retries what was not applied. If that changes the outcome, it stores the new outcome in the record and
@@ -178,7 +146,7 @@ func failureOf(record *postern.WebhookDelivery) error {
 	if record.Status.Reason == ReasonTargetGone {
 		code, reason = http.StatusNotFound, metav1.StatusReasonNotFound
 	}
-	return statusError(code, reason, "the target can't be written: "+record.Status.Message)
+	return apierror.New(code, reason, "the target can't be written: "+record.Status.Message)
 }
 
 // dryRunRepeat is retryFirst for a dry run.
@@ -186,7 +154,7 @@ func (d *Deliverer) dryRunRepeat(
 	ctx context.Context, first, repeated *postern.WebhookDelivery,
 ) (*postern.WebhookDelivery, error) {
 	again := retryOf(first, repeated)
-	tasks, err := d.resolve(ctx, again)
+	tasks, err := d.findTasks(ctx, again)
 	if err != nil {
 		return nil, answerFor(err)
 	}
@@ -200,35 +168,4 @@ func (d *Deliverer) dryRunRepeat(
 	setOutcome(again, resultsOf(written), d.Now())
 	again.Status.Sender = first.Status.Sender
 	return again, nil
-}
-
-// rename gives a delivery whose name is taken another name. If the delivery that it repeats has taken it, rename
-// returns a repeatError.
-func (d *Deliverer) rename(ctx context.Context, delivery *postern.WebhookDelivery) error {
-	first, err := d.findFirst(ctx, delivery)
-	switch {
-	case err != nil:
-		return err
-	case first != nil:
-		return &repeatError{first}
-	}
-	return nil
-}
-
-// createRecord creates a record, under another name if an unrelated object has taken its name.
-func (d *Deliverer) createRecord(
-	ctx context.Context, delivery *postern.WebhookDelivery, dryRun bool,
-) (*postern.WebhookDelivery, error) {
-	for {
-		recorded, err := d.Records.Create(ctx, delivery, dryRun)
-		if delivery.Status.Identity == "" || !apierrors.IsAlreadyExists(err) {
-			return recorded, answerForRecord(err)
-		}
-		if err := d.rename(ctx, delivery); err != nil {
-			return nil, err
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, answerForRecord(err)
-		}
-	}
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // An identity may suffice where a webhook secret does not.
-func TestARepeatDoesNotDoForItsSenderWhatOnlyTheFirstMayDo(t *testing.T) {
+func TestDedup_RetryUsesRightsOfItsSender(t *testing.T) {
 	signed := push("d-1", pushed)
 	signed.User = nil
 	signed.Header.Set("X-Hub-Signature-256", sign([]byte(pushed)))
@@ -32,7 +32,7 @@ func TestARepeatDoesNotDoForItsSenderWhatOnlyTheFirstMayDo(t *testing.T) {
 		p.Secrets.Set("demo", map[string][]byte{"hmac": []byte(secret), "gatewaysyncs.plant.hmac": []byte("its own")})
 		p.matches = func(target.Request) ([]target.Match, error) {
 			return []target.Match{
-				{Key: target.Key{Kind: target.KindGatewaySync, Namespace: "demo", Name: "plant"}},
+				{Key: postern.TargetKey{Kind: postern.TargetGatewaySync, Namespace: "demo", Name: "plant"}},
 			}, nil
 		}
 		p.writeErr = errors.New("frozen")
@@ -49,7 +49,7 @@ func TestARepeatDoesNotDoForItsSenderWhatOnlyTheFirstMayDo(t *testing.T) {
 	}
 }
 
-func TestTheLogTellsWhoSentARepeatAndNotWhoWasFirst(t *testing.T) {
+func TestDedup_LogNamesItsOwnSender(t *testing.T) {
 	p := pipelineOn(&memoryRecords{})
 	once(t, p)
 	logger := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true)))

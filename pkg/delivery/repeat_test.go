@@ -64,14 +64,14 @@ func repeat(t *testing.T, p *pipeline) (*postern.WebhookDelivery, error) {
 	return answer, err
 }
 
-func TestARepeatIsAnsweredWithTheFirstRecordAndTriesOnlyWhatDidNotComeThrough(t *testing.T) {
+func TestDedup_AnsweredWithFirstAndRetriesFailed(t *testing.T) {
 	down, frozen := unavailable(t), errors.New("frozen")
 	fails := func(err error) func(*pipeline) { return func(p *pipeline) { p.writeErr = err } }
-	outcome := func(o target.Outcome) func(*pipeline) {
+	outcome := func(o target.Result) func(*pipeline) {
 		return func(p *pipeline) { p.outcome, p.writeErr = o, nil }
 	}
-	well, held := newDefaultPipeline().outcome, target.Outcome{Held: true, Reason: target.ReasonAlreadyRequested}
-	late, unwanted := target.Outcome{Reason: target.ReasonSuperseded}, target.Outcome{
+	well, held := newDefaultPipeline().outcome, target.Result{Held: true, Reason: target.ReasonAlreadyRequested}
+	late, unwanted := target.Result{Reason: target.ReasonSuperseded}, target.Result{
 		Reason: target.ReasonNotApplicable,
 	}
 	for name, test := range map[string]struct {
@@ -161,7 +161,7 @@ func checkFirst(t *testing.T, p *pipeline, first *postern.WebhookDelivery, phase
 	}
 }
 
-func TestARepeatOfWhatAsksForNothingIsAnsweredWithTheFirstRecord(t *testing.T) {
+func TestDedup_NothingRequestedAnsweredWithFirst(t *testing.T) {
 	ping := Request{
 		Header: http.Header{"X-Github-Event": {"ping"}, "X-Github-Delivery": {"d-1"}}, Body: []byte(`{}`), User: ci,
 	}
@@ -193,7 +193,7 @@ func TestARepeatOfWhatAsksForNothingIsAnsweredWithTheFirstRecord(t *testing.T) {
 	}
 }
 
-func TestADryRunOfARepeatShowsWhatItWouldChangeAndLeavesNothing(t *testing.T) {
+func TestDedup_DryRunShowsChangeAndLeavesNothing(t *testing.T) {
 	for phase, fails := range map[postern.DeliveryPhase]error{
 		"Failed": errors.New("frozen"), "Pending": unavailable(t), "Applied": nil,
 	} {
@@ -220,7 +220,7 @@ func TestADryRunOfARepeatShowsWhatItWouldChangeAndLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestARepeatedFailureDoesNotStoreTheRecordAnewEachTime(t *testing.T) {
+func TestDedup_SameFailureIsStoredOnce(t *testing.T) {
 	s := &memoryRecords{}
 	p := pipelineOn(s)
 	p.writeErr = errors.New("frozen")
@@ -239,7 +239,7 @@ func TestARepeatedFailureDoesNotStoreTheRecordAnewEachTime(t *testing.T) {
 }
 
 // Nothing was recorded or written, so the sender must send it again.
-func TestWhatCannotBeLookedUpIsNotWritten(t *testing.T) {
+func TestDedup_LookupErrorWritesNothing(t *testing.T) {
 	p := newDefaultPipeline()
 	p.onGet = func() (*postern.WebhookDelivery, error) { return nil, errors.New("etcd is gone") }
 	_, err := p.Deliver(t.Context(), toPlant(), push("d-1", pushed), false)
@@ -253,7 +253,7 @@ func TestWhatCannotBeLookedUpIsNotWritten(t *testing.T) {
 }
 
 // The sender chooses the id, so an unauthenticated delivery must learn nothing about earlier ones.
-func TestARepeatIsVerifiedAndAdmittedAsAnyOther(t *testing.T) {
+func TestDedup_IsVerifiedAndAdmitted(t *testing.T) {
 	p := pipelineOn(&memoryRecords{})
 	once(t, p)
 	in := push("d-1", pushed)

@@ -16,7 +16,7 @@ import (
 )
 
 // Repeats of many records in one namespace must not prevent counting repeats in others.
-func TestTheRepeatsOfOneNamespaceLeaveRoomToCountThoseOfAnother(t *testing.T) {
+func TestRepeatCount_NamespacesHaveShares(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &memoryRecords{}
 		p := pipelineOn(s)
@@ -64,7 +64,7 @@ func (s *fullRecords) UpdateStatus(
 	return nil, apierrors.NewRequestEntityTooLargeError("etcdserver: request is too large")
 }
 
-func TestRepeatsThatARecordHasNoRoomForAreNotCountedAgainAndAgain(t *testing.T) {
+func TestRepeatCount_FullRecordIsNotRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &fullRecords{memoryRecords: &memoryRecords{}}
 		p := pipelineOn(s.memoryRecords, func(c *Config) { c.Records = s })
@@ -99,7 +99,7 @@ func (s *slowRecords) UpdateStatus(
 	return nil, apierrors.NewTimeoutError("etcd is slow", 1)
 }
 
-func TestRepeatsAreCountedThoughTheirStoreTakesLongAndFails(t *testing.T) {
+func TestRepeatCount_SlowAndFailingStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &slowRecords{memoryRecords: &memoryRecords{}}
 		p := pipelineOn(s.memoryRecords, func(c *Config) { c.Records = s })

@@ -11,9 +11,11 @@ import (
 	"slices"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/apierror"
 	"postern.dev/postern/pkg/credential"
 	"postern.dev/postern/pkg/fairness"
 	"postern.dev/postern/pkg/target"
@@ -28,7 +30,7 @@ const maxTasks = 1 << 15
 
 // task is one write to one target.
 type task struct {
-	key   target.Key
+	key   postern.TargetKey
 	event *postern.DeliveryEvent
 	// index is the index of the event in the delivery.
 	index int
@@ -55,10 +57,33 @@ type noSlotError struct{ error }
 // isTransient reports whether targets may be found or written later.
 func isTransient(err error) bool { return errors.As(err, &noSlotError{}) || target.IsTransient(err) }
 
-// resolve finds the targets of a delivery: the named one, which must exist, or all in its namespace that want what was
-// pushed. The latter waits for a slot. Tasks of one target are in the order of the payload. The error is from Targets,
-// or a noSlotError.
-func (d *Deliverer) resolve(ctx context.Context, delivery *postern.WebhookDelivery) ([]task, error) {
+// resolve returns the tasks of a new delivery. If there are none, it sets the status: Ignored, or Pending if the
+// targets can't be found now. The error is for the client.
+func (d *Deliverer) resolve(ctx context.Context, r *Request) ([]task, error) {
+	delivery := r.Delivery
+	if len(delivery.Spec.Events) == 0 {
+		d.setIgnored(delivery, ReasonNothingRequested, "admission left nothing to request")
+		return nil, nil
+	}
+	tasks, err := d.findTasks(ctx, delivery)
+	switch {
+	case isTransient(err) && !r.DryRun:
+		d.setPending(delivery, err)
+		return nil, nil
+	case apierrors.IsRequestEntityTooLargeError(err):
+		return nil, err
+	case err != nil:
+		return nil, answerFor(err)
+	case len(tasks) == 0:
+		d.setIgnored(delivery, ReasonNoTarget, noMatchMessage("nothing in this namespace", delivery.Spec.Events))
+	}
+	return tasks, nil
+}
+
+// findTasks finds the targets of a delivery: the named one, which must exist, or all in its namespace that want what
+// was pushed. The latter waits for a slot. Tasks of one target are in the order of the payload. The error is from
+// Targets, or a noSlotError.
+func (d *Deliverer) findTasks(ctx context.Context, delivery *postern.WebhookDelivery) ([]task, error) {
 	ctx, done := startStage(ctx, stageResolve)
 	defer done()
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
@@ -93,7 +118,7 @@ func withReceipt(delivery *postern.WebhookDelivery, tasks []task) []task {
 
 // tasksForTarget returns the tasks for a named target. It follows one git ref at a time, so only the last git ref
 // counts. It chooses among the tags of an image, so every tag counts.
-func tasksForTarget(key target.Key, events []postern.DeliveryEvent) []task {
+func tasksForTarget(key postern.TargetKey, events []postern.DeliveryEvent) []task {
 	var tasks []task
 	var ref *task
 	events = slices.Clone(events) // the delivery is stored concurrently
@@ -149,8 +174,30 @@ func (d *Deliverer) refusalFor(delivery *postern.WebhookDelivery, match target.M
 
 // tooManyTasks returns the error for a delivery that matches too many targets.
 func tooManyTasks(delivery *postern.WebhookDelivery) error {
-	return statusError(http.StatusRequestEntityTooLarge, metav1.StatusReasonRequestEntityTooLarge, fmt.Sprintf(
+	return apierror.New(http.StatusRequestEntityTooLarge, metav1.StatusReasonRequestEntityTooLarge, fmt.Sprintf(
 		"the %d refs of this delivery match so many targets that it would take more than %d writes: "+
 			"push fewer refs at a time, or deliver to each target by its own path",
 		len(delivery.Spec.Events), maxTasks))
+}
+
+func targetKey(d *postern.WebhookDelivery) postern.TargetKey {
+	return postern.TargetKey{Kind: d.Spec.Target.Kind, Namespace: d.Namespace,
+		Name: d.Spec.Target.Name}
+}
+
+// credentialTarget returns the key as a credential.Target.
+func credentialTarget(key postern.TargetKey) *credential.Target {
+	resource := credential.ResourceGatewaySyncs
+	if key.Kind == postern.TargetApplication {
+		resource = credential.ResourceApplications
+	}
+	return &credential.Target{Resource: resource, Name: key.Name}
+}
+
+// request returns the request of a task to its target.
+func (t task) request(now time.Time) target.Request {
+	return target.Request{
+		DeliveryEvent: t.event, IfFollowed: t.matched, At: now,
+		Anonymous: t.anonymous, Received: t.received, Retry: t.retry, Override: t.override,
+	}
 }

@@ -15,7 +15,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"postern.dev/postern/apis/postern"
-	"postern.dev/postern/pkg/imageupdate"
 	"postern.dev/postern/pkg/target"
 )
 
@@ -36,7 +35,7 @@ func matching(namespace string, names ...string) func(target.Request) ([]target.
 		var matches []target.Match
 		for _, name := range names {
 			matches = append(matches, target.Match{
-				Key: target.Key{Kind: target.KindApplication, Namespace: namespace, Name: name},
+				Key: postern.TargetKey{Kind: postern.TargetApplication, Namespace: namespace, Name: name},
 			})
 		}
 		return matches, nil
@@ -44,7 +43,7 @@ func matching(namespace string, names ...string) func(target.Request) ([]target.
 }
 
 // A target may want any of several tags; the last is not always the highest.
-func TestEveryTagOfAnImageIsRequestedInItsOrderOfAllThatWantIt(t *testing.T) {
+func TestResolve_TagsOfImageInOrder(t *testing.T) {
 	var asked []target.Request
 	p := newDefaultPipeline()
 	p.matches = func(r target.Request) ([]target.Match, error) {
@@ -59,8 +58,11 @@ func TestEveryTagOfAnImageIsRequestedInItsOrderOfAllThatWantIt(t *testing.T) {
 	}
 	image := func(tag string) target.Request {
 		return target.Request{
-			Ref: tag, RefType: "Image", IfFollowed: true, By: "quay.io", At: now,
-			Image: &imageupdate.Image{Name: "quay.io/acme/shop", Tag: tag},
+			DeliveryEvent: &postern.DeliveryEvent{
+				Source: "quay.io", Event: "repo_push", Ref: tag, RefType: "Image",
+				Image: &postern.ImageReference{Host: "quay.io", Repository: "acme/shop", Tag: tag},
+			},
+			IfFollowed: true, At: now,
 		}
 	}
 	if diff := cmp.Diff([]target.Request{image("2.0.0"), image("latest")}, asked); diff != "" {
@@ -91,13 +93,13 @@ func TestEveryTagOfAnImageIsRequestedInItsOrderOfAllThatWantIt(t *testing.T) {
 }
 
 // A named target holds any git ref, but only one; of the tags of an image it takes those that it wants.
-func TestANamedTargetGetsTheLastGitRefAndEveryImage(t *testing.T) {
+func TestResolve_NamedTargetGetsLastRefAndImages(t *testing.T) {
 	image := func(tag string) postern.DeliveryEvent {
 		return postern.DeliveryEvent{
 			Ref: tag, Image: &postern.ImageReference{Host: "quay.io", Repository: "acme/shop", Tag: tag},
 		}
 	}
-	key := target.Key{Kind: target.KindApplication, Namespace: "demo", Name: "shop"}
+	key := postern.TargetKey{Kind: postern.TargetApplication, Namespace: "demo", Name: "shop"}
 	for name, test := range map[string]struct {
 		events []postern.DeliveryEvent
 		want   []string
@@ -124,7 +126,7 @@ func TestANamedTargetGetsTheLastGitRefAndEveryImage(t *testing.T) {
 	}
 }
 
-func TestWhatNothingWantsIsIgnored(t *testing.T) {
+func TestResolve_NoMatchIsIgnored(t *testing.T) {
 	for _, dryRun := range []bool{false, true} {
 		p := newDefaultPipeline()
 		delivered, err := p.Deliver(t.Context(), toAll(), release(), dryRun)
@@ -141,7 +143,7 @@ func TestWhatNothingWantsIsIgnored(t *testing.T) {
 	}
 }
 
-func TestMatchesThatCannotBeFoundAreAnError(t *testing.T) {
+func TestResolve_MatchErrorIsAnError(t *testing.T) {
 	p := newDefaultPipeline()
 	p.matches = func(target.Request) ([]target.Match, error) { return nil, errors.New("no cache") }
 	_, err := p.Deliver(t.Context(), toAll(), release(), false)
@@ -154,7 +156,7 @@ func TestMatchesThatCannotBeFoundAreAnError(t *testing.T) {
 }
 
 // The caches may not be synced yet.
-func TestMatchesThatCannotBeFoundYetAreLookedForLater(t *testing.T) {
+func TestResolve_UnknownMatchesArePending(t *testing.T) {
 	down := unavailable(t)
 	p := newDefaultPipeline()
 	p.matches = func(target.Request) ([]target.Match, error) { return nil, down }
@@ -172,7 +174,7 @@ func TestMatchesThatCannotBeFoundYetAreLookedForLater(t *testing.T) {
 }
 
 // A secret of the namespace is not valid for a target with its own secret. RBAC authorizes identities.
-func TestATargetWithASecretOfItsOwnTakesNoOther(t *testing.T) {
+func TestResolve_TargetSecretExcludesOthers(t *testing.T) {
 	for name, test := range map[string]struct {
 		arrange func(*Request)
 		want    summary
@@ -214,12 +216,12 @@ func TestATargetWithASecretOfItsOwnTakesNoOther(t *testing.T) {
 }
 
 // The cache that found the match may be stale: the target itself determines whether its configuration is valid.
-func TestAMatchWhoseConfigurationCannotBeReadIsAskedAllTheSame(t *testing.T) {
+func TestResolve_InvalidMatchIsTried(t *testing.T) {
 	p := newDefaultPipeline()
 	p.matches = func(target.Request) ([]target.Match, error) {
 		return []target.Match{
 			{
-				Key: target.Key{Kind: target.KindGatewaySync, Namespace: "demo", Name: "plant"},
+				Key: postern.TargetKey{Kind: postern.TargetGatewaySync, Namespace: "demo", Name: "plant"},
 				Err: errors.New("bad pattern"),
 			},
 		}, nil
@@ -230,7 +232,7 @@ func TestAMatchWhoseConfigurationCannotBeReadIsAskedAllTheSame(t *testing.T) {
 		},
 		"Requested": {"Applied", "Requested", "as it is now", []string{"plant v2.0.0: Written Requested"}},
 	} {
-		p.outcome = target.Outcome{Reason: reason, Message: "as it is now"}
+		p.outcome = target.Result{Reason: reason, Message: "as it is now"}
 		if reason == target.ReasonRequested {
 			p.outcome.Held, p.outcome.Changes = true, []target.Change{{}}
 		}
@@ -245,7 +247,7 @@ func TestAMatchWhoseConfigurationCannotBeReadIsAskedAllTheSame(t *testing.T) {
 }
 
 // A sender with a wrong clock must not supersede later requests.
-func TestAnEventHappenedNoLaterThanItCameIn(t *testing.T) {
+func TestResolve_EventTimeIsNotAfterReceipt(t *testing.T) {
 	for name, test := range map[string]struct{ happened, want time.Time }{
 		"before":    {received.Add(-time.Hour), received.Add(-time.Hour)},
 		"just then": {received, received},
@@ -266,7 +268,7 @@ func TestAnEventHappenedNoLaterThanItCameIn(t *testing.T) {
 			if _, err := p.Deliver(t.Context(), toPlant(), release(), false); err != nil {
 				t.Fatal(err)
 			}
-			if got := p.request.EventTime; !got.Equal(test.want) {
+			if got := p.request.EventTime(); !got.Equal(test.want) {
 				t.Errorf("requested at %s, want %s", got, test.want)
 			}
 			if recorded != nil && !recorded.Time.Equal(test.happened) {
@@ -277,7 +279,7 @@ func TestAnEventHappenedNoLaterThanItCameIn(t *testing.T) {
 }
 
 // Replicas order retries by the time of receipt, which is in the record and on the target.
-func TestTheTimeOfReceiptIsWhatTheRecordKeepsOfIt(t *testing.T) {
+func TestResolve_ReceiptIsThatOfRecord(t *testing.T) {
 	p := newDefaultPipeline()
 	delivered, err := p.Deliver(t.Context(), toPlant(), release(), false)
 	if err != nil {
@@ -298,7 +300,7 @@ func TestTheTimeOfReceiptIsWhatTheRecordKeepsOfIt(t *testing.T) {
 }
 
 // Otherwise a target that was written for one event would treat another of the same delivery as already written.
-func TestEventsOfOneDeliveryAreToldApartByTheirPlace(t *testing.T) {
+func TestResolve_EventsHaveDistinctPositions(t *testing.T) {
 	received := time.Date(2026, 3, 1, 12, 0, 0, 5000, time.UTC)
 	image := func(tag string) postern.DeliveryEvent {
 		return postern.DeliveryEvent{
@@ -312,7 +314,7 @@ func TestEventsOfOneDeliveryAreToldApartByTheirPlace(t *testing.T) {
 		Status: postern.WebhookDeliveryStatus{ReceivedTime: &metav1.MicroTime{Time: received}},
 	}
 	got := map[string]time.Time{}
-	for _, task := range withReceipt(delivery, tasksForTarget(target.Key{}, delivery.Spec.Events)) {
+	for _, task := range withReceipt(delivery, tasksForTarget(postern.TargetKey{}, delivery.Spec.Events)) {
 		got[task.event.Ref] = task.request(received).Received
 	}
 	want := map[string]time.Time{"a": received.Add(1), "v2": received.Add(2), "b": received.Add(3)}

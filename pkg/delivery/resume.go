@@ -87,7 +87,7 @@ func (d *Deliverer) resumePending(ctx context.Context, delivery *postern.Webhook
 func (d *Deliverer) retry(ctx context.Context, delivery *postern.WebhookDelivery) (tried bool) {
 	ctx, cancel := context.WithTimeout(ctx, resumeTimeout)
 	defer cancel()
-	tasks, err := d.resolve(ctx, delivery)
+	tasks, err := d.findTasks(ctx, delivery)
 	switch {
 	case isTransient(err):
 		if !Attempted(delivery) {

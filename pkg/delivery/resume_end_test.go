@@ -16,7 +16,7 @@ import (
 	"postern.dev/postern/pkg/target"
 )
 
-func TestAPendingDeliveryEnds(t *testing.T) {
+func TestResume_EndsPendingDelivery(t *testing.T) {
 	const (
 		gone    = "the target does not exist: it was deleted or never created"
 		warning = "Warning RefRequestFailed Deliver | stoker.io/v1alpha1 GatewaySync demo/plant | " +
@@ -58,7 +58,7 @@ func TestAPendingDeliveryEnds(t *testing.T) {
 		},
 		"outdated meanwhile": {
 			named(), func(p *pipeline) {
-				p.outcome = target.Outcome{Reason: target.ReasonSuperseded, Message: "it holds something newer"}
+				p.outcome = target.Result{Reason: target.ReasonSuperseded, Message: "it holds something newer"}
 			}, false,
 			summary{
 				"Superseded", "Superseded", "it holds something newer", []string{"plant v2.0.0: Superseded Superseded"},
@@ -163,7 +163,7 @@ func noMatches(err error) func(target.Request) ([]target.Match, error) {
 }
 
 // While the API server is down, it is unknown whether the target exists.
-func TestATargetThatCannotBeFoundYetStaysPending(t *testing.T) {
+func TestResume_MissingTargetStaysPending(t *testing.T) {
 	down := unavailable(t)
 	p, d := newDefaultPipeline(), toNamed(unfinished())
 	p.resolveErr = down
@@ -181,7 +181,7 @@ func TestATargetThatCannotBeFoundYetStaysPending(t *testing.T) {
 	}
 }
 
-func TestDeliveriesThatEndLaterAreCountedByWhatCameOfThem(t *testing.T) {
+func TestResume_CountsByResult(t *testing.T) {
 	resumed.Reset()
 	down := unavailable(t)
 	for _, giveUp := range []bool{false, true, true} {

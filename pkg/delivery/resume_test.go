@@ -55,7 +55,7 @@ func writesIn(journal []string) []string {
 	return writes
 }
 
-func TestOnlyWhatIsPendingIsTriedAgain(t *testing.T) {
+func TestResume_RetriesOnlyPendingTargets(t *testing.T) {
 	p := newDefaultPipeline()
 	p.matches = matching("demo", "a", "b", "c", "d", "e")
 	d := unfinished(at("a", "Written", "Requested"), at("b", "Pending", "TargetUnavailable"),
@@ -72,7 +72,8 @@ func TestOnlyWhatIsPendingIsTriedAgain(t *testing.T) {
 	}
 	for _, request := range p.requests {
 		want := target.Request{
-			Ref: "v2.0.0", By: "generic", At: now, Received: received.Add(-time.Hour), Retry: true, IfFollowed: true,
+			DeliveryEvent: &postern.DeliveryEvent{Source: "generic", Event: "request", Ref: "v2.0.0"},
+			At:            now, Received: received.Add(-time.Hour), Retry: true, IfFollowed: true,
 		}
 		if diff := cmp.Diff(want, request); diff != "" {
 			t.Errorf("request (-want +got):\n%s", diff)
@@ -101,7 +102,7 @@ func TestOnlyWhatIsPendingIsTriedAgain(t *testing.T) {
 }
 
 // Two images in one delivery may have the same tag.
-func TestWhatIsPendingIsToldFromWhatIsNotThoughTheyLookAlike(t *testing.T) {
+func TestResume_DistinguishesImagesOfOneTag(t *testing.T) {
 	for _, pendingFirst := range []bool{true, false} {
 		d := unfinished()
 		d.Spec.Target = &postern.TargetReference{Kind: postern.TargetApplication, Name: "a"}
@@ -125,7 +126,7 @@ func TestWhatIsPendingIsToldFromWhatIsNotThoughTheyLookAlike(t *testing.T) {
 		if err := p.Resume(t.Context(), d, false); err != nil {
 			t.Fatal(err)
 		}
-		if len(p.requests) != 1 || p.request.Image.Name != want {
+		if len(p.requests) != 1 || p.request.Image.Name() != want {
 			t.Errorf("tried %+v, want %s", p.requests, want)
 		}
 		const message = "2 written, 0 unchanged, 0 skipped, 0 superseded, 0 pending, 0 failed"
@@ -136,7 +137,7 @@ func TestWhatIsPendingIsToldFromWhatIsNotThoughTheyLookAlike(t *testing.T) {
 }
 
 // Each update of the record wakes its watchers, including the controller.
-func TestWhatIsPendingAsBeforeIsNotStoredAnew(t *testing.T) {
+func TestResume_UnchangedStatusIsNotStored(t *testing.T) {
 	down := unavailable(t)
 	for name, results := range map[string][]postern.TargetResult{
 		"one":               {at("a", "Pending", "TargetUnavailable")},
@@ -169,7 +170,7 @@ func TestWhatIsPendingAsBeforeIsNotStoredAnew(t *testing.T) {
 }
 
 // The process that accepted it has terminated, and its progress is unknown.
-func TestWhatACrashCutShortIsTriedWholly(t *testing.T) {
+func TestResume_AfterCrashRetriesAll(t *testing.T) {
 	down := unavailable(t)
 	d := unfinished()
 	if Attempted(d) {
@@ -195,7 +196,7 @@ func TestWhatACrashCutShortIsTriedWholly(t *testing.T) {
 	}
 }
 
-func TestARedeliveryThatIsPendingStaysOne(t *testing.T) {
+func TestResume_RedeliveryStaysRedelivery(t *testing.T) {
 	p, d := newDefaultPipeline(), toNamed(unfinished())
 	d.Spec.RedeliveryOf = "generic-w"
 	if err := p.Resume(t.Context(), d, false); err != nil {
@@ -207,7 +208,7 @@ func TestARedeliveryThatIsPendingStaysOne(t *testing.T) {
 }
 
 // A target that hangs must not block the others forever.
-func TestATryIsBounded(t *testing.T) {
+func TestResume_IsBounded(t *testing.T) {
 	p := newDefaultPipeline()
 	p.onStep = func(ctx context.Context, step string) {
 		if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > resumeTimeout {
@@ -219,7 +220,7 @@ func TestATryIsBounded(t *testing.T) {
 	}
 }
 
-func TestADeliveryThatIsStoredAsItEndsIsToldAndOneThatIsNotIsNot(t *testing.T) {
+func TestResume_ReportedOnlyIfStored(t *testing.T) {
 	gone := errors.New("etcd is gone")
 	p, d := newDefaultPipeline(), toNamed(unfinished())
 	p.onUpdate = func(*postern.WebhookDelivery) error { return gone }

@@ -17,6 +17,7 @@ import (
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/validation"
 	"postern.dev/postern/pkg/target"
+	"postern.dev/postern/pkg/text"
 )
 
 // Reasons in a delivery's status, in addition to those of the payload and target packages.
@@ -46,11 +47,11 @@ const (
 // resultOf returns a result of a task, without its outcome.
 func resultOf(t task, now time.Time) postern.TargetResult {
 	return postern.TargetResult{
-		Kind: postern.TargetKind(t.key.Kind), Name: t.key.Name, Ref: t.event.Ref, Time: metav1.NewTime(now),
+		Kind: t.key.Kind, Name: t.key.Name, Ref: t.event.Ref, Time: metav1.NewTime(now),
 	}
 }
 
-func writtenResult(t task, outcome target.Outcome, now time.Time) postern.TargetResult {
+func writtenResult(t task, outcome target.Result, now time.Time) postern.TargetResult {
 	result := resultOf(t, now)
 	result.UID = outcome.UID
 	result.PreviousRef = truncateText(outcome.Previous)
@@ -126,6 +127,24 @@ func setOutcome(d *postern.WebhookDelivery, results []postern.TargetResult, now 
 	setCondition(d, postern.ConditionApplied, applied, reason, message, now)
 }
 
+// setPending sets the status of a delivery whose targets can't be found for now.
+func (d *Deliverer) setPending(delivery *postern.WebhookDelivery, cause error) {
+	status := &delivery.Status
+	status.Phase, status.Reason = postern.DeliveryPending, ReasonTargetUnavailable
+	status.Message = truncateText(cause.Error())
+	setCondition(delivery, postern.ConditionApplied, metav1.ConditionFalse, status.Reason, status.Message, d.Now())
+}
+
+// setIgnored sets the status of a delivery for which nothing is done. It keeps a reason that is already set.
+func (d *Deliverer) setIgnored(delivery *postern.WebhookDelivery, reason, message string) {
+	status := &delivery.Status
+	status.Phase = postern.DeliveryIgnored
+	if status.Reason == "" {
+		status.Reason, status.Message = reason, message
+	}
+	setCondition(delivery, postern.ConditionApplied, metav1.ConditionFalse, status.Reason, status.Message, d.Now())
+}
+
 // commonReason returns the reason that all results share, or one for the phase.
 func commonReason(results []postern.TargetResult, phase postern.DeliveryPhase) string {
 	if !slices.ContainsFunc(results, func(r postern.TargetResult) bool { return r.Reason != results[0].Reason }) {
@@ -140,6 +159,7 @@ func commonReason(results []postern.TargetResult, phase postern.DeliveryPhase) s
 		return ReasonTargetUnavailable
 	case postern.DeliverySuperseded:
 		return target.ReasonSuperseded
+	case postern.DeliveryIgnored:
 	}
 	return ReasonNoTarget
 }
@@ -183,7 +203,7 @@ func countFitting(results []postern.TargetResult) int {
 // targets can make both of any length.
 const maxTextBytes = 1024
 
-func truncateText(text string) string { return truncate(text, maxTextBytes) }
+func truncateText(s string) string { return text.Truncate(s, maxTextBytes) }
 
 // setCondition sets a condition. It truncates the time to seconds, as JSON does: a mutating policy works on JSON, and
 // the status must be the same afterwards.
@@ -217,11 +237,9 @@ func noMatchMessage(by string, events []postern.DeliveryEvent) string {
 func describeEvent(event *postern.DeliveryEvent) string {
 	switch {
 	case event.Image != nil:
-		return imageName(event.Image) + ":" + event.Ref
+		return event.Image.Name() + ":" + event.Ref
 	case event.Repository != "":
 		return event.Ref + " of " + event.Repository
 	}
 	return event.Ref
 }
-
-func imageName(image *postern.ImageReference) string { return image.Host + "/" + image.Repository }

@@ -40,7 +40,7 @@ func result(r postern.TargetResult) []postern.TargetResult {
 	return []postern.TargetResult{r}
 }
 
-func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
+func TestStatus_OfResults(t *testing.T) {
 	down := unavailable(t)
 	for name, test := range map[string]struct {
 		arrange func(*pipeline, *Request)
@@ -58,7 +58,7 @@ func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
 		},
 		"unchanged": {
 			func(p *pipeline, _ *Request) {
-				p.outcome = target.Outcome{
+				p.outcome = target.Result{
 					Previous: "v2.0.0", Held: true, Reason: target.ReasonAlreadyRequested, Message: "it is so already",
 				}
 			},
@@ -74,7 +74,7 @@ func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
 		},
 		"not wanted": {
 			func(p *pipeline, _ *Request) {
-				p.outcome = target.Outcome{
+				p.outcome = target.Result{
 					Previous: "v1.0.0", Reason: target.ReasonNotApplicable, Message: "it can't hold that",
 				}
 			},
@@ -114,7 +114,7 @@ func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
 		},
 		"outdated": {
 			func(p *pipeline, _ *Request) {
-				p.outcome = target.Outcome{
+				p.outcome = target.Result{
 					Previous: "v3.0.0", Reason: target.ReasonSuperseded, Message: "it holds something newer",
 				}
 			},
@@ -185,7 +185,7 @@ func TestStatusSaysWhatCameOfADelivery(t *testing.T) {
 	}
 }
 
-func TestADryRunShowsWhatWouldBeDone(t *testing.T) {
+func TestStatus_DryRun(t *testing.T) {
 	delivered, err := newDefaultPipeline().Deliver(t.Context(), toPlant(), release(), true)
 	if err != nil {
 		t.Fatal(err)
@@ -198,7 +198,7 @@ func TestADryRunShowsWhatWouldBeDone(t *testing.T) {
 	}
 }
 
-func TestVerifiedTellsWhetherTheSenderProvedItself(t *testing.T) {
+func TestStatus_VerifiedCondition(t *testing.T) {
 	body := []byte(`{"ref":"v2.0.0"}`)
 	for name, test := range map[string]struct {
 		namespace string
@@ -221,7 +221,7 @@ func TestVerifiedTellsWhetherTheSenderProvedItself(t *testing.T) {
 			p := newPipeline(credential.Config{IdentityIsCredential: true, RequireSecret: false})
 			d := toPlant()
 			d.Namespace = test.namespace
-			if _, err := p.Receive(t.Context(), d, test.in); err != nil {
+			if err := p.receiveOnly(t.Context(), d, test.in); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff([]metav1.Condition{test.want}, d.Status.Conditions); diff != "" {
@@ -236,7 +236,7 @@ func TestVerifiedTellsWhetherTheSenderProvedItself(t *testing.T) {
 }
 
 // Mutating policies work on JSON, which drops fractions of a second. An unchanged status must compare as unchanged.
-func TestAdmissionMayTurnADeliveryIntoJSONAndBack(t *testing.T) {
+func TestStatus_AdmissionJSONRoundTrip(t *testing.T) {
 	scheme := runtime.NewScheme()
 	install.Install(scheme)
 	codec := serializer.NewCodecFactory(scheme).LegacyCodec(v1alpha1.SchemeGroupVersion)
@@ -254,7 +254,7 @@ func TestAdmissionMayTurnADeliveryIntoJSONAndBack(t *testing.T) {
 	}
 }
 
-func TestUnwantedPushIsNamedAsTargetsNameIt(t *testing.T) {
+func TestStatus_NamesUnmatchedPush(t *testing.T) {
 	image := postern.DeliveryEvent{
 		Ref: "1.2.3",
 		Image: &postern.ImageReference{

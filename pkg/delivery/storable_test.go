@@ -23,7 +23,7 @@ import (
 )
 
 // A delivery that can never be stored is refused before a target is written, with an error that does not ask to retry.
-func TestADeliveryThatCanNeverBeRecordedIsRefusedBeforeAnythingIsWritten(t *testing.T) {
+func TestStorable_RefusedBeforeWriting(t *testing.T) {
 	for name, test := range map[string]struct {
 		spoil func(*postern.WebhookDelivery)
 		code  int32
@@ -49,7 +49,7 @@ func TestADeliveryThatCanNeverBeRecordedIsRefusedBeforeAnythingIsWritten(t *test
 				},
 				"as an object": func(p *pipeline, d *postern.WebhookDelivery) error {
 					d.Spec.Ref = "v2.0.0"
-					if err := p.ReceiveObject(t.Context(), d, ci, ""); err != nil {
+					if err := p.ReceiveObject(t.Context(), d, ci, "", false); err != nil {
 						t.Fatal(err)
 					}
 					test.spoil(d) // like an admission policy
@@ -76,11 +76,11 @@ func TestADeliveryThatCanNeverBeRecordedIsRefusedBeforeAnythingIsWritten(t *test
 	}
 }
 
-func TestAnObjectThatIsNotValidIsToldOfShortly(t *testing.T) {
+func TestStorable_InvalidObjectErrorIsShort(t *testing.T) {
 	d := toPlant()
 	d.Name, d.Spec.Ref, d.Spec.Source = strings.Repeat("A", 60_000), "v2.0.0", strings.Repeat("s", 60_000)
 	d.Spec.Target.Name = strings.Repeat("T", 60_000)
-	err := newDefaultPipeline().ReceiveObject(t.Context(), d, ci, "")
+	err := newDefaultPipeline().ReceiveObject(t.Context(), d, ci, "", false)
 	if !apierrors.IsInvalid(err) || len(err.Error()) > 2<<10 {
 		t.Errorf("got an error of %d bytes: %.200v", len(err.Error()), err)
 	}
@@ -102,7 +102,7 @@ func deliveryWithResults(n int) *postern.WebhookDelivery {
 	return d
 }
 
-func TestAFinalStatusIsBoundedAsItIsStored(t *testing.T) {
+func TestStorable_FinalStatusIsBounded(t *testing.T) {
 	p := newDefaultPipeline()
 	var stored *postern.WebhookDelivery
 	p.onUpdate = func(d *postern.WebhookDelivery) error { stored = d.DeepCopy(); return nil }
@@ -119,7 +119,7 @@ func TestAFinalStatusIsBoundedAsItIsStored(t *testing.T) {
 }
 
 // Older records may be as large as etcd accepts, and etcd may be configured to accept less.
-func TestARecordThatIsTooLargeForItsFinalStatusEndsAllTheSame(t *testing.T) {
+func TestStorable_LargeRecordEnds(t *testing.T) {
 	tooLarge := apierrors.NewRequestEntityTooLargeError("etcdserver: request is too large")
 	old := func() *postern.WebhookDelivery {
 		d := deliveryWithResults(3)
@@ -157,7 +157,7 @@ func TestARecordThatIsTooLargeForItsFinalStatusEndsAllTheSame(t *testing.T) {
 	}
 }
 
-func TestAPendingDeliveryThatIsTooLargeToBeStoredAgainIsNotTriedForEver(t *testing.T) {
+func TestStorable_LargePendingDeliveryEnds(t *testing.T) {
 	p := newDefaultPipeline()
 	d := unfinished()
 	d.Spec.Target = toPlant().Spec.Target
@@ -175,7 +175,7 @@ func TestAPendingDeliveryThatIsTooLargeToBeStoredAgainIsNotTriedForEver(t *testi
 	}
 }
 
-func TestADeliveryToANamespaceThatHasItsShareIsRefused(t *testing.T) {
+func TestStorable_NamespaceOverShareIsRefused(t *testing.T) {
 	p := newDefaultPipeline()
 	p.Accepting = func(namespace string) error {
 		if namespace == "demo" {
@@ -207,7 +207,7 @@ func (busy) Await(context.Context, fairness.Flow) (end func(), err error) {
 	return nil, errors.New("no free slot")
 }
 
-func TestARequestThatHasNoTurnIsToldToComeAgain(t *testing.T) {
+func TestTurns_RequestWithoutTurnGets429(t *testing.T) {
 	p := newDefaultPipeline()
 	p.Work = busy{}
 	if _, err := p.Deliver(t.Context(), toPlant(), release(), false); !apierrors.IsTooManyRequests(err) {
@@ -216,7 +216,7 @@ func TestARequestThatHasNoTurnIsToldToComeAgain(t *testing.T) {
 }
 
 // The sender is verified. A 429 would make it repeat what other namespaces have accepted.
-func TestAVerifiedDeliveryWhoseTargetsWaitForTheirTurnIsPending(t *testing.T) {
+func TestTurns_VerifiedDeliveryIsPending(t *testing.T) {
 	p := newDefaultPipeline()
 	p.Work = busy{}
 	d := toAll()
@@ -232,7 +232,7 @@ func TestAVerifiedDeliveryWhoseTargetsWaitForTheirTurnIsPending(t *testing.T) {
 }
 
 // The last retry must be one that gets a slot.
-func TestAPendingDeliveryIsNotGivenUpBeforeItsTurn(t *testing.T) {
+func TestTurns_PendingDeliveryIsNotGivenUp(t *testing.T) {
 	for name, pending := range map[string]*postern.WebhookDelivery{
 		"never tried": unfinished(), "tried": unfinished(at("shop", postern.TargetPending, ReasonTargetUnavailable)),
 	} {

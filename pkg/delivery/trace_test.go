@@ -9,7 +9,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-func TestAStageThatNobodyTracesHasNoSpan(t *testing.T) {
+func TestTrace_NoSpanWithoutTracing(t *testing.T) {
 	ctx, done := startStage(t.Context(), stageDecode)
 	defer done()
 	if span := trace.SpanFromContext(ctx); span.IsRecording() || span.SpanContext().IsValid() {
@@ -17,7 +17,7 @@ func TestAStageThatNobodyTracesHasNoSpan(t *testing.T) {
 	}
 }
 
-func BenchmarkStageThatNobodyTraces(b *testing.B) {
+func BenchmarkTrace_WithoutTracing(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		_, done := startStage(b.Context(), stageDecode)

@@ -43,11 +43,11 @@ func pipelineOnBrokenRecords(before func(*postern.WebhookDelivery) error) (*pipe
 }
 
 // A new decision may differ from the answer to the sender.
-func TestARecordEndsAsItWasAnsweredThoughThatCouldNotBeStored(t *testing.T) {
+func TestUnstored_RecordEndsAsAnswered(t *testing.T) {
 	for name, then := range map[string]func(*pipeline){
 		"nothing wants it anymore": func(p *pipeline) { p.matches = matching("demo") },
-		"there is a newer version": func(p *pipeline) { p.outcome = target.Outcome{Reason: "OlderVersion"} },
-		"it is superseded":         func(p *pipeline) { p.outcome = target.Outcome{Reason: target.ReasonSuperseded} },
+		"there is a newer version": func(p *pipeline) { p.outcome = target.Result{Reason: "OlderVersion"} },
+		"it is superseded":         func(p *pipeline) { p.outcome = target.Result{Reason: target.ReasonSuperseded} },
 		"its target is deleted":    func(p *pipeline) { p.atTarget = map[string]atTarget{"shop": {err: notFound()}} },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestARecordEndsAsItWasAnsweredThoughThatCouldNotBeStored(t *testing.T) {
 	}
 }
 
-func TestWhatIsAnsweredAsPendingGoesOnFromThereThoughThatCouldNotBeStored(t *testing.T) {
+func TestUnstored_PendingContinues(t *testing.T) {
 	down := unavailable(t)
 	synctest.Test(t, func(t *testing.T) {
 		p, s := pipelineOnBrokenRecords(func(*postern.WebhookDelivery) error { return errors.New("etcd is slow") })
@@ -106,7 +106,7 @@ func TestWhatIsAnsweredAsPendingGoesOnFromThereThoughThatCouldNotBeStored(t *tes
 	})
 }
 
-func TestAFinalStatusIsStoredOnceTheStorageTakesIt(t *testing.T) {
+func TestUnstored_StoredOnceStorageRecovers(t *testing.T) {
 	passing := errors.New("etcdserver: leader changed")
 	conflict := apierrors.NewConflict(postern.Resource("webhookdeliveries"), "x", errors.New("changed"))
 	pends := func(r *postern.WebhookDelivery) { r.Status.Reason = ReasonTargetUnavailable }
@@ -157,17 +157,17 @@ func TestAFinalStatusIsStoredOnceTheStorageTakesIt(t *testing.T) {
 
 // Only the process that answered knows the outcome. The record of a delivery that is now superseded or not wanted looks
 // as if that had been the outcome from the start.
-func TestARecordThatACrashCutShortSaysThatTheFirstTryIsNotKnown(t *testing.T) {
+func TestUnstored_CrashMakesFirstTryUnknown(t *testing.T) {
 	down := unavailable(t)
 	for name, test := range map[string]struct {
-		outcome target.Outcome
+		outcome target.Result
 		phase   postern.DeliveryPhase
 		said    bool
 	}{
-		"superseded":    {target.Outcome{Reason: target.ReasonSuperseded, Message: "late"}, "Superseded", true},
-		"older version": {target.Outcome{Reason: "OlderVersion", Message: "old"}, "Ignored", true},
+		"superseded":    {target.Result{Reason: target.ReasonSuperseded, Message: "late"}, "Superseded", true},
+		"older version": {target.Result{Reason: "OlderVersion", Message: "old"}, "Ignored", true},
 		"written":       {newDefaultPipeline().outcome, "Applied", false},
-		"held":          {target.Outcome{Held: true, Reason: target.ReasonAlreadyRequested}, "Applied", false},
+		"held":          {target.Result{Held: true, Reason: target.ReasonAlreadyRequested}, "Applied", false},
 	} {
 		for _, awayAtFirst := range []bool{false, true} {
 			p, d := newDefaultPipeline(), toNamed(unfinished())
@@ -199,7 +199,7 @@ func TestARecordThatACrashCutShortSaysThatTheFirstTryIsNotKnown(t *testing.T) {
 	}
 }
 
-func TestTheStatusesThatAreKeptToBeStoredLaterAreBounded(t *testing.T) {
+func TestUnstored_StatusesAreBounded(t *testing.T) {
 	u := newUnstored()
 	for i := range maxUnstored + 1 {
 		d := deliveryWithResults(0)

@@ -17,7 +17,7 @@ import (
 )
 
 // A record has no room for the names of very many targets, but no result may be lost.
-func TestAWideDeliveryWhoseTargetsAreAllAwayFitsInItsRecord(t *testing.T) {
+func TestWide_AllPendingFitsInRecord(t *testing.T) {
 	const tags, targets = 2, 1200
 	var names []string
 	for i := range targets {
@@ -55,7 +55,7 @@ func TestAWideDeliveryWhoseTargetsAreAllAwayFitsInItsRecord(t *testing.T) {
 	}
 }
 
-func TestToConcludeLeavesTheResultsInTheirOrder(t *testing.T) {
+func TestWide_ConcludeKeepsOrder(t *testing.T) {
 	var results []postern.TargetResult
 	for i := range maxResults + 1 {
 		results = append(results, at(fmt.Sprint(i), []postern.TargetResultType{"Skipped", "Written"}[i%2], ""))

@@ -27,13 +27,14 @@ type slowTargets struct {
 	// hangs are the targets that do not answer.
 	hangs   map[string]bool
 	late    error
-	outcome target.Outcome
+	outcome target.Result
 
 	mu       sync.Mutex
 	finished map[string]int
 }
 
-func (s *slowTargets) Write(ctx context.Context, key target.Key, requests []target.Request, _ bool) []target.Result {
+func (s *slowTargets) Write(ctx context.Context, key postern.TargetKey, requests []target.Request,
+	_ bool) []target.Result {
 	takes := s.takes
 	if s.hangs[key.Name] {
 		takes = time.Hour
@@ -48,7 +49,7 @@ func (s *slowTargets) Write(ctx context.Context, key target.Key, requests []targ
 		return results
 	}
 	for i := range results {
-		results[i].Outcome = s.outcome
+		results[i] = s.outcome
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,7 +72,7 @@ func wide(late error, names []string, takes time.Duration) (*pipeline, *slowTarg
 	p := newDefaultPipeline()
 	slow := &slowTargets{Targets: p.Targets, takes: takes, late: late, finished: map[string]int{},
 		hangs:   map[string]bool{},
-		outcome: target.Outcome{Reason: "OlderVersion", Message: "1.0.1 is behind 9.9.9, which is in use"}}
+		outcome: target.Result{Reason: "OlderVersion", Message: "1.0.1 is behind 9.9.9, which is in use"}}
 	p.Deliverer.Targets = slow
 	p.matches = matching("demo", names...)
 	return p, slow
@@ -131,7 +132,7 @@ func mustJSON(t *testing.T, v any) []byte {
 	return encoded
 }
 
-func TestAWideDeliveryFinishesOverSeveralTriesAndRepeatsNothing(t *testing.T) {
+func TestWide_FinishesInSeveralPasses(t *testing.T) {
 	late := unavailable(t)
 	synctest.Test(t, func(t *testing.T) {
 		names := apps(120)
@@ -157,7 +158,7 @@ func TestAWideDeliveryFinishesOverSeveralTriesAndRepeatsNothing(t *testing.T) {
 	})
 }
 
-func TestTargetsThatHangKeepNoOthersFromBeingTried(t *testing.T) {
+func TestWide_HangingTargetsDelayNoOthers(t *testing.T) {
 	late := unavailable(t)
 	for name, tags := range map[string]int{"all results listed": 1, "not all results listed": 64} {
 		t.Run(name, func(t *testing.T) {
@@ -191,11 +192,11 @@ func TestTargetsThatHangKeepNoOthersFromBeingTried(t *testing.T) {
 	}
 }
 
-func TestAWideDeliveryThatIsGivenUpSaysHowMuchIsLeft(t *testing.T) {
+func TestWide_GivenUpReportsRemainder(t *testing.T) {
 	late := unavailable(t)
 	synctest.Test(t, func(t *testing.T) {
 		p, slow := wide(late, apps(60), time.Second)
-		slow.outcome = target.Outcome{Held: true, Changes: []target.Change{{}}, Reason: target.ReasonRequested}
+		slow.outcome = target.Result{Held: true, Changes: []target.Change{{}}, Reason: target.ReasonRequested}
 		for _, name := range apps(60)[:20] {
 			slow.hangs[name] = true
 		}
@@ -219,7 +220,7 @@ func TestAWideDeliveryThatIsGivenUpSaysHowMuchIsLeft(t *testing.T) {
 	})
 }
 
-func TestADeliveryToMoreTargetsThanMayBeIsRefused(t *testing.T) {
+func TestWide_TooManyTargetsAreRefused(t *testing.T) {
 	p, slow := wide(nil, apps(129), 0)
 	_, err := p.Deliver(t.Context(), toAll(), pushOf(t, 256), false)
 	if !apierrors.IsRequestEntityTooLargeError(err) {
@@ -230,7 +231,7 @@ func TestADeliveryToMoreTargetsThanMayBeIsRefused(t *testing.T) {
 	}
 }
 
-func TestProgressOrdersTargetsByKindAndName(t *testing.T) {
+func TestWide_OrderByKindAndName(t *testing.T) {
 	ordered := []string{"Application/a", "Application/a-b", "Application/a.b", "Application/b", "GatewaySync/a"}
 	for i, a := range ordered {
 		for j, b := range ordered {

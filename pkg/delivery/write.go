@@ -48,7 +48,14 @@ func (d *Deliverer) write(ctx context.Context, tasks []task, dryRun bool) []writ
 	group.SetLimit(maxWritesAtOnce)
 	for _, places := range groups {
 		group.Go(func() error {
-			w.writeTarget(ctx, places)
+			ctx, cancel := w.targetContext(ctx)
+			defer cancel()
+			// All tasks of a target are written together, with at most one read and one write.
+			now := d.Now()
+			if requests := w.requests(ctx, places, now); len(requests) > 0 {
+				w.setResults(places, d.Targets.Write(ctx, tasks[places[0]].key, requests, dryRun), now)
+			}
+			w.logResults(ctx, places)
 			return nil
 		})
 	}
@@ -69,7 +76,7 @@ func resultsOf(written []writeResult) []postern.TargetResult {
 // keep those behind them from ever being tried. Priorities order the two groups.
 func byTarget(tasks []task) [][]int {
 	var groups [][]int
-	place := map[target.Key]int{}
+	place := map[postern.TargetKey]int{}
 	for i, t := range tasks {
 		g, found := place[t.key]
 		if !found {
@@ -89,7 +96,7 @@ func byTarget(tasks []task) [][]int {
 	return groups
 }
 
-func compareTargets(a, b target.Key) int {
+func compareTargets(a, b postern.TargetKey) int {
 	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 }
 
@@ -105,10 +112,18 @@ type writePass struct {
 	skipped atomic.Int64
 }
 
-// writeTarget executes the tasks of one target together, with at most one read and one write.
-func (w *writePass) writeTarget(ctx context.Context, places []int) {
-	now, reached := w.Now(), ctx.Err() == nil
-	var asked []int
+// targetContext returns the context of the write to one target.
+func (w *writePass) targetContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	if w.timeout > 0 {
+		return context.WithTimeout(ctx, w.timeout)
+	}
+	return ctx, func() {}
+}
+
+// requests returns the requests of a target's tasks. It sets the results of the tasks that are refused, or for which no
+// time is left.
+func (w *writePass) requests(ctx context.Context, places []int, now time.Time) []target.Request {
+	reached := ctx.Err() == nil
 	var requests []target.Request
 	for _, i := range places {
 		switch t := w.tasks[i]; {
@@ -119,39 +134,38 @@ func (w *writePass) writeTarget(ctx context.Context, places []int) {
 		default:
 			r := t.request(now)
 			r.Since = w.began
-			asked, requests = append(asked, i), append(requests, r)
+			requests = append(requests, r)
 		}
 	}
-	if len(asked) > 0 {
-		if w.timeout > 0 {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, w.timeout)
-			defer cancel()
-		}
-		for n, result := range w.Targets.Write(ctx, w.tasks[places[0]].key, requests, w.dryRun) {
-			w.results[asked[n]] = newWriteResult(w.tasks[asked[n]], result, now)
-		}
-	}
+	return requests
+}
+
+// setResults sets the results of the tasks that have none yet.
+func (w *writePass) setResults(places []int, results []target.Result, now time.Time) {
 	for _, i := range places {
-		w.logResult(ctx, i)
+		if w.tasks[i].refused == nil {
+			w.results[i], results = newWriteResult(w.tasks[i], results[0], now), results[1:]
+		}
 	}
 }
 
-// logResult logs the result of a task. It drops the messages of skipped tasks for which no record has room.
-func (w *writePass) logResult(ctx context.Context, i int) {
-	t, result := w.tasks[i], &w.results[i].result
-	if result.Result == postern.TargetSkipped && w.skipped.Add(1) > maxResults {
-		result.Message = ""
+// logResults logs the results of a target. It drops the messages of skipped tasks for which no record has room.
+func (w *writePass) logResults(ctx context.Context, places []int) {
+	for _, i := range places {
+		t, result := w.tasks[i], &w.results[i].result
+		if result.Result == postern.TargetSkipped && w.skipped.Add(1) > maxResults {
+			result.Message = ""
+		}
+		klog.FromContext(ctx).V(4).Info("Target of a delivery",
+			"kind", t.key.Kind, "target", klog.KRef(t.key.Namespace, t.key.Name),
+			"ref", t.event.Ref, "result", result.Result, "reason", result.Reason, "dryRun", w.dryRun)
 	}
-	klog.FromContext(ctx).V(4).Info("Target of a delivery",
-		"kind", t.key.Kind, "target", klog.KRef(t.key.Namespace, t.key.Name),
-		"ref", t.event.Ref, "result", result.Result, "reason", result.Reason, "dryRun", w.dryRun)
 }
 
 func newWriteResult(t task, result target.Result, now time.Time) writeResult {
 	switch {
 	case result.Err == nil:
-		return writeResult{result: writtenResult(t, result.Outcome, now)}
+		return writeResult{result: writtenResult(t, result, now)}
 	case t.matched && apierrors.IsNotFound(result.Err):
 		return writeResult{result: skippedResult(t, refusal{ReasonTargetGone, "the target was deleted meanwhile"}, now)}
 	}

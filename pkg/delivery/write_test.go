@@ -33,16 +33,16 @@ func summaryOf(status postern.WebhookDeliveryStatus) summary {
 	return s
 }
 
-func TestATargetThatFailsDoesNotStopTheOthers(t *testing.T) {
+func TestWrite_ErrorStopsNoOtherTarget(t *testing.T) {
 	down := unavailable(t)
 	refused := errors.New("a policy says no")
 	written := atTarget{
-		outcome: target.Outcome{Changes: []target.Change{{}}, Held: true, Reason: target.ReasonRequested},
+		outcome: target.Result{Changes: []target.Change{{}}, Held: true, Reason: target.ReasonRequested},
 	}
-	held := atTarget{outcome: target.Outcome{Held: true, Reason: target.ReasonAlreadyRequested}}
-	outdated := atTarget{outcome: target.Outcome{Reason: target.ReasonSuperseded, Message: "it holds something newer"}}
+	held := atTarget{outcome: target.Result{Held: true, Reason: target.ReasonAlreadyRequested}}
+	outdated := atTarget{outcome: target.Result{Reason: target.ReasonSuperseded, Message: "it holds something newer"}}
 	unwanted := atTarget{
-		outcome: target.Outcome{Reason: target.ReasonNotFollowed, Message: "it follows another branch"},
+		outcome: target.Result{Reason: target.ReasonNotFollowed, Message: "it follows another branch"},
 	}
 	for name, test := range map[string]struct {
 		at   map[string]atTarget
@@ -135,7 +135,7 @@ func TestATargetThatFailsDoesNotStopTheOthers(t *testing.T) {
 	}
 }
 
-func TestTheAnswerTellsHowManyMoreFailed(t *testing.T) {
+func TestWrite_AnswerCountsFurtherErrors(t *testing.T) {
 	err := worstError([]writeResult{
 		{err: errors.New("a says no")}, {}, {err: errors.New("b says no")}, {err: errors.New("c says no")},
 	})
@@ -146,7 +146,7 @@ func TestTheAnswerTellsHowManyMoreFailed(t *testing.T) {
 }
 
 // The texts of target owners may be long, and longer in JSON.
-func TestARecordKeepsNoMoreBytesOfResultsThanEtcdTakes(t *testing.T) {
+func TestWrite_ResultsFitIntoEtcd(t *testing.T) {
 	text := strings.Repeat("\x01", maxTextBytes)
 	results := make([]postern.TargetResult, 200)
 	for i := range results {
@@ -164,7 +164,7 @@ func TestARecordKeepsNoMoreBytesOfResultsThanEtcdTakes(t *testing.T) {
 }
 
 // If etcd rejected the record, it would stay Pending.
-func TestARecordKeepsTheMostTellingOfTooManyResults(t *testing.T) {
+func TestWrite_KeepsMostImportantResults(t *testing.T) {
 	results := make([]postern.TargetResult, maxResults+10)
 	for i := range results {
 		results[i].Result = postern.TargetSkipped

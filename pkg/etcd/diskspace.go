@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -17,6 +19,8 @@ const (
 	// walBytes is the size that etcd allocates for each file of its log.
 	// Source: SegmentSizeBytes in go.etcd.io/etcd/server, storage/wal/wal.go.
 	walBytes = 64 << 20
+
+	readOnlyFlag = 1 // ST_RDONLY on Linux, MNT_RDONLY on macOS
 )
 
 // bytesToStart returns the free disk space that starting a member needs. It is less if the member has files already.
@@ -65,4 +69,12 @@ func checkWritable(dir string, bytes uint64) error {
 type disk struct {
 	free     uint64 // bytes for an unprivileged user
 	readOnly bool
+}
+
+func statDisk(dir string) (disk, error) {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(dir, &stat); err != nil {
+		return disk{}, err
+	}
+	return disk{free: stat.Bavail * uint64(stat.Bsize), readOnly: stat.Flags&readOnlyFlag != 0}, nil
 }

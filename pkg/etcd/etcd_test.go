@@ -17,7 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-func TestDataIsStillThereAfterARestart(t *testing.T) {
+func TestServer_DataSurvivesRestart(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	dir := shortTempDir(t)
@@ -52,7 +52,7 @@ func TestDataIsStillThereAfterARestart(t *testing.T) {
 	}
 }
 
-func TestNobodyElseMayEnterTheDataDirectory(t *testing.T) {
+func TestServer_DataDirectoryIsPrivate(t *testing.T) {
 	dir := filepath.Join(shortTempDir(t), "open")
 	if err := os.Mkdir(dir, 0o777); err != nil {
 		t.Fatal(err)
@@ -71,7 +71,7 @@ func TestNobodyElseMayEnterTheDataDirectory(t *testing.T) {
 	}
 }
 
-func TestASecondProcessLeavesTheFirstOneAlone(t *testing.T) {
+func TestServer_SecondProcessIsRefused(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	dir := shortTempDir(t)
@@ -93,14 +93,14 @@ func TestASecondProcessLeavesTheFirstOneAlone(t *testing.T) {
 	}
 }
 
-func TestADirectoryThatIsTooLongIsRefusedWithAnExplanation(t *testing.T) {
+func TestServer_LongPathIsRefused(t *testing.T) {
 	_, err := Start(context.Background(), configOf("/tmp/"+strings.Repeat("x", 100)))
 	if !errors.Is(err, ErrPathTooLong) || !strings.Contains(err.Error(), "choose a shorter --data-dir") {
 		t.Errorf("got error %v, want %v with a remedy", err, ErrPathTooLong)
 	}
 }
 
-func TestAFileInPlaceOfTheDirectoryIsAnError(t *testing.T) {
+func TestServer_FileAsDirectoryIsError(t *testing.T) {
 	file := filepath.Join(shortTempDir(t), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)

@@ -49,7 +49,7 @@ func fill(t *testing.T, dir string) string {
 	return file.Name()
 }
 
-func TestAFullDiskMakesTheMemberUnreadyUntilThereIsRoomAgain(t *testing.T) {
+func TestServer_FullDiskIsUnreadyUntilFreed(t *testing.T) {
 	dir := smallDisk(t, 256)
 	s, client := start(t, configOf(dir))
 	if err := s.Ready(); err != nil {
@@ -71,7 +71,7 @@ func TestAFullDiskMakesTheMemberUnreadyUntilThereIsRoomAgain(t *testing.T) {
 }
 
 // Without the hook etcd would exit the process, and so this test.
-func TestAWriteThatFailsEndsTheMemberButNotTheProcess(t *testing.T) {
+func TestServer_WriteErrorEndsMemberNotProcess(t *testing.T) {
 	dir := smallDisk(t, 256)
 	s, client := start(t, configOf(dir))
 	fill(t, dir)
@@ -96,7 +96,7 @@ func TestAWriteThatFailsEndsTheMemberButNotTheProcess(t *testing.T) {
 	s.Close() // returns, although a failed member can't be closed
 }
 
-func TestADiskThatCannotBeWrittenIsAnErrorAfterWhichStartingCanBeTriedAgain(t *testing.T) {
+func TestServer_StartCanBeRetried(t *testing.T) {
 	for _, test := range []struct {
 		name      string
 		breakDisk func(t *testing.T, dir string)
@@ -137,7 +137,7 @@ func remount(t *testing.T, dir string, flags uintptr) {
 	}
 }
 
-func TestADatabaseThatCannotBeOpenedSaysThatThisProcessIsSpent(t *testing.T) {
+func TestServer_CorruptDatabaseNeedsRestart(t *testing.T) {
 	dir := shortTempDir(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

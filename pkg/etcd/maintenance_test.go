@@ -30,7 +30,7 @@ func fillQuota(t *testing.T, client *clientv3.Client, key func(i int) string) {
 	t.Fatal("etcd accepted twice its quota")
 }
 
-func TestAQuotaThatIsFullOfOldRevisionsIsEmptied(t *testing.T) {
+func TestMaintenance_CompactsFullQuota(t *testing.T) {
 	s, client := start(t, Config{DataDir: shortTempDir(t), QuotaBytes: smallQuota})
 	fillQuota(t, client, func(int) string { return "the same" })
 	eventually(t, func(ctx context.Context) error {
@@ -45,7 +45,7 @@ func TestAQuotaThatIsFullOfOldRevisionsIsEmptied(t *testing.T) {
 	}
 }
 
-func TestAQuotaThatIsFullOfDataSaysSoUntilSomeOfItIsDeleted(t *testing.T) {
+func TestMaintenance_FullQuotaUntilDataIsDeleted(t *testing.T) {
 	s, client := start(t, Config{DataDir: shortTempDir(t), QuotaBytes: smallQuota})
 	fillQuota(t, client, func(i int) string { return fmt.Sprintf("key-%04d", i) })
 	eventually(t, func(context.Context) error {

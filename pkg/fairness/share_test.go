@@ -4,9 +4,16 @@
 package fairness
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s.io/klog/v2"
+	"k8s.io/klog/v2/textlogger"
 )
 
 // fill lets the flows acquire 1 in rotation until no flow may acquire more, and returns what each holds.
@@ -24,7 +31,7 @@ func fill(c *Counter, flows int) []int64 {
 	return held
 }
 
-func TestFlowsThatTakeAllTheyCanLeaveRoomForAnother(t *testing.T) {
+func TestCounter_FlowsLeaveRoom(t *testing.T) {
 	for _, test := range []struct {
 		percent, greedy int
 		each            int64
@@ -47,7 +54,7 @@ func TestFlowsThatTakeAllTheyCanLeaveRoomForAnother(t *testing.T) {
 	}
 }
 
-func TestAFlowThatHoldsNothingMayTakeWhatThereIs(t *testing.T) {
+func TestCounter_FirstOfFlowMayTakeAll(t *testing.T) {
 	c := NewCounter(Share{Total: 10, Percent: 50})
 	release, err := c.TryAcquire(Flow{Namespace: "a"}, 10) // more than its share, but the flow holds nothing
 	if err != nil {
@@ -65,7 +72,7 @@ func TestAFlowThatHoldsNothingMayTakeWhatThereIs(t *testing.T) {
 	}
 }
 
-func TestUnauthenticatedSendersLeaveRoomForTheOthersOfTheirNamespace(t *testing.T) {
+func TestCounter_AnonymousLeaveRoom(t *testing.T) {
 	c := NewCounter(Share{Total: 200, Percent: 50})
 	for {
 		if _, err := c.TryAcquire(Flow{Namespace: "demo", Anonymous: true}, 1); err != nil {
@@ -78,4 +85,33 @@ func TestUnauthenticatedSendersLeaveRoomForTheOthersOfTheirNamespace(t *testing.
 	if _, err := c.TryAcquire(Flow{Namespace: "demo"}, 1); err != nil {
 		t.Errorf("an authenticated sender: %v", err)
 	}
+}
+
+func TestNotices_OncePerFlowAndMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		klog.SetLogger(textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(&log))))
+		defer klog.ClearLogger()
+		n := NewNotices()
+		refuse := func() {
+			for range 3 {
+				n.Refused(Flow{Namespace: "one"}, "NamespaceWork")
+				n.Refused(Flow{Namespace: "other"}, "NamespaceWork")
+				n.Refused(Flow{Namespace: "other", Anonymous: true}, "NamespaceWork")
+				n.Refused(Flow{Namespace: "other"}, "NamespacePending", "pending", 7)
+			}
+		}
+		for minute := range 2 {
+			log.Reset()
+			refuse()
+			for text, want := range map[string]int{
+				`namespace="one"`: 1, `namespace="other"`: 3, `anonymous=true`: 1, `pending=7`: 1,
+			} {
+				if got := strings.Count(log.String(), text); got != want {
+					t.Errorf("minute %d: %q is logged %d times, want %d:\n%s", minute, text, got, want, &log)
+				}
+			}
+			<-time.After(noticeInterval)
+		}
+	})
 }

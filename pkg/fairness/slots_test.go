@@ -46,7 +46,7 @@ func (w *work) do(t *testing.T, namespace string, n int, takes time.Duration) {
 	synctest.Wait()
 }
 
-func TestANamespaceWithMuchToDoLetsAnotherBeginAtOnce(t *testing.T) {
+func TestSlots_BusyNamespaceDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &work{Slots: NewSlots(Share{Total: 4, Percent: 50})}
 		w.do(t, "hostile", 100, time.Second)
@@ -65,7 +65,7 @@ func TestANamespaceWithMuchToDoLetsAnotherBeginAtOnce(t *testing.T) {
 	})
 }
 
-func TestTheNamespaceWithTheFewestSlotsComesNext(t *testing.T) {
+func TestSlots_FewestSlotsNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &work{Slots: NewSlots(Share{Total: 4, Percent: 50})}
 		for i := range 8 { // four hold all slots and four wait
@@ -82,7 +82,7 @@ func TestTheNamespaceWithTheFewestSlotsComesNext(t *testing.T) {
 	})
 }
 
-func TestACancelledWaitTakesNoSlot(t *testing.T) {
+func TestSlots_CanceledWaitTakesNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSlots(Share{Total: 1, Percent: 50})
 		release, err := s.Acquire(t.Context(), Flow{Namespace: "a"}, 5) // which is reduced to the total
@@ -101,7 +101,7 @@ func TestACancelledWaitTakesNoSlot(t *testing.T) {
 	})
 }
 
-func TestEverNewFlowsDoNotKeepOneThatWaitsFromItsTurn(t *testing.T) {
+func TestSlots_NewFlowsDoNotStarveWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &work{Slots: NewSlots(Share{Total: 4, Percent: 50})}
 		w.do(t, "honest", 20, 100*time.Millisecond)
@@ -148,7 +148,7 @@ func pacedWork(ctx context.Context, slots *Slots, flow Flow) (total func() time.
 	}
 }
 
-func TestWorkWithoutAnEndIsDoneAtAPaceWhileOthersWork(t *testing.T) {
+func TestSlots_PaceLimitsEndlessWork(t *testing.T) {
 	pace := Pace{Rate: 0.25, Burst: time.Second}
 	for _, test := range []struct {
 		name   string
@@ -187,7 +187,7 @@ func TestWorkWithoutAnEndIsDoneAtAPaceWhileOthersWork(t *testing.T) {
 	}
 }
 
-func TestAFlowThatHasRestedIsForgotten(t *testing.T) {
+func TestSlots_IdleFlowIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slots := NewPacedSlots(Share{Total: 2, Percent: 50}, Pace{Rate: 0.25, Burst: time.Second})
 		for _, name := range []string{"a", "b"} {

@@ -24,7 +24,7 @@ func annotated(annotations map[string]string) *argov1alpha1.Application {
 	return app
 }
 
-func TestConfigForReadsAnnotations(t *testing.T) {
+func TestConfigFor_ReadsAnnotations(t *testing.T) {
 	got, found := ConfigFor(annotated(map[string]string{
 		"image-list": " web=ghcr.io/acme/web:~1.2 , acme/plain, a/b = localhost:5000/x:>=1.0 , =y:1, acme/UPPER:1," +
 			" broken=nginx, pinned=z:main@sha256:0123, w:>=2.0",
@@ -68,15 +68,18 @@ func TestConfigForReadsAnnotations(t *testing.T) {
 				IgnoreTags: []string{"latest", "dev"}, Target: ManifestTarget{SourceType: "Kustomize", Name: "x"},
 				Problem: `its force-update is "perhaps"; it must be true or false`},
 			{Alias: "pinned", Name: "z", Constraint: "main", Strategy: Alphabetical, AllowTags: "regexp:^v",
-				IgnoreTags: []string{"latest", "dev"}, ForceUpdate: true, Target: ManifestTarget{SourceType: "Helm", Spec: "z.image"}},
+				IgnoreTags: []string{"latest", "dev"}, ForceUpdate: true,
+				Target: ManifestTarget{SourceType: "Helm", Spec: "z.image"}},
 			{Name: "w", Constraint: ">=2.0", Strategy: Alphabetical, AllowTags: "regexp:^1",
 				IgnoreTags: []string{"latest", "dev"}, ForceUpdate: true},
 		},
 		Notes: []string{
-			"web: platforms linux/amd64, linux/arm64 are not checked: a push does not say which platforms it was built for",
+			"web: platforms linux/amd64, linux/arm64 are not checked: a push does not say which platforms it was " +
+				"built for",
 			"web: the pull secret is not used: Postern does not query registries",
 			`a/b: unknown strategy "tarot"; semver is used`,
-			`"acme/UPPER" is not the name of an image: invalid reference format: repository name (acme/UPPER) must be lowercase`,
+			`"acme/UPPER" is not the name of an image: invalid reference format: repository name (acme/UPPER) must ` +
+				`be lowercase`,
 		},
 	}
 	if !found {
@@ -87,7 +90,7 @@ func TestConfigForReadsAnnotations(t *testing.T) {
 	}
 }
 
-func TestConfigForAMistakeForAllImagesStopsAll(t *testing.T) {
+func TestConfigFor_ErrorForAllImagesStopsAll(t *testing.T) {
 	config, _ := ConfigFor(annotated(map[string]string{"image-list": "a=x, y", "force-update": "yes!"}), nil)
 	for _, c := range config.Images {
 		if c.Problem == "" {
@@ -96,7 +99,7 @@ func TestConfigForAMistakeForAllImagesStopsAll(t *testing.T) {
 	}
 }
 
-func TestConfigForNeedsAListOfImages(t *testing.T) {
+func TestConfigFor_NeedsImageList(t *testing.T) {
 	for _, annotations := range []map[string]string{nil, {"update-strategy": "digest"}, {"image-list": " , ,"}} {
 		if config, found := ConfigFor(annotated(annotations), nil); found {
 			t.Errorf("ConfigFor(%v) found %+v", annotations, config)
@@ -104,41 +107,45 @@ func TestConfigForNeedsAListOfImages(t *testing.T) {
 	}
 }
 
-func TestConfigForMergesSettingsOfAllLevels(t *testing.T) {
+func TestConfigFor_MergesAllLevels(t *testing.T) {
 	updater := &iuv1alpha1.ImageUpdater{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "argocd", Name: "all"},
 		Spec: iuv1alpha1.ImageUpdaterSpec{
 			CommonUpdateSettings: &iuv1alpha1.CommonUpdateSettings{
-				UpdateStrategy: ptr("digest"), ForceUpdate: ptr(true), AllowTags: ptr("any"), IgnoreTags: []string{"a"}},
-			WriteBackConfig:    &iuv1alpha1.WriteBackConfig{Method: ptr("git")},
+				UpdateStrategy: new("digest"), ForceUpdate: new(true), AllowTags: new("any"),
+				IgnoreTags: []string{"a"}},
+			WriteBackConfig:    &iuv1alpha1.WriteBackConfig{Method: new("git")},
 			ImagesVerification: &iuv1alpha1.ImagesVerification{},
 			ApplicationRefs: []iuv1alpha1.ApplicationRef{{
-				NamePattern:          "sh?p",
-				CommonUpdateSettings: &iuv1alpha1.CommonUpdateSettings{UpdateStrategy: ptr("name"), IgnoreTags: []string{"b"}},
-				WriteBackConfig:      &iuv1alpha1.WriteBackConfig{},
+				NamePattern: "sh?p",
+				CommonUpdateSettings: &iuv1alpha1.CommonUpdateSettings{UpdateStrategy: new("name"),
+					IgnoreTags: []string{"b"}},
+				WriteBackConfig: &iuv1alpha1.WriteBackConfig{},
 				Images: []iuv1alpha1.ImageConfig{
 					{Alias: "inherits", ImageName: "x:1"},
 					{
 						Alias: "decides", ImageName: "y:>=1 || 3",
 						CommonUpdateSettings: &iuv1alpha1.CommonUpdateSettings{
-							UpdateStrategy: ptr("semver"), ForceUpdate: ptr(false), AllowTags: ptr(""), IgnoreTags: []string{},
-							Platforms: []string{"linux/arm64"}},
-						ImagesVerification: &iuv1alpha1.ImagesVerification{Enabled: ptr(false)},
+							UpdateStrategy: new("semver"), ForceUpdate: new(false), AllowTags: new(""),
+							IgnoreTags: []string{},
+							Platforms:  []string{"linux/arm64"}},
+						ImagesVerification: &iuv1alpha1.ImagesVerification{Enabled: new(false)},
 						ManifestTargets:    &iuv1alpha1.ManifestTargets{},
 					},
 					{
 						Alias: "torn", ImageName: "z",
 						ManifestTargets: &iuv1alpha1.ManifestTargets{
-							Kustomize: &iuv1alpha1.KustomizeTarget{Name: ptr("zz")},
-							Plugin:    &iuv1alpha1.PluginTarget{Spec: ptr("Z")}},
+							Kustomize: &iuv1alpha1.KustomizeTarget{Name: new("zz")},
+							Plugin:    &iuv1alpha1.PluginTarget{Spec: new("Z")}},
 					},
 					{
 						Alias: "tagless", ImageName: "z",
-						ManifestTargets: &iuv1alpha1.ManifestTargets{Plugin: &iuv1alpha1.PluginTarget{Name: ptr("Z")}},
+						ManifestTargets: &iuv1alpha1.ManifestTargets{Plugin: &iuv1alpha1.PluginTarget{Name: new("Z")}},
 					},
 					{
 						Alias: "unnameable", ImageName: "z",
-						ManifestTargets: &iuv1alpha1.ManifestTargets{Kustomize: &iuv1alpha1.KustomizeTarget{Name: ptr(" a=b ")}},
+						ManifestTargets: &iuv1alpha1.ManifestTargets{
+							Kustomize: &iuv1alpha1.KustomizeTarget{Name: new(" a=b ")}},
 					},
 					{Alias: "nameless", ImageName: ":1"},
 				},
@@ -183,9 +190,9 @@ func TestConfigForMergesSettingsOfAllLevels(t *testing.T) {
 	}
 }
 
-func TestConfigForKeepsVerificationUnderAnnotations(t *testing.T) {
-	updater := selecting("a", iuv1alpha1.ApplicationRef{NamePattern: "*", UseAnnotations: ptr(true)})
-	updater.Spec.CommonUpdateSettings = &iuv1alpha1.CommonUpdateSettings{UpdateStrategy: ptr("digest")}
+func TestConfigFor_KeepsVerification(t *testing.T) {
+	updater := selecting("a", iuv1alpha1.ApplicationRef{NamePattern: "*", UseAnnotations: new(true)})
+	updater.Spec.CommonUpdateSettings = &iuv1alpha1.CommonUpdateSettings{UpdateStrategy: new("digest")}
 	updater.Spec.ImagesVerification = &iuv1alpha1.ImagesVerification{}
 	app := annotated(map[string]string{"image-list": "x"})
 	got, _ := ConfigFor(app, parseUpdaters(updater))

@@ -30,7 +30,7 @@ func image(t *testing.T, ref string) Image {
 func images(t *testing.T, refs string) []Image {
 	t.Helper()
 	var all []Image
-	for _, ref := range strings.Fields(refs) {
+	for ref := range strings.FieldsSeq(refs) {
 		all = append(all, image(t, ref))
 	}
 	return all
@@ -219,7 +219,7 @@ func ignore(globs ...string) func(*ImageConfig) {
 	return func(c *ImageConfig) { c.IgnoreTags = globs }
 }
 
-func TestDecideRefusesWhatMakesNoReference(t *testing.T) {
+func TestDecide_RefusesInvalidReference(t *testing.T) {
 	config := ImageConfig{Name: "app", Strategy: NewestBuild}
 	current := Current{Live: []Image{{Name: "app", Tag: "1.0.0"}}}
 	for _, pushed := range []Image{
@@ -237,7 +237,7 @@ func TestDecideRefusesWhatMakesNoReference(t *testing.T) {
 	}
 }
 
-func TestDecideTellsPeopleWhatItCompared(t *testing.T) {
+func TestDecide_MessageNamesWhatWasCompared(t *testing.T) {
 	for _, tc := range []struct {
 		config       ImageConfig
 		live, pushed string
@@ -249,7 +249,8 @@ func TestDecideTellsPeopleWhatItCompared(t *testing.T) {
 		{ImageConfig{Name: "app", Strategy: Semver, Constraint: "~1.2"}, "app:1.2.0", "app:1.3.0",
 			`1.3.0 does not meet the constraint "~1.2"`},
 		{ImageConfig{Name: "app", Strategy: Semver, Verify: true}, "app:1.0.0", "app:1.1.0",
-			"it would be updated (1.1.0 replaces app:1.0.0), but signature verification is required, which Postern does not do"},
+			"it would be updated (1.1.0 replaces app:1.0.0), but signature verification is required, which Postern " +
+				"does not do"},
 	} {
 		got := Decide(tc.config, Current{Live: images(t, tc.live)}, image(t, tc.pushed))
 		if got.Message != tc.want {

@@ -9,6 +9,7 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -22,35 +23,46 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-// document returns docs/image-updates.md, whose tables are test cases.
-func document(t *testing.T) string {
+// page is the documentation, and decisions has more cases. The tables of both are test cases.
+const (
+	page      = "../../docs/image-updates.md"
+	decisions = "testdata/decisions.md"
+)
+
+func readFile(t *testing.T, path string) string {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/image-updates.md")
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(text)
 }
 
-// table returns the rows of the table with the given first heading, and the line number of the first row.
-func table(t *testing.T, heading string) (rows [][]string, line int) {
+// row is a row of a table. Its name has the file and the line.
+type row struct {
+	name  string
+	cells []string
+}
+
+// table returns the rows of the tables with the given first heading, of which each file has one.
+func table(t *testing.T, heading string, paths ...string) []row {
 	t.Helper()
-	lines := strings.Split(document(t), "\n")
-	start := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, "| "+heading+" |") })
-	if start < 0 {
-		t.Fatalf("no table with the heading %s", heading)
-	}
-	for _, l := range lines[start+2:] {
-		if !strings.HasPrefix(l, "|") {
-			break
+	var rows []row
+	for _, path := range paths {
+		lines := strings.Split(readFile(t, path), "\n")
+		start := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, "| "+heading+" |") })
+		if start < 0 || start+2 >= len(lines) || !strings.HasPrefix(lines[start+2], "|") {
+			t.Fatalf("%s has no table with the heading %s, or one without rows", path, heading)
 		}
-		cells := strings.Split(strings.Trim(l, "| "), " | ")
-		rows = append(rows, cells)
+		for i, l := range lines[start+2:] {
+			if !strings.HasPrefix(l, "|") {
+				break
+			}
+			cells := strings.Split(strings.Trim(l, "| "), " | ")
+			rows = append(rows, row{fmt.Sprintf("%s:%d", filepath.Base(path), start+3+i), cells})
+		}
 	}
-	if len(rows) == 0 {
-		t.Fatalf("the table of %s has no rows", heading)
-	}
-	return rows, start + 3
+	return rows
 }
 
 // code returns the texts between backticks.
@@ -64,28 +76,26 @@ func code(cell string) []string {
 	return all
 }
 
-func TestDocumentedAnnotations(t *testing.T) {
-	rows, line := table(t, "Annotations")
-	for i, row := range rows {
-		t.Run(fmt.Sprintf("line %d", line+i), func(t *testing.T) {
-			app := documentedApplication(t, row[1])
+func TestDocs_Annotations(t *testing.T) {
+	for _, r := range table(t, "Annotations", page, decisions) {
+		t.Run(r.name, func(t *testing.T) {
+			app := documentedApplication(t, r.cells[1])
 			app.Annotations = map[string]string{}
-			for _, annotation := range code(row[0]) {
+			for _, annotation := range code(r.cells[0]) {
 				setAnnotation(t, app, annotation)
 			}
-			checkDocumented(t, app, nil, row[2], row[3])
+			checkDocumented(t, app, nil, r.cells[2], r.cells[3])
 		})
 	}
 }
 
-func TestDocumentedImageUpdaters(t *testing.T) {
-	rows, line := table(t, "ImageUpdater")
+func TestDocs_ImageUpdaters(t *testing.T) {
 	updaters := documentedUpdaters(t)
-	for i, row := range rows {
-		t.Run(fmt.Sprintf("line %d", line+i), func(t *testing.T) {
-			app := documentedApplication(t, row[2])
+	for _, r := range table(t, "ImageUpdater", page, decisions) {
+		t.Run(r.name, func(t *testing.T) {
+			app := documentedApplication(t, r.cells[2])
 			app.Annotations, app.Labels = map[string]string{}, map[string]string{}
-			parts := strings.Split(row[1], "<br>")
+			parts := strings.Split(r.cells[1], "<br>")
 			app.Name = code(parts[0])[0]
 			for _, part := range parts[1:] {
 				if said := code(part)[0]; strings.HasPrefix(part, "annotation") {
@@ -96,14 +106,14 @@ func TestDocumentedImageUpdaters(t *testing.T) {
 				}
 			}
 			var chosen []*iuv1alpha1.ImageUpdater
-			for _, name := range code(row[0]) {
+			for _, name := range code(r.cells[0]) {
 				updater := updaters[name]
 				if updater == nil {
-					t.Fatalf("the document has no ImageUpdater %q", name)
+					t.Fatalf("no file has an ImageUpdater %q", name)
 				}
 				chosen = append(chosen, updater)
 			}
-			checkDocumented(t, app, chosen, row[3], row[4])
+			checkDocumented(t, app, chosen, r.cells[3], r.cells[4])
 		})
 	}
 }
@@ -131,7 +141,8 @@ func documentedApplication(t *testing.T, cell string) *argov1alpha1.Application 
 		name, value, _ := strings.Cut(entry, "=")
 		switch tool {
 		case "Kustomize":
-			source.Kustomize = &argov1alpha1.ApplicationSourceKustomize{Images: append(deref(source.Kustomize).Images, entry)}
+			source.Kustomize = &argov1alpha1.ApplicationSourceKustomize{Images: append(deref(source.Kustomize).Images,
+				entry)}
 		case "Helm":
 			source.Helm = &argov1alpha1.ApplicationSourceHelm{Parameters: append(deref(source.Helm).Parameters,
 				argov1alpha1.HelmParameter{Name: name, Value: &value})}
@@ -149,13 +160,17 @@ func documentedApplication(t *testing.T, cell string) *argov1alpha1.Application 
 	}
 }
 
-// documentedUpdaters parses the objects in the document.
+// documentedUpdaters parses the objects in both files.
 func documentedUpdaters(t *testing.T) map[string]*iuv1alpha1.ImageUpdater {
 	t.Helper()
-	_, rest, _ := strings.Cut(document(t), "```yaml\n")
-	text, _, _ := strings.Cut(rest, "```")
+	var objects []string
+	for _, path := range []string{page, decisions} {
+		_, rest, _ := strings.Cut(readFile(t, path), "```yaml\n")
+		text, _, _ := strings.Cut(rest, "```")
+		objects = append(objects, strings.Split(text, "---\n")...)
+	}
 	updaters := map[string]*iuv1alpha1.ImageUpdater{}
-	for part := range strings.SplitSeq(text, "---\n") {
+	for _, part := range objects {
 		updater := &iuv1alpha1.ImageUpdater{}
 		if err := yaml.Unmarshal([]byte(part), updater); err != nil {
 			t.Fatal(err)
@@ -176,7 +191,8 @@ func documentedUpdaters(t *testing.T) map[string]*iuv1alpha1.ImageUpdater {
 }
 
 // checkDocumented checks that a push has the result in the last cell, and that planning again changes nothing.
-func checkDocumented(t *testing.T, app *argov1alpha1.Application, updaters []*iuv1alpha1.ImageUpdater, pushed, want string) {
+func checkDocumented(t *testing.T, app *argov1alpha1.Application, updaters []*iuv1alpha1.ImageUpdater, pushed,
+	want string) {
 	t.Helper()
 	push := image(t, code(pushed)[0])
 	config, found := ConfigFor(app, parseUpdaters(updaters...))
@@ -218,8 +234,8 @@ func written(plan Plan) string {
 	return "`" + string(o.List) + "`: " + strings.Join(entries, ", ")
 }
 
-// TestDocumentedReasons checks that the document lists all reasons in order, and whether they mean an update.
-func TestDocumentedReasons(t *testing.T) {
+// TestDocs_Reasons checks that the document lists all reasons in order, and whether they mean an update.
+func TestDocs_Reasons(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "reasons.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -233,11 +249,10 @@ func TestDocumentedReasons(t *testing.T) {
 		return true
 	})
 	camelCase := regexp.MustCompile(`^([A-Z][a-z]+)+$`)
-	rows, _ := table(t, "Reason")
 	var documented []string
 	updates := true
-	for _, row := range rows {
-		reason := code(row[0])[0]
+	for _, r := range table(t, "Reason", page) {
+		reason := code(r.cells[0])[0]
 		documented = append(documented, reason)
 		if !camelCase.MatchString(reason) {
 			t.Errorf("%q is not in camel case", reason)
@@ -245,8 +260,8 @@ func TestDocumentedReasons(t *testing.T) {
 		if reason == ReasonUpToDate {
 			updates = false
 		}
-		if want := map[bool]string{true: "yes", false: "no"}[updates]; row[1] != want {
-			t.Errorf("documented for %[2]s: %[1]q, want %[3]q", row[1], reason, want)
+		if want := map[bool]string{true: "yes", false: "no"}[updates]; r.cells[1] != want {
+			t.Errorf("documented for %[2]s: %[1]q, want %[3]q", r.cells[1], reason, want)
 		}
 	}
 	if diff := cmp.Diff(declared, documented); diff != "" {

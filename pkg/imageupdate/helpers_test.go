@@ -11,8 +11,6 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 func parseUpdaters(objects ...*iuv1alpha1.ImageUpdater) []*Updater {
 	var updaters []*Updater
 	for _, object := range objects {

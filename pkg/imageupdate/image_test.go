@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestNormalizeNameGivesOneSpelling(t *testing.T) {
+func TestNormalizeName_OneSpelling(t *testing.T) {
 	for name, want := range map[string]string{
 		"nginx":                          "docker.io/library/nginx",
 		"library/nginx":                  "docker.io/library/nginx",

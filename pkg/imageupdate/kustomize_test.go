@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestPlanForKustomizeFindsTheEntry(t *testing.T) {
+func TestPlanFor_KustomizeEntry(t *testing.T) {
 	renamed := ManifestTarget{SourceType: "Kustomize", Name: "base/web"}
 	for _, tc := range []struct {
 		name   string

@@ -5,6 +5,7 @@ package imageupdate
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -24,7 +25,7 @@ func aliases(n int, image string) string {
 	return list.String()
 }
 
-func TestConfigForTakesOnlySoManyImages(t *testing.T) {
+func TestConfigFor_BoundsImages(t *testing.T) {
 	updater := selecting("many", iuv1alpha1.ApplicationRef{NamePattern: "*"})
 	ref := &updater.Spec.ApplicationRefs[0]
 	ref.Images = nil
@@ -52,7 +53,7 @@ func TestConfigForTakesOnlySoManyImages(t *testing.T) {
 	}
 }
 
-func TestPlanForTakesOneImageOnlySoOften(t *testing.T) {
+func TestPlanFor_BoundsEntriesOfOneImage(t *testing.T) {
 	app := annotated(map[string]string{"image-list": aliases(maxImages, "nginx")})
 	app.Spec.Source = &argov1alpha1.ApplicationSource{}
 	app.Status.SourceType = argov1alpha1.SourceTypeKustomize
@@ -65,7 +66,8 @@ func TestPlanForTakesOneImageOnlySoOften(t *testing.T) {
 		t.Fatalf("got %d decisions, want %d", len(plan.Decisions), maxEntriesPerImage)
 	}
 	want := Decision{Slot: "a49", Reason: ReasonOlderVersion,
-		Message: "1.0.0 is behind nginx:9.0.00, nginx:9.0.01, nginx:9.0.02, nginx:9.0.03, nginx:9.0.04 and 95 more, which is in use"}
+		Message: "1.0.0 is behind nginx:9.0.00, nginx:9.0.01, nginx:9.0.02, nginx:9.0.03, nginx:9.0.04 and 95 more, " +
+			"which is in use"}
 	if diff := cmp.Diff(want, plan.Decisions[maxEntriesPerImage-1]); diff != "" {
 		t.Errorf("the last decision differs (-want +got):\n%s", diff)
 	}
@@ -88,7 +90,7 @@ func planned(app *argov1alpha1.Application, objects ...*iuv1alpha1.ImageUpdater)
 	return PlanFor(app, config, pushed)
 }
 
-func TestWhatIsTooLargeIsRefusedAndTheOwnerIsTold(t *testing.T) {
+func TestLimits_RefusalNamesLimit(t *testing.T) {
 	repeated := func(n int, format string) string {
 		var all strings.Builder
 		for i := range n {
@@ -104,8 +106,9 @@ func TestWhatIsTooLargeIsRefusedAndTheOwnerIsTold(t *testing.T) {
 		"a long expression": {annotations: map[string]string{
 			"a.allow-tags": "regexp:" + strings.Repeat("a{1000}", 3000)},
 			want: "1024 are allowed"},
-		"a large expression": {annotations: map[string]string{"a.allow-tags": "regexp:(a{30}){30}|((b{1,9}){1,9}){1,9}"},
-			want: "too large"},
+		"a large expression": {
+			annotations: map[string]string{"a.allow-tags": "regexp:(a{30}){30}|((b{1,9}){1,9}){1,9}"},
+			want:        "too large"},
 		"a long text without an expression": {
 			annotations: map[string]string{"a.allow-tags": strings.Repeat("é", 100_000)},
 			want:        "it must be any"},
@@ -145,9 +148,7 @@ func TestWhatIsTooLargeIsRefusedAndTheOwnerIsTold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			annotations := map[string]string{"image-list": "b=nginx, a=nginx"}
-			for key, value := range tc.annotations {
-				annotations[key] = value
-			}
+			maps.Copy(annotations, tc.annotations)
 			app := hosts("bounds", annotations)
 			if tc.change != nil {
 				tc.change(app)
@@ -171,15 +172,15 @@ func TestWhatIsTooLargeIsRefusedAndTheOwnerIsTold(t *testing.T) {
 	}
 }
 
-func TestAnAliasThatIsTooLongDoesNotCount(t *testing.T) {
+func TestLimits_LongAliasIsIgnored(t *testing.T) {
 	plan := planned(hosts("bounds", map[string]string{"image-list": strings.Repeat("a", maxAlias+1) + "=nginx"}))
 	if len(plan.Decisions) > 0 {
 		t.Errorf("got %+v", plan.Decisions)
 	}
 }
 
-// TestPatternsAreCompiledWhenTheyChange decides repeatedly, also for copies of the object, as in live reads.
-func TestPatternsAreCompiledWhenTheyChange(t *testing.T) {
+// TestLimits_PatternsAreCompiledOnChange decides repeatedly, also for copies of the object, as in live reads.
+func TestLimits_PatternsAreCompiledOnChange(t *testing.T) {
 	annotations := map[string]string{
 		"image-list":    aliases(maxEntriesPerImage, "nginx:^1"),
 		"allow-tags":    "regexp:^[0-9.]+$",
@@ -209,9 +210,9 @@ func TestPatternsAreCompiledWhenTheyChange(t *testing.T) {
 	}
 }
 
-// TestADecisionTakesOnlySoManySteps makes every alias compare the maximum number of images with the largest allowed
+// TestLimits_DecisionStepsAreBounded makes every alias compare the maximum number of images with the largest allowed
 // expression.
-func TestADecisionTakesOnlySoManySteps(t *testing.T) {
+func TestLimits_DecisionStepsAreBounded(t *testing.T) {
 	annotations := map[string]string{"image-list": aliases(maxEntriesPerImage, "nginx"),
 		"update-strategy": "alphabetical"}
 	for i := range maxEntriesPerImage {
@@ -237,7 +238,7 @@ func TestADecisionTakesOnlySoManySteps(t *testing.T) {
 	}
 }
 
-func TestABudgetIsNotExceeded(t *testing.T) {
+func TestLimits_BudgetIsNotExceeded(t *testing.T) {
 	b := newBudget("steps")
 	f, err := newFilter(ImageConfig{AllowTags: "regexp:" + strings.Repeat("(?:a?){90}", 5) + "b",
 		IgnoreTags: []string{strings.Repeat("*a", 50) + "b"}}, b)

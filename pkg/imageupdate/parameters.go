@@ -4,6 +4,7 @@
 package imageupdate
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -23,8 +24,8 @@ type parameter struct{ name, value string }
 
 func withHelmDefaults(t ManifestTarget) ManifestTarget {
 	if t.Spec == "" {
-		t.Name = firstOf(t.Name, defaultHelmName)
-		t.Tag = firstOf(t.Tag, defaultHelmTag)
+		t.Name = cmp.Or(t.Name, defaultHelmName)
+		t.Tag = cmp.Or(t.Tag, defaultHelmTag)
 	}
 	return t
 }
@@ -52,7 +53,7 @@ func parameterImages(params []parameter, t ManifestTarget, c ImageConfig) []Imag
 	if t.Spec != "" {
 		ref = lookupValue(params, t.Spec)
 	} else if tag := lookupValue(params, t.Tag); tag != "" {
-		ref = Image{Name: firstOf(lookupValue(params, t.Name), c.Name), Tag: tag}.String()
+		ref = Image{Name: cmp.Or(lookupValue(params, t.Name), c.Name), Tag: tag}.String()
 	}
 	i, err := ParseImage(ref)
 	if err != nil {

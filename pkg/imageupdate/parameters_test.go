@@ -11,9 +11,9 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-func TestPlanForHelmReadsAndSetsParameters(t *testing.T) {
+func TestPlanFor_HelmParameters(t *testing.T) {
 	param := func(name, value string) argov1alpha1.HelmParameter {
-		return argov1alpha1.HelmParameter{Name: name, Value: &value, ForceString: ptr(true)}
+		return argov1alpha1.HelmParameter{Name: name, Value: &value, ForceString: new(true)}
 	}
 	spec := ManifestTarget{SourceType: "Helm", Spec: "image"}
 	for _, tc := range []struct {
@@ -26,7 +26,8 @@ func TestPlanForHelmReadsAndSetsParameters(t *testing.T) {
 		{"a tag alone is of the configured image", ManifestTarget{},
 			[]argov1alpha1.HelmParameter{param("image.tag", "1.2.0")}, ReasonOlderVersion, nil},
 		{"a tag of another image", ManifestTarget{},
-			[]argov1alpha1.HelmParameter{param("image.name", "other"), param("image.tag", "1.2.0")}, ReasonReplacesImage,
+			[]argov1alpha1.HelmParameter{param("image.name", "other"), param("image.tag", "1.2.0")},
+			ReasonReplacesImage,
 			[]argov1alpha1.HelmParameter{param("image.name", "shop"), param("image.tag", "1.1.0")}},
 		{"a name alone says nothing", ManifestTarget{},
 			[]argov1alpha1.HelmParameter{param("image.name", "shop")}, ReasonNewerVersion,
@@ -44,7 +45,8 @@ func TestPlanForHelmReadsAndSetsParameters(t *testing.T) {
 			[]argov1alpha1.HelmParameter{param("image", "docker.io/library/shop:1.0.0")}, ReasonNewerVersion,
 			[]argov1alpha1.HelmParameter{param("image", "shop:1.1.0")}},
 		{"a whole reference that is newer", spec,
-			[]argov1alpha1.HelmParameter{param("image", "shop:1.2.0"), param("image.tag", "1.0.0")}, ReasonOlderVersion, nil},
+			[]argov1alpha1.HelmParameter{param("image", "shop:1.2.0"), param("image.tag", "1.0.0")}, ReasonOlderVersion,
+			nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			app := running("Helm", argov1alpha1.ApplicationSource{

@@ -11,13 +11,13 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-func TestPlanSaysJustWhatToReplaceAndAppend(t *testing.T) {
+func TestPlanFor_ListsExactChanges(t *testing.T) {
 	parameters := []argov1alpha1.HelmParameter{
-		{Name: "image.tag", Value: ptr("1.0.0")},
-		{Name: "replicas", Value: ptr("2"), ForceString: ptr(false)},
+		{Name: "image.tag", Value: new("1.0.0")},
+		{Name: "replicas", Value: new("2"), ForceString: new(false)},
 	}
-	newName := argov1alpha1.HelmParameter{Name: "image.name", Value: ptr("shop"), ForceString: ptr(true)}
-	newTag := argov1alpha1.HelmParameter{Name: "image.tag", Value: ptr("1.1.0"), ForceString: ptr(true)}
+	newName := argov1alpha1.HelmParameter{Name: "image.name", Value: new("shop"), ForceString: new(true)}
+	newTag := argov1alpha1.HelmParameter{Name: "image.tag", Value: new("1.1.0"), ForceString: new(true)}
 	place := func(field, path string) Source { return Source{Field: field, Path: path, RepoURL: "https://git/shop"} }
 
 	for _, tc := range []struct {
@@ -96,7 +96,7 @@ func TestPlanSaysJustWhatToReplaceAndAppend(t *testing.T) {
 	}
 }
 
-func TestPlanMergesTheAliasesOfOneImage(t *testing.T) {
+func TestPlanFor_MergesAliases(t *testing.T) {
 	config := Config{Images: []ImageConfig{
 		{Alias: "api", Name: "shop", Strategy: Semver, Target: ManifestTarget{SourceType: "Helm", Spec: "api.image"}},
 		{Alias: "other", Name: "nginx", Strategy: Semver},
@@ -122,16 +122,16 @@ func TestPlanMergesTheAliasesOfOneImage(t *testing.T) {
 	}
 	wantEntries := []ListChange{
 		{Index: 0,
-			New: argov1alpha1.HelmParameter{Name: "api.image", Value: ptr("shop:1.1.0"), ForceString: ptr(true)}},
+			New: argov1alpha1.HelmParameter{Name: "api.image", Value: new("shop:1.1.0"), ForceString: new(true)}},
 		{Index: 1,
-			New: argov1alpha1.HelmParameter{Name: "web.image", Value: ptr(pushed.String()), ForceString: ptr(true)}},
+			New: argov1alpha1.HelmParameter{Name: "web.image", Value: new(pushed.String()), ForceString: new(true)}},
 	}
 	if diff := cmp.Diff(wantEntries, plan.Overrides[0].Changes); diff != "" {
 		t.Errorf("the entries differ (-want +got):\n%s", diff)
 	}
 }
 
-func TestPlanLeavesOtherWriteBackMethodsAlone(t *testing.T) {
+func TestPlanFor_OtherWriteBackMethods(t *testing.T) {
 	app := running("Kustomize", kustomize(), "shop:1.0.0")
 	for method, want := range map[string]string{
 		"":                    ReasonNewerVersion,

@@ -14,7 +14,7 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-func TestSemverNeverGoesBackwards(t *testing.T) {
+func TestDecide_SemverNeverDecreases(t *testing.T) {
 	updates := 0
 	repeat(t, 5000, func(c generator) string {
 		config, pushed := c.config(), c.image()
@@ -42,7 +42,7 @@ func TestSemverNeverGoesBackwards(t *testing.T) {
 	}
 }
 
-func TestADecisionThatWasFollowedIsNotMadeAgain(t *testing.T) {
+func TestDecide_IsIdempotent(t *testing.T) {
 	updates := map[string]int{}
 	repeat(t, 5000, func(c generator) string {
 		config, pushed := c.config(), c.image()
@@ -70,9 +70,9 @@ func TestADecisionThatWasFollowedIsNotMadeAgain(t *testing.T) {
 	}
 }
 
-// TestAPlanThatWasFollowedIsNotMadeAgain allows one round per decision: two aliases may write to one place, where the
+// TestPlanFor_IsIdempotent allows one round per decision: two aliases may write to one place, where the
 // second changes the result of the first.
-func TestAPlanThatWasFollowedIsNotMadeAgain(t *testing.T) {
+func TestPlanFor_IsIdempotent(t *testing.T) {
 	written := map[List]int{}
 	repeat(t, 5000, func(c generator) string {
 		app, pushed := c.application(), c.image()
@@ -101,7 +101,7 @@ func TestAPlanThatWasFollowedIsNotMadeAgain(t *testing.T) {
 	}
 }
 
-func TestAPlanWritesWhatItsDecisionsSay(t *testing.T) {
+func TestPlanFor_AgreesWithDecisions(t *testing.T) {
 	repeat(t, 5000, func(c generator) string {
 		app, pushed := c.application(), c.image()
 		config := Config{Images: []ImageConfig{c.config()}}
@@ -144,7 +144,7 @@ func FuzzParsing(f *testing.F) {
 	f.Fuzz(func(t *testing.T, list, ref string) {
 		app := annotated(map[string]string{"image-list": list, "update-strategy": "newest-build",
 			"force-update": "true"})
-		app.Spec.Source = ptr(kustomize(ref))
+		app.Spec.Source = new(kustomize(ref))
 		app.Status.Summary.Images = []string{ref}
 		config, _ := ConfigFor(app, nil)
 		for _, c := range config.Images {

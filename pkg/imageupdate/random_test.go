@@ -85,7 +85,7 @@ func (c generator) source() argov1alpha1.ApplicationSource {
 	case 1:
 		source.Helm = &argov1alpha1.ApplicationSourceHelm{
 			Parameters: some(c, func() argov1alpha1.HelmParameter {
-				return argov1alpha1.HelmParameter{Name: name(), Value: ptr(value())}
+				return argov1alpha1.HelmParameter{Name: name(), Value: new(value())}
 			})}
 	case 2:
 		source.Plugin = &argov1alpha1.ApplicationSourcePlugin{
@@ -105,7 +105,7 @@ func (c generator) application() *argov1alpha1.Application {
 	case 1:
 		app.Spec.SourceHydrator = &argov1alpha1.SourceHydrator{DrySource: c.source()}
 	default:
-		app.Spec.Source = ptr(c.source())
+		app.Spec.Source = new(c.source())
 		app.Status.SourceType = sourceType()
 	}
 	return app

@@ -24,7 +24,7 @@ func selecting(name string, refs ...iuv1alpha1.ApplicationRef) *iuv1alpha1.Image
 	}
 }
 
-func TestConfigForChoosesTheMostSpecificReference(t *testing.T) {
+func TestConfigFor_MostSpecificReference(t *testing.T) {
 	type ref = iuv1alpha1.ApplicationRef
 	labels := func(s ...string) *metav1.LabelSelector {
 		selector := &metav1.LabelSelector{MatchLabels: map[string]string{}}
@@ -34,7 +34,7 @@ func TestConfigForChoosesTheMostSpecificReference(t *testing.T) {
 		return selector
 	}
 	broken := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Never"}}}
-	annotations := ptr(true)
+	annotations := new(true)
 	elsewhere := selecting("elsewhere", ref{NamePattern: "shop"})
 	elsewhere.Namespace = "other"
 
@@ -66,7 +66,8 @@ func TestConfigForChoosesTheMostSpecificReference(t *testing.T) {
 			[]*iuv1alpha1.ImageUpdater{selecting("a", ref{NamePattern: "[sho"}, ref{NamePattern: "*"})},
 			"a1", nil},
 		{"across objects", []*iuv1alpha1.ImageUpdater{selecting("c", ref{NamePattern: "s*"}),
-			selecting("b", ref{NamePattern: "sh*"}, ref{NamePattern: "*"}), selecting("a", ref{NamePattern: "sh*"})}, "a0",
+			selecting("b", ref{NamePattern: "sh*"}, ref{NamePattern: "*"}), selecting("a", ref{NamePattern: "sh*"})},
+			"a0",
 			[]string{"ImageUpdater b also selects the Application, less specifically",
 				"ImageUpdater c also selects the Application, less specifically"}},
 		{"annotations on demand", []*iuv1alpha1.ImageUpdater{selecting("a",
@@ -86,8 +87,8 @@ func TestConfigForChoosesTheMostSpecificReference(t *testing.T) {
 	}
 }
 
-func TestConfigForPassesOverAnnotationsThatAreNotThere(t *testing.T) {
-	byAnnotations := iuv1alpha1.ApplicationRef{NamePattern: "shop", UseAnnotations: ptr(true)}
+func TestConfigFor_SkipsMissingAnnotations(t *testing.T) {
+	byAnnotations := iuv1alpha1.ApplicationRef{NamePattern: "shop", UseAnnotations: new(true)}
 	alone := parseUpdaters(selecting("a", byAnnotations))
 	if got, found := ConfigFor(annotated(nil), alone); found {
 		t.Errorf("ConfigFor() = %+v, want none", got)

@@ -4,6 +4,7 @@
 package imageupdate
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -64,7 +65,7 @@ func (c *Config) add(e imageEntry, d defaults) {
 
 	target, problem := parseManifestTarget(e.targets)
 	image.Target = target
-	image.Problem = firstOf(e.problem, d.problem, problem)
+	image.Problem = cmp.Or(e.problem, d.problem, problem)
 	if len(constraint) > maxConstraint {
 		image.Problem = fmt.Sprintf("its constraint has %d bytes, which is too long; at most %d are allowed",
 			len(constraint), maxConstraint)
@@ -97,10 +98,10 @@ func mergeSettings(layers []*iuv1alpha1.CommonUpdateSettings) iuv1alpha1.CommonU
 		if layer == nil {
 			continue
 		}
-		merged.UpdateStrategy = laterOf(merged.UpdateStrategy, layer.UpdateStrategy)
-		merged.ForceUpdate = laterOf(merged.ForceUpdate, layer.ForceUpdate)
-		merged.AllowTags = laterOf(merged.AllowTags, layer.AllowTags)
-		merged.PullSecret = laterOf(merged.PullSecret, layer.PullSecret)
+		merged.UpdateStrategy = cmp.Or(layer.UpdateStrategy, merged.UpdateStrategy)
+		merged.ForceUpdate = cmp.Or(layer.ForceUpdate, merged.ForceUpdate)
+		merged.AllowTags = cmp.Or(layer.AllowTags, merged.AllowTags)
+		merged.PullSecret = cmp.Or(layer.PullSecret, merged.PullSecret)
 		if layer.IgnoreTags != nil {
 			merged.IgnoreTags = layer.IgnoreTags
 		}
@@ -119,7 +120,7 @@ func wantsVerification(layers []*iuv1alpha1.ImagesVerification) bool {
 	for _, layer := range layers {
 		if layer != nil {
 			present = true
-			enabled = laterOf(enabled, layer.Enabled)
+			enabled = cmp.Or(layer.Enabled, enabled)
 		}
 	}
 	return present && (enabled == nil || *enabled)
@@ -175,25 +176,9 @@ func newManifestTarget(sourceType string, name, tag, spec *string) ManifestTarge
 	}
 }
 
-func laterOf[T any](earlier, later *T) *T {
-	if later != nil {
-		return later
-	}
-	return earlier
-}
-
 func deref[T any](p *T) T {
 	if p == nil {
 		return *new(T)
 	}
 	return *p
-}
-
-func firstOf(values ...string) string {
-	for _, s := range values {
-		if s != "" {
-			return s
-		}
-	}
-	return ""
 }

@@ -4,6 +4,7 @@
 package imageupdate
 
 import (
+	"cmp"
 	"fmt"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
@@ -66,7 +67,7 @@ func newSource(s argov1alpha1.ApplicationSource, field, path string, types ...st
 	return appSource{
 		Source:            Source{Field: field, Path: path, RepoURL: s.RepoURL, Directory: s.Path, Chart: s.Chart},
 		ApplicationSource: s,
-		sourceType:        firstOf(types...),
+		sourceType:        cmp.Or(types...),
 	}
 }
 
@@ -119,7 +120,7 @@ func findSource(sources []appSource, t ManifestTarget) (found *appSource, reason
 		return nil, ReasonTargetMismatch,
 			"a plugin renders the Application, and the target names no plugin variable for the image"
 	}
-	wanted := firstOf(t.SourceType, first)
+	wanted := cmp.Or(t.SourceType, first)
 	for i := range sources {
 		s := &sources[i]
 		switch {

@@ -9,7 +9,7 @@ import (
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 )
 
-func TestPlanChoosesTheSource(t *testing.T) {
+func TestPlanFor_ChoosesSource(t *testing.T) {
 	helm := &argov1alpha1.ApplicationSourceHelm{}
 	multi := func(types []string, sources ...argov1alpha1.ApplicationSource) *argov1alpha1.Application {
 		return &argov1alpha1.Application{
@@ -42,10 +42,12 @@ func TestPlanChoosesTheSource(t *testing.T) {
 		{"no idea", running("", argov1alpha1.ApplicationSource{}), ManifestTarget{}, ReasonUnsupportedSource},
 		{"no source", &argov1alpha1.Application{}, ManifestTarget{}, ReasonUnsupportedSource},
 		{"the first tool", multi([]string{"Directory", "Kustomize", "Helm"}, argov1alpha1.ApplicationSource{},
-			argov1alpha1.ApplicationSource{}, argov1alpha1.ApplicationSource{}), ManifestTarget{}, "spec.sources[1].kustomize.images"},
+			argov1alpha1.ApplicationSource{}, argov1alpha1.ApplicationSource{}), ManifestTarget{},
+			"spec.sources[1].kustomize.images"},
 		{"the source with settings for it",
 			multi([]string{"Helm", "Helm", "Helm"}, argov1alpha1.ApplicationSource{Chart: "a"},
-				argov1alpha1.ApplicationSource{Helm: helm}, argov1alpha1.ApplicationSource{Helm: helm}), ManifestTarget{},
+				argov1alpha1.ApplicationSource{Helm: helm}, argov1alpha1.ApplicationSource{Helm: helm}),
+			ManifestTarget{},
 			"spec.sources[1].helm.parameters"},
 		{"the tool that the target is for",
 			multi([]string{"Kustomize", "Helm"}, kustomize(), argov1alpha1.ApplicationSource{}),

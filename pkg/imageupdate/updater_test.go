@@ -14,7 +14,7 @@ import (
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
 )
 
-func TestObjectsThatAreTooLargeAreRefusedAndTheOwnerIsTold(t *testing.T) {
+func TestUpdater_LargeObjectIsRefused(t *testing.T) {
 	type ref = iuv1alpha1.ApplicationRef
 	many := func(n int, format string) []ref {
 		refs := make([]ref, n)
@@ -65,7 +65,7 @@ func TestObjectsThatAreTooLargeAreRefusedAndTheOwnerIsTold(t *testing.T) {
 	}
 }
 
-func TestTheConfigurationOfOneImageIsAPartOfTheWhole(t *testing.T) {
+func TestUpdater_ConfigOfOneImageIsPartOfWhole(t *testing.T) {
 	named := 0
 	repeat(t, 2000, func(c generator) string {
 		var list []string

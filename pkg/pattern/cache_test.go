@@ -17,7 +17,7 @@ func compile(t *testing.T, c *cache, owner, text string) {
 	}
 }
 
-func TestATextIsCompiledOnce(t *testing.T) {
+func TestCache_CompilesOnce(t *testing.T) {
 	c := newCache(MaxOwnerBytes, MaxBytes)
 	for range 100 {
 		compile(t, c, "demo", "^a+$")
@@ -40,7 +40,7 @@ func TestATextIsCompiledOnce(t *testing.T) {
 	}
 }
 
-func TestATextIsCompiledOnceForAllThatWaitForIt(t *testing.T) {
+func TestCache_CompilesOnceConcurrently(t *testing.T) {
 	c := newCache(MaxOwnerBytes, MaxBytes)
 	var running sync.WaitGroup
 	for i := range 50 {
@@ -58,8 +58,8 @@ func TestATextIsCompiledOnceForAllThatWaitForIt(t *testing.T) {
 	}
 }
 
-// TestWhatIsKeptIsBounded has one owner with as many and as large patterns as possible, and one with a single pattern.
-func TestWhatIsKeptIsBounded(t *testing.T) {
+// TestCache_IsBounded has one owner with as many and as large patterns as possible, and one with a single pattern.
+func TestCache_IsBounded(t *testing.T) {
 	const largest = bytesPerEntry + 2*MaxRegexpBytes + MaxRegexpSize*bytesPerInstruction
 	c := newCache(10*largest, 30*largest)
 	compile(t, c, "honest", "^v[0-9]+$")
@@ -98,7 +98,7 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 	}
 }
 
-func TestWhatIsTooLongIsNotKept(t *testing.T) {
+func TestCache_DropsLongPatterns(t *testing.T) {
 	c := newCache(MaxOwnerBytes, MaxBytes)
 	if _, err := c.regexp("demo", strings.Repeat("a", MaxRegexpBytes+1)); err == nil {
 		t.Error("an expression that is too long was compiled")

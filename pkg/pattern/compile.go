@@ -117,6 +117,7 @@ func programSize(re *syntax.Regexp) int {
 		size = subs + len(re.Sub) - 1
 	case syntax.OpRepeat:
 		size = repeatSize(re.Min, re.Max, subs)
+	default: // as large as its parts
 	}
 	return min(max(size, 1), maxProgramSize)
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestARegularExpressionThatIsTooLargeIsNotCompiled(t *testing.T) {
+func TestRegexp_RefusesLargePrograms(t *testing.T) {
 	for name, text := range map[string]string{
 		"long":             strings.Repeat("a", MaxRegexpBytes+1),
 		"many instances":   strings.Repeat("a{1000}", 3000),
@@ -34,7 +34,7 @@ func TestARegularExpressionThatIsTooLargeIsNotCompiled(t *testing.T) {
 	}
 }
 
-func TestARegularExpressionThatPeopleWriteIsCompiled(t *testing.T) {
+func TestRegexp_AcceptsUsualPatterns(t *testing.T) {
 	for _, text := range []string{
 		"", ".*", `^v?[0-9]+\.[0-9]+\.[0-9]+(-rc\.?[0-9]+)?$`, "^[0-9a-f]{7,40}$", `^\d{4}-\d{2}-\d{2}$`,
 		`^(main|master|develop|release|hotfix)-\d{8}\.\d{6}-[0-9a-f]{7,40}(-(amd64|arm64))?$`, `(?i)^\p{L}+-\w{1,100}$`,
@@ -46,8 +46,8 @@ func TestARegularExpressionThatPeopleWriteIsCompiled(t *testing.T) {
 	}
 }
 
-// TestTheSizeOfAProgramIsKnownBeforeItIsMade compares programSize with the program that regexp/syntax builds.
-func TestTheSizeOfAProgramIsKnownBeforeItIsMade(t *testing.T) {
+// TestRegexp_ProgramSizeIsExact compares programSize with the program that regexp/syntax builds.
+func TestRegexp_ProgramSizeIsExact(t *testing.T) {
 	for _, text := range []string{
 		"a", "abc", "a*", "a+", "a?", "a*?", "(a)", "(?:ab)+", "a|b", "abc|abd|x", "[a-z]", `\d+`, ".", "^a$", `\bx\B`,
 		"a{3}", "a{3,}", "a{0,}", "a{0,3}", "a{2,5}", "(ab){2,5}", "((a{1,3}){1,3}){1,3}", "((a{2,}){2,}){2,}",
@@ -69,7 +69,7 @@ func TestTheSizeOfAProgramIsKnownBeforeItIsMade(t *testing.T) {
 	}
 }
 
-func TestMatchingCostsNoMoreThanItSays(t *testing.T) {
+func TestRegexp_MatchCostIsBounded(t *testing.T) {
 	e, err := compileRegexp("^a{10}$")
 	if err != nil {
 		t.Fatal(err)
@@ -93,8 +93,8 @@ func BenchmarkRegexp(b *testing.B) {
 	}
 }
 
-// BenchmarkCompileLargestRegexp measures the first compilation of the largest allowed expressions, and a rejection.
-func BenchmarkCompileLargestRegexp(b *testing.B) {
+// BenchmarkRegexp_CompileLargest measures the first compilation of the largest allowed expressions, and a rejection.
+func BenchmarkRegexp_CompileLargest(b *testing.B) {
 	for name, text := range map[string]string{
 		"Large": "^(a|b){330}$", "Classes": `^\pL{12}$`, "Refused": strings.Repeat("a{1000}", 146),
 	} {

@@ -3,28 +3,16 @@
 
 package payload
 
-import "strings"
+import (
+	"strings"
 
-const sourceACR = "acr"
+	"postern.dev/postern/apis/postern"
+)
 
-// acrEvent contains the used fields of Azure Container Registry's webhooks:
-// https://learn.microsoft.com/azure/container-registry/container-registry-webhook-reference
-//
-// The registry sends configured headers: a ServiceAccount token as Authorization, for a Kubernetes identity, or the
-// secret as X-Webhook-Secret. It does not sign.
-type acrEvent struct {
-	ID        string    `json:"id"`
-	Timestamp timestamp `json:"timestamp"`
-	Action    string    `json:"action"`
-	Target    struct {
-		MediaType  string `json:"mediaType"`
-		Digest     string `json:"digest"`
-		Repository string `json:"repository"`
-		Tag        string `json:"tag"`
-	} `json:"target"`
-	Request struct {
-		Host string `json:"host"`
-	} `json:"request"`
+var acr = Sender{
+	Name: "acr", Requests: RequestsImages, Expects: "id, timestamp, action and target",
+	Identity: true, Token: true, SecretFlag: true,
+	fits: fitsACR, decode: decodeACR,
 }
 
 func fitsACR(m message) bool {
@@ -32,8 +20,11 @@ func fitsACR(m message) bool {
 		(m.has("target", "repository") || m.text("action") == "ping")
 }
 
+// decodeACR decodes the webhooks of Azure Container Registry, which are notifications of Distribution without an
+// envelope:
+// https://learn.microsoft.com/azure/container-registry/container-registry-webhook-reference
 func decodeACR(m message, out *Decoded) error {
-	p, err := decodeAs[acrEvent](m)
+	p, err := decodeAs[registryEvent](m)
 	if err != nil {
 		return err
 	}
@@ -54,8 +45,9 @@ func decodeACR(m message, out *Decoded) error {
 	if err := require("request.host", p.Request.Host, "target.repository", p.Target.Repository); err != nil {
 		return err
 	}
-	out.addImage(Event{Type: p.Action, Time: p.Timestamp.time},
-		Image{Host: p.Request.Host, Repository: p.Target.Repository, Tag: p.Target.Tag, Digest: p.Target.Digest},
-		p.Target.MediaType)
+	out.addImage(postern.DeliveryEvent{Event: p.Action, Time: p.Timestamp.microTime()},
+		postern.ImageReference{
+			Host: p.Request.Host, Repository: p.Target.Repository, Tag: p.Target.Tag, Digest: p.Target.Digest,
+		}, p.Target.MediaType)
 	return nil
 }

@@ -3,14 +3,22 @@
 
 package payload
 
-import "time"
+import (
+	"time"
 
-const sourceAliyunACR = "aliyun-acr"
+	"postern.dev/postern/apis/postern"
+)
+
+var aliyunACR = Sender{
+	Name: "aliyun-acr", Requests: RequestsImages, Expects: "push_data.tag and repository.repo_full_name",
+	QueryToken: true, SecretFlag: true,
+	fits:   func(m message) bool { return m.has("push_data", "tag") && m.has("repository", "repo_full_name") },
+	decode: decodeAliyunACR,
+}
 
 // aliyunPush contains the used fields of the webhook that Alibaba Cloud Container Registry sends for each pushed tag:
 // https://www.alibabacloud.com/help/en/acr/user-guide/manage-webhooks
 //
-// It can neither sign nor set headers, so only ?secret= in the URL authenticates it, and it has no Kubernetes identity.
 // It uses TLS only on port 443 with a certificate of a public authority. There is no id. The payload does not name the
 // host of an Enterprise Edition instance: set registry_url in the webhook's URL.
 type aliyunPush struct {
@@ -25,10 +33,6 @@ type aliyunPush struct {
 	} `json:"repository"`
 }
 
-func fitsAliyunACR(m message) bool {
-	return m.has("push_data", "tag") && m.has("repository", "repo_full_name")
-}
-
 func decodeAliyunACR(m message, out *Decoded) error {
 	p, err := decodeAs[aliyunPush](m)
 	if err != nil {
@@ -38,7 +42,7 @@ func decodeAliyunACR(m message, out *Decoded) error {
 	if p.Repository.Region != "" {
 		host = "registry." + p.Repository.Region + ".aliyuncs.com"
 	}
-	host, repository, err := m.pullReference(registry{source: sourceAliyunACR, host: host}, p.Repository.RepoFullName)
+	host, repository, err := m.pullReference(registry{host: host}, p.Repository.RepoFullName)
 	if err != nil {
 		return err
 	}
@@ -46,17 +50,17 @@ func decodeAliyunACR(m message, out *Decoded) error {
 		"repository.repo_full_name", p.Repository.RepoFullName, "push_data.tag", p.PushData.Tag); err != nil {
 		return err
 	}
-	out.addImage(Event{Type: "push", Time: aliyunTime(p.PushData.PushedAt)},
-		Image{Host: host, Repository: repository, Tag: p.PushData.Tag, Digest: p.PushData.Digest})
+	out.addImage(postern.DeliveryEvent{Event: "push", Time: aliyunTime(p.PushData.PushedAt).microTime()},
+		postern.ImageReference{Host: host, Repository: repository, Tag: p.PushData.Tag, Digest: p.PushData.Digest})
 	return nil
 }
 
 // aliyunTime parses a time without a zone. It assumes China's time, as shown by Alibaba Cloud; times are only compared
 // with times of the same sender. The format is not documented, so a time that cannot be parsed is unknown.
-func aliyunTime(s string) time.Time {
+func aliyunTime(s string) timestamp {
 	at, err := time.ParseInLocation(time.DateTime, s, time.FixedZone("", 8*60*60))
 	if err != nil {
-		return time.Time{}
+		return timestamp{}
 	}
-	return at.UTC()
+	return timestamp{at.UTC()}
 }

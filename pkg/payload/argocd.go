@@ -3,6 +3,19 @@
 
 package payload
 
+import (
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/naming"
+)
+
+var argoCD = Sender{
+	Name: "argocd", Requests: RequestsGitRefs,
+	Expects:  `app.metadata.annotations["git.ref"] or app.status.sync.revision`,
+	Identity: true, Token: true,
+	defaultBranch: anyDefaultBranch,
+	fits:          fitsArgoCD, decode: decodeArgoCD,
+}
+
 // argoCDNotification contains the used fields of an Argo CD notification. The user defines its template, which usually
 // has the whole Application in "app":
 // https://argo-cd.readthedocs.io/en/stable/operator-manual/notifications/services/webhook/
@@ -40,15 +53,15 @@ func decodeArgoCD(m message, out *Decoded) error {
 	if err != nil {
 		return err
 	}
-	e := Event{Type: "notification"}
+	e := postern.DeliveryEvent{Event: "notification"}
 	revision := p.App.Status.Sync.Revision
 	switch {
 	case p.App.Metadata.Annotations.GitRef != "":
-		e.Ref, e.RefType = ShortRef(p.App.Metadata.Annotations.GitRef)
+		e.Ref, e.RefType = naming.ShortRef(p.App.Metadata.Annotations.GitRef)
 	case p.Ref != "":
-		e.Ref, e.RefType = ShortRef(p.Ref)
+		e.Ref, e.RefType = naming.ShortRef(p.Ref)
 	case isCommitID(revision):
-		e.Ref, e.RefType, e.Revision = revision, RefTypeCommit, revision
+		e.Ref, e.RefType, e.Revision = revision, postern.RefTypeCommit, revision
 		e.Repository = p.App.Spec.Source.RepoURL
 	default:
 		return refuse(ErrorInvalidField,

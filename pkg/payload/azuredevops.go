@@ -4,9 +4,18 @@
 package payload
 
 import (
-	"fmt"
 	"strings"
+
+	"postern.dev/postern/apis/postern"
 )
+
+var azureDevOps = Sender{
+	Name: "azure-devops", Requests: RequestsGitRefs, Expects: "eventType and publisherId",
+	Identity: true, Token: true,
+	defaultBranch: [][]string{{"resource", "repository", "defaultBranch"}},
+	fits:          func(m message) bool { return m.has("eventType") && m.has("publisherId") },
+	decode:        decodeAzureDevOps,
+}
 
 // azureDevOpsEvent contains the used fields of the service hook that Azure DevOps sends for pushes:
 // https://learn.microsoft.com/azure/devops/service-hooks/events#git.push
@@ -42,10 +51,6 @@ func (e azureDevOpsEvent) isTest() bool {
 	return e.ID == azureDevOpsSample || e.SubscriptionID != "" && strings.Trim(e.SubscriptionID, "0-") == ""
 }
 
-func fitsAzureDevOps(m message) bool {
-	return m.has("eventType") && m.has("publisherId")
-}
-
 func decodeAzureDevOps(m message, out *Decoded) error {
 	e, err := decodeAs[azureDevOpsEvent](m)
 	if err != nil {
@@ -67,23 +72,14 @@ func decodeAzureDevOps(m message, out *Decoded) error {
 	case e.isTest():
 		out.ignore(IgnoredPing, "Azure DevOps tests the service hook with a made-up push")
 		return nil
-	case len(p.Resource.RefUpdates) == 0:
-		out.ignore(IgnoredNothingPushed, "the push moved no ref")
-		return nil
 	}
-	return p.addTo(out)
-}
-
-func (p azureDevOpsPush) addTo(out *Decoded) error {
-	for i, update := range p.Resource.RefUpdates {
-		path := fmt.Sprintf("resource.refUpdates[%d].", i)
+	add := func(path string, update azureDevOpsRefUpdate) error {
 		pushed := pushedRef{
 			ref: field{path + "name", update.Name}, after: field{path + "newObjectId", update.NewObjectID},
 		}
-		e := Event{Type: "git.push", Repository: p.Resource.Repository.RemoteURL, Time: p.Resource.Date.time}
-		if err := out.addPush(pushed, e); err != nil {
-			return err
-		}
+		return out.addPush(pushed, postern.DeliveryEvent{
+			Event: "git.push", Repository: p.Resource.Repository.RemoteURL, Time: p.Resource.Date.microTime(),
+		})
 	}
-	return nil
+	return eachRef(out, "resource.refUpdates", p.Resource.RefUpdates, add)
 }

@@ -4,9 +4,19 @@
 package payload
 
 import (
-	"fmt"
 	"net/http"
+
+	"postern.dev/postern/apis/postern"
 )
+
+var bitbucket = Sender{
+	Name: "bitbucket", Requests: RequestsGitRefs, Expects: "push.changes",
+	Signatures:  []SignatureScheme{SignatureBody},
+	identifying: []string{bitbucketEventHeader, "X-Request-UUID", "X-Hook-UUID"},
+	// X-Hook-UUID is the same in all deliveries, and some receivers use it as a secret.
+	kept:   []string{bitbucketEventHeader, "X-Request-UUID", "X-Attempt-Number"},
+	sentBy: sentByBitbucketCloud, fits: fitsBitbucketCloud, decode: decodeBitbucketCloud,
+}
 
 // bitbucketEventHeader is the event header of Bitbucket Cloud and Bitbucket Data Center.
 const bitbucketEventHeader = "X-Event-Key"
@@ -59,43 +69,34 @@ func decodeBitbucketCloud(m message, out *Decoded) (err error) {
 		return nil
 	}
 	p, err := decodeAs[bitbucketPush](m)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case p.Push.Changes == nil:
-		return missing("push.changes", "it lists the pushed refs")
-	case len(p.Push.Changes) == 0:
-		out.ignore(IgnoredNothingPushed, "the push moved no ref")
-		return nil
 	}
-	for i, change := range p.Push.Changes {
-		e := Event{Type: "repo:push", Repository: p.Repository.Links.HTML.Href}
-		if err := change.add(e, fmt.Sprintf("push.changes[%d].new", i), out); err != nil {
-			return err
-		}
-	}
-	return nil
+	return eachRef(out, "push.changes", p.Push.Changes, func(path string, change bitbucketChange) error {
+		e := postern.DeliveryEvent{Event: "repo:push", Repository: p.Repository.Links.HTML.Href}
+		return change.add(e, path, out)
+	})
 }
 
-// add adds the event of a change. path is the path of its new ref.
-func (c bitbucketChange) add(e Event, path string, out *Decoded) error {
+// add adds the event of a change at a path.
+func (c bitbucketChange) add(e postern.DeliveryEvent, path string, out *Decoded) error {
 	if c.New == nil {
 		out.ignore(IgnoredRefDeleted, "%s was deleted", quote(c.Old.Name))
 		return nil
 	}
 	switch c.New.Type {
 	case "branch":
-		e.RefType = RefTypeBranch
+		e.RefType = postern.RefTypeBranch
 	case "tag", "annotated_tag":
-		e.RefType = RefTypeTag
+		e.RefType = postern.RefTypeTag
 	case "":
-		return missing(path+".type", "it says whether a branch or a tag was pushed")
+		return missing(path+"new.type", "it says whether a branch or a tag was pushed")
 	default:
 		out.ignore(IgnoredNotBranchOrTag, "%s is neither a branch nor a tag", quote(c.New.Name))
 		return nil
 	}
 	if c.New.Name == "" {
-		return missing(path+".name", "it names the pushed ref")
+		return missing(path+"new.name", "it names the pushed ref")
 	}
 	e.Ref, e.Revision = c.New.Name, commitIDOrEmpty(c.New.Target.Hash)
 	out.add(e)

@@ -5,9 +5,20 @@ package payload
 
 import (
 	"cmp"
-	"fmt"
 	"net/http"
+
+	"postern.dev/postern/apis/postern"
 )
+
+var bitbucketServer = Sender{
+	Name: "bitbucket-server", Requests: RequestsGitRefs, Expects: "eventKey",
+	Signatures:  []SignatureScheme{SignatureBody},
+	identifying: []string{bitbucketEventHeader},
+	kept:        []string{bitbucketEventHeader, "X-Request-Id"},
+	sentBy:      sentByBitbucketServer,
+	fits:        func(m message) bool { return bitbucketServerEventName(m) != "" },
+	decode:      decodeBitbucketServer,
+}
 
 // bitbucketServerPush contains the used fields of a push to Bitbucket Data Center, formerly Bitbucket Server:
 // https://confluence.atlassian.com/bitbucketserver/event-payload-938025882.html
@@ -53,10 +64,6 @@ func sentByBitbucketServer(h http.Header) bool {
 	return h.Get("X-Request-UUID") == "" && h.Get("X-Hook-UUID") == ""
 }
 
-func fitsBitbucketServer(m message) bool {
-	return bitbucketServerEventName(m) != ""
-}
-
 // bitbucketServerEventName prefers the body, which may be signed. Only the connection test, {"test": true}, does not
 // name its event.
 func bitbucketServerEventName(m message) string {
@@ -84,28 +91,18 @@ func decodeBitbucketServer(m message, out *Decoded) (err error) {
 
 func decodeBitbucketServerPush(m message, out *Decoded) error {
 	p, err := decodeAs[bitbucketServerPush](m)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case p.Changes == nil:
-		return missing("changes", "it lists the pushed refs")
-	case len(p.Changes) == 0:
-		out.ignore(IgnoredNothingPushed, "the push moved no ref")
-		return nil
 	}
-	for i, change := range p.Changes {
-		path := fmt.Sprintf("changes[%d].", i)
+	return eachRef(out, "changes", p.Changes, func(path string, change bitbucketServerChange) error {
 		pushed := pushedRef{
 			ref:     field{path + "ref.id", cmp.Or(change.Ref.ID, change.RefID)},
 			after:   field{path + "toHash", change.ToHash},
 			deleted: change.Type == "DELETE",
 		}
-		e := Event{Type: bitbucketServerPushed, Repository: p.cloneURL(), Time: p.Date.time}
-		if err := out.addPush(pushed, e); err != nil {
-			return err
-		}
-	}
-	return nil
+		e := postern.DeliveryEvent{Event: bitbucketServerPushed, Repository: p.cloneURL(), Time: p.Date.microTime()}
+		return out.addPush(pushed, e)
+	})
 }
 
 // cloneURL returns the HTTP clone URL, otherwise any clone URL, or "": old versions do not send them.

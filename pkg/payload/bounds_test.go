@@ -18,7 +18,7 @@ func listOf(n int, item string) string {
 	return "[" + strings.TrimSuffix(strings.Repeat(item+",", n), ",") + "]"
 }
 
-func TestDecodeBoundsWhatABodyHolds(t *testing.T) {
+func TestDecode_BoundsContents(t *testing.T) {
 	const id = "1234567890123456789012345678901234567890"
 	gone := `{"ref":{"id":"refs/heads/a"},"type":"DELETE","toHash":"` + strings.Repeat("0", 40) + `"}`
 	pushed := `{"ref":{"id":"refs/heads/a"},"toHash":"` + id + `"}`
@@ -52,10 +52,11 @@ func TestDecodeBoundsWhatABodyHolds(t *testing.T) {
 }
 
 // A push of 2048 commits, GitHub's maximum, is decoded, with the changed files of each.
-func TestDecodeReadsTheLargestPushOfGitHub(t *testing.T) {
+func TestDecode_LargestGitHubPush(t *testing.T) {
 	commit := `{"id":"%040x","tree_id":"%040[1]x","distinct":true,"message":"fix","timestamp":"2026-01-02T03:04:05Z",` +
 		`"url":"https://github.com/o/r/commit/%040[1]x","author":{"name":"a","email":"a@b.c","username":"a"},` +
-		`"committer":{"name":"a","email":"a@b.c","username":"a"},"added":["a/b.go"],"removed":[],"modified":["c.go","d.go"]}`
+		`"committer":{"name":"a","email":"a@b.c","username":"a"},"added":["a/b.go"],"removed":[],` +
+		`"modified":["c.go","d.go"]}`
 	var commits []string
 	for i := range 2048 {
 		commits = append(commits, fmt.Sprintf(commit, i+1))
@@ -68,7 +69,7 @@ func TestDecodeReadsTheLargestPushOfGitHub(t *testing.T) {
 }
 
 // Slices, maps and interfaces in a payload type would be decoded without limits.
-func TestPayloadsAreDecodedIntoListsAlone(t *testing.T) {
+func TestDecode_PayloadTypesUseList(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +89,7 @@ func TestPayloadsAreDecodedIntoListsAlone(t *testing.T) {
 	}
 }
 
-func TestFormsAreReadAsTheStandardLibraryDoes(t *testing.T) {
+func TestDecode_FormLikeStandardLibrary(t *testing.T) {
 	for _, body := range []string{
 		"payload=%7B%22a%22%3A1%7D", "a=1&payload=%7b%7D&b=2", "pay%6Coad={}", "payload=a+b%20c", "payload=", "payload",
 		"payload=1&payload=2", "a=1", "", "payload=%", "payload=%4", "payload=%zz", "payload={}&a=%q", "%=1&payload={}",
@@ -104,27 +105,9 @@ func TestFormsAreReadAsTheStandardLibraryDoes(t *testing.T) {
 	}
 }
 
-func TestALongContentTypeNamesNothing(t *testing.T) {
+func TestDecode_LongContentType(t *testing.T) {
 	h := http.Header{"Content-Type": {"application/json" + strings.Repeat(";a=b", maxContentTypeBytes)}}
 	if got := mediaType(h); got != "" {
 		t.Errorf("got %q", got)
-	}
-}
-
-func TestIsDigest(t *testing.T) {
-	hex := strings.Repeat("0123456789abcdef", 8)
-	for digest, want := range map[string]bool{
-		"sha256:" + hex[:64]: true, "sha384:" + hex[:96]: true, "sha512:" + hex: true,
-		"sha256:" + hex[:63]: false, "sha256:" + hex[:65]: false,
-		"md5:" + hex[:32]: false, "sha256": false, ":": false, "": false,
-		"sha256:" + strings.ToUpper(hex[:64]): false, "sha256:" + hex[:64] + "@": false, "sha-256:" + hex[:64]: false,
-	} {
-		i, err := ParseImage("a@" + digest)
-		if asRead := err == nil && i.Digest == digest; asRead != want {
-			t.Errorf("%q is parsed as a digest: %t", digest, asRead)
-		}
-		if got := isDigest(digest); got != want {
-			t.Errorf("isDigest(%q) = %t, want %t", digest, got, want)
-		}
 	}
 }

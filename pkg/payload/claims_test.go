@@ -11,10 +11,11 @@ import (
 )
 
 // GitHub's webhooks can use both GitHub sources. Neither may deploy events for the other, and neither may fail on them.
-func TestGitHubSourcesIgnoreEachOthersEvents(t *testing.T) {
+func TestDecode_GitHubSourcesIgnoreEachOther(t *testing.T) {
 	const (
-		push    = `{"ref": "refs/heads/main", "after": "` + commitA + `"}`
-		image   = `{"action": "published", "package": {"package_type": "CONTAINER", "package_version": {"package_url": "ghcr.io/example/shop:v1", "container_metadata": {"tag": {"name": "v1"}}}}}`
+		push  = `{"ref": "refs/heads/main", "after": "` + commitA + `"}`
+		image = `{"action": "published", "package": {"package_type": "CONTAINER", "package_version": ` +
+			`{"package_url": "ghcr.io/example/shop:v1", "container_metadata": {"tag": {"name": "v1"}}}}}`
 		ping    = `{"zen": "calm", "hook_id": 1}`
 		release = `{"action": "published", "release": {"tag_name": "v1"}}`
 	)
@@ -69,7 +70,7 @@ func TestGitHubSourcesIgnoreEachOthersEvents(t *testing.T) {
 }
 
 // An endpoint by source names the type. An image push for one sender deploys nothing when it is claimed for another.
-func TestNoSourceDeploysTheImageOfAnotherSender(t *testing.T) {
+func TestDecode_ImageOfOtherSourceIsRefused(t *testing.T) {
 	for _, c := range goldenCases(t) {
 		plain, err := Decode(c.in)
 		if err != nil || len(plain.Events) == 0 {
@@ -90,7 +91,7 @@ func TestNoSourceDeploysTheImageOfAnotherSender(t *testing.T) {
 }
 
 // Only the decoder of cloudevents can read an array.
-func TestBatchesAreCloudEventsAlone(t *testing.T) {
+func TestDecode_BatchIsCloudEventOnly(t *testing.T) {
 	for _, source := range append(Sources(), "") {
 		for _, event := range []string{"", "push"} {
 			in := Input{Source: source, Header: http.Header{"Content-Type": {"application/cloudevents-batch+json"}},

@@ -5,12 +5,28 @@ package payload
 
 import (
 	"cmp"
+	"encoding/base64"
+	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
+
+	"postern.dev/postern/apis/postern"
 )
 
-const sourceCloudEvents = "cloudevents"
+var cloudEvents = Sender{
+	Name: "cloudevents", Requests: RequestsImages, Expects: "specversion and type",
+	Identity: true, Token: true, QueryToken: true, SecretFlag: true,
+	identifying: []string{"Ce-Specversion", "Ce-Id", "Ce-Type", "Ce-Source", "Ce-Subject", "Ce-Time"},
+	// Ce-Source is a URI, which may contain user:password@host.
+	kept:   []string{"Ce-Id", "Ce-Type", "Ce-Time"},
+	sentBy: withCloudEventType(""),
+	fits:   func(m message) bool { return m.batch || isStructuredCloudEvent(m, "") },
+	decode: decodeCloudEvents,
+}
 
 // imagePush is the data of a CloudEvent about an image, with all names that Argo CD Image Updater's receiver accepts.
 // Its documentation makes AWS EventBridge convert ECR events to the first name of each pair:
@@ -29,10 +45,6 @@ type imagePush struct {
 	Registry       string `json:"registry"`
 	RegistryID     string `json:"registryId"`
 	MediaType      string `json:"mediaType"`
-}
-
-func fitsCloudEvents(m message) bool {
-	return m.batch || isStructuredCloudEvent(m, "")
 }
 
 func decodeCloudEvents(m message, out *Decoded) error {
@@ -84,18 +96,18 @@ func decodeImagePush(m message, out *Decoded) error {
 		image.Repository); err != nil {
 		return err
 	}
-	out.addImage(Event{Type: e.Type, DeliveryID: e.ID, Time: e.Time.time}, image, p.MediaType)
+	out.addImage(postern.DeliveryEvent{Event: e.Type, DeliveryID: e.ID, Time: e.Time.microTime()}, image, p.MediaType)
 	return nil
 }
 
 // image combines the fields of the data with the envelope as default: the subject is "repository:tag".
-func (p imagePush) image(e cloudEvent) Image {
+func (p imagePush) image(e cloudEvent) postern.ImageReference {
 	repository, tag := e.Subject, ""
 	if colon := strings.LastIndexByte(e.Subject, ':'); colon > strings.LastIndexByte(e.Subject, '/') {
 		repository, tag = e.Subject[:colon], e.Subject[colon+1:]
 	}
 	host, _ := splitAddress(cmp.Or(p.RegistryURL, p.Registry))
-	return Image{
+	return postern.ImageReference{
 		Host:       cmp.Or(host, ecrHostOfARN(e.Source, p.RegistryID), hostOfSource(e.Source)),
 		Repository: cmp.Or(p.RepositoryName, p.Repository, repository),
 		Tag:        cmp.Or(p.ImageTag, p.Tag, tag),
@@ -127,4 +139,111 @@ func isImagePushType(eventType string) bool {
 		"push", "pushed", "publish", "published", "create", "created", "update", "updated",
 		"upload", "uploaded", "tagged",
 	}, words[len(words)-1])
+}
+
+// cloudEvent is the event envelope that several senders use, in any of its HTTP modes:
+// https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
+// https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md
+//
+// The CloudEvents SDK is not used: its parser accepts duplicate names, and would parse the output of parseStrict again.
+type cloudEvent struct {
+	SpecVersion string    `json:"specversion"`
+	ID          string    `json:"id"`
+	Type        string    `json:"type"`
+	Source      string    `json:"source"`
+	Subject     string    `json:"subject"`
+	Time        timestamp `json:"time"`
+	Data        rawValue  `json:"data"`
+	DataBase64  string    `json:"data_base64"`
+}
+
+const (
+	cloudEventMediaType       = "application/cloudevents+json"
+	cloudEventsBatchMediaType = "application/cloudevents-batch+json"
+)
+
+func isCloudEventsBatch(h http.Header) bool {
+	return hasMediaType(h, cloudEventsBatchMediaType)
+}
+
+// withCloudEventType matches senders in binary mode by a prefix of the event type.
+func withCloudEventType(prefix string) func(http.Header) bool {
+	return func(h http.Header) bool {
+		eventType := h.Get("Ce-Type")
+		return eventType != "" && strings.HasPrefix(eventType, prefix)
+	}
+}
+
+// isStructuredCloudEvent reports whether the body is an event in structured mode whose type has the prefix.
+func isStructuredCloudEvent(m message, typePrefix string) bool {
+	return m.has("specversion") && m.has("type") && strings.HasPrefix(m.text("type"), typePrefix)
+}
+
+// readCloudEvent decodes the event of a message in structured or binary mode.
+func readCloudEvent(m message) (cloudEvent, error) {
+	read := decodeAs[cloudEvent]
+	if m.header.Get("Ce-Type") != "" && !hasMediaType(m.header, cloudEventMediaType) {
+		read = readBinary
+	}
+	e, err := read(m)
+	switch {
+	case err != nil:
+		return e, err
+	case !strings.HasPrefix(e.SpecVersion, "1."):
+		return e, refuse(ErrorInvalidField, "specversion must be 1.0, not %s", quote(e.SpecVersion))
+	case e.Type == "" || e.ID == "":
+		return e, refuse(ErrorInvalidField, "a CloudEvent must have an id and a type")
+	}
+	if _, err := cleanID("the id of the CloudEvent", e.ID); err != nil {
+		return e, err
+	}
+	_, err = cleanID("the type of the CloudEvent", e.Type)
+	return e, err
+}
+
+func readBinary(m message) (e cloudEvent, err error) {
+	attribute := func(name string) string {
+		value, unescapeErr := url.PathUnescape(m.header.Get("Ce-" + name))
+		if unescapeErr != nil || !utf8.ValidString(value) {
+			err = refuse(ErrorInvalidField, "the header Ce-%s is not percent-encoded UTF-8", name)
+		}
+		return value
+	}
+	e = cloudEvent{
+		SpecVersion: attribute("Specversion"),
+		ID:          attribute("Id"),
+		Type:        attribute("Type"),
+		Source:      attribute("Source"),
+		Subject:     attribute("Subject"),
+		Data:        m.body,
+	}
+	if at := attribute("Time"); at != "" && e.Time.UnmarshalJSON(strconv.AppendQuoteToASCII(nil, at)) != nil {
+		err = refuse(ErrorInvalidField, "the header Ce-Time must be an RFC 3339 time, not %s", quote(at))
+	}
+	return e, err
+}
+
+// data returns the event's data as a message. They must be a JSON object or missing.
+func (e cloudEvent) data() (message, error) {
+	text := []byte(e.Data)
+	if e.DataBase64 != "" {
+		decoded, err := base64.StdEncoding.DecodeString(e.DataBase64)
+		if err != nil {
+			return message{}, refuse(ErrorInvalidField, "data_base64 is not base64")
+		}
+		text = decoded
+	}
+	if len(text) == 0 {
+		text = []byte("{}")
+	}
+	return innerMessage("the data of the CloudEvent", text)
+}
+
+// innerMessage parses a JSON object within a message under the same rules.
+func innerMessage(place string, text []byte) (message, error) {
+	obj, err := parseStrict(text)
+	if err != nil {
+		return message{}, refuse(ErrorMalformedBody, "%s %s", place, strings.TrimPrefix(err.Error(), "the body "))
+	}
+	return message{body: text, object: obj}, nil
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // fuzzDecoder fuzzes the decoder of a sender. It claims the sender, so that no other decoder is chosen. It varies the
@@ -19,7 +21,7 @@ func fuzzDecoder(f *testing.F, source string) {
 	all := goldenCases(f)
 	own := slices.DeleteFunc(slices.Clone(all), func(c goldenCase) bool { return filepath.Dir(c.name) != source })
 	seeds := own
-	if source == SourceGeneric { // events of other senders with a "ref" must not be decoded as generic requests
+	if source == postern.SourceGeneric { // events of other senders with a "ref" must not be decoded as generic requests
 		seeds = all
 	}
 	fuzzDecode(f, source, envelopeOf(own), seeds)
@@ -99,7 +101,7 @@ func (e envelope) write(text string, in *Input) {
 	}
 }
 
-func TestFuzzTargetsBeginWithTheGoldenCases(t *testing.T) {
+func TestFuzz_SeedsAreGoldenCases(t *testing.T) {
 	cases := goldenCases(t)
 	names := envelopeOf(cases)
 	for _, c := range cases {

@@ -44,7 +44,7 @@ func refs(d Decoded) []string {
 	return refs
 }
 
-func TestDecodeClaimChoosesButNeverWidens(t *testing.T) {
+func TestDecode_ClaimNeverWidens(t *testing.T) {
 	const (
 		generic     = `{"ref": "main"}`
 		push        = `{"ref": "refs/heads/main", "after": "` + commitA + `"}`
@@ -53,7 +53,8 @@ func TestDecodeClaimChoosesButNeverWidens(t *testing.T) {
 		release     = `{"action": "deleted", "release": {"tag_name": "v1"}}`
 		freight     = `{"freight": {"commits": [{"tag": "v1"}]}}`
 		app         = `{"app": {"metadata": {"annotations": {"git.ref": "v1"}}}}`
-		both        = `{"app": {"metadata": {"annotations": {"git.ref": "a"}}}, "freight": {"commits": [{"tag": "k"}]}, "ref": "g"}`
+		both        = `{"app": {"metadata": {"annotations": {"git.ref": "a"}}}, "freight": {"commits": [{"tag": ` +
+			`"k"}]}, "ref": "g"}`
 	)
 	tests := []struct {
 		name    string
@@ -117,7 +118,7 @@ func TestDecodeClaimChoosesButNeverWidens(t *testing.T) {
 	}
 }
 
-func TestDecodeRefusesAHeaderThatIsGivenTwice(t *testing.T) {
+func TestDecode_RefusesRepeatedHeader(t *testing.T) {
 	const push = `{"ref": "refs/heads/main", "after": "` + commitA + `"}`
 	for _, header := range []http.Header{
 		{"X-Github-Event": {"push", "ping"}},
@@ -131,7 +132,7 @@ func TestDecodeRefusesAHeaderThatIsGivenTwice(t *testing.T) {
 	}
 }
 
-func TestDecodeUnknownSourceListsTheKnownOnes(t *testing.T) {
+func TestDecode_UnknownSourceListsKnown(t *testing.T) {
 	_, err := Decode(Input{Source: "jenkins\n", Body: []byte(`{"ref": "main"}`)})
 	want := `unknown source "jenkins\n": use one of ` + strings.Join(Sources(), ", ") +
 		`, or omit it to detect the sender`
@@ -140,7 +141,7 @@ func TestDecodeUnknownSourceListsTheKnownOnes(t *testing.T) {
 	}
 }
 
-func TestDecodeGivesTheRefThatStokersReceiverGave(t *testing.T) {
+func TestDecode_SameRefAsStokerReceiver(t *testing.T) {
 	tests := []struct{ body, source, ref string }{
 		{`{"action":"published","release":{"tag_name":"v3.0.0"}}`, "github", "v3.0.0"},
 		{`{"release":{"tag_name":"v3.0.0"}}`, "github", "v3.0.0"},
@@ -174,13 +175,15 @@ func TestDecodeGivesTheRefThatStokersReceiverGave(t *testing.T) {
 }
 
 // Signatures cover only the body: a valid body may have the header of another event, or none.
-func TestDecodeNeverDeploysWhatIsGoneWhateverTheHeaderSays(t *testing.T) {
+func TestDecode_DeletionIsIgnoredUnderAnyHeader(t *testing.T) {
 	bodies := map[string]string{
 		"deleted branch": `{"ref":"refs/heads/old","before":"` + commitA + `","after":"` + zeros +
 			`","deleted":true,"repository":{}}`,
-		"delete event":        `{"ref":"old","ref_type":"branch","pusher_type":"user","repository":{},"sender":{}}`,
-		"create event":        `{"ref":"new","ref_type":"branch","master_branch":"main","pusher_type":"user","repository":{}}`,
-		"deleted release":     `{"action":"deleted","release":{"tag_name":"v1","published_at":"2026-03-04T09:30:00Z"},"repository":{}}`,
+		"delete event": `{"ref":"old","ref_type":"branch","pusher_type":"user","repository":{},"sender":{}}`,
+		"create event": `{"ref":"new","ref_type":"branch","master_branch":"main","pusher_type":"user",` +
+			`"repository":{}}`,
+		"deleted release": `{"action":"deleted","release":{"tag_name":"v1",` +
+			`"published_at":"2026-03-04T09:30:00Z"},"repository":{}}`,
 		"unpublished release": `{"action":"unpublished","release":{"tag_name":"v1"},"repository":{}}`,
 		"draft release":       `{"action":"published","release":{"tag_name":"v1","draft":true},"repository":{}}`,
 		"ping":                `{"zen":"calm","hook_id":1,"hook":{"events":["push"]},"repository":{}}`,
@@ -202,7 +205,7 @@ func TestDecodeNeverDeploysWhatIsGoneWhateverTheHeaderSays(t *testing.T) {
 	}
 }
 
-func TestDecodeTakesWhatCurlAndKubectlSend(t *testing.T) {
+func TestDecode_CurlAndKubectl(t *testing.T) {
 	const body = `{"action":"published","release":{"tag_name":"v1"}}`
 	const form = `payload=%7B%22ref%22%3A%22v1%22%7D`
 	tests := []struct {
@@ -240,7 +243,7 @@ func TestDecodeTakesWhatCurlAndKubectlSend(t *testing.T) {
 	}
 }
 
-func TestDecodeErrorsRepeatOnlyShortFragments(t *testing.T) {
+func TestDecode_ErrorsQuoteShortFragments(t *testing.T) {
 	long := strings.Repeat("s", 5000)
 	tests := []Input{
 		{Source: long, Body: []byte(`{}`)},

@@ -14,15 +14,18 @@ import (
 	"testing"
 )
 
-// allocated returns the number of bytes that decoding allocates in total.
-func allocated(in Input) int64 {
+// allocated returns the number of bytes that decoding allocates in total. It measures again if they exceed most,
+// because other goroutines may allocate during one run.
+func allocated(in Input, most int64) int64 {
 	least := int64(1 << 62)
-	for range 2 { // other goroutines may allocate during one run
+	for range 2 {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		_, _ = Decode(in)
 		runtime.ReadMemStats(&after)
-		least = min(least, int64(after.TotalAlloc-before.TotalAlloc))
+		if least = min(least, int64(after.TotalAlloc-before.TotalAlloc)); least <= most {
+			break
+		}
 	}
 	return least
 }
@@ -86,7 +89,7 @@ func forEachWorstCase(tb testing.TB, size int, w worstCaseFunc) {
 			c.in.Body[0] == 'p' {
 			continue
 		}
-		kind := filepath.Dir(c.name) + decoded.Events[0].Type
+		kind := filepath.Dir(c.name) + decoded.Events[0].Event
 		if len(largest[kind].in.Body) < len(c.in.Body) {
 			largest[kind] = c
 		}
@@ -105,11 +108,12 @@ func forEachWorstCase(tb testing.TB, size int, w worstCaseFunc) {
 		w("form: "+name, Input{Header: form, Body: []byte(body)})
 	}
 	w("header", Input{
-		Header: http.Header{"Content-Type": {"application/json" + strings.Repeat(";a", size/2)}}, Body: bytes.Repeat([]byte(" "), size),
+		Header: http.Header{"Content-Type": {"application/json" + strings.Repeat(";a", size/2)}},
+		Body:   bytes.Repeat([]byte(" "), size),
 	})
 }
 
-func TestDecodeCostsNoMoreThanItSays(t *testing.T) {
+func TestDecodeCost_IsUpperBound(t *testing.T) {
 	if raceDetector {
 		t.Skip("the standard library allocates more with the race detector")
 	}
@@ -117,7 +121,8 @@ func TestDecodeCostsNoMoreThanItSays(t *testing.T) {
 	forEachWorstCase(t, 16<<10, func(name string, in Input) {
 		source, _, _ := strings.Cut(name, "/")
 		sources[source] = true
-		if got, most := allocated(in), MaxDecodeCost(int64(len(in.Body))); got > most {
+		most := MaxDecodeCost(int64(len(in.Body)))
+		if got := allocated(in, most); got > most {
 			t.Errorf("%s: decoding %d bytes allocates %d bytes, more than %d", name, len(in.Body), got, most)
 		}
 	})
@@ -135,7 +140,8 @@ func FuzzDecodeCost(f *testing.F) {
 		f.Add(filepath.Dir(c.name), c.in.Body)
 	}
 	f.Fuzz(func(t *testing.T, source string, body []byte) {
-		if got, most := allocated(Input{Source: source, Body: body}), MaxDecodeCost(int64(len(body))); got > most {
+		most := MaxDecodeCost(int64(len(body)))
+		if got := allocated(Input{Source: source, Body: body}, most); got > most {
 			t.Errorf("decoding %d bytes allocates %d bytes, more than %d", len(body), got, most)
 		}
 	})

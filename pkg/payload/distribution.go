@@ -8,20 +8,26 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"postern.dev/postern/apis/postern"
 )
 
-const sourceDistribution = "distribution"
+var distribution = Sender{
+	Name: "distribution", Requests: RequestsImages, Expects: "events with action and target",
+	Identity: true, Token: true,
+	sentBy: sentByDistribution, fits: fitsDistribution, decode: decodeDistribution,
+}
 
 // registryEnvelope contains the used fields of notifications of CNCF Distribution, which GitLab and many other products
 // include: https://distribution.github.io/distribution/about/notifications/
 //
-// The registry sends configured headers: a ServiceAccount token as Authorization, for a Kubernetes identity, or the
-// secret as X-Webhook-Secret. It does not sign. It retries refused notifications forever and in order, so one body that
-// can never succeed blocks all others.
+// The registry retries refused notifications forever and in order, so one body that can never succeed blocks all
+// others.
 type registryEnvelope struct {
 	Events list[registryEvent] `json:"events"`
 }
 
+// registryEvent is one notification. Azure Container Registry sends it too.
 type registryEvent struct {
 	ID        string    `json:"id"`
 	Timestamp timestamp `json:"timestamp"`
@@ -95,7 +101,7 @@ func (e registryEvent) decode(m message, id string, out *Decoded) error {
 	}
 	urlHost, _ := splitAddress(t.URL)
 	host, repository, err := m.pullReference(
-		registry{source: sourceDistribution, host: cmp.Or(e.Request.Host, urlHost)}, t.Repository)
+		registry{host: cmp.Or(e.Request.Host, urlHost)}, t.Repository)
 	if err != nil {
 		return err
 	}
@@ -103,8 +109,9 @@ func (e registryEvent) decode(m message, id string, out *Decoded) error {
 		host); err != nil {
 		return err
 	}
-	out.addImage(Event{Type: e.Action, DeliveryID: id, Time: e.Timestamp.time},
-		Image{Host: host, Repository: repository, Tag: t.Tag, Digest: t.Digest}, t.MediaType, e.artifactType())
+	out.addImage(postern.DeliveryEvent{Event: e.Action, DeliveryID: id, Time: e.Timestamp.microTime()},
+		postern.ImageReference{Host: host, Repository: repository, Tag: t.Tag, Digest: t.Digest},
+		t.MediaType, e.artifactType())
 	return nil
 }
 

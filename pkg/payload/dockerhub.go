@@ -6,15 +6,22 @@ package payload
 import (
 	"strconv"
 	"time"
+
+	"postern.dev/postern/apis/postern"
 )
 
-const sourceDockerHub = "docker.io"
+var dockerHub = Sender{
+	Name: "docker.io", Requests: RequestsImages, Expects: "push_data.tag and repository.repo_name",
+	QueryToken: true, SecretFlag: true,
+	fits:   func(m message) bool { return m.has("push_data", "tag") && m.has("repository", "repo_name") },
+	decode: decodeDockerHub,
+}
 
 // dockerHubPush contains the used fields of the webhook that Docker Hub sends for each pushed tag:
 // https://docs.docker.com/docker-hub/repos/manage/webhooks/
 //
-// Docker Hub can neither sign nor set headers (https://github.com/docker/roadmap/issues/51), so only ?secret= in the
-// URL authenticates it, and it has no Kubernetes identity. There is no id and no digest.
+// Docker Hub can neither sign nor set headers: https://github.com/docker/roadmap/issues/51. There is no id and no
+// digest.
 type dockerHubPush struct {
 	PushData struct {
 		Tag      string `json:"tag"`
@@ -25,10 +32,6 @@ type dockerHubPush struct {
 	} `json:"repository"`
 }
 
-func fitsDockerHub(m message) bool {
-	return m.has("push_data", "tag") && m.has("repository", "repo_name")
-}
-
 func decodeDockerHub(m message, out *Decoded) error {
 	p, err := decodeAs[dockerHubPush](m)
 	if err != nil {
@@ -37,8 +40,8 @@ func decodeDockerHub(m message, out *Decoded) error {
 	if err := require("repository.repo_name", p.Repository.RepoName, "push_data.tag", p.PushData.Tag); err != nil {
 		return err
 	}
-	out.addImage(Event{Type: "push", Time: p.PushData.PushedAt.time},
-		Image{Host: "docker.io", Repository: p.Repository.RepoName, Tag: p.PushData.Tag})
+	out.addImage(postern.DeliveryEvent{Event: "push", Time: p.PushData.PushedAt.microTime()},
+		postern.ImageReference{Host: "docker.io", Repository: p.Repository.RepoName, Tag: p.PushData.Tag})
 	return nil
 }
 

@@ -6,9 +6,16 @@ package payload
 import (
 	"cmp"
 	"strings"
+
+	"postern.dev/postern/apis/postern"
 )
 
-const sourceECR = "ecr"
+var ecr = Sender{
+	Name: "ecr", Requests: RequestsImages, Expects: "detail-type, detail and account",
+	Token:  true,
+	fits:   func(m message) bool { return m.has("detail-type") && m.has("detail") && m.has("account") },
+	decode: decodeECR,
+}
 
 // ecrEvent contains the used fields of Amazon ECR events from Amazon EventBridge, without an input transformer:
 // https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html
@@ -32,10 +39,6 @@ type ecrEvent struct {
 		ManifestMediaType string `json:"manifest-media-type"`
 		ArtifactMediaType string `json:"artifact-media-type"`
 	} `json:"detail"`
-}
-
-func fitsECR(m message) bool {
-	return m.has("detail-type") && m.has("detail") && m.has("account")
 }
 
 func decodeECR(m message, out *Decoded) error {
@@ -69,8 +72,8 @@ func decodeECR(m message, out *Decoded) error {
 			"account must be 12 digits, not %s, and region a name such as eu-west-1, not %s",
 			quote(p.Account), quote(p.Region))
 	}
-	out.addImage(Event{Type: d.ActionType, Time: p.Time.time},
-		Image{Host: host, Repository: d.RepositoryName, Tag: d.ImageTag, Digest: d.ImageDigest},
+	out.addImage(postern.DeliveryEvent{Event: d.ActionType, Time: p.Time.microTime()},
+		postern.ImageReference{Host: host, Repository: d.RepositoryName, Tag: d.ImageTag, Digest: d.ImageDigest},
 		d.ManifestMediaType, d.ArtifactMediaType)
 	return nil
 }

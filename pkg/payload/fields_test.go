@@ -10,52 +10,7 @@ import (
 	"time"
 )
 
-func TestCleanRepositoryDropsCredentialsOnly(t *testing.T) {
-	tests := []struct{ repository, want string }{
-		{"", ""},
-		{"https://git.example.com/group/project.git", "https://git.example.com/group/project.git"},
-		{"https://Git.Example.com:8443/%7Eme/project.git/", "https://Git.Example.com:8443/%7Eme/project.git/"},
-		{"https://me:hunter2@git.example.com/p.git", "https://git.example.com/p.git"},
-		{"HTTPS://token@git.example.com/p.git", "https://git.example.com/p.git"},
-		{"https://@git.example.com/p.git", "https://git.example.com/p.git"},
-		{"http://:hunter2@git.example.com/p.git", "http://git.example.com/p.git"},
-		{"ssh://git@git.example.com:2222/p.git", "ssh://git@git.example.com:2222/p.git"},
-		{"ssh://git:hunter2@git.example.com/p.git", "ssh://git@git.example.com/p.git"},
-		{"git+ssh://git:hunter2@git.example.com/p.git", "git+ssh://git@git.example.com/p.git"},
-		{"https://git.example.com/p.git?private_token=hunter2#hunter2", "https://git.example.com/p.git"},
-		{"https://me:hunter2@git.example.com/p.git?private_token=hunter2", "https://git.example.com/p.git"},
-		{"git@git.example.com:group/project.git", "git@git.example.com:group/project.git"},
-		{"oauth2:hunter2@git.example.com/p.git", "oauth2@git.example.com/p.git"},
-		{"group/project", "group/project"},
-	}
-	for _, tt := range tests {
-		if got, err := cleanRepository(tt.repository); err != nil || got != tt.want {
-			t.Errorf("cleanRepository(%q) = %q, %v, want %q", tt.repository, got, err, tt.want)
-		}
-	}
-}
-
-func TestCleanRepositoryRefusesWithoutRepeatingIt(t *testing.T) {
-	for _, repository := range []string{
-		"https://me:hunter2@git.example.com:port/p.git",
-		"https://me:hunter2@git.example.com/a b",
-		"https://me:hunter2@git.example.com/a\n",
-		"https://me:hunter2@git.example.com/a\u202e",
-		"https://me:hunter2@git.example.com/" + strings.Repeat("a", maxRepositoryBytes),
-		"https://me:hun/ter2@git.example.com/%zz",
-		"git::https://me:hunter2@git.example.com/p.git",
-	} {
-		got, err := cleanRepository(repository)
-		if errorReason(t, err) != ErrorInvalidField || got != "" {
-			t.Errorf("cleanRepository(%q) = %q, %v, want an error", repository, got, err)
-		}
-		if err != nil && strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("the error repeats the password: %v", err)
-		}
-	}
-}
-
-func TestTimestampReadsBothWaysOfWriting(t *testing.T) {
+func TestTimestamp_BothFormats(t *testing.T) {
 	at := time.Date(2026, 3, 4, 9, 30, 45, 0, time.UTC)
 	tests := []struct {
 		raw  string
@@ -86,7 +41,7 @@ func TestTimestampReadsBothWaysOfWriting(t *testing.T) {
 	}
 }
 
-func TestIsCommitIDAcceptsFullIDsOnly(t *testing.T) {
+func TestCommitID_FullOnly(t *testing.T) {
 	for id, want := range map[string]bool{
 		commitA:                            true,
 		strings.Repeat("ab", 32):           true,
@@ -100,6 +55,30 @@ func TestIsCommitIDAcceptsFullIDsOnly(t *testing.T) {
 	} {
 		if got := isCommitID(id); got != want {
 			t.Errorf("isCommitID(%q) = %t, want %t", id, got, want)
+		}
+	}
+}
+
+func TestImage_AttachmentsByTag(t *testing.T) {
+	digest := "sha256:" + strings.Repeat("4b1d9c0e", 8)
+	base := strings.Replace(digest, ":", "-", 1)
+	for tag, want := range map[string]bool{
+		base:                        true,
+		base + ".sig":               true,
+		base + ".att":               true,
+		base + ".sbom":              true,
+		base[:len(base)-1]:          false,
+		strings.ToUpper(base):       false,
+		"sha256-" + digest:          false,
+		"v1-" + base:                false,
+		"1.4.0":                     false,
+		"":                          false,
+		strings.Repeat("4b1d", 16):  false,
+		"sha256-1.4.0":              false,
+		"sha512-" + base[7:] + "ab": false,
+	} {
+		if got := isAttachmentTag(tag); got != want {
+			t.Errorf("isAttachmentTag(%q) = %t, want %t", tag, got, want)
 		}
 	}
 }

@@ -7,9 +7,17 @@ import (
 	"cmp"
 	"encoding/base64"
 	"strings"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/naming"
 )
 
-const sourceGAR = "gar"
+var gar = Sender{
+	Name: "gar", Requests: RequestsImages, Expects: "message.data and subscription",
+	QueryToken: true,
+	fits:       func(m message) bool { return m.has("message", "data") && m.has("subscription") },
+	decode:     decodeGAR,
+}
 
 // pubSubPush contains the used fields of a push subscription of Google Cloud Pub/Sub:
 // https://cloud.google.com/pubsub/docs/push
@@ -31,10 +39,6 @@ type artifactRegistryChange struct {
 	Action string `json:"action"`
 	Tag    string `json:"tag"`
 	Digest string `json:"digest"`
-}
-
-func fitsGAR(m message) bool {
-	return m.has("message", "data") && m.has("subscription")
 }
 
 func decodeGAR(m message, out *Decoded) error {
@@ -70,33 +74,34 @@ func decodeGAR(m message, out *Decoded) error {
 	if err != nil {
 		return err
 	}
-	out.addImage(Event{Type: change.Action, Time: p.Message.PublishTime.time}, image)
+	out.addImage(postern.DeliveryEvent{Event: change.Action, Time: p.Message.PublishTime.microTime()}, image)
 	return nil
 }
 
 // image combines the two references. Both are complete, and other publishers may have access to the topic, so they must
 // name the same image in a Google registry.
-func (c artifactRegistryChange) image() (Image, error) {
+func (c artifactRegistryChange) image() (postern.ImageReference, error) {
 	if err := require("tag, or digest, in message.data", c.Tag+c.Digest); err != nil {
-		return Image{}, err
+		return postern.ImageReference{}, err
 	}
-	var image Image
+	var image postern.ImageReference
 	for _, ref := range []string{c.Digest, c.Tag} {
 		if ref == "" {
 			continue
 		}
-		i, err := ParseImage(ref)
+		i, err := naming.ParseImage(ref)
 		if err != nil {
-			return Image{}, err
+			return postern.ImageReference{}, refuse(ErrorInvalidImage, "%v", err)
 		}
 		i.Digest = cmp.Or(i.Digest, image.Digest)
 		if image.Host != "" && (i.Host != image.Host || i.Repository != image.Repository || i.Digest != image.Digest) {
-			return Image{}, refuse(ErrorInvalidImage, "the tag %s and the digest are of different images", quote(c.Tag))
+			return postern.ImageReference{}, refuse(ErrorInvalidImage,
+				"the tag %s and the digest are of different images", quote(c.Tag))
 		}
 		image = i
 	}
 	if !isGoogleHost(image.Host) {
-		return Image{}, refuse(ErrorInvalidImage,
+		return postern.ImageReference{}, refuse(ErrorInvalidImage,
 			"the image %s is not in a Google registry: expected a tag at *.pkg.dev or *gcr.io",
 			quote(image.String()))
 	}

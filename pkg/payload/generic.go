@@ -3,10 +3,20 @@
 
 package payload
 
-import "encoding/json"
+import (
+	"encoding/json"
 
-// SourceGeneric is the type of senders that only name the requested ref.
-const SourceGeneric = "generic"
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/naming"
+)
+
+var generic = Sender{
+	Name: postern.SourceGeneric, Requests: RequestsGitRefs, Expects: "ref, and no field of a git host's event",
+	Identity: true, Signatures: []SignatureScheme{SignatureBody, SignatureSigningToken}, Token: true,
+	// A script may pass on the repository of a git host's event.
+	defaultBranch: anyDefaultBranch,
+	fits:          fitsGeneric, decode: decodeGeneric,
+}
 
 // genericRequest is the payload of custom senders:
 //
@@ -38,21 +48,18 @@ func decodeGeneric(m message, out *Decoded) error {
 	if err != nil {
 		return err
 	}
-	ref, refType := ShortRef(p.Ref)
-	out.add(Event{Type: "request", Ref: ref, RefType: refType, Repository: string(p.Repository)})
+	ref, refType := naming.ShortRef(p.Ref)
+	out.add(postern.DeliveryEvent{Event: "request", Ref: ref, RefType: refType, Repository: string(p.Repository)})
 	return nil
 }
 
 // RequestImage returns the request of a generic sender that names an image and a tag without a payload. The error is an
 // *Error.
 func RequestImage(name, tag string) (Decoded, error) {
-	image, err := ParseImage(name + ":" + tag)
-	if err == nil && (image.Tag != tag || image.Digest != "") { // the tag extends into the name or vice versa
-		err = refuse(ErrorInvalidImage, "%s is not a tag of the image %s", quote(tag), quote(name))
-	}
+	image, err := naming.ParseTaggedImage(name, tag)
 	if err != nil {
-		return Decoded{Source: SourceGeneric}, err
+		return Decoded{Source: postern.SourceGeneric}, refuse(ErrorInvalidImage, "%v", err)
 	}
-	out := Decoded{Source: SourceGeneric, Events: []Event{{Type: "request", Image: &image}}}
+	out := Decoded{Source: postern.SourceGeneric, Events: []postern.DeliveryEvent{{Event: "request", Image: &image}}}
 	return out, normalizeEvent(&out.Events[0], out)
 }

@@ -7,19 +7,25 @@ import (
 	"cmp"
 	"net/http"
 	"strings"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/naming"
 )
 
-const (
-	sourceGHCR   = "ghcr.io"
-	sourceGitHub = "github"
-)
+var ghcr = Sender{
+	Name: "ghcr.io", Requests: RequestsImages, Expects: "package.package_type",
+	Signatures: []SignatureScheme{SignatureBody}, SecretFlag: true,
+	sentBy: sentByGHCR,
+	fits: func(m message) bool {
+		return m.has("package", "package_type") || m.has("registry_package", "package_type")
+	},
+	decode: decodeGHCR,
+}
 
 // gitHubPackage contains the used fields of GitHub's package event. Its name is "package" in webhooks of repositories
 // and "registry_package" in webhooks of organizations and apps; the content is the same:
 // https://docs.github.com/en/webhooks/webhook-events-and-payloads#package
 // https://docs.github.com/en/webhooks/webhook-events-and-payloads#registry_package
-//
-// GitHub signs: X-Hub-Signature-256. It cannot set custom headers, so it has no Kubernetes identity.
 type gitHubPackage struct {
 	Action          string            `json:"action"`
 	Package         gitHubPackageData `json:"package"`
@@ -55,16 +61,12 @@ type gitHubPackageData struct {
 // isGitHubSource reports whether the sender uses GitHub's webhooks. Both GitHub sources accept all events of GitHub and
 // ignore events for the other one, because a webhook may be subscribed to more events than its endpoint handles.
 func isGitHubSource(source string) bool {
-	return source == sourceGHCR || source == sourceGitHub
+	return source == ghcr.Name || source == gitHub.Name
 }
 
 func sentByGHCR(h http.Header) bool {
 	event := h.Get("X-GitHub-Event")
 	return event == "package" || event == "registry_package"
-}
-
-func fitsGHCR(m message) bool {
-	return m.has("package", "package_type") || m.has("registry_package", "package_type")
 }
 
 func decodeGHCR(m message, out *Decoded) (err error) {
@@ -87,14 +89,14 @@ func decodeGitHubPackage(m message, out *Decoded) error {
 	if err != nil {
 		return err
 	}
-	event, pkg := "package", p.Package
+	eventName, pkg := "package", p.Package
 	if m.has("registry_package") {
-		event, pkg = "registry_package", p.RegistryPackage
+		eventName, pkg = "registry_package", p.RegistryPackage
 	}
 	switch {
 	case !strings.EqualFold(pkg.PackageType, "container") && !strings.EqualFold(pkg.PackageType, "docker"):
 		if pkg.PackageType == "" {
-			return missing(event+".package_type", "it says whether the package is an image")
+			return missing(eventName+".package_type", "it says whether the package is an image")
 		}
 		out.ignore(IgnoredNotAnImage, "the package %s is of the type %s", quote(pkg.Name), quote(pkg.PackageType))
 		return nil
@@ -105,21 +107,22 @@ func decodeGitHubPackage(m message, out *Decoded) error {
 		return nil
 	}
 	image := pkg.image()
-	if err := require(event+".package_version.package_url, or owner.login and name", image.Repository); err != nil {
+	if err := require(eventName+".package_version.package_url, or owner.login and name", image.Repository); err != nil {
 		return err
 	}
 	container := pkg.PackageVersion.Container
-	out.addImage(Event{Type: event + "." + p.Action, Time: pkg.UpdatedAt.time}, image,
+	out.addImage(postern.DeliveryEvent{Event: eventName + "." + p.Action, Time: pkg.UpdatedAt.microTime()}, image,
 		container.Manifest.MediaType, container.Manifest.Config.MediaType)
 	return nil
 }
 
 // image returns the image in lower case, as registries require; GitHub names may have upper case. The URL ends with the
 // tag, or with a colon and no tag.
-func (p gitHubPackageData) image() Image {
+func (p gitHubPackageData) image() postern.ImageReference {
 	version := p.PackageVersion
-	image := Image{Tag: cmp.Or(version.Container.Tag.Name, version.Version), Digest: version.Container.Tag.Digest}
-	if isDigest(version.Version) {
+	tag := version.Container.Tag
+	image := postern.ImageReference{Tag: cmp.Or(tag.Name, version.Version), Digest: tag.Digest}
+	if naming.IsDigest(version.Version) {
 		image.Digest = version.Version
 	}
 	url := version.PackageURL

@@ -3,6 +3,23 @@
 
 package payload
 
+import (
+	"postern.dev/postern/apis/postern"
+)
+
+var gitea = Sender{
+	Name: "gitea", Requests: RequestsGitRefs, Expects: "sender.username, and release.tag_name or ref",
+	Identity: true, Signatures: []SignatureScheme{SignatureBody},
+	identifying: giteaHeaders,
+	kept: []string{
+		"X-Gitea-Event", "X-Gitea-Event-Type", "X-Gitea-Delivery",
+		"X-Forgejo-Event", "X-Forgejo-Event-Type", "X-Forgejo-Delivery",
+		"X-Gogs-Event", "X-Gogs-Delivery",
+	},
+	defaultBranch: [][]string{{"repository", "default_branch"}},
+	sentBy:        withHeader(giteaHeaders...), fits: fitsGitea, decode: decodeGitea,
+}
+
 // giteaEvent contains the used fields of push, create and release events of Gitea, Forgejo and Gogs:
 // https://docs.gitea.com/usage/webhooks, https://forgejo.org/docs/latest/user/webhooks/, and modules/structs/hook.go in
 // the sources of Gitea and Forgejo.
@@ -95,8 +112,8 @@ func decodeGiteaPush(m message, out *Decoded) error {
 		return nil
 	}
 	pushed := pushedRef{ref: field{"ref", p.Ref}, after: field{"after", p.After}}
-	return out.addPush(pushed, Event{
-		Type:       "push",
+	return out.addPush(pushed, postern.DeliveryEvent{
+		Event:      "push",
 		Repository: p.Repository.CloneURL,
 		Revision:   commitIDOrEmpty(p.HeadCommit.ID),
 	})
@@ -114,8 +131,8 @@ func decodeGiteaCreate(m message, out *Decoded) error {
 	case p.Ref == "":
 		return missing("ref", "it names the new tag")
 	}
-	pushed := pushedRef{ref: field{"ref", tagsPrefix + p.Ref}, after: field{"sha", p.SHA}}
-	return out.addPush(pushed, Event{Type: "create", Repository: p.Repository.CloneURL})
+	pushed := pushedRef{ref: field{"ref", "refs/tags/" + p.Ref}, after: field{"sha", p.SHA}}
+	return out.addPush(pushed, postern.DeliveryEvent{Event: "create", Repository: p.Repository.CloneURL})
 }
 
 // decodeGiteaRelease decodes published releases. "updated" is sent for later edits, and for publishing a draft whose
@@ -130,17 +147,7 @@ func decodeGiteaRelease(m message, out *Decoded) error {
 	case p.Action != "published":
 		out.ignore(IgnoredAction, "a release was %s; only published counts", quote(p.Action))
 		return nil
-	case p.Release.Draft:
-		out.ignore(IgnoredDraft, "the release is a draft")
-		return nil
-	case p.Release.TagName == "":
-		return missing("release.tag_name", "it names the tag of the release")
 	}
-	out.add(Event{
-		Type:       "release.published",
-		Ref:        p.Release.TagName,
-		RefType:    RefTypeTag,
-		Repository: p.Repository.CloneURL,
-	})
-	return nil
+	return out.addRelease(p.Release.Draft, field{"release.tag_name", p.Release.TagName},
+		postern.DeliveryEvent{Event: "release.published", Repository: p.Repository.CloneURL})
 }

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
 var gitHosts = []string{"azure-devops", "bitbucket", "bitbucket-server", "gitea", "github", "gitlab"}
@@ -26,7 +28,7 @@ func headers(pairs ...string) http.Header {
 	return h
 }
 
-func TestGitHostsAreToldApartByTheirHeaders(t *testing.T) {
+func TestGitHosts_DetectedByHeaders(t *testing.T) {
 	tests := []struct {
 		name   string
 		header http.Header
@@ -68,7 +70,7 @@ func TestGitHostsAreToldApartByTheirHeaders(t *testing.T) {
 	}
 }
 
-func TestGitHostsHeadersThatDecideMustBeGivenOnce(t *testing.T) {
+func TestGitHosts_DecidingHeaderOnce(t *testing.T) {
 	body := goldenInput(t, "gitea/push-branch").Body
 	for _, name := range append(slices.Clone(giteaHeaders), "X-Gitlab-Event", "Idempotency-Key", "Webhook-Id",
 		"X-Event-Key", "X-Request-UUID", "X-Hook-UUID") {
@@ -80,7 +82,7 @@ func TestGitHostsHeadersThatDecideMustBeGivenOnce(t *testing.T) {
 }
 
 // Gitea also sends GitHub's headers. Any one of its own headers identifies Gitea, and no claim changes that to GitHub.
-func TestGiteaIsNeverDecodedAsGitHub(t *testing.T) {
+func TestGitHosts_GiteaIsNotGitHub(t *testing.T) {
 	body := goldenInput(t, "gitea/push-branch").Body
 	for _, own := range giteaHeaders {
 		for _, event := range []string{"push", "release", "create", "package", ""} {
@@ -100,10 +102,10 @@ func TestGiteaIsNeverDecodedAsGitHub(t *testing.T) {
 	}
 }
 
-func TestClaimMustFitAGitHost(t *testing.T) {
+func TestGitHosts_ClaimMustFit(t *testing.T) {
 	for _, host := range gitHosts {
 		body := goldenInput(t, host+"/push-without-header").Body
-		for _, claim := range append(slices.Clone(gitHosts), SourceGeneric) {
+		for _, claim := range append(slices.Clone(gitHosts), postern.SourceGeneric) {
 			got, err := Decode(Input{Source: claim, Body: body})
 			switch {
 			case claim == host && (err != nil || len(got.Events) == 0):
@@ -116,7 +118,7 @@ func TestClaimMustFitAGitHost(t *testing.T) {
 }
 
 // Signatures cover only the body: a client that has seen a delivery can replay it with another host's headers.
-func TestWhatIsGoneIsNotDeployedUnderAnotherHostsHeaders(t *testing.T) {
+func TestGitHosts_DeletionUnderOtherHeaders(t *testing.T) {
 	var headerSets []http.Header
 	for _, event := range []string{"push", "create", "delete", "release", "tag_push"} {
 		headerSets = append(headerSets, headers("X-GitHub-Event", event), headers("X-Gitea-Event", event),
@@ -130,7 +132,7 @@ func TestWhatIsGoneIsNotDeployedUnderAnotherHostsHeaders(t *testing.T) {
 			headers("X-Event-Key", event, "X-Hook-UUID", "1"))
 	}
 	headerSets = append(headerSets, nil)
-	claims := append(slices.Clone(gitHosts), SourceGeneric, "argocd", "kargo", "")
+	claims := append(slices.Clone(gitHosts), postern.SourceGeneric, "argocd", "kargo", "")
 	gone := []string{IgnoredRefDeleted, IgnoredAction, IgnoredDraft}
 
 	tried := 0
@@ -161,9 +163,10 @@ func TestWhatIsGoneIsNotDeployedUnderAnotherHostsHeaders(t *testing.T) {
 	}
 }
 
-func TestEveryRefOfAPushIsReturnedInOrder(t *testing.T) {
+func TestGitHosts_AllRefsInOrder(t *testing.T) {
 	for _, name := range []string{
-		"gitlab/repository-update-several", "bitbucket/push-several", "bitbucket-server/push-several", "azure-devops/push-several",
+		"gitlab/repository-update-several", "bitbucket/push-several", "bitbucket-server/push-several",
+		"azure-devops/push-several",
 	} {
 		got, err := Decode(goldenInput(t, name))
 		if err != nil {
@@ -171,14 +174,14 @@ func TestEveryRefOfAPushIsReturnedInOrder(t *testing.T) {
 			continue
 		}
 		if len(got.Ignored) != 2 || len(got.Events) != 3 || !strings.HasPrefix(got.Events[0].Ref, "main") ||
-			got.Events[1].Ref != "v2.4.0" || got.Events[1].RefType != RefTypeTag ||
-			got.Events[2].RefType != RefTypeBranch {
+			got.Events[1].Ref != "v2.4.0" || got.Events[1].RefType != postern.RefTypeTag ||
+			got.Events[2].RefType != postern.RefTypeBranch {
 			t.Errorf("%s: got %v, ignored %v", name, refs(got), got.Ignored)
 		}
 	}
 }
 
-func TestPushOfTooManyRefsIsRefused(t *testing.T) {
+func TestGitHosts_TooManyRefs(t *testing.T) {
 	push := func(n int) []byte {
 		var changes []string
 		for i := range n {
@@ -195,7 +198,7 @@ func TestPushOfTooManyRefsIsRefused(t *testing.T) {
 }
 
 // The time of a commit or tag is chosen by its author and must never be used as the time of an event.
-func TestNoGitHostsEventHasTheTimeOfACommit(t *testing.T) {
+func TestGitHosts_CommitTimeIsNotEventTime(t *testing.T) {
 	for _, c := range goldenCases(t) {
 		if !slices.Contains(gitHosts, filepath.Dir(c.name)) ||
 			!bytes.Contains(c.in.Body, []byte("2019-01-02T03:04:05")) {
@@ -203,14 +206,14 @@ func TestNoGitHostsEventHasTheTimeOfACommit(t *testing.T) {
 		}
 		decoded, _ := Decode(c.in)
 		for _, e := range decoded.Events {
-			if e.Time.Year() == 2019 {
+			if e.Time != nil && e.Time.Year() == 2019 {
 				t.Errorf("%s: the event has the time %v", c.name, e.Time)
 			}
 		}
 	}
 }
 
-func TestDeliveryIDIsTheFirstThatThereIs(t *testing.T) {
+func TestGitHosts_DeliveryID(t *testing.T) {
 	const push = `{"object_kind": "push", "ref": "refs/heads/main", "after": "` + commitA + `"}`
 	tests := []struct {
 		header http.Header

@@ -3,7 +3,20 @@
 
 package payload
 
-import "time"
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"postern.dev/postern/apis/postern"
+)
+
+var gitHub = Sender{
+	Name: "github", Requests: RequestsGitRefs, Expects: "release.tag_name, or ref and after",
+	Signatures:    []SignatureScheme{SignatureBody},
+	identifying:   []string{"X-GitHub-Event", "X-GitHub-Delivery"},
+	kept:          []string{"X-GitHub-Event", "X-GitHub-Delivery"},
+	defaultBranch: [][]string{{"repository", "default_branch"}},
+	sentBy:        withHeader("X-GitHub-Event"), fits: fitsGitHub, decode: decodeGitHub,
+}
 
 // gitHubEvent contains the used fields of GitHub's release and push events:
 // https://docs.github.com/en/webhooks/webhook-events-and-payloads
@@ -92,31 +105,18 @@ func decodeGitHubRelease(m message, out *Decoded) error {
 		out.ignore(IgnoredAction, "a release was %s; only published and released count", quote(p.Action))
 		return nil
 	}
-	if p.Release.Draft {
-		out.ignore(IgnoredDraft, "the release is a draft")
-		return nil
-	}
-	if p.Release.TagName == "" {
-		return missing("release.tag_name", "it names the tag of the release")
-	}
-	out.add(Event{
-		Type:       eventType,
-		Ref:        p.Release.TagName,
-		RefType:    RefTypeTag,
-		Repository: p.Repository.CloneURL,
-		Time:       p.releaseTime(),
-	})
-	return nil
+	return out.addRelease(p.Release.Draft, field{"release.tag_name", p.Release.TagName},
+		postern.DeliveryEvent{Event: eventType, Repository: p.Repository.CloneURL, Time: p.releaseTime()})
 }
 
 // releaseTime returns the time of the event. A promoted pre-release keeps its original published_at, which would order
 // it before all later releases. Therefore "released" has the time of the change if GitHub reports it, and otherwise
 // none, whether it is a promotion or accompanies "published".
-func (p gitHubEvent) releaseTime() time.Time {
+func (p gitHubEvent) releaseTime() *metav1.MicroTime {
 	if p.Action == "released" {
-		return p.Release.UpdatedAt.time
+		return p.Release.UpdatedAt.microTime()
 	}
-	return p.Release.PublishedAt.time
+	return p.Release.PublishedAt.microTime()
 }
 
 func decodeGitHubPush(m message, out *Decoded) error {
@@ -125,10 +125,10 @@ func decodeGitHubPush(m message, out *Decoded) error {
 		return err
 	}
 	pushed := pushedRef{ref: field{"ref", p.Ref}, after: field{"after", p.After}, deleted: p.Deleted}
-	return out.addPush(pushed, Event{
-		Type:       "push",
+	return out.addPush(pushed, postern.DeliveryEvent{
+		Event:      "push",
 		Repository: p.Repository.CloneURL,
 		Revision:   commitIDOrEmpty(p.HeadCommit.ID),
-		Time:       p.Repository.PushedAt.time,
+		Time:       p.Repository.PushedAt.microTime(),
 	})
 }

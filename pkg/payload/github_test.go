@@ -9,11 +9,12 @@ import (
 	"time"
 )
 
-// TestAPromotedPreReleaseIsNotOlderThanWhatWasPublishedMeanwhile publishes a pre-release, then a release, and then
+// TestGitHub_PromotedPreReleaseTime publishes a pre-release, then a release, and then
 // promotes the pre-release.
-func TestAPromotedPreReleaseIsNotOlderThanWhatWasPublishedMeanwhile(t *testing.T) {
+func TestGitHub_PromotedPreReleaseTime(t *testing.T) {
 	const (
-		first     = `{"action":"published","release":{"tag_name":"v2.0.0","published_at":"2026-03-01T10:00:00Z","prerelease":true}}`
+		first = `{"action":"published","release":{"tag_name":"v2.0.0",` +
+			`"published_at":"2026-03-01T10:00:00Z","prerelease":true}}`
 		meanwhile = `{"action":"published","release":{"tag_name":"v1.9.5","published_at":"2026-03-05T10:00:00Z"}}`
 		promoted  = `{"action":"released","release":{"tag_name":"v2.0.0","published_at":"2026-03-01T10:00:00Z"%s}}`
 	)
@@ -23,7 +24,10 @@ func TestAPromotedPreReleaseIsNotOlderThanWhatWasPublishedMeanwhile(t *testing.T
 		if err != nil || len(decoded.Events) != 1 {
 			t.Fatalf("got %+v, %v", decoded, err)
 		}
-		return decoded.Events[0].Time
+		if decoded.Events[0].Time == nil {
+			return time.Time{}
+		}
+		return decoded.Events[0].Time.Time
 	}
 	if !at(first).Before(at(meanwhile)) {
 		t.Errorf("the pre-release at %v is not before the release at %v", at(first), at(meanwhile))

@@ -5,9 +5,24 @@ package payload
 
 import (
 	"cmp"
-	"fmt"
 	"time"
+
+	"postern.dev/postern/apis/postern"
 )
+
+var gitLab = Sender{
+	Name: "gitlab", Requests: RequestsGitRefs, Expects: "object_kind, or event_name and project_id",
+	Identity: true,
+	// GitLab signs by a signing token alone. A proxy or relay may sign the body.
+	Signatures:  []SignatureScheme{SignatureBody, SignatureSigningToken},
+	Token:       true,
+	identifying: []string{"X-Gitlab-Event", "X-Gitlab-Event-UUID", "Webhook-Id", "Idempotency-Key"},
+	kept: []string{
+		"X-Gitlab-Event", "X-Gitlab-Event-UUID", "Webhook-Id", "Webhook-Timestamp", "Idempotency-Key",
+	},
+	defaultBranch: [][]string{{"project", "default_branch"}},
+	sentBy:        withHeader("X-Gitlab-Event"), fits: fitsGitLab, decode: decodeGitLab,
+}
 
 // gitLabKind identifies the event of a body. Events that only system hooks send have no object_kind:
 // https://docs.gitlab.com/administration/system_hooks/
@@ -114,8 +129,8 @@ func decodeGitLabPush(m message, eventType string, out *Decoded) error {
 		return nil
 	}
 	pushed := pushedRef{ref: field{"ref", p.Ref}, after: field{"after", p.After}}
-	return out.addPush(pushed, Event{
-		Type:       eventType,
+	return out.addPush(pushed, postern.DeliveryEvent{
+		Event:      eventType,
 		Repository: p.Project.GitHTTPURL,
 		Revision:   commitIDOrEmpty(p.CheckoutSHA),
 	})
@@ -131,20 +146,11 @@ func decodeGitLabRepositoryUpdate(m message, out *Decoded) error {
 	case !m.has("project"):
 		out.ignore(IgnoredPing, "GitLab tests the system hook: there is no project")
 		return nil
-	case p.Changes == nil:
-		return missing("changes", "it lists the pushed refs")
-	case len(p.Changes) == 0:
-		out.ignore(IgnoredNothingPushed, "the push moved no ref")
-		return nil
 	}
-	for i, change := range p.Changes {
-		path := fmt.Sprintf("changes[%d].", i)
+	return eachRef(out, "changes", p.Changes, func(path string, change gitLabChange) error {
 		pushed := pushedRef{ref: field{path + "ref", change.Ref}, after: field{path + "after", change.After}}
-		if err := out.addPush(pushed, Event{Type: "repository_update", Repository: p.Project.GitHTTPURL}); err != nil {
-			return err
-		}
-	}
-	return nil
+		return out.addPush(pushed, postern.DeliveryEvent{Event: "repository_update", Repository: p.Project.GitHTTPURL})
+	})
 }
 
 // decodeGitLabRelease decodes created releases. An update changes notes, links or dates, but never the tag. Acting on
@@ -167,13 +173,13 @@ func decodeGitLabRelease(m message, out *Decoded) error {
 			released.Format(time.RFC3339))
 		return nil
 	}
-	out.add(Event{
-		Type:       "release.create",
+	out.add(postern.DeliveryEvent{
+		Event:      "release.create",
 		Ref:        p.Tag,
-		RefType:    RefTypeTag,
+		RefType:    postern.RefTypeTag,
 		Repository: p.Project.GitHTTPURL,
 		Revision:   commitIDOrEmpty(p.Commit.ID),
-		Time:       created,
+		Time:       p.CreatedAt.microTime(),
 	})
 	return nil
 }

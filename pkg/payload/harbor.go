@@ -3,13 +3,20 @@
 
 package payload
 
-const sourceHarbor = "harbor"
+import (
+	"postern.dev/postern/apis/postern"
+)
+
+var harbor = Sender{
+	Name: "harbor", Requests: RequestsImages, Expects: "type and event_data",
+	Identity: true, SecretFlag: true,
+	sentBy: withCloudEventType(harborPrefix), fits: fitsHarbor, decode: decodeHarbor,
+}
 
 // harborNotification contains the used fields of Harbor's default format:
 // https://goharbor.io/docs/main/working-with-projects/project-configuration/configure-webhooks/
 //
-// Harbor sends one configured value unchanged as Authorization: "Bearer " and a ServiceAccount token, for a Kubernetes
-// identity. This is its only credential: it cannot set other headers and does not sign.
+// Harbor sends one configured value unchanged as Authorization: "Bearer " and a ServiceAccount token.
 type harborNotification struct {
 	Type      string          `json:"type"`
 	OccurAt   timestamp       `json:"occur_at"`
@@ -79,8 +86,8 @@ func decodeHarborEvent(eventType string, at timestamp, data harborEventData, out
 		if err := require("resource_url", host, "repo_full_name", data.Repository.RepoFullName); err != nil {
 			return err
 		}
-		out.addImage(Event{Type: eventType, Time: at.time},
-			Image{Host: host, Repository: data.Repository.RepoFullName, Tag: r.Tag, Digest: r.Digest})
+		out.addImage(postern.DeliveryEvent{Event: eventType, Time: at.microTime()},
+			postern.ImageReference{Host: host, Repository: data.Repository.RepoFullName, Tag: r.Tag, Digest: r.Digest})
 	}
 	return nil
 }

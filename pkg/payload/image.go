@@ -4,144 +4,172 @@
 package payload
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
-	"github.com/distribution/reference"
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/naming"
 )
 
-// Image is a fully qualified image: nginx is library/nginx at docker.io.
-type Image struct {
-	// Host is the host name of the registry in lower case, with an optional port: "ghcr.io",
-	// "registry.example.com:5000".
-	Host string
-	// Repository is the path in the registry: "library/nginx".
-	Repository string
-	// Tag is the tag without the colon, or empty.
-	Tag string
-	// Digest is the manifest digest with its algorithm, "sha256:…", or empty.
-	Digest string
+// imageMediaTypes are the media types of manifests, indexes and configurations of runnable images. Everything else in a
+// registry is a layer, a chart, a signature or another artifact:
+// https://github.com/opencontainers/image-spec/blob/main/media-types.md
+// https://distribution.github.io/distribution/spec/manifest-v2-2/
+var imageMediaTypes = []string{
+	"application/vnd.oci.image.index.v1+json",
+	"application/vnd.oci.image.manifest.v1+json",
+	"application/vnd.oci.image.config.v1+json",
+	"application/vnd.docker.distribution.manifest.list.v2+json",
+	"application/vnd.docker.distribution.manifest.v2+json",
+	"application/vnd.docker.distribution.manifest.v1+prettyjws",
+	"application/vnd.docker.distribution.manifest.v1+json",
+	"application/vnd.docker.container.image.v1+json",
 }
 
-const (
-	// maxHostBytes is the length of the longest DNS name with a port.
-	maxHostBytes = 253 + len(":65535")
-	// maxReferenceBytes is the total length of the longest host, repository, tag and digest (SHA-512).
-	maxReferenceBytes = maxHostBytes + len("/") + reference.RepositoryNameTotalLengthMax +
-		len(":") + 128 + len("@") + len("sha512:") + 128
-)
-
-// String returns the image reference: "docker.io/library/nginx:1.27@sha256:…".
-func (i Image) String() string {
-	s := i.Host + "/" + i.Repository
-	if i.Tag != "" {
-		s += ":" + i.Tag
+// addImage adds the event of a pushed image with its parts as in the payload; Decode validates them. The media types
+// are the known types of the manifest and its configuration; most senders omit them. Images that cannot be deployed by
+// tag are ignored.
+func (d *Decoded) addImage(e postern.DeliveryEvent, image postern.ImageReference, mediaTypes ...string) {
+	if image.Tag == image.Digest || naming.IsDigest(image.Tag) {
+		image.Tag, image.Digest = "", cmp.Or(image.Digest, image.Tag)
 	}
-	if i.Digest != "" {
-		s += "@" + i.Digest
+	artifact := slices.IndexFunc(mediaTypes, func(t string) bool {
+		return t != "" && !slices.Contains(imageMediaTypes, t)
+	})
+	switch {
+	case artifact >= 0:
+		d.ignore(IgnoredNotAnImage, "%s is not an image: its media type is %s",
+			quote(image.Repository), quote(mediaTypes[artifact]))
+	case image.Tag == "" && image.Digest != "":
+		d.ignore(IgnoredDigestOnly, "%s was pushed without a tag", quote(image.Repository))
+	case isAttachmentTag(image.Tag):
+		d.ignore(IgnoredNotAnImage, "%s at %s is a signature or another attachment of an image",
+			quote(image.Tag), quote(image.Repository))
+	default:
+		e.Image = &image
+		d.add(e)
 	}
-	return s
 }
 
-// ParseImage parses a reference like container runtimes: without a host, it refers to Docker Hub. Tag and digest are
-// optional and get no default. The error is an *Error.
+// isAttachmentTag reports whether clients store attachments of an image under the tag: a digest with a dash instead of
+// the colon. Each push of a signed image is followed by a push of such a tag.
 //
-// The grammar is defined by https://pkg.go.dev/github.com/distribution/reference.
-func ParseImage(ref string) (Image, error) {
-	if len(ref) > maxReferenceBytes {
-		return Image{}, refuse(ErrorInvalidImage, "the reference of an image must be at most %d bytes",
-			maxReferenceBytes)
-	}
-	named, err := reference.ParseNormalizedNamed(ref)
-	if err != nil {
-		return Image{}, refuse(ErrorInvalidImage,
-			"the reference of an image %s is not valid: expected host/repository:tag",
-			quote(ref))
-	}
-	i := Image{Host: strings.ToLower(reference.Domain(named)), Repository: reference.Path(named)}
-	if tagged, ok := named.(reference.Tagged); ok {
-		i.Tag = tagged.Tag()
-	}
-	if digested, ok := named.(reference.Digested); ok {
-		i.Digest = digested.Digest().String()
-	}
-	return i, nil
+//	sha256-<hex>        https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema
+//	sha256-<hex>.sig    https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md
+func isAttachmentTag(tag string) bool {
+	subject, _, _ := strings.Cut(tag, ".")
+	algorithm, hex, _ := strings.Cut(subject, "-")
+	return naming.IsDigest(algorithm + ":" + hex)
 }
 
-// NormalizeImage validates an image whose parts come from different fields, and returns it fully qualified. The joined
-// reference must parse into the same parts: no part may extend into the next, and runtimes must not read the host as
-// the beginning of a repository at Docker Hub. Tag and digest may be empty. The error is an *Error.
-func NormalizeImage(i Image) (Image, error) {
-	host, err := normalizeHost(i.Host)
-	if err != nil {
-		return Image{}, err
+// splitAddress returns the host, with its port, and the path of a URL or of a reference without a scheme. It does not
+// validate them.
+func splitAddress(address string) (host, path string) {
+	if _, rest, found := strings.Cut(address, "://"); found {
+		address = rest
 	}
-	i.Host = strings.ToLower(i.Host)
-	whole, isReference := i.parsed()
+	host, path, _ = strings.Cut(address, "/")
+	return host, strings.Trim(path, "/")
+}
+
+// registry identifies the registry of a payload.
+type registry struct {
+	// repository is the payload's name for a part of the registry that may have its own address, or "".
+	repository string
+	// host is the host of the registry in the payload, or "".
+	host string
+}
+
+// address returns the host and path prefix from which clusters pull the registry's images, for senders that do not
+// reliably report it. The webhook's URL takes precedence over the configured address, and that over the payload. given
+// reports whether the operator gave the address.
+//
+// A signature covers only the body. If only a signature authenticates the sender, the URL is untrusted: a registry_url
+// is then refused unless an address is configured.
+func (m message) address(r registry) (host, path string, given bool, err error) {
+	configured := m.configuredAddress(r)
 	switch {
-	case isReference && whole.Host == host && whole.Tag == i.Tag && whole.Digest == i.Digest &&
-		(whole.Repository == i.Repository || whole.Repository == "library/"+i.Repository):
-		return whole, nil
-	case !isRepository(host, i.Repository):
-		return Image{}, refuse(ErrorInvalidImage,
-			"the repository %s is not valid: it must be a path in lower case, of at most 255 bytes",
-			quote(i.Repository))
-	case i.Digest != "" && !isDigest(i.Digest):
-		return Image{}, refuse(ErrorInvalidImage,
-			"the digest %s is not valid: expected sha256: and 64 hexadecimal digits",
-			quote(i.Digest))
+	case m.registryURL == "" && configured == "":
+		return r.host, "", false, nil
+	case m.registryURL != "" && !m.signed:
+		host, path = splitAddress(m.registryURL)
+		if !m.addressCache.isRegistryAddress(host, path) {
+			return "", "", false, errRegistryURL()
+		}
+	case configured != "":
+		host, path = splitAddress(configured)
+		if !m.addressCache.isRegistryAddress(host, path) {
+			return "", "", false, errConfiguredAddress(m.source)
+		}
+	default:
+		return "", "", false, errRegistryURLNotSigned(m.source)
 	}
-	return Image{}, refuse(ErrorInvalidImage,
-		"the tag %s is not valid: it must be at most 128 of the characters A-Z a-z 0-9 _ . -, "+
-			"and must not begin with . or -",
-		quote(i.Tag))
+	return host, path, true, nil
 }
 
-// parsed joins the parts of the image and parses the result. ok is false if it is not a reference. It rejects long
-// parts before joining them, because the body may be large.
-func (i Image) parsed() (whole Image, ok bool) {
-	if len(i.Host)+len(i.Repository)+len(i.Tag)+len(i.Digest) > maxReferenceBytes {
-		return Image{}, false
+// pullReference returns the host and repository from which clusters pull an image.
+func (m message) pullReference(r registry, repository string) (pullHost, pullRepository string, err error) {
+	host, path, _, err := m.address(r)
+	if path != "" {
+		repository = path + "/" + repository
 	}
-	whole, err := ParseImage(i.String())
-	return whole, err == nil
+	return host, repository, err
 }
 
-// normalizeHost returns the host in the spelling of references. An error does not repeat a host that may contain a
-// password.
-func normalizeHost(host string) (string, error) {
-	if host == "" {
-		return "", refuse(ErrorInvalidImage, "the host of the registry is missing")
+// configuredAddress returns the configured address of the repository, otherwise of the whole registry, or "".
+func (m message) configuredAddress(r registry) (address string) {
+	if m.registryURLs == nil {
+		return ""
 	}
-	if strings.Contains(host, "@") {
-		return "", refuse(ErrorInvalidImage, "the host of the registry must be given without a user name and password")
+	for line := range strings.Lines(m.registryURLs(m.source)) {
+		name, repositoryAddress, isNamed := strings.Cut(strings.TrimSpace(line), "=")
+		switch {
+		case !isNamed:
+			if address == "" {
+				address = name
+			}
+		case r.repository != "" && strings.TrimSpace(name) == r.repository:
+			return strings.TrimSpace(repositoryAddress)
+		}
 	}
-	lower := strings.ToLower(host[:min(len(host), maxHostBytes+1)])
-	// Two components, because Docker Hub maps a single one to library/a.
-	i, ok := Image{Host: lower, Repository: "a/a"}.parsed()
-	switch {
-	case !ok || len(host) > maxHostBytes || i.Repository != "a/a" || (i.Host != lower && lower != "index.docker.io"):
-		return "", refuse(ErrorInvalidImage,
-			"the host of the registry %s is not valid: it must be a host name with a dot or a port, or localhost",
-			quote(host))
-	}
-	return i.Host, nil
+	return address
 }
 
-func isRepository(host, repository string) bool {
-	i, ok := Image{Host: host, Repository: repository}.parsed()
-	return ok && i.Tag == "" && i.Digest == ""
+// addressCache caches the last result of isRegistryAddress: a body may name hundreds of images at the same address.
+type addressCache struct {
+	host, path string
+	known, ok  bool
 }
 
-func isDigest(s string) bool {
-	algorithm, hex, _ := strings.Cut(s, ":")
-	digits := 0
-	switch algorithm { // supported by github.com/opencontainers/go-digest
-	case "sha256":
-		digits = 64
-	case "sha384":
-		digits = 96
-	case "sha512":
-		digits = 128
+// isRegistryAddress is a cached naming.IsRegistryAddress. The receiver may be nil.
+func (c *addressCache) isRegistryAddress(host, path string) bool {
+	if c == nil {
+		return naming.IsRegistryAddress(host, path)
 	}
-	return digits > 0 && len(hex) == digits && strings.Trim(hex, "0123456789abcdef") == ""
+	if !c.known || c.host != host || c.path != path {
+		*c = addressCache{host, path, true, naming.IsRegistryAddress(host, path)}
+	}
+	return c.ok
+}
+
+// errRegistryURL does not repeat the value: it contains the secret if the sender wrote "?" instead of "&" before it.
+func errRegistryURL() error {
+	return refuse(ErrorInvalidImage,
+		"registry_url in the URL is not valid: it must be a host name with a dot or a port, or localhost, "+
+			"and may have a path in lower case, as in &registry_url=registry.example.com/team; "+
+			"the next parameter begins with &, as in &secret=, not with ?")
+}
+
+// errConfiguredAddress does not repeat the value, because it is stored with secrets.
+func errConfiguredAddress(source string) error {
+	return refuse(ErrorInvalidImage, "the address under %s, next to the webhook secrets, is not valid: "+
+		"it must be a host name with a dot or a port, or localhost, and may have a path in lower case",
+		RegistryURLKey(source))
+}
+
+func errRegistryURLNotSigned(source string) error {
+	return refuse(ErrorInvalidField,
+		"registry_url in the URL is not accepted, because the signature does not cover it: "+
+			"give the address under the key %s, next to the webhook secret", RegistryURLKey(source))
 }

@@ -14,6 +14,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/naming"
 )
 
 // checkDecode decodes the input and checks the invariants of every sender.
@@ -57,6 +60,11 @@ func checkSource(t *testing.T, in Input, got Decoded, err error) {
 	}
 }
 
+func requestsOf(source string) string {
+	s, _ := Lookup(source)
+	return s.Requests
+}
+
 func checkDecoded(t *testing.T, d Decoded) {
 	t.Helper()
 	if len(d.Events) > MaxEvents || len(d.Ignored) > maxIgnored {
@@ -87,45 +95,47 @@ func checkError(t *testing.T, err error) {
 	}
 }
 
-func checkEvent(t *testing.T, d Decoded, e Event) {
+func checkEvent(t *testing.T, d Decoded, e postern.DeliveryEvent) {
 	t.Helper()
-	if e.Source != d.Source || e.Type == "" || strings.ContainsAny(e.Type, "\x00\n\r\t\x1b\x7f") ||
+	if e.Source != d.Source || e.Event == "" || strings.ContainsAny(e.Event, "\x00\n\r\t\x1b\x7f") ||
 		(d.DeliveryID != "" && e.DeliveryID != d.DeliveryID) {
 		t.Fatalf("incomplete event %+v of %+v", e, d)
 	}
-	if e.Time.Location() != time.UTC || e.Time.Year() > 9999 || e.Time.Year() < 0 {
+	if e.Time != nil && (e.Time.Location() != time.UTC || e.Time.Year() > 9999 || e.Time.Year() < 0) {
 		t.Fatalf("time %v does not fit RFC 3339 in UTC", e.Time)
 	}
-	if (e.Image != nil) != (Requests(e.Source) == RequestsImages) {
-		t.Fatalf("%s asks for %s, but got %+v", e.Source, Requests(e.Source), e)
+	if (e.Image != nil) != (requestsOf(e.Source) == RequestsImages) {
+		t.Fatalf("%s asks for %s, but got %+v", e.Source, requestsOf(e.Source), e)
 	}
 	if e.Image != nil {
 		checkImage(t, e)
 		return
 	}
-	if err := ValidateRef(e.Ref); err != nil {
+	if err := naming.ValidateRef(e.Ref); err != nil {
 		t.Fatal(err)
 	}
-	if short, _ := ShortRef(e.Ref); short != e.Ref {
+	if short, _ := naming.ShortRef(e.Ref); short != e.Ref {
 		t.Fatalf("ref %q is not short", e.Ref)
 	}
-	if !slices.Contains([]RefType{"", RefTypeBranch, RefTypeTag, RefTypeCommit}, e.RefType) {
+	types := []postern.RefType{"", postern.RefTypeBranch, postern.RefTypeTag, postern.RefTypeCommit}
+	if !slices.Contains(types, e.RefType) {
 		t.Fatalf("unknown type of ref %q", e.RefType)
 	}
 	if e.Revision != "" && !isCommitID(e.Revision) {
 		t.Fatalf("revision %q is not a commit", e.Revision)
 	}
-	if clean, err := cleanRepository(e.Repository); err != nil || clean != e.Repository {
+	if clean, err := naming.CleanRepository(e.Repository); err != nil || clean != e.Repository {
 		t.Fatalf("repository %q is not clean: %q, %v", e.Repository, clean, err)
 	}
 }
 
-func checkImage(t *testing.T, e Event) {
+func checkImage(t *testing.T, e postern.DeliveryEvent) {
 	t.Helper()
-	if again, err := NormalizeImage(*e.Image); err != nil || again != *e.Image {
+	if again, err := naming.NormalizeImage(*e.Image); err != nil || again != *e.Image {
 		t.Fatalf("image %+v is not normal: %+v, %v", *e.Image, again, err)
 	}
-	if e.Ref == "" || e.Ref != e.Image.Tag || e.RefType != RefTypeImage || e.Repository != "" || e.Revision != "" {
+	if e.Ref == "" || e.Ref != e.Image.Tag || e.RefType != postern.RefTypeImage || e.Repository != "" ||
+		e.Revision != "" {
 		t.Fatalf("event %+v does not ask for the tag of the image %s", e, e.Image)
 	}
 }
@@ -138,8 +148,8 @@ func reportsDeletion(body []byte, d Decoded) bool {
 		return false
 	}
 	after, _ := v["after"].(string)
-	switch eventType := d.Events[0].Type; {
-	case d.Source == SourceGeneric, d.Source == "github" && eventType == "push":
+	switch eventType := d.Events[0].Event; {
+	case d.Source == postern.SourceGeneric, d.Source == "github" && eventType == "push":
 		return v["deleted"] == true || isZeroID(after)
 	case eventType == "push" || eventType == "tag_push":
 		return d.Events[0].Image == nil && isZeroID(after)

@@ -3,15 +3,23 @@
 
 package payload
 
-import "strings"
+import (
+	"strings"
 
-const sourceJFrog = "jfrog"
+	"postern.dev/postern/apis/postern"
+)
+
+var jfrog = Sender{
+	Name: "jfrog", Requests: RequestsImages, Expects: "domain, event_type and data",
+	Identity: true, Signatures: []SignatureScheme{SignatureJFrog}, Token: true,
+	fits:   func(m message) bool { return m.has("domain") && m.has("event_type") && m.has("data") },
+	decode: decodeJFrog,
+}
 
 // jfrogEvent contains the used fields of the predefined webhooks of JFrog Artifactory:
 // https://docs.jfrog.com/administration/docs/event-types
 //
-// JFrog sends its secret, or if configured an HMAC-SHA256, as X-JFrog-Event-Auth. It also sends configured headers: a
-// ServiceAccount token as Authorization, for a Kubernetes identity. There is no id and no time.
+// There is no id and no time.
 //
 // Old installations omit jpd_origin, and the payload never reports a repository's own host name. In these cases, set
 // registry_url in the webhook's URL; the image name follows it directly.
@@ -40,10 +48,6 @@ func (i jfrogImage) name() string {
 	tag := strings.LastIndexByte(i.Path, '/')
 	name := strings.LastIndexByte(i.Path[:max(tag, 0)], '/')
 	return i.Path[:max(name, 0)]
-}
-
-func fitsJFrog(m message) bool {
-	return m.has("domain") && m.has("event_type") && m.has("data")
 }
 
 func decodeJFrog(m message, out *Decoded) error {
@@ -75,7 +79,7 @@ func decodeJFrog(m message, out *Decoded) error {
 		return err
 	}
 	origin, _ := splitAddress(p.JPDOrigin)
-	host, path, given, err := m.address(registry{source: sourceJFrog, repository: d.RepoKey, host: origin})
+	host, path, given, err := m.address(registry{repository: d.RepoKey, host: origin})
 	if err != nil {
 		return err
 	}
@@ -86,14 +90,14 @@ func decodeJFrog(m message, out *Decoded) error {
 	case path != "":
 		repository = path + "/" + name
 	}
-	if err := require("jpd_origin, or registry_url in the URL, or "+registryURLKey(sourceJFrog), host); err != nil {
+	if err := require("jpd_origin, or registry_url in the URL, or "+RegistryURLKey(m.source), host); err != nil {
 		return err
 	}
 	digest := ""
 	if d.SHA256 != "" {
 		digest = "sha256:" + strings.ToLower(d.SHA256)
 	}
-	out.addImage(Event{Type: "docker." + p.EventType},
-		Image{Host: host, Repository: repository, Tag: d.Tag, Digest: digest})
+	out.addImage(postern.DeliveryEvent{Event: "docker." + p.EventType},
+		postern.ImageReference{Host: host, Repository: repository, Tag: d.Tag, Digest: digest})
 	return nil
 }

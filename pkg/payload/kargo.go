@@ -3,6 +3,19 @@
 
 package payload
 
+import (
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/naming"
+)
+
+var kargo = Sender{
+	Name: "kargo", Requests: RequestsGitRefs, Expects: "freight.commits",
+	Identity: true, Token: true,
+	defaultBranch: anyDefaultBranch,
+	fits:          func(m message) bool { return m.has("freight", "commits") },
+	decode:        decodeKargo,
+}
+
 // kargoPromotion contains the used fields of Kargo's http step. The user defines the body; by convention it contains
 // the freight of the promotion: https://docs.kargo.io/user-guide/reference-docs/promotion-steps/http
 type kargoPromotion struct {
@@ -19,10 +32,6 @@ type kargoCommit struct {
 	ID      string `json:"id"`
 }
 
-func fitsKargo(m message) bool {
-	return m.has("freight", "commits")
-}
-
 // decodeKargo uses the first tag among the commits, then the first branch, then the first id. A top-level "ref"
 // overrides all of them except the tag of the first commit, as in Stoker's receiver, which reads only that commit.
 //
@@ -34,15 +43,15 @@ func decodeKargo(m message, out *Decoded) error {
 	}
 	commits := p.Freight.Commits
 	if p.Ref != "" && (len(commits) == 0 || commits[0].Tag == "") {
-		ref, refType := ShortRef(p.Ref)
-		out.add(Event{Type: "promotion", Ref: ref, RefType: refType})
+		ref, refType := naming.ShortRef(p.Ref)
+		out.add(postern.DeliveryEvent{Event: "promotion", Ref: ref, RefType: refType})
 		return nil
 	}
-	for _, refType := range []RefType{RefTypeTag, RefTypeBranch, RefTypeCommit} {
+	for _, refType := range []postern.RefType{postern.RefTypeTag, postern.RefTypeBranch, postern.RefTypeCommit} {
 		for _, c := range commits {
 			if ref := c.ref(refType); ref != "" {
-				out.add(Event{
-					Type:       "promotion",
+				out.add(postern.DeliveryEvent{
+					Event:      "promotion",
 					Ref:        ref,
 					RefType:    refType,
 					Repository: c.RepoURL,
@@ -55,11 +64,11 @@ func decodeKargo(m message, out *Decoded) error {
 	return refuse(ErrorInvalidField, "freight.commits must name a tag, a branch or a full commit id")
 }
 
-func (c kargoCommit) ref(t RefType) string {
+func (c kargoCommit) ref(t postern.RefType) string {
 	switch t {
-	case RefTypeTag:
+	case postern.RefTypeTag:
 		return c.Tag
-	case RefTypeBranch:
+	case postern.RefTypeBranch:
 		return c.Branch
 	default:
 		return commitIDOrEmpty(c.ID)

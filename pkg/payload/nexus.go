@@ -3,13 +3,24 @@
 
 package payload
 
-const sourceNexus = "nexus"
+import (
+	"postern.dev/postern/apis/postern"
+)
+
+var nexus = Sender{
+	Name: "nexus", Requests: RequestsImages, Expects: "repositoryName and component",
+	Signatures:  []SignatureScheme{SignatureNexus},
+	identifying: []string{"X-Nexus-Webhook-Id", "X-Nexus-Webhook-Delivery"},
+	kept:        []string{"X-Nexus-Webhook-Id", "X-Nexus-Webhook-Delivery"},
+	sentBy:      withHeader("X-Nexus-Webhook-Id"),
+	fits: func(m message) bool {
+		return m.has("repositoryName") && m.has("action") && m.hasAny("component", "asset")
+	},
+	decode: decodeNexus,
+}
 
 // nexusEvent contains the used fields of component webhooks of Sonatype Nexus Repository:
 // https://help.sonatype.com/en/example-headers-and-payloads.html
-//
-// Nexus signs with HMAC-SHA1: X-Nexus-Webhook-Signature. It supports no other algorithm and no custom headers, so it
-// has no Kubernetes identity.
 //
 // The payload does not contain the address, and each repository may have its own port, path or host name. Because the
 // signature does not cover the URL, the address is stored with the secret.
@@ -24,17 +35,13 @@ type nexusEvent struct {
 	} `json:"component"`
 }
 
-func fitsNexus(m message) bool {
-	return m.has("repositoryName") && m.has("action") && m.hasAny("component", "asset")
-}
-
 func decodeNexus(m message, out *Decoded) (err error) {
 	if out.DeliveryID, err = m.deliveryID("X-Nexus-Webhook-Delivery"); err != nil {
 		return err
 	}
-	event := m.header.Get("X-Nexus-Webhook-Id")
-	if !m.has("component") || (event != "" && event != "rm:repository:component") {
-		out.ignore(IgnoredEvent, "the event %s asks for no image; send component events", quote(event))
+	eventName := m.header.Get("X-Nexus-Webhook-Id")
+	if !m.has("component") || (eventName != "" && eventName != "rm:repository:component") {
+		out.ignore(IgnoredEvent, "the event %s asks for no image; send component events", quote(eventName))
 		return nil
 	}
 	p, err := decodeAs[nexusEvent](m)
@@ -53,15 +60,15 @@ func decodeNexus(m message, out *Decoded) (err error) {
 		out.ignore(IgnoredAction, "the action %s publishes no image", quote(p.Action))
 		return nil
 	}
-	host, repository, err := m.pullReference(registry{source: sourceNexus, repository: p.RepositoryName}, c.Name)
+	host, repository, err := m.pullReference(registry{repository: p.RepositoryName}, c.Name)
 	if err != nil {
 		return err
 	}
 	if err := require("component.name", c.Name, "component.version", c.Version,
-		"registry_url in the URL, or "+registryURLKey(sourceNexus), host); err != nil {
+		"registry_url in the URL, or "+RegistryURLKey(m.source), host); err != nil {
 		return err
 	}
-	out.addImage(Event{Type: "component." + p.Action, Time: p.Timestamp.time},
-		Image{Host: host, Repository: repository, Tag: c.Version})
+	out.addImage(postern.DeliveryEvent{Event: "component." + p.Action, Time: p.Timestamp.microTime()},
+		postern.ImageReference{Host: host, Repository: repository, Tag: c.Version})
 	return nil
 }

@@ -3,7 +3,13 @@
 
 package payload
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/naming"
+)
 
 // field is a value with its path in the payload, for errors.
 type field struct{ path, value string }
@@ -18,9 +24,9 @@ type pushedRef struct {
 
 // addPush adds the event of a pushed ref, unless the ref was deleted or is neither a branch nor a tag. The caller sets
 // the remaining fields of the event; its revision may be empty.
-func (d *Decoded) addPush(pushed pushedRef, e Event) error {
+func (d *Decoded) addPush(pushed pushedRef, e postern.DeliveryEvent) error {
 	ref, after := pushed.ref, pushed.after
-	e.Ref, e.RefType = ShortRef(ref.value)
+	e.Ref, e.RefType = naming.ShortRef(ref.value)
 	switch {
 	case ref.value == "":
 		return missing(ref.path, "it names the pushed ref")
@@ -35,9 +41,57 @@ func (d *Decoded) addPush(pushed pushedRef, e Event) error {
 		d.ignore(IgnoredNotBranchOrTag, "%s is neither a branch nor a tag", quote(ref.value))
 		return nil
 	}
-	if e.Revision == "" && e.RefType == RefTypeBranch {
+	if e.Revision == "" && e.RefType == postern.RefTypeBranch {
 		e.Revision = after.value // for an annotated tag, after is the id of the tag object
 	}
 	d.add(e)
 	return nil
+}
+
+// eachRef calls add for each item of the list of the refs that a push moved, with the path of the item.
+func eachRef[T any](out *Decoded, name string, items list[T], add func(path string, item T) error) error {
+	switch {
+	case items == nil:
+		return missing(name, "it lists the pushed refs")
+	case len(items) == 0:
+		out.ignore(IgnoredNothingPushed, "the push moved no ref")
+	}
+	for i, item := range items {
+		if err := add(fmt.Sprintf("%s[%d].", name, i), item); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addRelease adds the event of a published release, unless it is a draft.
+func (d *Decoded) addRelease(draft bool, tag field, e postern.DeliveryEvent) error {
+	switch {
+	case draft:
+		d.ignore(IgnoredDraft, "the release is a draft")
+		return nil
+	case tag.value == "":
+		return missing(tag.path, "it names the tag of the release")
+	}
+	e.Ref, e.RefType = tag.value, postern.RefTypeTag
+	d.add(e)
+	return nil
+}
+
+// isCommitID reports whether s is a full commit id: SHA-1 or SHA-256 in lower-case hexadecimal, not all zeros.
+func isCommitID(s string) bool {
+	return (len(s) == 40 || len(s) == 64) && strings.Trim(s, "0123456789abcdef") == "" && !isZeroID(s)
+}
+
+// isZeroID reports whether s is git's id of a nonexistent object.
+func isZeroID(s string) bool {
+	return s != "" && strings.Trim(s, "0") == ""
+}
+
+// commitIDOrEmpty returns s if it is a full commit id, else "".
+func commitIDOrEmpty(s string) string {
+	if isCommitID(s) {
+		return s
+	}
+	return ""
 }

@@ -3,24 +3,28 @@
 
 package payload
 
-import "slices"
+import (
+	"slices"
 
-const sourceQuay = "quay.io"
+	"postern.dev/postern/apis/postern"
+)
+
+var quay = Sender{
+	Name: "quay.io", Requests: RequestsImages, Expects: "docker_url and homepage",
+	QueryToken: true, SecretFlag: true,
+	fits:   func(m message) bool { return m.has("docker_url") && m.has("homepage") },
+	decode: decodeQuay,
+}
 
 // quayNotification contains the used fields of the notification that Quay sends for pushes:
 // https://docs.quay.io/guides/notifications.html
 //
-// Quay can neither sign nor set headers, so only ?secret= in the URL authenticates it, and it has no Kubernetes
-// identity. A client certificate, which self-hosted Quay supports, ends at the kube-apiserver. There is no id, no
-// digest and no time.
+// A client certificate, which self-hosted Quay supports, ends at the kube-apiserver. There is no id, no digest and no
+// time.
 type quayNotification struct {
 	DockerURL   string       `json:"docker_url"`
 	Repository  string       `json:"repository"`
 	UpdatedTags list[string] `json:"updated_tags"`
-}
-
-func fitsQuay(m message) bool {
-	return m.has("docker_url") && m.has("homepage")
 }
 
 // decodeQuay detects a test by pruned_image_count, which only Quay's sample has; otherwise the sample looks like a push
@@ -45,7 +49,8 @@ func decodeQuay(m message, out *Decoded) error {
 		return err
 	}
 	for _, tag := range p.UpdatedTags {
-		out.addImage(Event{Type: "repo_push"}, Image{Host: host, Repository: p.Repository, Tag: tag})
+		out.addImage(postern.DeliveryEvent{Event: "repo_push"},
+			postern.ImageReference{Host: host, Repository: p.Repository, Tag: tag})
 	}
 	return nil
 }

@@ -45,7 +45,8 @@ var registryBehaviors = []struct {
 
 	{behavior: "every resource counts", payload: "harbor/push-of-several", ignored: []string{IgnoredDigestOnly},
 		images: []string{
-			"harbor.example.com/team/shop:1.4.0", "harbor.example.com/team/shop:1.4", "harbor.example.com/team/shop:edge",
+			"harbor.example.com/team/shop:1.4.0", "harbor.example.com/team/shop:1.4",
+			"harbor.example.com/team/shop:edge",
 		}},
 	{behavior: "a tag that equals the digest is not a tag", payload: "harbor/push-without-tag",
 		ignored: []string{IgnoredDigestOnly}},
@@ -193,7 +194,7 @@ var registryBehaviors = []struct {
 		refused: ErrorMalformedBody},
 }
 
-func TestRegistriesBehave(t *testing.T) {
+func TestRegistries_Decode(t *testing.T) {
 	inputs := map[string]Input{}
 	for _, c := range goldenCases(t) {
 		inputs[c.name] = c.in
@@ -227,7 +228,7 @@ func TestRegistriesBehave(t *testing.T) {
 	}
 }
 
-func TestECRHostIsInTheDomainOfItsRegion(t *testing.T) {
+func TestECR_HostIsInRegion(t *testing.T) {
 	for region, want := range map[string]string{
 		"eu-central-1":   "111122223333.dkr.ecr.eu-central-1.amazonaws.com",
 		"us-gov-west-1":  "111122223333.dkr.ecr.us-gov-west-1.amazonaws.com",

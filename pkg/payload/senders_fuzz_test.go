@@ -36,7 +36,7 @@ func FuzzNexus(f *testing.F)           { fuzzDecoder(f, "nexus") }
 func FuzzQuay(f *testing.F)            { fuzzDecoder(f, "quay.io") }
 func FuzzZot(f *testing.F)             { fuzzDecoder(f, "zot") }
 
-func TestEverySenderHasOneFuzzTarget(t *testing.T) {
+func TestFuzz_EverySenderHasOneTarget(t *testing.T) {
 	target := regexp.MustCompile(`(?m)^func Fuzz\w+\(f \*testing\.F\) +\{ fuzzDecoder\(f, "(.+)"\) \}$`)
 	var fuzzed []string
 	for _, match := range target.FindAllSubmatch(readFile(t, "senders_fuzz_test.go"), -1) {

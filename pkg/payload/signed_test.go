@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // signingSources are the sender types that sign the body.
@@ -53,10 +55,10 @@ func unsignedInputs() []Input {
 }
 
 // A client that has seen one signed body can make one request, and not another one for each header.
-func TestASignedBodyAsksForOneThingWhateverIsSaidOfIt(t *testing.T) {
+func TestDecodeSigned_FollowsBodyOnly(t *testing.T) {
 	all := unsignedInputs()
 	for _, c := range goldenCases(t) {
-		var asked []Event
+		var asked []postern.DeliveryEvent
 		var first Input
 		for _, d := range append([]Input{c.in}, all...) {
 			d.Body = c.in.Body
@@ -77,7 +79,7 @@ func TestASignedBodyAsksForOneThingWhateverIsSaidOfIt(t *testing.T) {
 }
 
 // Deliveries of signing senders are decoded as if they were not signed, with these exceptions.
-func TestWhatSignersSendIsUnderstood(t *testing.T) {
+func TestDecodeSigned_RealPayloads(t *testing.T) {
 	// Only a header identifies the event. The senders themselves also name it in the body, unless a template omits it.
 	needMore := map[string]bool{
 		"bitbucket-server/push-minimal":   true,
@@ -104,7 +106,7 @@ func TestWhatSignersSendIsUnderstood(t *testing.T) {
 	}
 }
 
-func TestASignedBodyIsNoOtherEventAndNoOtherSenders(t *testing.T) {
+func TestDecodeSigned_OneEventAndSender(t *testing.T) {
 	const (
 		test = `{"ref":"refs/heads/main","before":"` + commitA + `","after":"` + commitA +
 			`","sender":{"username":"m"}}`
@@ -114,7 +116,8 @@ func TestASignedBodyIsNoOtherEventAndNoOtherSenders(t *testing.T) {
 		alert    = `{"action":"fixed","ref":"refs/heads/old","commit_oid":"` + commitA + `","sender":{"login":"m"}}`
 		deleted  = `{"ref":"old","ref_type":"branch","pusher_type":"user","sender":{"login":"m"}}`
 		template = `{"ref":"refs/heads/main","after":"` + commitA + `"}`
-		artifact = `{"domain":"docker","event_type":"pushed","data":{"repo_key":"r","path":"a/1/manifest.json","tag":"1"},"jpd_origin":"https://j.example.com"}`
+		artifact = `{"domain":"docker","event_type":"pushed","data":{"repo_key":"r",` +
+			`"path":"a/1/manifest.json","tag":"1"},"jpd_origin":"https://j.example.com"}`
 	)
 	for name, tt := range map[string]struct {
 		in      Input
@@ -159,7 +162,7 @@ func TestASignedBodyIsNoOtherEventAndNoOtherSenders(t *testing.T) {
 }
 
 // Nexus does not send its address and does not sign the URL. Only the configured address is trusted.
-func TestTheAddressOfARegistryThatSignsIsKeptApart(t *testing.T) {
+func TestDecodeSigned_ConfiguredRegistryURL(t *testing.T) {
 	nexus := goldenInput(t, "nexus/created-full")
 	jfrog := goldenInput(t, "jfrog/pushed-full")
 	for name, tt := range map[string]struct {

@@ -15,7 +15,7 @@ import (
 	"unicode/utf8"
 )
 
-func TestParseStrictRefusesWhatParsersReadDifferently(t *testing.T) {
+func TestParseStrict_RefusesAmbiguous(t *testing.T) {
 	tests := []struct{ name, body, want string }{
 		{"name twice", `{"a":1,"a":2}`, `the body has the name "a" twice in one object`},
 		{"name twice, far apart", `{"a":1,"b":{"a":1},"c":[{"a":1}],"a":2}`,
@@ -64,7 +64,7 @@ func TestParseStrictRefusesWhatParsersReadDifferently(t *testing.T) {
 	}
 }
 
-func TestParseStrictAcceptsWhatIsUnambiguous(t *testing.T) {
+func TestParseStrict_AcceptsUnambiguous(t *testing.T) {
 	for _, body := range []string{
 		`{}`,
 		` { } `,
@@ -82,7 +82,7 @@ func TestParseStrictAcceptsWhatIsUnambiguous(t *testing.T) {
 	}
 }
 
-func TestParseStrictBoundsNesting(t *testing.T) {
+func TestParseStrict_BoundsNesting(t *testing.T) {
 	nested := func(levels int) []byte { // including the outermost object
 		return []byte(`{"a":` + strings.Repeat("[", levels-1) + strings.Repeat("]", levels-1) + `}`)
 	}
@@ -101,7 +101,7 @@ func TestParseStrictBoundsNesting(t *testing.T) {
 	}
 }
 
-func TestParseStrictCostsLittleMemory(t *testing.T) {
+func TestParseStrict_UsesLittleMemory(t *testing.T) {
 	var names strings.Builder
 	for i := range 90_000 {
 		fmt.Fprintf(&names, `,"%08x":"%04x"`, i, i)
@@ -126,8 +126,9 @@ func TestParseStrictCostsLittleMemory(t *testing.T) {
 	}
 }
 
-func TestObjectFindIsExact(t *testing.T) {
-	obj, err := parseStrict([]byte(`{ "a" : { "b" : { "c" : [1, 2] }, "B": 3 } , "d": "x,y}" ,"e":null, "\u0066":false }`))
+func TestParseStrict_FindIsExact(t *testing.T) {
+	obj, err := parseStrict([]byte(`{ "a" : { "b" : { "c" : [1, 2] }, "B": 3 } , "d": "x,y}" ,"e":null, ` +
+		`"\u0066":false }`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,12 +8,22 @@ import (
 	"reflect"
 	"strconv"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // timestamp parses a time as senders write it: a string in RFC 3339, or whole seconds since 1970. GitHub uses both for
 // repository.pushed_at, depending on the event. null and 0 mean unknown. The offset may lack the colon, as in ISO 8601
 // and Java.
 type timestamp struct{ time time.Time }
+
+// microTime returns the time of an event, with the precision of the API; nil if it is unknown.
+func (t timestamp) microTime() *metav1.MicroTime {
+	if t.time.IsZero() {
+		return nil
+	}
+	return &metav1.MicroTime{Time: t.time.Truncate(time.Microsecond)}
+}
 
 // timeLayouts are tried in order. They also accept fractional seconds.
 var timeLayouts = [...]string{time.RFC3339, "2006-01-02T15:04:05Z0700"}
@@ -60,7 +70,7 @@ func isRFC3339InUTC(t time.Time) bool {
 
 // lenientTime is a timestamp that is unknown if it cannot be parsed. It is for hosts whose time formats vary between
 // versions: a time only orders events, so a failed parse must not fail the delivery.
-type lenientTime struct{ time time.Time }
+type lenientTime struct{ timestamp }
 
 // UnmarshalJSON never fails. In addition to timestamp formats, it parses the formats of Ruby and thus GitLab.
 func (t *lenientTime) UnmarshalJSON(raw []byte) error {

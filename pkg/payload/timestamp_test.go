@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestLooseTimeReadsWhatItCanAndNeverFails(t *testing.T) {
+func TestLenientTime_NeverFails(t *testing.T) {
 	at := time.Date(2026, 3, 4, 9, 30, 45, 0, time.UTC)
 	tests := []struct {
 		raw  string
@@ -41,7 +41,7 @@ func TestLooseTimeReadsWhatItCanAndNeverFails(t *testing.T) {
 }
 
 // Such a time could be stored but not parsed again.
-func TestTimestampIsWithinTheYearsOfRFC3339InUTC(t *testing.T) {
+func TestTimestamp_RFC3339YearsInUTC(t *testing.T) {
 	for _, raw := range []string{`"9999-12-31T23:59:59-12:00"`, `"0000-01-01T00:00:00+14:00"`} {
 		var got timestamp
 		if err := json.Unmarshal([]byte(raw), &got); err == nil {

@@ -6,17 +6,24 @@ package payload
 import (
 	"encoding/json"
 	"strings"
+
+	"postern.dev/postern/apis/postern"
 )
 
-const sourceZot = "zot"
+var zot = Sender{
+	Name: "zot", Requests: RequestsImages, Expects: "a CloudEvent of zotregistry",
+	Identity: true, Token: true,
+	sentBy: withCloudEventType(zotPrefix),
+	fits:   func(m message) bool { return isStructuredCloudEvent(m, zotPrefix) },
+	decode: decodeZot,
+}
 
 // zotImage contains the used fields of the data of zot's CloudEvents, which are in binary mode:
 // https://zotregistry.dev/latest/articles/event-monitoring/, pkg/extensions/events in
 // https://github.com/project-zot/zot
 //
-// zot sends configured headers, or its credentials as Authorization: use a ServiceAccount token as "token" for a
-// Kubernetes identity, or the secret as X-Webhook-Secret. It does not sign. The events do not contain the address of
-// the registry; their source is always zotregistry.dev. Set registry_url in the URL of the sink.
+// zot sends configured headers, or its "token" as Authorization. The events do not contain the address of the registry;
+// their source is always zotregistry.dev. Set registry_url in the URL of the sink.
 type zotImage struct {
 	Name      string `json:"name"`
 	Reference string `json:"reference"` // the tag or the digest
@@ -26,10 +33,6 @@ type zotImage struct {
 }
 
 const zotPrefix = "zotregistry."
-
-func fitsZot(m message) bool {
-	return isStructuredCloudEvent(m, zotPrefix)
-}
 
 func decodeZot(m message, out *Decoded) error {
 	e, err := readCloudEvent(m)
@@ -54,15 +57,16 @@ func decodeZot(m message, out *Decoded) error {
 	if err != nil {
 		return err
 	}
-	host, repository, err := m.pullReference(registry{source: sourceZot}, p.Name)
+	host, repository, err := m.pullReference(registry{}, p.Name)
 	if err != nil {
 		return err
 	}
 	if err := require("name", p.Name, "reference", p.Reference, "registry_url in the URL", host); err != nil {
 		return err
 	}
-	out.addImage(Event{Type: e.Type, Time: e.Time.time},
-		Image{Host: host, Repository: repository, Tag: p.Reference, Digest: p.Digest}, p.MediaType, p.configMediaType())
+	out.addImage(postern.DeliveryEvent{Event: e.Type, Time: e.Time.microTime()},
+		postern.ImageReference{Host: host, Repository: repository, Tag: p.Reference, Digest: p.Digest},
+		p.MediaType, p.configMediaType())
 	return nil
 }
 

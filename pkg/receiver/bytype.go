@@ -13,8 +13,8 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"postern.dev/postern/pkg/apierror"
 	"postern.dev/postern/pkg/delivery"
 	"postern.dev/postern/pkg/payload"
 )
@@ -47,8 +47,8 @@ type deliveryResponse struct {
 }
 
 // deliverByType delivers to all targets that follow what was pushed, in all namespaces that webhooks may act on.
-func (h *handler) deliverByType(req *http.Request, in delivery.Request) (code int, response any, err error) {
-	source, err := h.typeOf(req)
+func (h *handler) deliverByType(req *http.Request, r *delivery.Request) (code int, response any, err error) {
+	r.Delivery.Spec.Source, err = h.typeOf(req)
 	if err != nil {
 		return 0, nil, logRejection(req.Context(), err)
 	}
@@ -56,12 +56,12 @@ func (h *handler) deliverByType(req *http.Request, in delivery.Request) (code in
 	if err != nil {
 		return 0, nil, err
 	}
-	fanout, err := h.Deliverer.DeliverToNamespaces(req.Context(), source, namespaces, in)
-	if _, err = delivery.Redact(in.User, nil, err); err != nil {
+	fanout, err := h.Deliverer.DeliverToNamespaces(req.Context(), r, namespaces)
+	if _, err = delivery.Redact(r.User, nil, err); err != nil {
 		return 0, nil, err
 	}
 	for i, result := range fanout.Results {
-		fanout.Results[i].Delivery, fanout.Results[i].Err = delivery.Redact(in.User, result.Delivery, result.Err)
+		fanout.Results[i].Delivery, fanout.Results[i].Err = delivery.Redact(r.User, result.Delivery, result.Err)
 	}
 	if err := overallError(fanout.Results); err != nil {
 		return 0, nil, err
@@ -77,8 +77,8 @@ func (h *handler) namespaces(ctx context.Context) ([]string, error) {
 	names, err := h.TargetNamespaces()
 	if err != nil {
 		// The cause is for the operator only: the sender is not authenticated yet.
-		response := apierrors.NewServiceUnavailable("the targets are not loaded yet: send the webhook again later")
-		response.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retryAfterSeconds}
+		response := apierror.Unavailable(
+			"the targets are not loaded yet: send the webhook again later", retryAfterSeconds)
 		return nil, logRejection(ctx, response, "cause", err)
 	}
 	return names, nil

@@ -18,7 +18,7 @@ import (
 	"postern.dev/postern/pkg/payload"
 )
 
-func TestTheTypeOfSenderIsTakenFromTheQueryThenItsHeaderThenTheEvents(t *testing.T) {
+func TestByType_QueryThenHeaderThenEvent(t *testing.T) {
 	for name, tc := range map[string]struct {
 		path   string
 		header []string
@@ -46,7 +46,7 @@ func TestTheTypeOfSenderIsTakenFromTheQueryThenItsHeaderThenTheEvents(t *testing
 	}
 }
 
-func TestEveryTypeOfSenderIsServed(t *testing.T) {
+func TestByType_ServesEverySource(t *testing.T) {
 	for _, source := range payload.Sources() {
 		p := &pipeline{}
 		if response := post(p.handler(t, "demo"), "/webhook?type="+source, "{}"); response.Code != 200 ||
@@ -56,7 +56,7 @@ func TestEveryTypeOfSenderIsServed(t *testing.T) {
 	}
 }
 
-func TestATypeThatIsNotHandledIsToldWhichAre(t *testing.T) {
+func TestByType_UnknownTypeListsKnown(t *testing.T) {
 	const rest = ": the URL must have ?type= with one of docker.io, harbor; others are handled once there is a " +
 		"secret for them"
 	const noType = "the value given as type is not valid: it is too long, or has characters other than lower-case " +
@@ -104,7 +104,7 @@ func TestATypeThatIsNotHandledIsToldWhichAre(t *testing.T) {
 	}
 }
 
-func TestAllNamespacesAreThoseThatHoldTargets(t *testing.T) {
+func TestByType_AllNamespacesWithTargets(t *testing.T) {
 	p := &pipeline{targetNamespaces: func() ([]string, error) { return []string{"a", "b"}, nil }}
 	post(p.handler(t, "*"), "/webhook?type=quay.io", "{}")
 	if diff := cmp.Diff([]string{"a", "b"}, p.namespaces); diff != "" {
@@ -113,7 +113,7 @@ func TestAllNamespacesAreThoseThatHoldTargets(t *testing.T) {
 }
 
 // The cause is only logged, because the sender is not authenticated yet.
-func TestWhileTheTargetsAreNotKnownAnAnonymousSenderIsNotToldWhy(t *testing.T) {
+func TestByType_HidesCauseFromAnonymous(t *testing.T) {
 	const cause = `gatewaysyncs.stoker.io is forbidden: User "system:serviceaccount:postern-system:postern" cannot list`
 	p := &pipeline{targetNamespaces: func() ([]string, error) { return nil, errors.New(cause) }}
 	response, log := postLogged(p.handler(t, "*"), "/webhook?type=quay.io")
@@ -158,7 +158,7 @@ func noRoom(message string) error {
 	return err
 }
 
-func TestAWebhookByTypeIsAnsweredByWhatCameOfIt(t *testing.T) {
+func TestByType_AnswersByResult(t *testing.T) {
 	for name, tc := range map[string]struct {
 		spread delivery.FanoutResult
 		err    error
@@ -215,7 +215,7 @@ func TestAWebhookByTypeIsAnsweredByWhatCameOfIt(t *testing.T) {
 	}
 }
 
-func TestAnAnswerTellsOfNoMoreThanAHundredNamespaces(t *testing.T) {
+func TestByType_AnswerListsHundredNamespaces(t *testing.T) {
 	p := &pipeline{}
 	for i := range 250 {
 		p.fanout.Results = append(p.fanout.Results,
@@ -236,7 +236,7 @@ func namedDelivery(name string) *postern.WebhookDelivery {
 }
 
 // The secret may be for all namespaces. Its owner must not learn which of them have targets.
-func TestAnAnswerByTypeNamesNoNamespace(t *testing.T) {
+func TestByType_AnswerNamesNoNamespace(t *testing.T) {
 	p := &pipeline{fanout: delivery.FanoutResult{Results: []delivery.NamespaceResult{
 		{Namespace: "secret-project-x", Delivery: namedDelivery("github-x")},
 		{Namespace: "secret-project-y", Err: status(403, "a policy says no", 0)},

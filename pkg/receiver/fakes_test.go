@@ -48,19 +48,21 @@ type pipeline struct {
 }
 
 func (p *pipeline) Deliver(
-	_ context.Context, d *postern.WebhookDelivery, in delivery.Request, dryRun bool,
+	_ context.Context, r *delivery.Request,
 ) (*postern.WebhookDelivery, error) {
-	p.called, p.delivery, p.in = true, d, in
-	if dryRun {
+	p.called, p.delivery, p.in = true, r.Delivery, *r
+	p.in.Delivery = nil
+	if r.DryRun {
 		return nil, errors.New("a dry run")
 	}
 	return p.delivered, p.err
 }
 
 func (p *pipeline) DeliverToNamespaces(
-	_ context.Context, source string, namespaces []string, in delivery.Request,
+	_ context.Context, r *delivery.Request, namespaces []string,
 ) (delivery.FanoutResult, error) {
-	p.called, p.source, p.namespaces, p.in = true, source, namespaces, in
+	p.called, p.source, p.namespaces, p.in = true, r.Delivery.Spec.Source, namespaces, *r
+	p.in.Delivery = nil
 	return p.fanout, p.err
 }
 

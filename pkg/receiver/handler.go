@@ -13,19 +13,17 @@ import (
 	"k8s.io/klog/v2"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/apiserver/filters"
 	"postern.dev/postern/pkg/delivery"
-	"postern.dev/postern/pkg/registry/deliver"
 )
 
 // Deliverer runs deliveries through all stages.
 type Deliverer interface {
-	// Deliver delivers to the target named by d.
-	Deliver(
-		ctx context.Context, d *postern.WebhookDelivery, in delivery.Request, dryRun bool,
-	) (*postern.WebhookDelivery, error)
+	// Deliver delivers to the target that r.Delivery names.
+	Deliver(ctx context.Context, r *delivery.Request) (*postern.WebhookDelivery, error)
 	// DeliverToNamespaces delivers to all targets that follow what was pushed, in namespaces whose secrets accept it.
 	DeliverToNamespaces(
-		ctx context.Context, source string, namespaces []string, in delivery.Request,
+		ctx context.Context, r *delivery.Request, namespaces []string,
 	) (delivery.FanoutResult, error)
 }
 
@@ -68,7 +66,7 @@ func NewHandler(config Config) http.Handler {
 	mux.HandleFunc("/healthz", serveHealthz)
 	mux.HandleFunc("/", serveNotFound)
 	const noWarning = "" // there is no audit log
-	return deliver.WithoutQuerySecret(withoutRedirects(mux), noWarning)
+	return filters.WithoutQuerySecret(withoutRedirects(mux), noWarning)
 }
 
 // withoutRedirects answers 404 for a path that is not clean, such as //webhook. The mux would redirect; few senders
@@ -95,7 +93,7 @@ func serveHealthz(w http.ResponseWriter, req *http.Request) {
 }
 
 // deliverFunc delivers a request and returns the response.
-type deliverFunc func(req *http.Request, in delivery.Request) (code int, answer any, err error)
+type deliverFunc func(req *http.Request, r *delivery.Request) (code int, answer any, err error)
 
 // webhookHandler returns an HTTP handler for next.
 func (h *handler) webhookHandler(next deliverFunc) http.Handler {
@@ -148,11 +146,12 @@ func (h *handler) receive(
 		return 0, nil, logRejection(ctx, err)
 	}
 	defer release()
-	body, err := deliver.ReadBody(w, req, h.MaxPayloadBytes, deliver.PayloadTooLargeMessage(h.MaxPayloadBytes))
+	body, err := filters.ReadBody(w, req, h.MaxPayloadBytes, filters.PayloadTooLargeMessage(h.MaxPayloadBytes))
 	if err != nil {
 		return 0, nil, logRejection(ctx, err)
 	}
-	return next(req, delivery.Request{
+	return next(req, &delivery.Request{
+		Delivery:             &postern.WebhookDelivery{},
 		Header:               req.Header,
 		Body:                 body,
 		QuerySecret:          delivery.QuerySecretFrom(req.Context()),

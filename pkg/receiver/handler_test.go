@@ -16,7 +16,7 @@ import (
 	"postern.dev/postern/pkg/credential"
 )
 
-func TestMethodsAndPathsThatAreNotServed(t *testing.T) {
+func TestHandler_UnknownMethodsAndPaths(t *testing.T) {
 	const nothing = `{"error":"no such path: POST a webhook to /webhook/NAMESPACE/NAME for one GatewaySync, ` +
 		`or to /webhook?type=TYPE for all targets that follow the pushed image or ref"}`
 	for name, tc := range map[string]struct {
@@ -68,7 +68,7 @@ func TestMethodsAndPathsThatAreNotServed(t *testing.T) {
 	}
 }
 
-func TestWhatIsTooMuchOrCanNotBeReadIsNotDelivered(t *testing.T) {
+func TestHandler_UnreadableBodyIsNotDelivered(t *testing.T) {
 	for name, tc := range map[string]struct {
 		p      *pipeline
 		body   string
@@ -100,7 +100,7 @@ func TestWhatIsTooMuchOrCanNotBeReadIsNotDelivered(t *testing.T) {
 	}
 }
 
-func TestWhatTheGuardGivesIsGivenBack(t *testing.T) {
+func TestHandler_ReleasesLimiter(t *testing.T) {
 	for _, err := range []error{nil, errors.New("failed")} {
 		p := &pipeline{delivered: &postern.WebhookDelivery{}, err: err}
 		h := p.handler(t, "demo")
@@ -114,7 +114,7 @@ func TestWhatTheGuardGivesIsGivenBack(t *testing.T) {
 }
 
 // A sender is anonymous to the cluster, with any credential.
-func TestWhatCameInReachesThePipelineAsItIs(t *testing.T) {
+func TestHandler_PassesRequestUnchanged(t *testing.T) {
 	for _, path := range []string{"/webhook/demo/plant?", "/webhook?type=docker.io&"} {
 		p := &pipeline{delivered: &postern.WebhookDelivery{}}
 		post(p.handler(t, "demo"), path+"secret=s3%20cret&registry_url=https://a.example.com/b", `{"a": 1}`,

@@ -11,7 +11,7 @@ import (
 )
 
 // Users put the secret in wrong places, and their mistakes are answered and logged.
-func TestASecretIsInNoAnswerAndNoLogHoweverItIsWritten(t *testing.T) {
+func TestHandler_SecretIsInNoAnswerOrLog(t *testing.T) {
 	const secret = "hunter2hunter2"
 	for _, tc := range []struct {
 		path   string

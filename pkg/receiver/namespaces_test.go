@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestNamespacesAreReadAndWrittenAlike(t *testing.T) {
+func TestNamespaces_RoundTrip(t *testing.T) {
 	for text, want := range map[string]string{
 		"demo":            "demo",
 		"b,a":             "a,b",
@@ -29,7 +29,7 @@ func TestNamespacesAreReadAndWrittenAlike(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoListOfNamespacesIsRefused(t *testing.T) {
+func TestNamespaces_RefusesInvalid(t *testing.T) {
 	for text, says := range map[string][]string{
 		"":                      {"a namespace name is empty"},
 		" ":                     {"a namespace name is empty"},
@@ -60,7 +60,7 @@ func TestWhatIsNoListOfNamespacesIsRefused(t *testing.T) {
 	}
 }
 
-func TestNamespacesAllowThoseThatAreListed(t *testing.T) {
+func TestNamespaces_Allows(t *testing.T) {
 	for _, tc := range []struct {
 		text, name string
 		want       bool

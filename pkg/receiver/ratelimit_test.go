@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestRatesAreTakenWithAndWithoutATime(t *testing.T) {
+func TestRateLimit_ParseWithAndWithoutUnit(t *testing.T) {
 	for text, want := range map[string]Rate{
 		"0": {}, "0/s": {}, "100": {100, time.Hour}, "100/h": {100, time.Hour}, "60/m": {60, time.Minute},
 		"10/s":      {10, time.Second},
@@ -80,7 +80,7 @@ func sendConcurrently(ctx context.Context, n int, send func(context.Context, str
 	return all
 }
 
-func TestARequestOverTheRateWaitsForItsTurn(t *testing.T) {
+func TestRateLimit_RequestWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		send := newLimitedSender(Rate{Requests: 2, Per: time.Second}, 10)
 		want := []sendResult{
@@ -94,7 +94,7 @@ func TestARequestOverTheRateWaitsForItsTurn(t *testing.T) {
 	})
 }
 
-func TestARequestThatWouldWaitTooLongIsRefusedAtOnce(t *testing.T) {
+func TestRateLimit_LongWaitIsRefused(t *testing.T) {
 	for _, test := range []struct {
 		rate Rate
 		want sendResult
@@ -124,7 +124,7 @@ func TestARequestThatWouldWaitTooLongIsRefusedAtOnce(t *testing.T) {
 	}
 }
 
-func TestNoMoreRequestsWaitThanMay(t *testing.T) {
+func TestRateLimit_WaitingIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		send := newLimitedSender(Rate{Requests: 1, Per: time.Second}, 2)
 		codes := map[sendResult]int{}
@@ -144,7 +144,7 @@ func TestNoMoreRequestsWaitThanMay(t *testing.T) {
 	})
 }
 
-func TestASenderThatLeavesStopsWaiting(t *testing.T) {
+func TestRateLimit_CanceledStopsWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		send := newLimitedSender(Rate{Requests: 1, Per: 9 * time.Second}, 1)
 		send(t.Context(), "/webhook")
@@ -160,7 +160,7 @@ func TestASenderThatLeavesStopsWaiting(t *testing.T) {
 	})
 }
 
-func TestWhatIsRefusedIsCountedAndAnsweredAsEveryError(t *testing.T) {
+func TestRateLimit_RefusalIsCountedAndAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		counted := 0
 		handler := Rate{Requests: 1, Per: time.Hour}.limit(
@@ -179,7 +179,7 @@ func TestWhatIsRefusedIsCountedAndAnsweredAsEveryError(t *testing.T) {
 	})
 }
 
-func TestProbesAreNotLimited(t *testing.T) {
+func TestRateLimit_ProbesAreExempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		send := newLimitedSender(Rate{Requests: 1, Per: time.Hour}, 1)
 		for range 10 {
@@ -196,7 +196,7 @@ func TestProbesAreNotLimited(t *testing.T) {
 	})
 }
 
-func TestWithoutARateNothingIsLimited(t *testing.T) {
+func TestRateLimit_ZeroIsUnlimited(t *testing.T) {
 	send := newLimitedSender(Rate{}, 0)
 	for range 1000 {
 		if got := send(t.Context(), "/webhook"); got.Code != 202 {
@@ -205,7 +205,7 @@ func TestWithoutARateNothingIsLimited(t *testing.T) {
 	}
 }
 
-func TestTheBodyIsNotReadBeforeItsTurn(t *testing.T) {
+func TestRateLimit_BodyIsReadAfterwards(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		handler := Rate{Requests: 1, Per: time.Hour}.limit(
 			http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), 1, func() {})

@@ -7,12 +7,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
-	"strconv"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 	"k8s.io/klog/v2"
+
+	"postern.dev/postern/pkg/apierror"
 )
 
 // errorResponse is the body of every error response.
@@ -23,9 +23,7 @@ type errorResponse struct {
 // writeError writes an error response, with Retry-After if err has a delay.
 func writeError(w http.ResponseWriter, err error) {
 	status := responsewriters.ErrorToAPIStatus(err)
-	if status.Details != nil && status.Details.RetryAfterSeconds > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(status.Details.RetryAfterSeconds)))
-	}
+	apierror.SetRetryAfter(w.Header(), status)
 	writeJSON(w, int(status.Code), errorResponse{status.Message})
 }
 
@@ -59,8 +57,5 @@ func serveNotFound(w http.ResponseWriter, _ *http.Request) {
 
 // forbidden returns a 403 for an authenticated sender that is not allowed to deliver to the namespace.
 func forbidden(message string) error {
-	return &apierrors.StatusError{ErrStatus: metav1.Status{
-		Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden,
-		Message: message,
-	}}
+	return apierror.New(http.StatusForbidden, metav1.StatusReasonForbidden, message)
 }

@@ -12,11 +12,15 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/net/netutil"
+	"golang.org/x/sys/unix"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
+
+	"postern.dev/postern/pkg/apiserver/filters"
 )
 
 const (
@@ -91,6 +95,15 @@ func (s *Server) listen(ctx context.Context) (net.Listener, error) {
 	return config.Listen(ctx, "tcp", s.config.Address)
 }
 
+// sharePort lets other sockets of the same user bind the port, for --permit-port-sharing.
+func sharePort(_, _ string, conn syscall.RawConn) error {
+	var err error
+	controlErr := conn.Control(func(socket uintptr) {
+		err = unix.SetsockoptInt(int(socket), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	})
+	return errors.Join(controlErr, err)
+}
+
 func (s *Server) serve(ctx context.Context, listener net.Listener) error {
 	if s.config.MaxConnections > 0 {
 		listener = netutil.LimitListener(listener, s.config.MaxConnections)
@@ -136,8 +149,8 @@ func (s *Server) shutDown(server *http.Server, failed <-chan error) error {
 func (s *Server) httpServer(ctx context.Context) *http.Server {
 	requestTimeout := headerTimeout + maxRateWait + s.config.BodyTimeout
 	server := &http.Server{
-		Handler: s.withConnectionClose(
-			s.config.Rate.limit(s.config.Handler, s.config.MaxWaiting, s.config.OnRateLimited)),
+		Handler: filters.WithConnectionClose(
+			s.config.Rate.limit(s.config.Handler, s.config.MaxWaiting, s.config.OnRateLimited), &s.stopping),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      requestTimeout + responseTimeout,
@@ -155,16 +168,6 @@ func (s *Server) httpServer(ctx context.Context) *http.Server {
 		server.TLSConfig = s.config.TLS.config(s.config.Certificates.getCertificate)
 	}
 	return server
-}
-
-// withConnectionClose closes each connection after its response once the server is stopping, so that none is reused.
-func (s *Server) withConnectionClose(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if s.stopping.Load() {
-			w.Header().Set("Connection", "close")
-		}
-		next.ServeHTTP(w, req)
-	})
 }
 
 // errorLog redirects the log of net/http to klog. TLS handshake errors have level 2, because clients can cause many.

@@ -18,7 +18,7 @@ import (
 
 func synced() bool { return true }
 
-func TestWithoutCertificatesPlainHTTPIsServed(t *testing.T) {
+func TestServer_PlainHTTPWithoutCertificates(t *testing.T) {
 	server := startServer(t, ServerConfig{})
 	if got := get(t, &http.Transport{}, "http://"+server.address); got != "HTTP/1.1" {
 		t.Errorf("got %s", got)
@@ -35,7 +35,7 @@ func TestWithoutCertificatesPlainHTTPIsServed(t *testing.T) {
 	}
 }
 
-func TestASenderWithoutTLSIsToldSo(t *testing.T) {
+func TestServer_PlainRequestToTLS(t *testing.T) {
 	server := startTLSServer(t, pairFiles(t))
 	resp, err := http.Get("http://" + server.address)
 	if err != nil {
@@ -47,7 +47,7 @@ func TestASenderWithoutTLSIsToldSo(t *testing.T) {
 	}
 }
 
-func TestAPortThatIsTakenEndsTheStartWithAnErrorThatNamesIt(t *testing.T) {
+func TestServer_TakenPortIsError(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +66,7 @@ func TestAPortThatIsTakenEndsTheStartWithAnErrorThatNamesIt(t *testing.T) {
 	}
 }
 
-func TestTwoProcessesMayShareAPort(t *testing.T) {
+func TestServer_PortIsShared(t *testing.T) {
 	first := NewServer(ServerConfig{Address: "127.0.0.1:0", SharePort: true})
 	listener, err := first.listen(t.Context())
 	if err != nil {
@@ -81,7 +81,7 @@ func TestTwoProcessesMayShareAPort(t *testing.T) {
 	_ = again.Close()
 }
 
-func TestNothingIsServedUntilTheSecretsAreKnown(t *testing.T) {
+func TestServer_WaitsForSecrets(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +104,7 @@ func TestNothingIsServedUntilTheSecretsAreKnown(t *testing.T) {
 	}
 }
 
-func TestARequestThatIsUnderWayIsAnsweredAtTheEndAndItsConnectionClosed(t *testing.T) {
+func TestServer_ShutdownAnswersAndCloses(t *testing.T) {
 	entered, leave := make(chan context.Context), make(chan struct{})
 	server := startServer(t, ServerConfig{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		entered <- req.Context()
@@ -141,7 +141,7 @@ func TestARequestThatIsUnderWayIsAnsweredAtTheEndAndItsConnectionClosed(t *testi
 	}
 }
 
-func TestDuringTheDelayRequestsAreServedAndConnectionsEnd(t *testing.T) {
+func TestServer_ShutdownDelay(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -173,7 +173,7 @@ func TestDuringTheDelayRequestsAreServedAndConnectionsEnd(t *testing.T) {
 	}
 }
 
-func TestARequestThatDoesNotEndIsGivenUpAfterTheDrain(t *testing.T) {
+func TestServer_ShutdownTimeout(t *testing.T) {
 	entered := make(chan struct{})
 	handler := http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 		close(entered)
@@ -192,7 +192,7 @@ func TestARequestThatDoesNotEndIsGivenUpAfterTheDrain(t *testing.T) {
 	}
 }
 
-func TestTooManyHeadersAreRefused(t *testing.T) {
+func TestServer_TooManyHeaders(t *testing.T) {
 	server := startServer(t, ServerConfig{})
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+server.address, nil)
 	if err != nil {
@@ -209,7 +209,7 @@ func TestTooManyHeadersAreRefused(t *testing.T) {
 	}
 }
 
-func TestEveryReplicaServes(t *testing.T) {
+func TestServer_EveryReplicaServes(t *testing.T) {
 	if NewServer(ServerConfig{}).NeedLeaderElection() {
 		t.Error("only the leader serves")
 	}

@@ -21,7 +21,7 @@ import (
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	"k8s.io/klog/v2"
 
-	"postern.dev/postern/pkg/certificate"
+	"postern.dev/postern/pkg/servingcert"
 )
 
 // checkInterval is how often the certificate's age and the files are checked. Most file changes are noticed at once.
@@ -243,5 +243,5 @@ func (c *Certificates) selfSign() error {
 
 func (c *Certificates) setCurrent(set *certificateSet) {
 	c.current.Store(set)
-	certificate.ObserveReceiver(set.certificates[0].Leaf)
+	servingcert.ObserveReceiver(set.certificates[0].Leaf)
 }

@@ -21,7 +21,7 @@ const (
 	early   = clockSkew + time.Hour
 )
 
-func TestAPairThatIsNoneIsAnErrorAtTheStart(t *testing.T) {
+func TestCertificates_InvalidPairIsError(t *testing.T) {
 	other := pairFiles(t)
 	writePair(t, other, time.Now())
 	for _, test := range []struct {
@@ -58,7 +58,7 @@ func TestAPairThatIsNoneIsAnErrorAtTheStart(t *testing.T) {
 	}
 }
 
-func TestWithoutACertificateASelfSignedOneIsShown(t *testing.T) {
+func TestCertificates_SelfSignedIfMissing(t *testing.T) {
 	for name, write := range map[string]func(TLSOptions){
 		"no file":           func(TLSOptions) {},
 		"empty files":       func(o TLSOptions) { replace(t, o.CertFile, nil); replace(t, o.KeyFile, nil) },
@@ -77,7 +77,7 @@ func TestWithoutACertificateASelfSignedOneIsShown(t *testing.T) {
 	}
 }
 
-func TestANewCertificateIsShownWithoutARestart(t *testing.T) {
+func TestCertificates_Renewed(t *testing.T) {
 	options := pairFiles(t)
 	first := writePair(t, options, time.Now())
 	server := startTLSServer(t, options)
@@ -87,7 +87,7 @@ func TestANewCertificateIsShownWithoutARestart(t *testing.T) {
 	server.untilShown(t, writePair(t, options, time.Now()))
 }
 
-func TestACertificateThatIsMountedLaterIsShown(t *testing.T) {
+func TestCertificates_MountedLater(t *testing.T) {
 	options := pairFiles(t)
 	certificates, err := LoadCertificates(options)
 	if err != nil {
@@ -111,7 +111,7 @@ func TestACertificateThatIsMountedLaterIsShown(t *testing.T) {
 	server.untilShown(t, writePair(t, options, time.Now()))
 }
 
-func TestWhatIsBrokenOrOutOfDateNeverReplacesACertificate(t *testing.T) {
+func TestCertificates_InvalidNeverReplaces(t *testing.T) {
 	options := pairFiles(t)
 	first := writePair(t, options, time.Now())
 	certificate, key := mustRead(t, options.CertFile), mustRead(t, options.KeyFile)
@@ -147,7 +147,7 @@ func TestWhatIsBrokenOrOutOfDateNeverReplacesACertificate(t *testing.T) {
 	}
 }
 
-func TestACertificateThatIsMountedTooEarlyIsShownOnceItIsValid(t *testing.T) {
+func TestCertificates_NotYetValid(t *testing.T) {
 	now := time.Now()
 	options := pairFiles(t)
 	first := writePair(t, options, now)
@@ -167,7 +167,7 @@ func TestACertificateThatIsMountedTooEarlyIsShownOnceItIsValid(t *testing.T) {
 	}
 }
 
-func TestASelfSignedCertificateIsMadeAnewBeforeItExpires(t *testing.T) {
+func TestCertificates_SelfSignedIsRenewed(t *testing.T) {
 	now := time.Now()
 	certificates, err := loadCertificates(pairFiles(t), func() time.Time { return now })
 	if err != nil {
@@ -188,7 +188,7 @@ func TestASelfSignedCertificateIsMadeAnewBeforeItExpires(t *testing.T) {
 }
 
 // Flags may be empty, but not only one of the two.
-func TestWithoutPathsASelfSignedCertificateIsShown(t *testing.T) {
+func TestCertificates_SelfSignedWithoutPaths(t *testing.T) {
 	certificates, err := LoadCertificates(TLSOptions{MinVersion: tls.VersionTLS13, MaxVersion: tls.VersionTLS13})
 	if err != nil {
 		t.Fatal(err)

@@ -11,12 +11,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/component-base/metrics/legacyregistry"
 
-	"postern.dev/postern/pkg/certificate"
+	"postern.dev/postern/pkg/servingcert"
 )
 
 // A certificate expires without a change, and an error would end the whole process at its next restart.
-func TestACertificateThatIsOutOfDateAtTheStartIsShownAndReportedUntilItIsRenewed(t *testing.T) {
-	certificate.RegisterMetrics()
+func TestCertificates_ExpiredAtStart(t *testing.T) {
+	servingcert.RegisterMetrics()
 	for name, test := range map[string]struct {
 		made time.Duration
 		want func(TLSOptions, *x509.Certificate) string

@@ -20,7 +20,7 @@ func allVersions() []uint16 {
 	return []uint16{tls.VersionTLS10, tls.VersionTLS11, tls.VersionTLS12, tls.VersionTLS13}
 }
 
-func TestOnlyTheVersionsFromTheMinimumToTheMaximumAreSpoken(t *testing.T) {
+func TestTLS_Versions(t *testing.T) {
 	for _, lowest := range allVersions()[1:] {
 		for _, highest := range allVersions()[1:] {
 			if lowest > highest {
@@ -43,7 +43,7 @@ func TestOnlyTheVersionsFromTheMinimumToTheMaximumAreSpoken(t *testing.T) {
 	}
 }
 
-func TestEachSecureCipherSuiteIsSpokenAloneWithASelfSignedCertificate(t *testing.T) {
+func TestTLS_EachCipherSuite(t *testing.T) {
 	for _, suite := range tls.CipherSuites() {
 		for _, version := range suite.SupportedVersions {
 			if version < tls.VersionTLS11 || version > tls.VersionTLS12 {
@@ -76,7 +76,7 @@ func TestEachSecureCipherSuiteIsSpokenAloneWithASelfSignedCertificate(t *testing
 }
 
 // TLS 1.3 suites can't be selected or excluded.
-func TestWithCipherSuitesTLS13IsStillSpoken(t *testing.T) {
+func TestTLS_CipherSuitesKeepTLS13(t *testing.T) {
 	options := pairFiles(t)
 	options.MinVersion, options.CipherSuites = tls.VersionTLS12, []uint16{gcm256}
 	if err := options.Validate(); err != nil {
@@ -92,7 +92,7 @@ func TestWithCipherSuitesTLS13IsStillSpoken(t *testing.T) {
 	}
 }
 
-func TestAMountedRSACertificateIsShownToClientsOfEachVersion(t *testing.T) {
+func TestTLS_RSACertificate(t *testing.T) {
 	key, err := rsa.GenerateKey(rand.Reader, rsaBits)
 	if err != nil {
 		t.Fatal(err)
@@ -112,7 +112,7 @@ func TestAMountedRSACertificateIsShownToClientsOfEachVersion(t *testing.T) {
 	}
 }
 
-func TestHTTP2IsOfferedOnlyWhereItIsEnabled(t *testing.T) {
+func TestTLS_HTTP2OnlyIfEnabled(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		enabled  bool
@@ -152,7 +152,7 @@ func TestHTTP2IsOfferedOnlyWhereItIsEnabled(t *testing.T) {
 	}
 }
 
-func TestASelfSignedCertificateIsGoodForLocalhost(t *testing.T) {
+func TestTLS_SelfSignedForLocalhost(t *testing.T) {
 	server := startTLSServer(t, pairFiles(t))
 	roots := x509.NewCertPool()
 	roots.AddCert(server.peerCertificate(t))

@@ -23,20 +23,19 @@ type targetResponse struct {
 }
 
 // deliverToTarget delivers to the GatewaySync named in the path. It answers 202 to every valid payload.
-func (h *handler) deliverToTarget(req *http.Request, in delivery.Request) (code int, response any, err error) {
+func (h *handler) deliverToTarget(req *http.Request, r *delivery.Request) (code int, response any, err error) {
 	namespace, name := req.PathValue("namespace"), req.PathValue("crName")
 	if err := checkNames(namespace, name); err != nil {
 		return 0, nil, logRejection(req.Context(), err)
 	}
 	if !h.Namespaces.Allow(namespace) {
-		in.Forbidden = forbidden("webhooks may not act on the namespace " + namespace +
+		r.Forbidden = forbidden("webhooks may not act on the namespace " + namespace +
 			": --webhook-namespaces does not list it")
 	}
-	d := &postern.WebhookDelivery{}
-	d.Namespace = namespace
-	d.Spec.Target = &postern.TargetReference{Kind: postern.TargetGatewaySync, Name: name}
-	delivered, err := h.Deliverer.Deliver(req.Context(), d, in, false)
-	delivered, err = delivery.Redact(in.User, delivered, err)
+	r.Delivery.Namespace = namespace
+	r.Delivery.Spec.Target = &postern.TargetReference{Kind: postern.TargetGatewaySync, Name: name}
+	delivered, err := h.Deliverer.Deliver(req.Context(), r)
+	delivered, err = delivery.Redact(r.User, delivered, err)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -30,7 +30,7 @@ func result(result postern.TargetResultType) postern.TargetResult {
 	return postern.TargetResult{Kind: postern.TargetGatewaySync, Name: "plant", Ref: "2.0.0", Result: result}
 }
 
-func TestADeliveryToAGatewaySyncIsAnsweredAsStokersReceiverDoes(t *testing.T) {
+func TestToTarget_AnswersLikeStokerReceiver(t *testing.T) {
 	ping := newDelivery(postern.DeliveryIgnored, "Ping", "GitHub tests the webhook")
 	ping.Spec.Events = nil
 	for name, tc := range map[string]struct {
@@ -106,7 +106,7 @@ type errString string
 func (e errString) Error() string { return string(e) }
 
 // The pipeline returns the error only to an authenticated sender.
-func TestANamespaceThatIsNotListedIsForbidden(t *testing.T) {
+func TestToTarget_NamespaceNotListed(t *testing.T) {
 	for namespaces, want := range map[string]bool{"demo": true, "other,demo": true, "*": true, "other": false} {
 		p := &pipeline{delivered: &postern.WebhookDelivery{}}
 		post(p.handler(t, namespaces), "/webhook/demo/plant", "{}")
@@ -127,7 +127,7 @@ func TestANamespaceThatIsNotListedIsForbidden(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatMayBeDeliveredTakesOfTheShareOfItsNamespace(t *testing.T) {
+func TestToTarget_ShareOnlyForDeliverable(t *testing.T) {
 	for _, tc := range []struct {
 		namespaces, path string
 		none             bool

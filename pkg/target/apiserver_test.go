@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -214,18 +215,16 @@ func (f *fakeAPIServer) follow(w http.ResponseWriter, r *http.Request, path stri
 }
 
 func (f *fakeAPIServer) patched(body []byte) (string, error) {
-	var patch []Operation
+	var patch []operation
 	if err := json.Unmarshal(body, &patch); err != nil {
 		return "", err
 	}
 	version := strconv.Itoa(100 + f.counts[http.MethodPatch])
-	return apply(f.object, append(patch, Operation{Op: "add", Path: "/metadata/resourceVersion", Value: version}))
+	return apply(f.object, append(patch, operation{Op: "add", Path: "/metadata/resourceVersion", Value: version}))
 }
 
 func (a *answer) write(w http.ResponseWriter) {
-	for key, values := range a.header {
-		w.Header()[key] = values
-	}
+	maps.Copy(w.Header(), a.header)
 	switch {
 	case a.code == 0:
 		panic(http.ErrAbortHandler)

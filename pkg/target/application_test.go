@@ -8,29 +8,28 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	"postern.dev/postern/apis/postern"
 )
 
-func source(url, revision string) argov1alpha1.ApplicationSource {
-	return argov1alpha1.ApplicationSource{RepoURL: url, TargetRevision: ptr.To(revision)}
-}
-
-func TestDecideApplicationAnnotates(t *testing.T) {
-	request := Request{Ref: "main", Revision: "2222", Repository: "https://github.com/example/shop", By: "github",
-		At: noon}
+func TestDecideApplication_Annotates(t *testing.T) {
+	request := Request{
+		DeliveryEvent: &postern.DeliveryEvent{Ref: "main", Revision: "2222",
+			Repository: "https://github.com/example/shop", Source: "github"},
+		At: noon,
+	}
 	for _, test := range []struct {
 		name        string
 		annotations map[string]string
 		request     Request
-		want        Outcome
+		want        Result
 		wantPatch   string
 	}{
 		{
 			name:    "the first request creates the annotations",
 			request: request,
-			want: Outcome{
+			want: Result{
 				Changes: []Change{
 					{Field: "postern.dev/requested-ref", New: "main"},
 					{Field: "postern.dev/requested-revision", New: "2222"},
@@ -44,10 +43,12 @@ func TestDecideApplicationAnnotates(t *testing.T) {
 				{"op": "add", "path": "/metadata/annotations", "value": {}},
 				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-ref", "value": "main"},
 				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": "2222"},
-				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-at", "value": "2026-03-01T12:00:00Z"},
+				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-at",
+					"value": "2026-03-01T12:00:00Z"},
 				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-by", "value": "github"},
 				{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh", "value": "normal"},
-				{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp", "value": "2026-03-01T12:00:00.0000005Z"}
+				{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp",
+					"value": "2026-03-01T12:00:00.0000005Z"}
 			]`,
 		},
 		{
@@ -61,7 +62,7 @@ func TestDecideApplicationAnnotates(t *testing.T) {
 				"argocd.argoproj.io/refresh-timestamp": "2026-03-01T11:00:00Z",
 			},
 			request: request,
-			want: Outcome{
+			want: Result{
 				Changes:  []Change{{Field: "postern.dev/requested-revision", Old: "1111", New: "2222"}},
 				Previous: "main",
 				Held:     true,
@@ -73,13 +74,17 @@ func TestDecideApplicationAnnotates(t *testing.T) {
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1update-target-revision", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1event-time", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": "1111"},
-				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-at", "value": "2026-03-01T11:00:00Z"},
+				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-at",
+					"value": "2026-03-01T11:00:00Z"},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-by", "value": "github"},
 				{"op": "test", "path": "/metadata/annotations/argocd.argoproj.io~1refresh", "value": "normal"},
-				{"op": "test", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp", "value": "2026-03-01T11:00:00Z"},
+				{"op": "test", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp",
+					"value": "2026-03-01T11:00:00Z"},
 				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": "2222"},
-				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-at", "value": "2026-03-01T12:00:00Z"},
-				{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp", "value": "2026-03-01T12:00:00.0000005Z"}
+				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-at",
+					"value": "2026-03-01T12:00:00Z"},
+				{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp",
+					"value": "2026-03-01T12:00:00.0000005Z"}
 			]`,
 		},
 		{
@@ -89,8 +94,8 @@ func TestDecideApplicationAnnotates(t *testing.T) {
 				"postern.dev/requested-revision": "1111",
 				"argocd.argoproj.io/refresh":     "hard",
 			},
-			request: Request{Ref: "v2", By: "generic", At: noon},
-			want: Outcome{
+			request: Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "generic"}, At: noon},
+			want: Result{
 				Changes: []Change{
 					{Field: "postern.dev/requested-ref", Old: "main", New: "v2"},
 					{Field: "postern.dev/requested-revision", Old: "1111"},
@@ -111,9 +116,11 @@ func TestDecideApplicationAnnotates(t *testing.T) {
 				{"op": "test", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp", "value": null},
 				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-ref", "value": "v2"},
 				{"op": "remove", "path": "/metadata/annotations/postern.dev~1requested-revision", "value": null},
-				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-at", "value": "2026-03-01T12:00:00Z"},
+				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-at",
+					"value": "2026-03-01T12:00:00Z"},
 				{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-by", "value": "generic"},
-				{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp", "value": "2026-03-01T12:00:00.0000005Z"}
+				{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp",
+					"value": "2026-03-01T12:00:00.0000005Z"}
 			]`,
 		},
 		{
@@ -121,7 +128,7 @@ func TestDecideApplicationAnnotates(t *testing.T) {
 			annotations: map[string]string{"postern.dev/requested-ref": "main",
 				"postern.dev/requested-revision": "2222"},
 			request: request,
-			want: Outcome{Previous: "main", Held: true, Reason: "AlreadyRequested",
+			want: Result{Previous: "main", Held: true, Reason: "AlreadyRequested",
 				Message: `postern.dev/requested-ref is "main" already`},
 			wantPatch: `null`,
 		},
@@ -129,19 +136,19 @@ func TestDecideApplicationAnnotates(t *testing.T) {
 			name: "the same ref without a commit changes nothing",
 			annotations: map[string]string{"postern.dev/requested-ref": "main",
 				"postern.dev/requested-revision": "1111"},
-			request: Request{Ref: "main", By: "generic", At: noon},
-			want: Outcome{Previous: "main", Held: true, Reason: "AlreadyRequested",
+			request: Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main", Source: "generic"}, At: noon},
+			want: Result{Previous: "main", Held: true, Reason: "AlreadyRequested",
 				Message: `postern.dev/requested-ref is "main" already`},
 			wantPatch: `null`,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := DecideApplication(&argov1alpha1.Application{
+			got := decide(t, &argov1alpha1.Application{
 				ObjectMeta: metav1.ObjectMeta{Annotations: test.annotations},
-				Spec: argov1alpha1.ApplicationSpec{Source: ptr.To(source("https://github.com/example/shop",
+				Spec: argov1alpha1.ApplicationSpec{Source: new(source("https://github.com/example/shop",
 					"v1"))},
 			}, test.request)
-			if diff := cmp.Diff(test.want, got.Outcome); diff != "" {
+			if diff := cmp.Diff(test.want, got.Result); diff != "" {
 				t.Errorf("outcome (-want +got):\n%s", diff)
 			}
 			expectPatch(t, test.wantPatch, got.Patch)

@@ -9,11 +9,13 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"postern.dev/postern/apis/postern"
 )
 
 type contextKey struct{}
 
-func TestABatchHasTheLatestDeadlineOfItsRequests(t *testing.T) {
+func TestBatcher_LatestDeadline(t *testing.T) {
 	now := time.Now()
 	in := func(d time.Duration) context.Context {
 		ctx, cancel := context.WithDeadline(t.Context(), now.Add(d))
@@ -45,7 +47,7 @@ func TestABatchHasTheLatestDeadlineOfItsRequests(t *testing.T) {
 	}
 }
 
-func TestAWriteGoesOnWhenACallerIsCancelled(t *testing.T) {
+func TestBatcher_CanceledCallerDoesNotStopWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, leave := context.WithCancel(context.WithValue(t.Context(), contextKey{}, "kept"))
 		defer leave()
@@ -73,10 +75,10 @@ func TestAWriteGoesOnWhenACallerIsCancelled(t *testing.T) {
 }
 
 // The caller has gone, but other requests may wait.
-func TestAWriteEndsWithItsDeadline(t *testing.T) {
+func TestBatcher_WriteEndsAtDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan error, 1)
-		batcher := newBatcher(func(ctx context.Context, _ Key, requests []Request) []Result {
+		batcher := newBatcher(func(ctx context.Context, _ postern.TargetKey, requests []Request) []Result {
 			<-ctx.Done()
 			ended <- ctx.Err()
 			return make([]Result, len(requests))
@@ -93,7 +95,7 @@ func TestAWriteEndsWithItsDeadline(t *testing.T) {
 	})
 }
 
-func TestACancelledRequestIsNotWritten(t *testing.T) {
+func TestBatcher_CanceledRequestIsNotWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		batcher := newBatcher(g.write)

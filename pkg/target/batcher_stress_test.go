@@ -12,20 +12,22 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // writeCounts counts requests and writes.
 type writeCounts struct {
 	// inFlight is not synchronized on purpose: the race detector finds overlapping writes to one target, and the count
 	// does without it.
-	inFlight map[Key]*int
+	inFlight map[postern.TargetKey]*int
 	written  sync.Map // ref to how often
 	requests atomic.Int64
 	writes   atomic.Int64
 }
 
-func (c *writeCounts) write(t *testing.T) func(context.Context, Key, []Request) []Result {
-	return func(_ context.Context, key Key, requests []Request) []Result {
+func (c *writeCounts) write(t *testing.T) func(context.Context, postern.TargetKey, []Request) []Result {
+	return func(_ context.Context, key postern.TargetKey, requests []Request) []Result {
 		*c.inFlight[key]++
 		if n := *c.inFlight[key]; n != 1 || len(requests) == 0 || len(requests) > maxBatch {
 			t.Errorf("%d writes to %s, the last of %d requests", n, key, len(requests))
@@ -37,7 +39,7 @@ func (c *writeCounts) write(t *testing.T) func(context.Context, Key, []Request) 
 			if _, twice := c.written.LoadOrStore(r.Ref, true); twice {
 				t.Errorf("%s is written twice", r.Ref)
 			}
-			results[i].Outcome.Message = r.Ref
+			results[i].Message = r.Ref
 		}
 		runtime.Gosched() // so that other requests arrive
 		*c.inFlight[key]--
@@ -45,10 +47,10 @@ func (c *writeCounts) write(t *testing.T) func(context.Context, Key, []Request) 
 	}
 }
 
-func TestNoRequestIsLostUnderLoad(t *testing.T) {
+func TestBatcher_LosesNoRequest(t *testing.T) {
 	const goroutines, requests, targets = 64, 200, 5
 	synctest.Test(t, func(t *testing.T) { // ends only when no goroutine is left
-		count := &writeCounts{inFlight: map[Key]*int{}}
+		count := &writeCounts{inFlight: map[postern.TargetKey]*int{}}
 		for i := range targets {
 			count.inFlight[keyOf(i)] = new(int)
 		}
@@ -65,7 +67,8 @@ func TestNoRequestIsLostUnderLoad(t *testing.T) {
 					if leaves {
 						go cancel()
 					}
-					outcome, err := doOne(ctx, batcher, keyOf(r.IntN(targets)), Request{Ref: ref})
+					outcome, err := doOne(ctx, batcher, keyOf(r.IntN(targets)),
+						Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref}})
 					cancel()
 					switch {
 					case err == nil && outcome.Message == ref:
@@ -92,4 +95,6 @@ func TestNoRequestIsLostUnderLoad(t *testing.T) {
 	})
 }
 
-func keyOf(i int) Key { return Key{KindGatewaySync, "demo", fmt.Sprint("plant-", i)} }
+func keyOf(i int) postern.TargetKey {
+	return postern.TargetKey{Kind: postern.TargetGatewaySync, Namespace: "demo", Name: fmt.Sprint("plant-", i)}
+}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // gate blocks each write until the test releases it. It must be used in a synctest bubble.
@@ -26,11 +28,11 @@ func newGate() *gate {
 }
 
 // write answers each request with its own ref.
-func (g *gate) write(_ context.Context, _ Key, requests []Request) []Result {
+func (g *gate) write(_ context.Context, _ postern.TargetKey, requests []Request) []Result {
 	refs, results := []string{}, []Result{}
 	for _, r := range requests {
 		refs = append(refs, r.Ref)
-		results = append(results, Result{Outcome: Outcome{Message: r.Ref}})
+		results = append(results, Result{Message: r.Ref})
 	}
 	g.begun <- refs
 	<-g.let
@@ -38,9 +40,10 @@ func (g *gate) write(_ context.Context, _ Key, requests []Request) []Result {
 }
 
 // doOne passes one request to the batcher.
-func doOne(ctx context.Context, b *batcher, key Key, r Request) (Outcome, error) {
-	result := b.do(ctx, key, []Request{r})[0]
-	return result.Outcome, result.Err
+func doOne(ctx context.Context, b *batcher, key postern.TargetKey, r Request) (result Result, err error) {
+	result = b.do(ctx, key, []Request{r})[0]
+	err, result.Err = result.Err, nil
+	return result, err
 }
 
 // testWrites are requests that a test passes to the batcher.
@@ -52,13 +55,13 @@ type testWrites struct {
 func newTestWrites(b *batcher) testWrites { return testWrites{b, map[string]chan Result{}} }
 
 // add passes requests for a target to the batcher, and waits until they are queued.
-func (p testWrites) add(ctx context.Context, key Key, refs ...string) {
+func (p testWrites) add(ctx context.Context, key postern.TargetKey, refs ...string) {
 	for _, ref := range refs {
 		done := make(chan Result, 1)
 		p.done[ref] = done
 		go func() {
-			outcome, err := doOne(ctx, p.batcher, key, Request{Ref: ref})
-			done <- Result{outcome, err}
+			r := Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref}}
+			done <- p.batcher.do(ctx, key, []Request{r})[0]
 		}()
 		synctest.Wait()
 	}
@@ -67,7 +70,7 @@ func (p testWrites) add(ctx context.Context, key Key, refs ...string) {
 func (p testWrites) expect(t *testing.T, refs ...string) {
 	t.Helper()
 	for _, ref := range refs {
-		if got := <-p.done[ref]; got.Err != nil || got.Outcome.Message != ref {
+		if got := <-p.done[ref]; got.Err != nil || got.Message != ref {
 			t.Errorf("%s got the result %+v", ref, got)
 		}
 	}
@@ -91,7 +94,7 @@ func names(prefix string, count int) []string {
 	return refs
 }
 
-func TestPendingRequestsAreBatchedUpToABound(t *testing.T) {
+func TestBatcher_BatchIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		batcher := newBatcher(g.write)
@@ -115,7 +118,7 @@ func TestPendingRequestsAreBatchedUpToABound(t *testing.T) {
 	})
 }
 
-func TestRequestsOfOneDeliveryAreNeverSplit(t *testing.T) {
+func TestBatcher_DeliveryIsNotSplit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		batcher := newBatcher(g.write)
@@ -125,7 +128,7 @@ func TestRequestsOfOneDeliveryAreNeverSplit(t *testing.T) {
 		many := names("m", 3*maxBatch)
 		var requests []Request
 		for _, ref := range many {
-			requests = append(requests, Request{Ref: ref})
+			requests = append(requests, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref}})
 		}
 		done := make(chan []Result, 1)
 		p.add(t.Context(), plant, "before")
@@ -140,7 +143,7 @@ func TestRequestsOfOneDeliveryAreNeverSplit(t *testing.T) {
 		}
 		g.let <- struct{}{}
 		for i, result := range <-done {
-			if result.Err != nil || result.Outcome.Message != many[i] {
+			if result.Err != nil || result.Message != many[i] {
 				t.Errorf("%s got %+v", many[i], result)
 			}
 		}
@@ -149,12 +152,13 @@ func TestRequestsOfOneDeliveryAreNeverSplit(t *testing.T) {
 	})
 }
 
-func TestTargetsDoNotWaitForEachOther(t *testing.T) {
+func TestBatcher_TargetsAreIndependent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		batcher := newBatcher(g.write)
 		p := newTestWrites(batcher)
-		keys := []Key{plant, shopKey, {KindGatewaySync, "demo", "shop"}, {KindGatewaySync, "other", "plant"}}
+		keys := []postern.TargetKey{plant, shopKey, {Kind: postern.TargetGatewaySync, Namespace: "demo", Name: "shop"},
+			{Kind: postern.TargetGatewaySync, Namespace: "other", Name: "plant"}}
 		for _, key := range keys {
 			p.add(t.Context(), key, key.String())
 		}
@@ -169,7 +173,7 @@ func TestTargetsDoNotWaitForEachOther(t *testing.T) {
 	})
 }
 
-func TestARequestCancelledBeforeItsBatchIsNotWritten(t *testing.T) {
+func TestBatcher_CanceledBeforeBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		batcher := newBatcher(g.write)
@@ -193,7 +197,7 @@ func TestARequestCancelledBeforeItsBatchIsNotWritten(t *testing.T) {
 	})
 }
 
-func TestATargetWithoutPendingRequestsIsForgotten(t *testing.T) {
+func TestBatcher_IdleTargetIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		batcher := newBatcher(g.write)
@@ -210,7 +214,7 @@ func TestATargetWithoutPendingRequestsIsForgotten(t *testing.T) {
 	})
 }
 
-func TestARequestCancelledDuringItsWriteIsTransient(t *testing.T) {
+func TestBatcher_CanceledDuringWriteIsTransient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		batcher := newBatcher(g.write)
@@ -235,10 +239,10 @@ func TestARequestCancelledDuringItsWriteIsTransient(t *testing.T) {
 	})
 }
 
-func TestAPanicIsTheErrorOfTheWholeBatchAndTheNextIsWritten(t *testing.T) {
+func TestBatcher_PanicFailsBatchOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
-		batcher := newBatcher(func(ctx context.Context, key Key, requests []Request) []Result {
+		batcher := newBatcher(func(ctx context.Context, key postern.TargetKey, requests []Request) []Result {
 			results := g.write(ctx, key, requests)
 			if strings.HasPrefix(requests[0].Ref, "bad") {
 				panic("index out of range")

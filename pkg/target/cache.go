@@ -8,23 +8,38 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/imageupdate"
+)
+
+// settleDelay is how long it may take after an outage until the missed changes are in the cache. Without an outage a
+// watch continues where the last one ended.
+const settleDelay = 2 * time.Second
+
+var (
+	// errNoCache is the error of a nil Cache.
+	errNoCache = errors.New("targets can be matched only with a cache")
+	// errReconnecting is the error of a cache between the end of a watch and the start of the next.
+	errReconnecting = errors.New("the watch has ended, and the next is not open yet")
 )
 
 // Cache watches the targets of all namespaces, and the ImageUpdater objects that configure their images. It keeps only
 // the fields that Postern reads. A kind whose CRD does not exist is looked up again at least about every 30 seconds. It
 // is safe for concurrent use.
 type Cache struct {
-	kinds  map[Kind]*cachedKind
+	kinds  map[postern.TargetKind]*cachedKind
 	images *imageIndex
 	// clock observes the receipts in the objects that are received.
 	clock *Clock
@@ -32,7 +47,7 @@ type Cache struct {
 
 // cachedKind caches one kind.
 type cachedKind struct {
-	kind      Kind
+	*resource
 	listWatch *trackedListWatch
 	informer  cache.SharedIndexInformer
 	// mutations adds our own writes to the informer's store, so that consecutive writes to a busy target do not start
@@ -46,49 +61,49 @@ type cachedKind struct {
 
 // NewCache returns a cache of the API server in cfg. It is empty until it is started.
 func NewCache(cfg *rest.Config) (*Cache, error) {
-	endpoints, err := newEndpoints(cfg, cachedKinds())
+	clients, err := newClients(cfg, resources())
 	if err != nil {
 		return nil, err
 	}
-	c := &Cache{kinds: map[Kind]*cachedKind{}, images: &imageIndex{}, clock: NewClock(time.Now)}
-	for kind, endpoint := range endpoints {
-		if c.kinds[kind], err = newCachedKind(endpoint, c.images, c.clock); err != nil {
+	c := &Cache{kinds: map[postern.TargetKind]*cachedKind{}, images: &imageIndex{}, clock: NewClock(time.Now)}
+	for kind, client := range clients {
+		if c.kinds[kind], err = newCachedKind(client, c.images, c.clock); err != nil {
 			return nil, fmt.Errorf("could not make a cache of %s: %w", kind, err)
 		}
 	}
 	return c, nil
 }
 
-func newCachedKind(e endpoint, images *imageIndex, clock *Clock) (*cachedKind, error) {
-	_, example, err := e.kind.api()
-	if err != nil {
-		return nil, err
+func newCachedKind(client client, images *imageIndex, clock *Clock) (*cachedKind, error) {
+	indexers := cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
+	if target, ok := lookupKind(client.kind); ok {
+		indexers[repositoryIndex] = indexByRepository(target)
 	}
-	source := newTrackedListWatch(e.listWatch(), time.Now)
-	informer := cache.NewSharedIndexInformerWithOptions(source, example,
-		cache.SharedIndexInformerOptions{Indexers: cache.Indexers{
-			repositoryIndex:      indexByRepository,
-			cache.NamespaceIndex: cache.MetaNamespaceIndexFunc,
-		}})
+	source := newTrackedListWatch(client.listWatch())
+	informer := cache.NewSharedIndexInformerWithOptions(source, client.newObject(),
+		cache.SharedIndexInformerOptions{Indexers: indexers})
 	k := &cachedKind{
-		kind:      e.kind,
+		resource:  client.resource,
 		listWatch: source,
 		informer:  informer,
 		indexed:   func() bool { return true },
 		mutations: cache.NewIntegerResourceVersionMutationCacheWithOptions(
 			klog.Background(), informer.GetStore(), cache.MutationCacheOptions{}),
 	}
-	if handler := images.handlerFor(e.kind); handler != nil {
-		registration, err := informer.AddEventHandler(handler)
+	if client.imageHandler != nil {
+		registration, err := informer.AddEventHandler(client.imageHandler(images))
 		if err != nil {
 			return nil, err
 		}
 		k.indexed = registration.HasSynced
 	}
 	return k, errors.Join(
-		informer.SetTransform(func(obj any) (any, error) {
-			clock.observeObject(obj)
-			return trim(obj)
+		informer.SetTransform(func(item any) (any, error) {
+			if obj, ok := item.(object); ok {
+				clock.observeObject(obj)
+				client.trim(obj)
+			}
+			return item, nil
 		}),
 		informer.SetWatchErrorHandlerWithContext(k.watchFailed),
 	)
@@ -109,15 +124,13 @@ func (c *Cache) NeedLeaderElection() bool { return false }
 
 // Ready returns nil once every kind is in the cache or known not to be installed.
 func (c *Cache) Ready() error {
-	return c.ready(cachedKinds()...)
+	return c.ready(append(kindNames(), imageUpdaterResource.kind)...)
 }
 
-func (c *Cache) ready(kinds ...Kind) error {
+func (c *Cache) ready(kinds ...postern.TargetKind) error {
 	var unready []error
 	for _, kind := range kinds {
-		if err := c.kinds[kind].ready(); err != nil {
-			unready = append(unready, err)
-		}
+		unready = append(unready, c.kinds[kind].ready())
 	}
 	return errors.Join(unready...)
 }
@@ -136,6 +149,20 @@ func (k *cachedKind) ready() error {
 	}
 }
 
+// current returns an error unless the kinds are synced, or not installed, and their changes are received. Otherwise a
+// new object might be missing.
+func (c *Cache) current(kinds ...postern.TargetKind) error {
+	if err := c.ready(kinds...); err != nil {
+		return err
+	}
+	for _, kind := range kinds {
+		if err := c.kinds[kind].listWatch.current(); err != nil {
+			return fmt.Errorf("the cache of %s is behind: %w", kind, err)
+		}
+	}
+	return nil
+}
+
 // watchFailed records a failed list or watch. The informer retries it.
 func (k *cachedKind) watchFailed(ctx context.Context, reflector *cache.Reflector, err error) {
 	k.failure.Store(&err)
@@ -148,7 +175,7 @@ func (k *cachedKind) watchFailed(ctx context.Context, reflector *cache.Reflector
 
 // get returns an object, which must not be modified. It finds nothing until the kind is synced. It is safe to call on a
 // nil Cache.
-func (c *Cache) get(key Key) (runtime.Object, bool) {
+func (c *Cache) get(key postern.TargetKey) (object, bool) {
 	if c == nil {
 		return nil, false
 	}
@@ -160,17 +187,15 @@ func (c *Cache) get(key Key) (runtime.Object, bool) {
 	if !ok || err != nil {
 		return nil, false
 	}
-	obj, ok := stored.(runtime.Object)
+	obj, ok := stored.(object)
 	return obj, ok
 }
 
 // recordWrite stores the object that a write returned.
-func (c *Cache) recordWrite(kind Kind, obj runtime.Object) {
-	if c == nil {
-		return
-	}
-	if trimmed, err := trim(obj); err == nil {
-		c.kinds[kind].mutations.Mutation(trimmed)
+func (c *Cache) recordWrite(kind postern.TargetKind, obj object) {
+	if c != nil {
+		c.kinds[kind].trim(obj)
+		c.kinds[kind].mutations.Mutation(obj)
 	}
 }
 
@@ -182,12 +207,13 @@ func (c *Cache) updatersIn(namespace string) []*imageupdate.Updater {
 	return c.images.updatersIn(namespace)
 }
 
-// Has reports whether an object is in the cache. It is false for a nil Cache.
-func (c *Cache) Has(key Key) bool {
+// Has reports whether the watch has delivered an object. It is false for a nil Cache.
+func (c *Cache) Has(key postern.TargetKey) bool {
 	if c == nil {
 		return false
 	}
-	_, found, err := c.kinds[key.Kind].informer.GetIndexer().GetByKey(key.Namespace + "/" + key.Name)
+	name := cache.NewObjectName(key.Namespace, key.Name).String()
+	_, found, err := c.kinds[key.Kind].informer.GetIndexer().GetByKey(name)
 	return found && err == nil
 }
 
@@ -197,14 +223,95 @@ func (c *Cache) Namespaces() ([]string, error) {
 	if c == nil {
 		return nil, errNoCache
 	}
-	if err := c.ready(Kinds()...); err != nil {
+	if err := c.ready(kindNames()...); err != nil {
 		return nil, &transientError{err}
 	}
 	var namespaces []string
-	for _, kind := range Kinds() {
+	for _, kind := range kindNames() {
 		indexer := c.kinds[kind].informer.GetIndexer()
 		namespaces = append(namespaces, indexer.ListIndexFuncValues(cache.NamespaceIndex)...)
 	}
 	slices.Sort(namespaces)
 	return slices.Compact(namespaces), nil
+}
+
+// trackedListWatch wraps a ListerWatcher, and knows whether changes are received. It is safe for concurrent use.
+type trackedListWatch struct {
+	*cache.ListWatch
+
+	mu sync.Mutex
+	// staleErr is why changes are missed; nil while a watch is open.
+	staleErr error
+	// started is set after the first list or watch, outage from a later failure until the next success.
+	started, outage bool
+	// settledAt is when the missed changes are in the cache.
+	settledAt time.Time
+}
+
+func newTrackedListWatch(source cache.ListerWatcher) *trackedListWatch {
+	from, t := cache.ToListerWatcherWithContext(source), &trackedListWatch{}
+	t.ListWatch = &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			list, err := from.ListWithContext(ctx, options)
+			t.record(err)
+			return list, err
+		},
+		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+			watcher, err := from.WatchWithContext(ctx, options)
+			t.record(err)
+			if err != nil {
+				return nil, err
+			}
+			return &trackedWatch{Interface: watcher, listWatch: t}, nil
+		},
+	}
+	return t
+}
+
+// current returns an error while changes are missed. A kind that is not installed is no error.
+func (t *trackedListWatch) current() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.staleErr != nil && isKindMissing(t.staleErr):
+		return nil
+	case t.staleErr != nil:
+		return t.staleErr
+	case time.Now().Before(t.settledAt):
+		return errReconnecting
+	}
+	return nil
+}
+
+// record records the error of a list or of opening a watch, or nil if it succeeded.
+func (t *trackedListWatch) record(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.staleErr = err
+	if err != nil {
+		t.outage = t.started
+		return
+	}
+	if t.outage {
+		t.settledAt = time.Now().Add(settleDelay)
+	}
+	t.started, t.outage = true, false
+}
+
+// trackedWatch is an open watch. A reflector stops each watch, also one that has ended by itself, before it opens the
+// next.
+type trackedWatch struct {
+	watch.Interface
+	listWatch *trackedListWatch
+	once      sync.Once
+}
+
+// Stop implements watch.Interface.
+func (w *trackedWatch) Stop() {
+	w.once.Do(func() {
+		w.listWatch.mu.Lock()
+		defer w.listWatch.mu.Unlock()
+		w.listWatch.staleErr = errReconnecting
+	})
+	w.Interface.Stop()
 }

@@ -4,45 +4,17 @@
 package target
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 
+	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
-
-// startCache runs a cache until the test ends.
-func startCache(t *testing.T, api *fakeAPIServer) *Cache {
-	t.Helper()
-	cache, err := NewCache(api.config())
-	if err != nil {
-		t.Fatal(err)
-	}
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		if err := cache.Start(t.Context()); err != nil {
-			t.Error(err)
-		}
-	}()
-	t.Cleanup(func() { <-stopped })
-	return cache
-}
-
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	if err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, 20*time.Second, true,
-		func(context.Context) (bool, error) { return condition(), nil }); err != nil {
-		t.Fatalf("%s: %v", what, err)
-	}
-}
 
 func cachedRef(c *Cache) string {
 	obj, ok := c.get(plant)
@@ -52,7 +24,7 @@ func cachedRef(c *Cache) string {
 	return obj.(*stokerv1alpha1.GatewaySync).Annotations[stokerv1alpha1.AnnotationRequestedRef]
 }
 
-func TestCacheIsReadyWithoutKindsThatAreNotInstalled(t *testing.T) {
+func TestCache_ReadyWithoutMissingKinds(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	cache, err := NewCache(api.config())
 	if err != nil {
@@ -73,7 +45,7 @@ func TestCacheIsReadyWithoutKindsThatAreNotInstalled(t *testing.T) {
 	eventually(t, "a kind is installed later", func() bool { return cachedRef(cache) == "v1" })
 }
 
-func TestCacheIsNotReadyIfItCannotBeFilled(t *testing.T) {
+func TestCache_NotReadyUntilFilled(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	api.serve(gatewaySyncs, &answer{})
 	api.serve(applications, forbidden)
@@ -85,7 +57,7 @@ func TestCacheIsNotReadyIfItCannotBeFilled(t *testing.T) {
 	})
 }
 
-func TestCacheFollowsAndTrims(t *testing.T) {
+func TestCache_FollowsAndTransforms(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	big := `{"apiVersion": "stoker.io/v1alpha1", "kind": "GatewaySync", "metadata": {
 		"name": "plant", "namespace": "demo", "resourceVersion": "`
@@ -107,15 +79,15 @@ func TestCacheFollowsAndTrims(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if _, ok := cache.get(Key{Kind: KindGatewaySync, Namespace: "other", Name: "plant"}); ok {
+	if _, ok := cache.get(postern.TargetKey{Kind: postern.TargetGatewaySync, Namespace: "other", Name: "plant"}); ok {
 		t.Error("found an object of another namespace")
 	}
-	if _, ok := cache.get(Key{Kind: KindApplication, Namespace: "demo", Name: "plant"}); ok {
+	if _, ok := cache.get(postern.TargetKey{Kind: postern.TargetApplication, Namespace: "demo", Name: "plant"}); ok {
 		t.Error("found an object of a kind that is not there")
 	}
 }
 
-func TestWriteReadsFromTheCacheFirst(t *testing.T) {
+func TestCache_IsReadFirst(t *testing.T) {
 	const get, patch = "GET", "PATCH fieldManager=postern"
 	for _, test := range []struct {
 		name         string
@@ -165,7 +137,8 @@ func TestWriteReadsFromTheCacheFirst(t *testing.T) {
 
 			var got []string
 			for _, ref := range test.refs {
-				outcome, err := writeOne(t.Context(), writer, plant, Request{Ref: ref, By: "github", At: noon}, false)
+				outcome, err := writeOne(t.Context(), writer, plant,
+					Request{DeliveryEvent: &postern.DeliveryEvent{Ref: ref, Source: "github"}, At: noon}, false)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -182,13 +155,14 @@ func TestWriteReadsFromTheCacheFirst(t *testing.T) {
 	}
 }
 
-func TestDryRunLeavesTheCacheAlone(t *testing.T) {
+func TestCache_UnchangedByDryRun(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	api.serve(gatewaySyncs, &answer{text: plantAt("v1")})
 	cache := startCache(t, api)
 	eventually(t, "filled", func() bool { return cachedRef(cache) == "v1" })
 	writer, _ := newTestWriter(t, api, cache)
-	if _, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", By: "github", At: noon}, true); err != nil {
+	if _, err := writeOne(t.Context(), writer, plant,
+		Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "github"}, At: noon}, true); err != nil {
 		t.Fatal(err)
 	}
 	if ref := cachedRef(cache); ref != "v1" {
@@ -198,15 +172,18 @@ func TestDryRunLeavesTheCacheAlone(t *testing.T) {
 
 // watched is a watch event for an object that has only a name.
 func watched(change, apiVersion, kind, namespace, name, resourceVersion string) string {
-	return fmt.Sprintf(`{"type": %q, "object": {"apiVersion": %q, "kind": %q, "metadata": {"namespace": %q, "name": %q, "resourceVersion": %q}}}`,
+	return fmt.Sprintf(`{"type": %q, "object": {"apiVersion": %q, "kind": %q, "metadata": {"namespace": %q, "name": `+
+		`%q, "resourceVersion": %q}}}`,
 		change, apiVersion, kind, namespace, name, resourceVersion)
 }
 
-func TestNamespacesAreThoseThatHoldTargets(t *testing.T) {
+func TestCache_Namespaces(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	api.serve(gatewaySyncs, &answer{text: plantAt("v1")})
-	api.serve(applications, &answer{text: `{"metadata": {"namespace": "shops", "name": "shop", "resourceVersion": "1"}}`})
-	api.serve(imageUpdaters, &answer{text: `{"metadata": {"namespace": "updaters", "name": "all", "resourceVersion": "1"}}`})
+	api.serve(applications, &answer{text: `{"metadata": {"namespace": "shops", "name": "shop", "resourceVersion": ` +
+		`"1"}}`})
+	api.serve(imageUpdaters, &answer{text: `{"metadata": {"namespace": "updaters", "name": "all", "resourceVersion": ` +
+		`"1"}}`})
 	cache := startCache(t, api)
 	expect := func(when string, want ...string) {
 		t.Helper()
@@ -225,7 +202,7 @@ func TestNamespacesAreThoseThatHoldTargets(t *testing.T) {
 	expect("the last of one deleted", "another", "demo")
 }
 
-func TestNamespacesAreNotKnownUntilTheCacheIsFilled(t *testing.T) {
+func TestCache_NamespacesUnknownUntilFilled(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	cache, err := NewCache(api.config())
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	"postern.dev/postern/apis/postern"
 )
 
 // wall is a wall clock that tests set.
@@ -20,7 +21,7 @@ func (w *wall) now() time.Time { return w.Time }
 // midday is a wall clock at noon, to the microsecond.
 func midday() *wall { return &wall{noon.UTC().Truncate(time.Microsecond)} }
 
-func TestStampsRiseWhateverTheWallClockDoes(t *testing.T) {
+func TestClock_IsMonotonic(t *testing.T) {
 	at := midday()
 	clock := NewClock(at.now)
 	last := clock.Stamp()
@@ -45,7 +46,7 @@ func TestStampsRiseWhateverTheWallClockDoes(t *testing.T) {
 	}
 }
 
-func TestStampsAreLaterThanWhatWasObservedIfThatMayBeTrue(t *testing.T) {
+func TestClock_LaterThanObserved(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		observed time.Duration
@@ -72,7 +73,7 @@ func TestStampsAreLaterThanWhatWasObservedIfThatMayBeTrue(t *testing.T) {
 }
 
 // An owner of targets who writes receipts one after the other must not advance the clock further.
-func TestObservedReceiptsLeadTheClockAheadByAMinuteAtMost(t *testing.T) {
+func TestClock_ObservedLeadIsBounded(t *testing.T) {
 	at := midday()
 	clock := NewClock(at.now)
 	for ahead := range 1000 {
@@ -84,7 +85,7 @@ func TestObservedReceiptsLeadTheClockAheadByAMinuteAtMost(t *testing.T) {
 	}
 }
 
-func TestStampsOfManyAtOnceDiffer(t *testing.T) {
+func TestClock_ConcurrentStampsDiffer(t *testing.T) {
 	clock := NewClock(midday().now)
 	stamps := make([]time.Time, 1000)
 	var running sync.WaitGroup
@@ -101,12 +102,7 @@ func TestStampsOfManyAtOnceDiffer(t *testing.T) {
 	}
 }
 
-// received is a request that a Writer receives now.
-func received(w *Writer, ref string) Request {
-	return Request{Ref: ref, By: "generic", At: noon, Received: w.Stamp()}
-}
-
-func TestAnAmbiguousFailureAfterTheClockWasSetBackIsNotTakenForSomethingLater(t *testing.T) {
+func TestClock_SetBackAmbiguousFailure(t *testing.T) {
 	for name, restarted := range map[string]bool{"in one process": false, "across a restart": true} {
 		t.Run(name, func(t *testing.T) {
 			api := newFakeAPIServer(t, plantAt("v0"))
@@ -127,7 +123,8 @@ func TestAnAmbiguousFailureAfterTheClockWasSetBackIsNotTakenForSomethingLater(t 
 				writer, _ = newTestWriter(t, api, nil)
 				writer.clock = NewClock(at.now)
 				_, document := api.seen()
-				writer.clock.observeObject(parse(t, KindGatewaySync, document)) // as the cache does for every target
+				// as the cache does for every target
+				writer.clock.observeObject(parse(t, postern.TargetGatewaySync, document))
 			}
 			got, err := writeOne(t.Context(), writer, plant, received(writer, "v2"), false)
 			if err != nil || got.Reason != ReasonRequested {
@@ -137,10 +134,10 @@ func TestAnAmbiguousFailureAfterTheClockWasSetBackIsNotTakenForSomethingLater(t 
 	}
 }
 
-func TestTheCacheLetsTheClockObserveWhatTargetsTell(t *testing.T) {
+func TestClock_CacheObservesTargets(t *testing.T) {
 	ahead := time.Now().UTC().Add(maxClockSkew / 2)
 	api := newFakeAPIServer(t, plantAt("v1"))
-	document := mustApply(t, plantAt("v1"), []Operation{{Op: "add", Path: annotationPath(AnnotationEventTime),
+	document := mustApply(t, plantAt("v1"), []operation{{Op: "add", Path: annotationPath(AnnotationEventTime),
 		Value: watermarkSet{slotGit: {By: "github", Received: ahead}}.String()}})
 	api.serve(gatewaySyncs, &answer{text: document})
 	cache := startCache(t, api)
@@ -152,12 +149,12 @@ func TestTheCacheLetsTheClockObserveWhatTargetsTell(t *testing.T) {
 }
 
 // The receipt is from a clock that was wrong, or from an owner. It must not block later deliveries.
-func TestANotedReceiptThatCannotBeTrueOutdatesNothing(t *testing.T) {
+func TestClock_ImpossibleReceiptIsIgnored(t *testing.T) {
 	for name, ahead := range map[string]time.Duration{
 		"a little ahead": maxClockSkew / 2, "too far ahead": 2 * maxClockSkew,
 	} {
 		at := midday()
-		document := mustApply(t, plantAt("v1"), []Operation{{Op: "add", Path: annotationPath(AnnotationEventTime),
+		document := mustApply(t, plantAt("v1"), []operation{{Op: "add", Path: annotationPath(AnnotationEventTime),
 			Value: watermarkSet{slotGit: {By: "kargo", Received: at.Add(ahead)}}.String()}})
 		writer, _ := newTestWriter(t, newFakeAPIServer(t, document), nil)
 		writer.clock = NewClock(at.now)
@@ -173,7 +170,7 @@ func TestANotedReceiptThatCannotBeTrueOutdatesNothing(t *testing.T) {
 }
 
 // A stamp from before the wall clock was set back is plausible to the process that made it.
-func TestOrderOutlivesALargeStepBackInOneProcess(t *testing.T) {
+func TestClock_OrderAfterLargeStepBack(t *testing.T) {
 	at := midday()
 	writer, _ := newTestWriter(t, newFakeAPIServer(t, plantAt("v0")), nil)
 	writer.clock = NewClock(at.now)
@@ -192,9 +189,9 @@ func TestOrderOutlivesALargeStepBackInOneProcess(t *testing.T) {
 	}
 }
 
-func TestTheRefsOfOtherRepositoriesAreOrderedByReceiptAtAnApplicationWithOneSource(t *testing.T) {
+func TestClock_OtherRepositoriesAreOrderedByReceipt(t *testing.T) {
 	target := orderedTargets["Application that moves"]
-	of := func(repository string, r Request) Request { r.Repository = repository; return r }
+	of := withRepository
 	for _, test := range []struct {
 		name  string
 		first Request

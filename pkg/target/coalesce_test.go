@@ -8,11 +8,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
-func TestCoalesceWritesTheNewestOfEachSlot(t *testing.T) {
-	of := func(repository string, r Request) Request { r.Repository = repository; return r }
-	withImage := func(r Request) Request { r.Image = image(t, "nginx:"+r.Ref); return r }
+func TestCoalesce_NewestOfEachSlot(t *testing.T) {
+	of := withRepository
+	withNginx := func(r Request) Request { return withImage(t, "nginx:"+r.Ref, r) }
 	for _, test := range []struct {
 		name       string
 		requests   []Request
@@ -37,7 +39,8 @@ func TestCoalesceWritesTheNewestOfEachSlot(t *testing.T) {
 			[]Request{event("v1", "generic", 0, 21), event("v2", "generic", 0, 21), event("v3", "generic", 0, 21)},
 			[]int{2}, map[int]int{0: 1, 1: 2}},
 		{"by the arrival, if there is nothing to compare",
-			[]Request{{Ref: "v1"}, {Ref: "v2"}}, []int{1}, map[int]int{0: 1}},
+			[]Request{{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1"}},
+				{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}}}, []int{1}, map[int]int{0: 1}},
 		{"the last known time of a sender is kept, and supersedes earlier events",
 			[]Request{event("v3", "github", 10, 21), event("v4", "github", 0, 22), event("v2", "github", 9, 23)},
 			[]int{0, 1}, map[int]int{2: 1}},
@@ -53,7 +56,7 @@ func TestCoalesceWritesTheNewestOfEachSlot(t *testing.T) {
 			[]Request{ifFollowed(tag("v2")), ifFollowed(tag("v1")), ifFollowed(branch("main"))},
 			[]int{0, 1, 2}, map[int]int{}},
 		{"images are kept",
-			[]Request{withImage(event("2", "harbor", 2, 21)), withImage(event("1", "harbor", 1, 22))},
+			[]Request{withNginx(event("2", "harbor", 2, 21)), withNginx(event("1", "harbor", 1, 22))},
 			[]int{0, 1}, map[int]int{}},
 		{"a redelivery is kept, and replaces nothing",
 			[]Request{event("v1", "github", 10, 21), onPurpose(event("v0", "github", 1, 22)),
@@ -61,10 +64,10 @@ func TestCoalesceWritesTheNewestOfEachSlot(t *testing.T) {
 			[]int{0, 1}, map[int]int{2: 0}},
 		{"all are in the order of their receipt",
 			[]Request{event("v3", "github", 30, 23), onPurpose(event("v2", "github", 0, 22)),
-				withImage(event("1", "harbor", 0, 21))},
+				withNginx(event("1", "harbor", 0, 21))},
 			[]int{2, 1, 0}, map[int]int{}},
 		{"the newest is written at its own place, not at the place of the one it replaces",
-			[]Request{event("v1", "github", 10, 21), withImage(event("1", "harbor", 0, 22)),
+			[]Request{event("v1", "github", 10, 21), withNginx(event("1", "harbor", 0, 22)),
 				event("v2", "github", 20, 23)},
 			[]int{1, 2}, map[int]int{0: 2}},
 		{"each repository has its newest",
@@ -74,7 +77,7 @@ func TestCoalesceWritesTheNewestOfEachSlot(t *testing.T) {
 			[]int{0, 3, 4}, map[int]int{1: 3, 2: 0}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			write, replacedBy := coalesce(KindApplication, test.requests)
+			write, replacedBy := coalesce(applicationKind{}, test.requests)
 			if diff := cmp.Diff(test.want, write); diff != "" {
 				t.Errorf("to write (-want +got):\n%s", diff)
 			}
@@ -83,14 +86,14 @@ func TestCoalesceWritesTheNewestOfEachSlot(t *testing.T) {
 			}
 		})
 	}
-	_, replacedBy := coalesce(KindGatewaySync,
+	_, replacedBy := coalesce(gatewaySyncKind{},
 		[]Request{of(shop, event("v1", "github", 1, 1)), of(values, event("v2", "github", 2, 2))})
 	if diff := cmp.Diff(map[int]int{0: 1}, replacedBy); diff != "" {
 		t.Errorf("a GatewaySync has one slot (-want +got):\n%s", diff)
 	}
 }
 
-func TestReplacementsLeadToTheWrittenRequest(t *testing.T) {
+func TestCoalesce_ReplacementsLeadToWritten(t *testing.T) {
 	replacedBy := map[int]int{0: 1, 1: 4, 2: 4, 3: 2}
 	for i, want := range []int{4, 4, 4, 4, 4, 5} {
 		if got := finalReplacement(replacedBy, i); got != want {
@@ -100,11 +103,11 @@ func TestReplacementsLeadToTheWrittenRequest(t *testing.T) {
 }
 
 // Every request is either written, or replaced by a written one of its slot.
-func TestCoalesceLosesNoRequest(t *testing.T) {
+func TestCoalesce_LosesNoRequest(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
 	for range 2000 {
 		requests := batchTargets[1].requests(t, r)
-		write, replacedBy := coalesce(KindApplication, requests)
+		write, replacedBy := coalesce(applicationKind{}, requests)
 		if len(write)+len(replacedBy) != len(requests) {
 			t.Fatalf("%+v: %v are written, and %v were replaced", requests, write, replacedBy)
 		}
@@ -117,7 +120,8 @@ func TestCoalesceLosesNoRequest(t *testing.T) {
 		}
 		for i := range replacedBy {
 			last := finalReplacement(replacedBy, i)
-			if !written[last] || requests[last].slot(KindApplication) != requests[i].slot(KindApplication) {
+			if !written[last] || slotOf(postern.TargetApplication, requests[last]) != slotOf(postern.TargetApplication,
+				requests[i]) {
 				t.Errorf("%+v: %d was replaced by %d", requests, i, last)
 			}
 		}

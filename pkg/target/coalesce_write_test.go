@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // summarize returns the results of requests in short.
@@ -21,20 +23,13 @@ func summarize(results []Result) []string {
 		case r.Err != nil:
 			summary[i] = "failed"
 		default:
-			summary[i] = fmt.Sprintf("%s %v", r.Outcome.Reason, r.Outcome.Held)
+			summary[i] = fmt.Sprintf("%s %v", r.Reason, r.Held)
 		}
 	}
 	return summary
 }
 
-// plantAfter is the GatewaySync demo/plant after it was written for a request.
-func plantAfter(t *testing.T, r Request) string {
-	t.Helper()
-	document, _ := oneByOne(t, KindGatewaySync, plantAt("v0"), r)
-	return document
-}
-
-func TestWriteBatch(t *testing.T) {
+func TestWriter_Batch(t *testing.T) {
 	const requested, already, superseded = "Requested true", "AlreadyRequested true", "Superseded false"
 	first := event("v1", "github", 10, 11)
 	for _, test := range []struct {
@@ -45,12 +40,13 @@ func TestWriteBatch(t *testing.T) {
 		wantPatches int
 	}{
 		{"the newest is written, and the others are superseded",
-			[]Request{event("v2", "github", 20, 21), event("v4", "github", 40, 22), event("v3", "github", 30, 23)},
+			[]Request{event("v2", "github", 15, 21), event("v4", "github", 21, 22), event("v3", "github", 18, 23)},
 			[]string{superseded, requested, superseded}, "v4", 1},
 		{"the same twice", []Request{event("v2", "github", 20, 21), event("v2", "github", 20, 22)},
 			[]string{already, requested}, "v2", 1},
-		{"the same at another commit", []Request{{Ref: "v2", Revision: "1", Received: minute(21)},
-			{Ref: "v2", Revision: "2", Received: minute(22)}},
+		{"the same at another commit", []Request{{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Revision: "1"},
+			Received: minute(21)},
+			{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Revision: "2"}, Received: minute(22)}},
 			[]string{superseded, requested}, "v2", 1},
 		{"what the target holds", []Request{event("v2", "github", 0, 21), event("v1", "github", 0, 22)},
 			[]string{superseded, already}, "v1", 0},
@@ -81,7 +77,7 @@ func TestWriteBatch(t *testing.T) {
 				t.Errorf("outcomes (-want +got):\n%s", diff)
 			}
 			_, object := api.seen()
-			if got := requestedIn(parse(t, KindGatewaySync, object)); got != test.holds {
+			if got := requestedIn(parse(t, postern.TargetGatewaySync, object)); got != test.holds {
 				t.Errorf("holds %q, want %q", got, test.holds)
 			}
 			if got := api.counts[http.MethodPatch]; got != test.wantPatches {
@@ -91,12 +87,12 @@ func TestWriteBatch(t *testing.T) {
 	}
 }
 
-func TestSupersededRequestsNameTheWrittenOne(t *testing.T) {
+func TestWriter_SupersededNamesWritten(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v0"))
 	writer, _ := newTestWriter(t, api, nil)
 	got := writer.writeBatch(t.Context(), plant,
 		[]Request{event("v1", "github", 10, 11), event("v2", "github", 20, 12), event("v2", "github", 20, 13)})
-	want := []Outcome{
+	want := []Result{
 		{Reason: ReasonSuperseded, Message: `"v2" was requested after it and replaces it`},
 		{Previous: "v2", Held: true, Reason: ReasonAlreadyRequested,
 			Message: "it was requested more than once at the same time"},
@@ -104,13 +100,13 @@ func TestSupersededRequestsNameTheWrittenOne(t *testing.T) {
 			Reason: ReasonRequested, Message: `stoker.io/requested-ref "v0" → "v2"`},
 	}
 	for i := range want {
-		if diff := cmp.Diff(want[i], got[i].Outcome); diff != "" || got[i].Err != nil {
+		if diff := cmp.Diff(want[i], got[i]); diff != "" || got[i].Err != nil {
 			t.Errorf("%d: error %v (-want +got):\n%s", i, got[i].Err, diff)
 		}
 	}
 }
 
-func TestABatchThatIsRefusedIsSplit(t *testing.T) {
+func TestWriter_RefusedBatchIsSplit(t *testing.T) {
 	requests := []Request{onPurpose(event("bad", "github", 10, 11)), event("v2", "github", 20, 12),
 		event("bad", "github", 30, 13)}
 	for _, test := range []struct {
@@ -142,7 +138,7 @@ func TestABatchThatIsRefusedIsSplit(t *testing.T) {
 			}
 			if test.patch != nil {
 				api.refuse = func(after string) *answer {
-					if test.bad && requestedIn(parse(t, KindGatewaySync, after)) != "bad" {
+					if test.bad && requestedIn(parse(t, postern.TargetGatewaySync, after)) != "bad" {
 						return nil
 					}
 					return test.patch

@@ -17,6 +17,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/klog/v2"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // IsTransient reports whether a write failed for a cause that may pass (the API server is unreachable or overloaded,
@@ -89,13 +91,23 @@ func retryAfter(err error) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// panicError logs a panic, and returns the error of the write. The content of a target must not end the process, and
-// with it all other deliveries.
-func panicError(ctx context.Context, key Key, problem any) error {
+// recoverPanic turns a panic into the results of a write. The content of a target must not end the process, and with it
+// all other deliveries. It must be deferred itself.
+func recoverPanic(ctx context.Context, key postern.TargetKey, requests int, results *[]Result) {
+	if problem := recover(); problem != nil {
+		*results = failedResults(requests, panicError(ctx, key, problem))
+	}
+}
+
+// panicError logs a panic, and returns the error of the write.
+func panicError(ctx context.Context, key postern.TargetKey, problem any) error {
 	klog.FromContext(ctx).Error(nil, "Writing a target panicked", "target", key, "panic", problem,
 		"stack", string(debug.Stack()))
 	return fmt.Errorf("could not write %s: internal error, see Postern's log", key)
 }
+
+// isTargetError reports whether a write failed because of the target, and not because of a request.
+func isTargetError(err error) bool { return IsTransient(err) || apierrors.IsNotFound(err) }
 
 // isKindMissing reports whether a 404 means that the resource is not served at all. That answer is not a Status, so the
 // client makes one up. For a missing object the API server sends a Status.
@@ -104,7 +116,7 @@ func isKindMissing(err error) bool {
 }
 
 // wrapMissingKind adds that a kind is not installed, which the plain 404 does not say.
-func wrapMissingKind(err error, kind Kind) error {
+func wrapMissingKind(err error, kind postern.TargetKind) error {
 	if isKindMissing(err) {
 		return fmt.Errorf("%s is not installed in this cluster: %w", kind, err)
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // A kube-apiserver that has just started rejects requests that it allows a moment later. Admission keeps rejecting.
-func TestThatPosternIsNotAuthorizedMayPass(t *testing.T) {
+func TestErrors_UnauthorizedIsTransient(t *testing.T) {
 	plants := schema.GroupResource{Group: "stoker.io", Resource: "gatewaysyncs"}
 	attributes := authorizer.AttributesRecord{
 		User: &user.DefaultInfo{Name: "system:serviceaccount:postern-system:postern"}, Verb: "patch",

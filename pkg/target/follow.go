@@ -5,13 +5,19 @@ package target
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
 
-	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
-	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
+	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/pkg/naming"
 	"postern.dev/postern/pkg/pattern"
 )
 
@@ -19,8 +25,98 @@ import (
 // semver constraint, such as ">=1.2, <2": https://github.com/Masterminds/semver#checking-version-constraints
 const AnnotationFollowTags = "postern.dev/follow-tags"
 
-// maxSources bounds the sources of an Application that are examined one by one.
-const maxSources = 100
+// Match is a target that wants a push, or whose owner's configuration is invalid.
+type Match struct {
+	Key postern.TargetKey
+	// Err is why the owner's configuration is invalid; nil if it is not.
+	Err error
+}
+
+// Matches calls Matches of the Writer's cache. It returns a panic as an error: the content of a namespace's targets
+// must not end the process.
+func (w *Writer) Matches(namespace string, r Request) (matches []Match, err error) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			klog.ErrorS(nil, "Matching targets panicked",
+				"namespace", namespace, "panic", problem, "stack", string(debug.Stack()))
+			matches, err = nil, errors.New("could not match targets: internal error, see Postern's log")
+		}
+	}()
+	return w.cache.Matches(namespace, r)
+}
+
+// Matches returns the targets in a namespace that want a push, by kind and name: for an image, the Applications whose
+// configuration for image updates names it; for a git ref, the targets that follow it in its repository. Write to them
+// with Request.IfFollowed.
+//
+// It uses indexes, so that unrelated objects do not add to its cost. The error satisfies IsTransient if the cache is
+// not synced, or misses changes: a new target may be missing.
+func (c *Cache) Matches(namespace string, r Request) ([]Match, error) {
+	if c == nil {
+		return nil, errNoCache
+	}
+	if r.Image != nil {
+		return c.matchImage(namespace, r.Image.Name())
+	}
+	if err := c.current(kindNames()...); err != nil {
+		return nil, &transientError{err}
+	}
+	var matches []Match
+	for _, kind := range kinds {
+		key := postern.TargetKey{Kind: kind.resource().kind, Namespace: namespace}
+		found, err := c.kinds[key.Kind].informer.GetIndexer().ByIndex(
+			repositoryIndex, repositoryKey(namespace, r.Repository))
+		if err != nil {
+			return nil, fmt.Errorf("could not look up %s by repository: %w", key.Kind, err)
+		}
+		for _, item := range found {
+			obj, _ := item.(object)
+			key.Name = obj.GetName()
+			if followed, problem := kind.follows(obj, r); followed || problem != nil {
+				matches = append(matches, Match{key, problem})
+			}
+		}
+	}
+	slices.SortFunc(matches, func(a, b Match) int {
+		return cmp.Or(cmp.Compare(a.Key.Kind, b.Key.Kind), cmp.Compare(a.Key.Name, b.Key.Name))
+	})
+	return matches, nil
+}
+
+func (c *Cache) matchImage(namespace, image string) ([]Match, error) {
+	if err := c.current(postern.TargetApplication, imageUpdaterResource.kind); err != nil {
+		return nil, &transientError{err}
+	}
+	names, err := c.images.find(namespace, image)
+	if err != nil {
+		return nil, err
+	}
+	matches := make([]Match, len(names))
+	for i, name := range names {
+		matches[i].Key = postern.TargetKey{Kind: postern.TargetApplication, Namespace: namespace, Name: name}
+	}
+	return matches, nil
+}
+
+// repositoryIndex indexes targets by their git repositories.
+const repositoryIndex = "repository"
+
+func repositoryKey(namespace, repository string) string {
+	return namespace + "\n" + naming.NormalizeRepository(repository)
+}
+
+// indexByRepository returns the cache.IndexFunc of repositoryIndex.
+func indexByRepository(kind targetKind) cache.IndexFunc {
+	return func(item any) ([]string, error) {
+		keys := sets.New[string]() // not a list: there may be thousands of sources
+		if obj, ok := item.(object); ok {
+			for _, repository := range kind.repositories(obj) {
+				keys.Insert(repositoryKey(obj.GetNamespace(), repository))
+			}
+		}
+		return keys.UnsortedList(), nil
+	}
+}
 
 // followRule describes what a target follows in one repository.
 type followRule struct {
@@ -77,60 +173,4 @@ func (f followRule) followsTag(constraint, tag string) (bool, error) {
 		}
 	}
 	return true, nil
-}
-
-// gatewaySyncFollows reports whether a GatewaySync follows a pushed ref.
-func gatewaySyncFollows(sync *stokerv1alpha1.GatewaySync, r Request) (bool, error) {
-	return gitFollows(sync.Namespace, sync.Annotations, sync.Spec.Git, r)
-}
-
-// gitFollows is gatewaySyncFollows for the given parts of one. A requested ref overrides the spec: a ref that was
-// requested by name stays although the branch in the spec moves.
-func gitFollows(namespace string, annotations map[string]string, git stokerv1alpha1.GitSpec, r Request) (bool, error) {
-	if !SameRepository(git.Repo, r.Repository) {
-		return false, nil
-	}
-	requested := annotations[stokerv1alpha1.AnnotationRequestedRef]
-	return followRule{
-		namespace:   namespace,
-		annotations: annotations,
-		tracked:     cmp.Or(requested, git.Ref),
-		heldRefs:    []string{requested, git.Ref},
-	}.follows(r)
-}
-
-// applicationFollows reports whether a source of an Application follows a pushed ref.
-func applicationFollows(app *argov1alpha1.Application, r Request) (bool, error) {
-	followed, problem := sourcesFollowing(app.Namespace, app.Annotations, sourcesOf(&app.Spec), r)
-	return len(followed) > 0, problem
-}
-
-// sourcesFollowing returns the sources of an Application that follow a pushed ref. The requested ref does not name its
-// repository, so it is considered only if all sources have the same one. If no source follows, problem may say why that
-// can't be decided.
-func sourcesFollowing(
-	namespace string, annotations map[string]string, sources []appSource, r Request,
-) (followed []appSource, problem error) {
-	if len(sources) > maxSources {
-		return nil, fmt.Errorf("the Application has %d sources; at most %d are supported", len(sources), maxSources)
-	}
-	var requested string
-	if allFromRepository(sources, r.Repository) {
-		requested = annotations[AnnotationRequestedRef]
-	}
-	for _, source := range sources {
-		if !SameRepository(source.RepoURL, r.Repository) {
-			continue
-		}
-		f := followRule{namespace, annotations, source.revision(), []string{source.revision(), requested}}
-		follows, err := f.follows(r)
-		if follows {
-			followed = append(followed, source)
-		}
-		problem = err
-	}
-	if len(followed) > 0 {
-		return followed, nil
-	}
-	return nil, problem
 }

@@ -8,34 +8,17 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
+	"postern.dev/postern/pkg/naming"
+	"postern.dev/postern/pkg/pattern"
 )
 
-const (
-	shop   = "https://git.acme.io/shop.git"
-	values = "https://git.acme.io/values.git"
-)
-
-// The types of pushes.
-func branch(name string) Request {
-	return Request{Ref: name, RefType: RefTypeBranch, Repository: "git@git.acme.io:shop"}
-}
-
-func defaultBranch(name string) Request {
-	r := branch(name)
-	r.DefaultBranch = true
-	return r
-}
-
-func tag(name string) Request {
-	return Request{Ref: name, RefType: RefTypeTag, Repository: "git@git.acme.io:shop"}
-}
-
-func ofType(refType RefType, name string) Request {
-	return Request{Ref: name, RefType: refType, Repository: "git@git.acme.io:shop"}
+func ofType(refType postern.RefType, name string) Request {
+	return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: name, RefType: refType,
+		Repository: "git@git.acme.io:shop"}}
 }
 
 // TestFollows applies to both kinds: they differ only in where they track a ref.
@@ -102,23 +85,26 @@ func TestFollows(t *testing.T) {
 		{"main", ">=1", ofType("Commit", "1234567"), false},
 		{"1234567", ">=1", ofType("Commit", "1234567"), false},
 		// Another repository, or an unknown one.
-		{"main", "*", Request{Ref: "main", RefType: RefTypeBranch, Repository: values}, false},
-		{"v1", "*", Request{Ref: "v2", RefType: RefTypeTag, Repository: values}, false},
-		{"main", "*", Request{Ref: "main", RefType: RefTypeBranch}, false},
+		{"main", "*", Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main", RefType: postern.RefTypeBranch,
+			Repository: values}}, false},
+		{"v1", "*", Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", RefType: postern.RefTypeTag,
+			Repository: values}}, false},
+		{"main", "*", Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main", RefType: postern.RefTypeBranch}},
+			false},
 	} {
 		r := test.pushed
 		name := strings.Join([]string{test.tracked, test.followTags, string(r.RefType), r.Ref,
-			NormalizeRepository(r.Repository)}, ",")
+			naming.NormalizeRepository(r.Repository)}, ",")
 		t.Run(name, func(t *testing.T) {
 			annotations := map[string]string{}
 			if test.followTags != none {
 				annotations[AnnotationFollowTags] = test.followTags
 			}
-			got, err := gatewaySyncFollows(syncOf(annotations, test.tracked), r)
+			got, err := (gatewaySyncKind{}).follows(syncOf(annotations, test.tracked), r)
 			if got != test.want || err != nil {
 				t.Errorf("a GatewaySync: got %v, %v, want %v", got, err, test.want)
 			}
-			got, err = applicationFollows(applicationOf(annotations, source(shop, test.tracked)), r)
+			got, err = (applicationKind{}).follows(applicationOf(annotations, source(shop, test.tracked)), r)
 			if got != test.want || err != nil {
 				t.Errorf("an Application: got %v, %v, want %v", got, err, test.want)
 			}
@@ -126,21 +112,7 @@ func TestFollows(t *testing.T) {
 	}
 }
 
-func syncOf(annotations map[string]string, ref string) *stokerv1alpha1.GatewaySync {
-	return &stokerv1alpha1.GatewaySync{
-		ObjectMeta: metav1.ObjectMeta{Annotations: annotations},
-		Spec:       stokerv1alpha1.GatewaySyncSpec{Git: stokerv1alpha1.GitSpec{Repo: shop, Ref: ref}},
-	}
-}
-
-func applicationOf(annotations map[string]string, sources ...argov1alpha1.ApplicationSource) *argov1alpha1.Application {
-	return &argov1alpha1.Application{
-		ObjectMeta: metav1.ObjectMeta{Annotations: annotations},
-		Spec:       argov1alpha1.ApplicationSpec{Sources: sources, Source: ptr.To(source(shop, "unused"))},
-	}
-}
-
-func TestARequestedRefOverridesWhatAGatewaySyncTracks(t *testing.T) {
+func TestFollows_RequestedRefOverridesTracked(t *testing.T) {
 	for _, test := range []struct {
 		ref, requested string
 		pushed         Request
@@ -155,13 +127,13 @@ func TestARequestedRefOverridesWhatAGatewaySyncTracks(t *testing.T) {
 	} {
 		sync := syncOf(map[string]string{AnnotationFollowTags: "*",
 			stokerv1alpha1.AnnotationRequestedRef: test.requested}, test.ref)
-		if got, err := gatewaySyncFollows(sync, test.pushed); got != test.want || err != nil {
+		if got, err := (gatewaySyncKind{}).follows(sync, test.pushed); got != test.want || err != nil {
 			t.Errorf("at %s, requested %s, pushed %s: got %v, %v", test.ref, test.requested, test.pushed.Ref, got, err)
 		}
 	}
 }
 
-func TestApplicationSourcesThatFollow(t *testing.T) {
+func TestFollows_ApplicationSources(t *testing.T) {
 	for _, test := range []struct {
 		name      string
 		requested string
@@ -202,7 +174,7 @@ func TestApplicationSourcesThatFollow(t *testing.T) {
 	}
 }
 
-func TestAConstraintThatIsNoneIsAProblem(t *testing.T) {
+func TestFollows_InvalidConstraint(t *testing.T) {
 	for constraint, want := range map[string]string{
 		"": `postern.dev/follow-tags is "", which is not a semver constraint: ` +
 			`improper constraint: ""`,
@@ -213,18 +185,62 @@ func TestAConstraintThatIsNoneIsAProblem(t *testing.T) {
 			`improper constraint: "v1,,v2"`,
 	} {
 		annotations := map[string]string{AnnotationFollowTags: constraint}
-		if got, err := gatewaySyncFollows(syncOf(annotations, "v1"), tag("v2")); got || err == nil ||
+		if got, err := (gatewaySyncKind{}).follows(syncOf(annotations, "v1"), tag("v2")); got || err == nil ||
 			err.Error() != want {
 			t.Errorf("a GatewaySync with %q: got %v, %v", constraint, got, err)
 		}
-		if got, err := applicationFollows(applicationOf(annotations, source(shop, "v1")), tag("v2")); got ||
+		if got, err := (applicationKind{}).follows(applicationOf(annotations, source(shop, "v1")), tag("v2")); got ||
 			err == nil || err.Error() != want {
 			t.Errorf("an Application with %q: got %v, %v", constraint, got, err)
 		}
 		// The pushed ref may be a branch that a source tracks.
-		if got, err := applicationFollows(applicationOf(annotations, source(shop, "v1"), source(shop, "v2")),
+		if got, err := (applicationKind{}).follows(applicationOf(annotations, source(shop, "v1"), source(shop, "v2")),
 			ofType("", "v2")); !got || err != nil {
 			t.Errorf("an Application with %q that tracks the ref: got %v, %v", constraint, got, err)
 		}
+	}
+}
+
+// TestFollows_TooManySources also requests a ref for all sources by name, which would take a patch with as many
+// steps.
+func TestFollows_TooManySources(t *testing.T) {
+	app := &argov1alpha1.Application{ObjectMeta: metav1.ObjectMeta{
+		Annotations: map[string]string{AnnotationUpdateTargetRevision: "true"}}}
+	for range maxSources + 1 {
+		app.Spec.Sources = append(app.Spec.Sources,
+			argov1alpha1.ApplicationSource{RepoURL: shop, TargetRevision: new("main")})
+	}
+	const many = "101 sources"
+	if followed, err := (applicationKind{}).follows(app, branch("main")); followed || err == nil ||
+		!strings.Contains(err.Error(), many) {
+		t.Errorf("followed %v, %v", followed, err)
+	}
+	if got := decide(t, app, branch("other")); len(got.Patch) > 50 || !strings.Contains(got.Message, many) {
+		t.Errorf("got %d steps of a patch, and %q", len(got.Patch), got.Message)
+	}
+	app.Spec.Sources = app.Spec.Sources[1:]
+	if followed, err := (applicationKind{}).follows(app, branch("main")); !followed || err != nil {
+		t.Errorf("of %d: followed %v, %v", maxSources, followed, err)
+	}
+	if got := decide(t, app, branch("other")); len(got.Changes) < maxSources {
+		t.Errorf("of %d: got %d changes", maxSources, len(got.Changes))
+	}
+}
+
+func TestFollows_ConstraintIsCompiledOnce(t *testing.T) {
+	app := &argov1alpha1.Application{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "compiled-once", Annotations: map[string]string{AnnotationFollowTags: ">=1, <9"}}}
+	for range 20 {
+		app.Spec.Sources = append(app.Spec.Sources,
+			argov1alpha1.ApplicationSource{RepoURL: shop, TargetRevision: new("1.0.0")})
+	}
+	before := pattern.Compilations()
+	for range 10 {
+		if followed, err := (applicationKind{}).follows(app.DeepCopy(), tag("1.1.0")); !followed || err != nil {
+			t.Fatalf("followed %v, %v", followed, err)
+		}
+	}
+	if got := pattern.Compilations() - before; got != 1 {
+		t.Errorf("it was compiled %d times", got)
 	}
 }

@@ -9,21 +9,25 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
 
 func TestDecideGatewaySync(t *testing.T) {
-	request := Request{Ref: "v2.0.0", Revision: "9f1c", Repository: "https://github.com/example/plant", By: "github",
-		At: noon}
+	request := Request{
+		DeliveryEvent: &postern.DeliveryEvent{Ref: "v2.0.0", Revision: "9f1c",
+			Repository: "https://github.com/example/plant", Source: "github"},
+		At: noon,
+	}
 	for _, test := range []struct {
 		name        string
 		annotations map[string]string
-		want        Outcome
+		want        Result
 		wantPatch   string
 	}{
 		{
 			name: "the first request creates the annotations",
-			want: Outcome{
+			want: Result{
 				Changes:  []Change{{Field: "stoker.io/requested-ref", New: "v2.0.0"}},
 				Previous: "v1.0.0",
 				Held:     true,
@@ -41,7 +45,7 @@ func TestDecideGatewaySync(t *testing.T) {
 		{
 			name:        "other annotations stay, and ours must still be missing",
 			annotations: map[string]string{"team": "plant"},
-			want: Outcome{
+			want: Result{
 				Changes:  []Change{{Field: "stoker.io/requested-ref", New: "v2.0.0"}},
 				Previous: "v1.0.0",
 				Held:     true,
@@ -65,7 +69,7 @@ func TestDecideGatewaySync(t *testing.T) {
 				"stoker.io/requested-at":  "2026-02-01T12:00:00Z",
 				"stoker.io/requested-by":  "github",
 			},
-			want: Outcome{
+			want: Result{
 				Changes:  []Change{{Field: "stoker.io/requested-ref", Old: "v1.5.0", New: "v2.0.0"}},
 				Previous: "v1.5.0",
 				Held:     true,
@@ -75,7 +79,8 @@ func TestDecideGatewaySync(t *testing.T) {
 			wantPatch: `[
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": "v1.5.0"},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1event-time", "value": null},
-				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-at", "value": "2026-02-01T12:00:00Z"},
+				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-at",
+					"value": "2026-02-01T12:00:00Z"},
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-by", "value": "github"},
 				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": "v2.0.0"},
 				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-at", "value": "2026-03-01T12:00:00Z"}
@@ -87,7 +92,7 @@ func TestDecideGatewaySync(t *testing.T) {
 				"stoker.io/requested-at": "2026-02-01T12:00:00Z",
 				"stoker.io/requested-by": "kargo",
 			},
-			want: Outcome{
+			want: Result{
 				Changes:  []Change{{Field: "stoker.io/requested-ref", New: "v2.0.0"}},
 				Previous: "v1.0.0",
 				Held:     true,
@@ -97,7 +102,8 @@ func TestDecideGatewaySync(t *testing.T) {
 			wantPatch: `[
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": null},
 				{"op": "test", "path": "/metadata/annotations/postern.dev~1event-time", "value": null},
-				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-at", "value": "2026-02-01T12:00:00Z"},
+				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-at",
+					"value": "2026-02-01T12:00:00Z"},
 				{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-by", "value": "kargo"},
 				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": "v2.0.0"},
 				{"op": "add", "path": "/metadata/annotations/stoker.io~1requested-at", "value": "2026-03-01T12:00:00Z"},
@@ -111,7 +117,7 @@ func TestDecideGatewaySync(t *testing.T) {
 				"stoker.io/requested-at":  "2026-02-01T12:00:00Z",
 				"stoker.io/requested-by":  "kargo",
 			},
-			want: Outcome{
+			want: Result{
 				Previous: "v2.0.0",
 				Held:     true,
 				Reason:   "AlreadyRequested",
@@ -121,11 +127,11 @@ func TestDecideGatewaySync(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := DecideGatewaySync(&stokerv1alpha1.GatewaySync{
+			got := decide(t, &stokerv1alpha1.GatewaySync{
 				ObjectMeta: metav1.ObjectMeta{Annotations: test.annotations},
 				Spec:       stokerv1alpha1.GatewaySyncSpec{Git: stokerv1alpha1.GitSpec{Ref: "v1.0.0"}},
 			}, request)
-			if diff := cmp.Diff(test.want, got.Outcome); diff != "" {
+			if diff := cmp.Diff(test.want, got.Result); diff != "" {
 				t.Errorf("outcome (-want +got):\n%s", diff)
 			}
 			expectPatch(t, test.wantPatch, got.Patch)

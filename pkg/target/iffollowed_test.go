@@ -7,19 +7,15 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/apimachinery/pkg/runtime"
 
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-func ifFollowed(r Request) Request {
-	r.IfFollowed, r.By, r.At = true, "github", noon
-	return r
-}
-
-func TestWhatIsFollowedIsWrittenOnlyIfItStillIs(t *testing.T) {
-	const sync = `{"metadata": {"annotations": {"postern.dev/follow-tags": ">=1"}}, "spec": {"git": {"repo": "https://git.acme.io/shop.git"}}}`
-	got := mustDecide(t, parse(t, KindGatewaySync, sync), ifFollowed(tag("v2")))
+func TestIfFollowed_CheckedAgainWhenWritten(t *testing.T) {
+	const sync = `{"metadata": {"annotations": {"postern.dev/follow-tags": ">=1"}}, "spec": {"git": {"repo": ` +
+		`"https://git.acme.io/shop.git"}}}`
+	got := decide(t, parse(t, postern.TargetGatewaySync, sync), ifFollowed(tag("v2")))
 	expectPatch(t, `[
 		{"op": "test", "path": "/metadata/annotations/stoker.io~1requested-ref", "value": null},
 		{"op": "test", "path": "/metadata/annotations/postern.dev~1follow-tags", "value": ">=1"},
@@ -34,7 +30,7 @@ func TestWhatIsFollowedIsWrittenOnlyIfItStillIs(t *testing.T) {
 
 	const app = `{"metadata": {"annotations": {"postern.dev/follow-tags": ">=1", "postern.dev/requested-ref": "v1"}},
 		"spec": {"source": {"repoURL": "https://git.acme.io/shop.git", "targetRevision": "main"}}}`
-	got = mustDecide(t, parse(t, KindApplication, app), ifFollowed(tag("v2")))
+	got = decide(t, parse(t, postern.TargetApplication, app), ifFollowed(tag("v2")))
 	expectPatch(t, `[
 		{"op": "test", "path": "/metadata/annotations/postern.dev~1requested-ref", "value": "v1"},
 		{"op": "test", "path": "/metadata/annotations/postern.dev~1follow-tags", "value": ">=1"},
@@ -53,36 +49,37 @@ func TestWhatIsFollowedIsWrittenOnlyIfItStillIs(t *testing.T) {
 		{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-at", "value": "2026-03-01T12:00:00Z"},
 		{"op": "add", "path": "/metadata/annotations/postern.dev~1requested-by", "value": "github"},
 		{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh", "value": "normal"},
-		{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp", "value": "2026-03-01T12:00:00.0000005Z"}]`, got.Patch)
+		{"op": "add", "path": "/metadata/annotations/argocd.argoproj.io~1refresh-timestamp",
+			"value": "2026-03-01T12:00:00.0000005Z"}]`, got.Patch)
 }
 
-func TestOfTwoTagsTheLowerOneDoesNotComeSecond(t *testing.T) {
-	for kind, document := range map[Kind]string{
-		KindGatewaySync: `{"metadata": {"annotations": {"postern.dev/follow-tags": "*"}},
+func TestIfFollowed_LowerTagIsSuperseded(t *testing.T) {
+	for kind, document := range map[postern.TargetKind]string{
+		postern.TargetGatewaySync: `{"metadata": {"annotations": {"postern.dev/follow-tags": "*"}},
 			"spec": {"git": {"repo": "https://git.acme.io/shop.git", "ref": "v1"}}}`,
-		KindApplication: `{"metadata": {"annotations": {"postern.dev/follow-tags": "*"}},
+		postern.TargetApplication: `{"metadata": {"annotations": {"postern.dev/follow-tags": "*"}},
 			"spec": {"source": {"repoURL": "https://git.acme.io/shop.git", "targetRevision": "v1"}}}`,
 	} {
-		higher := mustDecide(t, parse(t, kind, document), ifFollowed(tag("v3")))
+		higher := decide(t, parse(t, kind, document), ifFollowed(tag("v3")))
 		after := mustApply(t, document, higher.Patch)
-		lower := mustDecide(t, parse(t, kind, after), ifFollowed(tag("v2")))
-		want := Decision{Outcome: Outcome{Previous: "v3", Reason: ReasonNotFollowed,
+		lower := decide(t, parse(t, kind, after), ifFollowed(tag("v2")))
+		want := decision{Result: Result{Previous: "v3", Reason: ReasonNotFollowed,
 			Message: "it does not follow the pushed ref, or holds a higher version"}}
 		if diff := cmp.Diff(want, lower); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", kind, diff)
 		}
-		if named := mustDecide(t, parse(t, kind, after), tag("v2")); len(named.Patch) == 0 {
+		if named := decide(t, parse(t, kind, after), tag("v2")); len(named.Patch) == 0 {
 			t.Errorf("%s: a request that names the target may go back, but got %+v", kind, named)
 		}
 	}
 }
 
-func TestAWishThatCannotBeReadIsTold(t *testing.T) {
+func TestIfFollowed_UnreadableConstraint(t *testing.T) {
 	annotations := map[string]string{AnnotationFollowTags: "latest"}
-	for _, obj := range []runtime.Object{syncOf(annotations, "v1"), applicationOf(annotations, source(shop, "v1"))} {
-		got := mustDecide(t, obj, ifFollowed(tag("v2")))
+	for _, obj := range []object{syncOf(annotations, "v1"), applicationOf(annotations, source(shop, "v1"))} {
+		got := decide(t, obj, ifFollowed(tag("v2")))
 		got.Previous = ""
-		want := Decision{Outcome: Outcome{Reason: imageupdate.ReasonInvalidConfiguration,
+		want := decision{Result: Result{Reason: imageupdate.ReasonInvalidConfiguration,
 			Message: `postern.dev/follow-tags is "latest", which is not a semver constraint: ` +
 				`improper constraint: "latest"`}}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -91,27 +88,27 @@ func TestAWishThatCannotBeReadIsTold(t *testing.T) {
 	}
 }
 
-func TestOnlySourcesThatFollowAreMoved(t *testing.T) {
+func TestIfFollowed_MovesOnlyFollowingSources(t *testing.T) {
 	annotations := map[string]string{AnnotationUpdateTargetRevision: "true"}
 	sources := applicationOf(annotations, source(shop, "v1"), source(shop, "main"), source(values, "main"))
-	named := mustDecide(t, sources, branch("main"))
+	named := decide(t, sources, branch("main"))
 	if want := (Change{Field: "spec.sources[0].targetRevision", Old: "v1", New: "main"}); named.Changes[1] != want {
 		t.Errorf("by name: got %v", named.Changes)
 	}
-	followed := mustDecide(t, sources, ifFollowed(branch("main")))
+	followed := decide(t, sources, ifFollowed(branch("main")))
 	want := []Change{{Field: "postern.dev/requested-ref", New: "main"}}
 	if diff := cmp.Diff(want, followed.Changes); diff != "" {
 		t.Errorf("by source (-want +got):\n%s", diff)
 	}
 }
 
-func TestABranchThatIsTrackedByAnotherNameKeepsIt(t *testing.T) {
+func TestIfFollowed_KeepsNameOfBranch(t *testing.T) {
 	annotations := map[string]string{AnnotationUpdateTargetRevision: "true"}
 	for _, revision := range []string{"", "HEAD", "refs/heads/main"} {
 		app := applicationOf(annotations, source(shop, revision))
 		for _, r := range []Request{ifFollowed(defaultBranch("main")), defaultBranch("main")} {
 			want := []Change{{Field: "postern.dev/requested-ref", New: "main"}}
-			if diff := cmp.Diff(want, mustDecide(t, app, r).Changes); diff != "" {
+			if diff := cmp.Diff(want, decide(t, app, r).Changes); diff != "" {
 				t.Errorf("%q (-want +got):\n%s", revision, diff)
 			}
 		}

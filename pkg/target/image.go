@@ -5,91 +5,94 @@ package target
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// DecideImage returns the changes that a pushed image, r.Image, makes to an Application with a configuration for image
-// updates. It does not modify app, which may come from a cache.
+// imageConfig returns the configuration of the requested image of an Application.
+func (s *planState) imageConfig(app *argov1alpha1.Application, r Request) imageupdate.Config {
+	config, ok := s.configs[r.Image.Name()]
+	if !ok {
+		config, _ = imageupdate.ReadConfigForImage(app, s.updaters, r.image())
+		if s.configs == nil {
+			s.configs = map[string]imageupdate.Config{}
+		}
+		s.configs[r.Image.Name()] = config
+	}
+	return config
+}
+
+// decideImage returns the changes that a pushed image makes to an Application with a configuration for image updates.
 //
 // An image that the configuration names is written if the configuration allows it; otherwise nothing is. An image that
 // it does not name, and one that Image Updater has to commit, are recorded only in the annotations.
-func DecideImage(app *argov1alpha1.Application, config imageupdate.Config, r Request) Decision {
-	b := newPatchBuilder(app.Annotations)
-	config = config.ForImage(*r.Image)
-	requested, previous := r.Image.String(), b.readAnnotations(AnnotationRequestedRef)[AnnotationRequestedRef]
+func (b *patchBuilder) decideImage(app *argov1alpha1.Application, config imageupdate.Config) decision {
+	pushed := b.request.image()
+	config = config.ForImage(pushed)
+	b.previous = b.readAnnotations(AnnotationRequestedRef)[AnnotationRequestedRef]
 	b.testConfiguration(app.Labels, config)
-	config, stale := dropStaleImages(b.readAnnotations(AnnotationEventTime), previous, config, r)
+	config, stale := b.dropStaleImages(config)
 	var plan imageupdate.Plan
 	if len(config.Images) > 0 {
-		plan = imageupdate.PlanFor(b.readImages(app), config, *r.Image)
+		plan = imageupdate.PlanFor(b.readImages(app), config, pushed)
 	}
-	overall, notes, slots := overallDecision(plan), planNotes(plan, config, r), imageSlots(plan)
+	overall, notes, slots := overallDecision(plan), planNotes(plan, config, b.request), imageSlots(plan)
 	switch {
 	case len(plan.Decisions) == 0 && stale != nil:
 		return *stale
-	case len(plan.Decisions) == 0 && r.IfFollowed:
-		return notHeld(previous, ReasonNotFollowed, notes...)
+	case len(plan.Decisions) == 0 && b.request.IfFollowed:
+		return b.conclude(ReasonNotFollowed, notes...)
 	case rankOf(overall) == rankHeld:
-		held := notHeld(previous, overall.Reason, notes...)
+		held := b.conclude(overall.Reason, notes...)
 		held.Held = true
-		return held.withWatermark(app.Annotations, r, AnnotationRequestedRef, timeOrderedSlots(config, slots)...)
+		return b.withWatermark(held, AnnotationRequestedRef, timeOrderedSlots(config, slots))
 	case rankOf(overall) < rankHeld:
-		return notHeld(previous, overall.Reason, notes...)
-	case len(plan.Overrides) == 0 && previous == requested:
-		return unchanged(AnnotationRequestedRef, requested, notes...).
-			withWatermark(app.Annotations, r, AnnotationRequestedRef, slots...)
+		return b.conclude(overall.Reason, notes...)
+	case len(plan.Overrides) == 0 && b.previous == pushed.String():
+		return b.unchanged(AnnotationRequestedRef, pushed.String(), slots, notes...)
 	}
 
-	b.setRequest(r, requested, "", slots...)
+	b.setRequest(pushed.String(), "", slots...)
 	for _, o := range plan.Overrides {
 		b.applyOverride(o)
 	}
-	decision := b.build(previous, notes...)
-	decision.Reason = overall.Reason
-	return decision
+	d := b.build(notes...)
+	d.Reason = overall.Reason
+	return d
 }
 
 // dropStaleImages removes the images from a configuration for which the pushed image is stale; stale is the decision if
 // none is left. Images whose strategy orders by version are kept: a higher version is wanted no matter how late it
 // arrives.
-func dropStaleImages(
-	annotations map[string]string, previous string, config imageupdate.Config, r Request,
-) (remaining imageupdate.Config, stale *Decision) {
-	configured := false
-	single := countMatches(config, r) == 1
+func (b *patchBuilder) dropStaleImages(
+	config imageupdate.Config,
+) (remaining imageupdate.Config, stale *decision) {
+	b.testAnnotation(AnnotationEventTime)
+	matches := func(image imageupdate.ImageConfig) bool { return image.Matches(b.request.image()) }
+	count := 0 // each under its own alias
+	for _, image := range config.Images {
+		if matches(image) {
+			count++
+		}
+	}
+	if count == 0 {
+		return config, b.checkStale(slotImage)
+	}
 	config.Images = slices.DeleteFunc(slices.Clone(config.Images), func(image imageupdate.ImageConfig) bool {
-		if !image.Matches(*r.Image) {
+		if !matches(image) || ordersByVersion(image) {
 			return false
 		}
-		configured = true
-		if ordersByVersion(image) {
-			return false
-		}
-		outdated := checkStale(annotations, imageSlot(image.Slot()), previous, r)
-		if outdated == nil && single && r.supersededByHeld(imageNameSlot(r.Image.Name)) {
-			outdated = superseded(previous, heldLaterMessage)
+		outdated := b.checkStale(imageSlot(image.Slot()))
+		if outdated == nil && count == 1 && b.supersededByHeld(imageNameSlot(b.request.Image.Name())) {
+			outdated = b.superseded(heldLaterMessage)
 		}
 		stale = cmp.Or(outdated, stale)
 		return outdated != nil
 	})
-	if !configured {
-		stale = checkStale(annotations, slotImage, previous, r)
-	}
 	return config, stale
-}
-
-// countMatches returns how many images of a configuration match the pushed one, each under its own alias.
-func countMatches(config imageupdate.Config, r Request) int {
-	times := 0
-	for i := range config.Images {
-		if config.Images[i].Matches(*r.Image) {
-			times++
-		}
-	}
-	return times
 }
 
 // imageNameSlot is the slot of an image name whose alias is unknown: RecordHeld learns of images from the records of
@@ -161,11 +164,111 @@ func rankOf(decision imageupdate.Decision) rank {
 // be the cause.
 func planNotes(plan imageupdate.Plan, config imageupdate.Config, r Request) []string {
 	if len(plan.Decisions) == 0 {
-		return append([]string{"no configuration for image updates names " + r.Image.Name}, config.Notes...)
+		return append([]string{"no configuration for image updates names " + r.Image.Name()}, config.Notes...)
 	}
 	notes := make([]string, 0, len(plan.Decisions))
 	for _, decision := range plan.Decisions {
 		notes = append(notes, decision.Slot+": "+decision.Message)
 	}
 	return notes
+}
+
+// applyOverride sets entries of a list in a source that was read through b. All other entries stay as they are.
+func (b *patchBuilder) applyOverride(o imageupdate.Override) {
+	isAppend := func(entry imageupdate.ListChange) bool { return entry.Old == nil }
+	switch parent := o.Source.Path + "/" + o.List.Parent(); {
+	case o.ParentMissing:
+		b.test(parent, nil)
+		b.add(parent, map[string]any{o.List.Name(): o.After})
+	case isAppend(o.Changes[0]) && o.Changes[0].Index == 0: // to an empty or absent list
+		b.test(o.Path(), o.Before)
+		b.add(o.Path(), o.After)
+	default:
+		b.test(o.Path(), o.Before)
+		for _, entry := range o.Changes {
+			if isAppend(entry) {
+				b.add(o.Path()+"/-", entry.New)
+				continue
+			}
+			path := fmt.Sprintf("%s/%d", o.Path(), entry.Index)
+			b.edits = append(b.edits, operation{Op: "replace", Path: path, Value: entry.New})
+		}
+	}
+	for _, entry := range o.Changes {
+		if change := (Change{o.Field(), describe(entry.Old), describe(entry.New)}); change.Old != change.New {
+			b.changes = append(b.changes, change)
+		}
+	}
+}
+
+// describe formats an entry for users; empty if it is absent.
+func describe(entry any) string {
+	switch entry := entry.(type) {
+	case string:
+		return entry
+	case argov1alpha1.HelmParameter:
+		if entry.Value == nil {
+			return entry.Name
+		}
+		return entry.Name + "=" + *entry.Value
+	case argov1alpha1.EnvEntry:
+		return entry.Name + "=" + entry.Value
+	}
+	return ""
+}
+
+// readImages returns the parts of an Application that rules for images read, and makes the decision depend on them. The
+// configuration must be from imageupdate.ReadConfigForImage for the pushed image.
+func (b *patchBuilder) readImages(app *argov1alpha1.Application) *argov1alpha1.Application {
+	if sources := b.readSources(&app.Spec); len(sources) <= maxSources {
+		for _, source := range sources {
+			b.test(source.path+"/chart", orNull(source.Chart))
+			b.testTools(source)
+		}
+	}
+	if len(app.Spec.Sources) > 0 && app.Spec.SourceHydrator == nil {
+		b.testStatus("/status/sourceTypes", app.Status.SourceTypes, app)
+	} else {
+		b.testStatus("/status/sourceType", orNull(app.Status.SourceType), app)
+	}
+	b.testStatus("/status/summary/images", app.Status.Summary.Images, app)
+	read := &argov1alpha1.Application{Spec: app.Spec, Status: app.Status}
+	read.Namespace = app.Namespace
+	return read
+}
+
+// testTools makes the decision depend on the parameters of the tools that may render a source.
+func (b *patchBuilder) testTools(source appSource) {
+	if source.Kustomize == nil {
+		b.test(source.path+"/kustomize", nil)
+	} else {
+		b.test(source.path+"/kustomize/images", source.Kustomize.Images)
+	}
+	if source.Helm == nil {
+		b.test(source.path+"/helm", nil)
+	} else {
+		b.test(source.path+"/helm/parameters", source.Helm.Parameters)
+	}
+	if source.Plugin == nil {
+		b.test(source.path+"/plugin", nil)
+	} else {
+		b.test(source.path+"/plugin/env", source.Plugin.Env)
+	}
+}
+
+// testStatus makes the decision depend on a part of the status. If no image is reported the cache does not show whether
+// the parent of the part exists.
+func (b *patchBuilder) testStatus(path string, value any, app *argov1alpha1.Application) {
+	b.addTest(operation{Op: "test", Path: path, Value: value, uncertain: len(app.Status.Summary.Images) == 0})
+}
+
+// testConfiguration makes the decision depend on the values from which the configuration of one image was read.
+func (b *patchBuilder) testConfiguration(labels map[string]string, config imageupdate.Config) {
+	b.readAnnotations(config.Annotations...)
+	for _, image := range config.Images {
+		b.readAnnotations(image.Annotations...)
+	}
+	if config.Labels {
+		b.test("/metadata/labels", labels)
+	}
 }

@@ -98,9 +98,9 @@ var randomLists = []randomList{
 	},
 }
 
-// TestImagePatchesNeverTouchOtherEntries patches random lists. Other entries must keep their content and their order,
+// TestDecideImage_KeepsOtherEntries patches random lists. Other entries must keep their content and their order,
 // and the patch must never be rejected.
-func TestImagePatchesNeverTouchOtherEntries(t *testing.T) {
+func TestDecideImage_KeepsOtherEntries(t *testing.T) {
 	for _, list := range randomLists {
 		t.Run(list.name, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(1, 2))
@@ -135,7 +135,7 @@ func (l randomList) check(t *testing.T, before []any) (written bool) {
 
 	var object map[string]any
 	decode(t, after, &object)
-	entries := lookupPointer(object, "/spec/source/"+l.path).([]any)
+	entries := valueAt(object, "/spec/source/"+l.path).([]any)
 	if diff := cmp.Diff(l.others(t, before), l.others(t, entries)); diff != "" {
 		t.Errorf("other entries in %s (-before +after):\n%s", encode(t, before), diff)
 	}

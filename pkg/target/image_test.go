@@ -4,24 +4,26 @@
 package target
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// TestDecideImageWritesOverrides checks the patch and the patched object for every kind of list and every state of it.
-func TestDecideImageWritesOverrides(t *testing.T) {
+// TestDecideImage_WritesOverrides checks the patch and the patched object for every kind of list and every state of it.
+func TestDecideImage_WritesOverrides(t *testing.T) {
 	for _, test := range imageOverrides {
 		t.Run(test.name, func(t *testing.T) {
 			before := test.document(t)
 			got := test.decide(t, before)
 			expectPatch(t, test.wantPatch, onSpec(got.Patch))
 
-			want := Outcome{
+			want := Result{
 				Changes: append([]Change{{Field: "postern.dev/requested-ref", New: test.pushed}}, test.want...),
 				Held:    true,
 				Reason:  imageupdate.ReasonNewerVersion,
@@ -29,7 +31,7 @@ func TestDecideImageWritesOverrides(t *testing.T) {
 			if test.wantReason != "" {
 				want.Reason = test.wantReason
 			}
-			if diff := cmp.Diff(want, got.Outcome, ignoreMessage); diff != "" {
+			if diff := cmp.Diff(want, got.Result, ignoreMessage); diff != "" {
 				t.Errorf("outcome (-want +got):\n%s", diff)
 			}
 			expectObject(t, test.after(t, test.wantSpec), mustApply(t, before, got.Patch))
@@ -37,36 +39,36 @@ func TestDecideImageWritesOverrides(t *testing.T) {
 	}
 }
 
-func TestDecideImageTwiceChangesNothing(t *testing.T) {
+func TestDecideImage_IsIdempotent(t *testing.T) {
 	for _, test := range imageOverrides {
 		t.Run(test.name, func(t *testing.T) {
 			before := test.document(t)
 			after := mustApply(t, before, test.decide(t, before).Patch)
 			got := test.decide(t, after)
 			expectPatch(t, "null", got.Patch)
-			want := Outcome{Previous: test.pushed, Held: true, Reason: imageupdate.ReasonUpToDate}
-			if diff := cmp.Diff(want, got.Outcome, ignoreMessage); diff != "" {
+			want := Result{Previous: test.pushed, Held: true, Reason: imageupdate.ReasonUpToDate}
+			if diff := cmp.Diff(want, got.Result, ignoreMessage); diff != "" {
 				t.Errorf("outcome (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// TestImagePatchesFailIfTheListChanged changes each value that a patch tests, as another client would. One of them is
+// TestDecideImage_PatchTestsList changes each value that a patch tests, as another client would. One of them is
 // the list that it writes to.
-func TestImagePatchesFailIfTheListChanged(t *testing.T) {
+func TestDecideImage_PatchTestsList(t *testing.T) {
 	for _, test := range imageOverrides {
 		t.Run(test.name, func(t *testing.T) {
 			before := test.document(t)
 			patch := test.decide(t, before).Patch
-			for _, operation := range patch {
-				if operation.Op != "test" {
+			for _, read := range patch {
+				if read.Op != "test" {
 					continue
 				}
-				for _, changed := range meanwhile(operation.Value) {
-					now := mustApply(t, before, []Operation{{Op: "add", Path: operation.Path, Value: changed}})
+				for _, changed := range meanwhile(read.Value) {
+					now := mustApply(t, before, []operation{{Op: "add", Path: read.Path, Value: changed}})
 					if _, err := apply(now, patch); err == nil {
-						t.Errorf("the patch passed although %s became %v", operation.Path, changed)
+						t.Errorf("the patch passed although %s became %v", read.Path, changed)
 					}
 				}
 			}
@@ -80,14 +82,14 @@ func meanwhile(value any) []any {
 	if !ok {
 		return []any{"changed by others"}
 	}
-	changed := []any{append(list[:len(list):len(list)], "appended")}
+	changed := []any{append(slices.Clip(list), "appended")}
 	if len(list) > 0 {
 		changed = append(changed, list[1:], append([]any{"prepended"}, list...))
 	}
 	return changed
 }
 
-func TestImagePatchesDependOnTheConfiguration(t *testing.T) {
+func TestDecideImage_PatchTestsConfiguration(t *testing.T) {
 	test := imageOverrides[0]
 	test.annotations = []string{"image-list: web=nginx", "web.allow-tags: any"}
 	before := test.document(t)
@@ -98,12 +100,12 @@ func TestImagePatchesDependOnTheConfiguration(t *testing.T) {
 		"/metadata/annotations/argocd-image-updater.argoproj.io~1ignore-tags":    "1.26",
 		"/status/summary/images": []string{"nginx:1.26"},
 	} {
-		now := mustApply(t, before, []Operation{{Op: "add", Path: path, Value: value}})
+		now := mustApply(t, before, []operation{{Op: "add", Path: path, Value: value}})
 		if _, err := apply(now, patch); err == nil {
 			t.Errorf("the patch passed although %s became %v", path, value)
 		}
 	}
-	elsewhere := mustApply(t, before, []Operation{
+	elsewhere := mustApply(t, before, []operation{
 		{Op: "add", Path: "/metadata/annotations/team", Value: "other"},
 		{Op: "add", Path: "/spec/project", Value: "other"},
 		{Op: "add", Path: "/status/summary/externalURLs", Value: []string{"https://other.example.com"}},
@@ -113,14 +115,12 @@ func TestImagePatchesDependOnTheConfiguration(t *testing.T) {
 	}
 }
 
-func TestDecideImageDoesNotModifyWhatWasRead(t *testing.T) {
+func TestDecideImage_DoesNotModifyObject(t *testing.T) {
 	for _, test := range imageOverrides {
 		t.Run(test.name, func(t *testing.T) {
-			read := parse(t, KindApplication, test.document(t))
+			read := parse(t, postern.TargetApplication, test.document(t))
 			before := read.DeepCopyObject()
-			if _, err := decide(read, test.request(t), test.updaters(t)); err != nil {
-				t.Fatal(err)
-			}
+			test.decideOn(t, read)
 			if diff := cmp.Diff(before, read); diff != "" {
 				t.Errorf("(-before +after):\n%s", diff)
 			}
@@ -128,29 +128,21 @@ func TestDecideImageDoesNotModifyWhatWasRead(t *testing.T) {
 	}
 }
 
-func TestDecideImageIsTheSameForWhatTheCacheKeeps(t *testing.T) {
+func TestDecideImage_SameForTransformedObject(t *testing.T) {
 	for _, test := range imageOverrides {
 		t.Run(test.name, func(t *testing.T) {
-			read := parse(t, KindApplication, test.document(t))
-			whole, err := decide(read, test.request(t), test.updaters(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := trim(read); err != nil {
-				t.Fatal(err)
-			}
-			trimmed, err := decide(read, test.request(t), test.updaters(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(whole, trimmed, cmpopts.IgnoreUnexported(Operation{})); diff != "" {
+			read := parse(t, postern.TargetApplication, test.document(t))
+			whole := test.decideOn(t, read)
+			trim(t, read)
+			trimmed := test.decideOn(t, read)
+			if diff := cmp.Diff(whole, trimmed, cmpopts.IgnoreUnexported(operation{})); diff != "" {
 				t.Errorf("(-whole +trimmed):\n%s", diff)
 			}
 		})
 	}
 }
 
-func TestDecideImageAnnotatesAgainForAnotherDigest(t *testing.T) {
+func TestDecideImage_AnnotatesOtherDigest(t *testing.T) {
 	test := imageCase{spec: `{"source": {"repoURL": "https://git.acme.io/shop"}}`, pushed: "nginx:1.26"}
 	before := mustApply(t, test.document(t), test.decide(t, test.document(t)).Patch)
 	test.pushed = "nginx:1.26@" + newDigest
@@ -162,5 +154,5 @@ func TestDecideImageAnnotatesAgainForAnotherDigest(t *testing.T) {
 	request := test.request(t)
 	request.At = noon.Add(time.Hour)
 	after := mustApply(t, before, got.Patch)
-	expectPatch(t, "null", DecideImage(appOf(t, after), imageupdate.Config{}, request).Patch)
+	expectPatch(t, "null", decide(t, parse(t, postern.TargetApplication, after), request).Patch)
 }

@@ -67,12 +67,17 @@ func (x *imageIndex) update(namespace string, apply func(*namespaceIndex)) {
 	}
 }
 
-// tryUpdate changes the index of a namespace. It returns false if the index was dropped concurrently.
+// tryUpdate changes the index of a namespace, and drops it if it is then empty. It returns false if the index was
+// dropped concurrently.
 func (x *imageIndex) tryUpdate(namespace string, apply func(*namespaceIndex)) bool {
 	x.mu.Lock()
 	ns, ok := x.namespaces[namespace]
 	if !ok {
-		ns = newNamespaceIndex()
+		ns = &namespaceIndex{
+			updaters:     map[string]*imageupdate.Updater{},
+			applications: map[string]indexedApplication{},
+			byImage:      map[string][]string{},
+		}
 		if x.namespaces == nil {
 			x.namespaces = map[string]*namespaceIndex{}
 		}
@@ -84,23 +89,19 @@ func (x *imageIndex) tryUpdate(namespace string, apply func(*namespaceIndex)) bo
 	applied := !ns.dropped
 	if applied {
 		apply(ns)
-		ns.dropped = ns.empty()
+		ns.dropped = len(ns.applications)+len(ns.updaters) == 0
 	}
 	dropped := ns.dropped
 	ns.mu.Unlock()
+
 	if dropped {
-		x.drop(namespace, ns)
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if x.namespaces[namespace] == ns { // and not a new one
+			delete(x.namespaces, namespace)
+		}
 	}
 	return applied
-}
-
-// drop removes the index of a namespace.
-func (x *imageIndex) drop(namespace string, ns *namespaceIndex) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.namespaces[namespace] == ns { // and not a new one
-		delete(x.namespaces, namespace)
-	}
 }
 
 // namespaceIndex is the index of one namespace.
@@ -122,18 +123,6 @@ type namespaceIndex struct {
 type indexedApplication struct {
 	*argov1alpha1.Application
 	images []string
-}
-
-func newNamespaceIndex() *namespaceIndex {
-	return &namespaceIndex{
-		updaters:     map[string]*imageupdate.Updater{},
-		applications: map[string]indexedApplication{},
-		byImage:      map[string][]string{},
-	}
-}
-
-func (ns *namespaceIndex) empty() bool {
-	return len(ns.applications)+len(ns.updaters) == 0
 }
 
 func (ns *namespaceIndex) find(image string) []string {
@@ -210,49 +199,29 @@ func (ns *namespaceIndex) allUpdaters() []*imageupdate.Updater {
 	return ns.updaterSlice
 }
 
-// handlerFor returns the event handler for an informer of a kind; nil if the index does not use the kind.
-func (x *imageIndex) handlerFor(kind Kind) cache.ResourceEventHandler {
-	switch kind {
-	case KindApplication:
-		return x.applicationHandler()
-	case kindImageUpdater:
-		return x.updaterHandler()
-	}
-	return nil
-}
-
 func (x *imageIndex) applicationHandler() cache.ResourceEventHandler {
-	return newHandler(
-		func(obj any) {
-			if app, ok := obj.(*argov1alpha1.Application); ok {
-				x.update(app.Namespace, func(ns *namespaceIndex) { ns.setApplication(app) })
-			}
-		},
-		func(name cache.ObjectName) {
-			x.update(name.Namespace, func(ns *namespaceIndex) { ns.removeApplication(name.Name) })
-		})
+	return newHandler(x, (*namespaceIndex).setApplication, (*namespaceIndex).removeApplication)
 }
 
 func (x *imageIndex) updaterHandler() cache.ResourceEventHandler {
-	return newHandler(
-		func(obj any) {
-			if updater, ok := obj.(*iuv1alpha1.ImageUpdater); ok {
-				x.update(updater.Namespace, func(ns *namespaceIndex) { ns.setUpdater(updater) })
-			}
-		},
-		func(name cache.ObjectName) {
-			x.update(name.Namespace, func(ns *namespaceIndex) { ns.removeUpdater(name.Name) })
-		})
+	return newHandler(x, (*namespaceIndex).setUpdater, (*namespaceIndex).removeUpdater)
 }
 
 // newHandler calls set for added and updated objects, and remove for deleted ones.
-func newHandler(set func(any), remove func(cache.ObjectName)) cache.ResourceEventHandler {
+func newHandler[T object](
+	x *imageIndex, set func(*namespaceIndex, T), remove func(*namespaceIndex, string),
+) cache.ResourceEventHandler {
+	update := func(item any) {
+		if obj, ok := item.(T); ok {
+			x.update(obj.GetNamespace(), func(ns *namespaceIndex) { set(ns, obj) })
+		}
+	}
 	return cache.ResourceEventHandlerFuncs{
-		AddFunc:    set,
-		UpdateFunc: func(_, updated any) { set(updated) },
-		DeleteFunc: func(obj any) {
-			if name, err := cache.DeletionHandlingObjectToName(obj); err == nil {
-				remove(name)
+		AddFunc:    update,
+		UpdateFunc: func(_, updated any) { update(updated) },
+		DeleteFunc: func(item any) {
+			if name, err := cache.DeletionHandlingObjectToName(item); err == nil {
+				x.update(name.Namespace, func(ns *namespaceIndex) { remove(ns, name.Name) })
 			}
 		},
 	}

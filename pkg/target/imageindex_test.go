@@ -13,34 +13,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/cache"
 
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
 	"postern.dev/postern/pkg/imageupdate"
 )
-
-// appWith is an Application whose annotations list images.
-func appWith(namespace, name, images string) *argov1alpha1.Application {
-	app := &argov1alpha1.Application{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
-	if images != "" {
-		app.Annotations = map[string]string{iuv1alpha1.AnnotationPrefix + "image-list": images}
-	}
-	return app
-}
-
-// updaterWith is an ImageUpdater object that selects Applications by a pattern.
-func updaterWith(namespace, name, pattern string, images ...string) *iuv1alpha1.ImageUpdater {
-	ref := iuv1alpha1.ApplicationRef{NamePattern: pattern}
-	for _, image := range images {
-		ref.Images = append(ref.Images, iuv1alpha1.ImageConfig{Alias: image, ImageName: image})
-	}
-	return &iuv1alpha1.ImageUpdater{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
-		Spec:       iuv1alpha1.ImageUpdaterSpec{ApplicationRefs: []iuv1alpha1.ApplicationRef{ref}},
-	}
-}
 
 // found returns the names in an index, separated by spaces.
 func found(t *testing.T, x *imageIndex, namespace, image string) string {
@@ -53,7 +31,7 @@ func found(t *testing.T, x *imageIndex, namespace, image string) string {
 }
 
 // notify passes an event to an index, as an informer would.
-func notify(x *imageIndex, obj runtime.Object, gone bool) {
+func notify(x *imageIndex, obj object, gone bool) {
 	events := x.applicationHandler()
 	if _, ok := obj.(*iuv1alpha1.ImageUpdater); ok {
 		events = x.updaterHandler()
@@ -65,10 +43,10 @@ func notify(x *imageIndex, obj runtime.Object, gone bool) {
 	}
 }
 
-func TestImageIndexFollowsApplicationsAndUpdaters(t *testing.T) {
+func TestImageIndex_FollowsApplicationsAndUpdaters(t *testing.T) {
 	x := &imageIndex{}
-	add := func(obj runtime.Object) func() { return func() { notify(x, obj, false) } }
-	remove := func(obj runtime.Object) func() { return func() { notify(x, obj, true) } }
+	add := func(obj object) func() { return func() { notify(x, obj, false) } }
+	remove := func(obj object) func() { return func() { notify(x, obj, true) } }
 	labeled := appWith("demo", "labeled", "")
 	labeled.Labels = map[string]string{"tier": "web"}
 	byLabel := updaterWith("demo", "by-label", "*", "nginx")
@@ -113,7 +91,7 @@ func TestImageIndexFollowsApplicationsAndUpdaters(t *testing.T) {
 			t.Errorf("after %s: redis is wanted by %q, want %q", step.what, got, step.redis)
 		}
 	}
-	for _, obj := range []runtime.Object{
+	for _, obj := range []object{
 		byLabel, appWith("demo", "a", ""), appWith("demo", "plain", ""), appWith("demo", "new", ""),
 		appWith("demo", "labeled", ""), appWith("other", "annotated", ""), updaterWith("other", "images", "*"),
 	} {
@@ -124,7 +102,7 @@ func TestImageIndexFollowsApplicationsAndUpdaters(t *testing.T) {
 	}
 }
 
-func TestImageIndexUnderstandsMissedDeletions(t *testing.T) {
+func TestImageIndex_MissedDeletions(t *testing.T) {
 	x := &imageIndex{}
 	notify(x, appWith("demo", "a", "nginx"), false)
 	x.applicationHandler().OnDelete(cache.DeletedFinalStateUnknown{Key: "demo/a"})
@@ -133,7 +111,7 @@ func TestImageIndexUnderstandsMissedDeletions(t *testing.T) {
 	}
 }
 
-func TestImageIndexRefusesNamesThatAreNone(t *testing.T) {
+func TestImageIndex_RefusesInvalidNames(t *testing.T) {
 	for _, name := range []string{"", "nginx:1.26", "Nginx", "a b", "nginx@" + newDigest} {
 		if names, err := (&imageIndex{}).find("demo", name); err == nil {
 			t.Errorf("%q: got %q and no error", name, names)
@@ -142,7 +120,7 @@ func TestImageIndexRefusesNamesThatAreNone(t *testing.T) {
 }
 
 // randomObject returns one of a few objects in one of a few states.
-func randomObject(r *rand.Rand) runtime.Object {
+func randomObject(r *rand.Rand) object {
 	images := []string{"nginx", "redis", "busybox", ""}
 	if r.IntN(4) == 0 {
 		return updaterWith("demo", fmt.Sprintf("u%d", r.IntN(3)), []string{"*", "a1*", "a2", "none"}[r.IntN(4)],
@@ -151,9 +129,9 @@ func randomObject(r *rand.Rand) runtime.Object {
 	return appWith("demo", fmt.Sprintf("a%d", r.IntN(15)), images[r.IntN(4)]+","+images[r.IntN(4)])
 }
 
-// TestImageIndexIsWhatItWasTold compares the index, after any sequence of changes, with the result of reading every
+// TestImageIndex_EqualsFullRead compares the index, after any sequence of changes, with the result of reading every
 // object.
-func TestImageIndexIsWhatItWasTold(t *testing.T) {
+func TestImageIndex_EqualsFullRead(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	x := &imageIndex{}
 	apps, updaters := map[string]*argov1alpha1.Application{}, map[string]*iuv1alpha1.ImageUpdater{}
@@ -196,9 +174,9 @@ func TestImageIndexIsWhatItWasTold(t *testing.T) {
 	}
 }
 
-// TestImageIndexIsSafeForConcurrentUse is for the race detector. Its final state does not depend on the order of
+// TestImageIndex_ConcurrentUse is for the race detector. Its final state does not depend on the order of
 // changes.
-func TestImageIndexIsSafeForConcurrentUse(t *testing.T) {
+func TestImageIndex_ConcurrentUse(t *testing.T) {
 	x := &imageIndex{}
 	var running sync.WaitGroup
 	for seed := range uint64(4) {
@@ -225,5 +203,41 @@ func TestImageIndexIsSafeForConcurrentUse(t *testing.T) {
 	}
 	if got := len(x.namespaces["demo"].updaters); got != 3 {
 		t.Errorf("got %d ImageUpdater objects", got)
+	}
+}
+
+// TestImageIndex_NamespacesAreIndependent blocks one namespace in the middle of a change.
+func TestImageIndex_NamespacesAreIndependent(t *testing.T) {
+	x := &imageIndex{}
+	notify(x, appWith("honest", "shop", "nginx"), false)
+	x.update("hostile", func(*namespaceIndex) {
+		if got := found(t, x, "honest", "nginx"); got != "shop" {
+			t.Errorf("got %q", got)
+		}
+		notify(x, appWith("honest", "shop", "redis"), false)
+		notify(x, updaterWith("other", "u", "*", "redis"), false)
+	})
+	if got := found(t, x, "honest", "redis"); got != "shop" {
+		t.Errorf("got %q", got)
+	}
+	notify(x, appWith("honest", "shop", ""), true)
+	notify(x, updaterWith("other", "u", "*", "redis"), true)
+	if len(x.namespaces) != 0 {
+		t.Errorf("%d empty namespaces are kept", len(x.namespaces))
+	}
+}
+
+// TestImageIndex_UpdaterIsReadOncePerChange also updates one without a change, as a watch does after an interruption.
+func TestImageIndex_UpdaterIsReadOncePerChange(t *testing.T) {
+	x := &imageIndex{}
+	notify(x, updaterWith("demo", "u", "*", "redis"), false)
+	before := x.updatersIn("demo")
+	notify(x, updaterWith("demo", "u", "*", "redis"), false)
+	if again := x.updatersIn("demo"); len(before) != 1 || len(again) != 1 || again[0] != before[0] {
+		t.Errorf("it was read again: %v, %v", before, again)
+	}
+	notify(x, updaterWith("demo", "u", "*", "nginx"), false)
+	if again := x.updatersIn("demo"); len(again) != 1 || again[0] == before[0] {
+		t.Errorf("it was not read again: %v", again)
 	}
 }

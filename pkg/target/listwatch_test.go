@@ -8,20 +8,22 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+
+	"postern.dev/postern/apis/postern"
 )
 
-func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
+func TestListWatch_CurrentWhileWatching(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		down := errors.New("connection refused")
 		missing := &apierrors.StatusError{ErrStatus: metav1.Status{Reason: metav1.StatusReasonNotFound, Code: 404,
-			Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Type: metav1.CauseTypeUnexpectedServerResponse}}}}}
+			Details: &metav1.StatusDetails{
+				Causes: []metav1.StatusCause{{Type: metav1.CauseTypeUnexpectedServerResponse}}}}}
 		var fails error
 		f := newTrackedListWatch(&cache.ListWatch{
 			ListWithContextFunc: func(context.Context, metav1.ListOptions) (runtime.Object, error) {
@@ -30,7 +32,7 @@ func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
 			WatchFuncWithContext: func(context.Context, metav1.ListOptions) (watch.Interface, error) {
 				return watch.NewFake(), fails
 			},
-		}, time.Now)
+		})
 		current := func(when string, want bool) {
 			t.Helper()
 			if err := f.current(); (err == nil) != want {
@@ -39,14 +41,14 @@ func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
 		}
 		open := func() watch.Interface {
 			t.Helper()
-			watcher, err := f.Watch(metav1.ListOptions{})
+			watcher, err := f.WatchWithContext(t.Context(), metav1.ListOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			return watcher
 		}
-		f.failed(down) // as if a watch can't begin with a list
-		_, _ = f.List(metav1.ListOptions{})
+		f.record(down) // as if a watch can't begin with a list
+		_, _ = f.ListWithContext(t.Context(), metav1.ListOptions{})
 		current("listed", true)
 		watcher := open()
 		current("a watch is open", true)
@@ -57,32 +59,33 @@ func TestAKindIsCurrentWhileItIsFollowed(t *testing.T) {
 
 		fails = down
 		watcher.Stop()
-		_, _ = f.Watch(metav1.ListOptions{})
+		_, _ = f.WatchWithContext(t.Context(), metav1.ListOptions{})
 		current("none can be opened", false)
-		_, _ = f.List(metav1.ListOptions{})
+		_, _ = f.ListWithContext(t.Context(), metav1.ListOptions{})
 		current("nothing can be listed", false)
 		fails = nil
 		open()
 		current("it delivers missed changes", false)
 		advance(settleDelay)
 		current("it has delivered missed changes", true)
-		f.failed(down)
-		_, _ = f.List(metav1.ListOptions{})
+		f.record(down)
+		_, _ = f.ListWithContext(t.Context(), metav1.ListOptions{})
 		open()
 		current("the items of a list are not in the cache yet", false)
 		advance(settleDelay)
 		current("what a list had is in the cache", true)
 
 		fails = missing
-		_, _ = f.List(metav1.ListOptions{})
+		_, _ = f.ListWithContext(t.Context(), metav1.ListOptions{})
 		current("the kind is not installed any more", true)
 	})
 }
 
 // The new Application is created while no watch can be opened, and would be missed permanently.
-func TestANewTargetIsNotMissedWhileAWatchReconnects(t *testing.T) {
+func TestListWatch_ReconnectMissesNoTarget(t *testing.T) {
 	api, cache := startCacheOf(t)
-	main := Request{Ref: "main", RefType: RefTypeBranch, Repository: shop}
+	main := Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main", RefType: postern.RefTypeBranch,
+		Repository: shop}}
 	if got := matched(t, cache, "demo", main); got != nil {
 		t.Fatalf("got %v before one is created", got)
 	}
@@ -93,7 +96,8 @@ func TestANewTargetIsNotMissedWhileAWatchReconnects(t *testing.T) {
 		return IsTransient(err)
 	})
 	api.serve(applications, &answer{text: `{"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
-		"metadata": {"namespace": "demo", "name": "new", "resourceVersion": "7"}, "spec": {"source": {"repoURL": "` + shop + `", "targetRevision": "main"}}}`})
+		"metadata": {"namespace": "demo", "name": "new", "resourceVersion": "7"}, "spec": {"source": {"repoURL": "` +
+		shop + `", "targetRevision": "main"}}}`})
 	var matches []Match
 	eventually(t, "what wants it is known", func() bool {
 		var err error
@@ -108,16 +112,16 @@ func TestANewTargetIsNotMissedWhileAWatchReconnects(t *testing.T) {
 }
 
 // A new target may be missing from a cache that does not follow changes.
-func TestMatchesAreUnknownWhileChangesAreNotFollowed(t *testing.T) {
+func TestListWatch_UnknownWithoutWatch(t *testing.T) {
 	_, cache := startCacheOf(t)
-	git, nginx := branch("main"), Request{Image: image(t, "nginx:1.26")}
+	git, nginx := branch("main"), Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx:1.26")}}
 	for _, r := range []Request{git, nginx} {
 		if _, err := cache.Matches("demo", r); err != nil {
 			t.Fatal(err)
 		}
 	}
-	source := cache.kinds[KindApplication].listWatch
-	source.failed(errors.New("connection refused"))
+	source := cache.kinds[postern.TargetApplication].listWatch
+	source.record(errors.New("connection refused"))
 	for _, r := range []Request{git, nginx} {
 		if _, err := cache.Matches("demo", r); !IsTransient(err) {
 			t.Errorf("got %v, want a transient error", err)

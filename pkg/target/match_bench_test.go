@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // busyApplication is an Application with about as much data as a real one: the last applied configuration, managed
@@ -22,22 +24,30 @@ func busyApplication(i int) string {
 		return strings.Join(items, ",")
 	}
 	return fmt.Sprintf(`{"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
-		"metadata": {"namespace": "demo", "name": "shop-%[1]d", "resourceVersion": "%[1]d", "uid": "3e5ff1f2-4f6a-4e8c-8a60-%012[1]d",
-			"creationTimestamp": "2026-01-01T00:00:00Z", "generation": 1234, "finalizers": ["resources-finalizer.argocd.argoproj.io"],
+		"metadata": {"namespace": "demo", "name": "shop-%[1]d", "resourceVersion": "%[1]d",
+			"uid": "3e5ff1f2-4f6a-4e8c-8a60-%012[1]d",
+			"creationTimestamp": "2026-01-01T00:00:00Z", "generation": 1234,
+			"finalizers": ["resources-finalizer.argocd.argoproj.io"],
 			"labels": {"app.kubernetes.io/instance": "shop-%[1]d", "team": "team-%[1]d"},
-			"annotations": {"kubectl.kubernetes.io/last-applied-configuration": %[2]q, "notifications.argoproj.io/subscribe.slack": "shop-%[1]d",
-				"argocd-image-updater.argoproj.io/image-list": "web=ghcr.io/acme/shop-%[1]d:1.x, side=ghcr.io/acme/side-%[1]d",
+			"annotations": {"kubectl.kubernetes.io/last-applied-configuration": %[2]q,
+				"notifications.argoproj.io/subscribe.slack": "shop-%[1]d",
+				"argocd-image-updater.argoproj.io/image-list":
+					"web=ghcr.io/acme/shop-%[1]d:1.x, side=ghcr.io/acme/side-%[1]d",
 				"argocd-image-updater.argoproj.io/web.update-strategy": "semver"},
 			"managedFields": [{"manager": "argocd-controller", "fieldsV1": {%[3]s}}]},
-		"spec": {"project": "default", "destination": {"server": "https://kubernetes.default.svc", "namespace": "shop-%[1]d"},
+		"spec": {"project": "default", "destination": {"server": "https://kubernetes.default.svc",
+			"namespace": "shop-%[1]d"},
 			"source": {"repoURL": "https://git.acme.io/shop-%[1]d.git", "path": "deploy/prod", "targetRevision": "main",
 				"kustomize": {"images": ["ghcr.io/acme/shop-%[1]d:1.4.2"]}}},
-		"status": {"sourceType": "Kustomize", "summary": {"images": ["ghcr.io/acme/shop-%[1]d:1.4.2", "ghcr.io/acme/side-%[1]d:2.0.0", "redis:7"]},
+		"status": {"sourceType": "Kustomize", "summary": {"images": ["ghcr.io/acme/shop-%[1]d:1.4.2",
+			"ghcr.io/acme/side-%[1]d:2.0.0", "redis:7"]},
 			"history": [%[4]s], "resources": [%[5]s]}}`,
 		i, strings.Repeat("x", 800),
 		repeat(40, `"f:field-%d": {}`),
-		repeat(10, `{"id": %d, "revision": "0123456789abcdef0123456789abcdef01234567", "deployedAt": "2026-01-01T00:00:00Z"}`),
-		repeat(20, `{"group": "apps", "version": "v1", "kind": "Deployment", "namespace": "shop", "name": "web-%d", "status": "Synced"}`))
+		repeat(10, `{"id": %d, "revision": "0123456789abcdef0123456789abcdef01234567", "deployedAt": `+
+			`"2026-01-01T00:00:00Z"}`),
+		repeat(20, `{"group": "apps", "version": "v1", "kind": "Deployment", "namespace": "shop", "name": "web-%d", `+
+			`"status": "Synced"}`))
 }
 
 // BenchmarkMatchImage finds the Application that wants an image among others in one namespace. The time must hardly
@@ -46,7 +56,8 @@ func BenchmarkMatchImage(b *testing.B) {
 	for _, count := range []int{100, 1_000, 10_000} {
 		b.Run(fmt.Sprint(count), func(b *testing.B) {
 			cache, bytes := filledCache(b, count)
-			request := Request{Image: image(b, fmt.Sprintf("ghcr.io/acme/shop-%d:1.5.0", count/2))}
+			request := Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(b,
+				fmt.Sprintf("ghcr.io/acme/shop-%d:1.5.0", count/2))}}
 			b.ReportAllocs()
 			for b.Loop() {
 				if matches, err := cache.Matches("demo", request); err != nil || len(matches) != 1 {
@@ -63,8 +74,7 @@ func BenchmarkMatchBranch(b *testing.B) {
 	for _, count := range []int{100, 1_000, 10_000} {
 		b.Run(fmt.Sprint(count), func(b *testing.B) {
 			cache, _ := filledCache(b, count)
-			request := branch("main")
-			request.Repository = fmt.Sprintf("https://git.acme.io/shop-%d", count/2)
+			request := withRepository(fmt.Sprintf("https://git.acme.io/shop-%d", count/2), branch("main"))
 			b.ReportAllocs()
 			for b.Loop() {
 				if matches, err := cache.Matches("demo", request); err != nil || len(matches) != 1 {
@@ -102,7 +112,9 @@ func filledCache(b *testing.B, count int) (filled *Cache, bytes uint64) {
 	}()
 	b.Cleanup(func() { stop(); <-stopped })
 	eventually(b, "filled", func() bool { return filled.Ready() == nil })
-	if _, err := filled.Matches("demo", Request{Image: image(b, "nginx")}); err != nil { // builds the index
+	// builds the index
+	if _, err := filled.Matches("demo", Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(b,
+		"nginx")}}); err != nil {
 		b.Fatal(err)
 	}
 	after := heapInUse()

@@ -6,37 +6,19 @@ package target
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
 
-// startCacheOf runs a cache of some objects until the test ends.
-func startCacheOf(t *testing.T, objects ...runtime.Object) (*fakeAPIServer, *Cache) {
-	t.Helper()
-	api := newFakeAPIServer(t, plantAt("v1"))
-	items := map[string][]string{gatewaySyncs: nil, applications: nil, imageUpdaters: nil}
-	for i, obj := range objects {
-		path := listOf(t, obj)
-		items[path] = append(items[path], versioned(t, obj, i+1))
-	}
-	for path, list := range items {
-		api.serve(path, &answer{text: strings.Join(list, ",")})
-	}
-	cache := startCache(t, api)
-	eventually(t, "filled", func() bool { return cache.Ready() == nil })
-	return api, cache
-}
-
-func listOf(t testing.TB, obj runtime.Object) string {
+func listOf(t testing.TB, obj object) string {
 	t.Helper()
 	switch obj.(type) {
 	case *stokerv1alpha1.GatewaySync:
@@ -48,17 +30,6 @@ func listOf(t testing.TB, obj runtime.Object) string {
 	}
 	t.Fatalf("no list of %T", obj)
 	return ""
-}
-
-// versioned is an object as the API server would send it.
-func versioned(t testing.TB, obj runtime.Object, version int) string {
-	t.Helper()
-	var object map[string]any
-	decode(t, encode(t, obj), &object)
-	object["metadata"].(map[string]any)["resourceVersion"] = fmt.Sprint(version)
-	list := lists[listOf(t, obj)]
-	object["apiVersion"], object["kind"] = list[0], strings.TrimSuffix(list[1], "List")
-	return encode(t, object)
 }
 
 func syncIn(namespace, name, repository, ref string, annotations map[string]string) *stokerv1alpha1.GatewaySync {
@@ -75,28 +46,7 @@ func appIn(
 	return app
 }
 
-// matched returns matches as "kind/name", with an exclamation mark for errors.
-func matched(t *testing.T, c *Cache, namespace string, r Request) []string {
-	t.Helper()
-	matches, err := c.Matches(namespace, r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, match := range matches {
-		name := string(match.Key.Kind) + "/" + match.Key.Name
-		if match.Key.Namespace != namespace {
-			t.Errorf("%s is of %s", name, match.Key.Namespace)
-		}
-		if match.Err != nil {
-			name += "!"
-		}
-		names = append(names, name)
-	}
-	return names
-}
-
-func TestMatchesOfAGitRef(t *testing.T) {
+func TestMatch_GitRef(t *testing.T) {
 	tags, broken := map[string]string{AnnotationFollowTags: ">=1"}, map[string]string{AnnotationFollowTags: "latest"}
 	api, cache := startCacheOf(t,
 		syncIn("demo", "main", "https://git.acme.io/shop", "main", nil),
@@ -126,7 +76,7 @@ func TestMatchesOfAGitRef(t *testing.T) {
 		{"demo", tag("nightly"), []string{"Application/broken!", "GatewaySync/broken!"}},
 		{"other", tag("v1.5.0"), []string{"Application/tags", "GatewaySync/main"}},
 		{"nowhere", tag("v1.5.0"), nil},
-		{"demo", Request{Ref: "main", RefType: RefTypeBranch}, nil},
+		{"demo", Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main", RefType: postern.RefTypeBranch}}, nil},
 	} {
 		if diff := cmp.Diff(test.want, matched(t, cache, test.namespace, test.pushed)); diff != "" {
 			t.Errorf("%s in %s (-want +got):\n%s", test.pushed.Ref, test.namespace, diff)
@@ -141,12 +91,12 @@ func TestMatchesOfAGitRef(t *testing.T) {
 	})
 }
 
-func TestMatchesOfAnImage(t *testing.T) {
+func TestMatch_Image(t *testing.T) {
 	labeled := appWith("demo", "labeled", "")
 	labeled.Labels = map[string]string{"tier": "web"}
 	byLabel := updaterWith("demo", "by-label", "*", "ghcr.io/acme/web")
 	byLabel.Spec.ApplicationRefs[0].LabelSelectors = &metav1.LabelSelector{MatchLabels: labeled.Labels}
-	objects := []runtime.Object{
+	objects := []object{
 		labeled, byLabel,
 		updaterWith("demo", "images", "selected-*", "nginx"),
 		updaterWith("other", "images", "annotated-*", "redis"),
@@ -164,11 +114,11 @@ func TestMatchesOfAnImage(t *testing.T) {
 	}
 	slices.Sort(want)
 	api, cache := startCacheOf(t, objects...)
-	nginx := Request{Image: image(t, "docker.io/library/nginx:1.26")}
+	nginx := Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "docker.io/library/nginx:1.26")}}
 	if diff := cmp.Diff(want, matched(t, cache, "demo", nginx)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	web := Request{Image: image(t, "ghcr.io/acme/web:1")}
+	web := Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "ghcr.io/acme/web:1")}}
 	if got := matched(t, cache, "demo", web); !slices.Equal(got, []string{"Application/labeled"}) {
 		t.Errorf("by label: got %v", got)
 	}
@@ -192,12 +142,77 @@ func TestMatchesOfAnImage(t *testing.T) {
 	eventually(t, "the object is gone", func() bool { return len(matched(t, cache, "demo", nginx)) == 10 })
 	asking.Wait()
 
-	if _, err := cache.Matches("demo", Request{Image: image(t, "nginx")}); err != nil {
+	if _, err := cache.Matches("demo", Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t,
+		"nginx")}}); err != nil {
 		t.Errorf("an image without a tag: got %v", err)
 	}
 	notAnImage := *nginx.Image
-	notAnImage.Name = "NGINX"
-	if _, err := cache.Matches("demo", Request{Image: &notAnImage}); err == nil || IsTransient(err) {
+	notAnImage.Repository = "NGINX"
+	if _,
+		err := cache.Matches("demo", Request{DeliveryEvent: &postern.DeliveryEvent{Image: &notAnImage}}); err == nil ||
+		IsTransient(err) {
 		t.Errorf("no image: got %v", err)
+	}
+}
+
+func TestMatch_UnknownUntilCacheIsFilled(t *testing.T) {
+	git, nginx := branch("main"), Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx:1.26")}}
+	for _, test := range []struct {
+		forbidden                string
+		gitUnknown, imageUnknown bool
+	}{
+		{gatewaySyncs, true, false},
+		{applications, true, true},
+		{imageUpdaters, false, true},
+	} {
+		t.Run(test.forbidden, func(t *testing.T) {
+			api := newFakeAPIServer(t, plantAt("v1"))
+			for path := range lists {
+				api.serve(path, &answer{})
+			}
+			api.serve(test.forbidden, forbidden)
+			cache, err := NewCache(api.config())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range []Request{git, nginx} {
+				if _, err := cache.Matches("demo", r); !IsTransient(err) {
+					t.Errorf("before the start: got %v", err)
+				}
+			}
+			cache = startCache(t, api)
+			known := func(r Request) bool {
+				_, err := cache.Matches("demo", r)
+				if err != nil && !IsTransient(err) {
+					t.Errorf("got %v", err)
+				}
+				return err == nil
+			}
+			eventually(t, "all known matches are found", func() bool {
+				return (test.gitUnknown || known(git)) && (test.imageUnknown || known(nginx))
+			})
+			if test.gitUnknown && known(git) || test.imageUnknown && known(nginx) {
+				t.Error("got matches that can't be known")
+			}
+		})
+	}
+}
+
+func TestMatch_UnknownWhileIndexIsBehind(t *testing.T) {
+	_, cache := startCacheOf(t)
+	nginx := Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx:1.26")}}
+	for _, kind := range []postern.TargetKind{postern.TargetApplication, imageUpdaterResource.kind} {
+		indexed := cache.kinds[kind].indexed
+		cache.kinds[kind].indexed = func() bool { return false }
+		if _, err := cache.Matches("demo", nginx); !IsTransient(err) {
+			t.Errorf("%s: got %v", kind, err)
+		}
+		if cache.Ready() == nil {
+			t.Errorf("%s: the cache is ready", kind)
+		}
+		cache.kinds[kind].indexed = indexed
+	}
+	if got := matched(t, cache, "demo", nginx); got != nil {
+		t.Errorf("got %v", got)
 	}
 }

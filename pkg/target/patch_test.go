@@ -5,6 +5,7 @@ package target
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -12,11 +13,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"k8s.io/apimachinery/pkg/runtime"
-)
 
-// noon is when test requests are written.
-var noon = time.Date(2026, 3, 1, 13, 0, 0, 500, time.FixedZone("", 3600))
+	"postern.dev/postern/apis/postern"
+)
 
 // Objects as the API server sends them, with fields that our types lack.
 var (
@@ -33,7 +32,8 @@ var (
 	someSpecs = []string{
 		`{}`,
 		`{"paused": false, "git": {"repo": "https://github.com/example/plant", "ref": "v1", "auth": {"token": {}}}}`,
-		`{"source": {"repoURL": "https://github.com/example/shop?a=1&b=<2>", "path": "deploy", "helm": {"values": "a: 1"}}}`,
+		`{"source": {"repoURL": "https://github.com/example/shop?a=1&b=<2>", "path": "deploy", "helm": {"values": ` +
+			`"a: 1"}}}`,
 		`{"source": {"repoURL": "https://charts.example.com", "chart": "shop", "targetRevision": ""}}`,
 		`{"source": {"repoURL": "https://github.com/example/shop", "targetRevision": "v1"}, "project": "default"}`,
 		`{"sources": [
@@ -41,32 +41,48 @@ var (
 			{"repoURL": "https://github.com/example/values", "ref": "values"},
 			{"repoURL": "https://github.com/example/shop"}], "source": {"repoURL": "https://github.com/example/shop"}}`,
 		`{"sources": [{"repoURL": "https://a.example.com/a"}, {"repoURL": "https://b.example.com/b"}]}`,
-		`{"sourceHydrator": {"drySource": {"repoURL": "https://github.com/example/shop", "path": "p", "targetRevision": "v1"},
+		`{"sourceHydrator": {"drySource": {"repoURL": "https://github.com/example/shop", "path": "p",
+			"targetRevision": "v1"},
 			"syncSource": {"targetBranch": "env/prod", "path": "shop"}}}`,
 	}
 	someRequests = []Request{
-		{Ref: "v1", By: "github", At: noon},
-		{Ref: "v2", By: "github", At: noon, Repository: "https://github.com/example/shop.git"},
-		{Ref: "v1", By: "gitlab", At: noon, Repository: "ssh://git@github.com/example/shop", Revision: "1111"},
-		{Ref: "feature/a&b<c>", By: "generic", At: noon, Repository: "https://github.com/example/shop",
-			Revision: "2222"},
-		{Ref: "v1", RefType: RefTypeBranch, IfFollowed: true, By: "github", At: noon,
-			Repository: "https://github.com/example/shop"},
-		{Ref: "v3", RefType: RefTypeTag, IfFollowed: true, By: "github", At: noon,
-			Repository: "https://github.com/example/shop"},
-		{Ref: "v3", RefType: RefTypeTag, IfFollowed: true, By: "github", At: noon,
-			Repository: "https://github.com/example/plant"},
+		{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1", Source: "github"}, At: noon},
+		{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "github",
+			Repository: "https://github.com/example/shop.git"}, At: noon},
+		{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1", Source: "gitlab",
+			Repository: "ssh://git@github.com/example/shop", Revision: "1111"}, At: noon},
+		{
+			DeliveryEvent: &postern.DeliveryEvent{Ref: "feature/a&b<c>", Source: "generic",
+				Repository: "https://github.com/example/shop", Revision: "2222"},
+			At: noon,
+		},
+		{
+			DeliveryEvent: &postern.DeliveryEvent{Ref: "v1", RefType: postern.RefTypeBranch, Source: "github",
+				Repository: "https://github.com/example/shop"},
+			IfFollowed: true, At: noon,
+		},
+		{
+			DeliveryEvent: &postern.DeliveryEvent{Ref: "v3", RefType: postern.RefTypeTag, Source: "github",
+				Repository: "https://github.com/example/shop"},
+			IfFollowed: true, At: noon,
+		},
+		{
+			DeliveryEvent: &postern.DeliveryEvent{Ref: "v3", RefType: postern.RefTypeTag, Source: "github",
+				Repository: "https://github.com/example/plant"},
+			IfFollowed: true, At: noon,
+		},
 	}
 )
 
 // everyDecision runs a check on every combination of the above.
-func everyDecision(t *testing.T, check func(t *testing.T, document string, read runtime.Object, r Request)) {
-	for _, kind := range Kinds() {
+func everyDecision(t *testing.T, check func(t *testing.T, document string, read object, r Request)) {
+	for _, kind := range kindNames() {
 		for a, annotations := range someAnnotations {
 			for s, spec := range someSpecs {
 				for i, request := range someRequests {
 					t.Run(fmt.Sprintf("%s/annotations %d/spec %d/request %d", kind, a, s, i), func(t *testing.T) {
-						document := fmt.Sprintf(`{"metadata": {%s "name": "x", "labels": {"a": "b"}}, "spec": %s, "status": {"phase": "A&B"}}`,
+						document := fmt.Sprintf(`{"metadata": {%s "name": "x", "labels": {"a": "b"}}, "spec": %s, `+
+							`"status": {"phase": "A&B"}}`,
 							annotations, spec)
 						check(t, document, parse(t, kind, document), request)
 					})
@@ -76,15 +92,15 @@ func everyDecision(t *testing.T, check func(t *testing.T, document string, read 
 	}
 }
 
-func TestDecisionsAreIdempotent(t *testing.T) {
-	everyDecision(t, func(t *testing.T, document string, read runtime.Object, r Request) {
-		first := mustDecide(t, read, r)
+func TestPatch_DecisionsAreIdempotent(t *testing.T) {
+	everyDecision(t, func(t *testing.T, document string, read object, r Request) {
+		first := decide(t, read, r)
 		if got, want := len(first.Changes) > 0, len(first.Patch) > 0; got != want {
 			t.Errorf("changes: %v, but a patch: %v", got, want)
 		}
 		r.At = r.At.Add(time.Hour)
 		after := mustApply(t, document, first.Patch)
-		second := mustDecide(t, parse(t, kindOf(t, read), after), r)
+		second := decide(t, parse(t, kindOf(t, read), after), r)
 		expectPatch(t, "null", second.Patch)
 		want := ReasonAlreadyRequested
 		if first.Reason == ReasonNotFollowed {
@@ -96,33 +112,32 @@ func TestDecisionsAreIdempotent(t *testing.T) {
 	})
 }
 
-func TestDecisionsDoNotModifyWhatWasRead(t *testing.T) {
-	everyDecision(t, func(t *testing.T, _ string, read runtime.Object, r Request) {
+func TestPatch_DecisionsDoNotModifyObject(t *testing.T) {
+	everyDecision(t, func(t *testing.T, _ string, read object, r Request) {
 		before := read.DeepCopyObject()
-		mustDecide(t, read, r)
+		decide(t, read, r)
 		if diff := cmp.Diff(before, read); diff != "" {
 			t.Errorf("(-before +after):\n%s", diff)
 		}
 	})
 }
 
-func TestDecisionsAreTheSameForWhatTheCacheKeeps(t *testing.T) {
-	everyDecision(t, func(t *testing.T, _ string, read runtime.Object, r Request) {
-		whole := mustDecide(t, read, r)
-		if _, err := trim(read); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(whole, mustDecide(t, read, r), cmpopts.IgnoreUnexported(Operation{})); diff != "" {
+func TestPatch_DecisionsSameForTransformedObject(t *testing.T) {
+	everyDecision(t, func(t *testing.T, _ string, read object, r Request) {
+		whole := decide(t, read, r)
+		trim(t, read)
+		if diff := cmp.Diff(whole, decide(t, read, r), cmpopts.IgnoreUnexported(operation{})); diff != "" {
 			t.Errorf("(-whole +trimmed):\n%s", diff)
 		}
 	})
 }
 
-func TestPatchesTouchNothingElse(t *testing.T) {
+func TestPatch_TouchesNothingElse(t *testing.T) {
 	ours := map[string]bool{
 		"stoker.io/requested-ref": true, "stoker.io/requested-at": true, "stoker.io/requested-by": true,
 		"postern.dev/requested-ref": true, "postern.dev/requested-at": true, "postern.dev/requested-by": true,
-		"postern.dev/requested-revision": true, "argocd.argoproj.io/refresh": true, "argocd.argoproj.io/refresh-timestamp": true,
+		"postern.dev/requested-revision": true, "argocd.argoproj.io/refresh": true,
+		"argocd.argoproj.io/refresh-timestamp": true,
 	}
 	// The fields that we write, and the map that exists only because of them, are removed from both. The rest must be
 	// equal.
@@ -145,17 +160,17 @@ func TestPatchesTouchNothingElse(t *testing.T) {
 		removeKey(object["spec"], "targetRevision")
 		return object
 	}
-	everyDecision(t, func(t *testing.T, document string, read runtime.Object, r Request) {
-		after := mustApply(t, document, mustDecide(t, read, r).Patch)
+	everyDecision(t, func(t *testing.T, document string, read object, r Request) {
+		after := mustApply(t, document, decide(t, read, r).Patch)
 		if diff := cmp.Diff(rest(document), rest(after)); diff != "" {
 			t.Errorf("(-before +after):\n%s", diff)
 		}
 	})
 }
 
-func TestPatchesFailIfAnythingTheyRelyOnChanged(t *testing.T) {
-	everyDecision(t, func(t *testing.T, document string, read runtime.Object, r Request) {
-		patch := mustDecide(t, read, r).Patch
+func TestPatch_FailsIfPreconditionChanged(t *testing.T) {
+	everyDecision(t, func(t *testing.T, document string, read object, r Request) {
+		patch := decide(t, read, r).Patch
 		for _, test := range patch {
 			if test.Op != "test" {
 				continue
@@ -164,7 +179,7 @@ func TestPatchesFailIfAnythingTheyRelyOnChanged(t *testing.T) {
 			if test.Path == annotationsPath {
 				changed = map[string]string{"changed": "by others"}
 			}
-			meanwhile := mustApply(t, document, []Operation{{Op: "add", Path: test.Path, Value: changed}})
+			meanwhile := mustApply(t, document, []operation{{Op: "add", Path: test.Path, Value: changed}})
 			if _, err := apply(meanwhile, patch); err == nil {
 				t.Errorf("the patch passed although %s changed", test.Path)
 			}
@@ -172,13 +187,13 @@ func TestPatchesFailIfAnythingTheyRelyOnChanged(t *testing.T) {
 	})
 }
 
-func TestAnnotationPathIsAJSONPointer(t *testing.T) {
+func TestPatch_AnnotationPath(t *testing.T) {
 	if got, want := annotationPath("example.com/a~b"), "/metadata/annotations/example.com~1a~0b"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
-func TestPatchFailsIfSourcesOfOneRepositoryChangedPlaces(t *testing.T) {
+func TestPatch_FailsIfSourcesMoved(t *testing.T) {
 	for repository, sources := range map[string][2]string{
 		"https://charts.acme.io":   {`"chart": "base"`, `"chart": "shop"`},
 		"https://git.acme.io/shop": {`"path": "base"`, `"path": "shop"`},
@@ -189,18 +204,64 @@ func TestPatchFailsIfSourcesOfOneRepositoryChangedPlaces(t *testing.T) {
 				list = append(list, `{"repoURL": "`+repository+`", "targetRevision": "v1", `+sources[i]+`}`)
 			}
 			return `{"metadata": {"name": "x", "annotations": {"postern.dev/update-target-revision": "true",
-				"argocd-image-updater.argoproj.io/image-list": "nginx"}}, "spec": {"sources": [` + strings.Join(list, ",") + `]},
+				"argocd-image-updater.argoproj.io/image-list": "nginx"}}, "spec": {"sources": [` +
+				strings.Join(list, ",") + `]},
 				"status": {"sourceTypes": ["Helm", "Helm"], "summary": {"images": ["nginx:1.25"]}}}`
 		}
 		for _, r := range []Request{
-			{Ref: "v2", At: noon, Repository: repository},
-			{Image: image(t, "nginx:1.26"), At: noon},
+			{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Repository: repository}, At: noon},
+			{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx:1.26")}, At: noon},
 		} {
-			patch := mustDecide(t, parse(t, KindApplication, document(0, 1)), r).Patch
+			patch := decide(t, parse(t, postern.TargetApplication, document(0, 1)), r).Patch
 			mustApply(t, document(0, 1), patch)
 			if _, err := apply(document(1, 0), patch); err == nil {
 				t.Errorf("%s: the patch passed although its sources were reordered:\n%s", repository, lines(t, patch))
 			}
 		}
+	}
+}
+
+func TestPreconditions_UseValuesOfDocument(t *testing.T) {
+	const document = `{"a~b/c": "", "list": [{"x": null, "n": 12345678901234567890}, "", false], "null": null}`
+	patch := []operation{{Op: "add", Path: "/list/0", Value: "an edit stays"}}
+	for _, path := range []string{
+		"/a~0b~1c", "/list", "/list/0/n", "/list/1", "/list/2", "/null",
+		"/missing", "/null/x", "/list/3", "/list/-1", "/list/-", "/a~0b~1c/x",
+	} {
+		patch = append(patch, operation{Op: "test", Path: path, Value: "what our types hold"})
+	}
+	got, err := exactTests(patch, []byte(document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if patch[1].Value != "what our types hold" {
+		t.Error("the patch itself was changed")
+	}
+	expectPatch(t, `[
+		{"op": "add", "path": "/list/0", "value": "an edit stays"},
+		{"op": "test", "path": "/a~0b~1c", "value": ""},
+		{"op": "test", "path": "/list", "value": [{"x": null, "n": 12345678901234567890}, "", false]},
+		{"op": "test", "path": "/list/0/n", "value": 12345678901234567890},
+		{"op": "test", "path": "/list/1", "value": ""},
+		{"op": "test", "path": "/list/2", "value": false},
+		{"op": "test", "path": "/null", "value": null},
+		{"op": "test", "path": "/missing", "value": null},
+		{"op": "test", "path": "/null", "value": null},
+		{"op": "test", "path": "/list/3", "value": null},
+		{"op": "test", "path": "/list/-1", "value": null},
+		{"op": "test", "path": "/list/-", "value": null},
+		{"op": "test", "path": "/a~0b~1c/x", "value": null}]`, got)
+	if encoded := encode(t, got[3].Value); encoded != "12345678901234567890" {
+		t.Errorf("a number became %s", encoded)
+	}
+}
+
+func TestPreconditions_RefuseUntestable(t *testing.T) {
+	patch := []operation{{Op: "test", Path: "/images", Value: []string{"nginx:1", ""}}}
+	if _, err := exactTests(patch, []byte(`{"images": ["nginx:1", null]}`)); !errors.Is(err, errNullItem) {
+		t.Errorf("a list with null: got %v", err)
+	}
+	if _, err := exactTests(patch, []byte(`{"images"`)); err == nil {
+		t.Error("no JSON: got no error")
 	}
 }

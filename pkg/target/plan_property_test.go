@@ -9,62 +9,38 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // batchTarget is an object for which random requests of all types are made.
 type batchTarget struct {
-	key      Key
+	key      postern.TargetKey
 	path     string
 	document string
 	random   func(t *testing.T, r *rand.Rand) Request
 }
 
-var batchTargets = []batchTarget{
-	{
-		key: plant, path: "/apis/stoker.io/v1alpha1/namespaces/demo/gatewaysyncs/plant",
-		document: `{"apiVersion": "stoker.io/v1alpha1", "kind": "GatewaySync",
-			"metadata": {"name": "plant", "namespace": "demo", "annotations": {"postern.dev/follow-tags": "*", "team": "a&b"}},
-			"spec": {"git": {"repo": "https://git.acme.io/shop", "ref": "main", "auth": {}}, "paused": false}, "status": {"a": 1.50}}`,
-		random: randomGitRequest,
-	},
-	{
-		key: shopKey, path: "/apis/argoproj.io/v1alpha1/namespaces/demo/applications/shop",
-		document: `{"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
-			"metadata": {"name": "shop", "namespace": "demo", "annotations": {
-				"postern.dev/follow-tags": ">=1", "postern.dev/update-target-revision": "true", "team": "a&b",
-				"argocd-image-updater.argoproj.io/image-list": "web=nginx, db=postgres",
-				"argocd-image-updater.argoproj.io/web.update-strategy": "newest-build"}},
-			"spec": {"sources": [
-				{"repoURL": "https://git.acme.io/shop", "targetRevision": "main", "kustomize": {"images": ["redis:6"], "namePrefix": "x"}},
-				{"repoURL": "https://git.acme.io/values", "ref": "values"}]},
-			"status": {"sourceTypes": ["Kustomize", "Directory"], "summary": {"images": ["nginx:1.0", "postgres:1.0"]}}}`,
-		random: func(t *testing.T, r *rand.Rand) Request {
-			if r.IntN(2) == 0 {
-				return randomGitRequest(t, r)
-			}
-			name := []string{"nginx", "postgres", "redis"}[r.IntN(3)]
-			return timedAtRandom(r, Request{Image: image(t, name+":1."+string(rune('0'+r.IntN(5))))})
-		},
-	},
-}
-
 func randomGitRequest(_ *testing.T, r *rand.Rand) Request {
 	request := Request{
-		Ref:        []string{"main", "dev", "v1.0.0", "v1.1.0", "v2.0.0"}[r.IntN(5)],
-		Revision:   []string{"", "1111", "2222"}[r.IntN(3)],
-		Repository: []string{"", "https://git.acme.io/shop", "https://git.acme.io/values"}[r.IntN(3)],
+		DeliveryEvent: &postern.DeliveryEvent{Ref: []string{"main", "dev", "v1.0.0", "v1.1.0", "v2.0.0"}[r.IntN(5)],
+			Revision:   []string{"", "1111", "2222"}[r.IntN(3)],
+			Repository: []string{"", "https://git.acme.io/shop", "https://git.acme.io/values"}[r.IntN(3)]},
 		IfFollowed: r.IntN(2) == 0,
 	}
-	request.RefType = RefTypeBranch
+	request.RefType = postern.RefTypeBranch
 	if request.Ref[0] == 'v' {
-		request.RefType = RefTypeTag
+		request.RefType = postern.RefTypeTag
 	}
 	return timedAtRandom(r, request)
 }
 
 func timedAtRandom(r *rand.Rand, request Request) Request {
-	request.By, request.At = []string{"github", "harbor"}[r.IntN(2)], noon
-	request.EventTime, request.Received = minute(r.IntN(10)), minute(1+r.IntN(20))
+	request = withEvent(request, func(e *postern.DeliveryEvent) {
+		e.Source, e.Time = []string{"github", "harbor"}[r.IntN(2)], &metav1.MicroTime{Time: minute(r.IntN(10))}
+	})
+	request.At, request.Received = noon, minute(1+r.IntN(20))
 	request.Retry, request.Override = r.IntN(4) == 0, r.IntN(6) == 0
 	return request
 }
@@ -95,18 +71,19 @@ func (b batchTarget) serve(t *testing.T) served {
 }
 
 // written writes requests in groups, each with one patch, and returns the outcomes and the final object.
-func (s served) written(t *testing.T, document string, groups ...[]Request) (all []Outcome, after string) {
+func (s served) written(t *testing.T, document string, groups ...[]Request) (all []Result, after string) {
 	t.Helper()
 	s.writer.watermarks = newWatermarkCache(maxCachedTargets)
 	s.api.mu.Lock()
 	s.api.object = document
 	s.api.mu.Unlock()
 	for _, group := range groups {
-		outcomes, err := s.writer.writeWithRetry(t.Context(), s.key, group, false)
-		if err != nil {
-			t.Fatal(err)
+		all = append(all, s.writer.write(t.Context(), s.key, group, false)...)
+	}
+	for _, result := range all {
+		if result.Err != nil {
+			t.Fatal(result.Err)
 		}
-		all = append(all, outcomes...)
 	}
 	_, after = s.api.seen()
 	return all, after
@@ -121,7 +98,7 @@ func alone(requests []Request) [][]Request {
 	return groups
 }
 
-func TestABatchComesToWhatItsRequestsComeToOneAfterTheOther(t *testing.T) {
+func TestPlan_BatchEqualsSequence(t *testing.T) {
 	for _, target := range batchTargets {
 		t.Run(string(target.key.Kind), func(t *testing.T) {
 			served, r := target.serve(t), rand.New(rand.NewPCG(3, 4))
@@ -142,7 +119,7 @@ func TestABatchComesToWhatItsRequestsComeToOneAfterTheOther(t *testing.T) {
 }
 
 // If the cache can't distinguish empty from absent the patch is rejected, and a live read follows.
-func TestABatchThatIsPlannedOnTheCacheFitsTheWholeTargetOrIsRefused(t *testing.T) {
+func TestPlan_OnCacheFitsOrIsRefused(t *testing.T) {
 	for _, target := range batchTargets {
 		t.Run(string(target.key.Kind), func(t *testing.T) {
 			r, planned := rand.New(rand.NewPCG(5, 6)), 0
@@ -150,10 +127,9 @@ func TestABatchThatIsPlannedOnTheCacheFitsTheWholeTargetOrIsRefused(t *testing.T
 				document, _ := oneByOne(t, target.key.Kind, target.document, target.random(t, r))
 				requests := []Request{target.random(t, r), target.random(t, r)}
 				cached := parse(t, target.key.Kind, document)
-				if _, err := trim(cached); err != nil {
-					t.Fatal(err)
-				}
-				got, err := planFor(t.Context(), snapshot{kind: target.key.Kind, obj: cached}, requests, nil)
+				trim(t, cached)
+				got, err := planFor(t.Context(), snapshot{kind: mustKind(target.key.Kind), obj: cached}, requests,
+					planState{})
 				if errors.Is(err, errCacheUncertain) {
 					continue
 				}
@@ -166,7 +142,7 @@ func TestABatchThatIsPlannedOnTheCacheFitsTheWholeTargetOrIsRefused(t *testing.T
 				}
 				planned++
 				after, reasons := oneByOne(t, target.key.Kind, document, requests...)
-				if diff := cmp.Diff(reasons, []string{got.outcomes[0].Reason, got.outcomes[1].Reason}); diff != "" {
+				if diff := cmp.Diff(reasons, []string{got.decisions[0].Reason, got.decisions[1].Reason}); diff != "" {
 					t.Errorf("%+v: reasons (-one by one +planned):\n%s", requests, diff)
 				}
 				expectObject(t, after, patched)
@@ -187,17 +163,17 @@ func withoutVersion(t *testing.T, document string) string {
 	return encode(t, object)
 }
 
-func TestADecisionThatIsAppliedAgainChangesNothing(t *testing.T) {
+func TestPlan_AppliedTwiceChangesNothing(t *testing.T) {
 	for _, target := range batchTargets {
 		t.Run(string(target.key.Kind), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(7, 8))
 			for range 500 {
 				before, _ := oneByOne(t, target.key.Kind, target.document, target.requests(t, r)...)
 				request := target.random(t, r)
-				request.Ordering.shared = r.IntN(2) == 0
-				after, first := oneByOne(t, target.key.Kind, before, request)
+				state := planState{shared: r.IntN(2) == 0}
+				after, first := oneByOneIn(t, state, target.key.Kind, before, request)
 				request.At = request.At.Add(1)
-				decision := mustDecide(t, parse(t, target.key.Kind, after), request)
+				decision := decideIn(t, state, parse(t, target.key.Kind, after), request)
 				if len(decision.Changes) > 0 || len(decision.Patch) > 0 {
 					t.Errorf("%+v resulted in %s, and the second time in %+v", request, first, decision)
 				}

@@ -14,23 +14,15 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
-// trimmed is a target as the cache keeps it.
-func trimmed(t *testing.T, kind Kind, document string) snapshot {
-	t.Helper()
-	obj := parse(t, kind, document)
-	if _, err := trim(obj); err != nil {
-		t.Fatal(err)
-	}
-	return snapshot{kind: kind, obj: obj}
-}
-
-func TestOnlyALiveReadMaySayThatThereIsNothingToDo(t *testing.T) {
+func TestPlan_UnchangedNeedsLiveRead(t *testing.T) {
 	v1, v2 := event("v1", "github", 10, 11), event("v2", "github", 20, 21)
-	for kind, document := range map[Kind]string{
-		KindGatewaySync: orderedTargets["GatewaySync"].document,
-		KindApplication: orderedTargets["Application"].document,
+	for kind, document := range map[postern.TargetKind]string{
+		postern.TargetGatewaySync: orderedTargets["GatewaySync"].document,
+		postern.TargetApplication: orderedTargets["Application"].document,
 	} {
 		document, _ := oneByOne(t, kind, document, v1)
 		for name, requests := range map[string][]Request{
@@ -44,49 +36,51 @@ func TestOnlyALiveReadMaySayThatThereIsNothingToDo(t *testing.T) {
 			"it is unwanted":                      {pushed(tag("v0"), 30, 31)},
 			"only the last wants nothing":         {v2, event("v3", "github", 30, 31), event("v3", "github", 30, 31)},
 		} {
-			got, err := planFor(t.Context(), trimmed(t, kind, document), requests, nil)
+			got, err := planFor(t.Context(), trimmed(t, kind, document), requests, planState{})
 			if !errors.Is(err, errCacheUncertain) {
 				t.Errorf("%s, %s: got %+v and error %v", kind, name, got, err)
 			}
-			live := snapshot{kind: kind, obj: parse(t, kind, document), document: []byte(document)}
-			if _, err := planFor(t.Context(), live, requests, nil); err != nil {
+			live := liveSnapshot(t, kind, document)
+			if _, err := planFor(t.Context(), live, requests, planState{}); err != nil {
 				t.Errorf("%s, %s, live: %v", kind, name, err)
 			}
 		}
 		forEach := []Request{v2, event("v3", "github", 30, 31)}
-		if _, err := planFor(t.Context(), trimmed(t, kind, document), forEach, nil); err != nil {
+		if _, err := planFor(t.Context(), trimmed(t, kind, document), forEach, planState{}); err != nil {
 			t.Errorf("%s, with something to do for each: %v", kind, err)
 		}
 	}
 }
 
 // The cache drops other annotations. The map stays, and may be empty.
-func TestABatchIsPlannedOnTheCacheThoughItDropsTheAnnotationsOfOthers(t *testing.T) {
-	const document = `{"metadata": {"annotations": {"team": "a"}}, "spec": {"git": {"repo": "https://git.acme.io/shop"}}}`
+func TestPlan_CacheDropsOtherAnnotations(t *testing.T) {
+	const document = `{"metadata": {"annotations": {"team": "a"}}, "spec": {"git": {"repo": ` +
+		`"https://git.acme.io/shop"}}}`
 	requests := []Request{event("v1", "github", 10, 11), event("v2", "github", 20, 21)}
 	for count := range requests {
-		got, err := planFor(t.Context(), trimmed(t, KindGatewaySync, document), requests[:count+1], nil)
+		got, err := planFor(t.Context(), trimmed(t, postern.TargetGatewaySync, document), requests[:count+1],
+			planState{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if held := requestedIn(parse(t, KindGatewaySync,
+		if held := requestedIn(parse(t, postern.TargetGatewaySync,
 			mustApply(t, document, got.patch))); held != requests[count].Ref {
 			t.Errorf("holds %q after %d requests", held, count+1)
 		}
 	}
 }
 
-func TestABatchTestsOnlyWhatWasRead(t *testing.T) {
+func TestPlan_TestsOnlyWhatWasRead(t *testing.T) {
 	document := imageCase{
 		annotations: []string{"image-list: web=nginx, db=postgres", "web.update-strategy: newest-build"},
 		tool:        "Kustomize", runs: []string{"nginx:1.0", "postgres:1.0"},
 		spec: `{"source": {"repoURL": "https://git.acme.io/shop", "kustomize": {"images": []}}}`,
 	}.document(t)
-	live := snapshot{kind: KindApplication, obj: parse(t, KindApplication, document), document: []byte(document)}
+	live := liveSnapshot(t, postern.TargetApplication, document)
 	got, err := planFor(t.Context(), live, []Request{
 		imageEvent(t, "nginx:2", 0, 1), imageEvent(t, "postgres:1.1", 0, 2),
 		event("feature/a&b<c>", "github", 0, 3), event("x", "github", 0, 4),
-	}, nil)
+	}, planState{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,15 +102,17 @@ func TestABatchTestsOnlyWhatWasRead(t *testing.T) {
 	}
 }
 
-func TestABatchWithoutChangesHasNoPatch(t *testing.T) {
-	document, _ := oneByOne(t, KindGatewaySync, orderedTargets["GatewaySync"].document, event("v1", "github", 10, 11))
-	live := snapshot{kind: KindGatewaySync, obj: parse(t, KindGatewaySync, document), document: []byte(document)}
-	got, err := planFor(t.Context(), live, []Request{event("v1", "github", 10, 11), event("v0", "github", 5, 12)}, nil)
+func TestPlan_NoChangeNoPatch(t *testing.T) {
+	document, _ := oneByOne(t, postern.TargetGatewaySync, orderedTargets["GatewaySync"].document,
+		event("v1", "github", 10, 11))
+	live := liveSnapshot(t, postern.TargetGatewaySync, document)
+	got, err := planFor(t.Context(), live, []Request{event("v1", "github", 10, 11), event("v0", "github", 5, 12)},
+		planState{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var reasons []string
-	for _, outcome := range got.outcomes {
+	for _, outcome := range got.decisions {
 		reasons = append(reasons, outcome.Reason)
 	}
 	if diff := cmp.Diff([]string{ReasonAlreadyRequested, ReasonSuperseded}, reasons); diff != "" || len(got.patch) > 0 {
@@ -137,18 +133,18 @@ func (c *endsAfter) Err() error {
 	return nil
 }
 
-func TestPlanningEndsWithItsContext(t *testing.T) {
+func TestPlan_EndsWithContext(t *testing.T) {
 	document := orderedTargets["GatewaySync"].document
 	var requests []Request
 	for i := range 10 {
 		requests = append(requests, event(fmt.Sprint("v", i), "github", 0, 1+i))
 	}
 	for _, planned := range []snapshot{
-		{kind: KindGatewaySync, obj: parse(t, KindGatewaySync, document), document: []byte(document)},
-		trimmed(t, KindGatewaySync, document),
+		liveSnapshot(t, postern.TargetGatewaySync, document),
+		trimmed(t, postern.TargetGatewaySync, document),
 	} {
 		ctx := &endsAfter{Context: t.Context(), times: 4}
-		got, err := planFor(ctx, planned, requests, nil)
+		got, err := planFor(ctx, planned, requests, planState{})
 		if !errors.Is(err, context.DeadlineExceeded) || !isRetryable(err) || len(got.patch) > 0 {
 			t.Errorf("got %+v, %v", got, err)
 		}
@@ -160,7 +156,7 @@ func TestPlanningEndsWithItsContext(t *testing.T) {
 }
 
 // The cache, and concurrent plans, share the object.
-func TestPlanningDoesNotModifyTheTarget(t *testing.T) {
+func TestPlan_DoesNotModifyTarget(t *testing.T) {
 	for _, target := range batchTargets {
 		r := rand.New(rand.NewPCG(15, 16))
 		for range 200 {
@@ -168,8 +164,8 @@ func TestPlanningDoesNotModifyTheTarget(t *testing.T) {
 			obj := parse(t, target.key.Kind, document)
 			before := obj.DeepCopyObject()
 			requests := target.requests(t, r)
-			live := snapshot{kind: target.key.Kind, obj: obj, document: []byte(document)}
-			planned, err := planFor(t.Context(), live, requests, nil)
+			live := snapshot{kind: mustKind(target.key.Kind), obj: obj, document: []byte(document)}
+			planned, err := planFor(t.Context(), live, requests, planState{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -183,33 +179,32 @@ func TestPlanningDoesNotModifyTheTarget(t *testing.T) {
 	}
 }
 
-func TestTheEventTimesOfATargetAreReadOnceForAllThatIsPlanned(t *testing.T) {
+func TestPlan_ReadsEventTimesOnce(t *testing.T) {
 	annotations := keptAt(manySlots(3).String())
-	read := OrderingState{kept: &lastRead{}}
-	first := read.watermarksOf(annotations)
+	read := planState{}
+	first := read.watermarks(annotations)
 	first["only here"] = watermark{}
-	if _, same := read.watermarksOf(annotations)["only here"]; !same {
+	if _, same := read.watermarks(annotations)["only here"]; !same {
 		t.Error("the same annotation was read twice")
 	}
-	if got := read.watermarksOf(keptAt("{}")); len(got) > 0 {
+	if got := read.watermarks(keptAt("{}")); len(got) > 0 {
 		t.Errorf("another annotation is read as %v", got)
 	}
-	if got := (OrderingState{}).watermarksOf(annotations); len(got) != 3 {
-		t.Errorf("outside of a plan: got %v", got)
+	if got := (&planState{}).watermarks(annotations); len(got) != 3 {
+		t.Errorf("in another plan: got %v", got)
 	}
 }
 
-// BenchmarkPlanManyTags plans a push of 256 tags for one Application that wants none or all of them.
-func BenchmarkPlanManyTags(b *testing.B) {
+// BenchmarkPlan_ManyTags plans a push of 256 tags for one Application that wants none or all of them.
+func BenchmarkPlan_ManyTags(b *testing.B) {
 	for name, constraint := range map[string]string{"unwanted": ":~9", "wanted": ""} {
 		b.Run(name, func(b *testing.B) {
 			document := shopNow("1", `, "argocd-image-updater.argoproj.io/image-list": "web=nginx`+constraint+`"`)
-			live := snapshot{kind: KindApplication, obj: parse(b, KindApplication, document),
-				document: []byte(document)}
+			live := liveSnapshot(b, postern.TargetApplication, document)
 			requests := manyTags(b)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := planFor(b.Context(), live, requests, nil); err != nil {
+				if _, err := planFor(b.Context(), live, requests, planState{}); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -217,9 +212,9 @@ func BenchmarkPlanManyTags(b *testing.B) {
 	}
 }
 
-// BenchmarkPlanLargeApplication plans the same push for an Application as large as owners may make it: 100 sources, and
-// 200 KiB of other annotations.
-func BenchmarkPlanLargeApplication(b *testing.B) {
+// BenchmarkPlan_LargeApplication plans the same push for an Application as large as owners may make it: 100 sources,
+// and 200 KiB of other annotations.
+func BenchmarkPlan_LargeApplication(b *testing.B) {
 	for name, wanted := range map[string]string{
 		"one image": `"argocd-image-updater.argoproj.io/image-list": "web=nginx"`,
 		"the same build again and again": `"argocd-image-updater.argoproj.io/image-list": "web=nginx",
@@ -232,7 +227,8 @@ func BenchmarkPlanLargeApplication(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			var sources, images, types []string
 			for i := range maxSources {
-				sources = append(sources, fmt.Sprintf(`{"repoURL": "https://git.acme.io/r%d", "path": "p", "targetRevision": "v1",
+				sources = append(sources,
+					fmt.Sprintf(`{"repoURL": "https://git.acme.io/r%d", "path": "p", "targetRevision": "v1",
 					"kustomize": {"images": ["nginx%d:1.2"]}}`, i, i))
 				images, types = append(images, fmt.Sprintf(`"nginx%d:1.2"`, i)), append(types, `"Kustomize"`)
 			}
@@ -243,12 +239,11 @@ func BenchmarkPlanLargeApplication(b *testing.B) {
 				"spec": {"sources": [` + strings.Join(sources, ",") + `]},
 				"status": {"sourceTypes": [` + strings.Join(types, ",") + `],
 				"summary": {"images": [` + strings.Join(images, ",") + `]}}}`
-			live := snapshot{kind: KindApplication, obj: parse(b, KindApplication, document),
-				document: []byte(document)}
+			live := liveSnapshot(b, postern.TargetApplication, document)
 			requests := manyTags(b)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := planFor(b.Context(), live, requests, nil); err != nil {
+				if _, err := planFor(b.Context(), live, requests, planState{}); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -269,7 +264,8 @@ func manySlots(count int) watermarkSet {
 func manyTags(b *testing.B) (requests []Request) {
 	for i := range 256 {
 		pushed := image(b, fmt.Sprintf("nginx:2.%d", i))
-		requests = append(requests, Request{Image: pushed, By: "quay.io", At: noon, Received: minute(i)})
+		requests = append(requests, Request{DeliveryEvent: &postern.DeliveryEvent{Image: pushed, Source: "quay.io"},
+			At: noon, Received: minute(i)})
 	}
 	return requests
 }

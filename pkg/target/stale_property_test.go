@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/imageupdate"
 )
 
@@ -70,7 +71,8 @@ func randomApplication(t *testing.T, r *rand.Rand) string {
 			pick1(r, "", "", `, "helm": {"parameters": [{"name": "image.tag", "value": "1.0"}]}`) + `}`
 	}
 	spec := []string{
-		`{"project": "a"}`, `{"source": ` + source() + `}`, `{"source": ` + source() + `}`, `{"sources": [` + source() + `]}`,
+		`{"project": "a"}`, `{"source": ` + source() + `}`, `{"source": ` + source() + `}`, `{"sources": [` + source() +
+			`]}`,
 		`{"sources": [` + source() + `, ` + source() + `]}`, `{"sources": [], "source": ` + source() + `}`,
 		`{"source": ` + source() + `, "sourceHydrator": {"drySource": ` + source() + `}}`,
 	}[r.IntN(7)]
@@ -85,8 +87,9 @@ func randomApplication(t *testing.T, r *rand.Rand) string {
 	if r.IntN(6) > 0 {
 		document["status"] = json.RawMessage(`{` + strings.TrimPrefix(pick1(r, "", `, "sourceType": "Kustomize"`,
 			`, "sourceType": "Helm"`,
-			`, "sourceTypes": ["Kustomize", "Helm"]`)+pick1(r, "", `, "summary": {"images": ["nginx:1.0"]}`, `, "summary": {"images": ["nginx:1.2"]}`,
-			`, "summary": {}`), ", ") + `}`)
+			`, "sourceTypes": ["Kustomize", "Helm"]`)+
+			pick1(r, "", `, "summary": {"images": ["nginx:1.0"]}`, `, "summary": {"images": ["nginx:1.2"]}`,
+				`, "summary": {}`), ", ") + `}`)
 	}
 	return encode(t, document)
 }
@@ -137,7 +140,7 @@ func mix(r *rand.Rand, into, from map[string]any) {
 
 // A decision on the cache, which may be behind in any field, is written only to an object that leads to the same
 // decision.
-func TestAPatchPassesOnlyWhereTheDecisionIsTheSame(t *testing.T) {
+func TestStale_PatchPassesOnlyForSameDecision(t *testing.T) {
 	byLabel := updaterWith("demo", "by-label", "shop", "nginx:1.x")
 	byLabel.Spec.ApplicationRefs[0].LabelSelectors = &metav1.LabelSelector{
 		MatchLabels: map[string]string{"tier": "web"}}
@@ -147,8 +150,8 @@ func TestAPatchPassesOnlyWhereTheDecisionIsTheSame(t *testing.T) {
 	updaters := map[string][]*imageupdate.Updater{
 		"no ImageUpdater": nil, "one by label": {one}, "one by annotations": {other}, "both": {one, other},
 	}
-	for kind, random := range map[Kind]func(*testing.T, *rand.Rand) string{
-		KindApplication: randomApplication, KindGatewaySync: randomSync,
+	for kind, random := range map[postern.TargetKind]func(*testing.T, *rand.Rand) string{
+		postern.TargetApplication: randomApplication, postern.TargetGatewaySync: randomSync,
 	} {
 		for name, updaters := range updaters {
 			t.Run(string(kind)+", "+name, func(t *testing.T) {
@@ -157,10 +160,10 @@ func TestAPatchPassesOnlyWhereTheDecisionIsTheSame(t *testing.T) {
 					old := random(t, r)
 					now := near(t, r, old, random(t, r))
 					requests := []Request{batchTargets[1].random(t, r)}
-					if kind == KindGatewaySync {
+					if kind == postern.TargetGatewaySync {
 						requests[0] = randomGitRequest(t, r)
 					}
-					planned, err := planFor(t.Context(), trimmed(t, kind, old), requests, updaters)
+					planned, err := planFor(t.Context(), trimmed(t, kind, old), requests, planState{updaters: updaters})
 					if errors.Is(err, errCacheUncertain) {
 						continue
 					}
@@ -173,12 +176,12 @@ func TestAPatchPassesOnlyWhereTheDecisionIsTheSame(t *testing.T) {
 						continue
 					}
 					passed++
-					present := snapshot{kind: kind, obj: parse(t, kind, now), document: []byte(now)}
-					live, err := planFor(t.Context(), present, requests, updaters)
+					present := snapshot{kind: mustKind(kind), obj: parse(t, kind, now), document: []byte(now)}
+					live, err := planFor(t.Context(), present, requests, planState{updaters: updaters})
 					if err != nil {
 						t.Fatal(err)
 					}
-					if diff := cmp.Diff(live.outcomes[0].Reason, planned.outcomes[0].Reason); diff != "" {
+					if diff := cmp.Diff(live.decisions[0].Reason, planned.decisions[0].Reason); diff != "" {
 						t.Errorf("%+v\non %s\nalthough the target is %s: reason (-live +planned):\n%s", requests, old,
 							now, diff)
 					}

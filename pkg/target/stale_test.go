@@ -11,6 +11,7 @@ import (
 	"time"
 
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/imageupdate"
 )
 
@@ -47,7 +48,7 @@ func behind(
 	return api, writer
 }
 
-func TestWhatTheCacheHasNotSeenYetCounts(t *testing.T) {
+func TestStale_UnseenChangeCounts(t *testing.T) {
 	const (
 		optIn   = `, "postern.dev/update-target-revision": "true"`
 		list    = `, "argocd-image-updater.argoproj.io/image-list": "web=nginx"`
@@ -56,10 +57,11 @@ func TestWhatTheCacheHasNotSeenYetCounts(t *testing.T) {
 		byGit   = `, "argocd-image-updater.argoproj.io/write-back-method": "git"`
 		follows = `, "postern.dev/follow-tags": ">=1"`
 	)
-	ref := Request{Ref: "v2", RefType: RefTypeTag, Repository: "https://git.acme.io/shop"}
+	ref := Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", RefType: postern.RefTypeTag,
+		Repository: "https://git.acme.io/shop"}}
 	followed := ref
 	followed.IfFollowed = true
-	pushed := Request{Image: image(t, "nginx:2.0")}
+	pushed := Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx:2.0")}}
 	ofAll, ofOnes := updaterWith("demo", "images", "*", "nginx"), updaterWith("demo", "images", "*", "nginx:1.x")
 	for name, test := range map[string]struct {
 		cached, live    string
@@ -126,7 +128,8 @@ func TestWhatTheCacheHasNotSeenYetCounts(t *testing.T) {
 			api, writer := behind(t, shopNow("1", test.cached), shopNow("2", test.live), test.cachedUpdater,
 				test.liveUpdater)
 			_, before := api.seen()
-			test.request.By, test.request.At, test.request.Received = "github", noon, noon
+			test.request = withEvent(test.request, func(e *postern.DeliveryEvent) { e.Source = "github" })
+			test.request.At, test.request.Received = noon, noon
 			if _, err := writeOne(t.Context(), writer, shopKey, test.request, false); err != nil {
 				t.Fatal(err)
 			}
@@ -145,16 +148,18 @@ func TestWhatTheCacheHasNotSeenYetCounts(t *testing.T) {
 	}
 }
 
-func TestManyUnwantedTagsCostOneReadAndOneList(t *testing.T) {
+func TestStale_UnwantedTagsCostOneReadAndList(t *testing.T) {
 	const wanted = `, "argocd-image-updater.argoproj.io/image-list": "web=nginx:~9"`
 	api, writer := behind(t, shopNow("1", wanted), shopNow("1", wanted), nil, nil)
 	var requests []Request
 	for i := range 256 {
-		requests = append(requests, Request{Image: image(t, fmt.Sprintf("nginx:1.%d", i)), By: "quay.io", At: noon,
-			Received: noon})
+		requests = append(requests, Request{
+			DeliveryEvent: &postern.DeliveryEvent{Image: image(t, fmt.Sprintf("nginx:1.%d", i)), Source: "quay.io"},
+			At:            noon, Received: noon,
+		})
 	}
 	for i, result := range writer.Write(t.Context(), shopKey, requests, false) {
-		if result.Err != nil || result.Outcome.Reason != "ConstraintNotMet" {
+		if result.Err != nil || result.Reason != "ConstraintNotMet" {
 			t.Fatalf("%d: got %+v", i, result)
 		}
 	}
@@ -163,16 +168,18 @@ func TestManyUnwantedTagsCostOneReadAndOneList(t *testing.T) {
 	}
 }
 
-func TestManyWantedTagsCostOneWriteThatIsNotMuchLargerThanThatOfOne(t *testing.T) {
+func TestStale_WantedTagsCostOneWrite(t *testing.T) {
 	const wanted = `, "argocd-image-updater.argoproj.io/image-list": "web=nginx"`
 	api, writer := behind(t, shopNow("1", wanted), shopNow("1", wanted), nil, nil)
 	var requests []Request
 	for i := range 256 {
-		requests = append(requests, Request{Image: image(t, fmt.Sprintf("nginx:2.%d", i)), By: "quay.io", At: noon,
-			Received: minute(i)})
+		requests = append(requests, Request{
+			DeliveryEvent: &postern.DeliveryEvent{Image: image(t, fmt.Sprintf("nginx:2.%d", i)), Source: "quay.io"},
+			At:            noon, Received: minute(i),
+		})
 	}
 	for i, result := range writer.Write(t.Context(), shopKey, requests, false) {
-		if result.Err != nil || !result.Outcome.Held {
+		if result.Err != nil || !result.Held {
 			t.Fatalf("%d: got %+v", i, result)
 		}
 	}
@@ -180,7 +187,8 @@ func TestManyWantedTagsCostOneWriteThatIsNotMuchLargerThanThatOfOne(t *testing.T
 	if got := appOf(t, object).Spec.Source.Kustomize.Images[0]; got != "nginx:2.255" || len(sent) != 1 {
 		t.Errorf("holds %s after %q", got, sent)
 	}
-	planned, err := planFor(t.Context(), trimmed(t, KindApplication, shopNow("1", wanted)), requests, nil)
+	planned, err := planFor(t.Context(), trimmed(t, postern.TargetApplication, shopNow("1", wanted)), requests,
+		planState{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,13 +197,14 @@ func TestManyWantedTagsCostOneWriteThatIsNotMuchLargerThanThatOfOne(t *testing.T
 	}
 }
 
-func TestAGatewaySyncCostsOneWriteAndNoList(t *testing.T) {
+func TestStale_GatewaySyncCostsOneWrite(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	api.serve(gatewaySyncs, &answer{text: plantAt("v1")})
 	cache := startCache(t, api)
 	eventually(t, "filled", func() bool { return cache.Ready() == nil })
 	writer, _ := newTestWriter(t, api, cache)
-	if _, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", By: "github", At: noon, Received: noon},
+	if _, err := writeOne(t.Context(), writer, plant,
+		Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "github"}, At: noon, Received: noon},
 		false); err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +213,7 @@ func TestAGatewaySyncCostsOneWriteAndNoList(t *testing.T) {
 	}
 }
 
-func TestDeliveriesShareListsThatBeganAfterThem(t *testing.T) {
+func TestStale_ListsAreShared(t *testing.T) {
 	_, writer := behind(t, shopNow("1", ""), shopNow("1", ""), nil, nil)
 	lists := writer.updaters
 	list, mu, count := lists.list, sync.Mutex{}, map[string]int{}

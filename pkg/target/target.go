@@ -5,111 +5,132 @@ package target
 
 import (
 	"fmt"
-	"maps"
+	"slices"
+	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
 
-	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
-	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
-	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/imageupdate"
 )
 
-// The annotations that Postern writes to an Application, which has none of its own for a requested ref. They always
-// describe one and the same request.
-const (
-	// AnnotationRequestedRef is the requested git ref by its short name, or the reference of the requested image.
-	AnnotationRequestedRef = "postern.dev/requested-ref"
-	// AnnotationRequestedAt is the time of the request, RFC 3339 in UTC.
-	AnnotationRequestedAt = "postern.dev/requested-at"
-	// AnnotationRequestedBy is the kind of sender.
-	AnnotationRequestedBy = "postern.dev/requested-by"
-	// AnnotationRequestedRevision is the commit that the ref pointed at, if the sender gave it. Without it a second
-	// push to a branch would look like a repeat.
-	AnnotationRequestedRevision = "postern.dev/requested-revision"
-)
+// kinds are the kinds of target.
+var kinds = []targetKind{gatewaySyncKind{}, applicationKind{}}
 
-// AnnotationUpdateTargetRevision is set to "true" by the owner of an Application whose targetRevision should follow
-// requests.
-const AnnotationUpdateTargetRevision = "postern.dev/update-target-revision"
-
-// Kind is a kind of object that Postern reads or writes.
-type Kind string
-
-// The kinds of targets.
-const (
-	KindGatewaySync Kind = "GatewaySync"
-	KindApplication Kind = "Application"
-)
-
-// kindImageUpdater is only read: its objects configure the images of Applications.
-const kindImageUpdater Kind = "ImageUpdater"
-
-// Kinds returns every kind that is written to.
-func Kinds() []Kind {
-	return []Kind{KindGatewaySync, KindApplication}
+// targetKind is a kind of target. Its methods get objects of the type that its resource makes. The objects may come
+// from a cache and must not be modified.
+type targetKind interface {
+	resource() *resource
+	// gitSlot returns the slot of a request for a git ref; see AnnotationEventTime.
+	gitSlot(Request) string
+	// repositories returns the URLs of the git repositories whose refs an object may follow.
+	repositories(object) []string
+	// follows reports whether an object follows the pushed git ref of a request. The error says why the configuration
+	// by its owner is invalid.
+	follows(object, Request) (bool, error)
+	// decide returns what a request changes. The decision reads the object through a patchBuilder.
+	decide(object, Request, *planState) decision
 }
 
-// cachedKinds returns every kind that Cache watches.
-func cachedKinds() []Kind {
-	return append(Kinds(), kindImageUpdater)
+// resource describes the objects of a kind on the API server, and what the cache keeps of them.
+type resource struct {
+	kind postern.TargetKind
+	schema.GroupVersionResource
+	addToScheme func(*runtime.Scheme) error
+	newObject   func() object
+	// annotations are the prefixes of the annotations that decisions read, in addition to Postern's own.
+	annotations []string
+	// labels is set if decisions read the labels.
+	labels bool
+	// imageHandler keeps the image index current. It is nil if ImageUpdater objects do not configure the kind.
+	imageHandler func(*imageIndex) cache.ResourceEventHandler
 }
 
-// api returns the resource of a kind, and a new empty object.
-func (k Kind) api() (schema.GroupVersionResource, runtime.Object, error) {
-	switch k {
-	case KindGatewaySync:
-		return stokerv1alpha1.SchemeGroupVersion.WithResource("gatewaysyncs"), &stokerv1alpha1.GatewaySync{}, nil
-	case KindApplication:
-		return argov1alpha1.SchemeGroupVersion.WithResource("applications"), &argov1alpha1.Application{}, nil
-	case kindImageUpdater:
-		return iuv1alpha1.SchemeGroupVersion.WithResource("imageupdaters"), &iuv1alpha1.ImageUpdater{}, nil
+// object is an object of a resource.
+type object interface {
+	runtime.Object
+	metav1.Object
+	metav1.ObjectMetaAccessor
+}
+
+// lookupKind returns a kind of target by its name.
+func lookupKind(name postern.TargetKind) (kind targetKind, ok bool) {
+	i := slices.IndexFunc(kinds, func(k targetKind) bool { return k.resource().kind == name })
+	if i < 0 {
+		return nil, false
 	}
-	return schema.GroupVersionResource{}, nil, fmt.Errorf("unknown kind %q", string(k))
+	return kinds[i], true
 }
 
-// Key identifies one object.
-type Key struct {
-	Kind      Kind
-	Namespace string
-	Name      string
+// kindNames returns the names of the kinds of target.
+func kindNames() []postern.TargetKind {
+	names := make([]postern.TargetKind, len(kinds))
+	for i, kind := range kinds {
+		names[i] = kind.resource().kind
+	}
+	return names
 }
 
-// String returns the key as "Kind namespace/name".
-func (k Key) String() string {
-	return fmt.Sprintf("%s %s/%s", k.Kind, k.Namespace, k.Name)
+// resources returns the resources of all kinds that the cache watches.
+func resources() []*resource {
+	all := []*resource{&imageUpdaterResource}
+	for _, kind := range kinds {
+		all = append(all, kind.resource())
+	}
+	return all
 }
 
-// Request is a request to a target. The caller must have validated Ref, Revision and Image.
+// APIVersion returns the group and version with which Postern reads and writes a kind of target; empty if it is none.
+func APIVersion(kind postern.TargetKind) string {
+	k, ok := lookupKind(kind)
+	if !ok {
+		return ""
+	}
+	return k.resource().GroupVersion().String()
+}
+
+// trim removes the metadata that decisions do not read from an object that will be cached. It is most of the size of an
+// object: managed fields and other annotations, the last applied configuration in particular.
+func (r *resource) trim(obj object) {
+	meta, ok := obj.GetObjectMeta().(*metav1.ObjectMeta)
+	if !ok {
+		return
+	}
+	kept := metav1.ObjectMeta{Namespace: meta.Namespace, Name: meta.Name, ResourceVersion: meta.ResourceVersion}
+	if r.labels {
+		kept.Labels = meta.Labels
+	}
+	if meta.Annotations != nil { // a decision depends on whether there is a map
+		kept.Annotations = map[string]string{}
+	}
+	for key, value := range meta.Annotations {
+		hasPrefix := func(prefix string) bool { return strings.HasPrefix(key, prefix) }
+		if hasPrefix("postern.dev/") || slices.ContainsFunc(r.annotations, hasPrefix) {
+			kept.Annotations[key] = value
+		}
+	}
+	*meta = kept
+}
+
+// Request is an event for one target.
 type Request struct {
-	// Ref is a git ref by its short name, such as "main" or "v2.0.0". It is ignored if Image is set.
-	Ref string
-	// Revision is the id of the commit that the ref points at; empty if unknown.
-	Revision string
-	// RefType is the type of the ref; empty if unknown.
-	RefType RefType
-	// DefaultBranch is set if the ref is known to be the default branch, which HEAD names.
-	DefaultBranch bool
-	// Repository is the URL of the git repository; empty if unknown.
-	Repository string
-	// Image is the image that was pushed; nil for a git ref.
-	Image *imageupdate.Image
+	// DeliveryEvent is what the sender requests. It must be valid. It is shared: nothing may change it.
+	*postern.DeliveryEvent
 	// IfFollowed is set if no target was named. The request is then written only if the target follows it at the time
 	// of the write. A match by Cache.Matches does not suffice: of two tags that are pushed at once the lower one may be
 	// written second.
 	IfFollowed bool
-	// By is the kind of sender, such as "github".
-	By string
 	// Anonymous is true if the cluster has not authenticated the sender. Planning such requests does not delay those of
 	// authenticated senders.
 	Anonymous bool
 	// At is when the request is written. It must differ between requests to one target, so that Argo CD sees a new
 	// refresh.
 	At time.Time
-	// EventTime is when the event happened, by the sender; zero if unknown.
-	EventTime time.Time
 	// Received is when Postern received the event. It identifies the request. A request without it is not recorded, and
 	// supersedes no other.
 	Received time.Time
@@ -120,41 +141,86 @@ type Request struct {
 	Since time.Time
 	// Override is set to write an event again on purpose, no matter how old it is.
 	Override bool
-	// Ordering is set by the Writer. Callers leave it empty.
-	Ordering OrderingState
 }
-
-// OrderingState is what a Writer knows about the order of requests that the target does not record.
-type OrderingState struct {
-	// maxReceived is the latest plausible receipt; zero if all are plausible.
-	maxReceived time.Time
-	// watermarks are the last requests that the target was found to hold.
-	watermarks watermarkSet
-	// shared is whether other processes write to the target.
-	shared bool
-	// kept caches AnnotationEventTime during a plan; nil outside of one.
-	kept *lastRead
-}
-
-// Equal compares two states, for tests.
-func (k OrderingState) Equal(other OrderingState) bool {
-	return k.maxReceived.Equal(other.maxReceived) && maps.Equal(k.watermarks, other.watermarks)
-}
-
-// RefType is the type of a git ref.
-type RefType string
-
-// The types of refs that targets can follow.
-const (
-	RefTypeBranch RefType = "Branch"
-	RefTypeTag    RefType = "Tag"
-)
 
 // mayBeBranch and mayBeTag report whether the ref may be of that type. Both are true if the type is unknown.
-func (r Request) mayBeBranch() bool { return r.RefType == RefTypeBranch || r.RefType == "" }
-func (r Request) mayBeTag() bool    { return r.RefType == RefTypeTag || r.RefType == "" }
+func (r Request) mayBeBranch() bool { return r.RefType == postern.RefTypeBranch || r.RefType == "" }
+func (r Request) mayBeTag() bool    { return r.RefType == postern.RefTypeTag || r.RefType == "" }
+
+// image returns the requested image.
+func (r Request) image() imageupdate.Image {
+	return imageupdate.Image{Name: r.Image.Name(), Tag: r.Image.Tag, Digest: r.Image.Digest}
+}
+
+// EventTime returns when the event happened, by the sender; zero if unknown. A wrong or false time must not supersede
+// later requests, so a time after the receipt becomes the receipt, in whole seconds as many senders give it.
+func (r Request) EventTime() time.Time {
+	switch {
+	case r.Time == nil:
+		return time.Time{}
+	case r.Time.After(r.Received):
+		return r.Received.Truncate(time.Second)
+	}
+	return r.Time.Time
+}
 
 // at returns the time of the request as it is written to annotations.
 func (r Request) at() string {
 	return r.At.UTC().Format(time.RFC3339)
+}
+
+// Reasons of a Result. Images also have the reasons of package imageupdate.
+const (
+	// ReasonRequested: the target did not hold the request before.
+	ReasonRequested = "Requested"
+	// ReasonAlreadyRequested: the target already held the request; nothing was written.
+	ReasonAlreadyRequested = "AlreadyRequested"
+	// ReasonNotApplicable: a target of this kind can't hold the request.
+	ReasonNotApplicable = "NotApplicable"
+	// ReasonNotFollowed: the request did not name the target, and the target does not follow it.
+	ReasonNotFollowed = "NotFollowed"
+	// ReasonSuperseded: a newer request was, or is, written to the target.
+	ReasonSuperseded = "Superseded"
+)
+
+// Result is the effect, or in a dry run the expected effect, of a request on one target.
+type Result struct {
+	// Err is why the request could not be written; the other fields are then empty. It satisfies apierrors.IsNotFound
+	// if the target does not exist, and IsTransient if a retry may succeed.
+	Err error
+	// Changes are the changed fields that contain the request. Fields about it (when, by whom, the refresh) are not
+	// listed.
+	Changes []Change
+	// Previous is the ref that was in effect before, as far as the target shows it.
+	Previous string
+	// Held is whether the target holds the request in the end. If not, it is unchanged: it does not want the request,
+	// or can't hold it.
+	Held bool
+	// Reason is one of the reasons above or in package imageupdate.
+	Reason string
+	// Message explains to users what changed, and what did not although they might expect it.
+	Message string
+	// UID is the UID of the written object; empty if none was written.
+	UID types.UID
+}
+
+// failedResults returns an error as the result of each of n requests.
+func failedResults(n int, err error) []Result {
+	return slices.Repeat([]Result{{Err: err}}, n)
+}
+
+// Change is the value of a field before and after. An empty value means that the field is absent.
+type Change struct {
+	Field, Old, New string
+}
+
+// String returns the change in words.
+func (c Change) String() string {
+	switch {
+	case c.Old == "":
+		return fmt.Sprintf("%s set to %q", c.Field, c.New)
+	case c.New == "":
+		return fmt.Sprintf("%s %q removed", c.Field, c.Old)
+	}
+	return fmt.Sprintf("%s %q → %q", c.Field, c.Old, c.New)
 }

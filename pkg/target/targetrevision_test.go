@@ -9,12 +9,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	"postern.dev/postern/apis/postern"
 )
 
-func TestDecideApplicationMovesTargetRevision(t *testing.T) {
+func TestTargetRevision_Moves(t *testing.T) {
 	shop, values := "https://github.com/example/shop.git", "https://github.com/example/values"
 	for _, test := range []struct {
 		name        string
@@ -29,7 +29,7 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 		{
 			name:        "the one source",
 			optIn:       "true",
-			spec:        argov1alpha1.ApplicationSpec{Source: ptr.To(source(shop, "v1"))},
+			spec:        argov1alpha1.ApplicationSpec{Source: new(source(shop, "v1"))},
 			repository:  "git@github.com:example/shop.git",
 			want:        []Change{{Field: "spec.source.targetRevision", Old: "v1", New: "v2"}},
 			wantMessage: `spec.source.targetRevision "v1" → "v2"`,
@@ -55,7 +55,7 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 			name:  "every source from the repository, and not the unused spec.source",
 			optIn: "true",
 			spec: argov1alpha1.ApplicationSpec{
-				Source: ptr.To(source(shop, "v0")),
+				Source: new(source(shop, "v0")),
 				Sources: []argov1alpha1.ApplicationSource{source(shop, "v1"), source(values, "main"),
 					source("ssh://git@github.com/example/shop", "v2"), source(shop, "")},
 			},
@@ -76,7 +76,7 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 			name:  "the dry source of a hydrator, which is used instead of all others",
 			optIn: "true",
 			spec: argov1alpha1.ApplicationSpec{
-				Source:         ptr.To(source(shop, "v0")),
+				Source:         new(source(shop, "v0")),
 				SourceHydrator: &argov1alpha1.SourceHydrator{DrySource: source(shop, "v1")},
 			},
 			repository:  shop,
@@ -100,7 +100,8 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 			optIn: "true",
 			spec: argov1alpha1.ApplicationSpec{Sources: []argov1alpha1.ApplicationSource{source(values, "main"),
 				source(shop, "v1")}},
-			wantMessage: `targetRevision is not changed, because there are 2 sources and the request names no repository`,
+			wantMessage: `targetRevision is not changed, because there are 2 sources and the request names no ` +
+				`repository`,
 		},
 		{
 			name:        "no source at all",
@@ -109,21 +110,23 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 			wantMessage: `there is no source whose targetRevision could be set`,
 		},
 		{
-			name:        "a value other than true is not consent",
-			optIn:       "yes",
-			spec:        argov1alpha1.ApplicationSpec{Source: ptr.To(source(shop, "v1"))},
-			repository:  shop,
-			wantMessage: `targetRevision is not changed, because postern.dev/update-target-revision is "yes" and not "true"`,
+			name:       "a value other than true is not consent",
+			optIn:      "yes",
+			spec:       argov1alpha1.ApplicationSpec{Source: new(source(shop, "v1"))},
+			repository: shop,
+			wantMessage: `targetRevision is not changed, because postern.dev/update-target-revision is "yes" and not ` +
+				`"true"`,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := DecideApplication(&argov1alpha1.Application{
+			got := decide(t, &argov1alpha1.Application{
 				ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{
 					"postern.dev/update-target-revision": test.optIn,
 					"postern.dev/requested-ref":          "v1",
 				}},
 				Spec: test.spec,
-			}, Request{Ref: "v2", Repository: test.repository, By: "github", At: noon})
+			}, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Repository: test.repository, Source: "github"},
+				At: noon})
 
 			want := append([]Change{{Field: "postern.dev/requested-ref", Old: "v1", New: "v2"}}, test.want...)
 			if diff := cmp.Diff(want, got.Changes); diff != "" {
@@ -144,16 +147,16 @@ func TestDecideApplicationMovesTargetRevision(t *testing.T) {
 	}
 }
 
-func TestDecideApplicationMovesTargetRevisionBack(t *testing.T) {
+func TestTargetRevision_MovesBack(t *testing.T) {
 	app := &argov1alpha1.Application{
 		ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{
 			"postern.dev/update-target-revision": "true",
 			"postern.dev/requested-ref":          "v2",
 		}},
-		Spec: argov1alpha1.ApplicationSpec{Source: ptr.To(source("https://github.com/example/shop", "edited-by-hand"))},
+		Spec: argov1alpha1.ApplicationSpec{Source: new(source("https://github.com/example/shop", "edited-by-hand"))},
 	}
-	got := DecideApplication(app, Request{Ref: "v2", By: "github", At: noon}).Outcome
-	want := Outcome{
+	got := decide(t, app, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "github"}, At: noon}).Result
+	want := Result{
 		Changes:  []Change{{Field: "spec.source.targetRevision", Old: "edited-by-hand", New: "v2"}},
 		Previous: "edited-by-hand",
 		Held:     true,
@@ -166,7 +169,7 @@ func TestDecideApplicationMovesTargetRevisionBack(t *testing.T) {
 }
 
 // splitPatch reports whether a patch tests for the owner's consent, and returns the operations on the spec.
-func splitPatch(patch []Operation) (consent bool, spec []Operation) {
+func splitPatch(patch []operation) (consent bool, spec []operation) {
 	for _, operation := range patch {
 		switch {
 		case operation.Op == "test" && operation.Path == annotationPath(AnnotationUpdateTargetRevision):

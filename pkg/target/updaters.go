@@ -11,8 +11,19 @@ import (
 	"time"
 
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/imageupdate"
 )
+
+// imageUpdaterResource is Argo CD Image Updater's ImageUpdater. It is only read: its objects configure the images of
+// Applications.
+var imageUpdaterResource = resource{
+	kind:                 "ImageUpdater",
+	GroupVersionResource: iuv1alpha1.SchemeGroupVersion.WithResource("imageupdaters"),
+	addToScheme:          iuv1alpha1.AddToScheme,
+	newObject:            func() object { return &iuv1alpha1.ImageUpdater{} },
+	imageHandler:         (*imageIndex).updaterHandler,
+}
 
 const (
 	// listTimeout bounds one list of ImageUpdater objects, which several callers may wait for.
@@ -71,7 +82,9 @@ func (u *updaterLister) joinOrStart(ctx context.Context, namespace string, since
 	if l, ok := u.latest[namespace]; ok && (l.inProgress() || l.err == nil && !l.started.Before(since)) {
 		return l
 	}
-	u.evictExpired()
+	maps.DeleteFunc(u.latest, func(_ string, l *listCall) bool { // no delivery uses it any more
+		return !l.inProgress() && time.Since(l.started) > listTTL
+	})
 	l := &listCall{started: time.Now(), done: make(chan struct{})}
 	u.latest[namespace] = l
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), listTimeout)
@@ -80,7 +93,8 @@ func (u *updaterLister) joinOrStart(ctx context.Context, namespace string, since
 		defer close(l.done)
 		defer func() {
 			if problem := recover(); problem != nil {
-				l.err = panicError(ctx, Key{Kind: kindImageUpdater, Namespace: namespace}, problem)
+				l.err = panicError(ctx, postern.TargetKey{Kind: imageUpdaterResource.kind, Namespace: namespace},
+					problem)
 			}
 		}()
 		l.updaters, l.err = u.list(ctx, namespace)
@@ -97,25 +111,18 @@ func (l *listCall) inProgress() bool {
 	}
 }
 
-// evictExpired drops the lists that no delivery uses any more.
-func (u *updaterLister) evictExpired() {
-	maps.DeleteFunc(u.latest, func(_ string, l *listCall) bool {
-		return !l.inProgress() && time.Since(l.started) > listTTL
-	})
-}
-
 // listUpdaters lists the ImageUpdater objects of a namespace, none if the kind is not installed. Objects that are in
 // known at the same version are not parsed again.
-func (e endpoint) listUpdaters(
+func (c client) listUpdaters(
 	ctx context.Context, namespace string, known []*imageupdate.Updater,
 ) ([]*imageupdate.Updater, error) {
 	var list iuv1alpha1.ImageUpdaterList
-	err := e.client.Get().Namespace(namespace).Resource(e.resource).MaxRetries(0).Do(ctx).Into(&list)
+	err := c.rest.Get().Namespace(namespace).Resource(c.Resource).MaxRetries(0).Do(ctx).Into(&list)
 	switch {
 	case isKindMissing(err):
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("could not list %s objects: %w", e.kind, err)
+		return nil, fmt.Errorf("could not list %s objects: %w", c.kind, err)
 	}
 	byVersion := map[string]*imageupdate.Updater{}
 	for _, u := range known {
@@ -123,15 +130,13 @@ func (e endpoint) listUpdaters(
 	}
 	updaters := make([]*imageupdate.Updater, len(list.Items))
 	for i := range list.Items {
-		object := &list.Items[i]
-		if u, ok := byVersion[object.Name+"/"+object.ResourceVersion]; ok {
+		obj := &list.Items[i]
+		if u, ok := byVersion[obj.Name+"/"+obj.ResourceVersion]; ok {
 			updaters[i] = u
 			continue
 		}
-		if _, err := trim(object); err != nil {
-			return nil, err
-		}
-		updaters[i] = imageupdate.NewUpdater(object.DeepCopy()) // so that it does not retain the whole list
+		c.trim(obj)
+		updaters[i] = imageupdate.NewUpdater(obj.DeepCopy()) // so that it does not retain the whole list
 	}
 	return updaters, nil
 }

@@ -4,11 +4,21 @@
 package target
 
 import (
+	"cmp"
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
+
+	"postern.dev/postern/apis/postern"
 )
+
+// AnnotationEventTime records the last event that a target was written for: a JSON object with one member per slot.
+// Events in the same slot replace each other: a slot is for the git ref of a repository, or for an image under its
+// alias. Stale events are detected by it.
+const AnnotationEventTime = "postern.dev/event-time"
 
 // slotGit is the slot of git refs of a target with one repository, slotImage of images that no configuration names.
 const (
@@ -16,14 +26,10 @@ const (
 	slotImage = "image"
 )
 
-// slot returns the slot of a request for a git ref. An Application may have sources in several repositories, whose refs
-// do not replace each other.
-func (r Request) slot(kind Kind) string {
-	if repository := NormalizeRepository(r.Repository); kind == KindApplication && repository != "" {
-		return slotGit + "/" + repository
-	}
-	return slotGit
-}
+func isGitSlot(slot string) bool { return slot == slotGit || strings.HasPrefix(slot, slotGit+"/") }
+
+// maxSlots bounds the annotation. Beyond it the slots written longest ago are dropped.
+const maxSlots = 20
 
 // watermark is the time and receipt of the last event in a slot.
 type watermark struct {
@@ -38,12 +44,8 @@ type watermark struct {
 	Received time.Time `json:"received"`
 }
 
-// orderedByVersion reports whether the version alone decides which ref is newer: a target that follows tags takes the
-// highest, no matter how late it arrives.
-func (r Request) orderedByVersion() bool { return r.IfFollowed && r.RefType == RefTypeTag }
-
 func (r Request) watermark() watermark {
-	return watermark{By: r.By, Time: r.EventTime.UTC(), Received: r.Received.UTC()}
+	return watermark{By: r.Source, Time: r.EventTime().UTC(), Received: r.Received.UTC()}
 }
 
 // comparableWith reports whether the sender's times order two events.
@@ -51,38 +53,13 @@ func (m watermark) comparableWith(other watermark) bool {
 	return m.By == other.By && !m.Time.IsZero() && !other.Time.IsZero() && !m.Time.Equal(other.Time)
 }
 
-// happenedAfter reports whether m is after other by the sender's times.
-func (m watermark) happenedAfter(other watermark) bool {
-	return m.comparableWith(other) && m.Time.After(other.Time)
-}
-
-// supersedes reports whether a request is older than m: by the sender's times if they are comparable, otherwise by
-// receipt. A request with Override is superseded only when it is retried, by requests received after it.
-func (m watermark) supersedes(r Request) bool {
-	if r.Override {
-		return r.Retry && m.receivedAfter(r)
-	}
-	if late, known := m.happenedLater(r); known {
-		return late
-	}
-	return m.receivedAfter(r)
-}
-
 // happenedLater reports whether a request is stale by the sender's times. known is false if they do not decide.
 func (m watermark) happenedLater(r Request) (late, known bool) {
 	if m.comparableWith(r.watermark()) {
-		return r.EventTime.Before(m.Time), true
+		return r.EventTime().Before(m.Time), true
 	}
-	late = m.By == r.By && !r.EventTime.IsZero() && r.EventTime.Before(m.After)
+	late = m.By == r.Source && !r.EventTime().IsZero() && r.EventTime().Before(m.After)
 	return late, late
-}
-
-// staleMessage says by which time m supersedes a request.
-func (m watermark) staleMessage(r Request) string {
-	if late, _ := m.happenedLater(r); late && !r.Override {
-		return "the last written event happened later"
-	}
-	return "the last written event was received later"
 }
 
 // followedBy returns the watermark after a request is written.
@@ -108,45 +85,73 @@ func (m watermark) followedBy(r Request) watermark {
 	return next
 }
 
-// receivedAfter reports whether m was received after a request. An implausible receipt does not count.
-func (m watermark) receivedAfter(r Request) bool {
-	return r.Received.Before(m.Received) &&
-		(r.Ordering.maxReceived.IsZero() || !m.Received.After(r.Ordering.maxReceived))
+// watermarkSet is the content of AnnotationEventTime, by slot.
+type watermarkSet map[string]watermark
+
+// parseWatermarks reads the annotation. A value that is not valid is treated as absent.
+func parseWatermarks(annotations map[string]string) watermarkSet {
+	ws := watermarkSet{}
+	if err := json.Unmarshal([]byte(annotations[AnnotationEventTime]), &ws); err != nil || ws == nil {
+		return watermarkSet{}
+	}
+	return ws
 }
 
-// matchesRetry reports whether a request that is retried was written before, although its result was lost.
-func (m watermark) matchesRetry(r Request) bool {
-	return r.Retry && m.By == r.By && m.Received.Equal(r.Received)
+// record records a request that is written to a slot, and drops the slots written longest ago if there are too many.
+func (ws watermarkSet) record(slot string, r Request) {
+	ws[slot] = ws[slot].followedBy(r)
+	compare := func(a, b string) int {
+		return cmp.Or(ws[a].Received.Compare(ws[b].Received), strings.Compare(a, b))
+	}
+	if excess := len(ws) - maxSlots; excess > 0 {
+		for _, slot := range slices.SortedFunc(maps.Keys(ws), compare)[:excess] {
+			delete(ws, slot)
+		}
+	}
 }
 
-// recordWatermark records the event that is written to some slots, with the other annotations.
-func (b *patchBuilder) recordWatermark(r Request, slots ...string) {
-	b.slots = slots
-	if r.Received.IsZero() {
-		return
+// String returns the value of the annotation.
+func (ws watermarkSet) String() string {
+	text, err := json.Marshal(ws)
+	if err != nil { // a year after 9999, which payload decoders reject
+		return "{}"
 	}
-	ws := maps.Clone(r.Ordering.watermarksOf(b.annotations))
-	for _, slot := range slots {
-		ws.record(slot, r)
-	}
-	b.annotate(AnnotationEventTime, ws.String())
+	return string(text)
 }
+
+// watermarks returns parseWatermarks of the annotations of a target. The result must not be modified.
+func (s *planState) watermarks(annotations map[string]string) watermarkSet {
+	if now := annotations[AnnotationEventTime]; s.recorded == nil || s.recordedIn != now {
+		s.recorded, s.recordedIn = parseWatermarks(annotations), now
+	}
+	return s.recorded
+}
+
+// orderedByVersion reports whether the version alone decides which ref is newer: a target that follows tags takes the
+// highest, no matter how late it arrives.
+func (r Request) orderedByVersion() bool { return r.IfFollowed && r.RefType == postern.RefTypeTag }
 
 // checkStale returns the decision about a request that is stale in its slot, or was already written to it; otherwise
 // nil.
-func checkStale(annotations map[string]string, slot, previous string, r Request) *Decision {
-	if r.orderedByVersion() {
+func (b *patchBuilder) checkStale(slot string) *decision {
+	b.testAnnotation(AnnotationEventTime)
+	if b.request.orderedByVersion() {
 		return nil
 	}
-	last, known := r.Ordering.watermarksOf(annotations)[slot]
+	last, known := b.watermarks(b.annotations)[slot]
 	switch {
-	case known && last.matchesRetry(r):
-		return &Decision{Outcome: Outcome{Previous: previous, Held: true, Reason: ReasonAlreadyRequested,
-			Message: "it was written before"}}
-	case known && last.supersedes(r):
-		return superseded(previous, last.staleMessage(r))
-	case r.supersededByHeld(slot):
-		return superseded(previous, heldLaterMessage)
+	case known && b.request.Retry && last.By == b.request.Source && last.Received.Equal(b.request.Received):
+		d := b.conclude(ReasonAlreadyRequested, "it was written before") // although its result was lost
+		d.Held = true
+		return &d
+	case known && b.supersededBy(last):
+		message := "the last written event was received later"
+		if late, _ := last.happenedLater(b.request); late && !b.request.Override {
+			message = "the last written event happened later"
+		}
+		return b.superseded(message)
+	case b.supersededByHeld(slot):
+		return b.superseded(heldLaterMessage)
 	}
 	return nil
 }
@@ -154,63 +159,143 @@ func checkStale(annotations map[string]string, slot, previous string, r Request)
 // heldLaterMessage is the message of a request that a later request, which changed nothing, supersedes.
 const heldLaterMessage = "the target already holds a request that was received later"
 
-// supersededByHeld reports whether the target held, in a slot, a request that was received after r and supersedes it.
-// Only requests received before it are superseded, so that after the owner removes AnnotationEventTime the next event
-// is written.
-func (r Request) supersededByHeld(slot string) bool {
-	held, known := r.Ordering.watermarks[slotKey(slot)]
-	return known && held.receivedAfter(r) && held.supersedes(r)
-}
-
 // checkStaleAcrossSlots is checkStale for a target that has one place for the git refs of all repositories, by the
 // watermarks of other slots. Only requests received before these are superseded, unless they happened after.
-func checkStaleAcrossSlots(annotations map[string]string, slot, previous string, r Request) *Decision {
-	if r.Override && !r.Retry || r.orderedByVersion() {
+func (b *patchBuilder) checkStaleAcrossSlots(slot string) *decision {
+	if b.request.Override && !b.request.Retry || b.request.orderedByVersion() {
 		return nil
 	}
 	// Long names of slots differ in the cache; see slotKey.
-	for _, noted := range []watermarkSet{r.Ordering.watermarksOf(annotations), r.Ordering.watermarks} {
+	for _, noted := range []watermarkSet{b.watermarks(b.annotations), b.held} {
 		for other, last := range noted {
-			if other != slot && other != slotKey(slot) && isGitSlot(other) && last.receivedAfter(r) &&
-				last.supersedes(r) {
-				return superseded(previous, "a later request for another repository replaces it")
+			if other != slot && other != slotKey(slot) && isGitSlot(other) && b.receivedBefore(last) &&
+				b.supersededBy(last) {
+				return b.superseded("a later request for another repository replaces it")
 			}
 		}
 	}
 	return nil
 }
 
-func isGitSlot(slot string) bool { return slot == slotGit || strings.HasPrefix(slot, slotGit+"/") }
-
-// superseded is the decision about a request that another one replaces.
-func superseded(previous, message string) *Decision {
-	return &Decision{Outcome: Outcome{Previous: previous, Reason: ReasonSuperseded, Message: message}}
+// receivedBefore reports whether the request was received before m. An implausible receipt of m does not count.
+func (b *patchBuilder) receivedBefore(m watermark) bool {
+	return b.request.Received.Before(m.Received) && (b.maxReceived.IsZero() || !m.Received.After(b.maxReceived))
 }
 
-// withWatermark records, in a decision that changes nothing, a request for the ref that the target already holds, so
-// that a request from in between is known to be stale. Slots without a watermark are left alone.
-func (d Decision) withWatermark(annotations map[string]string, r Request, relyOn string, slots ...string) Decision {
+// supersededBy reports whether the request is older than m: by the sender's times if they are comparable, otherwise by
+// receipt. A request with Override is superseded only when it is retried, by requests received after it.
+func (b *patchBuilder) supersededBy(m watermark) bool {
+	if b.request.Override {
+		return b.request.Retry && b.receivedBefore(m)
+	}
+	if late, known := m.happenedLater(b.request); known {
+		return late
+	}
+	return b.receivedBefore(m)
+}
+
+// supersededByHeld reports whether the target held, in a slot, a request that was received after this one and
+// supersedes it. Only requests received before it are superseded, so that after the owner removes AnnotationEventTime
+// the next event is written.
+func (b *patchBuilder) supersededByHeld(slot string) bool {
+	m, known := b.held[slotKey(slot)]
+	return known && b.receivedBefore(m) && b.supersededBy(m)
+}
+
+// recordWatermark records the request in some slots, with the other annotations.
+func (b *patchBuilder) recordWatermark(slots ...string) {
+	b.slots = slots
+	if b.request.Received.IsZero() {
+		return
+	}
+	ws := maps.Clone(b.watermarks(b.annotations))
+	for _, slot := range slots {
+		ws.record(slot, b.request)
+	}
+	b.annotate(AnnotationEventTime, ws.String())
+}
+
+// withWatermark records, in a decision that changes nothing, a request for the ref that the target already holds in the
+// annotation key, so that a request from in between is known to be stale: its time, and its receipt if there are other
+// processes, which otherwise learn of it only from its record. Slots without a watermark are left alone.
+func (b *patchBuilder) withWatermark(d decision, key string, slots []string) decision {
 	d.Slots = slots
-	ws := r.Ordering.watermarksOf(annotations)
+	ws := b.watermarks(b.annotations)
 	slots = slices.DeleteFunc(slices.Clone(slots), func(slot string) bool {
-		last, known := ws[slot]
-		return !known || !last.mustBeFollowedBy(r)
+		last, recorded := ws[slot]
+		if late, known := last.happenedLater(b.request); known {
+			return !recorded || late
+		}
+		return !recorded || !b.shared || !last.Received.Before(b.request.Received)
 	})
 	if len(slots) == 0 {
 		return d
 	}
-	noted := newPatchBuilder(annotations)
-	noted.testAnnotation(relyOn)
-	noted.recordWatermark(r, slots...)
+	noted := newPatchBuilder(b.annotations, b.request, b.planState)
+	noted.testAnnotation(key)
+	noted.recordWatermark(slots...)
 	d.Patch = append(noted.tests, noted.edits...)
 	return d
 }
 
-// mustBeFollowedBy reports whether a target with this watermark must record a request that it already holds: its time,
-// and its receipt if there are other processes, which otherwise learn of it only from its record.
-func (m watermark) mustBeFollowedBy(r Request) bool {
-	if late, known := m.happenedLater(r); known {
-		return !late
+// maxClockSkew bounds how far ahead of the wall clock a receipt that another process recorded may be. Synchronized
+// clocks differ by far less. A receipt further ahead comes from a wrong clock, or from an owner who edits the
+// annotation.
+const maxClockSkew = time.Minute
+
+// Clock stamps receipts, which order deliveries. A stamp is later than all earlier stamps and all observed receipts,
+// even if the wall clock is set back. So a process that restarts, or runs next to another one with its clock slightly
+// behind, continues after the receipts that it has observed. Receipts more than maxClockSkew ahead of the wall clock
+// are ignored. It is safe for concurrent use.
+type Clock struct {
+	now func() time.Time
+
+	mu   sync.Mutex
+	last time.Time
+}
+
+// NewClock returns a Clock on top of a wall clock, such as time.Now.
+func NewClock(now func() time.Time) *Clock { return &Clock{now: now} }
+
+// Stamp returns the time of a receipt, in UTC and in whole microseconds, as JSON stores it.
+func (c *Clock) Stamp() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	stamp := c.now().UTC().Truncate(time.Microsecond)
+	if !stamp.After(c.last) {
+		stamp = c.last.Truncate(time.Microsecond).Add(time.Microsecond)
 	}
-	return r.Ordering.shared && m.Received.Before(r.Received)
+	c.last = stamp
+	return stamp
+}
+
+// Observe records a receipt that another process may have stamped. All later stamps are after it.
+func (c *Clock) Observe(received time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if received.After(c.last) && !received.After(c.now().Add(maxClockSkew)) {
+		c.last = received.UTC()
+	}
+}
+
+// maxReceived returns the latest plausible receipt. A recorded receipt after it supersedes no request.
+func (c *Clock) maxReceived() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	limit := c.now().UTC().Add(maxClockSkew)
+	if limit.Before(c.last) { // the wall clock was set back, and last is still plausible
+		return c.last
+	}
+	return limit
+}
+
+// observeObject observes the receipts in the annotations of a target.
+func (c *Clock) observeObject(obj object) {
+	annotations := obj.GetAnnotations()
+	if annotations[AnnotationEventTime] == "" {
+		return
+	}
+	for _, m := range parseWatermarks(annotations) {
+		c.Observe(m.Received)
+	}
 }

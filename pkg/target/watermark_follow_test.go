@@ -7,24 +7,19 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // followers are targets that follow a branch and tags.
-var followers = map[Kind]string{
-	KindGatewaySync: `{"metadata": {"name": "x", "annotations": {"postern.dev/follow-tags": "*"}},
+var followers = map[postern.TargetKind]string{
+	postern.TargetGatewaySync: `{"metadata": {"name": "x", "annotations": {"postern.dev/follow-tags": "*"}},
 		"spec": {"git": {"repo": "https://git.acme.io/shop", "ref": "main"}}}`,
-	KindApplication: `{"metadata": {"name": "x", "annotations": {"postern.dev/follow-tags": "*"}},
+	postern.TargetApplication: `{"metadata": {"name": "x", "annotations": {"postern.dev/follow-tags": "*"}},
 		"spec": {"source": {"repoURL": "https://git.acme.io/shop", "targetRevision": "main"}}}`,
 }
 
-// pushed is a push to the targets that follow it.
-func pushed(r Request, happened, received int) Request {
-	r = ifFollowed(r)
-	r.EventTime, r.Received = minute(happened), minute(received)
-	return r
-}
-
-func TestFollowedTagsAreOrderedByTheirVersionAndNotByTime(t *testing.T) {
+func TestWatermark_FollowedTagsByVersion(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		requests []Request
@@ -45,8 +40,9 @@ func TestFollowedTagsAreOrderedByTheirVersionAndNotByTime(t *testing.T) {
 		for kind, document := range followers {
 			requests := test.requests
 			if test.requests[1].Repository == "" { // in the slot of the first
-				requests = []Request{test.requests[0], test.requests[1]}
-				requests[1].Repository = test.requests[0].Repository
+				requests = []Request{
+					test.requests[0], withRepository(test.requests[0].Repository, test.requests[1]),
+				}
 			}
 			after, reasons := oneByOne(t, kind, document, requests...)
 			if diff := cmp.Diff(test.want, reasons); diff != "" {
@@ -59,13 +55,13 @@ func TestFollowedTagsAreOrderedByTheirVersionAndNotByTime(t *testing.T) {
 	}
 }
 
-func TestPushesToAFollowedBranchAreOrderedByTime(t *testing.T) {
+func TestWatermark_FollowedBranchByTime(t *testing.T) {
 	at := func(commit string, happened, received int) Request {
-		r := pushed(branch("main"), happened, received)
-		r.Revision = commit
-		return r
+		return withEvent(pushed(branch("main"), happened, received),
+			func(e *postern.DeliveryEvent) { e.Revision = commit })
 	}
-	after, reasons := oneByOne(t, KindApplication, followers[KindApplication], at("2222", 20, 21), at("1111", 10, 22),
+	after, reasons := oneByOne(t, postern.TargetApplication, followers[postern.TargetApplication], at("2222", 20, 21),
+		at("1111", 10, 22),
 		at("3333", 30, 31))
 	if diff := cmp.Diff([]string{ReasonRequested, ReasonSuperseded, ReasonRequested}, reasons); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -75,11 +71,12 @@ func TestPushesToAFollowedBranchAreOrderedByTime(t *testing.T) {
 	}
 }
 
-func TestRepositoriesOfAnApplicationDoNotOutdateEachOther(t *testing.T) {
+func TestWatermark_RepositoriesAreIndependent(t *testing.T) {
 	const document = `{"metadata": {"annotations": {"postern.dev/update-target-revision": "true"}},
-		"spec": {"sources": [{"repoURL": "https://git.acme.io/shop.git", "targetRevision": "v0"}, {"repoURL": "https://git.acme.io/values.git", "targetRevision": "v0"}]}}`
-	of := func(repository string, r Request) Request { r.Repository = repository; return r }
-	after, reasons := oneByOne(t, KindApplication, document,
+		"spec": {"sources": [{"repoURL": "https://git.acme.io/shop.git", "targetRevision": "v0"},
+			{"repoURL": "https://git.acme.io/values.git", "targetRevision": "v0"}]}}`
+	of := withRepository
+	after, reasons := oneByOne(t, postern.TargetApplication, document,
 		of(shop, event("v3", "github", 30, 31)), of(values, event("v2", "github", 20, 32)),
 		of(shop, event("v1", "github", 10, 33)), of(values, event("v1", "github", 10, 34)))
 	if diff := cmp.Diff([]string{ReasonRequested, ReasonRequested, ReasonSuperseded, ReasonSuperseded},
@@ -104,11 +101,12 @@ func TestRepositoriesOfAnApplicationDoNotOutdateEachOther(t *testing.T) {
 }
 
 // Requests without a repository, such as from CI jobs, and requests with one compete if there is only one source.
-func TestARefGivesWayToWhatWasReceivedAfterItWhetherOrNotThatNamedARepository(t *testing.T) {
-	ofShop := func(r Request) Request { r.Repository = "https://git.acme.io/shop"; return r }
+func TestWatermark_RefYieldsToLaterReceipt(t *testing.T) {
+	ofShop := func(r Request) Request { return withRepository("https://git.acme.io/shop", r) }
 	const (
 		one  = `{"metadata": {"name": "x"}, "spec": {"source": {"repoURL": "https://git.acme.io/shop"}}}`
-		many = `{"metadata": {"name": "x"}, "spec": {"sources": [{"repoURL": "https://git.acme.io/shop"}, {"repoURL": "https://git.acme.io/web"}]}}`
+		many = `{"metadata": {"name": "x"}, "spec": {"sources": [{"repoURL": "https://git.acme.io/shop"}, ` +
+			`{"repoURL": "https://git.acme.io/web"}]}}`
 	)
 	for _, test := range []struct {
 		name, document string
@@ -125,11 +123,12 @@ func TestARefGivesWayToWhatWasReceivedAfterItWhetherOrNotThatNamedARepository(t 
 			ReasonRequested},
 		{"several sources", many, event("v2", "generic", 0, 20), ofShop(event("v1", "github", 0, 10)), ReasonRequested},
 	} {
-		_, reasons := oneByOne(t, KindApplication, test.document, test.written, again(test.r))
+		_, reasons := oneByOne(t, postern.TargetApplication, test.document, test.written, again(test.r))
 		if reasons[1] != test.want {
 			t.Errorf("%s: got reason %q, want %q", test.name, reasons[1], test.want)
 		}
-		if _, reasons = oneByOne(t, KindApplication, test.document, test.written, test.r); reasons[1] != test.want {
+		if _, reasons = oneByOne(t, postern.TargetApplication, test.document, test.written,
+			test.r); reasons[1] != test.want {
 			t.Errorf("%s, for the first time: got reason %q", test.name, reasons[1])
 		}
 	}

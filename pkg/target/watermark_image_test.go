@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/imageupdate"
 )
 
@@ -33,9 +34,7 @@ func strategyCase(strategy string) imageCase {
 // imageEvent is a push of an image, with the times when it happened and was received.
 func imageEvent(t *testing.T, ref string, happened, received int) Request {
 	t.Helper()
-	r := event("", "harbor", happened, received)
-	r.Image = image(t, ref)
-	return r
+	return withImage(t, ref, event("", "harbor", happened, received))
 }
 
 // kustomized returns the images that an Application is configured to run.
@@ -43,11 +42,11 @@ func kustomized(t *testing.T, document string) string {
 	t.Helper()
 	var object any
 	decode(t, document, &object)
-	images, _ := lookupPointer(object, "/spec/source/kustomize/images").([]any)
+	images, _ := valueAt(object, "/spec/source/kustomize/images").([]any)
 	return fmt.Sprint(images)
 }
 
-func TestImagesAreOrderedByTimeUnlessByTheirVersion(t *testing.T) {
+func TestWatermark_ImagesByTimeOrVersion(t *testing.T) {
 	const superseded = ReasonSuperseded
 	type push struct {
 		ref                string
@@ -92,7 +91,7 @@ func TestImagesAreOrderedByTimeUnlessByTheirVersion(t *testing.T) {
 				r := imageEvent(t, push.ref, push.happened, push.received)
 				r.Retry = push.again
 				var reason []string
-				document, reason = oneByOne(t, KindApplication, document, r)
+				document, reason = oneByOne(t, postern.TargetApplication, document, r)
 				reasons = append(reasons, reason...)
 			}
 			if diff := cmp.Diff(test.want, reasons); diff != "" {
@@ -105,12 +104,12 @@ func TestImagesAreOrderedByTimeUnlessByTheirVersion(t *testing.T) {
 	}
 }
 
-func TestImagesOfAnApplicationDoNotOutdateEachOther(t *testing.T) {
+func TestWatermark_ImagesAreIndependent(t *testing.T) {
 	c := strategyCase("newest-build")
 	c.annotations = []string{"image-list: web=nginx, db=postgres", "web.update-strategy: newest-build",
 		"db.update-strategy: newest-build"}
 	c.runs = append(c.runs, "postgres:1")
-	document, reasons := oneByOne(t, KindApplication, c.document(t),
+	document, reasons := oneByOne(t, postern.TargetApplication, c.document(t),
 		imageEvent(t, "nginx:3", 30, 31), imageEvent(t, "postgres:2", 20, 32),
 		imageEvent(t, "nginx:1", 10, 33), imageEvent(t, "postgres:0", 10, 34))
 	want := []string{imageupdate.ReasonNewestBuild, imageupdate.ReasonNewestBuild, ReasonSuperseded, ReasonSuperseded}
@@ -128,7 +127,7 @@ func TestImagesOfAnApplicationDoNotOutdateEachOther(t *testing.T) {
 }
 
 // An event that is stale for one alias may be new for another alias of the same image.
-func TestAnImageMayBeLateUnderOneAliasOnly(t *testing.T) {
+func TestWatermark_ImageLateForOneAlias(t *testing.T) {
 	c := strategyCase("newest-build")
 	c.annotations = []string{
 		"image-list: stable=nginx, edge=nginx",
@@ -136,7 +135,7 @@ func TestAnImageMayBeLateUnderOneAliasOnly(t *testing.T) {
 		"stable.helm.image-spec: stable", "edge.helm.image-spec: edge",
 	}
 	c.tool = "Helm"
-	document, reasons := oneByOne(t, KindApplication, c.document(t), imageEvent(t, "nginx:1.1", 20, 21),
+	document, reasons := oneByOne(t, postern.TargetApplication, c.document(t), imageEvent(t, "nginx:1.1", 20, 21),
 		imageEvent(t, "nginx:1.2", 10, 22))
 	want := []string{imageupdate.ReasonNewerVersion, imageupdate.ReasonNewerVersion}
 	if diff := cmp.Diff(want, reasons); diff != "" {
@@ -151,10 +150,10 @@ func TestAnImageMayBeLateUnderOneAliasOnly(t *testing.T) {
 	}
 }
 
-func TestAnImageThatIsNotConfiguredHasASlotOfItsOwn(t *testing.T) {
+func TestWatermark_UnconfiguredImageHasOwnSlot(t *testing.T) {
 	document := imageCase{spec: `{"source": {"repoURL": "https://git.acme.io/shop"}}`}.document(t)
 	git := event("main", "harbor", 50, 51)
-	after, reasons := oneByOne(t, KindApplication, document, git,
+	after, reasons := oneByOne(t, postern.TargetApplication, document, git,
 		imageEvent(t, "nginx:2", 20, 21), imageEvent(t, "nginx:1", 10, 22),
 		imageEvent(t, "nginx:2", 40, 41), imageEvent(t, "nginx:3", 30, 42))
 	want := []string{ReasonRequested, ReasonRequested, ReasonSuperseded, ReasonAlreadyRequested, ReasonSuperseded}
@@ -167,9 +166,10 @@ func TestAnImageThatIsNotConfiguredHasASlotOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestAVersionThatIsInUseIsNotWrittenForItsTime(t *testing.T) {
-	document, _ := oneByOne(t, KindApplication, strategyCase("semver").document(t), imageEvent(t, "nginx:1.1", 10, 11))
-	if got := mustDecide(t, appOf(t, document), imageEvent(t, "nginx:1.1", 20, 21)); got.Patch != nil ||
+func TestWatermark_UsedVersionIsNotRewritten(t *testing.T) {
+	document, _ := oneByOne(t, postern.TargetApplication, strategyCase("semver").document(t),
+		imageEvent(t, "nginx:1.1", 10, 11))
+	if got := decide(t, appOf(t, document), imageEvent(t, "nginx:1.1", 20, 21)); got.Patch != nil ||
 		got.Reason != imageupdate.ReasonUpToDate {
 		t.Errorf("got %+v", got)
 	}

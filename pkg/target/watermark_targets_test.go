@@ -8,46 +8,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/apimachinery/pkg/runtime"
 
-	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
 
-// orderedTargets are targets of each kind that hold no request yet, as on the API server.
-var orderedTargets = map[string]struct {
-	kind     Kind
-	document string
-}{
-	"GatewaySync": {KindGatewaySync, `{"metadata": {"name": "x"}, "spec": {"git": {"repo": "https://git.acme.io/shop", "ref": "main"}}}`},
-	"Application": {KindApplication, `{"metadata": {"name": "x"}, "spec": {"source": {"repoURL": "https://git.acme.io/shop", "targetRevision": "main"}}}`},
-	"Application that moves": {KindApplication, `{"metadata": {"name": "x", "annotations": {"postern.dev/update-target-revision": "true"}},
-		"spec": {"source": {"repoURL": "https://git.acme.io/shop", "targetRevision": "main"}}}`},
-}
-
-// oneByOne applies decisions in order, each on the result of the ones before it, and returns their reasons.
-func oneByOne(t *testing.T, kind Kind, document string, requests ...Request) (after string, reasons []string) {
-	t.Helper()
-	for _, r := range requests {
-		decision := mustDecide(t, parse(t, kind, document), r)
-		document = mustApply(t, document, decision.Patch)
-		reasons = append(reasons, decision.Reason)
-	}
-	return document, reasons
-}
-
-// requestedIn returns the requested ref of an object.
-func requestedIn(obj runtime.Object) string {
-	switch obj := obj.(type) {
-	case *stokerv1alpha1.GatewaySync:
-		return obj.Annotations[stokerv1alpha1.AnnotationRequestedRef]
-	case *argov1alpha1.Application:
-		return obj.Annotations[AnnotationRequestedRef]
-	}
-	return ""
-}
-
-func TestTargetsHoldWhatHappenedLast(t *testing.T) {
+func TestWatermark_TargetHoldsLatest(t *testing.T) {
 	const requested, already, superseded = ReasonRequested, ReasonAlreadyRequested, ReasonSuperseded
 	first := event("v1", "github", 10, 11)
 	for _, test := range []struct {
@@ -129,15 +95,15 @@ func TestTargetsHoldWhatHappenedLast(t *testing.T) {
 	}
 }
 
-func TestWhatWasWrittenIsNotWrittenAgainAfterOthersChangedIt(t *testing.T) {
+func TestWatermark_NotRewrittenAfterOthersChange(t *testing.T) {
 	first := event("v1", "github", 10, 11)
 	for name, target := range orderedTargets {
 		after, _ := oneByOne(t, target.kind, target.document, first)
 		key := stokerv1alpha1.AnnotationRequestedRef
-		if target.kind == KindApplication {
+		if target.kind == postern.TargetApplication {
 			key = AnnotationRequestedRef
 		}
-		byHand := mustApply(t, after, []Operation{{Op: "add", Path: annotationPath(key), Value: "by-hand"}})
+		byHand := mustApply(t, after, []operation{{Op: "add", Path: annotationPath(key), Value: "by-hand"}})
 		if _, reasons := oneByOne(t, target.kind, byHand, again(first)); reasons[0] != ReasonAlreadyRequested {
 			t.Errorf("%s: got reason %q", name, reasons[0])
 		}
@@ -147,26 +113,26 @@ func TestWhatWasWrittenIsNotWrittenAgainAfterOthersChangedIt(t *testing.T) {
 	}
 }
 
-func TestANewerEventForTheSameRefOnlyNotesItsTime(t *testing.T) {
+func TestWatermark_LaterEventForSameRefNotesTime(t *testing.T) {
 	for name, target := range orderedTargets {
 		after, _ := oneByOne(t, target.kind, target.document, event("v1", "github", 10, 11))
 		newer := event("v1", "github", 20, 21)
 		newer.At = noon.Add(time.Hour)
-		decision := mustDecide(t, parse(t, target.kind, after), newer)
-		key := map[Kind]string{KindGatewaySync: "stoker.io~1requested-ref",
-			KindApplication: "postern.dev~1requested-ref"}[target.kind]
-		slot := newer.slot(target.kind)
+		decision := decide(t, parse(t, target.kind, after), newer)
+		key := map[postern.TargetKind]string{postern.TargetGatewaySync: "stoker.io~1requested-ref",
+			postern.TargetApplication: "postern.dev~1requested-ref"}[target.kind]
+		slot := slotOf(target.kind, newer)
 		was := watermarkSet{slot: event("", "github", 10, 11).watermark()}
-		expectPatch(t, encode(t, []Operation{
+		expectPatch(t, encode(t, []operation{
 			{Op: "test", Path: "/metadata/annotations/" + key, Value: "v1"},
 			{Op: "test", Path: "/metadata/annotations/postern.dev~1event-time", Value: was.String()},
 			{Op: "add", Path: "/metadata/annotations/postern.dev~1event-time",
 				Value: watermarkSet{slot: newer.watermark()}.String()},
 		}), decision.Patch)
 		if decision.Reason != ReasonAlreadyRequested || len(decision.Changes) != 0 || !decision.Held {
-			t.Errorf("%s: got %+v", name, decision.Outcome)
+			t.Errorf("%s: got %+v", name, decision.Result)
 		}
-		changed := mustApply(t, after, []Operation{{Op: "add", Path: "/metadata/annotations/" + key, Value: "v9"}})
+		changed := mustApply(t, after, []operation{{Op: "add", Path: "/metadata/annotations/" + key, Value: "v9"}})
 		if _, err := apply(changed, decision.Patch); err == nil {
 			t.Errorf("%s: recorded the time of a ref that is no longer requested", name)
 		}
@@ -174,23 +140,23 @@ func TestANewerEventForTheSameRefOnlyNotesItsTime(t *testing.T) {
 }
 
 // No time is recorded for a ref that was written without one.
-func TestNoTimeIsNotedWhereNoneIsKept(t *testing.T) {
+func TestWatermark_NoTimeWithoutAnnotation(t *testing.T) {
 	for name, target := range orderedTargets {
-		untimed := Request{Ref: "v1", By: "github", At: noon}
+		untimed := Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1", Source: "github"}, At: noon}
 		after, _ := oneByOne(t, target.kind, target.document, untimed)
-		if got := mustDecide(t, parse(t, target.kind, after), event("v1", "github", 20, 21)); got.Patch != nil ||
+		if got := decide(t, parse(t, target.kind, after), event("v1", "github", 20, 21)); got.Patch != nil ||
 			got.Reason != ReasonAlreadyRequested {
 			t.Errorf("%s: got %+v", name, got)
 		}
 	}
 }
 
-func TestPatchesRelyOnTheTimeThatTheyWereDecidedOn(t *testing.T) {
+func TestWatermark_PatchTestsTime(t *testing.T) {
 	for name, target := range orderedTargets {
 		before, _ := oneByOne(t, target.kind, target.document, event("v1", "github", 10, 11))
 		meanwhile, _ := oneByOne(t, target.kind, before, event("v1", "github", 30, 31))
 		for _, r := range []Request{event("v2", "github", 20, 21), event("v1", "github", 20, 21)} {
-			patch := mustDecide(t, parse(t, target.kind, before), r).Patch
+			patch := decide(t, parse(t, target.kind, before), r).Patch
 			if _, err := apply(before, patch); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}

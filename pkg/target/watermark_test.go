@@ -9,28 +9,16 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"postern.dev/postern/apis/postern"
 )
 
-// minute returns the time m minutes after noon, in UTC. Zero is no time.
-func minute(m int) time.Time {
-	if m == 0 {
-		return time.Time{}
-	}
-	return noon.UTC().Truncate(time.Hour).Add(time.Duration(m) * time.Minute)
-}
-
-// event is a request by name for a ref, with the times when it happened and was received.
-func event(ref, by string, happened, received int) Request {
-	return Request{Ref: ref, By: by, At: noon, EventTime: minute(happened), Received: minute(received)}
-}
-
-func again(r Request) Request           { r.Retry = true; return r }
-func onPurpose(r Request) Request       { r.Override = true; return r }
 func writtenFor(r Request) watermarkSet { return watermarkSet{slotGit: r.watermark()} }
 func kept(r Request) string             { return writtenFor(r).String() }
 func keptAt(s string) map[string]string { return map[string]string{AnnotationEventTime: s} }
 
-func TestWhatComesTooLateIsToldByTheSenderOrElseByTheReceipt(t *testing.T) {
+func TestWatermark_OrderBySenderThenReceipt(t *testing.T) {
 	last := event("v1", "github", 10, 20)
 	untimed := event("v1", "github", 0, 20)
 	const (
@@ -47,14 +35,14 @@ func TestWhatComesTooLateIsToldByTheSenderOrElseByTheReceipt(t *testing.T) {
 		{"older", last, event("v2", "github", 9, 30), happened},
 		{"at the same time", last, event("v2", "github", 10, 30), ""},
 		{"newer", last, event("v2", "github", 11, 30), ""},
-		{"newer, received before", last, event("v2", "github", 11, 5), ""},
+		{"newer, received before", last, event("v2", "github", 11, 15), ""},
 		{"of an unknown time", last, event("v2", "github", 0, 30), ""},
 		{"after one of an unknown time", untimed, event("v2", "github", 9, 30), ""},
 		{"older, of another sender", last, event("v2", "gitlab", 9, 30), ""},
 		{"older, but on purpose", last, onPurpose(event("v2", "github", 9, 30)), ""},
 
 		{"retried, older", last, again(event("v2", "github", 9, 30)), happened},
-		{"retried, newer though received before", last, again(event("v2", "github", 11, 5)), ""},
+		{"retried, newer though received before", last, again(event("v2", "github", 11, 15)), ""},
 		{"retried, received before, of an unknown time", last, again(event("v2", "github", 0, 19)), received},
 		{"retried, received after, of an unknown time", last, again(event("v2", "github", 0, 21)), ""},
 		{"retried, received before, of another sender", last, again(event("v2", "kargo", 30, 19)), received},
@@ -72,32 +60,33 @@ func TestWhatComesTooLateIsToldByTheSenderOrElseByTheReceipt(t *testing.T) {
 		{"received after, of another sender", last, event("v2", "kargo", 0, 21), ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := checkStale(keptAt(kept(test.last)), slotGit, "v1", test.r)
-			var want *Decision
+			got := staleIn(slotGit, keptAt(kept(test.last)), test.r)
+			var want *decision
 			switch test.want {
 			case happened, received:
-				want = &Decision{Outcome: Outcome{Previous: "v1", Reason: ReasonSuperseded, Message: test.want}}
+				want = &decision{Result: Result{Previous: "v1", Reason: ReasonSuperseded, Message: test.want}}
 			case before:
-				want = &Decision{Outcome: Outcome{Previous: "v1", Held: true, Reason: ReasonAlreadyRequested,
+				want = &decision{Result: Result{Previous: "v1", Held: true, Reason: ReasonAlreadyRequested,
 					Message: before}}
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if got := checkStale(keptAt(kept(test.last)), "git/other", "v1", test.r); got != nil {
+			if got := staleIn("git/other", keptAt(kept(test.last)), test.r); got != nil {
 				t.Errorf("in another slot: got %+v", got)
 			}
 		})
 	}
 }
 
-func TestAnEventTimeThatIsNotOursCountsForNothing(t *testing.T) {
+func TestWatermark_InvalidEventTimeIsIgnored(t *testing.T) {
 	for _, annotation := range []string{
-		"", "null", "{}", "[]", "yesterday", `"2026-03-01T12:00:00Z"`, `{"git": "2026-03-01T12:00:00Z"}`, `{"git": null}`,
+		"", "null", "{}", "[]", "yesterday", `"2026-03-01T12:00:00Z"`, `{"git": "2026-03-01T12:00:00Z"}`,
+		`{"git": null}`,
 		`{"git": {"by": "github", "time": "noon"}}`, `{"git": {"by": "github", "time": "2026-03-01T12:10:00Z"}`,
 		`{"git": {"by": "github", "time": "99999-01-01T00:00:00Z", "received": "2026-03-01T12:10:00Z"}}`,
 	} {
-		if got := checkStale(keptAt(annotation), slotGit, "v1", event("v2", "github", 1, 2)); got != nil {
+		if got := staleIn(slotGit, keptAt(annotation), event("v2", "github", 1, 2)); got != nil {
 			t.Errorf("%s: got %+v", annotation, got)
 		}
 		after := parseWatermarks(keptAt(annotation))
@@ -108,24 +97,26 @@ func TestAnEventTimeThatIsNotOursCountsForNothing(t *testing.T) {
 	}
 }
 
-func TestTheAnnotationSaysWhichSenderAndWhenInUTC(t *testing.T) {
-	r := Request{By: "github", EventTime: noon, Received: noon.Add(time.Second)}
+func TestWatermark_AnnotationFormat(t *testing.T) {
+	r := Request{DeliveryEvent: &postern.DeliveryEvent{Source: "github", Time: &metav1.MicroTime{Time: noon}},
+		Received: noon.Add(time.Second)}
 	want := `{"git":{"by":"github","time":"2026-03-01T12:00:00.0000005Z","received":"2026-03-01T12:00:01.0000005Z"}}`
 	if got := kept(r); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	r.EventTime = time.Time{}
+	r.Time = nil
 	want = `{"git":{"by":"github","received":"2026-03-01T12:00:01.0000005Z"}}`
 	if got := kept(r); got != want {
 		t.Errorf("without a time: got %s, want %s", got, want)
 	}
-	r.EventTime = time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("", -2*3600))
+	r.Time = &metav1.MicroTime{Time: time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("", -2*3600))}
+	r.Received = r.Time.Time
 	if got := kept(r); got != "{}" {
 		t.Errorf("with a time that JSON does not have: got %s", got)
 	}
 }
 
-func TestASlotKeepsTheLatestTimeOfItsSender(t *testing.T) {
+func TestWatermark_SlotKeepsLatest(t *testing.T) {
 	at := func(by string, happened int) watermark { return event("", by, happened, 30).watermark() }
 	after := func(happened int) watermark { // the watermark of an event with an unknown time
 		m := at("github", 0)
@@ -163,7 +154,7 @@ func TestASlotKeepsTheLatestTimeOfItsSender(t *testing.T) {
 	}
 }
 
-func TestSlotsThatWereWrittenLongestAgoAreForgotten(t *testing.T) {
+func TestWatermark_OldestSlotsAreForgotten(t *testing.T) {
 	recorded := watermarkSet{}
 	for i := range 2 * maxSlots {
 		recorded.record(fmt.Sprintf("image/%02d", i), event("", "harbor", 1, 1+i))
@@ -180,7 +171,7 @@ func TestSlotsThatWereWrittenLongestAgoAreForgotten(t *testing.T) {
 }
 
 // An owner may write any number of slots by hand.
-func TestAnAnnotationOfManySlotsIsCutToItsBoundAtOnce(t *testing.T) {
+func TestWatermark_AnnotationIsCutAtOnce(t *testing.T) {
 	recorded := manySlots(10_000)
 	recorded.record(slotGit, event("v1", "github", 0, 60*24))
 	if len(recorded) != maxSlots {
@@ -197,7 +188,7 @@ func TestAnAnnotationOfManySlotsIsCutToItsBoundAtOnce(t *testing.T) {
 }
 
 // If slots were written at once, the order of a map does not decide which are dropped.
-func TestSlotsOfOneReceiptAreForgottenByName(t *testing.T) {
+func TestWatermark_EqualReceiptsAreForgottenByName(t *testing.T) {
 	recorded := watermarkSet{}
 	for i := range 2 * maxSlots {
 		recorded.record(fmt.Sprintf("image/%02d", i), event("", "harbor", 1, 1))
@@ -209,20 +200,21 @@ func TestSlotsOfOneReceiptAreForgottenByName(t *testing.T) {
 	}
 }
 
-func TestOnlySourcesOfAnApplicationHaveSlotsOfTheirOwn(t *testing.T) {
+func TestWatermark_SlotsOfSources(t *testing.T) {
 	for _, test := range []struct {
-		kind       Kind
+		kind       postern.TargetKind
 		repository string
 		want       string
 	}{
-		{KindGatewaySync, "", "git"},
-		{KindGatewaySync, "https://git.acme.io/shop.git", "git"},
-		{KindApplication, "", "git"},
-		{KindApplication, "https://git.acme.io/shop.git", "git/git.acme.io/shop"},
-		{KindApplication, "git@git.acme.io:shop", "git/git.acme.io/shop"},
-		{KindApplication, "https://git.acme.io/values", "git/git.acme.io/values"},
+		{postern.TargetGatewaySync, "", "git"},
+		{postern.TargetGatewaySync, "https://git.acme.io/shop.git", "git"},
+		{postern.TargetApplication, "", "git"},
+		{postern.TargetApplication, "https://git.acme.io/shop.git", "git/git.acme.io/shop"},
+		{postern.TargetApplication, "git@git.acme.io:shop", "git/git.acme.io/shop"},
+		{postern.TargetApplication, "https://git.acme.io/values", "git/git.acme.io/values"},
 	} {
-		if got := (Request{Repository: test.repository}).slot(test.kind); got != test.want {
+		r := Request{DeliveryEvent: &postern.DeliveryEvent{Repository: test.repository}}
+		if got := slotOf(test.kind, r); got != test.want {
 			t.Errorf("%s, %q: got %q, want %q", test.kind, test.repository, got, test.want)
 		}
 	}

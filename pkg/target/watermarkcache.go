@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"postern.dev/postern/apis/postern"
 )
 
 const (
@@ -36,13 +38,13 @@ type watermarkCache struct {
 // namespaceMarks has the marks of one namespace.
 type namespaceMarks struct {
 	slots   int
-	targets map[Key]*mark
+	targets map[postern.TargetKey]*mark
 	byAge   marksByAge
 }
 
 // mark is the watermarks of one target.
 type mark struct {
-	key    Key
+	key    postern.TargetKey
 	kept   []markedSlot // a map would take several times the memory
 	newest time.Time    // receipt in kept
 	place  int          // in marksByAge
@@ -58,19 +60,14 @@ func newWatermarkCache(bound int) *watermarkCache {
 }
 
 // get returns the watermarks of a target.
-func (w *watermarkCache) get(key Key) watermarkSet {
+func (w *watermarkCache) get(key postern.TargetKey) watermarkSet {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if n, ok := w.namespaces[key.Namespace]; ok {
-		return n.targets[key].watermarks()
-	}
-	return nil
-}
-
-func (m *mark) watermarks() watermarkSet {
-	if m == nil {
+	n, ok := w.namespaces[key.Namespace]
+	if !ok || n.targets[key] == nil {
 		return nil
 	}
+	m := n.targets[key]
 	kept := make(watermarkSet, len(m.kept))
 	for _, s := range m.kept {
 		kept[s.slot] = s.watermark
@@ -79,7 +76,7 @@ func (m *mark) watermarks() watermarkSet {
 }
 
 // record records a request that a target holds in some slots.
-func (w *watermarkCache) record(key Key, r Request, slots ...string) {
+func (w *watermarkCache) record(key postern.TargetKey, r Request, slots ...string) {
 	if r.Received.IsZero() || len(slots) == 0 {
 		return
 	}
@@ -87,7 +84,7 @@ func (w *watermarkCache) record(key Key, r Request, slots ...string) {
 	defer w.mu.Unlock()
 	n, ok := w.namespaces[key.Namespace]
 	if !ok {
-		n = &namespaceMarks{targets: map[Key]*mark{}}
+		n = &namespaceMarks{targets: map[postern.TargetKey]*mark{}}
 		w.namespaces[key.Namespace] = n
 	}
 	m, ok := n.targets[key]
@@ -156,29 +153,23 @@ func (w *watermarkCache) forget(namespace string) {
 	}
 }
 
-// marksByAge is a heap of marks by newest receipt, oldest first.
+// marksByAge is a heap.Interface of marks by newest receipt, oldest first.
 type marksByAge []*mark
 
-// Len implements heap.Interface.
-func (h marksByAge) Len() int { return len(h) }
-
-// Less implements heap.Interface.
+func (h marksByAge) Len() int           { return len(h) }
 func (h marksByAge) Less(i, j int) bool { return h[i].newest.Before(h[j].newest) }
 
-// Swap implements heap.Interface.
 func (h marksByAge) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].place, h[j].place = i, j
 }
 
-// Push implements heap.Interface.
 func (h *marksByAge) Push(x any) {
 	m, _ := x.(*mark)
 	m.place = len(*h)
 	*h = append(*h, m)
 }
 
-// Pop implements heap.Interface.
 func (h *marksByAge) Pop() any {
 	last := (*h)[len(*h)-1]
 	(*h)[len(*h)-1] = nil

@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // The target does not record a request that it held already.
-func TestWhatChangedNothingOutdatesWhatWasReceivedBeforeIt(t *testing.T) {
+func TestWatermarkCache_UnchangedOutdatesEarlier(t *testing.T) {
 	for _, test := range []struct {
 		name        string
 		equal, slow Request
@@ -53,7 +55,7 @@ func TestWhatChangedNothingOutdatesWhatWasReceivedBeforeIt(t *testing.T) {
 }
 
 // The target records the receipt of what it holds, which is the earlier receipt if that event happened later.
-func TestWhatWasReceivedLastIsRememberedWhereWhatHappenedLastIsHeld(t *testing.T) {
+func TestWatermarkCache_LatestReceiptWithLatestEvent(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v0"))
 	writer, _ := newTestWriter(t, api, nil)
 	happenedLast := event("v2", "github", 11, 21)
@@ -73,7 +75,7 @@ func TestWhatWasReceivedLastIsRememberedWhereWhatHappenedLastIsHeld(t *testing.T
 	}
 }
 
-func TestWhatIsWrittenTogetherWithItsLikeCountsForTheOrderToo(t *testing.T) {
+func TestWatermarkCache_BatchedRequestsCount(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v0"))
 	writer, _ := newTestWriter(t, api, nil)
 	// The later event wins, although it was received before the other.
@@ -89,7 +91,7 @@ func TestWhatIsWrittenTogetherWithItsLikeCountsForTheOrderToo(t *testing.T) {
 }
 
 // After the owner removes the annotation the next event is written, regardless of its time.
-func TestWhatIsRememberedDoesNotOutdateWhatIsReceivedAfterIt(t *testing.T) {
+func TestWatermarkCache_DoesNotOutdateLater(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v0"))
 	writer, _ := newTestWriter(t, api, nil)
 	if _, err := writeOne(t.Context(), writer, plant, event("v2", "github", 30, 31), false); err != nil {
@@ -105,7 +107,7 @@ func TestWhatIsRememberedDoesNotOutdateWhatIsReceivedAfterIt(t *testing.T) {
 }
 
 // A target that was deleted and created again has no record of its requests.
-func TestATargetThatWasMadeAnewIsNotWrittenForWhatWasOverwrittenBefore(t *testing.T) {
+func TestWatermarkCache_RecreatedTarget(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v0"))
 	writer, _ := newTestWriter(t, api, nil)
 	first := event("v1", "github", 0, 31)
@@ -123,7 +125,7 @@ func TestATargetThatWasMadeAnewIsNotWrittenForWhatWasOverwrittenBefore(t *testin
 	}
 }
 
-func TestADryRunIsNotRemembered(t *testing.T) {
+func TestWatermarkCache_DryRunIsNotRemembered(t *testing.T) {
 	writer, _ := newTestWriter(t, newFakeAPIServer(t, plantAt("v0")), nil)
 	if _, err := writeOne(t.Context(), writer, plant, event("v2", "github", 0, 32), true); err != nil {
 		t.Fatal(err)
@@ -144,17 +146,18 @@ const newestBuild = `{"metadata": {"name": "shop", "annotations": {
 	"status": {"sourceType": "Kustomize", "summary": {"images": ["nginx:b1", "postgres:b1", "postgres:r1"]}}}`
 
 // A record has the name of an image, but not the alias for which it was wanted.
-func TestAnImageThatWasHeldElsewhereOutdatesIfItHasOneAlias(t *testing.T) {
-	of := func(reference string, r Request) Request { r.Image = image(t, reference); return r }
+func TestWatermarkCache_ImageHeldElsewhere(t *testing.T) {
+	of := func(reference string, r Request) Request { return withImage(t, reference, r) }
 	for reference, want := range map[string]bool{"nginx:b0": true, "postgres:r2": false} {
 		w := &Writer{clock: NewClock(time.Now), watermarks: newWatermarkCache(maxCachedTargets)}
 		name, _, _ := strings.Cut(reference, ":")
-		key := Key{Kind: KindApplication, Namespace: "demo", Name: "shop"}
+		key := postern.TargetKey{Kind: postern.TargetApplication, Namespace: "demo", Name: "shop"}
 		w.RecordHeld(key, of(name+":b1", event("b1", "harbor", 0, 2)))
-		late := w.withOrdering(key, []Request{of(reference, event("", "harbor", 0, 1))})[0]
-		got := mustDecide(t, parse(t, KindApplication, newestBuild), late)
+		state := planState{maxReceived: w.clock.maxReceived(), held: w.watermarks.get(key)}
+		late := of(reference, event("", "harbor", 0, 1))
+		got := decideIn(t, state, parse(t, postern.TargetApplication, newestBuild), late)
 		if superseded := got.Reason == ReasonSuperseded; superseded != want {
-			t.Errorf("%s: got %+v", reference, got.Outcome)
+			t.Errorf("%s: got %+v", reference, got.Result)
 		}
 	}
 }

@@ -10,9 +10,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
-func TestWhatIsRememberedOfATargetIsBounded(t *testing.T) {
+func TestWatermarkCache_BoundedPerTarget(t *testing.T) {
 	w := newWatermarkCache(maxCachedTargets)
 	for slot := range 2 * maxSlots {
 		w.record(plant, event("v1", "github", 0, 1+slot), fmt.Sprint(slotGit, "/", strings.Repeat("x", 1<<10), slot))
@@ -29,15 +31,16 @@ func TestWhatIsRememberedOfATargetIsBounded(t *testing.T) {
 }
 
 // targetsOf returns targets in a namespace.
-func targetsOf(namespace string, count int) (keys []Key) {
+func targetsOf(namespace string, count int) (keys []postern.TargetKey) {
 	for i := range count {
-		keys = append(keys, Key{Kind: KindApplication, Namespace: namespace, Name: fmt.Sprint("app", i)})
+		keys = append(keys, postern.TargetKey{Kind: postern.TargetApplication, Namespace: namespace,
+			Name: fmt.Sprint("app", i)})
 	}
 	return keys
 }
 
 // remembered returns how many of the targets have watermarks.
-func (w *watermarkCache) remembered(keys []Key) (count int) {
+func (w *watermarkCache) remembered(keys []postern.TargetKey) (count int) {
 	for _, key := range keys {
 		if len(w.get(key)) > 0 {
 			count++
@@ -46,11 +49,11 @@ func (w *watermarkCache) remembered(keys []Key) (count int) {
 	return count
 }
 
-func TestWhoeverHasMostTargetsForgetsFirst(t *testing.T) {
+func TestWatermarkCache_LargestNamespaceForgetsFirst(t *testing.T) {
 	const bound = 100
 	w := newWatermarkCache(bound)
 	small, large, larger := targetsOf("small", 10), targetsOf("large", 30), targetsOf("larger", 1000)
-	for at, keys := range [][]Key{small, large, larger} {
+	for at, keys := range [][]postern.TargetKey{small, large, larger} {
 		for _, key := range keys {
 			w.record(key, event("v1", "github", 0, 1+at), slotGit)
 		}
@@ -75,7 +78,7 @@ func TestWhoeverHasMostTargetsForgetsFirst(t *testing.T) {
 }
 
 // At first records are listed by name, not in the order of receipt.
-func TestInWhateverOrderItIsToldTheNewestIsRemembered(t *testing.T) {
+func TestWatermarkCache_NewestInAnyOrder(t *testing.T) {
 	const bound = 50
 	keys, r := targetsOf("demo", 4*bound), rand.New(rand.NewPCG(17, 18))
 	w := newWatermarkCache(bound)
@@ -96,7 +99,7 @@ func TestInWhateverOrderItIsToldTheNewestIsRemembered(t *testing.T) {
 	}
 }
 
-func TestSlotsAreCountedNotTargets(t *testing.T) {
+func TestWatermarkCache_CountsSlots(t *testing.T) {
 	w := newWatermarkCache(10)
 	for i, key := range targetsOf("demo", 3) {
 		for slot := range 4 {
@@ -108,11 +111,12 @@ func TestSlotsAreCountedNotTargets(t *testing.T) {
 	}
 }
 
-func TestWatermarksOfManyNamespacesAreCountedRight(t *testing.T) {
+func TestWatermarkCache_CountsNamespaces(t *testing.T) {
 	r := rand.New(rand.NewPCG(19, 20))
 	w := newWatermarkCache(60)
 	for range 5000 {
-		key := Key{Kind: KindApplication, Namespace: fmt.Sprint("ns", r.IntN(5)), Name: fmt.Sprint("app", r.IntN(30))}
+		key := postern.TargetKey{Kind: postern.TargetApplication, Namespace: fmt.Sprint("ns", r.IntN(5)),
+			Name: fmt.Sprint("app", r.IntN(30))}
 		w.record(key, event("v1", "github", 0, 1+r.IntN(500)), fmt.Sprint("git/", r.IntN(maxSlots+5)))
 		all := 0
 		for name, n := range w.namespaces {
@@ -133,7 +137,7 @@ func TestWatermarksOfManyNamespacesAreCountedRight(t *testing.T) {
 	}
 }
 
-func TestTheTargetsOfOneNamespaceDoNotMakeAnotherForget(t *testing.T) {
+func TestWatermarkCache_NamespacesAreIndependent(t *testing.T) {
 	api := newFakeAPIServer(t, plantAfter(t, event("v2", "argocd", 0, 10)))
 	writer, _ := newTestWriter(t, api, nil)
 	equal := event("v2", "generic", 0, 22)
@@ -149,11 +153,12 @@ func TestTheTargetsOfOneNamespaceDoNotMakeAnotherForget(t *testing.T) {
 	}
 }
 
-// BenchmarkWatermarksWhenFull records one more target in each of many namespaces.
-func BenchmarkWatermarksWhenFull(b *testing.B) {
+// BenchmarkWatermarkCache_Full records one more target in each of many namespaces.
+func BenchmarkWatermarkCache_Full(b *testing.B) {
 	w, n := newWatermarkCache(maxCachedTargets), 0
 	next := func() {
-		key := Key{Kind: KindApplication, Namespace: fmt.Sprint("ns", n%2000), Name: fmt.Sprint("app", n)}
+		key := postern.TargetKey{Kind: postern.TargetApplication, Namespace: fmt.Sprint("ns", n%2000),
+			Name: fmt.Sprint("app", n)}
 		w.record(key, event("v1", "github", 0, 1+n), slotGit)
 		n++
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	argov1alpha1 "postern.dev/postern/apis/argoproj/v1alpha1"
+	"postern.dev/postern/apis/postern"
 )
 
 // edited is an Application with every kind of source.
@@ -23,13 +24,13 @@ const edited = `{"metadata": {"namespace": "demo", "name": "shop", "labels": {"a
 				"plugin": {"env": [{"name": "TAG", "value": "1"}]}}],
 		"sourceHydrator": {"drySource": {"repoURL": "https://git.acme.io/dry"}}}}`
 
-func TestAWorkingCopyIsEditedAsTheAPIServerPatches(t *testing.T) {
+func TestWorkingCopy_EditsLikeAPIServer(t *testing.T) {
 	type parameter struct {
 		Name        string `json:"name"`
 		Value       string `json:"value"`
 		ForceString bool   `json:"forceString,omitempty"`
 	}
-	for _, patch := range [][]Operation{
+	for _, patch := range [][]operation{
 		{{Op: "add", Path: "/metadata/annotations/postern.dev~1requested-ref", Value: "v2"}},
 		{{Op: "add", Path: "/metadata/annotations/postern.dev~1a~0b", Value: ""}},
 		{{Op: "remove", Path: "/metadata/annotations/postern.dev~1requested-revision"}},
@@ -50,35 +51,30 @@ func TestAWorkingCopyIsEditedAsTheAPIServerPatches(t *testing.T) {
 		{{Op: "add", Path: "/spec/sourceHydrator/drySource/plugin",
 			Value: map[string]any{"env": []parameter{{"X", "y", false}}}}},
 	} {
-		before := parse(t, KindApplication, edited)
-		working, err := copyOf(before)
-		if err != nil {
+		before := parse(t, postern.TargetApplication, edited)
+		working := workingCopy(before)
+		if err := applyEdits(working, append([]operation{{Op: "test", Path: "/nowhere", Value: "else"}},
+			patch...)); err != nil {
 			t.Fatal(err)
 		}
-		if err := working.apply(append([]Operation{{Op: "test", Path: "/nowhere", Value: "else"}}, patch...)); err != nil {
-			t.Fatal(err)
-		}
-		want := parse(t, KindApplication, mustApply(t, edited, patch))
-		if diff := cmp.Diff(want, working.obj, cmpopts.EquateEmpty()); diff != "" {
+		want := parse(t, postern.TargetApplication, mustApply(t, edited, patch))
+		if diff := cmp.Diff(want, working, cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("%v (-patched +edited):\n%s", patch, diff)
 		}
-		if diff := cmp.Diff(parse(t, KindApplication, edited), before); diff != "" {
+		if diff := cmp.Diff(parse(t, postern.TargetApplication, edited), before); diff != "" {
 			t.Errorf("%v: the object that was copied changed (-before +after):\n%s", patch, diff)
 		}
 	}
 }
 
 // A list that an earlier decision tests must not change.
-func TestWhatAWorkingCopyHeldBeforeAnEditStaysAsItWas(t *testing.T) {
-	working, err := copyOf(parse(t, KindApplication, edited))
-	if err != nil {
-		t.Fatal(err)
-	}
-	app := working.obj.(*argov1alpha1.Application)
+func TestWorkingCopy_EarlierValuesStay(t *testing.T) {
+	working := workingCopy(parse(t, postern.TargetApplication, edited))
+	app := working.(*argov1alpha1.Application)
 	replace := func(with string) {
 		t.Helper()
-		o := Operation{Op: "replace", Path: "/spec/source/kustomize/images/0", Value: with}
-		if err := working.apply([]Operation{o}); err != nil {
+		o := operation{Op: "replace", Path: "/spec/source/kustomize/images/0", Value: with}
+		if err := applyEdits(working, []operation{o}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -93,8 +89,8 @@ func TestWhatAWorkingCopyHeldBeforeAnEditStaysAsItWas(t *testing.T) {
 	}
 }
 
-func TestAnEditThatFindsNoPlaceIsRefused(t *testing.T) {
-	for _, o := range []Operation{
+func TestWorkingCopy_MissingPathIsRefused(t *testing.T) {
+	for _, o := range []operation{
 		{Op: "add", Path: "/spec/nowhere", Value: "x"},
 		{Op: "replace", Path: "/spec/sources/2", Value: map[string]any{}},
 		{Op: "add", Path: "/spec/sources/0", Value: map[string]any{}}, // would be inserted before the others
@@ -102,15 +98,9 @@ func TestAnEditThatFindsNoPlaceIsRefused(t *testing.T) {
 		{Op: "add", Path: "/spec/source/targetRevision", Value: 5},
 		{Op: "add", Path: "/spec/source/repoURL/x", Value: "x"},
 	} {
-		working, err := copyOf(parse(t, KindApplication, edited))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := working.apply([]Operation{o}); err == nil {
+		working := workingCopy(parse(t, postern.TargetApplication, edited))
+		if err := applyEdits(working, []operation{o}); err == nil {
 			t.Errorf("%v was applied", o)
 		}
-	}
-	if _, err := copyOf(nil); err == nil {
-		t.Error("copied nil without an error")
 	}
 }

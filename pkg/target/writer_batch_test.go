@@ -13,6 +13,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"postern.dev/postern/apis/postern"
 )
 
 // held is a fake API server that blocks the first PATCH until it is released.
@@ -33,16 +36,16 @@ func held(t *testing.T) (api *fakeAPIServer, holding <-chan struct{}, letGo func
 }
 
 // pendingAt returns how many requests wait for a target.
-func pendingAt(w *Writer, key Key) int {
+func pendingAt(w *Writer, key postern.TargetKey) int {
 	w.batcher.mu.Lock()
 	defer w.batcher.mu.Unlock()
 	return len(w.batcher.pending[key])
 }
 
-func TestSixteenRequestsOfOneTargetCostTwoPatches(t *testing.T) {
+func TestWriter_SixteenRequestsTwoPatches(t *testing.T) {
 	api, holding, letGo := held(t)
 	writer, _ := newTestWriter(t, api, nil)
-	outcomes := make([]Outcome, 16)
+	outcomes := make([]Result, 16)
 	var running sync.WaitGroup
 	write := func(i int) {
 		running.Go(func() {
@@ -67,7 +70,7 @@ func TestSixteenRequestsOfOneTargetCostTwoPatches(t *testing.T) {
 	if diff := cmp.Diff([]string{get, patch, get, patch}, requests); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
-	if got := requestedIn(parse(t, KindGatewaySync, object)); got != "v15" {
+	if got := requestedIn(parse(t, postern.TargetGatewaySync, object)); got != "v15" {
 		t.Errorf("holds %q", got)
 	}
 	for i, outcome := range outcomes {
@@ -81,19 +84,21 @@ func TestSixteenRequestsOfOneTargetCostTwoPatches(t *testing.T) {
 	}
 }
 
-func TestADryRunDoesNotWaitForWritesToItsTarget(t *testing.T) {
+func TestWriter_DryRunDoesNotWait(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v0"))
 	writer, _ := newTestWriter(t, api, nil)
 	g := newGate()
 	writer.batcher.write = g.write
 	var running sync.WaitGroup
 	running.Go(func() {
-		if _, err := writeOne(t.Context(), writer, plant, Request{Ref: "v1", At: noon}, false); err != nil {
+		if _, err := writeOne(t.Context(), writer, plant,
+			Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1"}, At: noon}, false); err != nil {
 			t.Error(err)
 		}
 	})
 	<-g.begun
-	if got, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", At: noon}, true); err != nil ||
+	if got, err := writeOne(t.Context(), writer, plant,
+		Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, true); err != nil ||
 		got.Reason != ReasonRequested {
 		t.Errorf("got %+v and error %v", got, err)
 	}
@@ -104,9 +109,10 @@ func TestADryRunDoesNotWaitForWritesToItsTarget(t *testing.T) {
 // inOrder makes requests with distinct event times of one sender, in random order of arrival, and returns the newest.
 func inOrder(r *rand.Rand, of func(n int) Request) (requests []Request, newest Request) {
 	for _, happened := range r.Perm(6) {
-		request := of(r.IntN(4))
-		request.By, request.At = "github", noon
-		request.EventTime, request.Received = minute(1+happened), minute(100+len(requests))
+		request := withEvent(of(r.IntN(4)), func(e *postern.DeliveryEvent) {
+			e.Source, e.Time = "github", &metav1.MicroTime{Time: minute(1 + happened)}
+		})
+		request.At, request.Received = noon, minute(100+len(requests))
 		request.Retry = r.IntN(3) == 0
 		if happened == 5 {
 			newest = request
@@ -128,22 +134,26 @@ func inBatches(r *rand.Rand, requests []Request) [][]Request {
 	return batches
 }
 
-func TestInWhateverOrderEventsComeTheNewestIsHeldInTheEnd(t *testing.T) {
+func TestWriter_NewestInAnyOrder(t *testing.T) {
 	type orderedCase struct {
 		target  batchTarget
 		request func(n int) Request
 		holds   func(t *testing.T, document string) string
 	}
-	named := func(n int) Request { return Request{Ref: fmt.Sprint("v", n), Repository: "https://git.acme.io/shop"} }
+	named := func(n int) Request {
+		return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: fmt.Sprint("v", n),
+			Repository: "https://git.acme.io/shop"}}
+	}
 	for name, test := range map[string]orderedCase{
 		"git refs of a GatewaySync": {batchTargets[0], named, func(t *testing.T, document string) string {
-			return requestedIn(parse(t, KindGatewaySync, document))
+			return requestedIn(parse(t, postern.TargetGatewaySync, document))
 		}},
 		"git refs of an Application": {batchTargets[1], named, func(t *testing.T, document string) string {
 			return *appOf(t, document).Spec.Sources[0].TargetRevision
 		}},
 		"images of the newest build": {batchTargets[1], func(n int) Request {
-			return Request{Ref: fmt.Sprint("b", n), Image: image(t, fmt.Sprint("nginx:b", n))}
+			return Request{DeliveryEvent: &postern.DeliveryEvent{Ref: fmt.Sprint("b", n),
+				Image: image(t, fmt.Sprint("nginx:b", n))}}
 		},
 			func(t *testing.T, document string) string {
 				images := appOf(t, document).Spec.Sources[0].Kustomize.Images
@@ -172,7 +182,7 @@ func TestInWhateverOrderEventsComeTheNewestIsHeldInTheEnd(t *testing.T) {
 				}
 				annotations := annotationsOf(t, parse(t, test.target.key.Kind, document))
 				kept := slices.Collect(maps.Values(parseWatermarks(annotations)))
-				if len(kept) != 1 || !kept[0].Time.Equal(newest.EventTime) {
+				if len(kept) != 1 || !kept[0].Time.Equal(newest.EventTime()) {
 					t.Errorf("%+v: keeps %+v", batches, kept)
 				}
 			}

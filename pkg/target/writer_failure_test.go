@@ -11,12 +11,14 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"postern.dev/postern/apis/postern"
 )
 
-func TestWriteFails(t *testing.T) {
+func TestWriter_Failures(t *testing.T) {
 	for _, test := range []struct {
 		name         string
-		key          Key
+		key          postern.TargetKey
 		get, patch   *answer
 		closed       bool
 		want         string
@@ -85,11 +87,12 @@ func TestWriteFails(t *testing.T) {
 			transient: true, wantPauses: 5,
 		},
 		{
-			name: "an unknown kind", key: Key{Kind: "Deployment", Namespace: "demo", Name: "plant"},
+			name: "an unknown kind", key: postern.TargetKey{Kind: "Deployment", Namespace: "demo", Name: "plant"},
 			want: "could not write Deployment demo/plant: a ref cannot be written to this kind",
 		},
 		{
-			name: "an invalid name", key: Key{Kind: KindGatewaySync, Namespace: "demo", Name: "../secrets/x"},
+			name: "an invalid name", key: postern.TargetKey{Kind: postern.TargetGatewaySync, Namespace: "demo",
+				Name: "../secrets/x"},
 			want: "invalid resource name",
 		},
 	} {
@@ -106,7 +109,8 @@ func TestWriteFails(t *testing.T) {
 			}
 			writer, pauses := newTestWriter(t, api, nil)
 
-			_, err := writeOne(t.Context(), writer, test.key, Request{Ref: "v2", At: noon}, false)
+			_, err := writeOne(t.Context(), writer, test.key,
+				Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, false)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got error\n%v\nwant\n%s", err, test.want)
 			}
@@ -124,7 +128,7 @@ func TestWriteFails(t *testing.T) {
 	}
 }
 
-func TestWriteGivesUpOnATargetThatOthersKeepChanging(t *testing.T) {
+func TestWriter_GivesUpOnConflicts(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	api.before = func(api *fakeAPIServer, method string, n int) *answer {
 		if method == http.MethodPatch {
@@ -133,16 +137,17 @@ func TestWriteGivesUpOnATargetThatOthersKeepChanging(t *testing.T) {
 		return nil
 	}
 	writer, _ := newTestWriter(t, api, nil)
-	_, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", At: noon}, false)
+	_, err := writeOne(t.Context(), writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon},
+		false)
 	if requests, _ := api.seen(); !IsTransient(err) || len(requests) != 12 {
 		t.Errorf("got %d requests and error %v", len(requests), err)
 	}
 }
 
 // Our own patch may have been applied before theirs. Applying it again would undo theirs.
-func TestWhatMayHaveBeenWrittenDoesNotOverwriteWhatCameInAfterIt(t *testing.T) {
+func TestWriter_AmbiguousWriteYieldsToLater(t *testing.T) {
 	plantFor := func(r Request) string {
-		return mustApply(t, plantAt(r.Ref), []Operation{{Op: "add",
+		return mustApply(t, plantAt(r.Ref), []operation{{Op: "add",
 			Path: "/metadata/annotations/postern.dev~1event-time", Value: kept(r)}})
 	}
 	ours := event("v2", "generic", 0, 20)
@@ -175,12 +180,13 @@ func TestWhatMayHaveBeenWrittenDoesNotOverwriteWhatCameInAfterIt(t *testing.T) {
 }
 
 // The write is in its own goroutine, from which no server recovers.
-func TestAPanicInADryRunIsAnErrorToo(t *testing.T) {
+func TestWriter_PanicInDryRun(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	api.before = func(*fakeAPIServer, string, int) *answer { return unavailable }
 	writer, _ := newTestWriter(t, api, nil)
 	writer.sleep = func(context.Context, time.Duration) error { panic("index out of range") }
-	_, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", At: noon}, true)
+	_, err := writeOne(t.Context(), writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon},
+		true)
 	const want = "could not write GatewaySync demo/plant: internal error, see Postern's log"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)

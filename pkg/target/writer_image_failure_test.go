@@ -7,10 +7,12 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"postern.dev/postern/apis/postern"
 )
 
-func TestWriteAnImageFails(t *testing.T) {
-	request := Request{Image: image(t, "nginx:1.26"), By: "harbor", At: noon}
+func TestWriter_ImageFailures(t *testing.T) {
+	request := Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx:1.26"), Source: "harbor"}, At: noon}
 
 	t.Run("without a cache nothing is found, but what is named is written", func(t *testing.T) {
 		api := newFakeAPIServer(t, shopWith(`[]`))
@@ -52,17 +54,18 @@ func TestWriteAnImageFails(t *testing.T) {
 	})
 }
 
-func TestNothingIsWrittenToAnImageUpdater(t *testing.T) {
+func TestWriter_NeverWritesImageUpdater(t *testing.T) {
 	api, writer := newShop(t, "", shopWith(`[]`))
-	key := Key{Kind: kindImageUpdater, Namespace: "demo", Name: "images"}
-	if _, err := writeOne(t.Context(), writer, key, Request{Ref: "v2", At: noon}, false); err == nil ||
+	key := postern.TargetKey{Kind: imageUpdaterResource.kind, Namespace: "demo", Name: "images"}
+	if _, err := writeOne(t.Context(), writer, key, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon},
+		false); err == nil ||
 		err.Error() != "could not write ImageUpdater demo/images: a ref cannot be written to this kind" {
 		t.Errorf("Write: got %v", err)
 	}
 	if err := writer.Resolve(t.Context(), key); err == nil {
 		t.Error("Resolve: got no error")
 	}
-	if version := key.Kind.APIVersion(); version != "" {
+	if version := APIVersion(key.Kind); version != "" {
 		t.Errorf("APIVersion: got %q", version)
 	}
 	if requests, _ := api.seen(); len(requests) > 0 {

@@ -9,19 +9,18 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/utils/ptr"
 
 	iuv1alpha1 "postern.dev/postern/apis/argocdimageupdater/v1alpha1"
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/imageupdate"
 )
-
-var shopKey = Key{Kind: KindApplication, Namespace: "demo", Name: "shop"}
 
 // shopWith is the Application demo/shop with Helm parameters. It runs nginx:1.25.
 func shopWith(parameters string) string {
 	return `{"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
 		"metadata": {"namespace": "demo", "name": "shop", "resourceVersion": "1", "annotations": {"team": "shop"}},
-		"spec": {"source": {"repoURL": "https://git.acme.io/shop", "helm": {"releaseName": "shop", "parameters": ` + parameters + `}}},
+		"spec": {"source": {"repoURL": "https://git.acme.io/shop", "helm": {"releaseName": "shop", "parameters": ` +
+		parameters + `}}},
 		"status": {"sourceType": "Helm", "summary": {"images": ["nginx:1.25"]}}}`
 }
 
@@ -31,7 +30,7 @@ func newShop(t *testing.T, cached, live string) (*fakeAPIServer, *Writer) {
 	t.Helper()
 	updater := updaterWith("demo", "images", "shop", "nginx:1.x")
 	updater.Spec.ApplicationRefs[0].Images[0].ManifestTargets = &iuv1alpha1.ManifestTargets{
-		Helm: &iuv1alpha1.HelmTarget{Spec: ptr.To("web")},
+		Helm: &iuv1alpha1.HelmTarget{Spec: new("web")},
 	}
 
 	api := newFakeAPIServer(t, live)
@@ -45,15 +44,15 @@ func newShop(t *testing.T, cached, live string) (*fakeAPIServer, *Writer) {
 	return api, writer
 }
 
-func TestWriteAnImage(t *testing.T) {
+func TestWriter_Image(t *testing.T) {
 	const get, patch = "GET", "PATCH fieldManager=postern"
 	at := func(tag string) string { return shopWith(`[{"name": "web", "value": "nginx:` + tag + `"}]`) }
-	written := Outcome{
+	written := Result{
 		Changes: []Change{{Field: "postern.dev/requested-ref", New: "nginx:1.26"},
 			{Field: "spec.source.helm.parameters", Old: "web=nginx:1.25", New: "web=nginx:1.26"}},
 		Held: true, Reason: imageupdate.ReasonNewerVersion,
 	}
-	appended := Outcome{
+	appended := Result{
 		Changes: []Change{written.Changes[0], {Field: "spec.source.helm.parameters", New: "web=nginx:1.26"}},
 		Held:    true, Reason: imageupdate.ReasonNewerVersion,
 	}
@@ -63,7 +62,7 @@ func TestWriteAnImage(t *testing.T) {
 		pushed         string // nginx:1.26 if empty
 		dryRun         bool
 		before         func(*fakeAPIServer, string, int) *answer
-		want           Outcome
+		want           Result
 		wantRequests   []string
 		wantParameters string
 	}{
@@ -82,7 +81,8 @@ func TestWriteAnImage(t *testing.T) {
 			name:   "decides again if the list differs from the cache",
 			cached: at("1.24"), live: shopWith(`[{"name": "x", "value": "y"}, {"name": "web", "value": "nginx:1.25"}]`),
 			want: written, wantRequests: []string{patch, get, patch},
-			wantParameters: `[{"name": "x", "value": "y"}, {"name": "web", "value": "nginx:1.26", "forceString": true}]`,
+			wantParameters: `[{"name": "x", "value": "y"}, {"name": "web", "value": "nginx:1.26", "forceString": ` +
+				`true}]`,
 		},
 		{
 			name:   "decides again if another client writes meanwhile",
@@ -93,14 +93,16 @@ func TestWriteAnImage(t *testing.T) {
 				}
 				return nil
 			},
-			want: Outcome{Reason: imageupdate.ReasonOlderVersion}, wantRequests: []string{patch, get},
+			want: Result{Reason: imageupdate.ReasonOlderVersion}, wantRequests: []string{patch, get},
 			wantParameters: `[{"name": "web", "value": "nginx:1.27"}]`,
 		},
 		{
 			name:   "is not rejected for fields that our types lose",
-			cached: shopWith(`[{"name": "", "value": null, "new": 7}]`), live: shopWith(`[{"name": "", "value": null, "new": 7}]`),
-			want: appended, wantRequests: []string{patch, get, patch},
-			wantParameters: `[{"name": "", "value": null, "new": 7}, {"name": "web", "value": "nginx:1.26", "forceString": true}]`,
+			cached: shopWith(`[{"name": "", "value": null, "new": 7}]`),
+			live:   shopWith(`[{"name": "", "value": null, "new": 7}]`),
+			want:   appended, wantRequests: []string{patch, get, patch},
+			wantParameters: `[{"name": "", "value": null, "new": 7}, {"name": "web", "value": "nginx:1.26", ` +
+				`"forceString": true}]`,
 		},
 		{
 			name:   "recognizes its own write whose answer was lost",
@@ -125,27 +127,27 @@ func TestWriteAnImage(t *testing.T) {
 				}
 				return nil
 			},
-			want: Outcome{Reason: imageupdate.ReasonOlderVersion}, wantRequests: []string{patch, get},
+			want: Result{Reason: imageupdate.ReasonOlderVersion}, wantRequests: []string{patch, get},
 			wantParameters: `[{"name": "web", "value": "nginx:1.27"}]`,
 		},
 		{
 			name:   "does not write an image that is up to date, after a live read",
 			cached: at("1.26"), live: at("1.26"),
-			want:           Outcome{Held: true, Reason: imageupdate.ReasonUpToDate},
+			want:           Result{Held: true, Reason: imageupdate.ReasonUpToDate},
 			wantRequests:   []string{get},
 			wantParameters: `[{"name": "web", "value": "nginx:1.26"}]`,
 		},
 		{
 			name:   "does not write an image that is not wanted, after a live read",
 			cached: at("1.25"), live: at("1.25"), pushed: "nginx:2.0",
-			want:           Outcome{Reason: imageupdate.ReasonConstraintNotMet},
+			want:           Result{Reason: imageupdate.ReasonConstraintNotMet},
 			wantRequests:   []string{get},
 			wantParameters: `[{"name": "web", "value": "nginx:1.25"}]`,
 		},
 		{
 			name:   "annotates if another image is configured",
 			cached: at("1.25"), live: at("1.25"), pushed: "redis:7",
-			want: Outcome{Changes: []Change{{Field: "postern.dev/requested-ref", New: "redis:7"}},
+			want: Result{Changes: []Change{{Field: "postern.dev/requested-ref", New: "redis:7"}},
 				Held: true, Reason: ReasonRequested},
 			wantRequests:   []string{patch},
 			wantParameters: `[{"name": "web", "value": "nginx:1.25"}]`,
@@ -158,7 +160,8 @@ func TestWriteAnImage(t *testing.T) {
 				test.pushed = "nginx:1.26"
 			}
 			got, err := writeOne(t.Context(), writer, shopKey,
-				Request{Image: image(t, test.pushed), By: "harbor", At: noon}, test.dryRun)
+				Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, test.pushed), Source: "harbor"},
+					At: noon}, test.dryRun)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -171,17 +174,18 @@ func TestWriteAnImage(t *testing.T) {
 			}
 			var after any
 			decode(t, object, &after)
-			expectObject(t, test.wantParameters, encode(t, lookupPointer(after, "/spec/source/helm/parameters")))
+			expectObject(t, test.wantParameters, encode(t, valueAt(after, "/spec/source/helm/parameters")))
 		})
 	}
 }
 
-func TestWriteAnImageTwiceStartsFromWhatWasWritten(t *testing.T) {
+func TestWriter_ImageTwice(t *testing.T) {
 	at := func(tag string) string { return shopWith(`[{"name": "web", "value": "nginx:` + tag + `"}]`) }
 	api, writer := newShop(t, at("1.25"), at("1.25"))
 	for i, tag := range []string{"1.26", "1.27"} {
 		got, err := writeOne(t.Context(), writer, shopKey,
-			Request{Image: image(t, "nginx:"+tag), By: "harbor", At: noon}, false)
+			Request{DeliveryEvent: &postern.DeliveryEvent{Image: image(t, "nginx:"+tag), Source: "harbor"}, At: noon},
+			false)
 		if err != nil || len(got.Changes) != 2 {
 			t.Fatalf("got %v, %v", got, err)
 		}

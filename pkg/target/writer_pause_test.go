@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
-func TestWriteWaitsAsLongAsTheAPIServerAsks(t *testing.T) {
+func TestWriter_HonorsRetryAfter(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	api.before = func(_ *fakeAPIServer, method string, n int) *answer {
 		if method == http.MethodPatch && n == 1 {
@@ -22,7 +24,8 @@ func TestWriteWaitsAsLongAsTheAPIServerAsks(t *testing.T) {
 		return nil
 	}
 	writer, pauses := newTestWriter(t, api, nil)
-	if _, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", At: noon}, false); err != nil {
+	if _, err := writeOne(t.Context(), writer, plant,
+		Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, false); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]time.Duration{7 * time.Second}, *pauses); diff != "" {
@@ -30,12 +33,13 @@ func TestWriteWaitsAsLongAsTheAPIServerAsks(t *testing.T) {
 	}
 }
 
-func TestWritePausesLongerEachTime(t *testing.T) {
+func TestWriter_BackoffGrows(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	api.before = func(*fakeAPIServer, string, int) *answer { return unavailable }
 	writer, pauses := newTestWriter(t, api, nil)
 	writer.retries.Jitter = 0
-	if _, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", At: noon}, false); !IsTransient(err) {
+	if _, err := writeOne(t.Context(), writer, plant,
+		Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, false); !IsTransient(err) {
 		t.Fatal(err)
 	}
 	want := []time.Duration{
@@ -47,7 +51,7 @@ func TestWritePausesLongerEachTime(t *testing.T) {
 	}
 }
 
-func TestWriteEndsWithItsContext(t *testing.T) {
+func TestWriter_EndsWithContext(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	ctx, cancel := context.WithCancel(t.Context())
 	api.before = func(*fakeAPIServer, string, int) *answer {
@@ -57,13 +61,13 @@ func TestWriteEndsWithItsContext(t *testing.T) {
 	writer, _ := newTestWriter(t, api, nil)
 	// The context of a batch ends a moment after its last caller has left.
 	writer.sleep = func(ctx context.Context, _ time.Duration) error { return sleep(ctx, time.Minute) }
-	_, err := writeOne(ctx, writer, plant, Request{Ref: "v2", At: noon}, false)
+	_, err := writeOne(ctx, writer, plant, Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, false)
 	if requests, _ := api.seen(); !IsTransient(err) || len(requests) != 1 {
 		t.Errorf("got %d requests and error %v", len(requests), err)
 	}
 }
 
-func TestSleepDoesNotOutlastItsContext(t *testing.T) {
+func TestWriter_SleepEndsWithContext(t *testing.T) {
 	soon, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := sleep(soon, time.Hour); !errors.Is(err, context.DeadlineExceeded) {

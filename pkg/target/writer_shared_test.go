@@ -9,13 +9,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/runtime"
 
+	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/pkg/imageupdate"
 )
 
 // Other processes learn of a request that changed nothing only from its record, which may take a while.
-func TestWritersThatShareTargetsTellEachOtherOfWhatChangedNothing(t *testing.T) {
+func TestSharedTarget_UnchangedIsNoted(t *testing.T) {
 	for _, test := range []struct {
 		name        string
 		shared      bool
@@ -54,7 +54,7 @@ func TestWritersThatShareTargetsTellEachOtherOfWhatChangedNothing(t *testing.T) 
 }
 
 // The other Writer writes between the read and the patch.
-func TestWritersThatShareATargetRelyOnWhatTheyRead(t *testing.T) {
+func TestSharedTarget_ReliesOnWhatWasRead(t *testing.T) {
 	api := newFakeAPIServer(t, plantAfter(t, event("v2", "argocd", 0, 10)))
 	writer, _ := newTestWriter(t, api, nil)
 	writer.Shared = true
@@ -70,56 +70,55 @@ func TestWritersThatShareATargetRelyOnWhatTheyRead(t *testing.T) {
 	}
 }
 
-func TestWhatChangesNothingIsNotedOnceOnASharedTarget(t *testing.T) {
-	shared := func(r Request) Request { r.Ordering.shared = true; return r }
+func TestSharedTarget_UnchangedIsNotedOnce(t *testing.T) {
 	for name, target := range orderedTargets {
 		after, _ := oneByOne(t, target.kind, target.document, event("v1", "github", 10, 20))
 		for _, test := range []struct {
 			name     string
+			decide   func(testing.TB, object, Request) decision
 			r        Request
 			recorded bool
 		}{
-			{"received later", shared(event("v1", "kargo", 0, 21)), true},
-			{"received later, of an unknown time", shared(event("v1", "github", 0, 21)), true},
-			{"received at the same time", shared(event("v1", "kargo", 0, 20)), false},
-			{"of one writer", event("v1", "kargo", 0, 21), false},
+			{"received later", decideShared, event("v1", "kargo", 0, 21), true},
+			{"received later, of an unknown time", decideShared, event("v1", "github", 0, 21), true},
+			{"received at the same time", decideShared, event("v1", "kargo", 0, 20), false},
+			{"of one writer", decide, event("v1", "kargo", 0, 21), false},
 		} {
-			got := mustDecide(t, parse(t, target.kind, after), test.r)
+			got := test.decide(t, parse(t, target.kind, after), test.r)
 			if !got.Held || len(got.Changes) > 0 || len(got.Patch) > 0 != test.recorded {
 				t.Errorf("%s, %s: got %+v", name, test.name, got)
 			}
 			if !test.recorded {
 				continue
 			}
-			slot := test.r.slot(target.kind)
+			slot := slotOf(target.kind, test.r)
 			last := event("v1", "github", 10, 20).watermark()
 			recorded := parseWatermarks(annotationsOf(t, parse(t, target.kind, mustApply(t, after, got.Patch))))
 			if diff := cmp.Diff(watermarkSet{slot: last.followedBy(test.r)}, recorded); diff != "" {
 				t.Errorf("%s, %s (-want +got):\n%s", name, test.name, diff)
 			}
 		}
-		byHand := mustApply(t, after, []Operation{{Op: "remove", Path: annotationPath(AnnotationEventTime)}})
-		if got := mustDecide(t, parse(t, target.kind, byHand),
-			shared(event("v1", "kargo", 0, 21))); len(got.Patch) > 0 {
+		byHand := mustApply(t, after, []operation{{Op: "remove", Path: annotationPath(AnnotationEventTime)}})
+		if got := decideShared(t, parse(t, target.kind, byHand),
+			event("v1", "kargo", 0, 21)); len(got.Patch) > 0 {
 			t.Errorf("%s: a time was recorded where none is kept: %+v", name, got.Patch)
 		}
 	}
 }
 
-func TestAnImageThatIsInUseIsNotedForWritersThatShareItsTarget(t *testing.T) {
+func TestSharedTarget_UsedImageIsNoted(t *testing.T) {
 	of := func(reference string, received int) Request {
-		r := event("", "quay.io", 0, received)
-		r.Image, r.Ordering.shared = image(t, reference), true
-		return r
+		return withImage(t, reference, event("", "quay.io", 0, received))
 	}
-	document, _ := oneByOne(t, KindApplication, newestBuild, of("nginx:b2", 10))
-	_, reasons := oneByOne(t, KindApplication, document, of("nginx:b2", 30), of("nginx:b1", 20))
+	document, _ := oneByOneIn(t, planState{shared: true}, postern.TargetApplication, newestBuild, of("nginx:b2", 10))
+	_, reasons := oneByOneIn(t, planState{shared: true}, postern.TargetApplication, document, of("nginx:b2", 30),
+		of("nginx:b1", 20))
 	if diff := cmp.Diff([]string{imageupdate.ReasonUpToDate, ReasonSuperseded}, reasons); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
-func annotationsOf(t *testing.T, obj runtime.Object) map[string]string {
+func annotationsOf(t *testing.T, obj object) map[string]string {
 	t.Helper()
 	accessor, err := meta.Accessor(obj)
 	if err != nil {

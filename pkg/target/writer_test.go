@@ -4,41 +4,16 @@
 package target
 
 import (
-	"context"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/apis/postern"
 )
 
-var plant = Key{Kind: KindGatewaySync, Namespace: "demo", Name: "plant"}
-
-// plantAt is the GatewaySync demo/plant with a requested ref.
-func plantAt(ref string) string {
-	return `{"apiVersion": "stoker.io/v1alpha1", "kind": "GatewaySync",
-		"metadata": {"name": "plant", "namespace": "demo", "resourceVersion": "1",
-			"annotations": {"team": "a", "stoker.io/requested-ref": "` + ref + `"}},
-		"spec": {"git": {"repo": "https://github.com/example/plant", "ref": "v1"}, "paused": true}}`
-}
-
-// newTestWriter returns a Writer that records its pauses instead of waiting.
-func newTestWriter(t *testing.T, api *fakeAPIServer, cache *Cache) (*Writer, *[]time.Duration) {
-	t.Helper()
-	writer, err := NewWriter(api.config(), cache)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pauses := &[]time.Duration{}
-	writer.sleep = func(ctx context.Context, delay time.Duration) error {
-		*pauses = append(*pauses, delay)
-		return ctx.Err()
-	}
-	return writer, pauses
-}
-
-func TestWrite(t *testing.T) {
+func TestWriter_Write(t *testing.T) {
 	// times answers the first PATCH requests.
 	times := func(count int, a *answer) func(*fakeAPIServer, string, int) *answer {
 		return func(_ *fakeAPIServer, method string, n int) *answer {
@@ -49,8 +24,8 @@ func TestWrite(t *testing.T) {
 		}
 	}
 	const patch = "PATCH fieldManager=postern"
-	requested := func(previous string) Outcome {
-		return Outcome{
+	requested := func(previous string) Result {
+		return Result{
 			Changes:  []Change{{Field: "stoker.io/requested-ref", Old: previous, New: "v2"}},
 			Previous: previous,
 			Held:     true,
@@ -64,7 +39,7 @@ func TestWrite(t *testing.T) {
 		object       string
 		before       func(*fakeAPIServer, string, int) *answer
 		dryRun       bool
-		want         Outcome
+		want         Result
 		wantRequests []string
 	}{
 		{
@@ -76,7 +51,7 @@ func TestWrite(t *testing.T) {
 		{
 			name:   "writes nothing if the target holds the ref",
 			object: plantAt("v2"),
-			want: Outcome{Previous: "v2", Held: true, Reason: "AlreadyRequested",
+			want: Result{Previous: "v2", Held: true, Reason: "AlreadyRequested",
 				Message: `stoker.io/requested-ref is "v2" already`},
 			wantRequests: []string{"GET"},
 		},
@@ -144,7 +119,8 @@ func TestWrite(t *testing.T) {
 			api.before = test.before
 			writer, _ := newTestWriter(t, api, nil)
 
-			got, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", By: "github", At: noon}, test.dryRun)
+			got, err := writeOne(t.Context(), writer, plant,
+				Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2", Source: "github"}, At: noon}, test.dryRun)
 			if err != nil {
 				t.Fatal(err)
 			}

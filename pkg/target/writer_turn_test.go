@@ -12,10 +12,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"postern.dev/postern/apis/postern"
 	stokerv1alpha1 "postern.dev/postern/apis/stoker/v1alpha1"
 )
 
-func TestANamespaceTakesItsTurnToPlanAndNotToReadOrToPatch(t *testing.T) {
+func TestTurns_PlanningOnly(t *testing.T) {
 	for _, dryRun := range []bool{false, true} {
 		api := newFakeAPIServer(t, plantAt("v1"))
 		writer, _ := newTestWriter(t, api, nil)
@@ -31,7 +32,8 @@ func TestANamespaceTakesItsTurnToPlanAndNotToReadOrToPatch(t *testing.T) {
 			events = append(events, "turn of "+namespace)
 			return func() { events = append(events, "end") }, nil
 		}
-		got, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", At: noon}, dryRun)
+		got, err := writeOne(t.Context(), writer, plant,
+			Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, dryRun)
 		if err != nil || got.Reason != ReasonRequested {
 			t.Errorf("got %+v, %v", got, err)
 		}
@@ -42,7 +44,7 @@ func TestANamespaceTakesItsTurnToPlanAndNotToReadOrToPatch(t *testing.T) {
 	}
 }
 
-func TestAPlanOnTheCacheTakesItsTurnToo(t *testing.T) {
+func TestTurns_PlanOnCache(t *testing.T) {
 	api := newFakeAPIServer(t, plantAt("v1"))
 	api.serve(gatewaySyncs, &answer{text: plantAt("v1")})
 	cache := startCache(t, api)
@@ -53,7 +55,8 @@ func TestAPlanOnTheCacheTakesItsTurnToo(t *testing.T) {
 		turns++
 		return func() { ends++ }, nil
 	}
-	if _, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", At: noon}, false); err != nil {
+	if _, err := writeOne(t.Context(), writer, plant,
+		Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, false); err != nil {
 		t.Fatal(err)
 	}
 	if requests, _ := api.seen(); len(requests) != 1 || turns != 1 || ends != 1 {
@@ -62,7 +65,7 @@ func TestAPlanOnTheCacheTakesItsTurnToo(t *testing.T) {
 }
 
 // A write that has waited for its turn until its deadline does not wait again: the next retry may get one.
-func TestAWriteThatGetsNoTurnMayBeTriedAgain(t *testing.T) {
+func TestTurns_WithoutTurnIsTransient(t *testing.T) {
 	for name, refusal := range map[string]error{
 		"too much else":     apierrors.NewTooManyRequests("too much else of this namespace is being worked on", 1),
 		"not in time":       context.DeadlineExceeded,
@@ -71,7 +74,8 @@ func TestAWriteThatGetsNoTurnMayBeTriedAgain(t *testing.T) {
 		api := newFakeAPIServer(t, plantAt("v1"))
 		writer, pauses := newTestWriter(t, api, nil)
 		writer.Turn = func(context.Context, string, bool) (func(), error) { return nil, refusal }
-		_, err := writeOne(t.Context(), writer, plant, Request{Ref: "v2", At: noon}, false)
+		_, err := writeOne(t.Context(), writer, plant,
+			Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, At: noon}, false)
 		if !IsTransient(err) || !errors.Is(err, refusal) {
 			t.Errorf("%s: got %v", name, err)
 		}
@@ -81,7 +85,7 @@ func TestAWriteThatGetsNoTurnMayBeTriedAgain(t *testing.T) {
 	}
 }
 
-func TestATurnEndsThoughThePlanPanics(t *testing.T) {
+func TestTurns_ReleasedOnPanic(t *testing.T) {
 	writer, _ := newTestWriter(t, newFakeAPIServer(t, plantAt("v1")), nil)
 	ended := false
 	writer.Turn = func(context.Context, string, bool) (func(), error) { return func() { ended = true }, nil }
@@ -90,19 +94,23 @@ func TestATurnEndsThoughThePlanPanics(t *testing.T) {
 			t.Errorf("panicked with %v, ended: %v", problem, ended)
 		}
 	}()
-	a := writeOp{Writer: writer, key: plant, requests: []Request{{Ref: "v2"}}}
-	_, _ = a.planOn(t.Context(), snapshot{kind: KindGatewaySync, obj: (*stokerv1alpha1.GatewaySync)(nil)}, nil)
+	a := writeAttempt{
+		Writer: writer, key: plant, requests: []Request{{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}}},
+	}
+	_, _ = a.planOn(t.Context(), snapshot{kind: gatewaySyncKind{}, obj: (*stokerv1alpha1.GatewaySync)(nil)})
 }
 
 // Those that the cluster has authenticated must not wait behind others.
-func TestATurnIsThatOfUnauthenticatedSendersIfAllAre(t *testing.T) {
+func TestTurns_AnonymousIfAllAre(t *testing.T) {
 	for name, test := range map[string]struct {
 		requests []Request
 		want     bool
 	}{
-		"all":         {[]Request{{Ref: "v1", Anonymous: true}, {Ref: "v2", Anonymous: true}}, true},
-		"one of them": {[]Request{{Ref: "v1", Anonymous: true}, {Ref: "v2"}}, false},
-		"none":        {[]Request{{Ref: "v1"}}, false},
+		"all": {[]Request{{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1"}, Anonymous: true},
+			{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}, Anonymous: true}}, true},
+		"one of them": {[]Request{{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1"}, Anonymous: true},
+			{DeliveryEvent: &postern.DeliveryEvent{Ref: "v2"}}}, false},
+		"none": {[]Request{{DeliveryEvent: &postern.DeliveryEvent{Ref: "v1"}}}, false},
 	} {
 		writer, _ := newTestWriter(t, newFakeAPIServer(t, plantAt("v1")), nil)
 		var got []bool
@@ -121,9 +129,12 @@ func TestATurnIsThatOfUnauthenticatedSendersIfAllAre(t *testing.T) {
 }
 
 // The next push would end the process again, and so would each retry.
-func TestAPanicWhileTargetsAreFoundIsAnError(t *testing.T) {
-	writer, _ := newTestWriter(t, newFakeAPIServer(t, plantAt("v1")), &Cache{kinds: map[Kind]*cachedKind{}})
-	if matches, err := writer.Matches("demo", Request{Ref: "main"}); err == nil || IsTransient(err) || matches != nil {
+func TestTurns_PanicInMatchIsError(t *testing.T) {
+	writer, _ := newTestWriter(t, newFakeAPIServer(t, plantAt("v1")),
+		&Cache{kinds: map[postern.TargetKind]*cachedKind{}})
+	if matches,
+		err := writer.Matches("demo", Request{DeliveryEvent: &postern.DeliveryEvent{Ref: "main"}}); err == nil ||
+		IsTransient(err) || matches != nil {
 		t.Errorf("got %v, %v", matches, err)
 	}
 }

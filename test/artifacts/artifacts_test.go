@@ -23,7 +23,7 @@ const (
 	eventBridgeDir = "../../artifacts/ecr-eventbridge"
 )
 
-func TestEverySenderSetUpIsWellFormed(t *testing.T) {
+func TestSenderArtifacts_AreWellFormed(t *testing.T) {
 	for _, path := range senderFiles(t) {
 		var content any
 		if err := yaml.UnmarshalStrict(read(t, path), &content); err != nil { // JSON is a subset
@@ -40,9 +40,10 @@ var endpoint = regexp.MustCompile(`/apis/postern\.dev/[^\s"']*`)
 
 // endpointPaths matches the valid paths. Names of other objects than sources are not checked.
 var endpointPaths = regexp.MustCompile(`^/apis/postern\.dev/v1alpha1/namespaces/[^/]+/` +
-	`(?:gatewaysyncs/[^/]+|\$\(params\.resource\)/[^/]+|webhooksources/([a-z0-9.-]+))/webhookdeliveries(?:\?registry_url=[a-z.]+)?$`)
+	`(?:gatewaysyncs/[^/]+|\$\(params\.resource\)/[^/]+|webhooksources/([a-z0-9.-]+))/webhookdeliveries` +
+	`(?:\?registry_url=[a-z.]+)?$`)
 
-func TestSenderSetUpsCallDoorsThatExist(t *testing.T) {
+func TestSenderArtifacts_EndpointsExist(t *testing.T) {
 	for _, path := range senderFiles(t) {
 		for _, url := range endpoint.FindAllString(string(read(t, path)), -1) {
 			if url == "/apis/postern.dev/v1alpha1" {

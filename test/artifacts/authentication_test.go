@@ -16,7 +16,7 @@ import (
 )
 
 // The kube-apiserver decodes its file with the same scheme, and does not start if the same validation fails.
-func TestKubeAPIServerAcceptsTheAuthenticationConfiguration(t *testing.T) {
+func TestAuthenticationConfiguration_IsAccepted(t *testing.T) {
 	scheme := runtime.NewScheme()
 	install.Install(scheme)
 	decoder := serializer.NewCodecFactory(scheme, serializer.EnableStrict).UniversalDecoder()

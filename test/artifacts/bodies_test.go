@@ -23,7 +23,7 @@ const commit = "1d5c79a1c0b4ef4a5b63f0d6d4b8a0e8b6f4c2d1"
 // asked is the request that a body makes.
 type asked struct{ Source, Ref string }
 
-func TestArgoCDTemplateAsksForTheAnnotationOrTheRevision(t *testing.T) {
+func TestArgoCDTemplate_AnnotationOrRevision(t *testing.T) {
 	tests := map[string]struct {
 		annotations map[string]any
 		want        asked
@@ -76,7 +76,7 @@ func argoCDBody(t *testing.T, app map[string]any) []byte {
 // kargoExpression matches the part of the body that Kargo evaluates; the JSON in it is a valid expression.
 var kargoExpression = regexp.MustCompile(`(?s)\$\{\{ quote\((.*)\) \}\}`)
 
-func TestKargoStepAsksForTheTagOfTheCommit(t *testing.T) {
+func TestKargoStep_TagOfCommit(t *testing.T) {
 	match := kargoExpression.FindSubmatch(read(t, sendersDir+"/kargo-stage.yaml"))
 	if match == nil {
 		t.Fatal("there is no quote() in the body")
@@ -93,7 +93,7 @@ func TestKargoStepAsksForTheTagOfTheCommit(t *testing.T) {
 	}
 }
 
-func TestEventBridgeTemplateAsksForTheImageOfTheEvent(t *testing.T) {
+func TestEventBridgeTemplate_ImageOfEvent(t *testing.T) {
 	body := strings.NewReplacer(
 		"<account>", "123456789012",
 		"<digest>", "sha256:"+strings.Repeat("0", 64),

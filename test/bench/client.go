@@ -34,7 +34,8 @@ func newClient(config *rest.Config) (*client, error) {
 		return nil, fmt.Errorf("could not make a client: %w", err)
 	}
 	transport := &http.Transport{TLSClientConfig: tlsConfig, MaxIdleConnsPerHost: idleConnections}
-	return &client{host: config.Host, token: config.BearerToken, http: &http.Client{Transport: transport, Timeout: requestTimeout}}, nil
+	return &client{host: config.Host, token: config.BearerToken,
+		http: &http.Client{Transport: transport, Timeout: requestTimeout}}, nil
 }
 
 // answer is a server's response.

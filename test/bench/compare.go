@@ -43,7 +43,8 @@ func (b *bench) measureThroughput(ctx context.Context, c *cluster) error {
 		if err != nil {
 			return err
 		}
-		b.report.add(compared(fmt.Sprintf("deliveries/s, %d at a time, %s", atOnce, k.name), "/s", ours.PerSecond, bare.PerSecond,
+		b.report.add(compared(fmt.Sprintf("deliveries/s, %d at a time, %s", atOnce, k.name), "/s", ours.PerSecond,
+			bare.PerSecond,
 			ratios(ours.rounds, bare.rounds, perSecond), atLeast(0.7)))
 		if err := b.profile(ctx, c, ours.side, "throughput-"+strings.ToLower(k.name)); err != nil {
 			return err
@@ -60,7 +61,8 @@ type measured struct {
 }
 
 // compare measures deliveries and bare patches to different objects.
-func (b *bench) compare(ctx context.Context, c *cluster, k kind, how string, workers int) (ours, bare measured, err error) {
+func (b *bench) compare(ctx context.Context, c *cluster, k kind, how string, workers int) (ours, bare measured,
+	err error) {
 	b.say("Delivering to many objects of kind %s, %s...", k.name, how)
 	for _, first := range []int{firstDelivered, firstPatched} {
 		if err := c.create(ctx, k, first, manyTargets); err != nil {

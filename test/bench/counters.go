@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"postern.dev/postern/test/testcluster"
 )
 
 const (
@@ -76,19 +78,9 @@ func (c *cluster) cpu() (counters, error) {
 
 // parseMetrics returns the metrics whose name starts with prefix, by name and labels as written, without buckets.
 func parseMetrics(text, prefix string) (counters, error) {
-	values := counters{}
-	for line := range strings.Lines(text) {
-		at := strings.LastIndexByte(line, ' ')
-		if !strings.HasPrefix(line, prefix) || strings.HasPrefix(line, prefix+"bucket") {
-			continue
-		}
-		value, err := strconv.ParseFloat(strings.TrimSpace(line[at+1:]), 64)
-		if err != nil {
-			return nil, fmt.Errorf("could not read a metric: %w", err)
-		}
-		values[line[:at]] = value
-	}
-	return values, nil
+	values, err := testcluster.ParseMetrics(text, prefix)
+	maps.DeleteFunc(values, func(name string, _ float64) bool { return strings.HasPrefix(name, prefix+"bucket") })
+	return counters(values), err
 }
 
 func cpuTime(pid int) (time.Duration, error) {

@@ -21,7 +21,7 @@ postern_delivery_stage_duration_seconds_count{stage="verify"} 400
 postern_deliveries_total{method="User",outcome="Applied",source="generic"} 7
 `
 
-func TestStagesAreThoseOfTheRoundsTheSlowestInAllFirst(t *testing.T) {
+func TestStages_OfRoundsSlowestFirst(t *testing.T) {
 	read, err := parseMetrics(metricsText, stageCounter)
 	if err != nil {
 		t.Fatal(err)
@@ -42,13 +42,13 @@ func TestStagesAreThoseOfTheRoundsTheSlowestInAllFirst(t *testing.T) {
 	}
 }
 
-func TestBrokenMetricIsAnError(t *testing.T) {
+func TestMetrics_InvalidIsError(t *testing.T) {
 	if got, err := parseMetrics(stageCounter+"sum{} much\n", stageCounter); err == nil {
 		t.Errorf("got %v and no error", got)
 	}
 }
 
-func TestProcessorTimeIsSharedOutAmongSuccesses(t *testing.T) {
+func TestProcessorTime_PerSuccess(t *testing.T) {
 	used := counters{cpuCounter + "etcd": 0.5, cpuCounter + "postern": 2, "other": 9}
 	if diff := cmp.Diff(map[string]float64{"etcd": 5, "postern": 20}, used.cpuPerSuccess(100)); diff != "" {
 		t.Error(diff)
@@ -58,10 +58,14 @@ func TestProcessorTimeIsSharedOutAmongSuccesses(t *testing.T) {
 	}
 }
 
-func TestRequestsAreCountedByVerbAndResource(t *testing.T) {
-	read, err := parseMetrics(`apiserver_request_total{code="200",dry_run="",resource="gatewaysyncs",subresource="",verb="PATCH",version="v1alpha1"} 90
+func TestRequests_ByVerbAndResource(t *testing.T) {
+	read,
+		err := parseMetrics(
+		`apiserver_request_total{code="200",dry_run="",resource="gatewaysyncs",subresource="",verb="PATCH",`+
+			`version="v1alpha1"} 90
 apiserver_request_total{code="409",dry_run="",resource="gatewaysyncs",subresource="",verb="PATCH",version="v1alpha1"} 20
-apiserver_request_total{code="200",dry_run="",resource="gatewaysyncs",subresource="status",verb="PATCH",version="v1alpha1"} 5
+apiserver_request_total{code="200",dry_run="",resource="gatewaysyncs",subresource="status",verb="PATCH",`+
+			`version="v1alpha1"} 5
 apiserver_request_total{code="0",dry_run="",resource="gatewaysyncs",subresource="",verb="WATCH",version="v1alpha1"} 50
 apiserver_request_total{code="200",dry_run="",resource="leases",subresource="",verb="PUT",version="v1"} 4
 apiserver_request_duration_seconds_count{resource="gatewaysyncs",verb="PATCH"} 1000
@@ -75,7 +79,7 @@ apiserver_request_duration_seconds_count{resource="gatewaysyncs",verb="PATCH"} 1
 	}
 }
 
-func TestProcessorTimeIsUserAndSystemTime(t *testing.T) {
+func TestProcessorTime_UserAndSystem(t *testing.T) {
 	const stat = "4242 (a (strange) name) S 1 4242 4242 0 -1 4194560 100 0 0 0 150 30 7 8 20 0 11 0 5000 1000000 2000"
 	got, err := parseCPUTime(stat)
 	if want := 1800 * time.Millisecond; err != nil || got != want {
@@ -88,7 +92,7 @@ func TestProcessorTimeIsUserAndSystemTime(t *testing.T) {
 	}
 }
 
-func TestMemoryOfAProcessIsRead(t *testing.T) {
+func TestMemory_OfProcess(t *testing.T) {
 	got, err := residentMemory(os.Getpid())
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestGoalsIncludeTheirBound(t *testing.T) {
+func TestFigure_GoalIncludesBound(t *testing.T) {
 	for _, test := range []struct {
 		goal  *goal
 		value float64
@@ -24,7 +24,7 @@ func TestGoalsIncludeTheirBound(t *testing.T) {
 	}
 }
 
-func TestComparedFigureIsJudgedByItsRatio(t *testing.T) {
+func TestFigure_ComparedByRatio(t *testing.T) {
 	for _, test := range []struct {
 		name       string
 		ours, bare float64
@@ -49,7 +49,7 @@ func TestComparedFigureIsJudgedByItsRatio(t *testing.T) {
 	}
 }
 
-func TestFigureAloneIsJudgedByItself(t *testing.T) {
+func TestFigure_AloneByValue(t *testing.T) {
 	for value, want := range map[float64]bool{249.9: true, 250: true, 250.1: false} {
 		if got := alone("memory", "MiB", value, atMost(250)); *got.Met != want {
 			t.Errorf("%v: got %v, want %v", value, *got.Met, want)

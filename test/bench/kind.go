@@ -36,7 +36,8 @@ func kinds() []kind {
 			object: application, status: applicationStatus,
 			annotations: func(ref, now string) map[string]string {
 				return map[string]string{
-					"postern.dev/requested-ref": ref, "postern.dev/requested-at": now, "postern.dev/requested-by": "generic",
+					"postern.dev/requested-ref": ref, "postern.dev/requested-at": now,
+					"postern.dev/requested-by":   "generic",
 					"argocd.argoproj.io/refresh": "normal", "argocd.argoproj.io/refresh-timestamp": now,
 				}
 			},

@@ -78,15 +78,17 @@ func parse(args []string, objects string) (settings, error) {
 		}
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.Func("only", "measure only the figures whose name matches this regular `expression`: "+figureNames(), func(value string) (err error) {
-		s.only, err = regexp.Compile(value)
-		return err
-	})
+	flags.Func("only", "measure only the figures whose name matches this regular `expression`: "+figureNames(),
+		func(value string) (err error) {
+			s.only, err = regexp.Compile(value)
+			return err
+		})
 	flags.IntVar(&s.rounds, "rounds", 5, "how many rounds each side is measured, alternating with the other")
 	flags.DurationVar(&s.duration, "duration", 2*time.Second, "how long a round lasts")
 	flags.StringVar(&s.jsonPath, "json", ".local/bench.json", "the `file` that the report is written to")
 	flags.BoolVar(&s.cpuProfile, "cpuprofile", false,
-		"after the rounds of throughput and one-target, take CPU profiles of Postern and of the kube-apiserver, next to the report")
+		"after the rounds of throughput and one-target, take CPU profiles of Postern and of the kube-apiserver, next "+
+			"to the report")
 	if err := flags.Parse(args); err != nil {
 		return s, err
 	}

@@ -9,18 +9,20 @@ import (
 	"time"
 )
 
-func TestFlagsAndEnvironmentAreRead(t *testing.T) {
-	s, err := parse([]string{"-only", "^(memory|start)$", "-rounds", "3", "-duration", "500ms", "-json", "x.json", "-cpuprofile"}, "200")
+func TestFlags_AndEnvironment(t *testing.T) {
+	s, err := parse([]string{"-only", "^(memory|start)$", "-rounds", "3", "-duration", "500ms", "-json", "x.json",
+		"-cpuprofile"}, "200")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !s.only.MatchString("memory") || s.only.MatchString("one-target") || s.rounds != 3 || s.duration != 500*time.Millisecond ||
+	if !s.only.MatchString("memory") || s.only.MatchString("one-target") || s.rounds != 3 ||
+		s.duration != 500*time.Millisecond ||
 		s.jsonPath != "x.json" || !s.cpuProfile || s.objects != 200 {
 		t.Errorf("got %+v", s)
 	}
 }
 
-func TestEverythingIsMeasuredByDefault(t *testing.T) {
+func TestFlags_DefaultIsEverything(t *testing.T) {
 	s, err := parse(nil, "")
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +37,7 @@ func TestEverythingIsMeasuredByDefault(t *testing.T) {
 	}
 }
 
-func TestWrongSettingsAreRefused(t *testing.T) {
+func TestFlags_InvalidAreRefused(t *testing.T) {
 	for _, test := range []struct {
 		args    []string
 		objects string
@@ -54,7 +56,7 @@ func TestWrongSettingsAreRefused(t *testing.T) {
 	}
 }
 
-func TestEachMeasurementIsMadeInOneWay(t *testing.T) {
+func TestMeasurements_HaveOneKind(t *testing.T) {
 	for _, m := range measurements() {
 		ways := 0
 		for _, has := range []bool{m.inProcess != nil, m.inCluster != nil, m.alone != nil} {
@@ -68,7 +70,7 @@ func TestEachMeasurementIsMadeInOneWay(t *testing.T) {
 	}
 }
 
-func TestPhaseIsFoundInTheAnswer(t *testing.T) {
+func TestPhase_OfAnswer(t *testing.T) {
 	for answer, want := range map[string]string{
 		`{"status":{"auditID":"x","phase":"Applied","reason":""}}`: "Applied",
 		`{"status":{}}`: "",

@@ -35,7 +35,8 @@ func (b *bench) measureMatching(ctx context.Context) error {
 	b.say("Matching pushes among %d and %d Applications (about half a minute)...", fewToMatch, manyToMatch)
 	var results []benchmarkResult
 	for range matchingRuns {
-		got, err := goBenchmarks(ctx, fmt.Sprintf("-bench=^BenchmarkMatch(Image|Branch)$/^(%d|%d)$", fewToMatch, manyToMatch), "-benchtime=500ms", "./pkg/target")
+		got, err := goBenchmarks(ctx, fmt.Sprintf("-bench=^BenchmarkMatch(Image|Branch)$/^(%d|%d)$", fewToMatch,
+			manyToMatch), "-benchtime=500ms", "./pkg/target")
 		if err != nil {
 			return err
 		}

@@ -65,12 +65,15 @@ func gatewaySync(name string, number int) map[string]any {
 			"annotations": map[string]any{"example.com/contact": "team-" + name + "@example.com"},
 		},
 		"spec": map[string]any{
-			"git":     map[string]any{"repo": repository(name), "ref": "v1.0.0", "auth": map[string]any{"token": map[string]any{"secretName": "git"}}},
+			"git": map[string]any{"repo": repository(name), "ref": "v1.0.0",
+				"auth": map[string]any{"token": map[string]any{"secretName": "git"}}},
 			"polling": map[string]any{"enabled": true, "interval": "60s"},
-			"gateway": map[string]any{"port": 8043, "tls": true, "api": map[string]any{"secretName": name + "-api-key", "secretKey": "apiKey"}},
+			"gateway": map[string]any{"port": 8043, "tls": true,
+				"api": map[string]any{"secretName": name + "-api-key", "secretKey": "apiKey"}},
 			"sync": map[string]any{"profiles": map[string]any{"default": map[string]any{
 				"mappings": []any{
-					map[string]any{"source": "projects/" + name, "destination": "projects/" + name, "type": "dir", "required": true},
+					map[string]any{"source": "projects/" + name, "destination": "projects/" + name, "type": "dir",
+						"required": true},
 					map[string]any{"source": "config/resources", "destination": "config/resources", "type": "dir"},
 				},
 				"excludePatterns": []any{"**/*.bak", "**/.git/"},
@@ -84,8 +87,10 @@ func gatewaySyncStatus(name string) map[string]any {
 		"observedGeneration": 1, "lastSyncRef": "v1.0.0", "lastSyncCommit": commit, "lastSyncCommitShort": commit[:7],
 		"lastSyncTime": since, "profileCount": 1,
 		"discoveredGateways": []any{map[string]any{
-			"name": name + "-0", "namespace": namespace, "podName": name + "-0", "profile": "default", "syncStatus": "Synced",
-			"syncedCommit": commit, "syncedRef": "v1.0.0", "agentVersion": "v0.4.2", "lastSyncTime": since, "filesChanged": 17,
+			"name": name + "-0", "namespace": namespace, "podName": name + "-0", "profile": "default",
+			"syncStatus":   "Synced",
+			"syncedCommit": commit, "syncedRef": "v1.0.0", "agentVersion": "v0.4.2", "lastSyncTime": since,
+			"filesChanged": 17,
 		}},
 		"conditions": []any{
 			condition("Ready", "SyncSucceeded", "all gateways are in sync"),
@@ -99,7 +104,8 @@ func application(name string, number int) map[string]any {
 	const prefix = "argocd-image-updater.argoproj.io/"
 	return map[string]any{
 		"metadata": map[string]any{
-			"name": name, "labels": commonLabels(name, number), "finalizers": []any{"resources-finalizer.argocd.argoproj.io"},
+			"name": name, "labels": commonLabels(name, number),
+			"finalizers": []any{"resources-finalizer.argocd.argoproj.io"},
 			"annotations": map[string]any{
 				"notifications.argoproj.io/subscribe.on-sync-failed.slack": "team-" + name,
 				prefix + "image-list":           "web=" + image(name) + ":1.x",
@@ -123,7 +129,8 @@ func application(name string, number int) map[string]any {
 				"repoURL": repository(name), "path": "deploy/prod", "targetRevision": "main",
 				"helm": map[string]any{"valueFiles": []any{"values.yaml", "values-prod.yaml"}},
 			},
-			"syncPolicy": map[string]any{"automated": map[string]any{"prune": true, "selfHeal": true}, "syncOptions": []any{"CreateNamespace=true"}},
+			"syncPolicy": map[string]any{"automated": map[string]any{"prune": true, "selfHeal": true},
+				"syncOptions": []any{"CreateNamespace=true"}},
 		},
 	}
 }
@@ -134,9 +141,11 @@ func applicationStatus(name string) map[string]any {
 		"summary": map[string]any{"images": []any{image(name) + ":1.0.0", "docker.io/library/redis:7.4"}},
 		"sync":    map[string]any{"status": "Synced", "revision": commit},
 		"health":  map[string]any{"status": "Healthy", "lastTransitionTime": since},
-		"history": []any{map[string]any{"id": 0, "revision": commit, "deployedAt": since, "initiatedBy": map[string]any{"automated": true}}},
+		"history": []any{map[string]any{"id": 0, "revision": commit, "deployedAt": since,
+			"initiatedBy": map[string]any{"automated": true}}},
 		"resources": []any{
-			map[string]any{"group": "apps", "version": "v1", "kind": "Deployment", "namespace": name, "name": "web", "status": "Synced"},
+			map[string]any{"group": "apps", "version": "v1", "kind": "Deployment", "namespace": name, "name": "web",
+				"status": "Synced"},
 			map[string]any{"version": "v1", "kind": "Service", "namespace": name, "name": "web", "status": "Synced"},
 			map[string]any{"version": "v1", "kind": "ConfigMap", "namespace": name, "name": "web", "status": "Synced"},
 		},
@@ -149,7 +158,8 @@ const (
 )
 
 func commonLabels(name string, number int) map[string]any {
-	return map[string]any{"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "shop", "team": fmt.Sprintf("team-%d", number%100)}
+	return map[string]any{"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "shop",
+		"team": fmt.Sprintf("team-%d", number%100)}
 }
 
 func repository(name string) string { return "https://git.example.com/shops/" + name + ".git" }
@@ -157,5 +167,6 @@ func repository(name string) string { return "https://git.example.com/shops/" + 
 func image(name string) string { return "harbor.example.com/shops/" + name }
 
 func condition(kind, reason, message string) map[string]any {
-	return map[string]any{"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": since, "observedGeneration": 1}
+	return map[string]any{"type": kind, "status": "True", "reason": reason, "message": message,
+		"lastTransitionTime": since, "observedGeneration": 1}
 }

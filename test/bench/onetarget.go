@@ -40,13 +40,15 @@ func (b *bench) oneTarget(ctx context.Context, c *cluster, k kind) error {
 
 	name := fmt.Sprintf("deliveries/s, %d at a time, one %s", atOnce, k.name)
 	b.report.add(
-		compared(name, "/s", delivered.PerSecond, patched.PerSecond, ratios(ours.rounds, bare.rounds, perSecond), atLeast(10)),
+		compared(name, "/s", delivered.PerSecond, patched.PerSecond, ratios(ours.rounds, bare.rounds, perSecond),
+			atLeast(10)),
 		alone("... answers other than 202", "", float64(delivered.refused()), atMost(0)),
 	)
 	against := compared("... against GET, change, PUT until it passes", "/s", delivered.PerSecond, updated.PerSecond,
 		ratios(ours.rounds, whole.rounds, perSecond), nil)
 	// updated does not include the first round; next does.
-	against.Note = fmt.Sprintf("bare: %.1f conflicts per success", float64(conflicts.Load())/float64(max(1, whole.next.Load())))
+	against.Note = fmt.Sprintf("bare: %.1f conflicts per success",
+		float64(conflicts.Load())/float64(max(1, whole.next.Load())))
 	b.report.add(against)
 	return b.profile(ctx, c, ours, "one-target-"+strings.ToLower(k.name))
 }

@@ -36,7 +36,8 @@ func (c *cluster) newRef() string { return "v1." + strconv.FormatInt(c.refs.Add(
 // deliver posts the webhook of a generic sender for one object. Any 202 is a success.
 func (c *cluster) deliver(to objects) operation {
 	return func(ctx context.Context, number int) (string, bool) {
-		got, err := c.sender.do(ctx, http.MethodPost, to.deliverPath(to.name(number)), "application/json", []byte(`{"ref":"`+c.newRef()+`"}`))
+		got, err := c.sender.do(ctx, http.MethodPost, to.deliverPath(to.name(number)), "application/json",
+			[]byte(`{"ref":"`+c.newRef()+`"}`))
 		if err != nil {
 			return noAnswer, false
 		}
@@ -58,7 +59,8 @@ func phaseIn(delivery []byte) string {
 // patch changes the annotations that Postern changes, without Postern, as "kubectl annotate" does.
 func (c *cluster) patch(of objects) operation {
 	return func(ctx context.Context, number int) (string, bool) {
-		body, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": of.annotations(c.newRef(), timestamp())}})
+		body, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": of.annotations(c.newRef(),
+			timestamp())}})
 		if err != nil {
 			return err.Error(), false
 		}

@@ -31,7 +31,8 @@ func (b *bench) profile(ctx context.Context, c *cluster, s *side, name string) e
 		path := filepath.Join(filepath.Dir(b.jsonPath), fmt.Sprintf("bench-%s-%s.pprof", name, program))
 		b.report.Profiles = append(b.report.Profiles, path)
 		group.Go(func() error {
-			taken, err := at.must(ctx, http.MethodGet, fmt.Sprintf("/debug/pprof/profile?seconds=%d", seconds), "", nil, http.StatusOK)
+			taken, err := at.must(ctx, http.MethodGet, fmt.Sprintf("/debug/pprof/profile?seconds=%d", seconds), "", nil,
+				http.StatusOK)
 			if err != nil {
 				return fmt.Errorf("could not take a profile of %s: %w", program, err)
 			}

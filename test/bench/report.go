@@ -44,12 +44,13 @@ type stage struct {
 
 func newReport(ctx context.Context, s settings) *report {
 	return &report{
-		Machine:  thisMachine(),
-		Commit:   currentCommit(ctx),
-		Date:     time.Now().UTC().Truncate(time.Second),
-		Settings: reportSettings{Only: s.only.String(), Rounds: s.rounds, Duration: s.duration.String(), Objects: s.objects},
-		Figures:  []figure{},
-		Samples:  []summary{},
+		Machine: thisMachine(),
+		Commit:  currentCommit(ctx),
+		Date:    time.Now().UTC().Truncate(time.Second),
+		Settings: reportSettings{Only: s.only.String(), Rounds: s.rounds, Duration: s.duration.String(),
+			Objects: s.objects},
+		Figures: []figure{},
+		Samples: []summary{},
 	}
 }
 

@@ -16,7 +16,8 @@ import (
 
 func sampleReport() *report {
 	return &report{
-		Machine:  machine{CPU: "Example CPU", Cores: 2, MemoryMiB: 4096, OS: "linux/amd64", Go: "go1.26.0", Load: 0.5, Fsync: 1.25},
+		Machine: machine{CPU: "Example CPU", Cores: 2, MemoryMiB: 4096, OS: "linux/amd64", Go: "go1.26.0", Load: 0.5,
+			Fsync: 1.25},
 		Commit:   "0123456789ab",
 		Date:     time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		Settings: reportSettings{Rounds: 2, Duration: "2s", Objects: 10000},
@@ -26,18 +27,21 @@ func sampleReport() *report {
 			{Name: "at the highest", Unit: "MiB", Ours: 310, Note: "for information"},
 		},
 		Samples: []summary{
-			{Name: "delivery", N: 3, P50: 6, P90: 7, P99: 8.5, PerSecond: 150, Answers: map[string]int{"503": 1, applied: 3}, CPU: map[string]float64{"postern": 2, "etcd": 0.5},
+			{Name: "delivery", N: 3, P50: 6, P90: 7, P99: 8.5, PerSecond: 150,
+				Answers: map[string]int{"503": 1, applied: 3}, CPU: map[string]float64{"postern": 2, "etcd": 0.5},
 				Requests: map[string]float64{"POST events": 0.9, "PATCH gatewaysyncs": 1}},
-			{Name: "bare PATCH", N: 4, P50: 5, P90: 6, P99: 7, PerSecond: 200, Answers: map[string]int{"200": 4}, CPU: map[string]float64{"postern": 0.1}},
+			{Name: "bare PATCH", N: 4, P50: 5, P90: 6, P99: 7, PerSecond: 200, Answers: map[string]int{"200": 4},
+				CPU: map[string]float64{"postern": 0.1}},
 		},
-		Stages:     []stage{{Of: "delivery", Stage: "write", Count: 3, Mean: 4.5}},
-		Benchmarks: []benchmarkResult{{Name: "Decode/github/ping", Values: map[string]float64{"ns/op": 2500, "B/op": 640, "allocs/op": 12}}},
-		Profiles:   []string{".local/bench.pprof"},
-		Warnings:   []string{"the machine was busy"},
+		Stages: []stage{{Of: "delivery", Stage: "write", Count: 3, Mean: 4.5}},
+		Benchmarks: []benchmarkResult{{Name: "Decode/github/ping",
+			Values: map[string]float64{"ns/op": 2500, "B/op": 640, "allocs/op": 12}}},
+		Profiles: []string{".local/bench.pprof"},
+		Warnings: []string{"the machine was busy"},
 	}
 }
 
-func TestTablesShowEveryPartOfTheReport(t *testing.T) {
+func TestReport_TablesShowEveryPart(t *testing.T) {
 	const want = `
 Example CPU, 2 cores, 4096 MiB, fsync 1.25 ms, load 0.5 before; go1.26.0; commit 0123456789ab; 2026-01-02 03:04 UTC
 
@@ -78,7 +82,7 @@ WARNING: the machine was busy
 	}
 }
 
-func TestTablesWithoutLinesAreLeftOut(t *testing.T) {
+func TestReport_EmptyTablesAreOmitted(t *testing.T) {
 	var got strings.Builder
 	if err := new(report).print(&got); err != nil {
 		t.Fatal(err)
@@ -88,7 +92,7 @@ func TestTablesWithoutLinesAreLeftOut(t *testing.T) {
 	}
 }
 
-func TestReportIsWrittenAsJSON(t *testing.T) {
+func TestReport_JSON(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "new", "bench.json")
 	report := sampleReport()
 	report.Samples, report.Figures = report.Samples[:1], report.Figures[:2]
@@ -100,16 +104,20 @@ func TestReportIsWrittenAsJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `{
-		"machine": {"cpu": "Example CPU", "cores": 2, "memoryMiB": 4096, "os": "linux/amd64", "go": "go1.26.0", "load": 0.5, "fsyncMs": 1.25},
+		"machine": {"cpu": "Example CPU", "cores": 2, "memoryMiB": 4096, "os": "linux/amd64", "go": "go1.26.0",
+			"load": 0.5, "fsyncMs": 1.25},
 		"commit": "0123456789ab",
 		"date": "2026-01-02T03:04:05Z",
 		"settings": {"rounds": 2, "duration": "2s", "objects": 10000},
 		"figures": [
-			{"name": "p50 of a delivery", "unit": "ms", "ours": 6, "bare": 5, "ratio": 1.2, "roundRatios": [1.1, 1.3], "goal": {"atMost": 1.3}, "met": true},
+			{"name": "p50 of a delivery", "unit": "ms", "ours": 6, "bare": 5, "ratio": 1.2, "roundRatios": [1.1,
+				1.3], "goal": {"atMost": 1.3}, "met": true},
 			{"name": "memory", "unit": "MiB", "ours": 300.1, "goal": {"atMost": 250}, "met": false}
 		],
 		"samples": [
-			{"name": "delivery", "n": 3, "p50Ms": 6, "p90Ms": 7, "p99Ms": 8.5, "perSecond": 150, "answers": {"202 Applied": 3, "503": 1}, "cpuMs": {"etcd": 0.5, "postern": 2}, "requests": {"POST events": 0.9, "PATCH gatewaysyncs": 1}}
+			{"name": "delivery", "n": 3, "p50Ms": 6, "p90Ms": 7, "p99Ms": 8.5, "perSecond": 150,
+				"answers": {"202 Applied": 3, "503": 1}, "cpuMs": {"etcd": 0.5, "postern": 2},
+			"requests": {"POST events": 0.9, "PATCH gatewaysyncs": 1}}
 		],
 		"stages": [{"of": "delivery", "stage": "write", "count": 3, "meanMs": 4.5}],
 		"benchmarks": [{"name": "Decode/github/ping", "values": {"ns/op": 2500, "B/op": 640, "allocs/op": 12}}],
@@ -130,7 +138,7 @@ func decoded(t *testing.T, data []byte) any {
 	return value
 }
 
-func TestBusyMachineIsToldOf(t *testing.T) {
+func TestReport_WarnsOfBusyMachine(t *testing.T) {
 	if got := (machine{Cores: 2, Load: 0.9}).busy(); got != "" {
 		t.Errorf("a quiet machine is reported busy: %s", got)
 	}

@@ -14,7 +14,7 @@ import (
 
 const never = time.Hour
 
-func TestRoundCountsEveryAnswerAndTimesOnlySuccesses(t *testing.T) {
+func TestRound_CountsAnswersTimesSuccesses(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	s := &side{name: "side", do: func(_ context.Context, number int) (string, bool) {
@@ -35,7 +35,7 @@ func TestRoundCountsEveryAnswerAndTimesOnlySuccesses(t *testing.T) {
 	}
 }
 
-func TestWorkersWorkAtTheSameTimeAndNeverShareANumber(t *testing.T) {
+func TestRound_WorkersNeverShareNumber(t *testing.T) {
 	const workers = 8
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -58,7 +58,7 @@ func TestWorkersWorkAtTheSameTimeAndNeverShareANumber(t *testing.T) {
 	}
 }
 
-func TestRoundIsOverWhenItsTimeIs(t *testing.T) {
+func TestRound_EndsAfterDuration(t *testing.T) {
 	s := &side{do: func(context.Context, int) (string, bool) { return "200", true }}
 	if got := s.measure(t.Context(), 2, 0); len(got.answers) != 0 {
 		t.Errorf("got %v in no time, want nothing", got.answers)

@@ -43,10 +43,11 @@ func (c *cluster) timeStart(ctx context.Context, start func(context.Context) err
 	began := time.Now()
 	started := make(chan error, 1)
 	go func() { started <- start(ctx) }()
-	err := wait.PollUntilContextTimeout(ctx, readyInterval, readyTimeout, true, func(ctx context.Context) (bool, error) {
-		got, err := c.direct.do(ctx, http.MethodGet, "/readyz", "", nil)
-		return err == nil && got.code == http.StatusOK, nil
-	})
+	err := wait.PollUntilContextTimeout(ctx, readyInterval, readyTimeout, true,
+		func(ctx context.Context) (bool, error) {
+			got, err := c.direct.do(ctx, http.MethodGet, "/readyz", "", nil)
+			return err == nil && got.code == http.StatusOK, nil
+		})
 	took := time.Since(began)
 	if failed := <-started; failed != nil {
 		return 0, failed

@@ -18,7 +18,7 @@ func ms(n ...int) []time.Duration {
 	return times
 }
 
-func TestPercentileIsTheNearestRank(t *testing.T) {
+func TestSummary_PercentileIsNearestRank(t *testing.T) {
 	hundred := make([]int, 100)
 	for i := range hundred {
 		hundred[i] = i + 1
@@ -46,7 +46,7 @@ func TestPercentileIsTheNearestRank(t *testing.T) {
 	}
 }
 
-func TestMedian(t *testing.T) {
+func TestSummary_Median(t *testing.T) {
 	for _, test := range []struct {
 		numbers []float64
 		want    float64
@@ -59,33 +59,35 @@ func TestMedian(t *testing.T) {
 	}
 }
 
-func TestRoundedKeepsFourSignificantDigits(t *testing.T) {
-	for in, want := range map[float64]float64{0: 0, 1234567: 1235000, 12.34567: 12.35, 0.00123456: 0.001235, -98765: -98770, 3: 3} {
+func TestSummary_RoundsToFourDigits(t *testing.T) {
+	for in, want := range map[float64]float64{0: 0, 1234567: 1235000, 12.34567: 12.35, 0.00123456: 0.001235,
+		-98765: -98770, 3: 3} {
 		if got := rounded(in); got != want {
 			t.Errorf("of %v: got %v, want %v", in, got, want)
 		}
 	}
 }
 
-func TestSummaryPutsRoundsTogether(t *testing.T) {
+func TestSummary_CombinesRounds(t *testing.T) {
 	got := summarize("side", []round{
 		{took: time.Second, times: ms(30, 10), answers: map[string]int{"200": 2}},
 		{took: 3 * time.Second, times: ms(20, 40), answers: map[string]int{"200": 2, "409": 5}},
 	})
-	want := summary{Name: "side", N: 4, P50: 20, P90: 40, P99: 40, PerSecond: 1, Answers: map[string]int{"200": 4, "409": 5}}
+	want := summary{Name: "side", N: 4, P50: 20, P90: 40, P99: 40, PerSecond: 1,
+		Answers: map[string]int{"200": 4, "409": 5}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }
 
-func TestSummaryOfNothing(t *testing.T) {
+func TestSummary_Empty(t *testing.T) {
 	want := summary{Name: "side", Answers: map[string]int{}}
 	if diff := cmp.Diff(want, summarize("side", nil)); diff != "" {
 		t.Error(diff)
 	}
 }
 
-func TestFailuresAreAllAnswersThatWereNotWanted(t *testing.T) {
+func TestSummary_FailuresAreOtherAnswers(t *testing.T) {
 	s := summary{Answers: map[string]int{applied: 7, superseded: 3, "202 Pending": 2, "503": 1, noAnswer: 1}}
 	if got := s.failures(applied); got != 7 {
 		t.Errorf("got %d that were not applied, want 7", got)
@@ -98,7 +100,7 @@ func TestFailuresAreAllAnswersThatWereNotWanted(t *testing.T) {
 	}
 }
 
-func TestRatiosCompareRoundsInPairs(t *testing.T) {
+func TestSummary_RatiosComparePairs(t *testing.T) {
 	one := func(n ...int) round {
 		return round{took: time.Second, times: ms(n...), answers: map[string]int{"200": len(n)}}
 	}

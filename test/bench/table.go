@@ -17,7 +17,8 @@ func (r *report) print(out io.Writer) error {
 	m := r.Machine
 	fmt.Fprintf(out, "%s, %d cores, %d MiB, fsync %v ms, load %v before; %s; commit %s; %s\n",
 		m.CPU, m.Cores, m.MemoryMiB, m.Fsync, m.Load, m.Go, r.Commit, r.Date.Format("2006-01-02 15:04 MST"))
-	tables := [][][]string{r.figureRows(), r.sampleRows(), r.cpuRows(), r.requestRows(), r.stageRows(), r.benchmarkRows()}
+	tables := [][][]string{r.figureRows(), r.sampleRows(), r.cpuRows(), r.requestRows(), r.stageRows(),
+		r.benchmarkRows()}
 	for _, rows := range tables {
 		if len(rows) < 2 {
 			continue // only a heading
@@ -85,7 +86,8 @@ func (r *report) sampleRows() [][]string {
 		for _, answer := range slices.Sorted(maps.Keys(s.Answers)) {
 			answers = append(answers, fmt.Sprintf("%s: %d", answer, s.Answers[answer]))
 		}
-		rows = append(rows, []string{s.Name, strconv.Itoa(s.N), number(s.P50), number(s.P90), number(s.P99), number(s.PerSecond), strings.Join(answers, ", ")})
+		rows = append(rows, []string{s.Name, strconv.Itoa(s.N), number(s.P50), number(s.P90), number(s.P99),
+			number(s.PerSecond), strings.Join(answers, ", ")})
 	}
 	return rows
 }
@@ -131,7 +133,8 @@ func (r *report) stageRows() [][]string {
 func (r *report) benchmarkRows() [][]string {
 	rows := [][]string{{"BENCHMARK", "µs EACH", "B EACH", "ALLOCATIONS"}}
 	for _, b := range r.Benchmarks {
-		rows = append(rows, []string{b.Name, number(rounded(b.Values["ns/op"] / 1000)), number(b.Values["B/op"]), number(b.Values["allocs/op"])})
+		rows = append(rows, []string{b.Name, number(rounded(b.Values["ns/op"] / 1000)), number(b.Values["B/op"]),
+			number(b.Values["allocs/op"])})
 	}
 	return rows
 }

@@ -9,16 +9,14 @@ import (
 	"time"
 
 	"postern.dev/postern/test/controlplane"
+	"postern.dev/postern/test/testcluster"
 )
 
-func TestNothingAcceptedIsLostWhenTheKubeAPIServerIsAwayForAWhile(t *testing.T) {
+func TestKubeAPIServer_OutageLosesNothing(t *testing.T) {
 	startPostern(t, controlplane.PosternOptions{})
 	w := newWorld(t, 4, 4)
-	t.Cleanup(func() { // for later tests if this one fails half-way
-		if err := w.StartAPIServer(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
+	// If this test fails half-way, later ones need it.
+	testcluster.AtEnd(t, func() error { return w.StartAPIServer(context.Background()) })
 	load := w.startLoad(0)
 	ends := []func() error{
 		func() error { return w.StopAPIServer(t.Context()) }, // in-flight requests still get an answer
@@ -33,11 +31,11 @@ func TestNothingAcceptedIsLostWhenTheKubeAPIServerIsAwayForAWhile(t *testing.T) 
 		case <-time.After(pick(3*time.Second, 20*time.Second)): // users see an outage of some length
 		case <-t.Context().Done():
 		}
-		if err := w.StartAPIServer(starting(t)); err != nil {
+		if err := w.StartAPIServer(testcluster.StartContext(t)); err != nil {
 			t.Fatal(err)
 		}
 		returned := time.Now()
-		if err := w.WaitForPostern(starting(t)); err != nil {
+		if err := w.WaitForPostern(testcluster.StartContext(t)); err != nil {
 			t.Fatal(err)
 		}
 		t.Logf("Postern was reachable %s after the kube-apiserver was ready", since(returned))

@@ -51,7 +51,7 @@ func (w *world) readAuditLog(log string, refs map[target]map[string]bool) error 
 		if err != nil {
 			return err
 		}
-		if bytes.Contains(line, []byte(w.namespace)) && bytes.Contains(line, []byte(`"verb":"patch"`)) {
+		if bytes.Contains(line, []byte(w.Namespace)) && bytes.Contains(line, []byte(`"verb":"patch"`)) {
 			if err := w.readPatch(line, refs); err != nil {
 				return err
 			}
@@ -67,7 +67,7 @@ func (w *world) readPatch(line []byte, refs map[target]map[string]bool) error {
 		return err
 	}
 	ref := event.ObjectRef
-	if ref == nil || ref.Namespace != w.namespace || ref.Subresource != "" || event.ResponseStatus == nil {
+	if ref == nil || ref.Namespace != w.Namespace || ref.Subresource != "" || event.ResponseStatus == nil {
 		return nil
 	}
 	for _, g := range w.targets {

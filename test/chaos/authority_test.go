@@ -38,7 +38,7 @@ const (
 )
 
 func (c *cluster) caSecret(ctx context.Context) (*corev1.Secret, error) {
-	return c.kube.CoreV1().Secrets(controlplane.Namespace).Get(ctx, caSecretName, metav1.GetOptions{})
+	return c.Kube.CoreV1().Secrets(controlplane.Namespace).Get(ctx, caSecretName, metav1.GetOptions{})
 }
 
 func (c *cluster) setCA(ctx context.Context, data map[string][]byte) error {
@@ -47,12 +47,12 @@ func (c *cluster) setCA(ctx context.Context, data map[string][]byte) error {
 		return err
 	}
 	secret.Data = data
-	_, err = c.kube.CoreV1().Secrets(controlplane.Namespace).Update(ctx, secret, metav1.UpdateOptions{})
+	_, err = c.Kube.CoreV1().Secrets(controlplane.Namespace).Update(ctx, secret, metav1.UpdateOptions{})
 	return err
 }
 
 func (c *cluster) deleteCA(ctx context.Context) error {
-	return c.kube.CoreV1().Secrets(controlplane.Namespace).Delete(ctx, caSecretName, metav1.DeleteOptions{})
+	return c.Kube.CoreV1().Secrets(controlplane.Namespace).Delete(ctx, caSecretName, metav1.DeleteOptions{})
 }
 
 // forgetCA deletes the Secret while no Postern runs.
@@ -89,13 +89,15 @@ func (c *cluster) setCABundle(ctx context.Context, caBundle []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = client.ApiregistrationV1().APIServices().Patch(ctx, apiServiceName, types.MergePatchType, patch, metav1.PatchOptions{})
+	_, err = client.ApiregistrationV1().APIServices().Patch(ctx, apiServiceName, types.MergePatchType, patch,
+		metav1.PatchOptions{})
 	return err
 }
 
 // served returns the serving certificate of a Postern.
 func served(ctx context.Context, p *controlplane.Postern) (*x509.Certificate, error) {
-	dialer := &tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}} // the caller verifies it
+	// the caller verifies it
+	dialer := &tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}}
 	conn, err := dialer.DialContext(ctx, "tcp", strings.TrimPrefix(p.Address(), "https://"))
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"postern.dev/postern/test/controlplane"
+	"postern.dev/postern/test/testcluster"
 )
 
 // healWithin is the time limit for Postern to repair broken certificates.
@@ -21,7 +22,7 @@ const healWithin = 10 * time.Second
 // everyPart is the number of requests that must be accepted after a change, in addition to those in flight.
 const everyPart = 200
 
-func TestNothingIsLostWhateverSomebodyDoesToTheCertificates(t *testing.T) {
+func TestCertificates_TamperingLosesNothing(t *testing.T) {
 	postern := startPostern(t, controlplane.PosternOptions{})
 	pid := postern.PID()
 	day := 24 * time.Hour
@@ -41,7 +42,8 @@ func TestNothingIsLostWhateverSomebodyDoesToTheCertificates(t *testing.T) {
 			return shared.setCA(ctx, foreignCA(t, now.Add(-day), now.Add(100*day)))
 		}, nil},
 		{"the Secret has garbage", func(ctx context.Context) error {
-			return shared.setCA(ctx, map[string][]byte{"tls.crt": []byte("garbage"), "tls.key": nil, "ca.crt": []byte("garbage")})
+			return shared.setCA(ctx, map[string][]byte{"tls.crt": []byte("garbage"), "tls.key": nil,
+				"ca.crt": []byte("garbage")})
 		}, nil},
 		{"the caBundle is garbage", func(ctx context.Context) error {
 			return shared.setCABundle(ctx, []byte("garbage"))
@@ -61,14 +63,14 @@ func TestNothingIsLostWhateverSomebodyDoesToTheCertificates(t *testing.T) {
 				t.Fatal(err)
 			}
 			broken := time.Now()
-			w.eventually(healWithin, func() error {
+			w.Eventually(healWithin, func() error {
 				if err := shared.trusted(t.Context(), postern); err != nil {
 					return err
 				}
 				return shared.reached(t.Context())
 			})
 			t.Logf("repaired after %s", since(broken))
-			w.eventually(patience, func() error { return shared.rotated(t.Context(), postern) })
+			w.Eventually(testcluster.Patience, func() error { return shared.rotated(t.Context(), postern) })
 			// The kube-apiserver applies a change of the APIService some time after it is stored.
 			load.awaitAccepted(everyPart / 2)
 			settled := time.Now()
@@ -98,10 +100,11 @@ func (c *cluster) reached(ctx context.Context) error {
 	return fmt.Errorf("the APIService is not available: %v", apiService.Status.Conditions)
 }
 
-func TestNoRequestFailsWhileCertificatesAreRenewed(t *testing.T) {
+func TestCertificates_RenewalFailsNoRequest(t *testing.T) {
 	forgetCA(t) // its CA is valid for a year
 	t.Cleanup(func() { forgetCA(t) })
-	postern := startPostern(t, controlplane.PosternOptions{Flags: []string{"--ca-validity=36s", "--serving-cert-validity=9s"}})
+	postern := startPostern(t, controlplane.PosternOptions{Flags: []string{"--ca-validity=36s",
+		"--serving-cert-validity=9s"}})
 	w := newWorld(t, 2, 2)
 	load := w.startLoad(25)
 	leaf, err := served(t.Context(), postern)
@@ -112,7 +115,7 @@ func TestNoRequestFailsWhileCertificatesAreRenewed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.eventually(patience, func() error {
+	w.Eventually(testcluster.Patience, func() error {
 		now, err := served(t.Context(), postern)
 		if err == nil && now.Equal(leaf) {
 			err = errors.New("the leaf has not changed")
@@ -120,7 +123,7 @@ func TestNoRequestFailsWhileCertificatesAreRenewed(t *testing.T) {
 		return err
 	})
 	for range pick(1, 3) {
-		w.eventually(patience, func() error {
+		w.Eventually(testcluster.Patience, func() error {
 			now, err := w.caSecret(t.Context())
 			if err != nil {
 				return err
@@ -144,7 +147,7 @@ func TestNoRequestFailsWhileCertificatesAreRenewed(t *testing.T) {
 	w.check(load.ledger)
 }
 
-func TestNoRequestFailsWhenCertificateFilesAreReplaced(t *testing.T) {
+func TestCertificates_ReplacedFilesFailNoRequest(t *testing.T) {
 	postern := startPostern(t, controlplane.PosternOptions{CertificateFiles: true})
 	w := newWorld(t, 2, 2)
 	before, err := w.apiService(t.Context())
@@ -160,7 +163,7 @@ func TestNoRequestFailsWhenCertificateFilesAreReplaced(t *testing.T) {
 	if err := w.RenewCertificateFiles(); err != nil {
 		t.Fatal(err)
 	}
-	w.eventually(patience, func() error {
+	w.Eventually(testcluster.Patience, func() error {
 		now, err := served(t.Context(), postern)
 		if err != nil {
 			return err

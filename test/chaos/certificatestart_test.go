@@ -15,9 +15,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"postern.dev/postern/test/controlplane"
+	"postern.dev/postern/test/testcluster"
 )
 
-func TestARestartKeepsTheCertificateAuthority(t *testing.T) {
+func TestCertificates_RestartKeepsAuthority(t *testing.T) {
 	postern := startPostern(t, controlplane.PosternOptions{})
 	before, err := shared.caSecret(t.Context())
 	if err != nil {
@@ -34,7 +35,7 @@ func TestARestartKeepsTheCertificateAuthority(t *testing.T) {
 		if err := end(); err != nil {
 			t.Fatal(err)
 		}
-		if err := postern.Start(starting(t)); err != nil {
+		if err := postern.Start(testcluster.StartContext(t)); err != nil {
 			t.Fatal(err)
 		}
 		after, err := shared.caSecret(t.Context())
@@ -57,7 +58,7 @@ func TestARestartKeepsTheCertificateAuthority(t *testing.T) {
 	}
 }
 
-func TestAnAPIServiceThatIsGoneIsNotMadeAgain(t *testing.T) {
+func TestCertificates_DeletedAPIServiceStaysDeleted(t *testing.T) {
 	postern := startPostern(t, controlplane.PosternOptions{})
 	if err := shared.deleteAPIService(t.Context()); err != nil {
 		t.Fatal(err)
@@ -65,8 +66,8 @@ func TestAnAPIServiceThatIsGoneIsNotMadeAgain(t *testing.T) {
 	if err := shared.deleteCA(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{cluster: shared, t: t}
-	w.eventually(healWithin, func() error { // the rest still works
+	w := &world{cluster: shared, Sandbox: shared.Sandbox(t, controlplane.Namespace)}
+	w.Eventually(healWithin, func() error { // the rest still works
 		secret, err := w.caSecret(t.Context())
 		if err != nil {
 			return err
@@ -80,32 +81,30 @@ func TestAnAPIServiceThatIsGoneIsNotMadeAgain(t *testing.T) {
 	if _, err := w.apiService(t.Context()); !apierrors.IsNotFound(err) {
 		t.Errorf("the APIService exists again, or could not be read: %v", err)
 	}
-	if err := postern.Restart(starting(t)); err != nil { // registers it again
+	if err := postern.Restart(testcluster.StartContext(t)); err != nil { // registers it again
 		t.Fatal(err)
 	}
-	w.eventually(healWithin, func() error { return w.rotated(t.Context(), postern) })
+	w.Eventually(healWithin, func() error { return w.rotated(t.Context(), postern) })
 }
 
-func TestAtItsStartPosternWaitsForAKubeAPIServerThatIsAway(t *testing.T) {
+func TestStart_WaitsForKubeAPIServer(t *testing.T) {
 	postern := startPostern(t, controlplane.PosternOptions{})
-	t.Cleanup(func() { // for later tests if this one fails half-way
-		if err := shared.StartAPIServer(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := postern.Stop(starting(t)); err != nil {
+	// If this test fails half-way, later ones need it.
+	testcluster.AtEnd(t, func() error { return shared.StartAPIServer(context.Background()) })
+	if err := postern.Stop(testcluster.StartContext(t)); err != nil {
 		t.Fatal(err)
 	}
 	if err := shared.KillAPIServer(); err != nil {
 		t.Fatal(err)
 	}
 	started := make(chan error, 1)
-	go func() { started <- postern.Start(starting(t)) }()
-	w := &world{cluster: shared, t: t}
-	w.eventually(patience, func() error {
-		return errors.Join(onItsPort(t.Context(), postern, "/livez", http.StatusOK), onItsPort(t.Context(), postern, "/readyz", http.StatusServiceUnavailable))
+	go func() { started <- postern.Start(testcluster.StartContext(t)) }()
+	w := &world{cluster: shared, Sandbox: shared.Sandbox(t, controlplane.Namespace)}
+	w.Eventually(testcluster.Patience, func() error {
+		return errors.Join(onItsPort(t.Context(), postern, "/livez", http.StatusOK),
+			onItsPort(t.Context(), postern, "/readyz", http.StatusServiceUnavailable))
 	})
-	if err := shared.StartAPIServer(starting(t)); err != nil {
+	if err := shared.StartAPIServer(testcluster.StartContext(t)); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-started; err != nil { // also if Postern ended meanwhile
@@ -135,34 +134,25 @@ func onItsPort(ctx context.Context, p *controlplane.Postern, path string, code i
 
 func startReplicas(t *testing.T, flags ...string) *controlplane.Replicas {
 	t.Helper()
-	replicas, err := shared.StartReplicas(starting(t), 2, controlplane.PosternOptions{Etcd: startEtcd(t, 1), Flags: flags})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := replicas.Kill(); err != nil {
-			t.Error(err)
-		}
-	})
-	return replicas
+	return shared.RunReplicas(t, 2, controlplane.PosternOptions{Etcd: shared.RunEtcd(t, 1), Flags: flags})
 }
 
 // Without leader election both write the Secret, as successive leaders would.
-func TestReplicasThatStartAtOnceAgreeOnOneCertificateAuthority(t *testing.T) {
+func TestReplicas_ParallelStartAgreesOnAuthority(t *testing.T) {
 	forgetCA(t)
 	replicas := startReplicas(t)
-	w := &world{cluster: shared, t: t}
-	w.eventually(healWithin, func() error { return w.rotated(t.Context(), replicas.All()...) })
+	w := &world{cluster: shared, Sandbox: shared.Sandbox(t, controlplane.Namespace)}
+	w.Eventually(healWithin, func() error { return w.rotated(t.Context(), replicas.All()...) })
 }
 
-func TestNoRequestFailsWhileReplicasRotateTogether(t *testing.T) {
+func TestReplicas_RotationFailsNoRequest(t *testing.T) {
 	replicas := startReplicas(t, "--leader-elect")
 	w := newWorld(t, 2, 2)
 	load := w.startLoad(0)
 	// The first attempt may have to wait for a leader.
 	for _, within := range []func(func() error){
-		func(condition func() error) { w.eventually(patience, condition) },
-		func(condition func() error) { w.eventually(healWithin, condition) },
+		func(condition func() error) { w.Eventually(testcluster.Patience, condition) },
+		func(condition func() error) { w.Eventually(healWithin, condition) },
 	} {
 		load.awaitAccepted(everyPart)
 		before, err := w.caSecret(t.Context())

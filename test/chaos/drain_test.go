@@ -17,9 +17,10 @@ import (
 	"time"
 
 	"postern.dev/postern/test/controlplane"
+	"postern.dev/postern/test/testcluster"
 )
 
-func TestEveryRequestUnderWayIsAcceptedWhenPosternIsAskedToEnd(t *testing.T) {
+func TestShutdown_AcceptsRequestsUnderWay(t *testing.T) {
 	const requests = 100
 	// All requests are in one namespace, and their bodies exceed the default share of a namespace.
 	postern := startPostern(t, controlplane.PosternOptions{
@@ -29,11 +30,12 @@ func TestEveryRequestUnderWayIsAcceptedWhenPosternIsAskedToEnd(t *testing.T) {
 	seatsForSenders(t, 300)
 	l := &ledger{}
 	finish := w.holdRequests(l, requests)
-	w.eventually(patience, func() error {
+	w.Eventually(testcluster.Patience, func() error {
 		// The metric is the maximum within the last second, measured at each arrival, so a request must arrive.
 		_ = w.ci.send(request{target: w.targets[0], body: useless})
-		got, err := metric(t.Context(), postern, `apiserver_current_inflight_requests{request_kind="mutating"}`)
-		if err == nil && got < requests {
+		const inFlight = `apiserver_current_inflight_requests{request_kind="mutating"}`
+		metrics, err := testcluster.ReadMetrics(t.Context(), postern.DirectConfig(), inFlight)
+		if got := metrics[inFlight]; err == nil && got < requests {
 			err = fmt.Errorf("Postern has %v requests in flight, want %d", got, requests)
 		}
 		return err
@@ -41,7 +43,7 @@ func TestEveryRequestUnderWayIsAcceptedWhenPosternIsAskedToEnd(t *testing.T) {
 
 	ended := make(chan error, 1)
 	go func() { ended <- postern.Stop(t.Context()) }()
-	w.eventually(patience, func() error { // by then it has started to shut down
+	w.Eventually(testcluster.Patience, func() error { // by then it has started to shut down
 		if acceptsConnections(postern.Address()) {
 			return errors.New("Postern still accepts connections")
 		}
@@ -52,7 +54,7 @@ func TestEveryRequestUnderWayIsAcceptedWhenPosternIsAskedToEnd(t *testing.T) {
 		t.Error(err)
 	}
 	w.onlyCodes(l, http.StatusAccepted)
-	if err := postern.Start(starting(t)); err != nil {
+	if err := postern.Start(testcluster.StartContext(t)); err != nil {
 		t.Fatal(err)
 	}
 	w.check(l)
@@ -64,11 +66,13 @@ func seatsForSenders(t *testing.T, shares int) {
 	t.Helper()
 	set := func(ctx context.Context, shares int) {
 		patch := fmt.Sprintf(`{"spec": {"limited": {"nominalConcurrencyShares": %d}}}`, shares)
-		if _, err := shared.Kubectl(ctx, "", "patch", "prioritylevelconfiguration", "postern-senders", "--type=merge", "--patch="+patch); err != nil {
+		if _, err := shared.Kubectl(ctx, "", "patch", "prioritylevelconfiguration", "postern-senders", "--type=merge",
+			"--patch="+patch); err != nil {
 			t.Fatal(err)
 		}
 	}
-	before, err := shared.Kubectl(t.Context(), "", "get", "prioritylevelconfiguration", "postern-senders", "--output=jsonpath={.spec.limited.nominalConcurrencyShares}")
+	before, err := shared.Kubectl(t.Context(), "", "get", "prioritylevelconfiguration", "postern-senders",
+		"--output=jsonpath={.spec.limited.nominalConcurrencyShares}")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +107,7 @@ func (w *world) holdRequests(l *ledger, requests int) (finish func()) {
 		})
 	}
 	release := sync.OnceFunc(func() { close(rest) })
-	w.t.Cleanup(release)
+	w.T.Cleanup(release)
 	return func() {
 		release()
 		work.Wait()

@@ -8,10 +8,11 @@ import (
 	"testing"
 
 	"postern.dev/postern/test/controlplane"
+	"postern.dev/postern/test/testcluster"
 )
 
-func TestNothingAcceptedIsLostWhenMembersOfEtcdAreKilled(t *testing.T) {
-	etcd := startEtcd(t, 3)
+func TestEtcd_KilledMembersLoseNothing(t *testing.T) {
+	etcd := shared.RunEtcd(t, 3)
 	startPostern(t, controlplane.PosternOptions{Etcd: etcd})
 	w := newWorld(t, 4, 4)
 	load := w.startLoad(0)
@@ -23,7 +24,7 @@ func TestNothingAcceptedIsLostWhenMembersOfEtcdAreKilled(t *testing.T) {
 				t.Fatal(err)
 			}
 			load.awaitAccepted(100) // a majority is left, so deliveries continue
-			if err := member.Start(starting(t)); err != nil {
+			if err := member.Start(testcluster.StartContext(t)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -36,31 +37,16 @@ func TestNothingAcceptedIsLostWhenMembersOfEtcdAreKilled(t *testing.T) {
 
 // member returns the leader, or another member.
 func (w *world) member(etcd *controlplane.EtcdCluster, leads bool) *controlplane.EtcdMember {
-	w.t.Helper()
-	leader, err := etcd.Leader(starting(w.t))
+	w.T.Helper()
+	leader, err := etcd.Leader(testcluster.StartContext(w.T))
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	for _, m := range etcd.Members() {
 		if (m == leader) == leads {
 			return m
 		}
 	}
-	w.t.Fatal("no such member")
+	w.T.Fatal("no such member")
 	return nil
-}
-
-// startEtcd runs an etcd with the given number of members for the duration of a test.
-func startEtcd(t *testing.T, members int) *controlplane.EtcdCluster {
-	t.Helper()
-	etcd, err := shared.StartEtcdCluster(starting(t), members)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := etcd.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return etcd
 }

@@ -134,7 +134,7 @@ func memoryOf(pid int) (map[string]int64, error) {
 // the container's GOMEMLIMIT.
 func (c *cluster) shippedMemoryLimit(t *testing.T, postern *controlplane.Postern) int64 {
 	t.Helper()
-	set, err := c.kube.AppsV1().StatefulSets(controlplane.Namespace).Get(t.Context(), "postern", metav1.GetOptions{})
+	set, err := c.Kube.AppsV1().StatefulSets(controlplane.Namespace).Get(t.Context(), "postern", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,8 @@ func (c *cluster) shippedMemoryLimit(t *testing.T, postern *controlplane.Postern
 	}
 	container := set.Spec.Template.Spec.Containers[0]
 	for _, one := range container.Env {
-		if one.Name == "GOMEMLIMIT" && strings.Contains("\x00"+string(environment), "\x00GOMEMLIMIT="+one.Value+"\x00") {
+		if one.Name == "GOMEMLIMIT" && strings.Contains("\x00"+string(environment), "\x00GOMEMLIMIT="+one.Value+
+			"\x00") {
 			return container.Resources.Limits.Memory().Value()
 		}
 	}

@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 	watchtools "k8s.io/client-go/tools/watch"
+
+	"postern.dev/postern/test/testcluster"
 )
 
 // history has all refs that each target of a world has had since follow, in the kube-apiserver's order. A watch skips
@@ -29,24 +31,25 @@ type history struct {
 
 // follow records the targets' refs until the test ends.
 func (w *world) follow() *history {
-	w.t.Helper()
+	w.T.Helper()
 	h := &history{refs: map[target][]string{}}
 	for g, ref := range w.held() {
 		h.refs[g] = []string{ref}
 	}
 	for _, resource := range []schema.GroupVersionResource{gatewaySyncs, applications} {
-		objects := w.objects.Resource(resource).Namespace(w.namespace)
-		list, err := objects.List(w.t.Context(), metav1.ListOptions{})
+		objects := w.Objects.Resource(resource).Namespace(w.Namespace)
+		list, err := objects.List(w.T.Context(), metav1.ListOptions{})
 		if err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
-		changes, err := watchtools.NewRetryWatcherWithContext(w.t.Context(), list.GetResourceVersion(), &cache.ListWatch{
-			WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-				return objects.Watch(ctx, o)
-			},
-		})
+		changes, err := watchtools.NewRetryWatcherWithContext(w.T.Context(), list.GetResourceVersion(),
+			&cache.ListWatch{
+				WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+					return objects.Watch(ctx, o)
+				},
+			})
 		if err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
 		go h.read(resource, changes)
 	}
@@ -75,8 +78,8 @@ func (h *history) enter(g target, obj *unstructured.Unstructured) {
 
 // until waits until the history has the refs that the targets have, and returns all refs that each has had.
 func (h *history) until(w *honest, held map[target]string) map[target]map[string]bool {
-	w.t.Helper()
-	w.eventually(patience, func() error {
+	w.T.Helper()
+	w.Eventually(testcluster.Patience, func() error {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		for g, ref := range held {
@@ -111,7 +114,8 @@ func (h *history) backwards() []string {
 		for i, ref := range refs {
 			number, err := strconv.Atoi(lastNumber.FindString(ref))
 			if err != nil || number <= last {
-				problems = append(problems, fmt.Sprintf("%s went backwards: it had %q and then %q", g, refs[max(0, i-1)], ref))
+				problems = append(problems, fmt.Sprintf("%s went backwards: it had %q and then %q", g,
+					refs[max(0, i-1)], ref))
 			}
 			last = max(last, number)
 		}

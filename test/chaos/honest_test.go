@@ -14,6 +14,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/test/testcluster"
 )
 
 // honest is a namespace with a modest load: each stream sends one ref after the other.
@@ -47,8 +48,8 @@ func (c *cluster) newHonest(t *testing.T) *honest {
 	h := &honest{world: c.newWorld(t, 2, 2), ledger: &ledger{}}
 	sync0, sync1, app0, app1 := h.targets[0], h.targets[1], h.targets[2], h.targets[3]
 	signer, secret := h.signer()
-	h.grant(rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: h.namespace, Name: "ci"},
-		[]string{"create"}, "webhooksources/webhookdeliveries")
+	h.Grant(rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: h.Namespace, Name: "ci"},
+		"create", "webhooksources/webhookdeliveries")
 	following, running := h.createFollowers()
 
 	plainly := func(g target) func(int) request {
@@ -58,7 +59,7 @@ func (c *cluster) newHonest(t *testing.T) *honest {
 		return func(n int) request {
 			r := release(g, fmt.Sprintf("v%d", n), time.Now())
 			r.header["X-GitHub-Delivery"] = g.name + "-" + r.ref
-			r.header["X-Hub-Signature-256"] = sign(secret, r.body)
+			r.header["X-Hub-Signature-256"] = testcluster.Sign(secret, r.body)
 			return r
 		}
 	}
@@ -85,8 +86,8 @@ func (c *cluster) newHonest(t *testing.T) *honest {
 
 // warmUp sends until a request has reached all targets of a stream: new objects take effect with a delay.
 func (h *honest) warmUp(l *stream) {
-	h.t.Helper()
-	h.eventually(patience, func() error {
+	h.T.Helper()
+	h.Eventually(testcluster.Patience, func() error {
 		r := l.next(l.sent)
 		l.sent++
 		got := l.sender.post(l.path, strings.NewReader(r.body), len(r.body), r.header)
@@ -150,23 +151,23 @@ func (h *honest) send(l *stream) {
 
 // check fails the test unless all requests were accepted, all refs written in order, and the last refs kept.
 func (h *honest) check() {
-	h.t.Helper()
+	h.T.Helper()
 	h.onlyCodes(h.ledger, http.StatusAccepted)
 	outcomes := h.settled(settleWithin)
 	held := h.held()
 	written := h.history.until(h, held)
 	v := judge(h.ledger.all(), evidence{outcomes: outcomes, held: held, written: written})
-	h.t.Logf("honest: %s", v)
+	h.T.Logf("honest: %s", v)
 	if len(v.problems) > 0 {
-		h.t.Errorf("%d problems in the honest namespace:\n%s", len(v.problems), v.first(10))
+		h.T.Errorf("%d problems in the honest namespace:\n%s", len(v.problems), v.first(10))
 	}
 	for _, problem := range h.history.backwards() {
-		h.t.Error(problem)
+		h.T.Error(problem)
 	}
 	for _, l := range h.streams {
 		for _, g := range l.targets {
 			if last := l.next(l.sent - 1).ref; held[g] != last {
-				h.t.Errorf("%s: %s has %q, want %q, which was sent last", l.name, g, held[g], last)
+				h.T.Errorf("%s: %s has %q, want %q, which was sent last", l.name, g, held[g], last)
 			}
 		}
 	}
@@ -176,16 +177,16 @@ func (h *honest) check() {
 // checkPhases fails the test if an answer's phase contradicts the record. Only pending deliveries are superseded,
 // because the next ref is sent after the answer.
 func (h *honest) checkPhases(outcomes map[string]outcome) {
-	h.t.Helper()
+	h.T.Helper()
 	phases := map[v1alpha1.DeliveryPhase]int{}
 	for _, e := range h.ledger.all() {
 		if phases[e.phase]++; !e.accepted() || e.phase == v1alpha1.DeliveryPending {
 			continue
 		}
 		if o := outcomes[e.record]; e.phase != v1alpha1.DeliveryApplied || o.phase != e.phase {
-			h.t.Errorf("%s to %s was answered as %q and is recorded as %q %q: %s",
+			h.T.Errorf("%s to %s was answered as %q and is recorded as %q %q: %s",
 				e.ref, e.target, e.phase, o.phase, o.reason, o.message)
 		}
 	}
-	h.t.Logf("honest: phases as answered %v; %d were not sent in time", phases, h.unsent)
+	h.T.Logf("honest: phases as answered %v; %d were not sent in time", phases, h.unsent)
 }

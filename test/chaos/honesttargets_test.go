@@ -9,7 +9,7 @@ const followedRepository, runImage = "https://git.example.com/honest/shop.git", 
 
 // createFollowers creates the targets of deliveries by source: some follow tags, and others run an image.
 func (h *honest) createFollowers() (following, running []target) {
-	h.t.Helper()
+	h.T.Helper()
 	following = []target{{gatewaySyncs, "follower"}, {applications, "follower"}}
 	running = []target{{applications, "runner-0"}, {applications, "runner-1"}}
 	manifests := map[target]string{
@@ -28,8 +28,8 @@ spec:
 		manifests[g] = imageApplication(g.name, runImage, "0.0.1", "")
 	}
 	for g, manifest := range manifests {
-		if err := h.createFrom(h.t.Context(), g.resource, manifest); err != nil {
-			h.t.Fatal(err)
+		if err := h.createFrom(h.T.Context(), g.resource, manifest); err != nil {
+			h.T.Fatal(err)
 		}
 		h.targets = append(h.targets, g)
 	}

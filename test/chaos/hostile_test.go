@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"postern.dev/postern/test/controlplane"
+	"postern.dev/postern/test/testcluster"
 )
 
 // metadataOnly is the audit policy of most clusters. With bodies, as in other tests, the log of the largest requests
@@ -29,7 +30,7 @@ const slowdown = 5
 // One namespace runs all attacks at once, and its neighbor must not be affected: all its deliveries are answered 202,
 // all are written in order, and Postern stays within the shipped memory limit. Answer times are compared within one
 // run, and judged only in the long form. CHAOS_ATTACKS, a regular expression, selects attacks by name.
-func TestAHostileNamespaceLeavesAnotherUnharmed(t *testing.T) {
+func TestHostile_NamespaceLeavesOthersUnharmed(t *testing.T) {
 	if raceDetector {
 		t.Skip("with the race detector Postern exceeds the limits on memory and time")
 	}
@@ -37,22 +38,13 @@ func TestAHostileNamespaceLeavesAnotherUnharmed(t *testing.T) {
 		if err := shared.KillAPIServer(); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() {
-			if err := shared.StartAPIServer(context.Background()); err != nil {
-				t.Error(err)
-			}
-		})
+		testcluster.AtEnd(t, func() error { return shared.StartAPIServer(context.Background()) })
 	}
-	c, err := startCluster(starting(t), controlplane.Options{AuditPolicy: []byte(metadataOnly)})
-	if err != nil {
+	c := &cluster{testcluster.New(t, controlplane.Options{AuditPolicy: []byte(metadataOnly)})}
+	if err := c.Install(testcluster.StartContext(t)); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := c.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	postern := c.startPostern(t, controlplane.PosternOptions{})
+	postern := c.RunPostern(t, controlplane.PosternOptions{})
 	limit := c.shippedMemoryLimit(t, postern)
 	honest := c.newHonest(t)
 	hostile := c.newHostile(t, postern, honest)

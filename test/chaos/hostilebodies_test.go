@@ -67,7 +67,8 @@ func manyNames(size int) string {
 // largeObject returns a delivery for the endpoint of objects, with an annotation of the given size.
 func largeObject(name string, bytes int) string {
 	return fmt.Sprintf(`{"apiVersion":"postern.dev/v1alpha1","kind":"WebhookDelivery",`+
-		`"metadata":{"name":%q,"annotations":{"x":%q}},"spec":{"target":{"kind":"GatewaySync","name":"plant-0"},"ref":"v1"}}`,
+		`"metadata":{"name":%q,"annotations":{"x":%q}},"spec":{"target":{"kind":"GatewaySync",`+
+		`"name":"plant-0"},"ref":"v1"}}`,
 		name, strings.Repeat("&", bytes))
 }
 

@@ -83,7 +83,7 @@ func (h *hostile) annotate(ctx context.Context, name string, annotations map[str
 	if err != nil {
 		return answer{err: err}
 	}
-	apps := h.objects.Resource(applications).Namespace(h.namespace)
+	apps := h.Objects.Resource(applications).Namespace(h.Namespace)
 	_, err = apps.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
 	return ownDoing(err)
 }
@@ -102,7 +102,8 @@ const wideTargets = 100
 func createWide(ctx context.Context, h *hostile) error {
 	for i := range wideTargets {
 		name := fmt.Sprintf("wide-%d", i)
-		if err := h.createFrom(ctx, applications, imageApplication(name, "quay.io/hostile/wide", "1.0.0", "")); err != nil {
+		if err := h.createFrom(ctx, applications,
+			imageApplication(name, "quay.io/hostile/wide", "1.0.0", "")); err != nil {
 			return err
 		}
 		if i%2 == 0 {
@@ -146,12 +147,14 @@ func createSlow(ctx context.Context, h *hostile) error {
 		case <-time.After(slowness):
 		case <-r.Context().Done():
 		}
-		const allowed = `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":%q,"allowed":true}}`
+		const allowed = `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":%q,` +
+			`"allowed":true}}`
 		_, _ = fmt.Fprintf(w, allowed, review.Request.UID)
 	}))
-	h.t.Cleanup(slow.Close)
+	h.T.Cleanup(slow.Close)
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: slow.Certificate().Raw})
-	return h.createWatched(ctx, "slow", admissionregistrationv1.WebhookClientConfig{URL: &slow.URL, CABundle: authority})
+	return h.createWatched(ctx, "slow", admissionregistrationv1.WebhookClientConfig{URL: &slow.URL,
+		CABundle: authority})
 }
 
 // createWatched creates GatewaySyncs, and an admission webhook for writes of them.
@@ -159,14 +162,15 @@ func (h *hostile) createWatched(ctx context.Context, name string, client admissi
 ) error {
 	for i := range watchedTargets {
 		g := target{gatewaySyncs, fmt.Sprintf("%s-%d", name, i)}
-		manifest := strings.Replace(g.manifest(), "metadata: {", fmt.Sprintf("metadata: {labels: {chaos: %s}, ", name), 1)
+		manifest := strings.Replace(g.manifest(), "metadata: {", fmt.Sprintf("metadata: {labels: {chaos: %s}, ", name),
+			1)
 		if err := h.createFrom(ctx, g.resource, manifest); err != nil {
 			return err
 		}
 	}
 	fail, none, seconds := admissionregistrationv1.Fail, admissionregistrationv1.SideEffectClassNone, int32(10)
-	own := map[string]string{"kubernetes.io/metadata.name": h.namespace}
-	configurations := h.kube.AdmissionregistrationV1().ValidatingWebhookConfigurations()
+	own := map[string]string{"kubernetes.io/metadata.name": h.Namespace}
+	configurations := h.Kube.AdmissionregistrationV1().ValidatingWebhookConfigurations()
 	_, err := configurations.Create(ctx, &admissionregistrationv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: name + "-" + strings.ToLower(rand.Text()[:6])},
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{{

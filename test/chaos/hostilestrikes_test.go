@@ -12,6 +12,8 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"postern.dev/postern/test/testcluster"
 )
 
 func bySource(source string) string { return "webhooksources/" + source + "/webhookdeliveries" }
@@ -96,12 +98,12 @@ func strikeComeAndGo(ctx context.Context, h *hostile, n int) answer {
 	case 1:
 		return h.sendPlain(ctx, h.ci, g.name, n)
 	}
-	return ownDoing(h.objects.Resource(g.resource).Namespace(h.namespace).Delete(ctx, g.name, metav1.DeleteOptions{}))
+	return ownDoing(h.Objects.Resource(g.resource).Namespace(h.Namespace).Delete(ctx, g.name, metav1.DeleteOptions{}))
 }
 
 func strikeWrongly(ctx context.Context, h *hostile, n int) answer {
 	body := fmt.Sprintf(`{"ref":"v%d"}`, n)
-	header := map[string]string{"X-Hub-Signature-256": sign("wrong", body)}
+	header := map[string]string{"X-Hub-Signature-256": testcluster.Sign("wrong", body)}
 	if n%4 == 0 {
 		header = map[string]string{"X-Gitlab-Token": "wrong"}
 	}

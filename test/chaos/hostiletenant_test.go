@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -23,6 +22,7 @@ import (
 	"k8s.io/client-go/util/flowcontrol"
 
 	"postern.dev/postern/test/controlplane"
+	"postern.dev/postern/test/testcluster"
 )
 
 // hostile is a namespace whose owner uses an owner's permissions to attack. The rate and the concurrency of the attacks
@@ -78,19 +78,15 @@ func (c *cluster) newHostile(t *testing.T, postern *controlplane.Postern, neighb
 	h := &hostile{world: c.newWorld(t, 2, 2), neighborTarget: neighbor.targets[0]}
 	h.anonymous, h.secret = h.signer()
 	const deliveries = "/webhookdeliveries"
-	everywhere := []string{"gatewaysyncs" + deliveries, "applications" + deliveries, "webhooksources" + deliveries}
-	h.grant(rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:unauthenticated"},
-		[]string{"create"}, everywhere...)
-	h.grant(rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: h.namespace, Name: "ci"}, []string{rbacv1.VerbAll},
-		append(everywhere, "webhookdeliveries", "webhookdeliveries/redeliver", "webhooksources")...)
+	const everywhere = "gatewaysyncs" + deliveries + ",applications" + deliveries + ",webhooksources" + deliveries
+	h.Grant(testcluster.Unauthenticated, "create", everywhere)
+	h.Grant(rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: h.Namespace, Name: "ci"}, rbacv1.VerbAll,
+		everywhere+",webhookdeliveries,webhookdeliveries/redeliver,webhooksources")
 	h.neighbor = neighbor.sender("")
 	h.direct = h.sender("")
-	h.direct.base = strings.Replace(h.direct.base, h.Address(), postern.Address(), 1)
-	h.direct.client = &http.Client{Timeout: answerTimeout, Transport: &http.Transport{
-		TLSClientConfig:     &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12},
-		MaxIdleConnsPerHost: 128,
-	}}
-	t.Cleanup(h.direct.client.CloseIdleConnections)
+	h.direct.Base = strings.Replace(h.direct.Base, h.Address(), postern.Address(), 1)
+	h.direct.Client = newClient(&tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12})
+	t.Cleanup(h.direct.Client.CloseIdleConnections)
 	h.recordBytes.Store(largestAnnotation)
 	for _, a := range attacks() {
 		if selected(t, a.name) {
@@ -104,7 +100,7 @@ func (c *cluster) newHostile(t *testing.T, postern *controlplane.Postern, neighb
 func (h *hostile) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	h.cancel = cancel
-	h.t.Cleanup(h.stop)
+	h.T.Cleanup(h.stop)
 	for _, a := range h.attacks {
 		a.codes, a.last = map[int]int{}, map[int]string{}
 		h.work.Go(func() { a.run(ctx, h) })
@@ -180,10 +176,10 @@ func (h *hostile) report() string {
 // mustHaveStruck fails the test for each attack that sent nothing. The short form only logs that: with other tests on a
 // small machine there may be too little time for some.
 func (h *hostile) mustHaveStruck() {
-	h.t.Helper()
-	report := h.t.Logf
+	h.T.Helper()
+	report := h.T.Logf
 	if long() {
-		report = h.t.Errorf
+		report = h.T.Errorf
 	}
 	for _, a := range h.attacks {
 		if a.failure != nil {
@@ -194,42 +190,13 @@ func (h *hostile) mustHaveStruck() {
 	}
 }
 
-// readOfAnswer is the number of bytes of an answer that are kept. The rest is discarded.
-const readOfAnswer = 64 << 10
-
-// do sends a request to a path below the sender's namespace, and cancels it when ctx ends.
-func (s sender) do(ctx context.Context, method, path string, body io.Reader, length int, header map[string]string,
-) answer {
-	req, err := http.NewRequestWithContext(ctx, method, s.base+path, body)
-	if err != nil {
-		return answer{err: err}
-	}
-	req.ContentLength = int64(length)
-	for name, value := range header {
-		req.Header.Set(name, value)
-	}
-	if s.token != "" && req.Header.Get("Authorization") == "" {
-		req.Header.Set("Authorization", "Bearer "+s.token)
-	}
-	resp, err := s.client.Do(req)
-	if err != nil {
-		return answer{err: err}
-	}
-	defer func() { _ = resp.Body.Close() }()
-	got, err := io.ReadAll(io.LimitReader(resp.Body, readOfAnswer))
-	if err == nil {
-		_, err = io.Copy(io.Discard, resp.Body)
-	}
-	return answer{code: resp.StatusCode, body: got, err: err}
-}
-
 func (s sender) deliver(ctx context.Context, path, body string, header map[string]string) answer {
 	return s.do(ctx, http.MethodPost, path, strings.NewReader(body), len(body), header)
 }
 
 // signed returns the header of a body with a signature by the namespace's secret, and more.
 func (h *hostile) signed(body string, more map[string]string) map[string]string {
-	header := map[string]string{"X-Hub-Signature-256": sign(h.secret, body)}
+	header := map[string]string{"X-Hub-Signature-256": testcluster.Sign(h.secret, body)}
 	maps.Copy(header, more)
 	return header
 }

@@ -4,18 +4,19 @@
 package chaos
 
 import (
+	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
+	"k8s.io/client-go/rest"
+
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/test/testcluster"
 )
 
 // answerTimeout exceeds the kube-apiserver's request timeout.
@@ -55,54 +56,45 @@ func (a answer) String() string {
 	return fmt.Sprintf("%d: %.400s", a.code, said.Message)
 }
 
-// sender POSTs as CI jobs and webhooks do: over HTTP/1.1, without a Kubernetes client. It is safe for concurrent use;
-// each request in flight has its own connection.
-type sender struct {
-	client *http.Client
-	base   string
-	token  string
-}
+// sender POSTs as CI jobs and webhooks do: over HTTP/1.1, without a Kubernetes client. Each request in flight has its
+// own connection.
+type sender struct{ testcluster.Sender }
 
 // newSender returns a sender to a namespace, with a ServiceAccount's token or without a credential.
 func (c *cluster) newSender(namespace, token string) (sender, error) {
-	ca, err := os.ReadFile(c.CAFile())
+	config, err := c.AnonymousConfig()
 	if err != nil {
 		return sender{}, err
 	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(ca) {
-		return sender{}, errors.New("could not read the kube-apiserver's certificate authority")
+	trust, err := rest.TLSConfigFor(config)
+	if err != nil {
+		return sender{}, err
 	}
-	return sender{
-		client: &http.Client{Timeout: answerTimeout, Transport: &http.Transport{
-			TLSClientConfig:     &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-			MaxIdleConnsPerHost: 128,
-		}},
-		base:  c.Address() + "/apis/postern.dev/v1alpha1/namespaces/" + namespace + "/",
-		token: token,
-	}, nil
+	return sender{testcluster.Sender{
+		Client: newClient(trust), Base: c.Address() + testcluster.NamespacePath(namespace), Token: token,
+	}}, nil
 }
 
-// post sends a body to a path below the namespace. It is not canceled when a test ends, because the answer matters.
-func (s sender) post(path string, body io.Reader, length int, header map[string]string) answer {
-	req, err := http.NewRequest(http.MethodPost, s.base+path, body)
+func newClient(trust *tls.Config) *http.Client {
+	return &http.Client{Timeout: answerTimeout,
+		Transport: &http.Transport{TLSClientConfig: trust, MaxIdleConnsPerHost: 128}}
+}
+
+// do sends a request to a path below the sender's namespace, and cancels it when ctx ends.
+func (s sender) do(ctx context.Context, method, path string, body io.Reader, length int, header map[string]string,
+) answer {
+	req, err := s.NewRequest(ctx, method, path, body, header)
 	if err != nil {
 		return answer{err: err}
 	}
 	req.ContentLength = int64(length)
-	for name, value := range header {
-		req.Header.Set(name, value)
-	}
-	if s.token != "" {
-		req.Header.Set("Authorization", "Bearer "+s.token)
-	}
-	resp, err := s.client.Do(req)
-	if err != nil {
-		return answer{err: err}
-	}
-	defer func() { _ = resp.Body.Close() }()
-	got, err := io.ReadAll(resp.Body)
-	return answer{code: resp.StatusCode, body: got, err: err}
+	got, err := s.Do(req)
+	return answer{code: got.Code, body: got.Body, err: err}
+}
+
+// post sends a body to a path below the namespace. It is not canceled when a test ends, because the answer matters.
+func (s sender) post(path string, body io.Reader, length int, header map[string]string) answer {
+	return s.do(context.Background(), http.MethodPost, path, body, length, header)
 }
 
 func (s sender) send(r request) answer {

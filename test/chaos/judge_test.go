@@ -31,7 +31,7 @@ func happened(e entry, when int) entry {
 	return e
 }
 
-func TestJudgeFindsWhatIsLost(t *testing.T) {
+func TestJudge_FindsLostDelivery(t *testing.T) {
 	const applied, superseded, pending = v1alpha1.DeliveryApplied, v1alpha1.DeliverySuperseded, v1alpha1.DeliveryPending
 	plant := target{gatewaySyncs, "plant"}
 	for _, test := range []struct {
@@ -43,33 +43,47 @@ func TestJudgeFindsWhatIsLost(t *testing.T) {
 		lost     int
 		problem  string
 	}{
-		{"nothing: each was written, the target has the last one", []entry{accepted("a", 1, 2, applied), accepted("b", 3, 4, applied)},
-			map[string]outcome{"record-of-a": {applied, "", ""}, "record-of-b": {applied, "", ""}}, "b", []string{"a", "b"}, 0, ""},
-		{"nothing: they overlapped, so the target may have either", []entry{accepted("a", 1, 3, applied), accepted("b", 2, 4, applied)},
-			map[string]outcome{"record-of-a": {applied, "", ""}, "record-of-b": {superseded, "x", ""}}, "a", []string{"a", "b"}, 0, ""},
+		{"nothing: each was written, the target has the last one",
+			[]entry{accepted("a", 1, 2, applied), accepted("b", 3, 4, applied)},
+			map[string]outcome{"record-of-a": {applied, "", ""}, "record-of-b": {applied, "", ""}}, "b",
+			[]string{"a", "b"}, 0, ""},
+		{"nothing: they overlapped, so the target may have either",
+			[]entry{accepted("a", 1, 3, applied), accepted("b", 2, 4, applied)},
+			map[string]outcome{"record-of-a": {applied, "", ""}, "record-of-b": {superseded, "x", ""}}, "a",
+			[]string{"a", "b"}, 0, ""},
 		{"nothing: a later one was not answered", []entry{accepted("a", 1, 2, pending), unanswered("b", 3, 4)},
 			map[string]outcome{"record-of-a": {superseded, "x", ""}}, "b", []string{"b"}, 0, ""},
 		{"nothing: a failed delivery has a reason", []entry{accepted("a", 1, 2, applied), accepted("b", 3, 4, pending)},
-			map[string]outcome{"record-of-a": {applied, "", ""}, "record-of-b": {v1alpha1.DeliveryFailed, "x", ""}}, "a", []string{"a"}, 0, "failed: x"},
+			map[string]outcome{"record-of-a": {applied, "", ""}, "record-of-b": {v1alpha1.DeliveryFailed, "x", ""}},
+			"a", []string{"a"}, 0, "failed: x"},
 		{"a record", []entry{accepted("a", 1, 2, applied)}, nil, "a", []string{"a"}, 1, "has no record"},
 		{"a delivery that never ends", []entry{accepted("a", 1, 2, pending)},
 			map[string]outcome{"record-of-a": {pending, "", ""}}, "a", []string{"a"}, 1, `as "Pending"`},
 		{"a delivery that failed without a reason", []entry{accepted("a", 1, 2, pending)},
 			map[string]outcome{"record-of-a": {v1alpha1.DeliveryFailed, "", ""}}, "a", []string{"a"}, 1, `as "Failed"`},
 		{"a ref that an older one overwrote", []entry{accepted("a", 1, 2, applied), accepted("b", 3, 4, applied)},
-			map[string]outcome{"record-of-a": {applied, "", ""}, "record-of-b": {applied, "", ""}}, "a", []string{"a", "b"}, 1, "b to gatewaysyncs/plant"},
-		{"a ref that was superseded by an older one", []entry{accepted("a", 1, 2, applied), accepted("b", 3, 4, applied)},
-			map[string]outcome{"record-of-a": {applied, "", ""}, "record-of-b": {superseded, "x", ""}}, "a", []string{"a", "b"}, 1, "b to gatewaysyncs/plant"},
-		{"a newer event that was sent first", []entry{happened(accepted("a", 1, 2, applied), 20), happened(accepted("b", 3, 4, applied), 10)},
-			map[string]outcome{"record-of-a": {applied, "", ""}, "record-of-b": {applied, "", ""}}, "b", []string{"a", "b"}, 1, "a to gatewaysyncs/plant"},
+			map[string]outcome{"record-of-a": {applied, "", ""}, "record-of-b": {applied, "", ""}}, "a",
+			[]string{"a", "b"}, 1, "b to gatewaysyncs/plant"},
+		{"a ref that was superseded by an older one",
+			[]entry{accepted("a", 1, 2, applied), accepted("b", 3, 4, applied)},
+			map[string]outcome{"record-of-a": {applied, "", ""}, "record-of-b": {superseded, "x", ""}}, "a",
+			[]string{"a", "b"}, 1, "b to gatewaysyncs/plant"},
+		{"a newer event that was sent first", []entry{happened(accepted("a", 1, 2, applied), 20),
+			happened(accepted("b", 3, 4, applied), 10)},
+			map[string]outcome{"record-of-a": {applied, "", ""}, "record-of-b": {applied, "", ""}}, "b",
+			[]string{"a", "b"}, 1, "a to gatewaysyncs/plant"},
 		{"a ref that is recorded as applied", []entry{accepted("a", 1, 3, applied), accepted("b", 2, 4, applied)},
-			map[string]outcome{"record-of-a": {applied, "", ""}, "record-of-b": {applied, "", ""}}, "b", []string{"b"}, 1, "was never written"},
-		{"a ref that was answered as applied and recorded as superseded", []entry{accepted("a", 1, 3, applied), accepted("b", 2, 4, applied)},
-			map[string]outcome{"record-of-a": {superseded, "x", ""}, "record-of-b": {applied, "", ""}}, "b", []string{"b"}, 1, "answered as Applied"},
+			map[string]outcome{"record-of-a": {applied, "", ""}, "record-of-b": {applied, "", ""}}, "b", []string{"b"},
+			1, "was never written"},
+		{"a ref that was answered as applied and recorded as superseded",
+			[]entry{accepted("a", 1, 3, applied), accepted("b", 2, 4, applied)},
+			map[string]outcome{"record-of-a": {superseded, "x", ""}, "record-of-b": {applied, "", ""}}, "b",
+			[]string{"b"}, 1, "answered as Applied"},
 		{"a ref that another client overwrote", []entry{accepted("a", 1, 2, applied)},
 			map[string]outcome{"record-of-a": {applied, "", ""}}, "z", []string{"a"}, 1, "no request sent it"},
 	} {
-		found := evidence{outcomes: test.outcomes, held: map[target]string{plant: test.held}, written: map[target]map[string]bool{plant: {}}}
+		found := evidence{outcomes: test.outcomes, held: map[target]string{plant: test.held},
+			written: map[target]map[string]bool{plant: {}}}
 		for _, ref := range test.written {
 			found.written[plant][ref] = true
 		}
@@ -83,7 +97,7 @@ func TestJudgeFindsWhatIsLost(t *testing.T) {
 	}
 }
 
-func TestHistoryFindsWhatWentBackwards(t *testing.T) {
+func TestHistory_FindsStepBack(t *testing.T) {
 	plant := target{gatewaySyncs, "plant"}
 	for _, test := range []struct {
 		name  string

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 
 	"k8s.io/client-go/util/flowcontrol"
+
+	"postern.dev/postern/test/testcluster"
 )
 
 // senders is the number of concurrent requests.
@@ -43,7 +45,7 @@ func (w *world) startLoad(perSecond float32) *load {
 			}
 		})
 	}
-	w.t.Cleanup(l.stop)
+	w.T.Cleanup(l.stop)
 	return l
 }
 
@@ -63,11 +65,12 @@ func (l *load) stop() {
 
 // awaitAccepted waits until this many more requests have been accepted.
 func (l *load) awaitAccepted(more int) {
-	l.w.t.Helper()
+	l.w.T.Helper()
 	wanted := l.ledger.accepted() + more
-	l.w.eventually(patience, func() error {
+	l.w.Eventually(testcluster.Patience, func() error {
 		if got := l.ledger.accepted(); got < wanted {
-			return fmt.Errorf("%d requests were accepted, want %d; the latest answer: %s", got, wanted, l.ledger.latest())
+			return fmt.Errorf("%d requests were accepted, want %d; the latest answer: %s", got, wanted,
+				l.ledger.latest())
 		}
 		return nil
 	})
@@ -101,14 +104,15 @@ func (l *ledger) sendAll(s sender, requests []request) {
 
 // onlyCodes fails the test if a request was answered with another code, or not at all.
 func (w *world) onlyCodes(l *ledger, allowed ...int) {
-	w.t.Helper()
+	w.T.Helper()
 	shown := 0
 	for _, e := range l.all() {
 		if slices.Contains(allowed, e.code) {
 			continue
 		}
 		if shown++; shown <= 5 {
-			w.t.Errorf("%s to %s, sent %s ago: got %s, want one of %v", e.ref, e.target, since(e.began), e.refusal, allowed)
+			w.T.Errorf("%s to %s, sent %s ago: got %s, want one of %v", e.ref, e.target, since(e.began), e.refusal,
+				allowed)
 		}
 	}
 }

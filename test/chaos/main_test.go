@@ -12,77 +12,34 @@ package chaos
 import (
 	"context"
 	"errors"
-	"fmt"
+	"math/rand/v2"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
-
-	"postern.dev/postern/pkg/generated/clientset/versioned"
 	"postern.dev/postern/test/controlplane"
+	"postern.dev/postern/test/testcluster"
 )
-
-// startTimeout allows for a machine that is busy with other tests.
-const startTimeout = 3 * time.Minute
 
 // shared is the control plane of nearly all tests. Each test runs its own Posterns in it, and restores its state.
 var shared *cluster
 
-// cluster is a control plane with the administrator's clients.
-type cluster struct {
-	*controlplane.ControlPlane
-
-	kube       kubernetes.Interface
-	objects    dynamic.Interface
-	deliveries versioned.Interface
-}
+// cluster is a control plane in which Postern is installed but not running.
+type cluster struct{ *testcluster.Cluster }
 
 func TestMain(m *testing.M) {
-	code, err := runAll(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func runAll(m *testing.M) (code int, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	if shared, err = startCluster(ctx, controlplane.Options{}); err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, shared.Stop(context.Background())) }()
-	return m.Run(), nil
-}
-
-// startCluster starts a control plane in which Postern is installed but not running.
-func startCluster(ctx context.Context, o controlplane.Options) (*cluster, error) {
-	control, err := controlplane.Start(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	c := &cluster{ControlPlane: control}
-	if err := c.prepare(ctx); err != nil {
-		return nil, errors.Join(err, control.Stop(context.WithoutCancel(ctx)))
-	}
-	return c, nil
-}
-
-func (c *cluster) prepare(ctx context.Context) (err error) {
-	config := c.RESTConfig()
-	if c.kube, err = kubernetes.NewForConfig(config); err != nil {
-		return err
-	}
-	if c.objects, err = dynamic.NewForConfig(config); err != nil {
-		return err
-	}
-	if c.deliveries, err = versioned.NewForConfig(config); err != nil {
-		return err
-	}
-	return c.Install(ctx)
+	testcluster.Main(m, func(ctx context.Context) error {
+		c, err := testcluster.Start(ctx, controlplane.Options{})
+		if err != nil {
+			return err
+		}
+		shared = &cluster{c}
+		if err := c.Install(ctx); err != nil {
+			return errors.Join(err, c.Stop(context.WithoutCancel(ctx)))
+		}
+		return nil
+	}, func(ctx context.Context) error { return shared.Stop(ctx) })
 }
 
 // startPostern runs a Postern in the shared control plane for the duration of a test. The records of all tests are
@@ -90,28 +47,7 @@ func (c *cluster) prepare(ctx context.Context) (err error) {
 func startPostern(t *testing.T, options controlplane.PosternOptions) *controlplane.Postern {
 	t.Helper()
 	options.Flags = append([]string{"--max-deliveries=1000000", "--max-delivery-bytes=4294967296"}, options.Flags...)
-	return shared.startPostern(t, options)
-}
-
-func (c *cluster) startPostern(t *testing.T, options controlplane.PosternOptions) *controlplane.Postern {
-	t.Helper()
-	postern, err := c.StartPostern(starting(t), options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := postern.Kill(); err != nil {
-			t.Error(err)
-		}
-	})
-	return postern
-}
-
-// starting returns a context for starting a program.
-func starting(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
-	t.Cleanup(cancel)
-	return ctx
+	return shared.RunPostern(t, options)
 }
 
 // long reports whether the long form is selected.
@@ -123,4 +59,18 @@ func pick[T any](short, atLength T) T {
 		return atLength
 	}
 	return short
+}
+
+// seeded returns a random source that CHAOS_SEED reproduces.
+func seeded(t *testing.T) *rand.Rand {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	if given := os.Getenv("CHAOS_SEED"); given != "" {
+		var err error
+		if seed, err = strconv.ParseUint(given, 10, 64); err != nil {
+			t.Fatalf("CHAOS_SEED: %v", err)
+		}
+	}
+	t.Logf("CHAOS_SEED=%d", seed)
+	return rand.New(rand.NewPCG(seed, seed))
 }

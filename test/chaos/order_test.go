@@ -12,7 +12,7 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-func TestEachTargetEndsAtItsNewestEventInWhateverOrderTheyCome(t *testing.T) {
+func TestOrder_NewestEventWinsInAnyOrder(t *testing.T) {
 	const deliveries, targets = 1000, 10
 	random := seeded(t)
 	startPostern(t, controlplane.PosternOptions{})

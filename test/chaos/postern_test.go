@@ -8,9 +8,10 @@ import (
 	"testing"
 
 	"postern.dev/postern/test/controlplane"
+	"postern.dev/postern/test/testcluster"
 )
 
-func TestNothingAcceptedIsLostWhenPosternIsKilled(t *testing.T) {
+func TestPostern_KillLosesNothing(t *testing.T) {
 	random := seeded(t)
 	postern := startPostern(t, controlplane.PosternOptions{})
 	w := newWorld(t, 4, 4)
@@ -21,7 +22,7 @@ func TestNothingAcceptedIsLostWhenPosternIsKilled(t *testing.T) {
 		if err := postern.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		if err := postern.Start(starting(t)); err != nil {
+		if err := postern.Start(testcluster.StartContext(t)); err != nil {
 			t.Fatal(err)
 		}
 	}

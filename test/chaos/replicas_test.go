@@ -8,29 +8,22 @@ import (
 	"testing"
 
 	"postern.dev/postern/test/controlplane"
+	"postern.dev/postern/test/testcluster"
 )
 
-func TestNoRequestFailsWhileReplicasAreRestartedInTurn(t *testing.T) {
-	etcd := startEtcd(t, 1)
-	replicas, err := shared.StartReplicas(starting(t), 3, controlplane.PosternOptions{
+func TestReplicas_RollingRestartFailsNoRequest(t *testing.T) {
+	etcd := shared.RunEtcd(t, 1)
+	replicas := shared.RunReplicas(t, 3, controlplane.PosternOptions{
 		Etcd: etcd,
 		// Much longer than the load balancer needs to see that a replica is shutting down.
 		Flags: []string{"--shutdown-delay-duration=2s"},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := replicas.Kill(); err != nil {
-			t.Error(err)
-		}
 	})
 	w := newWorld(t, 4, 4)
 	load := w.startLoad(0)
 	for range pick(1, 5) {
 		for _, replica := range replicas.All() {
 			load.awaitAccepted(50)
-			if err := replica.Restart(starting(t)); err != nil {
+			if err := replica.Restart(testcluster.StartContext(t)); err != nil {
 				t.Fatal(err)
 			}
 		}

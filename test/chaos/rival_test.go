@@ -10,7 +10,7 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-func TestDeliveriesEndAlthoughAnotherWriterKeepsChangingTheTarget(t *testing.T) {
+func TestConflicts_DeliveriesEndDespiteOtherWriter(t *testing.T) {
 	startPostern(t, controlplane.PosternOptions{})
 	w := newWorld(t, 1, 0)
 	rival := w.startRival(w.targets[0])

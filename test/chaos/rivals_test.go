@@ -46,8 +46,9 @@ type rivalField struct {
 
 func (w *world) startRival(g target) *rival {
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &rival{target: w.objects.Resource(g.resource).Namespace(w.namespace), name: g.name, fields: []*rivalField{
-		{name: "the annotation", path: []string{"metadata", "annotations", "chaos.example.com/count"}, change: (*rival).update},
+	r := &rival{target: w.Objects.Resource(g.resource).Namespace(w.Namespace), name: g.name, fields: []*rivalField{
+		{name: "the annotation", path: []string{"metadata", "annotations", "chaos.example.com/count"},
+			change: (*rival).update},
 		{name: "the field of the spec", path: []string{"spec", "rival"}, change: (*rival).patch},
 		{name: "the field of the status", path: []string{"status", "rival"}, change: (*rival).patchStatus},
 	}}
@@ -60,7 +61,7 @@ func (w *world) startRival(g target) *rival {
 		r.work.Wait()
 		r.lasted = since(began)
 	})
-	w.t.Cleanup(r.stop)
+	w.T.Cleanup(r.stop)
 	return r
 }
 
@@ -111,7 +112,8 @@ func (r *rival) patchStatus(f *rivalField, value string) (*unstructured.Unstruct
 
 func (r *rival) merge(f *rivalField, value string, subresources ...string) (*unstructured.Unstructured, error) {
 	patch := fmt.Appendf(nil, `{%q:{%q:%q}}`, f.path[0], f.path[1], value)
-	changed, err := r.target.Patch(context.Background(), r.name, types.MergePatchType, patch, metav1.PatchOptions{}, subresources...)
+	changed, err := r.target.Patch(context.Background(), r.name, types.MergePatchType, patch, metav1.PatchOptions{},
+		subresources...)
 	return changed, f.keep(value, err)
 }
 

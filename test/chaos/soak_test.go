@@ -17,12 +17,13 @@ import (
 
 	"postern.dev/postern/apis/postern/v1alpha1"
 	"postern.dev/postern/test/controlplane"
+	"postern.dev/postern/test/testcluster"
 )
 
 // soakRate is the number of deliveries per second; two cores can handle several times as many.
 const soakRate = 20
 
-func TestWhatPosternNeedsLevelsOffUnderSteadyLoad(t *testing.T) {
+func TestSoak_ResourcesLevelOff(t *testing.T) {
 	postern := startPostern(t, controlplane.PosternOptions{Flags: []string{
 		// The minimum values, so that in the long form records expire as fast as they are created for most of the time.
 		"--delivery-ttl=1m", "--retry-window=1m", "--etcd-compaction-interval=15s",
@@ -76,7 +77,7 @@ var soakMetrics = [...]struct {
 }
 
 func (s *soak) run(length, interval time.Duration) {
-	s.t.Helper()
+	s.T.Helper()
 	ticks := time.NewTicker(interval)
 	defer ticks.Stop()
 	for began := time.Now(); time.Since(began) < length; {
@@ -84,28 +85,28 @@ func (s *soak) run(length, interval time.Duration) {
 		case <-ticks.C:
 			s.sample(time.Since(began))
 			s.collect()
-		case <-s.t.Context().Done():
+		case <-s.T.Context().Done():
 			return
 		}
 	}
 }
 
 func (s *soak) sample(after time.Duration) {
-	s.t.Helper()
-	all, err := metrics(s.t.Context(), s.postern)
+	s.T.Helper()
+	all, err := testcluster.ReadMetrics(s.T.Context(), s.postern.DirectConfig(), "")
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	database, err := os.Stat(filepath.Join(s.Dir(), "postern-data", "etcd", "member", "snap", "db"))
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	all["etcd_database_bytes"] = float64(database.Size())
 	one := sample{after: after, accepted: s.ledger.accepted()}
 	for i, m := range soakMetrics {
 		value, ok := all[m.name]
 		if !ok {
-			s.t.Fatalf("Postern has no metric %s", m.name)
+			s.T.Fatalf("Postern has no metric %s", m.name)
 		}
 		one.values[i] = value
 	}
@@ -114,10 +115,10 @@ func (s *soak) sample(after time.Duration) {
 
 // collect records the outcomes of deliveries. Pending ones have none yet.
 func (s *soak) collect() {
-	s.t.Helper()
+	s.T.Helper()
 	records, err := s.records("")
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	for name, o := range outcomesOf(records) {
 		if o.phase != v1alpha1.DeliveryPending {
@@ -151,13 +152,13 @@ func (s *soak) writeCSV(path string) error {
 
 // checkLevels fails the test if a value grew notably from the third to the last quarter.
 func (s *soak) checkLevels() {
-	s.t.Helper()
+	s.T.Helper()
 	n := len(s.samples)
 	for i, m := range soakMetrics {
 		third, last := median(s.samples[n/2:n*3/4], i), median(s.samples[n*3/4:], i)
-		s.t.Logf("%s: median of the third quarter %.0f, of the last %.0f", m.name, third, last)
+		s.T.Logf("%s: median of the third quarter %.0f, of the last %.0f", m.name, third, last)
 		if allowed := max(third*m.relative, m.absolute); last-third > allowed {
-			s.t.Errorf("%s keeps growing: by %.0f, at most %.0f is allowed", m.name, last-third, allowed)
+			s.T.Errorf("%s keeps growing: by %.0f, at most %.0f is allowed", m.name, last-third, allowed)
 		}
 	}
 }

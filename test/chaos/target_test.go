@@ -8,12 +8,11 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"postern.dev/postern/test/testcluster"
 )
 
-var (
-	gatewaySyncs = schema.GroupVersionResource{Group: "stoker.io", Version: "v1alpha1", Resource: "gatewaysyncs"}
-	applications = schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "applications"}
-)
+var gatewaySyncs, applications = testcluster.GatewaySyncs, testcluster.Applications
 
 // target is an object to deliver to.
 type target struct {
@@ -36,23 +35,9 @@ func (g target) requestedRef() string {
 // manifest returns the object before any delivery.
 func (g target) manifest() string {
 	if g.resource == gatewaySyncs {
-		return fmt.Sprintf(`
-apiVersion: stoker.io/v1alpha1
-kind: GatewaySync
-metadata: {name: %s}
-spec:
-  git: {repo: "https://github.com/example/plant.git", ref: main}
-  gateway: {api: {secretName: key}}
-  sync: {profiles: {default: {mappings: [{source: a/, destination: b/}]}}}`, g.name)
+		return testcluster.GatewaySync(g.name)
 	}
-	return fmt.Sprintf(`
-apiVersion: argoproj.io/v1alpha1
-kind: Application
-metadata: {name: %s}
-spec:
-  project: default
-  destination: {server: "https://kubernetes.default.svc", namespace: shop}
-  source: {repoURL: "https://github.com/example/shop.git", path: deploy, targetRevision: main}`, g.name)
+	return testcluster.Application(g.name)
 }
 
 // request is a sender's request for a target. Its ref is unique, so that the target identifies it.

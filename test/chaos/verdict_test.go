@@ -42,7 +42,8 @@ type verdict struct {
 
 // String returns the counts without the problems.
 func (v verdict) String() string {
-	return fmt.Sprintf("sent %d, answers %v (0: none); of those accepted: applied %d, superseded %d, failed %d, lost %d",
+	return fmt.Sprintf(
+		"sent %d, answers %v (0: none); of those accepted: applied %d, superseded %d, failed %d, lost %d",
 		v.sent, v.answers, v.applied, v.superseded, v.failed, v.lost)
 }
 
@@ -65,7 +66,8 @@ func judge(entries []entry, found evidence) verdict {
 		}
 		if o := found.outcomes[e.record]; o.phase == v1alpha1.DeliveryFailed && o.reason != "" {
 			v.failed++
-			v.problems = append(v.problems, fmt.Sprintf("%s to %s failed: %s: %s", e.ref, e.target, o.reason, o.message))
+			v.problems = append(v.problems, fmt.Sprintf("%s to %s failed: %s: %s", e.ref, e.target, o.reason,
+				o.message))
 			continue
 		}
 		if loss := v.count(e, found); loss != "" {

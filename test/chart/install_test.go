@@ -4,25 +4,19 @@
 package chart
 
 import (
-	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"postern.dev/postern/test/controlplane"
+	"postern.dev/postern/test/testcluster"
 )
 
-const startTimeout = 3 * time.Minute
-
 // InstallFrom treats warnings and unknown fields as errors.
-func TestChartAppliesToARealClusterAndDelivers(t *testing.T) {
+func TestChart_InstallsAndDelivers(t *testing.T) {
 	c := startControlPlane(t)
-	mustKubectl(t, c, "", "create", "secret", "generic", "tokens", "--namespace="+namespace, "--from-literal=kargo=swordfish")
+	c.MustKubectl(t, "", "create", "secret", "generic", "tokens", "--namespace="+namespace,
+		"--from-literal=kargo=swordfish")
 	for _, values := range [][]string{
 		{"--values=test/chart/testdata/full.yaml"},
 		{"--values=test/chart/testdata/receiver.yaml", "--set=fullnameOverride=hooks"},
@@ -34,24 +28,16 @@ func TestChartAppliesToARealClusterAndDelivers(t *testing.T) {
 		},
 	} {
 		// A StatefulSet's volume claims are immutable, so each installation starts from scratch.
-		mustKubectl(t, c, "", "delete", "statefulset", "--all", "--namespace="+namespace)
+		c.MustKubectl(t, "", "delete", "statefulset", "--all", "--namespace="+namespace)
 		if err := c.InstallFrom(t.Context(), string(mustTemplate(t, values...))); err != nil {
 			t.Fatal(err)
 		}
 	}
-	postern, err := c.StartPostern(t.Context(), controlplane.PosternOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := postern.Kill(); err != nil {
-			t.Error(err)
-		}
-	})
-	mustKubectl(t, c, "", "create", "namespace", "demo")
-	mustKubectl(t, c, "", "apply", "--filename=artifacts/examples/gatewaysync.yaml")
+	postern := c.RunPostern(t, controlplane.PosternOptions{})
+	c.MustKubectl(t, "", "create", "namespace", "demo")
+	c.MustKubectl(t, "", "apply", "--filename=artifacts/examples/gatewaysync.yaml")
 
-	mustKubectl(t, c, `{"apiVersion": "postern.dev/v1alpha1", "kind": "WebhookDelivery",
+	c.MustKubectl(t, `{"apiVersion": "postern.dev/v1alpha1", "kind": "WebhookDelivery",
 		"metadata": {"name": "first", "namespace": "demo"},
 		"spec": {"target": {"kind": "GatewaySync", "name": "plant"}, "ref": "v1.4.0"}}`, "create", "--filename=-")
 	mustRequest(t, c, "v1.4.0")
@@ -59,16 +45,15 @@ func TestChartAppliesToARealClusterAndDelivers(t *testing.T) {
 	address := "http://" + postern.ReceiverAddress() + "/webhook/demo/plant"
 	mustPost(t, address, `{"ref": "v1.5.0"}`, "Authorization", "Bearer swordfish")
 	mustRequest(t, c, "v1.5.0")
-	mac := hmac.New(sha256.New, []byte("open-sesame"))
-	mac.Write([]byte(`{"ref": "v1.6.0"}`))
-	mustPost(t, address, `{"ref": "v1.6.0"}`, "X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+	const signed = `{"ref": "v1.6.0"}`
+	mustPost(t, address, signed, "X-Hub-Signature-256", testcluster.Sign("open-sesame", signed))
 	mustRequest(t, c, "v1.6.0")
 }
 
 // mustRequest checks the ref that the target has been requested to run.
-func mustRequest(t *testing.T, c *controlplane.ControlPlane, want string) {
+func mustRequest(t *testing.T, c *testcluster.Cluster, want string) {
 	t.Helper()
-	ref := mustKubectl(t, c, "", "get", "gatewaysync/plant", "--namespace=demo",
+	ref := c.MustKubectl(t, "", "get", "gatewaysync/plant", "--namespace=demo",
 		`--output=jsonpath={.metadata.annotations.stoker\.io/requested-ref}`)
 	if ref != want {
 		t.Errorf("the requested ref is %q, want %s", ref, want)
@@ -83,18 +68,16 @@ func mustPost(t *testing.T, url, body, header, value string) {
 		t.Fatal(err)
 	}
 	req.Header.Set(header, value)
-	resp, err := http.DefaultClient.Do(req)
+	answer, err := testcluster.Sender{Client: http.DefaultClient}.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
-	answer, _ := io.ReadAll(resp.Body)
-	if resp.StatusCode != http.StatusAccepted {
-		t.Fatalf("%s was answered %d: %s", body, resp.StatusCode, answer)
+	if answer.Code != http.StatusAccepted {
+		t.Fatalf("%s was answered %d: %s", body, answer.Code, answer.Body)
 	}
 }
 
-func TestRenamedInstallationRefersToNothingOfTheDefaultOne(t *testing.T) {
+func TestChart_RenamedRefersToNoDefaultName(t *testing.T) {
 	rendered, err := run(t, nil, "bin/tools/helm", "template", "x", chartDir, "--namespace=webhooks",
 		"--set=fullnameOverride=hooks", "--set=certManager.enabled=true",
 		"--values=test/chart/testdata/receiver.yaml", "--values=test/chart/testdata/monitoring.yaml")
@@ -113,30 +96,11 @@ func TestRenamedInstallationRefersToNothingOfTheDefaultOne(t *testing.T) {
 	}
 }
 
-func startControlPlane(t *testing.T) *controlplane.ControlPlane {
+func startControlPlane(t *testing.T) *testcluster.Cluster {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
-	defer cancel()
-	c, err := controlplane.Start(ctx, controlplane.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	mustKubectl(t, c, "", "create", "namespace", namespace)
-	mustKubectl(t, c, "", "label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted",
+	c := testcluster.New(t, controlplane.Options{})
+	c.MustKubectl(t, "", "create", "namespace", namespace)
+	c.MustKubectl(t, "", "label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted",
 		"pod-security.kubernetes.io/warn=restricted")
 	return c
-}
-
-func mustKubectl(t *testing.T, c *controlplane.ControlPlane, stdin string, args ...string) string {
-	t.Helper()
-	out, err := c.Kubectl(t.Context(), stdin, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
 }

@@ -10,13 +10,14 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-func TestPrometheusTrustsTheAuthorityOfWhateverCertificateThereIs(t *testing.T) {
+func TestMonitoring_PrometheusTrustsEachCertificate(t *testing.T) {
 	for name, test := range map[string]struct {
 		args []string
 		want map[string]any
 	}{
-		"Postern's own":  {nil, map[string]any{"name": "postern-ca", "key": "ca.crt"}},
-		"cert-manager's": {[]string{"--set=certManager.enabled=true"}, map[string]any{"name": "postern-serving", "key": "ca.crt"}},
+		"Postern's own": {nil, map[string]any{"name": "postern-ca", "key": "ca.crt"}},
+		"cert-manager's": {[]string{"--set=certManager.enabled=true"},
+			map[string]any{"name": "postern-serving", "key": "ca.crt"}},
 		"one's own": {[]string{
 			"--set=extraArgs={--tls-cert-file=/etc/tls/tls.crt,--tls-private-key-file=/etc/tls/tls.key}",
 			"--set-string=serviceMonitor.caSecretRef.name=123,serviceMonitor.caSecretRef.key=456",

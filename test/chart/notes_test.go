@@ -8,14 +8,15 @@ import (
 	"testing"
 )
 
-func TestNotesTellOfWhatIsInstalledAndWarnOfWhatHasNoEffect(t *testing.T) {
+func TestNotes_DescribeAndWarn(t *testing.T) {
 	for name, test := range map[string]struct {
 		args  []string
 		has   []string
 		lacks []string
 	}{
 		"default": {
-			has:   []string{"kubectl rollout status statefulset/postern --namespace postern-system", "--clusterrole=postern-sender"},
+			has: []string{"kubectl rollout status statefulset/postern --namespace postern-system",
+				"--clusterrole=postern-sender"},
 			lacks: []string{"WARNING", "receiver"},
 		},
 		"receiver": {
@@ -33,7 +34,8 @@ func TestNotesTellOfWhatIsInstalledAndWarnOfWhatHasNoEffect(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			args := append([]string{"install", release, chartDir, "--namespace=" + namespace, "--dry-run=client"}, test.args...)
+			args := append([]string{"install", release, chartDir, "--namespace=" + namespace, "--dry-run=client"},
+				test.args...)
 			out, err := run(t, nil, "bin/tools/helm", args...)
 			if err != nil {
 				t.Fatal(err)
@@ -53,7 +55,7 @@ func TestNotesTellOfWhatIsInstalledAndWarnOfWhatHasNoEffect(t *testing.T) {
 	}
 }
 
-func TestHelmLintFindsNothingToWarnOf(t *testing.T) {
+func TestChart_HelmLint(t *testing.T) {
 	out, err := run(t, nil, "bin/tools/helm", "lint", chartDir, "--strict", "--values=test/chart/testdata/full.yaml")
 	if err != nil {
 		t.Fatalf("%s%v", out, err)

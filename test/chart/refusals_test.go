@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestSchemaRefusesWhatIsMisspeltOrOfTheWrongKind(t *testing.T) {
+func TestSchema_RefusesUnknownAndWrongTypes(t *testing.T) {
 	for values, want := range map[string]string{
 		`replicas=3`:             "additional properties 'replicas' not allowed",
 		`replicaCount=0`:         "'/replicaCount': minimum: got 0, want 1",
@@ -16,41 +16,46 @@ func TestSchemaRefusesWhatIsMisspeltOrOfTheWrongKind(t *testing.T) {
 		`image={"tag":"a b"}`:    "'/image/tag'",
 		`image={"name":"x"}`:     "additional properties 'name' not allowed",
 		`imagePullSecrets=["x"]`: "'/imagePullSecrets/0': got string, want object",
-		`imagePullSecrets=[{"name":"a"},{"name":"a"}]`:              "'/imagePullSecrets': items at 0 and 1 are equal",
-		`fullnameOverride="1postern"`:                               "'/fullnameOverride'",
-		`resources={"limits":{"memory":"lots"}}`:                    "'/resources/limits/memory'",
-		`persistence={"size":"5"}`:                                  "'/persistence/size'",
-		`externalEtcd={"endpoints":["etcd:2379"]}`:                  "'/externalEtcd/endpoints/0'",
-		`certManager={"enabled":"yes"}`:                             "'/certManager/enabled': got string, want boolean",
-		`webhookReceiver={"port":80}`:                               "'/webhookReceiver/port': minimum: got 80, want 1,024",
-		`webhookReceiver={"namespaces":["Demo"]}`:                   "'/webhookReceiver/namespaces/0'",
-		`webhookReceiver={"namespaces":"demo"}`:                     "'/webhookReceiver/namespaces': got string, want array",
-		`webhookReceiver={"rateLimit":"100/d"}`:                     "'/webhookReceiver/rateLimit'",
-		`webhookReceiver={"hmac":"swordfish"}`:                      "'/webhookReceiver/hmac': got string, want object",
-		`webhookReceiver={"tls":{"minVersion":"1.0"}}`:              "'/webhookReceiver/tls/minVersion': value must be one of",
-		`webhookReceiver={"tls":{"minVersion":1.2}}`:                "'/webhookReceiver/tls/minVersion'",
-		`webhookReceiver={"tls":{"ciphers":["AES"]}}`:               "'/webhookReceiver/tls/ciphers/0'",
-		`webhookReceiver={"ingress":{"hosts":["x.example.com"]}}`:   "'/webhookReceiver/ingress/hosts/0': got string, want object",
+		`imagePullSecrets=[{"name":"a"},{"name":"a"}]`: "'/imagePullSecrets': items at 0 and 1 are equal",
+		`fullnameOverride="1postern"`:                  "'/fullnameOverride'",
+		`resources={"limits":{"memory":"lots"}}`:       "'/resources/limits/memory'",
+		`persistence={"size":"5"}`:                     "'/persistence/size'",
+		`externalEtcd={"endpoints":["etcd:2379"]}`:     "'/externalEtcd/endpoints/0'",
+		`certManager={"enabled":"yes"}`:                "'/certManager/enabled': got string, want boolean",
+		`webhookReceiver={"port":80}`: "'/webhookReceiver/port': minimum: got 80, want " +
+			"1,024",
+		`webhookReceiver={"namespaces":["Demo"]}`: "'/webhookReceiver/namespaces/0'",
+		`webhookReceiver={"namespaces":"demo"}`: "'/webhookReceiver/namespaces': got string, " +
+			"want array",
+		`webhookReceiver={"rateLimit":"100/d"}`: "'/webhookReceiver/rateLimit'",
+		`webhookReceiver={"hmac":"swordfish"}`:  "'/webhookReceiver/hmac': got string, want object",
+		`webhookReceiver={"tls":{"minVersion":"1.0"}}`: "'/webhookReceiver/tls/minVersion': value must " +
+			"be one of",
+		`webhookReceiver={"tls":{"minVersion":1.2}}`:  "'/webhookReceiver/tls/minVersion'",
+		`webhookReceiver={"tls":{"ciphers":["AES"]}}`: "'/webhookReceiver/tls/ciphers/0'",
+		`webhookReceiver={"ingress":{"hosts":["x.example.com"]}}`: "'/webhookReceiver/ingress/hosts/0': got " +
+			"string, want object",
 		`webhookReceiver={"ingress":{"hosts":[{"host":"a.test"}]}}`: "missing property 'paths'",
-		`config={"webhook.requiresecret":"true"}`:                   "additional properties 'webhook.requiresecret' not allowed",
-		`config={"disable-tls":true}`:                               "'/config/disable-tls'",
-		`serviceMonitor={"interval":"often"}`:                       "'/serviceMonitor/interval'",
-		`prometheusRule={"additionalRules":{}}`:                     "'/prometheusRule/additionalRules': got object, want array",
-		`grafanaDashboard={"labels":{"a":1}}`:                       "'/grafanaDashboard/labels/a': got number, want string",
-		`admissionPolicies=false`:                                   "'/admissionPolicies': got boolean, want object",
-		`networkPolicy=false`:                                       "'/networkPolicy': got boolean, want object",
-		`podLabels={"a":true}`:                                      "'/podLabels/a': got boolean, want string",
-		`externalEtcd=null`:                                         "at '': missing property 'externalEtcd'",
-		`persistence={"enabled":null}`:                              "at '/persistence': missing property 'enabled'",
-		`webhookReceiver={"requireSecret":null}`:                    "at '/webhookReceiver': missing property 'requireSecret'",
-		`webhookReceiver={"token":{"secretRef":null}}`:              "at '/webhookReceiver/token': missing property 'secretRef'",
-		`extraArgs=["delivery-ttl=1h"]`:                             "'/extraArgs/0'",
+		`config={"webhook.requiresecret":"true"}`: "additional properties 'webhook.requiresecret' " +
+			"not allowed",
+		`config={"disable-tls":true}`:                  "'/config/disable-tls'",
+		`serviceMonitor={"interval":"often"}`:          "'/serviceMonitor/interval'",
+		`prometheusRule={"additionalRules":{}}`:        "'/prometheusRule/additionalRules': got object, want array",
+		`grafanaDashboard={"labels":{"a":1}}`:          "'/grafanaDashboard/labels/a': got number, want string",
+		`admissionPolicies=false`:                      "'/admissionPolicies': got boolean, want object",
+		`networkPolicy=false`:                          "'/networkPolicy': got boolean, want object",
+		`podLabels={"a":true}`:                         "'/podLabels/a': got boolean, want string",
+		`externalEtcd=null`:                            "at '': missing property 'externalEtcd'",
+		`persistence={"enabled":null}`:                 "at '/persistence': missing property 'enabled'",
+		`webhookReceiver={"requireSecret":null}`:       "at '/webhookReceiver': missing property 'requireSecret'",
+		`webhookReceiver={"token":{"secretRef":null}}`: "at '/webhookReceiver/token': missing property 'secretRef'",
+		`extraArgs=["delivery-ttl=1h"]`:                "'/extraArgs/0'",
 	} {
 		t.Run(values, func(t *testing.T) { mustRefuse(t, want, "--set-json="+values) })
 	}
 }
 
-func TestValuesThatDoNotGoTogetherAreRefusedInASentence(t *testing.T) {
+func TestValues_ConflictsAreRefused(t *testing.T) {
 	const receiver = `webhookReceiver={"enabled":true,"namespaces":["demo"]}`
 	for name, test := range map[string]struct {
 		values []string
@@ -58,15 +63,18 @@ func TestValuesThatDoNotGoTogetherAreRefusedInASentence(t *testing.T) {
 	}{
 		"several replicas without a shared etcd": {
 			[]string{`replicaCount=2`},
-			"replicaCount is more than 1, which requires externalEtcd.endpoints: the embedded etcd serves only one replica.",
+			"replicaCount is more than 1, which requires externalEtcd.endpoints: the embedded etcd serves only one " +
+				"replica.",
 		},
 		"an etcd with TLS, but without a client certificate": {
 			[]string{`externalEtcd={"endpoints":["https://etcd:2379"],"secretName":""}`},
-			"externalEtcd.endpoints has https://etcd:2379, which requires externalEtcd.secretName: etcd authenticates its clients by certificate.",
+			"externalEtcd.endpoints has https://etcd:2379, which requires externalEtcd.secretName: etcd " +
+				"authenticates its clients by certificate.",
 		},
 		"a receiver for no namespace": {
 			[]string{`webhookReceiver={"enabled":true}`},
-			`webhookReceiver.enabled needs webhookReceiver.namespaces: the namespaces in which it may act, or ["*"] for all.`,
+			`webhookReceiver.enabled needs webhookReceiver.namespaces: the namespaces in which it may act, or ["*"] ` +
+				`for all.`,
 		},
 		"a receiver for all namespaces and for some": {
 			[]string{`webhookReceiver={"enabled":true,"namespaces":["*","demo"]}`},
@@ -81,7 +89,9 @@ func TestValuesThatDoNotGoTogetherAreRefusedInASentence(t *testing.T) {
 			"webhookReceiver.tls.minVersion is above webhookReceiver.tls.maxVersion; empty is 1.3 for both.",
 		},
 		"an Ingress without a receiver": {
-			[]string{`webhookReceiver={"ingress":{"enabled":true,"hosts":[{"host":"a.test","paths":[{"path":"/","pathType":"Prefix"}]}]}}`},
+			[]string{
+				`webhookReceiver={"ingress":{"enabled":true,"hosts":[{"host":"a.test","paths":[{"path":"/",` +
+					`"pathType":"Prefix"}]}]}}`},
 			"webhookReceiver.ingress.enabled needs webhookReceiver.enabled.",
 		},
 		"an Ingress without hosts": {
@@ -90,7 +100,8 @@ func TestValuesThatDoNotGoTogetherAreRefusedInASentence(t *testing.T) {
 		},
 		"a receiver enabled by its key in the ConfigMap": {
 			[]string{`config={"webhook.enable":"true"}`},
-			"config has webhook.enable; set webhookReceiver.enabled instead, which also configures the Service and the NetworkPolicy.",
+			"config has webhook.enable; set webhookReceiver.enabled instead, which also configures the Service and " +
+				"the NetworkPolicy.",
 		},
 		"a flag that a value sets": {
 			[]string{`extraArgs=["--etcd-servers=http://etcd:2379"]`},
@@ -98,14 +109,16 @@ func TestValuesThatDoNotGoTogetherAreRefusedInASentence(t *testing.T) {
 		},
 		"a flag that the Service follows": {
 			[]string{`extraArgs=["--disable-tls"]`},
-			"extraArgs has --disable-tls; set webhookReceiver.tls.disabled instead, which also configures other objects.",
+			"extraArgs has --disable-tls; set webhookReceiver.tls.disabled instead, which also configures other " +
+				"objects.",
 		},
 		"a flag that permissions and probes depend on": {
 			[]string{`extraArgs=["-v=2","--secure-port=9443"]`},
 			"extraArgs has --secure-port, which can't be changed here: the chart's objects depend on it.",
 		},
 		"a certificate from cert-manager and from a file": {
-			[]string{`certManager.enabled=true`, `extraArgs=["--tls-private-key-file=/a/tls.key","--tls-cert-file=/a/tls.crt"]`},
+			[]string{`certManager.enabled=true`,
+				`extraArgs=["--tls-private-key-file=/a/tls.key","--tls-cert-file=/a/tls.crt"]`},
 			"extraArgs has --tls-cert-file, which certManager.enabled sets, too; leave out one of the two.\n" +
 				"extraArgs has --tls-private-key-file, which certManager.enabled sets, too; leave out one of the two.",
 		},
@@ -118,17 +131,21 @@ func TestValuesThatDoNotGoTogetherAreRefusedInASentence(t *testing.T) {
 			"extraArgs has --token-file, which webhookReceiver.token sets, too; leave out one of the two.",
 		},
 		"a certificate from a file that Prometheus can't verify": {
-			[]string{`serviceMonitor.enabled=true`, `extraArgs=["--tls-cert-file=/a/tls.crt","--tls-private-key-file=/a/tls.key"]`},
-			"extraArgs has --tls-cert-file, with which serviceMonitor.enabled needs serviceMonitor.caSecretRef.name: a Secret with " +
+			[]string{`serviceMonitor.enabled=true`,
+				`extraArgs=["--tls-cert-file=/a/tls.crt","--tls-private-key-file=/a/tls.key"]`},
+			"extraArgs has --tls-cert-file, with which serviceMonitor.enabled needs serviceMonitor.caSecretRef.name: " +
+				"a Secret with " +
 				"the CA of that certificate, for Prometheus.",
 		},
 		"a label that selects the Pod": {
 			[]string{`podLabels={"app.kubernetes.io/name":"x"}`},
-			"podLabels has app.kubernetes.io/name, by which the Service and the StatefulSet select their Pods; set nameOverride instead.",
+			"podLabels has app.kubernetes.io/name, by which the Service and the StatefulSet select their Pods; set " +
+				"nameOverride instead.",
 		},
 		"an annotation that replaces the Pod": {
 			[]string{`podAnnotations={"checksum/config":"x"}`},
-			"podAnnotations has checksum/config, which the chart sets, so that a change of the ConfigMap replaces the Pods. Choose another name.",
+			"podAnnotations has checksum/config, which the chart sets, so that a change of the ConfigMap replaces " +
+				"the Pods. Choose another name.",
 		},
 		"a variable that configures the receiver": {
 			[]string{`extraEnv=[{"name":"ENABLE_WEBHOOK","value":"true"}]`},
@@ -173,7 +190,7 @@ func TestValuesThatDoNotGoTogetherAreRefusedInASentence(t *testing.T) {
 	}
 }
 
-func TestAllValuesThatDoNotGoTogetherAreToldAtOnce(t *testing.T) {
+func TestValues_AllConflictsAreReported(t *testing.T) {
 	args := []string{"--set-json=replicaCount=2", "--set-json=webhookReceiver.enabled=true"}
 	mustRefuse(t, "replicaCount is more than 1", args...)
 	mustRefuse(t, "webhookReceiver.enabled needs webhookReceiver.namespaces", args...)

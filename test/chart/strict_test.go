@@ -6,6 +6,7 @@ package chart
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,7 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-func TestValuesFilesHaveEachKeyOnce(t *testing.T) {
+func TestValues_KeysAreUnique(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -35,10 +36,10 @@ func TestValuesFilesHaveEachKeyOnce(t *testing.T) {
 
 // Strict parsers, such as kustomize reading Helm's output, reject duplicate keys in a map. Server-side apply
 // rejects duplicates in a list that has a key.
-func TestEveryCombinationOfValuesNamesNothingTwice(t *testing.T) {
+func TestValues_NoCombinationNamesTwice(t *testing.T) {
 	axes := [][]string{
-		{"--values=test/chart/testdata/ha.yaml", "--set=persistence.enabled=false"},
-		{"--values=test/chart/testdata/cert-manager.yaml"},
+		{"--values=manifests/components/ha/values.yaml", "--set=persistence.enabled=false"},
+		{"--values=manifests/components/cert-manager/values.yaml"},
 		{"--values=test/chart/testdata/receiver.yaml", "--values=test/chart/testdata/full.yaml"},
 		{"--values=test/chart/testdata/monitoring.yaml"},
 		{"--values=test/chart/testdata/overlaps.yaml"},
@@ -47,7 +48,7 @@ func TestEveryCombinationOfValuesNamesNothingTwice(t *testing.T) {
 	for _, axis := range axes {
 		for _, combination := range combinations {
 			for _, arg := range axis {
-				combinations = append(combinations, append(combination[:len(combination):len(combination)], arg))
+				combinations = append(combinations, append(slices.Clip(combination), arg))
 			}
 		}
 	}
@@ -75,7 +76,7 @@ func mustDiffer[T any](t *testing.T, what string, list []T, key func(T) string) 
 	}
 }
 
-func TestWhatIsSetByChartAndValuesIsAsTheValuesSay(t *testing.T) {
+func TestValues_OverrideChart(t *testing.T) {
 	objects := parse(t, mustTemplate(t,
 		"--values=test/chart/testdata/monitoring.yaml", "--values=test/chart/testdata/overlaps.yaml"))
 	template := as[appsv1.StatefulSet](t, objects["StatefulSet.apps postern-system/postern"]).Spec.Template
@@ -85,10 +86,12 @@ func TestWhatIsSetByChartAndValuesIsAsTheValuesSay(t *testing.T) {
 	}
 	label := func(object, name string) string { return objects[object].GetLabels()[name] }
 	got := map[string]string{
-		"label of the dashboard":      label("ConfigMap postern-system/postern-dashboard", "grafana_dashboard"),
-		"version of the dashboard":    label("ConfigMap postern-system/postern-dashboard", "app.kubernetes.io/version"),
-		"name of the monitor":         label("ServiceMonitor.monitoring.coreos.com postern-system/postern", "app.kubernetes.io/name"),
-		"instance of the alerts":      label("PrometheusRule.monitoring.coreos.com postern-system/postern", "app.kubernetes.io/instance"),
+		"label of the dashboard":   label("ConfigMap postern-system/postern-dashboard", "grafana_dashboard"),
+		"version of the dashboard": label("ConfigMap postern-system/postern-dashboard", "app.kubernetes.io/version"),
+		"name of the monitor": label("ServiceMonitor.monitoring.coreos.com postern-system/postern",
+			"app.kubernetes.io/name"),
+		"instance of the alerts": label("PrometheusRule.monitoring.coreos.com postern-system/postern",
+			"app.kubernetes.io/instance"),
 		"container of kubectl":        template.Annotations["kubectl.kubernetes.io/default-container"],
 		"operating system":            template.Spec.NodeSelector["kubernetes.io/os"],
 		"memory that Go keeps within": variables["GOMEMLIMIT"],

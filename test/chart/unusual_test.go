@@ -27,7 +27,8 @@ func as[T any](t *testing.T, object *unstructured.Unstructured) *T {
 	}
 	into := new(T)
 	const strict = true
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, into, strict); err != nil {
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, into,
+		strict); err != nil {
 		t.Fatal(err)
 	}
 	return into
@@ -40,7 +41,7 @@ func renderedPod(t *testing.T, args ...string) corev1.PodSpec {
 }
 
 // YAML parses 123 and 1e3 as numbers and on as a boolean, but all of them are valid names.
-func TestNamesThatYAMLTakesForSomethingElseAreNames(t *testing.T) {
+func TestValues_NamesLikeOtherYAMLTypes(t *testing.T) {
 	rendered, err := run(t, nil, "bin/tools/helm", "template", "123", chartDir, "--namespace="+namespace,
 		`--set-json=externalEtcd={"endpoints":["https://etcd:2379"],"secretName":"123"}`,
 		`--set-json=webhookReceiver={"enabled":true,"namespaces":["123"],"registrySecrets":"1e3",`+
@@ -70,7 +71,7 @@ func TestNamesThatYAMLTakesForSomethingElseAreNames(t *testing.T) {
 
 // Each value is set once to a plain word, and once to one that YAML parses as another type. The objects must differ
 // only in that word.
-func TestTextThatYAMLTakesForSomethingElseIsText(t *testing.T) {
+func TestValues_TextLikeOtherYAMLTypes(t *testing.T) {
 	const word = "zebra"
 	for name, test := range map[string]struct {
 		value, unusual string
@@ -83,17 +84,20 @@ func TestTextThatYAMLTakesForSomethingElseIsText(t *testing.T) {
 		"image pull Secret":                     {`imagePullSecrets=[{"name":"%s"}]`, "123"},
 		"namespace of the dashboard":            {`grafanaDashboard.namespace="%s"`, "123"},
 		"Ingress class":                         {`webhookReceiver.ingress.ingressClassName="%s"`, "1e3"},
-		"Ingress host":                          {`webhookReceiver.ingress.hosts=[{"host":"%s","paths":[{"path":"/","pathType":"Exact"}]}]`, "*"},
-		"Ingress path with a comment sign":      {`webhookReceiver.ingress.hosts=[{"host":"a","paths":[{"path":"/%s","pathType":"Exact"}]}]`, "a #b"},
-		"Ingress path with a colon":             {`webhookReceiver.ingress.hosts=[{"host":"a","paths":[{"path":"/%s","pathType":"Exact"}]}]`, "a: b"},
-		"Ingress Secret":                        {`webhookReceiver.ingress.tls=[{"secretName":"%s","hosts":["a"]}]`, "123"},
-		"Ingress annotation":                    {`webhookReceiver.ingress.annotations={"a":"%s"}`, "true"},
-		"label of the ServiceMonitor":           {`serviceMonitor.labels={"a":"%s"}`, "1e3"},
-		"Secret with the CA":                    {`serviceMonitor.caSecretRef.name="%s"`, "123"},
-		"label of the Pod":                      {`podLabels={"a":"%s"}`, "no"},
-		"node selector":                         {`nodeSelector={"a":"%s"}`, "true"},
-		"flag with a comment sign":              {`extraArgs=["--a=%s"]`, "a #b"},
-		"value of a variable":                   {`extraEnv=[{"name":"A","value":"%s"}]`, "1"},
+		"Ingress host": {
+			`webhookReceiver.ingress.hosts=[{"host":"%s","paths":[{"path":"/","pathType":"Exact"}]}]`, "*"},
+		"Ingress path with a comment sign": {
+			`webhookReceiver.ingress.hosts=[{"host":"a","paths":[{"path":"/%s","pathType":"Exact"}]}]`, "a #b"},
+		"Ingress path with a colon": {
+			`webhookReceiver.ingress.hosts=[{"host":"a","paths":[{"path":"/%s","pathType":"Exact"}]}]`, "a: b"},
+		"Ingress Secret":              {`webhookReceiver.ingress.tls=[{"secretName":"%s","hosts":["a"]}]`, "123"},
+		"Ingress annotation":          {`webhookReceiver.ingress.annotations={"a":"%s"}`, "true"},
+		"label of the ServiceMonitor": {`serviceMonitor.labels={"a":"%s"}`, "1e3"},
+		"Secret with the CA":          {`serviceMonitor.caSecretRef.name="%s"`, "123"},
+		"label of the Pod":            {`podLabels={"a":"%s"}`, "no"},
+		"node selector":               {`nodeSelector={"a":"%s"}`, "true"},
+		"flag with a comment sign":    {`extraArgs=["--a=%s"]`, "a #b"},
+		"value of a variable":         {`extraEnv=[{"name":"A","value":"%s"}]`, "1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			render := func(word string) string {
@@ -123,7 +127,7 @@ func decode(t *testing.T, objects string) map[string]any {
 }
 
 // The base64 of these bytes is 4420, which YAML parses as a number.
-func TestSecretWhoseBase64IsANumberIsASecret(t *testing.T) {
+func TestValues_SecretLikeNumber(t *testing.T) {
 	const secret = "㍴"
 	objects := parse(t, mustTemplate(t, "--values=test/chart/testdata/receiver.yaml",
 		"--set=webhookReceiver.hmac.secret="+secret, "--set=webhookReceiver.token.secret="+secret))
@@ -136,7 +140,7 @@ func TestSecretWhoseBase64IsANumberIsASecret(t *testing.T) {
 	}
 }
 
-func TestNamespaceOfDigitsIsAName(t *testing.T) {
+func TestValues_NamespaceOfDigits(t *testing.T) {
 	rendered, err := run(t, nil, "bin/tools/helm", "template", release, chartDir, "--namespace=123",
 		"--values=test/chart/testdata/full.yaml")
 	if err != nil {
@@ -153,7 +157,7 @@ func TestNamespaceOfDigitsIsAName(t *testing.T) {
 	}
 }
 
-func TestImageIsNamedByTagOrDigest(t *testing.T) {
+func TestValues_ImageByTagOrDigest(t *testing.T) {
 	const repository = "ghcr.io/postern-dev/postern"
 	for tag, want := range map[string]string{
 		"":            repository + ":v0.1.0",
@@ -169,7 +173,7 @@ func TestImageIsNamedByTagOrDigest(t *testing.T) {
 	}
 }
 
-func TestGoIsToldOfAMemoryLimitThatItCanHave(t *testing.T) {
+func TestValues_MemoryLimitOfGo(t *testing.T) {
 	for resources, want := range map[string]string{
 		`{"limits":{"memory":"1Gi"}}`:      "920MiB",
 		`{"limits":{"memory":"500Mi"}}`:    "450MiB",
@@ -198,32 +202,35 @@ func TestGoIsToldOfAMemoryLimitThatItCanHave(t *testing.T) {
 	}
 }
 
-func TestServiceOfTheReceiverIsForWhatItSpeaks(t *testing.T) {
+func TestValues_ReceiverServicePort(t *testing.T) {
 	for name, test := range map[string]struct {
 		args     []string
 		port     int32
 		protocol string
 	}{
-		"by default":                    {nil, 443, "https"},
-		"without TLS by its value":      {[]string{`--set=webhookReceiver.tls.disabled=true`}, 80, "http"},
-		"without TLS by its key":        {[]string{`--set-json=config={"disable-tls":"true"}`}, 80, "http"},
-		"with TLS by a key, which wins": {[]string{`--set=webhookReceiver.tls.disabled=true`, `--set-json=config={"disable-tls":"false"}`}, 443, "https"},
+		"by default":               {nil, 443, "https"},
+		"without TLS by its value": {[]string{`--set=webhookReceiver.tls.disabled=true`}, 80, "http"},
+		"without TLS by its key":   {[]string{`--set-json=config={"disable-tls":"true"}`}, 80, "http"},
+		"with TLS by a key, which wins": {[]string{`--set=webhookReceiver.tls.disabled=true`,
+			`--set-json=config={"disable-tls":"false"}`}, 443, "https"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := append(test.args, "--set=webhookReceiver.enabled=true", "--set=webhookReceiver.namespaces={demo}")
 			objects := parse(t, mustTemplate(t, args...))
 			port := as[corev1.Service](t, objects["Service postern-system/postern-receiver"]).Spec.Ports[0]
 			if port.Port != test.port || *port.AppProtocol != test.protocol {
-				t.Errorf("the port is %d for %s, want %d for %s", port.Port, *port.AppProtocol, test.port, test.protocol)
+				t.Errorf("the port is %d for %s, want %d for %s", port.Port, *port.AppProtocol, test.port,
+					test.protocol)
 			}
 		})
 	}
 }
 
-func TestNullForListsAndMapsOfOnesOwnIsNone(t *testing.T) {
+func TestValues_NullRemovesListsAndMaps(t *testing.T) {
 	var nulls []string
 	for _, value := range []string{
-		"imagePullSecrets", "resources", "config", "podAnnotations", "podLabels", "nodeSelector", "tolerations", "affinity",
+		"imagePullSecrets", "resources", "config", "podAnnotations", "podLabels", "nodeSelector", "tolerations",
+		"affinity",
 		"topologySpreadConstraints", "extraArgs", "extraEnv", "extraVolumes", "extraVolumeMounts",
 	} {
 		nulls = append(nulls, "--set-json="+value+"=null")

@@ -47,7 +47,8 @@ func (c *ControlPlane) startBalancer(ctx context.Context, port *port, addresses 
 	return newBalancer(listener, addresses, newReadiness()), nil
 }
 
-func newBalancer(listener net.Listener, addresses []string, ready func(ctx context.Context, address string) bool) *balancer {
+func newBalancer(listener net.Listener, addresses []string,
+	ready func(ctx context.Context, address string) bool) *balancer {
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &balancer{listener: listener, stop: cancel, open: map[net.Conn]struct{}{}}
 	for _, address := range addresses {

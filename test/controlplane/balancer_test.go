@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestBalancerGivesNewConnectionsInTurnToWhoIsReadyAndLeavesTheOthersAlone(t *testing.T) {
+func TestBalancer_RoundRobinAmongReady(t *testing.T) {
 	health := &health{ready: map[string]bool{}}
 	one, two := startBackend(t, "one"), startBackend(t, "two")
 	health.set(one, true)
@@ -23,7 +23,8 @@ func TestBalancerGivesNewConnectionsInTurnToWhoIsReadyAndLeavesTheOthersAlone(t 
 	eventually(t, "both are ready", func() bool { return b.uses(one) && b.uses(two) })
 
 	first, second := dialBackend(t, b), dialBackend(t, b)
-	if diff := cmp.Diff(map[string]bool{"one": true, "two": true}, map[string]bool{first.name: true, second.name: true}); diff != "" {
+	if diff := cmp.Diff(map[string]bool{"one": true, "two": true},
+		map[string]bool{first.name: true, second.name: true}); diff != "" {
 		t.Errorf("backends of two connections (-want +got):\n%s", diff)
 	}
 
@@ -41,7 +42,7 @@ func TestBalancerGivesNewConnectionsInTurnToWhoIsReadyAndLeavesTheOthersAlone(t 
 	}
 }
 
-func TestBalancerPassesOverABackendThatHasGoneJustNow(t *testing.T) {
+func TestBalancer_SkipsStoppedBackend(t *testing.T) {
 	health := &health{ready: map[string]bool{}}
 	gone, there := "https://127.0.0.1:1", startBackend(t, "there")
 	health.set(gone, true)
@@ -55,7 +56,7 @@ func TestBalancerPassesOverABackendThatHasGoneJustNow(t *testing.T) {
 	}
 }
 
-func TestBalancerEndsAConnectionWhileNobodyIsReady(t *testing.T) {
+func TestBalancer_ClosesWithoutReadyBackend(t *testing.T) {
 	b := newTestBalancer(t, &health{}, startBackend(t, "unready"))
 	conn, err := net.Dial("tcp", b.listener.Addr().String())
 	if err != nil {

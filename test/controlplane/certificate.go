@@ -17,7 +17,8 @@ func (c *ControlPlane) certificateOf(o PosternOptions) servingCertificate {
 		return servingCertificate{}
 	}
 	return servingCertificate{
-		flags:  []string{"--tls-cert-file=" + c.pki.cert(posternCert), "--tls-private-key-file=" + c.pki.key(posternCert)},
+		flags: []string{"--tls-cert-file=" + c.pki.cert(posternCert), "--tls-private-key-file=" +
+			c.pki.key(posternCert)},
 		caFile: c.pki.cert(posternCA),
 	}
 }

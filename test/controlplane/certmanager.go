@@ -70,7 +70,8 @@ func (c *ControlPlane) issueCertificate(ctx context.Context, wanted *unstructure
 		if data, err = newServingSecret(dnsNames); err != nil {
 			return err
 		}
-		secret, err = secrets.Apply(ctx, corev1apply.Secret(name, wanted.GetNamespace()).WithType(corev1.SecretTypeTLS).WithData(data),
+		secret, err = secrets.Apply(ctx, corev1apply.Secret(name,
+			wanted.GetNamespace()).WithType(corev1.SecretTypeTLS).WithData(data),
 			metav1.ApplyOptions{FieldManager: certManagerManager})
 	}
 	if err != nil {

@@ -56,7 +56,8 @@ func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 		return nil, fmt.Errorf("could not prepare a control plane: %w", err)
 	}
 	if err := c.start(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("could not start the control plane: %w", err), c.Stop(context.WithoutCancel(ctx)))
+		return nil, errors.Join(fmt.Errorf("could not start the control plane: %w", err),
+			c.Stop(context.WithoutCancel(ctx)))
 	}
 	return c, nil
 }

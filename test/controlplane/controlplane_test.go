@@ -16,7 +16,7 @@ import (
 // startTimeout allows for a machine that is busy with other tests; otherwise a start takes seconds.
 const startTimeout = 3 * time.Minute
 
-func TestControlPlane(t *testing.T) {
+func TestControlPlane_Start(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
 	c, err := Start(ctx, Options{})
@@ -41,10 +41,11 @@ func TestControlPlane(t *testing.T) {
 	t.Run("gives Postern no more permissions than it needs", func(t *testing.T) { testPermissions(t, c) })
 	t.Run("serves Postern, and again after a crash and after a restart", func(t *testing.T) { testPostern(t, c) })
 	t.Run("starts its kube-apiserver again with what it knew", func(t *testing.T) { testAPIServerRestart(t, c) })
-	t.Run("runs an etcd that loses its leader, and replicas that replace each other", func(t *testing.T) { testEtcdCluster(t, c) })
+	t.Run("runs an etcd that loses its leader, and replicas that replace each other",
+		func(t *testing.T) { testEtcdCluster(t, c) })
 }
 
-func TestCallersAuditPolicyReplacesTheOneOfTheTests(t *testing.T) {
+func TestControlPlane_CustomAuditPolicy(t *testing.T) {
 	const policy = "rules: [{level: None}]"
 	for given, want := range map[string]string{policy: policy, "": string(auditPolicy)} {
 		c, err := prepare(Options{AuditPolicy: []byte(given)})
@@ -84,13 +85,15 @@ func testVersion(t *testing.T, c *ControlPlane) {
 	if err := json.Unmarshal([]byte(out), &versions); err != nil {
 		t.Fatal(err)
 	}
-	if client, server := versions.ClientVersion.GitVersion, versions.ServerVersion.GitVersion; client != server || strings.Contains(server, "master") {
+	if client, server := versions.ClientVersion.GitVersion, versions.ServerVersion.GitVersion; client != server ||
+		strings.Contains(server, "master") {
 		t.Errorf("client is %q and server %q; want the same released version", client, server)
 	}
 }
 
 func testAuditLog(t *testing.T, c *ControlPlane) {
-	const manifest = `{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "audited"}, "data": {"key": "conspicuous"}}`
+	const manifest = `{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "audited"}, "data": {"key": ` +
+		`"conspicuous"}}`
 	if _, err := c.Kubectl(t.Context(), manifest, "create", "--filename=-"); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +139,8 @@ func testPermissions(t *testing.T, c *ControlPlane) {
 		{"create apiservices", "no"},
 		{"create serviceaccounts/postern --subresource=token --namespace=" + Namespace, "no"},
 	} {
-		args := append([]string{"auth", "can-i", "--as=system:serviceaccount:" + Namespace + ":postern"}, strings.Fields(tc.question)...)
+		args := append([]string{"auth", "can-i", "--as=system:serviceaccount:" + Namespace + ":postern"},
+			strings.Fields(tc.question)...)
 		answer, _ := c.Kubectl(t.Context(), "", args...) // kubectl fails if the answer is "no"
 		if got := strings.TrimSpace(answer); got != tc.want {
 			t.Errorf("can Postern %s? %s, want %s", tc.question, got, tc.want)

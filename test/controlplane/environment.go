@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -29,7 +30,8 @@ func (w *workload) environment(ctx context.Context, pod string, container *corev
 	return resolved, nil
 }
 
-func (w *workload) variable(ctx context.Context, pod string, one corev1.EnvVar, before []corev1.EnvVar) (value string, found bool, err error) {
+func (w *workload) variable(ctx context.Context, pod string, one corev1.EnvVar, before []corev1.EnvVar) (value string,
+	found bool, err error) {
 	switch from := one.ValueFrom; {
 	case from == nil:
 		return expand(one.Value, before), true, nil
@@ -93,9 +95,9 @@ func expand(text string, env []corev1.EnvVar) string {
 		if found == "$$" {
 			return "$"
 		}
-		for i := len(env) - 1; i >= 0; i-- {
-			if env[i].Name == found[2:len(found)-1] {
-				return env[i].Value
+		for _, e := range slices.Backward(env) {
+			if e.Name == found[2:len(found)-1] {
+				return e.Value
 			}
 		}
 		return found

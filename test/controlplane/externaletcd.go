@@ -39,7 +39,9 @@ func (c *ControlPlane) provideEtcd(ctx context.Context) error {
 
 func (w *workload) wantsEtcd() bool {
 	for _, container := range w.set.Spec.Template.Spec.Containers {
-		if slices.ContainsFunc(container.Args, func(arg string) bool { return strings.HasPrefix(arg, "--etcd-servers=") }) {
+		if slices.ContainsFunc(container.Args, func(arg string) bool {
+			return strings.HasPrefix(arg, "--etcd-servers=")
+		}) {
 			return true
 		}
 	}
@@ -65,7 +67,8 @@ func (c *ControlPlane) applyEtcdSecret(ctx context.Context, installed *workload,
 		}
 		data[key] = content
 	}
-	secret := corev1apply.Secret(volumes[i].Secret.SecretName, installed.set.Namespace).WithType(corev1.SecretTypeTLS).WithData(data)
+	secret := corev1apply.Secret(volumes[i].Secret.SecretName,
+		installed.set.Namespace).WithType(corev1.SecretTypeTLS).WithData(data)
 	_, err := installed.kube.CoreV1().Secrets(installed.set.Namespace).Apply(ctx, secret, applyOptions())
 	return err
 }

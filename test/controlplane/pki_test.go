@@ -14,7 +14,7 @@ import (
 	certutil "k8s.io/client-go/util/cert"
 )
 
-func TestServingCertificatesAreValidForTheNamesThatClientsAskFor(t *testing.T) {
+func TestPKI_ServingCertificateNames(t *testing.T) {
 	p := newTestPKI(t)
 	for _, tc := range []struct {
 		ca, leaf string
@@ -25,7 +25,8 @@ func TestServingCertificatesAreValidForTheNamesThatClientsAskFor(t *testing.T) {
 	} {
 		roots, leaf := pool(t, p.cert(tc.ca)), certificate(t, p.cert(tc.leaf))
 		for _, name := range tc.names {
-			options := x509.VerifyOptions{Roots: roots, DNSName: name, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+			options := x509.VerifyOptions{Roots: roots, DNSName: name,
+				KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
 			if _, err := leaf.Verify(options); err != nil {
 				t.Errorf("%s is not valid for %s: %v", tc.leaf, name, err)
 			}
@@ -36,7 +37,7 @@ func TestServingCertificatesAreValidForTheNamesThatClientsAskFor(t *testing.T) {
 	}
 }
 
-func TestEachAuthoritySignsItsOwnCertificatesOnly(t *testing.T) {
+func TestPKI_AuthoritiesAreSeparate(t *testing.T) {
 	p := newTestPKI(t)
 	leaves := map[string]string{clusterCA: apiServerCert, frontProxyCA: frontProxyCert, posternCA: posternCert}
 	for ca := range leaves {
@@ -51,7 +52,7 @@ func TestEachAuthoritySignsItsOwnCertificatesOnly(t *testing.T) {
 	}
 }
 
-func TestUserCertificateCarriesUserAndGroups(t *testing.T) {
+func TestPKI_UserCertificate(t *testing.T) {
 	p := newTestPKI(t)
 	certPEM, keyPEM, err := p.cluster.issue(clientTemplate("ada", "senders", "system:masters"))
 	if err != nil {
@@ -70,13 +71,14 @@ func TestUserCertificateCarriesUserAndGroups(t *testing.T) {
 	if diff := cmp.Diff([]string{"senders", "system:masters"}, certs[0].Subject.Organization); diff != "" {
 		t.Errorf("groups (-want +got):\n%s", diff)
 	}
-	options := x509.VerifyOptions{Roots: pool(t, p.cert(clusterCA)), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	options := x509.VerifyOptions{Roots: pool(t, p.cert(clusterCA)),
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 	if _, err := certs[0].Verify(options); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestCertificatesAreMadeOnceAndReadableByTheirOwnerOnly(t *testing.T) {
+func TestPKI_FilesAreReusedAndPrivate(t *testing.T) {
 	p := newTestPKI(t)
 	before, err := os.ReadFile(p.cert(posternCert))
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestReservedPortIsFreeForNobodyButAServerThatSharesIt(t *testing.T) {
+func TestPort_ReservedIsFreeForSharingServer(t *testing.T) {
 	p, err := reservePort(filepath.Join(t.TempDir(), "port"))
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func TestReservedPortIsFreeForNobodyButAServerThatSharesIt(t *testing.T) {
 	}
 }
 
-func TestReservedPortIsTheSameNextTimeUnlessItIsTaken(t *testing.T) {
+func TestPort_ReservedAgainUnlessTaken(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "port")
 	first := mustReserve(t, file)
 	if err := first.release(); err != nil {

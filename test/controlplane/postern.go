@@ -74,7 +74,8 @@ func (c *ControlPlane) StartPostern(ctx context.Context, o PosternOptions) (*Pos
 }
 
 // newPostern returns a Postern that is not started.
-func (c *ControlPlane) newPostern(ctx context.Context, installed *workload, name string, port *port, o PosternOptions) (*Postern, error) {
+func (c *ControlPlane) newPostern(ctx context.Context, installed *workload, name string, port *port,
+	o PosternOptions) (*Postern, error) {
 	if o.Binary == "" {
 		o.Binary = cmp.Or(os.Getenv("POSTERN_BINARY"), filepath.Join(c.repository, "bin", "postern"))
 	}

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestProgramDiesWithAParentThatIsKilled(t *testing.T) {
+func TestProcess_DiesWithParent(t *testing.T) {
 	dir := t.TempDir()
 	parent := exec.Command(os.Args[0])
 	parent.Dir, parent.Env = dir, []string{helperVariable + "=parent"}

@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-func TestStopLetsAProgramEndInGoodOrder(t *testing.T) {
+func TestProcess_StopIsGraceful(t *testing.T) {
 	p := startHelper(t, "obedient", t.TempDir())
 	if err := p.stop(t.Context()); err != nil {
 		t.Error(err)
@@ -64,7 +64,7 @@ func TestStopLetsAProgramEndInGoodOrder(t *testing.T) {
 	}
 }
 
-func TestStopKillsAProgramThatDoesNotEndAndSaysSo(t *testing.T) {
+func TestProcess_StopKillsAndReports(t *testing.T) {
 	p := startHelper(t, "stubborn", t.TempDir())
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -76,7 +76,7 @@ func TestStopKillsAProgramThatDoesNotEndAndSaysSo(t *testing.T) {
 	}
 }
 
-func TestDetachedProgramIsFoundAgainAndStoppedByItsPIDFile(t *testing.T) {
+func TestProcess_DetachedStopsByPIDFile(t *testing.T) {
 	dir := t.TempDir()
 	first := startHelper(t, "obedient", dir)
 	found := newHelper("obedient", dir)
@@ -94,7 +94,7 @@ func TestDetachedProgramIsFoundAgainAndStoppedByItsPIDFile(t *testing.T) {
 	}
 }
 
-func TestUnrelatedProcessWithOurPIDIsLeftAlone(t *testing.T) {
+func TestProcess_UnrelatedPIDIsLeftAlone(t *testing.T) {
 	dir := t.TempDir()
 	unrelated := startHelper(t, "obedient", t.TempDir())
 	stale := pidRecord{PID: unrelated.record.PID, Executable: "/usr/local/bin/postern"}
@@ -112,13 +112,13 @@ func TestUnrelatedProcessWithOurPIDIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestStopDetachedOfNothingIsNoError(t *testing.T) {
+func TestProcess_StopDetachedNothing(t *testing.T) {
 	if err := StopDetached(t.Context(), t.TempDir()+"/none"); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestWaitForShowsTheLogOfAProgramThatHasEnded(t *testing.T) {
+func TestProcess_WaitForShowsLog(t *testing.T) {
 	p := startHelper(t, "obedient", t.TempDir())
 	if err := p.signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -149,7 +149,9 @@ func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	err := wait.PollUntilContextCancel(ctx, pollInterval, true, func(context.Context) (bool, error) { return done(), nil })
+	err := wait.PollUntilContextCancel(ctx, pollInterval, true, func(context.Context) (bool, error) {
+		return done(), nil
+	})
 	if err != nil {
 		t.Fatalf("timed out waiting for: %s", what)
 	}

@@ -69,7 +69,8 @@ func (r *Replicas) start(ctx context.Context, n int, o PosternOptions) error {
 }
 
 // newReplica returns a Postern that is considered started once the load balancer sends it connections.
-func (r *Replicas) newReplica(ctx context.Context, installed *workload, name string, o PosternOptions) (*Postern, error) {
+func (r *Replicas) newReplica(ctx context.Context, installed *workload, name string, o PosternOptions) (*Postern,
+	error) {
 	port, err := reservePort(r.controlPlane.path(name + ".port"))
 	if err != nil {
 		return nil, err

@@ -74,7 +74,8 @@ func (c *ControlPlane) Kubeconfig(user string, groups ...string) (string, error)
 
 // ServiceAccountToken creates the ServiceAccount if it is missing and returns a token with the given validity (at least
 // ten minutes). It is safe for concurrent use.
-func (c *ControlPlane) ServiceAccountToken(ctx context.Context, namespace, name string, valid time.Duration) (string, error) {
+func (c *ControlPlane) ServiceAccountToken(ctx context.Context, namespace, name string, valid time.Duration) (string,
+	error) {
 	client, err := kubernetes.NewForConfig(c.admin)
 	if err != nil {
 		return "", err

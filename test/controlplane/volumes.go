@@ -85,7 +85,8 @@ func (w *workload) secretFiles(ctx context.Context, source *corev1.SecretVolumeS
 	return project(source.SecretName, secret.Data, source.Items, source.Optional)
 }
 
-func (w *workload) configMapFiles(ctx context.Context, source *corev1.ConfigMapVolumeSource) (map[string][]byte, error) {
+func (w *workload) configMapFiles(ctx context.Context, source *corev1.ConfigMapVolumeSource) (map[string][]byte,
+	error) {
 	configMap, err := w.kube.CoreV1().ConfigMaps(w.set.Namespace).Get(ctx, source.Name, metav1.GetOptions{})
 	if err != nil {
 		return nil, ignoreMissing(err, source.Optional)
@@ -99,7 +100,8 @@ func (w *workload) configMapFiles(ctx context.Context, source *corev1.ConfigMapV
 }
 
 // project returns the files that a volume projects from an object's data: the given items, or all data without items.
-func project(object string, data map[string][]byte, items []corev1.KeyToPath, optional *bool) (map[string][]byte, error) {
+func project(object string, data map[string][]byte, items []corev1.KeyToPath, optional *bool) (map[string][]byte,
+	error) {
 	if len(items) == 0 {
 		return data, nil
 	}

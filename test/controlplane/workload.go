@@ -73,7 +73,9 @@ func (w *workload) launch(ctx context.Context, pod, dir string) (*launch, error)
 func (l *launch) override(flags ...string) {
 	for _, flag := range flags {
 		name, _, _ := strings.Cut(flag, "=")
-		l.args = slices.DeleteFunc(l.args, func(arg string) bool { return arg == name || strings.HasPrefix(arg, name+"=") })
+		l.args = slices.DeleteFunc(l.args, func(arg string) bool {
+			return arg == name || strings.HasPrefix(arg, name+"=")
+		})
 	}
 	l.args = append(l.args, flags...)
 }

@@ -63,7 +63,8 @@ func startCluster(ctx context.Context, root string, kind clusterKind) (_ *cluste
 		return nil, err
 	}
 	kubectl := filepath.Join(root, "bin", "k8s", "kubectl")
-	c.shims, err = newShims(dir, map[string]string{"kubectl": kubectl}, hooks{settle: settler.settle, rollOut: c.rollOut})
+	c.shims, err = newShims(dir, map[string]string{"kubectl": kubectl},
+		hooks{settle: settler.settle, rollOut: c.rollOut})
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +80,8 @@ func (c *cluster) populate(ctx context.Context, kind clusterKind) (err error) {
 		c.postern, err = c.StartPostern(ctx, controlplane.PosternOptions{})
 		return err
 	}
-	for _, args := range [][]string{{"apply", "--server-side"}, {"wait", "--for=condition=Established", "--timeout=60s"}} {
+	for _, args := range [][]string{{"apply", "--server-side"},
+		{"wait", "--for=condition=Established", "--timeout=60s"}} {
 		if _, err := c.Kubectl(ctx, "", append(args, "--filename=artifacts/crds")...); err != nil {
 			return err
 		}
@@ -97,7 +99,8 @@ func (c *cluster) rollOut(ctx context.Context) error {
 	if err := c.Provide(ctx); err != nil {
 		return err
 	}
-	wanted, err := c.Kubectl(ctx, "", "get", "statefulset/postern", "--namespace="+controlplane.Namespace, "--output=jsonpath={.spec.replicas}")
+	wanted, err := c.Kubectl(ctx, "", "get", "statefulset/postern", "--namespace="+controlplane.Namespace,
+		"--output=jsonpath={.spec.replicas}")
 	if err != nil {
 		return err
 	}

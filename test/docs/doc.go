@@ -11,6 +11,10 @@
 //
 //	<!-- not run: needs a cloud -->
 //
+// The blocks of a section run in place of a link to it that is followed by a comment:
+//
+//	[Prepare](credentials.md#prepare)<!-- run -->
+//
 // A page that takes the control plane apart or creates admission policies gets its own control plane, and a page that
 // installs Postern gets one without, by the comments
 //

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestEveryLinkLeadsSomewhere(t *testing.T) {
+func TestLinks_LeadSomewhere(t *testing.T) {
 	root := repository(t)
 	for _, path := range markdown(t, root) {
 		p, err := readPage(root, path)
@@ -25,7 +25,7 @@ func TestEveryLinkLeadsSomewhere(t *testing.T) {
 	}
 }
 
-func TestEveryPageIsInTheIndex(t *testing.T) {
+func TestLinks_IndexListsEveryPage(t *testing.T) {
 	root := repository(t)
 	index, err := os.ReadFile(filepath.Join(root, "docs", "README.md"))
 	if err != nil {
@@ -47,7 +47,7 @@ func TestEveryPageIsInTheIndex(t *testing.T) {
 	}
 }
 
-func TestLinksAreCheckedAsGitHubReadsThem(t *testing.T) {
+func TestLinks_AnchorsLikeGitHub(t *testing.T) {
 	root := t.TempDir()
 	for name, text := range map[string]string{
 		"a.md":     "# One, two: `three`\n\n## Again\n\n## Again\n\n<a id=\"own\"></a>\n",

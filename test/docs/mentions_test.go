@@ -20,7 +20,8 @@ var helpTexts = map[string][][]string{
 	"curl":                   {{"--help", "all"}},
 	"bin/postern":            {{"--help"}},
 	"bin/k8s/kube-apiserver": {{"--help"}},
-	"bin/k8s/kubectl":        {{"options"}, {"create", "--help"}, {"create", "token", "--help"}, {"get", "--help"}, {"apply", "--help"}},
+	"bin/k8s/kubectl": {{"options"}, {"create", "--help"}, {"create", "token", "--help"}, {"get", "--help"},
+		{"apply", "--help"}},
 }
 
 // otherFlags are flags of programs that are not installed here.
@@ -30,7 +31,7 @@ var otherFlags = map[string]bool{
 
 var anyFlag = regexp.MustCompile(`--[a-z0-9][a-z0-9-]*`)
 
-func TestEveryFlagThatIsNamedExists(t *testing.T) {
+func TestMentions_FlagsExist(t *testing.T) {
 	root := repository(t)
 	flags := map[string]bool{}
 	for program, calls := range helpTexts {
@@ -69,7 +70,7 @@ func helpText(ctx context.Context, t *testing.T, program string, args []string) 
 	return string(text)
 }
 
-func TestEveryMetricThatIsNamedExists(t *testing.T) {
+func TestMentions_MetricsExist(t *testing.T) {
 	root := repository(t)
 	metrics, err := observability.Definitions(filepath.Join(root, "cmd"), filepath.Join(root, "pkg"))
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -22,7 +23,7 @@ type block struct {
 	follows bool
 }
 
-// page is a Markdown file.
+// page is a Markdown file, or a section of one.
 type page struct {
 	// path is relative to the root of the repository.
 	path   string
@@ -49,6 +50,8 @@ const fence = "```"
 var (
 	notRunComment       = regexp.MustCompile(`^<!-- not run: (.+) -->$`)
 	controlPlaneComment = regexp.MustCompile(`^<!-- (own|empty) control plane -->$`)
+	// runLink matches a link to a section whose blocks run in place of the link.
+	runLink = regexp.MustCompile(`\]\(([^)\s]*#[^)\s]+)\)<!-- run -->`)
 )
 
 // readPage parses root/path.
@@ -91,6 +94,9 @@ func parsePage(text string) (*page, error) {
 			continue
 		}
 		p.prose = append(p.prose, line)
+		for _, match := range runLink.FindAllStringSubmatch(line, -1) {
+			p.blocks = append(p.blocks, block{language: languageLink, text: match[1], line: i + 1})
+		}
 		if trimmed == "" {
 			continue
 		}
@@ -106,4 +112,26 @@ func parsePage(text string) (*page, error) {
 		return nil, fmt.Errorf("the block of code in line %d has no end", open.line)
 	}
 	return p, nil
+}
+
+// section returns the blocks and the prose below the heading with an anchor, up to the next heading.
+func (p *page) section(anchor string) (*page, error) {
+	start := slices.IndexFunc(p.prose, func(line string) bool {
+		match := heading.FindStringSubmatch(line)
+		return match != nil && slug(match[1]) == anchor
+	})
+	if start < 0 {
+		return nil, fmt.Errorf("%s has no heading with the anchor %s", p.path, anchor)
+	}
+	end := start + 1
+	for end < len(p.prose) && !heading.MatchString(p.prose[end]) {
+		end++
+	}
+	s := &page{path: p.path, kind: p.kind, prose: p.prose[start:end]}
+	for _, b := range p.blocks {
+		if start < b.line && b.line <= end {
+			s.blocks = append(s.blocks, b)
+		}
+	}
+	return s, nil
 }

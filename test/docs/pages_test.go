@@ -13,7 +13,7 @@ import (
 // pageTimeout allows for a machine that is busy with other tests.
 const pageTimeout = 5 * time.Minute
 
-func TestEveryPageWorksAsItSays(t *testing.T) {
+func TestDocs_EveryPage(t *testing.T) {
 	root := repository(t)
 	common := sync.OnceValue(func() *cluster { return newCluster(t, root, shared) }) // for all pages that can share one
 	for _, path := range tested(t, root) {
@@ -22,7 +22,7 @@ func TestEveryPageWorksAsItSays(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		steps, err := p.steps()
+		steps, err := p.steps(root)
 		if err != nil {
 			t.Error(err)
 			continue

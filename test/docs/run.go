@@ -138,7 +138,8 @@ func (t *transcript) failure(s step, index int, cause error) error {
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("line %d: %w\n%s\nprinted:\n%s", s.line, cause, strings.TrimSpace(s.script), lastOf(strings.TrimSpace(printed)))
+	return fmt.Errorf("line %d: %w\n%s\nprinted:\n%s", s.line, cause, strings.TrimSpace(s.script),
+		lastOf(strings.TrimSpace(printed)))
 }
 
 // lastOf shortens a failure report: kubectl's usage errors can be very long.

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestStepsRunInOneShellAndTheFirstFailureIsShown(t *testing.T) {
+func TestRun_OneShellUntilFirstFailure(t *testing.T) {
 	shows := func(text string) *block { return &block{text: text, line: 7} }
 	tests := []struct {
 		name  string
@@ -20,13 +20,17 @@ func TestStepsRunInOneShellAndTheFirstFailureIsShown(t *testing.T) {
 		{name: "nothing to run"},
 		{name: "variables live on", steps: []step{{script: "a=1"}, {script: `test "$a" = 1`}}},
 		{
-			name:  "failure",
-			steps: []step{{line: 3, script: "echo before"}, {line: 9, script: "echo now\nfalse\necho after"}, {line: 12, script: "echo never"}},
-			want:  []string{"line 9: exit status 1", "echo now\nfalse", "printed:\nnow"},
+			name: "failure",
+			steps: []step{{line: 3, script: "echo before"}, {line: 9, script: "echo now\nfalse\necho after"},
+				{line: 12, script: "echo never"}},
+			want: []string{"line 9: exit status 1", "echo now\nfalse", "printed:\nnow"},
 		},
-		{name: "failure in a pipe", steps: []step{{line: 2, script: "false | cat"}}, want: []string{"line 2: exit status 1"}},
-		{name: "variable that is not set", steps: []step{{line: 2, script: "echo $unset_variable"}}, want: []string{"line 2: exit status", "unbound"}},
-		{name: "output as shown", steps: []step{{script: "echo one", shows: shows("one\n")}, {script: "echo two >&2", shows: shows("two\n")}}},
+		{name: "failure in a pipe", steps: []step{{line: 2, script: "false | cat"}},
+			want: []string{"line 2: exit status 1"}},
+		{name: "variable that is not set", steps: []step{{line: 2, script: "echo $unset_variable"}},
+			want: []string{"line 2: exit status", "unbound"}},
+		{name: "output as shown", steps: []step{{script: "echo one", shows: shows("one\n")},
+			{script: "echo two >&2", shows: shows("two\n")}}},
 		{
 			name:  "other output stops the page",
 			steps: []step{{script: "echo one", shows: shows("other\n")}, {script: "exit 3"}},

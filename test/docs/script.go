@@ -5,6 +5,7 @@ package docs
 
 import (
 	"fmt"
+	"path"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -14,6 +15,8 @@ const (
 	languageShell  = "sh"
 	languageYAML   = "yaml"
 	languageOutput = "text"
+	// languageLink marks a link whose section runs in its place; the text is where it leads.
+	languageLink = "link"
 )
 
 // step is a part of a page that bash runs.
@@ -24,8 +27,9 @@ type step struct {
 	shows *block
 }
 
-// steps returns the steps of a page in order: its blocks of shell, and its manifests, which are validated.
-func (p *page) steps() ([]step, error) {
+// steps returns the steps of a page in order: its blocks of shell, its manifests, which are validated, and the steps of
+// the sections that it links to be run.
+func (p *page) steps(root string) ([]step, error) {
 	var steps []step
 	for i := range p.blocks {
 		b := &p.blocks[i]
@@ -49,9 +53,42 @@ func (p *page) steps() ([]step, error) {
 			if script != "" {
 				steps = append(steps, step{line: b.line, script: script})
 			}
+		case languageLink:
+			linked, err := p.linkedSteps(root, b)
+			if err != nil {
+				return nil, fmt.Errorf("%s:%d: %w", p.path, b.line, err)
+			}
+			steps = append(steps, linked...)
 		}
 	}
 	return steps, nil
+}
+
+// linkedSteps returns the steps of the section that a link leads to, with the line of the link.
+func (p *page) linkedSteps(root string, b *block) ([]step, error) {
+	file, anchor, _ := strings.Cut(b.text, "#")
+	if file == "" {
+		file = path.Base(p.path)
+	}
+	linked, err := readPage(root, path.Join(path.Dir(p.path), file))
+	if err != nil {
+		return nil, err
+	}
+	section, err := linked.section(anchor)
+	if err != nil {
+		return nil, err
+	}
+	steps, err := section.steps(root)
+	if err == nil && len(steps) == 0 {
+		err = fmt.Errorf("%s has nothing to run", b.text)
+	}
+	for i := range steps {
+		steps[i].line = b.line
+		if shown := steps[i].shows; shown != nil {
+			steps[i].shows = &block{language: shown.language, text: shown.text, line: b.line, follows: true}
+		}
+	}
+	return steps, err
 }
 
 // tryManifest returns a script that makes the kube-apiserver validate objects without creating them. It is empty for
@@ -76,7 +113,8 @@ func tryManifest(text string) (string, error) {
 		if object.Metadata.GenerateName != "" {
 			verb = "create"
 		}
-		fmt.Fprintf(&script, "kubectl %s --dry-run=server --validate=strict -f - <<'END-OF-MANIFEST'\n%s\nEND-OF-MANIFEST\n", verb, document)
+		fmt.Fprintf(&script, "kubectl %s --dry-run=server --validate=strict -f - "+
+			"<<'END-OF-MANIFEST'\n%s\nEND-OF-MANIFEST\n", verb, document)
 	}
 	return script.String(), nil
 }

@@ -63,7 +63,8 @@ func (s *settler) createObjects(ctx context.Context) error {
 		return err
 	}
 	meta := metav1.ObjectMeta{Name: "settle"}
-	if _, err := s.kube.RbacV1().Roles(settleNamespace).Create(ctx, &rbacv1.Role{ObjectMeta: meta}, metav1.CreateOptions{}); err != nil {
+	if _, err := s.kube.RbacV1().Roles(settleNamespace).Create(ctx, &rbacv1.Role{ObjectMeta: meta},
+		metav1.CreateOptions{}); err != nil {
 		return err
 	}
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "postern-webhook-secrets"}}
@@ -78,7 +79,8 @@ func (s *settler) createObjects(ctx context.Context) error {
 			"source":      map[string]any{"repoURL": "https://example.com/settle.git", "path": "deploy"},
 		},
 	}}
-	_, err := s.objects.Resource(applications).Namespace(settleNamespace).Create(ctx, application, metav1.CreateOptions{})
+	_, err := s.objects.Resource(applications).Namespace(settleNamespace).Create(ctx, application,
+		metav1.CreateOptions{})
 	return err
 }
 
@@ -91,7 +93,8 @@ func (s *settler) settle(ctx context.Context) error {
 	if err := s.roles(ctx); err != nil {
 		return fmt.Errorf("could not wait for the roles: %w", err)
 	}
-	if _, err := s.deliveries.PosternV1alpha1().WebhookSources(settleNamespace).Get(ctx, "github", metav1.GetOptions{}); err != nil {
+	if _, err := s.deliveries.PosternV1alpha1().WebhookSources(settleNamespace).Get(ctx, "github",
+		metav1.GetOptions{}); err != nil {
 		return nil // the page has stopped Postern
 	}
 	if err := s.secrets(ctx); err != nil {
@@ -147,7 +150,8 @@ func (s *settler) secrets(ctx context.Context) error {
 		return err
 	}
 	return until(ctx, func(ctx context.Context) (bool, error) {
-		source, err := s.deliveries.PosternV1alpha1().WebhookSources(settleNamespace).Get(ctx, "github", metav1.GetOptions{})
+		source, err := s.deliveries.PosternV1alpha1().WebhookSources(settleNamespace).Get(ctx, "github",
+			metav1.GetOptions{})
 		return err == nil && source.Status.HasSecret == want, err
 	})
 }
@@ -155,7 +159,8 @@ func (s *settler) secrets(ctx context.Context) error {
 // applications makes an Application follow a new image, and waits until a delivery of it matches.
 func (s *settler) applications(ctx context.Context) error {
 	image := fmt.Sprintf("settle/turn-%d", s.round)
-	patch := fmt.Sprintf(`{"metadata":{"annotations":{"argocd-image-updater.argoproj.io/image-list":"settle=%s"}}}`, image)
+	patch := fmt.Sprintf(`{"metadata":{"annotations":{"argocd-image-updater.argoproj.io/image-list":"settle=%s"}}}`,
+		image)
 	if _, err := s.objects.Resource(applications).Namespace(settleNamespace).Patch(ctx, "settle", types.MergePatchType,
 		[]byte(patch), metav1.PatchOptions{}); err != nil {
 		return err

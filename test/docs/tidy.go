@@ -62,7 +62,8 @@ func (t *tidier) tidy(ctx context.Context) error {
 			return nil
 		}
 		if resource.Group == admissionregistrationv1.GroupName {
-			return fmt.Errorf("%s would still affect the next page for a while: give this page its own control plane", key(resource, name))
+			return fmt.Errorf("%s would still affect the next page for a while: give this page its own control plane",
+				key(resource, name))
 		}
 		err := t.objects.Resource(resource).Delete(ctx, name, metav1.DeleteOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
@@ -82,12 +83,14 @@ func (t *tidier) emptyNamespace(ctx context.Context, name string) error {
 		return err
 	}
 	for _, resource := range resources {
-		err := t.objects.Resource(resource).Namespace(name).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{})
+		err := t.objects.Resource(resource).Namespace(name).DeleteCollection(ctx, metav1.DeleteOptions{},
+			metav1.ListOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("could not delete the %s in %s: %w", resource.Resource, name, err)
 		}
 	}
-	_, err = t.kube.CoreV1().Namespaces().Finalize(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.UpdateOptions{})
+	_, err = t.kube.CoreV1().Namespaces().Finalize(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}},
+		metav1.UpdateOptions{})
 	return err
 }
 

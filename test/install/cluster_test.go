@@ -1,76 +1,47 @@
 // Copyright The Postern Authors
 // SPDX-License-Identifier: Apache-2.0
 
+// Package install tests that the manifests can be installed on a real kube-apiserver, which validates every field, and
+// that Postern runs with the installed arguments, environment, files and permissions.
 package install
 
 import (
-	"context"
 	"encoding/json"
 	"testing"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 
 	"postern.dev/postern/test/controlplane"
+	"postern.dev/postern/test/testcluster"
 )
-
-const startTimeout = 3 * time.Minute
 
 // cluster is a control plane for one test.
 type cluster struct {
-	*controlplane.ControlPlane
+	*testcluster.Cluster
 	t *testing.T
 }
 
 func start(t *testing.T) *cluster {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
-	defer cancel()
-	c, err := controlplane.Start(ctx, controlplane.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	return &cluster{c, t}
+	return &cluster{testcluster.New(t, controlplane.Options{}), t}
 }
 
 // run starts the installation: two Posterns if it has several replicas, otherwise one.
 func (c *cluster) run() {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), startTimeout)
-	defer cancel()
-	set := c.installed()
-	if *set.Spec.Replicas == 1 {
-		postern, err := c.StartPostern(ctx, controlplane.PosternOptions{})
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		c.t.Cleanup(func() { c.mustEnd(postern.Kill()) })
+	if *c.installed().Spec.Replicas == 1 {
+		c.RunPostern(c.t, controlplane.PosternOptions{})
 		return
 	}
-	c.mustKubectl("", "scale", "statefulset/postern", "--namespace="+controlplane.Namespace, "--replicas=2")
-	replicas, err := c.StartReplicas(ctx, 2, controlplane.PosternOptions{})
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	c.t.Cleanup(func() { c.mustEnd(replicas.Kill()) })
-}
-
-func (c *cluster) mustEnd(err error) {
-	if err != nil {
-		c.t.Error(err)
-	}
+	c.MustKubectl(c.t, "", "scale", "statefulset/postern", "--namespace="+controlplane.Namespace, "--replicas=2")
+	c.RunReplicas(c.t, 2, controlplane.PosternOptions{})
 }
 
 // installed returns the workload from the kube-apiserver.
 func (c *cluster) installed() *appsv1.StatefulSet {
 	c.t.Helper()
 	set := &appsv1.StatefulSet{}
-	out := c.mustKubectl("", "get", "statefulset/postern", "--namespace="+controlplane.Namespace, "--output=json")
+	out := c.MustKubectl(c.t, "", "get", "statefulset/postern", "--namespace="+controlplane.Namespace, "--output=json")
 	if err := json.Unmarshal([]byte(out), set); err != nil {
 		c.t.Fatal(err)
 	}
@@ -83,22 +54,14 @@ func (c *cluster) mustDeliver() {
 	const delivery = `{"apiVersion": "postern.dev/v1alpha1", "kind": "WebhookDelivery",
 		"metadata": {"name": "first", "namespace": "demo"},
 		"spec": {"target": {"kind": "GatewaySync", "name": "plant"}, "ref": "v1.4.0"}}`
-	c.mustKubectl("", "create", "namespace", "demo")
-	c.mustKubectl("", "apply", "--filename=artifacts/examples/gatewaysync.yaml")
-	c.mustKubectl(delivery, "create", "--filename=-")
-	c.mustKubectl("", "wait", "--for=condition=Applied", "--timeout=30s", "--namespace=demo", "webhookdelivery/first")
-	got := c.mustKubectl("", "get", "gatewaysync/plant", "--namespace=demo",
+	c.MustKubectl(c.t, "", "create", "namespace", "demo")
+	c.MustKubectl(c.t, "", "apply", "--filename=artifacts/examples/gatewaysync.yaml")
+	c.MustKubectl(c.t, delivery, "create", "--filename=-")
+	c.MustKubectl(c.t, "", "wait", "--for=condition=Applied", "--timeout=30s", "--namespace=demo",
+		"webhookdelivery/first")
+	got := c.MustKubectl(c.t, "", "get", "gatewaysync/plant", "--namespace=demo",
 		`--output=jsonpath={.metadata.annotations.stoker\.io/requested-ref}`)
 	if got != "v1.4.0" {
 		c.t.Errorf("the requested ref is %q, want v1.4.0", got)
 	}
-}
-
-func (c *cluster) mustKubectl(stdin string, args ...string) string {
-	c.t.Helper()
-	out, err := c.Kubectl(c.t.Context(), stdin, args...)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return out
 }

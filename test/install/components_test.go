@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-func TestAllComponentsTogetherInstallAndDeliver(t *testing.T) {
+func TestComponents_TogetherInstallAndDeliver(t *testing.T) {
 	c := start(t)
 	if err := c.InstallFrom(t.Context(), c.combine(t, components(t))); err != nil {
 		t.Fatal(err)
@@ -22,7 +22,7 @@ func TestAllComponentsTogetherInstallAndDeliver(t *testing.T) {
 	c.mustDeliver()
 }
 
-func TestComponentsMakeTheSameInAnyOrder(t *testing.T) {
+func TestComponents_OrderDoesNotMatter(t *testing.T) {
 	c := start(t)
 	names := components(t)
 	forth := statefulSetIn(t, c.combine(t, names))

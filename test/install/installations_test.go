@@ -11,7 +11,7 @@ import (
 	"postern.dev/postern/test/controlplane"
 )
 
-func TestEveryInstallationAppliesTwiceWithoutAWarningAndDelivers(t *testing.T) {
+func TestInstallations_ApplyTwiceAndDeliver(t *testing.T) {
 	for _, path := range installations(t) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			c := start(t)
@@ -25,7 +25,8 @@ func TestEveryInstallationAppliesTwiceWithoutAWarningAndDelivers(t *testing.T) {
 				}
 			}
 			c.run()
-			c.mustKubectl("", "rollout", "status", "statefulset/postern", "--namespace="+controlplane.Namespace, "--timeout=30s")
+			c.MustKubectl(c.t, "", "rollout", "status", "statefulset/postern", "--namespace="+controlplane.Namespace,
+				"--timeout=30s")
 			c.mustDeliver()
 		})
 	}

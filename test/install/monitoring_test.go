@@ -19,10 +19,11 @@ import (
 	"k8s.io/client-go/rest"
 
 	"postern.dev/postern/test/controlplane"
+	"postern.dev/postern/test/testcluster"
 )
 
 // Prometheus does not scrape what it can't discover, and PosternDown fires forever.
-func TestPrometheusMayFindAndScrapePosternAndNothingElse(t *testing.T) {
+func TestMonitoring_PrometheusMayOnlyScrape(t *testing.T) {
 	c := start(t)
 	const elsewhere = "default"
 	before := map[string][]string{}
@@ -47,12 +48,13 @@ func TestPrometheusMayFindAndScrapePosternAndNothingElse(t *testing.T) {
 	} {
 		var got []string
 		// The kube-apiserver sees a new binding with a delay.
-		err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, startTimeout, true, func(context.Context) (bool, error) {
-			got = slices.DeleteFunc(c.allowedToPrometheus(t, namespace), func(what string) bool {
-				return slices.Contains(before[namespace], what)
+		err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, testcluster.StartTimeout, true,
+			func(context.Context) (bool, error) {
+				got = slices.DeleteFunc(c.allowedToPrometheus(t, namespace), func(what string) bool {
+					return slices.Contains(before[namespace], what)
+				})
+				return len(got) >= len(want), nil
 			})
-			return len(got) >= len(want), nil
-		})
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("permissions of Prometheus in %s (-want +got), %v:\n%s", namespace, err, diff)
 		}
@@ -71,9 +73,10 @@ func (c *cluster) allowedToPrometheus(t *testing.T, namespace string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	review, err := client.AuthorizationV1().SelfSubjectRulesReviews().Create(t.Context(), &authorizationv1.SelfSubjectRulesReview{
-		Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: namespace},
-	}, metav1.CreateOptions{})
+	review, err := client.AuthorizationV1().SelfSubjectRulesReviews().Create(t.Context(),
+		&authorizationv1.SelfSubjectRulesReview{
+			Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: namespace},
+		}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

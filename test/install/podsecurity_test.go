@@ -16,7 +16,7 @@ import (
 )
 
 // The namespace enforces the "restricted" Pod Security Standard in the kube-apiserver.
-func TestPodsOfEveryInstallationPassTheStrictestPodSecurityAndWriteOnlyTheirData(t *testing.T) {
+func TestPods_RestrictedAndWriteOnlyData(t *testing.T) {
 	c := start(t)
 	for _, path := range installations(t) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
@@ -25,7 +25,7 @@ func TestPodsOfEveryInstallationPassTheStrictestPodSecurityAndWriteOnlyTheirData
 				t.Fatal(err)
 			}
 			// Volume claims of an existing StatefulSet are immutable.
-			c.mustKubectl("", "delete", "statefulset", "--all-namespaces", "--all")
+			c.MustKubectl(c.t, "", "delete", "statefulset", "--all-namespaces", "--all")
 			if err := c.InstallFrom(t.Context(), rendered); err != nil {
 				t.Fatal(err)
 			}
@@ -82,6 +82,7 @@ func (c *cluster) tryPod(t *testing.T, spec corev1.PodSpec) error {
 		})
 	}
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "postern-0"}, Spec: spec}
-	_, err = kube.CoreV1().Pods(controlplane.Namespace).Create(t.Context(), pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	_, err = kube.CoreV1().Pods(controlplane.Namespace).Create(t.Context(), pod,
+		metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	return err
 }

@@ -26,11 +26,14 @@ var actions = []struct {
 	name, stdin string
 	args        []string
 }{
-	{"deliver to a GatewaySync", `{"ref": "v2"}`, []string{"create", "--raw=" + byTarget + "?dryRun=All", "--filename=-"}},
-	{"deliver to an Application", `{"ref": "v2"}`, []string{"create", "--raw=" + api + "applications/shop/webhookdeliveries?dryRun=All", "--filename=-"}},
+	{"deliver to a GatewaySync", `{"ref": "v2"}`,
+		[]string{"create", "--raw=" + byTarget + "?dryRun=All", "--filename=-"}},
+	{"deliver to an Application", `{"ref": "v2"}`,
+		[]string{"create", "--raw=" + api + "applications/shop/webhookdeliveries?dryRun=All", "--filename=-"}},
 	{"deliver by source", `{"ref": "v2"}`, []string{"create", "--raw=" + bySource + "?dryRun=All", "--filename=-"}},
 	{"deliver by an object", byHand, []string{"create", "--dry-run=server", "--filename=-"}},
-	{"deliver again", "", []string{"create", "--raw=" + api + "webhookdeliveries/first/redeliver?dryRun=All", "--filename=-"}},
+	{"deliver again", "", []string{"create", "--raw=" + api + "webhookdeliveries/first/redeliver?dryRun=All",
+		"--filename=-"}},
 	{"list deliveries", "", []string{"get", "webhookdeliveries"}},
 	{"get a delivery", "", []string{"get", "webhookdelivery/first"}},
 	{"watch deliveries", "", []string{"get", "--raw=" + api + "webhookdeliveries?watch=true&timeoutSeconds=1"}},
@@ -45,20 +48,22 @@ var actions = []struct {
 }
 
 const byHand = `{"apiVersion": "postern.dev/v1alpha1", "kind": "WebhookDelivery",
-	"metadata": {"generateName": "by-hand-"}, "spec": {"target": {"kind": "GatewaySync", "name": "plant"}, "ref": "v2"}}`
+	"metadata": {"generateName": "by-hand-"}, 
+	"spec": {"target": {"kind": "GatewaySync", "name": "plant"}, "ref": "v2"}}`
 
-func TestShippedRolesAllowWhatTheyAreForAndNothingElse(t *testing.T) {
+func TestRoles_AllowOnlyTheirPurpose(t *testing.T) {
 	c := start(t)
 	if err := c.Install(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	c.run()
 	c.mustDeliver()
-	c.mustKubectl("", "apply", "--filename=artifacts/examples/application.yaml")
+	c.MustKubectl(c.t, "", "apply", "--filename=artifacts/examples/application.yaml")
 
 	deliver := []string{"deliver to a GatewaySync", "deliver to an Application", "deliver by source"}
 	look := []string{
-		"list deliveries", "get a delivery", "watch deliveries", "list the deliveries to a target", "list the deliveries of a source",
+		"list deliveries", "get a delivery", "watch deliveries", "list the deliveries to a target",
+		"list the deliveries of a source",
 		"list sources", "get a source",
 	}
 	clean := []string{"delete a delivery", "delete all deliveries"}
@@ -82,7 +87,7 @@ func TestShippedRolesAllowWhatTheyAreForAndNothingElse(t *testing.T) {
 // allowed returns the actions that a user with the role can do in the namespace demo.
 func (c *cluster) allowed(t *testing.T, role string) []string {
 	user := "user-of-" + role
-	c.mustKubectl("", "create", "rolebinding", role, "--namespace=demo", "--clusterrole="+role, "--user="+user)
+	c.MustKubectl(c.t, "", "create", "rolebinding", role, "--namespace=demo", "--clusterrole="+role, "--user="+user)
 	kubeconfig, err := c.Kubeconfig(user)
 	if err != nil {
 		t.Fatal(err)
@@ -105,13 +110,14 @@ func (c *cluster) allowed(t *testing.T, role string) []string {
 
 // A controller copies the rules of roles into the roles that select them. No controller runs here, so the test
 // evaluates the selectors.
-func TestRolesOfEveryClusterTakeInThoseThatAreMeantForThem(t *testing.T) {
+func TestRoles_AggregateToClusterRoles(t *testing.T) {
 	c := start(t)
 	if err := c.Install(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	var roles rbacv1.ClusterRoleList
-	if err := json.Unmarshal([]byte(c.mustKubectl("", "get", "clusterroles", "--output=json")), &roles); err != nil {
+	if err := json.Unmarshal([]byte(c.MustKubectl(c.t, "", "get", "clusterroles", "--output=json")),
+		&roles); err != nil {
 		t.Fatal(err)
 	}
 	got := map[string][]string{}

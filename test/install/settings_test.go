@@ -12,12 +12,12 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	"sigs.k8s.io/yaml"
 
-	"postern.dev/postern/pkg/receiver"
+	"postern.dev/postern/cmd/postern/app/options"
 )
 
-func TestEveryDocumentedKeyReachesPosternByItsVariable(t *testing.T) {
+func TestSettings_DocumentedKeysReachPostern(t *testing.T) {
 	want := map[string]string{}
-	for _, setting := range receiver.Settings() {
+	for _, setting := range options.Settings() {
 		if setting.ConfigMapKey != "" {
 			want[setting.Env] = "ConfigMap postern-config " + setting.ConfigMapKey
 		}
@@ -25,7 +25,7 @@ func TestEveryDocumentedKeyReachesPosternByItsVariable(t *testing.T) {
 	if diff := cmp.Diff(want, optionalKeys(t, "manifests/base")); diff != "" {
 		t.Errorf("variables of the base and their sources (-want +got):\n%s", diff)
 	}
-	for _, setting := range receiver.Settings() {
+	for _, setting := range options.Settings() {
 		if setting.SecretKey != "" {
 			want[setting.Env] = "Secret postern-receiver-secrets " + setting.SecretKey
 		}

@@ -17,11 +17,11 @@ import (
 
 // writesTo counts the patches of an object in the cluster's audit log.
 func (w *world) writesTo(name string) int {
-	w.t.Helper()
+	w.T.Helper()
 	writes := 0
-	for _, event := range w.auditEvents(w.t, `"`+w.namespace+`"`) {
+	for _, event := range w.auditEvents(w.T, `"`+w.Namespace+`"`) {
 		ref := event.ObjectRef
-		if ref == nil || ref.APIGroup != "stoker.io" || ref.Namespace != w.namespace || ref.Name != name {
+		if ref == nil || ref.APIGroup != "stoker.io" || ref.Namespace != w.Namespace || ref.Name != name {
 			continue
 		}
 		switch event.Verb {
@@ -32,7 +32,7 @@ func (w *world) writesTo(name string) int {
 	return writes
 }
 
-func TestAnswerIsJSONAndTheTargetWrittenOnceWhateverTheSenderAccepts(t *testing.T) {
+func TestAnswer_IsJSONAndTargetWrittenOnce(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
@@ -62,27 +62,31 @@ func TestAnswerIsJSONAndTheTargetWrittenOnceWhateverTheSenderAccepts(t *testing.
 	}
 }
 
-func TestContentTypeDecidesOnlyBetweenJSONAndForm(t *testing.T) {
+func TestContentType_JSONOrForm(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
 	for _, contentType := range []string{
-		"", "application/json", "application/json; charset=utf-8", "text/plain", "application/octet-stream", "application/xml",
-		"application/x-www-form-urlencoded", "application/yaml", "application/vnd.kubernetes.protobuf", ";;;", "multipart/form-data",
+		"", "application/json", "application/json; charset=utf-8", "text/plain", "application/octet-stream",
+		"application/xml",
+		"application/x-www-form-urlencoded", "application/yaml", "application/vnd.kubernetes.protobuf", ";;;",
+		"multipart/form-data",
 	} {
-		got := releaser.mustPost(t, gatewaySyncPath("web"), `{"ref":"v1"}`, map[string]string{"Content-Type": contentType}, http.StatusAccepted)
+		got := releaser.mustPost(t, gatewaySyncPath("web"), `{"ref":"v1"}`,
+			map[string]string{"Content-Type": contentType}, http.StatusAccepted)
 		if phase := got.delivery(t).Status.Phase; phase != v1alpha1.DeliveryApplied {
 			t.Errorf("Content-Type %q: got phase %s, want Applied", contentType, phase)
 		}
 	}
-	got := releaser.mustPost(t, gatewaySyncPath("web"), "ref: v2\n", map[string]string{"Content-Type": "application/yaml"}, http.StatusBadRequest)
+	got := releaser.mustPost(t, gatewaySyncPath("web"), "ref: v2\n",
+		map[string]string{"Content-Type": "application/yaml"}, http.StatusBadRequest)
 	if message := got.status(t).Message; !strings.Contains(message, "not JSON") {
 		t.Errorf("YAML: got %q, want an error that it is not JSON", message)
 	}
 	w.checkRequested("web", "v1", "generic")
 }
 
-func TestCompressedBodyIsRefusedWithAdvice(t *testing.T) {
+func TestContentEncoding_IsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
@@ -95,7 +99,8 @@ func TestCompressedBodyIsRefusedWithAdvice(t *testing.T) {
 		t.Fatal(err)
 	}
 	for header, advice := range map[string]string{"gzip": "without Content-Encoding", "": "not compressed"} {
-		got := releaser.mustPost(t, gatewaySyncPath("web"), compressed.String(), map[string]string{"Content-Encoding": header}, http.StatusBadRequest)
+		got := releaser.mustPost(t, gatewaySyncPath("web"), compressed.String(),
+			map[string]string{"Content-Encoding": header}, http.StatusBadRequest)
 		if message := got.status(t).Message; !strings.Contains(message, advice) {
 			t.Errorf("Content-Encoding %q: got %q, want the advice %q", header, message, advice)
 		}

@@ -43,9 +43,10 @@ func content(obj *unstructured.Unstructured) *unstructured.Unstructured {
 
 // checkContent fails the test unless an object is unchanged except for these annotations. The value "" stands for a
 // recent time in UTC.
-func (w *world) checkContent(resource schema.GroupVersionResource, before *unstructured.Unstructured, annotations map[string]string) {
-	w.t.Helper()
-	want, got := content(before), content(w.get(resource, before.GetName()))
+func (w *world) checkContent(resource schema.GroupVersionResource, before *unstructured.Unstructured,
+	annotations map[string]string) {
+	w.T.Helper()
+	want, got := content(before), content(w.Get(resource, before.GetName()))
 	wanted := want.GetAnnotations()
 	if wanted == nil {
 		wanted = map[string]string{}
@@ -55,35 +56,37 @@ func (w *world) checkContent(resource schema.GroupVersionResource, before *unstr
 			value = got.GetAnnotations()[name]
 			at, err := time.Parse(time.RFC3339Nano, value)
 			if err != nil || at.Location() != time.UTC || time.Since(at).Abs() > time.Hour {
-				w.t.Errorf("%s is %q, want a recent time in UTC", name, value)
+				w.T.Errorf("%s is %q, want a recent time in UTC", name, value)
 			}
 		}
 		wanted[name] = value
 	}
-	if by := cmp.Or(annotations["postern.dev/requested-by"], annotations[requestedBy]); by != "" && annotations[requestedAt]+annotations["postern.dev/requested-at"] == "" {
+	if by := cmp.Or(annotations["postern.dev/requested-by"], annotations[requestedBy]); by != "" &&
+		annotations[requestedAt]+annotations["postern.dev/requested-at"] == "" {
 		wanted[target.AnnotationEventTime] = w.checkEventTime(got, by)
 	}
 	want.SetAnnotations(wanted)
 	if diff := gocmp.Diff(want.Object, got.Object); diff != "" {
-		w.t.Errorf("%s %s (-want +got):\n%s", resource.Resource, before.GetName(), diff)
+		w.T.Errorf("%s %s (-want +got):\n%s", resource.Resource, before.GetName(), diff)
 	}
 }
 
 // checkEventTime returns the annotation with the event that an object was last written for. It fails the test unless
 // that was recent and for a sender of this type.
 func (w *world) checkEventTime(obj *unstructured.Unstructured, by string) string {
-	w.t.Helper()
+	w.T.Helper()
 	value := obj.GetAnnotations()[target.AnnotationEventTime]
 	var slots map[string]struct {
 		By       string
 		Received time.Time
 	}
 	if err := json.Unmarshal([]byte(value), &slots); err != nil || len(slots) == 0 {
-		w.t.Errorf("%s is %q, want a JSON object", target.AnnotationEventTime, value)
+		w.T.Errorf("%s is %q, want a JSON object", target.AnnotationEventTime, value)
 	}
 	for slot, last := range slots {
 		if last.By != by || time.Since(last.Received).Abs() > time.Hour {
-			w.t.Errorf("%s of %s is by %q at %s, want a recent one by %q", target.AnnotationEventTime, slot, last.By, last.Received, by)
+			w.T.Errorf("%s of %s is by %q at %s, want a recent one by %q", target.AnnotationEventTime, slot, last.By,
+				last.Received, by)
 		}
 	}
 	return value
@@ -101,20 +104,20 @@ func pushed(commit string) map[string]string {
 	}
 }
 
-func TestApplicationGetsTheRequestAndARefreshAndNothingElseChanges(t *testing.T) {
+func TestApplication_RequestAndRefreshOnly(t *testing.T) {
 	w := newWorld(t)
 	w.application("shop", map[string]string{"example.com/note": "keep me", "argocd.argoproj.io/sync-wave": "2"})
-	before := w.get(applications, "shop")
+	before := w.Get(applications, "shop")
 
 	w.ci().mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted)
 
 	w.checkContent(applications, before, pushed(firstCommit))
 }
 
-func TestApplicationFollowsARefOnlyIfItsOwnerOptedIn(t *testing.T) {
+func TestApplication_FollowsOnlyIfOptedIn(t *testing.T) {
 	w := newWorld(t)
 	w.application("shop", map[string]string{"postern.dev/update-target-revision": "true"})
-	before := w.get(applications, "shop")
+	before := w.Get(applications, "shop")
 
 	got := w.ci().mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted).delivery(t)
 
@@ -127,9 +130,9 @@ func TestApplicationFollowsARefOnlyIfItsOwnerOptedIn(t *testing.T) {
 	w.checkContent(applications, before, pushed(firstCommit))
 }
 
-func TestApplicationOfSeveralSourcesFollowsInThoseOfTheRepositoryAlone(t *testing.T) {
+func TestApplication_SeveralSources(t *testing.T) {
 	w := newWorld(t)
-	before := w.create(applications, `
+	before := w.Create(applications, `
 apiVersion: argoproj.io/v1alpha1
 kind: Application
 metadata: {name: shop, annotations: {postern.dev/update-target-revision: "true"}}
@@ -153,19 +156,20 @@ spec:
 	w.checkContent(applications, before, pushed(firstCommit))
 }
 
-func TestSecondPushOfTheSameRefAndRevisionLeavesAnApplicationUntouched(t *testing.T) {
+func TestApplication_SamePushChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.application("shop", nil)
 	ci := w.ci()
 	ci.mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted)
-	before := w.get(applications, "shop")
+	before := w.Get(applications, "shop")
 
 	got := ci.mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted).delivery(t)
 
 	w.mustBeUntouched(applications, before)
 	want := []v1alpha1.TargetResult{{
 		Kind: v1alpha1.TargetApplication, Name: "shop", Ref: "release", PreviousRef: "release",
-		Result: v1alpha1.TargetUnchanged, Reason: "AlreadyRequested", Message: `postern.dev/requested-ref is "release" already`,
+		Result: v1alpha1.TargetUnchanged, Reason: "AlreadyRequested",
+		Message: `postern.dev/requested-ref is "release" already`,
 	}}
 	if diff := gocmp.Diff(want, got.Status.Targets, ignoreTimes); diff != "" {
 		t.Errorf("status.targets (-want +got):\n%s", diff)
@@ -175,13 +179,13 @@ func TestSecondPushOfTheSameRefAndRevisionLeavesAnApplicationUntouched(t *testin
 	}
 }
 
-func TestPushOfANewRevisionToTheSameRefHasArgoCDLookAgain(t *testing.T) {
+func TestApplication_NewRevisionRefreshes(t *testing.T) {
 	w := newWorld(t)
 	w.application("shop", nil)
 	ci := w.ci()
 	ci.mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted)
 	w.argoCDRefreshes("shop")
-	before := w.get(applications, "shop")
+	before := w.Get(applications, "shop")
 
 	got := ci.mustPost(t, applicationPath("shop"), push(secondCommit), nil, http.StatusAccepted).delivery(t)
 
@@ -194,18 +198,18 @@ func TestPushOfANewRevisionToTheSameRefHasArgoCDLookAgain(t *testing.T) {
 
 // argoCDRefreshes removes the annotation, as Argo CD does on a refresh.
 func (w *world) argoCDRefreshes(name string) {
-	w.t.Helper()
-	_, err := w.objects.Resource(applications).Namespace(w.namespace).Patch(w.t.Context(), name, types.MergePatchType,
+	w.T.Helper()
+	_, err := w.Objects.Resource(applications).Namespace(w.Namespace).Patch(w.T.Context(), name, types.MergePatchType,
 		[]byte(`{"metadata": {"annotations": {"argocd.argoproj.io/refresh": null}}}`), metav1.PatchOptions{})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 }
 
-func TestHardRefreshThatSomebodyElseAskedForIsKept(t *testing.T) {
+func TestApplication_HardRefreshIsKept(t *testing.T) {
 	w := newWorld(t)
 	w.application("shop", map[string]string{"argocd.argoproj.io/refresh": "hard"})
-	before := w.get(applications, "shop")
+	before := w.Get(applications, "shop")
 
 	w.ci().mustPost(t, applicationPath("shop"), push(firstCommit), nil, http.StatusAccepted)
 

@@ -46,12 +46,12 @@ func (s *suite) auditEvents(t *testing.T, text string) []auditv1.Event {
 	return found
 }
 
-func TestBodyOfADoorByTargetIsInNoAuditLog(t *testing.T) {
+func TestAudit_NoBodyInClusterLog(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.application("shop", nil)
 	ci := w.ci()
-	inBody, inConfigMap := "body-"+w.namespace, "configmap-"+w.namespace
+	inBody, inConfigMap := "body-"+w.Namespace, "configmap-"+w.Namespace
 
 	var auditIDs []string
 	for _, path := range []string{gatewaySyncPath("web"), applicationPath("shop")} {
@@ -67,7 +67,8 @@ func TestBodyOfADoorByTargetIsInNoAuditLog(t *testing.T) {
 	w.kubectl("", "create", "configmap", "audited", "--from-literal=x="+inConfigMap)
 	w.deliver(delivery("audited", toWeb+`, headers: {User-Agent: "`+inConfigMap+`"}, payload: {"ref": "v2"}`))
 
-	for name, file := range map[string]string{"the cluster's": w.AuditLog(), "Postern's": filepath.Join(w.Dir(), posternAuditLog)} {
+	for name, file := range map[string]string{"the cluster's": w.AuditLog(),
+		"Postern's": filepath.Join(w.Dir(), posternAuditLog)} {
 		var log []byte
 		w.eventually(func() (err error) {
 			if log, err = os.ReadFile(file); err == nil && !bytes.Contains(log, []byte(inConfigMap)) {

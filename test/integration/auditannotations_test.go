@@ -19,7 +19,7 @@ import (
 
 // ownAnnotations returns the annotations of a delivery's request in Postern's own audit log.
 func (w *world) ownAnnotations(auditID string) map[string]string {
-	w.t.Helper()
+	w.T.Helper()
 	found := map[string]string{}
 	w.eventually(func() error {
 		log, err := os.ReadFile(filepath.Join(w.Dir(), posternAuditLog))
@@ -28,7 +28,8 @@ func (w *world) ownAnnotations(auditID string) map[string]string {
 		}
 		for line := range bytes.Lines(log) {
 			event := auditv1.Event{}
-			if !bytes.Contains(line, []byte(auditID)) || json.Unmarshal(line, &event) != nil || event.Stage != auditv1.StageResponseComplete {
+			if !bytes.Contains(line, []byte(auditID)) || json.Unmarshal(line, &event) != nil ||
+				event.Stage != auditv1.StageResponseComplete {
 				continue
 			}
 			for key, value := range event.Annotations {
@@ -43,7 +44,7 @@ func (w *world) ownAnnotations(auditID string) map[string]string {
 	return found
 }
 
-func TestAuditLogOfPosternTellsWhatCameOfEachDelivery(t *testing.T) {
+func TestAudit_AnnotationsDescribeDelivery(t *testing.T) {
 	secret := newSecret()
 	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 	ci := w.ci()
@@ -54,11 +55,13 @@ func TestAuditLogOfPosternTellsWhatCameOfEachDelivery(t *testing.T) {
 		answer answer
 		want   map[string]string
 	}{
-		{"applied", anonymous.mustPost(t, gatewaySyncPath("web"), push.body, push.with(signed(secret, push.body)).header, http.StatusAccepted),
+		{"applied", anonymous.mustPost(t, gatewaySyncPath("web"), push.body,
+			push.with(signed(secret, push.body)).header, http.StatusAccepted),
 			map[string]string{"source": "github", "method": "HMAC", "phase": "Applied", "reason": "Requested"}},
 		{"ignored", ci.mustPost(t, gatewaySyncPath("web"), ping.body, ping.header, http.StatusAccepted),
 			map[string]string{"source": "github", "method": "ServiceAccount", "phase": "Ignored", "reason": "Ping"}},
-		{"rejected", anonymous.mustPost(t, gatewaySyncPath("web"), push.body, push.with(signed(newSecret(), push.body)).header, http.StatusUnauthorized),
+		{"rejected", anonymous.mustPost(t, gatewaySyncPath("web"), push.body,
+			push.with(signed(newSecret(), push.body)).header, http.StatusUnauthorized),
 			map[string]string{"source": "github", "reason": "SignatureMismatch"}},
 		{"no JSON", ci.mustPost(t, gatewaySyncPath("web"), "{", push.header, http.StatusBadRequest),
 			map[string]string{"source": "github", "method": "ServiceAccount"}},

@@ -34,10 +34,13 @@ var badBodies = []struct{ name, body, advice string }{
 	{"unknown field", `{"reference":"v1"}`, `to ask for a ref yourself, send {"ref": "main"}`},
 	{"name in another case", `{"Ref":"v1"}`, `to ask for a ref yourself, send {"ref": "main"}`},
 
-	{"objects, 100,000 deep", strings.Repeat(`{"ref":`, 100_000) + `"v1"` + strings.Repeat("}", 100_000), "exceeded max depth"},
-	{"arrays, 100,000 deep", `{"ref":"v1","x":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + "}", "exceeded max depth"},
+	{"objects, 100,000 deep", strings.Repeat(`{"ref":`, 100_000) + `"v1"` + strings.Repeat("}", 100_000),
+		"exceeded max depth"},
+	{"arrays, 100,000 deep", `{"ref":"v1","x":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + "}",
+		"exceeded max depth"},
 	{"arrays, 100,000 deep and never closed", `{"ref":"v1","x":` + strings.Repeat("[", 100_000), "exceeded max depth"},
-	{"arrays, 2,000 deep", `{"ref":"v1","x":` + strings.Repeat("[", 2_000) + strings.Repeat("]", 2_000) + "}", "nests more than 1000 levels deep"},
+	{"arrays, 2,000 deep", `{"ref":"v1","x":` + strings.Repeat("[", 2_000) + strings.Repeat("]", 2_000) + "}",
+		"nests more than 1000 levels deep"},
 
 	{"name twice", `{"ref":"v1","ref":"v2"}`, `the name "ref" twice`},
 	{"name twice, nested", `{"ref":"v1","x":[{"y":{"a":1,"b":2,"a":3}}]}`, `the name "a" twice`},
@@ -104,7 +107,7 @@ func unharmed(t *testing.T) (releaser sender, check func()) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser = w.releaser("web")
-	before, pid := w.get(gatewaySyncs, "web"), w.postern.PID()
+	before, pid := w.Get(gatewaySyncs, "web"), w.postern.PID()
 	return releaser, func() {
 		t.Helper()
 		w.mustBeUntouched(gatewaySyncs, before)
@@ -138,17 +141,18 @@ func (s sender) mustBeRefused(t *testing.T, r request, code int, reason metav1.S
 	}
 }
 
-func TestBodyThatCanNeverWorkIsRefusedWithAdvice(t *testing.T) {
+func TestBody_InvalidIsRefused(t *testing.T) {
 	releaser, check := unharmed(t)
 	for _, bad := range badBodies {
 		t.Run(bad.name, func(t *testing.T) {
-			releaser.mustBeRefused(t, request{body: bad.body}, http.StatusBadRequest, metav1.StatusReasonBadRequest, bad.advice)
+			releaser.mustBeRefused(t, request{body: bad.body}, http.StatusBadRequest, metav1.StatusReasonBadRequest,
+				bad.advice)
 		})
 	}
 	check()
 }
 
-func TestRefThatIsNoneIsRefusedWithTheRuleThatItBreaks(t *testing.T) {
+func TestRef_InvalidIsRefusedWithRule(t *testing.T) {
 	releaser, check := unharmed(t)
 	for i, bad := range badRefs {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
@@ -160,21 +164,25 @@ func TestRefThatIsNoneIsRefusedWithTheRuleThatItBreaks(t *testing.T) {
 					`{"app":{"status":{"sync":{"revision":""}}},"ref":`+ref+`}`)
 			}
 			for _, body := range bodies {
-				releaser.mustBeRefused(t, request{body: body}, http.StatusBadRequest, metav1.StatusReasonBadRequest, bad.broken)
+				releaser.mustBeRefused(t, request{body: body}, http.StatusBadRequest, metav1.StatusReasonBadRequest,
+					bad.broken)
 			}
 		})
 	}
 	check()
 }
 
-func TestFieldsThatNobodyAskedForAreFine(t *testing.T) {
+func TestPayload_UnknownFieldsAreAccepted(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
-	const body = `{"ref":"v1","event":"deploy","apiVersion":"v1","kind":"Secret","metadata":{"name":"x","namespace":"kube-system"},` +
-		`"spec":{"target":{"name":"other"}},"repository":{"full_name":"a/b"},"__proto__":{"a":1},"":null,"deep":[[[[{}]]]]}`
+	const body = `{"ref":"v1","event":"deploy","apiVersion":"v1","kind":"Secret","metadata":{"name":"x",` +
+		`"namespace":"kube-system"},` +
+		`"spec":{"target":{"name":"other"}},"repository":{"full_name":"a/b"},"__proto__":{"a":1},"":null,` +
+		`"deep":[[[[{}]]]]}`
 	d := releaser.mustPost(t, gatewaySyncPath("web"), body, nil, http.StatusAccepted).delivery(t)
 	checkApplied(t, d, "generic", v1alpha1.TargetResult{
-		Kind: v1alpha1.TargetGatewaySync, Name: "web", Ref: "v1", PreviousRef: "main", Message: `stoker.io/requested-ref set to "v1"`,
+		Kind: v1alpha1.TargetGatewaySync, Name: "web", Ref: "v1", PreviousRef: "main",
+		Message: `stoker.io/requested-ref set to "v1"`,
 	})
 }

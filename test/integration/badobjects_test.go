@@ -9,31 +9,16 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-
-	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // creator creates a ServiceAccount that may create deliveries as objects, and returns a sender with its token.
 func (w *world) creator() sender {
-	w.t.Helper()
+	w.T.Helper()
 	subject, token := w.serviceAccount("creator")
-	role := &rbacv1.Role{
-		ObjectMeta: metav1.ObjectMeta{Name: "creator"},
-		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{"postern.dev"}, Resources: []string{"webhookdeliveries"}, Verbs: []string{"create"}}},
-	}
-	if _, err := w.kube.RbacV1().Roles(w.namespace).Create(w.t.Context(), role, metav1.CreateOptions{}); err != nil {
-		w.t.Fatal(err)
-	}
-	binding := &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "creator"}, Subjects: []rbacv1.Subject{subject},
-		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "creator"},
-	}
-	if _, err := w.kube.RbacV1().RoleBindings(w.namespace).Create(w.t.Context(), binding, metav1.CreateOptions{}); err != nil {
-		w.t.Fatal(err)
-	}
+	w.Grant(subject, "create", "webhookdeliveries")
 	s := w.sender(token)
-	w.untilAnswered(http.StatusUnprocessableEntity, s, "webhookdeliveries", object(``), map[string]string{"Content-Type": "application/json"})
+	w.untilAnswered(http.StatusUnprocessableEntity, s, "webhookdeliveries", object(``),
+		map[string]string{"Content-Type": "application/json"})
 	return s
 }
 
@@ -47,17 +32,18 @@ func raw(body string) string {
 	return `,"rawPayload":"` + base64.StdEncoding.EncodeToString([]byte(body)) + `"`
 }
 
-func TestObjectThatIsTooLargeOrTooDeepIsRefused(t *testing.T) {
+func TestObject_TooLargeOrTooDeep(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	creator := w.creator()
-	before, pid := w.get(gatewaySyncs, "web"), w.postern.PID()
+	before, pid := w.Get(gatewaySyncs, "web"), w.postern.PID()
 
 	const deep = 100_000
 	nested := strings.Repeat(`{"ref":`, deep) + `"v1"` + strings.Repeat("}", deep)
 	laughs := "a0: &a0 [x,x,x,x,x,x,x,x,x]\n"
 	for i := range 9 {
-		laughs += fmt.Sprintf("a%d: &a%d [%s]\n", i+1, i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d,", i), 9), ","))
+		laughs += fmt.Sprintf("a%d: &a%d [%s]\n", i+1, i+1,
+			strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d,", i), 9), ","))
 	}
 	for _, test := range []struct {
 		name, contentType, body string
@@ -72,12 +58,14 @@ func TestObjectThatIsTooLargeOrTooDeepIsRefused(t *testing.T) {
 		{"deep raw payload", "application/json", object(raw(nested)), 400},
 		{"YAML that grows", "application/yaml", laughs + object(``), 415},
 		{"payload with a name twice", "application/json", object(`,"payload":{"ref":"v1","ref":"v2"}`), 400},
-		{"payload with a name twice, once escaped", "application/json", object(`,"payload":{"ref":"v1","\u0072ef":"v2"}`), 400},
+		{"payload with a name twice, once escaped", "application/json",
+			object(`,"payload":{"ref":"v1","\u0072ef":"v2"}`), 400},
 		{"payload that is not an object", "application/json", object(`,"payload":["v1"]`), 400},
 		{"raw payload that is not base64", "application/json", object(`,"rawPayload":"v1!"`), 400},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := creator.mustPost(t, "webhookdeliveries", test.body, map[string]string{"Content-Type": test.contentType}, test.code)
+			got := creator.mustPost(t, "webhookdeliveries", test.body,
+				map[string]string{"Content-Type": test.contentType}, test.code)
 			if status := got.status(t); status.Kind != "Status" || status.Reason == "" || status.Message == "" {
 				t.Errorf("got %+v, want a Status with a reason", status)
 			}
@@ -89,6 +77,7 @@ func TestObjectThatIsTooLargeOrTooDeepIsRefused(t *testing.T) {
 		t.Fatalf("Postern has ended: %s", w.postern.LogTail())
 	}
 	exact := object(raw(padded(mebibyte, true)))
-	creator.mustPost(t, "webhookdeliveries", exact, map[string]string{"Content-Type": "application/json"}, http.StatusCreated)
+	creator.mustPost(t, "webhookdeliveries", exact, map[string]string{"Content-Type": "application/json"},
+		http.StatusCreated)
 	w.checkRequested("web", "v1", "generic")
 }

@@ -15,7 +15,7 @@ import (
 
 const repository = "../.."
 
-func TestTheProgramNeedsNoLibraryAndSoFitsAnEmptyImage(t *testing.T) {
+func TestBinary_IsStatic(t *testing.T) {
 	if os.Getenv("POSTERN_BINARY") != "" {
 		t.Skip("another program is tested, such as one with the race detector, which needs C")
 	}
@@ -31,7 +31,7 @@ func TestTheProgramNeedsNoLibraryAndSoFitsAnEmptyImage(t *testing.T) {
 	}
 }
 
-func TestTheImageIsBuiltAsTheMakefileReleases(t *testing.T) {
+func TestImage_BuiltLikeMakefile(t *testing.T) {
 	dockerfile, err := os.ReadFile(filepath.Join(repository, "Dockerfile"))
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +40,8 @@ func TestTheImageIsBuiltAsTheMakefileReleases(t *testing.T) {
 	last := stages[len(stages)-1]
 	for _, test := range []struct{ in, holds string }{
 		{string(dockerfile), "\nARG TARGETOS\nARG TARGETARCH\n"}, // our own default would override the builder's value
-		{string(dockerfile), "\nRUN GOOS=$TARGETOS GOARCH=$TARGETARCH make release RELEASE=/postern VERSION=$VERSION REVISION=$REVISION DATE=$DATE\n"},
+		{string(dockerfile), "\nRUN GOOS=$TARGETOS GOARCH=$TARGETARCH make release RELEASE=/postern VERSION=$VERSION " +
+			"REVISION=$REVISION DATE=$DATE\n"},
 		{last, "COPY --from=build /postern /postern\n"},
 		{last, "USER 65532:65532\n"},
 		{last, `ENTRYPOINT ["/postern"]`},
@@ -62,7 +63,7 @@ func TestTheImageIsBuiltAsTheMakefileReleases(t *testing.T) {
 	}
 }
 
-func TestTheProgramSaysItsVersion(t *testing.T) {
+func TestBinary_Version(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), shared.postern.Program(), "--version").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +91,8 @@ func TestTheProgramSaysItsVersion(t *testing.T) {
 	w.deliver(delivery("d", toWeb+", ref: v1"))
 	w.eventually(func() error {
 		for _, event := range w.auditEvents(t, `"postern/`+version+` (`) {
-			if event.Verb == "patch" && event.ObjectRef.Namespace == w.namespace && event.ObjectRef.Resource == "gatewaysyncs" {
+			if event.Verb == "patch" && event.ObjectRef.Namespace == w.Namespace &&
+				event.ObjectRef.Resource == "gatewaysyncs" {
 				return nil
 			}
 		}

@@ -37,7 +37,7 @@ func (s sender) speaking(t *testing.T, w *world, proto string) sender {
 		t.Fatal(err)
 	}
 	client.Transport = mustSpeak{client.Transport, proto}
-	s.client = client
+	s.Client = client
 	t.Cleanup(client.CloseIdleConnections)
 	return s
 }
@@ -79,18 +79,20 @@ func forEachWay(t *testing.T, w *world, s sender, run func(t *testing.T, s sende
 	t.Helper()
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		for _, sized := range []bool{true, false} {
-			t.Run(fmt.Sprintf("%s sized=%t", proto, sized), func(t *testing.T) { run(t, s.speaking(t, w, proto), sized) })
+			t.Run(fmt.Sprintf("%s sized=%t", proto, sized),
+				func(t *testing.T) { run(t, s.speaking(t, w, proto), sized) })
 		}
 	}
 }
 
-func TestBodyOfExactlyTheLimitIsAccepted(t *testing.T) {
+func TestBody_AtLimit(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
 	forEachWay(t, w, releaser, func(t *testing.T, s sender, sized bool) {
 		for _, inString := range []bool{true, false} {
-			got, err := s.send(t.Context(), http.MethodPost, gatewaySyncPath("web"), bodyOf(padded(mebibyte, inString), sized), nil)
+			got, err := s.send(t.Context(), http.MethodPost, gatewaySyncPath("web"),
+				bodyOf(padded(mebibyte, inString), sized), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -104,11 +106,11 @@ func TestBodyOfExactlyTheLimitIsAccepted(t *testing.T) {
 	})
 }
 
-func TestBodyOverTheLimitIsAnsweredThatItIsTooLarge(t *testing.T) {
+func TestBody_OverLimit(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	for _, size := range []int{mebibyte + 1, 2 * mebibyte, 20 * mebibyte} {
 		body := padded(size, true)
 		forEachWay(t, w, releaser, func(t *testing.T, s sender, sized bool) {
@@ -120,7 +122,8 @@ func TestBodyOverTheLimitIsAnsweredThatItIsTooLarge(t *testing.T) {
 				t.Fatalf("%d bytes: got %d, want 413: %s", size, got.code, got.body)
 			}
 			status := got.status(t)
-			if status.Reason != metav1.StatusReasonRequestEntityTooLarge || !strings.Contains(status.Message, "--max-payload-bytes") {
+			if status.Reason != metav1.StatusReasonRequestEntityTooLarge ||
+				!strings.Contains(status.Message, "--max-payload-bytes") {
 				t.Errorf("%d bytes: got %+v, want RequestEntityTooLarge that names --max-payload-bytes", size, status)
 			}
 		})
@@ -129,11 +132,11 @@ func TestBodyOverTheLimitIsAnsweredThatItIsTooLarge(t *testing.T) {
 	w.mustHaveRecords()
 }
 
-func TestBodyThatEndsTooSoonIsNotDelivered(t *testing.T) {
+func TestBody_Truncated(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	forEachWay(t, w, releaser, func(t *testing.T, s sender, _ bool) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()

@@ -28,7 +28,7 @@ const ofCertManager = "postern-serving"
 
 func (s *suite) usesCertManager(t *testing.T) bool {
 	t.Helper()
-	_, err := s.kube.CoreV1().Secrets(controlplane.Namespace).Get(t.Context(), ofCertManager, metav1.GetOptions{})
+	_, err := s.Kube.CoreV1().Secrets(controlplane.Namespace).Get(t.Context(), ofCertManager, metav1.GetOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func (s *suite) caSecret(t *testing.T) *corev1.Secret {
 	if s.usesCertManager(t) {
 		t.Skip("only for certificates that Postern generates")
 	}
-	secret, err := s.kube.CoreV1().Secrets(controlplane.Namespace).Get(t.Context(), "postern-ca", metav1.GetOptions{})
+	secret, err := s.Kube.CoreV1().Secrets(controlplane.Namespace).Get(t.Context(), "postern-ca", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,8 @@ func (s *suite) leaf(t *testing.T) *x509.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := tls.Dial("tcp", address.Host, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}) // the test verifies it
+	// the test verifies it
+	conn, err := tls.Dial("tcp", address.Host, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +64,7 @@ func (s *suite) leaf(t *testing.T) *x509.Certificate {
 	return conn.ConnectionState().PeerCertificates[0]
 }
 
-func TestMetricsTellWhenTheCertificatesExpire(t *testing.T) {
+func TestCertificates_ExpiryMetrics(t *testing.T) {
 	const expires = "postern_certificate_expiration_timestamp_seconds"
 	ca, err := certutil.ParseCertsPEM(shared.caSecret(t).Data["tls.crt"])
 	if err != nil {
@@ -81,7 +82,7 @@ func TestMetricsTellWhenTheCertificatesExpire(t *testing.T) {
 }
 
 // The shared Postern has the most verbose logs. Data of a Secret is base64 in all of its representations.
-func TestNoPrivateKeyOfACertificateIsInALog(t *testing.T) {
+func TestCertificates_NoKeyInLog(t *testing.T) {
 	key := shared.caSecret(t).Data["tls.key"]
 	forms := []string{"PRIVATE KEY", strings.Split(string(key), "\n")[1], base64.StdEncoding.EncodeToString(key)[:64]}
 	for _, name := range []string{shared.postern.LogFile(), filepath.Join(shared.Dir(), posternAuditLog)} {
@@ -100,14 +101,15 @@ func TestNoPrivateKeyOfACertificateIsInALog(t *testing.T) {
 	}
 }
 
-func TestMetricsTellWhenACertificateFromFilesExpires(t *testing.T) {
+func TestCertificates_ExpiryMetricOfFiles(t *testing.T) {
 	s := newSuiteOf(t, controlplane.Base, controlplane.PosternOptions{CertificateFiles: true})
 	const expires = "postern_certificate_expiration_timestamp_seconds"
 	want := map[string]float64{expires + `{certificate="serving"}`: float64(s.leaf(t).NotAfter.Unix())}
 	if diff := cmp.Diff(want, s.metrics(t, expires)); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)
 	}
-	if _, err := s.kube.CoreV1().Secrets(controlplane.Namespace).Get(t.Context(), "postern-ca", metav1.GetOptions{}); err == nil {
+	if _, err := s.Kube.CoreV1().Secrets(controlplane.Namespace).Get(t.Context(), "postern-ca",
+		metav1.GetOptions{}); err == nil {
 		t.Error("Postern has generated a CA")
 	}
 }

@@ -47,7 +47,8 @@ func newCollector(t *testing.T) *collector {
 func (c *collector) flag(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "tracing.yaml")
-	config := fmt.Sprintf("apiVersion: apiserver.config.k8s.io/v1\nkind: TracingConfiguration\nendpoint: %q\nsamplingRatePerMillion: 1000000\n", c.address)
+	config := fmt.Sprintf("apiVersion: apiserver.config.k8s.io/v1\nkind: TracingConfiguration\nendpoint: "+
+		"%q\nsamplingRatePerMillion: 1000000\n", c.address)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +56,8 @@ func (c *collector) flag(t *testing.T) string {
 }
 
 // Export implements the OTLP trace service.
-func (c *collector) Export(_ context.Context, req *collectorv1.ExportTraceServiceRequest) (*collectorv1.ExportTraceServiceResponse, error) {
+func (c *collector) Export(_ context.Context,
+	req *collectorv1.ExportTraceServiceRequest) (*collectorv1.ExportTraceServiceResponse, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, resource := range req.GetResourceSpans() {
@@ -74,7 +76,7 @@ func (c *collector) all() []*tracev1.Span {
 
 // find returns the span with that name and attribute, once the collector has it and the span of its request.
 func (c *collector) find(w *world, name, attribute, value string) *tracev1.Span {
-	w.t.Helper()
+	w.T.Helper()
 	var found *tracev1.Span
 	w.eventually(func() error {
 		spans := c.all()
@@ -93,7 +95,9 @@ func (c *collector) find(w *world, name, attribute, value string) *tracev1.Span 
 }
 
 func parentOf(spans []*tracev1.Span, child *tracev1.Span) *tracev1.Span {
-	i := slices.IndexFunc(spans, func(s *tracev1.Span) bool { return string(s.GetSpanId()) == string(child.GetParentSpanId()) })
+	i := slices.IndexFunc(spans, func(s *tracev1.Span) bool {
+		return string(s.GetSpanId()) == string(child.GetParentSpanId())
+	})
 	if i < 0 {
 		return nil
 	}

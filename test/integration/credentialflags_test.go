@@ -15,7 +15,7 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-func TestWithoutRequireSecretStrangersDeliverUntilASecretIsConfigured(t *testing.T) {
+func TestRequireSecret_OffUntilConfigured(t *testing.T) {
 	s := newSuite(t, "--webhook-require-secret=false")
 	w := s.newWorld(t)
 	w.gatewaySync("web")
@@ -49,7 +49,7 @@ func TestWithoutRequireSecretStrangersDeliverUntilASecretIsConfigured(t *testing
 	}
 }
 
-func TestWithoutIdentityIsCredentialAServiceAccountNeedsAWebhookSecret(t *testing.T) {
+func TestIdentityIsCredential_OffNeedsSecret(t *testing.T) {
 	s := newSuite(t, "--identity-is-credential=false")
 	w := s.newWorld(t)
 	w.gatewaySync("web")
@@ -67,7 +67,7 @@ func TestWithoutIdentityIsCredentialAServiceAccountNeedsAWebhookSecret(t *testin
 		t.Errorf("a rejected delivery was written: %v", got)
 	}
 	d := releaser.mustPost(t, gatewaySyncPath("web"), anyBody, signed(secret, anyBody), http.StatusAccepted).delivery(t)
-	want := &v1alpha1.Sender{Name: "system:serviceaccount:" + w.namespace + ":releaser", Method: "HMAC"}
+	want := &v1alpha1.Sender{Name: "system:serviceaccount:" + w.Namespace + ":releaser", Method: "HMAC"}
 	if diff := cmp.Diff(want, d.Status.Sender); diff != "" {
 		t.Error(diff)
 	}

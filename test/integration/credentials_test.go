@@ -41,18 +41,19 @@ func sha1Signature(secret, body string) string {
 	return "sha1=" + digits
 }
 
-func TestAnonymousSenderWithASignatureOverTheExactBytesDelivers(t *testing.T) {
+func TestSignature_OverExactBytes(t *testing.T) {
 	secret := newSecret()
 	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 
-	d := anonymous.mustPost(t, gatewaySyncPath("web"), unusualBody, signed(secret, unusualBody), http.StatusAccepted).delivery(t)
+	d := anonymous.mustPost(t, gatewaySyncPath("web"), unusualBody, signed(secret, unusualBody),
+		http.StatusAccepted).delivery(t)
 	w.checkRequested("web", "v2.0.0", "generic")
 	if diff := cmp.Diff(&v1alpha1.Sender{Name: "system:anonymous", Method: "HMAC"}, d.Status.Sender); diff != "" {
 		t.Error(diff)
 	}
 }
 
-func TestSignatureMayBeInTheHeaderAndCaseOfAnySender(t *testing.T) {
+func TestSignature_HeadersOfAnySender(t *testing.T) {
 	secret := newSecret()
 	_, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 
@@ -79,28 +80,30 @@ func wrongProofs(secret, body string) map[string]map[string]string {
 	right, ofAnother := sign(secret, body), sign(secret, body+" ")
 	digits := strings.TrimPrefix(right, "sha256=")
 	return map[string]map[string]string{
-		"nothing":                           {},
-		"another secret":                    {"X-Hub-Signature-256": sign(newSecret(), body)},
-		"signature of another body":         {"X-Hub-Signature-256": ofAnother},
-		"signature of another body in caps": {"X-Hub-Signature-256": "sha256=" + strings.ToUpper(strings.TrimPrefix(ofAnother, "sha256="))},
-		"one digit short":                   {"X-Hub-Signature-256": right[:len(right)-1]},
-		"half of it":                        {"X-Hub-Signature-256": "sha256=" + digits[:len(digits)/2]},
-		"one digit more":                    {"X-Hub-Signature-256": right + "0"},
-		"no digits":                         {"X-Hub-Signature-256": "sha256="},
-		"empty":                             {"X-Hub-Signature-256": ""},
-		"not hexadecimal":                   {"X-Hub-Signature-256": "sha256=" + strings.Repeat("xy", 32)},
-		"no algorithm":                      {"X-Hub-Signature-256": digits},
-		"another algorithm":                 {"X-Hub-Signature-256": "sha512=" + digits},
-		"SHA-1":                             {"X-Hub-Signature": sha1Signature(secret, body)},
-		"SHA-1 in the header of SHA-256":    {"X-Hub-Signature-256": sha1Signature(secret, body)},
-		"SHA-1 labeled as SHA-256":          {"X-Hub-Signature-256": "sha256=" + strings.TrimPrefix(sha1Signature(secret, body), "sha1=")},
+		"nothing":                   {},
+		"another secret":            {"X-Hub-Signature-256": sign(newSecret(), body)},
+		"signature of another body": {"X-Hub-Signature-256": ofAnother},
+		"signature of another body in caps": {"X-Hub-Signature-256": "sha256=" +
+			strings.ToUpper(strings.TrimPrefix(ofAnother, "sha256="))},
+		"one digit short":                {"X-Hub-Signature-256": right[:len(right)-1]},
+		"half of it":                     {"X-Hub-Signature-256": "sha256=" + digits[:len(digits)/2]},
+		"one digit more":                 {"X-Hub-Signature-256": right + "0"},
+		"no digits":                      {"X-Hub-Signature-256": "sha256="},
+		"empty":                          {"X-Hub-Signature-256": ""},
+		"not hexadecimal":                {"X-Hub-Signature-256": "sha256=" + strings.Repeat("xy", 32)},
+		"no algorithm":                   {"X-Hub-Signature-256": digits},
+		"another algorithm":              {"X-Hub-Signature-256": "sha512=" + digits},
+		"SHA-1":                          {"X-Hub-Signature": sha1Signature(secret, body)},
+		"SHA-1 in the header of SHA-256": {"X-Hub-Signature-256": sha1Signature(secret, body)},
+		"SHA-1 labeled as SHA-256": {"X-Hub-Signature-256": "sha256=" +
+			strings.TrimPrefix(sha1Signature(secret, body), "sha1=")},
 		"the secret itself":                 {"X-Hub-Signature-256": secret},
 		"the secret of signatures as token": {"X-Webhook-Token": secret},
 		"the secret as bearer token":        {"Authorization": "Bearer " + secret},
 	}
 }
 
-func TestWrongSignatureIsRejectedWhetherTheTargetExistsOrNot(t *testing.T) {
+func TestSignature_WrongIsRejectedForAnyTarget(t *testing.T) {
 	secret := newSecret()
 	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 
@@ -108,7 +111,8 @@ func TestWrongSignatureIsRejectedWhetherTheTargetExistsOrNot(t *testing.T) {
 	for name, header := range wrongProofs(secret, body) {
 		existing := anonymous.mustPost(t, gatewaySyncPath("web"), body, header, http.StatusUnauthorized)
 		missing := anonymous.mustPost(t, gatewaySyncPath("missing"), body, header, http.StatusUnauthorized)
-		if status := existing.status(t); status.Kind != "Status" || status.Reason != metav1.StatusReasonUnauthorized || status.Message == "" {
+		if status := existing.status(t); status.Kind != "Status" || status.Reason != metav1.StatusReasonUnauthorized ||
+			status.Message == "" {
 			t.Errorf("%s: got %s, want a Status that says Unauthorized", name, existing.body)
 		}
 		if !bytes.Equal(existing.body, missing.body) {
@@ -134,12 +138,13 @@ func revealing(h http.Header) http.Header {
 	return h
 }
 
-func TestMissingTargetIsTold404OnlyToWhoHasTheSecret(t *testing.T) {
+func TestAnswer_404OnlyWithSecret(t *testing.T) {
 	secret := newSecret()
 	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 
 	const body = `{"ref":"v1"}`
-	status := anonymous.mustPost(t, gatewaySyncPath("missing"), body, signed(secret, body), http.StatusNotFound).status(t)
+	status := anonymous.mustPost(t, gatewaySyncPath("missing"), body, signed(secret, body),
+		http.StatusNotFound).status(t)
 	if status.Reason != metav1.StatusReasonNotFound || !strings.Contains(status.Message, "missing") {
 		t.Errorf("got %+v, want NotFound that names the target", status)
 	}

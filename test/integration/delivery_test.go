@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/test/testcluster"
 )
 
 // Targets of most tests, in the spec of a delivery.
@@ -33,24 +34,25 @@ var ignoreTimes = cmp.Options{cmpopts.IgnoreTypes(metav1.Time{}), cmpopts.Ignore
 
 // delivery returns a WebhookDelivery manifest. The spec is YAML in one line.
 func delivery(name, spec string) string {
-	return "apiVersion: postern.dev/v1alpha1\nkind: WebhookDelivery\nmetadata: {name: " + name + "}\nspec: {" + spec + "}\n"
+	return "apiVersion: postern.dev/v1alpha1\nkind: WebhookDelivery\nmetadata: {name: " + name + "}\nspec: {" + spec +
+		"}\n"
 }
 
 // absolute returns a path below the namespace for kubectl --raw.
 func (w *world) absolute(path string) string {
-	return "/apis/postern.dev/v1alpha1/namespaces/" + w.namespace + "/" + path
+	return testcluster.NamespacePath(w.Namespace) + path
 }
 
 // ci returns a sender with a ServiceAccount token that may deliver to all targets of the namespace.
 func (w *world) ci() sender {
-	w.t.Helper()
+	w.T.Helper()
 	subject, token := w.serviceAccount("ci")
 	w.allow(subject, "gatewaysyncs")
 	w.allow(subject, "applications")
 	s := w.sender(token)
 	for _, path := range []string{gatewaySyncPath("absent"), applicationPath("absent")} {
 		w.eventually(func() error { // roles take effect with a delay
-			got, err := s.post(w.t.Context(), path+dryRun, []byte(`{"ref": "v1"}`), nil)
+			got, err := s.post(w.T.Context(), path+dryRun, []byte(`{"ref": "v1"}`), nil)
 			if err == nil && got.code != http.StatusNotFound {
 				err = fmt.Errorf("a sender that may deliver gets %d: %s", got.code, got.body)
 			}
@@ -62,28 +64,28 @@ func (w *world) ci() sender {
 
 // deliver creates a delivery with kubectl and returns the created object.
 func (w *world) deliver(manifest string, args ...string) *v1alpha1.WebhookDelivery {
-	w.t.Helper()
+	w.T.Helper()
 	out := w.kubectl(manifest, append([]string{"create", "--filename=-", "--output=json"}, args...)...)
 	d := &v1alpha1.WebhookDelivery{}
 	if err := json.Unmarshal([]byte(out), d); err != nil {
-		w.t.Fatalf("kubectl did not write JSON: %v: %q", err, out)
+		w.T.Fatalf("kubectl did not write JSON: %v: %q", err, out)
 	}
 	return d
 }
 
 // refused runs kubectl, which must fail, and returns its output.
 func (w *world) refused(stdin string, args ...string) string {
-	w.t.Helper()
-	out, err := w.Kubectl(w.t.Context(), stdin, append([]string{"--namespace", w.namespace}, args...)...)
+	w.T.Helper()
+	out, err := w.Kubectl(w.T.Context(), stdin, append([]string{"--namespace", w.Namespace}, args...)...)
 	if err == nil {
-		w.t.Fatalf("kubectl %q should have failed: %s", args, out)
+		w.T.Fatalf("kubectl %q should have failed: %s", args, out)
 	}
 	return err.Error()
 }
 
 // mustHaveRecords fails the test unless the deliveries of the namespace have these names, in order.
 func (w *world) mustHaveRecords(want ...string) {
-	w.t.Helper()
+	w.T.Helper()
 	got := []string{}
 	for _, d := range w.records() {
 		got = append(got, d.Name)
@@ -92,16 +94,17 @@ func (w *world) mustHaveRecords(want ...string) {
 		want = []string{}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		w.t.Fatalf("recorded deliveries (-want +got):\n%s", diff)
+		w.T.Fatalf("recorded deliveries (-want +got):\n%s", diff)
 	}
 }
 
 // concluded waits until a delivery is no longer pending and returns its record.
 func (w *world) concluded(name string) *v1alpha1.WebhookDelivery {
-	w.t.Helper()
+	w.T.Helper()
 	var d *v1alpha1.WebhookDelivery
 	w.eventually(func() (err error) {
-		d, err = w.deliveries.PosternV1alpha1().WebhookDeliveries(w.namespace).Get(w.t.Context(), name, metav1.GetOptions{})
+		d, err = w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).Get(w.T.Context(), name,
+			metav1.GetOptions{})
 		if err == nil && d.Status.Phase == v1alpha1.DeliveryPending {
 			err = fmt.Errorf("delivery %s is pending", name)
 		}
@@ -112,17 +115,17 @@ func (w *world) concluded(name string) *v1alpha1.WebhookDelivery {
 
 // mustBeUntouched fails the test if anything in an object, including managed fields, has changed.
 func (w *world) mustBeUntouched(resource schema.GroupVersionResource, before *unstructured.Unstructured) {
-	w.t.Helper()
-	if diff := cmp.Diff(before.Object, w.get(resource, before.GetName()).Object); diff != "" {
-		w.t.Fatalf("%s %s has changed:\n%s", resource.Resource, before.GetName(), diff)
+	w.T.Helper()
+	if diff := cmp.Diff(before.Object, w.Get(resource, before.GetName()).Object); diff != "" {
+		w.T.Fatalf("%s %s has changed:\n%s", resource.Resource, before.GetName(), diff)
 	}
 }
 
 // mustHold fails the test unless an annotation of an object has this value.
 func (w *world) mustHold(resource schema.GroupVersionResource, name, annotation, want string) {
-	w.t.Helper()
-	if got := w.get(resource, name).GetAnnotations()[annotation]; got != want {
-		w.t.Fatalf("%s of %s %s: got %q, want %q", annotation, resource.Resource, name, got, want)
+	w.T.Helper()
+	if got := w.Get(resource, name).GetAnnotations()[annotation]; got != want {
+		w.T.Fatalf("%s of %s %s: got %q, want %q", annotation, resource.Resource, name, got, want)
 	}
 }
 

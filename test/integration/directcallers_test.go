@@ -7,49 +7,54 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"k8s.io/client-go/rest"
+
+	"postern.dev/postern/test/testcluster"
 )
 
 // directly returns a sender to Postern's own port, without the kube-apiserver.
 func (w *world) directly(token string) sender {
-	w.t.Helper()
+	w.T.Helper()
 	config := rest.AnonymousClientConfig(w.postern.DirectConfig())
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	return sender{client: client, base: config.Host + "/apis/postern.dev/v1alpha1/namespaces/" + w.namespace, token: token}
+	return sender{Sender: testcluster.Sender{
+		Client: client, Base: config.Host + testcluster.NamespacePath(w.Namespace), Token: token,
+	}}
 }
 
 // Only the kube-apiserver, authenticated by its certificate, can use the API on Postern's own port. A token that may
 // deliver, the kube-apiserver's user headers, and the administrator's certificate do not give access.
-func TestPastTheKubeAPIServerTheAPIIsNotServed(t *testing.T) {
+func TestDirectCallers_AreRefused(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
 	vouched := map[string]string{"X-Remote-User": "admin", "X-Remote-Group": "system:masters"}
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 
-	for name, direct := range map[string]sender{"anonymous": w.directly(""), "a sender": w.directly(releaser.token)} {
+	for name, direct := range map[string]sender{"anonymous": w.directly(""), "a sender": w.directly(releaser.Token)} {
 		for _, header := range []map[string]string{nil, vouched} {
-			status := direct.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, header, http.StatusForbidden).status(t)
+			status := direct.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, header,
+				http.StatusForbidden).status(t)
 			if !strings.Contains(status.Message, "send the request to the kube-apiserver") {
 				t.Errorf("%s: the answer is %q", name, status.Message)
 			}
 		}
 	}
-	if got, err := w.direct(t.Context(), "/apis/postern.dev/v1alpha1/webhookdeliveries"); err != nil || got.code != http.StatusForbidden {
+	if got, err := w.direct(t.Context(), "/apis/postern.dev/v1alpha1/webhookdeliveries"); err != nil ||
+		got.code != http.StatusForbidden {
 		t.Errorf("the administrator's certificate: got %d, %v: %s", got.code, err, got.body)
 	}
 	w.mustBeUntouched(gatewaySyncs, before)
 }
 
-func TestWhereDirectCallersAreAllowedRBACHoldsAndHeadersDoNotVouch(t *testing.T) {
+func TestDirectCallers_RBACAppliesHeadersDoNot(t *testing.T) {
 	w := newSuite(t, "--allow-direct-callers").newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
@@ -64,34 +69,19 @@ func TestWhereDirectCallersAreAllowedRBACHoldsAndHeadersDoNotVouch(t *testing.T)
 		t.Errorf("a caller that may not deliver wrote %v", got)
 	}
 
-	w.directly(releaser.token).mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusAccepted)
+	w.directly(releaser.Token).mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusAccepted)
 	w.checkRequested("web", "v1", "generic")
 }
 
 // reviews returns the number of TokenReviews and SubjectAccessReviews that the kube-apiserver has answered.
-func (w *world) reviews() (count float64) {
-	w.t.Helper()
-	text, err := w.kube.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(w.t.Context())
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if !strings.HasPrefix(line, "apiserver_request_total{") ||
-			!strings.Contains(line, `resource="tokenreviews"`) && !strings.Contains(line, `resource="subjectaccessreviews"`) {
-			continue
-		}
-		_, value, _ := strings.Cut(strings.TrimSpace(line), "} ")
-		number, err := strconv.ParseFloat(value, 64)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		count += number
-	}
-	return count
+func (w *world) reviews() float64 {
+	w.T.Helper()
+	requests := w.apiServerMetrics("apiserver_request_total{")
+	return requests.Sum(`resource="tokenreviews"`) + requests.Sum(`resource="subjectaccessreviews"`)
 }
 
 // The kube-apiserver's metrics count the reviews.
-func TestCallersPastTheKubeAPIServerCostItNoMoreReviewsThanTheLimit(t *testing.T) {
+func TestDirectCallers_ReviewsAreLimited(t *testing.T) {
 	const perSecond, requests = 4, 200
 	w := newSuite(t, fmt.Sprintf("--direct-requests-per-second=%d", perSecond)).newWorld(t)
 	w.gatewaySync("web")
@@ -101,10 +91,10 @@ func TestCallersPastTheKubeAPIServerCostItNoMoreReviewsThanTheLimit(t *testing.T
 		_, code := w.scrape(prometheus)
 		return wantMetric("code of a scrape", float64(code), http.StatusOK)
 	})
-	base, _, _ := strings.Cut(w.directly("").base, "/apis/")
+	base, _, _ := strings.Cut(w.directly("").Base, "apis/")
 	send := func(path, token string) int {
 		s := w.directly(token)
-		s.base = base
+		s.Base = base
 		got, err := s.send(t.Context(), http.MethodGet, path, http.NoBody, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -120,14 +110,21 @@ func TestCallersPastTheKubeAPIServerCostItNoMoreReviewsThanTheLimit(t *testing.T
 		codes []int
 		free  bool
 	}{
-		"the API, anonymous":             {group, noToken, []int{http.StatusForbidden}, true},
-		"the API, a new token each":      {group, anyToken, []int{http.StatusForbidden}, true},
-		"probes, a new token each":       {constantly("readyz"), anyToken, []int{http.StatusOK}, true},
-		"below probes, anonymous":        {func(i int) string { return fmt.Sprintf("livez/x%d", i) }, noToken, []int{http.StatusUnauthorized}, true},
-		"metrics, anonymous":             {constantly("metrics"), noToken, []int{http.StatusUnauthorized}, true},
-		"metrics, a new token each":      {constantly("metrics"), anyToken, []int{http.StatusUnauthorized, http.StatusTooManyRequests}, false},
-		"a new path and token each":      {func(i int) string { return fmt.Sprintf("x%d", i) }, anyToken, []int{http.StatusUnauthorized, http.StatusTooManyRequests}, false},
-		"a new path each, a valid token": {func(i int) string { return fmt.Sprintf("x%d", i) }, constantly(prometheus), []int{http.StatusForbidden, http.StatusTooManyRequests}, false},
+		"the API, anonymous":        {group, noToken, []int{http.StatusForbidden}, true},
+		"the API, a new token each": {group, anyToken, []int{http.StatusForbidden}, true},
+		"probes, a new token each":  {constantly("readyz"), anyToken, []int{http.StatusOK}, true},
+		"below probes, anonymous": {func(i int) string {
+			return fmt.Sprintf("livez/x%d", i)
+		}, noToken, []int{http.StatusUnauthorized}, true},
+		"metrics, anonymous": {constantly("metrics"), noToken, []int{http.StatusUnauthorized}, true},
+		"metrics, a new token each": {constantly("metrics"), anyToken,
+			[]int{http.StatusUnauthorized, http.StatusTooManyRequests}, false},
+		"a new path and token each": {func(i int) string {
+			return fmt.Sprintf("x%d", i)
+		}, anyToken, []int{http.StatusUnauthorized, http.StatusTooManyRequests}, false},
+		"a new path each, a valid token": {func(i int) string {
+			return fmt.Sprintf("x%d", i)
+		}, constantly(prometheus), []int{http.StatusForbidden, http.StatusTooManyRequests}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before, began := w.reviews(), time.Now()

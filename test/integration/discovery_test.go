@@ -8,24 +8,28 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/metadata"
+
+	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
 // checkJSON fails the test unless a path of the kube-apiserver answers exactly this JSON.
 func (w *world) checkJSON(path, want string) {
-	w.t.Helper()
+	w.T.Helper()
 	var wantValue, gotValue any
 	if err := json.Unmarshal([]byte(want), &wantValue); err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	if err := json.Unmarshal([]byte(w.kubectl("", "get", "--raw", path)), &gotValue); err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	if diff := cmp.Diff(wantValue, gotValue); diff != "" {
-		w.t.Errorf("%s (-want +got):\n%s", path, diff)
+		w.T.Errorf("%s (-want +got):\n%s", path, diff)
 	}
 }
 
-func TestDiscoveryTellsExactlyWhatIsServed(t *testing.T) {
+func TestDiscovery_ListsWhatIsServed(t *testing.T) {
 	w := newWorld(t)
 	w.checkJSON("/apis/postern.dev", `{
 		"kind": "APIGroup", "apiVersion": "v1", "name": "postern.dev",
@@ -36,25 +40,31 @@ func TestDiscoveryTellsExactlyWhatIsServed(t *testing.T) {
 	w.checkJSON("/apis/postern.dev/v1alpha1", `{
 		"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "postern.dev/v1alpha1",
 		"resources": [
-			{"name": "applications", "singularName": "application", "namespaced": true, "kind": "Application", "verbs": []},
-			{"name": "applications/webhookdeliveries", "singularName": "", "namespaced": true, "kind": "WebhookDelivery",
+			{"name": "applications", "singularName": "application", "namespaced": true, "kind": "Application",
+				"verbs": []},
+			{"name": "applications/webhookdeliveries", "singularName": "", "namespaced": true,
+				"kind": "WebhookDelivery",
 				"verbs": ["create", "get"]},
-			{"name": "gatewaysyncs", "singularName": "gatewaysync", "namespaced": true, "kind": "GatewaySync", "verbs": []},
-			{"name": "gatewaysyncs/webhookdeliveries", "singularName": "", "namespaced": true, "kind": "WebhookDelivery",
+			{"name": "gatewaysyncs", "singularName": "gatewaysync", "namespaced": true, "kind": "GatewaySync",
+				"verbs": []},
+			{"name": "gatewaysyncs/webhookdeliveries", "singularName": "", "namespaced": true,
+				"kind": "WebhookDelivery",
 				"verbs": ["create", "get"]},
-			{"name": "webhookdeliveries", "singularName": "webhookdelivery", "namespaced": true, "kind": "WebhookDelivery",
+			{"name": "webhookdeliveries", "singularName": "webhookdelivery", "namespaced": true,
+				"kind": "WebhookDelivery",
 				"verbs": ["create", "delete", "deletecollection", "get", "list", "watch"], "shortNames": ["whd"]},
 			{"name": "webhookdeliveries/redeliver", "singularName": "", "namespaced": true, "kind": "WebhookDelivery",
 				"verbs": ["create"]},
 			{"name": "webhooksources", "singularName": "webhooksource", "namespaced": true, "kind": "WebhookSource",
 				"verbs": ["get", "list"]},
-			{"name": "webhooksources/webhookdeliveries", "singularName": "", "namespaced": true, "kind": "WebhookDelivery",
+			{"name": "webhooksources/webhookdeliveries", "singularName": "", "namespaced": true,
+				"kind": "WebhookDelivery",
 				"verbs": ["create", "get"]}
 		]
 	}`)
 }
 
-func TestKubectlListsOnlyTheResourcesOfTheGroupThatCanBeRead(t *testing.T) {
+func TestDiscovery_KubectlListsReadableResources(t *testing.T) {
 	w := newWorld(t)
 	got := w.kubectl("", "api-resources", "--api-group=postern.dev", "--no-headers", "--output=name")
 	if want := "webhookdeliveries.postern.dev\nwebhooksources.postern.dev\n"; got != want {
@@ -62,7 +72,7 @@ func TestKubectlListsOnlyTheResourcesOfTheGroupThatCanBeRead(t *testing.T) {
 	}
 }
 
-func TestKubectlFindsTheObjectsOfTheCRDsAndNotTheParentsOfTheDoors(t *testing.T) {
+func TestDiscovery_KubectlFindsCRDObjects(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.application("shop", nil)
@@ -95,7 +105,7 @@ func TestKubectlFindsTheObjectsOfTheCRDsAndNotTheParentsOfTheDoors(t *testing.T)
 	}
 }
 
-func TestParentsOfTheDoorsCannotBeReadOrWritten(t *testing.T) {
+func TestDiscovery_ParentsAreNotReadable(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	for _, path := range []string{"gatewaysyncs", "gatewaysyncs/web", "applications"} {
@@ -104,4 +114,30 @@ func TestParentsOfTheDoorsCannotBeReadOrWritten(t *testing.T) {
 	output := w.refused(`{"kind": "GatewaySync", "apiVersion": "postern.dev/v1alpha1", "metadata": {"name": "other"}}`,
 		"create", "--filename=-")
 	mustBeIn(t, output, "the server could not find the requested resource")
+}
+
+// The namespace controller uses this client, which requests protobuf. If it fails, no namespace can be deleted.
+func TestMediaTypes_NamespaceController(t *testing.T) {
+	w := newWorld(t)
+	w.threeDeliveries()
+	client, err := metadata.NewForConfig(w.RESTConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := client.Resource(v1alpha1.SchemeGroupVersion.WithResource("webhookdeliveries")).Namespace(w.Namespace)
+
+	list, err := records.List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list.Items) != 3 {
+		t.Errorf("listed %d records, want 3", len(list.Items))
+	}
+	if err := records.Delete(t.Context(), list.Items[0].Name, metav1.DeleteOptions{}); err != nil {
+		t.Error(err)
+	}
+	if err := records.DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+		t.Error(err)
+	}
+	w.mustHaveRecords()
 }

@@ -23,12 +23,12 @@ func wouldSet(ref string) []v1alpha1.TargetResult {
 	}}
 }
 
-func TestDryRunAtEveryDoorShowsWhatWouldBeAndLeavesNothing(t *testing.T) {
+func TestDryRun_EveryEndpointLeavesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
 	w.concluded(w.deliver(delivery("real", toWeb+", ref: v1")).Name)
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	w.targetEvents("web", 1)
 
 	for path, answered := range map[string]func() *v1alpha1.WebhookDelivery{
@@ -39,7 +39,8 @@ func TestDryRunAtEveryDoorShowsWhatWouldBeAndLeavesNothing(t *testing.T) {
 			return ci.mustPost(t, gatewaySyncPath("web")+dryRun, `{"ref": "v2"}`, nil, http.StatusAccepted).delivery(t)
 		},
 		"by target, with kubectl": func() *v1alpha1.WebhookDelivery {
-			out := w.kubectl(`{"ref": "v2"}`, "create", "--raw="+w.absolute(gatewaySyncPath("web"))+dryRun, "--filename=-")
+			out := w.kubectl(`{"ref": "v2"}`, "create", "--raw="+w.absolute(gatewaySyncPath("web"))+dryRun,
+				"--filename=-")
 			return answer{body: []byte(out)}.delivery(t)
 		},
 	} {
@@ -63,12 +64,12 @@ func TestDryRunAtEveryDoorShowsWhatWouldBeAndLeavesNothing(t *testing.T) {
 	w.targetEvents("web", 2)
 }
 
-func TestDryRunAnswersTheErrorsThatTheDeliveryWouldGet(t *testing.T) {
+func TestDryRun_SameErrors(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
 	w.concluded(w.deliver(delivery("taken", toWeb+", ref: v1")).Name)
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 
 	ci.mustPost(t, gatewaySyncPath("nothing")+dryRun, `{"ref": "v2"}`, nil, http.StatusNotFound)
 	ci.mustPost(t, gatewaySyncPath("web")+dryRun, `{"ref": "a..b"}`, nil, http.StatusBadRequest)
@@ -80,7 +81,7 @@ func TestDryRunAnswersTheErrorsThatTheDeliveryWouldGet(t *testing.T) {
 	w.mustHaveRecords("taken")
 }
 
-func TestDryRunOfAPingIsIgnoredAndLeavesNothing(t *testing.T) {
+func TestDryRun_PingIsIgnored(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	got := w.deliver(delivery("ping", toWeb+", payload: "+ping), "--dry-run=server")

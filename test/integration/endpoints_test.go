@@ -4,17 +4,14 @@
 package integration
 
 import (
-	"context"
 	"fmt"
 	"net/http"
-	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"postern.dev/postern/apis/postern/v1alpha1"
-	"postern.dev/postern/test/controlplane"
 )
 
 // Annotations of a request on a GatewaySync.
@@ -27,42 +24,6 @@ const (
 // gatewaySyncPath returns the by-target path of a GatewaySync, and applicationPath of an Application.
 func gatewaySyncPath(name string) string { return "gatewaysyncs/" + name + "/webhookdeliveries" }
 func applicationPath(name string) string { return "applications/" + name + "/webhookdeliveries" }
-
-// in returns the same world for a subtest.
-func (w *world) in(t *testing.T) *world { return &world{suite: w.suite, t: t, namespace: w.namespace} }
-
-// newSuite starts a control plane and a Postern with these flags for one test, and checks for leaks at the end.
-func newSuite(t *testing.T, flags ...string) *suite {
-	t.Helper()
-	return newSuiteWith(t, controlplane.PosternOptions{Flags: flags})
-}
-
-// newSuiteWith is newSuite with options.
-func newSuiteWith(t *testing.T, options controlplane.PosternOptions) *suite {
-	t.Helper()
-	return newSuiteOf(t, "", options)
-}
-
-// newSuiteOf is newSuiteWith for an installation; see suite.
-func newSuiteOf(t *testing.T, path string, options controlplane.PosternOptions) *suite {
-	t.Helper()
-	options.Flags = append(options.Flags, verboseFlags...)
-	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
-	defer cancel()
-	s, err := startSuite(ctx, path, options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.findLeaks(context.Background()); err != nil {
-			t.Error(err)
-		}
-		if err := s.stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
 
 // proof returns the headers that authenticate a body.
 type proof func(body string) map[string]string
@@ -86,12 +47,12 @@ func signed(secret, body string) map[string]string {
 
 // untilAccepted waits until the sender is accepted, and untilRejected until it is rejected. Nothing is delivered.
 func (w *world) untilAccepted(s sender, path string, p proof) {
-	w.t.Helper()
+	w.T.Helper()
 	w.untilAnswered(http.StatusBadRequest, s, path, useless, p(useless))
 }
 
 func (w *world) untilRejected(s sender, path string, p proof) {
-	w.t.Helper()
+	w.T.Helper()
 	w.untilAnswered(http.StatusUnauthorized, s, path, useless, p(useless))
 }
 
@@ -101,9 +62,9 @@ const useless = "{}"
 // untilAnswered waits until a body, which should not be deliverable, is answered with code: permissions and secrets
 // take effect with a delay.
 func (w *world) untilAnswered(code int, s sender, path, body string, header map[string]string) {
-	w.t.Helper()
+	w.T.Helper()
 	w.eventually(func() error {
-		got, err := s.post(w.t.Context(), path, []byte(body), header)
+		got, err := s.post(w.T.Context(), path, []byte(body), header)
 		if err == nil && got.code != code {
 			err = fmt.Errorf("got %d, want %d: %s", got.code, code, got.body)
 		}
@@ -112,29 +73,29 @@ func (w *world) untilAnswered(code int, s sender, path, body string, header map[
 }
 
 func (w *world) annotations(resource schema.GroupVersionResource, name string) map[string]string {
-	w.t.Helper()
-	return w.get(resource, name).GetAnnotations()
+	w.T.Helper()
+	return w.Get(resource, name).GetAnnotations()
 }
 
 func (w *world) records() []v1alpha1.WebhookDelivery {
-	w.t.Helper()
-	list, err := w.deliveries.PosternV1alpha1().WebhookDeliveries(w.namespace).List(w.t.Context(), metav1.ListOptions{})
+	w.T.Helper()
+	list, err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).List(w.T.Context(), metav1.ListOptions{})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return list.Items
 }
 
 // checkRequested fails the test unless a GatewaySync has the annotations of a recent request.
 func (w *world) checkRequested(name, ref, by string) {
-	w.t.Helper()
+	w.T.Helper()
 	annotations := w.annotations(gatewaySyncs, name)
 	if annotations[requestedRef] != ref || annotations[requestedBy] != by {
-		w.t.Errorf("GatewaySync %s: got annotations %v, want ref %q requested by %q", name, annotations, ref, by)
+		w.T.Errorf("GatewaySync %s: got annotations %v, want ref %q requested by %q", name, annotations, ref, by)
 	}
 	at, err := time.Parse(time.RFC3339, annotations[requestedAt])
 	if err != nil || at.Location() != time.UTC || time.Since(at).Abs() > time.Hour {
-		w.t.Errorf("GatewaySync %s: %s is %q, want a recent time in UTC", name, requestedAt, annotations[requestedAt])
+		w.T.Errorf("GatewaySync %s: %s is %q, want a recent time in UTC", name, requestedAt, annotations[requestedAt])
 	}
 }
 

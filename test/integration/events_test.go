@@ -18,10 +18,11 @@ import (
 // targetEvents waits until there are want Kubernetes Events about an object, and fails the test if there are more. They
 // are ordered by name, that is by time.
 func (w *world) targetEvents(name string, want int) []eventsv1.Event {
-	w.t.Helper()
+	w.T.Helper()
 	var events []eventsv1.Event
 	w.eventually(func() error {
-		list, err := w.kube.EventsV1().Events(w.namespace).List(w.t.Context(), metav1.ListOptions{FieldSelector: "regarding.name=" + name})
+		list, err := w.Kube.EventsV1().Events(w.Namespace).List(w.T.Context(),
+			metav1.ListOptions{FieldSelector: "regarding.name=" + name})
 		if err != nil {
 			return err
 		}
@@ -31,12 +32,12 @@ func (w *world) targetEvents(name string, want int) []eventsv1.Event {
 		return nil
 	})
 	if len(events) > want {
-		w.t.Fatalf("there are %d Events about %s, want %d: %v", len(events), name, want, events)
+		w.T.Fatalf("there are %d Events about %s, want %d: %v", len(events), name, want, events)
 	}
 	return events
 }
 
-func TestKubernetesEventTellsTheTargetsReadersWhichRefWasRequested(t *testing.T) {
+func TestEvents_NameRequestedRef(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	d := w.deliver(delivery("release", toWeb+", ref: v1"))
@@ -44,24 +45,27 @@ func TestKubernetesEventTellsTheTargetsReadersWhichRefWasRequested(t *testing.T)
 	event := w.targetEvents("web", 1)[0]
 
 	type summary struct{ Type, Reason, Action, Note, Reporter string }
-	wantSummary := summary{"Normal", "RefRequested", "Deliver", `generic requested "v1": stoker.io/requested-ref set to "v1"`, "postern"}
+	wantSummary := summary{"Normal", "RefRequested", "Deliver",
+		`generic requested "v1": stoker.io/requested-ref set to "v1"`, "postern"}
 	gotSummary := summary{event.Type, event.Reason, event.Action, event.Note, event.ReportingController}
 	if diff := cmp.Diff(wantSummary, gotSummary); diff != "" {
 		t.Errorf("event (-want +got):\n%s", diff)
 	}
-	wantRegarding := corev1.ObjectReference{APIVersion: "stoker.io/v1alpha1", Kind: "GatewaySync", Namespace: w.namespace, Name: "web", UID: w.get(gatewaySyncs, "web").GetUID()}
+	wantRegarding := corev1.ObjectReference{APIVersion: "stoker.io/v1alpha1", Kind: "GatewaySync",
+		Namespace: w.Namespace, Name: "web", UID: w.Get(gatewaySyncs, "web").GetUID()}
 	if diff := cmp.Diff(wantRegarding, event.Regarding); diff != "" {
 		t.Errorf("regarding (-want +got):\n%s", diff)
 	}
 	wantRelated := &corev1.ObjectReference{
-		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "WebhookDelivery", Namespace: w.namespace, Name: "release", UID: d.UID,
+		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "WebhookDelivery", Namespace: w.Namespace,
+		Name: "release", UID: d.UID,
 	}
 	if diff := cmp.Diff(wantRelated, event.Related); diff != "" {
 		t.Errorf("related (-want +got):\n%s", diff)
 	}
 }
 
-func TestKubernetesEventIsMadeOnlyForDeliveriesThatChangeTheTarget(t *testing.T) {
+func TestEvents_OnlyForChanges(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	for name, spec := range map[string]string{"first": "ref: v1", "same": "ref: v1", "ping": "payload: " + ping} {

@@ -16,8 +16,8 @@ import (
 
 // runningShop creates an Application that runs an image, with Image Updater annotations in YAML.
 func (w *world) runningShop(name, image, annotations string) {
-	w.t.Helper()
-	w.create(applications, `
+	w.T.Helper()
+	w.Create(applications, `
 apiVersion: argoproj.io/v1alpha1
 kind: Application
 metadata: {name: `+name+`, annotations: {`+annotations+`}}
@@ -32,21 +32,21 @@ const wantsHarborsShop = "argocd-image-updater.argoproj.io/image-list: shop=harb
 
 // checkImages fails the test unless the Application sets these images.
 func (w *world) checkImages(name string, want ...string) {
-	w.t.Helper()
-	images := in[[]any](w.get(applications, name).Object, "spec", "source", "kustomize", "images")
+	w.T.Helper()
+	images := in[[]any](w.Get(applications, name).Object, "spec", "source", "kustomize", "images")
 	if len(images) != len(want) {
-		w.t.Fatalf("Application %s sets %v, want %q", name, images, want)
+		w.T.Fatalf("Application %s sets %v, want %q", name, images, want)
 	}
 	for i := range want {
 		if images[i] != want[i] {
-			w.t.Errorf("Application %s sets %v, want %q", name, images, want)
+			w.T.Errorf("Application %s sets %v, want %q", name, images, want)
 		}
 	}
 }
 
 // harbor returns a Harbor sender with a ServiceAccount token.
 func (w *world) harbor() sender {
-	w.t.Helper()
+	w.T.Helper()
 	subject, token := w.serviceAccount("harbor")
 	w.allow(subject, "webhooksources", "harbor")
 	return w.sender(token)
@@ -54,7 +54,7 @@ func (w *world) harbor() sender {
 
 // trier returns an authenticated sender for dry runs by source.
 func (w *world) trier() sender {
-	w.t.Helper()
+	w.T.Helper()
 	subject, token := w.serviceAccount("trier")
 	w.allow(subject, "webhooksources")
 	return w.sender(token)
@@ -62,9 +62,9 @@ func (w *world) trier() sender {
 
 // untilFound repeats a dry run until it has these results.
 func (w *world) untilFound(s sender, path string, r request, results map[string]string) {
-	w.t.Helper()
+	w.T.Helper()
 	w.eventually(func() error {
-		got, err := s.post(w.t.Context(), path+dryRun, []byte(r.body), r.header)
+		got, err := s.post(w.T.Context(), path+dryRun, []byte(r.body), r.header)
 		if err := errors.Join(err, answeredWith(http.StatusAccepted)(got)); err != nil {
 			return err
 		}
@@ -72,7 +72,7 @@ func (w *world) untilFound(s sender, path string, r request, results map[string]
 	})
 }
 
-func TestTargetThatCannotBeWrittenStopsNoOtherOfAFanOut(t *testing.T) {
+func TestFanout_RefusedTargetStopsNoOther(t *testing.T) {
 	w := newWorld(t)
 	for _, name := range []string{"a", "denied", "z"} {
 		w.runningShop(name, "harbor.example.com/team/shop:1.0.0", wantsHarborsShop)
@@ -87,17 +87,18 @@ func TestTargetThatCannotBeWrittenStopsNoOtherOfAFanOut(t *testing.T) {
   - {expression: "object.metadata.name != 'denied'", message: targets are frozen}
 `, "validationActions: [Deny]")
 	w.eventually(func() error {
-		_, err := w.objects.Resource(applications).Namespace(w.namespace).Patch(t.Context(), "denied", types.MergePatchType,
+		_, err := w.Objects.Resource(applications).Namespace(w.Namespace).Patch(t.Context(), "denied",
+			types.MergePatchType,
 			[]byte(`{"metadata": {"labels": {"a": "b"}}}`), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
 		if err == nil {
 			return errors.New("the policy is not in effect yet")
 		}
 		return nil
 	})
-	before := w.get(applications, "denied")
+	before := w.Get(applications, "denied")
 
 	status := harbor.mustPost(t, sourcePath("harbor"), push.body, push.header, http.StatusInternalServerError).status(t)
-	mustBeIn(t, status.Message, "Application "+w.namespace+"/denied", "targets are frozen")
+	mustBeIn(t, status.Message, "Application "+w.Namespace+"/denied", "targets are frozen")
 
 	w.mustBeUntouched(applications, before)
 	for _, name := range []string{"a", "z"} {
@@ -122,10 +123,10 @@ func TestTargetThatCannotBeWrittenStopsNoOtherOfAFanOut(t *testing.T) {
 	}
 }
 
-func TestPushThatNothingWantsIsAcceptedAndIgnored(t *testing.T) {
+func TestFanout_NoMatchIsIgnored(t *testing.T) {
 	w := newWorld(t)
 	w.application("shop", nil)
-	before := w.get(applications, "shop")
+	before := w.Get(applications, "shop")
 	harbor, push := w.harbor(), payload(t, "harbor/push-full.json")
 	w.untilFound(harbor, sourcePath("harbor"), push, map[string]string{})
 
@@ -139,12 +140,12 @@ func TestPushThatNothingWantsIsAcceptedAndIgnored(t *testing.T) {
 	w.mustBeUntouched(applications, before)
 }
 
-func TestImageIsRequestedByHandOfAllThatWantItOrOfOne(t *testing.T) {
+func TestFanout_ImageByHand(t *testing.T) {
 	w := newWorld(t)
 	for _, name := range []string{"a", "b", "c"} {
 		w.runningShop(name, "example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: example/shop")
 	}
-	c := w.get(applications, "c")
+	c := w.Get(applications, "c")
 
 	one := w.deliver(delivery("one", "target: {kind: Application, name: a}, image: example/shop, ref: 1.1.0"))
 	if err := sameResults(map[string]string{"a": "Written NewerVersion"}, answer{body: mustJSON(t, one)}); err != nil {
@@ -170,14 +171,15 @@ func TestImageIsRequestedByHandOfAllThatWantItOrOfOne(t *testing.T) {
 }
 
 // Quay sends all tags of a push in one body. Each Application selects its own.
-func TestEveryTagOfAPushIsOfferedToEachApplication(t *testing.T) {
+func TestFanout_EveryTagToEachApplication(t *testing.T) {
 	w := newWorld(t)
 	const list = "argocd-image-updater.argoproj.io/image-list: shop=quay.io/example/shop"
 	const shop = "argocd-image-updater.argoproj.io/shop."
 	w.runningShop("versions", "quay.io/example/shop:1.3.0", list)
-	w.runningShop("latest", "quay.io/example/shop:old", list+", "+shop+"update-strategy: newest-build, "+shop+"allow-tags: 'regexp:^(old|latest)$'")
+	w.runningShop("latest", "quay.io/example/shop:old", list+", "+shop+"update-strategy: newest-build, "+shop+
+		"allow-tags: 'regexp:^(old|latest)$'")
 	w.runningShop("ahead", "quay.io/example/shop:2.0.0", list)
-	ahead := w.get(applications, "ahead")
+	ahead := w.Get(applications, "ahead")
 	secret := newSecret()
 	w.secret(map[string]string{"webhook.quay-secret": secret})
 	w.allow(unauthenticated, "webhooksources", "quay.io")
@@ -204,16 +206,19 @@ func TestEveryTagOfAPushIsOfferedToEachApplication(t *testing.T) {
 }
 
 // An Application with its own webhook secret accepts no other secret, but RBAC may permit an identity to deliver.
-func TestApplicationWithItsOwnSecretIsLeftOutOfWhatAnotherSecretProves(t *testing.T) {
+func TestFanout_ApplicationWithOwnSecret(t *testing.T) {
 	w := newWorld(t)
-	w.runningShop("own", "quay.io/example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: quay.io/example/shop")
-	w.runningShop("shared", "quay.io/example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: quay.io/example/shop")
-	own := w.get(applications, "own")
+	w.runningShop("own", "quay.io/example/shop:1.0.0",
+		"argocd-image-updater.argoproj.io/image-list: quay.io/example/shop")
+	w.runningShop("shared", "quay.io/example/shop:1.0.0",
+		"argocd-image-updater.argoproj.io/image-list: quay.io/example/shop")
+	own := w.Get(applications, "own")
 	secret := newSecret()
 	w.secret(map[string]string{"webhook.quay-secret": secret, "applications.own.token": newSecret()})
 	w.allow(unauthenticated, "webhooksources", "quay.io")
 	path, push := sourcePath("quay.io"), payload(t, "quay.io/minimal.json")
-	w.untilFound(w.trier(), path, push, map[string]string{"own": "Written NewerVersion", "shared": "Written NewerVersion"})
+	w.untilFound(w.trier(), path, push, map[string]string{"own": "Written NewerVersion",
+		"shared": "Written NewerVersion"})
 	w.untilAccepted(w.anonymous(), path+"?secret="+secret, noProof)
 	pushed := w.anonymous().mustPost(t, path+"?secret="+secret, push.body, push.header, http.StatusAccepted).delivery(t)
 	results := map[string]string{"own": "Skipped OwnSecret", "shared": "Written NewerVersion"}
@@ -225,7 +230,8 @@ func TestApplicationWithItsOwnSecretIsLeftOutOfWhatAnotherSecretProves(t *testin
 
 	subject, token := w.serviceAccount("quay")
 	w.allow(subject, "webhooksources", "quay.io")
-	w.untilFound(w.sender(token), path, push, map[string]string{"own": "Written NewerVersion", "shared": "Unchanged UpToDate"})
+	w.untilFound(w.sender(token), path, push, map[string]string{"own": "Written NewerVersion",
+		"shared": "Unchanged UpToDate"})
 	w.sender(token).mustPost(t, path, push.body, push.header, http.StatusAccepted)
 	w.checkImages("own", "quay.io/example/shop:1.4.0")
 }

@@ -5,12 +5,7 @@ package integration
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
-	"encoding/pem"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,67 +17,43 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// slowly is an admission webhook for GatewaySyncs that blocks until letGo is closed.
-type slowly struct{ letGo chan struct{} }
-
-// slowDown blocks all writes of GatewaySyncs in this namespace until it is released.
-func (w *world) slowDown() *slowly {
-	w.t.Helper()
-	s := &slowly{letGo: make(chan struct{})}
-	server := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
-		review := &admissionv1.AdmissionReview{}
-		if err := json.NewDecoder(req.Body).Decode(review); err != nil {
-			http.Error(rw, err.Error(), http.StatusBadRequest)
-			return
-		}
-		select {
-		case <-s.letGo:
-		case <-req.Context().Done():
-		}
-		review.Response = &admissionv1.AdmissionResponse{UID: review.Request.UID, Allowed: true}
-		_ = json.NewEncoder(rw).Encode(review)
-	}))
-	w.t.Cleanup(server.Close)
-	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	manifest := `
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingWebhookConfiguration
-metadata: {name: ` + w.namespace + `}
-webhooks:
-- name: slow.example.com
-  clientConfig: {url: "` + server.URL + `", caBundle: ` + base64.StdEncoding.EncodeToString(authority) + `}
-  failurePolicy: Ignore
-  sideEffects: None
-  timeoutSeconds: 30
-  admissionReviewVersions: [v1]
-  namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ` + w.namespace + `}}
-  matchConditions: [{name: postern, expression: "request.userInfo.username == '` + posternUser + `'"}]
-  rules: [{apiGroups: [stoker.io], apiVersions: ['*'], operations: [UPDATE], resources: [gatewaysyncs]}]
-`
-	w.kubectl(manifest, "create", "--filename=-")
-	w.t.Cleanup(func() {
-		close(s.letGo)
-		if _, err := w.Kubectl(context.Background(), manifest, "delete", "--filename=-"); err != nil {
-			w.t.Error(err)
-		}
-	})
-	return s
+// slowDown blocks all writes of GatewaySyncs by Postern in this namespace until letGo is received from or closed, which
+// the end of the test does.
+func (w *world) slowDown() (letGo chan struct{}) {
+	w.T.Helper()
+	letGo = make(chan struct{})
+	w.ServeWebhook(`
+failurePolicy: Ignore
+timeoutSeconds: 30
+matchConditions: [{name: postern, expression: "request.userInfo.username == '`+posternUser+`'"}]
+rules: [{apiGroups: [stoker.io], apiVersions: ['*'], operations: [UPDATE], resources: [gatewaysyncs]}]`,
+		func(ctx context.Context, _ *admissionv1.AdmissionRequest) bool {
+			select {
+			case <-letGo:
+			case <-ctx.Done():
+			}
+			return true
+		})
+	w.T.Cleanup(func() { close(letGo) })
+	return letGo
 }
 
 // writes starts n writes of GatewaySyncs in this namespace as Postern's ServiceAccount. done gets the result of each.
 func (w *world) writes(n int) (done chan error) {
-	w.t.Helper()
+	w.T.Helper()
 	config := w.RESTConfig()
 	config.QPS = -1
-	config.Impersonate = rest.ImpersonationConfig{UserName: posternUser, Groups: []string{"system:serviceaccounts", "system:authenticated"}}
+	config.Impersonate = rest.ImpersonationConfig{UserName: posternUser,
+		Groups: []string{"system:serviceaccounts", "system:authenticated"}}
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	done = make(chan error, n)
 	for i := range n {
 		go func() {
-			_, err := client.Resource(gatewaySyncs).Namespace(w.namespace).Patch(w.t.Context(), fmt.Sprintf("web-%d", i), types.MergePatchType,
+			_, err := client.Resource(gatewaySyncs).Namespace(w.Namespace).Patch(w.T.Context(),
+				fmt.Sprintf("web-%d", i), types.MergePatchType,
 				[]byte(`{"metadata": {"annotations": {"stoker.io/requested-ref": "v1"}}}`), metav1.PatchOptions{})
 			done <- err
 		}()
@@ -92,7 +63,7 @@ func (w *world) writes(n int) (done chan error) {
 
 // Many deliveries to one namespace occupy Postern's seats at the kube-apiserver and queue for more. A write to another
 // namespace must not wait behind all of them.
-func TestManyWritesToOneNamespaceHoldUpNoneToAnother(t *testing.T) {
+func TestFlowControl_NamespacesAreIndependent(t *testing.T) {
 	const crowd, seats = 60, 15
 	s := newSuite(t)
 	crowded, quiet := s.newWorld(t), s.newWorld(t)
@@ -102,7 +73,8 @@ func TestManyWritesToOneNamespaceHoldUpNoneToAnother(t *testing.T) {
 	}
 	const level = `priority_level="postern"`
 	crowded.kubectl("", "patch", "prioritylevelconfiguration", "postern", "--type=merge", // few seats fill quickly
-		`--patch={"spec": {"limited": {"nominalConcurrencyShares": 2, "lendablePercent": 0, "borrowingLimitPercent": 0}}}`)
+		`--patch={"spec": {"limited": {"nominalConcurrencyShares": 2, "lendablePercent": 0, "borrowingLimitPercent": `+
+			`0}}}`)
 	limit := 0.0
 	crowded.eventually(func() error {
 		if limit = crowded.flowControl("current_limit_seats", level); limit > seats {
@@ -120,7 +92,7 @@ func TestManyWritesToOneNamespaceHoldUpNoneToAnother(t *testing.T) {
 		})
 	}
 
-	slow := crowded.slowDown()
+	letGo := crowded.slowDown()
 	crowded.writes(crowd)
 	untilWaiting(crowd - limit)
 	done := quiet.writes(1)
@@ -133,7 +105,7 @@ func TestManyWritesToOneNamespaceHoldUpNoneToAnother(t *testing.T) {
 		case err := <-done:
 			t.Logf("written after %d of the %d writes to the other namespace: %v", went, crowd, err)
 			return
-		case slow.letGo <- struct{}{}:
+		case letGo <- struct{}{}:
 		}
 	}
 }
@@ -141,24 +113,25 @@ func TestManyWritesToOneNamespaceHoldUpNoneToAnother(t *testing.T) {
 // waitingBefore returns the number of requests queued for Postern's seats ahead of the request for this namespace, in
 // its queue. Queues are served in turn.
 func (w *world) waitingBefore() int {
-	w.t.Helper()
-	dump, err := w.kube.Discovery().RESTClient().Get().AbsPath("/debug/api_priority_and_fairness/dump_requests").
-		Param("includeRequestDetails", "1").DoRaw(w.t.Context())
+	w.T.Helper()
+	dump, err := w.Kube.Discovery().RESTClient().Get().AbsPath("/debug/api_priority_and_fairness/dump_requests").
+		Param("includeRequestDetails", "1").DoRaw(w.T.Context())
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	const level, index, namespace = 0, 3, 13
 	for line := range strings.Lines(string(dump)) {
 		fields := strings.Split(line, ",")
-		if len(fields) <= namespace || strings.TrimSpace(fields[level]) != "postern" || strings.TrimSpace(fields[namespace]) != w.namespace {
+		if len(fields) <= namespace || strings.TrimSpace(fields[level]) != "postern" ||
+			strings.TrimSpace(fields[namespace]) != w.Namespace {
 			continue
 		}
 		before, err := strconv.Atoi(strings.TrimSpace(fields[index]))
 		if err != nil {
-			w.t.Fatalf("%v: %s", err, line)
+			w.T.Fatalf("%v: %s", err, line)
 		}
 		return before
 	}
-	w.t.Fatalf("no request for %s waits:\n%s", w.namespace, dump)
+	w.T.Fatalf("no request for %s waits:\n%s", w.Namespace, dump)
 	return 0
 }

@@ -6,7 +6,6 @@ package integration
 import (
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -15,7 +14,7 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-func TestSlowAnonymousSendersDelayOnlyAnonymousSenders(t *testing.T) {
+func TestFlowControl_SlowAnonymousDelayNoOthers(t *testing.T) {
 	s := newSuite(t, "--payload-timeout=1m")
 	w := s.newWorld(t)
 	w.gatewaySync("web")
@@ -38,61 +37,46 @@ func TestSlowAnonymousSendersDelayOnlyAnonymousSenders(t *testing.T) {
 	if schema := w.flowSchemaOf(anonymous, "/version"); schema != "global-default" {
 		t.Errorf("unauthenticated requests for other resources have the flow schema %q, want global-default", schema)
 	}
-	if served := w.flowControl("dispatched_requests_total", `flow_schema="postern",priority_level="postern"`); served == 0 {
+	if served := w.flowControl("dispatched_requests_total",
+		`flow_schema="postern",priority_level="postern"`); served == 0 {
 		t.Error("Postern's own priority level has no requests")
 	}
 }
 
 // fillAnonymousSeats starts unauthenticated deliveries until one has to wait for a seat.
 func (w *world) fillAnonymousSeats(anonymous sender) {
-	w.t.Helper()
+	w.T.Helper()
 	const most = 600 // all seats of a kube-apiserver
 	for range most {
-		anonymous.sendHalf(w.t, gatewaySyncPath("web"), "lost", true)
+		anonymous.sendHalf(w.T, gatewaySyncPath("web"), "lost", true)
 		if w.flowControl("current_inqueue_requests", `priority_level="postern-anonymous"`) > 0 {
 			return
 		}
 	}
-	w.t.Fatalf("%d slow unauthenticated senders have a seat each", most)
+	w.T.Fatalf("%d slow unauthenticated senders have a seat each", most)
 }
 
 // flowControl sums the kube-apiserver's flow control metrics with these labels.
 func (w *world) flowControl(name, labels string) float64 {
-	w.t.Helper()
-	text, err := w.kube.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(w.t.Context())
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	sum := 0.0
-	for line := range strings.Lines(string(text)) {
-		metric, value, _ := strings.Cut(strings.TrimSpace(line), "} ")
-		if !strings.HasPrefix(metric, "apiserver_flowcontrol_"+name+"{") || !strings.Contains(metric, labels) {
-			continue
-		}
-		number, err := strconv.ParseFloat(value, 64)
-		if err != nil {
-			w.t.Fatalf("%s: %v", line, err)
-		}
-		sum += number
-	}
-	return sum
+	w.T.Helper()
+	return w.apiServerMetrics("apiserver_flowcontrol_" + name + "{").Sum(labels)
 }
 
 // flowSchemaOf gets a path from the kube-apiserver, and returns the flow schema of the request.
 func (w *world) flowSchemaOf(s sender, path string) string {
-	w.t.Helper()
-	base, _, _ := strings.Cut(s.base, "/apis/")
-	s.base = base
-	got, err := s.send(w.t.Context(), http.MethodGet, strings.TrimPrefix(path, "/"), http.NoBody, nil)
+	w.T.Helper()
+	base, _, _ := strings.Cut(s.Base, "apis/")
+	s.Base = base
+	got, err := s.send(w.T.Context(), http.MethodGet, strings.TrimPrefix(path, "/"), http.NoBody, nil)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	if got.code != http.StatusOK {
-		w.t.Fatalf("GET %s: got %d: %s", path, got.code, got.body)
+		w.T.Fatalf("GET %s: got %d: %s", path, got.code, got.body)
 	}
-	schemas, err := w.kube.FlowcontrolV1().FlowSchemas().List(w.t.Context(), metav1.ListOptions{})
+	schemas, err := w.Kube.FlowcontrolV1().FlowSchemas().List(w.T.Context(), metav1.ListOptions{})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	for _, schema := range schemas.Items {
 		if string(schema.UID) == got.header.Get("X-Kubernetes-Pf-Flowschema-Uid") {

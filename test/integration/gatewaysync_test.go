@@ -13,33 +13,37 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/test/testcluster"
 )
 
-func TestGatewaySyncGetsTheRequestAndNothingElseChanges(t *testing.T) {
+func TestGatewaySync_RequestOnly(t *testing.T) {
 	w := newWorld(t)
-	before := w.create(gatewaySyncs, gatewaySyncManifest("web"))
-	before = w.annotated(gatewaySyncs, before, map[string]string{"example.com/note": "keep me", "stoker.io/other": "me too"})
+	before := w.Create(gatewaySyncs, testcluster.GatewaySync("web"))
+	before = w.annotated(gatewaySyncs, before, map[string]string{"example.com/note": "keep me",
+		"stoker.io/other": "me too"})
 
 	w.ci().mustPost(t, gatewaySyncPath("web"), release, nil, http.StatusAccepted)
 
-	w.checkContent(gatewaySyncs, before, map[string]string{requestedRef: "v2.0.0", requestedBy: "github", requestedAt: ""})
+	w.checkContent(gatewaySyncs, before, map[string]string{requestedRef: "v2.0.0", requestedBy: "github",
+		requestedAt: ""})
 }
 
 // annotated sets the annotations of an object.
-func (w *world) annotated(resource schema.GroupVersionResource, obj *unstructured.Unstructured, annotations map[string]string) *unstructured.Unstructured {
-	w.t.Helper()
+func (w *world) annotated(resource schema.GroupVersionResource, obj *unstructured.Unstructured,
+	annotations map[string]string) *unstructured.Unstructured {
+	w.T.Helper()
 	obj.SetAnnotations(annotations)
-	obj, err := w.objects.Resource(resource).Namespace(w.namespace).Update(w.t.Context(), obj, metav1.UpdateOptions{})
+	obj, err := w.Objects.Resource(resource).Namespace(w.Namespace).Update(w.T.Context(), obj, metav1.UpdateOptions{})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return obj
 }
 
-func TestRefThatAGatewaySyncHoldsAlreadyLeavesItUntouched(t *testing.T) {
+func TestGatewaySync_EqualRefChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	// The old time shows whether the annotations are written again.
-	before := w.annotated(gatewaySyncs, w.create(gatewaySyncs, gatewaySyncManifest("web")), map[string]string{
+	before := w.annotated(gatewaySyncs, w.Create(gatewaySyncs, testcluster.GatewaySync("web")), map[string]string{
 		requestedRef: "v2.0.0", requestedAt: "2020-01-01T00:00:00Z", requestedBy: "argocd",
 	})
 	ci := w.ci()
@@ -53,7 +57,7 @@ func TestRefThatAGatewaySyncHoldsAlreadyLeavesItUntouched(t *testing.T) {
 	}
 }
 
-func TestSpecRefOfAGatewaySyncIsNotTakenForARequest(t *testing.T) {
+func TestGatewaySync_SpecRefIsNoRequest(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web") // its ref is main
 
@@ -65,12 +69,12 @@ func TestSpecRefOfAGatewaySyncIsNotTakenForARequest(t *testing.T) {
 	}
 }
 
-func TestChangesThatOthersMakeMeanwhileAreKept(t *testing.T) {
+func TestGatewaySync_ConcurrentChangesAreKept(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	for _, ref := range []string{"v1", "v2", "v3"} {
 		// Postern's cache may not have this change yet when it writes.
-		obj := w.get(gatewaySyncs, "web")
+		obj := w.Get(gatewaySyncs, "web")
 		annotations := obj.GetAnnotations()
 		if annotations == nil {
 			annotations = map[string]string{}
@@ -80,11 +84,12 @@ func TestChangesThatOthersMakeMeanwhileAreKept(t *testing.T) {
 
 		w.deliver(delivery(ref, toWeb+", ref: "+ref))
 
-		w.checkContent(gatewaySyncs, before, map[string]string{requestedRef: ref, requestedBy: "generic", requestedAt: ""})
+		w.checkContent(gatewaySyncs, before, map[string]string{requestedRef: ref, requestedBy: "generic",
+			requestedAt: ""})
 	}
 }
 
-func TestDeletedTargetIsNotFoundAndANewOneIsFound(t *testing.T) {
+func TestGatewaySync_DeletedAndCreatedAgain(t *testing.T) {
 	w := newWorld(t)
 	ci := w.ci()
 	for _, test := range []struct {
@@ -98,7 +103,8 @@ func TestDeletedTargetIsNotFoundAndANewOneIsFound(t *testing.T) {
 		test.create()
 		ci.mustPost(t, test.path, `{"ref": "v1"}`, nil, http.StatusAccepted)
 
-		err := w.objects.Resource(test.resource).Namespace(w.namespace).Delete(t.Context(), "web", metav1.DeleteOptions{})
+		err := w.Objects.Resource(test.resource).Namespace(w.Namespace).Delete(t.Context(), "web",
+			metav1.DeleteOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,15 +119,15 @@ func TestDeletedTargetIsNotFoundAndANewOneIsFound(t *testing.T) {
 
 // freezeGatewaySyncs makes the kube-apiserver reject all changes of GatewaySyncs in the namespace.
 func (w *world) freezeGatewaySyncs(example *unstructured.Unstructured) {
-	w.t.Helper()
+	w.T.Helper()
 	w.policyOn("{apiGroups: [stoker.io], apiVersions: ['*'], operations: [UPDATE], resources: [gatewaysyncs]}",
 		"ValidatingAdmissionPolicy", `
   validations:
   - {expression: "false", message: targets are frozen}
 `, "validationActions: [Deny]")
 	w.eventually(func() error {
-		_, err := w.objects.Resource(gatewaySyncs).Namespace(w.namespace).
-			Update(w.t.Context(), example, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
+		_, err := w.Objects.Resource(gatewaySyncs).Namespace(w.Namespace).
+			Update(w.T.Context(), example, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
 		if err == nil {
 			return errors.New("the policy is not in effect yet")
 		}
@@ -129,11 +135,11 @@ func (w *world) freezeGatewaySyncs(example *unstructured.Unstructured) {
 	})
 }
 
-func TestTargetThatCannotBeWrittenMakesTheDeliveryFailAndTellsInAnEvent(t *testing.T) {
+func TestGatewaySync_RefusedWriteFailsWithEvent(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	w.freezeGatewaySyncs(before)
 
 	ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusInternalServerError)

@@ -18,19 +18,20 @@ import (
 )
 
 func (w *world) read(resource schema.GroupVersionResource) []unstructured.Unstructured {
-	w.t.Helper()
-	list, err := w.objects.Resource(resource).Namespace(w.namespace).List(w.t.Context(), metav1.ListOptions{})
+	w.T.Helper()
+	list, err := w.Objects.Resource(resource).Namespace(w.Namespace).List(w.T.Context(), metav1.ListOptions{})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return list.Items
 }
 
 // checkPushed compares all objects of the targets' kind with their state before a push and the expected changes.
-func (w *world) checkPushed(resource schema.GroupVersionResource, before []unstructured.Unstructured, targets []gitTarget, results map[string]string,
+func (w *world) checkPushed(resource schema.GroupVersionResource, before []unstructured.Unstructured,
+	targets []gitTarget, results map[string]string,
 	ref string, annotations map[string]string,
 ) {
-	w.t.Helper()
+	w.T.Helper()
 	moves := map[string][]string{}
 	for _, target := range targets {
 		moves[target.name] = target.moves
@@ -43,14 +44,14 @@ func (w *world) checkPushed(resource schema.GroupVersionResource, before []unstr
 		}
 		if field := moves[object.GetName()]; field != nil {
 			if err := unstructured.SetNestedField(object.Object, ref, field...); err != nil {
-				w.t.Fatal(err)
+				w.T.Fatal(err)
 			}
 		}
 		w.checkContent(resource, object, annotations)
 	}
 }
 
-func TestPushToARepositoryReachesExactlyWhatFollowsTheRef(t *testing.T) {
+func TestFanout_GitRef(t *testing.T) {
 	for _, test := range []struct {
 		gitHost
 		payload, ref string
@@ -90,8 +91,10 @@ func TestPushToARepositoryReachesExactlyWhatFollowsTheRef(t *testing.T) {
 			if err := sameResults(results, answer{body: mustJSON(t, d)}); err != nil {
 				t.Error(err)
 			}
-			if d.Status.Phase != v1alpha1.DeliveryApplied || d.Status.Sender.Method != test.method || d.Spec.Target != nil {
-				t.Errorf("got phase %s by %s to %v, want Applied by %s without a target", d.Status.Phase, d.Status.Sender.Method, d.Spec.Target, test.method)
+			if d.Status.Phase != v1alpha1.DeliveryApplied || d.Status.Sender.Method != test.method ||
+				d.Spec.Target != nil {
+				t.Errorf("got phase %s by %s to %v, want Applied by %s without a target", d.Status.Phase,
+					d.Status.Sender.Method, d.Spec.Target, test.method)
 			}
 			w.checkPushed(gatewaySyncs, syncs, gitSyncs, results, test.ref, map[string]string{
 				requestedRef: test.ref, requestedBy: test.source, requestedAt: "",

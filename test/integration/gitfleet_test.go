@@ -29,10 +29,12 @@ func gitOf(repo, ref string) string { return "git: {repo: '" + repo + "', ref: '
 var gitSyncs = []gitTarget{
 	{name: "https", spec: gitOf("https://HOST/harbour-works/lighthouse.git", "main"), onBranch: written},
 	{name: "https-bare", spec: gitOf("https://HOST/harbour-works/lighthouse/", "main"), onBranch: written},
-	{name: "https-with-user", spec: gitOf("https://bot@HOST:443/harbour-works/lighthouse", "refs/heads/main"), onBranch: written},
+	{name: "https-with-user", spec: gitOf("https://bot@HOST:443/harbour-works/lighthouse", "refs/heads/main"),
+		onBranch: written},
 	{name: "ssh", spec: gitOf("ssh://git@HOST/harbour-works/lighthouse.git", "main"), onBranch: written},
 	{name: "scp", spec: gitOf("git@HOST:harbour-works/lighthouse.git", "main"), onBranch: written},
-	{name: "ssh-at-another-port", spec: gitOf("ssh://git@HOST:2222/harbour-works/lighthouse.git", "main"), onBranch: written},
+	{name: "ssh-at-another-port", spec: gitOf("ssh://git@HOST:2222/harbour-works/lighthouse.git", "main"),
+		onBranch: written},
 	{name: "upper-case", spec: gitOf("https://HOST/HARBOUR-WORKS/LIGHTHOUSE.git", "main"), onBranch: written},
 	{name: "head", spec: gitOf("git@HOST:harbour-works/lighthouse", "HEAD"), onBranch: written, byDefault: true},
 	{name: "without-ref", spec: gitOf("https://HOST/harbour-works/lighthouse", ""), onBranch: written, byDefault: true},
@@ -40,32 +42,45 @@ var gitSyncs = []gitTarget{
 	{name: "other-repository", spec: gitOf("https://HOST/harbour-works/lighthouse-keeper.git", "main")},
 	{name: "other-host", spec: gitOf("https://elsewhere.example.org/harbour-works/lighthouse.git", "main")},
 	{name: "other-port", spec: gitOf("https://HOST:8443/harbour-works/lighthouse.git", "main")},
-	{name: "pinned", spec: gitOf("https://HOST/harbour-works/lighthouse.git", "main"), annotations: "stoker.io/requested-ref: v1.0.0"},
+	{name: "pinned", spec: gitOf("https://HOST/harbour-works/lighthouse.git", "main"),
+		annotations: "stoker.io/requested-ref: v1.0.0"},
 	{name: "tags", spec: gitOf("git@HOST:harbour-works/lighthouse.git", "v2.0.0"),
 		annotations: "postern.dev/follow-tags: '>=2'", onTag: written},
 	{name: "branch-and-tags", spec: gitOf("https://HOST/harbour-works/lighthouse.git", "main"),
 		annotations: "postern.dev/follow-tags: '*'", onBranch: written, onTag: written},
-	{name: "lower-tags", spec: gitOf("https://HOST/harbour-works/lighthouse.git", "v1.0.0"), annotations: "postern.dev/follow-tags: '<2'"},
-	{name: "higher-tag", spec: gitOf("https://HOST/harbour-works/lighthouse.git", "v3.0.0"), annotations: "postern.dev/follow-tags: '>=1'"},
+	{name: "lower-tags", spec: gitOf("https://HOST/harbour-works/lighthouse.git", "v1.0.0"),
+		annotations: "postern.dev/follow-tags: '<2'"},
+	{name: "higher-tag", spec: gitOf("https://HOST/harbour-works/lighthouse.git", "v3.0.0"),
+		annotations: "postern.dev/follow-tags: '>=1'"},
 	{name: "bad-constraint", spec: gitOf("https://HOST/harbour-works/lighthouse.git", "v1.0.0"),
 		annotations: "postern.dev/follow-tags: newest", onTag: "Skipped InvalidConfiguration"},
 }
 
 var gitApplications = []gitTarget{
-	{name: "app-https", spec: "source: {repoURL: 'https://HOST/harbour-works/lighthouse', path: ., targetRevision: main}", onBranch: written},
-	{name: "app-head", spec: "source: {repoURL: 'https://HOST/harbour-works/lighthouse.git', path: ., targetRevision: HEAD}", onBranch: written, byDefault: true},
-	{name: "app-without-revision", spec: "source: {repoURL: 'git@HOST:harbour-works/lighthouse.git', path: .}", onBranch: written, byDefault: true},
-	{name: "app-second-source", spec: "sources: [{repoURL: 'https://charts.example.com', chart: a, targetRevision: 1.0.0}, " +
-		"{repoURL: 'ssh://git@HOST/harbour-works/lighthouse.git', targetRevision: main, ref: values}]", onBranch: written},
-	{name: "app-hydrated", spec: "sourceHydrator: {drySource: {repoURL: 'https://HOST/harbour-works/lighthouse', path: ., targetRevision: main}, " +
+	{name: "app-https", spec: "source: {repoURL: 'https://HOST/harbour-works/lighthouse', path: ., targetRevision: " +
+		"main}", onBranch: written},
+	{name: "app-head", spec: "source: {repoURL: 'https://HOST/harbour-works/lighthouse.git', path: ., " +
+		"targetRevision: HEAD}", onBranch: written, byDefault: true},
+	{name: "app-without-revision", spec: "source: {repoURL: 'git@HOST:harbour-works/lighthouse.git', path: .}",
+		onBranch: written, byDefault: true},
+	{name: "app-second-source", spec: "sources: [{repoURL: 'https://charts.example.com', chart: a, targetRevision: " +
+		"1.0.0}, " +
+		"{repoURL: 'ssh://git@HOST/harbour-works/lighthouse.git', targetRevision: main, ref: values}]",
+		onBranch: written},
+	{name: "app-hydrated", spec: "sourceHydrator: {drySource: {repoURL: 'https://HOST/harbour-works/lighthouse', " +
+		"path: ., targetRevision: main}, " +
 		"syncSource: {targetBranch: env/prod, path: .}}", onBranch: written},
-	{name: "app-other-branch", spec: "source: {repoURL: 'https://HOST/harbour-works/lighthouse', path: ., targetRevision: release}"},
-	{name: "app-commit", spec: "source: {repoURL: 'https://HOST/harbour-works/lighthouse', path: ., targetRevision: " + commit + "}"},
-	{name: "app-other-repository", spec: "source: {repoURL: 'https://HOST/harbour-works/keeper', path: ., targetRevision: main}"},
+	{name: "app-other-branch", spec: "source: {repoURL: 'https://HOST/harbour-works/lighthouse', path: ., " +
+		"targetRevision: release}"},
+	{name: "app-commit", spec: "source: {repoURL: 'https://HOST/harbour-works/lighthouse', path: ., targetRevision: " +
+		commit + "}"},
+	{name: "app-other-repository", spec: "source: {repoURL: 'https://HOST/harbour-works/keeper', path: ., " +
+		"targetRevision: main}"},
 	{name: "app-tags", spec: "source: {repoURL: 'git@HOST:harbour-works/lighthouse', path: ., targetRevision: v2.0.0}",
 		annotations: "postern.dev/follow-tags: '~2', postern.dev/update-target-revision: 'true'", onTag: written,
 		moves: []string{"spec", "source", "targetRevision"}},
-	{name: "app-lower-tags", spec: "source: {repoURL: 'https://HOST/harbour-works/lighthouse', path: ., targetRevision: v1.0.0}",
+	{name: "app-lower-tags", spec: "source: {repoURL: 'https://HOST/harbour-works/lighthouse', path: ., " +
+		"targetRevision: v1.0.0}",
 		annotations: "postern.dev/follow-tags: '~1'"},
 }
 
@@ -90,16 +105,16 @@ func (p gitPlace) fill(yaml string) string {
 
 // gitFleet creates all targets.
 func (w *world) gitFleet(at gitPlace) {
-	w.t.Helper()
+	w.T.Helper()
 	fill := func(kind, more string, target gitTarget) string {
 		return at.fill(kind + "\nmetadata: {name: " + target.name + ", annotations: {example.com/note: keep me, " +
 			target.annotations + "}}\nspec: {" + more + target.spec + "}")
 	}
 	for _, target := range gitSyncs {
-		w.create(gatewaySyncs, fill("apiVersion: stoker.io/v1alpha1\nkind: GatewaySync", "", target))
+		w.Create(gatewaySyncs, fill("apiVersion: stoker.io/v1alpha1\nkind: GatewaySync", "", target))
 	}
 	for _, target := range gitApplications {
-		w.create(applications, fill("apiVersion: argoproj.io/v1alpha1\nkind: Application",
+		w.Create(applications, fill("apiVersion: argoproj.io/v1alpha1\nkind: Application",
 			"project: default, destination: {name: in-cluster, namespace: a}, ", target))
 	}
 }
@@ -115,17 +130,21 @@ type gitHost struct {
 }
 
 var (
-	atGitHub = gitHost{source: "github", at: lighthouseAt("github.com"), key: "hmac", method: "HMAC", proof: bySignature, namesDefault: true}
+	atGitHub = gitHost{source: "github", at: lighthouseAt("github.com"), key: "hmac", method: "HMAC",
+		proof: bySignature, namesDefault: true}
 	atGitLab = gitHost{source: "gitlab", at: lighthouseAt("gitlab.example.com"), key: "token", method: "Token",
 		proof: func(secret string) proof { return byToken("X-Gitlab-Token", secret) }, namesDefault: true}
 	atGitea = gitHost{source: "gitea", at: lighthouseAt("git.example.com"), key: "webhook.gitea-secret", method: "HMAC",
 		proof: bySignature, namesDefault: true}
-	atBitbucket = gitHost{source: "bitbucket", at: lighthouseAt("bitbucket.org"), key: "webhook.bitbucket-secret", method: "HMAC",
-		proof: byHubSignature}
-	atBitbucketServer = gitHost{source: "bitbucket-server", at: gitPlace{host: "git.example.com", path: "scm/hw/lighthouse",
-		sshHost: "git.example.com", sshPath: "hw/lighthouse"}, key: "hmac", method: "HMAC", proof: byHubSignature}
-	atAzureDevOps = gitHost{source: "azure-devops", at: gitPlace{host: "dev.azure.com", path: "harbour-works/Harbour%20works/_git/lighthouse",
-		sshHost: "ssh.dev.azure.com", sshPath: "v3/harbour-works/Harbour%20works/lighthouse"},
+	atBitbucket = gitHost{source: "bitbucket", at: lighthouseAt("bitbucket.org"), key: "webhook.bitbucket-secret",
+		method: "HMAC",
+		proof:  byHubSignature}
+	atBitbucketServer = gitHost{source: "bitbucket-server",
+		at: gitPlace{host: "git.example.com", path: "scm/hw/lighthouse",
+			sshHost: "git.example.com", sshPath: "hw/lighthouse"}, key: "hmac", method: "HMAC", proof: byHubSignature}
+	atAzureDevOps = gitHost{source: "azure-devops",
+		at: gitPlace{host: "dev.azure.com", path: "harbour-works/Harbour%20works/_git/lighthouse",
+			sshHost: "ssh.dev.azure.com", sshPath: "v3/harbour-works/Harbour%20works/lighthouse"},
 		key: "webhook.azure-devops-secret", method: "Token",
 		proof: func(secret string) proof { return byToken("X-Webhook-Secret", secret) }, namesDefault: true}
 )

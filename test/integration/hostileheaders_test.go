@@ -5,6 +5,7 @@ package integration
 
 import (
 	"encoding/base64"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -14,7 +15,7 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-func TestDeliveryIDThatIsNoneIsRefused(t *testing.T) {
+func TestHeaders_InvalidDeliveryID(t *testing.T) {
 	releaser, check := unharmed(t)
 	push := payload(t, "github/push-branch.json")
 	for name, id := range map[string]string{
@@ -33,7 +34,7 @@ func TestDeliveryIDThatIsNoneIsRefused(t *testing.T) {
 	check()
 }
 
-func TestHeaderLargerThanAnyServerReadsIsRefused(t *testing.T) {
+func TestHeaders_TooLarge(t *testing.T) {
 	releaser, check := unharmed(t)
 	header := map[string]string{"X-Github-Event": "push", "X-Github-Delivery": strings.Repeat("x", 2<<20)}
 	got, err := releaser.post(t.Context(), gatewaySyncPath("web"), []byte(anyBody), header)
@@ -44,9 +45,10 @@ func TestHeaderLargerThanAnyServerReadsIsRefused(t *testing.T) {
 	check()
 }
 
-func TestSeveralEventHeadersAreRefusedSinceReadersMayDisagreeOnThem(t *testing.T) {
+func TestHeaders_SeveralEvents(t *testing.T) {
 	releaser, check := unharmed(t)
-	for _, events := range [][]string{{"push", "ping"}, {"ping", "push"}, {"push", "push"}, {"", "push"}, {"push", ""}} {
+	for _, events := range [][]string{{"push", "ping"}, {"ping", "push"}, {"push", "push"}, {"", "push"},
+		{"push", ""}} {
 		got := releaser.postHeaders(t, payload(t, "github/push-branch.json"), http.Header{"X-Github-Event": events})
 		if got.code != http.StatusBadRequest {
 			t.Errorf("X-GitHub-Event %q: got %d, want 400: %s", events, got.code, got.body)
@@ -59,7 +61,7 @@ func TestSeveralEventHeadersAreRefusedSinceReadersMayDisagreeOnThem(t *testing.T
 	check()
 }
 
-func TestSeveralSignaturesInOneHeaderAreRejected(t *testing.T) {
+func TestHeaders_SeveralSignatures(t *testing.T) {
 	secret := newSecret()
 	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 	right, wrong := sign(secret, anyBody), sign(newSecret(), anyBody)
@@ -75,16 +77,15 @@ func TestSeveralSignaturesInOneHeaderAreRejected(t *testing.T) {
 // postHeaders posts to web with headers that may have several values.
 func (s sender) postHeaders(t *testing.T, r request, header http.Header) answer {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.base+"/"+gatewaySyncPath("web"), strings.NewReader(r.body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.Base+gatewaySyncPath("web"),
+		strings.NewReader(r.body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, value := range r.header {
 		req.Header.Set(name, value)
 	}
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, header)
 	got, err := s.do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -92,11 +93,11 @@ func (s sender) postHeaders(t *testing.T, r request, header http.Header) answer 
 	return got
 }
 
-func TestUnknownEventIsIgnoredAndLeavesNoJunkInTheRecord(t *testing.T) {
+func TestHeaders_UnknownEventIsIgnored(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	for name, event := range map[string]string{
 		"long":             strings.Repeat("push", 1000),
 		"control sequence": "push\xc2\x9b31m",
@@ -104,7 +105,8 @@ func TestUnknownEventIsIgnoredAndLeavesNoJunkInTheRecord(t *testing.T) {
 		"a list":           "ping, push",
 	} {
 		r := payload(t, "github/push-branch.json").with(map[string]string{
-			"X-Github-Event": event, "X-Github-Delivery": strings.ReplaceAll(name, " ", "-"), "User-Agent": strings.Repeat("x", 10_000),
+			"X-Github-Event": event, "X-Github-Delivery": strings.ReplaceAll(name, " ", "-"),
+			"User-Agent": strings.Repeat("x", 10_000),
 		})
 		d := releaser.mustPost(t, gatewaySyncPath("web"), r.body, r.header, http.StatusAccepted).delivery(t)
 		if d.Status.Phase != v1alpha1.DeliveryIgnored || d.Status.Reason != "EventIgnored" {
@@ -123,10 +125,10 @@ func TestUnknownEventIsIgnoredAndLeavesNoJunkInTheRecord(t *testing.T) {
 	w.mustBeUntouched(gatewaySyncs, before)
 }
 
-func TestObjectMayNotClaimASourceThatItsHeadersContradict(t *testing.T) {
+func TestHeaders_ContradictingSource(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	// As a generic payload, the deletion of a branch would deploy it.
 	deletion := payload(t, "github/push-branch-deleted.json")
 	raw := base64.StdEncoding.EncodeToString([]byte(deletion.body))

@@ -6,19 +6,18 @@ package integration
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/test/testcluster"
 )
 
 // answer is the response to a sender.
@@ -31,11 +30,9 @@ type answer struct {
 	record func(t *testing.T, answered *v1alpha1.WebhookDelivery) *v1alpha1.WebhookDelivery
 }
 
-// sender POSTs as CI jobs and webhooks do, with a plain HTTP client.
+// sender POSTs as CI jobs and webhooks do, to the API or to the classic receiver.
 type sender struct {
-	client *http.Client
-	base   string
-	token  string
+	testcluster.Sender
 	// record is set in the answers to a sender without a token.
 	record func(t *testing.T, answered *v1alpha1.WebhookDelivery) *v1alpha1.WebhookDelivery
 }
@@ -45,16 +42,18 @@ func (w *world) anonymous() sender { return w.sender("") }
 
 // sender returns a sender with a bearer token.
 func (w *world) sender(token string) sender {
-	w.t.Helper()
+	w.T.Helper()
 	config, err := w.AnonymousConfig()
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	s := sender{client: client, base: config.Host + "/apis/postern.dev/v1alpha1/namespaces/" + w.namespace, token: token}
+	s := sender{Sender: testcluster.Sender{
+		Client: client, Base: config.Host + testcluster.NamespacePath(w.Namespace), Token: token,
+	}}
 	if token == "" {
 		s.record = w.recordOf
 	}
@@ -67,9 +66,11 @@ func (w *world) recordOf(t *testing.T, answered *v1alpha1.WebhookDelivery) *v1al
 	t.Helper()
 	var record *v1alpha1.WebhookDelivery
 	w.in(t).eventually(func() (err error) {
-		record, err = w.deliveries.PosternV1alpha1().WebhookDeliveries(answered.Namespace).Get(t.Context(), answered.Name, metav1.GetOptions{})
+		record, err = w.Deliveries.PosternV1alpha1().WebhookDeliveries(answered.Namespace).Get(t.Context(),
+			answered.Name, metav1.GetOptions{})
 		if err == nil && record.Status.Phase != answered.Status.Phase {
-			err = fmt.Errorf("delivery %s is %s, and was answered as %s", answered.Name, record.Status.Phase, answered.Status.Phase)
+			err = fmt.Errorf("delivery %s is %s, and was answered as %s", answered.Name, record.Status.Phase,
+				answered.Status.Phase)
 		}
 		return err
 	})
@@ -85,29 +86,19 @@ func (s sender) post(ctx context.Context, path string, body []byte, header map[s
 }
 
 // send is post with any method, and a body of possibly unknown length.
-func (s sender) send(ctx context.Context, method, path string, body io.Reader, header map[string]string) (answer, error) {
-	req, err := http.NewRequestWithContext(ctx, method, s.base+"/"+path, body)
+func (s sender) send(ctx context.Context, method, path string, body io.Reader, header map[string]string) (answer,
+	error) {
+	req, err := s.NewRequest(ctx, method, path, body, header)
 	if err != nil {
 		return answer{}, err
-	}
-	for name, value := range header {
-		req.Header.Set(name, value)
 	}
 	return s.do(req)
 }
 
 // do sends a request as this sender.
 func (s sender) do(req *http.Request) (answer, error) {
-	if s.token != "" {
-		req.Header.Set("Authorization", "Bearer "+s.token)
-	}
-	resp, err := s.client.Do(req)
-	if err != nil {
-		return answer{}, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	got, err := io.ReadAll(resp.Body)
-	return answer{code: resp.StatusCode, header: resp.Header, body: got, record: s.record}, err
+	got, err := s.Do(req)
+	return answer{code: got.Code, header: got.Header, body: got.Body, record: s.record}, err
 }
 
 // mustPost is post, and fails the test unless the answer has wantCode.
@@ -158,9 +149,7 @@ func (a answer) decode(t *testing.T, into any) {
 
 // sign returns the value of X-Hub-Signature-256 for a body.
 func sign(secret, body string) string {
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte(body))
-	digits := hex.EncodeToString(mac.Sum(nil))
-	signatures.remember(digits)
-	return "sha256=" + digits
+	signature := testcluster.Sign(secret, body)
+	signatures.remember(strings.TrimPrefix(signature, "sha256="))
+	return signature
 }

@@ -20,10 +20,10 @@ import (
 
 // applicationsOf returns all Applications of the namespace, by name.
 func (w *world) applicationsOf() map[string]*unstructured.Unstructured {
-	w.t.Helper()
-	list, err := w.objects.Resource(applications).Namespace(w.namespace).List(w.t.Context(), metav1.ListOptions{})
+	w.T.Helper()
+	list, err := w.Objects.Resource(applications).Namespace(w.Namespace).List(w.T.Context(), metav1.ListOptions{})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	found := map[string]*unstructured.Unstructured{}
 	for i := range list.Items {
@@ -34,15 +34,15 @@ func (w *world) applicationsOf() map[string]*unstructured.Unstructured {
 
 // checkUntouched fails the test if there is a new Application, or if any except the excepted ones has changed.
 func (w *world) checkUntouched(before map[string]*unstructured.Unstructured, except map[string]bool) {
-	w.t.Helper()
+	w.T.Helper()
 	after := w.applicationsOf()
 	if len(before) != len(after) {
-		w.t.Errorf("the number of Applications has changed from %d to %d", len(before), len(after))
+		w.T.Errorf("the number of Applications has changed from %d to %d", len(before), len(after))
 	}
 	for name, app := range before {
 		if !except[name] && after[name] != nil {
 			if diff := cmp.Diff(app.Object, after[name].Object); diff != "" {
-				w.t.Errorf("Application %s should be unchanged (-before +after):\n%s", name, diff)
+				w.T.Errorf("Application %s should be unchanged (-before +after):\n%s", name, diff)
 			}
 		}
 	}
@@ -80,10 +80,10 @@ func (s registrySender) wantReports(got map[string]report) map[string]report {
 
 // untilKnown repeats a dry run until Postern has the role, the secret and the whole fleet.
 func (w *world) untilKnown(r registries, s registrySender) {
-	w.t.Helper()
+	w.T.Helper()
 	r.untilAccepted(w, s)
 	w.eventually(func() error {
-		got, err := r.pushDry(w.t, s)
+		got, err := r.pushDry(w.T, s)
 		if err != nil {
 			return err
 		}
@@ -98,7 +98,7 @@ func (w *world) untilKnown(r registries, s registrySender) {
 	})
 }
 
-func TestPushToARegistryUpdatesExactlyTheApplicationsThatWantIt(t *testing.T) {
+func TestFanout_Image(t *testing.T) {
 	here, elsewhere := newWorld(t), newWorld(t)
 	here.fleet(registryImages)
 	elsewhere.fleet(registryImages)
@@ -122,7 +122,8 @@ func TestPushToARegistryUpdatesExactlyTheApplicationsThatWantIt(t *testing.T) {
 			if diff := cmp.Diff(s.wantReports(reportsOf(d)), reportsOf(d)); diff != "" {
 				t.Errorf("status.targets (-want +got):\n%s", diff)
 			}
-			if d.Status.Phase != v1alpha1.DeliveryApplied || d.Status.Sender.Method != s.method || d.Spec.Source != s.source {
+			if d.Status.Phase != v1alpha1.DeliveryApplied || d.Status.Sender.Method != s.method ||
+				d.Spec.Source != s.source {
 				t.Errorf("got phase %s of a delivery from %s by %s; want Applied, %s, %s",
 					d.Status.Phase, d.Spec.Source, d.Status.Sender.Method, s.source, s.method)
 			}

@@ -58,7 +58,8 @@ var fleetKinds = []fleetKind{
 		result: v1alpha1.TargetWritten, reason: "NewerVersion",
 		update: func(spec map[string]any, image, tag string) {
 			helm := member(member(spec, "source"), "helm")
-			setByName(helm, "parameters", map[string]any{"name": "image.repository", "value": image, "forceString": true})
+			setByName(helm, "parameters", map[string]any{"name": "image.repository", "value": image,
+				"forceString": true})
 			setByName(helm, "parameters", map[string]any{"name": "image.tag", "value": tag, "forceString": true})
 		},
 	},
@@ -95,8 +96,9 @@ var fleetKinds = []fleetKind{
 		name: "plugin", status: "sourceType: Plugin, summary: {images: ['IMAGE:1.0.0']}",
 		updater: "applicationRefs: [{namePattern: APP, images: [{alias: shop, imageName: IMAGE, " +
 			"manifestTargets: {plugin: {name: NAME, tag: TAG}}}]}]",
-		sources: "source: {repoURL: 'https://github.com/example/shop.git', path: deploy, plugin: {env: [{name: TAG, value: 1.0.0}]}}",
-		result:  v1alpha1.TargetWritten, reason: "NewerVersion",
+		sources: "source: {repoURL: 'https://github.com/example/shop.git', path: deploy, plugin: {env: [{name: TAG, " +
+			"value: 1.0.0}]}}",
+		result: v1alpha1.TargetWritten, reason: "NewerVersion",
 		update: func(spec map[string]any, image, tag string) {
 			plugin := member(member(spec, "source"), "plugin")
 			setByName(plugin, "env", map[string]any{"name": "NAME", "value": image})
@@ -107,11 +109,13 @@ var fleetKinds = []fleetKind{
 		name: "several-sources", status: "sourceTypes: [Directory, Helm], summary: {images: ['IMAGE:1.0.0']}",
 		annotations: map[string]string{"image-list": "shop=IMAGE", "shop.helm.image-spec": "image"},
 		sources: "sources: [{repoURL: 'https://github.com/example/values.git', ref: values}, " +
-			"{repoURL: 'https://charts.example.com', chart: shop, targetRevision: 3.1.0, helm: {valueFiles: [$values/a.yaml]}}]",
+			"{repoURL: 'https://charts.example.com', chart: shop, targetRevision: 3.1.0, helm: {valueFiles: " +
+			"[$values/a.yaml]}}]",
 		result: v1alpha1.TargetWritten, reason: "NewerVersion",
 		update: func(spec map[string]any, image, tag string) {
 			helm := member(spec["sources"].([]any)[1].(map[string]any), "helm")
-			setByName(helm, "parameters", map[string]any{"name": "image", "value": image + ":" + tag, "forceString": true})
+			setByName(helm, "parameters", map[string]any{"name": "image", "value": image + ":" + tag,
+				"forceString": true})
 		},
 	},
 	{
@@ -122,7 +126,8 @@ var fleetKinds = []fleetKind{
 		result: v1alpha1.TargetWritten, reason: "NewerVersion",
 		update: func(spec map[string]any, image, tag string) {
 			helm := member(member(spec, "source"), "helm")
-			setByName(helm, "parameters", map[string]any{"name": "image.repository", "value": image, "forceString": true})
+			setByName(helm, "parameters", map[string]any{"name": "image.repository", "value": image,
+				"forceString": true})
 			setByName(helm, "parameters", map[string]any{"name": "image.tag", "value": tag, "forceString": true})
 		},
 	},
@@ -138,22 +143,27 @@ var fleetKinds = []fleetKind{
 	{ // only the annotations are used
 		name: "asking-annotations", status: runsHelm, sources: plainSource,
 		annotations: map[string]string{"image-list": "shop=IMAGE", "shop.helm.image-spec": "image"},
-		updater: "commonUpdateSettings: {allowTags: 'regexp:^$'}, writeBackConfig: {method: git}, applicationRefs: [{namePattern: APP, " +
-			"useAnnotations: true, commonUpdateSettings: {updateStrategy: digest}, images: [{alias: shop, imageName: ELSEWHERE}]}]",
+		updater: "commonUpdateSettings: {allowTags: 'regexp:^$'}, writeBackConfig: {method: git}, applicationRefs: " +
+			"[{namePattern: APP, " +
+			"useAnnotations: true, commonUpdateSettings: {updateStrategy: digest}, images: [{alias: shop, imageName: " +
+			"ELSEWHERE}]}]",
 		result: v1alpha1.TargetWritten, reason: "NewerVersion",
 		update: func(spec map[string]any, image, tag string) {
 			helm := member(member(spec, "source"), "helm")
-			setByName(helm, "parameters", map[string]any{"name": "image", "value": image + ":" + tag, "forceString": true})
+			setByName(helm, "parameters", map[string]any{"name": "image", "value": image + ":" + tag,
+				"forceString": true})
 		},
 	},
 	{
 		name: "asking-in-vain", status: runsHelm, sources: plainSource,
-		updater: "applicationRefs: [{namePattern: APP, useAnnotations: true, images: [{alias: shop, imageName: IMAGE}]}]",
+		updater: "applicationRefs: [{namePattern: APP, useAnnotations: true, images: [{alias: shop, imageName: " +
+			"IMAGE}]}]",
 	},
 	{ // without annotations, the less specific reference is used
 		name: "falling-back", status: runsKustomize, sources: plainSource,
-		updater: "applicationRefs: [{namePattern: APP, useAnnotations: true}, {namePattern: 'APP*', images: [{alias: shop, imageName: IMAGE}]}]",
-		result:  v1alpha1.TargetWritten, reason: "NewerVersion",
+		updater: "applicationRefs: [{namePattern: APP, useAnnotations: true}, {namePattern: 'APP*', images: [{alias: " +
+			"shop, imageName: IMAGE}]}]",
+		result: v1alpha1.TargetWritten, reason: "NewerVersion",
 		update: func(spec map[string]any, image, tag string) {
 			member(member(spec, "source"), "kustomize")["images"] = []any{image + ":" + tag}
 		},
@@ -179,8 +189,9 @@ var fleetKinds = []fleetKind{
 		result:      v1alpha1.TargetWritten, reason: "GitWriteBack",
 	},
 	{
-		name: "constrained", status: runsHelm, sources: plainSource, annotations: map[string]string{"image-list": "IMAGE:<1.2"},
-		result: v1alpha1.TargetSkipped, reason: "ConstraintNotMet",
+		name: "constrained", status: runsHelm, sources: plainSource,
+		annotations: map[string]string{"image-list": "IMAGE:<1.2"},
+		result:      v1alpha1.TargetSkipped, reason: "ConstraintNotMet",
 	},
 	{
 		name: "ignoring", status: runsHelm, sources: plainSource,
@@ -198,12 +209,14 @@ var fleetKinds = []fleetKind{
 		result:      v1alpha1.TargetSkipped, reason: "OlderVersion",
 	},
 	{
-		name: "not-running-it", status: "sourceType: Helm, summary: {images: ['ELSEWHERE:1.0.0']}", sources: plainSource,
+		name: "not-running-it", status: "sourceType: Helm, summary: {images: ['ELSEWHERE:1.0.0']}",
+		sources:     plainSource,
 		annotations: map[string]string{"image-list": "IMAGE"},
 		result:      v1alpha1.TargetSkipped, reason: "NotInUse",
 	},
 	{
-		name: "other-registry", status: "sourceType: Helm, summary: {images: ['ELSEWHERE:1.0.0', 'IMAGE:1.0.0']}", sources: plainSource,
+		name: "other-registry", status: "sourceType: Helm, summary: {images: ['ELSEWHERE:1.0.0', 'IMAGE:1.0.0']}",
+		sources:     plainSource,
 		annotations: map[string]string{"image-list": "ELSEWHERE"},
 	},
 	{name: "without-configuration", status: runsKustomize, sources: plainSource},

@@ -43,14 +43,14 @@ func (k fleetKind) fill(yaml string, image fleetImage) string {
 
 // fleet creates an Application of each kind for each image, and the ImageUpdater objects for them.
 func (w *world) fleet(images []fleetImage) {
-	w.t.Helper()
+	w.T.Helper()
 	for _, image := range images {
 		for _, kind := range fleetKinds {
-			w.create(applications, kind.application(image))
+			w.Create(applications, kind.application(image))
 			if kind.updater == "" {
 				continue
 			}
-			w.create(imageUpdaters, kind.fill(`
+			w.Create(imageUpdaters, kind.fill(`
 apiVersion: argocd-image-updater.argoproj.io/v1alpha1
 kind: ImageUpdater
 metadata: {name: APP}

@@ -20,7 +20,7 @@ kind: ImageUpdater
 metadata: {name: all}
 spec: {applicationRefs: [{namePattern: '*', images: [{alias: shop, imageName: harbor.example.com/team/shop}]}]}`
 
-func TestAnnotationsCountWithoutTheCRDOfImageUpdaterAndItsObjectsOnceItIsThere(t *testing.T) {
+func TestImageUpdater_CRDInstalledLater(t *testing.T) {
 	s := newSuite(t)
 	if err := s.postern.Stop(t.Context()); err != nil {
 		t.Fatal(err)
@@ -32,7 +32,7 @@ func TestAnnotationsCountWithoutTheCRDOfImageUpdaterAndItsObjectsOnceItIsThere(t
 	w.runningShop("annotated", "harbor.example.com/team/shop:1.0.0", wantsHarborsShop)
 	w.runningShop("plain", "harbor.example.com/team/shop:1.0.0", "")
 	harbor, push := w.harbor(), payload(t, "harbor/push-full.json")
-	plain := w.get(applications, "plain")
+	plain := w.Get(applications, "plain")
 
 	w.untilFound(harbor, sourcePath("harbor"), push, map[string]string{"annotated": "Written NewerVersion"})
 	harbor.mustPost(t, sourcePath("harbor"), push.body, push.header, http.StatusAccepted)
@@ -41,10 +41,10 @@ func TestAnnotationsCountWithoutTheCRDOfImageUpdaterAndItsObjectsOnceItIsThere(t
 
 	w.kubectl("", "create", "--filename="+imageUpdaterCRD)
 	w.eventually(func() error {
-		_, err := w.objects.Resource(imageUpdaters).Namespace(w.namespace).List(t.Context(), metav1.ListOptions{})
+		_, err := w.Objects.Resource(imageUpdaters).Namespace(w.Namespace).List(t.Context(), metav1.ListOptions{})
 		return err
 	})
-	w.create(imageUpdaters, updaterOfAll)
+	w.Create(imageUpdaters, updaterOfAll)
 	w.untilFound(harbor, sourcePath("harbor"), push, map[string]string{
 		"annotated": "Unchanged UpToDate", "plain": "Written NewerVersion",
 	})
@@ -56,15 +56,16 @@ func TestAnnotationsCountWithoutTheCRDOfImageUpdaterAndItsObjectsOnceItIsThere(t
 	}
 }
 
-func TestImageUpdaterThatIsChangedOrDeletedTakesEffect(t *testing.T) {
+func TestImageUpdater_ChangeAndDeletion(t *testing.T) {
 	w := newWorld(t)
 	w.runningShop("plain", "harbor.example.com/team/shop:1.0.0", "")
-	before := w.get(applications, "plain")
+	before := w.Get(applications, "plain")
 	harbor, push := w.harbor(), payload(t, "harbor/push-full.json")
-	w.create(imageUpdaters, updaterOfAll)
+	w.Create(imageUpdaters, updaterOfAll)
 	w.untilFound(harbor, sourcePath("harbor"), push, map[string]string{"plain": "Written NewerVersion"})
 
-	patch := mustJSON(t, map[string]any{"spec": map[string]any{"commonUpdateSettings": map[string]any{"allowTags": "regexp:^2"}}})
+	patch := mustJSON(t,
+		map[string]any{"spec": map[string]any{"commonUpdateSettings": map[string]any{"allowTags": "regexp:^2"}}})
 	w.kubectl("", "patch", "imageupdater", "all", "--type=merge", "--patch="+string(patch))
 	w.untilFound(harbor, sourcePath("harbor"), push, map[string]string{"plain": "Skipped TagNotAllowed"})
 	d := harbor.mustPost(t, sourcePath("harbor"), push.body, push.header, http.StatusAccepted).delivery(t)
@@ -77,11 +78,11 @@ func TestImageUpdaterThatIsChangedOrDeletedTakesEffect(t *testing.T) {
 	w.mustBeUntouched(applications, before)
 }
 
-func TestAnnotationsThatAnImageUpdaterAsksForTakeEffectAsTheyChange(t *testing.T) {
+func TestImageUpdater_UseAnnotationsChanges(t *testing.T) {
 	const annotations = "argocd-image-updater.argoproj.io/"
 	const list = annotations + "image-list"
 	w := newWorld(t)
-	w.create(imageUpdaters, `
+	w.Create(imageUpdaters, `
 apiVersion: argocd-image-updater.argoproj.io/v1alpha1
 kind: ImageUpdater
 metadata: {name: asking}
@@ -93,9 +94,12 @@ spec: {applicationRefs: [{namePattern: '*', labelSelectors: {matchLabels: {team:
 		want   map[string]string
 	}{
 		{[]string{"label", "application", "plain", "team=shop"}, map[string]string{}},
-		{[]string{"annotate", "application", "plain", list + "=shop=harbor.example.com/team/shop:~1.4"}, map[string]string{"plain": "Written NewerVersion"}},
-		{[]string{"annotate", "application", "plain", annotations + "shop.ignore-tags=1.*"}, map[string]string{"plain": "Skipped TagIgnored"}},
-		{[]string{"annotate", "application", "plain", annotations + "write-back-method=git", annotations + "shop.ignore-tags-"},
+		{[]string{"annotate", "application", "plain", list + "=shop=harbor.example.com/team/shop:~1.4"},
+			map[string]string{"plain": "Written NewerVersion"}},
+		{[]string{"annotate", "application", "plain", annotations + "shop.ignore-tags=1.*"},
+			map[string]string{"plain": "Skipped TagIgnored"}},
+		{[]string{"annotate", "application", "plain", annotations + "write-back-method=git", annotations +
+			"shop.ignore-tags-"},
 			map[string]string{"plain": "Written GitWriteBack"}},
 		{[]string{"annotate", "application", "plain", list + "-"}, map[string]string{}},
 	} {
@@ -104,16 +108,20 @@ spec: {applicationRefs: [{namePattern: '*', labelSelectors: {matchLabels: {team:
 	}
 }
 
-func TestCRDOfImageUpdaterRefusesWhatItsOwnOneRefuses(t *testing.T) {
+func TestImageUpdater_CRDValidatesLikeOriginal(t *testing.T) {
 	w := newWorld(t)
 	for name, spec := range map[string]string{
 		"nothing selected":               `{"applicationRefs": []}`,
 		"neither images nor annotations": `{"applicationRefs": [{"namePattern": "*"}]}`,
-		"a pattern twice":                `{"applicationRefs": [{"namePattern": "a", "useAnnotations": true}, {"namePattern": "a", "useAnnotations": true}]}`,
-		"an unknown method":              `{"writeBackConfig": {"method": "mail"}, "applicationRefs": [{"namePattern": "a", "useAnnotations": true}]}`,
-		"two places for an image": `{"applicationRefs": [{"namePattern": "a", "images": [{"alias": "a", "imageName": "a",
+		"a pattern twice": `{"applicationRefs": [{"namePattern": "a", "useAnnotations": true}, ` +
+			`{"namePattern": "a", "useAnnotations": true}]}`,
+		"an unknown method": `{"writeBackConfig": {"method": "mail"}, "applicationRefs": [{"namePattern": "a", ` +
+			`"useAnnotations": true}]}`,
+		"two places for an image": `{"applicationRefs": [{"namePattern": "a", "images": [{"alias": "a",
+			"imageName": "a",
 			"manifestTargets": {"kustomize": {"name": "a"}, "helm": {"spec": "a"}}}]}]}`,
-		"a plugin without variables": `{"applicationRefs": [{"namePattern": "a", "images": [{"alias": "a", "imageName": "a",
+		"a plugin without variables": `{"applicationRefs": [{"namePattern": "a", "images": [{"alias": "a",
+			"imageName": "a",
 			"manifestTargets": {"plugin": {"tag": "a"}}}]}]}`,
 	} {
 		if out := w.refused(imageUpdaterOf(t, spec), "create", "--filename=-"); !strings.Contains(out, "is invalid") {
@@ -121,8 +129,10 @@ func TestCRDOfImageUpdaterRefusesWhatItsOwnOneRefuses(t *testing.T) {
 		}
 	}
 	w.kubectl(imageUpdaterOf(t, `{"applicationRefs": [{"namePattern": "a", "useAnnotations": true,
-		"writeBackConfig": {"method": "git:secret:argocd/git", "gitConfig": {"branch": "main:staging"}}}]}`), "create", "--filename=-")
-	branch := w.kubectl("", "get", "imageupdater", "made", "--output=jsonpath={.spec.applicationRefs[0].writeBackConfig.gitConfig.branch}")
+		"writeBackConfig": {"method": "git:secret:argocd/git", "gitConfig": {"branch": "main:staging"}}}]}`), "create",
+		"--filename=-")
+	branch := w.kubectl("", "get", "imageupdater", "made",
+		"--output=jsonpath={.spec.applicationRefs[0].writeBackConfig.gitConfig.branch}")
 	if branch != "main:staging" {
 		t.Errorf("got branch %q: fields that Postern does not read must be kept", branch)
 	}

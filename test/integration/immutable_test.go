@@ -12,12 +12,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-func TestKubectlCannotChangeADelivery(t *testing.T) {
+func TestImmutable_KubectlChanges(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("done", toWeb+", ref: v1")).Name)
-	record := w.get(webhookDeliveries, "done")
-	before := w.get(gatewaySyncs, "web")
+	record := w.Get(webhookDeliveries, "done")
+	before := w.Get(gatewaySyncs, "web")
 	changed := delivery("done", toWeb+", ref: v2")
 
 	for _, test := range []struct {
@@ -25,7 +25,8 @@ func TestKubectlCannotChangeADelivery(t *testing.T) {
 		args  []string
 	}{
 		{"", []string{"patch", "whd/done", "--type=merge", `--patch={"spec": {"ref": "v2"}}`}},
-		{"", []string{"patch", "whd/done", "--type=json", `--patch=[{"op": "replace", "path": "/spec/ref", "value": "v2"}]`}},
+		{"", []string{"patch", "whd/done", "--type=json",
+			`--patch=[{"op": "replace", "path": "/spec/ref", "value": "v2"}]`}},
 		{"", []string{"annotate", "whd/done", "note=mine"}},
 		{"", []string{"label", "whd/done", "team=mine"}},
 		{changed, []string{"replace", "--filename=-"}},
@@ -39,13 +40,13 @@ func TestKubectlCannotChangeADelivery(t *testing.T) {
 	w.mustBeUntouched(gatewaySyncs, before)
 }
 
-func TestKubectlEditOfADeliveryIsRefused(t *testing.T) {
+func TestImmutable_KubectlEdit(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("done", toWeb+", ref: v1")).Name)
-	record := w.get(webhookDeliveries, "done")
+	record := w.Get(webhookDeliveries, "done")
 
-	cmd := w.KubectlCommand(t.Context(), w.AdminKubeconfig(), "--namespace", w.namespace, "edit", "whd/done")
+	cmd := w.KubectlCommand(t.Context(), w.AdminKubeconfig(), "--namespace", w.Namespace, "edit", "whd/done")
 	cmd.Env = append(cmd.Env, "TMPDIR="+t.TempDir(), "PATH=/usr/bin:/bin", "KUBE_EDITOR=sed -i s/v1$/v2/")
 	out, err := cmd.CombinedOutput()
 
@@ -56,12 +57,12 @@ func TestKubectlEditOfADeliveryIsRefused(t *testing.T) {
 	w.mustBeUntouched(webhookDeliveries, record)
 }
 
-func TestDeliveryHasNoVerbThatChangesIt(t *testing.T) {
+func TestImmutable_NoUpdateVerbs(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("done", toWeb+", ref: v1")).Name)
-	record := w.get(webhookDeliveries, "done")
-	client := w.objects.Resource(webhookDeliveries).Namespace(w.namespace)
+	record := w.Get(webhookDeliveries, "done")
+	client := w.Objects.Resource(webhookDeliveries).Namespace(w.Namespace)
 	patch := []byte(`{"apiVersion": "postern.dev/v1alpha1", "kind": "WebhookDelivery", "status": {"phase": "Failed"}}`)
 
 	got := map[string]error{}
@@ -74,13 +75,14 @@ func TestDeliveryHasNoVerbThatChangesIt(t *testing.T) {
 			t.Errorf("%s: got %v, want 405 MethodNotAllowed", verb, err)
 		}
 	}
-	if _, err := client.UpdateStatus(t.Context(), record.DeepCopy(), metav1.UpdateOptions{}); !apierrors.IsNotFound(err) {
+	if _, err := client.UpdateStatus(t.Context(), record.DeepCopy(),
+		metav1.UpdateOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("update of the status: got %v, want 404, since there is no such subresource", err)
 	}
 	w.mustBeUntouched(webhookDeliveries, record)
 }
 
-func TestStatusAndSystemFieldsOfAClientAreReplacedByTheServersOwn(t *testing.T) {
+func TestImmutable_ClientStatusIsReplaced(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	forged := delivery("forged", toWeb+", payload: "+ping) + `
@@ -91,7 +93,8 @@ status:
   auditID: forged
   sender: {name: "system:admin", method: HMAC}
   payload: {sha256: forged, bytes: 1}
-  conditions: [{type: Applied, status: "True", reason: Forged, message: forged, lastTransitionTime: "2020-01-01T00:00:00Z"}]
+  conditions: [{type: Applied, status: "True", reason: Forged, message: forged,
+      lastTransitionTime: "2020-01-01T00:00:00Z"}]
   targets: [{kind: GatewaySync, name: web, ref: forged, result: Written, time: "2020-01-01T00:00:00Z"}]
 `
 	answered := w.deliver(forged)
@@ -110,12 +113,12 @@ status:
 	}
 }
 
-func TestSecondDeliveryOfTheSameNameIsRefusedAndWritesNothing(t *testing.T) {
+func TestImmutable_SameNameIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("taken", toWeb+", ref: v1")).Name)
-	record := w.get(webhookDeliveries, "taken")
-	before := w.get(gatewaySyncs, "web")
+	record := w.Get(webhookDeliveries, "taken")
+	before := w.Get(gatewaySyncs, "web")
 
 	output := w.refused(delivery("taken", toWeb+", ref: v2"), "create", "--filename=-")
 

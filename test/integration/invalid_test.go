@@ -18,12 +18,12 @@ import (
 
 // createdWith creates a manifest without kubectl's checks.
 func (w *world) createdWith(manifest string, options metav1.CreateOptions) error {
-	w.t.Helper()
+	w.T.Helper()
 	obj := &unstructured.Unstructured{}
 	if err := yaml.Unmarshal([]byte(manifest), &obj.Object); err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	_, err := w.objects.Resource(webhookDeliveries).Namespace(w.namespace).Create(w.t.Context(), obj, options)
+	_, err := w.Objects.Resource(webhookDeliveries).Namespace(w.Namespace).Create(w.T.Context(), obj, options)
 	return err
 }
 
@@ -40,10 +40,10 @@ func causes(err error) map[string]string {
 	return messages
 }
 
-func TestInvalidDeliveryIsToldEverythingThatIsWrongAndLeavesNothing(t *testing.T) {
+func TestInvalid_AllErrorsAndLeavesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	const oneOf = "Invalid value: exactly one of payload, rawPayload and ref must be given"
 	const token = "Forbidden: it holds a token, and this object may be written to an audit log: " +
 		"change the token, and send the webhook to the target's webhookdeliveries instead"
@@ -63,10 +63,12 @@ func TestInvalidDeliveryIsToldEverythingThatIsWrongAndLeavesNothing(t *testing.T
 		},
 		"a bad ref": {
 			toWeb + ", ref: a..b",
-			map[string]string{"spec.ref": `Invalid value: "a..b": the ref "a..b" is not valid: it must not contain ".."`},
+			map[string]string{"spec.ref": `Invalid value: "a..b": the ref "a..b" is not valid: it must not contain ` +
+				`".."`},
 		},
 		"tokens in headers": {
-			toWeb + ", payload: " + ping + ", headers: {x-gitlab-token: a, X-Webhook-Secret: b, X-Webhook-Token: c, Authorization: d, Cookie: e}",
+			toWeb + ", payload: " + ping + ", headers: {x-gitlab-token: a, X-Webhook-Secret: b, X-Webhook-Token: c, " +
+				"Authorization: d, Cookie: e}",
 			map[string]string{
 				"spec.headers[x-gitlab-token]":   token,
 				"spec.headers[X-Webhook-Secret]": token,
@@ -76,14 +78,19 @@ func TestInvalidDeliveryIsToldEverythingThatIsWrongAndLeavesNothing(t *testing.T
 			},
 		},
 		"all at once": {
-			"source: absent, target: {kind: Deployment, name: UPPER}, payload: " + ping + ", events: [{source: a, event: b, ref: c}]",
+			"source: absent, target: {kind: Deployment, name: UPPER}, payload: " + ping +
+				", events: [{source: a, event: b, ref: c}]",
 			map[string]string{
-				"spec.source": `Unsupported value: "absent": supported values: "acr", "aliyun-acr", "argocd", "azure-devops", ` +
-					`"bitbucket", "bitbucket-server", "cloudevents", "distribution", "docker.io", "ecr", "gar", "generic", "ghcr.io", ` +
+				"spec.source": `Unsupported value: "absent": supported values: "acr", "aliyun-acr", "argocd", ` +
+					`"azure-devops", ` +
+					`"bitbucket", "bitbucket-server", "cloudevents", "distribution", "docker.io", "ecr", "gar", ` +
+					`"generic", "ghcr.io", ` +
 					`"gitea", "github", "gitlab", "harbor", "jfrog", "kargo", "nexus", "quay.io", "zot"`,
 				"spec.target.kind": `Unsupported value: "Deployment": supported values: "Application", "GatewaySync"`,
-				"spec.target.name": `Invalid value: "UPPER": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric ` +
-					`characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for ` +
+				"spec.target.name": `Invalid value: "UPPER": a lowercase RFC 1123 subdomain must consist of lower ` +
+					`case alphanumeric ` +
+					`characters, '-' or '.', and must start and end with an alphanumeric character (e.g. ` +
+					`'example.com', regex used for ` +
 					`validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')`,
 				"spec.events": "Forbidden: the server fills it from payload, rawPayload or ref",
 			},
@@ -101,18 +108,20 @@ func TestInvalidDeliveryIsToldEverythingThatIsWrongAndLeavesNothing(t *testing.T
 	w.mustBeUntouched(gatewaySyncs, before)
 }
 
-func TestFinalizersAreRefused(t *testing.T) {
+func TestInvalid_Finalizers(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
-	manifest := strings.Replace(delivery("kept", toWeb+", ref: v1"), "{name: kept}", "{name: kept, finalizers: [example.com/keep]}", 1)
+	manifest := strings.Replace(delivery("kept", toWeb+", ref: v1"), "{name: kept}",
+		"{name: kept, finalizers: [example.com/keep]}", 1)
 
 	output := w.refused(manifest, "create", "--filename=-")
 
-	mustBeIn(t, output, `The WebhookDelivery "kept" is invalid: metadata.finalizers: Forbidden: deliveries can't have finalizers`)
+	mustBeIn(t, output, `The WebhookDelivery "kept" is invalid: metadata.finalizers: Forbidden: deliveries can't `+
+		`have finalizers`)
 	w.mustHaveRecords()
 }
 
-func TestUnknownFieldsAreRefusedWhereTheClientAsksForThat(t *testing.T) {
+func TestInvalid_UnknownFieldsIfStrict(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	manifest := delivery("typo", toWeb+", ref: v1, refs: v2")
@@ -130,7 +139,7 @@ func TestUnknownFieldsAreRefusedWhereTheClientAsksForThat(t *testing.T) {
 	}
 }
 
-func TestPayloadThatNoSenderSendsIsABadRequestThatSaysWhatToSend(t *testing.T) {
+func TestInvalid_UnknownPayload(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	raw := base64.StdEncoding.EncodeToString([]byte("not JSON"))
@@ -149,7 +158,7 @@ func TestPayloadThatNoSenderSendsIsABadRequestThatSaysWhatToSend(t *testing.T) {
 	w.mustHaveRecords()
 }
 
-func TestMissingTargetIsNotFoundAtEveryDoorAndLeavesNoRecord(t *testing.T) {
+func TestInvalid_MissingTargetAtEveryEndpoint(t *testing.T) {
 	w := newWorld(t)
 	ci := w.ci()
 

@@ -36,7 +36,7 @@ func digestOf(body string) *v1alpha1.PayloadDigest {
 	return &v1alpha1.PayloadDigest{SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(body))}
 }
 
-func TestKubectlCreateOfARefIsAppliedToItsTarget(t *testing.T) {
+func TestKubectlCreate_Ref(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	file := filepath.Join(t.TempDir(), "delivery.yaml")
@@ -83,19 +83,20 @@ func TestKubectlCreateOfARefIsAppliedToItsTarget(t *testing.T) {
 }
 
 func (w *world) auditLog() []byte {
-	w.t.Helper()
+	w.T.Helper()
 	log, err := os.ReadFile(w.AuditLog())
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return log
 }
 
-func TestKubectlCreateOfAPayloadIsDecodedAndThePayloadDropped(t *testing.T) {
+func TestKubectlCreate_Payload(t *testing.T) {
 	w := newWorld(t)
 	w.application("shop", nil)
 
-	w.deliver(delivery("release", toShop+", payload: "+release+", headers: {x-github-event: release, X-GitHub-Delivery: id-1}"))
+	w.deliver(delivery("release", toShop+", payload: "+release+
+		", headers: {x-github-event: release, X-GitHub-Delivery: id-1}"))
 
 	got := w.concluded("release")
 	event := releaseEvent
@@ -110,12 +111,13 @@ func TestKubectlCreateOfAPayloadIsDecodedAndThePayloadDropped(t *testing.T) {
 		t.Errorf("spec (-want +got):\n%s", diff)
 	}
 	if got.Status.Phase != v1alpha1.DeliveryApplied || got.Status.Payload == nil {
-		t.Errorf("got phase %q, payload %v; want it applied, with the payload's digest", got.Status.Phase, got.Status.Payload)
+		t.Errorf("got phase %q, payload %v; want it applied, with the payload's digest", got.Status.Phase,
+			got.Status.Payload)
 	}
 	w.mustHold(applications, "shop", "postern.dev/requested-ref", "v2.0.0")
 }
 
-func TestKubectlCreateOfARawPayloadKeepsTheDigestOfItsExactBytes(t *testing.T) {
+func TestKubectlCreate_RawPayload(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	raw := base64.StdEncoding.EncodeToString([]byte(release))
@@ -137,7 +139,7 @@ func TestKubectlCreateOfARawPayloadKeepsTheDigestOfItsExactBytes(t *testing.T) {
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v2.0.0")
 }
 
-func TestKubectlCreateWithoutANameGetsOneThatTellsTheSource(t *testing.T) {
+func TestKubectlCreate_GenerateName(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	nameless := strings.Replace(delivery("", toWeb+", ref: v1"), "metadata: {name: }", "metadata: {}", 1)
@@ -146,7 +148,7 @@ func TestKubectlCreateWithoutANameGetsOneThatTellsTheSource(t *testing.T) {
 	}
 }
 
-func TestKubectlApplyLeavesNoPayloadAndNoSignatureInTheRecord(t *testing.T) {
+func TestKubectlApply_LeavesNoPayload(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	raw := base64.StdEncoding.EncodeToString([]byte(release))
@@ -166,7 +168,7 @@ func TestKubectlApplyLeavesNoPayloadAndNoSignatureInTheRecord(t *testing.T) {
 	}
 }
 
-func TestKubectlApplyOfTheSameRefAgainChangesNothing(t *testing.T) {
+func TestKubectlApply_SameRefChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	manifest := delivery("wanted", toWeb+", ref: v3")
@@ -177,7 +179,7 @@ func TestKubectlApplyOfTheSameRefAgainChangesNothing(t *testing.T) {
 	}
 }
 
-func TestKubectlCreateRawDeliversAFileByteForByte(t *testing.T) {
+func TestKubectlCreate_RawFile(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	file := filepath.Join(t.TempDir(), "payload.json")
@@ -185,7 +187,8 @@ func TestKubectlCreateRawDeliversAFileByteForByte(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	out := answer{body: []byte(w.kubectl("", "create", "--raw", w.absolute(gatewaySyncPath("web")), "-f", file))}.delivery(t)
+	out := answer{body: []byte(w.kubectl("", "create", "--raw", w.absolute(gatewaySyncPath("web")), "-f",
+		file))}.delivery(t)
 
 	if out.Kind != "WebhookDelivery" || out.APIVersion != "postern.dev/v1alpha1" {
 		t.Errorf("got a %s of %s, want a WebhookDelivery of postern.dev/v1alpha1", out.Kind, out.APIVersion)
@@ -199,4 +202,22 @@ func TestKubectlCreateRawDeliversAFileByteForByte(t *testing.T) {
 	}
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v2.0.0")
 	w.mustHold(gatewaySyncs, "web", requestedBy, "github")
+}
+
+// Clients that may list CustomResourceDefinitions do not need the operation that this tests; a CI job may not list
+// them.
+func TestKubectlCreate_WithCreatePermissionOnly(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	w.creator()
+	creator := "--as=system:serviceaccount:" + w.Namespace + ":creator"
+
+	output := w.kubectl(delivery("by-ci", toWeb+", ref: v1.2.0"), "create", "--filename=-", creator)
+
+	if want := "webhookdelivery.postern.dev/by-ci created\n"; output != want {
+		t.Errorf("kubectl printed %q, want %q", output, want)
+	}
+	w.mustHold(gatewaySyncs, "web", requestedRef, "v1.2.0")
+	mustBeIn(t, w.refused(delivery("typo", toWeb+", reff: v1.2.0"), "create", "--filename=-", creator),
+		`unknown field "spec.reff"`)
 }

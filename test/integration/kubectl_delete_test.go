@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func TestKubectlDeleteAllRemovesTheRecordsOfTheNamespaceAndLeavesWhatTheyWrote(t *testing.T) {
+func TestKubectlDelete_All(t *testing.T) {
 	other, w := newWorld(t), newWorld(t)
 	other.gatewaySync("web")
 	other.deliver(delivery("elsewhere", toWeb+", ref: v1"))
@@ -23,11 +23,11 @@ func TestKubectlDeleteAllRemovesTheRecordsOfTheNamespaceAndLeavesWhatTheyWrote(t
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
 }
 
-func TestDeleteCollectionRemovesWhatTheFieldSelectorSelectsAlone(t *testing.T) {
+func TestKubectlDelete_CollectionByField(t *testing.T) {
 	w := newWorld(t)
 	w.threeDeliveries()
 
-	err := w.deliveries.PosternV1alpha1().WebhookDeliveries(w.namespace).DeleteCollection(t.Context(),
+	err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).DeleteCollection(t.Context(),
 		metav1.DeleteOptions{}, metav1.ListOptions{FieldSelector: "spec.source=github"})
 	if err != nil {
 		t.Fatal(err)
@@ -36,22 +36,23 @@ func TestDeleteCollectionRemovesWhatTheFieldSelectorSelectsAlone(t *testing.T) {
 	w.mustHaveRecords("web-ref")
 }
 
-func TestDryRunOfADeletionKeepsTheRecord(t *testing.T) {
+func TestKubectlDelete_DryRun(t *testing.T) {
 	w := newWorld(t)
 	w.threeDeliveries()
 	w.kubectl("", "delete", "whd", "web-ref", "--dry-run=server")
 	w.mustHaveRecords("shop-release", "web-ping", "web-ref")
 }
 
-func TestDeletionOfADeliveryThatIsNotThereIsNotFound(t *testing.T) {
+func TestKubectlDelete_NotFound(t *testing.T) {
 	w := newWorld(t)
-	err := w.deliveries.PosternV1alpha1().WebhookDeliveries(w.namespace).Delete(t.Context(), "nothing", metav1.DeleteOptions{})
+	err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).Delete(t.Context(), "nothing",
+		metav1.DeleteOptions{})
 	if !apierrors.IsNotFound(err) {
 		t.Errorf("got %v, want NotFound", err)
 	}
 }
 
-func TestDeletedDeliveryCanBeCreatedAgainUnderItsName(t *testing.T) {
+func TestKubectlDelete_CreateAgain(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	for _, ref := range []string{"v1", "v2"} {

@@ -47,7 +47,7 @@ func explained(out string) (paths []string) {
 	return paths
 }
 
-func TestKubectlExplainsEveryFieldToTheLeaves(t *testing.T) {
+func TestKubectlExplain_EveryField(t *testing.T) {
 	w := newWorld(t)
 	w.openAPIv3Paths()
 	for field, root := range map[string]reflect.Type{
@@ -55,30 +55,33 @@ func TestKubectlExplainsEveryFieldToTheLeaves(t *testing.T) {
 		"status": reflect.TypeFor[v1alpha1.WebhookDeliveryStatus](),
 	} {
 		want := slices.Sorted(slices.Values(fieldPaths(root, "")))
-		got := slices.Sorted(slices.Values(explained(w.kubectl("", "explain", "webhookdelivery."+field, "--recursive"))))
+		got := slices.Sorted(slices.Values(explained(w.kubectl("", "explain", "webhookdelivery."+field,
+			"--recursive"))))
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", field, diff)
 		}
 	}
 
 	whole := explained(w.kubectl("", "explain", "webhookdelivery", "--recursive"))
-	for _, path := range []string{"apiVersion", "kind", "metadata.name", "spec.events.ref", "status.targets.previousRef"} {
+	for _, path := range []string{"apiVersion", "kind", "metadata.name", "spec.events.ref",
+		"status.targets.previousRef"} {
 		if !slices.Contains(whole, path) {
 			t.Errorf("kubectl explain webhookdelivery --recursive does not have %s", path)
 		}
 	}
 }
 
-func TestKubectlExplainTellsWhatAFieldIsFor(t *testing.T) {
+func TestKubectlExplain_Description(t *testing.T) {
 	w := newWorld(t)
 	w.openAPIv3Paths()
 	for field, want := range map[string]string{
-		"webhookdelivery.status.targets":             "Outcome for each target",
-		"webhookdelivery.status.targets.previousRef": "Ref that the target had before: the one requested last, otherwise the one in its specification.",
-		"whd.status.sender.method":                   "Authentication method: ",
-		"whd.spec.payload":                           "The sender's payload, as any JSON.",
-		"webhookdeliveries.spec.target.kind":         "Kind of the object: GatewaySync",
-		"webhooksource.status.methods":               "Methods by which the sender can authenticate",
+		"webhookdelivery.status.targets": "Outcome for each target",
+		"webhookdelivery.status.targets.previousRef": "Ref that the target had before: the one requested last, " +
+			"otherwise the one in its specification.",
+		"whd.status.sender.method":           "Authentication method: ",
+		"whd.spec.payload":                   "The sender's payload, as any JSON.",
+		"webhookdeliveries.spec.target.kind": "Kind of the object: GatewaySync",
+		"webhooksource.status.methods":       "Methods by which the sender can authenticate",
 	} {
 		out := strings.Join(strings.Fields(w.kubectl("", "explain", field)), " ")
 		if !strings.Contains(out, want) {

@@ -20,7 +20,7 @@ const ping = `{"zen": "Design for failure.", "hook_id": 1}`
 
 // threeDeliveries creates web-ref and web-ping for GatewaySync web, and shop-release for Application shop.
 func (w *world) threeDeliveries() {
-	w.t.Helper()
+	w.T.Helper()
 	w.gatewaySync("web")
 	w.application("shop", nil)
 	for _, manifest := range []string{
@@ -63,7 +63,7 @@ func hideAge(t *testing.T, columns []string, rows [][]string) {
 	}
 }
 
-func TestKubectlGetShowsSourceTargetRefPhaseAndAge(t *testing.T) {
+func TestKubectlGet_Columns(t *testing.T) {
 	w := newWorld(t)
 	w.threeDeliveries()
 
@@ -83,7 +83,7 @@ func TestKubectlGetShowsSourceTargetRefPhaseAndAge(t *testing.T) {
 	}
 }
 
-func TestKubectlGetWideShowsSenderMethodAndReasonToo(t *testing.T) {
+func TestKubectlGet_WideColumns(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("by-admin", toWeb+", ref: v1")).Name)
@@ -99,14 +99,14 @@ func TestKubectlGetWideShowsSenderMethodAndReasonToo(t *testing.T) {
 	wantRows := [][]string{
 		{"by-admin", "generic", "gatewaysync/web", "v1", "Applied", "some", "admin", "User", "Requested"},
 		{rows[1][0], "generic", "gatewaysync/web", "v1", "Applied", "some",
-			"system:serviceaccount:" + w.namespace + ":ci", "ServiceAccount", "AlreadyRequested"},
+			"system:serviceaccount:" + w.Namespace + ":ci", "ServiceAccount", "AlreadyRequested"},
 	}
 	if diff := cmp.Diff(wantRows, rows); diff != "" {
 		t.Errorf("rows (-want +got):\n%s", diff)
 	}
 }
 
-func TestKubectlSelectsDeliveriesByField(t *testing.T) {
+func TestKubectlGet_FieldSelector(t *testing.T) {
 	w := newWorld(t)
 	w.threeDeliveries()
 	for _, test := range []struct{ selector, want string }{
@@ -120,21 +120,22 @@ func TestKubectlSelectsDeliveriesByField(t *testing.T) {
 		{"metadata.name=web-ref", "web-ref"},
 		{"metadata.namespace=elsewhere", ""},
 	} {
-		got := w.kubectl("", "get", "whd", "--field-selector="+test.selector, "--output=jsonpath={.items[*].metadata.name}")
+		got := w.kubectl("", "get", "whd", "--field-selector="+test.selector,
+			"--output=jsonpath={.items[*].metadata.name}")
 		if got != test.want {
 			t.Errorf("%s: got %q, want %q", test.selector, got, test.want)
 		}
 	}
 }
 
-func TestKubectlIsToldWhichFieldsCanBeSelectedBy(t *testing.T) {
+func TestKubectlGet_UnknownFieldSelector(t *testing.T) {
 	w := newWorld(t)
 	output := w.refused("", "get", "whd", "--field-selector=spec.ref=v1")
 	mustBeIn(t, output, "Error from server (BadRequest)", `"spec.ref" is not a selectable field of deliveries: use `+
 		"metadata.name, metadata.namespace, status.phase, spec.source, spec.target.kind or spec.target.name")
 }
 
-func TestKubectlGetRawOfATargetListsTheDeliveriesOfThatTargetAlone(t *testing.T) {
+func TestKubectlGet_RawOfTarget(t *testing.T) {
 	other, w := newWorld(t), newWorld(t)
 	w.threeDeliveries()
 	w.application("web", nil) // another kind with the same name
@@ -164,5 +165,42 @@ func TestKubectlGetRawOfATargetListsTheDeliveriesOfThatTargetAlone(t *testing.T)
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", path, diff)
 		}
+	}
+}
+
+func TestKubectlGet_ImagesAndTargets(t *testing.T) {
+	w := newWorld(t)
+	for _, name := range []string{"a", "b"} {
+		w.runningShop(name, "example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: example/shop")
+	}
+	w.runningShop("harbors", "harbor.example.com/team/shop:1.0.0", wantsHarborsShop)
+	const (
+		toBoth = "image: example/shop, ref: 1.1.0"
+		toOne  = "image: harbor.example.com/team/shop, ref: 1.4.0"
+	)
+	w.eventually(func() error { // until the Applications are in the cache
+		both := len(w.deliver(delivery("try", toBoth), "--dry-run=server").Status.Targets)
+		one := len(w.deliver(delivery("try", toOne), "--dry-run=server").Status.Targets)
+		return want("targets", both+one, 3)
+	})
+	for name, spec := range map[string]string{
+		"both": toBoth, "named": "target: {kind: Application, name: a}, " + toBoth, "one": toOne,
+		"unwanted": "image: example/other, ref: 1.0.0",
+	} {
+		w.deliver(delivery(name, spec))
+		w.concluded(name)
+	}
+
+	columns, rows := table(t, w.kubectl("", "get", "whd"))
+
+	hideAge(t, columns, rows)
+	want := [][]string{
+		{"both", "generic", "2 targets", "example/shop:1.1.0", "Applied", "some"},
+		{"named", "generic", "application/a", "example/shop:1.1.0", "Applied", "some"},
+		{"one", "generic", "application/harbors", "harbor.example.com/team/shop:1.4.0", "Applied", "some"},
+		{"unwanted", "generic", "", "example/other:1.0.0", "Ignored", "some"},
+	}
+	if diff := cmp.Diff(want, rows); diff != "" {
+		t.Errorf("rows (-want +got):\n%s", diff)
 	}
 }

@@ -18,14 +18,14 @@ const watchTimeout = time.Minute
 
 // lines starts kubectl and returns the cells of each line that it prints. Kubectl ends with the test.
 func (w *world) lines(args ...string) <-chan []string {
-	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), watchTimeout)
-	w.t.Cleanup(cancel)
-	cmd := w.KubectlCommand(ctx, w.AdminKubeconfig(), append([]string{"--namespace", w.namespace}, args...)...)
+	w.T.Helper()
+	ctx, cancel := context.WithTimeout(w.T.Context(), watchTimeout)
+	w.T.Cleanup(cancel)
+	cmd := w.KubectlCommand(ctx, w.AdminKubeconfig(), append([]string{"--namespace", w.Namespace}, args...)...)
 	reader, writer := io.Pipe()
 	cmd.Stdout = writer
 	if err := cmd.Start(); err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	go func() { _ = writer.CloseWithError(cmd.Wait()) }()
 
@@ -45,18 +45,18 @@ func (w *world) lines(args ...string) <-chan []string {
 
 // await reads lines until one is of this delivery and phase, and returns the names of all deliveries in them.
 func (w *world) await(lines <-chan []string, name, phase string) (names []string) {
-	w.t.Helper()
+	w.T.Helper()
 	for line := range lines {
 		names = append(names, line[0])
 		if line[0] == name && slices.Contains(line, phase) {
 			return names
 		}
 	}
-	w.t.Fatalf("delivery %s never had phase %s; kubectl printed %q", name, phase, names)
+	w.T.Fatalf("delivery %s never had phase %s; kubectl printed %q", name, phase, names)
 	return nil
 }
 
-func TestKubectlWatchShowsADeliveryThatIsCreatedLaterReachApplied(t *testing.T) {
+func TestKubectlWatch_Applied(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("earlier", toWeb+", ref: v1")).Name)
@@ -70,7 +70,7 @@ func TestKubectlWatchShowsADeliveryThatIsCreatedLaterReachApplied(t *testing.T) 
 	}
 }
 
-func TestKubectlWatchByFieldShowsWhatComesToMatchAlone(t *testing.T) {
+func TestKubectlWatch_FieldSelector(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.application("shop", nil)
@@ -89,7 +89,7 @@ func TestKubectlWatchByFieldShowsWhatComesToMatchAlone(t *testing.T) {
 	}
 }
 
-func TestKubectlWaitsUntilADeliveryIsApplied(t *testing.T) {
+func TestKubectlWait_Applied(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 
@@ -106,7 +106,7 @@ func TestKubectlWaitsUntilADeliveryIsApplied(t *testing.T) {
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
 }
 
-func TestKubectlWaitDoesNotTakeAPingForApplied(t *testing.T) {
+func TestKubectlWait_PingIsNotApplied(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("ping", toWeb+", payload: "+ping)).Name)

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-func TestLeakCheckFindsASecretInEveryFormAndASignatureInWhatIsStored(t *testing.T) {
+func TestLeakCheck_FindsSecretInEveryForm(t *testing.T) {
 	secret, signature := newSecret(), sign(newSecret(), "{}")
 	for name, content := range map[string]string{
 		"plain":              "token=" + secret,
@@ -40,7 +40,7 @@ func TestLeakCheckFindsASecretInEveryFormAndASignatureInWhatIsStored(t *testing.
 	}
 }
 
-func TestLeakCheckLeavesOutOfTheAuditLogOnlyWhatOthersWrote(t *testing.T) {
+func TestLeakCheck_SkipsOthersAuditEvents(t *testing.T) {
 	secret := newSecret()
 	for _, test := range []struct {
 		event    string
@@ -50,7 +50,8 @@ func TestLeakCheckLeavesOutOfTheAuditLogOnlyWhatOthersWrote(t *testing.T) {
 		{`{"objectRef":{"resource":"gatewaysyncs"},"requestURI":"/x?secret=` + secret + `"}`, false},
 		{`{"objectRef":{"resource":"gatewaysyncs"},"requestURI":"/x?token=` + secret + `"}`, true},
 		{`{"objectRef":{"resource":"gatewaysyncs"},"requestURI":"/x","requestObject":{"data":"` + secret + `"}}`, true},
-		{`{"objectRef":{"resource":"secrets","apiGroup":"a.b"},"requestURI":"/x","requestObject":{"data":"` + secret + `"}}`, true},
+		{`{"objectRef":{"resource":"secrets","apiGroup":"a.b"},"requestURI":"/x","requestObject":{"data":"` + secret +
+			`"}}`, true},
 		{`{"requestURI":"/x","annotations":{"a":"` + secret + `"}}`, true},
 	} {
 		log, err := withoutSecretsOfOthers([]byte(test.event + "\n"))

@@ -21,6 +21,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
+
+	"postern.dev/postern/test/testcluster"
 )
 
 // posternAuditLog is Postern's own audit log, which is optional.
@@ -82,7 +84,7 @@ func (s *suite) leaveMarker(ctx context.Context, marker string) error {
 	for _, manifest := range []string{
 		"{apiVersion: v1, kind: Namespace, metadata: {name: " + marker + "}}",
 		"{apiVersion: v1, kind: Secret, metadata: {name: postern-webhook-secrets}, stringData: {hmac: " + secret + "}}",
-		gatewaySyncManifest("web"),
+		testcluster.GatewaySync("web"),
 	} {
 		if _, err := s.Kubectl(ctx, manifest, "--namespace="+marker, "create", "--filename=-"); err != nil {
 			return err
@@ -92,7 +94,8 @@ func (s *suite) leaveMarker(ctx context.Context, marker string) error {
 	if err != nil {
 		return err
 	}
-	administrator := sender{client: client, base: s.Address() + "/apis/postern.dev/v1alpha1/namespaces/" + marker}
+	administrator := sender{Sender: testcluster.Sender{Client: client, Base: s.Address() +
+		testcluster.NamespacePath(marker)}}
 	return wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 		got, err := administrator.post(ctx, gatewaySyncPath("web"), []byte(body), signed(secret, body))
 		if err == nil && got.code != http.StatusAccepted && got.code != http.StatusUnauthorized { // not accepted yet
@@ -150,7 +153,7 @@ func (s *suite) objectPlaces(ctx context.Context, marker string) ([]place, error
 		{Group: "events.k8s.io", Version: "v1", Resource: "events"},
 		gatewaySyncs, applications,
 	} {
-		list, err := s.objects.Resource(resource).List(ctx, metav1.ListOptions{})
+		list, err := s.Objects.Resource(resource).List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return nil, err
 		}
@@ -158,7 +161,8 @@ func (s *suite) objectPlaces(ctx context.Context, marker string) ([]place, error
 		if err != nil {
 			return nil, err
 		}
-		p := place{name: "the objects of " + resource.GroupResource().String(), content: content, stored: true, wantMarker: marker}
+		p := place{name: "the objects of " + resource.GroupResource().String(), content: content, stored: true,
+			wantMarker: marker}
 		if resource == applications {
 			p.wantMarker = "ApplicationList" // the marker was not delivered to an Application
 		}
@@ -174,7 +178,8 @@ func (s *suite) metricsPlace(ctx context.Context, _ string) ([]place, error) {
 	}
 	content, err := client.RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
 	// Payloads must not create metrics, so the marker can't be here.
-	return []place{{name: "Postern's metrics", content: content, stored: true, wantMarker: "postern_deliveries_total{"}}, err
+	return []place{{name: "Postern's metrics", content: content, stored: true,
+		wantMarker: "postern_deliveries_total{"}}, err
 }
 
 func missingMarkers(places []place) error {
@@ -201,7 +206,8 @@ func (p place) leak() error {
 		return nil
 	}
 	if found := signatures.findIn(p.content); found != "" {
-		return fmt.Errorf("a signature is in %s: %q", p.name, around(p.content, bytes.Index(bytes.ToLower(p.content), []byte(found))))
+		return fmt.Errorf("a signature is in %s: %q", p.name,
+			around(p.content, bytes.Index(bytes.ToLower(p.content), []byte(found))))
 	}
 	return nil
 }

@@ -66,13 +66,13 @@ func flood(t *testing.T, n, atATime int, post func(i int) (answer, error)) []ans
 // This fails if Postern serves HTTP/2 and closes the connection after an anonymous request, the framework's default:
 // the kube-apiserver shares that connection among all callers. Over HTTP/1.1, Postern's default, each request in flight
 // has its own.
-func TestParallelSignedAnonymousPostsToManyTargetsAreAllAccepted(t *testing.T) {
+func TestLoad_SignedAnonymousToManyTargets(t *testing.T) {
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		t.Run(proto, func(t *testing.T) { testFlood(t, proto, 50) })
 	}
 }
 
-func TestParallelSignedAnonymousPostsToOneTargetAreAllAccepted(t *testing.T) {
+func TestLoad_SignedAnonymousToOneTarget(t *testing.T) {
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		t.Run(proto, func(t *testing.T) { testFlood(t, proto, 1) })
 	}
@@ -90,7 +90,8 @@ func testFlood(t *testing.T, proto string, targets int) {
 	start := time.Now()
 	answers := flood(t, loadRequests, loadClients, func(i int) (answer, error) {
 		body := fmt.Sprintf(`{"ref":"v%d"}`, i)
-		return anonymous.post(t.Context(), gatewaySyncPath(fmt.Sprintf("target-%d", i%targets)), []byte(body), signed(secret, body))
+		return anonymous.post(t.Context(), gatewaySyncPath(fmt.Sprintf("target-%d", i%targets)), []byte(body),
+			signed(secret, body))
 	})
 	t.Logf("%d deliveries to %d targets in %s", loadRequests, targets, time.Since(start).Round(time.Millisecond))
 
@@ -101,7 +102,8 @@ func testFlood(t *testing.T, proto string, targets int) {
 		name := fmt.Sprintf("target-%d", i%targets)
 		refs[name] = append(refs[name], fmt.Sprintf("v%d", i))
 	}
-	if done := phases[v1alpha1.DeliveryApplied] + phases[v1alpha1.DeliverySuperseded]; done != loadRequests || phases[v1alpha1.DeliveryApplied] == 0 {
+	if done := phases[v1alpha1.DeliveryApplied] + phases[v1alpha1.DeliverySuperseded]; done != loadRequests ||
+		phases[v1alpha1.DeliveryApplied] == 0 {
 		t.Errorf("got phases %v, want Applied, or Superseded by another", phases)
 	}
 	if got := len(w.records()); got != loadRequests {

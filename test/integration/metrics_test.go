@@ -5,42 +5,30 @@ package integration
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/client-go/discovery"
+
+	"postern.dev/postern/test/testcluster"
 )
 
-func rawMetrics(t *testing.T, s *suite) (string, error) {
-	t.Helper()
-	client, err := discovery.NewDiscoveryClientForConfig(s.postern.DirectConfig())
-	if err != nil {
-		return "", err
-	}
-	text, err := client.RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
-	return string(text), err
-}
-
-// metrics returns Postern's metrics with the prefix, by name and labels in text form.
+// metrics returns Postern's metrics with the prefix.
 func (s *suite) metrics(t *testing.T, prefix string) map[string]float64 {
 	t.Helper()
-	text, err := rawMetrics(t, s)
+	values, err := testcluster.ReadMetrics(t.Context(), s.postern.DirectConfig(), prefix)
 	if err != nil {
 		t.Fatal(err)
 	}
-	values := map[string]float64{}
-	for line := range strings.Lines(text) {
-		at := strings.LastIndexByte(line, ' ')
-		if !strings.HasPrefix(line, prefix) || strings.HasPrefix(line, "#") {
-			continue
-		}
-		value, err := strconv.ParseFloat(strings.TrimSpace(line[at+1:]), 64)
-		if err != nil {
-			t.Fatalf("%s: %v", line, err)
-		}
-		values[line[:at]] = value
+	return values
+}
+
+// apiServerMetrics returns the kube-apiserver's metrics with the prefix.
+func (w *world) apiServerMetrics(prefix string) testcluster.Metrics {
+	w.T.Helper()
+	values, err := testcluster.ReadMetrics(w.T.Context(), w.RESTConfig(), prefix)
+	if err != nil {
+		w.T.Fatal(err)
 	}
 	return values
 }
@@ -61,7 +49,7 @@ func countOf(source, method, outcome string) string {
 	return deliveriesTotal + `{method="` + method + `",outcome="` + outcome + `",source="` + source + `"}`
 }
 
-func TestMetricsCountEachDeliveryBySourceMethodAndOutcome(t *testing.T) {
+func TestMetrics_DeliveriesBySourceMethodResult(t *testing.T) {
 	secret := newSecret()
 	w, anonymous := guarded(t, map[string]string{"hmac": secret, "token": secret}, bySignature(secret))
 	_, releaser := w.releaser("web")
@@ -70,11 +58,14 @@ func TestMetricsCountEachDeliveryBySourceMethodAndOutcome(t *testing.T) {
 	push := payload(t, "github/push-branch.json")
 	ping := payload(t, "github/ping.json")
 	for range 3 {
-		anonymous.mustPost(t, gatewaySyncPath("web"), push.body, push.with(signed(secret, push.body)).header, http.StatusAccepted)
+		anonymous.mustPost(t, gatewaySyncPath("web"), push.body, push.with(signed(secret, push.body)).header,
+			http.StatusAccepted)
 	}
-	anonymous.mustPost(t, gatewaySyncPath("web"), ping.body, ping.with(signed(secret, ping.body)).header, http.StatusAccepted)
+	anonymous.mustPost(t, gatewaySyncPath("web"), ping.body, ping.with(signed(secret, ping.body)).header,
+		http.StatusAccepted)
 	anonymous.mustPost(t, gatewaySyncPath("web"), push.body, push.header, http.StatusUnauthorized)
-	anonymous.mustPost(t, gatewaySyncPath("web"), anyBody, byToken("X-Webhook-Token", secret)(anyBody), http.StatusAccepted)
+	anonymous.mustPost(t, gatewaySyncPath("web"), anyBody, byToken("X-Webhook-Token", secret)(anyBody),
+		http.StatusAccepted)
 	anonymous.mustPost(t, gatewaySyncPath("web"), anyBody, nil, http.StatusUnauthorized)
 	anonymous.mustPost(t, gatewaySyncPath("missing"), anyBody, signed(secret, anyBody), http.StatusNotFound)
 	releaser.mustPost(t, gatewaySyncPath("web"), `{"ref":"v2"}`, nil, http.StatusAccepted)
@@ -98,7 +89,7 @@ func TestMetricsCountEachDeliveryBySourceMethodAndOutcome(t *testing.T) {
 	}
 }
 
-func TestMetricsTimeTheStagesThatADeliveryCameTo(t *testing.T) {
+func TestMetrics_StageDurations(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
@@ -119,8 +110,10 @@ func TestMetricsTimeTheStagesThatADeliveryCameTo(t *testing.T) {
 			ping := payload(t, "github/ping.json")
 			releaser.mustPost(t, gatewaySyncPath("web"), ping.body, ping.header, http.StatusAccepted)
 		}, []string{"verify", "decode", "admit", "record"}},
-		{"bad", func() { releaser.mustPost(t, gatewaySyncPath("web"), useless, nil, http.StatusBadRequest) }, []string{"verify", "decode"}},
-		{"rejected", func() { anonymous.mustPost(t, gatewaySyncPath("web"), anyBody, nil, http.StatusUnauthorized) }, []string{"verify"}},
+		{"bad", func() { releaser.mustPost(t, gatewaySyncPath("web"), useless, nil, http.StatusBadRequest) },
+			[]string{"verify", "decode"}},
+		{"rejected", func() { anonymous.mustPost(t, gatewaySyncPath("web"), anyBody, nil, http.StatusUnauthorized) },
+			[]string{"verify"}},
 	} {
 		before := w.metrics(t, stages)
 		test.deliver()
@@ -134,7 +127,7 @@ func TestMetricsTimeTheStagesThatADeliveryCameTo(t *testing.T) {
 	}
 }
 
-func TestWhatASenderSaysMakesNoNewMetric(t *testing.T) {
+func TestMetrics_SenderMakesNoSeries(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
@@ -143,8 +136,10 @@ func TestWhatASenderSaysMakesNoNewMetric(t *testing.T) {
 	before := w.metrics(t, deliveriesTotal)
 	w.refused(delivery("a", toWeb+", source: "+hostile+", payload: {ref: v1}"), "create", "--filename=-")
 	w.refused(delivery("b", "target: {kind: "+hostile+", name: web}, ref: v1"), "create", "--filename=-")
-	releaser.mustPost(t, gatewaySyncPath("web"), `{"ref":"`+hostile+`","source":"`+hostile+`"}`, nil, http.StatusAccepted)
-	push := payload(t, "github/push-branch.json").with(map[string]string{"X-Github-Event": hostile, "User-Agent": hostile, "X-Registry-Type": hostile})
+	releaser.mustPost(t, gatewaySyncPath("web"), `{"ref":"`+hostile+`","source":"`+hostile+`"}`, nil,
+		http.StatusAccepted)
+	push := payload(t, "github/push-branch.json").with(map[string]string{"X-Github-Event": hostile,
+		"User-Agent": hostile, "X-Registry-Type": hostile})
 	releaser.mustPost(t, gatewaySyncPath("web")+"?type="+hostile, push.body, push.header, http.StatusAccepted)
 
 	want := map[string]float64{

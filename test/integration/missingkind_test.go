@@ -14,7 +14,7 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-func TestKindIsServedOnceItsCRDExistsWithoutARestart(t *testing.T) {
+func TestTargetKind_CRDInstalledLater(t *testing.T) {
 	s := newSuite(t)
 	if err := s.postern.Stop(t.Context()); err != nil {
 		t.Fatal(err)
@@ -62,10 +62,10 @@ func TestKindIsServedOnceItsCRDExistsWithoutARestart(t *testing.T) {
 }
 
 func (w *world) removeApplicationCRD() {
-	w.t.Helper()
+	w.T.Helper()
 	w.kubectl("", "delete", "--filename=artifacts/crds/applications.argoproj.io.yaml")
 	w.eventually(func() error {
-		_, err := w.objects.Resource(applications).Namespace(w.namespace).List(w.t.Context(), metav1.ListOptions{})
+		_, err := w.Objects.Resource(applications).Namespace(w.Namespace).List(w.T.Context(), metav1.ListOptions{})
 		if err == nil {
 			return errors.New("Applications are still served")
 		}
@@ -74,10 +74,10 @@ func (w *world) removeApplicationCRD() {
 }
 
 func (w *world) installApplicationCRD() {
-	w.t.Helper()
+	w.T.Helper()
 	w.kubectl("", "create", "--filename=artifacts/crds/applications.argoproj.io.yaml")
 	w.eventually(func() error {
-		_, err := w.objects.Resource(applications).Namespace(w.namespace).List(w.t.Context(), metav1.ListOptions{})
+		_, err := w.Objects.Resource(applications).Namespace(w.Namespace).List(w.T.Context(), metav1.ListOptions{})
 		return err
 	})
 }

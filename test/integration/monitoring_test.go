@@ -9,10 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
@@ -24,23 +26,24 @@ import (
 // scrape gets the metrics directly from Postern, as Prometheus does according to the ServiceMonitor: it trusts only the
 // CA in the named key of the named Secret, and verifies the named server.
 func (w *world) scrape(token string) (text string, code int) {
-	w.t.Helper()
-	endpoint := shippedEndpoint(w.t)
-	if w.usesCertManager(w.t) { // see the comment in the ServiceMonitor
+	w.T.Helper()
+	endpoint := shippedEndpoint(w.T)
+	if w.usesCertManager(w.T) { // see the comment in the ServiceMonitor
 		endpoint.TLSConfig.CA.Secret.Name = ofCertManager
 	}
-	secret, err := w.kube.CoreV1().Secrets(controlplane.Namespace).Get(w.t.Context(), endpoint.TLSConfig.CA.Secret.Name, metav1.GetOptions{})
+	secret, err := w.Kube.CoreV1().Secrets(controlplane.Namespace).Get(w.T.Context(), endpoint.TLSConfig.CA.Secret.Name,
+		metav1.GetOptions{})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	config := &rest.Config{Host: w.postern.Address(), BearerToken: token, TLSClientConfig: rest.TLSClientConfig{
 		ServerName: endpoint.TLSConfig.ServerName, CAData: secret.Data[endpoint.TLSConfig.CA.Secret.Key],
 	}}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	result := client.RESTClient().Get().AbsPath("/metrics").Do(w.t.Context())
+	result := client.RESTClient().Get().AbsPath("/metrics").Do(w.T.Context())
 	result.StatusCode(&code)
 	body, _ := result.Raw() // the code has the error
 	return string(body), code
@@ -73,7 +76,7 @@ func shippedEndpoint(t *testing.T) endpoint {
 // ofEtcdWithin is the prefix of metrics that exist only with the embedded etcd.
 const ofEtcdWithin = "postern_etcd_"
 
-func TestAPrometheusThatMayScrapesWhatAlertsAndDashboardRead(t *testing.T) {
+func TestMonitoring_ScrapeHasAlertAndDashboardMetrics(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
@@ -95,7 +98,7 @@ func TestAPrometheusThatMayScrapesWhatAlertsAndDashboardRead(t *testing.T) {
 		return wantMetric("code of a scrape", float64(code), http.StatusOK)
 	})
 
-	clusters, err := w.kube.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
+	clusters, err := w.Kube.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,12 +122,15 @@ func TestAPrometheusThatMayScrapesWhatAlertsAndDashboardRead(t *testing.T) {
 		if w.EtcdIsOutside() && strings.HasPrefix(name, ofEtcdWithin) {
 			continue
 		}
-		if name != "up" && !strings.Contains(from, "\n"+name+"{") && !strings.Contains(from, "\n"+name+" ") { // up is Prometheus' own
+		// up is Prometheus' own
+		if name != "up" && !strings.Contains(from, "\n"+name+"{") && !strings.Contains(from, "\n"+name+" ") {
 			t.Errorf("there is no metric %s", name)
 		}
 	}
 	for _, resource := range []string{"gatewaysyncs", "webhookdeliveries"} { // see the dashboard
-		series := regexp.MustCompile(`\napiserver_request_duration_seconds_bucket\{[^}]*group="postern.dev",resource="` + resource + `"[^}]*verb="POST"`)
+		series := regexp.MustCompile(
+			`\napiserver_request_duration_seconds_bucket\{[^}]*group="postern.dev",resource="` + resource +
+				`"[^}]*verb="POST"`)
 		if !series.MatchString(text) {
 			t.Errorf("there are no durations of deliveries at %s", resource)
 		}
@@ -133,23 +139,28 @@ func TestAPrometheusThatMayScrapesWhatAlertsAndDashboardRead(t *testing.T) {
 
 // bindMetricsReader binds the shipped ClusterRole for metrics to the ServiceAccount prometheus of the test's namespace.
 func (w *world) bindMetricsReader() {
-	w.t.Helper()
-	file := filepath.Join("manifests", "components", "monitoring", "rbac.yaml")
+	w.T.Helper()
+	file := filepath.Join("manifests", "components", "monitoring", "servicemonitor.yaml")
 	shipped, err := os.ReadFile(filepath.Join(repository, file))
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	role, _, _ := strings.Cut(string(shipped), "\n---\n")
-	w.kubectl(role, "apply", "--filename=-")
-	w.kubectl("", "create", "clusterrolebinding", w.namespace, "--clusterrole=postern-metrics-reader", "--serviceaccount="+w.namespace+":prometheus")
-	w.t.Cleanup(func() {
-		if _, err := w.Kubectl(context.Background(), "", "delete", "clusterrolebinding", w.namespace); err != nil {
-			w.t.Error(err)
+	objects := strings.Split(string(shipped), "\n---\n")
+	role := slices.IndexFunc(objects, func(o string) bool { return strings.Contains(o, "\nkind: ClusterRole\n") })
+	if role < 0 {
+		w.T.Fatalf("%s has no ClusterRole", file)
+	}
+	w.kubectl(objects[role], "apply", "--filename=-")
+	w.kubectl("", "create", "clusterrolebinding", w.Namespace, "--clusterrole=postern-metrics-reader",
+		"--serviceaccount="+w.Namespace+":prometheus")
+	w.T.Cleanup(func() {
+		if _, err := w.Kubectl(context.Background(), "", "delete", "clusterrolebinding", w.Namespace); err != nil {
+			w.T.Error(err)
 		}
 	})
 }
 
-func TestEveryMetricThatIsDocumentedIsServedAndEveryOneServedIsDocumented(t *testing.T) {
+func TestMonitoring_DocumentedMetricsAreServed(t *testing.T) {
 	defined, err := observability.Definitions(filepath.Join(repository, "cmd"), filepath.Join(repository, "pkg"))
 	if err != nil {
 		t.Fatal(err)
@@ -182,4 +193,15 @@ func TestEveryMetricThatIsDocumentedIsServedAndEveryOneServedIsDocumented(t *tes
 			t.Errorf("%s is documented but not served", name)
 		}
 	}
+}
+
+// rawMetrics returns Postern's metrics as they are served.
+func rawMetrics(t *testing.T, s *suite) (string, error) {
+	t.Helper()
+	client, err := discovery.NewDiscoveryClientForConfig(s.postern.DirectConfig())
+	if err != nil {
+		return "", err
+	}
+	text, err := client.RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
+	return string(text), err
 }

@@ -44,7 +44,7 @@ func tried(ref string) func(answer) error {
 	}
 }
 
-func TestMutatingPolicyRewritesWhatIsWrittenAndRecordedAtEveryDoor(t *testing.T) {
+func TestAdmission_MutationAtEveryEndpoint(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.gatewaySync("api")
@@ -69,7 +69,8 @@ func TestMutatingPolicyRewritesWhatIsWrittenAndRecordedAtEveryDoor(t *testing.T)
 			t.Errorf("%s: spec.events (-want +got):\n%s", target, diff)
 		}
 		wantTargets := []v1alpha1.TargetResult{{
-			Kind: v1alpha1.TargetGatewaySync, Name: target, Ref: test.ref, PreviousRef: "main", Result: v1alpha1.TargetWritten,
+			Kind: v1alpha1.TargetGatewaySync, Name: target, Ref: test.ref, PreviousRef: "main",
+			Result: v1alpha1.TargetWritten,
 			Reason: "Requested", Message: fmt.Sprintf("stoker.io/requested-ref set to %q", test.ref),
 		}}
 		if diff := cmp.Diff(wantTargets, got.Status.Targets, ignoreTimes); diff != "" {
@@ -78,7 +79,7 @@ func TestMutatingPolicyRewritesWhatIsWrittenAndRecordedAtEveryDoor(t *testing.T)
 	}
 }
 
-func TestMutatingPolicyLeavesTheDigestAndTheTimeOfAPayloadAsTheyWere(t *testing.T) {
+func TestAdmission_MutationKeepsDigestAndTime(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -96,7 +97,7 @@ func TestMutatingPolicyLeavesTheDigestAndTheTimeOfAPayloadAsTheyWere(t *testing.
 	}
 }
 
-func TestMutatingPolicyMayLabelDeliveries(t *testing.T) {
+func TestAdmission_MutationMayAddLabels(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -127,19 +128,20 @@ func TestMutatingPolicyMayLabelDeliveries(t *testing.T) {
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v2")
 }
 
-func TestMutatingPolicyThatTakesTheEventsAwayMakesADeliveryIgnored(t *testing.T) {
+func TestAdmission_MutationWithoutEventsIsIgnored(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
 	w.policy("MutatingAdmissionPolicy", changes("[JSONPatch{op: 'replace', path: '/spec/events', value: []}]"), "")
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	ignored := func(a answer) error {
 		var d v1alpha1.WebhookDelivery
 		if err := json.Unmarshal(a.body, &d); err != nil {
 			return err
 		}
 		if d.Status.Phase != v1alpha1.DeliveryIgnored || d.Status.Reason != "NothingRequested" {
-			return fmt.Errorf("got %d, phase %q, reason %q; want Ignored, NothingRequested", a.code, d.Status.Phase, d.Status.Reason)
+			return fmt.Errorf("got %d, phase %q, reason %q; want Ignored, NothingRequested", a.code, d.Status.Phase,
+				d.Status.Reason)
 		}
 		return nil
 	}
@@ -155,7 +157,7 @@ func TestMutatingPolicyThatTakesTheEventsAwayMakesADeliveryIgnored(t *testing.T)
 	w.mustBeUntouched(gatewaySyncs, before)
 }
 
-func TestMutatingPolicyCannotMakeADeliveryAnotherOne(t *testing.T) {
+func TestAdmission_MutationMayNotReplaceDelivery(t *testing.T) {
 	const only = "admission may change spec.events, labels and annotations only"
 	for name, test := range map[string]struct{ patch, want string }{
 		"target": {
@@ -185,10 +187,11 @@ func TestMutatingPolicyCannotMakeADeliveryAnotherOne(t *testing.T) {
 			w.gatewaySync("api")
 			ci := w.ci()
 			w.policy("MutatingAdmissionPolicy", changes(test.patch), "")
-			web, api := w.get(gatewaySyncs, "web"), w.get(gatewaySyncs, "api")
+			web, api := w.Get(gatewaySyncs, "web"), w.Get(gatewaySyncs, "api")
 			w.untilTried(ci, `{"ref": "v1"}`, answeredWith(http.StatusUnprocessableEntity))
 
-			status := ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusUnprocessableEntity).status(t)
+			status := ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil,
+				http.StatusUnprocessableEntity).status(t)
 			mustBeIn(t, status.Message, test.want)
 			mustBeIn(t, w.refused(delivery("changed", toWeb+", ref: v1"), "create", "--filename=-"), test.want)
 
@@ -199,7 +202,7 @@ func TestMutatingPolicyCannotMakeADeliveryAnotherOne(t *testing.T) {
 	}
 }
 
-func TestValidatingPolicyJudgesWhatTheMutatingOneMadeOfADelivery(t *testing.T) {
+func TestAdmission_ValidationAfterMutation(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()

@@ -20,7 +20,7 @@ const (
 )
 
 func (w *world) openAPI(path string) (document map[string]any, err error) {
-	out, err := w.Kubectl(w.t.Context(), "", "get", "--raw", path)
+	out, err := w.Kubectl(w.T.Context(), "", "get", "--raw", path)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +29,7 @@ func (w *world) openAPI(path string) (document map[string]any, err error) {
 
 // openAPIv3Paths waits until Postern's document is listed, and returns the paths of all documents by name.
 func (w *world) openAPIv3Paths() map[string]string {
-	w.t.Helper()
+	w.T.Helper()
 	paths := map[string]string{}
 	w.eventually(func() error {
 		index, err := w.openAPI("/openapi/v3")
@@ -94,7 +94,7 @@ func dangling(document map[string]any) []string {
 	return slices.Sorted(maps.Keys(refs))
 }
 
-func TestDanglingReferencesAreFound(t *testing.T) {
+func TestOpenAPI_DanglingReferencesAreFound(t *testing.T) {
 	got := dangling(map[string]any{
 		"definitions": map[string]any{"a/b": map[string]any{"$ref": "#/definitions/gone"}},
 		"paths": []any{
@@ -107,7 +107,7 @@ func TestDanglingReferencesAreFound(t *testing.T) {
 	}
 }
 
-func TestOpenAPIv2OfTheClusterHasNoDanglingReference(t *testing.T) {
+func TestOpenAPI_V2References(t *testing.T) {
 	w := newWorld(t)
 	var document map[string]any
 	w.eventually(func() (err error) {
@@ -124,7 +124,7 @@ func TestOpenAPIv2OfTheClusterHasNoDanglingReference(t *testing.T) {
 	}
 }
 
-func TestOpenAPIv3DocumentsOfTheClusterHaveNoDanglingReference(t *testing.T) {
+func TestOpenAPI_V3References(t *testing.T) {
 	w := newWorld(t)
 	for name, path := range w.openAPIv3Paths() {
 		document, err := w.openAPI(path)
@@ -138,7 +138,7 @@ func TestOpenAPIv3DocumentsOfTheClusterHaveNoDanglingReference(t *testing.T) {
 	}
 }
 
-func TestOpenAPIv3DescribesEveryFieldOfPosternsTypes(t *testing.T) {
+func TestOpenAPI_V3DescribesEveryField(t *testing.T) {
 	w := newWorld(t)
 	document, err := w.openAPI(w.openAPIv3Paths()[ourOpenAPIv3])
 	if err != nil {

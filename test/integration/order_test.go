@@ -44,11 +44,11 @@ type lastEvent struct {
 
 // lastEvents reads the slots of an object.
 func (w *world) lastEvents(resource schema.GroupVersionResource, name string) map[string]lastEvent {
-	w.t.Helper()
+	w.T.Helper()
 	value := w.annotations(resource, name)[eventTime]
 	var slots map[string]lastEvent
 	if err := json.Unmarshal([]byte(value), &slots); err != nil {
-		w.t.Fatalf("%s of %s %s is %q: %v", eventTime, resource.Resource, name, value, err)
+		w.T.Fatalf("%s of %s %s is %q: %v", eventTime, resource.Resource, name, value, err)
 	}
 	return slots
 }
@@ -57,11 +57,12 @@ func (w *world) lastEvents(resource schema.GroupVersionResource, name string) ma
 func checkOutcome(t *testing.T, d *v1alpha1.WebhookDelivery, phase v1alpha1.DeliveryPhase, reason string) {
 	t.Helper()
 	if d.Status.Phase != phase || d.Status.Reason != reason {
-		t.Errorf("delivery %s: got phase %s, reason %s (%s); want %s, %s", d.Name, d.Status.Phase, d.Status.Reason, d.Status.Message, phase, reason)
+		t.Errorf("delivery %s: got phase %s, reason %s (%s); want %s, %s", d.Name, d.Status.Phase, d.Status.Reason,
+			d.Status.Message, phase, reason)
 	}
 }
 
-func TestReleaseThatIsOlderThanTheLastOneIsSuperseded(t *testing.T) {
+func TestOrder_OlderReleaseIsSuperseded(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.application("shop", map[string]string{"postern.dev/update-target-revision": "true"})
@@ -75,9 +76,10 @@ func TestReleaseThatIsOlderThanTheLastOneIsSuperseded(t *testing.T) {
 		{applications, "shop", applicationPath("shop"), shopRepository, v1alpha1.TargetApplication},
 	} {
 		ci.mustPost(t, test.path, releaseOf(test.repository, "v2", later), nil, http.StatusAccepted)
-		before := w.get(test.resource, test.name)
+		before := w.Get(test.resource, test.name)
 
-		late := ci.mustPost(t, test.path, releaseOf(test.repository, "v1", earlier), nil, http.StatusAccepted).delivery(t)
+		late := ci.mustPost(t, test.path, releaseOf(test.repository, "v1", earlier), nil,
+			http.StatusAccepted).delivery(t)
 
 		checkOutcome(t, late, v1alpha1.DeliverySuperseded, "Superseded")
 		want := []v1alpha1.TargetResult{{
@@ -92,7 +94,7 @@ func TestReleaseThatIsOlderThanTheLastOneIsSuperseded(t *testing.T) {
 	}
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v2")
 	w.mustHold(applications, "shop", appRequestedRef, "v2")
-	if got := in[string](w.get(applications, "shop").Object, "spec", "source", "targetRevision"); got != "v2" {
+	if got := in[string](w.Get(applications, "shop").Object, "spec", "source", "targetRevision"); got != "v2" {
 		t.Errorf("got targetRevision %q, want v2, from the newer release", got)
 	}
 	if out := w.kubectl("", "get", "whd", "--field-selector=status.phase=Superseded", "--output=name"); len(out) == 0 {
@@ -100,18 +102,19 @@ func TestReleaseThatIsOlderThanTheLastOneIsSuperseded(t *testing.T) {
 	}
 }
 
-func TestReleasesOfTheSameTimeAreAppliedAsTheyCome(t *testing.T) {
+func TestOrder_EqualTimesByReceipt(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
 	for _, tag := range []string{"v2", "v1"} {
-		d := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, tag, later), nil, http.StatusAccepted).delivery(t)
+		d := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, tag, later), nil,
+			http.StatusAccepted).delivery(t)
 		checkOutcome(t, d, v1alpha1.DeliveryApplied, "Requested")
 		w.mustHold(gatewaySyncs, "web", requestedRef, tag)
 	}
 }
 
-func TestTimesOfDifferentTypesOfSenderAreNotCompared(t *testing.T) {
+func TestOrder_SourcesAreIndependent(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -119,33 +122,37 @@ func TestTimesOfDifferentTypesOfSenderAreNotCompared(t *testing.T) {
 
 	gitLab := `{"object_kind": "release", "action": "create", "tag": "v1", "created_at": "2020-01-01 00:00:00 UTC",
 		"project": {"git_http_url": "https://gitlab.example.com/example/plant.git"}}`
-	d := ci.mustPost(t, gatewaySyncPath("web"), gitLab, map[string]string{"X-Gitlab-Event": "Release Hook"}, http.StatusAccepted).delivery(t)
+	d := ci.mustPost(t, gatewaySyncPath("web"), gitLab, map[string]string{"X-Gitlab-Event": "Release Hook"},
+		http.StatusAccepted).delivery(t)
 
 	checkOutcome(t, d, v1alpha1.DeliveryApplied, "Requested")
 	w.checkRequested("web", "v1", "gitlab")
 }
 
-func TestEventDatedInTheFutureDoesNotStandInTheWayOfTheNext(t *testing.T) {
+func TestOrder_FutureEventBlocksNoLater(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	d := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v1", "2999-01-01T00:00:00Z"), nil, http.StatusAccepted).delivery(t)
+	d := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v1", "2999-01-01T00:00:00Z"), nil,
+		http.StatusAccepted).delivery(t)
 	checkOutcome(t, d, v1alpha1.DeliveryApplied, "Requested")
 	if last := w.lastEvents(gatewaySyncs, "web")["git"]; last.Time.After(time.Now()) {
 		t.Errorf("the target has a time in the future, %s", last.Time)
 	}
 
 	now := time.Now().UTC().Format(time.RFC3339Nano)
-	d = ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v2", now), nil, http.StatusAccepted).delivery(t)
+	d = ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v2", now), nil,
+		http.StatusAccepted).delivery(t)
 
 	checkOutcome(t, d, v1alpha1.DeliveryApplied, "Requested")
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v2")
 }
 
-func TestOlderImageUnderNewestBuildIsSuperseded(t *testing.T) {
+func TestOrder_OlderImageUnderNewestBuild(t *testing.T) {
 	w := newWorld(t)
 	const shop = "argocd-image-updater.argoproj.io/shop."
-	w.runningShop("newest", "harbor.example.com/team/shop:old", wantsHarborsShop+", "+shop+"update-strategy: newest-build")
+	w.runningShop("newest", "harbor.example.com/team/shop:old", wantsHarborsShop+", "+shop+
+		"update-strategy: newest-build")
 	w.runningShop("semver", "harbor.example.com/team/shop:1.0.0", wantsHarborsShop)
 	ci := w.ci()
 	pushOf := func(tag string, at int) string {
@@ -154,7 +161,7 @@ func TestOlderImageUnderNewestBuildIsSuperseded(t *testing.T) {
 			"repository": {"repo_full_name": "team/shop"}}}`, at, tag, tag)
 	}
 	ci.mustPost(t, applicationPath("newest"), pushOf("1.1.0", 1772616645), nil, http.StatusAccepted)
-	before := w.get(applications, "newest")
+	before := w.Get(applications, "newest")
 
 	late := ci.mustPost(t, applicationPath("newest"), pushOf("1.2.0", 1772616644), nil, http.StatusAccepted).delivery(t)
 

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
@@ -35,7 +34,7 @@ func (s sender) sendHalf(t *testing.T, path, ref string, sized bool) *halfSent {
 	body := `{"ref":"` + ref + `","x":"` + strings.Repeat("x", 2*halfBytes) + `"}`
 	reader, writer := io.Pipe()
 	t.Cleanup(func() { _ = writer.CloseWithError(io.ErrUnexpectedEOF) })
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.base+"/"+path, reader)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.Base+path, reader)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,12 +62,13 @@ func (h *halfSent) end() answer {
 	return <-h.answer
 }
 
-// untilRefused waits until deliveries of a body are answered 429 by the limit of a flag. It calls more after other answers.
+// untilRefused waits until deliveries of a body are answered 429 by the limit of a flag. It calls more after other
+// answers.
 func (w *world) untilRefused(s sender, path, body, flag string, more func()) {
-	w.t.Helper()
+	w.T.Helper()
 	var got answer
 	w.eventually(func() (err error) {
-		got, err = s.post(w.t.Context(), path+dryRun, []byte(body), nil)
+		got, err = s.post(w.T.Context(), path+dryRun, []byte(body), nil)
 		if err == nil && got.code != http.StatusTooManyRequests {
 			more()
 			err = fmt.Errorf("got %d, want 429: %s", got.code, got.body)
@@ -76,57 +76,46 @@ func (w *world) untilRefused(s sender, path, body, flag string, more func()) {
 		return err
 	})
 	if got.header.Get("Retry-After") == "" {
-		w.t.Errorf("got headers %v, want Retry-After", got.header)
+		w.T.Errorf("got headers %v, want Retry-After", got.header)
 	}
-	if status := got.status(w.t); status.Reason != metav1.StatusReasonTooManyRequests || !strings.Contains(status.Message, flag) {
-		w.t.Errorf("got %+v, want a Status that names %s", status, flag)
+	if status := got.status(w.T); status.Reason != metav1.StatusReasonTooManyRequests ||
+		!strings.Contains(status.Message, flag) {
+		w.T.Errorf("got %+v, want a Status that names %s", status, flag)
 	}
 }
 
 // reader returns a client that may only read deliveries.
 func (w *world) reader() versioned.Interface {
-	w.t.Helper()
+	w.T.Helper()
 	subject, token := w.serviceAccount("reader")
-	role, err := w.kube.RbacV1().Roles(w.namespace).Create(w.t.Context(), &rbacv1.Role{
-		ObjectMeta: metav1.ObjectMeta{Name: "reader"},
-		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{"postern.dev"}, Resources: []string{"webhookdeliveries"}, Verbs: []string{"list", "watch"}}},
-	}, metav1.CreateOptions{})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if _, err := w.kube.RbacV1().RoleBindings(w.namespace).Create(w.t.Context(), &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "reader"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
-		Subjects:   []rbacv1.Subject{subject},
-	}, metav1.CreateOptions{}); err != nil {
-		w.t.Fatal(err)
-	}
+	w.Grant(subject, "list,watch", "webhookdeliveries")
 	config, err := w.TokenConfig(token)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	config.QPS = -1
 	client, err := versioned.NewForConfig(rest.CopyConfig(config))
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	w.eventually(func() error {
-		_, err := client.PosternV1alpha1().WebhookDeliveries(w.namespace).List(w.t.Context(), metav1.ListOptions{})
+		_, err := client.PosternV1alpha1().WebhookDeliveries(w.Namespace).List(w.T.Context(), metav1.ListOptions{})
 		return err
 	})
 	return client
 }
 
-func TestOverTheLimits(t *testing.T) {
+func TestLimits_Overload(t *testing.T) {
 	const limit = 8
-	s := newSuite(t, fmt.Sprintf("--max-mutating-requests-inflight=%d", limit), fmt.Sprintf("--max-requests-inflight=%d", limit),
+	s := newSuite(t, fmt.Sprintf("--max-mutating-requests-inflight=%d", limit),
+		fmt.Sprintf("--max-requests-inflight=%d", limit),
 		"--max-inflight-payload-bytes=11010048", "--payload-timeout=1m", "--max-namespace-share-percent=100")
 
 	t.Run("of requests in flight rejects deliveries, but no lists and watches", func(t *testing.T) {
 		w := s.newWorld(t)
 		w.gatewaySync("web")
 		ci := w.ci().speaking(t, w, "HTTP/1.1")
-		deliveries := w.reader().PosternV1alpha1().WebhookDeliveries(w.namespace)
+		deliveries := w.reader().PosternV1alpha1().WebhookDeliveries(w.Namespace)
 		var half []*halfSent
 		// A delivery may be rejected while another is just ending, so the loop may send more than four.
 		w.untilRefused(ci, gatewaySyncPath("web"), anyBody, "--max-mutating-requests-inflight", func() {
@@ -175,7 +164,8 @@ func TestOverTheLimits(t *testing.T) {
 		var half []*halfSent
 		large := `{"ref":"large","x":"` + strings.Repeat("x", halfBytes) + `"}`
 		w.untilRefused(ci, gatewaySyncPath("web"), large, "--max-inflight-payload-bytes", func() {
-			half = append(half, ci.sendHalf(t, gatewaySyncPath("web"), fmt.Sprintf("large%d", len(half)), false)) // counts as the maximum
+			// counts as the maximum
+			half = append(half, ci.sendHalf(t, gatewaySyncPath("web"), fmt.Sprintf("large%d", len(half)), false))
 		})
 		ci.mustPost(t, gatewaySyncPath("web"), `{"ref":"small"}`, nil, http.StatusAccepted)
 		accepted := 0

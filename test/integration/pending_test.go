@@ -23,11 +23,11 @@ import (
 // breakOff makes the kube-apiserver answer all writes of a resource's objects in this namespace with 500, as it does if
 // an admission webhook is unreachable: port 1 is closed. It returns once that is in effect; mend ends it.
 func (w *world) breakOff(resource schema.GroupVersionResource, example string) (mend func()) {
-	w.t.Helper()
+	w.T.Helper()
 	manifest := `
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingWebhookConfiguration
-metadata: {name: ` + w.namespace + `}
+metadata: {name: ` + w.Namespace + `}
 webhooks:
 - name: broken.example.com
   clientConfig: {url: "https://127.0.0.1:1/"}
@@ -35,25 +35,28 @@ webhooks:
   sideEffects: None
   timeoutSeconds: 5
   admissionReviewVersions: [v1]
-  namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ` + w.namespace + `}}
-  rules: [{apiGroups: [` + resource.Group + `], apiVersions: ['*'], operations: [UPDATE], resources: [` + resource.Resource + `]}]
+  namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ` + w.Namespace + `}}
+  rules: [{apiGroups: [` + resource.Group + `], apiVersions: ['*'], operations: [UPDATE], resources: [` +
+		resource.Resource + `]}]
 `
 	w.kubectl(manifest, "create", "--filename=-")
 	mended := false
 	mend = func() {
-		w.t.Helper()
+		w.T.Helper()
 		if mended {
 			return
 		}
 		mended = true
 		if _, err := w.Kubectl(context.Background(), manifest, "delete", "--filename=-"); err != nil {
-			w.t.Error(err)
+			w.T.Error(err)
 		}
 	}
-	w.t.Cleanup(mend)
+	w.T.Cleanup(mend)
 	w.eventually(func() error {
-		_, err := w.objects.Resource(resource).Namespace(w.namespace).Patch(w.t.Context(), example, types.MergePatchType,
-			[]byte(`{"metadata": {"annotations": {"example.com/try": "it"}}}`), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
+		_, err := w.Objects.Resource(resource).Namespace(w.Namespace).Patch(w.T.Context(), example,
+			types.MergePatchType,
+			[]byte(`{"metadata": {"annotations": {"example.com/try": "it"}}}`),
+			metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
 		if err == nil {
 			return errors.New("the webhook is not in effect yet")
 		}
@@ -67,9 +70,11 @@ func checkPending(t *testing.T, d *v1alpha1.WebhookDelivery, ref string) {
 	t.Helper()
 	checkOutcome(t, d, v1alpha1.DeliveryPending, "TargetUnavailable")
 	want := []v1alpha1.TargetResult{{
-		Kind: v1alpha1.TargetGatewaySync, Name: "web", Ref: ref, Result: v1alpha1.TargetPending, Reason: "TargetUnavailable",
+		Kind: v1alpha1.TargetGatewaySync, Name: "web", Ref: ref, Result: v1alpha1.TargetPending,
+		Reason: "TargetUnavailable",
 	}}
-	if diff := cmp.Diff(want, d.Status.Targets, ignoreTimes, cmpopts.IgnoreFields(v1alpha1.TargetResult{}, "Message")); diff != "" {
+	if diff := cmp.Diff(want, d.Status.Targets, ignoreTimes,
+		cmpopts.IgnoreFields(v1alpha1.TargetResult{}, "Message")); diff != "" {
 		t.Errorf("status.targets of %s (-want +got):\n%s", d.Name, diff)
 	}
 	mustBeIn(t, d.Status.Message, "broken.example.com")
@@ -80,10 +85,11 @@ func checkPending(t *testing.T, d *v1alpha1.WebhookDelivery, ref string) {
 
 // untilRecorded waits until the record of a delivery has this phase, and returns it.
 func (w *world) untilRecorded(name string, phase v1alpha1.DeliveryPhase, reason string) *v1alpha1.WebhookDelivery {
-	w.t.Helper()
+	w.T.Helper()
 	var d *v1alpha1.WebhookDelivery
 	w.eventually(func() (err error) {
-		d, err = w.deliveries.PosternV1alpha1().WebhookDeliveries(w.namespace).Get(w.t.Context(), name, metav1.GetOptions{})
+		d, err = w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).Get(w.T.Context(), name,
+			metav1.GetOptions{})
 		if err == nil && (d.Status.Phase != phase || d.Status.Reason != reason) {
 			err = fmt.Errorf("delivery %s is %s, %s; want %s, %s", name, d.Status.Phase, d.Status.Reason, phase, reason)
 		}
@@ -92,11 +98,11 @@ func (w *world) untilRecorded(name string, phase v1alpha1.DeliveryPhase, reason 
 	return d
 }
 
-func TestDeliveryToATargetThatCannotBeWrittenJustNowIsAcceptedAndCarriedOutLater(t *testing.T) {
+func TestRetry_RefusedWriteIsAppliedLater(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	resumed := w.metrics(t, "postern_resumed_deliveries_total")
 	mend := w.breakOff(gatewaySyncs, "web")
 
@@ -111,7 +117,8 @@ func TestDeliveryToATargetThatCannotBeWrittenJustNowIsAcceptedAndCarriedOutLater
 	if diff := cmp.Diff(map[string]float64{"postern_pending_deliveries": 2}, pending); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)
 	}
-	if age := w.metrics(t, "postern_oldest_pending")["postern_oldest_pending_delivery_age_seconds"]; age <= 0 || age > 600 {
+	if age := w.metrics(t, "postern_oldest_pending")["postern_oldest_pending_delivery_age_seconds"]; age <= 0 ||
+		age > 600 {
 		t.Errorf("the metric of the oldest pending delivery is %v seconds", age)
 	}
 
@@ -133,7 +140,8 @@ func TestDeliveryToATargetThatCannotBeWrittenJustNowIsAcceptedAndCarriedOutLater
 		t.Error(err)
 	}
 	w.eventually(func() error {
-		return wantMetric("pending deliveries", w.metrics(t, "postern_pending_deliveries")["postern_pending_deliveries"], 0)
+		return wantMetric("pending deliveries", w.metrics(t,
+			"postern_pending_deliveries")["postern_pending_deliveries"], 0)
 	})
 }
 
@@ -145,7 +153,7 @@ func wantMetric(what string, got, want float64) error {
 	return nil
 }
 
-func TestRepeatOfAPendingDeliveryIsPendingToo(t *testing.T) {
+func TestRetry_DuplicateOfPendingIsPending(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -162,7 +170,7 @@ func TestRepeatOfAPendingDeliveryIsPendingToo(t *testing.T) {
 	w.targetEvents("web", 1)
 }
 
-func TestPendingDeliveryWhoseTargetIsDeletedFails(t *testing.T) {
+func TestRetry_DeletedTargetFails(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.breakOff(gatewaySyncs, "web")
@@ -177,10 +185,10 @@ func TestPendingDeliveryWhoseTargetIsDeletedFails(t *testing.T) {
 	}
 }
 
-func TestPushIsAppliedAtOnceWhereItCanBeAndLaterWhereNot(t *testing.T) {
+func TestRetry_SomeTargetsLater(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
-	w.create(applications, `
+	w.Create(applications, `
 apiVersion: argoproj.io/v1alpha1
 kind: Application
 metadata: {name: plant}
@@ -203,7 +211,7 @@ spec:
 		t.Error(err)
 	}
 	w.mustHold(applications, "plant", appRequestedRef, "main")
-	before := w.get(applications, "plant")
+	before := w.Get(applications, "plant")
 
 	mend()
 

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // asTheEndpointsDo is the policy in docs/policies.md, which requires for an object the same RBAC permissions as the
@@ -16,48 +15,36 @@ import (
 const asTheEndpointsDo = `
   variables:
   - name: resource
-    expression: "!has(object.spec.target) ? 'webhooksources' : object.spec.target.kind == 'GatewaySync' ? 'gatewaysyncs' : 'applications'"
+    expression: >-
+      !has(object.spec.target) ? 'webhooksources' :
+      object.spec.target.kind == 'GatewaySync' ? 'gatewaysyncs' : 'applications'
   - name: name
     expression: "has(object.spec.target) ? object.spec.target.name : object.spec.source"
   validations:
   - expression: >-
       authorizer.group('postern.dev').resource(variables.resource).subresource('webhookdeliveries')
       .namespace(object.metadata.namespace).name(variables.name).check('create').allowed()
-    messageExpression: "'the sender must be allowed to create ' + variables.resource + '/webhookdeliveries named ' + variables.name"
+    messageExpression: >-
+      'the sender must be allowed to create ' + variables.resource + '/webhookdeliveries named ' + variables.name
     reason: Forbidden
 `
 
-// allowObjects permits the subject to create deliveries as objects.
-func (w *world) allowObjects(subject rbacv1.Subject) {
-	w.t.Helper()
-	if _, err := w.kube.RbacV1().Roles(w.namespace).Create(w.t.Context(), &rbacv1.Role{
-		ObjectMeta: metav1.ObjectMeta{Name: "objects"},
-		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{"postern.dev"}, Resources: []string{"webhookdeliveries"}, Verbs: []string{"create"}}},
-	}, metav1.CreateOptions{}); err != nil {
-		w.t.Fatal(err)
-	}
-	if _, err := w.kube.RbacV1().RoleBindings(w.namespace).Create(w.t.Context(), &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "objects"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "objects"},
-		Subjects:   []rbacv1.Subject{subject},
-	}, metav1.CreateOptions{}); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-func TestAPolicyNarrowsObjectsToTheTargetsThatTheSenderMayDeliverTo(t *testing.T) {
+func TestAdmission_PolicyLimitsTargetsOfSender(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.gatewaySync("other")
 	w.application("shop", nil)
 	user, ci := w.releaser("web")
-	w.allowObjects(rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: w.namespace, Name: "releaser"})
+	w.Grant(rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: w.Namespace, Name: "releaser"}, "create",
+		"webhookdeliveries")
 	w.policy("ValidatingAdmissionPolicy", asTheEndpointsDo, "validationActions: [Deny]")
 	create := []string{"create", "--filename=-", "--dry-run=server", "--as=" + user}
 	missing := "the sender must be allowed to create "
 	w.eventually(func() error {
-		got, err := ci.post(t.Context(), "webhookdeliveries"+dryRun, []byte(`{"apiVersion": "postern.dev/v1alpha1", "kind": "WebhookDelivery",
-			"metadata": {"name": "d"}, "spec": {"target": {"kind": "GatewaySync", "name": "other"}, "ref": "v1"}}`), nil)
+		got, err := ci.post(t.Context(), "webhookdeliveries"+dryRun,
+			[]byte(`{"apiVersion": "postern.dev/v1alpha1", "kind": "WebhookDelivery",
+			"metadata": {"name": "d"}, "spec": {"target": {"kind": "GatewaySync", "name": "other"}, "ref": "v1"}}`),
+			nil)
 		if err == nil {
 			err = answeredWith(http.StatusForbidden)(got)
 		}
@@ -67,7 +54,8 @@ func TestAPolicyNarrowsObjectsToTheTargetsThatTheSenderMayDeliverTo(t *testing.T
 	for spec, what := range map[string]string{
 		"target: {kind: GatewaySync, name: other}, ref: v1": `gatewaysyncs/webhookdeliveries named other`,
 		toShop + ", ref: v1": `applications/webhookdeliveries named shop`,
-		"source: quay.io, payload: {docker_url: quay.io/a/b, updated_tags: [v1], repository: a/b, homepage: quay.io}": `webhooksources/webhookdeliveries named quay.io`,
+		"source: quay.io, payload: {docker_url: quay.io/a/b, updated_tags: [v1], repository: a/b, " +
+			"homepage: quay.io}": `webhooksources/webhookdeliveries named quay.io`,
 	} {
 		mustBeIn(t, w.refused(delivery("d", spec), create...), missing+what)
 	}

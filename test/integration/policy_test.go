@@ -20,15 +20,16 @@ import (
 // policy creates and binds an admission policy for the creation of deliveries in this namespace. spec is the rest of
 // its spec. It returns the name of both. kind is ValidatingAdmissionPolicy or MutatingAdmissionPolicy.
 func (w *world) policy(kind, spec, bindingSpec string) string {
-	w.t.Helper()
-	return w.policyOn("{apiGroups: [postern.dev], apiVersions: ['*'], operations: [CREATE], resources: [webhookdeliveries]}",
+	w.T.Helper()
+	return w.policyOn("{apiGroups: [postern.dev], apiVersions: ['*'], operations: [CREATE], resources: "+
+		"[webhookdeliveries]}",
 		kind, spec, bindingSpec)
 }
 
 // policyOn is policy for the given resource rule.
 func (w *world) policyOn(rule, kind, spec, bindingSpec string) string {
-	w.t.Helper()
-	name := w.namespace
+	w.T.Helper()
+	name := w.Namespace
 	manifest := `
 apiVersion: admissionregistration.k8s.io/v1
 kind: ` + kind + `
@@ -36,7 +37,7 @@ metadata: {name: ` + name + `}
 spec:
   failurePolicy: Fail
   matchConstraints:
-    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ` + w.namespace + `}}
+    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ` + w.Namespace + `}}
     resourceRules: [` + rule + `]
 ` + spec + `
 ---
@@ -46,9 +47,9 @@ metadata: {name: ` + name + `}
 spec: {policyName: ` + name + `, ` + bindingSpec + `}
 `
 	w.kubectl(manifest, "create", "--filename=-")
-	w.t.Cleanup(func() {
+	w.T.Cleanup(func() {
 		if _, err := w.Kubectl(context.Background(), manifest, "delete", "--filename=-"); err != nil {
-			w.t.Error(err)
+			w.T.Error(err)
 		}
 	})
 	return name
@@ -63,9 +64,9 @@ const onlyVersions = `
 
 // untilTried repeats a dry run for GatewaySync web until the answer satisfies the condition.
 func (w *world) untilTried(s sender, body string, condition func(answer) error) {
-	w.t.Helper()
+	w.T.Helper()
 	w.eventually(func() error {
-		got, err := s.post(w.t.Context(), gatewaySyncPath("web")+dryRun, []byte(body), nil)
+		got, err := s.post(w.T.Context(), gatewaySyncPath("web")+dryRun, []byte(body), nil)
 		if err == nil {
 			err = condition(got)
 		}
@@ -82,14 +83,15 @@ func answeredWith(code int) func(answer) error {
 	}
 }
 
-func TestValidatingPolicyRefusesARefAtEveryDoorWithItsMessage(t *testing.T) {
+func TestAdmission_PolicyRefusesAtEveryEndpoint(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
 	name := w.policy("ValidatingAdmissionPolicy", onlyVersions, "validationActions: [Deny]")
 	w.untilTried(ci, `{"ref": "main"}`, answeredWith(http.StatusUnprocessableEntity))
-	before := w.get(gatewaySyncs, "web")
-	message := "ValidatingAdmissionPolicy '" + name + "' with binding '" + name + "' denied request: only versions are deployed here"
+	before := w.Get(gatewaySyncs, "web")
+	message := "ValidatingAdmissionPolicy '" + name + "' with binding '" + name +
+		"' denied request: only versions are deployed here"
 
 	status := ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "main"}`, nil, http.StatusUnprocessableEntity).status(t)
 	if status.Reason != metav1.StatusReasonInvalid || !strings.HasSuffix(status.Message, message) {
@@ -98,13 +100,14 @@ func TestValidatingPolicyRefusesARefAtEveryDoorWithItsMessage(t *testing.T) {
 	raw := w.refused(`{"ref": "main"}`, "create", "--raw="+w.absolute(gatewaySyncPath("web")), "--filename=-")
 	mustBeIn(t, raw, message)
 	mustBeIn(t, w.refused(delivery("refused", toWeb+", ref: main"), "create", "--filename=-"), message)
-	mustBeIn(t, w.refused(delivery("refused", toWeb+", ref: main"), "create", "--filename=-", "--dry-run=server"), message)
+	mustBeIn(t, w.refused(delivery("refused", toWeb+", ref: main"), "create", "--filename=-", "--dry-run=server"),
+		message)
 
 	w.mustBeUntouched(gatewaySyncs, before)
 	w.mustHaveRecords()
 }
 
-func TestValidatingPolicyLetsAllowedRefsAndPingsPass(t *testing.T) {
+func TestAdmission_PolicyAllowsRefsAndPings(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -123,17 +126,18 @@ func TestValidatingPolicyLetsAllowedRefsAndPingsPass(t *testing.T) {
 	}
 }
 
-func TestValidatingPolicyAnswersTheReasonThatItGives(t *testing.T) {
+func TestAdmission_PolicyReason(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
 	w.policy("ValidatingAdmissionPolicy", onlyVersions+"    reason: Forbidden\n", "validationActions: [Deny]")
 	w.untilTried(ci, `{"ref": "main"}`, answeredWith(http.StatusForbidden))
-	mustBeIn(t, w.refused(delivery("refused", toWeb+", ref: main"), "create", "--filename=-"), "Error from server (Forbidden)")
+	mustBeIn(t, w.refused(delivery("refused", toWeb+", ref: main"), "create", "--filename=-"),
+		"Error from server (Forbidden)")
 	w.mustHaveRecords()
 }
 
-func TestValidatingPolicySeesWhoDeliversWhatToWhere(t *testing.T) {
+func TestAdmission_PolicySeesSenderAndTarget(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.application("shop", nil)
@@ -143,7 +147,7 @@ func TestValidatingPolicySeesWhoDeliversWhatToWhere(t *testing.T) {
   - expression: >-
       object.status.sender.method == 'ServiceAccount' && request.userInfo.username.endsWith(':ci') &&
       object.spec.source == 'generic' && object.spec.target.kind == 'GatewaySync' && object.spec.target.name == 'web' &&
-      object.metadata.namespace == '`+w.namespace+`'
+      object.metadata.namespace == '`+w.Namespace+`'
     message: not by you, or not that
 `, "validationActions: [Deny]")
 	w.untilTried(ci, ping, answeredWith(http.StatusUnprocessableEntity)) // by another source
@@ -155,7 +159,7 @@ func TestValidatingPolicySeesWhoDeliversWhatToWhere(t *testing.T) {
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
 }
 
-func TestPolicyThatWarnsDoesSoInTheAnswerToAWebhook(t *testing.T) {
+func TestAdmission_PolicyWarnings(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -174,13 +178,13 @@ func TestPolicyThatWarnsDoesSoInTheAnswerToAWebhook(t *testing.T) {
 	w.mustHold(gatewaySyncs, "web", requestedRef, "main")
 }
 
-func TestDeliveryToANamespaceThatIsGoingAwayIsForbidden(t *testing.T) {
+func TestAdmission_TerminatingNamespace(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	// No controller here removes the namespace's content, so it stays terminating.
-	if err := w.kube.CoreV1().Namespaces().Delete(t.Context(), w.namespace, metav1.DeleteOptions{}); err != nil {
+	if err := w.Kube.CoreV1().Namespaces().Delete(t.Context(), w.Namespace, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	w.untilTried(ci, `{"ref": "v1"}`, answeredWith(http.StatusForbidden))

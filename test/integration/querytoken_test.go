@@ -16,13 +16,15 @@ func warned(a answer) bool {
 	return strings.Contains(strings.Join(a.header.Values("Warning"), " "), "the secret in the query of this URL")
 }
 
-func TestSecretInTheQueryIsNoCredentialOfASenderThatCanDoBetter(t *testing.T) {
+func TestQueryToken_OnlyWithoutAlternative(t *testing.T) {
 	secret := newSecret()
-	keys := map[string]string{"hmac": secret, "token": secret, "webhook.github-secret": secret, "gatewaysyncs.other.token": secret}
+	keys := map[string]string{"hmac": secret, "token": secret, "webhook.github-secret": secret,
+		"gatewaysyncs.other.token": secret}
 	w, anonymous := guarded(t, keys, byToken("X-Webhook-Token", secret))
 	for _, header := range []map[string]string{nil, {"X-GitHub-Event": "push"}} {
 		for _, name := range []string{"web", "other", "missing"} {
-			got := anonymous.mustPost(t, gatewaySyncPath(name)+"?secret="+secret, anyBody, header, http.StatusUnauthorized)
+			got := anonymous.mustPost(t, gatewaySyncPath(name)+"?secret="+secret, anyBody, header,
+				http.StatusUnauthorized)
 			if !warned(got) {
 				t.Errorf("%s: the answer has no warning: %v", name, got.header)
 			}
@@ -34,7 +36,7 @@ func TestSecretInTheQueryIsNoCredentialOfASenderThatCanDoBetter(t *testing.T) {
 	w.mustHaveRecords()
 }
 
-func TestSecretInTheQueryIsWarnedOfEvenWhereItIsNotNeeded(t *testing.T) {
+func TestQueryToken_WarnsIfUnnecessary(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
@@ -48,7 +50,7 @@ func TestSecretInTheQueryIsWarnedOfEvenWhereItIsNotNeeded(t *testing.T) {
 }
 
 // findLeaks reports the secrets of this test if they are logged. The test checks that the requests were logged at all.
-func TestSecretInTheQueryIsNotLoggedHoweverItIsWritten(t *testing.T) {
+func TestQueryToken_IsNotLogged(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	subject, token := w.serviceAccount("releaser")
@@ -60,7 +62,7 @@ func TestSecretInTheQueryIsNotLoggedHoweverItIsWritten(t *testing.T) {
 	}
 	for _, query := range []string{
 		"secret=" + newSecret(),
-		"a=" + w.namespace + "&secret=" + newSecret() + "&b=c",
+		"a=" + w.Namespace + "&secret=" + newSecret() + "&b=c",
 		"secret=" + newSecret() + "&secret=" + newSecret(),
 		"%73ecret=" + newSecret(),
 		"secret=" + url.QueryEscape(newSecret()+" &;\n%"),
@@ -75,8 +77,10 @@ func TestSecretInTheQueryIsNotLoggedHoweverItIsWritten(t *testing.T) {
 		}
 	}
 	// The lists and the endpoint of objects have queries, too.
-	for _, path := range []string{gatewaySyncPath("web"), sourcePath("docker.io"), "webhookdeliveries", "webhooksources"} {
-		if _, err := releaser.send(t.Context(), http.MethodGet, path+"?secret="+newSecret(), http.NoBody, nil); err != nil {
+	for _, path := range []string{gatewaySyncPath("web"), sourcePath("docker.io"), "webhookdeliveries",
+		"webhooksources"} {
+		if _, err := releaser.send(t.Context(), http.MethodGet, path+"?secret="+newSecret(), http.NoBody,
+			nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -84,7 +88,7 @@ func TestSecretInTheQueryIsNotLoggedHoweverItIsWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(log), "a="+w.namespace) {
+	if !strings.Contains(string(log), "a="+w.Namespace) {
 		t.Error("Postern's log has no query: the test is not conclusive")
 	}
 	if err := (place{name: "Postern's log", content: log}).leak(); err != nil {

@@ -23,12 +23,12 @@ var apiServices = schema.GroupVersionResource{Group: "apiregistration.k8s.io", V
 
 // newAuthority deletes the Secret with Postern's CA.
 func newAuthority(w *world) func() error {
-	secrets := w.kube.CoreV1().Secrets(controlplane.Namespace)
-	if err := secrets.Delete(w.t.Context(), authorityName, metav1.DeleteOptions{}); err != nil {
-		w.t.Fatal(err)
+	secrets := w.Kube.CoreV1().Secrets(controlplane.Namespace)
+	if err := secrets.Delete(w.T.Context(), authorityName, metav1.DeleteOptions{}); err != nil {
+		w.T.Fatal(err)
 	}
 	return func() error {
-		_, err := secrets.Get(w.t.Context(), authorityName, metav1.GetOptions{})
+		_, err := secrets.Get(w.T.Context(), authorityName, metav1.GetOptions{})
 		return err
 	}
 }
@@ -36,13 +36,13 @@ func newAuthority(w *world) func() error {
 // repairedAuthority breaks that Secret.
 func repairedAuthority(w *world) func() error {
 	useless := []byte(`{"data": {"tls.crt": "AA==", "tls.key": "AA=="}}`)
-	secrets := w.kube.CoreV1().Secrets(controlplane.Namespace)
+	secrets := w.Kube.CoreV1().Secrets(controlplane.Namespace)
 	w.eventually(func() error { // Postern may not have created it again yet
-		_, err := secrets.Patch(w.t.Context(), authorityName, types.MergePatchType, useless, metav1.PatchOptions{})
+		_, err := secrets.Patch(w.T.Context(), authorityName, types.MergePatchType, useless, metav1.PatchOptions{})
 		return err
 	})
 	return func() error {
-		secret, err := secrets.Get(w.t.Context(), authorityName, metav1.GetOptions{})
+		secret, err := secrets.Get(w.T.Context(), authorityName, metav1.GetOptions{})
 		if err == nil && len(secret.Data["tls.crt"]) == 1 {
 			err = errors.New("the Secret is still broken")
 		}
@@ -53,11 +53,12 @@ func repairedAuthority(w *world) func() error {
 // repairedBundle overwrites the caBundle by which the kube-apiserver trusts Postern.
 func repairedBundle(w *world) func() error {
 	overwritten := []byte(`{"spec": {"caBundle": "AA=="}}`)
-	if _, err := w.objects.Resource(apiServices).Patch(w.t.Context(), apiServiceName, types.MergePatchType, overwritten, metav1.PatchOptions{}); err != nil {
-		w.t.Fatal(err)
+	if _, err := w.Objects.Resource(apiServices).Patch(w.T.Context(), apiServiceName, types.MergePatchType, overwritten,
+		metav1.PatchOptions{}); err != nil {
+		w.T.Fatal(err)
 	}
 	return func() error {
-		registered, err := w.objects.Resource(apiServices).Get(w.t.Context(), apiServiceName, metav1.GetOptions{})
+		registered, err := w.Objects.Resource(apiServices).Get(w.T.Context(), apiServiceName, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}

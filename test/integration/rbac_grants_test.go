@@ -50,7 +50,7 @@ func (s *suite) grants(t *testing.T) map[permission]grant {
 			all[p] = g
 		}
 	}
-	clusterBindings, err := s.kube.RbacV1().ClusterRoleBindings().List(t.Context(), metav1.ListOptions{})
+	clusterBindings, err := s.Kube.RbacV1().ClusterRoleBindings().List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func (s *suite) grants(t *testing.T) map[permission]grant {
 			add(g, s.rulesOf(t, g))
 		}
 	}
-	bindings, err := s.kube.RbacV1().RoleBindings("").List(t.Context(), metav1.ListOptions{})
+	bindings, err := s.Kube.RbacV1().RoleBindings("").List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,15 +84,16 @@ func (s *suite) rulesOf(t *testing.T, g grant) []rbacv1.PolicyRule {
 	t.Helper()
 	switch {
 	case !strings.HasPrefix(g.binding.Name, "postern"):
-		return []rbacv1.PolicyRule{{Verbs: []string{"bind"}, APIGroups: []string{""}, Resources: []string{g.binding.Name}}}
+		return []rbacv1.PolicyRule{{Verbs: []string{"bind"}, APIGroups: []string{""},
+			Resources: []string{g.binding.Name}}}
 	case g.binding.Kind == "ClusterRole":
-		role, err := s.kube.RbacV1().ClusterRoles().Get(t.Context(), g.binding.Name, metav1.GetOptions{})
+		role, err := s.Kube.RbacV1().ClusterRoles().Get(t.Context(), g.binding.Name, metav1.GetOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return role.Rules
 	default:
-		role, err := s.kube.RbacV1().Roles(g.namespace).Get(t.Context(), g.binding.Name, metav1.GetOptions{})
+		role, err := s.Kube.RbacV1().Roles(g.namespace).Get(t.Context(), g.binding.Name, metav1.GetOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -122,11 +123,11 @@ func permissionsIn(rules []rbacv1.PolicyRule) []permission {
 
 // take revokes one permission. giveBack restores it. Both return once the kube-apiserver has seen the change.
 func (w *world) take(g grant, p permission) (giveBack func()) {
-	w.t.Helper()
+	w.T.Helper()
 	if p.verb == "bind" {
 		return w.unbind(g)
 	}
-	all := w.rulesOf(w.t, g)
+	all := w.rulesOf(w.T, g)
 	w.setRules(g, slices.DeleteFunc(ruleEach(permissionsIn(all)), func(r rbacv1.PolicyRule) bool {
 		return permissionsIn([]rbacv1.PolicyRule{r})[0] == p
 	}))
@@ -140,7 +141,8 @@ func (w *world) take(g grant, p permission) (giveBack func()) {
 func ruleEach(permissions []permission) []rbacv1.PolicyRule {
 	var rules []rbacv1.PolicyRule
 	for _, p := range permissions {
-		rule := rbacv1.PolicyRule{Verbs: []string{p.verb}, APIGroups: []string{p.group}, Resources: []string{p.resource}}
+		rule := rbacv1.PolicyRule{Verbs: []string{p.verb}, APIGroups: []string{p.group},
+			Resources: []string{p.resource}}
 		if p.name != "" {
 			rule.ResourceNames = []string{p.name}
 		}
@@ -150,36 +152,41 @@ func ruleEach(permissions []permission) []rbacv1.PolicyRule {
 }
 
 func (w *world) setRules(g grant, rules []rbacv1.PolicyRule) {
-	w.t.Helper()
-	rbac := w.kube.RbacV1()
+	w.T.Helper()
+	rbac := w.Kube.RbacV1()
 	meta := metav1.ObjectMeta{Name: g.binding.Name, Namespace: g.namespace}
 	var err error
 	if g.binding.Kind == "ClusterRole" {
 		meta.Namespace = ""
-		_, err = rbac.ClusterRoles().Update(w.t.Context(), &rbacv1.ClusterRole{ObjectMeta: meta, Rules: rules}, metav1.UpdateOptions{})
+		_, err = rbac.ClusterRoles().Update(w.T.Context(), &rbacv1.ClusterRole{ObjectMeta: meta, Rules: rules},
+			metav1.UpdateOptions{})
 	} else {
-		_, err = rbac.Roles(g.namespace).Update(w.t.Context(), &rbacv1.Role{ObjectMeta: meta, Rules: rules}, metav1.UpdateOptions{})
+		_, err = rbac.Roles(g.namespace).Update(w.T.Context(), &rbacv1.Role{ObjectMeta: meta, Rules: rules},
+			metav1.UpdateOptions{})
 	}
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 }
 
 // unbind revokes a whole role by removing all subjects of its binding.
 func (w *world) unbind(g grant) (bind func()) {
-	w.t.Helper()
+	w.T.Helper()
 	postern := rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "postern-system", Name: "postern"}
 	set := func(subjects ...rbacv1.Subject) {
-		rbac := w.kube.RbacV1()
+		rbac := w.Kube.RbacV1()
 		meta := metav1.ObjectMeta{Name: g.bindingName, Namespace: g.namespace}
 		var err error
 		if g.namespace == "" {
-			_, err = rbac.ClusterRoleBindings().Update(w.t.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: meta, RoleRef: g.binding, Subjects: subjects}, metav1.UpdateOptions{})
+			_, err = rbac.ClusterRoleBindings().Update(w.T.Context(),
+				&rbacv1.ClusterRoleBinding{ObjectMeta: meta, RoleRef: g.binding, Subjects: subjects},
+				metav1.UpdateOptions{})
 		} else {
-			_, err = rbac.RoleBindings(g.namespace).Update(w.t.Context(), &rbacv1.RoleBinding{ObjectMeta: meta, RoleRef: g.binding, Subjects: subjects}, metav1.UpdateOptions{})
+			_, err = rbac.RoleBindings(g.namespace).Update(w.T.Context(),
+				&rbacv1.RoleBinding{ObjectMeta: meta, RoleRef: g.binding, Subjects: subjects}, metav1.UpdateOptions{})
 		}
 		if err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
 	}
 	sample := permission{resource: g.binding.Name}.sample()
@@ -208,16 +215,18 @@ var samples = map[string]permission{
 
 // untilAllowed waits until the kube-apiserver's decision is want.
 func (w *world) untilAllowed(g grant, p permission, want bool) {
-	w.t.Helper()
+	w.T.Helper()
 	w.eventually(func() error {
-		review, err := w.kube.AuthorizationV1().SubjectAccessReviews().Create(w.t.Context(), &authorizationv1.SubjectAccessReview{
-			Spec: authorizationv1.SubjectAccessReviewSpec{
-				User: posternUser, Groups: []string{"system:serviceaccounts", "system:serviceaccounts:postern-system", "system:authenticated"},
-				ResourceAttributes: &authorizationv1.ResourceAttributes{
-					Namespace: g.namespace, Verb: p.verb, Group: p.group, Resource: p.resource, Name: p.name,
+		review, err := w.Kube.AuthorizationV1().SubjectAccessReviews().Create(w.T.Context(),
+			&authorizationv1.SubjectAccessReview{
+				Spec: authorizationv1.SubjectAccessReviewSpec{
+					User: posternUser, Groups: []string{"system:serviceaccounts",
+						"system:serviceaccounts:postern-system", "system:authenticated"},
+					ResourceAttributes: &authorizationv1.ResourceAttributes{
+						Namespace: g.namespace, Verb: p.verb, Group: p.group, Resource: p.resource, Name: p.name,
+					},
 				},
-			},
-		}, metav1.CreateOptions{})
+			}, metav1.CreateOptions{})
 		if err == nil && review.Status.Allowed != want {
 			err = errors.New("the kube-apiserver's decision has not changed yet")
 		}
@@ -241,7 +250,8 @@ func (s *suite) refusals(t *testing.T) map[permission]int {
 		if err := json.Unmarshal(line, &event); err != nil {
 			t.Fatal(err)
 		}
-		if ref := event.ObjectRef; ref != nil && event.ResponseStatus != nil && event.ResponseStatus.Code == http.StatusForbidden {
+		if ref := event.ObjectRef; ref != nil && event.ResponseStatus != nil &&
+			event.ResponseStatus.Code == http.StatusForbidden {
 			p := permission{event.Verb, ref.APIGroup, ref.Resource, ""}
 			refused[p]++
 			if p.name = ref.Name; p.name != "" {

@@ -17,12 +17,13 @@ import (
 	"k8s.io/client-go/rest"
 
 	"postern.dev/postern/test/controlplane"
+	"postern.dev/postern/test/testcluster"
 )
 
 // With the shipped roles, the kube-apiserver denies none of Postern's requests. The second test verifies that each
 // permission is needed: without it, a request is denied and has no effect.
 
-func TestNothingThatPosternAsksForIsRefused(t *testing.T) {
+func TestRBAC_NoRequestIsForbidden(t *testing.T) {
 	s := startPermitted(t)
 	for permission, use := range uses() {
 		if use.begin == nil {
@@ -38,7 +39,7 @@ func TestNothingThatPosternAsksForIsRefused(t *testing.T) {
 	}
 }
 
-func TestEachPermissionIsNeeded(t *testing.T) {
+func TestRBAC_EachPermissionIsNeeded(t *testing.T) {
 	s := startPermitted(t)
 	granted, uses := s.grants(t), uses()
 	for p := range uses {
@@ -68,9 +69,10 @@ func TestEachPermissionIsNeeded(t *testing.T) {
 }
 
 // Postern must not crash-loop if its roles are installed later or removed for a while.
-func TestWithoutItsRolesPosternLivesAndServesOnceItHasThem(t *testing.T) {
+func TestRBAC_RolesGrantedLater(t *testing.T) {
 	w := startPermitted(t).newWorld(t)
-	bind := w.unbind(grant{binding: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "postern"}, bindingName: "postern"})
+	bind := w.unbind(grant{binding: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "postern"},
+		bindingName: "postern"})
 	if err := w.postern.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -93,8 +95,8 @@ func (w *world) health(path string) error {
 	if err != nil {
 		return err
 	}
-	s := sender{client: client}
-	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, w.postern.Address()+path, nil)
+	s := sender{Sender: testcluster.Sender{Client: client}}
+	req, err := http.NewRequestWithContext(w.T.Context(), http.MethodGet, w.postern.Address()+path, nil)
 	if err != nil {
 		return err
 	}
@@ -104,10 +106,10 @@ func (w *world) health(path string) error {
 
 // mustMiss fails the test unless the kube-apiserver denies the request and it has no effect.
 func (w *world) mustMiss(p permission, done func() error) {
-	w.t.Helper()
+	w.T.Helper()
 	w.eventually(func() error {
 		undone := done()
-		switch refused := w.refusals(w.t)[p.sample()] > 0; {
+		switch refused := w.refusals(w.T)[p.sample()] > 0; {
 		case undone == nil && !refused:
 			return errors.New("it was done without the permission")
 		case undone == nil:
@@ -123,22 +125,22 @@ func (w *world) mustMiss(p permission, done func() error) {
 // ready. For other uses at the start the request is sufficient: a client that may not watch lists repeatedly, and only
 // sees changes late.
 func (w *world) mustMissAtStart(p permission, u use) {
-	w.t.Helper()
+	w.T.Helper()
 	if err := w.postern.Kill(); err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	earlier := w.refusals(w.t)[p.sample()]
-	ctx, cancel := context.WithCancel(w.t.Context())
+	earlier := w.refusals(w.T)[p.sample()]
+	ctx, cancel := context.WithCancel(w.T.Context())
 	ready := make(chan error, 1)
 	go func() { ready <- w.postern.Start(ctx) }()
 	defer func() {
 		cancel()
 		if err := <-ready; err == nil && u.neededToBeReady {
-			w.t.Error("Postern became ready without the permission")
+			w.T.Error("Postern became ready without the permission")
 		}
 	}()
 	w.eventually(func() error {
-		if w.refusals(w.t)[p.sample()] == earlier {
+		if w.refusals(w.T)[p.sample()] == earlier {
 			return errors.New("it was not requested yet")
 		}
 		return nil
@@ -149,9 +151,7 @@ func (w *world) mustMissAtStart(p permission, u use) {
 // leader. The kube-apiserver's audit log has only Postern's requests.
 func startPermitted(t *testing.T) *suite {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
-	defer cancel()
-	cp, err := controlplane.Start(ctx, controlplane.Options{AuditPolicy: []byte(`
+	c := testcluster.New(t, controlplane.Options{AuditPolicy: []byte(`
 apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
@@ -159,25 +159,10 @@ rules:
 - {level: Metadata, users: ["` + posternUser + `"]}
 - {level: None}
 `)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &suite{ControlPlane: cp, path: controlplane.Base}
-	t.Cleanup(func() {
-		if err := s.stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	etcd, err := cp.StartEtcdCluster(ctx, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := etcd.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := s.install(ctx, controlplane.PosternOptions{
+	s := &suite{Cluster: c, path: controlplane.Base}
+	etcd := c.RunEtcd(t, 1)
+	testcluster.AtEnd(t, s.endPostern)
+	if err := s.install(testcluster.StartContext(t), controlplane.PosternOptions{
 		Etcd:  etcd,
 		Flags: []string{"--leader-elect"},
 		// This simulates a kube-apiserver whose watches can't start with a list.

@@ -98,11 +98,12 @@ func toApplication(w *world) func() error {
 func (w *world) applied(target string) func() error {
 	manifest := delivery("first", target+", ref: v1")
 	w.eventually(func() error { // the kube-apiserver may not trust Postern yet
-		_, err := w.Kubectl(w.t.Context(), manifest, "--namespace="+w.namespace, "create", "--filename=-")
+		_, err := w.Kubectl(w.T.Context(), manifest, "--namespace="+w.Namespace, "create", "--filename=-")
 		return err
 	})
 	return func() error {
-		d, err := w.deliveries.PosternV1alpha1().WebhookDeliveries(w.namespace).Get(w.t.Context(), "first", metav1.GetOptions{})
+		d, err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).Get(w.T.Context(), "first",
+			metav1.GetOptions{})
 		if err == nil && d.Status.Phase != v1alpha1.DeliveryApplied {
 			err = fmt.Errorf("the delivery is %s: %s", d.Status.Phase, d.Status.Message)
 		}
@@ -115,7 +116,7 @@ func event(w *world) func() error {
 	w.gatewaySync("web")
 	w.deliver(delivery("first", toWeb+", ref: v1"))
 	return func() error {
-		events, err := w.kube.EventsV1().Events(w.namespace).List(w.t.Context(), metav1.ListOptions{})
+		events, err := w.Kube.EventsV1().Events(w.Namespace).List(w.T.Context(), metav1.ListOptions{})
 		if err == nil && len(events.Items) == 0 {
 			err = errors.New("there is no Event")
 		}
@@ -126,10 +127,11 @@ func event(w *world) func() error {
 // eventAgain delivers a webhook with two tags to one target. The Event must have both.
 func eventAgain(w *world) func() error {
 	w.application("shop", nil)
-	w.ci().mustPost(w.t, applicationPath("shop"), `{"name": "b", "namespace": "a", "repository": "a/b", "docker_url": "quay.io/a/b",
+	w.ci().mustPost(w.T, applicationPath("shop"),
+		`{"name": "b", "namespace": "a", "repository": "a/b", "docker_url": "quay.io/a/b",
 		"homepage": "https://quay.io/repository/a/b", "updated_tags": ["1.0.0", "2.0.0"]}`, nil, http.StatusAccepted)
 	return func() error {
-		events, err := w.kube.EventsV1().Events(w.namespace).List(w.t.Context(), metav1.ListOptions{})
+		events, err := w.Kube.EventsV1().Events(w.Namespace).List(w.T.Context(), metav1.ListOptions{})
 		if err == nil && (len(events.Items) != 1 || events.Items[0].Series == nil) {
 			err = fmt.Errorf("no Event has both: %v", events.Items)
 		}
@@ -140,14 +142,15 @@ func eventAgain(w *world) func() error {
 // toMissing delivers to a target, and toMissingNamespace to a namespace, that is not in Postern's cache. Postern reads
 // it from the kube-apiserver before it answers 404.
 func toMissing(target string) func(*world) func() error {
-	return func(w *world) func() error { return w.missing(w.namespace, target) }
+	return func(w *world) func() error { return w.missing(w.Namespace, target) }
 }
 
-func toMissingNamespace(w *world) func() error { return w.missing(w.namespace+"-missing", toWeb) }
+func toMissingNamespace(w *world) func() error { return w.missing(w.Namespace+"-missing", toWeb) }
 
 func (w *world) missing(namespace, target string) func() error {
 	return func() error {
-		_, err := w.Kubectl(w.t.Context(), delivery("first", target+", ref: v1"), "--namespace="+namespace, "create", "--filename=-")
+		_, err := w.Kubectl(w.T.Context(), delivery("first", target+", ref: v1"), "--namespace="+namespace, "create",
+			"--filename=-")
 		if err != nil && strings.Contains(err.Error(), "(NotFound)") {
 			return nil
 		}
@@ -156,28 +159,29 @@ func (w *world) missing(namespace, target string) func() error {
 }
 
 func newLease(w *world) func() error {
-	leases := w.kube.CoordinationV1().Leases(controlplane.Namespace)
-	if err := leases.Delete(w.t.Context(), "postern", metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-		w.t.Fatal(err)
+	leases := w.Kube.CoordinationV1().Leases(controlplane.Namespace)
+	if err := leases.Delete(w.T.Context(), "postern", metav1.DeleteOptions{}); err != nil &&
+		!apierrors.IsNotFound(err) {
+		w.T.Fatal(err)
 	}
 	return func() error {
-		_, err := leases.Get(w.t.Context(), "postern", metav1.GetOptions{})
+		_, err := leases.Get(w.T.Context(), "postern", metav1.GetOptions{})
 		return err
 	}
 }
 
 func renewedLease(w *world) func() error {
-	leases := w.kube.CoordinationV1().Leases(controlplane.Namespace)
+	leases := w.Kube.CoordinationV1().Leases(controlplane.Namespace)
 	var renewed *metav1.MicroTime
 	w.eventually(func() error {
-		lease, err := leases.Get(w.t.Context(), "postern", metav1.GetOptions{})
+		lease, err := leases.Get(w.T.Context(), "postern", metav1.GetOptions{})
 		if err == nil {
 			renewed = lease.Spec.RenewTime
 		}
 		return err
 	})
 	return func() error {
-		lease, err := leases.Get(w.t.Context(), "postern", metav1.GetOptions{})
+		lease, err := leases.Get(w.T.Context(), "postern", metav1.GetOptions{})
 		if err == nil && lease.Spec.RenewTime.Equal(renewed) {
 			err = errors.New("the Lease is not renewed")
 		}

@@ -14,6 +14,7 @@ import (
 
 	"postern.dev/postern/apis/postern/v1alpha1"
 	"postern.dev/postern/test/controlplane"
+	"postern.dev/postern/test/testcluster"
 )
 
 // newReceiverSuite starts a Postern with the classic receiver over plain HTTP, and returns an unauthenticated sender to
@@ -23,7 +24,8 @@ func newReceiverSuite(t *testing.T, namespaces string, env ...string) (*suite, s
 	s := newSuiteWith(t, controlplane.PosternOptions{
 		Env: env, Flags: []string{"--enable-webhook", "--webhook-namespaces=" + namespaces, "--disable-tls"},
 	})
-	return s, sender{client: &http.Client{}, base: "http://" + s.postern.ReceiverAddress()}
+	return s, sender{Sender: testcluster.Sender{Client: &http.Client{}, Base: "http://" + s.postern.ReceiverAddress() +
+		"/"}}
 }
 
 // byAuthorization sends a plain secret, as Harbor and Azure Container Registry do. byBearer sends a bearer token, as
@@ -52,12 +54,12 @@ func (a answer) mustBeError(t *testing.T, code int, words string) {
 	}
 }
 
-func TestReceiverTakesWhatStokersReceiverTook(t *testing.T) {
+func TestReceiver_LikeStokerReceiver(t *testing.T) {
 	s, anonymous := newReceiverSuite(t, "*")
 	w := s.newWorld(t)
 	hmacSecret, token := newSecret(), newSecret()
 	w.secret(map[string]string{"hmac": hmacSecret, "token": token})
-	pathTo := func(name string) string { return "webhook/" + w.namespace + "/" + name }
+	pathTo := func(name string) string { return "webhook/" + w.Namespace + "/" + name }
 	w.untilAccepted(anonymous, pathTo("none"), bySignature(hmacSecret))
 
 	for name, tc := range map[string]struct {
@@ -78,7 +80,7 @@ func TestReceiverTakesWhatStokersReceiverTook(t *testing.T) {
 				mustAnswer(t, http.StatusAccepted, `{"accepted":true,"ref":"2.0.0"}`)
 			w.checkRequested(name, "2.0.0", tc.by)
 
-			before := w.get(gatewaySyncs, name)
+			before := w.Get(gatewaySyncs, name)
 			anonymous.mustPost(t, pathTo(name), tc.body, tc.proof(tc.body), http.StatusAccepted).
 				mustAnswer(t, http.StatusAccepted, `{"accepted":true,"ref":"2.0.0","message":"ref already set"}`)
 			w.mustBeUntouched(gatewaySyncs, before)
@@ -87,11 +89,13 @@ func TestReceiverTakesWhatStokersReceiverTook(t *testing.T) {
 				if record.Spec.Target.Name != name {
 					continue
 				}
-				if diff := cmp.Diff(&v1alpha1.Sender{Name: "system:anonymous", Method: tc.method}, record.Status.Sender); diff != "" {
+				if diff := cmp.Diff(&v1alpha1.Sender{Name: "system:anonymous", Method: tc.method},
+					record.Status.Sender); diff != "" {
 					t.Errorf("%s: sender (-want +got):\n%s", record.Name, diff)
 				}
 				if record.Status.AuditID != "" {
-					t.Errorf("%s has the audit ID %q, but the audit log does not have it", record.Name, record.Status.AuditID)
+					t.Errorf("%s has the audit ID %q, but the audit log does not have it", record.Name,
+						record.Status.AuditID)
 				}
 			}
 		})

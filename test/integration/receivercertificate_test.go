@@ -15,12 +15,13 @@ import (
 )
 
 // The receiver is an additional endpoint. Its expired certificate must not take the API down.
-func TestAnExpiredCertificateOfTheReceiverEndsNothingAndIsRenewedWithoutARestart(t *testing.T) {
+func TestReceiver_ExpiredCertificateIsRenewed(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	expired := writeCertificate(t, certFile, keyFile, time.Minute) // since an hour ago
 	secret := newSecret()
-	s := newSuite(t, "--enable-webhook", "--webhook-namespaces=*", "--webhook-tls-cert-file="+certFile, "--webhook-tls-private-key-file="+keyFile)
+	s := newSuite(t, "--enable-webhook", "--webhook-namespaces=*", "--webhook-tls-cert-file="+certFile,
+		"--webhook-tls-private-key-file="+keyFile)
 	w := s.newWorld(t)
 	w.gatewaySync("web")
 	w.secret(map[string]string{"hmac": secret})
@@ -40,14 +41,16 @@ func TestAnExpiredCertificateOfTheReceiverEndsNothingAndIsRenewedWithoutARestart
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "the certificate for webhooks in " + certFile + " expired on " + shown.NotAfter.Format(time.RFC3339) + ": renew it, which takes no restart"
+	want := "the certificate for webhooks in " + certFile + " expired on " + shown.NotAfter.Format(time.RFC3339) +
+		": renew it, which takes no restart"
 	if !strings.Contains(string(log), want) {
 		t.Errorf("the log does not have %q", want)
 	}
 
-	path := "https://" + s.postern.ReceiverAddress() + "/webhook/" + w.namespace + "/web"
+	path := "https://" + s.postern.ReceiverAddress() + "/webhook/" + w.Namespace + "/web"
 	deliver := func(trusted *x509.CertPool) error {
-		code, body, err := receiverAnswer(t.Context(), receiverClient(t, trusted), path, anyBody, signed(secret, anyBody))
+		code, body, err := receiverAnswer(t.Context(), receiverClient(t, trusted), path, anyBody,
+			signed(secret, anyBody))
 		if err == nil && code != http.StatusAccepted {
 			err = fmt.Errorf("got %d: %s", code, body)
 		}

@@ -14,7 +14,7 @@ import (
 )
 
 // Another server closes the storage that the receiver writes to during shutdown.
-func TestReceiverLosesNothingThatItAcceptedWhilePosternEnds(t *testing.T) {
+func TestReceiver_ShutdownLosesNothing(t *testing.T) {
 	s, anonymous := newReceiverSuite(t, "*")
 	w := s.newWorld(t)
 	token := newSecret()
@@ -31,7 +31,8 @@ func TestReceiverLosesNothingThatItAcceptedWhilePosternEnds(t *testing.T) {
 		running.Go(func() {
 			for n := 0; ; n++ {
 				body := fmt.Sprintf(`{"ref":"v%d"}`, n)
-				got, err := anonymous.post(t.Context(), w.syncReceiver(fmt.Sprint("plant-", i)), []byte(body), byBearer(token)(body))
+				got, err := anonymous.post(t.Context(), w.syncReceiver(fmt.Sprint("plant-", i)), []byte(body),
+					byBearer(token)(body))
 				if err != nil { // the receiver has stopped
 					return
 				}

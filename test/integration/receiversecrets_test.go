@@ -18,15 +18,16 @@ import (
 // namedWorld is newWorld with a fixed namespace name, for flags that must name it before the control plane starts.
 func (s *suite) namedWorld(t *testing.T, name string) *world {
 	t.Helper()
-	if _, err := s.kube.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}},
+	if _, err := s.Kube.CoreV1().Namespaces().Create(t.Context(),
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}},
 		metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	return &world{suite: s, t: t, namespace: name}
+	return &world{s, s.Sandbox(t, name)}
 }
 
 // syncReceiver returns the path of a GatewaySync at the classic receiver.
-func (w *world) syncReceiver(name string) string { return "webhook/" + w.namespace + "/" + name }
+func (w *world) syncReceiver(name string) string { return "webhook/" + w.Namespace + "/" + name }
 
 // pushDocker pushes a tag of docker.io/example/shop to the classic receiver with the secret in the query. It returns
 // the results as "namespace phase" or "error", or the code of another answer. The answer does not name the namespaces;
@@ -57,7 +58,8 @@ func (s *suite) pushDocker(t *testing.T, from sender, tag, secret string) []stri
 // namespaceOf returns the namespace of a delivery's record. Delivery names are practically unique.
 func (s *suite) namespaceOf(t *testing.T, name string) string {
 	t.Helper()
-	all, err := s.deliveries.PosternV1alpha1().WebhookDeliveries(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{})
+	all, err := s.Deliveries.PosternV1alpha1().WebhookDeliveries(metav1.NamespaceAll).List(t.Context(),
+		metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +71,7 @@ func (s *suite) namespaceOf(t *testing.T, name string) string {
 	return "nowhere"
 }
 
-func TestReceiverActsOnListedNamespacesAndDefaultSecretsCountAtEveryDoor(t *testing.T) {
+func TestReceiver_NamespacesAndDefaultSecrets(t *testing.T) {
 	hmacSecret, token, docker := newSecret(), newSecret(), newSecret()
 	s, anonymous := newReceiverSuite(t, "listed,policed",
 		"WEBHOOK_HMAC_SECRET="+hmacSecret, "WEBHOOK_BEARER_TOKEN="+token, "DOCKER_WEBHOOK_SECRET="+docker)
@@ -89,9 +91,11 @@ func TestReceiverActsOnListedNamespacesAndDefaultSecretsCountAtEveryDoor(t *test
 
 	t.Run("a namespace that is not listed", func(t *testing.T) {
 		for _, target := range []string{"plant", "missing"} {
-			anonymous.mustPost(t, unlisted.syncReceiver(target), body, bySignature(hmacSecret)(body), http.StatusForbidden).
+			anonymous.mustPost(t, unlisted.syncReceiver(target), body, bySignature(hmacSecret)(body),
+				http.StatusForbidden).
 				mustBeError(t, http.StatusForbidden, "--webhook-namespaces")
-			anonymous.mustPost(t, unlisted.syncReceiver(target), body, bySignature(newSecret())(body), http.StatusUnauthorized)
+			anonymous.mustPost(t, unlisted.syncReceiver(target), body, bySignature(newSecret())(body),
+				http.StatusUnauthorized)
 		}
 		anonymous.mustPost(t, "webhook/no-such-namespace/plant", body, nil, http.StatusUnauthorized)
 		anonymous.mustPost(t, listed.syncReceiver("missing"), body, byBearer(token)(body), http.StatusNotFound)
@@ -107,7 +111,8 @@ func TestReceiverActsOnListedNamespacesAndDefaultSecretsCountAtEveryDoor(t *test
 		w.anonymous().mustDeliver(t, "plant", bySignature(hmacSecret), "HMAC")
 		w.anonymous().mustBeRejected(t, "plant", byBearer(token)) // the kube-apiserver does not forward Authorization
 		_, rows := w.sourceRows()
-		for source, want := range map[string]string{"github": "true", "generic": "true", "docker.io": "true", "harbor": "false"} {
+		for source, want := range map[string]string{"github": "true", "generic": "true", "docker.io": "true",
+			"harbor": "false"} {
 			if got := rows[source][2]; got != want {
 				t.Errorf("SECRET of %s is %s, want %s", source, got, want)
 			}

@@ -33,7 +33,8 @@ func receiverClient(t *testing.T, trusted *x509.CertPool) *http.Client {
 }
 
 // receiverAnswer posts to the receiver, or gets if there is no body, and returns the code and body of the answer.
-func receiverAnswer(ctx context.Context, client *http.Client, url, body string, header map[string]string) (int, string, error) {
+func receiverAnswer(ctx context.Context, client *http.Client, url, body string, header map[string]string) (int, string,
+	error) {
 	method := http.MethodGet
 	if body != "" {
 		method = http.MethodPost
@@ -57,7 +58,8 @@ func receiverAnswer(ctx context.Context, client *http.Client, url, body string, 
 // writeCertificate writes a certificate valid since an hour ago, and returns a pool that trusts it.
 func writeCertificate(t *testing.T, certFile, keyFile string, validity time.Duration) *x509.CertPool {
 	t.Helper()
-	cert, key, err := certutil.GenerateSelfSignedCertKeyWithOptions(certutil.SelfSignedCertKeyOptions{Host: "127.0.0.1", MaxAge: validity})
+	cert, key, err := certutil.GenerateSelfSignedCertKeyWithOptions(certutil.SelfSignedCertKeyOptions{Host: "127.0.0.1",
+		MaxAge: validity})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,12 +91,14 @@ func (s *suite) shownByReceiver(versions ...uint16) (*x509.Certificate, error) {
 	return conn.ConnectionState().PeerCertificates[0], nil
 }
 
-func TestTheReceiverServesOverTLSAndTakesUpChangedFiles(t *testing.T) {
+func TestReceiver_TLSAndChangedFiles(t *testing.T) {
 	dir := t.TempDir()
-	hmacFile, certFile, keyFile := filepath.Join(dir, "hmac"), filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	hmacFile, certFile, keyFile := filepath.Join(dir, "hmac"), filepath.Join(dir, "tls.crt"),
+		filepath.Join(dir, "tls.key")
 	first, second := newSecret(), newSecret()
 	mustWrite(t, hmacFile, first+"\n")
-	s := newSuite(t, "--enable-webhook", "--webhook-namespaces=*", "--hmac-secret-file="+hmacFile, "--docker-webhook-secret="+newSecret(),
+	s := newSuite(t, "--enable-webhook", "--webhook-namespaces=*", "--hmac-secret-file="+hmacFile,
+		"--docker-webhook-secret="+newSecret(),
 		"--webhook-tls-cert-file="+certFile, "--webhook-tls-private-key-file="+keyFile)
 	w := s.newWorld(t)
 	w.gatewaySync("web")
@@ -106,7 +110,8 @@ func TestTheReceiverServesOverTLSAndTakesUpChangedFiles(t *testing.T) {
 	trusted := x509.NewCertPool()
 	trusted.AddCert(own)
 	client, base := receiverClient(t, trusted), "https://"+s.postern.ReceiverAddress()
-	if code, body, err := receiverAnswer(t.Context(), client, base+"/healthz", "", nil); err != nil || code != http.StatusOK || body != "OK" {
+	if code, body, err := receiverAnswer(t.Context(), client, base+"/healthz", "", nil); err != nil ||
+		code != http.StatusOK || body != "OK" {
 		t.Errorf("/healthz: got %d, %q and error %v", code, body, err)
 	}
 	const expiration = `postern_certificate_expiration_timestamp_seconds{certificate="receiver"}`
@@ -117,7 +122,7 @@ func TestTheReceiverServesOverTLSAndTakesUpChangedFiles(t *testing.T) {
 		t.Error("TLS 1.2 is enabled by default")
 	}
 
-	path := base + "/webhook/" + w.namespace + "/web"
+	path := base + "/webhook/" + w.Namespace + "/web"
 	deliver := func(secret string) func() error {
 		return func() error {
 			code, body, err := receiverAnswer(t.Context(), client, path, anyBody, signed(secret, anyBody))
@@ -143,11 +148,12 @@ func TestTheReceiverServesOverTLSAndTakesUpChangedFiles(t *testing.T) {
 	}
 }
 
-func TestTheReceiverServesPlainHTTPByChoice(t *testing.T) {
+func TestReceiver_PlainHTTP(t *testing.T) {
 	secret := newSecret()
 	s := newSuiteOf(t, controlplane.Base, controlplane.PosternOptions{
-		Flags: []string{"--disable-tls", "--webhook-ratelimit-allowed=2", "--tlsciphers=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"},
-		Env:   []string{"ENABLE_WEBHOOK=True", "WEBHOOK_NAMESPACES=*", "WEBHOOK_BEARER_TOKEN=" + secret},
+		Flags: []string{"--disable-tls", "--webhook-ratelimit-allowed=2",
+			"--tlsciphers=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"},
+		Env: []string{"ENABLE_WEBHOOK=True", "WEBHOOK_NAMESPACES=*", "WEBHOOK_BEARER_TOKEN=" + secret},
 	})
 	w := s.newWorld(t)
 	w.gatewaySync("web")
@@ -155,19 +161,22 @@ func TestTheReceiverServesPlainHTTPByChoice(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 
-	code, body, err := receiverAnswer(t.Context(), client, base+"/webhook/"+w.namespace+"/web", anyBody, map[string]string{"Authorization": "Bearer " + secret})
+	code, body, err := receiverAnswer(t.Context(), client, base+"/webhook/"+w.Namespace+"/web", anyBody,
+		map[string]string{"Authorization": "Bearer " + secret})
 	if err != nil || code != http.StatusAccepted {
 		t.Fatalf("got %d: %s and error %v", code, body, err)
 	}
 	w.checkRequested("web", "v1", "generic")
-	if code, _, err := receiverAnswer(t.Context(), client, base+"/webhook", anyBody, nil); err != nil || code != http.StatusBadRequest {
+	if code, _, err := receiverAnswer(t.Context(), client, base+"/webhook", anyBody, nil); err != nil ||
+		code != http.StatusBadRequest {
 		t.Errorf("without a type: got %d and error %v", code, err)
 	}
 	code, body, err = receiverAnswer(t.Context(), client, base+"/webhook", anyBody, nil)
 	if err != nil || code != http.StatusTooManyRequests || !strings.Contains(body, "--webhook-ratelimit-allowed") {
 		t.Errorf("over the rate: got %d: %s and error %v", code, body, err)
 	}
-	if code, _, err := receiverAnswer(t.Context(), client, base+"/healthz", "", nil); err != nil || code != http.StatusOK {
+	if code, _, err := receiverAnswer(t.Context(), client, base+"/healthz", "", nil); err != nil ||
+		code != http.StatusOK {
 		t.Errorf("/healthz over the rate: got %d and error %v", code, err)
 	}
 	const refused = `postern_refused_requests_total{cause="Rate"}`
@@ -185,7 +194,7 @@ func TestTheReceiverServesPlainHTTPByChoice(t *testing.T) {
 	}
 }
 
-func TestAWebhookThatIsUnderWayAtTheEndIsAnsweredAndRecorded(t *testing.T) {
+func TestReceiver_ShutdownAnswersAndRecords(t *testing.T) {
 	s := newSuite(t, "--enable-webhook", "--disable-tls", "--webhook-namespaces=*", "--webhook-require-secret=false")
 	w := s.newWorld(t)
 	w.gatewaySync("web")
@@ -193,7 +202,8 @@ func TestAWebhookThatIsUnderWayAtTheEndIsAnsweredAndRecorded(t *testing.T) {
 	body, rest := io.Pipe()
 	read := make(chan struct{})
 	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got100Continue: func() { close(read) }})
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.postern.ReceiverAddress()+"/webhook/"+w.namespace+"/web", body)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.postern.ReceiverAddress()+"/webhook/"+
+		w.Namespace+"/web", body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +247,7 @@ func TestAWebhookThatIsUnderWayAtTheEndIsAnsweredAndRecorded(t *testing.T) {
 	w.checkRequested("web", "v1", "generic")
 }
 
-func TestAPortThatIsTakenEndsTheStart(t *testing.T) {
+func TestReceiver_TakenPortIsError(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -247,7 +257,8 @@ func TestAPortThatIsTakenEndsTheStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := startSuite(t.Context(), "", controlplane.PosternOptions{Flags: []string{"--enable-webhook", "--webhook-namespaces=*", "--webhook-port=" + port}})
+	s, err := startSuite(t.Context(), "", controlplane.PosternOptions{Flags: []string{"--enable-webhook",
+		"--webhook-namespaces=*", "--webhook-port=" + port}})
 	if err == nil {
 		t.Error(s.stop(context.Background()))
 		t.Fatal("Postern runs")
@@ -258,7 +269,7 @@ func TestAPortThatIsTakenEndsTheStart(t *testing.T) {
 	}
 }
 
-func TestAWrongSettingOfTheReceiverEndsTheStartWithWhatToDo(t *testing.T) {
+func TestReceiver_InvalidSettingIsError(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	writeCertificate(t, certFile, keyFile, time.Hour)
@@ -269,17 +280,23 @@ func TestAWrongSettingOfTheReceiverEndsTheStartWithWhatToDo(t *testing.T) {
 		args, env []string
 		want      string
 	}{
-		{name: "no namespaces", args: []string{"--enable-webhook"}, want: "--enable-webhook needs --webhook-namespaces (WEBHOOK_NAMESPACES)"},
-		{name: "a bad variable", env: []string{"TLS_MIN_VERSION=1.0"}, want: `TLS_MIN_VERSION: "1.0" is not a supported TLS version: give 1.1, 1.2 or 1.3`},
-		{name: "a bad flag", args: []string{"--webhook-port=65536"}, want: "--webhook-port is 65536: it must be from 0 to 65535"},
-		{name: "a missing file", args: []string{"--token-file=/no/such/file"}, want: "could not read the default secret token: open /no/such/file"},
+		{name: "no namespaces", args: []string{"--enable-webhook"},
+			want: "--enable-webhook needs --webhook-namespaces (WEBHOOK_NAMESPACES)"},
+		{name: "a bad variable", env: []string{"TLS_MIN_VERSION=1.0"},
+			want: `TLS_MIN_VERSION: "1.0" is not a supported TLS version: give 1.1, 1.2 or 1.3`},
+		{name: "a bad flag", args: []string{"--webhook-port=65536"},
+			want: "--webhook-port is 65536: it must be from 0 to 65535"},
+		{name: "a missing file", args: []string{"--token-file=/no/such/file"},
+			want: "could not read the default secret token: open /no/such/file"},
 		{
 			name: "a certificate of another key",
-			args: []string{"--enable-webhook", "--webhook-namespaces=*", "--webhook-tls-cert-file=" + certFile, "--webhook-tls-private-key-file=" + keyFile},
+			args: []string{"--enable-webhook", "--webhook-namespaces=*", "--webhook-tls-cert-file=" + certFile,
+				"--webhook-tls-private-key-file=" + keyFile},
 			want: "could not load the certificate for webhooks from " + certFile + " and " + keyFile + ": ",
 		},
 	} {
-		cmd := exec.CommandContext(t.Context(), shared.postern.Program(), append(test.args, "--tls-cert-file=a", "--tls-private-key-file=b", "--data-dir="+dir)...)
+		cmd := exec.CommandContext(t.Context(), shared.postern.Program(),
+			append(test.args, "--tls-cert-file=a", "--tls-private-key-file=b", "--data-dir="+dir)...)
 		cmd.Env = append(test.env, "DOCKER_WEBHOOK_SECRET="+secret)
 		output, err := cmd.CombinedOutput()
 		var ended *exec.ExitError

@@ -60,7 +60,7 @@ func (s registrySender) receive(t *testing.T, from sender, sourceType, secret st
 	return from.post(t.Context(), "webhook?"+query.Encode(), []byte(req.body), req.header)
 }
 
-func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
+func TestReceiver_RegistriesByOwnSecret(t *testing.T) {
 	s, anonymous := newReceiverSuite(t, "*")
 	w, other := s.newWorld(t), s.newWorld(t)
 	secrets := map[string]string{}
@@ -69,7 +69,8 @@ func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
 	}
 	for _, image := range registryImages {
 		for _, w := range []*world{w, other} {
-			w.runningShop(image.slug, image.configured+":1.0.0", "argocd-image-updater.argoproj.io/image-list: "+image.configured)
+			w.runningShop(image.slug, image.configured+":1.0.0", "argocd-image-updater.argoproj.io/image-list: "+
+				image.configured)
 		}
 	}
 	t.Run("a type without a secret is not handled", func(t *testing.T) {
@@ -82,7 +83,8 @@ func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
 	delete(secrets, "webhook.gar-secret")
 	w.secret(withNexus(secrets))
 	other.secret(map[string]string{"webhook.gar-secret": newSecret(), "webhook.docker-secret": "\n"})
-	const oneOf = "with one of acr, aliyun-acr, cloudevents, distribution, docker.io, ecr, gar, ghcr.io, harbor, jfrog, nexus, quay.io, zot; "
+	const oneOf = "with one of acr, aliyun-acr, cloudevents, distribution, docker.io, ecr, gar, ghcr.io, harbor, " +
+		"jfrog, nexus, quay.io, zot; "
 	w.eventually(func() error {
 		got, err := anonymous.post(t.Context(), "webhook?type=github", []byte(useless), nil)
 		if err == nil && !strings.Contains(string(got.body), oneOf) {
@@ -109,7 +111,8 @@ func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
 			}
 			w.mustHold(applications, registry.image.slug, "postern.dev/requested-ref", registry.ref())
 			record := w.record(reply.Deliveries[0].Delivery)
-			if diff := cmp.Diff(&v1alpha1.Sender{Name: "system:anonymous", Method: registry.method}, record.Status.Sender); diff != "" {
+			if diff := cmp.Diff(&v1alpha1.Sender{Name: "system:anonymous", Method: registry.method},
+				record.Status.Sender); diff != "" {
 				t.Errorf("sender (-want +got):\n%s", diff)
 			}
 		})
@@ -118,19 +121,20 @@ func TestReceiverTakesEveryRegistryByItsOwnSecretAlone(t *testing.T) {
 	if got := len(w.records()); got != len(asReceived())-1 {
 		t.Errorf("%d records, want one for each push", got)
 	}
-	if message := w.postUnwanted(anonymous, secrets["webhook.quay-secret"]); message != "nothing wants quay.io/example/unwanted:1.4.0" {
+	if message := w.postUnwanted(anonymous,
+		secrets["webhook.quay-secret"]); message != "nothing wants quay.io/example/unwanted:1.4.0" {
 		t.Errorf("an image without a matching target is answered %q", message)
 	}
 }
 
 // mustTurnAway fails the test if a registry is accepted without its own secret, or as another type.
 func (w *world) mustTurnAway(from sender, registry registrySender, secrets map[string]string) {
-	w.t.Helper()
+	w.T.Helper()
 	try := func(what, sourceType, secret string, want int) {
-		w.t.Helper()
-		got, err := registry.receive(w.t, from, sourceType, secret)
+		w.T.Helper()
+		got, err := registry.receive(w.T, from, sourceType, secret)
 		if err := errors.Join(err, answeredWith(want)(got)); err != nil {
-			w.t.Errorf("%s: %v", what, err)
+			w.T.Errorf("%s: %v", what, err)
 		}
 	}
 	try("no secret", registry.source, "", http.StatusUnauthorized)
@@ -152,26 +156,26 @@ func (w *world) mustTurnAway(from sender, registry registrySender, secrets map[s
 }
 
 func (w *world) record(name string) v1alpha1.WebhookDelivery {
-	w.t.Helper()
+	w.T.Helper()
 	for _, d := range w.records() {
 		if d.Name == name {
 			return d
 		}
 	}
-	w.t.Fatalf("there is no record %q", name)
+	w.T.Fatalf("there is no record %q", name)
 	return v1alpha1.WebhookDelivery{}
 }
 
 // postUnwanted pushes an image that no target follows, as Quay, and returns the message of the answer.
 func (w *world) postUnwanted(from sender, secret string) string {
-	w.t.Helper()
-	body := strings.ReplaceAll(payload(w.t, "quay.io/minimal.json").body, "example/shop", "example/unwanted")
+	w.T.Helper()
+	body := strings.ReplaceAll(payload(w.T, "quay.io/minimal.json").body, "example/shop", "example/unwanted")
 	before := len(w.records())
-	got := from.mustPost(w.t, "webhook?type=quay.io&secret="+secret, body, nil, http.StatusOK)
+	got := from.mustPost(w.T, "webhook?type=quay.io&secret="+secret, body, nil, http.StatusOK)
 	var reply arrivals
-	got.decode(w.t, &reply)
+	got.decode(w.T, &reply)
 	if after := len(w.records()); after != before || len(reply.Deliveries) > 0 {
-		w.t.Errorf("%d more records, and deliveries %v", after-before, reply.Deliveries)
+		w.T.Errorf("%d more records, and deliveries %v", after-before, reply.Deliveries)
 	}
 	return reply.Message
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
@@ -19,43 +18,29 @@ func redelivery(name string) string { return "webhookdeliveries/" + name + "/red
 
 // redeliver redelivers with kubectl, and returns the answer.
 func (w *world) redeliver(name string) *v1alpha1.WebhookDelivery {
-	w.t.Helper()
+	w.T.Helper()
 	out := w.kubectl("", "create", "--raw="+w.absolute(redelivery(name)), "--filename=/dev/null")
 	d := &v1alpha1.WebhookDelivery{}
 	if err := json.Unmarshal([]byte(out), d); err != nil {
-		w.t.Fatalf("kubectl did not write JSON: %v: %q", err, out)
+		w.T.Fatalf("kubectl did not write JSON: %v: %q", err, out)
 	}
 	return d
 }
 
 // allowRedelivery permits the subject to redeliver records, to targets that it may deliver to.
 func (w *world) allowRedelivery(subject rbacv1.Subject) {
-	w.t.Helper()
-	role, err := w.kube.RbacV1().Roles(w.namespace).Create(w.t.Context(), &rbacv1.Role{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: "redeliverer-"},
-		Rules: []rbacv1.PolicyRule{{
-			APIGroups: []string{"postern.dev"}, Resources: []string{"webhookdeliveries/redeliver"}, Verbs: []string{"create"},
-		}},
-	}, metav1.CreateOptions{})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if _, err := w.kube.RbacV1().RoleBindings(w.namespace).Create(w.t.Context(), &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: "redeliverer-"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
-		Subjects:   []rbacv1.Subject{subject},
-	}, metav1.CreateOptions{}); err != nil {
-		w.t.Fatal(err)
-	}
+	w.T.Helper()
+	w.Grant(subject, "create", "webhookdeliveries/redeliver")
 }
 
-func TestRedeliveryOverridesTheOrderOnceAndForNothingElse(t *testing.T) {
+func TestRedelivery_OverridesOrderOnce(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	old := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v1", earlier), numbered("a"), http.StatusAccepted).delivery(t).Name)
+	old := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v1", earlier), numbered("a"),
+		http.StatusAccepted).delivery(t).Name)
 	ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v2", later), numbered("b"), http.StatusAccepted)
-	record := w.get(webhookDeliveries, old.Name)
+	record := w.Get(webhookDeliveries, old.Name)
 
 	again := w.redeliver(old.Name)
 
@@ -71,12 +56,14 @@ func TestRedeliveryOverridesTheOrderOnceAndForNothingElse(t *testing.T) {
 		t.Errorf("got sender %v, want %v", got, want)
 	}
 	if stored.Status.Payload != nil || stored.Status.AuditID == "" || stored.Status.AuditID == old.Status.AuditID {
-		t.Errorf("got payload %v, auditID %q; want no payload, and a new auditID", stored.Status.Payload, stored.Status.AuditID)
+		t.Errorf("got payload %v, auditID %q; want no payload, and a new auditID", stored.Status.Payload,
+			stored.Status.AuditID)
 	}
 	w.mustBeUntouched(webhookDeliveries, record)
 
 	// An event between the two is as late as it was before.
-	between := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v1.5", "2026-03-04T05:06:07.5Z"), numbered("c"), http.StatusAccepted).delivery(t)
+	between := ci.mustPost(t, gatewaySyncPath("web"), releaseOf(plantRepository, "v1.5", "2026-03-04T05:06:07.5Z"),
+		numbered("c"), http.StatusAccepted).delivery(t)
 	checkOutcome(t, between, v1alpha1.DeliverySuperseded, "Superseded")
 	// A redelivery can itself be redelivered.
 	ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v3"}`, nil, http.StatusAccepted)
@@ -86,11 +73,12 @@ func TestRedeliveryOverridesTheOrderOnceAndForNothingElse(t *testing.T) {
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
 }
 
-func TestRedeliveryTakesARoleOfItsOwn(t *testing.T) {
+func TestRedelivery_NeedsOwnRole(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci() // it may deliver to all targets
-	record := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusAccepted).delivery(t).Name)
+	record := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil,
+		http.StatusAccepted).delivery(t).Name)
 	ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v2"}`, nil, http.StatusAccepted)
 	subject, token := w.serviceAccount("operator")
 	operator := w.sender(token)
@@ -110,7 +98,8 @@ func TestRedeliveryTakesARoleOfItsOwn(t *testing.T) {
 	w.allow(subject, "gatewaysyncs", "web")
 	w.untilAnswered(http.StatusAccepted, operator, redelivery(record.Name)+dryRun, "", nil)
 	d := operator.mustPost(t, redelivery(record.Name), "", nil, http.StatusAccepted).delivery(t)
-	if got, want := *d.Status.Sender, (v1alpha1.Sender{Name: "system:serviceaccount:" + w.namespace + ":operator", Method: "ServiceAccount"}); got != want {
+	if got, want := *d.Status.Sender, (v1alpha1.Sender{Name: "system:serviceaccount:" + w.Namespace + ":operator",
+		Method: "ServiceAccount"}); got != want {
 		t.Errorf("got sender %v, want %v", got, want)
 	}
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
@@ -119,7 +108,7 @@ func TestRedeliveryTakesARoleOfItsOwn(t *testing.T) {
 
 // A redelivery needs the same permission as the first delivery, by target or by source. The permission for one target
 // does not include another, however many records a role permits to redeliver.
-func TestRedeliveryTakesTheRightToTheTargetOfTheRecord(t *testing.T) {
+func TestRedelivery_NeedsPermissionOnTarget(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.gatewaySync("other")
@@ -153,12 +142,12 @@ func TestRedeliveryTakesTheRightToTheTargetOfTheRecord(t *testing.T) {
 	}
 }
 
-func TestStrangerMayNotRedeliverWhateverRBACSays(t *testing.T) {
+func TestRedelivery_AnonymousIsForbidden(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("first", toWeb+", ref: v1")).Name)
 	w.deliver(delivery("second", toWeb+", ref: v2"))
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	secret := newSecret()
 	w.secret(map[string]string{"hmac": secret})
 	w.allowRedelivery(unauthenticated)
@@ -172,7 +161,7 @@ func TestStrangerMayNotRedeliverWhateverRBACSays(t *testing.T) {
 	w.mustHaveRecords("first", "second")
 }
 
-func TestPoliciesDecideOnARedeliveryToo(t *testing.T) {
+func TestRedelivery_PoliciesApply(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -183,9 +172,10 @@ func TestPoliciesDecideOnARedeliveryToo(t *testing.T) {
     message: only the administrator delivers again
 `, "validationActions: [Deny]")
 	w.untilTried(ci, `{"ref": "main"}`, answeredWith(http.StatusUnprocessableEntity))
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 
-	mustBeIn(t, w.refused("", "create", "--raw="+w.absolute(redelivery("branch")), "--filename=/dev/null"), "only versions are deployed here")
+	mustBeIn(t, w.refused("", "create", "--raw="+w.absolute(redelivery("branch")), "--filename=/dev/null"),
+		"only versions are deployed here")
 	subject, token := w.serviceAccount("operator")
 	w.allowRedelivery(subject)
 	w.allow(subject, "gatewaysyncs", "web")
@@ -199,7 +189,7 @@ func TestPoliciesDecideOnARedeliveryToo(t *testing.T) {
 	checkOutcome(t, w.redeliver("version"), v1alpha1.DeliveryApplied, "AlreadyRequested")
 }
 
-func TestRedeliveryOfWhatIsNotThereOrAskedForNothingIsRefused(t *testing.T) {
+func TestRedelivery_NothingToRedeliver(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("ping", toWeb+", payload: "+ping)).Name)
@@ -215,12 +205,12 @@ func TestRedeliveryOfWhatIsNotThereOrAskedForNothingIsRefused(t *testing.T) {
 	w.mustHaveRecords("first", "ping")
 }
 
-func TestDryRunOfARedeliveryLeavesNothing(t *testing.T) {
+func TestRedelivery_DryRunLeavesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("first", toWeb+", ref: v9")).Name)
 	w.concluded(w.deliver(delivery("second", toWeb+", ref: v1")).Name)
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 
 	out := w.kubectl("", "create", "--raw="+w.absolute(redelivery("first")+dryRun), "--filename=/dev/null")
 
@@ -231,7 +221,7 @@ func TestDryRunOfARedeliveryLeavesNothing(t *testing.T) {
 	w.mustHaveRecords("first", "second")
 }
 
-func TestOnlyTheServerSetsRedeliveryOf(t *testing.T) {
+func TestRedelivery_FieldIsSetByServerOnly(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.concluded(w.deliver(delivery("first", toWeb+", ref: v1")).Name)

@@ -58,8 +58,10 @@ var registrySenders = []registrySender{
 		key: "webhook.docker-secret", method: "QueryToken"},
 	{source: "ghcr.io", payload: "ghcr.io/package-full.json", image: atGHCR, tag: "v1.4.0", digest: true,
 		key: "webhook.ghcr-secret", method: "HMAC", proof: bySignature},
-	{source: "harbor", payload: "harbor/push-full.json", image: atHarbor, tag: "1.4.0", digest: true, method: "ServiceAccount"},
-	{source: "harbor", payload: "harbor/cloudevent-binary.json", image: atHarbor, tag: "1.5.0", digest: true, method: "ServiceAccount"},
+	{source: "harbor", payload: "harbor/push-full.json", image: atHarbor, tag: "1.4.0", digest: true,
+		method: "ServiceAccount"},
+	{source: "harbor", payload: "harbor/cloudevent-binary.json", image: atHarbor, tag: "1.5.0", digest: true,
+		method: "ServiceAccount"},
 	{source: "quay.io", payload: "quay.io/minimal.json", image: atQuay, tag: "1.4.0",
 		key: "webhook.quay-secret", method: "QueryToken"},
 	{source: "aliyun-acr", payload: "aliyun-acr/full.json", image: atAliyun, tag: "1.4.0", digest: true,
@@ -115,7 +117,7 @@ type registries struct {
 
 // registries permits unauthenticated senders, and a ServiceAccount, to deliver by source to the namespace.
 func (w *world) registries() registries {
-	w.t.Helper()
+	w.T.Helper()
 	r := registries{secrets: map[string]string{}, anonymous: w.anonymous()}
 	for _, s := range registrySenders {
 		if s.key != "" {
@@ -139,7 +141,7 @@ func withNexus(secrets map[string]string) map[string]string {
 
 // untilAccepted waits until Postern has the secret of a sender. Nothing is delivered.
 func (r registries) untilAccepted(w *world, s registrySender) {
-	w.t.Helper()
+	w.T.Helper()
 	if s.key == "" {
 		return
 	}
@@ -188,11 +190,11 @@ func (s registrySender) ref() string {
 	return s.image.full + ":" + s.tag
 }
 
-func TestSecretOfOneRegistryProvesNoOther(t *testing.T) {
+func TestSenders_SecretOfOneRegistryOnly(t *testing.T) {
 	w := newWorld(t)
 	w.runningShop("shop", "example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: example/shop")
 	senders := w.registries()
-	before := w.get(applications, "shop")
+	before := w.Get(applications, "shop")
 	swapped := registries{secrets: map[string]string{}, anonymous: senders.anonymous}
 	for _, s := range registrySenders {
 		for key, secret := range senders.secrets {

@@ -31,13 +31,14 @@ func checkRepeat(t *testing.T, repeat, record *v1alpha1.WebhookDelivery) {
 	}
 }
 
-func TestRepeatIsAnsweredWithTheFirstRecordAndChangesNothing(t *testing.T) {
+func TestDedup_AnsweredWithFirstRecord(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
 	body := releaseOf(plantRepository, "v2", later)
-	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
-	before := w.get(gatewaySyncs, "web")
+	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"),
+		http.StatusAccepted).delivery(t).Name)
+	before := w.Get(gatewaySyncs, "web")
 
 	_, other := w.releaser("web")
 	repeat := other.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t)
@@ -51,7 +52,8 @@ func TestRepeatIsAnsweredWithTheFirstRecordAndChangesNothing(t *testing.T) {
 		}
 		return nil
 	})
-	if r := record.Status.Repeats; r.Count != 1 || r.LastSender.Name == first.Status.Sender.Name || r.LastAuditID == "" {
+	if r := record.Status.Repeats; r.Count != 1 || r.LastSender.Name == first.Status.Sender.Name ||
+		r.LastAuditID == "" {
 		t.Errorf("the record has the repeats %+v, want one by another sender", r)
 	}
 	record.Status.Repeats = nil
@@ -64,7 +66,7 @@ func TestRepeatIsAnsweredWithTheFirstRecordAndChangesNothing(t *testing.T) {
 	}
 }
 
-func TestManyRepeatsAtOnceMakeOneRecordAndOneChange(t *testing.T) {
+func TestDedup_ParallelMakeOneRecord(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -114,7 +116,7 @@ func TestManyRepeatsAtOnceMakeOneRecordAndOneChange(t *testing.T) {
 	w.targetEvents("web", 1)
 }
 
-func TestAnotherBodyOrTargetOrIDIsNoRepeat(t *testing.T) {
+func TestDedup_OtherBodyTargetOrIDIsNone(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.gatewaySync("other")
@@ -142,7 +144,7 @@ func TestAnotherBodyOrTargetOrIDIsNoRepeat(t *testing.T) {
 	}
 }
 
-func TestSenderWithoutIDsMayAskForTheSameAgain(t *testing.T) {
+func TestDedup_SenderWithoutIDs(t *testing.T) {
 	w := newWorld(t)
 	ci := w.ci()
 	for source, body := range map[string]string{
@@ -163,7 +165,7 @@ func TestSenderWithoutIDsMayAskForTheSameAgain(t *testing.T) {
 	}
 }
 
-func TestRepeatOfAPingIsAnsweredWithTheFirstRecord(t *testing.T) {
+func TestDedup_Ping(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -174,14 +176,16 @@ func TestRepeatOfAPingIsAnsweredWithTheFirstRecord(t *testing.T) {
 	w.mustHaveRecords(first.Name)
 }
 
-func TestRepeatDoesNotUndoWhatCameAfterIt(t *testing.T) {
+func TestDedup_DoesNotUndoLaterDelivery(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.application("web", map[string]string{"postern.dev/update-target-revision": "true"})
 	ci := w.ci()
 	bodies := map[string]string{ // with event times that are equal, and without
-		"gitea": `{"action": "published", "release": {"tag_name": "%s", "published_at": "2026-01-01T00:00:00Z"}, "repository": {"clone_url": "https://github.com/example/shop.git"}}`,
-		"gitlab": `{"object_kind": "tag_push", "event_name": "tag_push", "ref": "refs/tags/%s", "after": "` + firstCommit + `",
+		"gitea": `{"action": "published", "release": {"tag_name": "%s", "published_at": "2026-01-01T00:00:00Z"}, ` +
+			`"repository": {"clone_url": "https://github.com/example/shop.git"}}`,
+		"gitlab": `{"object_kind": "tag_push", "event_name": "tag_push", "ref": "refs/tags/%s", "after": "` +
+			firstCommit + `",
 			"checkout_sha": "` + firstCommit + `", "project": {"git_http_url": "https://github.com/example/shop.git"}}`,
 	}
 	headers := func(source, id string) map[string]string {
@@ -193,7 +197,8 @@ func TestRepeatDoesNotUndoWhatCameAfterIt(t *testing.T) {
 	for source, body := range bodies {
 		for _, path := range []string{gatewaySyncPath("web"), applicationPath("web")} {
 			send := func(tag, id string) *v1alpha1.WebhookDelivery {
-				return ci.mustPost(t, path, fmt.Sprintf(body, tag), headers(source, source+id), http.StatusAccepted).delivery(t)
+				return ci.mustPost(t, path, fmt.Sprintf(body, tag), headers(source, source+id),
+					http.StatusAccepted).delivery(t)
 			}
 			first := w.concluded(send("v1", "1").Name)
 			checkOutcome(t, send("v2", "2"), v1alpha1.DeliveryApplied, "Requested")
@@ -201,19 +206,20 @@ func TestRepeatDoesNotUndoWhatCameAfterIt(t *testing.T) {
 		}
 		w.mustHold(gatewaySyncs, "web", requestedRef, "v2")
 		w.mustHold(applications, "web", appRequestedRef, "v2")
-		if got := in[string](w.get(applications, "web").Object, "spec", "source", "targetRevision"); got != "v2" {
+		if got := in[string](w.Get(applications, "web").Object, "spec", "source", "targetRevision"); got != "v2" {
 			t.Errorf("%s: targetRevision is %s, want v2", source, got)
 		}
 	}
 }
 
-func TestRepeatDoesNotUndoWhatWasChangedByHand(t *testing.T) {
+func TestDedup_DoesNotUndoManualChange(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
 	body := releaseOf(plantRepository, "v2", later)
-	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
-	_, err := w.objects.Resource(gatewaySyncs).Namespace(w.namespace).Patch(t.Context(), "web", types.MergePatchType,
+	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"),
+		http.StatusAccepted).delivery(t).Name)
+	_, err := w.Objects.Resource(gatewaySyncs).Namespace(w.Namespace).Patch(t.Context(), "web", types.MergePatchType,
 		[]byte(`{"metadata": {"annotations": {"`+requestedRef+`": "by-hand"}}}`), metav1.PatchOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -222,7 +228,7 @@ func TestRepeatDoesNotUndoWhatWasChangedByHand(t *testing.T) {
 	w.mustHold(gatewaySyncs, "web", requestedRef, "by-hand")
 }
 
-func TestRepeatOfWhatNothingWantedIsAppliedOnceSomethingDoes(t *testing.T) {
+func TestDedup_IgnoredIsAppliedOnceMatched(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	subject, token := w.serviceAccount("pusher")
@@ -256,7 +262,7 @@ func TestRepeatOfWhatNothingWantedIsAppliedOnceSomethingDoes(t *testing.T) {
 	w.mustHaveRecords(first.Name)
 }
 
-func TestObjectWithTheNameOfADeliveryDoesNotSuppressIt(t *testing.T) {
+func TestDedup_ObjectOfSameNameIsNone(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
@@ -272,38 +278,42 @@ func TestObjectWithTheNameOfADeliveryDoesNotSuppressIt(t *testing.T) {
 	if got.Name == expected {
 		t.Errorf("the delivery has the name of the object, %s", expected)
 	}
-	checkRepeat(t, ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t), w.concluded(got.Name))
+	checkRepeat(t, ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t),
+		w.concluded(got.Name))
 	if diff := cmp.Diff(object, w.concluded(expected)); diff != "" {
 		t.Errorf("the object was changed (-before +after):\n%s", diff)
 	}
 }
 
-func TestDryRunOfARepeatSaysThatItIsOneAndLeavesNothing(t *testing.T) {
+func TestDedup_DryRun(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
 	body := releaseOf(plantRepository, "v2", later)
 	tried := ci.mustPost(t, gatewaySyncPath("web")+dryRun, body, numbered("a"), http.StatusAccepted).delivery(t)
 	w.mustHaveRecords()
-	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
+	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"),
+		http.StatusAccepted).delivery(t).Name)
 	if tried.Name != first.Name || tried.Status.Reason != "Requested" {
 		t.Errorf("a dry run before: got %s, %s; want %s, Requested", tried.Name, tried.Status.Reason, first.Name)
 	}
 	w.deliver(delivery("moved-on", toWeb+", ref: v3"))
-	before, record := w.get(gatewaySyncs, "web"), w.get(webhookDeliveries, first.Name)
+	before, record := w.Get(gatewaySyncs, "web"), w.Get(webhookDeliveries, first.Name)
 
-	checkRepeat(t, ci.mustPost(t, gatewaySyncPath("web")+dryRun, body, numbered("a"), http.StatusAccepted).delivery(t), first)
+	checkRepeat(t, ci.mustPost(t, gatewaySyncPath("web")+dryRun, body, numbered("a"), http.StatusAccepted).delivery(t),
+		first)
 
 	w.mustBeUntouched(gatewaySyncs, before)
 	w.mustBeUntouched(webhookDeliveries, record)
 }
 
-func TestDeliveryWhoseRecordWasDeletedIsDeliveredAnew(t *testing.T) {
+func TestDedup_DeletedRecordIsDeliveredAgain(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
 	body := releaseOf(plantRepository, "v2", later)
-	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t).Name)
+	first := w.concluded(ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"),
+		http.StatusAccepted).delivery(t).Name)
 	w.kubectl("", "delete", "whd", first.Name)
 
 	again := ci.mustPost(t, gatewaySyncPath("web"), body, numbered("a"), http.StatusAccepted).delivery(t)

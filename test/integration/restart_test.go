@@ -17,7 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func TestRestart(t *testing.T) {
+func TestRestart_KeepsRecords(t *testing.T) {
 	s := newSuite(t, "--delivery-ttl=1h")
 	t.Run("on request keeps deliveries and their time to live and logs no error", func(t *testing.T) {
 		s.keepsDeliveries(t, func() {
@@ -37,7 +37,8 @@ func TestRestart(t *testing.T) {
 	})
 	t.Run("is not held up by an open watch", func(t *testing.T) {
 		w := s.newWorld(t)
-		watch, err := w.deliveries.PosternV1alpha1().WebhookDeliveries(w.namespace).Watch(t.Context(), metav1.ListOptions{})
+		watch, err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).Watch(t.Context(),
+			metav1.ListOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +72,8 @@ func (s *suite) keepsDeliveries(t *testing.T, end func()) {
 	if len(before) != 4 {
 		t.Errorf("got %d deliveries, want 4", len(before))
 	}
-	mustBeIn(t, w.refused(delivery("web-ref", toWeb+", ref: v9"), "create", "--filename=-"), "Error from server (AlreadyExists)")
+	mustBeIn(t, w.refused(delivery("web-ref", toWeb+", ref: v9"), "create", "--filename=-"),
+		"Error from server (AlreadyExists)")
 	lines := w.lines("get", "whd", "--watch")
 	w.await(lines, raw, "Applied")
 	w.deliver(delivery("after", toWeb+", ref: v9"))
@@ -82,14 +84,15 @@ func (s *suite) keepsDeliveries(t *testing.T, end func()) {
 // startPostern starts Postern again, and waits until the kube-apiserver reports it available consistently: it may have
 // noticed Postern's absence late.
 func (w *world) startPostern() {
-	w.t.Helper()
-	if err := w.postern.Start(w.t.Context()); err != nil {
-		w.t.Fatal(err)
+	w.T.Helper()
+	if err := w.postern.Start(w.T.Context()); err != nil {
+		w.T.Fatal(err)
 	}
 	const enough = 5
 	inARow := 0
 	w.eventually(func() error {
-		if _, err := w.deliveries.PosternV1alpha1().WebhookDeliveries(w.namespace).List(w.t.Context(), metav1.ListOptions{}); err != nil {
+		if _, err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).List(w.T.Context(),
+			metav1.ListOptions{}); err != nil {
 			inARow = 0
 			return err
 		}

@@ -14,11 +14,11 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-func TestPendingDeliveryFailsWhenTheRetryWindowIsOver(t *testing.T) {
+func TestRetry_FailsAfterWindow(t *testing.T) {
 	w := newSuite(t, "--retry-window=1s").newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	mend := w.breakOff(gatewaySyncs, "web")
 
 	answered := ci.mustPost(t, gatewaySyncPath("web"), `{"ref": "v1"}`, nil, http.StatusAccepted).delivery(t)
@@ -30,8 +30,10 @@ func TestPendingDeliveryFailsWhenTheRetryWindowIsOver(t *testing.T) {
 		t.Errorf("got targets %+v, want one that failed", targets)
 	}
 	event := w.targetEvents("web", 1)[0]
-	if event.Type != "Warning" || event.Reason != "RefRequestFailed" || event.Related == nil || event.Related.Name != answered.Name {
-		t.Errorf("got Event %s %s related to %v, want Warning RefRequestFailed of %s", event.Type, event.Reason, event.Related, answered.Name)
+	if event.Type != "Warning" || event.Reason != "RefRequestFailed" || event.Related == nil ||
+		event.Related.Name != answered.Name {
+		t.Errorf("got Event %s %s related to %v, want Warning RefRequestFailed of %s", event.Type, event.Reason,
+			event.Related, answered.Name)
 	}
 	mustBeIn(t, event.Note, `generic requested "v1"`, "broken.example.com")
 	w.mustBeUntouched(gatewaySyncs, before)
@@ -39,7 +41,8 @@ func TestPendingDeliveryFailsWhenTheRetryWindowIsOver(t *testing.T) {
 	// The delivery is final: when the target can be written again it is not retried, unless it is redelivered.
 	mend()
 	w.eventually(func() error {
-		_, err := w.Kubectl(t.Context(), "", "--namespace="+w.namespace, "annotate", "--dry-run=server", "gatewaysync", "web", "a=b")
+		_, err := w.Kubectl(t.Context(), "", "--namespace="+w.Namespace, "annotate", "--dry-run=server", "gatewaysync",
+			"web", "a=b")
 		return err
 	})
 	w.mustBeUntouched(gatewaySyncs, before)
@@ -47,7 +50,7 @@ func TestPendingDeliveryFailsWhenTheRetryWindowIsOver(t *testing.T) {
 	w.mustHold(gatewaySyncs, "web", requestedRef, "v1")
 }
 
-func TestDeliveriesThatAKilledPosternLeftPendingAreTakenUpByTheNext(t *testing.T) {
+func TestRetry_NextProcessContinues(t *testing.T) {
 	s := newSuite(t)
 	w := s.newWorld(t)
 	w.gatewaySync("web")
@@ -81,16 +84,17 @@ func TestDeliveriesThatAKilledPosternLeftPendingAreTakenUpByTheNext(t *testing.T
 // underWay delivers to a GatewaySync and returns once the delivery is recorded but not answered. The channel is closed
 // when the request has ended.
 func (w *world) underWay(s sender, name, ref string) (ended <-chan struct{}) {
-	w.t.Helper()
+	w.T.Helper()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _ = s.post(context.WithoutCancel(w.t.Context()), gatewaySyncPath(name), []byte(`{"ref": "`+ref+`"}`), nil)
+		_, _ = s.post(context.WithoutCancel(w.T.Context()), gatewaySyncPath(name), []byte(`{"ref": "`+ref+`"}`), nil)
 	}()
 	w.eventually(func() error {
-		list, err := w.deliveries.PosternV1alpha1().WebhookDeliveries(w.namespace).List(w.t.Context(), metav1.ListOptions{
-			FieldSelector: "spec.target.name=" + name,
-		})
+		list, err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).List(w.T.Context(),
+			metav1.ListOptions{
+				FieldSelector: "spec.target.name=" + name,
+			})
 		switch {
 		case err != nil:
 			return err

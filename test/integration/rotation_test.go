@@ -21,15 +21,16 @@ const rotationDeadline = 2 * time.Second
 
 // setKey changes one key of the namespace's webhook secrets, as kubectl patch does, and returns when it is stored.
 func (w *world) setKey(key, value string) {
-	w.t.Helper()
-	mustBeFindable(w.t, map[string]string{key: value})
-	patch := mustJSON(w.t, map[string]any{"stringData": map[string]string{key: value}})
-	if _, err := w.kube.CoreV1().Secrets(w.namespace).Patch(w.t.Context(), "postern-webhook-secrets", types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
-		w.t.Fatal(err)
+	w.T.Helper()
+	mustBeFindable(w.T, map[string]string{key: value})
+	patch := mustJSON(w.T, map[string]any{"stringData": map[string]string{key: value}})
+	if _, err := w.Kube.CoreV1().Secrets(w.Namespace).Patch(w.T.Context(), "postern-webhook-secrets",
+		types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		w.T.Fatal(err)
 	}
 }
 
-func TestRotatedSecretWorksThroughoutAndTheOldOneEndsWithinTwoSeconds(t *testing.T) {
+func TestSecrets_RotationHasNoGap(t *testing.T) {
 	for key, proofBy := range map[string]func(secret string) proof{
 		"hmac":                  bySignature,
 		"token":                 func(secret string) proof { return byToken("X-Gitlab-Token", secret) },
@@ -77,7 +78,7 @@ func (s sender) mustBeAccepted(t *testing.T, name string, p proof) {
 
 // watchFor sends a proof continuously and counts the tries. end stops that. The test fails if a try was rejected.
 func (w *world) watchFor(s sender, p proof) (tries *atomic.Int64, end func()) {
-	ctx, cancel := context.WithCancel(w.t.Context())
+	ctx, cancel := context.WithCancel(w.T.Context())
 	tries = &atomic.Int64{}
 	done := make(chan struct{})
 	go func() {
@@ -88,7 +89,8 @@ func (w *world) watchFor(s sender, p proof) (tries *atomic.Int64, end func()) {
 				return
 			}
 			if err != nil || got.code != http.StatusBadRequest {
-				w.t.Errorf("try %d of the unchanged secret: got %d, %v, want it to be accepted", tries.Load(), got.code, err)
+				w.T.Errorf("try %d of the unchanged secret: got %d, %v, want it to be accepted", tries.Load(), got.code,
+					err)
 				return
 			}
 			tries.Add(1)
@@ -102,8 +104,8 @@ func (w *world) watchFor(s sender, p proof) (tries *atomic.Int64, end func()) {
 
 // within fails the test unless the condition becomes true before the deadline.
 func (w *world) within(deadline time.Duration, condition wait.ConditionWithContextFunc) {
-	w.t.Helper()
-	if err := wait.PollUntilContextTimeout(w.t.Context(), 10*time.Millisecond, deadline, true, condition); err != nil {
-		w.t.Fatalf("not within %s: %v", deadline, err)
+	w.T.Helper()
+	if err := wait.PollUntilContextTimeout(w.T.Context(), 10*time.Millisecond, deadline, true, condition); err != nil {
+		w.T.Fatalf("not within %s: %v", deadline, err)
 	}
 }

@@ -25,14 +25,15 @@ func (s sender) mustBeRejected(t *testing.T, name string, p proof) {
 	s.mustPost(t, gatewaySyncPath(name), anyBody, p(anyBody), http.StatusUnauthorized)
 }
 
-func TestTokenInAHeaderOfAnySenderIsACredential(t *testing.T) {
+func TestSecrets_TokenOfAnySender(t *testing.T) {
 	token, signing := newSecret(), newSecret()
 	_, anonymous := guarded(t, map[string]string{"token": token, "hmac": signing}, bySignature(signing))
 
 	for _, header := range []string{"X-Gitlab-Token", "X-Webhook-Secret", "X-Webhook-Token"} {
 		t.Run(header, func(t *testing.T) {
 			anonymous.mustDeliver(t, "web", byToken(header, token), "Token")
-			for _, wrong := range []string{newSecret(), token[:len(token)-1], token + "x", "", "Bearer " + token, signing} {
+			for _, wrong := range []string{newSecret(), token[:len(token)-1], token + "x", "", "Bearer " + token,
+				signing} {
 				anonymous.mustBeRejected(t, "web", byToken(header, wrong))
 			}
 		})
@@ -43,7 +44,7 @@ func TestTokenInAHeaderOfAnySenderIsACredential(t *testing.T) {
 	anonymous.mustBeRejected(t, "web", byToken("X-Api-Key", token))
 }
 
-func TestKeyOfATargetReplacesThoseOfTheNamespaceForThatTargetAlone(t *testing.T) {
+func TestSecrets_KeyOfTargetReplacesGeneral(t *testing.T) {
 	ofNamespace, ofWeb := newSecret(), newSecret()
 	for key, own := range map[string]struct {
 		proof  proof
@@ -53,7 +54,8 @@ func TestKeyOfATargetReplacesThoseOfTheNamespaceForThatTargetAlone(t *testing.T)
 		"gatewaysyncs.web.token": {byToken("X-Webhook-Token", ofWeb), "Token"},
 	} {
 		t.Run(key, func(t *testing.T) {
-			w, anonymous := guarded(t, map[string]string{"hmac": ofNamespace, "token": ofNamespace}, bySignature(ofNamespace))
+			w, anonymous := guarded(t, map[string]string{"hmac": ofNamespace, "token": ofNamespace},
+				bySignature(ofNamespace))
 			w.secret(map[string]string{"hmac": ofNamespace, "token": ofNamespace, key: ofWeb})
 			w.untilAccepted(anonymous, gatewaySyncPath("web"), own.proof)
 
@@ -68,9 +70,10 @@ func TestKeyOfATargetReplacesThoseOfTheNamespaceForThatTargetAlone(t *testing.T)
 	}
 }
 
-func TestKeyOfAnApplicationIsNotThatOfTheGatewaySyncOfTheSameName(t *testing.T) {
+func TestSecrets_KeyOfApplicationIsItsOwn(t *testing.T) {
 	ofNamespace, ofApplication := newSecret(), newSecret()
-	w, anonymous := guarded(t, map[string]string{"hmac": ofNamespace, "applications.web.hmac": ofApplication}, bySignature(ofNamespace))
+	w, anonymous := guarded(t, map[string]string{"hmac": ofNamespace, "applications.web.hmac": ofApplication},
+		bySignature(ofNamespace))
 	w.application("web", nil)
 	w.allow(unauthenticated, "applications")
 	w.untilAccepted(anonymous, applicationPath("web"), bySignature(ofApplication))
@@ -81,7 +84,7 @@ func TestKeyOfAnApplicationIsNotThatOfTheGatewaySyncOfTheSameName(t *testing.T) 
 	anonymous.mustPost(t, applicationPath("web"), anyBody, signed(ofNamespace, anyBody), http.StatusUnauthorized)
 }
 
-func TestKeyOfASenderIsForThatSenderAlone(t *testing.T) {
+func TestSecrets_KeyOfSenderIsItsOwn(t *testing.T) {
 	ofAll, ofGitHub := newSecret(), newSecret()
 	_, anonymous := guarded(t, map[string]string{"hmac": ofAll, "webhook.github-secret": ofGitHub}, bySignature(ofAll))
 
@@ -95,7 +98,7 @@ func TestKeyOfASenderIsForThatSenderAlone(t *testing.T) {
 	anonymous.mustBeRejected(t, "web", bySignature(ofGitHub))
 }
 
-func TestEmptyKeyIsNoSecretAndNoOpenDoor(t *testing.T) {
+func TestSecrets_EmptyKeyAcceptsNothing(t *testing.T) {
 	token := newSecret()
 	_, anonymous := guarded(t, map[string]string{"hmac": "  \n\n", "token": token}, byToken("X-Webhook-Token", token))
 
@@ -104,13 +107,13 @@ func TestEmptyKeyIsNoSecretAndNoOpenDoor(t *testing.T) {
 	anonymous.mustBeRejected(t, "web", byToken("X-Webhook-Token", ""))
 }
 
-func TestWhiteSpaceAroundASecretIsNotPartOfIt(t *testing.T) {
+func TestSecrets_WhiteSpaceIsTrimmed(t *testing.T) {
 	secret := newSecret()
 	_, anonymous := guarded(t, map[string]string{"hmac": "  " + secret + " \r\n"}, bySignature(secret))
 	anonymous.mustDeliver(t, "web", bySignature(secret), "HMAC")
 }
 
-func TestWithoutAnySecretAnonymousSendersAreRejected(t *testing.T) {
+func TestSecrets_NoneRejectsAnonymous(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.allow(unauthenticated, "gatewaysyncs")
@@ -126,7 +129,7 @@ func TestWithoutAnySecretAnonymousSendersAreRejected(t *testing.T) {
 	}
 }
 
-func TestSecretOfAnotherNamespaceIsRejected(t *testing.T) {
+func TestSecrets_OtherNamespaceIsRejected(t *testing.T) {
 	ours, theirs := newSecret(), newSecret()
 	_, inOurs := guarded(t, map[string]string{"hmac": ours}, bySignature(ours))
 	_, inTheirs := guarded(t, map[string]string{"hmac": theirs}, bySignature(theirs))
@@ -136,7 +139,7 @@ func TestSecretOfAnotherNamespaceIsRejected(t *testing.T) {
 	inOurs.mustDeliver(t, "web", bySignature(ours), "HMAC")
 }
 
-func TestDeletedSecretIsNoLongerBelieved(t *testing.T) {
+func TestSecrets_DeletedIsRejected(t *testing.T) {
 	secret := newSecret()
 	w, anonymous := guarded(t, map[string]string{"hmac": secret}, bySignature(secret))
 	w.kubectl("", "delete", "secret", "postern-webhook-secrets")

@@ -93,7 +93,7 @@ func (s senderOf) mustDeliver(t *testing.T, path string, r request) *v1alpha1.We
 // nameFor converts the name of a payload to an object name.
 func nameFor(payload string) string { return strings.NewReplacer("/", "-", ".", "-").Replace(payload) }
 
-func TestPayloadThatAsksForARefIsWrittenToAGatewaySync(t *testing.T) {
+func TestSenders_RefToGatewaySync(t *testing.T) {
 	w, s := senders(t)
 	for _, test := range applying {
 		t.Run(test.payload, func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestPayloadThatAsksForARefIsWrittenToAGatewaySync(t *testing.T) {
 	}
 }
 
-func TestPayloadThatAsksForARefIsWrittenToAnApplication(t *testing.T) {
+func TestSenders_RefToApplication(t *testing.T) {
 	w, s := senders(t)
 	for _, test := range applying {
 		t.Run(test.payload, func(t *testing.T) {
@@ -123,7 +123,8 @@ func TestPayloadThatAsksForARefIsWrittenToAnApplication(t *testing.T) {
 			}
 			got := w.annotations(applications, name)
 			want := map[string]string{
-				"postern.dev/requested-ref": test.ref, "postern.dev/requested-by": test.by, "argocd.argoproj.io/refresh": "normal",
+				"postern.dev/requested-ref": test.ref, "postern.dev/requested-by": test.by,
+				"argocd.argoproj.io/refresh": "normal",
 			}
 			for key, value := range want {
 				if got[key] != value {
@@ -138,7 +139,8 @@ func TestPayloadThatAsksForARefIsWrittenToAnApplication(t *testing.T) {
 func checkApplied(t *testing.T, d *v1alpha1.WebhookDelivery, by string, want v1alpha1.TargetResult) {
 	t.Helper()
 	if d.Status.Phase != v1alpha1.DeliveryApplied || d.Status.Reason != "Requested" || d.Spec.Source != by {
-		t.Errorf("got phase %s, reason %s, source %s; want Applied, Requested, %s", d.Status.Phase, d.Status.Reason, d.Spec.Source, by)
+		t.Errorf("got phase %s, reason %s, source %s; want Applied, Requested, %s", d.Status.Phase, d.Status.Reason,
+			d.Spec.Source, by)
 	}
 	if len(d.Status.Targets) != 1 {
 		t.Fatalf("got targets %v, want one", d.Status.Targets)
@@ -150,17 +152,18 @@ func checkApplied(t *testing.T, d *v1alpha1.WebhookDelivery, by string, want v1a
 	}
 }
 
-func TestPayloadThatAsksForNothingIsIgnoredAndAccepted(t *testing.T) {
+func TestSenders_NothingRequestedIsIgnored(t *testing.T) {
 	w, s := senders(t)
 	for _, test := range ignored {
 		t.Run(test.payload, func(t *testing.T) {
 			w := w.in(t)
 			name := nameFor(test.payload)
 			w.gatewaySync(name)
-			before := w.get(gatewaySyncs, name)
+			before := w.Get(gatewaySyncs, name)
 			d := s.mustDeliver(t, gatewaySyncPath(name), payload(t, test.payload))
 			if d.Status.Phase != v1alpha1.DeliveryIgnored || d.Status.Reason != test.reason || d.Status.Message == "" {
-				t.Errorf("got phase %s, reason %s (%s); want Ignored, %s", d.Status.Phase, d.Status.Reason, d.Status.Message, test.reason)
+				t.Errorf("got phase %s, reason %s (%s); want Ignored, %s", d.Status.Phase, d.Status.Reason,
+					d.Status.Message, test.reason)
 			}
 			if len(d.Spec.Events) != 0 || len(d.Status.Targets) != 0 {
 				t.Errorf("got events %v and targets %v, want none", d.Spec.Events, d.Status.Targets)
@@ -170,7 +173,7 @@ func TestPayloadThatAsksForNothingIsIgnoredAndAccepted(t *testing.T) {
 	}
 }
 
-func TestFormIsVerifiedOverTheBytesOfTheForm(t *testing.T) {
+func TestSenders_FormSignature(t *testing.T) {
 	w, s := senders(t)
 	w.gatewaySync("web")
 	form := payload(t, "github/form-release.form")
@@ -185,7 +188,7 @@ func TestFormIsVerifiedOverTheBytesOfTheForm(t *testing.T) {
 	}
 }
 
-func TestWhatASenderSaysOfItselfIsKeptWithTheEvent(t *testing.T) {
+func TestSenders_HeadersAreKept(t *testing.T) {
 	w, s := senders(t)
 	w.gatewaySync("web")
 	d := s.mustDeliver(t, gatewaySyncPath("web"), payload(t, "github/push-annotated-tag.json"))
@@ -206,9 +209,38 @@ func TestWhatASenderSaysOfItselfIsKeptWithTheEvent(t *testing.T) {
 		t.Errorf("got time %v, want the time of the push", got.Time)
 	}
 	wantHeaders := map[string]string{
-		"Content-Type": "application/json", "User-Agent": "GitHub-Hookshot/0c9f1e2", "X-Github-Event": "push", "X-Github-Delivery": id,
+		"Content-Type": "application/json", "User-Agent": "GitHub-Hookshot/0c9f1e2", "X-Github-Event": "push",
+		"X-Github-Delivery": id,
 	}
 	if diff := cmp.Diff(wantHeaders, d.Spec.Headers); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// findLeaks also searches for the passwords of this test.
+func TestRepositoryURL_PasswordIsDropped(t *testing.T) {
+	w := newWorld(t)
+	w.gatewaySync("web")
+	w.application("shop", map[string]string{"postern.dev/update-target-revision": "true"})
+	ci := w.ci()
+	address := "https://mara:" + newSecret() + "@git.example.com/group/project.git"
+	for _, body := range []string{
+		`{"ref":"v1","repository":"` + address + `"}`,
+		`{"freight":{"commits":[{"tag":"v2","repoURL":"` + address + `"}]}}`,
+		`{"app":{"spec":{"source":{"repoURL":"` + address + `"}},"status":{"sync":{"revision":"` + commit + `"}}}}`,
+		`{"ref":"refs/heads/main","after":"` + commit + `","repository":{"clone_url":"` + address + `"}}`,
+	} {
+		for _, path := range []string{gatewaySyncPath("web"), applicationPath("shop")} {
+			d := ci.mustPost(t, path, body, nil, http.StatusAccepted).delivery(t)
+			if got, want := d.Spec.Events[0].Repository, "https://git.example.com/group/project.git"; got != want {
+				t.Errorf("got repository %q, want %q", got, want)
+			}
+		}
+	}
+	// An invalid URL is rejected, and not included in the answer.
+	bad := `{"ref":"v1","repository":"https://mara:` + newSecret() + `%zz@git.example.com/x"}`
+	got := ci.mustPost(t, gatewaySyncPath("web"), bad, nil, http.StatusBadRequest)
+	if err := (place{name: "the answer", content: got.body}).leak(); err != nil {
+		t.Error(err)
 	}
 }

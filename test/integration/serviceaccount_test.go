@@ -23,15 +23,15 @@ const unusualBody = "\r\n{ \"note\": \"caf\\u00e9 \\/ é  \",\t\"ref\"\n:\"refs/
 // releaser creates a ServiceAccount that may deliver only to the named GatewaySyncs, and returns its user name and a
 // sender with its token.
 func (w *world) releaser(names ...string) (user string, s sender) {
-	w.t.Helper()
+	w.T.Helper()
 	subject, token := w.serviceAccount("releaser")
 	w.allow(subject, "gatewaysyncs", names...)
 	s = w.sender(token)
 	w.untilAccepted(s, gatewaySyncPath(names[0]), noProof)
-	return "system:serviceaccount:" + w.namespace + ":releaser", s
+	return "system:serviceaccount:" + w.Namespace + ":releaser", s
 }
 
-func TestServiceAccountDeliversToTheObjectThatItsRoleNames(t *testing.T) {
+func TestServiceAccount_DeliversToNamedObject(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	user, releaser := w.releaser("web")
@@ -43,10 +43,12 @@ func TestServiceAccountDeliversToTheObjectThatItsRoleNames(t *testing.T) {
 	if diff := cmp.Diff(stored.Status, answered.Status); diff != "" {
 		t.Errorf("the answer differs from the record (-record +answer):\n%s", diff)
 	}
-	if stored.Status.Phase != v1alpha1.DeliveryApplied || !meta.IsStatusConditionTrue(stored.Status.Conditions, v1alpha1.ConditionApplied) {
+	if stored.Status.Phase != v1alpha1.DeliveryApplied ||
+		!meta.IsStatusConditionTrue(stored.Status.Conditions, v1alpha1.ConditionApplied) {
 		t.Errorf("got phase %s and conditions %v, want Applied", stored.Status.Phase, stored.Status.Conditions)
 	}
-	if got, want := stored.Status.Sender, (&v1alpha1.Sender{Name: user, Method: "ServiceAccount"}); !cmp.Equal(got, want) {
+	if got, want := stored.Status.Sender, (&v1alpha1.Sender{Name: user, Method: "ServiceAccount"}); !cmp.Equal(got,
+		want) {
 		t.Errorf("got sender %v, want %v", got, want)
 	}
 	if out := w.kubectl("", "get", "whd"); !strings.Contains(out, answered.Name) || !strings.Contains(out, "Applied") {
@@ -54,20 +56,21 @@ func TestServiceAccountDeliversToTheObjectThatItsRoleNames(t *testing.T) {
 	}
 }
 
-func TestRawBodyIsDeliveredByteForByte(t *testing.T) {
+func TestServiceAccount_RawBody(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	_, releaser := w.releaser("web")
 
 	digest := sha256.Sum256([]byte(unusualBody))
 	want := &v1alpha1.PayloadDigest{SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(unusualBody))}
-	got := releaser.mustPost(t, gatewaySyncPath("web"), unusualBody, nil, http.StatusAccepted).delivery(t).Status.Payload
+	got := releaser.mustPost(t, gatewaySyncPath("web"), unusualBody, nil,
+		http.StatusAccepted).delivery(t).Status.Payload
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }
 
-func TestServiceAccountMayNotDeliverToAnotherObject(t *testing.T) {
+func TestServiceAccount_OtherObjectIsForbidden(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	w.gatewaySync("other")
@@ -91,7 +94,7 @@ func TestServiceAccountMayNotDeliverToAnotherObject(t *testing.T) {
 	}
 }
 
-func TestAuditIDOfADeliveryIsFoundInTheClustersAuditLog(t *testing.T) {
+func TestServiceAccount_AuditID(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	user, releaser := w.releaser("web")
@@ -103,9 +106,10 @@ func TestAuditIDOfADeliveryIsFoundInTheClustersAuditLog(t *testing.T) {
 	w.eventually(func() error {
 		for _, event := range w.auditEvents(t, delivered.Status.AuditID) {
 			ref := event.ObjectRef
-			if string(event.AuditID) == delivered.Status.AuditID && event.User.Username == user && event.Verb == "create" &&
+			if string(event.AuditID) == delivered.Status.AuditID && event.User.Username == user &&
+				event.Verb == "create" &&
 				ref.Resource == "gatewaysyncs" && ref.Subresource == "webhookdeliveries" && ref.Name == "web" &&
-				ref.Namespace == w.namespace && event.ResponseStatus.Code == http.StatusAccepted {
+				ref.Namespace == w.Namespace && event.ResponseStatus.Code == http.StatusAccepted {
 				return nil
 			}
 		}

@@ -20,17 +20,17 @@ const goroutines = "go_goroutines"
 
 // untilAsQuietAs waits until Postern's number of goroutines is about as low as before, except for idle connections.
 func (w *world) untilAsQuietAs(before float64) {
-	w.t.Helper()
+	w.T.Helper()
 	const idle = 60
 	w.eventually(func() error {
-		if now := w.metrics(w.t, goroutines)[goroutines]; now > before+idle {
+		if now := w.metrics(w.T, goroutines)[goroutines]; now > before+idle {
 			return fmt.Errorf("there are %.0f goroutines, want about %.0f as before", now, before)
 		}
 		return nil
 	})
 }
 
-func TestSlowSendersHoldNothingForLong(t *testing.T) {
+func TestLimits_SlowSenders(t *testing.T) {
 	const atOnce = 100
 	for _, http2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("HTTP/2 %t", http2), func(t *testing.T) {
@@ -89,7 +89,8 @@ func (h *halfSent) mustHaveTimedOut() {
 	if got.code != http.StatusGatewayTimeout {
 		h.t.Fatalf("got %d, want 504: %s", got.code, got.body)
 	}
-	if status := got.status(h.t); status.Reason != metav1.StatusReasonTimeout || !strings.Contains(status.Message, "--payload-timeout") {
+	if status := got.status(h.t); status.Reason != metav1.StatusReasonTimeout ||
+		!strings.Contains(status.Message, "--payload-timeout") {
 		h.t.Fatalf("got %+v, want a Timeout that names --payload-timeout", status)
 	}
 }
@@ -109,8 +110,9 @@ func halfSentPast(t *testing.T, w *world, n int) []*tls.Conn {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
-		path := "/apis/postern.dev/v1alpha1/namespaces/" + w.namespace + "/" + gatewaySyncPath("web")
-		if _, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf", path); err != nil {
+		path := "/apis/postern.dev/v1alpha1/namespaces/" + w.Namespace + "/" + gatewaySyncPath("web")
+		if _, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf",
+			path); err != nil {
 			t.Fatal(err)
 		}
 		conns = append(conns, conn)

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -20,6 +19,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"postern.dev/postern/test/controlplane"
+	"postern.dev/postern/test/testcluster"
 )
 
 // smallDisk is a file system that a test can fill and make read-only.
@@ -31,21 +31,11 @@ type smallDisk struct {
 // newSuiteOnSmallDisk is newSuite with Postern's data on a small disk. It needs root.
 func newSuiteOnSmallDisk(t *testing.T, flags ...string) (*suite, *smallDisk) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
-	defer cancel()
-	cp, err := controlplane.Start(ctx, controlplane.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &suite{ControlPlane: cp, path: controlplane.Base}
-	t.Cleanup(func() {
-		if err := s.stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	disk := &smallDisk{t, cp.EtcdDir()}
+	s := &suite{Cluster: testcluster.New(t, controlplane.Options{}), path: controlplane.Base}
+	disk := &smallDisk{t, s.EtcdDir()}
 	disk.mount()
-	if err := s.install(ctx, controlplane.PosternOptions{Flags: flags}); err != nil {
+	testcluster.AtEnd(t, s.endPostern)
+	if err := s.install(testcluster.StartContext(t), controlplane.PosternOptions{Flags: flags}); err != nil {
 		t.Fatal(err)
 	}
 	return s, disk
@@ -131,30 +121,24 @@ func (s *suite) direct(ctx context.Context, path string) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return answer{}, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	return answer{code: resp.StatusCode, header: resp.Header, body: body}, err
+	return sender{Sender: testcluster.Sender{Client: client}}.do(req)
 }
 
 // mustLive fails the test unless Postern is live and has not been restarted.
 func (w *world) mustLive(pid int) {
-	w.t.Helper()
-	got, err := w.direct(w.t.Context(), "/livez")
+	w.T.Helper()
+	got, err := w.direct(w.T.Context(), "/livez")
 	if err != nil || got.code != http.StatusOK {
-		w.t.Errorf("/livez: got %d, %v: %s", got.code, err, got.body)
+		w.T.Errorf("/livez: got %d, %v: %s", got.code, err, got.body)
 	}
 	if !w.postern.Running() || w.postern.PID() != pid {
-		w.t.Errorf("process %d has ended", pid)
+		w.T.Errorf("process %d has ended", pid)
 	}
 }
 
 // unreadyBecause returns an error unless Postern is not ready because of this check.
 func (w *world) unreadyBecause(check string) error {
-	got, err := w.direct(w.t.Context(), "/readyz")
+	got, err := w.direct(w.T.Context(), "/readyz")
 	if err != nil {
 		return err
 	}
@@ -166,22 +150,23 @@ func (w *world) unreadyBecause(check string) error {
 
 // mustAnswerUnavailable fails the test unless a delivery is answered 503 with Retry-After, and quickly.
 func (w *world) mustAnswerUnavailable(s sender, path string) {
-	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second) // the timeout of senders
+	w.T.Helper()
+	ctx, cancel := context.WithTimeout(w.T.Context(), 10*time.Second) // the timeout of senders
 	defer cancel()
 	got, err := s.post(ctx, path, []byte(`{"ref":"lost"}`), nil)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	if got.code != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
-		w.t.Fatalf("got %d with Retry-After %q, want 503 with one: %s", got.code, got.header.Get("Retry-After"), got.body)
+		w.T.Fatalf("got %d with Retry-After %q, want 503 with one: %s", got.code, got.header.Get("Retry-After"),
+			got.body)
 	}
-	if status := got.status(w.t); status.Reason != metav1.StatusReasonServiceUnavailable || status.Message == "" {
-		w.t.Errorf("got %+v, want a Status that says ServiceUnavailable", status)
+	if status := got.status(w.T); status.Reason != metav1.StatusReasonServiceUnavailable || status.Message == "" {
+		w.T.Errorf("got %+v, want a Status that says ServiceUnavailable", status)
 	}
 }
 
 func (w *world) untilDelivered(s sender, path, ref string) {
-	w.t.Helper()
+	w.T.Helper()
 	w.untilAnswered(http.StatusAccepted, s, path, `{"ref":"`+ref+`"}`, nil)
 }

@@ -30,12 +30,12 @@ type lastMinute struct {
 
 func annotate(key string, value any) func(*world, string) {
 	return func(w *world, name string) {
-		w.t.Helper()
-		patch := mustJSON(w.t, map[string]any{"metadata": map[string]any{"annotations": map[string]any{key: value}}})
-		_, err := w.objects.Resource(applications).Namespace(w.namespace).
-			Patch(w.t.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{})
+		w.T.Helper()
+		patch := mustJSON(w.T, map[string]any{"metadata": map[string]any{"annotations": map[string]any{key: value}}})
+		_, err := w.Objects.Resource(applications).Namespace(w.Namespace).
+			Patch(w.T.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{})
 		if err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
 	}
 }
@@ -50,35 +50,42 @@ spec: {applicationRefs: [{namePattern: %[1]s, images: [{alias: web, imageName: '
 }
 
 var lastMinutes = []lastMinute{
-	{name: "opts-in", had: "team: a", change: annotate("postern.dev/update-target-revision", "true"), revision: "v2", images: []string{"nginx:1.25"}},
-	{name: "opts-out", had: `postern.dev/update-target-revision: "true"`, change: annotate("postern.dev/update-target-revision", nil),
+	{name: "opts-in", had: "team: a", change: annotate("postern.dev/update-target-revision", "true"), revision: "v2",
+		images: []string{"nginx:1.25"}},
+	{name: "opts-out", had: `postern.dev/update-target-revision: "true"`,
+		change:   annotate("postern.dev/update-target-revision", nil),
 		revision: "v1", images: []string{"nginx:1.25"}},
 	{name: "allows-less", had: imageUpdaterPrefix + "image-list: web=nginx", image: true,
-		change: annotate(imageUpdaterPrefix+"web.allow-tags", "regexp:^1[.]"), revision: "v1", images: []string{"nginx:1.25"}},
-	{name: "allows-more", had: imageUpdaterPrefix + "image-list: web=nginx, " + imageUpdaterPrefix + `web.allow-tags: "regexp:^1[.]"`, image: true,
+		change: annotate(imageUpdaterPrefix+"web.allow-tags", "regexp:^1[.]"), revision: "v1",
+		images: []string{"nginx:1.25"}},
+	{name: "allows-more", had: imageUpdaterPrefix + "image-list: web=nginx, " + imageUpdaterPrefix +
+		`web.allow-tags: "regexp:^1[.]"`, image: true,
 		change: annotate(imageUpdaterPrefix+"web.allow-tags", nil), revision: "v1", images: []string{"nginx:2.0"}},
 	{name: "adds-updater", had: "team: a", image: true,
-		change: func(w *world, name string) { w.create(imageUpdaters, updaterOf(name, "")) }, revision: "v1", images: []string{"nginx:2.0"}},
+		change: func(w *world, name string) { w.Create(imageUpdaters, updaterOf(name, "")) }, revision: "v1",
+		images: []string{"nginx:2.0"}},
 	{name: "adds-strict-updater", had: imageUpdaterPrefix + "image-list: web=nginx", image: true,
-		change: func(w *world, name string) { w.create(imageUpdaters, updaterOf(name, ":1.x")) }, revision: "v1", images: []string{"nginx:1.25"}},
+		change: func(w *world, name string) { w.Create(imageUpdaters, updaterOf(name, ":1.x")) }, revision: "v1",
+		images: []string{"nginx:1.25"}},
 }
 
 // Postern's watch delivers a change some milliseconds after it was made. A delivery immediately after a change must not
 // be evaluated against the old state.
-func TestADeliveryThatFollowsAChangeAtOnceIsDecidedOnIt(t *testing.T) {
+func TestCache_ChangeBeforeDeliveryCounts(t *testing.T) {
 	const rounds = 70 // rounds of each change
 	w := newWorld(t)
 	ci := w.ci()
 	for _, test := range lastMinutes {
 		for i := range rounds {
-			w.create(applications, fmt.Sprintf(`
+			w.Create(applications, fmt.Sprintf(`
 apiVersion: argoproj.io/v1alpha1
 kind: Application
 metadata: {name: %s-%d, annotations: {%s}}
 spec:
   project: default
   destination: {name: in-cluster, namespace: shop}
-  source: {repoURL: "https://github.com/example/shop.git", path: deploy, targetRevision: v1, kustomize: {images: ["nginx:1.25"]}}
+  source: {repoURL: "https://github.com/example/shop.git", path: deploy, targetRevision: v1,
+      kustomize: {images: ["nginx:1.25"]}}
 status: {sourceType: Kustomize, summary: {images: ["nginx:1.25"]}}`, test.name, i, test.had))
 		}
 	}
@@ -91,15 +98,17 @@ status: {sourceType: Kustomize, summary: {images: ["nginx:1.25"]}}`, test.name, 
 			body, header := git, map[string]string(nil)
 			if test.image {
 				header = cloudEvents
-				body = fmt.Sprintf(`{"specversion": "1.0", "id": %q, "type": "org.example.image.push", "source": "https://docker.io",
+				body = fmt.Sprintf(
+					`{"specversion": "1.0", "id": %q, "type": "org.example.image.push", "source": "https://docker.io",
 					"data": {"repositoryName": "library/nginx", "imageTag": "2.0", "registryUrl": "docker.io"}}`, name)
 			}
 			test.change(w, name)
 			d := ci.mustPost(t, applicationPath(name), body, header, http.StatusAccepted).delivery(t)
-			source := in[map[string]any](w.get(applications, name).Object, "spec", "source")
+			source := in[map[string]any](w.Get(applications, name).Object, "spec", "source")
 			images := in[[]any](source, "kustomize", "images")
 			if source["targetRevision"] != test.revision || fmt.Sprint(images) != fmt.Sprint(test.images) {
-				wrong, example = wrong+1, fmt.Sprintf("%s has %v and %v after %s: %s", name, source["targetRevision"], images, d.Status.Reason, d.Status.Message)
+				wrong, example = wrong+1, fmt.Sprintf("%s has %v and %v after %s: %s", name, source["targetRevision"],
+					images, d.Status.Reason, d.Status.Message)
 			}
 		}
 		if wrong > 0 {

@@ -24,16 +24,16 @@ import (
 )
 
 func (w *world) etcdClient() *clientv3.Client {
-	w.t.Helper()
-	client, err := w.EtcdClient(w.t.Context())
+	w.T.Helper()
+	client, err := w.EtcdClient(w.T.Context())
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	w.t.Cleanup(func() { _ = client.Close() })
+	w.T.Cleanup(func() { _ = client.Close() })
 	return client
 }
 
-func TestFullDisk(t *testing.T) {
+func TestStorage_FullDisk(t *testing.T) {
 	s, disk := newSuiteOnSmallDisk(t)
 	w := s.newWorld(t)
 	w.gatewaySync("web")
@@ -58,7 +58,8 @@ func TestFullDisk(t *testing.T) {
 		if got := w.records(); len(got) != 1 || got[0].Name != kept {
 			t.Errorf("listed %d deliveries, want %s", len(got), kept)
 		}
-		watch, err := w.deliveries.PosternV1alpha1().WebhookDeliveries(w.namespace).Watch(t.Context(), metav1.ListOptions{})
+		watch, err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(w.Namespace).Watch(t.Context(),
+			metav1.ListOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,15 +94,15 @@ func TestFullDisk(t *testing.T) {
 // mustServeAllElse fails the test unless Postern is ready although the storage is unavailable, and serves the requests
 // of a namespace's deletion: the kube-apiserver proxies nothing to a Service without a ready Pod.
 func (w *world) mustServeAllElse() {
-	w.t.Helper()
-	if err := w.readyError(w.t.Context()); err != nil {
-		w.t.Error(err)
+	w.T.Helper()
+	if err := w.readyError(w.T.Context()); err != nil {
+		w.T.Error(err)
 	}
-	other := w.suite.newWorld(w.t)
-	err := w.deliveries.PosternV1alpha1().WebhookDeliveries(other.namespace).
-		DeleteCollection(w.t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{})
+	other := w.suite.newWorld(w.T)
+	err := w.Deliveries.PosternV1alpha1().WebhookDeliveries(other.Namespace).
+		DeleteCollection(w.T.Context(), metav1.DeleteOptions{}, metav1.ListOptions{})
 	if err != nil {
-		w.t.Errorf("could not delete all deliveries of a namespace that has none: %v", err)
+		w.T.Errorf("could not delete all deliveries of a namespace that has none: %v", err)
 	}
 }
 
@@ -115,9 +116,9 @@ func (s *suite) readyError(ctx context.Context) error {
 
 // writeUntilEtcdFails writes to etcd directly, because Postern does not write to a full disk.
 func (w *world) writeUntilEtcdFails() {
-	w.t.Helper()
+	w.T.Helper()
 	client := w.etcdClient()
-	ctx, cancel := context.WithCancel(w.t.Context())
+	ctx, cancel := context.WithCancel(w.T.Context())
 	defer cancel()
 	go func() {
 		value := strings.Repeat("x", mebibyte)
@@ -134,7 +135,7 @@ func (w *world) writeUntilEtcdFails() {
 	})
 }
 
-func TestDataDirectoryThatCannotBeUsedAtStart(t *testing.T) {
+func TestStorage_UnusableDataDirectory(t *testing.T) {
 	s, disk := newSuiteOnSmallDisk(t)
 	w := s.newWorld(t)
 	w.gatewaySync("web")
@@ -150,7 +151,8 @@ func TestDataDirectoryThatCannotBeUsedAtStart(t *testing.T) {
 		{"full", disk.fill, disk.empty},
 		{"read-only", func() { disk.remount(syscall.MS_RDONLY) }, func() { disk.remount(0) }},
 		{"not a directory", func() { disk.replace(etcdDir, disk.makeFile) }, func() { disk.putBack(etcdDir) }},
-		{"without a database that opens", func() { disk.replace(database, disk.makeDir) }, func() { disk.putBack(database) }},
+		{"without a database that opens", func() { disk.replace(database, disk.makeDir) },
+			func() { disk.putBack(database) }},
 	} {
 		t.Run(test.name+" is waited for", func(t *testing.T) {
 			w := w.in(t)
@@ -173,7 +175,8 @@ func TestDataDirectoryThatCannotBeUsedAtStart(t *testing.T) {
 			}
 			got, err = w.direct(t.Context(), "/apis/postern.dev/v1alpha1")
 			if err != nil || got.code != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
-				t.Errorf("got %d, %v with Retry-After %q, want 503 with one: %s", got.code, err, got.header.Get("Retry-After"), got.body)
+				t.Errorf("got %d, %v with Retry-After %q, want 503 with one: %s", got.code, err,
+					got.header.Get("Retry-After"), got.body)
 			}
 			if status := got.status(t); status.Reason != metav1.StatusReasonServiceUnavailable {
 				t.Errorf("got %+v, want a Status that says ServiceUnavailable", status)
@@ -191,7 +194,7 @@ func TestDataDirectoryThatCannotBeUsedAtStart(t *testing.T) {
 	}
 }
 
-func TestQuotaOfEtcdThatIsReachedMakesDeliveriesWaitUntilThereIsRoom(t *testing.T) {
+func TestStorage_QuotaOfEtcd(t *testing.T) {
 	s := newSuiteOf(t, controlplane.Base, controlplane.PosternOptions{Flags: []string{"--etcd-quota-bytes=16777216"}})
 	w := s.newWorld(t)
 	w.gatewaySync("web")
@@ -221,7 +224,7 @@ func TestQuotaOfEtcdThatIsReachedMakesDeliveriesWaitUntilThereIsRoom(t *testing.
 	w.mustLive(pid)
 }
 
-func TestEtcdOfTheUsersOwnThatIsAwayLeavesPosternAlive(t *testing.T) {
+func TestStorage_ExternalEtcdIsAway(t *testing.T) {
 	dir, err := os.MkdirTemp("", "etcd") // the path of t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
@@ -248,7 +251,8 @@ func TestEtcdOfTheUsersOwnThatIsAwayLeavesPosternAlive(t *testing.T) {
 	w.mustLive(pid)
 	got, err := ci.post(t.Context(), gatewaySyncPath("web"), []byte(`{"ref":"lost"}`), nil)
 	if err != nil || got.code != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
-		t.Errorf("got %d, %v with Retry-After %q, want 503 with one: %s", got.code, err, got.header.Get("Retry-After"), got.body)
+		t.Errorf("got %d, %v with Retry-After %q, want 503 with one: %s", got.code, err, got.header.Get("Retry-After"),
+			got.body)
 	}
 
 	member = startEtcd()

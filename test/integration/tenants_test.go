@@ -29,17 +29,18 @@ func owners(n int) string {
 	return strings.Join(all, ",")
 }
 
-func TestWhatCanNeverBeStoredIsRefusedForGood(t *testing.T) {
+func TestTenants_UnstorableIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	creator := w.creator()
-	before := w.get(gatewaySyncs, "web")
+	before := w.Get(gatewaySyncs, "web")
 	for _, test := range []struct {
 		name, metadata string
 		code           int
 	}{
 		{"long annotations", `{"generateName":"d-","annotations":{"x":"` + strings.Repeat("a", 200<<10) + `"}}`, 422},
-		{"annotations that are long in JSON", `{"generateName":"d-","annotations":{"x":"` + strings.Repeat("&", 60<<10) + `"}}`, 413},
+		{"annotations that are long in JSON", `{"generateName":"d-","annotations":{"x":"` +
+			strings.Repeat("&", 60<<10) + `"}}`, 413},
 		{"an invalid label", `{"generateName":"d-","labels":{"a b":"c"}}`, 422},
 		{"a resource version", `{"name":"d","resourceVersion":"1"}`, 422},
 		{"an invalid generateName", `{"generateName":"X_"}`, 422},
@@ -52,7 +53,8 @@ func TestWhatCanNeverBeStoredIsRefusedForGood(t *testing.T) {
 		{"many owners", `{"generateName":"d-","ownerReferences":[` + owners(17) + `]}`, 422},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := creator.mustPost(t, "webhookdeliveries", named(test.metadata), map[string]string{"Content-Type": "application/json"}, test.code)
+			got := creator.mustPost(t, "webhookdeliveries", named(test.metadata),
+				map[string]string{"Content-Type": "application/json"}, test.code)
 			if after := got.header.Get("Retry-After"); after != "" {
 				t.Errorf("got Retry-After %s", after)
 			}
@@ -64,17 +66,18 @@ func TestWhatCanNeverBeStoredIsRefusedForGood(t *testing.T) {
 			}
 		})
 	}
-	if after := w.get(gatewaySyncs, "web"); after.GetResourceVersion() != before.GetResourceVersion() {
+	if after := w.Get(gatewaySyncs, "web"); after.GetResourceVersion() != before.GetResourceVersion() {
 		t.Error("the target was written")
 	}
 	if records := w.records(); len(records) != 0 {
 		t.Errorf("%d records are left", len(records))
 	}
-	creator.mustPost(t, "webhookdeliveries", named(`{}`), map[string]string{"Content-Type": "application/json"}, http.StatusCreated)
+	creator.mustPost(t, "webhookdeliveries", named(`{}`), map[string]string{"Content-Type": "application/json"},
+		http.StatusCreated)
 }
 
 // The final status of a delivery of the maximum size is stored, too.
-func TestTheLargestDeliveriesEnd(t *testing.T) {
+func TestTenants_LargestDeliveriesEnd(t *testing.T) {
 	w := newWorld(t)
 	w.gatewaySync("web")
 	creator := w.creator()
@@ -86,7 +89,7 @@ func TestTheLargestDeliveriesEnd(t *testing.T) {
 }
 
 // Deliveries to unavailable targets are kept until they end. A namespace must not use up the space of others.
-func TestOneNamespaceWithPendingDeliveriesLeavesTheOthersTheirs(t *testing.T) {
+func TestTenants_PendingLeavesRoom(t *testing.T) {
 	const most = 20
 	s := newSuite(t, fmt.Sprintf("--max-deliveries=%d", most))
 	hostile, honest := s.newWorld(t), s.newWorld(t)
@@ -122,7 +125,7 @@ func TestOneNamespaceWithPendingDeliveriesLeavesTheOthersTheirs(t *testing.T) {
 }
 
 // Slow requests count against the namespace that they deliver to.
-func TestOneNamespaceWithSlowRequestsLeavesRoomForOthers(t *testing.T) {
+func TestTenants_SlowRequestsLeaveRoom(t *testing.T) {
 	const limit = 8
 	s := newSuite(t, fmt.Sprintf("--max-mutating-requests-inflight=%d", limit), "--payload-timeout=1m")
 	hostile, honest := s.newWorld(t), s.newWorld(t)
@@ -143,7 +146,7 @@ func TestOneNamespaceWithSlowRequestsLeavesRoomForOthers(t *testing.T) {
 }
 
 // A namespace with too many deliveries loses its own history only.
-func TestTheHistoryOfAQuietNamespaceStays(t *testing.T) {
+func TestTenants_HistoryOfQuietNamespaceStays(t *testing.T) {
 	const most = 20
 	s := newSuite(t, fmt.Sprintf("--max-deliveries=%d", most))
 	busy, quiet := s.newWorld(t), s.newWorld(t)
@@ -161,7 +164,8 @@ func TestTheHistoryOfAQuietNamespaceStays(t *testing.T) {
 		}
 		return nil
 	})
-	if _, err := quiet.deliveries.PosternV1alpha1().WebhookDeliveries(quiet.namespace).Get(t.Context(), kept, metav1.GetOptions{}); err != nil {
+	if _, err := quiet.Deliveries.PosternV1alpha1().WebhookDeliveries(quiet.Namespace).Get(t.Context(), kept,
+		metav1.GetOptions{}); err != nil {
 		t.Errorf("the oldest delivery, the only one of its namespace: %v", err)
 	}
 }

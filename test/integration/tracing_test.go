@@ -20,13 +20,14 @@ import (
 )
 
 // These share one control plane, because no other test traces or logs as JSON.
-func TestTracesAndLogsForMachines(t *testing.T) {
+func TestTracing_SpansAndJSONLogs(t *testing.T) {
 	spans := newCollector(t)
 	s := newSuite(t, spans.flag(t), "--logging-format=json")
 	t.Run("each stage of a delivery is traced", func(t *testing.T) { testStagesAreTraced(t, s, spans) })
 	t.Run("a delivery that was created as an object is traced", func(t *testing.T) { testObjectIsTraced(t, s, spans) })
 	t.Run("a resumed delivery is traced", func(t *testing.T) { testResumeIsTraced(t, s, spans) })
-	t.Run("the trace of a sender is linked and not continued", func(t *testing.T) { testTraceOfASenderIsLinked(t, s, spans) })
+	t.Run("the trace of a sender is linked and not continued",
+		func(t *testing.T) { testTraceOfASenderIsLinked(t, s, spans) })
 	t.Run("no secret is in a trace", func(t *testing.T) { testNoSecretIsTraced(t, s, spans) })
 	t.Run("each line of the log is JSON", func(t *testing.T) { testLogIsJSON(t, s) })
 }
@@ -35,13 +36,16 @@ func testStagesAreTraced(t *testing.T, s *suite, spans *collector) {
 	w := s.newWorld(t)
 	w.gatewaySync("web")
 	ci := w.ci()
-	got := ci.mustPost(t, gatewaySyncPath("web"), payload(t, "github/push-branch.json").body, map[string]string{"X-Github-Event": "push"}, http.StatusAccepted)
+	got := ci.mustPost(t, gatewaySyncPath("web"), payload(t, "github/push-branch.json").body,
+		map[string]string{"X-Github-Event": "push"}, http.StatusAccepted)
 	name := got.delivery(t).Name
 
 	span := spans.find(w, "Deliver", "postern.delivery", name)
 	want := map[string]string{
-		"postern.namespace": w.namespace, "postern.source": "github", "postern.method": "ServiceAccount", "postern.delivery": name,
-		"postern.target.kind": "GatewaySync", "postern.target.name": "web", "postern.outcome": "Applied", "postern.reason": "Requested",
+		"postern.namespace": w.Namespace, "postern.source": "github", "postern.method": "ServiceAccount",
+		"postern.delivery":    name,
+		"postern.target.kind": "GatewaySync", "postern.target.name": "web", "postern.outcome": "Applied",
+		"postern.reason": "Requested",
 	}
 	if diff := cmp.Diff(want, attributesOf(span)); diff != "" {
 		t.Errorf("attributes (-want +got):\n%s", diff)
@@ -57,7 +61,9 @@ func testStagesAreTraced(t *testing.T, s *suite, spans *collector) {
 	if request.GetName() != path || attributesOf(request)["audit-id"] != got.header.Get("Audit-Id") {
 		t.Errorf("the delivery belongs to %v", request)
 	}
-	write := all[slices.IndexFunc(all, func(s *tracev1.Span) bool { return s.GetName() == "write" && parentOf(all, s) == span })]
+	write := all[slices.IndexFunc(all, func(s *tracev1.Span) bool {
+		return s.GetName() == "write" && parentOf(all, s) == span
+	})]
 	if got := childrenOf(all, write); len(got) != 1 || got[0] != "HTTP PATCH" {
 		t.Errorf("the write consists of %v", got)
 	}
@@ -68,7 +74,7 @@ func testObjectIsTraced(t *testing.T, s *suite, spans *collector) {
 	w.gatewaySync("web")
 	d := w.deliver(delivery("d", toWeb+", ref: v1"))
 
-	span := spans.find(w, "Create", "postern.namespace", w.namespace)
+	span := spans.find(w, "Create", "postern.namespace", w.Namespace)
 	got := attributesOf(span)
 	if got["postern.delivery"] != d.Name || got["postern.outcome"] != "Applied" {
 		t.Errorf("got the attributes %v", got)
@@ -93,7 +99,8 @@ func testResumeIsTraced(t *testing.T, s *suite, spans *collector) {
 	w.eventually(func() error {
 		for _, span := range spans.all() {
 			attributes := attributesOf(span)
-			if span.GetName() == "Resume" && attributes["postern.delivery"] == d.Name && attributes["postern.outcome"] == "Applied" {
+			if span.GetName() == "Resume" && attributes["postern.delivery"] == d.Name &&
+				attributes["postern.outcome"] == "Applied" {
 				if attributes["audit-id"] != got.header.Get("Audit-Id") {
 					t.Errorf("it has the audit ID %q", attributes["audit-id"])
 				}
@@ -109,7 +116,8 @@ func testTraceOfASenderIsLinked(t *testing.T, s *suite, spans *collector) {
 	w := s.newWorld(t)
 	w.gatewaySync("web")
 	const trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-	got := w.ci().mustPost(t, gatewaySyncPath("web"), `{"ref":"v1"}`, map[string]string{"Traceparent": "00-" + trace + "-" + parent + "-01"}, http.StatusAccepted)
+	got := w.ci().mustPost(t, gatewaySyncPath("web"), `{"ref":"v1"}`,
+		map[string]string{"Traceparent": "00-" + trace + "-" + parent + "-01"}, http.StatusAccepted)
 
 	span := spans.find(w, "Deliver", "postern.delivery", got.delivery(t).Name)
 	request := requestOf(spans.all(), span)
@@ -132,18 +140,24 @@ func testNoSecretIsTraced(t *testing.T, s *suite, spans *collector) {
 	w.untilAccepted(anonymous, gatewaySyncPath("web"), bySignature(secret))
 
 	push := payload(t, "github/push-branch.json")
-	anonymous.mustPost(t, gatewaySyncPath("web"), push.body, push.with(signed(secret, push.body)).header, http.StatusAccepted)
-	anonymous.mustPost(t, gatewaySyncPath("web"), anyBody, byToken("X-Webhook-Token", secret)(anyBody), http.StatusAccepted)
-	anonymous.mustPost(t, gatewaySyncPath("web"), anyBody, byToken("X-Webhook-Token", secret+"x")(anyBody), http.StatusUnauthorized)
-	anonymous.mustPost(t, "webhooksources/quay.io/webhookdeliveries?secret="+secret, payload(t, "quay.io/minimal.json").body, nil, http.StatusAccepted)
-	last := anonymous.mustPost(t, gatewaySyncPath("web"), `{"ref":"last"}`, signed(secret, `{"ref":"last"}`), http.StatusAccepted)
+	anonymous.mustPost(t, gatewaySyncPath("web"), push.body, push.with(signed(secret, push.body)).header,
+		http.StatusAccepted)
+	anonymous.mustPost(t, gatewaySyncPath("web"), anyBody, byToken("X-Webhook-Token", secret)(anyBody),
+		http.StatusAccepted)
+	anonymous.mustPost(t, gatewaySyncPath("web"), anyBody, byToken("X-Webhook-Token", secret+"x")(anyBody),
+		http.StatusUnauthorized)
+	anonymous.mustPost(t, "webhooksources/quay.io/webhookdeliveries?secret="+secret,
+		payload(t, "quay.io/minimal.json").body, nil, http.StatusAccepted)
+	last := anonymous.mustPost(t, gatewaySyncPath("web"), `{"ref":"last"}`, signed(secret, `{"ref":"last"}`),
+		http.StatusAccepted)
 	spans.find(w, "Deliver", "postern.delivery", last.delivery(t).Name)
 
 	var content bytes.Buffer
 	for _, span := range spans.all() {
 		fmt.Fprintln(&content, span)
 	}
-	if err := (place{name: "a trace", content: content.Bytes(), stored: true, wantMarker: w.namespace}).leak(); err != nil {
+	if err := (place{name: "a trace", content: content.Bytes(), stored: true,
+		wantMarker: w.Namespace}).leak(); err != nil {
 		t.Error(err)
 	}
 }

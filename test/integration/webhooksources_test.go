@@ -16,8 +16,8 @@ import (
 
 // sourceRows returns the output of "kubectl get webhooksources" up to the wide columns.
 func (w *world) sourceRows(args ...string) (columns []string, rows map[string][]string) {
-	w.t.Helper()
-	columns, all := table(w.t, w.kubectl("", append([]string{"get", "webhooksources"}, args...)...))
+	w.T.Helper()
+	columns, all := table(w.T, w.kubectl("", append([]string{"get", "webhooksources"}, args...)...))
 	rows = map[string][]string{}
 	for _, row := range all {
 		rows[row[0]] = row[1:]
@@ -25,7 +25,7 @@ func (w *world) sourceRows(args ...string) (columns []string, rows map[string][]
 	return columns, rows
 }
 
-func TestKubectlShowsEachTypeOfSenderAndHowItStandsInTheNamespace(t *testing.T) {
+func TestWebhookSources_KubectlGet(t *testing.T) {
 	w := newWorld(t)
 	w.secret(map[string]string{"webhook.docker-secret": newSecret(), "hmac": newSecret(), "webhook.quay-secret": " \n"})
 	w.eventually(func() error {
@@ -67,7 +67,8 @@ func TestKubectlShowsEachTypeOfSenderAndHowItStandsInTheNamespace(t *testing.T) 
 		}
 	}
 
-	if got := w.kubectl("", "get", "webhooksource", "docker.io", "--output=name"); got != "webhooksource.postern.dev/docker.io\n" {
+	if got := w.kubectl("", "get", "webhooksource", "docker.io",
+		"--output=name"); got != "webhooksource.postern.dev/docker.io\n" {
 		t.Errorf("got %q", got)
 	}
 	mustBeIn(t, w.refused("", "get", "webhooksource", "docker"), "NotFound")
@@ -79,22 +80,23 @@ func TestKubectlShowsEachTypeOfSenderAndHowItStandsInTheNamespace(t *testing.T) 
 
 // sources lists the types of sender through the API.
 func (w *world) sources() []v1alpha1.WebhookSource {
-	w.t.Helper()
+	w.T.Helper()
 	list := &v1alpha1.WebhookSourceList{}
-	answer{body: []byte(w.kubectl("", "get", "webhooksources", "--output=json"))}.decode(w.t, list)
+	answer{body: []byte(w.kubectl("", "get", "webhooksources", "--output=json"))}.decode(w.T, list)
 	return list.Items
 }
 
-func TestRoleThatNamesASourceAllowsThatSourceAlone(t *testing.T) {
+func TestWebhookSources_RoleForOneSource(t *testing.T) {
 	w := newWorld(t)
 	w.runningShop("shop", "example/shop:1.0.0", "argocd-image-updater.argoproj.io/image-list: example/shop")
 	subject, token := w.serviceAccount("docker")
 	w.allow(subject, "webhooksources", "docker.io")
 	docker, push := w.sender(token), payload(t, "docker.io/minimal.json")
 	w.untilFound(docker, sourcePath("docker.io"), push, map[string]string{"shop": "Written NewerVersion"})
-	before := w.get(applications, "shop")
+	before := w.Get(applications, "shop")
 
-	for _, path := range []string{sourcePath("quay.io"), sourcePath("absent"), applicationPath("shop"), "webhookdeliveries"} {
+	for _, path := range []string{sourcePath("quay.io"), sourcePath("absent"), applicationPath("shop"),
+		"webhookdeliveries"} {
 		docker.mustPost(t, path, push.body, push.header, http.StatusForbidden)
 	}
 	w.mustBeUntouched(applications, before)
@@ -113,7 +115,7 @@ func TestRoleThatNamesASourceAllowsThatSourceAlone(t *testing.T) {
 	}
 }
 
-func TestDoorOfASourceListsItsDeliveriesAndRefusesUnknownSources(t *testing.T) {
+func TestWebhookSources_EndpointListsDeliveries(t *testing.T) {
 	w := newWorld(t)
 	subject, token := w.serviceAccount("all")
 	w.allow(subject, "webhooksources")

@@ -117,7 +117,9 @@ func definition(call *ast.CallExpr, kind string, isVec bool) (Metric, error) {
 			}
 		}
 	}
-	names := slices.DeleteFunc([]string{parts["Namespace"], parts["Subsystem"], parts["Name"]}, func(s string) bool { return s == "" })
+	names := slices.DeleteFunc([]string{parts["Namespace"], parts["Subsystem"], parts["Name"]}, func(s string) bool {
+		return s == ""
+	})
 	m.Name, m.Help, m.Stability = strings.Join(names, "_"), parts["Help"], parts["StabilityLevel"]
 	if !isVec {
 		return m, nil

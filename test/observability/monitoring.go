@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	rulesFile     = "manifests/components/monitoring/prometheusrule.yaml"
-	dashboardFile = "artifacts/dashboards/postern.json"
+	rulesFile     = "charts/postern/files/prometheusrule.yaml"
+	dashboardFile = "charts/postern/files/dashboard.json"
 )
 
 // Alert is a shipped alert.

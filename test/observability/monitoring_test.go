@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-func TestEachAlertTellsWhatToDoAndIsTested(t *testing.T) {
+func TestAlerts_HaveRunbookAndTest(t *testing.T) {
 	tests, err := os.ReadFile("alerts.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +48,7 @@ func TestEachAlertTellsWhatToDoAndIsTested(t *testing.T) {
 	}
 }
 
-func TestAlertsAndDashboardReadOnlyOwnMetricsThatAreDefined(t *testing.T) {
+func TestAlerts_ReadDefinedMetrics(t *testing.T) {
 	var names []string
 	for _, m := range defined(t) {
 		names = append(names, m.Name)
@@ -110,7 +110,7 @@ type panel struct {
 
 type datasource struct{ Type, UID string }
 
-func TestEachPanelOfTheDashboardSaysWhatItShows(t *testing.T) {
+func TestDashboard_PanelsHaveDescriptions(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(repository, dashboardFile))
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +119,8 @@ func TestEachPanelOfTheDashboardSaysWhatItShows(t *testing.T) {
 	if err := yaml.UnmarshalStrict(text, &d); err != nil {
 		t.Fatal(err)
 	}
-	if d.UID == "" || d.Title == "" || d.SchemaVersion == 0 || len(d.Templating.List) != 1 || d.Templating.List[0]["name"] != "datasource" {
+	if d.UID == "" || d.Title == "" || d.SchemaVersion == 0 || len(d.Templating.List) != 1 ||
+		d.Templating.List[0]["name"] != "datasource" {
 		t.Errorf("the dashboard lacks something: %+v", d)
 	}
 	ids, cells := map[int]bool{}, map[[2]int]string{}
@@ -144,7 +145,8 @@ func TestEachPanelOfTheDashboardSaysWhatItShows(t *testing.T) {
 
 func checkPanel(t *testing.T, p panel) {
 	t.Helper()
-	if p.Title == "" || !strings.HasSuffix(p.Description, ".") || p.FieldConfig.Defaults.Unit == "" || len(p.Targets) == 0 {
+	if p.Title == "" || !strings.HasSuffix(p.Description, ".") || p.FieldConfig.Defaults.Unit == "" ||
+		len(p.Targets) == 0 {
 		t.Errorf("%s: it lacks a title, a description, a unit or a query: %+v", p.Title, p)
 	}
 	want := datasource{Type: "prometheus", UID: "${datasource}"}

@@ -33,10 +33,11 @@ func defined(t *testing.T) []Metric {
 }
 
 // Source: https://prometheus.io/docs/practices/naming and the conventions of Kubernetes.
-func TestMetricsAreNamedByConvention(t *testing.T) {
+func TestMetrics_FollowNamingConvention(t *testing.T) {
 	name := regexp.MustCompile(`^postern(_[a-z]+)+$`)
 	units := regexp.MustCompile(`_(seconds|bytes|info|total)$|_timestamp_seconds$`)
-	countable := []string{"postern_stored_deliveries", "postern_pending_deliveries", "postern_largest_namespace_pending_deliveries"}
+	countable := []string{"postern_stored_deliveries", "postern_pending_deliveries",
+		"postern_largest_namespace_pending_deliveries"}
 	yesOrNo := []string{"postern_leader", "postern_etcd_writable"}
 	known := strings.Join(append(countable, yesOrNo...), " ")
 	seen := map[string]bool{}
@@ -63,10 +64,12 @@ func TestMetricsAreNamedByConvention(t *testing.T) {
 
 const preface = `# Metrics
 
-Postern serves these at ` + "`/metrics`" + `, in addition to the metrics of every Kubernetes API server. This page is generated from the source by
+Postern serves these at ` + "`/metrics`" +
+	`, in addition to the metrics of every Kubernetes API server. This page is generated from the source by
 ` + "`go test ./test/observability -update`" + `.
 
-A ` + "`BETA`" + ` metric keeps its name and its meaning; it may get more labels. An ` + "`ALPHA`" + ` metric may change.
+A ` + "`BETA`" + ` metric keeps its name and its meaning; it may get more labels. An ` + "`ALPHA`" +
+	` metric may change.
 
 | Metric | Type | Labels | Stability | Meaning |
 | --- | --- | --- | --- | --- |
@@ -75,17 +78,28 @@ A ` + "`BETA`" + ` metric keeps its name and its meaning; it may get more labels
 const valuesOfLabels = `
 | Label | Values |
 | --- | --- |
-| ` + "`source`" + ` | a type of sender, as ` + "`kubectl get webhooksources`" + ` lists them, or ` + "`unknown`" + `; never what a sender claims to be |
-| ` + "`method`" + ` | ` + "`ServiceAccount`, `User`, `HMAC`, `Token`, `QueryToken`, `None`" + `; empty if the sender is not authenticated |
-| ` + "`outcome`" + ` | a phase: ` + "`Applied`, `Superseded`, `Ignored`, `Pending`, `Failed`" + `. Or, without a record: ` + "`Rejected`" + ` (missing or wrong credential), ` +
-	"`Invalid`" + ` (can never succeed unchanged), ` + "`Denied`" + ` (by a policy), ` + "`NotFound`" + ` (no such target), ` + "`Refused`" + ` (more than the share of its namespace, answered 429), ` + "`Unavailable`" + ` (answered 503) |
-| ` + "`reason`" + ` | ` + "`NoCredential`, `NoSecretConfigured`, `SignatureMismatch`, `TokenMismatch`, `MalformedSignature`, `TimestampOutOfWindow`, `SHA1Signature`, `SignatureNotCounted`, `RepeatedHeader`, `QueryTokenNotAllowed`, `NoIdentity`, `SenderLeft`" + ` |
-| ` + "`stage`" + ` | ` + "`verify`, `decode`, `admit`, `resolve`, `record`, `write`" + `; the last two run concurrently, except for deliveries that are created as objects |
-| ` + "`certificate`" + ` | ` + "`serving`" + `: the API server's; ` + "`ca`" + `: the CA that signs it, if Postern generated it; ` + "`receiver`" + `: the classic receiver's, if it serves TLS |
-| ` + "`cause`" + ` | ` + "`RequestsInFlight`, `PayloadBytes`, `Backlog`, `Rate`, `NamespacePending`, `NamespaceBytes`, `NamespaceRequests`, `NamespaceWork`, `DirectRate`" + ` (429), ` + "`Storage`" + ` (503), ` + "`PayloadTimeout`" + ` (504), ` + "`Direct`" + ` (401, 403) |
+| ` + "`source`" + ` | a type of sender, as ` + "`kubectl get webhooksources`" + ` lists them, or ` + "`unknown`" +
+	`; never what a sender claims to be |
+| ` + "`method`" + ` | ` + "`ServiceAccount`, `User`, `HMAC`, `Token`, `QueryToken`, `None`" +
+	`; empty if the sender is not authenticated |
+| ` + "`outcome`" + ` | a phase: ` + "`Applied`, `Superseded`, `Ignored`, `Pending`, `Failed`" +
+	`. Or, without a record: ` + "`Rejected`" + ` (missing or wrong credential), ` +
+	"`Invalid`" + ` (can never succeed unchanged), ` + "`Denied`" + ` (by a policy), ` + "`NotFound`" +
+	` (no such target), ` + "`Refused`" + ` (more than the share of its namespace, answered 429), ` + "`Unavailable`" +
+	` (answered 503) |
+| ` + "`reason`" + ` | ` + "`NoCredential`, `NoSecretConfigured`, `SignatureMismatch`, `TokenMismatch`, " +
+	"`MalformedSignature`, `TimestampOutOfWindow`, `SHA1Signature`, `SignatureNotCounted`, `RepeatedHeader`, " +
+	"`QueryTokenNotAllowed`, `NoIdentity`, `SenderLeft`" + ` |
+| ` + "`stage`" + ` | ` + "`verify`, `decode`, `admit`, `resolve`, `record`, `write`" +
+	`; the last two run concurrently, except for deliveries that are created as objects |
+| ` + "`certificate`" + ` | ` + "`serving`" + `: the API server's; ` + "`ca`" +
+	`: the CA that signs it, if Postern generated it; ` + "`receiver`" + `: the classic receiver's, if it serves TLS |
+| ` + "`cause`" + ` | ` + "`RequestsInFlight`, `PayloadBytes`, `Backlog`, `Rate`, `NamespacePending`, " +
+	"`NamespaceBytes`, `NamespaceRequests`, `NamespaceWork`, `DirectRate`" + ` (429), ` + "`Storage`" + ` (503), ` +
+	"`PayloadTimeout`" + ` (504), ` + "`Direct`" + ` (401, 403) |
 `
 
-func TestTheReferenceOfMetricsIsCurrent(t *testing.T) {
+func TestMetrics_ReferenceIsCurrent(t *testing.T) {
 	var page strings.Builder
 	page.WriteString(preface)
 	for _, m := range defined(t) {

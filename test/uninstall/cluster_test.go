@@ -4,11 +4,11 @@
 package uninstall
 
 import (
-	"context"
 	"testing"
 	"time"
 
 	"postern.dev/postern/test/controlplane"
+	"postern.dev/postern/test/testcluster"
 )
 
 const (
@@ -21,24 +21,14 @@ const (
 
 // cluster is a control plane with some of its controllers, and the actions of its administrator.
 type cluster struct {
-	*controlplane.ControlPlane
+	*testcluster.Cluster
 	t *testing.T
 }
 
 func newCluster(t *testing.T, controllers ...string) *cluster {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	cp, err := controlplane.Start(ctx, controlplane.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cp.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	manager, err := cp.StartControllerManager(controllers...)
+	c := testcluster.New(t, controlplane.Options{})
+	manager, err := c.StartControllerManager(controllers...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +40,7 @@ func newCluster(t *testing.T, controllers ...string) *cluster {
 			t.Error(err)
 		}
 	})
-	return &cluster{ControlPlane: cp, t: t}
+	return &cluster{c, t}
 }
 
 // kubectl runs kubectl as the administrator. The test fails if kubectl fails.
@@ -59,13 +49,7 @@ func (c *cluster) kubectl(args ...string) string { return c.feed("", args...) }
 // feed is kubectl with standard input.
 func (c *cluster) feed(stdin string, args ...string) string {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
-	defer cancel()
-	out, err := c.Kubectl(ctx, stdin, args...)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return out
+	return c.MustKubectl(c.t, stdin, args...)
 }
 
 func (c *cluster) installPostern() *controlplane.Postern {
@@ -79,36 +63,17 @@ func (c *cluster) installPostern() *controlplane.Postern {
 
 func (c *cluster) runPostern(rendered string) *controlplane.Postern {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
-	defer cancel()
-	if err := c.InstallFrom(ctx, rendered); err != nil {
+	if err := c.InstallFrom(testcluster.StartContext(c.t), rendered); err != nil {
 		c.t.Fatal(err)
 	}
-	postern, err := c.StartPostern(ctx, controlplane.PosternOptions{})
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	c.t.Cleanup(func() {
-		if err := postern.Kill(); err != nil {
-			c.t.Error(err)
-		}
-	})
-	return postern
+	return c.RunPostern(c.t, controlplane.PosternOptions{})
 }
 
 // deliver creates a namespace with a GatewaySync and delivers the ref to it.
 func (c *cluster) deliver(namespace, ref string) {
 	c.t.Helper()
 	c.kubectl("create", "namespace", namespace)
-	c.feed(`
-apiVersion: stoker.io/v1alpha1
-kind: GatewaySync
-metadata: {name: plant}
-spec:
-  git: {repo: "https://github.com/example/plant.git", ref: main}
-  gateway: {api: {secretName: key}}
-  sync: {profiles: {default: {mappings: [{source: a/, destination: b/}]}}}`,
-		"create", "--namespace="+namespace, "--filename=-")
+	c.feed(testcluster.GatewaySync("plant"), "create", "--namespace="+namespace, "--filename=-")
 	c.feed(`
 apiVersion: postern.dev/v1alpha1
 kind: WebhookDelivery

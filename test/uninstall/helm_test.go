@@ -16,7 +16,7 @@ import (
 
 const chart = "charts/postern"
 
-func TestHelmUninstallAndTheDeletionOfTheNamespaceLeaveNothing(t *testing.T) {
+func TestHelmUninstall_LeavesNothing(t *testing.T) {
 	c := newCluster(t, deleters...)
 	if err := c.ApplyCRDs(t.Context(), crds); err != nil {
 		t.Fatal(err)

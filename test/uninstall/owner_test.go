@@ -6,11 +6,13 @@ package uninstall
 import (
 	"strings"
 	"testing"
+
+	"postern.dev/postern/test/testcluster"
 )
 
 // Foreground deletion of an owner waits until the garbage collector has deleted dependents with blockOwnerDeletion,
 // which is impossible while their API is unavailable.
-func TestAnOwnerCanBeDeletedWhilePosternIsDownWhateverItsDeliveriesSay(t *testing.T) {
+func TestOwner_CanBeDeletedWhilePosternIsDown(t *testing.T) {
 	c := newCluster(t, "garbage-collector-controller")
 	postern := c.installPostern()
 	c.kubectl("create", "namespace", "demo")
@@ -28,20 +30,13 @@ func TestAnOwnerCanBeDeletedWhilePosternIsDownWhateverItsDeliveriesSay(t *testin
 	}
 	c.kubectl("wait", "--for=condition=Available=false", "apiservice/"+apiService, "--timeout="+patience.String())
 
-	c.kubectl("delete", "gatewaysync", "owner", "--namespace=demo", "--cascade=foreground", "--timeout="+patience.String())
+	c.kubectl("delete", "gatewaysync", "owner", "--namespace=demo", "--cascade=foreground", "--timeout="+
+		patience.String())
 }
 
 func (c *cluster) owner(name string) {
 	c.t.Helper()
-	c.feed(`
-apiVersion: stoker.io/v1alpha1
-kind: GatewaySync
-metadata: {name: `+name+`}
-spec:
-  git: {repo: "https://github.com/example/plant.git", ref: main}
-  gateway: {api: {secretName: key}}
-  sync: {profiles: {default: {mappings: [{source: a/, destination: b/}]}}}`,
-		"create", "--namespace=demo", "--filename=-")
+	c.feed(testcluster.GatewaySync(name), "create", "--namespace=demo", "--filename=-")
 }
 
 // owned creates a delivery that blocks its owner's deletion, and returns kubectl's output.
@@ -54,7 +49,8 @@ apiVersion: postern.dev/v1alpha1
 kind: WebhookDelivery
 metadata:
   name: of-` + owner + `
-  ownerReferences: [{apiVersion: stoker.io/v1alpha1, kind: GatewaySync, name: ` + owner + `, uid: ` + uid + `, blockOwnerDeletion: true}]
+  ownerReferences: [{apiVersion: stoker.io/v1alpha1, kind: GatewaySync, name: ` + owner + `, uid: ` + uid +
+		`, blockOwnerDeletion: true}]
 spec: {target: {kind: GatewaySync, name: ` + owner + `}, ref: v1}`)
 	output, err := cmd.CombinedOutput() // standard error has the warning
 	if err != nil {

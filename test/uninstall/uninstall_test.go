@@ -19,7 +19,7 @@ var deleters = []string{
 	"persistentvolumeclaim-protection-controller",
 }
 
-func TestUninstallInTheDocumentedOrderLeavesNothingAndHoldsUpNoNamespace(t *testing.T) {
+func TestUninstall_DocumentedOrderLeavesNothing(t *testing.T) {
 	c := newCluster(t, deleters...)
 	if err := c.ApplyCRDs(t.Context(), crds); err != nil {
 		t.Fatal(err)
@@ -56,7 +56,7 @@ func TestUninstallInTheDocumentedOrderLeavesNothingAndHoldsUpNoNamespace(t *test
 	}
 }
 
-func TestNamespaceCannotBeDeletedWhilePosternIsAwayUntilItsAPIServiceIs(t *testing.T) {
+func TestNamespace_DeletionWaitsForAPIService(t *testing.T) {
 	c := newCluster(t, "namespace-controller")
 	postern := c.installPostern()
 	c.deliver("demo", "v1.0.0")
@@ -66,7 +66,8 @@ func TestNamespaceCannotBeDeletedWhilePosternIsAwayUntilItsAPIServiceIs(t *testi
 	c.kubectl("wait", "--for=condition=Available=false", "apiservice/"+apiService, "--timeout="+patience.String())
 
 	c.kubectl("delete", "namespace", "demo", "--wait=false")
-	c.kubectl("wait", "--for=condition=NamespaceDeletionDiscoveryFailure", "namespace/demo", "--timeout="+patience.String())
+	c.kubectl("wait", "--for=condition=NamespaceDeletionDiscoveryFailure", "namespace/demo", "--timeout="+
+		patience.String())
 	message := c.kubectl("get", "namespace", "demo",
 		`--output=jsonpath={.status.conditions[?(@.type=="NamespaceDeletionDiscoveryFailure")].message}`)
 	if !strings.Contains(message, "postern.dev/v1alpha1") {

@@ -15,12 +15,12 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-func TestNothingIsLostBetweenVersions(t *testing.T) {
+func TestRoundTrip_BetweenVersions(t *testing.T) {
 	roundtrip.RoundTripTestForAPIGroup(t, Install, fuzzer.Funcs)
 }
 
 // Admission policies evaluate untyped objects.
-func TestNothingIsLostInAnUntypedObject(t *testing.T) {
+func TestRoundTrip_Unstructured(t *testing.T) {
 	scheme := runtime.NewScheme()
 	Install(scheme)
 	onlyExternal := sets.New[schema.GroupVersionKind]()

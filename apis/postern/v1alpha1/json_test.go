@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestJSONKeepsAnyValue(t *testing.T) {
+func TestJSON_KeepsAnyValue(t *testing.T) {
 	for _, value := range []string{
 		`{"a":[1,2,{"b":null}]}`, `[]`, `{}`, `"text"`, `""`, `-1.50e3`, `12345678901234567890`, `true`, `false`,
 	} {
@@ -33,7 +33,7 @@ func TestJSONKeepsAnyValue(t *testing.T) {
 	}
 }
 
-func TestNullIsNoJSON(t *testing.T) {
+func TestJSON_NullIsEmpty(t *testing.T) {
 	var spec WebhookDeliverySpec
 	if err := json.Unmarshal([]byte(`{"payload":null}`), &spec); err != nil {
 		t.Fatal(err)
@@ -55,14 +55,14 @@ func TestNullIsNoJSON(t *testing.T) {
 	}
 }
 
-func TestInvalidJSONCannotBeEncoded(t *testing.T) {
+func TestJSON_InvalidIsNotEncoded(t *testing.T) {
 	if out, err := json.Marshal(JSON{Raw: []byte(`{"a":`)}); err == nil {
 		t.Errorf("encoded as %s", out)
 	}
 }
 
 // Decoders reuse their buffers.
-func TestJSONCopiesItsInput(t *testing.T) {
+func TestJSON_CopiesItsInput(t *testing.T) {
 	in := []byte(`{"ref":"main"}`)
 	var value JSON
 	if err := value.UnmarshalJSON(in); err != nil {

@@ -23,7 +23,7 @@ func newScheme(t *testing.T) *runtime.Scheme {
 	return scheme
 }
 
-func TestEventsAreNeverNilOnceDefaulted(t *testing.T) {
+func TestDefaults_EventsAreNeverNil(t *testing.T) {
 	scheme := newScheme(t)
 	one := []DeliveryEvent{{Ref: "main"}}
 	for name, test := range map[string]struct{ events, want []DeliveryEvent }{
@@ -45,7 +45,7 @@ func TestEventsAreNeverNilOnceDefaulted(t *testing.T) {
 	}
 }
 
-func TestOnlyDeclaredFieldsCanBeSelected(t *testing.T) {
+func TestFieldLabels_OnlyDeclaredFields(t *testing.T) {
 	scheme := newScheme(t)
 	kind := SchemeGroupVersion.WithKind("WebhookDelivery")
 	for _, label := range []string{

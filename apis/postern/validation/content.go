@@ -14,8 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"postern.dev/postern/apis/postern"
-	"postern.dev/postern/pkg/credential"
-	"postern.dev/postern/pkg/payload"
+	"postern.dev/postern/pkg/naming"
+	"postern.dev/postern/pkg/secretheader"
 )
 
 var (
@@ -49,15 +49,15 @@ func validateContent(spec *postern.WebhookDeliverySpec, maxPayloadBytes int64) f
 		return append(errs, validateRequestedImage(spec)...)
 	}
 	// As in a payload, the ref may be a full one, such as refs/heads/main.
-	short, _ := payload.ShortRef(spec.Ref)
-	if err := payload.ValidateRef(short); err != nil {
+	short, _ := naming.ShortRef(spec.Ref)
+	if err := naming.ValidateRef(short); err != nil {
 		errs = append(errs, field.Invalid(specPath.Child("ref"), shorten(spec.Ref), err.Error()))
 	}
 	return errs
 }
 
 func validateRefSource(source string) field.ErrorList {
-	if source == "" || source == payload.SourceGeneric {
+	if source == "" || source == postern.SourceGeneric {
 		return nil
 	}
 	return field.ErrorList{field.Forbidden(specPath.Child("source"),
@@ -66,7 +66,11 @@ func validateRefSource(source string) field.ErrorList {
 
 // validateRequestedImage checks an image that is requested without a payload: its name, and its tag in ref.
 func validateRequestedImage(spec *postern.WebhookDeliverySpec) field.ErrorList {
-	if _, err := payload.RequestImage(spec.Image, spec.Ref); err != nil {
+	image, err := naming.ParseTaggedImage(spec.Image, spec.Ref)
+	if err == nil {
+		_, err = naming.NormalizeImage(image)
+	}
+	if err != nil {
 		return field.ErrorList{field.Invalid(specPath.Child("image"), shorten(spec.Image),
 			"expected the name of an image, host/repository, and its tag in ref")}
 	}
@@ -95,7 +99,7 @@ func validateHeaders(headers map[string]string) field.ErrorList {
 			errs = append(errs, field.Duplicate(path.Key(name), canonical))
 		case !httpguts.ValidHeaderFieldName(name):
 			errs = append(errs, field.Invalid(path, shorten(name), "not a valid HTTP header name"))
-		case credential.IsSecretHeader(name) && !credential.IsSignatureHeader(name):
+		case secretheader.Is(name) && !secretheader.IsSignature(name):
 			errs = append(errs, field.Forbidden(path.Key(name),
 				"it holds a token, and this object may be written to an audit log: change the token, and send the "+
 					"webhook to the target's webhookdeliveries instead"))

@@ -105,8 +105,8 @@ func validateOwnerReferences(references []metav1.OwnerReference) field.ErrorList
 // shortenErrors bounds the length of invalid values in errors.
 func shortenErrors(errs field.ErrorList) field.ErrorList {
 	for _, err := range errs {
-		if text := fmt.Sprint(err.BadValue); len(text) > maxQuotedBytes {
-			err.BadValue = shorten(text)
+		if value := fmt.Sprint(err.BadValue); len(value) > maxQuotedBytes {
+			err.BadValue = shorten(value)
 		}
 	}
 	return errs

@@ -13,7 +13,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-func TestTheNameOfADeliveryIsADNSSubdomain(t *testing.T) {
+func TestValidateNew_NameIsDNSSubdomain(t *testing.T) {
 	const wrong, wrongPrefix = "metadata.name: Invalid value", "metadata.generateName: Invalid value"
 	for _, test := range []struct {
 		name, generateName string
@@ -44,7 +44,7 @@ func TestTheNameOfADeliveryIsADNSSubdomain(t *testing.T) {
 		t.Run(fmt.Sprintf("%.20q,%.20q", test.name, test.generateName), func(t *testing.T) {
 			d := sent()
 			d.Name, d.GenerateName = test.name, test.generateName
-			errs := ValidateNew(d, maxBytes)
+			errs := ValidateNew(d, sources, maxBytes)
 			check(t, errs, test.want)
 			if len(errs) > 0 && len(errs.ToAggregate().Error()) > 1<<10 {
 				t.Errorf("the error has %d bytes, want at most 1024", len(errs.ToAggregate().Error()))
@@ -56,7 +56,7 @@ func TestTheNameOfADeliveryIsADNSSubdomain(t *testing.T) {
 	}
 }
 
-func TestMetadataThatCanNotBeStoredIsRefused(t *testing.T) {
+func TestValidateNew_RefusesUnstorableMetadata(t *testing.T) {
 	owner := metav1.OwnerReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "shop", UID: "1"}
 	many := func(n int) map[string]string {
 		texts := map[string]string{}
@@ -126,7 +126,7 @@ func TestMetadataThatCanNotBeStoredIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := sent()
 			test.change(d)
-			errs := ValidateNew(d, maxBytes)
+			errs := ValidateNew(d, sources, maxBytes)
 			check(t, errs, test.want)
 			if len(errs) > 0 && len(errs.ToAggregate().Error()) > 1<<10 {
 				t.Errorf("the error has %d bytes, want at most 1024", len(errs.ToAggregate().Error()))

@@ -13,7 +13,9 @@ import (
 
 const maxBytes = 1 << 10
 
-func TestValidateNewAcceptsWhatASenderCanMean(t *testing.T) {
+var sources = []string{"docker.io", "generic", "github"}
+
+func TestValidateNew_Accepts(t *testing.T) {
 	for name, change := range map[string]func(*postern.WebhookDelivery){
 		"payload":         func(*postern.WebhookDelivery) {},
 		"no source":       func(d *postern.WebhookDelivery) { d.Spec.Source = "" },
@@ -45,12 +47,12 @@ func TestValidateNewAcceptsWhatASenderCanMean(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := sent()
 			change(d)
-			check(t, ValidateNew(d, maxBytes), nil)
+			check(t, ValidateNew(d, sources, maxBytes), nil)
 		})
 	}
 }
 
-func TestValidateNewRefuses(t *testing.T) {
+func TestValidateNew_Refuses(t *testing.T) {
 	for name, test := range map[string]rule{
 		"finalizers": {
 			func(d *postern.WebhookDelivery) { d.Finalizers = []string{"example.com/keep"} },
@@ -191,7 +193,7 @@ func TestValidateNewRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := sent()
 			test.change(d)
-			errs := ValidateNew(d, maxBytes)
+			errs := ValidateNew(d, sources, maxBytes)
 			check(t, errs, test.want)
 			if text := errs.ToAggregate().Error(); strings.Contains(text, "s3cret") {
 				t.Errorf("the secret is in the error: %s", text)
@@ -200,12 +202,12 @@ func TestValidateNewRefuses(t *testing.T) {
 	}
 }
 
-func TestErrorsAboutHostileValuesAreShort(t *testing.T) {
+func TestValidateNew_ErrorsAreShort(t *testing.T) {
 	d := sent()
 	d.Spec.Payload, d.Spec.Source = nil, ""
 	d.Spec.Ref = strings.Repeat("r", 1<<20)
 	d.Spec.Headers = map[string]string{strings.Repeat(" ", 1<<20): "a", "X-Long": strings.Repeat("a", 1<<20)}
-	if text := ValidateNew(d, maxBytes).ToAggregate().Error(); len(text) > 1<<10 {
+	if text := ValidateNew(d, sources, maxBytes).ToAggregate().Error(); len(text) > 1<<10 {
 		t.Errorf("the error has %d bytes: %.2000s", len(text), text)
 	}
 }

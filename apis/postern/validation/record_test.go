@@ -11,7 +11,7 @@ import (
 )
 
 // Admission policies may have broken a delivery, so the rules for records also apply after admission.
-func TestRecordsAndAdmittedDeliveriesMustBeSound(t *testing.T) {
+func TestValidateRecord_AndValidateAdmitted(t *testing.T) {
 	event := func(change func(*postern.DeliveryEvent)) func(*postern.WebhookDelivery) {
 		return func(d *postern.WebhookDelivery) { change(&d.Spec.Events[1]) }
 	}
@@ -130,7 +130,7 @@ func TestRecordsAndAdmittedDeliveriesMustBeSound(t *testing.T) {
 }
 
 // These are errors of the server, not of the client.
-func TestValidateRecordKeepsPayloadsAndSecretsOutOfStorage(t *testing.T) {
+func TestValidateRecord_RefusesPayloadsAndSecrets(t *testing.T) {
 	for name, test := range map[string]rule{
 		"payload": {
 			func(d *postern.WebhookDelivery) { d.Spec.Payload = &postern.JSON{Raw: []byte("{}")} },
@@ -160,7 +160,7 @@ func TestValidateRecordKeepsPayloadsAndSecretsOutOfStorage(t *testing.T) {
 	}
 }
 
-func TestAdmissionMayChangeEventsLabelsAndAnnotationsOnly(t *testing.T) {
+func TestValidateAdmitted_MutableFields(t *testing.T) {
 	for name, test := range map[string]rule{
 		"a ref":           {func(d *postern.WebhookDelivery) { d.Spec.Events[0].Ref = "production" }, nil},
 		"all events gone": {func(d *postern.WebhookDelivery) { d.Spec.Events = nil }, nil},

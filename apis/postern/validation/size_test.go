@@ -18,7 +18,7 @@ import (
 	"postern.dev/postern/apis/postern/v1alpha1"
 )
 
-func TestTheSizeOfARecordIsThatOfWhatIsStored(t *testing.T) {
+func TestCheckSize_CountsStoredBytes(t *testing.T) {
 	scheme := runtime.NewScheme()
 	install.Install(scheme)
 	codec := serializer.NewCodecFactory(scheme).LegacyCodec(v1alpha1.SchemeGroupVersion)
@@ -37,7 +37,7 @@ func TestTheSizeOfARecordIsThatOfWhatIsStored(t *testing.T) {
 	}
 }
 
-func TestARecordIsBoundedByWhatItsTextTakesInJSON(t *testing.T) {
+func TestCheckSize_CountsJSONEscapes(t *testing.T) {
 	for name, test := range map[string]struct {
 		text string
 		ok   bool
@@ -61,7 +61,7 @@ func TestARecordIsBoundedByWhatItsTextTakesInJSON(t *testing.T) {
 }
 
 // The events of one payload, also after admission, must not exceed etcd's limit for a request.
-func TestTheEventsOfARecordAreBoundedWithTheirRefs(t *testing.T) {
+func TestCheckSize_BoundsEventsWithRefs(t *testing.T) {
 	d := received()
 	d.Spec.Events = nil
 	for range maxEvents {

@@ -14,8 +14,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"postern.dev/postern/apis/postern"
-	"postern.dev/postern/pkg/credential"
-	"postern.dev/postern/pkg/payload"
+	"postern.dev/postern/pkg/naming"
+	"postern.dev/postern/pkg/secretheader"
+	"postern.dev/postern/pkg/text"
 )
 
 const (
@@ -31,19 +32,18 @@ const (
 )
 
 var (
-	targetKinds = []postern.TargetKind{postern.TargetApplication, postern.TargetGatewaySync}
-	refTypes    = []postern.RefType{postern.RefTypeBranch, postern.RefTypeTag, postern.RefTypeCommit,
+	refTypes = []postern.RefType{postern.RefTypeBranch, postern.RefTypeTag, postern.RefTypeCommit,
 		postern.RefTypeImage}
 
 	specPath   = field.NewPath("spec")
 	eventsPath = specPath.Child("events")
 )
 
-// ValidateNew checks a delivery as a client sends it.
-func ValidateNew(d *postern.WebhookDelivery, maxPayloadBytes int64) field.ErrorList {
+// ValidateNew checks a delivery as a client sends it. sources are the types of sender.
+func ValidateNew(d *postern.WebhookDelivery, sources []string, maxPayloadBytes int64) field.ErrorList {
 	errs := validateName(d)
 	errs = append(errs, validateMetadata(d)...)
-	errs = append(errs, validateSource(d.Spec.Source)...)
+	errs = append(errs, validateSource(d.Spec.Source, sources)...)
 	errs = append(errs, validateTarget(d.Spec.Target)...)
 	errs = append(errs, validateContent(&d.Spec, maxPayloadBytes)...)
 	errs = append(errs, validateHeaders(d.Spec.Headers)...)
@@ -103,7 +103,7 @@ func ValidateDropped(d *postern.WebhookDelivery) field.ErrorList {
 		errs = append(errs, field.InternalError(specPath, errPayloadNotDropped))
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.Spec.Headers)) {
-		if credential.IsSecretHeader(name) {
+		if secretheader.Is(name) {
 			errs = append(errs, field.InternalError(specPath.Child("headers").Key(name), errSecretNotDropped))
 		}
 	}
@@ -118,11 +118,11 @@ func validateFinalizers(d *postern.WebhookDelivery) field.ErrorList {
 	return field.ErrorList{field.Forbidden(metadataPath.Child("finalizers"), "deliveries can't have finalizers")}
 }
 
-func validateSource(source string) field.ErrorList {
-	if source == "" || slices.Contains(payload.Sources(), source) {
+func validateSource(source string, known []string) field.ErrorList {
+	if source == "" || slices.Contains(known, source) {
 		return nil
 	}
-	return field.ErrorList{field.NotSupported(specPath.Child("source"), shorten(source), payload.Sources())}
+	return field.ErrorList{field.NotSupported(specPath.Child("source"), shorten(source), known)}
 }
 
 func validateTarget(target *postern.TargetReference) field.ErrorList {
@@ -131,9 +131,9 @@ func validateTarget(target *postern.TargetReference) field.ErrorList {
 	}
 	path := specPath.Child("target")
 	var errs field.ErrorList
-	if !slices.Contains(targetKinds, target.Kind) {
+	if target.Kind.Resource() == "" {
 		errs = append(errs, field.NotSupported(path.Child("kind"), postern.TargetKind(shorten(string(target.Kind))),
-			targetKinds))
+			postern.TargetKinds()))
 	}
 	if target.Name == "" {
 		return append(errs, field.Required(path.Child("name"), ""))
@@ -148,7 +148,7 @@ func validateEvent(e *postern.DeliveryEvent, path *field.Path) field.ErrorList {
 	}
 	if e.Image != nil {
 		errs = append(errs, validateImage(e, path)...)
-	} else if err := payload.ValidateRef(e.Ref); err != nil {
+	} else if err := naming.ValidateRef(e.Ref); err != nil {
 		errs = append(errs, field.Invalid(path.Child("ref"), shorten(e.Ref), err.Error()))
 	}
 	switch {
@@ -194,8 +194,8 @@ func eventsSize(events []postern.DeliveryEvent) int {
 // validateImage checks that the name of an image is complete and that the ref matches it: a policy may have rewritten
 // either.
 func validateImage(e *postern.DeliveryEvent, path *field.Path) field.ErrorList {
-	image := payload.Image(*e.Image)
-	normalized, err := payload.NormalizeImage(image)
+	image := *e.Image
+	normalized, err := naming.NormalizeImage(image)
 	switch {
 	case err != nil:
 		return field.ErrorList{field.Invalid(path.Child("image"), field.OmitValueType{}, err.Error())}
@@ -215,9 +215,4 @@ func validateImage(e *postern.DeliveryEvent, path *field.Path) field.ErrorList {
 const maxQuotedBytes = 64
 
 // shorten bounds the length of an invalid value in an error.
-func shorten(s string) string {
-	if len(s) <= maxQuotedBytes {
-		return s
-	}
-	return s[:maxQuotedBytes] + "..."
-}
+func shorten(s string) string { return text.Truncate(s, maxQuotedBytes) }

@@ -19,6 +19,7 @@ import (
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/install"
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/pkg/apiserver/filters"
 	"postern.dev/postern/pkg/delivery"
 )
 
@@ -50,7 +51,7 @@ func newTestEndpointTo(t *testing.T, address func(string) (Address, error), name
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(asFiltersDo(WithDryRun(handler)))
+	server := httptest.NewServer(asFiltersDo(filters.WithDryRun(handler)))
 	t.Cleanup(server.Close)
 	d.url = server.URL
 	return d
@@ -78,9 +79,11 @@ type fakeDeliverer struct {
 }
 
 func (f *fakeDeliverer) Deliver(
-	_ context.Context, d *postern.WebhookDelivery, in delivery.Request, dryRun bool,
+	_ context.Context, r *delivery.Request,
 ) (*postern.WebhookDelivery, error) {
-	f.called, f.delivered, f.in, f.dryRun = true, d.DeepCopy(), in, dryRun
+	d := r.Delivery
+	f.called, f.delivered, f.in, f.dryRun = true, d.DeepCopy(), *r, r.DryRun
+	f.in.Delivery, f.in.DryRun = nil, false
 	if f.err != nil {
 		return nil, f.err
 	}

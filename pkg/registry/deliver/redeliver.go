@@ -17,6 +17,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/pkg/apiserver/filters"
 	"postern.dev/postern/pkg/delivery"
 )
 
@@ -87,7 +88,7 @@ func (r *RedeliverREST) Connect(
 }
 
 func (r *RedeliverREST) redeliver(ctx context.Context, namespace, name string) (*postern.WebhookDelivery, error) {
-	dryRun, err := dryRunFrom(ctx)
+	dryRun, err := filters.DryRunFrom(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -16,6 +15,7 @@ import (
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/pkg/apierror"
 )
 
 // authorizationRetryAfterSeconds is the Retry-After if the authorization failed with an error.
@@ -37,10 +37,8 @@ func (r *RedeliverREST) authorize(ctx context.Context, original *postern.Webhook
 	if err != nil {
 		klog.FromContext(ctx).Error(err, "Could not authorize a redelivery",
 			"namespace", original.Namespace, "delivery", original.Name)
-		unavailable := apierrors.NewServiceUnavailable(
-			"could not ask the kube-apiserver for the sender's permissions: send it again")
-		unavailable.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: authorizationRetryAfterSeconds}
-		return unavailable
+		return apierror.Unavailable("could not ask the kube-apiserver for the sender's permissions: send it again",
+			authorizationRetryAfterSeconds)
 	}
 	if decision != authorizer.DecisionAllow {
 		return errForbidden(original, sender, resource, name)
@@ -50,23 +48,19 @@ func (r *RedeliverREST) authorize(ctx context.Context, original *postern.Webhook
 
 // endpointOf returns the resource and name of the endpoint for a delivery like d.
 func endpointOf(d *postern.WebhookDelivery) (resource, name string) {
-	switch {
-	case d.Spec.Target == nil:
+	if d.Spec.Target == nil {
 		return "webhooksources", d.Spec.Source
-	case d.Spec.Target.Kind == postern.TargetApplication:
-		return "applications", d.Spec.Target.Name
-	default:
-		return "gatewaysyncs", d.Spec.Target.Name
 	}
+	return d.Spec.Target.Kind.Resource(), d.Spec.Target.Name
 }
 
 func errForbidden(d *postern.WebhookDelivery, sender user.Info, resource, name string) error {
-	return &apierrors.StatusError{ErrStatus: metav1.Status{
-		Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden,
-		Details: &metav1.StatusDetails{Group: postern.GroupName, Kind: "webhookdeliveries", Name: d.Name},
-		Message: fmt.Sprintf(
-			"webhookdeliveries.%s %q is forbidden: to redeliver it, user %q must be allowed to create "+
-				"%s/webhookdeliveries named %q in the namespace %q, as for a first delivery",
-			postern.GroupName, d.Name, sender.GetName(), resource, name, d.Namespace),
-	}}
+	err := apierror.New(http.StatusForbidden, metav1.StatusReasonForbidden, fmt.Sprintf(
+		"webhookdeliveries.%s %q is forbidden: to redeliver it, user %q must be allowed to create "+
+			"%s/webhookdeliveries named %q in the namespace %q, as for a first delivery",
+		postern.GroupName, d.Name, sender.GetName(), resource, name, d.Namespace))
+	err.ErrStatus.Details = &metav1.StatusDetails{
+		Group: postern.GroupName, Kind: "webhookdeliveries", Name: d.Name,
+	}
+	return err
 }

@@ -25,6 +25,7 @@ import (
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/install"
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/pkg/apiserver/filters"
 )
 
 // redeliverFixture is the endpoint webhookdeliveries/github-x/redeliver in the namespace demo, with fakes behind it.
@@ -99,11 +100,11 @@ func (a *redeliverFixture) post(t *testing.T, query string, anonymous bool) *htt
 		ctx = genericapirequest.WithUser(ctx, &user.DefaultInfo{Name: "jane", Groups: []string{user.AllAuthenticated}})
 	}
 	w := httptest.NewRecorder()
-	WithDryRun(handler).ServeHTTP(w, req.WithContext(ctx))
+	filters.WithDryRun(handler).ServeHTTP(w, req.WithContext(ctx))
 	return w
 }
 
-func TestRedeliverAnswersWithTheNewDelivery(t *testing.T) {
+func TestRedeliverREST_AnswersNewDelivery(t *testing.T) {
 	a := &redeliverFixture{}
 	w := a.post(t, "", false)
 	want := `{"kind":"WebhookDelivery","apiVersion":"postern.dev/v1alpha1",` +
@@ -124,14 +125,14 @@ func TestRedeliverAnswersWithTheNewDelivery(t *testing.T) {
 }
 
 // Anonymous callers must not learn whether a record exists.
-func TestRedeliverLooksNoRecordUpWithoutAnIdentity(t *testing.T) {
+func TestRedeliverREST_NoLookupWithoutIdentity(t *testing.T) {
 	a := &redeliverFixture{}
 	if code := a.post(t, "", true).Code; code != http.StatusUnauthorized || a.original != nil || a.asked != nil {
 		t.Errorf("got %d, requested records %v, redelivered %v; want only 401", code, a.asked, a.original)
 	}
 }
 
-func TestRedeliverTakesADryRun(t *testing.T) {
+func TestRedeliverREST_DryRun(t *testing.T) {
 	for query, want := range map[string]struct {
 		code   int
 		dryRun bool
@@ -151,7 +152,7 @@ func TestRedeliverTakesADryRun(t *testing.T) {
 	}
 }
 
-func TestRedeliverAnswersErrorsAsStatus(t *testing.T) {
+func TestRedeliverREST_ErrorsAreStatus(t *testing.T) {
 	unavailable := apierrors.NewServiceUnavailable("send it again")
 	unavailable.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: 7}
 	for name, test := range map[string]struct {
@@ -194,14 +195,14 @@ func TestRedeliverAnswersErrorsAsStatus(t *testing.T) {
 }
 
 // Without a namespace, the record of another one could be found.
-func TestARequestToRedeliverWithoutANamespaceIsRefused(t *testing.T) {
+func TestRedeliverREST_NeedsNamespace(t *testing.T) {
 	storage := NewRedeliverREST(nil, nil, nil, nil)
 	if _, err := storage.Connect(t.Context(), "github-x", nil, nil); !apierrors.IsInternalError(err) {
 		t.Errorf("got %v, want an internal error", err)
 	}
 }
 
-func TestRedeliverServesPOSTOnly(t *testing.T) {
+func TestRedeliverREST_POSTOnly(t *testing.T) {
 	r := NewRedeliverREST(nil, nil, nil, nil)
 	if diff := cmp.Diff([]string{"POST"}, r.ConnectMethods()); diff != "" {
 		t.Errorf("methods (-want +got):\n%s", diff)
@@ -215,7 +216,7 @@ func TestRedeliverServesPOSTOnly(t *testing.T) {
 }
 
 // The required permission is the one for a first delivery at the same endpoint.
-func TestRedeliverAsksForTheRightOfTheEndpointOfTheTarget(t *testing.T) {
+func TestRedeliverREST_AuthorizesTargetEndpoint(t *testing.T) {
 	to := func(kind postern.TargetKind, name string) *postern.WebhookDelivery {
 		return &postern.WebhookDelivery{
 			Spec: postern.WebhookDeliverySpec{Source: "github",

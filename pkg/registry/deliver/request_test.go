@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -16,7 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-func TestABodyIsTakenWholeOrNotAtAll(t *testing.T) {
+func TestReadBody_AllOrNothing(t *testing.T) {
 	fits, tooLarge := strings.Repeat("a", limit), strings.Repeat("a", limit+1)
 	for name, test := range map[string]struct {
 		body io.Reader // chunked if its length is unknown
@@ -49,20 +48,7 @@ func TestABodyIsTakenWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
-// A client that is still sending when the connection closes may not receive the response.
-func TestABodyThatIsTooLargeIsReadToItsEnd(t *testing.T) {
-	body := strings.NewReader(strings.Repeat("a", 8<<20))
-	_, err := ReadBody(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", body), limit,
-		PayloadTooLargeMessage(limit))
-	if !apierrors.IsRequestEntityTooLargeError(err) {
-		t.Errorf("got %v, want a too large error", err)
-	}
-	if body.Len() > 0 {
-		t.Errorf("%d bytes were not read", body.Len())
-	}
-}
-
-func TestABodyThatBreaksOffIsNotDelivered(t *testing.T) {
+func TestReadBody_Truncated(t *testing.T) {
 	for name, request := range map[string]string{
 		"sized":   "Content-Length: 10\r\n\r\nabc",
 		"chunked": "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
@@ -97,7 +83,7 @@ func TestABodyThatBreaksOffIsNotDelivered(t *testing.T) {
 }
 
 // Nothing decompresses the body, and it is unknown whether a signature covers the compressed or the original bytes.
-func TestACompressedBodyIsRefused(t *testing.T) {
+func TestReadBody_CompressedIsRefused(t *testing.T) {
 	for encoding, want := range map[string]int{"gzip": http.StatusBadRequest, "identity": http.StatusAccepted} {
 		d := newTestEndpoint(t)
 		if got := d.request(t, http.MethodPost, "{}", http.Header{"Content-Encoding": {encoding}}).Code; got != want {
@@ -106,7 +92,7 @@ func TestACompressedBodyIsRefused(t *testing.T) {
 	}
 }
 
-func TestListOptionsAreRefusedRatherThanIgnored(t *testing.T) {
+func TestREST_ListOptionsAreRefused(t *testing.T) {
 	for query, wantErr := range map[string]bool{
 		"":                             false,
 		"pretty=true&timeout=5s":       false,
@@ -121,5 +107,36 @@ func TestListOptionsAreRefusedRatherThanIgnored(t *testing.T) {
 		if err := refuseListOptions(values); apierrors.IsBadRequest(err) != wantErr {
 			t.Errorf("%q: got error %v, want one: %t", query, err, wantErr)
 		}
+	}
+}
+
+// An invalid value must not cause a write.
+func TestWithDryRun_ReadsQuery(t *testing.T) {
+	for query, want := range map[string]struct {
+		code   int
+		dryRun bool
+	}{
+		"":                      {http.StatusAccepted, false},
+		"?other=All":            {http.StatusAccepted, false},
+		"?dryRun=All":           {http.StatusAccepted, true},
+		"?dryRun=":              {code: http.StatusBadRequest},
+		"?dryRun=all":           {code: http.StatusBadRequest},
+		"?dryRun=true":          {code: http.StatusBadRequest},
+		"?dryRun=All&dryRun=No": {code: http.StatusBadRequest},
+	} {
+		t.Run(query, func(t *testing.T) {
+			d := newTestEndpoint(t)
+			resp, err := http.Post(d.url+query, "application/json", strings.NewReader("{}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode != want.code {
+				t.Errorf("got %d, want %d", resp.StatusCode, want.code)
+			}
+			if d.deliverer.dryRun != want.dryRun || d.deliverer.called != (want.code == http.StatusAccepted) {
+				t.Errorf("delivered: %t, dry run: %t", d.deliverer.called, d.deliverer.dryRun)
+			}
+		})
 	}
 }

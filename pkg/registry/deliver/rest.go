@@ -7,9 +7,12 @@
 package deliver
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -18,18 +21,18 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/klog/v2"
 
 	"postern.dev/postern/apis/postern"
 	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/pkg/apiserver/filters"
 	"postern.dev/postern/pkg/delivery"
 	"postern.dev/postern/pkg/payload"
 )
 
 // Deliverer runs a delivery through all stages.
 type Deliverer interface {
-	Deliver(
-		ctx context.Context, d *postern.WebhookDelivery, in delivery.Request, dryRun bool,
-	) (*postern.WebhookDelivery, error)
+	Deliver(ctx context.Context, r *delivery.Request) (*postern.WebhookDelivery, error)
 }
 
 // Address is the destination of a delivery: one target, or all targets that follow what a type of sender pushed.
@@ -161,11 +164,11 @@ func (r *REST) list(ctx context.Context, req *http.Request, address Address) (ru
 func (r *REST) deliver(
 	ctx context.Context, w http.ResponseWriter, req *http.Request, address Address,
 ) (runtime.Object, error) {
-	dryRun, err := dryRunFrom(ctx)
+	dryRun, err := filters.DryRunFrom(ctx)
 	if err != nil {
 		return nil, err
 	}
-	body, err := ReadBody(w, req, r.MaxPayloadBytes, PayloadTooLargeMessage(r.MaxPayloadBytes))
+	body, err := filters.ReadBody(w, req, r.MaxPayloadBytes, filters.PayloadTooLargeMessage(r.MaxPayloadBytes))
 	if err != nil {
 		return nil, err
 	}
@@ -173,13 +176,15 @@ func (r *REST) deliver(
 	d := &postern.WebhookDelivery{}
 	d.Namespace = genericapirequest.NamespaceValue(ctx)
 	d.Spec.Target, d.Spec.Source = address.Target, address.Source
-	delivered, err := r.Deliverer.Deliver(ctx, d, delivery.Request{
+	delivered, err := r.Deliverer.Deliver(ctx, &delivery.Request{
+		Delivery:    d,
 		Header:      req.Header,
 		Body:        body,
 		QuerySecret: delivery.QuerySecretFrom(ctx),
 		RegistryURL: req.URL.Query().Get("registry_url"),
 		User:        sender,
-	}, dryRun)
+		DryRun:      dryRun,
+	})
 	return delivery.Redact(sender, delivered, err)
 }
 
@@ -212,3 +217,34 @@ func (p *ParentREST) NamespaceScoped() bool { return true }
 
 // GetSingularName returns the singular resource name.
 func (p *ParentREST) GetSingularName() string { return p.singularName }
+
+// writeResponse writes an object or an error as JSON and ignores the Accept header: the framework's responder would
+// negotiate after the delivery was executed and could answer it with a 406.
+func writeResponse(w http.ResponseWriter, encoder runtime.Encoder, code int, obj runtime.Object, err error) {
+	var body bytes.Buffer
+	if err == nil {
+		err = encoder.Encode(obj, &body)
+	}
+	if err != nil {
+		filters.WriteError(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", runtime.ContentTypeJSON)
+	w.WriteHeader(code)
+	if _, err := w.Write(body.Bytes()); err != nil {
+		klog.V(2).InfoS("Could not send a response", "err", err)
+	}
+}
+
+// refuseListOptions rejects selectors and watches instead of ignoring them.
+func refuseListOptions(query url.Values) error {
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if name != "pretty" && name != "timeout" {
+			return apierrors.NewBadRequest(fmt.Sprintf(
+				"this path lists all deliveries of one target or source and does not support %s: to select or watch, "+
+					"use webhookdeliveries with a fieldSelector on %s or %s",
+				name, v1alpha1.FieldTargetName, v1alpha1.FieldSource))
+		}
+	}
+	return nil
+}

@@ -47,7 +47,7 @@ func (d *testEndpoint) request(t *testing.T, method, body string, header http.He
 	return answer{resp.StatusCode, resp.Header.Get("Content-Type"), resp.Header.Get("Retry-After"), string(got)}
 }
 
-func TestWhatCameInIsDeliveredAsItWas(t *testing.T) {
+func TestREST_PassesRequestUnchanged(t *testing.T) {
 	d := newTestEndpoint(t)
 	d.request(t, http.MethodPost, "{ }\n", http.Header{"X-Github-Event": {"push"}, "User-Agent": {"GitHub-Hookshot/1"}})
 
@@ -65,7 +65,7 @@ func TestWhatCameInIsDeliveredAsItWas(t *testing.T) {
 }
 
 // The delivery has been executed by then, and after a 406 the sender would repeat it.
-func TestTheAnswerIsJSONWhateverTheClientAccepts(t *testing.T) {
+func TestREST_AnswerIsJSON(t *testing.T) {
 	for _, accept := range []string{
 		"", "*/*", "text/plain", "application/yaml", "application/json;as=Table;v=v1;g=meta.k8s.io",
 	} {
@@ -82,7 +82,7 @@ func TestTheAnswerIsJSONWhateverTheClientAccepts(t *testing.T) {
 	}
 }
 
-func TestErrorsAreAnsweredAsStatus(t *testing.T) {
+func TestREST_ErrorsAreStatus(t *testing.T) {
 	unavailable := apierrors.NewServiceUnavailable("send it again")
 	unavailable.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: 7}
 	for name, test := range map[string]struct {
@@ -119,7 +119,7 @@ func TestErrorsAreAnsweredAsStatus(t *testing.T) {
 	}
 }
 
-func TestAnObjectThatCannotBeEncodedIsAnInternalError(t *testing.T) {
+func TestREST_EncodingErrorIsInternal(t *testing.T) {
 	w := httptest.NewRecorder()
 	writeResponse(w, brokenEncoder{}, http.StatusAccepted, &postern.WebhookDelivery{}, nil)
 	if w.Code != http.StatusInternalServerError {
@@ -134,7 +134,7 @@ func (brokenEncoder) Encode(_ runtime.Object, w io.Writer) error {
 	return errors.New("broken")
 }
 
-func TestGETListsTheDeliveriesOfTheTarget(t *testing.T) {
+func TestREST_GETListsDeliveriesOfTarget(t *testing.T) {
 	d := newTestEndpoint(t)
 	got := d.request(t, http.MethodGet, "", http.Header{})
 	want := answer{Code: http.StatusOK, ContentType: "application/json",
@@ -152,7 +152,7 @@ func TestGETListsTheDeliveriesOfTheTarget(t *testing.T) {
 }
 
 // The type in the path is the source regardless of the payload. Only what was pushed determines the targets.
-func TestSourceEndpointDeliversToMatchingTargets(t *testing.T) {
+func TestREST_SourceEndpoint(t *testing.T) {
 	d := newTestEndpointTo(t, SourceAddress([]string{"github", "quay.io"}), "quay.io")
 	withRegistry := *d
 	withRegistry.url += "?registry_url=registry.example.com"
@@ -176,7 +176,7 @@ func TestSourceEndpointDeliversToMatchingTargets(t *testing.T) {
 	}
 }
 
-func TestUnknownSourceHasNoEndpoint(t *testing.T) {
+func TestREST_UnknownSource(t *testing.T) {
 	storage := NewREST(Config{Address: SourceAddress([]string{"github", "quay.io"})})
 	_, err := storage.Connect(genericapirequest.WithNamespace(t.Context(), "demo"), "quay", nil, nil)
 	if !apierrors.IsNotFound(err) || !strings.Contains(err.Error(), `webhooksources.postern.dev "quay" not found`) {
@@ -185,7 +185,7 @@ func TestUnknownSourceHasNoEndpoint(t *testing.T) {
 }
 
 // A sender with a wrong start of the query has put the secret into the path.
-func TestWhatCanNotBeASenderIsNotRepeated(t *testing.T) {
+func TestREST_InvalidSourceIsNotQuoted(t *testing.T) {
 	for _, name := range []string{"docker.io&secret=hunter2", "docker.io?secret=hunter2", "docker.io;secret=hunter2"} {
 		_, err := NewREST(Config{Address: SourceAddress([]string{"docker.io"})}).Connect(
 			genericapirequest.WithNamespace(t.Context(), "demo"), name, nil, nil)
@@ -202,13 +202,13 @@ func TestWhatCanNotBeASenderIsNotRepeated(t *testing.T) {
 }
 
 // Without a namespace, deliveries of all namespaces would be listed.
-func TestARequestWithoutANamespaceIsRefused(t *testing.T) {
+func TestREST_NeedsNamespace(t *testing.T) {
 	if _, err := NewREST(Config{}).Connect(t.Context(), "plant", nil, nil); !apierrors.IsInternalError(err) {
 		t.Errorf("got %v, want an internal error", err)
 	}
 }
 
-func TestEndpointServesPOSTAndGETOnly(t *testing.T) {
+func TestREST_POSTAndGETOnly(t *testing.T) {
 	if diff := cmp.Diff([]string{"POST", "GET"}, NewREST(Config{}).ConnectMethods()); diff != "" {
 		t.Errorf("methods (-want +got):\n%s", diff)
 	}

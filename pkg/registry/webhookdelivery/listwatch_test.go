@@ -82,7 +82,7 @@ func next(t *testing.T, watcher watch.Interface) string {
 	}
 }
 
-func TestWhatIsPendingIsListedAndWatchedInAllNamespaces(t *testing.T) {
+func TestListWatch_PendingInAllNamespaces(t *testing.T) {
 	store := newStoreFixture(t, time.Hour)
 	a := store.create(t, "demo", "a", postern.DeliveryPending)
 	store.create(t, "other", "b", postern.DeliveryPending)
@@ -119,7 +119,7 @@ func TestWhatIsPendingIsListedAndWatchedInAllNamespaces(t *testing.T) {
 }
 
 // A selector of the caller could hide deliveries to be retried.
-func TestWhatIsPendingIsSelectedWhateverTheCallerSelects(t *testing.T) {
+func TestListWatch_CombinesSelectors(t *testing.T) {
 	seconds := int64(7)
 	got := (&Store{}).Pending().listOptions(metav1.ListOptions{
 		LabelSelector: "team=a", FieldSelector: "status.phase=Applied", ResourceVersion: "9",
@@ -137,7 +137,7 @@ func TestWhatIsPendingIsSelectedWhateverTheCallerSelects(t *testing.T) {
 }
 
 // This tests client-go and the storage together.
-func TestAnInformerFollowsWhatIsPending(t *testing.T) {
+func TestListWatch_Informer(t *testing.T) {
 	store := newStoreFixture(t, time.Hour)
 	a := store.create(t, "demo", "a", postern.DeliveryPending)
 	store.create(t, "demo", "done", postern.DeliveryApplied)

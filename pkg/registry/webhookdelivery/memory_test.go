@@ -37,7 +37,7 @@ func (e storeFixture) inUse(t *testing.T) int64 {
 
 // --max-delivery-bytes bounds bytes of JSON. In memory, the watch cache has the decoded record, and for a time the
 // versions before and after each change. docs/operations.md has the totals.
-func TestTheMemoryOfRecordsIsAFewTimesThatOfTheirJSON(t *testing.T) {
+func TestStore_MemoryOfRecords(t *testing.T) {
 	const records, fixed, factor = 200, 64 << 10, 6
 	for _, annotated := range []int{0, 40 << 10} {
 		t.Run(fmt.Sprintf("%d bytes of annotations", annotated), func(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-func TestCreateExecutesTheDelivery(t *testing.T) {
+func TestREST_CreateExecutes(t *testing.T) {
 	for _, dryRun := range []bool{false, true} {
 		executor := &fakeExecutor{}
 		sent := &postern.WebhookDelivery{}
@@ -39,7 +39,7 @@ func TestCreateExecutesTheDelivery(t *testing.T) {
 	}
 }
 
-func TestCreateDoesNotExecuteADeniedDelivery(t *testing.T) {
+func TestREST_CreateDeniedDoesNotExecute(t *testing.T) {
 	refusal := errors.New("a policy says no")
 	executor := &fakeExecutor{}
 	validate := func(context.Context, runtime.Object) error { return refusal }
@@ -53,7 +53,7 @@ func TestCreateDoesNotExecuteADeniedDelivery(t *testing.T) {
 }
 
 // After an error, clients would create the object again, which fails under the same name.
-func TestADeliveryThatWasRecordedAndFailedIsAnsweredAsTheObjectThatItIs(t *testing.T) {
+func TestREST_CreateFailedAnswersRecord(t *testing.T) {
 	failed := &postern.WebhookDelivery{Status: postern.WebhookDeliveryStatus{Phase: postern.DeliveryFailed}}
 	for name, test := range map[string]struct {
 		recorded *postern.WebhookDelivery
@@ -77,7 +77,7 @@ func TestADeliveryThatWasRecordedAndFailedIsAnsweredAsTheObjectThatItIs(t *testi
 }
 
 // A caller authenticated only by a webhook secret may create deliveries, but not read them.
-func TestTheAnswerToACallerWithoutAnIdentityIsNotTheWholeRecord(t *testing.T) {
+func TestREST_CreateRedactsWithoutIdentity(t *testing.T) {
 	recorded := &postern.WebhookDelivery{Status: postern.WebhookDeliveryStatus{
 		Phase: postern.DeliveryApplied, Targets: []postern.TargetResult{{Name: "payroll", PreviousRef: "internal"}},
 	}}

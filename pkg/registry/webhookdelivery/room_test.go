@@ -36,7 +36,7 @@ func largest(t *testing.T) *postern.WebhookDelivery {
 }
 
 // The target is written while the delivery is stored. If the record were rejected then, the write would have no record.
-func TestWhatPassesAsStorableIsStoredWithAllThatIsAddedToIt(t *testing.T) {
+func TestStore_CheckedSizeIsStorable(t *testing.T) {
 	text := strings.Repeat("&", 1024) // the longest message
 	for name, add := range map[string]func(*postern.WebhookDelivery){
 		"while its target is written": func(d *postern.WebhookDelivery) { d.Status.Phase = postern.DeliveryPending },

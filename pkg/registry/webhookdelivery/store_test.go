@@ -46,7 +46,7 @@ func (e storeFixture) untilListed(ctx context.Context, want ...string) ([]poster
 	return records, nil
 }
 
-func TestRecordsOfAllNamespacesAreListedCountedAndDeleted(t *testing.T) {
+func TestStore_AllNamespaces(t *testing.T) {
 	store := newStoreFixture(t, time.Hour)
 	for _, namespace := range []string{"a", "b"} {
 		for _, name := range []string{"one", "two"} {
@@ -76,7 +76,7 @@ func TestRecordsOfAllNamespacesAreListedCountedAndDeleted(t *testing.T) {
 	}
 }
 
-func TestARecordThatHasChangedSinceItWasListedIsNotDeleted(t *testing.T) {
+func TestStore_DeleteNeedsUnchangedRecord(t *testing.T) {
 	store := newStoreFixture(t, time.Hour)
 	ctx := genericapirequest.WithNamespace(t.Context(), "demo")
 	listed, err := store.Create(ctx, pending("one"), false)

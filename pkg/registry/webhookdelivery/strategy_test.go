@@ -17,7 +17,7 @@ import (
 	"postern.dev/postern/apis/postern"
 )
 
-func TestARecordHasNoFieldOwners(t *testing.T) {
+func TestStrategy_DropsManagedFields(t *testing.T) {
 	delivery := applied()
 	delivery.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}
 	newStrategy(newScheme()).PrepareForCreate(t.Context(), delivery)
@@ -30,10 +30,10 @@ func TestARecordHasNoFieldOwners(t *testing.T) {
 }
 
 // The garbage collector can't delete a record while Postern is down, and owners must not wait for that.
-func TestNoOwnerWaitsForARecord(t *testing.T) {
+func TestStrategy_NoBlockingOwners(t *testing.T) {
 	owner := metav1.OwnerReference{APIVersion: "stoker.io/v1alpha1", Kind: "GatewaySync", Name: "plant", UID: "1",
-		Controller: ptr.To(true)}
-	for name, block := range map[string]*bool{"not said": nil, "false": ptr.To(false), "true": ptr.To(true)} {
+		Controller: new(true)}
+	for name, block := range map[string]*bool{"not said": nil, "false": new(false), "true": new(true)} {
 		delivery := applied()
 		blocking := owner
 		blocking.BlockOwnerDeletion = block
@@ -54,7 +54,7 @@ type recorder []string
 
 func (r *recorder) AddWarning(_, text string) { *r = append(*r, text) }
 
-func TestAnUpdateChangesTheStatusOnly(t *testing.T) {
+func TestStrategy_UpdateChangesStatusOnly(t *testing.T) {
 	s := newStrategy(newScheme())
 	updated := applied()
 	updated.Spec = postern.WebhookDeliverySpec{Ref: "other"}
@@ -71,7 +71,7 @@ func TestAnUpdateChangesTheStatusOnly(t *testing.T) {
 	}
 }
 
-func TestOnlySoundRecordsAreStored(t *testing.T) {
+func TestStrategy_RefusesInvalidRecords(t *testing.T) {
 	s := newStrategy(newScheme())
 	created, spoilt := applied(), applied()
 	created.ResourceVersion, spoilt.ResourceVersion = "", ""
@@ -94,7 +94,7 @@ func TestOnlySoundRecordsAreStored(t *testing.T) {
 	}
 }
 
-func TestDeliveriesAreSelectedByTheirFields(t *testing.T) {
+func TestStrategy_FieldSelectors(t *testing.T) {
 	gotLabels, gotFields, err := getAttrs(applied())
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +119,7 @@ func TestDeliveriesAreSelectedByTheirFields(t *testing.T) {
 	}
 }
 
-func TestAListHoldsWhatItsSelectorsMatch(t *testing.T) {
+func TestStrategy_ListSelectors(t *testing.T) {
 	for selector, want := range map[string]bool{
 		"":                      true,
 		"status.phase=Applied":  true,

@@ -22,7 +22,7 @@ func table(t *testing.T, obj, options runtime.Object) *metav1.Table {
 	return table
 }
 
-func TestColumnsOfKubectlGet(t *testing.T) {
+func TestTable_Columns(t *testing.T) {
 	var normal, wide []string
 	for _, column := range table(t, applied(), nil).ColumnDefinitions {
 		if column.Description == "" || column.Type != "string" {
@@ -45,7 +45,7 @@ func TestColumnsOfKubectlGet(t *testing.T) {
 	}
 }
 
-func TestRowOfKubectlGet(t *testing.T) {
+func TestTable_Row(t *testing.T) {
 	for name, test := range map[string]struct {
 		delivery *postern.WebhookDelivery
 		want     []any
@@ -72,7 +72,7 @@ func TestRowOfKubectlGet(t *testing.T) {
 	}
 }
 
-func TestTableKeepsWhatPagingAndWatchingNeed(t *testing.T) {
+func TestTable_KeepsListMetadata(t *testing.T) {
 	if got := table(t, applied(), nil).ResourceVersion; got != "7" {
 		t.Errorf("one delivery: resource version %q, want 7", got)
 	}
@@ -90,7 +90,7 @@ func TestTableKeepsWhatPagingAndWatchingNeed(t *testing.T) {
 	}
 }
 
-func TestThereIsNoTableOfAnythingElse(t *testing.T) {
+func TestTable_OtherObjects(t *testing.T) {
 	if _, err := (tableConvertor{}).ConvertToTable(t.Context(), &postern.Application{}, nil); err == nil {
 		t.Error("converted an Application")
 	}
@@ -103,7 +103,7 @@ func ofImage(host, repository, tag, digest string) postern.DeliveryEvent {
 
 func ofGit(ref string) postern.DeliveryEvent { return postern.DeliveryEvent{Ref: ref} }
 
-func TestColumnRefShowsWhatIsRequestedInShort(t *testing.T) {
+func TestTable_ColumnRef(t *testing.T) {
 	for want, events := range map[string][]postern.DeliveryEvent{
 		"":                                   nil,
 		"main":                               {ofGit("main")},
@@ -132,7 +132,7 @@ func TestColumnRefShowsWhatIsRequestedInShort(t *testing.T) {
 	}
 }
 
-func TestColumnTargetShowsWhereADeliveryWent(t *testing.T) {
+func TestTable_ColumnTarget(t *testing.T) {
 	to := func(results ...postern.TargetResult) *postern.WebhookDelivery {
 		return &postern.WebhookDelivery{Status: postern.WebhookDeliveryStatus{Targets: results}}
 	}

@@ -99,7 +99,7 @@ func pending(name string) *postern.WebhookDelivery {
 	return d
 }
 
-func TestEveryRecordHasALeaseOfTheTTLBeforeAndAfterItsStatusIsUpdated(t *testing.T) {
+func TestTTL_LeaseBeforeAndAfterUpdate(t *testing.T) {
 	const ttl, reused = 100, 5 // seconds; etcd3's lease manager adds 5% to reuse leases
 	store := newStoreFixture(t, ttl*time.Second)
 	ctx := genericapirequest.WithNamespace(t.Context(), "demo")
@@ -123,7 +123,7 @@ func TestEveryRecordHasALeaseOfTheTTLBeforeAndAfterItsStatusIsUpdated(t *testing
 	check("updated")
 }
 
-func TestRecordExpiresAlsoAfterItsStatusWasUpdatedAndWatchersAreTold(t *testing.T) {
+func TestTTL_ExpiryAfterUpdateIsWatched(t *testing.T) {
 	store := newStoreFixture(t, 3*time.Second)
 	ctx := genericapirequest.WithNamespace(t.Context(), "demo")
 	record, err := store.Create(ctx, pending("d"), false)
@@ -161,7 +161,7 @@ func TestRecordExpiresAlsoAfterItsStatusWasUpdatedAndWatchersAreTold(t *testing.
 	}
 }
 
-func TestARecordLivesForItsTTLAfterItsCreationOrAfterItWasAppliedHoweverOftenItIsUpdated(t *testing.T) {
+func TestTTL_FromCreationOrApplied(t *testing.T) {
 	const ttl = time.Hour
 	now := time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC)
 	at := func(ago time.Duration) metav1.Time { return metav1.NewTime(now.Add(-ago).Truncate(time.Second)) }
@@ -193,7 +193,7 @@ func TestARecordLivesForItsTTLAfterItsCreationOrAfterItWasAppliedHoweverOftenItI
 }
 
 // Each counted repeat is an update. The minimum lease of etcd is two seconds, so the updates must be further apart.
-func TestUpdatesDoNotKeepARecordForEver(t *testing.T) {
+func TestTTL_UpdatesDoNotExtend(t *testing.T) {
 	const ttl, apart = 4 * time.Second, 3 * time.Second
 	store := newStoreFixture(t, ttl)
 	record := pending("d")

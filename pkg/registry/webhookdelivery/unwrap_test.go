@@ -11,7 +11,7 @@ import (
 )
 
 // A reflector stops a watch and reads no further. A leaked goroutine fails the test.
-func TestAWatchThatNobodyReadsAnyMoreEnds(t *testing.T) {
+func TestUnwrappingWatch_UnreadEnds(t *testing.T) {
 	for name, pass := range map[string]func(*watch.FakeWatcher, watch.Interface){
 		"stopped": func(_ *watch.FakeWatcher, u watch.Interface) { u.Stop() },
 		"stopped with an unread event": func(w *watch.FakeWatcher, u watch.Interface) {

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package webhooksource serves the types of sender as read-only objects, so that users can list with kubectl what can
-// be delivered to a namespace, how, and whether it has the secret. It stores nothing and must not depend on any sender.
+// be delivered to a namespace, how, and whether it has the secret. It stores nothing.
 package webhooksource
 
 import (
@@ -20,11 +20,38 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"postern.dev/postern/apis/postern"
+	"postern.dev/postern/apis/postern/v1alpha1"
+	"postern.dev/postern/pkg/credential"
+	"postern.dev/postern/pkg/payload"
 )
 
 // Describer describes all types of sender in a namespace, sorted by name.
 type Describer interface {
 	Describe(namespace string) []postern.WebhookSource
+}
+
+// Senders describes the types of sender that pkg/payload has.
+type Senders struct {
+	Verifier *credential.Verifier
+}
+
+// Describe returns the types of sender as configured in a namespace.
+func (s Senders) Describe(namespace string) []postern.WebhookSource {
+	var described []postern.WebhookSource
+	for _, sender := range payload.Senders() {
+		methods := s.Verifier.MethodsFor(namespace, sender.Name)
+		source := postern.WebhookSource{Status: postern.WebhookSourceStatus{
+			Requests:   sender.Requests,
+			Methods:    methods.Methods,
+			SecretKeys: methods.Keys,
+			HasSecret:  methods.HasSecret,
+			Path: fmt.Sprintf("/apis/%s/namespaces/%s/webhooksources/%s/webhookdeliveries",
+				v1alpha1.SchemeGroupVersion, namespace, sender.Name),
+		}}
+		source.Name, source.Namespace = sender.Name, namespace
+		described = append(described, source)
+	}
+	return described
 }
 
 // REST serves webhooksources.

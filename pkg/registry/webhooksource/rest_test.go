@@ -40,7 +40,7 @@ func in(t *testing.T, namespace string) context.Context {
 	return genericapirequest.WithNamespace(t.Context(), namespace)
 }
 
-func TestGetDescribesOneSenderInTheNamespace(t *testing.T) {
+func TestREST_Get(t *testing.T) {
 	storage := NewREST(describer{})
 	got, err := storage.Get(in(t, "demo"), "harbor", nil)
 	if err != nil {
@@ -54,7 +54,7 @@ func TestGetDescribesOneSenderInTheNamespace(t *testing.T) {
 	}
 }
 
-func TestListTakesSelectors(t *testing.T) {
+func TestREST_ListSelectors(t *testing.T) {
 	selector := func(f, l string) *internalversion.ListOptions {
 		options := &internalversion.ListOptions{}
 		var err error
@@ -97,13 +97,13 @@ func TestListTakesSelectors(t *testing.T) {
 	}
 }
 
-func TestAListNeedsANamespace(t *testing.T) {
+func TestREST_ListNeedsNamespace(t *testing.T) {
 	if _, err := NewREST(describer{}).List(in(t, ""), nil); !apierrors.IsBadRequest(err) {
 		t.Errorf("got %v, want a bad request", err)
 	}
 }
 
-func TestTablesShowWhatASenderNeeds(t *testing.T) {
+func TestREST_Table(t *testing.T) {
 	storage := NewREST(describer{})
 	list, err := storage.List(in(t, "demo"), nil)
 	if err != nil {

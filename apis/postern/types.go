@@ -97,6 +97,9 @@ func (k TargetKey) String() string {
 	return string(k.Kind) + " " + k.Namespace + "/" + k.Name
 }
 
+// MaxEvents bounds the events of one delivery, and so the size of a record.
+const MaxEvents = 256
+
 // DeliveryEvent is one event of a payload, and the ref or image that it requests.
 type DeliveryEvent struct {
 	Source        string

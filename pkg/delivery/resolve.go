@@ -187,11 +187,7 @@ func targetKey(d *postern.WebhookDelivery) postern.TargetKey {
 
 // credentialTarget returns the key as a credential.Target.
 func credentialTarget(key postern.TargetKey) *credential.Target {
-	resource := credential.ResourceGatewaySyncs
-	if key.Kind == postern.TargetApplication {
-		resource = credential.ResourceApplications
-	}
-	return &credential.Target{Resource: resource, Name: key.Name}
+	return &credential.Target{Resource: key.Kind.Resource(), Name: key.Name}
 }
 
 // request returns the request of a task to its target.

@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"postern.dev/postern/apis/postern"
 )
 
 func listOf(n int, item string) string {
@@ -28,8 +30,8 @@ func TestDecode_BoundsContents(t *testing.T) {
 		{"as many items as are read", bitbucket(listOf(maxListItems, gone)), "", ""},
 		{"too many items", bitbucket(listOf(maxListItems+1, "{}")), ErrorTooComplex,
 			"the body has a list of 1025 items, but at most 1024 are read: send fewer at once"},
-		{"as many events as are allowed", bitbucket(listOf(MaxEvents, pushed)), "", ""},
-		{"too many events", bitbucket(listOf(MaxEvents+1, pushed)), ErrorTooManyEvents,
+		{"as many events as are allowed", bitbucket(listOf(postern.MaxEvents, pushed)), "", ""},
+		{"too many events", bitbucket(listOf(postern.MaxEvents+1, pushed)), ErrorTooManyEvents,
 			"the body asks for more than 256 refs or images; send fewer at once"},
 		{"many unused values", values(baseTokens), "", ""},
 		{"too many values", values(baseTokens * 3 / 2), ErrorTooComplex,

@@ -65,9 +65,9 @@ func Decode(in Input) (Decoded, error) {
 	if err := s.decode(m, &out); err != nil {
 		return Decoded{Source: s.Name}, err
 	}
-	if len(out.Events) > MaxEvents {
+	if len(out.Events) > postern.MaxEvents {
 		return Decoded{Source: s.Name}, refuse(ErrorTooManyEvents,
-			"the body asks for more than %d refs or images; send fewer at once", MaxEvents)
+			"the body asks for more than %d refs or images; send fewer at once", postern.MaxEvents)
 	}
 	for _, path := range s.defaultBranch {
 		if branch := m.text(path...); branch != "" {

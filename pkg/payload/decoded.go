@@ -26,9 +26,6 @@ type Decoded struct {
 	Ignored []Ignored
 }
 
-// MaxEvents is the maximum number of events in one delivery. Decode refuses more.
-const MaxEvents = 256
-
 // Ignored is a part of a delivery that requests nothing.
 type Ignored struct {
 	// Reason is one of the constants below.
@@ -63,7 +60,7 @@ func IsIgnoredReason(reason string) bool {
 
 // add adds an event. It keeps one more than MaxEvents, which Decode then refuses.
 func (d *Decoded) add(e postern.DeliveryEvent) {
-	if len(d.Events) <= MaxEvents {
+	if len(d.Events) <= postern.MaxEvents {
 		d.Events = append(d.Events, e)
 	}
 }

@@ -189,11 +189,11 @@ func TestGitHosts_TooManyRefs(t *testing.T) {
 		}
 		return []byte(`{"eventKey": "repo:refs_changed", "changes": [` + strings.Join(changes, ",") + `]}`)
 	}
-	if got, err := Decode(Input{Body: push(MaxEvents)}); err != nil || len(got.Events) != MaxEvents {
-		t.Errorf("%d refs: %d events, error %v", MaxEvents, len(got.Events), err)
+	if got, err := Decode(Input{Body: push(postern.MaxEvents)}); err != nil || len(got.Events) != postern.MaxEvents {
+		t.Errorf("%d refs: %d events, error %v", postern.MaxEvents, len(got.Events), err)
 	}
-	if _, err := Decode(Input{Body: push(MaxEvents + 1)}); errorReason(t, err) != ErrorTooManyEvents {
-		t.Errorf("%d refs: error %v, want %s", MaxEvents+1, err, ErrorTooManyEvents)
+	if _, err := Decode(Input{Body: push(postern.MaxEvents + 1)}); errorReason(t, err) != ErrorTooManyEvents {
+		t.Errorf("%d refs: error %v, want %s", postern.MaxEvents+1, err, ErrorTooManyEvents)
 	}
 }
 

@@ -67,7 +67,7 @@ func requestsOf(source string) string {
 
 func checkDecoded(t *testing.T, d Decoded) {
 	t.Helper()
-	if len(d.Events) > MaxEvents || len(d.Ignored) > maxIgnored {
+	if len(d.Events) > postern.MaxEvents || len(d.Ignored) > maxIgnored {
 		t.Fatalf("%d events and %d reasons", len(d.Events), len(d.Ignored))
 	}
 	if len(d.Events)+len(d.Ignored) == 0 {

@@ -92,7 +92,7 @@ func TestValidateRecord_AndValidateAdmitted(t *testing.T) {
 		},
 		"too many events": {
 			func(d *postern.WebhookDelivery) {
-				for len(d.Spec.Events) <= maxEvents {
+				for len(d.Spec.Events) <= postern.MaxEvents {
 					d.Spec.Events = append(d.Spec.Events, d.Spec.Events[0])
 				}
 			},

@@ -64,7 +64,7 @@ func TestCheckSize_CountsJSONEscapes(t *testing.T) {
 func TestCheckSize_BoundsEventsWithRefs(t *testing.T) {
 	d := received()
 	d.Spec.Events = nil
-	for range maxEvents {
+	for range postern.MaxEvents {
 		d.Spec.Events = append(d.Spec.Events, postern.DeliveryEvent{
 			Source: "bitbucket-server", Ref: strings.Repeat("&", 250), Repository: strings.Repeat("&", 300),
 		})

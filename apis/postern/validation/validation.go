@@ -20,8 +20,6 @@ import (
 )
 
 const (
-	// maxEvents bounds the events of one payload, and so the size of a record.
-	maxEvents = 256
 	// maxHeaders and maxHeaderBytes bound the headers of an object, far above the headers of any sender.
 	maxHeaders     = 64
 	maxHeaderBytes = 4 << 10
@@ -83,8 +81,8 @@ func ValidateRecord(d *postern.WebhookDelivery) field.ErrorList {
 	errs = append(errs, validateMetadata(d)...)
 	errs = append(errs, validateTarget(d.Spec.Target)...)
 	errs = append(errs, ValidateDropped(d)...)
-	if len(d.Spec.Events) > maxEvents {
-		errs = append(errs, field.TooMany(eventsPath, len(d.Spec.Events), maxEvents))
+	if len(d.Spec.Events) > postern.MaxEvents {
+		errs = append(errs, field.TooMany(eventsPath, len(d.Spec.Events), postern.MaxEvents))
 	}
 	if eventsSize(d.Spec.Events) > maxEventBytes {
 		errs = append(errs, field.TooLong(eventsPath, "", maxEventBytes))
